@@ -1,0 +1,48 @@
+import type { Static, TObject, TSchema } from 'typebox'
+import type { ErrorCode } from './errors.ts'
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+
+/**
+ * Who may call: `public` needs no identity; `user` needs one, and no more; `member` needs a role in the project that
+ * `permission` allows; `instance` needs the instance administrator.
+ */
+export type Access = 'public' | 'user' | 'member' | 'instance'
+
+export interface Endpoint {
+  readonly method: Method
+  /** Fastify form (`/tickets/:id`), below the API prefix unless `root` is set. */
+  readonly path: string
+  readonly root?: true
+  readonly access: Access
+  readonly summary: string
+  readonly description: string
+  readonly tag: string
+  readonly params?: TObject
+  readonly query?: TObject
+  readonly body?: TSchema
+  /** The body is `multipart/form-data` with one part called `file`; the handler gets a stream. */
+  readonly upload?: true
+  /** The status of the good answer; documented creates answer 200, new ones 201. */
+  readonly status: number
+  readonly reply?: TSchema
+  /** The answer is not JSON: its media type. */
+  readonly media?: string
+  readonly errors: readonly ErrorCode[]
+  /** A body that works on a fresh instance with the sample data; tests send it. */
+  readonly example?: unknown
+  /** The good answer holds a secret that is shown once: an idempotent replay answers 409 SECRET_SHOWN_ONCE. */
+  readonly secret?: true
+  /** A POST that only reads or only concerns the session keeps no idempotency record. */
+  readonly unrecorded?: true
+}
+
+/** Declares one endpoint; a plain identity function that keeps the literal types. */
+export const endpoint = <const E extends Endpoint>(declared: E): E => declared
+
+type StaticOf<S> = S extends TSchema ? Static<S> : undefined
+
+export type BodyOf<E> = E extends { body: infer S } ? StaticOf<S> : undefined
+export type QueryOf<E> = E extends { query: infer S } ? StaticOf<S> : Record<string, never>
+export type ParamsOf<E> = E extends { params: infer S } ? StaticOf<S> : Record<string, never>
+export type ReplyOf<E> = E extends { reply: infer S } ? StaticOf<S> : unknown

@@ -1,0 +1,130 @@
+/**
+ * Every refusal that crosses the wire: code, status, sentence. The code is the contract; clients switch on it, metrics
+ * count it, docs/errors.md explains it. `text` may hold `{name}` places that the thrower fills. Sentences of the
+ * documented systems are kept to the letter, because their clients compare them.
+ */
+export const errors = {
+  // the request itself
+  VALIDATION_FAILED: { status: 422, text: 'The request does not fit the schema of this operation.' },
+  BODY_INVALID: { status: 400, text: 'The body is not valid JSON.' },
+  BODY_TOO_LARGE: { status: 413, text: 'The body is larger than this operation accepts.' },
+  MEDIA_TYPE_UNSUPPORTED: { status: 415, text: 'This operation does not take that content type.' },
+  FILE_MISSING: { status: 422, text: 'The request must carry one multipart part called "file".' },
+  CURSOR_INVALID: { status: 422, text: 'The cursor was not made by this list, or its filters changed.' },
+  ROUTE_NOT_FOUND: { status: 404, text: 'Not Found' },
+  METHOD_NOT_ALLOWED: { status: 405, text: 'Method Not Allowed' },
+  RATE_LIMITED: { status: 429, text: 'Too Many Requests' },
+  IP_NOT_ALLOWED: { status: 403, text: 'IP not allowed' },
+  IDEMPOTENCY_KEY_INVALID: { status: 422, text: 'Idempotency-Key must be 1 to 200 visible ASCII characters.' },
+  IDEMPOTENCY_MISMATCH: { status: 422, text: 'This Idempotency-Key was used with another request body.' },
+  IDEMPOTENCY_IN_FLIGHT: { status: 409, text: 'A request with this Idempotency-Key is still being answered.' },
+  SECRET_SHOWN_ONCE: { status: 409, text: 'This request was done before; its secret was shown once and is not kept.' },
+
+  // who asks
+  NOT_AUTHENTICATED: { status: 401, text: 'Not authenticated' },
+  CREDENTIALS_INVALID: { status: 401, text: 'Could not validate credentials' },
+  LOGIN_FAILED: { status: 401, text: 'Incorrect username or password' },
+  TOTP_REQUIRED: { status: 401, text: 'This account needs a one-time code: send "totp".' },
+  USER_INACTIVE: { status: 403, text: 'User is inactive' },
+  PASSWORD_CHANGE_REQUIRED: { status: 403, text: 'The one-time password must be changed first: POST /auth/password.' },
+  CSRF_FAILED: { status: 403, text: 'The X-CSRF-Token header or the Origin does not belong to this session.' },
+  COOKIE_NEEDS_TLS: { status: 400, text: 'Cookie login needs HTTPS or localhost; use a bearer token here.' },
+  ADMIN_REQUIRED: { status: 403, text: 'Not enough permissions. Admin role required.' },
+  ROLE_NOT_ALLOWED: { status: 403, text: 'Your role in this project does not allow this.' },
+  SCOPE_NOT_ALLOWED: { status: 403, text: 'This token does not carry the scope "{scope}".' },
+  INSTANCE_ADMIN_REQUIRED: { status: 403, text: 'Only an instance administrator may do this.' },
+  NOT_A_MEMBER: { status: 403, text: 'You are not a member of this project.' },
+  TOKEN_FOREIGN_PROJECT: { status: 403, text: 'This token belongs to another project.' },
+  TOKEN_IP_NOT_ALLOWED: { status: 403, text: 'This token may not be used from this address.' },
+  REGISTRATION_CLOSED: { status: 403, text: 'Registration is closed; ask an administrator for an invitation.' },
+  INVITE_INVALID: { status: 400, text: 'The invitation is unknown, used or expired.' },
+  USERNAME_TAKEN: { status: 400, text: 'Username already exists' },
+  EMAIL_TAKEN: { status: 400, text: 'Email already registered' },
+  PASSWORD_WEAK: { status: 422, text: 'The password must have {min} to {max} characters and not be a common one.' },
+  PASSWORD_WRONG: { status: 403, text: 'The current password is not right.' },
+  TOTP_INVALID: { status: 403, text: 'The one-time code is not right.' },
+  TOTP_ALREADY_ON: { status: 409, text: 'One-time codes are on already; switch them off first.' },
+  LAST_ADMIN: { status: 409, text: 'This would leave nobody to administer; name another administrator first.' },
+
+  // things that are not there
+  USER_NOT_FOUND: { status: 404, text: 'User not found' },
+  TOKEN_NOT_FOUND: { status: 404, text: 'Token not found' },
+  SESSION_NOT_FOUND: { status: 404, text: 'Session not found' },
+  INVITE_NOT_FOUND: { status: 404, text: 'Invitation not found' },
+  PROJECT_NOT_FOUND: { status: 404, text: 'Project not found' },
+  ASSET_NOT_FOUND: { status: 404, text: 'Asset not found' },
+  TICKET_NOT_FOUND: { status: 404, text: 'Ticket not found' },
+  RUN_NOT_FOUND: { status: 404, text: 'Run not found' },
+  ARTIFACT_NOT_FOUND: { status: 404, text: 'Artifact not found' },
+  RULE_SET_NOT_FOUND: { status: 404, text: 'Rule set not found' },
+  POLICY_CHANGE_NOT_FOUND: { status: 404, text: 'Policy change not found' },
+  LOG_FILE_NOT_FOUND: { status: 404, text: 'The log has no such file.' },
+
+  // projects
+  PROJECT_EXISTS: { status: 409, text: 'A project with this slug exists.' },
+  POLICY_UNSATISFIABLE: { status: 422, text: 'Nobody could satisfy this policy: {reason}.' },
+  POLICY_CHANGE_SETTLED: { status: 409, text: 'This policy change was decided or withdrawn already.' },
+  APPROVER_EXCLUDED: { status: 403, text: 'Four eyes: {reason}.' },
+  APPROVAL_USED: { status: 409, text: 'This approval was used already.' },
+  APPROVAL_EXPIRED: { status: 409, text: 'This approval has expired.' },
+  APPROVAL_STALE: { status: 409, text: 'What was approved has changed since.' },
+
+  // assets and tickets
+  SERIAL_TAKEN: { status: 400, text: 'Asset with this serial number already exists' },
+  ASSET_UPDATE_DENIED: { status: 403, text: 'Not authorized to update this asset' },
+  TICKET_VIEW_DENIED: { status: 403, text: 'Not authorized to view this ticket' },
+  TICKET_UPDATE_DENIED: { status: 403, text: 'Not authorized to update this ticket' },
+  TICKET_STATUS_BY_PATCH: {
+    status: 409,
+    text: 'A status is reached by its own operation (submit, approve, reject, close, reopen), never by PATCH.',
+  },
+  TICKET_NOT_SUBMITTED: { status: 400, text: 'Ticket must be in SUBMITTED status to be approved (current: {status})' },
+  TICKET_MOVE_ILLEGAL: { status: 409, text: 'A ticket that is {status} cannot be moved to {to}.' },
+  TICKET_CLOSED: { status: 409, text: 'The ticket is closed; reopen it first.' },
+
+  // runs and evidence
+  RUN_VIEW_DENIED: { status: 403, text: 'Not authorized to view this run' },
+  RUN_TICKET_DENIED: { status: 403, text: 'Not authorized to run on this ticket' },
+  RUN_NOT_WAITING: { status: 409, text: 'The run is not waiting for evidence.' },
+  RUN_SETTLED: {
+    status: 409,
+    text: 'The run is settled; open a new one with POST /runs/{id}/verify, which may take more files.',
+  },
+  RUN_NOT_SETTLED: { status: 409, text: 'Only a settled run can be verified again.' },
+  RUN_NOT_CANCELLABLE: { status: 409, text: 'A run that is {state} cannot be cancelled.' },
+  ACTION_NEEDS_APPROVAL: { status: 400, text: 'Ticket must be approved before running action runs' },
+  ACTION_ADMIN_ONLY: { status: 403, text: 'Only admins can trigger action runs' },
+  KIND_NOT_AVAILABLE: { status: 409, text: 'This server has no runs of kind "{kind}".' },
+  SCRIPT_UNKNOWN: { status: 422, text: 'No script or rule set is called "{script}" here.' },
+  RULE_SET_INVALID: { status: 422, text: 'The rule set is not valid.' },
+  RULE_SET_EXISTS: { status: 409, text: 'This version of the rule set exists; publish another version.' },
+  ARTIFACT_UPLOAD_DENIED: { status: 403, text: 'Not authorized to upload artifacts for this run' },
+  ARTIFACT_VIEW_DENIED: { status: 403, text: 'Not authorized to view this artifact' },
+  ARTIFACTS_VIEW_DENIED: { status: 403, text: 'Not authorized to view artifacts for this run' },
+  ARTIFACT_DELETE_DENIED: { status: 403, text: 'Not authorized to delete this artifact' },
+  ARTIFACT_DELETED: { status: 410, text: 'Artifact has been deleted' },
+  ARTIFACT_TOO_LARGE: { status: 413, text: 'File size exceeds maximum allowed size of {limit}MB' },
+  ARTIFACT_UNEXPECTED: { status: 422, text: 'The run expects other files: {expected}.' },
+  RANGE_NOT_SATISFIABLE: { status: 416, text: 'The artifact has {size} bytes.' },
+  UPLOAD_INTERRUPTED: { status: 400, text: 'The upload ended before its end; nothing was kept.' },
+
+  // the house
+  NOT_READY: { status: 503, text: 'The server is not ready: {reason}.' },
+  DATABASE_UNAVAILABLE: { status: 503, text: 'The database cannot be reached or written; nothing was changed.' },
+  STORAGE_UNAVAILABLE: { status: 503, text: 'The artifact store cannot be reached or written; nothing was kept.' },
+  SHUTTING_DOWN: { status: 503, text: 'The server is stopping.' },
+  INTERNAL: { status: 500, text: 'Something went wrong in the server; the log has the details under this request id.' },
+} as const satisfies Record<string, { status: number; text: string }>
+
+export type ErrorCode = keyof typeof errors
+
+/** Codes after which the same request may be sent again unchanged. */
+export const retryable: ReadonlySet<ErrorCode> = new Set([
+  'RATE_LIMITED',
+  'IDEMPOTENCY_IN_FLIGHT',
+  'NOT_READY',
+  'DATABASE_UNAVAILABLE',
+  'STORAGE_UNAVAILABLE',
+  'SHUTTING_DOWN',
+  'UPLOAD_INTERRUPTED',
+])

@@ -1,0 +1,170 @@
+import type { Endpoint } from './endpoint.ts'
+import { type ErrorCode, errors } from './errors.ts'
+import { Problem } from './shapes.ts'
+
+const common = (e: Endpoint): ErrorCode[] => [
+  'RATE_LIMITED',
+  'IP_NOT_ALLOWED',
+  'INTERNAL',
+  'DATABASE_UNAVAILABLE',
+  ...(e.body || e.query || e.params ? (['VALIDATION_FAILED'] as const) : []),
+  ...(e.body ? (['BODY_INVALID', 'BODY_TOO_LARGE', 'MEDIA_TYPE_UNSUPPORTED'] as const) : []),
+  ...(e.access === 'public'
+    ? []
+    : ([
+        'NOT_AUTHENTICATED',
+        'CREDENTIALS_INVALID',
+        'USER_INACTIVE',
+        'PASSWORD_CHANGE_REQUIRED',
+        'CSRF_FAILED',
+        'TOKEN_IP_NOT_ALLOWED',
+        'SCOPE_NOT_ALLOWED',
+      ] as const)),
+  ...(e.access === 'member'
+    ? (['NOT_A_MEMBER', 'ROLE_NOT_ALLOWED', 'PROJECT_NOT_FOUND', 'TOKEN_FOREIGN_PROJECT'] as const)
+    : []),
+  ...(e.access === 'instance' ? (['INSTANCE_ADMIN_REQUIRED'] as const) : []),
+  ...(e.method === 'POST' && !e.unrecorded
+    ? ([
+        'IDEMPOTENCY_KEY_INVALID',
+        'IDEMPOTENCY_MISMATCH',
+        'IDEMPOTENCY_IN_FLIGHT',
+        ...(e.secret ? (['SECRET_SHOWN_ONCE'] as const) : []),
+      ] as const)
+    : []),
+]
+
+/** Every code that an endpoint may answer, its own and those of its kind. */
+export const errorsOf = (e: Endpoint): ErrorCode[] => [...new Set([...e.errors, ...common(e)])]
+
+interface Schema {
+  properties?: Record<string, object>
+  required?: string[]
+}
+
+function parameters(e: Endpoint) {
+  const from = (where: 'path' | 'query', schema: Schema | undefined) =>
+    Object.entries(schema?.properties ?? {}).map(([name, s]) => ({
+      name,
+      in: where,
+      required: where === 'path' || (schema?.required?.includes(name) ?? false),
+      schema: s,
+    }))
+  const header = (name: string, description: string) => ({
+    name,
+    in: 'header',
+    required: false,
+    schema: { type: 'string' },
+    description,
+  })
+  return [
+    ...from('path', e.params as Schema | undefined),
+    ...(e.path.endsWith('*') ? [{ name: 'path', in: 'path', required: true, schema: { type: 'string' } }] : []),
+    ...from('query', e.query as Schema | undefined),
+    ...(e.access === 'member' ? [header('X-Project', 'slug of the project; "default" when absent')] : []),
+    ...(e.method === 'POST' && !e.unrecorded
+      ? [header('Idempotency-Key', 'same key and body: the first answer again')]
+      : []),
+  ]
+}
+
+function operation(id: string, e: Endpoint) {
+  const byStatus = Map.groupBy(errorsOf(e), (code) => errors[code].status)
+  const problems = [...byStatus]
+    .sort(([a], [b]) => a - b)
+    .map(([status, codes]) => [
+      String(status),
+      {
+        description: codes.map((code) => `\`${code}\`: ${errors[code].text}`).join('\n\n'),
+        content: {
+          'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' }, example: problem(codes[0]!) },
+        },
+      },
+    ])
+  const body = e.upload
+    ? {
+        required: true,
+        content: {
+          'multipart/form-data': {
+            schema: { type: 'object', required: ['file'], properties: { file: { type: 'string', format: 'binary' } } },
+          },
+        },
+      }
+    : e.body && {
+        required: !('anyOf' in e.body),
+        content: { 'application/json': { schema: e.body, ...(e.example === undefined ? {} : { example: e.example }) } },
+      }
+  const good = e.media
+    ? { description: 'The bytes.', content: { [e.media]: { schema: { type: 'string', format: 'binary' } } } }
+    : {
+        description: e.reply ? 'Done.' : 'Done; no body.',
+        ...(e.reply ? { content: { 'application/json': { schema: e.reply } } } : {}),
+      }
+  return {
+    operationId: id,
+    summary: e.summary,
+    description: e.description,
+    tags: [e.tag],
+    parameters: parameters(e),
+    ...(body ? { requestBody: body } : {}),
+    ...(e.access === 'public' ? { security: [] } : {}),
+    responses: { [String(e.status)]: good, ...Object.fromEntries(problems) },
+  }
+}
+
+function problem(code: ErrorCode) {
+  const { status, text } = errors[code]
+  return {
+    type: `/docs/errors#${code}`,
+    title: code,
+    status,
+    detail: text,
+    instance: '/api/v1/…',
+    code,
+    request_id: '0193…',
+    retryable: false,
+  }
+}
+
+/**
+ * The OpenAPI 3.1 document of a table of endpoints. `prefix` stands before every path.
+ * Source: OpenAPI Specification 3.1.0; schemas are JSON Schema 2020-12 as they stand.
+ */
+export function openapi(
+  groups: Record<string, Record<string, Endpoint>>,
+  info: { title: string; version: string; prefix: string },
+) {
+  const paths: Record<string, Record<string, unknown>> = {}
+  for (const [group, endpoints] of Object.entries(groups)) {
+    for (const [name, e] of Object.entries(endpoints)) {
+      const path = (e.root ? '' : info.prefix) + e.path.replace(/:(\w+)/g, '{$1}').replace(/\*$/, '{path}')
+      paths[path] ??= {}
+      paths[path][e.method.toLowerCase()] = operation(`${group}.${name}`, e)
+    }
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: info.title,
+      version: info.version,
+      description: 'Runs with warrant, evidence and a log that outsiders verify.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    servers: [{ url: '/' }],
+    security: [{ bearer: [] }, { token: [] }],
+    tags: Object.keys(groups).map((name) => ({ name })),
+    paths,
+    components: {
+      schemas: { Problem },
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer', description: 'a JWT of POST /auth/login, or an API token' },
+        token: {
+          type: 'apiKey',
+          in: 'header',
+          name: 'X-API-Token',
+          description: 'an API token; X-API-Key is the same',
+        },
+      },
+    },
+  }
+}

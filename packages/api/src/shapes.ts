@@ -1,0 +1,535 @@
+import { type Static, type TSchema, Type } from 'typebox'
+import { auditEvents } from './audit.ts'
+
+// Commands refuse fields that they do not know; replies list all of theirs.
+const closed = { additionalProperties: false } as const
+
+export const command = <P extends Record<string, TSchema>>(properties: P, options: object = {}) =>
+  Type.Object(properties, { ...closed, ...options })
+export const nullable = <S extends TSchema>(schema: S) => Type.Union([schema, Type.Null()])
+const words = <const W extends readonly string[]>(list: W, options: object = {}) =>
+  Type.Unsafe<W[number]>({ type: 'string', enum: [...list], ...options })
+
+const uuid = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
+export const Id = Type.String({ pattern: `^${uuid}$`, description: 'UUIDv7' })
+/** In a path: the id, or the number that people read. */
+export const PathRef = Type.String({ pattern: `^([1-9][0-9]{0,14}|${uuid})$`, description: 'id or number' })
+/** In a body or query: the id, or the number. */
+export const Ref = Type.Unsafe<string | number>({
+  anyOf: [
+    { type: 'integer', minimum: 1, maximum: 1e15 },
+    { type: 'string', pattern: `^([1-9][0-9]{0,14}|${uuid})$` },
+  ],
+  description: 'id or number',
+})
+export const Time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC' })
+export const Sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' })
+export const Slug = Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{1,63}$' })
+export const Role = words(['admin', 'ops', 'dev', 'employee', 'auditor'])
+export type Role = Static<typeof Role>
+export const TicketStatus = words(['draft', 'submitted', 'approved', 'running', 'done', 'failed', 'closed'])
+export type TicketStatus = Static<typeof TicketStatus>
+export const RunState = words([
+  'pending',
+  'running',
+  'waiting_approval',
+  'waiting_tool',
+  'completed',
+  'failed',
+  'cancelled',
+  'timeout',
+])
+export type RunState = Static<typeof RunState>
+export const RunStatus = words(['pending', 'running', 'success', 'failed', 'timeout', 'cancelled'])
+export type RunStatus = Static<typeof RunStatus>
+export const Verdict = words(['passed', 'failed'])
+export type Verdict = Static<typeof Verdict>
+export const EvidenceRole = words(['before', 'after'])
+
+// Text that people type: no control characters but tab and line breaks, so nothing forges a line elsewhere.
+const line = (max: number, min = 1) =>
+  Type.String({ minLength: min, maxLength: max, pattern: '^[^\\u0000-\\u001f\\u007f\\u2028\\u2029]*$' })
+export const text = (max: number) =>
+  Type.String({ maxLength: max, pattern: '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]*$' })
+export const Username = Type.String({ pattern: '^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,49}$' })
+const Email = Type.String({ format: 'email', maxLength: 255 })
+const Password = Type.String({ minLength: 1, maxLength: 256 })
+const IpRange = Type.String({ minLength: 2, maxLength: 50, description: 'address or CIDR range' })
+const anyJson = (description: string) =>
+  Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true, description })
+
+export const Problem = Type.Object(
+  {
+    type: Type.String(),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.String(),
+    instance: Type.String(),
+    code: Type.String(),
+    request_id: Type.String(),
+    retryable: Type.Boolean(),
+    errors: Type.Optional(
+      Type.Array(Type.Object({ path: Type.String(), message: Type.String(), code: Type.Optional(Type.String()) })),
+    ),
+  },
+  { description: 'RFC 9457 problem details' },
+)
+export type Problem = Static<typeof Problem>
+
+// ---- people
+
+export const User = Type.Object({
+  id: Id,
+  number: Type.Integer(),
+  username: Type.String(),
+  email: nullable(Type.String()),
+  full_name: nullable(Type.String()),
+  is_active: Type.Boolean(),
+  is_admin: Type.Boolean({ description: 'admin of the project in view' }),
+  is_instance_admin: Type.Boolean(),
+  role: nullable(Role),
+  created_at: Time,
+})
+export type User = Static<typeof User>
+export const Me = Type.Object({
+  ...User.properties,
+  must_change_password: Type.Boolean(),
+  totp_enabled: Type.Boolean(),
+  project: nullable(Slug),
+  permissions: Type.Array(Type.String()),
+})
+export type Me = Static<typeof Me>
+export const Login = command({
+  username: Type.String({ maxLength: 255 }),
+  password: Type.String({ maxLength: 1024 }),
+  totp: Type.Optional(Type.String({ maxLength: 12 })),
+})
+export const Bearer = Type.Object({
+  access_token: Type.String(),
+  token_type: Type.String(),
+  expires_in: Type.Integer(),
+})
+export const CookieSession = Type.Object({ csrf_token: Type.String(), expires_at: Time })
+export const Register = command({
+  username: Username,
+  email: Email,
+  full_name: Type.Optional(nullable(line(100, 0))),
+  password: Password,
+  is_admin: Type.Optional(Type.Boolean({ description: 'accepted for older clients, never honoured' })),
+  invite: Type.Optional(Type.String({ maxLength: 100 })),
+})
+export const ChangePassword = command({ current_password: Type.String({ maxLength: 1024 }), new_password: Password })
+export const CreateUser = command({
+  username: Username,
+  email: Type.Optional(nullable(Email)),
+  full_name: Type.Optional(nullable(line(100, 0))),
+  password: Type.Optional(Password),
+  role: Type.Optional(Role),
+  is_admin: Type.Optional(Type.Boolean({ description: 'the documented form of role: admin' })),
+})
+export const CreatedUser = Type.Object({ ...User.properties, one_time_password: Type.Optional(Type.String()) })
+export const UpdateUser = command(
+  {
+    email: Type.Optional(nullable(Email)),
+    full_name: Type.Optional(nullable(line(100, 0))),
+    is_active: Type.Optional(Type.Boolean()),
+    role: Type.Optional(Role),
+    is_instance_admin: Type.Optional(Type.Boolean()),
+  },
+  { minProperties: 1 },
+)
+export const OneTimePassword = Type.Object({ one_time_password: Type.String() })
+export const TotpSetup = Type.Object({ secret: Type.String(), otpauth_url: Type.String() })
+export const TotpCode = command({ code: Type.String({ pattern: '^[0-9]{6}$' }) })
+export const Session = Type.Object({
+  id: Id,
+  kind: words(['bearer', 'cookie']),
+  current: Type.Boolean(),
+  created_at: Time,
+  last_seen_at: Time,
+  expires_at: Time,
+  ip_address: nullable(Type.String()),
+  user_agent: nullable(Type.String()),
+})
+export const Invite = Type.Object({
+  id: Id,
+  email: nullable(Type.String()),
+  role: Role,
+  created_by_id: Id,
+  created_at: Time,
+  expires_at: Time,
+  used_at: nullable(Time),
+  revoked_at: nullable(Time),
+})
+export const CreateInvite = command({
+  email: Type.Optional(nullable(Email)),
+  role: Type.Optional(Role),
+  expires_in_hours: Type.Optional(Type.Integer({ minimum: 1, maximum: 24 * 30 })),
+})
+export const CreatedInvite = Type.Object({ ...Invite.properties, invite: Type.String() })
+export const Token = Type.Object({
+  id: Id,
+  name: Type.String(),
+  prefix: Type.String(),
+  user_id: Id,
+  role: Role,
+  scopes: Type.Array(Type.String()),
+  ip_ranges: Type.Array(Type.String()),
+  project: Slug,
+  created_at: Time,
+  expires_at: Time,
+  last_used_at: nullable(Time),
+  revoked_at: nullable(Time),
+})
+export type Token = Static<typeof Token>
+export const CreateToken = command({
+  name: line(100),
+  role: Type.Optional(Role),
+  scopes: Type.Optional(
+    Type.Array(Type.String({ pattern: '^[a-z_*]+([.:][a-z0-9_*-]+)*$', maxLength: 100 }), {
+      maxItems: 50,
+      uniqueItems: true,
+    }),
+  ),
+  expires_at: Type.Optional(Time),
+  ip_ranges: Type.Optional(Type.Array(IpRange, { maxItems: 20 })),
+})
+export const CreatedToken = Type.Object({ ...Token.properties, token: Type.String() })
+
+// ---- projects
+
+export const Policy = command({
+  four_eyes: Type.Boolean({ description: 'the approver is neither creator nor assignee' }),
+  approver_roles: Type.Array(Role, { minItems: 1, maxItems: 5, uniqueItems: true }),
+  approval_ttl_hours: nullable(Type.Integer({ minimum: 1, maximum: 24 * 365 })),
+  evidence_ttl_hours: Type.Integer({ minimum: 1, maximum: 24 * 365 }),
+})
+export type Policy = Static<typeof Policy>
+export const Project = Type.Object({
+  id: Id,
+  slug: Slug,
+  name: Type.String(),
+  role: nullable(Role),
+  policy: Policy,
+  log_origin: Type.String(),
+  created_at: Time,
+})
+export type Project = Static<typeof Project>
+export const CreateProject = command({ slug: Slug, name: line(100) })
+export const UpdateProject = command({ name: line(100) })
+export const PolicyChange = Type.Object({
+  id: Id,
+  state: words(['pending', 'applied', 'rejected']),
+  policy: Policy,
+  digest: Sha256,
+  requested_by_id: Id,
+  decided_by_id: nullable(Id),
+  reason: nullable(Type.String()),
+  created_at: Time,
+  decided_at: nullable(Time),
+  warnings: Type.Array(Type.String()),
+})
+export type PolicyChange = Static<typeof PolicyChange>
+export const Member = Type.Object({
+  user_id: Id,
+  user_number: Type.Integer(),
+  username: Type.String(),
+  role: Role,
+  is_active: Type.Boolean(),
+  created_at: Time,
+})
+export const SetMember = command({ role: Role })
+
+// ---- assets and tickets
+
+export const Asset = Type.Object({
+  id: Id,
+  number: Type.Integer(),
+  name: Type.String(),
+  asset_type: Type.String(),
+  serial_number: nullable(Type.String()),
+  location: nullable(Type.String()),
+  description: nullable(Type.String()),
+  created_by_id: Id,
+  created_by_number: Type.Integer(),
+  created_at: Time,
+  updated_at: Time,
+})
+export type Asset = Static<typeof Asset>
+const assetFields = {
+  serial_number: Type.Optional(nullable(line(100))),
+  location: Type.Optional(nullable(line(255, 0))),
+  description: Type.Optional(nullable(text(10_000))),
+}
+export const CreateAsset = command({ name: line(100), asset_type: line(50), ...assetFields })
+export const UpdateAsset = command(
+  { name: Type.Optional(line(100)), asset_type: Type.Optional(line(50)), ...assetFields },
+  { minProperties: 1 },
+)
+
+export const Ticket = Type.Object({
+  id: Id,
+  number: Type.Integer(),
+  title: Type.String(),
+  description: nullable(Type.String()),
+  status: TicketStatus,
+  asset_id: nullable(Id),
+  asset_number: nullable(Type.Integer()),
+  created_by_id: Id,
+  created_by_number: Type.Integer(),
+  assignee_id: nullable(Id),
+  assignee_number: nullable(Type.Integer()),
+  approved_by_id: nullable(Id),
+  approved_by_number: nullable(Type.Integer()),
+  due_at: nullable(Time),
+  version: Type.Integer(),
+  digest: Sha256,
+  created_at: Time,
+  updated_at: Time,
+  warnings: Type.Optional(Type.Array(Type.Object({ code: Type.String(), text: Type.String() }))),
+})
+export type Ticket = Static<typeof Ticket>
+const ticketFields = {
+  description: Type.Optional(nullable(text(20_000))),
+  asset_id: Type.Optional(nullable(Ref)),
+  assignee_id: Type.Optional(nullable(Ref)),
+  due_at: Type.Optional(nullable(Time)),
+}
+export const CreateTicket = command({
+  title: line(200),
+  ...ticketFields,
+  status: Type.Optional(words(['draft', 'submitted'])),
+})
+export type CreateTicket = Static<typeof CreateTicket>
+export const UpdateTicket = command(
+  { title: Type.Optional(line(200)), ...ticketFields, status: Type.Optional(TicketStatus) },
+  { minProperties: 1 },
+)
+export type UpdateTicket = Static<typeof UpdateTicket>
+export const Reason = command({ reason: text(2000) })
+export const OptionalReason = Type.Union([command({ reason: Type.Optional(text(2000)) }), Type.Null()])
+export const ApproveTicket = Type.Union(
+  [
+    command({
+      digest: Type.Optional(Sha256),
+      reason: Type.Optional(text(2000)),
+      approved: Type.Optional(Type.Boolean({ description: 'the documented form; false is refused: use reject' })),
+    }),
+    Type.Null(),
+  ],
+  { description: 'digest: the ticket version that the approver read; another one answers 409 APPROVAL_STALE' },
+)
+export const Approval = Type.Object({
+  id: Id,
+  decision: words(['approved', 'rejected']),
+  ticket_version: Type.Integer(),
+  ticket_digest: Sha256,
+  decided_by_id: Id,
+  decided_by_number: Type.Integer(),
+  reason: nullable(Type.String()),
+  created_at: Time,
+  expires_at: nullable(Time),
+  voided_at: nullable(Time),
+  consumed_at: nullable(Time),
+})
+export type Approval = Static<typeof Approval>
+export const Comment = Type.Object({
+  id: Id,
+  author_id: Id,
+  author_number: Type.Integer(),
+  author_username: Type.String(),
+  body: Type.String(),
+  created_at: Time,
+})
+export const CreateComment = command({
+  body: Type.String({
+    minLength: 1,
+    maxLength: 20_000,
+    pattern: '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]*$',
+  }),
+})
+
+// ---- runs and evidence
+
+export const ExpectedFile = command({
+  name: line(255),
+  sha256: Type.Optional(Sha256),
+  role: Type.Optional(EvidenceRole),
+})
+export type ExpectedFile = Static<typeof ExpectedFile>
+export const StartRun = command({
+  run_type: words(['proof', 'action']),
+  ticket_id: Ref,
+  script_id: Type.Optional(nullable(line(100))),
+  execution_context: Type.Optional(nullable(anyJson('what the caller says about where and how; kept with the run'))),
+  expect: Type.Optional(Type.Array(ExpectedFile, { minItems: 1, maxItems: 200 })),
+  finalize: Type.Optional(words(['auto', 'manual'])),
+})
+export type StartRun = Static<typeof StartRun>
+export const Run = Type.Object({
+  id: Id,
+  number: Type.Integer(),
+  kind: Type.String(),
+  run_type: words(['proof', 'action']),
+  script_id: nullable(Type.String()),
+  state: RunState,
+  status: RunStatus,
+  verdict: nullable(Verdict),
+  waiting_for: nullable(words(['evidence'])),
+  ticket_id: Id,
+  ticket_number: Type.Integer(),
+  executed_by_id: Id,
+  executed_by_number: Type.Integer(),
+  parent_run_id: nullable(Id),
+  verifies_run_id: nullable(Id),
+  expect: nullable(Type.Array(ExpectedFile)),
+  finalize: words(['auto', 'manual']),
+  execution_context: nullable(anyJson('as given, and what the server adds')),
+  validator_version: nullable(Type.String()),
+  rules_version: nullable(Type.String()),
+  inputs_manifest: nullable(anyJson('what was judged')),
+  outputs_manifest: nullable(anyJson('what was found')),
+  result_summary: nullable(Type.String()),
+  exit_code: nullable(Type.Integer()),
+  error_code: nullable(Type.String()),
+  step_count: Type.Integer(),
+  attempt: Type.Integer(),
+  trace_id: Type.String(),
+  input_sha256: nullable(Sha256),
+  output_sha256: nullable(Sha256),
+  report_artifact_id: nullable(Id),
+  created_at: Time,
+  updated_at: Time,
+  started_at: nullable(Time),
+  completed_at: nullable(Time),
+  timeout_at: nullable(Time),
+})
+export type Run = Static<typeof Run>
+export const RunDetail = Type.Object({
+  ...Run.properties,
+  stdout_log: nullable(Type.String()),
+  stderr_log: nullable(Type.String()),
+})
+export type RunDetail = Static<typeof RunDetail>
+/** The projection onto the run contract (`runtime_run_state`). */
+export const RunContract = Type.Object(
+  {
+    run_id: Id,
+    project_id: Slug,
+    agent_id: Type.String(),
+    state: RunState,
+    trace_id: Type.String(),
+    parent_run_id: nullable(Id),
+    trigger: Type.Object(
+      {
+        trigger_type: words(['channel_event', 'schedule', 'api', 'sub_agent', 'retry']),
+        triggered_by: Type.Optional(Type.String()),
+      },
+      closed,
+    ),
+    input_sha256: Type.Optional(Sha256),
+    output_sha256: nullable(Sha256),
+    started_at: nullable(Time),
+    completed_at: nullable(Time),
+    timeout_at: nullable(Time),
+    error_code: nullable(Type.String()),
+    cost_usd: nullable(Type.Number()),
+    step_count: Type.Integer(),
+  },
+  closed,
+)
+export type RunContract = Static<typeof RunContract>
+export const VerifyRun = Type.Union([
+  command({
+    expect: Type.Optional(Type.Array(ExpectedFile, { minItems: 1, maxItems: 200 })),
+    finalize: Type.Optional(words(['auto', 'manual'])),
+  }),
+  Type.Null(),
+])
+export const Artifact = Type.Object({
+  id: Id,
+  number: Type.Integer(),
+  filename: Type.String(),
+  artifact_type: nullable(Type.String()),
+  role: nullable(EvidenceRole),
+  description: nullable(Type.String()),
+  content_type: nullable(Type.String()),
+  size_bytes: Type.Integer(),
+  sha256_hash: Sha256,
+  run_id: Id,
+  run_number: Type.Integer(),
+  uploaded_by_id: nullable(Id),
+  uploaded_by_number: nullable(Type.Integer()),
+  is_deleted: Type.Boolean(),
+  created_at: Time,
+})
+export type Artifact = Static<typeof Artifact>
+export const Uploaded = Type.Object({ artifact: Artifact, message: Type.String() })
+export const Script = Type.Object({
+  script_id: Type.String(),
+  name: Type.String(),
+  description: Type.String(),
+  version: Type.String(),
+  script_type: words(['proof', 'action']),
+  requires_approval: Type.Boolean(),
+  validators: Type.Array(Type.String()),
+  rule_set: nullable(Type.String()),
+})
+export const RuleSet = Type.Object({
+  id: Id,
+  name: Type.String(),
+  version: Type.Integer(),
+  digest: Sha256,
+  definition: anyJson('rules in order'),
+  created_by_id: Id,
+  created_at: Time,
+})
+export const PublishRuleSet = command({
+  name: Type.String({ pattern: '^[a-z][a-z0-9_-]{0,62}$' }),
+  definition: anyJson('{"description"?, "rules": [{"validator", "params"?, "files"?}]}'),
+})
+
+// ---- audit
+
+export const AuditEvent = Type.Object({
+  id: Id,
+  log_index: nullable(Type.Integer()),
+  event_type: words(Object.keys(auditEvents)),
+  timestamp: Time,
+  actor_id: nullable(Id),
+  actor_number: nullable(Type.Integer()),
+  actor_username: nullable(Type.String()),
+  resource_type: nullable(Type.String()),
+  resource_id: nullable(Type.String()),
+  resource_number: nullable(Type.Integer()),
+  action: Type.String(),
+  details: nullable(anyJson('facts of the event')),
+  ip_address: nullable(Type.String()),
+  user_agent: nullable(Type.String()),
+  success: Type.Boolean(),
+  error_message: nullable(Type.String()),
+})
+export type AuditEvent = Static<typeof AuditEvent>
+export const VerifyReport = Type.Object({
+  ok: Type.Boolean(),
+  code: nullable(Type.String()),
+  reason: nullable(Type.String()),
+  index: nullable(Type.Integer()),
+  path: nullable(Type.String()),
+  origin: Type.String(),
+  size: Type.Integer(),
+  root: Type.String(),
+  checkpoint: Type.String(),
+  checked: Type.Object({ entries: Type.Integer(), rows: Type.Integer(), day_files: Type.Integer() }),
+})
+export type VerifyReport = Static<typeof VerifyReport>
+export const LogInfo = Type.Object({
+  origin: Type.String(),
+  vkey: Type.String(),
+  shard: Type.Integer(),
+  size: Type.Integer(),
+  root: Type.String(),
+  pending: Type.Integer(),
+  folder: Type.String(),
+  audit_folder: Type.String(),
+})
