@@ -1,0 +1,32 @@
+import { type ErrorCode, errors } from '@writ/api'
+
+export interface FieldError {
+  readonly path: string
+  readonly message: string
+  readonly code?: string
+}
+
+/** A refusal that crosses the wire: a code of the table, the facts its sentence names, and field errors if any. */
+export class AppError extends Error {
+  readonly code: ErrorCode
+  readonly status: number
+  readonly fields: readonly FieldError[]
+  readonly headers: Readonly<Record<string, string>>
+
+  constructor(
+    code: ErrorCode,
+    facts: Record<string, string | number> = {},
+    more: { fields?: readonly FieldError[]; headers?: Record<string, string>; cause?: unknown } = {},
+  ) {
+    const { status, text } = errors[code]
+    super(
+      text.replace(/\{(\w+)\}/g, (_, name: string) => String(facts[name] ?? '')),
+      more.cause === undefined ? {} : { cause: more.cause },
+    )
+    this.name = 'AppError'
+    this.code = code
+    this.status = status
+    this.fields = more.fields ?? []
+    this.headers = more.headers ?? {}
+  }
+}

@@ -1,0 +1,72 @@
+import type { Kysely } from 'kysely'
+import type { Tables } from './tables.ts'
+
+export type Dialect = 'sqlite' | 'postgres'
+export type Param = string | number | null | Uint8Array
+
+/**
+ * One transaction inside one project's fence. `db` is Kysely with the fence on; `sql` runs a hand-written statement
+ * (places `?1`, `?2`, ...) that carries its own predicate; `insert` writes many rows as one statement.
+ */
+export interface Tx {
+  readonly db: Kysely<Tables>
+  readonly project: string
+  readonly dialect: Dialect
+  sql<Row>(text: string, params?: readonly (Param | readonly Param[])[]): Promise<Row[]>
+  /** Rows must all have the same keys. On PostgreSQL one `unnest`, on SQLite one prepared statement per row. */
+  insert<T extends keyof Tables & string>(table: T, rows: readonly Record<string, Param>[]): Promise<void>
+  /** Runs after the commit, and only then; what it throws is logged, not answered. */
+  afterCommit(tell: () => void): void
+}
+
+/**
+ * A change that many callers ask for at once: it gets all inputs of one group and answers each in order. When it
+ * throws, the group is undone and every input is tried alone, so one bad input never fails its neighbours.
+ * It must await nothing but the database, and must take the rows that it locks in id order.
+ */
+export interface Command<I, O> {
+  readonly name: string
+  run(tx: Tx, inputs: readonly I[]): Promise<readonly O[]>
+}
+
+export interface Database {
+  readonly dialect: Dialect
+  /** What an operator is told at start about how safely this store is set up; empty when there is nothing to say. */
+  readonly notes: readonly string[]
+  /** Reads in one snapshot, in the project of the context. */
+  read<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  /** Changes in one transaction, in the project of the context; answers after COMMIT. Shares its fsync with others. */
+  write<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  /** As `write`, but joins with equal commands into multi-row statements. */
+  submit<I, O>(command: Command<I, O>, input: I): Promise<O>
+  /** A transaction of the sequencer: sees every project's audit rows, may place them in the log, and nothing else. */
+  sequence<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  /**
+   * Holds a lock that one process in the world can hold. Resolves when it is ours; `lost` aborts when it no longer is.
+   * SQLite: the process already is the only one.
+   */
+  lead(name: string, signal: AbortSignal): Promise<{ readonly lost: AbortSignal; release(): Promise<void> }>
+  /** Throws DatabaseUnavailable unless a row can be read now. */
+  ping(): Promise<void>
+  /** Makes the partitions of the coming months; nothing to do on SQLite. */
+  prepareMonths(now: number): Promise<void>
+  close(): Promise<void>
+}
+
+/** The store cannot be reached or written; nothing was changed. HTTP answers 503. */
+export class DatabaseUnavailable extends Error {
+  constructor(cause: unknown) {
+    super('database unavailable', { cause })
+    this.name = 'DatabaseUnavailable'
+  }
+}
+
+/** A unique index refused a row. `columns` are those of the index as far as the store tells, else its name. */
+export class UniqueViolation extends Error {
+  readonly index: string
+  constructor(index: string, cause: unknown) {
+    super(`duplicate in ${index}`, { cause })
+    this.name = 'UniqueViolation'
+    this.index = index
+  }
+}

@@ -1,0 +1,20 @@
+/**
+ * All that is said differently to the two databases. Nothing else asks which database it is.
+ *
+ * - **Membership in a list.** PostgreSQL takes an array parameter; SQLite takes the list as JSON text, which `Tx.sql`
+ *   makes of an array by itself.
+ * - **Skipping locked rows.** SQLite has one writer, so nothing else can hold a row: there is nothing to skip.
+ * - **Case-insensitive search.** Both lower both sides; SQLite's `lower` knows ASCII only, so "Ä" finds no "ä" there.
+ */
+import type { Tx } from './database.ts'
+
+/** SQL that is true when `column` is in the list given as parameter `place` (`?1`). */
+export const inList = (tx: Pick<Tx, 'dialect'>, column: string, place: string): string =>
+  tx.dialect === 'postgres' ? `${column} = any(${place})` : `${column} in (select value from json_each(${place}))`
+
+/** The clause at the end of a claiming select. */
+export const skipLocked = (tx: Pick<Tx, 'dialect'>): string =>
+  tx.dialect === 'postgres' ? 'for update skip locked' : ''
+
+/** The clause that takes the selected rows' locks, in the order of the select. */
+export const forUpdate = (tx: Pick<Tx, 'dialect'>): string => (tx.dialect === 'postgres' ? 'for update' : '')

@@ -1,0 +1,129 @@
+import type { Command, Tx } from './database.ts'
+import { projectInContext } from './project.ts'
+
+interface Waiting {
+  readonly project: string
+  readonly command: Command<unknown, unknown>
+  readonly input: unknown
+  resolve(output: unknown): void
+  reject(error: unknown): void
+}
+
+/** One open transaction as the group needs it; the store wraps its connection so. */
+export interface GroupTx {
+  readonly tx: Tx
+  savepoint(): Promise<void>
+  rollbackToSavepoint(): Promise<void>
+  releaseSavepoint(): Promise<void>
+  commit(): Promise<void>
+  rollback(): Promise<void>
+  /** Called after a commit that is known to have succeeded. */
+  tell(): void
+}
+
+export interface GroupCommit {
+  submit<I, O>(command: Command<I, O>, input: I): Promise<O>
+  /** Resolves when nothing waits and nothing is under way. */
+  drain(): Promise<void>
+}
+
+type Outcome = { ok: true; output: unknown } | { ok: false; error: unknown }
+
+/**
+ * Joins changes that are asked for within the same turn of the event loop into one transaction and one fsync. While a
+ * group commits, the next one gathers, so under load groups grow by themselves and a single change waits for nobody.
+ *
+ * - A group holds one project's changes, because the fence is set per transaction.
+ * - Equal commands run as one; a failing one is undone to its savepoint and its inputs tried one by one.
+ * - Answers go out after COMMIT. If COMMIT fails nobody is told that anything happened.
+ *
+ * Stopped before COMMIT: nothing happened, no caller was answered. Stopped after it: everything happened, some callers
+ * were not answered; an Idempotency-Key tells them on their next try.
+ */
+export function createGroupCommit(options: {
+  open(project: string): Promise<GroupTx>
+  concurrent: number
+  max?: number
+}): GroupCommit {
+  const max = options.max ?? 64
+  const waiting: Waiting[] = []
+  let running = 0
+  let scheduled = false
+  const idle: (() => void)[] = []
+
+  function schedule() {
+    if (scheduled || running >= options.concurrent || waiting.length === 0) return
+    scheduled = true
+    setImmediate(() => {
+      scheduled = false
+      start()
+    })
+  }
+
+  function start() {
+    if (running >= options.concurrent || waiting.length === 0) return
+    const project = waiting[0]!.project
+    const group: Waiting[] = []
+    for (let i = 0; i < waiting.length && group.length < max; ) {
+      if (waiting[i]!.project === project) group.push(...waiting.splice(i, 1))
+      else i++
+    }
+    running++
+    runGroup(group, options.open)
+      .catch((error) => {
+        for (const item of group) item.reject(error)
+      })
+      .finally(() => {
+        running--
+        start()
+        if (running === 0 && waiting.length === 0) for (const wake of idle.splice(0)) wake()
+      })
+    schedule()
+  }
+
+  return {
+    submit<I, O>(command: Command<I, O>, input: I): Promise<O> {
+      return new Promise<O>((resolve, reject) => {
+        // The promise's types meet the queue's here, and only here.
+        waiting.push({ project: projectInContext(), command, input, resolve, reject } as unknown as Waiting)
+        schedule()
+      })
+    },
+    drain: () =>
+      running === 0 && waiting.length === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve)),
+  }
+}
+
+async function runGroup(group: readonly Waiting[], open: (project: string) => Promise<GroupTx>): Promise<void> {
+  const opened = await open(group[0]!.project)
+  const outcomes = new Map<Waiting, Outcome>()
+  try {
+    for (const batch of Map.groupBy(group, (item) => item.command).values()) await runBatch(opened, batch, outcomes)
+    await opened.commit()
+  } catch (error) {
+    await opened.rollback().catch(() => {})
+    throw error
+  }
+  opened.tell()
+  for (const item of group) {
+    const outcome = outcomes.get(item)!
+    if (outcome.ok) item.resolve(outcome.output)
+    else item.reject(outcome.error)
+  }
+}
+
+async function runBatch(opened: GroupTx, batch: readonly Waiting[], outcomes: Map<Waiting, Outcome>): Promise<void> {
+  await opened.savepoint()
+  try {
+    const outputs = await batch[0]!.command.run(
+      opened.tx,
+      batch.map((item) => item.input),
+    )
+    await opened.releaseSavepoint()
+    for (const [i, item] of batch.entries()) outcomes.set(item, { ok: true, output: outputs[i] })
+  } catch (error) {
+    await opened.rollbackToSavepoint()
+    if (batch.length === 1) outcomes.set(batch[0]!, { ok: false, error })
+    else for (const item of batch) await runBatch(opened, [item], outcomes)
+  }
+}

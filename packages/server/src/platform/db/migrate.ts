@@ -1,0 +1,113 @@
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import pg from 'pg'
+import type { Dialect } from './database.ts'
+
+const folder = new URL('../../../migrations/', import.meta.url)
+
+interface Migration {
+  readonly version: number
+  readonly name: string
+  readonly sql: string
+  readonly checksum: string
+}
+
+/** The migrations of a dialect in order: files named `NNNN_name.<dialect>.sql`. */
+export function loadMigrations(dialect: Dialect): Migration[] {
+  return readdirSync(folder)
+    .filter((file) => file.endsWith(`.${dialect}.sql`))
+    .sort()
+    .map((file) => {
+      const sql = readFileSync(new URL(file, folder), 'utf8')
+      return {
+        version: Number(file.slice(0, 4)),
+        name: file.slice(5, file.indexOf('.')),
+        sql,
+        checksum: createHash('sha256').update(sql).digest('hex'),
+      }
+    })
+}
+
+/** A store that this version may not touch: newer than the code, or changed behind its back. */
+export class SchemaRefused extends Error {
+  override name = 'SchemaRefused'
+}
+
+const bookkeeping =
+  'create table if not exists schema_migrations (version integer primary key, name text not null, checksum text not null, applied_at text not null)'
+
+/** The migrations still to run, given those that ran. Throws SchemaRefused for a newer or altered history. */
+export function pendingMigrations(
+  all: readonly Migration[],
+  applied: readonly { version: number; checksum: string }[],
+): Migration[] {
+  const newest = all.at(-1)?.version ?? 0
+  const stored = Math.max(0, ...applied.map((row) => Number(row.version)))
+  if (stored > newest)
+    throw new SchemaRefused(
+      `This database has schema ${stored}, but this version of Writ knows only ${newest}. Start the newer Writ that wrote it, or restore a backup made with this one.`,
+    )
+  for (const row of applied) {
+    const ours = all.find((migration) => migration.version === Number(row.version))
+    if (ours?.checksum !== row.checksum)
+      throw new SchemaRefused(
+        `Migration ${row.version} of this database is not the one that this version of Writ ships; it was made by another build.`,
+      )
+  }
+  return all.filter((migration) => migration.version > stored)
+}
+
+/** Brings a SQLite file to the newest schema in one transaction; a rival waits for the write lock. */
+export function migrateSqlite(file: string, now: string): number {
+  const database = new DatabaseSync(file, { timeout: 30_000 })
+  try {
+    database.exec('pragma journal_mode = wal; pragma synchronous = full; begin immediate')
+    database.exec(bookkeeping)
+    const applied = database.prepare('select version, checksum from schema_migrations order by version').all() as {
+      version: number
+      checksum: string
+    }[]
+    const pending = pendingMigrations(loadMigrations('sqlite'), applied)
+    for (const migration of pending) {
+      database.exec(migration.sql)
+      database
+        .prepare('insert into schema_migrations values (?, ?, ?, ?)')
+        .run(migration.version, migration.name, migration.checksum, now)
+    }
+    database.exec('commit')
+    return pending.length
+  } finally {
+    // Stopped before the commit, the file is as it was; closing rolls back.
+    database.close()
+  }
+}
+
+/** Brings a PostgreSQL database to the newest schema, as its owner, under an advisory lock, in one transaction. */
+export async function migratePostgres(url: string, now: string): Promise<number> {
+  const client = new pg.Client({ connectionString: url, application_name: 'writ_migrate' })
+  await client.connect()
+  try {
+    await client.query('begin')
+    await client.query(`select pg_advisory_xact_lock(hashtext('writ.migrate'))`)
+    await client.query(bookkeeping)
+    const { rows } = await client.query<{ version: number; checksum: string }>(
+      'select version, checksum from schema_migrations order by version',
+    )
+    const pending = pendingMigrations(loadMigrations('postgres'), rows)
+    for (const migration of pending) {
+      await client.query(migration.sql)
+      await client.query('insert into schema_migrations values ($1, $2, $3, $4)', [
+        migration.version,
+        migration.name,
+        migration.checksum,
+        now,
+      ])
+    }
+    await client.query(`select writ_make_partitions($1::timestamptz, 3)`, [now])
+    await client.query('commit')
+    return pending.length
+  } finally {
+    await client.end()
+  }
+}

@@ -1,0 +1,32 @@
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { type Clock, rfc3339 } from '../clock.ts'
+import { type Database, DatabaseUnavailable } from './database.ts'
+import { migratePostgres, migrateSqlite, SchemaRefused } from './migrate.ts'
+import { openPostgres } from './postgres.ts'
+import { openSqlite } from './sqlite.ts'
+
+/** `sqlite:<absolute file>`, or a postgres URL; `migrationUrl` is the owner's, when it is another. */
+export interface DatabaseSettings {
+  readonly url: string
+  readonly migrationUrl?: string | undefined
+  readonly poolSize?: number
+}
+
+/** Migrates under a lock, then opens. Throws SchemaRefused or DatabaseUnavailable. */
+export async function openDatabase(settings: DatabaseSettings, clock: Clock): Promise<Database> {
+  const now = rfc3339(clock.now())
+  if (settings.url.startsWith('sqlite:')) {
+    const file = settings.url.slice('sqlite:'.length)
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    migrateSqlite(file, now)
+    return openSqlite(file)
+  }
+  try {
+    await migratePostgres(settings.migrationUrl ?? settings.url, now)
+  } catch (error) {
+    if (error instanceof SchemaRefused) throw error
+    throw new DatabaseUnavailable(error)
+  }
+  return openPostgres(settings.url, settings.poolSize ? { poolSize: settings.poolSize } : {})
+}

@@ -1,0 +1,321 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Kysely } from 'kysely'
+import pg from 'pg'
+import { kyselyOn } from './connection.ts'
+import { type Database, DatabaseUnavailable, type Param, type Tx, UniqueViolation } from './database.ts'
+import { ProjectFence } from './fence.ts'
+import { createGroupCommit, type GroupTx } from './group-commit.ts'
+import { INSTANCE, projectInContext } from './project.ts'
+import { unit } from './sqlite.ts'
+import type { Tables } from './tables.ts'
+
+// bigint columns hold milliseconds, sizes and counts: all below 2^53.
+const INT8 = 20
+const types = {
+  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+    oid === INT8 ? Number : pg.types.getTypeParser(oid, format),
+}
+
+type ColumnTypes = ReadonlyMap<string, ReadonlyMap<string, string>>
+
+/**
+ * PostgreSQL. Every connection runs as `writ_app` (or `writ_sequencer`), never as the owner, and every transaction
+ * begins by naming its project: row-level security shows no row otherwise.
+ */
+export async function openPostgres(url: string, options: { poolSize?: number } = {}): Promise<Database> {
+  const poolFor = (role: string, max: number) => {
+    const pool = new pg.Pool({
+      connectionString: url,
+      max,
+      types,
+      options: `-c role=${role} -c timezone=UTC`,
+      application_name: role,
+      idleTimeoutMillis: 60_000,
+      connectionTimeoutMillis: 5_000,
+    })
+    // A broken idle connection is replaced at the next use; without a listener it would end the process.
+    pool.on('error', () => {})
+    return pool
+  }
+  const pool = poolFor('writ_app', options.poolSize ?? 10)
+  const sequencers = poolFor('writ_sequencer', 2)
+  const columns = await loadColumnTypes(pool)
+  const notes = await inspectRole(pool)
+
+  async function inTransaction<T>(
+    from: pg.Pool,
+    begin: string,
+    project: string,
+    work: (tx: Tx) => Promise<T>,
+    fenced: boolean,
+  ): Promise<T> {
+    const client = await connect(from)
+    let broken: Error | undefined
+    try {
+      await client.query(`${begin}; ${enter(project)}`)
+      const tell: (() => void)[] = []
+      const tx = txOn(client, project, tell, columns, fenced)
+      const result = await work(tx)
+      await client.query('commit')
+      for (const say of tell) say()
+      return result
+    } catch (error) {
+      const translated = translate(error)
+      await client.query('rollback').catch((failed) => {
+        broken = failed
+      })
+      throw translated
+    } finally {
+      client.release(broken)
+    }
+  }
+
+  const group = createGroupCommit({
+    concurrent: 3,
+    open: async (project) => groupTransaction(await connect(pool), project, columns),
+  })
+
+  return {
+    dialect: 'postgres',
+    notes,
+    read: (work) =>
+      inTransaction(pool, 'begin isolation level repeatable read read only', projectInContext(), work, true),
+    write: (work) => group.submit(unit, work) as ReturnType<typeof work>,
+    submit: (command, input) => group.submit(command, input),
+    sequence: (work) => inTransaction(sequencers, 'begin', INSTANCE, work, false),
+    lead: (name, signal) => lead(url, name, signal),
+    async ping() {
+      const client = await connect(pool)
+      try {
+        await client.query('select 1')
+        client.release()
+      } catch (error) {
+        client.release(true)
+        throw translate(error)
+      }
+    },
+    async prepareMonths(now) {
+      const client = await connect(pool)
+      try {
+        await client.query('select writ_make_partitions(to_timestamp($1 / 1000.0), 3)', [now])
+      } finally {
+        client.release()
+      }
+    },
+    async close() {
+      await group.drain()
+      await Promise.all([pool.end(), sequencers.end()])
+    },
+  }
+}
+
+async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
+  try {
+    return await pool.connect()
+  } catch (error) {
+    throw new DatabaseUnavailable(error)
+  }
+}
+
+// Project ids are UUIDs that we made; the check keeps this literal safe whatever calls it.
+function enter(project: string): string {
+  if (!/^[0-9a-f-]{36}$/.test(project)) throw new Error('a project id is a UUID')
+  return `select set_config('writ.project', '${project}', true)`
+}
+
+const names = new Map<string, string>()
+function nameOf(sql: string): string {
+  let name = names.get(sql)
+  if (!name) {
+    name = `w${names.size}`
+    names.set(sql, name)
+  }
+  return name
+}
+
+function txOn(client: pg.PoolClient, project: string, tell: (() => void)[], columns: ColumnTypes, fenced = true): Tx {
+  const plain = kyselyOn(
+    {
+      async run(sql, params) {
+        try {
+          const result = await client.query(sql, params as unknown[])
+          return { rows: result.rows, changes: BigInt(result.rowCount ?? 0) }
+        } catch (error) {
+          throw translate(error)
+        }
+      },
+    },
+    'postgres',
+  )
+  const db: Kysely<Tables> = fenced ? plain.withPlugin(new ProjectFence(project)) : plain
+  const prepared = async (sql: string, values: unknown[]) => {
+    try {
+      return await client.query({ name: nameOf(sql), text: sql, values })
+    } catch (error) {
+      throw translate(error)
+    }
+  }
+  return {
+    db,
+    project,
+    dialect: 'postgres',
+    async sql<Row>(text: string, params: readonly (Param | readonly Param[])[] = []) {
+      return (await prepared(text.replace(/\?(\d+)/g, '$$$1'), [...params])).rows as Row[]
+    },
+    async insert(table, rows) {
+      if (rows.length === 0) return
+      const kinds = columns.get(table)
+      const keys = Object.keys(rows[0]!)
+      const arrays = keys.map((key) => rows.map((row) => row[key]))
+      const places = keys.map((key, i) => `$${i + 1}::${kinds?.get(key)}[]`)
+      await prepared(`insert into ${table} (${keys.join(', ')}) select * from unnest(${places.join(', ')})`, arrays)
+    },
+    afterCommit: (say) => tell.push(say),
+  }
+}
+
+/**
+ * Statements that need no answer of their own ride along with the next one: begin, project and first savepoint go in one
+ * message, the last release and the commit in another. That is two round trips around a group, however many it serves.
+ */
+function groupTransaction(client: pg.PoolClient, project: string, columns: ColumnTypes): GroupTx {
+  let ahead = `begin; ${enter(project)}; `
+  const tell: (() => void)[] = []
+  let told = 0
+  const send = async (sql: string) => {
+    const text = ahead + sql
+    ahead = ''
+    try {
+      await client.query(text)
+    } catch (error) {
+      throw translate(error)
+    }
+  }
+  return {
+    tx: txOn(client, project, tell, columns),
+    async savepoint() {
+      told = tell.length
+      await send('savepoint batch')
+    },
+    async rollbackToSavepoint() {
+      tell.length = told
+      await send('rollback to savepoint batch; release savepoint batch')
+    },
+    async releaseSavepoint() {
+      ahead = 'release savepoint batch; '
+    },
+    async commit() {
+      await send('commit')
+      client.release()
+    },
+    async rollback() {
+      try {
+        await client.query('rollback')
+        client.release()
+      } catch (error) {
+        client.release(true)
+        throw translate(error)
+      }
+    },
+    tell: () => {
+      for (const say of tell) say()
+    },
+  }
+}
+
+async function loadColumnTypes(pool: pg.Pool): Promise<ColumnTypes> {
+  const client = await connect(pool)
+  try {
+    const { rows } = await client.query<{ table_name: string; column_name: string; udt_name: string }>(
+      `select c.relname as table_name, a.attname as column_name, t.typname as udt_name
+       from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_type t on t.oid = a.atttypid
+       where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped`,
+    )
+    const result = new Map<string, Map<string, string>>()
+    for (const row of rows) {
+      const table = result.get(row.table_name) ?? new Map<string, string>()
+      result.set(row.table_name, table.set(row.column_name, row.udt_name))
+    }
+    return result
+  } catch (error) {
+    throw translate(error)
+  } finally {
+    client.release()
+  }
+}
+
+async function inspectRole(pool: pg.Pool): Promise<string[]> {
+  const client = await connect(pool)
+  try {
+    const { rows } = await client.query<{ login: string; strong: boolean; owner: boolean }>(
+      `select session_user::text as login,
+              (select rolsuper or rolbypassrls from pg_roles where rolname = session_user) as strong,
+              exists (select from pg_class where relname = 'runs' and relowner = (select oid from pg_roles where rolname = session_user)) as owner`,
+    )
+    const { login, strong, owner } = rows[0]!
+    if (!strong && !owner) return []
+    return [
+      `The database user "${login}" ${strong ? 'is a superuser' : 'owns the tables'}; Writ runs as role writ_app on every connection, which is weaker than a login that is neither: give the owner in WRIT_MIGRATION_URL and a plain login in DATABASE_URL.`,
+    ]
+  } finally {
+    client.release()
+  }
+}
+
+/**
+ * An advisory lock on a connection of its own, direct and not pooled by anything: transaction pooling breaks session
+ * locks. It is no fence: a paused leader may wake after another took over, so what it writes must be refused by
+ * compare-and-set (logs.size, the signer's memory).
+ */
+async function lead(url: string, name: string, signal: AbortSignal) {
+  for (;;) {
+    signal.throwIfAborted()
+    const client = new pg.Client({
+      connectionString: url,
+      types,
+      application_name: `writ_lead_${name}`,
+      connectionTimeoutMillis: 5_000,
+    })
+    const lost = new AbortController()
+    client.on('error', (error) => lost.abort(error))
+    client.on('end', () => lost.abort(new Error('connection ended')))
+    try {
+      await client.connect()
+      const { rows } = await client.query<{ ok: boolean }>(
+        'select pg_try_advisory_lock(hashtext($1), hashtext(current_database())) as ok',
+        [`writ.${name}`],
+      )
+      if (rows[0]!.ok) {
+        const beat = setInterval(() => client.query('select 1').catch((error) => lost.abort(error)), 2_000)
+        beat.unref()
+        lost.signal.addEventListener('abort', () => clearInterval(beat))
+        return {
+          lost: lost.signal,
+          release: async () => {
+            clearInterval(beat)
+            await client.end().catch(() => {})
+          },
+        }
+      }
+    } catch {
+      // The database is away; ask again.
+    }
+    await client.end().catch(() => {})
+    await sleep(1_000, undefined, { signal }).catch(() => {})
+  }
+}
+
+// https://www.postgresql.org/docs/15/errcodes-appendix.html: class 08 connection, 53 resources, 57 operator, 58 system.
+function translate(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof DatabaseUnavailable || error instanceof UniqueViolation)
+    return error
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  if (code === '23505') return new UniqueViolation(String((error as pg.DatabaseError).constraint ?? ''), error)
+  if (/^(08|53|57P|58)/.test(code) || code === '25006' || code === '25P03') return new DatabaseUnavailable(error)
+  if (/^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|ENETUNREACH)/.test(code)) return new DatabaseUnavailable(error)
+  return /connection terminated|client has encountered a connection error|not queryable|timeout exceeded when trying to connect/i.test(
+    error.message,
+  )
+    ? new DatabaseUnavailable(error)
+    : error
+}

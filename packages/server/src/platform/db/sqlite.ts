@@ -1,0 +1,237 @@
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import type { Kysely } from 'kysely'
+import { kyselyOn } from './connection.ts'
+import { type Command, type Database, DatabaseUnavailable, type Param, type Tx, UniqueViolation } from './database.ts'
+import { ProjectFence } from './fence.ts'
+import { createGroupCommit, type GroupTx } from './group-commit.ts'
+import { INSTANCE, projectInContext } from './project.ts'
+import type { Tables } from './tables.ts'
+
+const READERS = 3
+
+/**
+ * SQLite in one file: WAL, synchronous=FULL, one writer connection behind a mutex and a few readers. Calls are
+ * synchronous underneath; each takes microseconds, so the loop stays free as long as nobody asks for everything at once.
+ * Long reads come in pages, because a reader that stays open keeps the WAL from being checkpointed.
+ */
+export function openSqlite(file: string): Database {
+  const writer = connect(file, false)
+  const readers = Array.from({ length: READERS }, () => connect(file, true))
+  const freeReaders = [...readers]
+  const waitingReaders: ((reader: Connection) => void)[] = []
+  let writerFree: Promise<void> = Promise.resolve()
+
+  async function lockWriter(): Promise<() => void> {
+    const before = writerFree
+    const { promise, resolve } = Promise.withResolvers<void>()
+    writerFree = promise
+    await before
+    return resolve
+  }
+
+  const group = createGroupCommit({
+    concurrent: 1,
+    max: 128,
+    open: async (project) => {
+      const unlock = await lockWriter()
+      try {
+        return writeTransaction(writer, project, unlock)
+      } catch (error) {
+        unlock()
+        throw translate(error)
+      }
+    },
+  })
+
+  async function read<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    const project = projectInContext()
+    const reader = freeReaders.pop() ?? (await new Promise<Connection>((resolve) => waitingReaders.push(resolve)))
+    try {
+      reader.exec('begin')
+      return await work(txOn(reader, project, []))
+    } catch (error) {
+      throw translate(error)
+    } finally {
+      if (reader.database.isTransaction) reader.exec('rollback')
+      const next = waitingReaders.shift()
+      if (next) next(reader)
+      else freeReaders.push(reader)
+    }
+  }
+
+  return {
+    dialect: 'sqlite',
+    notes: [],
+    read,
+    write: (work) => group.submit(unit, work) as ReturnType<typeof work>,
+    submit: (command, input) => group.submit(command, input),
+    async sequence(work) {
+      const unlock = await lockWriter()
+      try {
+        writer.exec('begin immediate')
+        const tell: (() => void)[] = []
+        const result = await work({ ...txOn(writer, INSTANCE, tell), db: writer.db })
+        writer.exec('commit')
+        for (const say of tell) say()
+        return result
+      } catch (error) {
+        if (writer.database.isTransaction) writer.exec('rollback')
+        throw translate(error)
+      } finally {
+        unlock()
+      }
+    },
+    lead: async () => ({ lost: new AbortController().signal, release: async () => {} }),
+    async ping() {
+      try {
+        readers[0]!.prepare('select 1').get()
+      } catch (error) {
+        throw translate(error)
+      }
+    },
+    prepareMonths: async () => {},
+    async close() {
+      await group.drain()
+      const unlock = await lockWriter()
+      for (const reader of readers) reader.database.close()
+      writer.database.close()
+      unlock()
+    },
+  }
+}
+
+// A unit is never joined with another: each is its own command, so each gets its own savepoint.
+export const unit: Command<(tx: Tx) => Promise<unknown>, unknown> = {
+  name: 'unit',
+  run: async (tx, [work, ...more]) => {
+    if (more.length > 0) throw new Error('units run one by one')
+    return [await work!(tx)]
+  },
+}
+
+interface Connection {
+  readonly database: DatabaseSync
+  readonly db: Kysely<Tables>
+  prepare(sql: string): StatementSync
+  exec(sql: string): void
+  fenced(project: string): Kysely<Tables>
+}
+
+function connect(file: string, readOnly: boolean): Connection {
+  const database = new DatabaseSync(file, { readOnly, timeout: 5000 })
+  if (!readOnly) database.exec('pragma journal_mode = wal')
+  // FULL: a commit that was answered survives power loss. Group commit pays for the fsync.
+  database.exec(
+    'pragma synchronous = full; pragma foreign_keys = on; pragma temp_store = memory; pragma cache_size = -16000',
+  )
+  const statements = new Map<string, StatementSync>()
+  const prepare = (sql: string) => {
+    let statement = statements.get(sql)
+    if (!statement) {
+      if (statements.size > 500) statements.clear()
+      statement = database.prepare(sql)
+      statements.set(sql, statement)
+    }
+    return statement
+  }
+  const db = kyselyOn({ run: async (sql, params) => run(prepare(sql), params) }, 'sqlite')
+  const fences = new Map<string, Kysely<Tables>>()
+  return {
+    database,
+    db,
+    prepare,
+    exec: (sql) => database.exec(sql),
+    fenced(project) {
+      let fenced = fences.get(project)
+      if (!fenced) {
+        if (fences.size > 1000) fences.clear()
+        fenced = db.withPlugin(new ProjectFence(project))
+        fences.set(project, fenced)
+      }
+      return fenced
+    },
+  }
+}
+
+function run(statement: StatementSync, params: readonly unknown[]): { rows: unknown[]; changes: bigint } {
+  try {
+    const values = params as SQLInputValue[]
+    if (statement.columns().length > 0) return { rows: statement.all(...values), changes: 0n }
+    return { rows: [], changes: BigInt(statement.run(...values).changes) }
+  } catch (error) {
+    throw translate(error)
+  }
+}
+
+function txOn(connection: Connection, project: string, tell: (() => void)[]): Tx {
+  return {
+    db: connection.fenced(project),
+    project,
+    dialect: 'sqlite',
+    async sql<Row>(text: string, params: readonly (Param | readonly Param[])[] = []) {
+      const values = params.map((p) => (Array.isArray(p) ? JSON.stringify(p) : p))
+      return run(connection.prepare(text), values).rows as Row[]
+    },
+    async insert(table, rows) {
+      if (rows.length === 0) return
+      const columns = Object.keys(rows[0]!)
+      const statement = connection.prepare(
+        `insert into ${table} (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')})`,
+      )
+      for (const row of rows)
+        run(
+          statement,
+          columns.map((column) => row[column]),
+        )
+    },
+    afterCommit: (say) => tell.push(say),
+  }
+}
+
+function writeTransaction(writer: Connection, project: string, unlock: () => void): GroupTx {
+  writer.exec('begin immediate')
+  const tell: (() => void)[] = []
+  let told = 0
+  let ended = false
+  const end = () => {
+    if (!ended) unlock()
+    ended = true
+  }
+  return {
+    tx: txOn(writer, project, tell),
+    async savepoint() {
+      told = tell.length
+      writer.exec('savepoint batch')
+    },
+    async rollbackToSavepoint() {
+      tell.length = told
+      writer.exec('rollback to batch; release batch')
+    },
+    releaseSavepoint: async () => writer.exec('release batch'),
+    async commit() {
+      try {
+        writer.exec('commit')
+      } catch (error) {
+        throw translate(error)
+      }
+      end()
+    },
+    async rollback() {
+      if (writer.database.isTransaction) writer.exec('rollback')
+      end()
+    },
+    tell: () => {
+      for (const say of tell) say()
+    },
+  }
+}
+
+// Result codes: https://sqlite.org/rescode.html. The low byte is the primary code.
+const UNAVAILABLE = new Set([5, 7, 8, 10, 11, 13, 14, 23, 26])
+
+function translate(error: unknown): unknown {
+  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return error
+  if (error.errcode === 2067 || error.errcode === 1555)
+    return new UniqueViolation(error.message.replace(/^.*failed: /, ''), error)
+  return UNAVAILABLE.has(error.errcode & 0xff) ? new DatabaseUnavailable(error) : error
+}

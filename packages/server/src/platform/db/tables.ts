@@ -1,0 +1,376 @@
+import type { Generated } from 'kysely'
+
+/**
+ * The tables as Kysely sees them: one row type each, in the order of the migrations. Ids are UUIDv7 text, times integer
+ * milliseconds, booleans 0 or 1, JSON text.
+ */
+
+export interface UsersTable {
+  id: string
+  number: number
+  username: string
+  email: string | null
+  full_name: string | null
+  password_hash: string
+  is_active: Generated<number>
+  is_instance_admin: Generated<number>
+  must_change_password: Generated<number>
+  totp_secret: string | null
+  totp_pending: string | null
+  totp_last_step: number | null
+  created_at: number
+  updated_at: number
+}
+
+export interface ProjectsTable {
+  id: string
+  slug: string
+  name: string
+  policy: string
+  created_by_id: string | null
+  created_at: number
+}
+
+export interface MembershipsTable {
+  project_id: string
+  user_id: string
+  role: 'admin' | 'ops' | 'dev' | 'employee' | 'auditor'
+  created_at: number
+}
+
+export interface SessionsTable {
+  id: string
+  secret_hash: string
+  user_id: string
+  kind: 'bearer' | 'cookie'
+  csrf_hash: string | null
+  ip_address: string | null
+  user_agent: string | null
+  created_at: number
+  last_seen_at: number
+  expires_at: number
+  revoked_at: number | null
+}
+
+export interface TokensTable {
+  id: string
+  project_id: string
+  user_id: string
+  name: string
+  prefix: string
+  secret_hash: string
+  role: 'admin' | 'ops' | 'dev' | 'employee' | 'auditor'
+  scopes: string
+  ip_ranges: string
+  created_at: number
+  expires_at: number
+  last_used_at: number | null
+  revoked_at: number | null
+}
+
+export interface InvitesTable {
+  id: string
+  project_id: string
+  code_hash: string
+  email: string | null
+  role: 'admin' | 'ops' | 'dev' | 'employee' | 'auditor'
+  created_by_id: string
+  created_at: number
+  expires_at: number
+  used_at: number | null
+  used_by_id: string | null
+  revoked_at: number | null
+}
+
+export interface CountersTable {
+  project_id: string
+  name: string
+  value: Generated<number>
+  total: Generated<number>
+}
+
+export interface PolicyChangesTable {
+  project_id: string
+  id: string
+  state: 'pending' | 'applied' | 'rejected'
+  policy: string
+  digest: string
+  requested_by_id: string
+  decided_by_id: string | null
+  reason: string | null
+  created_at: number
+  decided_at: number | null
+}
+
+export interface AssetsTable {
+  project_id: string
+  id: string
+  number: number
+  name: string
+  asset_type: string
+  serial_number: string | null
+  location: string | null
+  description: string | null
+  created_by_id: string
+  created_at: number
+  updated_at: number
+}
+
+export interface TicketsTable {
+  project_id: string
+  id: string
+  number: number
+  title: string
+  description: string | null
+  status: 'draft' | 'submitted' | 'approved' | 'running' | 'done' | 'failed' | 'closed'
+  asset_id: string | null
+  created_by_id: string
+  assignee_id: string | null
+  approved_by_id: string | null
+  due_at: number | null
+  version: number
+  digest: string
+  created_at: number
+  updated_at: number
+}
+
+export interface ApprovalsTable {
+  project_id: string
+  id: string
+  subject_type: 'ticket' | 'policy'
+  subject_id: string
+  subject_version: number
+  subject_digest: string
+  decision: 'approved' | 'rejected'
+  decided_by_id: string
+  reason: string | null
+  created_at: number
+  expires_at: number | null
+  voided_at: number | null
+  consumed_at: number | null
+  consumed_by: string | null
+}
+
+export interface CommentsTable {
+  project_id: string
+  id: string
+  ticket_id: string
+  author_id: string
+  body: string
+  created_at: number
+}
+
+export interface NumbersTable {
+  project_id: string
+  thing: string
+  number: number
+  id: string
+}
+
+export interface RuleSetsTable {
+  project_id: string
+  id: string
+  name: string
+  version: number
+  digest: string
+  definition: string
+  created_by_id: string
+  created_at: number
+}
+
+export interface RunsTable {
+  project_id: string
+  id: string
+  number: number
+  kind: string
+  handler: string
+  run_type: 'proof' | 'action'
+  script_id: string | null
+  state: 'pending' | 'running' | 'waiting_approval' | 'waiting_tool' | 'completed' | 'failed' | 'cancelled' | 'timeout'
+  verdict: 'passed' | 'failed' | null
+  waiting_for: 'evidence' | null
+  ticket_id: string
+  executed_by_id: string
+  parent_run_id: string | null
+  verifies_run_id: string | null
+  root_run_id: string
+  expect: string | null
+  finalize: 'auto' | 'manual'
+  trigger: string
+  trace_id: string
+  execution_context: string | null
+  validator_version: string | null
+  rules_version: string | null
+  rules: string | null
+  inputs_manifest: string | null
+  outputs_manifest: string | null
+  result_summary: string | null
+  stdout_log: string | null
+  stderr_log: string | null
+  exit_code: number | null
+  error_code: string | null
+  step_count: Generated<number>
+  attempt: Generated<number>
+  event_count: Generated<number>
+  input_sha256: string | null
+  output_sha256: string | null
+  report_artifact_id: string | null
+  cost_usd: number | null
+  created_at: number
+  updated_at: number
+  started_at: number | null
+  completed_at: number | null
+  timeout_at: number | null
+}
+
+export interface QueueTable {
+  run_id: string
+  project_id: string
+  run_at: number
+  attempt: Generated<number>
+  fence: Generated<number>
+  lease_owner: string | null
+  lease_until: number | null
+}
+
+export interface TimersTable {
+  run_id: string
+  what: 'expire' | 'remind'
+  project_id: string
+  due_at: number
+}
+
+export interface UploadsTable {
+  project_id: string
+  id: string
+  run_id: string
+  touched_at: number
+}
+
+export interface ArtifactsTable {
+  project_id: string
+  id: string
+  number: number
+  run_id: string
+  run_number: number
+  filename: string
+  content_type: string | null
+  artifact_type: string | null
+  role: 'before' | 'after' | null
+  description: string | null
+  expected_sha256: string | null
+  size_bytes: number
+  sha256: string
+  store: string
+  uploaded_by_id: string | null
+  is_deleted: Generated<number>
+  deleted_at: number | null
+  deleted_by_id: string | null
+  created_at: number
+}
+
+export interface RunEvidenceTable {
+  project_id: string
+  run_id: string
+  artifact_id: string
+}
+
+export interface IdempotencyTable {
+  project_id: string
+  principal: string
+  route: string
+  key: string
+  body_sha256: string
+  status: number | null
+  response: string | null
+  resource_id: string | null
+  created_at: number
+}
+
+export interface AuditEventsTable {
+  project_id: string
+  id: string
+  event_type: string
+  timestamp: number
+  actor_kind: string
+  actor_id: string | null
+  actor_number: number | null
+  actor_username: string | null
+  resource_type: string | null
+  resource_id: string | null
+  resource_number: number | null
+  run_id: string | null
+  success: number
+  event: string
+  salt: Uint8Array
+  entry: Uint8Array
+}
+
+export interface AuditIndexTable {
+  seq: Generated<number>
+  project_id: string
+  event_id: string
+  shard: number | null
+  log_index: number | null
+}
+
+export interface LogsTable {
+  project_id: string
+  shard: number
+  origin: string
+  vkey: string
+  size: Generated<number>
+  root: string
+  checkpoint: string | null
+  day_cursor: Generated<number>
+  recorded_size: Generated<number>
+  opened_at: number
+  closed_at: number | null
+}
+
+export interface Tables {
+  users: UsersTable
+  projects: ProjectsTable
+  memberships: MembershipsTable
+  sessions: SessionsTable
+  tokens: TokensTable
+  invites: InvitesTable
+  counters: CountersTable
+  policy_changes: PolicyChangesTable
+  assets: AssetsTable
+  tickets: TicketsTable
+  approvals: ApprovalsTable
+  comments: CommentsTable
+  numbers: NumbersTable
+  rule_sets: RuleSetsTable
+  runs: RunsTable
+  queue: QueueTable
+  timers: TimersTable
+  uploads: UploadsTable
+  artifacts: ArtifactsTable
+  run_evidence: RunEvidenceTable
+  idempotency: IdempotencyTable
+  audit_events: AuditEventsTable
+  audit_index: AuditIndexTable
+  logs: LogsTable
+}
+
+/** The tables behind the fence: every row belongs to a project, and no statement sees two projects. */
+export const tenantTables: ReadonlySet<string> = new Set([
+  'counters',
+  'policy_changes',
+  'assets',
+  'tickets',
+  'approvals',
+  'comments',
+  'numbers',
+  'rule_sets',
+  'runs',
+  'uploads',
+  'artifacts',
+  'run_evidence',
+  'idempotency',
+  'audit_events',
+  'audit_index',
+  'logs',
+])
