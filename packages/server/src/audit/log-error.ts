@@ -1,0 +1,20 @@
+/**
+ * Refusals of the log's files and signer.
+ *
+ * - `LOG_FORK`: a file of the log exists with other bytes than those that belong there. Nothing was overwritten.
+ * - `LOG_DAMAGED`: the files do not add up to the published checkpoint.
+ * - `LOG_GAP`: entries were offered for another index than the log's next one.
+ * - `LOG_MISMATCH`: a checkpoint was offered for publishing that is not the state of these files.
+ * - `SIGNER_REFUSED`: the signer will not sign this, because it would contradict what it signed before.
+ */
+export type LogErrorCode = 'LOG_FORK' | 'LOG_DAMAGED' | 'LOG_GAP' | 'LOG_MISMATCH' | 'SIGNER_REFUSED'
+
+export class LogError extends Error {
+  readonly code: LogErrorCode
+
+  constructor(code: LogErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'LogError'
+    this.code = code
+  }
+}

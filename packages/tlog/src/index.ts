@@ -1,0 +1,77 @@
+// Transparency log of Writ: hashes, tiles, proofs, notes, entries, verification. Pure: no I/O, runs in a browser.
+
+export { equalBytes, fromBase64, fromHex, fromUtf8, toBase64, toHex, toUtf8 } from './bytes.ts'
+export { canonicalize, type Json } from './canonical.ts'
+export {
+  type Checkpoint,
+  type CheckpointRefusal,
+  formatCheckpoint,
+  openCheckpoint,
+  parseCheckpoint,
+  signCheckpoint,
+} from './checkpoint.ts'
+export {
+  commitment,
+  decodeEntry,
+  type Entry,
+  type EntryActor,
+  type EntryKey,
+  type EntryPayload,
+  encodeEntry,
+  formatCommitment,
+  MAX_ENTRY_BYTES,
+} from './entry.ts'
+export { formatLogProof, type LogProof, type LogProofVerdict, parseLogProof, verifyLogProof } from './log-proof.ts'
+export {
+  type CompactRange,
+  createCompactRange,
+  createTreeHasher,
+  decodeCompactRange,
+  encodeCompactRange,
+  HASH_BYTES,
+  type Hash,
+  type OnNode,
+  rangeCoordinates,
+  type TreeHasher,
+} from './merkle.ts'
+export {
+  addSignatures,
+  cosignText,
+  formatNote,
+  formatVkey,
+  keyId,
+  type Note,
+  type NoteSignature,
+  parseNote,
+  parseVkey,
+  SIGNATURE_COSIGNATURE,
+  SIGNATURE_ED25519,
+  type SignEd25519,
+  type Signer,
+  signText,
+  type VerifierKey,
+  type VerifyEd25519,
+  verifyNote,
+} from './note.ts'
+export {
+  loadCompactRange,
+  proveConsistency,
+  proveInclusion,
+  type ReadTile,
+  verifyConsistency,
+  verifyInclusion,
+} from './proof.ts'
+export {
+  changedTiles,
+  decodeBundle,
+  encodeBundle,
+  levelCount,
+  MAX_BUNDLE_ENTRY_BYTES,
+  parseTilePath,
+  splitBundle,
+  TILE_WIDTH,
+  type Tile,
+  tilePath,
+  tileWidth,
+} from './tile.ts'
+export { type LogFault, type LogVerdict, type VerifyLogOptions, verifyLog } from './verify-log.ts'
