@@ -318,11 +318,10 @@ export interface LogsTable {
   project_id: string
   shard: number
   origin: string
-  vkey: string
+  vkey: string | null
   size: Generated<number>
   root: string
   checkpoint: string | null
-  day_cursor: Generated<number>
   recorded_size: Generated<number>
   opened_at: number
   closed_at: number | null

@@ -1,0 +1,35 @@
+/** What a day file needs of an event: its line as stored, and the numbers that people read. */
+export interface DayEvent {
+  readonly timestamp: number
+  readonly event: string
+  readonly actor_number: number | null
+  readonly resource_number: number | null
+}
+
+/** UTC day of an event, as its files are named. */
+export const dayOf = (timestamp: number): string => new Date(timestamp).toISOString().slice(0, 10)
+
+export const jsonlName = (day: string): string => `audit_${day}.jsonl`
+export const readableName = (day: string): string => `audit_readable_${day}.txt`
+
+/**
+ * One line for people: `timestamp|event|actor(number)|type:number|SUCCESS|action`. Whatever people typed is escaped, so
+ * no title or file name can forge a field or a line.
+ */
+export function readableLine(row: DayEvent): string {
+  const e = JSON.parse(row.event) as Record<string, string | boolean | null>
+  const actor = e.actor_username === null ? 'system' : `${e.actor_username}(${row.actor_number ?? e.actor_id ?? '?'})`
+  const resource = e.resource_type === null ? 'none' : `${e.resource_type}:${row.resource_number ?? e.resource_id}`
+  return [e.timestamp, e.event_type, actor, resource, e.success ? 'SUCCESS' : 'FAILED', e.action]
+    .map((field) => escapeField(String(field)))
+    .join('|')
+}
+
+function escapeField(text: string): string {
+  return text.replace(/[\\|\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (c) => {
+    if (c === '\\' || c === '|') return `\\${c}`
+    if (c === '\n') return '\\n'
+    if (c === '\r') return '\\r'
+    return c === '\t' ? '\\t' : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`
+  })
+}

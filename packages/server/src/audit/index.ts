@@ -1,0 +1,25 @@
+/** The audit log: appending in the caller's transaction, sequencing into a Merkle log, querying, verifying. */
+export { type Actor, type Appended, append, appendAll, type NewEvent, SYSTEM } from './append.ts'
+export { LogError } from './log-error.ts'
+export { sha256, verifyEd25519 } from './node-crypto.ts'
+export {
+  type AuditFolders,
+  createSequencer,
+  dayFolder,
+  EMPTY_ROOT,
+  LogAheadOfDatabase,
+  logFolder,
+  newOrigin,
+  type Sequencer,
+} from './sequencer.ts'
+export {
+  countEvents,
+  countPending,
+  type EventFilter,
+  type EventRow,
+  findOpenLog,
+  insertLog,
+  listEvents,
+  listEventsForward,
+} from './store.ts'
+export { verifyProjectLog } from './verify.ts'

@@ -1,0 +1,243 @@
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { toBase64 } from '@writ/tlog'
+import type { Clock } from '../platform/clock.ts'
+import { type Database, INSTANCE } from '../platform/db/index.ts'
+import { randomToken } from '../platform/ids.ts'
+import type { Logger } from '../platform/log.ts'
+import { append, SYSTEM } from './append.ts'
+import { type DayFiles, openDayFiles } from './day-files.ts'
+import { LogError } from './log-error.ts'
+import { type LogFiles, openLogFiles } from './log-files.ts'
+import { sha256 } from './node-crypto.ts'
+import { createSigner, type Signer } from './signer.ts'
+import * as store from './store.ts'
+
+const BATCH = 5_000
+const RECORD_EVERY_MS = 60_000
+
+/** Root of the empty tree (RFC 6962, 2.1): what a log without entries has. */
+export const EMPTY_ROOT = '47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='
+
+/** A new log's name: scheme-less, random, so that a witness learns nothing of the project. */
+export const newOrigin = (): string => `writ.log/${Buffer.from(randomToken(16), 'base64url').toString('hex')}`
+
+export interface AuditFolders {
+  /** `<data>/log` */
+  readonly log: string
+  /** `<data>/keys` */
+  readonly keys: string
+  /** `<data>/signer` */
+  readonly signer: string
+  /** AUDIT_LOG_PATH */
+  readonly days: string
+}
+
+export const logFolder = (folders: AuditFolders, project: string, shard: number): string =>
+  join(folders.log, project === INSTANCE ? '_instance' : project, String(shard))
+
+/** `default` writes to AUDIT_LOG_PATH itself, every other project to a folder by slug, the instance to `_instance`. */
+export const dayFolder = (folders: AuditFolders, project: string, slug: string | undefined): string =>
+  slug === 'default' ? folders.days : join(folders.days, project === INSTANCE ? '_instance' : (slug ?? project))
+
+/** The published log is longer than the database: a backup was restored. Going on would sign a second history. */
+export class LogAheadOfDatabase extends Error {
+  override name = 'LogAheadOfDatabase'
+  constructor(project: string, published: number, stored: number) {
+    super(
+      `The log of project ${project} was published with ${published} entries, but the database knows ${stored}: an older database was put in place. ` +
+        'Start with the newest database, or run "writ restore --accept-loss" to close this log and continue in a new one that says so.',
+    )
+  }
+}
+
+export interface Sequencer {
+  /** Becomes the leader and works until stopped. Rejects with what must stop the server (LogAheadOfDatabase, LogError). */
+  run(signal: AbortSignal): Promise<void>
+  /** Resolves when all that is committed now is in the logs and day files. */
+  settle(): Promise<void>
+  readonly health: { readonly leading: boolean; readonly failing: string | null; readonly integrated: number }
+}
+
+interface OpenLog {
+  readonly row: store.Log
+  readonly files: LogFiles
+  readonly signer: Signer
+  readonly days: DayFiles
+}
+
+/**
+ * Puts committed events into their logs: one sequencer in the world works at a time, and recovery is the normal path.
+ *
+ * 1. Places are given in the database and committed. Stopped here: the next round reads the same rows in the same order.
+ * 2. Bundles and tiles are written and fsynced, then the signer remembers and signs. Stopped here: the same bytes again.
+ * 3. The checkpoint is renamed into place: published. 4. Day files follow with a memory of their own.
+ *
+ * An old leader that wakes late is refused three times: by the compare-and-set on logs.size, by the unique place, and by
+ * the signer, which signs only what continues the state it signed last.
+ */
+export function createSequencer(options: {
+  db: Database
+  clock: Clock
+  log: Logger
+  folders: AuditFolders
+  intervalMs: number
+  slugOf(project: string): Promise<string | undefined>
+}): Sequencer {
+  const { db, clock, log, folders } = options
+  const open = new Map<string, OpenLog>()
+  let working: Promise<void> = Promise.resolve()
+  let recordedAt = 0
+  const health = { leading: false, failing: null as string | null, integrated: 0 }
+
+  async function openLog(row: store.Log): Promise<OpenLog> {
+    const known = open.get(row.project_id)
+    if (known?.row.shard === row.shard) return { ...known, row }
+    const [files, signer, days] = await Promise.all([
+      openLogFiles({ dir: logFolder(folders, row.project_id, row.shard), origin: row.origin, hash: sha256 }),
+      createSigner({
+        keysDir: folders.keys,
+        origin: row.origin,
+        stateFile: join(folders.signer, `${row.origin.replaceAll('/', '_')}.json`),
+      }),
+      openDayFiles(dayFolder(folders, row.project_id, await options.slugOf(row.project_id))),
+    ])
+    if (row.vkey === null) await db.sequence((tx) => store.setVkey(tx, row, signer.vkey))
+    const published = Math.max(files.published.size, (await signer.last()).size)
+    if (published > row.size) throw new LogAheadOfDatabase(row.project_id, published, row.size)
+    const opened = { row, files, signer, days }
+    open.set(row.project_id, opened)
+    return opened
+  }
+
+  /** One round over every log. */
+  async function round(): Promise<void> {
+    const logs = await db.sequence(async (tx) => {
+      const pending = new Set(await store.listPendingProjects(tx))
+      return (await store.listOpenLogs(tx)).map((row) => ({ row, pending: pending.has(row.project_id) }))
+    })
+    for (const { row, pending } of logs) {
+      if (pending || !caughtUp(row)) await integrate(row)
+    }
+    if (clock.now() - recordedAt >= RECORD_EVERY_MS) {
+      recordedAt = clock.now()
+      await recordCheckpoints(logs.map((one) => one.row))
+    }
+  }
+
+  function caughtUp(row: store.Log): boolean {
+    const known = open.get(row.project_id)
+    return (
+      known?.row.shard === row.shard &&
+      known.files.published.size === row.size &&
+      known.days.cursor.index >= row.size &&
+      known.days.cursor.shard === row.shard
+    )
+  }
+
+  async function integrate(row: store.Log): Promise<void> {
+    const { files, signer, days } = await openLog(row)
+    let size = row.size
+    for (;;) {
+      const placed = await db.sequence((tx) => store.placeRows(tx, { ...row, size }, BATCH))
+      size += placed
+      while (files.published.size < size) await publish(row, files, signer)
+      await writeDays(row, days, size)
+      if (placed < BATCH) return
+    }
+  }
+
+  async function publish(row: store.Log, files: LogFiles, signer: Signer): Promise<void> {
+    const from = files.published.size
+    const rows = await db.sequence((tx) => store.listPlacedRows(tx, row, from, BATCH))
+    const gap = rows.findIndex((one, i) => one.log_index !== from + i)
+    if (rows.length === 0 || gap >= 0)
+      throw new LogError('LOG_GAP', `no row for entry ${from + Math.max(gap, 0)} of ${row.origin}: a row was deleted`)
+    const state = await files.integrate(
+      from,
+      rows.map((one) => one.entry),
+    )
+    const last = await signer.last()
+    const checkpoint = await signer.sign({
+      ...state,
+      consistencyProof: last.size === 0 || last.size === state.size ? [] : await files.proveFrom(last.size),
+    })
+    await files.publish(checkpoint)
+    await db.sequence((tx) => store.setCheckpoint(tx, row, toBase64(state.root), checkpoint))
+    health.integrated += rows.length
+  }
+
+  async function writeDays(row: store.Log, days: DayFiles, size: number): Promise<void> {
+    for (;;) {
+      const from = days.cursor.shard === row.shard ? days.cursor.index : 0
+      if (from >= size) return
+      const rows = await db.sequence((tx) => store.listPlacedRows(tx, row, from, BATCH))
+      if (rows.length === 0) return
+      await days.write(rows, { shard: row.shard, index: from + rows.length })
+    }
+  }
+
+  /** The log of logs: the instance log records the checkpoint of every project that moved (evidence.md 9). */
+  async function recordCheckpoints(rows: readonly store.Log[]): Promise<void> {
+    const moved = rows.filter(
+      (row) => row.project_id !== INSTANCE && (open.get(row.project_id)?.files.published.size ?? 0) > row.recorded_size,
+    )
+    if (moved.length === 0) return
+    await db.sequence(async (tx) => {
+      for (const row of moved) {
+        const { size, root } = open.get(row.project_id)!.files.published
+        await append(tx, clock.now(), SYSTEM, {
+          type: 'project.checkpoint',
+          resource: { type: 'log', id: row.project_id },
+          action: `Recorded checkpoint of ${row.origin}`,
+          details: { origin: row.origin, size, root: toBase64(root) },
+        })
+        await store.setRecordedSize(tx, row, size)
+      }
+    })
+  }
+
+  function work(): Promise<void> {
+    working = working.catch(() => {}).then(round)
+    return working
+  }
+
+  async function lead(signal: AbortSignal): Promise<void> {
+    const leadership = await db.lead('sequencer', signal)
+    const stop = AbortSignal.any([signal, leadership.lost])
+    health.leading = true
+    open.clear()
+    try {
+      while (!stop.aborted) {
+        try {
+          await work()
+          health.failing = null
+        } catch (error) {
+          if (error instanceof LogAheadOfDatabase || error instanceof LogError) throw error
+          // The outbox is durable: what could not be placed waits, and readiness says so.
+          health.failing = error instanceof Error ? error.message : String(error)
+          log.error({ err: error }, 'audit events could not be put into the log')
+          open.clear()
+        }
+        // A fixed pace, whatever is committed: one fsync group and one signature serve all of it.
+        await sleep(options.intervalMs, undefined, { signal: stop }).catch(() => {})
+      }
+      if (signal.aborted) await work().catch((err) => log.error({ err }, 'audit events wait for the next start'))
+    } finally {
+      health.leading = false
+      await leadership.release()
+    }
+  }
+
+  return {
+    health,
+    async run(signal) {
+      while (!signal.aborted) await lead(signal)
+    },
+    async settle() {
+      // The round under way may have read before the last commit; the one after it has not.
+      await working.catch(() => {})
+      await work()
+    },
+  }
+}

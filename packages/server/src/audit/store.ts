@@ -1,0 +1,205 @@
+import type { Selectable } from 'kysely'
+import { sql } from 'kysely'
+import type { Tx } from '../platform/db/index.ts'
+import type { AuditEventsTable, LogsTable } from '../platform/db/tables.ts'
+import type { DayEvent } from './day-file.ts'
+
+// All SQL of the audit log. Functions of the sequencer run outside the fences and carry project_id themselves.
+
+export type Log = Selectable<LogsTable>
+export type EventRow = Selectable<AuditEventsTable> & { readonly log_index: number | null }
+/** What the sequencer and the verifier need of an event. */
+export type LogRow = DayEvent & { readonly log_index: number; readonly id: string; readonly entry: Uint8Array }
+
+export interface EventFilter {
+  readonly event_type?: string
+  readonly actor_id?: string
+  readonly resource_type?: string
+  readonly resource_id?: string
+  readonly since?: number
+  readonly until?: number
+  readonly success?: boolean
+}
+
+/** The log of a project exists from its first row on; the sequencer adds the key. `origin` says nothing of the project. */
+export async function insertLog(
+  tx: Tx,
+  log: { shard: number; origin: string; now: number; root: string },
+): Promise<void> {
+  await tx.insert('logs', [
+    { project_id: tx.project, shard: log.shard, origin: log.origin, root: log.root, opened_at: log.now },
+  ])
+}
+
+export async function findOpenLog(tx: Tx): Promise<Log | undefined> {
+  return tx.db.selectFrom('logs').selectAll().where('closed_at', 'is', null).executeTakeFirst()
+}
+
+export async function countPending(tx: Tx): Promise<number> {
+  const row = await tx.db
+    .selectFrom('audit_index')
+    .select(sql<number>`count(*)`.as('n'))
+    .where('log_index', 'is', null)
+    .executeTakeFirstOrThrow()
+  return Number(row.n)
+}
+
+/** Events by filter, newest first, `limit` of them, older than `before` (an id). */
+export async function listEvents(
+  tx: Tx,
+  filter: EventFilter,
+  page: { limit: number; before?: string; skip?: number },
+): Promise<EventRow[]> {
+  return filtered(tx, filter)
+    .selectAll('audit_events')
+    .select('audit_index.log_index')
+    .$if(page.before !== undefined, (q) => q.where('audit_events.id', '<', page.before!))
+    .orderBy('audit_events.id', 'desc')
+    .limit(page.limit)
+    .$if((page.skip ?? 0) > 0, (q) => q.offset(page.skip!))
+    .execute()
+}
+
+/** As `listEvents`, oldest first: for exports, page by page. */
+export async function listEventsForward(
+  tx: Tx,
+  filter: EventFilter,
+  page: { limit: number; after?: string },
+): Promise<EventRow[]> {
+  return filtered(tx, filter)
+    .selectAll('audit_events')
+    .select('audit_index.log_index')
+    .$if(page.after !== undefined, (q) => q.where('audit_events.id', '>', page.after!))
+    .orderBy('audit_events.id')
+    .limit(page.limit)
+    .execute()
+}
+
+export async function countEvents(tx: Tx, filter: EventFilter): Promise<number> {
+  const row = await filtered(tx, filter).select(sql<number>`count(*)`.as('n')).executeTakeFirstOrThrow()
+  return Number(row.n)
+}
+
+function filtered(tx: Tx, f: EventFilter) {
+  return tx.db
+    .selectFrom('audit_events')
+    .leftJoin('audit_index', 'audit_index.event_id', 'audit_events.id')
+    .$if(f.event_type !== undefined, (q) => q.where('event_type', '=', f.event_type!))
+    .$if(f.actor_id !== undefined, (q) => q.where('actor_id', '=', f.actor_id!))
+    .$if(f.resource_type !== undefined, (q) => q.where('resource_type', '=', f.resource_type!))
+    .$if(f.resource_id !== undefined, (q) => q.where('resource_id', '=', f.resource_id!))
+    .$if(f.since !== undefined, (q) => q.where('timestamp', '>=', f.since!))
+    .$if(f.until !== undefined, (q) => q.where('timestamp', '<', f.until!))
+    .$if(f.success !== undefined, (q) => q.where('success', '=', f.success ? 1 : 0))
+}
+
+/** The rows of a shard in log order from `from` on, with what verification compares. */
+export async function listLogRows(
+  tx: Tx,
+  shard: number,
+  from: number,
+  limit: number,
+): Promise<(LogRow & { salt: Uint8Array })[]> {
+  return tx.sql(
+    `select i.log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, e.salt
+     from audit_index i join audit_events e on e.project_id = i.project_id and e.id = i.event_id
+     where i.project_id = ?1 and i.shard = ?2 and i.log_index >= ?3 order by i.log_index limit ?4`,
+    [tx.project, shard, from, limit],
+  )
+}
+
+/** Rows of this shard, and events that no index row names: what a deletion in one of the tables leaves behind. */
+export async function countLogRows(tx: Tx, shard: number): Promise<{ placed: number; orphans: number }> {
+  const rows = await tx.sql<{ placed: number; orphans: number }>(
+    `select (select count(*) from audit_index where project_id = ?1 and shard = ?2 and log_index is not null) as placed,
+            (select count(*) from audit_events e where e.project_id = ?1
+              and not exists (select 1 from audit_index i where i.project_id = e.project_id and i.event_id = e.id)) as orphans`,
+    [tx.project, shard],
+  )
+  return { placed: Number(rows[0]!.placed), orphans: Number(rows[0]!.orphans) }
+}
+
+// ---- the sequencer, outside the fences
+
+export async function listOpenLogs(tx: Tx): Promise<Log[]> {
+  return tx.sql('select * from logs where closed_at is null order by project_id')
+}
+
+export async function listPendingProjects(tx: Tx): Promise<string[]> {
+  const rows = await tx.sql<{ project_id: string }>(
+    'select distinct project_id from audit_index where log_index is null order by project_id',
+  )
+  return rows.map((row) => row.project_id)
+}
+
+/**
+ * Gives the next places of a log to rows that have none, in the order of appending. Returns how many. The log's size is
+ * compared and set, so of two sequencers one places them and the other throws.
+ */
+export async function placeRows(
+  tx: Tx,
+  log: Pick<Log, 'project_id' | 'shard' | 'size'>,
+  limit: number,
+): Promise<number> {
+  const placed = await tx.sql<{ seq: number }>(
+    `with todo as (
+       select seq, row_number() over (order by seq) - 1 + ?3 as place
+       from (select seq from audit_index where project_id = ?1 and log_index is null order by seq limit ?4) as waiting
+     )
+     update audit_index set shard = ?2, log_index = (select place from todo where todo.seq = audit_index.seq)
+     where seq in (select seq from todo) and project_id = ?1
+     returning seq`,
+    [log.project_id, log.shard, log.size, limit],
+  )
+  if (placed.length === 0) return 0
+  const moved = await tx.sql<{ size: number }>(
+    'update logs set size = size + ?4 where project_id = ?1 and shard = ?2 and size = ?3 and closed_at is null returning size',
+    [log.project_id, log.shard, log.size, placed.length],
+  )
+  if (moved.length !== 1) throw new Error('another sequencer placed rows in this log')
+  return placed.length
+}
+
+export async function listPlacedRows(
+  tx: Tx,
+  log: Pick<Log, 'project_id' | 'shard'>,
+  from: number,
+  limit: number,
+): Promise<LogRow[]> {
+  return tx.sql(
+    `select i.log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry
+     from audit_index i join audit_events e on e.project_id = i.project_id and e.id = i.event_id
+     where i.project_id = ?1 and i.shard = ?2 and i.log_index >= ?3 order by i.log_index limit ?4`,
+    [log.project_id, log.shard, from, limit],
+  )
+}
+
+export async function setVkey(tx: Tx, log: Pick<Log, 'project_id' | 'shard'>, vkey: string): Promise<void> {
+  await tx.sql('update logs set vkey = ?3 where project_id = ?1 and shard = ?2 and vkey is null', [
+    log.project_id,
+    log.shard,
+    vkey,
+  ])
+}
+
+export async function setCheckpoint(
+  tx: Tx,
+  log: Pick<Log, 'project_id' | 'shard'>,
+  root: string,
+  checkpoint: string,
+): Promise<void> {
+  await tx.sql('update logs set root = ?3, checkpoint = ?4 where project_id = ?1 and shard = ?2', [
+    log.project_id,
+    log.shard,
+    root,
+    checkpoint,
+  ])
+}
+
+export async function setRecordedSize(tx: Tx, log: Pick<Log, 'project_id' | 'shard'>, size: number): Promise<void> {
+  await tx.sql('update logs set recorded_size = ?3 where project_id = ?1 and shard = ?2', [
+    log.project_id,
+    log.shard,
+    size,
+  ])
+}
