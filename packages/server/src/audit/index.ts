@@ -22,4 +22,4 @@ export {
   listEvents,
   listEventsForward,
 } from './store.ts'
-export { verifyProjectLog } from './verify.ts'
+export { type LogSnapshot, readTileFile, snapshotLog, verifyProjectLog } from './verify.ts'

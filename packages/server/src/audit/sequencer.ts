@@ -56,6 +56,8 @@ export interface Sequencer {
   run(signal: AbortSignal): Promise<void>
   /** Resolves when all that is committed now is in the logs and day files. */
   settle(): Promise<void>
+  /** Runs `work` while no log or day file is being written. */
+  hold<T>(work: () => Promise<T>): Promise<T>
   readonly health: { readonly leading: boolean; readonly failing: string | null; readonly integrated: number }
 }
 
@@ -233,6 +235,14 @@ export function createSequencer(options: {
     health,
     async run(signal) {
       while (!signal.aborted) await lead(signal)
+    },
+    hold(rest) {
+      const held = working.catch(() => {}).then(rest)
+      working = held.then(
+        () => {},
+        () => {},
+      )
+      return held
     },
     async settle() {
       // The round under way may have read before the last commit; the one after it has not.

@@ -1,9 +1,10 @@
 import { createHmac } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { VerifyReport } from '@writ/api'
 import {
   decodeEntry,
+  encodeBundle,
   equalBytes,
   formatCommitment,
   splitBundle,
@@ -48,6 +49,7 @@ export async function verifyProjectLog(options: {
   project: string
   slug: string | undefined
   kept?: string | undefined
+  snapshot?: LogSnapshot | undefined
 }): Promise<VerifyReport> {
   const { db, folders, project } = options
   const log = await inProject(project, () => db.read((tx) => store.findOpenLog(tx)))
@@ -69,9 +71,11 @@ export async function verifyProjectLog(options: {
   if (log.vkey === null) return report(null)
 
   const files = await openLogFiles({ dir, origin: log.origin, hash: sha256 }).catch((error: unknown) => error)
-  const text = await readFile(join(dir, 'checkpoint'), 'utf8').catch(() => '')
+  const days = dayFolder(folders, project, options.slug)
+  const snapshot = options.snapshot ?? (await snapshotLog(folders, project, log.shard, options.slug))
+  const text = snapshot.checkpoint
   if (log.size === 0 && text === '') return report(null)
-  const read = async (path: string) => readFile(join(dir, path)).catch(() => null)
+  const read = (path: string) => (path === 'checkpoint' ? Promise.resolve(toUtf8(text)) : readTileFile(dir, path))
   const verdict = await verifyLog({
     read,
     vkeys: [log.vkey],
@@ -88,7 +92,15 @@ export async function verifyProjectLog(options: {
   if (files instanceof Error) return report({ code: 'LOG_DAMAGED', reason: files.message })
   const at = { size: verdict.checkpoint.size, root: verdict.checkpoint.root, text }
   try {
-    await compareRows(db, project, log, at.size, read, dayFolder(folders, project, options.slug), checked)
+    await compareRows({
+      db,
+      project,
+      log,
+      size: at.size,
+      read,
+      days: createDayComparison(days, snapshot.days, checked),
+      checked,
+    })
     return report(null, at)
   } catch (error) {
     if (error instanceof Found) return report(error.fault, at)
@@ -96,16 +108,16 @@ export async function verifyProjectLog(options: {
   }
 }
 
-async function compareRows(
-  db: Database,
-  project: string,
-  log: store.Log,
-  size: number,
-  read: (path: string) => Promise<Uint8Array | null>,
-  days: string,
-  checked: { rows: number; day_files: number },
-): Promise<void> {
-  const dayFiles = createDayComparison(days, checked)
+async function compareRows(on: {
+  db: Database
+  project: string
+  log: store.Log
+  size: number
+  read: (path: string) => Promise<Uint8Array | null>
+  days: ReturnType<typeof createDayComparison>
+  checked: { rows: number }
+}): Promise<void> {
+  const { db, project, log, size, read, days, checked } = on
   let bundle: readonly Uint8Array[] = []
   for (let from = 0; from < size; ) {
     const rows = await inProject(project, () => db.read((tx) => store.listLogRows(tx, log.shard, from, PAGE)))
@@ -127,7 +139,7 @@ async function compareRows(
       if (index % TILE_WIDTH === 0 || bundle.length === 0)
         bundle = await readBundle(read, Math.floor(index / TILE_WIDTH), size)
       compareRow(row, bundle[index % TILE_WIDTH]!, index)
-      await dayFiles.add(row, index)
+      await days.add(row, index)
       checked.rows++
     }
     from += rows.length
@@ -137,7 +149,7 @@ async function compareRows(
     throw new Found({ code: 'ROW_MISSING', reason: `the log has ${size} entries, the database ${placed} placed rows` })
   if (orphans > 0)
     throw new Found({ code: 'ROW_ORPHANED', reason: `${orphans} events have lost their place in the order of the log` })
-  await dayFiles.end()
+  await days.end()
 }
 
 async function readBundle(
@@ -150,7 +162,7 @@ async function readBundle(
   const bytes = (await read(path)) ?? (await read(tilePath({ level: 'entries', index, width: TILE_WIDTH })))
   if (!bytes)
     throw new Found({ code: 'FILE_MISSING', path, index: index * TILE_WIDTH, reason: 'the entry bundle is gone' })
-  return splitBundle(bytes)
+  return splitBundle(bytes).entries
 }
 
 function compareRow(row: store.LogRow & { salt: Uint8Array }, entry: Uint8Array, index: number): void {
@@ -173,15 +185,15 @@ function compareRow(row: store.LogRow & { salt: Uint8Array }, entry: Uint8Array,
     throw new Found({ code: 'ROW_CHANGED', index, reason: `id or time of entry ${index} differ from the log` })
 }
 
-/** Regenerates day files as rows go by, holding one day's lines of each kind as running comparisons with the files. */
-function createDayComparison(dir: string, checked: { day_files: number }) {
+/** Regenerates day files as rows go by and compares them up to the sizes of the snapshot. */
+function createDayComparison(dir: string, sizes: Readonly<Record<string, number>>, checked: { day_files: number }) {
   const offsets = new Map<string, number>()
   const contents = new Map<string, Buffer>()
 
   async function content(name: string): Promise<Buffer> {
     let bytes = contents.get(name)
     if (!bytes) {
-      bytes = await readFile(join(dir, name)).catch(() => Buffer.alloc(0))
+      bytes = (await readFile(join(dir, name)).catch(() => Buffer.alloc(0))).subarray(0, sizes[name] ?? 0)
       // Two days at most are under way when a clock steps back; older ones are read again if ever needed.
       if (contents.size > 6) contents.clear()
       contents.set(name, bytes)
@@ -193,13 +205,14 @@ function createDayComparison(dir: string, checked: { day_files: number }) {
     const bytes = await content(name)
     const from = offsets.get(name) ?? 0
     const expected = toUtf8(`${line}\n`)
-    if (!equalBytes(bytes.subarray(from, from + expected.length), expected))
+    if (!equalBytes(bytes.subarray(from, from + expected.length), expected)) {
       throw new Found({
         code: 'DAY_FILE_CHANGED',
         index,
         path: name,
         reason: `${name} does not hold the line of entry ${index} where it belongs`,
       })
+    }
     offsets.set(name, from + expected.length)
   }
 
@@ -210,19 +223,49 @@ function createDayComparison(dir: string, checked: { day_files: number }) {
       await compare(readableName(day), readableLine(row), index)
     },
     async end() {
-      for (const name of await readdir(dir).catch((): string[] => [])) {
-        if (!/^audit_.*\.(jsonl|txt)$/.test(name)) continue
-        const known = offsets.get(name) ?? 0
-        const bytes = await readFile(join(dir, name))
-        // Lines of events behind the checkpoint cannot be there: day files follow the log. More bytes are an addition.
-        if (bytes.length > known)
+      for (const [name, size] of Object.entries(sizes)) {
+        const extra = size - (offsets.get(name) ?? 0)
+        if (extra > 0)
           throw new Found({
             code: 'DAY_FILE_CHANGED',
             path: name,
-            reason: `${name} holds ${bytes.length - known} bytes that no event explains`,
+            reason: `${name} holds ${extra} bytes that no event explains`,
           })
         checked.day_files++
       }
     },
   }
+}
+
+/** What a verification compares with: the published checkpoint, and the day files as long as they were at that moment. */
+export interface LogSnapshot {
+  readonly checkpoint: string
+  readonly days: Readonly<Record<string, number>>
+}
+
+/** Take it while the sequencer rests, so that day files hold exactly the entries below the checkpoint. */
+export async function snapshotLog(
+  folders: AuditFolders,
+  project: string,
+  shard: number,
+  slug: string | undefined,
+): Promise<LogSnapshot> {
+  const days = dayFolder(folders, project, slug)
+  const names = (await readdir(days).catch((): string[] => [])).filter((name) => /^audit_.*\.(jsonl|txt)$/.test(name))
+  const sizes = await Promise.all(names.map(async (name) => [name, (await stat(join(days, name))).size] as const))
+  const checkpoint = await readFile(join(logFolder(folders, project, shard), 'checkpoint'), 'utf8').catch(() => '')
+  return { checkpoint, days: Object.fromEntries(sizes) }
+}
+
+/** A file of the log; where a partial tile made room for the full one, its beginning. */
+export async function readTileFile(dir: string, path: string): Promise<Uint8Array | null> {
+  const exact = await readFile(join(dir, path)).catch(() => null)
+  const partial = /^(.*)\.p\/(\d+)$/.exec(path)
+  if (exact || !partial) return exact
+  const full = await readFile(join(dir, partial[1]!)).catch(() => null)
+  const width = Number(partial[2])
+  if (!full) return null
+  return path.startsWith('tile/entries/')
+    ? encodeBundle(splitBundle(full).entries.slice(0, width))
+    : full.subarray(0, width * 32)
 }
