@@ -35,6 +35,8 @@ export interface Database {
   readonly notes: readonly string[]
   /** Reads in one snapshot, in the project of the context. */
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  /** One statement over tables without a tenant policy (people, sessions, the queue index); outside any fence. */
+  lookup<Row>(text: string, params: readonly (Param | readonly Param[])[]): Promise<Row[]>
   /** Changes in one transaction, in the project of the context; answers after COMMIT. Shares its fsync with others. */
   write<T>(work: (tx: Tx) => Promise<T>): Promise<T>
   /** As `write`, but joins with equal commands into multi-row statements. */

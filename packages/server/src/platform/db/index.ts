@@ -1,5 +1,6 @@
 export * from './database.ts'
 export { forUpdate, inList, skipLocked } from './dialect.ts'
+export { forget, type Remembered, type RequestKey, recall, remember } from './idempotency.ts'
 export { SchemaRefused } from './migrate.ts'
 export { type DatabaseSettings, openDatabase } from './open.ts'
 export { INSTANCE, inProject, projectInContext } from './project.ts'

@@ -80,6 +80,14 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
     notes,
     read: (work) =>
       inTransaction(pool, 'begin isolation level repeatable read read only', projectInContext(), work, true),
+    async lookup<Row>(text: string, params: readonly (Param | readonly Param[])[]) {
+      const sql = text.replace(/\?(\d+)/g, '$$$1')
+      try {
+        return (await pool.query({ name: nameOf(sql), text: sql, values: [...params] })).rows as Row[]
+      } catch (error) {
+        throw translate(error)
+      }
+    },
     write: (work) => group.submit(unit, work) as ReturnType<typeof work>,
     submit: (command, input) => group.submit(command, input),
     sequence: (work) => inTransaction(sequencers, 'begin', INSTANCE, work, false),

@@ -16,6 +16,7 @@ const READERS = 3
  */
 export function openSqlite(file: string): Database {
   const writer = connect(file, false)
+  const lookups = connect(file, true)
   const readers = Array.from({ length: READERS }, () => connect(file, true))
   const freeReaders = [...readers]
   const waitingReaders: ((reader: Connection) => void)[] = []
@@ -63,6 +64,10 @@ export function openSqlite(file: string): Database {
     dialect: 'sqlite',
     notes: [],
     read,
+    async lookup<Row>(text: string, params: readonly (Param | readonly Param[])[]) {
+      const values = params.map((p) => (Array.isArray(p) ? JSON.stringify(p) : p))
+      return run(lookups.prepare(text), values).rows as Row[]
+    },
     write: (work) => group.submit(unit, work) as ReturnType<typeof work>,
     submit: (command, input) => group.submit(command, input),
     async sequence(work) {
@@ -84,7 +89,7 @@ export function openSqlite(file: string): Database {
     lead: async () => ({ lost: new AbortController().signal, release: async () => {} }),
     async ping() {
       try {
-        readers[0]!.prepare('select 1').get()
+        lookups.prepare('select count(*) from schema_migrations').get()
       } catch (error) {
         throw translate(error)
       }
@@ -93,7 +98,7 @@ export function openSqlite(file: string): Database {
     async close() {
       await group.drain()
       const unlock = await lockWriter()
-      for (const reader of readers) reader.database.close()
+      for (const reader of [...readers, lookups]) reader.database.close()
       writer.database.close()
       unlock()
     },

@@ -1,0 +1,256 @@
+import { createHash } from 'node:crypto'
+import type { BodyOf, Endpoint, ParamsOf, QueryOf, ReplyOf } from '@writ/api'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import { AppError } from '../app-error.ts'
+import type { Clock } from '../clock.ts'
+import {
+  type Command,
+  type Database,
+  INSTANCE,
+  inProject,
+  type Remembered,
+  type RequestKey,
+  recall,
+  remember,
+  type Tx,
+  UniqueViolation,
+} from '../db/index.ts'
+import type { Cursors } from './cursor.ts'
+
+/** What the routes need to know of whoever asks; `project` is an id, or null outside projects. */
+export interface Asking {
+  /** Whose idempotency keys these are. */
+  readonly principal: string
+  readonly project: string | null
+}
+
+/** One request as a handler sees it. */
+export interface Ask<E, C> {
+  readonly caller: C
+  readonly params: ParamsOf<E>
+  readonly query: QueryOf<E>
+  readonly body: BodyOf<E>
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  /** Reads in the caller's project, in one snapshot. */
+  read<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  /** Changes in the caller's project; what `work` answers is the reply, kept under the Idempotency-Key if there is one. */
+  change<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  /** As `change`, for a command that many callers share; `remember` goes with the input. */
+  submit<I extends { remember: RequestKey | null }, O>(command: Command<I, O>, input: Omit<I, 'remember'>): Promise<O>
+  /** The same, among the tables and the log of the instance. */
+  readonly instance: {
+    read<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+    change<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  }
+  /** Answers a list: the documented array with `X-Total-Count`, or with `cursor` a page. */
+  page<Row, Item>(list: PageOf<Row, Item>): Promise<Item[] | { items: Item[]; next_cursor: string | null }>
+}
+
+export interface PageOf<Row, Item> {
+  /** Rows in the list's order from `after` (a sort key) or `skip` on. */
+  rows(tx: Tx, page: { limit: number; skip: number; after: string | undefined }): Promise<Row[]>
+  total(tx: Tx): Promise<number>
+  key(row: Row): string
+  show(row: Row): Item
+}
+
+type Handler<E, C> = (ask: Ask<E, C>) => Promise<ReplyOf<E> | FastifyReply | undefined>
+/** One handler for each endpoint; a missing one does not compile. */
+export type Handlers<G extends Record<string, Endpoint>, C> = { readonly [N in keyof G]: Handler<G[N], C> }
+
+export interface Mounting<C extends Asking> {
+  readonly db: Database
+  readonly clock: Clock
+  readonly cursors: Cursors
+  readonly prefix: string
+  /** Decides who asks, before a byte of the body is read. Throws a refusal. */
+  authenticate(id: string, endpoint: Endpoint, request: FastifyRequest): Promise<C>
+  /** Runs after the caller is known and before the handler. */
+  authorize(id: string, endpoint: Endpoint, caller: C): void
+}
+
+/** Mounts a group of endpoints: validation, caller, fences, idempotency, pages. */
+export function mount<G extends Record<string, Endpoint>, C extends Asking>(
+  app: FastifyInstance,
+  group: string,
+  endpoints: G,
+  handlers: Handlers<G, C>,
+  on: Mounting<C>,
+): void {
+  for (const [name, endpoint] of Object.entries(endpoints)) {
+    const id = `${group}.${name}`
+    // The mapped type ties each handler to its endpoint; behind the loop they are one of many.
+    const handle = handlers[name as keyof G] as unknown as Handler<Endpoint, C>
+    const schema: FastifySchema = {
+      ...(endpoint.params ? { params: endpoint.params } : {}),
+      ...(endpoint.query
+        ? { querystring: endpoint.query }
+        : { querystring: { type: 'object', additionalProperties: false } }),
+      ...(endpoint.body ? { body: endpoint.body } : {}),
+    }
+    const callers = new WeakMap<FastifyRequest, C>()
+    app.route({
+      method: endpoint.method,
+      url: (endpoint.root ? '' : on.prefix) + endpoint.path,
+      schema,
+      config: { id, endpoint },
+      onRequest: async (request) => {
+        const caller = await on.authenticate(id, endpoint, request)
+        callers.set(request, caller)
+        on.authorize(id, endpoint, caller)
+      },
+      handler: async (request, reply) => {
+        const caller = callers.get(request)!
+        const answer = await respond(id, endpoint, handle, caller, request, reply, on)
+        if (answer === reply || reply.sent) return reply
+        reply.code(endpoint.status)
+        return endpoint.reply ? answer : reply.send()
+      },
+    })
+  }
+}
+
+const inFlight = new Set<string>()
+
+async function respond<C extends Asking>(
+  id: string,
+  endpoint: Endpoint,
+  handle: Handler<Endpoint, C>,
+  caller: C,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  on: Mounting<C>,
+) {
+  const key = endpoint.method === 'POST' && !endpoint.unrecorded ? keyOf(request) : undefined
+  if (key === undefined) return handle(createAsk(caller, request, reply, on, endpoint, null))
+  const asked: RequestKey = { principal: caller.principal, route: id, key, bodySha256: digestOf(endpoint, request) }
+  const flight = [caller.project, asked.principal, asked.route, asked.key].join('\n')
+  if (inFlight.has(flight)) throw new AppError('IDEMPOTENCY_IN_FLIGHT', {}, { headers: { 'retry-after': '1' } })
+  inFlight.add(flight)
+  try {
+    const before = await recallAnswer(on.db, caller.project, asked)
+    if (before) return replay(before, asked, endpoint, reply)
+    try {
+      return await handle(createAsk(caller, request, reply, on, endpoint, asked))
+    } catch (error) {
+      // A rival in another process won the key: its answer is ours.
+      const won =
+        error instanceof UniqueViolation && error.index.includes('idempotency')
+          ? await recallAnswer(on.db, caller.project, asked)
+          : undefined
+      if (!won) throw error
+      return replay(won, asked, endpoint, reply)
+    }
+  } finally {
+    inFlight.delete(flight)
+  }
+}
+
+function keyOf(request: FastifyRequest): string | undefined {
+  const key = request.headers['idempotency-key']
+  if (key === undefined) return undefined
+  if (typeof key !== 'string' || !/^[\x21-\x7e]{1,200}$/.test(key)) throw new AppError('IDEMPOTENCY_KEY_INVALID')
+  return key
+}
+
+// The bytes of an upload are not known before they were read: its digest is that of what names it. The handler adds
+// nothing; a client that sends other bytes under the same key, name and size gets the first answer with the first hash.
+function digestOf(endpoint: Endpoint, request: FastifyRequest): string {
+  const body = endpoint.upload ? request.headers['content-length'] : request.body
+  return createHash('sha256')
+    .update(JSON.stringify([request.params, request.query, body ?? null]))
+    .digest('hex')
+}
+
+async function recallAnswer(db: Database, project: string | null, asked: RequestKey): Promise<Remembered | undefined> {
+  for (const fence of project === null ? [INSTANCE] : [project, INSTANCE]) {
+    const found = await inProject(fence, () => db.read((tx) => recall(tx, asked)))
+    if (found) return found
+  }
+  return undefined
+}
+
+function replay(before: Remembered, asked: RequestKey, endpoint: Endpoint, reply: FastifyReply): unknown {
+  if (before.body_sha256 !== asked.bodySha256) throw new AppError('IDEMPOTENCY_MISMATCH')
+  if (endpoint.secret)
+    throw new AppError(
+      'SECRET_SHOWN_ONCE',
+      {},
+      { headers: before.resource_id ? { 'x-resource-id': before.resource_id } : {} },
+    )
+  reply.header('idempotency-replayed', 'true')
+  return before.response === null ? undefined : JSON.parse(before.response)
+}
+
+/** What is kept of an answer: all of it, or only the id when it holds a secret. */
+export function answerOf(
+  endpoint: Pick<Endpoint, 'secret' | 'status'>,
+  reply: unknown,
+): { status: number; response: string | null; resourceId: string | null } {
+  const id = typeof reply === 'object' && reply !== null && 'id' in reply ? String(reply.id) : null
+  return {
+    status: endpoint.status,
+    response: endpoint.secret || reply === undefined ? null : JSON.stringify(reply),
+    resourceId: id,
+  }
+}
+
+function createAsk<C extends Asking>(
+  caller: C,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  on: Mounting<C>,
+  endpoint: Endpoint,
+  asked: RequestKey | null,
+): Ask<Endpoint, C> {
+  const { db, clock } = on
+  const within = <T>(fence: string, work: () => Promise<T>) => inProject(fence, work)
+  const project = () => {
+    if (caller.project === null) throw new Error('this endpoint has no project')
+    return caller.project
+  }
+  const changing = <T>(fence: string, work: (tx: Tx) => Promise<T>) =>
+    within(fence, () =>
+      db.write(async (tx) => {
+        const answer = await work(tx)
+        if (asked) await remember(tx, clock.now(), [{ ...asked, ...answerOf(endpoint, answer) }])
+        return answer
+      }),
+    )
+  const read = <T>(work: (tx: Tx) => Promise<T>) => within(project(), () => db.read(work))
+  return {
+    caller,
+    request,
+    reply,
+    // Validated against the endpoint's schemas before the handler runs; the mapped Handlers type gives them back.
+    params: request.params as never,
+    query: (request.query ?? {}) as never,
+    body: (request.body ?? null) as never,
+    read,
+    change: (work) => changing(project(), work),
+    submit: <I extends { remember: RequestKey | null }, O>(command: Command<I, O>, input: Omit<I, 'remember'>) =>
+      within(project(), () => db.submit(command, { ...input, remember: asked } as I)),
+    instance: { read: (work) => within(INSTANCE, () => db.read(work)), change: (work) => changing(INSTANCE, work) },
+    async page(list) {
+      const query = request.query as { skip?: number; limit?: number; cursor?: string } & Record<string, unknown>
+      const { skip = 0, limit = 100, cursor, ...filters } = query
+      const of = `${request.routeOptions.url}\n${JSON.stringify(filters)}\n${caller.principal}`
+      const after = cursor ? on.cursors.read(of, cursor) : undefined
+      return read(async (tx) => {
+        if (cursor === undefined) {
+          const rows = await list.rows(tx, { limit, skip, after: undefined })
+          reply.header('x-total-count', String(await list.total(tx)))
+          return rows.map(list.show)
+        }
+        const rows = await list.rows(tx, { limit: limit + 1, skip: 0, after })
+        const shown = rows.slice(0, limit)
+        const last = shown.at(-1)
+        return {
+          items: shown.map(list.show),
+          next_cursor: rows.length > limit && last ? on.cursors.make(of, list.key(last)) : null,
+        }
+      })
+    },
+  }
+}

@@ -1,0 +1,87 @@
+import { errors, type Problem, retryable } from '@writ/api'
+import { AppError, type FieldError } from '../app-error.ts'
+import { DatabaseUnavailable } from '../db/index.ts'
+
+interface ValidationFault {
+  readonly instancePath?: string
+  readonly keyword?: string
+  readonly message?: string
+  readonly params?: Record<string, unknown>
+}
+
+/** Errors of other layers that have a place in the table; each says when it is meant. */
+export type Recognise = (error: unknown) => AppError | undefined
+
+// https://fastify.dev/docs/latest/Reference/Errors/
+const FASTIFY: Record<string, () => AppError> = {
+  FST_ERR_CTP_INVALID_JSON_BODY: () => new AppError('BODY_INVALID'),
+  FST_ERR_CTP_EMPTY_JSON_BODY: () => new AppError('BODY_INVALID'),
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => new AppError('BODY_INVALID'),
+  FST_ERR_CTP_BODY_TOO_LARGE: () => new AppError('BODY_TOO_LARGE'),
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: () => new AppError('MEDIA_TYPE_UNSUPPORTED'),
+  FST_ERR_BAD_URL: () => new AppError('ROUTE_NOT_FOUND'),
+  FST_ERR_MAX_PARAM_LENGTH: () => new AppError('ROUTE_NOT_FOUND'),
+  FST_INVALID_MULTIPART_CONTENT_TYPE: () => new AppError('FILE_MISSING'),
+}
+
+/** The refusal that an error is, or undefined for a bug. */
+export function refusalOf(error: unknown, recognise: Recognise): AppError | undefined {
+  if (error instanceof AppError) return error
+  if (error instanceof DatabaseUnavailable)
+    return new AppError('DATABASE_UNAVAILABLE', {}, { cause: error, headers: { 'retry-after': '1' } })
+  const known = recognise(error)
+  if (known || !(error instanceof Error)) return known
+  if ('validation' in error && Array.isArray(error.validation)) {
+    const where = 'validationContext' in error ? String(error.validationContext) : 'body'
+    return new AppError('VALIDATION_FAILED', {}, { fields: fieldsOf(where, error.validation as ValidationFault[]) })
+  }
+  const code = 'code' in error ? String(error.code) : ''
+  if (error instanceof SyntaxError && 'statusCode' in error && error.statusCode === 400)
+    return new AppError('BODY_INVALID')
+  return FASTIFY[code]?.()
+}
+
+function fieldsOf(where: string, faults: readonly ValidationFault[]): FieldError[] {
+  // A union reports each branch and then itself; the branches' own faults say more.
+  const telling = faults.length > 1 ? faults.filter((fault) => fault.keyword !== 'anyOf') : faults
+  const seen = new Set<string>()
+  return telling.flatMap((fault) => {
+    const property = fault.params?.missingProperty ?? fault.params?.additionalProperty
+    const path = `${where}${(fault.instancePath ?? '').replace(/\//g, '.')}${property === undefined ? '' : `.${String(property)}`}`
+    const message =
+      fault.keyword === 'additionalProperties'
+        ? 'unknown field'
+        : fault.keyword === 'required'
+          ? 'required'
+          : detail(fault)
+    const key = `${path} ${message}`
+    if (seen.has(key)) return []
+    seen.add(key)
+    return [{ path, message, code: fault.keyword }]
+  }) as FieldError[]
+}
+
+function detail(fault: ValidationFault): string {
+  const allowed = fault.params?.allowedValues
+  return Array.isArray(allowed) ? `must be one of ${allowed.join(', ')}` : (fault.message ?? 'invalid')
+}
+
+/** RFC 9457 problem details of a refusal. */
+export function problemOf(refusal: AppError, at: { url: string; requestId: string }): Problem {
+  const first = refusal.fields[0]
+  const detailText =
+    refusal.code === 'VALIDATION_FAILED' && first
+      ? `${refusal.message} ${first.path}: ${first.message}`
+      : refusal.message
+  return {
+    type: `/docs/errors#${refusal.code}`,
+    title: errors[refusal.code].text,
+    status: refusal.status,
+    detail: detailText,
+    instance: at.url.split('?')[0]!,
+    code: refusal.code,
+    request_id: at.requestId,
+    retryable: retryable.has(refusal.code),
+    ...(refusal.fields.length > 0 ? { errors: refusal.fields.map((field) => ({ ...field })) } : {}),
+  }
+}
