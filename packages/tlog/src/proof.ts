@@ -108,6 +108,9 @@ export function verifyInclusion(claim: {
 /**
  * Whether the tree (`from`, `fromRoot`) is the beginning of the tree (`to`, `toRoot`) (algorithm of RFC 9162 section
  * 2.1.4.2). An empty old tree is the beginning of any; equal sizes need equal roots; both take an empty proof only.
+ *
+ * Neither proof pins a size exactly: trees of 20 and 21 entries may have proofs of one shape. What binds a size to a root
+ * is the signature on both, and the comparison with the entries themselves.
  */
 export function verifyConsistency(claim: {
   from: number

@@ -1,5 +1,5 @@
 import { mkdir, readFile, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import {
   type Checkpoint,
   changedTiles,
@@ -20,7 +20,6 @@ import {
   TILE_WIDTH,
   type Tile,
   tilePath,
-  tileWidth,
 } from '@writ/tlog'
 import { type AfterStep, eachParallel, replaceFile, syncDirectory, writeSynced } from './durable-file.ts'
 import { LogError } from './log-error.ts'
@@ -88,11 +87,17 @@ export async function openLogFiles(options: {
   hash: Hash
   after?: AfterStep
 }): Promise<LogFiles> {
-  const { dir, origin, hash, after } = options
+  const { origin, hash, after } = options
+  const dir = resolve(options.dir)
   const temporary = join(dir, '.tmp')
   // Temporary files of a crashed call are no part of the log and nobody's to finish.
   await rm(temporary, { recursive: true, force: true })
-  await mkdir(temporary, { recursive: true })
+  const firstMade = await mkdir(temporary, { recursive: true })
+  // Names above `dir` that this call made; those from `dir` down are synced with the first entries.
+  for (let made = dirname(dir); firstMade && made.startsWith(dirname(firstMade)); made = dirname(made)) {
+    await syncDirectory(made)
+    if (made === dirname(made)) break
+  }
 
   const read = (path: string) =>
     path === CHECKPOINT || parseTilePath(path) ? readIfThere(join(dir, path)) : Promise.resolve(null)
@@ -147,13 +152,17 @@ export async function openLogFiles(options: {
 
   /** Writes the files that are not there yet. Stopped anywhere in here, the published log is untouched and whole. */
   async function writeFiles(files: ReadonlyMap<string, Uint8Array>): Promise<void> {
-    const missing: { path: string; bytes: Uint8Array; temp: string }[] = []
+    const present = new Set<string>()
     await eachParallel(files, PARALLEL, async ([path, bytes]) => {
-      const present = await readIfThere(join(dir, path))
-      if (!present) missing.push({ path, bytes, temp: join(temporary, path.replaceAll('/', '_')) })
+      const there = await readIfThere(join(dir, path))
+      if (!there) return
       // Other bytes would be a second history under one path. Better no log than two.
-      else if (!equalBytes(present, bytes)) throw new LogError('LOG_FORK', `${path} exists with other bytes`)
+      if (!equalBytes(there, bytes)) throw new LogError('LOG_FORK', `${path} exists with other bytes`)
+      present.add(path)
     })
+    const missing = [...files]
+      .filter(([path]) => !present.has(path))
+      .map(([path, bytes]) => ({ path, bytes, temp: join(temporary, path.replaceAll('/', '_')) }))
     const directories = new Set([...files.keys()].map((path) => dirname(join(dir, path))))
     for (const directory of directories) if (!durable.has(directory)) await mkdir(directory, { recursive: true })
     after?.('directories-made')
@@ -244,8 +253,7 @@ function grow(from: Edge, entries: readonly Uint8Array[], hash: Hash): { edge: E
   let bundle = [...from.bundle]
   let size = from.size
 
-  function addTile(level: number, count: number): void {
-    const index = Math.ceil(count / TILE_WIDTH) - 1
+  function addTile(level: number, index: number): void {
     const hashes = tiles[level]!
     const bytes = new Uint8Array(hashes.length * HASH_BYTES)
     for (const [i, value] of hashes.entries()) bytes.set(value, i * HASH_BYTES)
@@ -262,7 +270,7 @@ function grow(from: Edge, entries: readonly Uint8Array[], hash: Hash): { edge: E
     const hashes = tiles[level]
     hashes.push(node)
     if (hashes.length < TILE_WIDTH) return
-    addTile(level, size / TILE_WIDTH ** level)
+    addTile(level, size / TILE_WIDTH ** (level + 1) - 1)
     tiles[level] = []
   }
 
@@ -279,9 +287,11 @@ function grow(from: Edge, entries: readonly Uint8Array[], hash: Hash): { edge: E
   for (const tile of changedTiles(from.size, size)) {
     if (tile.width === TILE_WIDTH) continue
     if (tile.level === 'entries') addBundle()
-    else addTile(tile.level, tile.index * TILE_WIDTH + tileWidth(size, tile.level, tile.index))
+    else addTile(tile.level, tile.index)
   }
-  return { edge: { size, root: range.root(), nodes: range.nodes(), tiles, bundle }, files }
+  // Copies: the entries may be views into a caller's buffer, and these outlive the call.
+  const kept = bundle.map((entry) => entry.slice())
+  return { edge: { size, root: range.root(), nodes: range.nodes(), tiles, bundle: kept }, files }
 }
 
 function readCheckpoint(note: string, origin: string): Checkpoint {
