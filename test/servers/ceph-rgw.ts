@@ -27,8 +27,8 @@ const PROGRAMS = ['radosgw', 'radosgw-admin', 'ceph-mon', 'ceph-osd', 'ceph', 'c
 
 /** Why no S3 server can be had here, or undefined if one can. */
 export function missingS3(): string | undefined {
-  if (process.env['WRIT_TEST_S3_URL']) return undefined
-  const folders = (process.env['PATH'] ?? '').split(':')
+  if (process.env.WRIT_TEST_S3_URL) return undefined
+  const folders = (process.env.PATH ?? '').split(':')
   const missing = PROGRAMS.filter((program) => !folders.some((folder) => existsSync(path.join(folder, program))))
   return missing.length === 0 ? undefined : `not installed: ${missing.join(', ')}; and no WRIT_TEST_S3_URL`
 }
@@ -38,7 +38,7 @@ export function missingS3(): string | undefined {
  * @throws Error when it cannot be had or does not start; with what the failing program said
  */
 export async function startS3(): Promise<S3Server> {
-  const given = process.env['WRIT_TEST_S3_URL']
+  const given = process.env.WRIT_TEST_S3_URL
   if (given) {
     const url = new URL(given)
     const region = url.searchParams.get('region') ?? 'us-east-1'

@@ -40,7 +40,9 @@ const WATCH = `
 signal=$1; folder=$2; shift 2
 "$@" </dev/null 3<&- &
 server=$!
-(trap '' PIPE; echo "pid $server") 2>/dev/null # a reader that is dead already must not end this shell
+# What this shell says about its server may have no reader any more, and that must not end it.
+trap '' PIPE
+echo "pid $server"
 (
   word=
   read -r word <&3

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Client } from 'pg'
-import { missingPostgres, startPostgres } from './postgres.ts'
+import { missingBackend } from './missing-backend.ts'
+import { isBorrowed, missingPostgres, startPostgres } from './postgres.ts'
 
 const skip = process.env['CI']
   ? false
@@ -24,9 +25,6 @@ async function ask(url: string, statement: string): Promise<unknown[]> {
   await client.connect()
   return await client
     .query(statement)
-    .then(
-      (result) => result.rows,
-      () => [],
-    )
+    .then((result) => result.rows)
     .finally(() => client.end())
 }

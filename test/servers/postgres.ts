@@ -30,9 +30,14 @@ export type Postgres = {
   restart(): Promise<void>
 }
 
+/** True if WRIT_TEST_POSTGRES_URL names somebody else's server, which tests may use but not kill. */
+export function isBorrowed(): boolean {
+  return Boolean(process.env.WRIT_TEST_POSTGRES_URL)
+}
+
 /** Why no PostgreSQL can be started here, or undefined if one can. */
 export function missingPostgres(): string | undefined {
-  if (process.env['WRIT_TEST_POSTGRES_URL']) return undefined
+  if (process.env.WRIT_TEST_POSTGRES_URL) return undefined
   return findPrograms()
     ? undefined
     : 'no initdb and postgres in PATH or /usr/lib/postgresql/*/bin, and no WRIT_TEST_POSTGRES_URL'
@@ -44,14 +49,14 @@ export function missingPostgres(): string | undefined {
  * @throws Error when it cannot be had or does not start
  */
 export async function startPostgres(options: PostgresOptions = {}): Promise<Postgres> {
-  const shared = process.env['WRIT_TEST_POSTGRES_URL']
+  const shared = process.env.WRIT_TEST_POSTGRES_URL
   if (shared) return await borrowDatabase(shared)
   const programs = findPrograms()
   if (!programs) throw new Error(missingPostgres())
   const folder = await mkdtemp(path.join(tmpdir(), 'writ-pg-'))
   const user = process.getuid?.() === 0 ? await idsOf('postgres') : undefined
   const data = path.join(folder, 'data')
-  const env = { PATH: `${programs}:${process.env['PATH'] ?? ''}`, LC_ALL: 'C.UTF-8', TZ: 'UTC' }
+  const env = { PATH: `${programs}:${process.env.PATH ?? ''}`, LC_ALL: 'C.UTF-8', TZ: 'UTC' }
   const fsync = options.fsync ? 'on' : 'off'
   let server: Guarded | undefined
   try {
@@ -134,7 +139,7 @@ function findPrograms(): string | undefined {
   const debian = '/usr/lib/postgresql'
   const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : []
   const folders = [
-    ...(process.env['PATH'] ?? '').split(':'),
+    ...(process.env.PATH ?? '').split(':'),
     ...versions.map((version) => path.join(debian, version, 'bin')),
   ]
   return folders.find((folder) => existsSync(path.join(folder, 'initdb')) && existsSync(path.join(folder, 'postgres')))

@@ -13,18 +13,18 @@ import {
 } from '@aws-sdk/client-s3'
 import { missingS3, type S3Server, startS3 } from '../../../../../test/servers/ceph-rgw.ts'
 import { freePort } from '../../../../../test/servers/free-port.ts'
+import { missingBackend } from '../../../../../test/servers/missing-backend.ts'
 import { Secret } from '../secret.ts'
 import { BlobStoreUnavailable, blobPath } from './blobs.ts'
 import { exerciseBlobs } from './conformance.ts'
 import { openBlobs } from './open.ts'
 
 const MIB = 1024 * 1024
-const missing = missingS3()
-const skip = process.env['CI'] ? undefined : missing
+const skip = missingBackend('S3', missingS3())
 let server: S3Server
 
 before(async () => {
-  if (!missing) server = await startS3()
+  if (!skip) server = await startS3()
 })
 after(async () => {
   await server?.stop()
@@ -80,19 +80,17 @@ exerciseBlobs(
       },
     }
   },
-  skip ?? missing,
+  skip,
 )
 
-const s3Test = { skip: skip ?? false }
-
-test('s3: a missing bucket is refused by name, and is no empty store', s3Test, async () => {
+test('s3: a missing bucket is refused by name, and is no empty store', { skip }, async () => {
   await assert.rejects(openBlobs({ ...settings('not-there'), type: 's3' }), {
     name: 'BlobStoreUnavailable',
     reason: 'there is no bucket not-there',
   })
 })
 
-test('s3: wrong credentials are refused at open', s3Test, async () => {
+test('s3: wrong credentials are refused at open', { skip }, async () => {
   await assert.rejects(
     openBlobs({ ...settings(`writ-${randomUUID()}`), secretKey: new Secret('wrong') }),
     BlobStoreUnavailable,

@@ -255,9 +255,10 @@ export async function openS3Blobs(settings: S3Settings): Promise<Blobs> {
   async function sweep(olderThanMs: number): Promise<void> {
     const probe = temporaryKey()
     await client.send(new s3.PutObjectCommand({ Bucket, Key: probe, Body: 'probe' }))
-    const { LastModified } = await client.send(new s3.HeadObjectCommand({ Bucket, Key: probe }))
+    // Listed and not asked for by HEAD, whose dates have no milliseconds.
+    const { Contents } = await client.send(new s3.ListObjectsV2Command({ Bucket, Prefix: probe }))
     await deleteKey(probe)
-    const limit = (LastModified?.getTime() ?? 0) - olderThanMs
+    const limit = (Contents?.[0]?.LastModified?.getTime() ?? 0) - olderThanMs
     const isStale = (at?: Date) => at !== undefined && at.getTime() <= limit
     for await (const object of objects(`${prefix}tmp/`)) if (isStale(object.LastModified)) await deleteKey(object.Key)
     let page: { KeyMarker?: string; UploadIdMarker?: string } | undefined = {}
