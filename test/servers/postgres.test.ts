@@ -4,9 +4,8 @@ import { Client } from 'pg'
 import { missingBackend } from './missing-backend.ts'
 import { isBorrowed, missingPostgres, startPostgres } from './postgres.ts'
 
-const skip = process.env['CI']
-  ? false
-  : (missingPostgres() ?? (process.env['WRIT_TEST_POSTGRES_URL'] ? 'not our server' : false))
+const skip =
+  missingBackend('PostgreSQL', missingPostgres()) || (isBorrowed() && 'only a server of our own may be killed')
 
 test('a committed row survives kill -9 and restart', { skip }, async () => {
   const server = await startPostgres({ fsync: true })

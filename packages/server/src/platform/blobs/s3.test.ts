@@ -32,7 +32,14 @@ after(async () => {
 
 function settings(bucket: string) {
   const { endpoint, region, accessKey, secretKey } = server
-  return { type: 'minio', endpoint, region, accessKey, secretKey: new Secret(secretKey), bucket } as const
+  return {
+    type: 'minio',
+    endpoint,
+    region,
+    accessKey: new Secret(accessKey),
+    secretKey: new Secret(secretKey),
+    bucket,
+  } as const
 }
 
 // Small limits, so that 13 MB already go through a multipart upload and a copy in parts; 5 MiB is the least that S3 allows for a part.
@@ -100,7 +107,14 @@ test('s3: wrong credentials are refused at open', { skip }, async () => {
 test('s3: a store that does not answer is unavailable', async () => {
   const endpoint = `http://127.0.0.1:${await freePort()}`
   await assert.rejects(
-    openBlobs({ type: 's3', endpoint, region: 'r', bucket: 'b', accessKey: 'a', secretKey: new Secret('s') }),
+    openBlobs({
+      type: 's3',
+      endpoint,
+      region: 'r',
+      bucket: 'b',
+      accessKey: new Secret('a'),
+      secretKey: new Secret('s'),
+    }),
     { name: 'BlobStoreUnavailable', reason: 'ECONNREFUSED' },
   )
 })

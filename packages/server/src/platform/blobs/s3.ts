@@ -27,7 +27,7 @@ export type S3Settings = {
   region: string
   bucket: string
   /** Left out, both: the provider chain of the SDK (environment, instance role). */
-  accessKey?: string
+  accessKey?: Secret<string>
   secretKey?: Secret<string>
   /** Prepended to every key, for a bucket that is shared: `writ/`. */
   prefix?: string
@@ -60,7 +60,7 @@ export async function openS3Blobs(settings: S3Settings): Promise<Blobs> {
     forcePathStyle: true,
     credentials:
       settings.accessKey && settings.secretKey
-        ? { accessKeyId: settings.accessKey, secretAccessKey: settings.secretKey.reveal() }
+        ? { accessKeyId: settings.accessKey.reveal(), secretAccessKey: settings.secretKey.reveal() }
         : undefined,
     // The SDK's default checksums in trailers are refused or ignored by many stores that are not Amazon's.
     requestChecksumCalculation: 'WHEN_REQUIRED',
@@ -97,7 +97,8 @@ export async function openS3Blobs(settings: S3Settings): Promise<Blobs> {
       }
       return await putLarge(project, head, chunks, partBytes, intake.ref)
     } finally {
-      await chunks.return?.()
+      // Not awaited: after a failure of the store the source may still be silent, and it answers only when it speaks.
+      chunks.return?.().catch(() => {})
     }
   }
 
