@@ -248,6 +248,11 @@ group('problems', () => {
       ],
     ],
     [
+      'a migration URL beside SQLite',
+      { env: { WRIT_MIGRATION_URL: 'postgres://o@db/w' } },
+      ['WRIT_MIGRATION_URL: only for PostgreSQL, and DATABASE_URL names none'],
+    ],
+    [
       'half of a key pair',
       { env: { ARTIFACT_STORAGE_TYPE: 's3', S3_BUCKET: 'b', S3_ACCESS_KEY: 'a' } },
       ['S3_ACCESS_KEY and S3_SECRET_KEY: set both or neither'],
@@ -285,6 +290,7 @@ group('problems', () => {
     ['SERVER_RELOAD', 'maybe'],
     ['HOST', 'a b'],
     ['REDIS_URL', 'localhost:6379'],
+    ['WRIT_MIGRATION_URL', 'sqlite:///x'],
   ]
   for (const [name, value] of refused) {
     test(`${name}=${value} is refused, by name`, async () => {

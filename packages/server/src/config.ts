@@ -118,11 +118,8 @@ function contradictions(config: Config): string[] {
   if (config.secretKeyPrevious && !config.secretKey) {
     problems.push('SECRET_KEY_PREVIOUS: has no meaning without SECRET_KEY')
   }
-  if (
-    config.migrationDatabase &&
-    (config.migrationDatabase.kind !== 'postgres' || config.database.kind !== 'postgres')
-  ) {
-    problems.push('WRIT_MIGRATION_URL: only for PostgreSQL; both it and DATABASE_URL have to name one')
+  if (config.migrationUrl && config.database.kind !== 'postgres') {
+    problems.push('WRIT_MIGRATION_URL: only for PostgreSQL, and DATABASE_URL names none')
   }
   const needed = {
     local: [],

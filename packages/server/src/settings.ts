@@ -104,7 +104,7 @@ export const settings = {
     sqliteInData,
     'Where rows are kept. Left out: SQLite, writ.db in the data directory.',
   ),
-  migrationDatabase: optional(
+  migrationUrl: optional(
     'database.migration_url',
     ['WRIT_MIGRATION_URL'],
     postgresUrl,
