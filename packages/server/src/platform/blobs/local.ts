@@ -33,7 +33,7 @@ const DAY_MS = 86_400_000
 /** Chunks are gathered up to this before one writev: fewer trips to the thread pool. */
 const WRITE_BYTES = 1024 * 1024
 /** Every so many bytes the file is flushed while more comes in; one fsync of a GiB at the end would hold the answer for seconds. */
-const FLUSH_BYTES = 64 * 1024 * 1024
+const FLUSH_BYTES = 16 * 1024 * 1024
 const READ_BYTES = 256 * 1024
 /** Marks a folder as a store. Gone while we run: the volume was unmounted, and "no such blob" would be a lie. */
 const MARKER = '.writ-blobs'
