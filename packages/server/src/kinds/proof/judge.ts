@@ -5,7 +5,7 @@ import { type LibraryVersions, versionsOf } from './libraries.ts'
 import { findValidator } from './registry.ts'
 import { appliesTo, type Rule, type RuleSet, ruleSetDigest } from './rule-set.ts'
 import type { ScriptSpec } from './scripts.ts'
-import type { Evidence, Finding, Validator } from './validator.ts'
+import type { Evidence, Finding } from './validator.ts'
 
 /** A file put forward in a run: the evidence and its two ids. */
 export interface EvidenceArtifact extends Evidence {
@@ -211,6 +211,10 @@ async function verifyStored(artifact: EvidenceArtifact, signal: AbortSignal | un
     result.hash_verified = computed === artifact.sha256 && size === artifact.size
     if (computed !== artifact.sha256) fail(result, `Hash mismatch: expected ${artifact.sha256}, got ${computed}`)
     else if (size !== artifact.size) fail(result, `Size mismatch: expected ${artifact.size}, got ${size}`)
+    // What somebody announced holds under every rule set, or a rule set without file_hash would pass another file.
+    const announced = artifact.expectedSha256?.trim().toLowerCase()
+    if (announced !== undefined && announced !== computed)
+      fail(result, `Hash mismatch: expected ${artifact.expectedSha256}, got ${computed}`)
   } catch (error) {
     signal?.throwIfAborted()
     unreadable(result, error)
@@ -239,7 +243,7 @@ async function applyRule(
   if (validator.scope === 'set') {
     if (sound.length < named.length) return [`${rule.validator} was not applied: a file could not be verified`]
     const files = named.map(({ artifact }) => guarded(artifact))
-    const outcome = await run(validator, rule, signal, () => validator.check(files, rule.params ?? {}))
+    const outcome = await run(rule, signal, () => validator.check(files, rule.params ?? {}))
     if (outcome instanceof Unreadable) return [`${rule.validator} was not applied: ${outcome.message}`]
     setResults.push({ validator: rule.validator, rule: index, files: files.map(({ name }) => name), ...outcome })
     return []
@@ -247,7 +251,7 @@ async function applyRule(
   for (const { artifact, at } of sound) {
     const result = results[at]
     if (!result) continue
-    const outcome = await run(validator, rule, signal, () => validator.check(guarded(artifact), rule.params ?? {}))
+    const outcome = await run(rule, signal, () => validator.check(guarded(artifact), rule.params ?? {}))
     if (outcome instanceof Unreadable) unreadable(result, outcome.cause)
     else result.findings.push({ validator: rule.validator, rule: index, ...outcome })
   }
@@ -255,7 +259,6 @@ async function applyRule(
 }
 
 async function run(
-  validator: Validator,
   rule: Rule,
   signal: AbortSignal | undefined,
   check: () => Promise<Finding>,
@@ -307,7 +310,8 @@ function summarise(result: ValidationResult, setResults: readonly RuleFinding[])
 // An unreadable file stays an error, whatever else is wrong with it.
 function fail(result: ValidationResult, error: string): void {
   if (result.validation === 'passed') result.validation = 'failed'
-  result.error = result.error === undefined ? error : `${result.error}; ${error}`
+  if (result.error === undefined) result.error = error
+  else if (!result.error.includes(error)) result.error += `; ${error}`
 }
 
 function unreadable(result: ValidationResult, cause: unknown): void {

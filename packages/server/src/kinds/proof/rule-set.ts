@@ -2,7 +2,7 @@
 // report, so that a verdict can be traced to the very rules that gave it.
 import { createHash } from 'node:crypto'
 import picomatch from 'picomatch'
-import { type Static, Type } from 'typebox'
+import { type Static, type TSchema, Type } from 'typebox'
 import { Errors } from 'typebox/value'
 import { canonicalJson } from './canonical-json.ts'
 import type { Problem } from './problem.ts'
@@ -108,12 +108,7 @@ function globProblems(glob: string | undefined, path: string): Problem[] {
   }
 }
 
-function shapeProblems(
-  schema: Parameters<typeof Errors>[0],
-  value: unknown,
-  path: string,
-  code: Problem['code'],
-): Problem[] {
+function shapeProblems(schema: TSchema, value: unknown, path: string, code: Problem['code']): Problem[] {
   return Errors(schema, value)
     .filter(({ message }) => message !== 'schema is false')
     .slice(0, 20)

@@ -16,20 +16,25 @@ export function parseIni(text: string): Ini | { error: string } {
   let section: string | undefined
   let option: string | undefined
   let indent = 0
+  // Empty lines inside a value belong to it once a further line of it follows.
+  let blanks = ''
 
   const lines = text.split('\n')
   for (const [index, raw] of lines.entries()) {
     const number = index + 1
     const line = raw.trim()
+    if (line === '') blanks += '\n'
     if (line === '' || line.startsWith('#') || line.startsWith(';')) continue
 
     const currentIndent = raw.length - raw.trimStart().length
     const entries = section === undefined ? undefined : options.get(section)
     if (entries && option !== undefined && currentIndent > indent) {
-      entries.set(option, `${entries.get(option)}\n${line}`)
+      entries.set(option, `${entries.get(option)}${blanks}\n${line}`)
+      blanks = ''
       continue
     }
     indent = currentIndent
+    blanks = ''
 
     const header = /^\[(.+)\]/.exec(line)?.[1]
     if (header !== undefined) {

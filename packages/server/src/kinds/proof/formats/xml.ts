@@ -16,7 +16,7 @@ export function parseXml(text: string): Xml | { error: string } {
   const verdict = XMLValidator.validate(text)
   if (verdict !== true) {
     const { msg, line } = verdict.err
-    return { error: line === undefined ? msg : `${msg} at line ${line}` }
+    return { error: line === undefined ? msg : `${msg.replace(/\.$/, '')} at line ${line}` }
   }
   // Validated: comments and CDATA are closed, so these expressions cannot run to the end again and again.
   const unknown = /&(?!(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9a-fA-F]+);)[^\s;<&]{0,40};?/.exec(

@@ -26,7 +26,10 @@ export function decodePng(bytes: Uint8Array): Picture {
   const channels = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 }[view.getUint8(9)]
   const bits = view.getUint8(8)
   if (channels === undefined || ![1, 2, 4, 8, 16].includes(bits)) throw new ImageError('PNG has an unknown colour type')
-  boundedInflate(chunks, Math.ceil((width * channels * bits) / 8) * height + height * 8 + 4096)
+  const plain = (Math.ceil((width * channels * bits) / 8) + 1) * height
+  // Interlaced pictures have some filter bytes more, and none has fewer bytes than its pixels need.
+  const least = view.getUint8(12) === 0 ? plain : Math.ceil((width * height * channels * bits) / 8)
+  boundedInflate(chunks, least, plain * 2 + 4096)
 
   const kept = chunks.filter(({ type }) => pixelChunks.has(type)).map(({ whole }) => whole)
   try {
@@ -36,7 +39,7 @@ export function decodePng(bytes: Uint8Array): Picture {
       return {
         width,
         height,
-        samples: unpacked(image.width, image.height, image.depth, image.data),
+        samples: unpacked(image.width, image.height, image.depth, image.data, 255 / (2 ** image.depth - 1)),
         channels: 1,
         frames: 1,
       }
@@ -68,22 +71,24 @@ function printable(type: string): string {
 }
 
 // The decoder inflates without a limit; this finds out first, and that the data are all there.
-function boundedInflate(chunks: readonly Chunk[], limit: number): void {
+function boundedInflate(chunks: readonly Chunk[], least: number, limit: number): void {
   const data = Buffer.concat(chunks.filter(({ type }) => type === 'IDAT').map((chunk) => chunk.data))
   if (data.length === 0) throw new ImageError('PNG has no pixel data')
+  let size: number
   try {
-    inflateSync(data, { maxOutputLength: limit })
+    size = inflateSync(data, { maxOutputLength: limit }).byteLength
   } catch (error) {
     const tooMuch = error instanceof RangeError
     throw new ImageError(
       tooMuch ? 'PNG expands to more than its size allows' : 'PNG pixel data are damaged or cut short',
     )
   }
+  if (size < least) throw new ImageError('PNG pixel data are cut short')
 }
 
 type Samples = Picture['samples']
 
-function unpacked(width: number, height: number, depth: number, data: Samples): Uint8Array {
+function unpacked(width: number, height: number, depth: number, data: Samples, scale = 1): Uint8Array {
   if (depth === 8) return Uint8Array.from(data)
   const stride = Math.ceil((width * depth) / 8)
   const most = 2 ** depth - 1
@@ -93,7 +98,7 @@ function unpacked(width: number, height: number, depth: number, data: Samples): 
       const bit = x * depth
       const byte = data[y * stride + (bit >> 3)]
       if (byte === undefined) throw new ImageError('PNG pixel data are cut short')
-      samples[y * width + x] = (byte >> (8 - depth - (bit & 7))) & most
+      samples[y * width + x] = ((byte >> (8 - depth - (bit & 7))) & most) * scale
     }
   }
   return samples
