@@ -13,7 +13,8 @@ if (validator?.scope !== 'file') assert.fail('config_format@1 judges files')
 const hostile: [string, string][] = [
   ['brackets.json', '['.repeat(mebibyte)],
   ['unclosed-escapes.json', `"${'\\"'.repeat(mebibyte / 2 - 1)}`],
-  ['brackets.yaml', '['.repeat(20_000)],
+  ['brackets.yaml', '['.repeat(200_000)],
+  ['names.xml', '<a>'.concat('<'.repeat(200_000))],
   ['tables.toml', '[a]\n'.repeat(100_000)],
   ['brackets.toml', `a = ${'['.repeat(mebibyte / 2)}`],
   ['tags.xml', '<a>'.repeat(mebibyte / 4)],
@@ -29,6 +30,7 @@ for (const [name, text] of hostile) {
     const started = performance.now()
     const finding = await validator.check(bytesEvidence(name, Buffer.from(text.slice(0, mebibyte))), {})
     assert.equal(finding.valid, false)
+    assert.ok(JSON.stringify(finding).length < 10_000)
     assert.ok(performance.now() - started < 10_000)
   })
 }

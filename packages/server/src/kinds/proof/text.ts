@@ -2,7 +2,7 @@
 // character would make two different files look the same.
 import type { Evidence } from './validator.ts'
 
-/** 1 MiB: a large switch configuration has some 20,000 lines and stays below it; the slowest parser needs about a second for it. */
+/** 1 MiB: room for some 20,000 lines of configuration. Parsers take time linear in it; hostile YAML is the slowest, at seconds. */
 export const largestText = 1_048_576
 
 /** How many levels of nesting any parsed document may have. */

@@ -49,6 +49,9 @@ const byExtension: Record<string, Format> = {
 /** Extensions of binary and prose files, which are not guessed at. */
 const neverGuessed = new Set(['png', 'jpg', 'jpeg', 'gif', 'webp', 'bmp', 'pdf', 'zip', 'gz', 'log', 'md'])
 
+/** Some parsers name what they met, and what they met may be the whole file. */
+const longestMessage = 300
+
 /** The format of a file, or undefined if neither its name nor its content tells. The extension's case does not matter. */
 export function recogniseFormat(name: string, text: string): Format | undefined {
   const extension = /\.([^./\\]+)$/.exec(name)?.[1]?.toLowerCase() ?? ''
@@ -71,7 +74,7 @@ export function parseAs(format: Format, text: string): Parsed {
   const invalid = (error: string): Parsed => ({
     format,
     label,
-    errors: [`Invalid ${label}: ${error}`],
+    errors: [`Invalid ${label}: ${error.slice(0, longestMessage)}`],
     warnings: [],
     summary: {},
   })
