@@ -1,3 +1,4 @@
+export { takeNumbers, totalOf } from './counters.ts'
 export * from './database.ts'
 export { forUpdate, inList, skipLocked } from './dialect.ts'
 export { forget, type Remembered, type RequestKey, recall, remember } from './idempotency.ts'

@@ -1,6 +1,6 @@
 import { errors, type Problem, retryable } from '@writ/api'
 import { AppError, type FieldError } from '../app-error.ts'
-import { DatabaseUnavailable } from '../db/index.ts'
+import { DatabaseConflict, DatabaseUnavailable } from '../db/index.ts'
 
 interface ValidationFault {
   readonly instancePath?: string
