@@ -60,3 +60,11 @@ test('a project whose creation was interrupted gets the log that was promised', 
   assert.equal(await loadLogOrigin(app.db, id), origin)
   await app.stop()
 })
+
+test('with EdDSA the key is made at first use, and logins work', async () => {
+  const app = await startTestApp({ settings: { algorithm: 'EdDSA', secretKey: undefined } })
+  const token = await app.login(ADMIN.username, ADMIN.password)
+  assert.equal(Buffer.from(token.split('.')[0]!, 'base64url').toString(), '{"alg":"EdDSA","typ":"at+jwt"}')
+  assert.equal((await app.call('GET', '/auth/me', { token })).status, 200)
+  await app.stop()
+})

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -141,7 +141,7 @@ test('without SECRET_KEY one is made, kept for the owner only, and used again', 
   assert.deepEqual(await loadSecretKey({ dataDir }), [first])
   const file = join(dataDir, 'keys', 'secret.key')
   assert.equal((await stat(file)).mode & 0o777, 0o600)
-  await writeFile(file, `${await readFile(file, 'utf8')}`)
+  assert.deepEqual(await readdir(join(dataDir, 'keys')), ['secret.key'])
   assert.deepEqual(await loadSecretKey({ dataDir, secretKey: new Secret(KEY) }), [KEY])
   await rm(dataDir, { recursive: true })
 })
