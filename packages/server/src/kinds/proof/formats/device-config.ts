@@ -1,0 +1,145 @@
+// IOS-style device text: a line at the margin opens a block, indented lines belong to it, `!` separates. There is no grammar of the
+// commands here, only of the shape, and of what gets into the file when somebody copies it out of a terminal.
+import { deepestNesting, linesOf } from '../text.ts'
+
+/** One command and the commands inside its block. */
+export interface DeviceLine {
+  /** The command without indentation, runs of blanks made one. */
+  readonly text: string
+  /** Line number in the file, from 1. */
+  readonly line: number
+  readonly children: DeviceLine[]
+}
+
+export interface DeviceConfig {
+  readonly lines: DeviceLine[]
+  readonly errors: string[]
+  readonly warnings: string[]
+}
+
+const separator = /^\s*!/
+const preamble = /^(?:Building configuration\.\.\.|Current configuration ?: \d+ bytes|Using \d+ out of \d+ bytes)/
+const mostErrors = 20
+
+/** Parses device text. What is malformed stands in `errors`, with line numbers; the lines that could be read are there all the same. */
+export function parseDeviceConfig(text: string): DeviceConfig {
+  const top: DeviceLine[] = []
+  const errors: string[] = []
+  const warnings: string[] = []
+  const open: { indent: number; children: DeviceLine[] }[] = [{ indent: 0, children: top }]
+  let banner: { line: number; delimiter: string } | undefined
+  let ended = false
+
+  for (const [index, raw] of linesOf(text).entries()) {
+    const line = index + 1
+    if (banner) {
+      if (raw.includes(banner.delimiter)) banner = undefined
+      continue
+    }
+    if (raw.trim() === '' || separator.test(raw) || preamble.test(raw)) continue
+    const residue = terminalResidue(raw)
+    if (residue) {
+      errors.push(`line ${line}: ${residue}`)
+      continue
+    }
+    if (/[\u0000-\u0002\u0004-\u0008\u000b-\u001f\u007f]/.test(raw)) errors.push(`line ${line}: control character`)
+
+    const indent = indentOf(raw)
+    const innermost = open.at(-1)
+    const parent = innermost?.children.at(-1)
+    if (innermost && indent > innermost.indent) {
+      if (!parent) {
+        errors.push(`line ${line}: indented line outside any block`)
+        continue
+      }
+      if (open.length > deepestNesting) {
+        errors.push(`line ${line}: nesting is deeper than ${deepestNesting} levels`)
+        break
+      }
+      open.push({ indent, children: parent.children })
+    }
+    while (open.length > 1 && indent < (open.at(-1)?.indent ?? 0)) open.pop()
+    if (indent !== open.at(-1)?.indent) errors.push(`line ${line}: indentation matches no open block`)
+
+    const command = raw.trim().replace(/\s+/g, ' ')
+    if (ended) warnings.push(`line ${line}: text after end`)
+    ended ||= indent === 0 && command === 'end'
+    open.at(-1)?.children.push({ text: command, line, children: [] })
+    banner = bannerStart(command, line)
+  }
+  if (banner) errors.push(`line ${banner.line}: banner is never closed with ${printable(banner.delimiter)}`)
+  return {
+    lines: top,
+    errors: errors.slice(0, mostErrors),
+    warnings: [...warnings, ...repeatedBlocks(top)].slice(0, mostErrors),
+  }
+}
+
+/** Whether a text looks like device commands: at least two lines at the margin that only such files have. */
+export function looksLikeDeviceConfig(text: string): boolean {
+  const telling =
+    /^(?:hostname \S|interface \S|version \d|service \S|enable (?:secret|password) |aaa \S|vlan \d|ip \S|ipv6 \S|line (?:con|vty|aux) |router \S|spanning-tree \S|snmp-server \S|ntp \S|logging \S|access-list \S|banner \S|username \S|switchport \S|no \S|boot-start-marker|end$)/
+  let found = 0
+  for (const line of linesOf(text).slice(0, 2000)) {
+    if (telling.test(line) && ++found >= 2) return true
+  }
+  return false
+}
+
+/** Every line of the file with its depth-first path of block headers. */
+export function* everyLine(
+  lines: readonly DeviceLine[],
+  path: readonly string[] = [],
+): Generator<{ line: DeviceLine; path: string[] }> {
+  for (const line of lines) {
+    const here = [...path, line.text]
+    yield { line, path: here }
+    yield* everyLine(line.children, here)
+  }
+}
+
+function indentOf(raw: string): number {
+  let indent = 0
+  for (const char of raw) {
+    if (char === ' ') indent++
+    else if (char === '\t') indent += 8 - (indent % 8)
+    else break
+  }
+  return indent
+}
+
+function terminalResidue(raw: string): string | undefined {
+  if (/--\s?More\s?--/i.test(raw)) return 'pager output of a terminal'
+  if (/^\s*% ?(?:Invalid|Incomplete|Ambiguous|Unknown|Bad|Error)/i.test(raw)) return 'error message of a terminal'
+  if (/^\s+\^\s*$/.test(raw)) return 'error marker of a terminal'
+  if (
+    /^[\w.-]{1,63}(?:\([\w-]+\))?[#>] *(?:(?:show|sh|conf|configure|copy|write|wr|exit|end|enable|terminal)\b|$)/.test(
+      raw,
+    )
+  )
+    return 'prompt of a terminal'
+  return undefined
+}
+
+function bannerStart(command: string, line: number) {
+  const start = /^banner \S+ (\^C|\S)(.*)$/.exec(command)
+  const delimiter = start?.[1]
+  if (delimiter === undefined || start?.[2]?.includes(delimiter)) return undefined
+  return { line, delimiter }
+}
+
+function printable(delimiter: string): string {
+  return delimiter === '\u0003' ? '^C' : delimiter
+}
+
+function repeatedBlocks(top: readonly DeviceLine[]): string[] {
+  const first = new Map<string, number>()
+  const warnings: string[] = []
+  for (const block of top) {
+    if (block.children.length === 0) continue
+    const before = first.get(block.text)
+    if (before !== undefined) warnings.push(`line ${block.line}: block stands at line ${before} already`)
+    else first.set(block.text, block.line)
+  }
+  return warnings
+}

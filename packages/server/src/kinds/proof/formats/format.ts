@@ -1,0 +1,153 @@
+// Which format a file has, and what is in it. The extension decides when it says something; otherwise the content does.
+import { linesOf } from '../text.ts'
+import { parseCsv } from './csv.ts'
+import { type DeviceLine, looksLikeDeviceConfig, parseDeviceConfig } from './device-config.ts'
+import { parseIni } from './ini.ts'
+import { parseJson } from './json.ts'
+import { parseToml } from './toml.ts'
+import { parseXml } from './xml.ts'
+import { parseYaml } from './yaml.ts'
+
+export const formats = ['json', 'yaml', 'ini', 'toml', 'xml', 'csv', 'ios'] as const
+export type Format = (typeof formats)[number]
+
+export interface Parsed {
+  readonly format: Format
+  /** As messages name it: `Invalid JSON: ...`. */
+  readonly label: string
+  readonly errors: string[]
+  readonly warnings: string[]
+  /** What the documented report shows: keys, sections, columns. Empty when the file could not be parsed. */
+  readonly summary: Record<string, unknown>
+  /** JSON-like data; undefined for device text and for files that could not be parsed. */
+  readonly data?: unknown
+  /** The commands of device text. */
+  readonly lines?: readonly DeviceLine[]
+}
+
+const labels: Record<Format, string> = {
+  json: 'JSON',
+  yaml: 'YAML',
+  ini: 'INI',
+  toml: 'TOML',
+  xml: 'XML',
+  csv: 'CSV',
+  ios: 'IOS configuration',
+}
+
+const byExtension: Record<string, Format> = {
+  json: 'json',
+  yaml: 'yaml',
+  yml: 'yaml',
+  ini: 'ini',
+  toml: 'toml',
+  xml: 'xml',
+  csv: 'csv',
+  ios: 'ios',
+}
+
+/** Extensions of binary and prose files, which are not guessed at. */
+const neverGuessed = new Set(['png', 'jpg', 'jpeg', 'gif', 'webp', 'bmp', 'pdf', 'zip', 'gz', 'log', 'md'])
+
+/** Some parsers name what they met, and what they met may be the whole file. */
+const longestMessage = 300
+
+/** The format of a file, or undefined if neither its name nor its content tells. The extension's case does not matter. */
+export function recogniseFormat(name: string, text: string): Format | undefined {
+  const extension = /\.([^./\\]+)$/.exec(name)?.[1]?.toLowerCase() ?? ''
+  const known = Object.hasOwn(byExtension, extension) ? byExtension[extension] : undefined
+  if (known || neverGuessed.has(extension)) return known
+  const first = linesOf(text)
+    .map((line) => line.trim())
+    .find((line) => line !== '' && !line.startsWith('#') && !line.startsWith(';'))
+  if (first === undefined) return undefined
+  if (/^\[[^\]]+\]$/.test(first)) return 'ini'
+  if (/^(?:\{|\[)/.test(first)) return 'json'
+  if (/^<(?:\?xml|!--|[A-Za-z_])/.test(first)) return 'xml'
+  if (/^(?:---(?:\s|$)|%YAML )/.test(first)) return 'yaml'
+  return looksLikeDeviceConfig(text) ? 'ios' : undefined
+}
+
+/** Parses text as the given format. Malformed text is in `errors`, worded `Invalid JSON: ...`. */
+export function parseAs(format: Format, text: string): Parsed {
+  const label = labels[format]
+  const invalid = (error: string): Parsed => ({
+    format,
+    label,
+    errors: [`Invalid ${label}: ${error.slice(0, longestMessage)}`],
+    warnings: [],
+    summary: {},
+  })
+  const valid = (data: unknown, summary: Record<string, unknown>, warnings: string[] = []): Parsed => {
+    return { format, label, errors: [], warnings, summary, data: plain(data) }
+  }
+  switch (format) {
+    case 'json': {
+      const json = parseJson(text)
+      if ('error' in json) return invalid(json.error)
+      return valid(
+        json.data,
+        { keys: keysOf(json.data) },
+        json.duplicates.map((path) => `Duplicate key: ${path}`),
+      )
+    }
+    case 'yaml': {
+      const yaml = parseYaml(text)
+      if ('error' in yaml) return invalid(yaml.error)
+      return valid(
+        yaml.data,
+        yaml.documents > 1 ? { keys: null, documents: yaml.documents } : { keys: keysOf(yaml.data) },
+        yaml.warnings,
+      )
+    }
+    case 'ini': {
+      const ini = parseIni(text)
+      if ('error' in ini) return invalid(ini.error)
+      const data = Object.fromEntries(
+        [...ini.options].map(([section, options]) => [section, Object.fromEntries(options)]),
+      )
+      return valid(data, { sections: ini.sections })
+    }
+    case 'toml': {
+      const toml = parseToml(text)
+      return 'error' in toml ? invalid(toml.error) : valid(toml.data, { keys: keysOf(toml.data) })
+    }
+    case 'xml': {
+      const xml = parseXml(text)
+      return 'error' in xml ? invalid(xml.error) : valid(xml.data, { root: xml.root })
+    }
+    case 'csv': {
+      const csv = parseCsv(text)
+      return 'error' in csv ? invalid(csv.error) : valid(csv.data, { columns: csv.columns, rows: csv.data.length })
+    }
+    case 'ios': {
+      const device = parseDeviceConfig(text)
+      const blocks = device.lines.filter((line) => line.children.length > 0).map((line) => line.text)
+      const empty = device.lines.length === 0 && device.errors.length === 0 ? ['no commands in the file'] : []
+      return {
+        format,
+        label,
+        errors: [...device.errors, ...empty].map((error) => `Invalid ${label}: ${error}`),
+        warnings: device.warnings,
+        summary: { blocks: blocks.slice(0, 200), commands: device.lines.length },
+        lines: device.lines,
+      }
+    }
+  }
+}
+
+function keysOf(data: unknown): string[] | null {
+  return typeof data === 'object' && data !== null && !Array.isArray(data) ? Object.keys(data).slice(0, 1000) : null
+}
+
+// TOML has dates and YAML has binary values; schemas, patterns and diffs see what JSON would carry. Depth is bounded by the parsers.
+function plain(value: unknown): unknown {
+  if (typeof value === 'bigint') return value.toString()
+  if (typeof value === 'number' && !Number.isFinite(value)) return String(value)
+  if (typeof value !== 'object' || value === null) return value
+  if (value instanceof Date) return value.toISOString()
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
+  if (Array.isArray(value)) return value.map(plain)
+  const entries = value instanceof Map || value instanceof Set ? [...value.entries()] : Object.entries(value)
+  return Object.fromEntries(entries.map(([key, inner]) => [String(key), plain(inner)]))
+}

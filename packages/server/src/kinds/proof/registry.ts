@@ -1,0 +1,31 @@
+// The open set of validators: one line each. A published line is never removed or changed, only joined by a newer version.
+import { citation, type Validator } from './validator.ts'
+import { configDiff1 } from './validators/config-diff-1.ts'
+import { configFormat1 } from './validators/config-format-1.ts'
+import { fields1 } from './validators/fields-1.ts'
+import { fileHash1 } from './validators/file-hash-1.ts'
+import { image1 } from './validators/image-1.ts'
+import { jsonSchema1 } from './validators/json-schema-1.ts'
+import { size1 } from './validators/size-1.ts'
+
+const validators: readonly Validator[] = [
+  fileHash1, //
+  configFormat1,
+  fields1,
+  jsonSchema1,
+  size1,
+  image1,
+  configDiff1,
+]
+
+const byCitation = new Map(validators.map((validator) => [citation(validator), validator]))
+
+/** The validator cited as `config_format@1`, or undefined. */
+export function findValidator(cited: string): Validator | undefined {
+  return byCitation.get(cited)
+}
+
+/** All validators, in a fixed order. */
+export function listValidators(): readonly Validator[] {
+  return validators
+}

@@ -1,0 +1,12 @@
+export {
+  BlobAbandoned,
+  BlobCorrupt,
+  BlobMissing,
+  type BlobRange,
+  type BlobRef,
+  BlobStoreUnavailable,
+  type Blobs,
+  BlobTooLarge,
+  type PutOptions,
+} from './blobs.ts'
+export { type BlobSettings, openBlobs } from './open.ts'

@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { after, before, test } from 'node:test'
+import {
+  CreateMultipartUploadCommand,
+  DeleteBucketCommand,
+  DeleteObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3'
+import { missingS3, type S3Server, startS3 } from '../../../../../test/servers/ceph-rgw.ts'
+import { freePort } from '../../../../../test/servers/free-port.ts'
+import { missingBackend } from '../../../../../test/servers/missing-backend.ts'
+import { Secret } from '../secret.ts'
+import { BlobStoreUnavailable, blobPath } from './blobs.ts'
+import { exerciseBlobs } from './conformance.ts'
+import { openBlobs } from './open.ts'
+
+const MIB = 1024 * 1024
+const skip = missingBackend('S3', missingS3())
+let server: S3Server
+
+before(async () => {
+  if (!skip) server = await startS3()
+})
+after(async () => {
+  await server?.stop()
+})
+
+function settings(bucket: string) {
+  const { endpoint, region, accessKey, secretKey } = server
+  return {
+    type: 'minio',
+    endpoint,
+    region,
+    accessKey: new Secret(accessKey),
+    secretKey: new Secret(secretKey),
+    bucket,
+  } as const
+}
+
+// Small limits, so that 13 MB already go through a multipart upload and a copy in parts; 5 MiB is the least that S3 allows for a part.
+const SMALL = { partBytes: 5 * MIB, singleCopyBytes: 6 * MIB }
+
+exerciseBlobs(
+  's3',
+  async () => {
+    const bucket = `writ-${randomUUID()}`
+    const { endpoint, region, accessKey, secretKey } = server
+    const credentials = { accessKeyId: accessKey, secretAccessKey: secretKey }
+    const client = new S3Client({
+      endpoint,
+      region,
+      forcePathStyle: true,
+      credentials,
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+    })
+    const Bucket = bucket
+    const blobs = await openBlobs({ ...settings(bucket), ...SMALL, prefix: 'writ/' })
+    const keys = async () =>
+      ((await client.send(new ListObjectsV2Command({ Bucket }))).Contents ?? []).map((object) => object.Key ?? '')
+    return {
+      blobs,
+      async tamper(project, sha256, Body) {
+        await client.send(new PutObjectCommand({ Bucket, Key: `writ/${blobPath(project, sha256)}`, Body }))
+      },
+      async leftovers() {
+        const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket }))
+        const temporary = (await keys()).filter((key) => key.startsWith('writ/tmp/'))
+        return [...temporary, ...Uploads.map((upload) => `upload of ${upload.Key}`)]
+      },
+      async leaveHalf() {
+        const Key = 'writ/tmp/half'
+        await client.send(new PutObjectCommand({ Bucket, Key: 'writ/tmp/whole', Body: 'whole' }))
+        const { UploadId } = await client.send(new CreateMultipartUploadCommand({ Bucket, Key }))
+        await client.send(new UploadPartCommand({ Bucket, Key, UploadId, PartNumber: 1, Body: 'half' }))
+      },
+      reopen: () => openBlobs({ ...settings(bucket), prefix: 'writ/', sweepAfterMs: 0 }),
+      async end() {
+        await blobs.close()
+        for (const Key of await keys()) await client.send(new DeleteObjectCommand({ Bucket, Key }))
+        await client.send(new DeleteBucketCommand({ Bucket }))
+        client.destroy()
+      },
+    }
+  },
+  skip,
+)
+
+test('s3: a missing bucket is refused by name, and is no empty store', { skip }, async () => {
+  await assert.rejects(openBlobs({ ...settings('not-there'), type: 's3' }), {
+    name: 'BlobStoreUnavailable',
+    reason: 'there is no bucket not-there',
+  })
+})
+
+test('s3: wrong credentials are refused at open', { skip }, async () => {
+  await assert.rejects(
+    openBlobs({ ...settings(`writ-${randomUUID()}`), secretKey: new Secret('wrong') }),
+    BlobStoreUnavailable,
+  )
+})
+
+test('s3: a store that does not answer is unavailable', async () => {
+  const endpoint = `http://127.0.0.1:${await freePort()}`
+  await assert.rejects(
+    openBlobs({
+      type: 's3',
+      endpoint,
+      region: 'r',
+      bucket: 'b',
+      accessKey: new Secret('a'),
+      secretKey: new Secret('s'),
+    }),
+    { name: 'BlobStoreUnavailable', reason: 'ECONNREFUSED' },
+  )
+})

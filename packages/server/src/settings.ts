@@ -1,0 +1,389 @@
+/**
+ * Every setting, declared once: its key in writ.yaml, its environment names (the first is the one that messages use; documented names of
+ * the systems that Writ replaces keep their meaning), its kind, default and description. The flag is the key with dashes: `--data-dir`.
+ */
+import path from 'node:path'
+import { Secret } from './platform/secret.ts'
+import {
+  choice,
+  type DatabaseAddress,
+  databaseUrl,
+  destinations,
+  endpoint,
+  file,
+  hostName,
+  httpUrl,
+  integer,
+  type Kind,
+  networks,
+  networksOrAll,
+  origins,
+  postgresUrl,
+  redisUrl,
+  secret,
+  text,
+  urlPath,
+  yesOrNo,
+} from './setting-kinds.ts'
+
+/** What a default may depend on. */
+export type Surroundings = { cwd: string; dataDir: string }
+
+export type Setting<T, D extends T | undefined = T | undefined> = {
+  key: string
+  env: readonly string[]
+  kind: Kind<T>
+  /** Left out: the setting is optional and its value undefined. */
+  default?: D | ((around: Surroundings) => D)
+  description: string
+}
+
+function required<T>(
+  key: string,
+  env: string[],
+  kind: Kind<T>,
+  byDefault: NoInfer<T> | ((around: Surroundings) => NoInfer<T>),
+  description: string,
+): Setting<T, T> {
+  return { key, env, kind, default: byDefault, description }
+}
+
+function optional<T>(key: string, env: string[], kind: Kind<T>, description: string): Setting<T, undefined> {
+  return { key, env, kind, description }
+}
+
+const inData = (name: string) => (around: Surroundings) => path.join(around.dataDir, name)
+const sqliteInData = (around: Surroundings): DatabaseAddress => ({
+  kind: 'sqlite',
+  file: path.join(around.dataDir, 'writ.db'),
+})
+
+export const settings = {
+  host: required(
+    'host',
+    ['HOST', 'SERVER_HOST'],
+    hostName,
+    '127.0.0.1',
+    'Address to listen on. Anything but loopback needs SECRET_KEY.',
+  ),
+  port: required('port', ['PORT'], integer(0, 65_535), 8000, 'Port to listen on; 0 takes a free one.'),
+  publicUrl: optional(
+    'public_url',
+    ['WRIT_PUBLIC_URL'],
+    httpUrl,
+    'The URL users type. Sets the origin of cookies and passkeys.',
+  ),
+  apiPrefix: required('api_prefix', ['API_V1_PREFIX'], urlPath, '/api/v1', 'Where the API is mounted.'),
+  projectName: required('project_name', ['PROJECT_NAME'], text, 'Writ', 'Title of the API and the console.'),
+  environment: required(
+    'environment',
+    ['ENVIRONMENT'],
+    choice('development', 'staging', 'production'),
+    'development',
+    'What this installation is for.',
+  ),
+  dataDir: required(
+    'data_dir',
+    ['WRIT_DATA_DIR', 'DATA_DIR'],
+    file,
+    ({ cwd }) => path.join(cwd, 'data'),
+    'Where everything is kept that has no place of its own.',
+  ),
+  shutdownGraceSeconds: required(
+    'shutdown_grace_seconds',
+    ['WRIT_SHUTDOWN_GRACE_SECONDS'],
+    integer(0, 3_600, 'seconds'),
+    30,
+    'How long a stop waits for work to finish.',
+  ),
+
+  database: required(
+    'database.url',
+    ['DATABASE_URL'],
+    databaseUrl,
+    sqliteInData,
+    'Where rows are kept. Left out: SQLite, writ.db in the data directory.',
+  ),
+  migrationUrl: optional(
+    'database.migration_url',
+    ['WRIT_MIGRATION_URL'],
+    postgresUrl,
+    "The schema owner's PostgreSQL URL, so that the server itself need not own the tables.",
+  ),
+
+  secretKey: optional(
+    'auth.secret_key',
+    ['SECRET_KEY'],
+    secret(32),
+    'Signs access tokens. Generated in the data directory on loopback.',
+  ),
+  secretKeyPrevious: optional(
+    'auth.secret_key_previous',
+    ['SECRET_KEY_PREVIOUS'],
+    secret(32),
+    'The key before: tokens that it signed stay valid during a rotation.',
+  ),
+  algorithm: required(
+    'auth.algorithm',
+    ['ALGORITHM'],
+    choice('HS256', 'HS384', 'HS512', 'EdDSA'),
+    'HS256',
+    'How access tokens are signed.',
+  ),
+  accessTokenMinutes: required(
+    'auth.access_token_minutes',
+    ['ACCESS_TOKEN_EXPIRE_MINUTES'],
+    integer(1, 525_600, 'minutes'),
+    30,
+    'How long an access token lives.',
+  ),
+  registration: required(
+    'auth.registration',
+    ['WRIT_REGISTRATION'],
+    choice('closed', 'open'),
+    'closed',
+    'Whether anybody may register.',
+  ),
+  adminUsername: required(
+    'auth.admin_username',
+    ['WRIT_ADMIN_USERNAME'],
+    text,
+    'admin',
+    'Name of the first administrator.',
+  ),
+  adminPassword: optional(
+    'auth.admin_password',
+    ['WRIT_ADMIN_PASSWORD'],
+    secret(),
+    'Password of the first administrator; otherwise a one-time link is printed.',
+  ),
+
+  artifactStorage: required(
+    'artifacts.storage',
+    ['ARTIFACT_STORAGE_TYPE'],
+    choice('local', 'minio', 's3'),
+    'local',
+    'Where artifact bytes are kept.',
+  ),
+  artifactPath: required(
+    'artifacts.path',
+    ['ARTIFACT_STORAGE_PATH'],
+    file,
+    inData('blobs'),
+    'Folder of the local store. Left out: blobs in the data directory.',
+  ),
+  maxArtifactMb: required(
+    'artifacts.max_size_mb',
+    ['MAX_ARTIFACT_SIZE_MB'],
+    integer(1, 5_242_880, 'mebibytes'),
+    100,
+    'Largest artifact.',
+  ),
+  minioEndpoint: optional(
+    'minio.endpoint',
+    ['MINIO_ENDPOINT'],
+    endpoint,
+    'Address of the MinIO (or other S3-compatible) server.',
+  ),
+  minioAccessKey: optional('minio.access_key', ['MINIO_ACCESS_KEY'], secret(), 'Access key.'),
+  minioSecretKey: optional('minio.secret_key', ['MINIO_SECRET_KEY'], secret(), 'Secret key.'),
+  minioBucket: optional('minio.bucket', ['MINIO_BUCKET'], text, 'Bucket; made if it is not there.'),
+  minioRegion: required('minio.region', ['MINIO_REGION'], text, 'us-east-1', 'Region.'),
+  s3Endpoint: optional('s3.endpoint', ['S3_ENDPOINT'], endpoint, "Endpoint; left out, Amazon's own for the region."),
+  s3AccessKey: optional(
+    's3.access_key',
+    ['S3_ACCESS_KEY'],
+    secret(),
+    "Access key; left out, the AWS SDK's own sources are used.",
+  ),
+  s3SecretKey: optional('s3.secret_key', ['S3_SECRET_KEY'], secret(), 'Secret key.'),
+  s3Bucket: optional('s3.bucket', ['S3_BUCKET'], text, 'Bucket; has to exist.'),
+  s3Region: required('s3.region', ['S3_REGION'], text, 'us-east-1', 'Region.'),
+
+  auditPath: required(
+    'audit.path',
+    ['AUDIT_LOG_PATH'],
+    file,
+    inData('audit'),
+    'Folder of the daily audit files. Left out: audit in the data directory.',
+  ),
+  checkpointIntervalMs: required(
+    'audit.checkpoint_interval_ms',
+    ['WRIT_CHECKPOINT_INTERVAL_MS'],
+    integer(10, 60_000, 'milliseconds'),
+    250,
+    'How often a checkpoint is signed while events come in.',
+  ),
+
+  runTimeoutSeconds: required(
+    'runs.timeout_seconds',
+    ['RUN_TIMEOUT_SECONDS'],
+    integer(1, 604_800, 'seconds'),
+    300,
+    'How long a run may take.',
+  ),
+  proofSettleSeconds: required(
+    'runs.proof_settle_seconds',
+    ['WRIT_PROOF_SETTLE_SECONDS'],
+    integer(0, 3_600, 'seconds'),
+    1,
+    'How long after the last upload a proof is checked.',
+  ),
+  evidenceTtlHours: required(
+    'runs.evidence_ttl_hours',
+    ['WRIT_EVIDENCE_TTL_HOURS'],
+    integer(1, 8_760, 'hours'),
+    168,
+    'How long a run waits for evidence.',
+  ),
+
+  queueBackend: required(
+    'queue.backend',
+    ['QUEUE_BACKEND'],
+    choice('database', 'memory', 'redis'),
+    'database',
+    "The database's own queue, one in memory, or Redis.",
+  ),
+  redisUrl: required(
+    'queue.redis_url',
+    ['REDIS_URL'],
+    redisUrl,
+    new Secret('redis://localhost:6379/0'),
+    'Used when the queue backend is redis.',
+  ),
+
+  allowedIps: required('network.allowed_ips', ['ALLOWED_IPS'], networksOrAll, '*', 'Who may connect.'),
+  trustedProxies: required(
+    'network.trusted_proxies',
+    ['WRIT_TRUSTED_PROXIES'],
+    networks,
+    [],
+    'Proxies whose X-Forwarded-* headers are believed.',
+  ),
+  corsOrigins: required(
+    'network.cors_origins',
+    ['WRIT_CORS_ORIGINS'],
+    origins,
+    [],
+    'Other origins whose pages may call the API.',
+  ),
+  egressAllow: required(
+    'network.egress_allow',
+    ['WRIT_EGRESS_ALLOW'],
+    destinations,
+    [],
+    'Private addresses and names that webhooks and tools may reach.',
+  ),
+  apiRateLimit: required(
+    'network.api_rate_limit',
+    ['WRIT_API_RATE_LIMIT'],
+    integer(0, 1_000_000, 'requests'),
+    0,
+    'Requests a minute and client; 0 is no limit.',
+  ),
+
+  logLevel: required(
+    'log.level',
+    ['LOG_LEVEL'],
+    choice('debug', 'info', 'warning', 'error'),
+    'info',
+    'Least level that is logged.',
+  ),
+  logFormat: required(
+    'log.format',
+    ['LOG_FORMAT'],
+    choice('text', 'json'),
+    'text',
+    'Lines for people or for machines.',
+  ),
+} as const
+
+/** Settings of the dispatch door, as its documentation names them. */
+export const dispatchSettings = {
+  port: optional(
+    'dispatch.port',
+    ['SERVER_PORT'],
+    integer(0, 65_535),
+    'A port of its own for the dispatch door, beside the main one.',
+  ),
+  rateLimitMax: required(
+    'dispatch.rate_limit_max',
+    ['RATE_LIMIT_MAX'],
+    integer(0, 1_000_000, 'dispatches'),
+    30,
+    'Dispatches in one window; 0 is no limit.',
+  ),
+  rateLimitWindow: required(
+    'dispatch.rate_limit_window',
+    ['RATE_LIMIT_WINDOW'],
+    integer(1, 86_400, 'seconds'),
+    60,
+    'Length of the window.',
+  ),
+  maxConcurrentScripts: required(
+    'dispatch.max_concurrent_scripts',
+    ['MAX_CONCURRENT_SCRIPTS'],
+    integer(1, 1_024),
+    3,
+    'Scripts that run at once.',
+  ),
+  scriptTimeoutSeconds: required(
+    'dispatch.script_timeout_seconds',
+    ['SCRIPT_TIMEOUT_SECONDS'],
+    integer(1, 604_800, 'seconds'),
+    300,
+    'How long a script may take.',
+  ),
+  apiTokens: optional(
+    'dispatch.api_tokens',
+    ['API_TOKENS'],
+    secret(),
+    'Bootstrap tokens: a JSON object of token to role.',
+  ),
+  apiToken: optional('dispatch.api_token', ['API_TOKEN'], secret(), 'One bootstrap token.'),
+  apiRole: required('dispatch.api_role', ['API_ROLE'], text, 'public', 'Role of API_TOKEN.'),
+  feishuAppId: optional('dispatch.feishu_app_id', ['FEISHU_APP_ID'], text, 'Feishu application.'),
+  feishuAppSecret: optional('dispatch.feishu_app_secret', ['FEISHU_APP_SECRET'], secret(), 'Its secret.'),
+  retryMax: optional('dispatch.retry_max', ['RETRY_MAX'], integer(0, 100), 'Retries of a dispatched task.'),
+  logDir: optional('dispatch.log_dir', ['LOG_DIR'], file, 'Folder of log files.'),
+  logToFile: required('dispatch.log_to_file', ['LOG_TO_FILE'], yesOrNo, true, 'Whether logs go to files too.'),
+  logMaxMb: required(
+    'dispatch.log_max_mb',
+    ['LOG_MAX_BYTES'],
+    integer(1, 10_240, 'megabytes'),
+    5,
+    'Size at which a log file is rotated; megabytes, whatever its old name says.',
+  ),
+  serverLogLevel: optional(
+    'dispatch.server_log_level',
+    ['SERVER_LOG_LEVEL'],
+    choice('critical', 'error', 'warning', 'info', 'debug', 'trace'),
+    'Level of the access log.',
+  ),
+  accessLog: required('dispatch.access_log', ['SERVER_ACCESS_LOG'], yesOrNo, true, 'Whether requests are logged.'),
+  reload: required('dispatch.reload', ['SERVER_RELOAD'], yesOrNo, true, 'Accepted; sources are not reloaded.'),
+  reloadExcludeScripts: required(
+    'dispatch.reload_exclude_scripts',
+    ['SERVER_RELOAD_EXCLUDE_SCRIPTS'],
+    yesOrNo,
+    false,
+    'Accepted.',
+  ),
+  configHotReload: required(
+    'dispatch.config_hot_reload',
+    ['CONFIG_HOT_RELOAD'],
+    yesOrNo,
+    true,
+    'Whether limits follow the .env file while running.',
+  ),
+  container: required(
+    'dispatch.container',
+    ['CONTAINER_ENV'],
+    yesOrNo,
+    false,
+    'Accepted; Writ ends no other process to get a port.',
+  ),
+} as const
+
+/** The value that a declared setting has in a loaded configuration. */
+export type ValueOf<S> = S extends Setting<infer T, infer D> ? (undefined extends D ? T | undefined : T) : never
