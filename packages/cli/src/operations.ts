@@ -61,14 +61,14 @@ export async function loadOperation<N extends keyof Operations>(
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : ''
     const about = error instanceof Error && error.message.includes('@writ/server')
-    if (!about || (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'ERR_PACKAGE_PATH_NOT_EXPORTED')) throw error
-    throw new Failure(
-      'This command works on the data folder and needs the server package, @writ/server, beside the CLI',
-      {
+    if (about && code === 'ERR_MODULE_NOT_FOUND') {
+      throw new Failure('This command works on the data folder and needs @writ/server beside the CLI', {
         advice: 'Run it on the host of the server, with the writ that was installed there.',
         code,
-      },
-    )
+      })
+    }
+    if (code !== 'ERR_PACKAGE_PATH_NOT_EXPORTED') throw error
+    found = {}
   }
   // The module's own types are the server's; the call is checked against Operations at its use.
   const operation: unknown = (found as Record<string, unknown>)[name]

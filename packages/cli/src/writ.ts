@@ -44,6 +44,7 @@ export async function runWrit(args: readonly string[], settings: Settings, termi
     .option('--project <slug>', 'the project (WRIT_PROJECT)')
     .option('--context <name>', 'a saved login (WRIT_CONTEXT); "writ context list" shows them')
     .version('0.1.0')
+    .configureHelp({ showGlobalOptions: true })
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void terminal.stdout.write(text),
