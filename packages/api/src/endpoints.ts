@@ -851,33 +851,36 @@ export const runsApi = {
     reply: s.Run,
     example: {},
   }),
+} as const
+
+export const rulesApi = {
   scripts: endpoint({
     method: 'GET',
     path: '/scripts',
     access: 'member',
-    tag: 'runs',
+    tag: 'rules',
     status: 200,
     errors: [],
     summary: 'List scripts',
     description: 'What `script_id` may name: built-in checks and the rule sets of this project.',
     reply: Type.Array(s.Script),
   }),
-  ruleSets: endpoint({
+  list: endpoint({
     method: 'GET',
     path: '/rule-sets',
     access: 'member',
-    tag: 'runs',
+    tag: 'rules',
     status: 200,
     errors: [],
     summary: 'List rule sets',
     description: 'All versions, newest first.',
     reply: Type.Array(s.RuleSet),
   }),
-  publishRuleSet: endpoint({
+  publish: endpoint({
     method: 'POST',
     path: '/rule-sets',
     access: 'member',
-    tag: 'runs',
+    tag: 'rules',
     status: 201,
     errors: ['RULE_SET_INVALID'],
     summary: 'Publish a rule set',
@@ -1061,6 +1064,7 @@ export const api = {
   assets: assetsApi,
   tickets: ticketsApi,
   runs: runsApi,
+  rules: rulesApi,
   artifacts: artifactsApi,
   audit: auditApi,
 } as const

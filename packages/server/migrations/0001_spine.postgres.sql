@@ -324,6 +324,7 @@ create table run_evidence (
   primary key (project_id, run_id, artifact_id)
 );
 
+-- Answers by key, for as long as what they made: a key never outlives its protection.
 create table idempotency (
   project_id text not null,
   principal text not null,
@@ -336,7 +337,6 @@ create table idempotency (
   created_at bigint not null,
   primary key (project_id, principal, route, key)
 );
-create index idempotency_age on idempotency (created_at);
 
 -- Audit. `entry` is the leaf of the log, `event` the payload that it commits to under `salt`.
 create table audit_events (
@@ -440,7 +440,7 @@ grant select, insert, update on users, projects, memberships, sessions, tokens, 
   approvals, runs, artifacts, idempotency to writ_app;
 grant select, insert on comments, numbers, rule_sets, run_evidence, audit_events, audit_index, logs to writ_app;
 grant select, insert, update, delete on queue, timers, uploads to writ_app;
-grant delete on memberships, idempotency, sessions to writ_app;
+grant delete on memberships, sessions to writ_app;
 grant execute on function writ_make_partitions(timestamptz, integer) to writ_app;
 
 grant select on projects to writ_sequencer;

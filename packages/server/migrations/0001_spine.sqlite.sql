@@ -322,6 +322,7 @@ create table run_evidence (
   primary key (project_id, run_id, artifact_id)
 ) strict;
 
+-- Answers by key, for as long as what they made: a key never outlives its protection.
 create table idempotency (
   project_id text not null,
   principal text not null,
@@ -334,7 +335,6 @@ create table idempotency (
   created_at integer not null,
   primary key (project_id, principal, route, key)
 ) strict;
-create index idempotency_age on idempotency (created_at);
 
 -- Audit. `entry` is the leaf of the log, `event` the payload that it commits to under `salt`.
 create table audit_events (

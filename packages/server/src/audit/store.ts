@@ -15,7 +15,8 @@ export interface EventFilter {
   readonly event_type?: string
   readonly actor_id?: string
   readonly resource_type?: string
-  readonly resource_id?: string
+  /** An id, or the number of the resource. */
+  readonly resource?: string | number
   readonly since?: number
   readonly until?: number
   readonly success?: boolean
@@ -87,7 +88,12 @@ function filtered(tx: Tx, f: EventFilter) {
     .$if(f.event_type !== undefined, (q) => q.where('event_type', '=', f.event_type!))
     .$if(f.actor_id !== undefined, (q) => q.where('actor_id', '=', f.actor_id!))
     .$if(f.resource_type !== undefined, (q) => q.where('resource_type', '=', f.resource_type!))
-    .$if(f.resource_id !== undefined, (q) => q.where('resource_id', '=', f.resource_id!))
+    .$if(f.resource !== undefined, (q) => {
+      const number = /^\d+$/.test(String(f.resource)) ? Number(f.resource) : undefined
+      return number === undefined
+        ? q.where('resource_id', '=', String(f.resource))
+        : q.where('resource_number', '=', number)
+    })
     .$if(f.since !== undefined, (q) => q.where('timestamp', '>=', f.since!))
     .$if(f.until !== undefined, (q) => q.where('timestamp', '<', f.until!))
     .$if(f.success !== undefined, (q) => q.where('success', '=', f.success ? 1 : 0))

@@ -13,8 +13,11 @@ export {
   ValidatorCrashed,
   type Verdict,
 } from './judge.ts'
+export { createJudgeThread, type JudgeThread } from './judge-thread.ts'
+export { createProofKind } from './kind.ts'
 export type { Problem, ProblemCode } from './problem.ts'
 export { findValidator, listValidators } from './registry.ts'
+export { rulesHandlers } from './routes.ts'
 export { type Examined, examineRuleSet, Rule, RuleSet, ruleSetDigest } from './rule-set.ts'
 export { defaultRuleSet, findScript, listScripts, type ScriptSpec, scriptRuleSet } from './scripts.ts'
 export {

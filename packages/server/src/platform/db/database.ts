@@ -63,6 +63,14 @@ export class DatabaseUnavailable extends Error {
   }
 }
 
+/** Two transactions stood in each other's way and the database ended this one. Trying again is right. */
+export class DatabaseConflict extends Error {
+  constructor(cause: unknown) {
+    super('transaction conflict', { cause })
+    this.name = 'DatabaseConflict'
+  }
+}
+
 /** A unique index refused a row. `columns` are those of the index as far as the store tells, else its name. */
 export class UniqueViolation extends Error {
   readonly index: string

@@ -1,4 +1,4 @@
-import type { Command, Tx } from './database.ts'
+import { type Command, DatabaseConflict, DatabaseUnavailable, type Tx } from './database.ts'
 import { projectInContext } from './project.ts'
 
 interface Waiting {
@@ -47,6 +47,8 @@ export function createGroupCommit(options: {
 }): GroupCommit {
   const max = options.max ?? 64
   const waiting: Waiting[] = []
+  // One group a project at a time: two would wait for the same counters, and could wait for each other.
+  const busy = new Set<string>()
   let running = 0
   let scheduled = false
   const idle: (() => void)[] = []
@@ -61,20 +63,22 @@ export function createGroupCommit(options: {
   }
 
   function start() {
-    if (running >= options.concurrent || waiting.length === 0) return
-    const project = waiting[0]!.project
+    const project = running < options.concurrent ? waiting.find((item) => !busy.has(item.project))?.project : undefined
+    if (project === undefined) return
     const group: Waiting[] = []
     for (let i = 0; i < waiting.length && group.length < max; ) {
       if (waiting[i]!.project === project) group.push(...waiting.splice(i, 1))
       else i++
     }
     running++
+    busy.add(project)
     runGroup(group, options.open)
       .catch((error) => {
         for (const item of group) item.reject(error)
       })
       .finally(() => {
         running--
+        busy.delete(project)
         start()
         if (running === 0 && waiting.length === 0) for (const wake of idle.splice(0)) wake()
       })
@@ -94,7 +98,20 @@ export function createGroupCommit(options: {
   }
 }
 
+const TRIES = 5
+
+/** A group that met another process's locks is undone whole and tried again: its units are functions of the database. */
 async function runGroup(group: readonly Waiting[], open: (project: string) => Promise<GroupTx>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await tryGroup(group, open)
+    } catch (error) {
+      if (!(error instanceof DatabaseConflict) || attempt === TRIES) throw error
+    }
+  }
+}
+
+async function tryGroup(group: readonly Waiting[], open: (project: string) => Promise<GroupTx>): Promise<void> {
   const opened = await open(group[0]!.project)
   const outcomes = new Map<Waiting, Outcome>()
   try {
@@ -122,6 +139,7 @@ async function runBatch(opened: GroupTx, batch: readonly Waiting[], outcomes: Ma
     await opened.releaseSavepoint()
     for (const [i, item] of batch.entries()) outcomes.set(item, { ok: true, output: outputs[i] })
   } catch (error) {
+    if (error instanceof DatabaseConflict || error instanceof DatabaseUnavailable) throw error
     await opened.rollbackToSavepoint()
     if (batch.length === 1) outcomes.set(batch[0]!, { ok: false, error })
     else for (const item of batch) await runBatch(opened, [item], outcomes)

@@ -52,8 +52,3 @@ export async function remember(
     })),
   )
 }
-
-/** Forgets answers older than `before`. */
-export async function forget(tx: Tx, before: number): Promise<void> {
-  await tx.db.deleteFrom('idempotency').where('created_at', '<', before).execute()
-}

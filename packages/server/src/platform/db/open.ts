@@ -30,3 +30,10 @@ export async function openDatabase(settings: DatabaseSettings, clock: Clock): Pr
   }
   return openPostgres(settings.url, settings.poolSize ? { poolSize: settings.poolSize } : {})
 }
+
+/** Opens a store that is migrated already: for threads and tools beside a running server. */
+export async function attachDatabase(settings: DatabaseSettings): Promise<Database> {
+  return settings.url.startsWith('sqlite:')
+    ? openSqlite(settings.url.slice('sqlite:'.length))
+    : openPostgres(settings.url, { poolSize: 2 })
+}

@@ -2,7 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import pg from 'pg'
 import { kyselyOn } from './connection.ts'
-import { type Database, DatabaseUnavailable, type Param, type Tx, UniqueViolation } from './database.ts'
+import {
+  type Database,
+  DatabaseConflict,
+  DatabaseUnavailable,
+  type Param,
+  type Tx,
+  UniqueViolation,
+} from './database.ts'
 import { ProjectFence } from './fence.ts'
 import { createGroupCommit, type GroupTx } from './group-commit.ts'
 import { INSTANCE, projectInContext } from './project.ts'
@@ -319,6 +326,7 @@ function translate(error: unknown): unknown {
     return error
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
   if (code === '23505') return new UniqueViolation(String((error as pg.DatabaseError).constraint ?? ''), error)
+  if (code === '40P01' || code === '40001' || code === '55P03') return new DatabaseConflict(error)
   if (/^(08|53|57P|58)/.test(code) || code === '25006' || code === '25P03') return new DatabaseUnavailable(error)
   if (/^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|ENETUNREACH)/.test(code)) return new DatabaseUnavailable(error)
   return /connection terminated|client has encountered a connection error|not queryable|timeout exceeded when trying to connect/i.test(

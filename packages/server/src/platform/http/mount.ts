@@ -98,6 +98,7 @@ export function mount<G extends Record<string, Endpoint>, C extends Asking>(
       onRequest: async (request) => {
         const caller = await on.authenticate(id, endpoint, request)
         callers.set(request, caller)
+        request.caller = caller
         on.authorize(id, endpoint, caller)
       },
       handler: async (request, reply) => {

@@ -1,6 +1,6 @@
 import { errors, type Problem, retryable } from '@writ/api'
 import { AppError, type FieldError } from '../app-error.ts'
-import { DatabaseUnavailable } from '../db/index.ts'
+import { DatabaseConflict, DatabaseUnavailable } from '../db/index.ts'
 
 interface ValidationFault {
   readonly instancePath?: string
@@ -27,7 +27,7 @@ const FASTIFY: Record<string, () => AppError> = {
 /** The refusal that an error is, or undefined for a bug. */
 export function refusalOf(error: unknown, recognise: Recognise): AppError | undefined {
   if (error instanceof AppError) return error
-  if (error instanceof DatabaseUnavailable)
+  if (error instanceof DatabaseUnavailable || error instanceof DatabaseConflict)
     return new AppError('DATABASE_UNAVAILABLE', {}, { cause: error, headers: { 'retry-after': '1' } })
   const known = recognise(error)
   if (known || !(error instanceof Error)) return known

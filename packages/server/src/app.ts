@@ -1,0 +1,285 @@
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { api, openapi } from '@writ/api'
+import { type AuditFolders, append, createSequencer } from './audit/index.ts'
+import type { Config } from './config.ts'
+import { auditHandlers } from './evidence/index.ts'
+import {
+  authHandlers,
+  authorize,
+  bootstrap,
+  type Caller,
+  openIdentity,
+  type PasswordCost,
+  projectHandlers,
+  slugOf,
+  tokenHandlers,
+  userHandlers,
+} from './identity/index.ts'
+import { createJudgeThread, createProofKind, rulesHandlers } from './kinds/proof/index.ts'
+import { AppError } from './platform/app-error.ts'
+import { BlobCorrupt, BlobMissing, BlobStoreUnavailable, openBlobs } from './platform/blobs/index.ts'
+import { type Clock, systemClock } from './platform/clock.ts'
+import { type DatabaseSettings, INSTANCE, inProject, openDatabase } from './platform/db/index.ts'
+import { createCursors } from './platform/http/cursor.ts'
+import { serveDocs } from './platform/http/docs.ts'
+import { type Mounting, mount } from './platform/http/mount.ts'
+import { createHttpServer } from './platform/http/server.ts'
+import { serveSystem } from './platform/http/system.ts'
+import { lockDataDir } from './platform/lock.ts'
+import type { Logger } from './platform/log.ts'
+import { createMetrics } from './platform/metrics.ts'
+import { artifactHandlers, createWaiting, createWorker, runHandlers } from './runs/index.ts'
+import { assetHandlers, ticketHandlers } from './tickets/index.ts'
+import { version } from './version.ts'
+
+export interface App {
+  /** Listens; answers with the address. */
+  listen(): Promise<{ host: string; port: number }>
+  /** Stops in reverse order: no new requests, no new claims, what is under way gets its grace, then the log and the store. */
+  stop(): Promise<void>
+  /** Rejects when something ended that the server cannot live without. */
+  readonly failed: Promise<never>
+  /** The administrator made at this first start; the password only if it was made up here. */
+  readonly created: { username: string; password?: string } | null
+  /** What an operator should be told about this set-up. */
+  readonly notes: readonly string[]
+  /** For tests and tools in the same process. */
+  readonly audit: { settle(): Promise<void> }
+  readonly databaseSettings: DatabaseSettings
+}
+
+const LEASE_MS = 30_000
+const POLL_MS = 200
+
+/** Where the audit log and its keys are. */
+export const auditFolders = (config: Pick<Config, 'dataDir' | 'auditPath'>): AuditFolders => ({
+  log: join(config.dataDir, 'log'),
+  keys: join(config.dataDir, 'keys'),
+  signer: join(config.dataDir, 'signer'),
+  days: config.auditPath,
+})
+
+/** The store that a configuration names. */
+export const databaseSettings = (config: Pick<Config, 'database' | 'migrationUrl'>): DatabaseSettings => ({
+  url: config.database.kind === 'sqlite' ? `sqlite:${config.database.file}` : config.database.url.reveal(),
+  migrationUrl: config.migrationUrl?.reveal(),
+})
+
+/** The composition root: the only file that knows every feature. Opens all, listens to nothing yet. */
+export async function openApp(on: {
+  config: Config
+  log: Logger
+  clock?: Clock
+  passwordCost?: PasswordCost
+}): Promise<App> {
+  const { config, log, clock = systemClock } = on
+  const lock = config.database.kind === 'sqlite' ? lockDataDir(config.dataDir) : null
+  const settings = databaseSettings(config)
+  const db = await openDatabase(settings, clock)
+  const blobs = await openBlobs(config.blobs)
+  const metrics = createMetrics()
+  const folders = auditFolders(config)
+  const stopping = new AbortController()
+
+  const identity = await openIdentity({
+    db,
+    clock,
+    log: log.child({ part: 'identity' }),
+    settings: config,
+    ...(on.passwordCost ? { passwordCost: on.passwordCost } : {}),
+  })
+  const created = await bootstrap(identity)
+  const sequencer = createSequencer({
+    db,
+    clock,
+    log: log.child({ part: 'sequencer' }),
+    folders,
+    intervalMs: config.checkpointIntervalMs,
+    slugOf: (project) => slugOf(db, project),
+  })
+
+  const judges = createJudgeThread()
+  const kinds = new Map([createProofKind({ blobs, clock, judges })].map((kind) => [kind.name, kind]))
+  const waiting = createWaiting()
+  const worker = createWorker(
+    {
+      db,
+      blobs,
+      clock,
+      log: log.child({ part: 'worker' }),
+      kinds,
+      leaseMs: LEASE_MS,
+      timeoutSeconds: config.runTimeoutSeconds,
+      maxDeliveries: 10,
+      settled: waiting.settled,
+    },
+    { concurrency: 4, pollMs: POLL_MS, graceMs: config.shutdownGraceSeconds * 1_000 },
+  )
+
+  const http = await createHttpServer({
+    settings: {
+      allowedIps: config.allowedIps,
+      trustedProxies: config.trustedProxies,
+      corsOrigins: config.corsOrigins,
+      rateLimit: config.apiRateLimit,
+      bodyLimit: 1024 * 1024,
+    },
+    clock,
+    log: log.child({ part: 'http' }),
+    recognise: recogniseStores,
+    refused: async (request, refusal) => {
+      metrics.refusals.inc({ code: refusal.code })
+      // Set by mount() for every endpoint whose caller is known.
+      const caller = request.caller as Caller | undefined
+      if (refusal.status !== 403 || !caller?.project || caller.userId === null) return
+      await inProject(caller.project, () =>
+        db.write((tx) =>
+          append(tx, caller.at, caller, {
+            type: 'access.denied',
+            action: `Denied ${request.routeOptions.config.id ?? request.method}`,
+            details: {
+              operation: request.routeOptions.config.id ?? null,
+              path: request.url.split('?')[0],
+              code: refusal.code,
+              request_id: request.id,
+            },
+            success: false,
+            error: refusal.message,
+          }),
+        ),
+      )
+    },
+  })
+  http.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.config.id ?? 'other'
+    metrics.requests.inc({ route, method: request.method, status: String(reply.statusCode) })
+    metrics.requestSeconds.observe({ route }, reply.elapsedTime / 1_000)
+  })
+
+  const mounting: Mounting<Caller> = {
+    db,
+    clock,
+    prefix: config.apiPrefix,
+    cursors: createCursors(await identity.cursorSecret()),
+    authenticate: identity.authenticate,
+    authorize,
+  }
+  const runsOn = {
+    db,
+    blobs,
+    clock,
+    kinds,
+    waiting,
+    wake: worker.wake,
+    uploads: {
+      maxBytes: config.maxArtifactMb * 1024 * 1024,
+      limitMb: config.maxArtifactMb,
+      settleMs: config.proofSettleSeconds * 1_000,
+    },
+  }
+  mount(
+    http,
+    'system',
+    api.system,
+    { health: async () => ({ status: 'healthy', service: 'traceable-execution-platform' }) },
+    mounting,
+  )
+  mount(http, 'auth', api.auth, authHandlers(identity), mounting)
+  mount(http, 'users', api.users, userHandlers(identity), mounting)
+  mount(http, 'tokens', api.tokens, tokenHandlers(identity), mounting)
+  mount(http, 'projects', api.projects, projectHandlers(identity), mounting)
+  mount(http, 'assets', api.assets, assetHandlers, mounting)
+  mount(http, 'tickets', api.tickets, ticketHandlers, mounting)
+  mount(http, 'runs', api.runs, runHandlers(runsOn), mounting)
+  mount(http, 'rules', api.rules, rulesHandlers, mounting)
+  mount(http, 'artifacts', api.artifacts, artifactHandlers(runsOn), mounting)
+  mount(
+    http,
+    'audit',
+    api.audit,
+    auditHandlers({ db, database: settings, folders, dataDir: config.dataDir, sequencer }),
+    mounting,
+  )
+  await serveDocs(
+    http,
+    openapi(api, { title: `${config.projectName} API`, version, prefix: config.apiPrefix }),
+    config.apiPrefix,
+    config.projectName,
+  )
+  serveSystem(http, {
+    name: config.projectName,
+    version,
+    prefix: config.apiPrefix,
+    metrics,
+    ready: readiness({ db, blobs, sequencer }),
+    gauges: { integrated: () => sequencer.health.integrated },
+  })
+
+  const chores = [
+    sequencer.run(stopping.signal),
+    worker.run(stopping.signal),
+    every(60_000, stopping.signal, log, async () => {
+      await inProject(INSTANCE, () => identity.sweep())
+      await db.prepareMonths(clock.now())
+    }),
+  ]
+  const failed = Promise.all(chores).then(() => new Promise<never>(() => {}))
+  failed.catch(() => {})
+
+  return {
+    created,
+    notes: db.notes,
+    failed,
+    audit: sequencer,
+    databaseSettings: settings,
+    async listen() {
+      await http.listen({ host: config.host, port: config.port })
+      const address = http.addresses()[0]!
+      return { host: config.host, port: address.port }
+    },
+    async stop() {
+      await http.close()
+      await identity.close()
+      stopping.abort()
+      await Promise.allSettled(chores)
+      await judges.close()
+      await blobs.close()
+      await db.close()
+      lock?.release()
+    },
+  }
+}
+
+/** Errors of the byte store that have a place in the error table. */
+function recogniseStores(error: unknown): AppError | undefined {
+  if (error instanceof BlobStoreUnavailable || error instanceof BlobMissing || error instanceof BlobCorrupt)
+    return new AppError('STORAGE_UNAVAILABLE', {}, { cause: error, headers: { 'retry-after': '1' } })
+  return undefined
+}
+
+/** Whether requests can be served: each part with its reason if not. The byte store is asked every few seconds only. */
+function readiness(on: {
+  db: { ping(): Promise<void> }
+  blobs: { check(): Promise<void> }
+  sequencer: { health: { failing: string | null } }
+}) {
+  let checked = { at: Number.NEGATIVE_INFINITY, result: Promise.resolve<string | null>(null) }
+  const reasonOf = (work: Promise<void>) =>
+    work.then(
+      () => null,
+      (error: Error) => error.message,
+    )
+  return async (): Promise<Record<string, string | null>> => {
+    if (performance.now() - checked.at > 5_000) checked = { at: performance.now(), result: reasonOf(on.blobs.check()) }
+    const [database, artifacts] = await Promise.all([reasonOf(on.db.ping()), checked.result])
+    return { database, artifacts, log: on.sequencer.health.failing }
+  }
+}
+
+async function every(ms: number, stop: AbortSignal, log: Logger, work: () => Promise<void>): Promise<void> {
+  while (!stop.aborted) {
+    await work().catch((err) => log.warn({ err }, 'a chore failed and will be tried again'))
+    await sleep(ms, undefined, { signal: stop }).catch(() => {})
+  }
+}

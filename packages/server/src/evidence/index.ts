@@ -1,0 +1,2 @@
+/** What an outsider gets: the log's files, exports, verification. Bundles and attestations come here. */
+export { auditHandlers, type LogOn } from './log-routes.ts'

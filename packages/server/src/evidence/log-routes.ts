@@ -1,0 +1,223 @@
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { Worker } from 'node:worker_threads'
+import { type AuditEvent, type auditApi, auditKeys, type VerifyReport } from '@writ/api'
+import {
+  type AuditFolders,
+  append,
+  countEvents,
+  countPending,
+  dayFolder,
+  type EventFilter,
+  type EventRow,
+  findOpenLog,
+  listEvents,
+  listEventsForward,
+  logFolder,
+  readTileFile,
+  type Sequencer,
+  snapshotLog,
+} from '../audit/index.ts'
+import { type Caller, findUserRef } from '../identity/index.ts'
+import { AppError } from '../platform/app-error.ts'
+import { rfc3339 } from '../platform/clock.ts'
+import type { Database, DatabaseSettings, Tx } from '../platform/db/index.ts'
+import { inProject } from '../platform/db/index.ts'
+import type { Handlers } from '../platform/http/mount.ts'
+import type { VerifyJob } from './verify-worker.ts'
+
+export interface LogOn {
+  readonly db: Database
+  readonly database: DatabaseSettings
+  readonly folders: AuditFolders
+  readonly dataDir: string
+  readonly sequencer: Sequencer
+}
+
+const PAGE = 500
+const NOBODY = '00000000-0000-0000-0000-000000000000'
+
+/** Reading, exporting and verifying the audit log. Reading it is itself recorded. */
+export const auditHandlers = (on: LogOn): Handlers<typeof auditApi, Caller> => ({
+  async events(ask) {
+    const { skip, limit, cursor, ...asked } = ask.query
+    const filter = await ask.read((tx) => filterOf(tx, asked))
+    await ask.change(async (tx) => {
+      await append(tx, ask.caller.at, ask.caller, {
+        type: 'audit.read',
+        action: 'Read audit events',
+        details: { ...asked, skip, limit },
+      })
+    })
+    return ask.page({
+      rows: (tx, page) =>
+        listEvents(tx, filter, {
+          limit: page.limit,
+          skip: page.skip,
+          ...(page.after === undefined ? {} : { before: page.after }),
+        }),
+      total: (tx) => countEvents(tx, filter),
+      key: (row) => row.id,
+      show: showEvent,
+    })
+  },
+  async export(ask) {
+    const { format = 'jsonl', ...asked } = ask.query
+    const filter = await ask.read((tx) => filterOf(tx, asked))
+    await ask.change(async (tx) => {
+      await append(tx, ask.caller.at, ask.caller, {
+        type: 'audit.exported',
+        action: `Exported audit events as ${format}`,
+        details: { ...asked, format },
+      })
+    })
+    const project = ask.caller.project!
+    // Page by page, each in a snapshot of its own: a long reader would keep the store from tidying up.
+    const pages = async function* () {
+      if (format === 'csv') yield `${auditKeys.join(',')}\r\n`
+      for (let after: string | undefined; ; ) {
+        const page: { limit: number; after?: string } = after === undefined ? { limit: PAGE } : { limit: PAGE, after }
+        const rows = await inProject(project, () => on.db.read((tx) => listEventsForward(tx, filter, page)))
+        if (rows.length > 0)
+          yield rows.map((row) => (format === 'csv' ? csvLine(row.event) : `${row.event}\n`)).join('')
+        if (rows.length < PAGE) return
+        after = rows.at(-1)!.id
+      }
+    }
+    const name = `audit-${ask.caller.projectSlug}-${rfc3339(ask.caller.at).slice(0, 10)}.${format}`
+    return ask.reply
+      .type(format === 'csv' ? 'text/csv; charset=utf-8' : 'application/jsonl; charset=utf-8')
+      .header('content-disposition', `attachment; filename="${name}"`)
+      .send(Readable.from(pages()))
+  },
+  async log(ask) {
+    const { log, pending } = await ask.read(async (tx) => ({
+      log: (await findOpenLog(tx))!,
+      pending: await countPending(tx),
+    }))
+    return {
+      origin: log.origin,
+      vkey: log.vkey ?? '',
+      shard: log.shard,
+      size: log.size,
+      root: log.root,
+      pending,
+      folder: logFolder(on.folders, log.project_id, log.shard),
+      audit_folder: dayFolder(on.folders, log.project_id, ask.caller.projectSlug ?? undefined),
+    }
+  },
+  async file(ask) {
+    const path = (ask.request.params as { '*': string })['*']
+    if (!/^(checkpoint|tile\/(entries|\d{1,2})(\/x\d{3})*\/\d{3}(\.p\/\d{1,3})?)$/.test(path))
+      throw new AppError('LOG_FILE_NOT_FOUND')
+    const log = (await ask.read((tx) => findOpenLog(tx)))!
+    const bytes = await readTileFile(logFolder(on.folders, log.project_id, log.shard), path)
+    if (!bytes) throw new AppError('LOG_FILE_NOT_FOUND')
+    const lasting = path !== 'checkpoint' && !path.includes('.p/')
+    return ask.reply
+      .header(
+        'cache-control',
+        path === 'checkpoint' ? 'no-store' : lasting ? 'private, max-age=31536000, immutable' : 'private, max-age=60',
+      )
+      .type(path === 'checkpoint' ? 'text/plain; charset=utf-8' : 'application/octet-stream')
+      .send(Buffer.from(bytes))
+  },
+  async verify(ask) {
+    const { caller } = ask
+    await on.sequencer.settle()
+    const shard = (await ask.read((tx) => findOpenLog(tx)))!.shard
+    const project = caller.project!
+    const slug = caller.projectSlug!
+    const snapshot = await on.sequencer.hold(() => snapshotLog(on.folders, project, shard, slug))
+    const report = await verifyInThread({
+      database: on.database,
+      folders: on.folders,
+      project,
+      slug,
+      kept: ask.body?.kept_checkpoint,
+      snapshot,
+    })
+    await ask.change(async (tx) => {
+      await append(tx, caller.at, caller, {
+        type: 'audit.verified',
+        action: report.ok ? `Verified ${report.checked.rows} entries` : `Verification failed: ${report.reason}`,
+        details: { size: report.size, code: report.code, index: report.index },
+        success: report.ok,
+        ...(report.reason === null ? {} : { error: report.reason }),
+      })
+    })
+    return report
+  },
+})
+
+async function verifyInThread(job: VerifyJob): Promise<VerifyReport> {
+  const worker = new Worker(new URL('./verify-worker.ts', import.meta.url), { workerData: job })
+  // `once` rejects when the thread dies of an error.
+  const [report] = (await once(worker, 'message')) as [VerifyReport]
+  return { ...report, path: report.path === null ? null : join(report.path) }
+}
+
+async function filterOf(
+  tx: Tx,
+  asked: {
+    event_type?: string
+    actor_id?: string | number
+    resource_type?: string
+    resource_id?: string | number
+    start_date?: string
+    end_date?: string
+    success?: boolean
+  },
+): Promise<EventFilter> {
+  const actor =
+    asked.actor_id === undefined
+      ? undefined
+      : ((await findUserRef(tx, asked.actor_id))?.id ??
+        (typeof asked.actor_id === 'string' && !/^\d+$/.test(asked.actor_id) ? asked.actor_id : NOBODY))
+  return {
+    ...(asked.event_type === undefined ? {} : { event_type: asked.event_type }),
+    ...(actor === undefined ? {} : { actor_id: actor }),
+    ...(asked.resource_type === undefined ? {} : { resource_type: asked.resource_type }),
+    ...(asked.resource_id === undefined ? {} : { resource: asked.resource_id }),
+    ...(asked.start_date === undefined ? {} : { since: timeOf('start_date', asked.start_date, 0) }),
+    ...(asked.end_date === undefined ? {} : { until: timeOf('end_date', asked.end_date, 86_400_000) }),
+    ...(asked.success === undefined ? {} : { success: asked.success }),
+  }
+}
+
+/** A date covers its whole day in UTC; a time is itself. */
+function timeOf(name: string, text: string, wholeDay: number): number {
+  const date = /^\d{4}-\d{2}-\d{2}$/.test(text)
+  const at = Date.parse(text)
+  if (Number.isNaN(at))
+    throw new AppError(
+      'VALIDATION_FAILED',
+      {},
+      { fields: [{ path: `querystring.${name}`, message: 'must be a date or an RFC 3339 time' }] },
+    )
+  return date ? at + wholeDay : at
+}
+
+function showEvent(row: EventRow): AuditEvent {
+  return {
+    id: row.id,
+    log_index: row.log_index,
+    // The stored line is the twelve keys; beside them stand the numbers that people read.
+    ...(JSON.parse(row.event) as Omit<AuditEvent, 'id' | 'log_index' | 'actor_number' | 'resource_number'>),
+    actor_number: row.actor_number,
+    resource_number: row.resource_number,
+  }
+}
+
+/** One CSV line (RFC 4180). A field that a spreadsheet would take for a formula gets a quote in front. */
+function csvLine(event: string): string {
+  const row = JSON.parse(event) as Record<string, unknown>
+  const fields = auditKeys.map((key) => {
+    const value = row[key]
+    const text = value === null ? '' : typeof value === 'object' ? JSON.stringify(value) : String(value)
+    const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text
+    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe
+  })
+  return `${fields.join(',')}\r\n`
+}

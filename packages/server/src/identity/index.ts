@@ -1,0 +1,13 @@
+/** Who asks, inside which fence, with what key: people, sessions, tokens, projects, members, policies. */
+export { consume, listEligibleApprovers } from './approval.ts'
+export { type Authenticator, createAuthenticator } from './authenticate.ts'
+export { type Bootstrapped, bootstrap } from './bootstrap.ts'
+export { type Caller, personOf, seesAll } from './caller.ts'
+export { type Identity, type IdentitySettings, openIdentity } from './identity.ts'
+export { defaultPasswordCost, type PasswordCost } from './password.ts'
+export { authorize, permissions, permissionsOf } from './permissions.ts'
+export { authHandlers, projectsHandlers, tokensHandlers, usersHandlers } from './routes.ts'
+export { loadSecretKey } from './secret-key.ts'
+export { findUserRef, type UserRef } from './store.ts'
+export { type ApprovalRow, findApproval, insertApproval } from './store-approvals.ts'
+export { type Approver, listProjects, loadPolicy, slugOf } from './store-projects.ts'

@@ -1,0 +1,132 @@
+import { type Access, api, type Endpoint, type Role } from '@writ/api'
+import { AppError } from '../platform/app-error.ts'
+import type { Caller } from './caller.ts'
+
+const everybody = ['admin', 'ops', 'dev', 'employee', 'auditor'] as const satisfies readonly Role[]
+const writers = ['admin', 'ops', 'dev', 'employee'] as const satisfies readonly Role[]
+const admins = ['admin'] as const satisfies readonly Role[]
+const overseers = ['admin', 'auditor'] as const satisfies readonly Role[]
+
+/**
+ * Who may call what, by hand and not derived from the code: roles for each endpoint of a project. An endpoint that is
+ * not here is refused to all. Rules about single things (my ticket, my run, the policy's approvers) live with the thing.
+ */
+export const permissions: Readonly<Record<string, readonly Role[]>> = {
+  'users.list': overseers,
+  'users.get': overseers,
+  'users.create': admins,
+  'users.update': admins,
+  'users.resetPassword': admins,
+  'users.invites': overseers,
+  'users.invite': admins,
+  'users.revokeInvite': admins,
+  'tokens.list': everybody,
+  'tokens.create': everybody,
+  'tokens.rotate': everybody,
+  'tokens.revoke': everybody,
+  'projects.members': everybody,
+  'projects.setMember': admins,
+  'projects.removeMember': admins,
+  'projects.policy': everybody,
+  'projects.changePolicy': admins,
+  'projects.policyChanges': everybody,
+  'projects.approvePolicy': admins,
+  'projects.rejectPolicy': admins,
+  'assets.create': writers,
+  'assets.list': everybody,
+  'assets.get': everybody,
+  'assets.update': writers,
+  'tickets.create': writers,
+  'tickets.list': everybody,
+  'tickets.get': everybody,
+  'tickets.update': writers,
+  'tickets.submit': writers,
+  'tickets.approve': writers,
+  'tickets.reject': writers,
+  'tickets.close': writers,
+  'tickets.reopen': writers,
+  'tickets.approvals': everybody,
+  'tickets.comments': everybody,
+  'tickets.comment': writers,
+  'runs.start': writers,
+  'runs.list': everybody,
+  'runs.get': everybody,
+  'runs.contract': everybody,
+  'runs.wait': everybody,
+  'runs.finalize': writers,
+  'runs.cancel': writers,
+  'runs.verify': writers,
+  'runs.scripts': everybody,
+  'runs.ruleSets': everybody,
+  'runs.publishRuleSet': admins,
+  'artifacts.upload': writers,
+  'artifacts.get': everybody,
+  'artifacts.download': everybody,
+  'artifacts.ofRun': everybody,
+  'artifacts.delete': writers,
+  'audit.events': overseers,
+  'audit.export': overseers,
+  'audit.log': overseers,
+  'audit.file': overseers,
+  'audit.verify': overseers,
+}
+
+// What a role may lend to a token. An auditor's reading is not part of ops, and ops' writing not of an auditor.
+const lendable: Readonly<Record<Role, readonly Role[]>> = {
+  admin: everybody,
+  ops: ['ops', 'dev', 'employee'],
+  dev: ['dev', 'employee'],
+  employee: ['employee'],
+  auditor: ['auditor'],
+}
+
+/** Whether somebody with `mine` may make a token with `wanted`. */
+export const mayLend = (mine: Role, wanted: Role): boolean => lendable[mine].includes(wanted)
+
+/** The role that a token has now: its own, or its owner's if that became less; null when neither contains the other. */
+export function tokenRole(owner: Role | null, own: Role): Role | null {
+  if (owner === null) return null
+  if (mayLend(owner, own)) return own
+  return mayLend(own, owner) ? owner : null
+}
+
+/** Whether scopes (`group.name`, `group.*`, `*`; none at all means everything) cover an endpoint or another scope. */
+export function coversScope(scopes: readonly string[], id: string): boolean {
+  if (scopes.length === 0) return true
+  return scopes.some(
+    (scope) => scope === '*' || scope === id || (scope.endsWith('.*') && id.startsWith(scope.slice(0, -1))),
+  )
+}
+
+/** Endpoints of a project that a role, and a token's scopes if there are any, allow. */
+export const permissionsOf = (role: Role | null, scopes: readonly string[] | null): string[] =>
+  role === null
+    ? []
+    : Object.entries(permissions)
+        .filter(([id, roles]) => roles.includes(role) && coversScope(scopes ?? [], id))
+        .map(([id]) => id)
+
+/** Refuses a caller whom this endpoint does not admit; `mount` calls it before a byte of the body is read. */
+export function authorize(id: string, endpoint: Pick<Endpoint, 'access'>, caller: Caller): void {
+  const access: Access = endpoint.access
+  if (access === 'public') return
+  if (caller.userId === null) throw new AppError('NOT_AUTHENTICATED', {}, { headers: { 'www-authenticate': 'Bearer' } })
+  if (caller.scopes !== null && !coversScope(caller.scopes, id)) throw new AppError('SCOPE_NOT_ALLOWED', { scope: id })
+  if (access === 'user') return
+  if (access === 'instance') {
+    if (!caller.isInstanceAdmin) throw new AppError('INSTANCE_ADMIN_REQUIRED')
+    return
+  }
+  if (caller.project === null || caller.role === null) throw new AppError('NOT_A_MEMBER')
+  const roles = permissions[id] ?? []
+  if (roles.includes(caller.role)) return
+  throw new AppError(roles.length === 1 && roles[0] === 'admin' ? 'ADMIN_REQUIRED' : 'ROLE_NOT_ALLOWED')
+}
+
+/** Ids of all endpoints with an access; the permission test compares them with the table. */
+export const endpointsWith = (access: Access): string[] =>
+  Object.entries(api).flatMap(([group, endpoints]) =>
+    Object.entries(endpoints as Record<string, Endpoint>)
+      .filter(([, endpoint]) => endpoint.access === access)
+      .map(([name]) => `${group}.${name}`),
+  )

@@ -1,0 +1,42 @@
+import type { Policy, Role } from '@writ/api'
+import { secretHash } from './api-token.ts'
+
+/** What a project starts with (ruling 10): four eyes, admins approve, approvals stay, evidence is awaited for a week. */
+export const defaultPolicy: Policy = {
+  four_eyes: true,
+  approver_roles: ['admin'],
+  approval_ttl_hours: null,
+  evidence_ttl_hours: 168,
+}
+
+const order: readonly Role[] = ['admin', 'ops', 'dev', 'employee', 'auditor']
+
+/** The one text of a policy: keys and roles in a fixed order, no blanks (RFC 8785). Approvals bind its digest. */
+export const policyText = (policy: Policy): string =>
+  JSON.stringify({
+    approval_ttl_hours: policy.approval_ttl_hours,
+    approver_roles: order.filter((role) => policy.approver_roles.includes(role)),
+    evidence_ttl_hours: policy.evidence_ttl_hours,
+    four_eyes: policy.four_eyes,
+  })
+
+/** SHA-256 of the policy's text, hex. */
+export const policyDigest = (policy: Policy): string => secretHash(policyText(policy))
+
+/** A stored policy; what an older version did not know yet has its default. */
+export const parsePolicy = (text: string): Policy => ({
+  ...defaultPolicy,
+  // Written by policyText alone.
+  ...(JSON.parse(text) as Partial<Policy>),
+})
+
+/**
+ * Why nobody could satisfy a policy, or undefined. `approvers` may approve by role; `others` are active members who may
+ * open a ticket and are no approvers. With four eyes a single approver needs somebody else to open what is approved.
+ */
+export function unsatisfiable(policy: Policy, people: { approvers: number; others: number }): string | undefined {
+  if (people.approvers === 0) return `no active member has a role of ${policy.approver_roles.join(', ')}`
+  if (policy.four_eyes && people.approvers === 1 && people.others === 0)
+    return 'four eyes need a second person, and there is only one'
+  return undefined
+}

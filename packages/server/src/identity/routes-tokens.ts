@@ -1,0 +1,158 @@
+import type { tokensApi } from '@writ/api'
+import { append, type NewEvent } from '../audit/index.ts'
+import { AppError } from '../platform/app-error.ts'
+import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
+import type { Tx } from '../platform/db/index.ts'
+import { createAddressSet } from '../platform/http/client-address.ts'
+import type { Handlers } from '../platform/http/mount.ts'
+import { uuidv7 } from '../platform/ids.ts'
+import { createApiToken } from './api-token.ts'
+import { type Caller, personOf } from './caller.ts'
+import type { Identity } from './identity.ts'
+import { coversScope, mayLend } from './permissions.ts'
+import { findToken, insertToken, listTokens, revokeToken, shortenToken, type TokenRow } from './store-tokens.ts'
+
+const LIFETIME_MS = 90 * 86_400_000
+const OVERLAP_MS = 3_600_000
+
+/** Handlers of API tokens. They belong to one person in one project. */
+export const tokensHandlers = (_identity: Identity) =>
+  ({
+    async list(ask) {
+      const owner = ask.caller.role === 'admin' ? null : personOf(ask.caller)
+      const rows = await ask.read((tx) => listTokens(tx, owner))
+      return rows.map((row) => show(row, ask.caller))
+    },
+
+    async create(ask) {
+      const { caller, body } = ask
+      const expiresAt = body.expires_at === undefined ? caller.at + LIFETIME_MS : Date.parse(body.expires_at)
+      if (expiresAt <= caller.at) throw invalidField('body.expires_at', 'must be in the future')
+      const ranges = body.ip_ranges ?? []
+      for (const [i, range] of ranges.entries())
+        if (!isRange(range)) throw invalidField(`body.ip_ranges.${i}`, 'must be an address or a CIDR range')
+      const role = body.role ?? caller.role ?? 'employee'
+      const scopes = body.scopes ?? []
+      mustLend(caller, role, scopes)
+      return ask.change((tx) =>
+        make(
+          tx,
+          caller,
+          { name: body.name, role, scopes: JSON.stringify(scopes), ip_ranges: JSON.stringify(ranges) },
+          expiresAt,
+          {
+            type: 'token.created',
+            action: `Created token: ${body.name}`,
+          },
+        ),
+      )
+    },
+
+    async rotate(ask) {
+      const { caller, params } = ask
+      return ask.change(async (tx) => {
+        const old = await findToken(tx, params.id)
+        // Nobody gets a token that speaks for somebody else, an admin neither.
+        const usable = old && old.user_id === personOf(caller) && old.revoked_at === null && old.expires_at > caller.at
+        if (!usable) throw new AppError('TOKEN_NOT_FOUND')
+        mustLend(caller, old.role, JSON.parse(old.scopes) as string[])
+        if (!(await shortenToken(tx, old.id, Math.min(old.expires_at, caller.at + OVERLAP_MS))))
+          throw new AppError('TOKEN_NOT_FOUND')
+        return make(tx, caller, old, caller.at + (old.expires_at - old.created_at), {
+          type: 'token.rotated',
+          action: `Rotated token: ${old.name}`,
+          details: { replaces: old.id },
+        })
+      })
+    },
+
+    async revoke(ask) {
+      const { caller, params } = ask
+      await ask.change(async (tx) => {
+        const token = await findToken(tx, params.id)
+        if (!token || (token.user_id !== personOf(caller) && caller.role !== 'admin'))
+          throw new AppError('TOKEN_NOT_FOUND')
+        if (!(await revokeToken(tx, token.id, caller.at))) throw new AppError('TOKEN_NOT_FOUND')
+        await append(tx, caller.at, caller, {
+          type: 'token.revoked',
+          resource: { type: 'token', id: token.id },
+          action: `Revoked token: ${token.name}`,
+          details: { owner_id: token.user_id },
+        })
+      })
+      return undefined
+    },
+  }) satisfies Handlers<typeof tokensApi, Caller>
+
+/** A token gives at most what its maker has, and a scoped token makes none that is wider than itself. */
+function mustLend(caller: Caller, role: TokenRow['role'], scopes: readonly string[]): void {
+  if (caller.role === null || !mayLend(caller.role, role)) throw new AppError('ROLE_NOT_ALLOWED')
+  const own = caller.scopes ?? []
+  const missing = own.length === 0 || own.includes('*') ? [] : scopes.length === 0 ? ['*'] : scopes
+  for (const scope of missing) if (!coversScope(own, scope)) throw new AppError('SCOPE_NOT_ALLOWED', { scope })
+}
+
+async function make(
+  tx: Tx,
+  caller: Caller,
+  from: Pick<TokenRow, 'name' | 'role' | 'scopes' | 'ip_ranges'>,
+  expiresAt: number,
+  event: Pick<NewEvent, 'type' | 'action' | 'details'>,
+) {
+  const fresh = createApiToken()
+  const row: TokenRow = {
+    id: uuidv7(caller.at),
+    project_id: tx.project,
+    user_id: personOf(caller),
+    name: from.name,
+    prefix: fresh.prefix,
+    secret_hash: fresh.secretHash,
+    role: from.role,
+    scopes: from.scopes,
+    ip_ranges: from.ip_ranges,
+    created_at: caller.at,
+    expires_at: expiresAt,
+    last_used_at: null,
+    revoked_at: null,
+  }
+  await insertToken(tx, row)
+  await append(tx, caller.at, caller, {
+    ...event,
+    resource: { type: 'token', id: row.id },
+    details: {
+      role: row.role,
+      scopes: JSON.parse(row.scopes) as string[],
+      expires_at: rfc3339(row.expires_at),
+      ...event.details,
+    },
+  })
+  return { ...show(row, caller), token: fresh.token }
+}
+
+const invalidField = (path: string, message: string) =>
+  new AppError('VALIDATION_FAILED', {}, { fields: [{ path, message }] })
+
+function isRange(range: string): boolean {
+  try {
+    createAddressSet([range])
+    return true
+  } catch {
+    return false
+  }
+}
+
+const show = (row: TokenRow, caller: Caller) => ({
+  id: row.id,
+  name: row.name,
+  prefix: `writ_${row.prefix}`,
+  user_id: row.user_id,
+  role: row.role,
+  // Written by `make` alone: arrays of strings.
+  scopes: JSON.parse(row.scopes) as string[],
+  ip_ranges: JSON.parse(row.ip_ranges) as string[],
+  project: caller.projectSlug ?? '',
+  created_at: rfc3339(row.created_at),
+  expires_at: rfc3339(row.expires_at),
+  last_used_at: rfc3339OrNull(row.last_used_at),
+  revoked_at: rfc3339OrNull(row.revoked_at),
+})

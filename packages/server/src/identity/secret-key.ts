@@ -1,0 +1,81 @@
+import { createCipheriv, createDecipheriv, generateKeyPairSync, hkdfSync, randomBytes } from 'node:crypto'
+import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { Secret } from '../platform/secret.ts'
+
+/** The live key first, then the one before, which still opens and verifies. */
+export type SecretKeys = readonly [current: string, previous?: string]
+
+/** SECRET_KEY and the one before it, or the one kept in `<data>/keys/secret.key`, which is made at first use (0600). */
+export async function loadSecretKey(settings: {
+  readonly dataDir: string
+  readonly secretKey?: Secret<string> | undefined
+  readonly secretKeyPrevious?: Secret<string> | undefined
+}): Promise<SecretKeys> {
+  if (settings.secretKey) {
+    const previous = settings.secretKeyPrevious?.reveal()
+    return previous === undefined ? [settings.secretKey.reveal()] : [settings.secretKey.reveal(), previous]
+  }
+  return [await loadOrMake(join(settings.dataDir, 'keys', 'secret.key'), () => randomBytes(48).toString('base64url'))]
+}
+
+/** The Ed25519 key that signs access tokens when ALGORITHM is EdDSA: PKCS #8 PEM in `<data>/keys/access-token.pem`. */
+export const loadTokenKey = (dataDir: string): Promise<string> =>
+  loadOrMake(join(dataDir, 'keys', 'access-token.pem'), () =>
+    generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  )
+
+// Stopped before the rename, the next start makes another key, and nothing was signed with this one yet.
+async function loadOrMake(file: string, make: () => string): Promise<string> {
+  try {
+    return (await readFile(file, 'utf8')).trim()
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+  }
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+  const text = make().trim()
+  const draft = `${file}.${randomBytes(6).toString('hex')}`
+  const handle = await open(draft, 'wx', 0o600)
+  try {
+    await handle.writeFile(`${text}\n`)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+  await rename(draft, file)
+  return text
+}
+
+/** A key for one purpose, so that no two uses of SECRET_KEY share bytes (HKDF-SHA-256, RFC 5869). */
+export const deriveKey = (secret: string, purpose: string): Buffer =>
+  Buffer.from(hkdfSync('sha256', secret, '', `writ ${purpose}`, 32))
+
+/**
+ * Seals a short secret with AES-256-GCM; `about` (an id) is authenticated, so a sealed value cannot be moved to another
+ * row. `open` tries both live keys and throws for anything that was not sealed so.
+ */
+export function createSeal(keys: SecretKeys, purpose: string) {
+  const derived = keys.filter((key) => key !== undefined).map((key) => deriveKey(key, purpose))
+  return {
+    seal(text: string, about: string): string {
+      const iv = randomBytes(12)
+      const cipher = createCipheriv('aes-256-gcm', derived[0]!, iv).setAAD(Buffer.from(about))
+      const sealed = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()])
+      return `v1.${Buffer.concat([iv, cipher.getAuthTag(), sealed]).toString('base64url')}`
+    },
+    open(sealed: string, about: string): string {
+      const bytes = Buffer.from(sealed.replace(/^v1\./, ''), 'base64url')
+      for (const key of derived) {
+        const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, 12), { authTagLength: 16 })
+        decipher.setAAD(Buffer.from(about)).setAuthTag(bytes.subarray(12, 28))
+        try {
+          return Buffer.concat([decipher.update(bytes.subarray(28)), decipher.final()]).toString('utf8')
+        } catch {
+          // Sealed with the other key, or by nobody: the last try decides.
+        }
+      }
+      throw new Error('a sealed value opens with neither SECRET_KEY nor SECRET_KEY_PREVIOUS')
+    },
+  }
+}
+export type Seal = ReturnType<typeof createSeal>

@@ -1,0 +1,234 @@
+import type { Policy, Role } from '@writ/api'
+import { type Selectable, sql } from 'kysely'
+import { type Database, forUpdate, inList, type Tx } from '../platform/db/index.ts'
+import type { InvitesTable, PolicyChangesTable, ProjectsTable } from '../platform/db/tables.ts'
+import { parsePolicy } from './policy.ts'
+
+export type ProjectRow = Selectable<ProjectsTable>
+export type PolicyChangeRow = Selectable<PolicyChangesTable>
+export type InviteRow = Selectable<InvitesTable>
+type Lookup = Pick<Database, 'lookup'>
+
+// ---- projects
+
+/** Every project, oldest first. */
+export const listProjects = (db: Lookup): Promise<ProjectRow[]> =>
+  db.lookup<ProjectRow>('select * from projects order by id', [])
+
+/** The slug of a project id; undefined for the instance and for strangers. */
+export async function slugOf(db: Lookup, projectId: string): Promise<string | undefined> {
+  const rows = await db.lookup<{ slug: string }>('select slug from projects where id = ?1', [projectId])
+  return rows[0]?.slug
+}
+
+export async function findProject(db: Lookup, slug: string): Promise<ProjectRow | undefined> {
+  return (await db.lookup<ProjectRow>('select * from projects where slug = ?1', [slug]))[0]
+}
+
+/** Projects with the role of a user in each; null where there is none. */
+export const listProjectsFor = (db: Lookup, userId: string): Promise<(ProjectRow & { role: Role | null })[]> =>
+  db.lookup(
+    `select p.*, m.role from projects p left join memberships m on m.project_id = p.id and m.user_id = ?1
+     order by p.slug`,
+    [userId],
+  )
+
+export async function insertProject(tx: Tx, project: ProjectRow): Promise<void> {
+  await tx.db.insertInto('projects').values(project).execute()
+}
+
+export async function renameProject(tx: Tx, id: string, name: string): Promise<void> {
+  await tx.db.updateTable('projects').set({ name }).where('id', '=', id).execute()
+}
+
+/** The origin of the open log of the project in context. */
+export async function findLogOrigin(tx: Tx): Promise<string | undefined> {
+  const row = await tx.db.selectFrom('logs').select('origin').where('closed_at', 'is', null).executeTakeFirst()
+  return row?.origin
+}
+
+// ---- members
+
+export interface MemberRow {
+  readonly user_id: string
+  readonly user_number: number
+  readonly username: string
+  readonly role: Role
+  readonly is_active: number
+  readonly created_at: number
+}
+
+/** Members of the project in context, by number. */
+export const listMembers = (tx: Tx): Promise<MemberRow[]> =>
+  tx.sql<MemberRow>(
+    `select u.id as user_id, u.number as user_number, u.username, m.role, u.is_active, m.created_at
+     from memberships m join users u on u.id = m.user_id where m.project_id = ?1 order by u.number`,
+    [tx.project],
+  )
+
+export async function findMember(tx: Tx, userId: string): Promise<MemberRow | undefined> {
+  const rows = await tx.sql<MemberRow>(
+    `select u.id as user_id, u.number as user_number, u.username, m.role, u.is_active, m.created_at
+     from memberships m join users u on u.id = m.user_id where m.project_id = ?1 and m.user_id = ?2`,
+    [tx.project, userId],
+  )
+  return rows[0]
+}
+
+/** Adds a member, or changes the role of one. */
+export async function putMember(tx: Tx, project: string, userId: string, role: Role, now: number): Promise<void> {
+  await tx.sql(
+    `insert into memberships (project_id, user_id, role, created_at) values (?1, ?2, ?3, ?4)
+     on conflict (project_id, user_id) do update set role = excluded.role`,
+    [project, userId, role, now],
+  )
+}
+
+export async function deleteMember(tx: Tx, userId: string): Promise<void> {
+  await tx.db.deleteFrom('memberships').where('project_id', '=', tx.project).where('user_id', '=', userId).execute()
+}
+
+/** Projects of a user with the role in each. */
+export const listMemberships = (tx: Tx, userId: string): Promise<{ project_id: string; role: Role }[]> =>
+  tx.db
+    .selectFrom('memberships')
+    .select(['project_id', 'role'])
+    .where('user_id', '=', userId)
+    .orderBy('project_id')
+    .execute()
+
+/** Takes the rows of projects in id order, so that two changes of who administers them cannot pass each other. */
+export async function lockProjects(tx: Tx, ids: readonly string[]): Promise<void> {
+  await tx.sql(`select id from projects where ${inList(tx, 'id', '?1')} order by id ${forUpdate(tx)}`, [ids])
+}
+
+/** The same for the instance: every instance administrator's row, in id order. */
+export async function lockInstanceAdmins(tx: Tx): Promise<void> {
+  await tx.sql(`select id from users where is_instance_admin = 1 order by id ${forUpdate(tx)}`)
+}
+
+/** Active members with the role admin, without one user. */
+export async function countAdmins(tx: Tx, project: string, except: string): Promise<number> {
+  const rows = await tx.sql<{ n: number }>(
+    `select count(*) as n from memberships m join users u on u.id = m.user_id
+     where m.project_id = ?1 and m.role = 'admin' and u.is_active = 1 and u.id <> ?2`,
+    [project, except],
+  )
+  return Number(rows[0]!.n)
+}
+
+export async function countInstanceAdmins(tx: Tx, except: string): Promise<number> {
+  const rows = await tx.sql<{ n: number }>(
+    'select count(*) as n from users where is_instance_admin = 1 and is_active = 1 and id <> ?1',
+    [except],
+  )
+  return Number(rows[0]!.n)
+}
+
+/** Somebody who may approve. */
+export interface Approver {
+  readonly id: string
+  readonly number: number
+  readonly username: string
+}
+
+/** Active people of the project in context with one of `roles`; instance administrators count as admin everywhere. */
+export const listWithRoles = (tx: Tx, roles: readonly Role[]): Promise<Approver[]> =>
+  tx.sql<Approver>(
+    `select u.id, u.number, u.username from users u
+     left join memberships m on m.user_id = u.id and m.project_id = ?1
+     where u.is_active = 1 and (${inList(tx, 'm.role', '?2')} ${roles.includes('admin') ? 'or u.is_instance_admin = 1' : ''})
+     order by u.number`,
+    [tx.project, [...roles]],
+  )
+
+// ---- policy
+
+/** The policy of the project in context. */
+export async function loadPolicy(tx: Tx): Promise<Policy> {
+  const row = await tx.db.selectFrom('projects').select('policy').where('id', '=', tx.project).executeTakeFirstOrThrow()
+  return parsePolicy(row.policy)
+}
+
+export async function setPolicy(tx: Tx, policy: string): Promise<void> {
+  await tx.db.updateTable('projects').set({ policy }).where('id', '=', tx.project).execute()
+}
+
+export async function insertPolicyChange(tx: Tx, change: PolicyChangeRow): Promise<void> {
+  await tx.db.insertInto('policy_changes').values(change).execute()
+}
+
+export const findPolicyChange = (tx: Tx, id: string): Promise<PolicyChangeRow | undefined> =>
+  tx.db.selectFrom('policy_changes').selectAll().where('id', '=', id).executeTakeFirst()
+
+/** Newest first. */
+export const listPolicyChanges = (tx: Tx): Promise<PolicyChangeRow[]> =>
+  tx.db.selectFrom('policy_changes').selectAll().orderBy('id', 'desc').execute()
+
+/** False if somebody decided it meanwhile. */
+export async function settlePolicyChange(
+  tx: Tx,
+  id: string,
+  end: { state: 'applied' | 'rejected'; by: string; reason: string | null; now: number },
+): Promise<boolean> {
+  const done = await tx.db
+    .updateTable('policy_changes')
+    .set({ state: end.state, decided_by_id: end.by, reason: end.reason, decided_at: end.now })
+    .where('id', '=', id)
+    .where('state', '=', 'pending')
+    .executeTakeFirst()
+  return done.numUpdatedRows === 1n
+}
+
+// ---- invitations
+
+export async function insertInvite(tx: Tx, invite: InviteRow): Promise<void> {
+  await tx.db.insertInto('invites').values(invite).execute()
+}
+
+export const listInvites = (tx: Tx, project: string): Promise<InviteRow[]> =>
+  tx.db.selectFrom('invites').selectAll().where('project_id', '=', project).orderBy('id', 'desc').execute()
+
+export async function findInvite(db: Lookup, codeHash: string): Promise<InviteRow | undefined> {
+  return (await db.lookup<InviteRow>('select * from invites where code_hash = ?1', [codeHash]))[0]
+}
+
+/** Uses an invitation up. False if it is used, revoked or expired by now. */
+export async function takeInvite(tx: Tx, id: string, userId: string, now: number): Promise<boolean> {
+  const done = await tx.db
+    .updateTable('invites')
+    .set({ used_at: now, used_by_id: userId })
+    .where('id', '=', id)
+    .where('used_at', 'is', null)
+    .where('revoked_at', 'is', null)
+    .where('expires_at', '>', now)
+    .executeTakeFirst()
+  return done.numUpdatedRows === 1n
+}
+
+/** False if there is none in this project that could still be used. */
+export async function revokeInvite(tx: Tx, project: string, id: string, now: number): Promise<boolean> {
+  const done = await tx.db
+    .updateTable('invites')
+    .set({ revoked_at: now })
+    .where('id', '=', id)
+    .where('project_id', '=', project)
+    .where('used_at', 'is', null)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirst()
+  return done.numUpdatedRows === 1n
+}
+
+/** How many active members could open a ticket and are none of `except`. */
+export async function countOpeners(tx: Tx, except: readonly string[]): Promise<number> {
+  const row = await tx.db
+    .selectFrom('memberships')
+    .innerJoin('users', 'users.id', 'memberships.user_id')
+    .where('memberships.project_id', '=', tx.project)
+    .where('memberships.role', '!=', 'auditor')
+    .where('users.is_active', '=', 1)
+    .$if(except.length > 0, (q) => q.where('users.id', 'not in', [...except]))
+    .select(sql<number>`count(*)`.as('n'))
+    .executeTakeFirstOrThrow()
+  return Number(row.n)
+}

@@ -1,0 +1,57 @@
+import type { Selectable } from 'kysely'
+import type { Tx } from '../platform/db/index.ts'
+import type { TokensTable } from '../platform/db/tables.ts'
+
+// API tokens of the project in context. The table has no tenant policy, because a token is found before its project is
+// known; so every statement here names the project.
+
+export type TokenRow = Selectable<TokensTable>
+
+export async function insertToken(tx: Tx, token: TokenRow): Promise<void> {
+  if (token.project_id !== tx.project) throw new Error('a token is made in its own project')
+  await tx.db.insertInto('tokens').values(token).execute()
+}
+
+/** Newest first; of one owner, or of all with null. */
+export function listTokens(tx: Tx, ownerId: string | null): Promise<TokenRow[]> {
+  return tx.db
+    .selectFrom('tokens')
+    .selectAll()
+    .where('project_id', '=', tx.project)
+    .$if(ownerId !== null, (q) => q.where('user_id', '=', ownerId!))
+    .orderBy('id', 'desc')
+    .execute()
+}
+
+export function findToken(tx: Tx, id: string): Promise<TokenRow | undefined> {
+  return tx.db
+    .selectFrom('tokens')
+    .selectAll()
+    .where('project_id', '=', tx.project)
+    .where('id', '=', id)
+    .executeTakeFirst()
+}
+
+/** False if it was revoked already. */
+export async function revokeToken(tx: Tx, id: string, now: number): Promise<boolean> {
+  const done = await tx.db
+    .updateTable('tokens')
+    .set({ revoked_at: now })
+    .where('project_id', '=', tx.project)
+    .where('id', '=', id)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirst()
+  return done.numUpdatedRows === 1n
+}
+
+/** Lets a token end at `expiresAt`. False if it was revoked meanwhile. */
+export async function shortenToken(tx: Tx, id: string, expiresAt: number): Promise<boolean> {
+  const done = await tx.db
+    .updateTable('tokens')
+    .set({ expires_at: expiresAt })
+    .where('project_id', '=', tx.project)
+    .where('id', '=', id)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirst()
+  return done.numUpdatedRows === 1n
+}

@@ -1,0 +1,17 @@
+import type { Tx } from './database.ts'
+
+/** The next `count` numbers of a thing, the last of which is answered; totals grow alike. One row is locked until commit. */
+export async function takeNumbers(tx: Tx, name: string, count: number): Promise<number> {
+  const rows = await tx.sql<{ value: number }>(
+    `insert into counters (project_id, name, value, total) values (?1, ?2, ?3, ?3)
+     on conflict (project_id, name) do update set value = counters.value + excluded.value, total = counters.total + excluded.total
+     returning value`,
+    [tx.project, name, count],
+  )
+  return rows[0]!.value
+}
+
+export async function totalOf(tx: Tx, name: string): Promise<number> {
+  const row = await tx.db.selectFrom('counters').select('total').where('name', '=', name).executeTakeFirst()
+  return row?.total ?? 0
+}

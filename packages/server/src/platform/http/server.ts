@@ -1,0 +1,166 @@
+import compress from '@fastify/compress'
+import cors from '@fastify/cors'
+import helmet from '@fastify/helmet'
+import multipart from '@fastify/multipart'
+import rateLimit from '@fastify/rate-limit'
+import type { Endpoint } from '@writ/api'
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import addFormats from 'ajv-formats'
+import { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
+import { AppError } from '../app-error.ts'
+import type { Clock } from '../clock.ts'
+import { uuidv7 } from '../ids.ts'
+import type { Logger } from '../log.ts'
+import { clientAddress, createAddressSet } from './client-address.ts'
+import { problemOf, type Recognise, refusalOf } from './problem.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** `group.name` of the endpoint behind this route. */
+    id?: string
+    endpoint?: Endpoint
+  }
+  interface FastifyRequest {
+    /** Behind trusted proxies the client's own address, else the peer's. */
+    clientIp: string
+    /** Who asks, once that is known; for the hooks around a handler. */
+    caller?: unknown
+  }
+}
+
+export interface HttpSettings {
+  readonly allowedIps: '*' | readonly string[]
+  readonly trustedProxies: readonly string[]
+  readonly corsOrigins: readonly string[]
+  /** Requests a minute for one client; 0 is off. */
+  readonly rateLimit: number
+  /** Bodies that are not uploads, in bytes. */
+  readonly bodyLimit: number
+}
+
+/**
+ * The HTTP server without routes: who may connect, how often, security headers, gzip, request ids, strict validation,
+ * and every error as problem+json. `refused` hears of each refusal (for the audit of denials) before it is answered.
+ */
+export async function createHttpServer(on: {
+  settings: HttpSettings
+  clock: Clock
+  log: Logger
+  recognise: Recognise
+  refused(request: FastifyRequest, refusal: AppError): Promise<void>
+}): Promise<FastifyInstance> {
+  const { settings, log } = on
+  const trusted = createAddressSet(settings.trustedProxies)
+  const allowed = settings.allowedIps === '*' ? null : createAddressSet(settings.allowedIps)
+  const app = fastify({
+    // Pino's logger has all that Fastify asks of one; its type differs in `child` alone.
+    loggerInstance: log as FastifyBaseLogger,
+    disableRequestLogging: true,
+    genReqId: (request) => requestIdOf(request.headers['x-request-id']) ?? uuidv7(on.clock.now()),
+    bodyLimit: settings.bodyLimit,
+    routerOptions: { maxParamLength: 500 },
+    // A client that sends nothing for a minute is gone; an upload that moves may take as long as it takes.
+    requestTimeout: 0,
+    keepAliveTimeout: 72_000,
+    forceCloseConnections: 'idle',
+    return503OnClosing: true,
+    exposeHeadRoutes: true,
+  })
+  app.decorateRequest('clientIp', '')
+
+  // Bodies are taken as they are written; paths and queries are text and must be read as numbers and booleans.
+  const bodies = addFormats.default(
+    new Ajv2020({ allErrors: false, strict: false, coerceTypes: false, useDefaults: true }),
+  )
+  const texts = addFormats.default(
+    new Ajv2020({ allErrors: false, strict: false, coerceTypes: true, useDefaults: true }),
+  )
+  app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? bodies : texts).compile(schema as object))
+  app.setSerializerCompiler(() => JSON.stringify)
+
+  app.addHook('onRequest', async (request, reply) => {
+    const forwarded = request.headers['x-forwarded-for']
+    request.clientIp = clientAddress(request.ip, Array.isArray(forwarded) ? forwarded.join(',') : forwarded, trusted)
+    reply.header('x-request-id', request.id)
+    if (allowed && !allowed.has(request.clientIp)) throw new AppError('IP_NOT_ALLOWED')
+  })
+  await app.register(helmet, {
+    contentSecurityPolicy: { directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+    // Without TLS in front of it the header would only be ignored.
+    strictTransportSecurity: { maxAge: 31_536_000, includeSubDomains: false },
+    crossOriginResourcePolicy: { policy: 'same-origin' },
+  })
+  if (settings.corsOrigins.length > 0) {
+    await app.register(cors, {
+      origin: [...settings.corsOrigins],
+      credentials: false,
+      exposedHeaders: ['x-total-count', 'x-request-id', 'idempotency-replayed', 'retry-after', 'etag'],
+    })
+  }
+  if (settings.rateLimit > 0) {
+    await app.register(rateLimit, {
+      max: settings.rateLimit,
+      timeWindow: 60_000,
+      keyGenerator: (request) => request.clientIp,
+      allowList: (request) => request.routeOptions.url === '/healthz' || request.routeOptions.url === '/readyz',
+      errorResponseBuilder: () => new AppError('RATE_LIMITED'),
+    })
+  }
+  await app.register(compress, {
+    global: true,
+    threshold: 1024,
+    encodings: ['gzip', 'identity'],
+    customTypes: /^(application\/(json|problem\+json)|text\/)/,
+  })
+  await app.register(multipart)
+
+  const routes: { method: string; pattern: RegExp }[] = []
+  app.addHook('onRoute', (route) => {
+    const pattern = new RegExp(
+      `^${route.url
+        .replace(/[.+?^${}()|[\]\\]/g, '\\$&')
+        .replace(/:[^/]+/g, '[^/]+')
+        .replace(/\*/g, '.*')}$`,
+    )
+    for (const method of [route.method].flat()) routes.push({ method: String(method), pattern })
+  })
+  app.setNotFoundHandler((request) => {
+    const path = request.url.split('?')[0]!
+    const methods = [...new Set(routes.filter((route) => route.pattern.test(path)).map((route) => route.method))]
+    if (methods.length > 0) throw new AppError('METHOD_NOT_ALLOWED', {}, { headers: { allow: methods.join(', ') } })
+    throw new AppError('ROUTE_NOT_FOUND')
+  })
+
+  app.setErrorHandler(async (error, request, reply) => {
+    const known = refusalOf(error, on.recognise)
+    const refusal = known ?? new AppError('INTERNAL')
+    if (!known || refusal.status >= 500) {
+      log[known ? 'warn' : 'error'](
+        {
+          err: error,
+          request: request.id,
+          route: request.routeOptions.config.id ?? request.url.split('?')[0],
+          code: refusal.code,
+        },
+        known ? 'request refused' : 'request failed',
+      )
+    }
+    if (known)
+      await on
+        .refused(request, refusal)
+        .catch((err) => log.error({ err, request: request.id }, 'a denial could not be audited'))
+    if (reply.sent) return reply
+    for (const [name, value] of Object.entries(refusal.headers)) reply.header(name, value)
+    if (refusal.code === 'RATE_LIMITED' && !reply.hasHeader('retry-after')) reply.header('retry-after', '60')
+    return reply
+      .code(refusal.status)
+      .type('application/problem+json; charset=utf-8')
+      .send(JSON.stringify(problemOf(refusal, { url: request.url, requestId: request.id })))
+  })
+  return app
+}
+
+// A caller's own id is kept when it is harmless to print.
+function requestIdOf(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' && /^[A-Za-z0-9._:-]{8,100}$/.test(header) ? header : undefined
+}

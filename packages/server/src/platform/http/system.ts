@@ -1,0 +1,48 @@
+import { errors } from '@writ/api'
+import type { FastifyInstance } from 'fastify'
+import type { Metrics } from '../metrics.ts'
+
+/** What stands outside the API: the root, health, readiness, metrics, and the page that problem `type`s link to. */
+export function serveSystem(
+  app: FastifyInstance,
+  on: {
+    name: string
+    version: string
+    prefix: string
+    metrics: Metrics
+    ready(): Promise<Record<string, string | null>>
+    gauges: { integrated(): number }
+  },
+): void {
+  const docs = `${on.prefix}/docs`
+  app.get('/', async (request, reply) => {
+    // A browser asks for a page, a program for JSON.
+    if (request.headers.accept?.split(',')[0]?.trim() === 'text/html') return reply.redirect(docs, 302)
+    return { message: `${on.name} API`, version: on.version, docs }
+  })
+  app.get('/healthz', async () => ({ status: 'ok' }))
+  app.get('/readyz', async (_, reply) => {
+    const parts = await on.ready()
+    const ready = Object.values(parts).every((reason) => reason === null)
+    return reply.code(ready ? 200 : 503).send({
+      status: ready ? 'ready' : 'not ready',
+      checks: Object.fromEntries(
+        Object.entries(parts).map(([part, reason]) => [part, reason === null ? 'ok' : reason]),
+      ),
+    })
+  })
+  on.metrics.gauge('writ_audit_integrated_entries', 'Entries put into logs by this process.', on.gauges.integrated)
+  app.get('/metrics', async (_, reply) =>
+    reply.type(on.metrics.registry.contentType).send(await on.metrics.registry.metrics()),
+  )
+  const page = errorsPage()
+  app.get('/docs/errors', async (_, reply) => reply.type('text/html; charset=utf-8').send(page))
+}
+
+function errorsPage(): string {
+  const rows = Object.entries(errors).map(
+    ([code, { status, text }]) =>
+      `<tr id="${code}"><td><code>${code}</code></td><td>${status}</td><td>${text.replace(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`)}</td></tr>`,
+  )
+  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Errors</title></head><body><h1>Errors</h1><table><thead><tr><th>Code</th><th>Status</th><th>Meaning</th></tr></thead><tbody>${rows.join('')}</tbody></table></body></html>`
+}

@@ -1,0 +1,23 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+
+/**
+ * Holds a data directory for this process alone. The lock is SQLite's own file lock on a database that holds nothing:
+ * the kernel releases it when the process ends, however it ends, so there is no stale lock to clean up.
+ * Throws with a sentence when another process holds it.
+ */
+export function lockDataDir(dataDir: string): { release(): void } {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  const database = new DatabaseSync(join(dataDir, 'server.lock'), { timeout: 0 })
+  try {
+    database.exec('pragma locking_mode = exclusive; begin exclusive')
+  } catch (error) {
+    database.close()
+    throw new Error(
+      `Another Writ server uses the data directory ${dataDir}. Stop it, or give this one another WRIT_DATA_DIR.`,
+      { cause: error },
+    )
+  }
+  return { release: () => database.close() }
+}

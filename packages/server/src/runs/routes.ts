@@ -1,0 +1,220 @@
+import { Readable } from 'node:stream'
+import type { artifactsApi, runsApi } from '@writ/api'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { append } from '../audit/index.ts'
+import { type Caller, personOf, seesAll } from '../identity/index.ts'
+import { AppError } from '../platform/app-error.ts'
+import type { Blobs } from '../platform/blobs/index.ts'
+import type { Clock } from '../platform/clock.ts'
+import { type Database, inProject, type Tx } from '../platform/db/index.ts'
+import type { Ask, Handlers } from '../platform/http/mount.ts'
+import { findTicket, type Ref, seeTicket } from '../tickets/index.ts'
+import type { RunKind } from './kind.ts'
+import { isFinal } from './run.ts'
+import { settleRun } from './settle.ts'
+import { showArtifact, showContract, showRun, showRunDetail } from './show.ts'
+import { runToSee, runToWorkOn, startRun, verifyAgain } from './start.ts'
+import * as store from './store.ts'
+import { takeUpload, type UploadSettings } from './upload.ts'
+import type { Waiting } from './waiting.ts'
+
+export interface RunsOn {
+  readonly db: Database
+  readonly blobs: Blobs
+  readonly clock: Clock
+  readonly kinds: ReadonlyMap<string, RunKind>
+  readonly uploads: UploadSettings
+  readonly waiting: Waiting
+  /** The worker should look. */
+  wake(): void
+}
+
+export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
+  start: (ask) => ask.change((tx) => startRun(tx, ask.caller, on.kinds, ask.body)),
+  async list(ask) {
+    const { ticket_id, state, verdict, kind } = ask.query
+    const ticket = ticket_id === undefined ? undefined : await ask.read((tx) => findTicket(tx, ticket_id))
+    const filter: store.RunFilter = {
+      of: seesAll(ask.caller) ? undefined : personOf(ask.caller),
+      ticket_id: ticket_id === undefined ? undefined : (ticket?.id ?? '00000000-0000-0000-0000-000000000000'),
+      state,
+      verdict,
+      kind,
+    }
+    return ask.page({
+      rows: (tx, page) =>
+        store.listRuns(tx, filter, { ...page, before: page.after === undefined ? undefined : Number(page.after) }),
+      total: (tx) => store.countRuns(tx, filter),
+      key: (row) => String(row.number),
+      show: showRun,
+    })
+  },
+  get: async (ask) => showRunDetail(await ask.read((tx) => runToSee(tx, ask.caller, ask.params.id))),
+  contract: async (ask) =>
+    showContract(await ask.read((tx) => runToSee(tx, ask.caller, ask.params.id)), ask.caller.projectSlug!),
+  async wait(ask) {
+    const read = () => ask.read((tx) => runToSee(tx, ask.caller, ask.params.id))
+    const first = await read()
+    return showRunDetail(await on.waiting.until(first.id, read, (ask.query.timeout ?? 30) * 1_000, goneOf(ask.request)))
+  },
+  async finalize(ask) {
+    const run = await ask.change(async (tx) => {
+      const found = await runToWorkOn(tx, ask.caller, ask.params.id, 'ARTIFACT_UPLOAD_DENIED')
+      if (found.state !== 'pending' || found.waiting_for !== 'evidence') throw new AppError('RUN_SETTLED')
+      // Uploads after this are late; one under way is still taken, and holds the check back.
+      await store.enqueue(tx, found.id, ask.caller.at)
+      return showRun(found)
+    })
+    on.wake()
+    return run
+  },
+  cancel: (ask) =>
+    ask.change(async (tx) => {
+      const found = await runToWorkOn(tx, ask.caller, ask.params.id, 'RUN_TICKET_DENIED')
+      if (found.state !== 'pending' || isFinal(found.state))
+        throw new AppError('RUN_NOT_CANCELLABLE', { state: found.state })
+      await store.dequeue(tx, found.id)
+      const reason = ask.body?.reason
+      await settleRun(
+        tx,
+        found,
+        ask.caller,
+        { state: 'cancelled', summary: reason ? `Run cancelled: ${reason}` : 'Run cancelled', errorCode: 'CANCELLED' },
+        ask.caller.at,
+      )
+      tx.afterCommit(() => on.waiting.settled(found.id))
+      return showRun((await store.findRun(tx, found.id))!)
+    }),
+  async verify(ask) {
+    const run = await ask.change((tx) => verifyAgain(tx, ask.caller, ask.params.id, ask.body))
+    on.wake()
+    return run
+  },
+})
+
+/** Aborts when the client has gone, so that nothing waits or reads for nobody. */
+function goneOf(request: FastifyRequest): AbortSignal {
+  const gone = new AbortController()
+  request.raw.once('close', () => gone.abort())
+  return gone.signal
+}
+
+export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Caller> => ({
+  async upload(ask) {
+    const { caller, query, request } = ask
+    const part = await request.file({ limits: { files: 1, fileSize: Number.POSITIVE_INFINITY } })
+    if (part?.fieldname !== 'file') throw new AppError('FILE_MISSING')
+    const gone = new AbortController()
+    request.raw.once('aborted', () => gone.abort(new AppError('UPLOAD_INTERRUPTED')))
+    const project = caller.project!
+    const uploaded = await inProject(project, () =>
+      takeUpload(
+        { db: on.db, blobs: on.blobs, clock: on.clock, settings: on.uploads, project },
+        caller,
+        {
+          runRef: query.run_id,
+          filename: labelOf(part.filename),
+          contentType: part.mimetype?.slice(0, 100) ?? null,
+          artifactType: query.artifact_type ?? null,
+          description: query.description ?? null,
+          role: query.role ?? null,
+          expectedSha256: query.sha256 ?? null,
+          bytes: part.file,
+          abandoned: () => part.file.truncated || (request.raw.destroyed && !request.raw.complete),
+          signal: gone.signal,
+        },
+        ask.change,
+      ),
+    )
+    on.wake()
+    return uploaded
+  },
+  get: async (ask) => showArtifact(await ask.read((tx) => artifactToSee(tx, ask.caller, ask.params.id))),
+  download: (ask) => download(on, ask),
+  async ofRun(ask) {
+    const rows = await ask.read(async (tx) =>
+      store.listArtifacts(tx, (await runToSee(tx, ask.caller, ask.params.id, 'ARTIFACTS_VIEW_DENIED')).id),
+    )
+    return rows.map(showArtifact)
+  },
+  delete: (ask) =>
+    ask.change(async (tx) => {
+      const { caller } = ask
+      const artifact = await artifactToSee(tx, caller, ask.params.id)
+      if (artifact.is_deleted === 1) throw new AppError('ARTIFACT_DELETED')
+      const run = await store.lockRun(tx, artifact.run_id)
+      // Evidence that was judged is an admin's to withdraw; its uploader may take it back before that.
+      const own = artifact.uploaded_by_id === personOf(caller) && run !== undefined && !isFinal(run.state)
+      if (caller.role !== 'admin' && !own) throw new AppError('ARTIFACT_DELETE_DENIED')
+      await store.deleteArtifact(tx, artifact.id, personOf(caller), caller.at)
+      await append(tx, caller.at, caller, {
+        type: 'artifact.deleted',
+        resource: { type: 'artifact', id: artifact.id, number: artifact.number },
+        action: `Deleted artifact: ${artifact.filename}`,
+        details: { run_id: artifact.run_id, filename: artifact.filename, sha256_hash: artifact.sha256 },
+        run: { id: artifact.run_id, seq: await store.nextEvent(tx, artifact.run_id) },
+      })
+      return undefined
+    }),
+})
+
+async function artifactToSee(tx: Tx, caller: Caller, ref: Ref): Promise<store.ArtifactRow> {
+  const artifact = await store.findArtifact(tx, ref)
+  if (!artifact) throw new AppError('ARTIFACT_NOT_FOUND')
+  const run = await store.findRun(tx, artifact.run_id)
+  await seeTicket(tx, caller, run!.ticket_id, 'ARTIFACT_VIEW_DENIED')
+  return artifact
+}
+
+async function download(on: RunsOn, ask: Ask<(typeof artifactsApi)['download'], Caller>): Promise<FastifyReply> {
+  const { caller, reply, request } = ask
+  // The record that somebody took the bytes is durable before the first byte leaves.
+  const artifact = await ask.change(async (tx) => {
+    const found = await artifactToSee(tx, caller, ask.params.id)
+    if (found.is_deleted === 1) throw new AppError('ARTIFACT_DELETED')
+    await append(tx, caller.at, caller, {
+      type: 'artifact.downloaded',
+      resource: { type: 'artifact', id: found.id, number: found.number },
+      action: `Downloaded artifact: ${found.filename}`,
+      details: { run_id: found.run_id, filename: found.filename },
+      run: { id: found.run_id, seq: await store.nextEvent(tx, found.run_id) },
+    })
+    return found
+  })
+  const range = rangeOf(request.headers.range, artifact.size_bytes)
+  const stream = await on.blobs.open(caller.project!, artifact.sha256, range ?? {})
+  reply.header('content-type', artifact.content_type ?? 'application/octet-stream')
+  reply.header('content-disposition', dispositionOf(artifact.filename))
+  reply.header('accept-ranges', 'bytes')
+  reply.header('etag', `"${artifact.sha256}"`)
+  reply.header('x-content-type-options', 'nosniff')
+  reply.header('repr-digest', `sha-256=:${Buffer.from(artifact.sha256, 'hex').toString('base64')}:`)
+  reply.header('content-length', String(range ? range.end - range.start + 1 : artifact.size_bytes))
+  if (range) reply.code(206).header('content-range', `bytes ${range.start}-${range.end}/${artifact.size_bytes}`)
+  return reply.send(Readable.from(stream))
+}
+
+/** One byte range as RFC 9110, 14.1.2 writes it; several, or a form that is not understood, mean the whole. */
+export function rangeOf(header: string | undefined, size: number): { start: number; end: number } | undefined {
+  const match = /^bytes=(\d*)-(\d*)$/.exec(header ?? '')
+  if (!match || (match[1] === '' && match[2] === '')) return undefined
+  const last = size - 1
+  const start = match[1] === '' ? Math.max(0, size - Number(match[2])) : Number(match[1])
+  const end = match[1] === '' || match[2] === '' ? last : Math.min(Number(match[2]), last)
+  if (start > last || end < start)
+    throw new AppError('RANGE_NOT_SATISFIABLE', { size }, { headers: { 'content-range': `bytes */${size}` } })
+  return { start, end }
+}
+
+/** A file name is only a label: no path, no control character, at most 255 characters, never empty. */
+export function labelOf(name: string | undefined): string {
+  const plain = (name ?? '').replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '_').trim()
+  return plain.slice(0, 255) || 'unnamed'
+}
+
+/** `attachment` with an ASCII name for old clients and the real one as RFC 5987 (RFC 6266, 4.3). */
+export function dispositionOf(name: string): string {
+  const ascii = name.replace(/[^\x20-\x7e]|["\\%]/g, '_')
+  const encoded = encodeURIComponent(name).replace(/['()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
+  return `attachment; filename="${ascii}"${ascii === name ? '' : `; filename*=UTF-8''${encoded}`}`
+}

@@ -1,0 +1,150 @@
+import type { RunState, Verdict } from '@writ/api'
+import { type Actor, append, SYSTEM } from '../audit/index.ts'
+import { type Tx, takeNumbers } from '../platform/db/index.ts'
+import { uuidv7 } from '../platform/ids.ts'
+import { endWork } from '../tickets/index.ts'
+import type { Outcome } from './kind.ts'
+import { requireMove, settledEvent, statusOf } from './run.ts'
+import * as store from './store.ts'
+import { digestOf } from './upload.ts'
+
+/** How a run ends, as its row will say. */
+export interface Ending {
+  readonly state: Extract<RunState, 'completed' | 'failed' | 'timeout' | 'cancelled'>
+  readonly verdict?: Verdict | null
+  readonly summary: string
+  readonly stdout?: string | null
+  readonly stderr?: string | null
+  readonly exitCode?: number | null
+  readonly errorCode?: string | null
+  readonly inputs?: Record<string, unknown> | null
+  readonly outputs?: Record<string, unknown> | null
+}
+
+/** A report whose bytes are in the blob store already. */
+export interface StoredReport {
+  readonly filename: string
+  readonly contentType: string
+  readonly sha256: string
+  readonly size: number
+}
+
+export const endingOf = (outcome: Outcome): Ending =>
+  outcome.type === 'completed'
+    ? {
+        state: 'completed',
+        verdict: outcome.verdict,
+        summary: outcome.summary,
+        stdout: outcome.stdout,
+        stderr: outcome.stderr,
+        exitCode: outcome.exitCode,
+        inputs: outcome.inputs,
+        outputs: outcome.outputs,
+      }
+    : {
+        state: 'failed',
+        summary: outcome.summary,
+        stdout: outcome.stdout,
+        stderr: outcome.stderr,
+        exitCode: outcome.exitCode,
+        errorCode: outcome.code,
+      }
+
+/**
+ * Settles a run: state, result, manifests, report, audit event and the ticket's move in one transaction, so nobody reads
+ * a status whose manifests are still to come. The caller has ended the lease, or knows that there is none.
+ */
+export async function settleRun(
+  tx: Tx,
+  run: store.RunRow,
+  by: Actor,
+  ending: Ending,
+  now: number,
+  report: StoredReport | null = null,
+): Promise<void> {
+  requireMove(run.state, ending.state)
+  const reportId = report ? await keepReport(tx, run, report, now) : null
+  const outputs = ending.outputs ? JSON.stringify(ending.outputs) : null
+  const verdict = ending.verdict ?? null
+  await store.updateRun(tx, run.id, {
+    state: ending.state,
+    verdict,
+    waiting_for: null,
+    result_summary: ending.summary,
+    stdout_log: ending.stdout ?? null,
+    stderr_log: ending.stderr ?? null,
+    exit_code: ending.exitCode ?? null,
+    error_code: ending.errorCode ?? null,
+    inputs_manifest: ending.inputs ? JSON.stringify(ending.inputs) : null,
+    outputs_manifest: outputs,
+    output_sha256: outputs === null ? null : digestOf(outputs),
+    report_artifact_id: reportId,
+    step_count: run.step_count + 1,
+    completed_at: now,
+    updated_at: now,
+  })
+  await store.clearTimers(tx, run.id)
+  const settled = { state: ending.state, verdict }
+  await append(tx, now, by, {
+    type: settledEvent(settled),
+    resource: { type: 'run', id: run.id, number: run.number },
+    action: `Run status updated to ${statusOf(settled)}`,
+    details: {
+      ticket_id: run.ticket_id,
+      exit_code: ending.exitCode ?? null,
+      success: statusOf(settled) === 'success',
+      state: ending.state,
+      verdict,
+      ...(outputs === null ? {} : { output_sha256: digestOf(outputs) }),
+      ...(ending.errorCode ? { error_code: ending.errorCode } : {}),
+    },
+    success: statusOf(settled) === 'success',
+    ...(statusOf(settled) === 'success' ? {} : { error: ending.summary }),
+    run: { id: run.id, seq: await store.nextEvent(tx, run.id) },
+  })
+  if (run.verifies_run_id === null && (await store.countOpenRuns(tx, run.ticket_id)) === 0) {
+    const chains = await store.newestOfChains(tx, run.ticket_id)
+    await endWork(
+      tx,
+      run.ticket_id,
+      chains.map((one) => (statusOf(one) === 'success' ? 'passed' : 'failed')),
+      now,
+    )
+  }
+}
+
+async function keepReport(tx: Tx, run: store.RunRow, report: StoredReport, now: number): Promise<string> {
+  const id = uuidv7(now)
+  const number = await takeNumbers(tx, 'artifacts', 1)
+  await store.insertArtifact(tx, {
+    id,
+    number,
+    run_id: run.id,
+    run_number: run.number,
+    filename: report.filename,
+    content_type: report.contentType,
+    artifact_type: 'report',
+    role: null,
+    description: null,
+    expected_sha256: null,
+    size_bytes: report.size,
+    sha256: report.sha256,
+    store: 'default',
+    uploaded_by_id: null,
+    created_at: now,
+  })
+  await append(tx, now, SYSTEM, {
+    type: 'artifact.uploaded',
+    resource: { type: 'artifact', id, number },
+    action: `Uploaded artifact: ${report.filename}`,
+    details: {
+      run_id: run.id,
+      filename: report.filename,
+      size_bytes: report.size,
+      sha256_hash: report.sha256,
+      artifact_type: 'report',
+    },
+    run: { id: run.id, seq: await store.nextEvent(tx, run.id) },
+  })
+  return id
+}

@@ -1,0 +1,319 @@
+import type { RunState } from '@writ/api'
+import { type Selectable, sql } from 'kysely'
+import { skipLocked, type Tx, totalOf } from '../platform/db/index.ts'
+import type { ArtifactsTable, RunsTable } from '../platform/db/tables.ts'
+import type { Ref } from '../tickets/index.ts'
+
+// All SQL of runs, artifacts, the queue index and timers.
+
+export type RunRow = Selectable<RunsTable> & { readonly ticket_number: number; readonly executed_by_number: number }
+export type ArtifactRow = Selectable<ArtifactsTable> & { readonly uploaded_by_number: number | null }
+
+// ---- runs
+
+const runs = (tx: Tx) =>
+  tx.db
+    .selectFrom('runs')
+    .innerJoin('tickets', 'tickets.id', 'runs.ticket_id')
+    .innerJoin('users', 'users.id', 'runs.executed_by_id')
+    .selectAll('runs')
+    .select(['tickets.number as ticket_number', 'users.number as executed_by_number'])
+
+async function idOf(tx: Tx, thing: 'run' | 'artifact', ref: Ref): Promise<string | undefined> {
+  if (typeof ref === 'string' && !/^[0-9]+$/.test(ref)) return ref
+  const row = await tx.db
+    .selectFrom('numbers')
+    .select('id')
+    .where('thing', '=', thing)
+    .where('number', '=', Number(ref))
+    .executeTakeFirst()
+  return row?.id
+}
+
+export async function findRun(tx: Tx, ref: Ref): Promise<RunRow | undefined> {
+  const id = await idOf(tx, 'run', ref)
+  return id === undefined ? undefined : runs(tx).where('runs.id', '=', id).executeTakeFirst()
+}
+
+/** As `findRun`, with the row locked until commit. */
+export async function lockRun(tx: Tx, ref: Ref): Promise<RunRow | undefined> {
+  const id = await idOf(tx, 'run', ref)
+  if (id === undefined) return undefined
+  await tx.db
+    .updateTable('runs')
+    .set((eb) => ({ attempt: eb.ref('attempt') }))
+    .where('id', '=', id)
+    .execute()
+  return runs(tx).where('runs.id', '=', id).executeTakeFirst()
+}
+
+export interface RunFilter {
+  /** Only runs on tickets that this user opened or is assigned to. */
+  readonly of?: string | undefined
+  readonly ticket_id?: string | undefined
+  readonly state?: RunState | undefined
+  readonly verdict?: 'passed' | 'failed' | undefined
+  readonly kind?: string | undefined
+}
+
+function filterRuns(f: RunFilter) {
+  return sql.join(
+    [
+      sql<boolean>`1 = 1`,
+      ...(f.of === undefined ? [] : [sql<boolean>`(tickets.created_by_id = ${f.of} or tickets.assignee_id = ${f.of})`]),
+      ...(f.ticket_id === undefined ? [] : [sql<boolean>`runs.ticket_id = ${f.ticket_id}`]),
+      ...(f.state === undefined ? [] : [sql<boolean>`runs.state = ${f.state}`]),
+      ...(f.verdict === undefined ? [] : [sql<boolean>`runs.verdict = ${f.verdict}`]),
+      ...(f.kind === undefined ? [] : [sql<boolean>`runs.kind = ${f.kind}`]),
+    ],
+    sql` and `,
+  )
+}
+
+export async function listRuns(
+  tx: Tx,
+  filter: RunFilter,
+  page: { limit: number; skip: number; before?: number | undefined },
+): Promise<RunRow[]> {
+  return runs(tx)
+    .where(sql<boolean>`${filterRuns(filter)}`)
+    .$if(page.before !== undefined, (q) => q.where('runs.number', '<', page.before!))
+    .orderBy('runs.number', 'desc')
+    .limit(page.limit)
+    .offset(page.skip)
+    .execute()
+}
+
+export async function countRuns(tx: Tx, filter: RunFilter): Promise<number> {
+  if (Object.values(filter).every((value) => value === undefined)) return totalOf(tx, 'runs')
+  const row = await tx.db
+    .selectFrom('runs')
+    .innerJoin('tickets', 'tickets.id', 'runs.ticket_id')
+    .select(sql<number>`count(*)`.as('n'))
+    .where(sql<boolean>`${filterRuns(filter)}`)
+    .executeTakeFirstOrThrow()
+  return Number(row.n)
+}
+
+export async function insertRun(
+  tx: Tx,
+  row: Omit<Partial<Selectable<RunsTable>>, 'project_id'> & { id: string; number: number },
+): Promise<void> {
+  await tx.insert('numbers', [{ project_id: tx.project, thing: 'run', number: row.number, id: row.id }])
+  await tx.insert('runs', [{ project_id: tx.project, ...row }])
+}
+
+export async function updateRun(tx: Tx, id: string, change: Partial<Selectable<RunsTable>>): Promise<void> {
+  await tx.db.updateTable('runs').set(change).where('id', '=', id).execute()
+}
+
+/** The next place in the run's own dense sequence of audit events. Locks the run until commit. */
+export async function nextEvent(tx: Tx, runId: string): Promise<number> {
+  const row = await tx.db
+    .updateTable('runs')
+    .set((eb) => ({ event_count: eb('event_count', '+', 1) }))
+    .where('id', '=', runId)
+    .returning('event_count')
+    .executeTakeFirstOrThrow()
+  return row.event_count - 1
+}
+
+/** Runs of the ticket that are not settled, re-verifications aside. */
+export async function countOpenRuns(tx: Tx, ticketId: string): Promise<number> {
+  const row = await tx.db
+    .selectFrom('runs')
+    .select(sql<number>`count(*)`.as('n'))
+    .where('ticket_id', '=', ticketId)
+    .where('verifies_run_id', 'is', null)
+    .where('state', 'in', ['pending', 'running', 'waiting_approval', 'waiting_tool'])
+    .executeTakeFirstOrThrow()
+  return Number(row.n)
+}
+
+/** The newest settled run of each chain (script) on the ticket; cancelled ones and re-verifications prove nothing. */
+export async function newestOfChains(
+  tx: Tx,
+  ticketId: string,
+): Promise<{ state: RunState; verdict: 'passed' | 'failed' | null }[]> {
+  const rows = await tx.db
+    .selectFrom('runs')
+    .select(['kind', 'handler', 'number', 'state', 'verdict'])
+    .where('ticket_id', '=', ticketId)
+    .where('verifies_run_id', 'is', null)
+    .where('state', 'in', ['completed', 'failed', 'timeout'])
+    .orderBy('number')
+    .execute()
+  return [...new Map(rows.map((row) => [`${row.kind}:${row.handler}`, row])).values()]
+}
+
+// ---- artifacts
+
+const artifacts = (tx: Tx) =>
+  tx.db
+    .selectFrom('artifacts')
+    .leftJoin('users', 'users.id', 'artifacts.uploaded_by_id')
+    .selectAll('artifacts')
+    .select('users.number as uploaded_by_number')
+
+export async function findArtifact(tx: Tx, ref: Ref): Promise<ArtifactRow | undefined> {
+  const id = await idOf(tx, 'artifact', ref)
+  return id === undefined ? undefined : artifacts(tx).where('artifacts.id', '=', id).executeTakeFirst()
+}
+
+export async function insertArtifact(
+  tx: Tx,
+  row: Omit<Selectable<ArtifactsTable>, 'project_id' | 'is_deleted' | 'deleted_at' | 'deleted_by_id'>,
+): Promise<void> {
+  await tx.insert('numbers', [{ project_id: tx.project, thing: 'artifact', number: row.number, id: row.id }])
+  await tx.insert('artifacts', [{ project_id: tx.project, ...row }])
+}
+
+export async function listArtifacts(tx: Tx, runId: string): Promise<ArtifactRow[]> {
+  return artifacts(tx)
+    .where('artifacts.run_id', '=', runId)
+    .where('is_deleted', '=', 0)
+    .orderBy('artifacts.number')
+    .execute()
+}
+
+export async function deleteArtifact(tx: Tx, id: string, by: string, now: number): Promise<void> {
+  await tx.db
+    .updateTable('artifacts')
+    .set({ is_deleted: 1, deleted_at: now, deleted_by_id: by })
+    .where('id', '=', id)
+    .execute()
+}
+
+export async function addEvidence(tx: Tx, runId: string, artifactIds: readonly string[]): Promise<void> {
+  await tx.insert(
+    'run_evidence',
+    artifactIds.map((artifact_id) => ({ project_id: tx.project, run_id: runId, artifact_id })),
+  )
+}
+
+/** The files that a run judges, oldest first; deleted ones are no evidence. */
+export async function listEvidence(tx: Tx, runId: string): Promise<ArtifactRow[]> {
+  return artifacts(tx)
+    .innerJoin('run_evidence', 'run_evidence.artifact_id', 'artifacts.id')
+    .where('run_evidence.run_id', '=', runId)
+    .where('is_deleted', '=', 0)
+    .orderBy('artifacts.number')
+    .execute()
+}
+
+// ---- uploads under way
+
+/** An upload that was not touched for this long is dead: its client or its server is gone. */
+export const UPLOAD_DEAD_MS = 60_000
+
+export async function openUpload(tx: Tx, upload: { id: string; run_id: string; now: number }): Promise<void> {
+  await tx.insert('uploads', [{ project_id: tx.project, id: upload.id, run_id: upload.run_id, touched_at: upload.now }])
+}
+export async function touchUpload(tx: Tx, id: string, now: number): Promise<void> {
+  await tx.db.updateTable('uploads').set({ touched_at: now }).where('id', '=', id).execute()
+}
+export async function closeUpload(tx: Tx, id: string): Promise<void> {
+  await tx.db.deleteFrom('uploads').where('id', '=', id).execute()
+}
+export async function countUploads(tx: Tx, runId: string, now: number): Promise<number> {
+  const row = await tx.db
+    .selectFrom('uploads')
+    .select(sql<number>`count(*)`.as('n'))
+    .where('run_id', '=', runId)
+    .where('touched_at', '>', now - UPLOAD_DEAD_MS)
+    .executeTakeFirstOrThrow()
+  return Number(row.n)
+}
+
+// ---- the queue index and timers: no tenant policy; a worker claims, then enters the project
+
+export interface Claim {
+  readonly run_id: string
+  readonly project_id: string
+  readonly fence: number
+  readonly attempt: number
+}
+
+/** Makes a run claimable from `runAt` on; a later call moves the time. A claimed run stays with its worker. */
+export async function enqueue(tx: Tx, runId: string, runAt: number): Promise<void> {
+  await tx.sql(
+    `insert into queue (run_id, project_id, run_at) values (?1, ?2, ?3)
+     on conflict (run_id) do update set run_at = excluded.run_at where queue.lease_until is null`,
+    [runId, tx.project, runAt],
+  )
+}
+
+/** Leases up to `limit` due runs, those whose lease ran out included. Each claim has the next fence number. */
+export async function claim(tx: Tx, worker: string, now: number, leaseUntil: number, limit: number): Promise<Claim[]> {
+  return tx.sql(
+    `update queue set lease_owner = ?1, lease_until = ?3, fence = fence + 1, attempt = attempt + 1
+     where run_id in (select run_id from queue where run_at <= ?2 and (lease_until is null or lease_until <= ?2)
+       order by run_at, run_id limit ?4 ${skipLocked(tx)})
+     returning run_id, project_id, fence, attempt`,
+    [worker, now, leaseUntil, limit],
+  )
+}
+
+/** Keeps a lease alive. False if it was lost: somebody else may be running this. */
+export async function extend(tx: Tx, held: Claim, leaseUntil: number): Promise<boolean> {
+  const rows = await tx.sql(
+    'update queue set lease_until = ?3 where run_id = ?1 and fence = ?2 and lease_until is not null returning run_id',
+    [held.run_id, held.fence, leaseUntil],
+  )
+  return rows.length === 1
+}
+
+/** Ends a lease and the entry with it. False if the lease was lost: then nothing may be settled. */
+export async function finish(tx: Tx, held: Claim): Promise<boolean> {
+  const rows = await tx.sql(
+    'delete from queue where run_id = ?1 and fence = ?2 and lease_until is not null returning run_id',
+    [held.run_id, held.fence],
+  )
+  return rows.length === 1
+}
+
+/** Hands a claimed run back, uncounted, to be claimed at `runAt`. */
+export async function giveBack(tx: Tx, held: Claim, runAt: number): Promise<boolean> {
+  const rows = await tx.sql(
+    'update queue set lease_owner = null, lease_until = null, attempt = attempt - 1, run_at = ?3 where run_id = ?1 and fence = ?2 and lease_until is not null returning run_id',
+    [held.run_id, held.fence, runAt],
+  )
+  return rows.length === 1
+}
+
+export async function dequeue(tx: Tx, runId: string): Promise<void> {
+  await tx.sql('delete from queue where run_id = ?1', [runId])
+}
+
+export async function setTimer(tx: Tx, runId: string, what: 'expire' | 'remind', dueAt: number): Promise<void> {
+  await tx.sql(
+    `insert into timers (run_id, what, project_id, due_at) values (?1, ?2, ?3, ?4)
+     on conflict (run_id, what) do update set due_at = excluded.due_at`,
+    [runId, what, tx.project, dueAt],
+  )
+}
+export async function clearTimers(tx: Tx, runId: string): Promise<void> {
+  await tx.sql('delete from timers where run_id = ?1', [runId])
+}
+
+export interface Timer {
+  readonly run_id: string
+  readonly what: 'expire' | 'remind'
+  readonly project_id: string
+  readonly due_at: number
+}
+export async function listDueTimers(tx: Tx, now: number, limit: number): Promise<Timer[]> {
+  return tx.sql(
+    'select run_id, what, project_id, due_at from timers where due_at <= ?1 order by due_at, run_id limit ?2',
+    [now, limit],
+  )
+}
+/** False if another server took it. */
+export async function takeTimer(tx: Tx, timer: Timer): Promise<boolean> {
+  const rows = await tx.sql('delete from timers where run_id = ?1 and what = ?2 and due_at = ?3 returning run_id', [
+    timer.run_id,
+    timer.what,
+    timer.due_at,
+  ])
+  return rows.length === 1
+}

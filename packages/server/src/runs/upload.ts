@@ -1,0 +1,190 @@
+import { createHash } from 'node:crypto'
+import type { Artifact, ExpectedFile } from '@writ/api'
+import { append } from '../audit/index.ts'
+import { type Caller, personOf } from '../identity/index.ts'
+import { AppError } from '../platform/app-error.ts'
+import { BlobAbandoned, type BlobRef, type Blobs, BlobTooLarge } from '../platform/blobs/index.ts'
+import type { Clock } from '../platform/clock.ts'
+import { type Tx, takeNumbers } from '../platform/db/index.ts'
+import { uuidv7 } from '../platform/ids.ts'
+import type { Ref } from '../tickets/index.ts'
+import { showArtifact } from './show.ts'
+import { runToWorkOn } from './start.ts'
+import * as store from './store.ts'
+
+const TOUCH_EVERY_MS = 15_000
+
+export interface UploadSettings {
+  readonly maxBytes: number
+  readonly limitMb: number
+  /** From the last upload to the check, in milliseconds. */
+  readonly settleMs: number
+}
+
+export interface Upload {
+  readonly runRef: Ref
+  readonly filename: string
+  readonly contentType: string | null
+  readonly artifactType: string | null
+  readonly description: string | null
+  readonly role: 'before' | 'after' | null
+  /** What the caller says the bytes hash to. */
+  readonly expectedSha256: string | null
+  readonly bytes: AsyncIterable<Uint8Array>
+  /** True if the part was cut short. */
+  abandoned(): boolean
+  readonly signal: AbortSignal
+}
+
+/**
+ * Takes one file into a run, in three steps:
+ *
+ * 1. The upload is announced, so that no check starts while it is under way. Stopped here: the announcement dies after
+ *    a minute without a touch.
+ * 2. The bytes go to the store, hashed on the way. Stopped here: a blob that nothing names, which collection removes.
+ * 3. Artifact, evidence, audit event and the coming check are one transaction. Only then is the caller answered.
+ *
+ * `change` is the caller's write, which also keeps the answer under the Idempotency-Key.
+ */
+export async function takeUpload(
+  on: {
+    db: { write<T>(work: (tx: Tx) => Promise<T>): Promise<T> }
+    blobs: Blobs
+    clock: Clock
+    settings: UploadSettings
+    project: string
+  },
+  caller: Caller,
+  upload: Upload,
+  change: <T>(work: (tx: Tx) => Promise<T>) => Promise<T>,
+): Promise<{ artifact: Artifact; message: string }> {
+  const { db, clock, settings } = on
+  const id = uuidv7(clock.now())
+  const run = await db.write(async (tx) => {
+    const found = await runToTakeEvidence(tx, caller, upload)
+    await store.openUpload(tx, { id, run_id: found.id, now: clock.now() })
+    return found
+  })
+  const touching = setInterval(() => {
+    db.write((tx) => store.touchUpload(tx, id, clock.now())).catch(() => {})
+  }, TOUCH_EVERY_MS)
+  try {
+    const blob = await storeBytes(on, upload)
+    return await change(async (tx) => {
+      // The run may have been cancelled or have expired meanwhile; the check cannot have started.
+      await runToTakeEvidence(tx, caller, { ...upload, runRef: run.id })
+      const artifact = await keep(tx, caller, run, upload, blob, clock.now())
+      await store.closeUpload(tx, id)
+      await scheduleCheck(tx, run, clock.now(), settings.settleMs)
+      return { artifact, message: 'Artifact uploaded successfully' }
+    })
+  } catch (error) {
+    await db
+      .write(async (tx) => {
+        await store.closeUpload(tx, id)
+        const held = await store.findRun(tx, run.id)
+        if (held?.waiting_for === 'evidence') await scheduleCheck(tx, held, clock.now(), settings.settleMs)
+      })
+      .catch(() => {})
+    throw error
+  } finally {
+    clearInterval(touching)
+  }
+}
+
+async function runToTakeEvidence(
+  tx: Tx,
+  caller: Caller,
+  upload: Pick<Upload, 'runRef' | 'filename'>,
+): Promise<store.RunRow> {
+  const run = await runToWorkOn(tx, caller, upload.runRef, 'ARTIFACT_UPLOAD_DENIED')
+  if (run.state !== 'pending' || run.waiting_for !== 'evidence') throw new AppError('RUN_SETTLED')
+  const expected = run.expect === null ? null : (JSON.parse(run.expect) as ExpectedFile[])
+  if (expected && !expected.some((file) => file.name === upload.filename))
+    throw new AppError('ARTIFACT_UNEXPECTED', { expected: expected.map((file) => file.name).join(', ') })
+  return run
+}
+
+async function storeBytes(
+  on: { blobs: Blobs; settings: UploadSettings; project: string },
+  upload: Upload,
+): Promise<BlobRef> {
+  try {
+    return await on.blobs.put(on.project, upload.bytes, {
+      maxBytes: on.settings.maxBytes,
+      signal: upload.signal,
+      abandoned: upload.abandoned,
+    })
+  } catch (error) {
+    if (error instanceof BlobTooLarge)
+      throw new AppError('ARTIFACT_TOO_LARGE', { limit: on.settings.limitMb }, { headers: { connection: 'close' } })
+    if (error instanceof BlobAbandoned || upload.signal.aborted)
+      throw new AppError('UPLOAD_INTERRUPTED', {}, { cause: error })
+    throw error
+  }
+}
+
+async function keep(
+  tx: Tx,
+  caller: Caller,
+  run: store.RunRow,
+  upload: Upload,
+  blob: BlobRef,
+  now: number,
+): Promise<Artifact> {
+  const expected =
+    run.expect === null
+      ? undefined
+      : (JSON.parse(run.expect) as ExpectedFile[]).find((file) => file.name === upload.filename)
+  const id = uuidv7(now)
+  const number = await takeNumbers(tx, 'artifacts', 1)
+  await store.insertArtifact(tx, {
+    id,
+    number,
+    run_id: run.id,
+    run_number: run.number,
+    filename: upload.filename,
+    content_type: upload.contentType,
+    artifact_type: upload.artifactType,
+    role: upload.role ?? expected?.role ?? null,
+    description: upload.description,
+    expected_sha256: upload.expectedSha256 ?? expected?.sha256 ?? null,
+    size_bytes: blob.size,
+    sha256: blob.sha256,
+    store: 'default',
+    uploaded_by_id: personOf(caller),
+    created_at: now,
+  })
+  await store.addEvidence(tx, run.id, [id])
+  await append(tx, now, caller, {
+    type: 'artifact.uploaded',
+    resource: { type: 'artifact', id, number },
+    action: `Uploaded artifact: ${upload.filename}`,
+    details: {
+      run_id: run.id,
+      filename: upload.filename,
+      size_bytes: blob.size,
+      sha256_hash: blob.sha256,
+      artifact_type: upload.artifactType,
+    },
+    run: { id: run.id, seq: await store.nextEvent(tx, run.id) },
+  })
+  return showArtifact((await store.findArtifact(tx, id))!)
+}
+
+/**
+ * When the check begins: at once when every expected file is there, else a second after the last upload; never by
+ * itself for `manual` runs or runs without a file. An upload under way holds the check back when it is claimed.
+ */
+async function scheduleCheck(tx: Tx, run: store.RunRow, now: number, settleMs: number): Promise<void> {
+  if (run.finalize === 'manual') return
+  const files = await store.listEvidence(tx, run.id)
+  if (files.length === 0) return
+  const expected = run.expect === null ? [] : (JSON.parse(run.expect) as ExpectedFile[])
+  const missing = expected.filter((file) => !files.some((one) => one.filename === file.name))
+  if (missing.length > 0) return
+  await store.enqueue(tx, run.id, expected.length > 0 ? now : now + settleMs)
+}
+
+/** SHA-256 of a document, in hex. */
+export const digestOf = (text: string | Uint8Array): string => createHash('sha256').update(text).digest('hex')

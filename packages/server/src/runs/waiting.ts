@@ -1,0 +1,43 @@
+import { isFinal } from './run.ts'
+import type { RunRow } from './store.ts'
+
+export interface Waiting {
+  /** Resolves with the run once it is final, or as it is when the time is up or the caller has gone. */
+  until(runId: string, read: () => Promise<RunRow>, timeoutMs: number, gone: AbortSignal): Promise<RunRow>
+  /** Called after the commit that settled a run. */
+  settled(runId: string): void
+}
+
+/** Another process may settle the run: polling is the promise, the signal only makes it quicker. */
+const POLL_MS = 500
+
+export function createWaiting(): Waiting {
+  const waiters = new Map<string, Set<() => void>>()
+  return {
+    async until(runId, read, timeoutMs, gone) {
+      const end = performance.now() + timeoutMs
+      for (;;) {
+        const run = await read()
+        const left = end - performance.now()
+        if (isFinal(run.state) || left <= 0 || gone.aborted) return run
+        await new Promise<void>((resolve) => {
+          const mine = waiters.get(runId) ?? new Set()
+          waiters.set(runId, mine)
+          const wake = () => {
+            clearTimeout(timer)
+            gone.removeEventListener('abort', wake)
+            mine.delete(wake)
+            if (mine.size === 0) waiters.delete(runId)
+            resolve()
+          }
+          const timer = setTimeout(wake, Math.min(left, POLL_MS))
+          gone.addEventListener('abort', wake)
+          mine.add(wake)
+        })
+      }
+    },
+    settled(runId) {
+      for (const wake of [...(waiters.get(runId) ?? [])]) wake()
+    },
+  }
+}

@@ -1,0 +1,44 @@
+import type { ErrorCode } from '@writ/api'
+import { type Caller, seesAll } from '../identity/index.ts'
+import { AppError } from '../platform/app-error.ts'
+import type { Tx } from '../platform/db/index.ts'
+import { findTicket, lockTicket, type Ref, type TicketRow } from './store.ts'
+
+/** Creator and assignee have a part in a ticket. */
+export const hasPart = (caller: Caller, ticket: Pick<TicketRow, 'created_by_id' | 'assignee_id'>): boolean =>
+  caller.userId !== null && (ticket.created_by_id === caller.userId || ticket.assignee_id === caller.userId)
+
+/** May look at the ticket and what belongs to it. */
+export const maySee = (caller: Caller, ticket: Pick<TicketRow, 'created_by_id' | 'assignee_id'>): boolean =>
+  seesAll(caller) || hasPart(caller, ticket)
+
+/** May run on it and hand in evidence: those with a part in it, ops and admins. */
+export const mayWorkOn = (caller: Caller, ticket: Pick<TicketRow, 'created_by_id' | 'assignee_id'>): boolean =>
+  caller.role === 'admin' || caller.role === 'ops' || hasPart(caller, ticket)
+
+/** The ticket, if the caller may see it. Throws TICKET_NOT_FOUND or `denied`. */
+export async function seeTicket(
+  tx: Tx,
+  caller: Caller,
+  ref: Ref,
+  denied: ErrorCode = 'TICKET_VIEW_DENIED',
+): Promise<TicketRow> {
+  return allowed(await findTicket(tx, ref), caller, maySee, denied)
+}
+
+/** The ticket, locked for a change, if `may` allows it. */
+export async function holdTicket(
+  tx: Tx,
+  caller: Caller,
+  ref: Ref,
+  may: typeof maySee,
+  denied: ErrorCode,
+): Promise<TicketRow> {
+  return allowed(await lockTicket(tx, ref), caller, may, denied)
+}
+
+function allowed(ticket: TicketRow | undefined, caller: Caller, may: typeof maySee, denied: ErrorCode): TicketRow {
+  if (!ticket) throw new AppError('TICKET_NOT_FOUND')
+  if (!may(caller, ticket)) throw new AppError(denied)
+  return ticket
+}

@@ -1,0 +1,224 @@
+import type { AuditEventType, Ticket, TicketStatus, UpdateTicket } from '@writ/api'
+import { append } from '../audit/index.ts'
+import { type Caller, findUserRef, loadPolicy, personOf } from '../identity/index.ts'
+import { AppError } from '../platform/app-error.ts'
+import type { Tx } from '../platform/db/index.ts'
+import { uuidv7 } from '../platform/ids.ts'
+import { holdTicket, mayWorkOn } from './access.ts'
+import { changesOf } from './asset.ts'
+import { showTicket } from './show.ts'
+import * as store from './store.ts'
+import { digestOf, outcomeOf, requireMove } from './ticket.ts'
+
+const resourceOf = (ticket: Pick<store.TicketRow, 'id' | 'number'>) => ({
+  type: 'ticket',
+  id: ticket.id,
+  number: ticket.number,
+})
+const mayEdit = (caller: Caller, ticket: Pick<store.TicketRow, 'created_by_id'>) =>
+  caller.role === 'admin' || ticket.created_by_id === caller.userId
+
+/**
+ * Edits the given fields, never the status. An edit of an approved ticket voids the approval and puts it back to
+ * submitted: nobody agreed to the new version.
+ */
+export async function editTicket(tx: Tx, caller: Caller, ref: store.Ref, body: UpdateTicket): Promise<Ticket> {
+  const before = await holdTicket(tx, caller, ref, mayEdit, 'TICKET_UPDATE_DENIED')
+  const { status, ...rest } = body
+  if (status !== undefined && status !== before.status) throw new AppError('TICKET_STATUS_BY_PATCH')
+  if (before.status === 'closed') throw new AppError('TICKET_CLOSED')
+  const edited = { ...before, ...(await resolve(tx, rest)) }
+  const changed = changesOf(before, edited)
+  if (changed.length === 0) return showTicket(before)
+  const voided = before.status === 'approved'
+  const version = before.version + 1
+  const { title, description, asset_id, assignee_id, due_at } = edited
+  const change = {
+    title,
+    description,
+    asset_id,
+    assignee_id,
+    due_at,
+    version,
+    digest: digestOf({ ...edited, project: tx.project, version }),
+    updated_at: caller.at,
+  }
+  await store.updateTicket(tx, before.id, voided ? { ...change, status: 'submitted', approved_by_id: null } : change)
+  await append(tx, caller.at, caller, {
+    type: 'ticket.updated',
+    resource: resourceOf(before),
+    action: `Updated ticket: ${title}`,
+    details: { updated_fields: changed.map((one) => one.field), changes: changed, version, digest: change.digest },
+  })
+  if (voided) {
+    await store.voidApprovals(tx, before.id, caller.at)
+    await append(tx, caller.at, caller, {
+      type: 'ticket.approval_voided',
+      resource: resourceOf(before),
+      action: `Approval voided by an edit: ${title}`,
+      details: { version, approved_version: before.version, approved_by_id: before.approved_by_id },
+    })
+  }
+  return showTicket((await store.findTicket(tx, before.id))!)
+}
+
+async function resolve(tx: Tx, body: Omit<UpdateTicket, 'status'>): Promise<Partial<store.TicketRow>> {
+  const { asset_id, assignee_id, due_at, ...plain } = body
+  const asset = asset_id == null ? undefined : await store.findAsset(tx, asset_id)
+  if (asset_id != null && !asset) throw new AppError('ASSET_NOT_FOUND')
+  const assignee = assignee_id == null ? undefined : await findUserRef(tx, assignee_id)
+  if (assignee_id != null && !assignee) throw new AppError('USER_NOT_FOUND')
+  return {
+    ...plain,
+    ...(asset_id === undefined ? {} : { asset_id: asset?.id ?? null }),
+    ...(assignee_id === undefined ? {} : { assignee_id: assignee?.id ?? null }),
+    ...(due_at === undefined ? {} : { due_at: due_at === null ? null : Date.parse(due_at) }),
+  }
+}
+
+/** Approves exactly the version the approver read. Documented words for whoever may not, and for the wrong status. */
+export async function approveTicket(
+  tx: Tx,
+  caller: Caller,
+  ref: store.Ref,
+  body: { digest?: string; reason?: string; approved?: boolean } | null,
+): Promise<Ticket> {
+  const { ticket, policy } = await decide(tx, caller, ref)
+  if (body?.approved === false)
+    throw new AppError(
+      'VALIDATION_FAILED',
+      {},
+      {
+        fields: [
+          { path: 'body.approved', message: 'must be true; a rejection is POST /tickets/{id}/reject with a reason' },
+        ],
+      },
+    )
+  if (ticket.status !== 'submitted') throw new AppError('TICKET_NOT_SUBMITTED', { status: ticket.status })
+  if (body?.digest !== undefined && body.digest !== ticket.digest) throw new AppError('APPROVAL_STALE')
+  const expires = policy.approval_ttl_hours === null ? null : caller.at + policy.approval_ttl_hours * 3_600_000
+  await record(tx, caller, ticket, 'approved', body?.reason ?? null, expires)
+  await store.updateTicket(tx, ticket.id, {
+    status: 'approved',
+    approved_by_id: personOf(caller),
+    updated_at: caller.at,
+  })
+  await append(tx, caller.at, caller, {
+    type: 'ticket.approved',
+    resource: resourceOf(ticket),
+    action: `Approved ticket: ${ticket.title}`,
+    details: {
+      created_by_id: ticket.created_by_id,
+      version: ticket.version,
+      digest: ticket.digest,
+      reason: body?.reason ?? null,
+    },
+  })
+  return showTicket((await store.findTicket(tx, ticket.id))!)
+}
+
+/** Back to draft, with a reason. */
+export async function rejectTicket(tx: Tx, caller: Caller, ref: store.Ref, reason: string): Promise<Ticket> {
+  const { ticket } = await decide(tx, caller, ref)
+  requireMove(ticket.status, 'draft')
+  await record(tx, caller, ticket, 'rejected', reason, null)
+  return move(tx, caller, ticket, 'draft', 'ticket.rejected', `Rejected ticket: ${ticket.title}`, reason)
+}
+
+async function decide(tx: Tx, caller: Caller, ref: store.Ref) {
+  const policy = await loadPolicy(tx)
+  if (!caller.role || !policy.approver_roles.includes(caller.role))
+    throw new AppError(policy.approver_roles.every((role) => role === 'admin') ? 'ADMIN_REQUIRED' : 'ROLE_NOT_ALLOWED')
+  const ticket = await store.lockTicket(tx, ref)
+  if (!ticket) throw new AppError('TICKET_NOT_FOUND')
+  if (policy.four_eyes && ticket.created_by_id === personOf(caller))
+    throw new AppError('APPROVER_EXCLUDED', { reason: 'you opened this ticket' })
+  if (policy.four_eyes && ticket.assignee_id === personOf(caller))
+    throw new AppError('APPROVER_EXCLUDED', { reason: 'you are assigned to this ticket' })
+  return { ticket, policy }
+}
+
+async function record(
+  tx: Tx,
+  caller: Caller,
+  ticket: store.TicketRow,
+  decision: 'approved' | 'rejected',
+  reason: string | null,
+  expires: number | null,
+) {
+  await store.insertApproval(tx, {
+    id: uuidv7(caller.at),
+    subject_type: 'ticket',
+    subject_id: ticket.id,
+    subject_version: ticket.version,
+    subject_digest: ticket.digest,
+    decision,
+    decided_by_id: personOf(caller),
+    reason,
+    created_at: caller.at,
+    expires_at: expires,
+  })
+}
+
+/** Draft to submitted; warns when nobody could approve it. */
+export async function submitTicket(tx: Tx, caller: Caller, ref: store.Ref): Promise<Ticket> {
+  const ticket = await holdTicket(tx, caller, ref, mayEdit, 'TICKET_UPDATE_DENIED')
+  if (ticket.status !== 'draft') throw new AppError('TICKET_MOVE_ILLEGAL', { status: ticket.status, to: 'submitted' })
+  await move(tx, caller, ticket, 'submitted', 'ticket.submitted', `Submitted ticket: ${ticket.title}`, null)
+  return showTicket((await store.findTicket(tx, ticket.id))!, await store.someApprovers(tx, await loadPolicy(tx)))
+}
+
+export async function closeTicket(tx: Tx, caller: Caller, ref: store.Ref, reason: string | null): Promise<Ticket> {
+  const ticket = await holdTicket(tx, caller, ref, mayWorkOn, 'TICKET_UPDATE_DENIED')
+  return move(tx, caller, ticket, 'closed', 'ticket.closed', `Closed ticket: ${ticket.title}`, reason)
+}
+
+/** Closed, done or failed: back to submitted. What was agreed before is void. */
+export async function reopenTicket(tx: Tx, caller: Caller, ref: store.Ref, reason: string | null): Promise<Ticket> {
+  const ticket = await holdTicket(tx, caller, ref, mayWorkOn, 'TICKET_UPDATE_DENIED')
+  if (ticket.status !== 'closed' && ticket.status !== 'done' && ticket.status !== 'failed')
+    throw new AppError('TICKET_MOVE_ILLEGAL', { status: ticket.status, to: 'submitted' })
+  await store.voidApprovals(tx, ticket.id, caller.at)
+  return move(tx, caller, ticket, 'submitted', 'ticket.reopened', `Reopened ticket: ${ticket.title}`, reason)
+}
+
+async function move(
+  tx: Tx,
+  caller: Caller,
+  ticket: store.TicketRow,
+  to: TicketStatus,
+  type: AuditEventType,
+  action: string,
+  reason: string | null,
+): Promise<Ticket> {
+  requireMove(ticket.status, to)
+  const forgotten = to === 'submitted' || to === 'draft' ? { approved_by_id: null } : {}
+  await store.updateTicket(tx, ticket.id, { status: to, updated_at: caller.at, ...forgotten })
+  await append(tx, caller.at, caller, {
+    type,
+    resource: resourceOf(ticket),
+    action,
+    details: { from: ticket.status, to, reason },
+  })
+  return showTicket((await store.findTicket(tx, ticket.id))!)
+}
+
+/** Runs move tickets: to `running` when one starts. The run's own event tells of it. Throws for closed and draft tickets. */
+export async function beginWork(tx: Tx, ticket: store.TicketRow, now: number): Promise<void> {
+  if (ticket.status === 'closed') throw new AppError('TICKET_CLOSED')
+  if (ticket.status === 'running') return
+  requireMove(ticket.status, 'running')
+  await store.updateTicket(tx, ticket.id, { status: 'running', updated_at: now })
+}
+
+/** And to done or failed when the last open one has settled. Does nothing unless the ticket is running. */
+export async function endWork(
+  tx: Tx,
+  ticketId: string,
+  chains: readonly ('passed' | 'failed')[],
+  now: number,
+): Promise<void> {
+  const ticket = await store.lockTicket(tx, ticketId)
+  if (ticket?.status !== 'running') return
+  await store.updateTicket(tx, ticketId, { status: outcomeOf(chains), updated_at: now })
+}

@@ -1,0 +1,107 @@
+import type { assetsApi, ticketsApi } from '@writ/api'
+import { append } from '../audit/index.ts'
+import { type Caller, findUserRef, personOf, seesAll } from '../identity/index.ts'
+import { AppError } from '../platform/app-error.ts'
+import { rfc3339 } from '../platform/clock.ts'
+import type { Handlers } from '../platform/http/mount.ts'
+import { uuidv7 } from '../platform/ids.ts'
+import { seeTicket } from './access.ts'
+import { addAsset, editAsset, showAsset } from './asset.ts'
+import * as change from './change-ticket.ts'
+import { type OpenTicket, openTickets } from './open-ticket.ts'
+import { showApproval, showTicket } from './show.ts'
+import * as store from './store.ts'
+
+export const assetHandlers: Handlers<typeof assetsApi, Caller> = {
+  create: (ask) => ask.change((tx) => addAsset(tx, ask.caller, ask.body)),
+  list: (ask) =>
+    ask.page({
+      rows: (tx, page) =>
+        store.listAssets(tx, ask.query, { ...page, after: page.after === undefined ? undefined : Number(page.after) }),
+      total: (tx) => store.countAssets(tx, ask.query),
+      key: (row) => String(row.number),
+      show: showAsset,
+    }),
+  async get(ask) {
+    const row = await ask.read((tx) => store.findAsset(tx, ask.params.id))
+    if (!row) throw new AppError('ASSET_NOT_FOUND')
+    return showAsset(row)
+  },
+  update: (ask) => ask.change((tx) => editAsset(tx, ask.caller, ask.params.id, ask.body)),
+}
+
+export const ticketHandlers: Handlers<typeof ticketsApi, Caller> = {
+  create: (ask) =>
+    ask.submit<OpenTicket, Awaited<ReturnType<typeof openTickets.run>>[number]>(openTickets, {
+      caller: ask.caller,
+      body: ask.body,
+    }),
+  async list(ask) {
+    const { status, q, due_before, ...refs } = ask.query
+    const of = seesAll(ask.caller) ? undefined : personOf(ask.caller)
+    const [asset, creator, assignee] = await ask.read((tx) =>
+      Promise.all([
+        refs.asset_id === undefined ? undefined : store.findAsset(tx, refs.asset_id),
+        refs.created_by_id === undefined ? undefined : findUserRef(tx, refs.created_by_id),
+        refs.assignee_id === undefined ? undefined : findUserRef(tx, refs.assignee_id),
+      ]),
+    )
+    // A filter on something that does not exist matches nothing; the nil id is nobody's.
+    const idOf = (ref: unknown, found: { id: string } | undefined) =>
+      ref === undefined ? undefined : (found?.id ?? '00000000-0000-0000-0000-000000000000')
+    const filter: store.TicketFilter = {
+      of,
+      status,
+      q,
+      due_before: due_before === undefined ? undefined : Date.parse(due_before),
+      asset_id: idOf(refs.asset_id, asset),
+      created_by_id: idOf(refs.created_by_id, creator),
+      assignee_id: idOf(refs.assignee_id, assignee),
+    }
+    return ask.page({
+      rows: (tx, page) =>
+        store.listTickets(tx, filter, { ...page, before: page.after === undefined ? undefined : Number(page.after) }),
+      total: (tx) => store.countTickets(tx, filter),
+      key: (row) => String(row.number),
+      show: (row) => showTicket(row),
+    })
+  },
+  get: async (ask) => showTicket(await ask.read((tx) => seeTicket(tx, ask.caller, ask.params.id))),
+  update: (ask) => ask.change((tx) => change.editTicket(tx, ask.caller, ask.params.id, ask.body)),
+  submit: (ask) => ask.change((tx) => change.submitTicket(tx, ask.caller, ask.params.id)),
+  approve: (ask) => ask.change((tx) => change.approveTicket(tx, ask.caller, ask.params.id, ask.body)),
+  reject: (ask) => ask.change((tx) => change.rejectTicket(tx, ask.caller, ask.params.id, ask.body.reason)),
+  close: (ask) => ask.change((tx) => change.closeTicket(tx, ask.caller, ask.params.id, ask.body?.reason ?? null)),
+  reopen: (ask) => ask.change((tx) => change.reopenTicket(tx, ask.caller, ask.params.id, ask.body?.reason ?? null)),
+  async approvals(ask) {
+    const rows = await ask.read(async (tx) =>
+      store.listApprovals(tx, (await seeTicket(tx, ask.caller, ask.params.id)).id),
+    )
+    return rows.map(showApproval)
+  },
+  async comments(ask) {
+    const rows = await ask.read(async (tx) =>
+      store.listComments(tx, (await seeTicket(tx, ask.caller, ask.params.id)).id),
+    )
+    return rows.map((row) => ({ ...row, created_at: rfc3339(row.created_at) }))
+  },
+  comment: (ask) =>
+    ask.change(async (tx) => {
+      const { caller } = ask
+      const ticket = await seeTicket(tx, caller, ask.params.id)
+      const comment = { id: uuidv7(caller.at), author_id: personOf(caller), body: ask.body.body, created_at: caller.at }
+      await store.insertComment(tx, { ...comment, ticket_id: ticket.id })
+      await append(tx, caller.at, caller, {
+        type: 'ticket.commented',
+        resource: { type: 'ticket', id: ticket.id, number: ticket.number },
+        action: `Commented on ticket ${ticket.number}`,
+        details: { comment_id: comment.id },
+      })
+      return {
+        ...comment,
+        author_number: caller.number!,
+        author_username: caller.username!,
+        created_at: rfc3339(comment.created_at),
+      }
+    }),
+}

@@ -1,0 +1,50 @@
+import type { Approval, Ticket } from '@writ/api'
+import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
+import type { ApprovalRow, TicketRow } from './store.ts'
+
+/** A ticket as it crosses the wire; with `approvers` it warns when none of them is neither creator nor assignee. */
+export function showTicket(row: TicketRow, approvers?: readonly string[]): Ticket {
+  const shown: Ticket = {
+    id: row.id,
+    number: row.number,
+    title: row.title,
+    description: row.description,
+    status: row.status,
+    asset_id: row.asset_id,
+    asset_number: row.asset_number,
+    created_by_id: row.created_by_id,
+    created_by_number: row.created_by_number,
+    assignee_id: row.assignee_id,
+    assignee_number: row.assignee_number,
+    approved_by_id: row.approved_by_id,
+    approved_by_number: row.approved_by_number,
+    due_at: rfc3339OrNull(row.due_at),
+    version: row.version,
+    digest: row.digest,
+    created_at: rfc3339(row.created_at),
+    updated_at: rfc3339(row.updated_at),
+  }
+  if (approvers && !approvers.some((id) => id !== row.created_by_id && id !== row.assignee_id)) {
+    shown.warnings = [
+      {
+        code: 'NO_ELIGIBLE_APPROVER',
+        text: 'Nobody but creator and assignee could approve this ticket; name another approver.',
+      },
+    ]
+  }
+  return shown
+}
+
+export const showApproval = (row: ApprovalRow): Approval => ({
+  id: row.id,
+  decision: row.decision,
+  ticket_version: row.subject_version,
+  ticket_digest: row.subject_digest,
+  decided_by_id: row.decided_by_id,
+  decided_by_number: row.decided_by_number,
+  reason: row.reason,
+  created_at: rfc3339(row.created_at),
+  expires_at: rfc3339OrNull(row.expires_at),
+  voided_at: rfc3339OrNull(row.voided_at),
+  consumed_at: rfc3339OrNull(row.consumed_at),
+})

@@ -1,0 +1,268 @@
+import type { Policy, Role } from '@writ/api'
+import { type Selectable, sql } from 'kysely'
+import { inList, type Tx, totalOf } from '../platform/db/index.ts'
+import type { ApprovalsTable, AssetsTable, TicketsTable } from '../platform/db/tables.ts'
+
+// All SQL of tickets, assets, approvals and comments.
+
+export type AssetRow = Selectable<AssetsTable> & { readonly created_by_number: number }
+export type TicketRow = Selectable<TicketsTable> & {
+  readonly created_by_number: number
+  readonly assignee_number: number | null
+  readonly approved_by_number: number | null
+  readonly asset_number: number | null
+}
+export type ApprovalRow = Selectable<ApprovalsTable> & { readonly decided_by_number: number }
+export interface CommentRow {
+  readonly id: string
+  readonly author_id: string
+  readonly author_number: number
+  readonly author_username: string
+  readonly body: string
+  readonly created_at: number
+}
+
+/** An id or a number, as paths and bodies carry them. */
+export type Ref = string | number
+const asNumber = (ref: Ref): number | undefined =>
+  typeof ref === 'number' ? ref : /^[0-9]+$/.test(ref) ? Number(ref) : undefined
+
+// ---- assets
+
+const assets = (tx: Tx) =>
+  tx.db
+    .selectFrom('assets')
+    .innerJoin('users', 'users.id', 'assets.created_by_id')
+    .selectAll('assets')
+    .select('users.number as created_by_number')
+
+export async function findAsset(tx: Tx, ref: Ref): Promise<AssetRow | undefined> {
+  const number = asNumber(ref)
+  return assets(tx)
+    .where((eb) => (number === undefined ? eb('assets.id', '=', String(ref)) : eb('assets.number', '=', number)))
+    .executeTakeFirst()
+}
+
+/** Ids of assets by the refs that name them; a missing one is missing from the map. */
+export async function findAssetIds(
+  tx: Tx,
+  refs: readonly Ref[],
+): Promise<ReadonlyMap<Ref, { id: string; number: number }>> {
+  const numbers = refs.map(asNumber).filter((n) => n !== undefined)
+  const ids = refs.filter((ref): ref is string => asNumber(ref) === undefined)
+  const rows = await tx.sql<{ id: string; number: number }>(
+    `select id, number from assets where project_id = ?1 and (${inList(tx, 'number', '?2')} or ${inList(tx, 'id', '?3')})`,
+    [tx.project, numbers, ids],
+  )
+  return new Map(
+    refs.flatMap((ref) =>
+      rows.filter((row) => row.id === ref || row.number === asNumber(ref)).map((row) => [ref, row] as const),
+    ),
+  )
+}
+
+export interface AssetFilter {
+  readonly asset_type?: string | undefined
+  readonly q?: string | undefined
+}
+
+export async function listAssets(
+  tx: Tx,
+  filter: AssetFilter,
+  page: { limit: number; skip: number; after?: number | undefined },
+): Promise<AssetRow[]> {
+  return assets(tx)
+    .$if(filter.asset_type !== undefined, (q) => q.where('asset_type', '=', filter.asset_type!))
+    .$if(filter.q !== undefined, (q) => q.where(matches(['name', 'serial_number', 'location'], 'assets', filter.q!)))
+    .$if(page.after !== undefined, (q) => q.where('assets.number', '>', page.after!))
+    .orderBy('assets.number')
+    .limit(page.limit)
+    .offset(page.skip)
+    .execute()
+}
+
+export async function countAssets(tx: Tx, filter: AssetFilter): Promise<number> {
+  if (filter.asset_type === undefined && filter.q === undefined) return totalOf(tx, 'assets')
+  const row = await tx.db
+    .selectFrom('assets')
+    .select(sql<number>`count(*)`.as('n'))
+    .$if(filter.asset_type !== undefined, (q) => q.where('asset_type', '=', filter.asset_type!))
+    .$if(filter.q !== undefined, (q) => q.where(matches(['name', 'serial_number', 'location'], 'assets', filter.q!)))
+    .executeTakeFirstOrThrow()
+  return Number(row.n)
+}
+
+export async function insertAsset(tx: Tx, row: Omit<Selectable<AssetsTable>, 'project_id'>): Promise<void> {
+  await tx.insert('assets', [{ project_id: tx.project, ...row }])
+}
+
+export async function updateAsset(tx: Tx, id: string, change: Partial<Selectable<AssetsTable>>): Promise<void> {
+  await tx.db.updateTable('assets').set(change).where('id', '=', id).execute()
+}
+
+// ---- tickets
+
+const tickets = (tx: Tx) =>
+  tx.db
+    .selectFrom('tickets')
+    .innerJoin('users as creator', 'creator.id', 'tickets.created_by_id')
+    .leftJoin('users as assignee', 'assignee.id', 'tickets.assignee_id')
+    .leftJoin('users as approver', 'approver.id', 'tickets.approved_by_id')
+    .leftJoin('assets', 'assets.id', 'tickets.asset_id')
+    .selectAll('tickets')
+    .select([
+      'creator.number as created_by_number',
+      'assignee.number as assignee_number',
+      'approver.number as approved_by_number',
+      'assets.number as asset_number',
+    ])
+
+export async function findTicket(tx: Tx, ref: Ref): Promise<TicketRow | undefined> {
+  const number = asNumber(ref)
+  return tickets(tx)
+    .where((eb) => (number === undefined ? eb('tickets.id', '=', String(ref)) : eb('tickets.number', '=', number)))
+    .executeTakeFirst()
+}
+
+/** As `findTicket`, with the row locked until commit: whoever decides about a state reads it so. */
+export async function lockTicket(tx: Tx, ref: Ref): Promise<TicketRow | undefined> {
+  const number = asNumber(ref)
+  await tx.db
+    .updateTable('tickets')
+    .set((eb) => ({ version: eb.ref('version') }))
+    .where((eb) => (number === undefined ? eb('id', '=', String(ref)) : eb('number', '=', number)))
+    .execute()
+  return findTicket(tx, ref)
+}
+
+export interface TicketFilter {
+  /** Only tickets that this user opened or is assigned to. */
+  readonly of?: string | undefined
+  readonly status?: TicketRow['status'] | undefined
+  readonly asset_id?: string | undefined
+  readonly created_by_id?: string | undefined
+  readonly assignee_id?: string | undefined
+  readonly q?: string | undefined
+  readonly due_before?: number | undefined
+}
+
+function filterTickets(f: TicketFilter) {
+  return sql.join(
+    [
+      sql<boolean>`1 = 1`,
+      ...(f.of === undefined ? [] : [sql<boolean>`(tickets.created_by_id = ${f.of} or tickets.assignee_id = ${f.of})`]),
+      ...(f.status === undefined ? [] : [sql<boolean>`tickets.status = ${f.status}`]),
+      ...(f.asset_id === undefined ? [] : [sql<boolean>`tickets.asset_id = ${f.asset_id}`]),
+      ...(f.created_by_id === undefined ? [] : [sql<boolean>`tickets.created_by_id = ${f.created_by_id}`]),
+      ...(f.assignee_id === undefined ? [] : [sql<boolean>`tickets.assignee_id = ${f.assignee_id}`]),
+      ...(f.q === undefined ? [] : [matches(['title', 'description'], 'tickets', f.q)]),
+      ...(f.due_before === undefined ? [] : [sql<boolean>`tickets.due_at < ${f.due_before}`]),
+    ],
+    sql` and `,
+  )
+}
+
+export async function listTickets(
+  tx: Tx,
+  filter: TicketFilter,
+  page: { limit: number; skip: number; before?: number | undefined },
+): Promise<TicketRow[]> {
+  return tickets(tx)
+    .where(sql<boolean>`${filterTickets(filter)}`)
+    .$if(page.before !== undefined, (q) => q.where('tickets.number', '<', page.before!))
+    .orderBy('tickets.number', 'desc')
+    .limit(page.limit)
+    .offset(page.skip)
+    .execute()
+}
+
+export async function countTickets(tx: Tx, filter: TicketFilter): Promise<number> {
+  if (Object.values(filter).every((value) => value === undefined)) return totalOf(tx, 'tickets')
+  const row = await tx.db
+    .selectFrom('tickets')
+    .select(sql<number>`count(*)`.as('n'))
+    .where(sql<boolean>`${filterTickets(filter)}`)
+    .executeTakeFirstOrThrow()
+  return Number(row.n)
+}
+
+export async function updateTicket(tx: Tx, id: string, change: Partial<Selectable<TicketsTable>>): Promise<void> {
+  await tx.db.updateTable('tickets').set(change).where('id', '=', id).execute()
+}
+
+// Case-insensitive "contains", with the person's % and _ taken literally.
+function matches(columns: readonly string[], table: string, text: string) {
+  const pattern = `%${text.toLowerCase().replace(/[\\%_]/g, '\\$&')}%`
+  return sql<boolean>`(${sql.join(
+    columns.map((column) => sql`lower(${sql.ref(`${table}.${column}`)}) like ${pattern} escape '\\'`),
+    sql` or `,
+  )})`
+}
+
+// ---- approvals and comments
+
+export async function insertApproval(
+  tx: Tx,
+  row: Omit<Selectable<ApprovalsTable>, 'project_id' | 'voided_at' | 'consumed_at' | 'consumed_by'>,
+): Promise<void> {
+  await tx.insert('approvals', [{ project_id: tx.project, ...row }])
+}
+
+export async function listApprovals(tx: Tx, ticketId: string): Promise<ApprovalRow[]> {
+  return tx.db
+    .selectFrom('approvals')
+    .innerJoin('users', 'users.id', 'approvals.decided_by_id')
+    .selectAll('approvals')
+    .select('users.number as decided_by_number')
+    .where('subject_type', '=', 'ticket')
+    .where('subject_id', '=', ticketId)
+    .orderBy('approvals.id')
+    .execute()
+}
+
+/** Voids what was agreed about a ticket and not used yet. */
+export async function voidApprovals(tx: Tx, ticketId: string, now: number): Promise<void> {
+  await tx.db
+    .updateTable('approvals')
+    .set({ voided_at: now })
+    .where('subject_type', '=', 'ticket')
+    .where('subject_id', '=', ticketId)
+    .where('voided_at', 'is', null)
+    .where('consumed_at', 'is', null)
+    .execute()
+}
+
+export async function insertComment(
+  tx: Tx,
+  row: { id: string; ticket_id: string; author_id: string; body: string; created_at: number },
+): Promise<void> {
+  await tx.insert('comments', [{ project_id: tx.project, ...row }])
+}
+
+export async function listComments(tx: Tx, ticketId: string): Promise<CommentRow[]> {
+  return tx.db
+    .selectFrom('comments')
+    .innerJoin('users', 'users.id', 'comments.author_id')
+    .select([
+      'comments.id',
+      'author_id',
+      'users.number as author_number',
+      'users.username as author_username',
+      'body',
+      'comments.created_at',
+    ])
+    .where('ticket_id', '=', ticketId)
+    .orderBy('comments.id')
+    .execute()
+}
+
+/** Up to three active members whose role may approve: enough to know whether one is neither creator nor assignee. */
+export async function someApprovers(tx: Tx, policy: Pick<Policy, 'approver_roles'>): Promise<string[]> {
+  const roles: readonly Role[] = policy.approver_roles
+  const rows = await tx.sql<{ id: string }>(
+    `select u.id from memberships m join users u on u.id = m.user_id
+     where m.project_id = ?1 and ${inList(tx, 'm.role', '?2')} and u.is_active = 1 order by u.id limit 3`,
+    [tx.project, roles],
+  )
+  return rows.map((row) => row.id)
+}

@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto'
+import type { TicketStatus } from '@writ/api'
+import { canonicalize } from '@writ/tlog'
+import { AppError } from '../platform/app-error.ts'
+
+/**
+ * What may follow what. `running`, `done` and `failed` are reached by runs, `approved` by an approval, `draft` by a
+ * rejection; nobody reaches a state by editing. The diagram in docs/lifecycles.md is tested against this table.
+ */
+export const moves = {
+  draft: ['submitted'],
+  submitted: ['approved', 'draft', 'running', 'closed'],
+  approved: ['running', 'submitted', 'closed'],
+  running: ['done', 'failed'],
+  done: ['running', 'submitted', 'closed'],
+  failed: ['running', 'submitted', 'closed'],
+  closed: ['submitted'],
+} as const satisfies Record<TicketStatus, readonly TicketStatus[]>
+
+export const mayMove = (from: TicketStatus, to: TicketStatus): boolean =>
+  (moves[from] as readonly TicketStatus[]).includes(to)
+
+/** Throws TICKET_MOVE_ILLEGAL unless the table has this move. */
+export function requireMove(from: TicketStatus, to: TicketStatus): void {
+  if (!mayMove(from, to)) throw new AppError('TICKET_MOVE_ILLEGAL', { status: from, to })
+}
+
+/** What a person promises and an approver agrees to; an approval binds the digest of exactly this. */
+export interface Promised {
+  readonly project: string
+  readonly id: string
+  readonly version: number
+  readonly title: string
+  readonly description: string | null
+  readonly asset_id: string | null
+  readonly assignee_id: string | null
+  readonly created_by_id: string
+  /** Milliseconds. */
+  readonly due_at: number | null
+}
+
+/** SHA-256 over the RFC 8785 form of a ticket version, in hex. */
+export function digestOf(promised: Promised): string {
+  const { project, id, version, title, description, asset_id, assignee_id, created_by_id, due_at } = promised
+  return createHash('sha256')
+    .update(canonicalize({ project, id, version, title, description, asset_id, assignee_id, created_by_id, due_at }))
+    .digest('hex')
+}
+
+/** The settled outcome of the newest run in each chain; null where a chain has settled nothing yet. */
+export type ChainOutcome = 'passed' | 'failed'
+
+/**
+ * Where a running ticket goes when its last open run has settled: done if the newest result of every chain is good.
+ * A chain is the runs of one script on the ticket, so a second try of the same check replaces the first, and a failed
+ * check is not hidden by another one that passes. With nothing proven the promise is not kept.
+ */
+export const outcomeOf = (chains: readonly ChainOutcome[]): 'done' | 'failed' =>
+  chains.length > 0 && chains.every((outcome) => outcome === 'passed') ? 'done' : 'failed'
