@@ -11,10 +11,10 @@ import {
   type Caller,
   openIdentity,
   type PasswordCost,
-  projectHandlers,
+  projectsHandlers,
   slugOf,
-  tokenHandlers,
-  userHandlers,
+  tokensHandlers,
+  usersHandlers,
 } from './identity/index.ts'
 import { createJudgeThread, createProofKind, rulesHandlers } from './kinds/proof/index.ts'
 import { AppError } from './platform/app-error.ts'
@@ -89,7 +89,7 @@ export async function openApp(on: {
     settings: config,
     ...(on.passwordCost ? { passwordCost: on.passwordCost } : {}),
   })
-  const created = await bootstrap(identity)
+  const created = (await bootstrap(identity))?.created ?? null
   const sequencer = createSequencer({
     db,
     clock,
@@ -161,7 +161,7 @@ export async function openApp(on: {
     db,
     clock,
     prefix: config.apiPrefix,
-    cursors: createCursors(await identity.cursorSecret()),
+    cursors: createCursors(identity.cursorSecret),
     authenticate: identity.authenticate,
     authorize,
   }
@@ -186,9 +186,9 @@ export async function openApp(on: {
     mounting,
   )
   mount(http, 'auth', api.auth, authHandlers(identity), mounting)
-  mount(http, 'users', api.users, userHandlers(identity), mounting)
-  mount(http, 'tokens', api.tokens, tokenHandlers(identity), mounting)
-  mount(http, 'projects', api.projects, projectHandlers(identity), mounting)
+  mount(http, 'users', api.users, usersHandlers(identity), mounting)
+  mount(http, 'tokens', api.tokens, tokensHandlers(identity), mounting)
+  mount(http, 'projects', api.projects, projectsHandlers(identity), mounting)
   mount(http, 'assets', api.assets, assetHandlers, mounting)
   mount(http, 'tickets', api.tickets, ticketHandlers, mounting)
   mount(http, 'runs', api.runs, runHandlers(runsOn), mounting)
@@ -236,7 +236,7 @@ export async function openApp(on: {
     async listen() {
       await http.listen({ host: config.host, port: config.port })
       const address = http.addresses()[0]!
-      return { host: config.host, port: address.port }
+      return { host: config.host, port: typeof address === 'object' ? address.port : config.port }
     },
     async stop() {
       await http.close()

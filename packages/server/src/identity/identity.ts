@@ -7,7 +7,7 @@ import type { Secret } from '../platform/secret.ts'
 import { type Authenticator, createAuthenticator } from './authenticate.ts'
 import { type AccessTokens, createAccessTokens, type TokenAlgorithm } from './jwt.ts'
 import { createPasswords, type PasswordCost, type Passwords } from './password.ts'
-import { createSeal, loadSecretKey, loadTokenKey, type Seal } from './secret-key.ts'
+import { createSeal, deriveKey, loadSecretKey, loadTokenKey, type Seal } from './secret-key.ts'
 import { forgetSessions } from './store.ts'
 import { createThrottle, type Throttle, type ThrottleLimits } from './throttle.ts'
 
@@ -38,6 +38,8 @@ export interface Identity extends Authenticator {
   readonly logins: Throttle
   readonly registrations: Throttle
   readonly trusted: { has(address: string): boolean }
+  /** Signs page cursors. */
+  readonly cursorSecret: string
   /** Once a minute: reports throttled logins and forgets sessions that ended a month ago. */
   sweep(): Promise<void>
   /** Before the database closes: what was not reported or noted yet. */
@@ -74,6 +76,7 @@ export async function openIdentity(options: {
     logins,
     registrations: createThrottle(clock, { perName: 50, perAddress: 50, windowMs: 300_000 }),
     trusted: createAddressSet(trustedProxies),
+    cursorSecret: deriveKey(secrets[0], 'cursors').toString('hex'),
     async sweep() {
       await reportThrottled(identity)
       await inProject(INSTANCE, () => db.write((tx) => forgetSessions(tx, clock.now() - SESSION_MEMORY_MS)))

@@ -208,7 +208,7 @@ async function settle(
   for (const file of outcome?.type === 'completed' ? outcome.verified : []) {
     await append(tx, now, SYSTEM, {
       type: 'artifact.verified',
-      resource: { type: 'artifact', id: file.artifactId },
+      resource: { type: 'artifact', id: file.artifactId, number: file.number },
       action: `Artifact verification: ${file.passed ? 'passed' : 'failed'}`,
       details: { expected_hash: file.expected, computed_hash: file.computed },
       success: file.passed,

@@ -41,6 +41,7 @@ export type Outcome =
       /** What the platform itself saw of each file; becomes `artifact.verified`. */
       readonly verified: readonly {
         readonly artifactId: string
+        readonly number: number
         readonly expected: string
         readonly computed: string | null
         readonly passed: boolean

@@ -133,6 +133,7 @@ function outcomeOf(judgement: Judgement, running: RunningRun): Outcome {
     },
     verified: judgement.report.validation_results.map((result) => ({
       artifactId: result.artifact_uuid,
+      number: result.artifact_id,
       expected: result.sha256,
       computed: result.hash_verified ? result.sha256 : null,
       passed: result.hash_verified === true,

@@ -1,44 +1,58 @@
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import swaggerUi from '@fastify/swagger-ui'
+import { dirname, join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 
 const require = createRequire(import.meta.url)
 
-/** The API document at `<prefix>/openapi.json`, Swagger UI at `<prefix>/docs`, ReDoc at `<prefix>/redoc`. All from here, nothing from elsewhere. */
+/** The pages' own scripts and inline styles; everything is served from here, nothing from elsewhere. */
+const POLICY =
+  "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'"
+
+/** The API document at `<prefix>/openapi.json`, Swagger UI at `<prefix>/docs`, ReDoc at `<prefix>/redoc`. */
 export async function serveDocs(app: FastifyInstance, document: object, prefix: string, title: string): Promise<void> {
   const text = JSON.stringify(document)
-  app.get(`${prefix}/openapi.json`, { schema: { hide: true } as object }, async (_, reply) =>
-    reply.type('application/json; charset=utf-8').send(text),
-  )
-
-  await app.register(async (docs) => {
-    // The interface asks the plugin that would generate a document; ours exists already.
-    docs.decorate('swagger', (() => document) as never)
-    docs.addHook('onSend', async (_, reply) => {
-      // The pages carry their own scripts and inline styles; everything is still ours.
-      reply.header(
-        'content-security-policy',
-        "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'",
-      )
+  const swagger = join(dirname(require.resolve('@fastify/swagger-ui/package.json')), 'static')
+  const files: Record<string, { type: string; body: string | Buffer }> = {
+    '/openapi.json': { type: 'application/json; charset=utf-8', body: text },
+    '/docs': {
+      type: 'text/html; charset=utf-8',
+      body: page(
+        title,
+        `<link rel="stylesheet" href="${prefix}/docs/swagger-ui.css"><div id="swagger-ui"></div><script src="${prefix}/docs/swagger-ui-bundle.js"></script><script src="${prefix}/docs/start.js"></script>`,
+      ),
+    },
+    '/docs/swagger-ui.css': { type: 'text/css; charset=utf-8', body: await readFile(join(swagger, 'swagger-ui.css')) },
+    '/docs/swagger-ui-bundle.js': {
+      type: 'text/javascript; charset=utf-8',
+      body: await readFile(join(swagger, 'swagger-ui-bundle.js')),
+    },
+    '/docs/start.js': {
+      type: 'text/javascript; charset=utf-8',
+      body: `SwaggerUIBundle({ url: ${JSON.stringify(`${prefix}/openapi.json`)}, dom_id: '#swagger-ui', deepLinking: true, presets: [SwaggerUIBundle.presets.apis] })`,
+    },
+    '/redoc': {
+      type: 'text/html; charset=utf-8',
+      body: page(
+        title,
+        `<redoc spec-url="${prefix}/openapi.json"></redoc><script src="${prefix}/redoc/redoc.js"></script>`,
+      ),
+    },
+    '/redoc/redoc.js': {
+      type: 'text/javascript; charset=utf-8',
+      body: await readFile(require.resolve('redoc/bundles/redoc.standalone.js')),
+    },
+  }
+  for (const [path, { type, body }] of Object.entries(files)) {
+    app.get(prefix + path, async (_, reply) => {
+      reply.type(type).header('content-security-policy', POLICY)
+      if (path.endsWith('.js') || path.endsWith('.css')) reply.header('cache-control', 'public, max-age=86400')
+      return reply.send(body)
     })
-    await docs.register(swaggerUi, {
-      routePrefix: `${prefix}/docs`,
-      uiConfig: { deepLinking: true, persistAuthorization: false },
-      theme: { title },
-    })
-    const bundle = await readFile(require.resolve('redoc/bundles/redoc.standalone.js'))
-    docs.get(`${prefix}/redoc/redoc.js`, async (_, reply) =>
-      reply.type('text/javascript; charset=utf-8').header('cache-control', 'public, max-age=86400').send(bundle),
-    )
-    docs.get(`${prefix}/redoc`, async (_, reply) =>
-      reply
-        .type('text/html; charset=utf-8')
-        .send(
-          `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escapeHtml(title)}</title></head><body style="margin:0"><redoc spec-url="${prefix}/openapi.json"></redoc><script src="${prefix}/redoc/redoc.js"></script></body></html>`,
-        ),
-    )
-  })
+  }
 }
+
+const page = (title: string, body: string) =>
+  `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${escapeHtml(title)}</title></head><body style="margin:0">${body}</body></html>`
 
 const escapeHtml = (text: string) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`)

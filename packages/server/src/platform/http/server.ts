@@ -6,7 +6,7 @@ import rateLimit from '@fastify/rate-limit'
 import type { Endpoint } from '@writ/api'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
-import { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
+import { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, fastify, LogController } from 'fastify'
 import { AppError } from '../app-error.ts'
 import type { Clock } from '../clock.ts'
 import { uuidv7 } from '../ids.ts'
@@ -55,7 +55,7 @@ export async function createHttpServer(on: {
   const app = fastify({
     // Pino's logger has all that Fastify asks of one; its type differs in `child` alone.
     loggerInstance: log as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     genReqId: (request) => requestIdOf(request.headers['x-request-id']) ?? uuidv7(on.clock.now()),
     bodyLimit: settings.bodyLimit,
     routerOptions: { maxParamLength: 500 },
