@@ -17,6 +17,9 @@ export interface Globals {
   context?: string
 }
 
+/** How the audit log names the program that asked. */
+export const userAgent = 'writ-cli/0.1.0'
+
 /** Which server, which project, as whom. */
 export interface Target {
   readonly url: string
@@ -54,7 +57,7 @@ export function createApp(program: Command, terminal: Terminal, settings: Settin
     target,
     async client() {
       const { url, project, token } = await target()
-      return createClient({ url, project, token, signal: terminal.signal })
+      return createClient({ url, project, token, headers: { 'user-agent': userAgent }, signal: terminal.signal })
     },
     exit(set) {
       code = set

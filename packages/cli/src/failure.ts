@@ -70,10 +70,12 @@ export function failureLine(error: unknown): string {
 function describe(error: unknown): { what: string; todo?: string; code?: string | undefined; request?: string } {
   if (error instanceof Failure) return { what: error.message, todo: error.advice, code: error.code }
   if (error instanceof WritError) {
-    // The first field stands in `detail` already.
-    const further = error.fields.slice(1).map(({ path, message }) => `${path}: ${message}`)
+    // Some sentences name their first field already.
+    const fields = error.fields
+      .map(({ path, message }) => `${path}: ${message}`)
+      .filter((field) => !error.detail.includes(field))
     return {
-      what: [error.detail, ...further].join('; '),
+      what: [error.detail.replace(/\.$/, ''), ...fields].join('; '),
       todo: advice[error.code] ?? (error.retryable ? 'Try again.' : ''),
       code: error.code,
       request: error.request_id,

@@ -1,6 +1,6 @@
 import { createClient, WritError } from '@writ/sdk'
 import type { Command } from 'commander'
-import { type App, normalUrl } from '../app.ts'
+import { type App, normalUrl, userAgent } from '../app.ts'
 import { type Context, contextName, loadContexts, saveContexts } from '../contexts.ts'
 import { usage } from '../failure.ts'
 import { ask, readSecret } from '../prompt.ts'

@@ -29,7 +29,7 @@ Examples:
     .description('List the rule sets of this project, all versions')
     .action(async () =>
       app.out().list(
-        await (await app.client()).runs.ruleSets(),
+        await (await app.client()).rules.list(),
         [
           { head: 'NAME', value: (r) => r.name },
           { head: 'VERSION', value: (r) => r.version, right: true },
@@ -45,7 +45,7 @@ Examples:
     .description('List what a run can be asked to check: built-in scripts and rule sets')
     .action(async () =>
       app.out().list(
-        await (await app.client()).runs.scripts(),
+        await (await app.client()).rules.scripts(),
         [
           { head: 'SCRIPT', value: (s) => s.script_id },
           { head: 'VERSION', value: (s) => s.version },
@@ -62,7 +62,7 @@ Examples:
     .option('--name <name>', 'instead of the name in the file')
     .action(async (file: string, options: { name?: string }) => {
       const { name, definition } = await loadRuleSet(file, options.name)
-      const made = await (await app.client()).runs.publishRuleSet({ body: { name, definition } })
+      const made = await (await app.client()).rules.publish({ body: { name, definition } })
       app.out().item(
         made,
         [
