@@ -1,5 +1,5 @@
 import type { Ticket } from '@writ/api'
-import { type Client, createClient } from '@writ/sdk'
+import { type Client, type ClientOptions, createClient } from '@writ/sdk'
 import type { Command } from 'commander'
 import type { Settings } from './config.ts'
 import { type Context, type Contexts, loadContexts } from './contexts.ts'
@@ -16,9 +16,6 @@ export interface Globals {
   project?: string
   context?: string
 }
-
-/** How the audit log names the program that asked. */
-export const userAgent = 'writ-cli/0.1.0'
 
 /** Which server, which project, as whom. */
 export interface Target {
@@ -57,7 +54,7 @@ export function createApp(program: Command, terminal: Terminal, settings: Settin
     target,
     async client() {
       const { url, project, token } = await target()
-      return createClient({ url, project, token, headers: { 'user-agent': userAgent }, signal: terminal.signal })
+      return openClient(terminal, { url, project, token })
     },
     exit(set) {
       code = set
@@ -65,6 +62,10 @@ export function createApp(program: Command, terminal: Terminal, settings: Settin
     exitCode: () => code,
   }
 }
+
+/** A client that the audit log knows by name and that ends when the person interrupts. */
+export const openClient = (terminal: Terminal, to: Pick<ClientOptions, 'url' | 'project' | 'token'>): Client =>
+  createClient({ ...to, headers: { 'user-agent': 'writ-cli/0.1.0' }, signal: terminal.signal })
 
 /**
  * Flags win over the environment, and that over the context in use. A context's token goes to the context's own server

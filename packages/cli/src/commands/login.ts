@@ -1,6 +1,6 @@
-import { createClient, WritError } from '@writ/sdk'
+import { type Client, WritError } from '@writ/sdk'
 import type { Command } from 'commander'
-import { type App, normalUrl, userAgent } from '../app.ts'
+import { type App, normalUrl, openClient } from '../app.ts'
 import { type Context, contextName, loadContexts, saveContexts } from '../contexts.ts'
 import { usage } from '../failure.ts'
 import { ask, readSecret } from '../prompt.ts'
@@ -143,7 +143,7 @@ async function credentials(app: App, options: LoginOptions) {
 
 async function takeToken(app: App, url: string, project: string | undefined): Promise<Context> {
   const token = await readSecret(app.terminal, '--token-stdin')
-  const me = await createClient({ url, token, project, signal: app.terminal.signal }).auth.me()
+  const me = await openClient(app.terminal, { url, token, project }).auth.me()
   return {
     url,
     project: me.project ?? project ?? 'default',
@@ -161,10 +161,9 @@ async function makeToken(
   given: { username: string; password: string; totp: string | undefined },
 ): Promise<Context> {
   const { terminal, settings } = app
-  const { signal } = terminal
   let { password } = given
   const session = await openSession(app, url, { ...given })
-  const open = createClient({ url, token: session.access_token, signal })
+  const open = openClient(terminal, { url, token: session.access_token })
   const me = await open.auth.me()
   if (me.must_change_password) {
     app.out().note('This password was for one time only; choose your own.')
@@ -175,7 +174,7 @@ async function makeToken(
     password = next
   }
   const project = asked ?? (await chooseProject(open))
-  const here = createClient({ url, token: session.access_token, project, signal })
+  const here = openClient(terminal, { url, token: session.access_token, project })
   const made = await here.tokens.create({ body: { name: `cli on ${settings.host}`.slice(0, 100) } })
   // The session has done its work; stopped before this, it ends by itself within half an hour.
   await here.auth.logout().catch(() => undefined)
@@ -187,7 +186,7 @@ async function openSession(
   url: string,
   login: { username: string; password: string; totp: string | undefined },
 ) {
-  const client = createClient({ url, signal: app.terminal.signal })
+  const client = openClient(app.terminal, { url })
   const body = { username: login.username, password: login.password }
   try {
     return await client.auth.login({ body: login.totp ? { ...body, totp: login.totp } : body })
@@ -199,7 +198,7 @@ async function openSession(
   }
 }
 
-async function chooseProject(client: ReturnType<typeof createClient>): Promise<string> {
+async function chooseProject(client: Client): Promise<string> {
   const mine = (await client.projects.list()).map(({ slug }) => slug)
   const [only] = mine
   if (mine.includes('default') || only === undefined) return 'default'
@@ -214,7 +213,7 @@ async function logOut(app: App): Promise<void> {
   if (!context) throw usage('There is no login to end', '"writ context list" shows them.')
   let revoked = context.token_id !== null
   if (context.token_id !== null) {
-    const client = createClient({ ...context, signal: app.terminal.signal })
+    const client = openClient(app.terminal, context)
     try {
       await client.tokens.revoke({ params: { id: context.token_id } })
     } catch (error) {
