@@ -39,6 +39,8 @@ export interface Person extends Client {
 
 export interface TestSystem extends AsyncDisposable {
   readonly folder: string
+  /** The PostgreSQL database, or undefined for SQLite. */
+  readonly databaseUrl: string | undefined
   /** http://127.0.0.1:port */
   readonly base: string
   readonly anonymous: Client
@@ -143,6 +145,7 @@ export const TestSystem = {
 
     const system: TestSystem = {
       folder,
+      databaseUrl: options.env?.DATABASE_URL,
       get base() {
         return base()
       },

@@ -1,9 +1,10 @@
-import { createHmac, randomFillSync } from 'node:crypto'
+import { randomFillSync } from 'node:crypto'
 import { type AuditEventType, auditEvents } from '@writ/api'
-import { encodeEntry, formatCommitment, toUtf8 } from '@writ/tlog'
+import { commitment, encodeEntry, toUtf8 } from '@writ/tlog'
 import { rfc3339 } from '../platform/clock.ts'
 import { INSTANCE, type Tx } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
+import { sha256 } from './node-crypto.ts'
 
 /** Who acts, and from where. `system` acts for nobody: timers, recovery, and callers who are not known yet. */
 export interface Actor {
@@ -60,12 +61,12 @@ export async function appendAll(tx: Tx, all: readonly Appended[]): Promise<void>
 }
 
 function rowOf(project: string, { at, by, event }: Appended, salt: Buffer) {
-  const home = auditEvents[event.type] === 'instance'
-  if (home !== (project === INSTANCE)) throw new Error(`${event.type} belongs to the ${auditEvents[event.type]} log`)
+  const home = auditEvents[event.type]
+  if (home !== 'both' && (home === 'instance') !== (project === INSTANCE))
+    throw new Error(`${event.type} belongs to the ${home} log`)
   const id = uuidv7(at)
   const line = eventLine(at, by, event)
   const payload = toUtf8(line)
-  const commitment = formatCommitment(createHmac('sha256', salt).update(payload).digest())
   const entry = encodeEntry({
     v: 1,
     id,
@@ -75,7 +76,7 @@ function rowOf(project: string, { at, by, event }: Appended, salt: Buffer) {
     actor: { kind: by.kind, id: by.id ?? INSTANCE },
     act: event.type,
     res: event.resource?.id,
-    pl: [{ n: 'event', c: commitment, len: payload.length }],
+    pl: [{ n: 'event', c: commitment(payload, salt, sha256), len: payload.length }],
   })
   return {
     project_id: project,

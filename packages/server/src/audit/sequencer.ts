@@ -143,13 +143,22 @@ export function createSequencer(options: {
     for (;;) {
       const placed = await db.sequence((tx) => store.placeRows(tx, { ...row, size }, BATCH))
       size += placed
-      while (files.published.size < size) await publish(row, files, signer)
+      while (files.published.size < size) {
+        const { from, rows } = await publish(row, files, signer)
+        // The rows at hand are the next lines, unless the day files are behind after a crash.
+        if (days.cursor.shard === row.shard && days.cursor.index === from)
+          await days.write(rows, { shard: row.shard, index: from + rows.length })
+      }
       await writeDays(row, days, size)
       if (placed < BATCH) return
     }
   }
 
-  async function publish(row: store.Log, files: LogFiles, signer: Signer): Promise<void> {
+  async function publish(
+    row: store.Log,
+    files: LogFiles,
+    signer: Signer,
+  ): Promise<{ from: number; rows: store.LogRow[] }> {
     const from = files.published.size
     const rows = await db.sequence((tx) => store.listPlacedRows(tx, row, from, BATCH))
     const gap = rows.findIndex((one, i) => one.log_index !== from + i)
@@ -167,6 +176,7 @@ export function createSequencer(options: {
     await files.publish(checkpoint)
     await db.sequence((tx) => store.setCheckpoint(tx, row, toBase64(state.root), checkpoint))
     health.integrated += rows.length
+    return { from, rows }
   }
 
   async function writeDays(row: store.Log, days: DayFiles, size: number): Promise<void> {

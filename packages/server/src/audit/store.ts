@@ -147,23 +147,27 @@ export async function placeRows(
   log: Pick<Log, 'project_id' | 'shard' | 'size'>,
   limit: number,
 ): Promise<number> {
-  const placed = await tx.sql<{ seq: number }>(
+  const rows = await tx.sql<{ placed: number }>(
+    `with waiting as (select seq from audit_index where project_id = ?1 and log_index is null order by seq limit ?2)
+     select count(*) as placed from waiting`,
+    [log.project_id, limit],
+  )
+  const placed = Number(rows[0]!.placed)
+  if (placed === 0) return 0
+  await tx.sql(
     `with todo as (
        select seq, row_number() over (order by seq) - 1 + ?3 as place
        from (select seq from audit_index where project_id = ?1 and log_index is null order by seq limit ?4) as waiting
      )
-     update audit_index set shard = ?2, log_index = (select place from todo where todo.seq = audit_index.seq)
-     where seq in (select seq from todo) and project_id = ?1
-     returning seq`,
-    [log.project_id, log.shard, log.size, limit],
+     update audit_index set shard = ?2, log_index = todo.place from todo where audit_index.seq = todo.seq`,
+    [log.project_id, log.shard, log.size, placed],
   )
-  if (placed.length === 0) return 0
   const moved = await tx.sql<{ size: number }>(
     'update logs set size = size + ?4 where project_id = ?1 and shard = ?2 and size = ?3 and closed_at is null returning size',
-    [log.project_id, log.shard, log.size, placed.length],
+    [log.project_id, log.shard, log.size, placed],
   )
   if (moved.length !== 1) throw new Error('another sequencer placed rows in this log')
-  return placed.length
+  return placed
 }
 
 export async function listPlacedRows(

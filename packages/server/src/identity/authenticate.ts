@@ -135,11 +135,13 @@ export function createAuthenticator(options: {
     const trace = request.headers.traceparent
     const traced = typeof trace === 'string' ? TRACEPARENT.exec(trace)?.[1] : undefined
     return {
-      ip: clientAddress(
-        request.raw.socket.remoteAddress ?? '',
-        Array.isArray(forwarded) ? forwarded.join(',') : forwarded,
-        trusted,
-      ),
+      // A peer that is gone already has no address.
+      ip:
+        clientAddress(
+          request.raw.socket.remoteAddress ?? '',
+          Array.isArray(forwarded) ? forwarded.join(',') : forwarded,
+          trusted,
+        ) || null,
       userAgent: request.headers['user-agent']?.slice(0, 255) ?? null,
       at: clock.now(),
       requestId: request.id,

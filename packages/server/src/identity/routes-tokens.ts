@@ -27,7 +27,8 @@ export const tokensHandlers = (_identity: Identity) =>
     async create(ask) {
       const { caller, body } = ask
       const expiresAt = body.expires_at === undefined ? caller.at + LIFETIME_MS : Date.parse(body.expires_at)
-      if (expiresAt <= caller.at) throw invalidField('body.expires_at', 'must be in the future')
+      // Not-a-number, from a leap second, is no time in the future either.
+      if (!(expiresAt > caller.at)) throw invalidField('body.expires_at', 'must be in the future')
       const ranges = body.ip_ranges ?? []
       for (const [i, range] of ranges.entries())
         if (!isRange(range)) throw invalidField(`body.ip_ranges.${i}`, 'must be an address or a CIDR range')

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, generateKeyPairSync, hkdfSync, randomBytes } from 'node:crypto'
-import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { link, mkdir, open, readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Secret } from '../platform/secret.ts'
 
@@ -25,12 +25,13 @@ export const loadTokenKey = (dataDir: string): Promise<string> =>
     generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
   )
 
-// Stopped before the rename, the next start makes another key, and nothing was signed with this one yet.
+// Stopped before the link, the next start makes another key, and nothing was signed with this one yet. A rival that was
+// faster keeps its file: linking does not replace one.
 async function loadOrMake(file: string, make: () => string): Promise<string> {
   try {
     return (await readFile(file, 'utf8')).trim()
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+    if (codeOf(error) !== 'ENOENT') throw error
   }
   await mkdir(dirname(file), { recursive: true, mode: 0o700 })
   const text = make().trim()
@@ -42,9 +43,17 @@ async function loadOrMake(file: string, make: () => string): Promise<string> {
   } finally {
     await handle.close()
   }
-  await rename(draft, file)
-  return text
+  try {
+    await link(draft, file)
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error
+  } finally {
+    await rm(draft)
+  }
+  return (await readFile(file, 'utf8')).trim()
 }
+
+const codeOf = (error: unknown) => (error instanceof Error && 'code' in error ? error.code : undefined)
 
 /** A key for one purpose, so that no two uses of SECRET_KEY share bytes (HKDF-SHA-256, RFC 5869). */
 export const deriveKey = (secret: string, purpose: string): Buffer =>

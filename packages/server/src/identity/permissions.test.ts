@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Role } from '@writ/api'
+import { coversScope, endpointsWith, mayLend, permissions, permissionsOf, tokenRole } from './permissions.ts'
+
+test('every endpoint of a project has a row in the table, and no row is without an endpoint', () => {
+  assert.deepEqual(Object.keys(permissions).sort(), endpointsWith('member').sort())
+})
+
+test('an auditor reads everything of a project and writes nothing but tokens of their own', () => {
+  const allowed = permissionsOf('auditor', null)
+  const writes =
+    /\.(create|update|rotate|revoke|start|upload|delete|submit|approve|reject|close|reopen|comment|finalize|cancel)$/
+  assert.deepEqual(
+    allowed.filter((id) => writes.test(id)),
+    ['tokens.create', 'tokens.rotate', 'tokens.revoke'],
+  )
+  assert.ok(allowed.includes('audit.export'))
+  assert.ok(allowed.includes('users.list'))
+})
+
+test('an employee sees no accounts and no audit log', () => {
+  const allowed = permissionsOf('employee', null)
+  assert.deepEqual(
+    allowed.filter((id) => /^(users|audit)\./.test(id)),
+    [],
+  )
+  assert.ok(allowed.includes('tickets.create'))
+})
+
+test('scopes: none is everything, a group, a name, a star', () => {
+  assert.equal(coversScope([], 'runs.get'), true)
+  assert.equal(coversScope(['*'], 'runs.get'), true)
+  assert.equal(coversScope(['runs.*'], 'runs.get'), true)
+  assert.equal(coversScope(['runs.*'], 'runs.*'), true)
+  assert.equal(coversScope(['runs.get'], 'runs.get'), true)
+  assert.equal(coversScope(['runs.get'], 'runs.*'), false)
+  assert.equal(coversScope(['run.*'], 'runs.get'), false)
+  assert.equal(coversScope(['runs.*'], '*'), false)
+})
+
+test('a role lends what it contains', () => {
+  const cases: [Role, Role, boolean][] = [
+    ['admin', 'auditor', true],
+    ['ops', 'admin', false],
+    ['ops', 'auditor', false],
+    ['dev', 'employee', true],
+    ['employee', 'dev', false],
+    ['auditor', 'employee', false],
+  ]
+  for (const [mine, wanted, expected] of cases) assert.equal(mayLend(mine, wanted), expected, `${mine} -> ${wanted}`)
+})
+
+test('a token keeps the lesser of two roles, and none when neither contains the other', () => {
+  assert.equal(tokenRole('admin', 'dev'), 'dev')
+  assert.equal(tokenRole('employee', 'ops'), 'employee')
+  assert.equal(tokenRole('auditor', 'dev'), null)
+  assert.equal(tokenRole(null, 'dev'), null)
+})
