@@ -27,13 +27,13 @@ export function createJudgeThread(): JudgeThread {
       return new Worker(new URL('./judge-worker.ts', import.meta.url), { resourceLimits: LIMITS, stdout: false })
     clearTimeout(idle.get(kept))
     idle.delete(kept)
-    release(kept)
+    forget(kept)
     kept.ref()
     return kept
   }
 
   function putBack(worker: Worker) {
-    release(worker)
+    forget(worker)
     worker.on('error', () => idle.delete(worker))
     worker.unref()
     const timer = setTimeout(() => {
@@ -78,7 +78,7 @@ export function createJudgeThread(): JudgeThread {
         putBack(worker)
         return judgement
       } catch (error) {
-        release(worker)
+        forget(worker)
         worker.on('error', () => {})
         void worker.terminate()
         for (const iterator of reading.values()) iterator.then((one) => one.return?.()).catch(() => {})
@@ -94,10 +94,7 @@ export function createJudgeThread(): JudgeThread {
   }
 }
 
-/**
- * Takes our listeners off, by name: `removeAllListeners()` would take off Node's own too, which start the thread's port when somebody
- * listens again, and the next judgement on this thread would never be heard.
- */
-function release(worker: Worker): void {
-  for (const event of ['message', 'error', 'exit'] as const) worker.removeAllListeners(event)
+/** Drops our listeners by name: without one, Node's own that carry messages would go too, and the next job would hang. */
+function forget(worker: Worker): void {
+  for (const event of ['message', 'error', 'exit']) worker.removeAllListeners(event)
 }
