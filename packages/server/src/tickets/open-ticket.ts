@@ -7,7 +7,7 @@ import { type Command, type RequestKey, remember, takeNumbers } from '../platfor
 import { answerOf } from '../platform/http/mount.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import { showTicket } from './show.ts'
-import { findAssetIds, someApprovers, type TicketRow } from './store.ts'
+import { findAssetIds, insertTickets, someApprovers, type TicketRow } from './store.ts'
 import { digestOf } from './ticket.ts'
 
 export interface OpenTicket {
@@ -64,13 +64,9 @@ export const openTickets: Command<OpenTicket, Ticket> = {
         asset_number: (asset as { number: number } | undefined)?.number ?? null,
       })
     }
-    const written = tx.insert(
-      'tickets',
-      rows.map(({ created_by_number, assignee_number, approved_by_number, asset_number, ...row }) => row),
-    )
     const [approvers] = await Promise.all([
       someApprovers(tx, policy),
-      written,
+      insertTickets(tx, rows),
       appendAll(
         tx,
         rows.map(
