@@ -139,3 +139,19 @@ holds('an upload that breaks off leaves nothing behind and does not hold the che
   ok(await employee.post('/runs/1/finalize'))
   assert.equal((await sys.waitFor(1)).result_summary, 'Validation passed: 1 artifact(s) checked')
 })
+
+holds(
+  'an upload sent twice under one key is one artifact; other bytes or another name under it are refused',
+  async (sys) => {
+    const { employee } = sys
+    await openRun(sys)
+    const key = { headers: { 'idempotency-key': 'u1' } }
+    const first = await employee.upload(1, 'a.txt', 'evidence', {}, key)
+    const again = await employee.upload(1, 'a.txt', 'evidence', {}, key)
+    assert.deepEqual(ok(again), ok(first))
+    assert.equal(again.headers.get('idempotency-replayed'), 'true')
+    refused(await employee.upload(1, 'a.txt', 'EVIDENCE', {}, key), 422, 'IDEMPOTENCY_MISMATCH')
+    refused(await employee.upload(1, 'b.txt', 'evidence', {}, key), 422, 'IDEMPOTENCY_MISMATCH')
+    assert.equal(ok(await employee.get<Artifact[]>('/artifacts/run/1')).length, 1)
+  },
+)
