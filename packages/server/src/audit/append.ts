@@ -61,8 +61,9 @@ export async function appendAll(tx: Tx, all: readonly Appended[]): Promise<void>
 }
 
 function rowOf(project: string, { at, by, event }: Appended, salt: Buffer) {
-  const home = auditEvents[event.type] === 'instance'
-  if (home !== (project === INSTANCE)) throw new Error(`${event.type} belongs to the ${auditEvents[event.type]} log`)
+  const home = auditEvents[event.type]
+  if (home !== 'both' && (home === 'instance') !== (project === INSTANCE))
+    throw new Error(`${event.type} belongs to the ${home} log`)
   const id = uuidv7(at)
   const line = eventLine(at, by, event)
   const payload = toUtf8(line)

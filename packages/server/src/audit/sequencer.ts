@@ -146,14 +146,19 @@ export function createSequencer(options: {
       while (files.published.size < size) {
         const { from, rows } = await publish(row, files, signer)
         // The rows at hand are the next lines, unless the day files are behind after a crash.
-        if (days.cursor.shard === row.shard && days.cursor.index === from) await days.write(rows, { shard: row.shard, index: from + rows.length })
+        if (days.cursor.shard === row.shard && days.cursor.index === from)
+          await days.write(rows, { shard: row.shard, index: from + rows.length })
       }
       await writeDays(row, days, size)
       if (placed < BATCH) return
     }
   }
 
-  async function publish(row: store.Log, files: LogFiles, signer: Signer): Promise<{ from: number; rows: store.LogRow[] }> {
+  async function publish(
+    row: store.Log,
+    files: LogFiles,
+    signer: Signer,
+  ): Promise<{ from: number; rows: store.LogRow[] }> {
     const from = files.published.size
     const rows = await db.sequence((tx) => store.listPlacedRows(tx, row, from, BATCH))
     const gap = rows.findIndex((one, i) => one.log_index !== from + i)

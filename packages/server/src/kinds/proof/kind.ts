@@ -69,7 +69,7 @@ async function rulesOf(tx: Tx, scriptId: string | null, context: Record<string, 
     const examined = examineRuleSet({
       ...(JSON.parse(row.definition) as object),
       name: row.name,
-      version: String(row.version),
+      version: `${row.version}.0.0`,
     })
     return { script: null, ruleSet: accepted(examined) }
   }

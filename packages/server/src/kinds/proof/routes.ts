@@ -56,7 +56,7 @@ export const rulesHandlers: Handlers<typeof rulesApi, Caller> = {
     ask.change(async (tx) => {
       const { caller, body } = ask
       const version = ((await store.findRuleSet(tx, body.name))?.version ?? 0) + 1
-      const examined = examineRuleSet({ ...body.definition, name: body.name, version: String(version) })
+      const examined = examineRuleSet({ ...body.definition, name: body.name, version: `${version}.0.0` })
       if (!examined.ok)
         throw new AppError('RULE_SET_INVALID', {}, { fields: fieldsOf(examined.problems, 'body.definition') })
       const row = {

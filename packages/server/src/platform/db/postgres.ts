@@ -85,7 +85,7 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
   return {
     dialect: 'postgres',
     notes,
-    read: (work) =>
+    read: async (work) =>
       inTransaction(pool, 'begin isolation level repeatable read read only', projectInContext(), work, true),
     async lookup<Row>(text: string, params: readonly (Param | readonly Param[])[]) {
       const sql = text.replace(/\?(\d+)/g, '$$$1')
