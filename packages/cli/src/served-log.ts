@@ -1,22 +1,8 @@
-import { createPublicKey, hash, type KeyObject, verify } from 'node:crypto'
 import { type Client, WritError } from '@writ/sdk'
-import { type Hash, type LogVerdict, type VerifyEd25519, verifyLog } from '@writ/tlog'
+import { type LogVerdict, verifyLog } from '@writ/tlog'
+import { sha256, verifyEd25519 } from './verify-crypto.ts'
 
 // Verification of a log that a server hands out, trusting the server in nothing.
-
-const sha256: Hash = (bytes) => hash('sha256', bytes, 'buffer')
-
-const verifyEd25519: VerifyEd25519 = (publicKey, message, signature) => {
-  let key: KeyObject
-  try {
-    const x = Buffer.from(publicKey).toString('base64url')
-    key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' })
-  } catch {
-    // Bytes that are no key verify nothing.
-    return false
-  }
-  return verify(null, message, key, signature)
-}
 
 // A bundle holds 256 entries of at most 64 KiB; a server that sends more is not answering the question.
 const MAX_FILE_BYTES = 32 * 1024 * 1024

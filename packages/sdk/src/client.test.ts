@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -216,6 +216,38 @@ test('an upload streams the file with its length and reports progress', async (t
   assert.equal(told.at(-1), 600_000)
   assert.ok(told.length > 1)
   assert.equal(file.digest(), createHash('sha256').update(bytes).digest('hex'))
+})
+
+test('an upload reads no further ahead than the connection takes, and keeps nothing of what was sent', async (t) => {
+  const size = 200_000_000
+  const path = join(await folder(t), 'large.bin')
+  await writeFile(path, '')
+  await truncate(path, size)
+  let taken = 0
+  let furthestAhead = 0
+  let held = 0
+  const before = process.memoryUsage().arrayBuffers
+  const server = createServer((request, reply) => {
+    request.on('data', (chunk: Buffer) => {
+      taken += chunk.length
+    })
+    request.on('end', () => json(reply, 200, { artifact: {}, message: 'ok' }))
+  })
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  t.after(() => server.close())
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  await createClient({ url: `http://127.0.0.1:${address.port}` }).artifacts.upload({
+    query: { run_id: 1 },
+    file: await openFileSource(path),
+    onProgress: ({ bytes }) => {
+      furthestAhead = Math.max(furthestAhead, bytes - taken)
+      held = Math.max(held, process.memoryUsage().arrayBuffers - before)
+    },
+  })
+  assert.ok(taken > size)
+  assert.ok(furthestAhead < 20_000_000, `${furthestAhead} bytes were read ahead`)
+  assert.ok(held < size * 0.75, `${held} bytes were held`)
 })
 
 test('an upload whose answer was lost is read and sent again from the start', async (t) => {

@@ -136,6 +136,10 @@ async function fetchOnce(sending: {
     headers.set('content-length', String(length))
     init.body = body
     init.duplex = 'half'
+    // Otherwise fetch clones the request to be able to follow a redirect or ask for credentials, and the clone keeps
+    // every byte that was sent. Source: Fetch standard, HTTP-network-or-cache fetch, step 5.
+    init.redirect = 'error'
+    init.window = null
   } else if (args.body !== undefined) {
     headers.set('content-type', 'application/json')
     init.body = JSON.stringify(args.body)

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { access, link, open, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { Readable } from 'node:stream'
 import type { Download } from './download.ts'
 import type { OnProgress, UploadSource } from './multipart.ts'
 
@@ -26,15 +25,27 @@ export async function openFileSource(
     open() {
       digest = undefined
       const hash = createHash('sha256')
-      const counted = async function* () {
-        for await (const chunk of createReadStream(path, { highWaterMark: 256 * 1024 })) {
-          hash.update(chunk)
-          yield chunk
-        }
-        digest = hash.digest('hex')
-      }
-      // Node's two declarations of ReadableStream differ in name only.
-      return Readable.toWeb(Readable.from(counted(), { objectMode: false })) as ReadableStream<Uint8Array>
+      const chunks: AsyncIterator<Uint8Array> = createReadStream(path, { highWaterMark: 256 * 1024 })[
+        Symbol.asyncIterator
+      ]()
+      // Not Readable.toWeb: it counts chunks where it should count bytes, and reads a whole file ahead of the connection.
+      return new ReadableStream<Uint8Array>(
+        {
+          async pull(controller) {
+            const chunk = await chunks.next()
+            if (chunk.done) {
+              digest = hash.digest('hex')
+              return controller.close()
+            }
+            hash.update(chunk.value)
+            controller.enqueue(chunk.value)
+          },
+          async cancel() {
+            await chunks.return?.()
+          },
+        },
+        { highWaterMark: 0 },
+      )
     },
   }
 }

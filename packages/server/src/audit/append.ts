@@ -40,7 +40,7 @@ export interface Appended {
 /**
  * Appends events to the audit log in the transaction of the change that they tell of: no event, no change. The payload
  * (the twelve documented keys) stays in the row; the leaf holds opaque ids and a salted commitment to it, so a payload
- * can be erased later and every proof still holds (evidence.md 7 and 10). The sequencer places the leaf after the commit.
+ * can be erased later and every proof still holds (docs/trust.md). The sequencer places the leaf after the commit.
  */
 export const append = (tx: Tx, at: number, by: Actor, ...events: readonly NewEvent[]): Promise<void> =>
   appendAll(

@@ -27,13 +27,13 @@ export function createJudgeThread(): JudgeThread {
       return new Worker(new URL('./judge-worker.ts', import.meta.url), { resourceLimits: LIMITS, stdout: false })
     clearTimeout(idle.get(kept))
     idle.delete(kept)
-    kept.removeAllListeners()
+    forget(kept)
     kept.ref()
     return kept
   }
 
   function putBack(worker: Worker) {
-    worker.removeAllListeners()
+    forget(worker)
     worker.on('error', () => idle.delete(worker))
     worker.unref()
     const timer = setTimeout(() => {
@@ -78,7 +78,7 @@ export function createJudgeThread(): JudgeThread {
         putBack(worker)
         return judgement
       } catch (error) {
-        worker.removeAllListeners()
+        forget(worker)
         worker.on('error', () => {})
         void worker.terminate()
         for (const iterator of reading.values()) iterator.then((one) => one.return?.()).catch(() => {})
@@ -92,4 +92,9 @@ export function createJudgeThread(): JudgeThread {
       await Promise.all(workers.map((worker) => worker.terminate()))
     },
   }
+}
+
+/** Drops our listeners by name: without one, Node's own that carry messages would go too, and the next job would hang. */
+function forget(worker: Worker): void {
+  for (const event of ['message', 'error', 'exit']) worker.removeAllListeners(event)
 }
