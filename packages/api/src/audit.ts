@@ -1,6 +1,6 @@
 /**
  * The audit vocabulary: every event type that Writ appends. The words of the documented systems come first and never
- * change; `log` says which log keeps the event: the project's, or the instance's.
+ * change; the value says which log keeps the event: the project's, the instance's, or either.
  */
 export const auditEvents = {
   'user.login': 'instance',
@@ -20,7 +20,7 @@ export const auditEvents = {
   'project.updated': 'instance',
   'project.checkpoint': 'instance',
   'log.opened': 'instance',
-  'log.continued': 'project',
+  'log.continued': 'both',
   'member.updated': 'project',
   'member.removed': 'project',
   'token.created': 'project',
@@ -59,7 +59,7 @@ export const auditEvents = {
   'artifact.downloaded': 'project',
   'artifact.verified': 'project',
   'artifact.deleted': 'project',
-} as const satisfies Record<string, 'instance' | 'project'>
+} as const satisfies Record<string, 'instance' | 'project' | 'both'>
 
 export type AuditEventType = keyof typeof auditEvents
 

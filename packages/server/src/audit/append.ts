@@ -48,6 +48,14 @@ export const append = (tx: Tx, at: number, by: Actor, ...events: readonly NewEve
     events.map((event) => ({ at, by, event })),
   )
 
+/**
+ * As `append`, outside the fences: for what must be one transaction with changes of the log itself. Only the sequencer's
+ * role may, and only for events of the log.
+ */
+export async function appendUnfenced(tx: Tx, project: string, at: number, by: Actor, event: NewEvent): Promise<void> {
+  await appendAll({ ...tx, project }, [{ at, by, event }])
+}
+
 /** As `append`, for events of many actors: one statement a table, however many. */
 export async function appendAll(tx: Tx, all: readonly Appended[]): Promise<void> {
   if (all.length === 0) return
@@ -61,8 +69,9 @@ export async function appendAll(tx: Tx, all: readonly Appended[]): Promise<void>
 }
 
 function rowOf(project: string, { at, by, event }: Appended, salt: Buffer) {
-  const home = auditEvents[event.type] === 'instance'
-  if (home !== (project === INSTANCE)) throw new Error(`${event.type} belongs to the ${auditEvents[event.type]} log`)
+  const home = auditEvents[event.type]
+  if (home !== 'both' && (home === 'instance') !== (project === INSTANCE))
+    throw new Error(`${event.type} belongs to the ${home} log`)
   const id = uuidv7(at)
   const line = eventLine(at, by, event)
   const payload = toUtf8(line)
