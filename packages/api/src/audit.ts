@@ -1,6 +1,7 @@
 /**
  * The audit vocabulary: every event type that Writ appends. The words of the documented systems come first and never
- * change; the value says which log keeps the event: the project's, the instance's, or either.
+ * change; the value says which log keeps the event: the project's, the
+ * instance's, or either (a denial is kept where the caller was, and outside projects by the instance).
  */
 export const auditEvents = {
   'user.login': 'instance',
@@ -31,7 +32,7 @@ export const auditEvents = {
   'policy.change_rejected': 'project',
   'approver.none_left': 'project',
   'approval.consumed': 'project',
-  'access.denied': 'project',
+  'access.denied': 'both',
   'audit.read': 'project',
   'audit.exported': 'project',
   'audit.verified': 'project',

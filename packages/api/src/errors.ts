@@ -88,7 +88,7 @@ export const errors = {
   RUN_NOT_WAITING: { status: 409, text: 'The run is not waiting for evidence.' },
   RUN_SETTLED: {
     status: 409,
-    text: 'The run is settled; open a new one with POST /runs/{id}/verify, which may take more files.',
+    text: 'The run is settled; open a new one with POST /runs/:id/verify, which may take more files.',
   },
   RUN_NOT_SETTLED: { status: 409, text: 'Only a settled run can be verified again.' },
   RUN_NOT_CANCELLABLE: { status: 409, text: 'A run that is {state} cannot be cancelled.' },

@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { api, openapi } from '@writ/api'
-import { type AuditFolders, append, createSequencer, findLogsAhead, LogAheadOfDatabase } from './audit/index.ts'
+import type { FastifyRequest } from 'fastify'
+import { type AuditFolders, append, createSequencer, findLogsAhead, LogAheadOfDatabase, SYSTEM } from './audit/index.ts'
 import type { Config } from './config.ts'
 import { auditHandlers } from './evidence/index.ts'
 import {
@@ -121,8 +122,36 @@ export async function openApp(on: {
       maxDeliveries: 10,
       settled: waiting.settled,
     },
-    { concurrency: 4, pollMs: POLL_MS, graceMs: config.shutdownGraceSeconds * 1_000 },
+    { concurrency: 4, pollMs: POLL_MS, graceMs: config.shutdownGraceSeconds * 1_000, alone: lock !== null },
   )
+
+  // Denials are events like any other. A caller outside of any project is the instance's business; addresses that may not
+  // connect at all are only counted, or anybody could fill the log.
+  async function recordDenial(request: FastifyRequest, refusal: AppError): Promise<void> {
+    // Set by mount() once the caller is known.
+    const caller = request.caller as Caller | undefined
+    const by = caller?.userId
+      ? caller
+      : { ...SYSTEM, ip: request.clientIp, userAgent: request.headers['user-agent']?.slice(0, 255) ?? null }
+    const operation = request.routeOptions.config.id ?? null
+    await inProject(caller?.project ?? INSTANCE, () =>
+      db.write((tx) =>
+        append(tx, clock.now(), by, {
+          type: 'access.denied',
+          action: `Denied ${operation ?? request.method}`,
+          details: {
+            operation,
+            path: request.url.split('?')[0],
+            code: refusal.code,
+            request_id: request.id,
+            project: request.headers['x-project'] ?? null,
+          },
+          success: false,
+          error: refusal.message,
+        }),
+      ),
+    )
+  }
 
   const http = await createHttpServer({
     settings: {
@@ -137,25 +166,7 @@ export async function openApp(on: {
     recognise: recogniseStores,
     refused: async (request, refusal) => {
       metrics.refusals.inc({ code: refusal.code })
-      // Set by mount() for every endpoint whose caller is known.
-      const caller = request.caller as Caller | undefined
-      if (refusal.status !== 403 || !caller?.project || caller.userId === null) return
-      await inProject(caller.project, () =>
-        db.write((tx) =>
-          append(tx, caller.at, caller, {
-            type: 'access.denied',
-            action: `Denied ${request.routeOptions.config.id ?? request.method}`,
-            details: {
-              operation: request.routeOptions.config.id ?? null,
-              path: request.url.split('?')[0],
-              code: refusal.code,
-              request_id: request.id,
-            },
-            success: false,
-            error: refusal.message,
-          }),
-        ),
-      )
+      if (refusal.status === 403 && refusal.code !== 'IP_NOT_ALLOWED') await recordDenial(request, refusal)
     },
   })
   http.addHook('onResponse', async (request, reply) => {

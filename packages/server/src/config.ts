@@ -36,8 +36,8 @@ const environmentNames = declared.flatMap(({ setting }) => [
   ...setting.env,
   ...(setting.kind.secret ? setting.env.map((name) => `${name}_FILE`) : []),
 ])
-/** Read by others (the tests' own servers), so no mistake here. */
-const FOREIGN = /^WRIT_TEST_/
+/** Read by others (the command line, the tests' own servers), so no mistake here. */
+const FOREIGN = /^WRIT_(TEST_|(URL|TOKEN|PROJECT|CONTEXT)$)/
 
 /**
  * Loads the configuration. Reads `.env` and writ.yaml in `cwd` and files that `*_FILE` variables name; writes nothing.

@@ -229,13 +229,6 @@ export const settings = {
     1,
     'How long after the last upload a proof is checked.',
   ),
-  evidenceTtlHours: required(
-    'runs.evidence_ttl_hours',
-    ['WRIT_EVIDENCE_TTL_HOURS'],
-    integer(1, 8_760, 'hours'),
-    168,
-    'How long a run waits for evidence.',
-  ),
 
   queueBackend: required(
     'queue.backend',

@@ -40,7 +40,7 @@ export interface Appended {
 /**
  * Appends events to the audit log in the transaction of the change that they tell of: no event, no change. The payload
  * (the twelve documented keys) stays in the row; the leaf holds opaque ids and a salted commitment to it, so a payload
- * can be erased later and every proof still holds (evidence.md 7 and 10). The sequencer places the leaf after the commit.
+ * can be erased later and every proof still holds (docs/trust.md). The sequencer places the leaf after the commit.
  */
 export const append = (tx: Tx, at: number, by: Actor, ...events: readonly NewEvent[]): Promise<void> =>
   appendAll(
@@ -61,11 +61,8 @@ export async function appendAll(tx: Tx, all: readonly Appended[]): Promise<void>
   if (all.length === 0) return
   const salts = randomFillSync(Buffer.allocUnsafe(32 * all.length))
   const rows = all.map((one, i) => rowOf(tx.project, one, salts.subarray(32 * i, 32 * i + 32)))
-  await tx.insert('audit_events', rows)
-  await tx.insert(
-    'audit_index',
-    rows.map((row) => ({ project_id: tx.project, event_id: row.id })),
-  )
+  const places = rows.map((row) => ({ project_id: tx.project, event_id: row.id }))
+  await Promise.all([tx.insert('audit_events', rows), tx.insert('audit_index', places)])
 }
 
 function rowOf(project: string, { at, by, event }: Appended, salt: Buffer) {

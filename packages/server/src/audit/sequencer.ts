@@ -193,7 +193,7 @@ export function createSequencer(options: {
     }
   }
 
-  /** The log of logs: the instance log records the checkpoint of every project that moved (evidence.md 9). */
+  /** The log of logs: the instance log records the checkpoint of every project that moved. */
   async function recordCheckpoints(rows: readonly store.Log[]): Promise<void> {
     const moved = rows.filter(
       (row) => row.project_id !== INSTANCE && (open.get(row.project_id)?.files.published.size ?? 0) > row.recorded_size,

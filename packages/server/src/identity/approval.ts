@@ -7,7 +7,7 @@ import { type Approver, listWithRoles } from './store-projects.ts'
 
 /**
  * Uses an approval up, in the transaction of what it allows; everything that rests on an approval comes through here,
- * so that none is used twice (ruling 10). Answers the approval as it was.
+ * so that none is used twice. Answers the approval as it was.
  * Throws APPROVAL_USED (used, voided, or a rejection) or APPROVAL_EXPIRED.
  * @param use what used it, as `type:id`; the actor's id if left out
  */

@@ -89,7 +89,7 @@ export async function openIdentity(options: {
   return identity
 }
 
-/** Appends one `user.login_throttled` for all that was refused since the last one, at most once a minute (ruling 19). */
+/** Appends one `user.login_throttled` for all that was refused since the last one, at most once a minute. */
 export async function reportThrottled(
   identity: Pick<Identity, 'db' | 'clock' | 'logins'>,
   force = false,

@@ -1,7 +1,7 @@
 import type { Policy, Role } from '@writ/api'
 import { secretHash } from './api-token.ts'
 
-/** What a project starts with (ruling 10): four eyes, admins approve, approvals stay, evidence is awaited for a week. */
+/** What a project starts with: four eyes, admins approve, approvals stay, evidence is awaited for a week. */
 export const defaultPolicy: Policy = {
   four_eyes: true,
   approver_roles: ['admin'],

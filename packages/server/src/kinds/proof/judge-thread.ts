@@ -9,6 +9,8 @@ export interface JudgeThread {
     read: (artifactId: string) => Promise<AsyncIterable<Uint8Array>>,
     signal: AbortSignal,
   ): Promise<Judgement>
+  /** Makes sure that a thread is there: starting one takes longer than most judgements. */
+  warm(): void
   close(): Promise<void>
 }
 
@@ -27,13 +29,13 @@ export function createJudgeThread(): JudgeThread {
       return new Worker(new URL('./judge-worker.ts', import.meta.url), { resourceLimits: LIMITS, stdout: false })
     clearTimeout(idle.get(kept))
     idle.delete(kept)
-    kept.removeAllListeners()
+    forget(kept)
     kept.ref()
     return kept
   }
 
   function putBack(worker: Worker) {
-    worker.removeAllListeners()
+    forget(worker)
     worker.on('error', () => idle.delete(worker))
     worker.unref()
     const timer = setTimeout(() => {
@@ -45,6 +47,9 @@ export function createJudgeThread(): JudgeThread {
   }
 
   return {
+    warm() {
+      if (idle.size === 0) putBack(take())
+    },
     async judge(job, read, signal) {
       signal.throwIfAborted()
       const worker = take()
@@ -78,7 +83,7 @@ export function createJudgeThread(): JudgeThread {
         putBack(worker)
         return judgement
       } catch (error) {
-        worker.removeAllListeners()
+        forget(worker)
         worker.on('error', () => {})
         void worker.terminate()
         for (const iterator of reading.values()) iterator.then((one) => one.return?.()).catch(() => {})
@@ -92,4 +97,9 @@ export function createJudgeThread(): JudgeThread {
       await Promise.all(workers.map((worker) => worker.terminate()))
     },
   }
+}
+
+/** Drops our listeners by name: without one, Node's own that carry messages would go too, and the next job would hang. */
+function forget(worker: Worker): void {
+  for (const event of ['message', 'error', 'exit']) worker.removeAllListeners(event)
 }

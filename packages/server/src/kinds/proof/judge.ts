@@ -1,5 +1,5 @@
 // The verdict on a run's evidence. Pure but for reading the evidence itself: the same files, rules and time give the same report.
-// The strings and documented keys are contract: dispatch-and-tickets C2.3.
+// The strings and documented keys are contract: clients of the documented system compare them.
 import { createHash } from 'node:crypto'
 import { type LibraryVersions, versionsOf } from './libraries.ts'
 import { findValidator } from './registry.ts'

@@ -23,6 +23,8 @@ export function createProofKind(on: { blobs: Blobs; clock: Clock; judges: JudgeT
     name: 'proof',
     async prepare(tx, { scriptId, context }) {
       const kept = await rulesOf(tx, scriptId, context)
+      // Evidence comes next; the thread starts meanwhile.
+      on.judges.warm()
       return preparedFrom(scriptId, kept)
     },
     async execute(running) {
@@ -69,7 +71,7 @@ async function rulesOf(tx: Tx, scriptId: string | null, context: Record<string, 
     const examined = examineRuleSet({
       ...(JSON.parse(row.definition) as object),
       name: row.name,
-      version: String(row.version),
+      version: `${row.version}.0.0`,
     })
     return { script: null, ruleSet: accepted(examined) }
   }

@@ -1,6 +1,5 @@
 import type { rulesApi } from '@writ/api'
-import { canonicalize, type Json } from '@writ/tlog'
-import { append } from '../../audit/index.ts'
+import { append, canonicalize, type Json } from '../../audit/index.ts'
 import { type Caller, personOf } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import { rfc3339 } from '../../platform/clock.ts'
@@ -56,7 +55,7 @@ export const rulesHandlers: Handlers<typeof rulesApi, Caller> = {
     ask.change(async (tx) => {
       const { caller, body } = ask
       const version = ((await store.findRuleSet(tx, body.name))?.version ?? 0) + 1
-      const examined = examineRuleSet({ ...body.definition, name: body.name, version: String(version) })
+      const examined = examineRuleSet({ ...body.definition, name: body.name, version: `${version}.0.0` })
       if (!examined.ok)
         throw new AppError('RULE_SET_INVALID', {}, { fields: fieldsOf(examined.problems, 'body.definition') })
       const row = {

@@ -1,5 +1,5 @@
 // The proof scripts that are built in. Each is a rule set with one rule; its parameters come from `execution_context.params`.
-// Source: dispatch-and-tickets C2.4.
+// Ids, names and versions are those of the documented system.
 import { type Examined, examineRuleSet, type RuleSet } from './rule-set.ts'
 
 export interface ScriptSpec {

@@ -3,7 +3,7 @@
  *
  * Invariants, whatever the backend: a blob is visible only when it is whole, hashed and durable; its bytes never change after that;
  * two projects never share one (sharing would leak that the other has it, and break erasure); memory does not grow with its size.
- * Ruling 26; the layout is `<project uuid>/sha256/ab/cd/<hex>` everywhere.
+ * The layout is `<project uuid>/sha256/ab/cd/<hex>` everywhere.
  */
 import type { Readable } from 'node:stream'
 

@@ -8,7 +8,7 @@ const FormatName = Type.Enum([...formats])
 
 /**
  * The file parses as the format that its name or content shows. `formats` limits which are welcome; an unknown format fails unless
- * `allow_unknown`. Reports `{format, keys}` for JSON, YAML and TOML, `{format, sections}` for INI. Source: dispatch-and-tickets C2.4.
+ * `allow_unknown`. Reports `{format, keys}` for JSON, YAML and TOML, `{format, sections}` for INI.
  */
 export const configFormat1 = fileValidator({
   name: 'config_format',

@@ -6,7 +6,7 @@ const Sha256 = Type.String({ pattern: '^[0-9a-fA-F]{64}$' })
 
 /**
  * SHA-256 of the file, in constant memory, against the expected hash: `params.expected[name]`, else what was announced for the file,
- * else `params.expected_hash`. Without any the file is valid, unless `require_expected` is set. Source: dispatch-and-tickets C2.4.
+ * else `params.expected_hash`. Without any the file is valid, unless `require_expected` is set.
  */
 export const fileHash1 = fileValidator({
   name: 'file_hash',

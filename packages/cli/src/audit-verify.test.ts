@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { buildLog, makeEntries, makeKey, type TestKey } from '../../tlog/test/memory-log.ts'
+import { openCommandLine } from './test-terminal.ts'
+
+const report = { ok: true, checked: { entries: 3, rows: 3, day_files: 1 } }
+
+async function serve(t: TestContext) {
+  const state = { files: new Map<string, Uint8Array>(), key: makeKey('writ.log/a'), size: 0, report: report as object }
+  const show = async (size: number, key: TestKey, from = 0) => {
+    state.files = await buildLog(makeEntries(size, from), key)
+    state.key = key
+    state.size = size
+  }
+  const line = await openCommandLine(t, ({ method, url }) => {
+    const path = url.match(/^\/audit\/log\/files\/(.*)$/)?.[1]
+    if (path !== undefined) {
+      const bytes = state.files.get(path)
+      return bytes ? { bytes } : { status: 404, json: { code: 'LOG_FILE_NOT_FOUND', status: 404, detail: 'no' } }
+    }
+    if (method === 'POST') return { json: state.report }
+    return { json: { origin: state.key.name, vkey: state.key.vkey, shard: 0, size: state.size, pending: 0 } }
+  })
+  return { ...line, state, show, key: state.key }
+}
+
+test('a sound log verifies, its newest state is kept, and the next one must continue it', async (t) => {
+  const { writ, show, key, settings, asked } = await serve(t)
+  await show(300, key)
+  const first = await writ(['audit', 'verify', '-o', 'json'])
+  assert.equal(first.code, 0, first.err)
+  assert.equal(JSON.parse(first.out).size, 300)
+  assert.equal(JSON.parse(first.out).continues, null)
+  await show(600, key)
+  const second = await writ(['audit', 'verify', '-o', 'json'])
+  assert.equal(JSON.parse(second.out).continues.size, 300)
+  assert.match(asked.at(-1)?.body ?? '', /kept_checkpoint.*writ\.log\/a\\n300\\n/)
+  const folder = join(settings.stateFolder, 'checkpoints')
+  const [file = ''] = await readdir(folder)
+  assert.equal(JSON.parse(await readFile(join(folder, file), 'utf8')).size, 600)
+})
+
+test('a changed entry exits with 5 and is named', async (t) => {
+  const { writ, show, key, state } = await serve(t)
+  await show(300, key)
+  const bundle = state.files.get('tile/entries/001.p/44')
+  if (!bundle) throw new Error('no bundle')
+  bundle[5] = (bundle[5] ?? 0) ^ 1
+  const { code, err } = await writ(['audit', 'verify'])
+  assert.equal(code, 5)
+  assert.match(err, /first bad entry 256, in tile\/entries\/001\.p\/44.*\[LEAF_MISMATCH\]/)
+})
+
+test('a log that was rewritten or cut with its own key exits with 5, and what was kept stays', async (t) => {
+  const { writ, show, key } = await serve(t)
+  await show(300, key)
+  await writ(['audit', 'verify'])
+  await show(400, key, 7)
+  assert.match((await writ(['audit', 'verify'])).err, /\[LOG_REWRITTEN\]/)
+  await show(299, key)
+  const cut = await writ(['audit', 'verify'])
+  assert.equal(cut.code, 5)
+  assert.match(cut.err, /\[LOG_TRUNCATED\]/)
+})
+
+test('another log or another key in the place of the kept one exits with 5 until it is trusted', async (t) => {
+  const { writ, show, key } = await serve(t)
+  await show(3, key)
+  await writ(['audit', 'verify'])
+  await show(2, makeKey('writ.log/b'))
+  const other = await writ(['audit', 'verify'])
+  assert.equal(other.code, 5)
+  assert.match(other.err, /This is another log than on 2026-10-21.*\[LOG_REPLACED\]/)
+  assert.equal((await writ(['audit', 'verify', '--trust-new-log'])).code, 0)
+  await show(2, makeKey('writ.log/b'))
+  assert.match((await writ(['audit', 'verify'])).err, /\[LOG_KEY_CHANGED\]/)
+})
+
+test('a key that an auditor wrote down must be the one', async (t) => {
+  const { writ, show, key } = await serve(t)
+  await show(3, key)
+  assert.equal((await writ(['audit', 'verify', '--vkey', makeKey('writ.log/a').vkey])).code, 5)
+  assert.equal((await writ(['audit', 'verify', '--vkey', key.vkey])).code, 0)
+})
+
+test('rows that do not fit the log exit with 5, although the log itself is sound', async (t) => {
+  const { writ, show, key, state } = await serve(t)
+  await show(3, key)
+  state.report = { ...report, ok: false, code: 'ROW_MISMATCH', reason: 'row 2 was changed', index: 2, path: null }
+  const { code, err } = await writ(['audit', 'verify'])
+  assert.equal(code, 5)
+  assert.match(err, /row 2 was changed \(first bad entry 2\).*\[ROW_MISMATCH\]/)
+  assert.equal((await writ(['audit', 'verify', '--no-rows'])).code, 0)
+})

@@ -1,0 +1,242 @@
+import type { api, ReplyOf } from '@writ/api'
+import { saveDownload } from '@writ/sdk/node'
+import { type Command, Option } from 'commander'
+import { type App, normalUrl, refOf } from '../app.ts'
+import { eventColumns } from '../columns.ts'
+import { exitCodes } from '../exit-codes.ts'
+import { Failure } from '../failure.ts'
+import { type KeptCheckpoint, keepCheckpoint, loadKeptCheckpoint } from '../kept-checkpoints.ts'
+import { allOption, type ListOptions, limitOption, listSome } from '../listing.ts'
+import { loadOperation } from '../operations.ts'
+import { pipeChecked } from '../pipe-checked.ts'
+import { verifyServedLog } from '../served-log.ts'
+import { safeLine } from '../text.ts'
+
+type Log = ReplyOf<typeof api.audit.log>
+type Report = ReplyOf<typeof api.audit.verify>
+
+interface Filters {
+  event?: string
+  actor?: string
+  resource?: string
+  from?: string
+  until?: string
+  failed?: boolean
+}
+
+export function addAuditCommands(program: Command, app: App): void {
+  const audit = program
+    .command('audit')
+    .description('The audit log: who did what, and the proof that nobody changed it since')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  writ audit list --event ticket.approved\n  writ audit verify\n  writ audit export --format csv --to events.csv',
+    )
+
+  withFilters(audit.command('list').description('List events, newest first; reading is itself recorded'))
+    .addOption(limitOption())
+    .addOption(allOption())
+    .action(async (o: ListOptions & Filters) => {
+      const events = await listSome(await app.client(), 'audit.events', queryOf(o), o)
+      app.out().list(events, eventColumns, (e) => e.log_index ?? e.id)
+    })
+
+  withFilters(audit.command('export').description('Export all matching events, oldest first'))
+    .addOption(
+      new Option('--format <format>', 'one JSON object a line, or CSV').choices(['jsonl', 'csv']).default('jsonl'),
+    )
+    .option('--to <file>', 'a new file; standard output otherwise')
+    .action(async (o: Filters & { format: 'jsonl' | 'csv'; to?: string }) => {
+      const file = await (await app.client()).audit.export({ query: { ...queryOf(o), format: o.format } })
+      if (o.to === undefined) return pipeChecked(file.stream, app.terminal.stdout, undefined)
+      const saved = await saveDownload(file, o.to, { signal: app.terminal.signal })
+      app.out().note(`Wrote ${saved.bytes} bytes to ${o.to}.`)
+    })
+
+  audit
+    .command('log')
+    .description('Describe the log: its name, its key, its size, its root')
+    .action(async () => {
+      const info = await (await app.client()).audit.log()
+      app.out().item(
+        info,
+        [
+          ['Origin', info.origin, 'bold'],
+          ['Verifier key', info.vkey],
+          ['Size', `${info.size} entries, ${info.pending} to be added`],
+          ['Root', info.root],
+          ['Files', info.folder],
+          ['Day files', info.audit_folder],
+        ],
+        info.origin,
+      )
+    })
+
+  audit
+    .command('verify')
+    .description('Verify the whole log here, without trusting the server; exits with 5 when anything is wrong')
+    .option('--data-dir <folder>', "verify a server's data folder instead; needs no running server")
+    .option('--vkey <key>', 'the key that the log must be signed with, as an auditor wrote it down')
+    .option('--trust-new-log', 'accept that the log is another one than before, as after "writ restore"')
+    .option('--no-rows', 'verify only the published log, not the rows and day files of the server')
+    .addHelpText(
+      'after',
+      `
+Downloads every entry, recomputes every hash and compares the signed state. The newest state is kept on this machine;
+next time the log must continue from it, so that not even the holder of its key can rewrite what was seen.
+
+Examples:
+  writ audit verify
+  writ audit verify --data-dir ./data`,
+    )
+    .action((o: VerifyOptions) => (o.dataDir === undefined ? verifyServed(app, o) : verifyFolder(app, o.dataDir)))
+}
+
+const withFilters = (command: Command) =>
+  command
+    .option('-e, --event <type>', 'only events of this type, such as ticket.approved')
+    .option('--actor <user>', 'only what this user did', refOf)
+    .option('--resource <type>', 'only about this sort of thing: ticket, run, artifact, ...')
+    .option('--from <date>', 'from this day or time on')
+    .option('--until <date>', 'up to this day (included) or time (not included)')
+    .option('--failed', 'only what failed or was refused')
+
+const queryOf = (o: Filters) => ({
+  event_type: o.event,
+  actor_id: o.actor,
+  resource_type: o.resource,
+  start_date: o.from,
+  end_date: o.until,
+  success: o.failed ? false : undefined,
+})
+
+interface VerifyOptions {
+  dataDir?: string
+  vkey?: string
+  trustNewLog?: boolean
+  rows: boolean
+}
+
+async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
+  const client = await app.client()
+  const target = await app.target()
+  const { stateFolder } = app.settings
+  const place = { url: normalUrl(target.url), project: target.project ?? 'default' }
+  const [info, before] = await Promise.all([client.audit.log(), loadKeptCheckpoint(stateFolder, place)])
+  const kept = o.trustNewLog && before && differs(info, before) ? undefined : before
+  refuseOtherLog(info, kept, o.vkey)
+  if (info.size === 0 && !kept) return app.out().note('The log has no entries yet: there is nothing to verify.')
+
+  const bar = app.progress('Verifying', 'entries')
+  const { verdict, checkpoint } = await verifyServedLog(
+    client,
+    { origin: info.origin, vkey: info.vkey, kept: kept?.checkpoint },
+    { onProgress: ({ entries, size }) => bar.update(entries, size), signal: app.terminal.signal },
+  ).finally(() => bar.end())
+  app.terminal.signal.throwIfAborted()
+  if (!verdict.ok) throw damaged(verdict)
+
+  const { size, root } = verdict.checkpoint
+  if (checkpoint !== null && (kept === undefined || size >= kept.size)) {
+    const seen_at = app.terminal.now().toISOString()
+    await keepCheckpoint(stateFolder, { ...place, origin: info.origin, vkey: info.vkey, size, checkpoint, seen_at })
+  }
+  const report = o.rows ? await client.audit.verify({ body: { kept_checkpoint: kept?.checkpoint } }) : undefined
+  if (report && !report.ok) throw damaged(report)
+  sayVerified(app, {
+    origin: info.origin,
+    size,
+    root: Buffer.from(root).toString('base64'),
+    continues: kept ? { size: kept.size, seen_at: kept.seen_at } : null,
+    checked: report?.checked ?? null,
+  })
+}
+
+const differs = (info: Log, kept: KeptCheckpoint) => info.origin !== kept.origin || info.vkey !== kept.vkey
+
+function refuseOtherLog(info: Log, kept: KeptCheckpoint | undefined, vkey: string | undefined): void {
+  const options = { exit: exitCodes.verificationFailed }
+  if (vkey !== undefined && info.vkey !== vkey) {
+    throw new Failure(`The log is signed with another key: ${info.vkey}`, { ...options, code: 'LOG_KEY_CHANGED' })
+  }
+  if (!kept || !differs(info, kept)) return
+  const what =
+    info.origin === kept.origin
+      ? `The log ${info.origin} has another key than on ${kept.seen_at}`
+      : `This is another log than on ${kept.seen_at}: ${info.origin}, not ${kept.origin}`
+  throw new Failure(what, {
+    ...options,
+    code: info.origin === kept.origin ? 'LOG_KEY_CHANGED' : 'LOG_REPLACED',
+    advice: 'If the operator restored a backup, the first entry says so ("log.continued"): then add --trust-new-log.',
+  })
+}
+
+function damaged(fault: {
+  code: string | null
+  reason: string | null
+  index?: number | null
+  path?: string | null
+}): Failure {
+  const where = [
+    fault.index === undefined || fault.index === null ? '' : `first bad entry ${fault.index}`,
+    fault.path ? `in ${fault.path}` : '',
+  ].filter(Boolean)
+  return new Failure(
+    `The log does not verify: ${safeLine(fault.reason ?? 'no reason given')}${where.length > 0 ? ` (${where.join(', ')})` : ''}`,
+    {
+      advice: 'Keep what you have, change nothing, and tell the auditor.',
+      exit: exitCodes.verificationFailed,
+      ...(fault.code ? { code: fault.code } : {}),
+    },
+  )
+}
+
+interface Verified {
+  origin: string
+  size: number
+  root: string
+  continues: { size: number; seen_at: string } | null
+  checked: Report['checked'] | null
+}
+
+function sayVerified(app: App, v: Verified): void {
+  const { checked } = v
+  app.out().item(
+    { ok: true, ...v },
+    [
+      ['Verified', `${v.size} entries of ${v.origin}`, 'green'],
+      ['Root', v.root],
+      [
+        'Since before',
+        v.continues
+          ? `continues the ${v.continues.size} entries seen on ${v.continues.seen_at}`
+          : 'nothing was kept here before; from now on this state is',
+      ],
+      ['Server says', checked && `${checked.rows} rows and ${checked.day_files} day files agree with the log`],
+    ],
+    v.size,
+  )
+}
+
+async function verifyFolder(app: App, dataDir: string): Promise<void> {
+  const verifyOffline = await loadOperation('verifyOffline')
+  const project = app.globals().project ?? app.settings.project
+  const bar = app.progress('Verifying', 'entries')
+  const report = await verifyOffline({
+    dataDir,
+    project,
+    onProgress: ({ done, size }) => bar.update(done, size),
+    signal: app.terminal.signal,
+  }).finally(() => bar.end())
+  if (!report.ok) throw damaged(report)
+  const { origin, size, root, checked } = report
+  app.out().item(
+    report,
+    [
+      ['Verified', `${size} entries of ${origin}`, 'green'],
+      ['Root', root],
+      ['Compared', `${checked.rows} rows and ${checked.day_files} day files agree with the log`],
+    ],
+    size,
+  )
+}

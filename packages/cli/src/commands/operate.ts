@@ -1,0 +1,161 @@
+import { type Command, Option } from 'commander'
+import type { App } from '../app.ts'
+import { exitCodes } from '../exit-codes.ts'
+import { usage } from '../failure.ts'
+import { loadOperation } from '../operations.ts'
+import { bytesText, safeText } from '../text.ts'
+
+const dataDirOption = () => new Option('--data-dir <folder>', "the server's data folder; as configured otherwise")
+
+export function addOperateCommands(program: Command, app: App): void {
+  const { signal } = app.terminal
+
+  program
+    .command('config')
+    .description('Configuration of the server on this host')
+    .command('check')
+    .description('Show every setting with its source, secrets masked, and all that is wrong; changes nothing')
+    .addOption(dataDirOption())
+    .action(async ({ dataDir }: { dataDir?: string }) => {
+      const checkConfig = await loadOperation('checkConfig')
+      const { ok, problems, settings } = await checkConfig({ dataDir, signal })
+      const out = app.out()
+      if (out.format === 'table')
+        out.list(
+          settings,
+          [
+            { head: 'SETTING', value: (s) => s.name },
+            { head: 'VALUE', value: (s) => s.value, shrink: true },
+            { head: 'FROM', value: (s) => s.source },
+          ],
+          (s) => s.name,
+        )
+      else out.item({ ok, problems, settings }, [], 'config')
+      for (const problem of problems) app.terminal.stderr.write(`writ: ${safeText(problem)}\n`)
+      app.exit(ok ? exitCodes.ok : exitCodes.failure)
+    })
+
+  program
+    .command('backup <file>')
+    .description('Back up database, evidence, log and keys of the server on this host into one file')
+    .addOption(dataDirOption())
+    .addHelpText(
+      'after',
+      '\nThe file holds the signing key: keep it as you keep the key.\nExample:\n  writ backup /backups/writ-monday.tar',
+    )
+    .action(async (to: string, { dataDir }: { dataDir?: string }) => {
+      const backup = await loadOperation('backup')
+      const bar = app.progress('Backing up')
+      const made = await backup({
+        dataDir,
+        to,
+        onProgress: ({ done, size }) => bar.update(done, size),
+        signal,
+      }).finally(() => bar.end())
+      app.out().item(
+        made,
+        [
+          ['Backup', made.path],
+          ['Size', `${bytesText(made.bytes)} in ${made.files} files`],
+        ],
+        made.path,
+      )
+    })
+
+  program
+    .command('restore <file>')
+    .description('Restore a backup into an empty data folder')
+    .requiredOption('--reason <text>', 'why; it stands in the first entry of the new log')
+    .addOption(dataDirOption())
+    .addHelpText(
+      'after',
+      `
+The old log is closed and a new one opened that names it: verifiers learn that what came after the backup is gone.
+Example:
+  writ restore /backups/writ-monday.tar --data-dir ./data --reason "disk of host 3 failed"`,
+    )
+    .action(async (from: string, { dataDir, reason }: { dataDir?: string; reason: string }) => {
+      const restore = await loadOperation('restore')
+      const bar = app.progress('Restoring')
+      const done = await restore({
+        dataDir,
+        from,
+        reason,
+        onProgress: (step) => bar.update(step.done, step.size),
+        signal,
+      }).finally(() => bar.end())
+      app.out().item(
+        done,
+        [
+          ['Restored', done.dataDir],
+          ['Entries', done.size],
+          ['Old log', done.old_origin],
+          ['New log', done.new_origin],
+        ],
+        done.dataDir,
+      )
+    })
+
+  program
+    .command('init')
+    .description('Prepare a data folder')
+    .option('--sample', 'with three assets and an employee to try things with')
+    .addOption(dataDirOption())
+    .action(async ({ sample, dataDir }: { sample?: boolean; dataDir?: string }) => {
+      if (!sample)
+        throw usage('A server prepares its data folder itself when it starts', 'Add --sample for things to try.')
+      const initSample = await loadOperation('initSample')
+      const done = await initSample({ dataDir, signal })
+      const out = app.out()
+      if (out.format !== 'table') return out.item(done, [], 'init')
+      for (const line of done.created) out.say(`Created ${safeText(line)}`)
+      for (const line of done.notes) out.note(safeText(line))
+    })
+
+  program
+    .command('doctor')
+    .description('Look for what is wrong with the server on this host, and say what to do')
+    .addOption(dataDirOption())
+    .action(async ({ dataDir }: { dataDir?: string }) => {
+      const doctor = await loadOperation('doctor')
+      const { ok, checks } = await doctor({ dataDir, signal })
+      app.out().list(
+        checks,
+        [
+          { head: '', value: (c) => (c.ok ? 'ok' : 'BAD'), paint: (c) => (c.ok ? 'green' : 'red') },
+          { head: 'CHECK', value: (c) => c.name },
+          { head: 'FOUND', value: (c) => c.detail, shrink: true },
+          { head: 'DO', value: (c) => c.advice, shrink: true },
+          { head: 'CODE', value: (c) => c.code },
+        ],
+        (c) => `${c.ok ? 'ok' : 'bad'} ${c.name}`,
+      )
+      app.exit(ok ? exitCodes.ok : exitCodes.failure)
+    })
+
+  program
+    .command('import <source> <from>')
+    .description('Take over users, tickets, runs and files of another system')
+    .option('--dry-run', 'only say what would be done')
+    .addOption(dataDirOption())
+    .addHelpText('after', '\nExample:\n  writ import tep ./old-data --dry-run')
+    .action(async (source: string, from: string, o: { dryRun?: boolean; dataDir?: string }) => {
+      const importFrom = await loadOperation('importFrom')
+      const bar = app.progress('Importing', 'entries')
+      const done = await importFrom({
+        dataDir: o.dataDir,
+        source,
+        from,
+        dryRun: o.dryRun === true,
+        onProgress: (step) => bar.update(step.done, step.size),
+        signal,
+      }).finally(() => bar.end())
+      const out = app.out()
+      out.item(
+        done,
+        Object.entries(done.imported).map(([what, count]) => [what, count] as const),
+        'import',
+      )
+      for (const { what, why } of done.skipped) out.note(`Skipped ${safeText(what)}: ${safeText(why)}`)
+    })
+}

@@ -1,0 +1,94 @@
+import { readFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { parseDocument } from 'yaml'
+import type { App } from '../app.ts'
+import { usage } from '../failure.ts'
+import { timeText } from '../text.ts'
+
+export function addRulesCommands(program: Command, app: App): void {
+  const rules = program
+    .command('rules')
+    .description('Rule sets: what evidence must satisfy')
+    .addHelpText(
+      'after',
+      `
+A rule set is a file:
+  name: access-switch
+  rules:
+    - validator: fields@1
+      files: "*.cfg"
+      params: { lines: { required: ["no ip http server"] } }
+
+Examples:
+  writ rules publish access-switch.yaml
+  writ proof run -t 1 sw1.cfg --rules access-switch --wait`,
+    )
+
+  rules
+    .command('list')
+    .description('List the rule sets of this project, all versions')
+    .action(async () =>
+      app.out().list(
+        await (await app.client()).rules.list(),
+        [
+          { head: 'NAME', value: (r) => r.name },
+          { head: 'VERSION', value: (r) => r.version, right: true },
+          { head: 'DIGEST', value: (r) => r.digest.slice(0, 16) },
+          { head: 'PUBLISHED', value: (r) => timeText(r.created_at) },
+        ],
+        (r) => `${r.name}@${r.version}`,
+      ),
+    )
+
+  rules
+    .command('scripts')
+    .description('List what a run can be asked to check: built-in scripts and rule sets')
+    .action(async () =>
+      app.out().list(
+        await (await app.client()).rules.scripts(),
+        [
+          { head: 'SCRIPT', value: (s) => s.script_id },
+          { head: 'VERSION', value: (s) => s.version },
+          { head: 'TYPE', value: (s) => s.script_type },
+          { head: 'CHECKS', value: (s) => s.description, shrink: true },
+        ],
+        (s) => s.script_id,
+      ),
+    )
+
+  rules
+    .command('publish <file>')
+    .description('Publish a rule set (YAML or JSON) as the next version of its name')
+    .option('--name <name>', 'instead of the name in the file')
+    .action(async (file: string, options: { name?: string }) => {
+      const { name, definition } = await loadRuleSet(file, options.name)
+      const made = await (await app.client()).rules.publish({ body: { name, definition } })
+      app.out().item(
+        made,
+        [
+          ['Rule set', `${made.name}@${made.version}`, 'bold'],
+          ['Script', `rules.${made.name}`],
+          ['Digest', made.digest],
+        ],
+        `${made.name}@${made.version}`,
+      )
+    })
+}
+
+/** Reads a rule set; versions are the server's to give, so one in the file is left out. Throws a usage failure. */
+export async function loadRuleSet(
+  file: string,
+  nameFlag?: string,
+): Promise<{ name: string; definition: Record<string, unknown> }> {
+  const parsed = parseDocument(await readFile(file, 'utf8'), { prettyErrors: true })
+  const [problem] = parsed.errors
+  if (problem) throw usage(`${file}: ${problem.message.split('\n')[0]}`, 'Correct the file.')
+  const value: unknown = parsed.toJS({ maxAliasCount: 100 })
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw usage(`${file} holds no rule set`, '"writ rules --help" shows one.')
+  }
+  const { name, version: _, ...definition } = value as Record<string, unknown> // checked to be an object
+  const chosen = nameFlag ?? name
+  if (typeof chosen !== 'string') throw usage(`${file} has no name`, 'Add "name:" to it, or give --name.')
+  return { name: chosen, definition }
+}

@@ -1,0 +1,119 @@
+import type { Role } from '@writ/api'
+import { type Command, Option } from 'commander'
+import { type App, refOf } from '../app.ts'
+import { userColumns, userFields } from '../columns.ts'
+import { usage } from '../failure.ts'
+import { allOption, countOf, type ListOptions, limitOption, listSome } from '../listing.ts'
+import { timeText } from '../text.ts'
+
+export const roleOption = (text: string) =>
+  new Option('--role <role>', text).choices(['admin', 'ops', 'dev', 'employee', 'auditor'])
+
+export function addUserCommands(program: Command, app: App): void {
+  const user = program
+    .command('user')
+    .description('Users: who may ask, and as what')
+    .addHelpText(
+      'after',
+      `
+Roles: employee (own tickets and evidence), dev (own tasks too), ops (all runs), auditor (reads everything, writes
+nothing), admin (approves, users, tokens, policy).
+
+Examples:
+  writ user add li.na --email li.na@example.com --role employee
+  writ user reset-password li.na`,
+    )
+
+  user
+    .command('list')
+    .description('List users')
+    .addOption(roleOption('only with this role'))
+    .option('--search <text>', 'only those with this text in the name')
+    .addOption(limitOption())
+    .addOption(allOption())
+    .action(async (options: ListOptions & { role?: Role; search?: string }) => {
+      const query = { role: options.role, q: options.search }
+      app.out().list(await listSome(await app.client(), 'users.list', query, options), userColumns, (u) => u.number)
+    })
+
+  user
+    .command('add <username>')
+    .description('Add a user; the one-time password is shown once')
+    .option('--email <address>')
+    .option('--full-name <name>')
+    .addOption(roleOption('in this project').default('employee'))
+    .action(async (username: string, options: { email?: string; fullName?: string; role: Role }) => {
+      const made = await (await app.client()).users.create({
+        body: { username, email: options.email, full_name: options.fullName, role: options.role },
+      })
+      const once = made.one_time_password
+      app.out().item(made, [...userFields(made), ['One-time password', once, 'yellow']], once ?? made.number)
+      if (once) app.out().note('The password is not shown again; it must be changed at the first login.')
+    })
+
+  user
+    .command('edit <user>')
+    .description('Change a user, by name, number or id')
+    .option('--email <address>')
+    .option('--full-name <name>')
+    .addOption(roleOption('another role in this project'))
+    .option('--activate', 'let a deactivated user in again')
+    .action(async (ref: string, o: { email?: string; fullName?: string; role?: Role; activate?: boolean }) => {
+      const body = {
+        ...(o.email === undefined ? {} : { email: o.email }),
+        ...(o.fullName === undefined ? {} : { full_name: o.fullName }),
+        ...(o.role === undefined ? {} : { role: o.role }),
+        ...(o.activate ? { is_active: true } : {}),
+      }
+      if (Object.keys(body).length === 0) throw usage('Nothing to change was given')
+      const changed = await (await app.client()).users.update({ params: { id: await userRef(app, ref) }, body })
+      app.out().item(changed, userFields(changed), changed.number)
+    })
+
+  user
+    .command('reset-password <user>')
+    .description('Give a user a one-time password; ends all sessions of the user')
+    .action(async (ref: string) => {
+      const answer = await (await app.client()).users.resetPassword({ params: { id: await userRef(app, ref) } })
+      app.out().item(answer, [['One-time password', answer.one_time_password, 'yellow']], answer.one_time_password)
+    })
+
+  user
+    .command('deactivate <user>')
+    .description('Let a user in no longer, at once; nothing of what the user did is lost')
+    .action(async (ref: string) => {
+      const params = { id: await userRef(app, ref) }
+      const changed = await (await app.client()).users.update({ params, body: { is_active: false } })
+      app.out().item(changed, userFields(changed), changed.number)
+    })
+
+  program
+    .command('invite [email]')
+    .description('Invite somebody to register; the code is shown once')
+    .addOption(roleOption('the role that the invited will have').default('employee'))
+    .option('--hours <count>', 'how long the code works', countOf)
+    .addHelpText('after', '\nExample:\n  writ invite wang.li@example.com --role dev')
+    .action(async (email: string | undefined, { role, hours }: { role: Role; hours?: number }) => {
+      const made = await (await app.client()).users.invite({ body: { email, role, expires_in_hours: hours } })
+      app.out().item(
+        made,
+        [
+          ['Invitation', made.invite, 'yellow'],
+          ['For', made.email],
+          ['Role', made.role],
+          ['Works until', timeText(made.expires_at)],
+        ],
+        made.invite,
+      )
+    })
+}
+
+// People know each other by name; the API by number or id.
+async function userRef(app: App, ref: string): Promise<string> {
+  if (/^#?\d+$/.test(ref) || /^[0-9a-f-]{36}$/.test(ref)) return refOf(ref)
+  const client = await app.client()
+  for await (const user of client.items('users.list', { query: { q: ref } })) {
+    if (user.username === ref) return user.id
+  }
+  throw usage(`There is no user "${ref}" here`, '"writ user list" shows them.')
+}

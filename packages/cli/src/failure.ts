@@ -1,0 +1,106 @@
+import { ConnectionLost, WritError } from '@writ/sdk'
+import { DigestMismatch } from '@writ/sdk/node'
+import { exitCodes } from './exit-codes.ts'
+import { safeLine } from './text.ts'
+
+/** An ending that the command line itself decides: what happened, what to do, how to exit. */
+export class Failure extends Error {
+  override readonly name = 'Failure'
+  readonly advice: string
+  readonly exit: number
+  readonly code: string | undefined
+  constructor(what: string, options: { advice?: string; exit?: number; code?: string } = {}) {
+    super(what)
+    this.advice = options.advice ?? ''
+    this.exit = options.exit ?? exitCodes.failure
+    this.code = options.code
+  }
+}
+
+export const usage = (what: string, advice = 'Add --help for usage and examples.') =>
+  new Failure(what, { advice, exit: exitCodes.usage })
+
+// What to do about a refusal, where the server's own sentence does not say.
+const advice: Record<string, string> = {
+  NOT_AUTHENTICATED: 'Run "writ login", or set WRIT_TOKEN.',
+  CREDENTIALS_INVALID: 'The token is expired or revoked: run "writ login".',
+  LOGIN_FAILED: 'Check the user name and the password.',
+  TOTP_REQUIRED: 'Add --totp with the code of your authenticator.',
+  PASSWORD_CHANGE_REQUIRED: 'Run "writ login"; it asks for a new password.',
+  ADMIN_REQUIRED: 'Ask an administrator of the project.',
+  ROLE_NOT_ALLOWED: 'Ask an administrator of the project for a role that may; "writ whoami" shows yours.',
+  NOT_A_MEMBER: 'Ask an administrator of the project to add you, or choose another with --project.',
+  TOKEN_FOREIGN_PROJECT: 'A token belongs to one project: run "writ login --project <slug>".',
+  PROJECT_NOT_FOUND: '"writ project list" shows the projects that you may see.',
+  TICKET_NOT_FOUND: '"writ ticket list" shows the tickets that you may see.',
+  RUN_NOT_FOUND: '"writ run list" shows the runs that you may see.',
+  ASSET_NOT_FOUND: '"writ asset list" shows them.',
+  ARTIFACT_NOT_FOUND: '"writ artifact list --run <run>" shows them.',
+  USER_NOT_FOUND: '"writ user list" shows them.',
+  TOKEN_NOT_FOUND: '"writ token list" shows them.',
+  SCRIPT_UNKNOWN: '"writ rules scripts" shows what can be run.',
+  RUN_SETTLED: 'Run "writ run verify <run>".',
+  APPROVER_EXCLUDED: 'Somebody else must decide.',
+  ACTION_NEEDS_APPROVAL: 'An approver runs "writ ticket approve <ticket>".',
+  APPROVAL_STALE: 'Read the ticket again with "writ ticket show", then approve.',
+  SECRET_SHOWN_ONCE: 'Rotate or reset it to get a new one.',
+  RATE_LIMITED: 'Wait a moment and try again.',
+  ARTIFACT_DELETED: 'Its record is still shown by "writ artifact show".',
+}
+
+/** The exit code that an error stands for. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof Failure) return error.exit
+  if (error instanceof DigestMismatch) return exitCodes.verificationFailed
+  if (error instanceof DOMException && error.name === 'AbortError') return exitCodes.interrupted
+  if (!(error instanceof WritError)) return exitCodes.failure
+  if (error.code === 'ACTION_NEEDS_APPROVAL') return exitCodes.waitingForApproval
+  if (error.code === 'VALIDATION_FAILED') return exitCodes.usage
+  return error.status === 401 || error.status === 403 ? exitCodes.notAllowed : exitCodes.failure
+}
+
+/** An error as one line: what happened, what to do, code and request id. */
+export function failureLine(error: unknown): string {
+  const { what, todo, code, request } = describe(error)
+  const marks = [code, request ? `request ${request}` : ''].filter(Boolean).join(', ')
+  const sentences = [what.replace(/[.\s]*$/, '.'), todo].filter(Boolean).join(' ')
+  return safeLine(`writ: ${sentences}${marks ? ` [${marks}]` : ''}`)
+}
+
+function describe(error: unknown): { what: string; todo?: string; code?: string | undefined; request?: string } {
+  if (error instanceof Failure) return { what: error.message, todo: error.advice, code: error.code }
+  if (error instanceof WritError) {
+    // Some sentences name their first field already.
+    const fields = error.fields
+      .map(({ path, message }) => `${path}: ${message}`)
+      .filter((field) => !error.detail.includes(field))
+    return {
+      what: [error.detail.replace(/\.$/, ''), ...fields].join('; '),
+      todo: advice[error.code] ?? (error.retryable ? 'Try again.' : ''),
+      code: error.code,
+      request: error.request_id,
+    }
+  }
+  if (error instanceof ConnectionLost) {
+    return {
+      what: `No answer from ${new URL(error.url).origin}`,
+      todo: 'Is the server running there? --url, WRIT_URL or "writ context use" choose another.',
+      code: error.reason,
+    }
+  }
+  if (error instanceof DigestMismatch) {
+    return { what: error.message, todo: 'Nothing was kept; tell whoever runs the server.', code: 'DIGEST_MISMATCH' }
+  }
+  if (error instanceof DOMException && error.name === 'AbortError') return { what: 'Interrupted' }
+  if (!(error instanceof Error)) return { what: String(error) }
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
+  return { what: fileSentence(error, code) ?? error.message, code }
+}
+
+function fileSentence(error: Error, code: string | undefined): string | undefined {
+  const path = 'path' in error && typeof error.path === 'string' ? error.path : undefined
+  if (path === undefined) return undefined
+  if (code === 'ENOENT') return `There is no file ${path}`
+  if (code === 'EACCES') return `${path} may not be read or written by you`
+  return undefined
+}

@@ -1,0 +1,326 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { openCommandLine, problem } from './test-terminal.ts'
+
+const id = '01a20755-7fdc-7723-963f-3a415ba9b242'
+const ticket = { id, number: 7, title: '更换交换机', status: 'draft', version: 1, digest: 'd'.repeat(64) }
+
+test('help is no mistake and goes to standard output', async (t) => {
+  const { writ } = await openCommandLine(t)
+  const { code, out, err } = await writ(['ticket', '--help'])
+  assert.equal(code, 0)
+  assert.match(out, /writ ticket approve 7/)
+  assert.equal(err, '')
+})
+
+for (const line of [
+  ['tikcet'],
+  ['ticket', 'open'],
+  ['ticket', 'show', 'seven'],
+  ['ticket', 'list', '--status', 'burnt'],
+  ['ticket', 'list', '-n', '0'],
+  ['ticket', 'edit', '7'],
+  ['ticket', 'open', 'x', '--due', '2026-13-40'],
+  ['proof', 'run', '-t', '1'],
+  ['run', 'start', '-t', '1', '--data', '[]'],
+  ['ticket', 'list', '-o', 'xml'],
+  ['--url', 'ftp://x', 'whoami'],
+  ['--context', 'nowhere', 'whoami'],
+]) {
+  test(`a wrong command line exits with 2 and asks nothing: ${line.join(' ')}`, async (t) => {
+    const { writ, asked } = await openCommandLine(t)
+    const { code, err, out } = await writ(line)
+    assert.equal(code, 2)
+    assert.match(err, /^writ: /)
+    assert.equal(out, '')
+    assert.deepEqual(asked, [])
+  })
+}
+
+for (const [code, status, exit] of [
+  ['NOT_AUTHENTICATED', 401, 3],
+  ['ROLE_NOT_ALLOWED', 403, 3],
+  ['ACTION_NEEDS_APPROVAL', 400, 4],
+  ['VALIDATION_FAILED', 422, 2],
+  ['TICKET_NOT_FOUND', 404, 1],
+  ['INTERNAL', 500, 1],
+] as const) {
+  test(`${code} exits with ${exit} and is told in one line with its code and request`, async (t) => {
+    const { writ } = await openCommandLine(t, () => ({ status, json: problem(code, status) }))
+    const answer = await writ(['ticket', 'show', '7'])
+    assert.equal(answer.code, exit)
+    assert.match(answer.err, new RegExp(`^writ: sentence of ${code}\\..*\\[${code}, request req-7\\]\\n$`))
+    assert.equal(answer.out, '')
+  })
+}
+
+test('a server that is away is named, with what to do', async (t) => {
+  const { writ } = await openCommandLine(t)
+  const { code, err } = await writ(['ticket', 'edit', '7', '--title', 'x', '--url', 'http://127.0.0.1:9'])
+  assert.equal(code, 1)
+  assert.match(err, /No answer from http:\/\/127\.0\.0\.1:9\. Is the server running there\?/)
+})
+
+test('results are a table, data, or with --quiet only numbers', async (t) => {
+  const { writ } = await openCommandLine(t, () => ({ json: { items: [ticket], next_cursor: null } }))
+  assert.match((await writ(['ticket', 'list'])).out, /^#\s+STATUS\s+TITLE.*\n7\s+draft\s+更换交换机/)
+  assert.deepEqual(JSON.parse((await writ(['ticket', 'list', '-o', 'json'])).out), [ticket])
+  assert.match((await writ(['ticket', 'list', '-o', 'yaml'])).out, /^- id: 01a2.*\n {2}number: 7\n/)
+  assert.equal((await writ(['-q', 'ticket', 'list'])).out, '7\n')
+})
+
+test('a list stops at its limit and goes to the end with --all', async (t) => {
+  const { writ, asked } = await openCommandLine(t, ({ url }) => ({
+    json: url.includes('cursor=2')
+      ? { items: [{ ...ticket, number: 1 }], next_cursor: null }
+      : {
+          items: [
+            { ...ticket, number: 3 },
+            { ...ticket, number: 2 },
+          ],
+          next_cursor: '2',
+        },
+  }))
+  assert.equal((await writ(['ticket', 'list', '-n', '2', '-q'])).out, '3\n2\n')
+  assert.equal(asked.length, 1)
+  assert.equal((await writ(['ticket', 'list', '--all', '-q'])).out, '3\n2\n1\n')
+})
+
+test('a ticket is opened with what was given, and nothing else', async (t) => {
+  const { writ, asked } = await openCommandLine(t, () => ({ json: ticket }))
+  await writ(['ticket', 'open', '更换交换机', '--asset', '#3', '--due', '2026-12-01', '--draft'])
+  assert.deepEqual(JSON.parse(asked[0]?.body ?? ''), {
+    title: '更换交换机',
+    asset_id: '3',
+    due_at: '2026-12-01T00:00:00.000Z',
+    status: 'draft',
+  })
+})
+
+test('no colour goes into a pipe', async (t) => {
+  const { writ } = await openCommandLine(t, () => ({ json: { items: [ticket], next_cursor: null } }))
+  assert.doesNotMatch((await writ(['ticket', 'list'])).out, /\u001b/)
+})
+
+const run = {
+  id,
+  number: 12,
+  kind: 'proof',
+  state: 'pending',
+  verdict: null,
+  waiting_for: 'evidence',
+  ticket_number: 1,
+}
+const report = (verdict: string) => ({
+  ...run,
+  state: 'completed',
+  verdict,
+  waiting_for: null,
+  result_summary: `Validation ${verdict}: 1 artifact(s) checked`,
+  outputs_manifest: {
+    validation_report: {
+      validation_results: [
+        {
+          filename: 'sw1.cfg',
+          validation: verdict,
+          findings: [
+            { validator: 'fields@1', valid: false, errors: verdict === 'failed' ? ['line missing'] : [], warnings: [] },
+          ],
+        },
+      ],
+      set_results: [],
+      errors: [],
+    },
+  },
+})
+
+async function prove(t: TestContext, verdict: string, more: string[] = []) {
+  const bytes = 'hostname sw1\n'
+  const sha256_hash = createHash('sha256').update(bytes).digest('hex')
+  const line = await openCommandLine(t, ({ method, url }) => {
+    if (method === 'POST' && url === '/runs') return { json: run }
+    if (url.startsWith('/artifacts')) return { json: { artifact: { number: 1, sha256_hash }, message: 'ok' } }
+    if (url.endsWith('/finalize')) return { json: run }
+    if (url.includes('/wait')) return { json: report(verdict) }
+    return undefined
+  })
+  const file = join(line.folder, 'sw1.cfg')
+  await writeFile(file, bytes)
+  return { ...line, sha256_hash, answer: await line.writ(['proof', 'run', '-t', '1', file, '--wait', ...more]) }
+}
+
+test('a failed verdict exits with 5 and its findings are printed', async (t) => {
+  const { answer, asked } = await prove(t, 'failed')
+  assert.equal(answer.code, 5)
+  assert.match(answer.out, /FAILED {2}sw1\.cfg\n +error +fields@1: line missing\nfailed {2}run #12/)
+  assert.deepEqual(
+    asked.map(({ method, url }) => `${method} ${url.split('?')[0]}`),
+    ['POST /runs', 'POST /artifacts', `POST /runs/${id}/finalize`, `GET /runs/${id}/wait`],
+  )
+  assert.equal(JSON.parse(asked[0]?.body ?? '').finalize, 'manual')
+})
+
+test('a passed verdict exits with 0; announced files need no finalize', async (t) => {
+  const { answer, asked, sha256_hash } = await prove(t, 'passed', ['--expect', '--rules', 'access-switch'])
+  assert.equal(answer.code, 0)
+  assert.deepEqual(JSON.parse(asked[0]?.body ?? ''), {
+    run_type: 'proof',
+    ticket_id: '1',
+    script_id: 'rules.access-switch',
+    expect: [{ name: 'sw1.cfg', sha256: sha256_hash }],
+  })
+  assert.ok(!asked.some(({ url }) => url.endsWith('/finalize')))
+})
+
+test('a file that is not there leaves no run behind', async (t) => {
+  const { writ, asked } = await openCommandLine(t)
+  const { code, err } = await writ(['proof', 'run', '-t', '1', '/nowhere/x.cfg'])
+  assert.equal(code, 1)
+  assert.match(err, /^writ: There is no file \/nowhere\/x\.cfg\./)
+  assert.deepEqual(asked, [])
+})
+
+test('an upload that arrived with another hash exits with 5 and says how to end the run', async (t) => {
+  const { writ, folder } = await openCommandLine(t, ({ url }) =>
+    url === '/runs' ? { json: run } : { json: { artifact: { sha256_hash: 'f'.repeat(64) }, message: 'ok' } },
+  )
+  await writeFile(join(folder, 'a.cfg'), 'a')
+  const { code, err } = await writ(['proof', 'run', '-t', '1', join(folder, 'a.cfg')])
+  assert.equal(code, 5)
+  assert.match(err, /writ run cancel 12/)
+  assert.match(err, /DIGEST_MISMATCH/)
+})
+
+for (const [state, verdict, exit] of [
+  ['completed', 'passed', 0],
+  ['completed', 'failed', 5],
+  ['failed', null, 1],
+  ['cancelled', null, 1],
+  ['timeout', null, 124],
+  ['waiting_approval', null, 4],
+] as const) {
+  test(`waiting for a run that ends as ${state} ${verdict ?? ''} exits with ${exit}`, async (t) => {
+    const { writ } = await openCommandLine(t, () => ({ json: { ...run, state, verdict } }))
+    assert.equal((await writ(['run', 'wait', '12'])).code, exit)
+  })
+}
+
+test('a run that has not ended in time exits with 124 and goes on', async (t) => {
+  const { writ } = await openCommandLine(t, () => ({ json: run }))
+  const { code, err } = await writ(['run', 'wait', '12', '--timeout', '1'])
+  assert.equal(code, 124)
+  assert.match(err, /still waits for evidence after 1 s/)
+})
+
+test('a policy change that waits for a second admin exits with 4', async (t) => {
+  const policy = { four_eyes: true, approver_roles: ['admin'], approval_ttl_hours: null, evidence_ttl_hours: 168 }
+  const { writ, asked } = await openCommandLine(t, ({ method }) =>
+    method === 'GET' ? { json: policy } : { json: { id, state: 'pending', policy, warnings: [] } },
+  )
+  assert.equal((await writ(['project', 'policy', '--evidence-hours', '72'])).code, 4)
+  assert.deepEqual(JSON.parse(asked[1]?.body ?? ''), { ...policy, evidence_ttl_hours: 72 })
+})
+
+test('a login makes a token, keeps it for its owner only, and ends its session', async (t) => {
+  const { writ, asked, settings, url } = await openCommandLine(t, ({ url: path }) => {
+    if (path === '/auth/login') return { json: { access_token: 'jwt', token_type: 'bearer', expires_in: 1800 } }
+    if (path === '/auth/me') return { json: { username: 'li.na', must_change_password: false } }
+    if (path === '/projects') return { json: [{ slug: 'factory-a' }] }
+    if (path === '/tokens') return { status: 201, json: { id, token: 'writ_new', expires_at: '2027-01-01T00:00:00Z' } }
+    if (path === '/auth/logout' || path === `/tokens/${id}`) return { status: 204 }
+    return undefined
+  })
+  const anonymous = { token: undefined }
+  const login = await writ(['login', '-u', 'li.na', '--password-stdin'], 'correct horse\n', anonymous)
+  assert.equal(login.code, 0, login.err)
+  assert.deepEqual(JSON.parse(asked[0]?.body ?? ''), { username: 'li.na', password: 'correct horse' })
+  const made = asked.find(({ url: path }) => path === '/tokens')
+  assert.equal(made?.headers['x-project'], 'factory-a')
+  assert.deepEqual(JSON.parse(made?.body ?? ''), { name: 'cli on desk' })
+  assert.equal(asked.at(-1)?.url, '/auth/logout')
+
+  const file = join(settings.configFolder, 'contexts.json')
+  assert.equal((await stat(file)).mode & 0o777, 0o600)
+  const name = `${new URL(url).host}/factory-a`
+  assert.equal(JSON.parse(await readFile(file, 'utf8')).contexts[name].token, 'writ_new')
+  assert.ok(!(await readFile(file, 'utf8')).includes('correct horse'))
+  const listed = await writ(['context', 'list', '-o', 'json'], '', { ...anonymous, url: undefined })
+  assert.equal(JSON.parse(listed.out)[0].name, name)
+  assert.ok(!listed.out.includes('writ_new'))
+
+  await writ(['whoami'], '', { ...anonymous, url: undefined })
+  assert.equal(asked.at(-1)?.headers.authorization, 'Bearer writ_new')
+  assert.equal(asked.at(-1)?.headers['x-project'], 'factory-a')
+
+  assert.equal((await writ(['logout'], '', { ...anonymous, url: undefined })).code, 0)
+  assert.equal(`${asked.at(-1)?.method} ${asked.at(-1)?.url}`, `DELETE /tokens/${id}`)
+  assert.deepEqual(JSON.parse(await readFile(file, 'utf8')), { current: null, contexts: {} })
+})
+
+test('the token of a context goes to no other server', async (t) => {
+  const { writ, asked, settings, url } = await openCommandLine(t, () => ({ json: { username: 'x', permissions: [] } }))
+  const context = { url: 'http://other.test', project: 'default', username: 'x', token: 'writ_x', token_id: null }
+  const { saveContexts } = await import('./contexts.ts')
+  await saveContexts(settings.configFolder, { current: 'c', contexts: { c: { ...context, expires_at: null } } })
+  await writ(['whoami', '--url', url], '', { token: undefined, url: undefined })
+  assert.equal(asked[0]?.headers.authorization, undefined)
+})
+
+test('a login without a terminal and without flags says which flag is missing', async (t) => {
+  const { writ } = await openCommandLine(t)
+  const { code, err } = await writ(['login'])
+  assert.equal(code, 2)
+  assert.match(err, /User name is needed\. Give it with --username\./)
+})
+
+test('a download is checked, named without its folders, and never overwrites', async (t) => {
+  const sha256 = '2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824'
+  const { writ, folder } = await openCommandLine(t, ({ url }) =>
+    url.endsWith('/download')
+      ? { bytes: Buffer.from(url.includes('/31/') ? 'hello' : 'hullo') }
+      : { json: { number: 31, filename: '../../etc/passwd', sha256_hash: sha256, size_bytes: 5 } },
+  )
+  const to = join(folder, 'got')
+  assert.equal((await writ(['artifact', 'get', '31', '--to', to])).code, 0)
+  assert.equal(await readFile(to, 'utf8'), 'hello')
+  assert.equal((await writ(['artifact', 'get', '31', '--to', to])).code, 1)
+  assert.equal((await writ(['artifact', 'get', '32', '--to', join(folder, 'bad')])).code, 5)
+  assert.deepEqual((await readdir(folder)).includes('bad'), false)
+  assert.equal((await writ(['artifact', 'get', '31', '--to', '-'])).out, 'hello')
+})
+
+test('a command that needs the server package says so when it is not there', async (t) => {
+  const { loadOperation } = await import('./operations.ts')
+  const missing = Object.assign(new Error("Cannot find package '@writ/server'"), { code: 'ERR_MODULE_NOT_FOUND' })
+  await assert.rejects(
+    loadOperation('doctor', () => Promise.reject(missing)),
+    /needs @writ\/server beside the CLI/,
+  )
+  await assert.rejects(
+    loadOperation('doctor', () => Promise.resolve({ backup() {} })),
+    /has no operation "doctor"/,
+  )
+  t.diagnostic('no server was started')
+})
+
+test('a rule set is published under its name, without the version that is the server’s to give', async (t) => {
+  const { writ, asked, folder } = await openCommandLine(t, () => ({ json: { name: 'a', version: 2, digest: 'd' } }))
+  const file = join(folder, 'rules.yaml')
+  await writeFile(file, 'name: a\nversion: 1.0.0\nrules:\n  - validator: size@1\n')
+  assert.equal((await writ(['rules', 'publish', file, '-q'])).out, 'a@2\n')
+  assert.deepEqual(JSON.parse(asked[0]?.body ?? ''), { name: 'a', definition: { rules: [{ validator: 'size@1' }] } })
+  await writeFile(file, 'name: [a\n')
+  assert.equal((await writ(['rules', 'publish', file])).code, 2)
+})
+
+for (const shell of ['bash', 'zsh', 'fish']) {
+  test(`completion for ${shell} knows commands and their options`, async (t) => {
+    const { writ } = await openCommandLine(t)
+    const { out } = await writ(['completion', shell])
+    assert.match(out, /reset-password/)
+    assert.match(out, shell === 'fish' ? /-l rules/ : /--rules/)
+  })
+}

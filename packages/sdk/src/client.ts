@@ -1,0 +1,210 @@
+import { api, type Endpoint } from '@writ/api'
+import type { Answer, Client } from './calls.ts'
+import { downloadOf } from './download.ts'
+import { ConnectionLost, refusalOf, WritError } from './errors.ts'
+import { multipartBody, type OnProgress, type UploadSource } from './multipart.ts'
+import type { ClientOptions } from './options.ts'
+import { defaultRetry, pause, retryDelay, shouldRetry } from './retry.ts'
+
+/** What every call may carry, whatever its endpoint; `calls.ts` says which endpoint takes what. */
+interface LooseArgs {
+  readonly params?: Readonly<Record<string, string | number>>
+  readonly query?: Readonly<Record<string, unknown>>
+  readonly body?: unknown
+  readonly file?: Blob | UploadSource
+  readonly onProgress?: OnProgress
+  readonly signal?: AbortSignal | undefined
+  readonly headers?: Readonly<Record<string, string>>
+  readonly idempotencyKey?: string
+}
+
+/**
+ * A client of one server. Calls hang under their group, `client.tickets.create({ body })`, and throw `WritError` on a
+ * refusal, `ConnectionLost` when no answer came, and the signal's reason when aborted. Throws a TypeError on a bad url.
+ */
+export function createClient(options: ClientOptions): Client {
+  const base = baseOf(options)
+  const groups = Object.fromEntries(
+    Object.entries(api).map(([group, endpoints]) => [
+      group,
+      Object.fromEntries(
+        Object.entries<Endpoint>(endpoints).map(([name, endpoint]) => [
+          name,
+          async (args: LooseArgs = {}) => (await send(base, options, endpoint, args)).data,
+        ]),
+      ),
+    ]),
+  )
+  const call = (id: string, args: LooseArgs = {}) => send(base, options, findEndpoint(id), args)
+  async function* pages(id: string, args: LooseArgs = {}) {
+    let cursor: string | null = ''
+    while (cursor !== null) {
+      const answer: Answer<unknown> = await call(id, { ...args, query: { ...args.query, cursor } })
+      // `listOf` in @writ/api: with a cursor in the query the answer is a page.
+      const page = answer.data as { items: unknown[]; next_cursor: string | null }
+      if (page.items.length > 0) yield page.items
+      cursor = page.next_cursor
+    }
+  }
+  async function* items(id: string, args: LooseArgs = {}) {
+    for await (const page of pages(id, args)) yield* page
+  }
+  // Behind the loop every endpoint is one of many; the mapped type gives each its own shapes back.
+  return { ...groups, call, pages, items } as unknown as Client
+}
+
+function baseOf({ url, prefix = '/api/v1' }: ClientOptions): { root: string; prefix: string } {
+  const parsed = new URL(url)
+  if (parsed.protocol !== 'http:' && parsed.protocol !== 'https:') {
+    throw new TypeError(`A server's url starts with http:// or https://, not ${parsed.protocol}`)
+  }
+  return { root: parsed.origin + parsed.pathname.replace(/\/+$/, ''), prefix }
+}
+
+function findEndpoint(id: string): Endpoint {
+  const [group = '', name = ''] = id.split('.')
+  const groups: Record<string, Record<string, Endpoint>> = api
+  const found = Object.hasOwn(groups, group) ? groups[group]?.[name] : undefined
+  if (!found) throw new TypeError(`The API has no operation ${id}`)
+  return found
+}
+
+async function send(
+  base: { root: string; prefix: string },
+  options: ClientOptions,
+  endpoint: Endpoint,
+  args: LooseArgs,
+): Promise<Answer<unknown>> {
+  const rules = { ...defaultRetry, ...options.retry }
+  const recorded = endpoint.method === 'POST' && endpoint.unrecorded !== true
+  const repeatable = endpoint.method === 'GET' || recorded
+  // One key for all sendings of this call: that is what makes them one.
+  const key = recorded ? (args.idempotencyKey ?? crypto.randomUUID()) : args.idempotencyKey
+  const url = urlOf(base, endpoint, args)
+  const signal = signalOf(options.signal, args.signal)
+  for (let attempt = 1; ; attempt++) {
+    signal?.throwIfAborted()
+    let headers: Headers | undefined
+    let failure: unknown
+    try {
+      const response = await fetchOnce({ url, endpoint, args, key, options, signal })
+      headers = response.headers
+      if (response.ok) return await read(response, endpoint, url)
+      failure = await refusalOf(redirected(response) ?? response)
+    } catch (error) {
+      signal?.throwIfAborted()
+      failure = error
+    }
+    const answer = { retryAfter: headers?.get('retry-after') ?? null, date: headers?.get('date') ?? null }
+    const again = attempt < rules.attempts && shouldRetry(failure, { repeatable, retryAfter: answer.retryAfter })
+    const wait = again ? retryDelay(rules, attempt, answer) : undefined
+    if (wait === undefined) throw failure
+    await pause(wait, signal)
+  }
+}
+
+async function fetchOnce(sending: {
+  url: string
+  endpoint: Endpoint
+  args: LooseArgs
+  key: string | undefined
+  options: ClientOptions
+  signal: AbortSignal | undefined
+}): Promise<Response> {
+  const { url, endpoint, args, key, options, signal } = sending
+  const headers = new Headers({
+    accept: endpoint.media ?? 'application/json',
+    ...options.headers,
+    ...args.headers,
+    ...(options.token ? { authorization: `Bearer ${options.token}` } : {}),
+    ...(options.project ? { 'x-project': options.project } : {}),
+    ...(key ? { 'idempotency-key': key } : {}),
+  })
+  // `duplex` is required for streams and missing from the DOM's type.
+  const init: RequestInit & { duplex?: 'half' } = { method: endpoint.method, headers, redirect: 'manual' }
+  if (signal) init.signal = signal
+  let sourceFailure: unknown
+  if (args.file instanceof Blob) {
+    const form = new FormData()
+    form.set('file', args.file)
+    init.body = form
+  } else if (args.file) {
+    const { body, length, contentType } = await multipartBody(args.file, args.onProgress, (error) => {
+      sourceFailure = error
+    })
+    headers.set('content-type', contentType)
+    headers.set('content-length', String(length))
+    init.body = body
+    init.duplex = 'half'
+    // Otherwise fetch clones the request to be able to follow a redirect or ask for credentials, and the clone keeps
+    // every byte that was sent. Source: Fetch standard, HTTP-network-or-cache fetch, step 5.
+    init.redirect = 'error'
+    init.window = null
+  } else if (args.body !== undefined) {
+    headers.set('content-type', 'application/json')
+    init.body = JSON.stringify(args.body)
+  }
+  try {
+    return await (options.fetch ?? fetch)(url, init)
+  } catch (error) {
+    // A file that cannot be read is no lost connection: sending it again would fail the same way.
+    throw sourceFailure ?? new ConnectionLost(url, error)
+  }
+}
+
+async function read(response: Response, endpoint: Endpoint, url: string): Promise<Answer<unknown>> {
+  const { status, headers } = response
+  if (endpoint.media) return { data: downloadOf(response), status, headers }
+  try {
+    const text = await response.text()
+    if (!endpoint.reply || text === '') return { data: undefined, status, headers }
+    return { data: JSON.parse(text), status, headers }
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw new ConnectionLost(url, error)
+    throw new WritError({
+      type: 'about:blank',
+      title: 'Not an answer of Writ',
+      status,
+      detail: `${new URL(url).origin} does not answer like a Writ server; check the url.`,
+      instance: '',
+      code: `HTTP_${status}`,
+      request_id: headers.get('x-request-id') ?? '',
+      retryable: false,
+    })
+  }
+}
+
+// Credentials are not carried to wherever a redirect points; the person decides.
+function redirected(response: Response): Response | undefined {
+  const location = response.headers.get('location')
+  if (response.status < 300 || response.status >= 400 || location === null) return undefined
+  const detail = `The server redirects to ${location}; use that address as the url.`
+  return Response.json({ code: `HTTP_${response.status}`, status: response.status, detail }, { status: 500 })
+}
+
+function urlOf(base: { root: string; prefix: string }, endpoint: Endpoint, args: LooseArgs): string {
+  const params = args.params ?? {}
+  const path = endpoint.path
+    .replace(/:(\w+)/g, (_, name: string) => {
+      const value = params[name]
+      if (value === undefined || value === '') throw new TypeError(`${endpoint.path} needs params.${name}`)
+      return encodeURIComponent(String(value))
+    })
+    .replace(/\*$/, () =>
+      String(params.path ?? '')
+        .split('/')
+        .map(encodeURIComponent)
+        .join('/'),
+    )
+  const query = new URLSearchParams()
+  for (const [name, value] of Object.entries(args.query ?? {})) {
+    if (value !== undefined && value !== null) query.append(name, String(value))
+  }
+  const search = query.size > 0 ? `?${query}` : ''
+  return `${base.root}${endpoint.root ? '' : base.prefix}${path}${search}`
+}
+
+function signalOf(...signals: (AbortSignal | undefined)[]): AbortSignal | undefined {
+  const given = signals.filter((signal) => signal !== undefined)
+  return given.length > 1 ? AbortSignal.any(given) : given[0]
+}

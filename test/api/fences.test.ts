@@ -1,0 +1,239 @@
+import assert from 'node:assert/strict'
+import path from 'node:path'
+import { test } from 'node:test'
+import type { Project } from '@writ/api'
+import pg from 'pg'
+import { type Database, inProject, tenantTables } from '../../packages/server/src/platform/db/index.ts'
+import { attachDatabase } from '../../packages/server/src/platform/db/open.ts'
+import { backends } from '../backends.ts'
+import type { TestSystem } from '../test-system.ts'
+
+/** A ticket with a run, a file, a comment, an approval, a rule set, a policy change: a row in every tenant table. */
+async function fill(system: TestSystem, slug: string) {
+  const x = { headers: { 'x-project': slug, 'idempotency-key': `fill-${slug}` } }
+  const plain = { headers: { 'x-project': slug } }
+  const made = async (answer: Promise<{ status: number; body: unknown }>) => {
+    const { status, body } = await answer
+    assert.ok(status < 300, JSON.stringify(body))
+    return body as Record<string, string>
+  }
+  const asset = await made(
+    system.admin.post('/assets', { name: 'A', asset_type: 'switch', serial_number: 'S-1' }, plain),
+  )
+  const ticket = await made(system.employee.post('/tickets', { title: 'T', asset_id: asset.id }, x))
+  const comment = await made(system.employee.post(`/tickets/${ticket.id}/comments`, { body: 'c' }, plain))
+  await made(system.admin.post(`/tickets/${ticket.id}/approve`, undefined, plain))
+  const ruleSet = await made(
+    system.admin.post(
+      '/rule-sets',
+      { name: 'rules-a', definition: { rules: [{ validator: 'size@1', params: { min_bytes: 1 } }] } },
+      plain,
+    ),
+  )
+  const change = await made(
+    system.admin.put(
+      '/policy',
+      { four_eyes: true, approver_roles: ['admin'], approval_ttl_hours: 4, evidence_ttl_hours: 24 },
+      plain,
+    ),
+  )
+  const run = await made(
+    system.employee.post('/runs', { run_type: 'proof', ticket_id: ticket.id, finalize: 'manual' }, plain),
+  )
+  const uploaded = await system.employee.upload(run.id!, 'a.txt', 'evidence', {}, plain)
+  assert.equal(uploaded.status, 200)
+  const token = await made(system.employee.post('/tokens', { name: 't' }, plain))
+  return { asset, ticket, comment, ruleSet, change, run, artifact: uploaded.body.artifact, token }
+}
+
+async function openStore(system: TestSystem, url: string | undefined): Promise<Database> {
+  return attachDatabase({ url: url ?? `sqlite:${path.join(system.folder, 'data/writ.db')}` })
+}
+
+for (const backend of backends()) {
+  test(`no row of one project is seen, changed or planted from another, table by table (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    assert.equal((await system.admin.post('/projects', { slug: 'other', name: 'Other' })).status, 201)
+    await fill(system, 'default')
+    const projects = (await system.admin.get<Project[]>('/projects')).body
+    const mine = projects.find((one) => one.slug === 'default')!.id
+    const other = projects.find((one) => one.slug === 'other')!.id
+    const db = await openStore(system, system.databaseUrl)
+    try {
+      if (db.dialect === 'postgres') await db.prepareMonths(Date.now() + 200 * 86_400_000)
+      for (const table of [...tenantTables] as 'tickets'[]) {
+        const count = (project: string) =>
+          inProject(project, () =>
+            db.read(
+              async (tx) =>
+                (await tx.db.selectFrom(table).selectAll().execute()).filter((row) => row.project_id === mine).length,
+            ),
+          )
+        if (table !== ('uploads' as string)) assert.ok((await count(mine)) > 0, `${table} has rows to look for`)
+        assert.equal(await count(other), 0, `${table} shows rows across the fence`)
+        const before = await inProject(mine, () => db.read((tx) => tx.db.selectFrom(table).selectAll().execute()))
+        // Neither a change nor a deletion may reach over; that they are refused outright by grants is as good.
+        await inProject(other, () =>
+          db.write((tx) =>
+            tx.db
+              .updateTable(table)
+              .set({ project_id: other } as never)
+              .execute(),
+          ),
+        ).catch(() => {})
+        await inProject(other, () => db.write((tx) => tx.db.deleteFrom(table).execute())).catch(() => {})
+        const after = await inProject(mine, () => db.read((tx) => tx.db.selectFrom(table).selectAll().execute()))
+        assert.deepEqual(after, before, `${table} was changed across the fence`)
+        const [row] = before
+        if (row) {
+          await assert.rejects(
+            inProject(other, () =>
+              db.write((tx) =>
+                tx.db
+                  .insertInto(table)
+                  .values({ ...row } as never)
+                  .execute(),
+              ),
+            ),
+            `${table} takes a row for another project`,
+          )
+        }
+      }
+      await assert.rejects(
+        db.read(async () => 1),
+        /no project in context/,
+        'reading without a project is a bug',
+      )
+    } finally {
+      await db.close()
+    }
+  })
+
+  test(`every route answers 404 for a thing of another project (${backend.name})`, { skip: backend.skip }, async () => {
+    await using system = await backend.start()
+    assert.equal((await system.admin.post('/projects', { slug: 'other', name: 'Other' })).status, 201)
+    const made = await fill(system, 'default')
+    const there = { headers: { 'x-project': 'other' } }
+    const { admin } = system
+    const questions: [string, Promise<{ status: number; body: unknown }>][] = [
+      ['asset', admin.get(`/assets/${made.asset.id}`, there)],
+      ['asset by number', admin.get('/assets/1', there)],
+      ['edit asset', admin.patch(`/assets/${made.asset.id}`, { name: 'x' }, there)],
+      ['ticket', admin.get(`/tickets/${made.ticket.id}`, there)],
+      ['ticket by number', admin.get('/tickets/1', there)],
+      ['edit ticket', admin.patch(`/tickets/${made.ticket.id}`, { title: 'x' }, there)],
+      ...['submit', 'approve', 'close', 'reopen'].map(
+        (verb) =>
+          [verb, admin.post(`/tickets/${made.ticket.id}/${verb}`, undefined, there)] as [
+            string,
+            Promise<{ status: number; body: unknown }>,
+          ],
+      ),
+      ['reject', admin.post(`/tickets/${made.ticket.id}/reject`, { reason: 'x' }, there)],
+      ['approvals', admin.get(`/tickets/${made.ticket.id}/approvals`, there)],
+      ['comments', admin.get(`/tickets/${made.ticket.id}/comments`, there)],
+      ['comment', admin.post(`/tickets/${made.ticket.id}/comments`, { body: 'x' }, there)],
+      ['a ticket on a foreign asset', admin.post('/tickets', { title: 'x', asset_id: made.asset.id }, there)],
+      ['a run on a foreign ticket', admin.post('/runs', { run_type: 'proof', ticket_id: made.ticket.id }, there)],
+      ['run', admin.get(`/runs/${made.run.id}`, there)],
+      ['run by number', admin.get('/runs/1', there)],
+      ['run contract', admin.get(`/runs/${made.run.id}/state`, there)],
+      ['wait', admin.get(`/runs/${made.run.id}/wait?timeout=0`, there)],
+      ...['finalize', 'cancel', 'verify'].map(
+        (verb) =>
+          [verb, admin.post(`/runs/${made.run.id}/${verb}`, undefined, there)] as [
+            string,
+            Promise<{ status: number; body: unknown }>,
+          ],
+      ),
+      ['upload', admin.upload(made.run.id!, 'x', 'x', {}, there)],
+      ['artifact', admin.get(`/artifacts/${made.artifact.id}`, there)],
+      ['download', admin.get(`/artifacts/${made.artifact.id}/download`, there)],
+      ['artifacts of a run', admin.get(`/artifacts/run/${made.run.id}`, there)],
+      ['delete artifact', admin.delete(`/artifacts/${made.artifact.id}`, there)],
+      ['approve policy', admin.post(`/policy/changes/${made.change.id}/approve`, undefined, there)],
+      ['reject policy', admin.post(`/policy/changes/${made.change.id}/reject`, undefined, there)],
+      ['rotate token', admin.post(`/tokens/${made.token.id}/rotate`, undefined, there)],
+      ['revoke token', admin.delete(`/tokens/${made.token.id}`, there)],
+    ]
+    for (const [what, question] of questions) {
+      const answer = await question
+      assert.equal(answer.status, 404, `${what}: ${JSON.stringify(answer.body)}`)
+    }
+    for (const list of ['/tickets', '/runs', '/assets', '/rule-sets', '/tokens', '/policy/changes']) {
+      assert.deepEqual((await admin.get(list, there)).body, [], `${list} of the other project`)
+    }
+    const events = await admin.get<{ resource_id: string }[]>('/audit/events?limit=1000', there)
+    assert.ok(
+      events.body.every((event) => event.resource_id !== made.ticket.id),
+      'events of another project are shown',
+    )
+    // A token is of one project; it opens no other.
+    const foreign = await fetch(`${system.base}/api/v1/tickets`, {
+      headers: { 'x-api-token': String(made.token.token), 'x-project': 'other' },
+    })
+    assert.equal(foreign.status, 403)
+    await system.check()
+  })
+
+  // SQLite has no such thing to test: its fence is the predicate that the tests above try to get round.
+  if (backend.name === 'sqlite') continue
+  test(`row-level security is on and forced on every tenant table and not to be got round (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    const client = new pg.Client({ connectionString: system.databaseUrl! })
+    await client.connect()
+    try {
+      const { rows } = await client.query<{
+        relname: string
+        relrowsecurity: boolean
+        relforcerowsecurity: boolean
+        policies: number
+      }>(
+        `select c.relname, c.relrowsecurity, c.relforcerowsecurity, (select count(*)::int from pg_policy p where p.polrelid = c.oid) as policies
+         from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'project_id'
+         where c.relkind in ('r', 'p') and not c.relispartition and c.relnamespace = current_schema()::regnamespace`,
+      )
+      const fenced = rows
+        .filter((row) => row.relrowsecurity && row.relforcerowsecurity && row.policies > 0)
+        .map((row) => row.relname)
+      assert.deepEqual(fenced.sort(), [...tenantTables].sort())
+      // Tables with a project that carry no policy are the fences' own posts, and the index that workers claim from.
+      const open = rows.map((row) => row.relname).filter((name) => !fenced.includes(name))
+      assert.deepEqual(open.sort(), ['invites', 'memberships', 'queue', 'timers', 'tokens'])
+      await client.query('set role writ_app')
+      for (const table of tenantTables) {
+        assert.equal(
+          (await client.query(`select 1 from ${table}`)).rowCount,
+          0,
+          `${table} shows rows without a project`,
+        )
+      }
+      const partitions = await client.query<{ name: string }>(
+        `select c.relname as name from pg_inherits i join pg_class c on c.oid = i.inhrelid where c.relispartition and c.relkind = 'r'`,
+      )
+      assert.ok(partitions.rows.length >= 12)
+      for (const { name } of partitions.rows) {
+        await assert.rejects(
+          client.query(`select 1 from ${name}`),
+          /permission denied/,
+          `${name} can be read around its parent`,
+        )
+      }
+      for (const statement of [
+        'delete from audit_events',
+        'update audit_events set event = event',
+        'update audit_index set log_index = 0',
+        'drop table runs',
+        'set row_security = off; select * from runs',
+      ]) {
+        await assert.rejects(client.query(statement), statement)
+      }
+    } finally {
+      await client.end()
+    }
+  })
+}

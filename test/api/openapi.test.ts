@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { api, type Endpoint, errorsOf, openapi } from '@writ/api'
+import { TestSystem } from '../test-system.ts'
+
+/** What clients were given. A release replaces it; until then everything in it must go on working. */
+const published = new URL('../../packages/api/published/openapi-0.1.json', import.meta.url)
+
+interface Operation {
+  summary?: string
+  description?: string
+  parameters?: { name: string; in: string; required?: boolean }[]
+  requestBody?: { required?: boolean; content: Record<string, { schema: Shape; example?: unknown }> }
+  responses: Record<string, { content?: Record<string, { schema?: Shape }> }>
+}
+interface Shape {
+  type?: string
+  properties?: Record<string, Shape>
+  required?: string[]
+  enum?: unknown[]
+  anyOf?: Shape[]
+  items?: Shape
+}
+type Document = { paths: Record<string, Record<string, Operation>> }
+
+const now = JSON.parse(
+  JSON.stringify(openapi(api, { title: 'Writ API', version: '0.1.0', prefix: '/api/v1' })),
+) as Document
+const operations = (document: Document) =>
+  Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => [`${method.toUpperCase()} ${path}`, operation] as const),
+  )
+const endpoints = Object.entries(api).flatMap(([group, members]) =>
+  Object.entries(members as Record<string, Endpoint>).map(
+    ([name, endpoint]) => [`${group}.${name}`, endpoint] as const,
+  ),
+)
+
+test('every operation has a summary, a description, its errors, and an example where it takes a body', () => {
+  for (const [name, operation] of operations(now)) {
+    assert.ok(operation.summary && operation.description, name)
+    const body = operation.requestBody?.content['application/json']
+    if (body) assert.notEqual(body.example, undefined, `${name} has no example`)
+    assert.ok(
+      Object.keys(operation.responses).some((status) => Number(status) >= 400),
+      `${name} names no errors`,
+    )
+  }
+})
+
+test('nothing that was published is taken away', () => {
+  if (process.env.WRIT_UPDATE_SNAPSHOTS || !existsSync(published))
+    writeFileSync(published, `${JSON.stringify(now, null, 1)}\n`)
+  const before = JSON.parse(readFileSync(published, 'utf8')) as Document
+  const current = new Map(operations(now))
+  for (const [name, old] of operations(before)) {
+    const operation = current.get(name)
+    assert.ok(operation, `${name} is gone`)
+    for (const parameter of old.parameters ?? [])
+      assert.ok(
+        operation.parameters?.some((one) => one.name === parameter.name && one.in === parameter.in),
+        `${name}: parameter ${parameter.name} is gone`,
+      )
+    for (const parameter of operation.parameters ?? []) {
+      const known = old.parameters?.find((one) => one.name === parameter.name && one.in === parameter.in)
+      assert.ok(!parameter.required || known?.required, `${name}: parameter ${parameter.name} became required`)
+    }
+    const [oldBody, newBody] = [old, operation].map((one) => one.requestBody?.content['application/json']?.schema)
+    if (oldBody) stillTakes(oldBody, newBody, name)
+    for (const [status, response] of Object.entries(old.responses)) {
+      assert.ok(operation.responses[status], `${name}: answer ${status} is gone`)
+      const [oldReply, newReply] = [response, operation.responses[status]].map(
+        (one) => one?.content?.['application/json']?.schema,
+      )
+      if (oldReply) stillGives(oldReply, newReply, `${name} ${status}`)
+    }
+  }
+})
+
+const alternatives = (shape: Shape | undefined): Shape[] =>
+  shape?.anyOf ? shape.anyOf.flatMap(alternatives) : shape ? [shape] : []
+
+/** What a client sends must still be taken: no new duty, no field or word gone. */
+function stillTakes(old: Shape, current: Shape | undefined, where: string): void {
+  const now = alternatives(current)
+  for (const one of alternatives(old)) {
+    const properties = Object.assign({}, ...now.map((shape) => shape.properties ?? {})) as Record<string, Shape>
+    for (const [name, shape] of Object.entries(one.properties ?? {})) {
+      assert.ok(properties[name], `${where}: field ${name} is no longer taken`)
+      for (const word of shape.enum ?? [])
+        assert.ok(properties[name].enum?.includes(word), `${where}: ${name} no longer takes ${String(word)}`)
+    }
+    if (now.length === 1)
+      for (const name of now[0]!.required ?? [])
+        assert.ok(one.required?.includes(name), `${where}: field ${name} became required`)
+  }
+}
+
+/** What a client reads must still be there. */
+function stillGives(old: Shape, current: Shape | undefined, where: string): void {
+  const now = alternatives(current)
+  for (const one of alternatives(old)) {
+    const properties = Object.assign({}, ...now.map((shape) => shape.properties ?? {})) as Record<string, Shape>
+    for (const name of one.required ?? []) assert.ok(properties[name], `${where}: field ${name} is no longer answered`)
+    if (one.items) stillGives(one.items, now.find((shape) => shape.items)?.items, where)
+  }
+}
+
+test('every example is a request that its operation takes', async () => {
+  await using system = await TestSystem.start()
+  const { admin, employee } = system
+  await admin.post('/assets', { name: 'One', asset_type: 'switch' })
+  await admin.post('/assets', { name: 'Two', asset_type: 'router' })
+  await admin.post('/assets', { name: 'Three', asset_type: 'switch' })
+  await employee.post('/tickets', { title: 'T' })
+  for (const [id, endpoint] of endpoints) {
+    if (endpoint.example === undefined) continue
+    const path = endpoint.path
+      .replace(':id', /policy|invite|token|session/i.test(id) ? '01900000-0000-7000-8000-000000000000' : '1')
+      .replace(':slug', 'default')
+    const answer = await (endpoint.method === 'PUT'
+      ? admin.put<{ code?: string }>(path, endpoint.example)
+      : endpoint.method === 'PATCH'
+        ? admin.patch<{ code?: string }>(path, endpoint.example)
+        : admin.post<{ code?: string }>(path, endpoint.example))
+    assert.ok(
+      !['VALIDATION_FAILED', 'BODY_INVALID'].includes(answer.body?.code ?? ''),
+      `${id}: ${JSON.stringify(answer.body)}`,
+    )
+    if (answer.status >= 400)
+      assert.ok(
+        (errorsOf(endpoint) as string[]).includes(answer.body.code ?? ''),
+        `${id} answers ${answer.body.code}, which it does not declare`,
+      )
+  }
+})
+
+test('the server serves the document, Swagger UI and ReDoc, and nothing from elsewhere', async () => {
+  await using system = await TestSystem.start()
+  const { anonymous } = system
+  const served = await anonymous.get<Document>('/openapi.json')
+  assert.deepEqual(Object.keys(served.body.paths), Object.keys(now.paths))
+  for (const page of ['/docs', '/redoc']) {
+    const answer = await anonymous.get<string>(page)
+    assert.equal(answer.status, 200)
+    assert.doesNotMatch(answer.body, /https?:\/\//)
+    for (const [, source] of answer.body.matchAll(/(?:src|href)="([^"]+)"/g)) {
+      const file = await anonymous.get<string>(`/${source}`)
+      assert.equal(file.status, 200, source)
+    }
+  }
+})

@@ -1,0 +1,95 @@
+import type { Role } from '@writ/api'
+
+/**
+ * Who may call what, written by hand from the product's rules and not from its code: `anybody`, any `person` who is
+ * logged in, the `instance` administrator, or the roles of a project. A route that is missing here fails the test.
+ */
+const all: Role[] = ['admin', 'ops', 'dev', 'employee', 'auditor']
+const workers: Role[] = ['admin', 'ops', 'dev', 'employee']
+const overseers: Role[] = ['admin', 'auditor']
+const admins: Role[] = ['admin']
+
+export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' | readonly Role[]>> = {
+  'GET /health': 'anybody',
+  'POST /auth/login': 'anybody',
+  'POST /auth/session': 'anybody',
+  'POST /auth/register': 'anybody',
+  'POST /auth/logout': 'person',
+  'GET /auth/me': 'person',
+  'POST /auth/password': 'person',
+  'GET /auth/sessions': 'person',
+  'DELETE /auth/sessions/:id': 'person',
+  'POST /auth/totp': 'person',
+  'POST /auth/totp/confirm': 'person',
+  'POST /auth/totp/off': 'person',
+
+  'GET /users': overseers,
+  'GET /users/:id': overseers,
+  'POST /users': admins,
+  'PATCH /users/:id': admins,
+  'POST /users/:id/reset-password': admins,
+  'GET /invites': overseers,
+  'POST /invites': admins,
+  'DELETE /invites/:id': admins,
+
+  'GET /tokens': all,
+  'POST /tokens': all,
+  'POST /tokens/:id/rotate': all,
+  'DELETE /tokens/:id': all,
+
+  'GET /projects': 'person',
+  'POST /projects': 'instance',
+  'GET /projects/:slug': 'person',
+  'PATCH /projects/:slug': 'instance',
+  'GET /members': all,
+  'PUT /members/:id': admins,
+  'DELETE /members/:id': admins,
+  'GET /policy': all,
+  'PUT /policy': admins,
+  'GET /policy/changes': all,
+  'POST /policy/changes/:id/approve': admins,
+  'POST /policy/changes/:id/reject': admins,
+
+  'POST /assets': workers,
+  'GET /assets': all,
+  'GET /assets/:id': all,
+  'PATCH /assets/:id': workers,
+
+  'POST /tickets': workers,
+  'GET /tickets': all,
+  'GET /tickets/:id': all,
+  'PATCH /tickets/:id': workers,
+  'POST /tickets/:id/submit': workers,
+  // The policy of the project names who approves; by default that is the admin.
+  'POST /tickets/:id/approve': admins,
+  'POST /tickets/:id/reject': admins,
+  'POST /tickets/:id/close': workers,
+  'POST /tickets/:id/reopen': workers,
+  'GET /tickets/:id/approvals': all,
+  'GET /tickets/:id/comments': all,
+  'POST /tickets/:id/comments': workers,
+
+  'POST /runs': workers,
+  'GET /runs': all,
+  'GET /runs/:id': all,
+  'GET /runs/:id/state': all,
+  'GET /runs/:id/wait': all,
+  'POST /runs/:id/finalize': workers,
+  'POST /runs/:id/cancel': workers,
+  'POST /runs/:id/verify': workers,
+  'GET /scripts': all,
+  'GET /rule-sets': all,
+  'POST /rule-sets': admins,
+
+  'POST /artifacts': workers,
+  'GET /artifacts/:id': all,
+  'GET /artifacts/:id/download': all,
+  'GET /artifacts/run/:id': all,
+  'DELETE /artifacts/:id': workers,
+
+  'GET /audit/events': overseers,
+  'GET /audit/export': overseers,
+  'GET /audit/log': overseers,
+  'GET /audit/log/files/*': overseers,
+  'POST /audit/verify': overseers,
+}
