@@ -252,6 +252,9 @@ export async function openApp(on: {
     audit: sequencer,
     databaseSettings: settings,
     async listen() {
+      // An older database under a longer log is refused before anybody is served. Beside another leader nothing is ours to
+      // check, and after a while neither is it worth waiting for.
+      await Promise.race([sequencer.first, failed, sleep(5_000, undefined, { ref: false })])
       await http.listen({ host: config.host, port: config.port })
       const address = http.addresses()[0]!
       return { host: config.host, port: typeof address === 'object' ? address.port : config.port }

@@ -60,6 +60,8 @@ export interface Sequencer {
   run(signal: AbortSignal): Promise<void>
   /** Resolves when all that is committed now is in the logs and day files. */
   settle(): Promise<void>
+  /** Resolves when the first round as the leader went well: the logs fit the database. Never, beside another leader. */
+  readonly first: Promise<void>
   /** Runs `work` while no log or day file is being written. */
   hold<T>(work: () => Promise<T>): Promise<T>
   readonly health: { readonly leading: boolean; readonly failing: string | null; readonly integrated: number }
@@ -94,6 +96,9 @@ export function createSequencer(options: {
   const open = new Map<string, OpenLog>()
   let working: Promise<void> = Promise.resolve()
   let recordedAt = 0
+  const first = Promise.withResolvers<void>()
+  // Somebody may lead, we or another process; without `run` this is a tool that works alone.
+  let following = false
   const health = { leading: false, failing: null as string | null, integrated: 0 }
 
   async function openLog(row: store.Log): Promise<OpenLog> {
@@ -228,6 +233,7 @@ export function createSequencer(options: {
         try {
           await work()
           health.failing = null
+          first.resolve()
         } catch (error) {
           if (error instanceof LogAheadOfDatabase || error instanceof LogError) throw error
           // The outbox is durable: what could not be placed waits, and readiness says so.
@@ -248,7 +254,9 @@ export function createSequencer(options: {
   return {
     health,
     async run(signal) {
+      following = true
       while (!signal.aborted) await lead(signal)
+      following = false
     },
     hold(rest) {
       const held = working.catch(() => {}).then(rest)
@@ -258,7 +266,17 @@ export function createSequencer(options: {
       )
       return held
     },
+    first: first.promise,
     async settle() {
+      // Only the leader may write. Beside one, all that can be done is to see it through, for a while.
+      for (
+        const end = performance.now() + 5_000;
+        following && !health.leading && performance.now() < end;
+        await sleep(options.intervalMs)
+      ) {
+        if ((await db.sequence((tx) => store.listPendingProjects(tx))).length === 0) return
+      }
+      if (following && !health.leading) return
       // The round under way may have read before the last commit; the one after it has not.
       await working.catch(() => {})
       await work()
