@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -31,7 +32,13 @@ const head = (dialect: string) =>
   `-- What the migrations for ${dialect} result in. Written by migrate.test.ts; nothing reads it but people and that test.\n`
 
 let server: Promise<Postgres> | undefined
-after(async () => (await server)?.stop())
+const made: string[] = []
+after(async () => {
+  if (!server) return
+  const { url, stop } = await server
+  for (const name of made) await execute(url, `drop database ${name} with (force)`)
+  await stop()
+})
 const skip = missingBackend('PostgreSQL', missingPostgres())
 
 /** A migrated, empty database of each dialect, and how to change it behind Writ's back. */
@@ -56,14 +63,11 @@ const stores = [
     skip,
     async make() {
       server ??= startPostgres()
-      const { url } = await server
-      const change = async (statement: string) => {
-        const client = new pg.Client({ connectionString: url })
-        await client.connect()
-        await client.query(statement).finally(() => client.end())
-      }
-      // One after the other in one database: each test begins with none of it.
-      await change('drop schema public cascade; create schema public')
+      const name = `writ_migrate_${randomBytes(6).toString('hex')}`
+      await execute((await server).url, `create database ${name}`)
+      const url = Object.assign(new URL((await server).url), { pathname: `/${name}` }).href
+      made.push(name)
+      const change = (statement: string) => execute(url, statement)
       return { url, file: '', change }
     },
   },
@@ -71,10 +75,10 @@ const stores = [
 
 for (const store of stores) {
   const migrated = async () => {
-    const made = await store.make()
-    const reopen = async () => (await openDatabase({ url: made.url }, clock)).close()
+    const empty = await store.make()
+    const reopen = async () => (await openDatabase({ url: empty.url }, clock)).close()
     await reopen()
-    return { ...made, reopen }
+    return { ...empty, reopen }
   }
 
   test(`the checked-in schema is what the migrations make (${store.dialect})`, { skip: store.skip }, async (t) => {
@@ -113,6 +117,12 @@ for (const store of stores) {
         'Migration 1 of this database is not the one that this version of Writ ships; it was made by another build.',
     })
   })
+}
+
+async function execute(url: string, statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query(statement).finally(() => client.end())
 }
 
 /** Every statement that made the schema, by name. */
