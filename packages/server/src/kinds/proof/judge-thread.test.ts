@@ -17,7 +17,15 @@ const job: Job = {
   ruleSet: examined.ruleSet,
   context: null,
   now: 0,
-  evidence: [{ id: 'a', number: 1, name: 'a.json', size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }],
+  evidence: [
+    {
+      id: 'a',
+      number: 1,
+      name: 'a.json',
+      size: bytes.length,
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+    },
+  ],
 }
 const read = async () =>
   (async function* () {
@@ -37,7 +45,10 @@ test('a thread judges one job after the other', async () => {
 test('jobs asked for at once are judged side by side', async () => {
   const judges = createJudgeThread()
   const all = await Promise.all([1, 2, 3].map(() => judges.judge(job, read, AbortSignal.timeout(10_000))))
-  assert.deepEqual(all.map((one) => one.verdict), ['passed', 'passed', 'passed'])
+  assert.deepEqual(
+    all.map((one) => one.verdict),
+    ['passed', 'passed', 'passed'],
+  )
   await judges.close()
 })
 
@@ -53,6 +64,9 @@ test('an abort ends a judgement that would never end, and rejects with its reaso
   const judges = createJudgeThread()
   const stop = new AbortController()
   const never = new Promise<AsyncIterable<Uint8Array>>(() => stop.abort(new Error('time is up')))
-  await assert.rejects(judges.judge(job, () => never, stop.signal), /time is up/)
+  await assert.rejects(
+    judges.judge(job, () => never, stop.signal),
+    /time is up/,
+  )
   await judges.close()
 })
