@@ -404,6 +404,13 @@ CREATE TABLE public.uploads (
 
 ALTER TABLE ONLY public.uploads FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.user_links (
+    issuer text NOT NULL,
+    subject text NOT NULL,
+    user_id text NOT NULL,
+    created_at bigint NOT NULL
+);
+
 CREATE TABLE public.users (
     id text NOT NULL,
     number bigint NOT NULL,
@@ -522,6 +529,12 @@ ALTER TABLE ONLY public.tokens
 
 ALTER TABLE ONLY public.uploads
     ADD CONSTRAINT uploads_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.user_links
+    ADD CONSTRAINT user_links_issuer_user_id_key UNIQUE (issuer, user_id);
+
+ALTER TABLE ONLY public.user_links
+    ADD CONSTRAINT user_links_pkey PRIMARY KEY (issuer, subject);
 
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_number_key UNIQUE (number);
@@ -674,6 +687,9 @@ ALTER TABLE ONLY public.tokens
 ALTER TABLE ONLY public.tokens
     ADD CONSTRAINT tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
 
+ALTER TABLE ONLY public.user_links
+    ADD CONSTRAINT user_links_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
+
 ALTER TABLE public.approvals ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.artifacts ENABLE ROW LEVEL SECURITY;
@@ -803,5 +819,7 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.timers TO writ_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.tokens TO writ_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.uploads TO writ_app;
+
+GRANT SELECT,INSERT ON TABLE public.user_links TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.users TO writ_app;

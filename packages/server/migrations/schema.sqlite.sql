@@ -382,6 +382,15 @@ create table uploads (
 
 create index uploads_run on uploads (project_id, run_id);
 
+create table user_links (
+  issuer text not null,
+  subject text not null,
+  user_id text not null references users (id),
+  created_at integer not null,
+  primary key (issuer, subject),
+  unique (issuer, user_id)
+) strict;
+
 create table users (
   id text primary key,
   number integer not null unique,

@@ -121,6 +121,12 @@ function contradictions(config: Config): string[] {
   if (config.migrationUrl && config.database.kind !== 'postgres') {
     problems.push('WRIT_MIGRATION_URL: only for PostgreSQL, and DATABASE_URL names none')
   }
+  if (!config.oidcIssuer !== !config.oidcClientId) {
+    problems.push('WRIT_OIDC_ISSUER and WRIT_OIDC_CLIENT_ID: set both or neither')
+  }
+  if (!config.oidcScopes.split(/\s+/).includes('openid')) {
+    problems.push(`WRIT_OIDC_SCOPES: expected openid among them, found "${config.oidcScopes}"`)
+  }
   problems.push(
     ...storageProblems(config, config.artifactStorage, `ARTIFACT_STORAGE_TYPE is ${config.artifactStorage}`),
   )
