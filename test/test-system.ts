@@ -211,6 +211,7 @@ const settingsOf = (folder: string, options: StartOptions): Record<string, strin
   WRIT_DATA_DIR: path.join(folder, 'data'),
   WRIT_ADMIN_PASSWORD: 'admin123',
   WRIT_CHECKPOINT_INTERVAL_MS: '20',
+  WRIT_PROOF_SETTLE_SECONDS: '0',
   ...options.env,
 })
 

@@ -178,8 +178,10 @@ for (const backend of backends()) {
     await system.check()
   })
 
+  // SQLite has no such thing to test: its fence is the predicate that the tests above try to get round.
+  if (backend.name === 'sqlite') continue
   test(`row-level security is on and forced on every tenant table and not to be got round (${backend.name})`, {
-    skip: backend.skip || backend.name === 'sqlite',
+    skip: backend.skip,
   }, async () => {
     await using system = await backend.start()
     const client = new pg.Client({ connectionString: system.databaseUrl! })

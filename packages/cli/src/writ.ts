@@ -23,7 +23,8 @@ A first day with Writ:
   writ login                                     say where the server is and who you are
   writ asset add "Main switch" --type switch     what work touches
   writ ticket open "Replace the main switch"     what you promise to do
-  writ proof run -t 1 running.cfg --wait         show that it was done: upload evidence, have it judged
+  writ proof run -t 1 running.cfg --script proof.config_format --wait
+                                                 show that it was done: upload evidence, have it judged
   writ audit verify                              check that nobody changed the record since
 
 Every list and every answer is also data: add -o json or -o yaml. Numbers and ids mean the same everywhere.`

@@ -115,7 +115,7 @@ export async function openApp(on: {
       maxDeliveries: 10,
       settled: waiting.settled,
     },
-    { concurrency: 4, pollMs: POLL_MS, graceMs: config.shutdownGraceSeconds * 1_000 },
+    { concurrency: 4, pollMs: POLL_MS, graceMs: config.shutdownGraceSeconds * 1_000, alone: lock !== null },
   )
 
   // Denials are events like any other. A caller outside of any project is the instance's business; addresses that may not

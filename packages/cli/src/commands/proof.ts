@@ -40,7 +40,7 @@ export function addProofCommands(program: Command, app: App): void {
       'after',
       `
 Examples:
-  writ proof run -t 1 running.cfg --wait
+  writ proof run -t 1 running.cfg --script proof.config_format --wait
   writ proof run -t 1 sw1.cfg sw2.cfg --rules access-switch --expect --wait
   writ proof run -t 1 --before old.cfg --after new.cfg --script proof.config_diff --wait`,
     )
@@ -82,5 +82,9 @@ async function prove(app: App, paths: string[], options: ProofOptions): Promise<
   const done = await waitForRun(client, run.id, options.timeout, app.terminal)
   if (out.quiet || out.format !== 'table') out.item(done, [], done.number)
   sayVerdict(out, done)
+  if (!script)
+    out.note(
+      'No --script or --rules: only the stored bytes were compared with their hashes. "writ rules scripts" lists the checks.',
+    )
   app.exit(exitCodeOfRun(done))
 }

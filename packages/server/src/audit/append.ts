@@ -53,11 +53,8 @@ export async function appendAll(tx: Tx, all: readonly Appended[]): Promise<void>
   if (all.length === 0) return
   const salts = randomFillSync(Buffer.allocUnsafe(32 * all.length))
   const rows = all.map((one, i) => rowOf(tx.project, one, salts.subarray(32 * i, 32 * i + 32)))
-  await tx.insert('audit_events', rows)
-  await tx.insert(
-    'audit_index',
-    rows.map((row) => ({ project_id: tx.project, event_id: row.id })),
-  )
+  const places = rows.map((row) => ({ project_id: tx.project, event_id: row.id }))
+  await Promise.all([tx.insert('audit_events', rows), tx.insert('audit_index', places)])
 }
 
 function rowOf(project: string, { at, by, event }: Appended, salt: Buffer) {

@@ -1,4 +1,6 @@
 /** The audit log: appending in the caller's transaction, sequencing into a Merkle log, querying, verifying. */
+// What the log commits to is written in this form; whoever binds a digest of a document uses the same.
+export { canonicalize, type Json } from '@writ/tlog'
 export { type Actor, type Appended, append, appendAll, type NewEvent, SYSTEM } from './append.ts'
 export { LogError } from './log-error.ts'
 export { sha256, verifyEd25519 } from './node-crypto.ts'

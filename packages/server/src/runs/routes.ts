@@ -7,7 +7,7 @@ import { AppError } from '../platform/app-error.ts'
 import type { Blobs } from '../platform/blobs/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
-import type { Ask, Handlers } from '../platform/http/mount.ts'
+import { type Ask, contentsText, type Handlers } from '../platform/http/mount.ts'
 import { findTicket, type Ref, seeTicket } from '../tickets/index.ts'
 import type { RunKind } from './kind.ts'
 import { isFinal } from './run.ts'
@@ -123,7 +123,10 @@ export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Call
           abandoned: () => part.file.truncated || (request.raw.destroyed && !request.raw.complete),
           signal: gone.signal,
         },
-        ask.change,
+        (work, blob) => {
+          ask.received(contentsText(part.filename, blob.sha256))
+          return ask.change(work)
+        },
       ),
     )
     on.wake()

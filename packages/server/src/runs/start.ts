@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { ErrorCode, ExpectedFile, Run, StartRun } from '@writ/api'
-import { canonicalize, type Json } from '@writ/tlog'
-import { append } from '../audit/index.ts'
+import { append, canonicalize, type Json } from '../audit/index.ts'
 import { type Caller, loadPolicy, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { type Tx, takeNumbers } from '../platform/db/index.ts'

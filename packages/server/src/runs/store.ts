@@ -295,6 +295,11 @@ export async function giveBack(tx: Tx, held: Claim, runAt: number): Promise<bool
   return rows.length === 1
 }
 
+/** Ends every lease: for a store that only this process may use, where each belongs to a process that is gone. */
+export async function endLeases(tx: Tx, now: number): Promise<void> {
+  await tx.sql('update queue set lease_until = ?1 where lease_until is not null', [now])
+}
+
 export async function dequeue(tx: Tx, runId: string): Promise<void> {
   await tx.sql('delete from queue where run_id = ?1', [runId])
 }

@@ -56,7 +56,7 @@ export async function takeUpload(
   },
   caller: Caller,
   upload: Upload,
-  change: <T>(work: (tx: Tx) => Promise<T>) => Promise<T>,
+  change: <T>(work: (tx: Tx) => Promise<T>, blob: BlobRef) => Promise<T>,
 ): Promise<{ artifact: Artifact; message: string }> {
   const { db, clock, settings } = on
   const id = uuidv7(clock.now())
@@ -77,7 +77,7 @@ export async function takeUpload(
       await store.closeUpload(tx, id)
       await scheduleCheck(tx, run, clock.now(), settings.settleMs)
       return { artifact, message: 'Artifact uploaded successfully' }
-    })
+    }, blob)
   } catch (error) {
     await db
       .write(async (tx) => {

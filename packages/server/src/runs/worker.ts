@@ -17,7 +17,10 @@ export interface Worker {
  * each run is then worked on inside its own project. A starting worker first takes over expired leases: they are due.
  * When told to stop it claims no more, gives the runs under way the grace, and hands the rest back uncounted.
  */
-export function createWorker(on: Executing, options: { concurrency: number; pollMs: number; graceMs: number }): Worker {
+export function createWorker(
+  on: Executing,
+  options: { concurrency: number; pollMs: number; graceMs: number; alone: boolean },
+): Worker {
   const name = randomToken(9)
   const running = new Set<Promise<void>>()
   let wakeUp = new AbortController()
@@ -44,6 +47,7 @@ export function createWorker(on: Executing, options: { concurrency: number; poll
     wake: () => wakeUp.abort(),
     async run(stop) {
       const stopWork = new AbortController()
+      if (options.alone) await inProject(INSTANCE, () => on.db.write((tx) => store.endLeases(tx, on.clock.now())))
       while (!stop.aborted) {
         wakeUp = new AbortController()
         try {

@@ -186,6 +186,14 @@ export async function countTickets(tx: Tx, filter: TicketFilter): Promise<number
   return Number(row.n)
 }
 
+/** The numbers beside the ids are other tables' and stay out. */
+export async function insertTickets(tx: Tx, rows: readonly TicketRow[]): Promise<void> {
+  await tx.insert(
+    'tickets',
+    rows.map(({ created_by_number, assignee_number, approved_by_number, asset_number, ...row }) => row),
+  )
+}
+
 export async function updateTicket(tx: Tx, id: string, change: Partial<Selectable<TicketsTable>>): Promise<void> {
   await tx.db.updateTable('tickets').set(change).where('id', '=', id).execute()
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { TicketStatus } from '@writ/api'
-import { canonicalize } from '@writ/tlog'
+import { canonicalize } from '../audit/index.ts'
 import { AppError } from '../platform/app-error.ts'
 
 /**

@@ -9,6 +9,8 @@ export interface JudgeThread {
     read: (artifactId: string) => Promise<AsyncIterable<Uint8Array>>,
     signal: AbortSignal,
   ): Promise<Judgement>
+  /** Makes sure that a thread is there: starting one takes longer than most judgements. */
+  warm(): void
   close(): Promise<void>
 }
 
@@ -45,6 +47,9 @@ export function createJudgeThread(): JudgeThread {
   }
 
   return {
+    warm() {
+      if (idle.size === 0) putBack(take())
+    },
     async judge(job, read, signal) {
       signal.throwIfAborted()
       const worker = take()

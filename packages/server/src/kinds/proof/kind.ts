@@ -23,6 +23,8 @@ export function createProofKind(on: { blobs: Blobs; clock: Clock; judges: JudgeT
     name: 'proof',
     async prepare(tx, { scriptId, context }) {
       const kept = await rulesOf(tx, scriptId, context)
+      // Evidence comes next; the thread starts meanwhile.
+      on.judges.warm()
       return preparedFrom(scriptId, kept)
     },
     async execute(running) {

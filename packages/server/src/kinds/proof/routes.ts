@@ -1,6 +1,5 @@
 import type { rulesApi } from '@writ/api'
-import { canonicalize, type Json } from '@writ/tlog'
-import { append } from '../../audit/index.ts'
+import { append, canonicalize, type Json } from '../../audit/index.ts'
 import { type Caller, personOf } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import { rfc3339 } from '../../platform/clock.ts'

@@ -35,6 +35,7 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
       connectionString: url,
       max,
       types,
+      pipeline: true,
       options: `-c role=${role} -c timezone=UTC`,
       application_name: role,
       idleTimeoutMillis: 60_000,
@@ -210,7 +211,8 @@ function groupTransaction(client: pg.PoolClient, project: string, columns: Colum
     tx: txOn(client, project, tell, columns),
     async savepoint() {
       told = tell.length
-      await send('savepoint batch')
+      // Not waited for: it travels with the first statements of the batch, which fail if it did.
+      send('savepoint batch').catch(() => {})
     },
     async rollbackToSavepoint() {
       tell.length = told

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import type { BodyOf, Endpoint, ParamsOf, QueryOf, ReplyOf } from '@writ/api'
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { AppError } from '../app-error.ts'
@@ -36,6 +36,8 @@ export interface Ask<E, C> {
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T>
   /** Changes in the caller's project; what `work` answers is the reply, kept under the Idempotency-Key if there is one. */
   change<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  /** What was uploaded, once it was read: the same key with other contents is another request. See `contentsText`. */
+  received(contents: string): void
   /** As `change`, for a command that many callers share; `remember` goes with the input. */
   submit<I extends { remember: RequestKey | null }, O>(command: Command<I, O>, input: Omit<I, 'remember'>): Promise<O>
   /** The same, among the tables and the log of the instance. */
@@ -131,9 +133,11 @@ async function respond<C extends Asking>(
   inFlight.add(flight)
   try {
     const before = await recallAnswer(on.db, caller.project, asked)
-    if (before) return replay(before, asked, endpoint, reply)
+    if (before)
+      return replay(before, endpoint.upload ? withContents(asked, await contentsOf(request)) : asked, endpoint, reply)
+    const ask = createAsk(caller, request, reply, on, endpoint, asked)
     try {
-      return await handle(createAsk(caller, request, reply, on, endpoint, asked))
+      return await handle(ask)
     } catch (error) {
       // A rival in another process won the key: its answer is ours.
       const won =
@@ -141,7 +145,7 @@ async function respond<C extends Asking>(
           ? await recallAnswer(on.db, caller.project, asked)
           : undefined
       if (!won) throw error
-      return replay(won, asked, endpoint, reply)
+      return replay(won, ask.key ?? asked, endpoint, reply)
     }
   } finally {
     inFlight.delete(flight)
@@ -155,13 +159,27 @@ function keyOf(request: FastifyRequest): string | undefined {
   return key
 }
 
-// The bytes of an upload are not known before they were read: its digest is that of what names it. The handler adds
-// nothing; a client that sends other bytes under the same key, name and size gets the first answer with the first hash.
 function digestOf(endpoint: Endpoint, request: FastifyRequest): string {
-  const body = endpoint.upload ? request.headers['content-length'] : request.body
-  return createHash('sha256')
-    .update(JSON.stringify([request.params, request.query, body ?? null]))
-    .digest('hex')
+  const body = endpoint.upload ? null : (request.body ?? null)
+  return hash('sha256', JSON.stringify([request.params, request.query, body]), 'hex')
+}
+
+/** The bytes of an upload are known only when they were read; then they are part of what was asked. */
+const withContents = (asked: RequestKey, contents: string): RequestKey => ({
+  ...asked,
+  bodySha256: hash('sha256', `${asked.bodySha256}\n${contents}`, 'hex'),
+})
+
+/** Name and digest of an upload, as one text. */
+export const contentsText = (name: string | undefined, sha256: string): string => JSON.stringify([name ?? null, sha256])
+
+/** Reads an upload that was taken before, to the end, for its digest alone. */
+async function contentsOf(request: FastifyRequest): Promise<string> {
+  const part = await request.file({ limits: { files: 1, fileSize: Number.POSITIVE_INFINITY } })
+  if (!part) throw new AppError('FILE_MISSING')
+  const digest = createHash('sha256')
+  for await (const chunk of part.file) digest.update(chunk as Uint8Array)
+  return contentsText(part.filename, digest.digest('hex'))
 }
 
 async function recallAnswer(db: Database, project: string | null, asked: RequestKey): Promise<Remembered | undefined> {
@@ -204,8 +222,9 @@ function createAsk<C extends Asking>(
   on: Mounting<C>,
   endpoint: Endpoint,
   asked: RequestKey | null,
-): Ask<Endpoint, C> {
+): Ask<Endpoint, C> & { readonly key: RequestKey | null } {
   const { db, clock } = on
+  let key = asked
   const within = <T>(fence: string, work: () => Promise<T>) => inProject(fence, work)
   const project = () => {
     if (caller.project === null) throw new Error('this endpoint has no project')
@@ -215,12 +234,15 @@ function createAsk<C extends Asking>(
     within(fence, () =>
       db.write(async (tx) => {
         const answer = await work(tx)
-        if (asked) await remember(tx, clock.now(), [{ ...asked, ...answerOf(endpoint, answer) }])
+        if (key) await remember(tx, clock.now(), [{ ...key, ...answerOf(endpoint, answer) }])
         return answer
       }),
     )
   const read = <T>(work: (tx: Tx) => Promise<T>) => within(project(), () => db.read(work))
   return {
+    get key() {
+      return key
+    },
     caller,
     request,
     reply,
@@ -230,6 +252,9 @@ function createAsk<C extends Asking>(
     body: (request.body ?? null) as never,
     read,
     change: (work) => changing(project(), work),
+    received(contents) {
+      if (asked) key = withContents(asked, contents)
+    },
     submit: <I extends { remember: RequestKey | null }, O>(command: Command<I, O>, input: Omit<I, 'remember'>) =>
       within(project(), () => db.submit(command, { ...input, remember: asked } as I)),
     instance: { read: (work) => within(INSTANCE, () => db.read(work)), change: (work) => changing(INSTANCE, work) },

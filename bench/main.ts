@@ -1,0 +1,49 @@
+/**
+ * `npm run bench -- [suite ...] [--json]`: figures as ratios against peers in the same run on the same machine. Never a
+ * test: a busy machine moves absolute figures by a factor of two. Without a suite it names them.
+ */
+import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Figure, met } from './figure.ts'
+
+const suites: Record<string, () => Promise<Figure[]>> = {
+  start: async () => (await import('./suites/start.ts')).start(),
+  tickets: async () => (await import('./suites/tickets.ts')).tickets(),
+  uploads: async () => (await import('./suites/uploads.ts')).uploads(),
+  audit: async () => (await import('./suites/audit.ts')).audit(),
+}
+
+const asked = process.argv.slice(2)
+const json = asked.includes('--json')
+const names = asked.filter((one) => !one.startsWith('--'))
+const wanted = names.includes('all') ? Object.keys(suites) : names
+const unknown = wanted.filter((name) => !suites[name])
+if (wanted.length === 0 || unknown.length > 0) {
+  process.stderr.write(
+    `${unknown.length > 0 ? `No suite is called ${unknown.join(', ')}. ` : ''}Suites: ${Object.keys(suites).join(', ')}, or all.\n`,
+  )
+  process.exit(2)
+}
+// The peers and the load generator are no dependency of the product: they are installed when somebody measures.
+if (!existsSync(join(import.meta.dirname, 'node_modules')))
+  execFileSync('npm', ['ci', '--no-audit', '--no-fund'], {
+    cwd: import.meta.dirname,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+
+for (const name of wanted) {
+  for (const figure of await suites[name]!()) {
+    if (json) process.stdout.write(`${JSON.stringify(figure)}\n`)
+    else process.stdout.write(`${describe(figure)}\n`)
+  }
+}
+
+function describe(f: Figure): string {
+  const peer = f.peer === null ? '' : `, ${f.peer} ${f.peer_value} ${f.unit}: ratio ${f.ratio}`
+  const goal =
+    f.goal === null
+      ? ''
+      : ` (goal ${f.goal.at_least === undefined ? `at most ${f.goal.at_most}` : `at least ${f.goal.at_least}`}: ${met(f) ? 'met' : 'NOT met'})`
+  return `${f.suite}: ${f.figure} [${f.mode}] ${f.ours} ${f.unit}${peer}${goal}`
+}

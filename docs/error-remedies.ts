@@ -1,0 +1,348 @@
+import type { ErrorCode } from '@writ/api'
+
+/** What a person does after an error: in English, its meaning in Chinese, and what to do in Chinese. */
+export type Remedy = readonly [what: string, meaning: string, action: string]
+
+/** Headings, each before the code with which its part of the error table begins. */
+export const parts: Partial<Record<ErrorCode, readonly [english: string, chinese: string]>> = {
+  VALIDATION_FAILED: ['The request itself', '请求本身'],
+  NOT_AUTHENTICATED: ['Who asks', '身份与权限'],
+  USER_NOT_FOUND: ['Things that are not there', '对象不存在'],
+  PROJECT_EXISTS: ['Projects, policies and approvals', '项目、策略与审批'],
+  SERIAL_TAKEN: ['Assets and tickets', '资产与工单'],
+  RUN_VIEW_DENIED: ['Runs and evidence', '执行与证据'],
+  DATABASE_UNAVAILABLE: ['The server', '服务器'],
+}
+
+/** One line for each code of the error table; a code without one does not compile. */
+export const remedies: Record<ErrorCode, Remedy> = {
+  VALIDATION_FAILED: [
+    '`errors[]` names each field and what is wrong with it. Unknown fields are refused too; correct the spelling or leave them out.',
+    '请求不符合该接口的数据结构。',
+    '查看 `errors[]`，里面逐个列出字段和原因。未知字段同样会被拒绝，请改正拼写或删除。',
+  ],
+  BODY_INVALID: [
+    'Send well-formed JSON, and a `Content-Length` that fits.',
+    '请求体不是合法的 JSON。',
+    '发送合法的 JSON，并确认 `Content-Length` 正确。',
+  ],
+  BODY_TOO_LARGE: [
+    'Bodies other than uploads may have 1 MiB. Send files as artifacts.',
+    '请求体过大。',
+    '除上传外，请求体上限为 1 MiB；文件请作为附件（artifact）上传。',
+  ],
+  MEDIA_TYPE_UNSUPPORTED: [
+    'Send `application/json`, or `multipart/form-data` to the upload.',
+    '不支持该内容类型。',
+    '使用 `application/json`；上传接口使用 `multipart/form-data`。',
+  ],
+  FILE_MISSING: [
+    'Send one multipart part named `file` (curl: `-F file=@name`).',
+    '缺少名为 `file` 的 multipart 部分。',
+    '上传时带上一个名为 `file` 的部分（curl：`-F file=@文件名`）。',
+  ],
+  CURSOR_INVALID: [
+    'Start again with an empty `cursor=`, and keep the filters the same on every page.',
+    '游标不属于这个列表，或筛选条件已改变。',
+    '从空的 `cursor=` 重新开始，翻页期间保持筛选条件不变。',
+  ],
+  ROUTE_NOT_FOUND: [
+    'Check path and prefix (`/api/v1` unless configured); the API pages list every path.',
+    '没有这个路径。',
+    '检查路径和前缀（默认 `/api/v1`）；API 文档页列出了所有路径。',
+  ],
+  METHOD_NOT_ALLOWED: [
+    'The `Allow` header names the methods of this path.',
+    '该路径不支持此方法。',
+    '`Allow` 响应头列出了可用的方法。',
+  ],
+  RATE_LIMITED: [
+    'Wait for `Retry-After` seconds. On login it means too many wrong passwords for this name or address.',
+    '请求过于频繁。',
+    '等待 `Retry-After` 秒后重试。登录时出现，表示该用户名或地址的密码错误次数过多。',
+  ],
+  IP_NOT_ALLOWED: [
+    'An operator adds the address to `ALLOWED_IPS`; behind a proxy, `WRIT_TRUSTED_PROXIES` must name the proxy.',
+    '来源地址不在允许列表中。',
+    '由运维人员把地址加入 `ALLOWED_IPS`；若前面有代理，还要在 `WRIT_TRUSTED_PROXIES` 中写明代理。',
+  ],
+  IDEMPOTENCY_KEY_INVALID: [
+    'Use a UUID, for instance.',
+    'Idempotency-Key 格式不合法。',
+    '使用 1 至 200 个可见 ASCII 字符，例如一个 UUID。',
+  ],
+  IDEMPOTENCY_MISMATCH: [
+    'A key belongs to one request. Take a new key for another body.',
+    '同一个 Idempotency-Key 已用于另一个请求体。',
+    '一个键只对应一个请求；请求体不同就换一个新键。',
+  ],
+  IDEMPOTENCY_IN_FLIGHT: [
+    'Wait a moment and send the same request again.',
+    '使用该键的请求仍在处理中。',
+    '稍等片刻，原样重发。',
+  ],
+  SECRET_SHOWN_ONCE: [
+    'The first attempt succeeded; `X-Resource-Id` names what it made. If the secret is lost, revoke it and make another.',
+    '该请求已执行过；其中的密钥只显示一次，不会保存。',
+    '第一次已经成功，`X-Resource-Id` 是其结果。若密钥丢失，请吊销后重新创建。',
+  ],
+
+  NOT_AUTHENTICATED: [
+    'Send `Authorization: Bearer`, `X-API-Token` or `X-API-Key`.',
+    '未登录。',
+    '带上 `Authorization: Bearer`、`X-API-Token` 或 `X-API-Key`。',
+  ],
+  CREDENTIALS_INVALID: [
+    'The token is wrong, expired or revoked: log in again, or make a new token.',
+    '凭据无效。',
+    '令牌错误、过期或已吊销：重新登录，或新建令牌。',
+  ],
+  LOGIN_FAILED: [
+    'Name, password, one-time code or account is not right; which of them is not told. The audit log of the instance has the reason.',
+    '用户名或密码错误。',
+    '用户名、密码、动态码或账户状态有误，出于安全不说明是哪一项；实例审计日志中有具体原因。',
+  ],
+  TOTP_REQUIRED: ['Send the current code as `totp`.', '该账户需要动态码。', '在 `totp` 字段中附上当前动态码。'],
+  USER_INACTIVE: ['An administrator must activate the account.', '账户已停用。', '由管理员重新启用。'],
+  PASSWORD_CHANGE_REQUIRED: [
+    'Change the one-time password with POST /auth/password, then go on.',
+    '必须先修改一次性密码。',
+    '调用 POST /auth/password 修改密码后再继续。',
+  ],
+  CSRF_FAILED: [
+    'With a session cookie, send the token that login answered as `X-CSRF-Token`, from a page of the same origin.',
+    'X-CSRF-Token 或 Origin 与会话不符。',
+    '使用会话 Cookie 时，从同源页面发送请求，并带上登录时返回的 `X-CSRF-Token`。',
+  ],
+  COOKIE_NEEDS_TLS: [
+    'Use HTTPS, or localhost, or a bearer token. Behind a TLS proxy set `WRIT_TRUSTED_PROXIES`.',
+    'Cookie 登录需要 HTTPS 或 localhost。',
+    '改用 HTTPS、localhost 或 Bearer 令牌；若前面有 TLS 代理，请设置 `WRIT_TRUSTED_PROXIES`。',
+  ],
+  ADMIN_REQUIRED: ['Ask an admin of the project.', '需要项目管理员角色。', '请项目管理员操作。'],
+  ROLE_NOT_ALLOWED: [
+    'Ask an admin for another role, or somebody who has it.',
+    '你的角色不允许此操作。',
+    '请管理员调整角色，或请有权限的人操作。',
+  ],
+  SCOPE_NOT_ALLOWED: [
+    'Make a token whose scopes cover this operation.',
+    '该令牌没有此操作的范围（scope）。',
+    '创建一个包含该范围的令牌。',
+  ],
+  INSTANCE_ADMIN_REQUIRED: [
+    'Ask an instance administrator: the account or setting reaches beyond this project.',
+    '需要实例管理员。',
+    '请实例管理员操作：该账户或设置超出了本项目的范围。',
+  ],
+  NOT_A_MEMBER: [
+    'Check `X-Project`; an admin of the project adds you. A project that does not exist answers alike.',
+    '你不是该项目的成员。',
+    '检查 `X-Project`，或请项目管理员添加你。项目不存在时回答相同。',
+  ],
+  TOKEN_FOREIGN_PROJECT: [
+    'Use a token of that project, or leave `X-Project` out.',
+    '该令牌属于另一个项目。',
+    '使用该项目的令牌，或去掉 `X-Project`。',
+  ],
+  TOKEN_IP_NOT_ALLOWED: [
+    'Call from an address in the ranges of the token, or make another token.',
+    '该令牌不允许从此地址使用。',
+    '从令牌允许的地址段访问，或新建令牌。',
+  ],
+  REGISTRATION_CLOSED: ['Ask an admin for an invitation.', '注册已关闭。', '请管理员发送邀请。'],
+  INVITE_INVALID: [
+    'Ask for a new invitation, and register with the address it was made for.',
+    '邀请码未知、已使用或已过期。',
+    '请重新邀请，并使用邀请所对应的邮箱。',
+  ],
+  USERNAME_TAKEN: [
+    'Choose another name; upper and lower case do not differ.',
+    '用户名已存在。',
+    '换一个用户名（不区分大小写）。',
+  ],
+  EMAIL_TAKEN: [
+    'Use another address, or have the password of the existing account reset.',
+    '邮箱已注册。',
+    '换一个邮箱，或请管理员重置原账户的密码。',
+  ],
+  PASSWORD_WEAK: [
+    'Take a longer one, not a common one, not the user name, and not the one before.',
+    '密码太弱。',
+    '使用 10 至 256 个字符，不要用常见密码、用户名或原密码。',
+  ],
+  PASSWORD_WRONG: ['Type the current password again.', '当前密码不正确。', '重新输入当前密码。'],
+  TOTP_INVALID: [
+    'Wait for the next code; each works once. Check the clock of the phone.',
+    '动态码不正确。',
+    '等下一个动态码（每个只能用一次），并检查手机时间。',
+  ],
+  TOTP_ALREADY_ON: [
+    'Switch it off with POST /auth/totp/off first.',
+    '动态码已启用。',
+    '先调用 POST /auth/totp/off 关闭。',
+  ],
+  LAST_ADMIN: ['Name another administrator first.', '操作后将没有管理员。', '先指定另一位管理员。'],
+
+  USER_NOT_FOUND: [
+    'Check id or number; you see members of this project only.',
+    '用户不存在。',
+    '检查 ID 或编号；只能看到本项目的成员。',
+  ],
+  TOKEN_NOT_FOUND: [
+    'It is unknown, revoked, expired, or not yours.',
+    '令牌不存在。',
+    '令牌未知、已吊销、已过期，或不属于你。',
+  ],
+  SESSION_NOT_FOUND: ['It has ended already, or is not yours.', '会话不存在。', '会话已结束，或不属于你。'],
+  INVITE_NOT_FOUND: ['It is unknown, used or revoked.', '邀请不存在。', '邀请未知、已使用或已撤销。'],
+  PROJECT_NOT_FOUND: [
+    'Check the slug; you see your own projects only.',
+    '项目不存在。',
+    '检查项目标识；只能看到自己所在的项目。',
+  ],
+  ASSET_NOT_FOUND: ['Check id or number, and the project.', '资产不存在。', '检查 ID 或编号，以及所在项目。'],
+  TICKET_NOT_FOUND: ['Check id or number, and the project.', '工单不存在。', '检查 ID 或编号，以及所在项目。'],
+  RUN_NOT_FOUND: ['Check id or number, and the project.', '执行记录不存在。', '检查 ID 或编号，以及所在项目。'],
+  ARTIFACT_NOT_FOUND: ['Check id or number, and the project.', '附件不存在。', '检查 ID 或编号，以及所在项目。'],
+  POLICY_CHANGE_NOT_FOUND: ['GET /policy/changes lists them.', '策略变更不存在。', '用 GET /policy/changes 查看。'],
+  LOG_FILE_NOT_FOUND: [
+    'The path must be `checkpoint` or `tile/...` of a size that the log has reached.',
+    '日志没有这个文件。',
+    '路径应为 `checkpoint` 或 `tile/...`，且日志已达到该长度。',
+  ],
+
+  PROJECT_EXISTS: ['Choose another slug.', '项目标识已存在。', '换一个标识。'],
+  POLICY_UNSATISFIABLE: [
+    'Give somebody a role that may approve, or add a second person, then ask again.',
+    '没有人能满足该策略。',
+    '先让有审批资格的人存在（必要时增加第二个人），再提交。',
+  ],
+  POLICY_CHANGE_SETTLED: [
+    'Nothing is to be done; ask for a new change if needed.',
+    '该策略变更已处理。',
+    '无需操作；如有需要请重新提交。',
+  ],
+  APPROVER_EXCLUDED: [
+    'Somebody who neither opened the ticket nor is assigned to it must decide; admins are no exception.',
+    '四眼原则：你不能审批。',
+    '由既非创建人也非负责人的人审批，管理员也不例外。',
+  ],
+  APPROVAL_USED: ['An approval works once; ask for another.', '该审批已使用。', '一次审批只能用一次，请重新申请。'],
+  APPROVAL_EXPIRED: ['Ask for a new approval.', '该审批已过期。', '重新申请审批。'],
+  APPROVAL_STALE: [
+    'Read the ticket again and approve its present `digest`.',
+    '审批内容已改变。',
+    '重新查看工单，按当前的 `digest` 审批。',
+  ],
+
+  SERIAL_TAKEN: [
+    'Another asset of the project has this serial number: use that asset, or correct the number.',
+    '序列号已被本项目的其他资产使用。',
+    '使用已有资产，或改正序列号。',
+  ],
+  ASSET_UPDATE_DENIED: ['Its creator or an admin changes it.', '无权修改该资产。', '由创建人或管理员修改。'],
+  TICKET_VIEW_DENIED: [
+    'Creator and assignee see it, and the roles ops, auditor and admin.',
+    '无权查看该工单。',
+    '创建人、负责人以及 ops、auditor、admin 可以查看。',
+  ],
+  TICKET_UPDATE_DENIED: ['Its creator or an admin edits it.', '无权修改该工单。', '由创建人或管理员修改。'],
+  TICKET_STATUS_BY_PATCH: [
+    'Call submit, approve, reject, close or reopen.',
+    '不能用 PATCH 修改状态。',
+    '使用 submit、approve、reject、close 或 reopen。',
+  ],
+  TICKET_NOT_SUBMITTED: ['Submit it first, or reopen it.', '工单不在已提交状态，不能审批。', '先提交，或重新打开。'],
+  TICKET_MOVE_ILLEGAL: [
+    'See the [lifecycle](lifecycles.md#tickets) for the moves that exist.',
+    '工单不能这样流转。',
+    '可用的流转见[生命周期](lifecycles.md#tickets)。',
+  ],
+  TICKET_CLOSED: ['Reopen it first.', '工单已关闭。', '先重新打开。'],
+
+  RUN_VIEW_DENIED: ['You must be allowed to see its ticket.', '无权查看该执行。', '需要能查看对应的工单。'],
+  RUN_TICKET_DENIED: [
+    'Creator and assignee of the ticket may run on it, and ops and admin.',
+    '无权在该工单上执行。',
+    '工单的创建人、负责人以及 ops、admin 可以执行。',
+  ],
+  RUN_SETTLED: [
+    'The check was made or is under way. POST /runs/:id/verify opens a linked run that may take more files.',
+    '该执行已完成或正在检查。',
+    '用 POST /runs/{id}/verify 新建一次关联的执行，可以补充文件。',
+  ],
+  RUN_NOT_SETTLED: [
+    'Wait until it is final. A cancelled run is not verified again; start another.',
+    '只能复核已完成的执行。',
+    '等它结束；已取消的执行不能复核，请新建。',
+  ],
+  RUN_NOT_CANCELLABLE: ['Only a run that waits can be cancelled.', '当前状态不能取消。', '只有等待中的执行可以取消。'],
+  ACTION_NEEDS_APPROVAL: ['Have the ticket approved first.', '工单需先审批才能执行变更。', '先审批工单。'],
+  ACTION_ADMIN_ONLY: ['Ask an admin.', '只有管理员能执行变更。', '请管理员执行。'],
+  KIND_NOT_AVAILABLE: [
+    'This version has proof runs only.',
+    '本服务器没有这类执行。',
+    '当前版本只有 proof（证据检查）类执行。',
+  ],
+  SCRIPT_UNKNOWN: ['GET /scripts lists what there is.', '没有这个脚本或规则集。', '用 GET /scripts 查看可用项。'],
+  RULE_SET_INVALID: [
+    '`errors[]` names each problem with its place in the definition.',
+    '规则集不合法。',
+    '`errors[]` 列出了每个问题及其位置。',
+  ],
+  ARTIFACT_UPLOAD_DENIED: [
+    'Creator and assignee of the ticket may upload, and ops and admin.',
+    '无权为该执行上传附件。',
+    '工单的创建人、负责人以及 ops、admin 可以上传。',
+  ],
+  ARTIFACT_VIEW_DENIED: ['You must be allowed to see the ticket.', '无权查看该附件。', '需要能查看对应的工单。'],
+  ARTIFACTS_VIEW_DENIED: ['You must be allowed to see the ticket.', '无权查看该执行的附件。', '需要能查看对应的工单。'],
+  ARTIFACT_DELETE_DENIED: [
+    'Its uploader may take it back until the run is settled, an admin at any time.',
+    '无权删除该附件。',
+    '执行结束前上传者可以撤回，管理员随时可以删除。',
+  ],
+  ARTIFACT_DELETED: [
+    'Record and hash are still at GET /artifacts/{id}.',
+    '附件已删除。',
+    '记录和哈希仍可通过 GET /artifacts/{id} 查看。',
+  ],
+  ARTIFACT_TOO_LARGE: [
+    'Send a smaller file, or an operator raises `MAX_ARTIFACT_SIZE_MB`.',
+    '文件超过大小上限。',
+    '缩小文件，或由运维人员调大 `MAX_ARTIFACT_SIZE_MB`。',
+  ],
+  ARTIFACT_UNEXPECTED: [
+    'The run was opened with `expect`; upload under one of those names, or open another run.',
+    '该执行只接收预先声明的文件。',
+    '使用 `expect` 中的文件名上传，或新建执行。',
+  ],
+  RANGE_NOT_SATISFIABLE: [
+    'Ask for bytes that the file has; `Content-Range` says how many.',
+    '请求的字节范围超出文件。',
+    '按 `Content-Range` 给出的长度请求。',
+  ],
+  UPLOAD_INTERRUPTED: ['Send the file again.', '上传中断，未保存任何内容。', '重新上传。'],
+
+  DATABASE_UNAVAILABLE: [
+    'Try again after `Retry-After`. If it stays, see [operating](operate.md#503-database_unavailable).',
+    '数据库无法访问或写入，未做任何更改。',
+    '按 `Retry-After` 重试；若持续出现，见[运维手册](zh-CN/operate.md)。',
+  ],
+  STORAGE_UNAVAILABLE: [
+    'Try again after `Retry-After`. If it stays, see [operating](operate.md#503-storage_unavailable).',
+    '附件存储无法访问或写入，未保存任何内容。',
+    '按 `Retry-After` 重试；若持续出现，见[运维手册](zh-CN/operate.md)。',
+  ],
+  SHUTTING_DOWN: [
+    'Try again in a moment; another instance or the restarted one will answer.',
+    '服务器正在停止。',
+    '稍后重试。',
+  ],
+  INTERNAL: [
+    'Tell the operator the `request_id`: the log has the details under it.',
+    '服务器内部错误。',
+    '把 `request_id` 告诉运维人员，日志中有对应的详细信息。',
+  ],
+}

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict'
+import type { Comment, Project, Ticket, Token } from '@writ/api'
+import type { Static } from 'typebox'
+import { holds, ok, refused } from '../verifies.ts'
+
+const keyed = (key: string) => ({ headers: { 'idempotency-key': key } })
+type Page<T> = { items: T[]; next_cursor: string | null }
+
+holds('a request that is sent twice under one key is done once', async ({ employee, bob }) => {
+  const first = await employee.post<Ticket>('/tickets', { title: 'x' }, keyed('k1'))
+  const again = await employee.post<Ticket>('/tickets', { title: 'x' }, keyed('k1'))
+  assert.deepEqual(ok(again), ok(first))
+  assert.equal(first.headers.get('idempotency-replayed'), null)
+  assert.equal(again.headers.get('idempotency-replayed'), 'true')
+  refused(await employee.post('/tickets', { title: 'y' }, keyed('k1')), 422, 'IDEMPOTENCY_MISMATCH')
+  assert.equal(ok(await employee.get<Ticket[]>('/tickets')).length, 1)
+  // A key is a person's own, and belongs to one operation.
+  assert.equal(ok(await bob.post<Ticket>('/tickets', { title: 'x' }, keyed('k1'))).number, 2)
+  const comment = await employee.post<Static<typeof Comment>>('/tickets/1/comments', { body: 'x' }, keyed('k1'))
+  assert.equal(ok(comment, 201).body, 'x')
+  refused(await employee.post('/tickets', { title: 'x' }, keyed('two words')), 422, 'IDEMPOTENCY_KEY_INVALID')
+})
+
+holds('requests under one key at the same time make one thing', async ({ employee }) => {
+  const answers = await Promise.all(
+    Array.from({ length: 6 }, () => employee.post<Ticket & { code?: string }>('/tickets', { title: 'x' }, keyed('k'))),
+  )
+  for (const answer of answers) {
+    if (answer.status === 409) refused(answer, 409, 'IDEMPOTENCY_IN_FLIGHT')
+    else assert.equal(ok(answer).number, 1)
+  }
+  assert.equal(ok(await employee.get<Ticket[]>('/tickets')).length, 1)
+})
+
+holds('a secret is shown once, also under an idempotency key', async ({ employee, anonymous }) => {
+  const body = { name: 'nightly', role: 'employee' }
+  const made = ok(await employee.post<Static<typeof Token> & { token: string }>('/tokens', body, keyed('t')), 201)
+  const again = await employee.post('/tokens', body, keyed('t'))
+  refused(again, 409, 'SECRET_SHOWN_ONCE')
+  assert.equal(again.headers.get('x-resource-id'), made.id)
+  assert.equal(ok(await employee.get<unknown[]>('/tokens')).length, 1)
+  assert.equal(
+    ok(await anonymous.get<{ username: string }>('/auth/me', { headers: { 'x-api-token': made.token } })).username,
+    'employee',
+  )
+})
+
+holds('a failed request may be sent again under its key', async ({ admin, employee }) => {
+  const body = { title: 'x', asset_id: 1 }
+  refused(await employee.post('/tickets', body, keyed('k')), 404, 'ASSET_NOT_FOUND')
+  ok(await admin.post('/assets', { name: 'n', asset_type: 'switch' }))
+  assert.equal(ok(await employee.post<Ticket>('/tickets', body, keyed('k'))).asset_number, 1)
+})
+
+holds('lists answer arrays with totals, or pages by cursor that nothing shifts', async ({ admin, employee, bob }) => {
+  for (let n = 1; n <= 5; n++) ok(await employee.post('/tickets', { title: `t${n}` }))
+  ok(await bob.post('/tickets', { title: 'other' }))
+  const listed = await employee.get<Ticket[]>('/tickets?skip=1&limit=2')
+  assert.deepEqual(
+    ok(listed).map((one) => one.number),
+    [4, 3],
+  )
+  assert.equal(listed.headers.get('x-total-count'), '5')
+  assert.equal((await admin.get('/tickets?limit=1')).headers.get('x-total-count'), '6')
+  assert.equal((await admin.get('/tickets?status=closed')).headers.get('x-total-count'), '0')
+  const first = ok(await employee.get<Page<Ticket>>('/tickets?limit=2&cursor='))
+  ok(await employee.post('/tickets', { title: 'later' }))
+  const next = encodeURIComponent(first.next_cursor!)
+  const second = ok(await employee.get<Page<Ticket>>(`/tickets?limit=2&cursor=${next}`))
+  const third = ok(
+    await employee.get<Page<Ticket>>(`/tickets?limit=2&cursor=${encodeURIComponent(second.next_cursor!)}`),
+  )
+  assert.deepEqual(
+    [...first.items, ...second.items, ...third.items].map((one) => one.number),
+    [5, 4, 3, 2, 1],
+  )
+  assert.equal(third.next_cursor, null)
+  refused(await employee.get(`/tickets?limit=2&status=draft&cursor=${next}`), 422, 'CURSOR_INVALID')
+  refused(await bob.get(`/tickets?limit=2&cursor=${next}`), 422, 'CURSOR_INVALID')
+  refused(await employee.get('/tickets?cursor=made-up'), 422, 'CURSOR_INVALID')
+  refused(await employee.get('/tickets?limit=0'), 422, 'VALIDATION_FAILED')
+  refused(await employee.get('/tickets?skip=-1'), 422, 'VALIDATION_FAILED')
+})
+
+holds('unknown fields, unknown parameters and bodies that are no JSON are refused', async ({ employee }) => {
+  const body = refused(await employee.post('/tickets', { title: 'x', nonsense: 1 }), 422, 'VALIDATION_FAILED')
+  assert.deepEqual(body.errors?.[0], { path: 'body.nonsense', message: 'unknown field', code: 'additionalProperties' })
+  assert.equal(body.retryable, false)
+  refused(await employee.get('/tickets?nonsense=1'), 422, 'VALIDATION_FAILED')
+  refused(await employee.get('/tickets/1?nonsense=1'), 422, 'VALIDATION_FAILED')
+  refused(await employee.post('/tickets', { title: 'line\nbreak' }), 422, 'VALIDATION_FAILED')
+  refused(await employee.get('/nonsense'), 404, 'ROUTE_NOT_FOUND', 'Not Found')
+  refused(await employee.get('/artifacts'), 405, 'METHOD_NOT_ALLOWED')
+})
+
+holds('projects are fenced off from each other, and named by X-Project', async ({ admin, employee, bob }) => {
+  const a = { headers: { 'x-project': 'factory-a' } }
+  ok(await employee.post('/tickets', { title: 'in default' }))
+  ok(await admin.post<Project>('/projects', { slug: 'factory-a', name: '工厂 A' }), 201)
+  refused(await admin.post('/projects', { slug: 'factory-a', name: 'again' }), 409, 'PROJECT_EXISTS')
+  refused(await employee.get('/tickets', a), 403, 'NOT_A_MEMBER')
+  ok(await admin.put(`/members/${bob.id}`, { role: 'employee' }, a))
+  assert.deepEqual(ok(await admin.get<Ticket[]>('/tickets', a)), [])
+  refused(await admin.get('/tickets/1', a), 404, 'TICKET_NOT_FOUND')
+  const mine = ok(await bob.post<Ticket>('/tickets', { title: 'in A' }, a))
+  assert.equal(mine.number, 1)
+  refused(await admin.get(`/tickets/${mine.id}`), 404, 'TICKET_NOT_FOUND')
+  assert.equal(ok(await bob.get<Ticket>('/tickets/1', a)).title, 'in A')
+  refused(await bob.get('/tickets/1'), 403, 'TICKET_VIEW_DENIED')
+  const nowhere = await admin.get('/tickets', { headers: { 'x-project': 'nowhere' } })
+  assert.ok([403, 404].includes(nowhere.status), String(nowhere.status))
+})

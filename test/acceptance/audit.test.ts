@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { readdir, readFile } from 'node:fs/promises'
+import path from 'node:path'
+import { type AuditEvent, auditKeys, type Run, type VerifyReport } from '@writ/api'
+import type { TestSystem } from '../test-system.ts'
+import { ok, refused, verifies } from '../verifies.ts'
+
+async function linesOf(sys: TestSystem, file: RegExp): Promise<string[]> {
+  await sys.settle()
+  const folder = ok(await sys.admin.get<{ audit_folder: string }>('/audit/log')).audit_folder
+  await sys.settle()
+  const names = (await readdir(folder)).filter((name) => file.test(name))
+  const files = await Promise.all(names.sort().map((name) => readFile(path.join(folder, name), 'utf8')))
+  return files.join('').split('\n').filter(Boolean)
+}
+
+/** One of each: ticket, run, file, verdict, approval refused. */
+async function work(sys: TestSystem): Promise<void> {
+  ok(await sys.employee.post('/tickets', { title: 'two|pipes and "quotes"' }))
+  ok(await sys.employee.post<Run>('/runs', { run_type: 'proof', ticket_id: 1 }))
+  ok(await sys.employee.upload(1, '配置.cfg', 'x'))
+  await sys.waitFor(1)
+}
+
+verifies('T42', 'each action is one line with the twelve keys, in order, in the file of its day', async (sys) => {
+  await work(sys)
+  const lines = await linesOf(sys, /^audit_\d{4}-\d\d-\d\d\.jsonl$/)
+  const events = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
+  for (const event of events) assert.deepEqual(Object.keys(event), auditKeys)
+  const types = events.map((event) => event.event_type)
+  assert.deepEqual(
+    types.filter((type) => /^(ticket|run|artifact)\./.test(String(type))),
+    [
+      'ticket.created',
+      'run.created',
+      'artifact.uploaded',
+      'run.started',
+      'artifact.verified',
+      'artifact.uploaded',
+      'run.completed',
+    ],
+  )
+  const created = events.find((event) => event.event_type === 'run.created')
+  assert.deepEqual(
+    [created?.actor_username, created?.resource_type, created?.action, created?.success, created?.error_message],
+    ['employee', 'run', 'Created proof run for ticket 1', true, null],
+  )
+  assert.match(String(created?.ip_address), /127\.0\.0\.1/)
+})
+
+verifies('T43', 'each action is one readable line of six fields, whatever its text holds', async (sys) => {
+  await work(sys)
+  const lines = await linesOf(sys, /^audit_readable_\d{4}-\d\d-\d\d\.txt$/)
+  const created = lines.find((line) => line.includes('run.created'))
+  assert.match(
+    created ?? '',
+    /^\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)\|run\.created\|employee\(2\)\|run:1\|SUCCESS\|Created proof run for ticket 1$/,
+  )
+  // A bar in a text has a backslash in front of it, so nobody forges a field.
+  for (const line of lines) assert.equal(line.split(/(?<!\\)\|/).length, 6, line)
+  assert.equal(lines.length, (await linesOf(sys, /^audit_\d{4}-\d\d-\d\d\.jsonl$/)).length)
+})
+
+verifies('T45', 'an admin queries events by filter, an employee does not', async (sys) => {
+  const { admin, employee } = sys
+  await work(sys)
+  const today = new Date().toISOString().slice(0, 10)
+  const query = `event_type=ticket.created&actor_id=2&resource_type=ticket&resource_id=1&start_date=${today}&end_date=${today}&limit=100`
+  const events = ok(await admin.get<AuditEvent[]>(`/audit/events?${query}`))
+  assert.deepEqual(
+    events.map((one) => [one.event_type, one.actor_number, one.resource_number, one.success]),
+    [['ticket.created', 2, 1, true]],
+  )
+  assert.deepEqual(ok(await admin.get<AuditEvent[]>('/audit/events?end_date=2020-01-01')), [])
+  assert.deepEqual(ok(await admin.get<AuditEvent[]>('/audit/events?actor_id=999')), [])
+  refused(await admin.get('/audit/events?start_date=yesterday'), 422, 'VALIDATION_FAILED')
+  for (const path of ['/audit/events', '/audit/export', '/audit/log'])
+    refused(await employee.get(path), 403, 'ROLE_NOT_ALLOWED')
+  refused(await employee.post('/audit/verify'), 403, 'ROLE_NOT_ALLOWED')
+  const auditor = await sys.hire('auditor', 'auditor')
+  assert.ok(ok(await auditor.get<AuditEvent[]>('/audit/events')).length > 0)
+  assert.equal(ok(await auditor.post<VerifyReport>('/audit/verify', {})).ok, true)
+  // Reading is an action too.
+  const reads = ok(await admin.get<AuditEvent[]>('/audit/events?event_type=audit.read'))
+  assert.equal(reads[1]?.actor_username, 'auditor')
+})

@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+
+const root = path.join(import.meta.dirname, '..')
+
+/**
+ * The rooms of the server from the ground up. A room may import what stands below it, never a neighbour and never upwards, and only
+ * through the other's index.ts. `kinds/*` are rooms each: a kind never imports a kind.
+ */
+const floors: readonly (readonly string[])[] = [
+  ['version'],
+  ['platform'],
+  ['config'],
+  ['audit'],
+  ['identity'],
+  ['tickets', 'contracts', 'budgets', 'credentials', 'queue'],
+  ['runs'],
+  ['kinds/*'],
+  ['doors', 'gateway', 'schedules', 'channels', 'insight', 'evidence'],
+  ['app'],
+  ['main', 'index'],
+]
+
+/** Files at the top of src and the room that they belong to. */
+const topFiles: Record<string, string> = {
+  'app.ts': 'app',
+  'main.ts': 'main',
+  'serve.ts': 'main',
+  'index.ts': 'index',
+  'version.ts': 'version',
+  'config.ts': 'config',
+  'settings.ts': 'config',
+  'setting-kinds.ts': 'config',
+}
+
+/** Doors into rooms beside their index.ts. */
+const open: readonly RegExp[] = [
+  /^platform\/[a-z-]+\.ts$/, // each is a thing of its own
+  /^platform\/http\/(mount|client-address)\.ts$/, // how every room serves HTTP and tells who is at the other end
+  /^(config|version|app)\.ts$/,
+]
+
+/** Further doors, for some only. */
+const openTo: readonly { readonly who: RegExp; readonly what: RegExp; readonly why: string }[] = [
+  { who: /^app\.ts$/, what: /^platform\/http\//, why: 'the composition root puts the server together' },
+  { who: /(^|\/)store[a-z-]*\.ts$/, what: /^platform\/db\/tables\.ts$/, why: 'stores name the columns of their rows' },
+  { who: /^(config|settings)\.ts$/, what: /^platform\/blobs\/open\.ts$/, why: 'a type, without loading the store' },
+]
+
+/** Packages of this workspace, and who in the server may import them. */
+const packages: Record<string, RegExp> = {
+  '@writ/api': /./,
+  '@writ/tlog': /^audit\//,
+}
+
+interface Source {
+  /** Below packages/server/src. */
+  readonly file: string
+  readonly text: string
+}
+
+const sourcesOf = (pattern: string, base: string): Source[] =>
+  globSync(pattern, { cwd: path.join(root, base) })
+    .filter((file) => !/\.test\.ts$|(^|\/)test-[a-z-]+\.ts$/.test(file) && !/(^|\/)conformance\.ts$/.test(file))
+    .sort()
+    .map((file) => ({ file, text: readFileSync(path.join(root, base, file), 'utf8') }))
+
+const server = sourcesOf('**/*.ts', 'packages/server/src')
+
+/** The text without comments, so that a rule may be named in one. */
+const codeOf = (text: string) => text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '$1')
+
+const importsOf = (text: string): string[] =>
+  [...codeOf(text).matchAll(/\b(?:from|import\()\s*'([^']+)'|new URL\('(\.[^']+)'/g)].map(
+    (match) => (match[1] ?? match[2])!,
+  )
+
+function roomOf(file: string): string {
+  const top = topFiles[file]
+  if (top !== undefined) return top
+  const [first, second] = file.split('/')
+  return first === 'kinds' ? `kinds/${second}` : first!
+}
+
+const floorOf = (room: string): number =>
+  floors.findIndex((rooms) => rooms.includes(room) || (rooms.includes('kinds/*') && room.startsWith('kinds/')))
+
+function faultOf(from: string, to: string): string | undefined {
+  const [mine, theirs] = [roomOf(from), roomOf(to)]
+  if (mine === theirs) return undefined
+  if (floorOf(theirs) >= floorOf(mine)) return `${from} imports ${to}: ${mine} does not stand above ${theirs}`
+  const through = to.endsWith('/index.ts') || open.some((door) => door.test(to))
+  if (through || openTo.some(({ who, what }) => who.test(from) && what.test(to))) return undefined
+  return `${from} imports ${to}: not through an index.ts`
+}
+
+test('every file of the server belongs to a room', () => {
+  assert.deepEqual(
+    server.filter(({ file }) => floorOf(roomOf(file)) === -1).map(({ file }) => file),
+    [],
+  )
+})
+
+test('rooms import downwards only, never sideways, and through index.ts', () => {
+  const faults = server.flatMap(({ file, text }) =>
+    importsOf(text)
+      .filter((name) => /^\.+\/.*\.ts$/.test(name))
+      .map((name) => faultOf(file, path.join(path.dirname(file), name)))
+      .filter((fault) => fault !== undefined),
+  )
+  assert.deepEqual(faults, [])
+})
+
+test('packages of the workspace are imported where the table allows it', () => {
+  const faults = server.flatMap(({ file, text }) =>
+    importsOf(text)
+      .filter((name) => name.startsWith('@writ/') && !packages[name]?.test(file))
+      .map((name) => `${file} imports ${name}`),
+  )
+  assert.deepEqual(faults, [])
+})
+
+const inStore = /(^|\/)store[a-z-]*\.ts$|^queue\/|^audit\/|^platform\/db\//
+
+test('SQL is written in stores only', () => {
+  const sql =
+    /\.sql[(<]|\bsql(<[^>]*>)?`|\.(selectFrom|updateTable|insertInto|deleteFrom)\(|\b(tx|db)\.(insert|lookup)[(<]/
+  const faults = server
+    .filter(({ file, text }) => !inStore.test(file) && sql.test(codeOf(text)))
+    .map(({ file }) => file)
+  assert.deepEqual(faults, [])
+})
+
+test('the environment is read in one place', () => {
+  const readers = server.filter(({ text }) => /\bprocess\.env\b/.test(codeOf(text))).map(({ file }) => file)
+  assert.deepEqual(readers, ['config.ts'])
+})
+
+test('the time is read in one place', () => {
+  const readers = server.filter(({ text }) => /\bDate\.now\b|\bnew Date\(\)/.test(codeOf(text))).map(({ file }) => file)
+  assert.deepEqual(readers, ['platform/clock.ts'])
+})
+
+test('only the main room ends the process and listens to signals', () => {
+  const users = server.filter(({ text }) => /\bprocess\.(exit|on|once)\(/.test(codeOf(text))).map(({ file }) => file)
+  assert.ok(users.length > 0)
+  assert.deepEqual(
+    users.filter((file) => roomOf(file) !== 'main'),
+    [],
+  )
+})
+
+for (const name of ['tlog', 'api']) {
+  test(`packages/${name} does no I/O`, () => {
+    const faults = sourcesOf('**/*.ts', `packages/${name}/src`)
+      .filter(({ text }) => importsOf(text).some((one) => one.startsWith('node:')) || /\bprocess\./.test(codeOf(text)))
+      .map(({ file }) => file)
+    assert.deepEqual(faults, [])
+  })
+}
+
+test('the rules above see what they forbid', () => {
+  assert.match(faultOf('runs/x.ts', 'kinds/proof/index.ts') ?? '', /does not stand above/)
+  assert.match(faultOf('kinds/a/x.ts', 'kinds/b/index.ts') ?? '', /does not stand above/)
+  assert.match(faultOf('tickets/x.ts', 'queue/index.ts') ?? '', /does not stand above/)
+  assert.match(faultOf('runs/x.ts', 'tickets/store.ts') ?? '', /not through an index/)
+  assert.equal(faultOf('runs/x.ts', 'tickets/index.ts'), undefined)
+  assert.deepEqual(importsOf("import { a } from './a.ts' // from './b.ts'\nexport * from './c.ts'"), [
+    './a.ts',
+    './c.ts',
+  ])
+})

@@ -1,0 +1,108 @@
+// What the documents point at exists: files, anchors, error codes, settings. And what is generated is up to date.
+import assert from 'node:assert/strict'
+import { existsSync, globSync } from 'node:fs'
+import { readFile, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { test } from 'node:test'
+import { auditEvents, errors } from '@writ/api'
+import { errorsFile, errorsPage } from '../docs/generate-errors.ts'
+import { dispatchSettings, settings } from '../packages/server/src/settings.ts'
+
+const root = path.join(import.meta.dirname, '..')
+const find = (patterns: string[]) =>
+  globSync(patterns, { cwd: root, exclude: (name) => name === 'node_modules' || name === 'data' }).sort()
+const files = find(['*.md', 'docs/**/*.md', 'examples/**/*.md', 'packages/*/*.md', 'deploy/**/*.md', 'bench/**/*.md'])
+const pages = new Map<string, string>()
+for (const file of files) pages.set(file, await readFile(path.join(root, file), 'utf8'))
+
+/** Without code blocks: what stands in them is no link and no heading. */
+const prose = (page: string) => page.replace(/^(```+)[^\n]*\n[\s\S]*?^\1\s*$/gm, '')
+
+/** The anchors of a page as GitHub makes them: of headings, with a number where one occurs twice, and those set by hand. */
+function anchorsOf(page: string): Set<string> {
+  const seen = new Map<string, number>()
+  const anchors = new Set([...page.matchAll(/<a id="([^"]+)">/g)].map((match) => match[1]!))
+  for (const [, heading = ''] of prose(page).matchAll(/^#{1,6} +(.+?) *$/gm)) {
+    const slug = heading
+      .toLowerCase()
+      .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+      .replace(/[^\p{L}\p{N}\p{M}_\- ]/gu, '')
+      .replaceAll(' ', '-')
+    const before = seen.get(slug) ?? 0
+    seen.set(slug, before + 1)
+    anchors.add(before === 0 ? slug : `${slug}-${before}`)
+  }
+  return anchors
+}
+
+for (const [file, page] of pages) {
+  test(`links of ${file} lead somewhere`, async () => {
+    const text = prose(page).replace(/`[^`\n]*`/g, '')
+    for (const [, target = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^(https?|mailto):/.test(target)) continue
+      const [where = '', anchor] = decodeURI(target).split('#')
+      const there = where === '' ? file : path.join(path.dirname(file), where)
+      assert.ok(existsSync(path.join(root, there)), `${target}: no such file`)
+      assert.ok(!there.startsWith('..'), `${target}: outside of the repository`)
+      if (anchor === undefined || !there.endsWith('.md')) continue
+      assert.ok(anchorsOf(pages.get(there) ?? '').has(anchor), `${target}: no such anchor`)
+    }
+  })
+}
+
+for (const language of ['en', 'zh-CN'] as const) {
+  test(`${errorsFile(language)} is what node docs/generate-errors.ts writes, with every code`, async () => {
+    const page = await readFile(path.join(root, 'docs', errorsFile(language)), 'utf8')
+    // Not assert.equal: its message would be both pages.
+    assert.ok(page === errorsPage(language), 'out of date')
+    for (const code of Object.keys(errors)) assert.match(page, new RegExp(`<a id="${code}"></a>`))
+  })
+}
+
+/** Variables of the command line, which the server does not read. */
+const ofCli = ['WRIT_URL', 'WRIT_TOKEN', 'WRIT_PROJECT', 'WRIT_CONTEXT']
+
+test('every variable and code that a document names exists', async () => {
+  const declared = [...Object.values(settings), ...Object.values(dispatchSettings)]
+  const variables = declared.flatMap(({ env, kind }) => [
+    ...env,
+    ...(kind.secret ? env.map((name) => `${name}_FILE`) : []),
+  ])
+  const sources = await Promise.all(
+    find(['packages/*/src/**/*.ts', 'test/**/*.ts']).map((file) => readFile(path.join(root, file), 'utf8')),
+  )
+  const codes = sources.flatMap((text) =>
+    [...text.matchAll(/'([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)'/g)].map((match) => match[1]!),
+  )
+  const known = new Set([...variables, ...ofCli, 'WRIT_CONFIG', ...Object.keys(errors), ...codes])
+  for (const [file, page] of pages) {
+    const named = [
+      ...[...page.matchAll(/`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`/g)].map((match) => match[1]!),
+      ...[...page.matchAll(/\bWRIT_[A-Z0-9_]+\b/g)].map((match) => match[0]),
+      ...[...page.matchAll(/^ *(?:export +)?([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)=/gm)].map((match) => match[1]!),
+    ]
+    for (const name of named) assert.ok(known.has(name), `${file} names ${name}, which does not exist`)
+  }
+})
+
+test('every audit event that a document names exists', () => {
+  const groups = new Set(Object.keys(auditEvents).map((type) => type.split('.')[0]))
+  for (const [file, page] of pages) {
+    for (const [, type = ''] of page.matchAll(/`([a-z_]+\.[a-z_]+)`/g)) {
+      if (!groups.has(type.split('.')[0]) || /\.(ts|md|json|yaml|csv|txt|db)$/.test(type)) continue
+      assert.ok(type in auditEvents || isElsewhere(type), `${file} names the event ${type}, which does not exist`)
+    }
+  }
+})
+
+// Settings of writ.yaml and operations have the same shape.
+const isElsewhere = (name: string) =>
+  [...Object.values(settings), ...Object.values(dispatchSettings)].some(({ key }) => key === name)
+
+test('a document is in one piece and not empty', async () => {
+  for (const file of files) {
+    const { size } = await stat(path.join(root, file))
+    assert.ok(size > 100, file)
+    assert.equal((pages.get(file)!.match(/^```/gm) ?? []).length % 2, 0, `${file}: a code block is not closed`)
+  }
+})
