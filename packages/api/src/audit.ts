@@ -1,6 +1,6 @@
 /**
  * The audit vocabulary: every event type that Writ appends. The words of the documented systems come first and never
- * change; `log` says which log keeps the event: the project's, the
+ * change; the value says which log keeps the event: the project's, the
  * instance's, or either (a denial is kept where the caller was, and outside projects by the instance).
  */
 export const auditEvents = {
@@ -21,7 +21,7 @@ export const auditEvents = {
   'project.updated': 'instance',
   'project.checkpoint': 'instance',
   'log.opened': 'instance',
-  'log.continued': 'project',
+  'log.continued': 'both',
   'member.updated': 'project',
   'member.removed': 'project',
   'token.created': 'project',

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { api, openapi } from '@writ/api'
 import type { FastifyRequest } from 'fastify'
-import { type AuditFolders, append, createSequencer, SYSTEM } from './audit/index.ts'
+import { type AuditFolders, append, createSequencer, findLogsAhead, LogAheadOfDatabase, SYSTEM } from './audit/index.ts'
 import type { Config } from './config.ts'
 import { auditHandlers } from './evidence/index.ts'
 import {
@@ -78,9 +78,16 @@ export async function openApp(on: {
   const lock = config.database.kind === 'sqlite' ? lockDataDir(config.dataDir) : null
   const settings = databaseSettings(config)
   const db = await openDatabase(settings, clock)
+  const folders = auditFolders(config)
+  // Before anything is written: a database that was put back must not grow a second history.
+  const [ahead] = await findLogsAhead(db, folders)
+  if (ahead) {
+    await db.close()
+    lock?.release()
+    throw new LogAheadOfDatabase(ahead.project, ahead.published, ahead.stored)
+  }
   const blobs = await openBlobs(config.blobs)
   const metrics = createMetrics()
-  const folders = auditFolders(config)
   const stopping = new AbortController()
 
   const identity = await openIdentity({

@@ -85,19 +85,34 @@ export function loadConfig(
   return { config }
 }
 
-/** The merged configuration, one setting a line with its source, secrets masked; for `writ config check`. */
-export function describe(config: Config): string {
-  const lines = declared.map(({ name, inDispatch, setting }) => {
+/** A setting as it took effect; a secret is masked. */
+export interface ShownSetting {
+  readonly name: string
+  readonly value: string
+  readonly source: string
+}
+
+/** The merged configuration, setting by setting with its source, secrets masked; for `writ config check`. */
+export function listSettings(config: Config): ShownSetting[] {
+  return declared.map(({ name, inDispatch, setting }) => {
     const holder: Record<string, unknown> = inDispatch ? config.dispatch : config
-    const value = holder[name]
-    return { key: setting.key, shown: show(setting, value), source: config.sources[setting.key] ?? 'default' }
+    return {
+      name: setting.key,
+      value: show(setting, holder[name]),
+      source: config.sources[setting.key] ?? 'default',
+    }
   })
+}
+
+/** The same as text, one setting a line. */
+export function describe(config: Config): string {
+  const lines = listSettings(config)
   const widths = [
-    Math.max(...lines.map((line) => line.key.length)),
-    Math.max(...lines.map((line) => line.shown.length)),
+    Math.max(...lines.map((line) => line.name.length)),
+    Math.max(...lines.map((line) => line.value.length)),
   ]
   return lines
-    .map((line) => `${line.key.padEnd(widths[0]!)}  ${line.shown.padEnd(widths[1]!)}  ${line.source}\n`)
+    .map((line) => `${line.name.padEnd(widths[0]!)}  ${line.value.padEnd(widths[1]!)}  ${line.source}\n`)
     .join('')
 }
 

@@ -48,6 +48,14 @@ export const append = (tx: Tx, at: number, by: Actor, ...events: readonly NewEve
     events.map((event) => ({ at, by, event })),
   )
 
+/**
+ * As `append`, outside the fences: for what must be one transaction with changes of the log itself. Only the sequencer's
+ * role may, and only for events of the log.
+ */
+export async function appendUnfenced(tx: Tx, project: string, at: number, by: Actor, event: NewEvent): Promise<void> {
+  await appendAll({ ...tx, project }, [{ at, by, event }])
+}
+
 /** As `append`, for events of many actors: one statement a table, however many. */
 export async function appendAll(tx: Tx, all: readonly Appended[]): Promise<void> {
   if (all.length === 0) return

@@ -2,7 +2,11 @@
 // What the log commits to is written in this form; whoever binds a digest of a document uses the same.
 export { canonicalize, type Json } from '@writ/tlog'
 export { type Actor, type Appended, append, appendAll, type NewEvent, SYSTEM } from './append.ts'
+export { type Continuation, openNote } from './continuation.ts'
+export { type ContinuedLog, continueLog, findLogsAhead, type LogAhead, rebuildDayFiles } from './continue-log.ts'
+export { replaceFile, syncDirectory, writeSynced } from './durable-file.ts'
 export { LogError } from './log-error.ts'
+export { type LogSnapshot, snapshotBeside, snapshotLog } from './log-snapshot.ts'
 export { sha256, verifyEd25519 } from './node-crypto.ts'
 export {
   type AuditFolders,
@@ -13,6 +17,7 @@ export {
   logFolder,
   newOrigin,
   type Sequencer,
+  signerStateFile,
 } from './sequencer.ts'
 export {
   countEvents,
@@ -21,7 +26,10 @@ export {
   type EventRow,
   findOpenLog,
   insertLog,
+  type Log,
   listEvents,
   listEventsForward,
+  listLogs,
+  listOpenLogs,
 } from './store.ts'
-export { type LogSnapshot, readTileFile, snapshotLog, verifyProjectLog } from './verify.ts'
+export { readTileFile, type VerifyOptions, verifyProjectLog } from './verify.ts'

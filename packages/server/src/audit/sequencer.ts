@@ -40,6 +40,10 @@ export const logFolder = (folders: AuditFolders, project: string, shard: number)
 export const dayFolder = (folders: AuditFolders, project: string, slug: string | undefined): string =>
   slug === 'default' ? folders.days : join(folders.days, project === INSTANCE ? '_instance' : (slug ?? project))
 
+/** Where the signer of a log remembers what it signed last. */
+export const signerStateFile = (folders: AuditFolders, origin: string): string =>
+  join(folders.signer, `${origin.replaceAll('/', '_')}.json`)
+
 /** The published log is longer than the database: a backup was restored. Going on would sign a second history. */
 export class LogAheadOfDatabase extends Error {
   override name = 'LogAheadOfDatabase'
@@ -100,7 +104,7 @@ export function createSequencer(options: {
       createSigner({
         keysDir: folders.keys,
         origin: row.origin,
-        stateFile: join(folders.signer, `${row.origin.replaceAll('/', '_')}.json`),
+        stateFile: signerStateFile(folders, row.origin),
       }),
       openDayFiles(dayFolder(folders, row.project_id, await options.slugOf(row.project_id))),
     ])

@@ -36,6 +36,9 @@ export async function findOpenLog(tx: Tx): Promise<Log | undefined> {
   return tx.db.selectFrom('logs').selectAll().where('closed_at', 'is', null).executeTakeFirst()
 }
 
+/** Every log of the project in context, the closed ones first, in the order in which they continue each other. */
+export const listLogs = (tx: Tx): Promise<Log[]> => tx.db.selectFrom('logs').selectAll().orderBy('shard').execute()
+
 export async function countPending(tx: Tx): Promise<number> {
   const row = await tx.db
     .selectFrom('audit_index')
@@ -99,30 +102,46 @@ function filtered(tx: Tx, f: EventFilter) {
     .$if(f.success !== undefined, (q) => q.where('success', '=', f.success ? 1 : 0))
 }
 
+/** A row with everything that verification compares with the leaf and with the payload. */
+export type VerifiedRow = LogRow & {
+  readonly salt: Uint8Array
+  readonly event_type: string
+  readonly actor_kind: string
+  readonly actor_id: string | null
+  readonly actor_username: string | null
+  readonly resource_type: string | null
+  readonly resource_id: string | null
+  readonly run_id: string | null
+  readonly success: number
+}
+
 /** The rows of a shard in log order from `from` on, with what verification compares. */
-export async function listLogRows(
-  tx: Tx,
-  shard: number,
-  from: number,
-  limit: number,
-): Promise<(LogRow & { salt: Uint8Array })[]> {
+export async function listLogRows(tx: Tx, shard: number, from: number, limit: number): Promise<VerifiedRow[]> {
   return tx.sql(
-    `select i.log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, e.salt
+    `select i.log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, e.salt, e.event_type,
+            e.actor_kind, e.actor_id, e.actor_username, e.resource_type, e.resource_id, e.run_id, e.success
      from audit_index i join audit_events e on e.project_id = i.project_id and e.id = i.event_id
      where i.project_id = ?1 and i.shard = ?2 and i.log_index >= ?3 order by i.log_index limit ?4`,
     [tx.project, shard, from, limit],
   )
 }
 
-/** Rows of this shard, and events that no index row names: what a deletion in one of the tables leaves behind. */
-export async function countLogRows(tx: Tx, shard: number): Promise<{ placed: number; orphans: number }> {
-  const rows = await tx.sql<{ placed: number; orphans: number }>(
+/**
+ * In one snapshot: rows that have a place in this shard, the size that the log's row records, and events that no index
+ * row names. The first two differ, and the last is not zero, only after somebody changed a table by hand.
+ */
+export async function countLogRows(
+  tx: Tx,
+  shard: number,
+): Promise<{ placed: number; recorded: number; orphans: number }> {
+  const rows = await tx.sql<{ placed: number; recorded: number; orphans: number }>(
     `select (select count(*) from audit_index where project_id = ?1 and shard = ?2 and log_index is not null) as placed,
+            (select size from logs where project_id = ?1 and shard = ?2) as recorded,
             (select count(*) from audit_events e where e.project_id = ?1
               and not exists (select 1 from audit_index i where i.project_id = e.project_id and i.event_id = e.id)) as orphans`,
     [tx.project, shard],
   )
-  return { placed: Number(rows[0]!.placed), orphans: Number(rows[0]!.orphans) }
+  return { placed: Number(rows[0]!.placed), recorded: Number(rows[0]!.recorded), orphans: Number(rows[0]!.orphans) }
 }
 
 // ---- the sequencer, outside the fences
@@ -130,6 +149,8 @@ export async function countLogRows(tx: Tx, shard: number): Promise<{ placed: num
 export async function listOpenLogs(tx: Tx): Promise<Log[]> {
   return tx.sql('select * from logs where closed_at is null order by project_id')
 }
+
+export const listAllLogs = (tx: Tx): Promise<Log[]> => tx.sql('select * from logs order by project_id, shard')
 
 export async function listPendingProjects(tx: Tx): Promise<string[]> {
   const rows = await tx.sql<{ project_id: string }>(
@@ -204,6 +225,55 @@ export async function setCheckpoint(
     root,
     checkpoint,
   ])
+}
+
+// ---- after a database was put back (writ restore)
+
+/** Ends a log at the entries that the restored database knows. Nothing is ever signed under its origin again. */
+export async function closeLog(
+  tx: Tx,
+  log: Pick<Log, 'project_id' | 'shard'>,
+  end: { size: number; now: number },
+): Promise<void> {
+  await tx.sql('update logs set size = ?3, closed_at = ?4 where project_id = ?1 and shard = ?2 and closed_at is null', [
+    log.project_id,
+    log.shard,
+    end.size,
+    end.now,
+  ])
+}
+
+/** Takes their places from rows that the closed log never published: the next log gives them new ones. */
+export async function releaseRows(tx: Tx, log: Pick<Log, 'project_id' | 'shard'>, from: number): Promise<void> {
+  await tx.sql(
+    'update audit_index set shard = null, log_index = null where project_id = ?1 and shard = ?2 and log_index >= ?3',
+    [log.project_id, log.shard, from],
+  )
+}
+
+/** Opens the log that continues a closed one. */
+export async function insertContinuedLog(
+  tx: Tx,
+  log: { project_id: string; shard: number; origin: string; root: string; now: number },
+): Promise<void> {
+  await tx.sql('insert into logs (project_id, shard, origin, root, opened_at) values (?1, ?2, ?3, ?4, ?5)', [
+    log.project_id,
+    log.shard,
+    log.origin,
+    log.root,
+    log.now,
+  ])
+}
+
+/** Puts the newest `log.continued` at the beginning of its log, before every row that waits. */
+export async function placeContinuation(tx: Tx, log: { project_id: string; shard: number }): Promise<void> {
+  await tx.sql(
+    `update audit_index set shard = ?2, log_index = 0
+     where log_index is null and project_id = ?1 and event_id =
+       (select max(id) from audit_events where project_id = ?1 and event_type = 'log.continued')`,
+    [log.project_id, log.shard],
+  )
+  await tx.sql('update logs set size = 1 where project_id = ?1 and shard = ?2', [log.project_id, log.shard])
 }
 
 export async function setRecordedSize(tx: Tx, log: Pick<Log, 'project_id' | 'shard'>, size: number): Promise<void> {

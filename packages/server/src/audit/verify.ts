@@ -1,62 +1,59 @@
-import { createHmac } from 'node:crypto'
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { VerifyReport } from '@writ/api'
-import {
-  decodeEntry,
-  encodeBundle,
-  equalBytes,
-  formatCommitment,
-  splitBundle,
-  TILE_WIDTH,
-  tilePath,
-  toBase64,
-  toUtf8,
-  verifyLog,
-} from '@writ/tlog'
-import { rfc3339 } from '../platform/clock.ts'
+import { encodeBundle, splitBundle, toBase64, toUtf8, verifyLog } from '@writ/tlog'
 import { type Database, inProject } from '../platform/db/index.ts'
-import { dayOf, jsonlName, readableLine, readableName } from './day-file.ts'
-import { openLogFiles } from './log-files.ts'
+import { compareRows } from './compare-rows.ts'
+import { openNote, readContinuation } from './continuation.ts'
+import { createDayComparison, type DayComparison } from './day-comparison.ts'
+import { type Fault, Found } from './finding.ts'
+import { type LogSnapshot, snapshotLog } from './log-snapshot.ts'
 import { sha256, verifyEd25519 } from './node-crypto.ts'
 import { type AuditFolders, dayFolder, logFolder } from './sequencer.ts'
 import * as store from './store.ts'
 
-const PAGE = 1_000
-
-type Fault = { code: string; reason: string; index?: number; path?: string }
-
-class Found extends Error {
-  readonly fault: Fault
-  constructor(fault: Fault) {
-    super(fault.reason)
-    this.fault = fault
-  }
+export interface VerifyOptions {
+  readonly db: Database
+  readonly folders: AuditFolders
+  readonly project: string
+  readonly slug: string | undefined
+  /** Checkpoints kept from earlier, of this log or of those that it continues. */
+  readonly kept?: string | readonly string[] | undefined
+  readonly snapshot?: LogSnapshot | undefined
+  readonly onProgress?: ((done: { entries: number; size: number }) => void) | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
  * Verifies one project's log from three sides and names the first bad entry:
  *
- * - the files by themselves: signature, every entry against its leaf, every tile, root, the kept checkpoint;
+ * - the files by themselves: signature, every entry against its leaf, every tile, root, the kept checkpoints;
  * - every row against the entry in the log, its payload against the commitment, its columns against the payload;
  * - every day file against the lines that follow from the rows, byte for byte.
  *
- * Rows committed after the last checkpoint are not in the log yet and are left out. Constant memory, page by page.
+ * A log that continues a closed one (ruling 16) is verified with it: the closed log to its last checkpoint, which the
+ * first entry of the next names. The report is that of the open log, or of the one in which the fault is.
+ *
+ * Rows committed after the last checkpoint are not in the log yet and are left out. Reads only, also beside a running
+ * server. Constant memory, page by page.
  */
-export async function verifyProjectLog(options: {
-  db: Database
-  folders: AuditFolders
-  project: string
-  slug: string | undefined
-  kept?: string | undefined
-  snapshot?: LogSnapshot | undefined
-}): Promise<VerifyReport> {
+export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyReport> {
   const { db, folders, project } = options
-  const log = await inProject(project, () => db.read((tx) => store.findOpenLog(tx)))
-  if (!log) throw new Error(`project ${project} has no open log`)
-  const dir = logFolder(folders, project, log.shard)
+  const readLogs = () => inProject(project, () => db.read(store.listLogs))
+  let logs = await readLogs()
+  const last = logs.at(-1)
+  if (!last) throw new Error(`project ${project} has no log`)
+  const snapshot = options.snapshot ?? {
+    ...(await snapshotLog(folders, project, last.shard, options.slug)),
+    recorded: last.checkpoint,
+  }
+  // Rows are read after the files, so that on a running server they can only be ahead.
+  logs = await readLogs()
+  const open = logs.at(-1)!
   const checked = { entries: 0, rows: 0, day_files: 0 }
-  const report = (fault: Fault | null, at?: { size: number; root: Uint8Array; text: string }): VerifyReport => ({
+  let log = open
+  let at: { size: number; root: Uint8Array; text: string } | undefined
+  const report = (fault: Fault | null): VerifyReport => ({
     ok: fault === null,
     code: fault?.code ?? null,
     reason: fault?.reason ?? null,
@@ -68,194 +65,174 @@ export async function verifyProjectLog(options: {
     checkpoint: at?.text ?? '',
     checked,
   })
-  if (log.vkey === null) return report(null)
-
-  const files = await openLogFiles({ dir, origin: log.origin, hash: sha256 }).catch((error: unknown) => error)
-  const days = dayFolder(folders, project, options.slug)
-  const snapshot = options.snapshot ?? (await snapshotLog(folders, project, log.shard, options.slug))
-  const text = snapshot.checkpoint
-  if (log.size === 0 && text === '') return report(null)
-  const read = (path: string) => (path === 'checkpoint' ? Promise.resolve(toUtf8(text)) : readTileFile(dir, path))
-  const verdict = await verifyLog({
-    read,
-    vkeys: [log.vkey],
-    origin: log.origin,
-    hash: sha256,
-    verify: verifyEd25519,
-    ...(options.kept ? { kept: options.kept } : {}),
-    onEntry: () => {
-      checked.entries++
-      return undefined
-    },
-  })
-  if (!verdict.ok) return report(verdict)
-  if (files instanceof Error) return report({ code: 'LOG_DAMAGED', reason: files.message })
-  const at = { size: verdict.checkpoint.size, root: verdict.checkpoint.root, text }
+  const days = createDayComparison(dayFolder(folders, project, options.slug), snapshot.days, checked)
   try {
-    await compareRows({
-      db,
-      project,
-      log,
-      size: at.size,
-      read,
-      days: createDayComparison(days, snapshot.days, checked),
-      checked,
-    })
-    return report(null, at)
+    const kept = keptByOrigin(options.kept, logs)
+    for (const [i, one] of logs.entries()) {
+      log = one
+      at = undefined
+      const next = logs[i + 1]
+      if (one.closed_at === null && next) throw new Found(notContinued(one, next))
+      const end = next ? await loadEnd(db, project, one, next) : undefined
+      const files = await verifyFiles({
+        ...options,
+        log: one,
+        checkpoint: next ? await readCheckpoint(folders, one) : snapshot.checkpoint,
+        recorded: next ? null : snapshot.recorded,
+        // The end that the next log names counts as kept: a closed log can be cut no more than an open one.
+        kept: [...(kept.get(one.origin) ?? []), ...(end?.last_checkpoint ? [end.last_checkpoint] : [])],
+        checked,
+      })
+      at = files?.at
+      await compareLog(options, one, files, end?.restored_size, days, checked)
+    }
+    if (open.closed_at !== null)
+      throw new Found({ code: 'LOG_CLOSED', reason: `${open.origin} is closed and nothing continues it` })
+    const { orphans } = await inProject(project, () => db.read((tx) => store.countLogRows(tx, open.shard)))
+    if (orphans > 0)
+      throw new Found({
+        code: 'ROW_ORPHANED',
+        reason: `${orphans} events have lost their place in the order of the log`,
+      })
+    await days.end()
+    return report(null)
   } catch (error) {
-    if (error instanceof Found) return report(error.fault, at)
+    if (error instanceof Found) return report(error.fault)
     throw error
   }
 }
 
-async function compareRows(on: {
-  db: Database
-  project: string
-  log: store.Log
-  size: number
-  read: (path: string) => Promise<Uint8Array | null>
-  days: ReturnType<typeof createDayComparison>
-  checked: { rows: number }
-}): Promise<void> {
-  const { db, project, log, size, read, days, checked } = on
-  let bundle: readonly Uint8Array[] = []
-  for (let from = 0; from < size; ) {
-    const rows = await inProject(project, () => db.read((tx) => store.listLogRows(tx, log.shard, from, PAGE)))
-    if (rows.length === 0)
-      throw new Found({
-        code: 'ROW_MISSING',
-        index: from,
-        reason: `the log has entry ${from}, the database has no row for it`,
-      })
-    for (const [i, row] of rows.entries()) {
-      const index = from + i
-      if (index >= size) break
-      if (row.log_index !== index)
-        throw new Found({
-          code: 'ROW_MISSING',
-          index,
-          reason: `the log has entry ${index}, the database has no row for it`,
-        })
-      if (index % TILE_WIDTH === 0 || bundle.length === 0)
-        bundle = await readBundle(read, Math.floor(index / TILE_WIDTH), size)
-      compareRow(row, bundle[index % TILE_WIDTH]!, index)
-      await days.add(row, index)
-      checked.rows++
-    }
-    from += rows.length
-  }
-  const { placed, orphans } = await inProject(project, () => db.read((tx) => store.countLogRows(tx, log.shard)))
-  if (placed < size)
-    throw new Found({ code: 'ROW_MISSING', reason: `the log has ${size} entries, the database ${placed} placed rows` })
-  if (orphans > 0)
-    throw new Found({ code: 'ROW_ORPHANED', reason: `${orphans} events have lost their place in the order of the log` })
-  await days.end()
+interface VerifiedFiles {
+  readonly at: { size: number; root: Uint8Array; text: string }
+  readonly read: (path: string) => Promise<Uint8Array | null>
 }
 
-async function readBundle(
-  read: (path: string) => Promise<Uint8Array | null>,
-  index: number,
-  size: number,
-): Promise<readonly Uint8Array[]> {
-  const width = Math.min(TILE_WIDTH, size - index * TILE_WIDTH)
-  const path = tilePath({ level: 'entries', index, width })
-  const bytes = (await read(path)) ?? (await read(tilePath({ level: 'entries', index, width: TILE_WIDTH })))
-  if (!bytes)
-    throw new Found({ code: 'FILE_MISSING', path, index: index * TILE_WIDTH, reason: 'the entry bundle is gone' })
-  return splitBundle(bytes).entries
-}
-
-function compareRow(row: store.LogRow & { salt: Uint8Array }, entry: Uint8Array, index: number): void {
-  if (!equalBytes(row.entry, entry))
+/** The files by themselves, and against every checkpoint kept. Undefined for a log in which nothing was published yet. */
+async function verifyFiles(
+  on: Pick<VerifyOptions, 'folders' | 'project' | 'onProgress' | 'signal'> & {
+    log: store.Log
+    checkpoint: string
+    recorded: string | null | undefined
+    kept: readonly string[]
+    checked: { entries: number }
+  },
+): Promise<VerifiedFiles | undefined> {
+  const { folders, log, checkpoint } = on
+  const dir = logFolder(folders, log.project_id, log.shard)
+  const key = await readKey(folders, log.origin)
+  if (key !== undefined && log.vkey !== null && key !== log.vkey)
     throw new Found({
-      code: 'ROW_CHANGED',
-      index,
-      reason: `the row of entry ${index} holds another entry than the log`,
+      code: 'KEY_CHANGED',
+      reason: `the database names another key for ${log.origin} than its signer has`,
     })
-  const leaf = decodeEntry(entry)
-  const payload = leaf.pl.find((one) => one.n === 'event')
-  const computed = formatCommitment(createHmac('sha256', row.salt).update(toUtf8(row.event)).digest())
-  if (payload?.c !== computed)
+  if (log.vkey === null || (log.size === 0 && checkpoint === '')) {
+    if (checkpoint === '' && on.kept.length === 0 && log.size === 0) return undefined
     throw new Found({
-      code: 'PAYLOAD_CHANGED',
-      index,
-      reason: `the event of entry ${index} is not the one that the log commits to`,
+      code: 'LOG_EMPTIED',
+      reason: `${log.origin} was published, but the database knows nothing of it`,
     })
-  if (leaf.id !== row.id || leaf.t !== rfc3339(row.timestamp))
-    throw new Found({ code: 'ROW_CHANGED', index, reason: `id or time of entry ${index} differ from the log` })
+  }
+  const recorded = on.recorded ? openNote(on.recorded) : undefined
+  const shown = openNote(checkpoint)
+  if (recorded && shown && recorded.size > shown.size)
+    throw new Found({
+      code: 'LOG_TRUNCATED',
+      reason: `the log has ${shown.size} entries, but the database recorded a checkpoint of ${recorded.size}`,
+    })
+  const read = (path: string) =>
+    path === 'checkpoint' ? Promise.resolve(checkpoint === '' ? null : toUtf8(checkpoint)) : readTileFile(dir, path)
+  // The content is hashed with the first; a further kept checkpoint is checked the same way.
+  const others = on.kept.filter((note) => note !== checkpoint)
+  const rounds = others.length === 0 ? [undefined] : others
+  for (const [round, kept] of rounds.entries()) {
+    const verdict = await verifyLog({
+      read,
+      vkeys: [log.vkey],
+      origin: log.origin,
+      hash: sha256,
+      verify: verifyEd25519,
+      ...(kept === undefined ? {} : { kept }),
+      ...(on.onProgress ? { onProgress: on.onProgress } : {}),
+      ...(on.signal ? { signal: on.signal } : {}),
+      onEntry: () => {
+        if (round === 0) on.checked.entries++
+        return undefined
+      },
+    })
+    if (!verdict.ok) throw new Found(verdict)
+    if (round === rounds.length - 1) {
+      const { size, root } = verdict.checkpoint
+      return { at: { size, root, text: checkpoint }, read }
+    }
+  }
+  return undefined
 }
 
-/** Regenerates day files as rows go by and compares them up to the sizes of the snapshot. */
-function createDayComparison(dir: string, sizes: Readonly<Record<string, number>>, checked: { day_files: number }) {
-  const offsets = new Map<string, number>()
-  const contents = new Map<string, Buffer>()
+async function compareLog(
+  options: VerifyOptions,
+  log: store.Log,
+  files: VerifiedFiles | undefined,
+  restoredSize: number | undefined,
+  days: DayComparison,
+  checked: { rows: number },
+): Promise<void> {
+  const { db, project, signal } = options
+  const published = files?.at.size ?? 0
+  // An open log's rows may be ahead of its checkpoint, never behind it. A closed log ends where the next one says.
+  const size = restoredSize ?? published
+  if (restoredSize !== undefined && restoredSize !== log.size)
+    throw new Found({
+      code: 'ROW_MISSING',
+      reason: `${log.origin} was closed with ${restoredSize} entries, not ${log.size}`,
+    })
+  if (files) await compareRows({ db, project, log, size, published, read: files.read, days, checked, signal })
+  // Places and the log's size are given in one transaction: anything but equal was done by somebody else.
+  const { placed, recorded } = await inProject(project, () => db.read((tx) => store.countLogRows(tx, log.shard)))
+  if (placed !== recorded || placed < size)
+    throw new Found({
+      code: 'ROW_MISSING',
+      reason: `${log.origin} has ${Math.max(size, recorded)} entries, the database ${placed} rows that have a place in it`,
+    })
+}
 
-  async function content(name: string): Promise<Buffer> {
-    let bytes = contents.get(name)
-    if (!bytes) {
-      bytes = (await readFile(join(dir, name)).catch(() => Buffer.alloc(0))).subarray(0, sizes[name] ?? 0)
-      // Two days at most are under way when a clock steps back; older ones are read again if ever needed.
-      if (contents.size > 6) contents.clear()
-      contents.set(name, bytes)
-    }
-    return bytes
-  }
+/** What the first entry of the next log says of the end of this one. */
+async function loadEnd(db: Database, project: string, log: store.Log, next: store.Log) {
+  const [first] = await inProject(project, () => db.read((tx) => store.listLogRows(tx, next.shard, 0, 1)))
+  const end = first?.log_index === 0 ? readContinuation(first.event) : undefined
+  if (end?.old_origin !== log.origin) throw new Found(notContinued(log, next))
+  return end
+}
 
-  async function compare(name: string, line: string, index: number): Promise<void> {
-    const bytes = await content(name)
-    const from = offsets.get(name) ?? 0
-    const expected = toUtf8(`${line}\n`)
-    if (!equalBytes(bytes.subarray(from, from + expected.length), expected)) {
+const notContinued = (log: store.Log, next: store.Log): Fault => ({
+  code: 'LOG_NOT_CONTINUED',
+  index: 0,
+  reason: `${next.origin} stands in the place of ${log.origin}, but does not begin with its end`,
+})
+
+/** Kept checkpoints by the log they are of. One of a log that is not there any more is a finding: it was replaced. */
+function keptByOrigin(kept: VerifyOptions['kept'], logs: readonly store.Log[]): Map<string, string[]> {
+  const notes = kept === undefined ? [] : typeof kept === 'string' ? [kept] : kept
+  const byOrigin = Map.groupBy(notes, (note) => openNote(note)?.origin ?? '')
+  for (const origin of byOrigin.keys()) {
+    if (origin === '') throw new Found({ code: 'KEPT_MALFORMED', reason: 'the kept checkpoint cannot be read' })
+    if (!logs.some((log) => log.origin === origin))
       throw new Found({
-        code: 'DAY_FILE_CHANGED',
-        index,
-        path: name,
-        reason: `${name} does not hold the line of entry ${index} where it belongs`,
+        code: 'KEPT_ORIGIN',
+        reason: `the kept checkpoint is of ${origin}, which this project has no more`,
       })
-    }
-    offsets.set(name, from + expected.length)
   }
-
-  return {
-    async add(row: store.LogRow, index: number) {
-      const day = dayOf(row.timestamp)
-      await compare(jsonlName(day), row.event, index)
-      await compare(readableName(day), readableLine(row), index)
-    },
-    async end() {
-      for (const [name, size] of Object.entries(sizes)) {
-        const extra = size - (offsets.get(name) ?? 0)
-        if (extra > 0)
-          throw new Found({
-            code: 'DAY_FILE_CHANGED',
-            path: name,
-            reason: `${name} holds ${extra} bytes that no event explains`,
-          })
-        checked.day_files++
-      }
-    },
-  }
+  return byOrigin
 }
 
-/** What a verification compares with: the published checkpoint, and the day files as long as they were at that moment. */
-export interface LogSnapshot {
-  readonly checkpoint: string
-  readonly days: Readonly<Record<string, number>>
-}
+const readCheckpoint = (folders: AuditFolders, log: store.Log): Promise<string> =>
+  readFile(join(logFolder(folders, log.project_id, log.shard), 'checkpoint'), 'utf8').catch(() => '')
 
-/** Take it while the sequencer rests, so that day files hold exactly the entries below the checkpoint. */
-export async function snapshotLog(
-  folders: AuditFolders,
-  project: string,
-  shard: number,
-  slug: string | undefined,
-): Promise<LogSnapshot> {
-  const days = dayFolder(folders, project, slug)
-  const names = (await readdir(days).catch((): string[] => [])).filter((name) => /^audit_.*\.(jsonl|txt)$/.test(name))
-  const sizes = await Promise.all(names.map(async (name) => [name, (await stat(join(days, name))).size] as const))
-  const checkpoint = await readFile(join(logFolder(folders, project, shard), 'checkpoint'), 'utf8').catch(() => '')
-  return { checkpoint, days: Object.fromEntries(sizes) }
-}
+/** The public key that the signer keeps beside its private one; undefined where the keys are not at hand. */
+const readKey = (folders: AuditFolders, origin: string): Promise<string | undefined> =>
+  readFile(join(folders.keys, `${encodeURIComponent(origin)}.vkey`), 'utf8').then(
+    (text) => text.trim(),
+    () => undefined,
+  )
 
 /** A file of the log; where a partial tile made room for the full one, its beginning. */
 export async function readTileFile(dir: string, path: string): Promise<Uint8Array | null> {

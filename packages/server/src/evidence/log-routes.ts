@@ -126,10 +126,13 @@ export const auditHandlers = (on: LogOn): Handlers<typeof auditApi, Caller> => (
   async verify(ask) {
     const { caller } = ask
     await on.sequencer.settle()
-    const shard = (await ask.read((tx) => findOpenLog(tx)))!.shard
+    const { shard, checkpoint: recorded } = (await ask.read((tx) => findOpenLog(tx)))!
     const project = caller.project!
     const slug = caller.projectSlug!
-    const snapshot = await on.sequencer.hold(() => snapshotLog(on.folders, project, shard, slug))
+    const snapshot = await on.sequencer.hold(async () => ({
+      ...(await snapshotLog(on.folders, project, shard, slug)),
+      recorded,
+    }))
     const report = await verifyInThread({
       database: on.database,
       folders: on.folders,

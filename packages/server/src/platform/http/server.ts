@@ -55,6 +55,8 @@ export async function createHttpServer(on: {
     // Pino's logger has all that Fastify asks of one; its type differs in `child` alone.
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
+    // No child logger a request: lines name the request themselves.
+    childLoggerFactory: (logger) => logger,
     genReqId: (request) => requestIdOf(request.headers['x-request-id']) ?? uuidv7(on.clock.now()),
     bodyLimit: settings.bodyLimit,
     routerOptions: { maxParamLength: 500 },

@@ -1,0 +1,121 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Database } from '../platform/db/index.ts'
+import { appendUnfenced, SYSTEM } from './append.ts'
+import { type Continuation, openNote } from './continuation.ts'
+import { openDayFiles } from './day-files.ts'
+import { type AuditFolders, dayFolder, EMPTY_ROOT, logFolder, newOrigin, signerStateFile } from './sequencer.ts'
+import * as store from './store.ts'
+
+const PAGE = 5_000
+
+/** An open log of which more was published or signed than the database knows: an older database was put in place. */
+export interface LogAhead {
+  readonly project: string
+  readonly origin: string
+  /** Entries that the world may have seen: of the published checkpoint or of the signer's memory, whichever is more. */
+  readonly published: number
+  readonly stored: number
+}
+
+/** Looks at every open log. Reads only; a log whose files are on another host is not seen. */
+export async function findLogsAhead(db: Database, folders: AuditFolders): Promise<LogAhead[]> {
+  const before = await db.sequence(store.listOpenLogs)
+  const seen = await Promise.all(
+    before.map(async (log) => [log.origin, await loadLastCheckpoint(folders, log)] as const),
+  )
+  const published = new Map(seen.map(([origin, last]) => [origin, last.published]))
+  // Sizes after the files: another server may be publishing meanwhile, and its rows come first.
+  const logs = await db.sequence(store.listOpenLogs)
+  return logs
+    .filter((log) => (published.get(log.origin) ?? 0) > log.size)
+    .map((log) => ({
+      project: log.project_id,
+      origin: log.origin,
+      published: published.get(log.origin)!,
+      stored: log.size,
+    }))
+}
+
+async function loadLastCheckpoint(folders: AuditFolders, log: store.Log): Promise<{ note: string; published: number }> {
+  const read = (file: string) => readFile(file, 'utf8').catch(() => '')
+  const note = await read(join(logFolder(folders, log.project_id, log.shard), 'checkpoint'))
+  const memory = /"size":(\d+)/.exec(await read(signerStateFile(folders, log.origin)))
+  return { note, published: Math.max(openNote(note)?.size ?? 0, Number(memory?.[1] ?? 0)) }
+}
+
+export interface ContinuedLog extends Continuation {
+  readonly project: string
+  readonly new_origin: string
+}
+
+/**
+ * Closes the open log of a project and opens the one that continues it (ruling 16). The new log's first entry tells of
+ * the old one: name, last checkpoint, how much of it the database still knows, who did it and why.
+ *
+ * Rows that have a place but were never published are given back and get new places; rows that the old log published
+ * keep theirs, so that its proofs stay good. Closing, opening and the entry are one transaction: stopped before it, nothing
+ * happened; after it, the server starts. No server may run on this database meanwhile.
+ */
+export async function continueLog(on: {
+  db: Database
+  folders: AuditFolders
+  project: string
+  slug: string | undefined
+  operator: string
+  reason: string
+  now: number
+}): Promise<ContinuedLog> {
+  const { db, folders, project, now } = on
+  return db.sequence(async (tx) => {
+    const old = (await store.listOpenLogs(tx)).find((log) => log.project_id === project)
+    if (!old) throw new Error(`project ${project} has no open log`)
+    const { note, published } = await loadLastCheckpoint(folders, old)
+    const kept = Math.min(old.size, openNote(note)?.size ?? 0)
+    const continued: Continuation = {
+      old_origin: old.origin,
+      last_checkpoint: note,
+      restored_size: kept,
+      lost_entries: Math.max(0, published - old.size),
+      operator: on.operator,
+      reason: on.reason,
+    }
+    const next = { project_id: project, shard: old.shard + 1, origin: newOrigin(), root: EMPTY_ROOT, now }
+    await store.releaseRows(tx, old, kept)
+    await store.closeLog(tx, old, { size: kept, now })
+    await store.insertContinuedLog(tx, next)
+    await appendUnfenced(tx, project, now, SYSTEM, {
+      type: 'log.continued',
+      resource: { type: 'log', id: project },
+      action: `Continued the log ${old.origin} as ${next.origin}`,
+      details: { ...continued, new_origin: next.origin },
+    })
+    await store.placeContinuation(tx, next)
+    return { ...continued, project, new_origin: next.origin }
+  })
+}
+
+/**
+ * Writes the day files of a project anew from the rows of its closed logs: they are projections, and those at hand may
+ * hold lines of events that the restored database does not know. The folder must be empty of them; the sequencer adds
+ * the open log's lines.
+ */
+export async function rebuildDayFiles(
+  db: Database,
+  folders: AuditFolders,
+  project: string,
+  slug: string | undefined,
+): Promise<void> {
+  const days = await openDayFiles(dayFolder(folders, project, slug))
+  const logs = (await db.sequence(store.listAllLogs)).filter(
+    (log) => log.project_id === project && log.closed_at !== null,
+  )
+  for (const log of logs) {
+    for (let from = 0; from < log.size; ) {
+      const rows = await db.sequence((tx) => store.listPlacedRows(tx, log, from, PAGE))
+      if (rows.length === 0) break
+      from += rows.length
+      await days.write(rows, { shard: log.shard, index: from })
+    }
+  }
+}

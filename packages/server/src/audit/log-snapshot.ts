@@ -1,0 +1,71 @@
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { openNote } from './continuation.ts'
+import { type AuditFolders, dayFolder, logFolder } from './sequencer.ts'
+
+const PAUSE_MS = 25
+
+/** What a verification compares with: the published checkpoint, and the day files as long as they were at that moment. */
+export interface LogSnapshot {
+  readonly checkpoint: string
+  readonly days: Readonly<Record<string, number>>
+  /** The checkpoint that the database recorded, read before the other two: the published one cannot be older. */
+  readonly recorded?: string | null | undefined
+}
+
+/** Take it while the sequencer rests, so that day files hold exactly the entries below the checkpoint. */
+export async function snapshotLog(
+  folders: AuditFolders,
+  project: string,
+  shard: number,
+  slug: string | undefined,
+): Promise<LogSnapshot> {
+  const days = dayFolder(folders, project, slug)
+  const names = (await readdir(days).catch((): string[] => [])).filter((name) => /^audit_.*\.(jsonl|txt)$/.test(name))
+  const sizes = await Promise.all(names.map(async (name) => [name, (await stat(join(days, name))).size] as const))
+  return { checkpoint: await readCheckpoint(folders, project, shard), days: Object.fromEntries(sizes) }
+}
+
+/**
+ * The same from outside of a server that may be running: a moment is looked for in which the day files' writer rests
+ * (its memory did not change meanwhile and agrees with the checkpoint). If there is none within `patienceMs`, the last
+ * look is answered as it is: then either nobody completes the day files, or they were changed, and both are findings.
+ */
+export async function snapshotBeside(
+  folders: AuditFolders,
+  project: string,
+  shard: number,
+  slug: string | undefined,
+  recorded: string | null,
+  patienceMs: number,
+): Promise<LogSnapshot & { readonly behind: number }> {
+  const memoryFile = join(dayFolder(folders, project, slug), '.cursor.json')
+  const readMemory = () => readFile(memoryFile, 'utf8').catch(() => '')
+  for (let tries = 1; ; tries++) {
+    const before = await readMemory()
+    const snapshot = await snapshotLog(folders, project, shard, slug)
+    const memory = parseMemory(before)
+    const written = memory.shard === shard ? memory.cursor : 0
+    const behind = (openNote(snapshot.checkpoint)?.size ?? 0) - written
+    const atRest =
+      before === (await readMemory()) &&
+      behind === 0 &&
+      snapshot.checkpoint === (await readCheckpoint(folders, project, shard)) &&
+      Object.entries(memory.files).every(([name, size]) => snapshot.days[name] === size)
+    if (atRest || tries * PAUSE_MS > patienceMs) return { ...snapshot, recorded, behind }
+    await sleep(PAUSE_MS)
+  }
+}
+
+const readCheckpoint = (folders: AuditFolders, project: string, shard: number): Promise<string> =>
+  readFile(join(logFolder(folders, project, shard), 'checkpoint'), 'utf8').catch(() => '')
+
+function parseMemory(text: string): { cursor: number; shard: number; files: Record<string, number> } {
+  try {
+    // Written by the day files' own writer; anything else only means that no moment of rest is found.
+    return { cursor: 0, shard: 0, files: {}, ...(JSON.parse(text) as object) }
+  } catch {
+    return { cursor: 0, shard: 0, files: {} }
+  }
+}

@@ -1,0 +1,4 @@
+/** Operations on a data directory and its database, for people at the server's own machine: no running server is asked. */
+export { type ConfigReport, checkConfig } from './check-config.ts'
+export { OperationRefused, type Place } from './place.ts'
+export { type LogReport, type OfflineReport, type VerifyOffline, verifyOffline } from './verify-offline.ts'

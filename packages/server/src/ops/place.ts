@@ -1,0 +1,54 @@
+import { auditFolders, databaseSettings } from '../app.ts'
+import type { AuditFolders } from '../audit/index.ts'
+import { type Config, loadConfig } from '../config.ts'
+import type { DatabaseSettings } from '../platform/db/index.ts'
+import { lockDataDir } from '../platform/lock.ts'
+
+/** Where an operation works: a configuration at hand, or one that is loaded as the server in `cwd` would load it. */
+export interface Place {
+  readonly config?: Config | undefined
+  /** In place of the configured data directory. */
+  readonly dataDir?: string | undefined
+  readonly env?: Record<string, string | undefined> | undefined
+  readonly cwd?: string | undefined
+  /** Between two steps an operation looks here and stops with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Something stands in the way that a person can change; the message says what, and what to do. */
+export class OperationRefused extends Error {
+  override name = 'OperationRefused'
+}
+
+export interface OpenPlace {
+  readonly config: Config
+  readonly folders: AuditFolders
+  readonly database: DatabaseSettings
+}
+
+/** Loads the configuration of a place. Throws OperationRefused with every problem of it. */
+export function openPlace(place: Place): OpenPlace {
+  const config = place.config ?? loadPlace(place)
+  return { config, folders: auditFolders(config), database: databaseSettings(config) }
+}
+
+/** The arguments of `loadConfig` for a place; the process's own flags are the command's, not the server's. */
+export const loadArguments = ({ dataDir, env, cwd }: Place) => ({
+  argv: dataDir === undefined ? [] : ['--data-dir', dataDir],
+  ...(env ? { env } : {}),
+  ...(cwd ? { cwd } : {}),
+})
+
+function loadPlace(place: Place): Config {
+  const { config, problems } = loadConfig(loadArguments(place))
+  if (!config) throw new OperationRefused(problems.join('\n'))
+  return config
+}
+
+/**
+ * Holds the data directory for an operation that writes. On SQLite that keeps a server out, and is refused while one
+ * runs; on PostgreSQL the caller takes what it needs in the database.
+ */
+export function holdPlace({ config }: OpenPlace): { release(): void } {
+  return config.database.kind === 'sqlite' ? lockDataDir(config.dataDir) : { release() {} }
+}
