@@ -1,19 +1,22 @@
 /** Evidence in an S3 store, and its way between stores. */
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { chmodSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
+import { promisify } from 'node:util'
 import type { Problem } from '@writ/api'
+import { moveArtifacts } from '@writ/server/ops'
 import { loadConfig } from '../packages/server/src/config.ts'
-import { moveArtifacts } from '../packages/server/src/ops/move-artifacts.ts'
 import { missingS3, type S3Server, startS3 } from './servers/ceph-rgw.ts'
 import { freePort } from './servers/free-port.ts'
 import { missingBackend } from './servers/missing-backend.ts'
 import { TestSystem } from './test-system.ts'
 
+const run = promisify(execFile)
 const skip = missingBackend('S3', missingS3())
 let server: S3Server
 before(async () => {
@@ -207,14 +210,30 @@ test('an artifact that no store has is named, and nothing is deleted', { skip },
   assert.match(moved.problems[0]!, new RegExp(`^${digestOf(configuration)} of project .* in neither store`))
 })
 
+test('writ artifact move does it from the command line and says what comes next', { skip }, async () => {
+  await using system = await TestSystem.start({ env: minio('by-command') })
+  await prove(system, 'sw1.json', configuration)
+  await system.stop()
+  const program = path.join(import.meta.dirname, '../packages/cli/src/main.ts')
+  const env = { PATH: process.env.PATH, WRIT_DATA_DIR: path.join(system.folder, 'data'), ...minio('by-command') }
+  const line = ['--disable-warning=ExperimentalWarning', program, 'artifact', 'move', '--to', 'minio', '-o', 'json']
+  const { stdout } = await run(process.execPath, line, { cwd: system.folder, env })
+  // One answer of the command line: what moveArtifacts reports.
+  const report = JSON.parse(stdout) as { ok: boolean; copied: number; advice: string }
+  assert.deepEqual({ ok: report.ok, copied: report.copied }, { ok: true, copied: 2 })
+  assert.match(report.advice, /set ARTIFACT_STORAGE_TYPE=minio/)
+  const refused = run(process.execPath, [...line.slice(0, 5), 'local'], { cwd: system.folder, env })
+  await assert.rejects(refused, { code: 1, stderr: /^writ: The artifacts are in the local store already/ })
+})
+
 test('a move that cannot be meant or cannot work is refused with a sentence', async () => {
   const { config } = loadConfig({ argv: [], env: { WRIT_DATA_DIR: '/nowhere' }, cwd: import.meta.dirname })
   await assert.rejects(moveArtifacts({ config, to: 'local' }), {
-    name: 'MoveRefused',
+    name: 'OperationRefused',
     message: 'The artifacts are in the local store already; name another one as the source or the target.',
   })
   await assert.rejects(moveArtifacts({ config, to: 's3' }), {
-    name: 'MoveRefused',
+    name: 'OperationRefused',
     message: 'S3_BUCKET: has to be set because artifacts are moved to s3',
   })
 })

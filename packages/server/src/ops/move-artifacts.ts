@@ -1,5 +1,4 @@
-import { databaseSettings } from '../app.ts'
-import { blobSettings, type Config, loadConfig, storageProblems } from '../config.ts'
+import { blobSettings, type Config, storageProblems } from '../config.ts'
 import { listProjects } from '../identity/index.ts'
 import {
   BlobCorrupt,
@@ -10,16 +9,12 @@ import {
   openBlobs,
 } from '../platform/blobs/index.ts'
 import { attachDatabase, type Database, INSTANCE, inProject } from '../platform/db/index.ts'
-import { lockDataDir } from '../platform/lock.ts'
 import { listServedDigests } from '../runs/index.ts'
+import { holdPlace, OperationRefused, openPlace, type Place } from './place.ts'
 
 export type StoreType = BlobSettings['type']
 
-export interface MoveArtifacts {
-  /** Left out: loaded as the server in this folder would load it. */
-  readonly config?: Config | undefined
-  /** In place of the configured data directory, when the configuration is loaded here. */
-  readonly dataDir?: string | undefined
+export interface MoveArtifacts extends Place {
   readonly to: StoreType
   /** The store to copy from; the configured one if left out. */
   readonly from?: StoreType | undefined
@@ -27,7 +22,6 @@ export interface MoveArtifacts {
   readonly deleteSource?: boolean | undefined
   /** `done` and `size` are bytes of the step that `what` names. */
   readonly onProgress?: ((step: { done: number; size: number; what: string }) => void) | undefined
-  readonly signal?: AbortSignal | undefined
 }
 
 export interface MoveReport {
@@ -44,11 +38,6 @@ export interface MoveReport {
   readonly problems: readonly string[]
   /** What a person does now. */
   readonly advice: string
-}
-
-/** The move cannot begin; the message says what stands in the way. */
-export class MoveRefused extends Error {
-  override name = 'MoveRefused'
 }
 
 /** Blobs on their way at once: enough to hide the latency of a remote store. */
@@ -72,23 +61,21 @@ interface Moving {
  *
  * A server may go on working meanwhile: what it takes in after a listing is copied by the next move, and never deleted
  * by this one. Deleting from the store that the configuration names needs the server stopped; on SQLite that is checked.
- * Throws MoveRefused, BlobStoreUnavailable, DatabaseUnavailable, or the reason of the signal.
+ * Throws OperationRefused, BlobStoreUnavailable, DatabaseUnavailable, or the reason of the signal.
  */
 export async function moveArtifacts(on: MoveArtifacts): Promise<MoveReport> {
-  const config = on.config ?? loadAt(on.dataDir)
+  const place = openPlace(on)
+  const { config } = place
   const from = on.from ?? config.artifactStorage
   refuseUnfit(config, from, on.to)
-  const lock =
-    on.deleteSource && from === config.artifactStorage && config.database.kind === 'sqlite'
-      ? lockDataDir(config.dataDir)
-      : null
+  const lock = on.deleteSource && from === config.artifactStorage ? holdPlace(place) : null
   const closing: { close(): Promise<void> }[] = []
   const opened = <T extends { close(): Promise<void> }>(thing: T): T => {
     closing.unshift(thing)
     return thing
   }
   try {
-    const db = opened(await attachDatabase(databaseSettings(config)))
+    const db = opened(await attachDatabase(place.database))
     const source = opened(await openBlobs(blobSettings(config, from)))
     const target = opened(await openBlobs(blobSettings(config, on.to)))
     await target.check()
@@ -118,24 +105,20 @@ export async function moveArtifacts(on: MoveArtifacts): Promise<MoveReport> {
   }
 }
 
-function loadAt(dataDir: string | undefined): Config {
-  const { config, problems } = loadConfig({ argv: dataDir === undefined ? [] : ['--data-dir', dataDir] })
-  if (!config) throw new MoveRefused(problems.join('\n'))
-  return config
-}
-
 function refuseUnfit(config: Config, from: StoreType, to: StoreType): void {
   if (from === to)
-    throw new MoveRefused(`The artifacts are in the ${to} store already; name another one as the source or the target.`)
+    throw new OperationRefused(
+      `The artifacts are in the ${to} store already; name another one as the source or the target.`,
+    )
   const problems = [
     ...storageProblems(config, from, `artifacts are moved from ${from}`),
     ...storageProblems(config, to, `artifacts are moved to ${to}`),
   ]
-  if (problems.length > 0) throw new MoveRefused(problems.join('\n'))
+  if (problems.length > 0) throw new OperationRefused(problems.join('\n'))
   const [a, b] = [blobSettings(config, from), blobSettings(config, to)]
   // The two S3 kinds may describe one and the same bucket: deleting the source would delete everything.
   if (a.type !== 'local' && b.type !== 'local' && a.endpoint === b.endpoint && a.bucket === b.bucket)
-    throw new MoveRefused(`The stores ${from} and ${to} are the same bucket ${a.bucket}.`)
+    throw new OperationRefused(`The stores ${from} and ${to} are the same bucket ${a.bucket}.`)
 }
 
 function adviceFor(ok: boolean, config: Config, from: StoreType, to: StoreType): string {
