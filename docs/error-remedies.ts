@@ -114,6 +114,16 @@ export const remedies: Record<ErrorCode, Remedy> = {
     'X-CSRF-Token 或 Origin 与会话不符。',
     '使用会话 Cookie 时，从同源页面发送请求，并带上登录时返回的 `X-CSRF-Token`。',
   ],
+  OIDC_NOT_CONFIGURED: [
+    'Log in with a password, or set `WRIT_OIDC_ISSUER` and `WRIT_OIDC_CLIENT_ID`.',
+    '本服务器没有配置身份提供方（OIDC）。',
+    '使用密码登录，或设置 `WRIT_OIDC_ISSUER` 与 `WRIT_OIDC_CLIENT_ID`。',
+  ],
+  OIDC_FAILED: [
+    'Begin again at `/auth/oidc/start`. The sentence says what was missing; the server log says what the provider answered.',
+    '通过身份提供方登录未成功。',
+    '从 `/auth/oidc/start` 重新开始。提示文字说明缺少什么，服务器日志里有提供方的具体回答。',
+  ],
   COOKIE_NEEDS_TLS: [
     'Use HTTPS, or localhost, or a bearer token. Behind a TLS proxy set `WRIT_TRUSTED_PROXIES`.',
     'Cookie 登录需要 HTTPS 或 localhost。',

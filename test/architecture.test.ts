@@ -20,6 +20,7 @@ const floors: readonly (readonly string[])[] = [
   ['kinds/*'],
   ['doors', 'gateway', 'schedules', 'channels', 'insight', 'evidence'],
   ['app'],
+  ['ops'],
   ['main', 'index'],
 ]
 

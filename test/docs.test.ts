@@ -61,6 +61,8 @@ for (const language of ['en', 'zh-CN'] as const) {
 
 /** Variables of the command line, which the server does not read. */
 const ofCli = ['WRIT_URL', 'WRIT_TOKEN', 'WRIT_PROJECT', 'WRIT_CONTEXT']
+/** And those of the tests. */
+const ofTests = ['WRIT_UPDATE_SNAPSHOTS']
 
 test('every variable and code that a document names exists', async () => {
   const declared = [...Object.values(settings), ...Object.values(dispatchSettings)]
@@ -74,7 +76,7 @@ test('every variable and code that a document names exists', async () => {
   const codes = sources.flatMap((text) =>
     [...text.matchAll(/'([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)'/g)].map((match) => match[1]!),
   )
-  const known = new Set([...variables, ...ofCli, 'WRIT_CONFIG', ...Object.keys(errors), ...codes])
+  const known = new Set([...variables, ...ofCli, ...ofTests, 'WRIT_CONFIG', ...Object.keys(errors), ...codes])
   for (const [file, page] of pages) {
     const named = [
       ...[...page.matchAll(/`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`/g)].map((match) => match[1]!),

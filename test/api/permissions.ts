@@ -13,6 +13,8 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'GET /health': 'anybody',
   'POST /auth/login': 'anybody',
   'POST /auth/session': 'anybody',
+  'GET /auth/oidc/start': 'anybody',
+  'GET /auth/oidc/callback': 'anybody',
   'POST /auth/register': 'anybody',
   'POST /auth/logout': 'person',
   'GET /auth/me': 'person',

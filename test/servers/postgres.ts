@@ -1,7 +1,7 @@
 /** A PostgreSQL of the test's own: a fresh cluster in a temporary folder, on loopback, gone with the test. */
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, realpathSync } from 'node:fs'
 import { chown, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -143,6 +143,14 @@ function findPrograms(): string | undefined {
     ...versions.map((version) => path.join(debian, version, 'bin')),
   ]
   return folders.find((folder) => existsSync(path.join(folder, 'initdb')) && existsSync(path.join(folder, 'postgres')))
+}
+
+/** The pg_dump that belongs to the server of `startPostgres`, whose programs may be links; undefined if there is none. */
+export function findPgDump(): string | undefined {
+  const programs = findPrograms()
+  if (programs === undefined) return undefined
+  const own = path.join(path.dirname(realpathSync(path.join(programs, 'postgres'))), 'pg_dump')
+  return existsSync(own) ? own : undefined
 }
 
 async function idsOf(name: string): Promise<{ uid: number; gid: number }> {

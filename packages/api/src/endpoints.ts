@@ -54,6 +54,34 @@ export const authApi = {
     errors: ['LOGIN_FAILED', 'TOTP_REQUIRED', 'RATE_LIMITED', 'COOKIE_NEEDS_TLS'],
     example: { username: 'admin', password: 'a-long-password' },
   }),
+  oidcStart: endpoint({
+    method: 'GET',
+    path: '/auth/oidc/start',
+    access: 'public',
+    tag: 'auth',
+    status: 302,
+    summary: 'Log in at the identity provider',
+    description:
+      'For browsers: redirects to the configured OpenID Connect provider, with PKCE (S256), state and nonce. They are kept in a sealed cookie for ten minutes.',
+    errors: ['OIDC_NOT_CONFIGURED', 'OIDC_FAILED', 'COOKIE_NEEDS_TLS'],
+  }),
+  oidcCallback: endpoint({
+    method: 'GET',
+    path: '/auth/oidc/callback',
+    access: 'public',
+    tag: 'auth',
+    status: 302,
+    summary: 'Come back from the identity provider',
+    description:
+      'Checks what the provider says and opens the session of `POST /auth/session`: sets the cookie and redirects to `/app#csrf_token=...`, whose token writes need in `X-CSRF-Token`.',
+    query: Type.Object({
+      code: Type.Optional(Type.String()),
+      state: Type.Optional(Type.String()),
+      iss: Type.Optional(Type.String()),
+      error: Type.Optional(Type.String()),
+    }),
+    errors: ['OIDC_NOT_CONFIGURED', 'OIDC_FAILED', 'COOKIE_NEEDS_TLS'],
+  }),
   logout: endpoint({
     method: 'POST',
     path: '/auth/logout',

@@ -28,6 +28,8 @@ export const errors = {
   USER_INACTIVE: { status: 403, text: 'User is inactive' },
   PASSWORD_CHANGE_REQUIRED: { status: 403, text: 'The one-time password must be changed first: POST /auth/password.' },
   CSRF_FAILED: { status: 403, text: 'The X-CSRF-Token header or the Origin does not belong to this session.' },
+  OIDC_NOT_CONFIGURED: { status: 404, text: 'This server has no identity provider to log in at.' },
+  OIDC_FAILED: { status: 401, text: 'The login at the identity provider did not succeed: {reason}.' },
   COOKIE_NEEDS_TLS: { status: 400, text: 'Cookie login needs HTTPS or localhost; use a bearer token here.' },
   ADMIN_REQUIRED: { status: 403, text: 'Not enough permissions. Admin role required.' },
   ROLE_NOT_ALLOWED: { status: 403, text: 'Your role in this project does not allow this.' },

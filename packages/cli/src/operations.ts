@@ -30,6 +30,9 @@ interface Place {
   readonly signal?: AbortSignal
 }
 
+export const storeTypes = ['local', 'minio', 's3'] as const
+type StoreType = (typeof storeTypes)[number]
+
 /** What `@writ/server/ops` exports. Each opens what it needs, closes it again, and throws an Error with a sentence. */
 export interface Operations {
   verifyOffline(
@@ -41,6 +44,25 @@ export interface Operations {
     o: Place & { from: string; reason: string; onProgress?: OnStep },
   ): Promise<{ dataDir: string; size: number; old_origin: string; new_origin: string }>
   initSample(o: Place): Promise<{ created: string[]; notes: string[] }>
+  moveArtifacts(
+    o: Place & {
+      to: StoreType
+      from?: StoreType | undefined
+      deleteSource?: boolean | undefined
+      onProgress?: OnStep
+    },
+  ): Promise<{
+    ok: boolean
+    from: StoreType
+    to: StoreType
+    blobs: number
+    bytes: number
+    copied: number
+    skipped: number
+    deleted: number
+    problems: readonly string[]
+    advice: string
+  }>
   doctor(o: Place): Promise<{ ok: boolean; checks: Diagnosis[] }>
   importFrom(
     o: Place & { source: string; from: string; dryRun: boolean; onProgress?: OnStep },

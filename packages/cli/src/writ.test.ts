@@ -27,6 +27,8 @@ for (const line of [
   ['proof', 'run', '-t', '1'],
   ['run', 'start', '-t', '1', '--data', '[]'],
   ['ticket', 'list', '-o', 'xml'],
+  ['artifact', 'move'],
+  ['artifact', 'move', '--to', 'tape'],
   ['--url', 'ftp://x', 'whoami'],
   ['--context', 'nowhere', 'whoami'],
 ]) {

@@ -56,6 +56,16 @@ create table sessions (
 );
 create index sessions_user on sessions (user_id, created_at);
 
+-- Who somebody is at an identity provider: one account of each provider for one user of ours.
+create table user_links (
+  issuer text not null,
+  subject text not null,
+  user_id text not null references users (id),
+  created_at bigint not null,
+  primary key (issuer, subject),
+  unique (issuer, user_id)
+);
+
 create table tokens (
   id text primary key,
   project_id text not null references projects (id),
@@ -438,7 +448,7 @@ end $$;
 
 grant select, insert, update on users, projects, memberships, sessions, tokens, invites, counters, policy_changes, assets, tickets,
   approvals, runs, artifacts, idempotency to writ_app;
-grant select, insert on comments, numbers, rule_sets, run_evidence, audit_events, audit_index, logs to writ_app;
+grant select, insert on user_links, comments, numbers, rule_sets, run_evidence, audit_events, audit_index, logs to writ_app;
 grant select, insert, update, delete on queue, timers, uploads to writ_app;
 grant delete on memberships, sessions to writ_app;
 grant execute on function writ_make_partitions(timestamptz, integer) to writ_app;

@@ -54,6 +54,16 @@ create table sessions (
 ) strict;
 create index sessions_user on sessions (user_id, created_at);
 
+-- Who somebody is at an identity provider: one account of each provider for one user of ours.
+create table user_links (
+  issuer text not null,
+  subject text not null,
+  user_id text not null references users (id),
+  created_at integer not null,
+  primary key (issuer, subject),
+  unique (issuer, user_id)
+) strict;
+
 create table tokens (
   id text primary key,
   project_id text not null references projects (id),

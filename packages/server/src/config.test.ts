@@ -258,6 +258,14 @@ group('problems', () => {
       ['S3_ACCESS_KEY and S3_SECRET_KEY: set both or neither'],
     ],
     [
+      'half of an identity provider, asked for nothing',
+      { env: { WRIT_OIDC_ISSUER: 'https://login.example/', WRIT_OIDC_SCOPES: 'email' } },
+      [
+        'WRIT_OIDC_ISSUER and WRIT_OIDC_CLIENT_ID: set both or neither',
+        'WRIT_OIDC_SCOPES: expected openid among them, found "email"',
+      ],
+    ],
+    [
       'several at once, from everywhere',
       { argv: ['--nope', '1'], env: { PORT: '-1' }, dotEnv: 'LOG_FORMAT=xml', yaml: 'nope: 1' },
       [
@@ -283,6 +291,8 @@ group('problems', () => {
     ['WRIT_CORS_ORIGINS', '*'],
     ['WRIT_CORS_ORIGINS', 'https://a.example/path'],
     ['WRIT_PUBLIC_URL', 'writ.example'],
+    ['WRIT_OIDC_ISSUER', 'http://login.example'],
+    ['WRIT_OIDC_ISSUER', 'https://login.example/?tenant=a'],
     ['WRIT_EGRESS_ALLOW', '10.0.0.300'],
     ['API_V1_PREFIX', 'api'],
     ['ALGORITHM', 'none'],

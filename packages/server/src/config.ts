@@ -81,7 +81,7 @@ export function loadConfig(
   const config = { ...values, dispatch, sources } as Config
   problems.push(...contradictions(config))
   if (problems.length > 0) return { problems }
-  config.blobs = blobSettings(config)
+  config.blobs = blobSettings(config, config.artifactStorage)
   return { config }
 }
 
@@ -136,29 +136,39 @@ function contradictions(config: Config): string[] {
   if (config.migrationUrl && config.database.kind !== 'postgres') {
     problems.push('WRIT_MIGRATION_URL: only for PostgreSQL, and DATABASE_URL names none')
   }
+  if (!config.oidcIssuer !== !config.oidcClientId) {
+    problems.push('WRIT_OIDC_ISSUER and WRIT_OIDC_CLIENT_ID: set both or neither')
+  }
+  if (!config.oidcScopes.split(/\s+/).includes('openid')) {
+    problems.push(`WRIT_OIDC_SCOPES: expected openid among them, found "${config.oidcScopes}"`)
+  }
+  problems.push(
+    ...storageProblems(config, config.artifactStorage, `ARTIFACT_STORAGE_TYPE is ${config.artifactStorage}`),
+  )
+  return problems
+}
+
+/** What the settings of an artifact store lack, also of one that is not in use; `why` it is needed ends the sentence. */
+export function storageProblems(config: Config, type: BlobSettings['type'], why: string): string[] {
   const needed = {
     local: [],
     minio: ['minioEndpoint', 'minioAccessKey', 'minioSecretKey', 'minioBucket'],
     s3: ['s3Bucket'],
   } as const
-  for (const name of needed[config.artifactStorage]) {
-    if (config[name] === undefined) {
-      problems.push(
-        `${settings[name].env[0]}: has to be set because ARTIFACT_STORAGE_TYPE is ${config.artifactStorage}`,
-      )
-    }
-  }
-  if (config.artifactStorage === 's3' && !config.s3AccessKey !== !config.s3SecretKey) {
+  const problems = needed[type]
+    .filter((name) => config[name] === undefined)
+    .map((name) => `${settings[name].env[0]}: has to be set because ${why}`)
+  if (type === 's3' && !config.s3AccessKey !== !config.s3SecretKey)
     problems.push('S3_ACCESS_KEY and S3_SECRET_KEY: set both or neither')
-  }
   return problems
 }
 
-function blobSettings(config: Config): BlobSettings {
-  if (config.artifactStorage === 'local') return { type: 'local', dir: config.artifactPath }
-  const minio = config.artifactStorage === 'minio'
+/** The artifact store of a type, as the settings describe it; complete only if `storageProblems` finds nothing. */
+export function blobSettings(config: Config, type: BlobSettings['type']): BlobSettings {
+  if (type === 'local') return { type, dir: config.artifactPath }
+  const minio = type === 'minio'
   return {
-    type: config.artifactStorage,
+    type,
     endpoint: minio ? config.minioEndpoint : config.s3Endpoint,
     region: minio ? config.minioRegion : config.s3Region,
     bucket: (minio ? config.minioBucket : config.s3Bucket) ?? '',

@@ -91,6 +91,16 @@ export const httpUrl: Kind<string> = {
   parse: (given) => parseHttpUrl(given)?.href.replace(/\/+$/, ''),
 }
 
+/** An OpenID Connect issuer, exactly as given: it is an identifier, and a slash at its end belongs to it. */
+export const issuerUrl: Kind<string> = {
+  expected: 'a URL that starts with https:// (http:// on this machine only), without ? and #',
+  parse(given) {
+    const url = parseHttpUrl(given)
+    const here = url !== undefined && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname)
+    return url && (url.protocol === 'https:' || here) && !url.search && !url.hash ? given : undefined
+  },
+}
+
 /** The S3 endpoint in both forms that are in use: a URL, or `host:port`, which means http. */
 export const endpoint: Kind<string> = {
   expected: 'host:port or a URL that starts with http:// or https://',

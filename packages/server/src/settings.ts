@@ -14,6 +14,7 @@ import {
   hostName,
   httpUrl,
   integer,
+  issuerUrl,
   type Kind,
   networks,
   networksOrAll,
@@ -156,6 +157,41 @@ export const settings = {
     ['WRIT_ADMIN_PASSWORD'],
     secret(),
     'Password of the first administrator; otherwise a one-time password is printed.',
+  ),
+
+  oidcIssuer: optional(
+    'oidc.issuer',
+    ['WRIT_OIDC_ISSUER'],
+    issuerUrl,
+    'Identity provider (OpenID Connect) that people may log in at.',
+  ),
+  oidcClientId: optional('oidc.client_id', ['WRIT_OIDC_CLIENT_ID'], text, 'How the provider knows Writ.'),
+  oidcClientSecret: optional(
+    'oidc.client_secret',
+    ['WRIT_OIDC_CLIENT_SECRET'],
+    secret(),
+    'Its secret; left out for a public client.',
+  ),
+  oidcScopes: required(
+    'oidc.scopes',
+    ['WRIT_OIDC_SCOPES'],
+    text,
+    'openid profile email',
+    'What Writ asks the provider for, separated by blanks; openid is needed.',
+  ),
+  oidcUsernameClaim: required(
+    'oidc.username_claim',
+    ['WRIT_OIDC_USERNAME_CLAIM'],
+    text,
+    'preferred_username',
+    'Claim that names the account. People must not be able to choose its value themselves.',
+  ),
+  oidcAutoCreate: required(
+    'oidc.auto_create',
+    ['WRIT_OIDC_AUTO_CREATE'],
+    yesOrNo,
+    false,
+    'Whether somebody unknown gets an account, as employee in the project default.',
   ),
 
   artifactStorage: required(

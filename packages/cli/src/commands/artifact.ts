@@ -3,10 +3,13 @@ import { saveDownload } from '@writ/sdk/node'
 import { type Command, Option } from 'commander'
 import { type App, refOf } from '../app.ts'
 import { artifactColumns, artifactFields } from '../columns.ts'
+import { exitCodes } from '../exit-codes.ts'
 import { Failure } from '../failure.ts'
+import { loadOperation, storeTypes } from '../operations.ts'
 import { pipeChecked } from '../pipe-checked.ts'
+import type { Progress } from '../progress.ts'
 import { evidenceOf, openEvidence, sendFiles } from '../send-files.ts'
-import { bytesText } from '../text.ts'
+import { bytesText, safeText } from '../text.ts'
 
 interface UploadOptions {
   run: string
@@ -76,6 +79,63 @@ export function addArtifactCommands(program: Command, app: App): void {
       await (await app.client()).artifacts.delete({ params: { id: refOf(ref) } })
       app.out().note(`Deleted artifact ${ref}.`)
     })
+
+  artifact
+    .command('move')
+    .description('Copy all artifacts of the server on this host into another store, digests checked')
+    .addOption(new Option('--to <store>', 'where to').choices(storeTypes).makeOptionMandatory())
+    .addOption(new Option('--from <store>', 'where from; the store of the configuration otherwise').choices(storeTypes))
+    .option('--delete-source', 'delete the originals, after all were read back from the new store and found right')
+    .option('--data-dir <folder>', "the server's data folder; as configured otherwise")
+    .addHelpText(
+      'after',
+      `
+Both stores have to be configured (artifacts.*, minio.*, s3.*). Stopped anywhere, the same command goes on where it was.
+Stop the server before --delete-source.
+Example:
+  writ artifact move --to s3`,
+    )
+    .action((o: MoveOptions) => move(app, o))
+}
+
+interface MoveOptions {
+  to: (typeof storeTypes)[number]
+  from?: (typeof storeTypes)[number]
+  deleteSource?: boolean
+  dataDir?: string
+}
+
+async function move(app: App, o: MoveOptions): Promise<void> {
+  const moveArtifacts = await loadOperation('moveArtifacts')
+  const bars = new Map<string, Progress>()
+  const done = await moveArtifacts({
+    ...o,
+    signal: app.terminal.signal,
+    onProgress: ({ done, size, what }) => {
+      if (!bars.has(what)) {
+        for (const before of bars.values()) before.end()
+        bars.set(what, app.progress(what))
+      }
+      bars.get(what)?.update(done, size)
+    },
+  }).finally(() => {
+    for (const bar of bars.values()) bar.end()
+  })
+  app.out().item(
+    done,
+    [
+      ['From', done.from],
+      ['To', done.to],
+      ['Size', `${bytesText(done.bytes)} in ${done.blobs} blobs`],
+      ['Copied', done.copied],
+      ['There already', done.skipped],
+      ['Deleted', done.deleted],
+      ['Next', done.advice],
+    ],
+    done.to,
+  )
+  for (const problem of done.problems) app.terminal.stderr.write(`writ: ${safeText(problem)}\n`)
+  app.exit(done.ok ? exitCodes.ok : exitCodes.failure)
 }
 
 async function download(app: App, id: string, { to, force }: { to?: string; force?: boolean }): Promise<void> {

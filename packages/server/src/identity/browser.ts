@@ -8,17 +8,23 @@ import { secretHash } from './api-token.ts'
 const NAME = '__Host-writ'
 
 /** The secret of the session cookie, if the request carries one. */
-export function sessionCookie(request: FastifyRequest): string | undefined {
+export const sessionCookie = (request: FastifyRequest): string | undefined => cookieOf(request, NAME)
+
+/** The value of a cookie; nothing is decoded. */
+export function cookieOf(request: FastifyRequest, name: string): string | undefined {
   for (const part of (request.headers.cookie ?? '').split(';')) {
     const at = part.indexOf('=')
-    if (at > 0 && part.slice(0, at).trim() === NAME) return part.slice(at + 1).trim()
+    if (at > 0 && part.slice(0, at).trim() === name) return part.slice(at + 1).trim()
   }
   return undefined
 }
 
 /** The header that sets the cookie for `seconds`; with an empty secret and 0 it takes the cookie away. */
-export const setSessionCookie = (secret: string, seconds: number): string =>
-  `${NAME}=${secret}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=${seconds}`
+export const setSessionCookie = (secret: string, seconds: number): string => setCookie(NAME, secret, seconds)
+
+/** A cookie that only this host gets back, over TLS, out of reach of scripts; by navigation from another site too. */
+export const setCookie = (name: string, value: string, seconds: number): string =>
+  `${name}=${value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=${seconds}`
 
 /**
  * A write with a cookie must come from a page of ours: the token that login answered in `X-CSRF-Token`, and what the

@@ -6,6 +6,7 @@ import type { Logger } from '../platform/log.ts'
 import type { Secret } from '../platform/secret.ts'
 import { type Authenticator, createAuthenticator } from './authenticate.ts'
 import { type AccessTokens, createAccessTokens, type TokenAlgorithm } from './jwt.ts'
+import { createOidcProvider, type OidcProvider } from './oidc.ts'
 import { createPasswords, type PasswordCost, type Passwords } from './password.ts'
 import { createSeal, deriveKey, loadSecretKey, loadTokenKey, type Seal } from './secret-key.ts'
 import { forgetSessions } from './store.ts'
@@ -23,6 +24,12 @@ export interface IdentitySettings {
   readonly adminUsername: string
   readonly adminPassword?: Secret<string> | undefined
   readonly trustedProxies: readonly string[]
+  readonly oidcIssuer?: string | undefined
+  readonly oidcClientId?: string | undefined
+  readonly oidcClientSecret?: Secret<string> | undefined
+  readonly oidcScopes?: string
+  readonly oidcUsernameClaim?: string
+  readonly oidcAutoCreate?: boolean
 }
 
 /** Everything the handlers share. */
@@ -35,6 +42,8 @@ export interface Identity extends Authenticator {
   readonly accessTokens: AccessTokens
   /** Seals the secrets of one-time codes. */
   readonly seal: Seal
+  /** The provider that people may log in at; null if none is configured. */
+  readonly oidc: OidcProvider | null
   readonly logins: Throttle
   readonly registrations: Throttle
   readonly trusted: { has(address: string): boolean }
@@ -73,6 +82,7 @@ export async function openIdentity(options: {
     passwords: createPasswords(options.passwordCost),
     accessTokens,
     seal: createSeal(secrets, 'one-time codes'),
+    oidc: createOidcProvider(settings, createSeal(secrets, 'oidc logins')),
     logins,
     registrations: createThrottle(clock, { perName: 50, perAddress: 50, windowMs: 300_000 }),
     trusted: createAddressSet(trustedProxies),

@@ -11,6 +11,7 @@ import { COOKIE_MAX_MS } from './authenticate.ts'
 import { isSecureContext, setSessionCookie } from './browser.ts'
 import { type Caller, personOf } from './caller.ts'
 import { type Identity, reportThrottled } from './identity.ts'
+import { oidcHandlers } from './oidc-login.ts'
 import { checkPassword } from './password.ts'
 import { permissionsOf } from './permissions.ts'
 import {
@@ -72,6 +73,8 @@ export const authHandlers = (identity: Identity) =>
       ask.reply.header('set-cookie', setSessionCookie(secret, COOKIE_MAX_MS / 1000))
       return { csrf_token: csrf, expires_at: rfc3339(expiresAt) }
     },
+
+    ...oidcHandlers(identity),
 
     async logout(ask) {
       const { session } = ask.caller

@@ -184,6 +184,20 @@ export async function deleteArtifact(tx: Tx, id: string, by: string, now: number
     .execute()
 }
 
+/** Digests of artifacts that are served, in order, from after `after` on. */
+export async function listServedDigests(tx: Tx, after: string, limit: number): Promise<string[]> {
+  const rows = await tx.db
+    .selectFrom('artifacts')
+    .select('sha256')
+    .distinct()
+    .where('is_deleted', '=', 0)
+    .where('sha256', '>', after)
+    .orderBy('sha256')
+    .limit(limit)
+    .execute()
+  return rows.map((row) => row.sha256)
+}
+
 export async function addEvidence(tx: Tx, runId: string, artifactIds: readonly string[]): Promise<void> {
   await tx.insert(
     'run_evidence',

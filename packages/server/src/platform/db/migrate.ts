@@ -16,7 +16,7 @@ interface Migration {
 /** The migrations of a dialect in order: files named `NNNN_name.<dialect>.sql`. */
 export function loadMigrations(dialect: Dialect): Migration[] {
   return readdirSync(folder)
-    .filter((file) => file.endsWith(`.${dialect}.sql`))
+    .filter((file) => /^\d{4}_/.test(file) && file.endsWith(`.${dialect}.sql`)) // beside them lies what they result in
     .sort()
     .map((file) => {
       const sql = readFileSync(new URL(file, folder), 'utf8')

@@ -52,6 +52,13 @@ export interface SessionsTable {
   revoked_at: number | null
 }
 
+export interface UserLinksTable {
+  issuer: string
+  subject: string
+  user_id: string
+  created_at: number
+}
+
 export interface TokensTable {
   id: string
   project_id: string
@@ -332,6 +339,7 @@ export interface Tables {
   projects: ProjectsTable
   memberships: MembershipsTable
   sessions: SessionsTable
+  user_links: UserLinksTable
   tokens: TokensTable
   invites: InvitesTable
   counters: CountersTable

@@ -1,0 +1,825 @@
+-- What the migrations for PostgreSQL result in. Written by migrate.test.ts; nothing reads it but people and that test.
+
+CREATE FUNCTION public.writ_id_prefix(at timestamp with time zone) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select left(h, 8) || '-' || right(h, 4)
+  from (select lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') as h) t
+$$;
+
+CREATE FUNCTION public.writ_make_partitions(at timestamp with time zone, months integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO '$user', 'public'
+    AS $$
+declare
+  parent text;
+  first timestamptz;
+  name text;
+  made integer := 0;
+begin
+  perform pg_advisory_xact_lock(hashtext('writ_make_partitions'));
+  for step in -1 .. months loop
+    first := (date_trunc('month', at at time zone 'UTC') + make_interval(months => step)) at time zone 'UTC';
+    foreach parent in array array['runs', 'artifacts', 'audit_events'] loop
+      name := parent || '_' || to_char(first at time zone 'UTC', 'YYYY_MM');
+      if to_regclass(quote_ident(name)) is null then
+        execute format('create table %I partition of %I for values from (%L) to (%L)', name, parent,
+          writ_id_prefix(first),
+          writ_id_prefix(((first at time zone 'UTC') + interval '1 month') at time zone 'UTC'));
+        made := made + 1;
+      end if;
+    end loop;
+  end loop;
+  return made;
+end $$;
+
+CREATE TABLE public.approvals (
+    project_id text NOT NULL,
+    id text NOT NULL,
+    subject_type text NOT NULL,
+    subject_id text NOT NULL,
+    subject_version bigint NOT NULL,
+    subject_digest text NOT NULL,
+    decision text NOT NULL,
+    decided_by_id text NOT NULL,
+    reason text,
+    created_at bigint NOT NULL,
+    expires_at bigint,
+    voided_at bigint,
+    consumed_at bigint,
+    consumed_by text,
+    CONSTRAINT approvals_decision_check CHECK ((decision = ANY (ARRAY['approved'::text, 'rejected'::text]))),
+    CONSTRAINT approvals_subject_type_check CHECK ((subject_type = ANY (ARRAY['ticket'::text, 'policy'::text])))
+);
+
+ALTER TABLE ONLY public.approvals FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.artifacts (
+    project_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    number bigint NOT NULL,
+    run_id text NOT NULL,
+    run_number bigint NOT NULL,
+    filename text NOT NULL,
+    content_type text,
+    artifact_type text,
+    role text,
+    description text,
+    expected_sha256 text,
+    size_bytes bigint NOT NULL,
+    sha256 text NOT NULL,
+    store text NOT NULL,
+    uploaded_by_id text,
+    is_deleted bigint DEFAULT 0 NOT NULL,
+    deleted_at bigint,
+    deleted_by_id text,
+    created_at bigint NOT NULL,
+    CONSTRAINT artifacts_role_check CHECK ((role = ANY (ARRAY['before'::text, 'after'::text])))
+)
+PARTITION BY RANGE (id);
+
+ALTER TABLE ONLY public.artifacts FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.assets (
+    project_id text NOT NULL,
+    id text NOT NULL,
+    number bigint NOT NULL,
+    name text NOT NULL,
+    asset_type text NOT NULL,
+    serial_number text,
+    location text,
+    description text,
+    created_by_id text NOT NULL,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.assets FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.audit_events (
+    project_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    event_type text NOT NULL,
+    "timestamp" bigint NOT NULL,
+    actor_kind text NOT NULL,
+    actor_id text,
+    actor_number bigint,
+    actor_username text,
+    resource_type text,
+    resource_id text,
+    resource_number bigint,
+    run_id text,
+    success bigint NOT NULL,
+    event text NOT NULL,
+    salt bytea NOT NULL,
+    entry bytea NOT NULL
+)
+PARTITION BY RANGE (id);
+
+ALTER TABLE ONLY public.audit_events FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.audit_index (
+    seq bigint NOT NULL,
+    project_id text NOT NULL,
+    event_id text NOT NULL,
+    shard bigint,
+    log_index bigint
+);
+
+ALTER TABLE ONLY public.audit_index FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.audit_index ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.audit_index_seq_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.comments (
+    project_id text NOT NULL,
+    id text NOT NULL,
+    ticket_id text NOT NULL,
+    author_id text NOT NULL,
+    body text NOT NULL,
+    created_at bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.comments FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.counters (
+    project_id text NOT NULL,
+    name text NOT NULL,
+    value bigint DEFAULT 0 NOT NULL,
+    total bigint DEFAULT 0 NOT NULL
+);
+
+ALTER TABLE ONLY public.counters FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.idempotency (
+    project_id text NOT NULL,
+    principal text NOT NULL,
+    route text NOT NULL,
+    key text NOT NULL,
+    body_sha256 text NOT NULL,
+    status bigint,
+    response text,
+    resource_id text,
+    created_at bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.idempotency FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.invites (
+    id text NOT NULL,
+    project_id text NOT NULL,
+    code_hash text NOT NULL,
+    email text,
+    role text NOT NULL,
+    created_by_id text NOT NULL,
+    created_at bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    used_at bigint,
+    used_by_id text,
+    revoked_at bigint,
+    CONSTRAINT invites_role_check CHECK ((role = ANY (ARRAY['admin'::text, 'ops'::text, 'dev'::text, 'employee'::text, 'auditor'::text])))
+);
+
+CREATE TABLE public.logs (
+    project_id text NOT NULL,
+    shard bigint NOT NULL,
+    origin text NOT NULL,
+    vkey text,
+    size bigint DEFAULT 0 NOT NULL,
+    root text NOT NULL,
+    checkpoint text,
+    recorded_size bigint DEFAULT 0 NOT NULL,
+    opened_at bigint NOT NULL,
+    closed_at bigint
+);
+
+ALTER TABLE ONLY public.logs FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.memberships (
+    project_id text NOT NULL,
+    user_id text NOT NULL,
+    role text NOT NULL,
+    created_at bigint NOT NULL,
+    CONSTRAINT memberships_role_check CHECK ((role = ANY (ARRAY['admin'::text, 'ops'::text, 'dev'::text, 'employee'::text, 'auditor'::text])))
+);
+
+CREATE TABLE public.numbers (
+    project_id text NOT NULL,
+    thing text NOT NULL,
+    number bigint NOT NULL,
+    id text NOT NULL
+);
+
+ALTER TABLE ONLY public.numbers FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.policy_changes (
+    project_id text NOT NULL,
+    id text NOT NULL,
+    state text NOT NULL,
+    policy text NOT NULL,
+    digest text NOT NULL,
+    requested_by_id text NOT NULL,
+    decided_by_id text,
+    reason text,
+    created_at bigint NOT NULL,
+    decided_at bigint,
+    CONSTRAINT policy_changes_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'applied'::text, 'rejected'::text])))
+);
+
+ALTER TABLE ONLY public.policy_changes FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.projects (
+    id text NOT NULL,
+    slug text NOT NULL,
+    name text NOT NULL,
+    policy text NOT NULL,
+    created_by_id text,
+    created_at bigint NOT NULL
+);
+
+CREATE TABLE public.queue (
+    run_id text NOT NULL,
+    project_id text NOT NULL,
+    run_at bigint NOT NULL,
+    attempt bigint DEFAULT 0 NOT NULL,
+    fence bigint DEFAULT 0 NOT NULL,
+    lease_owner text,
+    lease_until bigint
+);
+
+CREATE TABLE public.rule_sets (
+    project_id text NOT NULL,
+    id text NOT NULL,
+    name text NOT NULL,
+    version bigint NOT NULL,
+    digest text NOT NULL,
+    definition text NOT NULL,
+    created_by_id text NOT NULL,
+    created_at bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.rule_sets FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.run_evidence (
+    project_id text NOT NULL,
+    run_id text NOT NULL,
+    artifact_id text NOT NULL
+);
+
+ALTER TABLE ONLY public.run_evidence FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.runs (
+    project_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    number bigint NOT NULL,
+    kind text NOT NULL,
+    handler text NOT NULL,
+    run_type text NOT NULL,
+    script_id text,
+    state text NOT NULL,
+    verdict text,
+    waiting_for text,
+    ticket_id text NOT NULL,
+    executed_by_id text NOT NULL,
+    parent_run_id text,
+    verifies_run_id text,
+    root_run_id text NOT NULL,
+    expect text,
+    finalize text NOT NULL,
+    trigger text NOT NULL,
+    trace_id text NOT NULL,
+    execution_context text,
+    validator_version text,
+    rules_version text,
+    rules text,
+    inputs_manifest text,
+    outputs_manifest text,
+    result_summary text,
+    stdout_log text,
+    stderr_log text,
+    exit_code bigint,
+    error_code text,
+    step_count bigint DEFAULT 0 NOT NULL,
+    attempt bigint DEFAULT 0 NOT NULL,
+    event_count bigint DEFAULT 0 NOT NULL,
+    input_sha256 text,
+    output_sha256 text,
+    report_artifact_id text,
+    cost_usd double precision,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL,
+    started_at bigint,
+    completed_at bigint,
+    timeout_at bigint,
+    CONSTRAINT runs_finalize_check CHECK ((finalize = ANY (ARRAY['auto'::text, 'manual'::text]))),
+    CONSTRAINT runs_run_type_check CHECK ((run_type = ANY (ARRAY['proof'::text, 'action'::text]))),
+    CONSTRAINT runs_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'running'::text, 'waiting_approval'::text, 'waiting_tool'::text, 'completed'::text, 'failed'::text, 'cancelled'::text, 'timeout'::text]))),
+    CONSTRAINT runs_verdict_check CHECK ((verdict = ANY (ARRAY['passed'::text, 'failed'::text]))),
+    CONSTRAINT runs_waiting_for_check CHECK ((waiting_for = 'evidence'::text))
+)
+PARTITION BY RANGE (id);
+
+ALTER TABLE ONLY public.runs FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.schema_migrations (
+    version integer NOT NULL,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at text NOT NULL
+);
+
+CREATE TABLE public.sessions (
+    id text NOT NULL,
+    secret_hash text NOT NULL,
+    user_id text NOT NULL,
+    kind text NOT NULL,
+    csrf_hash text,
+    ip_address text,
+    user_agent text,
+    created_at bigint NOT NULL,
+    last_seen_at bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    revoked_at bigint,
+    CONSTRAINT sessions_kind_check CHECK ((kind = ANY (ARRAY['bearer'::text, 'cookie'::text])))
+);
+
+CREATE TABLE public.tickets (
+    project_id text NOT NULL,
+    id text NOT NULL,
+    number bigint NOT NULL,
+    title text NOT NULL,
+    description text,
+    status text NOT NULL,
+    asset_id text,
+    created_by_id text NOT NULL,
+    assignee_id text,
+    approved_by_id text,
+    due_at bigint,
+    version bigint NOT NULL,
+    digest text NOT NULL,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL,
+    CONSTRAINT tickets_status_check CHECK ((status = ANY (ARRAY['draft'::text, 'submitted'::text, 'approved'::text, 'running'::text, 'done'::text, 'failed'::text, 'closed'::text])))
+);
+
+ALTER TABLE ONLY public.tickets FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.timers (
+    run_id text NOT NULL,
+    what text NOT NULL,
+    project_id text NOT NULL,
+    due_at bigint NOT NULL,
+    CONSTRAINT timers_what_check CHECK ((what = ANY (ARRAY['expire'::text, 'remind'::text])))
+);
+
+CREATE TABLE public.tokens (
+    id text NOT NULL,
+    project_id text NOT NULL,
+    user_id text NOT NULL,
+    name text NOT NULL,
+    prefix text NOT NULL,
+    secret_hash text NOT NULL,
+    role text NOT NULL,
+    scopes text NOT NULL,
+    ip_ranges text NOT NULL,
+    created_at bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    last_used_at bigint,
+    revoked_at bigint,
+    CONSTRAINT tokens_role_check CHECK ((role = ANY (ARRAY['admin'::text, 'ops'::text, 'dev'::text, 'employee'::text, 'auditor'::text])))
+);
+
+CREATE TABLE public.uploads (
+    project_id text NOT NULL,
+    id text NOT NULL,
+    run_id text NOT NULL,
+    touched_at bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.uploads FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.user_links (
+    issuer text NOT NULL,
+    subject text NOT NULL,
+    user_id text NOT NULL,
+    created_at bigint NOT NULL
+);
+
+CREATE TABLE public.users (
+    id text NOT NULL,
+    number bigint NOT NULL,
+    username text NOT NULL,
+    email text,
+    full_name text,
+    password_hash text NOT NULL,
+    is_active bigint DEFAULT 1 NOT NULL,
+    is_instance_admin bigint DEFAULT 0 NOT NULL,
+    must_change_password bigint DEFAULT 0 NOT NULL,
+    totp_secret text,
+    totp_pending text,
+    totp_last_step bigint,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.approvals
+    ADD CONSTRAINT approvals_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.artifacts
+    ADD CONSTRAINT artifacts_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.assets
+    ADD CONSTRAINT assets_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.assets
+    ADD CONSTRAINT assets_project_id_number_key UNIQUE (project_id, number);
+
+ALTER TABLE ONLY public.assets
+    ADD CONSTRAINT assets_project_id_serial_number_key UNIQUE (project_id, serial_number);
+
+ALTER TABLE ONLY public.audit_events
+    ADD CONSTRAINT audit_events_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.audit_index
+    ADD CONSTRAINT audit_index_pkey PRIMARY KEY (seq);
+
+ALTER TABLE ONLY public.audit_index
+    ADD CONSTRAINT audit_index_project_id_shard_log_index_key UNIQUE (project_id, shard, log_index);
+
+ALTER TABLE ONLY public.comments
+    ADD CONSTRAINT comments_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.counters
+    ADD CONSTRAINT counters_pkey PRIMARY KEY (project_id, name);
+
+ALTER TABLE ONLY public.idempotency
+    ADD CONSTRAINT idempotency_pkey PRIMARY KEY (project_id, principal, route, key);
+
+ALTER TABLE ONLY public.invites
+    ADD CONSTRAINT invites_code_hash_key UNIQUE (code_hash);
+
+ALTER TABLE ONLY public.invites
+    ADD CONSTRAINT invites_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.logs
+    ADD CONSTRAINT logs_origin_key UNIQUE (origin);
+
+ALTER TABLE ONLY public.logs
+    ADD CONSTRAINT logs_pkey PRIMARY KEY (project_id, shard);
+
+ALTER TABLE ONLY public.memberships
+    ADD CONSTRAINT memberships_pkey PRIMARY KEY (project_id, user_id);
+
+ALTER TABLE ONLY public.numbers
+    ADD CONSTRAINT numbers_pkey PRIMARY KEY (project_id, thing, number);
+
+ALTER TABLE ONLY public.policy_changes
+    ADD CONSTRAINT policy_changes_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.projects
+    ADD CONSTRAINT projects_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.projects
+    ADD CONSTRAINT projects_slug_key UNIQUE (slug);
+
+ALTER TABLE ONLY public.queue
+    ADD CONSTRAINT queue_pkey PRIMARY KEY (run_id);
+
+ALTER TABLE ONLY public.rule_sets
+    ADD CONSTRAINT rule_sets_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.rule_sets
+    ADD CONSTRAINT rule_sets_project_id_name_version_key UNIQUE (project_id, name, version);
+
+ALTER TABLE ONLY public.run_evidence
+    ADD CONSTRAINT run_evidence_pkey PRIMARY KEY (project_id, run_id, artifact_id);
+
+ALTER TABLE ONLY public.runs
+    ADD CONSTRAINT runs_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.schema_migrations
+    ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_secret_hash_key UNIQUE (secret_hash);
+
+ALTER TABLE ONLY public.tickets
+    ADD CONSTRAINT tickets_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.tickets
+    ADD CONSTRAINT tickets_project_id_number_key UNIQUE (project_id, number);
+
+ALTER TABLE ONLY public.timers
+    ADD CONSTRAINT timers_pkey PRIMARY KEY (run_id, what);
+
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT tokens_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT tokens_prefix_key UNIQUE (prefix);
+
+ALTER TABLE ONLY public.uploads
+    ADD CONSTRAINT uploads_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.user_links
+    ADD CONSTRAINT user_links_issuer_user_id_key UNIQUE (issuer, user_id);
+
+ALTER TABLE ONLY public.user_links
+    ADD CONSTRAINT user_links_pkey PRIMARY KEY (issuer, subject);
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_number_key UNIQUE (number);
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+
+CREATE INDEX approvals_subject ON public.approvals USING btree (project_id, subject_type, subject_id);
+
+CREATE INDEX artifacts_digest ON ONLY public.artifacts USING btree (project_id, sha256);
+
+CREATE INDEX artifacts_run ON ONLY public.artifacts USING btree (project_id, run_id, number);
+
+CREATE INDEX assets_type ON public.assets USING btree (project_id, asset_type, number);
+
+CREATE INDEX audit_events_actor ON ONLY public.audit_events USING btree (project_id, actor_id, id);
+
+CREATE INDEX audit_events_resource ON ONLY public.audit_events USING btree (project_id, resource_type, resource_id, id);
+
+CREATE INDEX audit_events_type ON ONLY public.audit_events USING btree (project_id, event_type, id);
+
+CREATE INDEX audit_index_event ON public.audit_index USING btree (project_id, event_id);
+
+CREATE INDEX audit_index_pending ON public.audit_index USING btree (project_id, seq) WHERE (log_index IS NULL);
+
+CREATE INDEX comments_ticket ON public.comments USING btree (project_id, ticket_id);
+
+CREATE INDEX invites_project ON public.invites USING btree (project_id, created_at);
+
+CREATE INDEX memberships_user ON public.memberships USING btree (user_id);
+
+CREATE INDEX queue_due ON public.queue USING btree (run_at);
+
+CREATE INDEX runs_number ON ONLY public.runs USING btree (project_id, number);
+
+CREATE INDEX runs_state ON ONLY public.runs USING btree (project_id, state, number);
+
+CREATE INDEX runs_ticket ON ONLY public.runs USING btree (project_id, ticket_id, number);
+
+CREATE INDEX sessions_user ON public.sessions USING btree (user_id, created_at);
+
+CREATE INDEX tickets_asset ON public.tickets USING btree (project_id, asset_id, number) WHERE (asset_id IS NOT NULL);
+
+CREATE INDEX tickets_assignee ON public.tickets USING btree (project_id, assignee_id, number) WHERE (assignee_id IS NOT NULL);
+
+CREATE INDEX tickets_creator ON public.tickets USING btree (project_id, created_by_id, number);
+
+CREATE INDEX tickets_status ON public.tickets USING btree (project_id, status, number);
+
+CREATE INDEX timers_due ON public.timers USING btree (due_at);
+
+CREATE INDEX tokens_owner ON public.tokens USING btree (project_id, user_id);
+
+CREATE INDEX uploads_run ON public.uploads USING btree (project_id, run_id);
+
+CREATE UNIQUE INDEX users_email ON public.users USING btree (lower(email));
+
+CREATE UNIQUE INDEX users_username ON public.users USING btree (lower(username));
+
+ALTER TABLE ONLY public.approvals
+    ADD CONSTRAINT approvals_decided_by_id_fkey FOREIGN KEY (decided_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.approvals
+    ADD CONSTRAINT approvals_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
+ALTER TABLE public.artifacts
+    ADD CONSTRAINT artifacts_deleted_by_id_fkey FOREIGN KEY (deleted_by_id) REFERENCES public.users(id);
+
+ALTER TABLE public.artifacts
+    ADD CONSTRAINT artifacts_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
+ALTER TABLE public.artifacts
+    ADD CONSTRAINT artifacts_uploaded_by_id_fkey FOREIGN KEY (uploaded_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.assets
+    ADD CONSTRAINT assets_created_by_id_fkey FOREIGN KEY (created_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.assets
+    ADD CONSTRAINT assets_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
+ALTER TABLE ONLY public.comments
+    ADD CONSTRAINT comments_author_id_fkey FOREIGN KEY (author_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.comments
+    ADD CONSTRAINT comments_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
+ALTER TABLE ONLY public.comments
+    ADD CONSTRAINT comments_project_id_ticket_id_fkey FOREIGN KEY (project_id, ticket_id) REFERENCES public.tickets(project_id, id);
+
+ALTER TABLE ONLY public.invites
+    ADD CONSTRAINT invites_created_by_id_fkey FOREIGN KEY (created_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.invites
+    ADD CONSTRAINT invites_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
+ALTER TABLE ONLY public.invites
+    ADD CONSTRAINT invites_used_by_id_fkey FOREIGN KEY (used_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.memberships
+    ADD CONSTRAINT memberships_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
+ALTER TABLE ONLY public.memberships
+    ADD CONSTRAINT memberships_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.policy_changes
+    ADD CONSTRAINT policy_changes_decided_by_id_fkey FOREIGN KEY (decided_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.policy_changes
+    ADD CONSTRAINT policy_changes_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
+ALTER TABLE ONLY public.policy_changes
+    ADD CONSTRAINT policy_changes_requested_by_id_fkey FOREIGN KEY (requested_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.rule_sets
+    ADD CONSTRAINT rule_sets_created_by_id_fkey FOREIGN KEY (created_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.rule_sets
+    ADD CONSTRAINT rule_sets_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
+ALTER TABLE public.runs
+    ADD CONSTRAINT runs_executed_by_id_fkey FOREIGN KEY (executed_by_id) REFERENCES public.users(id);
+
+ALTER TABLE public.runs
+    ADD CONSTRAINT runs_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
+ALTER TABLE public.runs
+    ADD CONSTRAINT runs_project_id_ticket_id_fkey FOREIGN KEY (project_id, ticket_id) REFERENCES public.tickets(project_id, id);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.tickets
+    ADD CONSTRAINT tickets_approved_by_id_fkey FOREIGN KEY (approved_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.tickets
+    ADD CONSTRAINT tickets_assignee_id_fkey FOREIGN KEY (assignee_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.tickets
+    ADD CONSTRAINT tickets_created_by_id_fkey FOREIGN KEY (created_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.tickets
+    ADD CONSTRAINT tickets_project_id_asset_id_fkey FOREIGN KEY (project_id, asset_id) REFERENCES public.assets(project_id, id);
+
+ALTER TABLE ONLY public.tickets
+    ADD CONSTRAINT tickets_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT tokens_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.user_links
+    ADD CONSTRAINT user_links_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
+
+ALTER TABLE public.approvals ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.artifacts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.assets ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.audit_events ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.audit_index ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.comments ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.counters ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.idempotency ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.logs ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.numbers ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.policy_changes ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY project_fence ON public.approvals USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.artifacts USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.assets USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.audit_events USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.audit_index USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.comments USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.counters USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.idempotency USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.logs USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.numbers USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.policy_changes USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.rule_sets USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.run_evidence USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.runs USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.tickets USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.uploads USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+ALTER TABLE public.rule_sets ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.run_evidence ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.runs ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY sequencer ON public.audit_events TO writ_sequencer USING (true) WITH CHECK (true);
+
+CREATE POLICY sequencer ON public.audit_index TO writ_sequencer USING (true) WITH CHECK (true);
+
+CREATE POLICY sequencer ON public.logs TO writ_sequencer USING (true) WITH CHECK (true);
+
+ALTER TABLE public.tickets ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.uploads ENABLE ROW LEVEL SECURITY;
+
+GRANT USAGE ON SCHEMA public TO writ_app;
+GRANT USAGE ON SCHEMA public TO writ_sequencer;
+
+REVOKE ALL ON FUNCTION public.writ_make_partitions(at timestamp with time zone, months integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.writ_make_partitions(at timestamp with time zone, months integer) TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.approvals TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.artifacts TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.assets TO writ_app;
+
+GRANT SELECT,INSERT ON TABLE public.audit_events TO writ_app;
+GRANT SELECT,INSERT ON TABLE public.audit_events TO writ_sequencer;
+
+GRANT SELECT,INSERT ON TABLE public.audit_index TO writ_app;
+GRANT SELECT,INSERT ON TABLE public.audit_index TO writ_sequencer;
+
+GRANT UPDATE(shard) ON TABLE public.audit_index TO writ_sequencer;
+
+GRANT UPDATE(log_index) ON TABLE public.audit_index TO writ_sequencer;
+
+GRANT SELECT,INSERT ON TABLE public.comments TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.counters TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.idempotency TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.invites TO writ_app;
+
+GRANT SELECT,INSERT ON TABLE public.logs TO writ_app;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.logs TO writ_sequencer;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.memberships TO writ_app;
+
+GRANT SELECT,INSERT ON TABLE public.numbers TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.policy_changes TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.projects TO writ_app;
+GRANT SELECT ON TABLE public.projects TO writ_sequencer;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.queue TO writ_app;
+
+GRANT SELECT,INSERT ON TABLE public.rule_sets TO writ_app;
+
+GRANT SELECT,INSERT ON TABLE public.run_evidence TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.runs TO writ_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.tickets TO writ_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.timers TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.tokens TO writ_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.uploads TO writ_app;
+
+GRANT SELECT,INSERT ON TABLE public.user_links TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.users TO writ_app;

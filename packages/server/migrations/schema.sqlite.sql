@@ -1,0 +1,413 @@
+-- What the migrations for SQLite result in. Written by migrate.test.ts; nothing reads it but people and that test.
+
+create table approvals (
+  project_id text not null references projects (id),
+  id text not null,
+  subject_type text not null check (subject_type in ('ticket', 'policy')),
+  subject_id text not null,
+  subject_version integer not null,
+  subject_digest text not null,
+  decision text not null check (decision in ('approved', 'rejected')),
+  decided_by_id text not null references users (id),
+  reason text,
+  created_at integer not null,
+  expires_at integer,
+  voided_at integer,
+  consumed_at integer,
+  consumed_by text,
+  primary key (project_id, id)
+) strict;
+
+create index approvals_subject on approvals (project_id, subject_type, subject_id);
+
+create table artifacts (
+  project_id text not null references projects (id),
+  id text not null,
+  number integer not null,
+  run_id text not null,
+  run_number integer not null,
+  filename text not null,
+  content_type text,
+  artifact_type text,
+  role text check (role in ('before', 'after')),
+  description text,
+  expected_sha256 text,
+  size_bytes integer not null,
+  sha256 text not null,
+  store text not null,
+  uploaded_by_id text references users (id),
+  is_deleted integer not null default 0,
+  deleted_at integer,
+  deleted_by_id text references users (id),
+  created_at integer not null,
+  primary key (project_id, id)
+) strict;
+
+create index artifacts_digest on artifacts (project_id, sha256);
+
+create index artifacts_run on artifacts (project_id, run_id, number);
+
+create table assets (
+  project_id text not null references projects (id),
+  id text not null,
+  number integer not null,
+  name text not null,
+  asset_type text not null,
+  serial_number text,
+  location text,
+  description text,
+  created_by_id text not null references users (id),
+  created_at integer not null,
+  updated_at integer not null,
+  primary key (project_id, id),
+  unique (project_id, number),
+  unique (project_id, serial_number)
+) strict;
+
+create index assets_type on assets (project_id, asset_type, number);
+
+create table audit_events (
+  project_id text not null,
+  id text not null,
+  event_type text not null,
+  timestamp integer not null,
+  actor_kind text not null,
+  actor_id text,
+  actor_number integer,
+  actor_username text,
+  resource_type text,
+  resource_id text,
+  resource_number integer,
+  run_id text,
+  success integer not null,
+  event text not null,
+  salt blob not null,
+  entry blob not null,
+  primary key (project_id, id)
+) strict;
+
+create index audit_events_actor on audit_events (project_id, actor_id, id);
+
+create index audit_events_resource on audit_events (project_id, resource_type, resource_id, id);
+
+create index audit_events_type on audit_events (project_id, event_type, id);
+
+create table audit_index (
+  seq integer primary key autoincrement,
+  project_id text not null,
+  event_id text not null,
+  shard integer,
+  log_index integer,
+  unique (project_id, shard, log_index)
+) strict;
+
+create index audit_index_event on audit_index (project_id, event_id);
+
+create index audit_index_pending on audit_index (project_id, seq) where log_index is null;
+
+create table comments (
+  project_id text not null references projects (id),
+  id text not null,
+  ticket_id text not null,
+  author_id text not null references users (id),
+  body text not null,
+  created_at integer not null,
+  primary key (project_id, id),
+  foreign key (project_id, ticket_id) references tickets (project_id, id)
+) strict;
+
+create index comments_ticket on comments (project_id, ticket_id);
+
+create table counters (
+  project_id text not null,
+  name text not null,
+  value integer not null default 0,
+  total integer not null default 0,
+  primary key (project_id, name)
+) strict;
+
+create table idempotency (
+  project_id text not null,
+  principal text not null,
+  route text not null,
+  key text not null,
+  body_sha256 text not null,
+  status integer,
+  response text,
+  resource_id text,
+  created_at integer not null,
+  primary key (project_id, principal, route, key)
+) strict;
+
+create table invites (
+  id text primary key,
+  project_id text not null references projects (id),
+  code_hash text not null unique,
+  email text,
+  role text not null check (role in ('admin', 'ops', 'dev', 'employee', 'auditor')),
+  created_by_id text not null references users (id),
+  created_at integer not null,
+  expires_at integer not null,
+  used_at integer,
+  used_by_id text references users (id),
+  revoked_at integer
+) strict;
+
+create index invites_project on invites (project_id, created_at);
+
+create table logs (
+  project_id text not null,
+  shard integer not null,
+  origin text not null unique,
+  vkey text,
+  size integer not null default 0,
+  root text not null,
+  checkpoint text,
+  recorded_size integer not null default 0,
+  opened_at integer not null,
+  closed_at integer,
+  primary key (project_id, shard)
+) strict;
+
+create table memberships (
+  project_id text not null references projects (id),
+  user_id text not null references users (id),
+  role text not null check (role in ('admin', 'ops', 'dev', 'employee', 'auditor')),
+  created_at integer not null,
+  primary key (project_id, user_id)
+) strict;
+
+create index memberships_user on memberships (user_id);
+
+create table numbers (
+  project_id text not null,
+  thing text not null,
+  number integer not null,
+  id text not null,
+  primary key (project_id, thing, number)
+) strict;
+
+create table policy_changes (
+  project_id text not null references projects (id),
+  id text not null,
+  state text not null check (state in ('pending', 'applied', 'rejected')),
+  policy text not null,
+  digest text not null,
+  requested_by_id text not null references users (id),
+  decided_by_id text references users (id),
+  reason text,
+  created_at integer not null,
+  decided_at integer,
+  primary key (project_id, id)
+) strict;
+
+create table projects (
+  id text primary key,
+  slug text not null unique,
+  name text not null,
+  policy text not null,
+  created_by_id text,
+  created_at integer not null
+) strict;
+
+create table queue (
+  run_id text primary key,
+  project_id text not null,
+  run_at integer not null,
+  attempt integer not null default 0,
+  fence integer not null default 0,
+  lease_owner text,
+  lease_until integer
+) strict;
+
+create index queue_due on queue (run_at);
+
+create table rule_sets (
+  project_id text not null references projects (id),
+  id text not null,
+  name text not null,
+  version integer not null,
+  digest text not null,
+  definition text not null,
+  created_by_id text not null references users (id),
+  created_at integer not null,
+  primary key (project_id, id),
+  unique (project_id, name, version)
+) strict;
+
+create table run_evidence (
+  project_id text not null,
+  run_id text not null,
+  artifact_id text not null,
+  primary key (project_id, run_id, artifact_id)
+) strict;
+
+create table runs (
+  project_id text not null references projects (id),
+  id text not null,
+  number integer not null,
+  kind text not null,
+  handler text not null,
+  run_type text not null check (run_type in ('proof', 'action')),
+  script_id text,
+  state text not null check (state in ('pending', 'running', 'waiting_approval', 'waiting_tool', 'completed', 'failed', 'cancelled', 'timeout')),
+  verdict text check (verdict in ('passed', 'failed')),
+  waiting_for text check (waiting_for in ('evidence')),
+  ticket_id text not null,
+  executed_by_id text not null references users (id),
+  parent_run_id text,
+  verifies_run_id text,
+  root_run_id text not null,
+  expect text,
+  finalize text not null check (finalize in ('auto', 'manual')),
+  trigger text not null,
+  trace_id text not null,
+  execution_context text,
+  validator_version text,
+  rules_version text,
+  rules text,
+  inputs_manifest text,
+  outputs_manifest text,
+  result_summary text,
+  stdout_log text,
+  stderr_log text,
+  exit_code integer,
+  error_code text,
+  step_count integer not null default 0,
+  attempt integer not null default 0,
+  event_count integer not null default 0,
+  input_sha256 text,
+  output_sha256 text,
+  report_artifact_id text,
+  cost_usd real,
+  created_at integer not null,
+  updated_at integer not null,
+  started_at integer,
+  completed_at integer,
+  timeout_at integer,
+  primary key (project_id, id),
+  foreign key (project_id, ticket_id) references tickets (project_id, id)
+) strict;
+
+create index runs_number on runs (project_id, number);
+
+create index runs_state on runs (project_id, state, number);
+
+create index runs_ticket on runs (project_id, ticket_id, number);
+
+create table schema_migrations (version integer primary key, name text not null, checksum text not null, applied_at text not null);
+
+create table sessions (
+  id text primary key,
+  secret_hash text not null unique,
+  user_id text not null references users (id),
+  kind text not null check (kind in ('bearer', 'cookie')),
+  csrf_hash text,
+  ip_address text,
+  user_agent text,
+  created_at integer not null,
+  last_seen_at integer not null,
+  expires_at integer not null,
+  revoked_at integer
+) strict;
+
+create index sessions_user on sessions (user_id, created_at);
+
+create table sqlite_sequence(name,seq);
+
+create table tickets (
+  project_id text not null references projects (id),
+  id text not null,
+  number integer not null,
+  title text not null,
+  description text,
+  status text not null check (status in ('draft', 'submitted', 'approved', 'running', 'done', 'failed', 'closed')),
+  asset_id text,
+  created_by_id text not null references users (id),
+  assignee_id text references users (id),
+  approved_by_id text references users (id),
+  due_at integer,
+  version integer not null,
+  digest text not null,
+  created_at integer not null,
+  updated_at integer not null,
+  primary key (project_id, id),
+  unique (project_id, number),
+  foreign key (project_id, asset_id) references assets (project_id, id)
+) strict;
+
+create index tickets_asset on tickets (project_id, asset_id, number) where asset_id is not null;
+
+create index tickets_assignee on tickets (project_id, assignee_id, number) where assignee_id is not null;
+
+create index tickets_creator on tickets (project_id, created_by_id, number);
+
+create index tickets_status on tickets (project_id, status, number);
+
+create table timers (
+  run_id text not null,
+  what text not null check (what in ('expire', 'remind')),
+  project_id text not null,
+  due_at integer not null,
+  primary key (run_id, what)
+) strict;
+
+create index timers_due on timers (due_at);
+
+create table tokens (
+  id text primary key,
+  project_id text not null references projects (id),
+  user_id text not null references users (id),
+  name text not null,
+  prefix text not null unique,
+  secret_hash text not null,
+  role text not null check (role in ('admin', 'ops', 'dev', 'employee', 'auditor')),
+  scopes text not null,
+  ip_ranges text not null,
+  created_at integer not null,
+  expires_at integer not null,
+  last_used_at integer,
+  revoked_at integer
+) strict;
+
+create index tokens_owner on tokens (project_id, user_id);
+
+create table uploads (
+  project_id text not null,
+  id text not null,
+  run_id text not null,
+  touched_at integer not null,
+  primary key (project_id, id)
+) strict;
+
+create index uploads_run on uploads (project_id, run_id);
+
+create table user_links (
+  issuer text not null,
+  subject text not null,
+  user_id text not null references users (id),
+  created_at integer not null,
+  primary key (issuer, subject),
+  unique (issuer, user_id)
+) strict;
+
+create table users (
+  id text primary key,
+  number integer not null unique,
+  username text not null,
+  email text,
+  full_name text,
+  password_hash text not null,
+  is_active integer not null default 1,
+  is_instance_admin integer not null default 0,
+  must_change_password integer not null default 0,
+  totp_secret text,
+  totp_pending text,
+  totp_last_step integer,
+  created_at integer not null,
+  updated_at integer not null
+) strict;
+
+create unique index users_email on users (lower(email));
+
+create unique index users_username on users (lower(username));

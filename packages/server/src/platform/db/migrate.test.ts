@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { after, test } from 'node:test'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import { missingBackend } from '../../../../../test/servers/missing-backend.ts'
+import { findPgDump, missingPostgres, type Postgres, startPostgres } from '../../../../../test/servers/postgres.ts'
+import { createFakeClock } from '../clock.ts'
+import { openDatabase } from './open.ts'
+
+const run = promisify(execFile)
+const clock = createFakeClock(Date.UTC(2026, 4, 17))
+const snapshot = (dialect: string) => new URL(`../../../migrations/schema.${dialect}.sql`, import.meta.url)
+
+/** Compares with the checked-in file, or with WRIT_UPDATE_SNAPSHOTS=1 writes it. */
+function matches(dialect: string, schema: string): void {
+  const file = snapshot(dialect)
+  if (process.env.WRIT_UPDATE_SNAPSHOTS) writeFileSync(file, schema)
+  assert.equal(
+    schema,
+    readFileSync(file, 'utf8'),
+    `${path.basename(file.pathname)} is out of date: run this test once with WRIT_UPDATE_SNAPSHOTS=1`,
+  )
+}
+
+const head = (dialect: string) =>
+  `-- What the migrations for ${dialect} result in. Written by migrate.test.ts; nothing reads it but people and that test.\n`
+
+let server: Promise<Postgres> | undefined
+const made: string[] = []
+after(async () => {
+  if (!server) return
+  const { url, stop } = await server
+  for (const name of made) await execute(url, `drop database ${name} with (force)`)
+  await stop()
+})
+const skip = missingBackend('PostgreSQL', missingPostgres())
+
+/** A migrated, empty database of each dialect, and how to change it behind Writ's back. */
+const stores = [
+  {
+    dialect: 'sqlite',
+    skip: false as const,
+    async make() {
+      const folder = mkdtempSync(path.join(tmpdir(), 'writ-migrate-'))
+      after(() => rmSync(folder, { recursive: true, force: true }))
+      const file = path.join(folder, 'writ.db')
+      const change = async (statement: string) => {
+        const database = new DatabaseSync(file)
+        database.exec(statement)
+        database.close()
+      }
+      return { url: `sqlite:${file}`, file, change }
+    },
+  },
+  {
+    dialect: 'postgres',
+    skip,
+    async make() {
+      server ??= startPostgres()
+      const name = `writ_migrate_${randomBytes(6).toString('hex')}`
+      await execute((await server).url, `create database ${name}`)
+      const url = Object.assign(new URL((await server).url), { pathname: `/${name}` }).href
+      made.push(name)
+      const change = (statement: string) => execute(url, statement)
+      return { url, file: '', change }
+    },
+  },
+]
+
+for (const store of stores) {
+  const migrated = async () => {
+    const empty = await store.make()
+    const reopen = async () => (await openDatabase({ url: empty.url }, clock)).close()
+    await reopen()
+    return { ...empty, reopen }
+  }
+
+  test(`the checked-in schema is what the migrations make (${store.dialect})`, { skip: store.skip }, async (t) => {
+    const { url, file } = await migrated()
+    if (store.dialect === 'sqlite') return matches('sqlite', head('SQLite') + dumpSqlite(file))
+    const program = findPgDump()
+    if (!program) return t.skip(`${missingBackend('pg_dump', 'not beside the server')}`)
+    const { major, sql } = await dumpPostgres(program, url)
+    // Majors of PostgreSQL spell the same schema differently; one is enough to see a change.
+    if (major !== 15) return t.skip(`${missingBackend('pg_dump', `the snapshot is that of version 15, not ${major}`)}`)
+    matches('postgres', head('PostgreSQL') + sql)
+  })
+
+  test(`a migrated store opens again and nothing is migrated twice (${store.dialect})`, {
+    skip: store.skip,
+  }, async () => {
+    const { reopen } = await migrated()
+    await reopen()
+  })
+
+  test(`a store with a newer schema is refused (${store.dialect})`, { skip: store.skip }, async () => {
+    const { change, reopen } = await migrated()
+    await change(`insert into schema_migrations values (9999, 'later', 'x', '2026-01-01T00:00:00Z')`)
+    await assert.rejects(reopen, {
+      name: 'SchemaRefused',
+      message: /^This database has schema 9999, but this version of Writ knows only \d+\. Start the newer Writ/,
+    })
+  })
+
+  test(`a store made by an altered migration is refused (${store.dialect})`, { skip: store.skip }, async () => {
+    const { change, reopen } = await migrated()
+    await change(`update schema_migrations set checksum = 'another' where version = 1`)
+    await assert.rejects(reopen, {
+      name: 'SchemaRefused',
+      message:
+        'Migration 1 of this database is not the one that this version of Writ ships; it was made by another build.',
+    })
+  })
+}
+
+async function execute(url: string, statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query(statement).finally(() => client.end())
+}
+
+/** Every statement that made the schema, by name. */
+function dumpSqlite(file: string): string {
+  const database = new DatabaseSync(file, { readOnly: true })
+  try {
+    // The rows of sqlite_master, of which only this column is asked for.
+    const rows = database.prepare('select sql from sqlite_master where sql is not null order by name').all() as {
+      sql: string
+    }[]
+    return rows
+      .map((row) => `\n${row.sql.replace(/^CREATE (TABLE|(UNIQUE )?INDEX)/, (word) => word.toLowerCase())};\n`)
+      .join('')
+  } finally {
+    database.close()
+  }
+}
+
+/** pg_dump without owners, comments, session settings and month partitions, which depend on the day. */
+async function dumpPostgres(program: string, url: string): Promise<{ major: number; sql: string }> {
+  const version = (await run(program, ['--version'])).stdout
+  const months = ['runs', 'artifacts', 'audit_events'].map((table) => `--exclude-table=${table}_[0-9][0-9][0-9][0-9]_*`)
+  const { stdout } = await run(
+    program,
+    ['--schema-only', '--no-owner', '--no-comments', ...months, `--dbname=${url}`],
+    {
+      maxBuffer: 16 * 1024 * 1024,
+    },
+  )
+  const lines = stdout
+    .split('\n')
+    .filter((line) => !/^(--|SET |SELECT pg_catalog\.set_config|\\(un)?restrict)/.test(line))
+  const sql = lines.join('\n').replace(/\n{3,}/g, '\n\n')
+  return { major: Number(/(\d+)/.exec(version)?.[1]), sql: `\n${sql.trim()}\n` }
+}
