@@ -169,10 +169,11 @@ export async function openApp(on: {
       if (refusal.status === 403 && refusal.code !== 'IP_NOT_ALLOWED') await recordDenial(request, refusal)
     },
   })
-  http.addHook('onResponse', async (request, reply) => {
+  http.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.config.id ?? 'other'
     metrics.requests.inc({ route, method: request.method, status: String(reply.statusCode) })
     metrics.requestSeconds.observe({ route }, reply.elapsedTime / 1_000)
+    done()
   })
 
   const mounting: Mounting<Caller> = {
