@@ -11,7 +11,7 @@ export const parts: Partial<Record<ErrorCode, readonly [english: string, chinese
   PROJECT_EXISTS: ['Projects, policies and approvals', '项目、策略与审批'],
   SERIAL_TAKEN: ['Assets and tickets', '资产与工单'],
   RUN_VIEW_DENIED: ['Runs and evidence', '执行与证据'],
-  NOT_READY: ['The server', '服务器'],
+  DATABASE_UNAVAILABLE: ['The server', '服务器'],
 }
 
 /** One line for each code of the error table; a code without one does not compile. */
@@ -205,11 +205,6 @@ export const remedies: Record<ErrorCode, Remedy> = {
   TICKET_NOT_FOUND: ['Check id or number, and the project.', '工单不存在。', '检查 ID 或编号，以及所在项目。'],
   RUN_NOT_FOUND: ['Check id or number, and the project.', '执行记录不存在。', '检查 ID 或编号，以及所在项目。'],
   ARTIFACT_NOT_FOUND: ['Check id or number, and the project.', '附件不存在。', '检查 ID 或编号，以及所在项目。'],
-  RULE_SET_NOT_FOUND: [
-    'GET /rule-sets lists names and versions.',
-    '规则集不存在。',
-    '用 GET /rule-sets 查看名称和版本。',
-  ],
   POLICY_CHANGE_NOT_FOUND: ['GET /policy/changes lists them.', '策略变更不存在。', '用 GET /policy/changes 查看。'],
   LOG_FILE_NOT_FOUND: [
     'The path must be `checkpoint` or `tile/...` of a size that the log has reached.',
@@ -272,9 +267,8 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '无权在该工单上执行。',
     '工单的创建人、负责人以及 ops、admin 可以执行。',
   ],
-  RUN_NOT_WAITING: ['Start another run.', '该执行不在等待证据。', '新建一次执行。'],
   RUN_SETTLED: [
-    'The check was made or is under way. POST /runs/{id}/verify opens a linked run that may take more files.',
+    'The check was made or is under way. POST /runs/:id/verify opens a linked run that may take more files.',
     '该执行已完成或正在检查。',
     '用 POST /runs/{id}/verify 新建一次关联的执行，可以补充文件。',
   ],
@@ -296,11 +290,6 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '`errors[]` names each problem with its place in the definition.',
     '规则集不合法。',
     '`errors[]` 列出了每个问题及其位置。',
-  ],
-  RULE_SET_EXISTS: [
-    'Publish again: the version is given by the server.',
-    '该版本已存在。',
-    '重新发布，版本号由服务器分配。',
   ],
   ARTIFACT_UPLOAD_DENIED: [
     'Creator and assignee of the ticket may upload, and ops and admin.',
@@ -336,7 +325,6 @@ export const remedies: Record<ErrorCode, Remedy> = {
   ],
   UPLOAD_INTERRUPTED: ['Send the file again.', '上传中断，未保存任何内容。', '重新上传。'],
 
-  NOT_READY: ['See /readyz for the part that is not.', '服务器尚未就绪。', '查看 /readyz 中未就绪的部分。'],
   DATABASE_UNAVAILABLE: [
     'Try again after `Retry-After`. If it stays, see [operating](operate.md#503-database_unavailable).',
     '数据库无法访问或写入，未做任何更改。',

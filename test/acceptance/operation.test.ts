@@ -62,8 +62,11 @@ verifies(
     await running(sys, run)
     await sys.kill9()
     await sys.restart({ process: false, fakeClock: true })
-    assert.equal(ok(await sys.employee.get<Run>(`/runs/${run.id}`)).state, 'running')
-    sys.advance(31_000) // past the lease of the dead
+    // A lone server takes its own leases back at once; beside others it waits until the lease of the dead has run out.
+    if (sys.databaseUrl) {
+      assert.equal(ok(await sys.employee.get<Run>(`/runs/${run.id}`)).state, 'running')
+      sys.advance(31_000)
+    }
     const settled = await sys.waitFor(run.id)
     assert.deepEqual([settled.state, settled.verdict, settled.attempt], ['completed', 'failed', 2])
     const events = ok(await sys.admin.get<AuditEvent[]>('/audit/events?resource_type=run&limit=1000'))

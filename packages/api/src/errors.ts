@@ -56,7 +56,6 @@ export const errors = {
   TICKET_NOT_FOUND: { status: 404, text: 'Ticket not found' },
   RUN_NOT_FOUND: { status: 404, text: 'Run not found' },
   ARTIFACT_NOT_FOUND: { status: 404, text: 'Artifact not found' },
-  RULE_SET_NOT_FOUND: { status: 404, text: 'Rule set not found' },
   POLICY_CHANGE_NOT_FOUND: { status: 404, text: 'Policy change not found' },
   LOG_FILE_NOT_FOUND: { status: 404, text: 'The log has no such file.' },
 
@@ -85,7 +84,6 @@ export const errors = {
   // runs and evidence
   RUN_VIEW_DENIED: { status: 403, text: 'Not authorized to view this run' },
   RUN_TICKET_DENIED: { status: 403, text: 'Not authorized to run on this ticket' },
-  RUN_NOT_WAITING: { status: 409, text: 'The run is not waiting for evidence.' },
   RUN_SETTLED: {
     status: 409,
     text: 'The run is settled; open a new one with POST /runs/:id/verify, which may take more files.',
@@ -97,7 +95,6 @@ export const errors = {
   KIND_NOT_AVAILABLE: { status: 409, text: 'This server has no runs of kind "{kind}".' },
   SCRIPT_UNKNOWN: { status: 422, text: 'No script or rule set is called "{script}" here.' },
   RULE_SET_INVALID: { status: 422, text: 'The rule set is not valid.' },
-  RULE_SET_EXISTS: { status: 409, text: 'This version of the rule set exists; publish another version.' },
   ARTIFACT_UPLOAD_DENIED: { status: 403, text: 'Not authorized to upload artifacts for this run' },
   ARTIFACT_VIEW_DENIED: { status: 403, text: 'Not authorized to view this artifact' },
   ARTIFACTS_VIEW_DENIED: { status: 403, text: 'Not authorized to view artifacts for this run' },
@@ -109,7 +106,6 @@ export const errors = {
   UPLOAD_INTERRUPTED: { status: 400, text: 'The upload ended before its end; nothing was kept.' },
 
   // the house
-  NOT_READY: { status: 503, text: 'The server is not ready: {reason}.' },
   DATABASE_UNAVAILABLE: { status: 503, text: 'The database cannot be reached or written; nothing was changed.' },
   STORAGE_UNAVAILABLE: { status: 503, text: 'The artifact store cannot be reached or written; nothing was kept.' },
   SHUTTING_DOWN: { status: 503, text: 'The server is stopping.' },
@@ -122,7 +118,6 @@ export type ErrorCode = keyof typeof errors
 export const retryable: ReadonlySet<ErrorCode> = new Set([
   'RATE_LIMITED',
   'IDEMPOTENCY_IN_FLIGHT',
-  'NOT_READY',
   'DATABASE_UNAVAILABLE',
   'STORAGE_UNAVAILABLE',
   'SHUTTING_DOWN',

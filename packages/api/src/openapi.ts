@@ -7,6 +7,7 @@ const common = (e: Endpoint): ErrorCode[] => [
   'IP_NOT_ALLOWED',
   'INTERNAL',
   'DATABASE_UNAVAILABLE',
+  'SHUTTING_DOWN',
   ...(e.body || e.query || e.params ? (['VALIDATION_FAILED'] as const) : []),
   ...(e.body ? (['BODY_INVALID', 'BODY_TOO_LARGE', 'MEDIA_TYPE_UNSUPPORTED'] as const) : []),
   ...(e.access === 'public'

@@ -155,7 +155,7 @@ export const settings = {
     'auth.admin_password',
     ['WRIT_ADMIN_PASSWORD'],
     secret(),
-    'Password of the first administrator; otherwise a one-time link is printed.',
+    'Password of the first administrator; otherwise a one-time password is printed.',
   ),
 
   artifactStorage: required(

@@ -55,6 +55,8 @@ export async function createHttpServer(on: {
     // Pino's logger has all that Fastify asks of one; its type differs in `child` alone.
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
+    // No child logger a request: lines name the request themselves.
+    childLoggerFactory: (logger) => logger,
     genReqId: (request) => requestIdOf(request.headers['x-request-id']) ?? uuidv7(on.clock.now()),
     bodyLimit: settings.bodyLimit,
     routerOptions: { maxParamLength: 500 },
@@ -62,7 +64,8 @@ export async function createHttpServer(on: {
     requestTimeout: 0,
     keepAliveTimeout: 72_000,
     forceCloseConnections: 'idle',
-    return503OnClosing: true,
+    // Ours says so as a problem, like every other refusal.
+    return503OnClosing: false,
     exposeHeadRoutes: true,
   })
   app.decorateRequest('clientIp', '')
@@ -77,13 +80,19 @@ export async function createHttpServer(on: {
   app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? bodies : texts).compile(schema as object))
   app.setSerializerCompiler(() => JSON.stringify)
 
+  let closing = false
+  app.addHook('preClose', (done) => {
+    closing = true
+    done()
+  })
   // Callback style: an async hook costs a promise for every request.
   app.addHook('onRequest', (request, reply, done) => {
     const forwarded = request.headers['x-forwarded-for']
     request.clientIp = clientAddress(request.ip, Array.isArray(forwarded) ? forwarded.join(',') : forwarded, trusted)
     reply.headers(SECURITY_HEADERS)
     reply.header('x-request-id', request.id)
-    done(allowed && !allowed.has(request.clientIp) ? new AppError('IP_NOT_ALLOWED') : undefined)
+    if (closing) done(new AppError('SHUTTING_DOWN', {}, { headers: { connection: 'close', 'retry-after': '1' } }))
+    else done(allowed && !allowed.has(request.clientIp) ? new AppError('IP_NOT_ALLOWED') : undefined)
   })
   if (settings.corsOrigins.length > 0) {
     await app.register(cors, {
