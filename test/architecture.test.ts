@@ -20,7 +20,7 @@ const floors: readonly (readonly string[])[] = [
   ['kinds/*'],
   ['doors', 'gateway', 'schedules', 'channels', 'insight', 'evidence'],
   ['app'],
-  ['main', 'index'],
+  ['main', 'index', 'ops'],
 ]
 
 /** Files at the top of src and the room that they belong to. */

@@ -6,8 +6,14 @@ import { type Config, loadConfig } from '../config.ts'
 import { listProjects } from '../identity/index.ts'
 import { openBlobs } from '../platform/blobs/index.ts'
 import { rfc3339, systemClock } from '../platform/clock.ts'
-import { attachDatabase, type Database, INSTANCE, inProject } from '../platform/db/index.ts'
-import { inspectStore, type StoreState } from '../platform/db/inspect.ts'
+import {
+  attachDatabase,
+  type Database,
+  INSTANCE,
+  inProject,
+  inspectStore,
+  type StoreState,
+} from '../platform/db/index.ts'
 import { lockDataDir } from '../platform/lock.ts'
 import { loadArguments, type OpenPlace, openPlace, type Place } from './place.ts'
 

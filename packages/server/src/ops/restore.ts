@@ -12,8 +12,7 @@ import {
 } from '../audit/index.ts'
 import { slugOf } from '../identity/index.ts'
 import { rfc3339, systemClock } from '../platform/clock.ts'
-import { isEmptyPostgres, restorePostgres } from '../platform/db/backup.ts'
-import { type Database, INSTANCE, openDatabase } from '../platform/db/index.ts'
+import { type Database, INSTANCE, isEmptyPostgres, openDatabase, restorePostgres } from '../platform/db/index.ts'
 import { verifyBackup } from './backup-manifest.ts'
 import { holdPlace, type OpenPlace, OperationRefused, openPlace, type Place } from './place.ts'
 
