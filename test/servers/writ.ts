@@ -65,7 +65,10 @@ export async function prepareWrit(options: WritOptions): Promise<Writ> {
 
   async function request(method: string, route: string, init: RequestInit): Promise<Answer> {
     const response = await fetch(`${url}/api/v1${route}`, { ...init, method, signal: AbortSignal.timeout(20_000) })
-    const text = await response.text()
+    const text = await response.text().catch((cause) => {
+      const headers = JSON.stringify(Object.fromEntries(response.headers))
+      throw new Error(`${method} ${route} answered ${response.status} ${headers} and broke off`, { cause })
+    })
     return {
       status: response.status,
       type: response.headers.get('content-type') ?? '',

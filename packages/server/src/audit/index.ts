@@ -27,6 +27,7 @@ export {
   findOpenLog,
   insertLog,
   type Log,
+  listAllLogs,
   listEvents,
   listEventsForward,
   listLogs,

@@ -1,5 +1,6 @@
 /** Tickets, assets and approvals: what people promise, what it touches, who agreed. */
 export { maySee, mayWorkOn, seeTicket } from './access.ts'
+export { addAsset } from './asset.ts'
 export { beginWork, endWork } from './change-ticket.ts'
 export { assetHandlers, ticketHandlers } from './routes.ts'
 export { findTicket, lockTicket, type Ref, type TicketRow } from './store.ts'

@@ -43,6 +43,8 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
     })
     // A broken idle connection is replaced at the next use; without a listener it would end the process.
     pool.on('error', () => {})
+    // The same for one that is in use: its query rejects with the reason, and whoever asked answers for it.
+    pool.on('connect', (client) => client.on('error', () => {}))
     return pool
   }
   const pool = poolFor('writ_app', options.poolSize ?? 10)

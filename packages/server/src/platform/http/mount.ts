@@ -97,6 +97,9 @@ export function mount<G extends Record<string, Endpoint>, C extends Asking>(
       url: (endpoint.root ? '' : on.prefix) + endpoint.path,
       schema,
       config: { id, endpoint },
+      // Bytes that are somebody's evidence go out as they are: whole, of a known length. The compressor would also take
+      // any that begin like a zlib stream ("80" does) for compressed, and announce an encoding that they do not have.
+      ...(endpoint.media === undefined ? {} : { compress: false }),
       onRequest: async (request) => {
         const caller = await on.authenticate(id, endpoint, request)
         callers.set(request, caller)

@@ -1,0 +1,152 @@
+import { copyFile, link, mkdir, readFile, rename, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { listAllLogs, logFolder, openNote, syncDirectory, writeSynced } from '../audit/index.ts'
+import { rfc3339, systemClock } from '../platform/clock.ts'
+import { attachDatabase, copySqlite, dumpPostgres } from '../platform/db/index.ts'
+import { version } from '../version.ts'
+import { hashFile, listFiles, MANIFEST, type Manifest, type ManifestFile } from './backup-manifest.ts'
+import { type OpenPlace, OperationRefused, openPlace, type Place } from './place.ts'
+
+export interface Backup extends Place {
+  /** The folder to make. Its parent has to be there. */
+  readonly to: string
+  readonly onProgress?: ((step: { done: number; size: number; what: string }) => void) | undefined
+}
+
+export interface BackedUp {
+  readonly path: string
+  readonly bytes: number
+  readonly files: number
+  /** What is not in the backup, and what was found wrong while it was made. */
+  readonly notes: readonly string[]
+}
+
+/**
+ * Backs up database, log, keys and evidence into one folder, beside a running server.
+ *
+ * The order makes copies of different moments fit each other:
+ *
+ * 1. The database, as of one moment.
+ * 2. The logs: each checkpoint, then its tiles. They are later than the database, so every entry that the database says
+ *    is published is in the copied log and stays provable; what the log has beyond it is named as lost by `restore`,
+ *    which never signs on under the old name. The other way round, entries would be missing from the middle of a history.
+ * 3. Keys and the signer's memory, later than the log that they signed.
+ * 4. Evidence, which is written before the row that names it and never changed: whatever the database names is there.
+ *
+ * The folder has another name until its manifest is written and everything is on the disk: stopped anywhere, what is left
+ * is no backup and says so.
+ */
+export async function backup(on: Backup): Promise<BackedUp> {
+  const place = openPlace(on)
+  const to = resolve(on.to)
+  if (await isThere(to)) throw new OperationRefused(`${to} is there already. Give a name that is free.`)
+  const folder = `${to}.partial`
+  if (await isThere(folder))
+    throw new OperationRefused(`${folder} was left by a backup that did not finish. Remove it.`)
+  await mkdir(folder, { mode: 0o700 })
+  const notes: string[] = []
+
+  await mkdir(join(folder, 'database'), { mode: 0o700 })
+  const { config } = place
+  if (config.database.kind === 'sqlite') await copySqlite(config.database.file, join(folder, 'database', 'writ.db'))
+  else await dumpPostgres(place.database.migrationUrl ?? place.database.url, join(folder, 'database', 'postgres.dump'))
+  on.signal?.throwIfAborted()
+
+  const logs = await copyLogs(place, join(folder, 'log'))
+  for (const name of ['keys', 'signer'] as const) await copyTree(place.folders[name], join(folder, name), 0o600)
+  await copyTree(place.folders.days, join(folder, 'audit'), 0o600)
+  if (config.blobs.type === 'local') await linkTree(config.blobs.dir, join(folder, 'blobs'))
+  else notes.push(`The artifact bytes are in the bucket "${config.blobs.bucket}" and not in this backup.`)
+  if (config.secretKey)
+    notes.push('SECRET_KEY comes from the environment and is not in this backup. Keep it elsewhere.')
+
+  const files = await hashTree(on, folder, notes)
+  const manifest: Manifest = {
+    v: 1,
+    kind: 'writ-backup',
+    version,
+    made_at: rfc3339(systemClock.now()),
+    database: config.database.kind,
+    artifacts: config.blobs.type,
+    logs,
+    files,
+  }
+  await writeSynced(join(folder, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`, 0o600)
+  await syncDirectory(folder)
+  await rename(folder, to)
+  await syncDirectory(dirname(to))
+  return { path: to, files: files.length, bytes: files.reduce((sum, file) => sum + file.size, 0), notes }
+}
+
+async function copyLogs(place: OpenPlace, to: string): Promise<Manifest['logs']> {
+  const db = await attachDatabase(place.database)
+  const logs = await db.sequence(listAllLogs).finally(() => db.close())
+  const copied: Manifest['logs'][number][] = []
+  for (const log of logs) {
+    const from = logFolder(place.folders, log.project_id, log.shard)
+    const target = logFolder({ ...place.folders, log: to }, log.project_id, log.shard)
+    await mkdir(target, { recursive: true })
+    const checkpoint = await readFile(join(from, 'checkpoint'), 'utf8').catch(() => '')
+    copied.push({
+      project: log.project_id,
+      shard: log.shard,
+      origin: log.origin,
+      size: openNote(checkpoint)?.size ?? 0,
+    })
+    if (checkpoint === '') continue
+    await writeSynced(join(target, 'checkpoint'), checkpoint)
+    for (const file of await listFiles(join(from, 'tile'))) {
+      const path = join('tile', file)
+      await mkdir(dirname(join(target, path)), { recursive: true })
+      // A partial tile that went meanwhile made room for the full one, which may be newer than the list.
+      await copyFile(join(from, path), join(target, path)).catch(async (error: NodeJS.ErrnoException) => {
+        const full = /^(.*)\.p[\\/]\d+$/.exec(path)?.[1]
+        if (error.code !== 'ENOENT' || full === undefined) throw error
+        await copyFile(join(from, full), join(target, full))
+      })
+    }
+  }
+  return copied
+}
+
+async function copyTree(from: string, to: string, mode: number): Promise<void> {
+  await mkdir(to, { recursive: true, mode: 0o700 })
+  for (const file of await listFiles(from)) {
+    if (/\.tmp$/.test(file)) continue
+    await mkdir(dirname(join(to, file)), { recursive: true, mode: 0o700 })
+    // Files here are replaced as a whole by their owner, so each is read as one of its states.
+    await writeSynced(join(to, file), await readFile(join(from, file)), mode)
+  }
+}
+
+/** Blobs never change: a second name for the same bytes is enough, and where that is not possible, a copy. */
+async function linkTree(from: string, to: string): Promise<void> {
+  await mkdir(to, { recursive: true, mode: 0o700 })
+  for (const file of await listFiles(from)) {
+    if (file.startsWith('.tmp/')) continue
+    await mkdir(dirname(join(to, file)), { recursive: true, mode: 0o700 })
+    await link(join(from, file), join(to, file)).catch(() => copyFile(join(from, file), join(to, file)))
+  }
+}
+
+async function hashTree(on: Backup, folder: string, notes: string[]): Promise<ManifestFile[]> {
+  const paths = await listFiles(folder)
+  const files: ManifestFile[] = []
+  for (const [done, path] of paths.entries()) {
+    on.signal?.throwIfAborted()
+    const file = { path, ...(await hashFile(join(folder, path))) }
+    if (/^blobs\/.*\/sha256\//.test(path) && basename(path) !== file.sha256)
+      notes.push(
+        `The artifact bytes ${basename(path)} had changed on disk before this backup: they hash to ${file.sha256}.`,
+      )
+    files.push(file)
+    on.onProgress?.({ done: done + 1, size: paths.length, what: path })
+  }
+  return files
+}
+
+const isThere = (path: string) =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )

@@ -1,0 +1,299 @@
+import { randomUUID } from 'node:crypto'
+import { mkdir, readdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { findLogsAhead, listEvents, listLogs, logFolder, openNote } from '../audit/index.ts'
+import { type Config, loadConfig } from '../config.ts'
+import { listProjects } from '../identity/index.ts'
+import { openBlobs } from '../platform/blobs/index.ts'
+import { rfc3339, systemClock } from '../platform/clock.ts'
+import {
+  attachDatabase,
+  type Database,
+  INSTANCE,
+  inProject,
+  inspectStore,
+  type StoreState,
+} from '../platform/db/index.ts'
+import { lockDataDir } from '../platform/lock.ts'
+import { loadArguments, type OpenPlace, openPlace, type Place } from './place.ts'
+
+/** One thing that was looked at. Codes are stable; docs/operate.md lists them. */
+export interface Finding {
+  readonly name: string
+  /** False only when something has to be done. */
+  readonly ok: boolean
+  readonly level: 'ok' | 'warn' | 'fail'
+  readonly code: string
+  readonly detail: string
+  /** What to do about it; null when there is nothing to do. */
+  readonly advice: string | null
+}
+
+export interface Diagnosis {
+  readonly ok: boolean
+  readonly checks: readonly Finding[]
+}
+
+const GIB = 1024 ** 3
+const MINUTE = 60_000
+
+/**
+ * Looks for what is wrong with an installation, with its server stopped or running, and says what to do. A check that
+ * cannot be made because another failed is left out. Writes nothing but a probe file that it removes.
+ */
+export async function doctor(on: Place = {}): Promise<Diagnosis> {
+  const checks: Finding[] = [checkNode()]
+  const config = on.config ?? loadForDoctor(on, checks)
+  if (config) {
+    const place = openPlace({ ...on, config })
+    checks.push(await checkDataDir(config), checkServer(config), await checkDisk(config), ...(await checkKeys(place)))
+    checks.push(await checkBlobs(config), ...(await checkDatabase(place)))
+  }
+  return { ok: checks.every((check) => check.ok), checks }
+}
+
+const fine = (name: string, code: string, detail: string): Finding => ({
+  name,
+  code,
+  detail,
+  ok: true,
+  level: 'ok',
+  advice: null,
+})
+const warn = (name: string, code: string, detail: string, advice: string): Finding => ({
+  name,
+  code,
+  detail,
+  ok: true,
+  level: 'warn',
+  advice,
+})
+const fail = (name: string, code: string, detail: string, advice: string): Finding => ({
+  name,
+  code,
+  detail,
+  ok: false,
+  level: 'fail',
+  advice,
+})
+const reasonOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
+
+function checkNode(): Finding {
+  const major = Number(process.versions.node.split('.')[0])
+  return major >= 24
+    ? fine('Node.js', 'NODE_VERSION', `version ${process.versions.node}`)
+    : fail('Node.js', 'NODE_VERSION', `version ${process.versions.node}`, 'Run Writ with Node.js 24 or newer.')
+}
+
+function loadForDoctor(on: Place, checks: Finding[]): Config | undefined {
+  const { config, problems } = loadConfig(loadArguments(on))
+  for (const problem of problems ?? [])
+    checks.push(
+      fail(
+        'configuration',
+        'CONFIG_INVALID',
+        problem,
+        'Correct it; "writ config check" shows every setting and where it comes from.',
+      ),
+    )
+  if (config) checks.push(fine('configuration', 'CONFIG_INVALID', 'every setting has a valid value'))
+  return config
+}
+
+async function checkDataDir({ dataDir }: Config): Promise<Finding> {
+  const probe = join(dataDir, `.probe-${randomUUID()}`)
+  try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 })
+    await writeFile(probe, 'probe')
+    await rm(probe)
+  } catch (error) {
+    return fail(
+      'data directory',
+      'DATA_DIR_UNWRITABLE',
+      reasonOf(error),
+      `Let the server's user write to ${dataDir}, or set WRIT_DATA_DIR.`,
+    )
+  }
+  const others = (await stat(dataDir)).mode & 0o007
+  return others === 0 || process.platform === 'win32'
+    ? fine('data directory', 'DATA_DIR_UNWRITABLE', `${dataDir} can be written`)
+    : warn(
+        'data directory',
+        'DATA_DIR_OPEN',
+        `${dataDir} can be read by every user of this machine`,
+        `chmod 700 ${dataDir}`,
+      )
+}
+
+/** Whether a server runs is no fault either way; the other findings are read with it in mind. */
+function checkServer(config: Config): Finding {
+  if (config.database.kind === 'postgres')
+    return fine('server', 'SERVER_STATE', 'PostgreSQL: any number of servers may run')
+  try {
+    lockDataDir(config.dataDir).release()
+    return fine('server', 'SERVER_STATE', 'no server uses this data directory now')
+  } catch {
+    return fine('server', 'SERVER_STATE', 'a server is running on this data directory')
+  }
+}
+
+async function checkDisk({ dataDir, maxArtifactMb }: Config): Promise<Finding> {
+  const { bavail, bsize, files, ffree } = await statfs(dataDir)
+  const free = bavail * bsize
+  const detail = `${(free / GIB).toFixed(1)} GiB free for ${dataDir}`
+  const advice = 'Free some space: a full disk answers every change with 503 until there is room.'
+  if (files > 0 && ffree < 10_000) return fail('disk', 'DISK_FULL', `only ${ffree} files can still be made`, advice)
+  if (free < 2 * maxArtifactMb * 1024 * 1024) return fail('disk', 'DISK_FULL', detail, advice)
+  return free < 5 * GIB ? warn('disk', 'DISK_LOW', detail, advice) : fine('disk', 'DISK_FULL', detail)
+}
+
+async function checkKeys({ folders }: OpenPlace): Promise<Finding[]> {
+  const names = await readdir(folders.keys).catch((): string[] => [])
+  if (names.length === 0) return [fine('keys', 'KEYS_OPEN', 'none yet: the first start makes them')]
+  const secret = names.filter((name) => !name.endsWith('.vkey'))
+  const modes = await Promise.all(
+    secret.map(async (name) => ({ name, mode: (await stat(join(folders.keys, name))).mode })),
+  )
+  const open = process.platform === 'win32' ? [] : modes.filter(({ mode }) => (mode & 0o077) !== 0)
+  if (open.length === 0) return [fine('keys', 'KEYS_OPEN', `${secret.length} keys, readable by their owner alone`)]
+  return open.map(({ name }) =>
+    fail(
+      'keys',
+      'KEYS_OPEN',
+      `${name} can be read by others than its owner`,
+      `chmod 600 "${join(folders.keys, name)}"; if others use this machine, take the key for known to them.`,
+    ),
+  )
+}
+
+async function checkBlobs(config: Config): Promise<Finding> {
+  try {
+    const blobs = await openBlobs(config.blobs)
+    await blobs.check().finally(() => blobs.close())
+    return fine('artifact store', 'STORAGE_UNAVAILABLE', `${config.artifactStorage} can be written`)
+  } catch (error) {
+    return fail(
+      'artifact store',
+      'STORAGE_UNAVAILABLE',
+      reasonOf(error),
+      'Make the store reachable and writable: see ARTIFACT_STORAGE_TYPE and its settings.',
+    )
+  }
+}
+
+async function checkDatabase(place: OpenPlace): Promise<Finding[]> {
+  let state: StoreState
+  try {
+    state = await inspectStore(place.database)
+  } catch (error) {
+    return [fail('database', 'DATABASE_UNAVAILABLE', reasonOf(error), 'Start the database, or correct DATABASE_URL.')]
+  }
+  const found = [fine('database', 'DATABASE_UNAVAILABLE', `${state.version} answers`), schemaFinding(state)]
+  if (place.config.database.kind === 'postgres') found.push(...fenceFindings(state))
+  if (state.schema === 0 || state.schema > state.known) return found
+  const db = await attachDatabase(place.database)
+  try {
+    return [...found, ...(await checkLogs(place, db))]
+  } catch (error) {
+    return [
+      ...found,
+      fail('logs', 'LOG_UNREADABLE', reasonOf(error), 'See the server log; then run "writ audit verify".'),
+    ]
+  } finally {
+    await db.close()
+  }
+}
+
+function schemaFinding({ schema, known }: StoreState): Finding {
+  if (schema > known)
+    return fail(
+      'schema',
+      'SCHEMA_NEWER',
+      `schema ${schema}, this version knows ${known}`,
+      'Start the newer Writ that wrote it, or restore a backup made with this one.',
+    )
+  if (schema === 0) return fine('schema', 'SCHEMA_NEWER', 'empty: the first start makes it')
+  return schema < known
+    ? warn(
+        'schema',
+        'SCHEMA_OLDER',
+        `schema ${schema}, this version has ${known}`,
+        'The next start brings it up to date; back up first.',
+      )
+    : fine('schema', 'SCHEMA_NEWER', `schema ${schema}, the newest`)
+}
+
+function fenceFindings({ unfenced, mightyLogin, schema }: StoreState): Finding[] {
+  const found: Finding[] = []
+  if (schema > 0 && unfenced.length > 0)
+    found.push(
+      fail(
+        'fences',
+        'RLS_OFF',
+        `row-level security is not enforced for ${unfenced.join(', ')}`,
+        'Somebody changed the schema by hand: enable and force it again, and find out who.',
+      ),
+    )
+  else found.push(fine('fences', 'RLS_OFF', 'row-level security is enforced on every table of projects'))
+  if (mightyLogin)
+    found.push(
+      warn(
+        'database login',
+        'LOGIN_MIGHTY',
+        'the login of DATABASE_URL may bypass row-level security',
+        'Give the owner in WRIT_MIGRATION_URL and a plain login in DATABASE_URL.',
+      ),
+    )
+  return found
+}
+
+async function checkLogs({ folders }: OpenPlace, db: Database): Promise<Finding[]> {
+  const ahead = await findLogsAhead(db, folders)
+  if (ahead.length > 0)
+    return ahead.map((log) =>
+      fail(
+        'logs',
+        'LOG_AHEAD',
+        `${log.origin} was published with ${log.published} entries, the database knows ${log.stored}`,
+        'Put the newest database in place, or run "writ restore --accept-loss".',
+      ),
+    )
+  const now = systemClock.now()
+  const found: Finding[] = []
+  const projects = [{ id: INSTANCE, slug: '_instance' }, ...(await listProjects(db))]
+  let newest = 0
+  let waiting = 0
+  for (const { id } of projects) {
+    const { logs, last } = await inProject(id, () =>
+      db.read(async (tx) => ({ logs: await listLogs(tx), last: (await listEvents(tx, {}, { limit: 1 }))[0] })),
+    )
+    newest = Math.max(newest, last?.timestamp ?? 0)
+    const open = logs.at(-1)
+    const checkpoint =
+      open && (await readFile(join(logFolder(folders, id, open.shard), 'checkpoint'), 'utf8').catch(() => ''))
+    const unpublished =
+      last !== undefined && (last.log_index === null || last.log_index >= (openNote(checkpoint ?? '')?.size ?? 0))
+    if (unpublished && now - last.timestamp > MINUTE) waiting++
+  }
+  found.push(
+    waiting === 0
+      ? fine('logs', 'CHECKPOINT_OLD', `${projects.length} logs, every event of more than a minute ago is published`)
+      : warn(
+          'logs',
+          'CHECKPOINT_OLD',
+          `${waiting} logs have events of more than a minute ago that are in no checkpoint`,
+          'If the server runs, look for "audit events could not be put into the log" in its log; if not, start it.',
+        ),
+  )
+  found.push(
+    newest > now + 5 * MINUTE
+      ? fail(
+          'clock',
+          'CLOCK_BEHIND',
+          `the last event is of ${rfc3339(newest)}, the clock says ${rfc3339(now)}`,
+          'Correct the clock of this machine (NTP) before the server goes on writing times.',
+        )
+      : fine('clock', 'CLOCK_BEHIND', `${rfc3339(now)}, not before the last event`),
+  )
+  return found
+}

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict'
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { after, test } from 'node:test'
+import { missingBackend } from '../../../../test/servers/missing-backend.ts'
+import { missingPostgres, startPostgres } from '../../../../test/servers/postgres.ts'
+import { checkConfig, type Diagnosis, doctor, initSample, type Place } from './index.ts'
+
+const folders: string[] = []
+after(async () => {
+  for (const folder of folders) await rm(folder, { recursive: true, force: true })
+})
+
+async function makePlace(env: Record<string, string> = {}): Promise<Place & { dataDir: string }> {
+  const cwd = await mkdtemp(path.join(tmpdir(), 'writ-ops-'))
+  folders.push(cwd)
+  return { cwd, dataDir: path.join(cwd, 'data'), env: { ...env } }
+}
+
+const bad = ({ checks }: Diagnosis) => checks.filter((check) => !check.ok).map((check) => check.code)
+const warned = ({ checks }: Diagnosis) => checks.filter((check) => check.level === 'warn').map((check) => check.code)
+
+test('the configuration is shown with its sources and without its secrets, or with all its problems', async () => {
+  const place = await makePlace({ SECRET_KEY: 'x'.repeat(40), PORT: '9000' })
+  const good = await checkConfig(place)
+  assert.equal(good.ok, true)
+  const port = good.settings.find((setting) => setting.name === 'port')
+  assert.deepEqual(port, { name: 'port', value: '9000', source: 'environment (PORT)' })
+  assert.doesNotMatch(good.text, /xxxxx/)
+  const broken = await checkConfig({ ...place, env: { PORT: 'nine', LOG_LEVEL: 'loud' } })
+  assert.equal(broken.ok, false)
+  assert.equal(broken.problems.length, 2)
+})
+
+test('the sample is three assets, an employee and an administrator, and is made once', async () => {
+  const place = await makePlace()
+  const { created } = await initSample(place)
+  assert.match(created[0]!, /^administrator "admin" with the one-time password [a-z2-9-]{23}$/)
+  assert.match(created[1]!, /^user "employee" with the one-time password [a-z2-9-]{23}$/)
+  assert.deepEqual(created.slice(2), [
+    'asset 1, Main Office Switch (SW-001-2024)',
+    'asset 2, Server Room Router (RT-001-2024)',
+    'asset 3, Factory Gateway (SW-FAC-001)',
+  ])
+  const again = await initSample(place)
+  assert.deepEqual([again.created, again.notes.length], [[], 4])
+  const database = new DatabaseSync(path.join(place.dataDir, 'writ.db'), { readOnly: true })
+  const events = database.prepare(`select event_type as type, count(*) as n from audit_events group by 1`).all()
+  const types = database.prepare('select asset_type from assets order by number').all()
+  database.close()
+  assert.equal(events.find((row) => row.type === 'asset.created')?.n, 3)
+  assert.equal(events.find((row) => row.type === 'user.created')?.n, 2)
+  assert.deepEqual(
+    types.map((row) => row.asset_type),
+    ['switch', 'router', 'switch'],
+  )
+})
+
+test('a new and a filled installation are well', async () => {
+  const place = await makePlace()
+  assert.deepEqual(bad(await doctor(place)), [])
+  await initSample(place)
+  assert.deepEqual(bad(await doctor(place)), [])
+})
+
+test('the doctor names what is wrong, with what to do', async () => {
+  const place = await makePlace()
+  await initSample(place)
+  const database = new DatabaseSync(path.join(place.dataDir, 'writ.db'))
+  const change = (sql: string) => database.exec(sql)
+  try {
+    change(`insert into schema_migrations values (9999, 'x', 'x', '')`)
+    assert.deepEqual(bad(await doctor(place)), ['SCHEMA_NEWER'])
+    change('delete from schema_migrations where version = 9999')
+
+    const [key] = (await readdir(path.join(place.dataDir, 'keys'))).filter((name) => !name.endsWith('.vkey'))
+    await chmod(path.join(place.dataDir, 'keys', key!), 0o644)
+    assert.deepEqual(bad(await doctor(place)), ['KEYS_OPEN'])
+    await chmod(path.join(place.dataDir, 'keys', key!), 0o600)
+
+    change(`update audit_events set timestamp = timestamp + 86400000 where id = (select max(id) from audit_events)`)
+    const later = await doctor(place)
+    assert.deepEqual(bad(later), ['CLOCK_BEHIND'])
+    change(`update audit_events set timestamp = timestamp - 2 * 86400000 where event_type = 'asset.created'`)
+    assert.deepEqual(warned(await doctor(place)).includes('CHECKPOINT_OLD'), true)
+
+    const [log] = database.prepare(`select project_id as id, origin from logs limit 1`).all() as {
+      id: string
+      origin: string
+    }[]
+    await mkdir(path.join(place.dataDir, 'signer'), { recursive: true })
+    await writeFile(path.join(place.dataDir, 'signer', `${log!.origin.replaceAll('/', '_')}.json`), '{"size":99}')
+    assert.deepEqual(bad(await doctor(place)), ['LOG_AHEAD'])
+    for (const check of (await doctor(place)).checks) assert.equal(check.ok || check.advice !== null, true)
+  } finally {
+    database.close()
+  }
+})
+
+test('the doctor names a bad configuration and a database that is away', async () => {
+  const place = await makePlace({ PORT: 'nine' })
+  assert.deepEqual(bad(await doctor(place)), ['CONFIG_INVALID'])
+  const away = await makePlace({ DATABASE_URL: 'postgres://nobody@127.0.0.1:9/none' })
+  assert.deepEqual(bad(await doctor(away)), ['DATABASE_UNAVAILABLE'])
+})
+
+const skip = missingBackend('PostgreSQL', missingPostgres())
+test('on PostgreSQL the doctor looks at the fences and the login', { skip }, async () => {
+  const postgres = await startPostgres()
+  try {
+    const place = await makePlace({ DATABASE_URL: postgres.url })
+    await initSample(place)
+    const well = await doctor(place)
+    assert.deepEqual(bad(well), [])
+    assert.equal(warned(well).includes('LOGIN_MIGHTY'), true)
+    const { Client } = await import('pg').then((module) => module.default)
+    const client = new Client({ connectionString: postgres.url })
+    await client.connect()
+    await client.query('alter table tickets no force row level security').finally(() => client.end())
+    assert.deepEqual(bad(await doctor(place)), ['RLS_OFF'])
+  } finally {
+    await postgres.stop()
+  }
+})

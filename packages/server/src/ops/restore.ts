@@ -1,0 +1,181 @@
+import { copyFile, mkdir, readdir, rename, stat } from 'node:fs/promises'
+import { userInfo } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import {
+  type ContinuedLog,
+  continueLog,
+  dayFolder,
+  findLogsAhead,
+  listOpenLogs,
+  rebuildDayFiles,
+  syncDirectory,
+} from '../audit/index.ts'
+import { slugOf } from '../identity/index.ts'
+import { rfc3339, systemClock } from '../platform/clock.ts'
+import { type Database, INSTANCE, isEmptyPostgres, openDatabase, restorePostgres } from '../platform/db/index.ts'
+import { verifyBackup } from './backup-manifest.ts'
+import { holdPlace, type OpenPlace, OperationRefused, openPlace, type Place } from './place.ts'
+
+export interface Restore extends Place {
+  /** The backup's folder. Left out: the database was put back by other means, and only the logs are to be continued. */
+  readonly from?: string | undefined
+  /** Without `from`: agree that what was published beyond the database is lost. */
+  readonly acceptLoss?: boolean | undefined
+  /** Why; it stands in the first entry of each new log. */
+  readonly reason?: string | undefined
+  /** Who; the system's user if left out. */
+  readonly operator?: string | undefined
+  readonly onProgress?: ((step: { done: number; size: number; what: string }) => void) | undefined
+}
+
+export interface Restored {
+  readonly dataDir: string
+  readonly continued: readonly ContinuedLog[]
+  /** Of the project `default`, or the first that was continued. */
+  readonly size: number
+  readonly old_origin: string
+  readonly new_origin: string
+}
+
+/**
+ * Puts a backup into an empty data directory and database, or makes peace with a database that was put back otherwise.
+ *
+ * Nobody can know what was published after a backup was made, so nothing is ever signed again under the names of its
+ * logs: each is closed, and a new one opened whose first entry says which log it continues, its last checkpoint, how much
+ * of it the database knows, who did it and why (`log.continued`, ruling 16). Without `from` only those logs are continued
+ * of which more was published than the database knows.
+ *
+ * Throws OperationRefused: a damaged backup, a target that is not empty, a server that runs, nothing to accept.
+ * Stopped while copying, the target is not empty and the next call says so; stopped later, a call without `from` goes on.
+ */
+export async function restore(on: Restore): Promise<Restored> {
+  const place = openPlace(on)
+  if (on.from === undefined && on.acceptLoss !== true)
+    throw new OperationRefused(
+      'Name a backup, or accept the loss (--accept-loss) after you put a database back yourself.',
+    )
+  if (on.from !== undefined) await refuseUnlessEmpty(place)
+  const lock = holdPlace(place)
+  try {
+    if (on.from !== undefined) await putBack(on, place, resolve(on.from))
+    const db = await openDatabase(place.database, systemClock)
+    try {
+      return await continueLogs(on, place, db)
+    } finally {
+      await db.close()
+    }
+  } finally {
+    lock.release()
+  }
+}
+
+async function putBack(on: Restore, place: OpenPlace, from: string): Promise<void> {
+  const { config, folders } = place
+  const manifest = await verifyBackup(from)
+  if (manifest.database !== config.database.kind)
+    throw new OperationRefused(
+      `The backup is of ${manifest.database}, but ${config.database.kind} is configured (DATABASE_URL).`,
+    )
+  if (manifest.artifacts === 'local' && config.blobs.type !== 'local')
+    throw new OperationRefused(
+      'The backup holds artifact bytes, but ARTIFACT_STORAGE_TYPE names a bucket. Restore to local first.',
+    )
+  const homes: Record<string, string> = {
+    log: folders.log,
+    keys: folders.keys,
+    signer: folders.signer,
+    ...(config.blobs.type === 'local' ? { blobs: config.blobs.dir } : {}),
+  }
+  for (const [done, { path }] of manifest.files.entries()) {
+    on.signal?.throwIfAborted()
+    const [part, ...rest] = path.split('/')
+    const home = homes[part!]
+    // Day files are written anew from the rows: those of the backup may be ahead of its database.
+    if (home !== undefined) {
+      const secret = part === 'keys' || part === 'signer'
+      const target = join(home, ...rest)
+      await mkdir(dirname(target), { recursive: true, mode: secret ? 0o700 : 0o750 })
+      await copyFile(join(from, path), target)
+    }
+    on.onProgress?.({ done: done + 1, size: manifest.files.length, what: path })
+  }
+  // The database comes last: without it the directory is visibly unfinished.
+  if (config.database.kind === 'postgres')
+    await restorePostgres(place.database.migrationUrl ?? place.database.url, join(from, 'database', 'postgres.dump'))
+  else {
+    const temporary = `${config.database.file}.restoring`
+    await mkdir(dirname(temporary), { recursive: true, mode: 0o700 })
+    await copyFile(join(from, 'database', 'writ.db'), temporary)
+    await rename(temporary, config.database.file)
+    await syncDirectory(dirname(config.database.file))
+  }
+}
+
+async function continueLogs(on: Restore, place: OpenPlace, db: Database): Promise<Restored> {
+  const { config, folders } = place
+  const leading = await db
+    .lead('sequencer', AbortSignal.any([AbortSignal.timeout(3_000), ...(on.signal ? [on.signal] : [])]))
+    .catch(() => {
+      throw new OperationRefused('A server runs on this database. Stop it first.')
+    })
+  try {
+    const all = await db.sequence(listOpenLogs)
+    const ahead = await findLogsAhead(db, folders)
+    const chosen = on.from !== undefined ? all : all.filter((log) => ahead.some((one) => one.origin === log.origin))
+    if (chosen.length === 0)
+      throw new OperationRefused(
+        'No log was published beyond what the database knows: there is no loss to accept. Start the server.',
+      )
+    const continued: ContinuedLog[] = []
+    for (const log of chosen) {
+      const slug = log.project_id === INSTANCE ? undefined : await slugOf(db, log.project_id)
+      const now = systemClock.now()
+      await setAside(dayFolder(folders, log.project_id, slug), now)
+      continued.push(
+        await continueLog({
+          db,
+          folders,
+          project: log.project_id,
+          slug,
+          operator: on.operator ?? userInfo().username,
+          reason: on.reason ?? (on.from === undefined ? 'the database was put back' : 'restored from a backup'),
+          now,
+        }),
+      )
+      await rebuildDayFiles(db, folders, log.project_id, slug)
+      if (slug === 'default') continued.unshift(continued.pop()!)
+    }
+    const { restored_size, old_origin, new_origin } = continued[0]!
+    return { dataDir: config.dataDir, continued, size: restored_size, old_origin, new_origin }
+  } finally {
+    await leading.release()
+  }
+}
+
+/** Day files that may tell of lost events are kept, under a name that nothing reads. */
+async function setAside(folder: string, now: number): Promise<void> {
+  const names = (await readdir(folder).catch((): string[] => [])).filter((name) => /^(audit_|\.cursor)/.test(name))
+  if (names.length === 0) return
+  const aside = join(folder, `before-restore-${rfc3339(now).replaceAll(':', '')}`)
+  await mkdir(aside, { mode: 0o700 })
+  for (const name of names) await rename(join(folder, name), join(aside, name))
+}
+
+async function refuseUnlessEmpty({ config, folders, database }: OpenPlace): Promise<void> {
+  const places = [folders.log, folders.keys, folders.signer, folders.days]
+  if (config.blobs.type === 'local') places.push(config.blobs.dir)
+  if (config.database.kind === 'sqlite') places.push(config.database.file)
+  for (const path of places) {
+    if (!(await isEmpty(path)))
+      throw new OperationRefused(
+        `${path} is not empty. Restore into an empty data directory: move the old one away, do not delete it.`,
+      )
+  }
+  if (config.database.kind === 'postgres' && !(await isEmptyPostgres(database.migrationUrl ?? database.url)))
+    throw new OperationRefused('The database is not empty. Make a new one and name it in DATABASE_URL.')
+}
+
+async function isEmpty(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined)
+  return found === undefined || (found.isDirectory() && (await readdir(path)).length === 0)
+}

@@ -1,0 +1,105 @@
+/** Copies of a whole store, made and put back by the database's own means. */
+import { execFile } from 'node:child_process'
+import { open } from 'node:fs/promises'
+import { backup, DatabaseSync } from 'node:sqlite'
+import { promisify } from 'node:util'
+import pg from 'pg'
+
+const run = promisify(execFile)
+
+/** The database's own tools are missing or refused; the message is a sentence. */
+export class BackupToolFailed extends Error {
+  override name = 'BackupToolFailed'
+}
+
+/**
+ * Copies a SQLite file beside a running server, as of one moment: all pages in one step, under one read transaction, so a
+ * writer neither waits nor makes the copy start again. The copy is fsynced and checked.
+ */
+export async function copySqlite(file: string, to: string): Promise<void> {
+  const source = new DatabaseSync(file, { readOnly: true, timeout: 30_000 })
+  try {
+    await backup(source, to, { rate: 0x7fffffff })
+  } finally {
+    source.close()
+  }
+  const copy = new DatabaseSync(to)
+  try {
+    // A single file: nothing beside it has to be kept or copied with it.
+    copy.exec('pragma journal_mode = delete')
+    const [result] = copy.prepare('pragma quick_check(1)').all() as { quick_check: string }[]
+    if (result?.quick_check !== 'ok')
+      throw new BackupToolFailed(`The copy of ${file} is damaged: ${result?.quick_check}`)
+  } finally {
+    copy.close()
+  }
+  const handle = await open(to, 'r+')
+  await handle.sync().finally(() => handle.close())
+}
+
+/** Dumps a PostgreSQL database in pg_dump's custom format, as of one moment, beside running servers. */
+export async function dumpPostgres(url: string, to: string): Promise<void> {
+  await tool('pg_dump', url, ['--format=custom', '--no-owner', `--file=${to}`])
+  const handle = await open(to, 'r+')
+  await handle.sync().finally(() => handle.close())
+}
+
+/** Puts a dump into an empty database, in one transaction. The roles that it grants to are made first. */
+export async function restorePostgres(url: string, from: string): Promise<void> {
+  await withClient(url, async (client) => {
+    for (const role of ['writ_app', 'writ_sequencer']) {
+      const { rowCount } = await client.query('select from pg_roles where rolname = $1', [role])
+      if (rowCount === 0)
+        await client.query(`create role ${role} nologin nosuperuser nobypassrls nocreatedb nocreaterole`)
+    }
+    const { rows } = await client.query<{ super: boolean; name: string }>(
+      'select rolsuper as super, quote_ident(current_user) as name from pg_roles where rolname = current_user',
+    )
+    if (!rows[0]!.super) await client.query(`grant writ_app, writ_sequencer to ${rows[0]!.name}`)
+  })
+  await tool('pg_restore', url, ['--no-owner', '--exit-on-error', '--single-transaction', `--dbname=`, from])
+}
+
+/** Whether there is anything of ours in a PostgreSQL database. */
+export const isEmptyPostgres = (url: string): Promise<boolean> =>
+  withClient(url, async (client) => {
+    const { rows } = await client.query<{ there: boolean }>(
+      `select to_regclass('schema_migrations') is not null or to_regclass('projects') is not null as there`,
+    )
+    return !rows[0]!.there
+  })
+
+async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    return await work(client)
+  } finally {
+    await client.end()
+  }
+}
+
+/** The password goes through the environment: every user of a machine can read arguments. */
+async function tool(name: string, url: string, args: readonly string[]): Promise<void> {
+  const address = new URL(url)
+  const password = decodeURIComponent(address.password)
+  address.password = ''
+  const named = args.some((arg) => arg === '--dbname=')
+    ? args.map((arg) => (arg === '--dbname=' ? `--dbname=${address.href}` : arg))
+    : [...args, `--dbname=${address.href}`]
+  try {
+    await run(name, named, { env: { ...inherited(), ...(password ? { PGPASSWORD: password } : {}) } })
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT')
+      throw new BackupToolFailed(
+        `${name} is not installed here. Install PostgreSQL's client programs (Debian: postgresql-client), in the version of the server or newer.`,
+        { cause: error },
+      )
+    const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : String(error)
+    throw new BackupToolFailed(`${name} failed: ${said}`, { cause: error })
+  }
+}
+
+// PATH finds the program; the rest of the environment is none of its business.
+const inherited = () => ({ PATH: ['/usr/local/bin', '/usr/bin', '/bin'].join(':'), LC_ALL: 'C.UTF-8' })

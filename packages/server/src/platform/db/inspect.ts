@@ -1,0 +1,84 @@
+/** What an operator wants to know of a store that may be in any state; reads only, and never migrates. */
+import { existsSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import pg from 'pg'
+import { loadMigrations } from './migrate.ts'
+import type { DatabaseSettings } from './open.ts'
+import { tenantTables } from './tables.ts'
+
+export interface StoreState {
+  /** Newest migration applied; 0 before the first start. */
+  readonly schema: number
+  /** Newest migration that this version of Writ ships. */
+  readonly known: number
+  /** PostgreSQL: the login is a superuser or may bypass row-level security, so the fence depends on Writ's `set role`. */
+  readonly mightyLogin: boolean
+  /** PostgreSQL: tables of projects without an enforced fence, and fenced tables that their role may bypass. */
+  readonly unfenced: readonly string[]
+  /** Name and version of the database. */
+  readonly version: string
+}
+
+/** Throws whatever keeps the database from being read. */
+export async function inspectStore(settings: DatabaseSettings): Promise<StoreState> {
+  return settings.url.startsWith('sqlite:')
+    ? inspectSqlite(settings.url.slice('sqlite:'.length))
+    : inspectPostgres(settings.url)
+}
+
+function inspectSqlite(file: string): StoreState {
+  const known = loadMigrations('sqlite').at(-1)?.version ?? 0
+  const empty = {
+    schema: 0,
+    known,
+    mightyLogin: false,
+    unfenced: [],
+    version: `SQLite ${process.versions.sqlite ?? ''}`,
+  }
+  if (!existsSync(file)) return empty
+  const database = new DatabaseSync(file, { readOnly: true, timeout: 5_000 })
+  try {
+    const tables = database.prepare(`select 1 from sqlite_master where name = 'schema_migrations'`).all()
+    if (tables.length === 0) return empty
+    const row = database.prepare('select max(version) as schema from schema_migrations').get()
+    return { ...empty, schema: Number(row?.schema ?? 0) }
+  } finally {
+    database.close()
+  }
+}
+
+async function inspectPostgres(url: string): Promise<StoreState> {
+  const known = loadMigrations('postgres').at(-1)?.version ?? 0
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: 5_000,
+    application_name: 'writ_doctor',
+  })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    const { rows: about } = await client.query<{ mighty: boolean; version: string; there: boolean }>(
+      `select rolsuper or rolbypassrls as mighty, current_setting('server_version') as version,
+              to_regclass('schema_migrations') is not null as there
+       from pg_roles where rolname = current_user`,
+    )
+    const { mighty, version, there } = about[0]!
+    const state = { known, mightyLogin: mighty, version: `PostgreSQL ${version}` }
+    if (!there) return { ...state, schema: 0, unfenced: [] }
+    const { rows: applied } = await client.query<{ schema: number }>(
+      'select coalesce(max(version), 0)::int as schema from schema_migrations',
+    )
+    const { rows: open } = await client.query<{ name: string }>(
+      `select t.name from unnest($1::text[]) as t (name)
+       left join pg_class c on c.oid = to_regclass(quote_ident(t.name))
+       where c.oid is null or not c.relrowsecurity or not c.relforcerowsecurity
+       union
+       select r.rolname from pg_roles r where r.rolname in ('writ_app', 'writ_sequencer') and (r.rolsuper or r.rolbypassrls)
+       order by 1`,
+      [[...tenantTables]],
+    )
+    return { ...state, schema: applied[0]!.schema, unfenced: open.map((row) => row.name) }
+  } finally {
+    await client.end()
+  }
+}

@@ -1,0 +1,230 @@
+import assert from 'node:assert/strict'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { after, test } from 'node:test'
+import { backup, restore, verifyOffline } from '@writ/server/ops'
+import { decodeEntry, splitBundle } from '@writ/tlog'
+import pg from 'pg'
+import { missingBackend } from '../servers/missing-backend.ts'
+import { missingPostgres, startPostgres } from '../servers/postgres.ts'
+import { prepareWrit, type Writ } from '../servers/writ.ts'
+import { startLoad } from './load.ts'
+
+const folders: string[] = []
+after(async () => {
+  for (const folder of folders) await rm(folder, { recursive: true, force: true })
+})
+
+async function makeFolder(): Promise<string> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'writ-restore-'))
+  folders.push(folder)
+  return folder
+}
+
+const place = (writ: Writ) => ({ dataDir: writ.dataDir, env: writ.env, cwd: writ.dataDir })
+const open = async (writ: Writ, count: number, title: string) => {
+  for (let i = 0; i < count; i++)
+    assert.equal((await writ.call('POST', '/tickets', { title: `${title} ${i}` })).status, 200)
+}
+const total = async (writ: Writ) =>
+  (JSON.parse(String((await writ.call('GET', '/tickets?limit=200')).body.text)) as unknown[]).length
+
+async function verified(writ: Writ, keptDir?: string): Promise<void> {
+  const report = await verifyOffline({ ...place(writ), ...(keptDir === undefined ? {} : { keptDir }) })
+  assert.deepEqual([report.ok, report.code, report.reason], [true, null, null])
+}
+
+/** What the first entry of a project's second log says. */
+async function firstEntry(writ: Writ): Promise<{ act: string }> {
+  const log = path.join(writ.dataDir, 'log')
+  const project = (await readdir(log)).find((name) => name !== '_instance')!
+  const bundles = path.join(log, project, '1', 'tile', 'entries', '000.p')
+  const [smallest] = (await readdir(bundles)).map(Number).sort((a, b) => a - b)
+  return decodeEntry(splitBundle(await readFile(path.join(bundles, String(smallest)))).entries[0]!)
+}
+
+/** Backs up under load, loses the machine, restores on another, and goes on there. */
+async function survive(from: Writ, to: Writ): Promise<void> {
+  await from.start()
+  try {
+    await from.login()
+    await open(from, 5, 'before')
+    const load = startLoad(from, 4)
+    try {
+      await load.answered(20)
+      const done = { tickets: [...load.acknowledged.tickets], uploads: [...load.acknowledged.uploads] }
+      const target = path.join(path.dirname(from.dataDir), 'backup')
+      const made = await backup({ ...place(from), to: target })
+      assert.ok(made.files > 10)
+      assert.equal((await stat(target)).mode & 0o777, 0o700)
+      await load.answered(10)
+      await load.end()
+      assert.deepEqual(load.refused, [])
+      await from.stop()
+
+      const restored = await restore({ ...place(to), from: target, reason: 'the disk failed', operator: 'olga' })
+      assert.notEqual(restored.new_origin, restored.old_origin)
+      await to.start()
+      await to.login()
+      for (const ticket of done.tickets)
+        assert.equal((await to.call('GET', `/tickets/${ticket.number}`)).body.title, ticket.title)
+      for (const upload of done.uploads)
+        assert.equal((await to.call('GET', `/artifacts/${upload.id}/download`)).body.text, upload.bytes)
+      await open(to, 2, 'after')
+      const { body: report } = await to.call('POST', '/audit/verify', {})
+      assert.deepEqual([report.ok, report.reason], [true, null])
+      const { body: events } = await to.call('GET', '/audit/events?event_type=log.continued&cursor=')
+      const [continued] = (events as { items: { details: Record<string, unknown> }[] }).items
+      assert.deepEqual(
+        [continued!.details.old_origin, continued!.details.operator, continued!.details.reason],
+        [restored.old_origin, 'olga', 'the disk failed'],
+      )
+      await to.stop()
+      await verified(to)
+      assert.equal((await firstEntry(to)).act, 'log.continued')
+      for (const key of await readdir(path.join(to.dataDir, 'keys')))
+        assert.equal(
+          (await stat(path.join(to.dataDir, 'keys', key))).mode & 0o077 & (key.endsWith('.vkey') ? 0 : 0o777),
+          0,
+          key,
+        )
+    } finally {
+      load.abandon()
+    }
+  } finally {
+    await from.stop()
+    await to.stop()
+  }
+}
+
+test('SQLite: a backup made under load is restored elsewhere, and the log continues and says so', async () => {
+  await survive(await prepareWrit({ folder: await makeFolder() }), await prepareWrit({ folder: await makeFolder() }))
+})
+
+const skip = missingBackend('PostgreSQL', missingPostgres())
+test('PostgreSQL: a backup made under load is restored into another database', { skip }, async () => {
+  const [postgres, other] = [await startPostgres(), await startPostgres()]
+  try {
+    await survive(
+      await prepareWrit({ folder: await makeFolder(), databaseUrl: postgres.url }),
+      await prepareWrit({ folder: await makeFolder(), databaseUrl: other.url }),
+    )
+  } finally {
+    await postgres.stop()
+    await other.stop()
+  }
+})
+
+test('an older database under a longer log is refused, until the loss is accepted and logged', async () => {
+  const folder = await makeFolder()
+  const writ = await prepareWrit({ folder })
+  const database = path.join(writ.dataDir, 'writ.db')
+  const keptDir = path.join(folder, 'kept')
+  try {
+    await writ.start()
+    await writ.login()
+    await open(writ, 3, 'kept')
+    await writ.stop()
+    await cp(database, path.join(folder, 'older.db'))
+    await writ.start()
+    await open(writ, 4, 'lost')
+    await writ.stop()
+    await verified(writ, keptDir)
+    await cp(path.join(folder, 'older.db'), database)
+
+    assert.match(await writ.refusal(), /an older database was put in place[\s\S]*writ restore --accept-loss/)
+    await assert.rejects(restore(place(writ)), /--accept-loss/)
+    const restored = await restore({ ...place(writ), acceptLoss: true, reason: 'wrong volume mounted' })
+    assert.equal(restored.continued[0]!.lost_entries, 4)
+    await writ.start()
+    await writ.login()
+    assert.equal(await total(writ), 3)
+    await open(writ, 2, 'new')
+    await writ.stop()
+    assert.equal((await firstEntry(writ)).act, 'log.continued')
+    // The closed log is still held against the checkpoint that was kept before the loss.
+    await verified(writ, keptDir)
+    await assert.rejects(restore({ ...place(writ), acceptLoss: true }), /no loss to accept/)
+
+    const log = path.join(writ.dataDir, 'log')
+    const project = (await readdir(log)).find((name) => name !== '_instance')!
+    await writeFile(path.join(log, project, '0', 'tile', '0', '000.p', '3'), new Uint8Array(96))
+    assert.equal((await verifyOffline(place(writ))).ok, true, 'an old partial tile proves nothing any more')
+    await rm(path.join(log, project, '0', 'checkpoint'))
+    assert.equal((await verifyOffline(place(writ))).code, 'CHECKPOINT_MISSING')
+  } finally {
+    await writ.stop()
+  }
+})
+
+test('a damaged backup and a target that is not empty are refused', async () => {
+  const writ = await prepareWrit({ folder: await makeFolder() })
+  const other = await prepareWrit({ folder: await makeFolder() })
+  try {
+    await writ.start()
+    await writ.login()
+    await open(writ, 2, 'one')
+    const to = path.join(path.dirname(writ.dataDir), 'backup')
+    await backup({ ...place(writ), to })
+    await assert.rejects(backup({ ...place(writ), to }), /is there already/)
+    await writ.stop()
+    await assert.rejects(restore({ ...place(writ), from: to }), /is not empty/)
+
+    const checkpoint = path.join(to, 'log', '_instance', '0', 'checkpoint')
+    const text = await readFile(checkpoint, 'utf8')
+    await writeFile(checkpoint, text.replace('writ.log', 'writ.lag'))
+    await assert.rejects(restore({ ...place(other), from: to }), /is not the file that was backed up/)
+    await writeFile(checkpoint, text)
+    await writeFile(path.join(to, 'log', 'extra'), '')
+    await assert.rejects(restore({ ...place(other), from: to }), /is no part of the backup/)
+    await rm(path.join(to, 'log', 'extra'))
+    await rm(path.join(to, 'manifest.json'))
+    await assert.rejects(restore({ ...place(other), from: to }), /is no backup/)
+  } finally {
+    await writ.stop()
+  }
+})
+
+test('a second server on the same data directory is refused, and an offline operation that writes is, too', async () => {
+  const folder = await makeFolder()
+  const writ = await prepareWrit({ folder })
+  const second = await prepareWrit({ folder })
+  try {
+    await writ.start()
+    assert.match(await second.refusal(), /Another Writ server uses the data directory/)
+    await assert.rejects(restore({ ...place(writ), acceptLoss: true }), /Another Writ server uses the data directory/)
+    await verified(writ)
+  } finally {
+    await writ.stop()
+  }
+})
+
+test('a database newer than the code is refused with a sentence', async () => {
+  const writ = await prepareWrit({ folder: await makeFolder() })
+  await mkdir(writ.dataDir, { recursive: true })
+  await writ.start()
+  await writ.stop()
+  const database = new DatabaseSync(path.join(writ.dataDir, 'writ.db'))
+  database.exec(`insert into schema_migrations values (9999, 'of tomorrow', 'x', '')`)
+  database.close()
+  assert.match(await writ.refusal(), /has schema 9999, but this version of Writ knows only/)
+})
+
+test('PostgreSQL newer than the code is refused with a sentence', { skip }, async () => {
+  const postgres = await startPostgres()
+  try {
+    const writ = await prepareWrit({ folder: await makeFolder(), databaseUrl: postgres.url })
+    await writ.start()
+    await writ.stop()
+    const client = new pg.Client({ connectionString: postgres.url })
+    await client.connect()
+    await client
+      .query(`insert into schema_migrations values (9999, 'of tomorrow', 'x', '')`)
+      .finally(() => client.end())
+    assert.match(await writ.refusal(), /has schema 9999, but this version of Writ knows only/)
+  } finally {
+    await postgres.stop()
+  }
+})
