@@ -59,6 +59,8 @@ export type Outcome =
 /** A kind of run: the hands that do the work. `runs` knows kinds only as this. */
 export interface RunKind {
   readonly name: string
+  /** Loads what `prepare` needs. Called before a transaction begins, because loading would hold it up. */
+  ready(): Promise<void>
   /** Finds out what is asked for. Throws SCRIPT_UNKNOWN and the like; writes nothing. */
   prepare(tx: Tx, asked: { scriptId: string | null; context: Record<string, unknown> | null }): Promise<Prepared>
   /** Does it. Stops when the signal aborts; what it returns then is not looked at. */

@@ -30,7 +30,10 @@ export interface RunsOn {
 }
 
 export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
-  start: (ask) => ask.change((tx) => startRun(tx, ask.caller, on.kinds, ask.body)),
+  async start(ask) {
+    await on.kinds.get(ask.body.run_type)?.ready()
+    return ask.change((tx) => startRun(tx, ask.caller, on.kinds, ask.body))
+  },
   async list(ask) {
     const { ticket_id, state, verdict, kind } = ask.query
     const ticket = ticket_id === undefined ? undefined : await ask.read((tx) => findTicket(tx, ticket_id))

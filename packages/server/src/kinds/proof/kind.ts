@@ -7,8 +7,8 @@ import { compareReports } from './compare.ts'
 import type { Judgement, ValidationReport } from './judge.ts'
 import type { JudgeThread } from './judge-thread.ts'
 import type { Problem } from './problem.ts'
-import { type Examined, examineRuleSet, type RuleSet } from './rule-set.ts'
-import { defaultRuleSet, findScript, type ScriptSpec, scriptRuleSet } from './scripts.ts'
+import type { Examined, RuleSet } from './rule-set.ts'
+import type { ScriptSpec } from './scripts.ts'
 import { findRuleSet } from './store.ts'
 
 /** What a proof run keeps of its rules: enough to judge the same evidence again in ten years. */
@@ -21,6 +21,9 @@ interface Kept {
 export function createProofKind(on: { blobs: Blobs; clock: Clock; judges: JudgeThread }): RunKind {
   return {
     name: 'proof',
+    async ready() {
+      await import('./rules.ts')
+    },
     async prepare(tx, { scriptId, context }) {
       const kept = await rulesOf(tx, scriptId, context)
       // Evidence comes next; the thread starts meanwhile.
@@ -63,6 +66,7 @@ export function createProofKind(on: { blobs: Blobs; clock: Clock; judges: JudgeT
 }
 
 async function rulesOf(tx: Tx, scriptId: string | null, context: Record<string, unknown> | null): Promise<Kept> {
+  const { defaultRuleSet, examineRuleSet, findScript, scriptRuleSet } = await import('./rules.ts')
   if (scriptId === null) return { script: null, ruleSet: defaultRuleSet }
   const named = /^rules\.([a-z][a-z0-9_-]*)(?:@([1-9][0-9]*))?$/.exec(scriptId)
   if (named) {

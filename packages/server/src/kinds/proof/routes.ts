@@ -6,8 +6,6 @@ import { rfc3339 } from '../../platform/clock.ts'
 import type { Handlers } from '../../platform/http/mount.ts'
 import { uuidv7 } from '../../platform/ids.ts'
 import { fieldsOf } from './kind.ts'
-import { examineRuleSet, ruleSetDigest } from './rule-set.ts'
-import { listScripts } from './scripts.ts'
 import * as store from './store.ts'
 
 const show = (row: store.RuleSetRow) => ({
@@ -22,6 +20,7 @@ const show = (row: store.RuleSetRow) => ({
 
 export const rulesHandlers: Handlers<typeof rulesApi, Caller> = {
   async scripts(ask) {
+    const { listScripts } = await import('./rules.ts')
     const sets = await ask.read((tx) => store.listRuleSets(tx))
     const newest = sets.filter((row, i) => sets[i - 1]?.name !== row.name)
     return [
@@ -51,8 +50,9 @@ export const rulesHandlers: Handlers<typeof rulesApi, Caller> = {
     ]
   },
   list: async (ask) => (await ask.read((tx) => store.listRuleSets(tx))).map(show),
-  publish: (ask) =>
-    ask.change(async (tx) => {
+  async publish(ask) {
+    const { examineRuleSet, ruleSetDigest } = await import('./rules.ts')
+    return ask.change(async (tx) => {
       const { caller, body } = ask
       const version = ((await store.findRuleSet(tx, body.name))?.version ?? 0) + 1
       const examined = examineRuleSet({ ...body.definition, name: body.name, version: `${version}.0.0` })
@@ -75,5 +75,6 @@ export const rulesHandlers: Handlers<typeof rulesApi, Caller> = {
         details: { name: body.name, version, digest: row.digest },
       })
       return show({ ...row, project_id: tx.project })
-    }),
+    })
+  },
 }

@@ -13,7 +13,8 @@ const POLICY =
 export async function serveDocs(app: FastifyInstance, document: object, prefix: string, title: string): Promise<void> {
   const text = JSON.stringify(document)
   const swagger = join(dirname(require.resolve('@fastify/swagger-ui/package.json')), 'static')
-  const files: Record<string, { type: string; body: string | Buffer }> = {
+  // The bundles are read when somebody looks: megabytes that an idle server need not hold.
+  const files: Record<string, { type: string; body: string | (() => Promise<Buffer>) }> = {
     '/openapi.json': { type: 'application/json; charset=utf-8', body: text },
     '/docs': {
       type: 'text/html; charset=utf-8',
@@ -22,10 +23,10 @@ export async function serveDocs(app: FastifyInstance, document: object, prefix: 
         `<link rel="stylesheet" href="${prefix}/docs/swagger-ui.css"><div id="swagger-ui"></div><script src="${prefix}/docs/swagger-ui-bundle.js"></script><script src="${prefix}/docs/start.js"></script>`,
       ),
     },
-    '/docs/swagger-ui.css': { type: 'text/css; charset=utf-8', body: await readFile(join(swagger, 'swagger-ui.css')) },
+    '/docs/swagger-ui.css': { type: 'text/css; charset=utf-8', body: () => readFile(join(swagger, 'swagger-ui.css')) },
     '/docs/swagger-ui-bundle.js': {
       type: 'text/javascript; charset=utf-8',
-      body: await readFile(join(swagger, 'swagger-ui-bundle.js')),
+      body: () => readFile(join(swagger, 'swagger-ui-bundle.js')),
     },
     '/docs/start.js': {
       type: 'text/javascript; charset=utf-8',
@@ -40,14 +41,14 @@ export async function serveDocs(app: FastifyInstance, document: object, prefix: 
     },
     '/redoc/redoc.js': {
       type: 'text/javascript; charset=utf-8',
-      body: await readFile(require.resolve('redoc/bundles/redoc.standalone.js')),
+      body: () => readFile(require.resolve('redoc/bundles/redoc.standalone.js')),
     },
   }
   for (const [path, { type, body }] of Object.entries(files)) {
     app.get(prefix + path, async (_, reply) => {
       reply.type(type).header('content-security-policy', POLICY)
       if (path.endsWith('.js') || path.endsWith('.css')) reply.header('cache-control', 'public, max-age=86400')
-      return reply.send(body)
+      return reply.send(typeof body === 'string' ? body : await body())
     })
   }
 }
