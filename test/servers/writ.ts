@@ -31,6 +31,8 @@ export type Writ = {
   /** Uploads one file to a run. */
   upload(run: number | string, name: string, bytes: string, headers?: Record<string, string>): Promise<Answer>
   login(): Promise<void>
+  /** The header that carries the token. */
+  authorised(): { authorization: string }
 }
 
 export type Answer = { status: number; type: string; body: Record<string, unknown> }
@@ -64,7 +66,13 @@ export async function prepareWrit(options: WritOptions): Promise<Writ> {
   }
 
   async function request(method: string, route: string, init: RequestInit): Promise<Answer> {
-    const response = await fetch(`${url}/api/v1${route}`, { ...init, method, signal: AbortSignal.timeout(20_000) })
+    const response = await fetch(`${url}/api/v1${route}`, {
+      ...init,
+      method,
+      signal: AbortSignal.timeout(30_000),
+    }).catch((cause) => {
+      throw new Error(`${method} ${route} was not answered: ${cause}`, { cause })
+    })
     const text = await response.text().catch((cause) => {
       const headers = JSON.stringify(Object.fromEntries(response.headers))
       throw new Error(`${method} ${route} answered ${response.status} ${headers} and broke off`, { cause })
@@ -80,6 +88,7 @@ export async function prepareWrit(options: WritOptions): Promise<Writ> {
   const authorised = () => ({ authorization: `Bearer ${token}` })
   return {
     url,
+    authorised,
     dataDir,
     env,
     async start() {

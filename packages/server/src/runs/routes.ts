@@ -104,36 +104,12 @@ function goneOf(request: FastifyRequest): AbortSignal {
 
 export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Caller> => ({
   async upload(ask) {
-    const { caller, query, request } = ask
-    const part = await request.file({ limits: { files: 1, fileSize: Number.POSITIVE_INFINITY } })
-    if (part?.fieldname !== 'file') throw new AppError('FILE_MISSING')
-    const gone = new AbortController()
-    request.raw.once('aborted', () => gone.abort(new AppError('UPLOAD_INTERRUPTED')))
-    const project = caller.project!
-    const uploaded = await inProject(project, () =>
-      takeUpload(
-        { db: on.db, blobs: on.blobs, clock: on.clock, settings: on.uploads, project },
-        caller,
-        {
-          runRef: query.run_id,
-          filename: labelOf(part.filename),
-          contentType: part.mimetype?.slice(0, 100) ?? null,
-          artifactType: query.artifact_type ?? null,
-          description: query.description ?? null,
-          role: query.role ?? null,
-          expectedSha256: query.sha256 ?? null,
-          bytes: part.file,
-          abandoned: () => part.file.truncated || (request.raw.destroyed && !request.raw.complete),
-          signal: gone.signal,
-        },
-        (work, blob) => {
-          ask.received(contentsText(part.filename, blob.sha256))
-          return ask.change(work)
-        },
-      ),
-    )
-    on.wake()
-    return uploaded
+    try {
+      return await upload(on, ask)
+    } catch (error) {
+      discardBody(ask.request, error)
+      throw error
+    }
   },
   get: async (ask) => showArtifact(await ask.read((tx) => artifactToSee(tx, ask.caller, ask.params.id))),
   download: (ask) => download(on, ask),
@@ -163,6 +139,52 @@ export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Call
       return undefined
     }),
 })
+
+async function upload(
+  on: RunsOn,
+  ask: Ask<(typeof artifactsApi)['upload'], Caller>,
+): Promise<Awaited<ReturnType<typeof takeUpload>>> {
+  const { caller, query, request } = ask
+  const part = await request.file({ limits: { files: 1, fileSize: Number.POSITIVE_INFINITY } })
+  if (part?.fieldname !== 'file') throw new AppError('FILE_MISSING')
+  const gone = new AbortController()
+  request.raw.once('aborted', () => gone.abort(new AppError('UPLOAD_INTERRUPTED')))
+  const project = caller.project!
+  const uploaded = await inProject(project, () =>
+    takeUpload(
+      { db: on.db, blobs: on.blobs, clock: on.clock, settings: on.uploads, project },
+      caller,
+      {
+        runRef: query.run_id,
+        filename: labelOf(part.filename),
+        contentType: part.mimetype?.slice(0, 100) ?? null,
+        artifactType: query.artifact_type ?? null,
+        description: query.description ?? null,
+        role: query.role ?? null,
+        expectedSha256: query.sha256 ?? null,
+        bytes: part.file,
+        abandoned: () => part.file.truncated || (request.raw.destroyed && !request.raw.complete),
+        signal: gone.signal,
+      },
+      (work, blob) => {
+        ask.received(contentsText(part.filename, blob.sha256))
+        return ask.change(work)
+      },
+    ),
+  )
+  on.wake()
+  return uploaded
+}
+
+/**
+ * Reads what is left of a refused upload and forgets it: left unread, it would stand before the client's next request on
+ * this connection, which then waits for ever. An answer that closes the connection needs no such thing.
+ */
+function discardBody(request: FastifyRequest, error: unknown): void {
+  if (error instanceof AppError && error.headers.connection === 'close') return
+  request.raw.unpipe()
+  request.raw.resume()
+}
 
 async function artifactToSee(tx: Tx, caller: Caller, ref: Ref): Promise<store.ArtifactRow> {
   const artifact = await store.findArtifact(tx, ref)

@@ -1,0 +1,324 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { basename, join } from 'node:path'
+import { type Actor, append } from '../audit/index.ts'
+import { createAccount, findUserByName, type Identity, oneTimePassword } from '../identity/index.ts'
+import type { Blobs } from '../platform/blobs/index.ts'
+import { INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
+import { ticketDigest } from '../tickets/index.ts'
+import type { Imported } from './import-from.ts'
+import type { Numbered, Source, SourceRow, SourceTable } from './store.ts'
+import * as store from './store.ts'
+
+interface Importing {
+  readonly source: Source
+  readonly artifacts?: string | undefined
+  readonly identity: Identity
+  readonly blobs: Blobs
+  readonly project: { readonly id: string; readonly slug: string }
+  readonly by: Actor
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((step: { done: number; size: number; what: string }) => void) | undefined
+}
+
+/** Where a row of the source went: its id and number here. */
+type Here = { readonly id: string; readonly number: number }
+type Places = Record<SourceTable, Map<number, Here>>
+
+/** Every table in the order of its references, row by row; each row and its audit event are one transaction. */
+export async function importRows(on: Importing): Promise<Imported> {
+  const imported = { users: 0, assets: 0, tickets: 0, runs: 0, artifacts: 0 }
+  const skipped: { what: string; why: string }[] = []
+  const passwords: { username: string; password: string }[] = []
+  const places: Places = {
+    users: new Map(),
+    assets: new Map(),
+    tickets: new Map(),
+    runs: new Map(),
+    artifacts: new Map(),
+  }
+  const skip = (table: SourceTable, row: SourceRow, why: string) => skipped.push({ what: `${table} ${row.id}`, why })
+  const months = new Set<string>()
+
+  /** Takes one row over unless it was before. `make` answers the reason when it cannot be. */
+  async function takeRow(
+    table: Numbered,
+    row: SourceRow,
+    make: (tx: Tx, here: Here) => Promise<string | undefined>,
+  ): Promise<void> {
+    const created = timeOf(row.created_at)
+    const month = new Date(created).toISOString().slice(0, 7)
+    // Rows keep the time at which they were made, and on PostgreSQL old months have no partition yet.
+    if (!months.has(month)) await on.identity.db.prepareMonths(created)
+    months.add(month)
+    const id = importedId(created, table, row.id)
+    const why = await inProject(on.project.id, () =>
+      on.identity.db.write(async (tx) => {
+        const before = await store.findImported(tx, table, id)
+        if (before !== undefined) {
+          places[table].set(row.id, { id, number: before })
+          return undefined
+        }
+        const here = { id, number: await store.takeNumber(tx, table, row.id) }
+        const reason = await make(tx, here)
+        if (reason !== undefined) throw new Skipped(reason)
+        places[table].set(row.id, here)
+        imported[table]++
+        return undefined
+      }),
+    ).catch((error: unknown) => {
+      if (error instanceof Skipped) return error.message
+      throw error
+    })
+    if (why !== undefined) skip(table, row, why)
+  }
+
+  const makers: Record<SourceTable, (row: SourceRow) => Promise<void>> = {
+    users: async (row) => {
+      const made = await takeUser(on, row)
+      places.users.set(row.id, made.here)
+      if (made.password !== undefined) {
+        imported.users++
+        passwords.push({ username: String(row.username), password: made.password })
+      } else skip('users', row, `a user "${row.username}" is here already; what the one there made belongs to this one`)
+    },
+    assets: (row) => takeRow('assets', row, (tx, here) => takeAsset(tx, on, places, row, here)),
+    tickets: (row) => takeRow('tickets', row, (tx, here) => takeTicket(tx, on, places, row, here)),
+    runs: (row) => takeRow('runs', row, (tx, here) => takeRun(tx, on, places, row, here)),
+    artifacts: async (row) => {
+      const stored = await storeBytes(on, row)
+      if (typeof stored === 'string') return void skip('artifacts', row, stored)
+      await takeRow('artifacts', row, (tx, here) => takeArtifact(tx, on, places, row, here, stored))
+    },
+  }
+  for (const table of store.sourceTables) {
+    const size = await on.source.count(table)
+    let done = 0
+    for await (const row of on.source.rows(table)) {
+      on.signal?.throwIfAborted()
+      await makers[table](row)
+      on.onProgress?.({ done: ++done, size, what: table })
+    }
+  }
+  return { imported, skipped, passwords }
+}
+
+class Skipped extends Error {}
+
+const timeOf = (value: unknown): number => (value instanceof Date ? value.getTime() : Date.parse(String(value)))
+const textOf = (value: unknown): string | null => (value === null || value === undefined ? null : String(value))
+const jsonOf = (value: unknown): string | null => (value === null || value === undefined ? null : JSON.stringify(value))
+const source = (row: SourceRow) => ({ imported_from: 'tep', imported_id: row.id })
+
+/** A UUIDv7 of the row's own time whose other bits follow from the source's id: the same row, the same id, always. */
+function importedId(created: number, table: string, id: number): string {
+  const bits = createHash('sha256').update(`writ import tep ${table} ${id} ${created}`).digest('hex')
+  const time = Math.max(0, created).toString(16).padStart(12, '0')
+  const variant = '89ab'[Number.parseInt(bits[3]!, 16) & 3]
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${bits.slice(0, 3)}-${variant}${bits.slice(4, 7)}-${bits.slice(7, 19)}`
+}
+
+async function takeUser(on: Importing, row: SourceRow): Promise<{ here: Here; password?: string }> {
+  const { db, clock, passwords } = on.identity
+  const username = String(row.username)
+  const known = await findUserByName(db, username)
+  if (known) return { here: { id: known.id, number: known.number } }
+  const password = oneTimePassword()
+  const passwordHash = await passwords.hash(password)
+  const made = await inProject(INSTANCE, () =>
+    db.write(async (tx) => {
+      const email = textOf(row.email)
+      const user = await createAccount(tx, clock.now(), on.by, {
+        username,
+        email: email !== null && (await store.hasEmail(tx, email)) ? null : email,
+        fullName: textOf(row.full_name),
+        passwordHash,
+        role: row.is_admin === true ? 'admin' : 'employee',
+        project: on.project,
+        mustChangePassword: true,
+        how: source(row),
+      })
+      if (row.is_active === false) await store.deactivate(tx, user.id, clock.now())
+      return user
+    }),
+  )
+  return { here: { id: made.id, number: made.number }, password }
+}
+
+async function takeAsset(tx: Tx, on: Importing, places: Places, row: SourceRow, here: Here) {
+  const creator = places.users.get(Number(row.created_by_id))
+  if (!creator) return 'its creator is not there'
+  const serial = textOf(row.serial_number)
+  if (serial !== null && (await store.hasSerial(tx, serial)))
+    return `an asset with the serial number ${serial} is here already`
+  await store.insertImported(tx, 'assets', {
+    ...here,
+    name: String(row.name),
+    asset_type: String(row.asset_type),
+    serial_number: serial,
+    location: textOf(row.location),
+    description: textOf(row.description),
+    created_by_id: creator.id,
+    created_at: timeOf(row.created_at),
+    updated_at: timeOf(row.updated_at),
+  })
+  await tell(tx, on, row, 'asset.created', 'asset', here, `Imported asset: ${row.name}`)
+  return undefined
+}
+
+async function takeTicket(tx: Tx, on: Importing, places: Places, row: SourceRow, here: Here) {
+  const creator = places.users.get(Number(row.created_by_id))
+  if (!creator) return 'its creator is not there'
+  const was = String(row.status).toLowerCase()
+  // An approval there names no version of the ticket, and a run that was under way there goes on nowhere.
+  const status = was === 'approved' || was === 'running' ? 'submitted' : was
+  const promised = {
+    version: 1,
+    title: String(row.title),
+    description: textOf(row.description),
+    asset_id: row.asset_id === null ? null : (places.assets.get(Number(row.asset_id))?.id ?? null),
+    assignee_id: null,
+    created_by_id: creator.id,
+    due_at: null,
+  }
+  await store.insertImported(tx, 'tickets', {
+    ...here,
+    ...promised,
+    status,
+    approved_by_id:
+      status === was && row.approved_by_id !== null ? (places.users.get(Number(row.approved_by_id))?.id ?? null) : null,
+    digest: ticketDigest({ project: tx.project, id: here.id, ...promised }),
+    created_at: timeOf(row.created_at),
+    updated_at: timeOf(row.updated_at),
+  })
+  await tell(tx, on, row, 'ticket.created', 'ticket', here, `Imported ticket: ${row.title}`, {
+    status,
+    status_there: was,
+  })
+  return undefined
+}
+
+/** How a run ended there, in the words of the run contract. What had not ended there ends here. */
+const endings: Record<string, { state: string; verdict: string | null; error_code: string | null }> = {
+  success: { state: 'completed', verdict: 'passed', error_code: null },
+  failed: { state: 'failed', verdict: null, error_code: 'IMPORTED_FAILED' },
+  timeout: { state: 'timeout', verdict: null, error_code: 'RUN_TIMEOUT' },
+}
+
+async function takeRun(tx: Tx, on: Importing, places: Places, row: SourceRow, here: Here) {
+  const ticket = places.tickets.get(Number(row.ticket_id))
+  const executor = places.users.get(Number(row.executed_by_id))
+  if (!ticket) return 'its ticket is not there'
+  if (!executor) return 'its executor is not there'
+  const was = String(row.status).toLowerCase()
+  const kind = String(row.run_type).toLowerCase() === 'action' ? 'action' : 'proof'
+  const ending = endings[was] ?? { state: 'cancelled', verdict: null, error_code: 'IMPORTED_UNFINISHED' }
+  const script = textOf(row.script_id)
+  await store.insertImported(tx, 'runs', {
+    ...here,
+    kind,
+    handler: script ?? 'imported',
+    run_type: kind,
+    script_id: script,
+    ...ending,
+    verdict: kind === 'proof' ? ending.verdict : null,
+    ticket_id: ticket.id,
+    executed_by_id: executor.id,
+    root_run_id: here.id,
+    finalize: 'auto',
+    trigger: JSON.stringify({ trigger_type: 'api', triggered_by: executor.id }),
+    trace_id: createHash('sha256').update(here.id).digest('hex').slice(0, 32),
+    execution_context: jsonOf(row.execution_context),
+    validator_version: textOf(row.validator_version),
+    rules_version: textOf(row.rules_version),
+    inputs_manifest: jsonOf(row.inputs_manifest),
+    outputs_manifest: jsonOf(row.outputs_manifest),
+    result_summary: textOf(row.result_summary),
+    stdout_log: textOf(row.stdout_log),
+    stderr_log: textOf(row.stderr_log),
+    exit_code: row.exit_code === null ? null : Number(row.exit_code),
+    step_count: 1,
+    event_count: 1,
+    created_at: timeOf(row.created_at),
+    updated_at: timeOf(row.updated_at),
+    started_at: timeOf(row.created_at),
+    completed_at: timeOf(row.updated_at),
+  })
+  const details = { status_there: was, state: ending.state, ticket_id: ticket.id, script_id: script }
+  await tell(tx, on, row, 'run.created', 'run', here, `Imported ${kind} run of ticket ${ticket.number}`, details, {
+    id: here.id,
+    seq: 0,
+  })
+  return undefined
+}
+
+/** The bytes of an artifact in our store, or why they cannot be taken over. They must be those that were recorded. */
+async function storeBytes(on: Importing, row: SourceRow): Promise<{ sha256: string; size: number } | string> {
+  if (on.artifacts === undefined) return 'no folder of artifacts was given'
+  const name = String(row.filename)
+  if (basename(name) !== name || name === '..' || name === '.') return `its file name ${JSON.stringify(name)} is a path`
+  const file = createReadStream(join(on.artifacts, 'runs', String(row.run_id), name))
+  const recorded = String(row.sha256_hash)
+  try {
+    const stored = await on.blobs.put(on.project.id, file, { maxBytes: Number.MAX_SAFE_INTEGER })
+    // The other system overwrote a file when another of the same name came: what is left is not what was recorded.
+    return stored.sha256 === recorded ? stored : `its bytes hash to ${stored.sha256}, but ${recorded} was recorded`
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return 'its file is not there'
+    throw error
+  }
+}
+
+async function takeArtifact(
+  tx: Tx,
+  on: Importing,
+  places: Places,
+  row: SourceRow,
+  here: Here,
+  stored: { sha256: string; size: number },
+) {
+  const run = places.runs.get(Number(row.run_id))
+  if (!run) return 'its run is not there'
+  const deleted = row.is_deleted === true
+  await store.insertImported(tx, 'artifacts', {
+    ...here,
+    run_id: run.id,
+    run_number: run.number,
+    filename: String(row.filename),
+    content_type: textOf(row.content_type),
+    artifact_type: textOf(row.artifact_type),
+    role: null,
+    description: textOf(row.description),
+    expected_sha256: null,
+    size_bytes: stored.size,
+    sha256: stored.sha256,
+    store: 'default',
+    uploaded_by_id: row.uploaded_by_id === null ? null : (places.users.get(Number(row.uploaded_by_id))?.id ?? null),
+    is_deleted: deleted ? 1 : 0,
+    deleted_at: deleted ? timeOf(row.updated_at) : null,
+    created_at: timeOf(row.created_at),
+  })
+  await store.insertEvidence(tx, run.id, here.id)
+  const details = { run_id: run.id, filename: row.filename, size_bytes: stored.size, sha256_hash: stored.sha256 }
+  await tell(tx, on, row, 'artifact.uploaded', 'artifact', here, `Imported artifact: ${row.filename}`, details)
+  return undefined
+}
+
+const tell = (
+  tx: Tx,
+  on: Importing,
+  row: SourceRow,
+  type: 'asset.created' | 'ticket.created' | 'run.created' | 'artifact.uploaded',
+  thing: string,
+  here: Here,
+  action: string,
+  details: Record<string, unknown> = {},
+  run?: { id: string; seq: number },
+): Promise<void> =>
+  append(tx, on.identity.clock.now(), on.by, {
+    type,
+    resource: { type: thing, ...here },
+    action,
+    details: { ...source(row), ...details },
+    ...(run ? { run } : {}),
+  })

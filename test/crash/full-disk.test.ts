@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { test } from 'node:test'
+import { verifyOffline } from '@writ/server/ops'
+import { missingBackend } from '../servers/missing-backend.ts'
+import { missingPostgres, startPostgres } from '../servers/postgres.ts'
+import { prepareWrit, type Writ } from '../servers/writ.ts'
+
+/** A file system of 24 MiB at a folder; undefined where this user may not mount one. */
+function mountSmall(folder: string): (() => void) | undefined {
+  mkdirSync(folder, { recursive: true })
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m,mode=0700', 'tmpfs', folder], { stdio: 'ignore' })
+    return () => execFileSync('umount', [folder], { stdio: 'ignore' })
+  } catch {
+    return undefined
+  }
+}
+
+function probeMount(): string | undefined {
+  const folder = path.join(tmpdir(), `writ-mount-${process.pid}`)
+  const unmount = mountSmall(folder)
+  unmount?.()
+  rmSync(folder, { recursive: true, force: true })
+  return unmount ? undefined : 'this user may not mount a small file system'
+}
+
+/** Fills the file system to its last byte. */
+function fill(file: string): void {
+  const handle = openSync(file, 'w')
+  try {
+    for (let size = 1024 * 1024; size >= 1; ) {
+      try {
+        if (writeSync(handle, Buffer.alloc(size)) < size) size = Math.floor(size / 2)
+      } catch {
+        size = Math.floor(size / 2)
+      }
+    }
+  } finally {
+    closeSync(handle)
+  }
+}
+
+const skip = missingBackend('a small file system', probeMount())
+
+async function fillAndFree(writ: Writ, expected: { ticket: string | null; upload: string }): Promise<void> {
+  const ballast = path.join(writ.dataDir, 'ballast')
+  const acknowledged: string[] = []
+  const ask = async (title: string) => {
+    const answer = await writ.call('POST', '/tickets', { title })
+    if (answer.status === 200) acknowledged.push(title)
+    return answer
+  }
+  await writ.start()
+  await writ.login()
+  for (let i = 0; i < 20; i++) assert.equal((await ask(`before ${i}`)).status, 200)
+  const run = await writ.call('POST', '/runs', { run_type: 'proof', ticket_id: 1, finalize: 'manual' })
+  assert.equal(run.status, 200)
+
+  fill(ballast)
+  const codes = new Set<string>()
+  for (let i = 0; i < 60; i++) {
+    const answer = await ask(`full ${i}`)
+    if (answer.status === 200) continue
+    assert.equal(answer.status, 503, JSON.stringify(answer.body))
+    assert.equal(answer.type.split(';')[0], 'application/problem+json')
+    assert.equal(answer.body.retryable, true)
+    codes.add(String(answer.body.code))
+  }
+  assert.deepEqual([...codes], expected.ticket === null ? [] : [expected.ticket])
+  const upload = await writ.upload(Number(run.body.number), 'big.txt', 'x'.repeat(500_000))
+  assert.deepEqual([upload.status, upload.body.code], [503, expected.upload])
+  assert.equal((await writ.call('GET', '/tickets/1')).status, 200, 'reading goes on')
+
+  rmSync(ballast)
+  assert.equal((await ask('after')).status, 200)
+  assert.equal((await writ.upload(Number(run.body.number), 'big.txt', 'x'.repeat(500_000))).status, 200)
+  const listed = await writ.call('GET', '/tickets?limit=200')
+  const titles = (JSON.parse(String(listed.body.text)) as { title: string }[]).map((one) => one.title)
+  assert.deepEqual(titles.sort(), acknowledged.sort())
+  const { body: report } = await writ.call('POST', '/audit/verify', {})
+  assert.deepEqual([report.ok, report.reason], [true, null])
+  await writ.stop()
+  const offline = await verifyOffline({ dataDir: writ.dataDir, env: writ.env, cwd: writ.dataDir })
+  assert.deepEqual([offline.ok, offline.reason], [true, null])
+}
+
+async function onSmallDisk(databaseUrl: string | undefined, expected: { ticket: string | null; upload: string }) {
+  const folder = await mkdtemp(path.join(tmpdir(), 'writ-full-'))
+  const writ = await prepareWrit({ folder, ...(databaseUrl === undefined ? {} : { databaseUrl }) })
+  const unmount = mountSmall(writ.dataDir)
+  try {
+    await fillAndFree(writ, expected)
+  } finally {
+    await writ.stop()
+    unmount?.()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+test('SQLite on a full disk: 503, nothing acknowledged is lost, and all goes on with some room', { skip }, () =>
+  onSmallDisk(undefined, { ticket: 'DATABASE_UNAVAILABLE', upload: 'DATABASE_UNAVAILABLE' }),
+)
+
+const skipPostgres = skip || missingBackend('PostgreSQL', missingPostgres())
+test('PostgreSQL elsewhere, log and artifacts on a full disk: uploads 503, the log catches up', {
+  skip: skipPostgres,
+}, async () => {
+  const postgres = await startPostgres()
+  try {
+    await onSmallDisk(postgres.url, { ticket: null, upload: 'STORAGE_UNAVAILABLE' })
+  } finally {
+    await postgres.stop()
+  }
+})
