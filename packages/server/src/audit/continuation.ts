@@ -1,7 +1,7 @@
 import { type Checkpoint, parseCheckpoint, parseNote } from '@writ/tlog'
 
 /**
- * What the first entry of a log says that continues a closed one (ruling 16). Its payload is committed to by that entry,
+ * What the first entry of a log says that continues a closed one. Its payload is committed to by that entry,
  * so whoever holds the new log's checkpoint also holds the end of the old one.
  */
 export interface Continuation {

@@ -50,7 +50,7 @@ export interface ContinuedLog extends Continuation {
 }
 
 /**
- * Closes the open log of a project and opens the one that continues it (ruling 16). The new log's first entry tells of
+ * Closes the open log of a project and opens the one that continues it. The new log's first entry tells of
  * the old one: name, last checkpoint, how much of it the database still knows, who did it and why.
  *
  * Rows that have a place but were never published are given back and get new places; rows that the old log published

@@ -31,7 +31,7 @@ export interface VerifyOptions {
  * - every row against the entry in the log, its payload against the commitment, its columns against the payload;
  * - every day file against the lines that follow from the rows, byte for byte.
  *
- * A log that continues a closed one (ruling 16) is verified with it: the closed log to its last checkpoint, which the
+ * A log that continues a closed one is verified with it: the closed log to its last checkpoint, which the
  * first entry of the next names. The report is that of the open log, or of the one in which the fault is.
  *
  * Rows committed after the last checkpoint are not in the log yet and are left out. Reads only, also beside a running

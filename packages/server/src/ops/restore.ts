@@ -42,7 +42,7 @@ export interface Restored {
  *
  * Nobody can know what was published after a backup was made, so nothing is ever signed again under the names of its
  * logs: each is closed, and a new one opened whose first entry says which log it continues, its last checkpoint, how much
- * of it the database knows, who did it and why (`log.continued`, ruling 16). Without `from` only those logs are continued
+ * of it the database knows, who did it and why (`log.continued`). Without `from` only those logs are continued
  * of which more was published than the database knows.
  *
  * Throws OperationRefused: a damaged backup, a target that is not empty, a server that runs, nothing to accept.
