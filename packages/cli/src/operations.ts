@@ -39,9 +39,11 @@ export interface Operations {
     o: Place & { project?: string | undefined; kept?: string | undefined; onProgress?: OnStep },
   ): Promise<VerifyReport>
   checkConfig(o: Place & { argv?: string[] }): Promise<{ ok: boolean; problems: string[]; settings: SettingShown[] }>
-  backup(o: Place & { to: string; onProgress?: OnStep }): Promise<{ path: string; bytes: number; files: number }>
+  backup(
+    o: Place & { to: string; onProgress?: OnStep },
+  ): Promise<{ path: string; bytes: number; files: number; notes: readonly string[] }>
   restore(
-    o: Place & { from: string; reason: string; onProgress?: OnStep },
+    o: Place & { from: string | undefined; reason: string; acceptLoss: boolean; onProgress?: OnStep },
   ): Promise<{ dataDir: string; size: number; old_origin: string; new_origin: string }>
   initSample(o: Place): Promise<{ created: string[]; notes: string[] }>
   moveArtifacts(
@@ -65,8 +67,12 @@ export interface Operations {
   }>
   doctor(o: Place): Promise<{ ok: boolean; checks: Diagnosis[] }>
   importFrom(
-    o: Place & { source: string; from: string; dryRun: boolean; onProgress?: OnStep },
-  ): Promise<{ imported: Record<string, number>; skipped: { what: string; why: string }[] }>
+    o: Place & { source: string; from: string; artifacts?: string | undefined; dryRun: boolean; onProgress?: OnStep },
+  ): Promise<{
+    imported: Record<string, number>
+    skipped: readonly { what: string; why: string }[]
+    passwords: readonly { username: string; password: string }[]
+  }>
 }
 
 // A name that is computed is not resolved before it is needed, nor by the type checker.

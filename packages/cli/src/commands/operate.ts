@@ -36,12 +36,12 @@ export function addOperateCommands(program: Command, app: App): void {
     })
 
   program
-    .command('backup <file>')
-    .description('Back up database, evidence, log and keys of the server on this host into one file')
+    .command('backup <folder>')
+    .description('Back up database, evidence, log and keys of the server on this host into a new folder')
     .addOption(dataDirOption())
     .addHelpText(
       'after',
-      '\nThe file holds the signing key: keep it as you keep the key.\nExample:\n  writ backup /backups/writ-monday.tar',
+      '\nThe server may go on meanwhile. The folder holds the signing key: keep it as you keep the key.\nExample:\n  writ backup /backups/writ-monday',
     )
     .action(async (to: string, { dataDir }: { dataDir?: string }) => {
       const backup = await loadOperation('backup')
@@ -60,41 +60,52 @@ export function addOperateCommands(program: Command, app: App): void {
         ],
         made.path,
       )
+      for (const note of made.notes) app.out().note(safeText(note))
     })
 
   program
-    .command('restore <file>')
-    .description('Restore a backup into an empty data folder')
+    .command('restore [backup]')
+    .description(
+      'Restore a backup into an empty data folder, or continue the log after a database was put back by hand',
+    )
     .requiredOption('--reason <text>', 'why; it stands in the first entry of the new log')
+    .option('--accept-loss', 'without a backup: what was published beyond the database is lost')
     .addOption(dataDirOption())
     .addHelpText(
       'after',
       `
 The old log is closed and a new one opened that names it: verifiers learn that what came after the backup is gone.
 Example:
-  writ restore /backups/writ-monday.tar --data-dir ./data --reason "disk of host 3 failed"`,
+  writ restore /backups/writ-monday --data-dir ./data --reason "the disk failed"
+  writ restore --accept-loss --reason "database put back from a dump"`,
     )
-    .action(async (from: string, { dataDir, reason }: { dataDir?: string; reason: string }) => {
-      const restore = await loadOperation('restore')
-      const bar = app.progress('Restoring')
-      const done = await restore({
-        dataDir,
-        from,
-        reason,
-        onProgress: (step) => bar.update(step.done, step.size),
-        signal,
-      }).finally(() => bar.end())
-      app.out().item(
-        done,
-        [
-          ['Restored', done.dataDir],
-          ['Entries', done.size],
-          ['Old log', done.old_origin],
-          ['New log', done.new_origin],
-        ],
-        done.dataDir,
-      )
-    })
+    .action(
+      async (
+        from: string | undefined,
+        { dataDir, reason, acceptLoss }: { dataDir?: string; reason: string; acceptLoss?: boolean },
+      ) => {
+        const restore = await loadOperation('restore')
+        const bar = app.progress('Restoring')
+        const done = await restore({
+          dataDir,
+          from,
+          reason,
+          acceptLoss: acceptLoss === true,
+          onProgress: (step) => bar.update(step.done, step.size),
+          signal,
+        }).finally(() => bar.end())
+        app.out().item(
+          done,
+          [
+            ['Restored', done.dataDir],
+            ['Entries', done.size],
+            ['Old log', done.old_origin],
+            ['New log', done.new_origin],
+          ],
+          done.dataDir,
+        )
+      },
+    )
 
   program
     .command('init')
@@ -135,17 +146,24 @@ Example:
 
   program
     .command('import <source> <from>')
-    .description('Take over users, tickets, runs and files of another system')
+    .description(
+      'Take over users, tickets, runs and files of another system; the source is "tep", <from> its PostgreSQL URL',
+    )
+    .option('--artifacts <folder>', 'its ARTIFACT_STORAGE_PATH; without it no files are taken over')
     .option('--dry-run', 'only say what would be done')
     .addOption(dataDirOption())
-    .addHelpText('after', '\nExample:\n  writ import tep ./old-data --dry-run')
-    .action(async (source: string, from: string, o: { dryRun?: boolean; dataDir?: string }) => {
+    .addHelpText(
+      'after',
+      '\nExample:\n  writ import tep postgresql://user@host/tep --artifacts ./old/artifacts --dry-run',
+    )
+    .action(async (source: string, from: string, o: { dryRun?: boolean; dataDir?: string; artifacts?: string }) => {
       const importFrom = await loadOperation('importFrom')
       const bar = app.progress('Importing', 'entries')
       const done = await importFrom({
         dataDir: o.dataDir,
         source,
         from,
+        artifacts: o.artifacts,
         dryRun: o.dryRun === true,
         onProgress: (step) => bar.update(step.done, step.size),
         signal,
@@ -156,6 +174,8 @@ Example:
         Object.entries(done.imported).map(([what, count]) => [what, count] as const),
         'import',
       )
+      for (const { username, password } of done.passwords)
+        out.say(`One-time password of ${safeText(username)}: ${password}`)
       for (const { what, why } of done.skipped) out.note(`Skipped ${safeText(what)}: ${safeText(why)}`)
     })
 }
