@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { type Actor, append } from '../audit/index.ts'
 import { createAccount, findUserByName, type Identity, oneTimePassword } from '../identity/index.ts'
@@ -257,10 +257,11 @@ async function storeBytes(on: Importing, row: SourceRow): Promise<{ sha256: stri
   if (on.artifacts === undefined) return 'no folder of artifacts was given'
   const name = String(row.filename)
   if (basename(name) !== name || name === '..' || name === '.') return `its file name ${JSON.stringify(name)} is a path`
-  const file = createReadStream(join(on.artifacts, 'runs', String(row.run_id), name))
   const recorded = String(row.sha256_hash)
   try {
-    const stored = await on.blobs.put(on.project.id, file, { maxBytes: Number.MAX_SAFE_INTEGER })
+    // Opened before it is streamed: a stream that cannot open fails before anybody listens.
+    const file = await open(join(on.artifacts, 'runs', String(row.run_id), name))
+    const stored = await on.blobs.put(on.project.id, file.createReadStream(), { maxBytes: Number.MAX_SAFE_INTEGER })
     // The other system overwrote a file when another of the same name came: what is left is not what was recorded.
     return stored.sha256 === recorded ? stored : `its bytes hash to ${stored.sha256}, but ${recorded} was recorded`
   } catch (error) {
