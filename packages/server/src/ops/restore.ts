@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import {
   type ContinuedLog,
   continueLog,
+  createSequencer,
   dayFolder,
   findLogsAhead,
   listOpenLogs,
@@ -13,6 +14,7 @@ import {
 import { slugOf } from '../identity/index.ts'
 import { rfc3339, systemClock } from '../platform/clock.ts'
 import { type Database, INSTANCE, isEmptyPostgres, openDatabase, restorePostgres } from '../platform/db/index.ts'
+import { createLog } from '../platform/log.ts'
 import { verifyBackup } from './backup-manifest.ts'
 import { holdPlace, type OpenPlace, OperationRefused, openPlace, type Place } from './place.ts'
 
@@ -145,6 +147,16 @@ async function continueLogs(on: Restore, place: OpenPlace, db: Database): Promis
       await rebuildDayFiles(db, folders, log.project_id, slug)
       if (slug === 'default') continued.unshift(continued.pop()!)
     }
+    // Keys are made and the first checkpoints published, so that what was restored verifies before any server starts.
+    const sequencer = createSequencer({
+      db,
+      clock: systemClock,
+      log: createLog({ level: 'silent', format: 'json' }),
+      folders,
+      intervalMs: config.checkpointIntervalMs,
+      slugOf: (project) => slugOf(db, project),
+    })
+    await sequencer.settle()
     const { restored_size, old_origin, new_origin } = continued[0]!
     return { dataDir: config.dataDir, continued, size: restored_size, old_origin, new_origin }
   } finally {

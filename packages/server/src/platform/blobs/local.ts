@@ -193,7 +193,12 @@ export async function openLocalBlobs(settings: LocalSettings): Promise<Blobs> {
 
   try {
     await fs.mkdir(temporaries, { recursive: true, mode: 0o750 })
-    await fs.writeFile(path.join(root, MARKER), 'A Writ blob store. Do not change anything in it.\n', { flag: 'a' })
+    // Written once: a backup may hold this very file by a hard link.
+    await fs
+      .writeFile(path.join(root, MARKER), 'A Writ blob store. Do not change anything in it.\n', { flag: 'wx' })
+      .catch((error: unknown) => {
+        if (codeOf(error) !== 'EEXIST') throw error
+      })
     await syncFolder(root)
     await sweep(temporaries, settings.sweepAfterMs ?? DAY_MS)
   } catch (error) {
