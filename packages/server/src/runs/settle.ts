@@ -1,12 +1,11 @@
 import type { RunState, Verdict } from '@writ/api'
 import { type Actor, append, SYSTEM } from '../audit/index.ts'
-import { type Tx, takeNumbers } from '../platform/db/index.ts'
-import { uuidv7 } from '../platform/ids.ts'
+import type { Tx } from '../platform/db/index.ts'
 import { endWork } from '../tickets/index.ts'
+import { digestOf, recordArtifact } from './artifact.ts'
 import type { Outcome } from './kind.ts'
 import { requireMove, settledEvent, statusOf } from './run.ts'
 import * as store from './store.ts'
-import { digestOf } from './upload.ts'
 
 /** How a run ends, as its row will say. */
 export interface Ending {
@@ -63,7 +62,9 @@ export async function settleRun(
   report: StoredReport | null = null,
 ): Promise<void> {
   requireMove(run.state, ending.state)
-  const reportId = report ? await keepReport(tx, run, report, now) : null
+  const reportId = report
+    ? await recordArtifact(tx, SYSTEM, run, { ...report, artifactType: 'report', uploadedBy: null }, report, now)
+    : null
   const outputs = ending.outputs ? JSON.stringify(ending.outputs) : null
   const verdict = ending.verdict ?? null
   await store.updateRun(tx, run.id, {
@@ -111,40 +112,4 @@ export async function settleRun(
       now,
     )
   }
-}
-
-async function keepReport(tx: Tx, run: store.RunRow, report: StoredReport, now: number): Promise<string> {
-  const id = uuidv7(now)
-  const number = await takeNumbers(tx, 'artifacts', 1)
-  await store.insertArtifact(tx, {
-    id,
-    number,
-    run_id: run.id,
-    run_number: run.number,
-    filename: report.filename,
-    content_type: report.contentType,
-    artifact_type: 'report',
-    role: null,
-    description: null,
-    expected_sha256: null,
-    size_bytes: report.size,
-    sha256: report.sha256,
-    store: 'default',
-    uploaded_by_id: null,
-    created_at: now,
-  })
-  await append(tx, now, SYSTEM, {
-    type: 'artifact.uploaded',
-    resource: { type: 'artifact', id, number },
-    action: `Uploaded artifact: ${report.filename}`,
-    details: {
-      run_id: run.id,
-      filename: report.filename,
-      size_bytes: report.size,
-      sha256_hash: report.sha256,
-      artifact_type: 'report',
-    },
-    run: { id: run.id, seq: await store.nextEvent(tx, run.id) },
-  })
-  return id
 }

@@ -1,13 +1,12 @@
-import { createHash } from 'node:crypto'
 import type { Artifact, ExpectedFile } from '@writ/api'
-import { append } from '../audit/index.ts'
 import { type Caller, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { BlobAbandoned, type BlobRef, type Blobs, BlobTooLarge } from '../platform/blobs/index.ts'
 import type { Clock } from '../platform/clock.ts'
-import { type Tx, takeNumbers } from '../platform/db/index.ts'
+import type { Tx } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import type { Ref } from '../tickets/index.ts'
+import { recordArtifact } from './artifact.ts'
 import { showArtifact } from './show.ts'
 import { runToWorkOn } from './start.ts'
 import * as store from './store.ts'
@@ -136,39 +135,14 @@ async function keep(
     run.expect === null
       ? undefined
       : (JSON.parse(run.expect) as ExpectedFile[]).find((file) => file.name === upload.filename)
-  const id = uuidv7(now)
-  const number = await takeNumbers(tx, 'artifacts', 1)
-  await store.insertArtifact(tx, {
-    id,
-    number,
-    run_id: run.id,
-    run_number: run.number,
-    filename: upload.filename,
-    content_type: upload.contentType,
-    artifact_type: upload.artifactType,
+  const labels = {
+    ...upload,
     role: upload.role ?? expected?.role ?? null,
-    description: upload.description,
-    expected_sha256: upload.expectedSha256 ?? expected?.sha256 ?? null,
-    size_bytes: blob.size,
-    sha256: blob.sha256,
-    store: 'default',
-    uploaded_by_id: personOf(caller),
-    created_at: now,
-  })
+    expectedSha256: upload.expectedSha256 ?? expected?.sha256 ?? null,
+    uploadedBy: personOf(caller),
+  }
+  const id = await recordArtifact(tx, caller, run, labels, blob, now)
   await store.addEvidence(tx, run.id, [id])
-  await append(tx, now, caller, {
-    type: 'artifact.uploaded',
-    resource: { type: 'artifact', id, number },
-    action: `Uploaded artifact: ${upload.filename}`,
-    details: {
-      run_id: run.id,
-      filename: upload.filename,
-      size_bytes: blob.size,
-      sha256_hash: blob.sha256,
-      artifact_type: upload.artifactType,
-    },
-    run: { id: run.id, seq: await store.nextEvent(tx, run.id) },
-  })
   return showArtifact((await store.findArtifact(tx, id))!)
 }
 
@@ -185,6 +159,3 @@ async function scheduleCheck(tx: Tx, run: store.RunRow, now: number, settleMs: n
   if (missing.length > 0) return
   await store.enqueue(tx, run.id, expected.length > 0 ? now : now + settleMs)
 }
-
-/** SHA-256 of a document, in hex. */
-export const digestOf = (text: string | Uint8Array): string => createHash('sha256').update(text).digest('hex')
