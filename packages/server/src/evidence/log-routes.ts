@@ -25,6 +25,7 @@ import { rfc3339 } from '../platform/clock.ts'
 import type { Database, DatabaseSettings, Tx } from '../platform/db/index.ts'
 import { inProject } from '../platform/db/index.ts'
 import type { Handlers } from '../platform/http/mount.ts'
+import { NOBODY } from '../platform/ids.ts'
 import type { VerifyJob } from './verify-worker.ts'
 
 export interface LogOn {
@@ -36,7 +37,6 @@ export interface LogOn {
 }
 
 const PAGE = 500
-const NOBODY = '00000000-0000-0000-0000-000000000000'
 
 /** Reading, exporting and verifying the audit log. Reading it is itself recorded. */
 export const auditHandlers = (on: LogOn): Handlers<typeof auditApi, Caller> => ({

@@ -42,3 +42,6 @@ export const isUuid = (text: string): boolean => uuid.test(text)
 
 /** `bytes` random bytes as URL-safe text. */
 export const randomToken = (bytes: number): string => randomBytes(bytes).toString('base64url')
+
+/** The id of nothing: a filter on what does not exist compares with it and matches no row. */
+export const NOBODY = '00000000-0000-0000-0000-000000000000'

@@ -8,6 +8,7 @@ import type { Blobs } from '../platform/blobs/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import { type Ask, contentsText, type Handlers } from '../platform/http/mount.ts'
+import { NOBODY } from '../platform/ids.ts'
 import { findTicket, type Ref, seeTicket } from '../tickets/index.ts'
 import type { RunKind } from './kind.ts'
 import { isFinal } from './run.ts'
@@ -39,7 +40,7 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
     const ticket = ticket_id === undefined ? undefined : await ask.read((tx) => findTicket(tx, ticket_id))
     const filter: store.RunFilter = {
       of: seesAll(ask.caller) ? undefined : personOf(ask.caller),
-      ticket_id: ticket_id === undefined ? undefined : (ticket?.id ?? '00000000-0000-0000-0000-000000000000'),
+      ticket_id: ticket_id === undefined ? undefined : (ticket?.id ?? NOBODY),
       state,
       verdict,
       kind,
@@ -74,8 +75,7 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
   cancel: (ask) =>
     ask.change(async (tx) => {
       const found = await runToWorkOn(tx, ask.caller, ask.params.id, 'RUN_TICKET_DENIED')
-      if (found.state !== 'pending' || isFinal(found.state))
-        throw new AppError('RUN_NOT_CANCELLABLE', { state: found.state })
+      if (found.state !== 'pending') throw new AppError('RUN_NOT_CANCELLABLE', { state: found.state })
       await store.dequeue(tx, found.id)
       const reason = ask.body?.reason
       await settleRun(

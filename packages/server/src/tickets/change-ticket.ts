@@ -1,6 +1,6 @@
 import type { AuditEventType, Ticket, TicketStatus, UpdateTicket } from '@writ/api'
 import { append } from '../audit/index.ts'
-import { type Caller, findUserRef, loadPolicy, personOf } from '../identity/index.ts'
+import { type Caller, findUserRef, insertApproval, loadPolicy, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import type { Tx } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
@@ -146,7 +146,7 @@ async function record(
   reason: string | null,
   expires: number | null,
 ) {
-  await store.insertApproval(tx, {
+  await insertApproval(tx, {
     id: uuidv7(caller.at),
     subject_type: 'ticket',
     subject_id: ticket.id,

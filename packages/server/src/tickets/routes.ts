@@ -4,7 +4,7 @@ import { type Caller, findUserRef, personOf, seesAll } from '../identity/index.t
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339 } from '../platform/clock.ts'
 import type { Handlers } from '../platform/http/mount.ts'
-import { uuidv7 } from '../platform/ids.ts'
+import { NOBODY, uuidv7 } from '../platform/ids.ts'
 import { seeTicket } from './access.ts'
 import { addAsset, editAsset, showAsset } from './asset.ts'
 import * as change from './change-ticket.ts'
@@ -48,7 +48,7 @@ export const ticketHandlers: Handlers<typeof ticketsApi, Caller> = {
     )
     // A filter on something that does not exist matches nothing; the nil id is nobody's.
     const idOf = (ref: unknown, found: { id: string } | undefined) =>
-      ref === undefined ? undefined : (found?.id ?? '00000000-0000-0000-0000-000000000000')
+      ref === undefined ? undefined : (found?.id ?? NOBODY)
     const filter: store.TicketFilter = {
       of,
       status,

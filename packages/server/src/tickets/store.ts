@@ -209,13 +209,6 @@ function matches(columns: readonly string[], table: string, text: string) {
 
 // ---- approvals and comments
 
-export async function insertApproval(
-  tx: Tx,
-  row: Omit<Selectable<ApprovalsTable>, 'project_id' | 'voided_at' | 'consumed_at' | 'consumed_by'>,
-): Promise<void> {
-  await tx.insert('approvals', [{ project_id: tx.project, ...row }])
-}
-
 export async function listApprovals(tx: Tx, ticketId: string): Promise<ApprovalRow[]> {
   return tx.db
     .selectFrom('approvals')

@@ -98,6 +98,18 @@ export function createGroupCommit(options: {
   }
 }
 
+/** One caller's change. Never joined with another: the group runs each in a savepoint of its own. */
+export const unit: Command<(tx: Tx) => Promise<unknown>, unknown> = {
+  name: 'unit',
+  run: async (tx, [work, ...more]) => {
+    if (more.length > 0) throw new Error('units run one by one')
+    return [await work!(tx)]
+  },
+}
+
+/** Equal commands run together; a unit is a batch of its own. */
+const batchOf = (item: Waiting): unknown => (item.command === unit ? item : item.command)
+
 const TRIES = 5
 
 /** A group that met another process's locks is undone whole and tried again: its units are functions of the database. */
@@ -115,7 +127,7 @@ async function tryGroup(group: readonly Waiting[], open: (project: string) => Pr
   const opened = await open(group[0]!.project)
   const outcomes = new Map<Waiting, Outcome>()
   try {
-    for (const batch of Map.groupBy(group, (item) => item.command).values()) await runBatch(opened, batch, outcomes)
+    for (const batch of Map.groupBy(group, batchOf).values()) await runBatch(opened, batch, outcomes)
     await opened.commit()
   } catch (error) {
     await opened.rollback().catch(() => {})

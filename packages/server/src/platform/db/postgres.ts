@@ -11,9 +11,8 @@ import {
   UniqueViolation,
 } from './database.ts'
 import { ProjectFence } from './fence.ts'
-import { createGroupCommit, type GroupTx } from './group-commit.ts'
+import { createGroupCommit, type GroupTx, unit } from './group-commit.ts'
 import { INSTANCE, projectInContext } from './project.ts'
-import { unit } from './sqlite.ts'
 import type { Tables } from './tables.ts'
 
 // bigint columns hold milliseconds, sizes and counts: all below 2^53.
@@ -91,9 +90,8 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
     read: async (work) =>
       inTransaction(pool, 'begin isolation level repeatable read read only', projectInContext(), work, true),
     async lookup<Row>(text: string, params: readonly (Param | readonly Param[])[]) {
-      const sql = text.replace(/\?(\d+)/g, '$$$1')
       try {
-        return (await pool.query({ name: nameOf(sql), text: sql, values: [...params] })).rows as Row[]
+        return (await pool.query({ ...statementOf(text), values: [...params] })).rows as Row[]
       } catch (error) {
         throw translate(error)
       }
@@ -141,44 +139,52 @@ function enter(project: string): string {
   return `select set_config('writ.project', '${project}', true)`
 }
 
-const names = new Map<string, string>()
-function nameOf(sql: string): string {
-  let name = names.get(sql)
-  if (!name) {
-    name = `w${names.size}`
-    names.set(sql, name)
+// Statements are written with ?1, ?2; each is rewritten and named once, however often it runs.
+const statements = new Map<string, { name: string; text: string }>()
+function statementOf(sql: string): { name: string; text: string } {
+  let statement = statements.get(sql)
+  if (!statement) {
+    statement = { name: `w${statements.size}`, text: sql.replace(/\?(\d+)/g, '$$$1') }
+    statements.set(sql, statement)
   }
-  return name
+  return statement
 }
 
 function txOn(client: pg.PoolClient, project: string, tell: (() => void)[], columns: ColumnTypes, fenced = true): Tx {
-  const plain = kyselyOn(
-    {
-      async run(sql, params) {
-        try {
-          const result = await client.query(sql, params as unknown[])
-          return { rows: result.rows, changes: BigInt(result.rowCount ?? 0) }
-        } catch (error) {
-          throw translate(error)
-        }
+  const openKysely = (): Kysely<Tables> => {
+    const plain = kyselyOn(
+      {
+        async run(sql, params) {
+          try {
+            const result = await client.query(sql, params as unknown[])
+            return { rows: result.rows, changes: BigInt(result.rowCount ?? 0) }
+          } catch (error) {
+            throw translate(error)
+          }
+        },
       },
-    },
-    'postgres',
-  )
-  const db: Kysely<Tables> = fenced ? plain.withPlugin(new ProjectFence(project)) : plain
+      'postgres',
+    )
+    return fenced ? plain.withPlugin(new ProjectFence(project)) : plain
+  }
+  // Made when it is first asked for: a transaction of hand-written statements needs none.
+  let db: Kysely<Tables> | undefined
   const prepared = async (sql: string, values: unknown[]) => {
     try {
-      return await client.query({ name: nameOf(sql), text: sql, values })
+      return await client.query({ ...statementOf(sql), values })
     } catch (error) {
       throw translate(error)
     }
   }
   return {
-    db,
+    get db() {
+      db ??= openKysely()
+      return db
+    },
     project,
     dialect: 'postgres',
     async sql<Row>(text: string, params: readonly (Param | readonly Param[])[] = []) {
-      return (await prepared(text.replace(/\?(\d+)/g, '$$$1'), [...params])).rows as Row[]
+      return (await prepared(text, [...params])).rows as Row[]
     },
     async insert(table, rows) {
       if (rows.length === 0) return

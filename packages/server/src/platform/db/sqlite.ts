@@ -1,9 +1,9 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import type { Kysely } from 'kysely'
 import { kyselyOn } from './connection.ts'
-import { type Command, type Database, DatabaseUnavailable, type Param, type Tx, UniqueViolation } from './database.ts'
+import { type Database, DatabaseUnavailable, type Param, type Tx, UniqueViolation } from './database.ts'
 import { ProjectFence } from './fence.ts'
-import { createGroupCommit, type GroupTx } from './group-commit.ts'
+import { createGroupCommit, type GroupTx, unit } from './group-commit.ts'
 import { INSTANCE, projectInContext } from './project.ts'
 import type { Tables } from './tables.ts'
 
@@ -103,15 +103,6 @@ export function openSqlite(file: string): Database {
       unlock()
     },
   }
-}
-
-// A unit is never joined with another: each is its own command, so each gets its own savepoint.
-export const unit: Command<(tx: Tx) => Promise<unknown>, unknown> = {
-  name: 'unit',
-  run: async (tx, [work, ...more]) => {
-    if (more.length > 0) throw new Error('units run one by one')
-    return [await work!(tx)]
-  },
 }
 
 interface Connection {
