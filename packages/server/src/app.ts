@@ -171,8 +171,7 @@ export async function openApp(on: {
   })
   http.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.config.id ?? 'other'
-    metrics.requests.inc({ route, method: request.method, status: String(reply.statusCode) })
-    metrics.requestSeconds.observe({ route }, reply.elapsedTime / 1_000)
+    metrics.requests.answered(route, request.method, reply.statusCode, reply.elapsedTime / 1_000)
     done()
   })
 

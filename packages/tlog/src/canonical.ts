@@ -13,46 +13,62 @@ const MAX_DEPTH = 500
  * which cycles reach.
  */
 export function canonicalize(value: Json): string {
-  return write(value, '$', 0)
+  return write(value, [])
 }
 
-function write(value: unknown, path: string, depth: number): string {
-  if (depth > MAX_DEPTH) throw new Error(`${path.slice(0, 80)}: nested deeper than ${MAX_DEPTH}, or a cycle`)
+/** `at` is the way to the value, for refusals; one array for the whole walk, so that good values pay nothing for it. */
+function write(value: unknown, at: (string | number)[]): string {
+  if (at.length > MAX_DEPTH) throw new Error(`${pathOf(at).slice(0, 80)}: nested deeper than ${MAX_DEPTH}, or a cycle`)
   switch (typeof value) {
     case 'string':
-      return quote(value, path)
+      return quote(value, at)
     case 'boolean':
       return value ? 'true' : 'false'
     case 'number':
-      if (!Number.isFinite(value)) throw new Error(`${path}: ${value} has no JSON form`)
+      if (!Number.isFinite(value)) throw new Error(`${pathOf(at)}: ${value} has no JSON form`)
       // ECMAScript's own number text is the one RFC 8785 prescribes; negative zero becomes 0.
       return String(value === 0 ? 0 : value)
     case 'object':
       if (value === null) return 'null'
-      return Array.isArray(value) ? writeArray(value, path, depth) : writeObject(value, path, depth)
+      return Array.isArray(value) ? writeArray(value, at) : writeObject(value, at)
     default:
-      throw new Error(`${path}: ${typeof value} has no JSON form`)
+      throw new Error(`${pathOf(at)}: ${typeof value} has no JSON form`)
   }
 }
 
-function writeArray(items: readonly unknown[], path: string, depth: number): string {
-  const parts: string[] = []
-  for (let i = 0; i < items.length; i++) parts.push(write(items[i], `${path}[${i}]`, depth + 1))
-  return `[${parts.join(',')}]`
+function writeArray(items: readonly unknown[], at: (string | number)[]): string {
+  let json = '['
+  for (let i = 0; i < items.length; i++) {
+    at.push(i)
+    json += i === 0 ? write(items[i], at) : `,${write(items[i], at)}`
+    at.pop()
+  }
+  return `${json}]`
 }
 
-function writeObject(value: object, path: string, depth: number): string {
+function writeObject(value: object, at: (string | number)[]): string {
   const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype !== Object.prototype && prototype !== null) throw new Error(`${path}: not a plain object`)
-  if (Object.getOwnPropertySymbols(value).length > 0) throw new Error(`${path}: a symbol key has no JSON form`)
-  const members = Object.entries(value)
-  // RFC 8785 section 3.2.3 sorts by UTF-16 code units, which is what comparing strings does here.
-  members.sort(([a], [b]) => (a < b ? -1 : 1))
-  const parts = members.map(([key, member]) => `${quote(key, path)}:${write(member, `${path}.${key}`, depth + 1)}`)
-  return `{${parts.join(',')}}`
+  if (prototype !== Object.prototype && prototype !== null) throw new Error(`${pathOf(at)}: not a plain object`)
+  if (Object.getOwnPropertySymbols(value).length > 0) throw new Error(`${pathOf(at)}: a symbol key has no JSON form`)
+  // RFC 8785 section 3.2.3 sorts by UTF-16 code units, which is what sorting strings does.
+  const keys = Object.keys(value).sort()
+  let json = '{'
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i]!
+    if (i > 0) json += ','
+    json += `${quote(key, at)}:`
+    at.push(key)
+    // A plain object's own enumerable key can be read by name.
+    json += write((value as Record<string, unknown>)[key], at)
+    at.pop()
+  }
+  return `${json}}`
 }
 
-function quote(text: string, path: string): string {
-  if (!text.isWellFormed()) throw new Error(`${path}: a lone surrogate has no UTF-8 form`)
+function quote(text: string, at: (string | number)[]): string {
+  if (!text.isWellFormed()) throw new Error(`${pathOf(at)}: a lone surrogate has no UTF-8 form`)
   return JSON.stringify(text)
 }
+
+const pathOf = (at: readonly (string | number)[]): string =>
+  `$${at.map((step) => (typeof step === 'number' ? `[${step}]` : `.${step}`)).join('')}`

@@ -1,4 +1,4 @@
-import { concatBytes, equalBytes, fromUtf8, toHex, toUtf8 } from './bytes.ts'
+import { equalBytes, fromUtf8, toHex, toUtf8 } from './bytes.ts'
 import type { Hash } from './merkle.ts'
 
 // Leaf entry, version 1. Once an entry is in a log its bytes are for ever: nothing here may change what a valid entry
@@ -84,13 +84,18 @@ export function decodeEntry(bytes: Uint8Array): Entry {
  */
 export function commitment(payload: Uint8Array, salt: Uint8Array, hash: Hash): string {
   if (salt.length !== 32) throw new Error('a salt has 32 bytes')
-  const inner = new Uint8Array(64).fill(0x36)
-  const outer = new Uint8Array(64).fill(0x5c)
-  for (let i = 0; i < salt.length; i++) {
-    inner[i]! ^= salt[i]!
-    outer[i]! ^= salt[i]!
+  // HMAC (RFC 2104) with a key shorter than the block: the key, then zeros, under each of the two pads.
+  const inner = new Uint8Array(64 + payload.length)
+  const outer = new Uint8Array(96)
+  for (let i = 0; i < 32; i++) {
+    inner[i] = salt[i]! ^ 0x36
+    outer[i] = salt[i]! ^ 0x5c
   }
-  return formatCommitment(hash(concatBytes([outer, hash(concatBytes([inner, payload]))])))
+  inner.fill(0x36, 32, 64)
+  outer.fill(0x5c, 32, 64)
+  inner.set(payload, 64)
+  outer.set(hash(inner), 64)
+  return formatCommitment(hash(outer))
 }
 
 /** The text of a finished HMAC-SHA256 of 32 bytes. */

@@ -7,7 +7,13 @@ export interface DayEvent {
 }
 
 /** UTC day of an event, as its files are named. */
-export const dayOf = (timestamp: number): string => new Date(timestamp).toISOString().slice(0, 10)
+export function dayOf(timestamp: number): string {
+  const day = Math.floor(timestamp / DAY_MS)
+  if (day !== known.day) known = { day, name: new Date(timestamp).toISOString().slice(0, 10) }
+  return known.name
+}
+const DAY_MS = 86_400_000
+let known = { day: Number.NaN, name: '' }
 
 export const jsonlName = (day: string): string => `audit_${day}.jsonl`
 export const readableName = (day: string): string => `audit_readable_${day}.txt`
@@ -25,8 +31,10 @@ export function readableLine(row: DayEvent): string {
     .join('|')
 }
 
+const UNSAFE = /[\\|\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g
+
 function escapeField(text: string): string {
-  return text.replace(/[\\|\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (c) => {
+  return text.replace(UNSAFE, (c) => {
     if (c === '\\' || c === '|') return `\\${c}`
     if (c === '\n') return '\\n'
     if (c === '\r') return '\\r'

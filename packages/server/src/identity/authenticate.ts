@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import type { Endpoint, Role } from '@writ/api'
 import type { FastifyRequest } from 'fastify'
 import { AppError } from '../platform/app-error.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
-import { clientAddress, createAddressSet } from '../platform/http/client-address.ts'
+import { createAddressSet } from '../platform/http/client-address.ts'
+import { randomHex } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { isSecret, parseApiToken, secretHash } from './api-token.ts'
 import { checkCsrf, sessionCookie } from './browser.ts'
@@ -43,11 +43,9 @@ export function createAuthenticator(options: {
   clock: Clock
   log: Logger
   accessTokens: AccessTokens
-  trustedProxies: readonly string[]
   publicUrl?: string | undefined
 }): Authenticator {
   const { db, clock, log, accessTokens } = options
-  const trusted = createAddressSet(options.trustedProxies)
   const publicOrigin = options.publicUrl === undefined ? undefined : new URL(options.publicUrl).origin
   const sessionsById = createSessionLookup(db, 'id')
   const sessionsByCookie = createSessionLookup(db, 'secret_hash')
@@ -57,7 +55,7 @@ export function createAuthenticator(options: {
   })
   const usage = createUsage(db, clock, log)
 
-  async function bySession(access: SessionAccess | undefined, where: Where): Promise<SessionAccess> {
+  function bySession(access: SessionAccess | undefined, where: Where): SessionAccess {
     const idle = access?.kind === 'cookie' && access.last_seen_at + COOKIE_IDLE_MS <= where.at
     if (!access || access.revoked_at !== null || access.expires_at <= where.at || idle) throw invalid()
     if (where.at - access.last_seen_at >= TOUCH_EVERY_MS) usage.session(access.session_id)
@@ -113,7 +111,7 @@ export function createAuthenticator(options: {
       owner = claims.userId
     }
     const name = slug ?? DEFAULT_PROJECT
-    const access = await bySession(await lookUp(name, key), where)
+    const access = bySession(await lookUp(name, key), where)
     if (access.kind !== given.kind || (owner !== undefined && owner !== access.user_id)) throw invalid()
     if (access.kind === 'cookie' && !isRead(request.method)) checkCsrf(request, access.csrf_hash, publicOrigin)
     admit(id, access)
@@ -131,21 +129,15 @@ export function createAuthenticator(options: {
   }
 
   function whereFrom(request: FastifyRequest): Where {
-    const forwarded = request.headers['x-forwarded-for']
     const trace = request.headers.traceparent
     const traced = typeof trace === 'string' ? TRACEPARENT.exec(trace)?.[1] : undefined
     return {
       // A peer that is gone already has no address.
-      ip:
-        clientAddress(
-          request.raw.socket.remoteAddress ?? '',
-          Array.isArray(forwarded) ? forwarded.join(',') : forwarded,
-          trusted,
-        ) || null,
+      ip: request.clientIp || null,
       userAgent: request.headers['user-agent']?.slice(0, 255) ?? null,
       at: clock.now(),
       requestId: request.id,
-      traceId: traced && !/^0+$/.test(traced) ? traced : randomUUID().replaceAll('-', ''),
+      traceId: traced && !/^0+$/.test(traced) ? traced : randomHex(16),
     }
   }
 

@@ -71,7 +71,7 @@ export async function openIdentity(options: {
   const privateKey = settings.algorithm === 'EdDSA' ? await loadTokenKey(settings.dataDir) : undefined
   const accessTokens = createAccessTokens({ algorithm: settings.algorithm, secrets, privateKey, clock })
   const { trustedProxies, publicUrl } = settings
-  const authenticator = createAuthenticator({ db, clock, log, accessTokens, trustedProxies, publicUrl })
+  const authenticator = createAuthenticator({ db, clock, log, accessTokens, publicUrl })
   const logins = createThrottle(clock, options.loginLimits)
   const identity: Identity = {
     ...authenticator,

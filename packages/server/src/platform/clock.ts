@@ -16,6 +16,11 @@ export function createFakeClock(start = Date.UTC(2026, 0, 5, 8)): Clock & { adva
   }
 }
 
-/** RFC 3339 in UTC with milliseconds. */
-export const rfc3339 = (ms: number): string => new Date(ms).toISOString()
+let said = { ms: Number.NaN, text: '' }
+
+/** RFC 3339 in UTC with milliseconds. What happens in one request, and often in one group, has one time: it is kept. */
+export function rfc3339(ms: number): string {
+  if (ms !== said.ms) said = { ms, text: new Date(ms).toISOString() }
+  return said.text
+}
 export const rfc3339OrNull = (ms: number | null): string | null => (ms === null ? null : rfc3339(ms))

@@ -1,4 +1,5 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { createRequestMetrics } from './request-metrics.ts'
 
 /** The server's metrics: Prometheus names, base units, few labels, never an id or a message in a label. */
 export function createMetrics() {
@@ -7,19 +8,7 @@ export function createMetrics() {
   const registers = [registry]
   return {
     registry,
-    requests: new Counter({
-      name: 'writ_http_requests_total',
-      help: 'Requests answered.',
-      labelNames: ['route', 'method', 'status'],
-      registers,
-    }),
-    requestSeconds: new Histogram({
-      name: 'writ_http_request_duration_seconds',
-      help: 'Time to answer.',
-      labelNames: ['route'],
-      buckets: [0.002, 0.01, 0.05, 0.2, 1, 5, 30],
-      registers,
-    }),
+    requests: createRequestMetrics(registry),
     refusals: new Counter({
       name: 'writ_refusals_total',
       help: 'Requests refused, by code.',

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { TicketStatus } from '@writ/api'
 import { canonicalize } from '../audit/index.ts'
 import { AppError } from '../platform/app-error.ts'
@@ -42,9 +42,11 @@ export interface Promised {
 /** SHA-256 over the RFC 8785 form of a ticket version, in hex. */
 export function digestOf(promised: Promised): string {
   const { project, id, version, title, description, asset_id, assignee_id, created_by_id, due_at } = promised
-  return createHash('sha256')
-    .update(canonicalize({ project, id, version, title, description, asset_id, assignee_id, created_by_id, due_at }))
-    .digest('hex')
+  return hash(
+    'sha256',
+    canonicalize({ project, id, version, title, description, asset_id, assignee_id, created_by_id, due_at }),
+    'hex',
+  )
 }
 
 /** The settled outcome of the newest run in each chain; null where a chain has settled nothing yet. */

@@ -32,7 +32,8 @@ export function clientAddress(
   trusted: { has(address: string): boolean },
 ): string {
   let address = plainAddress(peer)
-  const hops = (forwarded ?? '')
+  if (forwarded === undefined) return address
+  const hops = forwarded
     .split(',')
     .map((hop) => hop.trim())
     .filter(Boolean)

@@ -91,7 +91,6 @@ export function mount<G extends Record<string, Endpoint>, C extends Asking>(
         : { querystring: { type: 'object', additionalProperties: false } }),
       ...(endpoint.body ? { body: endpoint.body } : {}),
     }
-    const callers = new WeakMap<FastifyRequest, C>()
     app.route({
       method: endpoint.method,
       url: (endpoint.root ? '' : on.prefix) + endpoint.path,
@@ -99,16 +98,16 @@ export function mount<G extends Record<string, Endpoint>, C extends Asking>(
       config: { id, endpoint },
       // Bytes that are somebody's evidence go out as they are: whole, of a known length. The compressor would also take
       // any that begin like a zlib stream ("80" does) for compressed, and announce an encoding that they do not have.
-      ...(endpoint.media === undefined ? {} : { compress: false }),
+      // What a command answers is short: looking at it costs more than sending it.
+      ...(endpoint.media === undefined && endpoint.method === 'GET' ? {} : { compress: false }),
       onRequest: async (request) => {
         const caller = await on.authenticate(id, endpoint, request)
-        callers.set(request, caller)
         request.caller = caller
         on.authorize(id, endpoint, caller)
       },
       handler: async (request, reply) => {
-        const caller = callers.get(request)!
-        const answer = await respond(id, endpoint, handle, caller, request, reply, on)
+        // Set above, by this route's own hook.
+        const answer = await respond(id, endpoint, handle, request.caller as C, request, reply, on)
         if (answer === reply || reply.sent) return reply
         reply.code(endpoint.status)
         return endpoint.reply ? answer : reply.send()
@@ -129,7 +128,7 @@ async function respond<C extends Asking>(
   on: Mounting<C>,
 ) {
   const key = endpoint.method === 'POST' && !endpoint.unrecorded ? keyOf(request) : undefined
-  if (key === undefined) return handle(createAsk(caller, request, reply, on, endpoint, null))
+  if (key === undefined) return handle(new RequestAsk(caller, request, reply, on, endpoint, null))
   const asked: RequestKey = { principal: caller.principal, route: id, key, bodySha256: digestOf(endpoint, request) }
   const flight = [caller.project, asked.principal, asked.route, asked.key].join('\n')
   if (inFlight.has(flight)) throw new AppError('IDEMPOTENCY_IN_FLIGHT', {}, { headers: { 'retry-after': '1' } })
@@ -138,7 +137,7 @@ async function respond<C extends Asking>(
     const before = await recallAnswer(on.db, caller.project, asked)
     if (before)
       return replay(before, endpoint.upload ? withContents(asked, await contentsOf(request)) : asked, endpoint, reply)
-    const ask = createAsk(caller, request, reply, on, endpoint, asked)
+    const ask = new RequestAsk(caller, request, reply, on, endpoint, asked)
     try {
       return await handle(ask)
     } catch (error) {
@@ -218,68 +217,104 @@ export function answerOf(
   }
 }
 
-function createAsk<C extends Asking>(
-  caller: C,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  on: Mounting<C>,
-  endpoint: Endpoint,
-  asked: RequestKey | null,
-): Ask<Endpoint, C> & { readonly key: RequestKey | null } {
-  const { db, clock } = on
-  let key = asked
-  const within = <T>(fence: string, work: () => Promise<T>) => inProject(fence, work)
-  const project = () => {
-    if (caller.project === null) throw new Error('this endpoint has no project')
-    return caller.project
+/** A class rather than an object of closures: one is made for every request. Handlers call its methods on it. */
+class RequestAsk<C extends Asking> implements Ask<Endpoint, C> {
+  readonly caller: C
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  readonly #on: Mounting<C>
+  readonly #endpoint: Endpoint
+  readonly #asked: RequestKey | null
+  /** The key with what was uploaded under it, once that is known. */
+  key: RequestKey | null
+
+  constructor(
+    caller: C,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    on: Mounting<C>,
+    endpoint: Endpoint,
+    asked: RequestKey | null,
+  ) {
+    this.caller = caller
+    this.request = request
+    this.reply = reply
+    this.#on = on
+    this.#endpoint = endpoint
+    this.#asked = asked
+    this.key = asked
   }
-  const changing = <T>(fence: string, work: (tx: Tx) => Promise<T>) =>
-    within(fence, () =>
+
+  // Validated against the endpoint's schemas before the handler runs; the mapped Handlers type gives them back.
+  get params() {
+    return this.request.params as never
+  }
+  get query() {
+    return (this.request.query ?? {}) as never
+  }
+  get body() {
+    return (this.request.body ?? null) as never
+  }
+  get instance() {
+    return {
+      read: <T>(work: (tx: Tx) => Promise<T>) => inProject(INSTANCE, () => this.#on.db.read(work)),
+      change: <T>(work: (tx: Tx) => Promise<T>) => this.#changeIn(INSTANCE, work),
+    }
+  }
+
+  get #project(): string {
+    if (this.caller.project === null) throw new Error('this endpoint has no project')
+    return this.caller.project
+  }
+
+  #changeIn<T>(fence: string, work: (tx: Tx) => Promise<T>): Promise<T> {
+    const { db, clock } = this.#on
+    return inProject(fence, () =>
       db.write(async (tx) => {
         const answer = await work(tx)
-        if (key) await remember(tx, clock.now(), [{ ...key, ...answerOf(endpoint, answer) }])
+        if (this.key) await remember(tx, clock.now(), [{ ...this.key, ...answerOf(this.#endpoint, answer) }])
         return answer
       }),
     )
-  const read = <T>(work: (tx: Tx) => Promise<T>) => within(project(), () => db.read(work))
-  return {
-    get key() {
-      return key
-    },
-    caller,
-    request,
-    reply,
-    // Validated against the endpoint's schemas before the handler runs; the mapped Handlers type gives them back.
-    params: request.params as never,
-    query: (request.query ?? {}) as never,
-    body: (request.body ?? null) as never,
-    read,
-    change: (work) => changing(project(), work),
-    received(contents) {
-      if (asked) key = withContents(asked, contents)
-    },
-    submit: <I extends { remember: RequestKey | null }, O>(command: Command<I, O>, input: Omit<I, 'remember'>) =>
-      within(project(), () => db.submit(command, { ...input, remember: asked } as I)),
-    instance: { read: (work) => within(INSTANCE, () => db.read(work)), change: (work) => changing(INSTANCE, work) },
-    async page(list) {
-      const query = request.query as { skip?: number; limit?: number; cursor?: string } & Record<string, unknown>
-      const { skip = 0, limit = 100, cursor, ...filters } = query
-      const of = `${request.routeOptions.url}\n${JSON.stringify(filters)}\n${caller.principal}`
-      const after = cursor ? on.cursors.read(of, cursor) : undefined
-      return read(async (tx) => {
-        if (cursor === undefined) {
-          const rows = await list.rows(tx, { limit, skip, after: undefined })
-          reply.header('x-total-count', String(await list.total(tx)))
-          return rows.map(list.show)
-        }
-        const rows = await list.rows(tx, { limit: limit + 1, skip: 0, after })
-        const shown = rows.slice(0, limit)
-        const last = shown.at(-1)
-        return {
-          items: shown.map(list.show),
-          next_cursor: rows.length > limit && last ? on.cursors.make(of, list.key(last)) : null,
-        }
-      })
-    },
+  }
+
+  // Async, so that asking without a project is a rejection like every other.
+  async read<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    return inProject(this.#project, () => this.#on.db.read(work))
+  }
+
+  async change<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    return this.#changeIn(this.#project, work)
+  }
+
+  received(contents: string): void {
+    if (this.#asked) this.key = withContents(this.#asked, contents)
+  }
+
+  submit<I extends { remember: RequestKey | null }, O>(command: Command<I, O>, input: Omit<I, 'remember'>): Promise<O> {
+    return inProject(this.#project, () => this.#on.db.submit(command, { ...input, remember: this.#asked } as I))
+  }
+
+  async page<Row, Item>(list: PageOf<Row, Item>): Promise<Item[] | { items: Item[]; next_cursor: string | null }> {
+    const { request, reply } = this
+    const { cursors } = this.#on
+    const query = request.query as { skip?: number; limit?: number; cursor?: string } & Record<string, unknown>
+    const { skip = 0, limit = 100, cursor, ...filters } = query
+    const of = `${request.routeOptions.url}\n${JSON.stringify(filters)}\n${this.caller.principal}`
+    const after = cursor ? cursors.read(of, cursor) : undefined
+    return this.read(async (tx) => {
+      if (cursor === undefined) {
+        const rows = await list.rows(tx, { limit, skip, after: undefined })
+        reply.header('x-total-count', String(await list.total(tx)))
+        return rows.map(list.show)
+      }
+      const rows = await list.rows(tx, { limit: limit + 1, skip: 0, after })
+      const shown = rows.slice(0, limit)
+      const last = shown.at(-1)
+      return {
+        items: shown.map(list.show),
+        next_cursor: rows.length > limit && last ? cursors.make(of, list.key(last)) : null,
+      }
+    })
   }
 }

@@ -69,6 +69,7 @@ export async function createHttpServer(on: {
     exposeHeadRoutes: true,
   })
   app.decorateRequest('clientIp', '')
+  app.decorateRequest('caller', undefined)
 
   // Bodies are taken as they are written; paths and queries are text and must be read as numbers and booleans.
   const bodies = addFormats.default(
