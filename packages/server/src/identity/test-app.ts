@@ -101,6 +101,11 @@ export async function startTestApp(
   })
   const started: Bootstrapped = await bootstrap(identity)
   const app = fastify({ ajv: { customOptions: { removeAdditional: false, allErrors: true } } })
+  app.decorateRequest('clientIp', '')
+  app.addHook('onRequest', (request, _, done) => {
+    request.clientIp = request.ip
+    done()
+  })
   app.setErrorHandler((error, request, reply) => {
     const refusal = refusalOf(error, () => undefined)
     if (!refusal) throw error

@@ -1,6 +1,7 @@
 import { createHash, hash } from 'node:crypto'
+import multipart from '@fastify/multipart'
 import type { BodyOf, Endpoint, ParamsOf, QueryOf, ReplyOf } from '@writ/api'
-import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
 import { AppError } from '../app-error.ts'
 import type { Clock } from '../clock.ts'
 import {
@@ -91,7 +92,7 @@ export function mount<G extends Record<string, Endpoint>, C extends Asking>(
         : { querystring: { type: 'object', additionalProperties: false } }),
       ...(endpoint.body ? { body: endpoint.body } : {}),
     }
-    app.route({
+    const route: RouteOptions = {
       method: endpoint.method,
       url: (endpoint.root ? '' : on.prefix) + endpoint.path,
       schema,
@@ -112,7 +113,14 @@ export function mount<G extends Record<string, Endpoint>, C extends Asking>(
         reply.code(endpoint.status)
         return endpoint.reply ? answer : reply.send()
       },
-    })
+    }
+    // In a scope of its own: the parser watches every request of its scope, whether it has parts or not.
+    if (endpoint.upload)
+      app.register(async (scope) => {
+        await scope.register(multipart)
+        scope.route(route)
+      })
+    else app.route(route)
   }
 }
 

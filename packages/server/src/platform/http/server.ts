@@ -1,6 +1,5 @@
 import compress from '@fastify/compress'
 import cors from '@fastify/cors'
-import multipart from '@fastify/multipart'
 import rateLimit from '@fastify/rate-limit'
 import type { Endpoint } from '@writ/api'
 import { Ajv2020 } from 'ajv/dist/2020.js'
@@ -117,7 +116,6 @@ export async function createHttpServer(on: {
     encodings: ['gzip', 'identity'],
     customTypes: /^(application\/(json|problem\+json)|text\/)/,
   })
-  await app.register(multipart)
 
   const routes: { method: string; pattern: RegExp }[] = []
   app.addHook('onRoute', (route) => {
