@@ -235,7 +235,12 @@ export function createSequencer(options: {
           health.failing = null
           first.resolve()
         } catch (error) {
-          if (error instanceof LogAheadOfDatabase || error instanceof LogError) throw error
+          if (error instanceof LogAheadOfDatabase || error instanceof LogError) {
+            if (await leadership.held()) throw error
+            // A leader that was paused and is none any more meets what its successor wrote. That is no damage; it follows.
+            log.warn({ err: error }, 'leadership was lost; what this process was about to publish is refused')
+            break
+          }
           // The outbox is durable: what could not be placed waits, and readiness says so.
           health.failing = error instanceof Error ? error.message : String(error)
           log.error({ err: error }, 'audit events could not be put into the log')

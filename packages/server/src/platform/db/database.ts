@@ -47,12 +47,20 @@ export interface Database {
    * Holds a lock that one process in the world can hold. Resolves when it is ours; `lost` aborts when it no longer is.
    * SQLite: the process already is the only one.
    */
-  lead(name: string, signal: AbortSignal): Promise<{ readonly lost: AbortSignal; release(): Promise<void> }>
+  lead(name: string, signal: AbortSignal): Promise<Leadership>
   /** Throws DatabaseUnavailable unless a row can be read now. */
   ping(): Promise<void>
   /** Makes the partitions of the coming months; nothing to do on SQLite. */
   prepareMonths(now: number): Promise<void>
   close(): Promise<void>
+}
+
+export interface Leadership {
+  /** Aborts when the lock is known to be lost. A process that was paused learns it late: see `held`. */
+  readonly lost: AbortSignal
+  /** Asks the store whether the lock is still ours. True says nothing of the next moment: no fence, but a reason to stop. */
+  held(): Promise<boolean>
+  release(): Promise<void>
 }
 
 /** The store cannot be reached or written; nothing was changed. HTTP answers 503. */

@@ -6,6 +6,7 @@ import {
   type Database,
   DatabaseConflict,
   DatabaseUnavailable,
+  type Leadership,
   type Param,
   type Tx,
   UniqueViolation,
@@ -292,7 +293,7 @@ async function inspectRole(pool: pg.Pool): Promise<string[]> {
  * locks. It is no fence: a paused leader may wake after another took over, so what it writes must be refused by
  * compare-and-set (logs.size, the signer's memory).
  */
-async function lead(url: string, name: string, signal: AbortSignal) {
+async function lead(url: string, name: string, signal: AbortSignal): Promise<Leadership> {
   for (;;) {
     signal.throwIfAborted()
     const client = new pg.Client({
@@ -316,6 +317,11 @@ async function lead(url: string, name: string, signal: AbortSignal) {
         lost.signal.addEventListener('abort', () => clearInterval(beat))
         return {
           lost: lost.signal,
+          held: () =>
+            client.query('select 1').then(
+              () => !lost.signal.aborted,
+              () => false,
+            ),
           release: async () => {
             clearInterval(beat)
             await client.end().catch(() => {})

@@ -86,7 +86,7 @@ export function openSqlite(file: string): Database {
         unlock()
       }
     },
-    lead: async () => ({ lost: new AbortController().signal, release: async () => {} }),
+    lead: async () => ({ lost: new AbortController().signal, held: async () => true, release: async () => {} }),
     async ping() {
       try {
         lookups.prepare('select count(*) from schema_migrations').get()

@@ -1,0 +1,151 @@
+// Verifies a Writ log with code that is not Writ's: golang.org/x/mod, as Debian packages it. What is written here is glue:
+// reading files, cutting bundles into entries, and the path of a tile, which differs from x/mod's by one folder.
+//
+//	GO111MODULE=off GOPATH=/usr/share/gocode go build -o verify .
+//	./verify <log folder> <vkey> [<folder of checkpoints seen earlier>]
+//
+// Checks the checkpoint's signature, every entry's inclusion by its own proof, and that each earlier checkpoint is signed
+// and continued by the newest. Exits with 1 and names the first bad entry or checkpoint.
+package main
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+const height = 8
+
+func main() {
+	if len(os.Args) < 3 {
+		fail("usage: verify <log folder> <vkey> [<folder of earlier checkpoints>]")
+	}
+	dir := os.Args[1]
+	verifier, err := note.NewVerifier(os.Args[2])
+	check(err, "vkey")
+	newest := open(filepath.Join(dir, "checkpoint"), verifier)
+	hashes := tlog.TileHashReader(newest, &files{dir})
+
+	for bundle := int64(0); bundle*256 < newest.N; bundle++ {
+		width := newest.N - bundle*256
+		if width > 256 {
+			width = 256
+		}
+		for i, entry := range entries(dir, bundle, int(width)) {
+			index := bundle*256 + int64(i)
+			proof, err := tlog.ProveRecord(newest.N, index, hashes)
+			check(err, "proof of entry %d", index)
+			check(tlog.CheckRecord(proof, newest.N, newest.Hash, index, tlog.RecordHash(entry)), "entry %d", index)
+		}
+	}
+
+	seen := 0
+	if len(os.Args) > 3 {
+		names, err := filepath.Glob(filepath.Join(os.Args[3], "*"))
+		check(err, "earlier checkpoints")
+		sort.Strings(names)
+		for _, name := range names {
+			earlier := open(name, verifier)
+			seen++
+			if earlier.N == 0 {
+				continue
+			}
+			if earlier.N > newest.N {
+				fail("checkpoint %s has %d entries, the log has %d: its end was cut", filepath.Base(name), earlier.N, newest.N)
+			}
+			proof, err := tlog.ProveTree(newest.N, earlier.N, hashes)
+			check(err, "consistency with checkpoint %s of %d entries", filepath.Base(name), earlier.N)
+			check(tlog.CheckTree(proof, newest.N, newest.Hash, earlier.N, earlier.Hash), "consistency with checkpoint %s of %d entries", filepath.Base(name), earlier.N)
+		}
+	}
+	fmt.Printf("ok: %d entries, %d earlier checkpoints, root %s\n", newest.N, seen, newest.Hash)
+}
+
+// open reads a signed checkpoint (C2SP tlog-checkpoint): origin, size and root on three lines.
+func open(path string, verifier note.Verifier) tlog.Tree {
+	text, err := os.ReadFile(path)
+	check(err, "checkpoint %s", filepath.Base(path))
+	signed, err := note.Open(text, note.VerifierList(verifier))
+	check(err, "signature of checkpoint %s", filepath.Base(path))
+	lines := strings.Split(signed.Text, "\n")
+	if len(lines) < 4 || lines[0] != verifier.Name() {
+		fail("checkpoint %s is of another log", filepath.Base(path))
+	}
+	size, err := strconv.ParseInt(lines[1], 10, 64)
+	check(err, "size of checkpoint %s", filepath.Base(path))
+	root, err := base64.StdEncoding.DecodeString(lines[2])
+	check(err, "root of checkpoint %s", filepath.Base(path))
+	tree := tlog.Tree{N: size}
+	if copy(tree.Hash[:], root) != tlog.HashSize {
+		fail("root of checkpoint %s has %d bytes", filepath.Base(path), len(root))
+	}
+	return tree
+}
+
+// entries cuts a bundle (C2SP tlog-tiles): each entry is preceded by its length in two bytes, big-endian.
+func entries(dir string, bundle int64, width int) [][]byte {
+	tile := tlog.Tile{H: height, L: -1, N: bundle, W: width}
+	path := strings.Replace(tile.Path(), "tile/8/data/", "tile/entries/", 1)
+	bytes := read(dir, path, width)
+	var all [][]byte
+	for i := 0; i < width; i++ {
+		index := bundle*256 + int64(i)
+		if len(bytes) < 2 || len(bytes)-2 < int(binary.BigEndian.Uint16(bytes)) {
+			fail("entry %d: bundle %s is cut", index, path)
+		}
+		length := int(binary.BigEndian.Uint16(bytes))
+		all = append(all, bytes[2:2+length])
+		bytes = bytes[2+length:]
+	}
+	if len(bytes) > 0 && width == 256 {
+		fail("entry %d: bundle %s goes on after its last entry", bundle*256+255, path)
+	}
+	return all
+}
+
+type files struct{ dir string }
+
+func (f *files) Height() int { return height }
+
+func (f *files) SaveTiles([]tlog.Tile, [][]byte) {}
+
+func (f *files) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
+	var all [][]byte
+	for _, tile := range tiles {
+		bytes := read(f.dir, strings.Replace(tile.Path(), "tile/8/", "tile/", 1), tile.W)
+		if len(bytes) < tile.W*tlog.HashSize {
+			return nil, fmt.Errorf("tile %s is cut", tile.Path())
+		}
+		all = append(all, bytes[:tile.W*tlog.HashSize])
+	}
+	return all, nil
+}
+
+// read takes the full tile where the partial one is gone: a log may drop partial tiles once they are full.
+func read(dir, path string, width int) []byte {
+	bytes, err := os.ReadFile(filepath.Join(dir, path))
+	if os.IsNotExist(err) && width < 256 {
+		bytes, err = os.ReadFile(filepath.Join(dir, path[:strings.Index(path, ".p/")]))
+	}
+	check(err, "file %s", path)
+	return bytes
+}
+
+func check(err error, format string, args ...interface{}) {
+	if err != nil {
+		fail("%s: %v", fmt.Sprintf(format, args...), err)
+	}
+}
+
+func fail(format string, args ...interface{}) {
+	fmt.Printf("FAILED: "+format+"\n", args...)
+	os.Exit(1)
+}
