@@ -12,6 +12,8 @@ const suites: Record<string, () => Promise<Figure[]>> = {
   tickets: async () => (await import('./suites/tickets.ts')).tickets(),
   uploads: async () => (await import('./suites/uploads.ts')).uploads(),
   audit: async () => (await import('./suites/audit.ts')).audit(),
+  commits: async () => (await import('./suites/commits.ts')).commits(),
+  verify: async () => (await import('./suites/verify.ts')).verify(),
 }
 
 const asked = process.argv.slice(2)

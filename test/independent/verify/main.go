@@ -39,12 +39,11 @@ func main() {
 		if width > 256 {
 			width = 256
 		}
-		for i, entry := range entries(dir, bundle, int(width)) {
-			index := bundle*256 + int64(i)
+		eachEntry(dir, bundle, int(width), func(index int64, entry []byte) {
 			proof, err := tlog.ProveRecord(newest.N, index, hashes)
 			check(err, "proof of entry %d", index)
 			check(tlog.CheckRecord(proof, newest.N, newest.Hash, index, tlog.RecordHash(entry)), "entry %d", index)
-		}
+		})
 	}
 
 	seen := 0
@@ -90,25 +89,23 @@ func open(path string, verifier note.Verifier) tlog.Tree {
 	return tree
 }
 
-// entries cuts a bundle (C2SP tlog-tiles): each entry is preceded by its length in two bytes, big-endian.
-func entries(dir string, bundle int64, width int) [][]byte {
+// eachEntry walks a bundle (C2SP tlog-tiles): each entry is preceded by its length in two bytes, big-endian.
+func eachEntry(dir string, bundle int64, width int, visit func(index int64, entry []byte)) {
 	tile := tlog.Tile{H: height, L: -1, N: bundle, W: width}
 	path := strings.Replace(tile.Path(), "tile/8/data/", "tile/entries/", 1)
 	bytes := read(dir, path, width)
-	var all [][]byte
 	for i := 0; i < width; i++ {
 		index := bundle*256 + int64(i)
 		if len(bytes) < 2 || len(bytes)-2 < int(binary.BigEndian.Uint16(bytes)) {
 			fail("entry %d: bundle %s is cut", index, path)
 		}
 		length := int(binary.BigEndian.Uint16(bytes))
-		all = append(all, bytes[2:2+length])
+		visit(index, bytes[2:2+length])
 		bytes = bytes[2+length:]
 	}
 	if len(bytes) > 0 && width == 256 {
 		fail("entry %d: bundle %s goes on after its last entry", bundle*256+255, path)
 	}
-	return all
 }
 
 type files struct{ dir string }
