@@ -11,6 +11,14 @@ export {
   signCheckpoint,
 } from './checkpoint.ts'
 export {
+  type Envelope,
+  formatEnvelope,
+  parseEnvelope,
+  preAuthEncoding,
+  STATEMENT_TYPE,
+  verifyEnvelope,
+} from './dsse.ts'
+export {
   commitment,
   decodeEntry,
   type Entry,
@@ -54,6 +62,13 @@ export {
   verifyNote,
 } from './note.ts'
 export {
+  fromBase64Url,
+  type PasskeyAssertion,
+  type PasskeyVerdict,
+  toBase64Url,
+  verifyPasskey,
+} from './passkey.ts'
+export {
   loadCompactRange,
   proveConsistency,
   proveInclusion,
@@ -61,6 +76,55 @@ export {
   verifyConsistency,
   verifyInclusion,
 } from './proof.ts'
+export {
+  algorithmOf,
+  createSubtleVerify,
+  ecdsaFromDer,
+  ecdsaToDer,
+  formatPem,
+  type KeyAlgorithm,
+  parsePem,
+  rawKeyOf,
+  type SubtleVerify,
+  spkiOf,
+  type VerifySignature,
+} from './public-key.ts'
+export {
+  formatSshKey,
+  formatSshSignature,
+  parseSshKey,
+  parseSshSignature,
+  type SshHashes,
+  type SshSignature,
+  sshFingerprint,
+  sshSigned,
+  verifySshSignature,
+} from './sshsig.ts'
+export {
+  APPROVAL_NAMESPACE,
+  type ApprovalClaim,
+  type ApprovalSubject,
+  approvalStatement,
+  BUILD_TYPE_RUN,
+  PREDICATE_APPROVAL,
+  PREDICATE_PROVENANCE,
+  PREDICATE_SIGNING_KEY,
+  PREDICATE_TEST_RESULT,
+  type ProvenanceClaim,
+  parseApproval,
+  parseSigningKey,
+  parseStatement,
+  provenanceStatement,
+  type Resource,
+  SIGNING_KEY_NAMESPACE,
+  type SigningKeyClaim,
+  type Statement,
+  type Subject,
+  signingKeyStatement,
+  statementBytes,
+  type TestResultClaim,
+  testResultStatement,
+} from './statement.ts'
 export {
   changedTiles,
   decodeBundle,
