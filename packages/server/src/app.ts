@@ -2,7 +2,16 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { api, openapi } from '@writ/api'
 import type { FastifyRequest } from 'fastify'
-import { type AuditFolders, append, createSequencer, findLogsAhead, LogAheadOfDatabase, SYSTEM } from './audit/index.ts'
+import {
+  type AuditFolders,
+  append,
+  createSequencer,
+  findLogsAhead,
+  type Keys,
+  LogAheadOfDatabase,
+  openKeys,
+  SYSTEM,
+} from './audit/index.ts'
 import type { Config } from './config.ts'
 import { auditHandlers } from './evidence/index.ts'
 import {
@@ -45,6 +54,8 @@ export interface App {
   readonly created: { username: string; password?: string } | null
   /** What an operator should be told about this set-up. */
   readonly notes: readonly string[]
+  /** What attestations and manifests are signed with. */
+  readonly keys: Keys
   /** For tests and tools in the same process. */
   readonly audit: { settle(): Promise<void> }
   readonly databaseSettings: DatabaseSettings
@@ -86,6 +97,7 @@ export async function openApp(on: {
     lock?.release()
     throw new LogAheadOfDatabase(ahead.project, ahead.published, ahead.stored)
   }
+  const keys = await openKeys(folders.keys, clock.now())
   const blobs = await openBlobs(config.blobs)
   const metrics = createMetrics()
   const stopping = new AbortController()
@@ -248,6 +260,7 @@ export async function openApp(on: {
 
   return {
     created,
+    keys,
     notes: db.notes,
     failed,
     audit: sequencer,

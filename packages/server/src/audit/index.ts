@@ -5,6 +5,16 @@ export { type Actor, type Appended, append, appendAll, type NewEvent, SYSTEM } f
 export { type Continuation, openNote } from './continuation.ts'
 export { type ContinuedLog, continueLog, findLogsAhead, type LogAhead, rebuildDayFiles } from './continue-log.ts'
 export { replaceFile, syncDirectory, writeSynced } from './durable-file.ts'
+export {
+  type AttestationKey,
+  allowedSigners,
+  type KeyPurpose,
+  type Keys,
+  MANIFEST_PRINCIPAL,
+  type ManifestKey,
+  openKeys,
+  type PublicKeyRecord,
+} from './keys.ts'
 export { LogError } from './log-error.ts'
 export { type LogSnapshot, snapshotBeside, snapshotLog } from './log-snapshot.ts'
 export { sha256, verifyEd25519 } from './node-crypto.ts'
