@@ -13,7 +13,7 @@ import {
   SYSTEM,
 } from './audit/index.ts'
 import type { Config } from './config.ts'
-import { auditHandlers } from './evidence/index.ts'
+import { auditHandlers, createAttest } from './evidence/index.ts'
 import {
   authHandlers,
   authorize,
@@ -22,6 +22,8 @@ import {
   openIdentity,
   type PasswordCost,
   projectsHandlers,
+  relyingPartyOf,
+  signingKeyHandlers,
   slugOf,
   tokensHandlers,
   usersHandlers,
@@ -98,6 +100,8 @@ export async function openApp(on: {
     throw new LogAheadOfDatabase(ahead.project, ahead.published, ahead.stored)
   }
   const keys = await openKeys(folders.keys, clock.now())
+  const attest = createAttest(keys)
+  const party = relyingPartyOf(config.publicUrl)
   const blobs = await openBlobs(config.blobs)
   const metrics = createMetrics()
   const stopping = new AbortController()
@@ -129,6 +133,7 @@ export async function openApp(on: {
       clock,
       log: log.child({ part: 'worker' }),
       kinds,
+      attest,
       leaseMs: LEASE_MS,
       timeoutSeconds: config.runTimeoutSeconds,
       maxDeliveries: 10,
@@ -201,6 +206,7 @@ export async function openApp(on: {
     blobs,
     clock,
     kinds,
+    attest,
     waiting,
     wake: worker.wake,
     uploads: {
@@ -219,9 +225,9 @@ export async function openApp(on: {
   mount(http, 'auth', api.auth, authHandlers(identity), mounting)
   mount(http, 'users', api.users, usersHandlers(identity), mounting)
   mount(http, 'tokens', api.tokens, tokensHandlers(identity), mounting)
-  mount(http, 'projects', api.projects, projectsHandlers(identity), mounting)
+  mount(http, 'projects', api.projects, projectsHandlers(identity, attest), mounting)
   mount(http, 'assets', api.assets, assetHandlers, mounting)
-  mount(http, 'tickets', api.tickets, ticketHandlers, mounting)
+  mount(http, 'tickets', api.tickets, ticketHandlers({ attest, party }), mounting)
   mount(http, 'runs', api.runs, runHandlers(runsOn), mounting)
   mount(http, 'rules', api.rules, rulesHandlers, mounting)
   mount(http, 'artifacts', api.artifacts, artifactHandlers(runsOn), mounting)
@@ -232,6 +238,7 @@ export async function openApp(on: {
     auditHandlers({ db, database: settings, folders, dataDir: config.dataDir, sequencer }),
     mounting,
   )
+  mount(http, 'signingKeys', api.signingKeys, signingKeyHandlers({ attest, party }), mounting)
   await serveDocs(
     http,
     openapi(api, { title: `${config.projectName} API`, version, prefix: config.apiPrefix }),
