@@ -13,7 +13,7 @@ import {
   SYSTEM,
 } from './audit/index.ts'
 import type { Config } from './config.ts'
-import { auditHandlers, createAttest } from './evidence/index.ts'
+import { auditHandlers, createAttest, evidenceHandlers } from './evidence/index.ts'
 import {
   authHandlers,
   authorize,
@@ -236,6 +236,13 @@ export async function openApp(on: {
     'audit',
     api.audit,
     auditHandlers({ db, database: settings, folders, dataDir: config.dataDir, sequencer }),
+    mounting,
+  )
+  mount(
+    http,
+    'evidence',
+    api.evidence,
+    evidenceHandlers({ db, blobs, folders, keys, sequencer, log: log.child({ part: 'evidence' }) }),
     mounting,
   )
   mount(http, 'signingKeys', api.signingKeys, signingKeyHandlers({ attest, party }), mounting)

@@ -1,5 +1,17 @@
 // Transparency log of Writ: hashes, tiles, proofs, notes, entries, verification. Pure: no I/O, runs in a browser.
 
+export {
+  BUNDLE_FORMAT,
+  BUNDLE_NAMESPACE,
+  type BundleCheck,
+  type BundleDescription,
+  type BundleFault,
+  type BundleFiles,
+  type BundlePrimitives,
+  type BundleReport,
+  type BundleTrust,
+  MANIFEST_SIGNER,
+} from './bundle.ts'
 export { equalBytes, fromBase64, fromHex, fromUtf8, toBase64, toHex, toUtf8 } from './bytes.ts'
 export { canonicalize, type Json } from './canonical.ts'
 export {
@@ -138,4 +150,5 @@ export {
   tilePath,
   tileWidth,
 } from './tile.ts'
+export { verifyBundle } from './verify-bundle.ts'
 export { type LogFault, type LogVerdict, type VerifyLogOptions, verifyLog } from './verify-log.ts'

@@ -43,5 +43,7 @@ export {
   listEventsForward,
   listLogs,
   listOpenLogs,
+  listProvenEvents,
+  type ProvenEvent,
 } from './store.ts'
 export { readTileFile, type VerifyOptions, verifyProjectLog } from './verify.ts'
