@@ -13,7 +13,7 @@ import {
   SYSTEM,
 } from './audit/index.ts'
 import type { Config } from './config.ts'
-import { auditHandlers, createAttest, evidenceHandlers } from './evidence/index.ts'
+import { auditHandlers, createAttest, evidenceHandlers, serveApprovePage } from './evidence/index.ts'
 import {
   authHandlers,
   authorize,
@@ -246,6 +246,7 @@ export async function openApp(on: {
     mounting,
   )
   mount(http, 'signingKeys', api.signingKeys, signingKeyHandlers({ attest, party }), mounting)
+  await serveApprovePage(http, config.apiPrefix)
   await serveDocs(
     http,
     openapi(api, { title: `${config.projectName} API`, version, prefix: config.apiPrefix }),
