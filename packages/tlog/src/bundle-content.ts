@@ -6,6 +6,7 @@ import {
   type BundleFiles,
   type BundlePrimitives,
   readFileOf,
+  readTextOf,
   within,
 } from './bundle.ts'
 import { equalBytes, fromUtf8, toHex } from './bytes.ts'
@@ -172,7 +173,7 @@ async function checkSignature(
   })
   const key = await readKey(files, keyId)
   if (key.type === 'ssh') {
-    const text = fromUtf8(await read(`${folder}/statement.json.sig`))
+    const text = await readTextOf(files)(`${folder}/statement.json.sig`)
     await within(fault, `${folder}/statement.json.sig`, async () => {
       const signed = parseSshSignature(text)
       if (!equalBytes(signed.spki, key.spki)) throw new Error('it was made with another key')

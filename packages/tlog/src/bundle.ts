@@ -3,7 +3,7 @@ import { type Checkpoint, openCheckpoint } from './checkpoint.ts'
 import { commitment, decodeEntry, type Entry } from './entry.ts'
 import { parseLogProof, verifyLogProof } from './log-proof.ts'
 import { createTreeHasher, type Hash } from './merkle.ts'
-import { parseVkey, type VerifyEd25519 } from './note.ts'
+import { parseVkey, SIGNATURE_COSIGNATURE, type VerifyEd25519 } from './note.ts'
 import { verifyConsistency } from './proof.ts'
 import { parsePem, spkiOf, type VerifySignature } from './public-key.ts'
 import { parseSshKey, parseSshSignature, sshFingerprint, verifySshSignature } from './sshsig.ts'
@@ -125,6 +125,12 @@ export const readFileOf = (files: BundleFiles) => async (name: string) => {
   return files.read(name)
 }
 
+/** As `readFileOf`, for texts in UTF-8. */
+export const readTextOf = (files: BundleFiles) => async (name: string) => {
+  const bytes = await readFileOf(files)(name)
+  return within('BUNDLE_MALFORMED', name, () => fromUtf8(bytes))
+}
+
 /** Runs `work`; whatever it throws becomes a fault of this file. */
 export async function within<T>(code: BundleFault, path: string, work: () => T | Promise<T>): Promise<T> {
   try {
@@ -145,9 +151,7 @@ export async function checkManifest(
   const sums = await read('SHA256SUMS')
   const path = 'SHA256SUMS.sig'
   const signed = await within('MANIFEST_SIGNATURE', path, async () => parseSshSignature(fromUtf8(await read(path))))
-  const signers = fromUtf8(await read('keys/allowed_signers'))
-    .split('\n')
-    .filter(Boolean)
+  const signers = (await readTextOf(files)('keys/allowed_signers')).split('\n').filter(Boolean)
   const fingerprint = sshFingerprint(signed.spki, on.sha256)
   if (trust.fingerprint !== undefined && trust.fingerprint !== fingerprint)
     throw new BundleError('MANIFEST_KEY', path, `signed by ${fingerprint}, not by ${trust.fingerprint}`)
@@ -219,7 +223,7 @@ export async function checkLogs(
     const path = `logs/${one.name}/checkpoint`
     const verifyNote: VerifyEd25519 = (raw, message, signature) =>
       on.verify({ algorithm: 'ed25519', spki: spkiOf(raw) }, message, signature)
-    const note = fromUtf8(await readFileOf(files)(path))
+    const note = await readTextOf(files)(path)
     const trusted = trust.vkeys?.filter((vkey) => vkey.split('+')[0] === one.origin) ?? []
     if (trust.vkeys !== undefined && trusted.length === 0 && one.role === 'project')
       throw new BundleError('LOG_KEY', path, `no key was given for ${one.origin}`)
@@ -238,10 +242,12 @@ export async function checkLogs(
     found.sort((a, b) => a.index - b.index)
     checkErasures(found)
     const erased = found.filter(({ erasedBy }) => erasedBy !== null)
+    const cosigned = await checkCosigned(files, log, vkeys, verifyNote, on)
     checks.push({
       state: 'verified',
       what: `${one.role} log ${one.origin}: checkpoint of ${log.checkpoint.size} entries`,
       parts: [
+        ...cosigned,
         { state: 'verified', what: `${found.length} entries: inclusion, and ${found.length - erased.length} payloads` },
         ...erased.map(({ index, entry, erasedBy }) => ({
           state: 'erased' as const,
@@ -253,6 +259,43 @@ export async function checkLogs(
     entries.push(...found)
   }
   return { entries, checks, rests }
+}
+
+/** What witnesses cosigned, if they did: a beginning of this log, which they keep in mind. */
+async function checkCosigned(
+  files: BundleFiles,
+  log: BundledLog,
+  vkeys: readonly string[],
+  verify: VerifyEd25519,
+  on: BundlePrimitives,
+): Promise<BundleCheck[]> {
+  const path = `logs/${log.name}/checkpoint.cosigned`
+  if (!files.names.includes(path)) return []
+  const read = readFileOf(files)
+  const witnesses = (await readTextOf(files)('policy'))
+    .split('\n')
+    .flatMap((line) => /^witness \S+ (\S+)/.exec(line)?.[1] ?? [])
+  const opened = await within('CHECKPOINT_INVALID', path, async () =>
+    openCheckpoint(await read(path), {
+      vkeys: [...vkeys, ...witnesses],
+      hash: on.sha256,
+      verify,
+      origin: log.origin,
+    }),
+  )
+  if (!opened.ok) throw new BundleError('CHECKPOINT_INVALID', path, opened.reason)
+  const { size: from, root: fromRoot } = opened.checkpoint
+  const { size: to, root: toRoot } = log.checkpoint
+  const proofPath = `logs/${log.name}/consistency/${from}-${to}.txt`
+  const proof = await within('CONSISTENCY_INVALID', proofPath, async () => parseHashes(fromUtf8(await read(proofPath))))
+  if (!verifyConsistency({ from, fromRoot, to, toRoot, proof, hash: on.sha256 }))
+    throw new BundleError('CONSISTENCY_INVALID', proofPath, 'what was cosigned is not the beginning of this log')
+  const cosigners = opened.signers.filter(({ type }) => type === SIGNATURE_COSIGNATURE)
+  if (cosigners.length === 0) return [{ state: 'note', what: 'cosigned by no witness of the policy' }]
+  return cosigners.map(({ name, time }) => ({
+    state: 'verified',
+    what: `the first ${from} entries: cosigned by ${name} at ${new Date((time ?? 0) * 1000).toISOString()}`,
+  }))
 }
 
 /** PEM and policy beside the description are other spellings of the same keys: for openssl, and for other tools. */
@@ -267,7 +310,7 @@ async function checkSpellings(
   const path = `logs/${name}/log.pem`
   const pem = await within('LOG_KEY', path, async () => toHex(parsePem(fromUtf8(await read(path)))))
   if (!spkis.includes(pem)) throw new BundleError('LOG_KEY', path, 'it is not the key that the description names')
-  const policy = fromUtf8(await read('policy')).split('\n')
+  const policy = (await readTextOf(files)('policy')).split('\n')
   for (const vkey of vkeys)
     if (!policy.some((line) => line === `log ${vkey}` || line.startsWith(`log ${vkey} `)))
       throw new BundleError('LOG_KEY', 'policy', `it does not name ${vkey}`)
@@ -306,7 +349,7 @@ async function readPayload(
 ): Promise<Pick<BundledEntry, 'event' | 'erasedBy'>> {
   const base = `logs/${log.name}/payloads/${index}`
   if (files.names.includes(`${base}.erased`)) {
-    const see = /^erased, see (\d+)\n$/.exec(fromUtf8(await files.read(`${base}.erased`)))?.[1]
+    const see = /^erased, see (\d+)\n$/.exec(await readTextOf(files)(`${base}.erased`))?.[1]
     const erasedBy = see === undefined ? null : parseDecimal(see)
     if (erasedBy === null)
       throw new BundleError('PAYLOAD_MISSING', `${base}.erased`, 'it is not of the form "erased, see <index>"')

@@ -93,7 +93,15 @@ export async function* bundleFiles(
     for (const event of events)
       if (event.shard === log.row.shard && event.log_index < log.checkpoint.size) yield* entryFiles(log, event)
   }
-  for (const { log, size } of records) {
+  const earlier = new Map(records.map(({ log, size }) => [`${log.name}/${size}`, { log, size }]))
+  for (const log of [...logs, ...instance]) {
+    const cosigned = await readTileFile(log.dir, 'checkpoint.cosigned')
+    if (!cosigned) continue
+    yield { path: `logs/${log.name}/checkpoint.cosigned`, body: cosigned }
+    const { size } = parseCheckpoint(parseNote(cosigned).text)
+    earlier.set(`${log.name}/${size}`, { log, size })
+  }
+  for (const { log, size } of earlier.values()) {
     const proof = await proveConsistency({ from: size, to: log.checkpoint.size, ...tilesOf(log) })
     const path = `logs/${log.name}/consistency/${size}-${log.checkpoint.size}.txt`
     yield text(path, proof.map((hash) => `${toBase64(hash)}\n`).join(''))
