@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import type { IssuedStatement, SigningKey } from '@writ/api'
-import type { Client } from '../client.ts'
+import type { Client, Sent } from '../client.ts'
 
 const run = promisify(execFile)
 
@@ -44,17 +44,23 @@ export async function makeSshKey(folder: string, name: string, type: 'ed25519' |
 }
 
 /** Proposes the key as its owner does: statement, signature, proposal. */
-export async function proposeKey(client: Client, key: SshKey) {
+export async function proposeKey(client: Client, key: SshKey, sent: Sent = {}) {
   const public_key = key.publicKey.trim()
-  const issued = await client.post<IssuedStatement>('/signing-keys/statement', { type: 'ssh', public_key })
+  const issued = await client.post<IssuedStatement>('/signing-keys/statement', { type: 'ssh', public_key }, sent)
   const ssh = await key.sign(issued.body.statement, issued.body.namespace)
   const body = { type: 'ssh', public_key, name: 'desk', statement: issued.body.statement, ssh }
-  return client.post<SigningKey & { code?: string; detail?: string }>('/signing-keys', body)
+  return client.post<SigningKey & { code?: string; detail?: string }>('/signing-keys', body, sent)
 }
 
 /** A signed approval of a ticket, as `POST /tickets/:id/approve` takes it. */
-export async function signApproval(client: Client, ticket: number, key: SshKey, keyId: string) {
-  const issued = await client.post<IssuedStatement>(`/tickets/${ticket}/approval-statement`)
+export async function signApproval(
+  client: Client,
+  ticket: number | string,
+  key: SshKey,
+  keyId: string,
+  sent: Sent = {},
+) {
+  const issued = await client.post<IssuedStatement>(`/tickets/${ticket}/approval-statement`, undefined, sent)
   const { statement, namespace } = issued.body
   return { key_id: keyId, statement, ssh: await key.sign(statement, namespace) }
 }

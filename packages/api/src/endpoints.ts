@@ -1073,6 +1073,13 @@ export const signingKeysApi = {
       'With the statement signed by the key. Another admin approves it; the first key of a project, proposed by an admin, is enrolled at once and recorded as bootstrap.',
     body: s.EnrolSigningKey,
     reply: s.SigningKey,
+    example: {
+      type: 'ssh',
+      name: 'desk',
+      public_key: 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKKGfIy3sBBhS8pWu0MPtIZfO2Wt4GuNvGdY1kSvD8cS me@desk',
+      statement: '{"_type":"https://in-toto.io/Statement/v1", ...}',
+      ssh: '-----BEGIN SSH SIGNATURE-----\n...\n-----END SSH SIGNATURE-----\n',
+    },
   }),
   approve: endpoint({
     method: 'POST',
