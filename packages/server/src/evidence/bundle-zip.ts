@@ -35,7 +35,11 @@ export function zipBundle(
       { objectMode: false },
     )
     zip.addReadStream(stream, path, { mtime, mode: executable ? 0o100755 : 0o100644, compress: true })
-    await finished(stream)
+    // A reader that has gone asks for nothing more: without the signal this would wait for ever, with the source open.
+    await finished(stream, on.signal ? { signal: on.signal } : {}).catch((error: unknown) => {
+      stream.destroy()
+      throw error
+    })
     sums.push(`${digest.digest('hex')}  ${path}\n`)
   }
 

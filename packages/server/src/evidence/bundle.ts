@@ -216,8 +216,11 @@ async function* contentFiles(on: BundleOn, project: string, all: Collected): Asy
     yield* signatureFiles(folder, statement, signature, type)
   }
   for (const key of all.keys) yield* keyFiles(key)
-  yield text(`tickets/${all.ticket.id}.json`, ticketPromise({ ...all.ticket, project }))
+  // Records that something vouches for. What was imported, or settled by a version before this one, has no such thing.
+  if (all.events.some(({ event }) => event.includes(all.ticket.digest)))
+    yield text(`tickets/${all.ticket.id}.json`, ticketPromise({ ...all.ticket, project }))
   for (const run of all.runs) {
+    if (!all.attestations.some(({ subject_id }) => subject_id === run.id)) continue
     if (run.rules !== null) yield text(`runs/${run.id}/rules.json`, run.rules)
     if (run.outputs_manifest !== null) yield text(`runs/${run.id}/outputs.json`, run.outputs_manifest)
   }

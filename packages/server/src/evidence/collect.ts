@@ -33,12 +33,22 @@ export interface CollectedFile {
   readonly leftOut: 'deleted' | 'flagged' | 'erased' | null
 }
 
-/** Throws TICKET_NOT_FOUND or RUN_NOT_FOUND. A run comes with its ticket and the approvals of that. */
-export async function collect(tx: Tx, asked: Asked): Promise<Collected> {
+/** What is asked for. Throws TICKET_NOT_FOUND or RUN_NOT_FOUND. */
+export async function findSubject(
+  tx: Tx,
+  asked: Asked,
+): Promise<{ subject: Collected['subject']; ticket: TicketRow; run: RunRow | undefined }> {
   const run = asked.subject === 'run' ? await findRun(tx, asked.ref) : undefined
   if (asked.subject === 'run' && !run) throw new AppError('RUN_NOT_FOUND')
   const ticket = await findTicket(tx, run ? run.ticket_id : asked.ref)
   if (!ticket) throw new AppError('TICKET_NOT_FOUND')
+  const { id, number } = run ?? ticket
+  return { subject: { type: asked.subject, id, number }, ticket, run }
+}
+
+/** All that belongs to it. A run comes with its ticket and the approvals of that. Throws as `findSubject`. */
+export async function collect(tx: Tx, asked: Asked): Promise<Collected> {
+  const { subject, ticket, run } = await findSubject(tx, asked)
   const runs = run ? [run] : await listRunsOfTicket(tx, ticket.id)
   const files = await listFilesOfRuns(
     tx,
@@ -51,9 +61,7 @@ export async function collect(tx: Tx, asked: Asked): Promise<Collected> {
   const events = await listProvenEvents(tx, about)
   const digests = events.flatMap(({ entry }) => decodeEntry(entry).att ?? []).map((one) => one.replace('sha256:', ''))
   return {
-    subject: run
-      ? { type: 'run', id: run.id, number: run.number }
-      : { type: 'ticket', id: ticket.id, number: ticket.number },
+    subject,
     ticket,
     runs,
     files: files.map((row) => ({ row, leftOut: whyLeftOut(row, asked.flagged) })),

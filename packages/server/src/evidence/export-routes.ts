@@ -6,7 +6,7 @@ import type { Handlers } from '../platform/http/mount.ts'
 import type { Logger } from '../platform/log.ts'
 import { type BundleOn, bundleFiles } from './bundle.ts'
 import { zipBundle } from './bundle-zip.ts'
-import { collect } from './collect.ts'
+import { collect, findSubject } from './collect.ts'
 
 export interface EvidenceOn extends BundleOn {
   readonly sequencer: Sequencer
@@ -19,13 +19,13 @@ export const evidenceHandlers = (on: EvidenceOn): Handlers<typeof evidenceApi, C
     const { caller, body, reply, request } = ask
     const asked = { subject: body.subject, ref: body.id, flagged: body.include_flagged === true }
     const { subject } = await ask.change(async (tx) => {
-      const found = await collect(tx, asked)
+      const found = await findSubject(tx, asked)
       const { type, id, number } = found.subject
       await append(tx, caller.at, caller, {
         type: 'evidence.exported',
         resource: { type, id, number },
         action: `Exported evidence of ${type} ${number}`,
-        details: { include_flagged: asked.flagged, artifacts: found.files.length },
+        details: { include_flagged: asked.flagged },
       })
       return found
     })
