@@ -4,10 +4,12 @@ import { execFile } from 'node:child_process'
 import { createPublicKey } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { type BundleWithDsseEnvelope, toDSSEBundle } from '@sigstore/bundle'
 import { toSignedEntity, Verifier } from '@sigstore/verify'
+import type { VerifyReport } from '@writ/api'
 import { parseEnvelope, parseStatement } from '@writ/tlog'
 import { TestSystem } from '../test-system.ts'
 import { exportBundle, folderFiles, makeTicket, unpack } from './scene.ts'
@@ -88,4 +90,26 @@ test('each attestation is accepted by sigstore and openssl, and rejected with on
     'urn:writ:attestation:approval:v1 approved ticket',
     'urn:writ:attestation:signing-key:v1  signing_key',
   ])
+})
+
+test('an attestation that was changed or deleted in the database is found and named', async () => {
+  await using system = await TestSystem.start()
+  await makeTicket(system)
+  await system.check()
+  const database = new DatabaseSync(path.join(system.folder, 'data/writ.db'))
+  const verify = async () => (await system.admin.post<VerifyReport>('/audit/verify', {})).body
+  const whole = database.prepare('select digest, envelope from attestations order by digest').get() as {
+    digest: string
+    envelope: string
+  }
+  const put = database.prepare('update attestations set envelope = ? where digest = ?')
+  put.run(whole.envelope.replace(/"payload":"e/, '"payload":"f'), whole.digest)
+  const changed = await verify()
+  assert.deepEqual([changed.ok, changed.code], [false, 'ATTESTATION_CHANGED'])
+  put.run(whole.envelope, whole.digest)
+  assert.equal((await verify()).ok, true)
+  database.prepare('delete from attestations where digest = ?').run(whole.digest)
+  const gone = await verify()
+  assert.deepEqual([gone.code, typeof gone.index], ['ATTESTATION_MISSING', 'number'])
+  database.close()
 })

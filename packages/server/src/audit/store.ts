@@ -101,6 +101,13 @@ export const listProvenEvents = (tx: Tx, resources: readonly string[]): Promise<
     [tx.project, resources],
   )
 
+/** Envelopes of attestations by the digests of their payloads. */
+export const listEnvelopes = (tx: Tx, digests: readonly string[]): Promise<{ digest: string; envelope: string }[]> =>
+  tx.sql(`select digest, envelope from attestations where project_id = ?1 and ${inList(tx, 'digest', '?2')}`, [
+    tx.project,
+    digests,
+  ])
+
 export async function countEvents(tx: Tx, filter: EventFilter): Promise<number> {
   const row = await filtered(tx, filter).select(sql<number>`count(*)`.as('n')).executeTakeFirstOrThrow()
   return Number(row.n)
