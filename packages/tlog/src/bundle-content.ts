@@ -5,6 +5,7 @@ import {
   BundleError,
   type BundleFiles,
   type BundlePrimitives,
+  counted,
   readFileOf,
   readTextOf,
   within,
@@ -78,7 +79,7 @@ export async function checkAttestations(
     checks: [
       {
         state: 'verified',
-        what: `${attestations.length} attestations: signed, and named by the log`,
+        what: `${counted(attestations.length, 'attestation')}: signed, and named by the log`,
         parts: results.map((result) => ({ state: 'verified', what: `proof run: ${result}` })),
       },
     ],
@@ -103,14 +104,15 @@ export async function checkApprovals(
     mustBeOf(claim, of.entry)
     claims.set(claim.id, { claim, of })
   }
-  refuseSecondUse(entries)
+  refuseBadUse(entries, claims)
   const folders = new Set(files.names.flatMap((name) => /^approvals\/([^/]+)\//.exec(name)?.[1] ?? []))
   const parts: BundleCheck[] = []
   for (const { claim, of } of claims.values()) {
     const about = `${claim.decision} ${claim.subject.type.replace('_', ' ')} version ${claim.subject.version} by ${claim.approver}`
     const signed = detailsOf(of.entry).signature as { key_id?: string; sha256?: string } | undefined
     if (!folders.delete(claim.id)) {
-      if (signed) throw new BundleError('APPROVAL_INVALID', of.entry.path, "the person's signature is not here")
+      if (signed || claim.signBefore !== null)
+        throw new BundleError('APPROVAL_INVALID', of.entry.path, "the person's signature is not here")
       parts.push({ state: 'verified', what: `${about}: attested by the server alone` })
       continue
     }
@@ -123,7 +125,9 @@ export async function checkApprovals(
   }
   const [stray] = folders
   if (stray) throw new BundleError('APPROVAL_INVALID', `approvals/${stray}`, 'no attested approval has this id')
-  return [{ state: 'verified', what: `${claims.size} approvals: each of one version, none used twice`, parts }]
+  return [
+    { state: 'verified', what: `${counted(claims.size, 'approval')}: of one version each, none used twice`, parts },
+  ]
 }
 
 const detailsOf = ({ event }: BundledEntry) => Object(event?.details) as Record<string, unknown>
@@ -134,6 +138,8 @@ function mustBeOf(claim: ApprovalClaim, entry: BundledEntry): void {
   const details = detailsOf(entry)
   const fits =
     res === claim.subject.id &&
+    // Handed in before the time by which it had to be signed.
+    (claim.signBefore === null || Date.parse(entry.entry.t) < Date.parse(claim.signBefore)) &&
     // A decision made with an API token has the token as its actor; the event names the approval.
     (actor.kind !== 'user' || actor.id === claim.approver) &&
     (entry.event === null || details.approval_id === undefined || details.approval_id === claim.id) &&
@@ -142,13 +148,16 @@ function mustBeOf(claim: ApprovalClaim, entry: BundledEntry): void {
     throw new BundleError('APPROVAL_INVALID', entry.path, `the attested approval ${claim.id} is of something else`)
 }
 
-function refuseSecondUse(entries: readonly BundledEntry[]): void {
+function refuseBadUse(entries: readonly BundledEntry[], claims: ReadonlyMap<unknown, { claim: ApprovalClaim }>): void {
   const used = new Set<unknown>()
   for (const one of entries) {
     if (one.entry.act !== 'approval.consumed' || one.event === null) continue
     const id = detailsOf(one).approval_id
     if (used.has(id)) throw new BundleError('APPROVAL_USED_TWICE', one.path, `approval ${String(id)} was used before`)
     used.add(id)
+    const expiresAt = claims.get(id)?.claim.expiresAt
+    if (expiresAt && Date.parse(one.entry.t) >= Date.parse(expiresAt))
+      throw new BundleError('APPROVAL_INVALID', one.path, `approval ${String(id)} was used after its end`)
   }
 }
 
@@ -297,7 +306,7 @@ export async function checkArtifacts(
   const stray = files.names.find((name) => name.startsWith('artifacts/') && !there.has(name))
   if (stray) throw new BundleError('ARTIFACT_CHANGED', stray, 'no artifact of the description')
   const count = described.artifacts.length - parts.length
-  return { state: 'verified', what: `${count} files of evidence: as recorded and as judged`, parts }
+  return { state: 'verified', what: `${counted(count, 'file')} of evidence: as recorded and as judged`, parts }
 }
 
 /** Records for people: the ticket is the version that was agreed to, rules and outputs are those of the attested check. */
@@ -329,5 +338,8 @@ export async function checkRecords(
       throw new BundleError('RECORD_CHANGED', path, 'it is not the one that was attested')
     count++
   }
-  return { state: 'verified', what: `${count} records: ticket, rules and findings are those that were attested` }
+  return {
+    state: 'verified',
+    what: `${counted(count, 'record')}: ticket, rules and findings are those that were attested`,
+  }
 }

@@ -119,6 +119,9 @@ export type BundleDescription = {
   }[]
 }
 
+/** "1 entry", "2 entries". */
+export const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`
+
 /** Reads a file that has to be there; the fault that its absence is, is the caller's to name. */
 export const readFileOf = (files: BundleFiles) => async (name: string) => {
   if (!files.names.includes(name)) throw new BundleError('FILE_MISSING', name, 'it is not in the bundle')
@@ -173,7 +176,7 @@ export async function checkManifest(
     if ((await files.sha256(name)) !== digest) throw new BundleError('FILE_CHANGED', name, 'it has another SHA-256')
   }
   return {
-    check: { state: 'verified', what: `manifest: signature and ${listed.size} files` },
+    check: { state: 'verified', what: `manifest: signature and ${counted(listed.size, 'file')}` },
     rest: { what: 'manifest key', value: fingerprint, expected: trust.fingerprint !== undefined },
   }
 }
@@ -245,10 +248,13 @@ export async function checkLogs(
     const cosigned = await checkCosigned(files, log, vkeys, verifyNote, on)
     checks.push({
       state: 'verified',
-      what: `${one.role} log ${one.origin}: checkpoint of ${log.checkpoint.size} entries`,
+      what: `${one.role} log ${one.origin}: checkpoint of ${counted(log.checkpoint.size, 'entry', 'entries')}`,
       parts: [
         ...cosigned,
-        { state: 'verified', what: `${found.length} entries: inclusion, and ${found.length - erased.length} payloads` },
+        {
+          state: 'verified',
+          what: `${counted(found.length, 'entry', 'entries')}: inclusion, and ${counted(found.length - erased.length, 'payload')}`,
+        },
         ...erased.map(({ index, entry, erasedBy }) => ({
           state: 'erased' as const,
           what: `payload of entry ${index} (${entry.act}): erased, see ${erasedBy}`,
@@ -415,7 +421,7 @@ export async function checkAnchors(
     const covered = entries.filter((one) => one.log === log && one.index < size).length
     checks.push({
       state: 'verified',
-      what: `the instance log recorded the first ${size} entries of ${log.origin}: ${covered} entries of this bundle`,
+      what: `the instance log recorded the first ${size} entries of ${log.origin}: ${counted(covered, 'entry', 'entries')} of this bundle`,
     })
   }
   if (checks.length === 0) checks.push({ state: 'note', what: 'the instance log had not recorded this log yet' })

@@ -13,6 +13,16 @@ export async function insertSigningKey(tx: Tx, key: Omit<SigningKeyRow, 'project
 export const findSigningKey = (tx: Tx, id: string): Promise<SigningKeyRow | undefined> =>
   tx.db.selectFrom('signing_keys').selectAll().where('id', '=', id).executeTakeFirst()
 
+/** As `findSigningKey`, with the row locked until commit: a revocation comes before what is signed, or after it. */
+export async function lockSigningKey(tx: Tx, id: string): Promise<SigningKeyRow | undefined> {
+  await tx.db
+    .updateTable('signing_keys')
+    .set((eb) => ({ state: eb.ref('state') }))
+    .where('id', '=', id)
+    .execute()
+  return findSigningKey(tx, id)
+}
+
 const named = (tx: Tx) =>
   tx.db
     .selectFrom('signing_keys')

@@ -5,9 +5,9 @@ import {
   type Caller,
   type Decision,
   findApproval,
-  findSigningKey,
   findUserRef,
   loadPolicy,
+  lockSigningKey,
   mustBeUsable,
   personOf,
   recordApproval,
@@ -118,7 +118,7 @@ export async function approveTicket(
   mustBeSubmitted(ticket)
   if (body?.digest !== undefined && body.digest !== ticket.digest) throw new AppError('APPROVAL_STALE')
   // The key may have been revoked since its signature was verified.
-  if (signed) mustBeUsable((await findSigningKey(tx, signed.key.id))!, personOf(caller))
+  if (signed) mustBeUsable((await lockSigningKey(tx, signed.key.id))!, personOf(caller))
   else if (policy.require_signature) throw new AppError('SIGNATURE_REQUIRED', { ticket: ticket.number })
   const decision = { ...approvalOf(ticket, policy), reason: body?.reason ?? null }
   const { att, details } = await recordApproval(tx, attest, caller, decision, signed)
