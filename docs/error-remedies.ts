@@ -9,6 +9,7 @@ export const parts: Partial<Record<ErrorCode, readonly [english: string, chinese
   NOT_AUTHENTICATED: ['Who asks', '身份与权限'],
   USER_NOT_FOUND: ['Things that are not there', '对象不存在'],
   PROJECT_EXISTS: ['Projects, policies and approvals', '项目、策略与审批'],
+  SIGNATURE_REQUIRED: ['Signatures of people', '个人签名'],
   SERIAL_TAKEN: ['Assets and tickets', '资产与工单'],
   RUN_VIEW_DENIED: ['Runs and evidence', '执行与证据'],
   DATABASE_UNAVAILABLE: ['The server', '服务器'],
@@ -246,6 +247,51 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '重新查看工单，按当前的 `digest` 审批。',
   ],
 
+  SIGNATURE_REQUIRED: [
+    'Approve with a key of your own: open `/approve/<ticket>` for a passkey, or run `writ approve ticket <ticket> --ssh-key <file>`. Without an enrolled key, propose one first.',
+    '本项目的策略要求审批人用自己的密钥签名。',
+    '打开 `/approve/<工单>` 使用通行密钥，或运行 `writ approve ticket <工单> --ssh-key <文件>`；还没有密钥时请先登记。',
+  ],
+  SIGNATURE_INVALID: [
+    'Sign exactly the statement that the server issued, with the enrolled key and in the namespace that it named; the sentence says what does not fit.',
+    '签名无效。',
+    '用已登记的密钥、按服务器给出的命名空间，原样签署服务器签发的声明；错误句子说明了哪里不符。',
+  ],
+  SIGNATURE_LATE: [
+    'Ask for a new statement and sign it within ten minutes. If it happens at once, compare the clocks.',
+    '声明未在期限内签署。',
+    '重新获取声明，并在十分钟内签署；若立刻出现，请核对时钟。',
+  ],
+  SIGNING_KEY_NOT_FOUND: [
+    '`writ signing-key list` shows the keys of this project.',
+    '没有这个签名密钥。',
+    '用 `writ signing-key list` 查看本项目的密钥。',
+  ],
+  SIGNING_KEY_NOT_ENROLLED: [
+    'Sign with a key of your own that is enrolled. A proposed one waits for another admin: `writ signing-key approve`.',
+    '该签名密钥不能用于签署。',
+    '使用本人已登记的密钥；已提出的密钥需由另一位管理员批准（`writ signing-key approve`）。',
+  ],
+  SIGNING_KEY_TAKEN: [
+    'It is there already: `writ signing-key list` shows whose. A revoked key may be proposed again.',
+    '该密钥已提出或已登记。',
+    '用 `writ signing-key list` 查看；吊销后的密钥可以重新提出。',
+  ],
+  SIGNING_KEY_SETTLED: [
+    'Nothing to do: it was decided already. Propose the key again if you still want it.',
+    '该密钥已有结论。',
+    '无需处理；如仍需要，请重新提出。',
+  ],
+  SIGNING_KEY_DENIED: [
+    'Ask the owner of the key, or an admin of the project.',
+    '只有密钥本人或管理员可以这样做。',
+    '请密钥本人或项目管理员操作。',
+  ],
+  SIGNING_KEY_UNSUPPORTED: [
+    'SSH: `ssh-keygen -t ed25519` or `-t ecdsa -b 256`. Passkeys: Ed25519, ECDSA on P-256 or RSA, which all usual ones have.',
+    '不支持该密钥。',
+    'SSH 密钥请用 `ssh-keygen -t ed25519` 或 `-t ecdsa -b 256`；通行密钥支持 Ed25519、P-256 与 RSA。',
+  ],
   SERIAL_TAKEN: [
     'Another asset of the project has this serial number: use that asset, or correct the number.',
     '序列号已被本项目的其他资产使用。',

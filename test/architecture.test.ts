@@ -53,7 +53,8 @@ const openTo: readonly { readonly who: RegExp; readonly what: RegExp; readonly w
 /** Packages of this workspace, and who in the server may import them. */
 const packages: Record<string, RegExp> = {
   '@writ/api': /./,
-  '@writ/tlog': /^audit\//,
+  // The formats of evidence: who keeps the log, who states something, who hands it out.
+  '@writ/tlog': /^(audit|identity|tickets|runs|evidence)\//,
 }
 
 interface Source {

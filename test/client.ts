@@ -9,7 +9,7 @@ export interface Answer<T> {
 }
 
 export type Fields = Readonly<Record<string, unknown>>
-type Sent = { readonly headers?: Readonly<Record<string, string>> }
+export type Sent = { readonly headers?: Readonly<Record<string, string>> }
 
 export interface Client {
   get<T = Fields>(path: string, sent?: Sent): Promise<Answer<T>>

@@ -11,6 +11,7 @@ import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { missingS3 } from './servers/ceph-rgw.ts'
+import { missingChromium } from './servers/chromium.ts'
 import { missingPostgres } from './servers/postgres.ts'
 import type { Tally } from './tally.ts'
 
@@ -37,7 +38,7 @@ if (pattern === undefined) {
 }
 const skips = await test(chosen, named.length > 0 ? [] : [`--test-name-pattern=${pattern}`])
 
-const missing = { PostgreSQL: missingPostgres(), S3: missingS3() }
+const missing = { PostgreSQL: missingPostgres(), S3: missingS3(), Chromium: missingChromium() }
 const reasons = new Map(
   skips.map((skip) => [skip.reason, skips.filter((other) => other.reason === skip.reason).length]),
 )

@@ -355,7 +355,9 @@ async function eventsOfRuns(admin: Client, slug: string): Promise<Map<string, st
   for (const line of exported.split('\n').filter(Boolean)) {
     // One line of our own export: the twelve keys.
     const event = JSON.parse(line) as { event_type: string; resource_id: string }
-    types.set(event.resource_id, [...(types.get(event.resource_id) ?? []), event.event_type])
+    // That its evidence was exported is about a run, and no step of it.
+    if (event.event_type.startsWith('run.'))
+      types.set(event.resource_id, [...(types.get(event.resource_id) ?? []), event.event_type])
   }
   return types
 }

@@ -6,6 +6,7 @@ import pg from 'pg'
 import { type Database, inProject, tenantTables } from '../../packages/server/src/platform/db/index.ts'
 import { attachDatabase } from '../../packages/server/src/platform/db/open.ts'
 import { backends } from '../backends.ts'
+import { makeSshKey, proposeKey, signApproval } from '../evidence/ssh-key.ts'
 import type { TestSystem } from '../test-system.ts'
 
 /** A ticket with a run, a file, a comment, an approval, a rule set, a policy change: a row in every tenant table. */
@@ -22,7 +23,10 @@ async function fill(system: TestSystem, slug: string) {
   )
   const ticket = await made(system.employee.post('/tickets', { title: 'T', asset_id: asset.id }, x))
   const comment = await made(system.employee.post(`/tickets/${ticket.id}/comments`, { body: 'c' }, plain))
-  await made(system.admin.post(`/tickets/${ticket.id}/approve`, undefined, plain))
+  const key = await makeSshKey(system.folder, `approver-${slug}`)
+  const enrolled = await made(proposeKey(system.admin, key, plain))
+  const signed = await signApproval(system.admin, ticket.id!, key, enrolled.id!, plain)
+  await made(system.admin.post(`/tickets/${ticket.id}/approve`, { signed }, plain))
   const ruleSet = await made(
     system.admin.post(
       '/rule-sets',
@@ -43,7 +47,7 @@ async function fill(system: TestSystem, slug: string) {
   const uploaded = await system.employee.upload(run.id!, 'a.txt', 'evidence', {}, plain)
   assert.equal(uploaded.status, 200)
   const token = await made(system.employee.post('/tokens', { name: 't' }, plain))
-  return { asset, ticket, comment, ruleSet, change, run, artifact: uploaded.body.artifact, token }
+  return { asset, ticket, comment, ruleSet, change, run, artifact: uploaded.body.artifact, token, key: enrolled }
 }
 
 async function openStore(system: TestSystem, url: string | undefined): Promise<Database> {
@@ -57,6 +61,8 @@ for (const backend of backends()) {
     await using system = await backend.start()
     assert.equal((await system.admin.post('/projects', { slug: 'other', name: 'Other' })).status, 201)
     await fill(system, 'default')
+    // The sequencer's own changes to the log are none across the fence.
+    await system.settle()
     const projects = (await system.admin.get<Project[]>('/projects')).body
     const mine = projects.find((one) => one.slug === 'default')!.id
     const other = projects.find((one) => one.slug === 'other')!.id
@@ -120,6 +126,9 @@ for (const backend of backends()) {
     const questions: [string, Promise<{ status: number; body: unknown }>][] = [
       ['asset', admin.get(`/assets/${made.asset.id}`, there)],
       ['asset by number', admin.get('/assets/1', there)],
+      ['revoke signing key', admin.post(`/signing-keys/${made.key.id}/revoke`, {}, there)],
+      ['evidence', admin.post('/evidence/export', { subject: 'ticket', id: made.ticket.id }, there)],
+      ['statement', admin.post(`/tickets/${made.ticket.id}/approval-statement`, undefined, there)],
       ['edit asset', admin.patch(`/assets/${made.asset.id}`, { name: 'x' }, there)],
       ['ticket', admin.get(`/tickets/${made.ticket.id}`, there)],
       ['ticket by number', admin.get('/tickets/1', there)],

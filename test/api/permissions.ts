@@ -64,6 +64,7 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /tickets/:id/submit': workers,
   // The policy of the project names who approves; by default that is the admin.
   'POST /tickets/:id/approve': admins,
+  'POST /tickets/:id/approval-statement': admins,
   'POST /tickets/:id/reject': admins,
   'POST /tickets/:id/close': workers,
   'POST /tickets/:id/reopen': workers,
@@ -94,4 +95,13 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'GET /audit/log': overseers,
   'GET /audit/log/files/*': overseers,
   'POST /audit/verify': overseers,
+
+  // Whoever may be made an approver may have a key; that another admin agrees is part of it.
+  'GET /signing-keys': all,
+  'POST /signing-keys/statement': workers,
+  'POST /signing-keys': workers,
+  'POST /signing-keys/:id/approve': admins,
+  'POST /signing-keys/:id/reject': admins,
+  'POST /signing-keys/:id/revoke': workers,
+  'POST /evidence/export': overseers,
 }

@@ -70,6 +70,23 @@ export const errors = {
   APPROVAL_EXPIRED: { status: 409, text: 'This approval has expired.' },
   APPROVAL_STALE: { status: 409, text: 'What was approved has changed since.' },
 
+  // signatures of people
+  SIGNATURE_REQUIRED: {
+    status: 409,
+    text: 'The policy of this project asks for the approver\'s own signature: use a passkey at /approve/{ticket}, or "writ approve --ssh-key".',
+  },
+  SIGNATURE_INVALID: { status: 422, text: 'The signature is not valid: {reason}.' },
+  SIGNATURE_LATE: { status: 409, text: 'The statement had to be signed before {time}; ask for a new one.' },
+  SIGNING_KEY_NOT_FOUND: { status: 404, text: 'Signing key not found' },
+  SIGNING_KEY_NOT_ENROLLED: {
+    status: 409,
+    text: 'This signing key is {state}; only an enrolled one of your own signs.',
+  },
+  SIGNING_KEY_TAKEN: { status: 409, text: 'This key is proposed or enrolled in this project already.' },
+  SIGNING_KEY_SETTLED: { status: 409, text: 'This signing key is {state} already.' },
+  SIGNING_KEY_DENIED: { status: 403, text: 'Only the owner of the key or an admin may do this.' },
+  SIGNING_KEY_UNSUPPORTED: { status: 422, text: 'This key cannot be used: {reason}.' },
+
   // assets and tickets
   SERIAL_TAKEN: { status: 400, text: 'Asset with this serial number already exists' },
   ASSET_UPDATE_DENIED: { status: 403, text: 'Not authorized to update this asset' },

@@ -203,6 +203,9 @@ export const Policy = command({
   approver_roles: Type.Array(Role, { minItems: 1, maxItems: 5, uniqueItems: true }),
   approval_ttl_hours: nullable(Type.Integer({ minimum: 1, maximum: 24 * 365 })),
   evidence_ttl_hours: Type.Integer({ minimum: 1, maximum: 24 * 365 }),
+  require_signature: Type.Optional(
+    Type.Boolean({ description: "approvals of tickets need the approver's own key; false if left out" }),
+  ),
 })
 export type Policy = Static<typeof Policy>
 export const Project = Type.Object({
@@ -239,6 +242,79 @@ export const Member = Type.Object({
   created_at: Time,
 })
 export const SetMember = command({ role: Role })
+
+// ---- signatures of people
+
+const base64url = (max: number) => Type.String({ minLength: 1, maxLength: max, pattern: '^[A-Za-z0-9_-]+$' })
+export const PasskeyAssertion = command({
+  client_data_json: base64url(4_000),
+  authenticator_data: base64url(4_000),
+  signature: base64url(2_000),
+})
+const sshSignature = Type.String({ minLength: 1, maxLength: 4_000, description: 'as `ssh-keygen -Y sign` writes it' })
+/** A statement that this server issued, signed by a person with the key `key_id`: by passkey or by SSH key. */
+export const SignedStatement = command({
+  key_id: Id,
+  statement: Type.String({ minLength: 2, maxLength: 4_000, description: 'exactly as it was issued' }),
+  ssh: Type.Optional(sshSignature),
+  passkey: Type.Optional(PasskeyAssertion),
+})
+export type SignedStatement = Static<typeof SignedStatement>
+export const IssuedStatement = Type.Object({
+  statement: Type.String({ description: 'in-toto Statement v1 in RFC 8785 form: what is signed' }),
+  challenge: Type.String({ description: 'SHA-256 of the statement, base64url: what a passkey is asked for' }),
+  namespace: Type.String({ description: 'for `ssh-keygen -Y sign -n`' }),
+  sign_before: Time,
+})
+export type IssuedStatement = Static<typeof IssuedStatement>
+const signingKey = {
+  type: words(['passkey', 'ssh']),
+  public_key: Type.String({
+    minLength: 20,
+    maxLength: 2_000,
+    description: 'ssh: a line as in a .pub file; passkey: SubjectPublicKeyInfo, base64url',
+  }),
+}
+export const SigningKeyStatement = command(signingKey)
+export const EnrolSigningKey = command({
+  ...signingKey,
+  name: line(100),
+  credential_id: Type.Optional(base64url(1_400)),
+  statement: Type.String({ minLength: 2, maxLength: 4_000 }),
+  ssh: Type.Optional(sshSignature),
+  passkey: Type.Optional(PasskeyAssertion),
+})
+export type EnrolSigningKey = Static<typeof EnrolSigningKey>
+export const SigningKey = Type.Object({
+  id: Id,
+  user_id: Id,
+  user_number: Type.Integer(),
+  username: Type.String(),
+  name: Type.String(),
+  type: words(['passkey', 'ssh']),
+  algorithm: words(['ed25519', 'ecdsa-p256', 'rsa']),
+  fingerprint: Type.String({ description: 'ssh: as `ssh-keygen -l`; passkey: SHA-256 of the SubjectPublicKeyInfo' }),
+  credential_id: nullable(Type.String()),
+  rp_id: nullable(Type.String()),
+  state: words(['proposed', 'enrolled', 'rejected', 'revoked']),
+  bootstrap: Type.Boolean({ description: 'the first key of the project, which nobody else could approve' }),
+  decided_by_id: nullable(Id),
+  created_at: Time,
+  decided_at: nullable(Time),
+  revoked_at: nullable(Time),
+})
+export type SigningKey = Static<typeof SigningKey>
+
+// ---- evidence
+
+export const ExportEvidence = command({
+  subject: words(['ticket', 'run']),
+  id: Ref,
+  include_flagged: Type.Optional(
+    Type.Boolean({ description: 'files in which secrets were found, too; they are left out otherwise' }),
+  ),
+})
+export type ExportEvidence = Static<typeof ExportEvidence>
 
 // ---- assets and tickets
 
@@ -314,6 +390,7 @@ export const ApproveTicket = Type.Union(
       digest: Type.Optional(Sha256),
       reason: Type.Optional(text(2000)),
       approved: Type.Optional(Type.Boolean({ description: 'the documented form; false is refused: use reject' })),
+      signed: Type.Optional(SignedStatement),
     }),
     Type.Null(),
   ],
@@ -331,6 +408,7 @@ export const Approval = Type.Object({
   expires_at: nullable(Time),
   voided_at: nullable(Time),
   consumed_at: nullable(Time),
+  signed_with_id: nullable(Id),
 })
 export type Approval = Static<typeof Approval>
 export const Comment = Type.Object({

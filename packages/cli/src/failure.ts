@@ -42,6 +42,7 @@ const advice: Record<string, string> = {
   RUN_SETTLED: 'Run "writ run verify <run>".',
   APPROVER_EXCLUDED: 'Somebody else must decide.',
   ACTION_NEEDS_APPROVAL: 'An approver runs "writ ticket approve <ticket>".',
+  SIGNING_KEY_NOT_ENROLLED: '"writ signing-key list" shows yours, and in which state they are.',
   APPROVAL_STALE: 'Read the ticket again with "writ ticket show", then approve.',
   SECRET_SHOWN_ONCE: 'Rotate or reset it to get a new one.',
   RATE_LIMITED: 'Wait a moment and try again.',

@@ -4,12 +4,14 @@ import { addArtifactCommands } from './commands/artifact.ts'
 import { addAssetCommands } from './commands/asset.ts'
 import { addAuditCommands } from './commands/audit.ts'
 import { addCompletionCommand } from './commands/completion.ts'
+import { addEvidenceCommands } from './commands/evidence.ts'
 import { addLoginCommands } from './commands/login.ts'
 import { addOperateCommands } from './commands/operate.ts'
 import { addProjectCommands } from './commands/project.ts'
 import { addProofCommands } from './commands/proof.ts'
 import { addRulesCommands } from './commands/rules.ts'
 import { addRunCommands } from './commands/run.ts'
+import { addSigningKeyCommands } from './commands/signing-key.ts'
 import { addTicketCommands } from './commands/ticket.ts'
 import { addTokenCommands } from './commands/token.ts'
 import { addUserCommands } from './commands/user.ts'
@@ -66,6 +68,8 @@ export async function runWrit(args: readonly string[], settings: Settings, termi
     addAssetCommands,
     addRulesCommands,
     addAuditCommands,
+    addEvidenceCommands,
+    addSigningKeyCommands,
     addProjectCommands,
     addUserCommands,
     addTokenCommands,

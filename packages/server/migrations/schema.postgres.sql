@@ -33,6 +33,17 @@ begin
   return made;
 end $$;
 
+CREATE TABLE public.approval_signatures (
+    project_id text NOT NULL,
+    approval_id text NOT NULL,
+    signing_key_id text NOT NULL,
+    statement text NOT NULL,
+    signature text NOT NULL,
+    created_at bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.approval_signatures FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.approvals (
     project_id text NOT NULL,
     id text NOT NULL,
@@ -49,7 +60,7 @@ CREATE TABLE public.approvals (
     consumed_at bigint,
     consumed_by text,
     CONSTRAINT approvals_decision_check CHECK ((decision = ANY (ARRAY['approved'::text, 'rejected'::text]))),
-    CONSTRAINT approvals_subject_type_check CHECK ((subject_type = ANY (ARRAY['ticket'::text, 'policy'::text])))
+    CONSTRAINT approvals_subject_type_check CHECK ((subject_type = ANY (ARRAY['ticket'::text, 'policy'::text, 'signing_key'::text])))
 );
 
 ALTER TABLE ONLY public.approvals FORCE ROW LEVEL SECURITY;
@@ -95,6 +106,18 @@ CREATE TABLE public.assets (
 );
 
 ALTER TABLE ONLY public.assets FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.attestations (
+    project_id text NOT NULL,
+    digest text NOT NULL,
+    predicate_type text NOT NULL,
+    subject_type text NOT NULL,
+    subject_id text NOT NULL,
+    envelope text NOT NULL,
+    created_at bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.attestations FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.audit_events (
     project_id text NOT NULL,
@@ -349,6 +372,32 @@ CREATE TABLE public.sessions (
     CONSTRAINT sessions_kind_check CHECK ((kind = ANY (ARRAY['bearer'::text, 'cookie'::text])))
 );
 
+CREATE TABLE public.signing_keys (
+    project_id text NOT NULL,
+    id text NOT NULL,
+    user_id text NOT NULL,
+    name text NOT NULL,
+    type text NOT NULL,
+    algorithm text NOT NULL,
+    public_key text NOT NULL,
+    fingerprint text NOT NULL,
+    credential_id text,
+    rp_id text,
+    statement text NOT NULL,
+    signature text NOT NULL,
+    state text NOT NULL,
+    bootstrap bigint DEFAULT 0 NOT NULL,
+    decided_by_id text,
+    created_at bigint NOT NULL,
+    decided_at bigint,
+    revoked_at bigint,
+    CONSTRAINT signing_keys_algorithm_check CHECK ((algorithm = ANY (ARRAY['ed25519'::text, 'ecdsa-p256'::text, 'rsa'::text]))),
+    CONSTRAINT signing_keys_state_check CHECK ((state = ANY (ARRAY['proposed'::text, 'enrolled'::text, 'rejected'::text, 'revoked'::text]))),
+    CONSTRAINT signing_keys_type_check CHECK ((type = ANY (ARRAY['passkey'::text, 'ssh'::text])))
+);
+
+ALTER TABLE ONLY public.signing_keys FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.tickets (
     project_id text NOT NULL,
     id text NOT NULL,
@@ -428,6 +477,9 @@ CREATE TABLE public.users (
     updated_at bigint NOT NULL
 );
 
+ALTER TABLE ONLY public.approval_signatures
+    ADD CONSTRAINT approval_signatures_pkey PRIMARY KEY (project_id, approval_id);
+
 ALTER TABLE ONLY public.approvals
     ADD CONSTRAINT approvals_pkey PRIMARY KEY (project_id, id);
 
@@ -442,6 +494,9 @@ ALTER TABLE ONLY public.assets
 
 ALTER TABLE ONLY public.assets
     ADD CONSTRAINT assets_project_id_serial_number_key UNIQUE (project_id, serial_number);
+
+ALTER TABLE ONLY public.attestations
+    ADD CONSTRAINT attestations_pkey PRIMARY KEY (project_id, digest);
 
 ALTER TABLE ONLY public.audit_events
     ADD CONSTRAINT audit_events_pkey PRIMARY KEY (project_id, id);
@@ -512,6 +567,9 @@ ALTER TABLE ONLY public.sessions
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_secret_hash_key UNIQUE (secret_hash);
 
+ALTER TABLE ONLY public.signing_keys
+    ADD CONSTRAINT signing_keys_pkey PRIMARY KEY (project_id, id);
+
 ALTER TABLE ONLY public.tickets
     ADD CONSTRAINT tickets_pkey PRIMARY KEY (project_id, id);
 
@@ -550,6 +608,8 @@ CREATE INDEX artifacts_run ON ONLY public.artifacts USING btree (project_id, run
 
 CREATE INDEX assets_type ON public.assets USING btree (project_id, asset_type, number);
 
+CREATE INDEX attestations_subject ON public.attestations USING btree (project_id, subject_type, subject_id);
+
 CREATE INDEX audit_events_actor ON ONLY public.audit_events USING btree (project_id, actor_id, id);
 
 CREATE INDEX audit_events_resource ON ONLY public.audit_events USING btree (project_id, resource_type, resource_id, id);
@@ -576,6 +636,8 @@ CREATE INDEX runs_ticket ON ONLY public.runs USING btree (project_id, ticket_id,
 
 CREATE INDEX sessions_user ON public.sessions USING btree (user_id, created_at);
 
+CREATE UNIQUE INDEX signing_keys_live ON public.signing_keys USING btree (project_id, fingerprint) WHERE (state = ANY (ARRAY['proposed'::text, 'enrolled'::text]));
+
 CREATE INDEX tickets_asset ON public.tickets USING btree (project_id, asset_id, number) WHERE (asset_id IS NOT NULL);
 
 CREATE INDEX tickets_assignee ON public.tickets USING btree (project_id, assignee_id, number) WHERE (assignee_id IS NOT NULL);
@@ -593,6 +655,9 @@ CREATE INDEX uploads_run ON public.uploads USING btree (project_id, run_id);
 CREATE UNIQUE INDEX users_email ON public.users USING btree (lower(email));
 
 CREATE UNIQUE INDEX users_username ON public.users USING btree (lower(username));
+
+ALTER TABLE ONLY public.approval_signatures
+    ADD CONSTRAINT approval_signatures_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
 
 ALTER TABLE ONLY public.approvals
     ADD CONSTRAINT approvals_decided_by_id_fkey FOREIGN KEY (decided_by_id) REFERENCES public.users(id);
@@ -614,6 +679,9 @@ ALTER TABLE ONLY public.assets
 
 ALTER TABLE ONLY public.assets
     ADD CONSTRAINT assets_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
+ALTER TABLE ONLY public.attestations
+    ADD CONSTRAINT attestations_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
 
 ALTER TABLE ONLY public.comments
     ADD CONSTRAINT comments_author_id_fkey FOREIGN KEY (author_id) REFERENCES public.users(id);
@@ -666,6 +734,15 @@ ALTER TABLE public.runs
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
 
+ALTER TABLE ONLY public.signing_keys
+    ADD CONSTRAINT signing_keys_decided_by_id_fkey FOREIGN KEY (decided_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.signing_keys
+    ADD CONSTRAINT signing_keys_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
+ALTER TABLE ONLY public.signing_keys
+    ADD CONSTRAINT signing_keys_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
+
 ALTER TABLE ONLY public.tickets
     ADD CONSTRAINT tickets_approved_by_id_fkey FOREIGN KEY (approved_by_id) REFERENCES public.users(id);
 
@@ -690,11 +767,15 @@ ALTER TABLE ONLY public.tokens
 ALTER TABLE ONLY public.user_links
     ADD CONSTRAINT user_links_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
 
+ALTER TABLE public.approval_signatures ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.approvals ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.artifacts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.assets ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.attestations ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.audit_events ENABLE ROW LEVEL SECURITY;
 
@@ -712,11 +793,15 @@ ALTER TABLE public.numbers ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.policy_changes ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY project_fence ON public.approval_signatures USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
 CREATE POLICY project_fence ON public.approvals USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.artifacts USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.assets USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.attestations USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.audit_events USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
@@ -740,6 +825,8 @@ CREATE POLICY project_fence ON public.run_evidence USING ((project_id = NULLIF(c
 
 CREATE POLICY project_fence ON public.runs USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
+CREATE POLICY project_fence ON public.signing_keys USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
 CREATE POLICY project_fence ON public.tickets USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.uploads USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
@@ -756,6 +843,8 @@ CREATE POLICY sequencer ON public.audit_index TO writ_sequencer USING (true) WIT
 
 CREATE POLICY sequencer ON public.logs TO writ_sequencer USING (true) WITH CHECK (true);
 
+ALTER TABLE public.signing_keys ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.tickets ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.uploads ENABLE ROW LEVEL SECURITY;
@@ -766,11 +855,15 @@ GRANT USAGE ON SCHEMA public TO writ_sequencer;
 REVOKE ALL ON FUNCTION public.writ_make_partitions(at timestamp with time zone, months integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.writ_make_partitions(at timestamp with time zone, months integer) TO writ_app;
 
+GRANT SELECT,INSERT ON TABLE public.approval_signatures TO writ_app;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE public.approvals TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.artifacts TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.assets TO writ_app;
+
+GRANT SELECT,INSERT ON TABLE public.attestations TO writ_app;
 
 GRANT SELECT,INSERT ON TABLE public.audit_events TO writ_app;
 GRANT SELECT,INSERT ON TABLE public.audit_events TO writ_sequencer;
@@ -811,6 +904,8 @@ GRANT SELECT,INSERT ON TABLE public.run_evidence TO writ_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.runs TO writ_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.signing_keys TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.tickets TO writ_app;
 

@@ -1,9 +1,19 @@
 -- What the migrations for SQLite result in. Written by migrate.test.ts; nothing reads it but people and that test.
 
-create table approvals (
+create table approval_signatures (
+  project_id text not null references projects (id),
+  approval_id text not null,
+  signing_key_id text not null,
+  statement text not null,
+  signature text not null,
+  created_at integer not null,
+  primary key (project_id, approval_id)
+) strict;
+
+create table "approvals" (
   project_id text not null references projects (id),
   id text not null,
-  subject_type text not null check (subject_type in ('ticket', 'policy')),
+  subject_type text not null check (subject_type in ('ticket', 'policy', 'signing_key')),
   subject_id text not null,
   subject_version integer not null,
   subject_digest text not null,
@@ -65,6 +75,19 @@ create table assets (
 ) strict;
 
 create index assets_type on assets (project_id, asset_type, number);
+
+create table attestations (
+  project_id text not null references projects (id),
+  digest text not null,
+  predicate_type text not null,
+  subject_type text not null,
+  subject_id text not null,
+  envelope text not null,
+  created_at integer not null,
+  primary key (project_id, digest)
+) strict;
+
+create index attestations_subject on attestations (project_id, subject_type, subject_id);
 
 create table audit_events (
   project_id text not null,
@@ -312,6 +335,30 @@ create table sessions (
 ) strict;
 
 create index sessions_user on sessions (user_id, created_at);
+
+create table signing_keys (
+  project_id text not null references projects (id),
+  id text not null,
+  user_id text not null references users (id),
+  name text not null,
+  type text not null check (type in ('passkey', 'ssh')),
+  algorithm text not null check (algorithm in ('ed25519', 'ecdsa-p256', 'rsa')),
+  public_key text not null,
+  fingerprint text not null,
+  credential_id text,
+  rp_id text,
+  statement text not null,
+  signature text not null,
+  state text not null check (state in ('proposed', 'enrolled', 'rejected', 'revoked')),
+  bootstrap integer not null default 0,
+  decided_by_id text references users (id),
+  created_at integer not null,
+  decided_at integer,
+  revoked_at integer,
+  primary key (project_id, id)
+) strict;
+
+create unique index signing_keys_live on signing_keys (project_id, fingerprint) where state in ('proposed', 'enrolled');
 
 create table sqlite_sequence(name,seq);
 

@@ -2,9 +2,18 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { api, openapi } from '@writ/api'
 import type { FastifyRequest } from 'fastify'
-import { type AuditFolders, append, createSequencer, findLogsAhead, LogAheadOfDatabase, SYSTEM } from './audit/index.ts'
+import {
+  type AuditFolders,
+  append,
+  createSequencer,
+  findLogsAhead,
+  type Keys,
+  LogAheadOfDatabase,
+  openKeys,
+  SYSTEM,
+} from './audit/index.ts'
 import type { Config } from './config.ts'
-import { auditHandlers } from './evidence/index.ts'
+import { auditHandlers, createAttest, evidenceHandlers, serveApprovePage } from './evidence/index.ts'
 import {
   authHandlers,
   authorize,
@@ -13,6 +22,8 @@ import {
   openIdentity,
   type PasswordCost,
   projectsHandlers,
+  relyingPartyOf,
+  signingKeyHandlers,
   slugOf,
   tokensHandlers,
   usersHandlers,
@@ -45,6 +56,8 @@ export interface App {
   readonly created: { username: string; password?: string } | null
   /** What an operator should be told about this set-up. */
   readonly notes: readonly string[]
+  /** What attestations and manifests are signed with. */
+  readonly keys: Keys
   /** For tests and tools in the same process. */
   readonly audit: { settle(): Promise<void> }
   readonly databaseSettings: DatabaseSettings
@@ -86,6 +99,9 @@ export async function openApp(on: {
     lock?.release()
     throw new LogAheadOfDatabase(ahead.project, ahead.published, ahead.stored)
   }
+  const keys = await openKeys(folders.keys, clock.now())
+  const attest = createAttest(keys)
+  const party = relyingPartyOf(config.publicUrl)
   const blobs = await openBlobs(config.blobs)
   const metrics = createMetrics()
   const stopping = new AbortController()
@@ -117,6 +133,7 @@ export async function openApp(on: {
       clock,
       log: log.child({ part: 'worker' }),
       kinds,
+      attest,
       leaseMs: LEASE_MS,
       timeoutSeconds: config.runTimeoutSeconds,
       maxDeliveries: 10,
@@ -188,6 +205,7 @@ export async function openApp(on: {
     blobs,
     clock,
     kinds,
+    attest,
     waiting,
     wake: worker.wake,
     uploads: {
@@ -206,9 +224,9 @@ export async function openApp(on: {
   mount(http, 'auth', api.auth, authHandlers(identity), mounting)
   mount(http, 'users', api.users, usersHandlers(identity), mounting)
   mount(http, 'tokens', api.tokens, tokensHandlers(identity), mounting)
-  mount(http, 'projects', api.projects, projectsHandlers(identity), mounting)
+  mount(http, 'projects', api.projects, projectsHandlers(identity, attest), mounting)
   mount(http, 'assets', api.assets, assetHandlers, mounting)
-  mount(http, 'tickets', api.tickets, ticketHandlers, mounting)
+  mount(http, 'tickets', api.tickets, ticketHandlers({ attest, party }), mounting)
   mount(http, 'runs', api.runs, runHandlers(runsOn), mounting)
   mount(http, 'rules', api.rules, rulesHandlers, mounting)
   mount(http, 'artifacts', api.artifacts, artifactHandlers(runsOn), mounting)
@@ -219,6 +237,15 @@ export async function openApp(on: {
     auditHandlers({ db, database: settings, folders, dataDir: config.dataDir, sequencer }),
     mounting,
   )
+  mount(
+    http,
+    'evidence',
+    api.evidence,
+    evidenceHandlers({ db, blobs, folders, keys, sequencer, log: log.child({ part: 'evidence' }) }),
+    mounting,
+  )
+  mount(http, 'signingKeys', api.signingKeys, signingKeyHandlers({ attest, party }), mounting)
+  await serveApprovePage(http, config.apiPrefix)
   await serveDocs(
     http,
     openapi(api, { title: `${config.projectName} API`, version, prefix: config.apiPrefix }),
@@ -247,6 +274,7 @@ export async function openApp(on: {
 
   return {
     created,
+    keys,
     notes: db.notes,
     failed,
     audit: sequencer,

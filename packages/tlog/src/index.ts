@@ -1,5 +1,17 @@
 // Transparency log of Writ: hashes, tiles, proofs, notes, entries, verification. Pure: no I/O, runs in a browser.
 
+export {
+  BUNDLE_FORMAT,
+  BUNDLE_NAMESPACE,
+  type BundleCheck,
+  type BundleDescription,
+  type BundleFault,
+  type BundleFiles,
+  type BundlePrimitives,
+  type BundleReport,
+  type BundleTrust,
+  MANIFEST_SIGNER,
+} from './bundle.ts'
 export { equalBytes, fromBase64, fromHex, fromUtf8, toBase64, toHex, toUtf8 } from './bytes.ts'
 export { canonicalize, type Json } from './canonical.ts'
 export {
@@ -10,6 +22,14 @@ export {
   parseCheckpoint,
   signCheckpoint,
 } from './checkpoint.ts'
+export {
+  type Envelope,
+  formatEnvelope,
+  parseEnvelope,
+  preAuthEncoding,
+  STATEMENT_TYPE,
+  verifyEnvelope,
+} from './dsse.ts'
 export {
   commitment,
   decodeEntry,
@@ -54,6 +74,13 @@ export {
   verifyNote,
 } from './note.ts'
 export {
+  fromBase64Url,
+  type PasskeyAssertion,
+  type PasskeyVerdict,
+  toBase64Url,
+  verifyPasskey,
+} from './passkey.ts'
+export {
   loadCompactRange,
   proveConsistency,
   proveInclusion,
@@ -61,6 +88,55 @@ export {
   verifyConsistency,
   verifyInclusion,
 } from './proof.ts'
+export {
+  algorithmOf,
+  createSubtleVerify,
+  ecdsaFromDer,
+  ecdsaToDer,
+  formatPem,
+  type KeyAlgorithm,
+  parsePem,
+  rawKeyOf,
+  type SubtleVerify,
+  spkiOf,
+  type VerifySignature,
+} from './public-key.ts'
+export {
+  formatSshKey,
+  formatSshSignature,
+  parseSshKey,
+  parseSshSignature,
+  type SshHashes,
+  type SshSignature,
+  sshFingerprint,
+  sshSigned,
+  verifySshSignature,
+} from './sshsig.ts'
+export {
+  APPROVAL_NAMESPACE,
+  type ApprovalClaim,
+  type ApprovalSubject,
+  approvalStatement,
+  BUILD_TYPE_RUN,
+  PREDICATE_APPROVAL,
+  PREDICATE_PROVENANCE,
+  PREDICATE_SIGNING_KEY,
+  PREDICATE_TEST_RESULT,
+  type ProvenanceClaim,
+  parseApproval,
+  parseSigningKey,
+  parseStatement,
+  provenanceStatement,
+  type Resource,
+  SIGNING_KEY_NAMESPACE,
+  type SigningKeyClaim,
+  type Statement,
+  type Subject,
+  signingKeyStatement,
+  statementBytes,
+  type TestResultClaim,
+  testResultStatement,
+} from './statement.ts'
 export {
   changedTiles,
   decodeBundle,
@@ -74,4 +150,5 @@ export {
   tilePath,
   tileWidth,
 } from './tile.ts'
+export { verifyBundle } from './verify-bundle.ts'
 export { type LogFault, type LogVerdict, type VerifyLogOptions, verifyLog } from './verify-log.ts'

@@ -11,6 +11,7 @@ interface PolicyOptions {
   approvers?: Role[]
   approvalHours?: string
   evidenceHours?: number
+  signatures?: 'required' | 'optional'
 }
 
 export function addProjectCommands(program: Command, app: App): void {
@@ -63,6 +64,12 @@ export function addProjectCommands(program: Command, app: App): void {
     .option('--approvers <role...>', 'roles that may approve')
     .option('--approval-hours <count>', 'how long an approval holds; "none" for ever')
     .option('--evidence-hours <count>', 'how long a run waits for evidence', countOf)
+    .addOption(
+      new Option('--signatures <which>', "whether approvals need the approver's own key").choices([
+        'required',
+        'optional',
+      ]),
+    )
     .addHelpText(
       'after',
       `
@@ -114,6 +121,7 @@ async function changePolicy(app: App, o: PolicyOptions): Promise<void> {
       ? {}
       : { approval_ttl_hours: o.approvalHours === 'none' ? null : countOf(o.approvalHours) }),
     ...(o.evidenceHours === undefined ? {} : { evidence_ttl_hours: o.evidenceHours }),
+    ...(o.signatures === undefined ? {} : { require_signature: o.signatures === 'required' }),
   }
   if (Object.keys(o).length === 0)
     return app.out().item(now, policyFields(now), (await app.target()).project ?? 'default')
@@ -140,6 +148,7 @@ const policyFields = (policy: Policy): Field[] => [
   ['Approvers', policy.approver_roles.join(' ')],
   ['Approval holds', policy.approval_ttl_hours === null ? 'for ever' : `${policy.approval_ttl_hours} h`],
   ['Run waits for evidence', `${policy.evidence_ttl_hours} h`],
+  ['Signatures', policy.require_signature ? "required: by the approver's own key" : 'optional'],
 ]
 
 function show(app: App, p: Project): void {

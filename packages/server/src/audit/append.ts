@@ -29,6 +29,8 @@ export interface NewEvent {
   readonly error?: string
   /** The run whose dense sequence this event continues. */
   readonly run?: { readonly id: string; readonly seq: number }
+  /** Digests of attestations made with it, `sha256:<hex>`, as `Attest` answers them. */
+  readonly att?: readonly string[]
 }
 
 export interface Appended {
@@ -81,6 +83,7 @@ function rowOf(project: string, { at, by, event }: Appended, salt: Buffer) {
     actor: { kind: by.kind, id: by.id ?? INSTANCE },
     act: event.type,
     res: event.resource?.id,
+    att: event.att,
     pl: [{ n: 'event', c: commitment(payload, salt, sha256), len: payload.length }],
   })
   return {

@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto'
 import { decodeEntry, equalBytes, formatCommitment, splitBundle, TILE_WIDTH, tilePath, toUtf8 } from '@writ/tlog'
 import { rfc3339 } from '../platform/clock.ts'
 import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
+import { compareAttestations } from './compare-attestations.ts'
 import type { DayComparison } from './day-comparison.ts'
 import { Found } from './finding.ts'
 import * as store from './store.ts'
@@ -42,6 +43,7 @@ export async function compareRows(on: {
       await days.add(row, index)
       checked.rows++
     }
+    await compareAttestations({ db, project, rows: rows.slice(0, size - from), from })
     from += rows.length
   }
 }

@@ -1,10 +1,23 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, hash, type KeyObject, sign, verify } from 'node:crypto'
-import type { Hash, SignEd25519, VerifyEd25519 } from '@writ/tlog'
+import type { Hash, SignEd25519, VerifyEd25519, VerifySignature } from '@writ/tlog'
 
 // What @writ/tlog takes as arguments, from Node's own crypto.
 
 /** One-shot SHA-256: on short inputs far cheaper than a Hash object. */
 export const sha256: Hash = (bytes) => hash('sha256', bytes, 'buffer')
+
+export const sha512: Hash = (bytes) => hash('sha512', bytes, 'buffer')
+
+/** Signatures by keys of people and of the platform (SubjectPublicKeyInfo). */
+export const verifySignature: VerifySignature = ({ algorithm, spki }, message, signature) => {
+  try {
+    const key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' })
+    return verify(algorithm === 'ed25519' ? null : 'sha256', message, key, signature)
+  } catch {
+    // Bytes that are no key verify nothing.
+    return false
+  }
+}
 
 /** Raw Ed25519 verification; false on a malformed key or signature. */
 export const verifyEd25519: VerifyEd25519 = (publicKey, message, signature) => {

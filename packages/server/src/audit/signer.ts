@@ -1,4 +1,4 @@
-import { link, mkdir, readFile, rm, stat } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import {
   canonicalize,
@@ -11,7 +11,8 @@ import {
   toBase64,
   verifyConsistency,
 } from '@writ/tlog'
-import { type AfterStep, replaceFile, syncDirectory, writeSynced } from './durable-file.ts'
+import { type AfterStep, replaceFile } from './durable-file.ts'
+import { createKeyFile, readKeyFile, readTextFile } from './key-file.ts'
 import { LogError } from './log-error.ts'
 import { type Ed25519Key, generateEd25519Key, parseEd25519Key, sha256 } from './node-crypto.ts'
 
@@ -54,27 +55,17 @@ export async function createSigner(options: {
   const vkey = formatVkey({ name: origin, type: SIGNATURE_ED25519, publicKey: key.publicKey }, sha256)
   const vkeyFile = join(keysDir, `${encodeURIComponent(origin)}.vkey`)
   // Derived from the key, so a crash before this line costs nothing: the next start writes it.
-  if ((await readText(vkeyFile)) !== `${vkey}\n`) await replaceFile(vkeyFile, `${vkey}\n`)
+  if ((await readTextFile(vkeyFile)) !== `${vkey}\n`) await replaceFile(vkeyFile, `${vkey}\n`)
   await loadMemory()
 
   /** Memory first, key second: stopped in between, there is a state of size 0 and no key, and the next start goes on. */
   async function createKey(file: string): Promise<Ed25519Key> {
-    const memory = await readText(stateFile)
+    const memory = await readTextFile(stateFile)
     if (memory === null) await saveMemory({ size: 0, root: createTreeHasher(sha256).empty() })
     else if (parseMemory(memory, origin).size > 0) refuse(`the key ${file} is gone, but has signed; open a new origin`)
     after?.('state-created')
     const key = generateEd25519Key()
-    const temporary = `${file}.${process.pid}.tmp`
-    await rm(temporary, { force: true })
-    await writeSynced(temporary, key.privatePem, 0o600)
-    after?.('key-temp-synced')
-    // A link, not a rename: of two processes on their first start one wins, and both go on with the winner's key.
-    await link(temporary, file).catch((error: unknown) => {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
-    })
-    await rm(temporary)
-    await syncDirectory(dirname(file))
-    after?.('key-created')
+    await createKeyFile(file, key.privatePem, after)
     const winner = await loadKey(file)
     if (!winner) throw new Error(`the key ${file} vanished while it was made`)
     return winner
@@ -82,7 +73,7 @@ export async function createSigner(options: {
 
   // Read anew for each signature: what another process signed with this file counts, too.
   async function loadMemory(): Promise<Memory> {
-    const text = await readText(stateFile)
+    const text = await readTextFile(stateFile)
     if (text === null) refuse(`the state file ${stateFile} is gone; without it a second history could be signed`)
     return parseMemory(text, origin)
   }
@@ -126,12 +117,8 @@ export async function createSigner(options: {
 }
 
 async function loadKey(file: string): Promise<Ed25519Key | null> {
-  const pem = await readText(file)
-  if (pem === null) return null
-  if (process.platform !== 'win32' && ((await stat(file)).mode & 0o077) !== 0) {
-    refuse(`the key ${file} can be read by others than its owner; set its mode to 600`)
-  }
-  return parseEd25519Key(pem)
+  const pem = await readKeyFile(file)
+  return pem === null ? null : parseEd25519Key(pem)
 }
 
 function parseMemory(text: string, origin: string): Memory {
@@ -149,15 +136,6 @@ function parseMemory(text: string, origin: string): Memory {
     return { size: value.size, root }
   } catch (cause) {
     throw new LogError('SIGNER_REFUSED', `the state file is damaged: ${String(cause)}`, { cause })
-  }
-}
-
-async function readText(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
-    throw error
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Selectable } from 'kysely'
 import { sql } from 'kysely'
-import type { Tx } from '../platform/db/index.ts'
+import { inList, type Tx } from '../platform/db/index.ts'
 import type { AuditEventsTable, LogsTable } from '../platform/db/tables.ts'
 import type { DayEvent } from './day-file.ts'
 
@@ -78,6 +78,35 @@ export async function listEventsForward(
     .limit(page.limit)
     .execute()
 }
+
+/** A placed event with all that proves it: its entry, its payload, the salt between them. */
+export interface ProvenEvent {
+  readonly id: string
+  readonly shard: number
+  readonly log_index: number
+  readonly event_type: string
+  readonly resource_id: string
+  readonly event: string
+  readonly salt: Uint8Array
+  readonly entry: Uint8Array
+}
+
+/** Every placed event about these things, in log order. */
+export const listProvenEvents = (tx: Tx, resources: readonly string[]): Promise<ProvenEvent[]> =>
+  tx.sql(
+    `select e.id, i.shard, i.log_index, e.event_type, e.resource_id, e.event, e.salt, e.entry
+     from audit_events e join audit_index i on i.project_id = e.project_id and i.event_id = e.id
+     where e.project_id = ?1 and ${inList(tx, 'e.resource_id', '?2')} and i.log_index is not null
+     order by i.shard, i.log_index`,
+    [tx.project, resources],
+  )
+
+/** Envelopes of attestations by the digests of their payloads. */
+export const listEnvelopes = (tx: Tx, digests: readonly string[]): Promise<{ digest: string; envelope: string }[]> =>
+  tx.sql(`select digest, envelope from attestations where project_id = ?1 and ${inList(tx, 'digest', '?2')}`, [
+    tx.project,
+    digests,
+  ])
 
 export async function countEvents(tx: Tx, filter: EventFilter): Promise<number> {
   const row = await filtered(tx, filter).select(sql<number>`count(*)`.as('n')).executeTakeFirstOrThrow()

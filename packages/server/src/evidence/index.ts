@@ -1,2 +1,5 @@
-/** What an outsider gets: the log's files, exports, verification. Bundles and attestations come here. */
+/** What an outsider gets: the log's files, exports, attestations, bundles. */
+export { serveApprovePage } from './approve-page.ts'
+export { createAttest } from './attest.ts'
+export { type EvidenceOn, evidenceHandlers } from './export-routes.ts'
 export { auditHandlers, type LogOn } from './log-routes.ts'

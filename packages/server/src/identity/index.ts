@@ -1,14 +1,29 @@
 /** Who asks, inside which fence, with what key: people, sessions, tokens, projects, members, policies. */
 export { announceMember, createAccount } from './accounts.ts'
-export { consume, listEligibleApprovers } from './approval.ts'
+export {
+  consume,
+  type Decision,
+  listEligibleApprovers,
+  recordApproval,
+  SIGN_WITHIN_MS,
+  statementOf,
+} from './approval.ts'
 export { type Authenticator, createAuthenticator } from './authenticate.ts'
 export { type Bootstrapped, bootstrap } from './bootstrap.ts'
 export { type Caller, personOf, seesAll } from './caller.ts'
 export { type Identity, type IdentitySettings, openIdentity } from './identity.ts'
 export { defaultPasswordCost, oneTimePassword, type PasswordCost } from './password.ts'
 export { authorize, permissions, permissionsOf } from './permissions.ts'
-export { authHandlers, projectsHandlers, tokensHandlers, usersHandlers } from './routes.ts'
+export {
+  mustBeUsable,
+  openSigned,
+  type RelyingParty,
+  relyingPartyOf,
+  type SignedApproval,
+} from './personal-signature.ts'
+export { authHandlers, projectsHandlers, signingKeyHandlers, tokensHandlers, usersHandlers } from './routes.ts'
 export { loadSecretKey } from './secret-key.ts'
 export { findUserByName, findUserRef, type UserRef } from './store.ts'
 export { type ApprovalRow, findApproval, insertApproval } from './store-approvals.ts'
 export { type Approver, findProject, listProjects, loadPolicy, slugOf } from './store-projects.ts'
+export { findSigningKey, lockSigningKey, type SigningKeyRow } from './store-signing-keys.ts'

@@ -42,6 +42,7 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'tickets.update': writers,
   'tickets.submit': writers,
   'tickets.approve': writers,
+  'tickets.approvalStatement': writers,
   'tickets.reject': writers,
   'tickets.close': writers,
   'tickets.reopen': writers,
@@ -69,6 +70,13 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'audit.log': overseers,
   'audit.file': overseers,
   'audit.verify': overseers,
+  'signingKeys.list': everybody,
+  'signingKeys.statement': writers,
+  'signingKeys.enrol': writers,
+  'signingKeys.approve': admins,
+  'signingKeys.reject': admins,
+  'signingKeys.revoke': writers,
+  'evidence.export': overseers,
 }
 
 // What a role may lend to a token. An auditor's reading is not part of ops, and ops' writing not of an auditor.

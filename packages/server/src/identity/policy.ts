@@ -18,6 +18,8 @@ export const policyText = (policy: Policy): string =>
     approver_roles: order.filter((role) => policy.approver_roles.includes(role)),
     evidence_ttl_hours: policy.evidence_ttl_hours,
     four_eyes: policy.four_eyes,
+    // Written only where it is asked for: digests of older policies stay what they were.
+    ...(policy.require_signature ? { require_signature: true } : {}),
   })
 
 /** SHA-256 of the policy's text, hex. */

@@ -1,18 +1,17 @@
 import type { Policy, PolicyChange, Project, projectsApi, Role } from '@writ/api'
-import { append, newOrigin } from '../audit/index.ts'
+import { type Attest, append, newOrigin } from '../audit/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
 import { type Tx, UniqueViolation } from '../platform/db/index.ts'
 import type { Handlers } from '../platform/http/mount.ts'
 import { uuidv7 } from '../platform/ids.ts'
-import { consume } from './approval.ts'
+import { consume, recordApproval } from './approval.ts'
 import { type Caller, personOf } from './caller.ts'
 import type { Identity } from './identity.ts'
 import { changeRole, removeMember } from './members.ts'
 import { parsePolicy, policyDigest, policyText, unsatisfiable } from './policy.ts'
 import { createProject, loadLogOrigin, openProjectLog } from './projects.ts'
 import { findInView } from './store.ts'
-import { insertApproval } from './store-approvals.ts'
 import {
   countOpeners,
   findPolicyChange,
@@ -32,9 +31,10 @@ import {
   setPolicy,
   settlePolicyChange,
 } from './store-projects.ts'
+import { withEnrolledKeys } from './store-signing-keys.ts'
 
 /** Handlers of projects, members and policies. */
-export const projectsHandlers = (identity: Identity) =>
+export const projectsHandlers = (identity: Identity, attest: Attest) =>
   ({
     async list(ask) {
       const visible = await visibleTo(identity, ask.caller)
@@ -152,22 +152,15 @@ export const projectsHandlers = (identity: Identity) =>
         if (policyDigest(policy) !== change.digest) throw new AppError('APPROVAL_STALE')
         await mustBeSatisfiable(tx, policy)
         const { approval_ttl_hours: ttl } = await loadPolicy(tx)
-        const approval = uuidv7(caller.at)
-        await insertApproval(tx, {
-          id: approval,
-          subject_type: 'policy',
-          subject_id: change.id,
-          subject_version: 1,
-          subject_digest: change.digest,
+        const approval = await recordApproval(tx, attest, caller, {
+          subject: { type: 'policy', id: change.id, version: 1, sha256: change.digest },
           decision: 'approved',
-          decided_by_id: approver,
           reason: null,
-          created_at: caller.at,
-          expires_at: ttl === null ? null : caller.at + ttl * 3_600_000,
+          ttlMs: ttl === null ? null : ttl * 3_600_000,
         })
         await settle(tx, change, { state: 'applied', by: approver, reason: null, now: caller.at })
-        await consume(tx, approval, caller, caller.at, `policy_change:${change.id}`)
-        await apply(tx, caller, change, policy)
+        await consume(tx, approval.id, caller, caller.at, `policy_change:${change.id}`)
+        await apply(tx, caller, change, policy, approval.att)
         return showChange(await mustFind(tx, change.id))
       })
     },
@@ -226,9 +219,17 @@ async function mustBeSatisfiable(tx: Tx, policy: Policy): Promise<void> {
   const ids = approvers.map((approver) => approver.id)
   const reason = unsatisfiable(policy, { approvers: ids.length, others: await countOpeners(tx, ids) })
   if (reason !== undefined) throw new AppError('POLICY_UNSATISFIABLE', { reason })
+  if (policy.require_signature && (await withEnrolledKeys(tx, ids)).length === 0)
+    throw new AppError('POLICY_UNSATISFIABLE', { reason: 'no approver has an enrolled signing key' })
 }
 
-async function apply(tx: Tx, caller: Caller, change: PolicyChangeRow, policy: Policy): Promise<void> {
+async function apply(
+  tx: Tx,
+  caller: Caller,
+  change: PolicyChangeRow,
+  policy: Policy,
+  att?: readonly string[],
+): Promise<void> {
   const before = await loadPolicy(tx)
   await setPolicy(tx, change.policy)
   await append(tx, caller.at, caller, {
@@ -242,6 +243,7 @@ async function apply(tx: Tx, caller: Caller, change: PolicyChangeRow, policy: Po
       requested_by_id: change.requested_by_id,
       ...(change.requested_by_id === caller.userId ? { warning: 'NO_ELIGIBLE_APPROVER' } : {}),
     },
+    ...(att ? { att } : {}),
   })
 }
 

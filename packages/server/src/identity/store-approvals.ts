@@ -1,6 +1,6 @@
 import type { Selectable } from 'kysely'
 import type { Tx } from '../platform/db/index.ts'
-import type { ApprovalsTable } from '../platform/db/tables.ts'
+import type { ApprovalSignaturesTable, ApprovalsTable } from '../platform/db/tables.ts'
 
 export type ApprovalRow = Selectable<ApprovalsTable>
 
@@ -12,6 +12,14 @@ export async function insertApproval(
     .insertInto('approvals')
     .values({ ...approval, project_id: tx.project, voided_at: null, consumed_at: null, consumed_by: null })
     .execute()
+}
+
+/** What the approver signed, beside the approval. */
+export async function insertApprovalSignature(
+  tx: Tx,
+  signature: Omit<Selectable<ApprovalSignaturesTable>, 'project_id'>,
+): Promise<void> {
+  await tx.insert('approval_signatures', [{ project_id: tx.project, ...signature }])
 }
 
 export const findApproval = (tx: Tx, id: string): Promise<ApprovalRow | undefined> =>

@@ -1,4 +1,4 @@
-import { append, SYSTEM } from '../audit/index.ts'
+import { type Attest, append, SYSTEM } from '../audit/index.ts'
 import type { Blobs } from '../platform/blobs/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
@@ -14,6 +14,7 @@ export interface Executing {
   readonly clock: Clock
   readonly log: Logger
   readonly kinds: ReadonlyMap<string, RunKind>
+  readonly attest: Attest
   readonly leaseMs: number
   readonly timeoutSeconds: number
   /** A run that was claimed this often without ever settling is failed: it takes its workers down. */
@@ -75,6 +76,7 @@ async function begin(tx: Tx, on: Executing, claim: store.Claim): Promise<Begun |
     await store.finish(tx, claim)
     await settleRun(
       tx,
+      on.attest,
       { ...run, state: 'running' },
       SYSTEM,
       { state: 'failed', summary: 'Run failed: its workers were lost too often', errorCode: 'DELIVERIES_EXHAUSTED' },
@@ -215,6 +217,6 @@ async function settle(
       run: { id: run.id, seq: await store.nextEvent(tx, run.id) },
     })
   }
-  await settleRun(tx, run, SYSTEM, ending, now, report)
+  await settleRun(tx, on.attest, run, SYSTEM, ending, now, report)
   return true
 }

@@ -4,6 +4,13 @@ export type { Outcome, Prepared, RunKind, RunningRun } from './kind.ts'
 export { artifactHandlers, runHandlers } from './routes.ts'
 export { moves as runMoves } from './run.ts'
 export { showContract } from './show.ts'
-export { type ArtifactRow, listServedDigests, type RunRow } from './store.ts'
+export {
+  type ArtifactRow,
+  findRun,
+  listFilesOfRuns,
+  listRunsOfTicket,
+  listServedDigests,
+  type RunRow,
+} from './store.ts'
 export { createWaiting } from './waiting.ts'
 export { createWorker, fireTimers, type Worker } from './worker.ts'

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { artifactsApi, runsApi } from '@writ/api'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { append } from '../audit/index.ts'
+import { type Attest, append } from '../audit/index.ts'
 import { type Caller, personOf, seesAll } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import type { Blobs } from '../platform/blobs/index.ts'
@@ -24,6 +24,7 @@ export interface RunsOn {
   readonly blobs: Blobs
   readonly clock: Clock
   readonly kinds: ReadonlyMap<string, RunKind>
+  readonly attest: Attest
   readonly uploads: UploadSettings
   readonly waiting: Waiting
   /** The worker should look. */
@@ -80,6 +81,7 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
       const reason = ask.body?.reason
       await settleRun(
         tx,
+        on.attest,
         found,
         ask.caller,
         { state: 'cancelled', summary: reason ? `Run cancelled: ${reason}` : 'Run cancelled', errorCode: 'CANCELLED' },

@@ -1,5 +1,7 @@
 import type { RunState, Verdict } from '@writ/api'
-import { type Actor, append, SYSTEM } from '../audit/index.ts'
+import { testResultStatement } from '@writ/tlog'
+import { type Actor, type Attest, append, SYSTEM } from '../audit/index.ts'
+import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
 import type { Tx } from '../platform/db/index.ts'
 import { endWork } from '../tickets/index.ts'
 import { digestOf, recordArtifact } from './artifact.ts'
@@ -51,10 +53,12 @@ export const endingOf = (outcome: Outcome): Ending =>
 
 /**
  * Settles a run: state, result, manifests, report, audit event and the ticket's move in one transaction, so nobody reads
- * a status whose manifests are still to come. The caller has ended the lease, or knows that there is none.
+ * a status whose manifests are still to come. A proof run is attested in the same transaction, and the event names the
+ * attestation. The caller has ended the lease, or knows that there is none.
  */
 export async function settleRun(
   tx: Tx,
+  attest: Attest,
   run: store.RunRow,
   by: Actor,
   ending: Ending,
@@ -86,6 +90,7 @@ export async function settleRun(
   })
   await store.clearTimers(tx, run.id)
   const settled = { state: ending.state, verdict }
+  const att = run.run_type === 'proof' ? [await attestProof(tx, attest, run, ending, now, outputs, report)] : undefined
   await append(tx, now, by, {
     type: settledEvent(settled),
     resource: { type: 'run', id: run.id, number: run.number },
@@ -102,6 +107,7 @@ export async function settleRun(
     success: statusOf(settled) === 'success',
     ...(statusOf(settled) === 'success' ? {} : { error: ending.summary }),
     run: { id: run.id, seq: await store.nextEvent(tx, run.id) },
+    ...(att ? { att } : {}),
   })
   if (run.verifies_run_id === null && (await store.countOpenRuns(tx, run.ticket_id)) === 0) {
     const chains = await store.newestOfChains(tx, run.ticket_id)
@@ -112,4 +118,38 @@ export async function settleRun(
       now,
     )
   }
+}
+
+async function attestProof(
+  tx: Tx,
+  attest: Attest,
+  run: store.RunRow,
+  ending: Ending,
+  now: number,
+  outputs: string | null,
+  report: StoredReport | null,
+): Promise<string> {
+  const evidence = await store.listEvidence(tx, run.id)
+  const statement = testResultStatement({
+    run: {
+      id: run.id,
+      ticket: run.ticket_id,
+      project: tx.project,
+      state: ending.state,
+      verdict: ending.verdict ?? null,
+      errorCode: ending.errorCode ?? null,
+    },
+    startedAt: rfc3339OrNull(run.started_at),
+    finishedAt: rfc3339(now),
+    evidence: evidence.map(({ id, sha256 }) => ({ id, sha256 })),
+    inputSha256: run.input_sha256 ?? digestOf(run.trigger),
+    rules: {
+      name: `${run.kind}:${run.handler}`,
+      version: run.validator_version,
+      sha256: digestOf(run.rules ?? ''),
+    },
+    outputSha256: outputs === null ? null : digestOf(outputs),
+    reportSha256: report?.sha256 ?? null,
+  })
+  return attest(tx, { type: 'run', id: run.id }, statement, now)
 }

@@ -176,6 +176,24 @@ export async function listArtifacts(tx: Tx, runId: string): Promise<ArtifactRow[
     .execute()
 }
 
+/** Every file that belongs to these runs or was judged by one of them, deleted ones too: what evidence has to account for. */
+export async function listFilesOfRuns(tx: Tx, runIds: readonly string[]): Promise<ArtifactRow[]> {
+  if (runIds.length === 0) return []
+  return artifacts(tx)
+    .where((eb) =>
+      eb.or([
+        eb('artifacts.run_id', 'in', runIds),
+        eb('artifacts.id', 'in', eb.selectFrom('run_evidence').select('artifact_id').where('run_id', 'in', runIds)),
+      ]),
+    )
+    .orderBy('artifacts.number')
+    .execute()
+}
+
+/** Every run of a ticket, oldest first. */
+export const listRunsOfTicket = (tx: Tx, ticketId: string): Promise<RunRow[]> =>
+  runs(tx).where('runs.ticket_id', '=', ticketId).orderBy('runs.number').execute()
+
 export async function deleteArtifact(tx: Tx, id: string, by: string, now: number): Promise<void> {
   await tx.db
     .updateTable('artifacts')

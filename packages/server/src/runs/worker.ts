@@ -67,7 +67,7 @@ export function createWorker(
 }
 
 /** Waits that ended, and reminders. Taking the timer and acting on it are one transaction: two servers cannot both act. */
-export async function fireTimers(on: Pick<Executing, 'db' | 'clock' | 'log' | 'settled'>): Promise<void> {
+export async function fireTimers(on: Pick<Executing, 'db' | 'clock' | 'log' | 'attest' | 'settled'>): Promise<void> {
   const due = await inProject(INSTANCE, () => on.db.read((tx) => store.listDueTimers(tx, on.clock.now(), 100)))
   for (const timer of due) {
     const acted = await inProject(timer.project_id, () =>
@@ -92,7 +92,7 @@ export async function fireTimers(on: Pick<Executing, 'db' | 'clock' | 'log' | 's
           stderr: 'No evidence came in time',
           errorCode: 'EVIDENCE_EXPIRED',
         } as const
-        await settleRun(tx, run, SYSTEM, ending, on.clock.now())
+        await settleRun(tx, on.attest, run, SYSTEM, ending, on.clock.now())
         return true
       }),
     )

@@ -1,7 +1,22 @@
-import type { AuditEventType, Ticket, TicketStatus, UpdateTicket } from '@writ/api'
-import { append } from '../audit/index.ts'
-import { type Caller, findUserRef, insertApproval, loadPolicy, personOf } from '../identity/index.ts'
+import type { AuditEventType, IssuedStatement, Policy, Ticket, TicketStatus, UpdateTicket } from '@writ/api'
+import { APPROVAL_NAMESPACE, statementBytes, toBase64Url } from '@writ/tlog'
+import { type Attest, append, sha256 } from '../audit/index.ts'
+import {
+  type Caller,
+  type Decision,
+  findApproval,
+  findUserRef,
+  loadPolicy,
+  lockSigningKey,
+  mustBeUsable,
+  personOf,
+  recordApproval,
+  SIGN_WITHIN_MS,
+  type SignedApproval,
+  statementOf,
+} from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
+import { rfc3339 } from '../platform/clock.ts'
 import type { Tx } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import { holdTicket, mayWorkOn } from './access.ts'
@@ -76,12 +91,17 @@ async function resolve(tx: Tx, body: Omit<UpdateTicket, 'status'>): Promise<Part
   }
 }
 
-/** Approves exactly the version the approver read. Documented words for whoever may not, and for the wrong status. */
+/**
+ * Approves exactly the version the approver read. Documented words for whoever may not, and for the wrong status.
+ * @param signed the approver's own signature over the statement of this approval, verified already
+ */
 export async function approveTicket(
   tx: Tx,
   caller: Caller,
   ref: store.Ref,
   body: { digest?: string; reason?: string; approved?: boolean } | null,
+  attest: Attest,
+  signed: SignedApproval | null,
 ): Promise<Ticket> {
   const { ticket, policy } = await decide(tx, caller, ref)
   if (body?.approved === false)
@@ -94,10 +114,14 @@ export async function approveTicket(
         ],
       },
     )
-  if (ticket.status !== 'submitted') throw new AppError('TICKET_NOT_SUBMITTED', { status: ticket.status })
+  if (signed && (await findApproval(tx, signed.claim.id))) throw new AppError('APPROVAL_USED')
+  mustBeSubmitted(ticket)
   if (body?.digest !== undefined && body.digest !== ticket.digest) throw new AppError('APPROVAL_STALE')
-  const expires = policy.approval_ttl_hours === null ? null : caller.at + policy.approval_ttl_hours * 3_600_000
-  await record(tx, caller, ticket, 'approved', body?.reason ?? null, expires)
+  // The key may have been revoked since its signature was verified.
+  if (signed) mustBeUsable((await lockSigningKey(tx, signed.key.id))!, personOf(caller))
+  else if (policy.require_signature) throw new AppError('SIGNATURE_REQUIRED', { ticket: ticket.number })
+  const decision = { ...approvalOf(ticket, policy), reason: body?.reason ?? null }
+  const { att, details } = await recordApproval(tx, attest, caller, decision, signed)
   await store.updateTicket(tx, ticket.id, {
     status: 'approved',
     approved_by_id: personOf(caller),
@@ -112,52 +136,79 @@ export async function approveTicket(
       version: ticket.version,
       digest: ticket.digest,
       reason: body?.reason ?? null,
+      ...details,
     },
+    att,
   })
   return showTicket((await store.findTicket(tx, ticket.id))!)
 }
 
+const mustBeSubmitted = (ticket: store.TicketRow): void => {
+  if (ticket.status !== 'submitted') throw new AppError('TICKET_NOT_SUBMITTED', { status: ticket.status })
+}
+
+const approvalOf = (ticket: store.TicketRow, policy: Policy): Omit<Decision, 'reason'> => ({
+  subject: { type: 'ticket', id: ticket.id, version: ticket.version, sha256: ticket.digest },
+  decision: 'approved',
+  ttlMs: policy.approval_ttl_hours === null ? null : policy.approval_ttl_hours * 3_600_000,
+})
+
+/** The statement that would approve the version as it stands, for the caller to sign; nothing is kept of it. */
+export async function approvalToSign(tx: Tx, caller: Caller, ref: store.Ref): Promise<IssuedStatement> {
+  const policy = await loadPolicy(tx)
+  const ticket = await store.findTicket(tx, ref)
+  mayDecide(caller, policy, ticket)
+  mustBeSubmitted(ticket)
+  const issued = { id: uuidv7(caller.at), at: caller.at, signable: true }
+  const decision = { ...approvalOf(ticket, policy), reason: null }
+  const statement = Buffer.from(statementBytes(statementOf(tx.project, personOf(caller), decision, issued)))
+  return {
+    statement: statement.toString(),
+    challenge: toBase64Url(sha256(statement)),
+    namespace: APPROVAL_NAMESPACE,
+    sign_before: rfc3339(caller.at + SIGN_WITHIN_MS),
+  }
+}
+
 /** Back to draft, with a reason. */
-export async function rejectTicket(tx: Tx, caller: Caller, ref: store.Ref, reason: string): Promise<Ticket> {
-  const { ticket } = await decide(tx, caller, ref)
+export async function rejectTicket(
+  tx: Tx,
+  caller: Caller,
+  ref: store.Ref,
+  reason: string,
+  attest: Attest,
+): Promise<Ticket> {
+  const { ticket, policy } = await decide(tx, caller, ref)
   requireMove(ticket.status, 'draft')
-  await record(tx, caller, ticket, 'rejected', reason, null)
-  return move(tx, caller, ticket, 'draft', 'ticket.rejected', `Rejected ticket: ${ticket.title}`, reason)
+  const decision = { ...approvalOf(ticket, policy), decision: 'rejected', reason, ttlMs: null } as const
+  const { att } = await recordApproval(tx, attest, caller, decision)
+  return move(tx, caller, ticket, 'draft', 'ticket.rejected', `Rejected ticket: ${ticket.title}`, reason, att)
 }
 
 async function decide(tx: Tx, caller: Caller, ref: store.Ref) {
   const policy = await loadPolicy(tx)
+  mustBeApprover(caller, policy)
+  const ticket = await store.lockTicket(tx, ref)
+  mayDecide(caller, policy, ticket)
+  return { ticket, policy }
+}
+
+function mustBeApprover(caller: Caller, policy: Policy): void {
   if (!caller.role || !policy.approver_roles.includes(caller.role))
     throw new AppError(policy.approver_roles.every((role) => role === 'admin') ? 'ADMIN_REQUIRED' : 'ROLE_NOT_ALLOWED')
-  const ticket = await store.lockTicket(tx, ref)
+}
+
+function mayDecide(
+  caller: Caller,
+  policy: Policy,
+  ticket: store.TicketRow | undefined,
+): asserts ticket is store.TicketRow {
+  mustBeApprover(caller, policy)
   if (!ticket) throw new AppError('TICKET_NOT_FOUND')
   if (policy.four_eyes && ticket.created_by_id === personOf(caller))
     throw new AppError('APPROVER_EXCLUDED', { reason: 'you opened this ticket' })
   if (policy.four_eyes && ticket.assignee_id === personOf(caller))
     throw new AppError('APPROVER_EXCLUDED', { reason: 'you are assigned to this ticket' })
-  return { ticket, policy }
-}
-
-async function record(
-  tx: Tx,
-  caller: Caller,
-  ticket: store.TicketRow,
-  decision: 'approved' | 'rejected',
-  reason: string | null,
-  expires: number | null,
-) {
-  await insertApproval(tx, {
-    id: uuidv7(caller.at),
-    subject_type: 'ticket',
-    subject_id: ticket.id,
-    subject_version: ticket.version,
-    subject_digest: ticket.digest,
-    decision,
-    decided_by_id: personOf(caller),
-    reason,
-    created_at: caller.at,
-    expires_at: expires,
-  })
 }
 
 /** Draft to submitted; warns when nobody could approve it. */
@@ -190,6 +241,7 @@ async function move(
   type: AuditEventType,
   action: string,
   reason: string | null,
+  att?: readonly string[],
 ): Promise<Ticket> {
   requireMove(ticket.status, to)
   const forgotten = to === 'submitted' || to === 'draft' ? { approved_by_id: null } : {}
@@ -199,6 +251,7 @@ async function move(
     resource: resourceOf(ticket),
     action,
     details: { from: ticket.status, to, reason },
+    ...(att ? { att } : {}),
   })
   return showTicket((await store.findTicket(tx, ticket.id))!)
 }

@@ -1,6 +1,6 @@
 import type { assetsApi, ticketsApi } from '@writ/api'
-import { append } from '../audit/index.ts'
-import { type Caller, findUserRef, personOf, seesAll } from '../identity/index.ts'
+import { type Attest, append } from '../audit/index.ts'
+import { type Caller, findUserRef, openSigned, personOf, type RelyingParty, seesAll } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339 } from '../platform/clock.ts'
 import type { Handlers } from '../platform/http/mount.ts'
@@ -30,7 +30,13 @@ export const assetHandlers: Handlers<typeof assetsApi, Caller> = {
   update: (ask) => ask.change((tx) => editAsset(tx, ask.caller, ask.params.id, ask.body)),
 }
 
-export const ticketHandlers: Handlers<typeof ticketsApi, Caller> = {
+/** What approvals need: the key that attests them, and where passkeys belong. */
+export interface TicketsOn {
+  readonly attest: Attest
+  readonly party: RelyingParty
+}
+
+export const ticketHandlers = (on: TicketsOn): Handlers<typeof ticketsApi, Caller> => ({
   create: (ask) =>
     ask.submit<OpenTicket, Awaited<ReturnType<typeof openTickets.run>>[number]>(openTickets, {
       caller: ask.caller,
@@ -69,8 +75,14 @@ export const ticketHandlers: Handlers<typeof ticketsApi, Caller> = {
   get: async (ask) => showTicket(await ask.read((tx) => seeTicket(tx, ask.caller, ask.params.id))),
   update: (ask) => ask.change((tx) => change.editTicket(tx, ask.caller, ask.params.id, ask.body)),
   submit: (ask) => ask.change((tx) => change.submitTicket(tx, ask.caller, ask.params.id)),
-  approve: (ask) => ask.change((tx) => change.approveTicket(tx, ask.caller, ask.params.id, ask.body)),
-  reject: (ask) => ask.change((tx) => change.rejectTicket(tx, ask.caller, ask.params.id, ask.body.reason)),
+  approvalStatement: (ask) => ask.read((tx) => change.approvalToSign(tx, ask.caller, ask.params.id)),
+  async approve(ask) {
+    const { caller, params, body } = ask
+    // Before the transaction: in it nothing is awaited but the database.
+    const signed = body?.signed ? await openSigned(ask.read, caller, on.party, body.signed) : null
+    return ask.change((tx) => change.approveTicket(tx, caller, params.id, body, on.attest, signed))
+  },
+  reject: (ask) => ask.change((tx) => change.rejectTicket(tx, ask.caller, ask.params.id, ask.body.reason, on.attest)),
   close: (ask) => ask.change((tx) => change.closeTicket(tx, ask.caller, ask.params.id, ask.body?.reason ?? null)),
   reopen: (ask) => ask.change((tx) => change.reopenTicket(tx, ask.caller, ask.params.id, ask.body?.reason ?? null)),
   async approvals(ask) {
@@ -104,4 +116,4 @@ export const ticketHandlers: Handlers<typeof ticketsApi, Caller> = {
         created_at: rfc3339(comment.created_at),
       }
     }),
-}
+})

@@ -47,4 +47,5 @@ export const showApproval = (row: ApprovalRow): Approval => ({
   expires_at: rfc3339OrNull(row.expires_at),
   voided_at: rfc3339OrNull(row.voided_at),
   consumed_at: rfc3339OrNull(row.consumed_at),
+  signed_with_id: row.signing_key_id,
 })

@@ -12,7 +12,10 @@ export type TicketRow = Selectable<TicketsTable> & {
   readonly approved_by_number: number | null
   readonly asset_number: number | null
 }
-export type ApprovalRow = Selectable<ApprovalsTable> & { readonly decided_by_number: number }
+export type ApprovalRow = Selectable<ApprovalsTable> & {
+  readonly decided_by_number: number
+  readonly signing_key_id: string | null
+}
 export interface CommentRow {
   readonly id: string
   readonly author_id: string
@@ -213,8 +216,9 @@ export async function listApprovals(tx: Tx, ticketId: string): Promise<ApprovalR
   return tx.db
     .selectFrom('approvals')
     .innerJoin('users', 'users.id', 'approvals.decided_by_id')
+    .leftJoin('approval_signatures', 'approval_signatures.approval_id', 'approvals.id')
     .selectAll('approvals')
-    .select('users.number as decided_by_number')
+    .select(['users.number as decided_by_number', 'approval_signatures.signing_key_id'])
     .where('subject_type', '=', 'ticket')
     .where('subject_id', '=', ticketId)
     .orderBy('approvals.id')

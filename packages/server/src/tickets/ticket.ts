@@ -39,15 +39,14 @@ export interface Promised {
   readonly due_at: number | null
 }
 
-/** SHA-256 over the RFC 8785 form of a ticket version, in hex. */
-export function digestOf(promised: Promised): string {
+/** The RFC 8785 form of a ticket version. */
+export function promiseOf(promised: Promised): string {
   const { project, id, version, title, description, asset_id, assignee_id, created_by_id, due_at } = promised
-  return hash(
-    'sha256',
-    canonicalize({ project, id, version, title, description, asset_id, assignee_id, created_by_id, due_at }),
-    'hex',
-  )
+  return canonicalize({ project, id, version, title, description, asset_id, assignee_id, created_by_id, due_at })
 }
+
+/** SHA-256 of that, in hex. */
+export const digestOf = (promised: Promised): string => hash('sha256', promiseOf(promised), 'hex')
 
 /** The settled outcome of the newest run in each chain; null where a chain has settled nothing yet. */
 export type ChainOutcome = 'passed' | 'failed'

@@ -144,7 +144,7 @@ export interface TicketsTable {
 export interface ApprovalsTable {
   project_id: string
   id: string
-  subject_type: 'ticket' | 'policy'
+  subject_type: 'ticket' | 'policy' | 'signing_key'
   subject_id: string
   subject_version: number
   subject_digest: string
@@ -334,6 +334,46 @@ export interface LogsTable {
   closed_at: number | null
 }
 
+export interface AttestationsTable {
+  project_id: string
+  digest: string
+  predicate_type: string
+  subject_type: string
+  subject_id: string
+  envelope: string
+  created_at: number
+}
+
+export interface SigningKeysTable {
+  project_id: string
+  id: string
+  user_id: string
+  name: string
+  type: 'passkey' | 'ssh'
+  algorithm: 'ed25519' | 'ecdsa-p256' | 'rsa'
+  public_key: string
+  fingerprint: string
+  credential_id: string | null
+  rp_id: string | null
+  statement: string
+  signature: string
+  state: 'proposed' | 'enrolled' | 'rejected' | 'revoked'
+  bootstrap: Generated<number>
+  decided_by_id: string | null
+  created_at: number
+  decided_at: number | null
+  revoked_at: number | null
+}
+
+export interface ApprovalSignaturesTable {
+  project_id: string
+  approval_id: string
+  signing_key_id: string
+  statement: string
+  signature: string
+  created_at: number
+}
+
 export interface Tables {
   users: UsersTable
   projects: ProjectsTable
@@ -360,6 +400,9 @@ export interface Tables {
   audit_events: AuditEventsTable
   audit_index: AuditIndexTable
   logs: LogsTable
+  attestations: AttestationsTable
+  signing_keys: SigningKeysTable
+  approval_signatures: ApprovalSignaturesTable
 }
 
 /** The tables behind the fence: every row belongs to a project, and no statement sees two projects. */
@@ -380,4 +423,7 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'audit_events',
   'audit_index',
   'logs',
+  'attestations',
+  'signing_keys',
+  'approval_signatures',
 ])

@@ -1,0 +1,40 @@
+import { createHash } from 'node:crypto'
+import type { BundleFiles } from '@writ/tlog'
+import yauzl from 'yauzl'
+
+/**
+ * The files of a zipped bundle, read from the archive as they are asked for. Throws an Error with a sentence on anything
+ * that is no plain archive: names that leave it or repeat, links, encrypted files.
+ */
+export async function openBundle(path: string): Promise<BundleFiles & { close(): void }> {
+  // Names are checked by the library: relative, with slashes, without "..".
+  const zip = await yauzl.openPromise(path, { lazyEntries: true, autoClose: false, strictFileNames: true })
+  try {
+    const entries = new Map<string, yauzl.Entry>()
+    for await (const entry of zip.eachEntry()) {
+      const name = entry.fileName
+      // The upper half is the Unix mode; 0o120000 is a link.
+      const isLink = ((entry.externalFileAttributes >>> 16) & 0o170000) === 0o120000
+      if (entries.has(name) || isLink || entry.isEncrypted()) throw new Error(`the archive has no plain file ${name}`)
+      if (!name.endsWith('/')) entries.set(name, entry)
+    }
+    const open = (name: string) => zip.openReadStreamPromise(entries.get(name)!)
+    return {
+      names: [...entries.keys()],
+      async read(name) {
+        const chunks: Buffer[] = []
+        for await (const chunk of await open(name)) chunks.push(chunk)
+        return new Uint8Array(Buffer.concat(chunks))
+      },
+      async sha256(name) {
+        const digest = createHash('sha256')
+        for await (const chunk of await open(name)) digest.update(chunk)
+        return digest.digest('hex')
+      },
+      close: () => zip.close(),
+    }
+  } catch (error) {
+    zip.close()
+    throw error
+  }
+}

@@ -1,0 +1,116 @@
+import { saveDownload } from '@writ/sdk/node'
+import { type BundleCheck, type BundleReport, verifyBundle } from '@writ/tlog'
+import { type Command, Option } from 'commander'
+import { type App, refOf } from '../app.ts'
+import { openBundle } from '../bundle-zip.ts'
+import { exitCodes } from '../exit-codes.ts'
+import { Failure, usage } from '../failure.ts'
+import type { Paint } from '../table.ts'
+import { bytesText, safeLine } from '../text.ts'
+import { sha256, sha512, verifySignature } from '../verify-crypto.ts'
+
+export function addEvidenceCommands(program: Command, app: App): void {
+  const evidence = program
+    .command('evidence')
+    .description('Evidence for people who do not trust this server: bundles that anybody can check offline')
+    .addHelpText('after', '\nExamples:\n  writ evidence export ticket 1\n  writ verify evidence-ticket-1.zip')
+
+  evidence
+    .command('export <subject> <ref>')
+    .description('Export all evidence of a ticket or a run as one zip; the export is itself recorded')
+    .option('--to <file>', 'a new file; evidence-<subject>-<number>.zip otherwise')
+    .option('--include-flagged', 'files in which secrets were found, too')
+    .addHelpText('after', '\nExamples:\n  writ evidence export ticket 1\n  writ evidence export run 7 --to run-7.zip')
+    .action(async (subject: string, ref: string, o: { to?: string; includeFlagged?: boolean }) => {
+      if (subject !== 'ticket' && subject !== 'run') throw usage('Evidence is of a ticket or of a run')
+      const id = refOf(ref)
+      const body = { subject, id, include_flagged: o.includeFlagged } as const
+      const file = await (await app.client()).evidence.export({ body })
+      const path = o.to ?? `evidence-${subject}-${id}.zip`
+      const bar = app.progress(path)
+      const saved = await saveDownload(file, path, {
+        onProgress: ({ bytes, size }) => bar.update(bytes, size),
+        signal: app.terminal.signal,
+      })
+        .catch((error: unknown) => {
+          if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
+          throw new Failure(`${path} exists already`, { advice: 'Choose another name with --to.' })
+        })
+        .finally(() => bar.end())
+      app.out().item(
+        { path, ...saved },
+        [
+          ['Saved', path],
+          ['Size', bytesText(saved.bytes)],
+          ['SHA-256', saved.sha256],
+          ['Next', `writ verify ${path}`],
+        ],
+        path,
+      )
+    })
+
+  program
+    .command('verify <bundle>')
+    .description('Verify an evidence bundle here, without a server or a network; exits with 5 when anything is wrong')
+    .option('--fingerprint <fingerprint>', 'the key that the manifest must be signed with: SHA256:...')
+    .addOption(new Option('--vkey <key...>', 'the keys that the logs must be signed with').default(undefined))
+    .addHelpText(
+      'after',
+      `
+The keys inside a bundle prove nothing by themselves: compare those that are printed at the end with a copy from
+elsewhere, or give them here.
+
+Example:
+  writ verify evidence-ticket-1.zip --fingerprint SHA256:2Cv...`,
+    )
+    .action((path: string, o: { fingerprint?: string; vkey?: string[] }) => verify(app, path, o))
+}
+
+async function verify(app: App, path: string, o: { fingerprint?: string; vkey?: string[] }): Promise<void> {
+  const bundle = await openBundle(path).catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && typeof error.code === 'string') throw error
+    throw notVerified({ code: 'BUNDLE_MALFORMED', path, reason: messageOf(error) })
+  })
+  let report: BundleReport
+  try {
+    report = await verifyBundle(
+      bundle,
+      { sha256, sha512, verify: verifySignature },
+      { fingerprint: o.fingerprint, vkeys: o.vkey },
+    )
+  } catch (error) {
+    // The archive itself is damaged: a compressed file that cannot be read, a size that does not fit.
+    throw notVerified({ code: 'BUNDLE_MALFORMED', path, reason: messageOf(error) })
+  } finally {
+    bundle.close()
+  }
+  const out = app.out()
+  if (out.format !== 'table') out.item(report, [], path)
+  for (const check of report.checks) sayCheck(app, check, 0)
+  if (report.fault) throw notVerified(report.fault)
+  out.say('\nIt rests on these keys; compare them with a copy from elsewhere:')
+  for (const { what, value, expected } of report.rests)
+    out.say(`  ${what}: ${safeLine(value)}${expected ? '  (as expected)' : ''}`)
+  out.say(`\n${out.paint('verified', 'green')}  ${path}`)
+}
+
+const colours: Partial<Record<BundleCheck['state'], Paint>> = {
+  verified: 'green',
+  erased: 'yellow',
+  'left out': 'yellow',
+}
+
+function sayCheck(app: App, check: BundleCheck, depth: number): void {
+  const out = app.out()
+  out.say(`${'  '.repeat(depth)}${out.paint(check.state, colours[check.state])}  ${safeLine(check.what)}`)
+  for (const part of check.parts ?? []) sayCheck(app, part, depth + 1)
+}
+
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
+
+const notVerified = (fault: NonNullable<BundleReport['fault']> | { code: string; path: string; reason: string }) =>
+  new Failure(`The bundle does not verify: ${safeLine(fault.path)}: ${safeLine(fault.reason)}`, {
+    advice: 'Keep it as it is, and ask for another copy.',
+    exit: exitCodes.verificationFailed,
+    code: fault.code,
+  })

@@ -1,0 +1,255 @@
+import { readFile } from 'node:fs/promises'
+import {
+  BUNDLE_FORMAT,
+  type BundleDescription,
+  type Checkpoint,
+  formatLogProof,
+  formatPem,
+  formatSshKey,
+  fromBase64,
+  fromBase64Url,
+  parseCheckpoint,
+  parseNote,
+  parseVkey,
+  proveConsistency,
+  proveInclusion,
+  spkiOf,
+  tilePath,
+  toBase64,
+  toHex,
+  toUtf8,
+} from '@writ/tlog'
+import {
+  type AuditFolders,
+  allowedSigners,
+  type Keys,
+  type Log,
+  listEvents,
+  listLogs,
+  listProvenEvents,
+  logFolder,
+  type ProvenEvent,
+  readTileFile,
+  sha256,
+} from '../audit/index.ts'
+import type { SigningKeyRow } from '../identity/index.ts'
+import type { Blobs } from '../platform/blobs/index.ts'
+import { rfc3339 } from '../platform/clock.ts'
+import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
+import { ticketPromise } from '../tickets/index.ts'
+import type { Collected } from './collect.ts'
+
+export interface BundleOn {
+  readonly db: Database
+  readonly blobs: Blobs
+  readonly folders: AuditFolders
+  readonly keys: Keys
+}
+
+/** One file of a bundle; bytes of evidence as a stream, which is opened when its turn comes. */
+export interface BundleFile {
+  readonly path: string
+  readonly body: Uint8Array | (() => Promise<AsyncIterable<Uint8Array>>)
+  readonly executable?: true
+}
+
+/** A log as it was published when the bundle was begun; everything is proven against this one checkpoint. */
+interface PublishedLog {
+  readonly name: string
+  readonly role: 'project' | 'instance'
+  readonly row: Log
+  readonly dir: string
+  readonly note: string
+  readonly checkpoint: Checkpoint
+}
+
+/**
+ * The files of a bundle, one by one, without its manifest. Reads log files and blobs as they come, so that memory does not
+ * grow with the evidence. A bundle is put together from what is published: entries beyond the checkpoint are not in it.
+ */
+export async function* bundleFiles(
+  on: BundleOn,
+  project: { readonly id: string; readonly slug: string },
+  collected: Collected,
+  now: number,
+): AsyncGenerator<BundleFile> {
+  const text = (path: string, content: string): BundleFile => ({ path, body: toUtf8(content) })
+  const logs = await publishedLogs(on, project.id, 'project', new Set(collected.events.map(({ shard }) => shard)))
+  const records = await inProject(INSTANCE, () => findRecords(on, project.id, logs))
+  const instance = await publishedLogs(on, INSTANCE, 'instance', new Set(records.map(({ event }) => event.shard)))
+
+  yield { path: 'verify.sh', body: await readFile(new URL('./verify.sh', import.meta.url)), executable: true }
+  yield { path: 'README.txt', body: await readFile(new URL('./bundle-readme.txt', import.meta.url)) }
+  yield text('bundle.json', `${JSON.stringify(describe(project, collected, [...logs, ...instance], now), null, 2)}\n`)
+  yield text('policy', policyOf([...logs, ...instance]))
+  yield text('keys/allowed_signers', allowedSigners(on.keys.list()))
+  for (const key of on.keys.list())
+    if (key.purpose === 'attestation') yield text(`keys/attestation-${key.keyid}.pem`, key.public_pem)
+
+  for (const log of [...logs, ...instance]) {
+    yield text(`logs/${log.name}/checkpoint`, log.note)
+    yield text(`logs/${log.name}/log.pem`, formatPem(spkiOf(parseVkey(log.row.vkey!, sha256).publicKey)))
+    const events = log.role === 'project' ? collected.events : records.map(({ event }) => event)
+    for (const event of events)
+      if (event.shard === log.row.shard && event.log_index < log.checkpoint.size) yield* entryFiles(log, event)
+  }
+  const earlier = new Map(records.map(({ log, size }) => [`${log.name}/${size}`, { log, size }]))
+  for (const log of [...logs, ...instance]) {
+    const cosigned = await readTileFile(log.dir, 'checkpoint.cosigned')
+    if (!cosigned) continue
+    yield { path: `logs/${log.name}/checkpoint.cosigned`, body: cosigned }
+    const { size } = parseCheckpoint(parseNote(cosigned).text)
+    earlier.set(`${log.name}/${size}`, { log, size })
+  }
+  for (const { log, size } of earlier.values()) {
+    const proof = await proveConsistency({ from: size, to: log.checkpoint.size, ...tilesOf(log) })
+    const path = `logs/${log.name}/consistency/${size}-${log.checkpoint.size}.txt`
+    yield text(path, proof.map((hash) => `${toBase64(hash)}\n`).join(''))
+  }
+  yield* contentFiles(on, project.id, collected)
+}
+
+async function publishedLogs(
+  on: BundleOn,
+  project: string,
+  role: PublishedLog['role'],
+  shards: ReadonlySet<number>,
+): Promise<PublishedLog[]> {
+  const rows = await inProject(project, () => on.db.read(listLogs))
+  const found: PublishedLog[] = []
+  for (const row of rows) {
+    if (!shards.has(row.shard)) continue
+    const dir = logFolder(on.folders, project, row.shard)
+    const note = Buffer.from((await readTileFile(dir, 'checkpoint')) ?? []).toString()
+    // A log with placed rows and no checkpoint is about to get its first; its entries are not proven yet.
+    if (note === '' || row.vkey === null) continue
+    const checkpoint = parseCheckpoint(parseNote(note).text)
+    found.push({ name: `${role}-${row.shard}`, role, row, dir, note, checkpoint })
+  }
+  return found
+}
+
+interface Record {
+  readonly log: PublishedLog
+  readonly size: number
+  readonly event: ProvenEvent
+}
+
+/** The newest entry of the instance log that records each log, if there is one. In the instance's context. */
+async function findRecords(on: BundleOn, project: string, logs: readonly PublishedLog[]): Promise<Record[]> {
+  const rows = await on.db.read(async (tx) => {
+    const newest = await listEvents(tx, { event_type: 'project.checkpoint', resource: project }, { limit: 1_000 })
+    const picked = logs.flatMap((log) => {
+      const row = newest.find((one) => one.log_index !== null && recordedIn(one.event).origin === log.row.origin)
+      return row ? [{ log, id: row.id }] : []
+    })
+    const proven = picked.length === 0 ? [] : await listProvenEvents(tx, [project])
+    return picked.map(({ log, id }) => ({ log, event: proven.find((one) => one.id === id)! }))
+  })
+  return rows.map((one) => ({ ...one, size: recordedIn(one.event.event).size }))
+}
+
+const recordedIn = (event: string) => (JSON.parse(event) as { details: { origin: string; size: number } }).details
+
+const tilesOf = (log: PublishedLog) => ({
+  hash: sha256,
+  async readTile(level: number, index: number, width: number) {
+    const path = tilePath({ level, index, width })
+    const bytes = await readTileFile(log.dir, path)
+    if (!bytes) throw new Error(`${path} of ${log.row.origin} is missing`)
+    return bytes
+  },
+})
+
+async function* entryFiles(log: PublishedLog, event: ProvenEvent): AsyncGenerator<BundleFile> {
+  const { log_index: index } = event
+  const hashes = await proveInclusion({ size: log.checkpoint.size, index, ...tilesOf(log) })
+  const base = `logs/${log.name}`
+  yield { path: `${base}/entries/${index}.json`, body: event.entry }
+  yield {
+    path: `${base}/entries/${index}.tlog-proof`,
+    body: toUtf8(formatLogProof({ index, hashes, checkpoint: log.note })),
+  }
+  yield { path: `${base}/payloads/${index}.json`, body: toUtf8(event.event) }
+  yield { path: `${base}/payloads/${index}.salt`, body: toUtf8(`${toHex(event.salt)}\n`) }
+}
+
+/** The logs as a tlog-policy (C2SP): which keys are the logs', and that no witness is asked for. */
+const policyOf = (logs: readonly PublishedLog[]): string =>
+  `${logs.map(({ row }) => `log ${row.vkey}\n`).join('')}quorum none\n`
+
+function describe(
+  project: { readonly id: string; readonly slug: string },
+  { subject, files }: Collected,
+  logs: readonly PublishedLog[],
+  now: number,
+): BundleDescription & { project: object } {
+  return {
+    format: BUNDLE_FORMAT,
+    version: 1,
+    subject,
+    project,
+    exported_at: rfc3339(now),
+    logs: logs.map(({ name, role, row }) => ({ name, role, origin: row.origin, vkeys: [row.vkey!] })),
+    artifacts: files.map(({ row, leftOut }) => ({
+      id: row.id,
+      number: row.number,
+      sha256: row.sha256,
+      size: row.size_bytes,
+      path: leftOut === null ? pathOf(row) : null,
+      left_out: leftOut,
+    })),
+  }
+}
+
+/** Names of files come from outside: in a bundle they are plain, and the number makes them different. */
+const pathOf = (row: { number: number; filename: string }): string =>
+  `artifacts/${row.number}-${row.filename.replace(/[^A-Za-z0-9._-]/g, '_').slice(-80)}`
+
+async function* contentFiles(on: BundleOn, project: string, all: Collected): AsyncGenerator<BundleFile> {
+  const text = (path: string, content: string): BundleFile => ({ path, body: toUtf8(content) })
+  for (const { digest, envelope } of all.attestations) yield text(`attestations/${digest}.dsse.json`, envelope)
+  for (const { approval_id, signing_key_id, statement, signature } of all.signatures) {
+    const folder = `approvals/${approval_id}`
+    const { type } = all.keys.find(({ id }) => id === signing_key_id)!
+    yield text(`${folder}/approval.json`, `${JSON.stringify({ id: approval_id, key_id: signing_key_id, type })}\n`)
+    yield* signatureFiles(folder, statement, signature, type)
+  }
+  for (const key of all.keys) yield* keyFiles(key)
+  // Records that something vouches for. What was imported, or settled by a version before this one, has no such thing.
+  if (all.events.some(({ event }) => event.includes(all.ticket.digest)))
+    yield text(`tickets/${all.ticket.id}.json`, ticketPromise({ ...all.ticket, project }))
+  for (const run of all.runs) {
+    if (!all.attestations.some(({ subject_id }) => subject_id === run.id)) continue
+    if (run.rules !== null) yield text(`runs/${run.id}/rules.json`, run.rules)
+    if (run.outputs_manifest !== null) yield text(`runs/${run.id}/outputs.json`, run.outputs_manifest)
+  }
+  for (const { row, leftOut } of all.files)
+    if (leftOut === null) yield { path: pathOf(row), body: () => on.blobs.open(project, row.sha256) }
+}
+
+function* signatureFiles(
+  folder: string,
+  statement: string,
+  signature: string,
+  type: 'passkey' | 'ssh',
+): Generator<BundleFile> {
+  yield { path: `${folder}/statement.json`, body: toUtf8(statement) }
+  if (type === 'ssh') return yield { path: `${folder}/statement.json.sig`, body: toUtf8(signature) }
+  // As `keptForm` wrote it.
+  const kept = JSON.parse(signature) as { authenticator_data: string; client_data_json: string; signature: string }
+  yield { path: `${folder}/clientData.json`, body: fromBase64Url(kept.client_data_json) }
+  yield { path: `${folder}/authData.bin`, body: fromBase64Url(kept.authenticator_data) }
+  yield { path: `${folder}/sig.der`, body: fromBase64Url(kept.signature) }
+}
+
+function* keyFiles(key: SigningKeyRow): Generator<BundleFile> {
+  const { id, user_id, type, algorithm, fingerprint, rp_id } = key
+  const folder = `people/${id}`
+  const spki = fromBase64(key.public_key)
+  const about = { id, user_id, type, algorithm, fingerprint, rp_id }
+  yield { path: `${folder}/key.json`, body: toUtf8(`${JSON.stringify(about)}\n`) }
+  yield { path: `${folder}/key.pem`, body: toUtf8(formatPem(spki)) }
+  if (type === 'ssh') yield { path: `${folder}/key.pub`, body: toUtf8(`${formatSshKey(spki)}\n`) }
+  yield* signatureFiles(folder, key.statement, key.signature, type)
+}

@@ -1,0 +1,78 @@
+import { decodeEntry } from '@writ/tlog'
+import { listProvenEvents, type ProvenEvent } from '../audit/index.ts'
+import { findSigningKey, type SigningKeyRow } from '../identity/index.ts'
+import { AppError } from '../platform/app-error.ts'
+import type { Tx } from '../platform/db/index.ts'
+import { type ArtifactRow, findRun, listFilesOfRuns, listRunsOfTicket, type RunRow } from '../runs/index.ts'
+import { findTicket, type Ref, type TicketRow } from '../tickets/index.ts'
+import * as store from './store.ts'
+
+/** What a bundle is about. */
+export interface Asked {
+  readonly subject: 'ticket' | 'run'
+  readonly ref: Ref
+  /** Also files in which secrets were found. */
+  readonly flagged: boolean
+}
+
+/** Everything that belongs to a ticket or a run, as it stood in one snapshot. */
+export interface Collected {
+  readonly subject: { readonly type: 'ticket' | 'run'; readonly id: string; readonly number: number }
+  readonly ticket: TicketRow
+  readonly runs: readonly RunRow[]
+  readonly files: readonly CollectedFile[]
+  readonly events: readonly ProvenEvent[]
+  readonly attestations: readonly store.AttestationRow[]
+  readonly signatures: Awaited<ReturnType<typeof store.listApprovalSignatures>>
+  readonly keys: readonly SigningKeyRow[]
+}
+
+export interface CollectedFile {
+  readonly row: ArtifactRow
+  /** Why its bytes are not in the bundle; its record, digest and entries are. */
+  readonly leftOut: 'deleted' | 'flagged' | 'erased' | null
+}
+
+/** What is asked for. Throws TICKET_NOT_FOUND or RUN_NOT_FOUND. */
+export async function findSubject(
+  tx: Tx,
+  asked: Asked,
+): Promise<{ subject: Collected['subject']; ticket: TicketRow; run: RunRow | undefined }> {
+  const run = asked.subject === 'run' ? await findRun(tx, asked.ref) : undefined
+  if (asked.subject === 'run' && !run) throw new AppError('RUN_NOT_FOUND')
+  const ticket = await findTicket(tx, run ? run.ticket_id : asked.ref)
+  if (!ticket) throw new AppError('TICKET_NOT_FOUND')
+  const { id, number } = run ?? ticket
+  return { subject: { type: asked.subject, id, number }, ticket, run }
+}
+
+/** All that belongs to it. A run comes with its ticket and the approvals of that. Throws as `findSubject`. */
+export async function collect(tx: Tx, asked: Asked): Promise<Collected> {
+  const { subject, ticket, run } = await findSubject(tx, asked)
+  const runs = run ? [run] : await listRunsOfTicket(tx, ticket.id)
+  const files = await listFilesOfRuns(
+    tx,
+    runs.map(({ id }) => id),
+  )
+  const signatures = await store.listApprovalSignatures(tx, ticket.id)
+  const keys: SigningKeyRow[] = []
+  for (const id of new Set(signatures.map((one) => one.signing_key_id))) keys.push((await findSigningKey(tx, id))!)
+  const about = [ticket.id, ...runs.map(({ id }) => id), ...files.map(({ id }) => id), ...keys.map(({ id }) => id)]
+  const events = await listProvenEvents(tx, about)
+  const digests = events.flatMap(({ entry }) => decodeEntry(entry).att ?? []).map((one) => one.replace('sha256:', ''))
+  return {
+    subject,
+    ticket,
+    runs,
+    files: files.map((row) => ({ row, leftOut: whyLeftOut(row, asked.flagged) })),
+    events,
+    attestations: await store.listAttestations(tx, digests),
+    signatures,
+    keys,
+  }
+}
+
+// One place to decide it: a file that carries findings of secrets answers 'flagged' here unless it was asked for.
+function whyLeftOut(row: ArtifactRow, _flagged: boolean): CollectedFile['leftOut'] {
+  return row.is_deleted === 1 ? 'deleted' : null
+}

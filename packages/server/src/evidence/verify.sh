@@ -1,0 +1,165 @@
+#!/bin/sh
+# Checks an evidence bundle, in the folder where it was unpacked: sh verify.sh [SHA256:fingerprint]
+# Needs sha256sum, ssh-keygen, openssl 3, jq. No network. Exits with 1 at the first thing that is wrong, and names it.
+set -eu
+LC_ALL=C
+export LC_ALL
+cd "$(dirname "$0")"
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+fail() {
+  echo "FAILED: $1" >&2
+  exit 1
+}
+for tool in sha256sum ssh-keygen openssl jq; do
+  command -v "$tool" >/dev/null || fail "$tool is not installed"
+done
+digest() { sha256sum <"$1" | cut -d ' ' -f 1; }
+raw() { openssl base64 -d -A; }
+url64() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
+
+# 1. The manifest is signed, and names every file with its digest.
+[ -f SHA256SUMS ] && [ -f SHA256SUMS.sig ] && [ -f keys/allowed_signers ] || fail 'the manifest or its keys are missing'
+ssh-keygen -Y verify -f keys/allowed_signers -I writ-manifest -n writ-evidence -s SHA256SUMS.sig <SHA256SUMS >"$tmp/said" 2>&1 ||
+  fail 'SHA256SUMS: the signature is not valid'
+fingerprint=$(grep -o 'SHA256:[A-Za-z0-9+/]*' "$tmp/said" | head -n 1)
+[ $# -eq 0 ] || [ "$1" = "$fingerprint" ] || fail "the manifest is signed by $fingerprint, not by $1"
+grep -qvE '^[0-9a-f]{64}  [A-Za-z0-9._/-]+$' SHA256SUMS && fail 'SHA256SUMS: not a list of digests'
+sha256sum --quiet --strict -c SHA256SUMS >"$tmp/said" 2>&1 || fail "$(head -n 1 "$tmp/said")"
+cut -c 67- SHA256SUMS | sort >"$tmp/listed"
+find . ! -type d | sed 's|^\./||' | grep -vxE 'SHA256SUMS(\.sig)?' | sort >"$tmp/there"
+cmp -s "$tmp/listed" "$tmp/there" || fail 'there are files that the manifest does not name'
+echo "manifest: $(wc -l <"$tmp/listed" | tr -d ' ') files, signed by $fingerprint"
+
+# 2. Each log: the signature of its checkpoint, then every entry in it, then what the entry commits to.
+halve() { own=$((own / 2)) last=$((last / 2)); }
+node() { { printf '\001' && cat "$1" "$2"; } | openssl dgst -sha256 -binary >"$tmp/node" && mv "$tmp/node" "$tmp/top"; }
+for log in logs/*/; do
+  sed '/^$/,$d' "${log}checkpoint" >"$tmp/text"
+  origin=$(sed -n 1p "$tmp/text") size=$(sed -n 2p "$tmp/text") root=$(sed -n 3p "$tmp/text")
+  openssl pkey -pubin -in "${log}log.pem" -outform DER | tail -c 32 | openssl base64 -A >"$tmp/key"
+  grep "^log $origin+" policy | sed 's/^log [^+]*+[^+]*+//' | raw | tail -c 32 | openssl base64 -A | cmp -s - "$tmp/key" ||
+    fail "${log}log.pem: not the key of $origin in policy"
+  good=
+  sed '1,/^$/d' "${log}checkpoint" >"$tmp/signatures"
+  while read -r dash name signature; do
+    [ "$dash" = '—' ] && [ "$name" = "$origin" ] || continue
+    printf %s "$signature" | raw | tail -c +5 >"$tmp/sig"
+    openssl pkeyutl -verify -pubin -inkey "${log}log.pem" -rawin -in "$tmp/text" -sigfile "$tmp/sig" >/dev/null 2>&1 && good=1
+  done <"$tmp/signatures"
+  [ -n "$good" ] || fail "${log}checkpoint: the signature is not valid"
+
+  count=0
+  for entry in "${log}entries/"*.json; do
+    [ -e "$entry" ] || continue
+    index=$(basename "$entry" .json) proof=${entry%json}tlog-proof
+    [ "$(sed -n 1p "$proof")" = 'c2sp.org/tlog-proof@v1' ] && [ "$(sed -n 2p "$proof")" = "index $index" ] ||
+      fail "$proof: not a proof of entry $index"
+    sed '1,/^$/d' "$proof" | cmp -s - "${log}checkpoint" || fail "$proof: for another checkpoint"
+    sed '1,2d;/^$/,$d' "$proof" >"$tmp/hashes"
+    { printf '\000' && cat "$entry"; } | openssl dgst -sha256 -binary >"$tmp/top"
+    own=$index last=$((size - 1))
+    [ "$own" -le "$last" ] || fail "$proof: beyond the checkpoint"
+    while read -r hash; do
+      [ "$last" -gt 0 ] || fail "$proof: too many hashes"
+      printf %s "$hash" | raw >"$tmp/sibling"
+      if [ $((own % 2)) -eq 1 ] || [ "$own" -eq "$last" ]; then
+        node "$tmp/sibling" "$tmp/top"
+        while [ $((own % 2)) -eq 0 ] && [ "$own" -ne 0 ]; do halve; done
+      else
+        node "$tmp/top" "$tmp/sibling"
+      fi
+      halve
+    done <"$tmp/hashes"
+    [ "$last" -eq 0 ] && [ "$(openssl base64 -A <"$tmp/top")" = "$root" ] || fail "$entry: not in the log"
+
+    payload=${log}payloads/$index
+    if [ -f "$payload.erased" ]; then
+      see=$(sed -n 's/^erased, see \([0-9][0-9]*\)$/\1/p' "$payload.erased")
+      [ -n "$see" ] && jq -e '.act == "payload.erased"' "${log}entries/$see.json" >/dev/null 2>&1 ||
+        fail "$payload.erased: no entry tells of the erasure"
+      echo "entry $index of $origin: payload erased, see $see"
+    else
+      [ -f "$payload.json" ] && [ -f "$payload.salt" ] || fail "$payload: payload or salt is missing"
+      openssl dgst -sha256 -mac HMAC -macopt "hexkey:$(cat "$payload.salt")" "$payload.json" | sed 's/.*= */hmac-sha256:/' >"$tmp/mac"
+      [ "$(cat "$tmp/mac")" = "$(jq -r '.pl[] | select(.n == "event") | .c' "$entry")" ] ||
+        fail "$payload.json: not what entry $index commits to"
+    fi
+    count=$((count + 1))
+  done
+  echo "log $origin: checkpoint of $size entries, $count of them here"
+done
+
+# 3. Attestations: signed by a key of keys/, and named by an entry.
+cat logs/*/entries/*.json | jq -r '.att // [] | .[]' | sort -u >"$tmp/named"
+count=0
+for envelope in attestations/*.dsse.json; do
+  [ -e "$envelope" ] || continue
+  name=$(basename "$envelope" .dsse.json)
+  jq -r .payload "$envelope" | raw >"$tmp/payload"
+  jq -r '.signatures[0].sig' "$envelope" | raw >"$tmp/sig"
+  type=$(jq -r .payloadType "$envelope")
+  { printf 'DSSEv1 %d %s %d ' "${#type}" "$type" "$(wc -c <"$tmp/payload")" && cat "$tmp/payload"; } >"$tmp/pae"
+  good=
+  for key in keys/attestation-*.pem; do
+    openssl dgst -sha256 -verify "$key" -signature "$tmp/sig" "$tmp/pae" >/dev/null 2>&1 && good=1
+  done
+  [ -n "$good" ] || fail "$envelope: the signature is not valid"
+  [ "$(digest "$tmp/payload")" = "$name" ] || fail "$envelope: not the payload that its name says"
+  grep -qx "sha256:$name" "$tmp/named" || fail "$envelope: no entry of the log names it"
+  cp "$tmp/payload" "$tmp/$name.statement"
+  count=$((count + 1))
+done
+while read -r one; do
+  [ -f "$tmp/${one#sha256:}.statement" ] || fail "the attestation $one is missing"
+done <"$tmp/named"
+echo "attestations: $count"
+
+# 4. What people signed: approvals, and the statements with which they proposed their keys.
+signed() { # folder, id of the key, namespace
+  key=people/$2
+  [ -f "$tmp/$(digest "$1/statement.json").statement" ] || fail "$1/statement.json: not what was attested"
+  if [ "$(jq -r .type "$key/key.json")" = ssh ]; then
+    echo "person $(cat "$key/key.pub")" >"$tmp/signers"
+    ssh-keygen -Y verify -f "$tmp/signers" -I person -n "$3" -s "$1/statement.json.sig" <"$1/statement.json" >/dev/null 2>&1 ||
+      fail "$1: the signature is not valid"
+    fact=fingerprint value=$(ssh-keygen -l -f "$key/key.pub" | cut -d ' ' -f 2)
+  else
+    [ "$(jq -r .type "$1/clientData.json")" = webauthn.get ] || fail "$1/clientData.json: not an assertion"
+    [ "$(openssl dgst -sha256 -binary "$1/statement.json" | url64)" = "$(jq -r .challenge "$1/clientData.json")" ] ||
+      fail "$1/clientData.json: another statement was signed"
+    [ "$(printf %s "$(jq -r .rp_id "$key/key.json")" | openssl dgst -sha256 -binary | openssl base64 -A)" = \
+      "$(head -c 32 "$1/authData.bin" | openssl base64 -A)" ] || fail "$1/authData.bin: made for another site"
+    flags=$(tail -c +33 "$1/authData.bin" | head -c 1 | od -An -tu1 | tr -d ' ')
+    [ $((flags & 5)) -eq 5 ] || fail "$1/authData.bin: the user was not verified"
+    { cat "$1/authData.bin" && openssl dgst -sha256 -binary "$1/clientData.json"; } >"$tmp/assertion"
+    if [ "$(jq -r .algorithm "$key/key.json")" = ed25519 ]; then
+      openssl pkeyutl -verify -pubin -inkey "$key/key.pem" -rawin -in "$tmp/assertion" -sigfile "$1/sig.der" >/dev/null 2>&1
+    else
+      openssl dgst -sha256 -verify "$key/key.pem" -signature "$1/sig.der" "$tmp/assertion" >/dev/null 2>&1
+    fi || fail "$1: the signature is not valid"
+    fact=public_key_sha256 value=$(openssl pkey -pubin -in "$key/key.pem" -outform DER | sha256sum | cut -d ' ' -f 1)
+  fi
+  cat logs/project-*/payloads/*.json | jq -e -s --arg id "$2" --arg fact "$fact" --arg value "$value" \
+    'any(.[]; .event_type == "signing_key.enrolled" and .resource_id == $id and .details[$fact] == $value)' >/dev/null ||
+    fail "$key: the log does not say that this key was enrolled"
+}
+count=0
+for folder in approvals/*/; do
+  [ -d "$folder" ] || continue
+  folder=${folder%/} id=$(jq -r .key_id "$folder/approval.json")
+  signed "$folder" "$id" writ-approval
+  signed "people/$id" "$id" writ-signing-key
+  count=$((count + 1))
+done
+echo "approvals signed by people: $count"
+
+# 5. Files of evidence: those that were recorded.
+jq -r '.artifacts[] | select(.path != null) | "\(.sha256) \(.path)"' bundle.json >"$tmp/artifacts"
+while read -r sum path; do
+  [ "$(digest "$path")" = "$sum" ] || fail "$path: not the file that was recorded"
+done <"$tmp/artifacts"
+jq -r '.artifacts[] | select(.path == null) | "artifact \(.number): \(.left_out)"' bundle.json
+echo "files of evidence: $(wc -l <"$tmp/artifacts" | tr -d ' ')"
+echo "OK. Compare $fingerprint and the file policy with copies from elsewhere: see README.txt"

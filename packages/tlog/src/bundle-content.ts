@@ -1,0 +1,345 @@
+import {
+  type BundleCheck,
+  type BundleDescription,
+  type BundledEntry,
+  BundleError,
+  type BundleFiles,
+  type BundlePrimitives,
+  counted,
+  readFileOf,
+  readTextOf,
+  within,
+} from './bundle.ts'
+import { equalBytes, fromUtf8, toHex } from './bytes.ts'
+import { parseEnvelope, STATEMENT_TYPE, verifyEnvelope } from './dsse.ts'
+import { toBase64Url, verifyPasskey } from './passkey.ts'
+import { algorithmOf, parsePem } from './public-key.ts'
+import { parseSshSignature, verifySshSignature } from './sshsig.ts'
+import {
+  APPROVAL_NAMESPACE,
+  type ApprovalClaim,
+  PREDICATE_APPROVAL,
+  PREDICATE_SIGNING_KEY,
+  PREDICATE_TEST_RESULT,
+  parseApproval,
+  parseSigningKey,
+  parseStatement,
+  SIGNING_KEY_NAMESPACE,
+  type SigningKeyClaim,
+  type Statement,
+} from './statement.ts'
+
+// What the entries of a bundle speak of: attestations, approvals with people's signatures, files.
+
+/** An attestation whose signature and place in the log were verified. */
+export type BundledAttestation = {
+  digest: string
+  payload: Uint8Array
+  statement: Statement
+  entry: BundledEntry
+}
+
+/** Each envelope is signed by a key of the bundle, named by an entry, and none that an entry names is missing. */
+export async function checkAttestations(
+  files: BundleFiles,
+  entries: readonly BundledEntry[],
+  on: BundlePrimitives,
+): Promise<{ attestations: BundledAttestation[]; checks: BundleCheck[]; rests: string[] }> {
+  const pems = files.names.filter((name) => /^keys\/attestation-[0-9a-f]+\.pem$/.test(name))
+  const keys: Uint8Array[] = []
+  for (const name of pems)
+    keys.push(await within('ATTESTATION_INVALID', name, async () => parsePem(fromUtf8(await files.read(name)))))
+  const attestations: BundledAttestation[] = []
+  const used = new Set<number>()
+  for (const path of files.names.filter((name) => name.startsWith('attestations/'))) {
+    const digest = /^attestations\/([0-9a-f]{64})\.dsse\.json$/.exec(path)?.[1]
+    if (digest === undefined) throw new BundleError('ATTESTATION_INVALID', path, 'no name of an attestation')
+    const envelope = await within('ATTESTATION_INVALID', path, async () =>
+      parseEnvelope(fromUtf8(await files.read(path))),
+    )
+    const key = await verifyEnvelope(envelope, keys, on.verify)
+    if (key < 0) throw new BundleError('ATTESTATION_INVALID', path, 'it is not signed by a key of keys/')
+    used.add(key)
+    if (envelope.payloadType !== STATEMENT_TYPE || toHex(on.sha256(envelope.payload)) !== digest)
+      throw new BundleError('ATTESTATION_INVALID', path, 'its payload is not the one that its name says')
+    const entry = entries.find((one) => one.entry.att?.includes(`sha256:${digest}`))
+    if (!entry) throw new BundleError('ATTESTATION_UNLOGGED', path, 'no entry of the log names it')
+    const statement = await within('ATTESTATION_INVALID', path, () => parseStatement(envelope.payload))
+    attestations.push({ digest, payload: envelope.payload, statement, entry })
+  }
+  for (const { entry, path } of entries)
+    for (const name of entry.att ?? [])
+      if (!attestations.some(({ digest }) => name === `sha256:${digest}`))
+        throw new BundleError('ATTESTATION_MISSING', path, `it names the attestation ${name}, which is not here`)
+  const results = attestations.flatMap(({ statement }) =>
+    statement.predicateType === PREDICATE_TEST_RESULT ? [String(statement.predicate.result)] : [],
+  )
+  return {
+    attestations,
+    checks: [
+      {
+        state: 'verified',
+        what: `${counted(attestations.length, 'attestation')}: signed, and named by the log`,
+        parts: results.map((result) => ({ state: 'verified', what: `proof run: ${result}` })),
+      },
+    ],
+    rests: [...used].map((i) => toHex(on.sha256(keys[i]!))),
+  }
+}
+
+type Key = { id: string; user_id: string; type: 'passkey' | 'ssh'; rp_id: string | null; spki: Uint8Array }
+
+/** Approvals: what each is of, whether a person's own key signed it, who enrolled that key, and that none was used twice. */
+export async function checkApprovals(
+  files: BundleFiles,
+  entries: readonly BundledEntry[],
+  attestations: readonly BundledAttestation[],
+  on: BundlePrimitives,
+): Promise<BundleCheck[]> {
+  const claims = new Map<string, { claim: ApprovalClaim; of: BundledAttestation }>()
+  for (const of of attestations) {
+    if (of.statement.predicateType !== PREDICATE_APPROVAL) continue
+    const claim = await within('APPROVAL_INVALID', of.entry.path, () => parseApproval(of.payload))
+    if (claims.has(claim.id)) throw new BundleError('APPROVAL_USED_TWICE', of.entry.path, `approval ${claim.id} again`)
+    mustBeOf(claim, of.entry)
+    claims.set(claim.id, { claim, of })
+  }
+  refuseBadUse(entries, claims)
+  const folders = new Set(files.names.flatMap((name) => /^approvals\/([^/]+)\//.exec(name)?.[1] ?? []))
+  const parts: BundleCheck[] = []
+  for (const { claim, of } of claims.values()) {
+    const about = `${claim.decision} ${claim.subject.type.replace('_', ' ')} version ${claim.subject.version} by ${claim.approver}`
+    const signed = detailsOf(of.entry).signature as { key_id?: string; sha256?: string } | undefined
+    if (!folders.delete(claim.id)) {
+      if (signed || claim.signBefore !== null)
+        throw new BundleError('APPROVAL_INVALID', of.entry.path, "the person's signature is not here")
+      parts.push({ state: 'verified', what: `${about}: attested by the server alone` })
+      continue
+    }
+    const key = await checkSignature(files, `approvals/${claim.id}`, of.payload, APPROVAL_NAMESPACE, signed?.sha256, on)
+    if (key.user_id !== claim.approver || (signed !== undefined && signed.key_id !== key.id))
+      throw new BundleError('APPROVAL_INVALID', `approvals/${claim.id}/approval.json`, 'another key than the log names')
+    const enrolment = await checkEnrolment(files, entries, attestations, key, of.entry, on)
+    const how = key.type === 'ssh' ? 'SSH key' : `passkey of ${key.rp_id}`
+    parts.push({ state: 'verified', what: `${about}: signed with their ${how}`, parts: [enrolment] })
+  }
+  const [stray] = folders
+  if (stray) throw new BundleError('APPROVAL_INVALID', `approvals/${stray}`, 'no attested approval has this id')
+  return [
+    { state: 'verified', what: `${counted(claims.size, 'approval')}: of one version each, none used twice`, parts },
+  ]
+}
+
+const detailsOf = ({ event }: BundledEntry) => Object(event?.details) as Record<string, unknown>
+
+/** The event that names an approval speaks of the same thing in the same version. */
+function mustBeOf(claim: ApprovalClaim, entry: BundledEntry): void {
+  const { res, actor } = entry.entry
+  const details = detailsOf(entry)
+  const fits =
+    res === claim.subject.id &&
+    // Handed in before the time by which it had to be signed.
+    (claim.signBefore === null || Date.parse(entry.entry.t) < Date.parse(claim.signBefore)) &&
+    // A decision made with an API token has the token as its actor; the event names the approval.
+    (actor.kind !== 'user' || actor.id === claim.approver) &&
+    (entry.event === null || details.approval_id === undefined || details.approval_id === claim.id) &&
+    (claim.subject.type !== 'ticket' || details.digest === undefined || details.digest === claim.subject.sha256)
+  if (!fits)
+    throw new BundleError('APPROVAL_INVALID', entry.path, `the attested approval ${claim.id} is of something else`)
+}
+
+function refuseBadUse(entries: readonly BundledEntry[], claims: ReadonlyMap<unknown, { claim: ApprovalClaim }>): void {
+  const used = new Set<unknown>()
+  for (const one of entries) {
+    if (one.entry.act !== 'approval.consumed' || one.event === null) continue
+    const id = detailsOf(one).approval_id
+    if (used.has(id)) throw new BundleError('APPROVAL_USED_TWICE', one.path, `approval ${String(id)} was used before`)
+    used.add(id)
+    const expiresAt = claims.get(id)?.claim.expiresAt
+    if (expiresAt && Date.parse(one.entry.t) >= Date.parse(expiresAt))
+      throw new BundleError('APPROVAL_INVALID', one.path, `approval ${String(id)} was used after its end`)
+  }
+}
+
+/** A person's signature in a folder of the bundle over the statement that lies beside it. Answers the key. */
+async function checkSignature(
+  files: BundleFiles,
+  folder: string,
+  payload: Uint8Array,
+  namespace: string,
+  logged: string | undefined,
+  on: BundlePrimitives,
+): Promise<Key> {
+  const read = readFileOf(files)
+  const fault = namespace === APPROVAL_NAMESPACE ? 'APPROVAL_INVALID' : 'SIGNING_KEY_INVALID'
+  const path = `${folder}/statement.json`
+  const statement = await read(path)
+  if (!equalBytes(statement, payload)) throw new BundleError(fault, path, 'it is not the statement that was attested')
+  const about = `${folder}/${namespace === APPROVAL_NAMESPACE ? 'approval' : 'key'}.json`
+  const keyId = await within(fault, about, async () => {
+    const value = JSON.parse(fromUtf8(await read(about))) as { key_id?: unknown; id?: unknown }
+    return String(value.key_id ?? value.id)
+  })
+  const key = await readKey(files, keyId)
+  if (key.type === 'ssh') {
+    const text = await readTextOf(files)(`${folder}/statement.json.sig`)
+    await within(fault, `${folder}/statement.json.sig`, async () => {
+      const signed = parseSshSignature(text)
+      if (!equalBytes(signed.spki, key.spki)) throw new Error('it was made with another key')
+      if (!(await verifySshSignature(signed, statement, namespace, on))) throw new Error('the signature is not valid')
+      if (logged !== undefined && toHex(on.sha256(new TextEncoder().encode(text))) !== logged)
+        throw new Error('it is not the signature that the log names')
+    })
+    return key
+  }
+  const assertion = {
+    clientDataJson: await read(`${folder}/clientData.json`),
+    authenticatorData: await read(`${folder}/authData.bin`),
+    signature: await read(`${folder}/sig.der`),
+  }
+  const rpId = key.rp_id ?? ''
+  const verdict = await verifyPasskey({ assertion, statement, spki: key.spki, rpId, ...on })
+  if (!verdict.ok) throw new BundleError(fault, `${folder}/sig.der`, verdict.reason)
+  const kept = JSON.stringify({
+    authenticator_data: toBase64Url(assertion.authenticatorData),
+    client_data_json: toBase64Url(assertion.clientDataJson),
+    signature: toBase64Url(assertion.signature),
+  })
+  if (logged !== undefined && toHex(on.sha256(new TextEncoder().encode(kept))) !== logged)
+    throw new BundleError(fault, `${folder}/sig.der`, 'it is not the signature that the log names')
+  return key
+}
+
+async function readKey(files: BundleFiles, id: string): Promise<Key> {
+  const read = readFileOf(files)
+  const path = `people/${id}/key.json`
+  return within('SIGNING_KEY_INVALID', path, async () => {
+    const value = JSON.parse(fromUtf8(await read(path))) as Partial<Key>
+    const spki = parsePem(fromUtf8(await read(`people/${id}/key.pem`)))
+    if (value.id !== id || typeof value.user_id !== 'string' || !algorithmOf(spki)) throw new Error('not a key')
+    if (value.type !== 'ssh' && value.type !== 'passkey') throw new Error('a key of no known type')
+    return { id, user_id: value.user_id, type: value.type, rp_id: value.rp_id ?? null, spki }
+  })
+}
+
+/** The key was enrolled in the log before it signed, by a second person or as the first, and not revoked before. */
+async function checkEnrolment(
+  files: BundleFiles,
+  entries: readonly BundledEntry[],
+  attestations: readonly BundledAttestation[],
+  key: Key,
+  signedAt: BundledEntry,
+  on: BundlePrimitives,
+): Promise<BundleCheck> {
+  const path = `people/${key.id}/key.json`
+  const about = entries.filter((one) => one.log.role === 'project' && one.entry.res === key.id)
+  const before = (one: BundledEntry) =>
+    one.entry.t <= signedAt.entry.t && (one.log !== signedAt.log || one.index < signedAt.index)
+  const enrolled = about.find((one) => one.entry.act === 'signing_key.enrolled' && before(one))
+  if (!enrolled) throw new BundleError('SIGNING_KEY_INVALID', path, 'the log does not say that it was enrolled before')
+  if (about.some((one) => one.entry.act === 'signing_key.revoked' && before(one)))
+    throw new BundleError('SIGNING_KEY_INVALID', path, 'it was revoked before it signed')
+  if (enrolled.event === null)
+    return { state: 'erased', what: `enrolment of the key: payload erased, see ${enrolled.erasedBy}` }
+  const details = detailsOf(enrolled)
+  if (
+    details.public_key_sha256 !== toHex(on.sha256(key.spki)) ||
+    details.user_id !== key.user_id ||
+    details.key_type !== key.type ||
+    details.rp_id !== key.rp_id
+  )
+    throw new BundleError('SIGNING_KEY_INVALID', path, 'the log enrolled another key under this id')
+  await checkPossession(files, attestations, key, on)
+  const fingerprint = String(details.fingerprint)
+  if (details.bootstrap === true)
+    return { state: 'note', what: `key ${fingerprint}: the first of the project, enrolled by its owner (bootstrap)` }
+  if (enrolled.entry.actor.kind === 'user' && enrolled.entry.actor.id === key.user_id)
+    throw new BundleError('SIGNING_KEY_INVALID', path, 'its owner approved it alone')
+  return { state: 'verified', what: `key ${fingerprint}: enrolled by a second person, entry ${enrolled.index}` }
+}
+
+async function checkPossession(
+  files: BundleFiles,
+  attestations: readonly BundledAttestation[],
+  key: Key,
+  on: BundlePrimitives,
+): Promise<void> {
+  const path = `people/${key.id}/statement.json`
+  const name = `signing_key:${key.id}`
+  const proposed = attestations.find(
+    ({ statement }) => statement.predicateType === PREDICATE_SIGNING_KEY && statement.subject[0]!.name === name,
+  )
+  if (!proposed) throw new BundleError('SIGNING_KEY_INVALID', path, 'its statement was not attested')
+  const claim: SigningKeyClaim = await within('SIGNING_KEY_INVALID', path, () => parseSigningKey(proposed.payload))
+  if (claim.sha256 !== toHex(on.sha256(key.spki)) || claim.owner !== key.user_id || claim.rpId !== key.rp_id)
+    throw new BundleError('SIGNING_KEY_INVALID', path, 'its statement is about another key')
+  await checkSignature(files, `people/${key.id}`, proposed.payload, SIGNING_KEY_NAMESPACE, undefined, on)
+}
+
+/** Files of evidence: each is the one that the log recorded and that the attested check judged. */
+export async function checkArtifacts(
+  files: BundleFiles,
+  described: BundleDescription,
+  entries: readonly BundledEntry[],
+  attestations: readonly BundledAttestation[],
+): Promise<BundleCheck> {
+  const parts: BundleCheck[] = []
+  for (const { id, number, sha256, path, left_out } of described.artifacts) {
+    const at = path ?? 'bundle.json'
+    const uploaded = entries.find((one) => one.entry.act === 'artifact.uploaded' && one.entry.res === id)
+    if (!uploaded) throw new BundleError('ARTIFACT_CHANGED', at, `the log does not know artifact ${number}`)
+    if (uploaded.event !== null && detailsOf(uploaded).sha256_hash !== sha256)
+      throw new BundleError('ARTIFACT_CHANGED', at, `the log recorded artifact ${number} with another SHA-256`)
+    for (const { statement, entry } of attestations)
+      for (const subject of statement.subject)
+        if (subject.name === `artifact:${id}` && subject.digest.sha256 !== sha256)
+          throw new BundleError('ARTIFACT_CHANGED', entry.path, `artifact ${number} was judged with other bytes`)
+    if (path === null) {
+      parts.push({ state: left_out === 'erased' ? 'erased' : 'left out', what: `artifact ${number}: ${left_out}` })
+      continue
+    }
+    if (!path.startsWith('artifacts/') || !files.names.includes(path))
+      throw new BundleError('ARTIFACT_CHANGED', at, `artifact ${number} is not there`)
+    if ((await files.sha256(path)) !== sha256) throw new BundleError('ARTIFACT_CHANGED', path, 'it has another SHA-256')
+  }
+  const there = new Set(described.artifacts.map(({ path }) => path))
+  const stray = files.names.find((name) => name.startsWith('artifacts/') && !there.has(name))
+  if (stray) throw new BundleError('ARTIFACT_CHANGED', stray, 'no artifact of the description')
+  const count = described.artifacts.length - parts.length
+  return { state: 'verified', what: `${counted(count, 'file')} of evidence: as recorded and as judged`, parts }
+}
+
+/** Records for people: the ticket is the version that was agreed to, rules and outputs are those of the attested check. */
+export async function checkRecords(
+  files: BundleFiles,
+  entries: readonly BundledEntry[],
+  attestations: readonly BundledAttestation[],
+  on: BundlePrimitives,
+): Promise<BundleCheck> {
+  let count = 0
+  for (const path of files.names) {
+    const [folder, id, file] = path.split('/')
+    if (folder === 'tickets') {
+      const digest = toHex(on.sha256(await files.read(path)))
+      if (!entries.some((one) => one.entry.res === id?.replace('.json', '') && detailsOf(one).digest === digest))
+        throw new BundleError('RECORD_CHANGED', path, 'no entry names this version of the ticket')
+      count++
+    }
+    if (folder !== 'runs' || (file !== 'outputs.json' && file !== 'rules.json')) continue
+    const result = attestations.find(
+      ({ statement, entry }) => statement.predicateType === PREDICATE_TEST_RESULT && entry.entry.res === id,
+    )
+    const { outputs, configuration } = Object(result?.statement.predicate) as {
+      outputs?: { sha256?: string }
+      configuration?: { digest?: { sha256?: string } }[]
+    }
+    const attested = file === 'outputs.json' ? outputs?.sha256 : configuration?.[0]?.digest?.sha256
+    if (attested !== toHex(on.sha256(await files.read(path))))
+      throw new BundleError('RECORD_CHANGED', path, 'it is not the one that was attested')
+    count++
+  }
+  return {
+    state: 'verified',
+    what: `${counted(count, 'record')}: ticket, rules and findings are those that were attested`,
+  }
+}

@@ -1,0 +1,429 @@
+import { fromBase64, fromHex, fromUtf8, parseDecimal, toHex } from './bytes.ts'
+import { type Checkpoint, openCheckpoint } from './checkpoint.ts'
+import { commitment, decodeEntry, type Entry } from './entry.ts'
+import { parseLogProof, verifyLogProof } from './log-proof.ts'
+import { createTreeHasher, type Hash } from './merkle.ts'
+import { parseVkey, SIGNATURE_COSIGNATURE, type VerifyEd25519 } from './note.ts'
+import { verifyConsistency } from './proof.ts'
+import { parsePem, spkiOf, type VerifySignature } from './public-key.ts'
+import { parseSshKey, parseSshSignature, sshFingerprint, verifySshSignature } from './sshsig.ts'
+
+// An evidence bundle, version 1 (docs/attestations.md): the files of one ticket or run that anybody can check without
+// a server. Here the shell of it: manifest, logs, entries, payloads. What the entries speak of is in bundle-content.ts.
+
+export const BUNDLE_FORMAT = 'writ-evidence-bundle'
+export const BUNDLE_NAMESPACE = 'writ-evidence'
+export const MANIFEST_SIGNER = 'writ-manifest'
+
+/** The files of a bundle, wherever they are: a zip, a folder, a page. */
+export type BundleFiles = {
+  /** Paths with slashes, files only. */
+  names: readonly string[]
+  /** A whole file. Asked for everything but the bytes of evidence. */
+  read(name: string): Promise<Uint8Array>
+  /** Lower-case hexadecimal SHA-256 of a file, which may be larger than memory. */
+  sha256(name: string): Promise<string>
+}
+
+/** What the reader has from elsewhere; without it a bundle proves only that its own keys agree with it. */
+export type BundleTrust = { fingerprint?: string | undefined; vkeys?: readonly string[] | undefined }
+
+export type BundlePrimitives = { sha256: Hash; sha512: Hash; verify: VerifySignature }
+
+export type BundleFault =
+  | 'BUNDLE_MALFORMED'
+  | 'MANIFEST_MALFORMED'
+  | 'MANIFEST_SIGNATURE'
+  /** Signed, but not by the key that the reader expects. */
+  | 'MANIFEST_KEY'
+  | 'FILE_MISSING'
+  | 'FILE_UNLISTED'
+  | 'FILE_CHANGED'
+  | 'CHECKPOINT_INVALID'
+  /** A log that is signed with another key than the reader expects. */
+  | 'LOG_KEY'
+  | 'ENTRY_MALFORMED'
+  | 'PROOF_INVALID'
+  | 'PAYLOAD_MISSING'
+  | 'PAYLOAD_CHANGED'
+  | 'CONSISTENCY_INVALID'
+  | 'ANCHOR_INVALID'
+  | 'ATTESTATION_INVALID'
+  | 'ATTESTATION_MISSING'
+  /** An attestation that no entry of the log names. */
+  | 'ATTESTATION_UNLOGGED'
+  | 'APPROVAL_INVALID'
+  | 'APPROVAL_USED_TWICE'
+  | 'SIGNING_KEY_INVALID'
+  | 'ARTIFACT_CHANGED'
+  | 'RECORD_CHANGED'
+
+/** One line of the tree of what was checked. */
+export type BundleCheck = {
+  state: 'verified' | 'erased' | 'left out' | 'note'
+  what: string
+  parts?: BundleCheck[]
+}
+
+export type BundleReport = {
+  ok: boolean
+  /** The first failure; nothing after it was looked at. */
+  fault?: { code: BundleFault; path: string; reason: string }
+  checks: BundleCheck[]
+  /** What all of it rests on: to be compared with a copy from elsewhere. */
+  rests: { what: string; value: string; expected: boolean }[]
+}
+
+/** Thrown inside a verification and answered as its fault. */
+export class BundleError extends Error {
+  readonly fault: NonNullable<BundleReport['fault']>
+  constructor(code: BundleFault, path: string, reason: string) {
+    super(reason)
+    this.fault = { code, path, reason }
+  }
+}
+
+/** An entry of a bundle whose inclusion and payload were verified. `event` is null where the payload was erased. */
+export type BundledEntry = {
+  log: BundledLog
+  index: number
+  entry: Entry
+  event: Record<string, unknown> | null
+  /** The entry that tells of the erasure, if there was one. */
+  erasedBy: number | null
+  path: string
+}
+
+export type BundledLog = {
+  name: string
+  role: 'project' | 'instance'
+  origin: string
+  checkpoint: Checkpoint
+  note: string
+}
+
+/** What the description in bundle.json says; everything in it is compared with what was verified. */
+export type BundleDescription = {
+  format: string
+  version: number
+  subject: { type: string; id: string; number: number }
+  exported_at: string
+  logs: { name: string; role: 'project' | 'instance'; origin: string; vkeys: string[] }[]
+  artifacts: {
+    id: string
+    number: number
+    sha256: string
+    size: number
+    path: string | null
+    left_out: 'deleted' | 'flagged' | 'erased' | null
+  }[]
+}
+
+/** "1 entry", "2 entries". */
+export const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`
+
+/** Reads a file that has to be there; the fault that its absence is, is the caller's to name. */
+export const readFileOf = (files: BundleFiles) => async (name: string) => {
+  if (!files.names.includes(name)) throw new BundleError('FILE_MISSING', name, 'it is not in the bundle')
+  return files.read(name)
+}
+
+/** As `readFileOf`, for texts in UTF-8. */
+export const readTextOf = (files: BundleFiles) => async (name: string) => {
+  const bytes = await readFileOf(files)(name)
+  return within('BUNDLE_MALFORMED', name, () => fromUtf8(bytes))
+}
+
+/** Runs `work`; whatever it throws becomes a fault of this file. */
+export async function within<T>(code: BundleFault, path: string, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof BundleError) throw error
+    throw new BundleError(code, path, error instanceof Error ? error.message : String(error))
+  }
+}
+
+/** The manifest is signed, by the expected key if one is expected, and names every file with its digest. */
+export async function checkManifest(
+  files: BundleFiles,
+  on: BundlePrimitives,
+  trust: BundleTrust,
+): Promise<{ check: BundleCheck; rest: BundleReport['rests'][number] }> {
+  const read = readFileOf(files)
+  const sums = await read('SHA256SUMS')
+  const path = 'SHA256SUMS.sig'
+  const signed = await within('MANIFEST_SIGNATURE', path, async () => parseSshSignature(fromUtf8(await read(path))))
+  const signers = (await readTextOf(files)('keys/allowed_signers')).split('\n').filter(Boolean)
+  const fingerprint = sshFingerprint(signed.spki, on.sha256)
+  if (trust.fingerprint !== undefined && trust.fingerprint !== fingerprint)
+    throw new BundleError('MANIFEST_KEY', path, `signed by ${fingerprint}, not by ${trust.fingerprint}`)
+  const known = await within('MANIFEST_MALFORMED', 'keys/allowed_signers', () =>
+    signers.some((line) => {
+      const [principal, ...key] = line.split(' ')
+      return principal === MANIFEST_SIGNER && toHex(parseSshKey(key.join(' '))) === toHex(signed.spki)
+    }),
+  )
+  if (!known || !(await verifySshSignature(signed, sums, BUNDLE_NAMESPACE, on)))
+    throw new BundleError('MANIFEST_SIGNATURE', path, 'the manifest is not signed by a key of keys/allowed_signers')
+
+  const listed = await within('MANIFEST_MALFORMED', 'SHA256SUMS', () => parseSums(fromUtf8(sums)))
+  for (const name of files.names)
+    if (!listed.has(name) && name !== 'SHA256SUMS' && name !== path)
+      throw new BundleError('FILE_UNLISTED', name, 'the manifest does not name it')
+  for (const [name, digest] of listed) {
+    if (!files.names.includes(name)) throw new BundleError('FILE_MISSING', name, 'the manifest names it')
+    if ((await files.sha256(name)) !== digest) throw new BundleError('FILE_CHANGED', name, 'it has another SHA-256')
+  }
+  return {
+    check: { state: 'verified', what: `manifest: signature and ${counted(listed.size, 'file')}` },
+    rest: { what: 'manifest key', value: fingerprint, expected: trust.fingerprint !== undefined },
+  }
+}
+
+/** The digests of a SHA256SUMS text by path. Throws on any other form, and on paths that leave the bundle. */
+export function parseSums(text: string): Map<string, string> {
+  if (!text.endsWith('\n')) throw new Error('it does not end in a newline')
+  const found = new Map<string, string>()
+  for (const line of text.slice(0, -1).split('\n')) {
+    const [, digest, name] = /^([0-9a-f]{64}) {2}([A-Za-z0-9._/-]+)$/.exec(line) ?? []
+    if (!digest || !name || name.split('/').some((part) => part === '' || part === '.' || part === '..'))
+      throw new Error(`not a line of sha256sum: ${line.slice(0, 80)}`)
+    if (found.has(name)) throw new Error(`${name} is named twice`)
+    found.set(name, digest)
+  }
+  return found
+}
+
+/** The description of the bundle. */
+export async function readDescription(files: BundleFiles): Promise<BundleDescription> {
+  const path = 'bundle.json'
+  return within('BUNDLE_MALFORMED', path, async () => {
+    const value = JSON.parse(fromUtf8(await readFileOf(files)(path))) as Partial<BundleDescription>
+    if (value.format !== BUNDLE_FORMAT || value.version !== 1) throw new Error('not a bundle of version 1')
+    if (!Array.isArray(value.logs) || !Array.isArray(value.artifacts) || typeof value.subject !== 'object')
+      throw new Error('a part of the description is missing')
+    // Further members are compared with what they speak of where they are used.
+    return value as BundleDescription
+  })
+}
+
+/** Every log: its checkpoint, and every entry under it with its payload. */
+export async function checkLogs(
+  files: BundleFiles,
+  described: BundleDescription,
+  on: BundlePrimitives,
+  trust: BundleTrust,
+): Promise<{ entries: BundledEntry[]; checks: BundleCheck[]; rests: BundleReport['rests'] }> {
+  const entries: BundledEntry[] = []
+  const checks: BundleCheck[] = []
+  const rests: BundleReport['rests'] = []
+  const names = new Set(files.names.flatMap((name) => /^logs\/([^/]+)\//.exec(name)?.[1] ?? []))
+  for (const name of names)
+    if (!described.logs.some((log) => log.name === name))
+      throw new BundleError('BUNDLE_MALFORMED', 'bundle.json', `it does not describe logs/${name}`)
+  for (const one of described.logs) {
+    const path = `logs/${one.name}/checkpoint`
+    const verifyNote: VerifyEd25519 = (raw, message, signature) =>
+      on.verify({ algorithm: 'ed25519', spki: spkiOf(raw) }, message, signature)
+    const note = await readTextOf(files)(path)
+    const trusted = trust.vkeys?.filter((vkey) => vkey.split('+')[0] === one.origin) ?? []
+    if (trust.vkeys !== undefined && trusted.length === 0 && one.role === 'project')
+      throw new BundleError('LOG_KEY', path, `no key was given for ${one.origin}`)
+    const vkeys = trusted.length > 0 ? trusted : one.vkeys
+    const opened = await within('CHECKPOINT_INVALID', path, () =>
+      openCheckpoint(note, { vkeys, hash: on.sha256, verify: verifyNote, origin: one.origin }),
+    )
+    if (!opened.ok) throw new BundleError(trusted.length > 0 ? 'LOG_KEY' : 'CHECKPOINT_INVALID', path, opened.reason)
+    await checkSpellings(files, one.name, one.vkeys, on)
+    const log: BundledLog = { ...one, checkpoint: opened.checkpoint, note }
+    const found: BundledEntry[] = []
+    for (const file of files.names) {
+      const index = new RegExp(`^logs/${one.name}/entries/(\\d+)\\.json$`).exec(file)?.[1]
+      if (index !== undefined) found.push(await checkEntry(files, log, Number(index), file, vkeys, verifyNote, on))
+    }
+    found.sort((a, b) => a.index - b.index)
+    checkErasures(found)
+    const erased = found.filter(({ erasedBy }) => erasedBy !== null)
+    const cosigned = await checkCosigned(files, log, vkeys, verifyNote, on)
+    checks.push({
+      state: 'verified',
+      what: `${one.role} log ${one.origin}: checkpoint of ${counted(log.checkpoint.size, 'entry', 'entries')}`,
+      parts: [
+        ...cosigned,
+        {
+          state: 'verified',
+          what: `${counted(found.length, 'entry', 'entries')}: inclusion, and ${counted(found.length - erased.length, 'payload')}`,
+        },
+        ...erased.map(({ index, entry, erasedBy }) => ({
+          state: 'erased' as const,
+          what: `payload of entry ${index} (${entry.act}): erased, see ${erasedBy}`,
+        })),
+      ],
+    })
+    for (const vkey of vkeys) rests.push({ what: `${one.role} log key`, value: vkey, expected: trusted.includes(vkey) })
+    entries.push(...found)
+  }
+  return { entries, checks, rests }
+}
+
+/** What witnesses cosigned, if they did: a beginning of this log, which they keep in mind. */
+async function checkCosigned(
+  files: BundleFiles,
+  log: BundledLog,
+  vkeys: readonly string[],
+  verify: VerifyEd25519,
+  on: BundlePrimitives,
+): Promise<BundleCheck[]> {
+  const path = `logs/${log.name}/checkpoint.cosigned`
+  if (!files.names.includes(path)) return []
+  const read = readFileOf(files)
+  const witnesses = (await readTextOf(files)('policy'))
+    .split('\n')
+    .flatMap((line) => /^witness \S+ (\S+)/.exec(line)?.[1] ?? [])
+  const opened = await within('CHECKPOINT_INVALID', path, async () =>
+    openCheckpoint(await read(path), {
+      vkeys: [...vkeys, ...witnesses],
+      hash: on.sha256,
+      verify,
+      origin: log.origin,
+    }),
+  )
+  if (!opened.ok) throw new BundleError('CHECKPOINT_INVALID', path, opened.reason)
+  const { size: from, root: fromRoot } = opened.checkpoint
+  const { size: to, root: toRoot } = log.checkpoint
+  const proofPath = `logs/${log.name}/consistency/${from}-${to}.txt`
+  const proof = await within('CONSISTENCY_INVALID', proofPath, async () => parseHashes(fromUtf8(await read(proofPath))))
+  if (!verifyConsistency({ from, fromRoot, to, toRoot, proof, hash: on.sha256 }))
+    throw new BundleError('CONSISTENCY_INVALID', proofPath, 'what was cosigned is not the beginning of this log')
+  const cosigners = opened.signers.filter(({ type }) => type === SIGNATURE_COSIGNATURE)
+  if (cosigners.length === 0) return [{ state: 'note', what: 'cosigned by no witness of the policy' }]
+  return cosigners.map(({ name, time }) => ({
+    state: 'verified',
+    what: `the first ${from} entries: cosigned by ${name} at ${new Date((time ?? 0) * 1000).toISOString()}`,
+  }))
+}
+
+/** PEM and policy beside the description are other spellings of the same keys: for openssl, and for other tools. */
+async function checkSpellings(
+  files: BundleFiles,
+  name: string,
+  vkeys: readonly string[],
+  on: BundlePrimitives,
+): Promise<void> {
+  const read = readFileOf(files)
+  const spkis = vkeys.map((vkey) => toHex(spkiOf(parseVkey(vkey, on.sha256).publicKey)))
+  const path = `logs/${name}/log.pem`
+  const pem = await within('LOG_KEY', path, async () => toHex(parsePem(fromUtf8(await read(path)))))
+  if (!spkis.includes(pem)) throw new BundleError('LOG_KEY', path, 'it is not the key that the description names')
+  const policy = (await readTextOf(files)('policy')).split('\n')
+  for (const vkey of vkeys)
+    if (!policy.some((line) => line === `log ${vkey}` || line.startsWith(`log ${vkey} `)))
+      throw new BundleError('LOG_KEY', 'policy', `it does not name ${vkey}`)
+}
+
+async function checkEntry(
+  files: BundleFiles,
+  log: BundledLog,
+  index: number,
+  path: string,
+  vkeys: readonly string[],
+  verify: VerifyEd25519,
+  on: BundlePrimitives,
+): Promise<BundledEntry> {
+  const read = readFileOf(files)
+  const bytes = await files.read(path)
+  const entry = await within('ENTRY_MALFORMED', path, () => decodeEntry(bytes))
+  const proofPath = path.replace(/json$/, 'tlog-proof')
+  const proof = await read(proofPath)
+  const parsed = await within('PROOF_INVALID', proofPath, () => parseLogProof(proof))
+  // All proofs of a log are against one checkpoint, which was read before.
+  if (parsed.index !== index || parsed.checkpoint !== log.note)
+    throw new BundleError('PROOF_INVALID', proofPath, 'it is for another entry or checkpoint')
+  const leaf = createTreeHasher(on.sha256).leaf(bytes)
+  const verdict = await verifyLogProof({ proof, leaf, vkeys, origin: log.origin, hash: on.sha256, verify })
+  if (!verdict.ok) throw new BundleError('PROOF_INVALID', proofPath, verdict.reason)
+  return { log, index, entry, ...(await readPayload(files, log, index, entry, on)), path }
+}
+
+async function readPayload(
+  files: BundleFiles,
+  log: BundledLog,
+  index: number,
+  entry: Entry,
+  on: BundlePrimitives,
+): Promise<Pick<BundledEntry, 'event' | 'erasedBy'>> {
+  const base = `logs/${log.name}/payloads/${index}`
+  if (files.names.includes(`${base}.erased`)) {
+    const see = /^erased, see (\d+)\n$/.exec(await readTextOf(files)(`${base}.erased`))?.[1]
+    const erasedBy = see === undefined ? null : parseDecimal(see)
+    if (erasedBy === null)
+      throw new BundleError('PAYLOAD_MISSING', `${base}.erased`, 'it is not of the form "erased, see <index>"')
+    return { event: null, erasedBy }
+  }
+  if (!files.names.includes(`${base}.json`) || !files.names.includes(`${base}.salt`))
+    throw new BundleError('PAYLOAD_MISSING', `${base}.json`, 'neither payload and salt nor a note of their erasure')
+  const payload = await files.read(`${base}.json`)
+  return within('PAYLOAD_CHANGED', `${base}.json`, async () => {
+    const salt = fromUtf8(await files.read(`${base}.salt`))
+    if (!/^[0-9a-f]{64}\n$/.test(salt)) throw new Error('the salt is not 32 bytes in hexadecimal')
+    if (entry.pl.find(({ n }) => n === 'event')?.c !== commitment(payload, fromHex(salt.trim()), on.sha256))
+      throw new Error('it is not the payload that the entry commits to')
+    return { event: Object(JSON.parse(fromUtf8(payload))) as Record<string, unknown>, erasedBy: null }
+  })
+}
+
+/** An erased payload names the entry that tells of the erasure, and that entry is here and says so. */
+function checkErasures(found: readonly BundledEntry[]): void {
+  for (const { index, erasedBy, log } of found) {
+    if (erasedBy === null) continue
+    const told = found.find((other) => other.index === erasedBy)
+    if (told?.entry.act !== 'payload.erased' || told.index <= index)
+      throw new BundleError(
+        'PAYLOAD_MISSING',
+        `logs/${log.name}/payloads/${index}.erased`,
+        'no later entry payload.erased tells of the erasure',
+      )
+  }
+}
+
+/** A proof file: base64 hashes, one a line. */
+export function parseHashes(text: string): Uint8Array[] {
+  if (text !== '' && !text.endsWith('\n')) throw new Error('it does not end in a newline')
+  return text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => fromBase64(line))
+}
+
+/** Project logs whose state the instance log recorded: so that a cosignature of the instance log covers them too. */
+export async function checkAnchors(
+  files: BundleFiles,
+  entries: readonly BundledEntry[],
+  logs: readonly BundledLog[],
+  on: BundlePrimitives,
+): Promise<BundleCheck[]> {
+  const checks: BundleCheck[] = []
+  for (const { entry, event, path, log: instance } of entries) {
+    if (instance.role !== 'instance' || entry.act !== 'project.checkpoint') continue
+    const details = Object(event?.details) as { origin?: unknown; size?: unknown; root?: unknown }
+    const log = logs.find(({ role, origin }) => role === 'project' && origin === details.origin)
+    const size = Number(details.size)
+    if (!log) throw new BundleError('ANCHOR_INVALID', path, 'it records a log that is not in the bundle')
+    const proofPath = `logs/${log.name}/consistency/${size}-${log.checkpoint.size}.txt`
+    const proof = await within('CONSISTENCY_INVALID', proofPath, async () =>
+      parseHashes(fromUtf8(await readFileOf(files)(proofPath))),
+    )
+    const fromRoot = await within('ANCHOR_INVALID', path, () => fromBase64(String(details.root)))
+    const { size: to, root: toRoot } = log.checkpoint
+    if (!verifyConsistency({ from: size, fromRoot, to, toRoot, proof, hash: on.sha256 }))
+      throw new BundleError('CONSISTENCY_INVALID', proofPath, 'the recorded state is not the beginning of this log')
+    const covered = entries.filter((one) => one.log === log && one.index < size).length
+    checks.push({
+      state: 'verified',
+      what: `the instance log recorded the first ${size} entries of ${log.origin}: ${counted(covered, 'entry', 'entries')} of this bundle`,
+    })
+  }
+  if (checks.length === 0) checks.push({ state: 'note', what: 'the instance log had not recorded this log yet' })
+  return checks
+}

@@ -1,0 +1,48 @@
+import {
+  BundleError,
+  type BundleFiles,
+  type BundlePrimitives,
+  type BundleReport,
+  type BundleTrust,
+  checkAnchors,
+  checkLogs,
+  checkManifest,
+  readDescription,
+} from './bundle.ts'
+import { checkApprovals, checkArtifacts, checkAttestations, checkRecords } from './bundle-content.ts'
+
+/**
+ * Verifies an evidence bundle completely: manifest, logs, entries, payloads, attestations, people's signatures, files.
+ * Needs no server and no network. Answers what was checked, what was erased or left out, and what all of it rests on;
+ * at the first failure it stops and names it. Throws only what `files` throws.
+ */
+export async function verifyBundle(
+  files: BundleFiles,
+  on: BundlePrimitives,
+  trust: BundleTrust = {},
+): Promise<BundleReport> {
+  const report: BundleReport = { ok: false, checks: [], rests: [] }
+  const { checks, rests } = report
+  try {
+    const manifest = await checkManifest(files, on, trust)
+    checks.push(manifest.check)
+    rests.push(manifest.rest)
+    const described = await readDescription(files)
+    const logs = await checkLogs(files, described, on, trust)
+    checks.push(...logs.checks)
+    rests.push(...logs.rests)
+    const { entries } = logs
+    checks.push(...(await checkAnchors(files, entries, [...new Set(entries.map((one) => one.log))], on)))
+    const attested = await checkAttestations(files, entries, on)
+    checks.push(...attested.checks)
+    for (const value of attested.rests) rests.push({ what: 'attestation key', value, expected: false })
+    checks.push(...(await checkApprovals(files, entries, attested.attestations, on)))
+    checks.push(await checkArtifacts(files, described, entries, attested.attestations))
+    checks.push(await checkRecords(files, entries, attested.attestations, on))
+    report.ok = true
+  } catch (error) {
+    if (!(error instanceof BundleError)) throw error
+    report.fault = error.fault
+  }
+  return report
+}

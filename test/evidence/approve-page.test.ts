@@ -1,0 +1,117 @@
+// The approve page in a real browser, with the browser's own virtual authenticator: a passkey is set up, signs, and the
+// bundle shows it; and the same verification of that bundle inside a page.
+import assert from 'node:assert/strict'
+import path from 'node:path'
+import { after, test } from 'node:test'
+import type { Approval, Policy, SigningKey, Ticket } from '@writ/api'
+import { verifyBundle } from '@writ/tlog'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+import { sha256, sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
+import { missingChromium, startChromium } from '../servers/chromium.ts'
+import { missingBackend } from '../servers/missing-backend.ts'
+import { type Person, TestSystem } from '../test-system.ts'
+import { exportBundle, folderFiles, unpack, verifySh } from './scene.ts'
+
+const skip = missingBackend('Chromium', missingChromium())
+let browser: Promise<Browser> | undefined
+after(async () => (await browser)?.close())
+
+/** A page of a context of its own with an authenticator that verifies its user, as a phone does. */
+async function openPage(locale: string): Promise<{ context: BrowserContext; page: Page; broken: string[] }> {
+  browser ??= startChromium()
+  const context = await (await browser).newContext({ locale, viewport: { width: 390, height: 800 } })
+  const page = await context.newPage()
+  const broken: string[] = []
+  page.on('pageerror', (error) => broken.push(error.message))
+  page.on('console', (message) => {
+    if (/Content Security Policy/.test(message.text())) broken.push(message.text())
+  })
+  const devtools = await context.newCDPSession(page)
+  await devtools.send('WebAuthn.enable')
+  await devtools.send('WebAuthn.addVirtualAuthenticator', {
+    options: {
+      protocol: 'ctap2',
+      transport: 'internal',
+      hasResidentKey: true,
+      hasUserVerification: true,
+      isUserVerified: true,
+      automaticPresenceSimulation: true,
+    },
+  })
+  return { context, page, broken }
+}
+
+async function logIn(page: Page, system: TestSystem, person: Person, ticket: number): Promise<void> {
+  await page.goto(`${system.base.replace('127.0.0.1', 'localhost')}/approve/${ticket}`)
+  await page.fill('input[name=username]', person.username)
+  await page.fill('input[name=password]', person.password)
+  await page.click('#login button')
+  await page.waitForSelector('#ticket:not([hidden])')
+}
+
+const said = (page: Page, text: string) => page.locator('#said', { hasText: text }).waitFor()
+
+test('an approver sets up a passkey, another admin agrees, and the passkey signs', { skip }, async () => {
+  await using system = await TestSystem.start()
+  const second = await system.hire('second', 'admin')
+  const ticket = (await system.employee.post<Ticket>('/tickets', { title: 'Replace <b>the</b> main switch' })).body
+
+  const first = await openPage('en-GB')
+  await logIn(first.page, system, system.admin, ticket.number)
+  assert.equal(await first.page.textContent('#ticket-title'), '#1  Replace <b>the</b> main switch')
+  assert.ok(await first.page.isHidden('#approve'))
+  await first.page.click('#enrol')
+  await said(first.page, 'Your passkey is enrolled.')
+
+  const phone = await openPage('zh-CN')
+  await logIn(phone.page, system, second, ticket.number)
+  assert.equal(await phone.page.title(), '审批工单')
+  await phone.page.click('#enrol')
+  await said(phone.page, '你的通行密钥正在等待另一位管理员批准。')
+  const keys = (await system.admin.get<SigningKey[]>('/signing-keys')).body
+  assert.deepEqual(
+    keys.map((key) => [key.username, key.state, key.rp_id, key.algorithm]),
+    [
+      ['admin', 'enrolled', 'localhost', 'ecdsa-p256'],
+      ['second', 'proposed', 'localhost', 'ecdsa-p256'],
+    ],
+  )
+  assert.equal((await system.admin.post(`/signing-keys/${keys[1]!.id}/approve`)).status, 200)
+  const policy = (await system.admin.get<Policy>('/policy')).body
+  const change = await system.admin.put<{ id: string }>('/policy', { ...policy, require_signature: true })
+  assert.equal((await second.post(`/policy/changes/${change.body.id}/approve`)).status, 200)
+
+  await phone.page.reload()
+  await phone.page.click('#approve:not([hidden])')
+  await said(phone.page, '已批准并签名。')
+  const [approval] = (await system.admin.get<Approval[]>('/tickets/1/approvals')).body
+  assert.equal(approval!.signed_with_id, keys[1]!.id)
+  const narrow = await phone.page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')
+  assert.ok(narrow, 'nothing sticks out on a phone')
+  assert.deepEqual([...first.broken, ...phone.broken], [])
+
+  const zip = path.join(system.folder, 'b.zip')
+  const folder = path.join(system.folder, 'b')
+  await exportBundle(system, zip, { subject: 'ticket', id: 1 })
+  await unpack(zip, folder)
+  const report = await verifyBundle(await folderFiles(folder), { sha256, sha512, verify: verifySignature })
+  assert.deepEqual(report.fault, undefined)
+  assert.match(JSON.stringify(report.checks), /signed with their passkey of localhost/)
+  assert.match(JSON.stringify(report.checks), /enrolled by a second person/)
+  const script = await verifySh(folder)
+  assert.equal(script.code, 0, script.err)
+  await first.context.close()
+  await phone.context.close()
+  await system.check()
+})
+
+test('a passkey of another site, or another statement, is refused', { skip }, async () => {
+  await using system = await TestSystem.start({ env: { WRIT_PUBLIC_URL: 'https://writ.example' } })
+  const ticket = (await system.employee.post<Ticket>('/tickets', { title: 'x' })).body
+  const { page, context } = await openPage('en')
+  await logIn(page, system, system.admin, ticket.number)
+  await page.click('#enrol')
+  await said(page, 'The signature is not valid')
+  assert.deepEqual((await system.admin.get<SigningKey[]>('/signing-keys')).body, [])
+  await context.close()
+})

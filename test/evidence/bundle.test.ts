@@ -1,0 +1,181 @@
+// Evidence bundles: with tools that we did not write, with our own verifier, and with every file changed.
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+import type { AuditEvent } from '@writ/api'
+import { type BundleFiles, formatSshSignature, parsePem, sshSigned, toUtf8, verifyBundle } from '@writ/tlog'
+import { openBundle } from '../../packages/cli/src/bundle-zip.ts'
+import { sha256, sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
+import { openKeys } from '../../packages/server/src/audit/index.ts'
+import { backends } from '../backends.ts'
+import { TestSystem } from '../test-system.ts'
+import { exportBundle, folderFiles, makeTicket, unpack, verifySh } from './scene.ts'
+
+const run = promisify(execFile)
+const on = { sha256, sha512, verify: verifySignature }
+
+for (const backend of backends()) {
+  test(`a bundle verifies without us and without a server (${backend.name})`, { skip: backend.skip }, async () => {
+    await using system = await backend.start({ fakeClock: true })
+    await makeTicket(system)
+    // A minute later the instance log has recorded the project's.
+    system.advance(61_000)
+    await system.settle()
+    const zip = path.join(system.folder, 'bundle.zip')
+    await exportBundle(system, zip, { subject: 'ticket', id: 1 })
+    await unpack(zip, path.join(system.folder, 'bundle'))
+    const said = await verifySh(path.join(system.folder, 'bundle'))
+    assert.equal(said.code, 0, said.err)
+    assert.match(said.out, /approvals signed by people: 1\nfiles of evidence: 4\nOK/)
+    const report = await verifyBundle(await folderFiles(path.join(system.folder, 'bundle')), on)
+    assert.deepEqual(report.fault, undefined)
+    assert.match(JSON.stringify(report.checks), /the instance log recorded the first \d+ entries/)
+    const [exported] = (await system.admin.get<AuditEvent[]>('/audit/events?event_type=evidence.exported')).body
+    assert.equal(exported?.resource_type, 'ticket')
+
+    const fingerprint = report.rests.find(({ what }) => what === 'manifest key')!.value
+    const vkeys = report.rests.filter(({ what }) => what.endsWith('log key')).map(({ value }) => value)
+    assert.equal((await verifySh(path.join(system.folder, 'bundle'), fingerprint)).code, 0)
+    const expected = await verifyBundle(await openBundle(zip), on, { fingerprint, vkeys })
+    assert.ok(expected.ok && expected.rests.every((one) => one.expected || one.what === 'attestation key'))
+    const other = `SHA256:${'A'.repeat(43)}`
+    assert.equal((await verifyBundle(await openBundle(zip), on, { fingerprint: other })).fault?.code, 'MANIFEST_KEY')
+    assert.equal((await verifySh(path.join(system.folder, 'bundle'), other)).code, 1)
+
+    await exportBundle(system, path.join(system.folder, 'run.zip'), { subject: 'run', id: 2 })
+    const ofRun = await verifyBundle(await openBundle(path.join(system.folder, 'run.zip')), on)
+    assert.deepEqual(ofRun.fault, undefined)
+    await system.check()
+  })
+}
+
+test('a file that was deleted is left out, and said to be', async () => {
+  await using system = await TestSystem.start()
+  await makeTicket(system)
+  await system.admin.delete('/artifacts/1')
+  const zip = path.join(system.folder, 'bundle.zip')
+  await exportBundle(system, zip, { subject: 'ticket', id: 1 })
+  const report = await verifyBundle(await openBundle(zip), on)
+  assert.equal(report.ok, true, JSON.stringify(report.fault))
+  assert.match(JSON.stringify(report.checks), /"left out","what":"artifact 1: deleted"/)
+})
+
+test('a byte flipped in any file of a bundle is found by both verifiers', { timeout: 600_000 }, async (t) => {
+  await using system = await TestSystem.start()
+  await makeTicket(system)
+  const zip = path.join(system.folder, 'bundle.zip')
+  const folder = path.join(system.folder, 'bundle')
+  await exportBundle(system, zip, { subject: 'ticket', id: 1 })
+  await unpack(zip, folder)
+  const files = await folderFiles(folder)
+  assert.ok(files.names.length > 90, `${files.names.length} files`)
+
+  await t.test('each file', async () => {
+    for (const name of files.names) {
+      const bytes = await readFile(path.join(folder, name))
+      for (const at of [Math.floor(bytes.length / 2), bytes.length - 1]) {
+        const flipped = Buffer.from(bytes)
+        flipped[at]! ^= 1
+        const report = await verifyBundle(overlay(files, name, flipped), on)
+        assert.equal(report.ok, false, `${name}, byte ${at}`)
+      }
+      const flipped = Buffer.from(bytes)
+      flipped[Math.floor(bytes.length / 2)]! ^= 1
+      await writeFile(path.join(folder, name), flipped)
+      const { code } = await verifySh(folder)
+      assert.notEqual(code, 0, name)
+      await writeFile(path.join(folder, name), bytes)
+    }
+    assert.equal((await verifySh(folder)).code, 0)
+  })
+
+  await t.test('a file more, a file less', async () => {
+    const more = { ...overlay(files, 'more.txt', Buffer.from('x')), names: [...files.names, 'more.txt'] }
+    assert.equal((await verifyBundle(more, on)).fault?.code, 'FILE_UNLISTED')
+    await writeFile(path.join(folder, 'more.txt'), 'x')
+    assert.match((await verifySh(folder)).err, /files that the manifest does not name/)
+    await rm(path.join(folder, 'more.txt'))
+    const less = { ...files, names: files.names.filter((name) => name !== 'README.txt') }
+    assert.deepEqual((await verifyBundle(less, on)).fault?.path, 'README.txt')
+  })
+
+  await t.test('also when whoever holds the manifest key signs the changed files', async () => {
+    const keys = await openKeys(path.join(system.folder, 'data/keys'), Date.now())
+    const named = (pattern: RegExp) => files.names.find((name) => pattern.test(name))!
+    const cases: [string, string, (bytes: Buffer) => Buffer][] = [
+      [
+        'PAYLOAD_CHANGED',
+        named(/payloads\/\d+\.json$/),
+        (bytes) => replaced(bytes, '"success":true', '"success":null'),
+      ],
+      ['PAYLOAD_CHANGED', named(/payloads\/\d+\.salt$/), (bytes) => Buffer.from(`${'0'.repeat(bytes.length - 1)}\n`)],
+      ['PROOF_INVALID', named(/entries\/\d+\.json$/), (bytes) => replaced(bytes, '"seq":', '"seq":9')],
+      ['PROOF_INVALID', named(/tlog-proof$/), (bytes) => replaced(bytes, 'index ', 'index 1')],
+      ['CHECKPOINT_INVALID', named(/checkpoint$/), (bytes) => replaced(bytes, '— ', '—x ')],
+      ['LOG_KEY', named(/log\.pem$/), () => Buffer.from(keys.manifest.publicPem)],
+      ['LOG_KEY', 'policy', (bytes) => replaced(bytes, 'log ', 'log x')],
+      ['ATTESTATION_INVALID', named(/^attestations/), (bytes) => replaced(bytes, '"sig":"M', '"sig":"N')],
+      ['APPROVAL_INVALID', named(/^approvals.*statement\.json$/), (bytes) => replaced(bytes, 'approved', 'rejected')],
+      ['APPROVAL_INVALID', named(/^approvals.*\.sig$/), (bytes) => replaced(bytes, 'AAAA', 'AAAB')],
+      ['SIGNING_KEY_INVALID', named(/^people.*key\.json$/), (bytes) => replaced(bytes, '"ssh"', '"passkey"')],
+      ['ARTIFACT_CHANGED', named(/^artifacts/), (bytes) => Buffer.concat([bytes, Buffer.from('x')])],
+      ['RECORD_CHANGED', named(/^tickets/), (bytes) => replaced(bytes, '"version":1', '"version":2')],
+      ['RECORD_CHANGED', named(/^runs.*outputs/), (bytes) => replaced(bytes, 'passed', 'failed')],
+    ]
+    for (const [code, name, change] of cases) {
+      const bytes = await readFile(path.join(folder, name))
+      const changed = change(bytes)
+      assert.ok(!changed.equals(bytes), `${name} was changed`)
+      const report = await verifyBundle(await signedAgain(files, name, changed, keys), on)
+      assert.equal(report.fault?.code, code, `${name}: ${JSON.stringify(report.fault)}`)
+    }
+  })
+
+  await t.test('and the command line says so', async () => {
+    const other = path.join(system.folder, 'other')
+    await cp(folder, other, { recursive: true })
+    const [first] = await readdir(path.join(other, 'artifacts'))
+    await writeFile(path.join(other, 'artifacts', first!), 'something else')
+    const changed = path.join(system.folder, 'changed.zip')
+    await run('zip', ['-q', '-r', changed, '.'], { cwd: other })
+    const writ = (file: string) =>
+      run(process.execPath, ['--disable-warning=ExperimentalWarning', 'packages/cli/src/main.ts', 'verify', file])
+    assert.match((await writ(zip)).stdout, /verified {2}.*bundle\.zip\n$/)
+    await assert.rejects(writ(changed), (error: Error & { code?: number; stderr?: string }) => {
+      assert.equal(error.code, 5)
+      assert.match(error.stderr ?? '', /does not verify: artifacts\/1-core_switch\.json: .*\[FILE_CHANGED\]/)
+      return true
+    })
+  })
+})
+
+const replaced = (bytes: Buffer, from: string, to: string) => Buffer.from(bytes.toString().replace(from, to))
+
+const overlay = (files: BundleFiles, name: string, bytes: Buffer): BundleFiles => ({
+  names: files.names,
+  read: async (asked) => (asked === name ? new Uint8Array(bytes) : files.read(asked)),
+  sha256: async (asked) => (asked === name ? Buffer.from(sha256(bytes)).toString('hex') : files.sha256(asked)),
+})
+
+/** The bundle with one file changed and a manifest that agrees with it, signed by the real key. */
+async function signedAgain(
+  files: BundleFiles,
+  name: string,
+  bytes: Buffer,
+  keys: Awaited<ReturnType<typeof openKeys>>,
+): Promise<BundleFiles> {
+  const changed = overlay(files, name, bytes)
+  const lines = []
+  for (const one of files.names.filter((file) => !file.startsWith('SHA256SUMS')))
+    lines.push(`${await changed.sha256(one)}  ${one}\n`)
+  const sums = toUtf8(lines.join(''))
+  const namespace = 'writ-evidence'
+  const hashAlgorithm = 'sha512'
+  const signature = keys.manifest.sign(sshSigned(sums, namespace, on, hashAlgorithm))
+  const spki = parsePem(keys.manifest.publicPem)
+  const sig = formatSshSignature({ spki, namespace, hashAlgorithm, signature })
+  return overlay(overlay(changed, 'SHA256SUMS', Buffer.from(sums)), 'SHA256SUMS.sig', Buffer.from(sig))
+}

@@ -1,0 +1,64 @@
+// The way of the command line, with the real ssh-keygen: a key is enrolled, a ticket approved with it, evidence exported
+// and verified.
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import path from 'node:path'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+import type { Ticket } from '@writ/api'
+import { type Person, TestSystem } from '../test-system.ts'
+import { makeSshKey } from './ssh-key.ts'
+
+const main = path.join(import.meta.dirname, '../../packages/cli/src/main.ts')
+
+test('enrol, approve, export, verify', async () => {
+  await using system = await TestSystem.start()
+  const second = await system.hire('second', 'admin')
+  const key = await makeSshKey(system.folder, 'mine')
+  const other = await makeSshKey(system.folder, 'other', 'ecdsa')
+  await system.employee.post<Ticket>('/tickets', { title: 'Replace the main switch' })
+
+  async function writ(person: Person | null, ...args: string[]) {
+    const env = {
+      PATH: process.env.PATH,
+      HOME: system.folder,
+      ...(person ? { WRIT_URL: system.base, WRIT_TOKEN: await person.token() } : {}),
+    }
+    return promisify(execFile)(process.execPath, ['--disable-warning=ExperimentalWarning', main, ...args], {
+      env,
+      cwd: system.folder,
+    }).then(
+      ({ stdout, stderr }) => ({ code: 0, out: stdout, err: stderr }),
+      (error: { code: number; stdout: string; stderr: string }) => ({
+        code: error.code,
+        out: error.stdout,
+        err: error.stderr,
+      }),
+    )
+  }
+
+  const first = await writ(second, 'signing-key', 'enrol', '--ssh-key', key.file)
+  assert.match(first.out, /State +enrolled \(the first of this project: bootstrap\)/, first.err)
+  const next = await writ(system.admin, 'signing-key', 'enrol', '--ssh-key', other.file)
+  assert.match(next.err, /Another admin runs "writ signing-key approve/)
+
+  const early = await writ(system.admin, 'approve', 'ticket', '1', '--ssh-key', other.file)
+  assert.equal(early.code, 2)
+  assert.match(early.err, /No enrolled signing key has the fingerprint SHA256:/)
+  const approved = await writ(second, 'approve', '--ssh-key', key.file, 'ticket', '1')
+  assert.match(approved.out, /Status +approved/, approved.err)
+
+  const exported = await writ(second, 'evidence', 'export', 'ticket', '1', '--to', 'e.zip')
+  assert.match(exported.out, /Next +writ verify e\.zip/, exported.err)
+  // No server is named here.
+  const verified = await writ(null, 'verify', 'e.zip')
+  assert.match(verified.out, /signed with their SSH key/, verified.err)
+  const fingerprint = /manifest key: (SHA256:\S+)/.exec(verified.out)![1]!
+  assert.equal((await writ(null, 'verify', 'e.zip', '--fingerprint', fingerprint)).code, 0)
+  const wrong = await writ(null, 'verify', 'e.zip', '--fingerprint', `SHA256:${'A'.repeat(43)}`)
+  assert.deepEqual([wrong.code, /\[MANIFEST_KEY\]/.test(wrong.err)], [5, true])
+  const none = await writ(null, 'verify', 'mine.pub')
+  assert.deepEqual([none.code, /\[BUNDLE_MALFORMED\]/.test(none.err)], [5, true])
+  const denied = await writ(system.employee, 'evidence', 'export', 'ticket', '1', '--to', 'f.zip')
+  assert.equal(denied.code, 3)
+})

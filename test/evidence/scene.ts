@@ -1,0 +1,78 @@
+/** A ticket with everything that a bundle can hold, made by a real server. */
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import type { Run, Ticket } from '@writ/api'
+import type { BundleFiles } from '@writ/tlog'
+import { sha256 } from '../../packages/cli/src/verify-crypto.ts'
+import type { TestSystem } from '../test-system.ts'
+import { makeSshKey, proposeKey, signApproval } from './ssh-key.ts'
+
+const run = promisify(execFile)
+
+/** Ticket 1: signed by an admin with an SSH key, proven by two runs, one good and one bad. */
+export async function makeTicket(system: TestSystem): Promise<Ticket> {
+  const key = await makeSshKey(system.folder, 'approver')
+  const enrolled = await proposeKey(system.admin, key)
+  assert.equal(enrolled.status, 201, JSON.stringify(enrolled.body))
+  const { body: ticket } = await system.employee.post<Ticket>('/tickets', {
+    title: '更换主交换机',
+    description: 'in hall 3',
+  })
+  const signed = await signApproval(system.admin, ticket.number, key, enrolled.body.id)
+  const approved = await system.admin.post(`/tickets/${ticket.number}/approve`, { signed, reason: 'window agreed' })
+  assert.equal(approved.status, 200, JSON.stringify(approved.body))
+  for (const [name, bytes] of [
+    ['core switch.json', '{"hostname":"sw1"}'],
+    ['broken.json', '{'],
+  ] as const) {
+    const script_id = 'proof.config_format'
+    const opened = await system.employee.post<Run>('/runs', { run_type: 'proof', ticket_id: ticket.number, script_id })
+    assert.equal(opened.status, 200, JSON.stringify(opened.body))
+    assert.equal((await system.employee.upload(opened.body.number, name, bytes)).status, 200)
+    await system.waitFor(opened.body.number)
+  }
+  return ticket
+}
+
+/** Exports a bundle into a file. */
+export async function exportBundle(system: TestSystem, file: string, body: object): Promise<void> {
+  const token = await system.admin.token()
+  const answer = await fetch(`${system.base}/api/v1/evidence/export`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+  assert.equal(answer.status, 200, answer.status === 200 ? '' : await answer.text())
+  await writeFile(file, Buffer.from(await answer.arrayBuffer()))
+}
+
+/** Unpacks with the unzip that people have. */
+export async function unpack(zip: string, folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true })
+  await mkdir(folder, { recursive: true })
+  await run('unzip', ['-q', zip, '-d', folder])
+}
+
+/** The files of an unpacked bundle. */
+export async function folderFiles(folder: string): Promise<BundleFiles> {
+  const found = await readdir(folder, { recursive: true, withFileTypes: true })
+  const names = found
+    .filter((one) => one.isFile())
+    .map((one) => path.relative(folder, path.join(one.parentPath, one.name)))
+  const read = async (name: string) => new Uint8Array(await readFile(path.join(folder, name)))
+  return { names: names.sort(), read, sha256: async (name) => Buffer.from(sha256(await read(name))).toString('hex') }
+}
+
+/** Runs the bundle's own script; what it said, and how it ended. */
+export async function verifySh(folder: string, ...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  try {
+    const { stdout, stderr } = await run('sh', [path.join(folder, 'verify.sh'), ...args])
+    return { code: 0, out: stdout, err: stderr }
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string }
+    return { code, out: stdout, err: stderr }
+  }
+}
