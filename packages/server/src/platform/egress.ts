@@ -1,0 +1,238 @@
+/**
+ * Requests to addresses that users name. The name is resolved once, every address that it has is checked, and the
+ * connection goes to a checked address: there is no second lookup that could answer otherwise. Each redirect is a new
+ * destination and checked again. Source: OWASP Server-Side Request Forgery Prevention; IANA special-purpose registries.
+ */
+import { lookup } from 'node:dns/promises'
+import { request as requestHttp } from 'node:http'
+import { request as requestHttps } from 'node:https'
+import { BlockList, isIP, type LookupFunction } from 'node:net'
+import { createAddressSet, plainAddress } from './http/client-address.ts'
+
+export interface EgressSettings {
+  /** Addresses, CIDR ranges and host names that may be reached although they are private, or by plain http. */
+  readonly allow: readonly string[]
+  /** A server that only this machine can reach may call this machine. */
+  readonly loopback: boolean
+}
+
+export interface Outgoing {
+  readonly url: string
+  readonly method: 'GET' | 'POST'
+  readonly headers?: Readonly<Record<string, string>>
+  /** Goes to the first origin only; a redirect to another one does not get these. */
+  readonly credentials?: Readonly<Record<string, string>>
+  readonly body?: string
+  /** For all of it: name, connection, redirects, answer. */
+  readonly timeoutMs: number
+  /** What is kept of the answer; the rest is not read. */
+  readonly maxBytes: number
+  readonly signal?: AbortSignal
+}
+
+export interface Incoming {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  /** At most `maxBytes`. */
+  readonly body: Buffer
+}
+
+/** The destination is one that this server must not call. `message` names the setting that would allow it. */
+export class EgressRefused extends Error {
+  constructor(reason: string) {
+    super(reason)
+    this.name = 'EgressRefused'
+  }
+}
+
+/** No answer came in time. */
+export class EgressTimeout extends Error {
+  constructor(ms: number) {
+    super(`no answer within ${ms} ms`)
+    this.name = 'EgressTimeout'
+  }
+}
+
+export interface Egress {
+  /** Throws EgressRefused if the url can never be called: scheme, credentials in it, a forbidden literal address or port. */
+  check(url: string): void
+  /** Answers whatever status came; throws EgressRefused, EgressTimeout, or the error of the connection. */
+  send(outgoing: Outgoing): Promise<Incoming>
+}
+
+const MAX_REDIRECTS = 3
+
+// Not global unicast, after the IANA IPv4 and IPv6 special-purpose address registries. For IPv6 it is said the other way
+// round: only 2000::/3 is global unicast, and of that these are not.
+const special4 = [
+  '0.0.0.0/8',
+  '10.0.0.0/8',
+  '100.64.0.0/10',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '172.16.0.0/12',
+  '192.0.0.0/24',
+  '192.0.2.0/24',
+  '192.31.196.0/24',
+  '192.52.193.0/24',
+  '192.88.99.0/24',
+  '192.168.0.0/16',
+  '192.175.48.0/24',
+  '198.18.0.0/15',
+  '198.51.100.0/24',
+  '203.0.113.0/24',
+  '224.0.0.0/4',
+  '240.0.0.0/4',
+]
+const special6 = ['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20']
+const special = createAddressSet([...special4, ...special6])
+const global6 = new BlockList()
+global6.addSubnet('2000::', 3, 'ipv6')
+const loopbacks = createAddressSet(['127.0.0.0/8', '::1'])
+
+/** Whether an address is on the public internet. An IPv4 address inside an IPv6 one is judged as what it is. */
+export function isPublic(address: string): boolean {
+  const plain = plainAddress(address)
+  if (isIP(plain) === 6 && !global6.check(plain, 'ipv6')) return false
+  return isIP(plain) !== 0 && !special.has(plain)
+}
+
+type Resolve = (name: string) => Promise<{ address: string; family: number }[]>
+const resolveName: Resolve = (name) => lookup(name, { all: true, verbatim: true })
+
+/** `resolve` is replaced in tests, to play a name server that changes its mind. */
+export function createEgress(settings: EgressSettings, resolve: Resolve = resolveName): Egress {
+  const networks = createAddressSet(settings.allow.filter((item) => isIP(item.split('/')[0]!) !== 0))
+  const names = new Set(
+    settings.allow.filter((item) => isIP(item.split('/')[0]!) === 0).map((item) => item.toLowerCase()),
+  )
+
+  const isAllowedAddress = (address: string) =>
+    networks.has(address) || (settings.loopback && loopbacks.has(plainAddress(address)))
+
+  /** What can be said before a name is resolved. */
+  function examine(text: string): { url: URL; host: string } {
+    if (!URL.canParse(text)) throw new EgressRefused('this is no url')
+    const url = new URL(text)
+    if (url.protocol !== 'https:' && url.protocol !== 'http:')
+      throw new EgressRefused(`only http and https are called, not ${url.protocol}`)
+    if (url.username !== '' || url.password !== '')
+      throw new EgressRefused('a url with a user or password is not called')
+    const host = url.hostname.replace(/^\[|\]$/g, '').toLowerCase()
+    if (isIP(host) !== 0) mayReach(url, host, [host])
+    return { url, host }
+  }
+
+  /** Every address must be allowed: a name that has a private one beside a public one is refused. */
+  function mayReach(url: URL, host: string, addresses: readonly string[]): void {
+    const trusted = names.has(host) || addresses.every(isAllowedAddress)
+    if (trusted) return
+    const bad = addresses.find((address) => !isPublic(address) && !isAllowedAddress(address))
+    if (bad !== undefined)
+      throw new EgressRefused(
+        `${host} is at ${bad}, which is not a public address; WRIT_EGRESS_ALLOW would have to name it`,
+      )
+    if (url.protocol === 'http:')
+      throw new EgressRefused(`${host} would be called without TLS; use https, or name it in WRIT_EGRESS_ALLOW`)
+    const port = Number(url.port || 443)
+    if (port !== 443 && port < 1024)
+      throw new EgressRefused(`port ${port} of ${host} is not called; WRIT_EGRESS_ALLOW would have to name the host`)
+  }
+
+  async function sendOnce(out: Outgoing, target: URL, headers: Record<string, string>, signal: AbortSignal) {
+    const { url, host } = examine(target.href)
+    const found = isIP(host) !== 0 ? [{ address: host, family: isIP(host) }] : await untilAborted(resolve(host), signal)
+    if (found.length === 0) throw new EgressRefused(`${host} has no address`)
+    mayReach(
+      url,
+      host,
+      found.map((one) => one.address),
+    )
+    // The socket asks for the name and gets what was checked; TLS still verifies the certificate against the name.
+    const pinned: LookupFunction = (_name, options, done) => {
+      if (options.all) done(null, found)
+      else done(null, found[0]!.address, found[0]!.family)
+    }
+    return new Promise<Incoming>((answer, fail) => {
+      const send = url.protocol === 'https:' ? requestHttps : requestHttp
+      // A connection of its own: one that is kept could be closed by the other side under the next request.
+      const request = send(url, {
+        method: out.method,
+        headers,
+        lookup: pinned,
+        agent: false,
+        maxHeaderSize: 16_384,
+        signal,
+      })
+      request.once('error', fail)
+      request.once('response', (response) => {
+        const chunks: Buffer[] = []
+        let size = 0
+        const end = () => {
+          response.destroy()
+          answer({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            body: Buffer.concat(chunks).subarray(0, out.maxBytes),
+          })
+        }
+        response.on('data', (chunk: Buffer) => {
+          chunks.push(chunk)
+          size += chunk.length
+          if (size >= out.maxBytes) end()
+        })
+        response.once('end', end)
+        response.once('error', fail)
+      })
+      request.end(out.body)
+    })
+  }
+
+  return {
+    check: (url) => {
+      examine(url)
+    },
+    async send(out) {
+      const timeout = AbortSignal.timeout(out.timeoutMs)
+      const signal = out.signal ? AbortSignal.any([timeout, out.signal]) : timeout
+      const first = examine(out.url).url
+      let target = first
+      try {
+        for (let hop = 0; ; hop++) {
+          const headers: Record<string, string> = {
+            ...out.headers,
+            ...(target.origin === first.origin ? out.credentials : {}),
+          }
+          if (out.body !== undefined) headers['content-length'] = String(Buffer.byteLength(out.body))
+          const answer = await sendOnce(out, target, headers, signal)
+          const to = redirectOf(answer, target, out.method)
+          if (to === undefined) return answer
+          if (hop === MAX_REDIRECTS) throw new EgressRefused(`more than ${MAX_REDIRECTS} redirects`)
+          if (target.protocol === 'https:' && to.protocol === 'http:')
+            throw new EgressRefused(`a redirect from https to ${to.origin} is not followed`)
+          target = to
+        }
+      } catch (error) {
+        if (timeout.aborted) throw new EgressTimeout(out.timeoutMs)
+        throw error
+      }
+    },
+  }
+}
+
+/** Where to go on. A POST is only repeated where the status says that it stays one (307, 308); RFC 9110, 15.4. */
+function redirectOf(answer: Incoming, from: URL, method: string): URL | undefined {
+  const repeats = answer.status === 307 || answer.status === 308
+  if (!repeats && !(method === 'GET' && [301, 302, 303].includes(answer.status))) return undefined
+  const { location } = answer.headers
+  return typeof location === 'string' && URL.canParse(location, from.href) ? new URL(location, from.href) : undefined
+}
+
+function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  if (signal.aborted) return Promise.reject(signal.reason)
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason)
+    signal.addEventListener('abort', stop, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
+  })
+}
