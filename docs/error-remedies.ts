@@ -12,6 +12,7 @@ export const parts: Partial<Record<ErrorCode, readonly [english: string, chinese
   SIGNATURE_REQUIRED: ['Signatures of people', '个人签名'],
   SERIAL_TAKEN: ['Assets and tickets', '资产与工单'],
   RUN_VIEW_DENIED: ['Runs and evidence', '执行与证据'],
+  WEBHOOK_NOT_FOUND: ['Webhooks and events', 'Webhook 与事件'],
   DATABASE_UNAVAILABLE: ['The server', '服务器'],
 }
 
@@ -381,6 +382,46 @@ export const remedies: Record<ErrorCode, Remedy> = {
   ],
   UPLOAD_INTERRUPTED: ['Send the file again.', '上传中断，未保存任何内容。', '重新上传。'],
 
+  WEBHOOK_NOT_FOUND: [
+    '`writ webhook list` shows the webhooks of this project.',
+    '没有这个 webhook。',
+    '用 `writ webhook list` 查看本项目的 webhook。',
+  ],
+  WEBHOOK_NOT_ACTIVE: [
+    'Find out why it was disabled (`writ webhook show`), then `writ webhook enable`.',
+    '该 webhook 已停用。',
+    '先用 `writ webhook show` 查明停用原因，再用 `writ webhook enable` 启用。',
+  ],
+  WEBHOOK_UNSIGNED: [
+    'Chat programs get their own form, without our signature. Make a new address in the chat program, and change the url.',
+    '该格式的消息不由本系统签名，没有可更换的密钥。',
+    '聊天软件使用自己的消息格式；请在聊天软件中生成新的地址，再修改 url。',
+  ],
+  MAIL_NOT_CONFIGURED: [
+    'Set `WRIT_SMTP_URL` and `WRIT_SMTP_FROM`, and restart.',
+    '服务器没有配置邮件服务器。',
+    '设置 `WRIT_SMTP_URL` 和 `WRIT_SMTP_FROM` 并重启。',
+  ],
+  DESTINATION_REFUSED: [
+    'Use https and a public address. For an address of your own network, name host or range in `WRIT_EGRESS_ALLOW` and restart.',
+    '服务器不允许访问该地址。',
+    '使用 https 和公网地址；如需访问内网，请在 `WRIT_EGRESS_ALLOW` 中写明主机名或网段并重启。',
+  ],
+  REPLAY_UNFILTERED: [
+    'Name deliveries, or a state, an event type or a time. With `preview` it is only counted.',
+    '没有指明要重发哪些投递。',
+    '给出投递 id，或状态、事件类型、时间范围；加上 `preview` 只统计数量。',
+  ],
+  UPGRADE_REQUIRED: [
+    'Open it with a WebSocket client; a proxy on the way must pass the `Upgrade` header on. `GET /events` gives the same without one.',
+    '该地址是 WebSocket，需要升级连接。',
+    '使用 WebSocket 客户端，并确认代理转发 `Upgrade` 头；不便使用时改用 `GET /events`。',
+  ],
+  SEQUENCE_INVALID: [
+    'Send back the `id` of the last server-sent event or the `last` of the last page, unchanged; `0` starts at the beginning.',
+    '序号不正确。',
+    '原样传回最后一个事件的 `id` 或最后一页的 `last`；`0` 表示从头开始。',
+  ],
   DATABASE_UNAVAILABLE: [
     'Try again after `Retry-After`. If it stays, see [operating](operate.md#503-database_unavailable).',
     '数据库无法访问或写入，未做任何更改。',

@@ -6,6 +6,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { auditEvents, errors } from '@writ/api'
 import { errorsFile, errorsPage } from '../docs/generate-errors.ts'
+import { asyncApi, eventsFile, eventsPage } from '../docs/generate-events.ts'
 import { dispatchSettings, settings } from '../packages/server/src/settings.ts'
 
 const root = path.join(import.meta.dirname, '..')
@@ -58,6 +59,16 @@ for (const language of ['en', 'zh-CN'] as const) {
     for (const code of Object.keys(errors)) assert.match(page, new RegExp(`<a id="${code}"></a>`))
   })
 }
+
+test('docs/events.md, its twin and docs/asyncapi.json are what node docs/generate-events.ts writes', async () => {
+  for (const language of ['en', 'zh-CN'] as const)
+    assert.ok(
+      (await readFile(path.join(root, 'docs', eventsFile(language)), 'utf8')) === eventsPage(language),
+      language,
+    )
+  const written = JSON.parse(await readFile(path.join(root, 'docs/asyncapi.json'), 'utf8')) as unknown
+  assert.deepEqual(written, JSON.parse(JSON.stringify(asyncApi())))
+})
 
 /** Variables of the command line, which the server does not read. */
 const ofCli = ['WRIT_URL', 'WRIT_TOKEN', 'WRIT_PROJECT', 'WRIT_CONTEXT']

@@ -47,7 +47,21 @@ async function fill(system: TestSystem, slug: string) {
   const uploaded = await system.employee.upload(run.id!, 'a.txt', 'evidence', {}, plain)
   assert.equal(uploaded.status, 200)
   const token = await made(system.employee.post('/tokens', { name: 't' }, plain))
-  return { asset, ticket, comment, ruleSet, change, run, artifact: uploaded.body.artifact, token, key: enrolled }
+  const hook = { name: 'w', url: 'http://127.0.0.1:9/', events: ['token.revoked'] }
+  const webhook = await made(system.admin.post('/webhooks', hook, plain))
+  await made(system.admin.post(`/webhooks/${webhook.id}/test`, undefined, plain))
+  return {
+    asset,
+    ticket,
+    comment,
+    ruleSet,
+    change,
+    run,
+    artifact: uploaded.body.artifact,
+    token,
+    key: enrolled,
+    webhook,
+  }
 }
 
 async function openStore(system: TestSystem, url: string | undefined): Promise<Database> {
@@ -164,6 +178,14 @@ for (const backend of backends()) {
       ['delete artifact', admin.delete(`/artifacts/${made.artifact.id}`, there)],
       ['approve policy', admin.post(`/policy/changes/${made.change.id}/approve`, undefined, there)],
       ['reject policy', admin.post(`/policy/changes/${made.change.id}/reject`, undefined, there)],
+      ['webhook', admin.get(`/webhooks/${made.webhook.id}`, there)],
+      ['change webhook', admin.patch(`/webhooks/${made.webhook.id}`, { name: 'x' }, there)],
+      ['rotate webhook', admin.post(`/webhooks/${made.webhook.id}/rotate`, undefined, there)],
+      ['test webhook', admin.post(`/webhooks/${made.webhook.id}/test`, undefined, there)],
+      ['deliveries', admin.get(`/webhooks/${made.webhook.id}/deliveries`, there)],
+      ['replay', admin.post(`/webhooks/${made.webhook.id}/replay`, { state: 'failed' }, there)],
+      ['delete webhook', admin.delete(`/webhooks/${made.webhook.id}`, there)],
+      ['events of a run', admin.get(`/events?run_id=${made.run.id}`, there)],
       ['rotate token', admin.post(`/tokens/${made.token.id}/rotate`, undefined, there)],
       ['revoke token', admin.delete(`/tokens/${made.token.id}`, there)],
     ]
@@ -171,13 +193,19 @@ for (const backend of backends()) {
       const answer = await question
       assert.equal(answer.status, 404, `${what}: ${JSON.stringify(answer.body)}`)
     }
-    for (const list of ['/tickets', '/runs', '/assets', '/rule-sets', '/tokens', '/policy/changes']) {
+    for (const list of ['/tickets', '/runs', '/assets', '/rule-sets', '/tokens', '/policy/changes', '/webhooks']) {
       assert.deepEqual((await admin.get(list, there)).body, [], `${list} of the other project`)
     }
     const events = await admin.get<{ resource_id: string }[]>('/audit/events?limit=1000', there)
     assert.ok(
       events.body.every((event) => event.resource_id !== made.ticket.id),
       'events of another project are shown',
+    )
+    const watched = await admin.get<{ items: { subject?: string }[] }>('/events?after=0&limit=1000', there)
+    assert.ok(watched.body.items.length > 0)
+    assert.ok(
+      watched.body.items.every((event) => event.subject !== made.ticket.id),
+      'events of another project are watched',
     )
     // A token is of one project; it opens no other.
     const foreign = await fetch(`${system.base}/api/v1/tickets`, {
@@ -212,7 +240,15 @@ for (const backend of backends()) {
       assert.deepEqual(fenced.sort(), [...tenantTables].sort())
       // Tables with a project that carry no policy are the fences' own posts, and the index that workers claim from.
       const open = rows.map((row) => row.relname).filter((name) => !fenced.includes(name))
-      assert.deepEqual(open.sort(), ['invites', 'memberships', 'queue', 'timers', 'tokens'])
+      assert.deepEqual(open.sort(), [
+        'delivery_queue',
+        'invites',
+        'memberships',
+        'queue',
+        'timers',
+        'tokens',
+        'webhook_cursors',
+      ])
       await client.query('set role writ_app')
       for (const table of tenantTables) {
         assert.equal(

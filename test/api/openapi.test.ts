@@ -119,7 +119,7 @@ test('every example is a request that its operation takes', async () => {
     const path = endpoint.path
       .replace(
         ':id',
-        /policy|invite|token|session|signingKeys/i.test(id) ? '01900000-0000-7000-8000-000000000000' : '1',
+        /policy|invite|token|session|signingKeys|webhook/i.test(id) ? '01900000-0000-7000-8000-000000000000' : '1',
       )
       .replace(':slug', 'default')
     const answer = await (endpoint.method === 'PUT'

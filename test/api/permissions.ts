@@ -104,4 +104,18 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /signing-keys/:id/reject': admins,
   'POST /signing-keys/:id/revoke': workers,
   'POST /evidence/export': overseers,
+
+  // A webhook carries the project's events out: admins decide where to; ops keep it running, auditors look.
+  'GET /webhooks': ['admin', 'ops', 'auditor'],
+  'POST /webhooks': admins,
+  'GET /webhooks/:id': ['admin', 'ops', 'auditor'],
+  'PATCH /webhooks/:id': admins,
+  'DELETE /webhooks/:id': admins,
+  'POST /webhooks/:id/rotate': admins,
+  'POST /webhooks/:id/test': ['admin', 'ops'],
+  'GET /webhooks/:id/deliveries': ['admin', 'ops', 'auditor'],
+  'POST /webhooks/:id/replay': ['admin', 'ops'],
+  // Which of them depends on whose they are.
+  'GET /events': all,
+  'GET /ws': all,
 }

@@ -65,6 +65,13 @@ export const auditEvents = {
   'artifact.downloaded': 'project',
   'artifact.verified': 'project',
   'artifact.deleted': 'project',
+  'webhook.created': 'project',
+  'webhook.updated': 'project',
+  'webhook.deleted': 'project',
+  'webhook.secret_rotated': 'project',
+  'webhook.tested': 'project',
+  'webhook.replayed': 'project',
+  'webhook.disabled': 'project',
 } as const satisfies Record<string, 'instance' | 'project' | 'both'>
 
 export type AuditEventType = keyof typeof auditEvents

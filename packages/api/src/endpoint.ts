@@ -21,6 +21,8 @@ export interface Endpoint {
   readonly params?: TObject
   readonly query?: TObject
   readonly body?: TSchema
+  /** A WebSocket: asked for without an upgrade it is refused. */
+  readonly socket?: true
   /** The body is `multipart/form-data` with one part called `file`; the handler gets a stream. */
   readonly upload?: true
   /** The status of the good answer; documented creates answer 200, new ones 201. */

@@ -1,5 +1,6 @@
 import { type TSchema, Type } from 'typebox'
 import { endpoint } from './endpoint.ts'
+import * as e from './events.ts'
 import { listOf, paging } from './pages.ts'
 import * as s from './shapes.ts'
 
@@ -1217,6 +1218,176 @@ export const auditApi = {
   }),
 } as const
 
+const webhookId = { params: Type.Object({ id: s.Id }) } as const
+
+export const webhooksApi = {
+  list: endpoint({
+    method: 'GET',
+    path: '/webhooks',
+    access: 'member',
+    tag: 'webhooks',
+    status: 200,
+    errors: [],
+    summary: 'List webhooks',
+    description: 'Of this project, oldest first.',
+    reply: Type.Array(s.Webhook),
+  }),
+  create: endpoint({
+    method: 'POST',
+    path: '/webhooks',
+    access: 'member',
+    tag: 'webhooks',
+    status: 201,
+    secret: true,
+    errors: ['DESTINATION_REFUSED', 'MAIL_NOT_CONFIGURED'],
+    summary: 'Add a webhook',
+    description:
+      'Messages are CloudEvents 1.0 signed as Standard Webhooks say, or in the form of Slack-compatible chats and Feishu or Lark bots, or e-mail to a `mailto:` url. The signing secret is made here and shown once.',
+    body: s.CreateWebhook,
+    reply: s.CreatedWebhook,
+    example: { name: 'inventory', url: 'https://hooks.example.com/writ', events: ['run.*', 'ticket.approved'] },
+  }),
+  get: endpoint({
+    method: 'GET',
+    path: '/webhooks/:id',
+    access: 'member',
+    tag: 'webhooks',
+    status: 200,
+    ...webhookId,
+    errors: ['WEBHOOK_NOT_FOUND'],
+    summary: 'Get a webhook',
+    description: 'Never its secrets.',
+    reply: s.Webhook,
+  }),
+  update: endpoint({
+    method: 'PATCH',
+    path: '/webhooks/:id',
+    access: 'member',
+    tag: 'webhooks',
+    status: 200,
+    ...webhookId,
+    errors: ['WEBHOOK_NOT_FOUND', 'DESTINATION_REFUSED', 'MAIL_NOT_CONFIGURED'],
+    summary: 'Change, disable or enable a webhook',
+    description: 'Disabling fails what waits for it; `replay` sends that again later.',
+    body: s.UpdateWebhook,
+    reply: s.Webhook,
+    example: { events: ['run.failed'] },
+  }),
+  delete: endpoint({
+    method: 'DELETE',
+    path: '/webhooks/:id',
+    access: 'member',
+    tag: 'webhooks',
+    status: 204,
+    ...webhookId,
+    errors: ['WEBHOOK_NOT_FOUND'],
+    summary: 'Delete a webhook',
+    description: 'Its secrets are erased; what waits is not sent.',
+  }),
+  rotate: endpoint({
+    method: 'POST',
+    path: '/webhooks/:id/rotate',
+    access: 'member',
+    tag: 'webhooks',
+    status: 200,
+    ...webhookId,
+    secret: true,
+    errors: ['WEBHOOK_NOT_FOUND', 'WEBHOOK_UNSIGNED'],
+    summary: 'Make a new signing secret',
+    description: 'For 24 hours messages carry a signature by the new secret and one by the old.',
+    reply: s.CreatedWebhook,
+  }),
+  test: endpoint({
+    method: 'POST',
+    path: '/webhooks/:id/test',
+    access: 'member',
+    tag: 'webhooks',
+    status: 202,
+    ...webhookId,
+    errors: ['WEBHOOK_NOT_FOUND', 'WEBHOOK_NOT_ACTIVE'],
+    summary: 'Send a test message',
+    description: 'A `webhook.tested` event, to this webhook whatever it listens to. The answer is in its deliveries.',
+    reply: s.Delivery,
+  }),
+  deliveries: endpoint({
+    method: 'GET',
+    path: '/webhooks/:id/deliveries',
+    access: 'member',
+    tag: 'webhooks',
+    status: 200,
+    ...webhookId,
+    errors: ['WEBHOOK_NOT_FOUND', 'CURSOR_INVALID'],
+    summary: 'List deliveries',
+    description: 'Newest first, each with its attempts.',
+    query: query({
+      ...paging,
+      state: Type.Optional(s.DeliveryState),
+      event_type: Type.Optional(Type.String({ maxLength: 60 })),
+    }),
+    reply: listOf(s.Delivery),
+  }),
+  replay: endpoint({
+    method: 'POST',
+    path: '/webhooks/:id/replay',
+    access: 'member',
+    tag: 'webhooks',
+    status: 200,
+    ...webhookId,
+    errors: ['WEBHOOK_NOT_FOUND', 'WEBHOOK_NOT_ACTIVE', 'REPLAY_UNFILTERED'],
+    summary: 'Send deliveries again',
+    description:
+      'By id or filter, as new deliveries that name the old ones. The message keeps its id, so a receiver that took it once can tell. An empty filter is refused; `preview` only counts.',
+    body: s.ReplayDeliveries,
+    reply: s.Replayed,
+    example: { state: 'failed' },
+  }),
+} as const
+
+export const eventsApi = {
+  list: endpoint({
+    method: 'GET',
+    path: '/events',
+    access: 'member',
+    tag: 'events',
+    status: 200,
+    errors: ['SEQUENCE_INVALID', 'RUN_NOT_FOUND', 'RUN_VIEW_DENIED'],
+    summary: 'Watch events',
+    description:
+      "In the order of the project's log, without gaps, filtered by what the caller may see. With `Accept: text/event-stream` a stream of server-sent events that resumes after `Last-Event-ID`; otherwise one page, for which `wait` seconds are waited.",
+    query: query({
+      after: Type.Optional(
+        Type.String({
+          maxLength: 20,
+          description: 'a sequence, or 0 for the beginning; what comes from now on if absent',
+        }),
+      ),
+      types: Type.Optional(
+        Type.String({ maxLength: 1000, description: 'patterns with commas between: run.*,ticket.approved' }),
+      ),
+      run_id: Type.Optional(s.PathRef),
+      limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100 })),
+      wait: Type.Optional(Type.Integer({ minimum: 0, maximum: 60, default: 0 })),
+    }),
+    reply: e.EventPage,
+  }),
+  socket: endpoint({
+    method: 'GET',
+    path: '/ws',
+    access: 'member',
+    tag: 'events',
+    status: 101,
+    socket: true,
+    errors: ['UPGRADE_REQUIRED'],
+    summary: 'Watch events over a WebSocket',
+    description:
+      'The same events; the messages of both sides are in docs/events.md. Begins with everything, or with `types`, behind `after` or from now on.',
+    query: query({
+      after: Type.Optional(Type.String({ maxLength: 20, description: 'a sequence, or 0 for the beginning' })),
+      types: Type.Optional(Type.String({ maxLength: 1000, description: 'patterns with commas between' })),
+    }),
+  }),
+} as const
+
 /** Every endpoint, by group and name; the operation id in OpenAPI and the scope of a token is `group.name`. */
 export const api = {
   system: systemApi,
@@ -1232,5 +1403,7 @@ export const api = {
   audit: auditApi,
   signingKeys: signingKeysApi,
   evidence: evidenceApi,
+  webhooks: webhooksApi,
+  events: eventsApi,
 } as const
 export type Api = typeof api

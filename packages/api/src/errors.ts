@@ -124,6 +124,19 @@ export const errors = {
   RANGE_NOT_SATISFIABLE: { status: 416, text: 'The artifact has {size} bytes.' },
   UPLOAD_INTERRUPTED: { status: 400, text: 'The upload ended before its end; nothing was kept.' },
 
+  // webhooks and events
+  WEBHOOK_NOT_FOUND: { status: 404, text: 'Webhook not found' },
+  WEBHOOK_NOT_ACTIVE: { status: 409, text: 'This webhook is disabled; enable it first.' },
+  WEBHOOK_UNSIGNED: {
+    status: 409,
+    text: 'Messages in the form {format} are not signed by us; there is no secret to replace.',
+  },
+  MAIL_NOT_CONFIGURED: { status: 409, text: 'This server has no mail server to send with.' },
+  DESTINATION_REFUSED: { status: 422, text: 'This server may not call that address: {reason}.' },
+  REPLAY_UNFILTERED: { status: 422, text: 'Say which deliveries: by id, or by state, event type or time.' },
+  UPGRADE_REQUIRED: { status: 426, text: 'This is a WebSocket: open it as one.' },
+  SEQUENCE_INVALID: { status: 422, text: 'This is no sequence of an event: {sequence}.' },
+
   // the house
   DATABASE_UNAVAILABLE: { status: 503, text: 'The database cannot be reached or written; nothing was changed.' },
   STORAGE_UNAVAILABLE: { status: 503, text: 'The artifact store cannot be reached or written; nothing was kept.' },

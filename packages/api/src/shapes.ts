@@ -611,3 +611,105 @@ export const LogInfo = Type.Object({
   folder: Type.String(),
   audit_folder: Type.String(),
 })
+
+// ---- webhooks
+
+export const WebhookFormat = words(['cloudevents', 'slack', 'feishu', 'email'])
+export type WebhookFormat = Static<typeof WebhookFormat>
+const Patterns = Type.Array(Type.String({ pattern: '^(\\*|[a-z_]+\\.(\\*|[a-z_]+))$', maxLength: 60 }), {
+  minItems: 1,
+  maxItems: 50,
+  uniqueItems: true,
+  description: 'event types, groups such as run.*, or *',
+})
+const DestinationUrl = Type.String({
+  minLength: 8,
+  maxLength: 2000,
+  pattern: '^(https?://|mailto:)',
+  description: 'https://...; mailto:a@example.com,b@example.com for e-mail',
+})
+const OwnHeaders = Type.Unsafe<Record<string, string>>({
+  type: 'object',
+  maxProperties: 20,
+  propertyNames: { pattern: '^[A-Za-z0-9-]{1,64}$' },
+  additionalProperties: { type: 'string', maxLength: 2000, pattern: '^[\\x20-\\x7e]*$' },
+  description: 'sent with each message; values are never shown again',
+})
+export const Webhook = Type.Object({
+  id: Id,
+  name: Type.String(),
+  format: WebhookFormat,
+  url: Type.String({
+    description: 'without its query; of chat programs only the host, because the path is their secret',
+  }),
+  events: Type.Array(Type.String()),
+  header_names: Type.Array(Type.String()),
+  state: words(['active', 'disabled']),
+  disabled_reason: nullable(Type.String()),
+  failing_since: nullable(Time),
+  previous_secret_until: nullable(Time),
+  created_by_id: Id,
+  created_at: Time,
+  updated_at: Time,
+})
+export type Webhook = Static<typeof Webhook>
+export const CreatedWebhook = Type.Intersect([
+  Webhook,
+  Type.Object({ secret: nullable(Type.String({ description: 'whsec_..., shown once; null for chat programs' })) }),
+])
+export const CreateWebhook = command({
+  name: line(100),
+  url: DestinationUrl,
+  events: Patterns,
+  format: Type.Optional(WebhookFormat),
+  headers: Type.Optional(OwnHeaders),
+  bot_secret: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 200, description: 'of a Feishu or Lark bot that checks signatures' }),
+  ),
+})
+export const UpdateWebhook = command(
+  {
+    name: Type.Optional(line(100)),
+    url: Type.Optional(DestinationUrl),
+    events: Type.Optional(Patterns),
+    headers: Type.Optional(OwnHeaders),
+    state: Type.Optional(words(['active', 'disabled'])),
+  },
+  { minProperties: 1 },
+)
+export const DeliveryState = words(['waiting', 'delivered', 'failed'])
+export type DeliveryState = Static<typeof DeliveryState>
+export const Delivery = Type.Object({
+  id: Id,
+  webhook_id: Id,
+  event_id: Id,
+  event_type: Type.String(),
+  state: DeliveryState,
+  replay_of: nullable(Id),
+  next_attempt_at: nullable(Time),
+  attempts: Type.Array(
+    Type.Object({
+      attempt: Type.Integer(),
+      at: Time,
+      duration_ms: Type.Integer(),
+      status: nullable(Type.Integer()),
+      error: nullable(Type.String()),
+      answer: Type.String({ description: 'the first bytes, without secrets and control characters' }),
+    }),
+  ),
+  created_at: Time,
+  settled_at: nullable(Time),
+})
+export type Delivery = Static<typeof Delivery>
+export const ReplayDeliveries = command({
+  delivery_ids: Type.Optional(Type.Array(Id, { minItems: 1, maxItems: 100 })),
+  state: Type.Optional(DeliveryState),
+  event_type: Type.Optional(Type.String({ maxLength: 60 })),
+  since: Type.Optional(Time),
+  until: Type.Optional(Time),
+  preview: Type.Optional(Type.Boolean({ description: 'only count' })),
+})
+export const Replayed = Type.Object({
+  matched: Type.Integer(),
+  replayed: Type.Integer({ description: 'at most 1000 a request, the oldest first' }),
+})

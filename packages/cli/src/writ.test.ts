@@ -326,3 +326,60 @@ for (const shell of ['bash', 'zsh', 'fish']) {
     assert.match(out, shell === 'fish' ? /-l rules/ : /--rules/)
   })
 }
+
+test('events are printed a line each, without what would move a cursor; as JSON they can be piped', async (t) => {
+  const event = {
+    id: 'e',
+    time: '2026-01-05T08:00:00.000Z',
+    sequence: '00000-000000000001',
+    data: {
+      event_type: 'ticket.created',
+      resource_type: 'ticket',
+      resource_number: 7,
+      actor_username: 'bob',
+      actor_kind: 'user',
+      action: 'Created ticket: \u001b[31mred',
+    },
+  }
+  const stream = new TextEncoder().encode(`id: 0\n\nid: ${event.sequence}\ndata: ${JSON.stringify(event)}\n\n`)
+  const { writ, asked } = await openCommandLine(t, ({ url }) =>
+    url.startsWith('/events') ? { bytes: stream } : undefined,
+  )
+  const { out } = await writ(['watch', 'ticket.*', '--after', '0', '--count', '1'])
+  assert.match(out, /ticket\.created {2}ticket #7 {2}bob {2}Created ticket: \ufffd\[31mred\n$/)
+  assert.equal(asked[0]?.url, '/events?after=0&types=ticket.*')
+  const piped = await writ(['watch', '-o', 'json', '--count', '1'])
+  assert.deepEqual(JSON.parse(piped.out), event)
+})
+
+test('a webhook is added with its headers, and its secret is shown', async (t) => {
+  const webhook = {
+    id: '01900000-0000-7000-8000-000000000001',
+    name: 'hooks.example.com',
+    format: 'cloudevents',
+    url: 'https://hooks.example.com/writ',
+    events: ['run.*'],
+    header_names: ['authorization'],
+    state: 'active',
+    disabled_reason: null,
+    failing_since: null,
+    previous_secret_until: null,
+    created_by_id: '01900000-0000-7000-8000-000000000002',
+    created_at: '2026-01-05T08:00:00.000Z',
+    updated_at: '2026-01-05T08:00:00.000Z',
+    secret: 'whsec_c2VjcmV0',
+  }
+  const { writ, asked } = await openCommandLine(t, () => ({ status: 201, json: webhook }))
+  const add = ['webhook', 'add', webhook.url, '--events', 'run.*', '--header', 'authorization: Bearer x:y']
+  const { out, code } = await writ(add)
+  assert.equal(code, 0)
+  assert.match(out, /Secret +whsec_c2VjcmV0/)
+  assert.deepEqual(JSON.parse(asked[0]?.body ?? ''), {
+    url: webhook.url,
+    name: 'hooks.example.com',
+    events: ['run.*'],
+    headers: { authorization: 'Bearer x:y' },
+  })
+  const wrong = await writ([...add.slice(0, -1), 'no header'])
+  assert.equal(wrong.code, 2)
+})

@@ -15,6 +15,8 @@ import { addSigningKeyCommands } from './commands/signing-key.ts'
 import { addTicketCommands } from './commands/ticket.ts'
 import { addTokenCommands } from './commands/token.ts'
 import { addUserCommands } from './commands/user.ts'
+import { addWatchCommand } from './commands/watch.ts'
+import { addWebhookCommands } from './commands/webhook.ts'
 import type { Settings } from './config.ts'
 import { exitCodeHelp, exitCodes } from './exit-codes.ts'
 import { exitCodeOf, failureLine } from './failure.ts'
@@ -73,6 +75,8 @@ export async function runWrit(args: readonly string[], settings: Settings, termi
     addProjectCommands,
     addUserCommands,
     addTokenCommands,
+    addWebhookCommands,
+    addWatchCommand,
     addOperateCommands,
     addCompletionCommand,
   ]) {

@@ -5,6 +5,7 @@ import { ConnectionLost, refusalOf, WritError } from './errors.ts'
 import { multipartBody, type OnProgress, type UploadSource } from './multipart.ts'
 import type { ClientOptions } from './options.ts'
 import { defaultRetry, pause, retryDelay, shouldRetry } from './retry.ts'
+import { type WatchArgs, watchEvents } from './watch.ts'
 
 /** What every call may carry, whatever its endpoint; `calls.ts` says which endpoint takes what. */
 interface LooseArgs {
@@ -49,8 +50,19 @@ export function createClient(options: ClientOptions): Client {
   async function* items(id: string, args: LooseArgs = {}) {
     for await (const page of pages(id, args)) yield* page
   }
+  const watch = (args: WatchArgs = {}) => {
+    const endpoint = findEndpoint('events.list')
+    const open = (after: string | undefined, signal: AbortSignal) => {
+      const call: LooseArgs = {
+        query: { after, types: args.types?.join(','), run_id: args.run },
+        headers: { accept: 'text/event-stream' },
+      }
+      return fetchOnce({ url: urlOf(base, endpoint, call), endpoint, args: call, key: undefined, options, signal })
+    }
+    return watchEvents(open, { ...args, signal: signalOf(options.signal, args.signal) }, options.retry)
+  }
   // Behind the loop every endpoint is one of many; the mapped type gives each its own shapes back.
-  return { ...groups, call, pages, items } as unknown as Client
+  return { ...groups, call, pages, items, watch } as unknown as Client
 }
 
 function baseOf({ url, prefix = '/api/v1' }: ClientOptions): { root: string; prefix: string } {

@@ -180,6 +180,33 @@ CREATE TABLE public.counters (
 
 ALTER TABLE ONLY public.counters FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.deliveries (
+    project_id text NOT NULL,
+    id text NOT NULL,
+    webhook_id text NOT NULL,
+    event_id text NOT NULL,
+    event_type text NOT NULL,
+    state text NOT NULL,
+    replay_of text,
+    next_attempt_at bigint,
+    attempts text DEFAULT '[]'::text NOT NULL,
+    created_at bigint NOT NULL,
+    settled_at bigint,
+    CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'delivered'::text, 'failed'::text])))
+);
+
+ALTER TABLE ONLY public.deliveries FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.delivery_queue (
+    delivery_id text NOT NULL,
+    project_id text NOT NULL,
+    webhook_id text NOT NULL,
+    due_at bigint NOT NULL,
+    fence bigint DEFAULT 0 NOT NULL,
+    lease_owner text,
+    lease_until bigint
+);
+
 CREATE TABLE public.idempotency (
     project_id text NOT NULL,
     principal text NOT NULL,
@@ -477,6 +504,37 @@ CREATE TABLE public.users (
     updated_at bigint NOT NULL
 );
 
+CREATE TABLE public.webhook_cursors (
+    project_id text NOT NULL,
+    shard bigint NOT NULL,
+    log_index bigint NOT NULL
+);
+
+CREATE TABLE public.webhooks (
+    project_id text NOT NULL,
+    id text NOT NULL,
+    name text NOT NULL,
+    format text NOT NULL,
+    url text NOT NULL,
+    sealed_url text NOT NULL,
+    sealed_headers text NOT NULL,
+    header_names text NOT NULL,
+    sealed_secret text,
+    sealed_previous_secret text,
+    previous_secret_until bigint,
+    events text NOT NULL,
+    state text NOT NULL,
+    disabled_reason text,
+    failing_since bigint,
+    created_by_id text NOT NULL,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL,
+    CONSTRAINT webhooks_format_check CHECK ((format = ANY (ARRAY['cloudevents'::text, 'slack'::text, 'feishu'::text, 'email'::text]))),
+    CONSTRAINT webhooks_state_check CHECK ((state = ANY (ARRAY['active'::text, 'disabled'::text, 'deleted'::text])))
+);
+
+ALTER TABLE ONLY public.webhooks FORCE ROW LEVEL SECURITY;
+
 ALTER TABLE ONLY public.approval_signatures
     ADD CONSTRAINT approval_signatures_pkey PRIMARY KEY (project_id, approval_id);
 
@@ -512,6 +570,12 @@ ALTER TABLE ONLY public.comments
 
 ALTER TABLE ONLY public.counters
     ADD CONSTRAINT counters_pkey PRIMARY KEY (project_id, name);
+
+ALTER TABLE ONLY public.deliveries
+    ADD CONSTRAINT deliveries_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.delivery_queue
+    ADD CONSTRAINT delivery_queue_pkey PRIMARY KEY (delivery_id);
 
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (project_id, principal, route, key);
@@ -600,6 +664,12 @@ ALTER TABLE ONLY public.users
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.webhook_cursors
+    ADD CONSTRAINT webhook_cursors_pkey PRIMARY KEY (project_id);
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_pkey PRIMARY KEY (project_id, id);
+
 CREATE INDEX approvals_subject ON public.approvals USING btree (project_id, subject_type, subject_id);
 
 CREATE INDEX artifacts_digest ON ONLY public.artifacts USING btree (project_id, sha256);
@@ -621,6 +691,12 @@ CREATE INDEX audit_index_event ON public.audit_index USING btree (project_id, ev
 CREATE INDEX audit_index_pending ON public.audit_index USING btree (project_id, seq) WHERE (log_index IS NULL);
 
 CREATE INDEX comments_ticket ON public.comments USING btree (project_id, ticket_id);
+
+CREATE INDEX deliveries_event ON public.deliveries USING btree (project_id, event_id);
+
+CREATE INDEX deliveries_webhook ON public.deliveries USING btree (project_id, webhook_id, id);
+
+CREATE INDEX delivery_queue_due ON public.delivery_queue USING btree (due_at);
 
 CREATE INDEX invites_project ON public.invites USING btree (project_id, created_at);
 
@@ -691,6 +767,12 @@ ALTER TABLE ONLY public.comments
 
 ALTER TABLE ONLY public.comments
     ADD CONSTRAINT comments_project_id_ticket_id_fkey FOREIGN KEY (project_id, ticket_id) REFERENCES public.tickets(project_id, id);
+
+ALTER TABLE ONLY public.deliveries
+    ADD CONSTRAINT deliveries_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
+ALTER TABLE ONLY public.deliveries
+    ADD CONSTRAINT deliveries_project_id_webhook_id_fkey FOREIGN KEY (project_id, webhook_id) REFERENCES public.webhooks(project_id, id);
 
 ALTER TABLE ONLY public.invites
     ADD CONSTRAINT invites_created_by_id_fkey FOREIGN KEY (created_by_id) REFERENCES public.users(id);
@@ -767,6 +849,12 @@ ALTER TABLE ONLY public.tokens
 ALTER TABLE ONLY public.user_links
     ADD CONSTRAINT user_links_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
 
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_created_by_id_fkey FOREIGN KEY (created_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
 ALTER TABLE public.approval_signatures ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.approvals ENABLE ROW LEVEL SECURITY;
@@ -784,6 +872,8 @@ ALTER TABLE public.audit_index ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.comments ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.counters ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.deliveries ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.idempotency ENABLE ROW LEVEL SECURITY;
 
@@ -811,6 +901,8 @@ CREATE POLICY project_fence ON public.comments USING ((project_id = NULLIF(curre
 
 CREATE POLICY project_fence ON public.counters USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
+CREATE POLICY project_fence ON public.deliveries USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
 CREATE POLICY project_fence ON public.idempotency USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.logs USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
@@ -831,6 +923,8 @@ CREATE POLICY project_fence ON public.tickets USING ((project_id = NULLIF(curren
 
 CREATE POLICY project_fence ON public.uploads USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
+CREATE POLICY project_fence ON public.webhooks USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
 ALTER TABLE public.rule_sets ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.run_evidence ENABLE ROW LEVEL SECURITY;
@@ -848,6 +942,8 @@ ALTER TABLE public.signing_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.tickets ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.uploads ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.webhooks ENABLE ROW LEVEL SECURITY;
 
 GRANT USAGE ON SCHEMA public TO writ_app;
 GRANT USAGE ON SCHEMA public TO writ_sequencer;
@@ -878,6 +974,10 @@ GRANT UPDATE(log_index) ON TABLE public.audit_index TO writ_sequencer;
 GRANT SELECT,INSERT ON TABLE public.comments TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.counters TO writ_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.deliveries TO writ_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.delivery_queue TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.idempotency TO writ_app;
 
@@ -918,3 +1018,7 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.uploads TO writ_app;
 GRANT SELECT,INSERT ON TABLE public.user_links TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.users TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.webhook_cursors TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.webhooks TO writ_app;

@@ -149,6 +149,38 @@ create table counters (
   primary key (project_id, name)
 ) strict;
 
+create table deliveries (
+  project_id text not null references projects (id),
+  id text not null,
+  webhook_id text not null,
+  event_id text not null,
+  event_type text not null,
+  state text not null check (state in ('waiting', 'delivered', 'failed')),
+  replay_of text,
+  next_attempt_at integer,
+  attempts text not null default '[]',
+  created_at integer not null,
+  settled_at integer,
+  primary key (project_id, id),
+  foreign key (project_id, webhook_id) references webhooks (project_id, id)
+) strict;
+
+create index deliveries_event on deliveries (project_id, event_id);
+
+create index deliveries_webhook on deliveries (project_id, webhook_id, id);
+
+create table delivery_queue (
+  delivery_id text primary key,
+  project_id text not null,
+  webhook_id text not null,
+  due_at integer not null,
+  fence integer not null default 0,
+  lease_owner text,
+  lease_until integer
+) strict;
+
+create index delivery_queue_due on delivery_queue (due_at);
+
 create table idempotency (
   project_id text not null,
   principal text not null,
@@ -458,3 +490,31 @@ create table users (
 create unique index users_email on users (lower(email));
 
 create unique index users_username on users (lower(username));
+
+create table webhook_cursors (
+  project_id text primary key,
+  shard integer not null,
+  log_index integer not null
+) strict;
+
+create table webhooks (
+  project_id text not null references projects (id),
+  id text not null,
+  name text not null,
+  format text not null check (format in ('cloudevents', 'slack', 'feishu', 'email')),
+  url text not null,
+  sealed_url text not null,
+  sealed_headers text not null,
+  header_names text not null,
+  sealed_secret text,
+  sealed_previous_secret text,
+  previous_secret_until integer,
+  events text not null,
+  state text not null check (state in ('active', 'disabled', 'deleted')),
+  disabled_reason text,
+  failing_since integer,
+  created_by_id text not null references users (id),
+  created_at integer not null,
+  updated_at integer not null,
+  primary key (project_id, id)
+) strict;

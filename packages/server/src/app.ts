@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { api, openapi } from '@writ/api'
+import { api, type Endpoint, openapi } from '@writ/api'
 import type { FastifyRequest } from 'fastify'
 import {
   type AuditFolders,
@@ -12,13 +12,27 @@ import {
   openKeys,
   SYSTEM,
 } from './audit/index.ts'
-import type { Config } from './config.ts'
+import {
+  acceptSocket,
+  countQueued,
+  createDeliverer,
+  createFanOut,
+  createFeed,
+  createMail,
+  createSealed,
+  eventHandlers,
+  forgetOldDeliveries,
+  webhookHandlers,
+} from './channels/index.ts'
+import { type Config, isLoopback } from './config.ts'
 import { auditHandlers, createAttest, evidenceHandlers, serveApprovePage } from './evidence/index.ts'
 import {
   authHandlers,
   authorize,
   bootstrap,
   type Caller,
+  createSeal,
+  loadSecretKey,
   openIdentity,
   type PasswordCost,
   projectsHandlers,
@@ -33,6 +47,7 @@ import { AppError } from './platform/app-error.ts'
 import { BlobCorrupt, BlobMissing, BlobStoreUnavailable, openBlobs } from './platform/blobs/index.ts'
 import { type Clock, systemClock } from './platform/clock.ts'
 import { type DatabaseSettings, INSTANCE, inProject, openDatabase } from './platform/db/index.ts'
+import { createEgress } from './platform/egress.ts'
 import { createCursors } from './platform/http/cursor.ts'
 import { serveDocs } from './platform/http/docs.ts'
 import { type Mounting, mount } from './platform/http/mount.ts'
@@ -192,6 +207,60 @@ export async function openApp(on: {
     done()
   })
 
+  // What the outside is told: one reader of the logs, one sender, and those who watch.
+  const egress = createEgress({ allow: config.egressAllow, loopback: isLoopback(config.host) })
+  const sealed = createSealed(createSeal(await loadSecretKey(config), 'webhooks'))
+  const mail = config.smtpUrl && config.smtpFrom ? createMail(config.smtpUrl, config.smtpFrom) : null
+  const sources = new Map<string, string>()
+  const sourceOf = async (project: string) => {
+    // A slug stays.
+    const source = sources.get(project) ?? `${config.publicUrl ?? ''}/projects/${await slugOf(db, project)}`
+    sources.set(project, source)
+    return source
+  }
+  const deliverer = createDeliverer({
+    db,
+    clock,
+    log: log.child({ part: 'deliverer' }),
+    egress,
+    mail,
+    sealed,
+    timeoutMs: config.webhookTimeoutSeconds * 1_000,
+    pollMs: POLL_MS,
+    alone: lock !== null,
+    sourceOf,
+    sent: (outcome) => metrics.deliveries.inc({ outcome }),
+  })
+  const fanOut = createFanOut({
+    db,
+    clock,
+    log: log.child({ part: 'fan-out' }),
+    pollMs: POLL_MS,
+    told: deliverer.wake,
+  })
+  metrics.gauge('writ_webhook_queue_depth', 'Deliveries that wait or are under way.', () =>
+    inProject(INSTANCE, () => db.read(countQueued)),
+  )
+  const streams = new AbortController()
+  const open = new Set<Promise<void>>()
+
+  const watching = {
+    db,
+    clock,
+    log: log.child({ part: 'events' }),
+    feed: createFeed({ db, pollMs: 100, sourceOf }),
+    stopping: streams.signal,
+    heartbeatMs: config.streamHeartbeatSeconds * 1_000,
+    publicUrl: config.publicUrl,
+    async recheck(request: FastifyRequest) {
+      // Set by `mount` for each of its routes.
+      const { id, endpoint } = request.routeOptions.config as { id: string; endpoint: Endpoint }
+      const caller = await identity.authenticate(id, endpoint, request)
+      authorize(id, endpoint, caller)
+      return caller
+    },
+  }
+
   const mounting: Mounting<Caller> = {
     db,
     clock,
@@ -199,6 +268,13 @@ export async function openApp(on: {
     cursors: createCursors(identity.cursorSecret),
     authenticate: identity.authenticate,
     authorize,
+    sockets: {
+      async 'events.socket'(socket, request, caller) {
+        const served = acceptSocket(watching, socket, request, caller)
+        open.add(served)
+        await served.finally(() => open.delete(served))
+      },
+    },
   }
   const runsOn = {
     db,
@@ -245,6 +321,14 @@ export async function openApp(on: {
     mounting,
   )
   mount(http, 'signingKeys', api.signingKeys, signingKeyHandlers({ attest, party }), mounting)
+  mount(
+    http,
+    'webhooks',
+    api.webhooks,
+    webhookHandlers({ egress, sealed, hasMail: mail !== null, wake: deliverer.wake }),
+    mounting,
+  )
+  mount(http, 'events', api.events, eventHandlers(watching), mounting)
   await serveApprovePage(http, config.apiPrefix)
   await serveDocs(
     http,
@@ -264,9 +348,12 @@ export async function openApp(on: {
   const chores = [
     sequencer.run(stopping.signal),
     worker.run(stopping.signal),
+    fanOut.run(stopping.signal),
+    deliverer.run(stopping.signal),
     every(60_000, stopping.signal, log, async () => {
       await inProject(INSTANCE, () => identity.sweep())
       await db.prepareMonths(clock.now())
+      await forgetOldDeliveries(db, clock.now())
     }),
   ]
   const failed = Promise.all(chores).then(() => new Promise<never>(() => {}))
@@ -288,6 +375,9 @@ export async function openApp(on: {
       return { host: config.host, port: typeof address === 'object' ? address.port : config.port }
     },
     async stop() {
+      streams.abort()
+      // Each socket is told that the server stops; one that does not listen is not waited for.
+      await Promise.race([Promise.allSettled(open), sleep(1_000, undefined, { ref: false })])
       await http.close()
       await identity.close()
       stopping.abort()

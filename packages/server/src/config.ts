@@ -142,6 +142,7 @@ function contradictions(config: Config): string[] {
   if (!config.oidcScopes.split(/\s+/).includes('openid')) {
     problems.push(`WRIT_OIDC_SCOPES: expected openid among them, found "${config.oidcScopes}"`)
   }
+  if (!config.smtpUrl !== !config.smtpFrom) problems.push('WRIT_SMTP_URL and WRIT_SMTP_FROM: set both or neither')
   problems.push(
     ...storageProblems(config, config.artifactStorage, `ARTIFACT_STORAGE_TYPE is ${config.artifactStorage}`),
   )

@@ -149,6 +149,13 @@ export const redisUrl: Kind<Secret<string>> = {
   secret: true,
 }
 
+export const smtpUrl: Kind<Secret<string>> = {
+  expected: 'smtp://user:password@host:587 or smtps://...',
+  parse: (given) => (/^smtps?:\/\/./.test(given) && URL.canParse(given) ? new Secret(given) : undefined),
+  show: maskUrl,
+  secret: true,
+}
+
 const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9])?)*\.?$/i
 
 function listOf(given: string): string[] {

@@ -108,6 +108,82 @@ export const listEnvelopes = (tx: Tx, digests: readonly string[]): Promise<{ dig
     digests,
   ])
 
+/** A place in a project's log. */
+export interface Position {
+  readonly shard: number
+  readonly index: number
+}
+
+/** An event as those outside the log may need it; `position` is null while the sequencer has given it none. */
+export interface PlacedEvent {
+  readonly id: string
+  readonly event_type: string
+  readonly timestamp: number
+  readonly actor_kind: string
+  readonly actor_id: string | null
+  readonly actor_number: number | null
+  readonly actor_username: string | null
+  readonly resource_type: string | null
+  readonly resource_id: string | null
+  readonly resource_number: number | null
+  readonly run_id: string | null
+  readonly success: number
+  readonly event: string
+  readonly position: Position | null
+}
+
+type PlacedRow = Omit<PlacedEvent, 'position'> & { shard: number | null; log_index: number | null }
+const placedColumns = `e.id, e.event_type, e.timestamp, e.actor_kind, e.actor_id, e.actor_number, e.actor_username,
+  e.resource_type, e.resource_id, e.resource_number, e.run_id, e.success, e.event, i.shard, i.log_index`
+const placed = ({ shard, log_index, ...event }: PlacedRow): PlacedEvent => ({
+  ...event,
+  position: shard === null || log_index === null ? null : { shard, index: log_index },
+})
+
+/**
+ * The events behind a place, in log order. A place is given after the commit and one after the other, so what was read up
+ * to a place never gets a late neighbour: whoever reads on from there misses nothing.
+ */
+export async function listEventsBehind(tx: Tx, after: Position, limit: number): Promise<PlacedEvent[]> {
+  const rows = await tx.sql<PlacedRow>(
+    `select ${placedColumns}
+     from audit_index i join audit_events e on e.project_id = i.project_id and e.id = i.event_id
+     where i.project_id = ?1 and i.log_index is not null and (i.shard, i.log_index) > (?2, ?3)
+     order by i.shard, i.log_index limit ?4`,
+    [tx.project, after.shard, after.index, limit],
+  )
+  return rows.map(placed)
+}
+
+/** The last place that was given in this project; before the first one if there is none. */
+export async function endOfLog(tx: Tx): Promise<Position> {
+  const log = await findOpenLog(tx)
+  return log === undefined ? { shard: -1, index: -1 } : { shard: log.shard, index: log.size - 1 }
+}
+
+export async function findPlacedEvent(tx: Tx, id: string): Promise<PlacedEvent | undefined> {
+  const rows = await tx.sql<PlacedRow>(
+    `select ${placedColumns}
+     from audit_events e join audit_index i on i.project_id = e.project_id and i.event_id = e.id
+     where e.project_id = ?1 and e.id = ?2`,
+    [tx.project, id],
+  )
+  return rows.map(placed)[0]
+}
+
+/** The id of the newest event of a type about a thing, committed or of this transaction. */
+export async function newestEventOf(tx: Tx, type: string, resource: string): Promise<string | undefined> {
+  const row = await tx.db
+    .selectFrom('audit_events')
+    .select('id')
+    .where('event_type', '=', type)
+    .where('resource_id', '=', resource)
+    .orderBy('id', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  return row?.id
+}
+
 export async function countEvents(tx: Tx, filter: EventFilter): Promise<number> {
   const row = await filtered(tx, filter).select(sql<number>`count(*)`.as('n')).executeTakeFirstOrThrow()
   return Number(row.n)

@@ -22,7 +22,7 @@ export {
   type SignedApproval,
 } from './personal-signature.ts'
 export { authHandlers, projectsHandlers, signingKeyHandlers, tokensHandlers, usersHandlers } from './routes.ts'
-export { loadSecretKey } from './secret-key.ts'
+export { createSeal, loadSecretKey, type Seal } from './secret-key.ts'
 export { findUserByName, findUserRef, type UserRef } from './store.ts'
 export { type ApprovalRow, findApproval, insertApproval } from './store-approvals.ts'
 export { type Approver, findProject, listProjects, loadPolicy, slugOf } from './store-projects.ts'

@@ -6,6 +6,7 @@ const everybody = ['admin', 'ops', 'dev', 'employee', 'auditor'] as const satisf
 const writers = ['admin', 'ops', 'dev', 'employee'] as const satisfies readonly Role[]
 const admins = ['admin'] as const satisfies readonly Role[]
 const overseers = ['admin', 'auditor'] as const satisfies readonly Role[]
+const operators = ['admin', 'ops', 'auditor'] as const satisfies readonly Role[]
 
 /**
  * Who may call what, by hand and not derived from the code: roles for each endpoint of a project. An endpoint that is
@@ -77,6 +78,17 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'signingKeys.reject': admins,
   'signingKeys.revoke': writers,
   'evidence.export': overseers,
+  'webhooks.list': operators,
+  'webhooks.create': admins,
+  'webhooks.get': operators,
+  'webhooks.update': admins,
+  'webhooks.delete': admins,
+  'webhooks.rotate': admins,
+  'webhooks.test': ['admin', 'ops'],
+  'webhooks.deliveries': operators,
+  'webhooks.replay': ['admin', 'ops'],
+  'events.list': everybody,
+  'events.socket': everybody,
 }
 
 // What a role may lend to a token. An auditor's reading is not part of ops, and ops' writing not of an auditor.

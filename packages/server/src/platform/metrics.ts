@@ -21,6 +21,12 @@ export function createMetrics() {
       labelNames: ['kind', 'outcome'],
       registers,
     }),
+    deliveries: new Counter({
+      name: 'writ_webhook_deliveries_total',
+      help: 'Attempts to deliver to webhooks, by outcome.',
+      labelNames: ['outcome'],
+      registers,
+    }),
     gauge: (name: string, help: string, collect: () => number | Promise<number>) =>
       new Gauge({
         name,

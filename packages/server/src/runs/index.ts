@@ -4,6 +4,7 @@ export type { Outcome, Prepared, RunKind, RunningRun } from './kind.ts'
 export { artifactHandlers, runHandlers } from './routes.ts'
 export { moves as runMoves } from './run.ts'
 export { showContract } from './show.ts'
+export { runToSee } from './start.ts'
 export {
   type ArtifactRow,
   findRun,

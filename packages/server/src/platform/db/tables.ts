@@ -374,6 +374,57 @@ export interface ApprovalSignaturesTable {
   created_at: number
 }
 
+export interface WebhooksTable {
+  project_id: string
+  id: string
+  name: string
+  format: 'cloudevents' | 'slack' | 'feishu' | 'email'
+  url: string
+  sealed_url: string
+  sealed_headers: string
+  header_names: string
+  sealed_secret: string | null
+  sealed_previous_secret: string | null
+  previous_secret_until: number | null
+  events: string
+  state: 'active' | 'disabled' | 'deleted'
+  disabled_reason: string | null
+  failing_since: number | null
+  created_by_id: string
+  created_at: number
+  updated_at: number
+}
+
+export interface DeliveriesTable {
+  project_id: string
+  id: string
+  webhook_id: string
+  event_id: string
+  event_type: string
+  state: 'waiting' | 'delivered' | 'failed'
+  replay_of: string | null
+  next_attempt_at: number | null
+  attempts: Generated<string>
+  created_at: number
+  settled_at: number | null
+}
+
+export interface DeliveryQueueTable {
+  delivery_id: string
+  project_id: string
+  webhook_id: string
+  due_at: number
+  fence: Generated<number>
+  lease_owner: string | null
+  lease_until: number | null
+}
+
+export interface WebhookCursorsTable {
+  project_id: string
+  shard: number
+  log_index: number
+}
+
 export interface Tables {
   users: UsersTable
   projects: ProjectsTable
@@ -403,6 +454,10 @@ export interface Tables {
   attestations: AttestationsTable
   signing_keys: SigningKeysTable
   approval_signatures: ApprovalSignaturesTable
+  webhooks: WebhooksTable
+  deliveries: DeliveriesTable
+  delivery_queue: DeliveryQueueTable
+  webhook_cursors: WebhookCursorsTable
 }
 
 /** The tables behind the fence: every row belongs to a project, and no statement sees two projects. */
@@ -426,4 +481,6 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'attestations',
   'signing_keys',
   'approval_signatures',
+  'webhooks',
+  'deliveries',
 ])

@@ -1,5 +1,6 @@
 import { createHash, hash } from 'node:crypto'
 import multipart from '@fastify/multipart'
+import type { WebSocket } from '@fastify/websocket'
 import type { BodyOf, Endpoint, ParamsOf, QueryOf, ReplyOf } from '@writ/api'
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
 import { AppError } from '../app-error.ts'
@@ -71,6 +72,8 @@ export interface Mounting<C extends Asking> {
   authenticate(id: string, endpoint: Endpoint, request: FastifyRequest): Promise<C>
   /** Runs after the caller is known and before the handler. */
   authorize(id: string, endpoint: Endpoint, caller: C): void
+  /** Who serves a WebSocket, by the id of its endpoint, once the caller is known and allowed. */
+  readonly sockets?: Readonly<Record<string, (socket: WebSocket, request: FastifyRequest, caller: C) => Promise<void>>>
 }
 
 /** Mounts a group of endpoints: validation, caller, fences, idempotency, pages. */
@@ -114,6 +117,9 @@ export function mount<G extends Record<string, Endpoint>, C extends Asking>(
         return endpoint.reply ? answer : reply.send()
       },
     }
+    const serve = endpoint.socket ? on.sockets?.[id] : undefined
+    // The hooks above have run before the upgrade, and refuse as they do elsewhere.
+    if (serve) route.wsHandler = (socket, request) => serve(socket, request, request.caller as C)
     // In a scope of its own: the parser watches every request of its scope, whether it has parts or not.
     if (endpoint.upload)
       app.register(async (scope) => {

@@ -1,6 +1,8 @@
+import type { Socket } from 'node:net'
 import compress from '@fastify/compress'
 import cors from '@fastify/cors'
 import rateLimit from '@fastify/rate-limit'
+import websocket from '@fastify/websocket'
 import type { Endpoint } from '@writ/api'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
@@ -81,8 +83,16 @@ export async function createHttpServer(on: {
   app.setSerializerCompiler(() => JSON.stringify)
 
   let closing = false
+  // Clients open spare connections. One on which nothing was asked yet is idle to us but not to Node, and would hold up
+  // the end of the server.
+  const sockets = new Set<Socket>()
+  app.server.on('connection', (socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
   app.addHook('preClose', (done) => {
     closing = true
+    for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
     done()
   })
   // Callback style: an async hook costs a promise for every request.
@@ -116,6 +126,8 @@ export async function createHttpServer(on: {
     encodings: ['gzip', 'identity'],
     customTypes: /^(application\/(json|problem\+json)|text\/)/,
   })
+
+  await app.register(websocket, { options: { maxPayload: 16_384 } })
 
   const routes: { method: string; pattern: RegExp }[] = []
   app.addHook('onRoute', (route) => {

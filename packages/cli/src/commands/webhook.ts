@@ -1,0 +1,223 @@
+import type { Delivery, DeliveryState, Webhook, WebhookFormat } from '@writ/api'
+import { type Command, Option } from 'commander'
+import type { App } from '../app.ts'
+import { colourOf } from '../columns.ts'
+import { usage } from '../failure.ts'
+import { allOption, type ListOptions, limitOption } from '../listing.ts'
+import type { Field } from '../output.ts'
+import type { Column } from '../table.ts'
+import { timeText } from '../text.ts'
+import { timeOf } from './ticket.ts'
+
+const columns: Column<Webhook>[] = [
+  { head: 'ID', value: (w) => w.id },
+  { head: 'STATE', value: (w) => w.state, paint: (w) => (w.state === 'active' ? 'green' : 'red') },
+  { head: 'NAME', value: (w) => w.name, shrink: true },
+  { head: 'EVENTS', value: (w) => w.events.join(' '), shrink: true },
+  { head: 'URL', value: (w) => w.url, shrink: true },
+  { head: 'FAILING SINCE', value: (w) => timeText(w.failing_since) },
+]
+
+const fields = (w: Webhook): Field[] => [
+  ['Webhook', w.name, 'bold'],
+  ['State', w.state, w.state === 'active' ? 'green' : 'red'],
+  ['Because', w.disabled_reason],
+  ['Url', w.url],
+  ['Format', w.format],
+  ['Events', w.events.join(' ')],
+  ['Headers', w.header_names.join(' ')],
+  ['Failing since', timeText(w.failing_since), 'red'],
+  ['Old secret signs until', timeText(w.previous_secret_until)],
+  ['Added', timeText(w.created_at)],
+  ['Id', w.id],
+]
+
+const deliveryColumns: Column<Delivery>[] = [
+  { head: 'ID', value: (d) => d.id },
+  {
+    head: 'STATE',
+    value: (d) => d.state,
+    paint: (d) => (d.state === 'delivered' ? 'green' : colourOf(d.state === 'waiting' ? 'pending' : d.state)),
+  },
+  { head: 'EVENT', value: (d) => d.event_type },
+  { head: 'ATTEMPTS', value: (d) => d.attempts.length, right: true },
+  { head: 'LAST ANSWER', value: (d) => lastAnswer(d), shrink: true },
+  { head: 'NEXT', value: (d) => timeText(d.next_attempt_at) },
+  { head: 'MADE', value: (d) => timeText(d.created_at) },
+]
+
+function lastAnswer({ attempts }: Delivery): string {
+  const last = attempts.at(-1)
+  return last ? [last.error ?? last.status, `${last.duration_ms} ms`, last.answer].filter(Boolean).join(', ') : ''
+}
+
+interface AddOptions {
+  events: string[]
+  name?: string
+  format?: WebhookFormat
+  header?: string[]
+  botSecret?: string
+}
+interface ReplayOptions {
+  delivery?: string[]
+  state?: DeliveryState
+  event?: string
+  since?: string
+  until?: string
+  preview?: boolean
+}
+
+export function addWebhookCommands(program: Command, app: App): void {
+  const webhook = program
+    .command('webhook')
+    .description('Webhooks: what others are told of this project as it happens')
+    .addHelpText(
+      'after',
+      `
+Messages are CloudEvents, signed as Standard Webhooks say; "--format slack" and "--format feishu" write to chats, and a
+mailto: url to people.
+
+Examples:
+  writ webhook add https://hooks.example.com/writ --events 'run.*' ticket.approved
+  writ webhook test <id>
+  writ webhook deliveries <id> --state failed
+  writ webhook replay <id> --state failed`,
+    )
+
+  webhook
+    .command('add <url>')
+    .description('Add a webhook; its signing secret is shown once')
+    .requiredOption('--events <pattern...>', "event types, groups such as 'run.*', or '*'")
+    .option('--name <name>', 'as people call it; the host otherwise')
+    .addOption(new Option('--format <format>', 'what is sent').choices(['cloudevents', 'slack', 'feishu', 'email']))
+    .option('--header <header...>', "sent with each message, such as 'Authorization: Bearer ...'")
+    .option('--bot-secret <secret>', 'of a Feishu or Lark bot that checks signatures')
+    .action(async (url: string, o: AddOptions) => {
+      if (!URL.canParse(url)) throw usage(`"${url}" is not a url`)
+      const made = await (await app.client()).webhooks.create({
+        body: {
+          url,
+          name: o.name ?? (new URL(url).host || url),
+          events: o.events,
+          ...(o.format ? { format: o.format } : url.startsWith('mailto:') ? { format: 'email' } : {}),
+          ...(o.header ? { headers: headersOf(o.header) } : {}),
+          ...(o.botSecret ? { bot_secret: o.botSecret } : {}),
+        },
+      })
+      app.out().item(made, [['Secret', made.secret, 'yellow'], ...fields(made)], made.id)
+    })
+
+  webhook
+    .command('list')
+    .description('List the webhooks of the project')
+    .action(async () => app.out().list(await (await app.client()).webhooks.list(), columns, (w) => w.id))
+
+  webhook
+    .command('show <id>')
+    .description('Show a webhook')
+    .action(async (id: string) => show(app, await (await app.client()).webhooks.get({ params: { id } })))
+
+  webhook
+    .command('test <id>')
+    .description('Send a test message; "deliveries" shows the answer')
+    .action(async (id: string) => {
+      const sent = await (await app.client()).webhooks.test({ params: { id } })
+      app.out().item(sent, [['Delivery', sent.id]], sent.id)
+    })
+
+  webhook
+    .command('deliveries <id>')
+    .description('List what was sent, with how it was answered, newest first')
+    .addOption(new Option('-s, --state <state>', 'only those').choices(['waiting', 'delivered', 'failed']))
+    .option('--event <type>', 'only of this type')
+    .addOption(limitOption())
+    .addOption(allOption())
+    .action(async (id: string, o: ListOptions & { state?: DeliveryState; event?: string }) => {
+      const query = { state: o.state, event_type: o.event }
+      const client = await app.client()
+      const wanted = o.all ? Number.POSITIVE_INFINITY : o.limit
+      const found: Delivery[] = []
+      for await (const page of client.pages('webhooks.deliveries', {
+        params: { id },
+        query: { ...query, limit: 500 },
+      })) {
+        found.push(...page.slice(0, wanted - found.length))
+        if (found.length >= wanted) break
+      }
+      app.out().list(found, deliveryColumns, (d) => d.id)
+    })
+
+  webhook
+    .command('replay <id>')
+    .description('Send deliveries again: some by id, or all that match')
+    .option('--delivery <id...>', 'these')
+    .addOption(new Option('-s, --state <state>', 'in this state').choices(['waiting', 'delivered', 'failed']))
+    .option('--event <type>', 'of this type')
+    .option('--since <time>', 'made at or after')
+    .option('--until <time>', 'made before')
+    .option('--preview', 'only count')
+    .action(async (id: string, o: ReplayOptions) => {
+      const done = await (await app.client()).webhooks.replay({
+        params: { id },
+        body: {
+          ...(o.delivery ? { delivery_ids: o.delivery } : {}),
+          ...(o.state ? { state: o.state } : {}),
+          ...(o.event ? { event_type: o.event } : {}),
+          ...(o.since ? { since: timeOf(o.since) } : {}),
+          ...(o.until ? { until: timeOf(o.until) } : {}),
+          ...(o.preview ? { preview: true } : {}),
+        },
+      })
+      const left = done.matched - done.replayed
+      app.out().item(
+        done,
+        [
+          ['Matched', done.matched],
+          ['Sent again', done.replayed],
+          ['Left', !o.preview && left > 0 ? `${left}; at most 1000 are sent at a time` : null],
+        ],
+        String(done.replayed),
+      )
+    })
+
+  for (const [name, state, what] of [
+    ['disable', 'disabled', 'Stop sending; what waits fails and can be replayed'],
+    ['enable', 'active', 'Send again from now on'],
+  ] as const) {
+    webhook
+      .command(`${name} <id>`)
+      .description(what)
+      .action(async (id: string) =>
+        show(app, await (await app.client()).webhooks.update({ params: { id }, body: { state } })),
+      )
+  }
+
+  webhook
+    .command('rotate <id>')
+    .description('Make a new secret; for 24 hours both sign')
+    .action(async (id: string) => {
+      const made = await (await app.client()).webhooks.rotate({ params: { id } })
+      app.out().item(made, [['Secret', made.secret, 'yellow'], ...fields(made)], made.id)
+    })
+
+  webhook
+    .command('delete <id>')
+    .description('Delete a webhook and its secrets')
+    .action(async (id: string) => {
+      await (await app.client()).webhooks.delete({ params: { id } })
+      app.out().note(`Deleted ${id}.`)
+    })
+}
+
+const show = (app: App, found: Webhook) => app.out().item(found, fields(found), found.id)
+
+function headersOf(given: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    given.map((text) => {
+      const [, name, value] = /^([A-Za-z0-9-]+):\s*(.*)$/.exec(text) ?? []
+      if (name === undefined || value === undefined)
+        throw usage(`"${text}" is no header`, "It looks like 'Name: value'.")
+      return [name, value]
+    }),
+  )
+}

@@ -1,0 +1,291 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Delivery, Event } from '@writ/api'
+import { append, findPlacedEvent, SYSTEM } from '../audit/index.ts'
+import { type Clock, rfc3339 } from '../platform/clock.ts'
+import { type Database, DatabaseUnavailable, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
+import { type Egress, EgressRefused, EgressTimeout, type Incoming } from '../platform/egress.ts'
+import { randomToken } from '../platform/ids.ts'
+import type { Logger } from '../platform/log.ts'
+import { showEvent } from './event.ts'
+import { type Mail, recipientsOf } from './mail.ts'
+import { faultOf, writeLetter, writeMessage } from './message.ts'
+import type { Sealed } from './sealed.ts'
+import * as store from './store.ts'
+
+export interface Delivering {
+  readonly db: Database
+  readonly clock: Clock
+  readonly log: Logger
+  readonly egress: Egress
+  /** Null if the operator set up none. */
+  readonly mail: Mail | null
+  readonly sealed: Sealed
+  readonly timeoutMs: number
+  readonly pollMs: number
+  /** One process owns the store: leases of others are of processes that are gone. */
+  readonly alone: boolean
+  /** CloudEvents source of a project. */
+  sourceOf(project: string): Promise<string>
+  /** A number in [0, 1); replaced in tests. */
+  readonly random?: () => number
+  sent?(outcome: 'delivered' | 'retried' | 'failed'): void
+}
+
+/** Attempts of one delivery: with the waits below, over about a day. */
+export const MAX_ATTEMPTS = 15
+const FIRST_WAIT_MS = 5_000
+const MOST_PATIENCE_MS = 3_600_000
+const KEPT_BYTES = 1_024
+const AT_ONCE = 32
+const AT_ONCE_EACH = 4
+
+/**
+ * Milliseconds to wait after a failed attempt (counted from 1): 5 s, doubled each time, with jitter of +-25 %; 15 attempts
+ * take 22 h 45 min. A receiver's `Retry-After` in seconds is kept to up to an hour.
+ */
+export function waitAfter(attempt: number, random: number, retryAfter: string | undefined): number {
+  const own = FIRST_WAIT_MS * 2 ** (attempt - 1) * (0.75 + random / 2)
+  const asked = /^\d{1,6}$/.test(retryAfter ?? '') ? Math.min(Number(retryAfter) * 1000, MOST_PATIENCE_MS) : 0
+  return Math.round(Math.max(own, asked))
+}
+
+interface Attempt {
+  readonly at: number
+  readonly durationMs: number
+  readonly status: number | null
+  readonly error: string | null
+  readonly answer: string
+  readonly retryAfter?: string | undefined
+}
+
+/**
+ * Sends what is due. A claim is a lease with a fence: of two processes one records the outcome. Each message is sent at
+ * least once and carries the same `webhook-id` every time.
+ *
+ * Stopped between the claim and the record: the lease runs out and the message is sent again, though it may have arrived.
+ */
+export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promise<void>; wake(): void } {
+  const name = randomToken(9)
+  const running = new Map<Promise<void>, string>()
+  let wakeUp = new AbortController()
+
+  async function claimAndSend(stop: AbortSignal): Promise<void> {
+    const limit = AT_ONCE - running.size
+    if (limit <= 0) return
+    const busy = Map.groupBy(running.values(), (webhook) => webhook)
+    const full = [...busy].filter(([, all]) => all.length >= AT_ONCE_EACH).map(([webhook]) => webhook)
+    const now = on.clock.now()
+    const claims = await inProject(INSTANCE, () =>
+      on.db.write((tx) =>
+        store.claimDeliveries(tx, name, now, now + on.timeoutMs + 30_000, { limit, each: AT_ONCE_EACH, full }),
+      ),
+    )
+    for (const claim of claims) {
+      const done = inProject(claim.project_id, () => deliver(on, claim, stop))
+        .catch((err) => on.log.error({ err, delivery: claim.delivery_id }, 'a delivery could not be recorded'))
+        .finally(() => {
+          running.delete(done)
+          wakeUp.abort()
+        })
+      running.set(done, claim.webhook_id)
+    }
+  }
+
+  return {
+    wake: () => wakeUp.abort(),
+    async run(stop) {
+      if (on.alone) await inProject(INSTANCE, () => on.db.write((tx) => store.endDeliveryLeases(tx, on.clock.now())))
+      while (!stop.aborted) {
+        wakeUp = new AbortController()
+        await claimAndSend(stop).catch((err) => {
+          if (err instanceof DatabaseUnavailable) on.log.warn({ err }, 'nothing delivered, the database is away')
+          else on.log.error({ err }, 'nothing delivered')
+        })
+        await sleep(on.pollMs, undefined, { signal: AbortSignal.any([stop, wakeUp.signal]) }).catch(() => {})
+      }
+      await Promise.allSettled(running.keys())
+    },
+  }
+}
+
+async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSignal): Promise<void> {
+  const [webhook, event] = await on.db.read(async (tx) => {
+    const delivery = await store.findDelivery(tx, claim.delivery_id)
+    return [
+      await store.findWebhook(tx, claim.webhook_id),
+      delivery && (await findPlacedEvent(tx, delivery.event_id)),
+    ] as const
+  })
+  // Deleted, or disabled in the moment before the claim: whoever did that has ended the delivery.
+  if (webhook?.state !== 'active' || event === undefined) {
+    await on.db.write((tx) => store.finishDelivery(tx, claim))
+    return
+  }
+  const source = await on.sourceOf(claim.project_id)
+  const attempt = await sendOnce(on, webhook, showEvent(event, { source }), stop)
+  if (attempt === undefined) {
+    await on.db.write((tx) => store.deferDelivery(tx, claim, on.clock.now()))
+    return
+  }
+  const outcome = await on.db.write((tx) => record(tx, on, claim, attempt))
+  if (outcome) on.sent?.(outcome)
+}
+
+/** Undefined if the server is stopping: then it was no attempt. */
+async function sendOnce(
+  on: Delivering,
+  webhook: store.WebhookRow,
+  event: Event,
+  stop: AbortSignal,
+): Promise<Attempt | undefined> {
+  const at = on.clock.now()
+  const started = performance.now()
+  const ended = (
+    rest: Pick<Attempt, 'status' | 'error' | 'answer'> & { retryAfter?: string | undefined },
+  ): Attempt => ({
+    at,
+    durationMs: Math.round(performance.now() - started),
+    ...rest,
+  })
+  let opened: { url: string; secrets: string[]; own: Record<string, string> }
+  try {
+    const [url, secrets, own] = [
+      on.sealed.urlOf(webhook),
+      on.sealed.secretsOf(webhook, at),
+      on.sealed.headersOf(webhook),
+    ]
+    opened = { url, secrets, own }
+  } catch (err) {
+    on.log.error({ err, webhook: webhook.id }, 'what a webhook keeps secret cannot be opened')
+    return ended({ status: null, error: 'SECRETS_UNREADABLE', answer: '' })
+  }
+  const { url, secrets, own } = opened
+  if (webhook.format === 'email') {
+    try {
+      if (!on.mail) return ended({ status: null, error: 'MAIL_NOT_CONFIGURED', answer: '' })
+      const sent = await on.mail.send({ to: recipientsOf(url) ?? [], ...writeLetter(event) }, on.timeoutMs)
+      return ended({ status: sent.status, error: null, answer: shownAnswer(Buffer.from(sent.answer), []) })
+    } catch (error) {
+      return ended(refusedLetter(error))
+    }
+  }
+  let answer: Incoming
+  try {
+    const { body, headers } = writeMessage(webhook.format, event, secrets, at)
+    answer = await on.egress.send({
+      url,
+      method: 'POST',
+      headers: { 'user-agent': 'Writ-Webhooks/1', ...headers },
+      credentials: own,
+      body,
+      timeoutMs: on.timeoutMs,
+      maxBytes: 4 * KEPT_BYTES,
+      signal: stop,
+    })
+  } catch (error) {
+    if (stop.aborted) return undefined
+    return ended({ status: null, error: codeOf(error), answer: error instanceof EgressRefused ? error.message : '' })
+  }
+  const retryAfter = answer.headers['retry-after']
+  return ended({
+    status: answer.status,
+    error: faultOf(webhook.format, answer),
+    answer: shownAnswer(answer.body, [...secrets, ...Object.values(own)]),
+    retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
+  })
+}
+
+/** Keeps the attempt, and moves delivery and webhook on: in one transaction, and only while the lease is ours. */
+async function record(
+  tx: Tx,
+  on: Delivering,
+  claim: store.DeliveryClaim,
+  attempt: Attempt,
+): Promise<'delivered' | 'retried' | 'failed' | undefined> {
+  const now = on.clock.now()
+  const webhook = await store.lockWebhook(tx, claim.webhook_id)
+  const delivery = await store.findDelivery(tx, claim.delivery_id)
+  if (!webhook || delivery?.state !== 'waiting') {
+    await store.finishDelivery(tx, claim)
+    return undefined
+  }
+  const before = JSON.parse(delivery.attempts) as Delivery['attempts']
+  const attempts = JSON.stringify([
+    ...before,
+    {
+      attempt: before.length + 1,
+      at: rfc3339(attempt.at),
+      duration_ms: attempt.durationMs,
+      status: attempt.status,
+      error: attempt.error,
+      answer: attempt.answer,
+    },
+  ])
+  if (attempt.error === null) {
+    if (!(await store.finishDelivery(tx, claim))) return undefined
+    await store.updateDelivery(tx, delivery.id, {
+      state: 'delivered',
+      attempts,
+      next_attempt_at: null,
+      settled_at: now,
+    })
+    if (webhook.failing_since !== null) await store.updateWebhook(tx, webhook.id, { failing_since: null })
+    return 'delivered'
+  }
+  const failingSince = webhook.failing_since ?? attempt.at
+  const gone = attempt.status === 410
+  if (gone || before.length + 1 >= MAX_ATTEMPTS) {
+    if (!(await store.finishDelivery(tx, claim))) return undefined
+    await store.updateDelivery(tx, delivery.id, { state: 'failed', attempts, next_attempt_at: null, settled_at: now })
+    // Not one message got through since before this one was tried first: nobody is there.
+    if (gone || failingSince <= Date.parse(before[0]?.at ?? '')) await disable(tx, webhook, attempt, failingSince, now)
+    else if (webhook.failing_since === null) await store.updateWebhook(tx, webhook.id, { failing_since: failingSince })
+    return 'failed'
+  }
+  const next = now + waitAfter(before.length + 1, (on.random ?? Math.random)(), attempt.retryAfter)
+  if (!(await store.deferDelivery(tx, claim, next))) return undefined
+  await store.updateDelivery(tx, delivery.id, { attempts, next_attempt_at: next })
+  if (webhook.failing_since === null) await store.updateWebhook(tx, webhook.id, { failing_since: failingSince })
+  return 'retried'
+}
+
+async function disable(tx: Tx, webhook: store.WebhookRow, attempt: Attempt, since: number, now: number): Promise<void> {
+  const reason = attempt.status === 410 ? 'the receiver answered 410 Gone' : `nothing was taken since ${rfc3339(since)}`
+  await store.updateWebhook(tx, webhook.id, {
+    state: 'disabled',
+    disabled_reason: reason,
+    failing_since: since,
+    updated_at: now,
+  })
+  await store.failWaiting(tx, webhook.id, now)
+  await append(tx, now, SYSTEM, {
+    type: 'webhook.disabled',
+    resource: { type: 'webhook', id: webhook.id },
+    action: `Disabled webhook: ${webhook.name}`,
+    details: { reason, last_error: attempt.error },
+    success: false,
+    error: reason,
+  })
+}
+
+function codeOf(error: unknown): string {
+  if (error instanceof EgressRefused) return 'DESTINATION_REFUSED'
+  if (error instanceof EgressTimeout) return 'TIMEOUT'
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return typeof code === 'string' ? code : 'CONNECTION_FAILED'
+}
+
+/** What a mail server, or the way to it, said. Source: nodemailer sets `responseCode` and `response` on its errors. */
+function refusedLetter(error: unknown): Pick<Attempt, 'status' | 'error' | 'answer'> {
+  const { responseCode, response } = error as { responseCode?: unknown; response?: unknown }
+  const status = typeof responseCode === 'number' ? responseCode : null
+  const answer = typeof response === 'string' ? shownAnswer(Buffer.from(response), []) : ''
+  return { status, error: status === null ? codeOf(error) : `SMTP_${status}`, answer }
+}
+
+/** The beginning of an answer for people: no secret of ours that was echoed, nothing that moves a cursor. */
+function shownAnswer(body: Buffer, secrets: readonly string[]): string {
+  let text = body.toString('utf8')
+  for (const secret of secrets) if (secret.length >= 4) text = text.replaceAll(secret, '[redacted]')
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '').slice(0, KEPT_BYTES)
+}

@@ -1,0 +1,91 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { endOfLog, listEventsBehind } from '../audit/index.ts'
+import type { Clock } from '../platform/clock.ts'
+import { type Database, DatabaseUnavailable, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
+import { firstIdAt, uuidv7 } from '../platform/ids.ts'
+import type { Logger } from '../platform/log.ts'
+import { covers } from './event.ts'
+import * as store from './store.ts'
+
+const BATCH = 200
+
+/**
+ * Reads each project's log behind its cursor and makes a delivery for every webhook that listens. The audit log is the
+ * outbox: an event is in it or its change never happened, and its places are dense, so a cursor skips nothing
+ * (docs/decisions/0050). Any process may do a round; the cursor's row is locked meanwhile.
+ *
+ * Deliveries and the cursor move in one transaction. Stopped before it: the next round reads the same events. Stopped
+ * after it: everything is in the queue.
+ */
+export function createFanOut(on: { db: Database; clock: Clock; log: Logger; pollMs: number; told(): void }): {
+  run(stop: AbortSignal): Promise<void>
+} {
+  async function round(): Promise<void> {
+    const read = await inProject(INSTANCE, () => on.db.read((tx) => store.listRead(tx)))
+    for (const { project_id, shard, log_index } of read) {
+      await inProject(project_id, async () => {
+        // Looking costs one row and no lock; most of the time there is nothing.
+        const more = await on.db.read((tx) => listEventsBehind(tx, { shard, index: log_index }, 1))
+        if (more.length === 0) return
+        while (await on.db.write((tx) => fanOut(tx, on.clock.now()))) {}
+        on.told()
+      })
+    }
+  }
+
+  return {
+    async run(stop) {
+      while (!stop.aborted) {
+        await round().catch((err) => {
+          if (err instanceof DatabaseUnavailable) on.log.warn({ err }, 'no events read, the database is away')
+          else on.log.error({ err }, 'no events read for webhooks')
+        })
+        await sleep(on.pollMs, undefined, { signal: stop }).catch(() => {})
+      }
+    },
+  }
+}
+
+const MEMORY_MS = 30 * 86_400_000
+
+/** Forgets deliveries that were settled and are older than 30 days; the events themselves stay in the log. */
+export async function forgetOldDeliveries(db: Database, now: number): Promise<void> {
+  const read = await inProject(INSTANCE, () => db.read((tx) => store.listRead(tx)))
+  for (const { project_id } of read)
+    await inProject(project_id, () => db.write((tx) => store.forgetDeliveries(tx, firstIdAt(now - MEMORY_MS))))
+}
+
+/** One batch of one project; true if there may be more. */
+export async function fanOut(tx: Tx, now: number): Promise<boolean> {
+  const after = await store.lockCursor(tx)
+  if (after === undefined) return false
+  const webhooks = await store.listActiveWebhooks(tx)
+  if (webhooks.length === 0) {
+    // Nobody listens, so nobody is owed what happened meanwhile.
+    await store.moveCursor(tx, await endOfLog(tx))
+    return false
+  }
+  const events = await listEventsBehind(tx, after, BATCH)
+  const last = events.at(-1)?.position
+  if (!last) return false
+  // A restored database may give an event another place, and a test message is sent without waiting for its own.
+  const given = await store.listGiven(
+    tx,
+    events.map((event) => event.id),
+  )
+  const deliveries = events.flatMap((event) =>
+    webhooks
+      .filter((webhook) => covers(JSON.parse(webhook.events) as string[], event.event_type))
+      .filter((webhook) => !given.has(`${webhook.id}/${event.id}`))
+      .map((webhook) => ({
+        id: uuidv7(now),
+        webhook_id: webhook.id,
+        event_id: event.id,
+        event_type: event.event_type,
+        replay_of: null,
+      })),
+  )
+  await store.insertDeliveries(tx, deliveries, now)
+  await store.moveCursor(tx, last)
+  return events.length === BATCH
+}

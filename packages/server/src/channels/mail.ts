@@ -1,0 +1,61 @@
+import { createTransport } from 'nodemailer'
+import type { Secret } from '../platform/secret.ts'
+
+export interface Letter {
+  readonly to: readonly string[]
+  readonly subject: string
+  readonly text: string
+  /** The same in every attempt: a mail program shows two of them once. */
+  readonly messageId: string
+}
+
+export interface Mail {
+  /** Answers the server's last line; throws what the connection or the server said, with its code. */
+  send(letter: Letter, timeoutMs: number): Promise<{ status: number; answer: string }>
+}
+
+/**
+ * E-mail through the server that the operator set up. A connection for each letter: they are few, and one that is kept
+ * is closed by the other side when nobody looks.
+ * @param url `smtp://user:password@host:587`, upgraded to TLS where the server offers it, or `smtps://`
+ */
+export function createMail(url: Secret<string>, from: string): Mail {
+  return {
+    async send({ to, subject, text, messageId }, timeoutMs) {
+      const transport = createTransport({
+        url: url.reveal(),
+        connectionTimeout: timeoutMs,
+        greetingTimeout: timeoutMs,
+        socketTimeout: timeoutMs,
+        // Nothing in a letter may make this machine read a file or call an address.
+        disableFileAccess: true,
+        disableUrlAccess: true,
+      })
+      try {
+        const sent = await transport.sendMail({
+          from,
+          to: [...to],
+          subject,
+          text,
+          messageId,
+          // RFC 3834: nobody is away who should answer this.
+          headers: { 'auto-submitted': 'auto-generated' },
+        })
+        return { status: Number(/^\d{3}/.exec(sent.response)?.[0] ?? 250), answer: sent.response }
+      } finally {
+        transport.close()
+      }
+    },
+  }
+}
+
+/** The addresses of a `mailto:` url, or undefined if it is none, or says more than to whom. */
+export function recipientsOf(url: string): string[] | undefined {
+  if (!/^mailto:/i.test(url) || /[?#]/.test(url)) return undefined
+  const addresses = url
+    .slice('mailto:'.length)
+    .split(',')
+    .map((one) => one.trim())
+  const fit = addresses.every((one) => /^[A-Za-z0-9.!#$%&'*+/=^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}$/.test(one))
+  return fit && addresses.length <= 20 ? addresses : undefined
+}

@@ -1,0 +1,94 @@
+import type { Event, WebhookFormat } from '@writ/api'
+import type { Incoming } from '../platform/egress.ts'
+import type { Letter } from './mail.ts'
+import { feishuSignature, signatureHeaders } from './signature.ts'
+
+export interface Message {
+  readonly body: string
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/**
+ * What is sent for an event. `cloudevents` is signed as Standard Webhooks asks; chat programs take their own forms and
+ * know no signature of ours, but a Feishu or Lark bot checks its own if it was given a secret.
+ * @param secrets the newest first; empty if there is none
+ */
+export function writeMessage(
+  format: Exclude<WebhookFormat, 'email'>,
+  event: Event,
+  secrets: readonly string[],
+  at: number,
+): Message {
+  switch (format) {
+    case 'cloudevents': {
+      const body = JSON.stringify(event)
+      return {
+        body,
+        headers: {
+          'content-type': 'application/cloudevents+json; charset=utf-8',
+          ...signatureHeaders(secrets, { id: event.id, at, body }),
+        },
+      }
+    }
+    case 'slack':
+      return asJson({ text: sentence(event) })
+    case 'feishu':
+      return asJson({
+        ...(secrets[0] === undefined ? {} : feishuSignature(secrets[0], at)),
+        msg_type: 'interactive',
+        card: {
+          config: { wide_screen_mode: true },
+          header: {
+            template: event.data.success ? 'blue' : 'red',
+            title: { tag: 'plain_text', content: event.data.event_type },
+          },
+          // Plain text: what people typed into a title must not become a link or a mention.
+          elements: [{ tag: 'div', text: { tag: 'plain_text', content: lines(event).join('\n') } }],
+        },
+      })
+  }
+}
+
+/** Why an answer is no success, or null. A Feishu bot answers 200 and says in the body that it refused. */
+export function faultOf(format: WebhookFormat, answer: Incoming): string | null {
+  if (answer.status < 200 || answer.status > 299) return `HTTP_${answer.status}`
+  if (format !== 'feishu') return null
+  try {
+    const { code = 0, StatusCode = 0 } = JSON.parse(answer.body.toString('utf8')) as {
+      code?: number
+      StatusCode?: number
+    }
+    return code === 0 && StatusCode === 0 ? null : `FEISHU_${code || StatusCode}`
+  } catch {
+    return 'FEISHU_ANSWER_UNREADABLE'
+  }
+}
+
+/** The same for a person's mailbox. */
+export function writeLetter(event: Event): Omit<Letter, 'to'> {
+  const { action, event_type } = event.data
+  return {
+    subject: `[Writ] ${event_type}: ${action}`.replace(/\s+/g, ' ').slice(0, 200),
+    text: `${lines(event).join('\n')}\n`,
+    messageId: `<${event.id}@writ.invalid>`,
+  }
+}
+
+const asJson = (value: object): Message => ({
+  body: JSON.stringify(value),
+  headers: { 'content-type': 'application/json; charset=utf-8' },
+})
+
+function lines({ source, data, time }: Event): string[] {
+  return [
+    data.error_message ? `${data.action}: ${data.error_message}` : data.action,
+    [data.actor_username, source, time].filter(Boolean).join(' · '),
+  ]
+}
+
+/** One text, with the three characters escaped that Slack gives a meaning. */
+const sentence = (event: Event): string =>
+  `${event.data.event_type}: ${lines(event).join('\n')}`
+    .replace(/&/g, '&amp;')
+    .replace(/</g, '&lt;')
+    .replace(/>/g, '&gt;')

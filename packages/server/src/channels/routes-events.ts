@@ -1,0 +1,169 @@
+import type { EventPage, eventsApi, QueryOf } from '@writ/api'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { endOfLog, type Position } from '../audit/index.ts'
+import type { Caller } from '../identity/index.ts'
+import { AppError } from '../platform/app-error.ts'
+import { inProject } from '../platform/db/index.ts'
+import type { Ask, Handlers } from '../platform/http/mount.ts'
+import { runToSee } from '../runs/index.ts'
+import { positionOf, sequenceOf } from './event.ts'
+import { writePatiently } from './patient-write.ts'
+import { isForeignPage, type Socket, type SocketOn, serveSocket } from './socket.ts'
+import { hear, type Interest, type Watching } from './watch.ts'
+
+export interface EventsOn extends Watching {
+  /** Asks again who the caller of a long request is. Throws when the session, token or membership has ended. */
+  recheck(request: FastifyRequest): Promise<Caller>
+}
+
+const BATCH = 200
+
+export const eventHandlers = (on: EventsOn): Handlers<typeof eventsApi, Caller> => ({
+  async list(ask) {
+    const interest = await interestOf(ask)
+    const streams = /\btext\/event-stream\b/.test(ask.request.headers.accept ?? '')
+    const resume = ask.request.headers['last-event-id']
+    const after = await startOf(ask, streams && typeof resume === 'string' && resume !== '' ? resume : ask.query.after)
+    if (!streams) return page(on, ask, interest, after)
+    await stream(on, ask, interest, after)
+    return ask.reply
+  },
+  socket: async () => {
+    throw new AppError('UPGRADE_REQUIRED', {}, { headers: { upgrade: 'websocket' } })
+  },
+})
+
+/** Serves the socket behind `events.socket`, whose caller is known already. */
+export async function acceptSocket(
+  on: EventsOn & SocketOn,
+  socket: Socket,
+  request: FastifyRequest,
+  caller: Caller,
+): Promise<void> {
+  // Validated against the endpoint's schema before the upgrade.
+  const { after, types } = request.query as QueryOf<(typeof eventsApi)['socket']>
+  const position = after === undefined ? undefined : positionOf(after)
+  const refused =
+    caller.session?.kind === 'cookie' && isForeignPage(request.raw, on.publicUrl)
+      ? 'a page of another site may not open this'
+      : after !== undefined && position === undefined
+        ? 'after is no sequence of an event'
+        : undefined
+  if (refused !== undefined) return socket.close(1008, refused)
+  await serveSocket(
+    on,
+    socket,
+    {
+      caller,
+      interest: { patterns: patternsOf(types) },
+      start: async () => position ?? inProject(caller.project!, () => on.db.read(endOfLog)),
+    },
+    () => on.recheck(request),
+  )
+}
+
+const patternsOf = (types: string | undefined): string[] =>
+  types === undefined ? ['*'] : types.split(',').map((one) => one.trim())
+
+async function interestOf(ask: Ask<(typeof eventsApi)['list'], Caller>): Promise<Interest> {
+  const { types, run_id } = ask.query
+  const run = run_id === undefined ? undefined : await ask.read((tx) => runToSee(tx, ask.caller, run_id))
+  return { patterns: patternsOf(types), run: run?.id }
+}
+
+async function startOf(ask: Ask<(typeof eventsApi)['list'], Caller>, sequence: string | undefined): Promise<Position> {
+  if (sequence === undefined) return ask.read(endOfLog)
+  const position = positionOf(sequence)
+  if (!position) throw new AppError('SEQUENCE_INVALID', { sequence })
+  return position
+}
+
+async function page(
+  on: EventsOn,
+  ask: Ask<(typeof eventsApi)['list'], Caller>,
+  interest: Interest,
+  after: Position,
+): Promise<EventPage> {
+  const { limit = 100, wait = 0 } = ask.query
+  const end = performance.now() + wait * 1_000
+  const gone = goneOf(ask.reply)
+  let place = after
+  for (;;) {
+    const left = Math.max(0, end - performance.now())
+    const time = AbortSignal.any([gone, on.stopping, AbortSignal.timeout(Math.ceil(left))])
+    const { events, upTo } = await hear(on, ask.caller, interest, place, limit, time)
+    const moved = upTo.index !== place.index || upTo.shard !== place.shard
+    place = upTo
+    // What was looked through and held nothing is no reason to wait; the end of the log is.
+    if (events.length > 0 || gone.aborted || on.stopping.aborted || (left <= 0 && !moved))
+      return { items: events.map((one) => one.event), last: sequenceOf(place) }
+  }
+}
+
+/**
+ * Server-sent events. Each has the sequence as its id, so a client that comes back with `Last-Event-ID` gets what
+ * followed. A line with the id alone moves that place on when there was nothing to see. A reader that does not read is
+ * closed, not buffered for: it comes back and goes on where it was.
+ */
+async function stream(
+  on: EventsOn,
+  ask: Ask<(typeof eventsApi)['list'], Caller>,
+  interest: Interest,
+  after: Position,
+): Promise<void> {
+  const { request, reply } = ask
+  const gone = AbortSignal.any([goneOf(reply), on.stopping])
+  reply.hijack()
+  const { raw } = reply
+  raw.writeHead(200, {
+    ...plainHeaders(reply),
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-store',
+    // Kept for another request, it would hold up the end of the server.
+    connection: 'close',
+    // Or nginx gathers them.
+    'x-accel-buffering': 'no',
+  })
+  const write = (text: string) => writePatiently(raw, text, 2 * on.heartbeatMs, gone)
+  let { caller } = ask
+  let place = after
+  let checkedAt = performance.now()
+  try {
+    if (!(await write(`retry: 2000\nid: ${sequenceOf(place)}\n\n`))) return
+    while (!gone.aborted) {
+      const beat = AbortSignal.any([gone, AbortSignal.timeout(on.heartbeatMs)])
+      const { events, upTo } = await hear(on, caller, interest, place, BATCH, beat)
+      place = upTo
+      const texts = events.map(
+        ({ event, text }) => `id: ${event.sequence}\nevent: ${event.data.event_type}\ndata: ${text}\n\n`,
+      )
+      // Also the heartbeat: something is written at least that often, and who is gone is noticed.
+      texts.push(`: beat\nid: ${sequenceOf(place)}\n\n`)
+      if (!(await write(texts.join('')))) return
+      if (performance.now() - checkedAt < on.heartbeatMs) continue
+      checkedAt = performance.now()
+      caller = await on.recheck(request)
+    }
+  } catch (err) {
+    // Whose session or membership has ended is told so when they come back.
+    if (!(err instanceof AppError)) on.log.error({ err, request: request.id }, 'a stream of events broke')
+  } finally {
+    raw.end()
+  }
+}
+
+/** What hooks have set; a hijacked answer does not send it by itself. */
+function plainHeaders(reply: FastifyReply): Record<string, string | string[]> {
+  return Object.fromEntries(
+    Object.entries(reply.getHeaders())
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => [name, Array.isArray(value) ? value : String(value)]),
+  )
+}
+
+/** Aborts when the answer has ended or nobody is there to get it. */
+function goneOf(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController()
+  reply.raw.once('close', () => gone.abort())
+  return gone.signal
+}

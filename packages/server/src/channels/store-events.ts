@@ -1,0 +1,20 @@
+import type { Tx } from '../platform/db/index.ts'
+
+/** The tickets of these runs. */
+export async function ticketsOfRuns(tx: Tx, runIds: readonly string[]): Promise<Map<string, string>> {
+  if (runIds.length === 0) return new Map()
+  const rows = await tx.db.selectFrom('runs').select(['id', 'ticket_id']).where('id', 'in', runIds).execute()
+  return new Map(rows.filter((row) => row.ticket_id !== null).map((row) => [row.id, row.ticket_id!]))
+}
+
+/** Of these tickets, those that a person opened or is assigned to. */
+export async function ownTickets(tx: Tx, person: string, ticketIds: readonly string[]): Promise<Set<string>> {
+  if (ticketIds.length === 0) return new Set()
+  const rows = await tx.db
+    .selectFrom('tickets')
+    .select('id')
+    .where('id', 'in', ticketIds)
+    .where((eb) => eb.or([eb('created_by_id', '=', person), eb('assignee_id', '=', person)]))
+    .execute()
+  return new Set(rows.map((row) => row.id))
+}

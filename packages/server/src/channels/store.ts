@@ -1,0 +1,252 @@
+import type { DeliveryState } from '@writ/api'
+import { type Selectable, sql, type Updateable } from 'kysely'
+import type { Position } from '../audit/index.ts'
+import { forUpdate, inList, skipLocked, type Tx } from '../platform/db/index.ts'
+import type { DeliveriesTable, WebhooksTable } from '../platform/db/tables.ts'
+
+export type WebhookRow = Selectable<WebhooksTable>
+export type DeliveryRow = Selectable<DeliveriesTable>
+
+// ---- webhooks
+
+export async function insertWebhook(tx: Tx, row: Omit<WebhookRow, 'project_id'>): Promise<void> {
+  await tx.insert('webhooks', [{ project_id: tx.project, ...row }])
+}
+
+export const findWebhook = (tx: Tx, id: string): Promise<WebhookRow | undefined> =>
+  tx.db.selectFrom('webhooks').selectAll().where('id', '=', id).where('state', '!=', 'deleted').executeTakeFirst()
+
+/** As `findWebhook`, with the row locked until commit. */
+export async function lockWebhook(tx: Tx, id: string): Promise<WebhookRow | undefined> {
+  await tx.db
+    .updateTable('webhooks')
+    .set((eb) => ({ state: eb.ref('state') }))
+    .where('id', '=', id)
+    .execute()
+  return findWebhook(tx, id)
+}
+
+/** The oldest first. */
+export const listWebhooks = (tx: Tx): Promise<WebhookRow[]> =>
+  tx.db.selectFrom('webhooks').selectAll().where('state', '!=', 'deleted').orderBy('id').execute()
+
+export const listActiveWebhooks = (tx: Tx): Promise<WebhookRow[]> =>
+  tx.db.selectFrom('webhooks').selectAll().where('state', '=', 'active').orderBy('id').execute()
+
+export async function updateWebhook(tx: Tx, id: string, change: Updateable<WebhooksTable>): Promise<void> {
+  await tx.db.updateTable('webhooks').set(change).where('id', '=', id).execute()
+}
+
+/** Ends what waits for a webhook. It stays in the log of deliveries, to be replayed. */
+export async function failWaiting(tx: Tx, webhookId: string, now: number): Promise<void> {
+  await tx.db
+    .updateTable('deliveries')
+    .set({ state: 'failed', next_attempt_at: null, settled_at: now })
+    .where('webhook_id', '=', webhookId)
+    .where('state', '=', 'waiting')
+    .execute()
+  await tx.sql('delete from delivery_queue where project_id = ?1 and webhook_id = ?2', [tx.project, webhookId])
+}
+
+// ---- deliveries
+
+export interface NewDelivery {
+  readonly id: string
+  readonly webhook_id: string
+  readonly event_id: string
+  readonly event_type: string
+  readonly replay_of: string | null
+}
+
+/** Records what is to be sent and puts it into the queue, due now. */
+export async function insertDeliveries(tx: Tx, deliveries: readonly NewDelivery[], now: number): Promise<void> {
+  if (deliveries.length === 0) return
+  await tx.insert(
+    'deliveries',
+    deliveries.map((one) => ({
+      project_id: tx.project,
+      ...one,
+      state: 'waiting',
+      next_attempt_at: now,
+      attempts: '[]',
+      created_at: now,
+      settled_at: null,
+    })),
+  )
+  await tx.insert(
+    'delivery_queue',
+    deliveries.map(({ id, webhook_id }) => ({
+      delivery_id: id,
+      project_id: tx.project,
+      webhook_id,
+      due_at: now,
+      fence: 0,
+      lease_owner: null,
+      lease_until: null,
+    })),
+  )
+}
+
+export const findDelivery = (tx: Tx, id: string): Promise<DeliveryRow | undefined> =>
+  tx.db.selectFrom('deliveries').selectAll().where('id', '=', id).executeTakeFirst()
+
+export async function updateDelivery(tx: Tx, id: string, change: Updateable<DeliveriesTable>): Promise<void> {
+  await tx.db.updateTable('deliveries').set(change).where('id', '=', id).execute()
+}
+
+/** Which of these events were given to which webhooks already, as `<webhook>/<event>`. */
+export async function listGiven(tx: Tx, events: readonly string[]): Promise<Set<string>> {
+  if (events.length === 0) return new Set()
+  const rows = await tx.sql<{ webhook_id: string; event_id: string }>(
+    `select webhook_id, event_id from deliveries where project_id = ?1 and ${inList(tx, 'event_id', '?2')}`,
+    [tx.project, events],
+  )
+  return new Set(rows.map((row) => `${row.webhook_id}/${row.event_id}`))
+}
+
+export interface DeliveryFilter {
+  readonly webhook_id: string
+  readonly ids?: readonly string[] | undefined
+  readonly state?: DeliveryState | undefined
+  readonly event_type?: string | undefined
+  readonly since?: number | undefined
+  readonly until?: number | undefined
+}
+
+const filtered = (tx: Tx, f: DeliveryFilter) =>
+  tx.db
+    .selectFrom('deliveries')
+    .where('webhook_id', '=', f.webhook_id)
+    .$if(f.ids !== undefined, (q) => q.where('id', 'in', f.ids!))
+    .$if(f.state !== undefined, (q) => q.where('state', '=', f.state!))
+    .$if(f.event_type !== undefined, (q) => q.where('event_type', '=', f.event_type!))
+    .$if(f.since !== undefined, (q) => q.where('created_at', '>=', f.since!))
+    .$if(f.until !== undefined, (q) => q.where('created_at', '<', f.until!))
+
+/** Newest first, older than `before` (an id). */
+export const listDeliveries = (
+  tx: Tx,
+  filter: DeliveryFilter,
+  page: { limit: number; skip: number; before: string | undefined },
+): Promise<DeliveryRow[]> =>
+  filtered(tx, filter)
+    .selectAll()
+    .$if(page.before !== undefined, (q) => q.where('id', '<', page.before!))
+    .orderBy('id', 'desc')
+    .limit(page.limit)
+    .$if(page.skip > 0, (q) => q.offset(page.skip))
+    .execute()
+
+/** Oldest first. */
+export const listDeliveriesForward = (tx: Tx, filter: DeliveryFilter, limit: number): Promise<DeliveryRow[]> =>
+  filtered(tx, filter).selectAll().orderBy('id').limit(limit).execute()
+
+export async function countDeliveries(tx: Tx, filter: DeliveryFilter): Promise<number> {
+  const row = await filtered(tx, filter).select(sql<number>`count(*)`.as('n')).executeTakeFirstOrThrow()
+  return Number(row.n)
+}
+
+/** Forgets settled deliveries made before an id. */
+export async function forgetDeliveries(tx: Tx, before: string): Promise<void> {
+  await tx.db.deleteFrom('deliveries').where('id', '<', before).where('state', '!=', 'waiting').execute()
+}
+
+// ---- how far each project's log was read; no tenant policy
+
+/** Begins to read a project's log behind `position`, unless it is read already. */
+export async function beginReading(tx: Tx, position: Position): Promise<void> {
+  await tx.sql(
+    `insert into webhook_cursors (project_id, shard, log_index) values (?1, ?2, ?3) on conflict (project_id) do nothing`,
+    [tx.project, position.shard, position.index],
+  )
+}
+
+/** Every project whose log is read for webhooks, outside the fences. */
+export const listRead = (tx: Tx): Promise<{ project_id: string; shard: number; log_index: number }[]> =>
+  tx.sql('select project_id, shard, log_index from webhook_cursors order by project_id')
+
+/** Up to where this project's log was read; locked, so that one process at a time reads on. */
+export async function lockCursor(tx: Tx): Promise<Position | undefined> {
+  const rows = await tx.sql<{ shard: number; log_index: number }>(
+    `select shard, log_index from webhook_cursors where project_id = ?1 ${forUpdate(tx)}`,
+    [tx.project],
+  )
+  return rows[0] && { shard: rows[0].shard, index: rows[0].log_index }
+}
+
+export async function moveCursor(tx: Tx, to: Position): Promise<void> {
+  await tx.sql('update webhook_cursors set shard = ?2, log_index = ?3 where project_id = ?1', [
+    tx.project,
+    to.shard,
+    to.index,
+  ])
+}
+
+// ---- the queue of deliveries; no tenant policy: a process claims, then enters the project
+
+export interface DeliveryClaim {
+  readonly delivery_id: string
+  readonly project_id: string
+  readonly webhook_id: string
+  readonly fence: number
+}
+
+/**
+ * Leases up to `limit` due deliveries, at most `each` of one webhook and none of those in `full`, so that a webhook that
+ * answers slowly holds up no other. Those whose lease ran out are due again.
+ */
+export async function claimDeliveries(
+  tx: Tx,
+  by: string,
+  now: number,
+  leaseUntil: number,
+  allowed: { limit: number; each: number; full: readonly string[] },
+): Promise<DeliveryClaim[]> {
+  return tx.sql(
+    `update delivery_queue set lease_owner = ?1, lease_until = ?3, fence = fence + 1
+     where delivery_id in (
+       select delivery_id from delivery_queue
+       where delivery_id in (
+         select delivery_id from (
+           select delivery_id, row_number() over (partition by webhook_id order by due_at, delivery_id) as place
+           from (select delivery_id, webhook_id, due_at from delivery_queue
+             where due_at <= ?2 and (lease_until is null or lease_until <= ?2) and not (${inList(tx, 'webhook_id', '?6')})
+             order by due_at limit 1000) as due
+         ) as ranked where place <= ?5
+         order by place limit ?4
+       ) and (lease_until is null or lease_until <= ?2)
+       ${skipLocked(tx)})
+     returning delivery_id, project_id, webhook_id, fence`,
+    [by, now, leaseUntil, allowed.limit, allowed.each, allowed.full],
+  )
+}
+
+/** Ends a lease and asks to be claimed again at `dueAt`. False if the lease was lost: then nothing may be recorded. */
+export async function deferDelivery(tx: Tx, held: DeliveryClaim, dueAt: number): Promise<boolean> {
+  const rows = await tx.sql(
+    `update delivery_queue set lease_owner = null, lease_until = null, due_at = ?3
+     where delivery_id = ?1 and fence = ?2 and lease_until is not null returning delivery_id`,
+    [held.delivery_id, held.fence, dueAt],
+  )
+  return rows.length === 1
+}
+
+/** Ends a lease and the entry with it. False if the lease was lost. */
+export async function finishDelivery(tx: Tx, held: DeliveryClaim): Promise<boolean> {
+  const rows = await tx.sql(
+    'delete from delivery_queue where delivery_id = ?1 and fence = ?2 and lease_until is not null returning delivery_id',
+    [held.delivery_id, held.fence],
+  )
+  return rows.length === 1
+}
+
+/** Ends every lease: for a store that only this process may use, where each belongs to a process that is gone. */
+export async function endDeliveryLeases(tx: Tx, now: number): Promise<void> {
+  await tx.sql('update delivery_queue set lease_until = ?1 where lease_until is not null', [now])
+}
+
+/** How many wait, and since when the oldest is due; for metrics, outside the fences. */
+export async function countQueued(tx: Tx): Promise<number> {
+  const rows = await tx.sql<{ n: number }>('select count(*) as n from delivery_queue')
+  return Number(rows[0]!.n)
+}

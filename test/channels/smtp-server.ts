@@ -1,0 +1,68 @@
+/** A mail server that keeps what it is given, for the few words of SMTP that a client without TLS says (RFC 5321). */
+
+import type { AddressInfo } from 'node:net'
+import { createServer, type Socket } from 'node:net'
+
+export interface SmtpServer extends AsyncDisposable {
+  readonly url: string
+  readonly letters: { to: string[]; content: string }[]
+  /** The answer to the next recipients. */
+  recipient: string
+}
+
+export async function startSmtpServer(): Promise<SmtpServer> {
+  const open = new Set<Socket>()
+  const server = createServer((socket) => {
+    open.add(socket)
+    socket.on('close', () => open.delete(socket))
+    socket.on('error', () => {})
+    serve(socket, smtp)
+  })
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  const smtp: SmtpServer = {
+    url: `smtp://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    letters: [],
+    recipient: '250 ok',
+    async [Symbol.asyncDispose]() {
+      for (const socket of open) socket.destroy()
+      await new Promise((done) => server.close(done))
+    },
+  }
+  return smtp
+}
+
+function serve(socket: Socket, smtp: SmtpServer): void {
+  let text = ''
+  let to: string[] = []
+  let content: string[] | null = null
+  const say = (line: string) => socket.write(`${line}\r\n`)
+  say('220 test.invalid ESMTP')
+  socket.on('data', (chunk) => {
+    text += String(chunk)
+    const lines = text.split('\r\n')
+    text = lines.pop()!
+    for (const line of lines) {
+      if (content !== null) {
+        if (line !== '.') content.push(line)
+        else {
+          smtp.letters.push({ to, content: content.join('\n') })
+          content = null
+          say('250 kept')
+        }
+      } else if (/^(EHLO|HELO)/i.test(line)) say('250 test.invalid')
+      else if (/^MAIL FROM/i.test(line)) {
+        to = []
+        say('250 ok')
+      } else if (/^RCPT TO/i.test(line)) {
+        to.push(/<(.*)>/.exec(line)?.[1] ?? '')
+        say(smtp.recipient)
+      } else if (/^DATA/i.test(line)) {
+        content = []
+        say('354 go on')
+      } else if (/^QUIT/i.test(line)) {
+        say('221 bye')
+        socket.end()
+      } else say('250 ok')
+    }
+  })
+}

@@ -1,0 +1,338 @@
+import assert from 'node:assert/strict'
+import { createHmac } from 'node:crypto'
+import path from 'node:path'
+import { test } from 'node:test'
+import type { CreatedWebhook, Delivery, Replayed, Ticket, Webhook } from '@writ/api'
+import type { Static } from 'typebox'
+import { attachDatabase } from '../../packages/server/src/platform/db/open.ts'
+import { backends } from '../backends.ts'
+import { type TestSystem, until } from '../test-system.ts'
+import { type Received, startReceiver } from './receiver.ts'
+import { startSmtpServer } from './smtp-server.ts'
+
+type Made = Static<typeof CreatedWebhook>
+
+async function addWebhook(system: TestSystem, fields: Record<string, unknown>): Promise<Made> {
+  const answer = await system.admin.post<Made>('/webhooks', { name: 'hook', events: ['ticket.*'], ...fields })
+  assert.equal(answer.status, 201, JSON.stringify(answer.body))
+  return answer.body
+}
+
+async function openTicket(system: TestSystem, title: string): Promise<Ticket> {
+  const answer = await system.employee.post<Ticket>('/tickets', { title })
+  assert.equal(answer.status, 200, JSON.stringify(answer.body))
+  return answer.body
+}
+
+const deliveriesOf = async (system: TestSystem, id: string) =>
+  (await system.admin.get<Delivery[]>(`/webhooks/${id}/deliveries`)).body
+const webhookOf = async (system: TestSystem, id: string) => (await system.admin.get<Webhook>(`/webhooks/${id}`)).body
+
+/** Moves the clock past the next attempt, again and again, until something holds. */
+async function patiently(system: TestSystem, claim: string, holds: () => Promise<boolean>): Promise<void> {
+  await until(claim, async () => {
+    if (await holds()) return true
+    system.advance(24 * 3_600_000)
+    return false
+  })
+}
+
+// As the receiver's own library would: Standard Webhooks 1.0, "verifying webhook authenticity".
+function isSignedBy(secret: string, { headers, body }: Received): boolean {
+  const key = Buffer.from(secret.slice('whsec_'.length), 'base64')
+  const expected = createHmac('sha256', key)
+    .update(`${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`)
+    .digest('base64')
+  return String(headers['webhook-signature']).split(' ').includes(`v1,${expected}`)
+}
+
+for (const backend of backends()) {
+  const on = { skip: backend.skip }
+
+  test(`an event reaches every webhook that listens to it, as a signed CloudEvent (${backend.name})`, on, async () => {
+    await using receiver = await startReceiver()
+    await using system = await backend.start()
+    const hook = await addWebhook(system, { url: receiver.url, headers: { authorization: 'Bearer inventory' } })
+    await addWebhook(system, { url: `${receiver.url}/runs`, events: ['run.*'] })
+    const ticket = await openTicket(system, 'Replace switch 7')
+    await until('the message came', async () => receiver.received.length > 0)
+    const [message] = receiver.received
+    assert.equal(message!.path, '/hook')
+    assert.equal(message!.headers['content-type'], 'application/cloudevents+json; charset=utf-8')
+    assert.equal(message!.headers.authorization, 'Bearer inventory')
+    assert.equal(message!.headers['webhook-id'], message!.event.id)
+    assert.ok(isSignedBy(hook.secret!, message!))
+    const { data, ...attributes } = message!.event
+    assert.equal(attributes.specversion, '1.0')
+    assert.equal(attributes.type, 'dev.writ.ticket.created.v1')
+    assert.equal(attributes.source, '/projects/default')
+    assert.equal(attributes.subject, ticket.id)
+    assert.match(attributes.sequence!, /^\d{5}-\d{12}$/)
+    assert.equal(data.actor_username, 'employee')
+    assert.equal(data.resource_number, ticket.number)
+    assert.ok(!/ip_address|user_agent|127\.0\.0\.1/.test(message!.body), 'where somebody sat is nobody else’s business')
+    await until('it is recorded', async () => (await deliveriesOf(system, hook.id))[0]?.state === 'delivered')
+    const [delivery] = await deliveriesOf(system, hook.id)
+    assert.deepEqual(
+      delivery!.attempts.map(({ attempt, status, error }) => ({ attempt, status, error })),
+      [{ attempt: 1, status: 204, error: null }],
+    )
+    await system.check()
+  })
+
+  test(`a refused message is tried again until it is taken, with the same id (${backend.name})`, on, async () => {
+    await using receiver = await startReceiver()
+    await using system = await backend.start({ fakeClock: true })
+    receiver.answer = () =>
+      receiver.received.length < 4 ? { status: 500, body: 'not now\u001b[31m' } : { status: 200 }
+    const hook = await addWebhook(system, { url: receiver.url })
+    await openTicket(system, 'Again')
+    await patiently(system, 'it was taken', async () => (await deliveriesOf(system, hook.id))[0]?.state === 'delivered')
+    assert.equal(receiver.received.length, 4)
+    assert.equal(new Set(receiver.received.map((one) => one.headers['webhook-id'])).size, 1)
+    const [delivery] = await deliveriesOf(system, hook.id)
+    assert.deepEqual(
+      delivery!.attempts.map(({ status, error, answer }) => [status, error, answer]),
+      [
+        [500, 'HTTP_500', 'not now[31m'],
+        [500, 'HTTP_500', 'not now[31m'],
+        [500, 'HTTP_500', 'not now[31m'],
+        [200, null, ''],
+      ],
+    )
+    assert.equal((await webhookOf(system, hook.id)).failing_since, null)
+  })
+
+  test(
+    `a receiver that takes nothing for a day is disabled, and what it missed can be replayed (${backend.name})`,
+    on,
+    async () => {
+      await using receiver = await startReceiver()
+      await using system = await backend.start({ fakeClock: true })
+      receiver.answer = () => ({ status: 503 })
+      const hook = await addWebhook(system, { url: receiver.url })
+      await openTicket(system, 'Nobody is there')
+      await patiently(system, 'it was disabled', async () => (await webhookOf(system, hook.id)).state === 'disabled')
+      assert.equal(receiver.received.length, 15)
+      assert.match((await webhookOf(system, hook.id)).disabled_reason ?? '', /^nothing was taken since /)
+      const events = await system.admin.get<{ resource_id: string }[]>('/audit/events?event_type=webhook.disabled')
+      assert.deepEqual(
+        events.body.map((event) => event.resource_id),
+        [hook.id],
+      )
+      const closed = await system.admin.post<{ code: string }>(`/webhooks/${hook.id}/replay`, { state: 'failed' })
+      assert.equal(closed.body.code, 'WEBHOOK_NOT_ACTIVE')
+      receiver.answer = () => ({ status: 204 })
+      await system.admin.patch(`/webhooks/${hook.id}`, { state: 'active' })
+      const unfiltered = await system.admin.post<{ code: string }>(`/webhooks/${hook.id}/replay`, {})
+      assert.equal(unfiltered.body.code, 'REPLAY_UNFILTERED')
+      const preview = await system.admin.post<Static<typeof Replayed>>(`/webhooks/${hook.id}/replay`, {
+        state: 'failed',
+        preview: true,
+      })
+      assert.deepEqual(preview.body, { matched: 1, replayed: 0 })
+      const replayed = await system.admin.post(`/webhooks/${hook.id}/replay`, { state: 'failed' })
+      assert.deepEqual(replayed.body, { matched: 1, replayed: 1 })
+      await until('it was taken', async () => (await deliveriesOf(system, hook.id))[0]?.state === 'delivered')
+      const [again, first] = await deliveriesOf(system, hook.id)
+      assert.equal(again!.replay_of, first!.id)
+      assert.equal(receiver.received.at(-1)!.headers['webhook-id'], receiver.received[0]!.headers['webhook-id'])
+      await system.check()
+    },
+  )
+
+  test(`410 Gone disables at once (${backend.name})`, on, async () => {
+    await using receiver = await startReceiver()
+    await using system = await backend.start()
+    receiver.answer = () => ({ status: 410 })
+    const hook = await addWebhook(system, { url: receiver.url })
+    await openTicket(system, 'Gone')
+    await until('it was disabled', async () => (await webhookOf(system, hook.id)).state === 'disabled')
+    assert.equal((await webhookOf(system, hook.id)).disabled_reason, 'the receiver answered 410 Gone')
+  })
+
+  test(`a receiver that never answers costs its time limit and holds up no other (${backend.name})`, on, async () => {
+    await using silent = await startReceiver()
+    await using receiver = await startReceiver()
+    await using system = await backend.start({ env: { WRIT_WEBHOOK_TIMEOUT_SECONDS: '1' } })
+    silent.answer = () => null
+    const slow = await addWebhook(system, { url: silent.url })
+    const quick = await addWebhook(system, { url: receiver.url })
+    for (let i = 0; i < 10; i++) await openTicket(system, `Ticket ${i}`)
+    await until('the other got all', async () => receiver.received.length === 10)
+    await until('it was given up', async () =>
+      (await deliveriesOf(system, slow.id)).some((one) => one.attempts[0]?.error === 'TIMEOUT'),
+    )
+    assert.ok((await deliveriesOf(system, quick.id)).every((one) => one.attempts.length === 1))
+  })
+
+  test(`killed between commit and delivery, the server delivers after its start (${backend.name})`, on, async () => {
+    await using receiver = await startReceiver()
+    await using system = await backend.start({ process: true })
+    receiver.answer = () => null
+    const hook = await addWebhook(system, { url: receiver.url })
+    const tickets = [
+      await openTicket(system, 'One'),
+      await openTicket(system, 'Two'),
+      await openTicket(system, 'Three'),
+    ]
+    await until('a message is under way', async () => receiver.received.length > 0)
+    await system.kill9()
+    receiver.received.length = 0
+    receiver.answer = () => ({ status: 204 })
+    // On PostgreSQL another process could hold the lease; it ends by the clock. Here we say that it has ended.
+    if (backend.name === 'postgres') await endLeases(system)
+    await system.restart()
+    await until('all are delivered', async () => {
+      const all = await deliveriesOf(system, hook.id)
+      return all.length === 3 && all.every((one) => one.state === 'delivered')
+    })
+    assert.deepEqual(
+      new Set(receiver.received.map((one) => one.event.subject)),
+      new Set(tickets.map((ticket) => ticket.id)),
+    )
+    await system.check()
+  })
+
+  test(
+    `a test message goes to its webhook alone, and two secrets sign during a rotation (${backend.name})`,
+    on,
+    async () => {
+      await using receiver = await startReceiver()
+      await using system = await backend.start({ fakeClock: true })
+      const hook = await addWebhook(system, { url: receiver.url, events: ['run.completed'] })
+      await addWebhook(system, { url: `${receiver.url}/other`, events: ['ticket.*'] })
+      const rotated = await system.admin.post<Made>(`/webhooks/${hook.id}/rotate`)
+      assert.notEqual(rotated.body.secret, hook.secret)
+      assert.equal((await system.admin.post(`/webhooks/${hook.id}/test`)).status, 202)
+      await until('it came', async () => receiver.received.length === 1)
+      assert.equal(receiver.received[0]!.event.type, 'dev.writ.webhook.tested.v1')
+      assert.ok(isSignedBy(hook.secret!, receiver.received[0]!))
+      assert.ok(isSignedBy(rotated.body.secret!, receiver.received[0]!))
+      system.advance(25 * 3_600_000)
+      assert.equal((await system.admin.post(`/webhooks/${hook.id}/test`)).status, 202)
+      await until('it came', async () => receiver.received.length === 2)
+      assert.ok(!isSignedBy(hook.secret!, receiver.received[1]!))
+      assert.ok(isSignedBy(rotated.body.secret!, receiver.received[1]!))
+    },
+  )
+
+  test(`chat programs get their own form, and a bot’s refusal is a failure (${backend.name})`, on, async () => {
+    await using receiver = await startReceiver()
+    await using system = await backend.start({ fakeClock: true })
+    const slack = await addWebhook(system, { url: `${receiver.url}/slack/T0/B0/secret`, format: 'slack' })
+    const bot = await addWebhook(system, {
+      url: `${receiver.url}/feishu/secret`,
+      format: 'feishu',
+      bot_secret: 'of-the-bot',
+    })
+    receiver.answer = ({ path }) =>
+      path.includes('feishu')
+        ? { status: 200, body: '{"code":19021,"msg":"sign match fail"}' }
+        : { status: 200, body: 'ok' }
+    assert.equal(slack.secret, null)
+    assert.match(slack.url, /^http:\/\/127\.0\.0\.1:\d+\/…$/)
+    await openTicket(system, 'Check <!channel> & all')
+    await until('both came', async () => receiver.received.length >= 2)
+    const said = receiver.received.find((one) => one.path.includes('slack'))!
+    assert.match((JSON.parse(said.body) as { text: string }).text, /^ticket\.created: .*&lt;!channel&gt; &amp; all/)
+    const card = JSON.parse(receiver.received.find((one) => one.path.includes('feishu'))!.body)
+    const expected = createHmac('sha256', `${card.timestamp}\nof-the-bot`).update('').digest('base64')
+    assert.equal(card.sign, expected)
+    assert.equal(card.msg_type, 'interactive')
+    await until(
+      'it is recorded',
+      async () => (await deliveriesOf(system, bot.id))[0]?.attempts[0]?.error === 'FEISHU_19021',
+    )
+  })
+
+  test(
+    `e-mail goes through the mail server, again after a refusal, under one message id (${backend.name})`,
+    on,
+    async () => {
+      await using smtp = await startSmtpServer()
+      await using system = await backend.start({
+        fakeClock: true,
+        env: { WRIT_SMTP_URL: smtp.url, WRIT_SMTP_FROM: 'Writ <writ@example.com>' },
+      })
+      const wrong = await system.admin.post<{ code: string }>('/webhooks', {
+        name: 'w',
+        url: 'mailto:a@example.com?bcc=b@example.com',
+        events: ['*'],
+        format: 'email',
+      })
+      assert.equal(wrong.body.code, 'VALIDATION_FAILED')
+      smtp.recipient = '450 mailbox busy'
+      const hook = await addWebhook(system, { url: 'mailto:ops@example.com,boss@example.com', format: 'email' })
+      await openTicket(system, 'Mail')
+      await until('it was refused', async () => (await deliveriesOf(system, hook.id))[0]?.attempts.length === 1)
+      assert.equal((await deliveriesOf(system, hook.id))[0]!.attempts[0]!.error, 'SMTP_450')
+      smtp.recipient = '250 ok'
+      await patiently(
+        system,
+        'it was taken',
+        async () => (await deliveriesOf(system, hook.id))[0]?.state === 'delivered',
+      )
+      const [letter] = smtp.letters
+      const [delivery] = await deliveriesOf(system, hook.id)
+      assert.deepEqual(letter!.to, ['ops@example.com', 'boss@example.com'])
+      assert.match(letter!.content, /^From: Writ <writ@example\.com>$/m)
+      assert.match(letter!.content, /^Subject: \[Writ\] ticket\.created: /m)
+      assert.match(letter!.content, new RegExp(`^Message-ID: <${delivery!.event_id}@writ\\.invalid>$`, 'im'))
+      assert.match(letter!.content, /^Auto-Submitted: auto-generated$/im)
+    },
+  )
+
+  test(`secrets are sealed at rest and never shown again (${backend.name})`, on, async () => {
+    await using receiver = await startReceiver()
+    await using system = await backend.start()
+    receiver.answer = ({ headers }) => ({ status: 500, body: `you sent ${headers.authorization}` })
+    const hook = await addWebhook(system, {
+      url: `${receiver.url}?token=in-the-query`,
+      headers: { authorization: 'Bearer canary-in-header' },
+    })
+    await openTicket(system, 'Canary')
+    await until('it was tried', async () => (await deliveriesOf(system, hook.id))[0]?.attempts.length === 1)
+    const shown = JSON.stringify([await webhookOf(system, hook.id), await deliveriesOf(system, hook.id)])
+    const db = await attachDatabase({ url: system.databaseUrl ?? `sqlite:${path.join(system.folder, 'data/writ.db')}` })
+    try {
+      const { inProject } = await import('../../packages/server/src/platform/db/index.ts')
+      const [project] = (await system.admin.get<{ id: string }[]>('/projects')).body
+      const rows = await inProject(project!.id, () =>
+        db.read(async (tx) => [
+          await tx.db.selectFrom('webhooks').selectAll().execute(),
+          await tx.db.selectFrom('deliveries').selectAll().execute(),
+          (await tx.db.selectFrom('audit_events').select('event').execute()).map((row) => row.event),
+        ]),
+      )
+      for (const canary of ['canary-in-header', 'in-the-query', hook.secret!])
+        for (const [where, text] of Object.entries({ shown, rows: JSON.stringify(rows), log: system.log() }))
+          assert.ok(!text.includes(canary), `${canary} stands in ${where}`)
+    } finally {
+      await db.close()
+    }
+  })
+
+  test(`a disabled webhook gets nothing, a deleted one is gone with its secrets (${backend.name})`, on, async () => {
+    await using receiver = await startReceiver()
+    await using system = await backend.start()
+    const hook = await addWebhook(system, { url: receiver.url })
+    const control = await addWebhook(system, { url: `${receiver.url}/control` })
+    await system.admin.patch(`/webhooks/${hook.id}`, { state: 'disabled' })
+    await openTicket(system, 'Unheard')
+    await until('the other heard it', async () => receiver.received.length > 0)
+    assert.deepEqual(
+      receiver.received.map((one) => one.path),
+      ['/hook/control'],
+    )
+    assert.equal((await system.admin.delete(`/webhooks/${control.id}`)).status, 204)
+    assert.equal((await system.admin.get(`/webhooks/${control.id}`)).status, 404)
+    await system.check()
+  })
+}
+
+async function endLeases(system: TestSystem): Promise<void> {
+  const db = await attachDatabase({ url: system.databaseUrl! })
+  await db.lookup('update delivery_queue set lease_until = 0 where lease_until is not null', [])
+  await db.close()
+}
