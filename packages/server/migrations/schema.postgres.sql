@@ -654,6 +654,8 @@ CREATE INDEX uploads_run ON public.uploads USING btree (project_id, run_id);
 
 CREATE UNIQUE INDEX users_email ON public.users USING btree (lower(email));
 
+CREATE INDEX users_instance_admins ON public.users USING btree (id) WHERE (is_instance_admin = 1);
+
 CREATE UNIQUE INDEX users_username ON public.users USING btree (lower(username));
 
 ALTER TABLE ONLY public.approval_signatures

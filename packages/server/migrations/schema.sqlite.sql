@@ -457,4 +457,6 @@ create table users (
 
 create unique index users_email on users (lower(email));
 
+create index users_instance_admins on users (id) where is_instance_admin = 1;
+
 create unique index users_username on users (lower(username));

@@ -3,7 +3,6 @@ export { announceMember, createAccount } from './accounts.ts'
 export {
   consume,
   type Decision,
-  listEligibleApprovers,
   recordApproval,
   SIGN_WITHIN_MS,
   statementOf,
@@ -25,5 +24,5 @@ export { authHandlers, projectsHandlers, signingKeyHandlers, tokensHandlers, use
 export { loadSecretKey } from './secret-key.ts'
 export { findUserByName, findUserRef, type UserRef } from './store.ts'
 export { type ApprovalRow, findApproval, insertApproval } from './store-approvals.ts'
-export { type Approver, findProject, listProjects, loadPolicy, slugOf } from './store-projects.ts'
+export { type Approver, findProject, listProjects, loadPolicy, slugOf, someApprovers } from './store-projects.ts'
 export { findSigningKey, lockSigningKey, type SigningKeyRow } from './store-signing-keys.ts'

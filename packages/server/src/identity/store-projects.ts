@@ -142,6 +142,26 @@ export const listWithRoles = (tx: Tx, roles: readonly Role[]): Promise<Approver[
     [tx.project, [...roles]],
   )
 
+/**
+ * Up to three who may approve: enough to know whether one is neither creator nor assignee. They are those whom
+ * `listWithRoles` names, found without reading every user, because each ticket that is opened asks.
+ */
+export async function someApprovers(tx: Tx, policy: Pick<Policy, 'approver_roles'>): Promise<string[]> {
+  const roles: readonly Role[] = policy.approver_roles
+  const members = `select id from (
+      select u.id from memberships m join users u on u.id = m.user_id
+      where m.project_id = ?1 and ${inList(tx, 'm.role', '?2')} and u.is_active = 1 order by u.id limit 3
+    ) as members`
+  const administrators = `select id from (
+      select id from users where is_instance_admin = 1 and is_active = 1 order by id limit 3
+    ) as administrators`
+  const rows = await tx.sql<{ id: string }>(roles.includes('admin') ? `${members} union ${administrators}` : members, [
+    tx.project,
+    roles,
+  ])
+  return rows.map((row) => row.id)
+}
+
 // ---- policy
 
 /** The policy of the project in context. */
