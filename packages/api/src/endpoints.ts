@@ -75,8 +75,8 @@ export const authApi = {
     description:
       'Checks what the provider says and opens the session of `POST /auth/session`: sets the cookie and redirects to `/app#csrf_token=...`, whose token writes need in `X-CSRF-Token`.',
     query: Type.Object({
-      code: Type.Optional(Type.String()),
-      state: Type.Optional(Type.String()),
+      code: Type.Optional(Type.String({ writeOnly: true })),
+      state: Type.Optional(Type.String({ writeOnly: true })),
       iss: Type.Optional(Type.String()),
       error: Type.Optional(Type.String()),
     }),

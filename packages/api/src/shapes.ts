@@ -53,7 +53,9 @@ export const text = (max: number) =>
   Type.String({ maxLength: max, pattern: '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]*$' })
 export const Username = Type.String({ pattern: '^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,49}$' })
 const Email = Type.String({ format: 'email', maxLength: 255 })
-const Password = Type.String({ minLength: 1, maxLength: 256 })
+// Secrets by declaration: never redacted on the way in, never stored as they are, never shown.
+const writeOnly = { writeOnly: true } as const
+const Password = Type.String({ minLength: 1, maxLength: 256, ...writeOnly })
 const IpRange = Type.String({ minLength: 2, maxLength: 50, description: 'address or CIDR range' })
 const anyJson = (description: string) =>
   Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true, description })
@@ -101,8 +103,8 @@ export const Me = Type.Object({
 export type Me = Static<typeof Me>
 export const Login = command({
   username: Type.String({ maxLength: 255 }),
-  password: Type.String({ maxLength: 1024 }),
-  totp: Type.Optional(Type.String({ maxLength: 12 })),
+  password: Type.String({ maxLength: 1024, ...writeOnly }),
+  totp: Type.Optional(Type.String({ maxLength: 12, ...writeOnly })),
 })
 export const Bearer = Type.Object({
   access_token: Type.String(),
@@ -116,9 +118,12 @@ export const Register = command({
   full_name: Type.Optional(nullable(line(100, 0))),
   password: Password,
   is_admin: Type.Optional(Type.Boolean({ description: 'accepted for older clients, never honoured' })),
-  invite: Type.Optional(Type.String({ maxLength: 100 })),
+  invite: Type.Optional(Type.String({ maxLength: 100, ...writeOnly })),
 })
-export const ChangePassword = command({ current_password: Type.String({ maxLength: 1024 }), new_password: Password })
+export const ChangePassword = command({
+  current_password: Type.String({ maxLength: 1024, ...writeOnly }),
+  new_password: Password,
+})
 export const CreateUser = command({
   username: Username,
   email: Type.Optional(nullable(Email)),
@@ -140,7 +145,7 @@ export const UpdateUser = command(
 )
 export const OneTimePassword = Type.Object({ one_time_password: Type.String() })
 export const TotpSetup = Type.Object({ secret: Type.String(), otpauth_url: Type.String() })
-export const TotpCode = command({ code: Type.String({ pattern: '^[0-9]{6}$' }) })
+export const TotpCode = command({ code: Type.String({ pattern: '^[0-9]{6}$', ...writeOnly }) })
 export const Session = Type.Object({
   id: Id,
   kind: words(['bearer', 'cookie']),

@@ -10,9 +10,11 @@ import {
   authorize,
   bootstrap,
   type Caller,
+  loadSecretKey,
   openIdentity,
   type PasswordCost,
   projectsHandlers,
+  redactionKey,
   slugOf,
   tokensHandlers,
   usersHandlers,
@@ -30,6 +32,8 @@ import { serveSystem } from './platform/http/system.ts'
 import { lockDataDir } from './platform/lock.ts'
 import type { Logger } from './platform/log.ts'
 import { createMetrics } from './platform/metrics.ts'
+import { configureRedaction, liveSecrets } from './platform/redact/index.ts'
+import { Secret } from './platform/secret.ts'
 import { artifactHandlers, createWaiting, createWorker, runHandlers } from './runs/index.ts'
 import { assetHandlers, ticketHandlers } from './tickets/index.ts'
 import { version } from './version.ts'
@@ -67,6 +71,21 @@ export const databaseSettings = (config: Pick<Config, 'database' | 'migrationUrl
   migrationUrl: config.migrationUrl?.reveal(),
 })
 
+/** Tells the redactor the secrets of this process and the key of this installation. Before anything is written or logged. */
+export async function setUpRedaction(config: Config): Promise<void> {
+  const keys = await loadSecretKey(config)
+  const settings: string[] = []
+  const collect = (value: unknown) => {
+    if (value instanceof Secret) settings.push(String(value.reveal()))
+    else if (typeof value === 'object' && value !== null) for (const one of Object.values(value)) collect(one)
+  }
+  collect(config)
+  configureRedaction({
+    key: redactionKey(keys),
+    live: liveSecrets([...keys.filter((key) => key !== undefined), ...settings]),
+  })
+}
+
 /** The composition root: the only file that knows every feature. Opens all, listens to nothing yet. */
 export async function openApp(on: {
   config: Config
@@ -75,6 +94,7 @@ export async function openApp(on: {
   passwordCost?: PasswordCost
 }): Promise<App> {
   const { config, log, clock = systemClock } = on
+  await setUpRedaction(config)
   const lock = config.database.kind === 'sqlite' ? lockDataDir(config.dataDir) : null
   const settings = databaseSettings(config)
   const db = await openDatabase(settings, clock)

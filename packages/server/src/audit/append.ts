@@ -4,6 +4,7 @@ import { commitment, encodeEntry, toUtf8 } from '@writ/tlog'
 import { rfc3339 } from '../platform/clock.ts'
 import { INSTANCE, type Tx } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
+import { redactor } from '../platform/redact/index.ts'
 import { sha256 } from './node-crypto.ts'
 
 /** Who acts, and from where. `system` acts for nobody: timers, recovery, and callers who are not known yet. */
@@ -70,7 +71,8 @@ function rowOf(project: string, { at, by, event }: Appended, salt: Buffer) {
   if (home !== 'both' && (home === 'instance') !== (project === INSTANCE))
     throw new Error(`${event.type} belongs to the ${home} log`)
   const id = uuidv7(at)
-  const line = eventLine(at, by, event)
+  // Before the commitment: a secret that was committed to would still be one.
+  const line = redactor.json(eventLine(at, by, event))
   const payload = toUtf8(line)
   const entry = encodeEntry({
     v: 1,

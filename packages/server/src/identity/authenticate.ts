@@ -6,6 +6,7 @@ import type { Clock } from '../platform/clock.ts'
 import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
 import { clientAddress, createAddressSet } from '../platform/http/client-address.ts'
 import type { Logger } from '../platform/log.ts'
+import { redactor } from '../platform/redact/index.ts'
 import { isSecret, parseApiToken, secretHash } from './api-token.ts'
 import { checkCsrf, sessionCookie } from './browser.ts'
 import type { Caller } from './caller.ts'
@@ -142,7 +143,7 @@ export function createAuthenticator(options: {
           Array.isArray(forwarded) ? forwarded.join(',') : forwarded,
           trusted,
         ) || null,
-      userAgent: request.headers['user-agent']?.slice(0, 255) ?? null,
+      userAgent: redactor.text(request.headers['user-agent']?.slice(0, 255) ?? '') || null,
       at: clock.now(),
       requestId: request.id,
       traceId: traced && !/^0+$/.test(traced) ? traced : randomUUID().replaceAll('-', ''),

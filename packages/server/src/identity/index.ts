@@ -8,7 +8,7 @@ export { type Identity, type IdentitySettings, openIdentity } from './identity.t
 export { defaultPasswordCost, oneTimePassword, type PasswordCost } from './password.ts'
 export { authorize, permissions, permissionsOf } from './permissions.ts'
 export { authHandlers, projectsHandlers, tokensHandlers, usersHandlers } from './routes.ts'
-export { loadSecretKey } from './secret-key.ts'
+export { loadSecretKey, redactionKey } from './secret-key.ts'
 export { findUserByName, findUserRef, type UserRef } from './store.ts'
 export { type ApprovalRow, findApproval, insertApproval } from './store-approvals.ts'
 export { type Approver, findProject, listProjects, loadPolicy, slugOf } from './store-projects.ts'

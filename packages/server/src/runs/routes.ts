@@ -9,6 +9,7 @@ import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import { type Ask, contentsText, type Handlers } from '../platform/http/mount.ts'
 import { NOBODY } from '../platform/ids.ts'
+import { redactor } from '../platform/redact/index.ts'
 import { findTicket, type Ref, seeTicket } from '../tickets/index.ts'
 import type { RunKind } from './kind.ts'
 import { isFinal } from './run.ts'
@@ -156,8 +157,8 @@ async function upload(
       caller,
       {
         runRef: query.run_id,
-        filename: labelOf(part.filename),
-        contentType: part.mimetype?.slice(0, 100) ?? null,
+        filename: redactor.text(labelOf(part.filename)),
+        contentType: redactor.text(part.mimetype?.slice(0, 100) ?? '') || null,
         artifactType: query.artifact_type ?? null,
         description: query.description ?? null,
         role: query.role ?? null,

@@ -1,6 +1,7 @@
 import type { RunState, Verdict } from '@writ/api'
 import { type Actor, append, SYSTEM } from '../audit/index.ts'
 import type { Tx } from '../platform/db/index.ts'
+import { redactor } from '../platform/redact/index.ts'
 import { endWork } from '../tickets/index.ts'
 import { digestOf, recordArtifact } from './artifact.ts'
 import type { Outcome } from './kind.ts'
@@ -57,10 +58,12 @@ export async function settleRun(
   tx: Tx,
   run: store.RunRow,
   by: Actor,
-  ending: Ending,
+  found: Ending,
   now: number,
   report: StoredReport | null = null,
 ): Promise<void> {
+  // What a check says may quote the evidence that it read.
+  const ending = redactor.value(found)
   requireMove(run.state, ending.state)
   const reportId = report
     ? await recordArtifact(tx, SYSTEM, run, { ...report, artifactType: 'report', uploadedBy: null }, report, now)
