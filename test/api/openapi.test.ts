@@ -117,7 +117,7 @@ test('every example is a request that its operation takes', async () => {
   for (const [id, endpoint] of endpoints) {
     if (endpoint.example === undefined) continue
     const path = endpoint.path
-      .replace(':id', /policy|invite|token|session/i.test(id) ? '01900000-0000-7000-8000-000000000000' : '1')
+      .replace(':id', /policy|invite|token|session|hold/i.test(id) ? '01900000-0000-7000-8000-000000000000' : '1')
       .replace(':slug', 'default')
     const answer = await (endpoint.method === 'PUT'
       ? admin.put<{ code?: string }>(path, endpoint.example)

@@ -88,10 +88,18 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'GET /artifacts/:id/download': all,
   'GET /artifacts/run/:id': all,
   'DELETE /artifacts/:id': workers,
+  'POST /artifacts/:id/erase': admins,
 
   'GET /audit/events': overseers,
   'GET /audit/export': overseers,
   'GET /audit/log': overseers,
   'GET /audit/log/files/*': overseers,
   'POST /audit/verify': overseers,
+  'POST /audit/self-check': overseers,
+
+  'POST /payloads/:id/erase': admins,
+  'POST /users/:id/erase': 'instance',
+  'GET /holds': overseers,
+  'POST /holds': admins,
+  'POST /holds/:id/release': admins,
 }

@@ -60,6 +60,14 @@ export const auditEvents = {
   'artifact.downloaded': 'project',
   'artifact.verified': 'project',
   'artifact.deleted': 'project',
+  'artifact.refused': 'project',
+  'artifact.erased': 'project',
+  'payload.erased': 'both',
+  'user.erased': 'instance',
+  'hold.set': 'project',
+  'hold.released': 'project',
+  'selfcheck.failed': 'both',
+  'redaction.changed': 'instance',
 } as const satisfies Record<string, 'instance' | 'project' | 'both'>
 
 export type AuditEventType = keyof typeof auditEvents

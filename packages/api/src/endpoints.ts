@@ -1001,7 +1001,21 @@ export const artifactsApi = {
     ...id,
     errors: ['ARTIFACT_NOT_FOUND', 'ARTIFACT_DELETE_DENIED', 'ARTIFACT_DELETED'],
     summary: 'Delete an artifact',
-    description: 'Soft: it is no longer served; its record, hash and bytes stay until retention drops them.',
+    description: 'Soft: it is no longer served; its record, hash and bytes stay until they are erased.',
+  }),
+  erase: endpoint({
+    method: 'POST',
+    path: '/artifacts/:id/erase',
+    access: 'member',
+    tag: 'privacy',
+    status: 200,
+    ...id,
+    errors: ['ARTIFACT_NOT_FOUND', 'ARTIFACT_VIEW_DENIED', 'ARTIFACT_ERASED', 'LEGAL_HOLD', 'STORAGE_UNAVAILABLE'],
+    summary: 'Erase the bytes of an artifact',
+    description: 'For good, also of other artifacts of the project with the same bytes. Record and hash stay.',
+    body: s.Erase,
+    reply: s.ArtifactErasure,
+    example: { ground: 'GDPR Art. 17, request 2026-11' },
   }),
 } as const
 
@@ -1079,6 +1093,93 @@ export const auditApi = {
     reply: s.VerifyReport,
     example: {},
   }),
+  selfCheck: endpoint({
+    method: 'POST',
+    path: '/audit/self-check',
+    access: 'member',
+    tag: 'audit',
+    status: 200,
+    errors: [],
+    unrecorded: true,
+    summary: 'Run the self-check now',
+    description:
+      'What the server does by itself every hour: all that is new since the last check and a hundredth of the old, rows against entries, commitments and day files; with `full`, everything.',
+    body: Type.Union([s.command({ full: Type.Optional(Type.Boolean()) }), Type.Null()]),
+    reply: s.SelfCheckReport,
+    example: {},
+  }),
+} as const
+
+export const privacyApi = {
+  erasePayload: endpoint({
+    method: 'POST',
+    path: '/payloads/:id/erase',
+    access: 'member',
+    tag: 'privacy',
+    status: 200,
+    params: Type.Object({ id: s.EventRef }),
+    errors: ['EVENT_NOT_FOUND', 'EVENT_NOT_ERASABLE', 'PAYLOAD_ERASED', 'LEGAL_HOLD'],
+    summary: 'Erase the payload of an audit event',
+    description:
+      'Text and salt go for good; the entry of the log stays, and every proof with it. A `payload.erased` says who did it and why.',
+    body: s.Erase,
+    reply: s.PayloadErasure,
+    example: { ground: 'GDPR Art. 17, request 2026-11' },
+  }),
+  eraseUser: endpoint({
+    method: 'POST',
+    path: '/users/:id/erase',
+    access: 'instance',
+    tag: 'privacy',
+    status: 200,
+    ...id,
+    errors: ['USER_NOT_FOUND', 'USER_STILL_ACTIVE'],
+    summary: 'Erase a person',
+    description:
+      'Payloads of all events that the person is in, in every project and the instance, then name, address and sessions of the account. What is under legal hold is kept and counted. May be called again after it was interrupted.',
+    body: s.EraseUser,
+    reply: s.UserErasure,
+    example: { ground: 'GDPR Art. 17, request 2026-11', preview: true },
+  }),
+  holds: endpoint({
+    method: 'GET',
+    path: '/holds',
+    access: 'member',
+    tag: 'privacy',
+    status: 200,
+    errors: [],
+    summary: 'List legal holds',
+    description: 'Newest first, released ones included.',
+    reply: Type.Array(s.Hold),
+  }),
+  setHold: endpoint({
+    method: 'POST',
+    path: '/holds',
+    access: 'member',
+    tag: 'privacy',
+    status: 201,
+    errors: ['TICKET_NOT_FOUND', 'RUN_NOT_FOUND'],
+    summary: 'Set a legal hold',
+    description:
+      'On a ticket with its runs and their artifacts, on a run, or on the whole project: nothing of it is erased, deleted or dropped while it lasts.',
+    body: s.SetHold,
+    reply: s.Hold,
+    example: { subject_type: 'project', reason: 'case 2026-17' },
+  }),
+  releaseHold: endpoint({
+    method: 'POST',
+    path: '/holds/:id/release',
+    access: 'member',
+    tag: 'privacy',
+    status: 200,
+    params: Type.Object({ id: s.Id }),
+    errors: ['HOLD_NOT_FOUND', 'HOLD_RELEASED'],
+    summary: 'Release a legal hold',
+    description: 'With a reason, which the log keeps.',
+    body: s.Reason,
+    reply: s.Hold,
+    example: { reason: 'case closed' },
+  }),
 } as const
 
 /** Every endpoint, by group and name; the operation id in OpenAPI and the scope of a token is `group.name`. */
@@ -1094,5 +1195,6 @@ export const api = {
   rules: rulesApi,
   artifacts: artifactsApi,
   audit: auditApi,
+  privacy: privacyApi,
 } as const
 export type Api = typeof api

@@ -208,6 +208,11 @@ export const Policy = command({
   approver_roles: Type.Array(Role, { minItems: 1, maxItems: 5, uniqueItems: true }),
   approval_ttl_hours: nullable(Type.Integer({ minimum: 1, maximum: 24 * 365 })),
   evidence_ttl_hours: Type.Integer({ minimum: 1, maximum: 24 * 365 }),
+  artifact_scan: Type.Optional(
+    words(['flag', 'refuse'], {
+      description: 'what happens to an upload in which a secret is found; flag if left out',
+    }),
+  ),
 })
 export type Policy = Static<typeof Policy>
 export const Project = Type.Object({
@@ -466,6 +471,17 @@ export const Artifact = Type.Object({
   uploaded_by_id: nullable(Id),
   uploaded_by_number: nullable(Type.Integer()),
   is_deleted: Type.Boolean(),
+  findings: nullable(
+    Type.Array(
+      Type.Object({
+        kind: Type.String(),
+        count: Type.Integer(),
+        offset: Type.Integer({ description: 'of the first, in bytes' }),
+      }),
+      { description: 'what the bytes seem to hold, by kind and place; empty: nothing; null: nobody looked' },
+    ),
+  ),
+  erased_at: nullable(Time),
   created_at: Time,
 })
 export type Artifact = Static<typeof Artifact>
@@ -513,6 +529,9 @@ export const AuditEvent = Type.Object({
   user_agent: nullable(Type.String()),
   success: Type.Boolean(),
   error_message: nullable(Type.String()),
+  erased_index: Type.Optional(
+    nullable(Type.Integer({ description: 'only for an erased payload: the entry that says why' })),
+  ),
 })
 export type AuditEvent = Static<typeof AuditEvent>
 export const VerifyReport = Type.Object({
@@ -528,6 +547,18 @@ export const VerifyReport = Type.Object({
   checked: Type.Object({ entries: Type.Integer(), rows: Type.Integer(), day_files: Type.Integer() }),
 })
 export type VerifyReport = Static<typeof VerifyReport>
+export const SelfCheckReport = Type.Object({
+  ok: Type.Boolean(),
+  code: nullable(Type.String()),
+  reason: nullable(Type.String()),
+  index: nullable(Type.Integer()),
+  path: nullable(Type.String()),
+  project: Type.String(),
+  full: Type.Boolean(),
+  entries: Type.Integer({ description: 'rows compared with their entries' }),
+  checked_at: Time,
+})
+export type SelfCheckReport = Static<typeof SelfCheckReport>
 export const LogInfo = Type.Object({
   origin: Type.String(),
   vkey: Type.String(),
@@ -538,3 +569,59 @@ export const LogInfo = Type.Object({
   folder: Type.String(),
   audit_folder: Type.String(),
 })
+
+// ---- privacy
+
+const ground = Type.String({
+  minLength: 3,
+  maxLength: 500,
+  pattern: '^[^\\u0000-\\u001f\\u007f\\u2028\\u2029]*$',
+  description: 'why the law or the person asks for it; it is kept in the log',
+})
+export const Erase = command({ ground })
+export const EraseUser = command({
+  ground,
+  preview: Type.Optional(Type.Boolean({ description: 'only count what would be erased' })),
+})
+/** In a path: the id of an event, or its place in the open log. */
+export const EventRef = Type.String({
+  pattern: `^(0|[1-9][0-9]{0,14}|${uuid})$`,
+  description: 'id, or index in the log',
+})
+export const PayloadErasure = Type.Object({ event_id: Id, log_index: nullable(Type.Integer()), erased_by_id: Id })
+export const ArtifactErasure = Type.Object({
+  artifact: Artifact,
+  erased: Type.Integer({ description: 'artifacts with these bytes, this one included' }),
+})
+export const UserErasure = Type.Object({
+  preview: Type.Boolean(),
+  user_id: Id,
+  user_number: Type.Integer(),
+  logs: Type.Array(
+    Type.Object({
+      project: Type.String(),
+      events: Type.Integer({ description: 'payloads erased, or to be erased' }),
+      held: Type.Integer({ description: 'kept, because a legal hold is on what they belong to' }),
+    }),
+  ),
+})
+export type UserErasure = Static<typeof UserErasure>
+const HoldSubject = words(['ticket', 'run', 'project'])
+export const SetHold = command({
+  subject_type: HoldSubject,
+  subject_id: Type.Optional(Ref),
+  reason: Type.String({ minLength: 3, maxLength: 500, pattern: '^[^\\u0000-\\u001f\\u007f\\u2028\\u2029]*$' }),
+})
+export const Hold = Type.Object({
+  id: Id,
+  subject_type: HoldSubject,
+  subject_id: Id,
+  subject_number: nullable(Type.Integer()),
+  reason: Type.String(),
+  set_by_id: Id,
+  created_at: Time,
+  released_by_id: nullable(Id),
+  released_at: nullable(Time),
+  release_reason: nullable(Type.String()),
+})
+export type Hold = Static<typeof Hold>

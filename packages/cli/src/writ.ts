@@ -6,6 +6,7 @@ import { addAuditCommands } from './commands/audit.ts'
 import { addCompletionCommand } from './commands/completion.ts'
 import { addLoginCommands } from './commands/login.ts'
 import { addOperateCommands } from './commands/operate.ts'
+import { addPrivacyCommands } from './commands/privacy.ts'
 import { addProjectCommands } from './commands/project.ts'
 import { addProofCommands } from './commands/proof.ts'
 import { addRulesCommands } from './commands/rules.ts'
@@ -69,6 +70,7 @@ export async function runWrit(args: readonly string[], settings: Settings, termi
     addProjectCommands,
     addUserCommands,
     addTokenCommands,
+    addPrivacyCommands,
     addOperateCommands,
     addCompletionCommand,
   ]) {

@@ -4,12 +4,13 @@ import { api, openapi } from '@writ/api'
 import type { FastifyRequest } from 'fastify'
 import { type AuditFolders, append, createSequencer, findLogsAhead, LogAheadOfDatabase, SYSTEM } from './audit/index.ts'
 import type { Config } from './config.ts'
-import { auditHandlers } from './evidence/index.ts'
+import { auditHandlers, createSelfChecker, privacyHandlers } from './evidence/index.ts'
 import {
   authHandlers,
   authorize,
   bootstrap,
   type Caller,
+  listProjects,
   loadSecretKey,
   openIdentity,
   type PasswordCost,
@@ -34,7 +35,7 @@ import type { Logger } from './platform/log.ts'
 import { createMetrics } from './platform/metrics.ts'
 import { configureRedaction, liveSecrets } from './platform/redact/index.ts'
 import { Secret } from './platform/secret.ts'
-import { artifactHandlers, createWaiting, createWorker, runHandlers } from './runs/index.ts'
+import { artifactHandlers, createWaiting, createWorker, removeErasedBytes, runHandlers } from './runs/index.ts'
 import { assetHandlers, ticketHandlers } from './tickets/index.ts'
 import { version } from './version.ts'
 
@@ -125,6 +126,17 @@ export async function openApp(on: {
     folders,
     intervalMs: config.checkpointIntervalMs,
     slugOf: (project) => slugOf(db, project),
+  })
+
+  const selfChecker = createSelfChecker({
+    db,
+    database: settings,
+    folders,
+    sequencer,
+    clock,
+    log: log.child({ part: 'self-check' }),
+    memoryFile: join(config.dataDir, 'self-check.json'),
+    everyMs: config.selfCheckMinutes * 60_000,
   })
 
   const judges = createJudgeThread()
@@ -237,9 +249,10 @@ export async function openApp(on: {
     http,
     'audit',
     api.audit,
-    auditHandlers({ db, database: settings, folders, dataDir: config.dataDir, sequencer }),
+    auditHandlers({ db, database: settings, folders, dataDir: config.dataDir, sequencer, selfChecker }),
     mounting,
   )
+  mount(http, 'privacy', api.privacy, privacyHandlers({ db }), mounting)
   await serveDocs(
     http,
     openapi(api, { title: `${config.projectName} API`, version, prefix: config.apiPrefix }),
@@ -252,15 +265,26 @@ export async function openApp(on: {
     prefix: config.apiPrefix,
     metrics,
     ready: readiness({ db, blobs, sequencer }),
-    gauges: { integrated: () => sequencer.health.integrated },
+    warnings: () =>
+      Object.fromEntries([...selfChecker.alarms].map(([project, alarm]) => [`self_check ${project}`, alarm])),
+    gauges: {
+      integrated: () => sequencer.health.integrated,
+      selfCheckAlarms: () => selfChecker.alarms.size,
+      selfCheckEntries: () => selfChecker.totals.entries,
+      selfCheckFailures: () => selfChecker.totals.failures,
+      selfCheckFinished: () => selfChecker.totals.finishedAt / 1_000,
+    },
   })
 
   const chores = [
     sequencer.run(stopping.signal),
     worker.run(stopping.signal),
+    ...(config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
     every(60_000, stopping.signal, log, async () => {
       await inProject(INSTANCE, () => identity.sweep())
       await db.prepareMonths(clock.now())
+      // Bytes that were erased while the store was away, or just before a stop.
+      for (const { id } of await listProjects(db)) await removeErasedBytes({ db, blobs, clock }, id)
     }),
   ]
   const failed = Promise.all(chores).then(() => new Promise<never>(() => {}))

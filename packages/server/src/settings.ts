@@ -250,6 +250,13 @@ export const settings = {
     250,
     'How often a checkpoint is signed while events come in.',
   ),
+  selfCheckMinutes: required(
+    'audit.self_check_minutes',
+    ['WRIT_SELF_CHECK_MINUTES'],
+    integer(0, 10_080, 'minutes'),
+    60,
+    'How often rows, log, commitments and day files are compared; 0 is never.',
+  ),
 
   runTimeoutSeconds: required(
     'runs.timeout_seconds',

@@ -66,6 +66,14 @@ export async function appendAll(tx: Tx, all: readonly Appended[]): Promise<void>
   await Promise.all([tx.insert('audit_events', rows), tx.insert('audit_index', places)])
 }
 
+/** As `append` for one event, and answers its id: for what another row has to name. */
+export async function appendOne(tx: Tx, at: number, by: Actor, event: NewEvent): Promise<string> {
+  const row = rowOf(tx.project, { at, by, event }, randomFillSync(Buffer.alloc(32)))
+  await tx.insert('audit_events', [row])
+  await tx.insert('audit_index', [{ project_id: tx.project, event_id: row.id }])
+  return row.id
+}
+
 function rowOf(project: string, { at, by, event }: Appended, salt: Buffer) {
   const home = auditEvents[event.type]
   if (home !== 'both' && (home === 'instance') !== (project === INSTANCE))

@@ -1,7 +1,9 @@
-import { mkdir, open, readFile, stat, truncate } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { mkdir, open, readFile, rename, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type DayEvent, dayOf, jsonlName, readableLine, readableName } from './day-file.ts'
-import { replaceFile } from './durable-file.ts'
+import { createInterface } from 'node:readline'
+import { type DayEvent, dayOf, isErased, jsonlLine, jsonlName, readableLine, readableName } from './day-file.ts'
+import { replaceFile, syncDirectory } from './durable-file.ts'
 
 interface Memory {
   /** Log index of the next event to write. */
@@ -15,6 +17,11 @@ export interface DayFiles {
   readonly cursor: { readonly shard: number; readonly index: number }
   /** Appends events in log order and fsyncs. `next` is the cursor after them. */
   write(events: readonly DayEvent[], next: { shard: number; index: number }): Promise<void>
+  /**
+   * Copies both files of a day, with the lines of erased events replaced. `rows` are those of the day, in log order. Every
+   * other line is copied as it is, so that a change by somebody else is not covered up.
+   */
+  rewrite(day: string, rows: () => AsyncIterable<DayEvent>): Promise<void>
 }
 
 /**
@@ -49,7 +56,7 @@ export async function openDayFiles(dir: string): Promise<DayFiles> {
       for (const [day, rows] of days) {
         sizes[jsonlName(day)] = await appendSynced(
           join(dir, jsonlName(day)),
-          rows.map((row) => `${row.event}\n`).join(''),
+          rows.map((row) => `${jsonlLine(row)}\n`).join(''),
         )
         sizes[readableName(day)] = await appendSynced(
           join(dir, readableName(day)),
@@ -58,6 +65,19 @@ export async function openDayFiles(dir: string): Promise<DayFiles> {
       }
       memory = { cursor: next.index, shard: next.shard, files: sizes }
       await replaceFile(memoryFile, `${JSON.stringify(memory)}\n`)
+    },
+    async rewrite(day, rows) {
+      for (const [name, lineOf] of [[jsonlName(day), jsonlLine] as const, [readableName(day), readableLine] as const]) {
+        const draft = join(dir, `.${name}`)
+        if (!(await copyWithErased(join(dir, name), draft, rows(), lineOf))) continue
+        // Forgotten before it is replaced: the next open must not cut the new file to the size of the old one. Nothing is
+        // half written now, so nothing has to be cut. Stopped after this or after the rename, the next round does it again.
+        const { [name]: _, ...files } = memory.files
+        memory = { ...memory, files }
+        await replaceFile(memoryFile, `${JSON.stringify(memory)}\n`)
+        await rename(draft, join(dir, name))
+        await syncDirectory(dir)
+      }
     },
   }
 }
@@ -90,4 +110,31 @@ async function appendSynced(path: string, text: string): Promise<number> {
   } finally {
     await file.close()
   }
+}
+
+/** False if there is no such file. */
+async function copyWithErased(
+  from: string,
+  to: string,
+  rows: AsyncIterable<DayEvent>,
+  lineOf: (row: DayEvent) => string,
+): Promise<boolean> {
+  if ((await sizeOf(from)) === 0) return false
+  const file = await open(to, 'w', 0o600)
+  try {
+    const events = rows[Symbol.asyncIterator]()
+    let text = ''
+    for await (const line of createInterface({ input: createReadStream(from), crlfDelay: Number.POSITIVE_INFINITY })) {
+      const next = await events.next()
+      text += `${next.done !== true && isErased(next.value) ? lineOf(next.value) : line}\n`
+      if (text.length < 1_048_576) continue
+      await file.appendFile(text)
+      text = ''
+    }
+    await file.appendFile(text)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  return true
 }

@@ -5,9 +5,11 @@ export { type Actor, type Appended, append, appendAll, type NewEvent, SYSTEM } f
 export { type Continuation, openNote } from './continuation.ts'
 export { type ContinuedLog, continueLog, findLogsAhead, type LogAhead, rebuildDayFiles } from './continue-log.ts'
 export { replaceFile, syncDirectory, writeSynced } from './durable-file.ts'
+export { erasePayload, isErasable } from './erase.ts'
 export { LogError } from './log-error.ts'
 export { type LogSnapshot, snapshotBeside, snapshotLog } from './log-snapshot.ts'
 export { sha256, verifyEd25519 } from './node-crypto.ts'
+export { type SelfChecked, type SelfCheckOptions, selfCheck } from './self-check.ts'
 export {
   type AuditFolders,
   createSequencer,
@@ -24,12 +26,15 @@ export {
   countPending,
   type EventFilter,
   type EventRow,
+  erasureState,
+  findEvent,
   findOpenLog,
   insertLog,
   type Log,
   listAllLogs,
   listEvents,
   listEventsForward,
+  listEventsOfPerson,
   listLogs,
   listOpenLogs,
 } from './store.ts'

@@ -6,6 +6,7 @@ import { type Database, INSTANCE } from '../platform/db/index.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { append, SYSTEM } from './append.ts'
+import { dayOf } from './day-file.ts'
 import { type DayFiles, openDayFiles } from './day-files.ts'
 import { LogError } from './log-error.ts'
 import { type LogFiles, openLogFiles } from './log-files.ts'
@@ -123,13 +124,15 @@ export function createSequencer(options: {
 
   /** One round over every log. */
   async function round(): Promise<void> {
-    const logs = await db.sequence(async (tx) => {
+    const { logs, erased } = await db.sequence(async (tx) => {
       const pending = new Set(await store.listPendingProjects(tx))
-      return (await store.listOpenLogs(tx)).map((row) => ({ row, pending: pending.has(row.project_id) }))
+      const logs = (await store.listOpenLogs(tx)).map((row) => ({ row, pending: pending.has(row.project_id) }))
+      return { logs, erased: await store.hasUnwrittenErasures(tx) }
     })
     for (const { row, pending } of logs) {
       if (pending || !caughtUp(row)) await integrate(row)
     }
+    if (erased) await writeErasures()
     if (clock.now() - recordedAt >= RECORD_EVERY_MS) {
       recordedAt = clock.now()
       await recordCheckpoints(logs.map((one) => one.row))
@@ -195,6 +198,38 @@ export function createSequencer(options: {
       const rows = await db.sequence((tx) => store.listPlacedRows(tx, row, from, BATCH))
       if (rows.length === 0) return
       await days.write(rows, { shard: row.shard, index: from + rows.length })
+    }
+  }
+
+  /** Lines of erased payloads, in day files that were written before. Stopped in between: found again by the next round. */
+  async function writeErasures(): Promise<void> {
+    const all = await db.sequence(store.listUnwrittenErasures)
+    for (const [project, erased] of Map.groupBy(all, (one) => one.project_id)) {
+      const days =
+        open.get(project)?.days ?? (await openDayFiles(dayFolder(folders, project, await options.slugOf(project))))
+      for (const [day, events] of Map.groupBy(erased, (one) => dayOf(one.timestamp))) {
+        await days.rewrite(day, () => rowsOfDay(project, day))
+        await db.sequence((tx) =>
+          store.setErasuresWritten(
+            tx,
+            project,
+            events.map((one) => one.event_id),
+          ),
+        )
+      }
+    }
+  }
+
+  async function* rowsOfDay(project: string, day: string): AsyncGenerator<store.LogRow> {
+    const from = Date.parse(day)
+    for (let after = { shard: -1, index: -1 }; ; ) {
+      const rows = await db.sequence((tx) =>
+        store.listDayRows(tx, project, { from, until: from + 86_400_000 }, after, BATCH),
+      )
+      yield* rows
+      const last = rows.at(-1)
+      if (rows.length < BATCH || !last) return
+      after = { shard: last.shard, index: last.log_index }
     }
   }
 

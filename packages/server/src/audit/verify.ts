@@ -6,6 +6,7 @@ import { type Database, inProject } from '../platform/db/index.ts'
 import { compareRows } from './compare-rows.ts'
 import { openNote, readContinuation } from './continuation.ts'
 import { createDayComparison, type DayComparison } from './day-comparison.ts'
+import { createErasureCheck, type ErasureCheck } from './erasure-check.ts'
 import { type Fault, Found } from './finding.ts'
 import { type LogSnapshot, snapshotLog } from './log-snapshot.ts'
 import { sha256, verifyEd25519 } from './node-crypto.ts'
@@ -66,6 +67,7 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
     checked,
   })
   const days = createDayComparison(dayFolder(folders, project, options.slug), snapshot.days, checked)
+  const erasures = createErasureCheck(db, project)
   try {
     const kept = keptByOrigin(options.kept, logs)
     for (const [i, one] of logs.entries()) {
@@ -84,7 +86,7 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
         checked,
       })
       at = files?.at
-      await compareLog(options, one, files, end?.restored_size, days, checked)
+      await compareLog(options, one, files, end?.restored_size, { days, checked, erasures })
     }
     if (open.closed_at !== null)
       throw new Found({ code: 'LOG_CLOSED', reason: `${open.origin} is closed and nothing continues it` })
@@ -94,6 +96,7 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
         code: 'ROW_ORPHANED',
         reason: `${orphans} events have lost their place in the order of the log`,
       })
+    await erasures.end()
     await days.end()
     return report(null)
   } catch (error) {
@@ -173,8 +176,7 @@ async function compareLog(
   log: store.Log,
   files: VerifiedFiles | undefined,
   restoredSize: number | undefined,
-  days: DayComparison,
-  checked: { rows: number },
+  on: { days: DayComparison; checked: { rows: number }; erasures: ErasureCheck },
 ): Promise<void> {
   const { db, project, signal } = options
   const published = files?.at.size ?? 0
@@ -185,7 +187,7 @@ async function compareLog(
       code: 'ROW_MISSING',
       reason: `${log.origin} was closed with ${restoredSize} entries, not ${log.size}`,
     })
-  if (files) await compareRows({ db, project, log, size, published, read: files.read, days, checked, signal })
+  if (files) await compareRows({ ...on, db, project, log, size, published, read: files.read, signal })
   // Places and the log's size are given in one transaction: anything but equal was done by somebody else.
   const { placed, recorded } = await inProject(project, () => db.read((tx) => store.countLogRows(tx, log.shard)))
   if (placed !== recorded || placed < size)

@@ -64,11 +64,17 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'artifacts.download': everybody,
   'artifacts.ofRun': everybody,
   'artifacts.delete': writers,
+  'artifacts.erase': admins,
   'audit.events': overseers,
   'audit.export': overseers,
   'audit.log': overseers,
   'audit.file': overseers,
   'audit.verify': overseers,
+  'audit.selfCheck': overseers,
+  'privacy.erasePayload': admins,
+  'privacy.holds': overseers,
+  'privacy.setHold': admins,
+  'privacy.releaseHold': admins,
 }
 
 // What a role may lend to a token. An auditor's reading is not part of ops, and ops' writing not of an auditor.

@@ -1,9 +1,10 @@
 /** Runs: what the system did, in what parts, with what evidence. */
+export { belongingOf, removeErasedBytes } from './artifact.ts'
 export { type Executing, executeRun } from './execute.ts'
 export type { Outcome, Prepared, RunKind, RunningRun } from './kind.ts'
 export { artifactHandlers, runHandlers } from './routes.ts'
 export { moves as runMoves } from './run.ts'
 export { showContract } from './show.ts'
-export { type ArtifactRow, listServedDigests, type RunRow } from './store.ts'
+export { type ArtifactRow, findRun, listServedDigests, type RunRow } from './store.ts'
 export { createWaiting } from './waiting.ts'
 export { createWorker, fireTimers, type Worker } from './worker.ts'

@@ -17,7 +17,7 @@ import {
 } from '../db/index.ts'
 import { redactor } from '../redact/index.ts'
 import type { Cursors } from './cursor.ts'
-import { secretFields } from './secret-fields.ts'
+import { declaredFields } from './declared-fields.ts'
 
 /** What the routes need to know of whoever asks; `project` is an id, or null outside projects. */
 export interface Asking {
@@ -94,7 +94,7 @@ export function mount<G extends Record<string, Endpoint>, C extends Asking>(
       ...(endpoint.body ? { body: endpoint.body } : {}),
     }
     const callers = new WeakMap<FastifyRequest, C>()
-    const secrets = secretFields(endpoint)
+    const fields = declaredFields(endpoint)
     app.route({
       method: endpoint.method,
       url: (endpoint.root ? '' : on.prefix) + endpoint.path,
@@ -112,8 +112,8 @@ export function mount<G extends Record<string, Endpoint>, C extends Asking>(
       handler: async (request, reply) => {
         const caller = callers.get(request)!
         // Here, so that no handler, row, event or idempotency record sees what was not meant to be kept.
-        request.body = redactor.value(request.body, secrets)
-        request.query = redactor.value(request.query, secrets)
+        request.body = redactor.value(request.body, fields)
+        request.query = redactor.value(request.query, fields)
         const answer = await respond(id, endpoint, handle, caller, request, reply, on)
         if (answer === reply || reply.sent) return reply
         reply.code(endpoint.status)
@@ -165,7 +165,8 @@ function keyOf(request: FastifyRequest): string | undefined {
   const key = request.headers['idempotency-key']
   if (key === undefined) return undefined
   if (typeof key !== 'string' || !/^[\x21-\x7e]{1,200}$/.test(key)) throw new AppError('IDEMPOTENCY_KEY_INVALID')
-  return redactor.text(key)
+  // Only ever compared, so nothing of what a client put into it has to be kept.
+  return hash('sha256', key, 'hex')
 }
 
 function digestOf(endpoint: Endpoint, request: FastifyRequest): string {

@@ -74,9 +74,12 @@ export function fold(text: string): Folded {
     const code = text.charCodeAt(i)
     let width = 1
     let char: string
-    if (code === 0x25 && i + 2 < text.length && isHex(text.charCodeAt(i + 1)) && isHex(text.charCodeAt(i + 2))) {
-      width = 3
-      char = String.fromCharCode(Number.parseInt(text.slice(i + 1, i + 3), 16))
+    if (code === 0x25 && isByte(text, i + 1)) {
+      // Encoded twice, `%253D`, or more often: every further round puts a 25 in between.
+      let digits = i + 1
+      while (text[digits] === '2' && text[digits + 1] === '5' && isByte(text, digits + 2)) digits += 2
+      width = digits + 2 - i
+      char = String.fromCharCode(Number.parseInt(text.slice(digits, digits + 2), 16))
     } else if (code < 0x80 && code !== 0) char = text[i]!
     else if (code >= 0xff01 && code <= 0xff5e) char = String.fromCharCode(code - 0xfee0)
     else if (code >= 0x2010 && code <= 0x2015) char = '-'
@@ -93,6 +96,8 @@ export function fold(text: string): Folded {
 }
 
 const isHex = (code: number) => (code >= 48 && code <= 57) || (code >= 65 && code <= 70) || (code >= 97 && code <= 102)
+
+const isByte = (text: string, at: number) => isHex(text.charCodeAt(at)) && isHex(text.charCodeAt(at + 1))
 
 const isInvisible = (code: number) =>
   code === 0 ||

@@ -10,14 +10,20 @@ const SECRET_NAME =
 const ABOUT_SECRET =
   /(?:_(?:id|ids|at|name|type|prefix|url|sha256|digest|count|number|hours|seconds|changed|enabled|ref))$/i
 
+export interface Fields {
+  readonly open: ReadonlySet<string>
+  readonly declared: ReadonlySet<string>
+}
+
 export interface Redactor {
   /** The text with every secret replaced; the same string when there is none. Redacting twice changes nothing more. */
   text(text: string, on?: { contact?: boolean }): string
   /**
    * The same for any JSON value, and for values whose key says that they are secret. Keys are redacted too.
-   * `except` names fields of the outermost object that are left alone.
+   * `fields` says what is known of fields of the outermost object: some are left `open`, and the names of `declared` ones
+   * say nothing about their values, which are only searched.
    */
-  value<T>(value: T, except?: ReadonlySet<string>): T
+  value<T>(value: T, fields?: Fields): T
   /** The same for one JSON document as text; it is only parsed when something in it is suspect. */
   json(text: string): string
   /** What there is in a text, and where: kinds and places, never values. */
@@ -64,7 +70,7 @@ export function createRedactor(on: { key: Uint8Array; live?: readonly string[] }
     return result
   }
 
-  function value(given: unknown, key: string, depth: number, except?: ReadonlySet<string>): unknown {
+  function value(given: unknown, key: string, depth: number, fields?: Fields): unknown {
     if (typeof given === 'string') {
       if (isSecretName(key) && given.length >= 4 && !isPlaceholder(given)) return mark('assigned-secret', given)
       return replace(given, !IDENTITY.has(key))
@@ -81,7 +87,9 @@ export function createRedactor(on: { key: Uint8Array; live?: readonly string[] }
     const result: Record<string, unknown> = {}
     for (const [name, one] of Object.entries(given)) {
       const cleanName = replace(name, true)
-      const clean = except?.has(name) ? one : value(one, name, depth + 1)
+      const clean = fields?.open.has(name)
+        ? one
+        : value(one, fields?.declared.has(name) && !IDENTITY.has(name) ? '' : name, depth + 1)
       changed ||= cleanName !== name || clean !== one
       Object.defineProperty(result, cleanName, { value: clean, enumerable: true, writable: true, configurable: true })
     }
@@ -91,7 +99,7 @@ export function createRedactor(on: { key: Uint8Array; live?: readonly string[] }
   return {
     text: (text, { contact = true } = {}) => replace(text, contact),
     // The shape stays: only texts inside of it become other texts.
-    value: <T>(given: T, except?: ReadonlySet<string>) => value(given, '', 0, except) as T,
+    value: <T>(given: T, fields?: Fields) => value(given, '', 0, fields) as T,
     json(text) {
       if (!suspect(text)) return text
       const before: unknown = JSON.parse(text)
@@ -200,7 +208,7 @@ let current = createRedactor({ key: randomBytes(32) })
  */
 export const redactor: Redactor = {
   text: (text, on) => current.text(text, on),
-  value: (value, except) => current.value(value, except),
+  value: (value, fields) => current.value(value, fields),
   json: (text) => current.json(text),
   find: (text) => current.find(text),
 }

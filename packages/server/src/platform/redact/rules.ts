@@ -150,8 +150,7 @@ function findAnchored(text: string, add: Add): void {
       if (next - after >= 20) add('cloud-key', after, next)
     } else if (anchor.startsWith('g')) {
       next = endOf(WORD, text, after)
-      if (next - after >= (/^gh[pousr]_/.test(anchor) ? 36 : 20))
-        add('source-token', from, next)
+      if (next - after >= (/^gh[pousr]_/.test(anchor) ? 36 : 20)) add('source-token', from, next)
     } else if (anchor.startsWith('writ_')) {
       next = endOf(WORD, text, after)
       if (next - after >= 20) add('service-key', from, next)
