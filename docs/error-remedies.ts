@@ -364,6 +364,16 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '该附件的字节已被永久擦除。',
     '哈希与记录仍然保留，字节无法恢复。',
   ],
+  LOG_BUSY: [
+    'Try again in a moment; with several servers, ask the one that leads (`/metrics`, `/readyz`).',
+    '此刻无法关闭日志。',
+    '稍后重试；多台服务器时请访问正在写日志的那一台。',
+  ],
+  LOG_NOT_DROPPABLE: [
+    'List the logs with `writ log list`; close the open one first with `writ log rotate`, and drop from the oldest on.',
+    '只能删除项目中最旧的已关闭日志。',
+    '用 `writ log list` 查看；先用 `writ log rotate` 关闭当前日志，再从最旧的开始删除。',
+  ],
   USER_STILL_ACTIVE: [
     'Deactivate the account first (`writ user deactivate`), then erase it.',
     '账号仍在使用，不能擦除。',

@@ -102,4 +102,7 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'GET /holds': overseers,
   'POST /holds': admins,
   'POST /holds/:id/release': admins,
+  'GET /audit/logs': overseers,
+  'POST /audit/logs/rotate': admins,
+  'POST /audit/logs/:shard/drop': admins,
 }

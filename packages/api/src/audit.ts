@@ -68,6 +68,8 @@ export const auditEvents = {
   'hold.released': 'project',
   'selfcheck.failed': 'both',
   'redaction.changed': 'instance',
+  'log.drop_requested': 'project',
+  'log.dropped': 'project',
 } as const satisfies Record<string, 'instance' | 'project' | 'both'>
 
 export type AuditEventType = keyof typeof auditEvents

@@ -119,6 +119,8 @@ export const errors = {
   EVENT_NOT_ERASABLE: { status: 409, text: 'Events of type {type} explain the log itself and are not erased.' },
   PAYLOAD_ERASED: { status: 410, text: 'The payload of this event was erased.' },
   ARTIFACT_ERASED: { status: 410, text: 'The bytes of this artifact were erased.' },
+  LOG_BUSY: { status: 409, text: 'The log cannot be closed now: {reason}.' },
+  LOG_NOT_DROPPABLE: { status: 409, text: 'Only the oldest closed log of a project can be dropped.' },
   USER_STILL_ACTIVE: { status: 409, text: 'Deactivate the user first; an account in use cannot be erased.' },
 
   // the house

@@ -545,6 +545,11 @@ export const VerifyReport = Type.Object({
   root: Type.String(),
   checkpoint: Type.String(),
   checked: Type.Object({ entries: Type.Integer(), rows: Type.Integer(), day_files: Type.Integer() }),
+  dropped: Type.Optional(
+    Type.Array(Type.Object({ shard: Type.Integer(), origin: Type.String(), size: Type.Integer() }), {
+      description: 'older logs that were dropped by policy: of them only the end is verified',
+    }),
+  ),
 })
 export type VerifyReport = Static<typeof VerifyReport>
 export const SelfCheckReport = Type.Object({
@@ -625,3 +630,22 @@ export const Hold = Type.Object({
   release_reason: nullable(Type.String()),
 })
 export type Hold = Static<typeof Hold>
+
+// ---- retention
+
+export const Log = Type.Object({
+  shard: Type.Integer(),
+  origin: Type.String(),
+  vkey: Type.String(),
+  size: Type.Integer(),
+  root: Type.String(),
+  checkpoint: nullable(Type.String()),
+  opened_at: Time,
+  closed_at: nullable(Time),
+  dropped_at: nullable(Time),
+})
+export const LogRotated = Type.Object({ closed: Log, opened: Log })
+export const LogDropped = Type.Object({
+  state: words(['requested', 'dropped'], { description: 'requested: another admin has to ask for the same' }),
+  log: Log,
+})

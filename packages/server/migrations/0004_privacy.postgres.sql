@@ -21,6 +21,12 @@ create table erasures (
 );
 create index erasures_to_write on erasures (project_id) where in_day_file = 0;
 
+-- A closed log that retention dropped: its rows and tiles are gone, its last checkpoint stays. `dropped_until` is the time of
+-- its newest event, up to which day files are written anew; `files_gone_at`: that is done.
+alter table logs add column dropped_at bigint;
+alter table logs add column dropped_until bigint;
+alter table logs add column files_gone_at bigint;
+
 -- What must not be erased, deleted or dropped while the hold lasts. `subject_id` of a project is its own id.
 create table holds (
   project_id text not null references projects (id),
@@ -61,7 +67,43 @@ begin
 end $$;
 revoke all on function writ_erase_payload(text, text, bigint) from public;
 
+-- The only way to delete audit events: the oldest closed log of a project as a whole, under no legal hold, and only if a
+-- `log.dropped` in a later log says so. Answers the time of its newest event.
+create function writ_drop_log(old bigint, dropped_by text, at bigint) returns bigint
+language plpgsql security definer set search_path from current as $$
+declare
+  fence text := nullif(current_setting('writ.project', true), '');
+  newest bigint;
+begin
+  perform from logs l where l.project_id = fence and l.shard = old and l.closed_at is not null and l.dropped_at is null
+    and not exists (select from logs b where b.project_id = fence and b.shard < old and b.dropped_at is null)
+    and exists (select from logs b where b.project_id = fence and b.shard > old);
+  if not found then
+    raise exception 'log % is not the oldest closed log of this project', old;
+  end if;
+  perform from audit_events e where e.project_id = fence and e.id = dropped_by and e.event_type = 'log.dropped'
+    and not exists (select from audit_index i where i.project_id = fence and i.event_id = e.id and i.shard <= old);
+  if not found then
+    raise exception 'no log.dropped of this project says that log % is dropped', old;
+  end if;
+  perform from holds h where h.project_id = fence and h.released_at is null;
+  if found then
+    raise exception 'a legal hold lasts in this project';
+  end if;
+  select coalesce(max(e.timestamp), 0) into newest from audit_events e
+    join audit_index i on i.project_id = e.project_id and i.event_id = e.id where i.project_id = fence and i.shard = old;
+  delete from erasures r where r.project_id = fence
+    and r.event_id in (select i.event_id from audit_index i where i.project_id = fence and i.shard = old);
+  delete from audit_events e where e.project_id = fence
+    and e.id in (select i.event_id from audit_index i where i.project_id = fence and i.shard = old);
+  delete from audit_index i where i.project_id = fence and i.shard = old;
+  update logs l set dropped_at = at, dropped_until = newest where l.project_id = fence and l.shard = old;
+  return newest;
+end $$;
+revoke all on function writ_drop_log(bigint, text, bigint) from public;
+
 grant execute on function writ_erase_payload(text, text, bigint) to writ_app;
+grant execute on function writ_drop_log(bigint, text, bigint) to writ_app;
 grant select on erasures to writ_app;
 grant select, insert, update on holds to writ_app;
 grant delete on user_links to writ_app;

@@ -19,6 +19,12 @@ create table erasures (
 ) strict;
 create index erasures_to_write on erasures (project_id) where in_day_file = 0;
 
+-- A closed log that retention dropped: its rows and tiles are gone, its last checkpoint stays. `dropped_until` is the time of
+-- its newest event, up to which day files are written anew; `files_gone_at`: that is done.
+alter table logs add column dropped_at integer;
+alter table logs add column dropped_until integer;
+alter table logs add column files_gone_at integer;
+
 -- What must not be erased, deleted or dropped while the hold lasts. `subject_id` of a project is its own id.
 create table holds (
   project_id text not null references projects (id),

@@ -1,5 +1,39 @@
 -- What the migrations for PostgreSQL result in. Written by migrate.test.ts; nothing reads it but people and that test.
 
+CREATE FUNCTION public.writ_drop_log(old bigint, dropped_by text, at bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO '$user', 'public'
+    AS $$
+declare
+  fence text := nullif(current_setting('writ.project', true), '');
+  newest bigint;
+begin
+  perform from logs l where l.project_id = fence and l.shard = old and l.closed_at is not null and l.dropped_at is null
+    and not exists (select from logs b where b.project_id = fence and b.shard < old and b.dropped_at is null)
+    and exists (select from logs b where b.project_id = fence and b.shard > old);
+  if not found then
+    raise exception 'log % is not the oldest closed log of this project', old;
+  end if;
+  perform from audit_events e where e.project_id = fence and e.id = dropped_by and e.event_type = 'log.dropped'
+    and not exists (select from audit_index i where i.project_id = fence and i.event_id = e.id and i.shard <= old);
+  if not found then
+    raise exception 'no log.dropped of this project says that log % is dropped', old;
+  end if;
+  perform from holds h where h.project_id = fence and h.released_at is null;
+  if found then
+    raise exception 'a legal hold lasts in this project';
+  end if;
+  select coalesce(max(e.timestamp), 0) into newest from audit_events e
+    join audit_index i on i.project_id = e.project_id and i.event_id = e.id where i.project_id = fence and i.shard = old;
+  delete from erasures r where r.project_id = fence
+    and r.event_id in (select i.event_id from audit_index i where i.project_id = fence and i.shard = old);
+  delete from audit_events e where e.project_id = fence
+    and e.id in (select i.event_id from audit_index i where i.project_id = fence and i.shard = old);
+  delete from audit_index i where i.project_id = fence and i.shard = old;
+  update logs l set dropped_at = at, dropped_until = newest where l.project_id = fence and l.shard = old;
+  return newest;
+end $$;
+
 CREATE FUNCTION public.writ_erase_payload(event text, erased_by text, at bigint) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO '$user', 'public'
@@ -248,7 +282,10 @@ CREATE TABLE public.logs (
     checkpoint text,
     recorded_size bigint DEFAULT 0 NOT NULL,
     opened_at bigint NOT NULL,
-    closed_at bigint
+    closed_at bigint,
+    dropped_at bigint,
+    dropped_until bigint,
+    files_gone_at bigint
 );
 
 ALTER TABLE ONLY public.logs FORCE ROW LEVEL SECURITY;
@@ -845,6 +882,9 @@ ALTER TABLE public.uploads ENABLE ROW LEVEL SECURITY;
 
 GRANT USAGE ON SCHEMA public TO writ_app;
 GRANT USAGE ON SCHEMA public TO writ_sequencer;
+
+REVOKE ALL ON FUNCTION public.writ_drop_log(old bigint, dropped_by text, at bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.writ_drop_log(old bigint, dropped_by text, at bigint) TO writ_app;
 
 REVOKE ALL ON FUNCTION public.writ_erase_payload(event text, erased_by text, at bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.writ_erase_payload(event text, erased_by text, at bigint) TO writ_app;

@@ -2,7 +2,15 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { api, openapi } from '@writ/api'
 import type { FastifyRequest } from 'fastify'
-import { type AuditFolders, append, createSequencer, findLogsAhead, LogAheadOfDatabase, SYSTEM } from './audit/index.ts'
+import {
+  type AuditFolders,
+  append,
+  createSequencer,
+  findLogsAhead,
+  LogAheadOfDatabase,
+  listEvents,
+  SYSTEM,
+} from './audit/index.ts'
 import type { Config } from './config.ts'
 import { auditHandlers, createSelfChecker, privacyHandlers } from './evidence/index.ts'
 import {
@@ -24,7 +32,7 @@ import { createJudgeThread, createProofKind, rulesHandlers } from './kinds/proof
 import { AppError } from './platform/app-error.ts'
 import { BlobCorrupt, BlobMissing, BlobStoreUnavailable, openBlobs } from './platform/blobs/index.ts'
 import { type Clock, systemClock } from './platform/clock.ts'
-import { type DatabaseSettings, INSTANCE, inProject, openDatabase } from './platform/db/index.ts'
+import { type Database, type DatabaseSettings, INSTANCE, inProject, openDatabase } from './platform/db/index.ts'
 import { createCursors } from './platform/http/cursor.ts'
 import { serveDocs } from './platform/http/docs.ts'
 import { type Mounting, mount } from './platform/http/mount.ts'
@@ -33,7 +41,7 @@ import { serveSystem } from './platform/http/system.ts'
 import { lockDataDir } from './platform/lock.ts'
 import type { Logger } from './platform/log.ts'
 import { createMetrics } from './platform/metrics.ts'
-import { configureRedaction, liveSecrets } from './platform/redact/index.ts'
+import { configureRedaction, liveSecrets, REDACTION_VERSION, redactionKinds } from './platform/redact/index.ts'
 import { Secret } from './platform/secret.ts'
 import { artifactHandlers, createWaiting, createWorker, removeErasedBytes, runHandlers } from './runs/index.ts'
 import { assetHandlers, ticketHandlers } from './tickets/index.ts'
@@ -87,6 +95,24 @@ export async function setUpRedaction(config: Config): Promise<void> {
   })
 }
 
+/** Puts on record by which list texts are redacted from now on, so that it is known of every stored text. */
+async function recordRedaction(db: Database, clock: Clock): Promise<void> {
+  await inProject(INSTANCE, () =>
+    db.write(async (tx) => {
+      const [last] = await listEvents(tx, { event_type: 'redaction.changed' }, { limit: 1 })
+      const known = last?.event
+        ? (JSON.parse(last.event) as { details?: { version?: number } }).details?.version
+        : undefined
+      if (known === REDACTION_VERSION) return
+      await append(tx, clock.now(), SYSTEM, {
+        type: 'redaction.changed',
+        action: `Texts are redacted by list ${REDACTION_VERSION}`,
+        details: { version: REDACTION_VERSION, kinds: redactionKinds },
+      })
+    }),
+  )
+}
+
 /** The composition root: the only file that knows every feature. Opens all, listens to nothing yet. */
 export async function openApp(on: {
   config: Config
@@ -119,6 +145,7 @@ export async function openApp(on: {
     ...(on.passwordCost ? { passwordCost: on.passwordCost } : {}),
   })
   const created = (await bootstrap(identity))?.created ?? null
+  await recordRedaction(db, clock)
   const sequencer = createSequencer({
     db,
     clock,
@@ -252,7 +279,7 @@ export async function openApp(on: {
     auditHandlers({ db, database: settings, folders, dataDir: config.dataDir, sequencer, selfChecker }),
     mounting,
   )
-  mount(http, 'privacy', api.privacy, privacyHandlers({ db }), mounting)
+  mount(http, 'privacy', api.privacy, privacyHandlers({ db, sequencer }), mounting)
   await serveDocs(
     http,
     openapi(api, { title: `${config.projectName} API`, version, prefix: config.apiPrefix }),
@@ -283,6 +310,7 @@ export async function openApp(on: {
     every(60_000, stopping.signal, log, async () => {
       await inProject(INSTANCE, () => identity.sweep())
       await db.prepareMonths(clock.now())
+      await sequencer.rotateDue({ days: config.logRotateDays, entries: config.logRotateEntries })
       // Bytes that were erased while the store was away, or just before a stop.
       for (const { id } of await listProjects(db)) await removeErasedBytes({ db, blobs, clock }, id)
     }),

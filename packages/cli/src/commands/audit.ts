@@ -182,7 +182,8 @@ function refuseOtherLog(info: Log, kept: KeptCheckpoint | undefined, vkey: strin
   throw new Failure(what, {
     ...options,
     code: info.origin === kept.origin ? 'LOG_KEY_CHANGED' : 'LOG_REPLACED',
-    advice: 'If the operator restored a backup, the first entry says so ("log.continued"): then add --trust-new-log.',
+    advice:
+      'If the log was rotated or a backup restored, its first entry says so ("log.continued"): then add --trust-new-log.',
   })
 }
 

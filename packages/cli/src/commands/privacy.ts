@@ -7,6 +7,17 @@ import { userRef } from './user.ts'
 
 type Hold = ReplyOf<typeof api.privacy.holds>[number]
 
+type Log = ReplyOf<typeof api.privacy.logs>[number]
+
+const logColumns: Column<Log>[] = [
+  { head: 'SHARD', value: (l) => l.shard, right: true },
+  { head: 'ORIGIN', value: (l) => l.origin },
+  { head: 'SIZE', value: (l) => l.size, right: true },
+  { head: 'OPENED', value: (l) => timeText(l.opened_at) },
+  { head: 'CLOSED', value: (l) => timeText(l.closed_at) },
+  { head: 'DROPPED', value: (l) => timeText(l.dropped_at) },
+]
+
 const holdColumns: Column<Hold>[] = [
   { head: 'ID', value: (h) => h.id },
   { head: 'ON', value: subjectText },
@@ -75,6 +86,54 @@ export function addPrivacyCommands(program: Command, app: App): void {
       app.out().item(released, holdFields(released), released.id)
     })
 
+  const log = program.command('log').description('The logs of the project: closing one, and the next that continues it')
+  log
+    .command('list')
+    .description('List the logs, oldest first')
+    .action(async () => {
+      app.out().list(await (await app.client()).privacy.logs(), logColumns, (one) => one.shard)
+    })
+  log
+    .command('rotate')
+    .description('Close the open log and open the next, which begins with its last checkpoint')
+    .requiredOption('--reason <text>', 'why; it is kept in the log')
+    .action(async ({ reason }: { reason: string }) => {
+      const { closed, opened } = await (await app.client()).privacy.rotateLog({ body: { reason } })
+      app.out().item(
+        { closed, opened },
+        [
+          ['Closed', `log ${closed.shard}, ${closed.size} entries of ${closed.origin}`],
+          ['Opened', `log ${opened.shard}, ${opened.origin}`],
+        ],
+        opened.shard,
+      )
+    })
+  program
+    .command('retention')
+    .description('What is old enough to go')
+    .command('drop')
+    .description('Drop the oldest closed log: rows, files and day files go for good, the last checkpoint stays')
+    .requiredOption('--shard <number>', 'the number of the log, as "writ log list" shows it', shardOf)
+    .requiredOption('--reason <text>', 'why; it is kept in the log')
+    .addHelpText(
+      'after',
+      '\nTwo admins have to ask for it within a week.\n\nExample:\n  writ retention drop --shard 0 --reason "kept for ten years"',
+    )
+    .action(async ({ shard, reason }: { shard: number; reason: string }) => {
+      const done = await (await app.client()).privacy.dropLog({ params: { shard }, body: { reason } })
+      app.out().item(
+        done,
+        [
+          [
+            done.state === 'dropped' ? 'Dropped' : 'Requested',
+            `log ${shard}, ${done.log.size} entries of ${done.log.origin}`,
+          ],
+          ['Next', done.state === 'dropped' ? null : 'another admin has to ask for the same within a week'],
+        ],
+        shard,
+      )
+    })
+
   const artifact = program.commands.find((one) => one.name() === 'artifact')!
   withGround(
     artifact
@@ -129,6 +188,11 @@ function eventOf(text: string): string {
   const ref = text.replace(/^#/, '')
   if (/^(\d+|[0-9a-f-]{36})$/.test(ref)) return ref
   throw new InvalidArgumentError('expected the id of an event, or its index in the log')
+}
+
+function shardOf(text: string): number {
+  if (/^\d{1,6}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('expected the number of a log, as "writ log list" shows it')
 }
 
 function subjectOf(text: string): Hold['subject_type'] {

@@ -13,6 +13,7 @@ import { rfc3339 } from '../platform/clock.ts'
 import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
 import type { DayComparison } from './day-comparison.ts'
 import { isErased } from './day-file.ts'
+import type { DropCheck } from './drop-check.ts'
 import type { ErasureCheck } from './erasure-check.ts'
 import { Found } from './finding.ts'
 import * as store from './store.ts'
@@ -36,6 +37,7 @@ export async function compareRows(on: {
   days: DayComparison
   checked: { rows: number }
   erasures: ErasureCheck
+  drops?: DropCheck
   signal?: AbortSignal | undefined
 }): Promise<void> {
   const { db, project, log, size, read, days, checked, erasures } = on
@@ -51,6 +53,7 @@ export async function compareRows(on: {
       if (index % TILE_WIDTH === 0 || bundle.length === 0)
         bundle = await readBundle(read, Math.floor(index / TILE_WIDTH), on.published)
       compareRow(row, bundle[index % TILE_WIDTH]!, index, erasures)
+      on.drops?.see(row)
       await days.add(row, index)
       checked.rows++
     }

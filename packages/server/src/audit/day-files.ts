@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { mkdir, open, readFile, rename, stat, truncate } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type DayEvent, dayOf, isErased, jsonlLine, jsonlName, readableLine, readableName } from './day-file.ts'
@@ -22,6 +22,10 @@ export interface DayFiles {
    * other line is copied as it is, so that a change by somebody else is not covered up.
    */
   rewrite(day: string, rows: () => AsyncIterable<DayEvent>): Promise<void>
+  /** Writes both files of a day anew from the rows that are left of it; without any, the files go. */
+  regenerate(day: string, rows: AsyncIterable<DayEvent>): Promise<void>
+  /** The days that have files, oldest first. */
+  list(): Promise<string[]>
 }
 
 /**
@@ -45,6 +49,20 @@ export async function openDayFiles(dir: string): Promise<DayFiles> {
     await replaceFile(memoryFile, `${JSON.stringify(memory)}\n`)
   }
 
+  /**
+   * Puts a file in the place of another. Forgotten before it is replaced: the next open must not cut the new file to the
+   * size of the old one. Nothing is half written now, so nothing has to be cut. Stopped after either step, the next round
+   * does it again.
+   */
+  async function replace(name: string, draft: string | null): Promise<void> {
+    const { [name]: _, ...files } = memory.files
+    memory = { ...memory, files }
+    await replaceFile(memoryFile, `${JSON.stringify(memory)}\n`)
+    if (draft === null) await rm(join(dir, name), { force: true })
+    else await rename(draft, join(dir, name))
+    await syncDirectory(dir)
+  }
+
   return {
     get cursor() {
       return { shard: memory.shard, index: memory.cursor }
@@ -66,21 +84,39 @@ export async function openDayFiles(dir: string): Promise<DayFiles> {
       memory = { cursor: next.index, shard: next.shard, files: sizes }
       await replaceFile(memoryFile, `${JSON.stringify(memory)}\n`)
     },
+    async list() {
+      return (await readdir(dir)).flatMap((name) => DAY.exec(name)?.[1] ?? []).sort()
+    },
+    async regenerate(day, rows) {
+      const names = [jsonlName(day), readableName(day)] as const
+      const drafts = await Promise.all(names.map((name) => open(join(dir, `.${name}`), 'w', 0o600)))
+      let some = false
+      try {
+        for await (const row of rows) {
+          some = true
+          await drafts[0]!.appendFile(`${jsonlLine(row)}\n`)
+          await drafts[1]!.appendFile(`${readableLine(row)}\n`)
+        }
+        for (const draft of drafts) await draft.sync()
+      } finally {
+        for (const draft of drafts) await draft.close()
+      }
+      for (const name of names) {
+        await replace(name, some ? join(dir, `.${name}`) : null)
+        if (!some) await rm(join(dir, `.${name}`), { force: true })
+      }
+    },
     async rewrite(day, rows) {
       for (const [name, lineOf] of [[jsonlName(day), jsonlLine] as const, [readableName(day), readableLine] as const]) {
         const draft = join(dir, `.${name}`)
         if (!(await copyWithErased(join(dir, name), draft, rows(), lineOf))) continue
-        // Forgotten before it is replaced: the next open must not cut the new file to the size of the old one. Nothing is
-        // half written now, so nothing has to be cut. Stopped after this or after the rename, the next round does it again.
-        const { [name]: _, ...files } = memory.files
-        memory = { ...memory, files }
-        await replaceFile(memoryFile, `${JSON.stringify(memory)}\n`)
-        await rename(draft, join(dir, name))
-        await syncDirectory(dir)
+        await replace(name, draft)
       }
     },
   }
 }
+
+const DAY = /^audit_(\d{4}-\d\d-\d\d)\.jsonl$/
 
 async function load(file: string): Promise<Memory> {
   try {

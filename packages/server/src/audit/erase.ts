@@ -28,3 +28,21 @@ export async function erasePayload(
   })
   return (await store.emptyEvent(tx, event.id, erasedBy, now)) ? erasedBy : undefined
 }
+
+/**
+ * Drops the oldest closed log of the project in context: its rows now, its tiles and lines of day files with the sequencer's
+ * next round. The event restates every log that was dropped before, because the one that said so may be among them.
+ */
+export async function dropOldestLog(tx: Tx, now: number, by: Actor, log: store.Log, reason: string): Promise<void> {
+  const before = (await store.listLogs(tx)).filter((one) => one.dropped_at !== null)
+  const droppedBy = await appendOne(tx, now, by, {
+    type: 'log.dropped',
+    resource: { type: 'log', id: tx.project },
+    action: `Dropped the log ${log.origin}`,
+    details: {
+      dropped: [...before, log].map(({ shard, origin, size, checkpoint }) => ({ shard, origin, size, checkpoint })),
+      reason,
+    },
+  })
+  await store.dropLog(tx, log.shard, droppedBy, now)
+}

@@ -5,7 +5,7 @@ export { type Actor, type Appended, append, appendAll, type NewEvent, SYSTEM } f
 export { type Continuation, openNote } from './continuation.ts'
 export { type ContinuedLog, continueLog, findLogsAhead, type LogAhead, rebuildDayFiles } from './continue-log.ts'
 export { replaceFile, syncDirectory, writeSynced } from './durable-file.ts'
-export { erasePayload, isErasable } from './erase.ts'
+export { dropOldestLog, erasePayload, isErasable } from './erase.ts'
 export { LogError } from './log-error.ts'
 export { type LogSnapshot, snapshotBeside, snapshotLog } from './log-snapshot.ts'
 export { sha256, verifyEd25519 } from './node-crypto.ts'
@@ -16,6 +16,7 @@ export {
   dayFolder,
   EMPTY_ROOT,
   LogAheadOfDatabase,
+  LogBusy,
   logFolder,
   newOrigin,
   type Sequencer,

@@ -308,7 +308,7 @@ export async function setRecordedSize(tx: Tx, log: Pick<Log, 'project_id' | 'sha
 // ---- erasure
 
 /** Kinds of events whose payloads explain the log itself, or an erasure: they are never erased. */
-export const KEPT_PAYLOADS = ['payload.erased', 'log.opened', 'log.continued'] as const
+export const KEPT_PAYLOADS = ['payload.erased', 'log.opened', 'log.continued', 'log.dropped'] as const
 
 /** An event of the project in context by its id, or by its place in the open log. */
 export async function findEvent(
@@ -395,7 +395,7 @@ export async function emptyEvent(tx: Tx, event: string, erasedBy: string, now: n
   await tx.sql('pragma secure_delete = on')
   const rows = await tx.sql(
     `update audit_events set event = '', salt = x'', actor_username = null
-     where project_id = ?1 and id = ?2 and event <> '' and event_type not in ('payload.erased', 'log.opened', 'log.continued')
+     where project_id = ?1 and id = ?2 and event <> '' and event_type not in ('payload.erased', 'log.opened', 'log.continued', 'log.dropped')
      returning id`,
     [tx.project, event],
   )
@@ -404,10 +404,12 @@ export async function emptyEvent(tx: Tx, event: string, erasedBy: string, now: n
   return true
 }
 
-/** Changes when a payload is erased or a day file says so: a verification that saw neither end of it tries again. */
+/** Changes when a payload is erased or a log dropped, and again when the files say so: a verification that saw neither end of it tries again. */
 export async function erasureState(tx: Tx): Promise<string> {
   const rows = await tx.sql<{ n: number; written: number | null }>(
-    'select count(*) as n, sum(in_day_file) as written from erasures where project_id = ?1',
+    `select (select count(*) from erasures where project_id = ?1) + (select count(*) from logs where project_id = ?1 and dropped_at is not null) as n,
+       (select coalesce(sum(in_day_file), 0) from erasures where project_id = ?1)
+         + (select count(*) from logs where project_id = ?1 and files_gone_at is not null) as written`,
     [tx.project],
   )
   return `${rows[0]!.n}/${rows[0]!.written ?? 0}`
@@ -426,9 +428,13 @@ export async function findErasure(
   return rows[0]
 }
 
-/** Outside the fences. */
-export async function hasUnwrittenErasures(tx: Tx): Promise<boolean> {
-  return (await tx.sql('select 1 as one from erasures where in_day_file = 0 limit 1')).length > 0
+/** Whether files have to follow an erasure or a dropped log. Outside the fences. */
+export async function filesLag(tx: Tx): Promise<boolean> {
+  const rows = await tx.sql(
+    `select 1 as one where exists (select 1 from erasures where in_day_file = 0)
+       or exists (select 1 from logs where dropped_at is not null and files_gone_at is null)`,
+  )
+  return rows.length > 0
 }
 
 /** Times of erased events whose day files do not say so yet, though the erasure has its place. Outside the fences. */
@@ -466,4 +472,40 @@ export async function listDayRows(
      order by i.shard, i.log_index limit ?6`,
     [project, day.from, day.until, after.shard, after.index, limit],
   )
+}
+
+// ---- retention
+
+/**
+ * Deletes the rows of the oldest closed log of the project in context; its line in `logs` stays, with the last checkpoint.
+ * `droppedBy` is the log.dropped of the same transaction. On PostgreSQL the owner's function does it.
+ */
+export async function dropLog(tx: Tx, shard: number, droppedBy: string, now: number): Promise<void> {
+  if (tx.dialect === 'postgres') {
+    await tx.sql('select writ_drop_log(?1, ?2, ?3)', [shard, droppedBy, now])
+    return
+  }
+  await tx.sql('pragma secure_delete = on')
+  const own = 'project_id = ?1 and %s in (select event_id from audit_index where project_id = ?1 and shard = ?2)'
+  await tx.sql(
+    `update logs set dropped_at = ?3, dropped_until = coalesce((select max(e.timestamp) from audit_events e
+       join audit_index i on i.project_id = e.project_id and i.event_id = e.id where i.project_id = ?1 and i.shard = ?2), 0)
+     where project_id = ?1 and shard = ?2`,
+    [tx.project, shard, now],
+  )
+  await tx.sql(`delete from erasures where ${own.replace('%s', 'event_id')}`, [tx.project, shard])
+  await tx.sql(`delete from audit_events where ${own.replace('%s', 'id')}`, [tx.project, shard])
+  await tx.sql('delete from audit_index where project_id = ?1 and shard = ?2', [tx.project, shard])
+}
+
+/** Logs whose rows were dropped and whose files still have to follow. Outside the fences. */
+export const listDroppedLogs = (tx: Tx): Promise<Log[]> =>
+  tx.sql('select * from logs where dropped_at is not null and files_gone_at is null order by project_id, shard')
+
+export async function setFilesGone(tx: Tx, log: Pick<Log, 'project_id' | 'shard'>, now: number): Promise<void> {
+  await tx.sql('update logs set files_gone_at = ?3 where project_id = ?1 and shard = ?2', [
+    log.project_id,
+    log.shard,
+    now,
+  ])
 }

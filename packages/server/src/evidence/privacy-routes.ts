@@ -1,6 +1,18 @@
-import type { Hold, privacyApi, UserErasure } from '@writ/api'
-import { append, erasePayload, findEvent, isErasable, listEventsOfPerson } from '../audit/index.ts'
-import { anonymiseUser, type Caller, findAccount, listProjects } from '../identity/index.ts'
+import type { Hold, privacyApi, ReplyOf, UserErasure } from '@writ/api'
+import {
+  append,
+  dropOldestLog,
+  erasePayload,
+  findEvent,
+  isErasable,
+  type Log,
+  LogBusy,
+  listEvents,
+  listEventsOfPerson,
+  listLogs,
+  type Sequencer,
+} from '../audit/index.ts'
+import { anonymiseUser, type Caller, countOtherAdmins, findAccount, listProjects, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
 import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
@@ -18,9 +30,10 @@ import {
 } from '../tickets/index.ts'
 
 const PAGE = 200
+const WEEK_MS = 7 * 86_400_000
 
 /** Erasing payloads and people, and what legal holds keep from it. */
-export const privacyHandlers = (on: { db: Database }): Handlers<typeof privacyApi, Caller> => ({
+export const privacyHandlers = (on: { db: Database; sequencer: Sequencer }): Handlers<typeof privacyApi, Caller> => ({
   erasePayload: (ask) =>
     ask.change(async (tx) => {
       const event = await findEvent(tx, ask.params.id)
@@ -80,6 +93,51 @@ export const privacyHandlers = (on: { db: Database }): Handlers<typeof privacyAp
     return { preview: body.preview ?? false, user_id: user.id, user_number: user.number, logs }
   },
 
+  logs: async (ask) => (await ask.read(listLogs)).map(showLog),
+  async rotateLog(ask) {
+    const { caller } = ask
+    await on.sequencer.rotate(caller.project!, caller, ask.body.reason).catch((error: unknown) => {
+      throw error instanceof LogBusy ? new AppError('LOG_BUSY', { reason: error.message }) : error
+    })
+    const logs = await ask.read(listLogs)
+    return { closed: showLog(logs.at(-2)!), opened: showLog(logs.at(-1)!) }
+  },
+  dropLog: (ask) =>
+    ask.change(async (tx) => {
+      const { caller } = ask
+      const logs = await listLogs(tx)
+      const oldest = logs.find((log) => log.dropped_at === null)
+      if (oldest?.shard !== ask.params.shard || oldest.closed_at === null) throw new AppError('LOG_NOT_DROPPABLE')
+      const [hold] = await listLastingHolds(tx)
+      if (hold) throw heldBy(hold)
+      const filter = { event_type: 'log.drop_requested', since: caller.at - WEEK_MS }
+      const asked = (await listEvents(tx, filter, { limit: 100 })).filter(
+        (event) => event.event !== '' && detailsOf(event.event).origin === oldest.origin,
+      )
+      // Two persons, not two sessions or tokens of one.
+      const alone = (await countOtherAdmins(tx, personOf(caller))) === 0
+      if (!alone && !asked.some((event) => detailsOf(event.event).requested_by_id !== personOf(caller))) {
+        await append(tx, caller.at, caller, {
+          type: 'log.drop_requested',
+          resource: { type: 'log', id: tx.project },
+          action: `Asked for log ${oldest.origin} to be dropped`,
+          details: {
+            shard: oldest.shard,
+            origin: oldest.origin,
+            size: oldest.size,
+            reason: ask.body.reason,
+            requested_by_id: personOf(caller),
+          },
+        })
+        return { state: 'requested' as const, log: showLog(oldest) }
+      }
+      await dropOldestLog(tx, caller.at, caller, oldest, ask.body.reason)
+      return {
+        state: 'dropped' as const,
+        log: showLog((await listLogs(tx)).find((log) => log.shard === oldest.shard)!),
+      }
+    }),
+
   holds: async (ask) => (await ask.read(listHolds)).map(showHold),
   setHold: (ask) =>
     ask.change(async (tx) => showHold(await setHold(tx, ask.caller, await subjectOf(tx, ask.body), ask.body.reason))),
@@ -99,6 +157,21 @@ async function subjectOf(
   if (!found) throw new AppError(type === 'ticket' ? 'TICKET_NOT_FOUND' : 'RUN_NOT_FOUND')
   return { subject_type: type, subject_id: found.id, subject_number: found.number }
 }
+
+const detailsOf = (event: string): { origin?: unknown; requested_by_id?: unknown } =>
+  (JSON.parse(event) as { details: object | null }).details ?? {}
+
+const showLog = (row: Log): ReplyOf<typeof privacyApi.logs>[number] => ({
+  shard: row.shard,
+  origin: row.origin,
+  vkey: row.vkey ?? '',
+  size: row.size,
+  root: row.root,
+  checkpoint: row.checkpoint,
+  opened_at: rfc3339(row.opened_at),
+  closed_at: rfc3339OrNull(row.closed_at),
+  dropped_at: rfc3339OrNull(row.dropped_at),
+})
 
 const showHold = (row: HoldRow): Hold => ({
   id: row.id,

@@ -11,4 +11,4 @@ export { authHandlers, projectsHandlers, tokensHandlers, usersHandlers } from '.
 export { loadSecretKey, redactionKey } from './secret-key.ts'
 export { anonymiseUser, findAccount, findUserByName, findUserRef, type UserRef } from './store.ts'
 export { type ApprovalRow, findApproval, insertApproval } from './store-approvals.ts'
-export { type Approver, findProject, listProjects, loadPolicy, slugOf } from './store-projects.ts'
+export { type Approver, countOtherAdmins, findProject, listProjects, loadPolicy, slugOf } from './store-projects.ts'

@@ -75,6 +75,9 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'privacy.holds': overseers,
   'privacy.setHold': admins,
   'privacy.releaseHold': admins,
+  'privacy.logs': overseers,
+  'privacy.rotateLog': admins,
+  'privacy.dropLog': admins,
 }
 
 // What a role may lend to a token. An auditor's reading is not part of ops, and ops' writing not of an auditor.

@@ -335,6 +335,9 @@ export interface LogsTable {
   recorded_size: Generated<number>
   opened_at: number
   closed_at: number | null
+  dropped_at: number | null
+  dropped_until: number | null
+  files_gone_at: number | null
 }
 
 export interface ErasuresTable {
