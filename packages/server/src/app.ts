@@ -310,9 +310,9 @@ export async function openApp(on: {
     every(60_000, stopping.signal, log, async () => {
       await inProject(INSTANCE, () => identity.sweep())
       await db.prepareMonths(clock.now())
-      await sequencer.rotateDue({ days: config.logRotateDays, entries: config.logRotateEntries })
       // Bytes that were erased while the store was away, or just before a stop.
       for (const { id } of await listProjects(db)) await removeErasedBytes({ db, blobs, clock }, id)
+      await sequencer.rotateDue({ days: config.logRotateDays, entries: config.logRotateEntries })
     }),
   ]
   const failed = Promise.all(chores).then(() => new Promise<never>(() => {}))

@@ -12,7 +12,15 @@ import {
   listLogs,
   type Sequencer,
 } from '../audit/index.ts'
-import { anonymiseUser, type Caller, countOtherAdmins, findAccount, listProjects, personOf } from '../identity/index.ts'
+import {
+  anonymiseUser,
+  type Caller,
+  countOtherAdmins,
+  findAccount,
+  forgetAnswers,
+  listProjects,
+  personOf,
+} from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
 import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
@@ -78,6 +86,7 @@ export const privacyHandlers = (on: { db: Database; sequencer: Sequencer }): Han
         if (!last) break
         after = last.id
       }
+      if (!body.preview) await inProject(id, () => on.db.write((tx) => forgetAnswers(tx, user.username)))
       if (events > 0 || held > 0) logs.push({ project: slug, events, held })
     }
     if (!body.preview)

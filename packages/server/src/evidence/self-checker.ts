@@ -147,10 +147,16 @@ export function createSelfChecker(on: {
     check: (project, how) => alone(() => check(project, how)),
     async run(signal) {
       // The first soon after the start: what was changed while nobody was there is found before an hour is over.
-      for (let wait = Math.min(1_000, on.everyMs); !signal.aborted; wait = on.everyMs) {
+      let wait = Math.min(1_000, on.everyMs)
+      while (!signal.aborted) {
         await sleep(wait, undefined, { signal, ref: false }).catch(() => {})
         // Beside another leader the files are not ours to read at rest; that one checks.
-        if (signal.aborted || !sequencer.health.leading) continue
+        if (signal.aborted) return
+        if (!sequencer.health.leading) {
+          wait = Math.min(10_000, on.everyMs)
+          continue
+        }
+        wait = on.everyMs
         const projects = [{ id: INSTANCE, slug: '_instance' }, ...(await listProjects(db).catch(() => []))]
         for (const project of projects) {
           if (signal.aborted) break

@@ -9,6 +9,6 @@ export { defaultPasswordCost, oneTimePassword, type PasswordCost } from './passw
 export { authorize, permissions, permissionsOf } from './permissions.ts'
 export { authHandlers, projectsHandlers, tokensHandlers, usersHandlers } from './routes.ts'
 export { loadSecretKey, redactionKey } from './secret-key.ts'
-export { anonymiseUser, findAccount, findUserByName, findUserRef, type UserRef } from './store.ts'
+export { anonymiseUser, findAccount, findUserByName, findUserRef, forgetAnswers, type UserRef } from './store.ts'
 export { type ApprovalRow, findApproval, insertApproval } from './store-approvals.ts'
 export { type Approver, countOtherAdmins, findProject, listProjects, loadPolicy, slugOf } from './store-projects.ts'

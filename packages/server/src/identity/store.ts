@@ -284,3 +284,14 @@ export async function findAccount(db: Pick<Database, 'lookup'>, ref: string | nu
   )
   return rows[0] && { ...rows[0], is_active: rows[0].is_active === 1 }
 }
+
+/**
+ * Forgets answers that were kept for replays and name a user, in the project in context. A replay of such a request then
+ * answers without a body.
+ */
+export async function forgetAnswers(tx: Tx, username: string): Promise<void> {
+  await tx.sql(`update idempotency set response = null where project_id = ?1 and response like '%' || ?2 || '%'`, [
+    tx.project,
+    JSON.stringify(username),
+  ])
+}

@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { type Folded, fold } from './fold.ts'
-import { findSpans, isPlaceholder, isSuspect, MARKER, type RedactionKind, type Span } from './rules.ts'
+import { ENCODED, findSpans, isPlaceholder, isSuspect, MARKER, type RedactionKind, type Span } from './rules.ts'
 
 // Fields that say who or what somebody is, by declaration: an address in them is meant to be there.
 const IDENTITY = new Set(['username', 'email', 'full_name', 'actor_username', 'serial_number'])
@@ -26,8 +26,8 @@ export interface Redactor {
   value<T>(value: T, fields?: Fields): T
   /** The same for one JSON document as text; it is only parsed when something in it is suspect. */
   json(text: string): string
-  /** What there is in a text, and where: kinds and places, never values. */
-  find(text: string): Span[]
+  /** What there is in a text, and where: kinds and places, never values. `plain`: it is known to be undisguised. */
+  find(text: string, on?: { plain?: boolean }): Span[]
 }
 
 /**
@@ -41,8 +41,8 @@ export function createRedactor(on: { key: Uint8Array; live?: readonly string[] }
   const mark = (kind: RedactionKind, secret: string) =>
     `[REDACTED:${kind}:${createHmac('sha256', on.key).update(secret).digest('hex').slice(0, 8)}]`
 
-  function spansOf(text: string, contact: boolean): Span[] {
-    const folded = fold(text)
+  function spansOf(text: string, contact: boolean, plain = false): Span[] {
+    const folded = plain ? { text, at: undefined } : fold(text)
     const spans = findSpans(folded.text, { contact })
     for (const secret of live) {
       for (let at = folded.text.indexOf(secret); at >= 0; at = folded.text.indexOf(secret, at + secret.length))
@@ -106,7 +106,7 @@ export function createRedactor(on: { key: Uint8Array; live?: readonly string[] }
       const after = value(before, '', 0)
       return after === before ? text : JSON.stringify(after)
     },
-    find: (text) => (suspect(text) ? spansOf(text, true) : []),
+    find: (text, { plain = false } = {}) => spansOf(text, true, plain),
   }
 }
 
@@ -127,8 +127,7 @@ function findEncoded(
   inside: (decoded: string) => RedactionKind | false | undefined,
   spans: Span[],
 ): void {
-  const WORDS = /(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}={0,2}/g
-  for (const found of text.matchAll(WORDS)) {
+  for (const found of text.matchAll(ENCODED)) {
     const word = found[0]
     if (/^[0-9a-f-]+$/.test(word)) continue
     const decoded = Buffer.from(word, 'base64').toString('latin1')
@@ -210,7 +209,7 @@ export const redactor: Redactor = {
   text: (text, on) => current.text(text, on),
   value: (value, fields) => current.value(value, fields),
   json: (text) => current.json(text),
-  find: (text) => current.find(text),
+  find: (text, on) => current.find(text, on),
 }
 
 /** Gives the process its key, by which equal secrets are matched later, and the live secrets that it must never show. */

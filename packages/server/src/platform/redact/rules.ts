@@ -61,39 +61,54 @@ const ANCHORS = new RegExp(
 )
 const ASSIGNMENT = new RegExp(NAME, 'gi')
 
-// Several small searches: one of all would try every branch at every character (measured: 9 us a line instead of 4).
-const SUSPECTS: readonly RegExp[] = [
-  new RegExp(
-    [
-      '-----BEGIN',
-      'A[KS]IA[A-Z0-9]',
-      'AIza',
-      'AccountKey',
-      'sig=',
-      'gh[pousr]_',
-      'github_pat_',
-      'glpat-',
-      '[sr]k[-_]',
-      'xox',
-      'hf_',
-      'npm_',
-      'writ_',
-      '[Bb]earer ',
-      '[Bb]asic ',
-      'ey[A-Z0-9][A-Za-z0-9]{7}',
-      'ookie',
-      '://',
-      '@[A-Za-z0-9]',
-      '%[0-9a-fA-F]{2}',
-    ].join('|'),
-  ),
-  new RegExp(`${NAME}[\\w.-]{0,60}["'\`\\\\]{0,5}\\s{0,8}[:=：＝]`, 'i'),
-  // Numbers of the length of a phone or a card; not those inside of ids and digests.
-  /(?<![\w.-])[+(]?\d(?:[ ().-]{0,2}\d){7,24}[Xx]?(?![\w-])/,
-  // A long word that is neither hex nor a UUID may be an encoded form.
-  /[g-zA-Z+/][\w+/-]{16}/,
-  /\b[A-Z]{2}\d{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}/,
-  /[\0\u00ad\u200b-\u200f\u2010-\u2015\u2060-\u2064\ufeff\uff10-\uff19\uff20-\uff3a\uff41-\uff5a\u0391-\u03c9\u0405-\u0458]/,
+// One small search for each finder: one of all would try every branch at every character (measured: 9 us a line instead of
+// 4), and what a text cannot hold is not looked for in it.
+const SUSPECT_ANCHOR = new RegExp(
+  [
+    '-----BEGIN',
+    'A[KS]IA[A-Z0-9]',
+    'AIza',
+    'AccountKey',
+    'sig=',
+    'gh[pousr]_',
+    'github_pat_',
+    'glpat-',
+    '[sr]k[-_]',
+    'xox',
+    'hf_',
+    'npm_',
+    'writ_',
+    '[Bb]earer ',
+    '[Bb]asic ',
+    'ey[A-Z0-9][A-Za-z0-9]{7}',
+    'ookie',
+    '://',
+  ].join('|'),
+)
+const SUSPECT_ASSIGNMENT = new RegExp(`${NAME}[\\w.-]{0,60}["'\`\\\\]{0,5}\\s{0,8}[:=：＝]`, 'i')
+const SUSPECT_ADDRESS = /@[A-Za-z0-9]/
+// Numbers of the length of a phone or a card; not those inside of ids and digests.
+const SUSPECT_NUMBER = /(?<![\w.-])[+(]?\d(?:[ ().-]{0,2}\d){7,24}[Xx]?(?![\w-])/
+const SUSPECT_IBAN = /\b[A-Z]{2}\d{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}/
+const SUSPECT_DISGUISE =
+  /[\0\u00ad\u200b-\u200f\u2010-\u2015\u2060-\u2064\ufeff\uff10-\uff19\uff20-\uff3a\uff41-\uff5a\u0391-\u03c9\u0405-\u0458]|%[0-9a-fA-F]{2}/
+
+/**
+ * Words that may be text in base64: the first twelve bytes that they stand for are ASCII, which three of the four characters
+ * of each group show (RFC 4648). Of words of other kinds one in fifteen thousand looks so.
+ */
+const GROUP = '[CDI-Za-f][AC-HQS-Xgi-nwy-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]'
+export const ENCODED = new RegExp(`(?<![\\w+/-])(?:${GROUP}){4}[A-Za-z0-9+/_-]*={0,2}`, 'g')
+const SUSPECT_ENCODED = new RegExp(`(?<![\\w+/-])(?:${GROUP}){4}`)
+
+const SUSPECTS = [
+  SUSPECT_ANCHOR,
+  SUSPECT_ASSIGNMENT,
+  SUSPECT_ADDRESS,
+  SUSPECT_NUMBER,
+  SUSPECT_IBAN,
+  SUSPECT_DISGUISE,
+  SUSPECT_ENCODED,
 ]
 
 /** True for a text that may hold something; false for most clean ones, at the cost of a few searches. */
@@ -105,13 +120,14 @@ export function findSpans(text: string, on: { contact: boolean }): Span[] {
   const add = (kind: RedactionKind, start: number, end: number) => {
     if (end > start) spans.push({ kind, start, end })
   }
-  findAnchored(text, add)
-  findAssigned(text, add)
-  if (on.contact) {
-    findAddresses(text, add)
-    findPhones(text, add)
+  if (SUSPECT_ANCHOR.test(text)) findAnchored(text, add)
+  if (SUSPECT_ASSIGNMENT.test(text)) findAssigned(text, add)
+  if (on.contact) findAddresses(text, add)
+  if (SUSPECT_NUMBER.test(text)) {
+    if (on.contact) findPhones(text, add)
+    findNumbers(text, add)
   }
-  findNumbers(text, add)
+  if (SUSPECT_IBAN.test(text)) findIbans(text, add)
   return spans
 }
 
@@ -306,10 +322,13 @@ function findNumbers(text: string, add: Add): void {
     if (/^[2-6]/.test(digits) && isLuhn(digits)) add('personal-id', found.index, found.index + found[0].length)
   }
   for (const found of text.matchAll(SSN)) add('personal-id', found.index, found.index + found[0].length)
-  for (const found of text.matchAll(IBAN))
-    if (isIban(found[0].replaceAll(' ', ''))) add('personal-id', found.index, found.index + found[0].length)
   for (const found of text.matchAll(RESIDENT))
     if (isResidentId(found[0])) add('personal-id', found.index, found.index + found[0].length)
+}
+
+function findIbans(text: string, add: Add): void {
+  for (const found of text.matchAll(IBAN))
+    if (isIban(found[0].replaceAll(' ', ''))) add('personal-id', found.index, found.index + found[0].length)
 }
 
 /** The check digit of cards (ISO/IEC 7812-1). */

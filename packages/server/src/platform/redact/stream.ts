@@ -1,5 +1,5 @@
 import { redactor as processRedactor, type Redactor } from './redactor.ts'
-import type { RedactionKind } from './rules.ts'
+import type { RedactionKind, Span } from './rules.ts'
 
 // A secret may come in two chunks. Text is looked at only up to a place that no span crosses, and the rest waits: as long as
 // the longest value that is read to its end, and a key block until its END line, up to a limit.
@@ -18,7 +18,7 @@ export function createRedactingStream(redactor: Redactor = processRedactor): Red
     push(chunk) {
       held += chunk
       if (held.length < 2 * HOLD) return ''
-      const cut = cutOf(redactor, held)
+      const cut = cutOf(redactor.find(held), held)
       const ready = redactor.text(held.slice(0, cut))
       held = held.slice(cut)
       return ready
@@ -32,9 +32,9 @@ export function createRedactingStream(redactor: Redactor = processRedactor): Red
 }
 
 /** Where a text may be cut so that no span is. */
-function cutOf(redactor: Redactor, text: string): number {
+function cutOf(spans: readonly Span[], text: string): number {
   let cut = text.length - HOLD
-  for (const span of redactor.find(text)) if (span.start < cut && span.end > cut) cut = span.start
+  for (const span of spans) if (span.start < cut && span.end > cut) cut = span.start
   // A span from the beginning on that will not end: it is redacted as far as it came.
   if (cut === 0) return text.length > MOST ? text.length : 0
   // Not in the middle of a word, or its first half would look like something else, or like nothing.
@@ -60,8 +60,11 @@ export function createScanner(redactor: Redactor = processRedactor): Scanner {
   const found = new Map<RedactionKind, { count: number; offset: number }>()
   let held = ''
   let base = 0
-  function look(upTo: number, whole: boolean) {
-    for (const { kind, start } of redactor.find(whole ? held : held.slice(0, upTo))) {
+  function look(whole: boolean) {
+    const spans = redactor.find(held, { plain: isPlain(held) })
+    const upTo = whole ? held.length : cutOf(spans, held)
+    for (const { kind, start } of spans) {
+      if (start >= upTo) continue
       const one = found.get(kind)
       if (one) one.count++
       else found.set(kind, { count: 1, offset: base + start })
@@ -72,15 +75,25 @@ export function createScanner(redactor: Redactor = processRedactor): Scanner {
   return {
     push(chunk) {
       held += Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).toString('latin1')
-      if (held.length < 16 * HOLD) return
-      const cut = cutOf(redactor, held)
-      if (cut > 0) look(cut, false)
+      if (held.length >= 16 * HOLD) look(false)
     },
     end() {
-      look(held.length, true)
+      look(true)
       return [...found]
         .map(([kind, { count, offset }]) => ({ kind, count, offset }))
         .sort((a, b) => a.offset - b.offset)
     },
   }
+}
+
+/**
+ * Whether bytes hide nothing that has to be undone: no percent-encoding, and not text of two bytes a character, of which
+ * about half are zero. What is no text at all hides nothing either.
+ */
+function isPlain(text: string): boolean {
+  const start = text.slice(0, 512)
+  const share = (pattern: RegExp) => start.replaceAll(pattern, '').length / Math.max(1, start.length)
+  const zeros = share(/[^\0]/g)
+  if (zeros > 0.3 && zeros < 0.7) return false
+  return share(/[\t\n\r\x20-\x7e]/g) > 0.3 || !/%[0-9a-fA-F]{2}/.test(text)
 }
