@@ -53,6 +53,8 @@ export function createSelfChecker(on: {
   const alarms = new Map<string, string>()
   const totals = { entries: 0, failures: 0, finishedAt: 0 }
   let memory: Memory | undefined
+  /** A stop does not wait for a million entries: the thread is ended, and the next start checks again. */
+  let stopping: AbortSignal | undefined
   let working: Promise<unknown> = Promise.resolve()
 
   async function check(project: { id: string; slug: string }, { full }: { full: boolean }): Promise<SelfCheckReport> {
@@ -68,11 +70,11 @@ export function createSelfChecker(on: {
       }))
       const job = { database: on.database, folders: on.folders, project: project.id, slug, snapshot }
       if (full) {
-        const report = await runInThread({ ...job, kind: 'verify', kept: undefined })
+        const report = await runInThread({ ...job, kind: 'verify', kept: undefined }, stopping)
         const fault = report.ok ? null : { ...report, code: report.code ?? '', reason: report.reason ?? '' }
         return { fault, entries: report.checked.rows, upTo: { shard, index: report.size } }
       }
-      return runInThread({ ...job, kind: 'self-check', since: before, share: SHARE })
+      return runInThread({ ...job, kind: 'self-check', since: before, share: SHARE }, stopping)
     }
     const state = () => inProject(project.id, () => db.read(erasureState))
     let seen = await state()
@@ -146,6 +148,7 @@ export function createSelfChecker(on: {
     totals,
     check: (project, how) => alone(() => check(project, how)),
     async run(signal) {
+      stopping = signal
       // The first soon after the start: what was changed while nobody was there is found before an hour is over.
       let wait = Math.min(1_000, on.everyMs)
       while (!signal.aborted) {
@@ -162,9 +165,10 @@ export function createSelfChecker(on: {
           if (signal.aborted) break
           memory ??= await load(on.memoryFile)
           const full = clock.now() - (memory[project.id]?.full_at ?? clock.now()) > MONTH_MS
-          await alone(() => check(project, { full })).catch((err) =>
-            log.warn({ err, project: project.slug }, 'a self-check could not be finished and will be tried again'),
-          )
+          await alone(() => check(project, { full })).catch((err) => {
+            if (!signal.aborted)
+              log.warn({ err, project: project.slug }, 'a self-check could not be finished and will be tried again')
+          })
         }
       }
     },
