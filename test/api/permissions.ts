@@ -89,6 +89,7 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'GET /artifacts/:id/download': all,
   'GET /artifacts/run/:id': all,
   'DELETE /artifacts/:id': workers,
+  'POST /artifacts/:id/erase': admins,
 
   'GET /audit/events': overseers,
   'GET /audit/export': overseers,
@@ -104,4 +105,14 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /signing-keys/:id/reject': admins,
   'POST /signing-keys/:id/revoke': workers,
   'POST /evidence/export': overseers,
+  'POST /audit/self-check': overseers,
+
+  'POST /payloads/:id/erase': admins,
+  'POST /users/:id/erase': 'instance',
+  'GET /holds': overseers,
+  'POST /holds': admins,
+  'POST /holds/:id/release': admins,
+  'GET /audit/logs': overseers,
+  'POST /audit/logs/rotate': admins,
+  'POST /audit/logs/:shard/drop': admins,
 }

@@ -65,6 +65,16 @@ export const auditEvents = {
   'artifact.downloaded': 'project',
   'artifact.verified': 'project',
   'artifact.deleted': 'project',
+  'artifact.refused': 'project',
+  'artifact.erased': 'project',
+  'payload.erased': 'both',
+  'user.erased': 'instance',
+  'hold.set': 'project',
+  'hold.released': 'project',
+  'selfcheck.failed': 'both',
+  'redaction.changed': 'instance',
+  'log.drop_requested': 'project',
+  'log.dropped': 'project',
 } as const satisfies Record<string, 'instance' | 'project' | 'both'>
 
 export type AuditEventType = keyof typeof auditEvents

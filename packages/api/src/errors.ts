@@ -124,6 +124,22 @@ export const errors = {
   RANGE_NOT_SATISFIABLE: { status: 416, text: 'The artifact has {size} bytes.' },
   UPLOAD_INTERRUPTED: { status: 400, text: 'The upload ended before its end; nothing was kept.' },
 
+  // privacy
+  SECRET_IN_ARTIFACT: {
+    status: 422,
+    text: 'The file holds what looks like a secret ({kinds}), which the policy of this project does not take; nothing was kept.',
+  },
+  LEGAL_HOLD: { status: 409, text: 'Legal hold {hold} on {subject} does not allow this.' },
+  HOLD_NOT_FOUND: { status: 404, text: 'Legal hold not found' },
+  HOLD_RELEASED: { status: 409, text: 'This legal hold was released already.' },
+  EVENT_NOT_FOUND: { status: 404, text: 'Audit event not found' },
+  EVENT_NOT_ERASABLE: { status: 409, text: 'Events of type {type} explain the log itself and are not erased.' },
+  PAYLOAD_ERASED: { status: 410, text: 'The payload of this event was erased.' },
+  ARTIFACT_ERASED: { status: 410, text: 'The bytes of this artifact were erased.' },
+  LOG_BUSY: { status: 409, text: 'The log cannot be closed now: {reason}.' },
+  LOG_NOT_DROPPABLE: { status: 409, text: 'Only the oldest closed log of a project can be dropped.' },
+  USER_STILL_ACTIVE: { status: 409, text: 'Deactivate the user first; an account in use cannot be erased.' },
+
   // the house
   DATABASE_UNAVAILABLE: { status: 503, text: 'The database cannot be reached or written; nothing was changed.' },
   STORAGE_UNAVAILABLE: { status: 503, text: 'The artifact store cannot be reached or written; nothing was kept.' },

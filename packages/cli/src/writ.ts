@@ -7,6 +7,7 @@ import { addCompletionCommand } from './commands/completion.ts'
 import { addEvidenceCommands } from './commands/evidence.ts'
 import { addLoginCommands } from './commands/login.ts'
 import { addOperateCommands } from './commands/operate.ts'
+import { addPrivacyCommands } from './commands/privacy.ts'
 import { addProjectCommands } from './commands/project.ts'
 import { addProofCommands } from './commands/proof.ts'
 import { addRulesCommands } from './commands/rules.ts'
@@ -73,6 +74,7 @@ export async function runWrit(args: readonly string[], settings: Settings, termi
     addProjectCommands,
     addUserCommands,
     addTokenCommands,
+    addPrivacyCommands,
     addOperateCommands,
     addCompletionCommand,
   ]) {

@@ -9,19 +9,30 @@ import {
   findLogsAhead,
   type Keys,
   LogAheadOfDatabase,
+  listEvents,
   openKeys,
   SYSTEM,
 } from './audit/index.ts'
 import type { Config } from './config.ts'
-import { auditHandlers, createAttest, evidenceHandlers, serveApprovePage } from './evidence/index.ts'
+import {
+  auditHandlers,
+  createAttest,
+  createSelfChecker,
+  evidenceHandlers,
+  privacyHandlers,
+  serveApprovePage,
+} from './evidence/index.ts'
 import {
   authHandlers,
   authorize,
   bootstrap,
   type Caller,
+  listProjects,
+  loadSecretKey,
   openIdentity,
   type PasswordCost,
   projectsHandlers,
+  redactionKey,
   relyingPartyOf,
   signingKeyHandlers,
   slugOf,
@@ -32,7 +43,7 @@ import { createJudgeThread, createProofKind, rulesHandlers } from './kinds/proof
 import { AppError } from './platform/app-error.ts'
 import { BlobCorrupt, BlobMissing, BlobStoreUnavailable, openBlobs } from './platform/blobs/index.ts'
 import { type Clock, systemClock } from './platform/clock.ts'
-import { type DatabaseSettings, INSTANCE, inProject, openDatabase } from './platform/db/index.ts'
+import { type Database, type DatabaseSettings, INSTANCE, inProject, openDatabase } from './platform/db/index.ts'
 import { createCursors } from './platform/http/cursor.ts'
 import { serveDocs } from './platform/http/docs.ts'
 import { type Mounting, mount } from './platform/http/mount.ts'
@@ -41,7 +52,9 @@ import { serveSystem } from './platform/http/system.ts'
 import { lockDataDir } from './platform/lock.ts'
 import type { Logger } from './platform/log.ts'
 import { createMetrics } from './platform/metrics.ts'
-import { artifactHandlers, createWaiting, createWorker, runHandlers } from './runs/index.ts'
+import { configureRedaction, liveSecrets, REDACTION_VERSION, redactionKinds } from './platform/redact/index.ts'
+import { Secret } from './platform/secret.ts'
+import { artifactHandlers, createWaiting, createWorker, removeErasedBytes, runHandlers } from './runs/index.ts'
 import { assetHandlers, ticketHandlers } from './tickets/index.ts'
 import { version } from './version.ts'
 
@@ -80,6 +93,39 @@ export const databaseSettings = (config: Pick<Config, 'database' | 'migrationUrl
   migrationUrl: config.migrationUrl?.reveal(),
 })
 
+/** Tells the redactor the secrets of this process and the key of this installation. Before anything is written or logged. */
+export async function setUpRedaction(config: Config): Promise<void> {
+  const keys = await loadSecretKey(config)
+  const settings: string[] = []
+  const collect = (value: unknown) => {
+    if (value instanceof Secret) settings.push(String(value.reveal()))
+    else if (typeof value === 'object' && value !== null) for (const one of Object.values(value)) collect(one)
+  }
+  collect(config)
+  configureRedaction({
+    key: redactionKey(keys),
+    live: liveSecrets([...keys.filter((key) => key !== undefined), ...settings]),
+  })
+}
+
+/** Puts on record by which list texts are redacted from now on, so that it is known of every stored text. */
+async function recordRedaction(db: Database, clock: Clock): Promise<void> {
+  await inProject(INSTANCE, () =>
+    db.write(async (tx) => {
+      const [last] = await listEvents(tx, { event_type: 'redaction.changed' }, { limit: 1 })
+      const known = last?.event
+        ? (JSON.parse(last.event) as { details?: { version?: number } }).details?.version
+        : undefined
+      if (known === REDACTION_VERSION) return
+      await append(tx, clock.now(), SYSTEM, {
+        type: 'redaction.changed',
+        action: `Texts are redacted by list ${REDACTION_VERSION}`,
+        details: { version: REDACTION_VERSION, kinds: redactionKinds },
+      })
+    }),
+  )
+}
+
 /** The composition root: the only file that knows every feature. Opens all, listens to nothing yet. */
 export async function openApp(on: {
   config: Config
@@ -88,6 +134,7 @@ export async function openApp(on: {
   passwordCost?: PasswordCost
 }): Promise<App> {
   const { config, log, clock = systemClock } = on
+  await setUpRedaction(config)
   const lock = config.database.kind === 'sqlite' ? lockDataDir(config.dataDir) : null
   const settings = databaseSettings(config)
   const db = await openDatabase(settings, clock)
@@ -114,6 +161,7 @@ export async function openApp(on: {
     ...(on.passwordCost ? { passwordCost: on.passwordCost } : {}),
   })
   const created = (await bootstrap(identity))?.created ?? null
+  await recordRedaction(db, clock)
   const sequencer = createSequencer({
     db,
     clock,
@@ -121,6 +169,17 @@ export async function openApp(on: {
     folders,
     intervalMs: config.checkpointIntervalMs,
     slugOf: (project) => slugOf(db, project),
+  })
+
+  const selfChecker = createSelfChecker({
+    db,
+    database: settings,
+    folders,
+    sequencer,
+    clock,
+    log: log.child({ part: 'self-check' }),
+    memoryFile: join(config.dataDir, 'self-check.json'),
+    everyMs: config.selfCheckMinutes * 60_000,
   })
 
   const judges = createJudgeThread()
@@ -234,7 +293,7 @@ export async function openApp(on: {
     http,
     'audit',
     api.audit,
-    auditHandlers({ db, database: settings, folders, dataDir: config.dataDir, sequencer }),
+    auditHandlers({ db, database: settings, folders, dataDir: config.dataDir, sequencer, selfChecker }),
     mounting,
   )
   mount(
@@ -246,6 +305,7 @@ export async function openApp(on: {
   )
   mount(http, 'signingKeys', api.signingKeys, signingKeyHandlers({ attest, party }), mounting)
   await serveApprovePage(http, config.apiPrefix)
+  mount(http, 'privacy', api.privacy, privacyHandlers({ db, sequencer }), mounting)
   await serveDocs(
     http,
     openapi(api, { title: `${config.projectName} API`, version, prefix: config.apiPrefix }),
@@ -258,15 +318,27 @@ export async function openApp(on: {
     prefix: config.apiPrefix,
     metrics,
     ready: readiness({ db, blobs, sequencer }),
-    gauges: { integrated: () => sequencer.health.integrated },
+    warnings: () =>
+      Object.fromEntries([...selfChecker.alarms].map(([project, alarm]) => [`self_check ${project}`, alarm])),
+    gauges: {
+      integrated: () => sequencer.health.integrated,
+      selfCheckAlarms: () => selfChecker.alarms.size,
+      selfCheckEntries: () => selfChecker.totals.entries,
+      selfCheckFailures: () => selfChecker.totals.failures,
+      selfCheckFinished: () => selfChecker.totals.finishedAt / 1_000,
+    },
   })
 
   const chores = [
     sequencer.run(stopping.signal),
     worker.run(stopping.signal),
+    ...(config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
     every(60_000, stopping.signal, log, async () => {
       await inProject(INSTANCE, () => identity.sweep())
       await db.prepareMonths(clock.now())
+      // Bytes that were erased while the store was away, or just before a stop.
+      for (const { id } of await listProjects(db)) await removeErasedBytes({ db, blobs, clock }, id)
+      await sequencer.rotateDue({ days: config.logRotateDays, entries: config.logRotateEntries })
     }),
   ]
   const failed = Promise.all(chores).then(() => new Promise<never>(() => {}))

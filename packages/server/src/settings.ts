@@ -250,6 +250,27 @@ export const settings = {
     250,
     'How often a checkpoint is signed while events come in.',
   ),
+  logRotateDays: required(
+    'audit.log_rotate_days',
+    ['WRIT_LOG_ROTATE_DAYS'],
+    integer(0, 3_660, 'days'),
+    0,
+    'Age at which a log is closed and continued in a new one, which retention can drop as a whole; 0 is never.',
+  ),
+  logRotateEntries: required(
+    'audit.log_rotate_entries',
+    ['WRIT_LOG_ROTATE_ENTRIES'],
+    integer(0, 1_000_000_000, 'entries'),
+    0,
+    'Size at which the same happens; 0 is never.',
+  ),
+  selfCheckMinutes: required(
+    'audit.self_check_minutes',
+    ['WRIT_SELF_CHECK_MINUTES'],
+    integer(0, 10_080, 'minutes'),
+    60,
+    'How often rows, log, commitments and day files are compared; 0 is never.',
+  ),
 
   runTimeoutSeconds: required(
     'runs.timeout_seconds',

@@ -90,6 +90,21 @@ Examples:
   writ audit verify --data-dir ./data`,
     )
     .action((o: VerifyOptions) => (o.dataDir === undefined ? verifyServed(app, o) : verifyFolder(app, o.dataDir)))
+  addSelfCheck(audit, app)
+}
+
+function addSelfCheck(audit: Command, app: App): void {
+  audit
+    .command('selfcheck')
+    .description('Have the server compare its rows, log and day files now; exits with 5 when anything is wrong')
+    .option('--full', 'everything, not only what is new and a share of the old')
+    .action(async ({ full }: { full?: boolean }) => {
+      const report = await (await app.client()).audit.selfCheck({ body: { full: full ?? false } })
+      if (!report.ok) throw damaged(report)
+      app
+        .out()
+        .item(report, [['Compared', `${report.entries} rows agree with log and day files`, 'green']], report.entries)
+    })
 }
 
 const withFilters = (command: Command) =>
@@ -167,7 +182,8 @@ function refuseOtherLog(info: Log, kept: KeptCheckpoint | undefined, vkey: strin
   throw new Failure(what, {
     ...options,
     code: info.origin === kept.origin ? 'LOG_KEY_CHANGED' : 'LOG_REPLACED',
-    advice: 'If the operator restored a backup, the first entry says so ("log.continued"): then add --trust-new-log.',
+    advice:
+      'If the log was rotated or a backup restored, its first entry says so ("log.continued"): then add --trust-new-log.',
   })
 }
 

@@ -6,6 +6,7 @@ export type { Attest } from './attest.ts'
 export { type Continuation, openNote } from './continuation.ts'
 export { type ContinuedLog, continueLog, findLogsAhead, type LogAhead, rebuildDayFiles } from './continue-log.ts'
 export { replaceFile, syncDirectory, writeSynced } from './durable-file.ts'
+export { dropOldestLog, erasePayload, isErasable } from './erase.ts'
 export {
   type AttestationKey,
   allowedSigners,
@@ -19,12 +20,14 @@ export {
 export { LogError } from './log-error.ts'
 export { type LogSnapshot, snapshotBeside, snapshotLog } from './log-snapshot.ts'
 export { sha256, sha512, verifyEd25519, verifySignature } from './node-crypto.ts'
+export { type SelfChecked, type SelfCheckOptions, selfCheck } from './self-check.ts'
 export {
   type AuditFolders,
   createSequencer,
   dayFolder,
   EMPTY_ROOT,
   LogAheadOfDatabase,
+  LogBusy,
   logFolder,
   newOrigin,
   type Sequencer,
@@ -35,12 +38,15 @@ export {
   countPending,
   type EventFilter,
   type EventRow,
+  erasureState,
+  findEvent,
   findOpenLog,
   insertLog,
   type Log,
   listAllLogs,
   listEvents,
   listEventsForward,
+  listEventsOfPerson,
   listLogs,
   listOpenLogs,
   listProvenEvents,

@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { toBase64 } from '@writ/tlog'
@@ -5,7 +6,9 @@ import type { Clock } from '../platform/clock.ts'
 import { type Database, INSTANCE } from '../platform/db/index.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
-import { append, SYSTEM } from './append.ts'
+import { type Actor, append, SYSTEM } from './append.ts'
+import { type ContinuedLog, continueLog } from './continue-log.ts'
+import { dayOf } from './day-file.ts'
 import { type DayFiles, openDayFiles } from './day-files.ts'
 import { LogError } from './log-error.ts'
 import { type LogFiles, openLogFiles } from './log-files.ts'
@@ -55,6 +58,11 @@ export class LogAheadOfDatabase extends Error {
   }
 }
 
+/** The log cannot be closed at this moment, or not by this process. */
+export class LogBusy extends Error {
+  override name = 'LogBusy'
+}
+
 export interface Sequencer {
   /** Becomes the leader and works until stopped. Rejects with what must stop the server (LogAheadOfDatabase, LogError). */
   run(signal: AbortSignal): Promise<void>
@@ -62,6 +70,13 @@ export interface Sequencer {
   settle(): Promise<void>
   /** Resolves when the first round as the leader went well: the logs fit the database. Never, beside another leader. */
   readonly first: Promise<void>
+  /**
+   * Closes the open log of a project and opens the next, which begins with its end. Throws LogBusy when this process does
+   * not write the log, or the log has not caught up.
+   */
+  rotate(project: string, by: Actor, reason: string): Promise<ContinuedLog>
+  /** Rotates every log that is older or larger than the policy allows; 0 is no limit. Nothing to do beside another leader. */
+  rotateDue(policy: { days: number; entries: number }): Promise<void>
   /** Runs `work` while no log or day file is being written. */
   hold<T>(work: () => Promise<T>): Promise<T>
   readonly health: { readonly leading: boolean; readonly failing: string | null; readonly integrated: number }
@@ -123,12 +138,17 @@ export function createSequencer(options: {
 
   /** One round over every log. */
   async function round(): Promise<void> {
-    const logs = await db.sequence(async (tx) => {
+    const { logs, lag } = await db.sequence(async (tx) => {
       const pending = new Set(await store.listPendingProjects(tx))
-      return (await store.listOpenLogs(tx)).map((row) => ({ row, pending: pending.has(row.project_id) }))
+      const logs = (await store.listOpenLogs(tx)).map((row) => ({ row, pending: pending.has(row.project_id) }))
+      return { logs, lag: await store.filesLag(tx) }
     })
     for (const { row, pending } of logs) {
       if (pending || !caughtUp(row)) await integrate(row)
+    }
+    if (lag) {
+      await writeErasures()
+      await dropFiles()
     }
     if (clock.now() - recordedAt >= RECORD_EVERY_MS) {
       recordedAt = clock.now()
@@ -198,6 +218,54 @@ export function createSequencer(options: {
     }
   }
 
+  /** Lines of erased payloads, in day files that were written before. Stopped in between: found again by the next round. */
+  async function writeErasures(): Promise<void> {
+    const all = await db.sequence(store.listUnwrittenErasures)
+    for (const [project, erased] of Map.groupBy(all, (one) => one.project_id)) {
+      const days =
+        open.get(project)?.days ?? (await openDayFiles(dayFolder(folders, project, await options.slugOf(project))))
+      for (const [day, events] of Map.groupBy(erased, (one) => dayOf(one.timestamp))) {
+        await days.rewrite(day, () => rowsOfDay(project, day))
+        await db.sequence((tx) =>
+          store.setErasuresWritten(
+            tx,
+            project,
+            events.map((one) => one.event_id),
+          ),
+        )
+      }
+    }
+  }
+
+  /**
+   * Files of logs that retention dropped: day files up to their newest event are written anew from the rows that are left,
+   * then the tiles go; the last checkpoint stays. Stopped in between: the next round does all of it again.
+   */
+  async function dropFiles(): Promise<void> {
+    for (const log of await db.sequence(store.listDroppedLogs)) {
+      const project = log.project_id
+      const days =
+        open.get(project)?.days ?? (await openDayFiles(dayFolder(folders, project, await options.slugOf(project))))
+      for (const day of await days.list())
+        if (day <= dayOf(log.dropped_until ?? 0)) await days.regenerate(day, rowsOfDay(project, day))
+      await rm(join(logFolder(folders, project, log.shard), 'tile'), { recursive: true, force: true })
+      await db.sequence((tx) => store.setFilesGone(tx, log, clock.now()))
+    }
+  }
+
+  async function* rowsOfDay(project: string, day: string): AsyncGenerator<store.LogRow> {
+    const from = Date.parse(day)
+    for (let after = { shard: -1, index: -1 }; ; ) {
+      const rows = await db.sequence((tx) =>
+        store.listDayRows(tx, project, { from, until: from + 86_400_000 }, after, BATCH),
+      )
+      yield* rows
+      const last = rows.at(-1)
+      if (rows.length < BATCH || !last) return
+      after = { shard: last.shard, index: last.log_index }
+    }
+  }
+
   /** The log of logs: the instance log records the checkpoint of every project that moved. */
   async function recordCheckpoints(rows: readonly store.Log[]): Promise<void> {
     const moved = rows.filter(
@@ -262,6 +330,27 @@ export function createSequencer(options: {
       following = true
       while (!signal.aborted) await lead(signal)
       following = false
+    },
+    async rotate(project, by, reason) {
+      await this.settle()
+      return this.hold(async () => {
+        const row = (await db.sequence(store.listOpenLogs)).find((one) => one.project_id === project)
+        if (!row || (following && !health.leading)) throw new LogBusy('another server writes it')
+        if (!caughtUp(row) || row.size === 0)
+          throw new LogBusy(row.size === 0 ? 'it has no entries' : 'it has not caught up')
+        const slug = await options.slugOf(project)
+        const operator = by.username ?? 'retention'
+        return continueLog({ db, folders, project, slug, operator, reason, now: clock.now(), by })
+      })
+    },
+    async rotateDue({ days, entries }) {
+      if ((days === 0 && entries === 0) || !health.leading) return
+      for (const row of await db.sequence(store.listOpenLogs)) {
+        const old = days > 0 && clock.now() - row.opened_at >= days * 86_400_000
+        const large = entries > 0 && row.size >= entries
+        if (row.size > 1 && (old || large))
+          await this.rotate(row.project_id, SYSTEM, `policy: ${old ? `${days} days` : `${entries} entries`}`)
+      }
     },
     hold(rest) {
       const held = working.catch(() => {}).then(rest)

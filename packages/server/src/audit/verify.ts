@@ -6,6 +6,8 @@ import { type Database, inProject } from '../platform/db/index.ts'
 import { compareRows } from './compare-rows.ts'
 import { openNote, readContinuation } from './continuation.ts'
 import { createDayComparison, type DayComparison } from './day-comparison.ts'
+import { createDropCheck, type DropCheck } from './drop-check.ts'
+import { createErasureCheck, type ErasureCheck } from './erasure-check.ts'
 import { type Fault, Found } from './finding.ts'
 import { type LogSnapshot, snapshotLog } from './log-snapshot.ts'
 import { sha256, verifyEd25519 } from './node-crypto.ts'
@@ -64,8 +66,13 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
     root: at ? toBase64(at.root) : '',
     checkpoint: at?.text ?? '',
     checked,
+    dropped: logs.filter((one) => one.dropped_at !== null).map(({ shard, origin, size }) => ({ shard, origin, size })),
   })
   const days = createDayComparison(dayFolder(folders, project, options.slug), snapshot.days, checked)
+  const erasures = createErasureCheck(db, project)
+  const drops = createDropCheck((shard) =>
+    inProject(project, () => db.read((tx) => store.listLogRows(tx, shard, 0, 1))),
+  )
   try {
     const kept = keptByOrigin(options.kept, logs)
     for (const [i, one] of logs.entries()) {
@@ -73,6 +80,10 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
       at = undefined
       const next = logs[i + 1]
       if (one.closed_at === null && next) throw new Found(notContinued(one, next))
+      if (one.dropped_at !== null) {
+        await drops.expect(one, next, kept.get(one.origin) ?? [])
+        continue
+      }
       const end = next ? await loadEnd(db, project, one, next) : undefined
       const files = await verifyFiles({
         ...options,
@@ -84,7 +95,7 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
         checked,
       })
       at = files?.at
-      await compareLog(options, one, files, end?.restored_size, days, checked)
+      await compareLog(options, one, files, end?.restored_size, { days, checked, erasures, drops })
     }
     if (open.closed_at !== null)
       throw new Found({ code: 'LOG_CLOSED', reason: `${open.origin} is closed and nothing continues it` })
@@ -94,6 +105,8 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
         code: 'ROW_ORPHANED',
         reason: `${orphans} events have lost their place in the order of the log`,
       })
+    await erasures.end()
+    drops.end()
     await days.end()
     return report(null)
   } catch (error) {
@@ -173,8 +186,7 @@ async function compareLog(
   log: store.Log,
   files: VerifiedFiles | undefined,
   restoredSize: number | undefined,
-  days: DayComparison,
-  checked: { rows: number },
+  on: { days: DayComparison; checked: { rows: number }; erasures: ErasureCheck; drops: DropCheck },
 ): Promise<void> {
   const { db, project, signal } = options
   const published = files?.at.size ?? 0
@@ -185,7 +197,7 @@ async function compareLog(
       code: 'ROW_MISSING',
       reason: `${log.origin} was closed with ${restoredSize} entries, not ${log.size}`,
     })
-  if (files) await compareRows({ db, project, log, size, published, read: files.read, days, checked, signal })
+  if (files) await compareRows({ ...on, db, project, log, size, published, read: files.read, signal })
   // Places and the log's size are given in one transaction: anything but equal was done by somebody else.
   const { placed, recorded } = await inProject(project, () => db.read((tx) => store.countLogRows(tx, log.shard)))
   if (placed !== recorded || placed < size)

@@ -21,8 +21,16 @@ export {
   type SignedApproval,
 } from './personal-signature.ts'
 export { authHandlers, projectsHandlers, signingKeyHandlers, tokensHandlers, usersHandlers } from './routes.ts'
-export { loadSecretKey } from './secret-key.ts'
-export { findUserByName, findUserRef, type UserRef } from './store.ts'
+export { loadSecretKey, redactionKey } from './secret-key.ts'
+export { anonymiseUser, findAccount, findUserByName, findUserRef, forgetAnswers, type UserRef } from './store.ts'
 export { type ApprovalRow, findApproval, insertApproval } from './store-approvals.ts'
-export { type Approver, findProject, listProjects, loadPolicy, slugOf, someApprovers } from './store-projects.ts'
+export {
+  type Approver,
+  countOtherAdmins,
+  findProject,
+  listProjects,
+  loadPolicy,
+  slugOf,
+  someApprovers,
+} from './store-projects.ts'
 export { findSigningKey, lockSigningKey, type SigningKeyRow } from './store-signing-keys.ts'

@@ -65,6 +65,7 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'artifacts.download': everybody,
   'artifacts.ofRun': everybody,
   'artifacts.delete': writers,
+  'artifacts.erase': admins,
   'audit.events': overseers,
   'audit.export': overseers,
   'audit.log': overseers,
@@ -77,6 +78,14 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'signingKeys.reject': admins,
   'signingKeys.revoke': writers,
   'evidence.export': overseers,
+  'audit.selfCheck': overseers,
+  'privacy.erasePayload': admins,
+  'privacy.holds': overseers,
+  'privacy.setHold': admins,
+  'privacy.releaseHold': admins,
+  'privacy.logs': overseers,
+  'privacy.rotateLog': admins,
+  'privacy.dropLog': admins,
 }
 
 // What a role may lend to a token. An auditor's reading is not part of ops, and ops' writing not of an auditor.

@@ -252,3 +252,7 @@ export async function countOpeners(tx: Tx, except: readonly string[]): Promise<n
     .executeTakeFirstOrThrow()
   return Number(row.n)
 }
+
+/** Active admins of the project in context besides one: whom four eyes can come from. */
+export const countOtherAdmins = async (tx: Tx, userId: string): Promise<number> =>
+  (await listWithRoles(tx, ['admin'])).filter((admin) => admin.id !== userId).length

@@ -3,6 +3,7 @@ import type { Blobs } from '../platform/blobs/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import type { Logger } from '../platform/log.ts'
+import { redactor } from '../platform/redact/index.ts'
 import type { Outcome, RunKind } from './kind.ts'
 import { isFinal, requireMove } from './run.ts'
 import { type Ending, endingOf, type StoredReport, settleRun } from './settle.ts'
@@ -188,11 +189,20 @@ async function keepReport(
   project: string,
   report: { filename: string; contentType: string; bytes: Uint8Array },
 ): Promise<StoredReport> {
+  const bytes = redactedReport(report)
   const one = async function* () {
-    yield report.bytes
+    yield bytes
   }
-  const { sha256, size } = await on.blobs.put(project, one(), { maxBytes: report.bytes.length })
+  const { sha256, size } = await on.blobs.put(project, one(), { maxBytes: bytes.length })
   return { filename: report.filename, contentType: report.contentType, sha256, size }
+}
+
+/** A report is written by us, so what it quotes is redacted; evidence itself never is. */
+function redactedReport(report: { contentType: string; bytes: Uint8Array }): Uint8Array {
+  const text = Buffer.from(report.bytes).toString('utf8')
+  if (redactor.find(text).length === 0) return report.bytes
+  if (report.contentType !== 'application/json') return Buffer.from(redactor.text(text))
+  return Buffer.from(`${JSON.stringify(redactor.value(JSON.parse(text)), null, 2)}\n`)
 }
 
 async function settle(

@@ -11,7 +11,15 @@ export function serveSystem(
     prefix: string
     metrics: Metrics
     ready(): Promise<Record<string, string | null>>
-    gauges: { integrated(): number }
+    /** What somebody must look at though requests can be served: named in /readyz, which stays ready. */
+    warnings(): Record<string, string>
+    gauges: {
+      integrated(): number
+      selfCheckAlarms(): number
+      selfCheckEntries(): number
+      selfCheckFailures(): number
+      selfCheckFinished(): number
+    }
   },
 ): void {
   const docs = `${on.prefix}/docs`
@@ -26,12 +34,33 @@ export function serveSystem(
     const ready = Object.values(parts).every((reason) => reason === null)
     return reply.code(ready ? 200 : 503).send({
       status: ready ? 'ready' : 'not ready',
-      checks: Object.fromEntries(
-        Object.entries(parts).map(([part, reason]) => [part, reason === null ? 'ok' : reason]),
-      ),
+      checks: {
+        ...Object.fromEntries(Object.entries(parts).map(([part, reason]) => [part, reason === null ? 'ok' : reason])),
+        ...on.warnings(),
+      },
     })
   })
   on.metrics.gauge('writ_audit_integrated_entries', 'Entries put into logs by this process.', on.gauges.integrated)
+  on.metrics.gauge(
+    'writ_selfcheck_alarms',
+    'Logs in which the last self-check found a fault.',
+    on.gauges.selfCheckAlarms,
+  )
+  on.metrics.gauge(
+    'writ_selfcheck_entries',
+    'Entries compared by self-checks of this process.',
+    on.gauges.selfCheckEntries,
+  )
+  on.metrics.gauge(
+    'writ_selfcheck_failures',
+    'Self-checks of this process that found a fault.',
+    on.gauges.selfCheckFailures,
+  )
+  on.metrics.gauge(
+    'writ_selfcheck_finished_timestamp_seconds',
+    'When the last self-check ended; 0 before the first.',
+    on.gauges.selfCheckFinished,
+  )
   app.get('/metrics', async (_, reply) =>
     reply.type(on.metrics.registry.contentType).send(await on.metrics.registry.metrics()),
   )
