@@ -1,5 +1,14 @@
 // Transparency log of Writ: hashes, tiles, proofs, notes, entries, verification. Pure: no I/O, runs in a browser.
 
+export {
+  type Anchor,
+  type AnchorVerdict,
+  PROJECT_CHECKPOINT_ACT,
+  parseRecordedState,
+  type RecordedState,
+  verifyAnchor,
+  verifyAnchoredEntry,
+} from './anchor.ts'
 export { equalBytes, fromBase64, fromHex, fromUtf8, toBase64, toHex, toUtf8 } from './bytes.ts'
 export { canonicalize, type Json } from './canonical.ts'
 export {
@@ -21,6 +30,15 @@ export {
   formatCommitment,
   MAX_ENTRY_BYTES,
 } from './entry.ts'
+export {
+  type FollowedKeys,
+  followKeyChanges,
+  formatKeyChange,
+  KEY_CHANGE_ACT,
+  type KeyChange,
+  keyChangePath,
+  signedByNewestKey,
+} from './key-change.ts'
 export { formatLogProof, type LogProof, type LogProofVerdict, parseLogProof, verifyLogProof } from './log-proof.ts'
 export {
   type CompactRange,
@@ -38,11 +56,13 @@ export {
   addSignatures,
   cosignText,
   formatNote,
+  formatSignatures,
   formatVkey,
   keyId,
   type Note,
   type NoteSignature,
   parseNote,
+  parseSignatures,
   parseVkey,
   SIGNATURE_COSIGNATURE,
   SIGNATURE_ED25519,
@@ -53,6 +73,16 @@ export {
   type VerifyEd25519,
   verifyNote,
 } from './note.ts'
+export {
+  cosignersOf,
+  meetsQuorum,
+  openUnderPolicy,
+  type Policy,
+  type PolicyGroup,
+  type PolicyVerdict,
+  type PolicyWitness,
+  parsePolicy,
+} from './policy.ts'
 export {
   loadCompactRange,
   proveConsistency,
@@ -75,3 +105,11 @@ export {
   tileWidth,
 } from './tile.ts'
 export { type LogFault, type LogVerdict, type VerifyLogOptions, verifyLog } from './verify-log.ts'
+export {
+  formatSubmission,
+  judgeSubmission,
+  parseSubmission,
+  type Submission,
+  type Witnessed,
+  type WitnessVerdict,
+} from './witness.ts'
