@@ -94,4 +94,10 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'GET /audit/log': overseers,
   'GET /audit/log/files/*': overseers,
   'POST /audit/verify': overseers,
+  'GET /audit/log/anchor': overseers,
+  // Whoever asks: the log itself is public, or the caller is checked as for GET /audit/log/files.
+  'GET /log/*': 'anybody',
+
+  'GET /keys': 'instance',
+  'POST /keys/rotate': 'instance',
 }

@@ -1,7 +1,7 @@
 import { equalBytes, fromBase64, parseDecimal, toBase64 } from './bytes.ts'
 import { type Checkpoint, openCheckpoint, parseCheckpoint } from './checkpoint.ts'
 import { createTreeHasher, HASH_BYTES, type Hash } from './merkle.ts'
-import { parseNote, type VerifyEd25519 } from './note.ts'
+import { type NoteSignature, parseNote, type VerifyEd25519 } from './note.ts'
 import { verifyConsistency } from './proof.ts'
 
 // The witness protocol, c2sp.org/tlog-witness: what a log sends to add-checkpoint, and what a witness makes of it.
@@ -36,9 +36,9 @@ export function parseSubmission(body: string): Submission {
 /** What a witness remembers of a log: the state that it cosigned last. */
 export type Witnessed = { size: number; root: Uint8Array }
 
-/** What a witness answers: 200 to cosign `checkpoint`, or a refusal; `size` with 409 is the body of the answer. */
+/** What a witness answers: 200 to cosign `text`, which `signatures` of the log's keys stand under, or a refusal; `size` with 409 is the body of the answer. */
 export type WitnessVerdict =
-  | { status: 200; checkpoint: Checkpoint; text: string }
+  | { status: 200; checkpoint: Checkpoint; text: string; signatures: NoteSignature[] }
   | { status: 400 | 403 | 404 | 422; reason: string }
   | { status: 409; size: number; reason: string }
 
@@ -86,5 +86,8 @@ export async function judgeSubmission(
       ? proof.length === 0
       : verifyConsistency({ from: old, fromRoot: last.root, to: size, toRoot: root, proof, hash })
   if (!proven) return { status: 422, reason: `${size} entries were not shown to continue the ${old} cosigned before` }
-  return { status: 200, checkpoint: opened.checkpoint, text: parseNote(checkpoint).text }
+  const { text, signatures } = parseNote(checkpoint)
+  // Lines by strangers were not verified, so they are not handed on under the witness's name.
+  const known = signatures.filter((line) => opened.signers.some((s) => s.name === line.name && s.keyId === line.keyId))
+  return { status: 200, checkpoint: opened.checkpoint, text, signatures: known }
 }

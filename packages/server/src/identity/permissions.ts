@@ -69,6 +69,7 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'audit.log': overseers,
   'audit.file': overseers,
   'audit.verify': overseers,
+  'audit.anchor': overseers,
 }
 
 // What a role may lend to a token. An auditor's reading is not part of ops, and ops' writing not of an auditor.
