@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+
 import {
   cosignText,
   formatNote,
@@ -81,7 +81,7 @@ export async function addWitnessedLog(dir: string, vkey: string): Promise<boolea
 export async function openWitness(dir: string): Promise<WitnessFolder> {
   const { name, vkey, publicKey, privateKey } = await loadIdentity(dir)
   const logs = await loadLogs(dir)
-  const lock = hold(dir)
+  const lock = await hold(dir)
   const state = join(dir, 'state')
   await mkdir(state, { recursive: true, mode: 0o700 })
   const noteOf = (hash: string) => readText(join(state, hash))
@@ -136,7 +136,9 @@ async function loadLogs(dir: string): Promise<ReadonlyMap<string, readonly strin
 }
 
 /** One process at a time: two would each check against what the other is about to replace. The kernel lets go of it. */
-function hold(dir: string): { close(): void } {
+async function hold(dir: string): Promise<{ close(): void }> {
+  // Loaded here, so that no other command needs a Node that has it.
+  const { DatabaseSync } = await import('node:sqlite')
   const database = new DatabaseSync(join(dir, 'witness.lock'), { timeout: 0 })
   try {
     database.exec('pragma locking_mode = exclusive; begin exclusive')
