@@ -115,4 +115,10 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'GET /audit/logs': overseers,
   'POST /audit/logs/rotate': admins,
   'POST /audit/logs/:shard/drop': admins,
+  'GET /audit/log/anchor': overseers,
+  // Whoever asks: the log itself is public, or the caller is checked as for GET /audit/log/files.
+  'GET /log/*': 'anybody',
+
+  'GET /keys': 'instance',
+  'POST /keys/rotate': 'instance',
 }

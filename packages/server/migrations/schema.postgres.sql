@@ -352,7 +352,9 @@ CREATE TABLE public.projects (
     name text NOT NULL,
     policy text NOT NULL,
     created_by_id text,
-    created_at bigint NOT NULL
+    created_at bigint NOT NULL,
+    log_access text DEFAULT 'members'::text NOT NULL,
+    CONSTRAINT projects_log_access_check CHECK ((log_access = ANY (ARRAY['members'::text, 'public'::text])))
 );
 
 CREATE TABLE public.queue (

@@ -261,7 +261,7 @@ create table projects (
   policy text not null,
   created_by_id text,
   created_at integer not null
-) strict;
+, log_access text not null default 'members' check (log_access in ('members', 'public'))) strict;
 
 create table queue (
   run_id text primary key,

@@ -6,20 +6,26 @@ import {
   type AuditFolders,
   append,
   createSequencer,
+  createWitnesses,
   findLogsAhead,
   type Keys,
   LogAheadOfDatabase,
   listEvents,
+  loadWitnessPolicy,
   openKeys,
   SYSTEM,
+  type WitnessHealth,
 } from './audit/index.ts'
-import type { Config } from './config.ts'
+import { blobSettings, type Config } from './config.ts'
 import {
   auditHandlers,
   createAttest,
+  createLogDoors,
   createSelfChecker,
   evidenceHandlers,
+  keysHandlers,
   privacyHandlers,
+  recordKeys,
   serveApprovePage,
 } from './evidence/index.ts'
 import {
@@ -80,12 +86,20 @@ const LEASE_MS = 30_000
 const POLL_MS = 200
 
 /** Where the audit log and its keys are. */
-export const auditFolders = (config: Pick<Config, 'dataDir' | 'auditPath'>): AuditFolders => ({
+export const auditFolders = (config: Config): AuditFolders => ({
   log: join(config.dataDir, 'log'),
   keys: join(config.dataDir, 'keys'),
   signer: join(config.dataDir, 'signer'),
   days: config.auditPath,
+  ...(config.logStorage === 'local' ? {} : { tiles: tileStore(config, config.logStorage) }),
 })
+
+function tileStore(config: Config, type: 'minio' | 's3'): NonNullable<AuditFolders['tiles']> {
+  const settings = blobSettings(config, type)
+  if (settings.type === 'local') throw new Error('a local store is no store for tiles')
+  const { endpoint, region, bucket, accessKey, secretKey } = settings
+  return { endpoint, region, bucket, accessKey: accessKey?.reveal(), secretKey: secretKey?.reveal() }
+}
 
 /** The store that a configuration names. */
 export const databaseSettings = (config: Pick<Config, 'database' | 'migrationUrl'>): DatabaseSettings => ({
@@ -135,6 +149,7 @@ export async function openApp(on: {
 }): Promise<App> {
   const { config, log, clock = systemClock } = on
   await setUpRedaction(config)
+  const policy = config.witnessPolicy === undefined ? undefined : await loadWitnessPolicy(config.witnessPolicy)
   const lock = config.database.kind === 'sqlite' ? lockDataDir(config.dataDir) : null
   const settings = databaseSettings(config)
   const db = await openDatabase(settings, clock)
@@ -181,6 +196,25 @@ export async function openApp(on: {
     memoryFile: join(config.dataDir, 'self-check.json'),
     everyMs: config.selfCheckMinutes * 60_000,
   })
+  await recordKeys({ db, keys }, clock.now())
+  const witnesses = createWitnesses({
+    db,
+    clock,
+    log: log.child({ part: 'witnesses' }),
+    folders,
+    policy,
+    projects: config.witnessProjects,
+    intervalMs: config.witnessIntervalMs,
+  })
+  metrics.gaugeBy('writ_witness_up', 'Whether a witness of the policy signs, 1 or 0.', 'witness', () =>
+    Object.fromEntries(witnesses.health.witnesses.map(({ name, state }) => [name, state === 'ok' ? 1 : 0])),
+  )
+  const doors = createLogDoors({
+    db,
+    folders,
+    authenticate: identity.authenticate,
+    instanceAccess: config.instanceLogAccess,
+  })
 
   const judges = createJudgeThread()
   const kinds = new Map([createProofKind({ blobs, clock, judges })].map((kind) => [kind.name, kind]))
@@ -196,6 +230,7 @@ export async function openApp(on: {
       leaseMs: LEASE_MS,
       timeoutSeconds: config.runTimeoutSeconds,
       maxDeliveries: 10,
+      notBefore: witnesses.newestRoot,
       settled: waiting.settled,
     },
     { concurrency: 4, pollMs: POLL_MS, graceMs: config.shutdownGraceSeconds * 1_000, alone: lock !== null },
@@ -293,7 +328,7 @@ export async function openApp(on: {
     http,
     'audit',
     api.audit,
-    auditHandlers({ db, database: settings, folders, dataDir: config.dataDir, sequencer, selfChecker }),
+    auditHandlers({ db, database: settings, folders, dataDir: config.dataDir, sequencer, selfChecker, doors, witnesses }),
     mounting,
   )
   mount(
@@ -306,6 +341,7 @@ export async function openApp(on: {
   mount(http, 'signingKeys', api.signingKeys, signingKeyHandlers({ attest, party }), mounting)
   await serveApprovePage(http, config.apiPrefix)
   mount(http, 'privacy', api.privacy, privacyHandlers({ db, sequencer }), mounting)
+  mount(http, 'keys', api.keys, keysHandlers({ db, folders, keys }), mounting)
   await serveDocs(
     http,
     openapi(api, { title: `${config.projectName} API`, version, prefix: config.apiPrefix }),
@@ -318,10 +354,13 @@ export async function openApp(on: {
     prefix: config.apiPrefix,
     metrics,
     ready: readiness({ db, blobs, sequencer }),
-    warnings: () =>
-      Object.fromEntries([...selfChecker.alarms].map(([project, alarm]) => [`self_check ${project}`, alarm])),
+    degraded: () => ({
+      ...Object.fromEntries(witnesses.health.witnesses.flatMap(witnessLine)),
+      ...Object.fromEntries([...selfChecker.alarms].map(([project, alarm]) => [`self_check ${project}`, alarm])),
+    }),
     gauges: {
       integrated: () => sequencer.health.integrated,
+      unanchored: () => witnesses.health.unanchored,
       selfCheckAlarms: () => selfChecker.alarms.size,
       selfCheckEntries: () => selfChecker.totals.entries,
       selfCheckFailures: () => selfChecker.totals.failures,
@@ -331,6 +370,7 @@ export async function openApp(on: {
 
   const chores = [
     sequencer.run(stopping.signal),
+    witnesses.run(stopping.signal),
     worker.run(stopping.signal),
     ...(config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
     every(60_000, stopping.signal, log, async () => {
@@ -365,6 +405,7 @@ export async function openApp(on: {
       stopping.abort()
       await Promise.allSettled(chores)
       await judges.close()
+      await doors.close()
       await blobs.close()
       await db.close()
       lock?.release()
@@ -378,6 +419,10 @@ function recogniseStores(error: unknown): AppError | undefined {
     return new AppError('STORAGE_UNAVAILABLE', {}, { cause: error, headers: { 'retry-after': '1' } })
   return undefined
 }
+
+/** What /readyz says of a witness that does not sign. The server goes on without it, so it stays ready. */
+const witnessLine = ({ name, state, reason }: WitnessHealth): [string, string][] =>
+  state === 'ok' ? [] : [[`witness ${name}`, `${state}: ${reason}`]]
 
 /** Whether requests can be served: each part with its reason if not. The byte store is asked every few seconds only. */
 function readiness(on: {

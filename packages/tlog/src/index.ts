@@ -12,6 +12,15 @@ export {
   type BundleTrust,
   MANIFEST_SIGNER,
 } from './bundle.ts'
+export {
+  type Anchor,
+  type AnchorVerdict,
+  PROJECT_CHECKPOINT_ACT,
+  parseRecordedState,
+  type RecordedState,
+  verifyAnchor,
+  verifyAnchoredEntry,
+} from './anchor.ts'
 export { equalBytes, fromBase64, fromHex, fromUtf8, toBase64, toHex, toUtf8 } from './bytes.ts'
 export { canonicalize, type Json } from './canonical.ts'
 export {
@@ -41,6 +50,15 @@ export {
   formatCommitment,
   MAX_ENTRY_BYTES,
 } from './entry.ts'
+export {
+  type FollowedKeys,
+  followKeyChanges,
+  formatKeyChange,
+  KEY_CHANGE_ACT,
+  type KeyChange,
+  keyChangePath,
+  signedByNewestKey,
+} from './key-change.ts'
 export { formatLogProof, type LogProof, type LogProofVerdict, parseLogProof, verifyLogProof } from './log-proof.ts'
 export {
   type CompactRange,
@@ -58,11 +76,13 @@ export {
   addSignatures,
   cosignText,
   formatNote,
+  formatSignatures,
   formatVkey,
   keyId,
   type Note,
   type NoteSignature,
   parseNote,
+  parseSignatures,
   parseVkey,
   SIGNATURE_COSIGNATURE,
   SIGNATURE_ED25519,
@@ -80,6 +100,16 @@ export {
   toBase64Url,
   verifyPasskey,
 } from './passkey.ts'
+export {
+  cosignersOf,
+  meetsQuorum,
+  openUnderPolicy,
+  type Policy,
+  type PolicyGroup,
+  type PolicyVerdict,
+  type PolicyWitness,
+  parsePolicy,
+} from './policy.ts'
 export {
   loadCompactRange,
   proveConsistency,
@@ -152,3 +182,11 @@ export {
 } from './tile.ts'
 export { verifyBundle } from './verify-bundle.ts'
 export { type LogFault, type LogVerdict, type VerifyLogOptions, verifyLog } from './verify-log.ts'
+export {
+  formatSubmission,
+  judgeSubmission,
+  parseSubmission,
+  type Submission,
+  type Witnessed,
+  type WitnessVerdict,
+} from './witness.ts'

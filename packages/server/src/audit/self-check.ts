@@ -13,11 +13,11 @@ import { createDayComparison } from './day-comparison.ts'
 import { dayOf, jsonlName, readableName } from './day-file.ts'
 import { createErasureCheck } from './erasure-check.ts'
 import { type Fault, Found } from './finding.ts'
+import { type AuditFolders, dayFolder, openLogReader } from './folders.ts'
 import type { LogSnapshot } from './log-snapshot.ts'
+import { readLogFile } from './log-store.ts'
 import { sha256, verifyEd25519 } from './node-crypto.ts'
-import { type AuditFolders, dayFolder, logFolder } from './sequencer.ts'
 import * as store from './store.ts'
-import { readTileFile } from './verify.ts'
 
 const HASH_BYTES = 32
 const PAGE = 2_000
@@ -67,6 +67,21 @@ export async function selfCheck(on: SelfCheckOptions): Promise<SelfChecked> {
 
 /** Answers the published size, of which the rest of the check speaks. */
 async function checkEntries(on: SelfCheckOptions, log: store.Log, since: number, checked: { entries: number }) {
+  const files = await openLogReader(on.folders, on.project, log.shard)
+  try {
+    return await compareEntries(on, log, (path) => readLogFile(files, path), since, checked)
+  } finally {
+    await files.close()
+  }
+}
+
+async function compareEntries(
+  on: SelfCheckOptions,
+  log: store.Log,
+  read: (path: string) => Promise<Uint8Array | null>,
+  since: number,
+  checked: { entries: number },
+) {
   const { db, project } = on
   if (log.vkey === null || on.snapshot.checkpoint === '') {
     if (log.size === 0) return 0
@@ -76,14 +91,12 @@ async function checkEntries(on: SelfCheckOptions, log: store.Log, since: number,
       reason: `${log.origin} has no checkpoint any more`,
     })
   }
-  const trust = { origin: log.origin, vkeys: [log.vkey], verify: verifyEd25519, hash: sha256 }
+  const trust = { origin: log.origin, vkeys: store.vkeysOf(log), verify: verifyEd25519, hash: sha256 }
   const opened = await openCheckpoint(on.snapshot.checkpoint, trust)
   if (!opened.ok) throw new Found({ code: opened.code, path: 'checkpoint', reason: opened.reason })
   const { size, root } = opened.checkpoint
   if (size < since)
     throw new Found({ code: 'LOG_TRUNCATED', reason: `the log has ${size} entries, and ${since} were checked before` })
-  const dir = logFolder(on.folders, project, log.shard)
-  const read = (path: string) => readTileFile(dir, path)
   const { leaf } = createTreeHasher(sha256)
   const erasures = createErasureCheck(db, project)
   const bundles = Math.ceil(size / TILE_WIDTH)

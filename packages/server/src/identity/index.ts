@@ -30,6 +30,7 @@ export {
   findProject,
   listProjects,
   loadPolicy,
+  logAccessOf,
   slugOf,
   someApprovers,
 } from './store-projects.ts'

@@ -86,6 +86,7 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'privacy.logs': overseers,
   'privacy.rotateLog': admins,
   'privacy.dropLog': admins,
+  'audit.anchor': overseers,
 }
 
 // What a role may lend to a token. An auditor's reading is not part of ops, and ops' writing not of an auditor.

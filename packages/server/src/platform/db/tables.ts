@@ -29,6 +29,7 @@ export interface ProjectsTable {
   policy: string
   created_by_id: string | null
   created_at: number
+  log_access: Generated<'members' | 'public'>
 }
 
 export interface MembershipsTable {
@@ -338,6 +339,9 @@ export interface LogsTable {
   dropped_at: number | null
   dropped_until: number | null
   files_gone_at: number | null
+  vkeys: string | null
+  cosigned: string | null
+  cosigned_size: Generated<number>
 }
 
 export interface ErasuresTable {

@@ -11,10 +11,11 @@ export function serveSystem(
     prefix: string
     metrics: Metrics
     ready(): Promise<Record<string, string | null>>
-    /** What somebody must look at though requests can be served: named in /readyz, which stays ready. */
-    warnings(): Record<string, string>
+    /** What is not as it should be, though requests can be served: shown, and no reason to be taken out of service. */
+    degraded(): Record<string, string>
     gauges: {
       integrated(): number
+      unanchored(): number
       selfCheckAlarms(): number
       selfCheckEntries(): number
       selfCheckFailures(): number
@@ -34,13 +35,18 @@ export function serveSystem(
     const ready = Object.values(parts).every((reason) => reason === null)
     return reply.code(ready ? 200 : 503).send({
       status: ready ? 'ready' : 'not ready',
-      checks: {
-        ...Object.fromEntries(Object.entries(parts).map(([part, reason]) => [part, reason === null ? 'ok' : reason])),
-        ...on.warnings(),
-      },
+      checks: Object.fromEntries(
+        Object.entries(parts).map(([part, reason]) => [part, reason === null ? 'ok' : reason]),
+      ),
+      ...(Object.keys(on.degraded()).length === 0 ? {} : { degraded: on.degraded() }),
     })
   })
   on.metrics.gauge('writ_audit_integrated_entries', 'Entries put into logs by this process.', on.gauges.integrated)
+  on.metrics.gauge(
+    'writ_audit_unanchored_entries',
+    'Entries of the instance log that no witness stands for; -1 without witnesses.',
+    on.gauges.unanchored,
+  )
   on.metrics.gauge(
     'writ_selfcheck_alarms',
     'Logs in which the last self-check found a fault.',
