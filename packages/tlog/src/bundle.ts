@@ -1,4 +1,4 @@
-import { fromBase64, fromHex, fromUtf8, parseDecimal, toHex } from './bytes.ts'
+import { fromBase64, fromHex, fromUtf8, toHex } from './bytes.ts'
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts'
 import { commitment, decodeEntry, type Entry } from './entry.ts'
 import { parseLogProof, verifyLogProof } from './log-proof.ts'
@@ -89,8 +89,8 @@ export type BundledEntry = {
   index: number
   entry: Entry
   event: Record<string, unknown> | null
-  /** The entry that tells of the erasure, if there was one. */
-  erasedBy: number | null
+  /** The entry that tells of the erasure, if there was one: `<index>`, or `<log>/<index>` in another log. */
+  erasedBy: string | null
   path: string
 }
 
@@ -243,7 +243,6 @@ export async function checkLogs(
       if (index !== undefined) found.push(await checkEntry(files, log, Number(index), file, vkeys, verifyNote, on))
     }
     found.sort((a, b) => a.index - b.index)
-    checkErasures(found)
     const erased = found.filter(({ erasedBy }) => erasedBy !== null)
     const cosigned = await checkCosigned(files, log, vkeys, verifyNote, on)
     checks.push({
@@ -264,6 +263,7 @@ export async function checkLogs(
     for (const vkey of vkeys) rests.push({ what: `${one.role} log key`, value: vkey, expected: trusted.includes(vkey) })
     entries.push(...found)
   }
+  checkErasures(entries)
   return { entries, checks, rests }
 }
 
@@ -355,9 +355,9 @@ async function readPayload(
 ): Promise<Pick<BundledEntry, 'event' | 'erasedBy'>> {
   const base = `logs/${log.name}/payloads/${index}`
   if (files.names.includes(`${base}.erased`)) {
-    const see = /^erased, see (\d+)\n$/.exec(await readTextOf(files)(`${base}.erased`))?.[1]
-    const erasedBy = see === undefined ? null : parseDecimal(see)
-    if (erasedBy === null)
+    const note = await readTextOf(files)(`${base}.erased`)
+    const erasedBy = /^erased, see ((?:project-\d+\/)?\d+)\n$/.exec(note)?.[1]
+    if (erasedBy === undefined)
       throw new BundleError('PAYLOAD_MISSING', `${base}.erased`, 'it is not of the form "erased, see <index>"')
     return { event: null, erasedBy }
   }
@@ -373,16 +373,17 @@ async function readPayload(
   })
 }
 
-/** An erased payload names the entry that tells of the erasure, and that entry is here and says so. */
-function checkErasures(found: readonly BundledEntry[]): void {
-  for (const { index, erasedBy, log } of found) {
+/** An erased payload names the entry that tells of the erasure; that entry is here, and its leaf names what it erased. */
+function checkErasures(entries: readonly BundledEntry[]): void {
+  for (const { index, erasedBy, entry, log } of entries) {
     if (erasedBy === null) continue
-    const told = found.find((other) => other.index === erasedBy)
-    if (told?.entry.act !== 'payload.erased' || told.index <= index)
+    const [name, place] = erasedBy.includes('/') ? erasedBy.split('/') : [log.name, erasedBy]
+    const told = entries.find((other) => other.log.name === name && other.index === Number(place))
+    if (told?.entry.act !== 'payload.erased' || told.entry.res !== entry.id)
       throw new BundleError(
         'PAYLOAD_MISSING',
         `logs/${log.name}/payloads/${index}.erased`,
-        'no later entry payload.erased tells of the erasure',
+        'no entry payload.erased tells of the erasure',
       )
   }
 }

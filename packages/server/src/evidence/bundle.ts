@@ -37,7 +37,7 @@ import type { Blobs } from '../platform/blobs/index.ts'
 import { rfc3339 } from '../platform/clock.ts'
 import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
 import { ticketPromise } from '../tickets/index.ts'
-import type { Collected } from './collect.ts'
+import { type Collected, isErased } from './collect.ts'
 
 export interface BundleOn {
   readonly db: Database
@@ -91,7 +91,8 @@ export async function* bundleFiles(
     yield text(`logs/${log.name}/log.pem`, formatPem(spkiOf(parseVkey(log.row.vkey!, sha256).publicKey)))
     const events = log.role === 'project' ? collected.events : records.map(({ event }) => event)
     for (const event of events)
-      if (event.shard === log.row.shard && event.log_index < log.checkpoint.size) yield* entryFiles(log, event)
+      if (event.shard === log.row.shard && event.log_index < log.checkpoint.size)
+        yield* entryFiles(log, event, collected.events)
   }
   const earlier = new Map(records.map(({ log, size }) => [`${log.name}/${size}`, { log, size }]))
   for (const log of [...logs, ...instance]) {
@@ -161,7 +162,11 @@ const tilesOf = (log: PublishedLog) => ({
   },
 })
 
-async function* entryFiles(log: PublishedLog, event: ProvenEvent): AsyncGenerator<BundleFile> {
+async function* entryFiles(
+  log: PublishedLog,
+  event: ProvenEvent,
+  all: readonly ProvenEvent[],
+): AsyncGenerator<BundleFile> {
   const { log_index: index } = event
   const hashes = await proveInclusion({ size: log.checkpoint.size, index, ...tilesOf(log) })
   const base = `logs/${log.name}`
@@ -169,6 +174,12 @@ async function* entryFiles(log: PublishedLog, event: ProvenEvent): AsyncGenerato
   yield {
     path: `${base}/entries/${index}.tlog-proof`,
     body: toUtf8(formatLogProof({ index, hashes, checkpoint: log.note })),
+  }
+  if (isErased(event)) {
+    const by = all.find((one) => one.event_type === 'payload.erased' && one.resource_id === event.id)
+    if (!by) throw new Error(`the payload of entry ${index} of ${log.row.origin} is gone, and no entry says why`)
+    const see = by.shard === event.shard ? by.log_index : `${log.role}-${by.shard}/${by.log_index}`
+    return yield { path: `${base}/payloads/${index}.erased`, body: toUtf8(`erased, see ${see}\n`) }
   }
   yield { path: `${base}/payloads/${index}.json`, body: toUtf8(event.event) }
   yield { path: `${base}/payloads/${index}.salt`, body: toUtf8(`${toHex(event.salt)}\n`) }
