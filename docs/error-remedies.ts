@@ -217,6 +217,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
   RUN_NOT_FOUND: ['Check id or number, and the project.', '执行记录不存在。', '检查 ID 或编号，以及所在项目。'],
   ARTIFACT_NOT_FOUND: ['Check id or number, and the project.', '附件不存在。', '检查 ID 或编号，以及所在项目。'],
   POLICY_CHANGE_NOT_FOUND: ['GET /policy/changes lists them.', '策略变更不存在。', '用 GET /policy/changes 查看。'],
+  LOG_NOT_ANCHORED: [
+    'Name witnesses in a policy (`WRIT_WITNESS_POLICY`), and wait until they have cosigned. `writ audit log` shows how far they stand for the log.',
+    '还没有见证方为该日志的任何状态签名。',
+    '用 `WRIT_WITNESS_POLICY` 指定见证方，并等待其签名；`writ audit log` 显示已锚定的范围。',
+  ],
   LOG_FILE_NOT_FOUND: [
     'The path must be `checkpoint` or `tile/...` of a size that the log has reached.',
     '日志没有这个文件。',
@@ -241,6 +246,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
   ],
   APPROVAL_USED: ['An approval works once; ask for another.', '该审批已使用。', '一次审批只能用一次，请重新申请。'],
   APPROVAL_EXPIRED: ['Ask for a new approval.', '该审批已过期。', '重新申请审批。'],
+  KEY_ROTATION_UNDERWAY: [
+    'Wait until the overlap is over (`writ keys list` says when), then rotate again.',
+    '该密钥上一次轮换的重叠期尚未结束。',
+    '等重叠期结束（`writ keys list` 显示时间）后再轮换。',
+  ],
   APPROVAL_STALE: [
     'Read the ticket again and approve its present `digest`.',
     '审批内容已改变。',

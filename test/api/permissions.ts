@@ -104,4 +104,10 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /signing-keys/:id/reject': admins,
   'POST /signing-keys/:id/revoke': workers,
   'POST /evidence/export': overseers,
+  'GET /audit/log/anchor': overseers,
+  // Whoever asks: the log itself is public, or the caller is checked as for GET /audit/log/files.
+  'GET /log/*': 'anybody',
+
+  'GET /keys': 'instance',
+  'POST /keys/rotate': 'instance',
 }

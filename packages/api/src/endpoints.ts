@@ -1215,6 +1215,58 @@ export const auditApi = {
     reply: s.VerifyReport,
     example: {},
   }),
+  anchor: endpoint({
+    method: 'GET',
+    path: '/audit/log/anchor',
+    access: 'member',
+    tag: 'audit',
+    status: 200,
+    errors: ['LOG_NOT_ANCHORED'],
+    summary: 'Evidence that witnesses stand for the log',
+    description: 'The newest state of this log that is under a cosigned checkpoint, with the proof that leads there.',
+    reply: s.LogAnchor,
+  }),
+  served: endpoint({
+    method: 'GET',
+    root: true,
+    path: '/log/*',
+    access: 'public',
+    tag: 'audit',
+    status: 200,
+    errors: ['LOG_FILE_NOT_FOUND', 'NOT_AUTHENTICATED'],
+    media: 'application/octet-stream',
+    summary: 'A log as static files',
+    description:
+      'C2SP tlog-tiles below `/log/<last part of the origin>/`: `checkpoint`, `tile/...`. Open to all if the log is public, and otherwise to those who may read the files of the log.',
+  }),
+} as const
+
+export const keysApi = {
+  list: endpoint({
+    method: 'GET',
+    path: '/keys',
+    access: 'instance',
+    tag: 'keys',
+    status: 200,
+    errors: [],
+    summary: 'List public keys',
+    description: 'Of every log, of attestations and of manifests, with those that were replaced.',
+    reply: s.Keys,
+  }),
+  rotate: endpoint({
+    method: 'POST',
+    path: '/keys/rotate',
+    access: 'instance',
+    tag: 'keys',
+    status: 200,
+    errors: ['PROJECT_NOT_FOUND', 'KEY_ROTATION_UNDERWAY'],
+    summary: 'Rotate a key',
+    description:
+      'The key of a log signs on beside the new one for `overlap_hours` (168 if left out), and the log itself names the new one. Keys of attestations and manifests change at once.',
+    body: s.RotateKey,
+    reply: s.RotatedKey,
+    example: { purpose: 'attestation' },
+  }),
 } as const
 
 /** Every endpoint, by group and name; the operation id in OpenAPI and the scope of a token is `group.name`. */
@@ -1232,5 +1284,6 @@ export const api = {
   audit: auditApi,
   signingKeys: signingKeysApi,
   evidence: evidenceApi,
+  keys: keysApi,
 } as const
 export type Api = typeof api

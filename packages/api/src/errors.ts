@@ -60,6 +60,7 @@ export const errors = {
   ARTIFACT_NOT_FOUND: { status: 404, text: 'Artifact not found' },
   POLICY_CHANGE_NOT_FOUND: { status: 404, text: 'Policy change not found' },
   LOG_FILE_NOT_FOUND: { status: 404, text: 'The log has no such file.' },
+  LOG_NOT_ANCHORED: { status: 404, text: 'No witness has cosigned a state of this log yet.' },
 
   // projects
   PROJECT_EXISTS: { status: 409, text: 'A project with this slug exists.' },
@@ -69,6 +70,7 @@ export const errors = {
   APPROVAL_USED: { status: 409, text: 'This approval was used already.' },
   APPROVAL_EXPIRED: { status: 409, text: 'This approval has expired.' },
   APPROVAL_STALE: { status: 409, text: 'What was approved has changed since.' },
+  KEY_ROTATION_UNDERWAY: { status: 409, text: 'The overlap of the last rotation of this key has not ended.' },
 
   // signatures of people
   SIGNATURE_REQUIRED: {

@@ -215,11 +215,15 @@ export const Project = Type.Object({
   role: nullable(Role),
   policy: Policy,
   log_origin: Type.String(),
+  log_access: words(['members', 'public']),
   created_at: Time,
 })
 export type Project = Static<typeof Project>
 export const CreateProject = command({ slug: Slug, name: line(100) })
-export const UpdateProject = command({ name: line(100) })
+export const UpdateProject = command({
+  name: Type.Optional(line(100)),
+  log_access: Type.Optional(words(['members', 'public'])),
+})
 export const PolicyChange = Type.Object({
   id: Id,
   state: words(['pending', 'applied', 'rejected']),
@@ -610,4 +614,78 @@ export const LogInfo = Type.Object({
   pending: Type.Integer(),
   folder: Type.String(),
   audit_folder: Type.String(),
+  /** Every key that the log ever signed with, the oldest first. */
+  vkeys: Type.Array(Type.String()),
+  /** Where the files are served as those of a tlog-tiles log. */
+  door: Type.String(),
+  access: words(['members', 'public']),
+  /** What witnesses stand for; null while nothing is anchored. Entries from `size` on are not. */
+  anchored: nullable(
+    Type.Object({
+      size: Type.Integer(),
+      via: words(['log', 'instance']),
+      witnesses: Type.Array(Type.Object({ name: Type.String(), time: Time })),
+    }),
+  ),
 })
+export type LogInfo = Static<typeof LogInfo>
+/** Evidence that the log stands under the witnesses; @writ/tlog verifies it without the server. */
+export const LogAnchor = Type.Object({
+  /** `log`: the log itself was cosigned, and `checkpoint` is the note. `instance`: an entry of the instance log holds its state. */
+  via: words(['log', 'instance']),
+  checkpoint: Type.String(),
+  instance: nullable(
+    Type.Object({
+      origin: Type.String(),
+      vkeys: Type.Array(Type.String()),
+      /** The entry's bytes, base64. */
+      entry: Type.String(),
+      /** The event that the entry commits to, and the salt in hexadecimal. */
+      payload: Type.String(),
+      salt: Type.String(),
+      /** A c2sp.org/tlog-proof file. */
+      proof: Type.String(),
+    }),
+  ),
+})
+export type LogAnchor = Static<typeof LogAnchor>
+export const Keys = Type.Object({
+  logs: Type.Array(
+    Type.Object({
+      project: nullable(Type.String()),
+      origin: Type.String(),
+      shard: Type.Integer(),
+      closed: Type.Boolean(),
+      /** The oldest first; the last one is in use. */
+      vkeys: Type.Array(Type.String()),
+      /** Until when the key before the last signs beside it; null outside of an overlap. */
+      overlap_until: nullable(Time),
+    }),
+  ),
+  signing: Type.Array(
+    Type.Object({
+      purpose: words(['attestation', 'manifest']),
+      keyid: Type.String(),
+      public_pem: Type.String(),
+      valid_from: Time,
+      valid_until: nullable(Time),
+    }),
+  ),
+  /** For ssh-keygen -Y verify. */
+  allowed_signers: Type.String(),
+})
+export type Keys = Static<typeof Keys>
+export const RotateKey = command({
+  purpose: words(['log', 'attestation', 'manifest']),
+  /** Slug of the project whose log it is; the instance's log when left out. */
+  project: Type.Optional(Slug),
+  overlap_hours: Type.Optional(Type.Integer({ minimum: 0, maximum: 8760 })),
+})
+export const RotatedKey = Type.Object({
+  purpose: words(['log', 'attestation', 'manifest']),
+  /** A vkey for a log, a keyid otherwise. */
+  old_key: Type.String(),
+  new_key: Type.String(),
+  overlap_until: nullable(Time),
+})
+export type RotatedKey = Static<typeof RotatedKey>

@@ -1,10 +1,12 @@
 import { Command, CommanderError, Option } from 'commander'
 import { createApp } from './app.ts'
+import { addAnchorCommands } from './commands/anchor.ts'
 import { addArtifactCommands } from './commands/artifact.ts'
 import { addAssetCommands } from './commands/asset.ts'
 import { addAuditCommands } from './commands/audit.ts'
 import { addCompletionCommand } from './commands/completion.ts'
 import { addEvidenceCommands } from './commands/evidence.ts'
+import { addKeysCommands } from './commands/keys.ts'
 import { addLoginCommands } from './commands/login.ts'
 import { addOperateCommands } from './commands/operate.ts'
 import { addProjectCommands } from './commands/project.ts'
@@ -15,6 +17,7 @@ import { addSigningKeyCommands } from './commands/signing-key.ts'
 import { addTicketCommands } from './commands/ticket.ts'
 import { addTokenCommands } from './commands/token.ts'
 import { addUserCommands } from './commands/user.ts'
+import { addWitnessCommands } from './commands/witness.ts'
 import type { Settings } from './config.ts'
 import { exitCodeHelp, exitCodes } from './exit-codes.ts'
 import { exitCodeOf, failureLine } from './failure.ts'
@@ -73,6 +76,9 @@ export async function runWrit(args: readonly string[], settings: Settings, termi
     addProjectCommands,
     addUserCommands,
     addTokenCommands,
+    addKeysCommands,
+    addWitnessCommands,
+    addAnchorCommands,
     addOperateCommands,
     addCompletionCommand,
   ]) {

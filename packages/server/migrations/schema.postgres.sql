@@ -219,7 +219,10 @@ CREATE TABLE public.logs (
     checkpoint text,
     recorded_size bigint DEFAULT 0 NOT NULL,
     opened_at bigint NOT NULL,
-    closed_at bigint
+    closed_at bigint,
+    vkeys text,
+    cosigned text,
+    cosigned_size bigint DEFAULT 0 NOT NULL
 );
 
 ALTER TABLE ONLY public.logs FORCE ROW LEVEL SECURITY;
@@ -263,7 +266,9 @@ CREATE TABLE public.projects (
     name text NOT NULL,
     policy text NOT NULL,
     created_by_id text,
-    created_at bigint NOT NULL
+    created_at bigint NOT NULL,
+    log_access text DEFAULT 'members'::text NOT NULL,
+    CONSTRAINT projects_log_access_check CHECK ((log_access = ANY (ARRAY['members'::text, 'public'::text])))
 );
 
 CREATE TABLE public.queue (

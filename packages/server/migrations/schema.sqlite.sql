@@ -188,7 +188,7 @@ create table logs (
   checkpoint text,
   recorded_size integer not null default 0,
   opened_at integer not null,
-  closed_at integer,
+  closed_at integer, vkeys text, cosigned text, cosigned_size integer not null default 0,
   primary key (project_id, shard)
 ) strict;
 
@@ -231,7 +231,7 @@ create table projects (
   policy text not null,
   created_by_id text,
   created_at integer not null
-) strict;
+, log_access text not null default 'members' check (log_access in ('members', 'public'))) strict;
 
 create table queue (
   run_id text primary key,

@@ -6,14 +6,25 @@ import {
   type AuditFolders,
   append,
   createSequencer,
+  createWitnesses,
   findLogsAhead,
   type Keys,
   LogAheadOfDatabase,
+  loadWitnessPolicy,
   openKeys,
   SYSTEM,
+  type WitnessHealth,
 } from './audit/index.ts'
-import type { Config } from './config.ts'
-import { auditHandlers, createAttest, evidenceHandlers, serveApprovePage } from './evidence/index.ts'
+import { blobSettings, type Config } from './config.ts'
+import {
+  auditHandlers,
+  createAttest,
+  createLogDoors,
+  evidenceHandlers,
+  keysHandlers,
+  recordKeys,
+  serveApprovePage,
+} from './evidence/index.ts'
 import {
   authHandlers,
   authorize,
@@ -67,12 +78,20 @@ const LEASE_MS = 30_000
 const POLL_MS = 200
 
 /** Where the audit log and its keys are. */
-export const auditFolders = (config: Pick<Config, 'dataDir' | 'auditPath'>): AuditFolders => ({
+export const auditFolders = (config: Config): AuditFolders => ({
   log: join(config.dataDir, 'log'),
   keys: join(config.dataDir, 'keys'),
   signer: join(config.dataDir, 'signer'),
   days: config.auditPath,
+  ...(config.logStorage === 'local' ? {} : { tiles: tileStore(config, config.logStorage) }),
 })
+
+function tileStore(config: Config, type: 'minio' | 's3'): NonNullable<AuditFolders['tiles']> {
+  const settings = blobSettings(config, type)
+  if (settings.type === 'local') throw new Error('a local store is no store for tiles')
+  const { endpoint, region, bucket, accessKey, secretKey } = settings
+  return { endpoint, region, bucket, accessKey: accessKey?.reveal(), secretKey: secretKey?.reveal() }
+}
 
 /** The store that a configuration names. */
 export const databaseSettings = (config: Pick<Config, 'database' | 'migrationUrl'>): DatabaseSettings => ({
@@ -88,6 +107,7 @@ export async function openApp(on: {
   passwordCost?: PasswordCost
 }): Promise<App> {
   const { config, log, clock = systemClock } = on
+  const policy = config.witnessPolicy === undefined ? undefined : await loadWitnessPolicy(config.witnessPolicy)
   const lock = config.database.kind === 'sqlite' ? lockDataDir(config.dataDir) : null
   const settings = databaseSettings(config)
   const db = await openDatabase(settings, clock)
@@ -123,6 +143,26 @@ export async function openApp(on: {
     slugOf: (project) => slugOf(db, project),
   })
 
+  await recordKeys({ db, keys }, clock.now())
+  const witnesses = createWitnesses({
+    db,
+    clock,
+    log: log.child({ part: 'witnesses' }),
+    folders,
+    policy,
+    projects: config.witnessProjects,
+    intervalMs: config.witnessIntervalMs,
+  })
+  metrics.gaugeBy('writ_witness_up', 'Whether a witness of the policy signs, 1 or 0.', 'witness', () =>
+    Object.fromEntries(witnesses.health.witnesses.map(({ name, state }) => [name, state === 'ok' ? 1 : 0])),
+  )
+  const doors = createLogDoors({
+    db,
+    folders,
+    authenticate: identity.authenticate,
+    instanceAccess: config.instanceLogAccess,
+  })
+
   const judges = createJudgeThread()
   const kinds = new Map([createProofKind({ blobs, clock, judges })].map((kind) => [kind.name, kind]))
   const waiting = createWaiting()
@@ -137,6 +177,7 @@ export async function openApp(on: {
       leaseMs: LEASE_MS,
       timeoutSeconds: config.runTimeoutSeconds,
       maxDeliveries: 10,
+      notBefore: witnesses.newestRoot,
       settled: waiting.settled,
     },
     { concurrency: 4, pollMs: POLL_MS, graceMs: config.shutdownGraceSeconds * 1_000, alone: lock !== null },
@@ -235,18 +276,19 @@ export async function openApp(on: {
     http,
     'audit',
     api.audit,
-    auditHandlers({ db, database: settings, folders, dataDir: config.dataDir, sequencer }),
+    auditHandlers({ db, database: settings, folders, dataDir: config.dataDir, sequencer, doors, witnesses }),
     mounting,
   )
   mount(
     http,
     'evidence',
     api.evidence,
-    evidenceHandlers({ db, blobs, folders, keys, sequencer, log: log.child({ part: 'evidence' }) }),
+    evidenceHandlers({ db, blobs, folders, keys, policy, sequencer, log: log.child({ part: 'evidence' }) }),
     mounting,
   )
   mount(http, 'signingKeys', api.signingKeys, signingKeyHandlers({ attest, party }), mounting)
   await serveApprovePage(http, config.apiPrefix)
+  mount(http, 'keys', api.keys, keysHandlers({ db, folders, keys }), mounting)
   await serveDocs(
     http,
     openapi(api, { title: `${config.projectName} API`, version, prefix: config.apiPrefix }),
@@ -259,11 +301,13 @@ export async function openApp(on: {
     prefix: config.apiPrefix,
     metrics,
     ready: readiness({ db, blobs, sequencer }),
-    gauges: { integrated: () => sequencer.health.integrated },
+    degraded: () => Object.fromEntries(witnesses.health.witnesses.flatMap(witnessLine)),
+    gauges: { integrated: () => sequencer.health.integrated, unanchored: () => witnesses.health.unanchored },
   })
 
   const chores = [
     sequencer.run(stopping.signal),
+    witnesses.run(stopping.signal),
     worker.run(stopping.signal),
     every(60_000, stopping.signal, log, async () => {
       await inProject(INSTANCE, () => identity.sweep())
@@ -294,6 +338,7 @@ export async function openApp(on: {
       stopping.abort()
       await Promise.allSettled(chores)
       await judges.close()
+      await doors.close()
       await blobs.close()
       await db.close()
       lock?.release()
@@ -307,6 +352,10 @@ function recogniseStores(error: unknown): AppError | undefined {
     return new AppError('STORAGE_UNAVAILABLE', {}, { cause: error, headers: { 'retry-after': '1' } })
   return undefined
 }
+
+/** What /readyz says of a witness that does not sign. The server goes on without it, so it stays ready. */
+const witnessLine = ({ name, state, reason }: WitnessHealth): [string, string][] =>
+  state === 'ok' ? [] : [[`witness ${name}`, `${state}: ${reason}`]]
 
 /** Whether requests can be served: each part with its reason if not. The byte store is asked every few seconds only. */
 function readiness(on: {

@@ -251,6 +251,41 @@ export const settings = {
     'How often a checkpoint is signed while events come in.',
   ),
 
+  logStorage: required(
+    'audit.storage',
+    ['WRIT_LOG_STORAGE'],
+    choice('local', 'minio', 's3'),
+    'local',
+    'Where tiles and checkpoints of the logs are kept; the stores are described by the minio and s3 settings.',
+  ),
+  instanceLogAccess: required(
+    'audit.instance_log_access',
+    ['WRIT_INSTANCE_LOG_ACCESS'],
+    choice('members', 'public'),
+    'members',
+    "Whether anybody may read the instance's log under /log; members means its administrators.",
+  ),
+  witnessPolicy: optional(
+    'witness.policy',
+    ['WRIT_WITNESS_POLICY'],
+    file,
+    'A C2SP tlog-policy file: witnesses with their addresses, and the quorum. Left out: no witness is asked.',
+  ),
+  witnessProjects: required(
+    'witness.projects',
+    ['WRIT_WITNESS_PROJECTS'],
+    yesOrNo,
+    false,
+    'Whether witnesses are asked about the logs of projects too, not only about the log of the instance.',
+  ),
+  witnessIntervalMs: required(
+    'witness.interval_ms',
+    ['WRIT_WITNESS_INTERVAL_MS'],
+    integer(20, 3_600_000, 'milliseconds'),
+    5_000,
+    'How often witnesses are asked while a log grows.',
+  ),
+
   runTimeoutSeconds: required(
     'runs.timeout_seconds',
     ['RUN_TIMEOUT_SECONDS'],

@@ -3,7 +3,8 @@ import { type Checkpoint, openCheckpoint } from './checkpoint.ts'
 import { commitment, decodeEntry, type Entry } from './entry.ts'
 import { parseLogProof, verifyLogProof } from './log-proof.ts'
 import { createTreeHasher, type Hash } from './merkle.ts'
-import { parseVkey, SIGNATURE_COSIGNATURE, type VerifyEd25519 } from './note.ts'
+import { parseVkey, type VerifyEd25519 } from './note.ts'
+import { openUnderPolicy, parsePolicy } from './policy.ts'
 import { verifyConsistency } from './proof.ts'
 import { parsePem, spkiOf, type VerifySignature } from './public-key.ts'
 import { parseSshKey, parseSshSignature, sshFingerprint, verifySshSignature } from './sshsig.ts'
@@ -277,30 +278,24 @@ async function checkCosigned(
 ): Promise<BundleCheck[]> {
   const path = `logs/${log.name}/checkpoint.cosigned`
   if (!files.names.includes(path)) return []
-  const read = readFileOf(files)
-  const witnesses = (await readTextOf(files)('policy'))
-    .split('\n')
-    .flatMap((line) => /^witness \S+ (\S+)/.exec(line)?.[1] ?? [])
-  const opened = await within('CHECKPOINT_INVALID', path, async () =>
-    openCheckpoint(await read(path), {
-      vkeys: [...vkeys, ...witnesses],
-      hash: on.sha256,
-      verify,
-      origin: log.origin,
-    }),
-  )
+  const opened = await within('CHECKPOINT_INVALID', path, async () => {
+    const policy = parsePolicy(await readTextOf(files)('policy'), on.sha256)
+    const note = await readFileOf(files)(path)
+    return openUnderPolicy(note, { policy, vkeys, origin: log.origin, hash: on.sha256, verify })
+  })
   if (!opened.ok) throw new BundleError('CHECKPOINT_INVALID', path, opened.reason)
   const { size: from, root: fromRoot } = opened.checkpoint
   const { size: to, root: toRoot } = log.checkpoint
   const proofPath = `logs/${log.name}/consistency/${from}-${to}.txt`
-  const proof = await within('CONSISTENCY_INVALID', proofPath, async () => parseHashes(fromUtf8(await read(proofPath))))
+  const proof = await within('CONSISTENCY_INVALID', proofPath, async () =>
+    parseHashes(fromUtf8(await readFileOf(files)(proofPath))),
+  )
   if (!verifyConsistency({ from, fromRoot, to, toRoot, proof, hash: on.sha256 }))
     throw new BundleError('CONSISTENCY_INVALID', proofPath, 'what was cosigned is not the beginning of this log')
-  const cosigners = opened.signers.filter(({ type }) => type === SIGNATURE_COSIGNATURE)
-  if (cosigners.length === 0) return [{ state: 'note', what: 'cosigned by no witness of the policy' }]
-  return cosigners.map(({ name, time }) => ({
+  if (opened.cosigners.length === 0) return [{ state: 'note', what: 'cosigned by no witness of the policy' }]
+  return opened.cosigners.map(({ name, time }) => ({
     state: 'verified',
-    what: `the first ${from} entries: cosigned by ${name} at ${new Date((time ?? 0) * 1000).toISOString()}`,
+    what: `the first ${from} entries: cosigned by ${name} at ${new Date(time * 1000).toISOString()}`,
   }))
 }
 

@@ -57,7 +57,7 @@ test('a cosigned checkpoint is verified where there is one', async () => {
   files.set('policy', toUtf8(`log ${logKey.vkey}\nwitness w ${witness.witnessVkey}\nquorum w\n`))
   const report = await verifyBundle(signed(files), primitives)
   assert.deepEqual(report.fault, undefined)
-  assert.match(JSON.stringify(report.checks), /the first 2 entries: cosigned by witness\.example at 2025-11-22T/)
+  assert.match(JSON.stringify(report.checks), /the first 2 entries: cosigned by w at 2025-11-22T/)
   line.signature[20]! ^= 1
   files.set('logs/project-0/checkpoint.cosigned', toUtf8(addSignatures(note, [line])))
   assert.equal((await verifyBundle(signed(files), primitives)).fault?.code, 'CHECKPOINT_INVALID')

@@ -27,6 +27,8 @@ export interface NewEvent {
   readonly details?: Record<string, unknown> | null
   readonly success?: boolean
   readonly error?: string
+  /** Root of the newest cosigned checkpoint, base64: proves that the run did not start before it. Only for `run.started`. */
+  readonly ckpt?: string | undefined
   /** The run whose dense sequence this event continues. */
   readonly run?: { readonly id: string; readonly seq: number }
   /** Digests of attestations made with it, `sha256:<hex>`, as `Attest` answers them. */
@@ -84,6 +86,7 @@ function rowOf(project: string, { at, by, event }: Appended, salt: Buffer) {
     act: event.type,
     res: event.resource?.id,
     att: event.att,
+    ckpt: event.ckpt,
     pl: [{ n: 'event', c: commitment(payload, salt, sha256), len: payload.length }],
   })
   return {

@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Database } from '../platform/db/index.ts'
 import { appendUnfenced, SYSTEM } from './append.ts'
 import { type Continuation, openNote } from './continuation.ts'
 import { openDayFiles } from './day-files.ts'
-import { type AuditFolders, dayFolder, EMPTY_ROOT, logFolder, newOrigin, signerStateFile } from './sequencer.ts'
+import { type AuditFolders, dayFolder, readLogText, signerStateFile } from './folders.ts'
+import { CHECKPOINT } from './log-store.ts'
+import { EMPTY_ROOT, newOrigin } from './sequencer.ts'
 import * as store from './store.ts'
 
 const PAGE = 5_000
@@ -38,9 +39,8 @@ export async function findLogsAhead(db: Database, folders: AuditFolders): Promis
 }
 
 async function loadLastCheckpoint(folders: AuditFolders, log: store.Log): Promise<{ note: string; published: number }> {
-  const read = (file: string) => readFile(file, 'utf8').catch(() => '')
-  const note = await read(join(logFolder(folders, log.project_id, log.shard), 'checkpoint'))
-  const memory = /"size":(\d+)/.exec(await read(signerStateFile(folders, log.origin)))
+  const note = await readLogText(folders, log, CHECKPOINT)
+  const memory = /"size":(\d+)/.exec(await readFile(signerStateFile(folders, log.origin), 'utf8').catch(() => ''))
   return { note, published: Math.max(openNote(note)?.size ?? 0, Number(memory?.[1] ?? 0)) }
 }
 

@@ -1,15 +1,17 @@
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { toBase64 } from '@writ/tlog'
+import { formatKeyChange, keyChangePath, toBase64 } from '@writ/tlog'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, INSTANCE } from '../platform/db/index.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { append, SYSTEM } from './append.ts'
 import { type DayFiles, openDayFiles } from './day-files.ts'
+import { type AuditFolders, dayFolder, openLogStore, signerStateFile } from './folders.ts'
 import { LogError } from './log-error.ts'
 import { type LogFiles, openLogFiles } from './log-files.ts'
+import { CHECKPOINT } from './log-store.ts'
 import { sha256 } from './node-crypto.ts'
+import { announceKeys } from './rotate-log-key.ts'
 import { createSigner, type Signer } from './signer.ts'
 import * as store from './store.ts'
 
@@ -21,28 +23,6 @@ export const EMPTY_ROOT = '47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='
 
 /** A new log's name: scheme-less, random, so that a witness learns nothing of the project. */
 export const newOrigin = (): string => `writ.log/${Buffer.from(randomToken(16), 'base64url').toString('hex')}`
-
-export interface AuditFolders {
-  /** `<data>/log` */
-  readonly log: string
-  /** `<data>/keys` */
-  readonly keys: string
-  /** `<data>/signer` */
-  readonly signer: string
-  /** AUDIT_LOG_PATH */
-  readonly days: string
-}
-
-export const logFolder = (folders: AuditFolders, project: string, shard: number): string =>
-  join(folders.log, project === INSTANCE ? '_instance' : project, String(shard))
-
-/** `default` writes to AUDIT_LOG_PATH itself, every other project to a folder by slug, the instance to `_instance`. */
-export const dayFolder = (folders: AuditFolders, project: string, slug: string | undefined): string =>
-  slug === 'default' ? folders.days : join(folders.days, project === INSTANCE ? '_instance' : (slug ?? project))
-
-/** Where the signer of a log remembers what it signed last. */
-export const signerStateFile = (folders: AuditFolders, origin: string): string =>
-  join(folders.signer, `${origin.replaceAll('/', '_')}.json`)
 
 /** The published log is longer than the database: a backup was restored. Going on would sign a second history. */
 export class LogAheadOfDatabase extends Error {
@@ -105,18 +85,30 @@ export function createSequencer(options: {
     const known = open.get(row.project_id)
     if (known?.row.shard === row.shard) return { ...known, row }
     const [files, signer, days] = await Promise.all([
-      openLogFiles({ dir: logFolder(folders, row.project_id, row.shard), origin: row.origin, hash: sha256 }),
+      openLogFiles({
+        store: await openLogStore(folders, row.project_id, row.shard),
+        origin: row.origin,
+        hash: sha256,
+      }),
       createSigner({
         keysDir: folders.keys,
         origin: row.origin,
         stateFile: signerStateFile(folders, row.origin),
+        now: clock.now,
       }),
       openDayFiles(dayFolder(folders, row.project_id, await options.slugOf(row.project_id))),
     ])
+    const keys = (await signer.keys.list()).map((key) => key.vkey)
     if (row.vkey === null) await db.sequence((tx) => store.setVkey(tx, row, signer.vkey))
+    else if (!keys.includes(row.vkey))
+      throw new LogError('SIGNER_REFUSED', `the keys of ${row.origin} are older than its log, which names ${row.vkey}`)
+    // A rotation was stopped before the logs were told.
+    else if (row.vkey !== keys.at(-1))
+      await announceKeys({ db, log: row, keys: signer.keys, now: clock.now(), by: SYSTEM })
     const published = Math.max(files.published.size, (await signer.last()).size)
     if (published > row.size) throw new LogAheadOfDatabase(row.project_id, published, row.size)
     const opened = { row, files, signer, days }
+    await known?.files.close()
     open.set(row.project_id, opened)
     return opened
   }
@@ -134,6 +126,12 @@ export function createSequencer(options: {
       recordedAt = clock.now()
       await recordCheckpoints(logs.map((one) => one.row))
     }
+  }
+
+  async function forgetLogs(): Promise<void> {
+    const stores = [...open.values()].map((one) => one.files)
+    open.clear()
+    await Promise.all(stores.map((files) => files.close()))
   }
 
   function caughtUp(row: store.Log): boolean {
@@ -159,8 +157,29 @@ export function createSequencer(options: {
           await days.write(rows, { shard: row.shard, index: from + rows.length })
       }
       await writeDays(row, days, size)
-      if (placed < BATCH) return
+      if (placed < BATCH) break
     }
+    await handOver(row, files, signer)
+  }
+
+  /**
+   * After a rotation: keeps the proof that the log itself names the new key, under a checkpoint that the old key signed.
+   * Stopped anywhere in here, the old key signs on and the next round does it again.
+   */
+  async function handOver(row: store.Log, files: LogFiles, signer: Signer): Promise<void> {
+    const keys = await signer.keys.list()
+    const n = keys.findIndex((key) => key.until !== null && !key.handed_over)
+    if (n < 0) return
+    const place = await db.sequence((tx) => store.findKeyChange(tx, row, keys[n + 1]!.vkey))
+    const { size } = files.published
+    if (!place || place.log_index >= size) return
+    const path = keyChangePath(n)
+    if ((await files.read(path)) === null) {
+      const checkpoint = Buffer.from((await files.read(CHECKPOINT))!).toString()
+      const hashes = await files.proveEntry(place.log_index, size)
+      await files.keep(path, formatKeyChange({ entry: place.entry, index: place.log_index, hashes, checkpoint }))
+    }
+    await signer.keys.handedOver(n)
   }
 
   async function publish(
@@ -227,7 +246,7 @@ export function createSequencer(options: {
     const leadership = await db.lead('sequencer', signal)
     const stop = AbortSignal.any([signal, leadership.lost])
     health.leading = true
-    open.clear()
+    await forgetLogs()
     try {
       while (!stop.aborted) {
         try {
@@ -239,7 +258,7 @@ export function createSequencer(options: {
           // The outbox is durable: what could not be placed waits, and readiness says so.
           health.failing = error instanceof Error ? error.message : String(error)
           log.error({ err: error }, 'audit events could not be put into the log')
-          open.clear()
+          await forgetLogs()
         }
         // A fixed pace, whatever is committed: one fsync group and one signature serve all of it.
         await sleep(options.intervalMs, undefined, { signal: stop }).catch(() => {})
@@ -247,6 +266,7 @@ export function createSequencer(options: {
       if (signal.aborted) await work().catch((err) => log.error({ err }, 'audit events wait for the next start'))
     } finally {
       health.leading = false
+      await forgetLogs()
       await leadership.release()
     }
   }

@@ -242,6 +242,95 @@ export async function setVkey(tx: Tx, log: Pick<Log, 'project_id' | 'shard'>, vk
   ])
 }
 
+/** Records the verifier keys of a log after a rotation, the oldest first. Answers false if they were recorded already. */
+export async function setVkeys(
+  tx: Tx,
+  log: Pick<Log, 'project_id' | 'shard'>,
+  vkeys: readonly string[],
+): Promise<boolean> {
+  const changed = await tx.sql(
+    'update logs set vkey = ?3, vkeys = ?4 where project_id = ?1 and shard = ?2 and vkey <> ?3 returning shard',
+    [log.project_id, log.shard, vkeys.at(-1)!, JSON.stringify(vkeys)],
+  )
+  return changed.length > 0
+}
+
+/** Where the entry stands that names a key of a log; null while it waits for its place, or if there is none. */
+export async function findKeyChange(
+  tx: Tx,
+  log: Pick<Log, 'project_id' | 'shard'>,
+  vkey: string,
+): Promise<{ log_index: number; entry: Uint8Array } | null> {
+  const rows = await tx.sql<{ log_index: number; entry: Uint8Array }>(
+    `select i.log_index, e.entry
+     from audit_events e join audit_index i on i.project_id = e.project_id and i.event_id = e.id
+     where e.project_id = ?1 and e.resource_type = 'log_key' and e.resource_id = ?3 and e.event_type = 'log.key_rotated' and i.shard = ?2
+       and i.log_index is not null
+     order by i.log_index limit 1`,
+    [log.project_id, log.shard, vkey],
+  )
+  return rows[0] ?? null
+}
+
+/** Keeps the newest cosigned checkpoint beside the row, for answers and for the next `run.started`. */
+export async function setCosigned(
+  tx: Tx,
+  log: Pick<Log, 'project_id' | 'shard'>,
+  note: string,
+  size: number,
+): Promise<void> {
+  await tx.sql('update logs set cosigned = ?3, cosigned_size = ?4 where project_id = ?1 and shard = ?2', [
+    log.project_id,
+    log.shard,
+    note,
+    size,
+  ])
+}
+
+/** The verifier keys of a log, the oldest first; empty before its first checkpoint. */
+export const vkeysOf = (log: Pick<Log, 'vkey' | 'vkeys'>): readonly string[] =>
+  // Written by setVkeys.
+  log.vkeys === null ? (log.vkey === null ? [] : [log.vkey]) : (JSON.parse(log.vkeys) as string[])
+
+/** The log of an origin, whichever project it is of. */
+export async function findLogByOrigin(tx: Tx, origin: string): Promise<Log | undefined> {
+  const rows = await tx.sql<Log>('select * from logs where origin = ?1', [origin])
+  return rows[0]
+}
+
+/** The open log of a project, also outside its fence. */
+export async function findOpenLogOf(tx: Tx, project: string): Promise<Log | undefined> {
+  const rows = await tx.sql<Log>('select * from logs where project_id = ?1 and closed_at is null', [project])
+  return rows[0]
+}
+
+/** An entry of the instance log that records a project's checkpoint. */
+export interface RecordedRow {
+  readonly log_index: number
+  readonly entry: Uint8Array
+  readonly event: string
+  readonly salt: Uint8Array
+}
+
+/** The newest `project.checkpoint` of a project among the first `below` entries of a shard of the instance log. */
+export async function findRecorded(
+  tx: Tx,
+  instance: Pick<Log, 'project_id' | 'shard'>,
+  project: string,
+  below: number,
+): Promise<RecordedRow | undefined> {
+  const rows = await tx.sql<RecordedRow>(
+    `select i.log_index, e.entry, e.event, e.salt
+     from audit_events e join audit_index i on i.project_id = e.project_id and i.event_id = e.id
+     where e.project_id = ?1 and e.resource_type = 'log' and e.resource_id = ?3 and i.shard = ?2
+       and e.event_type = 'project.checkpoint'
+       and i.log_index < ?4
+     order by e.id desc limit 1`,
+    [instance.project_id, instance.shard, project, below],
+  )
+  return rows[0]
+}
+
 export async function setCheckpoint(
   tx: Tx,
   log: Pick<Log, 'project_id' | 'shard'>,

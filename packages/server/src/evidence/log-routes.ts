@@ -11,21 +11,26 @@ import {
   dayFolder,
   type EventFilter,
   type EventRow,
+  findAnchored,
   findOpenLog,
+  isLogPath,
   listEvents,
   listEventsForward,
-  logFolder,
-  readTileFile,
+  loadAnchorEvidence,
+  logPlace,
   type Sequencer,
   snapshotLog,
+  vkeysOf,
+  type Witnesses,
 } from '../audit/index.ts'
-import { type Caller, findUserRef } from '../identity/index.ts'
+import { type Caller, findUserRef, logAccessOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339 } from '../platform/clock.ts'
 import type { Database, DatabaseSettings, Tx } from '../platform/db/index.ts'
 import { inProject } from '../platform/db/index.ts'
 import type { Handlers } from '../platform/http/mount.ts'
 import { NOBODY } from '../platform/ids.ts'
+import { doorOf, type LogDoors } from './log-doors.ts'
 import type { VerifyJob } from './verify-worker.ts'
 
 export interface LogOn {
@@ -34,6 +39,8 @@ export interface LogOn {
   readonly folders: AuditFolders
   readonly dataDir: string
   readonly sequencer: Sequencer
+  readonly doors: LogDoors
+  readonly witnesses: Pick<Witnesses, 'cosignersOf'>
 }
 
 const PAGE = 500
@@ -96,6 +103,7 @@ export const auditHandlers = (on: LogOn): Handlers<typeof auditApi, Caller> => (
       log: (await findOpenLog(tx))!,
       pending: await countPending(tx),
     }))
+    const anchored = await findAnchored(on.db, log)
     return {
       origin: log.origin,
       vkey: log.vkey ?? '',
@@ -103,25 +111,30 @@ export const auditHandlers = (on: LogOn): Handlers<typeof auditApi, Caller> => (
       size: log.size,
       root: log.root,
       pending,
-      folder: logFolder(on.folders, log.project_id, log.shard),
+      folder: logPlace(on.folders, log.project_id, log.shard),
       audit_folder: dayFolder(on.folders, log.project_id, ask.caller.projectSlug ?? undefined),
+      vkeys: [...vkeysOf(log)],
+      door: doorOf(log.origin),
+      access: (await logAccessOf(on.db, log.project_id)) ?? 'members',
+      anchored: anchored && {
+        size: anchored.size,
+        via: anchored.via,
+        witnesses: await on.witnesses.cosignersOf(anchored.note),
+      },
     }
   },
+  async anchor(ask) {
+    const log = (await ask.read(findOpenLog))!
+    const anchored = await findAnchored(on.db, log)
+    if (!anchored) throw new AppError('LOG_NOT_ANCHORED')
+    return loadAnchorEvidence(on.db, on.folders, anchored)
+  },
+  served: (ask) => on.doors.serve(ask.request, ask.reply),
   async file(ask) {
     const path = (ask.request.params as { '*': string })['*']
-    if (!/^(checkpoint|tile\/(entries|\d{1,2})(\/x\d{3})*\/\d{3}(\.p\/\d{1,3})?)$/.test(path))
-      throw new AppError('LOG_FILE_NOT_FOUND')
+    if (!isLogPath(path)) throw new AppError('LOG_FILE_NOT_FOUND')
     const log = (await ask.read((tx) => findOpenLog(tx)))!
-    const bytes = await readTileFile(logFolder(on.folders, log.project_id, log.shard), path)
-    if (!bytes) throw new AppError('LOG_FILE_NOT_FOUND')
-    const lasting = path !== 'checkpoint' && !path.includes('.p/')
-    return ask.reply
-      .header(
-        'cache-control',
-        path === 'checkpoint' ? 'no-store' : lasting ? 'private, max-age=31536000, immutable' : 'private, max-age=60',
-      )
-      .type(path === 'checkpoint' ? 'text/plain; charset=utf-8' : 'application/octet-stream')
-      .send(Buffer.from(bytes))
+    return on.doors.send(ask.reply, log, path, 'private')
   },
   async verify(ask) {
     const { caller } = ask

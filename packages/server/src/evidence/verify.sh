@@ -54,8 +54,12 @@ for log in logs/*/; do
   sed '/^$/,$d' "${log}checkpoint" >"$tmp/text"
   { read -r origin && read -r size && read -r root; } <"$tmp/text" || fail "${log}checkpoint: not a checkpoint"
   openssl pkey -pubin -in "${log}log.pem" -outform DER | tail -c 32 | openssl base64 -A >"$tmp/key"
-  grep "^log $origin+" policy | sed 's/^log [^+]*+[^+]*+//' | raw | tail -c 32 | openssl base64 -A | cmp -s - "$tmp/key" ||
-    fail "${log}log.pem: not the key of $origin in policy"
+  good=
+  grep "^log $origin+" policy >"$tmp/keys" || fail "policy: it names no key of $origin"
+  while read -r word vkey; do
+    printf %s "${vkey#*+*+}" | raw | tail -c 32 | openssl base64 -A | cmp -s - "$tmp/key" && good=1
+  done <"$tmp/keys"
+  [ -n "$good" ] || fail "${log}log.pem: not a key of $origin in policy"
   good=
   sed '1,/^$/d' "${log}checkpoint" >"$tmp/signatures"
   while read -r dash name signature; do

@@ -25,5 +25,12 @@ export { authHandlers, projectsHandlers, signingKeyHandlers, tokensHandlers, use
 export { loadSecretKey } from './secret-key.ts'
 export { findUserByName, findUserRef, type UserRef } from './store.ts'
 export { type ApprovalRow, findApproval, insertApproval } from './store-approvals.ts'
-export { type Approver, findProject, listProjects, loadPolicy, slugOf } from './store-projects.ts'
+export {
+  type Approver,
+  findProject,
+  listProjects,
+  loadPolicy,
+  logAccessOf,
+  slugOf,
+} from './store-projects.ts'
 export { findSigningKey, lockSigningKey, type SigningKeyRow } from './store-signing-keys.ts'

@@ -77,6 +77,7 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'signingKeys.reject': admins,
   'signingKeys.revoke': writers,
   'evidence.export': overseers,
+  'audit.anchor': overseers,
 }
 
 // What a role may lend to a token. An auditor's reading is not part of ops, and ops' writing not of an auditor.

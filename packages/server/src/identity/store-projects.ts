@@ -37,8 +37,21 @@ export async function insertProject(tx: Tx, project: ProjectRow): Promise<void> 
   await tx.db.insertInto('projects').values(project).execute()
 }
 
-export async function renameProject(tx: Tx, id: string, name: string): Promise<void> {
-  await tx.db.updateTable('projects').set({ name }).where('id', '=', id).execute()
+export async function updateProject(
+  tx: Tx,
+  id: string,
+  change: { readonly name?: string; readonly log_access?: ProjectRow['log_access'] },
+): Promise<void> {
+  if (Object.keys(change).length === 0) return
+  await tx.db.updateTable('projects').set(change).where('id', '=', id).execute()
+}
+
+/** Whether the log of a project may be read by anybody; undefined for the instance and for strangers. */
+export async function logAccessOf(db: Lookup, projectId: string): Promise<ProjectRow['log_access'] | undefined> {
+  const rows = await db.lookup<Pick<ProjectRow, 'log_access'>>('select log_access from projects where id = ?1', [
+    projectId,
+  ])
+  return rows[0]?.log_access
 }
 
 /** The origin of the open log of the project in context. */

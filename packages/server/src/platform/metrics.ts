@@ -32,6 +32,18 @@ export function createMetrics() {
       labelNames: ['kind', 'outcome'],
       registers,
     }),
+    /** A gauge with one label; `collect` answers its values by that label. */
+    gaugeBy: (name: string, help: string, label: string, collect: () => Record<string, number>) =>
+      new Gauge({
+        name,
+        help,
+        labelNames: [label],
+        registers,
+        collect() {
+          this.reset()
+          for (const [value, n] of Object.entries(collect())) this.set({ [label]: value }, n)
+        },
+      }),
     gauge: (name: string, help: string, collect: () => number | Promise<number>) =>
       new Gauge({
         name,

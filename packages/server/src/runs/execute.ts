@@ -19,6 +19,8 @@ export interface Executing {
   readonly timeoutSeconds: number
   /** A run that was claimed this often without ever settling is failed: it takes its workers down. */
   readonly maxDeliveries: number
+  /** Root of the newest checkpoint that witnesses cosigned, if there is one: no run began before it. */
+  notBefore?(): string | undefined
   /** After the commit: waiters and watchers hear of it. */
   settled(runId: string): void
 }
@@ -72,7 +74,7 @@ async function begin(tx: Tx, on: Executing, claim: store.Claim): Promise<Begun |
   }
   if (run.state === 'running') await requeue(tx, run, now, 'its worker was lost')
   if (claim.attempt > on.maxDeliveries) {
-    await start(tx, run, claim.attempt, now)
+    await start(tx, on, run, claim.attempt, now)
     await store.finish(tx, claim)
     await settleRun(
       tx,
@@ -84,14 +86,14 @@ async function begin(tx: Tx, on: Executing, claim: store.Claim): Promise<Begun |
     )
     return null
   }
-  const started = await start(tx, run, claim.attempt, now)
+  const started = await start(tx, on, run, claim.attempt, now)
   const evidence = await store.listEvidence(tx, run.id)
   const before = run.verifies_run_id === null ? undefined : await store.findRun(tx, run.verifies_run_id)
   const earlier = before?.outputs_manifest ? (JSON.parse(before.outputs_manifest) as Record<string, unknown>) : null
   return { run: started, kind, evidence, earlier }
 }
 
-async function start(tx: Tx, run: store.RunRow, attempt: number, now: number): Promise<store.RunRow> {
+async function start(tx: Tx, on: Executing, run: store.RunRow, attempt: number, now: number): Promise<store.RunRow> {
   requireMove('pending', 'running')
   const change = {
     state: 'running',
@@ -106,6 +108,7 @@ async function start(tx: Tx, run: store.RunRow, attempt: number, now: number): P
     resource: { type: 'run', id: run.id, number: run.number },
     action: 'Run status updated to running',
     details: { ticket_id: run.ticket_id, exit_code: null, attempt },
+    ckpt: on.notBefore?.(),
     run: { id: run.id, seq: await store.nextEvent(tx, run.id) },
   })
   return { ...run, ...change }

@@ -29,6 +29,7 @@ export interface ProjectsTable {
   policy: string
   created_by_id: string | null
   created_at: number
+  log_access: Generated<'members' | 'public'>
 }
 
 export interface MembershipsTable {
@@ -332,6 +333,9 @@ export interface LogsTable {
   recorded_size: Generated<number>
   opened_at: number
   closed_at: number | null
+  vkeys: string | null
+  cosigned: string | null
+  cosigned_size: Generated<number>
 }
 
 export interface AttestationsTable {

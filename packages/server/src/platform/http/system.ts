@@ -11,7 +11,9 @@ export function serveSystem(
     prefix: string
     metrics: Metrics
     ready(): Promise<Record<string, string | null>>
-    gauges: { integrated(): number }
+    /** What is not as it should be, though requests can be served: shown, and no reason to be taken out of service. */
+    degraded(): Record<string, string>
+    gauges: { integrated(): number; unanchored(): number }
   },
 ): void {
   const docs = `${on.prefix}/docs`
@@ -29,9 +31,15 @@ export function serveSystem(
       checks: Object.fromEntries(
         Object.entries(parts).map(([part, reason]) => [part, reason === null ? 'ok' : reason]),
       ),
+      ...(Object.keys(on.degraded()).length === 0 ? {} : { degraded: on.degraded() }),
     })
   })
   on.metrics.gauge('writ_audit_integrated_entries', 'Entries put into logs by this process.', on.gauges.integrated)
+  on.metrics.gauge(
+    'writ_audit_unanchored_entries',
+    'Entries of the instance log that no witness stands for; -1 without witnesses.',
+    on.gauges.unanchored,
+  )
   app.get('/metrics', async (_, reply) =>
     reply.type(on.metrics.registry.contentType).send(await on.metrics.registry.metrics()),
   )
