@@ -328,14 +328,23 @@ export async function openApp(on: {
     http,
     'audit',
     api.audit,
-    auditHandlers({ db, database: settings, folders, dataDir: config.dataDir, sequencer, selfChecker, doors, witnesses }),
+    auditHandlers({
+      db,
+      database: settings,
+      folders,
+      dataDir: config.dataDir,
+      sequencer,
+      selfChecker,
+      doors,
+      witnesses,
+    }),
     mounting,
   )
   mount(
     http,
     'evidence',
     api.evidence,
-    evidenceHandlers({ db, blobs, folders, keys, sequencer, log: log.child({ part: 'evidence' }) }),
+    evidenceHandlers({ db, blobs, folders, keys, policy, sequencer, log: log.child({ part: 'evidence' }) }),
     mounting,
   )
   mount(http, 'signingKeys', api.signingKeys, signingKeyHandlers({ attest, party }), mounting)

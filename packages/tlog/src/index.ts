@@ -1,6 +1,15 @@
 // Transparency log of Writ: hashes, tiles, proofs, notes, entries, verification. Pure: no I/O, runs in a browser.
 
 export {
+  type Anchor,
+  type AnchorVerdict,
+  PROJECT_CHECKPOINT_ACT,
+  parseRecordedState,
+  type RecordedState,
+  verifyAnchor,
+  verifyAnchoredEntry,
+} from './anchor.ts'
+export {
   BUNDLE_FORMAT,
   BUNDLE_NAMESPACE,
   type BundleCheck,
@@ -12,15 +21,6 @@ export {
   type BundleTrust,
   MANIFEST_SIGNER,
 } from './bundle.ts'
-export {
-  type Anchor,
-  type AnchorVerdict,
-  PROJECT_CHECKPOINT_ACT,
-  parseRecordedState,
-  type RecordedState,
-  verifyAnchor,
-  verifyAnchoredEntry,
-} from './anchor.ts'
 export { equalBytes, fromBase64, fromHex, fromUtf8, toBase64, toHex, toUtf8 } from './bytes.ts'
 export { canonicalize, type Json } from './canonical.ts'
 export {

@@ -211,7 +211,8 @@ function refuseOtherLog(info: Log, kept: KeptCheckpoint | undefined): void {
   throw new Failure(`This is another log than on ${kept.seen_at}: ${info.origin}, not ${kept.origin}`, {
     exit: exitCodes.verificationFailed,
     code: 'LOG_REPLACED',
-    advice: 'If the log was rotated or a backup restored, its first entry says so ("log.continued"): then add --trust-new-log.',
+    advice:
+      'If the log was rotated or a backup restored, its first entry says so ("log.continued"): then add --trust-new-log.',
   })
 }
 
