@@ -306,6 +306,9 @@ CREATE TABLE public.logs (
     recorded_size bigint DEFAULT 0 NOT NULL,
     opened_at bigint NOT NULL,
     closed_at bigint,
+    vkeys text,
+    cosigned text,
+    cosigned_size bigint DEFAULT 0 NOT NULL,
     dropped_at bigint,
     dropped_until bigint,
     files_gone_at bigint

@@ -218,7 +218,7 @@ create table logs (
   checkpoint text,
   recorded_size integer not null default 0,
   opened_at integer not null,
-  closed_at integer, dropped_at integer, dropped_until integer, files_gone_at integer,
+  closed_at integer, vkeys text, cosigned text, cosigned_size integer not null default 0, dropped_at integer, dropped_until integer, files_gone_at integer,
   primary key (project_id, shard)
 ) strict;
 

@@ -79,7 +79,10 @@ export async function collect(tx: Tx, asked: Asked): Promise<Collected> {
 /** Whether a payload was erased on demand. */
 export const isErased = (event: Pick<ProvenEvent, 'event'>): boolean => event.event === ''
 
-// One place to decide it: a file that carries findings of secrets answers 'flagged' here unless it was asked for.
-function whyLeftOut(row: ArtifactRow, _flagged: boolean): CollectedFile['leftOut'] {
-  return row.is_deleted === 1 ? 'deleted' : null
+// The log still holds the digest of a file that is left out, so whoever has it from elsewhere can compare.
+function whyLeftOut(row: ArtifactRow, flagged: boolean): CollectedFile['leftOut'] {
+  if (row.erased_at !== null) return 'erased'
+  if (row.is_deleted === 1) return 'deleted'
+  const found = row.findings === null ? [] : (JSON.parse(row.findings) as unknown[])
+  return found.length > 0 && !flagged ? 'flagged' : null
 }
