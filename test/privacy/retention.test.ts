@@ -6,7 +6,7 @@ import type { Project, SelfCheckReport, VerifyReport } from '@writ/api'
 import { verifyOffline } from '@writ/server/ops'
 import pg from 'pg'
 import { backends } from '../backends.ts'
-import type { TestSystem } from '../test-system.ts'
+import { type TestSystem, until } from '../test-system.ts'
 import { dumpTables, execute } from './database.ts'
 
 interface Log {
@@ -145,10 +145,7 @@ for (const backend of backends()) {
     await sys.stop()
     // The first chore of a start comes at once.
     await sys.restart()
-    await sys.settle()
-    await sys.settle()
-    const logs = await logsOf(sys)
-    assert.ok(logs.length >= 2, JSON.stringify(logs))
+    await until('a log was rotated', async () => (await logsOf(sys)).length >= 2)
     assert.deepEqual([(await verify(sys)).reason], [null])
   })
 }

@@ -364,7 +364,10 @@ export function createSequencer(options: {
       })
     },
     async rotateDue({ days, entries }) {
-      if ((days === 0 && entries === 0) || !health.leading) return
+      if (days === 0 && entries === 0) return
+      // The first chore of a start comes before we lead.
+      await Promise.race([first.promise, sleep(5_000, undefined, { ref: false })])
+      if (!health.leading) return
       for (const row of await db.sequence(store.listOpenLogs)) {
         const old = days > 0 && clock.now() - row.opened_at >= days * 86_400_000
         const large = entries > 0 && row.size >= entries
