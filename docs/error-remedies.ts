@@ -12,6 +12,7 @@ export const parts: Partial<Record<ErrorCode, readonly [english: string, chinese
   SIGNATURE_REQUIRED: ['Signatures of people', '个人签名'],
   SERIAL_TAKEN: ['Assets and tickets', '资产与工单'],
   RUN_VIEW_DENIED: ['Runs and evidence', '执行与证据'],
+  SECRET_IN_ARTIFACT: ['Privacy', '隐私'],
   WEBHOOK_NOT_FOUND: ['Webhooks and events', 'Webhook 与事件'],
   DATABASE_UNAVAILABLE: ['The server', '服务器'],
 }
@@ -218,6 +219,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
   RUN_NOT_FOUND: ['Check id or number, and the project.', '执行记录不存在。', '检查 ID 或编号，以及所在项目。'],
   ARTIFACT_NOT_FOUND: ['Check id or number, and the project.', '附件不存在。', '检查 ID 或编号，以及所在项目。'],
   POLICY_CHANGE_NOT_FOUND: ['GET /policy/changes lists them.', '策略变更不存在。', '用 GET /policy/changes 查看。'],
+  LOG_NOT_ANCHORED: [
+    'Name witnesses in a policy (`WRIT_WITNESS_POLICY`), and wait until they have cosigned. `writ audit log` shows how far they stand for the log.',
+    '还没有见证方为该日志的任何状态签名。',
+    '用 `WRIT_WITNESS_POLICY` 指定见证方，并等待其签名；`writ audit log` 显示已锚定的范围。',
+  ],
   LOG_FILE_NOT_FOUND: [
     'The path must be `checkpoint` or `tile/...` of a size that the log has reached.',
     '日志没有这个文件。',
@@ -242,6 +248,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
   ],
   APPROVAL_USED: ['An approval works once; ask for another.', '该审批已使用。', '一次审批只能用一次，请重新申请。'],
   APPROVAL_EXPIRED: ['Ask for a new approval.', '该审批已过期。', '重新申请审批。'],
+  KEY_ROTATION_UNDERWAY: [
+    'Wait until the overlap is over (`writ keys list` says when), then rotate again.',
+    '该密钥上一次轮换的重叠期尚未结束。',
+    '等重叠期结束（`writ keys list` 显示时间）后再轮换。',
+  ],
   APPROVAL_STALE: [
     'Read the ticket again and approve its present `digest`.',
     '审批内容已改变。',
@@ -381,6 +392,50 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '按 `Content-Range` 给出的长度请求。',
   ],
   UPLOAD_INTERRUPTED: ['Send the file again.', '上传中断，未保存任何内容。', '重新上传。'],
+
+  SECRET_IN_ARTIFACT: [
+    'Take the secret out of the file and upload it again. Whether such files are taken is `artifact_scan` of the policy.',
+    '文件中疑似含有密钥，项目策略不接收此类文件；未保存任何内容。',
+    '从文件中去除密钥后重新上传；是否接收由策略的 `artifact_scan` 决定。',
+  ],
+  LEGAL_HOLD: [
+    'Nothing under a legal hold is erased or deleted. `writ hold list` shows the hold and its reason; an admin may release it.',
+    '对象处于法律保全之下，不能删除或擦除。',
+    '用 `writ hold list` 查看保全及其理由；由管理员解除后再操作。',
+  ],
+  HOLD_NOT_FOUND: ['List them: `writ hold list`.', '找不到该法律保全。', '用 `writ hold list` 查看。'],
+  HOLD_RELEASED: ['Nothing to do.', '该法律保全已经解除。', '无需处理。'],
+  EVENT_NOT_FOUND: [
+    'Use the id of the event, or its index in the open log, as `writ audit list` shows them.',
+    '找不到该审计事件。',
+    '使用 `writ audit list` 显示的事件编号或日志序号。',
+  ],
+  EVENT_NOT_ERASABLE: [
+    'What explains the log itself stays: it names no more of a person than who operated the server.',
+    '解释日志自身的事件不能擦除。',
+    '此类事件必须保留。',
+  ],
+  PAYLOAD_ERASED: ['Nothing to do.', '该事件的内容已被擦除。', '无需处理。'],
+  ARTIFACT_ERASED: [
+    'The bytes are gone for good; hash and record are still there.',
+    '该附件的字节已被永久擦除。',
+    '哈希与记录仍然保留，字节无法恢复。',
+  ],
+  LOG_BUSY: [
+    'Try again in a moment; with several servers, ask the one that leads (`/metrics`, `/readyz`).',
+    '此刻无法关闭日志。',
+    '稍后重试；多台服务器时请访问正在写日志的那一台。',
+  ],
+  LOG_NOT_DROPPABLE: [
+    'List the logs with `writ log list`; close the open one first with `writ log rotate`, and drop from the oldest on.',
+    '只能删除项目中最旧的已关闭日志。',
+    '用 `writ log list` 查看；先用 `writ log rotate` 关闭当前日志，再从最旧的开始删除。',
+  ],
+  USER_STILL_ACTIVE: [
+    'Deactivate the account first (`writ user deactivate`), then erase it.',
+    '账号仍在使用，不能擦除。',
+    '先停用该账号，再执行擦除。',
+  ],
 
   WEBHOOK_NOT_FOUND: [
     '`writ webhook list` shows the webhooks of this project.',

@@ -3,6 +3,7 @@ import type { AuditEventType } from '@writ/api'
 /** What each event of a project says, in English and in Chinese; one without a line does not compile. */
 export const eventMeanings: Record<ProjectEvent, readonly [english: string, chinese: string]> = {
   'log.continued': ['The log goes on in a new one after a restore.', '恢复备份后，日志在新日志中继续。'],
+  'log.key_rotated': ['The log got a new signing key.', '日志更换了签名密钥。'],
   'member.updated': ['Somebody got a role in the project.', '成员获得或变更了角色。'],
   'member.removed': ['Somebody left the project.', '成员被移出项目。'],
   'token.created': ['An API token was made.', '创建了 API 令牌。'],
@@ -49,6 +50,14 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
   'artifact.downloaded': ['A file was taken.', '下载了附件。'],
   'artifact.verified': ['A file was judged.', '附件已判定。'],
   'artifact.deleted': ['A file was withdrawn.', '附件被撤回。'],
+  'artifact.refused': ['A file was refused, because it holds what looks like a secret.', '附件疑似含有密钥，被拒收。'],
+  'artifact.erased': ['The bytes of a file were erased.', '附件字节已擦除。'],
+  'payload.erased': ['The payload of an event was erased.', '审计事件的内容已擦除。'],
+  'hold.set': ['A legal hold was set.', '设置了法律保全。'],
+  'hold.released': ['A legal hold was released.', '解除了法律保全。'],
+  'selfcheck.failed': ['The self-check found something.', '自检发现问题。'],
+  'log.drop_requested': ['Somebody asked to drop an old log.', '申请删除旧日志。'],
+  'log.dropped': ['An old log was dropped.', '旧日志已删除。'],
   'webhook.created': ['A webhook was added.', '新增 webhook。'],
   'webhook.updated': ['A webhook was changed, enabled or disabled by a person.', '修改、启用或停用了 webhook。'],
   'webhook.deleted': ['A webhook was deleted.', '删除了 webhook。'],

@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { missingS3 } from './servers/ceph-rgw.ts'
 import { missingChromium } from './servers/chromium.ts'
+import { missingGo } from './servers/go-verifier.ts'
 import { missingPostgres } from './servers/postgres.ts'
 import type { Tally } from './tally.ts'
 
@@ -38,7 +39,7 @@ if (pattern === undefined) {
 }
 const skips = await test(chosen, named.length > 0 ? [] : [`--test-name-pattern=${pattern}`])
 
-const missing = { PostgreSQL: missingPostgres(), S3: missingS3(), Chromium: missingChromium() }
+const missing = { PostgreSQL: missingPostgres(), S3: missingS3(), Chromium: missingChromium(), Go: missingGo() }
 const reasons = new Map(
   skips.map((skip) => [skip.reason, skips.filter((other) => other.reason === skip.reason).length]),
 )

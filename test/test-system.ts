@@ -212,6 +212,7 @@ const settingsOf = (folder: string, options: StartOptions): Record<string, strin
   WRIT_ADMIN_PASSWORD: 'admin123',
   WRIT_CHECKPOINT_INTERVAL_MS: '20',
   WRIT_PROOF_SETTLE_SECONDS: '0',
+  WRIT_SELF_CHECK_MINUTES: '0',
   ...options.env,
 })
 

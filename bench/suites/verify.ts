@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { encodeEntry, verifyLog } from '@writ/tlog'
+import { openDiskStore } from '../../packages/server/src/audit/disk-store.ts'
 import { openLogFiles } from '../../packages/server/src/audit/log-files.ts'
 import { sha256, verifyEd25519 } from '../../packages/server/src/audit/node-crypto.ts'
 import { createSigner } from '../../packages/server/src/audit/signer.ts'
@@ -74,7 +75,7 @@ async function seconds(work: () => Promise<void>): Promise<number> {
 
 async function makeLog(folder: string) {
   const origin = 'writ.log/bench'
-  const files = await openLogFiles({ dir: join(folder, 'log'), origin, hash: sha256 })
+  const files = await openLogFiles({ store: await openDiskStore(join(folder, 'log')), origin, hash: sha256 })
   const signer = await createSigner({ keysDir: join(folder, 'keys'), origin, stateFile: join(folder, 'signer.json') })
   for (let at = 0; at < ENTRIES; at += BATCH) {
     const state = await files.integrate(

@@ -126,6 +126,18 @@ holds('a ticket that nobody could approve says so when it is submitted', async (
   assert.equal(submitted.warnings?.[0]?.code, 'NO_ELIGIBLE_APPROVER')
 })
 
+holds('an instance administrator could approve everywhere, member or not, and so no warning is given', async (sys) => {
+  const { admin, bob } = sys
+  const lab = { headers: { 'x-project': 'lab' } }
+  ok(await admin.post('/projects', { slug: 'lab', name: 'Lab' }), 201)
+  ok(await admin.put(`/members/${bob.id}`, { role: 'admin' }, lab))
+  ok(await admin.delete(`/members/${admin.id}`, lab), 204)
+  const opened = ok(await bob.post<Ticket>('/tickets', { title: 'x' }, lab))
+  assert.deepEqual([opened.status, opened.warnings], ['submitted', undefined])
+  const approved = ok(await admin.post<Ticket>('/tickets/1/approve', { approved: true }, lab))
+  assert.equal(approved.status, 'approved')
+})
+
 holds('comments are kept in order, by whoever may see the ticket', async (sys) => {
   const { admin, employee, bob } = sys
   await open(sys)

@@ -47,6 +47,11 @@ async function fill(system: TestSystem, slug: string) {
   const uploaded = await system.employee.upload(run.id!, 'a.txt', 'evidence', {}, plain)
   assert.equal(uploaded.status, 200)
   const token = await made(system.employee.post('/tokens', { name: 't' }, plain))
+  const [event] = (await system.admin.get<{ id: string }[]>('/audit/events?event_type=asset.created', plain)).body
+  await made(system.admin.post(`/payloads/${event!.id}/erase`, { ground: 'request 17' }, plain))
+  const hold = await made(
+    system.admin.post('/holds', { subject_type: 'ticket', subject_id: ticket.id, reason: 'case 17' }, plain),
+  )
   const hook = { name: 'w', url: 'http://127.0.0.1:9/', events: ['token.revoked'] }
   const webhook = await made(system.admin.post('/webhooks', hook, plain))
   await made(system.admin.post(`/webhooks/${webhook.id}/test`, undefined, plain))
@@ -60,6 +65,8 @@ async function fill(system: TestSystem, slug: string) {
     artifact: uploaded.body.artifact,
     token,
     key: enrolled,
+    event: event!,
+    hold,
     webhook,
   }
 }
@@ -161,6 +168,17 @@ for (const backend of backends()) {
       ['a ticket on a foreign asset', admin.post('/tickets', { title: 'x', asset_id: made.asset.id }, there)],
       ['a run on a foreign ticket', admin.post('/runs', { run_type: 'proof', ticket_id: made.ticket.id }, there)],
       ['run', admin.get(`/runs/${made.run.id}`, there)],
+      ['erase a payload', admin.post(`/payloads/${made.event.id}/erase`, { ground: 'request 17' }, there)],
+      ['erase bytes', admin.post(`/artifacts/${made.artifact.id}/erase`, { ground: 'request 17' }, there)],
+      ['release a hold', admin.post(`/holds/${made.hold.id}/release`, { reason: 'x' }, there)],
+      [
+        'hold a foreign ticket',
+        admin.post('/holds', { subject_type: 'ticket', subject_id: made.ticket.id, reason: 'case 17' }, there),
+      ],
+      [
+        'hold a foreign run',
+        admin.post('/holds', { subject_type: 'run', subject_id: made.run.id, reason: 'case 17' }, there),
+      ],
       ['run by number', admin.get('/runs/1', there)],
       ['run contract', admin.get(`/runs/${made.run.id}/state`, there)],
       ['wait', admin.get(`/runs/${made.run.id}/wait?timeout=0`, there)],

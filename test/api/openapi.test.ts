@@ -119,9 +119,10 @@ test('every example is a request that its operation takes', async () => {
     const path = endpoint.path
       .replace(
         ':id',
-        /policy|invite|token|session|signingKeys|webhook/i.test(id) ? '01900000-0000-7000-8000-000000000000' : '1',
+        /policy|invite|token|session|signingKeys|hold|webhook/i.test(id) ? '01900000-0000-7000-8000-000000000000' : '1',
       )
       .replace(':slug', 'default')
+      .replace(':shard', '0')
     const answer = await (endpoint.method === 'PUT'
       ? admin.put<{ code?: string }>(path, endpoint.example)
       : endpoint.method === 'PATCH'

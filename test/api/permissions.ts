@@ -89,6 +89,7 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'GET /artifacts/:id/download': all,
   'GET /artifacts/run/:id': all,
   'DELETE /artifacts/:id': workers,
+  'POST /artifacts/:id/erase': admins,
 
   'GET /audit/events': overseers,
   'GET /audit/export': overseers,
@@ -104,6 +105,22 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /signing-keys/:id/reject': admins,
   'POST /signing-keys/:id/revoke': workers,
   'POST /evidence/export': overseers,
+  'POST /audit/self-check': overseers,
+
+  'POST /payloads/:id/erase': admins,
+  'POST /users/:id/erase': 'instance',
+  'GET /holds': overseers,
+  'POST /holds': admins,
+  'POST /holds/:id/release': admins,
+  'GET /audit/logs': overseers,
+  'POST /audit/logs/rotate': admins,
+  'POST /audit/logs/:shard/drop': admins,
+  'GET /audit/log/anchor': overseers,
+  // Whoever asks: the log itself is public, or the caller is checked as for GET /audit/log/files.
+  'GET /log/*': 'anybody',
+
+  'GET /keys': 'instance',
+  'POST /keys/rotate': 'instance',
 
   // A webhook carries the project's events out: admins decide where to; ops keep it running, auditors look.
   'GET /webhooks': ['admin', 'ops', 'auditor'],

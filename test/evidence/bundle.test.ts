@@ -1,7 +1,8 @@
 // Evidence bundles: with tools that we did not write, with our own verifier, and with every file changed.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
@@ -10,6 +11,7 @@ import { type BundleFiles, formatSshSignature, parsePem, sshSigned, toUtf8, veri
 import { openBundle } from '../../packages/cli/src/bundle-zip.ts'
 import { sha256, sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
 import { openKeys } from '../../packages/server/src/audit/index.ts'
+import { type BundleEvent, entryId, makeBundle, signed } from '../../packages/tlog/test/bundle.ts'
 import { backends } from '../backends.ts'
 import { TestSystem } from '../test-system.ts'
 import { exportBundle, folderFiles, makeTicket, unpack, verifySh } from './scene.ts'
@@ -18,7 +20,10 @@ const run = promisify(execFile)
 const on = { sha256, sha512, verify: verifySignature }
 
 for (const backend of backends()) {
-  test(`a bundle verifies without us and without a server (${backend.name})`, { skip: backend.skip }, async () => {
+  test(`a bundle verifies without us and without a server (${backend.name})`, {
+    skip: backend.skip,
+    timeout: 300_000,
+  }, async () => {
     await using system = await backend.start({ fakeClock: true })
     await makeTicket(system)
     // A minute later the instance log has recorded the project's.
@@ -27,9 +32,6 @@ for (const backend of backends()) {
     const zip = path.join(system.folder, 'bundle.zip')
     await exportBundle(system, zip, { subject: 'ticket', id: 1 })
     await unpack(zip, path.join(system.folder, 'bundle'))
-    const said = await verifySh(path.join(system.folder, 'bundle'))
-    assert.equal(said.code, 0, said.err)
-    assert.match(said.out, /approvals signed by people: 1\nfiles of evidence: 4\nOK/)
     const report = await verifyBundle(await folderFiles(path.join(system.folder, 'bundle')), on)
     assert.deepEqual(report.fault, undefined)
     assert.match(JSON.stringify(report.checks), /the instance log recorded the first \d+ entries/)
@@ -38,7 +40,9 @@ for (const backend of backends()) {
 
     const fingerprint = report.rests.find(({ what }) => what === 'manifest key')!.value
     const vkeys = report.rests.filter(({ what }) => what.endsWith('log key')).map(({ value }) => value)
-    assert.equal((await verifySh(path.join(system.folder, 'bundle'), fingerprint)).code, 0)
+    const said = await verifySh(path.join(system.folder, 'bundle'), fingerprint)
+    assert.equal(said.code, 0, said.err)
+    assert.match(said.out, /approvals signed by people: 1\nfiles of evidence: 4\nOK/)
     const expected = await verifyBundle(await openBundle(zip), on, { fingerprint, vkeys })
     assert.ok(expected.ok && expected.rests.every((one) => one.expected || one.what === 'attestation key'))
     const other = `SHA256:${'A'.repeat(43)}`
@@ -63,6 +67,30 @@ test('a file that was deleted is left out, and said to be', async () => {
   assert.match(JSON.stringify(report.checks), /"left out","what":"artifact 1: deleted"/)
 })
 
+test('verify.sh shows an erased payload, and wants the entry that tells of it', async () => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'writ-erased-'))
+  const script = await readFile('packages/server/src/evidence/verify.sh')
+  async function write(events: readonly BundleEvent[]): Promise<void> {
+    const files = signed(new Map([...(await makeBundle(events)), ['verify.sh', new Uint8Array(script)]]))
+    await rm(folder, { recursive: true })
+    for (const name of files.names) {
+      await mkdir(path.dirname(path.join(folder, name)), { recursive: true })
+      await writeFile(path.join(folder, name), await files.read(name))
+    }
+  }
+  try {
+    const opened = { act: 'ticket.created', res: 't' }
+    await write([{ ...opened, erasedBy: 2 }, opened, { act: 'payload.erased', res: entryId(0) }])
+    const good = await verifySh(folder)
+    assert.equal(good.code, 0, good.err)
+    assert.match(good.out, /entry 0 of example\.org\/project: payload erased, see 2\n/)
+    await write([{ ...opened, erasedBy: 2 }, opened, { act: 'payload.erased', res: entryId(1) }])
+    assert.match((await verifySh(folder)).err, /payloads\/0\.erased: no entry tells of the erasure/)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+})
+
 test('a byte flipped in any file of a bundle is found by both verifiers', { timeout: 600_000 }, async (t) => {
   await using system = await TestSystem.start()
   await makeTicket(system)
@@ -73,7 +101,7 @@ test('a byte flipped in any file of a bundle is found by both verifiers', { time
   const files = await folderFiles(folder)
   assert.ok(files.names.length > 90, `${files.names.length} files`)
 
-  await t.test('each file', async () => {
+  await t.test('each file', { timeout: 600_000 }, async () => {
     for (const name of files.names) {
       const bytes = await readFile(path.join(folder, name))
       for (const at of [Math.floor(bytes.length / 2), bytes.length - 1]) {
@@ -120,7 +148,7 @@ test('a byte flipped in any file of a bundle is found by both verifiers', { time
       ['ATTESTATION_INVALID', named(/^attestations/), (bytes) => replaced(bytes, '"sig":"M', '"sig":"N')],
       ['APPROVAL_INVALID', named(/^approvals.*statement\.json$/), (bytes) => replaced(bytes, 'approved', 'rejected')],
       ['APPROVAL_INVALID', named(/^approvals.*\.sig$/), (bytes) => replaced(bytes, 'AAAA', 'AAAB')],
-      ['SIGNING_KEY_INVALID', named(/^people.*key\.json$/), (bytes) => replaced(bytes, '"ssh"', '"passkey"')],
+      ['SIGNING_KEY_INVALID', named(/^people.*\.sig$/), (bytes) => replaced(bytes, 'AAAA', 'AAAB')],
       ['ARTIFACT_CHANGED', named(/^artifacts/), (bytes) => Buffer.concat([bytes, Buffer.from('x')])],
       ['RECORD_CHANGED', named(/^tickets/), (bytes) => replaced(bytes, '"version":1', '"version":2')],
       ['RECORD_CHANGED', named(/^runs.*outputs/), (bytes) => replaced(bytes, 'passed', 'failed')],

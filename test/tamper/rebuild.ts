@@ -3,6 +3,7 @@ import { createHmac } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { decodeEntry, encodeEntry, formatCommitment, toUtf8 } from '@writ/tlog'
+import { openDiskStore } from '../../packages/server/src/audit/disk-store.ts'
 import { createSequencer, sha256 } from '../../packages/server/src/audit/index.ts'
 import { openLogFiles } from '../../packages/server/src/audit/log-files.ts'
 import { createSigner } from '../../packages/server/src/audit/signer.ts'
@@ -24,7 +25,7 @@ export async function rebuildWithRealKey(copy: Copy, { upTo }: { upTo: number })
     copy.project,
     upTo,
   )
-  const files = await openLogFiles({ dir: path.join(scratch, 'log'), origin, hash: sha256 })
+  const files = await openLogFiles({ store: await openDiskStore(path.join(scratch, 'log')), origin, hash: sha256 })
   const state = await files.integrate(
     0,
     rows.map(({ entry }) => entry),

@@ -60,6 +60,7 @@ export const errors = {
   ARTIFACT_NOT_FOUND: { status: 404, text: 'Artifact not found' },
   POLICY_CHANGE_NOT_FOUND: { status: 404, text: 'Policy change not found' },
   LOG_FILE_NOT_FOUND: { status: 404, text: 'The log has no such file.' },
+  LOG_NOT_ANCHORED: { status: 404, text: 'No witness has cosigned a state of this log yet.' },
 
   // projects
   PROJECT_EXISTS: { status: 409, text: 'A project with this slug exists.' },
@@ -69,6 +70,7 @@ export const errors = {
   APPROVAL_USED: { status: 409, text: 'This approval was used already.' },
   APPROVAL_EXPIRED: { status: 409, text: 'This approval has expired.' },
   APPROVAL_STALE: { status: 409, text: 'What was approved has changed since.' },
+  KEY_ROTATION_UNDERWAY: { status: 409, text: 'The overlap of the last rotation of this key has not ended.' },
 
   // signatures of people
   SIGNATURE_REQUIRED: {
@@ -124,6 +126,21 @@ export const errors = {
   RANGE_NOT_SATISFIABLE: { status: 416, text: 'The artifact has {size} bytes.' },
   UPLOAD_INTERRUPTED: { status: 400, text: 'The upload ended before its end; nothing was kept.' },
 
+  // privacy
+  SECRET_IN_ARTIFACT: {
+    status: 422,
+    text: 'The file holds what looks like a secret ({kinds}), which the policy of this project does not take; nothing was kept.',
+  },
+  LEGAL_HOLD: { status: 409, text: 'Legal hold {hold} on {subject} does not allow this.' },
+  HOLD_NOT_FOUND: { status: 404, text: 'Legal hold not found' },
+  HOLD_RELEASED: { status: 409, text: 'This legal hold was released already.' },
+  EVENT_NOT_FOUND: { status: 404, text: 'Audit event not found' },
+  EVENT_NOT_ERASABLE: { status: 409, text: 'Events of type {type} explain the log itself and are not erased.' },
+  PAYLOAD_ERASED: { status: 410, text: 'The payload of this event was erased.' },
+  ARTIFACT_ERASED: { status: 410, text: 'The bytes of this artifact were erased.' },
+  LOG_BUSY: { status: 409, text: 'The log cannot be closed now: {reason}.' },
+  LOG_NOT_DROPPABLE: { status: 409, text: 'Only the oldest closed log of a project can be dropped.' },
+  USER_STILL_ACTIVE: { status: 409, text: 'Deactivate the user first; an account in use cannot be erased.' },
   // webhooks and events
   WEBHOOK_NOT_FOUND: { status: 404, text: 'Webhook not found' },
   WEBHOOK_NOT_ACTIVE: { status: 409, text: 'This webhook is disabled; enable it first.' },

@@ -53,7 +53,9 @@ export const text = (max: number) =>
   Type.String({ maxLength: max, pattern: '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]*$' })
 export const Username = Type.String({ pattern: '^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,49}$' })
 const Email = Type.String({ format: 'email', maxLength: 255 })
-const Password = Type.String({ minLength: 1, maxLength: 256 })
+// Secrets by declaration: never redacted on the way in, never stored as they are, never shown.
+const writeOnly = { writeOnly: true } as const
+const Password = Type.String({ minLength: 1, maxLength: 256, ...writeOnly })
 const IpRange = Type.String({ minLength: 2, maxLength: 50, description: 'address or CIDR range' })
 const anyJson = (description: string) =>
   Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true, description })
@@ -101,8 +103,8 @@ export const Me = Type.Object({
 export type Me = Static<typeof Me>
 export const Login = command({
   username: Type.String({ maxLength: 255 }),
-  password: Type.String({ maxLength: 1024 }),
-  totp: Type.Optional(Type.String({ maxLength: 12 })),
+  password: Type.String({ maxLength: 1024, ...writeOnly }),
+  totp: Type.Optional(Type.String({ maxLength: 12, ...writeOnly })),
 })
 export const Bearer = Type.Object({
   access_token: Type.String(),
@@ -116,9 +118,12 @@ export const Register = command({
   full_name: Type.Optional(nullable(line(100, 0))),
   password: Password,
   is_admin: Type.Optional(Type.Boolean({ description: 'accepted for older clients, never honoured' })),
-  invite: Type.Optional(Type.String({ maxLength: 100 })),
+  invite: Type.Optional(Type.String({ maxLength: 100, ...writeOnly })),
 })
-export const ChangePassword = command({ current_password: Type.String({ maxLength: 1024 }), new_password: Password })
+export const ChangePassword = command({
+  current_password: Type.String({ maxLength: 1024, ...writeOnly }),
+  new_password: Password,
+})
 export const CreateUser = command({
   username: Username,
   email: Type.Optional(nullable(Email)),
@@ -140,7 +145,7 @@ export const UpdateUser = command(
 )
 export const OneTimePassword = Type.Object({ one_time_password: Type.String() })
 export const TotpSetup = Type.Object({ secret: Type.String(), otpauth_url: Type.String() })
-export const TotpCode = command({ code: Type.String({ pattern: '^[0-9]{6}$' }) })
+export const TotpCode = command({ code: Type.String({ pattern: '^[0-9]{6}$', ...writeOnly }) })
 export const Session = Type.Object({
   id: Id,
   kind: words(['bearer', 'cookie']),
@@ -206,6 +211,11 @@ export const Policy = command({
   require_signature: Type.Optional(
     Type.Boolean({ description: "approvals of tickets need the approver's own key; false if left out" }),
   ),
+  artifact_scan: Type.Optional(
+    words(['flag', 'refuse'], {
+      description: 'what happens to an upload in which a secret is found; flag if left out',
+    }),
+  ),
 })
 export type Policy = Static<typeof Policy>
 export const Project = Type.Object({
@@ -215,11 +225,15 @@ export const Project = Type.Object({
   role: nullable(Role),
   policy: Policy,
   log_origin: Type.String(),
+  log_access: words(['members', 'public']),
   created_at: Time,
 })
 export type Project = Static<typeof Project>
 export const CreateProject = command({ slug: Slug, name: line(100) })
-export const UpdateProject = command({ name: line(100) })
+export const UpdateProject = command({
+  name: Type.Optional(line(100)),
+  log_access: Type.Optional(words(['members', 'public'])),
+})
 export const PolicyChange = Type.Object({
   id: Id,
   state: words(['pending', 'applied', 'rejected']),
@@ -539,6 +553,17 @@ export const Artifact = Type.Object({
   uploaded_by_id: nullable(Id),
   uploaded_by_number: nullable(Type.Integer()),
   is_deleted: Type.Boolean(),
+  findings: nullable(
+    Type.Array(
+      Type.Object({
+        kind: Type.String(),
+        count: Type.Integer(),
+        offset: Type.Integer({ description: 'of the first, in bytes' }),
+      }),
+      { description: 'what the bytes seem to hold, by kind and place; empty: nothing; null: nobody looked' },
+    ),
+  ),
+  erased_at: nullable(Time),
   created_at: Time,
 })
 export type Artifact = Static<typeof Artifact>
@@ -586,6 +611,9 @@ export const AuditEvent = Type.Object({
   user_agent: nullable(Type.String()),
   success: Type.Boolean(),
   error_message: nullable(Type.String()),
+  erased_index: Type.Optional(
+    nullable(Type.Integer({ description: 'only for an erased payload: the entry that says why' })),
+  ),
 })
 export type AuditEvent = Static<typeof AuditEvent>
 export const VerifyReport = Type.Object({
@@ -599,8 +627,25 @@ export const VerifyReport = Type.Object({
   root: Type.String(),
   checkpoint: Type.String(),
   checked: Type.Object({ entries: Type.Integer(), rows: Type.Integer(), day_files: Type.Integer() }),
+  dropped: Type.Optional(
+    Type.Array(Type.Object({ shard: Type.Integer(), origin: Type.String(), size: Type.Integer() }), {
+      description: 'older logs that were dropped by policy: of them only the end is verified',
+    }),
+  ),
 })
 export type VerifyReport = Static<typeof VerifyReport>
+export const SelfCheckReport = Type.Object({
+  ok: Type.Boolean(),
+  code: nullable(Type.String()),
+  reason: nullable(Type.String()),
+  index: nullable(Type.Integer()),
+  path: nullable(Type.String()),
+  project: Type.String(),
+  full: Type.Boolean(),
+  entries: Type.Integer({ description: 'rows compared with their entries' }),
+  checked_at: Time,
+})
+export type SelfCheckReport = Static<typeof SelfCheckReport>
 export const LogInfo = Type.Object({
   origin: Type.String(),
   vkey: Type.String(),
@@ -610,6 +655,155 @@ export const LogInfo = Type.Object({
   pending: Type.Integer(),
   folder: Type.String(),
   audit_folder: Type.String(),
+  /** Every key that the log ever signed with, the oldest first. */
+  vkeys: Type.Array(Type.String()),
+  /** Where the files are served as those of a tlog-tiles log. */
+  door: Type.String(),
+  access: words(['members', 'public']),
+  /** What witnesses stand for; null while nothing is anchored. Entries from `size` on are not. */
+  anchored: nullable(
+    Type.Object({
+      size: Type.Integer(),
+      via: words(['log', 'instance']),
+      witnesses: Type.Array(Type.Object({ name: Type.String(), time: Time })),
+    }),
+  ),
+})
+export type LogInfo = Static<typeof LogInfo>
+/** Evidence that the log stands under the witnesses; @writ/tlog verifies it without the server. */
+export const LogAnchor = Type.Object({
+  /** `log`: the log itself was cosigned, and `checkpoint` is the note. `instance`: an entry of the instance log holds its state. */
+  via: words(['log', 'instance']),
+  checkpoint: Type.String(),
+  instance: nullable(
+    Type.Object({
+      origin: Type.String(),
+      vkeys: Type.Array(Type.String()),
+      /** The entry's bytes, base64. */
+      entry: Type.String(),
+      /** The event that the entry commits to, and the salt in hexadecimal. */
+      payload: Type.String(),
+      salt: Type.String(),
+      /** A c2sp.org/tlog-proof file. */
+      proof: Type.String(),
+    }),
+  ),
+})
+export type LogAnchor = Static<typeof LogAnchor>
+export const Keys = Type.Object({
+  logs: Type.Array(
+    Type.Object({
+      project: nullable(Type.String()),
+      origin: Type.String(),
+      shard: Type.Integer(),
+      closed: Type.Boolean(),
+      /** The oldest first; the last one is in use. */
+      vkeys: Type.Array(Type.String()),
+      /** Until when the key before the last signs beside it; null outside of an overlap. */
+      overlap_until: nullable(Time),
+    }),
+  ),
+  signing: Type.Array(
+    Type.Object({
+      purpose: words(['attestation', 'manifest']),
+      keyid: Type.String(),
+      public_pem: Type.String(),
+      valid_from: Time,
+      valid_until: nullable(Time),
+    }),
+  ),
+  /** For ssh-keygen -Y verify. */
+  allowed_signers: Type.String(),
+})
+export type Keys = Static<typeof Keys>
+export const RotateKey = command({
+  purpose: words(['log', 'attestation', 'manifest']),
+  /** Slug of the project whose log it is; the instance's log when left out. */
+  project: Type.Optional(Slug),
+  overlap_hours: Type.Optional(Type.Integer({ minimum: 0, maximum: 8760 })),
+})
+export const RotatedKey = Type.Object({
+  purpose: words(['log', 'attestation', 'manifest']),
+  /** A vkey for a log, a keyid otherwise. */
+  old_key: Type.String(),
+  new_key: Type.String(),
+  overlap_until: nullable(Time),
+})
+export type RotatedKey = Static<typeof RotatedKey>
+
+// ---- privacy
+
+const ground = Type.String({
+  minLength: 3,
+  maxLength: 500,
+  pattern: '^[^\\u0000-\\u001f\\u007f\\u2028\\u2029]*$',
+  description: 'why the law or the person asks for it; it is kept in the log',
+})
+export const Erase = command({ ground })
+export const EraseUser = command({
+  ground,
+  preview: Type.Optional(Type.Boolean({ description: 'only count what would be erased' })),
+})
+/** In a path: the id of an event, or its place in the open log. */
+export const EventRef = Type.String({
+  pattern: `^(0|[1-9][0-9]{0,14}|${uuid})$`,
+  description: 'id, or index in the log',
+})
+export const PayloadErasure = Type.Object({ event_id: Id, log_index: nullable(Type.Integer()), erased_by_id: Id })
+export const ArtifactErasure = Type.Object({
+  artifact: Artifact,
+  erased: Type.Integer({ description: 'artifacts with these bytes, this one included' }),
+})
+export const UserErasure = Type.Object({
+  preview: Type.Boolean(),
+  user_id: Id,
+  user_number: Type.Integer(),
+  logs: Type.Array(
+    Type.Object({
+      project: Type.String(),
+      events: Type.Integer({ description: 'payloads erased, or to be erased' }),
+      held: Type.Integer({ description: 'kept, because a legal hold is on what they belong to' }),
+    }),
+  ),
+})
+export type UserErasure = Static<typeof UserErasure>
+const HoldSubject = words(['ticket', 'run', 'project'])
+export const SetHold = command({
+  subject_type: HoldSubject,
+  subject_id: Type.Optional(Ref),
+  reason: Type.String({ minLength: 3, maxLength: 500, pattern: '^[^\\u0000-\\u001f\\u007f\\u2028\\u2029]*$' }),
+})
+export const Hold = Type.Object({
+  id: Id,
+  subject_type: HoldSubject,
+  subject_id: Id,
+  subject_number: nullable(Type.Integer()),
+  reason: Type.String(),
+  set_by_id: Id,
+  created_at: Time,
+  released_by_id: nullable(Id),
+  released_at: nullable(Time),
+  release_reason: nullable(Type.String()),
+})
+export type Hold = Static<typeof Hold>
+
+// ---- retention
+
+export const Log = Type.Object({
+  shard: Type.Integer(),
+  origin: Type.String(),
+  vkey: Type.String(),
+  size: Type.Integer(),
+  root: Type.String(),
+  checkpoint: nullable(Type.String()),
+  opened_at: Time,
+  closed_at: nullable(Time),
+  dropped_at: nullable(Time),
+})
+export const LogRotated = Type.Object({ closed: Log, opened: Log })
+export const LogDropped = Type.Object({
+  state: words(['requested', 'dropped'], { description: 'requested: another admin has to ask for the same' }),
+  log: Log,
 })
 
 // ---- webhooks

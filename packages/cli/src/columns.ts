@@ -99,6 +99,8 @@ export const artifactFields = (a: Artifact): Field[] => [
   ['SHA-256', a.sha256_hash],
   ['Uploaded by', a.uploaded_by_number && `user ${numberText(a.uploaded_by_number)}`],
   ['Uploaded', timeText(a.created_at)],
+  ['Flagged', a.findings?.map((one) => `${one.count} ${one.kind} from byte ${one.offset}`).join(', '), 'yellow'],
+  ['Erased', timeText(a.erased_at), 'red'],
   ['Deleted', a.is_deleted ? 'yes: the record stays, the bytes are not served' : null, 'red'],
   ['Id', a.id],
 ]

@@ -1,5 +1,5 @@
 import { type Client, WritError } from '@writ/sdk'
-import { type LogVerdict, verifyLog } from '@writ/tlog'
+import { followKeyChanges, keyChangePath, type LogVerdict, verifyLog } from '@writ/tlog'
 import { sha256, verifyEd25519 } from './verify-crypto.ts'
 
 // Verification of a log that a server hands out, trusting the server in nothing.
@@ -13,7 +13,13 @@ const MAX_FILE_BYTES = 32 * 1024 * 1024
  */
 export async function verifyServedLog(
   client: Client,
-  log: { origin: string; vkey: string; kept?: string | undefined },
+  log: {
+    origin: string
+    vkey: string
+    kept?: string | undefined
+    keyChanges?: readonly string[]
+    pasts?: readonly { size: number; root: Uint8Array }[]
+  },
   options: { onProgress?: (done: { entries: number; size: number }) => void; signal: AbortSignal },
 ): Promise<{ verdict: LogVerdict; checkpoint: string | null }> {
   let checkpoint: string | null = null
@@ -29,10 +35,40 @@ export async function verifyServedLog(
     hash: sha256,
     verify: verifyEd25519,
     ...(log.kept === undefined ? {} : { kept: log.kept }),
+    ...(log.keyChanges ? { keyChanges: log.keyChanges } : {}),
+    ...(log.pasts ? { pasts: log.pasts } : {}),
     ...(options.onProgress ? { onProgress: options.onProgress } : {}),
     signal: options.signal,
   })
   return { verdict, checkpoint }
+}
+
+/**
+ * The keys that `trusted` leads to by what the log itself says, and the files that say it. A change that does not follow
+ * from the trusted key ends the way: what is signed with a key beyond it does not verify.
+ */
+export async function loadKeyChanges(
+  client: Client,
+  log: { origin: string; trusted: string },
+  signal: AbortSignal,
+): Promise<{ vkeys: readonly string[]; files: readonly string[] }> {
+  const files: string[] = []
+  let vkeys: readonly string[] = [log.trusted]
+  for (;;) {
+    const file = await readLogFile(client, keyChangePath(files.length), signal)
+    if (file === null) return { vkeys, files }
+    const all = [...files, new TextDecoder().decode(file)]
+    const { origin, trusted } = log
+    const followed = await followKeyChanges({
+      vkeys: [trusted],
+      files: all,
+      origin,
+      hash: sha256,
+      verify: verifyEd25519,
+    })
+    if (followed.ok) vkeys = followed.vkeys
+    files.push(all.at(-1)!)
+  }
 }
 
 async function readLogFile(client: Client, path: string, signal: AbortSignal): Promise<Uint8Array | null> {

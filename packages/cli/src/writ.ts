@@ -1,12 +1,15 @@
 import { Command, CommanderError, Option } from 'commander'
 import { createApp } from './app.ts'
+import { addAnchorCommands } from './commands/anchor.ts'
 import { addArtifactCommands } from './commands/artifact.ts'
 import { addAssetCommands } from './commands/asset.ts'
 import { addAuditCommands } from './commands/audit.ts'
 import { addCompletionCommand } from './commands/completion.ts'
 import { addEvidenceCommands } from './commands/evidence.ts'
+import { addKeysCommands } from './commands/keys.ts'
 import { addLoginCommands } from './commands/login.ts'
 import { addOperateCommands } from './commands/operate.ts'
+import { addPrivacyCommands } from './commands/privacy.ts'
 import { addProjectCommands } from './commands/project.ts'
 import { addProofCommands } from './commands/proof.ts'
 import { addRulesCommands } from './commands/rules.ts'
@@ -17,6 +20,7 @@ import { addTokenCommands } from './commands/token.ts'
 import { addUserCommands } from './commands/user.ts'
 import { addWatchCommand } from './commands/watch.ts'
 import { addWebhookCommands } from './commands/webhook.ts'
+import { addWitnessCommands } from './commands/witness.ts'
 import type { Settings } from './config.ts'
 import { exitCodeHelp, exitCodes } from './exit-codes.ts'
 import { exitCodeOf, failureLine } from './failure.ts'
@@ -75,6 +79,10 @@ export async function runWrit(args: readonly string[], settings: Settings, termi
     addProjectCommands,
     addUserCommands,
     addTokenCommands,
+    addPrivacyCommands,
+    addKeysCommands,
+    addWitnessCommands,
+    addAnchorCommands,
     addWebhookCommands,
     addWatchCommand,
     addOperateCommands,

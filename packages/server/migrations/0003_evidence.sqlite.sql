@@ -68,3 +68,6 @@ insert into approvals_new select project_id, id, subject_type, subject_id, subje
 drop table approvals;
 alter table approvals_new rename to approvals;
 create index approvals_subject on approvals (project_id, subject_type, subject_id);
+
+-- Each ticket that is opened asks who could approve it; there are few of these among many users.
+create index users_instance_admins on users (id) where is_instance_admin = 1;

@@ -1,5 +1,61 @@
 -- What the migrations for PostgreSQL result in. Written by migrate.test.ts; nothing reads it but people and that test.
 
+CREATE FUNCTION public.writ_drop_log(old bigint, dropped_by text, at bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO '$user', 'public'
+    AS $$
+declare
+  fence text := nullif(current_setting('writ.project', true), '');
+  newest bigint;
+begin
+  perform from logs l where l.project_id = fence and l.shard = old and l.closed_at is not null and l.dropped_at is null
+    and not exists (select from logs b where b.project_id = fence and b.shard < old and b.dropped_at is null)
+    and exists (select from logs b where b.project_id = fence and b.shard > old);
+  if not found then
+    raise exception 'log % is not the oldest closed log of this project', old;
+  end if;
+  perform from audit_events e where e.project_id = fence and e.id = dropped_by and e.event_type = 'log.dropped'
+    and not exists (select from audit_index i where i.project_id = fence and i.event_id = e.id and i.shard <= old);
+  if not found then
+    raise exception 'no log.dropped of this project says that log % is dropped', old;
+  end if;
+  perform from holds h where h.project_id = fence and h.released_at is null;
+  if found then
+    raise exception 'a legal hold lasts in this project';
+  end if;
+  select coalesce(max(e.timestamp), 0) into newest from audit_events e
+    join audit_index i on i.project_id = e.project_id and i.event_id = e.id where i.project_id = fence and i.shard = old;
+  delete from erasures r where r.project_id = fence
+    and r.event_id in (select i.event_id from audit_index i where i.project_id = fence and i.shard = old);
+  delete from audit_events e where e.project_id = fence
+    and e.id in (select i.event_id from audit_index i where i.project_id = fence and i.shard = old);
+  delete from audit_index i where i.project_id = fence and i.shard = old;
+  update logs l set dropped_at = at, dropped_until = newest where l.project_id = fence and l.shard = old;
+  return newest;
+end $$;
+
+CREATE FUNCTION public.writ_erase_payload(event text, erased_by text, at bigint) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO '$user', 'public'
+    AS $$
+declare
+  fence text := nullif(current_setting('writ.project', true), '');
+begin
+  perform from audit_events e
+    where e.project_id = fence and e.id = writ_erase_payload.erased_by and e.event_type = 'payload.erased' and e.resource_id = writ_erase_payload.event;
+  if not found then
+    raise exception 'no payload.erased of this project names event %', event;
+  end if;
+  update audit_events e set event = '', salt = '', actor_username = null
+    where e.project_id = fence and e.id = writ_erase_payload.event and e.event <> ''
+      and e.event_type not in ('payload.erased', 'log.opened', 'log.continued');
+  if not found then
+    return false;
+  end if;
+  insert into erasures (project_id, event_id, erased_by, created_at) values (fence, event, erased_by, at);
+  return true;
+end $$;
+
 CREATE FUNCTION public.writ_id_prefix(at timestamp with time zone) RETURNS text
     LANGUAGE sql IMMUTABLE
     AS $$
@@ -85,6 +141,9 @@ CREATE TABLE public.artifacts (
     deleted_at bigint,
     deleted_by_id text,
     created_at bigint NOT NULL,
+    findings text,
+    erased_at bigint,
+    bytes_gone_at bigint,
     CONSTRAINT artifacts_role_check CHECK ((role = ANY (ARRAY['before'::text, 'after'::text])))
 )
 PARTITION BY RANGE (id);
@@ -207,6 +266,33 @@ CREATE TABLE public.delivery_queue (
     lease_until bigint
 );
 
+CREATE TABLE public.erasures (
+    project_id text NOT NULL,
+    event_id text NOT NULL,
+    erased_by text NOT NULL,
+    in_day_file bigint DEFAULT 0 NOT NULL,
+    created_at bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.erasures FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.holds (
+    project_id text NOT NULL,
+    id text NOT NULL,
+    subject_type text NOT NULL,
+    subject_id text NOT NULL,
+    subject_number bigint,
+    reason text NOT NULL,
+    set_by_id text NOT NULL,
+    created_at bigint NOT NULL,
+    released_by_id text,
+    released_at bigint,
+    release_reason text,
+    CONSTRAINT holds_subject_type_check CHECK ((subject_type = ANY (ARRAY['ticket'::text, 'run'::text, 'project'::text])))
+);
+
+ALTER TABLE ONLY public.holds FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.idempotency (
     project_id text NOT NULL,
     principal text NOT NULL,
@@ -246,7 +332,13 @@ CREATE TABLE public.logs (
     checkpoint text,
     recorded_size bigint DEFAULT 0 NOT NULL,
     opened_at bigint NOT NULL,
-    closed_at bigint
+    closed_at bigint,
+    vkeys text,
+    cosigned text,
+    cosigned_size bigint DEFAULT 0 NOT NULL,
+    dropped_at bigint,
+    dropped_until bigint,
+    files_gone_at bigint
 );
 
 ALTER TABLE ONLY public.logs FORCE ROW LEVEL SECURITY;
@@ -290,7 +382,9 @@ CREATE TABLE public.projects (
     name text NOT NULL,
     policy text NOT NULL,
     created_by_id text,
-    created_at bigint NOT NULL
+    created_at bigint NOT NULL,
+    log_access text DEFAULT 'members'::text NOT NULL,
+    CONSTRAINT projects_log_access_check CHECK ((log_access = ANY (ARRAY['members'::text, 'public'::text])))
 );
 
 CREATE TABLE public.queue (
@@ -577,6 +671,12 @@ ALTER TABLE ONLY public.deliveries
 ALTER TABLE ONLY public.delivery_queue
     ADD CONSTRAINT delivery_queue_pkey PRIMARY KEY (delivery_id);
 
+ALTER TABLE ONLY public.erasures
+    ADD CONSTRAINT erasures_pkey PRIMARY KEY (project_id, event_id);
+
+ALTER TABLE ONLY public.holds
+    ADD CONSTRAINT holds_pkey PRIMARY KEY (project_id, id);
+
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (project_id, principal, route, key);
 
@@ -676,6 +776,8 @@ CREATE INDEX artifacts_digest ON ONLY public.artifacts USING btree (project_id, 
 
 CREATE INDEX artifacts_run ON ONLY public.artifacts USING btree (project_id, run_id, number);
 
+CREATE INDEX artifacts_to_erase ON ONLY public.artifacts USING btree (project_id, id) WHERE ((erased_at IS NOT NULL) AND (bytes_gone_at IS NULL));
+
 CREATE INDEX assets_type ON public.assets USING btree (project_id, asset_type, number);
 
 CREATE INDEX attestations_subject ON public.attestations USING btree (project_id, subject_type, subject_id);
@@ -697,6 +799,10 @@ CREATE INDEX deliveries_event ON public.deliveries USING btree (project_id, even
 CREATE INDEX deliveries_webhook ON public.deliveries USING btree (project_id, webhook_id, id);
 
 CREATE INDEX delivery_queue_due ON public.delivery_queue USING btree (due_at);
+
+CREATE INDEX erasures_to_write ON public.erasures USING btree (project_id) WHERE (in_day_file = 0);
+
+CREATE INDEX holds_subject ON public.holds USING btree (project_id, subject_type, subject_id) WHERE (released_at IS NULL);
 
 CREATE INDEX invites_project ON public.invites USING btree (project_id, created_at);
 
@@ -729,6 +835,8 @@ CREATE INDEX tokens_owner ON public.tokens USING btree (project_id, user_id);
 CREATE INDEX uploads_run ON public.uploads USING btree (project_id, run_id);
 
 CREATE UNIQUE INDEX users_email ON public.users USING btree (lower(email));
+
+CREATE INDEX users_instance_admins ON public.users USING btree (id) WHERE (is_instance_admin = 1);
 
 CREATE UNIQUE INDEX users_username ON public.users USING btree (lower(username));
 
@@ -773,6 +881,15 @@ ALTER TABLE ONLY public.deliveries
 
 ALTER TABLE ONLY public.deliveries
     ADD CONSTRAINT deliveries_project_id_webhook_id_fkey FOREIGN KEY (project_id, webhook_id) REFERENCES public.webhooks(project_id, id);
+
+ALTER TABLE ONLY public.holds
+    ADD CONSTRAINT holds_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
+ALTER TABLE ONLY public.holds
+    ADD CONSTRAINT holds_released_by_id_fkey FOREIGN KEY (released_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.holds
+    ADD CONSTRAINT holds_set_by_id_fkey FOREIGN KEY (set_by_id) REFERENCES public.users(id);
 
 ALTER TABLE ONLY public.invites
     ADD CONSTRAINT invites_created_by_id_fkey FOREIGN KEY (created_by_id) REFERENCES public.users(id);
@@ -875,6 +992,10 @@ ALTER TABLE public.counters ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.deliveries ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.erasures ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.holds ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.idempotency ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.logs ENABLE ROW LEVEL SECURITY;
@@ -902,6 +1023,10 @@ CREATE POLICY project_fence ON public.comments USING ((project_id = NULLIF(curre
 CREATE POLICY project_fence ON public.counters USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.deliveries USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.erasures USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.holds USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.idempotency USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
@@ -935,6 +1060,8 @@ CREATE POLICY sequencer ON public.audit_events TO writ_sequencer USING (true) WI
 
 CREATE POLICY sequencer ON public.audit_index TO writ_sequencer USING (true) WITH CHECK (true);
 
+CREATE POLICY sequencer ON public.erasures TO writ_sequencer USING (true) WITH CHECK (true);
+
 CREATE POLICY sequencer ON public.logs TO writ_sequencer USING (true) WITH CHECK (true);
 
 ALTER TABLE public.signing_keys ENABLE ROW LEVEL SECURITY;
@@ -947,6 +1074,12 @@ ALTER TABLE public.webhooks ENABLE ROW LEVEL SECURITY;
 
 GRANT USAGE ON SCHEMA public TO writ_app;
 GRANT USAGE ON SCHEMA public TO writ_sequencer;
+
+REVOKE ALL ON FUNCTION public.writ_drop_log(old bigint, dropped_by text, at bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.writ_drop_log(old bigint, dropped_by text, at bigint) TO writ_app;
+
+REVOKE ALL ON FUNCTION public.writ_erase_payload(event text, erased_by text, at bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.writ_erase_payload(event text, erased_by text, at bigint) TO writ_app;
 
 REVOKE ALL ON FUNCTION public.writ_make_partitions(at timestamp with time zone, months integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.writ_make_partitions(at timestamp with time zone, months integer) TO writ_app;
@@ -978,6 +1111,13 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.counters TO writ_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.deliveries TO writ_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.delivery_queue TO writ_app;
+
+GRANT SELECT ON TABLE public.erasures TO writ_app;
+GRANT SELECT ON TABLE public.erasures TO writ_sequencer;
+
+GRANT UPDATE(in_day_file) ON TABLE public.erasures TO writ_sequencer;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.holds TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.idempotency TO writ_app;
 
@@ -1015,7 +1155,7 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.tokens TO writ_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.uploads TO writ_app;
 
-GRANT SELECT,INSERT ON TABLE public.user_links TO writ_app;
+GRANT SELECT,INSERT,DELETE ON TABLE public.user_links TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.users TO writ_app;
 

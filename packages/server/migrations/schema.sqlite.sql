@@ -49,13 +49,15 @@ create table artifacts (
   is_deleted integer not null default 0,
   deleted_at integer,
   deleted_by_id text references users (id),
-  created_at integer not null,
+  created_at integer not null, findings text, erased_at integer, bytes_gone_at integer,
   primary key (project_id, id)
 ) strict;
 
 create index artifacts_digest on artifacts (project_id, sha256);
 
 create index artifacts_run on artifacts (project_id, run_id, number);
+
+create index artifacts_to_erase on artifacts (project_id, id) where erased_at is not null and bytes_gone_at is null;
 
 create table assets (
   project_id text not null references projects (id),
@@ -181,6 +183,34 @@ create table delivery_queue (
 
 create index delivery_queue_due on delivery_queue (due_at);
 
+create table erasures (
+  project_id text not null,
+  event_id text not null,
+  erased_by text not null,
+  in_day_file integer not null default 0,
+  created_at integer not null,
+  primary key (project_id, event_id)
+) strict;
+
+create index erasures_to_write on erasures (project_id) where in_day_file = 0;
+
+create table holds (
+  project_id text not null references projects (id),
+  id text not null,
+  subject_type text not null check (subject_type in ('ticket', 'run', 'project')),
+  subject_id text not null,
+  subject_number integer,
+  reason text not null,
+  set_by_id text not null references users (id),
+  created_at integer not null,
+  released_by_id text references users (id),
+  released_at integer,
+  release_reason text,
+  primary key (project_id, id)
+) strict;
+
+create index holds_subject on holds (project_id, subject_type, subject_id) where released_at is null;
+
 create table idempotency (
   project_id text not null,
   principal text not null,
@@ -220,7 +250,7 @@ create table logs (
   checkpoint text,
   recorded_size integer not null default 0,
   opened_at integer not null,
-  closed_at integer,
+  closed_at integer, vkeys text, cosigned text, cosigned_size integer not null default 0, dropped_at integer, dropped_until integer, files_gone_at integer,
   primary key (project_id, shard)
 ) strict;
 
@@ -263,7 +293,7 @@ create table projects (
   policy text not null,
   created_by_id text,
   created_at integer not null
-) strict;
+, log_access text not null default 'members' check (log_access in ('members', 'public'))) strict;
 
 create table queue (
   run_id text primary key,
@@ -488,6 +518,8 @@ create table users (
 ) strict;
 
 create unique index users_email on users (lower(email));
+
+create index users_instance_admins on users (id) where is_instance_admin = 1;
 
 create unique index users_username on users (lower(username));
 

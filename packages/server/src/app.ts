@@ -6,11 +6,15 @@ import {
   type AuditFolders,
   append,
   createSequencer,
+  createWitnesses,
   findLogsAhead,
   type Keys,
   LogAheadOfDatabase,
+  listEvents,
+  loadWitnessPolicy,
   openKeys,
   SYSTEM,
+  type WitnessHealth,
 } from './audit/index.ts'
 import {
   acceptSocket,
@@ -24,18 +28,30 @@ import {
   forgetOldDeliveries,
   webhookHandlers,
 } from './channels/index.ts'
-import { type Config, isLoopback } from './config.ts'
-import { auditHandlers, createAttest, evidenceHandlers, serveApprovePage } from './evidence/index.ts'
+import { blobSettings, type Config, isLoopback } from './config.ts'
+import {
+  auditHandlers,
+  createAttest,
+  createLogDoors,
+  createSelfChecker,
+  evidenceHandlers,
+  keysHandlers,
+  privacyHandlers,
+  recordKeys,
+  serveApprovePage,
+} from './evidence/index.ts'
 import {
   authHandlers,
   authorize,
   bootstrap,
   type Caller,
   createSeal,
+  listProjects,
   loadSecretKey,
   openIdentity,
   type PasswordCost,
   projectsHandlers,
+  redactionKey,
   relyingPartyOf,
   signingKeyHandlers,
   slugOf,
@@ -46,7 +62,7 @@ import { createJudgeThread, createProofKind, rulesHandlers } from './kinds/proof
 import { AppError } from './platform/app-error.ts'
 import { BlobCorrupt, BlobMissing, BlobStoreUnavailable, openBlobs } from './platform/blobs/index.ts'
 import { type Clock, systemClock } from './platform/clock.ts'
-import { type DatabaseSettings, INSTANCE, inProject, openDatabase } from './platform/db/index.ts'
+import { type Database, type DatabaseSettings, INSTANCE, inProject, openDatabase } from './platform/db/index.ts'
 import { createEgress } from './platform/egress.ts'
 import { createCursors } from './platform/http/cursor.ts'
 import { serveDocs } from './platform/http/docs.ts'
@@ -56,7 +72,9 @@ import { serveSystem } from './platform/http/system.ts'
 import { lockDataDir } from './platform/lock.ts'
 import type { Logger } from './platform/log.ts'
 import { createMetrics } from './platform/metrics.ts'
-import { artifactHandlers, createWaiting, createWorker, runHandlers } from './runs/index.ts'
+import { configureRedaction, liveSecrets, REDACTION_VERSION, redactionKinds } from './platform/redact/index.ts'
+import { Secret } from './platform/secret.ts'
+import { artifactHandlers, createWaiting, createWorker, removeErasedBytes, runHandlers } from './runs/index.ts'
 import { assetHandlers, ticketHandlers } from './tickets/index.ts'
 import { version } from './version.ts'
 
@@ -82,18 +100,59 @@ const LEASE_MS = 30_000
 const POLL_MS = 200
 
 /** Where the audit log and its keys are. */
-export const auditFolders = (config: Pick<Config, 'dataDir' | 'auditPath'>): AuditFolders => ({
+export const auditFolders = (config: Config): AuditFolders => ({
   log: join(config.dataDir, 'log'),
   keys: join(config.dataDir, 'keys'),
   signer: join(config.dataDir, 'signer'),
   days: config.auditPath,
+  ...(config.logStorage === 'local' ? {} : { tiles: tileStore(config, config.logStorage) }),
 })
+
+function tileStore(config: Config, type: 'minio' | 's3'): NonNullable<AuditFolders['tiles']> {
+  const settings = blobSettings(config, type)
+  if (settings.type === 'local') throw new Error('a local store is no store for tiles')
+  const { endpoint, region, bucket, accessKey, secretKey } = settings
+  return { endpoint, region, bucket, accessKey: accessKey?.reveal(), secretKey: secretKey?.reveal() }
+}
 
 /** The store that a configuration names. */
 export const databaseSettings = (config: Pick<Config, 'database' | 'migrationUrl'>): DatabaseSettings => ({
   url: config.database.kind === 'sqlite' ? `sqlite:${config.database.file}` : config.database.url.reveal(),
   migrationUrl: config.migrationUrl?.reveal(),
 })
+
+/** Tells the redactor the secrets of this process and the key of this installation. Before anything is written or logged. */
+export async function setUpRedaction(config: Config): Promise<void> {
+  const keys = await loadSecretKey(config)
+  const settings: string[] = []
+  const collect = (value: unknown) => {
+    if (value instanceof Secret) settings.push(String(value.reveal()))
+    else if (typeof value === 'object' && value !== null) for (const one of Object.values(value)) collect(one)
+  }
+  collect(config)
+  configureRedaction({
+    key: redactionKey(keys),
+    live: liveSecrets([...keys.filter((key) => key !== undefined), ...settings]),
+  })
+}
+
+/** Puts on record by which list texts are redacted from now on, so that it is known of every stored text. */
+async function recordRedaction(db: Database, clock: Clock): Promise<void> {
+  await inProject(INSTANCE, () =>
+    db.write(async (tx) => {
+      const [last] = await listEvents(tx, { event_type: 'redaction.changed' }, { limit: 1 })
+      const known = last?.event
+        ? (JSON.parse(last.event) as { details?: { version?: number } }).details?.version
+        : undefined
+      if (known === REDACTION_VERSION) return
+      await append(tx, clock.now(), SYSTEM, {
+        type: 'redaction.changed',
+        action: `Texts are redacted by list ${REDACTION_VERSION}`,
+        details: { version: REDACTION_VERSION, kinds: redactionKinds },
+      })
+    }),
+  )
+}
 
 /** The composition root: the only file that knows every feature. Opens all, listens to nothing yet. */
 export async function openApp(on: {
@@ -103,6 +162,8 @@ export async function openApp(on: {
   passwordCost?: PasswordCost
 }): Promise<App> {
   const { config, log, clock = systemClock } = on
+  await setUpRedaction(config)
+  const policy = config.witnessPolicy === undefined ? undefined : await loadWitnessPolicy(config.witnessPolicy)
   const lock = config.database.kind === 'sqlite' ? lockDataDir(config.dataDir) : null
   const settings = databaseSettings(config)
   const db = await openDatabase(settings, clock)
@@ -129,6 +190,7 @@ export async function openApp(on: {
     ...(on.passwordCost ? { passwordCost: on.passwordCost } : {}),
   })
   const created = (await bootstrap(identity))?.created ?? null
+  await recordRedaction(db, clock)
   const sequencer = createSequencer({
     db,
     clock,
@@ -136,6 +198,36 @@ export async function openApp(on: {
     folders,
     intervalMs: config.checkpointIntervalMs,
     slugOf: (project) => slugOf(db, project),
+  })
+
+  const selfChecker = createSelfChecker({
+    db,
+    database: settings,
+    folders,
+    sequencer,
+    clock,
+    log: log.child({ part: 'self-check' }),
+    memoryFile: join(config.dataDir, 'self-check.json'),
+    everyMs: config.selfCheckMinutes * 60_000,
+  })
+  await recordKeys({ db, keys }, clock.now())
+  const witnesses = createWitnesses({
+    db,
+    clock,
+    log: log.child({ part: 'witnesses' }),
+    folders,
+    policy,
+    projects: config.witnessProjects,
+    intervalMs: config.witnessIntervalMs,
+  })
+  metrics.gaugeBy('writ_witness_up', 'Whether a witness of the policy signs, 1 or 0.', 'witness', () =>
+    Object.fromEntries(witnesses.health.witnesses.map(({ name, state }) => [name, state === 'ok' ? 1 : 0])),
+  )
+  const doors = createLogDoors({
+    db,
+    folders,
+    authenticate: identity.authenticate,
+    instanceAccess: config.instanceLogAccess,
   })
 
   const judges = createJudgeThread()
@@ -152,6 +244,7 @@ export async function openApp(on: {
       leaseMs: LEASE_MS,
       timeoutSeconds: config.runTimeoutSeconds,
       maxDeliveries: 10,
+      notBefore: witnesses.newestRoot,
       settled: waiting.settled,
     },
     { concurrency: 4, pollMs: POLL_MS, graceMs: config.shutdownGraceSeconds * 1_000, alone: lock !== null },
@@ -310,14 +403,23 @@ export async function openApp(on: {
     http,
     'audit',
     api.audit,
-    auditHandlers({ db, database: settings, folders, dataDir: config.dataDir, sequencer }),
+    auditHandlers({
+      db,
+      database: settings,
+      folders,
+      dataDir: config.dataDir,
+      sequencer,
+      selfChecker,
+      doors,
+      witnesses,
+    }),
     mounting,
   )
   mount(
     http,
     'evidence',
     api.evidence,
-    evidenceHandlers({ db, blobs, folders, keys, sequencer, log: log.child({ part: 'evidence' }) }),
+    evidenceHandlers({ db, blobs, folders, keys, policy, sequencer, log: log.child({ part: 'evidence' }) }),
     mounting,
   )
   mount(http, 'signingKeys', api.signingKeys, signingKeyHandlers({ attest, party }), mounting)
@@ -330,6 +432,8 @@ export async function openApp(on: {
   )
   mount(http, 'events', api.events, eventHandlers(watching), mounting)
   await serveApprovePage(http, config.apiPrefix)
+  mount(http, 'privacy', api.privacy, privacyHandlers({ db, sequencer }), mounting)
+  mount(http, 'keys', api.keys, keysHandlers({ db, folders, keys }), mounting)
   await serveDocs(
     http,
     openapi(api, { title: `${config.projectName} API`, version, prefix: config.apiPrefix }),
@@ -342,17 +446,33 @@ export async function openApp(on: {
     prefix: config.apiPrefix,
     metrics,
     ready: readiness({ db, blobs, sequencer }),
-    gauges: { integrated: () => sequencer.health.integrated },
+    degraded: () => ({
+      ...Object.fromEntries(witnesses.health.witnesses.flatMap(witnessLine)),
+      ...Object.fromEntries([...selfChecker.alarms].map(([project, alarm]) => [`self_check ${project}`, alarm])),
+    }),
+    gauges: {
+      integrated: () => sequencer.health.integrated,
+      unanchored: () => witnesses.health.unanchored,
+      selfCheckAlarms: () => selfChecker.alarms.size,
+      selfCheckEntries: () => selfChecker.totals.entries,
+      selfCheckFailures: () => selfChecker.totals.failures,
+      selfCheckFinished: () => selfChecker.totals.finishedAt / 1_000,
+    },
   })
 
   const chores = [
     sequencer.run(stopping.signal),
+    witnesses.run(stopping.signal),
     worker.run(stopping.signal),
     fanOut.run(stopping.signal),
     deliverer.run(stopping.signal),
+    ...(config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
     every(60_000, stopping.signal, log, async () => {
       await inProject(INSTANCE, () => identity.sweep())
       await db.prepareMonths(clock.now())
+      // Bytes that were erased while the store was away, or just before a stop.
+      for (const { id } of await listProjects(db)) await removeErasedBytes({ db, blobs, clock }, id)
+      await sequencer.rotateDue({ days: config.logRotateDays, entries: config.logRotateEntries })
       await forgetOldDeliveries(db, clock.now())
     }),
   ]
@@ -383,6 +503,7 @@ export async function openApp(on: {
       stopping.abort()
       await Promise.allSettled(chores)
       await judges.close()
+      await doors.close()
       await blobs.close()
       await db.close()
       lock?.release()
@@ -396,6 +517,10 @@ function recogniseStores(error: unknown): AppError | undefined {
     return new AppError('STORAGE_UNAVAILABLE', {}, { cause: error, headers: { 'retry-after': '1' } })
   return undefined
 }
+
+/** What /readyz says of a witness that does not sign. The server goes on without it, so it stays ready. */
+const witnessLine = ({ name, state, reason }: WitnessHealth): [string, string][] =>
+  state === 'ok' ? [] : [[`witness ${name}`, `${state}: ${reason}`]]
 
 /** Whether requests can be served: each part with its reason if not. The byte store is asked every few seconds only. */
 function readiness(on: {

@@ -146,7 +146,8 @@ function contradictions(config: Config): string[] {
   problems.push(
     ...storageProblems(config, config.artifactStorage, `ARTIFACT_STORAGE_TYPE is ${config.artifactStorage}`),
   )
-  return problems
+  problems.push(...storageProblems(config, config.logStorage, `WRIT_LOG_STORAGE is ${config.logStorage}`))
+  return [...new Set(problems)]
 }
 
 /** What the settings of an artifact store lack, also of one that is not in use; `why` it is needed ends the sentence. */

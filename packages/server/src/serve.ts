@@ -3,6 +3,7 @@ import { type App, openApp } from './app.ts'
 import { type Config, loadConfig } from './config.ts'
 import { DatabaseUnavailable } from './platform/db/index.ts'
 import { createLog } from './platform/log.ts'
+import { redactor } from './platform/redact/index.ts'
 import { version } from './version.ts'
 
 const loaded = loadConfig()
@@ -55,7 +56,7 @@ function announce(opened: App, at: number): void {
 }
 
 function explain(error: unknown): never {
-  const message = error instanceof Error ? error.message : String(error)
+  const message = redactor.text(error instanceof Error ? error.message : String(error))
   const cause = error instanceof DatabaseUnavailable && error.cause instanceof Error ? `: ${error.cause.message}` : ''
   log.fatal({ err: error }, 'cannot go on')
   process.stderr.write(`Writ cannot go on: ${message}${cause}\n`)

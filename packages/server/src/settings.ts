@@ -251,6 +251,62 @@ export const settings = {
     250,
     'How often a checkpoint is signed while events come in.',
   ),
+  logRotateDays: required(
+    'audit.log_rotate_days',
+    ['WRIT_LOG_ROTATE_DAYS'],
+    integer(0, 3_660, 'days'),
+    0,
+    'Age at which a log is closed and continued in a new one, which retention can drop as a whole; 0 is never.',
+  ),
+  logRotateEntries: required(
+    'audit.log_rotate_entries',
+    ['WRIT_LOG_ROTATE_ENTRIES'],
+    integer(0, 1_000_000_000, 'entries'),
+    0,
+    'Size at which the same happens; 0 is never.',
+  ),
+  selfCheckMinutes: required(
+    'audit.self_check_minutes',
+    ['WRIT_SELF_CHECK_MINUTES'],
+    integer(0, 10_080, 'minutes'),
+    60,
+    'How often rows, log, commitments and day files are compared; 0 is never.',
+  ),
+
+  logStorage: required(
+    'audit.storage',
+    ['WRIT_LOG_STORAGE'],
+    choice('local', 'minio', 's3'),
+    'local',
+    'Where tiles and checkpoints of the logs are kept; the stores are described by the minio and s3 settings.',
+  ),
+  instanceLogAccess: required(
+    'audit.instance_log_access',
+    ['WRIT_INSTANCE_LOG_ACCESS'],
+    choice('members', 'public'),
+    'members',
+    "Whether anybody may read the instance's log under /log; members means its administrators.",
+  ),
+  witnessPolicy: optional(
+    'witness.policy',
+    ['WRIT_WITNESS_POLICY'],
+    file,
+    'A C2SP tlog-policy file: witnesses with their addresses, and the quorum. Left out: no witness is asked.',
+  ),
+  witnessProjects: required(
+    'witness.projects',
+    ['WRIT_WITNESS_PROJECTS'],
+    yesOrNo,
+    false,
+    'Whether witnesses are asked about the logs of projects too, not only about the log of the instance.',
+  ),
+  witnessIntervalMs: required(
+    'witness.interval_ms',
+    ['WRIT_WITNESS_INTERVAL_MS'],
+    integer(20, 3_600_000, 'milliseconds'),
+    5_000,
+    'How often witnesses are asked while a log grows.',
+  ),
 
   runTimeoutSeconds: required(
     'runs.timeout_seconds',

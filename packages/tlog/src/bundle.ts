@@ -1,9 +1,10 @@
-import { fromBase64, fromHex, fromUtf8, parseDecimal, toHex } from './bytes.ts'
+import { fromBase64, fromHex, fromUtf8, toHex } from './bytes.ts'
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts'
 import { commitment, decodeEntry, type Entry } from './entry.ts'
 import { parseLogProof, verifyLogProof } from './log-proof.ts'
 import { createTreeHasher, type Hash } from './merkle.ts'
-import { parseVkey, SIGNATURE_COSIGNATURE, type VerifyEd25519 } from './note.ts'
+import { parseVkey, type VerifyEd25519 } from './note.ts'
+import { openUnderPolicy, parsePolicy } from './policy.ts'
 import { verifyConsistency } from './proof.ts'
 import { parsePem, spkiOf, type VerifySignature } from './public-key.ts'
 import { parseSshKey, parseSshSignature, sshFingerprint, verifySshSignature } from './sshsig.ts'
@@ -89,8 +90,8 @@ export type BundledEntry = {
   index: number
   entry: Entry
   event: Record<string, unknown> | null
-  /** The entry that tells of the erasure, if there was one. */
-  erasedBy: number | null
+  /** The entry that tells of the erasure, if there was one: `<index>`, or `<log>/<index>` in another log. */
+  erasedBy: string | null
   path: string
 }
 
@@ -243,7 +244,6 @@ export async function checkLogs(
       if (index !== undefined) found.push(await checkEntry(files, log, Number(index), file, vkeys, verifyNote, on))
     }
     found.sort((a, b) => a.index - b.index)
-    checkErasures(found)
     const erased = found.filter(({ erasedBy }) => erasedBy !== null)
     const cosigned = await checkCosigned(files, log, vkeys, verifyNote, on)
     checks.push({
@@ -264,6 +264,7 @@ export async function checkLogs(
     for (const vkey of vkeys) rests.push({ what: `${one.role} log key`, value: vkey, expected: trusted.includes(vkey) })
     entries.push(...found)
   }
+  checkErasures(entries)
   return { entries, checks, rests }
 }
 
@@ -277,30 +278,24 @@ async function checkCosigned(
 ): Promise<BundleCheck[]> {
   const path = `logs/${log.name}/checkpoint.cosigned`
   if (!files.names.includes(path)) return []
-  const read = readFileOf(files)
-  const witnesses = (await readTextOf(files)('policy'))
-    .split('\n')
-    .flatMap((line) => /^witness \S+ (\S+)/.exec(line)?.[1] ?? [])
-  const opened = await within('CHECKPOINT_INVALID', path, async () =>
-    openCheckpoint(await read(path), {
-      vkeys: [...vkeys, ...witnesses],
-      hash: on.sha256,
-      verify,
-      origin: log.origin,
-    }),
-  )
+  const opened = await within('CHECKPOINT_INVALID', path, async () => {
+    const policy = parsePolicy(await readTextOf(files)('policy'), on.sha256)
+    const note = await readFileOf(files)(path)
+    return openUnderPolicy(note, { policy, vkeys, origin: log.origin, hash: on.sha256, verify })
+  })
   if (!opened.ok) throw new BundleError('CHECKPOINT_INVALID', path, opened.reason)
   const { size: from, root: fromRoot } = opened.checkpoint
   const { size: to, root: toRoot } = log.checkpoint
   const proofPath = `logs/${log.name}/consistency/${from}-${to}.txt`
-  const proof = await within('CONSISTENCY_INVALID', proofPath, async () => parseHashes(fromUtf8(await read(proofPath))))
+  const proof = await within('CONSISTENCY_INVALID', proofPath, async () =>
+    parseHashes(fromUtf8(await readFileOf(files)(proofPath))),
+  )
   if (!verifyConsistency({ from, fromRoot, to, toRoot, proof, hash: on.sha256 }))
     throw new BundleError('CONSISTENCY_INVALID', proofPath, 'what was cosigned is not the beginning of this log')
-  const cosigners = opened.signers.filter(({ type }) => type === SIGNATURE_COSIGNATURE)
-  if (cosigners.length === 0) return [{ state: 'note', what: 'cosigned by no witness of the policy' }]
-  return cosigners.map(({ name, time }) => ({
+  if (opened.cosigners.length === 0) return [{ state: 'note', what: 'cosigned by no witness of the policy' }]
+  return opened.cosigners.map(({ name, time }) => ({
     state: 'verified',
-    what: `the first ${from} entries: cosigned by ${name} at ${new Date((time ?? 0) * 1000).toISOString()}`,
+    what: `the first ${from} entries: cosigned by ${name} at ${new Date(time * 1000).toISOString()}`,
   }))
 }
 
@@ -355,9 +350,9 @@ async function readPayload(
 ): Promise<Pick<BundledEntry, 'event' | 'erasedBy'>> {
   const base = `logs/${log.name}/payloads/${index}`
   if (files.names.includes(`${base}.erased`)) {
-    const see = /^erased, see (\d+)\n$/.exec(await readTextOf(files)(`${base}.erased`))?.[1]
-    const erasedBy = see === undefined ? null : parseDecimal(see)
-    if (erasedBy === null)
+    const note = await readTextOf(files)(`${base}.erased`)
+    const erasedBy = /^erased, see ((?:project-\d+\/)?\d+)\n$/.exec(note)?.[1]
+    if (erasedBy === undefined)
       throw new BundleError('PAYLOAD_MISSING', `${base}.erased`, 'it is not of the form "erased, see <index>"')
     return { event: null, erasedBy }
   }
@@ -373,16 +368,17 @@ async function readPayload(
   })
 }
 
-/** An erased payload names the entry that tells of the erasure, and that entry is here and says so. */
-function checkErasures(found: readonly BundledEntry[]): void {
-  for (const { index, erasedBy, log } of found) {
+/** An erased payload names the entry that tells of the erasure; that entry is here, and its leaf names what it erased. */
+function checkErasures(entries: readonly BundledEntry[]): void {
+  for (const { index, erasedBy, entry, log } of entries) {
     if (erasedBy === null) continue
-    const told = found.find((other) => other.index === erasedBy)
-    if (told?.entry.act !== 'payload.erased' || told.index <= index)
+    const [name, place] = erasedBy.includes('/') ? erasedBy.split('/') : [log.name, erasedBy]
+    const told = entries.find((other) => other.log.name === name && other.index === Number(place))
+    if (told?.entry.act !== 'payload.erased' || told.entry.res !== entry.id)
       throw new BundleError(
         'PAYLOAD_MISSING',
         `logs/${log.name}/payloads/${index}.erased`,
-        'no later entry payload.erased tells of the erasure',
+        'no entry payload.erased tells of the erasure',
       )
   }
 }

@@ -1,6 +1,15 @@
 // Transparency log of Writ: hashes, tiles, proofs, notes, entries, verification. Pure: no I/O, runs in a browser.
 
 export {
+  type Anchor,
+  type AnchorVerdict,
+  PROJECT_CHECKPOINT_ACT,
+  parseRecordedState,
+  type RecordedState,
+  verifyAnchor,
+  verifyAnchoredEntry,
+} from './anchor.ts'
+export {
   BUNDLE_FORMAT,
   BUNDLE_NAMESPACE,
   type BundleCheck,
@@ -41,6 +50,15 @@ export {
   formatCommitment,
   MAX_ENTRY_BYTES,
 } from './entry.ts'
+export {
+  type FollowedKeys,
+  followKeyChanges,
+  formatKeyChange,
+  KEY_CHANGE_ACT,
+  type KeyChange,
+  keyChangePath,
+  signedByNewestKey,
+} from './key-change.ts'
 export { formatLogProof, type LogProof, type LogProofVerdict, parseLogProof, verifyLogProof } from './log-proof.ts'
 export {
   type CompactRange,
@@ -58,11 +76,13 @@ export {
   addSignatures,
   cosignText,
   formatNote,
+  formatSignatures,
   formatVkey,
   keyId,
   type Note,
   type NoteSignature,
   parseNote,
+  parseSignatures,
   parseVkey,
   SIGNATURE_COSIGNATURE,
   SIGNATURE_ED25519,
@@ -80,6 +100,16 @@ export {
   toBase64Url,
   verifyPasskey,
 } from './passkey.ts'
+export {
+  cosignersOf,
+  meetsQuorum,
+  openUnderPolicy,
+  type Policy,
+  type PolicyGroup,
+  type PolicyVerdict,
+  type PolicyWitness,
+  parsePolicy,
+} from './policy.ts'
 export {
   loadCompactRange,
   proveConsistency,
@@ -152,3 +182,11 @@ export {
 } from './tile.ts'
 export { verifyBundle } from './verify-bundle.ts'
 export { type LogFault, type LogVerdict, type VerifyLogOptions, verifyLog } from './verify-log.ts'
+export {
+  formatSubmission,
+  judgeSubmission,
+  parseSubmission,
+  type Submission,
+  type Witnessed,
+  type WitnessVerdict,
+} from './witness.ts'

@@ -67,11 +67,24 @@ export function parseVkey(vkey: string, hash: Hash): VerifierKey {
 export function formatNote(text: string, signatures: readonly NoteSignature[]): string {
   refuseBadText(text)
   if (signatures.length === 0) throw new Error('a note has at least one signature')
+  return `${text}\n${formatSignatures(signatures)}`
+}
+
+/** Signature lines alone, as a witness answers them. */
+export function formatSignatures(signatures: readonly NoteSignature[]): string {
   const lines = signatures.map(({ name, keyId, signature }) => {
     refuseBadName(name)
     return `${DASH}${name} ${toBase64(concatBytes([fromHex(hexKeyId(keyId)), signature]))}\n`
   })
-  return `${text}\n${lines.join('')}`
+  return lines.join('')
+}
+
+/** The signature lines of a witness's answer. Throws with the reason on anything else. */
+export function parseSignatures(lines: string): NoteSignature[] {
+  if (!lines.endsWith('\n')) throw new Error('signature lines end in a newline')
+  const split = lines.slice(0, -1).split('\n')
+  if (split.length > MAX_SIGNATURES) throw new Error(`more than ${MAX_SIGNATURES} signatures`)
+  return split.map(parseSignatureLine)
 }
 
 /** Takes a note apart, without verifying anything. Throws with the reason on anything the format does not allow. */

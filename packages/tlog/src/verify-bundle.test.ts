@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type BundleEvent, logKey, makeBundle, primitives, signed } from '../test/bundle.ts'
+import { type BundleEvent, entryId, logKey, makeBundle, primitives, signed } from '../test/bundle.ts'
 import { makeKey, sha256 } from '../test/memory-log.ts'
 import { addSignatures, cosignText, fromUtf8, parseNote, toUtf8, verifyBundle } from './index.ts'
 
@@ -9,7 +9,7 @@ const consumed: BundleEvent = { act: 'approval.consumed', res: 't', details: { a
 const verdict = async (events: readonly BundleEvent[]) => verifyBundle(signed(await makeBundle(events)), primitives)
 
 test('an erased payload is shown as erased, with the entry that tells of it', async () => {
-  const report = await verdict([{ ...opened, erasedBy: 2 }, opened, { act: 'payload.erased', res: 't' }])
+  const report = await verdict([{ ...opened, erasedBy: 2 }, opened, { act: 'payload.erased', res: entryId(0) }])
   assert.deepEqual(report.fault, undefined)
   assert.match(JSON.stringify(report.checks), /"erased","what":"payload of entry 0 \(ticket\.created\): erased, see 2"/)
 })
@@ -57,7 +57,7 @@ test('a cosigned checkpoint is verified where there is one', async () => {
   files.set('policy', toUtf8(`log ${logKey.vkey}\nwitness w ${witness.witnessVkey}\nquorum w\n`))
   const report = await verifyBundle(signed(files), primitives)
   assert.deepEqual(report.fault, undefined)
-  assert.match(JSON.stringify(report.checks), /the first 2 entries: cosigned by witness\.example at 2025-11-22T/)
+  assert.match(JSON.stringify(report.checks), /the first 2 entries: cosigned by w at 2025-11-22T/)
   line.signature[20]! ^= 1
   files.set('logs/project-0/checkpoint.cosigned', toUtf8(addSignatures(note, [line])))
   assert.equal((await verifyBundle(signed(files), primitives)).fault?.code, 'CHECKPOINT_INVALID')

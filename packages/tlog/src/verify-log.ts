@@ -1,5 +1,6 @@
 import { equalBytes } from './bytes.ts'
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts'
+import { followKeyChanges, signedByNewestKey } from './key-change.ts'
 import { type CompactRange, createCompactRange, createTreeHasher, HASH_BYTES, type Hash } from './merkle.ts'
 import type { Signer, VerifyEd25519 } from './note.ts'
 import { splitBundle, TILE_WIDTH, type Tile, tilePath, tileWidth } from './tile.ts'
@@ -13,6 +14,8 @@ export type LogFault =
   | 'CHECKPOINT_MALFORMED'
   | 'CHECKPOINT_ORIGIN'
   | 'CHECKPOINT_SIGNATURE'
+  /** What is said of the log's keys does not lead from the trusted key to the one that signed. */
+  | 'KEY_CHANGE_INVALID'
   | 'KEPT_MALFORMED'
   | 'KEPT_ORIGIN'
   | 'KEPT_SIGNATURE'
@@ -45,6 +48,10 @@ export type VerifyLogOptions = {
   verify: VerifyEd25519
   /** A signed checkpoint of this log kept from earlier. Without one, a log rewritten by the holder of its key passes. */
   kept?: string
+  /** Key changes of the log, `key-changes/...` in their order: from a key in `vkeys` they lead to the one in use. */
+  keyChanges?: readonly string[]
+  /** States that the log is known to have had, such as those that witnesses cosigned; their signatures are not asked for. */
+  pasts?: readonly { size: number; root: Uint8Array }[]
   /** Called after each bundle of 256. */
   onProgress?: (done: { entries: number; size: number }) => void
   /** Called for each entry, in order, once it is known to fit its leaf hash. A text it returns refuses the entry. */
@@ -82,10 +89,10 @@ class Fault extends Error {
 }
 
 async function verifyFiles(options: VerifyLogOptions): Promise<LogVerdict> {
-  const { checkpoint, signers, kept } = await openHead(options)
+  const { checkpoint, signers, pasts } = await openHead(options)
   const { size } = checkpoint
   const range = createCompactRange(options.hash)
-  refuseOtherPast(range, kept)
+  refuseOtherPast(range, pasts)
 
   const tiles = new Map<number, Uint8Array>()
   const ahead: Promise<BundleFiles>[] = []
@@ -95,7 +102,7 @@ async function verifyFiles(options: VerifyLogOptions): Promise<LogVerdict> {
     const { entries, leaves } = await ahead.shift()!
     if (entries instanceof Fault) throw entries
     if (leaves instanceof Fault) throw leaves
-    const closed = checkBundle({ bundle, entries, leaves: leaves.bytes, size, range, kept, options })
+    const closed = checkBundle({ bundle, entries, leaves: leaves.bytes, size, range, pasts, options })
     for (const { level, node } of closed) await checkNode({ level, node, range, size, tiles, options })
     options.onProgress?.({ entries: range.size, size })
   }
@@ -106,32 +113,56 @@ async function verifyFiles(options: VerifyLogOptions): Promise<LogVerdict> {
   return { ok: true, checkpoint, signers }
 }
 
+/** States that the log must have gone through, in order of size; those that were met are dropped. */
+type Pasts = { size: number; root: Uint8Array }[]
+
 async function openHead(options: VerifyLogOptions): Promise<{
   checkpoint: Checkpoint
   signers: Signer[]
-  kept: Checkpoint | undefined
+  pasts: Pasts
 }> {
-  const { vkeys, hash, verify, origin } = options
+  const { hash, verify, origin } = options
   const at = { path: 'checkpoint' }
   const bytes = await readFile(options, 'checkpoint')
   if (bytes === null) throw new Fault('CHECKPOINT_MISSING', 'the log has no checkpoint', at)
-  const head = await openCheckpoint(bytes, { vkeys, hash, verify, origin })
+  const keys = await followKeys(options)
+  const head = await openCheckpoint(bytes, { vkeys: keys.vkeys, hash, verify, origin })
   if (!head.ok) throw new Fault(head.code, head.reason, at)
   const { checkpoint, signers } = head
-  if (options.kept === undefined) return { checkpoint, signers, kept: undefined }
+  if (!(await signedByNewestKey(head.note, checkpoint.size, keys.changes, { hash, verify })))
+    throw new Fault('CHECKPOINT_SIGNATURE', 'signed with a key that the log has replaced', at)
+  const pasts = [...(options.pasts ?? []), ...keys.changes.map((change) => change.checkpoint)]
+  if (options.kept !== undefined) pasts.push(await openKept(options, options.kept, keys.vkeys, checkpoint.origin))
+  pasts.sort((a, b) => a.size - b.size)
+  const largest = pasts.at(-1)?.size ?? 0
+  if (largest > checkpoint.size) {
+    throw new Fault('LOG_TRUNCATED', `the log has ${checkpoint.size} entries, but had ${largest} before`, at)
+  }
+  return { checkpoint, signers, pasts }
+}
 
-  const kept = await openCheckpoint(options.kept, { vkeys, hash, verify, origin: checkpoint.origin })
+async function followKeys({ vkeys, keyChanges = [], origin, hash, verify }: VerifyLogOptions) {
+  if (keyChanges.length === 0) return { vkeys, changes: [] }
+  if (origin === undefined) throw new Error('key changes are followed for a named origin only')
+  const followed = await followKeyChanges({ vkeys, files: keyChanges, origin, hash, verify })
+  if (!followed.ok) throw new Fault(followed.code, followed.reason)
+  return followed
+}
+
+async function openKept(
+  { hash, verify }: VerifyLogOptions,
+  note: string,
+  vkeys: readonly string[],
+  origin: string,
+): Promise<Checkpoint> {
+  const kept = await openCheckpoint(note, { vkeys, hash, verify, origin })
   const keptCodes = {
     CHECKPOINT_MALFORMED: 'KEPT_MALFORMED',
     CHECKPOINT_ORIGIN: 'KEPT_ORIGIN',
     CHECKPOINT_SIGNATURE: 'KEPT_SIGNATURE',
   } as const
   if (!kept.ok) throw new Fault(keptCodes[kept.code], `the kept checkpoint: ${kept.reason}`)
-  const { size } = kept.checkpoint
-  if (size > checkpoint.size) {
-    throw new Fault('LOG_TRUNCATED', `the log has ${checkpoint.size} entries, but had ${size} before`, at)
-  }
-  return { checkpoint, signers, kept: kept.checkpoint }
+  return kept.checkpoint
 }
 
 /** `width` is that of the file read, which may be the full tile in place of a partial one. */
@@ -155,10 +186,10 @@ function checkBundle(work: {
   leaves: Uint8Array
   size: number
   range: CompactRange
-  kept: Checkpoint | undefined
+  pasts: Pasts
   options: VerifyLogOptions
 }): { level: number; node: Uint8Array }[] {
-  const { bundle, leaves, size, range, kept, options } = work
+  const { bundle, leaves, size, range, pasts, options } = work
   const width = tileWidth(size, 0, bundle)
   const start = bundle * TILE_WIDTH
   const path = tilePath({ level: 'entries', index: bundle, width })
@@ -182,7 +213,7 @@ function checkBundle(work: {
       })
     }
     range.append(hash, onNode)
-    refuseOtherPast(range, kept)
+    refuseOtherPast(range, pasts)
     const refusal = options.onEntry?.(index, entry)
     if (refusal !== undefined) throw new Fault('ENTRY_REFUSED', `entry ${index}: ${refusal}`, { index, path })
   }
@@ -219,9 +250,12 @@ async function checkNode(work: {
   }
 }
 
-function refuseOtherPast(range: CompactRange, kept: Checkpoint | undefined): void {
-  if (!kept || range.size !== kept.size || equalBytes(range.root(), kept.root)) return
-  throw new Fault('LOG_REWRITTEN', `the first ${kept.size} entries are not those of the kept checkpoint`)
+function refuseOtherPast(range: CompactRange, pasts: Pasts): void {
+  while (pasts[0]?.size === range.size) {
+    const { size, root } = pasts.shift()!
+    if (!equalBytes(range.root(), root))
+      throw new Fault('LOG_REWRITTEN', `the first ${size} entries are not those that were seen before`)
+  }
 }
 
 /** A tile's bytes; the full tile where the partial one is gone, as the format allows. Hash tiles have their exact length. */

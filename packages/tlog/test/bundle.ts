@@ -41,6 +41,9 @@ export const logKey = makeKey(ORIGIN)
 const manifest = generateKeyPairSync('ed25519')
 const manifestSpki = new Uint8Array(manifest.publicKey.export({ type: 'spki', format: 'der' }))
 
+/** Id of the entry at a place of such a log. */
+export const entryId = (index: number): string => `01a214fe-3541-7583-8b2e-${String(index).padStart(12, '0')}`
+
 /** The files of a bundle over a log with exactly these events, without a manifest. */
 export async function makeBundle(events: readonly BundleEvent[]): Promise<Map<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>()
@@ -53,7 +56,7 @@ export async function makeBundle(events: readonly BundleEvent[]): Promise<Map<st
     const c = `hmac-sha256:${createHmac('sha256', salt).update(payload).digest('hex')}`
     const entry: Entry = {
       v: 1,
-      id: `01a214fe-3541-7583-8b2e-${String(i).padStart(12, '0')}`,
+      id: entryId(i),
       t,
       seq: 0,
       actor: { kind: 'user', id: 'somebody' },

@@ -1,6 +1,7 @@
 import type { api, ReplyOf } from '@writ/api'
 import { saveDownload } from '@writ/sdk/node'
 import { type Command, Option } from 'commander'
+import { loadAnchoredState, loadPolicy } from '../anchors.ts'
 import { type App, normalUrl, refOf } from '../app.ts'
 import { eventColumns } from '../columns.ts'
 import { exitCodes } from '../exit-codes.ts'
@@ -9,7 +10,7 @@ import { type KeptCheckpoint, keepCheckpoint, loadKeptCheckpoint } from '../kept
 import { allOption, type ListOptions, limitOption, listSome } from '../listing.ts'
 import { loadOperation } from '../operations.ts'
 import { pipeChecked } from '../pipe-checked.ts'
-import { verifyServedLog } from '../served-log.ts'
+import { loadKeyChanges, verifyServedLog } from '../served-log.ts'
 import { safeLine } from '../text.ts'
 
 type Log = ReplyOf<typeof api.audit.log>
@@ -65,6 +66,9 @@ export function addAuditCommands(program: Command, app: App): void {
           ['Verifier key', info.vkey],
           ['Size', `${info.size} entries, ${info.pending} to be added`],
           ['Root', info.root],
+          ['Anchored', anchoredText(info)],
+          ['Not anchored', info.anchored && `${info.size - info.anchored.size} entries from ${info.anchored.size} on`],
+          ['Open to', info.access === 'public' ? `everybody, at ${info.door}` : `members, at ${info.door}`],
           ['Files', info.folder],
           ['Day files', info.audit_folder],
         ],
@@ -78,6 +82,7 @@ export function addAuditCommands(program: Command, app: App): void {
     .option('--data-dir <folder>', "verify a server's data folder instead; needs no running server")
     .option('--vkey <key>', 'the key that the log must be signed with, as an auditor wrote it down')
     .option('--trust-new-log', 'accept that the log is another one than before, as after "writ restore"')
+    .option('--policy <file>', 'a C2SP tlog-policy: the witnesses that must have cosigned')
     .option('--no-rows', 'verify only the published log, not the rows and day files of the server')
     .addHelpText(
       'after',
@@ -87,9 +92,31 @@ next time the log must continue from it, so that not even the holder of its key 
 
 Examples:
   writ audit verify
+  writ audit verify --policy witnesses.policy
   writ audit verify --data-dir ./data`,
     )
     .action((o: VerifyOptions) => (o.dataDir === undefined ? verifyServed(app, o) : verifyFolder(app, o.dataDir)))
+  addSelfCheck(audit, app)
+}
+
+function addSelfCheck(audit: Command, app: App): void {
+  audit
+    .command('selfcheck')
+    .description('Have the server compare its rows, log and day files now; exits with 5 when anything is wrong')
+    .option('--full', 'everything, not only what is new and a share of the old')
+    .action(async ({ full }: { full?: boolean }) => {
+      const report = await (await app.client()).audit.selfCheck({ body: { full: full ?? false } })
+      if (!report.ok) throw damaged(report)
+      app
+        .out()
+        .item(report, [['Compared', `${report.entries} rows agree with log and day files`, 'green']], report.entries)
+    })
+}
+
+function anchoredText({ anchored }: Log): string {
+  if (!anchored) return 'nothing: no witness stands for this log'
+  const who = anchored.witnesses.map(({ name, time }) => `${name} at ${time}`).join(', ')
+  return `entries below ${anchored.size}${who === '' ? '' : `, by ${who}`}`
 }
 
 const withFilters = (command: Command) =>
@@ -113,6 +140,7 @@ const queryOf = (o: Filters) => ({
 interface VerifyOptions {
   dataDir?: string
   vkey?: string
+  policy?: string
   trustNewLog?: boolean
   rows: boolean
 }
@@ -124,22 +152,38 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
   const place = { url: normalUrl(target.url), project: target.project ?? 'default' }
   const [info, before] = await Promise.all([client.audit.log(), loadKeptCheckpoint(stateFolder, place)])
   const kept = o.trustNewLog && before && differs(info, before) ? undefined : before
-  refuseOtherLog(info, kept, o.vkey)
+  refuseOtherLog(info, kept)
   if (info.size === 0 && !kept) return app.out().note('The log has no entries yet: there is nothing to verify.')
 
+  // What was trusted before leads to the key in use, if the log itself says so.
+  const trusted = o.vkey ?? kept?.vkey ?? info.vkey
+  const { signal } = app.terminal
+  const keys = await loadKeyChanges(client, { origin: info.origin, trusted }, signal)
+  const policy = o.policy === undefined ? undefined : await loadPolicy(o.policy)
+  const anchored = policy && (await loadAnchoredState(client, { origin: info.origin, vkeys: keys.vkeys }, policy))
   const bar = app.progress('Verifying', 'entries')
   const { verdict, checkpoint } = await verifyServedLog(
     client,
-    { origin: info.origin, vkey: info.vkey, kept: kept?.checkpoint },
-    { onProgress: ({ entries, size }) => bar.update(entries, size), signal: app.terminal.signal },
+    {
+      origin: info.origin,
+      vkey: trusted,
+      kept: kept?.checkpoint,
+      ...(keys.vkeys.length > 1 ? { keyChanges: keys.files } : {}),
+      // Every entry below is hashed anyway: so the anchored state is compared with the content, not with a proof.
+      ...(anchored ? { pasts: [anchored] } : {}),
+    },
+    { onProgress: ({ entries, size }) => bar.update(entries, size), signal },
   ).finally(() => bar.end())
-  app.terminal.signal.throwIfAborted()
+  signal.throwIfAborted()
+  if (!verdict.ok && /^CHECKPOINT_(SIGNATURE|ORIGIN)$/.test(verdict.code) && !keys.vkeys.includes(info.vkey))
+    throw otherKey(info, kept, o.vkey)
   if (!verdict.ok) throw damaged(verdict)
 
   const { size, root } = verdict.checkpoint
   if (checkpoint !== null && (kept === undefined || size >= kept.size)) {
     const seen_at = app.terminal.now().toISOString()
-    await keepCheckpoint(stateFolder, { ...place, origin: info.origin, vkey: info.vkey, size, checkpoint, seen_at })
+    const vkey = keys.vkeys.at(-1)!
+    await keepCheckpoint(stateFolder, { ...place, origin: info.origin, vkey, size, checkpoint, seen_at })
   }
   const report = o.rows ? await client.audit.verify({ body: { kept_checkpoint: kept?.checkpoint } }) : undefined
   if (report && !report.ok) throw damaged(report)
@@ -149,27 +193,41 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
     root: Buffer.from(root).toString('base64'),
     continues: kept ? { size: kept.size, seen_at: kept.seen_at } : null,
     checked: report?.checked ?? null,
+    anchored: anchored
+      ? { size: anchored.size, unanchored: size - anchored.size, witnesses: anchored.cosigners.map(cosignerText) }
+      : null,
   })
+  for (const vkey of anchored?.trusted ?? [])
+    app.out().note(`The policy names no log: the key of the instance log was taken from the server (${vkey}).`)
 }
+
+const cosignerText = ({ name, time }: { name: string; time: number }) =>
+  `${name} at ${new Date(time * 1_000).toISOString()}`
 
 const differs = (info: Log, kept: KeptCheckpoint) => info.origin !== kept.origin || info.vkey !== kept.vkey
 
-function refuseOtherLog(info: Log, kept: KeptCheckpoint | undefined, vkey: string | undefined): void {
-  const options = { exit: exitCodes.verificationFailed }
-  if (vkey !== undefined && info.vkey !== vkey) {
-    throw new Failure(`The log is signed with another key: ${info.vkey}`, { ...options, code: 'LOG_KEY_CHANGED' })
-  }
-  if (!kept || !differs(info, kept)) return
-  const what =
-    info.origin === kept.origin
-      ? `The log ${info.origin} has another key than on ${kept.seen_at}`
-      : `This is another log than on ${kept.seen_at}: ${info.origin}, not ${kept.origin}`
-  throw new Failure(what, {
-    ...options,
-    code: info.origin === kept.origin ? 'LOG_KEY_CHANGED' : 'LOG_REPLACED',
-    advice: 'If the operator restored a backup, the first entry says so ("log.continued"): then add --trust-new-log.',
+function refuseOtherLog(info: Log, kept: KeptCheckpoint | undefined): void {
+  if (!kept || info.origin === kept.origin) return
+  throw new Failure(`This is another log than on ${kept.seen_at}: ${info.origin}, not ${kept.origin}`, {
+    exit: exitCodes.verificationFailed,
+    code: 'LOG_REPLACED',
+    advice:
+      'If the log was rotated or a backup restored, its first entry says so ("log.continued"): then add --trust-new-log.',
   })
 }
+
+/** The log is signed with a key to which the one that is trusted does not lead. */
+const otherKey = (info: Log, kept: KeptCheckpoint | undefined, vkey: string | undefined) =>
+  new Failure(
+    vkey !== undefined || !kept
+      ? `The log is signed with another key: ${info.vkey}`
+      : `The log ${info.origin} has another key than on ${kept.seen_at}, and does not name it itself`,
+    {
+      exit: exitCodes.verificationFailed,
+      code: 'LOG_KEY_CHANGED',
+      advice: 'A rotation by the operator stands in the log and is followed. Find out what this is.',
+    },
+  )
 
 function damaged(fault: {
   code: string | null
@@ -197,10 +255,11 @@ interface Verified {
   root: string
   continues: { size: number; seen_at: string } | null
   checked: Report['checked'] | null
+  anchored: { size: number; unanchored: number; witnesses: string[] } | null
 }
 
 function sayVerified(app: App, v: Verified): void {
-  const { checked } = v
+  const { checked, anchored } = v
   app.out().item(
     { ok: true, ...v },
     [
@@ -212,6 +271,8 @@ function sayVerified(app: App, v: Verified): void {
           ? `continues the ${v.continues.size} entries seen on ${v.continues.seen_at}`
           : 'nothing was kept here before; from now on this state is',
       ],
+      ['Anchored', anchored && `entries below ${anchored.size}, by ${anchored.witnesses.join(', ')}`],
+      ['Not anchored', anchored && `${anchored.unanchored} entries from ${anchored.size} on`],
       ['Server says', checked && `${checked.rows} rows and ${checked.day_files} day files agree with the log`],
     ],
     v.size,

@@ -108,8 +108,8 @@ Examples:
     })
 }
 
-// People know each other by name; the API by number or id.
-async function userRef(app: App, ref: string): Promise<string> {
+/** People know each other by name; the API by number or id. */
+export async function userRef(app: App, ref: string): Promise<string> {
   if (/^#?\d+$/.test(ref) || /^[0-9a-f-]{36}$/.test(ref)) return refOf(ref)
   const client = await app.client()
   for await (const user of client.items('users.list', { query: { q: ref } })) {

@@ -4,6 +4,7 @@ import { commitment, encodeEntry, toUtf8 } from '@writ/tlog'
 import { rfc3339 } from '../platform/clock.ts'
 import { INSTANCE, type Tx } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
+import { redactor } from '../platform/redact/index.ts'
 import { sha256 } from './node-crypto.ts'
 
 /** Who acts, and from where. `system` acts for nobody: timers, recovery, and callers who are not known yet. */
@@ -27,6 +28,8 @@ export interface NewEvent {
   readonly details?: Record<string, unknown> | null
   readonly success?: boolean
   readonly error?: string
+  /** Root of the newest cosigned checkpoint, base64: proves that the run did not start before it. Only for `run.started`. */
+  readonly ckpt?: string | undefined
   /** The run whose dense sequence this event continues. */
   readonly run?: { readonly id: string; readonly seq: number }
   /** Digests of attestations made with it, `sha256:<hex>`, as `Attest` answers them. */
@@ -67,12 +70,21 @@ export async function appendAll(tx: Tx, all: readonly Appended[]): Promise<void>
   await Promise.all([tx.insert('audit_events', rows), tx.insert('audit_index', places)])
 }
 
+/** As `append` for one event, and answers its id: for what another row has to name. */
+export async function appendOne(tx: Tx, at: number, by: Actor, event: NewEvent): Promise<string> {
+  const row = rowOf(tx.project, { at, by, event }, randomFillSync(Buffer.alloc(32)))
+  await tx.insert('audit_events', [row])
+  await tx.insert('audit_index', [{ project_id: tx.project, event_id: row.id }])
+  return row.id
+}
+
 function rowOf(project: string, { at, by, event }: Appended, salt: Buffer) {
   const home = auditEvents[event.type]
   if (home !== 'both' && (home === 'instance') !== (project === INSTANCE))
     throw new Error(`${event.type} belongs to the ${home} log`)
   const id = uuidv7(at)
-  const line = eventLine(at, by, event)
+  // Before the commitment: a secret that was committed to would still be one.
+  const line = redactor.json(eventLine(at, by, event))
   const payload = toUtf8(line)
   const entry = encodeEntry({
     v: 1,
@@ -84,6 +96,7 @@ function rowOf(project: string, { at, by, event }: Appended, salt: Buffer) {
     act: event.type,
     res: event.resource?.id,
     att: event.att,
+    ckpt: event.ckpt,
     pl: [{ n: 'event', c: commitment(payload, salt, sha256), len: payload.length }],
   })
   return {

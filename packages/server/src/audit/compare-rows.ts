@@ -1,9 +1,21 @@
 import { createHmac } from 'node:crypto'
-import { decodeEntry, equalBytes, formatCommitment, splitBundle, TILE_WIDTH, tilePath, toUtf8 } from '@writ/tlog'
+import {
+  decodeEntry,
+  type Entry,
+  equalBytes,
+  formatCommitment,
+  splitBundle,
+  TILE_WIDTH,
+  tilePath,
+  toUtf8,
+} from '@writ/tlog'
 import { rfc3339 } from '../platform/clock.ts'
 import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
 import { compareAttestations } from './compare-attestations.ts'
 import type { DayComparison } from './day-comparison.ts'
+import { isErased } from './day-file.ts'
+import type { DropCheck } from './drop-check.ts'
+import type { ErasureCheck } from './erasure-check.ts'
 import { Found } from './finding.ts'
 import * as store from './store.ts'
 
@@ -25,9 +37,11 @@ export async function compareRows(on: {
   read: (path: string) => Promise<Uint8Array | null>
   days: DayComparison
   checked: { rows: number }
+  erasures: ErasureCheck
+  drops?: DropCheck
   signal?: AbortSignal | undefined
 }): Promise<void> {
-  const { db, project, log, size, read, days, checked } = on
+  const { db, project, log, size, read, days, checked, erasures } = on
   let bundle: readonly Uint8Array[] = []
   for (let from = 0; from < size; ) {
     on.signal?.throwIfAborted()
@@ -39,7 +53,8 @@ export async function compareRows(on: {
       if (row.log_index !== index) throw missing(index)
       if (index % TILE_WIDTH === 0 || bundle.length === 0)
         bundle = await readBundle(read, Math.floor(index / TILE_WIDTH), on.published)
-      compareRow(row, bundle[index % TILE_WIDTH]!, index)
+      compareRow(row, bundle[index % TILE_WIDTH]!, index, erasures)
+      on.drops?.see(row)
       await days.add(row, index)
       checked.rows++
     }
@@ -51,7 +66,8 @@ export async function compareRows(on: {
 const missing = (index: number) =>
   new Found({ code: 'ROW_MISSING', index, reason: `the log has entry ${index}, the database has no row for it` })
 
-async function readBundle(
+/** The entries of a bundle of the published log. Throws Found if it is gone. */
+export async function readBundle(
   read: (path: string) => Promise<Uint8Array | null>,
   index: number,
   size: number,
@@ -64,7 +80,8 @@ async function readBundle(
   return splitBundle(bytes).entries
 }
 
-function compareRow(row: store.VerifiedRow, entry: Uint8Array, index: number): void {
+/** One row against its entry. Throws Found. */
+export function compareRow(row: store.VerifiedRow, entry: Uint8Array, index: number, erasures: ErasureCheck): void {
   if (!equalBytes(row.entry, entry))
     throw new Found({
       code: 'ROW_CHANGED',
@@ -72,26 +89,23 @@ function compareRow(row: store.VerifiedRow, entry: Uint8Array, index: number): v
       reason: `the row of entry ${index} holds another entry than the log`,
     })
   const leaf = decodeEntry(entry)
-  const payload = leaf.pl.find((one) => one.n === 'event')
-  const computed = formatCommitment(createHmac('sha256', row.salt).update(toUtf8(row.event)).digest())
-  if (payload?.c !== computed)
-    throw new Found({
-      code: 'PAYLOAD_CHANGED',
-      index,
-      reason: `the event of entry ${index} is not the one that the log commits to`,
-    })
-  const event = JSON.parse(row.event) as Record<string, unknown>
+  erasures.see(leaf)
+  const erased = isErased(row)
+  if (erased) erasures.expect(row, index)
+  else comparePayload(row, leaf, index)
+  // Of an erased event only what the leaf says can be compared.
+  const event = erased ? undefined : (JSON.parse(row.event) as Record<string, unknown>)
   const columns: [string, unknown, unknown][] = [
     ['id', row.id, leaf.id],
     ['timestamp', rfc3339(row.timestamp), leaf.t],
     ['event_type', row.event_type, leaf.act],
     ['actor_kind', row.actor_kind, leaf.actor.kind],
     ['actor_id', row.actor_id ?? INSTANCE, leaf.actor.id],
-    ['actor_username', row.actor_username, event.actor_username],
-    ['resource_type', row.resource_type, event.resource_type],
+    ['actor_username', row.actor_username, event ? event.actor_username : null],
+    ...(event ? [['resource_type', row.resource_type, event.resource_type] as [string, unknown, unknown]] : []),
     ['resource_id', row.resource_id, leaf.res ?? null],
     ['run_id', row.run_id, leaf.run ?? null],
-    ['success', row.success === 1, event.success],
+    ...(event ? [['success', row.success === 1, event.success] as [string, unknown, unknown]] : []),
   ]
   const changed = columns.find(([, stored, logged]) => stored !== logged)
   if (changed)
@@ -99,5 +113,16 @@ function compareRow(row: store.VerifiedRow, entry: Uint8Array, index: number): v
       code: 'ROW_CHANGED',
       index,
       reason: `the column ${changed[0]} of entry ${index} differs from the log`,
+    })
+}
+
+function comparePayload(row: store.VerifiedRow, leaf: Entry, index: number): void {
+  const payload = leaf.pl.find((one) => one.n === 'event')
+  const computed = formatCommitment(createHmac('sha256', row.salt).update(toUtf8(row.event)).digest())
+  if (payload?.c !== computed)
+    throw new Found({
+      code: 'PAYLOAD_CHANGED',
+      index,
+      reason: `the event of entry ${index} is not the one that the log commits to`,
     })
 }

@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Database } from '../platform/db/index.ts'
-import { appendUnfenced, SYSTEM } from './append.ts'
+import { type Actor, appendUnfenced, SYSTEM } from './append.ts'
 import { type Continuation, openNote } from './continuation.ts'
 import { openDayFiles } from './day-files.ts'
-import { type AuditFolders, dayFolder, EMPTY_ROOT, logFolder, newOrigin, signerStateFile } from './sequencer.ts'
+import { type AuditFolders, dayFolder, readLogText, signerStateFile } from './folders.ts'
+import { CHECKPOINT } from './log-store.ts'
+import { EMPTY_ROOT, newOrigin } from './sequencer.ts'
 import * as store from './store.ts'
 
 const PAGE = 5_000
@@ -38,9 +39,8 @@ export async function findLogsAhead(db: Database, folders: AuditFolders): Promis
 }
 
 async function loadLastCheckpoint(folders: AuditFolders, log: store.Log): Promise<{ note: string; published: number }> {
-  const read = (file: string) => readFile(file, 'utf8').catch(() => '')
-  const note = await read(join(logFolder(folders, log.project_id, log.shard), 'checkpoint'))
-  const memory = /"size":(\d+)/.exec(await read(signerStateFile(folders, log.origin)))
+  const note = await readLogText(folders, log, CHECKPOINT)
+  const memory = /"size":(\d+)/.exec(await readFile(signerStateFile(folders, log.origin), 'utf8').catch(() => ''))
   return { note, published: Math.max(openNote(note)?.size ?? 0, Number(memory?.[1] ?? 0)) }
 }
 
@@ -55,7 +55,8 @@ export interface ContinuedLog extends Continuation {
  *
  * Rows that have a place but were never published are given back and get new places; rows that the old log published
  * keep theirs, so that its proofs stay good. Closing, opening and the entry are one transaction: stopped before it, nothing
- * happened; after it, the server starts. No server may run on this database meanwhile.
+ * happened; after it, the server starts. No server may run on this database meanwhile, but the one that does this between
+ * two rounds of its sequencer (`rotate`): then everything placed is published, and nothing is given back or lost.
  */
 export async function continueLog(on: {
   db: Database
@@ -65,6 +66,8 @@ export async function continueLog(on: {
   operator: string
   reason: string
   now: number
+  /** Who is on record as the actor; an operator at the host's command line is none. */
+  by?: Actor
 }): Promise<ContinuedLog> {
   const { db, folders, project, now } = on
   return db.sequence(async (tx) => {
@@ -84,7 +87,7 @@ export async function continueLog(on: {
     await store.releaseRows(tx, old, kept)
     await store.closeLog(tx, old, { size: kept, now })
     await store.insertContinuedLog(tx, next)
-    await appendUnfenced(tx, project, now, SYSTEM, {
+    await appendUnfenced(tx, project, now, on.by ?? SYSTEM, {
       type: 'log.continued',
       resource: { type: 'log', id: project },
       action: `Continued the log ${old.origin} as ${next.origin}`,

@@ -4,7 +4,18 @@ export interface DayEvent {
   readonly event: string
   readonly actor_number: number | null
   readonly resource_number: number | null
+  /** For an erased payload, whose `event` is empty: the place of the payload.erased, null until it has one. */
+  readonly erased_index?: number | null
 }
+
+/** What stands where a payload was erased. As a JSON text in the one file, so that its readers go on; bare in the other. */
+const erasedText = (row: DayEvent): string => `[erased, see ${row.erased_index ?? 'the log'}]`
+
+/** True for an event whose payload is not there any more. */
+export const isErased = (row: Pick<DayEvent, 'event'>): boolean => row.event === ''
+
+/** One line for machines: the payload as it was committed to. */
+export const jsonlLine = (row: DayEvent): string => (isErased(row) ? JSON.stringify(erasedText(row)) : row.event)
 
 /** UTC day of an event, as its files are named. */
 export function dayOf(timestamp: number): string {
@@ -23,6 +34,7 @@ export const readableName = (day: string): string => `audit_readable_${day}.txt`
  * no title or file name can forge a field or a line.
  */
 export function readableLine(row: DayEvent): string {
+  if (isErased(row)) return erasedText(row)
   const e = JSON.parse(row.event) as Record<string, string | boolean | null>
   const actor = e.actor_username === null ? 'system' : `${e.actor_username}(${row.actor_number ?? e.actor_id ?? '?'})`
   const resource = e.resource_type === null ? 'none' : `${e.resource_type}:${row.resource_number ?? e.resource_id}`

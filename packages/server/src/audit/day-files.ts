@@ -1,7 +1,9 @@
-import { mkdir, open, readFile, stat, truncate } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { mkdir, open, readdir, readFile, rename, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type DayEvent, dayOf, jsonlName, readableLine, readableName } from './day-file.ts'
-import { replaceFile } from './durable-file.ts'
+import { createInterface } from 'node:readline'
+import { type DayEvent, dayOf, isErased, jsonlLine, jsonlName, readableLine, readableName } from './day-file.ts'
+import { replaceFile, syncDirectory } from './durable-file.ts'
 
 interface Memory {
   /** Log index of the next event to write. */
@@ -15,6 +17,15 @@ export interface DayFiles {
   readonly cursor: { readonly shard: number; readonly index: number }
   /** Appends events in log order and fsyncs. `next` is the cursor after them. */
   write(events: readonly DayEvent[], next: { shard: number; index: number }): Promise<void>
+  /**
+   * Copies both files of a day, with the lines of erased events replaced. `rows` are those of the day, in log order. Every
+   * other line is copied as it is, so that a change by somebody else is not covered up.
+   */
+  rewrite(day: string, rows: () => AsyncIterable<DayEvent>): Promise<void>
+  /** Writes both files of a day anew from the rows that are left of it; without any, the files go. */
+  regenerate(day: string, rows: AsyncIterable<DayEvent>): Promise<void>
+  /** The days that have files, oldest first. */
+  list(): Promise<string[]>
 }
 
 /**
@@ -38,6 +49,20 @@ export async function openDayFiles(dir: string): Promise<DayFiles> {
     await replaceFile(memoryFile, `${JSON.stringify(memory)}\n`)
   }
 
+  /**
+   * Puts a file in the place of another. Forgotten before it is replaced: the next open must not cut the new file to the
+   * size of the old one. Nothing is half written now, so nothing has to be cut. Stopped after either step, the next round
+   * does it again.
+   */
+  async function replace(name: string, draft: string | null): Promise<void> {
+    const { [name]: _, ...files } = memory.files
+    memory = { ...memory, files }
+    await replaceFile(memoryFile, `${JSON.stringify(memory)}\n`)
+    if (draft === null) await rm(join(dir, name), { force: true })
+    else await rename(draft, join(dir, name))
+    await syncDirectory(dir)
+  }
+
   return {
     get cursor() {
       return { shard: memory.shard, index: memory.cursor }
@@ -49,7 +74,7 @@ export async function openDayFiles(dir: string): Promise<DayFiles> {
       for (const [day, rows] of days) {
         sizes[jsonlName(day)] = await appendSynced(
           join(dir, jsonlName(day)),
-          rows.map((row) => `${row.event}\n`).join(''),
+          rows.map((row) => `${jsonlLine(row)}\n`).join(''),
         )
         sizes[readableName(day)] = await appendSynced(
           join(dir, readableName(day)),
@@ -59,8 +84,39 @@ export async function openDayFiles(dir: string): Promise<DayFiles> {
       memory = { cursor: next.index, shard: next.shard, files: sizes }
       await replaceFile(memoryFile, `${JSON.stringify(memory)}\n`)
     },
+    async list() {
+      return (await readdir(dir)).flatMap((name) => DAY.exec(name)?.[1] ?? []).sort()
+    },
+    async regenerate(day, rows) {
+      const names = [jsonlName(day), readableName(day)] as const
+      const drafts = await Promise.all(names.map((name) => open(join(dir, `.${name}`), 'w', 0o600)))
+      let some = false
+      try {
+        for await (const row of rows) {
+          some = true
+          await drafts[0]!.appendFile(`${jsonlLine(row)}\n`)
+          await drafts[1]!.appendFile(`${readableLine(row)}\n`)
+        }
+        for (const draft of drafts) await draft.sync()
+      } finally {
+        for (const draft of drafts) await draft.close()
+      }
+      for (const name of names) {
+        await replace(name, some ? join(dir, `.${name}`) : null)
+        if (!some) await rm(join(dir, `.${name}`), { force: true })
+      }
+    },
+    async rewrite(day, rows) {
+      for (const [name, lineOf] of [[jsonlName(day), jsonlLine] as const, [readableName(day), readableLine] as const]) {
+        const draft = join(dir, `.${name}`)
+        if (!(await copyWithErased(join(dir, name), draft, rows(), lineOf))) continue
+        await replace(name, draft)
+      }
+    },
   }
 }
+
+const DAY = /^audit_(\d{4}-\d\d-\d\d)\.jsonl$/
 
 async function load(file: string): Promise<Memory> {
   try {
@@ -90,4 +146,31 @@ async function appendSynced(path: string, text: string): Promise<number> {
   } finally {
     await file.close()
   }
+}
+
+/** False if there is no such file. */
+async function copyWithErased(
+  from: string,
+  to: string,
+  rows: AsyncIterable<DayEvent>,
+  lineOf: (row: DayEvent) => string,
+): Promise<boolean> {
+  if ((await sizeOf(from)) === 0) return false
+  const file = await open(to, 'w', 0o600)
+  try {
+    const events = rows[Symbol.asyncIterator]()
+    let text = ''
+    for await (const line of createInterface({ input: createReadStream(from), crlfDelay: Number.POSITIVE_INFINITY })) {
+      const next = await events.next()
+      text += `${next.done !== true && isErased(next.value) ? lineOf(next.value) : line}\n`
+      if (text.length < 1_048_576) continue
+      await file.appendFile(text)
+      text = ''
+    }
+    await file.appendFile(text)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  return true
 }

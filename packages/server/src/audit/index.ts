@@ -1,11 +1,23 @@
 /** The audit log: appending in the caller's transaction, sequencing into a Merkle log, querying, verifying. */
 // What the log commits to is written in this form; whoever binds a digest of a document uses the same.
-export { canonicalize, type Json } from '@writ/tlog'
+export { canonicalize, type Json, keyChangePath } from '@writ/tlog'
+export { type AnchorEvidence, type Anchored, findAnchored, loadAnchorEvidence, tilesOf } from './anchored.ts'
 export { type Actor, type Appended, append, appendAll, type NewEvent, SYSTEM } from './append.ts'
 export type { Attest } from './attest.ts'
 export { type Continuation, openNote } from './continuation.ts'
 export { type ContinuedLog, continueLog, findLogsAhead, type LogAhead, rebuildDayFiles } from './continue-log.ts'
 export { replaceFile, syncDirectory, writeSynced } from './durable-file.ts'
+export { dropOldestLog, erasePayload, isErasable } from './erase.ts'
+export {
+  type AuditFolders,
+  dayFolder,
+  type LogReader,
+  logFolder,
+  logPlace,
+  openLogReader,
+  readLogText,
+  signerStateFile,
+} from './folders.ts'
 export {
   type AttestationKey,
   allowedSigners,
@@ -18,17 +30,17 @@ export {
 } from './keys.ts'
 export { LogError } from './log-error.ts'
 export { type LogSnapshot, snapshotBeside, snapshotLog } from './log-snapshot.ts'
+export { isLogPath, readLogFile, tilePaths } from './log-store.ts'
 export { sha256, sha512, verifyEd25519, verifySignature } from './node-crypto.ts'
+export { loadLogKeys, type RotatedLogKey, rotateLogKey } from './rotate-log-key.ts'
+export { type SelfChecked, type SelfCheckOptions, selfCheck } from './self-check.ts'
 export {
-  type AuditFolders,
   createSequencer,
-  dayFolder,
   EMPTY_ROOT,
   LogAheadOfDatabase,
-  logFolder,
+  LogBusy,
   newOrigin,
   type Sequencer,
-  signerStateFile,
 } from './sequencer.ts'
 export {
   countEvents,
@@ -36,7 +48,11 @@ export {
   type EventFilter,
   type EventRow,
   endOfLog,
+  erasureState,
+  findEvent,
+  findLogByOrigin,
   findOpenLog,
+  findOpenLogOf,
   findPlacedEvent,
   insertLog,
   type Log,
@@ -44,6 +60,7 @@ export {
   listEvents,
   listEventsBehind,
   listEventsForward,
+  listEventsOfPerson,
   listLogs,
   listOpenLogs,
   listProvenEvents,
@@ -51,5 +68,7 @@ export {
   type PlacedEvent,
   type Position,
   type ProvenEvent,
+  vkeysOf,
 } from './store.ts'
-export { readTileFile, type VerifyOptions, verifyProjectLog } from './verify.ts'
+export { readKeyChanges, type VerifyOptions, verifyProjectLog } from './verify.ts'
+export { createWitnesses, loadWitnessPolicy, type Witnesses, type WitnessHealth } from './witnesses.ts'

@@ -5,9 +5,18 @@
  * - `LOG_DAMAGED`: the files do not add up to the published checkpoint.
  * - `LOG_GAP`: entries were offered for another index than the log's next one.
  * - `LOG_MISMATCH`: a checkpoint was offered for publishing that is not the state of these files.
+ * - `LOG_STORE_UNFIT`: the store of the tiles cannot keep two leaders apart.
+ * - `KEY_ROTATION_UNDERWAY`: the overlap of the last rotation has not ended.
  * - `SIGNER_REFUSED`: the signer will not sign this, because it would contradict what it signed before.
  */
-export type LogErrorCode = 'LOG_FORK' | 'LOG_DAMAGED' | 'LOG_GAP' | 'LOG_MISMATCH' | 'SIGNER_REFUSED'
+export type LogErrorCode =
+  | 'LOG_FORK'
+  | 'LOG_DAMAGED'
+  | 'LOG_GAP'
+  | 'LOG_MISMATCH'
+  | 'LOG_STORE_UNFIT'
+  | 'KEY_ROTATION_UNDERWAY'
+  | 'SIGNER_REFUSED'
 
 export class LogError extends Error {
   readonly code: LogErrorCode

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { after, test } from 'node:test'
 import { changedTiles, tilePath, verifyLog } from '@writ/tlog'
+import { openDiskStore } from './disk-store.ts'
 import type { AfterStep } from './durable-file.ts'
 import { openLogFiles } from './log-files.ts'
 import { sha256, verifyEd25519 } from './node-crypto.ts'
@@ -26,7 +27,12 @@ function makeEntries(count: number, from = 0): Uint8Array[] {
 }
 
 async function openLog(folder: string, afterStep?: AfterStep) {
-  const files = await openLogFiles({ dir: join(folder, 'log'), origin, hash: sha256, after: afterStep })
+  const files = await openLogFiles({
+    store: await openDiskStore(join(folder, 'log'), afterStep),
+    origin,
+    hash: sha256,
+    after: afterStep,
+  })
   const signer = await createSigner({
     keysDir: join(folder, 'keys'),
     origin,

@@ -1,5 +1,3 @@
-import { mkdir, readFile, rename, rm } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
 import {
   type Checkpoint,
   changedTiles,
@@ -15,16 +13,17 @@ import {
   MAX_BUNDLE_ENTRY_BYTES,
   parseCheckpoint,
   parseNote,
-  parseTilePath,
   proveConsistency,
+  proveInclusion,
   TILE_WIDTH,
   type Tile,
   tilePath,
 } from '@writ/tlog'
-import { type AfterStep, eachParallel, replaceFile, syncDirectory, writeSynced } from './durable-file.ts'
+import type { AfterStep } from './durable-file.ts'
 import { LogError } from './log-error.ts'
+import { CHECKPOINT, type LogStore } from './log-store.ts'
 
-// One log on local disk, in the layout of c2sp.org/tlog-tiles: `checkpoint` and `tile/...` can be served as they are.
+// The files of one log in its store, in the layout of c2sp.org/tlog-tiles.
 //
 // The order that keeps a crash harmless:
 //   1. the audit rows commit with the change they describe;
@@ -48,17 +47,22 @@ export type LogFiles = {
   /**
    * Adds entries from index `start` on: every bundle and hash tile that changes is written and fsynced, one group per
    * call. `start` is the integrated size, or the published size to offer the same entries again after a failure.
-   * One call at a time. Throws LOG_GAP, or LOG_FORK before anything is written.
+   * One call at a time. Throws LOG_GAP, or LOG_FORK; neither overwrites anything.
    */
   integrate(start: number, entries: readonly Uint8Array[]): Promise<LogState>
   /** Replaces the checkpoint, durably, then drops partial tiles that full ones supersede. Throws LOG_MISMATCH. */
   publish(checkpointText: string): Promise<void>
   /** The hashes that lead from the tree of `from` entries to the integrated one: what the signer asks for. */
   proveFrom(from: number): Promise<Uint8Array[]>
+  /** The hashes that show entry `index` in the tree of the first `size` entries, at most the integrated ones. */
+  proveEntry(index: number, size: number): Promise<Uint8Array[]>
   /** One hash tile of the integrated log; the full one where the partial is gone. Throws LOG_DAMAGED if there is none. */
   readTile(level: number, index: number, width: number): Promise<Uint8Array>
   /** A file of the log by its path, `checkpoint` or `tile/...`; null for any other path and for what does not exist. */
   read(path: string): Promise<Uint8Array | null>
+  /** Replaces a file that stands beside the checkpoint: the cosigned one, a key change. Durable. */
+  keep(path: string, text: string): Promise<void>
+  close(): Promise<void>
 }
 
 /** The right edge of the tree: what appending needs. Never changed in place, so that a failed call leaves the old one. */
@@ -72,35 +76,18 @@ type Edge = {
   bundle: Uint8Array[]
 }
 
-const CHECKPOINT = 'checkpoint'
-// Node's pool has four threads; some more keep them busy while others wait for the disk.
-const PARALLEL = 16
-
 /**
- * Opens the log below `dir`, created if missing. Its size is that of the published checkpoint; files of entries integrated
- * but never published are met again when those are offered. Throws LOG_DAMAGED if the tiles do not give the root.
- * `after` is for tests only.
+ * Opens the log in `store`. Its size is that of the published checkpoint; files of entries integrated but never published
+ * are met again when those are offered. Throws LOG_DAMAGED if the tiles do not give the root. `after` is for tests only.
  */
 export async function openLogFiles(options: {
-  dir: string
+  store: LogStore
   origin: string
   hash: Hash
   after?: AfterStep
 }): Promise<LogFiles> {
-  const { origin, hash, after } = options
-  const dir = resolve(options.dir)
-  const temporary = join(dir, '.tmp')
-  // Temporary files of a crashed call are no part of the log and nobody's to finish.
-  await rm(temporary, { recursive: true, force: true })
-  const firstMade = await mkdir(temporary, { recursive: true })
-  // Names above `dir` that this call made; those from `dir` down are synced with the first entries.
-  for (let made = dirname(dir); firstMade && made.startsWith(dirname(firstMade)); made = dirname(made)) {
-    await syncDirectory(made)
-    if (made === dirname(made)) break
-  }
-
-  const read = (path: string) =>
-    path === CHECKPOINT || parseTilePath(path) ? readIfThere(join(dir, path)) : Promise.resolve(null)
+  const { store, origin, hash, after } = options
+  const read = (path: string) => store.read(path)
   const readTile = async (level: number, index: number, width: number) => {
     const bytes = await readWide({ level, index, width })
     if (bytes.length < width * HASH_BYTES) throw new LogError('LOG_DAMAGED', `${level}/${index}: the hash tile is cut`)
@@ -115,8 +102,6 @@ export async function openLogFiles(options: {
   let published = await loadEdge()
   let edge = published
   let busy = false
-  // Directories whose own names are known to be durable: a directory made by a process that was killed may not be.
-  const durable = new Set([dirname(dir)])
 
   async function loadEdge(): Promise<Edge> {
     const text = await read(CHECKPOINT)
@@ -135,7 +120,7 @@ export async function openLogFiles(options: {
     const bundle = await loadBundle(size)
     const { leaf } = createTreeHasher(hash)
     if (!equalBytes(range.root(), root) || !bundle.every((entry, i) => equalBytes(leaf(entry), tiles[0]![i]!))) {
-      throw new LogError('LOG_DAMAGED', `the files below ${dir} do not give the published root of ${size} entries`)
+      throw new LogError('LOG_DAMAGED', `the files of ${origin} do not give the published root of ${size} entries`)
     }
     return { size, root, nodes: range.nodes(), tiles, bundle }
   }
@@ -150,45 +135,13 @@ export async function openLogFiles(options: {
     return decodeBundle(await readWide({ ...tile, width: TILE_WIDTH }), TILE_WIDTH).slice(0, width)
   }
 
-  /** Writes the files that are not there yet. Stopped anywhere in here, the published log is untouched and whole. */
-  async function writeFiles(files: ReadonlyMap<string, Uint8Array>): Promise<void> {
-    const present = new Set<string>()
-    await eachParallel(files, PARALLEL, async ([path, bytes]) => {
-      const there = await readIfThere(join(dir, path))
-      if (!there) return
-      // Other bytes would be a second history under one path. Better no log than two.
-      if (!equalBytes(there, bytes)) throw new LogError('LOG_FORK', `${path} exists with other bytes`)
-      present.add(path)
-    })
-    const missing = [...files]
-      .filter(([path]) => !present.has(path))
-      .map(([path, bytes]) => ({ path, bytes, temp: join(temporary, path.replaceAll('/', '_')) }))
-    const directories = new Set([...files.keys()].map((path) => dirname(join(dir, path))))
-    for (const directory of directories) if (!durable.has(directory)) await mkdir(directory, { recursive: true })
-    after?.('directories-made')
-    await eachParallel(missing, PARALLEL, ({ temp, bytes }) => writeSynced(temp, bytes))
-    after?.('files-synced')
-    for (const { path, temp } of missing) {
-      await rename(temp, join(dir, path))
-      after?.(`renamed ${path}`)
-    }
-    // Also for files met again: the crash may have come after their rename and before this.
-    const made = new Set<string>()
-    for (const directory of directories) {
-      for (let child = directory; !durable.has(child) && !made.has(child); child = dirname(child)) made.add(child)
-    }
-    const unsynced = new Set([...directories, ...[...made].map((directory) => dirname(directory))])
-    await eachParallel(unsynced, PARALLEL, syncDirectory)
-    for (const directory of made) durable.add(directory)
-    after?.('directories-synced')
-  }
-
   async function integrate(start: number, entries: readonly Uint8Array[]): Promise<LogState> {
     // The edge of the published log is kept so that a caller whose signing or publishing failed may offer its rows again.
     const from = start === edge.size ? edge : start === published.size ? published : null
     if (!from) throw new LogError('LOG_GAP', `entries from ${start} were offered to a log of ${edge.size}`)
     const grown = grow(from, entries, hash)
-    await writeFiles(grown.files)
+    // Stopped anywhere in here, the published log is untouched and whole.
+    await store.add(grown.files)
     edge = grown.edge
     return { size: edge.size, root: edge.root }
   }
@@ -199,23 +152,12 @@ export async function openLogFiles(options: {
       throw new LogError('LOG_MISMATCH', `the checkpoint of ${size} entries is not the integrated state (${edge.size})`)
     }
     // Until the rename the world sees the old checkpoint, from it on the new one; both have all their files on disk.
-    await replaceFile(join(dir, CHECKPOINT), checkpointText, {
-      after: after && ((step) => after(`checkpoint-${step}`)),
-    })
+    await store.replace(CHECKPOINT, checkpointText)
     const before = published.size
     published = edge
-    await dropSuperseded(before, size)
+    const full = changedTiles(before, size).filter((tile) => tile.width === TILE_WIDTH)
+    await store.dropPartials(full.map(tilePath))
     after?.('superseded-dropped')
-  }
-
-  /** Removes partial tiles beside full ones. Left over by a crash, they cost space and nothing else. */
-  async function dropSuperseded(from: number, to: number): Promise<void> {
-    const full = changedTiles(from, to).filter((tile) => tile.width === TILE_WIDTH)
-    await eachParallel(full, PARALLEL, async (tile) => {
-      const partials = `${join(dir, tilePath(tile))}.p`
-      await rm(partials, { recursive: true, force: true })
-      durable.delete(partials)
-    })
   }
 
   async function alone<T>(work: () => Promise<T>): Promise<T> {
@@ -239,8 +181,11 @@ export async function openLogFiles(options: {
     integrate: (start, entries) => alone(() => integrate(start, entries)),
     publish: (checkpointText) => alone(() => publish(checkpointText)),
     proveFrom: (from) => proveConsistency({ from, to: edge.size, readTile, hash }),
+    proveEntry: (index, size) => proveInclusion({ index, size, readTile, hash }),
     readTile,
     read,
+    keep: (path, text) => store.replace(path, text),
+    close: () => store.close(),
   }
 }
 
@@ -305,17 +250,4 @@ function readCheckpoint(note: string, origin: string): Checkpoint {
     throw new LogError('LOG_MISMATCH', `the checkpoint is of ${checkpoint.origin}, the log is ${origin}`)
   }
   return checkpoint
-}
-
-async function readIfThere(path: string): Promise<Uint8Array | null> {
-  try {
-    return await readFile(path)
-  } catch (error) {
-    if (isMissing(error)) return null
-    throw error
-  }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')
 }

@@ -2,7 +2,8 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openNote } from './continuation.ts'
-import { type AuditFolders, dayFolder, logFolder } from './sequencer.ts'
+import { type AuditFolders, dayFolder, readLogText } from './folders.ts'
+import { CHECKPOINT } from './log-store.ts'
 
 const PAUSE_MS = 25
 
@@ -59,7 +60,7 @@ export async function snapshotBeside(
 }
 
 const readCheckpoint = (folders: AuditFolders, project: string, shard: number): Promise<string> =>
-  readFile(join(logFolder(folders, project, shard), 'checkpoint'), 'utf8').catch(() => '')
+  readLogText(folders, { project_id: project, shard }, CHECKPOINT)
 
 function parseMemory(text: string): { cursor: number; shard: number; files: Record<string, number> } {
   try {

@@ -1,15 +1,19 @@
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { toBase64 } from '@writ/tlog'
+import { formatKeyChange, keyChangePath, toBase64 } from '@writ/tlog'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, INSTANCE } from '../platform/db/index.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
-import { append, SYSTEM } from './append.ts'
+import { type Actor, append, SYSTEM } from './append.ts'
+import { type ContinuedLog, continueLog } from './continue-log.ts'
+import { dayOf } from './day-file.ts'
 import { type DayFiles, openDayFiles } from './day-files.ts'
+import { type AuditFolders, dayFolder, openLogStore, signerStateFile } from './folders.ts'
 import { LogError } from './log-error.ts'
 import { type LogFiles, openLogFiles } from './log-files.ts'
+import { CHECKPOINT } from './log-store.ts'
 import { sha256 } from './node-crypto.ts'
+import { announceKeys } from './rotate-log-key.ts'
 import { createSigner, type Signer } from './signer.ts'
 import * as store from './store.ts'
 
@@ -22,28 +26,6 @@ export const EMPTY_ROOT = '47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='
 /** A new log's name: scheme-less, random, so that a witness learns nothing of the project. */
 export const newOrigin = (): string => `writ.log/${Buffer.from(randomToken(16), 'base64url').toString('hex')}`
 
-export interface AuditFolders {
-  /** `<data>/log` */
-  readonly log: string
-  /** `<data>/keys` */
-  readonly keys: string
-  /** `<data>/signer` */
-  readonly signer: string
-  /** AUDIT_LOG_PATH */
-  readonly days: string
-}
-
-export const logFolder = (folders: AuditFolders, project: string, shard: number): string =>
-  join(folders.log, project === INSTANCE ? '_instance' : project, String(shard))
-
-/** `default` writes to AUDIT_LOG_PATH itself, every other project to a folder by slug, the instance to `_instance`. */
-export const dayFolder = (folders: AuditFolders, project: string, slug: string | undefined): string =>
-  slug === 'default' ? folders.days : join(folders.days, project === INSTANCE ? '_instance' : (slug ?? project))
-
-/** Where the signer of a log remembers what it signed last. */
-export const signerStateFile = (folders: AuditFolders, origin: string): string =>
-  join(folders.signer, `${origin.replaceAll('/', '_')}.json`)
-
 /** The published log is longer than the database: a backup was restored. Going on would sign a second history. */
 export class LogAheadOfDatabase extends Error {
   override name = 'LogAheadOfDatabase'
@@ -55,6 +37,11 @@ export class LogAheadOfDatabase extends Error {
   }
 }
 
+/** The log cannot be closed at this moment, or not by this process. */
+export class LogBusy extends Error {
+  override name = 'LogBusy'
+}
+
 export interface Sequencer {
   /** Becomes the leader and works until stopped. Rejects with what must stop the server (LogAheadOfDatabase, LogError). */
   run(signal: AbortSignal): Promise<void>
@@ -62,6 +49,13 @@ export interface Sequencer {
   settle(): Promise<void>
   /** Resolves when the first round as the leader went well: the logs fit the database. Never, beside another leader. */
   readonly first: Promise<void>
+  /**
+   * Closes the open log of a project and opens the next, which begins with its end. Throws LogBusy when this process does
+   * not write the log, or the log has not caught up.
+   */
+  rotate(project: string, by: Actor, reason: string): Promise<ContinuedLog>
+  /** Rotates every log that is older or larger than the policy allows; 0 is no limit. Nothing to do beside another leader. */
+  rotateDue(policy: { days: number; entries: number }): Promise<void>
   /** Runs `work` while no log or day file is being written. */
   hold<T>(work: () => Promise<T>): Promise<T>
   readonly health: { readonly leading: boolean; readonly failing: string | null; readonly integrated: number }
@@ -105,35 +99,58 @@ export function createSequencer(options: {
     const known = open.get(row.project_id)
     if (known?.row.shard === row.shard) return { ...known, row }
     const [files, signer, days] = await Promise.all([
-      openLogFiles({ dir: logFolder(folders, row.project_id, row.shard), origin: row.origin, hash: sha256 }),
+      openLogFiles({
+        store: await openLogStore(folders, row.project_id, row.shard),
+        origin: row.origin,
+        hash: sha256,
+      }),
       createSigner({
         keysDir: folders.keys,
         origin: row.origin,
         stateFile: signerStateFile(folders, row.origin),
+        now: clock.now,
       }),
       openDayFiles(dayFolder(folders, row.project_id, await options.slugOf(row.project_id))),
     ])
+    const keys = (await signer.keys.list()).map((key) => key.vkey)
     if (row.vkey === null) await db.sequence((tx) => store.setVkey(tx, row, signer.vkey))
+    else if (!keys.includes(row.vkey))
+      throw new LogError('SIGNER_REFUSED', `the keys of ${row.origin} are older than its log, which names ${row.vkey}`)
+    // A rotation was stopped before the logs were told.
+    else if (row.vkey !== keys.at(-1))
+      await announceKeys({ db, log: row, keys: signer.keys, now: clock.now(), by: SYSTEM })
     const published = Math.max(files.published.size, (await signer.last()).size)
     if (published > row.size) throw new LogAheadOfDatabase(row.project_id, published, row.size)
     const opened = { row, files, signer, days }
+    await known?.files.close()
     open.set(row.project_id, opened)
     return opened
   }
 
   /** One round over every log. */
   async function round(): Promise<void> {
-    const logs = await db.sequence(async (tx) => {
+    const { logs, lag } = await db.sequence(async (tx) => {
       const pending = new Set(await store.listPendingProjects(tx))
-      return (await store.listOpenLogs(tx)).map((row) => ({ row, pending: pending.has(row.project_id) }))
+      const logs = (await store.listOpenLogs(tx)).map((row) => ({ row, pending: pending.has(row.project_id) }))
+      return { logs, lag: await store.filesLag(tx) }
     })
     for (const { row, pending } of logs) {
       if (pending || !caughtUp(row)) await integrate(row)
+    }
+    if (lag) {
+      await writeErasures()
+      await dropFiles()
     }
     if (clock.now() - recordedAt >= RECORD_EVERY_MS) {
       recordedAt = clock.now()
       await recordCheckpoints(logs.map((one) => one.row))
     }
+  }
+
+  async function forgetLogs(): Promise<void> {
+    const stores = [...open.values()].map((one) => one.files)
+    open.clear()
+    await Promise.all(stores.map((files) => files.close()))
   }
 
   function caughtUp(row: store.Log): boolean {
@@ -159,8 +176,29 @@ export function createSequencer(options: {
           await days.write(rows, { shard: row.shard, index: from + rows.length })
       }
       await writeDays(row, days, size)
-      if (placed < BATCH) return
+      if (placed < BATCH) break
     }
+    await handOver(row, files, signer)
+  }
+
+  /**
+   * After a rotation: keeps the proof that the log itself names the new key, under a checkpoint that the old key signed.
+   * Stopped anywhere in here, the old key signs on and the next round does it again.
+   */
+  async function handOver(row: store.Log, files: LogFiles, signer: Signer): Promise<void> {
+    const keys = await signer.keys.list()
+    const n = keys.findIndex((key) => key.until !== null && !key.handed_over)
+    if (n < 0) return
+    const place = await db.sequence((tx) => store.findKeyChange(tx, row, keys[n + 1]!.vkey))
+    const { size } = files.published
+    if (!place || place.log_index >= size) return
+    const path = keyChangePath(n)
+    if ((await files.read(path)) === null) {
+      const checkpoint = Buffer.from((await files.read(CHECKPOINT))!).toString()
+      const hashes = await files.proveEntry(place.log_index, size)
+      await files.keep(path, formatKeyChange({ entry: place.entry, index: place.log_index, hashes, checkpoint }))
+    }
+    await signer.keys.handedOver(n)
   }
 
   async function publish(
@@ -198,6 +236,55 @@ export function createSequencer(options: {
     }
   }
 
+  /** Lines of erased payloads, in day files that were written before. Stopped in between: found again by the next round. */
+  async function writeErasures(): Promise<void> {
+    const all = await db.sequence(store.listUnwrittenErasures)
+    for (const [project, erased] of Map.groupBy(all, (one) => one.project_id)) {
+      const days =
+        open.get(project)?.days ?? (await openDayFiles(dayFolder(folders, project, await options.slugOf(project))))
+      for (const [day, events] of Map.groupBy(erased, (one) => dayOf(one.timestamp))) {
+        await days.rewrite(day, () => rowsOfDay(project, day))
+        await db.sequence((tx) =>
+          store.setErasuresWritten(
+            tx,
+            project,
+            events.map((one) => one.event_id),
+          ),
+        )
+      }
+    }
+  }
+
+  /**
+   * Files of logs that retention dropped: day files up to their newest event are written anew from the rows that are left,
+   * then the tiles go; the last checkpoint stays. Stopped in between: the next round does all of it again.
+   */
+  async function dropFiles(): Promise<void> {
+    for (const log of await db.sequence(store.listDroppedLogs)) {
+      const project = log.project_id
+      const days =
+        open.get(project)?.days ?? (await openDayFiles(dayFolder(folders, project, await options.slugOf(project))))
+      for (const day of await days.list())
+        if (day <= dayOf(log.dropped_until ?? 0)) await days.regenerate(day, rowsOfDay(project, day))
+      const files = await openLogStore(folders, project, log.shard)
+      await files.dropTiles().finally(files.close)
+      await db.sequence((tx) => store.setFilesGone(tx, log, clock.now()))
+    }
+  }
+
+  async function* rowsOfDay(project: string, day: string): AsyncGenerator<store.LogRow> {
+    const from = Date.parse(day)
+    for (let after = { shard: -1, index: -1 }; ; ) {
+      const rows = await db.sequence((tx) =>
+        store.listDayRows(tx, project, { from, until: from + 86_400_000 }, after, BATCH),
+      )
+      yield* rows
+      const last = rows.at(-1)
+      if (rows.length < BATCH || !last) return
+      after = { shard: last.shard, index: last.log_index }
+    }
+  }
+
   /** The log of logs: the instance log records the checkpoint of every project that moved. */
   async function recordCheckpoints(rows: readonly store.Log[]): Promise<void> {
     const moved = rows.filter(
@@ -227,7 +314,7 @@ export function createSequencer(options: {
     const leadership = await db.lead('sequencer', signal)
     const stop = AbortSignal.any([signal, leadership.lost])
     health.leading = true
-    open.clear()
+    await forgetLogs()
     try {
       while (!stop.aborted) {
         try {
@@ -244,7 +331,7 @@ export function createSequencer(options: {
           // The outbox is durable: what could not be placed waits, and readiness says so.
           health.failing = error instanceof Error ? error.message : String(error)
           log.error({ err: error }, 'audit events could not be put into the log')
-          open.clear()
+          await forgetLogs()
         }
         // A fixed pace, whatever is committed: one fsync group and one signature serve all of it.
         await sleep(options.intervalMs, undefined, { signal: stop }).catch(() => {})
@@ -252,6 +339,7 @@ export function createSequencer(options: {
       if (signal.aborted) await work().catch((err) => log.error({ err }, 'audit events wait for the next start'))
     } finally {
       health.leading = false
+      await forgetLogs()
       await leadership.release()
     }
   }
@@ -262,6 +350,30 @@ export function createSequencer(options: {
       following = true
       while (!signal.aborted) await lead(signal)
       following = false
+    },
+    async rotate(project, by, reason) {
+      await this.settle()
+      return this.hold(async () => {
+        const row = (await db.sequence(store.listOpenLogs)).find((one) => one.project_id === project)
+        if (!row || (following && !health.leading)) throw new LogBusy('another server writes it')
+        if (!caughtUp(row) || row.size === 0)
+          throw new LogBusy(row.size === 0 ? 'it has no entries' : 'it has not caught up')
+        const slug = await options.slugOf(project)
+        const operator = by.username ?? 'retention'
+        return continueLog({ db, folders, project, slug, operator, reason, now: clock.now(), by })
+      })
+    },
+    async rotateDue({ days, entries }) {
+      if (days === 0 && entries === 0) return
+      // The first chore of a start comes before we lead.
+      await Promise.race([first.promise, sleep(5_000, undefined, { ref: false })])
+      if (!health.leading) return
+      for (const row of await db.sequence(store.listOpenLogs)) {
+        const old = days > 0 && clock.now() - row.opened_at >= days * 86_400_000
+        const large = entries > 0 && row.size >= entries
+        if (row.size > 1 && (old || large))
+          await this.rotate(row.project_id, SYSTEM, `policy: ${old ? `${days} days` : `${entries} entries`}`)
+      }
     },
     hold(rest) {
       const held = working.catch(() => {}).then(rest)

@@ -4,30 +4,34 @@ import {
   canonicalize,
   createTreeHasher,
   equalBytes,
-  formatVkey,
+  formatCheckpoint,
+  formatNote,
   fromBase64,
-  SIGNATURE_ED25519,
-  signCheckpoint,
+  signText,
   toBase64,
   verifyConsistency,
 } from '@writ/tlog'
+import { systemClock } from '../platform/clock.ts'
 import { type AfterStep, replaceFile } from './durable-file.ts'
-import { createKeyFile, readKeyFile, readTextFile } from './key-file.ts'
+import { readTextFile } from './key-file.ts'
 import { LogError } from './log-error.ts'
-import { type Ed25519Key, generateEd25519Key, parseEd25519Key, sha256 } from './node-crypto.ts'
+import { createFirstKey, createLogKeys, hasKey, type LogKeys } from './log-keys.ts'
+import { sha256 } from './node-crypto.ts'
 
 // The signer's memory is its own: a database or log directory rolled back to yesterday, or an old leader that wakes up
 // late, asks for a second history, and is refused here because the last signed state is remembered beside the key.
 
 export type Signer = {
   readonly origin: string
-  /** The public key as a vkey of type 0x01 under the origin's name. */
+  /** The newest public key when the signer was made, as a vkey of type 0x01 under the origin's name. */
   readonly vkey: string
+  readonly keys: LogKeys
   /** The state signed last; size 0 before the first. The consistency proof of the next request starts here. */
   last(): Promise<{ size: number; root: Uint8Array }>
   /**
    * A signed checkpoint note of this state. `consistencyProof` leads from the state signed last to this one; empty if
-   * nothing was signed or the state is the same. Throws SIGNER_REFUSED if the state is smaller or not a continuation.
+   * nothing was signed or the state is the same. During the overlap of a rotation old and new key sign. Throws
+   * SIGNER_REFUSED if the state is smaller or not a continuation.
    */
   sign(request: { size: number; root: Uint8Array; consistencyProof: readonly Uint8Array[] }): Promise<string>
 }
@@ -39,36 +43,36 @@ type Memory = { size: number; root: Uint8Array }
  * owner alone, with `<origin>.vkey` beside it, and the state file. One process at a time may sign for a state file.
  *
  * Throws SIGNER_REFUSED if the key can be read by others, if the state file is lost while the key exists, or the other
- * way round: a signer without memory would sign a second history. `after` is for tests only.
+ * way round: a signer without memory would sign a second history. `now` ends the overlap of a rotation. `after` is for tests only.
  */
 export async function createSigner(options: {
   keysDir: string
   origin: string
   stateFile: string
+  now?: () => number
   after?: AfterStep
 }): Promise<Signer> {
-  const { keysDir, origin, stateFile, after } = options
+  const { keysDir, origin, stateFile, now = systemClock.now, after } = options
   await mkdir(keysDir, { recursive: true, mode: 0o700 })
   await mkdir(dirname(stateFile), { recursive: true })
-  const keyFile = join(keysDir, `${encodeURIComponent(origin)}.ed25519.pem`)
-  const key = (await loadKey(keyFile)) ?? (await createKey(keyFile))
-  const vkey = formatVkey({ name: origin, type: SIGNATURE_ED25519, publicKey: key.publicKey }, sha256)
+  if (!(await hasKey(keysDir, origin))) await createKey()
+  const keys = createLogKeys(keysDir, origin, after)
+  // Reads every key that signs, so that one that is gone or open to others is refused now and not at the first checkpoint.
+  await keys.signing(now())
+  const { vkey } = (await keys.list()).at(-1)!
   const vkeyFile = join(keysDir, `${encodeURIComponent(origin)}.vkey`)
   // Derived from the key, so a crash before this line costs nothing: the next start writes it.
   if ((await readTextFile(vkeyFile)) !== `${vkey}\n`) await replaceFile(vkeyFile, `${vkey}\n`)
   await loadMemory()
 
   /** Memory first, key second: stopped in between, there is a state of size 0 and no key, and the next start goes on. */
-  async function createKey(file: string): Promise<Ed25519Key> {
+  async function createKey(): Promise<void> {
     const memory = await readTextFile(stateFile)
     if (memory === null) await saveMemory({ size: 0, root: createTreeHasher(sha256).empty() })
-    else if (parseMemory(memory, origin).size > 0) refuse(`the key ${file} is gone, but has signed; open a new origin`)
+    else if (parseMemory(memory, origin).size > 0)
+      refuse(`the key of ${origin} is gone, but has signed; open a new origin`)
     after?.('state-created')
-    const key = generateEd25519Key()
-    await createKeyFile(file, key.privatePem, after)
-    const winner = await loadKey(file)
-    if (!winner) throw new Error(`the key ${file} vanished while it was made`)
-    return winner
+    await createFirstKey(keysDir, origin, after)
   }
 
   // Read anew for each signature: what another process signed with this file counts, too.
@@ -96,9 +100,13 @@ export async function createSigner(options: {
     } else {
       refuse(`${size} entries were not shown to continue the ${last.size} signed before`)
     }
-    const note = await signCheckpoint({ origin, size, root }, key, key.sign, sha256)
+    const text = formatCheckpoint({ origin, size, root })
+    const signing = await keys.signing(now())
+    const lines = await Promise.all(
+      signing.map((key) => signText(text, { name: origin, publicKey: key.publicKey }, key.sign, sha256)),
+    )
     after?.('signed')
-    return note
+    return formatNote(text, lines)
   }
 
   // One request at a time: between reading the memory and replacing it nothing else may be signed.
@@ -106,6 +114,7 @@ export async function createSigner(options: {
   return {
     origin,
     vkey,
+    keys,
     last: loadMemory,
     sign(request) {
       const turn = queue.then(() => sign(request))
@@ -114,11 +123,6 @@ export async function createSigner(options: {
       return turn
     },
   }
-}
-
-async function loadKey(file: string): Promise<Ed25519Key | null> {
-  const pem = await readKeyFile(file)
-  return pem === null ? null : parseEd25519Key(pem)
 }
 
 function parseMemory(text: string, origin: string): Memory {

@@ -7,9 +7,26 @@ import type { DayEvent } from './day-file.ts'
 // All SQL of the audit log. Functions of the sequencer run outside the fences and carry project_id themselves.
 
 export type Log = Selectable<LogsTable>
-export type EventRow = Selectable<AuditEventsTable> & { readonly log_index: number | null }
+/** As the API lists events; `erased_index` is the place of the payload.erased that emptied it. */
+export type EventRow = Selectable<AuditEventsTable> & {
+  readonly log_index: number | null
+  readonly erased_by: string | null
+  readonly erased_index: number | null
+}
 /** What the sequencer and the verifier need of an event. */
-export type LogRow = DayEvent & { readonly log_index: number; readonly id: string; readonly entry: Uint8Array }
+export type LogRow = DayEvent & {
+  readonly log_index: number
+  readonly id: string
+  readonly entry: Uint8Array
+  readonly erased_by: string | null
+  readonly erased_index: number | null
+  readonly in_day_file: number | null
+}
+
+// What is known of an erased payload: who emptied the row (a payload.erased), and its place in the log.
+const ERASED = 'r.erased_by, r.in_day_file, j.log_index as erased_index'
+const ERASURE = `left join erasures r on r.project_id = e.project_id and r.event_id = e.id
+     left join audit_index j on j.project_id = r.project_id and j.event_id = r.erased_by`
 
 export interface EventFilter {
   readonly event_type?: string
@@ -56,7 +73,9 @@ export async function listEvents(
 ): Promise<EventRow[]> {
   return filtered(tx, filter)
     .selectAll('audit_events')
-    .select('audit_index.log_index')
+    .leftJoin('erasures', 'erasures.event_id', 'audit_events.id')
+    .leftJoin('audit_index as erasing', 'erasing.event_id', 'erasures.erased_by')
+    .select(['audit_index.log_index', 'erasures.erased_by', 'erasing.log_index as erased_index'])
     .$if(page.before !== undefined, (q) => q.where('audit_events.id', '<', page.before!))
     .orderBy('audit_events.id', 'desc')
     .limit(page.limit)
@@ -72,7 +91,9 @@ export async function listEventsForward(
 ): Promise<EventRow[]> {
   return filtered(tx, filter)
     .selectAll('audit_events')
-    .select('audit_index.log_index')
+    .leftJoin('erasures', 'erasures.event_id', 'audit_events.id')
+    .leftJoin('audit_index as erasing', 'erasing.event_id', 'erasures.erased_by')
+    .select(['audit_index.log_index', 'erasures.erased_by', 'erasing.log_index as erased_index'])
     .$if(page.after !== undefined, (q) => q.where('audit_events.id', '>', page.after!))
     .orderBy('audit_events.id')
     .limit(page.limit)
@@ -224,8 +245,8 @@ export type VerifiedRow = LogRow & {
 export async function listLogRows(tx: Tx, shard: number, from: number, limit: number): Promise<VerifiedRow[]> {
   return tx.sql(
     `select i.log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, e.salt, e.event_type,
-            e.actor_kind, e.actor_id, e.actor_username, e.resource_type, e.resource_id, e.run_id, e.success
-     from audit_index i join audit_events e on e.project_id = i.project_id and e.id = i.event_id
+            e.actor_kind, e.actor_id, e.actor_username, e.resource_type, e.resource_id, e.run_id, e.success, ${ERASED}
+     from audit_index i join audit_events e on e.project_id = i.project_id and e.id = i.event_id ${ERASURE}
      where i.project_id = ?1 and i.shard = ?2 and i.log_index >= ?3 order by i.log_index limit ?4`,
     [tx.project, shard, from, limit],
   )
@@ -303,8 +324,8 @@ export async function listPlacedRows(
   limit: number,
 ): Promise<LogRow[]> {
   return tx.sql(
-    `select i.log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry
-     from audit_index i join audit_events e on e.project_id = i.project_id and e.id = i.event_id
+    `select i.log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, ${ERASED}
+     from audit_index i join audit_events e on e.project_id = i.project_id and e.id = i.event_id ${ERASURE}
      where i.project_id = ?1 and i.shard = ?2 and i.log_index >= ?3 order by i.log_index limit ?4`,
     [log.project_id, log.shard, from, limit],
   )
@@ -316,6 +337,95 @@ export async function setVkey(tx: Tx, log: Pick<Log, 'project_id' | 'shard'>, vk
     log.shard,
     vkey,
   ])
+}
+
+/** Records the verifier keys of a log after a rotation, the oldest first. Answers false if they were recorded already. */
+export async function setVkeys(
+  tx: Tx,
+  log: Pick<Log, 'project_id' | 'shard'>,
+  vkeys: readonly string[],
+): Promise<boolean> {
+  const changed = await tx.sql(
+    'update logs set vkey = ?3, vkeys = ?4 where project_id = ?1 and shard = ?2 and vkey <> ?3 returning shard',
+    [log.project_id, log.shard, vkeys.at(-1)!, JSON.stringify(vkeys)],
+  )
+  return changed.length > 0
+}
+
+/** Where the entry stands that names a key of a log; null while it waits for its place, or if there is none. */
+export async function findKeyChange(
+  tx: Tx,
+  log: Pick<Log, 'project_id' | 'shard'>,
+  vkey: string,
+): Promise<{ log_index: number; entry: Uint8Array } | null> {
+  const rows = await tx.sql<{ log_index: number; entry: Uint8Array }>(
+    `select i.log_index, e.entry
+     from audit_events e join audit_index i on i.project_id = e.project_id and i.event_id = e.id
+     where e.project_id = ?1 and e.resource_type = 'log_key' and e.resource_id = ?3 and e.event_type = 'log.key_rotated' and i.shard = ?2
+       and i.log_index is not null
+     order by i.log_index limit 1`,
+    [log.project_id, log.shard, vkey],
+  )
+  return rows[0] ?? null
+}
+
+/** Keeps the newest cosigned checkpoint beside the row, for answers and for the next `run.started`. */
+export async function setCosigned(
+  tx: Tx,
+  log: Pick<Log, 'project_id' | 'shard'>,
+  note: string,
+  size: number,
+): Promise<void> {
+  await tx.sql('update logs set cosigned = ?3, cosigned_size = ?4 where project_id = ?1 and shard = ?2', [
+    log.project_id,
+    log.shard,
+    note,
+    size,
+  ])
+}
+
+/** The verifier keys of a log, the oldest first; empty before its first checkpoint. */
+export const vkeysOf = (log: Pick<Log, 'vkey' | 'vkeys'>): readonly string[] =>
+  // Written by setVkeys.
+  log.vkeys === null ? (log.vkey === null ? [] : [log.vkey]) : (JSON.parse(log.vkeys) as string[])
+
+/** The log of an origin, whichever project it is of. */
+export async function findLogByOrigin(tx: Tx, origin: string): Promise<Log | undefined> {
+  const rows = await tx.sql<Log>('select * from logs where origin = ?1', [origin])
+  return rows[0]
+}
+
+/** The open log of a project, also outside its fence. */
+export async function findOpenLogOf(tx: Tx, project: string): Promise<Log | undefined> {
+  const rows = await tx.sql<Log>('select * from logs where project_id = ?1 and closed_at is null', [project])
+  return rows[0]
+}
+
+/** An entry of the instance log that records a project's checkpoint. */
+export interface RecordedRow {
+  readonly log_index: number
+  readonly entry: Uint8Array
+  readonly event: string
+  readonly salt: Uint8Array
+}
+
+/** The newest `project.checkpoint` of a project among the first `below` entries of a shard of the instance log. */
+export async function findRecorded(
+  tx: Tx,
+  instance: Pick<Log, 'project_id' | 'shard'>,
+  project: string,
+  below: number,
+): Promise<RecordedRow | undefined> {
+  const rows = await tx.sql<RecordedRow>(
+    `select i.log_index, e.entry, e.event, e.salt
+     from audit_events e join audit_index i on i.project_id = e.project_id and i.event_id = e.id
+     where e.project_id = ?1 and e.resource_type = 'log' and e.resource_id = ?3 and i.shard = ?2
+       and e.event_type = 'project.checkpoint'
+       and i.log_index < ?4
+     order by e.id desc limit 1`,
+    [instance.project_id, instance.shard, project, below],
+  )
+  return rows[0]
 }
 
 export async function setCheckpoint(
@@ -386,5 +496,210 @@ export async function setRecordedSize(tx: Tx, log: Pick<Log, 'project_id' | 'sha
     log.project_id,
     log.shard,
     size,
+  ])
+}
+
+// ---- erasure
+
+/** Kinds of events whose payloads explain the log itself, or an erasure: they are never erased. */
+export const KEPT_PAYLOADS = ['payload.erased', 'log.opened', 'log.continued', 'log.dropped'] as const
+
+/** An event of the project in context by its id, or by its place in the open log. */
+export async function findEvent(
+  tx: Tx,
+  ref: string | number,
+): Promise<
+  | (Pick<EventRow, 'id' | 'event_type' | 'event' | 'run_id' | 'resource_type' | 'resource_id' | 'log_index'> & {
+      shard: number | null
+    })
+  | undefined
+> {
+  const number = /^\d+$/.test(String(ref)) ? Number(ref) : undefined
+  return tx.db
+    .selectFrom('audit_events')
+    .innerJoin('audit_index', 'audit_index.event_id', 'audit_events.id')
+    .leftJoin('logs', 'logs.shard', 'audit_index.shard')
+    .select([
+      'audit_events.id',
+      'event_type',
+      'event',
+      'run_id',
+      'resource_type',
+      'resource_id',
+      'audit_index.log_index',
+      'audit_index.shard',
+    ])
+    .$if(number === undefined, (q) => q.where('audit_events.id', '=', String(ref)))
+    .$if(number !== undefined, (q) =>
+      q.where('audit_index.log_index', '=', number!).where('logs.closed_at', 'is', null),
+    )
+    .executeTakeFirst()
+}
+
+/** Events with a payload that a person is in: as actor, also by a token, or as what the event is about. Oldest first. */
+export async function listEventsOfPerson(
+  tx: Tx,
+  person: { id: string; username: string },
+  after: string,
+  limit: number,
+): Promise<
+  {
+    id: string
+    run_id: string | null
+    resource_type: string | null
+    resource_id: string | null
+    log_index: number | null
+    event_type: string
+  }[]
+> {
+  return tx.db
+    .selectFrom('audit_events')
+    .innerJoin('audit_index', 'audit_index.event_id', 'audit_events.id')
+    .select(['audit_events.id', 'run_id', 'resource_type', 'resource_id', 'audit_index.log_index', 'event_type'])
+    .where((or) =>
+      or.or([
+        or('actor_id', '=', person.id),
+        or('actor_username', '=', person.username),
+        or.and([or('resource_type', '=', 'user'), or('resource_id', '=', person.id)]),
+      ]),
+    )
+    .where('event', '<>', '')
+    .where('event_type', 'not in', [...KEPT_PAYLOADS])
+    .where('audit_events.id', '>', after)
+    .orderBy('audit_events.id')
+    .limit(limit)
+    .execute()
+}
+
+/**
+ * Empties an event: payload, salt and the actor's name go. `erasedBy` is the payload.erased of the same transaction. False
+ * if there is nothing to erase. On PostgreSQL the server may not update audit events; the owner's function does this and
+ * nothing else.
+ */
+export async function emptyEvent(tx: Tx, event: string, erasedBy: string, now: number): Promise<boolean> {
+  if (tx.dialect === 'postgres') {
+    const rows = await tx.sql<{ done: boolean }>('select writ_erase_payload(?1, ?2, ?3) as done', [
+      event,
+      erasedBy,
+      now,
+    ])
+    return rows[0]!.done
+  }
+  // Without it the freed part of a page would keep the text until something else is written there.
+  await tx.sql('pragma secure_delete = on')
+  const rows = await tx.sql(
+    `update audit_events set event = '', salt = x'', actor_username = null
+     where project_id = ?1 and id = ?2 and event <> '' and event_type not in ('payload.erased', 'log.opened', 'log.continued', 'log.dropped')
+     returning id`,
+    [tx.project, event],
+  )
+  if (rows.length === 0) return false
+  await tx.insert('erasures', [{ project_id: tx.project, event_id: event, erased_by: erasedBy, created_at: now }])
+  return true
+}
+
+/** Changes when a payload is erased or a log dropped, and again when the files say so: a verification that saw neither end of it tries again. */
+export async function erasureState(tx: Tx): Promise<string> {
+  const rows = await tx.sql<{ n: number; written: number | null }>(
+    `select (select count(*) from erasures where project_id = ?1) + (select count(*) from logs where project_id = ?1 and dropped_at is not null) as n,
+       (select coalesce(sum(in_day_file), 0) from erasures where project_id = ?1)
+         + (select count(*) from logs where project_id = ?1 and files_gone_at is not null) as written`,
+    [tx.project],
+  )
+  return `${rows[0]!.n}/${rows[0]!.written ?? 0}`
+}
+
+/** Whether a row is a payload.erased of the project for this event, by the leaf that it will have or has. */
+export async function findErasure(
+  tx: Tx,
+  id: string,
+): Promise<{ entry: Uint8Array; log_index: number | null } | undefined> {
+  const rows = await tx.sql<{ entry: Uint8Array; log_index: number | null }>(
+    `select e.entry, i.log_index from audit_events e join audit_index i on i.project_id = e.project_id and i.event_id = e.id
+     where e.project_id = ?1 and e.id = ?2 and e.event_type = 'payload.erased'`,
+    [tx.project, id],
+  )
+  return rows[0]
+}
+
+/** Whether files have to follow an erasure or a dropped log. Outside the fences. */
+export async function filesLag(tx: Tx): Promise<boolean> {
+  const rows = await tx.sql(
+    `select 1 as one where exists (select 1 from erasures where in_day_file = 0)
+       or exists (select 1 from logs where dropped_at is not null and files_gone_at is null)`,
+  )
+  return rows.length > 0
+}
+
+/** Times of erased events whose day files do not say so yet, though the erasure has its place. Outside the fences. */
+export async function listUnwrittenErasures(
+  tx: Tx,
+): Promise<{ project_id: string; event_id: string; timestamp: number }[]> {
+  return tx.sql(
+    `select r.project_id, r.event_id, e.timestamp from erasures r
+     join audit_events e on e.project_id = r.project_id and e.id = r.event_id
+     join audit_index j on j.project_id = r.project_id and j.event_id = r.erased_by
+     where r.in_day_file = 0 and j.log_index is not null order by r.project_id, e.timestamp limit 10000`,
+  )
+}
+
+export async function setErasuresWritten(tx: Tx, project: string, events: readonly string[]): Promise<void> {
+  await tx.sql(`update erasures set in_day_file = 1 where project_id = ?1 and ${inList(tx, 'event_id', '?2')}`, [
+    project,
+    events,
+  ])
+}
+
+/** Rows of one UTC day in the order of the day files, after a place: only whether they are erased, and where that is said. */
+export async function listDayRows(
+  tx: Tx,
+  project: string,
+  day: { from: number; until: number },
+  after: { shard: number; index: number },
+  limit: number,
+): Promise<(LogRow & { readonly shard: number })[]> {
+  return tx.sql(
+    `select i.shard, i.log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, ${ERASED}
+     from audit_index i join audit_events e on e.project_id = i.project_id and e.id = i.event_id ${ERASURE}
+     where i.project_id = ?1 and e.timestamp >= ?2 and e.timestamp < ?3 and i.log_index is not null
+       and (i.shard > ?4 or (i.shard = ?4 and i.log_index > ?5))
+     order by i.shard, i.log_index limit ?6`,
+    [project, day.from, day.until, after.shard, after.index, limit],
+  )
+}
+
+// ---- retention
+
+/**
+ * Deletes the rows of the oldest closed log of the project in context; its line in `logs` stays, with the last checkpoint.
+ * `droppedBy` is the log.dropped of the same transaction. On PostgreSQL the owner's function does it.
+ */
+export async function dropLog(tx: Tx, shard: number, droppedBy: string, now: number): Promise<void> {
+  if (tx.dialect === 'postgres') {
+    await tx.sql('select writ_drop_log(?1, ?2, ?3)', [shard, droppedBy, now])
+    return
+  }
+  await tx.sql('pragma secure_delete = on')
+  const own = 'project_id = ?1 and %s in (select event_id from audit_index where project_id = ?1 and shard = ?2)'
+  await tx.sql(
+    `update logs set dropped_at = ?3, dropped_until = coalesce((select max(e.timestamp) from audit_events e
+       join audit_index i on i.project_id = e.project_id and i.event_id = e.id where i.project_id = ?1 and i.shard = ?2), 0)
+     where project_id = ?1 and shard = ?2`,
+    [tx.project, shard, now],
+  )
+  await tx.sql(`delete from erasures where ${own.replace('%s', 'event_id')}`, [tx.project, shard])
+  await tx.sql(`delete from audit_events where ${own.replace('%s', 'id')}`, [tx.project, shard])
+  await tx.sql('delete from audit_index where project_id = ?1 and shard = ?2', [tx.project, shard])
+}
+
+/** Logs whose rows were dropped and whose files still have to follow. Outside the fences. */
+export const listDroppedLogs = (tx: Tx): Promise<Log[]> =>
+  tx.sql('select * from logs where dropped_at is not null and files_gone_at is null order by project_id, shard')
+
+export async function setFilesGone(tx: Tx, log: Pick<Log, 'project_id' | 'shard'>, now: number): Promise<void> {
+  await tx.sql('update logs set files_gone_at = ?3 where project_id = ?1 and shard = ?2', [
+    log.project_id,
+    log.shard,
+    now,
   ])
 }

@@ -1,15 +1,17 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { VerifyReport } from '@writ/api'
-import { encodeBundle, splitBundle, toBase64, toUtf8, verifyLog } from '@writ/tlog'
+import { keyChangePath, toBase64, toUtf8, verifyLog } from '@writ/tlog'
 import { type Database, inProject } from '../platform/db/index.ts'
 import { compareRows } from './compare-rows.ts'
 import { openNote, readContinuation } from './continuation.ts'
 import { createDayComparison, type DayComparison } from './day-comparison.ts'
+import { createDropCheck, type DropCheck } from './drop-check.ts'
+import { createErasureCheck, type ErasureCheck } from './erasure-check.ts'
 import { type Fault, Found } from './finding.ts'
+import { type AuditFolders, dayFolder, type LogReader, openLogReader, readLogText } from './folders.ts'
+import { loadLogVkeys } from './log-keys.ts'
 import { type LogSnapshot, snapshotLog } from './log-snapshot.ts'
+import { CHECKPOINT, readLogFile } from './log-store.ts'
 import { sha256, verifyEd25519 } from './node-crypto.ts'
-import { type AuditFolders, dayFolder, logFolder } from './sequencer.ts'
 import * as store from './store.ts'
 
 export interface VerifyOptions {
@@ -64,8 +66,14 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
     root: at ? toBase64(at.root) : '',
     checkpoint: at?.text ?? '',
     checked,
+    dropped: logs.filter((one) => one.dropped_at !== null).map(({ shard, origin, size }) => ({ shard, origin, size })),
   })
+  const readers: LogReader[] = []
   const days = createDayComparison(dayFolder(folders, project, options.slug), snapshot.days, checked)
+  const erasures = createErasureCheck(db, project)
+  const drops = createDropCheck((shard) =>
+    inProject(project, () => db.read((tx) => store.listLogRows(tx, shard, 0, 1))),
+  )
   try {
     const kept = keptByOrigin(options.kept, logs)
     for (const [i, one] of logs.entries()) {
@@ -73,18 +81,25 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
       at = undefined
       const next = logs[i + 1]
       if (one.closed_at === null && next) throw new Found(notContinued(one, next))
+      if (one.dropped_at !== null) {
+        await drops.expect(one, next, kept.get(one.origin) ?? [])
+        continue
+      }
       const end = next ? await loadEnd(db, project, one, next) : undefined
+      const reader = await openLogReader(folders, one.project_id, one.shard)
+      readers.push(reader)
       const files = await verifyFiles({
         ...options,
+        reader,
         log: one,
-        checkpoint: next ? await readCheckpoint(folders, one) : snapshot.checkpoint,
+        checkpoint: next ? await readLogText(folders, one, CHECKPOINT) : snapshot.checkpoint,
         recorded: next ? null : snapshot.recorded,
         // The end that the next log names counts as kept: a closed log can be cut no more than an open one.
         kept: [...(kept.get(one.origin) ?? []), ...(end?.last_checkpoint ? [end.last_checkpoint] : [])],
         checked,
       })
       at = files?.at
-      await compareLog(options, one, files, end?.restored_size, days, checked)
+      await compareLog(options, one, files, end?.restored_size, { days, checked, erasures, drops })
     }
     if (open.closed_at !== null)
       throw new Found({ code: 'LOG_CLOSED', reason: `${open.origin} is closed and nothing continues it` })
@@ -94,11 +109,15 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
         code: 'ROW_ORPHANED',
         reason: `${orphans} events have lost their place in the order of the log`,
       })
+    await erasures.end()
+    drops.end()
     await days.end()
     return report(null)
   } catch (error) {
     if (error instanceof Found) return report(error.fault)
     throw error
+  } finally {
+    await Promise.all(readers.map((reader) => reader.close()))
   }
 }
 
@@ -110,6 +129,7 @@ interface VerifiedFiles {
 /** The files by themselves, and against every checkpoint kept. Undefined for a log in which nothing was published yet. */
 async function verifyFiles(
   on: Pick<VerifyOptions, 'folders' | 'project' | 'onProgress' | 'signal'> & {
+    reader: LogReader
     log: store.Log
     checkpoint: string
     recorded: string | null | undefined
@@ -118,9 +138,10 @@ async function verifyFiles(
   },
 ): Promise<VerifiedFiles | undefined> {
   const { folders, log, checkpoint } = on
-  const dir = logFolder(folders, log.project_id, log.shard)
-  const key = await readKey(folders, log.origin)
-  if (key !== undefined && log.vkey !== null && key !== log.vkey)
+  const held = await loadLogVkeys(folders.keys, log.origin)
+  const keys = store.vkeysOf(log)
+  // Keys are made before the row is told of them, so those held here may be one ahead.
+  if (held.length > 0 && keys.some((key, i) => key !== held[i]))
     throw new Found({
       code: 'KEY_CHANGED',
       reason: `the database names another key for ${log.origin} than its signer has`,
@@ -140,14 +161,17 @@ async function verifyFiles(
       reason: `the log has ${shown.size} entries, but the database recorded a checkpoint of ${recorded.size}`,
     })
   const read = (path: string) =>
-    path === 'checkpoint' ? Promise.resolve(checkpoint === '' ? null : toUtf8(checkpoint)) : readTileFile(dir, path)
+    path === CHECKPOINT ? Promise.resolve(checkpoint === '' ? null : toUtf8(checkpoint)) : readLogFile(on.reader, path)
+  const keyChanges = await readKeyChanges(on.reader)
   // The content is hashed with the first; a further kept checkpoint is checked the same way.
   const others = on.kept.filter((note) => note !== checkpoint)
   const rounds = others.length === 0 ? [undefined] : others
   for (const [round, kept] of rounds.entries()) {
     const verdict = await verifyLog({
       read,
-      vkeys: [log.vkey],
+      // The first key leads to all others by what the log itself says of them.
+      vkeys: [keys[0]!],
+      keyChanges,
       origin: log.origin,
       hash: sha256,
       verify: verifyEd25519,
@@ -173,8 +197,7 @@ async function compareLog(
   log: store.Log,
   files: VerifiedFiles | undefined,
   restoredSize: number | undefined,
-  days: DayComparison,
-  checked: { rows: number },
+  on: { days: DayComparison; checked: { rows: number }; erasures: ErasureCheck; drops: DropCheck },
 ): Promise<void> {
   const { db, project, signal } = options
   const published = files?.at.size ?? 0
@@ -185,7 +208,7 @@ async function compareLog(
       code: 'ROW_MISSING',
       reason: `${log.origin} was closed with ${restoredSize} entries, not ${log.size}`,
     })
-  if (files) await compareRows({ db, project, log, size, published, read: files.read, days, checked, signal })
+  if (files) await compareRows({ ...on, db, project, log, size, published, read: files.read, signal })
   // Places and the log's size are given in one transaction: anything but equal was done by somebody else.
   const { placed, recorded } = await inProject(project, () => db.read((tx) => store.countLogRows(tx, log.shard)))
   if (placed !== recorded || placed < size)
@@ -224,25 +247,12 @@ function keptByOrigin(kept: VerifyOptions['kept'], logs: readonly store.Log[]): 
   return byOrigin
 }
 
-const readCheckpoint = (folders: AuditFolders, log: store.Log): Promise<string> =>
-  readFile(join(logFolder(folders, log.project_id, log.shard), 'checkpoint'), 'utf8').catch(() => '')
-
-/** The public key that the signer keeps beside its private one; undefined where the keys are not at hand. */
-const readKey = (folders: AuditFolders, origin: string): Promise<string | undefined> =>
-  readFile(join(folders.keys, `${encodeURIComponent(origin)}.vkey`), 'utf8').then(
-    (text) => text.trim(),
-    () => undefined,
-  )
-
-/** A file of the log; where a partial tile made room for the full one, its beginning. */
-export async function readTileFile(dir: string, path: string): Promise<Uint8Array | null> {
-  const exact = await readFile(join(dir, path)).catch(() => null)
-  const partial = /^(.*)\.p\/(\d+)$/.exec(path)
-  if (exact || !partial) return exact
-  const full = await readFile(join(dir, partial[1]!)).catch(() => null)
-  const width = Number(partial[2])
-  if (!full) return null
-  return path.startsWith('tile/entries/')
-    ? encodeBundle(splitBundle(full).entries.slice(0, width))
-    : full.subarray(0, width * 32)
+/** The key changes of a log, in order. */
+export async function readKeyChanges(reader: Pick<LogReader, 'read'>): Promise<string[]> {
+  const changes: string[] = []
+  for (;;) {
+    const file = await reader.read(keyChangePath(changes.length))
+    if (file === null) return changes
+    changes.push(Buffer.from(file).toString())
+  }
 }

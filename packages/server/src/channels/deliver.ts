@@ -6,6 +6,7 @@ import { type Database, DatabaseUnavailable, INSTANCE, inProject, type Tx } from
 import { type Egress, EgressRefused, EgressTimeout, type Incoming } from '../platform/egress.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
+import { redactor } from '../platform/redact/index.ts'
 import { showEvent } from './event.ts'
 import { type Mail, recipientsOf } from './mail.ts'
 import { faultOf, writeLetter, writeMessage } from './message.ts'
@@ -116,9 +117,14 @@ async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSi
       delivery && (await findPlacedEvent(tx, delivery.event_id)),
     ] as const
   })
-  // Deleted, or disabled in the moment before the claim: whoever did that has ended the delivery.
+  // Deleted, or disabled in the moment before the claim: whoever did that has ended the delivery. Or the event is gone,
+  // with a log that was dropped.
   if (webhook?.state !== 'active' || event === undefined) {
-    await on.db.write((tx) => store.finishDelivery(tx, claim))
+    const now = on.clock.now()
+    await on.db.write(async (tx) => {
+      if (!(await store.finishDelivery(tx, claim))) return
+      await store.updateDelivery(tx, claim.delivery_id, { state: 'failed', next_attempt_at: null, settled_at: now })
+    })
     return
   }
   const source = await on.sourceOf(claim.project_id)
@@ -287,5 +293,8 @@ function refusedLetter(error: unknown): Pick<Attempt, 'status' | 'error' | 'answ
 function shownAnswer(body: Buffer, secrets: readonly string[]): string {
   let text = body.toString('utf8')
   for (const secret of secrets) if (secret.length >= 4) text = text.replaceAll(secret, '[redacted]')
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '').slice(0, KEPT_BYTES)
+  return redactor
+    .text(text)
+    .replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '')
+    .slice(0, KEPT_BYTES)
 }

@@ -25,12 +25,11 @@ export const covers = (patterns: readonly string[], type: string): boolean =>
  * address and the browser of whoever acted stay inside.
  */
 export function showEvent(row: PlacedEvent, from: { readonly source: string }): Event {
-  // The line that `append` wrote: the twelve keys.
-  const line = JSON.parse(row.event) as {
-    action: string
-    details: Record<string, unknown> | null
-    error_message: string | null
-  }
+  // The line that `append` wrote: the twelve keys. Of an erased one nothing is left to say but that.
+  const line =
+    row.event === ''
+      ? { action: '[erased]', details: null, error_message: null }
+      : (JSON.parse(row.event) as Pick<Event['data'], 'action' | 'details' | 'error_message'>)
   return {
     specversion: '1.0',
     id: row.id,

@@ -8,13 +8,13 @@ import {
   formatSshKey,
   fromBase64,
   fromBase64Url,
+  type Policy,
   parseCheckpoint,
   parseNote,
   parseVkey,
   proveConsistency,
   proveInclusion,
   spkiOf,
-  tilePath,
   toBase64,
   toHex,
   toUtf8,
@@ -24,26 +24,30 @@ import {
   allowedSigners,
   type Keys,
   type Log,
+  type LogReader,
   listEvents,
   listLogs,
   listProvenEvents,
-  logFolder,
+  openLogReader,
   type ProvenEvent,
-  readTileFile,
+  tilesOf as readTilesOf,
   sha256,
+  vkeysOf,
 } from '../audit/index.ts'
 import type { SigningKeyRow } from '../identity/index.ts'
 import type { Blobs } from '../platform/blobs/index.ts'
 import { rfc3339 } from '../platform/clock.ts'
 import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
 import { ticketPromise } from '../tickets/index.ts'
-import type { Collected } from './collect.ts'
+import { type Collected, isErased } from './collect.ts'
 
 export interface BundleOn {
   readonly db: Database
   readonly blobs: Blobs
   readonly folders: AuditFolders
   readonly keys: Keys
+  /** The witnesses whose cosignatures count, if there are any. */
+  readonly policy?: Policy | undefined
 }
 
 /** One file of a bundle; bytes of evidence as a stream, which is opened when its turn comes. */
@@ -58,7 +62,7 @@ interface PublishedLog {
   readonly name: string
   readonly role: 'project' | 'instance'
   readonly row: Log
-  readonly dir: string
+  readonly reader: LogReader
   readonly note: string
   readonly checkpoint: Checkpoint
 }
@@ -73,29 +77,44 @@ export async function* bundleFiles(
   collected: Collected,
   now: number,
 ): AsyncGenerator<BundleFile> {
-  const text = (path: string, content: string): BundleFile => ({ path, body: toUtf8(content) })
   const logs = await publishedLogs(on, project.id, 'project', new Set(collected.events.map(({ shard }) => shard)))
   const records = await inProject(INSTANCE, () => findRecords(on, project.id, logs))
   const instance = await publishedLogs(on, INSTANCE, 'instance', new Set(records.map(({ event }) => event.shard)))
+  try {
+    yield* filesOf(on, project, collected, now, { logs, records, instance })
+  } finally {
+    // Also when the reader of the bundle has gone: then this generator is ended where it stands.
+    await Promise.all([...logs, ...instance].map((log) => log.reader.close()))
+  }
+}
 
+async function* filesOf(
+  on: BundleOn,
+  project: { readonly id: string; readonly slug: string },
+  collected: Collected,
+  now: number,
+  { logs, records, instance }: { logs: PublishedLog[]; records: Record[]; instance: PublishedLog[] },
+): AsyncGenerator<BundleFile> {
+  const text = (path: string, content: string): BundleFile => ({ path, body: toUtf8(content) })
   yield { path: 'verify.sh', body: await readFile(new URL('./verify.sh', import.meta.url)), executable: true }
   yield { path: 'README.txt', body: await readFile(new URL('./bundle-readme.txt', import.meta.url)) }
   yield text('bundle.json', `${JSON.stringify(describe(project, collected, [...logs, ...instance], now), null, 2)}\n`)
-  yield text('policy', policyOf([...logs, ...instance]))
+  yield text('policy', policyOf([...logs, ...instance], on.policy))
   yield text('keys/allowed_signers', allowedSigners(on.keys.list()))
   for (const key of on.keys.list())
     if (key.purpose === 'attestation') yield text(`keys/attestation-${key.keyid}.pem`, key.public_pem)
 
   for (const log of [...logs, ...instance]) {
     yield text(`logs/${log.name}/checkpoint`, log.note)
-    yield text(`logs/${log.name}/log.pem`, formatPem(spkiOf(parseVkey(log.row.vkey!, sha256).publicKey)))
+    yield text(`logs/${log.name}/log.pem`, formatPem(spkiOf(parseVkey(vkeysOf(log.row).at(-1)!, sha256).publicKey)))
     const events = log.role === 'project' ? collected.events : records.map(({ event }) => event)
     for (const event of events)
-      if (event.shard === log.row.shard && event.log_index < log.checkpoint.size) yield* entryFiles(log, event)
+      if (event.shard === log.row.shard && event.log_index < log.checkpoint.size)
+        yield* entryFiles(log, event, collected.events)
   }
   const earlier = new Map(records.map(({ log, size }) => [`${log.name}/${size}`, { log, size }]))
   for (const log of [...logs, ...instance]) {
-    const cosigned = await readTileFile(log.dir, 'checkpoint.cosigned')
+    const cosigned = await log.reader.read('checkpoint.cosigned')
     if (!cosigned) continue
     yield { path: `logs/${log.name}/checkpoint.cosigned`, body: cosigned }
     const { size } = parseCheckpoint(parseNote(cosigned).text)
@@ -119,12 +138,15 @@ async function publishedLogs(
   const found: PublishedLog[] = []
   for (const row of rows) {
     if (!shards.has(row.shard)) continue
-    const dir = logFolder(on.folders, project, row.shard)
-    const note = Buffer.from((await readTileFile(dir, 'checkpoint')) ?? []).toString()
+    const reader = await openLogReader(on.folders, project, row.shard)
+    const note = Buffer.from((await reader.read('checkpoint')) ?? []).toString()
     // A log with placed rows and no checkpoint is about to get its first; its entries are not proven yet.
-    if (note === '' || row.vkey === null) continue
+    if (note === '' || row.vkey === null) {
+      await reader.close()
+      continue
+    }
     const checkpoint = parseCheckpoint(parseNote(note).text)
-    found.push({ name: `${role}-${row.shard}`, role, row, dir, note, checkpoint })
+    found.push({ name: `${role}-${row.shard}`, role, row, reader, note, checkpoint })
   }
   return found
 }
@@ -151,17 +173,13 @@ async function findRecords(on: BundleOn, project: string, logs: readonly Publish
 
 const recordedIn = (event: string) => (JSON.parse(event) as { details: { origin: string; size: number } }).details
 
-const tilesOf = (log: PublishedLog) => ({
-  hash: sha256,
-  async readTile(level: number, index: number, width: number) {
-    const path = tilePath({ level, index, width })
-    const bytes = await readTileFile(log.dir, path)
-    if (!bytes) throw new Error(`${path} of ${log.row.origin} is missing`)
-    return bytes
-  },
-})
+const tilesOf = (log: PublishedLog) => ({ hash: sha256, readTile: readTilesOf(log.reader) })
 
-async function* entryFiles(log: PublishedLog, event: ProvenEvent): AsyncGenerator<BundleFile> {
+async function* entryFiles(
+  log: PublishedLog,
+  event: ProvenEvent,
+  all: readonly ProvenEvent[],
+): AsyncGenerator<BundleFile> {
   const { log_index: index } = event
   const hashes = await proveInclusion({ size: log.checkpoint.size, index, ...tilesOf(log) })
   const base = `logs/${log.name}`
@@ -170,13 +188,25 @@ async function* entryFiles(log: PublishedLog, event: ProvenEvent): AsyncGenerato
     path: `${base}/entries/${index}.tlog-proof`,
     body: toUtf8(formatLogProof({ index, hashes, checkpoint: log.note })),
   }
+  if (isErased(event)) {
+    const by = all.find((one) => one.event_type === 'payload.erased' && one.resource_id === event.id)
+    if (!by) throw new Error(`the payload of entry ${index} of ${log.row.origin} is gone, and no entry says why`)
+    const see = by.shard === event.shard ? by.log_index : `${log.role}-${by.shard}/${by.log_index}`
+    return yield { path: `${base}/payloads/${index}.erased`, body: toUtf8(`erased, see ${see}\n`) }
+  }
   yield { path: `${base}/payloads/${index}.json`, body: toUtf8(event.event) }
   yield { path: `${base}/payloads/${index}.salt`, body: toUtf8(`${toHex(event.salt)}\n`) }
 }
 
-/** The logs as a tlog-policy (C2SP): which keys are the logs', and that no witness is asked for. */
-const policyOf = (logs: readonly PublishedLog[]): string =>
-  `${logs.map(({ row }) => `log ${row.vkey}\n`).join('')}quorum none\n`
+/** A tlog-policy (C2SP): which keys are the logs', and which witnesses are asked for, as this instance is configured. */
+function policyOf(logs: readonly PublishedLog[], policy: Policy | undefined): string {
+  const lines = logs.flatMap(({ row }) => vkeysOf(row).map((vkey) => `log ${vkey}`))
+  for (const { name, vkey, url } of policy?.witnesses ?? [])
+    lines.push(`witness ${name} ${vkey}${url ? ` ${url}` : ''}`)
+  for (const { name, threshold, members } of policy?.groups ?? [])
+    lines.push(`group ${name} ${threshold} ${members.join(' ')}`)
+  return `${[...lines, `quorum ${policy?.quorum ?? 'none'}`].join('\n')}\n`
+}
 
 function describe(
   project: { readonly id: string; readonly slug: string },
@@ -190,7 +220,7 @@ function describe(
     subject,
     project,
     exported_at: rfc3339(now),
-    logs: logs.map(({ name, role, row }) => ({ name, role, origin: row.origin, vkeys: [row.vkey!] })),
+    logs: logs.map(({ name, role, row }) => ({ name, role, origin: row.origin, vkeys: [...vkeysOf(row)] })),
     artifacts: files.map(({ row, leftOut }) => ({
       id: row.id,
       number: row.number,

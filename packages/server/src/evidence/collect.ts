@@ -58,7 +58,11 @@ export async function collect(tx: Tx, asked: Asked): Promise<Collected> {
   const keys: SigningKeyRow[] = []
   for (const id of new Set(signatures.map((one) => one.signing_key_id))) keys.push((await findSigningKey(tx, id))!)
   const about = [ticket.id, ...runs.map(({ id }) => id), ...files.map(({ id }) => id), ...keys.map(({ id }) => id)]
-  const events = await listProvenEvents(tx, about)
+  const found = await listProvenEvents(tx, about)
+  // An erased payload leaves an empty text; the entry that tells of it names the event, and comes along.
+  const erased = found.filter(isErased).map(({ id }) => id)
+  const erasures = erased.length === 0 ? [] : await listProvenEvents(tx, erased)
+  const events = [...found, ...erasures]
   const digests = events.flatMap(({ entry }) => decodeEntry(entry).att ?? []).map((one) => one.replace('sha256:', ''))
   return {
     subject,
@@ -72,7 +76,13 @@ export async function collect(tx: Tx, asked: Asked): Promise<Collected> {
   }
 }
 
-// One place to decide it: a file that carries findings of secrets answers 'flagged' here unless it was asked for.
-function whyLeftOut(row: ArtifactRow, _flagged: boolean): CollectedFile['leftOut'] {
-  return row.is_deleted === 1 ? 'deleted' : null
+/** Whether a payload was erased on demand. */
+export const isErased = (event: Pick<ProvenEvent, 'event'>): boolean => event.event === ''
+
+// The log still holds the digest of a file that is left out, so whoever has it from elsewhere can compare.
+function whyLeftOut(row: ArtifactRow, flagged: boolean): CollectedFile['leftOut'] {
+  if (row.erased_at !== null) return 'erased'
+  if (row.is_deleted === 1) return 'deleted'
+  const found = row.findings === null ? [] : (JSON.parse(row.findings) as unknown[])
+  return found.length > 0 && !flagged ? 'flagged' : null
 }

@@ -32,15 +32,34 @@ find . ! -type d | sed 's|^\./||' | grep -vxE 'SHA256SUMS(\.sig)?' | sort >"$tmp
 cmp -s "$tmp/listed" "$tmp/there" || fail 'there are files that the manifest does not name'
 echo "manifest: $(wc -l <"$tmp/listed" | tr -d ' ') files, signed by $fingerprint"
 
-# 2. Each log: the signature of its checkpoint, then every entry in it, then what the entry commits to.
+# 2. Each log: the signature of its checkpoint, then every entry in it, then what the entry commits to. A hash is known by
+# its base64 with _ for /, which can be the name of a file; nodes that several proofs share are computed once.
+mkdir "$tmp/raw" "$tmp/nodes"
+hash_in() {
+  openssl dgst -sha256 -binary "$tmp/in" >"$tmp/out"
+  top=$(openssl base64 -A <"$tmp/out" | tr / _)
+  mv "$tmp/out" "$tmp/raw/$top"
+}
+node() {
+  if [ -f "$tmp/nodes/$1$2" ]; then
+    read -r top <"$tmp/nodes/$1$2"
+  else
+    { printf '\001' && cat "$tmp/raw/$1" "$tmp/raw/$2"; } >"$tmp/in"
+    hash_in
+    echo "$top" >"$tmp/nodes/$1$2"
+  fi
+}
 halve() { own=$((own / 2)) last=$((last / 2)); }
-node() { { printf '\001' && cat "$1" "$2"; } | openssl dgst -sha256 -binary >"$tmp/node" && mv "$tmp/node" "$tmp/top"; }
 for log in logs/*/; do
   sed '/^$/,$d' "${log}checkpoint" >"$tmp/text"
-  origin=$(sed -n 1p "$tmp/text") size=$(sed -n 2p "$tmp/text") root=$(sed -n 3p "$tmp/text")
+  { read -r origin && read -r size && read -r root; } <"$tmp/text" || fail "${log}checkpoint: not a checkpoint"
   openssl pkey -pubin -in "${log}log.pem" -outform DER | tail -c 32 | openssl base64 -A >"$tmp/key"
-  grep "^log $origin+" policy | sed 's/^log [^+]*+[^+]*+//' | raw | tail -c 32 | openssl base64 -A | cmp -s - "$tmp/key" ||
-    fail "${log}log.pem: not the key of $origin in policy"
+  good=
+  grep "^log $origin+" policy >"$tmp/keys" || fail "policy: it names no key of $origin"
+  while read -r word vkey; do
+    printf %s "${vkey#*+*+}" | raw | tail -c 32 | openssl base64 -A | cmp -s - "$tmp/key" && good=1
+  done <"$tmp/keys"
+  [ -n "$good" ] || fail "${log}log.pem: not a key of $origin in policy"
   good=
   sed '1,/^$/d' "${log}checkpoint" >"$tmp/signatures"
   while read -r dash name signature; do
@@ -49,45 +68,53 @@ for log in logs/*/; do
     openssl pkeyutl -verify -pubin -inkey "${log}log.pem" -rawin -in "$tmp/text" -sigfile "$tmp/sig" >/dev/null 2>&1 && good=1
   done <"$tmp/signatures"
   [ -n "$good" ] || fail "${log}checkpoint: the signature is not valid"
+  root=$(printf %s "$root" | tr / _)
 
   count=0
-  for entry in "${log}entries/"*.json; do
-    [ -e "$entry" ] || continue
-    index=$(basename "$entry" .json) proof=${entry%json}tlog-proof
-    [ "$(sed -n 1p "$proof")" = 'c2sp.org/tlog-proof@v1' ] && [ "$(sed -n 2p "$proof")" = "index $index" ] ||
-      fail "$proof: not a proof of entry $index"
+  cat /dev/null "${log}entries/"*.json >/dev/null 2>&1 || fail "${log}entries: there are none"
+  jq -r '"\(input_filename) \(.id) \(.pl[] | select(.n == "event") | .c)"' "${log}entries/"*.json >"$tmp/entries"
+  while read -r entry id commitment; do
+    index=${entry##*/} index=${index%.json} proof=${entry%json}tlog-proof
+    { read -r head && read -r place; } <"$proof" || fail "$proof: not a proof"
+    [ "$head" = 'c2sp.org/tlog-proof@v1' ] && [ "$place" = "index $index" ] || fail "$proof: not a proof of entry $index"
     sed '1,/^$/d' "$proof" | cmp -s - "${log}checkpoint" || fail "$proof: for another checkpoint"
-    sed '1,2d;/^$/,$d' "$proof" >"$tmp/hashes"
-    { printf '\000' && cat "$entry"; } | openssl dgst -sha256 -binary >"$tmp/top"
+    sed '1,2d;/^$/,$d' "$proof" | tr / _ >"$tmp/hashes"
+    { printf '\000' && cat "$entry"; } >"$tmp/in"
+    hash_in
     own=$index last=$((size - 1))
     [ "$own" -le "$last" ] || fail "$proof: beyond the checkpoint"
     while read -r hash; do
       [ "$last" -gt 0 ] || fail "$proof: too many hashes"
-      printf %s "$hash" | raw >"$tmp/sibling"
+      [ -f "$tmp/raw/$hash" ] || printf %s "$hash" | tr _ / | raw >"$tmp/raw/$hash"
       if [ $((own % 2)) -eq 1 ] || [ "$own" -eq "$last" ]; then
-        node "$tmp/sibling" "$tmp/top"
+        node "$hash" "$top"
         while [ $((own % 2)) -eq 0 ] && [ "$own" -ne 0 ]; do halve; done
       else
-        node "$tmp/top" "$tmp/sibling"
+        node "$top" "$hash"
       fi
       halve
     done <"$tmp/hashes"
-    [ "$last" -eq 0 ] && [ "$(openssl base64 -A <"$tmp/top")" = "$root" ] || fail "$entry: not in the log"
+    [ "$last" -eq 0 ] && [ "$top" = "$root" ] || fail "$entry: not in the log"
 
     payload=${log}payloads/$index
     if [ -f "$payload.erased" ]; then
-      see=$(sed -n 's/^erased, see \([0-9][0-9]*\)$/\1/p' "$payload.erased")
-      [ -n "$see" ] && jq -e '.act == "payload.erased"' "${log}entries/$see.json" >/dev/null 2>&1 ||
+      see=$(sed -n 's|^erased, see \([a-z0-9/-]*[0-9]\)$|\1|p' "$payload.erased")
+      case $see in
+      */*) told=logs/${see%/*}/entries/${see#*/}.json ;;
+      *) told=${log}entries/$see.json ;;
+      esac
+      jq -e --arg id "$id" '.act == "payload.erased" and .res == $id' "$told" >/dev/null 2>&1 ||
         fail "$payload.erased: no entry tells of the erasure"
       echo "entry $index of $origin: payload erased, see $see"
     else
       [ -f "$payload.json" ] && [ -f "$payload.salt" ] || fail "$payload: payload or salt is missing"
-      openssl dgst -sha256 -mac HMAC -macopt "hexkey:$(cat "$payload.salt")" "$payload.json" | sed 's/.*= */hmac-sha256:/' >"$tmp/mac"
-      [ "$(cat "$tmp/mac")" = "$(jq -r '.pl[] | select(.n == "event") | .c' "$entry")" ] ||
-        fail "$payload.json: not what entry $index commits to"
+      read -r salt <"$payload.salt"
+      mac=$(openssl dgst -sha256 -mac HMAC -macopt "hexkey:$salt" "$payload.json")
+      [ "hmac-sha256:${mac##* }" = "$commitment" ] || fail "$payload.json: not what entry $index commits to"
     fi
     count=$((count + 1))
-  done
+  done <"$tmp/entries"
+  [ "$count" -eq "$(find "${log}entries" -name '*.json' | wc -l)" ] || fail "${log}entries: not every entry commits to an event"
   echo "log $origin: checkpoint of $size entries, $count of them here"
 done
 
@@ -141,9 +168,19 @@ signed() { # folder, id of the key, namespace
     fi || fail "$1: the signature is not valid"
     fact=public_key_sha256 value=$(openssl pkey -pubin -in "$key/key.pem" -outform DER | sha256sum | cut -d ' ' -f 1)
   fi
-  cat logs/project-*/payloads/*.json | jq -e -s --arg id "$2" --arg fact "$fact" --arg value "$value" \
-    'any(.[]; .event_type == "signing_key.enrolled" and .resource_id == $id and .details[$fact] == $value)' >/dev/null ||
-    fail "$key: the log does not say that this key was enrolled"
+  enrolled "$2" || fail "$key: the log does not say that this key was enrolled"
+}
+enrolled() { # id of the key; $fact and $value are what the log has to say of it
+  for entry in logs/project-*/entries/*.json; do
+    jq -e --arg id "$1" '.act == "signing_key.enrolled" and .res == $id' "$entry" >/dev/null || continue
+    payload=${entry%/entries/*}/payloads/$(basename "$entry" json)
+    if [ -f "${payload}erased" ]; then
+      echo "$key: enrolled; what the log said of it was erased"
+      return 0
+    fi
+    jq -e --arg fact "$fact" --arg value "$value" '.details[$fact] == $value' "${payload}json" >/dev/null && return 0
+  done
+  return 1
 }
 count=0
 for folder in approvals/*/; do

@@ -1,4 +1,3 @@
-import type { Policy } from '@writ/api'
 import {
   type ApprovalClaim,
   type ApprovalSubject,
@@ -21,7 +20,6 @@ import {
   insertApprovalSignature,
   markConsumed,
 } from './store-approvals.ts'
-import { type Approver, listWithRoles } from './store-projects.ts'
 
 /** How long a statement that was issued to be signed may be handed in. */
 export const SIGN_WITHIN_MS = 600_000
@@ -157,13 +155,4 @@ export async function consume(
     },
   })
   return approval
-}
-
-/** Who may approve under a policy and is not excluded (creator and assignee, by four eyes). By number. */
-export async function listEligibleApprovers(
-  tx: Tx,
-  asked: { readonly policy: Pick<Policy, 'approver_roles' | 'four_eyes'>; readonly excluded: readonly string[] },
-): Promise<Approver[]> {
-  const all = await listWithRoles(tx, asked.policy.approver_roles)
-  return asked.policy.four_eyes ? all.filter((approver) => !asked.excluded.includes(approver.id)) : all
 }

@@ -6,6 +6,7 @@ import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
 import { createAddressSet } from '../platform/http/client-address.ts'
 import { randomHex } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
+import { redactor } from '../platform/redact/index.ts'
 import { isSecret, parseApiToken, secretHash } from './api-token.ts'
 import { checkCsrf, sessionCookie } from './browser.ts'
 import type { Caller } from './caller.ts'
@@ -134,7 +135,7 @@ export function createAuthenticator(options: {
     return {
       // A peer that is gone already has no address.
       ip: request.clientIp || null,
-      userAgent: request.headers['user-agent']?.slice(0, 255) ?? null,
+      userAgent: redactor.text(request.headers['user-agent']?.slice(0, 255) ?? '') || null,
       at: clock.now(),
       requestId: request.id,
       traceId: traced && !/^0+$/.test(traced) ? traced : randomHex(16),

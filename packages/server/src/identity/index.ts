@@ -3,7 +3,6 @@ export { announceMember, createAccount } from './accounts.ts'
 export {
   consume,
   type Decision,
-  listEligibleApprovers,
   recordApproval,
   SIGN_WITHIN_MS,
   statementOf,
@@ -22,8 +21,17 @@ export {
   type SignedApproval,
 } from './personal-signature.ts'
 export { authHandlers, projectsHandlers, signingKeyHandlers, tokensHandlers, usersHandlers } from './routes.ts'
-export { createSeal, loadSecretKey, type Seal } from './secret-key.ts'
-export { findUserByName, findUserRef, type UserRef } from './store.ts'
+export { createSeal, loadSecretKey, redactionKey, type Seal } from './secret-key.ts'
+export { anonymiseUser, findAccount, findUserByName, findUserRef, forgetAnswers, type UserRef } from './store.ts'
 export { type ApprovalRow, findApproval, insertApproval } from './store-approvals.ts'
-export { type Approver, findProject, listProjects, loadPolicy, slugOf } from './store-projects.ts'
+export {
+  type Approver,
+  countOtherAdmins,
+  findProject,
+  listProjects,
+  loadPolicy,
+  logAccessOf,
+  slugOf,
+  someApprovers,
+} from './store-projects.ts'
 export { findSigningKey, lockSigningKey, type SigningKeyRow } from './store-signing-keys.ts'

@@ -7,6 +7,7 @@ export const defaultPolicy: Policy = {
   approver_roles: ['admin'],
   approval_ttl_hours: null,
   evidence_ttl_hours: 168,
+  artifact_scan: 'flag',
 }
 
 const order: readonly Role[] = ['admin', 'ops', 'dev', 'employee', 'auditor']
@@ -16,6 +17,8 @@ export const policyText = (policy: Policy): string =>
   JSON.stringify({
     approval_ttl_hours: policy.approval_ttl_hours,
     approver_roles: order.filter((role) => policy.approver_roles.includes(role)),
+    // Left out while it is the default: digests of policies from before there was a choice stay what they were.
+    ...(policy.artifact_scan === 'refuse' ? { artifact_scan: policy.artifact_scan } : {}),
     evidence_ttl_hours: policy.evidence_ttl_hours,
     four_eyes: policy.four_eyes,
     // Written only where it is asked for: digests of older policies stay what they were.

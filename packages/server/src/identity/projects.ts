@@ -18,7 +18,7 @@ export async function createProject(
   project: Pick<ProjectRow, 'id' | 'slug' | 'name' | 'created_by_id'>,
   origin: string,
 ): Promise<ProjectRow> {
-  const row: ProjectRow = { ...project, policy: policyText(defaultPolicy), created_at: at }
+  const row: ProjectRow = { ...project, policy: policyText(defaultPolicy), created_at: at, log_access: 'members' }
   await insertProject(tx, row)
   await append(tx, at, by, {
     type: 'project.created',

@@ -27,9 +27,9 @@ import {
   type PolicyChangeRow,
   type ProjectRow,
   putMember,
-  renameProject,
   setPolicy,
   settlePolicyChange,
+  updateProject,
 } from './store-projects.ts'
 import { withEnrolledKeys } from './store-signing-keys.ts'
 
@@ -70,15 +70,15 @@ export const projectsHandlers = (identity: Identity, attest: Attest) =>
       const { caller, body } = ask
       const project = await mustSee(identity, caller, ask.params.slug)
       await ask.instance.change(async (tx) => {
-        await renameProject(tx, project.id, body.name)
+        await updateProject(tx, project.id, body)
         await append(tx, caller.at, caller, {
           type: 'project.updated',
           resource: { type: 'project', id: project.id },
           action: `Updated project: ${project.slug}`,
-          details: { updated_fields: ['name'], name: body.name },
+          details: { updated_fields: Object.keys(body), ...body },
         })
       })
-      return show(identity, { ...project, name: body.name })
+      return show(identity, { ...project, ...body })
     },
 
     async members(ask) {
@@ -258,6 +258,7 @@ const showWith = (project: Seen, origin: string): Project => ({
   role: project.role,
   policy: parsePolicy(project.policy),
   log_origin: origin,
+  log_access: project.log_access,
   created_at: rfc3339(project.created_at),
 })
 

@@ -59,6 +59,9 @@ const codeOf = (error: unknown) => (error instanceof Error && 'code' in error ? 
 export const deriveKey = (secret: string, purpose: string): Buffer =>
   Buffer.from(hkdfSync('sha256', secret, '', `writ ${purpose}`, 32))
 
+/** The key under which redacted secrets are hashed: the same for every server of an installation, another after SECRET_KEY was. */
+export const redactionKey = (keys: SecretKeys): Buffer => deriveKey(keys[0], 'redaction')
+
 /**
  * Seals a short secret with AES-256-GCM; `about` (an id) is authenticated, so a sealed value cannot be moved to another
  * row. `open` tries both live keys and throws for anything that was not sealed so.

@@ -37,8 +37,21 @@ export async function insertProject(tx: Tx, project: ProjectRow): Promise<void> 
   await tx.db.insertInto('projects').values(project).execute()
 }
 
-export async function renameProject(tx: Tx, id: string, name: string): Promise<void> {
-  await tx.db.updateTable('projects').set({ name }).where('id', '=', id).execute()
+export async function updateProject(
+  tx: Tx,
+  id: string,
+  change: { readonly name?: string; readonly log_access?: ProjectRow['log_access'] },
+): Promise<void> {
+  if (Object.keys(change).length === 0) return
+  await tx.db.updateTable('projects').set(change).where('id', '=', id).execute()
+}
+
+/** Whether the log of a project may be read by anybody; undefined for the instance and for strangers. */
+export async function logAccessOf(db: Lookup, projectId: string): Promise<ProjectRow['log_access'] | undefined> {
+  const rows = await db.lookup<Pick<ProjectRow, 'log_access'>>('select log_access from projects where id = ?1', [
+    projectId,
+  ])
+  return rows[0]?.log_access
 }
 
 /** The origin of the open log of the project in context. */
@@ -142,6 +155,26 @@ export const listWithRoles = (tx: Tx, roles: readonly Role[]): Promise<Approver[
     [tx.project, [...roles]],
   )
 
+/**
+ * Up to three who may approve: enough to know whether one is neither creator nor assignee. They are those whom
+ * `listWithRoles` names, found without reading every user, because each ticket that is opened asks.
+ */
+export async function someApprovers(tx: Tx, policy: Pick<Policy, 'approver_roles'>): Promise<string[]> {
+  const roles: readonly Role[] = policy.approver_roles
+  const members = `select id from (
+      select u.id from memberships m join users u on u.id = m.user_id
+      where m.project_id = ?1 and ${inList(tx, 'm.role', '?2')} and u.is_active = 1 order by u.id limit 3
+    ) as members`
+  const administrators = `select id from (
+      select id from users where is_instance_admin = 1 and is_active = 1 order by id limit 3
+    ) as administrators`
+  const rows = await tx.sql<{ id: string }>(roles.includes('admin') ? `${members} union ${administrators}` : members, [
+    tx.project,
+    roles,
+  ])
+  return rows.map((row) => row.id)
+}
+
 // ---- policy
 
 /** The policy of the project in context. */
@@ -232,3 +265,7 @@ export async function countOpeners(tx: Tx, except: readonly string[]): Promise<n
     .executeTakeFirstOrThrow()
   return Number(row.n)
 }
+
+/** Active admins of the project in context besides one: whom four eyes can come from. */
+export const countOtherAdmins = async (tx: Tx, userId: string): Promise<number> =>
+  (await listWithRoles(tx, ['admin'])).filter((admin) => admin.id !== userId).length

@@ -248,3 +248,50 @@ export async function revokeSessions(tx: Tx, userId: string, except: string | nu
 export async function forgetSessions(tx: Tx, before: number): Promise<void> {
   await tx.db.deleteFrom('sessions').where('expires_at', '<', before).execute()
 }
+
+/**
+ * Takes out of an account whatever says who it was; number and id stay, because entries of logs name them. Sessions,
+ * tokens and links to identity providers end.
+ */
+export async function anonymiseUser(tx: Tx, user: { id: string; number: number }, now: number): Promise<void> {
+  await tx.sql(
+    `update invites set email = null where used_by_id = ?1
+       or lower(email) = (select lower(email) from users where id = ?1)`,
+    [user.id],
+  )
+  await tx.sql(
+    `update users set username = ?2, email = null, full_name = null, password_hash = '', totp_secret = null,
+       totp_pending = null, is_active = 0, updated_at = ?3 where id = ?1`,
+    [user.id, `erased-${user.number}`, now],
+  )
+  await tx.sql(
+    'update sessions set ip_address = null, user_agent = null, revoked_at = coalesce(revoked_at, ?2) where user_id = ?1',
+    [user.id, now],
+  )
+  await tx.sql(`update tokens set name = 'erased', revoked_at = coalesce(revoked_at, ?2) where user_id = ?1`, [
+    user.id,
+    now,
+  ])
+  await tx.sql('delete from user_links where user_id = ?1', [user.id])
+}
+
+/** Anybody with an account, by id or number, in whatever project. */
+export async function findAccount(db: Pick<Database, 'lookup'>, ref: string | number): Promise<UserRef | undefined> {
+  const number = /^\d+$/.test(String(ref))
+  const rows = await db.lookup<{ id: string; number: number; username: string; is_active: number }>(
+    `select id, number, username, is_active from users where ${number ? 'number' : 'id'} = ?1`,
+    [number ? Number(ref) : String(ref)],
+  )
+  return rows[0] && { ...rows[0], is_active: rows[0].is_active === 1 }
+}
+
+/**
+ * Forgets answers that were kept for replays and name a user, in the project in context. A replay of such a request then
+ * answers without a body.
+ */
+export async function forgetAnswers(tx: Tx, username: string): Promise<void> {
+  await tx.sql(`update idempotency set response = null where project_id = ?1 and response like '%' || ?2 || '%'`, [
+    tx.project,
+    JSON.stringify(username),
+  ])
+}

@@ -1,6 +1,18 @@
 import { copyFile, link, mkdir, readFile, rename, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { listAllLogs, logFolder, openNote, syncDirectory, writeSynced } from '../audit/index.ts'
+import {
+  keyChangePath,
+  type LogReader,
+  listAllLogs,
+  logFolder,
+  openLogReader,
+  openNote,
+  readKeyChanges,
+  readLogFile,
+  syncDirectory,
+  tilePaths,
+  writeSynced,
+} from '../audit/index.ts'
 import { rfc3339, systemClock } from '../platform/clock.ts'
 import { attachDatabase, copySqlite, dumpPostgres } from '../platform/db/index.ts'
 import { version } from '../version.ts'
@@ -84,17 +96,23 @@ async function copyLogs(place: OpenPlace, to: string): Promise<Manifest['logs']>
   const copied: Manifest['logs'][number][] = []
   for (const log of logs) {
     const from = logFolder(place.folders, log.project_id, log.shard)
+    const reader = await openLogReader(place.folders, log.project_id, log.shard)
     const target = logFolder({ ...place.folders, log: to }, log.project_id, log.shard)
     await mkdir(target, { recursive: true })
-    const checkpoint = await readFile(join(from, 'checkpoint'), 'utf8').catch(() => '')
+    const checkpoint = Buffer.from((await reader.read('checkpoint')) ?? '').toString()
     copied.push({
       project: log.project_id,
       shard: log.shard,
       origin: log.origin,
       size: openNote(checkpoint)?.size ?? 0,
     })
-    if (checkpoint === '') continue
-    await writeSynced(join(target, 'checkpoint'), checkpoint)
+    if (checkpoint !== '') {
+      await writeSynced(join(target, 'checkpoint'), checkpoint)
+      await copyBeside(reader, target)
+      if (place.folders.tiles) await fetchTiles(reader, openNote(checkpoint)!.size, target)
+    }
+    await reader.close()
+    if (checkpoint === '' || place.folders.tiles) continue
     for (const file of await listFiles(join(from, 'tile'))) {
       const path = join('tile', file)
       await mkdir(dirname(join(target, path)), { recursive: true })
@@ -107,6 +125,27 @@ async function copyLogs(place: OpenPlace, to: string): Promise<Manifest['logs']>
     }
   }
   return copied
+}
+
+/** What stands beside a checkpoint: the cosigned one, and the log's key changes. */
+async function copyBeside(reader: LogReader, target: string): Promise<void> {
+  const cosigned = await reader.read('checkpoint.cosigned')
+  if (cosigned) await writeSynced(join(target, 'checkpoint.cosigned'), cosigned)
+  for (const [n, text] of (await readKeyChanges(reader)).entries()) {
+    const file = join(target, keyChangePath(n))
+    await mkdir(dirname(file), { recursive: true })
+    await writeSynced(file, text)
+  }
+}
+
+/** The tiles of the first `size` entries, from a store that is no folder. */
+async function fetchTiles(reader: LogReader, size: number, target: string): Promise<void> {
+  for (const path of tilePaths(size)) {
+    const bytes = await readLogFile(reader, path)
+    if (!bytes) throw new OperationRefused(`The log has no ${path}: verify it before backing it up.`)
+    await mkdir(dirname(join(target, path)), { recursive: true })
+    await writeSynced(join(target, path), bytes)
+  }
 }
 
 async function copyTree(from: string, to: string, mode: number): Promise<void> {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, readdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { findLogsAhead, listEvents, listLogs, logFolder, openNote } from '../audit/index.ts'
+import { findLogsAhead, listEvents, listLogs, openNote, readLogText } from '../audit/index.ts'
 import { type Config, loadConfig } from '../config.ts'
 import { listProjects } from '../identity/index.ts'
 import { openBlobs } from '../platform/blobs/index.ts'
@@ -269,8 +269,7 @@ async function checkLogs({ folders }: OpenPlace, db: Database): Promise<Finding[
     )
     newest = Math.max(newest, last?.timestamp ?? 0)
     const open = logs.at(-1)
-    const checkpoint =
-      open && (await readFile(join(logFolder(folders, id, open.shard), 'checkpoint'), 'utf8').catch(() => ''))
+    const checkpoint = open && (await readLogText(folders, { project_id: id, shard: open.shard }, 'checkpoint'))
     const unpublished =
       last !== undefined && (last.log_index === null || last.log_index >= (openNote(checkpoint ?? '')?.size ?? 0))
     if (unpublished && now - last.timestamp > MINUTE) waiting++

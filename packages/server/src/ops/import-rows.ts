@@ -5,6 +5,7 @@ import { type Actor, append } from '../audit/index.ts'
 import { createAccount, findUserByName, type Identity, oneTimePassword } from '../identity/index.ts'
 import type { Blobs } from '../platform/blobs/index.ts'
 import { INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
+import { redactor } from '../platform/redact/index.ts'
 import { ticketDigest } from '../tickets/index.ts'
 import type { Imported } from './import-from.ts'
 import type { Numbered, Source, SourceRow, SourceTable } from './store.ts'
@@ -285,11 +286,13 @@ async function takeArtifact(
     ...here,
     run_id: run.id,
     run_number: run.number,
-    filename: String(row.filename),
-    content_type: textOf(row.content_type),
+    ...redactor.value({
+      filename: String(row.filename),
+      content_type: textOf(row.content_type),
+      description: textOf(row.description),
+    }),
     artifact_type: textOf(row.artifact_type),
     role: null,
-    description: textOf(row.description),
     expected_sha256: null,
     size_bytes: stored.size,
     sha256: stored.sha256,

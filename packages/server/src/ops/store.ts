@@ -1,5 +1,6 @@
 import pg from 'pg'
 import type { Param, Tx } from '../platform/db/index.ts'
+import { redactor } from '../platform/redact/index.ts'
 
 // SQL of the import: what is read from the other system's database, and rows that come with their own id and number.
 
@@ -47,7 +48,8 @@ export async function openSource(url: string): Promise<Source> {
           `select * from ${table} where id > $1 order by id limit ${PAGE}`,
           [after],
         )
-        yield* rows
+        // Rows from elsewhere are ours to write now. A file is still found by its own name, and a person known by theirs.
+        yield* table === 'users' || table === 'artifacts' ? rows : rows.map((row) => redactor.value(row))
         if (rows.length < PAGE) return
         after = rows.at(-1)!.id
       }

@@ -1,10 +1,11 @@
 import { type Logger, pino, stdTimeFunctions } from 'pino'
+import { redactor } from './redact/index.ts'
 
 export type { Logger }
 
 /**
  * The server's log: one JSON object a line on standard output, or plain text. Messages are constant, facts are fields.
- * Secrets never come here by name: what could hold one is removed whatever the caller does.
+ * Secrets never come here: not by name, and not inside of a text, whatever the caller does.
  */
 export function createLog(options: {
   level: string
@@ -22,7 +23,16 @@ export function createLog(options: {
     },
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  return pino(settings, options.format === 'json' ? destination : textOn(destination))
+  return pino(settings, redacted(options.format === 'json' ? destination : textOn(destination)))
+}
+
+function redacted(out: { write(line: string): unknown }) {
+  return {
+    write(line: string) {
+      const clean = redactor.json(line)
+      out.write(clean === line ? line : `${clean}\n`)
+    },
+  }
 }
 
 // Text is for a person at a terminal: time, level, message, then the fields as they are.

@@ -21,6 +21,18 @@ export function createMetrics() {
       labelNames: ['kind', 'outcome'],
       registers,
     }),
+    /** A gauge with one label; `collect` answers its values by that label. */
+    gaugeBy: (name: string, help: string, label: string, collect: () => Record<string, number>) =>
+      new Gauge({
+        name,
+        help,
+        labelNames: [label],
+        registers,
+        collect() {
+          this.reset()
+          for (const [value, n] of Object.entries(collect())) this.set({ [label]: value }, n)
+        },
+      }),
     deliveries: new Counter({
       name: 'writ_webhook_deliveries_total',
       help: 'Attempts to deliver to webhooks, by outcome.',

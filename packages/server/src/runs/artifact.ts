@@ -1,8 +1,12 @@
 import { createHash } from 'node:crypto'
 import { type Actor, append } from '../audit/index.ts'
-import type { BlobRef } from '../platform/blobs/index.ts'
-import { type Tx, takeNumbers } from '../platform/db/index.ts'
+import { type Caller, personOf } from '../identity/index.ts'
+import type { BlobRef, Blobs } from '../platform/blobs/index.ts'
+import type { Clock } from '../platform/clock.ts'
+import { type Database, inProject, type Tx, takeNumbers } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
+import type { Finding } from '../platform/redact/index.ts'
+import { refuseIfHeld } from '../tickets/index.ts'
 import * as store from './store.ts'
 
 /** What is known of a file besides its bytes. */
@@ -13,6 +17,8 @@ export interface Labels {
   readonly role?: 'before' | 'after' | null
   readonly description?: string | null
   readonly expectedSha256?: string | null
+  /** What its bytes seem to hold; undefined where nobody looked. */
+  readonly findings?: readonly Finding[] | undefined
   /** The person who brought it; null for what the system made. */
   readonly uploadedBy: string | null
 }
@@ -48,12 +54,20 @@ export async function recordArtifact(
     store: 'default',
     uploaded_by_id: labels.uploadedBy,
     created_at: now,
+    findings: labels.findings ? JSON.stringify(labels.findings) : null,
   })
   await append(tx, now, by, {
     type: 'artifact.uploaded',
     resource: { type: 'artifact', id, number },
     action: `Uploaded artifact: ${filename}`,
-    details: { run_id: run.id, filename, size_bytes: blob.size, sha256_hash: blob.sha256, artifact_type: artifactType },
+    details: {
+      run_id: run.id,
+      filename,
+      size_bytes: blob.size,
+      sha256_hash: blob.sha256,
+      artifact_type: artifactType,
+      ...(labels.findings?.length ? { flagged: labels.findings.map((finding) => finding.kind) } : {}),
+    },
     run: { id: run.id, seq: await store.nextEvent(tx, run.id) },
   })
   return id
@@ -61,3 +75,55 @@ export async function recordArtifact(
 
 /** SHA-256 of a document, in hex. */
 export const digestOf = (text: string | Uint8Array): string => createHash('sha256').update(text).digest('hex')
+
+/** What an audit event belongs to: its run, or what it is about, with the ticket of either. For legal holds. */
+export async function belongingOf(
+  tx: Tx,
+  event: { run_id: string | null; resource_type: string | null; resource_id: string | null },
+): Promise<{ ticket: string | null; run: string | null }> {
+  const { resource_type: type, resource_id: id } = event
+  if (type === 'ticket') return { ticket: id, run: null }
+  const artifact = type === 'artifact' && id !== null ? await store.findArtifact(tx, id) : undefined
+  const run = event.run_id ?? artifact?.run_id ?? (type === 'run' ? id : null)
+  return { ticket: run === null ? null : ((await store.findRun(tx, run))?.ticket_id ?? null), run }
+}
+
+/**
+ * Erases the bytes of an artifact on demand: hash and record stay, so what was proven about it stays provable. All artifacts
+ * of the project with the same bytes are erased, because the bytes are one. Answers how many.
+ *
+ * Stopped after the commit: `removeErasedBytes` of a later minute takes the bytes away.
+ */
+export async function eraseArtifact(
+  tx: Tx,
+  caller: Caller,
+  artifact: store.ArtifactRow,
+  ground: string,
+): Promise<number> {
+  const same = await store.listSameBytes(tx, artifact.sha256)
+  for (const one of same)
+    await refuseIfHeld(tx, await belongingOf(tx, { run_id: one.run_id, resource_type: null, resource_id: null }))
+  await store.markErased(tx, artifact.sha256, personOf(caller), caller.at)
+  for (const one of same)
+    await append(tx, caller.at, caller, {
+      type: 'artifact.erased',
+      resource: { type: 'artifact', id: one.id, number: one.number },
+      action: `Erased the bytes of artifact: ${one.filename}`,
+      details: { run_id: one.run_id, filename: one.filename, sha256_hash: one.sha256, ground },
+      run: { id: one.run_id, seq: await store.nextEvent(tx, one.run_id) },
+    })
+  return same.length
+}
+
+/** Takes erased bytes out of the store, unless the same were uploaded anew meanwhile or may be just now. */
+export async function removeErasedBytes(
+  on: { db: Database; blobs: Blobs; clock: Clock },
+  project: string,
+): Promise<void> {
+  await inProject(project, async () => {
+    for (const sha256 of await on.db.read((tx) => store.listBytesToRemove(tx, on.clock.now()))) {
+      await on.blobs.remove(project, sha256)
+      await on.db.write((tx) => store.markBytesGone(tx, sha256, on.clock.now()))
+    }
+  })
+}

@@ -3,6 +3,7 @@ import type { Blobs } from '../platform/blobs/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import type { Logger } from '../platform/log.ts'
+import { redactor } from '../platform/redact/index.ts'
 import type { Outcome, RunKind } from './kind.ts'
 import { isFinal, requireMove } from './run.ts'
 import { type Ending, endingOf, type StoredReport, settleRun } from './settle.ts'
@@ -19,6 +20,8 @@ export interface Executing {
   readonly timeoutSeconds: number
   /** A run that was claimed this often without ever settling is failed: it takes its workers down. */
   readonly maxDeliveries: number
+  /** Root of the newest checkpoint that witnesses cosigned, if there is one: no run began before it. */
+  notBefore?(): string | undefined
   /** After the commit: waiters and watchers hear of it. */
   settled(runId: string): void
 }
@@ -72,7 +75,7 @@ async function begin(tx: Tx, on: Executing, claim: store.Claim): Promise<Begun |
   }
   if (run.state === 'running') await requeue(tx, run, now, 'its worker was lost')
   if (claim.attempt > on.maxDeliveries) {
-    await start(tx, run, claim.attempt, now)
+    await start(tx, on, run, claim.attempt, now)
     await store.finish(tx, claim)
     await settleRun(
       tx,
@@ -84,14 +87,14 @@ async function begin(tx: Tx, on: Executing, claim: store.Claim): Promise<Begun |
     )
     return null
   }
-  const started = await start(tx, run, claim.attempt, now)
+  const started = await start(tx, on, run, claim.attempt, now)
   const evidence = await store.listEvidence(tx, run.id)
   const before = run.verifies_run_id === null ? undefined : await store.findRun(tx, run.verifies_run_id)
   const earlier = before?.outputs_manifest ? (JSON.parse(before.outputs_manifest) as Record<string, unknown>) : null
   return { run: started, kind, evidence, earlier }
 }
 
-async function start(tx: Tx, run: store.RunRow, attempt: number, now: number): Promise<store.RunRow> {
+async function start(tx: Tx, on: Executing, run: store.RunRow, attempt: number, now: number): Promise<store.RunRow> {
   requireMove('pending', 'running')
   const change = {
     state: 'running',
@@ -106,6 +109,7 @@ async function start(tx: Tx, run: store.RunRow, attempt: number, now: number): P
     resource: { type: 'run', id: run.id, number: run.number },
     action: 'Run status updated to running',
     details: { ticket_id: run.ticket_id, exit_code: null, attempt },
+    ckpt: on.notBefore?.(),
     run: { id: run.id, seq: await store.nextEvent(tx, run.id) },
   })
   return { ...run, ...change }
@@ -188,11 +192,20 @@ async function keepReport(
   project: string,
   report: { filename: string; contentType: string; bytes: Uint8Array },
 ): Promise<StoredReport> {
+  const bytes = redactedReport(report)
   const one = async function* () {
-    yield report.bytes
+    yield bytes
   }
-  const { sha256, size } = await on.blobs.put(project, one(), { maxBytes: report.bytes.length })
+  const { sha256, size } = await on.blobs.put(project, one(), { maxBytes: bytes.length })
   return { filename: report.filename, contentType: report.contentType, sha256, size }
+}
+
+/** A report is written by us, so what it quotes is redacted; evidence itself never is. */
+function redactedReport(report: { contentType: string; bytes: Uint8Array }): Uint8Array {
+  const text = Buffer.from(report.bytes).toString('utf8')
+  if (redactor.find(text).length === 0) return report.bytes
+  if (report.contentType !== 'application/json') return Buffer.from(redactor.text(text))
+  return Buffer.from(`${JSON.stringify(redactor.value(JSON.parse(text)), null, 2)}\n`)
 }
 
 async function settle(

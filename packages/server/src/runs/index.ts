@@ -1,4 +1,5 @@
 /** Runs: what the system did, in what parts, with what evidence. */
+export { belongingOf, removeErasedBytes } from './artifact.ts'
 export { type Executing, executeRun } from './execute.ts'
 export type { Outcome, Prepared, RunKind, RunningRun } from './kind.ts'
 export { artifactHandlers, runHandlers } from './routes.ts'

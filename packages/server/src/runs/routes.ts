@@ -9,7 +9,9 @@ import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import { type Ask, contentsText, type Handlers } from '../platform/http/mount.ts'
 import { NOBODY } from '../platform/ids.ts'
-import { findTicket, type Ref, seeTicket } from '../tickets/index.ts'
+import { redactor } from '../platform/redact/index.ts'
+import { findTicket, type Ref, refuseIfHeld, seeTicket } from '../tickets/index.ts'
+import { eraseArtifact, removeErasedBytes } from './artifact.ts'
 import type { RunKind } from './kind.ts'
 import { isFinal } from './run.ts'
 import { settleRun } from './settle.ts'
@@ -130,6 +132,7 @@ export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Call
       // Evidence that was judged is an admin's to withdraw; its uploader may take it back before that.
       const own = artifact.uploaded_by_id === personOf(caller) && run !== undefined && !isFinal(run.state)
       if (caller.role !== 'admin' && !own) throw new AppError('ARTIFACT_DELETE_DENIED')
+      await refuseIfHeld(tx, { run: artifact.run_id, ticket: run?.ticket_id ?? null })
       await store.deleteArtifact(tx, artifact.id, personOf(caller), caller.at)
       await append(tx, caller.at, caller, {
         type: 'artifact.deleted',
@@ -140,6 +143,16 @@ export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Call
       })
       return undefined
     }),
+  async erase(ask) {
+    const shown = await ask.change(async (tx) => {
+      const artifact = await artifactToSee(tx, ask.caller, ask.params.id)
+      if (artifact.erased_at !== null) throw new AppError('ARTIFACT_ERASED')
+      const erased = await eraseArtifact(tx, ask.caller, artifact, ask.body.ground)
+      return { artifact: showArtifact((await store.findArtifact(tx, artifact.id))!), erased }
+    })
+    await removeErasedBytes(on, ask.caller.project!)
+    return shown
+  },
 })
 
 async function upload(
@@ -158,8 +171,8 @@ async function upload(
       caller,
       {
         runRef: query.run_id,
-        filename: labelOf(part.filename),
-        contentType: part.mimetype?.slice(0, 100) ?? null,
+        filename: redactor.text(labelOf(part.filename)),
+        contentType: redactor.text(part.mimetype?.slice(0, 100) ?? '') || null,
         artifactType: query.artifact_type ?? null,
         description: query.description ?? null,
         role: query.role ?? null,
@@ -201,6 +214,7 @@ async function download(on: RunsOn, ask: Ask<(typeof artifactsApi)['download'], 
   // The record that somebody took the bytes is durable before the first byte leaves.
   const artifact = await ask.change(async (tx) => {
     const found = await artifactToSee(tx, caller, ask.params.id)
+    if (found.erased_at !== null) throw new AppError('ARTIFACT_ERASED')
     if (found.is_deleted === 1) throw new AppError('ARTIFACT_DELETED')
     await append(tx, caller.at, caller, {
       type: 'artifact.downloaded',

@@ -3,6 +3,7 @@ import { testResultStatement } from '@writ/tlog'
 import { type Actor, type Attest, append, SYSTEM } from '../audit/index.ts'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
 import type { Tx } from '../platform/db/index.ts'
+import { redactor } from '../platform/redact/index.ts'
 import { endWork } from '../tickets/index.ts'
 import { digestOf, recordArtifact } from './artifact.ts'
 import type { Outcome } from './kind.ts'
@@ -61,10 +62,12 @@ export async function settleRun(
   attest: Attest,
   run: store.RunRow,
   by: Actor,
-  ending: Ending,
+  found: Ending,
   now: number,
   report: StoredReport | null = null,
 ): Promise<void> {
+  // What a check says may quote the evidence that it read.
+  const ending = redactor.value(found)
   requireMove(run.state, ending.state)
   const reportId = report
     ? await recordArtifact(tx, SYSTEM, run, { ...report, artifactType: 'report', uploadedBy: null }, report, now)

@@ -88,5 +88,7 @@ export const showArtifact = (row: ArtifactRow): Artifact => ({
   uploaded_by_id: row.uploaded_by_id,
   uploaded_by_number: row.uploaded_by_number,
   is_deleted: row.is_deleted === 1,
+  findings: parsed<Artifact['findings']>(row.findings),
+  erased_at: rfc3339OrNull(row.erased_at),
   created_at: rfc3339(row.created_at),
 })

@@ -162,7 +162,10 @@ export async function findArtifact(tx: Tx, ref: Ref): Promise<ArtifactRow | unde
 
 export async function insertArtifact(
   tx: Tx,
-  row: Omit<Selectable<ArtifactsTable>, 'project_id' | 'is_deleted' | 'deleted_at' | 'deleted_by_id'>,
+  row: Omit<
+    Selectable<ArtifactsTable>,
+    'project_id' | 'is_deleted' | 'deleted_at' | 'deleted_by_id' | 'erased_at' | 'bytes_gone_at'
+  >,
 ): Promise<void> {
   await tx.insert('numbers', [{ project_id: tx.project, thing: 'artifact', number: row.number, id: row.id }])
   await tx.insert('artifacts', [{ project_id: tx.project, ...row }])
@@ -199,6 +202,39 @@ export async function deleteArtifact(tx: Tx, id: string, by: string, now: number
     .updateTable('artifacts')
     .set({ is_deleted: 1, deleted_at: now, deleted_by_id: by })
     .where('id', '=', id)
+    .execute()
+}
+
+/** Artifacts with these bytes that were not erased, deleted ones included. */
+export const listSameBytes = (tx: Tx, sha256: string): Promise<ArtifactRow[]> =>
+  artifacts(tx).where('sha256', '=', sha256).where('erased_at', 'is', null).orderBy('artifacts.number').execute()
+
+export async function markErased(tx: Tx, sha256: string, by: string, now: number): Promise<void> {
+  await tx.db
+    .updateTable('artifacts')
+    .set({ is_deleted: 1, deleted_at: now, deleted_by_id: by, erased_at: now })
+    .where('sha256', '=', sha256)
+    .where('erased_at', 'is', null)
+    .execute()
+}
+
+/** Digests whose bytes were erased and may go now; none while an upload is under way, which might bring the same. */
+export async function listBytesToRemove(tx: Tx, now: number): Promise<string[]> {
+  const rows = await tx.sql<{ sha256: string }>(
+    `select distinct sha256 from artifacts a where project_id = ?1 and erased_at is not null and bytes_gone_at is null
+       and not exists (select 1 from artifacts b where b.project_id = a.project_id and b.sha256 = a.sha256 and b.erased_at is null)
+       and not exists (select 1 from uploads where project_id = ?1 and touched_at > ?2)`,
+    [tx.project, now - UPLOAD_DEAD_MS],
+  )
+  return rows.map((row) => row.sha256)
+}
+
+export async function markBytesGone(tx: Tx, sha256: string, now: number): Promise<void> {
+  await tx.db
+    .updateTable('artifacts')
+    .set({ bytes_gone_at: now })
+    .where('sha256', '=', sha256)
+    .where('erased_at', 'is not', null)
     .execute()
 }
 

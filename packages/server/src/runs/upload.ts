@@ -1,10 +1,12 @@
 import type { Artifact, ExpectedFile } from '@writ/api'
-import { type Caller, personOf } from '../identity/index.ts'
+import { append } from '../audit/index.ts'
+import { type Caller, loadPolicy, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { BlobAbandoned, type BlobRef, type Blobs, BlobTooLarge } from '../platform/blobs/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Tx } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
+import { createScanner, type Finding, personalKinds } from '../platform/redact/index.ts'
 import type { Ref } from '../tickets/index.ts'
 import { recordArtifact } from './artifact.ts'
 import { showArtifact } from './show.ts'
@@ -59,20 +61,20 @@ export async function takeUpload(
 ): Promise<{ artifact: Artifact; message: string }> {
   const { db, clock, settings } = on
   const id = uuidv7(clock.now())
-  const run = await db.write(async (tx) => {
+  const { run, policy } = await db.write(async (tx) => {
     const found = await runToTakeEvidence(tx, caller, upload)
     await store.openUpload(tx, { id, run_id: found.id, now: clock.now() })
-    return found
+    return { run: found, policy: await loadPolicy(tx) }
   })
   const touching = setInterval(() => {
     db.write((tx) => store.touchUpload(tx, id, clock.now())).catch(() => {})
   }, TOUCH_EVERY_MS)
   try {
-    const blob = await storeBytes(on, upload)
+    const { blob, findings } = await storeBytes(on, upload, policy.artifact_scan === 'refuse')
     return await change(async (tx) => {
       // The run may have been cancelled or have expired meanwhile; the check cannot have started.
       await runToTakeEvidence(tx, caller, { ...upload, runRef: run.id })
-      const artifact = await keep(tx, caller, run, upload, blob, clock.now())
+      const artifact = await keep(tx, caller, run, upload, { blob, findings }, clock.now())
       await store.closeUpload(tx, id)
       await scheduleCheck(tx, run, clock.now(), settings.settleMs)
       return { artifact, message: 'Artifact uploaded successfully' }
@@ -81,6 +83,8 @@ export async function takeUpload(
     await db
       .write(async (tx) => {
         await store.closeUpload(tx, id)
+        if (error instanceof AppError && error.code === 'SECRET_IN_ARTIFACT')
+          await recordRefusal(tx, caller, run, upload, error)
         const held = await store.findRun(tx, run.id)
         if (held?.waiting_for === 'evidence') await scheduleCheck(tx, held, clock.now(), settings.settleMs)
       })
@@ -104,17 +108,35 @@ async function runToTakeEvidence(
   return run
 }
 
+/** Bytes go to the store as they are; on the way they are hashed and looked at. With `refuse`, those with a secret are not kept. */
 async function storeBytes(
   on: { blobs: Blobs; settings: UploadSettings; project: string },
   upload: Upload,
-): Promise<BlobRef> {
+  refuse: boolean,
+): Promise<{ blob: BlobRef; findings: readonly Finding[] }> {
+  const scanner = createScanner()
+  const looked = async function* () {
+    for await (const chunk of upload.bytes) {
+      scanner.push(chunk)
+      yield chunk
+    }
+  }
+  let findings: readonly Finding[] = []
+  let refused = false
   try {
-    return await on.blobs.put(on.project, upload.bytes, {
+    const blob = await on.blobs.put(on.project, looked(), {
       maxBytes: on.settings.maxBytes,
       signal: upload.signal,
-      abandoned: upload.abandoned,
+      // The last moment at which the bytes can go without a trace: nothing names them yet.
+      abandoned() {
+        findings = scanner.end()
+        refused = refuse && secretsIn(findings).length > 0
+        return refused || upload.abandoned()
+      },
     })
+    return { blob, findings }
   } catch (error) {
+    if (refused) throw new AppError('SECRET_IN_ARTIFACT', { kinds: secretsIn(findings).join(', ') }, { cause: error })
     if (error instanceof BlobTooLarge)
       throw new AppError('ARTIFACT_TOO_LARGE', { limit: on.settings.limitMb }, { headers: { connection: 'close' } })
     if (error instanceof BlobAbandoned || upload.signal.aborted)
@@ -123,12 +145,33 @@ async function storeBytes(
   }
 }
 
+const secretsIn = (findings: readonly Finding[]): string[] =>
+  findings.map((finding) => finding.kind).filter((kind) => !personalKinds.has(kind))
+
+async function recordRefusal(
+  tx: Tx,
+  caller: Caller,
+  run: store.RunRow,
+  upload: Upload,
+  refusal: AppError,
+): Promise<void> {
+  await append(tx, caller.at, caller, {
+    type: 'artifact.refused',
+    resource: { type: 'run', id: run.id, number: run.number },
+    action: `Refused artifact: ${upload.filename}`,
+    details: { filename: upload.filename },
+    success: false,
+    error: refusal.message,
+    run: { id: run.id, seq: await store.nextEvent(tx, run.id) },
+  })
+}
+
 async function keep(
   tx: Tx,
   caller: Caller,
   run: store.RunRow,
   upload: Upload,
-  blob: BlobRef,
+  stored: { blob: BlobRef; findings: readonly Finding[] },
   now: number,
 ): Promise<Artifact> {
   const expected =
@@ -140,8 +183,9 @@ async function keep(
     role: upload.role ?? expected?.role ?? null,
     expectedSha256: upload.expectedSha256 ?? expected?.sha256 ?? null,
     uploadedBy: personOf(caller),
+    findings: stored.findings,
   }
-  const id = await recordArtifact(tx, caller, run, labels, blob, now)
+  const id = await recordArtifact(tx, caller, run, labels, stored.blob, now)
   await store.addEvidence(tx, run.id, [id])
   return showArtifact((await store.findArtifact(tx, id))!)
 }

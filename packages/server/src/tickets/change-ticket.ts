@@ -13,6 +13,7 @@ import {
   recordApproval,
   SIGN_WITHIN_MS,
   type SignedApproval,
+  someApprovers,
   statementOf,
 } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
@@ -216,7 +217,8 @@ export async function submitTicket(tx: Tx, caller: Caller, ref: store.Ref): Prom
   const ticket = await holdTicket(tx, caller, ref, mayEdit, 'TICKET_UPDATE_DENIED')
   if (ticket.status !== 'draft') throw new AppError('TICKET_MOVE_ILLEGAL', { status: ticket.status, to: 'submitted' })
   await move(tx, caller, ticket, 'submitted', 'ticket.submitted', `Submitted ticket: ${ticket.title}`, null)
-  return showTicket((await store.findTicket(tx, ticket.id))!, await store.someApprovers(tx, await loadPolicy(tx)))
+  const policy = await loadPolicy(tx)
+  return showTicket((await store.findTicket(tx, ticket.id))!, { policy, approvers: await someApprovers(tx, policy) })
 }
 
 export async function closeTicket(tx: Tx, caller: Caller, ref: store.Ref, reason: string | null): Promise<Ticket> {

@@ -2,6 +2,8 @@
 export { maySee, mayWorkOn, seeTicket } from './access.ts'
 export { addAsset } from './asset.ts'
 export { beginWork, endWork } from './change-ticket.ts'
+export { endHold, heldBy, holdOn, refuseIfHeld, setHold } from './hold.ts'
 export { assetHandlers, ticketHandlers } from './routes.ts'
 export { findTicket, lockTicket, type Ref, type TicketRow } from './store.ts'
+export { type HoldRow, listHolds, listLastingHolds } from './store-holds.ts'
 export { digestOf as ticketDigest, moves as ticketMoves, promiseOf as ticketPromise } from './ticket.ts'

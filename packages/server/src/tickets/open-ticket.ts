@@ -1,13 +1,13 @@
 import type { CreateTicket, Ticket } from '@writ/api'
 import { type Appended, appendAll } from '../audit/index.ts'
-import { type Caller, findUserRef, loadPolicy, personOf } from '../identity/index.ts'
+import { type Caller, findUserRef, loadPolicy, personOf, someApprovers } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339OrNull } from '../platform/clock.ts'
 import { type Command, type RequestKey, remember, takeNumbers } from '../platform/db/index.ts'
 import { answerOf } from '../platform/http/mount.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import { showTicket } from './show.ts'
-import { findAssetIds, insertTickets, someApprovers, type TicketRow } from './store.ts'
+import { findAssetIds, insertTickets, type TicketRow } from './store.ts'
 import { digestOf } from './ticket.ts'
 
 export interface OpenTicket {
@@ -89,7 +89,7 @@ export const openTickets: Command<OpenTicket, Ticket> = {
         ),
       ),
     ])
-    const replies = rows.map((row) => showTicket(row, row.status === 'submitted' ? approvers : undefined))
+    const replies = rows.map((row) => showTicket(row, row.status === 'submitted' ? { policy, approvers } : undefined))
     const keyed = inputs.flatMap((input, i) =>
       input.remember ? [{ ...input.remember, ...answerOf({ status: 200 }, replies[i]) }] : [],
     )

@@ -1,9 +1,15 @@
-import type { Approval, Ticket } from '@writ/api'
+import type { Approval, Policy, Ticket } from '@writ/api'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
 import type { ApprovalRow, TicketRow } from './store.ts'
 
-/** A ticket as it crosses the wire; with `approvers` it warns when none of them is neither creator nor assignee. */
-export function showTicket(row: TicketRow, approvers?: readonly string[]): Ticket {
+/** Who could approve under which policy. */
+export interface Approvable {
+  readonly policy: Pick<Policy, 'four_eyes'>
+  readonly approvers: readonly string[]
+}
+
+/** A ticket as it crosses the wire; told who could approve, it warns when four eyes leave none of them. */
+export function showTicket(row: TicketRow, approvable?: Approvable): Ticket {
   const shown: Ticket = {
     id: row.id,
     number: row.number,
@@ -24,7 +30,9 @@ export function showTicket(row: TicketRow, approvers?: readonly string[]): Ticke
     created_at: rfc3339(row.created_at),
     updated_at: rfc3339(row.updated_at),
   }
-  if (approvers && !approvers.some((id) => id !== row.created_by_id && id !== row.assignee_id)) {
+  const mayApprove = (id: string) =>
+    !approvable?.policy.four_eyes || (id !== row.created_by_id && id !== row.assignee_id)
+  if (approvable && !approvable.approvers.some(mayApprove)) {
     shown.warnings = [
       {
         code: 'NO_ELIGIBLE_APPROVER',

@@ -1,4 +1,3 @@
-import type { Policy, Role } from '@writ/api'
 import { type Selectable, sql } from 'kysely'
 import { inList, type Tx, totalOf } from '../platform/db/index.ts'
 import type { ApprovalsTable, AssetsTable, TicketsTable } from '../platform/db/tables.ts'
@@ -259,15 +258,4 @@ export async function listComments(tx: Tx, ticketId: string): Promise<CommentRow
     .where('ticket_id', '=', ticketId)
     .orderBy('comments.id')
     .execute()
-}
-
-/** Up to three active members whose role may approve: enough to know whether one is neither creator nor assignee. */
-export async function someApprovers(tx: Tx, policy: Pick<Policy, 'approver_roles'>): Promise<string[]> {
-  const roles: readonly Role[] = policy.approver_roles
-  const rows = await tx.sql<{ id: string }>(
-    `select u.id from memberships m join users u on u.id = m.user_id
-     where m.project_id = ?1 and ${inList(tx, 'm.role', '?2')} and u.is_active = 1 order by u.id limit 3`,
-    [tx.project, roles],
-  )
-  return rows.map((row) => row.id)
 }

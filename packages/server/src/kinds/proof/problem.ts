@@ -12,4 +12,5 @@ export type ProblemCode =
   | 'REGEX_INVALID'
   | 'SCHEMA_INVALID'
   | 'GLOB_INVALID'
+  | 'SECRET_IN_RULES'
   | 'NOTHING_TO_CHECK'

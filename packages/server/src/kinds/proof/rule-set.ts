@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import picomatch from 'picomatch'
 import { type Static, type TSchema, Type } from 'typebox'
 import { Errors } from 'typebox/value'
+import { isRedacted } from '../../platform/redact/index.ts'
 import { canonicalJson } from './canonical-json.ts'
 import type { Problem } from './problem.ts'
 import { findValidator, listValidators } from './registry.ts'
@@ -48,6 +49,9 @@ export function examineRuleSet(value: unknown): Examined {
   const problems = ruleSet.rules.flatMap((rule, index) => ruleProblems(rule, `/rules/${index}`))
   if (ruleSet.rules.length === 0)
     problems.push({ path: '/rules', message: 'The rule set has no rules', code: 'NOTHING_TO_CHECK' })
+  // Rules of which a part was redacted would check something else than was written: kept as they are, or not at all.
+  if (isRedacted(JSON.stringify(ruleSet)))
+    problems.push({ path: '', message: 'Rules must not hold secrets or personal data', code: 'SECRET_IN_RULES' })
   return problems.length > 0 ? { ok: false, problems } : { ok: true, ruleSet }
 }
 

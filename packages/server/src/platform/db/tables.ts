@@ -29,6 +29,7 @@ export interface ProjectsTable {
   policy: string
   created_by_id: string | null
   created_at: number
+  log_access: Generated<'members' | 'public'>
 }
 
 export interface MembershipsTable {
@@ -274,6 +275,9 @@ export interface ArtifactsTable {
   deleted_at: number | null
   deleted_by_id: string | null
   created_at: number
+  findings: string | null
+  erased_at: number | null
+  bytes_gone_at: number | null
 }
 
 export interface RunEvidenceTable {
@@ -332,6 +336,34 @@ export interface LogsTable {
   recorded_size: Generated<number>
   opened_at: number
   closed_at: number | null
+  dropped_at: number | null
+  dropped_until: number | null
+  files_gone_at: number | null
+  vkeys: string | null
+  cosigned: string | null
+  cosigned_size: Generated<number>
+}
+
+export interface ErasuresTable {
+  project_id: string
+  event_id: string
+  erased_by: string
+  in_day_file: Generated<number>
+  created_at: number
+}
+
+export interface HoldsTable {
+  project_id: string
+  id: string
+  subject_type: 'ticket' | 'run' | 'project'
+  subject_id: string
+  subject_number: number | null
+  reason: string
+  set_by_id: string
+  created_at: number
+  released_by_id: string | null
+  released_at: number | null
+  release_reason: string | null
 }
 
 export interface AttestationsTable {
@@ -454,6 +486,8 @@ export interface Tables {
   attestations: AttestationsTable
   signing_keys: SigningKeysTable
   approval_signatures: ApprovalSignaturesTable
+  erasures: ErasuresTable
+  holds: HoldsTable
   webhooks: WebhooksTable
   deliveries: DeliveriesTable
   delivery_queue: DeliveryQueueTable
@@ -481,6 +515,8 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'attestations',
   'signing_keys',
   'approval_signatures',
+  'erasures',
+  'holds',
   'webhooks',
   'deliveries',
 ])

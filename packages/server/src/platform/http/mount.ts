@@ -17,7 +17,9 @@ import {
   type Tx,
   UniqueViolation,
 } from '../db/index.ts'
+import { redactor } from '../redact/index.ts'
 import type { Cursors } from './cursor.ts'
+import { declaredFields } from './declared-fields.ts'
 
 /** What the routes need to know of whoever asks; `project` is an id, or null outside projects. */
 export interface Asking {
@@ -95,6 +97,7 @@ export function mount<G extends Record<string, Endpoint>, C extends Asking>(
         : { querystring: { type: 'object', additionalProperties: false } }),
       ...(endpoint.body ? { body: endpoint.body } : {}),
     }
+    const fields = declaredFields(endpoint)
     const route: RouteOptions = {
       method: endpoint.method,
       url: (endpoint.root ? '' : on.prefix) + endpoint.path,
@@ -110,7 +113,10 @@ export function mount<G extends Record<string, Endpoint>, C extends Asking>(
         on.authorize(id, endpoint, caller)
       },
       handler: async (request, reply) => {
-        // Set above, by this route's own hook.
+        // Here, so that no handler, row, event or idempotency record sees what was not meant to be kept.
+        request.body = redactor.value(request.body, fields)
+        request.query = redactor.value(request.query, fields)
+        // The caller was set above, by this route's own hook.
         const answer = await respond(id, endpoint, handle, request.caller as C, request, reply, on)
         if (answer === reply || reply.sent) return reply
         reply.code(endpoint.status)
@@ -172,7 +178,8 @@ function keyOf(request: FastifyRequest): string | undefined {
   const key = request.headers['idempotency-key']
   if (key === undefined) return undefined
   if (typeof key !== 'string' || !/^[\x21-\x7e]{1,200}$/.test(key)) throw new AppError('IDEMPOTENCY_KEY_INVALID')
-  return key
+  // Only ever compared, so nothing of what a client put into it has to be kept.
+  return hash('sha256', key, 'hex')
 }
 
 function digestOf(endpoint: Endpoint, request: FastifyRequest): string {

@@ -11,7 +11,16 @@ export function serveSystem(
     prefix: string
     metrics: Metrics
     ready(): Promise<Record<string, string | null>>
-    gauges: { integrated(): number }
+    /** What is not as it should be, though requests can be served: shown, and no reason to be taken out of service. */
+    degraded(): Record<string, string>
+    gauges: {
+      integrated(): number
+      unanchored(): number
+      selfCheckAlarms(): number
+      selfCheckEntries(): number
+      selfCheckFailures(): number
+      selfCheckFinished(): number
+    }
   },
 ): void {
   const docs = `${on.prefix}/docs`
@@ -29,9 +38,35 @@ export function serveSystem(
       checks: Object.fromEntries(
         Object.entries(parts).map(([part, reason]) => [part, reason === null ? 'ok' : reason]),
       ),
+      ...(Object.keys(on.degraded()).length === 0 ? {} : { degraded: on.degraded() }),
     })
   })
   on.metrics.gauge('writ_audit_integrated_entries', 'Entries put into logs by this process.', on.gauges.integrated)
+  on.metrics.gauge(
+    'writ_audit_unanchored_entries',
+    'Entries of the instance log that no witness stands for; -1 without witnesses.',
+    on.gauges.unanchored,
+  )
+  on.metrics.gauge(
+    'writ_selfcheck_alarms',
+    'Logs in which the last self-check found a fault.',
+    on.gauges.selfCheckAlarms,
+  )
+  on.metrics.gauge(
+    'writ_selfcheck_entries',
+    'Entries compared by self-checks of this process.',
+    on.gauges.selfCheckEntries,
+  )
+  on.metrics.gauge(
+    'writ_selfcheck_failures',
+    'Self-checks of this process that found a fault.',
+    on.gauges.selfCheckFailures,
+  )
+  on.metrics.gauge(
+    'writ_selfcheck_finished_timestamp_seconds',
+    'When the last self-check ended; 0 before the first.',
+    on.gauges.selfCheckFinished,
+  )
   app.get('/metrics', async (_, reply) =>
     reply.type(on.metrics.registry.contentType).send(await on.metrics.registry.metrics()),
   )

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { buildLog, makeEntries, makeKey } from '../../tlog/test/memory-log.ts'
+import { openCommandLine } from './test-terminal.ts'
+
+const quiet = { stdio: 'pipe' } as const
+
+/** A time-stamping authority of the test's own: openssl behind a few lines of HTTP. */
+async function startAuthority(t: TestContext, edit: (reply: Buffer) => Buffer = (reply) => reply) {
+  const folder = await mkdtemp(join(tmpdir(), 'writ-tsa-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const at = (name: string) => join(folder, name)
+  await writeFile(
+    at('tsa.cnf'),
+    `
+[req]
+distinguished_name = dn
+prompt = no
+x509_extensions = ext
+[dn]
+CN = Time of the test
+[ext]
+basicConstraints = critical, CA:true
+extendedKeyUsage = critical, timeStamping
+[tsa]
+default_tsa = own
+[own]
+serial = ${at('serial')}
+crypto_device = builtin
+signer_cert = ${at('tsa.pem')}
+signer_key = ${at('tsa.key')}
+signer_digest = sha256
+default_policy = 1.2.3.4.1
+digests = sha256
+accuracy = secs:1
+ess_cert_id_alg = sha256
+`,
+  )
+  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2']
+  execFileSync(
+    'openssl',
+    [...request, '-config', at('tsa.cnf'), '-keyout', at('tsa.key'), '-out', at('tsa.pem')],
+    quiet,
+  )
+  await writeFile(at('serial'), '01\n')
+  const server = createServer(async (incoming, reply) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of incoming) chunks.push(chunk)
+    await writeFile(at('query.tsq'), Buffer.concat(chunks))
+    const stamp = ['ts', '-reply', '-config', at('tsa.cnf'), '-section', 'own', '-queryfile', at('query.tsq')]
+    execFileSync('openssl', [...stamp, '-out', at('reply.tsr')], quiet)
+    reply.writeHead(200, { 'content-type': 'application/timestamp-reply' }).end(edit(await readFile(at('reply.tsr'))))
+  })
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  t.after(() => new Promise((done) => server.close(done)))
+  const address = server.address()
+  return { url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/`, root: at('tsa.pem') }
+}
+
+test('a time stamp of a file is one that openssl verifies, and of another file one that it refuses', async (t) => {
+  const tsa = await startAuthority(t)
+  const { writ, folder } = await openCommandLine(t)
+  const file = join(folder, 'evidence.zip')
+  await writeFile(file, 'evidence')
+  const done = await writ(['anchor', 'timestamp', '--tsa', tsa.url, file])
+  assert.equal(done.code, 0, done.err)
+  const verify = () =>
+    execFileSync('openssl', ['ts', '-verify', '-in', `${file}.tsr`, '-data', file, '-CAfile', tsa.root], quiet)
+  assert.match(verify().toString(), /Verification: OK/)
+  await writeFile(file, 'evidencf')
+  assert.throws(verify)
+  const again = await writ(['anchor', 'timestamp', '--tsa', tsa.url, file])
+  assert.match(again.err, /is there already/)
+})
+
+test('an answer about other bytes, or none at all, is no time stamp and leaves no file', async (t) => {
+  const { writ, folder, url } = await openCommandLine(t)
+  const file = join(folder, 'evidence.zip')
+  await writeFile(file, 'evidence')
+  const digest = execFileSync('sha256sum', [file]).toString().slice(0, 64)
+  const swapped = await startAuthority(t, (reply) => {
+    const at = reply.indexOf(Buffer.from(digest, 'hex'))
+    return Buffer.concat([reply.subarray(0, at), Buffer.alloc(32), reply.subarray(at + 32)])
+  })
+  const cases = [swapped.url, url, 'http://127.0.0.1:1/']
+  for (const tsa of cases) assert.equal((await writ(['anchor', 'timestamp', '--tsa', tsa, file])).code, 1, tsa)
+  assert.equal((await writ(['anchor', 'timestamp', '--tsa', 'ftp://x', file])).code, 2)
+  await assert.rejects(readFile(`${file}.tsr`), { code: 'ENOENT' })
+})
+
+test('checkpoints are committed one after the other, and only what continues the last', async (t) => {
+  const key = makeKey('writ.log/a')
+  let files = await buildLog(makeEntries(300), key)
+  const { writ, folder } = await openCommandLine(t, ({ url }) => {
+    const path = url.match(/^\/audit\/log\/files\/(.*)$/)?.[1]
+    if (path === undefined) return { json: { origin: key.name, vkey: key.vkey, size: 300, pending: 0 } }
+    const bytes = files.get(path)
+    return bytes ? { bytes } : { status: 404, json: { code: 'LOG_FILE_NOT_FOUND', status: 404, detail: 'no' } }
+  })
+  const repo = join(folder, 'repo')
+  const git = (...args: string[]) => execFileSync('git', ['-C', repo, ...args], quiet).toString()
+  execFileSync('git', ['init', '--quiet', repo])
+  git('config', 'user.name', 'Auditor')
+  git('config', 'user.email', 'auditor@example.com')
+  const anchor = () => writ(['anchor', 'git', '--repo', repo, '-q'])
+  const first = await anchor()
+  assert.equal(first.code, 0, first.err)
+  assert.equal((await anchor()).out, '')
+  files = await buildLog(makeEntries(400), key)
+  assert.equal((await anchor()).code, 0)
+  assert.deepEqual(git('log', '--format=%s').trim().split('\n'), [
+    'checkpoint: writ.log/a with 400 entries',
+    'checkpoint: writ.log/a with 300 entries',
+  ])
+  files = await buildLog(makeEntries(500, 1), key)
+  const rewritten = await anchor()
+  assert.equal(rewritten.code, 5)
+  assert.match(rewritten.err, /LOG_REWRITTEN/)
+  assert.equal(git('rev-list', '--count', 'HEAD').trim(), '2')
+  assert.match((await writ(['anchor', 'git', '--repo', folder])).err, /git rev-parse failed/)
+})

@@ -1,0 +1,140 @@
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { parseCheckpoint, parseNote } from '@writ/tlog'
+import type { Command } from 'commander'
+import type { App } from '../app.ts'
+import { exitCodes } from '../exit-codes.ts'
+import { Failure, usage } from '../failure.ts'
+import { loadKeyChanges, verifyServedLog } from '../served-log.ts'
+import { checkTimeStampReply, timeStampRequest } from '../time-stamp.ts'
+
+const run = promisify(execFile)
+// A token with its certificates has a few kilobytes.
+const MAX_REPLY = 1024 * 1024
+
+export function addAnchorCommands(program: Command, app: App): void {
+  const anchor = program
+    .command('anchor')
+    .description('Put a mark of the log, or of a file, where its operator cannot reach it')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  writ anchor timestamp --tsa https://tsa.example.com/tsr evidence.zip
+  openssl ts -verify -in evidence.zip.tsr -data evidence.zip -CAfile tsa-root.pem
+  writ anchor git --repo ./checkpoints`,
+    )
+
+  anchor
+    .command('timestamp <file>')
+    .description(
+      'Have a time-stamping authority (RFC 3161) sign the digest of a file; only the digest leaves this machine',
+    )
+    .requiredOption('--tsa <url>', 'the address of the authority')
+    .option('--to <file>', 'where the token goes; beside the file, as <file>.tsr, otherwise')
+    .action(async (file: string, o: { tsa: string; to?: string }) => {
+      if (!URL.canParse(o.tsa) || !/^https?:/.test(o.tsa)) throw usage(`"${o.tsa}" is not an http(s) URL`)
+      const to = o.to ?? `${file}.tsr`
+      const hash = createHash('sha256')
+      for await (const chunk of createReadStream(file)) hash.update(chunk as Uint8Array)
+      const digest = hash.digest()
+      const reply = await askAuthority(o.tsa, timeStampRequest(digest), app.terminal.signal)
+      try {
+        checkTimeStampReply(reply, digest)
+      } catch (error) {
+        throw new Failure(
+          `No time stamp from ${new URL(o.tsa).host}: ${error instanceof Error ? error.message : error}`,
+          {
+            code: 'TIMESTAMP_REFUSED',
+          },
+        )
+      }
+      await writeFile(to, reply, { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'EEXIST')
+          throw new Failure(`${to} is there already`, { advice: 'Choose another with --to.' })
+        throw error
+      })
+      const check = `openssl ts -verify -in ${to} -data ${file} -CAfile <certificate of the authority>`
+      app.out().item(
+        { file, token: to, sha256: digest.toString('hex') },
+        [
+          ['Token', to, 'bold'],
+          ['Check', check],
+        ],
+        to,
+      )
+    })
+
+  anchor
+    .command('git')
+    .description('Commit the newest checkpoint of the log into a git repository, after verifying it')
+    .requiredOption('--repo <folder>', 'a repository that is there; push it to where the operator has no rights')
+    .action(async ({ repo }: { repo: string }) => {
+      const client = await app.client()
+      const info = await client.audit.log()
+      await git(repo, 'rev-parse', '--git-dir')
+      const path = join('checkpoints', `${info.origin.replaceAll('/', '_')}.checkpoint`)
+      const kept = await readFile(join(repo, path), 'utf8').catch(() => undefined)
+      // The first key leads to the one in use, so that what was committed under an earlier one is still good.
+      const trusted = info.vkeys?.[0] ?? info.vkey
+      const { signal } = app.terminal
+      const keys = await loadKeyChanges(client, { origin: info.origin, trusted }, signal)
+      // What was committed before must be the beginning of what is committed now.
+      const { verdict, checkpoint } = await verifyServedLog(
+        client,
+        { origin: info.origin, vkey: trusted, kept, ...(keys.vkeys.length > 1 ? { keyChanges: keys.files } : {}) },
+        { signal },
+      )
+      if (!verdict.ok || checkpoint === null)
+        throw new Failure(`The log does not verify: ${verdict.ok ? 'no checkpoint' : verdict.reason}`, {
+          exit: exitCodes.verificationFailed,
+          ...(verdict.ok ? {} : { code: verdict.code }),
+        })
+      if (kept === checkpoint) return app.out().note('Nothing new since the last commit.')
+      await mkdir(dirname(join(repo, path)), { recursive: true })
+      await writeFile(join(repo, `${path}.tmp`), checkpoint)
+      await rename(join(repo, `${path}.tmp`), join(repo, path))
+      const { size } = parseCheckpoint(parseNote(checkpoint).text)
+      await git(repo, 'add', '--', path)
+      await git(repo, 'commit', '--quiet', '-m', `checkpoint: ${info.origin} with ${size} entries`, '--', path)
+      const commit = (await git(repo, 'rev-parse', 'HEAD')).trim()
+      app.out().item(
+        { commit, path, size },
+        [
+          ['Commit', commit, 'bold'],
+          ['File', path],
+          ['Entries', size],
+        ],
+        commit,
+      )
+    })
+}
+
+async function askAuthority(url: string, request: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+  const answer = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/timestamp-query' },
+    body: new Uint8Array(request),
+    signal: AbortSignal.any([signal, AbortSignal.timeout(30_000)]),
+  }).catch((cause: unknown) => {
+    throw new Failure(`No answer from ${new URL(url).host}`, { code: String(cause).slice(0, 60) })
+  })
+  const bytes = new Uint8Array(await answer.arrayBuffer())
+  if (!answer.ok || bytes.length > MAX_REPLY)
+    throw new Failure(`${new URL(url).host} answered ${answer.status}`, { code: 'TIMESTAMP_REFUSED' })
+  return bytes
+}
+
+async function git(repo: string, ...args: string[]): Promise<string> {
+  if (!(await stat(repo).catch(() => null))?.isDirectory()) throw usage(`There is no folder ${repo}`)
+  try {
+    return (await run('git', ['-C', repo, ...args])).stdout
+  } catch (error) {
+    const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : String(error)
+    throw new Failure(`git ${args[0]} failed in ${repo}: ${said.split('\n')[0]}`, { code: 'GIT_FAILED' })
+  }
+}

@@ -1,0 +1,209 @@
+import type { api, ReplyOf } from '@writ/api'
+import { type Command, InvalidArgumentError } from 'commander'
+import { type App, numberText, refOf } from '../app.ts'
+import type { Column } from '../table.ts'
+import { timeText } from '../text.ts'
+import { userRef } from './user.ts'
+
+type Hold = ReplyOf<typeof api.privacy.holds>[number]
+
+type Log = ReplyOf<typeof api.privacy.logs>[number]
+
+const logColumns: Column<Log>[] = [
+  { head: 'SHARD', value: (l) => l.shard, right: true },
+  { head: 'ORIGIN', value: (l) => l.origin },
+  { head: 'SIZE', value: (l) => l.size, right: true },
+  { head: 'OPENED', value: (l) => timeText(l.opened_at) },
+  { head: 'CLOSED', value: (l) => timeText(l.closed_at) },
+  { head: 'DROPPED', value: (l) => timeText(l.dropped_at) },
+]
+
+const holdColumns: Column<Hold>[] = [
+  { head: 'ID', value: (h) => h.id },
+  { head: 'ON', value: subjectText },
+  { head: 'REASON', value: (h) => h.reason, shrink: true },
+  { head: 'SET', value: (h) => timeText(h.created_at) },
+  { head: 'RELEASED', value: (h) => timeText(h.released_at) },
+]
+
+function subjectText(hold: Hold): string {
+  return hold.subject_type === 'project' ? 'the project' : `${hold.subject_type} ${numberText(hold.subject_number)}`
+}
+
+/** Erasing what should not be kept, and holding what must not be erased. */
+export function addPrivacyCommands(program: Command, app: App): void {
+  const payload = program
+    .command('payload')
+    .description('Payloads of audit events: the words beside the log, which can be erased without breaking a proof')
+  withGround(
+    payload
+      .command('erase <event>')
+      .description('Erase the payload of one event, by its id or its index in the log; this cannot be undone')
+      .addHelpText('after', '\nExample:\n  writ payload erase 1742 --ground "GDPR Art. 17, request 2026-11"'),
+  ).action(async (event: string, { ground }: { ground: string }) => {
+    const done = await (await app.client()).privacy.erasePayload({ params: { id: eventOf(event) }, body: { ground } })
+    app.out().item(
+      done,
+      [
+        ['Erased', `the payload of entry ${done.log_index ?? done.event_id}`],
+        ['Recorded', done.erased_by_id],
+      ],
+      done.erased_by_id,
+    )
+  })
+
+  const hold = program.command('hold').description('Legal holds: what is under one is not erased, deleted or dropped')
+  hold
+    .command('list')
+    .description('List legal holds, released ones included')
+    .action(async () => {
+      app.out().list(await (await app.client()).privacy.holds(), holdColumns, (h) => h.id)
+    })
+  hold
+    .command('set <what> [number]')
+    .description('Hold a ticket with its runs and files, a run, or the whole project')
+    .requiredOption('--reason <text>', 'why; it is kept in the log')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  writ hold set ticket 12 --reason "case 2026-17"\n  writ hold set project --reason "case 2026-17"',
+    )
+    .action(async (what: string, number: string | undefined, { reason }: { reason: string }) => {
+      const made = await (await app.client()).privacy.setHold({
+        body: {
+          subject_type: subjectOf(what),
+          ...(number === undefined ? {} : { subject_id: refOf(number) }),
+          reason,
+        },
+      })
+      app.out().item(made, holdFields(made), made.id)
+    })
+  hold
+    .command('release <hold>')
+    .description('Release a legal hold')
+    .requiredOption('--reason <text>', 'why; it is kept in the log')
+    .action(async (id: string, { reason }: { reason: string }) => {
+      const released = await (await app.client()).privacy.releaseHold({ params: { id }, body: { reason } })
+      app.out().item(released, holdFields(released), released.id)
+    })
+
+  const log = program.command('log').description('The logs of the project: closing one, and the next that continues it')
+  log
+    .command('list')
+    .description('List the logs, oldest first')
+    .action(async () => {
+      app.out().list(await (await app.client()).privacy.logs(), logColumns, (one) => one.shard)
+    })
+  log
+    .command('rotate')
+    .description('Close the open log and open the next, which begins with its last checkpoint')
+    .requiredOption('--reason <text>', 'why; it is kept in the log')
+    .action(async ({ reason }: { reason: string }) => {
+      const { closed, opened } = await (await app.client()).privacy.rotateLog({ body: { reason } })
+      app.out().item(
+        { closed, opened },
+        [
+          ['Closed', `log ${closed.shard}, ${closed.size} entries of ${closed.origin}`],
+          ['Opened', `log ${opened.shard}, ${opened.origin}`],
+        ],
+        opened.shard,
+      )
+    })
+  program
+    .command('retention')
+    .description('What is old enough to go')
+    .command('drop')
+    .description('Drop the oldest closed log: rows, files and day files go for good, the last checkpoint stays')
+    .requiredOption('--shard <number>', 'the number of the log, as "writ log list" shows it', shardOf)
+    .requiredOption('--reason <text>', 'why; it is kept in the log')
+    .addHelpText(
+      'after',
+      '\nTwo admins have to ask for it within a week.\n\nExample:\n  writ retention drop --shard 0 --reason "kept for ten years"',
+    )
+    .action(async ({ shard, reason }: { shard: number; reason: string }) => {
+      const done = await (await app.client()).privacy.dropLog({ params: { shard }, body: { reason } })
+      app.out().item(
+        done,
+        [
+          [
+            done.state === 'dropped' ? 'Dropped' : 'Requested',
+            `log ${shard}, ${done.log.size} entries of ${done.log.origin}`,
+          ],
+          ['Next', done.state === 'dropped' ? null : 'another admin has to ask for the same within a week'],
+        ],
+        shard,
+      )
+    })
+
+  const artifact = program.commands.find((one) => one.name() === 'artifact')!
+  withGround(
+    artifact
+      .command('erase <artifact>')
+      .description('Erase the bytes of a file for good; hash and record stay. Other files with the same bytes go too'),
+  ).action(async (ref: string, { ground }: { ground: string }) => {
+    const done = await (await app.client()).artifacts.erase({ params: { id: refOf(ref) }, body: { ground } })
+    app.out().item(
+      done,
+      [
+        ['Erased', `the bytes of artifact #${done.artifact.number}`],
+        ['SHA-256', done.artifact.sha256_hash],
+        ['Files with these bytes', done.erased],
+      ],
+      done.artifact.number,
+    )
+  })
+
+  const user = program.commands.find((one) => one.name() === 'user')!
+  withGround(
+    user
+      .command('erase <user>')
+      .description('Erase what Writ wrote about a person in all logs, and the account; deactivate it first')
+      .option('--yes', 'do it; otherwise only what would be erased is counted'),
+  ).action(async (ref: string, { ground, yes }: { ground: string; yes?: boolean }) => {
+    const params = { id: await userRef(app, ref) }
+    const found = await (await app.client()).privacy.eraseUser({ params, body: { ground, preview: !yes } })
+    app
+      .out()
+      .item(
+        found,
+        [
+          [found.preview ? 'Would erase' : 'Erased', `user #${found.user_number}`],
+          ...found.logs.map(
+            (log) =>
+              [log.project, `${log.events} payloads${log.held ? `; ${log.held} kept under legal hold` : ''}`] as [
+                string,
+                string,
+              ],
+          ),
+          ['Next', found.preview ? 'say --yes to do it; it cannot be undone' : null],
+        ],
+        found.user_number,
+      )
+  })
+}
+
+const withGround = (command: Command) =>
+  command.requiredOption('--ground <text>', 'why the law or the person asks for it; it is kept in the log')
+
+function eventOf(text: string): string {
+  const ref = text.replace(/^#/, '')
+  if (/^(\d+|[0-9a-f-]{36})$/.test(ref)) return ref
+  throw new InvalidArgumentError('expected the id of an event, or its index in the log')
+}
+
+function shardOf(text: string): number {
+  if (/^\d{1,6}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('expected the number of a log, as "writ log list" shows it')
+}
+
+function subjectOf(text: string): Hold['subject_type'] {
+  if (text === 'ticket' || text === 'run' || text === 'project') return text
+  throw new InvalidArgumentError('expected ticket, run or project')
+}
+
+const holdFields = (hold: Hold): [string, string | null | undefined][] => [
+  ['Hold', hold.id],
+  ['On', subjectText(hold)],
+  ['Reason', hold.reason],
+  ['Set', timeText(hold.created_at)],
+  ['Released', timeText(hold.released_at)],
+]

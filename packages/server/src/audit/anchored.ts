@@ -1,0 +1,86 @@
+import { formatLogProof, parseRecordedState, proveInclusion, tilePath, toBase64, toUtf8 } from '@writ/tlog'
+import { type Database, INSTANCE } from '../platform/db/index.ts'
+import { openNote } from './continuation.ts'
+import { type AuditFolders, type LogReader, openLogReader } from './folders.ts'
+import { readLogFile } from './log-store.ts'
+import { sha256 } from './node-crypto.ts'
+import * as store from './store.ts'
+
+/** How far witnesses stand for a log: entries below `size`, by cosignatures of the log itself or of the instance log. */
+export interface Anchored {
+  readonly size: number
+  readonly via: 'log' | 'instance'
+  /** The cosigned note: of the log itself, or of the instance log. */
+  readonly note: string
+  /** The instance log's entry that records the state; only via `instance`. */
+  readonly recorded?: store.RecordedRow
+}
+
+/** Looks for the largest anchored state of a log; null if there is none. One statement or three. */
+export async function findAnchored(db: Database, log: store.Log): Promise<Anchored | null> {
+  return db.sequence(async (tx) => {
+    const own: Anchored | null =
+      log.cosigned === null ? null : { size: log.cosigned_size, via: 'log', note: log.cosigned }
+    if (log.project_id === INSTANCE) return own
+    const instance = await store.findOpenLogOf(tx, INSTANCE)
+    if (!instance?.cosigned) return own
+    const recorded = await store.findRecorded(tx, instance, log.project_id, instance.cosigned_size)
+    if (!recorded) return own
+    const state = parseRecordedState(toUtf8(recorded.event))
+    if (state.origin !== log.origin || (own && own.size >= state.size)) return own
+    return { size: state.size, via: 'instance', note: instance.cosigned, recorded }
+  })
+}
+
+/** An anchor with everything that a stranger needs to verify it, beside the policy. */
+export interface AnchorEvidence {
+  readonly via: 'log' | 'instance'
+  readonly checkpoint: string
+  readonly instance: {
+    readonly origin: string
+    readonly vkeys: string[]
+    readonly entry: string
+    readonly payload: string
+    readonly salt: string
+    readonly proof: string
+  } | null
+}
+
+/** The evidence of what `findAnchored` found. Reads tiles of the instance log. */
+export async function loadAnchorEvidence(
+  db: Database,
+  folders: AuditFolders,
+  anchored: Anchored,
+): Promise<AnchorEvidence> {
+  const { via, note, recorded } = anchored
+  if (!recorded) return { via, checkpoint: note, instance: null }
+  const instance = (await db.sequence((tx) => store.findOpenLogOf(tx, INSTANCE)))!
+  const { size } = openNote(note)!
+  const reader = await openLogReader(folders, INSTANCE, instance.shard)
+  try {
+    const hashes = await proveInclusion({ index: recorded.log_index, size, readTile: tilesOf(reader), hash: sha256 })
+    return {
+      via,
+      checkpoint: note,
+      instance: {
+        origin: instance.origin,
+        vkeys: [...store.vkeysOf(instance)],
+        entry: toBase64(recorded.entry),
+        payload: recorded.event,
+        salt: Buffer.from(recorded.salt).toString('hex'),
+        proof: formatLogProof({ index: recorded.log_index, hashes, checkpoint: note }),
+      },
+    }
+  } finally {
+    await reader.close()
+  }
+}
+
+/** Reads hash tiles of a log for proofs; of full tiles the beginning where the partial one is gone. Throws if one is missing. */
+export const tilesOf =
+  (reader: Pick<LogReader, 'read'>) =>
+  async (level: number, index: number, width: number): Promise<Uint8Array> => {
+    const bytes = await readLogFile(reader, tilePath({ level, index, width }))
+    if (bytes === null) throw new Error(`${tilePath({ level, index, width })} is missing`)
+    return bytes
+  }

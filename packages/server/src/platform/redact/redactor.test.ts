@@ -1,0 +1,279 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createRedactor, liveSecrets } from './redactor.ts'
+import { type RedactionKind, redactionKinds } from './rules.ts'
+import { createRedactingStream, createScanner } from './stream.ts'
+
+const LIVE = 'a-live-secret-of-this-process'
+const redactor = createRedactor({ key: Buffer.alloc(32, 7), live: [LIVE] })
+const withoutHashes = (text: string) => redactor.text(text).replaceAll(/:[0-9a-f]{8}\]/g, ']')
+
+// Put together here, so that no file of this repository looks like it holds a real key.
+const key = (prefix: string, length: number) => prefix + 'Ab1Cd2Ef3Gh4'.repeat(10).slice(0, length)
+const aws = `AKIA${'IOSFODNN7EXAMPLE'}`
+const jwt = ['eyJhbGciOiJIUzI1NiJ9', 'eyJzdWIiOiIxMjM0NTY3ODkwIn0', 'dozjgNryP4J3jVmNHl0w5N'].join('.')
+const block = `-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END OPENSSH PRIVATE KEY-----`
+
+const positives: Record<RedactionKind, [text: string, left: string][]> = {
+  'private-key': [
+    [`before ${block} after`, 'before [REDACTED:private-key] after'],
+    ['-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg', '[REDACTED:private-key]'],
+    ['-----BEGIN EC PRIVATE KEY-----', '[REDACTED:private-key]'],
+  ],
+  'cloud-key': [
+    [`id ${aws}.`, 'id [REDACTED:cloud-key].'],
+    [`my_${aws}`, 'my_[REDACTED:cloud-key]'],
+    [key('AIza', 35), '[REDACTED:cloud-key]'],
+    [`AccountName=a;AccountKey=${key('', 40)}==;x`, 'AccountName=a;AccountKey=[REDACTED:cloud-key];x'],
+    [`https://a.blob/b?sv=1&sig=${key('', 43)}%3D&se=2`, 'https://a.blob/b?sv=1&sig=[REDACTED:cloud-key]&se=2'],
+  ],
+  'source-token': [
+    [key('ghp_', 36), '[REDACTED:source-token]'],
+    [key('gho_', 40), '[REDACTED:source-token]'],
+    [key('github_pat_', 30), '[REDACTED:source-token]'],
+    [key('glpat-', 20), '[REDACTED:source-token]'],
+  ],
+  'service-key': [
+    [key('sk-', 24), '[REDACTED:service-key]'],
+    [key('sk_live_', 24), '[REDACTED:service-key]'],
+    [key('xoxb-', 24), '[REDACTED:service-key]'],
+    [key('hf_', 30), '[REDACTED:service-key]'],
+    [key('npm_', 36), '[REDACTED:service-key]'],
+    [key('writ_', 12) + key('_', 49), '[REDACTED:service-key]'],
+  ],
+  authorization: [
+    [`Authorization: Bearer ${key('', 20)}`, 'Authorization: Bearer [REDACTED:authorization]'],
+    ['authorization: Basic dXNlcjpwYXNz', 'authorization: Basic [REDACTED:authorization]'],
+    [`got ${jwt}!`, 'got [REDACTED:authorization]!'],
+    ['Set-Cookie: sid=31d4d96e407aad42; Path=/; Secure', 'Set-Cookie: sid=[REDACTED:authorization]; Path=/; Secure'],
+    ['Cookie: a=first1; b=second2', 'Cookie: a=[REDACTED:authorization]; b=[REDACTED:authorization]'],
+  ],
+  'url-credentials': [
+    ['postgres://writ:s3cr3t@db:5432/writ', 'postgres://writ:[REDACTED:url-credentials]@db:5432/writ'],
+    ['https://u:p%40ss@host/p', 'https://u:[REDACTED:url-credentials]@host/p'],
+  ],
+  'assigned-secret': [
+    ['password = hunter2', 'password = [REDACTED:assigned-secret]'],
+    ['DB_PASSWORD=hunter2\nnext', 'DB_PASSWORD=[REDACTED:assigned-secret]\nnext'],
+    ['{"api_key": "abc def"}', '{"api_key": "[REDACTED:assigned-secret]"}'],
+    ['{\\"client_secret\\":\\"abcdef\\"}', '{\\"client_secret\\":\\"[REDACTED:assigned-secret]\\"}'],
+    ["--token='abcdef'", "--token='[REDACTED:assigned-secret]'"],
+    ['Server=db;Password=hunter2;Database=x', 'Server=db;Password=[REDACTED:assigned-secret];Database=x'],
+    ['secretAccessKey: abcdef', 'secretAccessKey: [REDACTED:assigned-secret]'],
+    ['密码：hunter2', '密码：[REDACTED:assigned-secret]'],
+  ],
+  contact: [
+    ['ask jane.doe+x@mail.example.org.', 'ask [REDACTED:contact].'],
+    ['call +49 (151) 2345-6789 now', 'call [REDACTED:contact] now'],
+    ['电话 13800138000', '电话 [REDACTED:contact]'],
+    ['call (555) 123-4567', 'call [REDACTED:contact]'],
+  ],
+  'personal-id': [
+    ['card 4111 1111 1111 1111', 'card [REDACTED:personal-id]'],
+    ['ssn 123-45-6789', 'ssn [REDACTED:personal-id]'],
+    ['DE89 3704 0044 0532 0130 00', '[REDACTED:personal-id]'],
+    ['id 11010519491231002X', 'id [REDACTED:personal-id]'],
+  ],
+  'live-secret': [[`it is ${LIVE}, keep it`, 'it is [REDACTED:live-secret], keep it']],
+}
+
+for (const kind of redactionKinds)
+  for (const [text, left] of positives[kind])
+    test(`${kind}: ${JSON.stringify(text.slice(0, 50))}`, () => assert.equal(withoutHashes(text), left))
+
+const nearMisses = [
+  'Port 17 of sw-3: replaced at 2026-11-25T22:53:05.000Z by run 0192a1b2-1234-7890-8123-456789012345',
+  `sha256 ${'0123456789abcdef'.repeat(4)} of 1732575185000 ms`,
+  '-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----',
+  'AKIASHORT and XAKIAIOSFODNN7EXAMPLE',
+  'task-force-of-twenty-people-and-more, disk-usage-of-the-database',
+  'Basic configuration of the switch; bearer of news',
+  'eyJust.a.word',
+  'see https://host/path and ssh://git@host/x',
+  'password=$DB_PASSWORD token: <your token> secret = ********',
+  'The secretary: Jane. The tokenizer: fast.',
+  'service password-encryption',
+  'pkg@1.2.3, @types/node, noreply@example.org',
+  '4111 1111 1111 1112 is no card; 192.168.100.200 and 10.0.0.1 are addresses',
+  'GB83WEST12345698765432, 000-12-3456, 110105194912310021',
+  '机柜四已断电，端口十七已更换：请看备注',
+  'a-very-long-file-name-with-words-and-dashes-but-nothing-inside.cfg',
+]
+for (const text of nearMisses)
+  test(`stays: ${JSON.stringify(text.slice(0, 60))}`, () => assert.equal(redactor.text(text), text))
+
+test('equal secrets leave equal marks, in whatever they stand; another key leaves others', () => {
+  const one = redactor.text('password=hunter2x').split('=')[1]
+  assert.equal(redactor.text('{"secret":"hunter2x"}'), `{"secret":"${one}"}`)
+  assert.notEqual(redactor.text('password=hunter2y').split('=')[1], one)
+  assert.notEqual(
+    createRedactor({ key: Buffer.alloc(32, 8) })
+      .text('password=hunter2x')
+      .split('=')[1],
+    one,
+  )
+})
+
+const all = Object.values(positives).flatMap((list) => list.map(([text]) => text))
+
+test('redacting twice changes nothing more, however texts are put together', () => {
+  let seed = 20261125
+  const random = (n: number) => {
+    seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648
+    return seed % n
+  }
+  const glue = [
+    '',
+    ' ',
+    '\n',
+    '_',
+    '-',
+    ';',
+    '"',
+    '\\"',
+    '4111111111111111',
+    'AKIA',
+    'password=',
+    '://',
+    '@',
+    '%3D',
+    '[REDACTED:contact:00000000]',
+  ]
+  for (let i = 0; i < 3_000; i++) {
+    let text = ''
+    for (let part = 0; part < 5; part++) text += all[random(all.length)]! + glue[random(glue.length)]!
+    const once = redactor.text(text)
+    assert.equal(redactor.text(once), once, JSON.stringify(text))
+    assert.ok(!once.includes(LIVE), JSON.stringify(text))
+  }
+})
+
+test('encoded and disguised forms are found', () => {
+  for (const secret of [`token=${key('', 24)}`, key('ghp_', 36), LIVE, 'postgres://u:passw0rd@h']) {
+    const encoded = {
+      base64: Buffer.from(secret).toString('base64'),
+      base64url: Buffer.from(`some words and ${secret}`).toString('base64url'),
+      url: encodeURIComponent(secret),
+      'full width': [...secret].map((c) => String.fromCodePoint(c.charCodeAt(0) + 0xfee0)).join(''),
+      invisible: [...secret].join('\u200b'),
+    }
+    for (const [form, text] of Object.entries(encoded)) {
+      const left = redactor.text(`x ${text} y`)
+      assert.match(left, /\[REDACTED:/, `${form} of ${secret}: ${left}`)
+    }
+  }
+  // Cyrillic А, К and І, which look like the Latin ones.
+  assert.equal(withoutHashes(aws.replace('AKI', '\u0410\u041a\u0406')), '[REDACTED:cloud-key]')
+})
+
+test('JSON keeps its shape; values are redacted by their key, identity fields keep their address', () => {
+  const before = {
+    title: 'mail bob@example.org',
+    email: 'bob@example.org',
+    username: 'bob@example.org',
+    password: 'hunter2',
+    token_id: '0192a1b2',
+    max_tokens: 500,
+    nested: [{ api_key: ['abcdef'] }, '{"password":"hunter2"}'],
+    untouched: 'plain',
+  }
+  const after = JSON.parse(JSON.stringify(redactor.value(before)).replaceAll(/:[0-9a-f]{8}\]/g, ']'))
+  assert.deepEqual(after, {
+    ...before,
+    title: 'mail [REDACTED:contact]',
+    password: '[REDACTED:assigned-secret]',
+    nested: [{ api_key: ['[REDACTED:assigned-secret]'] }, '{"password":"[REDACTED:assigned-secret]"}'],
+  })
+  const clean = { a: ['plain', { b: 1 }] }
+  assert.equal(redactor.value(clean), clean)
+  assert.equal(redactor.value(before, { open: new Set(['password']), declared: new Set() }).password, 'hunter2')
+})
+
+test('a secret that comes in two chunks is redacted as if it came in one', () => {
+  const filler = 'a line of a log that says nothing\n'.repeat(700)
+  for (const secret of [key('ghp_', 36), block, 'password = "hunter two"', `Bearer ${key('', 40)}`]) {
+    const text = `${filler}${secret}\n${filler}${secret}`
+    for (const size of [1_000, 8_191, 16_385, filler.length + 5]) {
+      const stream = createRedactingStream(redactor)
+      let out = ''
+      for (let at = 0; at < text.length; at += size) out += stream.push(text.slice(at, at + size))
+      out += stream.end()
+      assert.equal(out, redactor.text(text), `${secret.slice(0, 20)} in chunks of ${size}`)
+    }
+  }
+})
+
+test('a scanner says kind, number and first place, also across chunks and in UTF-16', () => {
+  const filler = Buffer.from('interface Gi1/0/1\n'.repeat(20_000))
+  const bytes = Buffer.concat([filler, Buffer.from(`${aws}\n`), filler, Buffer.from(`${aws}\npassword = hunter2\n`)])
+  for (const size of [1_000_000, 65_536, 4_099]) {
+    const scanner = createScanner(redactor)
+    for (let at = 0; at < bytes.length; at += size) scanner.push(bytes.subarray(at, at + size))
+    assert.deepEqual(scanner.end(), [
+      { kind: 'cloud-key', count: 2, offset: filler.length },
+      { kind: 'assigned-secret', count: 1, offset: bytes.length - 'hunter2\n'.length },
+    ])
+  }
+  const wide = createScanner(redactor)
+  wide.push(Buffer.from(`user ${aws}`, 'utf16le'))
+  assert.deepEqual(wide.end(), [{ kind: 'cloud-key', count: 1, offset: 10 }])
+})
+
+test('the worst megabytes take time in proportion', () => {
+  const units = [
+    'a',
+    '@',
+    'a@',
+    'eyJ',
+    'eyJhbGciOi.',
+    'ey',
+    '-',
+    '-----BEGIN PRIVATE KEY-----',
+    'password',
+    'password="',
+    'password=\\"',
+    'password: ',
+  ]
+  units.push(
+    '://',
+    '://a:',
+    '1',
+    '1 ',
+    '+1',
+    'Bearer ',
+    'AKIA',
+    'QUtJQQ',
+    'sk-',
+    '%41',
+    '%',
+    ' ',
+    'Cookie: a=bbbbb; ',
+    'DE89 ',
+    '(1',
+    '\\\\',
+    'x{3',
+    'IBAN',
+    '\u200b',
+  )
+  for (const unit of units) {
+    const text = unit.repeat(Math.ceil(1_048_576 / unit.length))
+    const before = performance.now()
+    redactor.text(text)
+    const ms = performance.now() - before
+    // Quadratic would be hours. The bound is wide, because other tests run beside this one.
+    assert.ok(ms < 15_000, `${JSON.stringify(unit)} took ${ms} ms`)
+  }
+})
+
+test('live secrets are the settings themselves, passwords in URLs, and keys of objects, but no plain word', () => {
+  assert.deepEqual(
+    liveSecrets([
+      'a-secret-key-of-this-server',
+      'postgres://writ:pass%40word1@db/writ',
+      'postgres://u:postgres@db/x',
+      '{"tok-12345678":"admin"}',
+      'short',
+    ]),
+    ['a-secret-key-of-this-server', 'pass%40word1', 'pass@word1', 'tok-12345678'],
+  )
+})

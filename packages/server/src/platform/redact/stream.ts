@@ -1,0 +1,99 @@
+import { redactor as processRedactor, type Redactor } from './redactor.ts'
+import type { RedactionKind, Span } from './rules.ts'
+
+// A secret may come in two chunks. Text is looked at only up to a place that no span crosses, and the rest waits: as long as
+// the longest value that is read to its end, and a key block until its END line, up to a limit.
+const HOLD = 8_192
+const MOST = 1_048_576
+
+/** Redacts text that comes in pieces of any size; memory is bounded. What `push` answers may be shorter or longer than what came. */
+export interface RedactingStream {
+  push(chunk: string): string
+  end(): string
+}
+
+export function createRedactingStream(redactor: Redactor = processRedactor): RedactingStream {
+  let held = ''
+  return {
+    push(chunk) {
+      held += chunk
+      if (held.length < 2 * HOLD) return ''
+      const cut = cutOf(redactor.find(held), held)
+      const ready = redactor.text(held.slice(0, cut))
+      held = held.slice(cut)
+      return ready
+    },
+    end() {
+      const rest = redactor.text(held)
+      held = ''
+      return rest
+    },
+  }
+}
+
+/** Where a text may be cut so that no span is. */
+function cutOf(spans: readonly Span[], text: string): number {
+  let cut = text.length - HOLD
+  for (const span of spans) if (span.start < cut && span.end > cut) cut = span.start
+  // A span from the beginning on that will not end: it is redacted as far as it came.
+  if (cut === 0) return text.length > MOST ? text.length : 0
+  // Not in the middle of a word, or its first half would look like something else, or like nothing.
+  const word = /[^\s]{0,4096}$/.exec(text.slice(Math.max(0, cut - 4_096), cut))![0]
+  return word.length < cut ? cut - word.length : cut
+}
+
+/** What an artifact seems to hold: how often, and where first, in bytes. Never the value. */
+export interface Finding {
+  readonly kind: RedactionKind
+  readonly count: number
+  readonly offset: number
+}
+
+export interface Scanner {
+  push(chunk: Uint8Array): void
+  /** The findings, by kind, in the order of their first places. */
+  end(): Finding[]
+}
+
+/** Looks for secrets in bytes that go by, in constant memory. Bytes count as characters, so that places are exact. */
+export function createScanner(redactor: Redactor = processRedactor): Scanner {
+  const found = new Map<RedactionKind, { count: number; offset: number }>()
+  let held = ''
+  let base = 0
+  function look(whole: boolean) {
+    const spans = redactor.find(held, { plain: isPlain(held) })
+    const upTo = whole ? held.length : cutOf(spans, held)
+    for (const { kind, start } of spans) {
+      if (start >= upTo) continue
+      const one = found.get(kind)
+      if (one) one.count++
+      else found.set(kind, { count: 1, offset: base + start })
+    }
+    base += upTo
+    held = held.slice(upTo)
+  }
+  return {
+    push(chunk) {
+      held += Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).toString('latin1')
+      if (held.length >= 16 * HOLD) look(false)
+    },
+    end() {
+      look(true)
+      return [...found]
+        .map(([kind, { count, offset }]) => ({ kind, count, offset }))
+        .sort((a, b) => a.offset - b.offset)
+    },
+  }
+}
+
+/**
+ * Whether bytes hide nothing that has to be undone: no percent-encoding, and not text of two bytes a character, of which
+ * about half are zero. What is no text at all hides nothing either.
+ */
+function isPlain(text: string): boolean {
+  const start = text.slice(0, 512)
+  const share = (pattern: RegExp) => start.replaceAll(pattern, '').length / Math.max(1, start.length)
+  const zeros = share(/[^\0]/g)
+  if (zeros > 0.3 && zeros < 0.7) return false
+  return share(/[\t\n\r\x20-\x7e]/g) > 0.3 || !/%[0-9a-fA-F]{2}/.test(text)
+}

@@ -1,0 +1,27 @@
+/** The command line as people run it, against a system of a test. */
+import { execFile } from 'node:child_process'
+import path from 'node:path'
+import type { TestSystem } from '../test-system.ts'
+
+const MAIN = path.resolve(import.meta.dirname, '../../packages/cli/src/main.ts')
+
+/** `writ` against the system, with a memory of its own for kept checkpoints. */
+export async function writ(
+  sys: TestSystem,
+  home: string,
+  ...args: string[]
+): Promise<{ code: number; out: string; err: string }> {
+  const env = {
+    PATH: process.env.PATH,
+    HOME: home,
+    XDG_CONFIG_HOME: path.join(home, 'config'),
+    XDG_STATE_HOME: path.join(home, 'state'),
+    WRIT_URL: sys.base,
+    WRIT_TOKEN: await sys.admin.token(),
+  }
+  return new Promise((resolve) => {
+    execFile(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, ...args], { env }, (error, out, err) => {
+      resolve({ code: typeof error?.code === 'number' ? error.code : 0, out, err })
+    })
+  })
+}

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { after, test } from 'node:test'
+import type { LogInfo } from '@writ/api'
+import { backup, doctor, verifyOffline } from '@writ/server/ops'
+import { loadConfig } from '../../packages/server/src/config.ts'
+import { backends } from '../backends.ts'
+import { missingS3, startS3 } from '../servers/ceph-rgw.ts'
+import { missingBackend } from '../servers/missing-backend.ts'
+import { ok } from '../verifies.ts'
+
+const skip = missingBackend('S3', missingS3())
+const folder = await mkdtemp(path.join(tmpdir(), 'writ-tiles-'))
+after(() => rm(folder, { recursive: true, force: true }))
+
+test('a server whose tiles are on S3 publishes, verifies, restarts and backs up as one on disk does', {
+  skip,
+}, async () => {
+  const s3 = await startS3()
+  try {
+    // The bucket of the artifacts, which `minio` makes, serves both.
+    const env = {
+      WRIT_LOG_STORAGE: 'minio',
+      ARTIFACT_STORAGE_TYPE: 'minio',
+      MINIO_ENDPOINT: s3.endpoint,
+      MINIO_ACCESS_KEY: s3.accessKey,
+      MINIO_SECRET_KEY: s3.secretKey,
+      MINIO_REGION: s3.region,
+      MINIO_BUCKET: 'tiles',
+      WRIT_CHECKPOINT_INTERVAL_MS: '100',
+    }
+    await using sys = await backends()[0]!.start({ env })
+    for (let i = 0; i < 5; i++) ok(await sys.admin.post('/tickets', { title: `Ticket ${i}` }))
+    await sys.settle()
+    await sys.check()
+    const info = ok(await sys.admin.get<LogInfo>('/audit/log'))
+    assert.match(info.folder, /^s3:\/\/tiles\/log\/[0-9a-f-]{36}\/0\/$/)
+    assert.equal(existsSync(path.join(sys.folder, 'data/log')), false)
+    await sys.restart()
+    ok(await sys.admin.post('/tickets', { title: 'After the restart' }))
+    await sys.settle()
+    await sys.check()
+
+    const dataDir = path.join(sys.folder, 'data')
+    const { config, problems } = loadConfig({ argv: [], env: { ...env, WRIT_DATA_DIR: dataDir }, cwd: sys.folder })
+    assert.ok(config, problems?.join())
+    const report = await verifyOffline({ config })
+    assert.deepEqual([report.ok, report.reason], [true, null])
+    const saved = await backup({ config, to: path.join(folder, 'backup') })
+    assert.ok(existsSync(path.join(saved.path, 'log/_instance/0/checkpoint')))
+    const logs = (await doctor({ config })).checks.filter(({ name }) => name === 'logs')
+    assert.deepEqual(
+      logs.map((check) => check.ok),
+      [true],
+    )
+  } finally {
+    await s3.stop()
+  }
+})

@@ -1,0 +1,366 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { after, test } from 'node:test'
+import type { Keys, LogAnchor, LogInfo } from '@writ/api'
+import {
+  decodeEntry,
+  formatSubmission,
+  openUnderPolicy,
+  parseCheckpoint,
+  parseNote,
+  parsePolicy,
+  proveConsistency,
+  splitBundle,
+  verifyAnchor,
+} from '@writ/tlog'
+import { openDiskStore } from '../../packages/server/src/audit/disk-store.ts'
+import { sha256, verifyEd25519 } from '../../packages/server/src/audit/index.ts'
+import { openLogFiles } from '../../packages/server/src/audit/log-files.ts'
+import { createSigner } from '../../packages/server/src/audit/signer.ts'
+import { backends } from '../backends.ts'
+import { type TestSystem, until } from '../test-system.ts'
+import { ok } from '../verifies.ts'
+import { writ } from './command-line.ts'
+import { makeWitness, type WitnessProcess, writePolicy } from './witness-process.ts'
+
+const folder = await mkdtemp(path.join(tmpdir(), 'writ-witness-'))
+after(() => rm(folder, { recursive: true, force: true }))
+const hash = sha256
+const verify = verifyEd25519
+
+const describe = async (sys: TestSystem) => ok(await sys.admin.get<LogInfo>('/audit/log'))
+const instanceKeys = async (sys: TestSystem) =>
+  ok(await sys.admin.get<Keys>('/keys')).logs.find((log) => log.project === null)!
+const readyz = async (sys: TestSystem) =>
+  (await (await fetch(`${sys.base}/readyz`)).json()) as { status: string; degraded?: Record<string, string> }
+const openTicket = async (sys: TestSystem, title: string) =>
+  ok(await sys.admin.post<{ number: number }>('/tickets', { title })).number
+const instanceEvents = async (sys: TestSystem): Promise<string[]> => {
+  const below = path.join(sys.folder, 'data/audit/_instance')
+  const files = (await readdir(below)).filter((name) => name.endsWith('.jsonl'))
+  const text = (await Promise.all(files.map((name) => readFile(path.join(below, name), 'utf8')))).join('')
+  return text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => (JSON.parse(line) as { event_type: string }).event_type)
+}
+
+let systems = 0
+/** A server with one witness in its policy, which knows the server's instance log and is running. */
+async function withWitness(
+  start: (options: { env: Record<string, string> }) => Promise<TestSystem>,
+  env: Record<string, string> = {},
+): Promise<{ sys: TestSystem; witness: WitnessProcess; policyFile: string }> {
+  const name = `w${++systems}`
+  const witness = await makeWitness(folder, name)
+  const policyFile = await writePolicy(path.join(folder, `${name}.policy`), [witness])
+  const sys = await start({ env: { WRIT_WITNESS_INTERVAL_MS: '20', ...env } })
+  try {
+    await witness.addLog((await instanceKeys(sys)).vkeys[0]!)
+    await witness.start()
+    await sys.restart({ env: { WRIT_WITNESS_POLICY: policyFile } })
+    return { sys, witness, policyFile }
+  } catch (error) {
+    await sys[Symbol.asyncDispose]()
+    await witness.stop()
+    throw error
+  }
+}
+
+for (const backend of backends()) {
+  test(`a witness anchors the instance log, and through it every project (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    const { sys: started, witness, policyFile } = await withWitness((options) => backend.start(options))
+    await using sys = started
+    try {
+      await until('the log of the project is anchored', async () => (await describe(sys)).anchored !== null)
+      const info = await describe(sys)
+      assert.equal(info.anchored!.via, 'instance')
+      assert.deepEqual(
+        info.anchored!.witnesses.map(({ name }) => name),
+        ['W1'],
+      )
+
+      // A stranger with the policy and the log's key follows the anchor to the state of the project's log.
+      const { vkeys } = await instanceKeys(sys)
+      const policy = parsePolicy(await readFile(policyFile, 'utf8'), hash)
+      const { instance } = ok(await sys.admin.get<LogAnchor>('/audit/log/anchor'))
+      const anchored = await verifyAnchor(
+        {
+          entry: Buffer.from(instance!.entry, 'base64'),
+          payload: Buffer.from(instance!.payload),
+          salt: Buffer.from(instance!.salt, 'hex'),
+          proof: instance!.proof,
+        },
+        { policy, vkeys, hash, verify },
+      )
+      assert.ok(anchored.ok, JSON.stringify(anchored))
+      assert.deepEqual([anchored.recorded.origin, anchored.recorded.size], [info.origin, info.anchored!.size])
+
+      // So does the command line, which compares the anchored state with every entry below it.
+      const verified = await writ(
+        sys,
+        path.join(folder, backend.name),
+        'audit',
+        'verify',
+        '--policy',
+        policyFile,
+        '-o',
+        'json',
+      )
+      assert.equal(verified.code, 0, verified.err)
+      const said = JSON.parse(verified.out) as { size: number; anchored: { size: number; unanchored: number } }
+      assert.equal(said.anchored.size + said.anchored.unanchored, said.size)
+      assert.ok(said.anchored.size > 0)
+      const stranger = await writePolicy(path.join(folder, `${backend.name}-other`), [
+        await makeWitness(folder, `stranger-${backend.name}`),
+      ])
+      const refused = await writ(sys, path.join(folder, backend.name), 'audit', 'verify', '--policy', stranger)
+      assert.equal(refused.code, 5)
+      assert.match(refused.err, /QUORUM_NOT_MET/)
+
+      // Whoever reads the files finds the cosigned checkpoint beside the other.
+      const note = await readFile(path.join(sys.folder, 'data/log/_instance/0/checkpoint.cosigned'), 'utf8')
+      assert.equal((await openUnderPolicy(note, { policy, vkeys, hash, verify })).ok, true)
+
+      // A run that begins now says that it did not begin before it.
+      await until('the newest root is known', async () => (await readyz(sys)).degraded === undefined)
+      const ticket = await openTicket(sys, 'After the witness')
+      const run = ok(
+        await sys.admin.post<{ number: number }>('/runs', {
+          run_type: 'proof',
+          ticket_id: ticket,
+          script_id: 'proof.file_hash',
+        }),
+      )
+      ok(await sys.admin.upload(run.number, 'a.txt', 'bytes'))
+      await sys.waitFor(run.number)
+      await sys.settle()
+      const entries = await entriesOf(path.join(sys.folder, 'data/log'), info)
+      assert.match(entries.find((entry) => entry.act === 'run.started')?.ckpt ?? 'none', /^[A-Za-z0-9+/]{43}=$/)
+      await sys.check()
+    } finally {
+      await witness.stop()
+    }
+  })
+}
+
+const [sqlite] = backends()
+
+test('while a witness is away the server goes on, alarms once, and catches up when it is back', async () => {
+  const { sys: started, witness } = await withWitness((options) => sqlite!.start({ ...options, fakeClock: true }))
+  await using sys = started
+  try {
+    await until('anchored', async () => (await describe(sys)).anchored !== null)
+    await witness.kill9()
+    // Three attempts, between which the clock has to pass.
+    for (const title of ['one', 'two', 'three']) await openTicket(sys, title)
+    await until('the witness counts as away', async () => {
+      sys.advance(61_000)
+      await sys.settle()
+      return (await readyz(sys)).degraded?.['witness W1'] !== undefined
+    })
+    const { status, degraded } = await readyz(sys)
+    assert.equal(status, 'ready')
+    assert.match(degraded!['witness W1']!, /^away: ECONNREFUSED/)
+    assert.match(await (await fetch(`${sys.base}/metrics`)).text(), /writ_witness_up\{witness="W1"\} 0/)
+    await openTicket(sys, 'four')
+    await witness.start()
+    await until('the witness is back', async () => {
+      sys.advance(301_000)
+      await sys.settle()
+      return (await readyz(sys)).degraded === undefined
+    })
+    await sys.settle()
+    const events = (await instanceEvents(sys)).filter((type) => type.startsWith('witness.'))
+    assert.deepEqual(events, ['witness.away', 'witness.back'])
+    await sys.check()
+  } finally {
+    await witness.stop()
+  }
+})
+
+test('a witness that does not know the log refuses, and the server says which witness and why', async () => {
+  const witness = await makeWitness(folder, 'unacquainted')
+  const policyFile = await writePolicy(path.join(folder, 'unacquainted.policy'), [witness])
+  await witness.start()
+  try {
+    await using sys = await sqlite!.start({ env: { WRIT_WITNESS_POLICY: policyFile, WRIT_WITNESS_INTERVAL_MS: '20' } })
+    await until('the refusal is shown', async () => (await readyz(sys)).degraded !== undefined)
+    assert.match((await readyz(sys)).degraded!['witness W1']!, /^refused: 404 for writ\.log\//)
+    await sys.settle()
+    assert.equal((await describe(sys)).anchored, null)
+    assert.equal((await sys.admin.get('/audit/log/anchor')).status, 404)
+    assert.ok((await instanceEvents(sys)).includes('witness.refused'))
+  } finally {
+    await witness.stop()
+  }
+})
+
+for (const [name, policy, reason] of [
+  ['cannot be read', 'witnesses W', /line 1 of the policy/],
+  ['needs a witness without an address', null, /gives no address for/],
+] as const) {
+  test(`a policy that ${name} is refused at the start`, async () => {
+    const file = path.join(folder, 'bad.policy')
+    const { vkey } = await makeWitness(folder, `bad-${name.length}`)
+    await writeFile(file, policy ?? `witness W ${vkey}\nquorum W\n`)
+    await assert.rejects(sqlite!.start({ env: { WRIT_WITNESS_POLICY: file } }), reason)
+  })
+}
+
+test('a log that was rebuilt with its real key gets 422, and a stale size 409', async () => {
+  const { sys: started, witness } = await withWitness((options) => sqlite!.start(options))
+  await using sys = started
+  try {
+    await until('anchored', async () => (await describe(sys)).anchored !== null)
+    await sys.stop()
+    const logs = path.join(sys.folder, 'data/log/_instance/0')
+    const cosigned = await readFile(path.join(logs, 'checkpoint.cosigned'), 'utf8')
+    const { origin, size } = parseCheckpoint(parseNote(cosigned).text)
+
+    // The holder of the key forges one entry and signs everything anew, with a signer that remembers nothing.
+    const scratch = path.join(folder, 'rebuilt')
+    await cp(path.join(sys.folder, 'data/keys'), path.join(scratch, 'keys'), { recursive: true })
+    const entries = (await readEntries(logs, size)).with(2, Buffer.from('forged'))
+    const files = await openLogFiles({ store: await openDiskStore(path.join(scratch, 'log')), origin, hash })
+    const state = await files.integrate(0, [...entries, Buffer.from('one more')])
+    await writeFile(
+      path.join(scratch, 'memory.json'),
+      JSON.stringify({ v: 1, origin, size: 0, root: Buffer.from(sha256(new Uint8Array())).toString('base64') }),
+    )
+    const signer = await createSigner({
+      keysDir: path.join(scratch, 'keys'),
+      origin,
+      stateFile: path.join(scratch, 'memory.json'),
+    })
+    const checkpoint = await signer.sign({ ...state, consistencyProof: [] })
+    const proof = await proveConsistency({ from: size, to: size + 1, readTile: files.readTile, hash })
+    assert.equal((await witness.submit(formatSubmission({ old: size, proof, checkpoint }))).status, 422)
+
+    const stale = await witness.submit(formatSubmission({ old: 0, proof: [], checkpoint }))
+    assert.deepEqual(stale, { status: 409, type: 'text/x.tlog.size', body: `${size}\n` })
+    const older = await witness.submit(formatSubmission({ old: size - 1, proof: [], checkpoint: cosigned }))
+    assert.equal(older.status, 409)
+  } finally {
+    await witness.stop()
+  }
+})
+
+test('a witness answers as the protocol says, serves what it cosigned, and remembers it through kill -9', async () => {
+  const { sys: started, witness } = await withWitness((options) => sqlite!.start(options))
+  await using sys = started
+  try {
+    await until('anchored', async () => (await describe(sys)).anchored !== null)
+    await sys.stop()
+    const note = await readFile(path.join(sys.folder, 'data/log/_instance/0/checkpoint'), 'utf8')
+    const { origin, size } = parseCheckpoint(parseNote(note).text)
+    const again = formatSubmission({ old: size, proof: [], checkpoint: note })
+    const monitored = async () => {
+      const address = `${witness.url}/${createHash('sha256').update(origin).digest('hex')}/checkpoint`
+      const reply = await fetch(address)
+      return { status: reply.status, size: parseCheckpoint(parseNote(await reply.text()).text).size }
+    }
+    const seen = await monitored()
+    assert.equal(seen.status, 200)
+
+    for (let round = 0; round < 3; round++) {
+      await witness.kill9()
+      await witness.start()
+      assert.deepEqual(await monitored(), seen)
+    }
+    const project = await readFile(
+      path.join(
+        sys.folder,
+        'data/log',
+        (await readdir(path.join(sys.folder, 'data/log'))).find((name) => name !== '_instance')!,
+        '0/checkpoint',
+      ),
+      'utf8',
+    )
+    const statuses = {
+      unknown: (await witness.submit(formatSubmission({ old: 0, proof: [], checkpoint: project }))).status,
+      unsigned: (await witness.submit(again.replace(/(— \S+ .{12})./g, '$1A').replace(/(— \S+ .{13})./g, '$1B')))
+        .status,
+      nonsense: (await witness.submit('old times\n\nare gone')).status,
+      same: seen.size === size ? (await witness.submit(again)).status : 200,
+    }
+    assert.deepEqual(statuses, { unknown: 404, unsigned: 403, nonsense: 400, same: 200 })
+  } finally {
+    await witness.stop()
+  }
+})
+
+test('kill -9 while submissions come in: what was answered is remembered, always', async () => {
+  const witness = await makeWitness(folder, 'killed')
+  const keysDir = path.join(folder, 'killed-log/keys')
+  const signer = await createSigner({
+    keysDir,
+    origin: 'example.org/killed',
+    stateFile: path.join(folder, 'killed-log/s'),
+  })
+  await witness.addLog(signer.vkey)
+  const files = await openLogFiles({
+    store: await openDiskStore(path.join(folder, 'killed-log/log')),
+    origin: signer.origin,
+    hash,
+  })
+  let answered = 0
+  try {
+    for (let round = 0; round < 6; round++) {
+      await witness.start()
+      for (let step = 0; step < 4; step++) {
+        const from = files.integrated.size
+        const state = await files.integrate(from, [Buffer.from(`entry ${from}`)])
+        const last = await signer.last()
+        const checkpoint = await signer.sign({
+          ...state,
+          consistencyProof: last.size === 0 ? [] : await files.proveFrom(last.size),
+        })
+        await files.publish(checkpoint)
+        const send = async (old: number) =>
+          witness.submit(
+            formatSubmission({
+              old,
+              proof: old === 0 || old === state.size ? [] : await files.proveFrom(old),
+              checkpoint,
+            }),
+          )
+        // The last submission of a round races the kill: it may be answered, or not.
+        const answer = send(answered).catch(() => null)
+        if (step === 3) await witness.kill9()
+        let reply = await answer
+        if (reply?.status === 409) {
+          // It was kept and not answered: never the other way round.
+          assert.ok(Number(reply.body) > answered, `remembers ${reply.body.trim()}, had answered ${answered}`)
+          reply = await send(Number(reply.body))
+        }
+        if (reply === null) continue
+        assert.equal(reply.status, 200, reply.body)
+        answered = state.size
+      }
+    }
+  } finally {
+    await witness.stop()
+  }
+  assert.ok(answered >= 18, `${answered} answered`)
+})
+
+/** Entries of a project's log, decoded. */
+async function entriesOf(logs: string, info: LogInfo) {
+  for (const name of await readdir(logs)) {
+    const note = await readFile(path.join(logs, name, '0/checkpoint'), 'utf8')
+    const { origin, size } = parseCheckpoint(parseNote(note).text)
+    if (origin === info.origin) return (await readEntries(path.join(logs, name, '0'), size)).map(decodeEntry)
+  }
+  throw new Error(`no log ${info.origin}`)
+}
+
+async function readEntries(log: string, size: number): Promise<Uint8Array[]> {
+  const file = size >= 256 ? 'tile/entries/000' : `tile/entries/000.p/${size}`
+  return splitBundle(await readFile(path.join(log, file))).entries.slice(0, size)
+}
