@@ -219,6 +219,7 @@ for (const backend of backends()) {
       events.body.every((event) => event.resource_id !== made.ticket.id),
       'events of another project are shown',
     )
+    await system.settle()
     const watched = await admin.get<{ items: { subject?: string }[] }>('/events?after=0&limit=1000', there)
     assert.ok(watched.body.items.length > 0)
     assert.ok(

@@ -313,6 +313,25 @@ for (const backend of backends()) {
     }
   })
 
+  test(`what was erased is not sent again, not even by a replay (${backend.name})`, on, async () => {
+    await using receiver = await startReceiver()
+    await using system = await backend.start()
+    const hook = await addWebhook(system, { url: receiver.url })
+    const ticket = await openTicket(system, 'Names of people')
+    await until('it came', async () => receiver.received.length === 1)
+    const { id } = receiver.received[0]!.event
+    assert.match(receiver.received[0]!.body, /Names of people/)
+    assert.equal((await system.admin.post(`/payloads/${id}/erase`, { ground: 'request 17' })).status, 200)
+    await system.admin.post(`/webhooks/${hook.id}/replay`, { event_type: 'ticket.created' })
+    await until('it came again', async () => receiver.received.length === 2)
+    const { event, body } = receiver.received[1]!
+    assert.deepEqual(
+      [event.id, event.subject, event.data.action, event.data.details],
+      [id, ticket.id, '[erased]', null],
+    )
+    assert.doesNotMatch(body, /Names of people|employee/)
+  })
+
   test(`a disabled webhook gets nothing, a deleted one is gone with its secrets (${backend.name})`, on, async () => {
     await using receiver = await startReceiver()
     await using system = await backend.start()

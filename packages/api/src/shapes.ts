@@ -816,11 +816,13 @@ const Patterns = Type.Array(Type.String({ pattern: '^(\\*|[a-z_]+\\.(\\*|[a-z_]+
   uniqueItems: true,
   description: 'event types, groups such as run.*, or *',
 })
+// Sealed at once, and kept nowhere else: a redacted one would be another one.
 const DestinationUrl = Type.String({
   minLength: 8,
   maxLength: 2000,
   pattern: '^(https?://|mailto:)',
   description: 'https://...; mailto:a@example.com,b@example.com for e-mail',
+  ...writeOnly,
 })
 const OwnHeaders = Type.Unsafe<Record<string, string>>({
   type: 'object',
@@ -828,13 +830,14 @@ const OwnHeaders = Type.Unsafe<Record<string, string>>({
   propertyNames: { pattern: '^[A-Za-z0-9-]{1,64}$' },
   additionalProperties: { type: 'string', maxLength: 2000, pattern: '^[\\x20-\\x7e]*$' },
   description: 'sent with each message; values are never shown again',
+  ...writeOnly,
 })
 export const Webhook = Type.Object({
   id: Id,
   name: Type.String(),
   format: WebhookFormat,
   url: Type.String({
-    description: 'without its query; of chat programs only the host, because the path is their secret',
+    description: 'as much as may be seen: no query, of chats only the host, of e-mail only the domains',
   }),
   events: Type.Array(Type.String()),
   header_names: Type.Array(Type.String()),
@@ -858,7 +861,12 @@ export const CreateWebhook = command({
   format: Type.Optional(WebhookFormat),
   headers: Type.Optional(OwnHeaders),
   bot_secret: Type.Optional(
-    Type.String({ minLength: 1, maxLength: 200, description: 'of a Feishu or Lark bot that checks signatures' }),
+    Type.String({
+      minLength: 1,
+      maxLength: 200,
+      description: 'of a Feishu or Lark bot that checks signatures',
+      ...writeOnly,
+    }),
   ),
 })
 export const UpdateWebhook = command(

@@ -6,6 +6,7 @@ import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
 import { type Egress, EgressRefused } from '../platform/egress.ts'
 import type { Handlers } from '../platform/http/mount.ts'
 import { uuidv7 } from '../platform/ids.ts'
+import { redactor } from '../platform/redact/index.ts'
 import { recipientsOf } from './mail.ts'
 import type { Sealed } from './sealed.ts'
 import { newSecret } from './signature.ts'
@@ -241,11 +242,15 @@ function mustReach(on: WebhooksOn, format: store.WebhookRow['format'], url: stri
   }
 }
 
+/** The url sealed, and as much of it as may be seen: no query, of chats no path, of people no name. */
 function addressed(on: WebhooksOn, id: string, format: store.WebhookRow['format'], url: string) {
-  if (format === 'email') return { url, sealed_url: on.sealed.seal(id, 'url', url) }
+  return { url: redactor.text(shownUrl(format, url)), sealed_url: on.sealed.seal(id, 'url', url) }
+}
+
+function shownUrl(format: store.WebhookRow['format'], url: string): string {
+  if (format === 'email') return url.replace(/[^:,@]*@/g, '…@')
   const { origin, pathname, search } = new URL(url)
-  const shown = format === 'cloudevents' ? `${origin}${pathname}${search && '?…'}` : `${origin}/…`
-  return { url: shown, sealed_url: on.sealed.seal(id, 'url', url) }
+  return format === 'cloudevents' ? `${origin}${pathname}${search && '?…'}` : `${origin}/…`
 }
 
 function withHeaders(on: WebhooksOn, id: string, headers: Readonly<Record<string, string>>) {
