@@ -9,6 +9,8 @@ export interface FeedEvent {
   readonly row: PlacedEvent
   readonly event: Event
   readonly text: string
+  /** The message of a socket, encoded. */
+  readonly message: Buffer
 }
 
 export interface Feed {
@@ -34,7 +36,8 @@ export function createFeed(on: { db: Database; pollMs: number; sourceOf(project:
     const source = await on.sourceOf(project)
     return rows.map((row) => {
       const event = showEvent(row, { source })
-      return { row, event, text: JSON.stringify(event) }
+      const text = JSON.stringify(event)
+      return { row, event, text, message: Buffer.from(`{"type":"event","event":${text}}`) }
     })
   }
 

@@ -8,7 +8,7 @@ import { hear, type Interest, type Watching } from './watch.ts'
 
 /** What of a WebSocket is used here; `ws` has it. */
 export interface Socket {
-  send(text: string, sent: (error?: Error | null) => void): void
+  send(text: string | Buffer, options: { binary: false }, sent?: (error?: Error | null) => void): void
   ping(): void
   close(code: number, reason: string): void
   terminate(): void
@@ -26,6 +26,8 @@ const BATCH = 200
 const PATTERN = /^(\*|[a-z_]+\.(\*|[a-z_]+))$/
 const MAX_PATTERNS = 50
 const ALL = ['*']
+const MAX_OWED = 100
+const TEXT = { binary: false } as const
 
 /**
  * Events over a WebSocket, in messages of JSON (docs/events.md). Nothing depends on it: what a socket tells can be had by
@@ -48,6 +50,7 @@ export async function serveSocket(
   let patterns = new Set(interest.patterns)
   let alive = true
   let said = Promise.resolve(true)
+  let owed = 0
 
   socket.on('close', () => closed.abort())
   socket.on('error', () => closed.abort())
@@ -57,12 +60,16 @@ export async function serveSocket(
   socket.on('message', (data, isBinary) => {
     alive = true
     const answer = isBinary ? refusal('messages are text') : obey(data.toString())
-    if (answer) say(answer)
+    if (answer === undefined) return
+    // Who asks and asks and reads no answer is not read any further.
+    if (owed === MAX_OWED) return socket.terminate()
+    owed++
+    void say(answer).then(() => owed--)
   })
 
-  /** One after the other; false when the reader is gone or takes nothing. */
-  function say(text: string): Promise<boolean> {
-    said = said.then((fine) => fine && !closed.signal.aborted && sendPatiently(socket, text, 2 * on.heartbeatMs))
+  /** One after the other; false when the reader is gone or takes nothing. A batch is bounded, so only its end is waited for. */
+  function say(...texts: readonly (string | Buffer)[]): Promise<boolean> {
+    said = said.then((fine) => fine && !closed.signal.aborted && sendPatiently(socket, texts, 2 * on.heartbeatMs))
     return said
   }
 
@@ -115,8 +122,8 @@ export async function serveSocket(
       const { events, upTo } = await hear(on, caller, { ...interest, patterns: ALL }, place, BATCH, until)
       place = upTo
       // A wish that was confirmed while we waited holds for these already.
-      for (const { row, text } of events)
-        if (covers(interest.patterns, row.event_type)) void say(`{"type":"event","event":${text}}`)
+      const wanted = events.filter(({ row }) => covers(interest.patterns, row.event_type))
+      if (wanted.length > 0) void say(...wanted.map(({ message }) => message))
       if (!(await said)) return
       if (performance.now() - beatAt < on.heartbeatMs) continue
       beatAt = performance.now()
@@ -157,10 +164,11 @@ function parse(text: string): Record<string, unknown> | undefined {
   }
 }
 
-function sendPatiently(socket: Socket, text: string, patienceMs: number): Promise<boolean> {
+function sendPatiently(socket: Socket, texts: readonly (string | Buffer)[], patienceMs: number): Promise<boolean> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => resolve(false), patienceMs)
-    socket.send(text, (error) => {
+    for (const text of texts.slice(0, -1)) socket.send(text, TEXT)
+    socket.send(texts.at(-1)!, TEXT, (error) => {
       clearTimeout(timer)
       resolve(!error)
     })
