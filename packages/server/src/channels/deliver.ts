@@ -76,6 +76,8 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
     const busy = Map.groupBy(running.values(), (webhook) => webhook)
     const full = [...busy].filter(([, all]) => all.length >= AT_ONCE_EACH).map(([webhook]) => webhook)
     const now = on.clock.now()
+    // A claim is a change, and there is one writer: it is not asked five times a second for nothing.
+    if (!(await inProject(INSTANCE, () => on.db.read((tx) => store.hasDue(tx, now))))) return
     const claims = await inProject(INSTANCE, () =>
       on.db.write((tx) =>
         store.claimDeliveries(tx, name, now, now + on.timeoutMs + 30_000, { limit, each: AT_ONCE_EACH, full }),

@@ -191,6 +191,15 @@ export interface DeliveryClaim {
   readonly fence: number
 }
 
+/** Whether something is due; outside the fences. */
+export async function hasDue(tx: Tx, now: number): Promise<boolean> {
+  const rows = await tx.sql(
+    'select 1 as due from delivery_queue where due_at <= ?1 and (lease_until is null or lease_until <= ?1) limit 1',
+    [now],
+  )
+  return rows.length > 0
+}
+
 /**
  * Leases up to `limit` due deliveries, at most `each` of one webhook and none of those in `full`, so that a webhook that
  * answers slowly holds up no other. Those whose lease ran out are due again.
