@@ -79,7 +79,7 @@ export const ticketHandlers = (on: TicketsOn): Handlers<typeof ticketsApi, Calle
   async approve(ask) {
     const { caller, params, body } = ask
     // Before the transaction: in it nothing is awaited but the database.
-    const signed = body?.signed ? await openSigned(ask.read, caller, on.party, body.signed) : null
+    const signed = body?.signed ? await openSigned((work) => ask.read(work), caller, on.party, body.signed) : null
     return ask.change((tx) => change.approveTicket(tx, caller, params.id, body, on.attest, signed))
   },
   reject: (ask) => ask.change((tx) => change.rejectTicket(tx, ask.caller, ask.params.id, ask.body.reason, on.attest)),
