@@ -76,7 +76,7 @@ async function test(which: string[], more: string[]): Promise<Extract<Tally, { t
       '--disable-warning=ExperimentalWarning',
       '--test',
       '--test-concurrency=2',
-      '--test-timeout=120000',
+      '--test-timeout=300000',
       '--test-reporter=spec',
       '--test-reporter-destination=stdout',
       `--test-reporter=${path.join(import.meta.dirname, 'tally.ts')}`,

@@ -41,7 +41,7 @@ verifies(
     const run = await sys.waitFor(id)
     assert.deepEqual(
       [run.state, run.status, run.result_summary, run.stderr_log, run.error_code, run.exit_code],
-      ['timeout', 'timeout', 'Run execution timed out', 'Execution exceeded timeout of 1 seconds', 'RUN_TIMEOUT', null],
+      ['timeout', 'timeout', 'Run execution timed out', 'Execution exceeded timeout of 3 seconds', 'RUN_TIMEOUT', null],
     )
     const [event] = ok(await sys.admin.get<AuditEvent[]>('/audit/events?event_type=run.timeout'))
     assert.deepEqual([event?.resource_id, event?.success], [id, false])
@@ -51,7 +51,7 @@ verifies(
     ok(await sys.employee.upload(next.id, 'a.txt', 'a'))
     assert.equal((await sys.waitFor(next.id)).verdict, 'passed')
   },
-  { env: { RUN_TIMEOUT_SECONDS: '1' } },
+  { env: { RUN_TIMEOUT_SECONDS: '3' } },
 )
 
 verifies(

@@ -37,6 +37,25 @@ export const foldersOf = (data: string): AuditFolders => ({
   days: path.join(data, 'audit'),
 })
 
+/** Keeps every checkpoint that a reader of the log meets, by its order; `end` says how many, and whether one was smaller than the one before. */
+export function watchCheckpoints(
+  log: string,
+  into: string,
+): { end(): Promise<{ seen: number; wrong: string | null }>; abandon(): Promise<void> } {
+  const watcher = new Worker(new URL('./watch-checkpoint.ts', import.meta.url), { workerData: { log, into } })
+  watcher.unref()
+  return {
+    async end() {
+      watcher.postMessage('stop')
+      const [report] = (await once(watcher, 'message')) as [{ seen: number; wrong: string | null }]
+      return report
+    },
+    async abandon() {
+      if (watcher.threadId > 0) await watcher.terminate()
+    },
+  }
+}
+
 export interface Campaign extends AsyncDisposable {
   readonly folder: string
   readonly postgres: Postgres
@@ -76,10 +95,7 @@ export async function openCampaign({ writers }: { writers: number }): Promise<Ca
     const log = logFolder(foldersOf(writ.dataDir), id, 0)
     const checkpoints = path.join(folder, 'checkpoints')
     mkdirSync(checkpoints)
-    const watcher = new Worker(new URL('./watch-checkpoint.ts', import.meta.url), {
-      workerData: { log, into: checkpoints },
-    })
-    watcher.unref()
+    const watcher = watchCheckpoints(log, checkpoints)
 
     const committed = new Map<string, string[]>()
     const inDoubt = new Set<string>()
@@ -135,7 +151,7 @@ export async function openCampaign({ writers }: { writers: number }): Promise<Ca
       end()
       await working.catch(() => {})
       await db.close()
-      if (watcher.threadId > 0) await watcher.terminate()
+      await watcher.abandon()
     })
 
     async function sql<Row>(text: string): Promise<Row[]> {
@@ -200,8 +216,7 @@ export async function openCampaign({ writers }: { writers: number }): Promise<Ca
         const [counted] = await sql<{ n: string }>(`select count(*) as n from audit_events where project_id = '${id}'`)
         const total = Number(counted!.n)
         while ((await publishedSize()) < total) await pause(5)
-        watcher.postMessage('stop')
-        const [{ seen, wrong }] = (await once(watcher, 'message')) as [{ seen: number; wrong: string | null }]
+        const { seen, wrong } = await watcher.end()
         assert.equal(wrong, null)
 
         const rows = await sql<{ log_index: string; event: string; entry: Buffer }>(

@@ -4,6 +4,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { Artifact, Run, Ticket } from '@writ/api'
 import { backends } from '../backends.ts'
+import { exportBundle, unpack } from '../evidence/scene.ts'
 import { dumpTables } from './database.ts'
 
 const SECRET_KEY = 'this-very-key-signs-all-tokens-of-the-server'
@@ -186,11 +187,15 @@ for (const backend of backends()) {
     await sys.settle()
     const exported = (await sys.admin.get<string>('/audit/export')).body as unknown as string
 
+    const bundle = path.join(sys.folder, 'bundle')
+    await exportBundle(sys, `${bundle}.zip`, { subject: 'ticket', id: ticket.id })
+    await unpack(`${bundle}.zip`, bundle)
+
     const places = await dumpTables(sys)
     places.set('export', String(exported))
     await sys.stop()
     places.set('server log', sys.log())
-    for (const name of globSync('data/**/*', { cwd: sys.folder })) {
+    for (const name of globSync(['data/**/*', 'bundle/**/*'], { cwd: sys.folder })) {
       const file = path.join(sys.folder, name)
       // The database was read as tables; keys are secrets themselves.
       if (!statSync(file).isFile() || /data\/(writ\.db|keys\/)/.test(name) || name.endsWith(artifact.sha256_hash))
@@ -198,6 +203,7 @@ for (const backend of backends()) {
       places.set(name, readFileSync(file, 'latin1'))
     }
     assert.ok([...places.keys()].some((name) => /log\/.*tile\/entries/.test(name)) && places.has('tickets'))
+    assert.ok([...places.keys()].some((name) => /bundle\/.*payloads/.test(name)) && places.has('bundle/bundle.json'))
     const found = planted.flatMap(({ input, kind, secret }) =>
       [...places].filter(([, text]) => text.includes(secret)).map(([place]) => `${kind} of ${input} in ${place}`),
     )

@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import type { Artifact, AuditEvent, Run, Ticket, VerifyReport } from '@writ/api'
 import { verifyOffline } from '@writ/server/ops'
 import pg from 'pg'
+import { KEPT_PAYLOADS } from '../../packages/server/src/audit/store.ts'
 import { backends } from '../backends.ts'
 import type { TestSystem } from '../test-system.ts'
 import { execute } from './database.ts'
@@ -286,4 +287,11 @@ test('the role of the server cannot change an audit event but by an erasure that
   } finally {
     await client.end()
   }
+})
+
+test('the function of the owner on PostgreSQL keeps the same payloads as the server', () => {
+  const schema = readFileSync(new URL('../../packages/server/migrations/schema.postgres.sql', import.meta.url), 'utf8')
+  const [, body] = /FUNCTION [\w.]*writ_erase_payload\(.*?AS \$\$(.*?)\$\$/s.exec(schema)!
+  const kept = /not in\s*\(([^)]*)\)/.exec(body!)![1]!.match(/[\w.]+/g)
+  assert.deepEqual(kept, [...KEPT_PAYLOADS])
 })

@@ -58,7 +58,8 @@ begin
   end if;
   update audit_events e set event = '', salt = '', actor_username = null
     where e.project_id = fence and e.id = writ_erase_payload.event and e.event <> ''
-      and e.event_type not in ('payload.erased', 'log.opened', 'log.continued');
+      and e.event_type not in
+        ('payload.erased', 'log.opened', 'log.continued', 'log.dropped', 'log.key_rotated', 'key.added', 'project.checkpoint');
   if not found then
     return false;
   end if;

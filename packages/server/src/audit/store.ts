@@ -501,8 +501,20 @@ export async function setRecordedSize(tx: Tx, log: Pick<Log, 'project_id' | 'sha
 
 // ---- erasure
 
-/** Kinds of events whose payloads explain the log itself, or an erasure: they are never erased. */
-export const KEPT_PAYLOADS = ['payload.erased', 'log.opened', 'log.continued', 'log.dropped'] as const
+/**
+ * Kinds of events whose payloads explain the log itself, its keys, or an erasure: they are never erased. A recorded
+ * checkpoint is among them, because witnesses stand for a project through it. The function of the owner on PostgreSQL
+ * (migration 0004) has the same list, and a test compares them.
+ */
+export const KEPT_PAYLOADS = [
+  'payload.erased',
+  'log.opened',
+  'log.continued',
+  'log.dropped',
+  'log.key_rotated',
+  'key.added',
+  'project.checkpoint',
+] as const
 
 /** An event of the project in context by its id, or by its place in the open log. */
 export async function findEvent(

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createRedactor, liveSecrets } from './redactor.ts'
 import { type RedactionKind, redactionKinds } from './rules.ts'
-import { createRedactingStream, createScanner } from './stream.ts'
+import { createRedactingStream, createScanner, SCANNED_BYTES } from './stream.ts'
 
 const LIVE = 'a-live-secret-of-this-process'
 const redactor = createRedactor({ key: Buffer.alloc(32, 7), live: [LIVE] })
@@ -217,6 +217,15 @@ test('a scanner says kind, number and first place, also across chunks and in UTF
   const wide = createScanner(redactor)
   wide.push(Buffer.from(`user ${aws}`, 'utf16le'))
   assert.deepEqual(wide.end(), [{ kind: 'cloud-key', count: 1, offset: 10 }])
+})
+
+test('a scanner looks at the beginning of a large file, and costs nothing behind it', () => {
+  const filler = Buffer.alloc(1_048_576, 'no shutdown\n')
+  const scanner = createScanner(redactor)
+  scanner.push(Buffer.from(`${aws}\n`))
+  for (let at = 0; at < SCANNED_BYTES; at += filler.length) scanner.push(filler)
+  scanner.push(Buffer.from(`\n${aws}\n`))
+  assert.deepEqual(scanner.end(), [{ kind: 'cloud-key', count: 1, offset: 0 }])
 })
 
 test('the worst megabytes take time in proportion', () => {

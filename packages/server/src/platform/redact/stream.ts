@@ -55,7 +55,16 @@ export interface Scanner {
   end(): Finding[]
 }
 
-/** Looks for secrets in bytes that go by, in constant memory. Bytes count as characters, so that places are exact. */
+/**
+ * How far into a file is looked. Configurations end long before; in what is larger, looking at everything would take longer
+ * than hashing and storing it several times over.
+ */
+export const SCANNED_BYTES = 16 * 1_048_576
+
+/**
+ * Looks for secrets in the first SCANNED_BYTES of bytes that go by, in constant memory. Bytes count as characters, so that
+ * places are exact.
+ */
 export function createScanner(redactor: Redactor = processRedactor): Scanner {
   const found = new Map<RedactionKind, { count: number; offset: number }>()
   let held = ''
@@ -74,7 +83,9 @@ export function createScanner(redactor: Redactor = processRedactor): Scanner {
   }
   return {
     push(chunk) {
-      held += Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).toString('latin1')
+      const wanted = Math.min(chunk.byteLength, SCANNED_BYTES - base - held.length)
+      if (wanted <= 0) return
+      held += Buffer.from(chunk.buffer, chunk.byteOffset, wanted).toString('latin1')
       if (held.length >= 16 * HOLD) look(false)
     },
     end() {
