@@ -32,7 +32,7 @@ func main() {
 	verifier, err := note.NewVerifier(os.Args[2])
 	check(err, "vkey")
 	newest := open(filepath.Join(dir, "checkpoint"), verifier)
-	hashes := tlog.TileHashReader(newest, &files{dir})
+	hashes := tlog.TileHashReader(newest, &files{dir, map[string][]byte{}})
 
 	for bundle := int64(0); bundle*256 < newest.N; bundle++ {
 		width := newest.N - bundle*256
@@ -108,7 +108,11 @@ func eachEntry(dir string, bundle int64, width int, visit func(index int64, entr
 	}
 }
 
-type files struct{ dir string }
+// files keeps the tiles that it read: a proof of each entry asks for the same few again and again.
+type files struct {
+	dir  string
+	read map[string][]byte
+}
 
 func (f *files) Height() int { return height }
 
@@ -117,7 +121,12 @@ func (f *files) SaveTiles([]tlog.Tile, [][]byte) {}
 func (f *files) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 	var all [][]byte
 	for _, tile := range tiles {
-		bytes := read(f.dir, strings.Replace(tile.Path(), "tile/8/", "tile/", 1), tile.W)
+		path := strings.Replace(tile.Path(), "tile/8/", "tile/", 1)
+		bytes, known := f.read[path]
+		if !known {
+			bytes = read(f.dir, path, tile.W)
+			f.read[path] = bytes
+		}
 		if len(bytes) < tile.W*tlog.HashSize {
 			return nil, fmt.Errorf("tile %s is cut", tile.Path())
 		}
