@@ -1,4 +1,3 @@
-import { createTransport } from 'nodemailer'
 import type { Secret } from '../platform/secret.ts'
 
 export interface Letter {
@@ -22,6 +21,8 @@ export interface Mail {
 export function createMail(url: Secret<string>, from: string): Mail {
   return {
     async send({ to, subject, text, messageId }, timeoutMs) {
+      // Loaded with the first letter: most servers never send one.
+      const { createTransport } = await import('nodemailer')
       const transport = createTransport({
         url: url.reveal(),
         connectionTimeout: timeoutMs,
