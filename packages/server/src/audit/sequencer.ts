@@ -236,12 +236,14 @@ export function createSequencer(options: {
     }
   }
 
+  const daysOf = async (project: string): Promise<DayFiles> =>
+    open.get(project)?.days ?? openDayFiles(dayFolder(folders, project, await options.slugOf(project)))
+
   /** Lines of erased payloads, in day files that were written before. Stopped in between: found again by the next round. */
   async function writeErasures(): Promise<void> {
     const all = await db.sequence(store.listUnwrittenErasures)
     for (const [project, erased] of Map.groupBy(all, (one) => one.project_id)) {
-      const days =
-        open.get(project)?.days ?? (await openDayFiles(dayFolder(folders, project, await options.slugOf(project))))
+      const days = await daysOf(project)
       for (const [day, events] of Map.groupBy(erased, (one) => dayOf(one.timestamp))) {
         await days.rewrite(day, () => rowsOfDay(project, day))
         await db.sequence((tx) =>
@@ -262,8 +264,7 @@ export function createSequencer(options: {
   async function dropFiles(): Promise<void> {
     for (const log of await db.sequence(store.listDroppedLogs)) {
       const project = log.project_id
-      const days =
-        open.get(project)?.days ?? (await openDayFiles(dayFolder(folders, project, await options.slugOf(project))))
+      const days = await daysOf(project)
       for (const day of await days.list())
         if (day <= dayOf(log.dropped_until ?? 0)) await days.regenerate(day, rowsOfDay(project, day))
       const files = await openLogStore(folders, project, log.shard)
