@@ -22,7 +22,6 @@ try {
 }
 
 const { port } = await app!.listen().catch(explain)
-announce(app!, port)
 
 let stopping = false
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -39,6 +38,8 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     )
   })
 }
+// Whoever reads that it is ready may ask it to stop at once.
+announce(app!, port)
 // Without its log the server must not go on taking changes that it cannot prove.
 app!.failed.catch(explain)
 
