@@ -149,6 +149,8 @@ for (const backend of backends()) {
       ['asset by number', admin.get('/assets/1', there)],
       ['revoke signing key', admin.post(`/signing-keys/${made.key.id}/revoke`, {}, there)],
       ['evidence', admin.post('/evidence/export', { subject: 'ticket', id: made.ticket.id }, there)],
+      ['trail of a ticket', admin.get(`/evidence/trail?subject=ticket&id=${made.ticket.id}`, there)],
+      ['trail of a run', admin.get(`/evidence/trail?subject=run&id=${made.run.id}`, there)],
       ['statement', admin.post(`/tickets/${made.ticket.id}/approval-statement`, undefined, there)],
       ['edit asset', admin.patch(`/assets/${made.asset.id}`, { name: 'x' }, there)],
       ['ticket', admin.get(`/tickets/${made.ticket.id}`, there)],

@@ -18,6 +18,7 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /auth/register': 'anybody',
   'POST /auth/logout': 'person',
   'GET /auth/me': 'person',
+  'GET /auth/session': 'person',
   'POST /auth/password': 'person',
   'GET /auth/sessions': 'person',
   'DELETE /auth/sessions/:id': 'person',
@@ -105,6 +106,9 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /signing-keys/:id/reject': admins,
   'POST /signing-keys/:id/revoke': workers,
   'POST /evidence/export': overseers,
+  // Of tickets that the caller may see; the routes look.
+  'GET /evidence/trail': all,
+  'GET /evidence/seals': all,
   'POST /audit/self-check': overseers,
 
   'POST /payloads/:id/erase': admins,

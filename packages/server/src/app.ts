@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { api, type Endpoint, openapi } from '@writ/api'
 import type { FastifyRequest } from 'fastify'
 import {
@@ -64,6 +65,7 @@ import { BlobCorrupt, BlobMissing, BlobStoreUnavailable, openBlobs } from './pla
 import { type Clock, systemClock } from './platform/clock.ts'
 import { type Database, type DatabaseSettings, INSTANCE, inProject, openDatabase } from './platform/db/index.ts'
 import { createEgress } from './platform/egress.ts'
+import { serveConsole } from './platform/http/console.ts'
 import { createCursors } from './platform/http/cursor.ts'
 import { serveDocs } from './platform/http/docs.ts'
 import { type Mounting, mount } from './platform/http/mount.ts'
@@ -96,6 +98,8 @@ export interface App {
   readonly databaseSettings: DatabaseSettings
 }
 
+/** Where `packages/console/build.ts` puts the bundle. */
+const CONSOLE = fileURLToPath(new URL('../../console/dist', import.meta.url))
 const LEASE_MS = 30_000
 const POLL_MS = 200
 
@@ -419,7 +423,7 @@ export async function openApp(on: {
     http,
     'evidence',
     api.evidence,
-    evidenceHandlers({ db, blobs, folders, keys, policy, sequencer, log: log.child({ part: 'evidence' }) }),
+    evidenceHandlers({ db, blobs, folders, keys, policy, sequencer, witnesses, log: log.child({ part: 'evidence' }) }),
     mounting,
   )
   mount(http, 'signingKeys', api.signingKeys, signingKeyHandlers({ attest, party }), mounting)
@@ -432,6 +436,7 @@ export async function openApp(on: {
   )
   mount(http, 'events', api.events, eventHandlers(watching), mounting)
   await serveApprovePage(http, config.apiPrefix)
+  await serveConsole(http, { folder: CONSOLE, prefix: config.apiPrefix, name: config.projectName, identityProvider: config.oidcIssuer !== undefined })
   mount(http, 'privacy', api.privacy, privacyHandlers({ db, sequencer }), mounting)
   mount(http, 'keys', api.keys, keysHandlers({ db, folders, keys }), mounting)
   await serveDocs(

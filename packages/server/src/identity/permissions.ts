@@ -79,6 +79,9 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'signingKeys.reject': admins,
   'signingKeys.revoke': writers,
   'evidence.export': overseers,
+  // Whoever may see the ticket; what stands in payloads is for overseers.
+  'evidence.trail': everybody,
+  'evidence.seals': everybody,
   'audit.selfCheck': overseers,
   'privacy.erasePayload': admins,
   'privacy.holds': overseers,

@@ -1,0 +1,86 @@
+import type { Event } from '@writ/api'
+import type { Client } from '@writ/sdk'
+import type { QueryClient } from '@tanstack/react-query'
+import { useQueryClient } from '@tanstack/react-query'
+import { useEffect } from 'react'
+import { hearing, reachable } from './client.ts'
+
+// Lists that count what is new without moving.
+const listeners = new Set<(event: Event) => void>()
+
+/** Hears every event of the project that the person may see. */
+export function useEvents(hear: (event: Event) => void): void {
+  useEffect(() => {
+    listeners.add(hear)
+    return () => {
+      listeners.delete(hear)
+    }
+  }, [hear])
+}
+
+/** What is asked again when something of a group happened. Lists of tickets and runs count instead; see parts/list.tsx. */
+const touched: Readonly<Record<string, readonly string[]>> = {
+  ticket: ['ticket', 'approvals', 'comments', 'trail', 'seals', 'waiting', 'row'],
+  approval: ['ticket', 'approvals', 'trail'],
+  run: ['run', 'ticket', 'ticket-runs', 'trail', 'seals', 'waiting', 'row'],
+  artifact: ['artifacts', 'trail', 'run'],
+  asset: ['assets'],
+  member: ['members', 'users'],
+  token: ['tokens'],
+  policy: ['policy', 'policy-changes'],
+  signing_key: ['signing-keys'],
+  rule_set: ['scripts'],
+  webhook: ['webhooks', 'deliveries'],
+  hold: ['holds'],
+}
+
+const POLL_MS = 15_000
+const SILENT_MS = 6_000
+
+/** Follows a project: by its event stream, and by asking every 15 s for as long as the stream does not come through. */
+export function useLive(client: Client, project: string): void {
+  const queries = useQueryClient()
+  useEffect(() => {
+    const stop = new AbortController()
+    hearing.set('connecting')
+    void follow(client, project, queries, stop.signal)
+    const polling = setInterval(() => {
+      if (hearing.get() !== 'live' && !document.hidden)
+        void queries.invalidateQueries({ predicate: ({ queryKey }) => queryKey[0] === project && queryKey[1] !== 'me' })
+    }, POLL_MS)
+    return () => {
+      stop.abort()
+      clearInterval(polling)
+    }
+  }, [client, project, queries])
+}
+
+async function follow(client: Client, project: string, queries: QueryClient, signal: AbortSignal): Promise<void> {
+  const silent = setTimeout(() => hearing.get() === 'connecting' && hearing.set('polling'), SILENT_MS)
+  try {
+    for await (const event of client.watch({ signal })) take(queries, project, event)
+  } catch {
+    // A refusal: the session has ended or the role was taken away. The pages say so when they ask the next time.
+    if (!signal.aborted) hearing.set('polling')
+  } finally {
+    clearTimeout(silent)
+  }
+}
+
+function take(queries: QueryClient, project: string, event: Event): void {
+  const group = event.data.event_type.split('.')[0] ?? ''
+  for (const name of touched[group] ?? []) void queries.invalidateQueries({ queryKey: [project, name] })
+  for (const hear of listeners) hear(event)
+}
+
+/** The one sign of the connection: everything is well, we ask instead of hearing, or nobody answers. */
+export const connection = {
+  get: (): 'ok' | 'polling' | 'lost' => (!reachable.get() ? 'lost' : hearing.get() === 'polling' ? 'polling' : 'ok'),
+  subscribe(hear: () => void) {
+    const [one, other] = [reachable.subscribe(hear), hearing.subscribe(hear)]
+    return () => {
+      one()
+      other()
+    }
+  },
+}
