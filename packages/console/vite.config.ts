@@ -25,6 +25,8 @@ export default defineConfig({
     // The page allows no data: but images; small files are files.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // Which file needs which: test/console/bundle.test.ts adds up what a first look loads.
+    manifest: 'manifest.json',
     chunkSizeWarningLimit: 1000,
   },
   server: { proxy: { '/api': { target: server, changeOrigin: false }, '/log': server } },

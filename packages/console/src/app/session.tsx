@@ -1,11 +1,13 @@
 import type { Me, Project } from '@writ/api'
 import { type Client, WritError } from '@writ/sdk'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { createContext, type ReactNode, useContext } from 'react'
+import { createContext, lazy, type ReactNode, Suspense, useContext } from 'react'
 import { Failed, Loading } from '../parts/states.tsx'
-import { SignIn } from '../pages/sign-in.tsx'
 import { clientOf, loggedIn, setCsrf } from './client.ts'
 import { useStore } from './store.ts'
+
+// Whoever is signed in already does not load the form.
+const SignIn = lazy(() => import('../pages/sign-in.tsx').then((module) => ({ default: module.SignIn })))
 
 /** Who looks, at which project, and what they may do in it. */
 export interface Session {
@@ -58,7 +60,11 @@ export function Gate({ children }: { children: (projects: readonly Project[]) =>
   }
   if (person.isPending) return <Loading whole />
   if (person.isError) return <Failed error={person.error} retry={() => person.refetch()} whole />
-  if (person.data === null || there === false) return <SignIn done={again} />
+  if (person.data === null || there === false) return (
+      <Suspense fallback={<Loading whole />}>
+        <SignIn done={again} />
+      </Suspense>
+    )
   return <>{children(person.data)}</>
 }
 

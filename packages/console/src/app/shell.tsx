@@ -192,10 +192,9 @@ function Account() {
   return (
     <Menu position="bottom-end">
       <Menu.Target>
-        <UnstyledButton className="account" aria-label={t('shell.account', { name: me.username })}>
-          <span className="avatar" aria-hidden="true">
-            {me.username.slice(0, 2).toUpperCase()}
-          </span>
+        <UnstyledButton className="account" title={t('shell.account', { name: me.username })}>
+          <span className="avatar">{me.username.slice(0, 2).toUpperCase()}</span>
+          <span className="unseen">{t('shell.account', { name: me.username })}</span>
         </UnstyledButton>
       </Menu.Target>
       <Menu.Dropdown>

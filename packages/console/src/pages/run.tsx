@@ -2,7 +2,7 @@ import type { RunDetail } from '@writ/api'
 import { Button } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
-import { useState } from 'react'
+import { type ReactNode, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
@@ -38,11 +38,16 @@ export function RunPage() {
   )
 }
 
-function Whole({ run, back }: { run: RunDetail; back: React.ReactNode }) {
+function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
   const { client, project } = useSession()
   const { t } = useTranslation()
   const [station, setStation] = useState<StationName | null>(null)
   const ticket = useQuery({ queryKey: [project, 'ticket', String(run.ticket_number)], queryFn: () => client.tickets.get({ params: { id: run.ticket_number } }) })
+  const approvals = useQuery({
+    queryKey: [project, 'approvals', run.ticket_id],
+    queryFn: () => client.tickets.approvals({ params: { id: run.ticket_id } }),
+  })
+  const approvedAt = approvals.data?.findLast(({ decision }) => decision === 'approved')?.created_at ?? null
   const trail = useTrail('run', run.number)
   const seal = useSeals('run', [run.number]).get(run.number)
   const name = t('run.one', { number: run.number })
@@ -59,7 +64,7 @@ function Whole({ run, back }: { run: RunDetail; back: React.ReactNode }) {
       }
       actions={<Actions run={run} />}
     >
-      <SealStations stations={stationsOfRun(run, ticket.data, {}, seal)} seal={seal} open={setStation} />
+      <SealStations stations={stationsOfRun(run, ticket.data, { approvedAt }, seal)} seal={seal} open={setStation} />
       <ProofDrawer subject={{ type: 'run', number: run.number }} station={station} close={() => setStation(null)} />
       <div className="columns">
         <div>
@@ -198,7 +203,7 @@ function Findings({ report }: { report: Report }) {
           <tr>
             <th>{t('run.file')}</th>
             <th>{t('run.verdict')}</th>
-            <th>{t('run.why')}</th>
+            <th className="half">{t('run.why')}</th>
           </tr>
         </thead>
         <tbody>

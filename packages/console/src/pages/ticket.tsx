@@ -2,7 +2,7 @@ import type { Run, Ticket } from '@writ/api'
 import { Button, Menu, Modal, Select, Textarea } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
-import { useState } from 'react'
+import { type ReactNode, useId, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
 import { ApprovalPanel } from '../parts/approve.tsx'
@@ -39,7 +39,7 @@ export function TicketPage() {
   )
 }
 
-function Whole({ ticket, back }: { ticket: Ticket; back: React.ReactNode }) {
+function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
   const { client, project } = useSession()
   const { t } = useTranslation()
   const [station, setStation] = useState<StationName | null>(null)
@@ -252,12 +252,17 @@ function StartRun({ ticket }: { ticket: Ticket }) {
   )
 }
 
-function RunCard({ run, open }: { run: Run; open: boolean }) {
+function RunCard({ run, open: begun }: { run: Run; open: boolean }) {
   const { t } = useTranslation()
   const waits = run.state === 'pending' && run.waiting_for === 'evidence'
+  const [open, setOpen] = useState(begun || waits)
+  const inside = useId()
   return (
-    <details className="run-card" open={open || waits}>
-      <summary>
+    <div className="run-card">
+      <div className="run-head">
+        <button type="button" className="toggle" aria-expanded={open} aria-controls={inside} aria-label={t('run.files', { number: run.number })} onClick={() => setOpen(!open)}>
+          <Icon name={open ? 'down' : 'right'} size={14} />
+        </button>
         <Go to={`runs/${run.number}`}>{t('run.one', { number: run.number })}</Go>
         <RunStateBadge state={run.state} verdict={run.verdict} />
         <span className="dimmed small">{run.script_id ?? t('run.defaultScript')}</span>
@@ -265,13 +270,17 @@ function RunCard({ run, open }: { run: Run; open: boolean }) {
         <span className="push dimmed small">
           <Time at={run.completed_at ?? run.created_at} />
         </span>
-      </summary>
-      <div className="run-inside">
-        {run.result_summary && <p className="small">{run.result_summary}</p>}
-        <Artifacts run={run} />
-        {waits && <WaitingRun run={run} />}
       </div>
-    </details>
+      <div className="run-inside" id={inside} hidden={!open}>
+        {open && (
+          <>
+            {run.result_summary && <p className="small">{run.result_summary}</p>}
+            <Artifacts run={run} />
+            {waits && <WaitingRun run={run} />}
+          </>
+        )}
+      </div>
+    </div>
   )
 }
 

@@ -43,8 +43,11 @@ export function Mono({ value, keep = 6, label }: { value: string; keep?: number;
   }, [copied])
   const copy = () => void navigator.clipboard?.writeText(value).then(() => setCopied(true))
   return (
-    <button type="button" className="mono" onClick={copy} title={value} aria-label={`${t('action.copy')}: ${label ?? value}`}>
+    <button type="button" className="mono" onClick={copy} title={value}>
       <span>{middle(value, keep)}</span>
+      <span className="unseen">
+        {label} {t('action.copy')}
+      </span>
       <Icon name={copied ? 'check' : 'copy'} size={12} />
     </button>
   )

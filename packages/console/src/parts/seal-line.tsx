@@ -47,14 +47,17 @@ export function SealStations(props: {
     <ol className="seal-stations" aria-label={t('seal.title')}>
       {stations.map(({ name, state, who, when, index }) => (
         <li key={name} className={`seal-step seal-${state}`}>
-          <button type="button" onClick={() => open(name)} aria-label={`${t(`seal.${name}`)}: ${t(`station.${state}`)}. ${t('seal.openProof')}`}>
+          <button type="button" onClick={() => open(name)} title={t('seal.openProof')}>
             <Dot state={state} />
-            <span className="seal-name">{t(`seal.${name}`)}</span>
+            <span className="seal-name">
+              {t(`seal.${name}`)}
+              <span className="unseen">: {t(`station.${state}`)}</span>
+            </span>
             <span className="seal-fact">
               {name === 'sealed' ? (
                 index !== null && index !== undefined ? (
                   <>
-                    #{index} · {t(state === 'witnessed' ? 'seal.witnessed' : state === 'done' ? 'seal.inLog' : 'seal.pending')}
+                    #{index} · {t(state === 'witnessed' ? 'seal.witnessed' : state === 'done' ? 'seal.inLog' : state === 'open' ? 'seal.soFar' : 'seal.pending')}
                   </>
                 ) : (
                   t(state === 'now' ? 'seal.pending' : 'station.open')

@@ -42,6 +42,8 @@ test('the last station is witnessed only where somebody outside signed beyond th
   assert.equal(stationsOfRun(run, undefined, {}, { ...seal, anchored: true }).at(-1)?.state, 'witnessed')
   assert.equal(stationsOfRun(run, undefined, {}, { ...seal, sealed: false }).at(-1)?.state, 'now')
   assert.equal(stationsOfRun(run, undefined, {}, { ...seal, last_index: null, pending: 1 }).at(-1)?.state, 'now')
+  const begun = stationsOfTicket({ ...ticket, status: 'submitted' }, {}, seal).at(-1)
+  assert.deepEqual([begun?.state, begun?.index], ['open', 41])
 })
 
 test('every event has its station', () => {

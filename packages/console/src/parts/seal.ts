@@ -48,7 +48,7 @@ export function stationsOfTicket(ticket: TicketFacts, detail: TicketDetail = {},
     },
     { name: 'ran', state: ran, who: run?.executed_by_number ?? null, when: run?.started_at ?? null },
     { name: 'proved', state: provedState(status, run), when: run?.completed_at ?? null },
-    sealed(seal),
+    sealed(seal, provedState(status, run) !== 'open' || status === 'closed'),
   ]
 }
 
@@ -83,14 +83,15 @@ export function stationsOfRun(run: RunFacts, ticket: TicketFacts | undefined, de
       state: run.verdict === null ? 'open' : run.verdict === 'passed' ? 'done' : 'failed',
       when: run.verdict === null ? null : run.completed_at,
     },
-    sealed(seal),
+    sealed(seal, run.verdict !== null || runState(run) === 'failed'),
   ]
 }
 
-function sealed(seal: Seal | undefined): Station {
-  if (!seal || seal.last_index === null) return { name: 'sealed', state: seal && seal.pending > 0 ? 'now' : 'open' }
+// The log takes everything as it happens; this station is reached when there is a result to be sealed.
+function sealed(seal: Seal | undefined, result: boolean): Station {
+  if (!seal || seal.last_index === null) return { name: 'sealed', state: result && seal ? 'now' : 'open' }
   const state = seal.anchored ? 'witnessed' : seal.sealed ? 'done' : 'now'
-  return { name: 'sealed', state, index: seal.last_index }
+  return { name: 'sealed', state: result ? state : 'open', index: seal.last_index }
 }
 
 /** Which station an event belongs to; the drawer shows it there. */

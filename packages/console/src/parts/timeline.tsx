@@ -56,7 +56,7 @@ export function Timeline({ verified, comments }: { verified: VerifiedTrail; comm
                 )}
                 {' · '}
                 <Time at={item.at} />
-                <span className="number"> #{item.entry.shown.log_index}</span>
+                <span className="number"> · #{item.entry.shown.log_index}</span>
               </p>
               {reasonOf(item.entry.event) !== '' && <p className="prose">{reasonOf(item.entry.event)}</p>}
             </div>
