@@ -67,7 +67,7 @@ export function Shell({ children }: { children: ReactNode }) {
           <span className="brand-name">{instanceName}</span>
         </Go>
         <ProjectSwitch />
-        <UnstyledButton className="search-box" onClick={() => setSearch(true)}>
+        <UnstyledButton className="search-box" aria-label={`${t('shell.search')} Ctrl K`} onClick={() => setSearch(true)}>
           <Icon name="search" size={14} />
           <span className="search-word">{t('shell.search')}</span>
           <kbd>Ctrl K</kbd>

@@ -14,8 +14,22 @@ const writ: MantineColorsTuple = [
   '#05524f',
 ]
 
+/** Surfaces of the dark theme, from text to ground. */
+const dark: MantineColorsTuple = [
+  '#dfe5e9',
+  '#c4cdd3',
+  '#a2adb6',
+  '#88939c',
+  '#3a434b',
+  '#2b333a',
+  '#1f252a',
+  '#15191d',
+  '#111518',
+  '#0c0f11',
+]
+
 export const theme = createTheme({
-  colors: { writ },
+  colors: { writ, dark },
   primaryColor: 'writ',
   primaryShade: { light: 8, dark: 8 },
   fontFamily:
@@ -50,10 +64,8 @@ export const variables: CSSVariablesResolver = () => ({
   variables: {},
   light: { '--mantine-color-dimmed': '#59636b', '--mantine-color-placeholder': '#66707a' },
   dark: {
-    '--mantine-color-body': '#15191d',
     '--mantine-color-dimmed': '#a2adb6',
     '--mantine-color-placeholder': '#8f9aa3',
     '--mantine-color-anchor': '#72c0bb',
-    '--mantine-color-text': '#dfe5e9',
   },
 })
