@@ -16,7 +16,11 @@ const root = path.join(here, '../..')
 /** SHA-256 of everything that a bundle is made of: our sources, and by the lockfile those of others. */
 function digestOfSources(): string {
   const sources = globSync(
-    ['packages/console/{index.html,vite.config.ts,build.ts}', 'packages/{console,sdk,api,tlog}/src/**/*', 'package-lock.json'],
+    [
+      'packages/console/{index.html,vite.config.ts,build.ts}',
+      'packages/{console,sdk,api,tlog}/src/**/*',
+      'package-lock.json',
+    ],
     { cwd: root, withFileTypes: true },
   )
     .filter((one) => one.isFile() && !one.name.includes('.test.'))
@@ -36,7 +40,11 @@ export async function buildConsole(): Promise<boolean> {
   const { build } = await import('vite')
   // Beside the old one, and then in its place: stopped anywhere, what is served is whole. Two at once build the same.
   const made = path.join(here, `.dist-${process.pid}`)
-  await build({ configFile: path.join(here, 'vite.config.ts'), logLevel: 'warn', build: { outDir: made, emptyOutDir: true } })
+  await build({
+    configFile: path.join(here, 'vite.config.ts'),
+    logLevel: 'warn',
+    build: { outDir: made, emptyOutDir: true },
+  })
   const files = path.join(made, '-')
   for (const name of await readdir(files)) {
     if (!/\.(js|css|svg)$/.test(name)) continue

@@ -1,7 +1,7 @@
 /** The console in a real browser against a real server: people with pages of their own, and what must hold on every page. */
 import assert from 'node:assert/strict'
-import { createRequire } from 'node:module'
 import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import path from 'node:path'
 import { after } from 'node:test'
 import type { Run, Ticket } from '@writ/api'
@@ -92,7 +92,10 @@ export async function openTab(
 
 /** Waits until nothing on the page is being loaded any more. */
 export async function settled(page: Page): Promise<void> {
-  await page.locator('[role=status].loading, .whole[role=status], .mantine-Skeleton-root').first().waitFor({ state: 'detached' })
+  await page
+    .locator('[role=status].loading, .whole[role=status], .mantine-Skeleton-root')
+    .first()
+    .waitFor({ state: 'detached' })
   await page.evaluate('document.fonts.ready')
 }
 
@@ -125,7 +128,9 @@ export async function fill(system: TestSystem): Promise<{ tickets: Ticket[]; run
     (await system.employee.post<Ticket>('/tickets', { title, asset_id: asset.body.id, ...more })).body
   const tickets = [
     await open('安装工厂交换机', { description: '在工厂 A 安装新交换机并上传配置' }),
-    await open('Replace the core switch in hall 3', { description: 'Window: Sunday, 02:00 to 04:00.\nRollback: the old one stays in the rack.' }),
+    await open('Replace the core switch in hall 3', {
+      description: 'Window: Sunday, 02:00 to 04:00.\nRollback: the old one stays in the rack.',
+    }),
     await open('Move the printers to VLAN 30'),
     await open('Renumber the uplinks', { status: 'draft' }),
   ]
@@ -134,9 +139,17 @@ export async function fill(system: TestSystem): Promise<{ tickets: Ticket[]; run
     [tickets[0]!, ['access-switch.cfg', 'core-switch.json', 'vlan-plan.yaml']],
     [tickets[1]!, ['broken-switch.json']],
   ] as const) {
-    const approved = await system.admin.post(`/tickets/${ticket.number}/approve`, { digest: ticket.digest, reason: 'window agreed' })
+    const approved = await system.admin.post(`/tickets/${ticket.number}/approve`, {
+      digest: ticket.digest,
+      reason: 'window agreed',
+    })
     assert.equal(approved.status, 200, JSON.stringify(approved.body))
-    const run = await system.employee.post<Run>('/runs', { run_type: 'proof', ticket_id: ticket.number, script_id: 'proof.config_format', finalize: 'manual' })
+    const run = await system.employee.post<Run>('/runs', {
+      run_type: 'proof',
+      ticket_id: ticket.number,
+      script_id: 'proof.config_format',
+      finalize: 'manual',
+    })
     for (const name of files) {
       const bytes = await readFile(path.join(examples, name))
       assert.equal((await system.employee.upload(run.body.number, name, bytes)).status, 200)

@@ -41,9 +41,9 @@ test('two people take a ticket from a promise to a bundle that verifies without 
   await asks.getByRole('button', { name: 'Start a proof' }).click()
   await asks.getByRole('dialog').getByRole('button', { name: 'Start a proof' }).click()
   await asks.getByText('It waits for files').waitFor()
-  await asks.locator('.dropzone input[type=file]').setInputFiles(
-    ['access-switch.cfg', 'core-switch.json'].map((name) => path.join(examples, name)),
-  )
+  await asks
+    .locator('.dropzone input[type=file]')
+    .setInputFiles(['access-switch.cfg', 'core-switch.json'].map((name) => path.join(examples, name)))
   await asks.locator('h1 .state-done').waitFor()
   await asks.getByRole('button', { name: 'access-switch.cfg', exact: true }).click()
   await asks.getByText('The bytes are those that were recorded.').waitFor()
@@ -128,7 +128,10 @@ test('an approver signs with a passkey on a phone, and the proof shows the signa
   assert.equal(agreed.status, 200, JSON.stringify(agreed.body))
 
   await phone.open('default/tickets/1')
-  await page.getByRole('heading', { name: /Replace <b>the<\/b> main switch/ }).first().waitFor()
+  await page
+    .getByRole('heading', { name: /Replace <b>the<\/b> main switch/ })
+    .first()
+    .waitFor()
   await page.getByRole('button', { name: 'Review and approve' }).click()
   await page.getByText('This page made the same digest from what it shows.').waitFor()
   await page.getByRole('button', { name: 'Approve with my passkey' }).click()
@@ -143,7 +146,9 @@ test('an approver signs with a passkey on a phone, and the proof shows the signa
   await system.check()
 })
 
-test('a rejection goes back with its reason, and an edit after an approval is shown to the next approver', { skip }, async () => {
+test('a rejection goes back with its reason, and an edit after an approval is shown to the next approver', {
+  skip,
+}, async () => {
   await using system = await startConsole()
   const ticket = (await system.employee.post<Ticket>('/tickets', { title: 'Renumber the uplinks' })).body
   await using tab = await openTab(system)

@@ -14,7 +14,10 @@ import { openWords } from './words/index.ts'
 if (location.hash.startsWith('#csrf_token=')) history.replaceState(null, '', location.pathname + location.search)
 
 const queries = new QueryClient({
-  defaultOptions: { queries: { retry: false, staleTime: 5_000, refetchOnReconnect: true }, mutations: { retry: false } },
+  defaultOptions: {
+    queries: { retry: false, staleTime: 5_000, refetchOnReconnect: true },
+    mutations: { retry: false },
+  },
 })
 
 await openWords()

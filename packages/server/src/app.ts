@@ -436,7 +436,12 @@ export async function openApp(on: {
   )
   mount(http, 'events', api.events, eventHandlers(watching), mounting)
   await serveApprovePage(http, config.apiPrefix)
-  await serveConsole(http, { folder: CONSOLE, prefix: config.apiPrefix, name: config.projectName, identityProvider: config.oidcIssuer !== undefined })
+  await serveConsole(http, {
+    folder: CONSOLE,
+    prefix: config.apiPrefix,
+    name: config.projectName,
+    identityProvider: config.oidcIssuer !== undefined,
+  })
   mount(http, 'privacy', api.privacy, privacyHandlers({ db, sequencer }), mounting)
   mount(http, 'keys', api.keys, keysHandlers({ db, folders, keys }), mounting)
   await serveDocs(

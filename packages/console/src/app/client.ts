@@ -26,7 +26,10 @@ async function send(input: RequestInfo | URL, init: RequestInit = {}): Promise<R
     if (answer.status === 401 && !/\/auth\/(session|login)$/.test(String(input))) loggedIn.set(false)
     return headers.get('accept') === 'text/event-stream' && answer.ok ? overheard(answer) : answer
   } catch (error) {
-    if (!init.signal?.aborted) reachable.set(false)
+    // A stream that does not come through says nothing about the rest.
+    if (init.signal?.aborted) throw error
+    if (headers.get('accept') === 'text/event-stream') hearing.set('polling')
+    else reachable.set(false)
     throw error
   }
 }
@@ -69,10 +72,7 @@ export async function firstOf<I extends ListId>(
   signal: AbortSignal,
 ): Promise<{ rows: readonly ItemOf<I>[]; total: number }> {
   // Without a cursor the answer is an array (`listOf` in @writ/api); the server checks what the query holds.
-  const call = client.call as (
-    id: string,
-    args: object,
-  ) => Promise<{ data: readonly ItemOf<I>[]; headers: Headers }>
+  const call = client.call as (id: string, args: object) => Promise<{ data: readonly ItemOf<I>[]; headers: Headers }>
   const { data, headers } = await call(id, { query, signal })
   return { rows: data, total: Number(headers.get('x-total-count') ?? data.length) }
 }

@@ -12,20 +12,21 @@ const STEPS: readonly [Intl.RelativeTimeFormatUnit, number][] = [
 export function relativeTime(at: number, now: number, language: string): string {
   const seconds = (at - now) / 1_000
   const words = new Intl.RelativeTimeFormat(language, { numeric: 'auto' })
-  for (const [unit, size] of STEPS)
-    if (Math.abs(seconds) >= size) return words.format(Math.trunc(seconds / size), unit)
+  for (const [unit, size] of STEPS) if (Math.abs(seconds) >= size) return words.format(Math.trunc(seconds / size), unit)
   return words.format(0, 'second')
 }
 
 /** The exact time in the viewer's zone, with the zone's name. */
-export const exactTime = (at: number, language: string, timeZone?: string): string =>
-  new Intl.DateTimeFormat(language, {
+export function exactTime(at: number, language: string, timeZone?: string): string {
+  const zone = timeZone === undefined ? {} : { timeZone }
+  const words = new Intl.DateTimeFormat(language, {
     dateStyle: 'medium',
     timeStyle: 'medium',
     hourCycle: 'h23',
-    ...(timeZone === undefined ? {} : { timeZone }),
-  }).format(at) +
-  ` ${zoneName(at, language, timeZone)}`
+    ...zone,
+  })
+  return `${words.format(at)} ${zoneName(at, language, timeZone)}`
+}
 
 function zoneName(at: number, language: string, timeZone?: string): string {
   const parts = new Intl.DateTimeFormat(language, { timeZoneName: 'shortOffset', ...(timeZone ? { timeZone } : {}) })

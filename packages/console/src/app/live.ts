@@ -1,7 +1,7 @@
-import type { Event } from '@writ/api'
-import type { Client } from '@writ/sdk'
 import type { QueryClient } from '@tanstack/react-query'
 import { useQueryClient } from '@tanstack/react-query'
+import type { Event } from '@writ/api'
+import type { Client } from '@writ/sdk'
 import { useEffect } from 'react'
 import { hearing, reachable } from './client.ts'
 
@@ -34,6 +34,8 @@ const touched: Readonly<Record<string, readonly string[]>> = {
   hold: ['holds'],
 }
 
+// Who one is changes rarely; and reading the log is itself an event of the log.
+const costly = new Set<unknown>(['me', 'audit-events', 'audit-event'])
 const POLL_MS = 15_000
 const SILENT_MS = 6_000
 
@@ -46,7 +48,9 @@ export function useLive(client: Client, project: string): void {
     void follow(client, project, queries, stop.signal)
     const polling = setInterval(() => {
       if (hearing.get() !== 'live' && !document.hidden)
-        void queries.invalidateQueries({ predicate: ({ queryKey }) => queryKey[0] === project && queryKey[1] !== 'me' })
+        void queries.invalidateQueries({
+          predicate: ({ queryKey }) => queryKey[0] === project && !costly.has(queryKey[1]),
+        })
     }, POLL_MS)
     return () => {
       stop.abort()

@@ -1,8 +1,7 @@
-import { Modal, TextInput } from '@mantine/core'
+import { Modal, TextInput, useComputedColorScheme, useMantineColorScheme } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { type KeyboardEvent, useId, useState } from 'react'
 import { useTranslation } from 'react-i18next'
-import { useMantineColorScheme, useComputedColorScheme } from '@mantine/core'
 import { useGo } from '../parts/go.tsx'
 import { Icon, type IconName } from '../parts/icons.tsx'
 import { speak } from '../words/index.ts'
@@ -47,12 +46,27 @@ export function Palette({ close, help }: { close: () => void; help: () => void }
       : []),
     { id: 'start', text: t('nav.start'), icon: 'start', act: () => go('start') },
     { id: 'tokens', text: t('settings.tokens'), icon: 'key', act: () => go('settings/tokens') },
-    { id: 'theme', text: t(dark ? 'theme.light' : 'theme.dark'), icon: dark ? 'sun' : 'moon', act: () => setColorScheme(dark ? 'light' : 'dark') },
-    { id: 'language', text: i18n.language === 'en' ? '简体中文' : 'English', icon: 'language', act: () => void speak(i18n.language === 'en' ? 'zh-CN' : 'en') },
+    {
+      id: 'theme',
+      text: t(dark ? 'theme.light' : 'theme.dark'),
+      icon: dark ? 'sun' : 'moon',
+      act: () => setColorScheme(dark ? 'light' : 'dark'),
+    },
+    {
+      id: 'language',
+      text: i18n.language === 'en' ? '简体中文' : 'English',
+      icon: 'language',
+      act: () => void speak(i18n.language === 'en' ? 'zh-CN' : 'en'),
+    },
     { id: 'keys', text: t('keys.title'), icon: 'help', act: help },
     ...projects
       .filter(({ slug }) => slug !== project)
-      .map(({ slug, name }) => ({ id: `project-${slug}`, text: `${t('shell.project')}: ${name}`, icon: 'right' as const, act: () => location.assign(`/app/${slug}`) })),
+      .map(({ slug, name }) => ({
+        id: `project-${slug}`,
+        text: `${t('shell.project')}: ${name}`,
+        icon: 'right' as const,
+        act: () => location.assign(`/app/${slug}`),
+      })),
     { id: 'out', text: t('shell.signOut'), icon: 'signOut', act: () => void signOut() },
   ]
   const needle = wanted.toLowerCase()
@@ -60,7 +74,12 @@ export function Palette({ close, help }: { close: () => void; help: () => void }
   const choices: Choice[] = [
     ...(number
       ? [
-          { id: 'ticket', text: t('palette.ticket', { number }), icon: 'ticket' as const, act: () => go(`tickets/${number}`) },
+          {
+            id: 'ticket',
+            text: t('palette.ticket', { number }),
+            icon: 'ticket' as const,
+            act: () => go(`tickets/${number}`),
+          },
           { id: 'run', text: t('palette.run', { number }), icon: 'run' as const, act: () => go(`runs/${number}`) },
         ]
       : []),
@@ -99,7 +118,16 @@ export function Palette({ close, help }: { close: () => void; help: () => void }
     }
   }
   return (
-    <Modal opened onClose={close} withCloseButton={false} padding={0} yOffset="12vh" size="lg" aria-label={t('shell.search')}>
+    <Modal
+      opened
+      onClose={close}
+      withCloseButton={false}
+      padding={0}
+      yOffset="12vh"
+      size="lg"
+      title={t('shell.search')}
+      classNames={{ header: 'unseen' }}
+    >
       <TextInput
         data-autofocus
         aria-label={t('shell.search')}
@@ -119,9 +147,10 @@ export function Palette({ close, help }: { close: () => void; help: () => void }
         aria-controls={list}
         aria-activedescendant={`${list}-${chosen}`}
       />
-      {/* biome-ignore lint/a11y/useFocusableInteractive: the field keeps the focus, as a combobox does */}
       <div className="palette" role="listbox" id={list} aria-label={t('shell.search')}>
-        {choices.length === 0 && <p className="dimmed palette-none">{tickets.isFetching ? t('state.loading') : t('palette.none')}</p>}
+        {choices.length === 0 && (
+          <p className="dimmed palette-none">{tickets.isFetching ? t('state.loading') : t('palette.none')}</p>
+        )}
         {choices.map((choice, i) => (
           // biome-ignore lint/a11y/useKeyWithClickEvents: keys are heard by the field
           // biome-ignore lint/a11y/useFocusableInteractive: as above

@@ -78,5 +78,8 @@ export async function approveSigned(
   const key = keys.find((one) => one.credential_id === credentialId)
   if (!key) throw new Error('The authenticator signed with a key that is not enrolled here.')
   const signed = { key_id: key.id, statement: issued.statement, passkey }
-  await client.tickets.approve({ params: { id: ticket.id }, body: { digest: ticket.digest, signed, ...(reason ? { reason } : {}) } })
+  await client.tickets.approve({
+    params: { id: ticket.id },
+    body: { digest: ticket.digest, signed, ...(reason ? { reason } : {}) },
+  })
 }

@@ -1,4 +1,12 @@
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Navigate, Outlet, useParams } from '@tanstack/react-router'
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Navigate,
+  Outlet,
+  useParams,
+} from '@tanstack/react-router'
 import type { Project } from '@writ/api'
 import { useTranslation } from 'react-i18next'
 import { Empty, Failed, Loading } from '../parts/states.tsx'
@@ -82,19 +90,58 @@ const page = (path: string, component: ReturnType<typeof lazyRouteComponent>) =>
 const tree = root.addChildren([
   index,
   inProject.addChildren([
-    page('/', lazyRouteComponent(() => import('../pages/home.tsx'), 'Home')),
-    page('start', lazyRouteComponent(() => import('../pages/start.tsx'), 'Start')),
-    page('tickets', lazyRouteComponent(() => import('../pages/tickets.tsx'), 'Tickets')),
-    page('tickets/new', lazyRouteComponent(() => import('../pages/ticket-form.tsx'), 'NewTicket')),
-    page('tickets/$number', lazyRouteComponent(() => import('../pages/ticket.tsx'), 'TicketPage')),
-    page('runs', lazyRouteComponent(() => import('../pages/runs.tsx'), 'Runs')),
-    page('runs/$number', lazyRouteComponent(() => import('../pages/run.tsx'), 'RunPage')),
-    page('assets', lazyRouteComponent(() => import('../pages/assets.tsx'), 'Assets')),
-    page('assets/$number', lazyRouteComponent(() => import('../pages/assets.tsx'), 'AssetPage')),
-    page('audit', lazyRouteComponent(() => import('../pages/audit.tsx'), 'Audit')),
-    page('notices', lazyRouteComponent(() => import('../pages/notices.tsx'), 'Notices')),
-    page('notices/$id', lazyRouteComponent(() => import('../pages/notices.tsx'), 'WebhookPage')),
-    page('settings/$part', lazyRouteComponent(() => import('../pages/settings.tsx'), 'Settings')),
+    page(
+      '/',
+      lazyRouteComponent(() => import('../pages/home.tsx'), 'Home'),
+    ),
+    page(
+      'start',
+      lazyRouteComponent(() => import('../pages/start.tsx'), 'Start'),
+    ),
+    page(
+      'tickets',
+      lazyRouteComponent(() => import('../pages/tickets.tsx'), 'Tickets'),
+    ),
+    page(
+      'tickets/new',
+      lazyRouteComponent(() => import('../pages/ticket-form.tsx'), 'NewTicket'),
+    ),
+    page(
+      'tickets/$number',
+      lazyRouteComponent(() => import('../pages/ticket.tsx'), 'TicketPage'),
+    ),
+    page(
+      'runs',
+      lazyRouteComponent(() => import('../pages/runs.tsx'), 'Runs'),
+    ),
+    page(
+      'runs/$number',
+      lazyRouteComponent(() => import('../pages/run.tsx'), 'RunPage'),
+    ),
+    page(
+      'assets',
+      lazyRouteComponent(() => import('../pages/assets.tsx'), 'Assets'),
+    ),
+    page(
+      'assets/$number',
+      lazyRouteComponent(() => import('../pages/assets.tsx'), 'AssetPage'),
+    ),
+    page(
+      'audit',
+      lazyRouteComponent(() => import('../pages/audit.tsx'), 'Audit'),
+    ),
+    page(
+      'notices',
+      lazyRouteComponent(() => import('../pages/notices.tsx'), 'Notices'),
+    ),
+    page(
+      'notices/$id',
+      lazyRouteComponent(() => import('../pages/notices.tsx'), 'WebhookPage'),
+    ),
+    page(
+      'settings/$part',
+      lazyRouteComponent(() => import('../pages/settings.tsx'), 'Settings'),
+    ),
   ]),
 ])
 

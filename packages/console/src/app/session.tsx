@@ -1,6 +1,6 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
 import type { Me, Project } from '@writ/api'
 import { type Client, WritError } from '@writ/sdk'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { createContext, lazy, type ReactNode, Suspense, useContext } from 'react'
 import { Failed, Loading } from '../parts/states.tsx'
 import { clientOf, loggedIn, setCsrf } from './client.ts'
@@ -60,7 +60,8 @@ export function Gate({ children }: { children: (projects: readonly Project[]) =>
   }
   if (person.isPending) return <Loading whole />
   if (person.isError) return <Failed error={person.error} retry={() => person.refetch()} whole />
-  if (person.data === null || there === false) return (
+  if (person.data === null || there === false)
+    return (
       <Suspense fallback={<Loading whole />}>
         <SignIn done={again} />
       </Suspense>

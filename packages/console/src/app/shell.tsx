@@ -12,7 +12,8 @@ import { instanceName, preferences } from './page-settings.ts'
 import { useSession } from './session.tsx'
 import { LanguageButton, ThemeButton } from './switches.tsx'
 
-const Palette = lazy(() => import('./palette.tsx').then((module) => ({ default: module.Palette })))
+const loadPalette = () => import('./palette.tsx').then((module) => ({ default: module.Palette }))
+const Palette = lazy(loadPalette)
 
 export interface Place {
   readonly to: string
@@ -47,6 +48,11 @@ export function Shell({ children }: { children: ReactNode }) {
   useEffect(() => preferences.set('project', project), [project])
   // biome-ignore lint/correctness/useExhaustiveDependencies: another page closes the menu of a narrow one
   useEffect(() => menu.close(), [pathname])
+  // It is there when the keys are pressed, and in nobody's way before.
+  useEffect(() => {
+    const timer = setTimeout(() => void loadPalette(), 1_500)
+    return () => clearTimeout(timer)
+  }, [])
   useJumps()
   useHotkeys([
     ['mod+K', () => setSearch(true)],
@@ -67,7 +73,7 @@ export function Shell({ children }: { children: ReactNode }) {
           <span className="brand-name">{instanceName}</span>
         </Go>
         <ProjectSwitch />
-        <UnstyledButton className="search-box" aria-label={`${t('shell.search')} Ctrl K`} onClick={() => setSearch(true)}>
+        <UnstyledButton className="search-box" onClick={() => setSearch(true)}>
           <Icon name="search" size={14} />
           <span className="search-word">{t('shell.search')}</span>
           <kbd>Ctrl K</kbd>
@@ -76,7 +82,14 @@ export function Shell({ children }: { children: ReactNode }) {
           <Connection />
           <LanguageButton />
           <ThemeButton />
-          <ActionIcon variant="subtle" color="gray" aria-label={t('keys.title')} title={t('keys.title')} onClick={help.open} className="wide-only">
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            aria-label={t('keys.title')}
+            title={t('keys.title')}
+            onClick={help.open}
+            className="wide-only"
+          >
             <Icon name="help" />
           </ActionIcon>
           <Account />
@@ -122,7 +135,13 @@ function useJumps(): void {
     let waiting = 0
     const hear = (event: KeyboardEvent) => {
       const target = event.target as HTMLElement
-      if (event.ctrlKey || event.metaKey || event.altKey || target.closest('input, textarea, select, [contenteditable]')) return
+      if (
+        event.ctrlKey ||
+        event.metaKey ||
+        event.altKey ||
+        target.closest('input, textarea, select, [contenteditable]')
+      )
+        return
       if (event.key === 'g') {
         waiting = Date.now()
         return
@@ -164,7 +183,13 @@ function ProjectSwitch() {
       <Menu.Dropdown>
         <Menu.Label>{t('shell.projects')}</Menu.Label>
         {projects.map(({ slug, name, role }) => (
-          <Menu.Item key={slug} component={Go} to="" project={slug} leftSection={<Icon name="check" size={14} opacity={slug === project ? 1 : 0} />}>
+          <Menu.Item
+            key={slug}
+            component={Go}
+            to=""
+            project={slug}
+            leftSection={<Icon name="check" size={14} opacity={slug === project ? 1 : 0} />}
+          >
             {name} <span className="dimmed small">{role ? t(`role.${role}`) : ''}</span>
           </Menu.Item>
         ))}
@@ -223,7 +248,12 @@ function Keys({ opened, close }: { opened: boolean; close: () => void }) {
     ['?', t('keys.help')],
   ]
   return (
-    <Modal opened={opened} onClose={close} title={t('keys.title')} closeButtonProps={{ 'aria-label': t('action.close') }}>
+    <Modal
+      opened={opened}
+      onClose={close}
+      title={t('keys.title')}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
       <table className="plain">
         <tbody>
           {rows.map(([key, what]) => (

@@ -10,7 +10,13 @@ export function ThemeButton() {
   const current = useComputedColorScheme('light')
   const other = current === 'dark' ? 'light' : 'dark'
   return (
-    <ActionIcon variant="subtle" color="gray" aria-label={t(`theme.${other}`)} title={t(`theme.${other}`)} onClick={() => setColorScheme(other)}>
+    <ActionIcon
+      variant="subtle"
+      color="gray"
+      aria-label={t(`theme.${other}`)}
+      title={t(`theme.${other}`)}
+      onClick={() => setColorScheme(other)}
+    >
       <Icon name={current === 'dark' ? 'sun' : 'moon'} />
     </ActionIcon>
   )
@@ -27,7 +33,12 @@ export function LanguageButton() {
       </Menu.Target>
       <Menu.Dropdown>
         {Object.entries(languages).map(([code, name]) => (
-          <Menu.Item key={code} lang={code} onClick={() => void speak(code)} leftSection={<Icon name="check" size={14} opacity={i18n.language === code ? 1 : 0} />}>
+          <Menu.Item
+            key={code}
+            lang={code}
+            onClick={() => void speak(code)}
+            leftSection={<Icon name="check" size={14} opacity={i18n.language === code ? 1 : 0} />}
+          >
             {name}
           </Menu.Item>
         ))}

@@ -1,7 +1,7 @@
-import type { Asset } from '@writ/api'
 import { Button, Modal, Textarea, TextInput } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
+import type { Asset } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
@@ -10,9 +10,9 @@ import { Facts, Page, Person, Section, Time } from '../parts/bits.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { type Column, List } from '../parts/list.tsx'
+import { Search } from '../parts/search.tsx'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
 import { TicketRows } from './home.tsx'
-import { Search } from '../parts/search.tsx'
 
 export function Assets() {
   const { client, can } = useSession()
@@ -20,13 +20,31 @@ export function Assets() {
   const go = useGo()
   const [filters, set] = useFilters()
   const [open, setOpen] = useState(false)
-  const query = Object.fromEntries((['q', 'asset_type'] as const).flatMap((name) => (filters[name] ? [[name, filters[name]]] : [])))
+  const query = Object.fromEntries(
+    (['q', 'asset_type'] as const).flatMap((name) => (filters[name] ? [[name, filters[name]]] : [])),
+  )
   const columns: Column<Asset>[] = [
-    { name: 'title', title: t('asset.name'), width: 'minmax(180px, 1fr)', show: (row) => <><span className="number">#{row.number}</span> {row.name}</> },
+    {
+      name: 'title',
+      title: t('asset.name'),
+      width: 'minmax(180px, 1fr)',
+      show: (row) => (
+        <>
+          <span className="number">#{row.number}</span> {row.name}
+        </>
+      ),
+    },
     { name: 'type', title: t('asset.type'), width: '140px', show: (row) => row.asset_type },
     { name: 'serial', title: t('asset.serial'), width: '180px', show: (row) => row.serial_number ?? '–' },
     { name: 'where', title: t('asset.location'), width: '180px', wide: true, show: (row) => row.location ?? '–' },
-    { name: 'changed', title: t('ticket.changed'), width: '130px', right: true, wide: true, show: (row) => <Time at={row.updated_at} /> },
+    {
+      name: 'changed',
+      title: t('ticket.changed'),
+      width: '130px',
+      right: true,
+      wide: true,
+      show: (row) => <Time at={row.updated_at} />,
+    },
   ]
   const create = can('assets.create') && (
     <Button onClick={() => setOpen(true)} leftSection={<Icon name="plus" size={14} />}>
@@ -43,7 +61,9 @@ export function Assets() {
         label={t('nav.assets')}
         filters={query}
         columns={columns}
-        load={(cursor, signal) => client.assets.list({ query: { ...query, limit: 100, cursor } as { cursor: string }, signal })}
+        load={(cursor, signal) =>
+          client.assets.list({ query: { ...query, limit: 100, cursor } as { cursor: string }, signal })
+        }
         to={(row) => `assets/${row.number}`}
         adds="asset.created"
         empty={
@@ -54,8 +74,16 @@ export function Assets() {
           )
         }
       />
-      <Modal opened={open} onClose={() => setOpen(false)} title={t('asset.new')} closeButtonProps={{ 'aria-label': t('action.close') }}>
-        <AssetForm verb={t('asset.create')} act={async (body) => go(`assets/${(await client.assets.create({ body })).number}`)} />
+      <Modal
+        opened={open}
+        onClose={() => setOpen(false)}
+        title={t('asset.new')}
+        closeButtonProps={{ 'aria-label': t('action.close') }}
+      >
+        <AssetForm
+          verb={t('asset.create')}
+          act={async (body) => go(`assets/${(await client.assets.create({ body })).number}`)}
+        />
       </Modal>
     </Page>
   )
@@ -69,7 +97,15 @@ interface AssetFields {
   description: string | null
 }
 
-function AssetForm({ asset, verb, act }: { asset?: Asset; verb: string; act: (fields: AssetFields) => Promise<unknown> }) {
+function AssetForm({
+  asset,
+  verb,
+  act,
+}: {
+  asset?: Asset
+  verb: string
+  act: (fields: AssetFields) => Promise<unknown>
+}) {
   const { t } = useTranslation()
   const action = useAction()
   return (
@@ -80,14 +116,44 @@ function AssetForm({ asset, verb, act }: { asset?: Asset; verb: string; act: (fi
         const form = new FormData(event.currentTarget)
         const text = (name: string) => String(form.get(name) ?? '').trim()
         const maybe = (name: string) => text(name) || null
-        void action.run(() => act({ name: text('name'), asset_type: text('type'), serial_number: maybe('serial'), location: maybe('location'), description: maybe('description') }))
+        void action.run(() =>
+          act({
+            name: text('name'),
+            asset_type: text('type'),
+            serial_number: maybe('serial'),
+            location: maybe('location'),
+            description: maybe('description'),
+          }),
+        )
       }}
     >
-      <TextInput data-autofocus label={t('asset.name')} name="name" defaultValue={asset?.name ?? ''} required withAsterisk={false} maxLength={100} />
-      <TextInput label={t('asset.type')} name="type" defaultValue={asset?.asset_type ?? ''} required withAsterisk={false} maxLength={50} />
+      <TextInput
+        data-autofocus
+        label={t('asset.name')}
+        name="name"
+        defaultValue={asset?.name ?? ''}
+        required
+        withAsterisk={false}
+        maxLength={100}
+      />
+      <TextInput
+        label={t('asset.type')}
+        name="type"
+        defaultValue={asset?.asset_type ?? ''}
+        required
+        withAsterisk={false}
+        maxLength={50}
+      />
       <TextInput label={t('asset.serial')} name="serial" defaultValue={asset?.serial_number ?? ''} maxLength={100} />
       <TextInput label={t('asset.location')} name="location" defaultValue={asset?.location ?? ''} maxLength={255} />
-      <Textarea label={t('ticket.description')} name="description" defaultValue={asset?.description ?? ''} autosize minRows={2} maxLength={10_000} />
+      <Textarea
+        label={t('ticket.description')}
+        name="description"
+        defaultValue={asset?.description ?? ''}
+        autosize
+        minRows={2}
+        maxLength={10_000}
+      />
       <Refusal error={action.error} />
       <div className="form-buttons">
         <Button type="submit" loading={action.busy}>
@@ -105,7 +171,10 @@ export function AssetPage() {
   const queries = useQueryClient()
   const { number = '' } = useParams({ strict: false }) as { number?: string }
   const [editing, setEditing] = useState(false)
-  const asset = useQuery({ queryKey: [project, 'assets', number], queryFn: () => client.assets.get({ params: { id: number } }) })
+  const asset = useQuery({
+    queryKey: [project, 'assets', number],
+    queryFn: () => client.assets.get({ params: { id: number } }),
+  })
   const tickets = useQuery({
     queryKey: [project, 'waiting', 'asset', number],
     queryFn: () => client.tickets.list({ query: { asset_id: number, limit: 50 } }),
@@ -132,7 +201,12 @@ export function AssetPage() {
             </Button>
           )}
           {asset.data && can('tickets.create') && (
-            <Button component={Go} to="tickets/new" filters={{ asset: asset.data.id }} leftSection={<Icon name="plus" size={14} />}>
+            <Button
+              component={Go}
+              to="tickets/new"
+              filters={{ asset: asset.data.id }}
+              leftSection={<Icon name="plus" size={14} />}
+            >
               {t('ticket.new')}
             </Button>
           )}
@@ -161,7 +235,12 @@ export function AssetPage() {
                 {one.description && <p className="prose">{one.description}</p>}
               </Section>
             </aside>
-            <Modal opened={editing} onClose={() => setEditing(false)} title={t('action.edit')} closeButtonProps={{ 'aria-label': t('action.close') }}>
+            <Modal
+              opened={editing}
+              onClose={() => setEditing(false)}
+              title={t('action.edit')}
+              closeButtonProps={{ 'aria-label': t('action.close') }}
+            >
               <AssetForm
                 asset={one}
                 verb={t('action.save')}

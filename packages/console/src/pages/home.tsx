@@ -1,6 +1,6 @@
-import type { Run, Ticket } from '@writ/api'
 import { Button } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
+import type { Run, Ticket } from '@writ/api'
 import { useTranslation } from 'react-i18next'
 import { firstOf } from '../app/client.ts'
 import { count } from '../app/format.ts'
@@ -10,8 +10,8 @@ import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { stationsOfTicket } from '../parts/seal.ts'
 import { SealLine } from '../parts/seal-line.tsx'
-import { Answer, Empty } from '../parts/states.tsx'
 import { useSeals } from '../parts/seals.ts'
+import { Answer, Empty } from '../parts/states.tsx'
 
 /** What waits for me: by what my role can do about it. */
 export function Home() {
@@ -22,7 +22,8 @@ export function Home() {
   const waiting = useQuery({
     queryKey: [project, 'waiting', 'home', me.id],
     queryFn: async ({ signal }) => {
-      const tickets = (query: Record<string, unknown>) => firstOf(client, 'tickets.list', { limit: 6, ...query }, signal)
+      const tickets = (query: Record<string, unknown>) =>
+        firstOf(client, 'tickets.list', { limit: 6, ...query }, signal)
       const runs = (query: Record<string, unknown>) => firstOf(client, 'runs.list', { limit: 6, ...query }, signal)
       const [submitted, mine, assigned, bad, open] = await Promise.all([
         tickets({ status: 'submitted' }),
@@ -43,7 +44,9 @@ export function Home() {
       }
     },
   })
-  const nothing = waiting.data && waiting.data.totals.mine + waiting.data.totals.submitted + waiting.data.totals.open + waiting.data.totals.bad === 0
+  const nothing =
+    waiting.data &&
+    waiting.data.totals.mine + waiting.data.totals.submitted + waiting.data.totals.open + waiting.data.totals.bad === 0
   return (
     <Page
       name={t('nav.home')}
@@ -69,9 +72,28 @@ export function Home() {
         {({ submitted, mine, bad, open, totals }) => (
           <>
             <ul className="figures">
-              {approver && <Figure to="tickets" filters={{ status: 'submitted' }} value={count(totals.submitted, i18n.language)} word={t('home.toApprove')} tone={totals.submitted > 0 ? 'wait' : ''} />}
-              <Figure to="runs" filters={{ state: 'pending' }} value={count(totals.open, i18n.language)} word={t('home.waitingRuns')} />
-              <Figure to="runs" filters={{ verdict: 'failed' }} value={count(totals.bad, i18n.language)} word={t('home.badRuns')} tone={totals.bad > 0 ? 'bad' : ''} />
+              {approver && (
+                <Figure
+                  to="tickets"
+                  filters={{ status: 'submitted' }}
+                  value={count(totals.submitted, i18n.language)}
+                  word={t('home.toApprove')}
+                  tone={totals.submitted > 0 ? 'wait' : ''}
+                />
+              )}
+              <Figure
+                to="runs"
+                filters={{ state: 'pending' }}
+                value={count(totals.open, i18n.language)}
+                word={t('home.waitingRuns')}
+              />
+              <Figure
+                to="runs"
+                filters={{ verdict: 'failed' }}
+                value={count(totals.bad, i18n.language)}
+                word={t('home.badRuns')}
+                tone={totals.bad > 0 ? 'bad' : ''}
+              />
               {overseer && <LogFigure />}
             </ul>
             <div className="columns">
@@ -120,11 +142,20 @@ function LogFigure() {
   const log = useQuery({ queryKey: [project, 'log'], queryFn: () => client.audit.log() })
   if (!log.data) return null
   const { size, anchored } = log.data
-  return <Figure to="audit" value={count(size, i18n.language)} word={anchored ? t('home.entriesAnchored', { count: size - anchored.size }) : t('home.entries')} />
+  return (
+    <Figure
+      to="audit"
+      value={count(size, i18n.language)}
+      word={anchored ? t('home.entriesAnchored', { count: size - anchored.size }) : t('home.entries')}
+    />
+  )
 }
 
 export function TicketRows({ tickets, none }: { tickets: readonly Ticket[]; none: string }) {
-  const seals = useSeals('ticket', tickets.map(({ number }) => number))
+  const seals = useSeals(
+    'ticket',
+    tickets.map(({ number }) => number),
+  )
   if (tickets.length === 0) return <p className="dimmed small">{none}</p>
   return (
     <ul className="rows">

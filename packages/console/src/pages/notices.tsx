@@ -1,27 +1,41 @@
-import type { Delivery, DeliveryState, Webhook, WebhookFormat } from '@writ/api'
 import { Button, Modal, Select, TagsInput, TextInput } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
+import type { Delivery, DeliveryState, Webhook, WebhookFormat } from '@writ/api'
 import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask, useAction } from '../parts/ask.tsx'
 import { Facts, Page, Person, Section, State, Time } from '../parts/bits.tsx'
+import { Code } from '../parts/code.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { ShownOnce } from '../parts/shown-once.tsx'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
 
 const FORMATS: readonly WebhookFormat[] = ['cloudevents', 'slack', 'feishu', 'email']
-const GROUPS = ['*', 'run.*', 'ticket.*', 'artifact.*', 'run.failed', 'run.completed', 'ticket.submitted', 'ticket.approved']
+const GROUPS = [
+  '*',
+  'run.*',
+  'ticket.*',
+  'artifact.*',
+  'run.failed',
+  'run.completed',
+  'ticket.submitted',
+  'ticket.approved',
+]
 
 /** Whom this project tells what happens. */
 export function Notices() {
   const { client, project, can } = useSession()
   const { t } = useTranslation()
   const [adding, setAdding] = useState(false)
-  const hooks = useQuery({ queryKey: [project, 'webhooks'], queryFn: () => client.webhooks.list(), enabled: can('webhooks.list') })
+  const hooks = useQuery({
+    queryKey: [project, 'webhooks'],
+    queryFn: () => client.webhooks.list(),
+    enabled: can('webhooks.list'),
+  })
   if (!can('webhooks.list'))
     return (
       <Page name={t('nav.notices')} title={t('nav.notices')}>
@@ -82,7 +96,11 @@ export function Notices() {
 function HookState({ hook }: { hook: Webhook }) {
   const { t } = useTranslation()
   if (hook.state === 'disabled') return <State of="disabled" word={t('notice.disabled')} />
-  return hook.failing_since ? <State of="failed" word={t('notice.failing')} /> : <State of="active" word={t('notice.active')} />
+  return hook.failing_since ? (
+    <State of="failed" word={t('notice.failing')} />
+  ) : (
+    <State of="active" word={t('notice.active')} />
+  )
 }
 
 function NewHook({ opened, close }: { opened: boolean; close: () => void }) {
@@ -103,23 +121,59 @@ function NewHook({ opened, close }: { opened: boolean; close: () => void }) {
     const text = (name: string) => String(form.get(name) ?? '').trim()
     void action.run(async () => {
       const bot = text('bot_secret')
-      const made = await client.webhooks.create({ body: { name: text('name'), url: text('url'), events, format, ...(bot === '' ? {} : { bot_secret: bot }) } })
+      const made = await client.webhooks.create({
+        body: { name: text('name'), url: text('url'), events, format, ...(bot === '' ? {} : { bot_secret: bot }) },
+      })
       void queries.invalidateQueries({ queryKey: [project, 'webhooks'] })
       if (made.secret === null) shut()
       else setSecret(made.secret)
     })
   }
   return (
-    <Modal opened={opened} onClose={shut} title={t('notice.new')} size="lg" closeButtonProps={{ 'aria-label': t('action.close') }}>
+    <Modal
+      opened={opened}
+      onClose={shut}
+      title={t('notice.new')}
+      size="lg"
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
       {secret !== null ? (
         <ShownOnce secret={secret} what={t('notice.secret')} done={shut} />
       ) : (
         <form className="form" onSubmit={submit}>
-          <TextInput data-autofocus label={t('notice.name')} name="name" required withAsterisk={false} maxLength={100} />
-          <Select label={t('notice.format')} data={FORMATS.map((value) => ({ value, label: t(`hookFormat.${value}`) }))} value={format} onChange={(value) => setFormat((value as WebhookFormat | null) ?? 'cloudevents')} allowDeselect={false} />
-          <TextInput label={t('notice.url')} name="url" required withAsterisk={false} placeholder={format === 'email' ? 'mailto:ops@example.com' : 'https://'} maxLength={2000} />
-          {format === 'feishu' && <TextInput label={t('notice.botSecret')} name="bot_secret" maxLength={200} autoComplete="off" />}
-          <TagsInput label={t('notice.events')} description={t('notice.eventsHint')} data={GROUPS} value={events} onChange={setEvents} />
+          <TextInput
+            data-autofocus
+            label={t('notice.name')}
+            name="name"
+            required
+            withAsterisk={false}
+            maxLength={100}
+          />
+          <Select
+            label={t('notice.format')}
+            data={FORMATS.map((value) => ({ value, label: t(`hookFormat.${value}`) }))}
+            value={format}
+            onChange={(value) => setFormat((value as WebhookFormat | null) ?? 'cloudevents')}
+            allowDeselect={false}
+          />
+          <TextInput
+            label={t('notice.url')}
+            name="url"
+            required
+            withAsterisk={false}
+            placeholder={format === 'email' ? 'mailto:ops@example.com' : 'https://'}
+            maxLength={2000}
+          />
+          {format === 'feishu' && (
+            <TextInput label={t('notice.botSecret')} name="bot_secret" maxLength={200} autoComplete="off" />
+          )}
+          <TagsInput
+            label={t('notice.events')}
+            description={t('notice.eventsHint')}
+            data={GROUPS}
+            value={events}
+            onChange={setEvents}
+          />
           <Refusal error={action.error} />
           <div className="form-buttons">
             <Button type="submit" loading={action.busy} disabled={events.length === 0}>
@@ -165,7 +219,11 @@ export function WebhookPage() {
   return (
     <Page
       name={name}
-      title={<>{name} {hook.data && <HookState hook={hook.data} />}</>}
+      title={
+        <>
+          {name} {hook.data && <HookState hook={hook.data} />}
+        </>
+      }
       above={
         <Go to="notices" className="back">
           <Icon name="left" size={13} /> {t('nav.notices')}
@@ -174,7 +232,16 @@ export function WebhookPage() {
       actions={
         <>
           {can('webhooks.test') && (
-            <Button variant="default" loading={action.busy} onClick={() => void action.run(async () => { await client.webhooks.test({ params }); refresh() })}>
+            <Button
+              variant="default"
+              loading={action.busy}
+              onClick={() =>
+                void action.run(async () => {
+                  await client.webhooks.test({ params })
+                  refresh()
+                })
+              }
+            >
               {t('notice.test')}
             </Button>
           )}
@@ -186,7 +253,15 @@ export function WebhookPage() {
           {can('webhooks.update') && hook.data && (
             <Button
               variant="default"
-              onClick={() => void action.run(async () => { await client.webhooks.update({ params, body: { state: hook.data.state === 'active' ? 'disabled' : 'active' } }); refresh() })}
+              onClick={() =>
+                void action.run(async () => {
+                  await client.webhooks.update({
+                    params,
+                    body: { state: hook.data.state === 'active' ? 'disabled' : 'active' },
+                  })
+                  refresh()
+                })
+              }
             >
               {t(hook.data.state === 'active' ? 'notice.disable' : 'notice.enable')}
             </Button>
@@ -220,25 +295,76 @@ export function WebhookPage() {
             />
             <Section
               title={t('notice.deliveries')}
-              actions={<Select aria-label={t('notice.state')} placeholder={t('notice.anyState')} data={(['waiting', 'delivered', 'failed'] as const).map((value) => ({ value, label: t(`delivery.${value}`) }))} value={filters.state ?? null} onChange={(value) => set({ state: value })} clearable size="xs" w={150} />}
+              actions={
+                <Select
+                  aria-label={t('notice.state')}
+                  placeholder={t('notice.anyState')}
+                  data={(['waiting', 'delivered', 'failed'] as const).map((value) => ({
+                    value,
+                    label: t(`delivery.${value}`),
+                  }))}
+                  value={filters.state ?? null}
+                  onChange={(value) => set({ state: value })}
+                  clearable
+                  size="xs"
+                  w={150}
+                />
+              }
             >
               <Answer of={deliveries}>{(list) => <Deliveries list={list} />}</Answer>
             </Section>
           </>
         )}
       </Answer>
-      <Ask opened={asking === 'delete'} close={() => setAsking(null)} danger title={t('notice.deleteTitle', { name })} verb={t('action.delete')} act={async () => { await client.webhooks.delete({ params }); go('notices') }}>
+      <Ask
+        opened={asking === 'delete'}
+        close={() => setAsking(null)}
+        danger
+        title={t('notice.deleteTitle', { name })}
+        verb={t('action.delete')}
+        act={async () => {
+          await client.webhooks.delete({ params })
+          go('notices')
+        }}
+      >
         <p>{t('notice.deleteText')}</p>
       </Ask>
-      <Ask opened={asking === 'replay'} close={() => setAsking(null)} title={t('notice.replayTitle', { count: failed.data?.matched ?? 0, name })} verb={t('notice.replay')} ready={(failed.data?.matched ?? 0) > 0} act={async () => { await client.webhooks.replay({ params, body: { state: 'failed' } }); refresh() }}>
+      <Ask
+        opened={asking === 'replay'}
+        close={() => setAsking(null)}
+        title={t('notice.replayTitle', { count: failed.data?.matched ?? 0, name })}
+        verb={t('notice.replay')}
+        ready={(failed.data?.matched ?? 0) > 0}
+        act={async () => {
+          await client.webhooks.replay({ params, body: { state: 'failed' } })
+          refresh()
+        }}
+      >
         <Answer of={failed} lines={1}>
-          {({ matched }) => <p>{matched === 0 ? t('notice.nothingToReplay') : t('notice.replayText', { count: matched })}</p>}
+          {({ matched }) => (
+            <p>{matched === 0 ? t('notice.nothingToReplay') : t('notice.replayText', { count: matched })}</p>
+          )}
         </Answer>
       </Ask>
-      <Ask opened={asking === 'rotate'} close={() => setAsking(null)} title={t('notice.rotateTitle', { name })} verb={t('notice.rotate')} act={async () => { const made = await client.webhooks.rotate({ params }); refresh(); setSecret(made.secret) }}>
+      <Ask
+        opened={asking === 'rotate'}
+        close={() => setAsking(null)}
+        title={t('notice.rotateTitle', { name })}
+        verb={t('notice.rotate')}
+        act={async () => {
+          const made = await client.webhooks.rotate({ params })
+          refresh()
+          setSecret(made.secret)
+        }}
+      >
         <p>{t('notice.rotateText')}</p>
       </Ask>
-      <Modal opened={secret !== null} onClose={() => setSecret(null)} title={t('notice.secret')} closeButtonProps={{ 'aria-label': t('action.close') }}>
+      <Modal
+        opened={secret !== null}
+        onClose={() => setSecret(null)}
+        title={t('notice.secret')}
+        closeButtonProps={{ 'aria-label': t('action.close') }}
+      >
         {secret !== null && <ShownOnce secret={secret} what={t('notice.secret')} done={() => setSecret(null)} />}
       </Modal>
     </Page>
@@ -247,7 +373,8 @@ export function WebhookPage() {
 
 function Deliveries({ list }: { list: readonly Delivery[] }) {
   const { t } = useTranslation()
-  if (list.length === 0) return <Empty icon="notices" title={t('notice.noDeliveries')} text={t('notice.noDeliveriesText')} />
+  if (list.length === 0)
+    return <Empty icon="notices" title={t('notice.noDeliveries')} text={t('notice.noDeliveriesText')} />
   return (
     <ul className="entries">
       {list.map((one) => (
@@ -265,10 +392,14 @@ function Deliveries({ list }: { list: readonly Delivery[] }) {
               {one.attempts.map((attempt) => (
                 <li key={attempt.attempt}>
                   <Time at={attempt.at} /> · {duration(attempt.duration_ms)} · {attempt.status ?? attempt.error}
-                  {attempt.answer !== '' && <pre className="code">{attempt.answer}</pre>}
+                  {attempt.answer !== '' && <Code>{attempt.answer}</Code>}
                 </li>
               ))}
-              {one.next_attempt_at && one.state === 'waiting' && <li className="dimmed">{t('notice.next')} <Time at={one.next_attempt_at} /></li>}
+              {one.next_attempt_at && one.state === 'waiting' && (
+                <li className="dimmed">
+                  {t('notice.next')} <Time at={one.next_attempt_at} />
+                </li>
+              )}
             </ol>
           </details>
         </li>

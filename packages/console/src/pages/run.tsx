@@ -1,7 +1,7 @@
-import type { RunDetail } from '@writ/api'
 import { Button } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
+import type { RunDetail } from '@writ/api'
 import { type ReactNode, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
@@ -15,16 +15,19 @@ import { Icon } from '../parts/icons.tsx'
 import { CheckLine, ProofDrawer } from '../parts/proof-drawer.tsx'
 import { type StationName, stationsOfRun } from '../parts/seal.ts'
 import { SealStations } from '../parts/seal-line.tsx'
+import { useSeals } from '../parts/seals.ts'
 import { Answer } from '../parts/states.tsx'
 import { useTrail } from '../parts/trail.ts'
 import { WaitingRun } from './ticket.tsx'
-import { useSeals } from '../parts/seals.ts'
 
 export function RunPage() {
   const { client, project } = useSession()
   const { t } = useTranslation()
   const { number = '' } = useParams({ strict: false }) as { number?: string }
-  const run = useQuery({ queryKey: [project, 'run', number], queryFn: () => client.runs.get({ params: { id: number } }) })
+  const run = useQuery({
+    queryKey: [project, 'run', number],
+    queryFn: () => client.runs.get({ params: { id: number } }),
+  })
   const back = (
     <Go to="runs" className="back">
       <Icon name="left" size={13} /> {t('nav.runs')}
@@ -42,7 +45,10 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
   const { client, project } = useSession()
   const { t } = useTranslation()
   const [station, setStation] = useState<StationName | null>(null)
-  const ticket = useQuery({ queryKey: [project, 'ticket', String(run.ticket_number)], queryFn: () => client.tickets.get({ params: { id: run.ticket_number } }) })
+  const ticket = useQuery({
+    queryKey: [project, 'ticket', String(run.ticket_number)],
+    queryFn: () => client.tickets.get({ params: { id: run.ticket_number } }),
+  })
   const approvals = useQuery({
     queryKey: [project, 'approvals', run.ticket_id],
     queryFn: () => client.tickets.approvals({ params: { id: run.ticket_id } }),
@@ -68,7 +74,11 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
       <ProofDrawer subject={{ type: 'run', number: run.number }} station={station} close={() => setStation(null)} />
       <div className="columns">
         <div>
-          {run.result_summary && <p className={`summary ${run.verdict === 'failed' || run.state === 'failed' ? 'summary-bad' : ''}`}>{run.result_summary}</p>}
+          {run.result_summary && (
+            <p className={`summary ${run.verdict === 'failed' || run.state === 'failed' ? 'summary-bad' : ''}`}>
+              {run.result_summary}
+            </p>
+          )}
           {run.error_code && (
             <p className="small">
               <a href={`/docs/errors#${run.error_code}`}>{run.error_code}</a>
@@ -123,15 +133,24 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
           <Section title={t('ticket.facts')}>
             <Facts
               rows={[
-                [t('run.ticket'), <Go key="t" to={`tickets/${run.ticket_number}`}>#{run.ticket_number} {ticket.data?.title ?? ''}</Go>],
+                [
+                  t('run.ticket'),
+                  <Go key="t" to={`tickets/${run.ticket_number}`}>
+                    #{run.ticket_number} {ticket.data?.title ?? ''}
+                  </Go>,
+                ],
                 [t('run.script'), run.script_id ?? t('run.defaultScript')],
                 [t('run.rules'), run.rules_version ?? '–'],
                 [t('run.by'), <Person key="by" id={run.executed_by_id} number={run.executed_by_number} />],
                 [t('run.created'), <Time key="c" at={run.created_at} />],
                 [t('run.started'), <Time key="s" at={run.started_at} />],
                 [t('run.completed'), <Time key="e" at={run.completed_at} />],
-                run.started_at && run.completed_at ? [t('run.took'), duration(Date.parse(run.completed_at) - Date.parse(run.started_at))] : null,
-                run.state === 'pending' || run.state === 'running' ? [t('run.timeout'), <Time key="to" at={run.timeout_at} />] : null,
+                run.started_at && run.completed_at
+                  ? [t('run.took'), duration(Date.parse(run.completed_at) - Date.parse(run.started_at))]
+                  : null,
+                run.state === 'pending' || run.state === 'running'
+                  ? [t('run.timeout'), <Time key="to" at={run.timeout_at} />]
+                  : null,
                 [t('run.attempt'), String(run.attempt)],
                 [t('run.exitCode'), run.exit_code === null ? '–' : String(run.exit_code)],
                 [t('run.trace'), <Mono key="trace" value={run.trace_id} />],
@@ -172,10 +191,30 @@ function Actions({ run }: { run: RunDetail }) {
           {t('run.cancel')}
         </Button>
       )}
-      <Ask opened={asking === 'cancel'} close={() => setAsking(null)} danger title={t('run.cancelTitle', { number: run.number })} verb={t('run.cancel')} reason="may" act={async (reason) => { await client.runs.cancel({ params, body: reason ? { reason } : {} }); void queries.invalidateQueries({ queryKey: [project] }) }}>
+      <Ask
+        opened={asking === 'cancel'}
+        close={() => setAsking(null)}
+        danger
+        title={t('run.cancelTitle', { number: run.number })}
+        verb={t('run.cancel')}
+        reason="may"
+        act={async (reason) => {
+          await client.runs.cancel({ params, body: reason ? { reason } : {} })
+          void queries.invalidateQueries({ queryKey: [project] })
+        }}
+      >
         <p>{t('run.cancelText')}</p>
       </Ask>
-      <Ask opened={asking === 'verify'} close={() => setAsking(null)} title={t('run.verifyTitle', { number: run.number })} verb={t('run.verify')} act={async () => { const again = await client.runs.verify({ params, body: {} }); go(`runs/${again.number}`) }}>
+      <Ask
+        opened={asking === 'verify'}
+        close={() => setAsking(null)}
+        title={t('run.verifyTitle', { number: run.number })}
+        verb={t('run.verify')}
+        act={async () => {
+          const again = await client.runs.verify({ params, body: {} })
+          go(`runs/${again.number}`)
+        }}
+      >
         <p>{t('run.verifyText')}</p>
       </Ask>
     </>
@@ -215,7 +254,14 @@ function Findings({ report }: { report: Report }) {
                 <td>
                   <RunStateBadge state="completed" verdict={passed ? 'passed' : 'failed'} />
                 </td>
-                <td className="prose">{one.error ?? one.findings?.map(({ message }) => message).filter(Boolean).join('\n') ?? ''}</td>
+                <td className="prose">
+                  {one.error ??
+                    one.findings
+                      ?.map(({ message }) => message)
+                      .filter(Boolean)
+                      .join('\n') ??
+                    ''}
+                </td>
               </tr>
             )
           })}
@@ -231,7 +277,9 @@ function StateDiagram({ run }: { run: RunDetail }) {
   const steps = [
     { state: 'pending', at: run.created_at },
     ...(run.started_at ? [{ state: 'running', at: run.started_at }] : []),
-    ...(run.state !== 'pending' && run.state !== 'running' ? [{ state: run.state, at: run.completed_at ?? run.updated_at }] : []),
+    ...(run.state !== 'pending' && run.state !== 'running'
+      ? [{ state: run.state, at: run.completed_at ?? run.updated_at }]
+      : []),
   ]
   return (
     <ol className="path">
@@ -274,14 +322,18 @@ function Node({ name, value, open }: { name: string; value: unknown; open: boole
   if (typeof value !== 'object' || value === null)
     return (
       <div className="leaf">
-        <span className="tree-name">{name}</span> <span className={`tree-${value === null ? 'null' : typeof value}`}>{value === null ? 'null' : String(value)}</span>
+        <span className="tree-name">{name}</span>{' '}
+        <span className={`tree-${value === null ? 'null' : typeof value}`}>
+          {value === null ? 'null' : String(value)}
+        </span>
       </div>
     )
   const entries = Object.entries(value)
   return (
     <details open={open}>
       <summary>
-        <span className="tree-name">{name}</span> <span className="dimmed">{Array.isArray(value) ? `[${entries.length}]` : `{${entries.length}}`}</span>
+        <span className="tree-name">{name}</span>{' '}
+        <span className="dimmed">{Array.isArray(value) ? `[${entries.length}]` : `{${entries.length}}`}</span>
       </summary>
       <div className="branch">
         {entries.map(([key, inner]) => (

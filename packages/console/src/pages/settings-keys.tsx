@@ -1,6 +1,6 @@
-import type { SigningKey } from '@writ/api'
 import { Button } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { SigningKey } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { passkeysWork } from '../app/passkey.ts'
@@ -42,7 +42,8 @@ export function Keys() {
                     <tr key={key.id}>
                       <td>{key.username}</td>
                       <td>
-                        {key.name} <span className="dimmed small">{t(key.type === 'ssh' ? 'proof.ssh' : 'proof.passkey')}</span>
+                        {key.name}{' '}
+                        <span className="dimmed small">{t(key.type === 'ssh' ? 'proof.ssh' : 'proof.passkey')}</span>
                       </td>
                       <td>
                         <State of={key.state} word={t(`keyState.${key.state}`)} />
@@ -98,16 +99,46 @@ function KeyActions({ signingKey, mine }: { signingKey: SigningKey; mine: boolea
           {t('action.revoke')}
         </Button>
       )}
-      <Ask opened={asking === 'approve'} close={shut} title={t('signing.approveTitle', { name })} verb={t('approve.verb')} act={async () => { await client.signingKeys.approve({ params }); refresh() }}>
+      <Ask
+        opened={asking === 'approve'}
+        close={shut}
+        title={t('signing.approveTitle', { name })}
+        verb={t('approve.verb')}
+        act={async () => {
+          await client.signingKeys.approve({ params })
+          refresh()
+        }}
+      >
         <p>{t('signing.approveText')}</p>
         <p>
           <Mono value={signingKey.fingerprint} keep={30} />
         </p>
       </Ask>
-      <Ask opened={asking === 'reject'} close={shut} title={t('signing.rejectTitle', { name })} verb={t('approve.reject')} reason="may" act={async (reason) => { await client.signingKeys.reject({ params, body: reason ? { reason } : {} }); refresh() }}>
+      <Ask
+        opened={asking === 'reject'}
+        close={shut}
+        title={t('signing.rejectTitle', { name })}
+        verb={t('approve.reject')}
+        reason="may"
+        act={async (reason) => {
+          await client.signingKeys.reject({ params, body: reason ? { reason } : {} })
+          refresh()
+        }}
+      >
         <p>{t('signing.rejectText')}</p>
       </Ask>
-      <Ask opened={asking === 'revoke'} close={shut} danger title={t('signing.revokeTitle', { name })} verb={t('action.revoke')} reason="may" act={async (reason) => { await client.signingKeys.revoke({ params, body: reason ? { reason } : {} }); refresh() }}>
+      <Ask
+        opened={asking === 'revoke'}
+        close={shut}
+        danger
+        title={t('signing.revokeTitle', { name })}
+        verb={t('action.revoke')}
+        reason="may"
+        act={async (reason) => {
+          await client.signingKeys.revoke({ params, body: reason ? { reason } : {} })
+          refresh()
+        }}
+      >
         <p>{t('signing.revokeText')}</p>
       </Ask>
     </>

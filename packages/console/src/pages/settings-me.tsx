@@ -53,8 +53,24 @@ function Password() {
   return (
     <Section title={t('me.password')}>
       <form className="form" onSubmit={submit}>
-        <PasswordInput label={t('me.current')} name="current" autoComplete="current-password" required withAsterisk={false} visibilityToggleButtonProps={eye} />
-        <PasswordInput label={t('signIn.newPassword')} name="new" autoComplete="new-password" minLength={10} required withAsterisk={false} description={t('signIn.newHint')} visibilityToggleButtonProps={eye} />
+        <PasswordInput
+          label={t('me.current')}
+          name="current"
+          autoComplete="current-password"
+          required
+          withAsterisk={false}
+          visibilityToggleButtonProps={eye}
+        />
+        <PasswordInput
+          label={t('signIn.newPassword')}
+          name="new"
+          autoComplete="new-password"
+          minLength={10}
+          required
+          withAsterisk={false}
+          description={t('signIn.newHint')}
+          visibilityToggleButtonProps={eye}
+        />
         <Refusal error={action.error} />
         {done && <p role="status">{t('me.changed')}</p>}
         <div className="form-buttons">
@@ -87,7 +103,11 @@ function Totp() {
       <p className="small dimmed">{t(me.totp_enabled ? 'me.totpOn' : 'me.totpOff')}</p>
       {!me.totp_enabled && !setup ? (
         <>
-          <Button variant="default" loading={action.busy} onClick={() => void action.run(async () => setSetup(await client.auth.totpStart()))}>
+          <Button
+            variant="default"
+            loading={action.busy}
+            onClick={() => void action.run(async () => setSetup(await client.auth.totpStart()))}
+          >
             {t('me.totpStart')}
           </Button>
           <Refusal error={action.error} />
@@ -96,10 +116,20 @@ function Totp() {
         <form className="form" onSubmit={submit}>
           {setup && (
             <p className="small">
-              {t('me.totpSecret')} <Mono value={setup.secret} keep={16} /> · <a href={setup.otpauth_url}>{t('me.totpOpen')}</a>
+              {t('me.totpSecret')} <Mono value={setup.secret} keep={16} /> ·{' '}
+              <a href={setup.otpauth_url}>{t('me.totpOpen')}</a>
             </p>
           )}
-          <TextInput label={t('signIn.totp')} name="code" inputMode="numeric" pattern="[0-9]{6}" maxLength={6} autoComplete="one-time-code" required withAsterisk={false} />
+          <TextInput
+            label={t('signIn.totp')}
+            name="code"
+            inputMode="numeric"
+            pattern="[0-9]{6}"
+            maxLength={6}
+            autoComplete="one-time-code"
+            required
+            withAsterisk={false}
+          />
           <Refusal error={action.error} />
           <div className="form-buttons">
             <Button type="submit" variant="default" loading={action.busy}>
@@ -132,7 +162,8 @@ function Sessions() {
             {list.map((one) => (
               <li key={one.id} className="row row-tall">
                 <span className="row-main">
-                  {browserOf(one.user_agent) ?? t(`session.${one.kind}`)} {one.current && <span className="tag">{t('session.current')}</span>}
+                  {browserOf(one.user_agent) ?? t(`session.${one.kind}`)}{' '}
+                  {one.current && <span className="tag">{t('session.current')}</span>}
                   <br />
                   <span className="dimmed small">
                     {one.ip_address ?? ''} · {t('session.seen')} <Time at={one.last_seen_at} />

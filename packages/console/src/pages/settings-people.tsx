@@ -1,6 +1,6 @@
-import type { Role, User } from '@writ/api'
 import { Button, Menu, Modal, Select, TextInput } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { Role, User } from '@writ/api'
 import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
@@ -8,9 +8,9 @@ import { Ask, useAction } from '../parts/ask.tsx'
 import { Section, State, Time } from '../parts/bits.tsx'
 import { useFilters } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { Search } from '../parts/search.tsx'
 import { ShownOnce } from '../parts/shown-once.tsx'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
-import { Search } from '../parts/search.tsx'
 
 export const ROLES: readonly Role[] = ['admin', 'ops', 'dev', 'employee', 'auditor']
 
@@ -21,7 +21,10 @@ export function People() {
   const [filters, set] = useFilters()
   const [adding, setAdding] = useState(false)
   const q = filters.q ?? ''
-  const users = useQuery({ queryKey: [project, 'users', q], queryFn: () => client.users.list({ query: { limit: 500, ...(q === '' ? {} : { q }) } }) })
+  const users = useQuery({
+    queryKey: [project, 'users', q],
+    queryFn: () => client.users.list({ query: { limit: 500, ...(q === '' ? {} : { q }) } }),
+  })
   return (
     <>
       <Section
@@ -61,7 +64,13 @@ export function People() {
                       <td>{user.username}</td>
                       <td>{user.full_name ?? '–'}</td>
                       <td>{user.role ? t(`role.${user.role}`) : '–'}</td>
-                      <td>{user.is_active ? <State of="active" word={t('people.active')} /> : <State of="disabled" word={t('people.inactive')} />}</td>
+                      <td>
+                        {user.is_active ? (
+                          <State of="active" word={t('people.active')} />
+                        ) : (
+                          <State of="disabled" word={t('people.inactive')} />
+                        )}
+                      </td>
                       <td className="right">
                         <Time at={user.created_at} />
                       </td>
@@ -96,7 +105,9 @@ function NewUser({ opened, close }: { opened: boolean; close: () => void }) {
     const form = new FormData(event.currentTarget)
     const text = (name: string) => String(form.get(name) ?? '').trim()
     void action.run(async () => {
-      const made = await client.users.create({ body: { username: text('username'), email: text('email') || null, full_name: text('full_name') || null, role } })
+      const made = await client.users.create({
+        body: { username: text('username'), email: text('email') || null, full_name: text('full_name') || null, role },
+      })
       void queries.invalidateQueries({ queryKey: [project, 'users'] })
       void queries.invalidateQueries({ queryKey: [project, 'members'] })
       setPassword(made.one_time_password ?? null)
@@ -104,12 +115,25 @@ function NewUser({ opened, close }: { opened: boolean; close: () => void }) {
     })
   }
   return (
-    <Modal opened={opened} onClose={shut} title={t('people.new')} closeButtonProps={{ 'aria-label': t('action.close') }}>
+    <Modal
+      opened={opened}
+      onClose={shut}
+      title={t('people.new')}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
       {password !== null ? (
         <ShownOnce secret={password} what={t('people.oneTime')} done={shut} />
       ) : (
         <form className="form" onSubmit={submit}>
-          <TextInput data-autofocus label={t('signIn.username')} name="username" required withAsterisk={false} maxLength={50} autoComplete="off" />
+          <TextInput
+            data-autofocus
+            label={t('signIn.username')}
+            name="username"
+            required
+            withAsterisk={false}
+            maxLength={50}
+            autoComplete="off"
+          />
           <TextInput label={t('me.fullName')} name="full_name" maxLength={100} />
           <TextInput label={t('signIn.email')} name="email" type="email" maxLength={255} />
           <RoleSelect value={role} set={setRole} />
@@ -125,7 +149,15 @@ function NewUser({ opened, close }: { opened: boolean; close: () => void }) {
   )
 }
 
-export function RoleSelect({ value, set, among = ROLES }: { value: Role; set: (role: Role) => void; among?: readonly Role[] }) {
+export function RoleSelect({
+  value,
+  set,
+  among = ROLES,
+}: {
+  value: Role
+  set: (role: Role) => void
+  among?: readonly Role[]
+}) {
   const { t } = useTranslation()
   return (
     <Select
@@ -166,19 +198,54 @@ function UserMenu({ user }: { user: User }) {
         <Menu.Dropdown>
           <Menu.Item onClick={() => setAsking('role')}>{t('people.changeRole')}</Menu.Item>
           <Menu.Item onClick={() => setAsking('reset')}>{t('people.reset')}</Menu.Item>
-          <Menu.Item onClick={() => setAsking('activity')}>{t(user.is_active ? 'people.deactivate' : 'people.activate')}</Menu.Item>
+          <Menu.Item onClick={() => setAsking('activity')}>
+            {t(user.is_active ? 'people.deactivate' : 'people.activate')}
+          </Menu.Item>
         </Menu.Dropdown>
       </Menu>
-      <Ask opened={asking === 'role'} close={shut} title={t('people.roleTitle', { name })} verb={t('people.changeRole')} act={async () => { await client.users.update({ params, body: { role } }); refresh() }}>
+      <Ask
+        opened={asking === 'role'}
+        close={shut}
+        title={t('people.roleTitle', { name })}
+        verb={t('people.changeRole')}
+        act={async () => {
+          await client.users.update({ params, body: { role } })
+          refresh()
+        }}
+      >
         <RoleSelect value={role} set={setRole} />
       </Ask>
-      <Ask opened={asking === 'activity'} close={shut} danger={user.is_active} title={t(user.is_active ? 'people.deactivateTitle' : 'people.activateTitle', { name })} verb={t(user.is_active ? 'people.deactivate' : 'people.activate')} act={async () => { await client.users.update({ params, body: { is_active: !user.is_active } }); refresh() }}>
+      <Ask
+        opened={asking === 'activity'}
+        close={shut}
+        danger={user.is_active}
+        title={t(user.is_active ? 'people.deactivateTitle' : 'people.activateTitle', { name })}
+        verb={t(user.is_active ? 'people.deactivate' : 'people.activate')}
+        act={async () => {
+          await client.users.update({ params, body: { is_active: !user.is_active } })
+          refresh()
+        }}
+      >
         <p>{t(user.is_active ? 'people.deactivateText' : 'people.activateText')}</p>
       </Ask>
-      <Ask opened={asking === 'reset'} close={shut} danger title={t('people.resetTitle', { name })} verb={t('people.reset')} act={async () => { setPassword((await client.users.resetPassword({ params })).one_time_password) }}>
+      <Ask
+        opened={asking === 'reset'}
+        close={shut}
+        danger
+        title={t('people.resetTitle', { name })}
+        verb={t('people.reset')}
+        act={async () => {
+          setPassword((await client.users.resetPassword({ params })).one_time_password)
+        }}
+      >
         <p>{t('people.resetText')}</p>
       </Ask>
-      <Modal opened={password !== null} onClose={() => setPassword(null)} title={t('people.oneTime')} closeButtonProps={{ 'aria-label': t('action.close') }}>
+      <Modal
+        opened={password !== null}
+        onClose={() => setPassword(null)}
+        title={t('people.oneTime')}
+        closeButtonProps={{ 'aria-label': t('action.close') }}
+      >
         {password !== null && <ShownOnce secret={password} what={t('people.oneTime')} done={() => setPassword(null)} />}
       </Modal>
     </>
@@ -224,7 +291,16 @@ function Invites() {
                     {t(`invite.${state(one)}`)} · <Time at={one.created_at} />
                   </span>
                   {state(one) === 'open' && can('users.revokeInvite') && (
-                    <Button variant="default" size="compact-xs" onClick={() => void action.run(async () => { await client.users.revokeInvite({ params: { id: one.id } }); refresh() })}>
+                    <Button
+                      variant="default"
+                      size="compact-xs"
+                      onClick={() =>
+                        void action.run(async () => {
+                          await client.users.revokeInvite({ params: { id: one.id } })
+                          refresh()
+                        })
+                      }
+                    >
                       {t('action.revoke')}
                     </Button>
                   )}
@@ -234,11 +310,31 @@ function Invites() {
           )
         }
       </Answer>
-      <Ask opened={opened} close={() => setOpened(false)} title={t('invite.new')} verb={t('invite.create')} act={async () => { setCode((await client.users.invite({ body: { role } })).invite); refresh() }}>
+      <Ask
+        opened={opened}
+        close={() => setOpened(false)}
+        title={t('invite.new')}
+        verb={t('invite.create')}
+        act={async () => {
+          setCode((await client.users.invite({ body: { role } })).invite)
+          refresh()
+        }}
+      >
         <RoleSelect value={role} set={setRole} />
       </Ask>
-      <Modal opened={code !== null} onClose={() => setCode(null)} title={t('invite.link')} closeButtonProps={{ 'aria-label': t('action.close') }}>
-        {code !== null && <ShownOnce secret={`${location.origin}/app/?invite=${encodeURIComponent(code)}`} what={t('invite.link')} done={() => setCode(null)} />}
+      <Modal
+        opened={code !== null}
+        onClose={() => setCode(null)}
+        title={t('invite.link')}
+        closeButtonProps={{ 'aria-label': t('action.close') }}
+      >
+        {code !== null && (
+          <ShownOnce
+            secret={`${location.origin}/app/?invite=${encodeURIComponent(code)}`}
+            what={t('invite.link')}
+            done={() => setCode(null)}
+          />
+        )}
       </Modal>
     </Section>
   )

@@ -1,6 +1,6 @@
-import type { Project, Role } from '@writ/api'
 import { Button, Modal, Select, TextInput } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { Project, Role } from '@writ/api'
 import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
@@ -59,10 +59,29 @@ export function Projects() {
         </table>
       </Section>
       <Members />
-      <Modal opened={adding} onClose={() => setAdding(false)} title={t('project.new')} closeButtonProps={{ 'aria-label': t('action.close') }}>
+      <Modal
+        opened={adding}
+        onClose={() => setAdding(false)}
+        title={t('project.new')}
+        closeButtonProps={{ 'aria-label': t('action.close') }}
+      >
         <form className="form" onSubmit={submit}>
-          <TextInput data-autofocus label={t('notice.name')} name="name" required withAsterisk={false} maxLength={100} />
-          <TextInput label={t('project.slug')} description={t('project.slugHint')} name="slug" pattern="[a-z0-9][a-z0-9_\-]{1,63}" required withAsterisk={false} />
+          <TextInput
+            data-autofocus
+            label={t('notice.name')}
+            name="name"
+            required
+            withAsterisk={false}
+            maxLength={100}
+          />
+          <TextInput
+            label={t('project.slug')}
+            description={t('project.slugHint')}
+            name="slug"
+            pattern="[a-z0-9][a-z0-9_\-]{1,63}"
+            required
+            withAsterisk={false}
+          />
           <Refusal error={action.error} />
           <div className="form-buttons">
             <Button type="submit" loading={action.busy}>
@@ -134,16 +153,36 @@ function Members() {
                         data={ROLES.map((role) => ({ value: role, label: t(`role.${role}`) }))}
                         value={one.role}
                         allowDeselect={false}
-                        onChange={(role) => role && void action.run(async () => { await client.projects.setMember({ params: { id: one.user_id }, body: { role: role as Role } }); refresh() })}
+                        onChange={(role) =>
+                          role &&
+                          void action.run(async () => {
+                            await client.projects.setMember({
+                              params: { id: one.user_id },
+                              body: { role: role as Role },
+                            })
+                            refresh()
+                          })
+                        }
                       />
                     ) : (
                       t(`role.${one.role}`)
                     )}
                   </td>
-                  <td>{one.is_active ? <State of="active" word={t('people.active')} /> : <State of="disabled" word={t('people.inactive')} />}</td>
+                  <td>
+                    {one.is_active ? (
+                      <State of="active" word={t('people.active')} />
+                    ) : (
+                      <State of="disabled" word={t('people.inactive')} />
+                    )}
+                  </td>
                   <td className="right">
                     {can('projects.removeMember') && one.user_id !== me.id && (
-                      <Button variant="default" size="compact-xs" onClick={() => setLeaving({ id: one.user_id, name: one.username })} aria-label={`${t('project.remove')}: ${one.username}`}>
+                      <Button
+                        variant="default"
+                        size="compact-xs"
+                        onClick={() => setLeaving({ id: one.user_id, name: one.username })}
+                        aria-label={`${t('project.remove')}: ${one.username}`}
+                      >
                         {t('project.remove')}
                       </Button>
                     )}
@@ -154,7 +193,17 @@ function Members() {
           </table>
         )}
       </Answer>
-      <Ask opened={leaving !== null} close={() => setLeaving(null)} danger title={t('project.removeTitle', { name: leaving?.name ?? '', project })} verb={t('project.remove')} act={async () => { if (leaving) await client.projects.removeMember({ params: { id: leaving.id } }); refresh() }}>
+      <Ask
+        opened={leaving !== null}
+        close={() => setLeaving(null)}
+        danger
+        title={t('project.removeTitle', { name: leaving?.name ?? '', project })}
+        verb={t('project.remove')}
+        act={async () => {
+          if (leaving) await client.projects.removeMember({ params: { id: leaving.id } })
+          refresh()
+        }}
+      >
         <p>{t('project.removeText')}</p>
       </Ask>
     </Section>

@@ -1,6 +1,6 @@
-import type { Role, Token } from '@writ/api'
 import { Button, Modal, Select, TagsInput, TextInput } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { Role, Token } from '@writ/api'
 import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
@@ -68,7 +68,9 @@ export function Tokens() {
                     <td className="right">
                       <Time at={token.last_used_at} />
                     </td>
-                    <td className="right">{token.revoked_at === null && <TokenActions token={token} show={setSecret} />}</td>
+                    <td className="right">
+                      {token.revoked_at === null && <TokenActions token={token} show={setSecret} />}
+                    </td>
                   </tr>
                 ))}
               </tbody>
@@ -77,7 +79,12 @@ export function Tokens() {
         }
       </Answer>
       <NewToken opened={adding} close={() => setAdding(false)} show={setSecret} />
-      <Modal opened={secret !== null} onClose={() => setSecret(null)} title={t('token.one')} closeButtonProps={{ 'aria-label': t('action.close') }}>
+      <Modal
+        opened={secret !== null}
+        onClose={() => setSecret(null)}
+        title={t('token.one')}
+        closeButtonProps={{ 'aria-label': t('action.close') }}
+      >
         {secret !== null && <ShownOnce secret={secret} what={t('token.one')} done={() => setSecret(null)} />}
       </Modal>
     </Section>
@@ -104,16 +111,45 @@ function TokenActions({ token, show }: { token: Token; show: (secret: string) =>
   const refresh = () => void queries.invalidateQueries({ queryKey: [project, 'tokens'] })
   return (
     <>
-      <Button variant="default" size="compact-xs" onClick={() => setAsking('rotate')} aria-label={`${t('token.rotate')}: ${token.name}`}>
+      <Button
+        variant="default"
+        size="compact-xs"
+        onClick={() => setAsking('rotate')}
+        aria-label={`${t('token.rotate')}: ${token.name}`}
+      >
         {t('token.rotate')}
       </Button>{' '}
-      <Button variant="default" size="compact-xs" onClick={() => setAsking('revoke')} aria-label={`${t('action.revoke')}: ${token.name}`}>
+      <Button
+        variant="default"
+        size="compact-xs"
+        onClick={() => setAsking('revoke')}
+        aria-label={`${t('action.revoke')}: ${token.name}`}
+      >
         {t('action.revoke')}
       </Button>
-      <Ask opened={asking === 'rotate'} close={() => setAsking(null)} title={t('token.rotateTitle', { name: token.name })} verb={t('token.rotate')} act={async () => { show((await client.tokens.rotate({ params })).token); refresh() }}>
+      <Ask
+        opened={asking === 'rotate'}
+        close={() => setAsking(null)}
+        title={t('token.rotateTitle', { name: token.name })}
+        verb={t('token.rotate')}
+        act={async () => {
+          show((await client.tokens.rotate({ params })).token)
+          refresh()
+        }}
+      >
         <p>{t('token.rotateText')}</p>
       </Ask>
-      <Ask opened={asking === 'revoke'} close={() => setAsking(null)} danger title={t('token.revokeTitle', { name: token.name })} verb={t('action.revoke')} act={async () => { await client.tokens.revoke({ params }); refresh() }}>
+      <Ask
+        opened={asking === 'revoke'}
+        close={() => setAsking(null)}
+        danger
+        title={t('token.revokeTitle', { name: token.name })}
+        verb={t('action.revoke')}
+        act={async () => {
+          await client.tokens.revoke({ params })
+          refresh()
+        }}
+      >
         <p>{t('token.revokeText')}</p>
       </Ask>
     </>
@@ -143,19 +179,38 @@ function NewToken({ opened, close, show }: { opened: boolean; close: () => void;
     const name = String(new FormData(event.currentTarget).get('name') ?? '').trim()
     void action.run(async () => {
       const expires_at = new Date(Date.now() + Number(days) * 86_400_000).toISOString()
-      const made = await client.tokens.create({ body: { name, role, expires_at, ...(scopes.length > 0 ? { scopes } : {}) } })
+      const made = await client.tokens.create({
+        body: { name, role, expires_at, ...(scopes.length > 0 ? { scopes } : {}) },
+      })
       void queries.invalidateQueries({ queryKey: [project, 'tokens'] })
       close()
       show(made.token)
     })
   }
   return (
-    <Modal opened={opened} onClose={close} title={t('token.new')} closeButtonProps={{ 'aria-label': t('action.close') }}>
+    <Modal
+      opened={opened}
+      onClose={close}
+      title={t('token.new')}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
       <form className="form" onSubmit={submit}>
         <TextInput data-autofocus label={t('notice.name')} name="name" required withAsterisk={false} maxLength={100} />
         <RoleSelect value={role} set={setRole} among={mine} />
-        <Select label={t('token.lasts')} data={DAYS.map((value) => ({ value: String(value), label: t('token.days', { count: value }) }))} value={days} onChange={(value) => value && setDays(value)} allowDeselect={false} />
-        <TagsInput label={t('token.scopes')} description={t('token.scopesHint')} data={me.permissions} value={scopes} onChange={setScopes} />
+        <Select
+          label={t('token.lasts')}
+          data={DAYS.map((value) => ({ value: String(value), label: t('token.days', { count: value }) }))}
+          value={days}
+          onChange={(value) => value && setDays(value)}
+          allowDeselect={false}
+        />
+        <TagsInput
+          label={t('token.scopes')}
+          description={t('token.scopesHint')}
+          data={me.permissions}
+          value={scopes}
+          onChange={setScopes}
+        />
         <Refusal error={action.error} />
         <div className="form-buttons">
           <Button type="submit" loading={action.busy}>

@@ -34,7 +34,12 @@ export function Settings() {
         {parts
           .filter(({ needs }) => needs === undefined || can(needs))
           .map(({ name }) => (
-            <Go key={name} to={`settings/${name}`} className="view" {...(name === wanted ? { 'aria-current': 'page' as const } : {})}>
+            <Go
+              key={name}
+              to={`settings/${name}`}
+              className="view"
+              {...(name === wanted ? { 'aria-current': 'page' as const } : {})}
+            >
               {t(`settings.${name}`)}
             </Go>
           ))}

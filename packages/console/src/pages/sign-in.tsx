@@ -1,5 +1,5 @@
-import { WritError } from '@writ/sdk'
 import { Alert, Button, PasswordInput, Tabs, TextInput } from '@mantine/core'
+import { WritError } from '@writ/sdk'
 import { type FormEvent, useEffect, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { clientOf, loggedIn, setCsrf } from '../app/client.ts'
@@ -90,7 +90,14 @@ function Password({ done, mustChange }: { done: () => Promise<unknown>; mustChan
   return (
     <form onSubmit={submit} className="stack">
       <h1>{t('signIn.title')}</h1>
-      <TextInput label={t('signIn.username')} name="username" autoComplete="username" autoFocus required withAsterisk={false} />
+      <TextInput
+        label={t('signIn.username')}
+        name="username"
+        autoComplete="username"
+        autoFocus
+        required
+        withAsterisk={false}
+      />
       <PasswordInput
         label={t('signIn.password')}
         name="password"
@@ -104,7 +111,16 @@ function Password({ done, mustChange }: { done: () => Promise<unknown>; mustChan
           <Alert color="gray" variant="light" p="xs">
             {t('signIn.totpAsked')}
           </Alert>
-          <TextInput label={t('signIn.totp')} name="totp" inputMode="numeric" autoComplete="one-time-code" maxLength={6} autoFocus required withAsterisk={false} />
+          <TextInput
+            label={t('signIn.totp')}
+            name="totp"
+            inputMode="numeric"
+            autoComplete="one-time-code"
+            maxLength={6}
+            autoFocus
+            required
+            withAsterisk={false}
+          />
         </>
       )}
       <Refusal error={action.error} />
@@ -181,8 +197,24 @@ function Join({ invite, done }: { invite: string; done: () => Promise<unknown> }
     <form onSubmit={submit} className="stack">
       <h1>{t('signIn.joinTitle')}</h1>
       <TextInput label={t('signIn.username')} name="username" autoComplete="username" required withAsterisk={false} />
-      <TextInput label={t('signIn.email')} name="email" type="email" autoComplete="email" required withAsterisk={false} />
-      <PasswordInput label={t('signIn.newPassword')} name="password" autoComplete="new-password" minLength={10} required withAsterisk={false} description={t('signIn.newHint')} visibilityToggleButtonProps={{ 'aria-label': t('signIn.show') }} />
+      <TextInput
+        label={t('signIn.email')}
+        name="email"
+        type="email"
+        autoComplete="email"
+        required
+        withAsterisk={false}
+      />
+      <PasswordInput
+        label={t('signIn.newPassword')}
+        name="password"
+        autoComplete="new-password"
+        minLength={10}
+        required
+        withAsterisk={false}
+        description={t('signIn.newHint')}
+        visibilityToggleButtonProps={{ 'aria-label': t('signIn.show') }}
+      />
       <Refusal error={action.error} />
       <Button type="submit" size="sm" loading={action.busy} leftSection={<Icon name="user" size={14} />}>
         {t('signIn.joinSubmit')}

@@ -1,10 +1,10 @@
-import type { Asset, RunDetail, Ticket } from '@writ/api'
 import { Button, TextInput } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { Asset, RunDetail, Ticket } from '@writ/api'
 import { type ReactNode, useState } from 'react'
 import { useTranslation } from 'react-i18next'
-import broken from '../../../../examples/broken-switch.json?raw'
 import access from '../../../../examples/access-switch.cfg?raw'
+import broken from '../../../../examples/broken-switch.json?raw'
 import core from '../../../../examples/core-switch.json?raw'
 import router from '../../../../examples/router.ini?raw'
 import plan from '../../../../examples/vlan-plan.yaml?raw'
@@ -19,7 +19,12 @@ import { Preview } from '../parts/preview.tsx'
 import { Answer, Refusal } from '../parts/states.tsx'
 
 /** The files of examples/, as they are in the repository. */
-const samples = { 'access-switch.cfg': access, 'core-switch.json': core, 'vlan-plan.yaml': plan, 'router.ini': router } as const
+const samples = {
+  'access-switch.cfg': access,
+  'core-switch.json': core,
+  'vlan-plan.yaml': plan,
+  'router.ini': router,
+} as const
 
 /**
  * The first ticket, step by step on one screen each: an asset, a promise, a file, a verdict, a bundle. Where one is stands in
@@ -29,8 +34,16 @@ export function Start() {
   const { client, project, can } = useSession()
   const { t } = useTranslation()
   const [at, set] = useFilters()
-  const asset = useQuery({ queryKey: [project, 'assets', at.asset], enabled: !!at.asset, queryFn: () => client.assets.get({ params: { id: at.asset! } }) })
-  const ticket = useQuery({ queryKey: [project, 'ticket', at.ticket], enabled: !!at.ticket, queryFn: () => client.tickets.get({ params: { id: at.ticket! } }) })
+  const asset = useQuery({
+    queryKey: [project, 'assets', at.asset],
+    enabled: !!at.asset,
+    queryFn: () => client.assets.get({ params: { id: at.asset! } }),
+  })
+  const ticket = useQuery({
+    queryKey: [project, 'ticket', at.ticket],
+    enabled: !!at.ticket,
+    queryFn: () => client.tickets.get({ params: { id: at.ticket! } }),
+  })
   const run = useQuery({
     queryKey: [project, 'run', at.run],
     enabled: !!at.run,
@@ -49,8 +62,16 @@ export function Start() {
   const steps: [string, ReactNode][] = [
     ['asset', <AssetStep key="a" done={(made) => set({ asset: String(made.number) })} />],
     ['ticket', <TicketStep key="t" asset={asset.data} done={(made) => set({ ticket: String(made.number) })} />],
-    ['file', <FileStep key="f" ticket={at.ticket ?? ''} run={run.data} started={(number) => set({ run: String(number) })} />],
-    ['verdict', run.data && <VerdictStep key="v" run={run.data} next={() => set({ seen: '1' })} again={() => set({ run: null })} />],
+    [
+      'file',
+      <FileStep key="f" ticket={at.ticket ?? ''} run={run.data} started={(number) => set({ run: String(number) })} />,
+    ],
+    [
+      'verdict',
+      run.data && (
+        <VerdictStep key="v" run={run.data} next={() => set({ seen: '1' })} again={() => set({ run: null })} />
+      ),
+    ],
     ['bundle', <BundleStep key="b" ticket={Number(at.ticket)} />],
   ]
   return (
@@ -58,7 +79,11 @@ export function Start() {
       <p className="dimmed lead">{t('start.text')}</p>
       <ol className="steps">
         {steps.map(([name, content], i) => (
-          <li key={name} className={`step ${i < now ? 'step-done' : i === now ? 'step-now' : ''}`} {...(i === now ? { 'aria-current': 'step' as const } : {})}>
+          <li
+            key={name}
+            className={`step ${i < now ? 'step-done' : i === now ? 'step-now' : ''}`}
+            {...(i === now ? { 'aria-current': 'step' as const } : {})}
+          >
             <span className="step-mark" aria-hidden="true">
               {i < now ? <Icon name="check" size={14} strokeWidth={3} /> : i + 1}
             </span>
@@ -74,9 +99,29 @@ export function Start() {
   )
 }
 
-function Done({ name, asset, ticket, run }: { name: string; asset: Asset | undefined; ticket: Ticket | undefined; run: RunDetail | undefined }) {
-  if (name === 'asset' && asset) return <Go to={`assets/${asset.number}`}>#{asset.number} {asset.name}</Go>
-  if (name === 'ticket' && ticket) return <Go to={`tickets/${ticket.number}`}>#{ticket.number} {ticket.title}</Go>
+function Done({
+  name,
+  asset,
+  ticket,
+  run,
+}: {
+  name: string
+  asset: Asset | undefined
+  ticket: Ticket | undefined
+  run: RunDetail | undefined
+}) {
+  if (name === 'asset' && asset)
+    return (
+      <Go to={`assets/${asset.number}`}>
+        #{asset.number} {asset.name}
+      </Go>
+    )
+  if (name === 'ticket' && ticket)
+    return (
+      <Go to={`tickets/${ticket.number}`}>
+        #{ticket.number} {ticket.title}
+      </Go>
+    )
   if (name === 'file' && run) return <Go to={`runs/${run.number}`}>#{run.number}</Go>
   if (name === 'verdict' && run) return <RunStateBadge state={run.state} verdict={run.verdict} />
   return null
@@ -87,7 +132,10 @@ function AssetStep({ done }: { done: (asset: Asset) => void }) {
   const { t } = useTranslation()
   const queries = useQueryClient()
   const action = useAction()
-  const known = useQuery({ queryKey: [project, 'assets', 'first'], queryFn: () => client.assets.list({ query: { limit: 3 } }) })
+  const known = useQuery({
+    queryKey: [project, 'assets', 'first'],
+    queryFn: () => client.assets.list({ query: { limit: 3 } }),
+  })
   return (
     <form
       className="form"
@@ -104,8 +152,22 @@ function AssetStep({ done }: { done: (asset: Asset) => void }) {
     >
       <p className="small dimmed">{t('start.assetText')}</p>
       <div className="pair">
-        <TextInput label={t('asset.name')} name="name" defaultValue="Factory Gateway" required withAsterisk={false} maxLength={100} />
-        <TextInput label={t('asset.type')} name="type" defaultValue="switch" required withAsterisk={false} maxLength={50} />
+        <TextInput
+          label={t('asset.name')}
+          name="name"
+          defaultValue="Factory Gateway"
+          required
+          withAsterisk={false}
+          maxLength={100}
+        />
+        <TextInput
+          label={t('asset.type')}
+          name="type"
+          defaultValue="switch"
+          required
+          withAsterisk={false}
+          maxLength={50}
+        />
       </div>
       <TextInput label={t('asset.location')} name="location" defaultValue="Factory A" maxLength={255} />
       <Refusal error={action.error} />
@@ -137,7 +199,15 @@ function TicketStep({ asset, done }: { asset: Asset | undefined; done: (ticket: 
       }}
     >
       <p className="small dimmed">{t('start.ticketText')}</p>
-      <TextInput label={t('ticket.title')} name="title" defaultValue={t('start.sampleTitle')} required withAsterisk={false} maxLength={200} autoFocus />
+      <TextInput
+        label={t('ticket.title')}
+        name="title"
+        defaultValue={t('start.sampleTitle')}
+        required
+        withAsterisk={false}
+        maxLength={200}
+        autoFocus
+      />
       <Refusal error={action.error} />
       <div className="form-buttons">
         <Button type="submit" size="sm" loading={action.busy}>
@@ -148,11 +218,20 @@ function TicketStep({ asset, done }: { asset: Asset | undefined; done: (ticket: 
   )
 }
 
-function FileStep({ ticket, run, started }: { ticket: string; run: RunDetail | undefined; started: (number: number) => void }) {
+function FileStep({
+  ticket,
+  run,
+  started,
+}: {
+  ticket: string
+  run: RunDetail | undefined
+  started: (number: number) => void
+}) {
   const { client } = useSession()
   const { t } = useTranslation()
   const action = useAction()
-  const open = () => client.runs.start({ body: { run_type: 'proof', ticket_id: Number(ticket), script_id: 'proof.config_format' } })
+  const open = () =>
+    client.runs.start({ body: { run_type: 'proof', ticket_id: Number(ticket), script_id: 'proof.config_format' } })
   const send = (files: Readonly<Record<string, string>>) =>
     action.run(async () => {
       const made = await open()
@@ -179,10 +258,20 @@ function FileStep({ ticket, run, started }: { ticket: string; run: RunDetail | u
         <Button size="sm" loading={action.busy} onClick={() => void send(samples)}>
           {t('start.samples', { count: Object.keys(samples).length })}
         </Button>
-        <Button size="sm" variant="default" disabled={action.busy} onClick={() => void send({ 'broken-switch.json': broken })}>
+        <Button
+          size="sm"
+          variant="default"
+          disabled={action.busy}
+          onClick={() => void send({ 'broken-switch.json': broken })}
+        >
           {t('start.brokenSample')}
         </Button>
-        <Button size="sm" variant="default" disabled={action.busy} onClick={() => void action.run(async () => started((await open()).number))}>
+        <Button
+          size="sm"
+          variant="default"
+          disabled={action.busy}
+          onClick={() => void action.run(async () => started((await open()).number))}
+        >
           {t('start.ownFiles')}
         </Button>
       </div>
@@ -215,7 +304,12 @@ function VerdictStep({ run, next, again }: { run: RunDetail; next: () => void; a
           </Button>
         )}
         {report.data && (
-          <Button size="sm" variant="default" onClick={() => setLooking(true)} leftSection={<Icon name="eye" size={14} />}>
+          <Button
+            size="sm"
+            variant="default"
+            onClick={() => setLooking(true)}
+            leftSection={<Icon name="eye" size={14} />}
+          >
             {t('artifact.report')}
           </Button>
         )}
@@ -228,7 +322,10 @@ function VerdictStep({ run, next, again }: { run: RunDetail; next: () => void; a
 function BundleStep({ ticket }: { ticket: number }) {
   const { client, project } = useSession()
   const { t } = useTranslation()
-  const found = useQuery({ queryKey: [project, 'ticket', String(ticket)], queryFn: () => client.tickets.get({ params: { id: ticket } }) })
+  const found = useQuery({
+    queryKey: [project, 'ticket', String(ticket)],
+    queryFn: () => client.tickets.get({ params: { id: ticket } }),
+  })
   return (
     <>
       <Bundle subject="ticket" number={ticket} />

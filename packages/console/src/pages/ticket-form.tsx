@@ -1,6 +1,6 @@
-import type { Ticket } from '@writ/api'
 import { Button, Select, Textarea, TextInput } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { Ticket } from '@writ/api'
 import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
@@ -29,7 +29,15 @@ export function NewTicket() {
     go(`tickets/${ticket.number}`)
   }
   return (
-    <Page name={t('ticket.new')} title={t('ticket.new')} above={<Go to="tickets" className="back">{t('nav.tickets')}</Go>}>
+    <Page
+      name={t('ticket.new')}
+      title={t('ticket.new')}
+      above={
+        <Go to="tickets" className="back">
+          {t('nav.tickets')}
+        </Go>
+      }
+    >
       <TicketForm
         {...(filters.asset ? { asset: filters.asset } : {})}
         buttons={[
@@ -78,8 +86,23 @@ export function TicketForm(props: {
   }
   return (
     <form onSubmit={submit} className="form">
-      <TextInput label={t('ticket.title')} name="title" defaultValue={ticket?.title ?? ''} required withAsterisk={false} maxLength={200} autoFocus />
-      <Textarea label={t('ticket.description')} name="description" defaultValue={ticket?.description ?? ''} autosize minRows={4} maxLength={20_000} />
+      <TextInput
+        label={t('ticket.title')}
+        name="title"
+        defaultValue={ticket?.title ?? ''}
+        required
+        withAsterisk={false}
+        maxLength={200}
+        autoFocus
+      />
+      <Textarea
+        label={t('ticket.description')}
+        name="description"
+        defaultValue={ticket?.description ?? ''}
+        autosize
+        minRows={4}
+        maxLength={20_000}
+      />
       <Select
         label={t('ticket.asset')}
         data={(assets.data ?? []).map((one) => ({ value: one.id, label: `#${one.number} ${one.name}` }))}
@@ -92,17 +115,31 @@ export function TicketForm(props: {
       <Select
         label={t('ticket.assignee')}
         description={t('ticket.assigneeHint')}
-        data={[...members.values()].filter((one) => one.is_active).map((one) => ({ value: one.user_id, label: one.username }))}
+        data={[...members.values()]
+          .filter((one) => one.is_active)
+          .map((one) => ({ value: one.user_id, label: one.username }))}
         value={assignee}
         onChange={setAssignee}
         searchable
         clearable
       />
-      <TextInput label={t('ticket.due')} name="due" type="datetime-local" defaultValue={ticket?.due_at ? localInput(ticket.due_at) : ''} />
+      <TextInput
+        label={t('ticket.due')}
+        name="due"
+        type="datetime-local"
+        defaultValue={ticket?.due_at ? localInput(ticket.due_at) : ''}
+      />
       <Refusal error={action.error} />
       <div className="form-buttons">
         {buttons.map(({ verb }, i) => (
-          <Button key={verb} type="submit" size="sm" variant={i === 0 ? 'filled' : 'default'} loading={action.busy && pressed === i} onClick={() => setPressed(i)}>
+          <Button
+            key={verb}
+            type="submit"
+            size="sm"
+            variant={i === 0 ? 'filled' : 'default'}
+            loading={action.busy && pressed === i}
+            onClick={() => setPressed(i)}
+          >
             {verb}
           </Button>
         ))}

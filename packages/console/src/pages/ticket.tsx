@@ -1,7 +1,7 @@
-import type { Run, Ticket } from '@writ/api'
 import { Button, Menu, Modal, Select, Textarea } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
+import type { Run, Ticket } from '@writ/api'
 import { type ReactNode, useId, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
@@ -15,17 +15,20 @@ import { Icon } from '../parts/icons.tsx'
 import { ProofDrawer } from '../parts/proof-drawer.tsx'
 import { type StationName, stationsOfTicket } from '../parts/seal.ts'
 import { SealStations } from '../parts/seal-line.tsx'
+import { useSeals } from '../parts/seals.ts'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
 import { Timeline } from '../parts/timeline.tsx'
 import { useTrail } from '../parts/trail.ts'
 import { TicketForm } from './ticket-form.tsx'
-import { useSeals } from '../parts/seals.ts'
 
 export function TicketPage() {
   const { client, project } = useSession()
   const { t } = useTranslation()
   const { number = '' } = useParams({ strict: false }) as { number?: string }
-  const ticket = useQuery({ queryKey: [project, 'ticket', number], queryFn: () => client.tickets.get({ params: { id: number } }) })
+  const ticket = useQuery({
+    queryKey: [project, 'ticket', number],
+    queryFn: () => client.tickets.get({ params: { id: number } }),
+  })
   const back = (
     <Go to="tickets" className="back">
       <Icon name="left" size={13} /> {t('nav.tickets')}
@@ -48,8 +51,14 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
     queryKey: [project, 'ticket-runs', ticket.id],
     queryFn: () => client.runs.list({ query: { ticket_id: ticket.id, limit: 100 } }),
   })
-  const approvals = useQuery({ queryKey: [project, 'approvals', ticket.id], queryFn: () => client.tickets.approvals({ params }) })
-  const comments = useQuery({ queryKey: [project, 'comments', ticket.id], queryFn: () => client.tickets.comments({ params }) })
+  const approvals = useQuery({
+    queryKey: [project, 'approvals', ticket.id],
+    queryFn: () => client.tickets.approvals({ params }),
+  })
+  const comments = useQuery({
+    queryKey: [project, 'comments', ticket.id],
+    queryFn: () => client.tickets.comments({ params }),
+  })
   const trail = useTrail('ticket', ticket.number)
   const seal = useSeals('ticket', [ticket.number]).get(ticket.number)
   const last = approvals.data?.at(-1)
@@ -57,7 +66,9 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
   const stations = stationsOfTicket(
     ticket,
     {
-      approvedAt: approvals.data?.findLast(({ decision, voided_at }) => decision === 'approved' && voided_at === null)?.created_at ?? null,
+      approvedAt:
+        approvals.data?.findLast(({ decision, voided_at }) => decision === 'approved' && voided_at === null)
+          ?.created_at ?? null,
       rejected: last?.decision === 'rejected' && ticket.status === 'draft',
       lastRun,
     },
@@ -75,12 +86,17 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
       actions={<Actions ticket={ticket} />}
     >
       <SealStations stations={stations} seal={seal} open={setStation} />
-      <ProofDrawer subject={{ type: 'ticket', number: ticket.number }} station={station} close={() => setStation(null)} />
+      <ProofDrawer
+        subject={{ type: 'ticket', number: ticket.number }}
+        station={station}
+        close={() => setStation(null)}
+      />
       {ticket.status === 'submitted' && <ApprovalPanel ticket={ticket} verified={trail.data?.verified} />}
       {last?.decision === 'rejected' && ticket.status === 'draft' && (
         <div className="approval approval-rejected">
           <p>
-            <Icon name="cross" size={15} /> {t('ticket.rejectedBy')} <Person id={last.decided_by_id} number={last.decided_by_number} /> · <Time at={last.created_at} />
+            <Icon name="cross" size={15} /> {t('ticket.rejectedBy')}{' '}
+            <Person id={last.decided_by_id} number={last.decided_by_number} /> · <Time at={last.created_at} />
           </p>
           <p className="prose">{last.reason}</p>
         </div>
@@ -114,13 +130,30 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
           <Section title={t('ticket.facts')}>
             <Facts
               rows={[
-                [t('ticket.createdBy'), <Person key="by" id={ticket.created_by_id} number={ticket.created_by_number} />],
+                [
+                  t('ticket.createdBy'),
+                  <Person key="by" id={ticket.created_by_id} number={ticket.created_by_number} />,
+                ],
                 [t('ticket.assignee'), <Person key="for" id={ticket.assignee_id} number={ticket.assignee_number} />],
-                [t('ticket.asset'), ticket.asset_number === null ? '–' : <Go key="asset" to={`assets/${ticket.asset_number}`}>#{ticket.asset_number}</Go>],
+                [
+                  t('ticket.asset'),
+                  ticket.asset_number === null ? (
+                    '–'
+                  ) : (
+                    <Go key="asset" to={`assets/${ticket.asset_number}`}>
+                      #{ticket.asset_number}
+                    </Go>
+                  ),
+                ],
                 [t('ticket.due'), <Time key="due" at={ticket.due_at} />],
                 [t('ticket.created'), <Time key="created" at={ticket.created_at} />],
                 [t('ticket.changed'), <Time key="changed" at={ticket.updated_at} />],
-                [t('approve.version'), <span key="v">{ticket.version} · <Mono value={ticket.digest} label={t('approve.digest')} /></span>],
+                [
+                  t('approve.version'),
+                  <span key="v">
+                    {ticket.version} · <Mono value={ticket.digest} label={t('approve.digest')} />
+                  </span>,
+                ],
               ]}
             />
           </Section>
@@ -133,7 +166,9 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
                   <ul className="plain-list">
                     {list.map((one) => (
                       <li key={one.id} className={one.voided_at ? 'void' : ''}>
-                        <Icon name={one.decision === 'approved' ? 'check' : 'cross'} size={13} /> {t(`decision.${one.decision}`)} · <Person id={one.decided_by_id} number={one.decided_by_number} /> · <Time at={one.created_at} />
+                        <Icon name={one.decision === 'approved' ? 'check' : 'cross'} size={13} />{' '}
+                        {t(`decision.${one.decision}`)} ·{' '}
+                        <Person id={one.decided_by_id} number={one.decided_by_number} /> · <Time at={one.created_at} />
                         <span className="dimmed small">
                           {' '}
                           {t('ticket.versionOf', { version: one.ticket_version })}
@@ -166,7 +201,8 @@ function Actions({ ticket }: { ticket: Ticket }) {
   const mine = ticket.created_by_id === me.id
   const part = mine || ticket.assignee_id === me.id || me.role === 'admin' || me.role === 'ops'
   const done = () => {
-    for (const name of ['ticket', 'trail', 'seals', 'waiting', 'approvals']) void queries.invalidateQueries({ queryKey: [project, name] })
+    for (const name of ['ticket', 'trail', 'seals', 'waiting', 'approvals'])
+      void queries.invalidateQueries({ queryKey: [project, name] })
   }
   const params = { id: ticket.id }
   const may = {
@@ -189,27 +225,87 @@ function Actions({ ticket }: { ticket: Ticket }) {
             </Button>
           </Menu.Target>
           <Menu.Dropdown>
-            {may.edit && <Menu.Item onClick={() => setAsking('edit')} leftSection={<Icon name="pencil" size={14} />}>{t('action.edit')}</Menu.Item>}
-            {may.close && <Menu.Item onClick={() => setAsking('close')} leftSection={<Icon name="slash" size={14} />}>{t('ticket.close')}</Menu.Item>}
-            {may.reopen && <Menu.Item onClick={() => setAsking('reopen')} leftSection={<Icon name="refresh" size={14} />}>{t('ticket.reopen')}</Menu.Item>}
+            {may.edit && (
+              <Menu.Item onClick={() => setAsking('edit')} leftSection={<Icon name="pencil" size={14} />}>
+                {t('action.edit')}
+              </Menu.Item>
+            )}
+            {may.close && (
+              <Menu.Item onClick={() => setAsking('close')} leftSection={<Icon name="slash" size={14} />}>
+                {t('ticket.close')}
+              </Menu.Item>
+            )}
+            {may.reopen && (
+              <Menu.Item onClick={() => setAsking('reopen')} leftSection={<Icon name="refresh" size={14} />}>
+                {t('ticket.reopen')}
+              </Menu.Item>
+            )}
           </Menu.Dropdown>
         </Menu>
       )}
-      <Ask opened={asking === 'submit'} close={shut} title={t('ticket.submitTitle', { number: ticket.number })} verb={t('ticket.submit')} act={async () => { await client.tickets.submit({ params }); done() }}>
+      <Ask
+        opened={asking === 'submit'}
+        close={shut}
+        title={t('ticket.submitTitle', { number: ticket.number })}
+        verb={t('ticket.submit')}
+        act={async () => {
+          await client.tickets.submit({ params })
+          done()
+        }}
+      >
         <p>{t('ticket.submitText')}</p>
       </Ask>
-      <Ask opened={asking === 'close'} close={shut} title={t('ticket.closeTitle', { number: ticket.number })} verb={t('ticket.close')} reason="may" act={async (reason) => { await client.tickets.close({ params, body: reason ? { reason } : {} }); done() }}>
+      <Ask
+        opened={asking === 'close'}
+        close={shut}
+        title={t('ticket.closeTitle', { number: ticket.number })}
+        verb={t('ticket.close')}
+        reason="may"
+        act={async (reason) => {
+          await client.tickets.close({ params, body: reason ? { reason } : {} })
+          done()
+        }}
+      >
         <p>{t('ticket.closeText')}</p>
       </Ask>
-      <Ask opened={asking === 'reopen'} close={shut} title={t('ticket.reopenTitle', { number: ticket.number })} verb={t('ticket.reopen')} reason="may" act={async (reason) => { await client.tickets.reopen({ params, body: reason ? { reason } : {} }); done() }}>
+      <Ask
+        opened={asking === 'reopen'}
+        close={shut}
+        title={t('ticket.reopenTitle', { number: ticket.number })}
+        verb={t('ticket.reopen')}
+        reason="may"
+        act={async (reason) => {
+          await client.tickets.reopen({ params, body: reason ? { reason } : {} })
+          done()
+        }}
+      >
         <p>{t('ticket.reopenText')}</p>
       </Ask>
-      <Modal opened={asking === 'edit'} onClose={shut} title={t('ticket.editTitle', { number: ticket.number })} size="lg" closeButtonProps={{ 'aria-label': t('action.close') }}>
-        {ticket.status === 'approved' && <p className="refusal"><Icon name="warning" size={14} /> {t('ticket.editVoids')}</p>}
+      <Modal
+        opened={asking === 'edit'}
+        onClose={shut}
+        title={t('ticket.editTitle', { number: ticket.number })}
+        size="lg"
+        closeButtonProps={{ 'aria-label': t('action.close') }}
+      >
+        {ticket.status === 'approved' && (
+          <p className="refusal">
+            <Icon name="warning" size={14} /> {t('ticket.editVoids')}
+          </p>
+        )}
         <TicketForm
           ticket={ticket}
           cancel={shut}
-          buttons={[{ verb: t('action.save'), act: async (fields) => { await client.tickets.update({ params, body: fields }); done(); shut() } }]}
+          buttons={[
+            {
+              verb: t('action.save'),
+              act: async (fields) => {
+                await client.tickets.update({ params, body: fields })
+                done()
+                shut()
+              },
+            },
+          ]}
         />
       </Modal>
     </>
@@ -223,9 +319,16 @@ function StartRun({ ticket }: { ticket: Ticket }) {
   const queries = useQueryClient()
   const [open, setOpen] = useState(false)
   const [script, setScript] = useState<string | null>('proof.config_format')
-  const scripts = useQuery({ queryKey: [project, 'scripts'], queryFn: () => client.rules.scripts(), enabled: open, staleTime: 60_000 })
-  const part = ticket.created_by_id === me.id || ticket.assignee_id === me.id || me.role === 'admin' || me.role === 'ops'
-  const may = can('runs.start') && part && ['submitted', 'approved', 'running', 'done', 'failed'].includes(ticket.status)
+  const scripts = useQuery({
+    queryKey: [project, 'scripts'],
+    queryFn: () => client.rules.scripts(),
+    enabled: open,
+    staleTime: 60_000,
+  })
+  const part =
+    ticket.created_by_id === me.id || ticket.assignee_id === me.id || me.role === 'admin' || me.role === 'ops'
+  const may =
+    can('runs.start') && part && ['submitted', 'approved', 'running', 'done', 'failed'].includes(ticket.status)
   if (!may) return null
   const proofs = (scripts.data ?? []).filter(({ script_type }) => script_type === 'proof')
   const chosen = proofs.find(({ script_id }) => script_id === script)
@@ -240,12 +343,23 @@ function StartRun({ ticket }: { ticket: Ticket }) {
         title={t('run.startTitle', { number: ticket.number })}
         verb={t('run.start')}
         act={async () => {
-          await client.runs.start({ body: { run_type: 'proof', ticket_id: ticket.id, ...(script ? { script_id: script } : {}) } })
-          for (const name of ['ticket', 'ticket-runs', 'trail']) void queries.invalidateQueries({ queryKey: [project, name] })
+          await client.runs.start({
+            body: { run_type: 'proof', ticket_id: ticket.id, ...(script ? { script_id: script } : {}) },
+          })
+          for (const name of ['ticket', 'ticket-runs', 'trail'])
+            void queries.invalidateQueries({ queryKey: [project, name] })
         }}
       >
         <p>{t('run.startText')}</p>
-        <Select label={t('run.script')} data={proofs.map(({ script_id, name }) => ({ value: script_id, label: `${name} (${script_id})` }))} value={script} onChange={setScript} placeholder={t('run.defaultScript')} clearable searchable />
+        <Select
+          label={t('run.script')}
+          data={proofs.map(({ script_id, name }) => ({ value: script_id, label: `${name} (${script_id})` }))}
+          value={script}
+          onChange={setScript}
+          placeholder={t('run.defaultScript')}
+          clearable
+          searchable
+        />
         {chosen && <p className="small dimmed">{chosen.description}</p>}
       </Ask>
     </>
@@ -260,7 +374,14 @@ function RunCard({ run, open: begun }: { run: Run; open: boolean }) {
   return (
     <div className="run-card">
       <div className="run-head">
-        <button type="button" className="toggle" aria-expanded={open} aria-controls={inside} aria-label={t('run.files', { number: run.number })} onClick={() => setOpen(!open)}>
+        <button
+          type="button"
+          className="toggle"
+          aria-expanded={open}
+          aria-controls={inside}
+          aria-label={t('run.files', { number: run.number })}
+          onClick={() => setOpen(!open)}
+        >
           <Icon name={open ? 'down' : 'right'} size={14} />
         </button>
         <Go to={`runs/${run.number}`}>{t('run.one', { number: run.number })}</Go>
@@ -293,10 +414,16 @@ export function WaitingRun({ run }: { run: Run }) {
   return (
     <>
       <p className="small dimmed">{t(run.finalize === 'manual' ? 'run.waitsManual' : 'run.waitsAuto')}</p>
-      {run.expect && <p className="small">{t('run.expects', { names: run.expect.map(({ name }) => name).join(', ') })}</p>}
+      {run.expect && (
+        <p className="small">{t('run.expects', { names: run.expect.map(({ name }) => name).join(', ') })}</p>
+      )}
       <Dropzone run={run} compact />
       {run.finalize === 'manual' && (
-        <Button mt="xs" loading={action.busy} onClick={() => void action.run(() => client.runs.finalize({ params: { id: run.id } }))}>
+        <Button
+          mt="xs"
+          loading={action.busy}
+          onClick={() => void action.run(() => client.runs.finalize({ params: { id: run.id } }))}
+        >
           {t('run.finalize')}
         </Button>
       )}
@@ -313,14 +440,33 @@ function AddComment({ ticket }: { ticket: Ticket }) {
   const action = useAction()
   if (!can('tickets.comment')) return null
   const send = async () => {
-    const sent = await action.run(() => client.tickets.comment({ params: { id: ticket.id }, body: { body: text.trim() } }))
+    const sent = await action.run(() =>
+      client.tickets.comment({ params: { id: ticket.id }, body: { body: text.trim() } }),
+    )
     if (!sent) return
     setText('')
     void queries.invalidateQueries({ queryKey: [project, 'comments', ticket.id] })
   }
   return (
-    <form className="comment-form" onSubmit={(event) => { event.preventDefault(); void send() }}>
-      <Textarea aria-label={t('ticket.comment')} placeholder={t('ticket.comment')} value={text} onChange={(event) => setText(event.currentTarget.value)} autosize minRows={2} maxLength={20_000} onKeyDown={(event) => { if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && text.trim() !== '') void send() }} />
+    <form
+      className="comment-form"
+      onSubmit={(event) => {
+        event.preventDefault()
+        void send()
+      }}
+    >
+      <Textarea
+        aria-label={t('ticket.comment')}
+        placeholder={t('ticket.comment')}
+        value={text}
+        onChange={(event) => setText(event.currentTarget.value)}
+        autosize
+        minRows={2}
+        maxLength={20_000}
+        onKeyDown={(event) => {
+          if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && text.trim() !== '') void send()
+        }}
+      />
       <Refusal error={action.error} />
       <Button type="submit" variant="default" mt="xs" loading={action.busy} disabled={text.trim() === ''}>
         {t('ticket.send')}

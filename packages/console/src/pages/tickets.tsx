@@ -1,6 +1,6 @@
-import type { Ticket } from '@writ/api'
 import { Button, SegmentedControl, Select } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
+import type { Ticket } from '@writ/api'
 import { useCallback, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { firstOf } from '../app/client.ts'
@@ -11,9 +11,9 @@ import { Icon } from '../parts/icons.tsx'
 import { type Column, List } from '../parts/list.tsx'
 import { stationsOfTicket } from '../parts/seal.ts'
 import { SealLine } from '../parts/seal-line.tsx'
+import { useSeals } from '../parts/seals.ts'
 import { Search } from '../parts/search.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
-import { useSeals } from '../parts/seals.ts'
 
 export const STATUSES = ['draft', 'submitted', 'approved', 'running', 'done', 'failed', 'closed'] as const
 
@@ -98,13 +98,19 @@ function Views({ filters }: { filters: Query }) {
   ]
   const own = new URLSearchParams(Object.entries(filters).filter(([name]) => name !== 'view')).toString()
   return (
-    <div className="views" role="group" aria-label={t('ticket.views')}>
+    <nav className="views" aria-label={t('ticket.views')}>
       {views.map(([name, view]) => (
-        <Go key={name} to="tickets" filters={view} className="view" {...(new URLSearchParams(view).toString() === own ? { 'aria-current': 'true' as const } : {})}>
+        <Go
+          key={name}
+          to="tickets"
+          filters={view}
+          className="view"
+          {...(new URLSearchParams(view).toString() === own ? { 'aria-current': 'true' as const } : {})}
+        >
           {t(`ticketView.${name}` as 'ticketView.all')}
         </Go>
       ))}
-    </div>
+    </nav>
   )
 }
 
@@ -116,12 +122,45 @@ function TicketList({ query, client }: { query: Query; client: ReturnType<typeof
   const reload = useCallback((id: string) => client.tickets.get({ params: { id } }), [client])
   const onRows = useCallback((rows: readonly Ticket[]) => setNumbers(rows.map(({ number }) => number)), [])
   const columns: Column<Ticket>[] = [
-    { name: 'title', title: t('ticket.title'), width: 'minmax(200px, 1fr)', show: (row) => <><span className="number">#{row.number}</span> {row.title}</> },
+    {
+      name: 'title',
+      title: t('ticket.title'),
+      width: 'minmax(200px, 1fr)',
+      show: (row) => (
+        <>
+          <span className="number">#{row.number}</span> {row.title}
+        </>
+      ),
+    },
     { name: 'state', title: t('ticket.status'), width: '130px', show: (row) => <TicketBadge status={row.status} /> },
-    { name: 'seal', title: t('seal.short'), width: '130px', show: (row) => <SealLine stations={stationsOfTicket(row, {}, seals.get(row.number))} /> },
-    { name: 'by', title: t('ticket.createdBy'), width: '130px', wide: true, show: (row) => <Person id={row.created_by_id} number={row.created_by_number} /> },
-    { name: 'for', title: t('ticket.assignee'), width: '130px', wide: true, show: (row) => <Person id={row.assignee_id} number={row.assignee_number} /> },
-    { name: 'changed', title: t('ticket.changed'), width: '130px', right: true, wide: true, show: (row) => <Time at={row.updated_at} /> },
+    {
+      name: 'seal',
+      title: t('seal.short'),
+      width: '130px',
+      show: (row) => <SealLine stations={stationsOfTicket(row, {}, seals.get(row.number))} />,
+    },
+    {
+      name: 'by',
+      title: t('ticket.createdBy'),
+      width: '130px',
+      wide: true,
+      show: (row) => <Person id={row.created_by_id} number={row.created_by_number} />,
+    },
+    {
+      name: 'for',
+      title: t('ticket.assignee'),
+      width: '130px',
+      wide: true,
+      show: (row) => <Person id={row.assignee_id} number={row.assignee_number} />,
+    },
+    {
+      name: 'changed',
+      title: t('ticket.changed'),
+      width: '130px',
+      right: true,
+      wide: true,
+      show: (row) => <Time at={row.updated_at} />,
+    },
   ]
   return (
     <List<Ticket>
@@ -130,7 +169,9 @@ function TicketList({ query, client }: { query: Query; client: ReturnType<typeof
       filters={query}
       columns={columns}
       // The list takes filters as they stand in the address; the server checks them.
-      load={(cursor, signal) => client.tickets.list({ query: { ...query, limit: 50, cursor } as { cursor: string }, signal })}
+      load={(cursor, signal) =>
+        client.tickets.list({ query: { ...query, limit: 50, cursor } as { cursor: string }, signal })
+      }
       reload={reload}
       to={(row) => `tickets/${row.number}`}
       adds="ticket.created"

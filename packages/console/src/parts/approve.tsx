@@ -1,6 +1,6 @@
-import type { Policy, SigningKey, Ticket } from '@writ/api'
 import { Button, Modal, Textarea } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { Policy, SigningKey, Ticket } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { approveSigned, enrolPasskey, OtherVersion, passkeysWork } from '../app/passkey.ts'
@@ -59,13 +59,17 @@ export function ApprovalPanel({ ticket, verified }: { ticket: Ticket; verified: 
           ? t('approve.nobody')
           : t('approve.eligible', { names: eligible.map(({ username }) => username).join(', ') })}
         {excluded.map((one) => (
-          <span key={one.user_id}>
-            {' '}
-            {t('approve.excluded', { name: one.username, why: why(one.user_id) ?? '' })}
-          </span>
+          <span key={one.user_id}> {t('approve.excluded', { name: one.username, why: why(one.user_id) ?? '' })}</span>
         ))}
       </p>
-      <Approve ticket={ticket} opened={deciding === 'approve'} close={() => setDeciding(null)} rules={rules} verified={verified} excluded={excluded.map(({ username }) => username)} />
+      <Approve
+        ticket={ticket}
+        opened={deciding === 'approve'}
+        close={() => setDeciding(null)}
+        rules={rules}
+        verified={verified}
+        excluded={excluded.map(({ username }) => username)}
+      />
       <Reject ticket={ticket} opened={deciding === 'reject'} close={() => setDeciding(null)} />
     </div>
   )
@@ -88,7 +92,14 @@ function changesSinceApproval(verified: VerifiedTrail | undefined): readonly Cha
   })
 }
 
-function Approve(props: { ticket: Ticket; opened: boolean; close: () => void; rules: Policy; verified: VerifiedTrail | undefined; excluded: readonly string[] }) {
+function Approve(props: {
+  ticket: Ticket
+  opened: boolean
+  close: () => void
+  rules: Policy
+  verified: VerifiedTrail | undefined
+  excluded: readonly string[]
+}) {
   const { ticket, opened, close, rules, verified, excluded } = props
   const { client, project, projects, me } = useSession()
   const { t } = useTranslation()
@@ -96,13 +107,20 @@ function Approve(props: { ticket: Ticket; opened: boolean; close: () => void; ru
   const [reason, setReason] = useState('')
   const action = useAction()
   const projectId = projects.find(({ slug }) => slug === project)?.id ?? ''
-  const keys = useQuery({ queryKey: [project, 'signing-keys'], queryFn: () => client.signingKeys.list(), enabled: opened })
+  const keys = useQuery({
+    queryKey: [project, 'signing-keys'],
+    queryFn: () => client.signingKeys.list(),
+    enabled: opened,
+  })
   const digest = useQuery({
     queryKey: ['digest', ticket.id, ticket.version, ticket.digest],
     enabled: opened,
     staleTime: Number.POSITIVE_INFINITY,
     queryFn: async () => {
-      const [{ digestOfTicket }, { sha256 }] = await Promise.all([import('../proof/promise.ts'), import('@noble/hashes/sha2.js')])
+      const [{ digestOfTicket }, { sha256 }] = await Promise.all([
+        import('../proof/promise.ts'),
+        import('@noble/hashes/sha2.js'),
+      ])
       return digestOfTicket(ticket, projectId, sha256)
     },
   })
@@ -118,12 +136,22 @@ function Approve(props: { ticket: Ticket; opened: boolean; close: () => void; ru
         void queries.invalidateQueries({ queryKey: [project, name] })
     }
   }
-  const signed = () =>
-    finish(() => approveSigned(client, ticket, usable, given))
+  const signed = () => finish(() => approveSigned(client, ticket, usable, given))
   const plain = () =>
-    finish(() => client.tickets.approve({ params: { id: ticket.id }, body: { digest: ticket.digest, ...(given ? { reason: given } : {}) } }))
+    finish(() =>
+      client.tickets.approve({
+        params: { id: ticket.id },
+        body: { digest: ticket.digest, ...(given ? { reason: given } : {}) },
+      }),
+    )
   return (
-    <Modal opened={opened} onClose={close} title={t('approve.title', { number: ticket.number })} size="lg" closeButtonProps={{ 'aria-label': t('action.close') }}>
+    <Modal
+      opened={opened}
+      onClose={close}
+      title={t('approve.title', { number: ticket.number })}
+      size="lg"
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
       <p className="small dimmed">{t('approve.text')}</p>
       <div className="promise">
         <h2>{ticket.title}</h2>
@@ -176,12 +204,26 @@ function Approve(props: { ticket: Ticket; opened: boolean; close: () => void; ru
       )}
       <p className="small">
         {excluded.length > 0 && `${t('approve.excludedAll', { names: excluded.join(', ') })} `}
-        {t('approve.next')}{' '}
-        {rules.approval_ttl_hours !== null && t('approve.ttl', { hours: rules.approval_ttl_hours })}
+        {t('approve.next')} {rules.approval_ttl_hours !== null && t('approve.ttl', { hours: rules.approval_ttl_hours })}
       </p>
-      <Textarea label={t('form.reasonOptional')} value={reason} onChange={(event) => setReason(event.currentTarget.value)} autosize minRows={1} maxLength={2000} />
-      {action.error instanceof OtherVersion ? <p className="refusal">{t('approve.otherVersion')}</p> : <Refusal error={notCancelled(action.error)} />}
-      {isCancelled(action.error) && <p className="refusal" role="alert">{t('approve.cancelled')}</p>}
+      <Textarea
+        label={t('form.reasonOptional')}
+        value={reason}
+        onChange={(event) => setReason(event.currentTarget.value)}
+        autosize
+        minRows={1}
+        maxLength={2000}
+      />
+      {action.error instanceof OtherVersion ? (
+        <p className="refusal">{t('approve.otherVersion')}</p>
+      ) : (
+        <Refusal error={notCancelled(action.error)} />
+      )}
+      {isCancelled(action.error) && (
+        <p className="refusal" role="alert">
+          {t('approve.cancelled')}
+        </p>
+      )}
       <div className="ask-buttons">
         <Button variant="default" size="sm" onClick={close}>
           {t('action.cancel')}
@@ -192,13 +234,25 @@ function Approve(props: { ticket: Ticket; opened: boolean; close: () => void; ru
           </Button>
         )}
         {usable.length > 0 && passkeysWork() ? (
-          <Button size="sm" loading={action.busy} disabled={!same} onClick={() => void signed()} leftSection={<Icon name="key" size={15} />}>
+          <Button
+            size="sm"
+            loading={action.busy}
+            disabled={!same}
+            onClick={() => void signed()}
+            leftSection={<Icon name="key" size={15} />}
+          >
             {t('approve.signed')}
           </Button>
         ) : rules.require_signature ? (
           <NoKey keys={mine} />
         ) : (
-          <Button size="sm" loading={action.busy} disabled={!same} onClick={() => void plain()} leftSection={<Icon name="check" size={15} />}>
+          <Button
+            size="sm"
+            loading={action.busy}
+            disabled={!same}
+            onClick={() => void plain()}
+            leftSection={<Icon name="check" size={15} />}
+          >
             {t('approve.verb')}
           </Button>
         )}
@@ -232,7 +286,12 @@ export function EnrolButton() {
     })
   return (
     <>
-      <Button variant="default" loading={action.busy} onClick={() => void enrol()} leftSection={<Icon name="key" size={14} />}>
+      <Button
+        variant="default"
+        loading={action.busy}
+        onClick={() => void enrol()}
+        leftSection={<Icon name="key" size={14} />}
+      >
         {t('signing.enrol')}
       </Button>
       <Refusal error={notCancelled(action.error)} />
@@ -248,15 +307,31 @@ function Reject({ ticket, opened, close }: { ticket: Ticket; opened: boolean; cl
   const [reason, setReason] = useState('')
   const action = useAction()
   const reject = async () => {
-    const done = await action.run(() => client.tickets.reject({ params: { id: ticket.id }, body: { reason: reason.trim() } }))
+    const done = await action.run(() =>
+      client.tickets.reject({ params: { id: ticket.id }, body: { reason: reason.trim() } }),
+    )
     if (!done) return
     close()
-    for (const name of ['ticket', 'approvals', 'trail', 'waiting']) void queries.invalidateQueries({ queryKey: [project, name] })
+    for (const name of ['ticket', 'approvals', 'trail', 'waiting'])
+      void queries.invalidateQueries({ queryKey: [project, name] })
   }
   return (
-    <Modal opened={opened} onClose={close} title={t('approve.rejectTitle', { number: ticket.number })} closeButtonProps={{ 'aria-label': t('action.close') }}>
+    <Modal
+      opened={opened}
+      onClose={close}
+      title={t('approve.rejectTitle', { number: ticket.number })}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
       <p className="small">{t('approve.rejectText')}</p>
-      <Textarea data-autofocus label={t('form.reason')} value={reason} onChange={(event) => setReason(event.currentTarget.value)} autosize minRows={3} maxLength={2000} />
+      <Textarea
+        data-autofocus
+        label={t('form.reason')}
+        value={reason}
+        onChange={(event) => setReason(event.currentTarget.value)}
+        autosize
+        minRows={3}
+        maxLength={2000}
+      />
       <Refusal error={action.error} />
       <div className="ask-buttons">
         <Button variant="default" onClick={close}>

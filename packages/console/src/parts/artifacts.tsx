@@ -1,6 +1,6 @@
-import type { Artifact, Run } from '@writ/api'
 import { Button, Progress, Select } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { Artifact, Run } from '@writ/api'
 import { type DragEvent, useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { bytes } from '../app/format.ts'
@@ -34,7 +34,11 @@ export function Artifacts({ run, heading }: { run: Pick<Run, 'id' | 'number'>; h
                   {file.role && <span className="tag">{t(`evidence.${file.role}`)}</span>}
                   {file.artifact_type === 'report' && <span className="tag">{t('artifact.report')}</span>}
                   {file.findings && file.findings.length > 0 && (
-                    <Hint text={t('artifact.flagged', { kinds: file.findings.map(({ kind, count }) => `${kind} × ${count}`).join(', ') })}>
+                    <Hint
+                      text={t('artifact.flagged', {
+                        kinds: file.findings.map(({ kind, count }) => `${kind} × ${count}`).join(', '),
+                      })}
+                    >
                       <span className="tag tag-warn">
                         <Icon name="warning" size={12} /> {t('artifact.secret')}
                       </span>
@@ -76,7 +80,9 @@ export function Dropzone({ run, compact = false }: { run: Pick<Run, 'id' | 'numb
   const field = useRef<HTMLInputElement>(null)
   const [over, setOver] = useState(false)
   const [role, setRole] = useState<string | null>(null)
-  const [sending, setSending] = useState<readonly { name: string; state: 'going' | 'done' | 'failed'; error?: unknown }[]>([])
+  const [sending, setSending] = useState<
+    readonly { name: string; state: 'going' | 'done' | 'failed'; error?: unknown }[]
+  >([])
 
   const send = async (files: readonly File[]) => {
     const from = sending.length
@@ -103,16 +109,44 @@ export function Dropzone({ run, compact = false }: { run: Pick<Run, 'id' | 'numb
     void send([...event.dataTransfer.files])
   }
   return (
-    <div className={`dropzone ${over ? 'dropzone-over' : ''} ${compact ? 'dropzone-compact' : ''}`} onDragOver={(event) => { event.preventDefault(); setOver(true) }} onDragLeave={() => setOver(false)} onDrop={drop}>
+    // biome-ignore lint/a11y/noStaticElementInteractions: dropping is one way; the button is the other
+    <div
+      className={`dropzone ${over ? 'dropzone-over' : ''} ${compact ? 'dropzone-compact' : ''}`}
+      onDragOver={(event) => {
+        event.preventDefault()
+        setOver(true)
+      }}
+      onDragLeave={() => setOver(false)}
+      onDrop={drop}
+    >
       <Icon name="upload" size={22} />
       <p>{t('artifact.drop')}</p>
       <div className="dropzone-buttons">
         <Button variant="default" onClick={() => field.current?.click()}>
           {t('artifact.choose')}
         </Button>
-        <Select aria-label={t('evidence.role')} placeholder={t('evidence.noRole')} data={(['before', 'after'] as const).map((value) => ({ value, label: t(`evidence.${value}`) }))} value={role} onChange={setRole} clearable size="xs" w={150} />
+        <Select
+          aria-label={t('evidence.role')}
+          placeholder={t('evidence.noRole')}
+          data={(['before', 'after'] as const).map((value) => ({ value, label: t(`evidence.${value}`) }))}
+          value={role}
+          onChange={setRole}
+          clearable
+          size="xs"
+          w={150}
+        />
       </div>
-      <input ref={field} type="file" multiple hidden aria-label={t('artifact.choose')} onChange={(event) => { void send([...(event.currentTarget.files ?? [])]); event.currentTarget.value = '' }} />
+      <input
+        ref={field}
+        type="file"
+        multiple
+        hidden
+        aria-label={t('artifact.choose')}
+        onChange={(event) => {
+          void send([...(event.currentTarget.files ?? [])])
+          event.currentTarget.value = ''
+        }}
+      />
       {sending.length > 0 && (
         <ul className="sending" aria-live="polite">
           {sending.map(({ name, state, error }, i) => (

@@ -44,7 +44,13 @@ export function Ask(props: {
     }
   }
   return (
-    <Modal opened={opened} onClose={shut} title={title} closeButtonProps={{ 'aria-label': t('action.close') }} size="lg">
+    <Modal
+      opened={opened}
+      onClose={shut}
+      title={title}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+      size="lg"
+    >
       <form
         onSubmit={(event) => {
           event.preventDefault()
@@ -70,7 +76,12 @@ export function Ask(props: {
           <Button variant="default" onClick={shut}>
             {t('action.cancel')}
           </Button>
-          <Button type="submit" loading={busy} disabled={!ready || (reason === 'must' && text.trim() === '')} {...(danger ? { color: 'red.8' } : {})}>
+          <Button
+            type="submit"
+            loading={busy}
+            disabled={!ready || (reason === 'must' && text.trim() === '')}
+            {...(danger ? { color: 'red.8' } : {})}
+          >
             {verb}
           </Button>
         </div>

@@ -1,6 +1,6 @@
-import type { Client } from '@writ/sdk'
 import { Tooltip } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
+import type { Client } from '@writ/sdk'
 import { type ReactNode, useEffect, useState, useSyncExternalStore } from 'react'
 import { useTranslation } from 'react-i18next'
 import { exactTime, middle, relativeTime } from '../app/format.ts'
@@ -157,7 +157,13 @@ export function Hint({ text, children }: { text: string; children: ReactNode }) 
 }
 
 /** A heading with what can be done beside it. */
-export function Page(props: { title: ReactNode; name: string; actions?: ReactNode; children: ReactNode; above?: ReactNode }) {
+export function Page(props: {
+  title: ReactNode
+  name: string
+  actions?: ReactNode
+  children: ReactNode
+  above?: ReactNode
+}) {
   const { title, name, actions, children, above } = props
   useEffect(() => {
     document.title = `${name} · Writ`
@@ -174,7 +180,17 @@ export function Page(props: { title: ReactNode; name: string; actions?: ReactNod
   )
 }
 
-export function Section({ title, actions, children, id }: { title: ReactNode; actions?: ReactNode; children: ReactNode; id?: string }) {
+export function Section({
+  title,
+  actions,
+  children,
+  id,
+}: {
+  title: ReactNode
+  actions?: ReactNode
+  children: ReactNode
+  id?: string
+}) {
   return (
     <section className="section" id={id}>
       <div className="section-head">

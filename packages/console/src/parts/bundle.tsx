@@ -1,5 +1,5 @@
-import type { BundleCheck, BundleReport } from '@writ/tlog'
 import { Button, Checkbox, FileButton } from '@mantine/core'
+import type { BundleCheck, BundleReport } from '@writ/tlog'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { bytes } from '../app/format.ts'
@@ -36,21 +36,35 @@ export function Bundle({ subject, number }: { subject: 'ticket' | 'run'; number:
   if (!can('evidence.export')) return <p className="dimmed small">{t('bundle.denied')}</p>
   const fetchIt = () =>
     action.run(async () => {
-      const answer = await client.evidence.export({ body: { subject, id: number, ...(flagged ? { include_flagged: true } : {}) } })
-      const data = new Uint8Array(await new Response(answer.stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer())
+      const answer = await client.evidence.export({
+        body: { subject, id: number, ...(flagged ? { include_flagged: true } : {}) },
+      })
+      const data = new Uint8Array(
+        await new Response(answer.stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer(),
+      )
       setZip({ data, name: answer.name ?? `evidence-${subject}-${number}.zip` })
       setReport(await verifyZip(data))
     })
   return (
     <div className="bundle">
       <p className="small dimmed">{t('bundle.text')}</p>
-      <Checkbox size="xs" label={t('bundle.flagged')} checked={flagged} onChange={(event) => setFlagged(event.currentTarget.checked)} mb="xs" />
+      <Checkbox
+        size="xs"
+        label={t('bundle.flagged')}
+        checked={flagged}
+        onChange={(event) => setFlagged(event.currentTarget.checked)}
+        mb="xs"
+      />
       <div className="form-buttons">
         <Button onClick={() => void fetchIt()} loading={action.busy} leftSection={<Icon name="audit" size={14} />}>
           {t('bundle.make')}
         </Button>
         {zip && (
-          <Button variant="default" leftSection={<Icon name="download" size={14} />} onClick={() => saveAs(zip.data, zip.name, 'application/zip')}>
+          <Button
+            variant="default"
+            leftSection={<Icon name="download" size={14} />}
+            onClick={() => saveAs(zip.data, zip.name, 'application/zip')}
+          >
             {t('bundle.save', { size: bytes(zip.data.length) })}
           </Button>
         )}
@@ -96,7 +110,9 @@ function Report({ report }: { report: BundleReport }) {
     <div className="report" role="status">
       <p className={report.ok ? 'verdict verdict-good' : 'verdict verdict-bad'}>
         <Icon name={report.ok ? 'check' : 'cross'} size={18} />
-        {report.ok ? t('bundle.good') : t('bundle.bad', { path: report.fault?.path ?? '', reason: report.fault?.reason ?? '' })}
+        {report.ok
+          ? t('bundle.good')
+          : t('bundle.bad', { path: report.fault?.path ?? '', reason: report.fault?.reason ?? '' })}
       </p>
       <Checks checks={report.checks} />
       <h3>{t('proof.rests')}</h3>

@@ -49,7 +49,10 @@ export function Go({ to, filters, project, onClick, children, ...props }: GoProp
 }
 
 /** The filters of a page live in its address: a link to it is a view that was saved. */
-export function useFilters(): [Readonly<Record<string, string>>, (change: Readonly<Record<string, string | null>>) => void] {
+export function useFilters(): [
+  Readonly<Record<string, string>>,
+  (change: Readonly<Record<string, string | null>>) => void,
+] {
   const navigate = useNavigate()
   const { pathname, searchStr } = useLocation()
   const filters = Object.fromEntries(new URLSearchParams(searchStr))

@@ -1,7 +1,7 @@
 import { Button } from '@mantine/core'
 import { type InfiniteData, useInfiniteQuery, useQueryClient } from '@tanstack/react-query'
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { type KeyboardEvent, type ReactNode, useCallback, useEffect, useRef, useState } from 'react'
+import { type KeyboardEvent, type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useEvents } from '../app/live.ts'
 import { useSession } from '../app/session.tsx'
@@ -51,7 +51,8 @@ export function List<T extends { id: string; number?: number }>(props: {
   const { t } = useTranslation()
   const go = useGo()
   const queries = useQueryClient()
-  const key = [project, name, filters]
+  const about = JSON.stringify(filters)
+  const key = useMemo(() => [project, name, about], [project, name, about])
   const [fresh, setFresh] = useState(0)
   const [at, setAt] = useState(-1)
   const scroller = useRef<HTMLDivElement>(null)
@@ -81,16 +82,17 @@ export function List<T extends { id: string; number?: number }>(props: {
               (old) =>
                 old && {
                   ...old,
-                  pages: old.pages.map((page) => ({ ...page, items: page.items.map((one) => (one.id === id ? row : one)) })),
+                  pages: old.pages.map((page) => ({
+                    ...page,
+                    items: page.items.map((one) => (one.id === id ? row : one)),
+                  })),
                 },
             ),
           )
           // It is gone or no longer visible; the next look at the list says so.
           .catch(() => {})
       },
-      // The key is made anew each time and means the same.
-      // biome-ignore lint/correctness/useExhaustiveDependencies: name and filters are the key
-      [adds, changes, reload, name, JSON.stringify(filters), queries],
+      [adds, changes, reload, key, queries],
     ),
   )
   const ids = rows.map(({ id }) => id).join()
@@ -118,7 +120,8 @@ export function List<T extends { id: string; number?: number }>(props: {
     void queries.resetQueries({ queryKey: key })
   }
   const keys = (event: KeyboardEvent) => {
-    const step = event.key === 'j' || event.key === 'ArrowDown' ? 1 : event.key === 'k' || event.key === 'ArrowUp' ? -1 : 0
+    const step =
+      event.key === 'j' || event.key === 'ArrowDown' ? 1 : event.key === 'k' || event.key === 'ArrowUp' ? -1 : 0
     if (step !== 0 && rows.length > 0) {
       event.preventDefault()
       const next = Math.max(0, Math.min(rows.length - 1, at + step))
@@ -133,7 +136,13 @@ export function List<T extends { id: string; number?: number }>(props: {
   return (
     <div className="list">
       {fresh > 0 && (
-        <Button variant="light" size="compact-sm" className="fresh" onClick={letIn} leftSection={<Icon name="refresh" size={13} />}>
+        <Button
+          variant="light"
+          size="compact-sm"
+          className="fresh"
+          onClick={letIn}
+          leftSection={<Icon name="refresh" size={13} />}
+        >
           {t('list.fresh', { count: fresh })}
         </Button>
       )}
@@ -148,7 +157,6 @@ export function List<T extends { id: string; number?: number }>(props: {
               </span>
             ))}
           </div>
-          {/* biome-ignore lint/a11y/useSemanticElements: rows that are not drawn have no place in a table element */}
           <div
             ref={scroller}
             className="list-body"
@@ -172,7 +180,11 @@ export function List<T extends { id: string; number?: number }>(props: {
                     style={{ ...grid, transform: `translateY(${item.start}px)` }}
                   >
                     {columns.map(({ name: column, show, right, wide }, i) => (
-                      <span key={column} role="cell" className={`${right ? 'right' : ''} ${wide ? 'wide' : ''} cell-${column}`}>
+                      <span
+                        key={column}
+                        role="cell"
+                        className={`${right ? 'right' : ''} ${wide ? 'wide' : ''} cell-${column}`}
+                      >
                         {i === 0 ? <Go to={to(row)}>{show(row)}</Go> : show(row)}
                       </span>
                     ))}

@@ -1,6 +1,6 @@
-import type { Artifact } from '@writ/api'
 import { Button, Drawer } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
+import type { Artifact } from '@writ/api'
 import { useEffect, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { bytes as sizeText } from '../app/format.ts'
@@ -21,13 +21,19 @@ export type Shown =
   | { kind: 'binary' }
 
 /** The bytes of an artifact, and whether they are those that were recorded: hashed in this browser. */
-export async function fetchArtifact(client: ReturnType<typeof useSession>['client'], artifact: Artifact, signal?: AbortSignal): Promise<{ data: Blobbed; good: boolean }> {
+export async function fetchArtifact(
+  client: ReturnType<typeof useSession>['client'],
+  artifact: Artifact,
+  signal?: AbortSignal,
+): Promise<{ data: Blobbed; good: boolean }> {
   const [download, { sha256 }, { toHex }] = await Promise.all([
     client.artifacts.download({ params: { id: artifact.id }, ...(signal ? { signal } : {}) }),
     import('@noble/hashes/sha2.js'),
     import('@writ/tlog'),
   ])
-  const data = new Uint8Array(await new Response(download.stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer())
+  const data = new Uint8Array(
+    await new Response(download.stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer(),
+  )
   return { data, good: toHex(sha256(data)) === artifact.sha256_hash }
 }
 
@@ -78,7 +84,14 @@ async function shownAs(data: Blobbed, name: string): Promise<Shown> {
 export function Preview({ artifact, close }: { artifact: Artifact | null; close: () => void }) {
   const { t } = useTranslation()
   return (
-    <Drawer opened={artifact !== null} onClose={close} position="right" size="xl" title={artifact?.filename ?? ''} closeButtonProps={{ 'aria-label': t('action.close') }}>
+    <Drawer
+      opened={artifact !== null}
+      onClose={close}
+      position="right"
+      size="xl"
+      title={artifact?.filename ?? ''}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
       {artifact && <Inside artifact={artifact} />}
     </Drawer>
   )
@@ -113,7 +126,12 @@ function Inside({ artifact }: { artifact: Artifact }) {
                 <Icon name={good ? 'check' : 'cross'} /> {t(good ? 'artifact.sameBytes' : 'artifact.otherBytes')}
               </p>
               <Content shown={shown} name={artifact.filename} />
-              <Button mt="sm" variant="default" leftSection={<Icon name="download" size={14} />} onClick={() => saveAs(data, artifact.filename)}>
+              <Button
+                mt="sm"
+                variant="default"
+                leftSection={<Icon name="download" size={14} />}
+                onClick={() => saveAs(data, artifact.filename)}
+              >
                 {t('action.download')}
               </Button>
             </>
@@ -183,9 +201,14 @@ export function Difference({ before, after }: { before: Artifact; after: Artifac
     staleTime: Number.POSITIVE_INFINITY,
     queryFn: async ({ signal }) => {
       const { structuredPatch } = await import('diff')
-      const [old, fresh] = await Promise.all([fetchArtifact(client, before, signal), fetchArtifact(client, after, signal)])
+      const [old, fresh] = await Promise.all([
+        fetchArtifact(client, before, signal),
+        fetchArtifact(client, after, signal),
+      ])
       const text = (data: Uint8Array) => new TextDecoder().decode(data)
-      const { hunks } = structuredPatch(before.filename, after.filename, text(old.data), text(fresh.data), '', '', { context: 3 })
+      const { hunks } = structuredPatch(before.filename, after.filename, text(old.data), text(fresh.data), '', '', {
+        context: 3,
+      })
       return hunks
     },
   })
@@ -205,8 +228,11 @@ export function Difference({ before, after }: { before: Artifact; after: Artifac
                   <span key={`${hunk.oldStart}/${hunk.newStart}`}>
                     <span className="diff-at">{`@@ -${hunk.oldStart},${hunk.oldLines} +${hunk.newStart},${hunk.newLines} @@\n`}</span>
                     {hunk.lines.map((line, i) => (
-                      // biome-ignore lint/suspicious/noArrayIndexKey: lines are their places
-                      <span key={i} className={line.startsWith('+') ? 'diff-in' : line.startsWith('-') ? 'diff-out' : ''}>
+                      <span
+                        // biome-ignore lint/suspicious/noArrayIndexKey: lines are their places
+                        key={i}
+                        className={line.startsWith('+') ? 'diff-in' : line.startsWith('-') ? 'diff-out' : ''}
+                      >
                         {`${line}\n`}
                       </span>
                     ))}

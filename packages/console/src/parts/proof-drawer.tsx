@@ -1,10 +1,11 @@
-import type { Trail } from '@writ/api'
 import { Button, Drawer } from '@mantine/core'
+import type { Trail } from '@writ/api'
 import { toBase64 } from '@writ/tlog'
 import { useTranslation } from 'react-i18next'
 import { preferences } from '../app/page-settings.ts'
 import type { Check, VerifiedEntry, VerifiedTrail } from '../proof/verify-trail.ts'
 import { Mono, Time } from './bits.tsx'
+import { Code } from './code.tsx'
 import { Icon } from './icons.tsx'
 import { type StationName, stationOfEvent } from './seal.ts'
 import { Answer, Empty } from './states.tsx'
@@ -38,19 +39,27 @@ export function ProofDrawer(props: { subject: Subject; station: StationName | nu
 function Proofs({ station, trail, verified }: { station: StationName; trail: Trail; verified: VerifiedTrail }) {
   const { t } = useTranslation()
   // Everything is sealed; the other stations have their own events.
-  const own = verified.entries.filter(({ shown }) => station === 'sealed' || stationOfEvent(shown.event_type) === station)
+  const own = verified.entries.filter(
+    ({ shown }) => station === 'sealed' || stationOfEvent(shown.event_type) === station,
+  )
   const bad = own.some(({ good }) => !good)
   return (
     <div className="proofs">
       {own.length === 0 ? (
-        <Empty icon="clock" title={t('proof.none')} text={trail.pending > 0 ? t('proof.pending', { count: trail.pending }) : t('proof.noneText')} />
+        <Empty
+          icon="clock"
+          title={t('proof.none')}
+          text={trail.pending > 0 ? t('proof.pending', { count: trail.pending }) : t('proof.noneText')}
+        />
       ) : (
         <p className={bad ? 'verdict verdict-bad' : 'verdict verdict-good'} role="status">
           <Icon name={bad ? 'cross' : 'check'} size={18} />
           {bad ? t('proof.bad') : t('proof.good', { count: own.length })}
         </p>
       )}
-      {trail.pending > 0 && own.length > 0 && <p className="dimmed small">{t('proof.pending', { count: trail.pending })}</p>}
+      {trail.pending > 0 && own.length > 0 && (
+        <p className="dimmed small">{t('proof.pending', { count: trail.pending })}</p>
+      )}
       {trail.more && <p className="dimmed small">{t('proof.more')}</p>}
       {own.map((one) => (
         <Entry key={`${one.shown.shard}/${one.shown.log_index}`} one={one} trail={trail} />
@@ -64,7 +73,12 @@ function Entry({ one, trail }: { one: VerifiedEntry; trail: Trail }) {
   const { t } = useTranslation()
   const { shown, entry, event, checks, statements } = one
   const signatures = trail.signatures.filter(({ statement }) =>
-    statements.some((made) => JSON.parse(statement)._type === made._type && shown.event_type === 'ticket.approved' && statement.includes(made.subject[0]?.digest.sha256 ?? '-')),
+    statements.some(
+      (made) =>
+        JSON.parse(statement)._type === made._type &&
+        shown.event_type === 'ticket.approved' &&
+        statement.includes(made.subject[0]?.digest.sha256 ?? '-'),
+    ),
   )
   return (
     <article className="proof">
@@ -84,7 +98,8 @@ function Entry({ one, trail }: { one: VerifiedEntry; trail: Trail }) {
       </ul>
       {signatures.map((one) => (
         <p key={one.approval_id} className="small">
-          <Icon name="key" size={13} /> {t(one.type === 'ssh' ? 'proof.ssh' : 'proof.passkey')} <Mono value={one.fingerprint} keep={10} />
+          <Icon name="key" size={13} /> {t(one.type === 'ssh' ? 'proof.ssh' : 'proof.passkey')}{' '}
+          <Mono value={one.fingerprint} keep={10} />
         </p>
       ))}
       <details>
@@ -92,21 +107,21 @@ function Entry({ one, trail }: { one: VerifiedEntry; trail: Trail }) {
         {statements.map((statement) => (
           <div key={statement.predicateType + String(statement.subject[0]?.name)}>
             <h3>{t('proof.statement')}</h3>
-            <pre className="code">{JSON.stringify(statement, null, 2)}</pre>
+            <Code>{JSON.stringify(statement, null, 2)}</Code>
           </div>
         ))}
         <h3>{t('proof.entry')}</h3>
-        <pre className="code">{entry ? JSON.stringify(entry, null, 2) : shown.entry}</pre>
+        <Code>{entry ? JSON.stringify(entry, null, 2) : shown.entry}</Code>
         {shown.payload !== null && (
           <>
             <h3>{t('proof.payload')}</h3>
-            <pre className="code">{JSON.stringify(event ?? shown.payload, null, 2)}</pre>
+            <Code>{JSON.stringify(event ?? shown.payload, null, 2)}</Code>
           </>
         )}
         {shown.hashes !== null && (
           <>
             <h3>{t('proof.inclusion')}</h3>
-            <pre className="code">{shown.hashes.join('\n') || t('proof.only')}</pre>
+            <Code>{shown.hashes.join('\n') || t('proof.only')}</Code>
           </>
         )}
       </details>
@@ -151,7 +166,10 @@ function Rests({ trail, verified }: { trail: Trail; verified: VerifiedTrail }) {
             )}
             <span className="small">
               {log.anchored
-                ? t('proof.anchored', { size: log.anchored.size, names: log.anchored.witnesses.map(({ name }) => name).join(', ') || '–' })
+                ? t('proof.anchored', {
+                    size: log.anchored.size,
+                    names: log.anchored.witnesses.map(({ name }) => name).join(', ') || '–',
+                  })
                 : t('proof.notAnchored')}
             </span>
           </div>

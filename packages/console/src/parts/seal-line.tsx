@@ -1,7 +1,7 @@
 import type { Seal } from '@writ/api'
 import { useTranslation } from 'react-i18next'
 import { Person, Time } from './bits.tsx'
-import { type Station, type StationName, STATIONS } from './seal.ts'
+import { STATIONS, type Station, type StationName } from './seal.ts'
 
 /** How far something came, in words: what a screen reader says of the whole line. */
 function useWords(): (stations: readonly Station[]) => string {
@@ -57,7 +57,16 @@ export function SealStations(props: {
               {name === 'sealed' ? (
                 index !== null && index !== undefined ? (
                   <>
-                    #{index} · {t(state === 'witnessed' ? 'seal.witnessed' : state === 'done' ? 'seal.inLog' : state === 'open' ? 'seal.soFar' : 'seal.pending')}
+                    #{index} ·{' '}
+                    {t(
+                      state === 'witnessed'
+                        ? 'seal.witnessed'
+                        : state === 'done'
+                          ? 'seal.inLog'
+                          : state === 'open'
+                            ? 'seal.soFar'
+                            : 'seal.pending',
+                    )}
                   </>
                 ) : (
                   t(state === 'now' ? 'seal.pending' : 'station.open')

@@ -28,12 +28,18 @@ test('a proof without an approval leaves that station open', () => {
 })
 
 test('a rejected ticket is broken where it was refused', () => {
-  assert.equal(states(stationsOfTicket({ ...ticket, status: 'draft' }, { rejected: true })), 'failed failed open open open')
+  assert.equal(
+    states(stationsOfTicket({ ...ticket, status: 'draft' }, { rejected: true })),
+    'failed failed open open open',
+  )
 })
 
 test('the last run tells more than the status', () => {
   const at = { ...ticket, status: 'running' } as const
-  assert.equal(states(stationsOfTicket(at, { lastRun: { ...run, state: 'pending', verdict: null } })), 'done open now open open')
+  assert.equal(
+    states(stationsOfTicket(at, { lastRun: { ...run, state: 'pending', verdict: null } })),
+    'done open now open open',
+  )
   assert.equal(states(stationsOfTicket(at, { lastRun: run })), 'done open done failed open')
 })
 
@@ -48,7 +54,9 @@ test('the last station is witnessed only where somebody outside signed beyond th
 
 test('every event has its station', () => {
   assert.deepEqual(
-    ['ticket.created', 'ticket.approved', 'run.started', 'artifact.uploaded', 'run.failed', 'payload.erased'].map(stationOfEvent),
+    ['ticket.created', 'ticket.approved', 'run.started', 'artifact.uploaded', 'run.failed', 'payload.erased'].map(
+      stationOfEvent,
+    ),
     ['asked', 'agreed', 'ran', 'ran', 'proved', 'sealed'],
   )
 })

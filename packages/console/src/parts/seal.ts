@@ -67,7 +67,12 @@ const runState = ({ state }: RunFacts): StationState =>
   state === 'completed' ? 'done' : state === 'failed' || state === 'timeout' || state === 'cancelled' ? 'failed' : 'now'
 
 /** Where a run stands. That its ticket was agreed to is the ticket's to say. */
-export function stationsOfRun(run: RunFacts, ticket: TicketFacts | undefined, detail: TicketDetail = {}, seal?: Seal): Station[] {
+export function stationsOfRun(
+  run: RunFacts,
+  ticket: TicketFacts | undefined,
+  detail: TicketDetail = {},
+  seal?: Seal,
+): Station[] {
   const agreed = ticket !== undefined && ticket.approved_by_number !== null
   return [
     { name: 'asked', state: 'done', who: ticket?.created_by_number ?? run.executed_by_number, when: run.created_at },

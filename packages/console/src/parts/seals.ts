@@ -1,5 +1,5 @@
-import type { Seal } from '@writ/api'
 import { useQuery } from '@tanstack/react-query'
+import type { Seal } from '@writ/api'
 import { useSession } from '../app/session.tsx'
 
 /** How far the tickets or runs of a list are sealed, asked for all of them at once. */

@@ -12,7 +12,10 @@ export function ShownOnce({ secret, what, done }: { secret: string; what: string
       <p>{t('once.text', { what })}</p>
       <pre className="code secret">{secret}</pre>
       <div className="form-buttons">
-        <Button onClick={() => void navigator.clipboard.writeText(secret).then(() => setCopied(true))} leftSection={<Icon name={copied ? 'check' : 'copy'} size={14} />}>
+        <Button
+          onClick={() => void navigator.clipboard.writeText(secret).then(() => setCopied(true))}
+          leftSection={<Icon name={copied ? 'check' : 'copy'} size={14} />}
+        >
           {t(copied ? 'once.copied' : 'action.copy')}
         </Button>
         <Button variant="default" onClick={done}>

@@ -1,6 +1,6 @@
-import { ConnectionLost, WritError } from '@writ/sdk'
 import { Button, Skeleton } from '@mantine/core'
 import type { UseQueryResult } from '@tanstack/react-query'
+import { ConnectionLost, WritError } from '@writ/sdk'
 import type { ReactNode } from 'react'
 import { useTranslation } from 'react-i18next'
 import { Icon, type IconName } from './icons.tsx'
@@ -55,7 +55,13 @@ export function Failed(props: { error: unknown; retry?: () => unknown; whole?: b
   const denied = error instanceof WritError && error.status === 403
   const missing = error instanceof WritError && error.status === 404
   const lost = error instanceof ConnectionLost
-  const title = denied ? t('error.denied') : missing ? t('error.missing') : lost ? t('error.offline') : t('error.failed')
+  const title = denied
+    ? t('error.denied')
+    : missing
+      ? t('error.missing')
+      : lost
+        ? t('error.offline')
+        : t('error.failed')
   return (
     <div className={whole ? 'whole' : ''}>
       <div className="failed" role="alert">
@@ -66,7 +72,9 @@ export function Failed(props: { error: unknown; retry?: () => unknown; whole?: b
           {code !== null && (
             <p className="dimmed small">
               <a href={`/docs/errors#${code}`}>{code}</a>
-              {error instanceof WritError && error.request_id !== '' && <> · {t('error.request', { id: error.request_id })}</>}
+              {error instanceof WritError && error.request_id !== '' && (
+                <> · {t('error.request', { id: error.request_id })}</>
+              )}
             </p>
           )}
           {retry && !denied && (

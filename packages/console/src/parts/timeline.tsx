@@ -10,7 +10,13 @@ type Item =
   | { at: string; kind: 'event'; key: string; entry: VerifiedTrail['entries'][number] }
   | { at: string; kind: 'comment'; key: string; comment: Comment }
 
-const icons: Readonly<Record<string, IconName>> = { asked: 'ticket', agreed: 'hand', ran: 'run', proved: 'check', sealed: 'audit' }
+const icons: Readonly<Record<string, IconName>> = {
+  asked: 'ticket',
+  agreed: 'hand',
+  ran: 'run',
+  proved: 'check',
+  sealed: 'audit',
+}
 
 /** Everything that happened, in one order: what the log says, and what people said to it. */
 export function Timeline({ verified, comments }: { verified: VerifiedTrail; comments: readonly Comment[] }) {
@@ -31,13 +37,21 @@ export function Timeline({ verified, comments }: { verified: VerifiedTrail; comm
             </span>
             <div>
               <p className="timeline-head">
-                <Person id={item.comment.author_id} number={item.comment.author_number} /> · <Time at={item.comment.created_at} />
+                <Person id={item.comment.author_id} number={item.comment.author_number} /> ·{' '}
+                <Time at={item.comment.created_at} />
               </p>
               <p className="prose">{item.comment.body}</p>
             </div>
           </li>
         ) : (
-          <li key={item.key} className={item.entry.shown.event_type.endsWith('failed') || item.entry.shown.event_type.endsWith('rejected') ? 'went-wrong' : ''}>
+          <li
+            key={item.key}
+            className={
+              item.entry.shown.event_type.endsWith('failed') || item.entry.shown.event_type.endsWith('rejected')
+                ? 'went-wrong'
+                : ''
+            }
+          >
             <span className="timeline-icon">
               <Icon name={icons[stationOfEvent(item.entry.shown.event_type)] ?? 'dots'} size={13} />
             </span>
@@ -69,7 +83,10 @@ export function Timeline({ verified, comments }: { verified: VerifiedTrail; comm
 
 /** The reason that somebody gave, where the payload is there to be read. */
 function reasonOf(event: Record<string, unknown> | null): string {
-  const details = event?.details as { reason?: unknown; filename?: unknown; result_summary?: unknown } | null | undefined
+  const details = event?.details as
+    | { reason?: unknown; filename?: unknown; result_summary?: unknown }
+    | null
+    | undefined
   const text = details?.reason ?? details?.filename ?? details?.result_summary
   return typeof text === 'string' ? text : ''
 }

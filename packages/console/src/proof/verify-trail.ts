@@ -94,7 +94,9 @@ async function verifyEntry(
     entry = decodeEntry(bytes)
     // Beside what is shown stands what is proven: the one must be the other.
     const same = entry.id === shown.event_id && entry.act === shown.event_type && entry.res === shown.resource_id
-    checks.push(same ? { what: 'entry', state: 'good' } : { what: 'entry', state: 'bad', reason: 'it is of another event' })
+    checks.push(
+      same ? { what: 'entry', state: 'good' } : { what: 'entry', state: 'bad', reason: 'it is of another event' },
+    )
   } catch (error) {
     checks.push({ what: 'entry', state: 'bad', reason: messageOf(error) })
   }
@@ -109,11 +111,15 @@ async function verifyEntry(
     const salted = commitment(toUtf8(shown.payload), fromHex(shown.salt), on.sha256)
     const good = entry?.pl.some(({ n, c }) => n === 'event' && c === salted) === true
     checks.push(
-      good ? { what: 'payload', state: 'good' } : { what: 'payload', state: 'bad', reason: 'the entry commits to another text' },
+      good
+        ? { what: 'payload', state: 'good' }
+        : { what: 'payload', state: 'bad', reason: 'the entry commits to another text' },
     )
     if (good) event = JSON.parse(shown.payload) as Record<string, unknown>
   } else {
-    const reason = shown.erased ? 'the payload was erased; the log says by whom' : 'only auditors and admins get the payload'
+    const reason = shown.erased
+      ? 'the payload was erased; the log says by whom'
+      : 'only auditors and admins get the payload'
     checks.push({ what: 'payload', state: 'unchecked', reason })
   }
   for (const digest of entry?.att ?? []) {
@@ -172,9 +178,19 @@ async function checkPeople(trail: Trail, payload: Uint8Array, on: Primitives): P
       const good =
         one.type === 'ssh'
           ? await sshGood(one.signature, spki, statement, on)
-          : (await verifyPasskey({ assertion: assertionOf(one.signature), statement, spki, rpId: one.rp_id ?? '', ...on })).ok
+          : (
+              await verifyPasskey({
+                assertion: assertionOf(one.signature),
+                statement,
+                spki,
+                rpId: one.rp_id ?? '',
+                ...on,
+              })
+            ).ok
       checks.push(
-        good ? { what: 'person', state: 'good' } : { what: 'person', state: 'bad', reason: 'the signature is not valid' },
+        good
+          ? { what: 'person', state: 'good' }
+          : { what: 'person', state: 'bad', reason: 'the signature is not valid' },
       )
     } catch (error) {
       checks.push({ what: 'person', state: 'bad', reason: messageOf(error) })

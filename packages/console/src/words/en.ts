@@ -167,7 +167,8 @@ export const en = {
     ssh: 'SSH key',
     passkey: 'Passkey',
     rests: 'What this rests on',
-    restsText: 'These keys came from the server. Compare them with a copy from elsewhere, and the server need not be trusted.',
+    restsText:
+      'These keys came from the server. Compare them with a copy from elsewhere, and the server need not be trusted.',
     logKey: 'Key of the log',
     checkpoint: 'Checkpoint of {{size}} entries',
     anchored: 'Witnesses stand for the first {{size}} entries: {{names}}.',
@@ -256,7 +257,8 @@ export const en = {
     list: 'List',
     board: 'Board',
     noneTitle: 'No tickets yet',
-    noneText: 'A ticket is a promise of work: somebody asks, somebody else agrees, and the evidence shows what was done.',
+    noneText:
+      'A ticket is a promise of work: somebody asks, somebody else agrees, and the evidence shows what was done.',
     submit: 'Submit',
     saveDraft: 'Save as a draft',
     submitTitle: 'Submit ticket #{{number}}',
@@ -365,7 +367,8 @@ export const en = {
     again: 'checked again',
     start: 'Start a proof',
     startTitle: 'Start a proof run on ticket #{{number}}',
-    startText: 'The run waits for your files and judges them one second after the last. The verdict and the files go on record.',
+    startText:
+      'The run waits for your files and judges them one second after the last. The verdict and the files go on record.',
     script: 'Check',
     rules: 'Rules',
     waitsForEvidence: 'It waits for evidence.',
@@ -397,7 +400,7 @@ export const en = {
     after: 'after {{time}}',
     verify: 'Check again',
     verifyTitle: 'Check the evidence of run #{{number}} again',
-    verifyText: "A new run judges the same bytes and says what changed. It never moves the ticket.",
+    verifyText: 'A new run judges the same bytes and says what changed. It never moves the ticket.',
     cancel: 'Cancel run',
     cancelTitle: 'Cancel run #{{number}}',
     cancelText: 'It takes no more files and is never judged. The log keeps that it was cancelled, and by whom.',
@@ -410,7 +413,8 @@ export const en = {
     assetText: 'An asset is the device or service that the work touches.',
     takeAsset: 'Take {{name}}',
     ticket: 'What is promised?',
-    ticketText: 'A ticket says what will be done. Somebody else can approve it; a proof does not have to wait for that.',
+    ticketText:
+      'A ticket says what will be done. Somebody else can approve it; a proof does not have to wait for that.',
     sampleTitle: 'Install the factory switch',
     file: 'What shows that it was done?',
     fileText: 'The configuration files of the switches, as they came out of the devices.',
@@ -420,7 +424,8 @@ export const en = {
     checking: 'The files are being judged …',
     verdict: 'What was found?',
     verdictGood: 'Every file can be read as what it claims to be. The ticket is done.',
-    verdictBad: 'The check ran, and the evidence did not pass. The report says why; good files in a second run mend it.',
+    verdictBad:
+      'The check ran, and the evidence did not pass. The report says why; good files in a second run mend it.',
     toBundle: 'Take the proof along',
     again: 'Try with other files',
     bundle: 'How does a stranger check it?',
@@ -482,7 +487,8 @@ export const en = {
     address: 'Address',
     export: 'Export',
     prove: 'Prove that the log holds it',
-    proven: 'Entry {{index}} is under the checkpoint of {{size}} entries: {{hashes}} hashes lead to its root. Computed in this page.',
+    proven:
+      'Entry {{index}} is under the checkpoint of {{size}} entries: {{hashes}} hashes lead to its root. Computed in this page.',
     otherEntry: 'Entry {{index}} of the log is about another event.',
   },
   notice: {
@@ -519,8 +525,10 @@ export const en = {
     rotateText: 'For 24 hours messages carry a signature by the new secret and one by the old.',
     replay: 'Send failed ones again',
     replayTitle: 'Send {{count}} failed deliveries to {{name}} again',
-    replayText_one: 'One failed delivery is sent again as a new one. The message keeps its id, so a receiver that took it once can tell.',
-    replayText_other: '{{count}} failed deliveries are sent again as new ones. Messages keep their ids, so a receiver that took one once can tell.',
+    replayText_one:
+      'One failed delivery is sent again as a new one. The message keeps its id, so a receiver that took it once can tell.',
+    replayText_other:
+      '{{count}} failed deliveries are sent again as new ones. Messages keep their ids, so a receiver that took one once can tell.',
     nothingToReplay: 'No delivery has failed.',
     deleteTitle: 'Delete the destination {{name}}',
     deleteText: 'Its secrets are erased, and what waits for it is not sent.',

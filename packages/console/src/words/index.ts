@@ -28,7 +28,10 @@ export async function speak(code: string, remember = true): Promise<void> {
 
 /** The language of this browser: the one that was chosen, or the first of its own that we have. */
 export async function openWords(): Promise<void> {
-  await i18next.use(initReactI18next).init({ resources: {}, lng: 'en', fallbackLng: false, interpolation: { escapeValue: false } })
-  const wanted = [preferences.get('language'), ...navigator.languages].find((one) => one && /^(en|zh)/i.test(one)) ?? 'en'
+  await i18next
+    .use(initReactI18next)
+    .init({ resources: {}, lng: 'en', fallbackLng: false, interpolation: { escapeValue: false } })
+  const wanted =
+    [preferences.get('language'), ...navigator.languages].find((one) => one && /^(en|zh)/i.test(one)) ?? 'en'
   await speak(wanted.toLowerCase().startsWith('zh') ? 'zh-CN' : 'en', false)
 }

@@ -57,7 +57,10 @@ export async function serveConsole(
     const signIn = on.identityProvider ? 'oidc' : 'password'
     const filled = { nonce, prefix: on.prefix, name: escapeHtml(on.name), signIn }
     const text = html ?? MISSING
-    return { nonce, body: text.replace(/%writ\.(nonce|prefix|name|signIn)%/g, (_, key: keyof typeof filled) => filled[key]) }
+    return {
+      nonce,
+      body: text.replace(/%writ\.(nonce|prefix|name|signIn)%/g, (_, key: keyof typeof filled) => filled[key]),
+    }
   }
   for (const url of ['/app', '/app/*'])
     app.get(url, async (_, reply) => {
