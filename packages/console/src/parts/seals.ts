@@ -11,6 +11,9 @@ export function useSeals(subject: 'ticket' | 'run', numbers: readonly number[]):
     queryKey: [project, 'seals', subject, ids],
     enabled: ids !== '',
     queryFn: () => client.evidence.seals({ query: { subject, ids } }),
+    // An event is told of when it has its place; the checkpoint over it follows a moment later, and nobody tells of that.
+    refetchInterval: ({ state }) =>
+      state.data?.some((one) => !one.sealed && one.entries + one.pending > 0) ? 2_000 : false,
     placeholderData: (before: Seal[] | undefined) => before,
   })
   return new Map((seals.data ?? []).map((one) => [one.number, one]))

@@ -15,5 +15,10 @@ export function useTrail(subject: 'ticket' | 'run', number: number | undefined) 
       ])
       return { trail, verified: await verifyTrail(trail, { ...primitives, verifyEd25519 }) }
     },
+    // As with seals: what has no proof yet has one a moment later.
+    refetchInterval: ({ state }) => {
+      const shown = state.data?.trail
+      return shown && (shown.pending > 0 || shown.entries.some(({ hashes }) => hashes === null)) ? 2_000 : false
+    },
   })
 }
