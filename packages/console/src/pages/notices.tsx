@@ -290,7 +290,7 @@ export function WebhookPage() {
                 [t('notice.events'), one.events.join(', ')],
                 one.failing_since ? [t('notice.failingSince'), <Time key="f" at={one.failing_since} />] : null,
                 one.disabled_reason ? [t('notice.disabled'), one.disabled_reason] : null,
-                [t('ticket.createdBy'), <Person key="p" id={one.created_by_id} />],
+                [t('notice.addedBy'), <Person key="p" id={one.created_by_id} />],
               ]}
             />
             <Section

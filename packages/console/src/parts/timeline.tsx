@@ -18,6 +18,9 @@ const icons: Readonly<Record<string, IconName>> = {
   sealed: 'audit',
 }
 
+const wentWrong = (type: string) => /\.(failed|rejected|timeout|refused|approval_voided)$/.test(type)
+const iconOf = (type: string): IconName => (wentWrong(type) ? 'cross' : (icons[stationOfEvent(type)] ?? 'dots'))
+
 /** Everything that happened, in one order: what the log says, and what people said to it. */
 export function Timeline({ verified, comments }: { verified: VerifiedTrail; comments: readonly Comment[] }) {
   const { t, i18n } = useTranslation()
@@ -44,16 +47,9 @@ export function Timeline({ verified, comments }: { verified: VerifiedTrail; comm
             </div>
           </li>
         ) : (
-          <li
-            key={item.key}
-            className={
-              item.entry.shown.event_type.endsWith('failed') || item.entry.shown.event_type.endsWith('rejected')
-                ? 'went-wrong'
-                : ''
-            }
-          >
+          <li key={item.key} className={wentWrong(item.entry.shown.event_type) ? 'went-wrong' : ''}>
             <span className="timeline-icon">
-              <Icon name={icons[stationOfEvent(item.entry.shown.event_type)] ?? 'dots'} size={13} />
+              <Icon name={iconOf(item.entry.shown.event_type)} size={13} />
             </span>
             <div>
               <p className="timeline-head">

@@ -508,6 +508,7 @@ export const en = {
     disabled: 'Disabled',
     failing: 'Failing',
     failingSince: 'Failing since',
+    addedBy: 'Added by',
     noneTitle: 'Nobody is told yet',
     noneText: 'A destination hears of events as they enter the log: a webhook, a chat, a mailbox.',
     deliveries: 'Deliveries',
