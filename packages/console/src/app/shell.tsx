@@ -46,8 +46,12 @@ export function Shell({ children }: { children: ReactNode }) {
   const [search, setSearch] = useState(false)
   useLive(client, project)
   useEffect(() => preferences.set('project', project), [project])
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another page closes the menu of a narrow one
-  useEffect(() => menu.close(), [pathname])
+  // biome-ignore lint/correctness/useExhaustiveDependencies: done when another page is shown
+  useEffect(() => {
+    menu.close()
+    // The link that led here is gone: whoever reads by keyboard or ear goes on at the page, not at the top of everything.
+    if (document.activeElement === document.body) document.getElementById('content')?.focus({ preventScroll: true })
+  }, [pathname])
   // It is there when the keys are pressed, and in nobody's way before.
   useEffect(() => {
     const timer = setTimeout(() => void loadPalette(), 1_500)

@@ -17,7 +17,12 @@ import { Answer, Empty } from '../parts/states.tsx'
 export function Home() {
   const { client, project, me, can } = useSession()
   const { t, i18n } = useTranslation()
-  const approver = can('tickets.approve') && (me.role === 'admin' || me.role === 'ops')
+  const policy = useQuery({
+    queryKey: [project, 'policy'],
+    queryFn: () => client.projects.policy(),
+    staleTime: 60_000,
+  })
+  const approver = me.role !== null && policy.data?.approver_roles.includes(me.role) === true
   const overseer = can('audit.log')
   const waiting = useQuery({
     queryKey: [project, 'waiting', 'home', me.id],

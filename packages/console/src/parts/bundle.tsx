@@ -12,6 +12,9 @@ import { Refusal } from './states.tsx'
 
 type Zip = Uint8Array<ArrayBuffer>
 
+/** More is not unpacked in a page's memory; `writ verify` reads any size. */
+const MAX_BYTES = 200_000_000
+
 /** Verifies a bundle as a stranger would: only its own bytes, no server. */
 async function verifyZip(zip: Zip): Promise<BundleReport> {
   const [{ unzipSync }, { verifyBundle, toHex }, { primitives }] = await Promise.all([
@@ -43,7 +46,7 @@ export function Bundle({ subject, number }: { subject: 'ticket' | 'run'; number:
         await new Response(answer.stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer(),
       )
       setZip({ data, name: answer.name ?? `evidence-${subject}-${number}.zip` })
-      setReport(await verifyZip(data))
+      setReport(data.length > MAX_BYTES ? null : await verifyZip(data))
     })
   return (
     <div className="bundle">
@@ -70,6 +73,7 @@ export function Bundle({ subject, number }: { subject: 'ticket' | 'run'; number:
         )}
       </div>
       <Refusal error={action.error} />
+      {zip && zip.data.length > MAX_BYTES && <p className="small">{t('bundle.large')}</p>}
       {report && <Report report={report} />}
     </div>
   )

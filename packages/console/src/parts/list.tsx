@@ -119,16 +119,34 @@ export function List<T extends { id: string; number?: number }>(props: {
     scroller.current?.scrollTo({ top: 0 })
     void queries.resetQueries({ queryKey: key })
   }
-  const keys = (event: KeyboardEvent) => {
-    const step =
-      event.key === 'j' || event.key === 'ArrowDown' ? 1 : event.key === 'k' || event.key === 'ArrowUp' ? -1 : 0
+  /** Answers whether the key meant something here. */
+  const press = (key: string): boolean => {
+    const step = key === 'j' || key === 'ArrowDown' ? 1 : key === 'k' || key === 'ArrowUp' ? -1 : 0
     if (step !== 0 && rows.length > 0) {
-      event.preventDefault()
       const next = Math.max(0, Math.min(rows.length - 1, at + step))
       setAt(next)
       virtual.scrollToIndex(next)
-    } else if (event.key === 'Enter' && event.target === event.currentTarget && rows[at]) go(to(rows[at]))
+      return true
+    }
+    if (key !== 'Enter' || !rows[at]) return false
+    go(to(rows[at]))
+    return true
   }
+  const keys = (event: KeyboardEvent) => {
+    if (event.target === event.currentTarget && press(event.key)) event.preventDefault()
+  }
+  // j, k and Enter work from anywhere on the page, as long as nothing else has the focus.
+  const latest = useRef(press)
+  latest.current = press
+  useEffect(() => {
+    const hear = (event: globalThis.KeyboardEvent) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || !['j', 'k', 'Enter'].includes(event.key)) return
+      const idle = event.target === document.body || (event.target as HTMLElement).id === 'content'
+      if (idle && latest.current(event.key)) event.preventDefault()
+    }
+    document.addEventListener('keydown', hear)
+    return () => document.removeEventListener('keydown', hear)
+  }, [])
   const grid = { gridTemplateColumns: columns.map(({ width }) => width).join(' ') }
 
   if (query.isPending) return <Loading lines={8} />

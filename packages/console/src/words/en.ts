@@ -344,6 +344,7 @@ export const en = {
     save: 'Save the zip ({{size}})',
     good: 'Verified in this page, without asking the server.',
     bad: 'Does not verify: {{path}}: {{reason}}',
+    large: 'Too large to be unpacked in a page: save it, and run writ verify on it.',
     anyTitle: 'A bundle from elsewhere',
     anyText: 'A zip that somebody gave you is read and verified in this page. It is sent nowhere.',
     any: 'Verify a bundle',
@@ -681,6 +682,7 @@ export const en = {
   codes: {
     LOGIN_FAILED: 'Name or password is wrong, or the account is inactive.',
     TOTP_INVALID: 'The code is wrong or too old.',
+    CSRF_FAILED: 'Somebody signed in anew in this browser. Reload the page to go on.',
     COOKIE_NEEDS_TLS: 'Browsers sign in over HTTPS only, or on the machine itself (http://localhost).',
     RATE_LIMITED: 'Too many attempts. Wait a minute.',
     NOT_A_MEMBER: 'You are no member of this project, or there is none of this name.',

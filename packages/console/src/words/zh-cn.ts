@@ -343,6 +343,7 @@ export const zhCn: Words<typeof en> = {
     save: '保存 zip（{{size}}）',
     good: '已在本页面核验，未询问服务器。',
     bad: '核验未通过：{{path}}：{{reason}}',
+    large: '过大，无法在页面中解包：请保存后用 writ verify 核验。',
     anyTitle: '来自别处的证据包',
     anyText: '别人给你的 zip 在本页面读取并核验，不会发送到任何地方。',
     any: '核验证据包',
@@ -668,6 +669,7 @@ export const zhCn: Words<typeof en> = {
   codes: {
     LOGIN_FAILED: '用户名或密码错误，或账户已停用。',
     TOTP_INVALID: '验证码错误或已过期。',
+    CSRF_FAILED: '此浏览器中有人重新登录，请刷新页面后继续。',
     COOKIE_NEEDS_TLS: '浏览器只能通过 HTTPS 登录，或在本机登录（http://localhost）。',
     RATE_LIMITED: '尝试次数过多，请稍候一分钟。',
     NOT_A_MEMBER: '你不是此项目的成员，或没有此名称的项目。',

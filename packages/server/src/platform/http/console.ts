@@ -19,7 +19,7 @@ const TYPES: Readonly<Record<string, string>> = {
  * into `<style>` elements, which carry the nonce of this answer. `blob:` shows images of evidence that were checked.
  */
 const policy = (nonce: string) =>
-  `default-src 'none'; script-src 'self'; style-src 'self' 'nonce-${nonce}'; img-src 'self' blob: data:; connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`
+  `default-src 'none'; script-src 'self'; style-src 'self' 'nonce-${nonce}'; img-src 'self' blob:; connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`
 
 /**
  * The console at `/app`: a built bundle from a folder. Every path below answers the same page, whose script looks at the
