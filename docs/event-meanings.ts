@@ -68,6 +68,8 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
     'A webhook was disabled, because nobody takes its messages.',
     '接收方长期失败，webhook 被自动停用。',
   ],
+  'feishu_app.registered': ['A Feishu application was registered with its secret', '飞书应用及其密钥已登记'],
+  'feishu_app.token_set': ['A token of a Feishu application was set by hand', '飞书应用的令牌已手动设置'],
 }
 
 type ProjectEvent = {

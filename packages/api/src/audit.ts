@@ -87,6 +87,8 @@ export const auditEvents = {
   'webhook.tested': 'project',
   'webhook.replayed': 'project',
   'webhook.disabled': 'project',
+  'feishu_app.registered': 'project',
+  'feishu_app.token_set': 'project',
 } as const satisfies Record<string, 'instance' | 'project' | 'both'>
 
 export type AuditEventType = keyof typeof auditEvents

@@ -457,6 +457,16 @@ export interface WebhookCursorsTable {
   log_index: number
 }
 
+export interface FeishuAppsTable {
+  project_id: string
+  app_id: string
+  app_hash: string | null
+  sealed_secret: string | null
+  sealed_token: string | null
+  token_until: number | null
+  updated_at: number
+}
+
 export interface Tables {
   users: UsersTable
   projects: ProjectsTable
@@ -492,6 +502,7 @@ export interface Tables {
   deliveries: DeliveriesTable
   delivery_queue: DeliveryQueueTable
   webhook_cursors: WebhookCursorsTable
+  feishu_apps: FeishuAppsTable
 }
 
 /** The tables behind the fence: every row belongs to a project, and no statement sees two projects. */
@@ -519,4 +530,5 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'holds',
   'webhooks',
   'deliveries',
+  'feishu_apps',
 ])
