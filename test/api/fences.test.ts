@@ -264,6 +264,7 @@ for (const backend of backends()) {
         'invites',
         'memberships',
         'queue',
+        'queues',
         'timers',
         'tokens',
         'webhook_cursors',

@@ -6,7 +6,15 @@ import type { Ref } from '../tickets/index.ts'
 
 // All SQL of runs, artifacts, the queue index and timers.
 
-export type RunRow = Selectable<RunsTable> & { readonly ticket_number: number; readonly executed_by_number: number }
+/** A run on a ticket. Tasks have none and are read by their kind. */
+export type RunRow = Selectable<RunsTable> & {
+  readonly ticket_id: string
+  readonly ticket_number: number
+  readonly executed_by_id: string
+  readonly executed_by_number: number
+  readonly run_type: 'proof' | 'action'
+  readonly finalize: 'auto' | 'manual'
+}
 export type ArtifactRow = Selectable<ArtifactsTable> & { readonly uploaded_by_number: number | null }
 
 // ---- runs
@@ -18,6 +26,13 @@ const runs = (tx: Tx) =>
     .innerJoin('users', 'users.id', 'runs.executed_by_id')
     .selectAll('runs')
     .select(['tickets.number as ticket_number', 'users.number as executed_by_number'])
+    .where('runs.ticket_id', 'is not', null)
+    .$narrowType<{
+      ticket_id: string
+      executed_by_id: string
+      run_type: 'proof' | 'action'
+      finalize: 'auto' | 'manual'
+    }>()
 
 async function idOf(tx: Tx, thing: 'run' | 'artifact', ref: Ref): Promise<string | undefined> {
   if (typeof ref === 'string' && !/^[0-9]+$/.test(ref)) return ref

@@ -1,13 +1,14 @@
 import { Type } from 'typebox'
 import type { Feishu } from '../feishu/feishu.ts'
-import { type Handler, handler } from '../handler.ts'
+import type { Handler } from '../handler.ts'
+import { define } from './define.ts'
 
 const AppId = Type.String({ minLength: 1, maxLength: 200 })
 const AppSecret = Type.String({ minLength: 1, maxLength: 500, writeOnly: true })
 
 /** Fetches a tenant access token of Feishu, or answers the one that still holds. */
 export const feishuGetToken = (feishu: Feishu): Handler =>
-  handler({
+  define({
     name: 'feishu_get_token',
     title: 'Fetch a tenant access token of Feishu',
     input: Type.Object({
@@ -21,7 +22,7 @@ export const feishuGetToken = (feishu: Feishu): Handler =>
 
 /** Registers an application with its secret, or keeps a token that was fetched elsewhere. */
 export const feishuSetToken = (feishu: Feishu): Handler =>
-  handler({
+  define({
     name: 'feishu_set_token',
     title: 'Register a Feishu application, or set its token',
     input: Type.Union([

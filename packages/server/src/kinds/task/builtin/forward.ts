@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { type Egress, EgressTimeout, type Incoming } from '../../../platform/egress.ts'
-import { type Handler, handler } from '../handler.ts'
+import type { Handler } from '../handler.ts'
+import { define } from './define.ts'
 
 // Each request has its own limit; these leave room for as many as an input may name.
 const HANDLER_TIMEOUT_MS = 15 * 60_000
@@ -48,7 +49,7 @@ export interface Forwarded {
 
 /** Posts the same JSON to many urls at once, and tells what each answered. A url that does not answer fails alone. */
 export const proxyForward = (egress: Egress): Handler =>
-  handler({
+  define({
     name: 'proxy_forward',
     title: 'Post JSON to many urls',
     input: ForwardInput,
@@ -64,7 +65,7 @@ export const proxyForward = (egress: Egress): Handler =>
 
 /** As `proxy_forward`, with a method, data and headers for each url. GET and DELETE send `data` in the query. */
 export const proxyMultiForward = (egress: Egress): Handler =>
-  handler({
+  define({
     name: 'proxy_multi_forward',
     title: 'Call many urls, each in its own way',
     input: MultiForwardInput,

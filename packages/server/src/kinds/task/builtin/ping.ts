@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Type } from 'typebox'
-import { type Handler, handler } from '../handler.ts'
+import type { Handler } from '../handler.ts'
+import { define } from './define.ts'
 
 /** Answers "pong", whatever it is asked: for trying out that a task gets through. */
-export const ping: Handler = handler({
+export const ping: Handler = define({
   name: 'system.ping',
   title: 'Answer "pong"',
   output: Type.Literal('pong'),
@@ -16,7 +17,7 @@ export const ping: Handler = handler({
 const DEMO_MS = 3_000
 
 /** A task that takes three seconds and greets: for trying out what waiting, watching and cancelling look like. */
-export const demo: Handler = handler({
+export const demo: Handler = define({
   name: 'demo_script',
   title: 'Wait three seconds, then greet',
   input: Type.Object({

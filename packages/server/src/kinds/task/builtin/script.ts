@@ -1,10 +1,11 @@
 import { Type } from 'typebox'
-import { type Handler, handler, TaskError } from '../handler.ts'
+import { type Handler, TaskError } from '../handler.ts'
+import { define } from './define.ts'
 import type { Scripts } from '../script/scripts.ts'
 
 /** Runs a script of the scripts folder in a sandbox. Without a folder it is there and refuses, so that the reason is told. */
 export const scriptExecute = (scripts: Scripts | null, on: { timeoutSeconds: number; concurrent: number }): Handler =>
-  handler({
+  define({
     name: 'script.execute',
     title: 'Run a script of the scripts folder in a sandbox',
     input: Type.Object({
