@@ -2,6 +2,7 @@
 export * from './audit.ts'
 export * from './endpoint.ts'
 export * from './endpoints.ts'
+export * from './endpoints-tasks.ts'
 export * from './errors.ts'
 export * from './events.ts'
 export * from './openapi.ts'

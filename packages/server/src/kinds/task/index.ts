@@ -1,4 +1,10 @@
 /** Tasks: runs of a named function, taken from a queue. */
+
+export { builtinHandlers } from './builtin/index.ts'
+export { createFeishu, type Feishu } from './feishu/feishu.ts'
 export { createHandlers, type Handler, type Handlers, type TaskContext, TaskError } from './handler.ts'
+export { deadLetterHandlers, prepareTask, queueHandlers, submitTask, type TasksOn, taskHandlers } from './routes.ts'
+export { openSandbox, SandboxUnavailable } from './script/sandbox.ts'
+export { createScripts, type Scripts } from './script/scripts.ts'
 export type { Asked, DeadFilter, PreparedTask, SubmitTasks, TaskFilter, TaskPage, Tasks } from './service.ts'
 export type { TaskRow } from './store.ts'

@@ -105,6 +105,8 @@ export interface Tasks {
   /** Dead letters for `ask.page`, newest first. */
   listDead(tx: Tx, filter: DeadFilter, page: TaskPage): Promise<TaskRow[]>
   countDead(tx: Tx, filter: DeadFilter): Promise<number>
+  /** Throws DEAD_LETTERS_UNFILTERED for a filter that would take all. */
+  requireDeadFilter(filter: DeadFilter): void
   /** The whole of a dead letter. Throws TASK_NOT_FOUND, TASK_NOT_DEAD. */
   findDead(asked: Asked, ref: Ref): Promise<TaskDetail>
   /** The same work as a new task that names the old one, which leaves the dead letters. Throws TASK_NOT_FOUND, TASK_NOT_DEAD, TASK_UNKNOWN_HANDLER. */

@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { type Handler, TaskError } from '../handler.ts'
-import { define } from './define.ts'
 import type { Scripts } from '../script/scripts.ts'
+import { define } from './define.ts'
 
 /** Runs a script of the scripts folder in a sandbox. Without a folder it is there and refuses, so that the reason is told. */
 export const scriptExecute = (scripts: Scripts | null, on: { timeoutSeconds: number; concurrent: number }): Handler =>
