@@ -70,6 +70,7 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
   ],
   'feishu_app.registered': ['A Feishu application was registered with its secret', '飞书应用及其密钥已登记'],
   'feishu_app.token_set': ['A token of a Feishu application was set by hand', '飞书应用的令牌已手动设置'],
+  'feishu_app.token_read': ['A tenant access token of Feishu was handed out', '飞书租户访问令牌已交付'],
 }
 
 type ProjectEvent = {

@@ -89,6 +89,7 @@ export const auditEvents = {
   'webhook.disabled': 'project',
   'feishu_app.registered': 'project',
   'feishu_app.token_set': 'project',
+  'feishu_app.token_read': 'project',
 } as const satisfies Record<string, 'instance' | 'project' | 'both'>
 
 export type AuditEventType = keyof typeof auditEvents

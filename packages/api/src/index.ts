@@ -1,5 +1,6 @@
 /** The HTTP API of Writ as data: endpoints, shapes, error table, audit vocabulary. */
 export * from './audit.ts'
+export * from './dispatch.ts'
 export * from './endpoint.ts'
 export * from './endpoints.ts'
 export * from './endpoints-tasks.ts'

@@ -117,6 +117,18 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'deadLetters.preview': operators,
   'deadLetters.replayMany': ['admin', 'ops'],
   'deadLetters.purge': admins,
+  'dispatch.dispatch': dispatchers,
+  'dispatch.status': everybody,
+  'dispatch.detail': everybody,
+  'dispatch.tasks': everybody,
+  'dispatch.forward': dispatchers,
+  'dispatch.feishuToken': dispatchers,
+  'dispatch.deadLetters': operators,
+  'dispatch.deadLetter': operators,
+  'dispatch.replay': ['admin', 'ops'],
+  'dispatch.purge': admins,
+  'dispatch.logFiles': operators,
+  'dispatch.logFile': operators,
 }
 
 // What a role may lend to a token. An auditor's reading is not part of ops, and ops' writing not of an auditor.
