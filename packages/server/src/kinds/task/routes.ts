@@ -12,7 +12,7 @@ export interface TasksOn {
    * Where the outcome of a task will be told: makes sure that it may be called, and answers what the task keeps of it.
    * Throws TASK_CALLBACK_REFUSED.
    */
-  callback(caller: Caller, url: string): Promise<string>
+  callback(caller: Caller, url: string, words: 'event' | 'dispatch'): Promise<{ webhook_id: string; url: string }>
 }
 
 /** As `Tasks.prepare`, with the callback looked after. */
@@ -24,7 +24,9 @@ export async function prepareTask(
 ): Promise<PreparedTask> {
   requirePermission(caller, 'tasks.submit')
   const prepared = await on.tasks.prepare(caller, task, more)
-  return callback === undefined ? prepared : { ...prepared, callback: await on.callback(caller, callback.url) }
+  if (callback === undefined) return prepared
+  const told = await on.callback(caller, callback.url, more?.door ?? 'event')
+  return { ...prepared, callback: JSON.stringify(told) }
 }
 
 /** What `POST /tasks` does, for the other paths that do the same. */

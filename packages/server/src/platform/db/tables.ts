@@ -451,6 +451,8 @@ export interface WebhooksTable {
   created_by_id: string
   created_at: number
   updated_at: number
+  callback: 'event' | 'dispatch' | null
+  url_mac: string | null
 }
 
 export interface DeliveriesTable {
