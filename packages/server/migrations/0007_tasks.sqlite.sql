@@ -118,13 +118,14 @@ create table queues (
 ) strict;
 
 -- Proof runs wait in `.proof`, a name that no queue of tasks can have. `ready`: its time has come and nobody has it.
--- `attempt` counts claims, `failures` those of them that ended in a failure of the work.
+-- `attempt` counts claims, `failures` those of them that ended in a failure of the work. `stop`: who holds it is asked to stop.
 drop index queue_due;
 alter table queue add column queue text not null default '.proof';
 alter table queue add column handler text not null default '';
 alter table queue add column priority integer not null default 0;
 alter table queue add column failures integer not null default 0;
 alter table queue add column ready integer not null default 0;
+alter table queue add column stop integer not null default 0;
 alter table queue add column claimed_at integer;
 create index queue_ready on queue (queue, project_id, priority desc, run_at, run_id) where ready = 1;
 create index queue_later on queue (run_at) where ready = 0 and lease_until is null;

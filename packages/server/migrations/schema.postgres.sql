@@ -420,6 +420,7 @@ CREATE TABLE public.queue (
     priority smallint DEFAULT 0 NOT NULL,
     failures bigint DEFAULT 0 NOT NULL,
     ready smallint DEFAULT 0 NOT NULL,
+    stop smallint DEFAULT 0 NOT NULL,
     claimed_at bigint
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000');

@@ -317,7 +317,7 @@ create table queue (
   fence integer not null default 0,
   lease_owner text,
   lease_until integer
-, queue text not null default '.proof', handler text not null default '', priority integer not null default 0, failures integer not null default 0, ready integer not null default 0, claimed_at integer) strict;
+, queue text not null default '.proof', handler text not null default '', priority integer not null default 0, failures integer not null default 0, ready integer not null default 0, stop integer not null default 0, claimed_at integer) strict;
 
 create index queue_later on queue (run_at) where ready = 0 and lease_until is null;
 

@@ -87,6 +87,7 @@ export function openSqlite(file: string): Database {
       }
     },
     lead: async () => ({ lost: new AbortController().signal, held: async () => true, release: async () => {} }),
+    hints: () => ({ say: () => {}, close: async () => {} }),
     async ping() {
       try {
         lookups.prepare('select count(*) from schema_migrations').get()
@@ -179,6 +180,17 @@ function txOn(connection: Connection, project: string, tell: (() => void)[]): Tx
           statement,
           columns.map((column) => row[column]),
         )
+    },
+    async update(table, key, rows, when) {
+      if (rows.length === 0) return []
+      const columns = Object.keys(rows[0]!).filter((column) => column !== key)
+      const statement = connection.prepare(
+        `update ${table} set ${columns.map((column) => `${column} = ?`).join(', ')} where project_id = ? and ${key} = ?${when ? ` and ${when}` : ''}`,
+      )
+      return rows.map((row) => {
+        const values = columns.map((column) => row[column])
+        return run(statement, [...values, project, row[key]]).changes === 1n
+      })
     },
     afterCommit: (say) => tell.push(say),
   }

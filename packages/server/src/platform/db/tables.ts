@@ -264,6 +264,7 @@ export interface QueueTable {
   priority: Generated<number>
   failures: Generated<number>
   ready: Generated<number>
+  stop: Generated<number>
   claimed_at: number | null
 }
 
