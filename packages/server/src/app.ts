@@ -74,7 +74,16 @@ import type { Logger } from './platform/log.ts'
 import { createMetrics } from './platform/metrics.ts'
 import { configureRedaction, liveSecrets, REDACTION_VERSION, redactionKinds } from './platform/redact/index.ts'
 import { Secret } from './platform/secret.ts'
-import { artifactHandlers, createWaiting, createWorker, removeErasedBytes, runHandlers } from './runs/index.ts'
+import { openQueue } from './queue/index.ts'
+import {
+  artifactHandlers,
+  createCheckLane,
+  createWaiting,
+  createWorker,
+  fireTimers,
+  removeErasedBytes,
+  runHandlers,
+} from './runs/index.ts'
 import { assetHandlers, ticketHandlers } from './tickets/index.ts'
 import { version } from './version.ts'
 
@@ -233,22 +242,32 @@ export async function openApp(on: {
   const judges = createJudgeThread()
   const kinds = new Map([createProofKind({ blobs, clock, judges })].map((kind) => [kind.name, kind]))
   const waiting = createWaiting()
-  const worker = createWorker(
-    {
-      db,
-      blobs,
-      clock,
-      log: log.child({ part: 'worker' }),
-      kinds,
-      attest,
-      leaseMs: LEASE_MS,
-      timeoutSeconds: config.runTimeoutSeconds,
-      maxDeliveries: 10,
-      notBefore: witnesses.newestRoot,
-      settled: waiting.settled,
-    },
-    { concurrency: 4, pollMs: POLL_MS, graceMs: config.shutdownGraceSeconds * 1_000, alone: lock !== null },
-  )
+  const queue = openQueue(db)
+  const executing = {
+    db,
+    queue,
+    blobs,
+    clock,
+    log: log.child({ part: 'worker' }),
+    kinds,
+    attest,
+    leaseMs: LEASE_MS,
+    timeoutSeconds: config.runTimeoutSeconds,
+    maxDeliveries: 10,
+    notBefore: witnesses.newestRoot,
+    settled: waiting.settled,
+  }
+  const worker = createWorker({
+    db,
+    queue,
+    clock,
+    log: executing.log,
+    lanes: [createCheckLane(executing, 4, () => worker.wake())],
+    timers: () => fireTimers(executing),
+    leaseMs: LEASE_MS,
+    pollMs: POLL_MS,
+    graceMs: config.shutdownGraceSeconds * 1_000,
+  })
 
   // Denials are events like any other. A caller outside of any project is the instance's business; addresses that may not
   // connect at all are only counted, or anybody could fill the log.
@@ -371,6 +390,7 @@ export async function openApp(on: {
   }
   const runsOn = {
     db,
+    queue,
     blobs,
     clock,
     kinds,
@@ -502,6 +522,7 @@ export async function openApp(on: {
       await identity.close()
       stopping.abort()
       await Promise.allSettled(chores)
+      await queue.close()
       await judges.close()
       await doors.close()
       await blobs.close()

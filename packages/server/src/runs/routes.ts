@@ -11,9 +11,11 @@ import { goneOf } from '../platform/http/gone.ts'
 import { type Ask, contentsText, type Handlers } from '../platform/http/mount.ts'
 import { NOBODY } from '../platform/ids.ts'
 import { redactor } from '../platform/redact/index.ts'
+import type { Queue } from '../queue/index.ts'
 import { findTicket, type Ref, refuseIfHeld, seeTicket } from '../tickets/index.ts'
 import { eraseArtifact, removeErasedBytes } from './artifact.ts'
 import type { RunKind } from './kind.ts'
+import { dequeueCheck, enqueueCheck } from './lane.ts'
 import { isFinal } from './run.ts'
 import { settleRun } from './settle.ts'
 import { showArtifact, showContract, showRun, showRunDetail } from './show.ts'
@@ -24,6 +26,7 @@ import type { Waiting } from './waiting.ts'
 
 export interface RunsOn {
   readonly db: Database
+  readonly queue: Queue
   readonly blobs: Blobs
   readonly clock: Clock
   readonly kinds: ReadonlyMap<string, RunKind>
@@ -83,7 +86,7 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
       const found = await runToWorkOn(tx, ask.caller, ask.params.id, 'ARTIFACT_UPLOAD_DENIED')
       if (found.state !== 'pending' || found.waiting_for !== 'evidence') throw new AppError('RUN_SETTLED')
       // Uploads after this are late; one under way is still taken, and holds the check back.
-      await store.enqueue(tx, found.id, ask.caller.at)
+      await enqueueCheck(on.queue, tx, found.id, ask.caller.at, ask.caller.at)
       return showRun(found)
     })
     on.wake()
@@ -93,7 +96,7 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
     ask.change(async (tx) => {
       const found = await runToWorkOn(tx, ask.caller, ask.params.id, 'RUN_TICKET_DENIED')
       if (found.state !== 'pending') throw new AppError('RUN_NOT_CANCELLABLE', { state: found.state })
-      await store.dequeue(tx, found.id)
+      await dequeueCheck(on.queue, tx, found.id)
       const reason = ask.body?.reason
       await settleRun(
         tx,
@@ -107,7 +110,7 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
       return showRun((await store.findRun(tx, found.id))!)
     }),
   async verify(ask) {
-    const run = await ask.change((tx) => verifyAgain(tx, ask.caller, ask.params.id, ask.body))
+    const run = await ask.change((tx) => verifyAgain(tx, on.queue, ask.caller, ask.params.id, ask.body))
     on.wake()
     return run
   },
@@ -181,7 +184,7 @@ async function upload(
   const project = caller.project!
   const uploaded = await inProject(project, () =>
     takeUpload(
-      { db: on.db, blobs: on.blobs, clock: on.clock, settings: on.uploads, project },
+      { db: on.db, queue: on.queue, blobs: on.blobs, clock: on.clock, settings: on.uploads, project },
       caller,
       {
         runRef: query.run_id,
