@@ -57,7 +57,7 @@ export async function forgetOldDeliveries(db: Database, now: number): Promise<vo
 
 /** The webhook that this event says is to hear of it: the end of a task that was dispatched with a callback. */
 function callbackOf(event: PlacedEvent): string | undefined {
-  if (!event.event_type.startsWith('task.') || !event.event.includes('"callback"')) return undefined
+  if (!event.event_type.startsWith('run.') || !event.event.includes('"callback"')) return undefined
   // The line that `append` wrote.
   const { details } = JSON.parse(event.event) as { details: { callback?: unknown } | null }
   return typeof details?.callback === 'string' ? details.callback : undefined
