@@ -18,9 +18,11 @@ export const scriptExecute = (scripts: Scripts | null, on: { timeoutSeconds: num
     concurrency: on.concurrent,
     sideEffect: 'irreversible',
     async run({ script_name, args }, { runId, signal, log }) {
-      if (!script_name) throw new TaskError('SCRIPT_NAME_MISSING', 'script_name is required')
+      if (!script_name) throw new TaskError('SCRIPT_NAME_MISSING', 'script_name is required', { retryable: false })
       if (!scripts)
-        throw new TaskError('SCRIPTS_OFF', 'Scripts are off: set WRIT_SCRIPTS_DIR to the folder that holds them')
+        throw new TaskError('SCRIPTS_OFF', 'Scripts are off: set WRIT_SCRIPTS_DIR to the folder that holds them', {
+          retryable: false,
+        })
       return scripts.run(script_name, args ?? {}, { taskId: runId, signal, log })
     },
   })

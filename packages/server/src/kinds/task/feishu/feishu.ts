@@ -9,6 +9,8 @@ import * as store from './store.ts'
 
 // Source of the call: open.feishu.cn, "Get custom app's tenant_access_token" (auth/v3/tenant_access_token/internal).
 const PATH = '/open-apis/auth/v3/tenant_access_token/internal'
+/** Another try would come to the same. */
+const NEVER = { retryable: false }
 const TIMEOUT_MS = 5_000
 /** A token that ends sooner than this is fetched anew, as Feishu advises not to use one to its last second. */
 const MARGIN_MS = 60_000
@@ -67,8 +69,8 @@ export function createFeishu(on: {
       const row = await inProject(project, () => db.read((tx) => store.findApp(tx, by)))
       if (!row)
         throw app.app_hash === undefined
-          ? new TaskError('FEISHU_APP_UNKNOWN', `Feishu application ${app.app_id} is not registered`)
-          : new TaskError('FEISHU_APP_UNKNOWN', `Invalid or expired app_hash: ${app.app_hash}`)
+          ? new TaskError('FEISHU_APP_UNKNOWN', `Feishu application ${app.app_id} is not registered`, NEVER)
+          : new TaskError('FEISHU_APP_UNKNOWN', `Invalid or expired app_hash: ${app.app_hash}`, NEVER)
       const sealed = row.sealed_secret
       return { id: row.app_id, secret: sealed && seal.open(sealed, about(project, row.app_id, 'secret')) }
     }
@@ -77,6 +79,7 @@ export function createFeishu(on: {
     throw new TaskError(
       'FEISHU_NOT_CONFIGURED',
       'No Feishu application: set FEISHU_APP_ID and FEISHU_APP_SECRET, or give app_id and app_secret',
+      NEVER,
     )
   }
 
@@ -124,7 +127,8 @@ export function createFeishu(on: {
       const byHand = await tokenByHand(project, id)
       if (byHand && byHand.until - now > MARGIN_MS)
         return { tenant_access_token: byHand.token, expire: left(byHand.until) }
-      if (secret === null) throw new TaskError('FEISHU_APP_UNKNOWN', `Feishu application ${id} has no secret here`)
+      if (secret === null)
+        throw new TaskError('FEISHU_APP_UNKNOWN', `Feishu application ${id} has no secret here`, NEVER)
       // The secret is part of the key: a wrong one must not get what a right one fetched.
       const key = `${project} ${handleOf(id, secret)}`
       const before = fetched.get(key)

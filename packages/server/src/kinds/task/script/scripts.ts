@@ -5,6 +5,8 @@ import path from 'node:path'
 import { TaskError } from '../handler.ts'
 import type { Sandbox } from './sandbox.ts'
 
+/** Another try would come to the same. */
+const NEVER = { retryable: false }
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,99}$/
 const ENDINGS = ['.py', '.ts', '.mjs', '.js'] as const
 /** What is kept of the output: its end, where the reason of a failure stands. */
@@ -39,16 +41,16 @@ export function createScripts(settings: ScriptSettings, sandbox: Sandbox): Scrip
   /** The file of a name: in the folder itself, and not a link out of it. */
   async function find(name: string): Promise<string> {
     if (!NAME.test(name))
-      throw new TaskError('SCRIPT_NAME_INVALID', 'script_name may hold letters, digits, _ and - only')
+      throw new TaskError('SCRIPT_NAME_INVALID', 'script_name may hold letters, digits, _ and - only', NEVER)
     const folder = await realpath(settings.dir)
     for (const ending of ENDINGS) {
       const file = await realpath(path.join(folder, name + ending)).catch(() => undefined)
       if (file === undefined) continue
       if (path.dirname(file) !== folder)
-        throw new TaskError('SCRIPT_NAME_INVALID', `${name} is a link out of the folder`)
+        throw new TaskError('SCRIPT_NAME_INVALID', `${name} is a link out of the folder`, NEVER)
       return file
     }
-    throw new TaskError('SCRIPT_UNKNOWN', `There is no script ${name}`)
+    throw new TaskError('SCRIPT_UNKNOWN', `There is no script ${name}`, NEVER)
   }
 
   return {
@@ -111,11 +113,11 @@ async function resultIn(file: string): Promise<unknown> {
   const found = await lstat(file).catch(() => undefined)
   if (found === undefined) return { status: 'success', msg: 'No output data returned' }
   if (!found.isFile() || found.size > MAX_RESULT)
-    throw new TaskError('SCRIPT_RESULT_INVALID', `The script's result is no file of at most ${MAX_RESULT} bytes`)
+    throw new TaskError('SCRIPT_RESULT_INVALID', `The script's result is no file of at most ${MAX_RESULT} bytes`, NEVER)
   try {
     return JSON.parse(await readFile(file, 'utf8'))
   } catch {
-    throw new TaskError('SCRIPT_RESULT_INVALID', "The script's result is not JSON")
+    throw new TaskError('SCRIPT_RESULT_INVALID', "The script's result is not JSON", NEVER)
   }
 }
 
