@@ -90,6 +90,11 @@ export const auditEvents = {
   'feishu_app.registered': 'project',
   'feishu_app.token_set': 'project',
   'feishu_app.token_read': 'project',
+  'run.replayed': 'project',
+  'dead_letters.purged': 'project',
+  'queue.paused': 'project',
+  'queue.resumed': 'project',
+  'queue.drained': 'project',
 } as const satisfies Record<string, 'instance' | 'project' | 'both'>
 
 export type AuditEventType = keyof typeof auditEvents

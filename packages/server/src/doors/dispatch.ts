@@ -5,14 +5,14 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { append } from '../audit/index.ts'
 import type { Caller } from '../identity/index.ts'
 import {
+  type Dispatching,
   type Feishu,
   type PreparedTask,
-  prepareTask,
+  prepareDispatch,
   type Scripts,
   type SubmitTasks,
   TaskError,
   type TaskRow,
-  type TasksOn,
 } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { goneOf } from '../platform/http/gone.ts'
@@ -22,7 +22,7 @@ import type { Logger } from '../platform/log.ts'
 import { listLogFiles, localTime, readLogFile } from './log-files.ts'
 import { createRateLimit } from './rate-limit.ts'
 
-export interface DispatchOn extends TasksOn {
+export interface DispatchOn extends Dispatching {
   readonly feishu: Feishu
   readonly scripts: Scripts | null
   readonly log: Logger
@@ -76,7 +76,7 @@ export function dispatchHandlers(on: DispatchOn): Handlers<typeof Api, Caller> {
 
   async function prepare(ask: Ask<never, Caller>, task: NewTask): Promise<PreparedTask> {
     try {
-      return await prepareTask(on, ask.caller, task, { door: 'dispatch' })
+      return await prepareDispatch(on, ask.caller, task, { door: 'dispatch' })
     } catch (error) {
       if (!(error instanceof AppError)) throw error
       switch (error.code) {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { append, SYSTEM } from '../audit/index.ts'
 import type { Clock } from '../platform/clock.ts'
-import { type Command, type Database, DatabaseUnavailable, INSTANCE, inProject } from '../platform/db/index.ts'
+import { type Command, type Database, DatabaseUnavailable, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import type { Ask, Queue, Runnable } from '../queue/index.ts'
@@ -158,14 +158,19 @@ export function createWorker(on: WorkerSettings): Worker {
 }
 
 /** Waits that ended, and reminders. Taking the timer and acting on it are one transaction: two servers cannot both act. */
-export async function fireTimers(on: Pick<Executing, 'db' | 'clock' | 'queue' | 'attest' | 'settled'>): Promise<void> {
+export async function fireTimers(
+  on: Pick<Executing, 'db' | 'clock' | 'queue' | 'attest' | 'settled'>,
+  /** A run that is on no ticket: its kind settles it. */
+  expire: (tx: Tx, runId: string) => Promise<boolean>,
+): Promise<void> {
   const due = await inProject(INSTANCE, () => on.db.read((tx) => store.listDueTimers(tx, on.clock.now(), 100)))
   for (const timer of due) {
     const acted = await inProject(timer.project_id, () =>
       on.db.write(async (tx) => {
         if (!(await store.takeTimer(tx, timer))) return false
         const run = await store.lockRun(tx, timer.run_id)
-        if (run?.state !== 'pending' || run.waiting_for !== 'evidence') return false
+        if (!run) return expire(tx, timer.run_id)
+        if (run.state !== 'pending' || run.waiting_for !== 'evidence') return false
         if (timer.what === 'remind') {
           await append(tx, on.clock.now(), SYSTEM, {
             type: 'run.reminded',

@@ -4,9 +4,10 @@ import type { Command, RequestKey } from '../../platform/db/index.ts'
 import { goneOf } from '../../platform/http/gone.ts'
 import type { Handlers as Routes } from '../../platform/http/mount.ts'
 import type { Handler } from './handler.ts'
-import type { PreparedTask, SubmitTasks, TaskFilter, TaskPage, Tasks } from './service.ts'
+import type { TaskFilter, TaskPage, Tasks } from './service.ts'
+import type { PreparedTask, SubmitTasks } from './submit.ts'
 
-export interface TasksOn {
+export interface Dispatching {
   readonly tasks: Tasks
   /**
    * Where the outcome of a task will be told: makes sure that it may be called, and answers what the task keeps of it.
@@ -16,8 +17,8 @@ export interface TasksOn {
 }
 
 /** As `Tasks.prepare`, with the callback looked after. */
-export async function prepareTask(
-  on: TasksOn,
+export async function prepareDispatch(
+  on: Dispatching,
   caller: Caller,
   { callback, ...task }: NewTask,
   more?: { door?: 'dispatch' },
@@ -31,7 +32,7 @@ export async function prepareTask(
 
 /** What `POST /tasks` does, for the other paths that do the same. */
 export async function submitTask(
-  on: TasksOn,
+  on: Dispatching,
   ask: {
     readonly caller: Caller
     submit<I extends { remember: RequestKey | null }, O>(command: Command<I, O>, input: Omit<I, 'remember'>): Promise<O>
@@ -39,7 +40,7 @@ export async function submitTask(
   task: NewTask,
   status = 201,
 ): Promise<Submitted> {
-  const prepared = await prepareTask(on, ask.caller, task)
+  const prepared = await prepareDispatch(on, ask.caller, task)
   const [submitted] = await ask.submit<SubmitTasks, readonly Submitted[]>(on.tasks.submit, {
     caller: ask.caller,
     tasks: [prepared],
@@ -56,12 +57,12 @@ const pageOf = (page: { limit: number; skip: number; after: string | undefined }
 
 const millisOf = (time: string | undefined): number | undefined => (time === undefined ? undefined : Date.parse(time))
 
-export const taskHandlers = (on: TasksOn): Routes<typeof tasksApi, Caller> => {
+export const taskHandlers = (on: Dispatching): Routes<typeof tasksApi, Caller> => {
   const { tasks } = on
   return {
     submit: (ask) => submitTask(on, ask, ask.body),
     async submitMany(ask) {
-      const prepared = await Promise.all(ask.body.tasks.map((task) => prepareTask(on, ask.caller, task)))
+      const prepared = await Promise.all(ask.body.tasks.map((task) => prepareDispatch(on, ask.caller, task)))
       return [
         ...(await ask.submit<SubmitTasks, readonly Submitted[]>(tasks.submit, {
           caller: ask.caller,
@@ -95,14 +96,14 @@ export const taskHandlers = (on: TasksOn): Routes<typeof tasksApi, Caller> => {
   }
 }
 
-export const queueHandlers = ({ tasks }: TasksOn): Routes<typeof queuesApi, Caller> => ({
+export const queueHandlers = ({ tasks }: Dispatching): Routes<typeof queuesApi, Caller> => ({
   list: (ask) => ask.read((tx) => tasks.listQueues(tx)),
   pause: (ask) => ask.change((tx) => tasks.pauseQueue(tx, ask.caller, ask.params.name)),
   resume: (ask) => ask.change((tx) => tasks.resumeQueue(tx, ask.caller, ask.params.name)),
   drain: (ask) => ask.change((tx) => tasks.drainQueue(tx, ask.caller, ask.params.name, ask.body?.limit ?? 1_000)),
 })
 
-export const deadLetterHandlers = ({ tasks }: TasksOn): Routes<typeof deadLettersApi, Caller> => ({
+export const deadLetterHandlers = ({ tasks }: Dispatching): Routes<typeof deadLettersApi, Caller> => ({
   list(ask) {
     const filter = deadFilterOf(ask.query)
     return ask.page({
