@@ -12,7 +12,8 @@ const Tags = Type.Array(Type.String({ minLength: 1, maxLength: 60 }), { maxItems
 /** What is asked for when a task is dispatched. What is left out is the handler's. */
 export const NewTask = command({
   handler: HandlerName,
-  input: Type.Optional(anyValue),
+  /** Stays as it is given: what is secret in it is sealed before it is stored, and never shown. */
+  input: Type.Optional(Type.Unsafe<unknown>({ writeOnly: true })),
   queue: Type.Optional(QueueName),
   priority: Type.Optional(Type.Integer({ minimum: -100, maximum: 100, description: 'higher first; 0 unless said' })),
   run_at: Type.Optional(Time),
@@ -23,7 +24,10 @@ export const NewTask = command({
   tags: Type.Optional(Tags),
   metadata: Type.Optional(anyObject),
   callback: Type.Optional(
-    Type.Object({ url: Type.String({ format: 'uri', maxLength: 2000 }) }, { additionalProperties: false }),
+    Type.Object(
+      { url: Type.String({ format: 'uri', maxLength: 2000 }) },
+      { additionalProperties: false, writeOnly: true },
+    ),
   ),
 })
 export type NewTask = Static<typeof NewTask>
@@ -111,7 +115,7 @@ export const Queue = Type.Object({
 })
 export type Queue = Static<typeof Queue>
 
-export const NewTasks = command({ tasks: Type.Array(NewTask, { minItems: 1, maxItems: 500 }) })
+export const NewTasks = command({ tasks: Type.Array(NewTask, { minItems: 1, maxItems: 500, writeOnly: true }) })
 
 /** The other form of `POST /runs`. */
 export const StartTask = command({ kind: Type.Literal('task'), ...NewTask.properties })

@@ -13,8 +13,10 @@ import {
   type SubmitTasks,
   TaskError,
   type TaskRow,
+  type Tasks,
 } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
+import type { Tx } from '../platform/db/index.ts'
 import { goneOf } from '../platform/http/gone.ts'
 import { type Ask, type Handlers, type Mounting, mount } from '../platform/http/mount.ts'
 import { type Recognise, refusalOf } from '../platform/http/problem.ts'
@@ -110,6 +112,9 @@ export function dispatchHandlers(on: DispatchOn): Handlers<typeof Api, Caller> {
     }
   }
 
+  const resultOf = async (ask: Ask<never, Caller>, id: string) =>
+    (await ask.read((tx) => tasks.outcome(tx, id)))?.result ?? null
+
   /** What is behind a documented id, if the caller may see it; what they may not see is not there. */
   async function lookUp(ask: Ask<never, Caller>, tid: string): Promise<TaskDetail | undefined> {
     if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(tid)) return undefined
@@ -162,8 +167,9 @@ export function dispatchHandlers(on: DispatchOn): Handlers<typeof Api, Caller> {
       const id = await submit(ask, prepared, (task_id) => ({ accepted: true, task_id }))
       if (asynchronous) return { accepted: true, task_id: id }
       const task = await settled(ask, id)
+      // Whoever waits gets what there is, also where the record is redacted.
       return task.state === 'completed'
-        ? { accepted: true, status: 'completed', result: task.result, task_id: id }
+        ? { accepted: true, status: 'completed', result: await resultOf(ask, id), task_id: id }
         : { accepted: true, status: 'failed', error: task.error ?? task.error_code, task_id: id }
     },
 
@@ -196,8 +202,8 @@ export function dispatchHandlers(on: DispatchOn): Handlers<typeof Api, Caller> {
       if (answer.mode === 'async') return { ...answer, task_id: id }
       const task = await settled(ask, id)
       // The handler's contract.
-      const { results } = (task.result ?? { results: [] }) as { results: Record<string, unknown>[] }
       if (task.state !== 'completed') throw new DoorRefusal(502, task.error ?? 'Forwarding failed')
+      const { results } = (await resultOf(ask, id)) as { results: Record<string, unknown>[] }
       const shown = results.map(forwardedOf)
       const ok = shown.filter((one) => one.ok).length
       return { ...answer, count: shown.length, ok, failed: shown.length - ok, results: shown, task_id: id }
@@ -278,6 +284,22 @@ export function dispatchHandlers(on: DispatchOn): Handlers<typeof Api, Caller> {
 }
 
 const attemptsOf = (retries: number): number => Math.min(Math.max(retries, 0) + 1, MAX_ATTEMPTS)
+
+/** The documented body of a callback. */
+export async function dispatchBody(tasks: Tasks, tx: Tx, runId: string): Promise<Record<string, unknown> | undefined> {
+  const found = await tasks.outcome(tx, runId)
+  if (!found) return undefined
+  const { row, result } = found
+  const done = row.state === 'completed'
+  return {
+    task_id: row.id,
+    task: row.handler,
+    status: done ? 'done' : 'failed',
+    result: done ? result : null,
+    error: row.error,
+    meta: null,
+  }
+}
 
 /** The documented words. `dead`: its retries are used up; one that had none has simply failed. */
 function wordOf(task: TaskDetail): string {

@@ -3,6 +3,7 @@ import { type Caller, requirePermission } from '../../identity/index.ts'
 import type { Command, RequestKey } from '../../platform/db/index.ts'
 import { goneOf } from '../../platform/http/gone.ts'
 import type { Handlers as Routes } from '../../platform/http/mount.ts'
+import { redactor } from '../../platform/redact/index.ts'
 import type { Handler } from './handler.ts'
 import type { TaskFilter, TaskPage, Tasks } from './service.ts'
 import type { PreparedTask, SubmitTasks } from './submit.ts'
@@ -24,7 +25,10 @@ export async function prepareDispatch(
   more?: { door?: 'dispatch' },
 ): Promise<PreparedTask> {
   requirePermission(caller, 'tasks.submit')
-  const prepared = await on.tasks.prepare(caller, task, more)
+  // The input is sealed where it is secret; these are only kept, so they are redacted.
+  const { tags, metadata } = redactor.value({ tags: task.tags, metadata: task.metadata })
+  const kept = { ...(tags ? { tags } : {}), ...(metadata ? { metadata } : {}) }
+  const prepared = await on.tasks.prepare(caller, { ...task, ...kept }, more)
   if (callback === undefined) return prepared
   const told = await on.callback(caller, callback.url, more?.door ?? 'event')
   return { ...prepared, callback: JSON.stringify(told) }

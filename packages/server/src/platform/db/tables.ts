@@ -249,6 +249,8 @@ export interface RunsTable {
   tags: string | null
   metadata: string | null
   journal_sha256: string | null
+  input_sealed: string | null
+  result_sealed: string | null
 }
 
 export interface QueueTable {
