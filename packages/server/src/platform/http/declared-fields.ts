@@ -22,7 +22,7 @@ export function declaredFields(endpoint: Pick<Endpoint, 'body' | 'query'>): Fiel
       else?: unknown
     }
     for (const [name, one] of Object.entries(properties)) (one.writeOnly ? open : declared).add(name)
-    for (const one of [...anyOf, then, otherwise]) look(one)
+    for (const one of [...anyOf, then, otherwise]) if (one !== undefined) look(one)
   }
   look(endpoint.body)
   look(endpoint.query)
