@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { append, SYSTEM } from '../audit/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Command, type Database, DatabaseUnavailable, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
@@ -48,7 +47,13 @@ export function createWorker(on: WorkerSettings): Worker {
   const name = randomToken(9)
   /** Where there may be something to claim. */
   const places = new Map<string, Runnable>()
-  let wakeUp = new AbortController()
+  /** Ends the worker's rest; what comes while it works is remembered. */
+  let wakeUp = () => {}
+  let woken = false
+  const wake = () => {
+    woken = true
+    wakeUp()
+  }
   let swept = Number.NEGATIVE_INFINITY
   let next: number | null = null
 
@@ -57,7 +62,7 @@ export function createWorker(on: WorkerSettings): Worker {
     runnable(where) {
       if (where) add(where)
       else swept = Number.NEGATIVE_INFINITY
-      wakeUp.abort()
+      wake()
     },
     stop(runId) {
       for (const lane of lanes) lane.stopWork(runId)
@@ -124,6 +129,15 @@ export function createWorker(on: WorkerSettings): Worker {
     await on.timers()
   }
 
+  const rest = (ms: number) =>
+    new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      wakeUp = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+
   async function beat(): Promise<void> {
     for (const lane of lanes) {
       const { lost, stop } = await queue.extend(lane.held(), clock.now() + on.leaseMs)
@@ -133,13 +147,14 @@ export function createWorker(on: WorkerSettings): Worker {
   }
 
   return {
-    wake: () => wakeUp.abort(),
+    wake,
     async run(stop) {
       const beating = setInterval(() => {
         beat().catch((err) => log.warn({ err }, 'leases could not be extended'))
       }, on.leaseMs / 3)
+      stop.addEventListener('abort', wake, { once: true })
       while (!stop.aborted) {
-        wakeUp = new AbortController()
+        woken = false
         try {
           await sweepIfDue()
           await claimRound()
@@ -149,7 +164,7 @@ export function createWorker(on: WorkerSettings): Worker {
           else log.error({ err }, 'no runs claimed')
         }
         const ms = Math.max(0, Math.min(on.pollMs, (next ?? Number.POSITIVE_INFINITY) - clock.now()))
-        await sleep(ms, undefined, { signal: AbortSignal.any([stop, wakeUp.signal]) }).catch(() => {})
+        if (!woken) await rest(ms)
       }
       await Promise.all(lanes.map((lane) => lane.stop(on.graceMs)))
       clearInterval(beating)

@@ -51,7 +51,8 @@ type Reason = 'timeout' | 'deadline' | 'cancelled' | 'lost' | 'stopping'
 interface Work {
   readonly lease: Lease
   readonly row: WorkRow
-  readonly abort: AbortController
+  /** Made when somebody looks at it: most work ends before anybody tells it to. */
+  abort: AbortController | null
   readonly lines: string[]
   logBytes: number
   startedAt: number | null
@@ -152,14 +153,18 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
       row.input_sealed === null
         ? await readJson(on.blobs, lease.project, row.input, row.input_sha256)
         : JSON.parse(on.payloads.open(lease.project, row.input_sealed, row.input_sha256!))
-    work.abort.signal.throwIfAborted()
+    if (work.reason !== null) throw stopOf(work.reason)
     limit(work, row.timeout_ms)
     const value = await inProject(lease.project, () =>
       handler.run(input, {
         runId: row.id,
         project: lease.project,
         attempt: lease.attempt,
-        signal: work.abort.signal,
+        get signal() {
+          work.abort ??= new AbortController()
+          if (work.reason !== null) work.abort.abort(stopOf(work.reason))
+          return work.abort.signal
+        },
         log: (line) => keepLine(work, line),
       }),
     )
@@ -227,7 +232,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
       log.warn({ run: work.row.id, handler: work.row.handler, reason }, 'handler did not stop and is not waited for')
       finished(work, null)
     }, on.patienceMs)
-    work.abort.abort(new Error(`the task is to stop: ${reason}`))
+    work.abort?.abort(stopOf(reason))
   }
 
   /** The handler has answered, or is not waited for any more (`null`). */
@@ -343,7 +348,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
           const work: Work = {
             lease,
             row,
-            abort: new AbortController(),
+            abort: null,
             lines: [],
             logBytes: 0,
             startedAt: null,
@@ -396,6 +401,8 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
     return at >= 0
   }
 }
+
+const stopOf = (reason: Reason): Error => new Error(`the task is to stop: ${reason}`)
 
 /** Failures that no other try can mend. */
 const noRetry: ReadonlySet<string> = new Set(['DELIVERIES_EXHAUSTED', 'HANDLER_GONE'])
