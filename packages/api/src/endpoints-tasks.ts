@@ -5,7 +5,7 @@ import * as s from './shapes.ts'
 import * as t from './tasks.ts'
 
 const id = { params: Type.Object({ id: s.PathRef }) } as const
-const name = { params: Type.Object({ name: t.QueueName }) } as const
+const name = { params: Type.Object({ name: Type.String({ minLength: 1, maxLength: 64 }) }) } as const
 const query = <P extends Record<string, TSchema>>(properties: P) =>
   Type.Object(properties, { additionalProperties: false })
 

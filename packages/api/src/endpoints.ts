@@ -797,6 +797,8 @@ export const ticketsApi = {
  */
 const StartRunOrTask = Type.Unsafe<s.StartRun>({
   type: 'object',
+  // Named here too, for readers of schemas who do not look into branches.
+  properties: { ...t.StartTask.properties, ...s.StartRun.properties },
   if: { type: 'object', required: ['kind'] },
   // biome-ignore lint/suspicious/noThenProperty: JSON Schema's word
   then: t.StartTask,

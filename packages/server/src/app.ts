@@ -30,8 +30,7 @@ import {
   webhookHandlers,
 } from './channels/index.ts'
 import { blobSettings, type Config, isLoopback } from './config.ts'
-import { type DispatchOn, dispatchBody, serveDispatch } from './doors/dispatch.ts'
-import { createDispatchMetrics } from './doors/dispatch-metrics.ts'
+import { createDispatchMetrics, type DispatchOn, dispatchBody, serveDispatch } from './doors/index.ts'
 import {
   auditHandlers,
   createAttest,

@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs'
 import path from 'node:path'
+import { systemClock } from './clock.ts'
 
 /** Lines into files, one file for each part of the server. */
 export interface LogFiles {
@@ -18,7 +19,7 @@ const KEPT = 20
  * A line is with the system when `write` returns. What cannot be written is dropped: the same line went to standard output,
  * and a full disk must not end the server for the sake of its log.
  */
-export function openLogFiles(dir: string, maxBytes: number, now: () => Date = () => new Date()): LogFiles {
+export function openLogFiles(dir: string, maxBytes: number, now: () => number = systemClock.now): LogFiles {
   mkdirSync(path.join(dir, 'backup'), { recursive: true })
   const open = new Map<string, { fd: number; size: number }>()
 
@@ -34,7 +35,7 @@ export function openLogFiles(dir: string, maxBytes: number, now: () => Date = ()
   function rotate(part: string, fd: number): void {
     open.delete(part)
     closeSync(fd)
-    const at = now().toISOString().slice(0, 19).replace('T', '_').replaceAll(':', '-')
+    const at = new Date(now()).toISOString().slice(0, 19).replace('T', '_').replaceAll(':', '-')
     renameSync(path.join(dir, `${part}.log`), path.join(dir, 'backup', `${part}-${at}.log`))
     const old = readdirSync(path.join(dir, 'backup'))
       .filter((name) => name.startsWith(`${part}-`) && /^-[\d_-]{19}\.log$/.test(name.slice(part.length)))
