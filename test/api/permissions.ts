@@ -10,6 +10,23 @@ const dispatchers: Role[] = ['admin', 'ops', 'dev']
 const overseers: Role[] = ['admin', 'auditor']
 const admins: Role[] = ['admin']
 
+/** The same for the paths of the dispatch door, which stand below the root. */
+export const mayCallDoor: Readonly<Record<string, 'anybody' | readonly Role[]>> = {
+  'GET /ping': 'anybody',
+  'POST /dispatch': ['admin', 'ops', 'dev'],
+  'GET /task/:tid': all,
+  'GET /task/:tid/detail': all,
+  'GET /tasks': all,
+  'POST /proxy/forward': ['admin', 'ops', 'dev'],
+  'GET /feishu/token': ['admin', 'ops', 'dev'],
+  'GET /dlq/:queue_name': ['admin', 'ops', 'auditor'],
+  'GET /dlq/:queue_name/:msg_id': ['admin', 'ops', 'auditor'],
+  'POST /dlq/:queue_name/:msg_id/replay': ['admin', 'ops'],
+  'DELETE /dlq/:queue_name': ['admin'],
+  'GET /logs/list': ['admin', 'ops', 'auditor'],
+  'GET /logs/read': ['admin', 'ops', 'auditor'],
+}
+
 export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' | readonly Role[]>> = {
   'GET /health': 'anybody',
   'POST /auth/login': 'anybody',
