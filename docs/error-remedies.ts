@@ -14,6 +14,7 @@ export const parts: Partial<Record<ErrorCode, readonly [english: string, chinese
   RUN_VIEW_DENIED: ['Runs and evidence', '执行与证据'],
   SECRET_IN_ARTIFACT: ['Privacy', '隐私'],
   WEBHOOK_NOT_FOUND: ['Webhooks and events', 'Webhook 与事件'],
+  TASK_NOT_FOUND: ['Tasks and queues', '任务与队列'],
   DATABASE_UNAVAILABLE: ['The server', '服务器'],
 }
 
@@ -476,6 +477,61 @@ export const remedies: Record<ErrorCode, Remedy> = {
     'Send back the `id` of the last server-sent event or the `last` of the last page, unchanged; `0` starts at the beginning.',
     '序号不正确。',
     '原样传回最后一个事件的 `id` 或最后一页的 `last`；`0` 表示从头开始。',
+  ],
+  TASK_NOT_FOUND: [
+    'List the tasks of the project; the id or number may belong to another project.',
+    '找不到该任务。',
+    '列出本项目的任务；该 id 或编号可能属于其他项目。',
+  ],
+  TASK_VIEW_DENIED: [
+    'Outside of ops, auditor and admin, a task is shown to whoever dispatched it.',
+    '无权查看该任务。',
+    '除 ops、auditor、admin 外，任务只对派发者可见。',
+  ],
+  TASK_UNKNOWN_HANDLER: [
+    'List the handlers; names are compared letter by letter. One that was removed has to be registered again.',
+    '没有这个处理器。',
+    '列出可用的处理器，名称须完全一致；已移除的处理器需要重新注册。',
+  ],
+  TASK_INPUT_INVALID: [
+    '`errors[]` names each field. The schema of the handler is shown in the list of handlers.',
+    '输入不符合该处理器的数据结构。',
+    '查看 `errors[]` 中的字段；处理器列表里有它的 schema。',
+  ],
+  TASK_INPUT_TOO_LARGE: [
+    'Store large data as an artifact or elsewhere, and hand in its id.',
+    '任务输入过大。',
+    '把大数据存为附件或存放在别处，输入中只给出其 id。',
+  ],
+  TASK_TIMES_INVALID: [
+    'Send a later `deadline_at`, or an earlier `run_at`. Check the clock of the client.',
+    '截止时间必须晚于当前时间和首次开始时间。',
+    '给出更晚的 `deadline_at` 或更早的 `run_at`，并检查客户端时钟。',
+  ],
+  TASK_NOT_CANCELLABLE: [
+    'It is settled already; there is nothing left to stop.',
+    '该任务已结束，无法取消。',
+    '任务已有最终结果，无需操作。',
+  ],
+  TASK_NOT_DEAD: [
+    'Only tasks that failed for good can be replayed, each once; the new task names the old one in `replays_run_id`.',
+    '该任务不在死信列表中。',
+    '只有最终失败的任务可以重放，且每个只能一次；新任务的 `replays_run_id` 指向旧任务。',
+  ],
+  DEAD_LETTERS_UNFILTERED: [
+    'Name at least one of ids, queue, handler, error code or time; look at the count first.',
+    '必须指明要处理哪些死信。',
+    '至少给出 id、队列、处理器、错误码或时间之一；先查看预计数量。',
+  ],
+  TASK_CALLBACK_REFUSED: [
+    'Use an https url of a public address, or name the host in WRIT_EGRESS_ALLOW.',
+    '不能调用此回调地址：{reason}。',
+    '请使用公网地址的 https 链接，或在 WRIT_EGRESS_ALLOW 中列出该主机。',
+  ],
+  QUEUE_UNKNOWN: [
+    'A queue exists from its first task on; list the queues of the project.',
+    '本项目没有这个队列。',
+    '队列在第一个任务进入时建立；请列出本项目的队列。',
   ],
   DATABASE_UNAVAILABLE: [
     'Try again after `Retry-After`. If it stays, see [operating](operate.md#503-database_unavailable).',

@@ -1,8 +1,11 @@
 /** How the console is used: by keyboard, in several tabs, without rights, without the network, in another language. */
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
 import { test } from 'node:test'
 import type { Ticket } from '@writ/api'
-import { fill, openTab, settled, skip, startConsole } from './scene.ts'
+import { startReceiver } from '../channels/receiver.ts'
+import { examples, fill, openTab, settled, skip, startConsole } from './scene.ts'
 import { createTotp } from './totp.ts'
 
 test('everything can be done by keyboard alone', { skip }, async () => {
@@ -266,4 +269,101 @@ test('a long list is fetched as one scrolls, and only what is seen is drawn', { 
   await last.waitFor()
   assert.ok((await page.locator('.list-row').count()) < 60)
   assert.deepEqual(tab.broken, [])
+})
+
+test('evidence is shown as what it is, and before beside after', { skip }, async () => {
+  await using system = await startConsole()
+  await system.employee.post<Ticket>('/tickets', { title: 'x' })
+  const opened = { run_type: 'proof', ticket_id: 1, finalize: 'manual' }
+  const { number } = (await system.employee.post<{ number: number }>('/runs', opened)).body
+  const png = Buffer.from(
+    'iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFElEQVR4nGP8z8Dwn4GBgYGJAQoAHBgCAeQ1aMcAAAAASUVORK5CYII=',
+    'base64',
+  )
+  const upload = async (name: string, bytes: string | Uint8Array<ArrayBuffer>, more: Record<string, string> = {}) =>
+    assert.equal((await system.employee.upload(number, name, bytes, more)).status, 200, name)
+  await upload('before.cfg', await readFile(path.join(examples, 'before.cfg')), { role: 'before' })
+  await upload('after.cfg', await readFile(path.join(examples, 'after.cfg')), { role: 'after' })
+  await upload('ports.csv', 'port,vlan\n1,"10, tagged"\n2,30\n')
+  await upload('rack.png', new Uint8Array(png))
+  await upload('core.json', '{"hostname":"sw1","vlans":[10,30]}')
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open(`default/runs/${number}`)
+  await tab.signIn(system.admin)
+  await page.getByText('Difference: before.cfg and after.cfg').click()
+  await page
+    .locator('.diff-in', { hasText: /^\+.*printer/i })
+    .first()
+    .waitFor()
+  const look = async (name: string) => {
+    await page.getByRole('button', { name, exact: true }).click()
+    await page.getByText('The bytes are those that were recorded.').waitFor()
+  }
+  const shut = async () => {
+    await page.keyboard.press('Escape')
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
+  }
+  await look('ports.csv')
+  assert.deepEqual(await page.locator('.preview td').allTextContents(), ['1', '10, tagged', '2', '30'])
+  await shut()
+  await look('core.json')
+  assert.match((await page.locator('.preview pre').textContent())!, /"hostname": "sw1"/)
+  await shut()
+  await look('rack.png')
+  await page.waitForFunction("document.querySelector('.preview-image').naturalWidth === 2")
+  await shut()
+  await page.getByRole('button', { name: 'All files are there' }).click()
+  await page
+    .locator('h1 .state')
+    .filter({ hasText: /Passed|Evidence failed/ })
+    .waitFor()
+  assert.deepEqual(tab.broken, [])
+})
+
+test('the log is verified from the page, and a destination is told what happened', { skip }, async () => {
+  await using system = await startConsole()
+  await using receiver = await startReceiver()
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/audit')
+  await tab.signIn(system.admin)
+  await page.getByRole('button', { name: 'Verify now' }).click()
+  await page.getByText(/entries, .* rows and .* day files agree\./).waitFor()
+
+  await tab.open('default/notices')
+  await page.getByRole('button', { name: 'New destination' }).click()
+  await page.getByLabel('Name').fill('inventory')
+  await page.getByLabel('Address').fill(receiver.url)
+  await page.getByRole('button', { name: 'Add destination' }).click()
+  assert.match((await page.locator('.secret').textContent())!, /^whsec_/)
+  await page.getByRole('button', { name: 'I have kept it' }).click()
+  await page.getByRole('link', { name: 'inventory' }).click()
+  await page.getByRole('button', { name: 'Send a test' }).click()
+  await page.locator('.entries .state-delivered').waitFor()
+  assert.equal(receiver.received.length, 1)
+  await page.getByRole('button', { name: 'Send failed ones again' }).click()
+  await page.getByText('No delivery has failed.').waitFor()
+  assert.deepEqual(tab.broken, [])
+})
+
+test('rules are changed by two: one asks, another agrees', { skip }, async () => {
+  await using system = await startConsole()
+  const second = await system.hire('second', 'admin')
+  await using one = await openTab(system)
+  await one.open('default/settings/policy')
+  await one.signIn(system.admin)
+  await one.page.getByText('Approvals do not end by themselves').click()
+  await one.page.getByRole('button', { name: 'Ask for the change' }).click()
+  await one.page.getByRole('dialog').getByText('72 h').waitFor()
+  await one.page.getByRole('dialog').getByRole('button', { name: 'Ask for the change' }).click()
+  await one.page.getByText('Waits for another admin').waitFor()
+  await using other = await openTab(system)
+  await other.open('default/settings/policy')
+  await other.signIn(second)
+  await other.page.getByRole('button', { name: 'Approve' }).click()
+  await other.page.getByRole('dialog').getByRole('button', { name: 'Approve' }).click()
+  await other.page.getByText('Applied').waitFor()
+  await one.page.getByText('Applied').waitFor()
+  assert.deepEqual([...one.broken, ...other.broken], [])
 })

@@ -154,6 +154,28 @@ export const errors = {
   UPGRADE_REQUIRED: { status: 426, text: 'This is a WebSocket: open it as one.' },
   SEQUENCE_INVALID: { status: 422, text: 'This is no sequence of an event: {sequence}.' },
 
+  // tasks and queues
+  TASK_NOT_FOUND: { status: 404, text: 'Task not found' },
+  TASK_VIEW_DENIED: { status: 403, text: 'Not authorized to view this task' },
+  TASK_UNKNOWN_HANDLER: { status: 422, text: 'No handler is called "{handler}" here.' },
+  TASK_INPUT_INVALID: { status: 422, text: 'The input does not fit the schema of the handler "{handler}".' },
+  TASK_INPUT_TOO_LARGE: {
+    status: 413,
+    text: 'The input of a task may have {limit} bytes; hand in more as an artifact.',
+  },
+  TASK_TIMES_INVALID: {
+    status: 422,
+    text: 'The deadline must be later than now and than the time of the first start.',
+  },
+  TASK_NOT_CANCELLABLE: { status: 409, text: 'A task that is {state} cannot be cancelled.' },
+  TASK_NOT_DEAD: { status: 409, text: 'This task is not among the dead letters.' },
+  DEAD_LETTERS_UNFILTERED: {
+    status: 422,
+    text: 'Say which dead letters: by id, queue, handler, error code or time.',
+  },
+  TASK_CALLBACK_REFUSED: { status: 422, text: 'This callback cannot be called: {reason}.' },
+  QUEUE_UNKNOWN: { status: 404, text: 'This project has no queue called "{queue}".' },
+
   // the house
   DATABASE_UNAVAILABLE: { status: 503, text: 'The database cannot be reached or written; nothing was changed.' },
   STORAGE_UNAVAILABLE: { status: 503, text: 'The artifact store cannot be reached or written; nothing was kept.' },

@@ -77,12 +77,14 @@ begin
   perform pg_advisory_xact_lock(hashtext('writ_make_partitions'));
   for step in -1 .. months loop
     first := (date_trunc('month', at at time zone 'UTC') + make_interval(months => step)) at time zone 'UTC';
-    foreach parent in array array['runs', 'artifacts', 'audit_events'] loop
+    foreach parent in array array['runs', 'artifacts', 'audit_events', 'attempts'] loop
       name := parent || '_' || to_char(first at time zone 'UTC', 'YYYY_MM');
       if to_regclass(quote_ident(name)) is null then
-        execute format('create table %I partition of %I for values from (%L) to (%L)', name, parent,
+        execute format('create table %I partition of %I for values from (%L) to (%L)%s', name, parent,
           writ_id_prefix(first),
-          writ_id_prefix(((first at time zone 'UTC') + interval '1 month') at time zone 'UTC'));
+          writ_id_prefix(((first at time zone 'UTC') + interval '1 month') at time zone 'UTC'),
+          -- A run is written twice, the second time in the page of the first.
+          case when parent = 'runs' then ' with (fillfactor = 60)' else '' end);
         made := made + 1;
       end if;
     end loop;
@@ -166,6 +168,23 @@ CREATE TABLE public.assets (
 );
 
 ALTER TABLE ONLY public.assets FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.attempts (
+    project_id text NOT NULL,
+    run_id text NOT NULL COLLATE pg_catalog."C",
+    attempt bigint NOT NULL,
+    started_at bigint,
+    ended_at bigint NOT NULL,
+    outcome text NOT NULL,
+    error_code text,
+    error text,
+    worker text,
+    next_run_at bigint,
+    CONSTRAINT attempts_outcome_check CHECK ((outcome = ANY (ARRAY['completed'::text, 'failed'::text, 'timeout'::text, 'cancelled'::text, 'lost'::text])))
+)
+PARTITION BY RANGE (run_id);
+
+ALTER TABLE ONLY public.attempts FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.attestations (
     project_id text NOT NULL,
@@ -276,6 +295,18 @@ CREATE TABLE public.erasures (
 );
 
 ALTER TABLE ONLY public.erasures FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.feishu_apps (
+    project_id text NOT NULL,
+    app_id text NOT NULL,
+    app_hash text,
+    sealed_secret text,
+    sealed_token text,
+    token_until bigint,
+    updated_at bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.feishu_apps FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.holds (
     project_id text NOT NULL,
@@ -395,7 +426,24 @@ CREATE TABLE public.queue (
     attempt bigint DEFAULT 0 NOT NULL,
     fence bigint DEFAULT 0 NOT NULL,
     lease_owner text,
-    lease_until bigint
+    lease_until bigint,
+    queue text DEFAULT '.proof'::text NOT NULL,
+    handler text DEFAULT ''::text NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
+    failures bigint DEFAULT 0 NOT NULL,
+    ready smallint DEFAULT 0 NOT NULL,
+    stop smallint DEFAULT 0 NOT NULL,
+    claimed_at bigint
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000');
+
+CREATE TABLE public.queues (
+    project_id text NOT NULL,
+    name text NOT NULL,
+    concurrency bigint,
+    paused_at bigint,
+    paused_by_id text,
+    created_at bigint NOT NULL
 );
 
 CREATE TABLE public.rule_sets (
@@ -425,18 +473,18 @@ CREATE TABLE public.runs (
     number bigint NOT NULL,
     kind text NOT NULL,
     handler text NOT NULL,
-    run_type text NOT NULL,
+    run_type text,
     script_id text,
     state text NOT NULL,
     verdict text,
     waiting_for text,
-    ticket_id text NOT NULL,
-    executed_by_id text NOT NULL,
+    ticket_id text,
+    executed_by_id text,
     parent_run_id text,
     verifies_run_id text,
     root_run_id text NOT NULL,
     expect text,
-    finalize text NOT NULL,
+    finalize text,
     trigger text NOT NULL,
     trace_id text NOT NULL,
     execution_context text,
@@ -462,6 +510,29 @@ CREATE TABLE public.runs (
     started_at bigint,
     completed_at bigint,
     timeout_at bigint,
+    queue text,
+    priority smallint,
+    run_at bigint,
+    max_attempts bigint,
+    timeout_ms bigint,
+    deadline_at bigint,
+    unique_key text,
+    input text,
+    result text,
+    error text,
+    worker text,
+    cancel_requested_at bigint,
+    dead_at bigint,
+    purged_at bigint,
+    replays_run_id text,
+    door text,
+    callback text,
+    tags text,
+    metadata text,
+    journal_sha256 text,
+    input_sealed text,
+    result_sealed text,
+    CONSTRAINT runs_door_check CHECK ((door = 'dispatch'::text)),
     CONSTRAINT runs_finalize_check CHECK ((finalize = ANY (ARRAY['auto'::text, 'manual'::text]))),
     CONSTRAINT runs_run_type_check CHECK ((run_type = ANY (ARRAY['proof'::text, 'action'::text]))),
     CONSTRAINT runs_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'running'::text, 'waiting_approval'::text, 'waiting_tool'::text, 'completed'::text, 'failed'::text, 'cancelled'::text, 'timeout'::text]))),
@@ -566,6 +637,14 @@ CREATE TABLE public.tokens (
     CONSTRAINT tokens_role_check CHECK ((role = ANY (ARRAY['admin'::text, 'ops'::text, 'dev'::text, 'employee'::text, 'auditor'::text])))
 );
 
+CREATE TABLE public.unique_keys (
+    project_id text NOT NULL,
+    key text NOT NULL,
+    run_id text NOT NULL
+);
+
+ALTER TABLE ONLY public.unique_keys FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.uploads (
     project_id text NOT NULL,
     id text NOT NULL,
@@ -624,6 +703,9 @@ CREATE TABLE public.webhooks (
     created_by_id text NOT NULL,
     created_at bigint NOT NULL,
     updated_at bigint NOT NULL,
+    callback text,
+    url_mac text,
+    CONSTRAINT webhooks_callback_check CHECK ((callback = ANY (ARRAY['event'::text, 'dispatch'::text]))),
     CONSTRAINT webhooks_format_check CHECK ((format = ANY (ARRAY['cloudevents'::text, 'slack'::text, 'feishu'::text, 'email'::text]))),
     CONSTRAINT webhooks_state_check CHECK ((state = ANY (ARRAY['active'::text, 'disabled'::text, 'deleted'::text])))
 );
@@ -647,6 +729,9 @@ ALTER TABLE ONLY public.assets
 
 ALTER TABLE ONLY public.assets
     ADD CONSTRAINT assets_project_id_serial_number_key UNIQUE (project_id, serial_number);
+
+ALTER TABLE ONLY public.attempts
+    ADD CONSTRAINT attempts_pkey PRIMARY KEY (project_id, run_id, attempt);
 
 ALTER TABLE ONLY public.attestations
     ADD CONSTRAINT attestations_pkey PRIMARY KEY (project_id, digest);
@@ -674,6 +759,9 @@ ALTER TABLE ONLY public.delivery_queue
 
 ALTER TABLE ONLY public.erasures
     ADD CONSTRAINT erasures_pkey PRIMARY KEY (project_id, event_id);
+
+ALTER TABLE ONLY public.feishu_apps
+    ADD CONSTRAINT feishu_apps_pkey PRIMARY KEY (project_id, app_id);
 
 ALTER TABLE ONLY public.holds
     ADD CONSTRAINT holds_pkey PRIMARY KEY (project_id, id);
@@ -710,6 +798,9 @@ ALTER TABLE ONLY public.projects
 
 ALTER TABLE ONLY public.queue
     ADD CONSTRAINT queue_pkey PRIMARY KEY (run_id);
+
+ALTER TABLE ONLY public.queues
+    ADD CONSTRAINT queues_pkey PRIMARY KEY (project_id, name);
 
 ALTER TABLE ONLY public.rule_sets
     ADD CONSTRAINT rule_sets_pkey PRIMARY KEY (project_id, id);
@@ -749,6 +840,9 @@ ALTER TABLE ONLY public.tokens
 
 ALTER TABLE ONLY public.tokens
     ADD CONSTRAINT tokens_prefix_key UNIQUE (prefix);
+
+ALTER TABLE ONLY public.unique_keys
+    ADD CONSTRAINT unique_keys_pkey PRIMARY KEY (project_id, key);
 
 ALTER TABLE ONLY public.uploads
     ADD CONSTRAINT uploads_pkey PRIMARY KEY (project_id, id);
@@ -803,19 +897,29 @@ CREATE INDEX delivery_queue_due ON public.delivery_queue USING btree (due_at);
 
 CREATE INDEX erasures_to_write ON public.erasures USING btree (project_id) WHERE (in_day_file = 0);
 
+CREATE UNIQUE INDEX feishu_apps_hash ON public.feishu_apps USING btree (project_id, app_hash) WHERE (app_hash IS NOT NULL);
+
 CREATE INDEX holds_subject ON public.holds USING btree (project_id, subject_type, subject_id) WHERE (released_at IS NULL);
 
 CREATE INDEX invites_project ON public.invites USING btree (project_id, created_at);
 
 CREATE INDEX memberships_user ON public.memberships USING btree (user_id);
 
-CREATE INDEX queue_due ON public.queue USING btree (run_at);
+CREATE INDEX queue_later ON public.queue USING btree (run_at) WHERE ((ready = 0) AND (lease_until IS NULL));
+
+CREATE INDEX queue_leases ON public.queue USING btree (lease_until) WHERE (lease_until IS NOT NULL);
+
+CREATE INDEX queue_ready ON public.queue USING btree (queue, project_id, priority DESC, run_at, run_id) WHERE (ready = 1);
+
+CREATE INDEX runs_dead ON ONLY public.runs USING btree (project_id, queue, dead_at, id) WHERE (dead_at IS NOT NULL);
 
 CREATE INDEX runs_number ON ONLY public.runs USING btree (project_id, number);
 
-CREATE INDEX runs_state ON ONLY public.runs USING btree (project_id, state, number);
+CREATE INDEX runs_of_tickets ON ONLY public.runs USING btree (project_id, number) WHERE (ticket_id IS NOT NULL);
 
-CREATE INDEX runs_ticket ON ONLY public.runs USING btree (project_id, ticket_id, number);
+CREATE INDEX runs_ticket ON ONLY public.runs USING btree (project_id, ticket_id, number) WHERE (ticket_id IS NOT NULL);
+
+CREATE INDEX runs_troubled ON ONLY public.runs USING btree (project_id, number) WHERE (error_code IS NOT NULL);
 
 CREATE INDEX sessions_user ON public.sessions USING btree (user_id, created_at);
 
@@ -840,6 +944,8 @@ CREATE UNIQUE INDEX users_email ON public.users USING btree (lower(email));
 CREATE INDEX users_instance_admins ON public.users USING btree (id) WHERE (is_instance_admin = 1);
 
 CREATE UNIQUE INDEX users_username ON public.users USING btree (lower(username));
+
+CREATE UNIQUE INDEX webhooks_callback ON public.webhooks USING btree (project_id, callback, url_mac) WHERE (callback IS NOT NULL);
 
 ALTER TABLE ONLY public.approval_signatures
     ADD CONSTRAINT approval_signatures_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
@@ -883,6 +989,9 @@ ALTER TABLE ONLY public.deliveries
 ALTER TABLE ONLY public.deliveries
     ADD CONSTRAINT deliveries_project_id_webhook_id_fkey FOREIGN KEY (project_id, webhook_id) REFERENCES public.webhooks(project_id, id);
 
+ALTER TABLE ONLY public.feishu_apps
+    ADD CONSTRAINT feishu_apps_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
 ALTER TABLE ONLY public.holds
     ADD CONSTRAINT holds_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
 
@@ -915,6 +1024,12 @@ ALTER TABLE ONLY public.policy_changes
 
 ALTER TABLE ONLY public.policy_changes
     ADD CONSTRAINT policy_changes_requested_by_id_fkey FOREIGN KEY (requested_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.queues
+    ADD CONSTRAINT queues_paused_by_id_fkey FOREIGN KEY (paused_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.queues
+    ADD CONSTRAINT queues_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
 
 ALTER TABLE ONLY public.rule_sets
     ADD CONSTRAINT rule_sets_created_by_id_fkey FOREIGN KEY (created_by_id) REFERENCES public.users(id);
@@ -981,6 +1096,8 @@ ALTER TABLE public.artifacts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.assets ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.attempts ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.attestations ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.audit_events ENABLE ROW LEVEL SECURITY;
@@ -994,6 +1111,8 @@ ALTER TABLE public.counters ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.deliveries ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.erasures ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.feishu_apps ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.holds ENABLE ROW LEVEL SECURITY;
 
@@ -1013,6 +1132,8 @@ CREATE POLICY project_fence ON public.artifacts USING ((project_id = NULLIF(curr
 
 CREATE POLICY project_fence ON public.assets USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
+CREATE POLICY project_fence ON public.attempts USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
 CREATE POLICY project_fence ON public.attestations USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.audit_events USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
@@ -1026,6 +1147,8 @@ CREATE POLICY project_fence ON public.counters USING ((project_id = NULLIF(curre
 CREATE POLICY project_fence ON public.deliveries USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.erasures USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.feishu_apps USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.holds USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
@@ -1046,6 +1169,8 @@ CREATE POLICY project_fence ON public.runs USING ((project_id = NULLIF(current_s
 CREATE POLICY project_fence ON public.signing_keys USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.tickets USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.unique_keys USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.uploads USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
@@ -1068,6 +1193,8 @@ CREATE POLICY sequencer ON public.logs TO writ_sequencer USING (true) WITH CHECK
 ALTER TABLE public.signing_keys ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.tickets ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.unique_keys ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.uploads ENABLE ROW LEVEL SECURITY;
 
@@ -1092,6 +1219,8 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.approvals TO writ_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.artifacts TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.assets TO writ_app;
+
+GRANT SELECT,INSERT ON TABLE public.attempts TO writ_app;
 
 GRANT SELECT,INSERT ON TABLE public.attestations TO writ_app;
 
@@ -1118,6 +1247,8 @@ GRANT SELECT ON TABLE public.erasures TO writ_sequencer;
 
 GRANT UPDATE(in_day_file) ON TABLE public.erasures TO writ_sequencer;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE public.feishu_apps TO writ_app;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE public.holds TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.idempotency TO writ_app;
@@ -1138,6 +1269,8 @@ GRANT SELECT ON TABLE public.projects TO writ_sequencer;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.queue TO writ_app;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE public.queues TO writ_app;
+
 GRANT SELECT,INSERT ON TABLE public.rule_sets TO writ_app;
 
 GRANT SELECT,INSERT ON TABLE public.run_evidence TO writ_app;
@@ -1153,6 +1286,8 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.tickets TO writ_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.timers TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.tokens TO writ_app;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.unique_keys TO writ_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.uploads TO writ_app;
 

@@ -78,6 +78,20 @@ create table assets (
 
 create index assets_type on assets (project_id, asset_type, number);
 
+create table attempts (
+  project_id text not null,
+  run_id text not null,
+  attempt integer not null,
+  started_at integer,
+  ended_at integer not null,
+  outcome text not null check (outcome in ('completed', 'failed', 'timeout', 'cancelled', 'lost')),
+  error_code text,
+  error text,
+  worker text,
+  next_run_at integer,
+  primary key (project_id, run_id, attempt)
+) strict;
+
 create table attestations (
   project_id text not null references projects (id),
   digest text not null,
@@ -194,6 +208,20 @@ create table erasures (
 
 create index erasures_to_write on erasures (project_id) where in_day_file = 0;
 
+create table feishu_apps (
+  project_id text not null references projects (id),
+  app_id text not null,
+  -- The handle that stands for id and secret in a task's input.
+  app_hash text,
+  sealed_secret text,
+  sealed_token text,
+  token_until integer,
+  updated_at integer not null,
+  primary key (project_id, app_id)
+) strict;
+
+create unique index feishu_apps_hash on feishu_apps (project_id, app_hash) where app_hash is not null;
+
 create table holds (
   project_id text not null references projects (id),
   id text not null,
@@ -303,9 +331,23 @@ create table queue (
   fence integer not null default 0,
   lease_owner text,
   lease_until integer
-) strict;
+, queue text not null default '.proof', handler text not null default '', priority integer not null default 0, failures integer not null default 0, ready integer not null default 0, stop integer not null default 0, claimed_at integer) strict;
 
-create index queue_due on queue (run_at);
+create index queue_later on queue (run_at) where ready = 0 and lease_until is null;
+
+create index queue_leases on queue (lease_until) where lease_until is not null;
+
+create index queue_ready on queue (queue, project_id, priority desc, run_at, run_id) where ready = 1;
+
+create table queues (
+  project_id text not null references projects (id),
+  name text not null,
+  concurrency integer,
+  paused_at integer,
+  paused_by_id text references users (id),
+  created_at integer not null,
+  primary key (project_id, name)
+) strict;
 
 create table rule_sets (
   project_id text not null references projects (id),
@@ -327,24 +369,24 @@ create table run_evidence (
   primary key (project_id, run_id, artifact_id)
 ) strict;
 
-create table runs (
+create table "runs" (
   project_id text not null references projects (id),
   id text not null,
   number integer not null,
   kind text not null,
   handler text not null,
-  run_type text not null check (run_type in ('proof', 'action')),
+  run_type text check (run_type in ('proof', 'action')),
   script_id text,
   state text not null check (state in ('pending', 'running', 'waiting_approval', 'waiting_tool', 'completed', 'failed', 'cancelled', 'timeout')),
   verdict text check (verdict in ('passed', 'failed')),
   waiting_for text check (waiting_for in ('evidence')),
-  ticket_id text not null,
-  executed_by_id text not null references users (id),
+  ticket_id text,
+  executed_by_id text references users (id),
   parent_run_id text,
   verifies_run_id text,
   root_run_id text not null,
   expect text,
-  finalize text not null check (finalize in ('auto', 'manual')),
+  finalize text check (finalize in ('auto', 'manual')),
   trigger text not null,
   trace_id text not null,
   execution_context text,
@@ -370,15 +412,39 @@ create table runs (
   started_at integer,
   completed_at integer,
   timeout_at integer,
+  queue text,
+  priority integer,
+  run_at integer,
+  max_attempts integer,
+  timeout_ms integer,
+  deadline_at integer,
+  unique_key text,
+  input text,
+  result text,
+  error text,
+  worker text,
+  cancel_requested_at integer,
+  dead_at integer,
+  purged_at integer,
+  replays_run_id text,
+  door text check (door in ('dispatch')),
+  callback text,
+  tags text,
+  metadata text,
+  journal_sha256 text, input_sealed text, result_sealed text,
   primary key (project_id, id),
   foreign key (project_id, ticket_id) references tickets (project_id, id)
 ) strict;
 
+create index runs_dead on runs (project_id, queue, dead_at, id) where dead_at is not null;
+
 create index runs_number on runs (project_id, number);
 
-create index runs_state on runs (project_id, state, number);
+create index runs_of_tickets on runs (project_id, number) where ticket_id is not null;
 
-create index runs_ticket on runs (project_id, ticket_id, number);
+create index runs_ticket on runs (project_id, ticket_id, number) where ticket_id is not null;
+
+create index runs_troubled on runs (project_id, number) where error_code is not null;
 
 create table schema_migrations (version integer primary key, name text not null, checksum text not null, applied_at text not null);
 
@@ -481,6 +547,13 @@ create table tokens (
 
 create index tokens_owner on tokens (project_id, user_id);
 
+create table unique_keys (
+  project_id text not null,
+  key text not null,
+  run_id text not null,
+  primary key (project_id, key)
+) strict;
+
 create table uploads (
   project_id text not null,
   id text not null,
@@ -547,6 +620,8 @@ create table webhooks (
   failing_since integer,
   created_by_id text not null references users (id),
   created_at integer not null,
-  updated_at integer not null,
+  updated_at integer not null, callback text check (callback in ('event', 'dispatch')), url_mac text,
   primary key (project_id, id)
 ) strict;
+
+create unique index webhooks_callback on webhooks (project_id, callback, url_mac) where callback is not null;

@@ -20,6 +20,7 @@ import {
 import {
   acceptSocket,
   countQueued,
+  createCallbacks,
   createDeliverer,
   createFanOut,
   createFeed,
@@ -30,6 +31,7 @@ import {
   webhookHandlers,
 } from './channels/index.ts'
 import { blobSettings, type Config, isLoopback } from './config.ts'
+import { createDispatchMetrics, type DispatchOn, dispatchBody, serveDispatch } from './doors/index.ts'
 import {
   auditHandlers,
   createAttest,
@@ -47,6 +49,7 @@ import {
   bootstrap,
   type Caller,
   createSeal,
+  deriveKey,
   listProjects,
   loadSecretKey,
   openIdentity,
@@ -60,6 +63,22 @@ import {
   usersHandlers,
 } from './identity/index.ts'
 import { createJudgeThread, createProofKind, rulesHandlers } from './kinds/proof/index.ts'
+import {
+  builtinHandlers,
+  createFeishu,
+  createHandlers,
+  createPayloads,
+  createScripts,
+  createTaskLane,
+  createTasks,
+  deadLetterHandlers,
+  type Handler,
+  openSandbox,
+  queueHandlers,
+  submitTask,
+  type Tasks,
+  taskHandlers,
+} from './kinds/task/index.ts'
 import { AppError } from './platform/app-error.ts'
 import { BlobCorrupt, BlobMissing, BlobStoreUnavailable, openBlobs } from './platform/blobs/index.ts'
 import { type Clock, systemClock } from './platform/clock.ts'
@@ -76,7 +95,16 @@ import type { Logger } from './platform/log.ts'
 import { createMetrics } from './platform/metrics.ts'
 import { configureRedaction, liveSecrets, REDACTION_VERSION, redactionKinds } from './platform/redact/index.ts'
 import { Secret } from './platform/secret.ts'
-import { artifactHandlers, createWaiting, createWorker, removeErasedBytes, runHandlers } from './runs/index.ts'
+import { openQueue, type Queue } from './queue/index.ts'
+import {
+  artifactHandlers,
+  createCheckLane,
+  createWaiting,
+  createWorker,
+  fireTimers,
+  removeErasedBytes,
+  runHandlers,
+} from './runs/index.ts'
 import { assetHandlers, ticketHandlers } from './tickets/index.ts'
 import { version } from './version.ts'
 
@@ -95,6 +123,8 @@ export interface App {
   readonly keys: Keys
   /** For tests and tools in the same process. */
   readonly audit: { settle(): Promise<void> }
+  readonly tasks: Tasks
+  readonly db: Database
   readonly databaseSettings: DatabaseSettings
 }
 
@@ -164,6 +194,8 @@ export async function openApp(on: {
   log: Logger
   clock?: Clock
   passwordCost?: PasswordCost
+  /** Handlers of tests, whose names begin with `test.`; a server that has them is none for people. */
+  testHandlers?: readonly Handler[]
 }): Promise<App> {
   const { config, log, clock = systemClock } = on
   await setUpRedaction(config)
@@ -237,22 +269,83 @@ export async function openApp(on: {
   const judges = createJudgeThread()
   const kinds = new Map([createProofKind({ blobs, clock, judges })].map((kind) => [kind.name, kind]))
   const waiting = createWaiting()
-  const worker = createWorker(
-    {
-      db,
-      blobs,
-      clock,
-      log: log.child({ part: 'worker' }),
-      kinds,
-      attest,
-      leaseMs: LEASE_MS,
-      timeoutSeconds: config.runTimeoutSeconds,
-      maxDeliveries: 10,
-      notBefore: witnesses.newestRoot,
-      settled: waiting.settled,
+  const queue = openQueue(db)
+  const executing = {
+    db,
+    queue,
+    blobs,
+    clock,
+    log: log.child({ part: 'worker' }),
+    kinds,
+    attest,
+    leaseMs: LEASE_MS,
+    timeoutSeconds: config.runTimeoutSeconds,
+    maxDeliveries: 10,
+    notBefore: witnesses.newestRoot,
+    settled: waiting.settled,
+  }
+  const secretKeys = await loadSecretKey(config)
+  const egress = createEgress({ allow: config.egressAllow, loopback: isLoopback(config.host) })
+  const feishu = createFeishu({
+    db,
+    clock,
+    egress,
+    seal: createSeal(secretKeys, 'feishu'),
+    handleKey: deriveKey(secretKeys[0], 'feishu handles'),
+    settings: {
+      url: config.dispatch.feishuUrl,
+      appId: config.dispatch.feishuAppId,
+      appSecret: config.dispatch.feishuAppSecret,
     },
-    { concurrency: 4, pollMs: POLL_MS, graceMs: config.shutdownGraceSeconds * 1_000, alone: lock !== null },
+  })
+  const scriptLimits = {
+    timeoutSeconds: config.dispatch.scriptTimeoutSeconds,
+    concurrent: config.dispatch.maxConcurrentScripts,
+  }
+  const scripts =
+    config.dispatch.scriptsDir === undefined
+      ? null
+      : createScripts(
+          { ...scriptLimits, dir: config.dispatch.scriptsDir, network: config.dispatch.scriptsNetwork },
+          await openSandbox(config.dispatch.scriptsSandbox),
+        )
+  const handlers = createHandlers(
+    [...builtinHandlers({ egress, feishu, scripts, scriptLimits }), ...(on.testHandlers ?? [])],
+    { testHandlers: on.testHandlers !== undefined },
   )
+  const payloads = createPayloads(createSeal(secretKeys, 'payloads'))
+  const observer = createDispatchMetrics(metrics.registry, () => countWaiting(db, queue))
+  const tasks = createTasks({ queue, blobs, clock, handlers, waiting, payloads, accepted: observer.accepted })
+  const worker = createWorker({
+    db,
+    queue,
+    clock,
+    log: executing.log,
+    lanes: [
+      createCheckLane(executing, 4, () => worker.wake()),
+      createTaskLane({
+        ...executing,
+        log: log.child({ part: 'tasks' }),
+        handlers,
+        payloads,
+        observe: observer,
+        concurrency: config.taskConcurrency,
+        atMost: 10 * config.taskConcurrency,
+        patienceMs: 1_000,
+        maxLost: 10,
+        random: Math.random,
+        settled(runId, state) {
+          waiting.settled(runId)
+          metrics.runsSettled.inc({ kind: 'task', outcome: state })
+        },
+        free: () => worker.wake(),
+      }),
+    ],
+    timers: () => fireTimers(executing, tasks.expire),
+    leaseMs: LEASE_MS,
+    pollMs: POLL_MS,
+    graceMs: config.shutdownGraceSeconds * 1_000,
+  })
 
   // Denials are events like any other. A caller outside of any project is the instance's business; addresses that may not
   // connect at all are only counted, or anybody could fill the log.
@@ -282,7 +375,11 @@ export async function openApp(on: {
     )
   }
 
-  const http = await createHttpServer({
+  const refused = async (request: FastifyRequest, refusal: AppError) => {
+    metrics.refusals.inc({ code: refusal.code })
+    if (refusal.status === 403 && refusal.code !== 'IP_NOT_ALLOWED') await recordDenial(request, refusal)
+  }
+  const httpOn = {
     settings: {
       allowedIps: config.allowedIps,
       trustedProxies: config.trustedProxies,
@@ -293,11 +390,9 @@ export async function openApp(on: {
     clock,
     log: log.child({ part: 'http' }),
     recognise: recogniseStores,
-    refused: async (request, refusal) => {
-      metrics.refusals.inc({ code: refusal.code })
-      if (refusal.status === 403 && refusal.code !== 'IP_NOT_ALLOWED') await recordDenial(request, refusal)
-    },
-  })
+    refused,
+  }
+  const http = await createHttpServer(httpOn)
   http.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.config.id ?? 'other'
     metrics.requests.answered(route, request.method, reply.statusCode, reply.elapsedTime / 1_000)
@@ -305,8 +400,8 @@ export async function openApp(on: {
   })
 
   // What the outside is told: one reader of the logs, one sender, and those who watch.
-  const egress = createEgress({ allow: config.egressAllow, loopback: isLoopback(config.host) })
-  const sealed = createSealed(createSeal(await loadSecretKey(config), 'webhooks'))
+  const sealed = createSealed(createSeal(secretKeys, 'webhooks'))
+  const callbacks = createCallbacks({ db, egress, sealed, key: deriveKey(secretKeys[0], 'callbacks') })
   const mail = config.smtpUrl && config.smtpFrom ? createMail(config.smtpUrl, config.smtpFrom) : null
   const sources = new Map<string, string>()
   const sourceOf = async (project: string) => {
@@ -325,6 +420,7 @@ export async function openApp(on: {
     timeoutMs: config.webhookTimeoutSeconds * 1_000,
     pollMs: POLL_MS,
     alone: lock !== null,
+    dispatchBody: (tx, runId) => dispatchBody(tasks, tx, runId),
     sourceOf,
     sent: (outcome) => metrics.deliveries.inc({ outcome }),
   })
@@ -373,8 +469,11 @@ export async function openApp(on: {
       },
     },
   }
+  const dispatching = { tasks, callback: callbacks.ensure }
   const runsOn = {
+    tasks: { start: submitTask.bind(undefined, dispatching) },
     db,
+    queue,
     blobs,
     clock,
     kinds,
@@ -435,6 +534,24 @@ export async function openApp(on: {
     mounting,
   )
   mount(http, 'events', api.events, eventHandlers(watching), mounting)
+  mount(http, 'tasks', api.tasks, taskHandlers(dispatching), mounting)
+  mount(http, 'queues', api.queues, queueHandlers(dispatching), mounting)
+  mount(http, 'deadLetters', api.deadLetters, deadLetterHandlers(dispatching), mounting)
+  const dispatchOn: DispatchOn = {
+    ...dispatching,
+    feishu,
+    scripts,
+    log: log.child({ part: 'http' }),
+    recognise: recogniseStores,
+    refused,
+    settings: {
+      rateLimitMax: config.dispatch.rateLimitMax,
+      rateLimitWindowMs: config.dispatch.rateLimitWindow * 1_000,
+      retryMax: config.dispatch.retryMax ?? 0,
+      logDir: config.dispatch.logDir,
+    },
+  }
+  await serveDispatch(http, dispatchOn, mounting)
   await serveApprovePage(http, config.apiPrefix)
   await serveConsole(http, {
     folder: CONSOLE,
@@ -495,6 +612,8 @@ export async function openApp(on: {
     notes: db.notes,
     failed,
     audit: sequencer,
+    tasks,
+    db,
     databaseSettings: settings,
     async listen() {
       // An older database under a longer log is refused before anybody is served. Beside another leader nothing is ours to
@@ -512,6 +631,7 @@ export async function openApp(on: {
       await identity.close()
       stopping.abort()
       await Promise.allSettled(chores)
+      await queue.close()
       await judges.close()
       await doors.close()
       await blobs.close()
@@ -531,6 +651,15 @@ function recogniseStores(error: unknown): AppError | undefined {
 /** What /readyz says of a witness that does not sign. The server goes on without it, so it stays ready. */
 const witnessLine = ({ name, state, reason }: WitnessHealth): [string, string][] =>
   state === 'ok' ? [] : [[`witness ${name}`, `${state}: ${reason}`]]
+
+/** Tasks that wait and could start now, by queue, of all projects. */
+async function countWaiting(db: Database, queue: Queue): Promise<Record<string, number>> {
+  const sizes: Record<string, number> = {}
+  for (const { id } of await listProjects(db))
+    for (const { queue: name, waiting } of await inProject(id, () => db.read(queue.depth)))
+      if (!name.startsWith('.')) sizes[name] = (sizes[name] ?? 0) + waiting
+  return sizes
+}
 
 /** Whether requests can be served: each part with its reason if not. The byte store is asked every few seconds only. */
 function readiness(on: {

@@ -169,7 +169,15 @@ function InstanceKeys() {
                   <td>
                     <Mono value={log.vkeys.at(-1) ?? ''} keep={18} />
                   </td>
-                  <td>{log.overlap_until ? <Time at={log.overlap_until} /> : '–'}</td>
+                  <td>
+                    {log.overlap_until ? (
+                      <>
+                        {t('signing.overlap')} <Time at={log.overlap_until} />
+                      </>
+                    ) : (
+                      '–'
+                    )}
+                  </td>
                 </tr>
               ))}
               {signing.map((key) => (

@@ -637,6 +637,7 @@ export const en = {
     purpose: 'For',
     public: 'Public key',
     since: 'Since',
+    overlap: 'the old key signs too until',
   },
   policy: {
     text: 'A change waits for another admin, and both are on record.',

@@ -628,6 +628,7 @@ export const zhCn: Words<typeof en> = {
     purpose: '用途',
     public: '公钥',
     since: '起始',
+    overlap: '旧密钥同时签名至',
   },
   policy: {
     text: '更改需要另一位管理员同意，两者都会记录在案。',

@@ -4,6 +4,7 @@ import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import type { Logger } from '../platform/log.ts'
 import { redactor } from '../platform/redact/index.ts'
+import type { Lease, Queue } from '../queue/index.ts'
 import type { Outcome, RunKind } from './kind.ts'
 import { isFinal, requireMove } from './run.ts'
 import { type Ending, endingOf, type StoredReport, settleRun } from './settle.ts'
@@ -11,6 +12,7 @@ import * as store from './store.ts'
 
 export interface Executing {
   readonly db: Database
+  readonly queue: Queue
   readonly blobs: Blobs
   readonly clock: Clock
   readonly log: Logger
@@ -39,44 +41,44 @@ type Begun = {
  * Stopped after `begin`: the lease runs out, another worker finds the run running, takes it back to pending and goes on.
  * Stopped after the report was stored: a blob that nothing names. Stopped after `settle`: settled; whoever waits polls.
  */
-export async function executeRun(on: Executing, claim: store.Claim, stop: AbortSignal): Promise<void> {
-  await inProject(claim.project_id, async () => {
+export async function executeRun(on: Executing, claim: Lease, stop: AbortSignal): Promise<void> {
+  await inProject(claim.project, async () => {
     const begun = await on.db.write((tx) => begin(tx, on, claim))
     if (!begun) return
     const { ending, outcome, lost } = await work(on, claim, begun, stop)
-    if (lost) return on.log.warn({ run: claim.run_id, fence: claim.fence }, 'lease lost, nothing settled')
+    if (lost) return on.log.warn({ run: claim.runId, fence: claim.fence }, 'lease lost, nothing settled')
     if (!ending) {
       await on.db.write((tx) => handBack(tx, on, claim, begun.run))
       return
     }
     const report =
-      outcome?.type === 'completed' && outcome.report ? await keepReport(on, claim.project_id, outcome.report) : null
+      outcome?.type === 'completed' && outcome.report ? await keepReport(on, claim.project, outcome.report) : null
     const done = await on.db.write((tx) => settle(tx, on, claim, ending, outcome, report))
-    if (!done) return on.log.warn({ run: claim.run_id, fence: claim.fence }, 'lease lost, nothing settled')
+    if (!done) return on.log.warn({ run: claim.runId, fence: claim.fence }, 'lease lost, nothing settled')
     on.log.info(
-      { run: claim.run_id, kind: begun.run.kind, state: ending.state, verdict: ending.verdict ?? null },
+      { run: claim.runId, kind: begun.run.kind, state: ending.state, verdict: ending.verdict ?? null },
       'run settled',
     )
-    on.settled(claim.run_id)
+    on.settled(claim.runId)
   })
 }
 
-async function begin(tx: Tx, on: Executing, claim: store.Claim): Promise<Begun | null> {
+async function begin(tx: Tx, on: Executing, claim: Lease): Promise<Begun | null> {
   const now = on.clock.now()
-  const run = await store.lockRun(tx, claim.run_id)
+  const run = await store.lockRun(tx, claim.runId)
   const kind = run && on.kinds.get(run.kind)
   if (!run || !kind || isFinal(run.state)) {
-    await store.finish(tx, claim)
+    await done(tx, on, claim)
     return null
   }
   if ((await store.countUploads(tx, run.id, now)) > 0) {
-    await store.giveBack(tx, claim, now + 500)
+    await giveBack(tx, on, claim, now + 500)
     return null
   }
   if (run.state === 'running') await requeue(tx, run, now, 'its worker was lost')
   if (claim.attempt > on.maxDeliveries) {
     await start(tx, on, run, claim.attempt, now)
-    await store.finish(tx, claim)
+    await done(tx, on, claim)
     await settleRun(
       tx,
       on.attest,
@@ -127,15 +129,23 @@ async function requeue(tx: Tx, run: store.RunRow, now: number, why: string): Pro
   })
 }
 
-async function handBack(tx: Tx, on: Executing, claim: store.Claim, run: store.RunRow): Promise<void> {
+/** Ends the lease and the entry with it. False if the lease was lost: then nothing may be settled. */
+const done = async (tx: Tx, on: Executing, claim: Lease): Promise<boolean> =>
+  (await on.queue.settle(tx, [{ runId: claim.runId, fence: claim.fence, next: 'done' }]))[0]!
+
+/** Hands a claimed run back, uncounted, to be claimed at `runAt`. */
+const giveBack = async (tx: Tx, on: Executing, claim: Lease, runAt: number): Promise<boolean> =>
+  (await on.queue.settle(tx, [{ runId: claim.runId, fence: claim.fence, next: 'back', runAt }]))[0]!
+
+async function handBack(tx: Tx, on: Executing, claim: Lease, run: store.RunRow): Promise<void> {
   const now = on.clock.now()
-  if (await store.giveBack(tx, claim, now)) await requeue(tx, run, now, 'the server is stopping')
+  if (await giveBack(tx, on, claim, now)) await requeue(tx, run, now, 'the server is stopping')
 }
 
 /** Runs the kind under its limit, with the lease kept alive. No ending: the server stops, and the run goes back. */
 async function work(
   on: Executing,
-  claim: store.Claim,
+  claim: Lease,
   begun: Begun,
   stop: AbortSignal,
 ): Promise<{ ending: Ending | null; outcome: Outcome | null; lost: boolean }> {
@@ -143,10 +153,10 @@ async function work(
   const lease = new AbortController()
   const timer = setTimeout(() => limit.abort(), on.timeoutSeconds * 1_000)
   const beat = setInterval(() => {
-    on.db
-      .write((tx) => store.extend(tx, claim, on.clock.now() + on.leaseMs))
-      .then((held) => held || lease.abort())
-      .catch((err) => on.log.warn({ err, run: claim.run_id }, 'lease could not be extended'))
+    on.queue
+      .extend([claim], on.clock.now() + on.leaseMs)
+      .then(({ lost }) => lost.length === 0 || lease.abort())
+      .catch((err) => on.log.warn({ err, run: claim.runId }, 'lease could not be extended'))
   }, on.leaseMs / 3)
   const signal = AbortSignal.any([limit.signal, lease.signal, stop])
   const aborted = new Promise<never>((_, reject) => {
@@ -174,7 +184,7 @@ async function work(
       }
     }
     if (stop.aborted) return { ending: null, outcome: null, lost: false }
-    on.log.error({ err: error, run: claim.run_id }, 'run crashed')
+    on.log.error({ err: error, run: claim.runId }, 'run crashed')
     const message = error instanceof Error ? error.message : String(error)
     return {
       ending: { state: 'failed', summary: `Run failed: ${message}`, stderr: message, errorCode: 'RUN_CRASHED' },
@@ -211,15 +221,15 @@ function redactedReport(report: { contentType: string; bytes: Uint8Array }): Uin
 async function settle(
   tx: Tx,
   on: Executing,
-  claim: store.Claim,
+  claim: Lease,
   ending: Ending,
   outcome: Outcome | null,
   report: StoredReport | null,
 ): Promise<boolean> {
-  if (!(await store.finish(tx, claim))) return false
+  if (!(await done(tx, on, claim))) return false
   const now = on.clock.now()
-  const run = await store.lockRun(tx, claim.run_id)
-  if (run?.state !== 'running') throw new Error(`leased run ${claim.run_id} is ${run?.state ?? 'gone'}`)
+  const run = await store.lockRun(tx, claim.runId)
+  if (run?.state !== 'running') throw new Error(`leased run ${claim.runId} is ${run?.state ?? 'gone'}`)
   for (const file of outcome?.type === 'completed' ? outcome.verified : []) {
     await append(tx, now, SYSTEM, {
       type: 'artifact.verified',

@@ -2,8 +2,9 @@
 export { belongingOf, removeErasedBytes } from './artifact.ts'
 export { type Executing, executeRun } from './execute.ts'
 export type { Outcome, Prepared, RunKind, RunningRun } from './kind.ts'
+export { createCheckLane, type Lane } from './lane.ts'
 export { artifactHandlers, runHandlers } from './routes.ts'
-export { moves as runMoves } from './run.ts'
+export { isFinal, moves as runMoves, requireMove, settledEvent } from './run.ts'
 export { showContract } from './show.ts'
 export { runToSee } from './start.ts'
 export {
@@ -14,5 +15,5 @@ export {
   listServedDigests,
   type RunRow,
 } from './store.ts'
-export { createWaiting } from './waiting.ts'
+export { createWaiting, type Waiting } from './waiting.ts'
 export { createWorker, fireTimers, type Worker } from './worker.ts'

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import type { artifactsApi, runsApi } from '@writ/api'
+import type { artifactsApi, runsApi, StartRun, StartTask, Submitted } from '@writ/api'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Attest, append } from '../audit/index.ts'
 import { type Caller, personOf, seesAll } from '../identity/index.ts'
@@ -7,12 +7,15 @@ import { AppError } from '../platform/app-error.ts'
 import type { Blobs } from '../platform/blobs/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
+import { goneOf } from '../platform/http/gone.ts'
 import { type Ask, contentsText, type Handlers } from '../platform/http/mount.ts'
 import { NOBODY } from '../platform/ids.ts'
 import { redactor } from '../platform/redact/index.ts'
+import type { Queue } from '../queue/index.ts'
 import { findTicket, type Ref, refuseIfHeld, seeTicket } from '../tickets/index.ts'
 import { eraseArtifact, removeErasedBytes } from './artifact.ts'
 import type { RunKind } from './kind.ts'
+import { dequeueCheck, enqueueCheck } from './lane.ts'
 import { isFinal } from './run.ts'
 import { settleRun } from './settle.ts'
 import { showArtifact, showContract, showRun, showRunDetail } from './show.ts'
@@ -23,6 +26,7 @@ import type { Waiting } from './waiting.ts'
 
 export interface RunsOn {
   readonly db: Database
+  readonly queue: Queue
   readonly blobs: Blobs
   readonly clock: Clock
   readonly kinds: ReadonlyMap<string, RunKind>
@@ -31,12 +35,21 @@ export interface RunsOn {
   readonly waiting: Waiting
   /** The worker should look. */
   wake(): void
+  readonly tasks: RunsWithoutTicket
+}
+
+/** Runs that belong to no ticket: they are started here as well, and shown by their kind. */
+export interface RunsWithoutTicket {
+  start(ask: Ask<typeof runsApi.start, Caller>, task: StartTask, status: number): Promise<Submitted>
 }
 
 export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
   async start(ask) {
-    await on.kinds.get(ask.body.run_type)?.ready()
-    return ask.change((tx) => startRun(tx, ask.caller, on.kinds, ask.body))
+    // Typed as the form for tickets; the schema let this one in by its `kind`.
+    const body = ask.body as StartRun | StartTask
+    if ('kind' in body) return ask.reply.send(await on.tasks.start(ask, body, 200))
+    await on.kinds.get(body.run_type)?.ready()
+    return ask.change((tx) => startRun(tx, ask.caller, on.kinds, body))
   },
   async list(ask) {
     const { ticket_id, state, verdict, kind } = ask.query
@@ -56,12 +69,16 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
       show: showRun,
     })
   },
-  get: async (ask) => showRunDetail(await ask.read((tx) => runToSee(tx, ask.caller, ask.params.id))),
+  async get(ask) {
+    const run = await ask.read((tx) => runOrTask(tx, ask.caller, ask.params.id))
+    return run === 'task' ? toTask(ask) : showRunDetail(run)
+  },
   contract: async (ask) =>
     showContract(await ask.read((tx) => runToSee(tx, ask.caller, ask.params.id)), ask.caller.projectSlug!),
   async wait(ask) {
+    const first = await ask.read((tx) => runOrTask(tx, ask.caller, ask.params.id))
+    if (first === 'task') return toTask(ask)
     const read = () => ask.read((tx) => runToSee(tx, ask.caller, ask.params.id))
-    const first = await read()
     return showRunDetail(await on.waiting.until(first.id, read, (ask.query.timeout ?? 30) * 1_000, goneOf(ask.request)))
   },
   async finalize(ask) {
@@ -69,7 +86,7 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
       const found = await runToWorkOn(tx, ask.caller, ask.params.id, 'ARTIFACT_UPLOAD_DENIED')
       if (found.state !== 'pending' || found.waiting_for !== 'evidence') throw new AppError('RUN_SETTLED')
       // Uploads after this are late; one under way is still taken, and holds the check back.
-      await store.enqueue(tx, found.id, ask.caller.at)
+      await enqueueCheck(on.queue, tx, found.id, ask.caller.at, ask.caller.at)
       return showRun(found)
     })
     on.wake()
@@ -79,7 +96,7 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
     ask.change(async (tx) => {
       const found = await runToWorkOn(tx, ask.caller, ask.params.id, 'RUN_TICKET_DENIED')
       if (found.state !== 'pending') throw new AppError('RUN_NOT_CANCELLABLE', { state: found.state })
-      await store.dequeue(tx, found.id)
+      await dequeueCheck(on.queue, tx, found.id)
       const reason = ask.body?.reason
       await settleRun(
         tx,
@@ -93,18 +110,18 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
       return showRun((await store.findRun(tx, found.id))!)
     }),
   async verify(ask) {
-    const run = await ask.change((tx) => verifyAgain(tx, ask.caller, ask.params.id, ask.body))
+    const run = await ask.change((tx) => verifyAgain(tx, on.queue, ask.caller, ask.params.id, ask.body))
     on.wake()
     return run
   },
 })
 
-/** Aborts when the client has gone, so that nothing waits or reads for nobody. */
-function goneOf(request: FastifyRequest): AbortSignal {
-  const gone = new AbortController()
-  request.raw.once('close', () => gone.abort())
-  return gone.signal
-}
+/** The same path below /tasks: the answer has another shape, so it has another address. */
+const toTask = (ask: { request: FastifyRequest; reply: FastifyReply }): FastifyReply =>
+  ask.reply.redirect(ask.request.url.replace('/runs/', '/tasks/'), 307)
+
+const runOrTask = async (tx: Tx, caller: Caller, ref: Ref): Promise<store.RunRow | 'task'> =>
+  (await store.isTask(tx, ref)) ? 'task' : runToSee(tx, caller, ref)
 
 export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Caller> => ({
   async upload(ask) {
@@ -167,7 +184,7 @@ async function upload(
   const project = caller.project!
   const uploaded = await inProject(project, () =>
     takeUpload(
-      { db: on.db, blobs: on.blobs, clock: on.clock, settings: on.uploads, project },
+      { db: on.db, queue: on.queue, blobs: on.blobs, clock: on.clock, settings: on.uploads, project },
       caller,
       {
         runRef: query.run_id,

@@ -5,8 +5,10 @@ import { type Caller, loadPolicy, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { type Tx, takeNumbers } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
+import type { Queue } from '../queue/index.ts'
 import { beginWork, lockTicket, mayWorkOn, type Ref, seeTicket, type TicketRow } from '../tickets/index.ts'
 import type { RunKind } from './kind.ts'
+import { enqueueCheck } from './lane.ts'
 import { isFinal } from './run.ts'
 import { showRun } from './show.ts'
 import * as store from './store.ts'
@@ -61,6 +63,7 @@ function refuseAction(ticket: TicketRow, caller: Caller): never {
  */
 export async function verifyAgain(
   tx: Tx,
+  queue: Queue,
   caller: Caller,
   ref: Ref,
   body: { expect?: ExpectedFile[]; finalize?: 'auto' | 'manual' } | null,
@@ -98,7 +101,7 @@ export async function verifyAgain(
       id,
       evidence.map((one) => one.id),
     )
-  if (!waits) await store.enqueue(tx, id, caller.at)
+  if (!waits) await enqueueCheck(queue, tx, id, caller.at, caller.at)
   return showRun((await store.findRun(tx, id))!)
 }
 

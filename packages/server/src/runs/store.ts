@@ -1,12 +1,20 @@
 import type { RunState } from '@writ/api'
 import { type Selectable, sql } from 'kysely'
-import { skipLocked, type Tx, totalOf } from '../platform/db/index.ts'
+import { type Tx, totalOf } from '../platform/db/index.ts'
 import type { ArtifactsTable, RunsTable } from '../platform/db/tables.ts'
 import type { Ref } from '../tickets/index.ts'
 
-// All SQL of runs, artifacts, the queue index and timers.
+// All SQL of runs, artifacts and timers.
 
-export type RunRow = Selectable<RunsTable> & { readonly ticket_number: number; readonly executed_by_number: number }
+/** A run on a ticket. Tasks have none and are read by their kind. */
+export type RunRow = Selectable<RunsTable> & {
+  readonly ticket_id: string
+  readonly ticket_number: number
+  readonly executed_by_id: string
+  readonly executed_by_number: number
+  readonly run_type: 'proof' | 'action'
+  readonly finalize: 'auto' | 'manual'
+}
 export type ArtifactRow = Selectable<ArtifactsTable> & { readonly uploaded_by_number: number | null }
 
 // ---- runs
@@ -18,6 +26,13 @@ const runs = (tx: Tx) =>
     .innerJoin('users', 'users.id', 'runs.executed_by_id')
     .selectAll('runs')
     .select(['tickets.number as ticket_number', 'users.number as executed_by_number'])
+    .where('runs.ticket_id', 'is not', null)
+    .$narrowType<{
+      ticket_id: string
+      executed_by_id: string
+      run_type: 'proof' | 'action'
+      finalize: 'auto' | 'manual'
+    }>()
 
 async function idOf(tx: Tx, thing: 'run' | 'artifact', ref: Ref): Promise<string | undefined> {
   if (typeof ref === 'string' && !/^[0-9]+$/.test(ref)) return ref
@@ -33,6 +48,14 @@ async function idOf(tx: Tx, thing: 'run' | 'artifact', ref: Ref): Promise<string
 export async function findRun(tx: Tx, ref: Ref): Promise<RunRow | undefined> {
   const id = await idOf(tx, 'run', ref)
   return id === undefined ? undefined : runs(tx).where('runs.id', '=', id).executeTakeFirst()
+}
+
+/** Whether this run belongs to no ticket. False if there is no such run. */
+export async function isTask(tx: Tx, ref: Ref): Promise<boolean> {
+  const id = await idOf(tx, 'run', ref)
+  if (id === undefined) return false
+  const row = await tx.db.selectFrom('runs').select('kind').where('id', '=', id).executeTakeFirst()
+  return row?.kind === 'task'
 }
 
 /** As `findRun`, with the row locked until commit. */
@@ -85,7 +108,11 @@ export async function listRuns(
 }
 
 export async function countRuns(tx: Tx, filter: RunFilter): Promise<number> {
-  if (Object.values(filter).every((value) => value === undefined)) return totalOf(tx, 'runs')
+  if (Object.values(filter).every((value) => value === undefined)) {
+    // Tasks have numbers of the same sequence.
+    const [all, tasks] = await Promise.all([totalOf(tx, 'runs'), totalOf(tx, 'tasks')])
+    return all - tasks
+  }
   const row = await tx.db
     .selectFrom('runs')
     .innerJoin('tickets', 'tickets.id', 'runs.ticket_id')
@@ -293,70 +320,7 @@ export async function countUploads(tx: Tx, runId: string, now: number): Promise<
   return Number(row.n)
 }
 
-// ---- the queue index and timers: no tenant policy; a worker claims, then enters the project
-
-export interface Claim {
-  readonly run_id: string
-  readonly project_id: string
-  readonly fence: number
-  readonly attempt: number
-}
-
-/** Makes a run claimable from `runAt` on; a later call moves the time. A claimed run stays with its worker. */
-export async function enqueue(tx: Tx, runId: string, runAt: number): Promise<void> {
-  await tx.sql(
-    `insert into queue (run_id, project_id, run_at) values (?1, ?2, ?3)
-     on conflict (run_id) do update set run_at = excluded.run_at where queue.lease_until is null`,
-    [runId, tx.project, runAt],
-  )
-}
-
-/** Leases up to `limit` due runs, those whose lease ran out included. Each claim has the next fence number. */
-export async function claim(tx: Tx, worker: string, now: number, leaseUntil: number, limit: number): Promise<Claim[]> {
-  return tx.sql(
-    `update queue set lease_owner = ?1, lease_until = ?3, fence = fence + 1, attempt = attempt + 1
-     where run_id in (select run_id from queue where run_at <= ?2 and (lease_until is null or lease_until <= ?2)
-       order by run_at, run_id limit ?4 ${skipLocked(tx)})
-     returning run_id, project_id, fence, attempt`,
-    [worker, now, leaseUntil, limit],
-  )
-}
-
-/** Keeps a lease alive. False if it was lost: somebody else may be running this. */
-export async function extend(tx: Tx, held: Claim, leaseUntil: number): Promise<boolean> {
-  const rows = await tx.sql(
-    'update queue set lease_until = ?3 where run_id = ?1 and fence = ?2 and lease_until is not null returning run_id',
-    [held.run_id, held.fence, leaseUntil],
-  )
-  return rows.length === 1
-}
-
-/** Ends a lease and the entry with it. False if the lease was lost: then nothing may be settled. */
-export async function finish(tx: Tx, held: Claim): Promise<boolean> {
-  const rows = await tx.sql(
-    'delete from queue where run_id = ?1 and fence = ?2 and lease_until is not null returning run_id',
-    [held.run_id, held.fence],
-  )
-  return rows.length === 1
-}
-
-/** Hands a claimed run back, uncounted, to be claimed at `runAt`. */
-export async function giveBack(tx: Tx, held: Claim, runAt: number): Promise<boolean> {
-  const rows = await tx.sql(
-    'update queue set lease_owner = null, lease_until = null, attempt = attempt - 1, run_at = ?3 where run_id = ?1 and fence = ?2 and lease_until is not null returning run_id',
-    [held.run_id, held.fence, runAt],
-  )
-  return rows.length === 1
-}
-
-/** Ends every lease: for a store that only this process may use, where each belongs to a process that is gone. */
-export async function endLeases(tx: Tx, now: number): Promise<void> {
-  await tx.sql('update queue set lease_until = ?1 where lease_until is not null', [now])
-}
-
-export async function dequeue(tx: Tx, runId: string): Promise<void> {
-  await tx.sql('delete from queue where run_id = ?1', [runId])
-}
+// ---- timers: no tenant policy; a worker takes one, then enters the project
 
 export async function setTimer(tx: Tx, runId: string, what: 'expire' | 'remind', dueAt: number): Promise<void> {
   await tx.sql(

@@ -7,8 +7,10 @@ import type { Clock } from '../platform/clock.ts'
 import type { Tx } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import { createScanner, type Finding, personalKinds } from '../platform/redact/index.ts'
+import type { Queue } from '../queue/index.ts'
 import type { Ref } from '../tickets/index.ts'
 import { recordArtifact } from './artifact.ts'
+import { enqueueCheck } from './lane.ts'
 import { showArtifact } from './show.ts'
 import { runToWorkOn } from './start.ts'
 import * as store from './store.ts'
@@ -50,6 +52,7 @@ export interface Upload {
 export async function takeUpload(
   on: {
     db: { write<T>(work: (tx: Tx) => Promise<T>): Promise<T> }
+    queue: Queue
     blobs: Blobs
     clock: Clock
     settings: UploadSettings
@@ -76,7 +79,7 @@ export async function takeUpload(
       await runToTakeEvidence(tx, caller, { ...upload, runRef: run.id })
       const artifact = await keep(tx, caller, run, upload, { blob, findings }, clock.now())
       await store.closeUpload(tx, id)
-      await scheduleCheck(tx, run, clock.now(), settings.settleMs)
+      await scheduleCheck(on.queue, tx, run, clock.now(), settings.settleMs)
       return { artifact, message: 'Artifact uploaded successfully' }
     }, blob)
   } catch (error) {
@@ -86,7 +89,7 @@ export async function takeUpload(
         if (error instanceof AppError && error.code === 'SECRET_IN_ARTIFACT')
           await recordRefusal(tx, caller, run, upload, error)
         const held = await store.findRun(tx, run.id)
-        if (held?.waiting_for === 'evidence') await scheduleCheck(tx, held, clock.now(), settings.settleMs)
+        if (held?.waiting_for === 'evidence') await scheduleCheck(on.queue, tx, held, clock.now(), settings.settleMs)
       })
       .catch(() => {})
     throw error
@@ -194,12 +197,12 @@ async function keep(
  * When the check begins: at once when every expected file is there, else a second after the last upload; never by
  * itself for `manual` runs or runs without a file. An upload under way holds the check back when it is claimed.
  */
-async function scheduleCheck(tx: Tx, run: store.RunRow, now: number, settleMs: number): Promise<void> {
+async function scheduleCheck(queue: Queue, tx: Tx, run: store.RunRow, now: number, settleMs: number): Promise<void> {
   if (run.finalize === 'manual') return
   const files = await store.listEvidence(tx, run.id)
   if (files.length === 0) return
   const expected = run.expect === null ? [] : (JSON.parse(run.expect) as ExpectedFile[])
   const missing = expected.filter((file) => !files.some((one) => one.filename === file.name))
   if (missing.length > 0) return
-  await store.enqueue(tx, run.id, expected.length > 0 ? now : now + settleMs)
+  await enqueueCheck(queue, tx, run.id, expected.length > 0 ? now : now + settleMs, now)
 }

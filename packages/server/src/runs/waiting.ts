@@ -1,9 +1,14 @@
+import type { RunState } from '@writ/api'
 import { isFinal } from './run.ts'
-import type { RunRow } from './store.ts'
 
 export interface Waiting {
   /** Resolves with the run once it is final, or as it is when the time is up or the caller has gone. */
-  until(runId: string, read: () => Promise<RunRow>, timeoutMs: number, gone: AbortSignal): Promise<RunRow>
+  until<R extends { readonly state: RunState }>(
+    runId: string,
+    read: () => Promise<R>,
+    timeoutMs: number,
+    gone: AbortSignal,
+  ): Promise<R>
   /** Called after the commit that settled a run. */
   settled(runId: string): void
 }

@@ -1,80 +1,191 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { append, SYSTEM } from '../audit/index.ts'
-import { DatabaseUnavailable, INSTANCE, inProject } from '../platform/db/index.ts'
+import type { Clock } from '../platform/clock.ts'
+import { type Command, type Database, DatabaseUnavailable, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { randomToken } from '../platform/ids.ts'
-import { type Executing, executeRun } from './execute.ts'
+import type { Logger } from '../platform/log.ts'
+import type { Ask, Queue, Runnable } from '../queue/index.ts'
+import type { Executing } from './execute.ts'
+import { dequeueCheck, type Lane } from './lane.ts'
 import { settleRun } from './settle.ts'
 import * as store from './store.ts'
 
 export interface Worker {
   run(stop: AbortSignal): Promise<void>
-  /** Something may be due; a hint. Polling is the promise. */
+  /** There may be room again, or something to claim; a hint. Polling is the promise. */
   wake(): void
 }
 
-/**
- * Claims due runs and executes them, and does what falls due by the clock. The queue index is read outside the fences;
- * each run is then worked on inside its own project. A starting worker first takes over expired leases: they are due.
- * When told to stop it claims no more, gives the runs under way the grace, and hands the rest back uncounted.
- */
-export function createWorker(
-  on: Executing,
-  options: { concurrency: number; pollMs: number; graceMs: number; alone: boolean },
-): Worker {
-  const name = randomToken(9)
-  const running = new Set<Promise<void>>()
-  let wakeUp = new AbortController()
+export interface WorkerSettings {
+  readonly db: Database
+  readonly queue: Queue
+  readonly clock: Clock
+  readonly log: Logger
+  readonly lanes: readonly Lane[]
+  /** What falls due by the clock besides the queue. */
+  timers(): Promise<void>
+  readonly leaseMs: number
+  readonly pollMs: number
+  readonly graceMs: number
+}
 
-  async function claimAndStart(stopWork: AbortSignal): Promise<void> {
-    const free = options.concurrency - running.size
-    if (free <= 0) return
-    const now = on.clock.now()
-    const claims = await inProject(INSTANCE, () =>
-      on.db.write((tx) => store.claim(tx, name, now, now + on.leaseMs, free)),
-    )
-    for (const claim of claims) {
-      const done = executeRun(on, claim, stopWork)
-        .catch((err) => on.log.error({ err, run: claim.run_id }, 'run could not be settled'))
-        .finally(() => {
-          running.delete(done)
-          wakeUp.abort()
-        })
-      running.add(done)
+interface Wanted {
+  readonly lane: Lane
+  readonly ask: Ask
+}
+
+/**
+ * Claims what is due and hands it to the lanes. Where there is something it knows from hints, which cost nothing, and from a
+ * sweep at every poll, which forgets nothing. Each claim is a change in its project, so it shares a commit with what is
+ * settled there. Of several projects in one queue, who has the least in hand gets the next room.
+ *
+ * Stopped between a claim and its work: the lease runs out and the next worker takes it over; a starting worker's first sweep
+ * finds those that ran out before. Told to stop, it claims no more, gives the work under way its grace, and hands the rest
+ * back uncounted.
+ */
+export function createWorker(on: WorkerSettings): Worker {
+  const { db, queue, clock, log, lanes } = on
+  const name = randomToken(9)
+  /** Where there may be something to claim. */
+  const places = new Map<string, Runnable>()
+  /** Ends the worker's rest; what comes while it works is remembered. */
+  let wakeUp = () => {}
+  let woken = false
+  const wake = () => {
+    woken = true
+    wakeUp()
+  }
+  let swept = Number.NEGATIVE_INFINITY
+  let next: number | null = null
+
+  const add = (where: Runnable) => places.set(`${where.queue}\n${where.project}`, where)
+  queue.wake({
+    runnable(where) {
+      if (where) add(where)
+      else swept = Number.NEGATIVE_INFINITY
+      wake()
+    },
+    stop(runId) {
+      for (const lane of lanes) lane.stopWork(runId)
+    },
+  })
+
+  const claim: Command<Wanted, { claimed: number; begin: () => void }> = {
+    name: 'claim',
+    async run(tx, wanted) {
+      const outcomes = []
+      for (const { lane, ask } of wanted) {
+        const leases = await queue.claim(tx, ask)
+        outcomes.push({ claimed: leases.length, begin: leases.length > 0 ? await lane.take(tx, leases) : () => {} })
+      }
+      return outcomes
+    },
+  }
+
+  async function claimFrom(where: Runnable, lane: Lane, limit: number): Promise<void> {
+    const now = clock.now()
+    const ask = {
+      queue: where.queue,
+      limit,
+      worker: name,
+      now,
+      leaseUntil: now + on.leaseMs,
+      except: lane.except(where.queue),
+    }
+    // What comes while we look is another hint; that is why the place is forgotten first.
+    places.delete(`${where.queue}\n${where.project}`)
+    const { claimed, begin } = await inProject(where.project, () => db.submit(claim, { lane, ask }))
+    if (claimed === limit) add(where)
+    begin()
+  }
+
+  /** Asks every place that there is room for; answers whether anything may be left to ask. */
+  async function claimRound(): Promise<void> {
+    const asked: Promise<void>[] = []
+    for (const [name, all] of Map.groupBy(places.values(), (one) => one.queue)) {
+      const lane = lanes.find((one) => one.serves(name))
+      if (!lane) continue
+      let room = lane.room(name)
+      const hungry = all.toSorted((a, b) => lane.busy(a) - lane.busy(b))
+      for (const [i, where] of hungry.entries()) {
+        const share = Math.ceil(room / (hungry.length - i))
+        if (share <= 0) break
+        room -= share
+        asked.push(claimFrom(where, lane, share))
+      }
+    }
+    const refused = (await Promise.allSettled(asked)).find((one) => one.status === 'rejected')
+    if (refused) throw refused.reason
+  }
+
+  const hungry = () =>
+    [...places.values()].some(({ queue }) => (lanes.find((one) => one.serves(queue))?.room(queue) ?? 0) > 0)
+
+  async function sweepIfDue(): Promise<void> {
+    if (performance.now() - swept < on.pollMs && (next === null || next > clock.now())) return
+    swept = performance.now()
+    const found = await queue.sweep(clock.now())
+    next = found.next
+    for (const where of found.runnable) add(where)
+    await on.timers()
+  }
+
+  const rest = (ms: number) =>
+    new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      wakeUp = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+
+  async function beat(): Promise<void> {
+    for (const lane of lanes) {
+      const { lost, stop } = await queue.extend(lane.held(), clock.now() + on.leaseMs)
+      for (const lease of lost) lane.lost(lease)
+      for (const lease of stop) lane.stopWork(lease.runId)
     }
   }
 
   return {
-    wake: () => wakeUp.abort(),
+    wake,
     async run(stop) {
-      const stopWork = new AbortController()
-      if (options.alone) await inProject(INSTANCE, () => on.db.write((tx) => store.endLeases(tx, on.clock.now())))
+      const beating = setInterval(() => {
+        beat().catch((err) => log.warn({ err }, 'leases could not be extended'))
+      }, on.leaseMs / 3)
+      stop.addEventListener('abort', wake, { once: true })
       while (!stop.aborted) {
-        wakeUp = new AbortController()
+        woken = false
         try {
-          await claimAndStart(stopWork.signal)
-          await fireTimers(on)
+          await sweepIfDue()
+          await claimRound()
+          if (hungry()) continue
         } catch (err) {
-          if (err instanceof DatabaseUnavailable) on.log.warn({ err }, 'no runs claimed, the database is away')
-          else on.log.error({ err }, 'no runs claimed')
+          if (err instanceof DatabaseUnavailable) log.warn({ err }, 'no runs claimed, the database is away')
+          else log.error({ err }, 'no runs claimed')
         }
-        await sleep(options.pollMs, undefined, { signal: AbortSignal.any([stop, wakeUp.signal]) }).catch(() => {})
+        const ms = Math.max(0, Math.min(on.pollMs, (next ?? Number.POSITIVE_INFINITY) - clock.now()))
+        if (!woken) await rest(ms)
       }
-      await Promise.race([Promise.allSettled(running), sleep(options.graceMs, undefined, { ref: false })])
-      stopWork.abort()
-      await Promise.allSettled(running)
+      await Promise.all(lanes.map((lane) => lane.stop(on.graceMs)))
+      clearInterval(beating)
     },
   }
 }
 
 /** Waits that ended, and reminders. Taking the timer and acting on it are one transaction: two servers cannot both act. */
-export async function fireTimers(on: Pick<Executing, 'db' | 'clock' | 'log' | 'attest' | 'settled'>): Promise<void> {
+export async function fireTimers(
+  on: Pick<Executing, 'db' | 'clock' | 'queue' | 'attest' | 'settled'>,
+  /** A run that is on no ticket: its kind settles it. */
+  expire: (tx: Tx, runId: string) => Promise<boolean>,
+): Promise<void> {
   const due = await inProject(INSTANCE, () => on.db.read((tx) => store.listDueTimers(tx, on.clock.now(), 100)))
   for (const timer of due) {
     const acted = await inProject(timer.project_id, () =>
       on.db.write(async (tx) => {
         if (!(await store.takeTimer(tx, timer))) return false
         const run = await store.lockRun(tx, timer.run_id)
-        if (run?.state !== 'pending' || run.waiting_for !== 'evidence') return false
+        if (!run) return expire(tx, timer.run_id)
+        if (run.state !== 'pending' || run.waiting_for !== 'evidence') return false
         if (timer.what === 'remind') {
           await append(tx, on.clock.now(), SYSTEM, {
             type: 'run.reminded',
@@ -85,7 +196,7 @@ export async function fireTimers(on: Pick<Executing, 'db' | 'clock' | 'log' | 'a
           })
           return false
         }
-        await store.dequeue(tx, run.id)
+        await dequeueCheck(on.queue, tx, run.id)
         const ending = {
           state: 'timeout',
           summary: 'Run execution timed out',

@@ -15,6 +15,17 @@ export interface Tx {
   sql<Row>(text: string, params?: readonly (Param | readonly Param[])[]): Promise<Row[]>
   /** Rows must all have the same keys. On PostgreSQL one `unnest`, on SQLite one prepared statement per row. */
   insert<T extends keyof Tables & string>(table: T, rows: readonly Record<string, Param>[]): Promise<void>
+  /**
+   * Sets columns of many rows of this project, each found by `key`, a column of UUIDs, which every row has first; all rows
+   * have the same keys. `when` is a further predicate over the table. Answers which of the rows were there, in their order.
+   * On PostgreSQL one `unnest`, on SQLite one prepared statement per row.
+   */
+  update<T extends keyof Tables & string>(
+    table: T,
+    key: string,
+    rows: readonly Record<string, Param>[],
+    when?: string,
+  ): Promise<boolean[]>
   /** Runs after the commit, and only then; what it throws is logged, not answered. */
   afterCommit(tell: () => void): void
 }
@@ -48,10 +59,21 @@ export interface Database {
    * SQLite: the process already is the only one.
    */
   lead(name: string, signal: AbortSignal): Promise<Leadership>
+  /**
+   * Short texts from process to process over one store. Any may be lost, so they are hints; what is said is also heard here.
+   * SQLite has one process, and so nothing to pass on.
+   */
+  hints(channel: string, heard: (text: string) => void): Hints
   /** Throws DatabaseUnavailable unless a row can be read now. */
   ping(): Promise<void>
   /** Makes the partitions of the coming months; nothing to do on SQLite. */
   prepareMonths(now: number): Promise<void>
+  close(): Promise<void>
+}
+
+export interface Hints {
+  /** Outside of any transaction: on PostgreSQL a NOTIFY takes a lock of the whole database until its commit. */
+  say(text: string): void
   close(): Promise<void>
 }
 

@@ -6,6 +6,7 @@ import {
   type Database,
   DatabaseConflict,
   DatabaseUnavailable,
+  type Hints,
   type Leadership,
   type Param,
   type Tx,
@@ -101,6 +102,7 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
     submit: (command, input) => group.submit(command, input),
     sequence: (work) => inTransaction(sequencers, 'begin', INSTANCE, work, false),
     lead: (name, signal) => lead(url, name, signal),
+    hints: (channel, heard) => hear(url, pool, channel, heard),
     async ping() {
       const client = await connect(pool)
       try {
@@ -194,6 +196,28 @@ function txOn(client: pg.PoolClient, project: string, tell: (() => void)[], colu
       const arrays = keys.map((key) => rows.map((row) => row[key]))
       const places = keys.map((key, i) => `$${i + 1}::${kinds?.get(key)}[]`)
       await prepared(`insert into ${table} (${keys.join(', ')}) select * from unnest(${places.join(', ')})`, arrays)
+    },
+    async update(table, key, rows, when) {
+      if (rows.length === 0) return []
+      const kinds = columns.get(table)
+      const keys = Object.keys(rows[0]!)
+      const ids = rows.map((row) => String(row[key]))
+      // The bounds let partitions be left out; UUIDs sort alike under every collation. The list is for batches whose ids
+      // lie far apart: between the bounds there may be millions of rows.
+      const sorted = ids.toSorted()
+      const n = keys.length
+      const result = await prepared(
+        `update ${table} set ${keys
+          .filter((one) => one !== key)
+          .map((one) => `${one} = u.new_${one}`)
+          .join(', ')}
+         from unnest(${keys.map((one, i) => `$${i + 1}::${kinds?.get(one)}[]`).join(', ')}) as u(${keys.map((one) => `new_${one}`).join(', ')})
+         where project_id = $${n + 1} and ${key} = u.new_${key} and ${key} = any($1) and ${key} >= $${n + 2} and ${key} <= $${n + 3}${when ? ` and ${when}` : ''}
+         returning ${key} as updated`,
+        [...keys.map((one) => rows.map((row) => row[one])), project, sorted[0], sorted.at(-1)],
+      )
+      const updated = new Set(result.rows.map((row: { updated: string }) => row.updated))
+      return ids.map((id) => updated.has(id))
     },
     afterCommit: (say) => tell.push(say),
   }
@@ -333,6 +357,47 @@ async function lead(url: string, name: string, signal: AbortSignal): Promise<Lea
     }
     await client.end().catch(() => {})
     await sleep(1_000, undefined, { signal }).catch(() => {})
+  }
+}
+
+/** LISTEN on a connection of its own, opened again when it breaks. What is said meanwhile is lost, as hints may be. */
+function hear(url: string, pool: pg.Pool, channel: string, heard: (text: string) => void): Hints {
+  if (!/^[a-z_]+$/.test(channel)) throw new Error('a channel is a plain word')
+  const ended = new AbortController()
+  const listen = async () => {
+    while (!ended.signal.aborted) {
+      const client = new pg.Client({
+        connectionString: url,
+        application_name: `writ_hear_${channel}`,
+        connectionTimeoutMillis: 5_000,
+      })
+      const broken = Promise.withResolvers<void>()
+      client.on('error', () => broken.resolve())
+      client.on('end', () => broken.resolve())
+      client.on('notification', (note) => heard(note.payload ?? ''))
+      const end = () => broken.resolve()
+      ended.signal.addEventListener('abort', end)
+      try {
+        await client.connect()
+        await client.query(`listen ${channel}`)
+        await broken.promise
+      } catch {
+        // The database is away; ask again.
+      }
+      ended.signal.removeEventListener('abort', end)
+      await client.end().catch(() => {})
+      await sleep(1_000, undefined, { signal: ended.signal }).catch(() => {})
+    }
+  }
+  const listening = listen()
+  return {
+    say: (text) => {
+      pool.query('select pg_notify($1, $2)', [channel, text]).catch(() => {})
+    },
+    async close() {
+      ended.abort()
+      await listening
+    },
   }
 }
 

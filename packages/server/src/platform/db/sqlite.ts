@@ -87,6 +87,7 @@ export function openSqlite(file: string): Database {
       }
     },
     lead: async () => ({ lost: new AbortController().signal, held: async () => true, release: async () => {} }),
+    hints: () => ({ say: () => {}, close: async () => {} }),
     async ping() {
       try {
         lookups.prepare('select count(*) from schema_migrations').get()
@@ -149,10 +150,22 @@ function connect(file: string, readOnly: boolean): Connection {
   }
 }
 
+/** Which statements answer rows. Asking each time would cost as much as the statement. */
+const answers = new WeakMap<StatementSync, boolean>()
+
+function answersRows(statement: StatementSync): boolean {
+  let known = answers.get(statement)
+  if (known === undefined) {
+    known = statement.columns().length > 0
+    answers.set(statement, known)
+  }
+  return known
+}
+
 function run(statement: StatementSync, params: readonly unknown[]): { rows: unknown[]; changes: bigint } {
   try {
     const values = params as SQLInputValue[]
-    if (statement.columns().length > 0) return { rows: statement.all(...values), changes: 0n }
+    if (answersRows(statement)) return { rows: statement.all(...values), changes: 0n }
     return { rows: [], changes: BigInt(statement.run(...values).changes) }
   } catch (error) {
     throw translate(error)
@@ -179,6 +192,17 @@ function txOn(connection: Connection, project: string, tell: (() => void)[]): Tx
           statement,
           columns.map((column) => row[column]),
         )
+    },
+    async update(table, key, rows, when) {
+      if (rows.length === 0) return []
+      const columns = Object.keys(rows[0]!).filter((column) => column !== key)
+      const statement = connection.prepare(
+        `update ${table} set ${columns.map((column) => `${column} = ?`).join(', ')} where project_id = ? and ${key} = ?${when ? ` and ${when}` : ''}`,
+      )
+      return rows.map((row) => {
+        const values = columns.map((column) => row[column])
+        return run(statement, [...values, project, row[key]]).changes === 1n
+      })
     },
     afterCommit: (say) => tell.push(say),
   }

@@ -192,18 +192,18 @@ export interface RunsTable {
   number: number
   kind: string
   handler: string
-  run_type: 'proof' | 'action'
+  run_type: 'proof' | 'action' | null
   script_id: string | null
   state: 'pending' | 'running' | 'waiting_approval' | 'waiting_tool' | 'completed' | 'failed' | 'cancelled' | 'timeout'
   verdict: 'passed' | 'failed' | null
   waiting_for: 'evidence' | null
-  ticket_id: string
-  executed_by_id: string
+  ticket_id: string | null
+  executed_by_id: string | null
   parent_run_id: string | null
   verifies_run_id: string | null
   root_run_id: string
   expect: string | null
-  finalize: 'auto' | 'manual'
+  finalize: 'auto' | 'manual' | null
   trigger: string
   trace_id: string
   execution_context: string | null
@@ -229,6 +229,28 @@ export interface RunsTable {
   started_at: number | null
   completed_at: number | null
   timeout_at: number | null
+  queue: string | null
+  priority: number | null
+  run_at: number | null
+  max_attempts: number | null
+  timeout_ms: number | null
+  deadline_at: number | null
+  unique_key: string | null
+  input: string | null
+  result: string | null
+  error: string | null
+  worker: string | null
+  cancel_requested_at: number | null
+  dead_at: number | null
+  purged_at: number | null
+  replays_run_id: string | null
+  door: 'dispatch' | null
+  callback: string | null
+  tags: string | null
+  metadata: string | null
+  journal_sha256: string | null
+  input_sealed: string | null
+  result_sealed: string | null
 }
 
 export interface QueueTable {
@@ -239,6 +261,13 @@ export interface QueueTable {
   fence: Generated<number>
   lease_owner: string | null
   lease_until: number | null
+  queue: Generated<string>
+  handler: Generated<string>
+  priority: Generated<number>
+  failures: Generated<number>
+  ready: Generated<number>
+  stop: Generated<number>
+  claimed_at: number | null
 }
 
 export interface TimersTable {
@@ -425,6 +454,8 @@ export interface WebhooksTable {
   created_by_id: string
   created_at: number
   updated_at: number
+  callback: 'event' | 'dispatch' | null
+  url_mac: string | null
 }
 
 export interface DeliveriesTable {
@@ -455,6 +486,44 @@ export interface WebhookCursorsTable {
   project_id: string
   shard: number
   log_index: number
+}
+
+export interface FeishuAppsTable {
+  project_id: string
+  app_id: string
+  app_hash: string | null
+  sealed_secret: string | null
+  sealed_token: string | null
+  token_until: number | null
+  updated_at: number
+}
+
+export interface AttemptsTable {
+  project_id: string
+  run_id: string
+  attempt: number
+  started_at: number | null
+  ended_at: number
+  outcome: 'completed' | 'failed' | 'timeout' | 'cancelled' | 'lost'
+  error_code: string | null
+  error: string | null
+  worker: string | null
+  next_run_at: number | null
+}
+
+export interface UniqueKeysTable {
+  project_id: string
+  key: string
+  run_id: string
+}
+
+export interface QueuesTable {
+  project_id: string
+  name: string
+  concurrency: number | null
+  paused_at: number | null
+  paused_by_id: string | null
+  created_at: number
 }
 
 export interface Tables {
@@ -492,6 +561,10 @@ export interface Tables {
   deliveries: DeliveriesTable
   delivery_queue: DeliveryQueueTable
   webhook_cursors: WebhookCursorsTable
+  feishu_apps: FeishuAppsTable
+  attempts: AttemptsTable
+  unique_keys: UniqueKeysTable
+  queues: QueuesTable
 }
 
 /** The tables behind the fence: every row belongs to a project, and no statement sees two projects. */
@@ -519,4 +592,7 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'holds',
   'webhooks',
   'deliveries',
+  'feishu_apps',
+  'attempts',
+  'unique_keys',
 ])

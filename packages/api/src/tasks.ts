@@ -1,0 +1,163 @@
+import { type Static, Type } from 'typebox'
+import { command, Id, nullable, Ref, RunState, Sha256, Time } from './shapes.ts'
+
+/** A name of a handler: dotted words, as `system.ping`. */
+export const HandlerName = Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_.-]{0,99}$' })
+export const QueueName = Type.String({ pattern: '^[a-z0-9][a-z0-9_.-]{0,63}$' })
+const anyObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
+const anyValue = Type.Unsafe<unknown>({})
+const Key = Type.String({ minLength: 1, maxLength: 200, pattern: '^[\\u0020-\\u007e]+$' })
+const Tags = Type.Array(Type.String({ minLength: 1, maxLength: 60 }), { maxItems: 20, uniqueItems: true })
+
+/** What is asked for when a task is dispatched. What is left out is the handler's. */
+export const NewTask = command({
+  handler: HandlerName,
+  /** Stays as it is given: what is secret in it is sealed before it is stored, and never shown. */
+  input: Type.Optional(Type.Unsafe<unknown>({ writeOnly: true })),
+  queue: Type.Optional(QueueName),
+  priority: Type.Optional(Type.Integer({ minimum: -100, maximum: 100, description: 'higher first; 0 unless said' })),
+  run_at: Type.Optional(Time),
+  max_attempts: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
+  timeout_ms: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400_000, description: 'of each attempt' })),
+  deadline_at: Type.Optional(Time),
+  unique_key: Type.Optional(Key),
+  tags: Type.Optional(Tags),
+  metadata: Type.Optional(anyObject),
+  callback: Type.Optional(
+    Type.Object(
+      { url: Type.String({ format: 'uri', maxLength: 2000 }) },
+      { additionalProperties: false, writeOnly: true },
+    ),
+  ),
+})
+export type NewTask = Static<typeof NewTask>
+
+/** What a dispatch answers: `duplicate` says that a live task with this unique key was there, and this is it. */
+export const Submitted = Type.Object({ id: Id, number: Type.Integer(), duplicate: Type.Boolean() })
+export type Submitted = Static<typeof Submitted>
+
+export const TaskAttempt = Type.Object({
+  attempt: Type.Integer(),
+  outcome: Type.Unsafe<'running' | 'completed' | 'failed' | 'timeout' | 'cancelled' | 'lost'>({
+    type: 'string',
+    enum: ['running', 'completed', 'failed', 'timeout', 'cancelled', 'lost'],
+  }),
+  started_at: nullable(Time),
+  ended_at: nullable(Time),
+  error_code: nullable(Type.String()),
+  error: nullable(Type.String()),
+  worker: nullable(Type.String()),
+  next_run_at: nullable(Time),
+})
+export type TaskAttempt = Static<typeof TaskAttempt>
+
+/** A task as lists show it. */
+export const Task = Type.Object({
+  id: Id,
+  number: Type.Integer(),
+  kind: Type.Literal('task'),
+  handler: Type.String(),
+  queue: Type.String(),
+  priority: Type.Integer(),
+  state: RunState,
+  /** The documented word: processing is running, dead is failed for good after the last attempt. */
+  status: Type.Unsafe<'pending' | 'processing' | 'completed' | 'failed' | 'dead' | 'cancelled' | 'timeout'>({
+    type: 'string',
+    enum: ['pending', 'processing', 'completed', 'failed', 'dead', 'cancelled', 'timeout'],
+  }),
+  attempt: Type.Integer({ description: 'how often it was started' }),
+  max_attempts: Type.Integer(),
+  timeout_ms: Type.Integer(),
+  run_at: Time,
+  deadline_at: nullable(Time),
+  unique_key: nullable(Type.String()),
+  tags: Type.Array(Type.String()),
+  metadata: anyObject,
+  callback: nullable(Type.Object({ url: Type.String() })),
+  door: nullable(Type.Literal('dispatch')),
+  executed_by_id: nullable(Id),
+  executed_by_username: nullable(Type.String()),
+  replays_run_id: nullable(Id),
+  trace_id: Type.String(),
+  input_sha256: nullable(Sha256),
+  output_sha256: nullable(Sha256),
+  journal_sha256: nullable(Sha256),
+  error_code: nullable(Type.String()),
+  error: nullable(Type.String()),
+  worker: nullable(Type.String()),
+  cancel_requested_at: nullable(Time),
+  dead_at: nullable(Time),
+  purged_at: nullable(Time),
+  created_at: Time,
+  updated_at: Time,
+  started_at: nullable(Time),
+  completed_at: nullable(Time),
+})
+export type Task = Static<typeof Task>
+
+/** One task, whole: with input, result, log and every attempt. */
+export const TaskDetail = Type.Object({
+  ...Task.properties,
+  input: anyValue,
+  result: anyValue,
+  log: nullable(Type.String()),
+  attempts: Type.Array(TaskAttempt),
+})
+export type TaskDetail = Static<typeof TaskDetail>
+
+export const Queue = Type.Object({
+  name: Type.String(),
+  paused_at: nullable(Time),
+  waiting: Type.Integer({ description: 'could start now' }),
+  delayed: Type.Integer({ description: 'wait for their time' }),
+  in_flight: Type.Integer(),
+  oldest_waiting_at: nullable(Time),
+})
+export type Queue = Static<typeof Queue>
+
+export const NewTasks = command({ tasks: Type.Array(NewTask, { minItems: 1, maxItems: 500, writeOnly: true }) })
+
+/** The other form of `POST /runs`. */
+export const StartTask = command({ kind: Type.Literal('task'), ...NewTask.properties })
+export type StartTask = Static<typeof StartTask>
+
+export const DrainQueue = command({
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, default: 1_000 })),
+})
+
+/** Which dead letters, as a query and as a body have it. */
+export const deadFilter = {
+  queue: Type.Optional(QueueName),
+  handler: Type.Optional(HandlerName),
+  error_code: Type.Optional(Type.String({ minLength: 1, maxLength: 100 })),
+  died_after: Type.Optional(Time),
+  died_before: Type.Optional(Time),
+}
+const deadChoice = { ids: Type.Optional(Type.Array(Ref, { minItems: 1, maxItems: 1_000 })), ...deadFilter }
+export const DeadFilter = command(deadChoice)
+export type DeadFilter = Static<typeof DeadFilter>
+export const ReplayDead = command({
+  ...deadChoice,
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 100 })),
+})
+
+/** A handler and its contract; `input` and `output` are JSON Schema, null where anything goes. */
+export const HandlerInfo = Type.Object({
+  name: Type.String(),
+  title: Type.String(),
+  source: Type.Unsafe<'builtin' | 'folder' | 'http' | 'worker'>({
+    type: 'string',
+    enum: ['builtin', 'folder', 'http', 'worker'],
+  }),
+  input: nullable(anyObject),
+  output: nullable(anyObject),
+  queue: Type.String(),
+  timeout_ms: Type.Integer(),
+  max_attempts: Type.Integer(),
+  concurrency: nullable(Type.Integer()),
+  side_effect: Type.Unsafe<'none' | 'reversible' | 'irreversible'>({
+    type: 'string',
+    enum: ['none', 'reversible', 'irreversible'],
+  }),
+})
+export type HandlerInfo = Static<typeof HandlerInfo>

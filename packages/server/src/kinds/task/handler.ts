@@ -1,0 +1,106 @@
+import type { TSchema } from 'typebox'
+import { Compile } from 'typebox/schema'
+import type { FieldError } from '../../platform/app-error.ts'
+
+/**
+ * A named function that tasks run, and its contract. The promise that comes with it: execution is at least once, so `run`
+ * may be called again for a run that it did before, with the next attempt's number.
+ */
+export interface Handler {
+  readonly name: string
+  /** What it does, as a sentence. */
+  readonly title: string
+  readonly source: 'builtin' | 'folder' | 'http' | 'worker'
+  /** JSON Schema of input and result; null takes and gives any JSON. */
+  readonly input: TSchema | null
+  readonly output: TSchema | null
+  /** Where its tasks wait unless the caller says otherwise. */
+  readonly queue: string
+  /** Of one attempt, unless the caller says otherwise. */
+  readonly timeoutMs: number
+  /** At least 1. */
+  readonly maxAttempts: number
+  /** How many run at once on one server; null: as many as its queue allows. */
+  readonly concurrency: number | null
+  /** `irreversible`: the log says what will be done before it is done. */
+  readonly sideEffect: 'none' | 'reversible' | 'irreversible'
+  /** Does it; what it answers must be JSON. Stops when `ctx.signal` aborts: soon after, nobody waits for it any more. */
+  run(input: unknown, ctx: TaskContext): Promise<unknown>
+}
+
+export interface TaskContext {
+  readonly runId: string
+  readonly project: string
+  /** From 1 on; lost attempts count. */
+  readonly attempt: number
+  /** Aborts on timeout, deadline, cancel, a lost lease, and when the server stops. */
+  readonly signal: AbortSignal
+  /** Kept with the run, redacted, up to 64 KiB of the newest lines. */
+  log(line: string): void
+}
+
+/** How work fails that knows why: a code that stays the same, and whether trying again can help. Anything else that is thrown counts as TASK_FAILED, which may be tried again. */
+export class TaskError extends Error {
+  readonly code: string
+  readonly retryable: boolean
+  constructor(code: string, message: string, options: { retryable?: boolean; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause })
+    this.name = 'TaskError'
+    this.code = code
+    this.retryable = options.retryable ?? true
+  }
+}
+
+/** The handlers of a server. Names are unique; what is added or removed counts from the next task on. */
+export interface Handlers {
+  find(name: string): Handler | undefined
+  /** By name. */
+  list(): readonly Handler[]
+  /** Throws on a name that is taken by another source, or that begins with `test.` outside of tests. */
+  add(handler: Handler): void
+  /** True if it was there. Tasks that wait for it fail as HANDLER_GONE when their turn comes. */
+  remove(name: string): boolean
+  /** What is wrong with an input or a result, by its schema; empty when nothing is. `at` is where the value stands. */
+  faults(name: string, which: 'input' | 'output', value: unknown, at: string): readonly FieldError[]
+}
+
+const MOST_FAULTS = 20
+
+export function createHandlers(list: readonly Handler[], options: { testHandlers?: boolean } = {}): Handlers {
+  const handlers = new Map<string, Handler>()
+  const checks = new Map<TSchema, ReturnType<typeof Compile>>()
+  const all: Handlers = {
+    find: (name) => handlers.get(name),
+    list: () => [...handlers.values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
+    add(handler) {
+      const before = handlers.get(handler.name)
+      if (before && before.source !== handler.source)
+        throw new Error(`handler ${handler.name} is there already, from ${before.source}`)
+      if (handler.name.startsWith('test.') && !options.testHandlers)
+        throw new Error(`handler ${handler.name}: names that begin with "test." are for tests`)
+      if (handler.maxAttempts < 1) throw new Error(`handler ${handler.name} needs at least one attempt`)
+      // Compiled here, so that a schema that is none is refused when it comes, not when a task does.
+      for (const schema of [handler.input, handler.output])
+        if (schema && !checks.has(schema)) checks.set(schema, Compile(schema))
+      handlers.set(handler.name, handler)
+    },
+    remove(name) {
+      const gone = handlers.get(name)
+      for (const schema of [gone?.input, gone?.output]) if (schema) checks.delete(schema)
+      return handlers.delete(name)
+    },
+    faults(name, which, value, at) {
+      const schema = handlers.get(name)?.[which]
+      const check = schema && checks.get(schema)
+      if (!check || check.Check(value)) return []
+      const [, errors] = check.Errors(value)
+      return errors.slice(0, MOST_FAULTS).map((error) => ({
+        path: at + error.instancePath.replace(/\//g, '.'),
+        message: error.message,
+        code: error.keyword,
+      }))
+    },
+  }
+  for (const handler of list) all.add(handler)
+  return all
+}

@@ -1,0 +1,356 @@
+import type { NewTask, Queue, RunState, Submitted, Task, TaskDetail } from '@writ/api'
+import { append, appendAll, SYSTEM } from '../../audit/index.ts'
+import { type Caller, personOf, seesAll } from '../../identity/index.ts'
+import { AppError } from '../../platform/app-error.ts'
+import type { Blobs } from '../../platform/blobs/index.ts'
+import type { Clock } from '../../platform/clock.ts'
+import type { Command, Tx } from '../../platform/db/index.ts'
+import type { Queue as RunQueue } from '../../queue/index.ts'
+import { isFinal, type Waiting } from '../../runs/index.ts'
+import type { Ref } from '../../tickets/index.ts'
+import type { Handlers } from './handler.ts'
+import { readJson } from './payload.ts'
+import type { Payloads } from './sealed.ts'
+import { type Ending, settleWaiting } from './settle.ts'
+import { showAttempts, showQueue, showTask, stateOf } from './show.ts'
+import * as store from './store.ts'
+import { createSubmit, type PreparedTask, prepareTask, type SubmitTasks } from './submit.ts'
+
+type TaskRow = store.TaskRow
+
+/** Who asks, and how the project is read: `Ask` of the routes is one. */
+export interface Asked {
+  readonly caller: Caller
+  read<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+}
+
+export interface TaskFilter {
+  readonly queue?: string | undefined
+  readonly handler?: string | undefined
+  /** `running` is a task whose lease is held. */
+  readonly state?: RunState | undefined
+  readonly error_code?: string | undefined
+  readonly tag?: string | undefined
+  readonly unique_key?: string | undefined
+  readonly created_after?: number | undefined
+  readonly created_before?: number | undefined
+}
+
+/** Which dead letters. One that was replayed or purged is none any more. */
+export interface DeadFilter {
+  readonly ids?: readonly Ref[] | undefined
+  readonly queue?: string | undefined
+  readonly handler?: string | undefined
+  readonly error_code?: string | undefined
+  readonly died_after?: number | undefined
+  readonly died_before?: number | undefined
+}
+
+/** `before`: the number of the last row of the page before, newest first. */
+export interface TaskPage {
+  readonly limit: number
+  readonly skip: number
+  readonly before?: number | undefined
+}
+
+/**
+ * What the routes call. Everything with `tx` belongs inside `ask.change` or `ask.read`. Who may see: ops, auditors and admins
+ * every task of the project, others those that they dispatched.
+ */
+export interface Tasks {
+  readonly handlers: Handlers
+
+  /**
+   * Examines one dispatch; stores a large input. Writes no row: call it before the transaction.
+   * Throws TASK_UNKNOWN_HANDLER, TASK_INPUT_INVALID (with fields below `body.input`), TASK_INPUT_TOO_LARGE, TASK_TIMES_INVALID.
+   */
+  prepare(caller: Caller, asked: NewTask, more?: { door?: 'dispatch' }): Promise<PreparedTask>
+  /**
+   * Accepts tasks: `ask.submit(tasks.submit, { caller, tasks: [prepared] })`. Joined with everybody else's by group commit;
+   * answers after the commit, in order, and the worker has heard of them.
+   */
+  readonly submit: Command<SubmitTasks, readonly Submitted[]>
+
+  /** The whole of a task. Throws TASK_NOT_FOUND, TASK_VIEW_DENIED. */
+  find(asked: Asked, ref: Ref): Promise<TaskDetail>
+  /** As `find`, once it is settled, or as it is after `ms`, or when `gone` aborts. */
+  wait(asked: Asked, ref: Ref, ms: number, gone: AbortSignal): Promise<TaskDetail>
+  /** What a settled task came to, exactly: for whoever dispatched it and waits, and for callbacks. Undefined if it is gone. */
+  outcome(tx: Tx, ref: Ref): Promise<{ row: TaskRow; result: unknown } | undefined>
+  /** Rows for `ask.page`, newest first; `show` makes items of them, `key` is the number. */
+  list(tx: Tx, caller: Caller, filter: TaskFilter, page: TaskPage): Promise<TaskRow[]>
+  count(tx: Tx, caller: Caller, filter: TaskFilter): Promise<number>
+  show(row: TaskRow): Task
+
+  /**
+   * Cancels what waits at once; of what runs it asks the worker to stop, and the answer has `cancel_requested_at`.
+   * Throws TASK_NOT_FOUND, TASK_VIEW_DENIED, TASK_NOT_CANCELLABLE.
+   */
+  cancel(tx: Tx, caller: Caller, ref: Ref, reason: string | null): Promise<Task>
+
+  /** Dead letters for `ask.page`, newest first. */
+  listDead(tx: Tx, filter: DeadFilter, page: TaskPage): Promise<TaskRow[]>
+  countDead(tx: Tx, filter: DeadFilter): Promise<number>
+  /** Throws DEAD_LETTERS_UNFILTERED for a filter that would take all. */
+  requireDeadFilter(filter: DeadFilter): void
+  /** The whole of a dead letter. Throws TASK_NOT_FOUND, TASK_NOT_DEAD. */
+  findDead(asked: Asked, ref: Ref): Promise<TaskDetail>
+  /** The same work as a new task that names the old one, which leaves the dead letters. Throws TASK_NOT_FOUND, TASK_NOT_DEAD, TASK_UNKNOWN_HANDLER. */
+  replay(tx: Tx, caller: Caller, ref: Ref): Promise<Submitted>
+  /** As `replay` for up to `limit` of those that the filter takes, oldest first. Throws DEAD_LETTERS_UNFILTERED. */
+  replayMany(
+    tx: Tx,
+    caller: Caller,
+    filter: DeadFilter,
+    limit: number,
+  ): Promise<{ replayed: (Submitted & { replays_run_id: string })[]; left: number }>
+  /** Takes those off the list; their runs stay. Throws DEAD_LETTERS_UNFILTERED. */
+  purge(tx: Tx, caller: Caller, filter: DeadFilter): Promise<{ purged: number }>
+
+  /** The queues of the project, by name. */
+  listQueues(tx: Tx): Promise<Queue[]>
+  /** No task of this queue is claimed any more; those that run go on. Throws QUEUE_UNKNOWN. Twice is once. */
+  pauseQueue(tx: Tx, caller: Caller, name: string): Promise<Queue>
+  resumeQueue(tx: Tx, caller: Caller, name: string): Promise<Queue>
+  /** Cancels up to `limit` of what waits, delayed ones included; those that run go on. Throws QUEUE_UNKNOWN. */
+  drainQueue(tx: Tx, caller: Caller, name: string, limit: number): Promise<{ cancelled: number; left: number }>
+
+  /** The deadline of a task passed while it waited: settles it, unless a worker has it, who knows the deadline too. */
+  expire(tx: Tx, runId: string): Promise<boolean>
+}
+
+export interface TasksOn {
+  readonly queue: RunQueue
+  readonly blobs: Blobs
+  readonly clock: Clock
+  readonly handlers: Handlers
+  readonly waiting: Waiting
+  readonly payloads: Payloads
+  /** Hears of each task after it was accepted. */
+  readonly accepted?: (queue: string, handler: string) => void
+}
+
+const CANCELLED = { state: 'cancelled', result: null, outputSha256: null, errorCode: 'CANCELLED' } as const
+const EXPIRED: Ending = {
+  state: 'timeout',
+  result: null,
+  outputSha256: null,
+  errorCode: 'DEADLINE_EXCEEDED',
+  error: 'The deadline passed while it waited',
+}
+
+export function createTasks(on: TasksOn): Tasks {
+  const { queue, handlers, waiting } = on
+  const { accept, submit } = createSubmit(queue, on.accepted)
+
+  const mine = (caller: Caller) => (seesAll(caller) ? undefined : personOf(caller))
+
+  async function see(tx: Tx, caller: Caller, ref: Ref): Promise<TaskRow> {
+    const row = await store.findTask(tx, ref)
+    if (!row) throw new AppError('TASK_NOT_FOUND')
+    if (!seesAll(caller) && row.executed_by_id !== personOf(caller)) throw new AppError('TASK_VIEW_DENIED')
+    return row
+  }
+
+  async function seeDead(tx: Tx, ref: Ref): Promise<TaskRow> {
+    const row = await store.findTask(tx, ref)
+    if (!row) throw new AppError('TASK_NOT_FOUND')
+    if (row.dead_at === null || row.purged_at !== null) throw new AppError('TASK_NOT_DEAD')
+    return row
+  }
+
+  async function detail(asked: Asked, row: TaskRow): Promise<TaskDetail> {
+    const kept = await asked.read((tx) => store.listAttempts(tx, [row.id]))
+    // The fence of the caller's project held when the row was read.
+    const [input, result] = await Promise.all([
+      readJson(on.blobs, row.project_id, row.input, row.input_sha256),
+      readJson(on.blobs, row.project_id, row.result, row.output_sha256),
+    ])
+    return {
+      ...showTask(row),
+      input: input ?? null,
+      result: result ?? null,
+      log: row.stdout_log,
+      attempts: showAttempts(row, kept),
+    }
+  }
+
+  /** Cancels tasks that nobody holds; answers which it could. */
+  async function cancelWaiting(tx: Tx, caller: Caller, ids: readonly string[], reason: string | null): Promise<number> {
+    const rows = await store.loadWork(tx, ids)
+    const ending = { ...CANCELLED, error: reason === null ? 'Cancelled while it waited' : `Cancelled: ${reason}` }
+    const settled = await settleWaiting(tx, queue, [...rows.values()], ending, caller, caller.at)
+    tx.afterCommit(() => {
+      for (const { id } of settled) waiting.settled(id)
+    })
+    return settled.length
+  }
+
+  const knownQueue = async (tx: Tx, name: string) => {
+    const row = (await store.listQueues(tx)).find((one) => one.name === name)
+    if (!row) throw new AppError('QUEUE_UNKNOWN', { queue: name })
+    return row
+  }
+
+  async function changePause(tx: Tx, caller: Caller, name: string, paused: boolean): Promise<Queue> {
+    const done = await store.setPaused(tx, name, paused ? { at: caller.at, by: personOf(caller) } : null)
+    if (!done) throw new AppError('QUEUE_UNKNOWN', { queue: name })
+    const depth = (await queue.depth(tx)).find((one) => one.queue === name)
+    const shown = showQueue(await knownQueue(tx, name), depth)
+    if (!done.changed) return shown
+    await append(tx, caller.at, caller, {
+      type: paused ? 'queue.paused' : 'queue.resumed',
+      action: `${paused ? 'Paused' : 'Resumed'} queue: ${name}`,
+      details: { queue: name, waiting: shown.waiting, delayed: shown.delayed },
+    })
+    return shown
+  }
+
+  async function replayRows(tx: Tx, caller: Caller, rows: readonly TaskRow[]): Promise<Submitted[]> {
+    const gone = rows.find((row) => !handlers.find(row.handler))
+    if (gone) throw new AppError('TASK_UNKNOWN_HANDLER', { handler: gone.handler })
+    const submitted = await accept(
+      tx,
+      rows.map((row) => ({
+        caller,
+        task: preparedFrom(row),
+        replays: { id: row.id, root: row.root_run_id },
+      })),
+    )
+    if (rows.length > 0) await store.purgeDead(tx, { ids: rows.map((row) => row.id) }, caller.at)
+    await appendAll(
+      tx,
+      await Promise.all(
+        rows.map(async (row, i) => ({
+          at: caller.at,
+          by: caller,
+          event: {
+            type: 'run.replayed' as const,
+            resource: { type: 'run', id: row.id, number: row.number },
+            action: `Replayed task ${row.number} as task ${submitted[i]!.number}`,
+            details: { handler: row.handler, queue: row.queue, replayed_as: submitted[i]!.id },
+            run: { id: row.id, seq: await store.nextEvent(tx, row.id) },
+          },
+        })),
+      ),
+    )
+    return submitted
+  }
+
+  return {
+    handlers,
+    prepare: (caller, asked, more) => prepareTask(on, caller, asked, more?.door ?? null),
+    submit,
+
+    find: async (asked, ref) => detail(asked, await asked.read((tx) => see(tx, asked.caller, ref))),
+    async wait(asked, ref, ms, gone) {
+      const read = () => asked.read((tx) => see(tx, asked.caller, ref))
+      const first = await read()
+      return detail(asked, await waiting.until(first.id, read, ms, gone))
+    },
+    async outcome(tx, ref) {
+      const row = await store.findTask(tx, ref)
+      if (!row) return undefined
+      const result =
+        row.result_sealed === null
+          ? await readJson(on.blobs, row.project_id, row.result, row.output_sha256)
+          : JSON.parse(on.payloads.open(row.project_id, row.result_sealed, row.output_sha256!))
+      return { row, result: result ?? null }
+    },
+    list: (tx, caller, filter, page) => store.listTasks(tx, { ...filter, of: mine(caller) }, page),
+    count: (tx, caller, filter) => store.countTasks(tx, { ...filter, of: mine(caller) }),
+    show: showTask,
+
+    async cancel(tx, caller, ref, reason) {
+      const row = await see(tx, caller, ref)
+      if (isFinal(row.state)) throw new AppError('TASK_NOT_CANCELLABLE', { state: row.state })
+      if ((await cancelWaiting(tx, caller, [row.id], reason)) === 0) {
+        // Somebody holds it. If its work ends before it hears, it ends as it did.
+        if (!(await queue.stop(tx, row.id))) {
+          const now = await see(tx, caller, row.id)
+          throw new AppError('TASK_NOT_CANCELLABLE', { state: stateOf(now) })
+        }
+        if (row.cancel_requested_at === null)
+          await store.updateTask(tx, row.id, { cancel_requested_at: caller.at, updated_at: caller.at })
+      }
+      return showTask(await see(tx, caller, row.id))
+    },
+
+    requireDeadFilter: requireFilter,
+    listDead: (tx, filter, page) => store.listTasks(tx, { ...filter, dead: true }, page),
+    countDead: (tx, filter) => store.countTasks(tx, { ...filter, dead: true }),
+    findDead: async (asked, ref) => detail(asked, await asked.read((tx) => seeDead(tx, ref))),
+    async replay(tx, caller, ref) {
+      const row = await seeDead(tx, ref)
+      return (await replayRows(tx, caller, [row]))[0]!
+    },
+    async replayMany(tx, caller, filter, limit) {
+      requireFilter(filter)
+      const rows = await store.listTasks(tx, { ...filter, dead: true }, { limit, skip: 0, oldest: true })
+      const submitted = await replayRows(tx, caller, rows)
+      return {
+        replayed: submitted.map((one, i) => ({ ...one, replays_run_id: rows[i]!.id })),
+        left: await store.countTasks(tx, { ...filter, dead: true }),
+      }
+    },
+    async purge(tx, caller, filter) {
+      requireFilter(filter)
+      const purged = await store.purgeDead(tx, filter, caller.at)
+      if (purged > 0)
+        await append(tx, caller.at, caller, {
+          type: 'dead_letters.purged',
+          action: `Purged dead letters: ${purged}`,
+          details: { purged, filter: filter as Record<string, unknown> },
+        })
+      return { purged }
+    },
+
+    async listQueues(tx) {
+      const depths = new Map((await queue.depth(tx)).map((one) => [one.queue, one]))
+      return (await store.listQueues(tx)).map((row) => showQueue(row, depths.get(row.name)))
+    },
+    pauseQueue: (tx, caller, name) => changePause(tx, caller, name, true),
+    resumeQueue: (tx, caller, name) => changePause(tx, caller, name, false),
+    async drainQueue(tx, caller, name, limit) {
+      await knownQueue(tx, name)
+      const ids = await store.listWaiting(tx, name, limit)
+      const cancelled = await cancelWaiting(tx, caller, ids, `queue ${name} was drained`)
+      if (cancelled > 0)
+        await append(tx, caller.at, caller, {
+          type: 'queue.drained',
+          action: `Drained queue: ${name}`,
+          details: { queue: name, cancelled },
+        })
+      return { cancelled, left: await store.countWaiting(tx, name) }
+    },
+
+    async expire(tx, runId) {
+      const rows = await store.loadWork(tx, [runId])
+      const settled = await settleWaiting(tx, queue, [...rows.values()], EXPIRED, SYSTEM, on.clock.now())
+      return settled.length > 0
+    },
+  }
+}
+
+function requireFilter(filter: DeadFilter): void {
+  if (Object.values(filter).every((value) => value === undefined)) throw new AppError('DEAD_LETTERS_UNFILTERED')
+}
+
+/** What a dead letter asked for, without the times that have passed. */
+const preparedFrom = (row: TaskRow): PreparedTask => ({
+  handler: row.handler,
+  queue: row.queue,
+  priority: row.priority,
+  runAt: null,
+  maxAttempts: row.max_attempts,
+  timeoutMs: row.timeout_ms,
+  deadlineAt: null,
+  uniqueKey: row.unique_key,
+  input: row.input,
+  inputSha256: row.input_sha256!,
+  inputSealed: row.input_sealed,
+  tags: row.tags,
+  metadata: row.metadata,
+  callback: row.callback,
+  door: row.door,
+})

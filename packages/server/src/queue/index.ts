@@ -1,0 +1,14 @@
+/** What waits for workers: references with times, priorities and leases. */
+export { openQueue } from './open.ts'
+export {
+  type Ask,
+  type Depth,
+  type Entry,
+  type Lease,
+  type Listener,
+  type Next,
+  PROOFS,
+  type Queue,
+  type Runnable,
+  type Settlement,
+} from './queue.ts'

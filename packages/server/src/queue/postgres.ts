@@ -1,0 +1,157 @@
+import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
+import type { Listener, Queue } from './queue.ts'
+import { countDepth, type LeaseRow, leaseColumns, leasesOf, sweepRows, UNPAUSED } from './rows.ts'
+import { tellOf } from './sqlite.ts'
+
+/** At most one NOTIFY in this many milliseconds from one process. */
+const SAY_MS = 20
+
+/**
+ * The queue in the table `queue` of PostgreSQL, for any number of processes. A claim takes what nobody has locked (SKIP LOCKED),
+ * so workers do not wait for each other. Other processes hear by NOTIFY that there is something, throttled and outside the
+ * transactions that put it there: it is a hint, and takes a lock of the whole database at commit.
+ */
+export function openPostgresQueue(db: Database): Queue {
+  let listener: Listener | undefined
+  const hints = db.hints('writ_queue', (text) => {
+    if (text.startsWith('stop ')) listener?.stop(text.slice('stop '.length))
+    else listener?.runnable(null)
+  })
+  let saying: NodeJS.Timeout | undefined
+  const sayThatThereIsSomething = () => {
+    saying ??= setTimeout(() => {
+      saying = undefined
+      hints.say('')
+    }, SAY_MS)
+  }
+
+  return {
+    async enqueue(tx, entries, now) {
+      if (entries.length === 0) return
+      await tx.sql(
+        `insert into queue (run_id, project_id, queue, handler, priority, run_at, ready)
+         select u.run_id, ?1, u.queue, u.handler, u.priority, u.run_at, case when u.run_at <= ?7 then 1 else 0 end
+         from unnest(?2::text[], ?3::text[], ?4::text[], ?5::smallint[], ?6::bigint[]) as u(run_id, queue, handler, priority, run_at)
+         on conflict (run_id) do update set run_at = excluded.run_at, ready = excluded.ready where queue.lease_until is null`,
+        [
+          tx.project,
+          entries.map((entry) => entry.runId),
+          entries.map((entry) => entry.queue),
+          entries.map((entry) => entry.handler),
+          entries.map((entry) => entry.priority),
+          entries.map((entry) => entry.runAt),
+          now,
+        ],
+      )
+      tellOf(tx, entries, () => listener)
+      tx.afterCommit(sayThatThereIsSomething)
+    },
+    async claim(tx, ask) {
+      const rows = await tx.sql<LeaseRow>(
+        `with due as (
+           select run_id from queue where queue = ?4 and project_id = ?5 and ready = 1 and ${UNPAUSED}
+             ${ask.except.length > 0 ? 'and handler <> all(?7)' : ''}
+           order by priority desc, run_at, run_id limit ?6 for update skip locked)
+         update queue set lease_owner = ?1, lease_until = ?2, claimed_at = ?3, fence = fence + 1, attempt = attempt + 1, ready = 0
+         from due where queue.run_id = due.run_id
+         returning ${leaseColumns}`,
+        [
+          ask.worker,
+          ask.leaseUntil,
+          ask.now,
+          ask.queue,
+          tx.project,
+          ask.limit,
+          ...(ask.except.length > 0 ? [ask.except] : []),
+        ],
+      )
+      return leasesOf(rows)
+    },
+    async extend(leases, until) {
+      if (leases.length === 0) return { lost: [], stop: [] }
+      const rows = await inProject(INSTANCE, () =>
+        db.write((tx) =>
+          tx.sql<{ run_id: string; fence: number; stop: number }>(
+            `update queue set lease_until = ?1 from unnest(?2::text[], ?3::bigint[]) as held(run_id, fence)
+             where queue.run_id = held.run_id and queue.fence = held.fence and queue.lease_until is not null
+             returning queue.run_id, queue.fence, queue.stop`,
+            [until, leases.map((lease) => lease.runId), leases.map((lease) => lease.fence)],
+          ),
+        ),
+      )
+      const kept = new Map(rows.map((row) => [`${row.run_id} ${row.fence}`, row.stop]))
+      return {
+        lost: leases.filter((lease) => !kept.has(keyOf(lease))),
+        stop: leases.filter((lease) => kept.get(keyOf(lease)) === 1),
+      }
+    },
+    async settle(tx, settlements) {
+      const settled = new Set<string>()
+      const run = async (sql: string, of: typeof settlements, params: (string | number | string[] | number[])[]) => {
+        if (of.length === 0) return
+        for (const row of await tx.sql<{ run_id: string; fence: number | string }>(sql, params))
+          settled.add(`${row.run_id} ${row.fence}`)
+      }
+      const idsOf = (of: typeof settlements) => of.map((one) => one.runId)
+      const fencesOf = (of: typeof settlements) => of.map((one) => Number(one.fence))
+      const held = settlements.filter((one) => one.fence !== 'unclaimed')
+      const free = settlements.filter((one) => one.fence === 'unclaimed')
+      const done = held.filter((one) => one.next === 'done')
+      const again = held.filter((one) => one.next !== 'done')
+      await Promise.all([
+        run(
+          `delete from queue using unnest(?1::text[], ?2::bigint[]) as held(run_id, fence)
+           where queue.run_id = held.run_id and queue.fence = held.fence and queue.lease_until is not null
+           returning queue.run_id, queue.fence`,
+          done,
+          [idsOf(done), fencesOf(done)],
+        ),
+        run(
+          `update queue set lease_owner = null, lease_until = null, claimed_at = null, ready = 0, stop = 0, run_at = held.run_at,
+             failures = queue.failures + held.failed, attempt = queue.attempt - 1 + held.failed
+           from unnest(?1::text[], ?2::bigint[], ?3::bigint[], ?4::bigint[]) as held(run_id, fence, run_at, failed)
+           where queue.run_id = held.run_id and queue.fence = held.fence and queue.lease_until is not null
+           returning queue.run_id, queue.fence`,
+          again,
+          [
+            idsOf(again),
+            fencesOf(again),
+            again.map((one) => ('runAt' in one ? one.runAt : 0)),
+            again.map((one) => (one.next === 'retry' ? 1 : 0)),
+          ],
+        ),
+        run(
+          `delete from queue where run_id = any(?1) and lease_until is null returning run_id, 'unclaimed' as fence`,
+          free,
+          [idsOf(free)],
+        ),
+      ])
+      return settlements.map((one) => settled.has(keyOf(one)))
+    },
+    sweep: (now) => sweepRows(db, now),
+    async stop(tx, runId) {
+      const rows = await tx.sql(
+        'update queue set stop = 1 where run_id = ?1 and project_id = ?2 and lease_until is not null returning run_id',
+        [runId, tx.project],
+      )
+      tx.afterCommit(() => {
+        listener?.stop(runId)
+        hints.say(`stop ${runId}`)
+      })
+      return rows.length === 1
+    },
+    wake(heard) {
+      listener = heard
+    },
+    depth: countDepth,
+    async close() {
+      clearTimeout(saying)
+      listener = undefined
+      await hints.close()
+    },
+  }
+}
+
+/** A run may stand in one batch under two fences, of which only the newer one counts. */
+const keyOf = (one: { readonly runId: string; readonly fence: number | 'unclaimed' }): string =>
+  `${one.runId} ${one.fence}`

@@ -1,0 +1,109 @@
+import type { Tx } from '../platform/db/index.ts'
+
+/** Proof runs wait here. No queue of tasks can have this name. */
+export const PROOFS = '.proof'
+
+/** A run that waits for a worker: a reference; what is to be done stands with the run. */
+export interface Entry {
+  readonly runId: string
+  readonly queue: string
+  /** By which a worker that has enough of one handler leaves its entries where they are; empty if none asks. */
+  readonly handler: string
+  /** Higher first; 0 unless said. */
+  readonly priority: number
+  /** Not before this time, in milliseconds. */
+  readonly runAt: number
+}
+
+/** An entry that a worker holds. The fence is the number of the claim: only who holds the newest may settle. */
+export interface Lease {
+  readonly runId: string
+  readonly project: string
+  readonly queue: string
+  readonly handler: string
+  readonly fence: number
+  /** How often it was claimed, this time included; what was given back does not count. */
+  readonly attempt: number
+  /** How often its work failed. What is left of `attempt` - 1 are workers that were lost. */
+  readonly failures: number
+}
+
+/** How an entry leaves a worker: for good; to come again after a failure; or back as if it had never been claimed. */
+export type Next =
+  | { readonly next: 'done' }
+  | { readonly next: 'retry'; readonly runAt: number }
+  | { readonly next: 'back'; readonly runAt: number }
+
+/** `unclaimed` takes an entry away that nobody holds. */
+export type Settlement =
+  | ({ readonly runId: string; readonly fence: number } & Next)
+  | { readonly runId: string; readonly fence: 'unclaimed'; readonly next: 'done' }
+
+export interface Ask {
+  readonly queue: string
+  readonly limit: number
+  readonly worker: string
+  readonly now: number
+  readonly leaseUntil: number
+  /** Handlers whose entries stay where they are. */
+  readonly except: readonly string[]
+}
+
+/** Where something may be claimed now. */
+export interface Runnable {
+  readonly queue: string
+  readonly project: string
+}
+
+export interface Depth {
+  readonly queue: string
+  /** Could be claimed now, paused or not. */
+  readonly waiting: number
+  /** Wait for their time. */
+  readonly delayed: number
+  readonly claimed: number
+  /** When the longest waiting of those that could be claimed was due; null when none waits. */
+  readonly oldest: number | null
+}
+
+/**
+ * What waits to be worked on. The queue carries references and leases; the database holds the truth. What every backend
+ * promises, and `exerciseQueue` tests:
+ *
+ * - What was enqueued in a transaction that committed is claimed until it is settled `done`; of one that did not, nothing.
+ * - At most one lease of an entry is valid. Each claim has a higher fence than the one before; an older fence extends and
+ *   settles nothing. A lease that ran out is lost at the next sweep at the latest.
+ * - Of what may be claimed in one project's queue the highest priority goes first, then the earliest time, then the oldest.
+ * - A paused queue is not claimed from. Nothing is claimed before its time.
+ * - A claim costs by what it takes, not by what waits.
+ *
+ * Enqueue, claim and settle are part of the caller's transaction and of its project.
+ */
+export interface Queue {
+  /** Makes runs claimable. Again for one that waits: its time moves. Again for one that is claimed: nothing. */
+  enqueue(tx: Tx, entries: readonly Entry[], now: number): Promise<void>
+  /** Leases of up to `limit` entries, in the order in which they are to be started. */
+  claim(tx: Tx, ask: Ask): Promise<Lease[]>
+  /**
+   * Keeps leases alive. Answers those that are lost, whose work must stop and settles nothing, and those of which somebody
+   * asked that their work stops (`stop`).
+   */
+  extend(leases: readonly Lease[], until: number): Promise<{ lost: readonly Lease[]; stop: readonly Lease[] }>
+  /** Ends leases, and entries with them; false for each whose lease was lost, or that is claimed while `unclaimed` is asked for. */
+  settle(tx: Tx, settlements: readonly Settlement[]): Promise<boolean[]>
+  /** Ends what ran out, makes what fell due claimable, and says where there is something; when the next falls due, or null. */
+  sweep(now: number): Promise<{ runnable: readonly Runnable[]; next: number | null }>
+  /** Asks whoever holds the lease of a run to stop its work; false if nobody holds one. */
+  stop(tx: Tx, runId: string): Promise<boolean>
+  /** Calls the listener when something may have become claimable, or is to stop. Hints may be lost: sweep and extend are the promise. */
+  wake(listener: Listener): void
+  /** By queue, of the project of `tx`. Counts rows: for people, not for the way of work. */
+  depth(tx: Tx): Promise<Depth[]>
+  close(): Promise<void>
+}
+
+export interface Listener {
+  /** Null: somewhere. */
+  runnable(where: Runnable | null): void
+  stop(runId: string): void
+}

@@ -1,0 +1,132 @@
+import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
+import type { Depth, Lease, Runnable } from './queue.ts'
+
+// What the two databases say alike. Claiming and settling, the hot statements, are each backend's own.
+
+export interface LeaseRow {
+  readonly run_id: string
+  readonly project_id: string
+  readonly queue: string
+  readonly handler: string
+  readonly fence: number
+  readonly attempt: number
+  readonly failures: number
+  readonly priority: number
+  readonly run_at: number
+}
+
+export const leaseColumns =
+  'queue.run_id, queue.project_id, queue.queue, queue.handler, queue.fence, queue.attempt, queue.failures, queue.priority, queue.run_at'
+
+/** Leases in the order in which they are to be started: an update answers its rows in any. */
+export const leasesOf = (rows: readonly LeaseRow[]): Lease[] =>
+  rows
+    .toSorted((a, b) => b.priority - a.priority || a.run_at - b.run_at || (a.run_id < b.run_id ? -1 : 1))
+    .map((row) => ({
+      runId: row.run_id,
+      project: row.project_id,
+      queue: row.queue,
+      handler: row.handler,
+      fence: row.fence,
+      attempt: row.attempt,
+      failures: row.failures,
+    }))
+
+/** Entries a sweep moves at once: more than this and it has to come again. */
+const SWEEP_LIMIT = 1_000
+
+export const UNPAUSED =
+  'not exists (select 1 from queues where queues.project_id = queue.project_id and queues.name = queue.queue and queues.paused_at is not null)'
+
+/** What `Queue.sweep` promises. */
+export async function sweepRows(
+  db: Database,
+  now: number,
+): Promise<{ runnable: readonly Runnable[]; next: number | null }> {
+  const ahead = await lookAhead(db)
+  const due = ahead.due !== null && ahead.due <= now
+  const lapse = ahead.lapse !== null && ahead.lapse <= now
+  const [ripe, ended] = await inProject(INSTANCE, () =>
+    Promise.all([due ? db.write((tx) => ripen(tx, now)) : 0, lapse ? db.write((tx) => endLapsed(tx, now)) : 0]),
+  )
+  if (ripe === SWEEP_LIMIT || ended === SWEEP_LIMIT) return { runnable: await listRunnable(db), next: now }
+  return { runnable: await listRunnable(db), next: due ? (await lookAhead(db)).due : ahead.due }
+}
+
+/** Whether there is something to sweep, and when the next falls due. Looks at the first entry of two indexes. */
+async function lookAhead(db: Database): Promise<{ due: number | null; lapse: number | null }> {
+  const rows = await db.lookup<{ due: number | null; lapse: number | null }>(
+    `select (select min(run_at) from queue where ready = 0 and lease_until is null) as due,
+            (select min(lease_until) from queue where lease_until is not null) as lapse`,
+    [],
+  )
+  return rows[0]!
+}
+
+/** Makes what fell due claimable; answers how many. */
+async function ripen(tx: Tx, now: number): Promise<number> {
+  const rows = await tx.sql(
+    `update queue set ready = 1 where run_id in
+       (select run_id from queue where ready = 0 and lease_until is null and run_at <= ?1 order by run_at limit ${SWEEP_LIMIT})
+       and ready = 0 and lease_until is null
+     returning run_id`,
+    [now],
+  )
+  return rows.length
+}
+
+/** Ends leases that ran out: their entries may be claimed again. */
+async function endLapsed(tx: Tx, now: number): Promise<number> {
+  const rows = await tx.sql(
+    `update queue set ready = 1, lease_owner = null, lease_until = null, claimed_at = null, stop = 0 where run_id in
+       (select run_id from queue where lease_until is not null and lease_until <= ?1 order by lease_until limit ${SWEEP_LIMIT})
+       and lease_until is not null and lease_until <= ?1
+     returning run_id`,
+    [now],
+  )
+  return rows.length
+}
+
+/**
+ * Which queues of which projects have something to claim and are not paused. Walks from pair to pair through the index, so
+ * it costs by how many pairs there are, whatever waits in them.
+ */
+async function listRunnable(db: Database): Promise<Runnable[]> {
+  const rows = await db.lookup<Runnable>(
+    `with recursive pairs(queue, project) as (
+       select (select queue from queue where ready = 1 order by queue, project_id limit 1),
+              (select project_id from queue where ready = 1 order by queue, project_id limit 1)
+       union all
+       select (select queue from queue where ready = 1 and (queue, project_id) > (pairs.queue, pairs.project) order by queue, project_id limit 1),
+              (select project_id from queue where ready = 1 and (queue, project_id) > (pairs.queue, pairs.project) order by queue, project_id limit 1)
+       from pairs where pairs.queue is not null
+     )
+     select queue, project from pairs
+     where queue is not null
+       and not exists (select 1 from queues where queues.project_id = pairs.project and queues.name = pairs.queue and queues.paused_at is not null)`,
+    [],
+  )
+  return rows.map(({ queue, project }) => ({ queue, project }))
+}
+
+export async function countDepth(tx: Tx): Promise<Depth[]> {
+  const rows = await tx.sql<{
+    queue: string
+    waiting: number
+    delayed: number
+    claimed: number
+    oldest: number | null
+  }>(
+    `select queue, sum(ready) as waiting, sum(case when lease_until is not null then 1 else 0 end) as claimed,
+            sum(case when ready = 0 and lease_until is null then 1 else 0 end) as delayed,
+            min(case when ready = 1 then run_at end) as oldest
+     from queue where project_id = ?1 group by queue order by queue`,
+    [tx.project],
+  )
+  return rows.map((row) => ({
+    ...row,
+    waiting: Number(row.waiting),
+    delayed: Number(row.delayed),
+    claimed: Number(row.claimed),
+  }))
+}

@@ -1,0 +1,128 @@
+import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
+import type { Entry, Lease, Listener, Queue, Settlement } from './queue.ts'
+import { countDepth, type LeaseRow, leaseColumns, leasesOf, sweepRows, UNPAUSED } from './rows.ts'
+
+/**
+ * The queue in the table `queue` of SQLite. One process, one writer: while a transaction claims, nobody else can, so there
+ * are no locks to skip, and leases only matter to work that hangs. At its first sweep every lease belongs to a process that
+ * is gone.
+ */
+export function openSqliteQueue(db: Database): Queue {
+  let listener: Listener | undefined
+  let taken = false
+
+  return {
+    async enqueue(tx, entries, now) {
+      for (const entry of entries)
+        await tx.sql(
+          `insert into queue (run_id, project_id, queue, handler, priority, run_at, ready) values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+           on conflict (run_id) do update set run_at = excluded.run_at, ready = excluded.ready where queue.lease_until is null`,
+          [
+            entry.runId,
+            tx.project,
+            entry.queue,
+            entry.handler,
+            entry.priority,
+            entry.runAt,
+            entry.runAt <= now ? 1 : 0,
+          ],
+        )
+      tellOf(tx, entries, () => listener)
+    },
+    async claim(tx, ask) {
+      const rows = await tx.sql<LeaseRow>(
+        `update queue set lease_owner = ?1, lease_until = ?2, claimed_at = ?3, fence = fence + 1, attempt = attempt + 1, ready = 0
+         where run_id in (select run_id from queue where queue = ?4 and project_id = ?5 and ready = 1 and ${UNPAUSED}
+           ${ask.except.length > 0 ? 'and handler not in (select value from json_each(?7))' : ''}
+           order by priority desc, run_at, run_id limit ?6)
+         returning ${leaseColumns.replaceAll('queue.', '')}`,
+        [
+          ask.worker,
+          ask.leaseUntil,
+          ask.now,
+          ask.queue,
+          tx.project,
+          ask.limit,
+          ...(ask.except.length > 0 ? [ask.except] : []),
+        ],
+      )
+      return leasesOf(rows)
+    },
+    async extend(leases, until) {
+      const lost: Lease[] = []
+      const stop: Lease[] = []
+      if (leases.length === 0) return { lost, stop }
+      await inProject(INSTANCE, () =>
+        db.write(async (tx) => {
+          lost.length = 0
+          stop.length = 0
+          for (const lease of leases) {
+            const [row] = await tx.sql<{ stop: number }>(
+              'update queue set lease_until = ?1 where run_id = ?2 and fence = ?3 and lease_until is not null returning stop',
+              [until, lease.runId, lease.fence],
+            )
+            if (!row) lost.push(lease)
+            else if (row.stop === 1) stop.push(lease)
+          }
+        }),
+      )
+      return { lost, stop }
+    },
+    async settle(tx, settlements) {
+      const settled: boolean[] = []
+      for (const one of settlements) settled.push(await settleOne(tx, one))
+      return settled
+    },
+    async sweep(now) {
+      if (!taken)
+        await inProject(INSTANCE, () =>
+          db.write((tx) =>
+            tx.sql(
+              `update queue set ready = 1, lease_owner = null, lease_until = null, claimed_at = null, stop = 0
+               where lease_until is not null`,
+            ),
+          ),
+        )
+      taken = true
+      return sweepRows(db, now)
+    },
+    async stop(tx, runId) {
+      const rows = await tx.sql(
+        'update queue set stop = 1 where run_id = ?1 and project_id = ?2 and lease_until is not null returning run_id',
+        [runId, tx.project],
+      )
+      tx.afterCommit(() => listener?.stop(runId))
+      return rows.length === 1
+    },
+    wake(heard) {
+      listener = heard
+    },
+    depth: countDepth,
+    async close() {
+      listener = undefined
+    },
+  }
+}
+
+/** After the commit, one word for each queue that got something. */
+export function tellOf(tx: Tx, entries: readonly Entry[], listener: () => Listener | undefined): void {
+  if (entries.length === 0) return
+  tx.afterCommit(() => {
+    for (const queue of new Set(entries.map((entry) => entry.queue)))
+      listener()?.runnable({ queue, project: tx.project })
+  })
+}
+
+async function settleOne(tx: Tx, one: Settlement): Promise<boolean> {
+  const held = one.fence === 'unclaimed' ? 'lease_until is null' : 'fence = ?2 and lease_until is not null'
+  const places = one.fence === 'unclaimed' ? [one.runId] : [one.runId, one.fence]
+  if (one.next === 'done')
+    return (await tx.sql(`delete from queue where run_id = ?1 and ${held} returning run_id`, places)).length === 1
+  const counts = one.next === 'retry' ? 'failures = failures + 1' : 'attempt = attempt - 1'
+  const rows = await tx.sql(
+    `update queue set lease_owner = null, lease_until = null, claimed_at = null, ready = 0, stop = 0, run_at = ?${places.length + 1}, ${counts}
+     where run_id = ?1 and ${held} returning run_id`,
+    [...places, one.runAt],
+  )
+  return rows.length === 1
+}
