@@ -47,7 +47,7 @@ const open: readonly RegExp[] = [
 const openTo: readonly { readonly who: RegExp; readonly what: RegExp; readonly why: string }[] = [
   { who: /^app\.ts$/, what: /^platform\/http\//, why: 'the composition root puts the server together' },
   { who: /(^|\/)store[a-z-]*\.ts$/, what: /^platform\/db\/tables\.ts$/, why: 'stores name the columns of their rows' },
-  { who: /^doors\//, what: /^platform\/http\/problem\.ts$/, why: 'a door tells of refusals in words of its own' },
+  { who: /^doors\//, what: /^platform\/http\/(problem|docs)\.ts$/, why: 'a door has errors and documents of its own' },
   { who: /^(config|settings)\.ts$/, what: /^platform\/blobs\/open\.ts$/, why: 'a type, without loading the store' },
 ]
 

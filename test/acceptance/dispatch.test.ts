@@ -6,8 +6,9 @@ import type { AuditEvent, Role } from '@writ/api'
 import { type Handler, TaskError } from '../../packages/server/src/kinds/task/index.ts'
 import { type Receiver, startReceiver } from '../channels/receiver.ts'
 import { type Client, createClient } from '../client.ts'
+import { freePort } from '../servers/free-port.ts'
 import { type TestSystem, until } from '../test-system.ts'
-import { ok, verifies } from '../verifies.ts'
+import { holds, ok, verifies } from '../verifies.ts'
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
@@ -87,6 +88,27 @@ verifies(
     assert.equal(ok(await admin.get('/task/nosuch/detail')), null)
   },
 )
+
+holds('the door has a port of its own where one is set, with its documents and one limit for both', async (sys) => {
+  const port = await freePort()
+  await sys.restart({ env: { SERVER_PORT: String(port), RATE_LIMIT_MAX: '2' } })
+  const { token } = ok(await sys.admin.post<{ token: string }>('/tokens', { name: 'door', role: 'admin' }), 201)
+  const own = createClient({
+    base: () => `http://127.0.0.1:${port}`,
+    prefix: '',
+    credentials: async () => ({ 'x-api-token': token }),
+  })
+  assert.deepEqual(ok(await own.get('/ping')), { status: 'ok' })
+  assert.match(ok(await own.get<string>('/metrics')), /procurator_task_queue_size/)
+  const document = ok(await own.get<{ paths: Record<string, unknown> }>('/openapi.json'))
+  assert.ok('/dispatch' in document.paths && '/dlq/{queue_name}' in document.paths)
+  assert.match(ok(await own.get<string>('/docs')), /swagger-ui/)
+  assert.equal((await own.get('/api/v1/tasks')).status, 404)
+  const body = { task: 'system.ping', taskData: {} }
+  ok(await own.post('/dispatch', body))
+  ok(await at(sys, { 'x-api-token': token }).post('/dispatch', body))
+  assert.equal((await own.post('/dispatch', body)).status, 429)
+})
 
 async function hears(receiver: Receiver, count: number): Promise<Record<string, unknown>[]> {
   await until(`${count} callbacks came`, async () => receiver.received.length >= count)

@@ -31,7 +31,7 @@ import {
   webhookHandlers,
 } from './channels/index.ts'
 import { blobSettings, type Config, isLoopback } from './config.ts'
-import { createDispatchMetrics, type DispatchOn, dispatchBody, serveDispatch } from './doors/index.ts'
+import { createDispatchDoor, createDispatchMetrics, dispatchBody } from './doors/index.ts'
 import {
   auditHandlers,
   createAttest,
@@ -89,7 +89,7 @@ import { createCursors } from './platform/http/cursor.ts'
 import { serveDocs } from './platform/http/docs.ts'
 import { type Mounting, mount } from './platform/http/mount.ts'
 import { createHttpServer } from './platform/http/server.ts'
-import { serveSystem } from './platform/http/system.ts'
+import { serveMetrics, serveSystem } from './platform/http/system.ts'
 import { lockDataDir } from './platform/lock.ts'
 import type { Logger } from './platform/log.ts'
 import { createMetrics } from './platform/metrics.ts'
@@ -537,8 +537,9 @@ export async function openApp(on: {
   mount(http, 'tasks', api.tasks, taskHandlers(dispatching), mounting)
   mount(http, 'queues', api.queues, queueHandlers(dispatching), mounting)
   mount(http, 'deadLetters', api.deadLetters, deadLetterHandlers(dispatching), mounting)
-  const dispatchOn: DispatchOn = {
+  const dispatchOn = {
     ...dispatching,
+    version,
     feishu,
     scripts,
     log: log.child({ part: 'http' }),
@@ -551,7 +552,13 @@ export async function openApp(on: {
       logDir: config.dispatch.logDir,
     },
   }
-  await serveDispatch(http, dispatchOn, mounting)
+  const door = createDispatchDoor(dispatchOn, mounting)
+  await door.serve(http)
+  const doorHttp = config.dispatch.port === undefined ? null : await createHttpServer(httpOn)
+  if (doorHttp) {
+    await door.serve(doorHttp)
+    serveMetrics(doorHttp, metrics)
+  }
   await serveApprovePage(http, config.apiPrefix)
   await serveConsole(http, {
     folder: CONSOLE,
@@ -620,6 +627,7 @@ export async function openApp(on: {
       // check, and after a while neither is it worth waiting for.
       await Promise.race([sequencer.first, failed, sleep(5_000, undefined, { ref: false })])
       await http.listen({ host: config.host, port: config.port })
+      await doorHttp?.listen({ host: config.host, port: config.dispatch.port })
       const address = http.addresses()[0]!
       return { host: config.host, port: typeof address === 'object' ? address.port : config.port }
     },
@@ -628,6 +636,7 @@ export async function openApp(on: {
       // Each socket is told that the server stops; one that does not listen is not waited for.
       await Promise.race([Promise.allSettled(open), sleep(1_000, undefined, { ref: false })])
       await http.close()
+      await doorHttp?.close()
       await identity.close()
       stopping.abort()
       await Promise.allSettled(chores)

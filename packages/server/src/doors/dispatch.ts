@@ -1,4 +1,4 @@
-import { type dispatchApi as Api, dispatchApi, type NewTask, type Submitted, type TaskDetail } from '@writ/api'
+import { type dispatchApi as Api, dispatchApi, type NewTask, openapi, type Submitted, type TaskDetail } from '@writ/api'
 import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -17,6 +17,7 @@ import {
 } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import type { Tx } from '../platform/db/index.ts'
+import { serveDocs } from '../platform/http/docs.ts'
 import { goneOf } from '../platform/http/gone.ts'
 import { type Ask, type Handlers, type Mounting, mount } from '../platform/http/mount.ts'
 import { type Recognise, refusalOf } from '../platform/http/problem.ts'
@@ -28,6 +29,7 @@ export interface DispatchOn extends Dispatching {
   readonly feishu: Feishu
   readonly scripts: Scripts | null
   readonly log: Logger
+  readonly version: string
   readonly recognise: Recognise
   /** Hears of each refusal before it is answered, as elsewhere. */
   refused(request: FastifyRequest, refusal: AppError): Promise<void>
@@ -60,14 +62,27 @@ const MAX_ATTEMPTS = 100
  * The documented task gateway, on the engine behind `/api/v1/tasks`. Statuses, bodies and texts are the documented ones,
  * errors are FastAPI's, and what is ours (ids, states, codes) is translated here and nowhere else.
  */
-export async function serveDispatch(app: FastifyInstance, on: DispatchOn, mounting: Mounting<Caller>): Promise<void> {
-  await app.register(async (scope) => {
-    answerAsFastApi(scope, on)
-    mount(scope, 'dispatch', dispatchApi, dispatchHandlers(on), mounting)
-  })
+export function createDispatchDoor(on: DispatchOn, mounting: Mounting<Caller>): DispatchDoor {
+  // Once, however many ports there are: a second one is no second limit.
+  const handlers = dispatchHandlers(on)
+  return {
+    async serve(app) {
+      await app.register(async (scope) => {
+        answerAsFastApi(scope, on)
+        mount(scope, 'dispatch', dispatchApi, handlers, mounting)
+      })
+      const info = { title: 'Task gateway', version: on.version, prefix: '', errors: 'fastapi' } as const
+      await serveDocs(app, openapi({ dispatch: dispatchApi }, info), '', info.title)
+    },
+  }
 }
 
-export function dispatchHandlers(on: DispatchOn): Handlers<typeof Api, Caller> {
+export interface DispatchDoor {
+  /** Adds the documented paths to a server, with their document at /openapi.json and its pages at /docs and /redoc. */
+  serve(app: FastifyInstance): Promise<void>
+}
+
+function dispatchHandlers(on: DispatchOn): Handlers<typeof Api, Caller> {
   const { tasks, settings } = on
   // One limit for each task and caller, whatever queue the request names.
   const limit = createRateLimit(settings.rateLimitMax, settings.rateLimitWindowMs)

@@ -82,7 +82,8 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
   }
 
   const group = createGroupCommit({
-    concurrent: 3,
+    concurrent: 4,
+    apart: true,
     open: async (project) => groupTransaction(await connect(pool), project, columns),
   })
 
