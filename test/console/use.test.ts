@@ -367,3 +367,29 @@ test('rules are changed by two: one asks, another agrees', { skip }, async () =>
   await one.page.getByText('Applied').waitFor()
   assert.deepEqual([...one.broken, ...other.broken], [])
 })
+
+test('one tab of a browser listens for all, and another takes over when it is closed', { skip }, async () => {
+  await using system = await startConsole()
+  await fill(system)
+  await using tab = await openTab(system)
+  await tab.open('default/tickets/3')
+  const streams: string[] = []
+  tab.context.on('request', (request) => {
+    if (request.headers().accept === 'text/event-stream') streams.push(request.url())
+  })
+  const stream = tab.context.waitForEvent('response', (answer) => answer.url().includes('/api/v1/events'))
+  await tab.signIn(system.admin)
+  await stream
+  const second = await tab.context.newPage()
+  await second.goto(tab.page.url())
+  await second.locator('.approval').waitFor()
+  await system.admin.post('/tickets/3/comments', { body: 'heard by both' })
+  for (const page of [tab.page, second]) await page.locator('.said', { hasText: 'heard by both' }).waitFor()
+  assert.equal(streams.length, 1)
+  const next = tab.context.waitForEvent('response', (answer) => answer.url().includes('/api/v1/events'))
+  await tab.page.close()
+  await next
+  await system.admin.post('/tickets/3/approve', {})
+  await second.locator('h1 .state-approved').waitFor()
+  assert.equal(streams.length, 2)
+})

@@ -13,7 +13,7 @@ import { Answer, Refusal } from './states.tsx'
 
 /** Who may approve this ticket, and who may not and why, as the project's policy says. */
 export function useApprovers(ticket: Ticket) {
-  const { client, project, me } = useSession()
+  const { client, project, me, can } = useSession()
   const { t } = useTranslation()
   const members = useMembers()
   const policy = useQuery({ queryKey: [project, 'policy'], queryFn: () => client.projects.policy(), staleTime: 60_000 })
@@ -27,7 +27,14 @@ export function useApprovers(ticket: Ticket) {
   const excluded = inRole.filter((one) => why(one.user_id) !== null)
   const eligible = inRole.filter((one) => why(one.user_id) === null)
   const mineIsRole = me.role !== null && rules?.approver_roles.includes(me.role) === true
-  return { rules, eligible, excluded, why, mayI: mineIsRole && why(me.id) === null, mineIsRole }
+  return {
+    rules,
+    eligible,
+    excluded,
+    why,
+    mayI: mineIsRole && can('tickets.approve') && why(me.id) === null,
+    mineIsRole,
+  }
 }
 
 /** Whoever may agree sees it on the page; whoever may not reads why, and who can. */

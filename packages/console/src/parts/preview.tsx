@@ -205,6 +205,8 @@ export function Difference({ before, after }: { before: Artifact; after: Artifac
         fetchArtifact(client, before, signal),
         fetchArtifact(client, after, signal),
       ])
+      // Lines are compared, so what is no text is not.
+      if ([old, fresh].some(({ data }) => data.subarray(0, 8_000).includes(0))) return null
       const text = (data: Uint8Array) => new TextDecoder().decode(data)
       const { hunks } = structuredPatch(before.filename, after.filename, text(old.data), text(fresh.data), '', '', {
         context: 3,
@@ -219,7 +221,9 @@ export function Difference({ before, after }: { before: Artifact; after: Artifac
       {open && small && (
         <Answer of={lines}>
           {(hunks) =>
-            hunks.length === 0 ? (
+            hunks === null ? (
+              <p className="dimmed">{t('artifact.binary')}</p>
+            ) : hunks.length === 0 ? (
               <p className="dimmed">{t('artifact.same')}</p>
             ) : (
               // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls
