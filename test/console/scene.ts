@@ -17,9 +17,12 @@ export const examples = path.join(import.meta.dirname, '../../examples')
 let browser: Promise<Browser> | undefined
 after(async () => (await browser)?.close())
 
+let built: Promise<boolean> | undefined
+
 /** A server that serves the console; the bundle is built if nobody has yet. */
 export async function startConsole(options: Parameters<typeof TestSystem.start>[0] = {}): Promise<TestSystem> {
-  await buildConsole()
+  built ??= buildConsole()
+  await built
   return TestSystem.start(options)
 }
 

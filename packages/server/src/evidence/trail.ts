@@ -1,5 +1,5 @@
 import type { evidenceApi, Trail } from '@writ/api'
-import { decodeEntry, parseCheckpoint, parseNote, proveInclusion, toBase64, toHex } from '@writ/tlog'
+import { decodeEntry, parseCheckpoint, parseNote, proveInclusion, type ReadTile, toBase64, toHex } from '@writ/tlog'
 import {
   countPlaced,
   findAnchored,
@@ -77,7 +77,7 @@ async function proveEvents(
     const text = Buffer.from((await reader.read('checkpoint')) ?? []).toString()
     const note = text === '' ? null : text
     const size = note === null ? 0 : parseCheckpoint(parseNote(note).text).size
-    const readTile = tilesOf(reader)
+    const readTile = eachOnce(tilesOf(reader))
     const entries: Trail['entries'] = []
     for (const event of events) {
       if (event.shard !== row.shard) continue
@@ -116,6 +116,17 @@ async function proveEvents(
     }
   } finally {
     await reader.close()
+  }
+}
+
+/** Proofs of neighbours share their tiles. */
+function eachOnce(read: ReadTile): ReadTile {
+  const tiles = new Map<string, Promise<Uint8Array>>()
+  return (level, index, width) => {
+    const key = `${level}/${index}/${width}`
+    const reading = tiles.get(key) ?? read(level, index, width)
+    tiles.set(key, reading)
+    return reading
   }
 }
 
