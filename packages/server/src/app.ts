@@ -63,12 +63,14 @@ import {
 } from './identity/index.ts'
 import { createJudgeThread, createProofKind, rulesHandlers } from './kinds/proof/index.ts'
 import {
+  type Backlog,
   builtinHandlers,
   createFeishu,
   createHandlers,
   createPayloads,
   createScripts,
   createTaskLane,
+  createTaskMetrics,
   createTasks,
   deadLetterHandlers,
   type Handler,
@@ -310,8 +312,12 @@ export async function openApp(on: {
     { testHandlers: on.testHandlers !== undefined },
   )
   const payloads = createPayloads(createSeal(secretKeys, 'payloads'))
-  const observer = createDispatchMetrics(metrics.registry, () => countWaiting(db, queue))
-  const tasks = createTasks({ queue, blobs, clock, handlers, waiting, payloads, accepted: observer.accepted })
+  const backlog = () => readBacklog(db, queue, tasks)
+  const documented = createDispatchMetrics(metrics.registry, async () =>
+    Object.fromEntries((await backlog()).queues.map((one) => [one.queue, one.waiting])),
+  )
+  const ours = createTaskMetrics(metrics.registry, { now: clock.now, backlog })
+  const tasks = createTasks({ queue, blobs, clock, handlers, waiting, payloads, accepted: documented.accepted })
   const worker = createWorker({
     db,
     queue,
@@ -324,7 +330,14 @@ export async function openApp(on: {
         log: log.child({ part: 'tasks' }),
         handlers,
         payloads,
-        observe: observer,
+        observe: {
+          started: documented.started,
+          ended(queueName, handler, seconds, { state, errorCode }) {
+            documented.ended(queueName, handler, seconds, errorCode)
+            ours.ended(state)
+          },
+          leaseLost: ours.leaseLost,
+        },
         concurrency: config.taskConcurrency,
         atMost: 10 * config.taskConcurrency,
         patienceMs: 1_000,
@@ -651,13 +664,28 @@ function recogniseStores(error: unknown): AppError | undefined {
 const witnessLine = ({ name, state, reason }: WitnessHealth): [string, string][] =>
   state === 'ok' ? [] : [[`witness ${name}`, `${state}: ${reason}`]]
 
-/** Tasks that wait and could start now, by queue, of all projects. */
-async function countWaiting(db: Database, queue: Queue): Promise<Record<string, number>> {
-  const sizes: Record<string, number> = {}
-  for (const { id } of await listProjects(db))
-    for (const { queue: name, waiting } of await inProject(id, () => db.read(queue.depth)))
-      if (!name.startsWith('.')) sizes[name] = (sizes[name] ?? 0) + waiting
-  return sizes
+/** What waits in the queues of tasks and among the dead letters, of all projects together. */
+async function readBacklog(db: Database, queue: Queue, tasks: Tasks): Promise<Backlog> {
+  const queues = new Map<string, Backlog['queues'][number]>()
+  let deadLetters = 0
+  for (const { id } of await listProjects(db)) {
+    const [depths, dead] = await inProject(id, () =>
+      db.read(async (tx) => [await queue.depth(tx), await tasks.countDead(tx, {})] as const),
+    )
+    deadLetters += dead
+    for (const depth of depths.filter((one) => !one.queue.startsWith('.'))) {
+      const before = queues.get(depth.queue)
+      const { oldest } = depth
+      queues.set(depth.queue, {
+        queue: depth.queue,
+        waiting: depth.waiting + (before?.waiting ?? 0),
+        delayed: depth.delayed + (before?.delayed ?? 0),
+        claimed: depth.claimed + (before?.claimed ?? 0),
+        oldest: before?.oldest == null ? oldest : oldest === null ? before.oldest : Math.min(oldest, before.oldest),
+      })
+    }
+  }
+  return { queues: [...queues.values()], deadLetters }
 }
 
 /** Whether requests can be served: each part with its reason if not. The byte store is asked every few seconds only. */
