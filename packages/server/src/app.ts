@@ -129,6 +129,8 @@ export interface App {
 }
 
 const LEASE_MS = 30_000
+/** What a process without the role `api` answers. */
+const OPERATIONAL: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics', '/ping'])
 const POLL_MS = 200
 
 /** Where the audit log and its keys are. */
@@ -196,6 +198,7 @@ export async function openApp(on: {
   testHandlers?: readonly Handler[]
 }): Promise<App> {
   const { config, log, clock = systemClock } = on
+  const has = (role: Config['roles'][number]) => config.roles.includes(role)
   await setUpRedaction(config)
   const policy = config.witnessPolicy === undefined ? undefined : await loadWitnessPolicy(config.witnessPolicy)
   const lock = config.database.kind === 'sqlite' ? lockDataDir(config.dataDir) : null
@@ -402,6 +405,10 @@ export async function openApp(on: {
     refused,
   }
   const http = await createHttpServer(httpOn)
+  if (!has('api'))
+    http.addHook('onRequest', (request, _, done) =>
+      done(OPERATIONAL.has(request.routeOptions.url ?? '') ? undefined : new AppError('ROUTE_NOT_FOUND')),
+    )
   http.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.config.id ?? 'other'
     metrics.requests.answered(route, request.method, reply.statusCode, reply.elapsedTime / 1_000)
@@ -598,18 +605,15 @@ export async function openApp(on: {
   })
 
   const chores = [
-    sequencer.run(stopping.signal),
-    witnesses.run(stopping.signal),
-    worker.run(stopping.signal),
-    fanOut.run(stopping.signal),
-    deliverer.run(stopping.signal),
-    ...(config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
+    ...(has('sequencer') ? [sequencer.run(stopping.signal), witnesses.run(stopping.signal)] : []),
+    ...(has('sequencer') && config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
+    ...(has('worker') ? [worker, fanOut, deliverer].map((one) => one.run(stopping.signal)) : []),
     every(60_000, stopping.signal, log, async () => {
       await inProject(INSTANCE, () => identity.sweep())
       await db.prepareMonths(clock.now())
       // Bytes that were erased while the store was away, or just before a stop.
       for (const { id } of await listProjects(db)) await removeErasedBytes({ db, blobs, clock }, id)
-      await sequencer.rotateDue({ days: config.logRotateDays, entries: config.logRotateEntries })
+      if (has('sequencer')) await sequencer.rotateDue({ days: config.logRotateDays, entries: config.logRotateEntries })
       await forgetOldDeliveries(db, clock.now())
     }),
   ]
@@ -628,7 +632,7 @@ export async function openApp(on: {
     async listen() {
       // An older database under a longer log is refused before anybody is served. Beside another leader nothing is ours to
       // check, and after a while neither is it worth waiting for.
-      await Promise.race([sequencer.first, failed, sleep(5_000, undefined, { ref: false })])
+      if (has('sequencer')) await Promise.race([sequencer.first, failed, sleep(5_000, undefined, { ref: false })])
       await http.listen({ host: config.host, port: config.port })
       await doorHttp?.listen({ host: config.host, port: config.dispatch.port })
       const address = http.addresses()[0]!
