@@ -112,3 +112,30 @@ for (const backend of backends())
     )
     assert.equal((await system.admin.get('/evidence/seals?subject=ticket&ids=')).status, 422)
   })
+
+for (const backend of backends())
+  test(`a task has a trail and a seal too, for whoever dispatched it (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    const [dev, other] = [await system.hire('devi', 'dev'), await system.hire('dora', 'dev')]
+    const { body: task } = await dev.post<{ id: string; number: number }>('/tasks', { handler: 'system.ping' })
+    await dev.get(`/tasks/${task.id}/wait?timeout=30`)
+    await system.settle()
+    const query = `subject=run&id=${task.number}`
+    const { body: trail } = await system.admin.get<Trail>(`/evidence/trail?${query}`)
+    assert.deepEqual(trail.subject, { type: 'run', id: task.id, number: task.number })
+    const verified = await verifyTrail(trail, primitives)
+    assert.ok(verified.good)
+    assert.deepEqual(
+      verified.entries.map(({ shown, event }) => [shown.event_type, (event?.details as { handler: string }).handler]),
+      [['run.completed', 'system.ping']],
+    )
+    const own = await dev.get<Trail>(`/evidence/trail?${query}`)
+    assert.ok(own.body.entries.length === 1 && own.body.entries[0]!.payload === null)
+    const foreign = await other.get<{ code: string }>(`/evidence/trail?${query}`)
+    assert.equal(foreign.body.code, 'RUN_VIEW_DENIED')
+    const seals = async (who: typeof dev) =>
+      (await who.get<Seal[]>(`/evidence/seals?subject=run&ids=${task.number}`)).body.map(({ sealed }) => sealed)
+    assert.deepEqual([await seals(dev), await seals(other)], [[true], []])
+  })

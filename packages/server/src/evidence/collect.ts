@@ -58,22 +58,29 @@ export async function collect(tx: Tx, asked: Asked): Promise<Collected> {
   const keys: SigningKeyRow[] = []
   for (const id of new Set(signatures.map((one) => one.signing_key_id))) keys.push((await findSigningKey(tx, id))!)
   const about = [ticket.id, ...runs.map(({ id }) => id), ...files.map(({ id }) => id), ...keys.map(({ id }) => id)]
+  return {
+    subject,
+    ticket,
+    runs,
+    files: files.map((row) => ({ row, leftOut: whyLeftOut(row, asked.flagged) })),
+    ...(await eventsAbout(tx, about)),
+    signatures,
+    keys,
+  }
+}
+
+/** What the log holds about these things, and the statements that its entries name. */
+export async function eventsAbout(
+  tx: Tx,
+  about: readonly string[],
+): Promise<Pick<Collected, 'events' | 'attestations'>> {
   const found = await listProvenEvents(tx, about)
   // An erased payload leaves an empty text; the entry that tells of it names the event, and comes along.
   const erased = found.filter(isErased).map(({ id }) => id)
   const erasures = erased.length === 0 ? [] : await listProvenEvents(tx, erased)
   const events = [...found, ...erasures]
   const digests = events.flatMap(({ entry }) => decodeEntry(entry).att ?? []).map((one) => one.replace('sha256:', ''))
-  return {
-    subject,
-    ticket,
-    runs,
-    files: files.map((row) => ({ row, leftOut: whyLeftOut(row, asked.flagged) })),
-    events,
-    attestations: await store.listAttestations(tx, digests),
-    signatures,
-    keys,
-  }
+  return { events, attestations: await store.listAttestations(tx, digests) }
 }
 
 /** Whether a payload was erased on demand. */

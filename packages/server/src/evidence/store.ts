@@ -28,7 +28,10 @@ export const listApprovalSignatures = (tx: Tx, ticketId: string): Promise<Select
     .orderBy('approval_id')
     .execute()
 
-/** Tickets, each with its runs, or runs, by number; with `of` only those on tickets that this person has a part in. */
+/**
+ * Tickets, each with its runs, or runs, by number; with `of` only those on tickets that this person has a part in, and
+ * tasks that this person dispatched.
+ */
 export async function listSealed(
   tx: Tx,
   subject: 'ticket' | 'run',
@@ -36,12 +39,16 @@ export async function listSealed(
   of: string | null,
 ): Promise<{ id: string; number: number; runs: string[] }[]> {
   const own = of === null ? '' : 'and (t.created_by_id = ?3 or t.assignee_id = ?3)'
+  const ownTask = of === null ? '' : 'and r.executed_by_id = ?3'
   const params = of === null ? [tx.project, numbers] : [tx.project, numbers, of]
   if (subject === 'run')
     return (
       await tx.sql<{ id: string; number: number }>(
         `select r.id, r.number from runs r join tickets t on t.project_id = r.project_id and t.id = r.ticket_id
-         where r.project_id = ?1 and ${inList(tx, 'r.number', '?2')} ${own} order by r.number`,
+         where r.project_id = ?1 and ${inList(tx, 'r.number', '?2')} ${own}
+         union all
+         select r.id, r.number from runs r
+         where r.project_id = ?1 and r.kind = 'task' and ${inList(tx, 'r.number', '?2')} ${ownTask} order by 2`,
         params,
       )
     ).map((row) => ({ ...row, runs: [] }))

@@ -14,10 +14,11 @@ import {
 } from '../audit/index.ts'
 import type { Caller } from '../identity/index.ts'
 import type { Ask } from '../platform/http/mount.ts'
-import { runToSee } from '../runs/index.ts'
+import type { Tx } from '../platform/db/index.ts'
+import { runToSee, taskToSee } from '../runs/index.ts'
 import { seeTicket } from '../tickets/index.ts'
 import type { BundleOn } from './bundle.ts'
-import { type Collected, collect, isErased } from './collect.ts'
+import { type Collected, collect, eventsAbout, isErased } from './collect.ts'
 
 export interface TrailOn extends Pick<BundleOn, 'db' | 'folders' | 'keys'> {
   readonly witnesses: Pick<Witnesses, 'cosignersOf'>
@@ -33,17 +34,10 @@ const MAX_ENTRIES = 1_000
 export async function trailOf(on: TrailOn, ask: Ask<typeof evidenceApi.trail, Caller>): Promise<Trail> {
   const { caller, query } = ask
   const { all, logs, pending } = await ask.read(async (tx) => {
-    if (query.subject === 'run') await runToSee(tx, caller, query.id)
-    else await seeTicket(tx, caller, query.id)
-    const collected = await collect(tx, { subject: query.subject, ref: query.id, flagged: false })
-    const about = [
-      collected.ticket.id,
-      ...collected.runs.map(({ id }) => id),
-      ...collected.files.map(({ row }) => row.id),
-    ]
-    const placed = await countPlaced(tx, about)
+    const found = await shownOf(tx, caller, query)
+    const placed = await countPlaced(tx, found.about)
     const waiting = placed.filter(({ shard }) => shard === null).reduce((sum, { events }) => sum + events, 0)
-    return { all: collected, logs: await listLogs(tx), pending: waiting }
+    return { all: found, logs: await listLogs(tx), pending: waiting }
   })
   const open = caller.role === 'admin' || caller.role === 'auditor'
   const events = all.events.slice(0, MAX_ENTRIES)
@@ -62,6 +56,34 @@ export async function trailOf(on: TrailOn, ask: Ask<typeof evidenceApi.trail, Ca
       .map(({ keyid, public_pem }) => ({ keyid, public_pem })),
     signatures: all.signatures.map((one) => showSignature(one, all)),
   }
+}
+
+type Shown = Pick<Collected, 'subject' | 'events' | 'attestations' | 'signatures' | 'keys'> & {
+  /** Whose events count as pending. */
+  readonly about: readonly string[]
+}
+
+/** What there is about a ticket, a run or a task, which has no ticket and nobody's signature. Throws if it is not to be seen. */
+async function shownOf(
+  tx: Tx,
+  caller: Caller,
+  { subject, id: ref }: { subject: 'ticket' | 'run'; id: string | number },
+): Promise<Shown> {
+  const task = subject === 'run' ? await taskToSee(tx, caller, ref) : undefined
+  if (task) {
+    const { id, number } = task
+    return {
+      subject: { type: subject, id, number },
+      ...(await eventsAbout(tx, [id])),
+      signatures: [],
+      keys: [],
+      about: [id],
+    }
+  }
+  if (subject === 'run') await runToSee(tx, caller, ref)
+  else await seeTicket(tx, caller, ref)
+  const all = await collect(tx, { subject, ref, flagged: false })
+  return { ...all, about: [all.ticket.id, ...all.runs.map(({ id }) => id), ...all.files.map(({ row }) => row.id)] }
 }
 
 /** Proofs of a log's events under its published checkpoint, which is read once. */
@@ -130,7 +152,7 @@ function eachOnce(read: ReadTile): ReadTile {
   }
 }
 
-function showSignature(one: Collected['signatures'][number], all: Collected): Trail['signatures'][number] {
+function showSignature(one: Collected['signatures'][number], all: Pick<Collected, 'keys'>): Trail['signatures'][number] {
   const key = all.keys.find(({ id }) => id === one.signing_key_id)!
   const { type, public_key, fingerprint, rp_id, user_id } = key
   const { approval_id, statement, signature } = one

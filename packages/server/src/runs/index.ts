@@ -6,7 +6,7 @@ export { createCheckLane, type Lane } from './lane.ts'
 export { artifactHandlers, runHandlers } from './routes.ts'
 export { isFinal, moves as runMoves, requireMove, settledEvent } from './run.ts'
 export { showContract } from './show.ts'
-export { runToSee } from './start.ts'
+export { runToSee, taskToSee } from './start.ts'
 export {
   type ArtifactRow,
   findRun,

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { ErrorCode, ExpectedFile, Run, StartRun } from '@writ/api'
 import { append, canonicalize, type Json } from '../audit/index.ts'
-import { type Caller, loadPolicy, personOf } from '../identity/index.ts'
+import { type Caller, loadPolicy, personOf, seesAll } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { type Tx, takeNumbers } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
@@ -210,4 +210,15 @@ export async function runToSee(
   if (!run) throw new AppError('RUN_NOT_FOUND')
   await seeTicket(tx, caller, run.ticket_id, denied)
   return run
+}
+
+/** The task of this id or number, if there is one: who dispatched it sees it, and who sees all. Throws RUN_VIEW_DENIED. */
+export async function taskToSee(
+  tx: Tx,
+  caller: Caller,
+  ref: Ref,
+): Promise<{ readonly id: string; readonly number: number } | undefined> {
+  const task = await store.findTask(tx, ref)
+  if (task && !seesAll(caller) && task.executed_by_id !== personOf(caller)) throw new AppError('RUN_VIEW_DENIED')
+  return task
 }

@@ -58,6 +58,17 @@ export async function isTask(tx: Tx, ref: Ref): Promise<boolean> {
   return row?.kind === 'task'
 }
 
+/** A run that belongs to no ticket, as far as it is known here; its kind knows the rest. */
+export async function findTask(
+  tx: Tx,
+  ref: Ref,
+): Promise<Pick<Selectable<RunsTable>, 'id' | 'number' | 'executed_by_id'> | undefined> {
+  const tasks = tx.db.selectFrom('runs').select(['id', 'number', 'executed_by_id']).where('kind', '=', 'task')
+  // Tasks have no row in `numbers`: they are many, and found by the number in their own.
+  const byNumber = typeof ref === 'number' || /^[0-9]+$/.test(ref)
+  return tasks.where((eb) => (byNumber ? eb('number', '=', Number(ref)) : eb('id', '=', ref))).executeTakeFirst()
+}
+
 /** As `findRun`, with the row locked until commit. */
 export async function lockRun(tx: Tx, ref: Ref): Promise<RunRow | undefined> {
   const id = await idOf(tx, 'run', ref)
