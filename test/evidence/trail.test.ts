@@ -128,7 +128,7 @@ for (const backend of backends())
     const verified = await verifyTrail(trail, primitives)
     assert.ok(verified.good)
     assert.deepEqual(
-      verified.entries.map(({ shown, event }) => [shown.event_type, (event?.details as { handler: string }).handler]),
+      verified.entries.map(({ shown, event }) => [shown.event_type, (event!.details as { handler: string }).handler]),
       [['run.completed', 'system.ping']],
     )
     const own = await dev.get<Trail>(`/evidence/trail?${query}`)

@@ -22,7 +22,7 @@ export function useEvents(hear: (event: Event) => void): void {
 const touched: Readonly<Record<string, readonly string[]>> = {
   ticket: ['ticket', 'approvals', 'comments', 'trail', 'seals', 'waiting', 'row'],
   approval: ['ticket', 'approvals', 'trail'],
-  run: ['run', 'ticket', 'ticket-runs', 'trail', 'seals', 'waiting', 'row'],
+  run: ['run', 'task', 'ticket', 'ticket-runs', 'trail', 'seals', 'waiting', 'row', 'queues'],
   artifact: ['artifacts', 'trail', 'run'],
   asset: ['assets'],
   member: ['members', 'users'],
@@ -32,6 +32,8 @@ const touched: Readonly<Record<string, readonly string[]>> = {
   rule_set: ['scripts'],
   webhook: ['webhooks', 'deliveries'],
   hold: ['holds'],
+  queue: ['queues'],
+  dead_letters: ['dead-letters', 'waiting'],
 }
 
 // Who one is changes rarely; and reading the log is itself an event of the log.

@@ -44,6 +44,9 @@ export function Palette({ close, help }: { close: () => void; help: () => void }
     ...(can('tickets.create')
       ? [{ id: 'new', text: t('ticket.new'), icon: 'plus' as const, act: () => go('tickets/new') }]
       : []),
+    ...(can('tasks.submit')
+      ? [{ id: 'dispatch', text: t('dispatch.title'), icon: 'plus' as const, act: () => go('tasks/new') }]
+      : []),
     { id: 'start', text: t('nav.start'), icon: 'start', act: () => go('start') },
     { id: 'tokens', text: t('settings.tokens'), icon: 'key', act: () => go('settings/tokens') },
     {
@@ -81,6 +84,7 @@ export function Palette({ close, help }: { close: () => void; help: () => void }
             act: () => go(`tickets/${number}`),
           },
           { id: 'run', text: t('palette.run', { number }), icon: 'run' as const, act: () => go(`runs/${number}`) },
+          { id: 'task', text: t('palette.task', { number }), icon: 'task' as const, act: () => go(`tasks/${number}`) },
         ]
       : []),
     ...commands.filter((one) => one.text.toLowerCase().includes(needle)),

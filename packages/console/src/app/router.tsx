@@ -127,6 +127,26 @@ const tree = root.addChildren([
       lazyRouteComponent(() => import('../pages/assets.tsx'), 'AssetPage'),
     ),
     page(
+      'tasks',
+      lazyRouteComponent(() => import('../pages/tasks.tsx'), 'Tasks'),
+    ),
+    page(
+      'tasks/new',
+      lazyRouteComponent(() => import('../pages/dispatch.tsx'), 'Dispatch'),
+    ),
+    page(
+      'tasks/$number',
+      lazyRouteComponent(() => import('../pages/task.tsx'), 'TaskPage'),
+    ),
+    page(
+      'queues',
+      lazyRouteComponent(() => import('../pages/queues.tsx'), 'Queues'),
+    ),
+    page(
+      'dead-letters',
+      lazyRouteComponent(() => import('../pages/dead-letters.tsx'), 'DeadLetters'),
+    ),
+    page(
       'audit',
       lazyRouteComponent(() => import('../pages/audit.tsx'), 'Audit'),
     ),

@@ -17,7 +17,18 @@ const Palette = lazy(loadPalette)
 
 export interface Place {
   readonly to: string
-  readonly word: 'home' | 'tickets' | 'runs' | 'assets' | 'audit' | 'notices' | 'settings' | 'start'
+  readonly word:
+    | 'home'
+    | 'tickets'
+    | 'runs'
+    | 'assets'
+    | 'audit'
+    | 'notices'
+    | 'settings'
+    | 'start'
+    | 'tasks'
+    | 'queues'
+    | 'dead'
   readonly icon: IconName
   /** The operation that the page cannot do without. */
   readonly needs?: string
@@ -31,6 +42,9 @@ export const places: readonly Place[] = [
   { to: 'tickets', word: 'tickets', icon: 'ticket', key: 't' },
   { to: 'runs', word: 'runs', icon: 'run', key: 'r' },
   { to: 'assets', word: 'assets', icon: 'asset', key: 'a' },
+  { to: 'tasks', word: 'tasks', icon: 'task', key: 'x' },
+  { to: 'queues', word: 'queues', icon: 'queue', needs: 'queues.list', key: 'q' },
+  { to: 'dead-letters', word: 'dead', icon: 'dead', needs: 'deadLetters.list', key: 'd' },
   { to: 'audit', word: 'audit', icon: 'audit', needs: 'audit.events', key: 'u' },
   { to: 'notices', word: 'notices', icon: 'notices', needs: 'webhooks.list', key: 'n' },
   { to: 'settings/me', word: 'settings', icon: 'settings', key: 's' },

@@ -99,6 +99,7 @@ export function Home() {
                 word={t('home.badRuns')}
                 tone={totals.bad > 0 ? 'bad' : ''}
               />
+              {can('deadLetters.list') && <DeadFigure />}
               {overseer && <LogFigure />}
             </ul>
             <div className="columns">
@@ -137,6 +138,26 @@ function Figure(props: { to: string; filters?: Record<string, string>; value: st
         <span className="figure-word">{word}</span>
       </Go>
     </li>
+  )
+}
+
+/** Tasks that failed for good and wait for somebody to decide. */
+function DeadFigure() {
+  const { client, project } = useSession()
+  const { t, i18n } = useTranslation()
+  const dead = useQuery({
+    queryKey: [project, 'waiting', 'dead'],
+    queryFn: ({ signal }) => firstOf(client, 'deadLetters.list', { limit: 1 }, signal),
+  })
+  if (!dead.data) return null
+  const { total } = dead.data
+  return (
+    <Figure
+      to="dead-letters"
+      value={count(total, i18n.language)}
+      word={t('home.deadLetters')}
+      tone={total > 0 ? 'bad' : ''}
+    />
   )
 }
 

@@ -10,14 +10,16 @@ import { Artifacts } from '../parts/artifacts.tsx'
 import { Ask } from '../parts/ask.tsx'
 import { Facts, Mono, Page, Person, RunStateBadge, Section, Time } from '../parts/bits.tsx'
 import { Bundle } from '../parts/bundle.tsx'
+import { Entries } from '../parts/entries.tsx'
 import { Go, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
-import { CheckLine, ProofDrawer } from '../parts/proof-drawer.tsx'
+import { ProofDrawer } from '../parts/proof-drawer.tsx'
 import { type StationName, stationsOfRun } from '../parts/seal.ts'
 import { SealStations } from '../parts/seal-line.tsx'
 import { useSeals } from '../parts/seals.ts'
 import { Answer } from '../parts/states.tsx'
 import { useTrail } from '../parts/trail.ts'
+import { Tree } from '../parts/tree.tsx'
 import { WaitingRun } from './ticket.tsx'
 
 export function RunPage() {
@@ -97,37 +99,7 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
             <Tree name={t('run.outputs')} value={run.outputs_manifest} />
             <Tree name={t('run.context')} value={run.execution_context} />
           </Section>
-          <Section title={t('run.entries')}>
-            <Answer of={trail} lines={4}>
-              {({ verified, trail: shown }) => (
-                <>
-                  {shown.pending > 0 && <p className="dimmed small">{t('proof.pending', { count: shown.pending })}</p>}
-                  <ul className="entries">
-                    {verified.entries.map((one) => (
-                      <li key={one.shown.event_id}>
-                        <details>
-                          <summary>
-                            <Icon name={one.good ? 'check' : 'cross'} size={14} className={one.good ? 'good' : 'bad'} />
-                            <strong>{one.shown.event_type}</strong>
-                            <span className="number">#{one.shown.log_index}</span>
-                            <span className="push dimmed small">
-                              <Time at={one.entry?.t ?? null} />
-                            </span>
-                          </summary>
-                          <ul className="checks">
-                            {one.checks.map((check, i) => (
-                              // biome-ignore lint/suspicious/noArrayIndexKey: in the order in which they were made
-                              <CheckLine key={i} check={check} />
-                            ))}
-                          </ul>
-                        </details>
-                      </li>
-                    ))}
-                  </ul>
-                </>
-              )}
-            </Answer>
-          </Section>
+          <Entries of={trail} />
         </div>
         <aside>
           <Section title={t('ticket.facts')}>
@@ -305,41 +277,5 @@ function Log({ text }: { text: string }) {
     <pre className="code tall" tabIndex={0}>
       {text}
     </pre>
-  )
-}
-
-/** A value as a tree that opens where it is pressed. */
-export function Tree({ name, value }: { name: string; value: unknown }) {
-  if (value === null || value === undefined) return null
-  return (
-    <div className="tree">
-      <Node name={name} value={value} open={false} />
-    </div>
-  )
-}
-
-function Node({ name, value, open }: { name: string; value: unknown; open: boolean }) {
-  if (typeof value !== 'object' || value === null)
-    return (
-      <div className="leaf">
-        <span className="tree-name">{name}</span>{' '}
-        <span className={`tree-${value === null ? 'null' : typeof value}`}>
-          {value === null ? 'null' : String(value)}
-        </span>
-      </div>
-    )
-  const entries = Object.entries(value)
-  return (
-    <details open={open}>
-      <summary>
-        <span className="tree-name">{name}</span>{' '}
-        <span className="dimmed">{Array.isArray(value) ? `[${entries.length}]` : `{${entries.length}}`}</span>
-      </summary>
-      <div className="branch">
-        {entries.map(([key, inner]) => (
-          <Node key={key} name={key} value={inner} open={entries.length === 1} />
-        ))}
-      </div>
-    </details>
   )
 }

@@ -45,8 +45,10 @@ export function List<T extends { id: string; number?: number }>(props: {
   empty: ReactNode
   /** Hears which rows are there, for what is asked about all of them at once. */
   onRows?: (rows: readonly T[]) => void
+  /** What adds rows without an event is looked for so often (ms): new ones are counted, those that are there refreshed. */
+  pulse?: number
 }) {
-  const { name, label, filters, columns, load, reload, to, adds, changes, empty, onRows } = props
+  const { name, label, filters, columns, load, reload, to, adds, changes, empty, onRows, pulse } = props
   const { project } = useSession()
   const { t } = useTranslation()
   const go = useGo()
@@ -95,6 +97,39 @@ export function List<T extends { id: string; number?: number }>(props: {
       [adds, changes, reload, key, queries],
     ),
   )
+  const look = useRef(load)
+  look.current = load
+  useEffect(() => {
+    if (pulse === undefined) return
+    const stop = new AbortController()
+    const timer = setInterval(() => {
+      const before = queries.getQueryData<InfiniteData<PageOfRows<T>>>(key)
+      if (document.hidden || before === undefined) return
+      void look
+        .current('', stop.signal)
+        .then(({ items }) => {
+          const now = new Map(items.map((row) => [row.id, row]))
+          const known = new Set(before.pages.flatMap((page) => page.items.map(({ id }) => id)))
+          // Below the last row that is there others may follow, which are none of the new.
+          const end = before.pages.at(-1)?.next_cursor === null ? 0 : (before.pages.at(-1)?.items.at(-1)?.number ?? 0)
+          setFresh(items.filter(({ id, number = 0 }) => !known.has(id) && number > end).length)
+          queries.setQueryData<InfiniteData<PageOfRows<T>>>(
+            key,
+            (old) =>
+              old && {
+                ...old,
+                pages: old.pages.map((page) => ({ ...page, items: page.items.map((one) => now.get(one.id) ?? one) })),
+              },
+          )
+        })
+        // The sign of the connection says it; the next beat asks again.
+        .catch(() => {})
+    }, pulse)
+    return () => {
+      stop.abort()
+      clearInterval(timer)
+    }
+  }, [pulse, key, queries])
   const ids = rows.map(({ id }) => id).join()
   // biome-ignore lint/correctness/useExhaustiveDependencies: told again when the rows are others
   useEffect(() => onRows?.(rows), [ids])

@@ -14,8 +14,14 @@ import { useTrail } from './trail.ts'
 type Subject = { type: 'ticket' | 'run'; number: number }
 
 /** What proves a station of the seal line: statements, signatures and inclusion proofs, each checked on this machine. */
-export function ProofDrawer(props: { subject: Subject; station: StationName | null; close: () => void }) {
-  const { subject, station, close } = props
+export function ProofDrawer(props: {
+  subject: Subject
+  station: StationName | null
+  close: () => void
+  /** Where an event belongs, if not where those of tickets and proofs do. */
+  stationOf?: (type: string) => StationName
+}) {
+  const { subject, station, close, stationOf = stationOfEvent } = props
   const { t } = useTranslation()
   const trail = useTrail(subject.type, subject.number)
   return (
@@ -29,19 +35,25 @@ export function ProofDrawer(props: { subject: Subject; station: StationName | nu
     >
       {station !== null && (
         <Answer of={trail} lines={6}>
-          {({ trail: shown, verified }) => <Proofs station={station} trail={shown} verified={verified} />}
+          {({ trail: shown, verified }) => (
+            <Proofs station={station} trail={shown} verified={verified} stationOf={stationOf} />
+          )}
         </Answer>
       )}
     </Drawer>
   )
 }
 
-function Proofs({ station, trail, verified }: { station: StationName; trail: Trail; verified: VerifiedTrail }) {
+function Proofs(props: {
+  station: StationName
+  trail: Trail
+  verified: VerifiedTrail
+  stationOf: (type: string) => StationName
+}) {
+  const { station, trail, verified, stationOf } = props
   const { t } = useTranslation()
   // Everything is sealed; the other stations have their own events.
-  const own = verified.entries.filter(
-    ({ shown }) => station === 'sealed' || stationOfEvent(shown.event_type) === station,
-  )
+  const own = verified.entries.filter(({ shown }) => station === 'sealed' || stationOf(shown.event_type) === station)
   const bad = own.some(({ good }) => !good)
   return (
     <div className="proofs">

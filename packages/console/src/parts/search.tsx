@@ -1,12 +1,22 @@
 import { TextInput } from '@mantine/core'
 import { useDebouncedCallback } from '@mantine/hooks'
-import { useState } from 'react'
+import { useEffect, useRef, useState } from 'react'
 import { Icon } from './icons.tsx'
 
 /** A field that filters while one types, and writes into the address when one pauses. */
 export function Search({ value, set, label }: { value: string; set: (value: string) => void; label: string }) {
   const [text, setText] = useState(value)
-  const later = useDebouncedCallback(set, 250)
+  const sent = useRef(value)
+  const later = useDebouncedCallback((next: string) => {
+    sent.current = next
+    set(next)
+  }, 250)
+  // The address was changed by something else, such as a link that clears the filters.
+  useEffect(() => {
+    if (value === sent.current) return
+    sent.current = value
+    setText(value)
+  }, [value])
   return (
     <TextInput
       data-filter

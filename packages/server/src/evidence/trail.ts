@@ -13,8 +13,8 @@ import {
   type Witnesses,
 } from '../audit/index.ts'
 import type { Caller } from '../identity/index.ts'
-import type { Ask } from '../platform/http/mount.ts'
 import type { Tx } from '../platform/db/index.ts'
+import type { Ask } from '../platform/http/mount.ts'
 import { runToSee, taskToSee } from '../runs/index.ts'
 import { seeTicket } from '../tickets/index.ts'
 import type { BundleOn } from './bundle.ts'
@@ -152,7 +152,10 @@ function eachOnce(read: ReadTile): ReadTile {
   }
 }
 
-function showSignature(one: Collected['signatures'][number], all: Pick<Collected, 'keys'>): Trail['signatures'][number] {
+function showSignature(
+  one: Collected['signatures'][number],
+  all: Pick<Collected, 'keys'>,
+): Trail['signatures'][number] {
   const key = all.keys.find(({ id }) => id === one.signing_key_id)!
   const { type, public_key, fingerprint, rp_id, user_id } = key
   const { approval_id, statement, signature } = one

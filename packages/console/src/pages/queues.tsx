@@ -1,0 +1,200 @@
+import { Button } from '@mantine/core'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { Queue } from '@writ/api'
+import { useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { count } from '../app/format.ts'
+import { useSession } from '../app/session.tsx'
+import { Ask } from '../parts/ask.tsx'
+import { Page, State, Time } from '../parts/bits.tsx'
+import { Go } from '../parts/go.tsx'
+import { Icon } from '../parts/icons.tsx'
+import { Answer, Empty } from '../parts/states.tsx'
+
+/** As many as one call cancels at most. */
+const DRAIN_AT_MOST = 10_000
+
+type Asking = { readonly act: 'pause' | 'resume' | 'drain'; readonly queue: Queue }
+
+/** Where tasks wait: how many, since when, and whether anything is started. */
+export function Queues() {
+  const { client, project, can } = useSession()
+  const { t, i18n } = useTranslation()
+  const [asking, setAsking] = useState<Asking | null>(null)
+  const [drained, setDrained] = useState<{ cancelled: number; left: number } | null>(null)
+  const queues = useQuery({
+    queryKey: [project, 'queues'],
+    queryFn: () => client.queues.list(),
+    enabled: can('queues.list'),
+    // Depths move without an event.
+    refetchInterval: 3_000,
+  })
+  if (!can('queues.list'))
+    return (
+      <Page name={t('nav.queues')} title={t('nav.queues')}>
+        <Empty icon="hand" title={t('error.denied')} text={t('queue.denied')} />
+      </Page>
+    )
+  const number = (value: number) => count(value, i18n.language)
+  return (
+    <Page name={t('nav.queues')} title={t('nav.queues')}>
+      {drained && (
+        <p className="summary" role="status">
+          {t('queue.drained', { cancelled: number(drained.cancelled), left: number(drained.left) })}
+        </p>
+      )}
+      <Answer of={queues}>
+        {(list) =>
+          list.length === 0 ? (
+            <Empty icon="queue" title={t('queue.noneTitle')} text={t('queue.noneText')} />
+          ) : (
+            <table className="plain lined cards">
+              <thead>
+                <tr>
+                  <th>{t('queue.name')}</th>
+                  <th>{t('queue.state')}</th>
+                  <th className="right">{t('queue.waiting')}</th>
+                  <th className="right">{t('queue.delayed')}</th>
+                  <th className="right">{t('queue.inFlight')}</th>
+                  <th className="right">{t('queue.oldest')}</th>
+                  <th>
+                    <span className="unseen">{t('queue.actions')}</span>
+                  </th>
+                </tr>
+              </thead>
+              <tbody>
+                {list.map((one) => (
+                  <tr key={one.name}>
+                    <td>
+                      <Go to="tasks" filters={{ queue: one.name }}>
+                        {one.name}
+                      </Go>
+                    </td>
+                    <td>
+                      {one.paused_at === null ? (
+                        <State of="active" word={t('queue.open')} />
+                      ) : (
+                        <span title={t('queue.pausedSince')}>
+                          <State of="waiting" word={t('queue.paused')} />{' '}
+                          <span className="dimmed small">
+                            <Time at={one.paused_at} />
+                          </span>
+                        </span>
+                      )}
+                    </td>
+                    {(['waiting', 'delayed', 'in_flight'] as const).map((name) => (
+                      <td key={name} className="right">
+                        <span className="card-word">{t(`queue.${name === 'in_flight' ? 'inFlight' : name}`)} </span>
+                        {number(one[name])}
+                      </td>
+                    ))}
+                    <td className="right">
+                      <span className="card-word">{t('queue.oldest')} </span>
+                      <Time at={one.oldest_waiting_at} />
+                    </td>
+                    <td className="right">
+                      <span className="row-actions">
+                        {one.paused_at === null
+                          ? can('queues.pause') && (
+                              <Button
+                                variant="default"
+                                aria-label={`${t('queue.pause')}: ${one.name}`}
+                                onClick={() => setAsking({ act: 'pause', queue: one })}
+                                leftSection={<Icon name="pause" size={13} />}
+                              >
+                                {t('queue.pause')}
+                              </Button>
+                            )
+                          : can('queues.resume') && (
+                              <Button
+                                variant="default"
+                                aria-label={`${t('queue.resume')}: ${one.name}`}
+                                onClick={() => setAsking({ act: 'resume', queue: one })}
+                                leftSection={<Icon name="run" size={13} />}
+                              >
+                                {t('queue.resume')}
+                              </Button>
+                            )}
+                        {can('queues.drain') && (
+                          <Button
+                            variant="default"
+                            aria-label={`${t('queue.drain')}: ${one.name}`}
+                            disabled={one.waiting + one.delayed === 0}
+                            onClick={() => setAsking({ act: 'drain', queue: one })}
+                            leftSection={<Icon name="slash" size={13} />}
+                          >
+                            {t('queue.drain')}
+                          </Button>
+                        )}
+                      </span>
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          )
+        }
+      </Answer>
+      {asking && (
+        <AskQueue
+          // What is asked for stays as it was named, though the depth moves on.
+          asking={asking}
+          close={() => setAsking(null)}
+          drained={setDrained}
+        />
+      )}
+    </Page>
+  )
+}
+
+function AskQueue(props: {
+  asking: Asking
+  close: () => void
+  drained: (done: { cancelled: number; left: number }) => void
+}) {
+  const { asking, close, drained } = props
+  const { client, project } = useSession()
+  const { t, i18n } = useTranslation()
+  const queries = useQueryClient()
+  const { act, queue } = asking
+  const params = { name: queue.name }
+  const number = (value: number) => count(value, i18n.language)
+  const numbers = {
+    waiting: number(queue.waiting + (act === 'drain' ? 0 : queue.delayed)),
+    delayed: number(queue.delayed),
+    running: number(queue.in_flight),
+  }
+  const doomed = Math.min(queue.waiting + queue.delayed, DRAIN_AT_MOST)
+  const again = () => void queries.invalidateQueries({ queryKey: [project, 'queues'] })
+  if (act === 'drain')
+    return (
+      <Ask
+        opened
+        close={close}
+        danger
+        title={t('queue.drainTitle', { count: doomed, name: queue.name })}
+        verb={t('queue.drainVerb', { count: doomed })}
+        act={async () => {
+          // No more than were named: others may have come meanwhile.
+          drained(await client.queues.drain({ params, body: { limit: doomed } }))
+          again()
+        }}
+      >
+        <p>{t('queue.drainText', numbers)}</p>
+      </Ask>
+    )
+  return (
+    <Ask
+      opened
+      close={close}
+      title={t(`queue.${act}Title`, { name: queue.name })}
+      verb={t(`queue.${act}`)}
+      act={async () => {
+        await client.queues[act]({ params })
+        again()
+      }}
+    >
+      <p>{t(`queue.${act}Text`, numbers)}</p>
+    </Ask>
+  )
+}

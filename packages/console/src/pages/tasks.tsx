@@ -1,0 +1,100 @@
+import { Button, Select } from '@mantine/core'
+import type { Task } from '@writ/api'
+import { useCallback } from 'react'
+import { useTranslation } from 'react-i18next'
+import { useSession } from '../app/session.tsx'
+import { Page } from '../parts/bits.tsx'
+import { Go, useFilters } from '../parts/go.tsx'
+import { Icon } from '../parts/icons.tsx'
+import { List } from '../parts/list.tsx'
+import { Search } from '../parts/search.tsx'
+import { Empty } from '../parts/states.tsx'
+import { instantOf, TASK_STATES, TimeFilters, useTaskColumns, WhatFilters } from '../parts/task-bits.tsx'
+
+const VIEWS = [
+  ['all', {}],
+  ['waiting', { state: 'pending' }],
+  ['running', { state: 'running' }],
+  ['failed', { state: 'failed' }],
+] as const
+
+/** Every task that the person may see, newest first. */
+export function Tasks() {
+  const { client, can } = useSession()
+  const { t } = useTranslation()
+  const all = useFilters()
+  const [filters, set] = all
+  const columns = useTaskColumns({ title: t('task.created'), at: (row) => row.created_at })
+  const times = { created_after: instantOf(filters.from), created_before: instantOf(filters.to) }
+  const query: Record<string, string> = Object.fromEntries(
+    Object.entries({
+      state: filters.state,
+      handler: filters.handler,
+      queue: filters.queue?.trim(),
+      tag: filters.tag?.trim(),
+      ...times,
+    }).flatMap(([name, value]) => (value ? [[name, value]] : [])),
+  )
+  const dispatch = can('tasks.submit') && (
+    <Button component={Go} to="tasks/new" leftSection={<Icon name="plus" size={14} />}>
+      {t('dispatch.new')}
+    </Button>
+  )
+  return (
+    <Page name={t('nav.tasks')} title={t('nav.tasks')} actions={dispatch}>
+      <nav className="views" aria-label={t('ticket.views')}>
+        {VIEWS.map(([name, view]) => (
+          <Go
+            key={name}
+            to="tasks"
+            filters={view}
+            className="view"
+            {...(new URLSearchParams(view).toString() === new URLSearchParams(filters).toString()
+              ? { 'aria-current': 'true' as const }
+              : {})}
+          >
+            {t(`taskView.${name}`)}
+          </Go>
+        ))}
+      </nav>
+      <div className="filters filters-tasks">
+        <Select
+          aria-label={t('run.state')}
+          placeholder={t('run.anyState')}
+          data={TASK_STATES.map((value) => ({ value, label: t(`runState.${value}`) }))}
+          value={filters.state ?? null}
+          onChange={(state) => set({ state })}
+          clearable
+          w={150}
+        />
+        <WhatFilters filters={all} />
+        <Search label={t('task.tag')} value={filters.tag ?? ''} set={(tag) => set({ tag })} />
+        <TimeFilters filters={all} from={t('task.from')} to={t('task.to')} />
+      </div>
+      <List<Task>
+        name="tasks"
+        label={t('nav.tasks')}
+        filters={query}
+        columns={columns}
+        // The server checks what stands in the address.
+        load={(cursor, signal) =>
+          client.tasks.list({ query: { ...query, limit: 100, cursor } as { cursor: string }, signal })
+        }
+        reload={useCallback((id: string) => client.tasks.get({ params: { id } }), [client])}
+        to={(row) => `tasks/${row.number}`}
+        changes="run."
+        // A task enters the log when it ends: that one was dispatched or begun is not told, but asked.
+        pulse={3_000}
+        empty={
+          Object.keys(query).length > 0 ? (
+            <Empty icon="search" title={t('list.noMatch')} text={<Go to="tasks">{t('list.clear')}</Go>} />
+          ) : (
+            <Empty icon="task" title={t('task.noneTitle')} text={t('task.noneText')}>
+              {dispatch}
+            </Empty>
+          )
+        }
+      />
+    </Page>
+  )
+}

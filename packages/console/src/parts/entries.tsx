@@ -1,0 +1,45 @@
+import { useTranslation } from 'react-i18next'
+import { Section, Time } from './bits.tsx'
+import { Icon } from './icons.tsx'
+import { CheckLine } from './proof-drawer.tsx'
+import { Answer } from './states.tsx'
+import type { useTrail } from './trail.ts'
+
+/** Everything that the log holds about a run or a task, each entry with what was checked of it in this page. */
+export function Entries({ of }: { of: ReturnType<typeof useTrail> }) {
+  const { t } = useTranslation()
+  return (
+    <Section title={t('run.entries')}>
+      <Answer of={of} lines={4}>
+        {({ verified, trail: shown }) => (
+          <>
+            {shown.pending > 0 && <p className="dimmed small">{t('proof.pending', { count: shown.pending })}</p>}
+            {shown.pending === 0 && verified.entries.length === 0 && <p className="dimmed small">{t('proof.none')}</p>}
+            <ul className="entries">
+              {verified.entries.map((one) => (
+                <li key={one.shown.event_id}>
+                  <details>
+                    <summary>
+                      <Icon name={one.good ? 'check' : 'cross'} size={14} className={one.good ? 'good' : 'bad'} />
+                      <strong>{one.shown.event_type}</strong>
+                      <span className="number">#{one.shown.log_index}</span>
+                      <span className="push dimmed small">
+                        <Time at={one.entry?.t ?? null} />
+                      </span>
+                    </summary>
+                    <ul className="checks">
+                      {one.checks.map((check, i) => (
+                        // biome-ignore lint/suspicious/noArrayIndexKey: in the order in which they were made
+                        <CheckLine key={i} check={check} />
+                      ))}
+                    </ul>
+                  </details>
+                </li>
+              ))}
+            </ul>
+          </>
+        )}
+      </Answer>
+    </Section>
+  )
+}

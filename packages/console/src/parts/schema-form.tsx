@@ -1,0 +1,224 @@
+import { Button, NumberInput, PasswordInput, Select, Textarea, TextInput } from '@mantine/core'
+import { type ReactNode, useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { Icon } from './icons.tsx'
+import { blankOf, descriptionOf, type Schema, shapeOf, Unparsed } from './schema.ts'
+
+interface FieldProps {
+  readonly schema: Schema
+  readonly label: string
+  /** Below the input: `urls.0`. */
+  readonly path: string
+  readonly required: boolean
+  /** undefined is left out. */
+  readonly value: unknown
+  readonly change: (value: unknown) => void
+  readonly faults: ReadonlyMap<string, string>
+}
+
+/** A field, or a group of fields, for what a JSON Schema asks for. What a form cannot ask for is written as JSON. */
+export function SchemaField(props: FieldProps) {
+  const { schema, label, path, required, value, change, faults } = props
+  const { t } = useTranslation()
+  const shape = shapeOf(schema)
+  const error = faults.get(path)
+  const common = {
+    label: (
+      <>
+        {label}
+        {!required && <span className="dimmed small"> · {t('dispatch.optional')}</span>}
+      </>
+    ),
+    description: descriptionOf(schema),
+    error,
+    required,
+    withAsterisk: false,
+    'aria-label': label,
+  }
+  const text = typeof value === 'string' ? value : ''
+  const take = (next: string) => change(next === '' && !required ? undefined : next)
+  switch (shape.kind) {
+    case 'text':
+      if (shape.secret)
+        return (
+          <PasswordInput
+            {...common}
+            value={text}
+            onChange={(event) => take(event.currentTarget.value)}
+            autoComplete="off"
+          />
+        )
+      return shape.long ? (
+        <Textarea {...common} value={text} onChange={(event) => take(event.currentTarget.value)} autosize minRows={1} />
+      ) : (
+        <TextInput {...common} value={text} onChange={(event) => take(event.currentTarget.value)} />
+      )
+    case 'number':
+      return (
+        <NumberInput
+          {...common}
+          value={typeof value === 'number' ? value : ''}
+          onChange={(next) => change(next === '' ? undefined : Number(next))}
+          allowDecimal={!shape.whole}
+          {...(shape.min === undefined ? {} : { min: shape.min })}
+          {...(shape.max === undefined ? {} : { max: shape.max })}
+          hideControls
+        />
+      )
+    case 'flag':
+      return (
+        <Select
+          {...common}
+          data={[
+            { value: 'true', label: t('dispatch.yes') },
+            { value: 'false', label: t('dispatch.no') },
+          ]}
+          value={typeof value === 'boolean' ? String(value) : null}
+          onChange={(next) => change(next === null ? undefined : next === 'true')}
+          clearable={!required}
+        />
+      )
+    case 'choice':
+      return (
+        <Select
+          {...common}
+          data={shape.values.map(String)}
+          value={value === undefined || value === null ? null : String(value)}
+          onChange={(next) => change(shape.values.find((one) => String(one) === next))}
+          clearable={!required}
+        />
+      )
+    case 'list':
+      return <ListField {...props} of={shape.of} />
+    case 'fields': {
+      const fields = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+      const inner = shape.fields.map((field) => (
+        <SchemaField
+          key={field.name}
+          schema={field.schema}
+          label={field.name}
+          path={path === '' ? field.name : `${path}.${field.name}`}
+          required={field.required}
+          value={fields[field.name]}
+          change={(next) => {
+            const { [field.name]: _, ...rest } = fields
+            const changed = next === undefined ? rest : { ...rest, [field.name]: next }
+            change(Object.keys(changed).length === 0 && !required ? undefined : changed)
+          }}
+          faults={faults}
+        />
+      ))
+      if (path === '')
+        return (
+          <div className="fields">
+            {error && <p className="refusal">{error}</p>}
+            {inner}
+          </div>
+        )
+      return (
+        <Group label={label} schema={schema} error={error}>
+          {inner}
+        </Group>
+      )
+    }
+    default:
+      return <JsonField {...props} />
+  }
+}
+
+function Group(props: { label: string; schema: Schema; error: string | undefined; children: ReactNode }) {
+  const { label, schema, error, children } = props
+  return (
+    <fieldset className="group">
+      <legend>{label}</legend>
+      {descriptionOf(schema) && <p className="dimmed small">{descriptionOf(schema)}</p>}
+      {error && <p className="refusal">{error}</p>}
+      {children}
+    </fieldset>
+  )
+}
+
+function ListField(props: FieldProps & { of: Schema }) {
+  const { label, path, required, value, change, faults, of, schema } = props
+  const { t } = useTranslation()
+  const items = Array.isArray(value) ? (value as unknown[]) : []
+  const set = (next: unknown[]) => change(next.length === 0 && !required ? undefined : next)
+  return (
+    <Group label={label} schema={schema} error={faults.get(path)}>
+      {items.map((item, i) => {
+        const name = `${label} ${t('dispatch.item', { number: i + 1 })}`
+        return (
+          // biome-ignore lint/suspicious/noArrayIndexKey: items are their places, and each shows the value that it is given
+          <div key={i} className="item">
+            <SchemaField
+              schema={of}
+              label={name}
+              path={`${path}.${i}`}
+              required
+              value={item}
+              change={(next) => set(items.map((one, at) => (at === i ? (next ?? null) : one)))}
+              faults={faults}
+            />
+            <Button
+              variant="subtle"
+              color="gray"
+              aria-label={t('dispatch.remove', { name })}
+              onClick={() => set(items.filter((_, at) => at !== i))}
+            >
+              <Icon name="cross" size={14} />
+            </Button>
+          </div>
+        )
+      })}
+      <div>
+        <Button
+          variant="default"
+          aria-label={`${t('dispatch.add')}: ${label}`}
+          leftSection={<Icon name="plus" size={13} />}
+          onClick={() => set([...items, blankOf(of, true) ?? ''])}
+        >
+          {t('dispatch.add')}
+        </Button>
+      </div>
+    </Group>
+  )
+}
+
+/** Text that is JSON, or says that it is none yet. Left empty it is left out. */
+export function JsonField(props: Omit<FieldProps, 'schema'> & { schema?: Schema; rows?: number }) {
+  const { label, path, required, value, change, faults, schema = {}, rows = 2 } = props
+  const { t } = useTranslation()
+  const [text, setText] = useState(() =>
+    value === undefined || value === '' ? '' : value instanceof Unparsed ? value.text : JSON.stringify(value, null, 2),
+  )
+  const unparsed = value instanceof Unparsed
+  return (
+    <Textarea
+      label={
+        <>
+          {label}
+          {!required && <span className="dimmed small"> · {t('dispatch.optional')}</span>}
+        </>
+      }
+      aria-label={label}
+      description={descriptionOf(schema) ?? t('dispatch.anyJson')}
+      error={unparsed ? t('dispatch.badJson') : faults.get(path)}
+      classNames={{ input: 'mono-text' }}
+      autosize
+      minRows={rows}
+      maxRows={24}
+      spellCheck={false}
+      value={text}
+      onChange={(event) => {
+        const next = event.currentTarget.value
+        setText(next)
+        if (next.trim() === '') return change(undefined)
+        try {
+          change(JSON.parse(next))
+        } catch {
+          change(new Unparsed(next))
+        }
+      }}
+    />
+  )
+}

@@ -1,0 +1,285 @@
+/** Tasks in the console: dispatched, failed, looked at, replayed; queues held and emptied; who may do none of it. */
+import assert from 'node:assert/strict'
+import { mkdir } from 'node:fs/promises'
+import path from 'node:path'
+import { test } from 'node:test'
+import type { Queue, Submitted, Task } from '@writ/api'
+import { handlerOf } from '../tasks/dispatch.ts'
+import type { TestSystem } from '../test-system.ts'
+import { accessibilityFaults, fits, openTab, settled, skip, startConsole } from './scene.ts'
+
+const screenshots = path.join(import.meta.dirname, '../../packages/console/screenshots')
+
+/** Fails twice with its own words, and writes a log. */
+const failing = handlerOf(
+  'test.fails',
+  async (_, { attempt, log }) => {
+    log(`attempt ${attempt}`)
+    for (const port of [1, 2, 3]) log(`port 1/0/${port} is down`)
+    throw new Error(`switch did not answer (attempt ${attempt})`)
+  },
+  { maxAttempts: 2 },
+)
+const patient = handlerOf('test.waits', (_, { signal }) => {
+  signal.throwIfAborted()
+  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
+})
+
+async function dispatch(system: TestSystem, body: object): Promise<Submitted> {
+  const answer = await system.admin.post<Submitted>('/tasks', body)
+  assert.equal(answer.status, 201, JSON.stringify(answer.body))
+  return answer.body
+}
+
+async function ended(system: TestSystem, id: string): Promise<Task> {
+  const answer = await system.admin.get<Task>(`/tasks/${id}/wait?timeout=30`)
+  assert.ok(answer.body.completed_at, `task ${id} is ${answer.body.state}`)
+  return answer.body
+}
+
+test('a task is dispatched from its form, dies, and is replayed from the dead letters', { skip }, async () => {
+  await using system = await startConsole()
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/tasks')
+  await tab.signIn(system.admin)
+  await page.getByText('No tasks yet').waitFor()
+  await page.getByRole('link', { name: 'Dispatch' }).first().click()
+  await page.getByLabel('Handler').fill('script')
+  await page.getByRole('option', { name: /^script\.execute/ }).click()
+  await page.waitForURL(/handler=script\.execute$/)
+  await page.getByLabel('script_name').fill('inventory')
+  await page.getByLabel('args').fill('{"port": ')
+  await page.getByText('This is no JSON yet.').waitFor()
+  assert.ok(await page.locator('form button[type=submit]').isDisabled(), 'what is no JSON yet is never sent')
+  await page.getByLabel('args').fill('{"port": "1/0/7"}')
+  await page.getByText('Options').click()
+  await page.getByLabel('Tags').fill('nightly')
+  await page.keyboard.press('Enter')
+  assert.match((await page.locator('.snippet').textContent())!, /"script_name":"inventory","args":\{"port":"1\/0\/7"\}/)
+  // What the server refuses is said at its field.
+  await page.getByLabel('Queue').fill('Not A Queue')
+  await page.locator('form button[type=submit]').click()
+  await page.locator('.mantine-TextInput-error').first().waitFor()
+  await page.getByLabel('Queue').fill('night')
+  await page.locator('form button[type=submit]').click()
+  await page.getByText('Accepted and kept.').waitFor()
+  await page.getByText('SCRIPTS_OFF', { exact: false }).first().waitFor()
+  await page.getByRole('link', { name: 'Open task #1' }).click()
+
+  await page.locator('h1 .state-failed').waitFor()
+  await page.getByText(/waits for somebody to decide/).waitFor()
+  await page.getByText('Attempt 1', { exact: true }).waitFor()
+  await page.locator('.entries .good').first().waitFor()
+  await page.locator('.tree', { hasText: 'inventory' }).waitFor()
+  await page.getByRole('link', { name: 'Dead letters' }).click()
+  await page.locator('.list-row', { hasText: 'SCRIPTS_OFF' }).waitFor()
+  await page.getByLabel('Error code').fill('SCRIPTS_OFF')
+  await page.waitForURL(/error_code=SCRIPTS_OFF/)
+  await page.getByRole('button', { name: 'Replay …' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByText(/with SCRIPTS_OFF that died before/).waitFor()
+  await dialog.getByRole('button', { name: 'Replay one task' }).click()
+  await page.getByText('1 replayed, 0 left.').waitFor()
+  const [replay] = (await system.admin.get<Task[]>('/tasks')).body
+  assert.equal(replay!.number, 2)
+  await ended(system, replay!.id)
+  // One by one, from the row.
+  await page.locator('.list-row', { hasText: '#2' }).waitFor()
+  await page.getByRole('button', { name: 'Replay task #2' }).click()
+  await page
+    .getByRole('dialog')
+    .getByText(/is dispatched as a new task on night/)
+    .waitFor()
+  await page.getByRole('dialog').getByRole('button', { name: 'Replay' }).click()
+  await page.getByRole('heading', { name: /Task #3/ }).waitFor()
+  assert.deepEqual(
+    await page.locator('aside .path li a').allTextContents(),
+    ['#1', '#2'],
+    'the chain leads back to the first',
+  )
+  await page.getByRole('link', { name: '#2', exact: true }).click()
+  await page.getByText('Left the dead letters').waitFor()
+  await page.locator('aside .path li a', { hasText: '#3' }).waitFor()
+  await system.settle()
+  await system.check()
+  assert.deepEqual(tab.broken, [])
+})
+
+test('a task is followed while it runs, searched in its log, and cancelled with a reason', { skip }, async () => {
+  await using system = await startConsole({ testHandlers: [failing, patient] })
+  await using tab = await openTab(system)
+  const { page } = tab
+  const failed = await dispatch(system, { handler: 'test.fails', tags: ['nightly'], input: { switch: 'sw1' } })
+  await tab.open(`default/tasks/${failed.number}`)
+  await tab.signIn(system.admin)
+  // The page is open while it is tried again.
+  await page.locator('h1 .state-failed').waitFor()
+  assert.equal(await page.locator('.waterfall li').count(), 2)
+  await page.getByText('switch did not answer (attempt 1)').waitFor()
+  await page.getByLabel('Search the log').fill('1/0/2')
+  await page.getByText(/1 of \d+ lines/).waitFor()
+  assert.equal(await page.locator('.code mark').count(), 1)
+
+  const running = await dispatch(system, { handler: 'test.waits' })
+  await tab.open('default/tasks?state=running')
+  await page.locator('.list-row .state-running').waitFor()
+  assert.equal(await page.locator('.list-row').count(), 1)
+  const later = await dispatch(system, { handler: 'test.waits' })
+  await page.getByRole('button', { name: 'One new' }).click()
+  await page.locator('.list-row').nth(1).waitFor()
+  await page.getByRole('link', { name: `#${running.number} test.waits` }).click()
+  await page.getByRole('button', { name: 'Cancel task' }).click()
+  await page.getByLabel('Reason (optional)').fill('dispatched twice')
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel task' }).click()
+  await page.locator('h1 .state-cancelled').waitFor()
+  assert.match((await ended(system, running.id)).state, /cancelled/)
+  await system.admin.post(`/tasks/${later.id}/cancel`, {})
+  await tab.open('default/tasks?tag=nightly&handler=test.fails')
+  await page.locator('.list-row').waitFor()
+  assert.equal(await page.locator('.list-row').count(), 1)
+  assert.deepEqual(tab.broken, [])
+})
+
+test('a queue is paused, resumed and drained, and each says what it will do', { skip }, async () => {
+  await using system = await startConsole({ testHandlers: [patient] })
+  const done = await dispatch(system, { handler: 'system.ping', queue: 'night' })
+  await ended(system, done.id)
+  const queue = async () => (await system.admin.get<Queue[]>('/queues')).body.find(({ name }) => name === 'night')!
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/queues')
+  await tab.signIn(system.admin)
+  await page.getByRole('button', { name: 'Pause: night' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Pause' }).click()
+  await page.getByText('Paused', { exact: true }).waitFor()
+  assert.notEqual((await queue()).paused_at, null)
+  const later = new Date(Date.now() + 3_600_000).toISOString()
+  for (const more of [{}, {}, { run_at: later }])
+    await dispatch(system, { handler: 'system.ping', queue: 'night', ...more })
+  await page.getByRole('button', { name: 'Drain: night' }).and(page.locator(':not([disabled])')).waitFor()
+  await page.locator('tr', { hasText: 'night' }).getByText('2', { exact: true }).waitFor()
+  await page.getByRole('button', { name: 'Drain: night' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByText('Cancel 3 waiting tasks of night').waitFor()
+  await dialog.getByText(/2 could start now, 1 wait for their time/).waitFor()
+  await dialog.getByRole('button', { name: 'Cancel 3 tasks' }).click()
+  await page.getByText('3 cancelled, 0 still wait.').waitFor()
+  await page.getByRole('button', { name: 'Resume: night' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Resume' }).click()
+  await page.getByRole('button', { name: 'Pause: night' }).waitFor()
+  const { waiting, delayed, paused_at } = await queue()
+  assert.deepEqual([waiting, delayed, paused_at], [0, 0, null])
+  assert.deepEqual(tab.broken, [])
+})
+
+test('who may not dispatch, see queues or decide about dead letters is told so', { skip }, async () => {
+  await using system = await startConsole()
+  const { number } = await dispatch(system, { handler: 'script.execute', input: { script_name: 'x' } })
+  const auditor = await system.hire('audra', 'auditor')
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/tasks/new')
+  await tab.signIn(system.employee)
+  for (const place of ['tasks/new', 'queues', 'dead-letters']) {
+    await tab.open(`default/${place}`)
+    await page.getByText('Your role does not open this').waitFor()
+  }
+  assert.equal(await page.locator('nav.side').getByText('Dead letters').count(), 0)
+  await tab.open(`default/tasks/${number}`)
+  await page.getByText('You see tasks that you dispatched.').waitFor()
+  await tab.open('default/tasks/99')
+  await page.getByText('There is no task of this number').waitFor()
+  assert.deepEqual(tab.broken, [])
+
+  await using other = await openTab(system)
+  await other.open('default/dead-letters')
+  await other.signIn(auditor)
+  await other.page.locator('.list-row').waitFor()
+  assert.equal(await other.page.getByRole('button', { name: /Replay|Purge/ }).count(), 0)
+  await other.page.locator('.list-row a').first().click()
+  await other.page.locator('h1 .state-failed').waitFor()
+  assert.equal(await other.page.getByRole('button', { name: 'Replay' }).count(), 0)
+  assert.deepEqual(other.broken, [])
+})
+
+test('an admin purges what a filter takes, and it says how many', { skip }, async () => {
+  await using system = await startConsole()
+  for (let i = 0; i < 3; i++)
+    await ended(system, (await dispatch(system, { handler: 'script.execute', input: { script_name: 'x' } })).id)
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/dead-letters?handler=script.execute')
+  await tab.signIn(system.admin)
+  await page.locator('.list-row').nth(2).waitFor()
+  await page.getByRole('button', { name: 'Purge …' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Purge 3 dead letters' }).click()
+  await page.getByText('3 dead letters purged.').waitFor()
+  await page.getByText('Nothing matches').waitFor()
+  const dead = await system.admin.get<Task[]>('/dead-letters')
+  assert.deepEqual(dead.body, [])
+  assert.deepEqual(tab.broken, [])
+})
+
+const pages: readonly [name: string, place: string, waitFor: string][] = [
+  ['tasks', 'tasks', '.list-row'],
+  ['task-failed', 'tasks/1', '.entries li'],
+  ['task-done', 'tasks/2', '.entries li'],
+  ['dispatch', 'tasks/new?handler=proxy_forward', 'form'],
+  ['dispatch-any', 'tasks/new?handler=system.ping', 'form'],
+  ['dispatch-choose', 'tasks/new', 'input'],
+  ['queues', 'queues', 'tbody tr'],
+  ['dead-letters', 'dead-letters', '.list-row'],
+  ['dead-nothing', 'dead-letters?handler=none', '.empty'],
+]
+
+test('the pages of tasks are whole and accessible in both themes', { skip }, async () => {
+  await using system = await startConsole({ testHandlers: [failing, patient] })
+  const first = await dispatch(system, {
+    handler: 'test.fails',
+    tags: ['nightly', '工厂'],
+    input: { switch: 'core-sw-1', ports: [1, 2, 3], window: { from: '02:00', to: '04:00' } },
+    metadata: { change: 'CHG-20419' },
+  })
+  await ended(system, first.id)
+  await ended(system, (await dispatch(system, { handler: 'demo_script', input: { name: 'Ada', data: [1] } })).id)
+  await dispatch(system, { handler: 'test.waits', queue: 'night' })
+  await dispatch(system, {
+    handler: 'system.ping',
+    queue: 'night',
+    run_at: new Date(Date.now() + 7_200_000).toISOString(),
+  })
+  for (let i = 0; i < 12; i++) await dispatch(system, { handler: 'system.ping', queue: 'morning' })
+  await system.admin.post('/queues/morning/pause', {})
+  await dispatch(system, { handler: 'system.ping', queue: 'morning' })
+  await system.settle()
+  await mkdir(screenshots, { recursive: true })
+  const faults: string[] = []
+  const lookAt = async (scheme: 'light' | 'dark', shape: { width: number; height: number; locale: string }) => {
+    await using tab = await openTab(system, { scheme, ...shape })
+    const look = async (name: string) => {
+      await settled(tab.page)
+      for (const fault of await accessibilityFaults(tab.page)) faults.push(`${name}, ${scheme}: ${fault}`)
+      if (!(await fits(tab.page))) faults.push(`${name}, ${scheme}: wider than the screen`)
+      const file = path.join(screenshots, `${name}-${scheme}-${shape.width}.png`)
+      await tab.page.screenshot({ path: file, fullPage: true })
+    }
+    await tab.open('default/tasks')
+    await tab.signIn(system.admin)
+    for (const [name, place, shown] of pages) {
+      await tab.open(`default/${place}`)
+      await tab.page.locator(shown).first().waitFor()
+      await look(name)
+    }
+    await tab.open('default/dead-letters')
+    await tab.page.locator('.actions button').last().click()
+    await tab.page.locator('.ask .dimmed').waitFor()
+    await look('dead-replay')
+    faults.push(...tab.broken)
+  }
+  await Promise.all([
+    lookAt('light', { width: 1440, height: 900, locale: 'en-GB' }),
+    lookAt('dark', { width: 390, height: 844, locale: 'zh-CN' }),
+  ])
+  assert.deepEqual(faults, [])
+})
