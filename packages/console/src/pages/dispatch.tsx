@@ -128,12 +128,12 @@ function Form({ handler }: { handler: HandlerInfo }) {
   const unread = isUnparsed(input)
   const number = (value: string | number) => (value === '' ? {} : { value: Number(value) })
   return (
-    <div className="columns columns-even">
+    <div className="columns columns-even dispatch">
       <form onSubmit={submit}>
-        <p className="dimmed small">
+        <p className="dimmed small contract">
           {t('dispatch.queueDefault', {
             queue: handler.queue,
-            attempts: handler.max_attempts,
+            count: handler.max_attempts,
             limit: duration(handler.timeout_ms),
           })}
           {' · '}
@@ -292,7 +292,9 @@ function Outcome({ sent }: { sent: Submitted }) {
   const task = useTask(String(sent.number))
   const here = useRef<HTMLElement>(null)
   // On a narrow page it stands below the form, out of sight.
-  useEffect(() => here.current?.scrollIntoView({ block: 'nearest' }), [])
+  useEffect(() => {
+    here.current?.scrollIntoView({ block: 'nearest' })
+  }, [])
   return (
     <section ref={here} aria-live="polite">
       <Section title={t('dispatch.outcome')}>

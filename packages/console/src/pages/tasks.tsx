@@ -65,7 +65,7 @@ export function Tasks() {
           value={filters.state ?? null}
           onChange={(state) => set({ state })}
           clearable
-          w={150}
+          w={140}
         />
         <WhatFilters filters={all} />
         <Search label={t('task.tag')} value={filters.tag ?? ''} set={(tag) => set({ tag })} />

@@ -103,13 +103,21 @@ export function List<T extends { id: string; number?: number }>(props: {
     if (pulse === undefined) return
     const stop = new AbortController()
     const timer = setInterval(() => {
-      const before = queries.getQueryData<InfiniteData<PageOfRows<T>>>(key)
-      if (document.hidden || before === undefined) return
+      const shown = () => queries.getQueryData<InfiniteData<PageOfRows<T>>>(key)
+      if (document.hidden || shown() === undefined) return
       void look
         .current('', stop.signal)
-        .then(({ items }) => {
+        .then((page) => {
+          const { items } = page
+          const before = shown()
+          if (before === undefined) return
           const now = new Map(items.map((row) => [row.id, row]))
-          const known = new Set(before.pages.flatMap((page) => page.items.map(({ id }) => id)))
+          const known = new Set(before.pages.flatMap((one) => one.items.map(({ id }) => id)))
+          // Where nothing is, nothing moves under a pointer.
+          if (known.size === 0) {
+            queries.setQueryData(key, { pages: [page], pageParams: [''] })
+            return
+          }
           // Below the last row that is there others may follow, which are none of the new.
           const end = before.pages.at(-1)?.next_cursor === null ? 0 : (before.pages.at(-1)?.items.at(-1)?.number ?? 0)
           setFresh(items.filter(({ id, number = 0 }) => !known.has(id) && number > end).length)
@@ -118,7 +126,7 @@ export function List<T extends { id: string; number?: number }>(props: {
             (old) =>
               old && {
                 ...old,
-                pages: old.pages.map((page) => ({ ...page, items: page.items.map((one) => now.get(one.id) ?? one) })),
+                pages: old.pages.map((one) => ({ ...one, items: one.items.map((row) => now.get(row.id) ?? row) })),
               },
           )
         })

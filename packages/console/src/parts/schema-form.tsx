@@ -116,7 +116,7 @@ export function SchemaField(props: FieldProps) {
           </div>
         )
       return (
-        <Group label={label} schema={schema} error={error}>
+        <Group label={label} schema={schema} required={required} error={error}>
           {inner}
         </Group>
       )
@@ -126,14 +126,26 @@ export function SchemaField(props: FieldProps) {
   }
 }
 
-function Group(props: { label: string; schema: Schema; error: string | undefined; children: ReactNode }) {
-  const { label, schema, error, children } = props
+function Group(props: {
+  label: string
+  schema: Schema
+  required: boolean
+  error: string | undefined
+  children: ReactNode
+}) {
+  const { label, schema, required, error, children } = props
+  const { t } = useTranslation()
   return (
     <fieldset className="group">
-      <legend>{label}</legend>
-      {descriptionOf(schema) && <p className="dimmed small">{descriptionOf(schema)}</p>}
-      {error && <p className="refusal">{error}</p>}
-      {children}
+      <legend>
+        {label}
+        {!required && <span className="dimmed small"> · {t('dispatch.optional')}</span>}
+      </legend>
+      <div className="group-in">
+        {descriptionOf(schema) && <p className="dimmed small">{descriptionOf(schema)}</p>}
+        {error && <p className="refusal">{error}</p>}
+        {children}
+      </div>
     </fieldset>
   )
 }
@@ -144,7 +156,7 @@ function ListField(props: FieldProps & { of: Schema }) {
   const items = Array.isArray(value) ? (value as unknown[]) : []
   const set = (next: unknown[]) => change(next.length === 0 && !required ? undefined : next)
   return (
-    <Group label={label} schema={schema} error={faults.get(path)}>
+    <Group label={label} schema={schema} required={required} error={faults.get(path)}>
       {items.map((item, i) => {
         const name = `${label} ${t('dispatch.item', { number: i + 1 })}`
         return (

@@ -52,7 +52,7 @@ export function WhatFilters({ filters: [filters, set] }: { filters: Filters }) {
         clearable
         searchable
         nothingFoundMessage={t('list.none')}
-        w={190}
+        w={170}
       />
       <Search label={t('task.queue')} value={filters.queue ?? ''} set={(queue) => set({ queue })} />
     </>
@@ -67,7 +67,7 @@ export function TimeFilters(props: { filters: Filters; from: string; to: string 
     to,
   } = props
   return (
-    <>
+    <div className="filter-times">
       {([['from', from] as const, ['to', to] as const] satisfies [string, string][]).map(([name, label]) => (
         <TextInput
           key={name}
@@ -78,7 +78,7 @@ export function TimeFilters(props: { filters: Filters; from: string; to: string 
           onChange={(event) => set({ [name]: event.currentTarget.value })}
         />
       ))}
-    </>
+    </div>
   )
 }
 

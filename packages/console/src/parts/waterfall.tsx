@@ -54,7 +54,8 @@ export function Waterfall({ task, now }: { task: TaskDetail; now: number }) {
             <span className="waterfall-wait" style={{ left: share(due - from), width: share(started - due) }} />
             <span
               className={`waterfall-bar waterfall-${attempt.outcome}`}
-              style={{ left: share(started - from), width: share(ended - started) }}
+              // One that ended at once is a mark, and stays inside.
+              style={{ left: `min(${share(started - from)}, calc(100% - 3px))`, width: share(ended - started) }}
             />
           </div>
           {(attempt.error_code ?? attempt.error) !== null && (

@@ -705,7 +705,7 @@ export const en = {
     noneText:
       'A task is a named piece of work: dispatched, taken from a queue, tried again when it fails, recorded when it ends.',
     noAttempts: 'Nobody has started it yet.',
-    waits: 'waits {{time}}',
+    waits: 'waited {{time}}',
     ran: 'ran {{time}}',
     next: 'next try',
     lost: 'its worker was lost',
@@ -764,7 +764,8 @@ export const en = {
     denied: 'Developers, operations and admins dispatch tasks.',
     handler: 'Handler',
     choose: 'Choose what is to be done',
-    queueDefault: 'Queue {{queue}}, {{attempts}} tries of at most {{limit}}',
+    queueDefault_one: 'Queue {{queue}}, one attempt of at most {{limit}}',
+    queueDefault_other: 'Queue {{queue}}, {{count}} attempts of at most {{limit}} each',
     input: 'Input',
     asForm: 'Form',
     asJson: 'JSON',

@@ -746,7 +746,7 @@ export const zhCn: Words<typeof en> = {
     denied: '开发、运维和管理员可以派发任务。',
     handler: '处理器',
     choose: '选择要做的事',
-    queueDefault: '队列 {{queue}}，最多 {{attempts}} 次，每次至多 {{limit}}',
+    queueDefault_other: '队列 {{queue}}，最多 {{count}} 次，每次至多 {{limit}}',
     input: '输入',
     asForm: '表单',
     asJson: 'JSON',
