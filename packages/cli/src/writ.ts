@@ -15,6 +15,7 @@ import { addProofCommands } from './commands/proof.ts'
 import { addRulesCommands } from './commands/rules.ts'
 import { addRunCommands } from './commands/run.ts'
 import { addSigningKeyCommands } from './commands/signing-key.ts'
+import { addTaskCommands } from './commands/task.ts'
 import { addTicketCommands } from './commands/ticket.ts'
 import { addTokenCommands } from './commands/token.ts'
 import { addUserCommands } from './commands/user.ts'
@@ -70,6 +71,7 @@ export async function runWrit(args: readonly string[], settings: Settings, termi
     addTicketCommands,
     addProofCommands,
     addRunCommands,
+    addTaskCommands,
     addArtifactCommands,
     addAssetCommands,
     addRulesCommands,
