@@ -35,6 +35,8 @@ export interface TaskContext {
   readonly attempt: number
   /** Aborts on timeout, deadline, cancel, a lost lease, and when the server stops. */
   readonly signal: AbortSignal
+  /** The trace that this attempt is part of, as the header of that name has it: W3C Trace Context. */
+  readonly traceparent: string
   /** Kept with the run, redacted, up to 64 KiB of the newest lines. */
   log(line: string): void
 }

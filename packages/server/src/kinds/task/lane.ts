@@ -7,6 +7,7 @@ import { type Command, type Database, inProject } from '../../platform/db/index.
 import { randomToken } from '../../platform/ids.ts'
 import type { Logger } from '../../platform/log.ts'
 import { redactor } from '../../platform/redact/index.ts'
+import { spanIdOf, traceparentOf } from '../../platform/tracing.ts'
 import type { Lease, Queue } from '../../queue/index.ts'
 import { isFinal, type Lane } from '../../runs/index.ts'
 import { type Handler, type Handlers, TaskError } from './handler.ts'
@@ -15,6 +16,18 @@ import { backoffMs } from './retry.ts'
 import type { Payloads } from './sealed.ts'
 import { type End, type Ending, settleTasks } from './settle.ts'
 import { loadWork, nextEvent, type WorkRow } from './store.ts'
+
+/** An attempt that is over, whatever comes of it. */
+export interface AttemptEnded {
+  readonly row: WorkRow
+  readonly attempt: number
+  readonly startedAt: number
+  readonly endedAt: number
+  readonly ending: Ending
+}
+
+/** The span of an attempt; that of its task has the id of the run. */
+export const attemptSpanId = (runId: string, attempt: number): string => spanIdOf(`${runId}/${attempt}`)
 
 export interface TaskLaneSettings {
   readonly db: Database
@@ -39,7 +52,9 @@ export interface TaskLaneSettings {
   /** Hears of attempts as they begin and end. */
   readonly observe?: {
     started(queue: string, handler: string): void
-    ended(queue: string, handler: string, seconds: number, ending: Pick<Ending, 'state' | 'errorCode'>): void
+    ended(done: AttemptEnded): void
+    /** After the commit. */
+    settled(row: WorkRow, ending: Ending, at: number): void
     leaseLost(): void
   }
   /** There is room again. */
@@ -166,6 +181,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
           if (work.reason !== null) work.abort.abort(stopOf(work.reason))
           return work.abort.signal
         },
+        traceparent: traceparentOf(row.trace_id, attemptSpanId(row.id, lease.attempt)),
         log: (line) => keepLine(work, line),
       }),
     )
@@ -261,7 +277,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
       events: work.events,
     }
     if (work.startedAt !== null)
-      on.observe?.ended(lease.queue, row.handler, (attempt.endedAt - work.startedAt) / 1_000, ending)
+      on.observe?.ended({ row, attempt: lease.attempt, startedAt: work.startedAt, endedAt: attempt.endedAt, ending })
     const failures = lease.failures + 1
     const retryable =
       ending.state === 'failed'
@@ -312,7 +328,10 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
         for (const [i, { work, end: what }] of all.entries()) {
           forget(work)
           if (!settled[i]) log.warn({ run: work.row.id, fence: work.lease.fence }, 'lease lost, nothing settled')
-          else if (what.next === 'settle') on.settled(work.row.id, what.ending.state)
+          else if (what.next === 'settle') {
+            on.observe?.settled(work.row, what.ending, what.attempt.endedAt)
+            on.settled(work.row.id, what.ending.state)
+          }
         }
       },
       (err: unknown) => {

@@ -35,6 +35,7 @@ export type WorkRow = Pick<
   | 'input_sha256'
   | 'input_sealed'
   | 'callback'
+  | 'trace_id'
   | 'executed_by_id'
   | 'deadline_at'
   | 'cancel_requested_at'
@@ -162,7 +163,7 @@ export async function countTasks(tx: Tx, want: Wanted): Promise<number> {
 }
 
 const workColumns =
-  'id, number, handler, state, input, input_sha256, input_sealed, callback, executed_by_id, deadline_at, cancel_requested_at, unique_key, created_at, started_at, event_count, attempt, queue, timeout_ms, max_attempts'
+  'id, number, handler, state, input, input_sha256, input_sealed, callback, trace_id, executed_by_id, deadline_at, cancel_requested_at, unique_key, created_at, started_at, event_count, attempt, queue, timeout_ms, max_attempts'
 
 /** What workers need of these tasks, by id. The bounds let partitions be left out. */
 export async function loadWork(tx: Tx, ids: readonly string[]): Promise<Map<string, WorkRow>> {
