@@ -15,6 +15,7 @@ import { INLINE_BYTES, keepJson, readJson } from './payload.ts'
 import { backoffMs } from './retry.ts'
 import type { Payloads } from './sealed.ts'
 import { type End, type Ending, settleTasks } from './settle.ts'
+import { createSteps } from './step.ts'
 import { loadWork, nextEvent, type WorkRow } from './store.ts'
 
 /** An attempt that is over, whatever comes of it. */
@@ -70,6 +71,7 @@ interface Work {
   /** Made when somebody looks at it: most work ends before anybody tells it to. */
   abort: AbortController | null
   readonly lines: string[]
+  steps: number
   logBytes: number
   startedAt: number | null
   events: number
@@ -182,6 +184,12 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
           return work.abort.signal
         },
         traceparent: traceparentOf(row.trace_id, attemptSpanId(row.id, lease.attempt)),
+        step: createSteps(on, {
+          project: lease.project,
+          id: row.id,
+          attempt: lease.attempt,
+          began: () => work.steps++,
+        }),
         log: (line) => keepLine(work, line),
       }),
     )
@@ -275,6 +283,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
       endedAt: clock.now(),
       log: work.lines.length === 0 ? null : redactor.text(work.lines.join('\n')),
       events: work.events,
+      steps: work.steps,
     }
     if (work.startedAt !== null)
       on.observe?.ended({ row, attempt: lease.attempt, startedAt: work.startedAt, endedAt: attempt.endedAt, ending })
@@ -370,6 +379,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
             row,
             abort: null,
             lines: [],
+            steps: 0,
             logBytes: 0,
             startedAt: null,
             events: row.event_count,

@@ -14,6 +14,7 @@ const context: TaskContext = {
   attempt: 1,
   signal: new AbortController().signal,
   traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
+  step: (_, work) => work(),
   log: () => {},
 }
 const egress = createEgress({ allow: [], loopback: true })
