@@ -19,6 +19,7 @@ function digestOfSources(): string {
     [
       'packages/console/{index.html,vite.config.ts,build.ts}',
       'packages/{console,sdk,api,tlog}/src/**/*',
+      'examples/*',
       'package-lock.json',
     ],
     { cwd: root, withFileTypes: true },

@@ -51,7 +51,8 @@ export async function openTab(
     permissions: ['clipboard-read', 'clipboard-write'],
   })
   const page = await context.newPage()
-  page.setDefaultTimeout(10_000)
+  // A loaded machine is not taken for a hang.
+  page.setDefaultTimeout(30_000)
   const broken: string[] = []
   page.on('pageerror', (error) => broken.push(`${error.message}\n${error.stack ?? ''}`))
   page.on('console', (message) => {

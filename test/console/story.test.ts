@@ -121,7 +121,7 @@ test('an approver signs with a passkey on a phone, and the proof shows the signa
   await phone.open('default/settings/keys')
   await phone.signIn(system.admin)
   await page.getByRole('button', { name: 'Set up a passkey' }).click()
-  await page.getByText('Enrolled').waitFor()
+  await page.getByText('Enrolled', { exact: true }).waitFor()
   const policy = (await system.admin.get<Policy>('/policy')).body
   const change = await system.admin.put<{ id: string }>('/policy', { ...policy, require_signature: true })
   const agreed = await second.post(`/policy/changes/${change.body.id}/approve`)

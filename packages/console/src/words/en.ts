@@ -172,7 +172,7 @@ export const en = {
     passkey: 'Passkey',
     rests: 'What this rests on',
     restsText:
-      'These keys came from the server. Compare them with a copy from elsewhere, and the server need not be trusted.',
+      'These keys, and this page, came from the server. Compare the keys with a copy from elsewhere; whoever trusts neither verifies a bundle with writ verify.',
     logKey: 'Key of the log',
     checkpoint: 'Checkpoint of {{size}} entries',
     anchored: 'Witnesses stand for the first {{size}} entries: {{names}}.',

@@ -173,7 +173,8 @@ export const zhCn: Words<typeof en> = {
     ssh: 'SSH 密钥',
     passkey: '通行密钥',
     rests: '以上结论的依据',
-    restsText: '这些密钥来自服务器。与从别处得到的副本比对，就无需信任服务器。',
+    restsText:
+      '这些密钥和本页面都来自服务器。请与从别处得到的密钥副本比对；两者都不信任时，用 writ verify 核验证据包。',
     logKey: '日志密钥',
     checkpoint: '{{size}} 个条目的检查点',
     anchored: '见证方为前 {{size}} 个条目作证：{{names}}。',
