@@ -526,6 +526,18 @@ export interface QueuesTable {
   created_at: number
 }
 
+export interface StepsTable {
+  project_id: string
+  run_id: string
+  name: string
+  attempt: number
+  started_at: number
+  ended_at: number
+  result: string
+  sha256: string
+  result_sealed: string | null
+}
+
 export interface Tables {
   users: UsersTable
   projects: ProjectsTable
@@ -565,6 +577,7 @@ export interface Tables {
   attempts: AttemptsTable
   unique_keys: UniqueKeysTable
   queues: QueuesTable
+  steps: StepsTable
 }
 
 /** The tables behind the fence: every row belongs to a project, and no statement sees two projects. */
@@ -595,4 +608,5 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'feishu_apps',
   'attempts',
   'unique_keys',
+  'steps',
 ])
