@@ -425,6 +425,14 @@ CREATE TABLE public.queue (
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000');
 
+CREATE TABLE public.queue_copy (
+    id smallint NOT NULL,
+    space text NOT NULL,
+    epoch bigint NOT NULL,
+    servers text NOT NULL,
+    CONSTRAINT queue_copy_id_check CHECK ((id = 1))
+);
+
 CREATE TABLE public.queues (
     project_id text NOT NULL,
     name text NOT NULL,
@@ -775,6 +783,9 @@ ALTER TABLE ONLY public.projects
 
 ALTER TABLE ONLY public.projects
     ADD CONSTRAINT projects_slug_key UNIQUE (slug);
+
+ALTER TABLE ONLY public.queue_copy
+    ADD CONSTRAINT queue_copy_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.queue
     ADD CONSTRAINT queue_pkey PRIMARY KEY (run_id);
@@ -1235,6 +1246,8 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.projects TO writ_app;
 GRANT SELECT ON TABLE public.projects TO writ_sequencer;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.queue TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.queue_copy TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.queues TO writ_app;
 

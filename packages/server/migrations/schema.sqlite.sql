@@ -319,6 +319,13 @@ create table queue (
   lease_until integer
 , queue text not null default '.proof', handler text not null default '', priority integer not null default 0, failures integer not null default 0, ready integer not null default 0, stop integer not null default 0, claimed_at integer) strict;
 
+create table queue_copy (
+  id integer primary key check (id = 1),
+  space text not null,
+  epoch integer not null,
+  servers text not null
+) strict;
+
 create index queue_later on queue (run_at) where ready = 0 and lease_until is null;
 
 create index queue_leases on queue (lease_until) where lease_until is not null;

@@ -242,7 +242,16 @@ export async function openApp(on: {
   const judges = createJudgeThread()
   const kinds = new Map([createProofKind({ blobs, clock, judges })].map((kind) => [kind.name, kind]))
   const waiting = createWaiting()
-  const queue = openQueue(db)
+  let queueTrouble: string | null = null
+  const queue = await openQueue(db, {
+    backend: config.queueBackend,
+    redisUrl: config.redisUrl,
+    clock,
+    log: log.child({ part: 'queue' }),
+    health: (reason) => {
+      queueTrouble = reason
+    },
+  })
   const executing = {
     db,
     queue,
@@ -468,6 +477,7 @@ export async function openApp(on: {
     ready: readiness({ db, blobs, sequencer }),
     degraded: () => ({
       ...Object.fromEntries(witnesses.health.witnesses.flatMap(witnessLine)),
+      ...(queueTrouble === null ? {} : { queue: queueTrouble }),
       ...Object.fromEntries([...selfChecker.alarms].map(([project, alarm]) => [`self_check ${project}`, alarm])),
     }),
     gauges: {

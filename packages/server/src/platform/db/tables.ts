@@ -512,6 +512,13 @@ export interface QueuesTable {
   created_at: number
 }
 
+export interface QueueCopyTable {
+  id: number
+  space: string
+  epoch: number
+  servers: string
+}
+
 export interface Tables {
   users: UsersTable
   projects: ProjectsTable
@@ -550,6 +557,7 @@ export interface Tables {
   attempts: AttemptsTable
   unique_keys: UniqueKeysTable
   queues: QueuesTable
+  queue_copy: QueueCopyTable
 }
 
 /** The tables behind the fence: every row belongs to a project, and no statement sees two projects. */
