@@ -13,6 +13,7 @@ const suites: Record<string, () => Promise<Figure[]>> = {
   uploads: async () => (await import('./suites/uploads.ts')).uploads(),
   audit: async () => (await import('./suites/audit.ts')).audit(),
   commits: async () => (await import('./suites/commits.ts')).commits(),
+  tasks: async () => (await import('./suites/tasks.ts')).tasks(),
   verify: async () => (await import('./suites/verify.ts')).verify(),
 }
 

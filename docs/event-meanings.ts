@@ -68,6 +68,11 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
     'A webhook was disabled, because nobody takes its messages.',
     '接收方长期失败，webhook 被自动停用。',
   ],
+  'run.replayed': ['A dead letter was dispatched again, as a new task.', '死信被重新派发为新任务。'],
+  'dead_letters.purged': ['Dead letters were taken off the list; their runs stay.', '清除了死信列表，任务记录仍保留。'],
+  'queue.paused': ['A queue was paused.', '暂停了队列。'],
+  'queue.resumed': ['A queue was resumed.', '恢复了队列。'],
+  'queue.drained': ['What waited in a queue was cancelled.', '清空了队列中等待的任务。'],
 }
 
 type ProjectEvent = {

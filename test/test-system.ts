@@ -8,18 +8,22 @@ import { Writable } from 'node:stream'
 import type { Artifact, Project, Role, Run, RunDetail, VerifyReport } from '@writ/api'
 import { type App, openApp } from '../packages/server/src/app.ts'
 import { loadConfig } from '../packages/server/src/config.ts'
+import type { Handler } from '../packages/server/src/kinds/task/index.ts'
 import { createFakeClock } from '../packages/server/src/platform/clock.ts'
 import { attachDatabase } from '../packages/server/src/platform/db/open.ts'
 import { createLog } from '../packages/server/src/platform/log.ts'
 import { type Answer, type Client, createClient } from './client.ts'
 import { freePort } from './servers/free-port.ts'
 import { type Guarded, removeFolder, startGuarded } from './servers/guard.ts'
+import { checkTasks } from './tasks/check.ts'
 
 export interface StartOptions {
   /** Settings as environment variables, above the test's own. */
   readonly env?: Readonly<Record<string, string>>
   /** A server process of its own (`node packages/server/src/main.ts`), which can be killed; otherwise in this process, which is quicker. */
   readonly process?: boolean
+  /** Handlers of tasks, whose names begin with `test.`; only in this process. */
+  readonly testHandlers?: readonly Handler[]
   /** A clock that stands until `advance`; only in this process. It starts now, so that files of both clocks fit together. */
   readonly fakeClock?: boolean
   /** After the server has gone. */
@@ -39,6 +43,8 @@ export interface Person extends Client {
 
 export interface TestSystem extends AsyncDisposable {
   readonly folder: string
+  /** The server of this process, for what has no endpoint. */
+  readonly app: App
   /** The PostgreSQL database, or undefined for SQLite. */
   readonly databaseUrl: string | undefined
   /** http://127.0.0.1:port */
@@ -56,6 +62,8 @@ export interface TestSystem extends AsyncDisposable {
   waitFor(run: string | number): Promise<RunDetail>
   /** Resolves when every audit event so far is in the log. */
   settle(): Promise<void>
+  /** By the clock of the server. */
+  now(): number
   /** Moves the fake clock; whoever logged in before is logged in again at the next request. */
   advance(ms: number): void
   /** Checks every invariant, in every project. See the steps inside. */
@@ -146,6 +154,10 @@ export const TestSystem = {
     const system: TestSystem = {
       folder,
       databaseUrl: options.env?.DATABASE_URL,
+      get app() {
+        assert.ok(running?.app, 'the server is none of this process')
+        return running.app
+      },
       get base() {
         return base()
       },
@@ -164,6 +176,7 @@ export const TestSystem = {
         if (running?.app) await running.app.audit.settle()
         else await until('the log has no pending entries', async () => (await describeLog(admin)).pending === 0)
       },
+      now: () => (current.fakeClock ? clock.now() : Date.now()),
       advance(ms) {
         clock.advance(ms)
         for (const one of people) one.forget()
@@ -234,6 +247,7 @@ async function startHere(
     config: loaded.config,
     log: createLog({ level: 'debug', format: 'json', destination }),
     passwordCost: CHEAP,
+    ...(options.testHandlers ? { testHandlers: options.testHandlers } : {}),
     ...(options.fakeClock ? { clock } : {}),
   })
   app.failed.catch((error: unknown) => hear(`the server failed: ${String(error)}\n`))
@@ -285,7 +299,7 @@ async function checkEverything(on: {
     // 2. The state of each run is what its last event says.
     const events = await eventsOfRuns(admin, slug)
     for (const run of await everyRun(admin, slug)) {
-      const said = events.get(run.id) ?? []
+      const said = (events.get(run.id) ?? []).map((event) => event.event_type)
       assert.equal(said[0], 'run.created', `run ${run.number} of ${slug} begins with its creation`)
       const expected = eventsFor(run)
       assert.ok(
@@ -308,6 +322,9 @@ async function checkEverything(on: {
   const url = on.databaseUrl ?? `sqlite:${path.join(on.folder, 'data/writ.db')}`
   const db = await attachDatabase({ url })
   try {
+    for (const { id, slug } of projects) {
+      for (const run of await checkTasks(db, id, await eventsOfRuns(admin, slug))) final.add(run)
+    }
     for (const table of ['queue', 'timers']) {
       const rows = await db.lookup<{ run_id: string }>(`select run_id from ${table}`, [])
       assert.deepEqual(
@@ -349,18 +366,24 @@ async function everyRun(admin: Client, slug: string): Promise<Run[]> {
   return runs
 }
 
-/** Types of the events of each run, oldest first. */
-async function eventsOfRuns(admin: Client, slug: string): Promise<Map<string, string[]>> {
+/** The events of each run, oldest first. */
+async function eventsOfRuns(admin: Client, slug: string): Promise<Map<string, RunEvent[]>> {
   const exported = good(await admin.get<string | null>('/audit/export?resource_type=run', inside(slug))) ?? ''
-  const types = new Map<string, string[]>()
+  const events = new Map<string, RunEvent[]>()
   for (const line of exported.split('\n').filter(Boolean)) {
     // One line of our own export: the twelve keys.
-    const event = JSON.parse(line) as { event_type: string; resource_id: string }
+    const event = JSON.parse(line) as RunEvent
     // That its evidence was exported is about a run, and no step of it.
     if (event.event_type.startsWith('run.'))
-      types.set(event.resource_id, [...(types.get(event.resource_id) ?? []), event.event_type])
+      events.set(event.resource_id, [...(events.get(event.resource_id) ?? []), event])
   }
-  return types
+  return events
+}
+
+interface RunEvent {
+  readonly event_type: string
+  readonly resource_id: string
+  readonly details: Record<string, unknown> | null
 }
 
 function good<T>(answer: Answer<T>): T {

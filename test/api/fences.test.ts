@@ -7,9 +7,16 @@ import { type Database, inProject, tenantTables } from '../../packages/server/sr
 import { attachDatabase } from '../../packages/server/src/platform/db/open.ts'
 import { backends } from '../backends.ts'
 import { makeSshKey, proposeKey, signApproval } from '../evidence/ssh-key.ts'
+import { dispatcherOf, handlerOf } from '../tasks/dispatch.ts'
 import type { TestSystem } from '../test-system.ts'
 
-/** A ticket with a run, a file, a comment, an approval, a rule set, a policy change: a row in every tenant table. */
+const testHandlers = [
+  handlerOf('test.fails', async () => {
+    throw new Error('as a test wants it')
+  }),
+]
+
+/** A ticket with a run, a task, a file, a comment, an approval, a rule set, a policy change: a row in every tenant table. */
 async function fill(system: TestSystem, slug: string) {
   const x = { headers: { 'x-project': slug, 'idempotency-key': `fill-${slug}` } }
   const plain = { headers: { 'x-project': slug } }
@@ -55,6 +62,10 @@ async function fill(system: TestSystem, slug: string) {
   const hook = { name: 'w', url: 'http://127.0.0.1:9/', events: ['token.revoked'] }
   const webhook = await made(system.admin.post('/webhooks', hook, plain))
   await made(system.admin.post(`/webhooks/${webhook.id}/test`, undefined, plain))
+  const by = await dispatcherOf(system.app, { ...system.admin, role: 'admin' }, { slug })
+  const task = await by.dispatch('test.fails', {}, { max_attempts: 2 })
+  await by.settled(task.id)
+  await by.dispatch('test.fails', {}, { run_at: '2999-01-01T00:00:00Z', unique_key: 'once' })
   return {
     asset,
     ticket,
@@ -79,7 +90,7 @@ for (const backend of backends()) {
   test(`no row of one project is seen, changed or planted from another, table by table (${backend.name})`, {
     skip: backend.skip,
   }, async () => {
-    await using system = await backend.start()
+    await using system = await backend.start({ testHandlers })
     assert.equal((await system.admin.post('/projects', { slug: 'other', name: 'Other' })).status, 201)
     await fill(system, 'default')
     // The sequencer's own changes to the log are none across the fence.
@@ -139,7 +150,7 @@ for (const backend of backends()) {
   })
 
   test(`every route answers 404 for a thing of another project (${backend.name})`, { skip: backend.skip }, async () => {
-    await using system = await backend.start()
+    await using system = await backend.start({ testHandlers })
     assert.equal((await system.admin.post('/projects', { slug: 'other', name: 'Other' })).status, 201)
     const made = await fill(system, 'default')
     const there = { headers: { 'x-project': 'other' } }
@@ -239,7 +250,7 @@ for (const backend of backends()) {
   test(`row-level security is on and forced on every tenant table and not to be got round (${backend.name})`, {
     skip: backend.skip,
   }, async () => {
-    await using system = await backend.start()
+    await using system = await backend.start({ testHandlers })
     const client = new pg.Client({ connectionString: system.databaseUrl! })
     await client.connect()
     try {

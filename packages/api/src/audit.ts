@@ -87,6 +87,11 @@ export const auditEvents = {
   'webhook.tested': 'project',
   'webhook.replayed': 'project',
   'webhook.disabled': 'project',
+  'run.replayed': 'project',
+  'dead_letters.purged': 'project',
+  'queue.paused': 'project',
+  'queue.resumed': 'project',
+  'queue.drained': 'project',
 } as const satisfies Record<string, 'instance' | 'project' | 'both'>
 
 export type AuditEventType = keyof typeof auditEvents

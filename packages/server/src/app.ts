@@ -59,6 +59,7 @@ import {
   usersHandlers,
 } from './identity/index.ts'
 import { createJudgeThread, createProofKind, rulesHandlers } from './kinds/proof/index.ts'
+import { createHandlers, createTaskLane, createTasks, type Handler, type Tasks } from './kinds/task/index.ts'
 import { AppError } from './platform/app-error.ts'
 import { BlobCorrupt, BlobMissing, BlobStoreUnavailable, openBlobs } from './platform/blobs/index.ts'
 import { type Clock, systemClock } from './platform/clock.ts'
@@ -102,6 +103,8 @@ export interface App {
   readonly keys: Keys
   /** For tests and tools in the same process. */
   readonly audit: { settle(): Promise<void> }
+  readonly tasks: Tasks
+  readonly db: Database
   readonly databaseSettings: DatabaseSettings
 }
 
@@ -169,6 +172,8 @@ export async function openApp(on: {
   log: Logger
   clock?: Clock
   passwordCost?: PasswordCost
+  /** Handlers of tests, whose names begin with `test.`; a server that has them is none for people. */
+  testHandlers?: readonly Handler[]
 }): Promise<App> {
   const { config, log, clock = systemClock } = on
   await setUpRedaction(config)
@@ -266,13 +271,32 @@ export async function openApp(on: {
     notBefore: witnesses.newestRoot,
     settled: waiting.settled,
   }
+  const handlers = createHandlers(on.testHandlers ?? [], { testHandlers: on.testHandlers !== undefined })
+  const tasks = createTasks({ queue, blobs, clock, handlers, waiting })
   const worker = createWorker({
     db,
     queue,
     clock,
     log: executing.log,
-    lanes: [createCheckLane(executing, 4, () => worker.wake())],
-    timers: () => fireTimers(executing),
+    lanes: [
+      createCheckLane(executing, 4, () => worker.wake()),
+      createTaskLane({
+        ...executing,
+        log: log.child({ part: 'tasks' }),
+        handlers,
+        concurrency: config.taskConcurrency,
+        atMost: 10 * config.taskConcurrency,
+        patienceMs: 1_000,
+        maxLost: 10,
+        random: Math.random,
+        settled(runId, state) {
+          waiting.settled(runId)
+          metrics.runsSettled.inc({ kind: 'task', outcome: state })
+        },
+        free: () => worker.wake(),
+      }),
+    ],
+    timers: () => fireTimers(executing, tasks.expire),
     leaseMs: LEASE_MS,
     pollMs: POLL_MS,
     graceMs: config.shutdownGraceSeconds * 1_000,
@@ -515,6 +539,8 @@ export async function openApp(on: {
     notes: db.notes,
     failed,
     audit: sequencer,
+    tasks,
+    db,
     databaseSettings: settings,
     async listen() {
       // An older database under a longer log is refused before anybody is served. Beside another leader nothing is ours to

@@ -323,6 +323,14 @@ export const settings = {
     'How long after the last upload a proof is checked.',
   ),
 
+  taskConcurrency: required(
+    'tasks.concurrency',
+    ['WRIT_TASK_CONCURRENCY'],
+    integer(1, 10_000),
+    100,
+    'How many tasks of one queue this server does at once; of all queues together ten times as many.',
+  ),
+
   queueBackend: required(
     'queue.backend',
     ['QUEUE_BACKEND'],

@@ -16,11 +16,17 @@ export function createFakeClock(start = Date.UTC(2026, 0, 5, 8)): Clock & { adva
   }
 }
 
-let said = { ms: Number.NaN, text: '' }
+/** What happens together has few times: the texts of the last ones are kept. */
+const said = new Map<number, string>()
 
-/** RFC 3339 in UTC with milliseconds. What happens in one request, and often in one group, has one time: it is kept. */
+/** RFC 3339 in UTC with milliseconds. */
 export function rfc3339(ms: number): string {
-  if (ms !== said.ms) said = { ms, text: new Date(ms).toISOString() }
-  return said.text
+  let text = said.get(ms)
+  if (text === undefined) {
+    if (said.size >= 64) said.clear()
+    text = new Date(ms).toISOString()
+    said.set(ms, text)
+  }
+  return text
 }
 export const rfc3339OrNull = (ms: number | null): string | null => (ms === null ? null : rfc3339(ms))

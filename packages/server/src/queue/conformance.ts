@@ -198,6 +198,19 @@ export function exerciseQueue(name: string, open: () => Promise<Exercise>, skip:
     assert.deepEqual(await inProject(A, () => db.write((tx) => queue.settle(tx, ends))), [true, false, true, false])
   })
 
+  queueTest(
+    'of two claims of one run, settled in one go, the newer counts',
+    async ({ db, queue, put, claim, sweep }) => {
+      await put({})
+      const [old] = await claim()
+      await sweep(T + LEASE)
+      const [next] = await claim({ now: T + LEASE })
+      assert.deepEqual(await queue.extend([old!, next!], T + 9 * LEASE), { lost: [old], stop: [] })
+      const ends: Settlement[] = [old!, next!].map(({ runId, fence }) => ({ runId, fence, next: 'done' }))
+      assert.deepEqual(await inProject(A, () => db.write((tx) => queue.settle(tx, ends))), [false, true])
+    },
+  )
+
   queueTest('handlers of which there is enough stay where they are', async ({ put, claim }) => {
     await put({ handler: 'slow' })
     const other = await put({ handler: 'quick' })

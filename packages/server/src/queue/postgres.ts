@@ -72,25 +72,26 @@ export function openPostgresQueue(db: Database): Queue {
       if (leases.length === 0) return { lost: [], stop: [] }
       const rows = await inProject(INSTANCE, () =>
         db.write((tx) =>
-          tx.sql<{ run_id: string; stop: number }>(
+          tx.sql<{ run_id: string; fence: number; stop: number }>(
             `update queue set lease_until = ?1 from unnest(?2::text[], ?3::bigint[]) as held(run_id, fence)
              where queue.run_id = held.run_id and queue.fence = held.fence and queue.lease_until is not null
-             returning queue.run_id, queue.stop`,
+             returning queue.run_id, queue.fence, queue.stop`,
             [until, leases.map((lease) => lease.runId), leases.map((lease) => lease.fence)],
           ),
         ),
       )
-      const kept = new Map(rows.map((row) => [row.run_id, row.stop]))
+      const kept = new Map(rows.map((row) => [`${row.run_id} ${row.fence}`, row.stop]))
       return {
-        lost: leases.filter((lease) => !kept.has(lease.runId)),
-        stop: leases.filter((lease) => kept.get(lease.runId) === 1),
+        lost: leases.filter((lease) => !kept.has(keyOf(lease))),
+        stop: leases.filter((lease) => kept.get(keyOf(lease)) === 1),
       }
     },
     async settle(tx, settlements) {
       const settled = new Set<string>()
       const run = async (sql: string, of: typeof settlements, params: (string | number | string[] | number[])[]) => {
         if (of.length === 0) return
-        for (const row of await tx.sql<{ run_id: string }>(sql, params)) settled.add(row.run_id)
+        for (const row of await tx.sql<{ run_id: string; fence: number | string }>(sql, params))
+          settled.add(`${row.run_id} ${row.fence}`)
       }
       const idsOf = (of: typeof settlements) => of.map((one) => one.runId)
       const fencesOf = (of: typeof settlements) => of.map((one) => Number(one.fence))
@@ -101,7 +102,8 @@ export function openPostgresQueue(db: Database): Queue {
       await Promise.all([
         run(
           `delete from queue using unnest(?1::text[], ?2::bigint[]) as held(run_id, fence)
-           where queue.run_id = held.run_id and queue.fence = held.fence and queue.lease_until is not null returning queue.run_id`,
+           where queue.run_id = held.run_id and queue.fence = held.fence and queue.lease_until is not null
+           returning queue.run_id, queue.fence`,
           done,
           [idsOf(done), fencesOf(done)],
         ),
@@ -109,7 +111,8 @@ export function openPostgresQueue(db: Database): Queue {
           `update queue set lease_owner = null, lease_until = null, claimed_at = null, ready = 0, stop = 0, run_at = held.run_at,
              failures = queue.failures + held.failed, attempt = queue.attempt - 1 + held.failed
            from unnest(?1::text[], ?2::bigint[], ?3::bigint[], ?4::bigint[]) as held(run_id, fence, run_at, failed)
-           where queue.run_id = held.run_id and queue.fence = held.fence and queue.lease_until is not null returning queue.run_id`,
+           where queue.run_id = held.run_id and queue.fence = held.fence and queue.lease_until is not null
+           returning queue.run_id, queue.fence`,
           again,
           [
             idsOf(again),
@@ -118,9 +121,13 @@ export function openPostgresQueue(db: Database): Queue {
             again.map((one) => (one.next === 'retry' ? 1 : 0)),
           ],
         ),
-        run('delete from queue where run_id = any(?1) and lease_until is null returning run_id', free, [idsOf(free)]),
+        run(
+          `delete from queue where run_id = any(?1) and lease_until is null returning run_id, 'unclaimed' as fence`,
+          free,
+          [idsOf(free)],
+        ),
       ])
-      return settlements.map((one) => settled.has(one.runId))
+      return settlements.map((one) => settled.has(keyOf(one)))
     },
     sweep: (now) => sweepRows(db, now),
     async stop(tx, runId) {
@@ -145,3 +152,7 @@ export function openPostgresQueue(db: Database): Queue {
     },
   }
 }
+
+/** A run may stand in one batch under two fences, of which only the newer one counts. */
+const keyOf = (one: { readonly runId: string; readonly fence: number | 'unclaimed' }): string =>
+  `${one.runId} ${one.fence}`

@@ -100,7 +100,11 @@ export async function listRuns(
 }
 
 export async function countRuns(tx: Tx, filter: RunFilter): Promise<number> {
-  if (Object.values(filter).every((value) => value === undefined)) return totalOf(tx, 'runs')
+  if (Object.values(filter).every((value) => value === undefined)) {
+    // Tasks have numbers of the same sequence.
+    const [all, tasks] = await Promise.all([totalOf(tx, 'runs'), totalOf(tx, 'tasks')])
+    return all - tasks
+  }
   const row = await tx.db
     .selectFrom('runs')
     .innerJoin('tickets', 'tickets.id', 'runs.ticket_id')

@@ -1,7 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { append, SYSTEM } from '../audit/index.ts'
 import type { Clock } from '../platform/clock.ts'
-import { type Command, type Database, DatabaseUnavailable, INSTANCE, inProject } from '../platform/db/index.ts'
+import { type Command, type Database, DatabaseUnavailable, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import type { Ask, Queue, Runnable } from '../queue/index.ts'
@@ -48,7 +47,13 @@ export function createWorker(on: WorkerSettings): Worker {
   const name = randomToken(9)
   /** Where there may be something to claim. */
   const places = new Map<string, Runnable>()
-  let wakeUp = new AbortController()
+  /** Ends the worker's rest; what comes while it works is remembered. */
+  let wakeUp = () => {}
+  let woken = false
+  const wake = () => {
+    woken = true
+    wakeUp()
+  }
   let swept = Number.NEGATIVE_INFINITY
   let next: number | null = null
 
@@ -57,7 +62,7 @@ export function createWorker(on: WorkerSettings): Worker {
     runnable(where) {
       if (where) add(where)
       else swept = Number.NEGATIVE_INFINITY
-      wakeUp.abort()
+      wake()
     },
     stop(runId) {
       for (const lane of lanes) lane.stopWork(runId)
@@ -125,6 +130,15 @@ export function createWorker(on: WorkerSettings): Worker {
     await on.timers()
   }
 
+  const rest = (ms: number) =>
+    new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      wakeUp = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+
   async function beat(): Promise<void> {
     for (const lane of lanes) {
       const { lost, stop } = await queue.extend(lane.held(), clock.now() + on.leaseMs)
@@ -134,13 +148,14 @@ export function createWorker(on: WorkerSettings): Worker {
   }
 
   return {
-    wake: () => wakeUp.abort(),
+    wake,
     async run(stop) {
       const beating = setInterval(() => {
         beat().catch((err) => log.warn({ err }, 'leases could not be extended'))
       }, on.leaseMs / 3)
+      stop.addEventListener('abort', wake, { once: true })
       while (!stop.aborted) {
-        wakeUp = new AbortController()
+        woken = false
         try {
           await sweepIfDue()
           await claimRound()
@@ -150,7 +165,7 @@ export function createWorker(on: WorkerSettings): Worker {
           else log.error({ err }, 'no runs claimed')
         }
         const ms = Math.max(0, Math.min(on.pollMs, (next ?? Number.POSITIVE_INFINITY) - clock.now()))
-        await sleep(ms, undefined, { signal: AbortSignal.any([stop, wakeUp.signal]) }).catch(() => {})
+        if (!woken) await rest(ms)
       }
       await Promise.all(lanes.map((lane) => lane.stop(on.graceMs)))
       clearInterval(beating)
@@ -159,14 +174,19 @@ export function createWorker(on: WorkerSettings): Worker {
 }
 
 /** Waits that ended, and reminders. Taking the timer and acting on it are one transaction: two servers cannot both act. */
-export async function fireTimers(on: Pick<Executing, 'db' | 'clock' | 'queue' | 'attest' | 'settled'>): Promise<void> {
+export async function fireTimers(
+  on: Pick<Executing, 'db' | 'clock' | 'queue' | 'attest' | 'settled'>,
+  /** A run that is on no ticket: its kind settles it. */
+  expire: (tx: Tx, runId: string) => Promise<boolean>,
+): Promise<void> {
   const due = await inProject(INSTANCE, () => on.db.read((tx) => store.listDueTimers(tx, on.clock.now(), 100)))
   for (const timer of due) {
     const acted = await inProject(timer.project_id, () =>
       on.db.write(async (tx) => {
         if (!(await store.takeTimer(tx, timer))) return false
         const run = await store.lockRun(tx, timer.run_id)
-        if (run?.state !== 'pending' || run.waiting_for !== 'evidence') return false
+        if (!run) return expire(tx, timer.run_id)
+        if (run.state !== 'pending' || run.waiting_for !== 'evidence') return false
         if (timer.what === 'remind') {
           await append(tx, on.clock.now(), SYSTEM, {
             type: 'run.reminded',

@@ -1,43 +1,26 @@
 import type { NewTask, Queue, RunState, Submitted, Task, TaskDetail } from '@writ/api'
-import type { Caller } from '../../identity/index.ts'
-import type { Command, RequestKey, Tx } from '../../platform/db/index.ts'
+import { append, appendAll, SYSTEM } from '../../audit/index.ts'
+import { type Caller, personOf, seesAll } from '../../identity/index.ts'
+import { AppError } from '../../platform/app-error.ts'
+import type { Blobs } from '../../platform/blobs/index.ts'
+import type { Clock } from '../../platform/clock.ts'
+import type { Command, Tx } from '../../platform/db/index.ts'
+import type { Queue as RunQueue } from '../../queue/index.ts'
+import { isFinal, type Waiting } from '../../runs/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 import type { Handlers } from './handler.ts'
-import type { TaskRow } from './store.ts'
+import { readJson } from './payload.ts'
+import { type Ending, settleWaiting } from './settle.ts'
+import { showAttempts, showQueue, showTask, stateOf } from './show.ts'
+import * as store from './store.ts'
+import { createSubmit, type PreparedTask, prepareTask, type SubmitTasks } from './submit.ts'
+
+type TaskRow = store.TaskRow
 
 /** Who asks, and how the project is read: `Ask` of the routes is one. */
 export interface Asked {
   readonly caller: Caller
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T>
-}
-
-/** A task that was examined and may be submitted. Made by `prepare`, and by nobody else. */
-export interface PreparedTask {
-  readonly handler: string
-  readonly queue: string
-  readonly priority: number
-  /** Null: at once. */
-  readonly runAt: number | null
-  readonly maxAttempts: number
-  readonly timeoutMs: number
-  readonly deadlineAt: number | null
-  readonly uniqueKey: string | null
-  /** JSON text; null when it is so large that it is in the blob store under `inputSha256`. */
-  readonly input: string | null
-  readonly inputSha256: string
-  readonly tags: string | null
-  readonly metadata: string | null
-  readonly callback: string | null
-  readonly door: 'dispatch' | null
-}
-
-export interface SubmitTasks {
-  readonly caller: Caller
-  readonly tasks: readonly PreparedTask[]
-  /** The Idempotency-Key, as `ask.submit` hands it in; null without one. */
-  readonly remember: RequestKey | null
-  /** The body of the answer that goes under the key, and its status; what was submitted and 201 unless said otherwise. */
-  readonly answer?: { readonly status: number; body(submitted: readonly Submitted[]): unknown }
 }
 
 export interface TaskFilter {
@@ -126,4 +109,229 @@ export interface Tasks {
   resumeQueue(tx: Tx, caller: Caller, name: string): Promise<Queue>
   /** Cancels up to `limit` of what waits, delayed ones included; those that run go on. Throws QUEUE_UNKNOWN. */
   drainQueue(tx: Tx, caller: Caller, name: string, limit: number): Promise<{ cancelled: number; left: number }>
+
+  /** The deadline of a task passed while it waited: settles it, unless a worker has it, who knows the deadline too. */
+  expire(tx: Tx, runId: string): Promise<boolean>
 }
+
+export interface TasksOn {
+  readonly queue: RunQueue
+  readonly blobs: Blobs
+  readonly clock: Clock
+  readonly handlers: Handlers
+  readonly waiting: Waiting
+}
+
+const CANCELLED = { state: 'cancelled', result: null, outputSha256: null, errorCode: 'CANCELLED' } as const
+const EXPIRED: Ending = {
+  state: 'timeout',
+  result: null,
+  outputSha256: null,
+  errorCode: 'DEADLINE_EXCEEDED',
+  error: 'The deadline passed while it waited',
+}
+
+export function createTasks(on: TasksOn): Tasks {
+  const { queue, handlers, waiting } = on
+  const { accept, submit } = createSubmit(queue)
+
+  const mine = (caller: Caller) => (seesAll(caller) ? undefined : personOf(caller))
+
+  async function see(tx: Tx, caller: Caller, ref: Ref): Promise<TaskRow> {
+    const row = await store.findTask(tx, ref)
+    if (!row) throw new AppError('TASK_NOT_FOUND')
+    if (!seesAll(caller) && row.executed_by_id !== personOf(caller)) throw new AppError('TASK_VIEW_DENIED')
+    return row
+  }
+
+  async function seeDead(tx: Tx, ref: Ref): Promise<TaskRow> {
+    const row = await store.findTask(tx, ref)
+    if (!row) throw new AppError('TASK_NOT_FOUND')
+    if (row.dead_at === null || row.purged_at !== null) throw new AppError('TASK_NOT_DEAD')
+    return row
+  }
+
+  async function detail(asked: Asked, row: TaskRow): Promise<TaskDetail> {
+    const kept = await asked.read((tx) => store.listAttempts(tx, [row.id]))
+    // The fence of the caller's project held when the row was read.
+    const [input, result] = await Promise.all([
+      readJson(on.blobs, row.project_id, row.input, row.input_sha256),
+      readJson(on.blobs, row.project_id, row.result, row.output_sha256),
+    ])
+    return {
+      ...showTask(row),
+      input: input ?? null,
+      result: result ?? null,
+      log: row.stdout_log,
+      attempts: showAttempts(row, kept),
+    }
+  }
+
+  /** Cancels tasks that nobody holds; answers which it could. */
+  async function cancelWaiting(tx: Tx, caller: Caller, ids: readonly string[], reason: string | null): Promise<number> {
+    const rows = await store.loadWork(tx, ids)
+    const ending = { ...CANCELLED, error: reason === null ? 'Cancelled while it waited' : `Cancelled: ${reason}` }
+    const settled = await settleWaiting(tx, queue, [...rows.values()], ending, caller, caller.at)
+    tx.afterCommit(() => {
+      for (const { id } of settled) waiting.settled(id)
+    })
+    return settled.length
+  }
+
+  const knownQueue = async (tx: Tx, name: string) => {
+    const row = (await store.listQueues(tx)).find((one) => one.name === name)
+    if (!row) throw new AppError('QUEUE_UNKNOWN', { queue: name })
+    return row
+  }
+
+  async function changePause(tx: Tx, caller: Caller, name: string, paused: boolean): Promise<Queue> {
+    const done = await store.setPaused(tx, name, paused ? { at: caller.at, by: personOf(caller) } : null)
+    if (!done) throw new AppError('QUEUE_UNKNOWN', { queue: name })
+    const depth = (await queue.depth(tx)).find((one) => one.queue === name)
+    const shown = showQueue(await knownQueue(tx, name), depth)
+    if (!done.changed) return shown
+    await append(tx, caller.at, caller, {
+      type: paused ? 'queue.paused' : 'queue.resumed',
+      action: `${paused ? 'Paused' : 'Resumed'} queue: ${name}`,
+      details: { queue: name, waiting: shown.waiting, delayed: shown.delayed },
+    })
+    return shown
+  }
+
+  async function replayRows(tx: Tx, caller: Caller, rows: readonly TaskRow[]): Promise<Submitted[]> {
+    const gone = rows.find((row) => !handlers.find(row.handler))
+    if (gone) throw new AppError('TASK_UNKNOWN_HANDLER', { handler: gone.handler })
+    const submitted = await accept(
+      tx,
+      rows.map((row) => ({
+        caller,
+        task: preparedFrom(row),
+        replays: { id: row.id, root: row.root_run_id },
+      })),
+    )
+    if (rows.length > 0) await store.purgeDead(tx, { ids: rows.map((row) => row.id) }, caller.at)
+    await appendAll(
+      tx,
+      await Promise.all(
+        rows.map(async (row, i) => ({
+          at: caller.at,
+          by: caller,
+          event: {
+            type: 'run.replayed' as const,
+            resource: { type: 'run', id: row.id, number: row.number },
+            action: `Replayed task ${row.number} as task ${submitted[i]!.number}`,
+            details: { handler: row.handler, queue: row.queue, replayed_as: submitted[i]!.id },
+            run: { id: row.id, seq: await store.nextEvent(tx, row.id) },
+          },
+        })),
+      ),
+    )
+    return submitted
+  }
+
+  return {
+    handlers,
+    prepare: (caller, asked, more) => prepareTask(on, caller, asked, more?.door ?? null),
+    submit,
+
+    find: async (asked, ref) => detail(asked, await asked.read((tx) => see(tx, asked.caller, ref))),
+    async wait(asked, ref, ms, gone) {
+      const read = () => asked.read((tx) => see(tx, asked.caller, ref))
+      const first = await read()
+      return detail(asked, await waiting.until(first.id, read, ms, gone))
+    },
+    list: (tx, caller, filter, page) => store.listTasks(tx, { ...filter, of: mine(caller) }, page),
+    count: (tx, caller, filter) => store.countTasks(tx, { ...filter, of: mine(caller) }),
+    show: showTask,
+
+    async cancel(tx, caller, ref, reason) {
+      const row = await see(tx, caller, ref)
+      if (isFinal(row.state)) throw new AppError('TASK_NOT_CANCELLABLE', { state: row.state })
+      if ((await cancelWaiting(tx, caller, [row.id], reason)) === 0) {
+        // Somebody holds it. If its work ends before it hears, it ends as it did.
+        if (!(await queue.stop(tx, row.id))) {
+          const now = await see(tx, caller, row.id)
+          throw new AppError('TASK_NOT_CANCELLABLE', { state: stateOf(now) })
+        }
+        if (row.cancel_requested_at === null)
+          await store.updateTask(tx, row.id, { cancel_requested_at: caller.at, updated_at: caller.at })
+      }
+      return showTask(await see(tx, caller, row.id))
+    },
+
+    listDead: (tx, filter, page) => store.listTasks(tx, { ...filter, dead: true }, page),
+    countDead: (tx, filter) => store.countTasks(tx, { ...filter, dead: true }),
+    findDead: async (asked, ref) => detail(asked, await asked.read((tx) => seeDead(tx, ref))),
+    async replay(tx, caller, ref) {
+      const row = await seeDead(tx, ref)
+      return (await replayRows(tx, caller, [row]))[0]!
+    },
+    async replayMany(tx, caller, filter, limit) {
+      requireFilter(filter)
+      const rows = await store.listTasks(tx, { ...filter, dead: true }, { limit, skip: 0, oldest: true })
+      const submitted = await replayRows(tx, caller, rows)
+      return {
+        replayed: submitted.map((one, i) => ({ ...one, replays_run_id: rows[i]!.id })),
+        left: await store.countTasks(tx, { ...filter, dead: true }),
+      }
+    },
+    async purge(tx, caller, filter) {
+      requireFilter(filter)
+      const purged = await store.purgeDead(tx, filter, caller.at)
+      if (purged > 0)
+        await append(tx, caller.at, caller, {
+          type: 'dead_letters.purged',
+          action: `Purged dead letters: ${purged}`,
+          details: { purged, filter: filter as Record<string, unknown> },
+        })
+      return { purged }
+    },
+
+    async listQueues(tx) {
+      const depths = new Map((await queue.depth(tx)).map((one) => [one.queue, one]))
+      return (await store.listQueues(tx)).map((row) => showQueue(row, depths.get(row.name)))
+    },
+    pauseQueue: (tx, caller, name) => changePause(tx, caller, name, true),
+    resumeQueue: (tx, caller, name) => changePause(tx, caller, name, false),
+    async drainQueue(tx, caller, name, limit) {
+      await knownQueue(tx, name)
+      const ids = await store.listWaiting(tx, name, limit)
+      const cancelled = await cancelWaiting(tx, caller, ids, `queue ${name} was drained`)
+      if (cancelled > 0)
+        await append(tx, caller.at, caller, {
+          type: 'queue.drained',
+          action: `Drained queue: ${name}`,
+          details: { queue: name, cancelled },
+        })
+      return { cancelled, left: await store.countWaiting(tx, name) }
+    },
+
+    async expire(tx, runId) {
+      const rows = await store.loadWork(tx, [runId])
+      const settled = await settleWaiting(tx, queue, [...rows.values()], EXPIRED, SYSTEM, on.clock.now())
+      return settled.length > 0
+    },
+  }
+}
+
+function requireFilter(filter: DeadFilter): void {
+  if (Object.values(filter).every((value) => value === undefined)) throw new AppError('DEAD_LETTERS_UNFILTERED')
+}
+
+/** What a dead letter asked for, without the times that have passed. */
+const preparedFrom = (row: TaskRow): PreparedTask => ({
+  handler: row.handler,
+  queue: row.queue,
+  priority: row.priority,
+  runAt: null,
+  maxAttempts: row.max_attempts,
+  timeoutMs: row.timeout_ms,
+  deadlineAt: null,
+  uniqueKey: row.unique_key,
+  input: row.input,
+  inputSha256: row.input_sha256!,
+  tags: row.tags,
+  metadata: row.metadata,
+  callback: row.callback,
+  door: row.door,
+})

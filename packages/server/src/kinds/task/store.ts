@@ -1,8 +1,15 @@
-import type { Selectable } from 'kysely'
-import type { RunsTable } from '../../platform/db/tables.ts'
+import type { RunState } from '@writ/api'
+import { type RawBuilder, type Selectable, sql } from 'kysely'
+import { DatabaseConflict, inList, type Tx, totalOf } from '../../platform/db/index.ts'
+import type { AttemptsTable, QueuesTable, RunsTable } from '../../platform/db/tables.ts'
+import type { Ref } from '../../tickets/index.ts'
+
+// All SQL of tasks, their attempts, unique keys and queues. What waits and who holds it is the queue's.
+
+type Runs = Selectable<RunsTable>
 
 /** A task with what its lease says of it. */
-export type TaskRow = Selectable<RunsTable> & {
+export type TaskRow = Runs & {
   readonly queue: string
   readonly priority: number
   readonly run_at: number
@@ -13,4 +20,347 @@ export type TaskRow = Selectable<RunsTable> & {
   readonly lease_until: number | null
   readonly claimed_at: number | null
   readonly deliveries: number | null
+}
+export type AttemptRow = Selectable<AttemptsTable>
+export type QueueRow = Selectable<QueuesTable>
+
+/** What a worker needs of a task, to do it and to settle it. */
+export type WorkRow = Pick<
+  Runs,
+  | 'id'
+  | 'number'
+  | 'handler'
+  | 'state'
+  | 'input'
+  | 'input_sha256'
+  | 'executed_by_id'
+  | 'deadline_at'
+  | 'cancel_requested_at'
+  | 'unique_key'
+  | 'created_at'
+  | 'started_at'
+  | 'event_count'
+  | 'attempt'
+> & { readonly queue: string; readonly timeout_ms: number; readonly max_attempts: number }
+
+// ---- reading
+
+const tasks = (tx: Tx) =>
+  tx.db
+    .selectFrom('runs')
+    .leftJoin('users', 'users.id', 'runs.executed_by_id')
+    .leftJoin('queue', 'queue.run_id', 'runs.id')
+    .selectAll('runs')
+    .select([
+      'users.username as executed_by_username',
+      'queue.lease_until as lease_until',
+      'queue.claimed_at as claimed_at',
+      'queue.attempt as deliveries',
+    ])
+    .where('runs.kind', '=', 'task')
+    // Every task has them: the table has nulls for other kinds.
+    .$narrowType<{ queue: string; priority: number; run_at: number; max_attempts: number; timeout_ms: number }>()
+
+const asNumber = (ref: Ref): number | undefined =>
+  typeof ref === 'number' ? ref : /^[0-9]+$/.test(ref) ? Number(ref) : undefined
+
+export async function findTask(tx: Tx, ref: Ref): Promise<TaskRow | undefined> {
+  const number = asNumber(ref)
+  return tasks(tx)
+    .where((eb) => (number === undefined ? eb('runs.id', '=', String(ref)) : eb('runs.number', '=', number)))
+    .executeTakeFirst()
+}
+
+export const listAttempts = (tx: Tx, runIds: readonly string[]): Promise<AttemptRow[]> =>
+  runIds.length === 0
+    ? Promise.resolve([])
+    : tx.db
+        .selectFrom('attempts')
+        .selectAll()
+        .where('run_id', 'in', runIds)
+        .orderBy('run_id')
+        .orderBy('attempt')
+        .execute()
+
+export interface Wanted {
+  /** Only tasks that this person dispatched. */
+  readonly of?: string | undefined
+  readonly ids?: readonly Ref[] | undefined
+  readonly queue?: string | undefined
+  readonly handler?: string | undefined
+  readonly state?: RunState | undefined
+  readonly error_code?: string | undefined
+  readonly tag?: string | undefined
+  readonly unique_key?: string | undefined
+  readonly created_after?: number | undefined
+  readonly created_before?: number | undefined
+  /** Dead letters that were neither replayed nor purged. */
+  readonly dead?: boolean | undefined
+  readonly died_after?: number | undefined
+  readonly died_before?: number | undefined
+}
+
+function predicate(want: Wanted): RawBuilder<boolean> {
+  const all: RawBuilder<boolean>[] = [sql<boolean>`runs.kind = 'task'`]
+  if (want.of !== undefined) all.push(sql`runs.executed_by_id = ${want.of}`)
+  if (want.ids !== undefined) {
+    const numbers = want.ids.map(asNumber).filter((one) => one !== undefined)
+    const ids = want.ids.filter((one) => asNumber(one) === undefined)
+    const either = [
+      ...(numbers.length > 0 ? [sql`runs.number in (${sql.join(numbers)})`] : []),
+      ...(ids.length > 0 ? [sql`runs.id in (${sql.join(ids)})`] : []),
+    ]
+    all.push(either.length === 0 ? sql`1 = 0` : sql`(${sql.join(either, sql` or `)})`)
+  }
+  if (want.queue !== undefined) all.push(sql`runs.queue = ${want.queue}`)
+  if (want.handler !== undefined) all.push(sql`runs.handler = ${want.handler}`)
+  // A task that is being worked on stays pending in its row.
+  if (want.state === 'running') all.push(sql`runs.state = 'pending' and queue.lease_until is not null`)
+  else if (want.state === 'pending') all.push(sql`runs.state = 'pending' and queue.lease_until is null`)
+  else if (want.state !== undefined) all.push(sql`runs.state = ${want.state}`)
+  // What ended badly has an error code: the narrow index knows them all.
+  if (want.state === 'failed' || want.state === 'timeout' || want.state === 'cancelled')
+    all.push(sql`runs.error_code is not null`)
+  if (want.error_code !== undefined) all.push(sql`runs.error_code = ${want.error_code}`)
+  if (want.tag !== undefined)
+    all.push(sql`runs.tags like ${`%${JSON.stringify(want.tag).replace(/[\\%_]/g, '\\$&')}%`} escape '\\'`)
+  if (want.unique_key !== undefined) all.push(sql`runs.unique_key = ${want.unique_key}`)
+  if (want.created_after !== undefined) all.push(sql`runs.created_at >= ${want.created_after}`)
+  if (want.created_before !== undefined) all.push(sql`runs.created_at < ${want.created_before}`)
+  if (want.dead) all.push(sql`runs.dead_at is not null and runs.purged_at is null`)
+  if (want.died_after !== undefined) all.push(sql`runs.dead_at >= ${want.died_after}`)
+  if (want.died_before !== undefined) all.push(sql`runs.dead_at < ${want.died_before}`)
+  return sql.join(all, sql` and `)
+}
+
+/** Newest first, or with `oldest` the other way. */
+export async function listTasks(
+  tx: Tx,
+  want: Wanted,
+  page: { limit: number; skip: number; before?: number | undefined; oldest?: boolean },
+): Promise<TaskRow[]> {
+  return tasks(tx)
+    .where(sql<boolean>`${predicate(want)}`)
+    .$if(page.before !== undefined, (q) => q.where('runs.number', '<', page.before!))
+    .orderBy('runs.number', page.oldest ? 'asc' : 'desc')
+    .limit(page.limit)
+    .offset(page.skip)
+    .execute()
+}
+
+export async function countTasks(tx: Tx, want: Wanted): Promise<number> {
+  if (Object.values(want).every((value) => value === undefined)) return totalOf(tx, 'tasks')
+  const row = await tx.db
+    .selectFrom('runs')
+    .leftJoin('queue', 'queue.run_id', 'runs.id')
+    .select(sql<number>`count(*)`.as('n'))
+    .where(sql<boolean>`${predicate(want)}`)
+    .executeTakeFirstOrThrow()
+  return Number(row.n)
+}
+
+const workColumns =
+  'id, number, handler, state, input, input_sha256, executed_by_id, deadline_at, cancel_requested_at, unique_key, created_at, started_at, event_count, attempt, queue, timeout_ms, max_attempts'
+
+/** What workers need of these tasks, by id. The bounds let partitions be left out. */
+export async function loadWork(tx: Tx, ids: readonly string[]): Promise<Map<string, WorkRow>> {
+  if (ids.length === 0) return new Map()
+  const sorted = ids.toSorted()
+  const rows = await tx.sql<WorkRow>(
+    `select ${workColumns} from runs
+     where project_id = ?1 and id >= ?2 and id <= ?3 and ${inList(tx, 'id', '?4')} and kind = 'task'`,
+    [tx.project, sorted[0]!, sorted.at(-1)!, ids],
+  )
+  return new Map(rows.map((row) => [row.id, row]))
+}
+
+/** Up to `limit` tasks that wait in a queue and nobody holds, whatever their time, the first to be due first. */
+export async function listWaiting(tx: Tx, queue: string, limit: number): Promise<string[]> {
+  const rows = await tx.sql<{ run_id: string }>(
+    'select run_id from queue where project_id = ?1 and queue = ?2 and lease_until is null order by run_at, run_id limit ?3',
+    [tx.project, queue, limit],
+  )
+  return rows.map((row) => row.run_id)
+}
+
+export async function countWaiting(tx: Tx, queue: string): Promise<number> {
+  const [row] = await tx.sql<{ n: number }>(
+    'select count(*) as n from queue where project_id = ?1 and queue = ?2 and lease_until is null',
+    [tx.project, queue],
+  )
+  return Number(row!.n)
+}
+
+// ---- writing
+
+export type NewTaskRow = Pick<
+  Runs,
+  | 'id'
+  | 'number'
+  | 'handler'
+  | 'executed_by_id'
+  | 'root_run_id'
+  | 'trigger'
+  | 'trace_id'
+  | 'queue'
+  | 'priority'
+  | 'run_at'
+  | 'max_attempts'
+  | 'timeout_ms'
+  | 'deadline_at'
+  | 'unique_key'
+  | 'input'
+  | 'input_sha256'
+  | 'replays_run_id'
+  | 'door'
+  | 'callback'
+  | 'tags'
+  | 'metadata'
+  | 'created_at'
+  | 'updated_at'
+>
+
+export const insertTasks = (tx: Tx, rows: readonly NewTaskRow[]): Promise<void> =>
+  tx.insert(
+    'runs',
+    rows.map((row) => ({ project_id: tx.project, kind: 'task', state: 'pending', ...row })),
+  )
+
+export type FinalRow = Pick<
+  Runs,
+  | 'id'
+  | 'state'
+  | 'started_at'
+  | 'completed_at'
+  | 'updated_at'
+  | 'attempt'
+  | 'event_count'
+  | 'result'
+  | 'output_sha256'
+  | 'error'
+  | 'error_code'
+  | 'stdout_log'
+  | 'worker'
+  | 'dead_at'
+  | 'journal_sha256'
+>
+
+/** Settles tasks that are not settled; answers which were not. */
+export const finishTasks = (tx: Tx, rows: readonly FinalRow[]): Promise<boolean[]> =>
+  tx.update('runs', 'id', rows, "state = 'pending'")
+
+export const postponeTasks = (
+  tx: Tx,
+  rows: readonly Pick<Runs, 'id' | 'attempt' | 'run_at' | 'started_at' | 'event_count' | 'updated_at'>[],
+): Promise<boolean[]> => tx.update('runs', 'id', rows, "state = 'pending'")
+
+export const insertAttempts = (tx: Tx, rows: readonly Omit<AttemptRow, 'project_id'>[]): Promise<void> =>
+  tx.insert(
+    'attempts',
+    rows.map((row) => ({ project_id: tx.project, ...row })),
+  )
+
+export async function updateTask(tx: Tx, id: string, change: Partial<Runs>): Promise<void> {
+  await tx.db.updateTable('runs').set(change).where('id', '=', id).execute()
+}
+
+/** The next place in the run's own dense sequence of audit events. Locks the run until commit. */
+export async function nextEvent(tx: Tx, id: string): Promise<number> {
+  const row = await tx.db
+    .updateTable('runs')
+    .set((eb) => ({ event_count: eb('event_count', '+', 1) }))
+    .where('id', '=', id)
+    .returning('event_count')
+    .executeTakeFirstOrThrow()
+  return row.event_count - 1
+}
+
+/** Takes dead letters off the list; answers how many. */
+export async function purgeDead(tx: Tx, want: Wanted, now: number): Promise<number> {
+  const done = await tx.db
+    .updateTable('runs')
+    .set({ purged_at: now, updated_at: now })
+    .where(sql<boolean>`${predicate({ ...want, dead: true })}`)
+    .executeTakeFirst()
+  return Number(done.numUpdatedRows)
+}
+
+// ---- unique keys
+
+/**
+ * Takes keys for runs, in their order; answers by key who has it: the run that took it now, or the live one that had it.
+ * A key whose run settles just then is tried again with the whole group.
+ */
+export async function takeKeys(
+  tx: Tx,
+  wanted: readonly { key: string; runId: string }[],
+): Promise<Map<string, { id: string; number: number | null }>> {
+  for (const { key, runId } of wanted)
+    await tx.sql('insert into unique_keys (project_id, key, run_id) values (?1, ?2, ?3) on conflict do nothing', [
+      tx.project,
+      key,
+      runId,
+    ])
+  const rows = await tx.sql<{ key: string; id: string; number: number | null }>(
+    `select unique_keys.key, unique_keys.run_id as id, runs.number from unique_keys
+     left join runs on runs.project_id = unique_keys.project_id and runs.id = unique_keys.run_id
+     where unique_keys.project_id = ?1 and ${inList(tx, 'unique_keys.key', '?2')}`,
+    [tx.project, wanted.map((one) => one.key)],
+  )
+  const owners = new Map(rows.map(({ key, id, number }) => [key, { id, number }]))
+  const gone = wanted.find((one) => !owners.has(one.key))
+  if (gone) throw new DatabaseConflict(new Error(`the run with unique key ${gone.key} settled meanwhile`))
+  return owners
+}
+
+/** Frees the keys of settled runs. */
+export async function freeKeys(tx: Tx, runs: readonly { unique_key: string | null; id: string }[]): Promise<void> {
+  for (const { unique_key, id } of runs)
+    if (unique_key !== null)
+      await tx.sql('delete from unique_keys where project_id = ?1 and key = ?2 and run_id = ?3', [
+        tx.project,
+        unique_key,
+        id,
+      ])
+}
+
+// ---- deadlines of what waits
+
+export const setDeadlines = (tx: Tx, rows: readonly { id: string; deadline_at: number }[]): Promise<void> =>
+  tx.insert(
+    'timers',
+    rows.map((row) => ({ run_id: row.id, what: 'expire', project_id: tx.project, due_at: row.deadline_at })),
+  )
+
+export async function clearDeadlines(tx: Tx, runIds: readonly string[]): Promise<void> {
+  if (runIds.length > 0) await tx.sql(`delete from timers where ${inList(tx, 'run_id', '?1')}`, [runIds])
+}
+
+// ---- queues
+
+export const listQueues = (tx: Tx): Promise<QueueRow[]> =>
+  tx.sql('select * from queues where project_id = ?1 order by name', [tx.project])
+
+export async function addQueues(tx: Tx, names: readonly string[], now: number): Promise<void> {
+  for (const name of names)
+    await tx.sql('insert into queues (project_id, name, created_at) values (?1, ?2, ?3) on conflict do nothing', [
+      tx.project,
+      name,
+      now,
+    ])
+}
+
+/** Sets or ends a pause; undefined if there is no such queue, and whether it changed anything. */
+export async function setPaused(
+  tx: Tx,
+  name: string,
+  pause: { at: number; by: string } | null,
+): Promise<{ changed: boolean } | undefined> {
+  const changed = await tx.sql(
+    `update queues set paused_at = ?3, paused_by_id = ?4 where project_id = ?1 and name = ?2 and paused_at is ${pause ? '' : 'not '}null returning name`,
+    [tx.project, name, pause?.at ?? null, pause?.by ?? null],
+  )
+  if (changed.length === 1) return { changed: true }
+  const rows = await tx.sql('select name from queues where project_id = ?1 and name = ?2', [tx.project, name])
+  return rows.length === 1 ? { changed: false } : undefined
 }

@@ -206,13 +206,13 @@ function txOn(client: pg.PoolClient, project: string, tell: (() => void)[], colu
       const sorted = ids.toSorted()
       const n = keys.length
       const result = await prepared(
-        `update ${table} t set ${keys
+        `update ${table} set ${keys
           .filter((one) => one !== key)
-          .map((one) => `${one} = u.${one}`)
+          .map((one) => `${one} = u.new_${one}`)
           .join(', ')}
-         from unnest(${keys.map((one, i) => `$${i + 1}::${kinds?.get(one)}[]`).join(', ')}) as u(${keys.join(', ')})
-         where t.project_id = $${n + 1} and t.${key} = u.${key} and t.${key} >= $${n + 2} and t.${key} <= $${n + 3}${when ? ` and ${when}` : ''}
-         returning t.${key} as updated`,
+         from unnest(${keys.map((one, i) => `$${i + 1}::${kinds?.get(one)}[]`).join(', ')}) as u(${keys.map((one) => `new_${one}`).join(', ')})
+         where project_id = $${n + 1} and ${key} = u.new_${key} and ${key} >= $${n + 2} and ${key} <= $${n + 3}${when ? ` and ${when}` : ''}
+         returning ${key} as updated`,
         [...keys.map((one) => rows.map((row) => row[one])), project, sorted[0], sorted.at(-1)],
       )
       const updated = new Set(result.rows.map((row: { updated: string }) => row.updated))

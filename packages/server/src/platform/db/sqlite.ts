@@ -150,10 +150,22 @@ function connect(file: string, readOnly: boolean): Connection {
   }
 }
 
+/** Which statements answer rows. Asking each time would cost as much as the statement. */
+const answers = new WeakMap<StatementSync, boolean>()
+
+function answersRows(statement: StatementSync): boolean {
+  let known = answers.get(statement)
+  if (known === undefined) {
+    known = statement.columns().length > 0
+    answers.set(statement, known)
+  }
+  return known
+}
+
 function run(statement: StatementSync, params: readonly unknown[]): { rows: unknown[]; changes: bigint } {
   try {
     const values = params as SQLInputValue[]
-    if (statement.columns().length > 0) return { rows: statement.all(...values), changes: 0n }
+    if (answersRows(statement)) return { rows: statement.all(...values), changes: 0n }
     return { rows: [], changes: BigInt(statement.run(...values).changes) }
   } catch (error) {
     throw translate(error)

@@ -1,0 +1,427 @@
+import { hash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { append, SYSTEM } from '../../audit/index.ts'
+import { AppError } from '../../platform/app-error.ts'
+import type { Blobs } from '../../platform/blobs/index.ts'
+import type { Clock } from '../../platform/clock.ts'
+import { type Command, type Database, inProject } from '../../platform/db/index.ts'
+import { randomToken } from '../../platform/ids.ts'
+import type { Logger } from '../../platform/log.ts'
+import { redactor } from '../../platform/redact/index.ts'
+import type { Lease, Queue } from '../../queue/index.ts'
+import { isFinal, type Lane } from '../../runs/index.ts'
+import { type Handler, type Handlers, TaskError } from './handler.ts'
+import { INLINE_BYTES, keepJson, readJson } from './payload.ts'
+import { backoffMs } from './retry.ts'
+import { type End, type Ending, settleTasks } from './settle.ts'
+import { loadWork, nextEvent, type WorkRow } from './store.ts'
+
+export interface TaskLaneSettings {
+  readonly db: Database
+  readonly queue: Queue
+  readonly blobs: Blobs
+  readonly clock: Clock
+  readonly log: Logger
+  readonly handlers: Handlers
+  /** How many tasks run at once: of one queue, and of all. */
+  readonly concurrency: number
+  readonly atMost: number
+  /** How long after it was told to stop a handler is waited for. */
+  readonly patienceMs: number
+  /** A task whose workers were lost more often than this is failed: it takes them down. */
+  readonly maxLost: number
+  readonly random: () => number
+  /** Root of the newest checkpoint that witnesses cosigned, if there is one: no run began before it. */
+  notBefore(): string | undefined
+  /** After the commit: waiters and metrics hear of it. */
+  settled(runId: string, state: Ending['state']): void
+  /** There is room again. */
+  free(): void
+}
+
+/** Why work was told to stop. */
+type Reason = 'timeout' | 'deadline' | 'cancelled' | 'lost' | 'stopping'
+
+interface Work {
+  readonly lease: Lease
+  readonly row: WorkRow
+  /** Made when somebody looks at it: most work ends before anybody tells it to. */
+  abort: AbortController | null
+  readonly lines: string[]
+  logBytes: number
+  startedAt: number | null
+  events: number
+  reason: Reason | null
+  timer: NodeJS.Timeout | undefined
+  over: boolean
+}
+
+interface Done {
+  readonly work: Work
+  readonly end: End
+}
+
+const MAX_RESULT_BYTES = 1024 * 1024
+const MAX_LOG_BYTES = 64 * 1024
+const MAX_ERROR_CHARS = 2_000
+const RESETTLE_MS = 500
+
+/**
+ * The lane of tasks. A claim is loaded in its own transaction; the handler runs without one; what it came to is settled
+ * together with whatever else ended meanwhile. So a task is written twice, when it is accepted and when it is settled, and
+ * "running" is what its lease says.
+ *
+ * Work that is told to stop gets `patienceMs`; then nobody waits for it, and what it still does settles nothing.
+ * Stopped anywhere before the settling commit: the lease runs out, and the task is done again.
+ */
+export function createTaskLane(on: TaskLaneSettings): Lane {
+  const { db, queue, clock, log, handlers } = on
+  const worker = randomToken(9)
+  /** Everything under a lease, until its settling is committed. */
+  const held = new Map<string, Work>()
+  /** What its handler has no room for yet, in order. */
+  const parked = new Map<string, Work[]>()
+  const running = new Map<string, number>()
+  const perQueue = new Map<string, number>()
+  const perPlace = new Map<string, number>()
+  const settle = settleTasks(queue, clock.now)
+  const outbox = new Map<string, Done[]>()
+  let runningAll = 0
+  let flushing = false
+  let stopped = false
+  let idle: (() => void) | undefined
+
+  const count = (map: Map<string, number>, key: string, by: 1 | -1) => {
+    const n = (map.get(key) ?? 0) + by
+    if (n === 0) map.delete(key)
+    else map.set(key, n)
+  }
+  const placeOf = ({ queue: name, project }: { queue: string; project: string }) => `${name}\n${project}`
+  const limitOf = (name: string) => handlers.find(name)?.concurrency ?? Number.POSITIVE_INFINITY
+
+  function begin(work: Work): void {
+    const { handler } = work.row
+    const waiting = parked.get(handler) ?? []
+    if ((running.get(handler) ?? 0) < limitOf(handler)) start(work)
+    // A few more than can run are kept at hand; the others are for servers that have room.
+    else if (waiting.length < limitOf(handler)) parked.set(handler, [...waiting, work])
+    else end(work, { next: 'back', lease: work.lease, row: work.row })
+  }
+
+  function start(work: Work): void {
+    const { row, lease } = work
+    count(running, row.handler, 1)
+    count(perQueue, lease.queue, 1)
+    runningAll++
+    work.startedAt = clock.now()
+    const refused = refusalOf(work)
+    if (refused) finished(work, refused)
+    else
+      run(work).then(
+        (ending) => finished(work, ending),
+        (error: unknown) => finished(work, failure(error), error),
+      )
+  }
+
+  /** What ends a task before its handler is called. */
+  function refusalOf({ row, lease }: Work): Ending | undefined {
+    if (row.cancel_requested_at !== null) return ended('cancelled', 'CANCELLED', 'Cancelled before it began')
+    if (row.deadline_at !== null && row.deadline_at <= clock.now())
+      return ended('timeout', 'DEADLINE_EXCEEDED', 'The deadline passed before it began')
+    if (lease.attempt - 1 - lease.failures > on.maxLost)
+      return ended('failed', 'DELIVERIES_EXHAUSTED', 'Its workers were lost too often')
+    if (!handlers.find(row.handler))
+      return ended('failed', 'HANDLER_GONE', `No handler is called "${row.handler}" any more`)
+    return undefined
+  }
+
+  async function run(work: Work): Promise<Ending> {
+    const { row, lease } = work
+    const handler = handlers.find(row.handler)!
+    if (handler.sideEffect === 'irreversible') {
+      await inProject(lease.project, () => db.submit(intend, work))
+      work.events++
+    }
+    const input = await readJson(on.blobs, lease.project, row.input, row.input_sha256)
+    if (work.reason !== null) throw stopOf(work.reason)
+    limit(work, row.timeout_ms)
+    const value = await inProject(lease.project, () =>
+      handler.run(input, {
+        runId: row.id,
+        project: lease.project,
+        attempt: lease.attempt,
+        get signal() {
+          work.abort ??= new AbortController()
+          if (work.reason !== null) work.abort.abort(stopOf(work.reason))
+          return work.abort.signal
+        },
+        log: (line) => keepLine(work, line),
+      }),
+    )
+    return completed(handler, lease.project, value)
+  }
+
+  async function completed(handler: Handler, project: string, value: unknown): Promise<Ending> {
+    // Undefined is what a function without an answer answers.
+    const written = JSON.stringify(value ?? null) as string | undefined
+    if (written === undefined) throw new TaskError('RESULT_INVALID', 'The result is not JSON', { retryable: false })
+    const text = redactor.json(written)
+    const [fault] = handlers.faults(handler.name, 'output', value ?? null, 'result')
+    if (fault)
+      throw new TaskError('RESULT_INVALID', `The result does not fit: ${fault.path} ${fault.message}`, {
+        retryable: false,
+      })
+    const outputSha256 = hash('sha256', text, 'hex')
+    const ending = { state: 'completed', errorCode: null, error: null, outputSha256 } as const
+    if (text.length <= INLINE_BYTES) return { ...ending, result: text }
+    const bytes = Buffer.from(text)
+    if (bytes.length > MAX_RESULT_BYTES)
+      throw new TaskError('RESULT_TOO_LARGE', `The result has ${bytes.length} bytes; at most ${MAX_RESULT_BYTES}`, {
+        retryable: false,
+      })
+    await keepJson(on.blobs, project, bytes)
+    return { ...ending, result: null }
+  }
+
+  /** Says in the log what will be done, before it is done: it cannot be taken back. */
+  const intend: Command<Work, null> = {
+    name: 'intend',
+    async run(tx, all) {
+      for (const work of all)
+        await append(tx, clock.now(), SYSTEM, {
+          type: 'run.started',
+          resource: { type: 'run', id: work.row.id, number: work.row.number },
+          action: `Task ${work.row.handler}: started`,
+          details: {
+            handler: work.row.handler,
+            queue: work.row.queue,
+            attempt: work.lease.attempt,
+            asked_by_id: work.row.executed_by_id,
+            input_sha256: work.row.input_sha256,
+          },
+          ckpt: on.notBefore(),
+          run: { id: work.row.id, seq: await nextEvent(tx, work.row.id) },
+        })
+      return all.map(() => null)
+    },
+  }
+
+  /** Ends the attempt after its time, or at the deadline of the task, whichever is first. */
+  function limit(work: Work, timeoutMs: number): void {
+    const { deadline_at } = work.row
+    const left = deadline_at === null ? Number.POSITIVE_INFINITY : deadline_at - clock.now()
+    const reason = left <= timeoutMs ? 'deadline' : 'timeout'
+    work.timer = setTimeout(() => interrupt(work, reason), Math.max(0, Math.min(left, timeoutMs)))
+  }
+
+  /** Tells work to stop, and ends it a little later whether it did or not. */
+  function interrupt(work: Work, reason: Reason): void {
+    if (work.over || work.reason !== null) return
+    work.reason = reason
+    clearTimeout(work.timer)
+    work.timer = setTimeout(() => {
+      log.warn({ run: work.row.id, handler: work.row.handler, reason }, 'handler did not stop and is not waited for')
+      finished(work, null)
+    }, on.patienceMs)
+    work.abort?.abort(stopOf(reason))
+  }
+
+  /** The handler has answered, or is not waited for any more (`null`). */
+  function finished(work: Work, found: Ending | null, error?: unknown): void {
+    if (work.over) return
+    clearTimeout(work.timer)
+    const { row, lease, reason } = work
+    count(running, row.handler, -1)
+    count(perQueue, lease.queue, -1)
+    runningAll--
+    const next = parked.get(row.handler)?.shift()
+    if (next) begin(next)
+    end(work, decide(work, reason === null ? found! : stoppedBy(reason), error))
+  }
+
+  function decide(work: Work, ending: Ending | null, error?: unknown): End | null {
+    const { row, lease } = work
+    if (work.reason === 'lost') return null
+    if (ending === null) return { next: 'back', lease, row }
+    const attempt = {
+      worker,
+      startedAt: work.startedAt,
+      endedAt: clock.now(),
+      log: work.lines.length === 0 ? null : redactor.text(work.lines.join('\n')),
+      events: work.events,
+    }
+    const failures = lease.failures + 1
+    const retryable =
+      ending.state === 'failed'
+        ? !noRetry.has(ending.errorCode ?? '') && !(error instanceof TaskError && !error.retryable)
+        : ending.errorCode === 'TASK_TIMEOUT'
+    if (retryable && failures < row.max_attempts) {
+      const runAt = attempt.endedAt + backoffMs(failures, on.random)
+      if (row.deadline_at === null || runAt < row.deadline_at)
+        return { next: 'retry', lease, row, ending, attempt, runAt }
+    }
+    return { next: 'settle', lease, row, ending, attempt }
+  }
+
+  function end(work: Work, what: End | null): void {
+    work.over = true
+    if (what === null) forget(work)
+    else {
+      const project = outbox.get(work.lease.project)
+      if (project) project.push({ work, end: what })
+      else outbox.set(work.lease.project, [{ work, end: what }])
+      flushSoon()
+    }
+  }
+
+  function forget(work: Work): void {
+    if (held.get(work.row.id) === work) held.delete(work.row.id)
+    count(perPlace, placeOf(work.lease), -1)
+    on.free()
+    if (held.size === 0) idle?.()
+  }
+
+  /** What ends within one turn of the event loop is settled together. */
+  function flushSoon(): void {
+    if (flushing) return
+    flushing = true
+    setImmediate(() => {
+      flushing = false
+      for (const [project, all] of outbox) flush(project, all)
+      outbox.clear()
+      on.free()
+    })
+  }
+
+  function flush(project: string, all: readonly Done[]): void {
+    const ends = all.map((one) => one.end)
+    inProject(project, () => db.submit(settle, ends)).then(
+      (settled) => {
+        for (const [i, { work, end: what }] of all.entries()) {
+          forget(work)
+          if (!settled[i]) log.warn({ run: work.row.id, fence: work.lease.fence }, 'lease lost, nothing settled')
+          else if (what.next === 'settle') on.settled(work.row.id, what.ending.state)
+        }
+      },
+      (err: unknown) => {
+        log.error({ err, project, runs: all.length }, 'tasks could not be settled')
+        for (const { work, end: what } of all) {
+          // Tried again as long as the lease may be ours; the fence decides.
+          if (stopped || held.get(work.row.id) !== work) forget(work)
+          else setTimeout(() => end(work, what), RESETTLE_MS)
+        }
+      },
+    )
+  }
+
+  return {
+    serves: (name) => !name.startsWith('.'),
+    room(name) {
+      if (stopped) return 0
+      // What is not settled yet counts at double the limit, or a slow commit would be outrun without end.
+      const unsettled = 2 * on.atMost - held.size
+      return Math.max(0, Math.min(on.concurrency - (perQueue.get(name) ?? 0), on.atMost - runningAll, unsettled))
+    },
+    busy: (where) => perPlace.get(placeOf(where)) ?? 0,
+    except: () =>
+      [...parked].filter(([handler, waiting]) => waiting.length >= limitOf(handler)).map(([handler]) => handler),
+    async take(tx, leases) {
+      const rows = await loadWork(
+        tx,
+        leases.map((lease) => lease.runId),
+      )
+      return () => {
+        for (const lease of leases) {
+          const row = rows.get(lease.runId)
+          if (!row || isFinal(row.state)) throw new Error(`queued task ${lease.runId} is ${row?.state ?? 'gone'}`)
+          const work: Work = {
+            lease,
+            row,
+            abort: null,
+            lines: [],
+            logBytes: 0,
+            startedAt: null,
+            events: row.event_count,
+            reason: null,
+            timer: undefined,
+            over: false,
+          }
+          held.set(row.id, work)
+          count(perPlace, placeOf(lease), 1)
+          if (stopped) end(work, { next: 'back', lease, row })
+          else begin(work)
+        }
+      }
+    },
+    held: () => [...held.values()].map((work) => work.lease),
+    lost(lease) {
+      const work = held.get(lease.runId)
+      if (work?.lease !== lease) return
+      log.warn({ run: lease.runId, fence: lease.fence }, 'lease lost')
+      if (unpark(work)) end(work, null)
+      else interrupt(work, 'lost')
+    },
+    stopWork(runId) {
+      const work = held.get(runId)
+      if (!work) return
+      if (unpark(work)) {
+        work.reason = 'cancelled'
+        end(work, decide(work, stoppedBy('cancelled')))
+      } else interrupt(work, 'cancelled')
+    },
+    async stop(graceMs) {
+      stopped = true
+      for (const waiting of parked.values())
+        for (const { lease, row } of waiting.splice(0)) end(held.get(row.id)!, { next: 'back', lease, row })
+      const empty = new Promise<void>((resolve) => {
+        idle = resolve
+      })
+      if (held.size === 0) return
+      await Promise.race([empty, sleep(graceMs, undefined, { ref: false })])
+      for (const work of held.values()) interrupt(work, 'stopping')
+      if (held.size > 0) await empty
+    },
+  }
+
+  function unpark(work: Work): boolean {
+    const waiting = parked.get(work.row.handler)
+    const at = waiting?.indexOf(work) ?? -1
+    if (at >= 0) waiting!.splice(at, 1)
+    return at >= 0
+  }
+}
+
+const stopOf = (reason: Reason): Error => new Error(`the task is to stop: ${reason}`)
+
+/** Failures that no other try can mend. */
+const noRetry: ReadonlySet<string> = new Set(['DELIVERIES_EXHAUSTED', 'HANDLER_GONE'])
+
+const ended = (state: Ending['state'], errorCode: string, error: string): Ending => ({
+  state,
+  result: null,
+  outputSha256: null,
+  errorCode,
+  error,
+})
+
+/** How work ends that was told to stop; null: it goes back, uncounted. */
+function stoppedBy(reason: Reason): Ending | null {
+  if (reason === 'timeout') return ended('timeout', 'TASK_TIMEOUT', 'The attempt took longer than it may')
+  if (reason === 'deadline') return ended('timeout', 'DEADLINE_EXCEEDED', 'The deadline passed while it ran')
+  if (reason === 'cancelled') return ended('cancelled', 'CANCELLED', 'Cancelled while it ran')
+  return null
+}
+
+function failure(error: unknown): Ending {
+  const code = error instanceof TaskError || error instanceof AppError ? error.code : 'TASK_FAILED'
+  const message = error instanceof Error ? error.message : String(error)
+  return ended('failed', code.slice(0, 100), redactor.text(message.slice(0, MAX_ERROR_CHARS)))
+}
+
+/** The newest lines are kept: what a failure said stands at the end. */
+function keepLine(work: Work, line: string): void {
+  const text = line.slice(0, MAX_LOG_BYTES)
+  work.lines.push(text)
+  work.logBytes += text.length + 1
+  while (work.logBytes > MAX_LOG_BYTES) work.logBytes -= work.lines.shift()!.length + 1
+}

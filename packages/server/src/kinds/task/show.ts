@@ -1,0 +1,110 @@
+import type { Queue, Task, TaskAttempt } from '@writ/api'
+import { rfc3339, rfc3339OrNull } from '../../platform/clock.ts'
+import type { Depth } from '../../queue/index.ts'
+import { isFinal } from '../../runs/index.ts'
+import type { AttemptRow, QueueRow, TaskRow } from './store.ts'
+
+const parsed = <T>(json: string | null): T | null => (json === null ? null : (JSON.parse(json) as T))
+
+/** What runs is told from its lease: in its row it is pending until it is settled. */
+export const stateOf = (row: TaskRow): Task['state'] =>
+  row.state === 'pending' && row.lease_until !== null ? 'running' : row.state
+
+function statusOf(row: TaskRow): Task['status'] {
+  const state = stateOf(row)
+  if (row.dead_at !== null) return 'dead'
+  if (state === 'running') return 'processing'
+  return state === 'waiting_approval' || state === 'waiting_tool' ? 'pending' : state
+}
+
+export function showTask(row: TaskRow): Task {
+  return {
+    id: row.id,
+    number: row.number,
+    kind: 'task',
+    handler: row.handler,
+    queue: row.queue,
+    priority: row.priority,
+    state: stateOf(row),
+    status: statusOf(row),
+    attempt: row.deliveries ?? row.attempt,
+    max_attempts: row.max_attempts,
+    timeout_ms: row.timeout_ms,
+    run_at: rfc3339(row.run_at),
+    deadline_at: rfc3339OrNull(row.deadline_at),
+    unique_key: row.unique_key,
+    tags: parsed<string[]>(row.tags) ?? [],
+    metadata: parsed<Record<string, unknown>>(row.metadata) ?? {},
+    callback: parsed<{ url: string }>(row.callback),
+    door: row.door,
+    executed_by_id: row.executed_by_id,
+    executed_by_username: row.executed_by_username,
+    replays_run_id: row.replays_run_id,
+    trace_id: row.trace_id,
+    input_sha256: row.input_sha256,
+    output_sha256: row.output_sha256,
+    journal_sha256: row.journal_sha256,
+    error_code: row.error_code,
+    error: row.error,
+    worker: row.worker,
+    cancel_requested_at: rfc3339OrNull(row.cancel_requested_at),
+    dead_at: rfc3339OrNull(row.dead_at),
+    purged_at: rfc3339OrNull(row.purged_at),
+    created_at: rfc3339(row.created_at),
+    updated_at: rfc3339(row.updated_at),
+    started_at: rfc3339OrNull(row.started_at ?? row.claimed_at),
+    completed_at: rfc3339OrNull(row.completed_at),
+  }
+}
+
+/** Every attempt from the first on. One that left no trace was lost with its worker; the one under a lease runs. */
+export function showAttempts(row: TaskRow, kept: readonly AttemptRow[]): TaskAttempt[] {
+  const count = Math.max(row.deliveries ?? 0, row.attempt, ...kept.map((one) => one.attempt))
+  return Array.from({ length: count }, (_, i) => {
+    const attempt = i + 1
+    const stored = kept.find((one) => one.attempt === attempt)
+    const empty = {
+      attempt,
+      started_at: null,
+      ended_at: null,
+      error_code: null,
+      error: null,
+      worker: null,
+      next_run_at: null,
+    }
+    if (stored)
+      return {
+        attempt,
+        outcome: stored.outcome,
+        started_at: rfc3339OrNull(stored.started_at),
+        ended_at: rfc3339(stored.ended_at),
+        error_code: stored.error_code,
+        error: stored.error,
+        worker: stored.worker,
+        next_run_at: rfc3339OrNull(stored.next_run_at),
+      }
+    if (attempt === row.attempt && isFinal(row.state))
+      return {
+        ...empty,
+        // A final state of the four that a task can have.
+        outcome: row.state as 'completed' | 'failed' | 'timeout' | 'cancelled',
+        started_at: rfc3339OrNull(row.started_at),
+        ended_at: rfc3339OrNull(row.completed_at),
+        error_code: row.error_code,
+        error: row.error,
+        worker: row.worker,
+      }
+    if (attempt === count && row.lease_until !== null)
+      return { ...empty, outcome: 'running', started_at: rfc3339OrNull(row.claimed_at) }
+    return { ...empty, outcome: 'lost' }
+  })
+}
+
+export const showQueue = (row: QueueRow, depth: Depth | undefined): Queue => ({
+  name: row.name,
+  paused_at: rfc3339OrNull(row.paused_at),
+  waiting: depth?.waiting ?? 0,
+  delayed: depth?.delayed ?? 0,
+  in_flight: depth?.claimed ?? 0,
+  oldest_waiting_at: rfc3339OrNull(depth?.oldest ?? null),
+})

@@ -1,0 +1,102 @@
+/** The invariants of tasks, read from the database of a server that may be running. */
+import assert from 'node:assert/strict'
+import { journalDigest } from '../../packages/server/src/kinds/task/journal.ts'
+import * as store from '../../packages/server/src/kinds/task/store.ts'
+import { type Database, inProject } from '../../packages/server/src/platform/db/index.ts'
+
+interface Said {
+  readonly event_type: string
+  readonly details: Record<string, unknown> | null
+}
+
+const SETTLED = /^run\.(completed|failed|timeout|cancelled)$/
+const PAGE = 1_000
+
+/**
+ * Every settled task has one leaf of its settling, which names the state and the digest of the journal that its rows give;
+ * every other task is in the queue; keys are held by live tasks only. Answers the ids of the settled ones.
+ */
+export async function checkTasks(
+  db: Database,
+  project: string,
+  events: ReadonlyMap<string, readonly Said[]>,
+): Promise<string[]> {
+  const settled: string[] = []
+  for (let before: number | undefined; ; ) {
+    const { rows, attempts } = await inProject(project, () =>
+      db.read(async (tx) => {
+        const page = await store.listTasks(tx, {}, { limit: PAGE, skip: 0, before })
+        const ids = page.filter((row) => row.attempt > 0).map((row) => row.id)
+        return { rows: page, attempts: Map.groupBy(await store.listAttempts(tx, ids), (one) => one.run_id) }
+      }),
+    )
+    for (const row of rows) {
+      if (checkTask(row, attempts.get(row.id) ?? [], events.get(row.id) ?? [])) settled.push(row.id)
+    }
+    before = rows.at(-1)?.number
+    if (rows.length < PAGE) break
+  }
+  const done = new Set(settled)
+  const keys = await inProject(project, () =>
+    db.read((tx) => tx.db.selectFrom('unique_keys').select('run_id').execute()),
+  )
+  assert.deepEqual(
+    keys.filter((key) => done.has(key.run_id)),
+    [],
+    'unique keys of settled tasks',
+  )
+  return settled
+}
+
+/** Whether it is settled. */
+function checkTask(row: store.TaskRow, kept: readonly store.AttemptRow[], said: readonly Said[]): boolean {
+  const leaves = said.filter((event) => SETTLED.test(event.event_type))
+  const what = `task ${row.number} (${row.id}), which is ${row.state},`
+  if (row.state === 'pending') {
+    assert.equal(leaves.length, 0, `${what} has a leaf of its settling`)
+    assert.notEqual(row.deliveries, null, `${what} is not in the queue`)
+    return false
+  }
+  assert.deepEqual(
+    leaves.map((event) => [event.event_type, event.details?.journal_sha256]),
+    [[`run.${row.state}`, row.journal_sha256]],
+    `${what} has exactly its leaf`,
+  )
+  assert.equal(row.deliveries, null, `${what} is in the queue`)
+  const only =
+    row.attempt === 1 && row.worker !== null && kept.length === 0
+      ? [
+          {
+            attempt: 1,
+            outcome: row.state,
+            started_at: row.started_at,
+            ended_at: row.completed_at!,
+            error_code: row.error_code,
+          },
+        ]
+      : kept
+  assert.equal(
+    row.journal_sha256,
+    journalDigest({
+      run: row.id,
+      handler: row.handler,
+      queue: row.queue,
+      askedBy: row.executed_by_id,
+      acceptedAt: row.created_at,
+      inputSha256: row.input_sha256,
+      attempts: only.map((one) => ({
+        attempt: one.attempt,
+        outcome: one.outcome,
+        startedAt: one.started_at,
+        endedAt: one.ended_at,
+        errorCode: one.error_code,
+      })),
+      state: row.state,
+      errorCode: row.error_code,
+      outputSha256: row.output_sha256,
+      settledAt: row.completed_at!,
+    }),
+    `${what} has the journal that its leaf commits to`,
+  )
+  return true
+}
