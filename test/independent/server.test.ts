@@ -13,6 +13,8 @@ import { watchCheckpoints } from './campaign.ts'
 const skip = missingBackend('Go', missingGo())
 const CLIENTS = 32
 const RETRY_MS = 10
+/** Checkpoints that are to be consistent with the last one. */
+const CHECKPOINTS = 50
 
 /** Opens tickets until `count` were answered; a broken connection is a client that asks again. */
 async function openTickets(writ: Writ, count: number): Promise<void> {

@@ -380,6 +380,12 @@ for (const backend of backends()) {
       [mine.id, id],
     )
     assert.deepEqual((await system.admin.get('/runs')).body, [])
+    await system.settle()
+    const events = await system.bob.get<{ items: { type: string; subject: string }[] }>('/events?limit=100&after=0')
+    assert.deepEqual(
+      events.body.items.map((event) => [event.type, event.subject]),
+      [['dev.writ.run.completed.v1', mine.id]],
+    )
   })
 
   scenario(

@@ -1,10 +1,17 @@
 import type { Tx } from '../platform/db/index.ts'
 
-/** The tickets of these runs. */
-export async function ticketsOfRuns(tx: Tx, runIds: readonly string[]): Promise<Map<string, string>> {
+/** Of these runs, the ticket of each, or for those on none who asked for them. */
+export async function originsOfRuns(
+  tx: Tx,
+  runIds: readonly string[],
+): Promise<Map<string, { ticket: string | null; person: string | null }>> {
   if (runIds.length === 0) return new Map()
-  const rows = await tx.db.selectFrom('runs').select(['id', 'ticket_id']).where('id', 'in', runIds).execute()
-  return new Map(rows.filter((row) => row.ticket_id !== null).map((row) => [row.id, row.ticket_id!]))
+  const rows = await tx.db
+    .selectFrom('runs')
+    .select(['id', 'ticket_id', 'executed_by_id'])
+    .where('id', 'in', runIds)
+    .execute()
+  return new Map(rows.map((row) => [row.id, { ticket: row.ticket_id, person: row.executed_by_id }]))
 }
 
 /** Of these tickets, those that a person opened or is assigned to. */

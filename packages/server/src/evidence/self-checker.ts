@@ -16,7 +16,7 @@ import { listProjects } from '../identity/index.ts'
 import { type Clock, rfc3339 } from '../platform/clock.ts'
 import { type Database, type DatabaseSettings, INSTANCE, inProject } from '../platform/db/index.ts'
 import type { Logger } from '../platform/log.ts'
-import { runInThread } from './verify-thread.ts'
+import { openVerifyProcess, type VerifyProcess } from './verify-process.ts'
 
 const MONTH_MS = 30 * 86_400_000
 const SHARE = 0.01
@@ -35,7 +35,7 @@ export interface SelfChecker {
 }
 
 /**
- * Compares rows, entries, commitments and day files with each other, again and again, in a thread of its own. A finding is
+ * Compares rows, entries, commitments and day files with each other, again and again, in a process of its own. A finding is
  * an event in the log it is about, a line of level error, a metric, and a line in /readyz. It stops nothing: an attacker
  * who edits a row must not be able to end the service by it, and the log is the more needed then.
  */
@@ -53,11 +53,15 @@ export function createSelfChecker(on: {
   const alarms = new Map<string, string>()
   const totals = { entries: 0, failures: 0, finishedAt: 0 }
   let memory: Memory | undefined
-  /** A stop does not wait for a million entries: the thread is ended, and the next start checks again. */
+  /** A stop does not wait for a million entries: the process is ended, and the next start checks again. */
   let stopping: AbortSignal | undefined
   let working: Promise<unknown> = Promise.resolve()
 
-  async function check(project: { id: string; slug: string }, { full }: { full: boolean }): Promise<SelfCheckReport> {
+  async function check(
+    project: { id: string; slug: string },
+    { full }: { full: boolean },
+    verifier: VerifyProcess,
+  ): Promise<SelfCheckReport> {
     memory ??= await load(on.memoryFile)
     const before = memory[project.id] ?? { shard: 0, index: 0, full_at: 0 }
     const slug = project.id === INSTANCE ? undefined : project.slug
@@ -70,11 +74,11 @@ export function createSelfChecker(on: {
       }))
       const job = { database: on.database, folders: on.folders, project: project.id, slug, snapshot }
       if (full) {
-        const report = await runInThread({ ...job, kind: 'verify', kept: undefined }, stopping)
+        const report = await verifier.run({ ...job, kind: 'verify', kept: undefined })
         const fault = report.ok ? null : { ...report, code: report.code ?? '', reason: report.reason ?? '' }
         return { fault, entries: report.checked.rows, upTo: { shard, index: report.size } }
       }
-      return runInThread({ ...job, kind: 'self-check', since: before, share: SHARE }, stopping)
+      return verifier.run({ ...job, kind: 'self-check', since: before, share: SHARE })
     }
     const state = () => inProject(project.id, () => db.read(erasureState))
     let seen = await state()
@@ -146,7 +150,15 @@ export function createSelfChecker(on: {
   return {
     alarms,
     totals,
-    check: (project, how) => alone(() => check(project, how)),
+    check: (project, how) =>
+      alone(async () => {
+        const verifier = openVerifyProcess(stopping)
+        try {
+          return await check(project, how, verifier)
+        } finally {
+          await verifier.close()
+        }
+      }),
     async run(signal) {
       stopping = signal
       // The first soon after the start: what was changed while nobody was there is found before an hour is over.
@@ -160,16 +172,18 @@ export function createSelfChecker(on: {
           continue
         }
         wait = on.everyMs
+        const verifier = openVerifyProcess(signal)
         const projects = [{ id: INSTANCE, slug: '_instance' }, ...(await listProjects(db).catch(() => []))]
         for (const project of projects) {
           if (signal.aborted) break
           memory ??= await load(on.memoryFile)
           const full = clock.now() - (memory[project.id]?.full_at ?? clock.now()) > MONTH_MS
-          await alone(() => check(project, { full })).catch((err) => {
+          await alone(() => check(project, { full }, verifier)).catch((err) => {
             if (!signal.aborted)
               log.warn({ err, project: project.slug }, 'a self-check could not be finished and will be tried again')
           })
         }
+        await verifier.close()
       }
     },
   }

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import type { JobResult, VerifyJob } from './verify-worker.ts'
+import type { JobResult, VerifyJob } from './verify-job.ts'
 
 /**
  * Runs a verification in a thread of its own: hashing a million entries must not hold up requests. Answers when the thread

@@ -11,6 +11,7 @@ import pg from 'pg'
 import { missingBackend } from '../../../../../test/servers/missing-backend.ts'
 import { findPgDump, missingPostgres, type Postgres, startPostgres } from '../../../../../test/servers/postgres.ts'
 import { createFakeClock } from '../clock.ts'
+import { loadMigrations } from './migrate.ts'
 import { openDatabase } from './open.ts'
 
 const run = promisify(execFile)
@@ -118,6 +119,57 @@ for (const store of stores) {
     })
   })
 }
+
+test('what was there before tasks comes along: runs as they were, and what waited in the queue of proofs (sqlite)', async () => {
+  const { url, file } = await stores[0]!.make()
+  const before = new DatabaseSync(file)
+  before.exec(
+    'create table schema_migrations (version integer primary key, name text not null, checksum text not null, applied_at text not null)',
+  )
+  for (const migration of loadMigrations('sqlite').filter((one) => one.version < 7)) {
+    before.exec(migration.sql)
+    before
+      .prepare('insert into schema_migrations values (?, ?, ?, ?)')
+      .run(migration.version, migration.name, migration.checksum, '2026-01-01T00:00:00Z')
+  }
+  before.exec(`
+    insert into users (id, number, username, password_hash, created_at, updated_at) values ('u', 1, 'wang', 'x', 0, 0);
+    insert into projects (id, slug, name, policy, created_at) values ('p', 'default', 'Default', '{}', 0);
+    insert into tickets (project_id, id, number, title, status, created_by_id, version, digest, created_at, updated_at)
+      values ('p', 't', 1, 'T', 'running', 'u', 1, 'd', 0, 0);
+    insert into runs (project_id, id, number, kind, handler, run_type, state, ticket_id, executed_by_id, root_run_id, finalize, trigger, trace_id, created_at, updated_at)
+      values ('p', 'r', 1, 'proof', 'config_format', 'proof', 'pending', 't', 'u', 'r', 'auto', '{}', 'x', 5, 6);
+    insert into queue (run_id, project_id, run_at) values ('r', 'p', 7);
+  `)
+  before.close()
+  await (await openDatabase({ url }, clock)).close()
+  const after = new DatabaseSync(file, { readOnly: true })
+  const row = (sql: string) => ({ ...after.prepare(sql).get() })
+  assert.deepEqual(
+    row('select id, number, kind, run_type, state, ticket_id, finalize, created_at, updated_at, queue from runs'),
+    {
+      id: 'r',
+      number: 1,
+      kind: 'proof',
+      run_type: 'proof',
+      state: 'pending',
+      ticket_id: 't',
+      finalize: 'auto',
+      created_at: 5,
+      updated_at: 6,
+      queue: null,
+    },
+  )
+  assert.deepEqual(row('select run_id, queue, priority, run_at, ready from queue'), {
+    run_id: 'r',
+    queue: '.proof',
+    priority: 0,
+    run_at: 7,
+    ready: 0,
+  })
+  assert.deepEqual(after.prepare('pragma foreign_key_check').all(), [])
+  after.close()
+})
 
 async function execute(url: string, statement: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })

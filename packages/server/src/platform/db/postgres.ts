@@ -202,7 +202,8 @@ function txOn(client: pg.PoolClient, project: string, tell: (() => void)[], colu
       const kinds = columns.get(table)
       const keys = Object.keys(rows[0]!)
       const ids = rows.map((row) => String(row[key]))
-      // The bounds let partitions be left out. UUIDs sort alike under every collation.
+      // The bounds let partitions be left out; UUIDs sort alike under every collation. The list is for batches whose ids
+      // lie far apart: between the bounds there may be millions of rows.
       const sorted = ids.toSorted()
       const n = keys.length
       const result = await prepared(
@@ -211,7 +212,7 @@ function txOn(client: pg.PoolClient, project: string, tell: (() => void)[], colu
           .map((one) => `${one} = u.new_${one}`)
           .join(', ')}
          from unnest(${keys.map((one, i) => `$${i + 1}::${kinds?.get(one)}[]`).join(', ')}) as u(${keys.map((one) => `new_${one}`).join(', ')})
-         where project_id = $${n + 1} and ${key} = u.new_${key} and ${key} >= $${n + 2} and ${key} <= $${n + 3}${when ? ` and ${when}` : ''}
+         where project_id = $${n + 1} and ${key} = u.new_${key} and ${key} = any($1) and ${key} >= $${n + 2} and ${key} <= $${n + 3}${when ? ` and ${when}` : ''}
          returning ${key} as updated`,
         [...keys.map((one) => rows.map((row) => row[one])), project, sorted[0], sorted.at(-1)],
       )

@@ -1,0 +1,31 @@
+import type { VerifyReport } from '@writ/api'
+import { type AuditFolders, type LogSnapshot, type SelfChecked, selfCheck, verifyProjectLog } from '../audit/index.ts'
+import { attachDatabase, type DatabaseSettings } from '../platform/db/index.ts'
+
+interface Common {
+  readonly database: DatabaseSettings
+  readonly folders: AuditFolders
+  readonly project: string
+  readonly slug: string | undefined
+  readonly snapshot: LogSnapshot
+}
+export type VerifyJob =
+  | (Common & { readonly kind: 'verify'; readonly kept: string | undefined })
+  | (Common & {
+      readonly kind: 'self-check'
+      readonly since: { readonly shard: number; readonly index: number }
+      readonly share: number
+    })
+export type JobResult<K extends VerifyJob['kind']> = K extends 'verify' ? VerifyReport : SelfChecked
+
+/** Does the job over a connection of its own, which is closed when it answers. */
+export async function runVerifyJob(job: VerifyJob): Promise<VerifyReport | SelfChecked> {
+  const db = await attachDatabase(job.database)
+  try {
+    return job.kind === 'verify'
+      ? await verifyProjectLog({ ...job, db })
+      : await selfCheck({ ...job, db, random: Math.random })
+  } finally {
+    await db.close()
+  }
+}
