@@ -11,7 +11,7 @@ import {
   seeInLine,
   unpaused,
 } from './line-store.ts'
-import type { Ask, Listener, Queue } from './queue.ts'
+import type { Ask, Listener, Queue, Settlement } from './queue.ts'
 import { type LeaseRow, leaseColumns, leasesOf, UNPAUSED } from './rows.ts'
 
 /** How long after its time it is not yet looked for an entry in the line: most are claimed and done by then. */
@@ -91,19 +91,20 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
     extend: base.extend,
     async settle(tx, settlements) {
       const held = settlements.filter((one) => one.fence !== 'unclaimed')
-      const free = settlements.filter((one) => one.fence === 'unclaimed').map((one) => one.runId)
       const ends = await base.settle(tx, held)
-      const settled = new Set(held.filter((_, i) => ends[i]).map((one) => one.runId))
-      const again = held.filter((one) => one.next !== 'done' && settled.has(one.runId)).map((one) => one.runId)
+      // By settlement, not by run: a run may stand here under two fences.
+      const settled = new Set<Settlement>(held.filter((_, i) => ends[i]))
+      const again = [...settled].filter((one) => one.next !== 'done').map((one) => one.runId)
       putAfterwards(tx, await findWaiting(tx, again), true)
-      const gone = await removeUnheld(tx, free)
+      const free = new Map(settlements.filter((one) => one.fence === 'unclaimed').map((one) => [one.runId, one]))
+      const gone = await removeUnheld(tx, [...free.keys()])
       if (gone.length > 0)
         tx.afterCommit(() => {
           for (const { runId, queue } of gone)
             outgoing.add({ queue, project: tx.project }, { do: 'remove', runId }, false)
         })
-      for (const { runId } of gone) settled.add(runId)
-      return settlements.map((one) => settled.has(one.runId))
+      for (const { runId } of gone) settled.add(free.get(runId)!)
+      return settlements.map((one) => settled.has(one))
     },
     async sweep(now) {
       // On SQLite this process is the only one: at its first sweep every lease belongs to one that is gone.
