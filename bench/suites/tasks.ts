@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Logger, makeWorkerUtils, type Runner, run as runWorker } from 'graphile-worker'
 import pg from 'pg'
 import { type App, openApp } from '../../packages/server/src/app.ts'
 import { loadConfig } from '../../packages/server/src/config.ts'
@@ -17,15 +18,25 @@ const TASKS = Number(process.env.BENCH_TASKS ?? 20_000)
 /** Tasks that were dispatched and are not settled: a producer that is further ahead waits. */
 const AHEAD = 2_000
 
+interface Peer {
+  readonly name: string
+  sustained(count: number, batch: number): Promise<number>
+  close(): Promise<void>
+}
+
 /**
  * No-op tasks a second, dispatched in batches and done at the same time, by one process: each with its row, its result, its
  * journal and its leaf. A run counts only if every task was settled once, the journal of each is the one that its leaf commits
- * to, and the log verifies.
+ * to, and the log verifies. On PostgreSQL beside graphile-worker, which deletes a job when it is done: on the same server, by
+ * turns, set up as its own documents advise for throughput.
  */
 export async function tasks(): Promise<Figure[]> {
   const figures: Figure[] = []
-  const modes: { mode: string; open(): Promise<{ env: Record<string, string>; close(): Promise<void> }> }[] = [
-    { mode: 'sqlite', open: async () => ({ env: {}, close: async () => {} }) },
+  const modes: {
+    mode: string
+    open(): Promise<{ env: Record<string, string>; peer: Peer | null; close(): Promise<void> }>
+  }[] = [
+    { mode: 'sqlite', open: async () => ({ env: {}, peer: null, close: async () => {} }) },
     { mode: 'postgres', open: openPostgres },
   ]
   for (const { mode, open } of modes) {
@@ -35,7 +46,12 @@ export async function tasks(): Promise<Figure[]> {
     const { app, by } = await start(folder, store.env)
     try {
       await sustained(by, WARM, 100)
+      await store.peer?.sustained(WARM, 100)
       let done = WARM
+      const peers = new Map<number, number[]>([
+        [100, []],
+        [500, []],
+      ])
       const rates = new Map<number, number[]>([
         [100, []],
         [500, []],
@@ -44,21 +60,25 @@ export async function tasks(): Promise<Figure[]> {
         for (const [batch, all] of rates) {
           all.push(await sustained(by, TASKS, batch))
           done += TASKS
+          if (store.peer) peers.get(batch)!.push(await store.peer.sustained(TASKS, batch))
         }
       await check(app, by, done)
-      for (const [batch, all] of rates)
+      for (const [batch, all] of rates) {
+        const ours = median(all)
+        const theirs = store.peer ? median(peers.get(batch)!) : null
         figures.push({
           suite: 'tasks',
           figure: `no-op tasks, batches of ${batch}`,
           mode,
-          ours: round(median(all)),
-          peer: null,
-          peer_value: null,
-          ratio: null,
+          ours: round(ours),
+          peer: store.peer?.name ?? null,
+          peer_value: theirs === null ? null : round(theirs),
+          ratio: theirs === null ? null : round(ours / theirs),
           unit: 'tasks/s',
           runs: RUNS,
-          goal: null,
+          goal: store.peer ? { at_least: 0.9 } : null,
         })
+      }
     } finally {
       await app.stop()
       await store.close()
@@ -74,9 +94,67 @@ async function openPostgres() {
   const client = new pg.Client({ connectionString: postgres.url })
   await client.connect()
   await client.query(`create database ${name}`).finally(() => client.end())
+  const url = Object.assign(new URL(postgres.url), { pathname: name }).href
+  const peer = await openGraphile(url)
   return {
-    env: { DATABASE_URL: Object.assign(new URL(postgres.url), { pathname: name }).href },
-    close: () => postgres.stop(),
+    env: { DATABASE_URL: url },
+    peer,
+    async close() {
+      await peer.close()
+      await postgres.stop()
+    },
+  }
+}
+
+/** Rows of its own schema beside ours. https://worker.graphile.org/docs/performance */
+async function openGraphile(url: string): Promise<Peer> {
+  const logger = new Logger(() => () => {})
+  const options = {
+    logger,
+    connectionString: url,
+    preset: {
+      worker: {
+        concurrentJobs: 24,
+        maxPoolSize: 10,
+        localQueue: { size: 500 },
+        completeJobBatchDelay: 0,
+        failJobBatchDelay: 0,
+      },
+    },
+  }
+  const utils = await makeWorkerUtils(options)
+  await utils.migrate()
+  let done = 0
+  let runner: Runner | undefined = await runWorker({
+    ...options,
+    noHandleSignals: true,
+    taskList: {
+      noop: async () => {
+        done++
+      },
+    },
+  })
+  return {
+    name: 'graphile-worker',
+    async sustained(count, batch) {
+      const all = Array.from({ length: batch }, () => ({ identifier: 'noop', payload: { n: 1 } }))
+      const before = done
+      const began = performance.now()
+      for (let sent = 0; sent < count; sent += batch) {
+        await utils.addJobs(all)
+        while (sent + batch - (done - before) > AHEAD) await new Promise((later) => setTimeout(later, 2))
+      }
+      while (done - before < count) await new Promise((later) => setTimeout(later, 2))
+      const rate = (count / (performance.now() - began)) * 1_000
+      // Done is when its handler was called; its row goes a moment later, which is not counted.
+      if (done - before !== count) throw new Error(`${count} jobs, ${done - before} done`)
+      return rate
+    },
+    async close() {
+      await runner?.stop()
+      runner = undefined
+      await utils.release()
+    },
   }
 }
 

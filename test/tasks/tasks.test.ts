@@ -408,6 +408,52 @@ for (const backend of backends()) {
   )
 
   scenario(
+    'of two projects in one queue the one with less in hand is served next',
+    async ({ system, by, work }) => {
+      assert.equal((await system.admin.post('/projects', { slug: 'other', name: 'Other' })).status, 201)
+      const other = await dispatcherOf(system.app, person(system.admin), { now: system.now, slug: 'other' })
+      const many = await by.submit(...Array.from({ length: 20 }, () => ({ handler: 'test.wait' })))
+      await until('two run', async () => work.callsOf('test.wait').length === 2)
+      const few = await other.dispatch('test.echo', 'mine')
+      // Heard of by the worker, which has no room for it yet.
+      assert.equal((await other.find(few.id)).state, 'pending')
+      work.release()
+      await other.settled(few.id)
+      assert.ok(work.callsOf('test.wait').length < 6, 'twenty others were not done first')
+      for (const [i, { id }] of many.entries()) {
+        await until('it runs', async () => work.callsOf('test.wait').length > i)
+        work.release()
+        await by.settled(id)
+      }
+    },
+    { WRIT_TASK_CONCURRENCY: '2' },
+  )
+
+  scenario('a task whose workers are lost again and again is failed', async ({ system, by, work }) => {
+    const at = new Date(by.caller.at + 3_600_000).toISOString()
+    const [dead, alive] = await by.submit(
+      { handler: 'test.echo', input: 'never', run_at: at, max_attempts: 99 },
+      { handler: 'test.echo', input: 'once more', run_at: at },
+    )
+    // Eleven claims of the one and ten of the other that nobody settled.
+    for (const [n, id] of [
+      [11, dead!.id],
+      [10, alive!.id],
+    ] as const)
+      await by.write((tx) => tx.sql('update queue set attempt = ?1 where run_id = ?2', [n, id]))
+    system.advance(3_600_000)
+    const done = await by.settled(dead!.id)
+    assert.deepEqual([done.state, done.error_code, done.attempt], ['failed', 'DELIVERIES_EXHAUSTED', 12])
+    assert.deepEqual(done.attempts.map((one) => one.outcome).slice(-2), ['lost', 'failed'])
+    assert.equal((await by.settled(alive!.id)).state, 'completed')
+    assert.deepEqual(
+      work.callsOf('test.echo').map((call) => call.input),
+      ['once more'],
+    )
+    await system.check()
+  })
+
+  scenario(
     'a stopping server hands back what it has not done, uncounted, and the next one does it',
     async ({ system, by, work }) => {
       const all = await by.submit(...[1, 2, 3].map(() => ({ handler: 'test.one' })))

@@ -1,8 +1,9 @@
+import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { after } from 'node:test'
+import { after, test } from 'node:test'
 import pg from 'pg'
 import { missingBackend } from '../../../../test/servers/missing-backend.ts'
 import { missingPostgres, type Postgres, startPostgres } from '../../../../test/servers/postgres.ts'
@@ -15,6 +16,7 @@ import {
 } from '../../../../test/servers/redis.ts'
 import { createFakeClock } from '../platform/clock.ts'
 import { type Database, inProject, openDatabase } from '../platform/db/index.ts'
+import { uuidv7 } from '../platform/ids.ts'
 import { createLog } from '../platform/log.ts'
 import { Secret } from '../platform/secret.ts'
 import { A, B, type Exercise, exerciseQueue, T } from './conformance.ts'
@@ -99,3 +101,34 @@ exerciseQueue('memory on postgres', () => onPostgres({ backend: 'memory' }), noP
 exerciseQueue('redis on sqlite', async () => onSqlite(await redisBackend()), noRedis)
 exerciseQueue('redis on postgres', async () => onPostgres(await redisBackend()), noRedis || noPostgres)
 exerciseQueue('redis cluster on postgres', async () => onPostgres(await clusterBackend()), noRedis || noPostgres)
+
+// Of the processes on one PostgreSQL each hears of the others; on SQLite there is one.
+for (const [name, backend, skip] of [
+  ['postgres', async () => ({ backend: 'database' }) as const, noPostgres],
+  ['redis on postgres', redisBackend, noRedis || noPostgres],
+] as const)
+  test(`${name}: another process hears that there is something, and what is to stop`, { skip }, async () => {
+    const { db, queue, reopen, end } = await onPostgres(await backend())
+    try {
+      const far = await reopen()
+      const something = Promise.withResolvers<void>()
+      const stopped = Promise.withResolvers<string>()
+      far.wake({ runnable: () => something.resolve(), stop: (runId) => stopped.resolve(runId) })
+      const runId = uuidv7(0)
+      const say = () =>
+        inProject(A, () =>
+          db.write(async (tx) => {
+            await queue.enqueue(tx, [{ runId, queue: 'api', handler: '', priority: 0, runAt: 0 }], 0)
+            await queue.stop(tx, runId)
+          }),
+        )
+      // Hints may be lost, and are until it listens.
+      const saying = setInterval(() => void say(), 50)
+      await something.promise
+      const heard = await stopped.promise
+      clearInterval(saying)
+      assert.equal(heard, runId)
+    } finally {
+      await end()
+    }
+  })

@@ -200,6 +200,8 @@ export async function openRedisLine(on: {
     if (from !== me) for (const name of names) listener(placeOf(name))
   }
 
+  // At once, so that hints of others are heard, and a wrong address is told of when the server starts.
+  void ask(check)
   return {
     shared: true,
     change: async (place, changes, now) =>
