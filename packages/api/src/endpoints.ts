@@ -1,5 +1,6 @@
 import { type TSchema, Type } from 'typebox'
 import { endpoint } from './endpoint.ts'
+import { schedulesApi } from './endpoints-schedules.ts'
 import * as e from './events.ts'
 import { listOf, paging } from './pages.ts'
 import * as s from './shapes.ts'
@@ -1599,5 +1600,6 @@ export const api = {
   keys: keysApi,
   webhooks: webhooksApi,
   events: eventsApi,
+  schedules: schedulesApi,
 } as const
 export type Api = typeof api

@@ -14,6 +14,7 @@ import { addProjectCommands } from './commands/project.ts'
 import { addProofCommands } from './commands/proof.ts'
 import { addRulesCommands } from './commands/rules.ts'
 import { addRunCommands } from './commands/run.ts'
+import { addScheduleCommands } from './commands/schedule.ts'
 import { addSigningKeyCommands } from './commands/signing-key.ts'
 import { addTicketCommands } from './commands/ticket.ts'
 import { addTokenCommands } from './commands/token.ts'
@@ -84,6 +85,7 @@ export async function runWrit(args: readonly string[], settings: Settings, termi
     addWitnessCommands,
     addAnchorCommands,
     addWebhookCommands,
+    addScheduleCommands,
     addWatchCommand,
     addOperateCommands,
     addCompletionCommand,

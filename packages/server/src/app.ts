@@ -85,6 +85,7 @@ import {
   removeErasedBytes,
   runHandlers,
 } from './runs/index.ts'
+import { createScheduler, type Scheduler, scheduleHandlers } from './schedules/index.ts'
 import { assetHandlers, ticketHandlers } from './tickets/index.ts'
 import { version } from './version.ts'
 
@@ -104,6 +105,7 @@ export interface App {
   /** For tests and tools in the same process. */
   readonly audit: { settle(): Promise<void> }
   readonly tasks: Tasks
+  readonly scheduler: Scheduler
   readonly db: Database
   readonly databaseSettings: DatabaseSettings
 }
@@ -273,6 +275,13 @@ export async function openApp(on: {
   }
   const handlers = createHandlers(on.testHandlers ?? [], { testHandlers: on.testHandlers !== undefined })
   const tasks = createTasks({ queue, blobs, clock, handlers, waiting })
+  const scheduler = createScheduler({
+    db,
+    clock,
+    log: log.child({ part: 'schedules' }),
+    tasks,
+    pollMs: POLL_MS,
+  })
   const worker = createWorker({
     db,
     queue,
@@ -484,6 +493,7 @@ export async function openApp(on: {
     mounting,
   )
   mount(http, 'events', api.events, eventHandlers(watching), mounting)
+  mount(http, 'schedules', api.schedules, scheduleHandlers(tasks), mounting)
   await serveApprovePage(http, config.apiPrefix)
   mount(http, 'privacy', api.privacy, privacyHandlers({ db, sequencer }), mounting)
   mount(http, 'keys', api.keys, keysHandlers({ db, folders, keys }), mounting)
@@ -520,6 +530,7 @@ export async function openApp(on: {
     worker.run(stopping.signal),
     fanOut.run(stopping.signal),
     deliverer.run(stopping.signal),
+    scheduler.run(stopping.signal),
     ...(config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
     every(60_000, stopping.signal, log, async () => {
       await inProject(INSTANCE, () => identity.sweep())
@@ -540,6 +551,7 @@ export async function openApp(on: {
     failed,
     audit: sequencer,
     tasks,
+    scheduler,
     db,
     databaseSettings: settings,
     async listen() {

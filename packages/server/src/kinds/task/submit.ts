@@ -37,6 +37,8 @@ export interface SubmitTasks {
   /** The Idempotency-Key, as `ask.submit` hands it in; null without one. */
   readonly remember: RequestKey | null
   /** The answer that goes under the key; status 201 with what was submitted unless said otherwise. */
+  /** The schedule that asked; null: a person did. */
+  readonly schedule?: string | null
   readonly answer?: { readonly status: number; body(submitted: readonly Submitted[]): unknown }
 }
 
@@ -88,6 +90,7 @@ export interface Accepted {
   readonly caller: Caller
   readonly task: PreparedTask
   readonly replays?: { readonly id: string; readonly root: string }
+  readonly schedule?: string | null
 }
 
 /**
@@ -151,7 +154,9 @@ export function createSubmit(queue: Queue) {
   const submit: Command<SubmitTasks, readonly Submitted[]> = {
     name: 'submitTasks',
     async run(tx, inputs) {
-      const all = inputs.flatMap(({ caller, tasks }) => tasks.map((task) => ({ caller, task })))
+      const all = inputs.flatMap(({ caller, tasks, schedule = null }) =>
+        tasks.map((task) => ({ caller, task, schedule })),
+      )
       const submitted = await accept(tx, all)
       let taken = 0
       const outputs = inputs.map(({ tasks }) => {
@@ -169,14 +174,17 @@ export function createSubmit(queue: Queue) {
   return { accept, submit }
 }
 
-function rowOf({ caller, task, id, replays }: Accepted & { id: string }, number: number): store.NewTaskRow {
+function rowOf({ caller, task, id, replays, schedule }: Accepted & { id: string }, number: number): store.NewTaskRow {
   return {
     id,
     number,
     handler: task.handler,
     executed_by_id: caller.userId,
     root_run_id: replays?.root ?? id,
-    trigger: JSON.stringify({ trigger_type: 'api', triggered_by: caller.userId }),
+    trigger: JSON.stringify({
+      ...(schedule ? { trigger_type: 'schedule', schedule_id: schedule } : { trigger_type: 'api' }),
+      triggered_by: caller.userId,
+    }),
     trace_id: caller.traceId,
     queue: task.queue,
     priority: task.priority,

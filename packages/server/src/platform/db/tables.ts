@@ -512,6 +512,53 @@ export interface QueuesTable {
   created_at: number
 }
 
+export interface SchedulesTable {
+  project_id: string
+  id: string
+  name: string
+  handler: string
+  input: string
+  options: string
+  cron: string | null
+  every_ms: number | null
+  at: number | null
+  zone: string
+  dst_gap: 'skip' | 'after'
+  dst_overlap: 'first' | 'both'
+  catch_up: 'none' | 'last' | 'all'
+  catch_up_limit: number
+  when_running: 'allow' | 'skip'
+  starts_at: number | null
+  ends_at: number | null
+  state: 'active' | 'paused' | 'ended' | 'deleted'
+  paused_reason: string | null
+  owner_id: string
+  version: number
+  next_at: number | null
+  last_due_at: number | null
+  last_run_id: string | null
+  refusals: Generated<number>
+  created_by_id: string
+  created_at: number
+  updated_at: number
+}
+
+export interface ScheduleFiresTable {
+  project_id: string
+  schedule_id: string
+  due_at: number
+  fired_at: number
+  outcome: 'started' | 'skipped' | 'refused'
+  run_id: string | null
+  error_code: string | null
+}
+
+export interface ScheduleDueTable {
+  schedule_id: string
+  project_id: string
+  next_at: number
+}
+
 export interface QueueCopyTable {
   id: number
   space: string
@@ -558,6 +605,9 @@ export interface Tables {
   unique_keys: UniqueKeysTable
   queues: QueuesTable
   queue_copy: QueueCopyTable
+  schedules: SchedulesTable
+  schedule_fires: ScheduleFiresTable
+  schedule_due: ScheduleDueTable
 }
 
 /** The tables behind the fence: every row belongs to a project, and no statement sees two projects. */
@@ -587,4 +637,6 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'deliveries',
   'attempts',
   'unique_keys',
+  'schedules',
+  'schedule_fires',
 ])
