@@ -109,9 +109,12 @@ async function openPostgres() {
 /** Rows of its own schema beside ours. https://worker.graphile.org/docs/performance */
 async function openGraphile(url: string): Promise<Peer> {
   const logger = new Logger(() => () => {})
+  const pgPool = new pg.Pool({ connectionString: url, max: 10 })
+  pgPool.on('error', () => {})
+  pgPool.on('connect', (client) => client.on('error', () => {}))
   const options = {
     logger,
-    connectionString: url,
+    pgPool,
     preset: {
       worker: {
         concurrentJobs: 24,
@@ -154,6 +157,7 @@ async function openGraphile(url: string): Promise<Peer> {
       await runner?.stop()
       runner = undefined
       await utils.release()
+      await pgPool.end()
     },
   }
 }

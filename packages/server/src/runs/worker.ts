@@ -71,6 +71,7 @@ export function createWorker(on: WorkerSettings): Worker {
 
   const claim: Command<Wanted, { claimed: number; begin: () => void }> = {
     name: 'claim',
+    apart: true,
     async run(tx, wanted) {
       const outcomes = []
       for (const { lane, ask } of wanted) {

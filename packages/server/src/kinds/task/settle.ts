@@ -53,6 +53,7 @@ export type End =
  */
 export const settleTasks = (queue: Queue, now: () => number): Command<readonly End[], readonly boolean[]> => ({
   name: 'settleTasks',
+  apart: true,
   async run(tx, inputs) {
     const ends = inputs.flat()
     const held = await queue.settle(

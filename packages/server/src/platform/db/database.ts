@@ -37,6 +37,8 @@ export interface Tx {
  */
 export interface Command<I, O> {
   readonly name: string
+  /** It takes no counters, and only rows that are its own: a store that can may commit it beside other changes of the project. */
+  readonly apart?: true
   run(tx: Tx, inputs: readonly I[]): Promise<readonly O[]>
 }
 

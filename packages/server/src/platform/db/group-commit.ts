@@ -3,6 +3,8 @@ import { projectInContext } from './project.ts'
 
 interface Waiting {
   readonly project: string
+  /** Groups of one line do not run at once: a project's, or those of one of its commands that are apart. */
+  readonly line: string
   readonly command: Command<unknown, unknown>
   readonly input: unknown
   resolve(output: unknown): void
@@ -33,7 +35,8 @@ type Outcome = { ok: true; output: unknown } | { ok: false; error: unknown }
  * Joins changes that are asked for within the same turn of the event loop into one transaction and one fsync. While a
  * group commits, the next one gathers, so under load groups grow by themselves and a single change waits for nobody.
  *
- * - A group holds one project's changes, because the fence is set per transaction.
+ * - A group holds one project's changes, because the fence is set per transaction. A project has one group at a time, and
+ *   beside it, where the store can, one for each command that is `apart`.
  * - Equal commands run as one; a failing one is undone to its savepoint and its inputs tried one by one.
  * - Answers go out after COMMIT. If COMMIT fails nobody is told that anything happened.
  *
@@ -44,10 +47,12 @@ export function createGroupCommit(options: {
   open(project: string): Promise<GroupTx>
   concurrent: number
   max?: number
+  /** Whether commands that are `apart` get groups of their own. Where there is one writer that would only be more commits. */
+  apart?: boolean
 }): GroupCommit {
   const max = options.max ?? 64
   const waiting: Waiting[] = []
-  // One group a project at a time: two would wait for the same counters, and could wait for each other.
+  // One group a line at a time: two would wait for the same counters, and could wait for each other.
   const busy = new Set<string>()
   let running = 0
   let scheduled = false
@@ -63,22 +68,22 @@ export function createGroupCommit(options: {
   }
 
   function start() {
-    const project = running < options.concurrent ? waiting.find((item) => !busy.has(item.project))?.project : undefined
-    if (project === undefined) return
+    const line = running < options.concurrent ? waiting.find((item) => !busy.has(item.line))?.line : undefined
+    if (line === undefined) return
     const group: Waiting[] = []
     for (let i = 0; i < waiting.length && group.length < max; ) {
-      if (waiting[i]!.project === project) group.push(...waiting.splice(i, 1))
+      if (waiting[i]!.line === line) group.push(...waiting.splice(i, 1))
       else i++
     }
     running++
-    busy.add(project)
+    busy.add(line)
     runGroup(group, options.open)
       .catch((error) => {
         for (const item of group) item.reject(error)
       })
       .finally(() => {
         running--
-        busy.delete(project)
+        busy.delete(line)
         start()
         if (running === 0 && waiting.length === 0) for (const wake of idle.splice(0)) wake()
       })
@@ -89,7 +94,9 @@ export function createGroupCommit(options: {
     submit<I, O>(command: Command<I, O>, input: I): Promise<O> {
       return new Promise<O>((resolve, reject) => {
         // The promise's types meet the queue's here, and only here.
-        waiting.push({ project: projectInContext(), command, input, resolve, reject } as unknown as Waiting)
+        const project = projectInContext()
+        const line = options.apart && command.apart ? `${project} ${command.name}` : project
+        waiting.push({ project, line, command, input, resolve, reject } as unknown as Waiting)
         schedule()
       })
     },
