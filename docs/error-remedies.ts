@@ -523,6 +523,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '必须指明要处理哪些死信。',
     '至少给出 id、队列、处理器、错误码或时间之一；先查看预计数量。',
   ],
+  TASK_CALLBACK_REFUSED: [
+    'Use an https url of a public address, or name the host in WRIT_EGRESS_ALLOW.',
+    '不能调用此回调地址：{reason}。',
+    '请使用公网地址的 https 链接，或在 WRIT_EGRESS_ALLOW 中列出该主机。',
+  ],
   QUEUE_UNKNOWN: [
     'A queue exists from its first task on; list the queues of the project.',
     '本项目没有这个队列。',

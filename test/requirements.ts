@@ -1,5 +1,6 @@
 /**
- * What Writ has to do where it takes the place of an earlier system: the checks of the ticket and proof API, as data. Each is cited by a
+ * What Writ has to do where it takes the place of an earlier system: the checks of the ticket and proof API (T) and of the
+ * task gateway (P), as data. Each is cited by a
  * scenario in test/acceptance; coverage.test.ts fails for one that nobody cites. `fix` marks behaviour on which the earlier system did
  * the opposite, so the scenario shows the repaired one.
  */
@@ -50,6 +51,47 @@ export const requirements = {
   T43: is('each action is one readable line in the text file'),
   T45: is('an admin queries audit events by filter, an employee does not'),
   T48: fixes('a run that was running when the server died is not running for ever'),
+
+  P01: is('GET /ping answers without a login'),
+  P02: is('GET /metrics answers text without a login'),
+  P03: is('GET /metrics of a fresh server names all six documented metrics'),
+  P04: is('a dispatch without a token is refused with the documented word'),
+  P05: is('a dispatch with a wrong token is refused alike'),
+  P06: is('a dispatch without taskData tells where it is missing'),
+  P07: is('a task is accepted and has an id'),
+  P08: is('a dispatch takes queue, retries and webhook'),
+  P09: is('an accepted task is completed within seconds'),
+  P10: is('the webhook of a task is called once, with the documented body'),
+  P11: is('the detail of a task has payload, status and result'),
+  P12: is('a synchronous dispatch answers with the result'),
+  P13: is('script.execute without a name fails and says so'),
+  P14: is('the example of the documents answers as it says'),
+  P15: is('an unknown task is refused'),
+  P17: is('a webhook inside of taskData counts when there is none beside it'),
+  P18: is('the status of a task that is not there is unknown'),
+  P19: is('the status of a task needs a token'),
+  P20: is('a failing task is tried again with growing delays, then it is dead and a dead letter'),
+  P21: is('a running task is processing'),
+  P22: is('the webhook of a failed task is called once, with its error'),
+  P23: is('dead letters are listed newest first, those of an unknown queue are none'),
+  P24: is('a dead letter shows the payload that was dispatched'),
+  P26: is('a dead letter is replayed as a new task'),
+  P28: is('only an admin purges dead letters'),
+  P29: is('a dev does not replay dead letters'),
+  P30: is('log files are listed for who has a token'),
+  P31: is('the end of a log file can be read'),
+  P32: is('a log file outside of the folder, an unknown one and a wrong count are refused'),
+  P34: is('too many dispatches of one task by one token are refused, another token goes on'),
+  P35: is('an address that is not allowed is refused on every path'),
+  P37: is('a synchronous forward answers what came back'),
+  P39: is('a forward to anything but http is refused'),
+  P40: fixes('the webhook of an asynchronous forward is called'),
+  P42: is('a script that returns nothing, raises or takes too long ends as documented'),
+  P43: fixes('a script outside of the folder is not run'),
+  P44: fixes('an expired token is refused'),
+  P45: is('a task whose server was killed is done when it is back'),
+  P48: fixes('a task in a queue of any name is done'),
+  P49: is('a token is shown once, and every dispatch and replay is on record'),
 } as const satisfies Record<string, Requirement>
 
 export type RequirementId = keyof typeof requirements

@@ -11,7 +11,7 @@ const sources = readdirSync(import.meta.dirname)
 test('every requirement has a scenario that cites it', () => {
   const cited = sources
     .flatMap((source) => [...source.matchAll(/\bverifies\(\s*(\[[^\]]*\]|'[^']*')/g)])
-    .flatMap((match) => [...match[1]!.matchAll(/T\d\d/g)].map(([id]) => id))
+    .flatMap((match) => [...match[1]!.matchAll(/[TP]\d\d/g)].map(([id]) => id))
   assert.deepEqual(
     Object.keys(requirements).filter((id) => !cited.includes(id)),
     [],

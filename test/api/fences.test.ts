@@ -65,6 +65,8 @@ async function fill(system: TestSystem, slug: string) {
   const by = await dispatcherOf(system.app, { ...system.admin, role: 'admin' }, { slug })
   const task = await by.dispatch('test.fails', {}, { max_attempts: 2 })
   await by.settled(task.id)
+  const app = await by.dispatch('feishu_set_token', { app_id: 'cli_a', app_secret: 'of the application' })
+  await by.settled(app.id)
   await by.dispatch('test.fails', {}, { run_at: '2999-01-01T00:00:00Z', unique_key: 'once' })
   const schedule = await made(
     system.admin.post('/schedules', { name: 'nightly', handler: 'test.fails', cron: '0 3 * * *' }, plain),

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { api, type Endpoint, type Role } from '@writ/api'
+import { api, dispatchApi, type Endpoint, type Role } from '@writ/api'
 import { backends } from '../backends.ts'
 import type { Client } from '../client.ts'
-import { mayCall } from './permissions.ts'
+import { mayCall, mayCallDoor } from './permissions.ts'
 
 const endpoints: Endpoint[] = Object.values(api).flatMap((group) => Object.values(group as Record<string, Endpoint>))
 const nameOf = (endpoint: Endpoint) => `${endpoint.method} ${endpoint.path}`
@@ -92,5 +92,32 @@ for (const backend of backends()) {
         }
       })
     }
+  })
+
+  test(`every path of the dispatch door lets in exactly the roles of the table (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    const door: Endpoint[] = Object.values(dispatchApi)
+    assert.deepEqual(Object.keys(mayCallDoor).sort(), door.map(nameOf).sort())
+    for (const role of roles) {
+      const person = await system.hire(`one-${role}`, role)
+      for (const endpoint of door) {
+        const allowed = mayCallDoor[nameOf(endpoint)]!
+        const { status } = await ask(person, { ...endpoint, path: `/${endpoint.path}` })
+        const denied = status === 401 || status === 403
+        assert.equal(denied, allowed !== 'anybody' && !allowed.includes(role), `${role} ${nameOf(endpoint)}: ${status}`)
+      }
+    }
+    for (const endpoint of door) {
+      const { status } = await ask(system.anonymous, { ...endpoint, path: `/${endpoint.path}` })
+      assert.equal(status === 401, mayCallDoor[nameOf(endpoint)] !== 'anybody', nameOf(endpoint))
+    }
+    // Another project's people do not read the lines of the server.
+    assert.equal((await system.admin.post('/projects', { slug: 'factory', name: 'Factory' })).status, 201)
+    const ops = await system.hire('two-ops', 'employee')
+    const member = { headers: { 'x-project': 'factory' } }
+    assert.equal((await system.admin.put(`/members/${ops.number}`, { role: 'ops' }, member)).status, 200)
+    assert.equal((await ops.get('//logs/list', member)).status, 403)
   })
 }

@@ -6,8 +6,26 @@ import type { Role } from '@writ/api'
  */
 const all: Role[] = ['admin', 'ops', 'dev', 'employee', 'auditor']
 const workers: Role[] = ['admin', 'ops', 'dev', 'employee']
+const dispatchers: Role[] = ['admin', 'ops', 'dev']
 const overseers: Role[] = ['admin', 'auditor']
 const admins: Role[] = ['admin']
+
+/** The same for the paths of the dispatch door, which stand below the root. */
+export const mayCallDoor: Readonly<Record<string, 'anybody' | readonly Role[]>> = {
+  'GET /ping': 'anybody',
+  'POST /dispatch': ['admin', 'ops', 'dev'],
+  'GET /task/:tid': all,
+  'GET /task/:tid/detail': all,
+  'GET /tasks': all,
+  'POST /proxy/forward': ['admin', 'ops', 'dev'],
+  'GET /feishu/token': ['admin', 'ops', 'dev'],
+  'GET /dlq/:queue_name': ['admin', 'ops', 'auditor'],
+  'GET /dlq/:queue_name/:msg_id': ['admin', 'ops', 'auditor'],
+  'POST /dlq/:queue_name/:msg_id/replay': ['admin', 'ops'],
+  'DELETE /dlq/:queue_name': ['admin'],
+  'GET /logs/list': ['admin', 'ops', 'auditor'],
+  'GET /logs/read': ['admin', 'ops', 'auditor'],
+}
 
 export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' | readonly Role[]>> = {
   'GET /health': 'anybody',
@@ -135,6 +153,26 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   // Which of them depends on whose they are.
   'GET /events': all,
   'GET /ws': all,
+
+  // Tasks are dispatched by those who answer for what runs; which of them one sees depends on whose they are.
+  'POST /tasks': dispatchers,
+  'POST /tasks/batch': dispatchers,
+  'GET /tasks': all,
+  'GET /tasks/:id': all,
+  'GET /tasks/:id/wait': all,
+  'POST /tasks/:id/cancel': dispatchers,
+  'GET /handlers': all,
+  'GET /queues': ['admin', 'ops', 'auditor'],
+  'POST /queues/:name/pause': ['admin', 'ops'],
+  'POST /queues/:name/resume': ['admin', 'ops'],
+  'POST /queues/:name/drain': ['admin', 'ops'],
+  'GET /dead-letters': ['admin', 'ops', 'auditor'],
+  'GET /dead-letters/:id': ['admin', 'ops', 'auditor'],
+  'POST /dead-letters/preview': ['admin', 'ops', 'auditor'],
+  'POST /dead-letters/:id/replay': ['admin', 'ops'],
+  'POST /dead-letters/replay': ['admin', 'ops'],
+  'POST /dead-letters/purge': admins,
+
   // A schedule works for the whole project while nobody looks: who runs its operation decides, who audits it reads.
   'GET /schedules': ['admin', 'ops', 'auditor'],
   'POST /schedules': ['admin', 'ops'],

@@ -14,6 +14,7 @@ const HOUR = 3_600_000
 
 function handlers() {
   const open = Promise.withResolvers<void>()
+  const given: unknown[] = []
   const list: Handler[] = [
     handlerOf('test.noop', async (input) => input),
     handlerOf('test.wait', (_, ctx) => {
@@ -22,11 +23,15 @@ function handlers() {
       })
       return Promise.race([open.promise, gone])
     }),
+    handlerOf('test.keep', async (input) => {
+      given.push(input)
+      return null
+    }),
     handlerOf('test.strict', async () => null, {
       input: { type: 'object', required: ['n'], properties: { n: { type: 'integer' } } } as Handler['input'],
     }),
   ]
-  return { list, release: open.resolve }
+  return { list, given, release: open.resolve }
 }
 
 const good = <T>(answer: Answer<T>): T => {
@@ -38,6 +43,8 @@ const text = (at: number) => new Date(at).toISOString()
 interface On {
   readonly system: TestSystem
   readonly by: Dispatcher
+  /** What the handler `test.keep` was called with. */
+  readonly given: unknown[]
   /** Adds a schedule; every hour, from an hour from now on, unless said otherwise. */
   add(more: Record<string, unknown>, who?: Person): Promise<ScheduleDetail>
   get(id: string): Promise<ScheduleDetail>
@@ -49,7 +56,7 @@ interface On {
 for (const backend of backends()) {
   const scenario = (title: string, run: (on: On) => Promise<void>) =>
     test(`${title} (${backend.name})`, { skip: backend.skip }, async () => {
-      const { list, release } = handlers()
+      const { list, given, release } = handlers()
       await using system = await backend.start({ testHandlers: list, fakeClock: true })
       const { id, number, username } = system.admin
       const by = await dispatcherOf(system.app, { id, number, username, role: 'admin' }, { now: system.now })
@@ -57,6 +64,7 @@ for (const backend of backends()) {
       await run({
         system,
         by,
+        given,
         add: async (more, who = system.admin) =>
           good(
             await who.post<ScheduleDetail>('/schedules', {
@@ -123,6 +131,26 @@ for (const backend of backends()) {
     },
   )
 
+  scenario(
+    'what is secret in the input reaches the handler, and nobody else',
+    async ({ system, by, given, add, get, pass }) => {
+      const input = { host: 'sw-1', password: 'correct-horse-battery' }
+      const made = await add({ handler: 'test.keep', input })
+      await pass(HOUR)
+      const { last_run_id, input: shown } = await get(made.id)
+      await by.settled(last_run_id!)
+      assert.deepEqual(given, [input])
+      assert.doesNotMatch(JSON.stringify([made, shown]), /battery/)
+      const kept = await by.read((tx) => tx.db.selectFrom('schedules').selectAll().execute())
+      assert.doesNotMatch(JSON.stringify(kept), /battery/)
+      // Changed in something else, it is still the same input.
+      good(await system.admin.patch(`/schedules/${made.id}`, { every_seconds: 7_200 }))
+      const now = good(await system.admin.post<Submitted>(`/schedules/${made.id}/trigger`))
+      await by.settled(now.id)
+      assert.deepEqual(given, [input, input])
+    },
+  )
+
   scenario('a schedule of a single time ends with it', async ({ system, add, get, pass }) => {
     const made = await add({ at: text(system.now() + 500) })
     await pass(500)
@@ -182,6 +210,7 @@ for (const backend of backends()) {
         clock: { now: system.now },
         log,
         tasks: system.app.tasks,
+        payloads: { open: () => assert.fail('nothing is sealed') },
         pollMs: 1_000,
       })
       try {

@@ -1,9 +1,11 @@
 import { type TSchema, Type } from 'typebox'
 import { endpoint } from './endpoint.ts'
 import { schedulesApi } from './endpoints-schedules.ts'
+import { deadLettersApi, queuesApi, tasksApi } from './endpoints-tasks.ts'
 import * as e from './events.ts'
 import { listOf, paging } from './pages.ts'
 import * as s from './shapes.ts'
+import * as t from './tasks.ts'
 
 // Errors that any call of a kind may answer are added by `openapi.ts`; here stand those of the operation itself.
 
@@ -790,6 +792,21 @@ export const ticketsApi = {
   }),
 } as const
 
+/**
+ * By `kind`: each form is checked by its own schema, so that an error tells of the form that was meant. Typed clients have
+ * an operation for each form, so the types are those of a run on a ticket.
+ */
+const StartRunOrTask = Type.Unsafe<s.StartRun>({
+  type: 'object',
+  // Named here too, for readers of schemas who do not look into branches.
+  properties: { ...t.StartTask.properties, ...s.StartRun.properties },
+  if: { type: 'object', required: ['kind'] },
+  // biome-ignore lint/suspicious/noThenProperty: JSON Schema's word
+  then: t.StartTask,
+  else: s.StartRun,
+})
+const RunOrSubmitted = Type.Unsafe<s.Run>({ anyOf: [s.Run, t.Submitted] })
+
 export const runsApi = {
   start: endpoint({
     method: 'POST',
@@ -806,11 +823,17 @@ export const runsApi = {
       'ACTION_NEEDS_APPROVAL',
       'ACTION_ADMIN_ONLY',
       'KIND_NOT_AVAILABLE',
+      'TASK_UNKNOWN_HANDLER',
+      'TASK_INPUT_INVALID',
+      'TASK_INPUT_TOO_LARGE',
+      'TASK_TIMES_INVALID',
+      'TASK_CALLBACK_REFUSED',
     ],
     summary: 'Start a run',
-    description: 'A proof run waits for evidence, and is checked one second after the last upload, or at finalize.',
-    body: s.StartRun,
-    reply: s.Run,
+    description:
+      'A proof run waits for evidence, and is checked one second after the last upload, or at finalize. With `"kind": "task"` a task is dispatched, as by `POST /tasks`.',
+    body: StartRunOrTask,
+    reply: RunOrSubmitted,
     example: { run_type: 'proof', ticket_id: 1, script_id: 'proof.file_hash' },
   }),
   list: endpoint({
@@ -840,7 +863,7 @@ export const runsApi = {
     ...id,
     errors: ['RUN_NOT_FOUND', 'RUN_VIEW_DENIED'],
     summary: 'Get a run',
-    description: 'With its logs.',
+    description: 'With its logs. For a task it redirects to `GET /tasks/{id}`.',
     reply: s.RunDetail,
   }),
   contract: endpoint({
@@ -864,7 +887,8 @@ export const runsApi = {
     ...id,
     errors: ['RUN_NOT_FOUND', 'RUN_VIEW_DENIED'],
     summary: 'Wait for a run',
-    description: 'Answers when the run is final, or as it is after `timeout` seconds.',
+    description:
+      'Answers when the run is final, or as it is after `timeout` seconds. For a task it redirects to `GET /tasks/{id}/wait`.',
     query: query({ timeout: Type.Optional(Type.Integer({ minimum: 0, maximum: 60, default: 30 })) }),
     reply: s.RunDetail,
   }),
@@ -1600,6 +1624,9 @@ export const api = {
   keys: keysApi,
   webhooks: webhooksApi,
   events: eventsApi,
+  tasks: tasksApi,
+  queues: queuesApi,
+  deadLetters: deadLettersApi,
   schedules: schedulesApi,
 } as const
 export type Api = typeof api

@@ -1,8 +1,10 @@
 /** The HTTP API of Writ as data: endpoints, shapes, error table, audit vocabulary. */
 export * from './audit.ts'
+export * from './dispatch.ts'
 export * from './endpoint.ts'
 export * from './endpoints.ts'
 export * from './endpoints-schedules.ts'
+export * from './endpoints-tasks.ts'
 export * from './errors.ts'
 export * from './events.ts'
 export * from './openapi.ts'

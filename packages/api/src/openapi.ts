@@ -69,19 +69,25 @@ function parameters(e: Endpoint) {
   ]
 }
 
-function operation(id: string, e: Endpoint) {
+function operation(id: string, e: Endpoint, form: ErrorForm) {
   const byStatus = Map.groupBy(errorsOf(e), (code) => errors[code].status)
-  const problems = [...byStatus]
-    .sort(([a], [b]) => a - b)
-    .map(([status, codes]) => [
-      String(status),
-      {
-        description: codes.map((code) => `\`${code}\`: ${errors[code].text}`).join('\n\n'),
-        content: {
-          'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' }, example: problem(codes[0]!) },
-        },
-      },
-    ])
+  const problems =
+    form === 'fastapi'
+      ? fastApiErrors(e)
+      : [...byStatus]
+          .sort(([a], [b]) => a - b)
+          .map(([status, codes]) => [
+            String(status),
+            {
+              description: codes.map((code) => `\`${code}\`: ${errors[code].text}`).join('\n\n'),
+              content: {
+                'application/problem+json': {
+                  schema: { $ref: '#/components/schemas/Problem' },
+                  example: problem(codes[0]!),
+                },
+              },
+            },
+          ])
   const body = e.upload
     ? {
         required: true,
@@ -113,6 +119,27 @@ function operation(id: string, e: Endpoint) {
   }
 }
 
+/** How a door tells of errors: as problem details, or in the words of FastAPI. */
+export type ErrorForm = 'problem' | 'fastapi'
+
+const detail = (schema: object) => ({
+  content: { 'application/json': { schema: { type: 'object', required: ['detail'], properties: { detail: schema } } } },
+})
+const text = detail({ type: 'string' })
+
+function fastApiErrors(e: Endpoint): [string, object][] {
+  return [
+    ...(e.access === 'public'
+      ? []
+      : ([
+          ['401', { description: 'The token is missing or not good.', ...text }],
+          ['403', { description: 'Not with this role or scope.', ...text }],
+        ] as [string, object][])),
+    ['422', { description: 'Something of the request is wrong.', ...detail({ type: ['string', 'array'] }) }],
+    ['429', { description: 'Too many; `Retry-After` says how long to wait.', ...text }],
+  ]
+}
+
 function problem(code: ErrorCode) {
   const { status, text } = errors[code]
   return {
@@ -133,14 +160,14 @@ function problem(code: ErrorCode) {
  */
 export function openapi(
   groups: Record<string, Record<string, Endpoint>>,
-  info: { title: string; version: string; prefix: string },
+  info: { title: string; version: string; prefix: string; errors?: ErrorForm },
 ) {
   const paths: Record<string, Record<string, unknown>> = {}
   for (const [group, endpoints] of Object.entries(groups)) {
     for (const [name, e] of Object.entries(endpoints)) {
       const path = (e.root ? '' : info.prefix) + e.path.replace(/:(\w+)/g, '{$1}').replace(/\*$/, '{path}')
       paths[path] ??= {}
-      paths[path][e.method.toLowerCase()] = operation(`${group}.${name}`, e)
+      paths[path][e.method.toLowerCase()] = operation(`${group}.${name}`, e, info.errors ?? 'problem')
     }
   }
   return {

@@ -6,6 +6,8 @@ const oneOf = <const T extends readonly string[]>(words: T, description?: string
   Type.Unsafe<T[number]>({ type: 'string', enum: words, ...(description ? { description } : {}) })
 const anyObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
 const anyValue = Type.Unsafe<unknown>({})
+/** Reaches the handler as it is; what is secret in it is stored sealed. */
+const Input = Type.Optional(Type.Unsafe<unknown>({ writeOnly: true }))
 const Name = Type.String({ pattern: '^[a-z0-9][a-z0-9_.-]{0,99}$' })
 
 export const DstGap = oneOf(['skip', 'after'], 'a local time that does not exist: not at all, or when the gap ends')
@@ -51,7 +53,7 @@ export type ScheduleOptions = Static<typeof ScheduleOptions>
 export const NewSchedule = command({
   name: Name,
   handler: HandlerName,
-  input: Type.Optional(anyValue),
+  input: Input,
   options: Type.Optional(ScheduleOptions),
   ...timing,
   ...policies,
@@ -62,7 +64,7 @@ export type NewSchedule = Static<typeof NewSchedule>
 export const ChangeSchedule = command({
   name: Type.Optional(Name),
   handler: Type.Optional(HandlerName),
-  input: Type.Optional(anyValue),
+  input: Input,
   options: Type.Optional(ScheduleOptions),
   ...timing,
   ...policies,

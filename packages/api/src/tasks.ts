@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { command, Id, nullable, RunState, Sha256, Time } from './shapes.ts'
+import { command, Id, nullable, Ref, RunState, Sha256, Time } from './shapes.ts'
 
 /** A name of a handler: dotted words, as `system.ping`. */
 export const HandlerName = Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_.-]{0,99}$' })
@@ -12,7 +12,8 @@ const Tags = Type.Array(Type.String({ minLength: 1, maxLength: 60 }), { maxItems
 /** What is asked for when a task is dispatched. What is left out is the handler's. */
 export const NewTask = command({
   handler: HandlerName,
-  input: Type.Optional(anyValue),
+  /** Stays as it is given: what is secret in it is sealed before it is stored, and never shown. */
+  input: Type.Optional(Type.Unsafe<unknown>({ writeOnly: true })),
   queue: Type.Optional(QueueName),
   priority: Type.Optional(Type.Integer({ minimum: -100, maximum: 100, description: 'higher first; 0 unless said' })),
   run_at: Type.Optional(Time),
@@ -23,7 +24,10 @@ export const NewTask = command({
   tags: Type.Optional(Tags),
   metadata: Type.Optional(anyObject),
   callback: Type.Optional(
-    Type.Object({ url: Type.String({ format: 'uri', maxLength: 2000 }) }, { additionalProperties: false }),
+    Type.Object(
+      { url: Type.String({ format: 'uri', maxLength: 2000 }) },
+      { additionalProperties: false, writeOnly: true },
+    ),
   ),
 })
 export type NewTask = Static<typeof NewTask>
@@ -110,3 +114,50 @@ export const Queue = Type.Object({
   oldest_waiting_at: nullable(Time),
 })
 export type Queue = Static<typeof Queue>
+
+export const NewTasks = command({ tasks: Type.Array(NewTask, { minItems: 1, maxItems: 500, writeOnly: true }) })
+
+/** The other form of `POST /runs`. */
+export const StartTask = command({ kind: Type.Literal('task'), ...NewTask.properties })
+export type StartTask = Static<typeof StartTask>
+
+export const DrainQueue = command({
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, default: 1_000 })),
+})
+
+/** Which dead letters, as a query and as a body have it. */
+export const deadFilter = {
+  queue: Type.Optional(QueueName),
+  handler: Type.Optional(HandlerName),
+  error_code: Type.Optional(Type.String({ minLength: 1, maxLength: 100 })),
+  died_after: Type.Optional(Time),
+  died_before: Type.Optional(Time),
+}
+const deadChoice = { ids: Type.Optional(Type.Array(Ref, { minItems: 1, maxItems: 1_000 })), ...deadFilter }
+export const DeadFilter = command(deadChoice)
+export type DeadFilter = Static<typeof DeadFilter>
+export const ReplayDead = command({
+  ...deadChoice,
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 100 })),
+})
+
+/** A handler and its contract; `input` and `output` are JSON Schema, null where anything goes. */
+export const HandlerInfo = Type.Object({
+  name: Type.String(),
+  title: Type.String(),
+  source: Type.Unsafe<'builtin' | 'folder' | 'http' | 'worker'>({
+    type: 'string',
+    enum: ['builtin', 'folder', 'http', 'worker'],
+  }),
+  input: nullable(anyObject),
+  output: nullable(anyObject),
+  queue: Type.String(),
+  timeout_ms: Type.Integer(),
+  max_attempts: Type.Integer(),
+  concurrency: nullable(Type.Integer()),
+  side_effect: Type.Unsafe<'none' | 'reversible' | 'irreversible'>({
+    type: 'string',
+    enum: ['none', 'reversible', 'irreversible'],
+  }),
+})
+export type HandlerInfo = Static<typeof HandlerInfo>

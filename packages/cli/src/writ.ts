@@ -16,6 +16,7 @@ import { addRulesCommands } from './commands/rules.ts'
 import { addRunCommands } from './commands/run.ts'
 import { addScheduleCommands } from './commands/schedule.ts'
 import { addSigningKeyCommands } from './commands/signing-key.ts'
+import { addTaskCommands } from './commands/task.ts'
 import { addTicketCommands } from './commands/ticket.ts'
 import { addTokenCommands } from './commands/token.ts'
 import { addUserCommands } from './commands/user.ts'
@@ -71,6 +72,7 @@ export async function runWrit(args: readonly string[], settings: Settings, termi
     addTicketCommands,
     addProofCommands,
     addRunCommands,
+    addTaskCommands,
     addArtifactCommands,
     addAssetCommands,
     addRulesCommands,

@@ -1,7 +1,8 @@
 -- Schedules: times that start tasks. PostgreSQL.
 -- The SQLite twin keeps the same names in the same order. Differs by necessity: grants and fences stand at the end.
 
--- `input` and `options` are JSON text, `options` with what a dispatch may say besides. Exactly one of `cron`, `every_ms` and `at`.
+-- `input` and `options` are JSON text, `options` with what a dispatch may say besides; what is secret in the input is left out there
+-- and sealed in `input_sealed`, bound to the digest of what is shown. Exactly one of `cron`, `every_ms` and `at`.
 -- `owner_id`: in whose name tasks are started, who made, changed or resumed it last. `next_at`: the first due time that was not
 -- decided yet; null while it is paused or when there is none any more. `refusals`: fires in a row that started nothing.
 create table schedules (
@@ -10,6 +11,8 @@ create table schedules (
   name text not null,
   handler text not null,
   input text not null,
+  input_sha256 text not null,
+  input_sealed text,
   options text not null,
   cron text,
   every_ms bigint,

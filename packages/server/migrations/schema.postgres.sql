@@ -296,6 +296,18 @@ CREATE TABLE public.erasures (
 
 ALTER TABLE ONLY public.erasures FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.feishu_apps (
+    project_id text NOT NULL,
+    app_id text NOT NULL,
+    app_hash text,
+    sealed_secret text,
+    sealed_token text,
+    token_until bigint,
+    updated_at bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.feishu_apps FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.holds (
     project_id text NOT NULL,
     id text NOT NULL,
@@ -526,6 +538,8 @@ CREATE TABLE public.runs (
     tags text,
     metadata text,
     journal_sha256 text,
+    input_sealed text,
+    result_sealed text,
     CONSTRAINT runs_door_check CHECK ((door = 'dispatch'::text)),
     CONSTRAINT runs_finalize_check CHECK ((finalize = ANY (ARRAY['auto'::text, 'manual'::text]))),
     CONSTRAINT runs_run_type_check CHECK ((run_type = ANY (ARRAY['proof'::text, 'action'::text]))),
@@ -562,6 +576,8 @@ CREATE TABLE public.schedules (
     name text NOT NULL,
     handler text NOT NULL,
     input text NOT NULL,
+    input_sha256 text NOT NULL,
+    input_sealed text,
     options text NOT NULL,
     cron text,
     every_ms bigint,
@@ -754,6 +770,9 @@ CREATE TABLE public.webhooks (
     created_by_id text NOT NULL,
     created_at bigint NOT NULL,
     updated_at bigint NOT NULL,
+    callback text,
+    url_mac text,
+    CONSTRAINT webhooks_callback_check CHECK ((callback = ANY (ARRAY['event'::text, 'dispatch'::text]))),
     CONSTRAINT webhooks_format_check CHECK ((format = ANY (ARRAY['cloudevents'::text, 'slack'::text, 'feishu'::text, 'email'::text]))),
     CONSTRAINT webhooks_state_check CHECK ((state = ANY (ARRAY['active'::text, 'disabled'::text, 'deleted'::text])))
 );
@@ -807,6 +826,9 @@ ALTER TABLE ONLY public.delivery_queue
 
 ALTER TABLE ONLY public.erasures
     ADD CONSTRAINT erasures_pkey PRIMARY KEY (project_id, event_id);
+
+ALTER TABLE ONLY public.feishu_apps
+    ADD CONSTRAINT feishu_apps_pkey PRIMARY KEY (project_id, app_id);
 
 ALTER TABLE ONLY public.holds
     ADD CONSTRAINT holds_pkey PRIMARY KEY (project_id, id);
@@ -954,6 +976,8 @@ CREATE INDEX delivery_queue_due ON public.delivery_queue USING btree (due_at);
 
 CREATE INDEX erasures_to_write ON public.erasures USING btree (project_id) WHERE (in_day_file = 0);
 
+CREATE UNIQUE INDEX feishu_apps_hash ON public.feishu_apps USING btree (project_id, app_hash) WHERE (app_hash IS NOT NULL);
+
 CREATE INDEX holds_subject ON public.holds USING btree (project_id, subject_type, subject_id) WHERE (released_at IS NULL);
 
 CREATE INDEX invites_project ON public.invites USING btree (project_id, created_at);
@@ -1004,6 +1028,8 @@ CREATE INDEX users_instance_admins ON public.users USING btree (id) WHERE (is_in
 
 CREATE UNIQUE INDEX users_username ON public.users USING btree (lower(username));
 
+CREATE UNIQUE INDEX webhooks_callback ON public.webhooks USING btree (project_id, callback, url_mac) WHERE (callback IS NOT NULL);
+
 ALTER TABLE ONLY public.approval_signatures
     ADD CONSTRAINT approval_signatures_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
 
@@ -1045,6 +1071,9 @@ ALTER TABLE ONLY public.deliveries
 
 ALTER TABLE ONLY public.deliveries
     ADD CONSTRAINT deliveries_project_id_webhook_id_fkey FOREIGN KEY (project_id, webhook_id) REFERENCES public.webhooks(project_id, id);
+
+ALTER TABLE ONLY public.feishu_apps
+    ADD CONSTRAINT feishu_apps_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
 
 ALTER TABLE ONLY public.holds
     ADD CONSTRAINT holds_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
@@ -1169,6 +1198,8 @@ ALTER TABLE public.deliveries ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.erasures ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.feishu_apps ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.holds ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.idempotency ENABLE ROW LEVEL SECURITY;
@@ -1202,6 +1233,8 @@ CREATE POLICY project_fence ON public.counters USING ((project_id = NULLIF(curre
 CREATE POLICY project_fence ON public.deliveries USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.erasures USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.feishu_apps USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.holds USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
@@ -1307,6 +1340,8 @@ GRANT SELECT ON TABLE public.erasures TO writ_app;
 GRANT SELECT ON TABLE public.erasures TO writ_sequencer;
 
 GRANT UPDATE(in_day_file) ON TABLE public.erasures TO writ_sequencer;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.feishu_apps TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.holds TO writ_app;
 

@@ -208,6 +208,20 @@ create table erasures (
 
 create index erasures_to_write on erasures (project_id) where in_day_file = 0;
 
+create table feishu_apps (
+  project_id text not null references projects (id),
+  app_id text not null,
+  -- The handle that stands for id and secret in a task's input.
+  app_hash text,
+  sealed_secret text,
+  sealed_token text,
+  token_until integer,
+  updated_at integer not null,
+  primary key (project_id, app_id)
+) strict;
+
+create unique index feishu_apps_hash on feishu_apps (project_id, app_hash) where app_hash is not null;
+
 create table holds (
   project_id text not null references projects (id),
   id text not null,
@@ -424,7 +438,7 @@ create table "runs" (
   callback text,
   tags text,
   metadata text,
-  journal_sha256 text,
+  journal_sha256 text, input_sealed text, result_sealed text,
   primary key (project_id, id),
   foreign key (project_id, ticket_id) references tickets (project_id, id)
 ) strict;
@@ -464,6 +478,8 @@ create table schedules (
   name text not null,
   handler text not null,
   input text not null,
+  input_sha256 text not null,
+  input_sealed text,
   options text not null,
   cron text,
   every_ms integer,
@@ -666,6 +682,8 @@ create table webhooks (
   failing_since integer,
   created_by_id text not null references users (id),
   created_at integer not null,
-  updated_at integer not null,
+  updated_at integer not null, callback text check (callback in ('event', 'dispatch')), url_mac text,
   primary key (project_id, id)
 ) strict;
+
+create unique index webhooks_callback on webhooks (project_id, callback, url_mac) where callback is not null;

@@ -19,6 +19,7 @@ import {
 import {
   acceptSocket,
   countQueued,
+  createCallbacks,
   createDeliverer,
   createFanOut,
   createFeed,
@@ -29,6 +30,7 @@ import {
   webhookHandlers,
 } from './channels/index.ts'
 import { blobSettings, type Config, isLoopback } from './config.ts'
+import { createDispatchDoor, createDispatchMetrics, dispatchBody } from './doors/index.ts'
 import {
   auditHandlers,
   createAttest,
@@ -46,6 +48,7 @@ import {
   bootstrap,
   type Caller,
   createSeal,
+  deriveKey,
   listProjects,
   loadSecretKey,
   openIdentity,
@@ -59,7 +62,24 @@ import {
   usersHandlers,
 } from './identity/index.ts'
 import { createJudgeThread, createProofKind, rulesHandlers } from './kinds/proof/index.ts'
-import { createHandlers, createTaskLane, createTasks, type Handler, type Tasks } from './kinds/task/index.ts'
+import {
+  type Backlog,
+  builtinHandlers,
+  createFeishu,
+  createHandlers,
+  createPayloads,
+  createScripts,
+  createTaskLane,
+  createTaskMetrics,
+  createTasks,
+  deadLetterHandlers,
+  type Handler,
+  openSandbox,
+  queueHandlers,
+  submitTask,
+  type Tasks,
+  taskHandlers,
+} from './kinds/task/index.ts'
 import { AppError } from './platform/app-error.ts'
 import { BlobCorrupt, BlobMissing, BlobStoreUnavailable, openBlobs } from './platform/blobs/index.ts'
 import { type Clock, systemClock } from './platform/clock.ts'
@@ -69,13 +89,13 @@ import { createCursors } from './platform/http/cursor.ts'
 import { serveDocs } from './platform/http/docs.ts'
 import { type Mounting, mount } from './platform/http/mount.ts'
 import { createHttpServer } from './platform/http/server.ts'
-import { serveSystem } from './platform/http/system.ts'
+import { serveMetrics, serveSystem } from './platform/http/system.ts'
 import { lockDataDir } from './platform/lock.ts'
 import type { Logger } from './platform/log.ts'
 import { createMetrics } from './platform/metrics.ts'
 import { configureRedaction, liveSecrets, REDACTION_VERSION, redactionKinds } from './platform/redact/index.ts'
 import { Secret } from './platform/secret.ts'
-import { openQueue } from './queue/index.ts'
+import { openQueue, type Queue } from './queue/index.ts'
 import {
   artifactHandlers,
   createCheckLane,
@@ -111,6 +131,8 @@ export interface App {
 }
 
 const LEASE_MS = 30_000
+/** What a process without the role `api` answers. */
+const OPERATIONAL: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics', '/ping'])
 const POLL_MS = 200
 
 /** Where the audit log and its keys are. */
@@ -178,6 +200,7 @@ export async function openApp(on: {
   testHandlers?: readonly Handler[]
 }): Promise<App> {
   const { config, log, clock = systemClock } = on
+  const has = (role: Config['roles'][number]) => config.roles.includes(role)
   await setUpRedaction(config)
   const policy = config.witnessPolicy === undefined ? undefined : await loadWitnessPolicy(config.witnessPolicy)
   const lock = config.database.kind === 'sqlite' ? lockDataDir(config.dataDir) : null
@@ -273,13 +296,48 @@ export async function openApp(on: {
     notBefore: witnesses.newestRoot,
     settled: waiting.settled,
   }
-  const handlers = createHandlers(on.testHandlers ?? [], { testHandlers: on.testHandlers !== undefined })
-  const tasks = createTasks({ queue, blobs, clock, handlers, waiting })
+  const secretKeys = await loadSecretKey(config)
+  const egress = createEgress({ allow: config.egressAllow, loopback: isLoopback(config.host) })
+  const feishu = createFeishu({
+    db,
+    clock,
+    egress,
+    seal: createSeal(secretKeys, 'feishu'),
+    handleKey: deriveKey(secretKeys[0], 'feishu handles'),
+    settings: {
+      url: config.dispatch.feishuUrl,
+      appId: config.dispatch.feishuAppId,
+      appSecret: config.dispatch.feishuAppSecret,
+    },
+  })
+  const scriptLimits = {
+    timeoutSeconds: config.dispatch.scriptTimeoutSeconds,
+    concurrent: config.dispatch.maxConcurrentScripts,
+  }
+  const scripts =
+    config.dispatch.scriptsDir === undefined
+      ? null
+      : createScripts(
+          { ...scriptLimits, dir: config.dispatch.scriptsDir, network: config.dispatch.scriptsNetwork },
+          await openSandbox(config.dispatch.scriptsSandbox),
+        )
+  const handlers = createHandlers(
+    [...builtinHandlers({ egress, feishu, scripts, scriptLimits }), ...(on.testHandlers ?? [])],
+    { testHandlers: on.testHandlers !== undefined },
+  )
+  const payloads = createPayloads(createSeal(secretKeys, 'payloads'))
+  const backlog = () => readBacklog(db, queue, tasks)
+  const documented = createDispatchMetrics(metrics.registry, async () =>
+    Object.fromEntries((await backlog()).queues.map((one) => [one.queue, one.waiting])),
+  )
+  const ours = createTaskMetrics(metrics.registry, { now: clock.now, backlog })
+  const tasks = createTasks({ queue, blobs, clock, handlers, waiting, payloads, accepted: documented.accepted })
   const scheduler = createScheduler({
     db,
     clock,
     log: log.child({ part: 'schedules' }),
     tasks,
+    payloads,
     pollMs: POLL_MS,
   })
   const worker = createWorker({
@@ -293,6 +351,15 @@ export async function openApp(on: {
         ...executing,
         log: log.child({ part: 'tasks' }),
         handlers,
+        payloads,
+        observe: {
+          started: documented.started,
+          ended(queueName, handler, seconds, { state, errorCode }) {
+            documented.ended(queueName, handler, seconds, errorCode)
+            ours.ended(state)
+          },
+          leaseLost: ours.leaseLost,
+        },
         concurrency: config.taskConcurrency,
         atMost: 10 * config.taskConcurrency,
         patienceMs: 1_000,
@@ -339,7 +406,11 @@ export async function openApp(on: {
     )
   }
 
-  const http = await createHttpServer({
+  const refused = async (request: FastifyRequest, refusal: AppError) => {
+    metrics.refusals.inc({ code: refusal.code })
+    if (refusal.status === 403 && refusal.code !== 'IP_NOT_ALLOWED') await recordDenial(request, refusal)
+  }
+  const httpOn = {
     settings: {
       allowedIps: config.allowedIps,
       trustedProxies: config.trustedProxies,
@@ -350,11 +421,13 @@ export async function openApp(on: {
     clock,
     log: log.child({ part: 'http' }),
     recognise: recogniseStores,
-    refused: async (request, refusal) => {
-      metrics.refusals.inc({ code: refusal.code })
-      if (refusal.status === 403 && refusal.code !== 'IP_NOT_ALLOWED') await recordDenial(request, refusal)
-    },
-  })
+    refused,
+  }
+  const http = await createHttpServer(httpOn)
+  if (!has('api'))
+    http.addHook('onRequest', (request, _, done) =>
+      done(OPERATIONAL.has(request.routeOptions.url ?? '') ? undefined : new AppError('ROUTE_NOT_FOUND')),
+    )
   http.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.config.id ?? 'other'
     metrics.requests.answered(route, request.method, reply.statusCode, reply.elapsedTime / 1_000)
@@ -362,8 +435,8 @@ export async function openApp(on: {
   })
 
   // What the outside is told: one reader of the logs, one sender, and those who watch.
-  const egress = createEgress({ allow: config.egressAllow, loopback: isLoopback(config.host) })
-  const sealed = createSealed(createSeal(await loadSecretKey(config), 'webhooks'))
+  const sealed = createSealed(createSeal(secretKeys, 'webhooks'))
+  const callbacks = createCallbacks({ db, egress, sealed, key: deriveKey(secretKeys[0], 'callbacks') })
   const mail = config.smtpUrl && config.smtpFrom ? createMail(config.smtpUrl, config.smtpFrom) : null
   const sources = new Map<string, string>()
   const sourceOf = async (project: string) => {
@@ -382,6 +455,7 @@ export async function openApp(on: {
     timeoutMs: config.webhookTimeoutSeconds * 1_000,
     pollMs: POLL_MS,
     alone: lock !== null,
+    dispatchBody: (tx, runId) => dispatchBody(tasks, tx, runId),
     sourceOf,
     sent: (outcome) => metrics.deliveries.inc({ outcome }),
   })
@@ -430,7 +504,9 @@ export async function openApp(on: {
       },
     },
   }
+  const dispatching = { tasks, callback: callbacks.ensure }
   const runsOn = {
+    tasks: { start: submitTask.bind(undefined, dispatching) },
     db,
     queue,
     blobs,
@@ -493,7 +569,32 @@ export async function openApp(on: {
     mounting,
   )
   mount(http, 'events', api.events, eventHandlers(watching), mounting)
-  mount(http, 'schedules', api.schedules, scheduleHandlers(tasks), mounting)
+  mount(http, 'tasks', api.tasks, taskHandlers(dispatching), mounting)
+  mount(http, 'queues', api.queues, queueHandlers(dispatching), mounting)
+  mount(http, 'deadLetters', api.deadLetters, deadLetterHandlers(dispatching), mounting)
+  const dispatchOn = {
+    ...dispatching,
+    version,
+    feishu,
+    scripts,
+    log: log.child({ part: 'http' }),
+    recognise: recogniseStores,
+    refused,
+    settings: {
+      rateLimitMax: config.dispatch.rateLimitMax,
+      rateLimitWindowMs: config.dispatch.rateLimitWindow * 1_000,
+      retryMax: config.dispatch.retryMax ?? 0,
+      logDir: config.dispatch.logDir,
+    },
+  }
+  const door = createDispatchDoor(dispatchOn, mounting)
+  await door.serve(http)
+  const doorHttp = config.dispatch.port === undefined ? null : await createHttpServer(httpOn)
+  if (doorHttp) {
+    await door.serve(doorHttp)
+    serveMetrics(doorHttp, metrics)
+  }
+  mount(http, 'schedules', api.schedules, scheduleHandlers({ tasks, payloads }), mounting)
   await serveApprovePage(http, config.apiPrefix)
   mount(http, 'privacy', api.privacy, privacyHandlers({ db, sequencer }), mounting)
   mount(http, 'keys', api.keys, keysHandlers({ db, folders, keys }), mounting)
@@ -525,19 +626,16 @@ export async function openApp(on: {
   })
 
   const chores = [
-    sequencer.run(stopping.signal),
-    witnesses.run(stopping.signal),
-    worker.run(stopping.signal),
-    fanOut.run(stopping.signal),
-    deliverer.run(stopping.signal),
-    scheduler.run(stopping.signal),
-    ...(config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
+    ...(has('sequencer') ? [sequencer.run(stopping.signal), witnesses.run(stopping.signal)] : []),
+    ...(has('sequencer') && config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
+    ...(has('worker') ? [worker, fanOut, deliverer].map((one) => one.run(stopping.signal)) : []),
+    ...(has('scheduler') ? [scheduler.run(stopping.signal)] : []),
     every(60_000, stopping.signal, log, async () => {
       await inProject(INSTANCE, () => identity.sweep())
       await db.prepareMonths(clock.now())
       // Bytes that were erased while the store was away, or just before a stop.
       for (const { id } of await listProjects(db)) await removeErasedBytes({ db, blobs, clock }, id)
-      await sequencer.rotateDue({ days: config.logRotateDays, entries: config.logRotateEntries })
+      if (has('sequencer')) await sequencer.rotateDue({ days: config.logRotateDays, entries: config.logRotateEntries })
       await forgetOldDeliveries(db, clock.now())
     }),
   ]
@@ -557,8 +655,9 @@ export async function openApp(on: {
     async listen() {
       // An older database under a longer log is refused before anybody is served. Beside another leader nothing is ours to
       // check, and after a while neither is it worth waiting for.
-      await Promise.race([sequencer.first, failed, sleep(5_000, undefined, { ref: false })])
+      if (has('sequencer')) await Promise.race([sequencer.first, failed, sleep(5_000, undefined, { ref: false })])
       await http.listen({ host: config.host, port: config.port })
+      await doorHttp?.listen({ host: config.host, port: config.dispatch.port })
       const address = http.addresses()[0]!
       return { host: config.host, port: typeof address === 'object' ? address.port : config.port }
     },
@@ -567,6 +666,7 @@ export async function openApp(on: {
       // Each socket is told that the server stops; one that does not listen is not waited for.
       await Promise.race([Promise.allSettled(open), sleep(1_000, undefined, { ref: false })])
       await http.close()
+      await doorHttp?.close()
       await identity.close()
       stopping.abort()
       await Promise.allSettled(chores)
@@ -590,6 +690,30 @@ function recogniseStores(error: unknown): AppError | undefined {
 /** What /readyz says of a witness that does not sign. The server goes on without it, so it stays ready. */
 const witnessLine = ({ name, state, reason }: WitnessHealth): [string, string][] =>
   state === 'ok' ? [] : [[`witness ${name}`, `${state}: ${reason}`]]
+
+/** What waits in the queues of tasks and among the dead letters, of all projects together. */
+async function readBacklog(db: Database, queue: Queue, tasks: Tasks): Promise<Backlog> {
+  const queues = new Map<string, Backlog['queues'][number]>()
+  let deadLetters = 0
+  for (const { id } of await listProjects(db)) {
+    const [depths, dead] = await inProject(id, () =>
+      db.read(async (tx) => [await queue.depth(tx), await tasks.countDead(tx, {})] as const),
+    )
+    deadLetters += dead
+    for (const depth of depths.filter((one) => !one.queue.startsWith('.'))) {
+      const before = queues.get(depth.queue)
+      const { oldest } = depth
+      queues.set(depth.queue, {
+        queue: depth.queue,
+        waiting: depth.waiting + (before?.waiting ?? 0),
+        delayed: depth.delayed + (before?.delayed ?? 0),
+        claimed: depth.claimed + (before?.claimed ?? 0),
+        oldest: before?.oldest == null ? oldest : oldest === null ? before.oldest : Math.min(oldest, before.oldest),
+      })
+    }
+  }
+  return { queues: [...queues.values()], deadLetters }
+}
 
 /** Whether requests can be served: each part with its reason if not. The byte store is asked every few seconds only. */
 function readiness(on: {

@@ -3,6 +3,7 @@ import { type App, openApp } from './app.ts'
 import { type Config, loadConfig } from './config.ts'
 import { DatabaseUnavailable } from './platform/db/index.ts'
 import { createLog } from './platform/log.ts'
+import { openLogFiles } from './platform/log-files.ts'
 import { redactor } from './platform/redact/index.ts'
 import { version } from './version.ts'
 
@@ -12,7 +13,12 @@ if (loaded.problems) {
   process.exit(2)
 }
 const config: Config = loaded.config
-const log = createLog({ level: config.logLevel === 'warning' ? 'warn' : config.logLevel, format: config.logFormat })
+const { logDir, logMaxMb, logToFile } = config.dispatch
+const log = createLog({
+  level: config.logLevel === 'warning' ? 'warn' : config.logLevel,
+  format: config.logFormat,
+  files: logToFile ? openLogFiles(logDir, logMaxMb * 1024 * 1024) : undefined,
+})
 
 let app: App
 try {

@@ -6,6 +6,7 @@ import path from 'node:path'
 import { Secret } from './platform/secret.ts'
 import {
   choice,
+  choices,
   type DatabaseAddress,
   databaseUrl,
   destinations,
@@ -60,6 +61,9 @@ const sqliteInData = (around: Surroundings): DatabaseAddress => ({
   file: path.join(around.dataDir, 'writ.db'),
 })
 
+/** What a server process may do. */
+export const allRoles = ['api', 'worker', 'scheduler', 'sequencer'] as const
+
 export const settings = {
   host: required(
     'host',
@@ -90,6 +94,13 @@ export const settings = {
     file,
     ({ cwd }) => path.join(cwd, 'data'),
     'Where everything is kept that has no place of its own.',
+  ),
+  roles: required(
+    'roles',
+    ['WRIT_ROLES'],
+    choices(...allRoles),
+    allRoles,
+    'What this process does, where several share one PostgreSQL.',
   ),
   shutdownGraceSeconds: required(
     'shutdown_grace_seconds',
@@ -430,6 +441,25 @@ export const dispatchSettings = {
     60,
     'Length of the window.',
   ),
+  scriptsDir: optional(
+    'dispatch.scripts_dir',
+    ['WRIT_SCRIPTS_DIR'],
+    file,
+    'Folder whose scripts `script.execute` runs; without one it refuses.',
+  ),
+  scriptsNetwork: required(
+    'dispatch.scripts_network',
+    ['WRIT_SCRIPTS_NETWORK'],
+    yesOrNo,
+    false,
+    'Whether scripts may use the network.',
+  ),
+  scriptsSandbox: optional(
+    'dispatch.scripts_sandbox',
+    ['WRIT_SCRIPTS_SANDBOX'],
+    choice('bubblewrap', 'process'),
+    'What holds scripts; the best that works on this host when left out.',
+  ),
   maxConcurrentScripts: required(
     'dispatch.max_concurrent_scripts',
     ['MAX_CONCURRENT_SCRIPTS'],
@@ -453,9 +483,22 @@ export const dispatchSettings = {
   apiToken: optional('dispatch.api_token', ['API_TOKEN'], secret(), 'One bootstrap token.'),
   apiRole: required('dispatch.api_role', ['API_ROLE'], text, 'public', 'Role of API_TOKEN.'),
   feishuAppId: optional('dispatch.feishu_app_id', ['FEISHU_APP_ID'], text, 'Feishu application.'),
+  feishuUrl: required(
+    'dispatch.feishu_url',
+    ['FEISHU_URL'],
+    httpUrl,
+    'https://open.feishu.cn',
+    "Where Feishu's API is; Lark's is https://open.larksuite.com.",
+  ),
   feishuAppSecret: optional('dispatch.feishu_app_secret', ['FEISHU_APP_SECRET'], secret(), 'Its secret.'),
   retryMax: optional('dispatch.retry_max', ['RETRY_MAX'], integer(0, 100), 'Retries of a dispatched task.'),
-  logDir: optional('dispatch.log_dir', ['LOG_DIR'], file, 'Folder of log files.'),
+  logDir: required(
+    'dispatch.log_dir',
+    ['LOG_DIR'],
+    file,
+    inData('logs'),
+    'Folder of log files. Left out: logs in the data directory.',
+  ),
   logToFile: required('dispatch.log_to_file', ['LOG_TO_FILE'], yesOrNo, true, 'Whether logs go to files too.'),
   logMaxMb: required(
     'dispatch.log_max_mb',

@@ -9,7 +9,7 @@ import type { Logger } from '../platform/log.ts'
 import { redactor } from '../platform/redact/index.ts'
 import { showEvent } from './event.ts'
 import { type Mail, recipientsOf } from './mail.ts'
-import { faultOf, writeLetter, writeMessage } from './message.ts'
+import { faultOf, writeDispatched, writeLetter, writeMessage } from './message.ts'
 import type { Sealed } from './sealed.ts'
 import * as store from './store.ts'
 
@@ -25,6 +25,8 @@ export interface Delivering {
   readonly pollMs: number
   /** One process owns the store: leases of others are of processes that are gone. */
   readonly alone: boolean
+  /** What the dispatch door says of a task that has ended; undefined if it is gone. */
+  dispatchBody(tx: Tx, runId: string): Promise<Record<string, unknown> | undefined>
   /** CloudEvents source of a project. */
   sourceOf(project: string): Promise<string>
   /** A number in [0, 1); replaced in tests. */
@@ -112,12 +114,12 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
 }
 
 async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSignal): Promise<void> {
-  const [webhook, event] = await on.db.read(async (tx) => {
+  const [webhook, event, body] = await on.db.read(async (tx) => {
     const delivery = await store.findDelivery(tx, claim.delivery_id)
-    return [
-      await store.findWebhook(tx, claim.webhook_id),
-      delivery && (await findPlacedEvent(tx, delivery.event_id)),
-    ] as const
+    const webhook = await store.findWebhook(tx, claim.webhook_id)
+    const event = delivery && (await findPlacedEvent(tx, delivery.event_id))
+    const asDispatched = webhook?.callback === 'dispatch' && event?.resource_id
+    return [webhook, event, asDispatched ? await on.dispatchBody(tx, event.resource_id!) : undefined] as const
   })
   // Deleted, or disabled in the moment before the claim: whoever did that has ended the delivery. Or the event is gone,
   // with a log that was dropped.
@@ -130,7 +132,7 @@ async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSi
     return
   }
   const source = await on.sourceOf(claim.project_id)
-  const attempt = await sendOnce(on, webhook, showEvent(event, { source }), stop)
+  const attempt = await sendOnce(on, webhook, showEvent(event, { source }), body, stop)
   if (attempt === undefined) {
     await on.db.write((tx) => store.deferDelivery(tx, claim, on.clock.now()))
     return
@@ -144,6 +146,7 @@ async function sendOnce(
   on: Delivering,
   webhook: store.WebhookRow,
   event: Event,
+  dispatched: Record<string, unknown> | undefined,
   stop: AbortSignal,
 ): Promise<Attempt | undefined> {
   const at = on.clock.now()
@@ -179,7 +182,9 @@ async function sendOnce(
   }
   let answer: Incoming
   try {
-    const { body, headers } = writeMessage(webhook.format, event, secrets, at)
+    const { body, headers } = dispatched
+      ? writeDispatched(event.id, dispatched, secrets, at)
+      : writeMessage(webhook.format, event, secrets, at)
     answer = await on.egress.send({
       url,
       method: 'POST',

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { endOfLog, listEventsBehind } from '../audit/index.ts'
+import { endOfLog, listEventsBehind, type PlacedEvent } from '../audit/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, DatabaseUnavailable, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { firstIdAt, uuidv7 } from '../platform/ids.ts'
@@ -55,12 +55,20 @@ export async function forgetOldDeliveries(db: Database, now: number): Promise<vo
     await inProject(project_id, () => db.write((tx) => store.forgetDeliveries(tx, firstIdAt(now - MEMORY_MS))))
 }
 
+/** The webhook that this event says is to hear of it: the end of a task that was dispatched with a callback. */
+function callbackOf(event: PlacedEvent): string | undefined {
+  if (!event.event_type.startsWith('run.') || !event.event.includes('"callback"')) return undefined
+  // The line that `append` wrote.
+  const { details } = JSON.parse(event.event) as { details: { callback?: unknown } | null }
+  return typeof details?.callback === 'string' ? details.callback : undefined
+}
+
 /** One batch of one project; true if there may be more. */
 export async function fanOut(tx: Tx, now: number): Promise<boolean> {
   const after = await store.lockCursor(tx)
   if (after === undefined) return false
   const webhooks = await store.listActiveWebhooks(tx)
-  if (webhooks.length === 0) {
+  if (webhooks.length === 0 && !(await store.hasCallbacks(tx))) {
     // Nobody listens, so nobody is owed what happened meanwhile.
     await store.moveCursor(tx, await endOfLog(tx))
     return false
@@ -73,18 +81,26 @@ export async function fanOut(tx: Tx, now: number): Promise<boolean> {
     tx,
     events.map((event) => event.id),
   )
-  const deliveries = events.flatMap((event) =>
-    webhooks
-      .filter((webhook) => covers(JSON.parse(webhook.events) as string[], event.event_type))
-      .filter((webhook) => !given.has(`${webhook.id}/${event.id}`))
+  const named = new Map(events.map((event) => [event.id, callbackOf(event)]))
+  const callbacks = await store.listActiveCallbacks(
+    tx,
+    [...named.values()].filter((id) => id !== undefined),
+  )
+  const listeners = webhooks.map(({ id, events: patterns }) => ({ id, patterns: JSON.parse(patterns) as string[] }))
+  const deliveries = events.flatMap((event) => {
+    const told = listeners.filter(({ patterns }) => covers(patterns, event.event_type)).map(({ id }) => id)
+    const callback = named.get(event.id)
+    if (callback !== undefined && callbacks.has(callback)) told.push(callback)
+    return told
+      .filter((webhook) => !given.has(`${webhook}/${event.id}`))
       .map((webhook) => ({
         id: uuidv7(now),
-        webhook_id: webhook.id,
+        webhook_id: webhook,
         event_id: event.id,
         event_type: event.event_type,
         replay_of: null,
-      })),
-  )
+      }))
+  })
   await store.insertDeliveries(tx, deliveries, now)
   await store.moveCursor(tx, last)
   return events.length === BATCH

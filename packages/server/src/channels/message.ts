@@ -49,6 +49,15 @@ export function writeMessage(
   }
 }
 
+/** The documented body of the dispatch door, with the headers of Standard Webhooks beside it. */
+export function writeDispatched(id: string, told: object, secrets: readonly string[], at: number): Message {
+  const body = JSON.stringify(told)
+  return {
+    body,
+    headers: { 'content-type': 'application/json; charset=utf-8', ...signatureHeaders(secrets, { id, at, body }) },
+  }
+}
+
 /** Why an answer is no success, or null. A Feishu bot answers 200 and says in the body that it refused. */
 export function faultOf(format: WebhookFormat, answer: Incoming): string | null {
   if (answer.status < 200 || answer.status > 299) return `HTTP_${answer.status}`

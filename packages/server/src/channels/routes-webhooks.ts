@@ -56,6 +56,8 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
         created_by_id: personOf(caller),
         created_at: caller.at,
         updated_at: caller.at,
+        callback: null,
+        url_mac: null,
       }
       await store.insertWebhook(tx, row)
       await store.beginReading(tx, await endOfLog(tx))

@@ -26,12 +26,45 @@ export async function lockWebhook(tx: Tx, id: string): Promise<WebhookRow | unde
   return findWebhook(tx, id)
 }
 
-/** The oldest first. */
+/** The oldest first, callbacks of single runs left out. */
 export const listWebhooks = (tx: Tx): Promise<WebhookRow[]> =>
-  tx.db.selectFrom('webhooks').selectAll().where('state', '!=', 'deleted').orderBy('id').execute()
+  listed(tx).where('state', '!=', 'deleted').orderBy('id').execute()
 
 export const listActiveWebhooks = (tx: Tx): Promise<WebhookRow[]> =>
-  tx.db.selectFrom('webhooks').selectAll().where('state', '=', 'active').orderBy('id').execute()
+  listed(tx).where('state', '=', 'active').orderBy('id').execute()
+
+const listed = (tx: Tx) => tx.db.selectFrom('webhooks').selectAll().where('callback', 'is', null)
+
+export const findCallback = (tx: Tx, words: 'event' | 'dispatch', urlMac: string): Promise<WebhookRow | undefined> =>
+  tx.db
+    .selectFrom('webhooks')
+    .selectAll()
+    .where('callback', '=', words)
+    .where('url_mac', '=', urlMac)
+    .executeTakeFirst()
+
+export async function hasCallbacks(tx: Tx): Promise<boolean> {
+  const row = await tx.db
+    .selectFrom('webhooks')
+    .select('id')
+    .where('callback', 'is not', null)
+    .limit(1)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+/** Which of these ids are callbacks that may be told. */
+export async function listActiveCallbacks(tx: Tx, ids: readonly string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set()
+  const rows = await tx.db
+    .selectFrom('webhooks')
+    .select('id')
+    .where('id', 'in', ids)
+    .where('callback', 'is not', null)
+    .where('state', '=', 'active')
+    .execute()
+  return new Set(rows.map(({ id }) => id))
+}
 
 export async function updateWebhook(tx: Tx, id: string, change: Updateable<WebhooksTable>): Promise<void> {
   await tx.db.updateTable('webhooks').set(change).where('id', '=', id).execute()

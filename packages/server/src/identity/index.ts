@@ -13,7 +13,7 @@ export { type Bootstrapped, bootstrap } from './bootstrap.ts'
 export { type Caller, personOf, seesAll } from './caller.ts'
 export { type Identity, type IdentitySettings, openIdentity } from './identity.ts'
 export { defaultPasswordCost, oneTimePassword, type PasswordCost } from './password.ts'
-export { authorize, permissions, permissionsOf } from './permissions.ts'
+export { authorize, permissions, permissionsOf, requirePermission } from './permissions.ts'
 export {
   mustBeUsable,
   openSigned,
@@ -22,7 +22,7 @@ export {
   type SignedApproval,
 } from './personal-signature.ts'
 export { authHandlers, projectsHandlers, signingKeyHandlers, tokensHandlers, usersHandlers } from './routes.ts'
-export { createSeal, loadSecretKey, redactionKey, type Seal } from './secret-key.ts'
+export { createSeal, deriveKey, loadSecretKey, redactionKey, type Seal } from './secret-key.ts'
 export { anonymiseUser, findAccount, findUserByName, findUserRef, forgetAnswers, type UserRef } from './store.ts'
 export { type ApprovalRow, findApproval, insertApproval } from './store-approvals.ts'
 export {

@@ -7,6 +7,7 @@ const writers = ['admin', 'ops', 'dev', 'employee'] as const satisfies readonly 
 const admins = ['admin'] as const satisfies readonly Role[]
 const overseers = ['admin', 'auditor'] as const satisfies readonly Role[]
 const operators = ['admin', 'ops', 'auditor'] as const satisfies readonly Role[]
+const dispatchers = ['admin', 'ops', 'dev'] as const satisfies readonly Role[]
 
 /**
  * Who may call what, by hand and not derived from the code: roles for each endpoint of a project. An endpoint that is
@@ -99,6 +100,35 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'webhooks.replay': ['admin', 'ops'],
   'events.list': everybody,
   'events.socket': everybody,
+  'tasks.submit': dispatchers,
+  'tasks.submitMany': dispatchers,
+  'tasks.list': everybody,
+  'tasks.get': everybody,
+  'tasks.wait': everybody,
+  'tasks.cancel': dispatchers,
+  'tasks.handlers': everybody,
+  'queues.list': operators,
+  'queues.pause': ['admin', 'ops'],
+  'queues.resume': ['admin', 'ops'],
+  'queues.drain': ['admin', 'ops'],
+  'deadLetters.list': operators,
+  'deadLetters.get': operators,
+  'deadLetters.replay': ['admin', 'ops'],
+  'deadLetters.preview': operators,
+  'deadLetters.replayMany': ['admin', 'ops'],
+  'deadLetters.purge': admins,
+  'dispatch.dispatch': dispatchers,
+  'dispatch.status': everybody,
+  'dispatch.detail': everybody,
+  'dispatch.tasks': everybody,
+  'dispatch.forward': dispatchers,
+  'dispatch.feishuToken': dispatchers,
+  'dispatch.deadLetters': operators,
+  'dispatch.deadLetter': operators,
+  'dispatch.replay': ['admin', 'ops'],
+  'dispatch.purge': admins,
+  'dispatch.logFiles': operators,
+  'dispatch.logFile': operators,
   'schedules.list': operators,
   'schedules.create': ['admin', 'ops'],
   'schedules.preview': operators,
@@ -161,6 +191,9 @@ export function authorize(id: string, endpoint: Pick<Endpoint, 'access'>, caller
   if (roles.includes(caller.role)) return
   throw new AppError(roles.length === 1 && roles[0] === 'admin' ? 'ADMIN_REQUIRED' : 'ROLE_NOT_ALLOWED')
 }
+
+/** The same for what a caller asks for by another path than its own, as a task by `POST /runs`. */
+export const requirePermission = (caller: Caller, id: string): void => authorize(id, { access: 'member' }, caller)
 
 /** Ids of all endpoints with an access; the permission test compares them with the table. */
 export const endpointsWith = (access: Access): string[] =>

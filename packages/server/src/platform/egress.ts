@@ -18,7 +18,7 @@ export interface EgressSettings {
 
 export interface Outgoing {
   readonly url: string
-  readonly method: 'GET' | 'POST'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   readonly headers?: Readonly<Record<string, string>>
   /** Goes to the first origin only; a redirect to another one does not get these. */
   readonly credentials?: Readonly<Record<string, string>>

@@ -1,4 +1,5 @@
 import { type Logger, pino, stdTimeFunctions } from 'pino'
+import type { LogFiles } from './log-files.ts'
 import { redactor } from './redact/index.ts'
 
 export type { Logger }
@@ -11,6 +12,8 @@ export function createLog(options: {
   level: string
   format: 'json' | 'text'
   destination?: NodeJS.WritableStream
+  /** Where lines go as well, each into the file of its part; what belongs to none is the API's. */
+  files?: LogFiles | undefined
 }): Logger {
   const destination = options.destination ?? process.stdout
   const settings = {
@@ -23,10 +26,16 @@ export function createLog(options: {
     },
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  return pino(settings, redacted(options.format === 'json' ? destination : textOn(destination)))
+  const out = options.format === 'json' ? destination : textOn(destination)
+  const { files } = options
+  return pino(settings, redacted(files ? both(out, intoFiles(files, options.format)) : out))
 }
 
-function redacted(out: { write(line: string): unknown }) {
+interface Lines {
+  write(line: string): unknown
+}
+
+function redacted(out: Lines): Lines {
   return {
     write(line: string) {
       const clean = redactor.json(line)
@@ -35,18 +44,37 @@ function redacted(out: { write(line: string): unknown }) {
   }
 }
 
+const both = (one: Lines, other: Lines): Lines => ({
+  write(line) {
+    one.write(line)
+    other.write(line)
+  },
+})
+
 // Text is for a person at a terminal: time, level, message, then the fields as they are.
-function textOn(out: NodeJS.WritableStream) {
-  return {
-    write(line: string) {
-      const { time, level, msg, ...fields } = JSON.parse(line) as Record<string, unknown>
-      const facts = Object.entries(fields).map(
-        ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
-      )
-      out.write(
-        `${String(time).slice(11, 23)} ${String(level).toUpperCase().padEnd(5)} ${String(msg)} ${facts.join(' ')}`.trimEnd() +
-          '\n',
-      )
-    },
-  }
+const textOn = (out: NodeJS.WritableStream): Lines => ({
+  write: (line) => out.write(textOf(JSON.parse(line) as Line, (time) => time.slice(11, 23))),
+})
+
+const intoFiles = (files: LogFiles, format: 'json' | 'text'): Lines => ({
+  write(line) {
+    const { part = 'http', ...rest } = JSON.parse(line) as Line
+    // The documented name of the file that tells of requests.
+    const name = part === 'http' ? 'api' : part
+    files.write(name, format === 'json' ? line : textOf(rest, (time) => time))
+  },
+})
+
+interface Line extends Record<string, unknown> {
+  readonly time: string
+  readonly level: string
+  readonly msg?: string
+  readonly part?: string
+}
+
+function textOf({ time, level, msg = '', ...fields }: Line, shown: (time: string) => string): string {
+  const facts = Object.entries(fields).map(
+    ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  )
+  return `${`${shown(time)} ${level.toUpperCase().padEnd(5)} ${msg} ${facts.join(' ')}`.trimEnd()}\n`
 }

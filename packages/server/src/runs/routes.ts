@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import type { artifactsApi, runsApi } from '@writ/api'
+import type { artifactsApi, runsApi, StartRun, StartTask, Submitted } from '@writ/api'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Attest, append } from '../audit/index.ts'
 import { type Caller, personOf, seesAll } from '../identity/index.ts'
@@ -7,6 +7,7 @@ import { AppError } from '../platform/app-error.ts'
 import type { Blobs } from '../platform/blobs/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
+import { goneOf } from '../platform/http/gone.ts'
 import { type Ask, contentsText, type Handlers } from '../platform/http/mount.ts'
 import { NOBODY } from '../platform/ids.ts'
 import { redactor } from '../platform/redact/index.ts'
@@ -34,12 +35,21 @@ export interface RunsOn {
   readonly waiting: Waiting
   /** The worker should look. */
   wake(): void
+  readonly tasks: RunsWithoutTicket
+}
+
+/** Runs that belong to no ticket: they are started here as well, and shown by their kind. */
+export interface RunsWithoutTicket {
+  start(ask: Ask<typeof runsApi.start, Caller>, task: StartTask, status: number): Promise<Submitted>
 }
 
 export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
   async start(ask) {
-    await on.kinds.get(ask.body.run_type)?.ready()
-    return ask.change((tx) => startRun(tx, ask.caller, on.kinds, ask.body))
+    // Typed as the form for tickets; the schema let this one in by its `kind`.
+    const body = ask.body as StartRun | StartTask
+    if ('kind' in body) return ask.reply.send(await on.tasks.start(ask, body, 200))
+    await on.kinds.get(body.run_type)?.ready()
+    return ask.change((tx) => startRun(tx, ask.caller, on.kinds, body))
   },
   async list(ask) {
     const { ticket_id, state, verdict, kind } = ask.query
@@ -59,12 +69,16 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
       show: showRun,
     })
   },
-  get: async (ask) => showRunDetail(await ask.read((tx) => runToSee(tx, ask.caller, ask.params.id))),
+  async get(ask) {
+    const run = await ask.read((tx) => runOrTask(tx, ask.caller, ask.params.id))
+    return run === 'task' ? toTask(ask) : showRunDetail(run)
+  },
   contract: async (ask) =>
     showContract(await ask.read((tx) => runToSee(tx, ask.caller, ask.params.id)), ask.caller.projectSlug!),
   async wait(ask) {
+    const first = await ask.read((tx) => runOrTask(tx, ask.caller, ask.params.id))
+    if (first === 'task') return toTask(ask)
     const read = () => ask.read((tx) => runToSee(tx, ask.caller, ask.params.id))
-    const first = await read()
     return showRunDetail(await on.waiting.until(first.id, read, (ask.query.timeout ?? 30) * 1_000, goneOf(ask.request)))
   },
   async finalize(ask) {
@@ -102,12 +116,12 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
   },
 })
 
-/** Aborts when the client has gone, so that nothing waits or reads for nobody. */
-function goneOf(request: FastifyRequest): AbortSignal {
-  const gone = new AbortController()
-  request.raw.once('close', () => gone.abort())
-  return gone.signal
-}
+/** The same path below /tasks: the answer has another shape, so it has another address. */
+const toTask = (ask: { request: FastifyRequest; reply: FastifyReply }): FastifyReply =>
+  ask.reply.redirect(ask.request.url.replace('/runs/', '/tasks/'), 307)
+
+const runOrTask = async (tx: Tx, caller: Caller, ref: Ref): Promise<store.RunRow | 'task'> =>
+  (await store.isTask(tx, ref)) ? 'task' : runToSee(tx, caller, ref)
 
 export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Caller> => ({
   async upload(ask) {

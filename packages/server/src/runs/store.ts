@@ -50,6 +50,14 @@ export async function findRun(tx: Tx, ref: Ref): Promise<RunRow | undefined> {
   return id === undefined ? undefined : runs(tx).where('runs.id', '=', id).executeTakeFirst()
 }
 
+/** Whether this run belongs to no ticket. False if there is no such run. */
+export async function isTask(tx: Tx, ref: Ref): Promise<boolean> {
+  const id = await idOf(tx, 'run', ref)
+  if (id === undefined) return false
+  const row = await tx.db.selectFrom('runs').select('kind').where('id', '=', id).executeTakeFirst()
+  return row?.kind === 'task'
+}
+
 /** As `findRun`, with the row locked until commit. */
 export async function lockRun(tx: Tx, ref: Ref): Promise<RunRow | undefined> {
   const id = await idOf(tx, 'run', ref)

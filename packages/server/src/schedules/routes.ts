@@ -1,15 +1,24 @@
-import { hash } from 'node:crypto'
 import type { ScheduleDetail, schedulesApi } from '@writ/api'
 import { append } from '../audit/index.ts'
 import { type Caller, personOf } from '../identity/index.ts'
-import type { Tasks } from '../kinds/task/index.ts'
+import type { Payloads, Tasks } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339 } from '../platform/clock.ts'
 import type { Tx } from '../platform/db/index.ts'
 import type { Handlers } from '../platform/http/mount.ts'
 import { uuidv7 } from '../platform/ids.ts'
-import { redactor } from '../platform/redact/index.ts'
-import { askedTimes, firstTime, showFire, showSchedule, taskOf, timingColumns, timingOf } from './schedule.ts'
+import {
+  askedTimes,
+  firstTime,
+  inputColumns,
+  inputOf,
+  type ScheduleColumns,
+  showFire,
+  showSchedule,
+  taskOf,
+  timingColumns,
+  timingOf,
+} from './schedule.ts'
 import * as store from './store.ts'
 import { nextTimes } from './timing.ts'
 
@@ -17,7 +26,12 @@ const WAYS = ['cron', 'every_seconds', 'at'] as const
 const SHOWN_TIMES = 10
 const SHOWN_FIRES = 20
 
-export const scheduleHandlers = (tasks: Pick<Tasks, 'prepare' | 'submit'>): Handlers<typeof schedulesApi, Caller> => ({
+export interface SchedulesOn {
+  readonly tasks: Pick<Tasks, 'prepare' | 'submit'>
+  readonly payloads: Payloads
+}
+
+export const scheduleHandlers = ({ tasks, payloads }: SchedulesOn): Handlers<typeof schedulesApi, Caller> => ({
   list: async (ask) => (await ask.read((tx) => store.listSchedules(tx))).map(showSchedule),
   get: (ask) => ask.read(async (tx) => detail(tx, known(await store.findSchedule(tx, ask.params.id)), ask.caller.at)),
 
@@ -31,11 +45,12 @@ export const scheduleHandlers = (tasks: Pick<Tasks, 'prepare' | 'submit'>): Hand
   async create(ask) {
     const { caller, body } = ask
     const times = timingColumns(body)
-    const row: Omit<store.ScheduleRow, 'project_id'> = {
+    const input = body.input ?? {}
+    const row: ScheduleColumns = {
       id: uuidv7(caller.at),
       name: body.name,
       handler: body.handler,
-      input: JSON.stringify(body.input ?? {}),
+      ...inputColumns(payloads, caller.project!, input),
       options: JSON.stringify(body.options ?? {}),
       ...times,
       catch_up: body.catch_up ?? 'last',
@@ -54,7 +69,7 @@ export const scheduleHandlers = (tasks: Pick<Tasks, 'prepare' | 'submit'>): Hand
       updated_at: caller.at,
     }
     // Refused here what would be refused each time.
-    await tasks.prepare(caller, taskOf(row, null))
+    await tasks.prepare(caller, taskOf(row, input, null))
     return ask.change(async (tx) => {
       await mustBeFree(tx, row.name, null)
       await store.insertSchedule(tx, row)
@@ -80,7 +95,7 @@ export const scheduleHandlers = (tasks: Pick<Tasks, 'prepare' | 'submit'>): Hand
     const change = {
       ...(name === undefined ? {} : { name }),
       ...(handler === undefined ? {} : { handler }),
-      ...(input === undefined ? {} : { input: JSON.stringify(input) }),
+      ...(input === undefined ? {} : inputColumns(payloads, caller.project!, input)),
       ...(options === undefined ? {} : { options: JSON.stringify(options) }),
       ...(catch_up === undefined ? {} : { catch_up }),
       ...(catch_up_limit === undefined ? {} : { catch_up_limit }),
@@ -88,7 +103,7 @@ export const scheduleHandlers = (tasks: Pick<Tasks, 'prepare' | 'submit'>): Hand
       ...times,
     }
     const after = { ...before, ...change }
-    await tasks.prepare(caller, taskOf(after, null))
+    await tasks.prepare(caller, taskOf(after, input ?? inputOf(payloads, caller.project!, before), null))
     return ask.change(async (tx) => {
       const row = known(await store.lockSchedule(tx, params.id))
       // What was examined is what is changed.
@@ -171,7 +186,7 @@ export const scheduleHandlers = (tasks: Pick<Tasks, 'prepare' | 'submit'>): Hand
   async resume(ask) {
     const { caller } = ask
     const before = alive(await ask.read((tx) => store.findSchedule(tx, ask.params.id)))
-    await tasks.prepare(caller, taskOf(before, null))
+    await tasks.prepare(caller, taskOf(before, inputOf(payloads, caller.project!, before), null))
     return ask.change(async (tx) => {
       const row = alive(await store.lockSchedule(tx, ask.params.id))
       if (row.state === 'active') return detail(tx, row, caller.at)
@@ -201,7 +216,7 @@ export const scheduleHandlers = (tasks: Pick<Tasks, 'prepare' | 'submit'>): Hand
   async trigger(ask) {
     const { caller } = ask
     const row = known(await ask.read((tx) => store.findSchedule(tx, ask.params.id)))
-    const prepared = await tasks.prepare(caller, taskOf(row, null))
+    const prepared = await tasks.prepare(caller, taskOf(row, inputOf(payloads, caller.project!, row), null))
     const [submitted] = await ask.submit(tasks.submit, {
       caller,
       tasks: [prepared],
@@ -227,22 +242,22 @@ async function mustBeFree(tx: Tx, name: string, except: string | null): Promise<
   if (await store.isNameTaken(tx, name, except)) throw new AppError('SCHEDULE_NAME_TAKEN', { name })
 }
 
-async function detail(tx: Tx, row: Omit<store.ScheduleRow, 'project_id'>, now: number): Promise<ScheduleDetail> {
+async function detail(tx: Tx, row: ScheduleColumns, now: number): Promise<ScheduleDetail> {
   return {
     ...showSchedule(row),
-    input: JSON.parse(redactor.json(row.input)) as unknown,
+    input: JSON.parse(row.input) as unknown,
     next: row.state === 'active' ? nextTimes(timingOf(row), now, SHOWN_TIMES).map(rfc3339) : [],
     fires: (await store.listFires(tx, row.id, SHOWN_FIRES)).map(showFire),
   }
 }
 
 /** What an event tells of it; of the input, which may be large and secret, its digest. */
-function saidOf(row: Omit<store.ScheduleRow, 'project_id'>): Record<string, unknown> {
+function saidOf(row: ScheduleColumns): Record<string, unknown> {
   const { name, handler, cron, every_seconds, at, zone, dst_gap, dst_overlap, starts_at, ends_at, options, owner_id } =
     showSchedule(row)
   const { catch_up, catch_up_limit, when_running } = row
   return {
     ...{ name, handler, cron, every_seconds, at, zone, dst_gap, dst_overlap, starts_at, ends_at, options, owner_id },
-    ...{ catch_up, catch_up_limit, when_running, input_sha256: hash('sha256', row.input, 'hex') },
+    ...{ catch_up, catch_up_limit, when_running, input_sha256: row.input_sha256 },
   }
 }

@@ -1,4 +1,5 @@
 import type { NewSchedule, NewTask, PreviewSchedule, Schedule, ScheduleFire } from '@writ/api'
+import type { Payloads } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
 import { redactor } from '../platform/redact/index.ts'
@@ -68,16 +69,30 @@ export const askedTimes = (row: ScheduleRow): PreviewSchedule => ({
   ...(row.ends_at === null ? {} : { ends_at: rfc3339(row.ends_at) }),
 })
 
+/** The columns of an input: in the open what may be seen, and the whole of it sealed if that is less. */
+export function inputColumns(payloads: Payloads, project: string, input: unknown) {
+  const { shown, sha256, sealed } = payloads.hide(project, JSON.stringify(input))
+  return { input: shown, input_sha256: sha256, input_sealed: sealed }
+}
+
+/** The input as the handler is to get it. Throws when it was sealed with a key that is gone. */
+export const inputOf = (payloads: Pick<Payloads, 'open'>, project: string, row: ScheduleColumns): unknown =>
+  JSON.parse(row.input_sealed === null ? row.input : payloads.open(project, row.input_sealed, row.input_sha256))
+
+/** A schedule before it is anybody's. */
+export type ScheduleColumns = Omit<ScheduleRow, 'project_id'>
+
 /** The task that a due time dispatches; `dueAt` null: somebody does so now. */
 export function taskOf(
-  row: Pick<ScheduleRow, 'id' | 'name' | 'handler' | 'input' | 'options' | 'when_running'>,
+  row: Pick<ScheduleRow, 'id' | 'name' | 'handler' | 'options' | 'when_running'>,
+  input: unknown,
   dueAt: number | null,
 ): NewTask {
   const options = JSON.parse(row.options) as NonNullable<NewSchedule['options']>
   return {
     ...options,
     handler: row.handler,
-    input: JSON.parse(row.input) as unknown,
+    input,
     metadata: {
       ...options.metadata,
       schedule: { id: row.id, name: row.name, ...(dueAt === null ? {} : { due_at: rfc3339(dueAt) }) },

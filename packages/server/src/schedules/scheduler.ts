@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { append, SYSTEM } from '../audit/index.ts'
-import { actFor } from '../identity/index.ts'
-import type { PreparedTask, Tasks } from '../kinds/task/index.ts'
+import { actFor, type Caller } from '../identity/index.ts'
+import type { Payloads, PreparedTask, Tasks } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import type { Logger } from '../platform/log.ts'
-import { taskOf, timingOf } from './schedule.ts'
+import { inputOf, taskOf, timingOf } from './schedule.ts'
 import * as store from './store.ts'
 import { lastTimes, nextAfter, nextTimes, type Timing } from './timing.ts'
 
@@ -21,6 +21,7 @@ export interface SchedulerOn {
   readonly clock: Clock
   readonly log: Logger
   readonly tasks: Pick<Tasks, 'prepare' | 'submit'>
+  readonly payloads: Pick<Payloads, 'open'>
   readonly pollMs: number
 }
 
@@ -78,6 +79,24 @@ export function createScheduler(on: SchedulerOn): Scheduler {
     }
   }
 
+  async function prepare(
+    row: store.ScheduleRow,
+    caller: Caller,
+    dueAt: number,
+  ): Promise<PreparedTask | { readonly refusal: string }> {
+    let input: unknown
+    try {
+      input = inputOf(on.payloads, row.project_id, row)
+    } catch {
+      // SECRET_KEY was changed since, and the one before is gone.
+      return { refusal: 'INPUT_UNREADABLE' }
+    }
+    return on.tasks.prepare(caller, taskOf(row, input, dueAt)).catch((error: unknown) => {
+      if (error instanceof AppError) return { refusal: error.code }
+      throw error
+    })
+  }
+
   async function fire(id: string, now: number): Promise<void> {
     const row = await db.read((tx) => store.findSchedule(tx, id))
     if (!row) return
@@ -92,15 +111,8 @@ export function createScheduler(on: SchedulerOn): Scheduler {
     }
     // Outside of the transaction, because a large input goes into the store of bytes.
     const times = row.next_at === null ? [] : dueTimes(row, row.next_at, now)
-    const prepared = new Map<number, PreparedTask | AppError>()
-    for (const dueAt of times)
-      prepared.set(
-        dueAt,
-        await on.tasks.prepare(caller, taskOf(row, dueAt)).catch((error: unknown) => {
-          if (error instanceof AppError) return error
-          throw error
-        }),
-      )
+    const prepared = new Map<number, PreparedTask | { readonly refusal: string }>()
+    for (const dueAt of times) prepared.set(dueAt, await prepare(row, caller, dueAt))
     await db.write(async (tx) => {
       const found = await store.lockSchedule(tx, id)
       // Changed meanwhile: the next look sees what it is now.
@@ -108,9 +120,9 @@ export function createScheduler(on: SchedulerOn): Scheduler {
       let { refusals, last_due_at, last_run_id } = found
       for (const [dueAt, task] of prepared) {
         if (!(await store.takeFire(tx, id, dueAt, now))) continue
-        if (task instanceof AppError) {
+        if ('refusal' in task) {
           refusals++
-          await store.updateFire(tx, id, dueAt, { outcome: 'refused', run_id: null, error_code: task.code })
+          await store.updateFire(tx, id, dueAt, { outcome: 'refused', run_id: null, error_code: task.refusal })
           continue
         }
         const [submitted] = await on.tasks.submit.run(tx, [{ caller, tasks: [task], remember: null, schedule: id }])

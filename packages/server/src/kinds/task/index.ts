@@ -1,6 +1,20 @@
 /** Tasks: runs of a named function, taken from a queue. */
+export { builtinHandlers } from './builtin/index.ts'
+export { createFeishu, type Feishu } from './feishu/feishu.ts'
 export { createHandlers, type Handler, type Handlers, type TaskContext, TaskError } from './handler.ts'
 export { createTaskLane } from './lane.ts'
+export { type Backlog, createTaskMetrics } from './metrics.ts'
+export {
+  type Dispatching,
+  deadLetterHandlers,
+  prepareDispatch,
+  queueHandlers,
+  submitTask,
+  taskHandlers,
+} from './routes.ts'
+export { openSandbox, SandboxUnavailable } from './script/sandbox.ts'
+export { createScripts, type Scripts } from './script/scripts.ts'
+export { createPayloads, type Payloads } from './sealed.ts'
 export { type Asked, createTasks, type DeadFilter, type TaskFilter, type TaskPage, type Tasks } from './service.ts'
 export type { TaskRow } from './store.ts'
 export type { PreparedTask, SubmitTasks } from './submit.ts'

@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { append, SYSTEM } from '../../audit/index.ts'
 import { AppError } from '../../platform/app-error.ts'
@@ -13,6 +12,7 @@ import { isFinal, type Lane } from '../../runs/index.ts'
 import { type Handler, type Handlers, TaskError } from './handler.ts'
 import { INLINE_BYTES, keepJson, readJson } from './payload.ts'
 import { backoffMs } from './retry.ts'
+import type { Payloads } from './sealed.ts'
 import { type End, type Ending, settleTasks } from './settle.ts'
 import { loadWork, nextEvent, type WorkRow } from './store.ts'
 
@@ -23,6 +23,7 @@ export interface TaskLaneSettings {
   readonly clock: Clock
   readonly log: Logger
   readonly handlers: Handlers
+  readonly payloads: Payloads
   /** How many tasks run at once: of one queue, and of all. */
   readonly concurrency: number
   readonly atMost: number
@@ -35,6 +36,12 @@ export interface TaskLaneSettings {
   notBefore(): string | undefined
   /** After the commit: waiters and metrics hear of it. */
   settled(runId: string, state: Ending['state']): void
+  /** Hears of attempts as they begin and end. */
+  readonly observe?: {
+    started(queue: string, handler: string): void
+    ended(queue: string, handler: string, seconds: number, ending: Pick<Ending, 'state' | 'errorCode'>): void
+    leaseLost(): void
+  }
   /** There is room again. */
   free(): void
 }
@@ -114,6 +121,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
     count(perQueue, lease.queue, 1)
     runningAll++
     work.startedAt = clock.now()
+    on.observe?.started(lease.queue, row.handler)
     const refused = refusalOf(work)
     if (refused) finished(work, refused)
     else
@@ -142,7 +150,10 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
       await inProject(lease.project, () => db.submit(intend, work))
       work.events++
     }
-    const input = await readJson(on.blobs, lease.project, row.input, row.input_sha256)
+    const input =
+      row.input_sealed === null
+        ? await readJson(on.blobs, lease.project, row.input, row.input_sha256)
+        : JSON.parse(on.payloads.open(lease.project, row.input_sealed, row.input_sha256!))
     if (work.reason !== null) throw stopOf(work.reason)
     limit(work, row.timeout_ms)
     const value = await inProject(lease.project, () =>
@@ -165,14 +176,13 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
     // Undefined is what a function without an answer answers.
     const written = JSON.stringify(value ?? null) as string | undefined
     if (written === undefined) throw new TaskError('RESULT_INVALID', 'The result is not JSON', { retryable: false })
-    const text = redactor.json(written)
     const [fault] = handlers.faults(handler.name, 'output', value ?? null, 'result')
     if (fault)
       throw new TaskError('RESULT_INVALID', `The result does not fit: ${fault.path} ${fault.message}`, {
         retryable: false,
       })
-    const outputSha256 = hash('sha256', text, 'hex')
-    const ending = { state: 'completed', errorCode: null, error: null, outputSha256 } as const
+    const { shown: text, sha256: outputSha256, sealed: resultSealed } = on.payloads.hide(project, written)
+    const ending = { state: 'completed', errorCode: null, error: null, outputSha256, resultSealed } as const
     if (text.length <= INLINE_BYTES) return { ...ending, result: text }
     const bytes = Buffer.from(text)
     if (bytes.length > MAX_RESULT_BYTES)
@@ -250,6 +260,8 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
       log: work.lines.length === 0 ? null : redactor.text(work.lines.join('\n')),
       events: work.events,
     }
+    if (work.startedAt !== null)
+      on.observe?.ended(lease.queue, row.handler, (attempt.endedAt - work.startedAt) / 1_000, ending)
     const failures = lease.failures + 1
     const retryable =
       ending.state === 'failed'
@@ -358,6 +370,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
       const work = held.get(lease.runId)
       if (work?.lease !== lease) return
       log.warn({ run: lease.runId, fence: lease.fence }, 'lease lost')
+      on.observe?.leaseLost()
       if (unpark(work)) end(work, null)
       else interrupt(work, 'lost')
     },

@@ -10,6 +10,7 @@ import { isFinal, type Waiting } from '../../runs/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 import type { Handlers } from './handler.ts'
 import { readJson } from './payload.ts'
+import type { Payloads } from './sealed.ts'
 import { type Ending, settleWaiting } from './settle.ts'
 import { showAttempts, showQueue, showTask, stateOf } from './show.ts'
 import * as store from './store.ts'
@@ -74,6 +75,8 @@ export interface Tasks {
   find(asked: Asked, ref: Ref): Promise<TaskDetail>
   /** As `find`, once it is settled, or as it is after `ms`, or when `gone` aborts. */
   wait(asked: Asked, ref: Ref, ms: number, gone: AbortSignal): Promise<TaskDetail>
+  /** What a settled task came to, exactly: for whoever dispatched it and waits, and for callbacks. Undefined if it is gone. */
+  outcome(tx: Tx, ref: Ref): Promise<{ row: TaskRow; result: unknown } | undefined>
   /** Rows for `ask.page`, newest first; `show` makes items of them, `key` is the number. */
   list(tx: Tx, caller: Caller, filter: TaskFilter, page: TaskPage): Promise<TaskRow[]>
   count(tx: Tx, caller: Caller, filter: TaskFilter): Promise<number>
@@ -88,6 +91,8 @@ export interface Tasks {
   /** Dead letters for `ask.page`, newest first. */
   listDead(tx: Tx, filter: DeadFilter, page: TaskPage): Promise<TaskRow[]>
   countDead(tx: Tx, filter: DeadFilter): Promise<number>
+  /** Throws DEAD_LETTERS_UNFILTERED for a filter that would take all. */
+  requireDeadFilter(filter: DeadFilter): void
   /** The whole of a dead letter. Throws TASK_NOT_FOUND, TASK_NOT_DEAD. */
   findDead(asked: Asked, ref: Ref): Promise<TaskDetail>
   /** The same work as a new task that names the old one, which leaves the dead letters. Throws TASK_NOT_FOUND, TASK_NOT_DEAD, TASK_UNKNOWN_HANDLER. */
@@ -120,6 +125,9 @@ export interface TasksOn {
   readonly clock: Clock
   readonly handlers: Handlers
   readonly waiting: Waiting
+  readonly payloads: Payloads
+  /** Hears of each task after it was accepted. */
+  readonly accepted?: (queue: string, handler: string) => void
 }
 
 const CANCELLED = { state: 'cancelled', result: null, outputSha256: null, errorCode: 'CANCELLED' } as const
@@ -133,7 +141,7 @@ const EXPIRED: Ending = {
 
 export function createTasks(on: TasksOn): Tasks {
   const { queue, handlers, waiting } = on
-  const { accept, submit } = createSubmit(queue)
+  const { accept, submit } = createSubmit(queue, on.accepted)
 
   const mine = (caller: Caller) => (seesAll(caller) ? undefined : personOf(caller))
 
@@ -240,6 +248,15 @@ export function createTasks(on: TasksOn): Tasks {
       const first = await read()
       return detail(asked, await waiting.until(first.id, read, ms, gone))
     },
+    async outcome(tx, ref) {
+      const row = await store.findTask(tx, ref)
+      if (!row) return undefined
+      const result =
+        row.result_sealed === null
+          ? await readJson(on.blobs, row.project_id, row.result, row.output_sha256)
+          : JSON.parse(on.payloads.open(row.project_id, row.result_sealed, row.output_sha256!))
+      return { row, result: result ?? null }
+    },
     list: (tx, caller, filter, page) => store.listTasks(tx, { ...filter, of: mine(caller) }, page),
     count: (tx, caller, filter) => store.countTasks(tx, { ...filter, of: mine(caller) }),
     show: showTask,
@@ -259,6 +276,7 @@ export function createTasks(on: TasksOn): Tasks {
       return showTask(await see(tx, caller, row.id))
     },
 
+    requireDeadFilter: requireFilter,
     listDead: (tx, filter, page) => store.listTasks(tx, { ...filter, dead: true }, page),
     countDead: (tx, filter) => store.countTasks(tx, { ...filter, dead: true }),
     findDead: async (asked, ref) => detail(asked, await asked.read((tx) => seeDead(tx, ref))),
@@ -330,6 +348,7 @@ const preparedFrom = (row: TaskRow): PreparedTask => ({
   uniqueKey: row.unique_key,
   input: row.input,
   inputSha256: row.input_sha256!,
+  inputSealed: row.input_sealed,
   tags: row.tags,
   metadata: row.metadata,
   callback: row.callback,

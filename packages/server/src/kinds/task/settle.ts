@@ -11,6 +11,8 @@ export interface Ending {
   /** JSON text; null when it is in the blob store under its digest, or when there is none. */
   readonly result: string | null
   readonly outputSha256: string | null
+  /** The exact result, where what stands in the open is redacted. */
+  readonly resultSealed?: string | null
   readonly errorCode: string | null
   readonly error: string | null
 }
@@ -203,6 +205,7 @@ const finalRow = ({ row, ending, attempt, attemptNumber }: Finished, journal: st
   attempt: attemptNumber,
   event_count: attempt.events + 1,
   result: ending.result,
+  result_sealed: ending.resultSealed ?? null,
   output_sha256: ending.outputSha256,
   error: ending.error,
   error_code: ending.errorCode,
@@ -212,6 +215,10 @@ const finalRow = ({ row, ending, attempt, attemptNumber }: Finished, journal: st
   dead_at: ending.state === 'failed' || ending.state === 'timeout' ? attempt.endedAt : null,
   journal_sha256: journal,
 })
+
+/** Which webhook is to hear of it: the log itself says so, and the reader of the log makes the delivery. */
+const callbackOf = (callback: string): string | null =>
+  (JSON.parse(callback) as { webhook_id?: string }).webhook_id ?? null
 
 const settled = ({ row, ending, attempt, attemptNumber, by }: Finished, journal: string): Appended => ({
   at: attempt.endedAt,
@@ -230,6 +237,7 @@ const settled = ({ row, ending, attempt, attemptNumber, by }: Finished, journal:
       output_sha256: ending.outputSha256,
       journal_sha256: journal,
       ...(ending.errorCode === null ? {} : { error_code: ending.errorCode }),
+      ...(row.callback === null ? {} : { callback: callbackOf(row.callback) }),
     },
     success: ending.state === 'completed',
     ...(ending.error === null ? {} : { error: ending.error }),

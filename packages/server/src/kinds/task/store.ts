@@ -33,6 +33,8 @@ export type WorkRow = Pick<
   | 'state'
   | 'input'
   | 'input_sha256'
+  | 'input_sealed'
+  | 'callback'
   | 'executed_by_id'
   | 'deadline_at'
   | 'cancel_requested_at'
@@ -160,7 +162,7 @@ export async function countTasks(tx: Tx, want: Wanted): Promise<number> {
 }
 
 const workColumns =
-  'id, number, handler, state, input, input_sha256, executed_by_id, deadline_at, cancel_requested_at, unique_key, created_at, started_at, event_count, attempt, queue, timeout_ms, max_attempts'
+  'id, number, handler, state, input, input_sha256, input_sealed, callback, executed_by_id, deadline_at, cancel_requested_at, unique_key, created_at, started_at, event_count, attempt, queue, timeout_ms, max_attempts'
 
 /** What workers need of these tasks, by id. The bounds let partitions be left out. */
 export async function loadWork(tx: Tx, ids: readonly string[]): Promise<Map<string, WorkRow>> {
@@ -211,6 +213,7 @@ export type NewTaskRow = Pick<
   | 'unique_key'
   | 'input'
   | 'input_sha256'
+  | 'input_sealed'
   | 'replays_run_id'
   | 'door'
   | 'callback'
@@ -236,6 +239,7 @@ export type FinalRow = Pick<
   | 'attempt'
   | 'event_count'
   | 'result'
+  | 'result_sealed'
   | 'output_sha256'
   | 'error'
   | 'error_code'

@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto'
 import type { NewTask, Submitted } from '@writ/api'
 import type { Caller } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
@@ -9,6 +8,7 @@ import { uuidv7 } from '../../platform/ids.ts'
 import type { Queue } from '../../queue/index.ts'
 import type { Handlers } from './handler.ts'
 import { INLINE_BYTES, keepJson } from './payload.ts'
+import type { Payloads } from './sealed.ts'
 import * as store from './store.ts'
 
 /** A task that was examined and may be submitted. Made by `prepareTask` or from a dead letter, and by nobody else. */
@@ -25,6 +25,8 @@ export interface PreparedTask {
   /** JSON text; null when it is so large that it is in the blob store under `inputSha256`. */
   readonly input: string | null
   readonly inputSha256: string
+  /** The exact input, where what stands in the open is redacted. */
+  readonly inputSealed: string | null
   readonly tags: string | null
   readonly metadata: string | null
   readonly callback: string | null
@@ -36,9 +38,9 @@ export interface SubmitTasks {
   readonly tasks: readonly PreparedTask[]
   /** The Idempotency-Key, as `ask.submit` hands it in; null without one. */
   readonly remember: RequestKey | null
-  /** The answer that goes under the key; status 201 with what was submitted unless said otherwise. */
   /** The schedule that asked; null: a person did. */
   readonly schedule?: string | null
+  /** The answer that goes under the key; status 201 with what was submitted unless said otherwise. */
   readonly answer?: { readonly status: number; body(submitted: readonly Submitted[]): unknown }
 }
 
@@ -49,7 +51,7 @@ const jsonOf = (value: unknown): string | null => (value === undefined ? null : 
 
 /** See `Tasks.prepare`. */
 export async function prepareTask(
-  on: { handlers: Handlers; blobs: Blobs },
+  on: { handlers: Handlers; blobs: Blobs; payloads: Payloads },
   caller: Caller,
   asked: NewTask,
   door: 'dispatch' | null,
@@ -62,7 +64,11 @@ export async function prepareTask(
   const runAt = timeOf(asked.run_at)
   const deadlineAt = timeOf(asked.deadline_at)
   if (deadlineAt !== null && deadlineAt <= Math.max(caller.at, runAt ?? 0)) throw new AppError('TASK_TIMES_INVALID')
-  const text = JSON.stringify(value)
+  const given = JSON.stringify(value)
+  // A long one is redacted and sealed at length, so it is refused before.
+  if (given.length > INLINE_BYTES && Buffer.byteLength(given) > MAX_INPUT_BYTES)
+    throw new AppError('TASK_INPUT_TOO_LARGE', { limit: MAX_INPUT_BYTES })
+  const { shown: text, sha256: inputSha256, sealed: inputSealed } = on.payloads.hide(caller.project!, given)
   const prepared = {
     handler: handler.name,
     queue: asked.queue ?? handler.queue,
@@ -72,16 +78,15 @@ export async function prepareTask(
     timeoutMs: asked.timeout_ms ?? handler.timeoutMs,
     deadlineAt,
     uniqueKey: asked.unique_key ?? null,
-    inputSha256: hash('sha256', text, 'hex'),
+    inputSha256,
+    inputSealed,
     tags: jsonOf(asked.tags),
     metadata: jsonOf(asked.metadata),
     callback: jsonOf(asked.callback),
     door,
   }
   if (text.length <= INLINE_BYTES) return { ...prepared, input: text }
-  const bytes = Buffer.from(text)
-  if (bytes.length > MAX_INPUT_BYTES) throw new AppError('TASK_INPUT_TOO_LARGE', { limit: MAX_INPUT_BYTES })
-  await keepJson(on.blobs, caller.project!, bytes)
+  await keepJson(on.blobs, caller.project!, Buffer.from(text))
   return { ...prepared, input: null }
 }
 
@@ -97,7 +102,7 @@ export interface Accepted {
  * Accepts tasks: row, queue entry, unique key and idempotency record in one transaction, however many callers share it.
  * Stopped before its commit: nothing was accepted and nobody answered. Stopped after it: every task is in the queue.
  */
-export function createSubmit(queue: Queue) {
+export function createSubmit(queue: Queue, accepted?: (queue: string, handler: string) => void) {
   /** Queues that are known to be there, by project: a row is written once. */
   const known = new Set<string>()
 
@@ -141,6 +146,7 @@ export function createSubmit(queue: Queue) {
       ),
     ])
     tx.afterCommit(() => {
+      if (accepted) for (const row of rows) accepted(row.queue!, row.handler)
       for (const name of unknown) known.add(`${tx.project}\n${name}`)
     })
     const numbers = new Map(rows.map((row) => [row.id, row.number]))
@@ -195,6 +201,7 @@ function rowOf({ caller, task, id, replays, schedule }: Accepted & { id: string 
     unique_key: task.uniqueKey,
     input: task.input,
     input_sha256: task.inputSha256,
+    input_sealed: task.inputSealed,
     replays_run_id: replays?.id ?? null,
     door: task.door,
     callback: task.callback,

@@ -249,6 +249,8 @@ export interface RunsTable {
   tags: string | null
   metadata: string | null
   journal_sha256: string | null
+  input_sealed: string | null
+  result_sealed: string | null
 }
 
 export interface QueueTable {
@@ -452,6 +454,8 @@ export interface WebhooksTable {
   created_by_id: string
   created_at: number
   updated_at: number
+  callback: 'event' | 'dispatch' | null
+  url_mac: string | null
 }
 
 export interface DeliveriesTable {
@@ -482,6 +486,16 @@ export interface WebhookCursorsTable {
   project_id: string
   shard: number
   log_index: number
+}
+
+export interface FeishuAppsTable {
+  project_id: string
+  app_id: string
+  app_hash: string | null
+  sealed_secret: string | null
+  sealed_token: string | null
+  token_until: number | null
+  updated_at: number
 }
 
 export interface AttemptsTable {
@@ -518,6 +532,8 @@ export interface SchedulesTable {
   name: string
   handler: string
   input: string
+  input_sha256: string
+  input_sealed: string | null
   options: string
   cron: string | null
   every_ms: number | null
@@ -601,6 +617,7 @@ export interface Tables {
   deliveries: DeliveriesTable
   delivery_queue: DeliveryQueueTable
   webhook_cursors: WebhookCursorsTable
+  feishu_apps: FeishuAppsTable
   attempts: AttemptsTable
   unique_keys: UniqueKeysTable
   queues: QueuesTable
@@ -635,6 +652,7 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'holds',
   'webhooks',
   'deliveries',
+  'feishu_apps',
   'attempts',
   'unique_keys',
   'schedules',

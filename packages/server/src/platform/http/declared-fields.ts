@@ -10,12 +10,19 @@ export function declaredFields(endpoint: Pick<Endpoint, 'body' | 'query'>): Fiel
   const declared = new Set<string>()
   const look = (schema: unknown) => {
     // As JSON Schema has it; what is not there says nothing.
-    const { properties = {}, anyOf = [] } = (schema ?? {}) as {
+    const {
+      properties = {},
+      anyOf = [],
+      then,
+      else: otherwise,
+    } = (schema ?? {}) as {
       properties?: Record<string, { writeOnly?: boolean }>
       anyOf?: unknown[]
+      then?: unknown
+      else?: unknown
     }
     for (const [name, one] of Object.entries(properties)) (one.writeOnly ? open : declared).add(name)
-    for (const one of anyOf) look(one)
+    for (const one of [...anyOf, then, otherwise]) if (one !== undefined) look(one)
   }
   look(endpoint.body)
   look(endpoint.query)

@@ -67,11 +67,14 @@ export function serveSystem(
     'When the last self-check ended; 0 before the first.',
     on.gauges.selfCheckFinished,
   )
-  app.get('/metrics', async (_, reply) =>
-    reply.type(on.metrics.registry.contentType).send(await on.metrics.registry.metrics()),
-  )
+  serveMetrics(app, on.metrics)
   const page = errorsPage()
   app.get('/docs/errors', async (_, reply) => reply.type('text/html; charset=utf-8').send(page))
+}
+
+/** What Prometheus scrapes. */
+export function serveMetrics(app: FastifyInstance, { registry }: Metrics): void {
+  app.get('/metrics', async (_, reply) => reply.type(registry.contentType).send(await registry.metrics()))
 }
 
 function errorsPage(): string {

@@ -1,0 +1,96 @@
+import { createHmac } from 'node:crypto'
+import { append, endOfLog } from '../audit/index.ts'
+import { type Caller, personOf } from '../identity/index.ts'
+import { AppError } from '../platform/app-error.ts'
+import { type Database, inProject, UniqueViolation } from '../platform/db/index.ts'
+import { type Egress, EgressRefused } from '../platform/egress.ts'
+import { uuidv7 } from '../platform/ids.ts'
+import { redactor } from '../platform/redact/index.ts'
+import type { Sealed } from './sealed.ts'
+import * as store from './store.ts'
+
+/** In which words a callback is told: the event itself, or the documented body of the dispatch door. */
+export type CallbackWords = 'event' | 'dispatch'
+
+export interface Callbacks {
+  /**
+   * Makes sure that a url can be told of runs, and answers which webhook does it, with as much of the url as may be seen.
+   * Throws TASK_CALLBACK_REFUSED.
+   */
+  ensure(caller: Caller, url: string, words: CallbackWords): Promise<{ webhook_id: string; url: string }>
+}
+
+/** Callbacks are webhooks that nobody lists: the same queue, attempts, log of deliveries and replay. */
+export function createCallbacks(on: {
+  readonly db: Database
+  readonly egress: Egress
+  readonly sealed: Sealed
+  /** Makes the digest by which a url is found again. */
+  readonly key: Uint8Array
+}): Callbacks {
+  const { db } = on
+  return {
+    async ensure(caller, url, words) {
+      try {
+        on.egress.check(url)
+      } catch (error) {
+        if (!(error instanceof EgressRefused)) throw error
+        throw new AppError('TASK_CALLBACK_REFUSED', { reason: error.message })
+      }
+      const project = caller.project!
+      const { origin, pathname, search } = new URL(url)
+      const shown = redactor.text(`${origin}${pathname}${search && '?…'}`)
+      const mac = createHmac('sha256', on.key).update(`${project}\n${url}`).digest('base64url')
+      const find = () => inProject(project, () => db.read((tx) => store.findCallback(tx, words, mac)))
+      const before = await find()
+      if (before?.state === 'active') return { webhook_id: before.id, url: shown }
+      try {
+        const webhook_id = await inProject(project, () =>
+          db.write(async (tx) => {
+            // It was disabled because it did not answer; whoever names it again says that it does.
+            if (before) {
+              await store.updateWebhook(tx, before.id, { state: 'active', disabled_reason: null, failing_since: null })
+              return before.id
+            }
+            const id = uuidv7(caller.at)
+            await store.insertWebhook(tx, {
+              id,
+              name: `callback to ${new URL(url).host}`,
+              format: 'cloudevents',
+              url: shown,
+              sealed_url: on.sealed.seal(id, 'url', url),
+              sealed_headers: on.sealed.seal(id, 'headers', '{}'),
+              header_names: '[]',
+              sealed_secret: null,
+              sealed_previous_secret: null,
+              previous_secret_until: null,
+              events: '[]',
+              state: 'active',
+              disabled_reason: null,
+              failing_since: null,
+              created_by_id: personOf(caller),
+              created_at: caller.at,
+              updated_at: caller.at,
+              callback: words,
+              url_mac: mac,
+            })
+            await store.beginReading(tx, await endOfLog(tx))
+            await append(tx, caller.at, caller, {
+              type: 'webhook.created',
+              resource: { type: 'webhook', id },
+              action: `Added callback: ${shown}`,
+              details: { format: words, url: shown, events: [] },
+            })
+            return id
+          }),
+        )
+        return { webhook_id, url: shown }
+      } catch (error) {
+        // Somebody else was first with the same url.
+        const rival = error instanceof UniqueViolation ? await find() : undefined
+        if (!rival) throw error
+        return { webhook_id: rival.id, url: shown }
+      }
+    },
+  }
+}

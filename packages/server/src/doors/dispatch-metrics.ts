@@ -1,0 +1,62 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+
+/** What the engine tells of tasks as they go. */
+export interface TaskObserver {
+  accepted(queue: string, handler: string): void
+  started(queue: string, handler: string): void
+  /** An attempt ended. `error` is the code of its failure, null if it went well. */
+  ended(queue: string, handler: string, seconds: number, error: string | null): void
+}
+
+/** Queues that get a label of their own: callers name them, and a label is for ever. */
+const MOST_QUEUES = 100
+
+/**
+ * The documented metrics of the task gateway, under their names. `queue_size` is what could be claimed now, at the moment
+ * of the scrape. Counters are of this process.
+ */
+export function createDispatchMetrics(
+  registry: Registry,
+  sizes: () => Promise<Readonly<Record<string, number>>>,
+): TaskObserver {
+  const registers = [registry]
+  const labelNames = ['queue', 'task_name']
+  const queues = new Set<string>()
+  const labelOf = (queue: string) => {
+    if (queues.size < MOST_QUEUES) queues.add(queue)
+    return queues.has(queue) ? queue : 'other'
+  }
+  const counter = (name: string, help: string, more: string[] = []) =>
+    new Counter({ name, help, labelNames: [...labelNames, ...more], registers })
+  const enqueued = counter('procurator_task_enqueued_total', 'Tasks accepted.')
+  const started = counter('procurator_task_started_total', 'Attempts begun.')
+  const finished = counter('procurator_task_finished_total', 'Attempts that went well.')
+  const failed = counter('procurator_task_failed_total', 'Attempts that failed, by error code.', ['error_type'])
+  const seconds = new Histogram({
+    name: 'procurator_task_execution_seconds',
+    help: 'How long attempts took.',
+    labelNames,
+    buckets: [1, 5, 10, 30, 60, 120, 300, 600],
+    registers,
+  })
+  new Gauge({
+    name: 'procurator_task_queue_size',
+    help: 'Tasks that wait and could start now.',
+    labelNames: ['queue'],
+    registers,
+    async collect() {
+      this.reset()
+      for (const [queue, size] of Object.entries(await sizes())) this.inc({ queue: labelOf(queue) }, size)
+    },
+  })
+  return {
+    accepted: (queue, task_name) => enqueued.inc({ queue: labelOf(queue), task_name }),
+    started: (queue, task_name) => started.inc({ queue: labelOf(queue), task_name }),
+    ended(queue, task_name, took, error) {
+      const labels = { queue: labelOf(queue), task_name }
+      seconds.observe(labels, took)
+      if (error === null) finished.inc(labels)
+      else failed.inc({ ...labels, error_type: error })
+    },
+  }
+}

@@ -1,0 +1,29 @@
+import type { Static, TSchema } from 'typebox'
+import type { Handler, TaskContext } from '../handler.ts'
+
+/** A built-in handler; what is left out has the usual value: queue `api`, one attempt, no side effect. */
+export function define<I extends TSchema>(on: {
+  name: string
+  title: string
+  input?: I
+  output?: TSchema
+  queue?: string
+  timeoutMs: number
+  maxAttempts?: number
+  concurrency?: number
+  sideEffect?: Handler['sideEffect']
+  run(input: Static<I>, context: TaskContext): Promise<unknown>
+}): Handler {
+  return {
+    source: 'builtin',
+    queue: 'api',
+    maxAttempts: 1,
+    concurrency: null,
+    sideEffect: 'none',
+    ...on,
+    input: on.input ?? null,
+    output: on.output ?? null,
+    // Its schema was checked when the task was dispatched, so the input has this type.
+    run: (input, context) => on.run(input as Static<I>, context),
+  }
+}

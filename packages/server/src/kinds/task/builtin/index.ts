@@ -1,0 +1,24 @@
+/** Handlers that every server has. */
+import type { Egress } from '../../../platform/egress.ts'
+import type { Feishu } from '../feishu/feishu.ts'
+import type { Handler } from '../handler.ts'
+import type { Scripts } from '../script/scripts.ts'
+import { feishuGetToken, feishuSetToken } from './feishu.ts'
+import { proxyForward, proxyMultiForward } from './forward.ts'
+import { demo, ping } from './ping.ts'
+import { scriptExecute } from './script.ts'
+
+export const builtinHandlers = (on: {
+  egress: Egress
+  feishu: Feishu
+  scripts: Scripts | null
+  scriptLimits: { timeoutSeconds: number; concurrent: number }
+}): Handler[] => [
+  ping,
+  demo,
+  proxyForward(on.egress),
+  proxyMultiForward(on.egress),
+  scriptExecute(on.scripts, on.scriptLimits),
+  feishuGetToken(on.feishu),
+  feishuSetToken(on.feishu),
+]

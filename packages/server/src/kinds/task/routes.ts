@@ -1,0 +1,163 @@
+import type { deadLettersApi, HandlerInfo, NewTask, queuesApi, Submitted, tasksApi } from '@writ/api'
+import { type Caller, requirePermission } from '../../identity/index.ts'
+import type { Command, RequestKey } from '../../platform/db/index.ts'
+import { goneOf } from '../../platform/http/gone.ts'
+import type { Handlers as Routes } from '../../platform/http/mount.ts'
+import { redactor } from '../../platform/redact/index.ts'
+import type { Handler } from './handler.ts'
+import type { TaskFilter, TaskPage, Tasks } from './service.ts'
+import type { PreparedTask, SubmitTasks } from './submit.ts'
+
+export interface Dispatching {
+  readonly tasks: Tasks
+  /**
+   * Where the outcome of a task will be told: makes sure that it may be called, and answers what the task keeps of it.
+   * Throws TASK_CALLBACK_REFUSED.
+   */
+  callback(caller: Caller, url: string, words: 'event' | 'dispatch'): Promise<{ webhook_id: string; url: string }>
+}
+
+/** As `Tasks.prepare`, with the callback looked after. */
+export async function prepareDispatch(
+  on: Dispatching,
+  caller: Caller,
+  { callback, ...task }: NewTask,
+  more?: { door?: 'dispatch' },
+): Promise<PreparedTask> {
+  requirePermission(caller, 'tasks.submit')
+  // The input is sealed where it is secret; these are only kept, so they are redacted.
+  const { tags, metadata } = redactor.value({ tags: task.tags, metadata: task.metadata })
+  const kept = { ...(tags ? { tags } : {}), ...(metadata ? { metadata } : {}) }
+  const prepared = await on.tasks.prepare(caller, { ...task, ...kept }, more)
+  if (callback === undefined) return prepared
+  const told = await on.callback(caller, callback.url, more?.door ?? 'event')
+  return { ...prepared, callback: JSON.stringify(told) }
+}
+
+/** What `POST /tasks` does, for the other paths that do the same. */
+export async function submitTask(
+  on: Dispatching,
+  ask: {
+    readonly caller: Caller
+    submit<I extends { remember: RequestKey | null }, O>(command: Command<I, O>, input: Omit<I, 'remember'>): Promise<O>
+  },
+  task: NewTask,
+  status = 201,
+): Promise<Submitted> {
+  const prepared = await prepareDispatch(on, ask.caller, task)
+  const [submitted] = await ask.submit<SubmitTasks, readonly Submitted[]>(on.tasks.submit, {
+    caller: ask.caller,
+    tasks: [prepared],
+    answer: { status, body: ([one]) => one },
+  })
+  return submitted!
+}
+
+const pageOf = (page: { limit: number; skip: number; after: string | undefined }): TaskPage => ({
+  limit: page.limit,
+  skip: page.skip,
+  before: page.after === undefined ? undefined : Number(page.after),
+})
+
+const millisOf = (time: string | undefined): number | undefined => (time === undefined ? undefined : Date.parse(time))
+
+export const taskHandlers = (on: Dispatching): Routes<typeof tasksApi, Caller> => {
+  const { tasks } = on
+  return {
+    submit: (ask) => submitTask(on, ask, ask.body),
+    async submitMany(ask) {
+      const prepared = await Promise.all(ask.body.tasks.map((task) => prepareDispatch(on, ask.caller, task)))
+      return [
+        ...(await ask.submit<SubmitTasks, readonly Submitted[]>(tasks.submit, {
+          caller: ask.caller,
+          tasks: prepared,
+        })),
+      ]
+    },
+    list(ask) {
+      const { created_after, created_before, queue, handler, state, error_code, tag, unique_key } = ask.query
+      const filter: TaskFilter = {
+        queue,
+        handler,
+        state,
+        error_code,
+        tag,
+        unique_key,
+        created_after: millisOf(created_after),
+        created_before: millisOf(created_before),
+      }
+      return ask.page({
+        rows: (tx, page) => tasks.list(tx, ask.caller, filter, pageOf(page)),
+        total: (tx) => tasks.count(tx, ask.caller, filter),
+        key: (row) => String(row.number),
+        show: tasks.show,
+      })
+    },
+    get: (ask) => tasks.find(ask, ask.params.id),
+    wait: (ask) => tasks.wait(ask, ask.params.id, (ask.query.timeout ?? 30) * 1_000, goneOf(ask.request)),
+    cancel: (ask) => ask.change((tx) => tasks.cancel(tx, ask.caller, ask.params.id, ask.body?.reason ?? null)),
+    handlers: async () => tasks.handlers.list().map(showHandler),
+  }
+}
+
+export const queueHandlers = ({ tasks }: Dispatching): Routes<typeof queuesApi, Caller> => ({
+  list: (ask) => ask.read((tx) => tasks.listQueues(tx)),
+  pause: (ask) => ask.change((tx) => tasks.pauseQueue(tx, ask.caller, ask.params.name)),
+  resume: (ask) => ask.change((tx) => tasks.resumeQueue(tx, ask.caller, ask.params.name)),
+  drain: (ask) => ask.change((tx) => tasks.drainQueue(tx, ask.caller, ask.params.name, ask.body?.limit ?? 1_000)),
+})
+
+export const deadLetterHandlers = ({ tasks }: Dispatching): Routes<typeof deadLettersApi, Caller> => ({
+  list(ask) {
+    const filter = deadFilterOf(ask.query)
+    return ask.page({
+      rows: (tx, page) => tasks.listDead(tx, filter, pageOf(page)),
+      total: (tx) => tasks.countDead(tx, filter),
+      key: (row) => String(row.number),
+      show: tasks.show,
+    })
+  },
+  get: (ask) => tasks.findDead(ask, ask.params.id),
+  replay: (ask) => ask.change((tx) => tasks.replay(tx, ask.caller, ask.params.id)),
+  async preview(ask) {
+    const filter = deadFilterOf(ask.body)
+    tasks.requireDeadFilter(filter)
+    return { count: await ask.read((tx) => tasks.countDead(tx, filter)) }
+  },
+  replayMany: (ask) =>
+    ask.change((tx) => tasks.replayMany(tx, ask.caller, deadFilterOf(ask.body), ask.body.limit ?? 100)),
+  purge: (ask) => ask.change((tx) => tasks.purge(tx, ask.caller, deadFilterOf(ask.body))),
+})
+
+function deadFilterOf(asked: {
+  ids?: (string | number)[]
+  queue?: string
+  handler?: string
+  error_code?: string
+  died_after?: string
+  died_before?: string
+}) {
+  const { ids, queue, handler, error_code, died_after, died_before } = asked
+  return {
+    ids,
+    queue,
+    handler,
+    error_code,
+    died_after: millisOf(died_after),
+    died_before: millisOf(died_before),
+  }
+}
+
+const showHandler = (handler: Handler): HandlerInfo => ({
+  name: handler.name,
+  title: handler.title,
+  source: handler.source,
+  // A TypeBox schema is JSON Schema.
+  input: handler.input as Record<string, unknown> | null,
+  output: handler.output as Record<string, unknown> | null,
+  queue: handler.queue,
+  timeout_ms: handler.timeoutMs,
+  max_attempts: handler.maxAttempts,
+  concurrency: handler.concurrency,
+  side_effect: handler.sideEffect,
+})

@@ -1,0 +1,199 @@
+import { spawn } from 'node:child_process'
+import { copyFile, lstat, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { TaskError } from '../handler.ts'
+import type { Sandbox } from './sandbox.ts'
+
+/** Another try would come to the same. */
+const NEVER = { retryable: false }
+const NAME = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,99}$/
+const ENDINGS = ['.py', '.ts', '.mjs', '.js'] as const
+/** What is kept of the output: its end, where the reason of a failure stands. */
+const MAX_LOG = 64 * 1024
+const MAX_RESULT = 8 * 1024 * 1024
+
+export interface Scripts {
+  /** Names that can be run, in order. */
+  list(): Promise<string[]>
+  /**
+   * Runs the script of this name with these arguments, and answers what it returned.
+   * Throws TaskError: SCRIPT_NAME_INVALID, SCRIPT_UNKNOWN, SCRIPT_FAILED, SCRIPT_TIMEOUT, SCRIPT_RESULT_INVALID.
+   */
+  run(
+    name: string,
+    args: Record<string, unknown>,
+    on: { taskId: string; signal: AbortSignal; log(line: string): void },
+  ): Promise<unknown>
+}
+
+export interface ScriptSettings {
+  readonly dir: string
+  readonly timeoutSeconds: number
+  /** Scripts that run at once; more wait, and their own time begins when they start. */
+  readonly concurrent: number
+  readonly network: boolean
+}
+
+export function createScripts(settings: ScriptSettings, sandbox: Sandbox): Scripts {
+  const slots = createSlots(settings.concurrent)
+
+  /** The file of a name: in the folder itself, and not a link out of it. */
+  async function find(name: string): Promise<string> {
+    if (!NAME.test(name))
+      throw new TaskError('SCRIPT_NAME_INVALID', 'script_name may hold letters, digits, _ and - only', NEVER)
+    const folder = await realpath(settings.dir)
+    for (const ending of ENDINGS) {
+      const file = await realpath(path.join(folder, name + ending)).catch(() => undefined)
+      if (file === undefined) continue
+      if (path.dirname(file) !== folder)
+        throw new TaskError('SCRIPT_NAME_INVALID', `${name} is a link out of the folder`, NEVER)
+      return file
+    }
+    throw new TaskError('SCRIPT_UNKNOWN', `There is no script ${name}`, NEVER)
+  }
+
+  return {
+    async list() {
+      const names = (await readdir(settings.dir)).map((file) => path.parse(file))
+      return names
+        .filter(({ name, ext }) => NAME.test(name) && (ENDINGS as readonly string[]).includes(ext))
+        .map(({ name }) => name)
+        .sort()
+    },
+
+    async run(name, args, { taskId, signal, log }) {
+      const script = await find(name)
+      const leave = await slots.enter(signal)
+      // Stopped below, the folder stays until the system cleans its temporary files; nothing refers to it.
+      const workDir = await mkdtemp(path.join(tmpdir(), 'writ-script-'))
+      try {
+        await writeFile(path.join(workDir, 'input.json'), JSON.stringify(args), { mode: 0o644 })
+        await sandbox.lend(workDir)
+        return await execute({ name, script, workDir, taskId, signal, log })
+      } finally {
+        await rm(workDir, { recursive: true, force: true })
+        leave()
+      }
+    },
+  }
+
+  async function execute(on: {
+    name: string
+    script: string
+    workDir: string
+    taskId: string
+    signal: AbortSignal
+    log(line: string): void
+  }): Promise<unknown> {
+    const python = on.script.endsWith('.py')
+    // A copy, because who the script will be may not enter the folders that our sources are in.
+    const wrapper = path.join(on.workDir, python ? 'wrapper.py' : 'wrapper.mjs')
+    await copyFile(new URL(path.basename(wrapper), import.meta.url), wrapper)
+    const wrapped = sandbox.wrap({
+      program: python ? 'python' : 'node',
+      args: [wrapper, on.script, on.taskId, on.workDir],
+      workDir: on.workDir,
+      readable: [path.dirname(on.script)],
+      network: settings.network,
+    })
+    on.log(`--- Script ${on.name} started ---`)
+    const limit = AbortSignal.timeout(settings.timeoutSeconds * 1_000)
+    const { code, output } = await spawned(wrapped, AbortSignal.any([limit, on.signal]), on.log)
+    on.log(`--- Script ${on.name} finished ---`)
+    on.signal.throwIfAborted()
+    if (limit.aborted) throw new TaskError('SCRIPT_TIMEOUT', `Script timed out after ${settings.timeoutSeconds}s`)
+    if (code !== 0) throw new TaskError('SCRIPT_FAILED', `Script execution failed: ${output}`)
+    return resultIn(path.join(on.workDir, 'output.json'))
+  }
+}
+
+/** What the script left. The folder was the script's: a link in it could lead to any file, so only a plain file is read. */
+async function resultIn(file: string): Promise<unknown> {
+  const found = await lstat(file).catch(() => undefined)
+  if (found === undefined) return { status: 'success', msg: 'No output data returned' }
+  if (!found.isFile() || found.size > MAX_RESULT)
+    throw new TaskError('SCRIPT_RESULT_INVALID', `The script's result is no file of at most ${MAX_RESULT} bytes`, NEVER)
+  try {
+    return JSON.parse(await readFile(file, 'utf8'))
+  } catch {
+    throw new TaskError('SCRIPT_RESULT_INVALID', "The script's result is not JSON", NEVER)
+  }
+}
+
+/** Runs to the end, or until aborted: then the whole group is killed. Output and errors come as one, in lines. */
+function spawned(
+  on: ReturnType<Sandbox['wrap']>,
+  signal: AbortSignal,
+  log: (line: string) => void,
+): Promise<{ code: number | null; output: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(on.command, on.args, {
+      env: { ...on.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+      ...(on.uid === undefined ? {} : { uid: on.uid, gid: on.gid }),
+    })
+    let output = ''
+    let begun = ''
+    const take = (text: string) => {
+      output = (output + text).slice(-MAX_LOG)
+      const lines = (begun + text).split('\n')
+      begun = lines.pop()!.slice(-MAX_LOG)
+      for (const line of lines) log(line)
+    }
+    child.stdout.setEncoding('utf8').on('data', take)
+    child.stderr.setEncoding('utf8').on('data', take)
+    const kill = () => {
+      try {
+        process.kill(-child.pid!, 'SIGKILL')
+      } catch {
+        // It is gone already.
+      }
+    }
+    if (child.pid !== undefined) {
+      if (signal.aborted) kill()
+      else signal.addEventListener('abort', kill, { once: true })
+    }
+    child.once('error', (error) => reject(new TaskError('SCRIPT_FAILED', `Script execution failed: ${error.message}`)))
+    // What it left running in its group would outlive it and hold the pipes open.
+    child.once('exit', kill)
+    child.once('close', (code) => {
+      signal.removeEventListener('abort', kill)
+      if (begun !== '') log(begun)
+      resolve({ code, output })
+    })
+  })
+}
+
+/** Lets `size` in at once; the others wait in order, or leave when their signal aborts. */
+function createSlots(size: number) {
+  let free = size
+  const waiting = new Set<() => void>()
+  const leave = () => {
+    const [next] = waiting
+    if (next) next()
+    else free++
+  }
+  return {
+    async enter(signal: AbortSignal): Promise<() => void> {
+      signal.throwIfAborted()
+      if (free > 0) free--
+      else
+        await new Promise<void>((resolve, reject) => {
+          const enter = () => {
+            waiting.delete(enter)
+            signal.removeEventListener('abort', away)
+            resolve()
+          }
+          const away = () => {
+            waiting.delete(enter)
+            reject(signal.reason)
+          }
+          waiting.add(enter)
+          signal.addEventListener('abort', away, { once: true })
+        })
+      return leave
+    },
+  }
+}
