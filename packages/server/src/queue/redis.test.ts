@@ -361,6 +361,34 @@ test('what is accepted while Redis is away waits in the database, and is found w
   }
 })
 
+test('a server that only accepts sees that Redis is away, and that it is back', { skip }, async () => {
+  const redis = await startRedis()
+  const { db, end } = await onSqlite()
+  const healths: (string | null)[] = []
+  const accepting = await open(db, redis.url, { health: (reason) => healths.push(reason) })
+  const working = await open(db, redis.url)
+  try {
+    await working.sweep(systemClock.now())
+    await redis.kill9()
+    await enqueue(db, accepting, [entry()])
+    await until(() => typeof healths.at(-1) === 'string')
+    await redis.restart({ empty: true })
+    await until(() => healths.at(-1) === null)
+    // A queue that nobody ever used goes into the new copy as well.
+    await enqueue(db, accepting, [entry({ queue: 'fresh' })])
+    await until(async () => {
+      const { runnable } = await working.sweep(systemClock.now())
+      return runnable.some((place) => place.queue === 'fresh')
+    })
+    assert.equal((await claim(db, working)).length, 1)
+  } finally {
+    await accepting.close()
+    await working.close()
+    await end()
+    await redis.stop()
+  }
+})
+
 test('a server that stops between the commit and Redis leaves nothing behind', { skip }, async () => {
   const redis = await startRedis()
   const { db, end } = await onSqlite()

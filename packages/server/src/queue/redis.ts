@@ -52,6 +52,7 @@ export async function openRedisLine(on: {
   let checked = Number.NEGATIVE_INFINITY
   let building: Promise<void> | undefined
   let away = false
+  let retrying: NodeJS.Timeout | undefined
   /** What the connection said last; a command that it could not take says less. */
   let trouble: string | undefined
   let closed = false
@@ -94,6 +95,11 @@ export async function openRedisLine(on: {
       if (!away) log.warn({ reason }, 'redis is away, what waits is kept in the database')
       on.health(reason)
       away = true
+      // A server that only accepts has no sweep that would find it back.
+      retrying ??= setTimeout(() => {
+        retrying = undefined
+        void ask(check)
+      }, CHECK_MS)
       return undefined
     }
   }
@@ -132,7 +138,9 @@ export async function openRedisLine(on: {
     if (!meeting) {
       meeting = run(client, 'writMeet', copyKeysOf(copy.space), [epoch, name]).then(async (answer) => {
         if (answer === 1) await client.set(keysAt(place)[0]!, epoch, 'NX')
-        if (answer === -1) known.delete(name)
+        if (answer !== -1) return
+        known.delete(name)
+        if (performance.now() - checked >= CHECK_MS) await check(client)
       })
       meeting.catch(() => known.delete(name))
       known.set(name, meeting)
@@ -260,6 +268,7 @@ export async function openRedisLine(on: {
     async close() {
       closed = true
       clearTimeout(saying)
+      clearTimeout(retrying)
       const open = await connection?.catch(() => undefined)
       open?.ear.disconnect()
       open?.client.disconnect()
