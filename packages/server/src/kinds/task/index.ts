@@ -2,7 +2,7 @@
 export { builtinHandlers } from './builtin/index.ts'
 export { createFeishu, type Feishu } from './feishu/feishu.ts'
 export { createHandlers, type Handler, type Handlers, type TaskContext, TaskError } from './handler.ts'
-export { createTaskLane } from './lane.ts'
+export { type AttemptEnded, attemptSpanId, createTaskLane } from './lane.ts'
 export { type Backlog, createTaskMetrics } from './metrics.ts'
 export {
   type Dispatching,

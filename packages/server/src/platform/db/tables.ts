@@ -526,6 +526,18 @@ export interface QueuesTable {
   created_at: number
 }
 
+export interface StepsTable {
+  project_id: string
+  run_id: string
+  name: string
+  attempt: number
+  started_at: number
+  ended_at: number
+  result: string
+  sha256: string
+  result_sealed: string | null
+}
+
 export interface SchedulesTable {
   project_id: string
   id: string
@@ -621,6 +633,7 @@ export interface Tables {
   attempts: AttemptsTable
   unique_keys: UniqueKeysTable
   queues: QueuesTable
+  steps: StepsTable
   queue_copy: QueueCopyTable
   schedules: SchedulesTable
   schedule_fires: ScheduleFiresTable
@@ -655,6 +668,7 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'feishu_apps',
   'attempts',
   'unique_keys',
+  'steps',
   'schedules',
   'schedule_fires',
 ])
