@@ -176,4 +176,16 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /dead-letters/:id/replay': ['admin', 'ops'],
   'POST /dead-letters/replay': ['admin', 'ops'],
   'POST /dead-letters/purge': admins,
+
+  // A schedule works for the whole project while nobody looks: who runs its operation decides, who audits it reads.
+  'GET /schedules': ['admin', 'ops', 'auditor'],
+  'POST /schedules': ['admin', 'ops'],
+  // Computes and writes nothing.
+  'POST /schedules/preview': ['admin', 'ops', 'auditor'],
+  'GET /schedules/:id': ['admin', 'ops', 'auditor'],
+  'PATCH /schedules/:id': ['admin', 'ops'],
+  'DELETE /schedules/:id': ['admin', 'ops'],
+  'POST /schedules/:id/pause': ['admin', 'ops'],
+  'POST /schedules/:id/resume': ['admin', 'ops'],
+  'POST /schedules/:id/trigger': ['admin', 'ops'],
 }

@@ -95,6 +95,11 @@ export const auditEvents = {
   'queue.paused': 'project',
   'queue.resumed': 'project',
   'queue.drained': 'project',
+  'schedule.created': 'project',
+  'schedule.updated': 'project',
+  'schedule.paused': 'project',
+  'schedule.resumed': 'project',
+  'schedule.deleted': 'project',
 } as const satisfies Record<string, 'instance' | 'project' | 'both'>
 
 export type AuditEventType = keyof typeof auditEvents

@@ -1,5 +1,6 @@
 import { type TSchema, Type } from 'typebox'
 import { endpoint } from './endpoint.ts'
+import { schedulesApi } from './endpoints-schedules.ts'
 import { deadLettersApi, queuesApi, tasksApi } from './endpoints-tasks.ts'
 import * as e from './events.ts'
 import { listOf, paging } from './pages.ts'
@@ -1674,5 +1675,6 @@ export const api = {
   tasks: tasksApi,
   queues: queuesApi,
   deadLetters: deadLettersApi,
+  schedules: schedulesApi,
 } as const
 export type Api = typeof api

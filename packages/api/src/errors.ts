@@ -176,6 +176,13 @@ export const errors = {
   TASK_CALLBACK_REFUSED: { status: 422, text: 'This callback cannot be called: {reason}.' },
   QUEUE_UNKNOWN: { status: 404, text: 'This project has no queue called "{queue}".' },
 
+  // schedules
+  SCHEDULE_NOT_FOUND: { status: 404, text: 'Schedule not found' },
+  SCHEDULE_NAME_TAKEN: { status: 409, text: 'This project has a schedule called "{name}" already.' },
+  SCHEDULE_TIMES_INVALID: { status: 422, text: 'These times cannot be: {reason}.' },
+  SCHEDULE_CHANGED: { status: 409, text: 'Somebody changed this schedule meanwhile; read it again.' },
+  SCHEDULE_ENDED: { status: 409, text: 'This schedule has no time ahead; give it new times first.' },
+
   // the house
   DATABASE_UNAVAILABLE: { status: 503, text: 'The database cannot be reached or written; nothing was changed.' },
   STORAGE_UNAVAILABLE: { status: 503, text: 'The artifact store cannot be reached or written; nothing was kept.' },

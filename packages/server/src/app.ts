@@ -111,6 +111,7 @@ import {
   removeErasedBytes,
   runHandlers,
 } from './runs/index.ts'
+import { createScheduler, type Scheduler, scheduleHandlers } from './schedules/index.ts'
 import { assetHandlers, ticketHandlers } from './tickets/index.ts'
 import { version } from './version.ts'
 
@@ -130,6 +131,7 @@ export interface App {
   /** For tests and tools in the same process. */
   readonly audit: { settle(): Promise<void> }
   readonly tasks: Tasks
+  readonly scheduler: Scheduler
   readonly db: Database
   readonly databaseSettings: DatabaseSettings
 }
@@ -287,7 +289,16 @@ export async function openApp(on: {
   const judges = createJudgeThread()
   const kinds = new Map([createProofKind({ blobs, clock, judges })].map((kind) => [kind.name, kind]))
   const waiting = createWaiting()
-  const queue = openQueue(db)
+  let queueTrouble: string | null = null
+  const queue = await openQueue(db, {
+    backend: config.queueBackend,
+    redisUrl: config.redisUrl,
+    clock,
+    log: log.child({ part: 'queue' }),
+    health: (reason) => {
+      queueTrouble = reason
+    },
+  })
   const executing = {
     db,
     queue,
@@ -338,6 +349,14 @@ export async function openApp(on: {
   )
   const ours = createTaskMetrics(metrics.registry, { now: clock.now, backlog })
   const tasks = createTasks({ queue, blobs, clock, handlers, waiting, payloads, accepted: documented.accepted })
+  const scheduler = createScheduler({
+    db,
+    clock,
+    log: log.child({ part: 'schedules' }),
+    tasks,
+    payloads,
+    pollMs: POLL_MS,
+  })
   const worker = createWorker({
     db,
     queue,
@@ -610,6 +629,7 @@ export async function openApp(on: {
     await door.serve(doorHttp)
     serveMetrics(doorHttp, metrics)
   }
+  mount(http, 'schedules', api.schedules, scheduleHandlers({ tasks, payloads }), mounting)
   await serveApprovePage(http, config.apiPrefix)
   await serveConsole(http, {
     folder: CONSOLE,
@@ -633,6 +653,7 @@ export async function openApp(on: {
     ready: readiness({ db, blobs, sequencer }),
     degraded: () => ({
       ...Object.fromEntries(witnesses.health.witnesses.flatMap(witnessLine)),
+      ...(queueTrouble === null ? {} : { queue: queueTrouble }),
       ...Object.fromEntries([...selfChecker.alarms].map(([project, alarm]) => [`self_check ${project}`, alarm])),
     }),
     gauges: {
@@ -649,6 +670,7 @@ export async function openApp(on: {
     ...(has('sequencer') ? [sequencer.run(stopping.signal), witnesses.run(stopping.signal)] : []),
     ...(has('sequencer') && config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
     ...(has('worker') ? [worker, fanOut, deliverer].map((one) => one.run(stopping.signal)) : []),
+    ...(has('scheduler') ? [scheduler.run(stopping.signal)] : []),
     every(60_000, stopping.signal, log, async () => {
       await inProject(INSTANCE, () => identity.sweep())
       await db.prepareMonths(clock.now())
@@ -668,6 +690,7 @@ export async function openApp(on: {
     failed,
     audit: sequencer,
     tasks,
+    scheduler,
     db,
     databaseSettings: settings,
     async listen() {

@@ -132,6 +132,15 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'dispatch.purge': admins,
   'dispatch.logFiles': operators,
   'dispatch.logFile': operators,
+  'schedules.list': operators,
+  'schedules.create': ['admin', 'ops'],
+  'schedules.preview': operators,
+  'schedules.get': operators,
+  'schedules.update': ['admin', 'ops'],
+  'schedules.delete': ['admin', 'ops'],
+  'schedules.pause': ['admin', 'ops'],
+  'schedules.resume': ['admin', 'ops'],
+  'schedules.trigger': ['admin', 'ops'],
 }
 
 // What a role may lend to a token. An auditor's reading is not part of ops, and ops' writing not of an auditor.

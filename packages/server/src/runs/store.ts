@@ -67,6 +67,8 @@ export async function findTask(
   // Tasks have no row in `numbers`: they are many, and found by the number in their own.
   const byNumber = typeof ref === 'number' || /^[0-9]+$/.test(ref)
   return tasks.where((eb) => (byNumber ? eb('number', '=', Number(ref)) : eb('id', '=', ref))).executeTakeFirst()
+}
+
 /** The trace that a run is part of. */
 export async function findTraceId(tx: Tx, runId: string): Promise<string | undefined> {
   const row = await tx.db.selectFrom('runs').select('trace_id').where('id', '=', runId).executeTakeFirst()

@@ -14,7 +14,7 @@ export {
 } from './routes.ts'
 export { openSandbox, SandboxUnavailable } from './script/sandbox.ts'
 export { createScripts, type Scripts } from './script/scripts.ts'
-export { createPayloads } from './sealed.ts'
+export { createPayloads, type Payloads } from './sealed.ts'
 export { type Asked, createTasks, type DeadFilter, type TaskFilter, type TaskPage, type Tasks } from './service.ts'
 export type { TaskRow } from './store.ts'
 export type { PreparedTask, SubmitTasks } from './submit.ts'
