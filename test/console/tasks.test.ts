@@ -13,7 +13,8 @@ const screenshots = path.join(import.meta.dirname, '../../packages/console/scree
 /** Fails twice with its own words, and writes a log. */
 const failing = handlerOf(
   'test.fails',
-  async (_, { attempt, log }) => {
+  async (_, { attempt, log, step }) => {
+    await step('look up the switch', async () => ({ address: '192.0.2.7', model: 'CE6860' }))
     log(`attempt ${attempt}`)
     for (const port of [1, 2, 3]) log(`port 1/0/${port} is down`)
     throw new Error(`switch did not answer (attempt ${attempt})`)
@@ -73,7 +74,8 @@ test('a task is dispatched from its form, dies, and is replayed from the dead le
   await page.getByText('Attempt 1', { exact: true }).waitFor()
   await page.locator('.entries .good').first().waitFor()
   await page.locator('.tree', { hasText: 'inventory' }).waitFor()
-  await page.getByRole('link', { name: 'Dead letters' }).click()
+  await page.getByRole('link', { name: 'Home', exact: true }).click()
+  await page.locator('.figure-bad', { hasText: 'Dead letters' }).click()
   await page.locator('.list-row', { hasText: 'SCRIPTS_OFF' }).waitFor()
   await page.getByLabel('Error code').fill('SCRIPTS_OFF')
   await page.waitForURL(/error_code=SCRIPTS_OFF/)
@@ -117,6 +119,7 @@ test('a task is followed while it runs, searched in its log, and cancelled with 
   // The page is open while it is tried again.
   await page.locator('h1 .state-failed').waitFor()
   assert.equal(await page.locator('.waterfall li').count(), 2)
+  await page.locator('tr', { hasText: 'look up the switch' }).locator('td', { hasText: /^1$/ }).waitFor()
   await page.getByText('switch did not answer (attempt 1)').waitFor()
   await page.getByLabel('Search the log').fill('1/0/2')
   await page.getByText(/1 of \d+ lines/).waitFor()
@@ -136,6 +139,13 @@ test('a task is followed while it runs, searched in its log, and cancelled with 
   await page.locator('h1 .state-cancelled').waitFor()
   assert.match((await ended(system, running.id)).state, /cancelled/)
   await system.admin.post(`/tasks/${later.id}/cancel`, {})
+  // The same by keyboard: to the queues, back to the list, and into its first row.
+  for (const key of ['g', 'q']) await page.keyboard.press(key)
+  await page.getByRole('heading', { name: 'Queues' }).waitFor()
+  for (const key of ['g', 'x']) await page.keyboard.press(key)
+  await page.locator('.list-row').first().waitFor()
+  for (const key of ['j', 'Enter']) await page.keyboard.press(key)
+  await page.getByRole('heading', { name: `Task #${later.number}` }).waitFor()
   await tab.open('default/tasks?tag=nightly&handler=test.fails')
   await page.locator('.list-row').waitFor()
   assert.equal(await page.locator('.list-row').count(), 1)

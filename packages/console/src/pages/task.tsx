@@ -92,6 +92,7 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
           <Section title={t('task.attempts')}>
             <Waterfall task={task} now={readAt} />
           </Section>
+          {task.steps.length > 0 && <Steps task={task} />}
           <Section title={t('task.result')}>
             <Value name={t('task.result')} value={task.result} none={t('task.noResult')} />
           </Section>
@@ -115,6 +116,36 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
         </aside>
       </div>
     </Page>
+  )
+}
+
+/** Parts of the work that a later attempt finds done. */
+function Steps({ task }: { task: TaskDetail }) {
+  const { t } = useTranslation()
+  return (
+    <Section title={t('task.steps')}>
+      <p className="dimmed small">{t('task.stepsText')}</p>
+      <table className="plain lined">
+        <thead>
+          <tr>
+            <th>{t('task.step')}</th>
+            <th className="right">{t('run.attempt')}</th>
+            <th className="right">{t('run.took')}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {task.steps.map((one) => (
+            <tr key={one.name}>
+              <td>
+                <Tree name={one.name} value={one.result ?? ''} />
+              </td>
+              <td className="right">{one.attempt}</td>
+              <td className="right">{duration(Date.parse(one.ended_at) - Date.parse(one.started_at))}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Section>
   )
 }
 

@@ -704,6 +704,9 @@ export const en = {
     noneTitle: 'No tasks yet',
     noneText:
       'A task is a named piece of work: dispatched, taken from a queue, tried again when it fails, recorded when it ends.',
+    steps: 'Steps',
+    step: 'Step',
+    stepsText: 'Each was done once, whichever attempt did it.',
     noAttempts: 'Nobody has started it yet.',
     waits: 'waited {{time}}',
     ran: 'ran {{time}}',
