@@ -173,6 +173,10 @@ test('a queue is paused, resumed and drained, and each says what it will do', { 
     .locator('tr', { hasText: 'night' })
     .locator('td', { hasText: /^Waiting 2$/ })
     .waitFor()
+  await page
+    .locator('tr', { hasText: 'night' })
+    .locator('td', { hasText: /^Delayed 1$/ })
+    .waitFor()
   await page.getByRole('button', { name: 'Drain: night' }).click()
   const dialog = page.getByRole('dialog')
   await dialog.getByText('Cancel 3 waiting tasks of night').waitFor()
