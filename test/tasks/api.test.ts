@@ -35,6 +35,7 @@ holds('tasks are dispatched, listed, waited for and shown over HTTP', async (sys
   await settled(sys, asRun.id)
   const moved = await admin.get(`/runs/${asRun.id}`)
   assert.deepEqual([moved.status, moved.headers.get('location')], [307, `/api/v1/tasks/${asRun.id}`])
+  assert.equal((await admin.get(`/runs/${asRun.number}`)).status, 307)
   const both = ok(
     await dev.post<Submitted[]>('/tasks/batch', { tasks: [{ handler: 'system.ping' }, { handler: 'demo_script' }] }),
     201,

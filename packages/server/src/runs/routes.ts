@@ -121,7 +121,7 @@ const toTask = (ask: { request: FastifyRequest; reply: FastifyReply }): FastifyR
   ask.reply.redirect(ask.request.url.replace('/runs/', '/tasks/'), 307)
 
 const runOrTask = async (tx: Tx, caller: Caller, ref: Ref): Promise<store.RunRow | 'task'> =>
-  (await store.isTask(tx, ref)) ? 'task' : runToSee(tx, caller, ref)
+  (await store.findTask(tx, ref)) ? 'task' : runToSee(tx, caller, ref)
 
 export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Caller> => ({
   async upload(ask) {

@@ -50,14 +50,6 @@ export async function findRun(tx: Tx, ref: Ref): Promise<RunRow | undefined> {
   return id === undefined ? undefined : runs(tx).where('runs.id', '=', id).executeTakeFirst()
 }
 
-/** Whether this run belongs to no ticket. False if there is no such run. */
-export async function isTask(tx: Tx, ref: Ref): Promise<boolean> {
-  const id = await idOf(tx, 'run', ref)
-  if (id === undefined) return false
-  const row = await tx.db.selectFrom('runs').select('kind').where('id', '=', id).executeTakeFirst()
-  return row?.kind === 'task'
-}
-
 /** A run that belongs to no ticket, as far as it is known here; its kind knows the rest. */
 export async function findTask(
   tx: Tx,
