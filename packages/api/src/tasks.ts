@@ -159,5 +159,11 @@ export const HandlerInfo = Type.Object({
     type: 'string',
     enum: ['none', 'reversible', 'irreversible'],
   }),
+  enabled: Type.Boolean({ description: 'whether tasks may name it' }),
+  fault: nullable(
+    Type.String({
+      description: 'why the newest version of its file cannot be used; the one before goes on, if there is one',
+    }),
+  ),
 })
 export type HandlerInfo = Static<typeof HandlerInfo>

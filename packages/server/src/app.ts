@@ -65,6 +65,7 @@ import { createJudgeThread, createProofKind, rulesHandlers } from './kinds/proof
 import {
   builtinHandlers,
   createFeishu,
+  createHandlerPool,
   createHandlers,
   createPayloads,
   createScripts,
@@ -72,6 +73,7 @@ import {
   createTasks,
   deadLetterHandlers,
   type Handler,
+  openHandlerFolder,
   openSandbox,
   queueHandlers,
   submitTask,
@@ -128,6 +130,8 @@ export interface App {
 
 const LEASE_MS = 30_000
 const POLL_MS = 200
+/** How long work that was told to stop is waited for. */
+const PATIENCE_MS = 1_000
 
 /** Where the audit log and its keys are. */
 export const auditFolders = (config: Config): AuditFolders => ({
@@ -309,6 +313,22 @@ export async function openApp(on: {
     [...builtinHandlers({ egress, feishu, scripts, scriptLimits }), ...(on.testHandlers ?? [])],
     { testHandlers: on.testHandlers !== undefined },
   )
+  const handlersOn =
+    config.handlersDir === undefined ? null : { dir: config.handlersDir, log: log.child({ part: 'handlers' }) }
+  const pool =
+    handlersOn &&
+    createHandlerPool({
+      ...handlersOn,
+      env: Object.fromEntries(
+        Object.entries(config.handlersEnvironment).map(([name, value]) => [name, value.reveal()]),
+      ),
+      processes: config.handlersProcesses,
+      maxTasks: config.handlersMaxTasks,
+      memoryMb: config.handlersMemoryMb,
+      patienceMs: PATIENCE_MS,
+    })
+  // Before anything is claimed: a task that waits for one of these must find it.
+  const folder = pool && (await openHandlerFolder({ ...handlersOn!, handlers, pool, pollMs: 2_000 }))
   const payloads = createPayloads(createSeal(secretKeys, 'payloads'))
   const observer = createDispatchMetrics(metrics.registry, () => countWaiting(db, queue))
   const tasks = createTasks({ queue, blobs, clock, handlers, waiting, payloads, accepted: observer.accepted })
@@ -327,7 +347,7 @@ export async function openApp(on: {
         observe: observer,
         concurrency: config.taskConcurrency,
         atMost: 10 * config.taskConcurrency,
-        patienceMs: 1_000,
+        patienceMs: PATIENCE_MS,
         maxLost: 10,
         random: Math.random,
         settled(runId, state) {
@@ -588,6 +608,7 @@ export async function openApp(on: {
     sequencer.run(stopping.signal),
     witnesses.run(stopping.signal),
     worker.run(stopping.signal),
+    ...(folder ? [folder.run(stopping.signal)] : []),
     fanOut.run(stopping.signal),
     deliverer.run(stopping.signal),
     ...(config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
@@ -630,6 +651,7 @@ export async function openApp(on: {
       await identity.close()
       stopping.abort()
       await Promise.allSettled(chores)
+      await pool?.close()
       await queue.close()
       await judges.close()
       await doors.close()

@@ -24,6 +24,10 @@ export interface Handler {
   readonly concurrency: number | null
   /** `irreversible`: the log says what will be done before it is done. */
   readonly sideEffect: 'none' | 'reversible' | 'irreversible'
+  /** It may have to wait for a place of its own, and says `ctx.began()` when it has one: the time of the attempt counts from there. */
+  readonly waitsForPlace?: true
+  /** Why its newest version cannot be used; the one before goes on. */
+  readonly fault?: string | null
   /** Does it; what it answers must be JSON. Stops when `ctx.signal` aborts: soon after, nobody waits for it any more. */
   run(input: unknown, ctx: TaskContext): Promise<unknown>
 }
@@ -35,6 +39,8 @@ export interface TaskContext {
   readonly attempt: number
   /** Aborts on timeout, deadline, cancel, a lost lease, and when the server stops. */
   readonly signal: AbortSignal
+  /** See `Handler.waitsForPlace`. */
+  began?(): void
   /** Kept with the run, redacted, up to 64 KiB of the newest lines. */
   log(line: string): void
 }
@@ -58,21 +64,34 @@ export interface Handlers {
   list(): readonly Handler[]
   /** Throws on a name that is taken by another source, or that begins with `test.` outside of tests. */
   add(handler: Handler): void
+  /** Throws what `add` would throw, and adds nothing. */
+  require(handler: Handler): void
   /** True if it was there. Tasks that wait for it fail as HANDLER_GONE when their turn comes. */
   remove(name: string): boolean
+  /** Files of which no handler is known, because none of their versions could be used; by name. */
+  broken(): readonly BrokenFile[]
+  /** Says which files those are, in place of what was said before. */
+  setBroken(files: readonly BrokenFile[]): void
   /** What is wrong with an input or a result, by its schema; empty when nothing is. `at` is where the value stands. */
   faults(name: string, which: 'input' | 'output', value: unknown, at: string): readonly FieldError[]
+}
+
+export interface BrokenFile {
+  readonly file: string
+  readonly reason: string
 }
 
 const MOST_FAULTS = 20
 
 export function createHandlers(list: readonly Handler[], options: { testHandlers?: boolean } = {}): Handlers {
   const handlers = new Map<string, Handler>()
-  const checks = new Map<TSchema, ReturnType<typeof Compile>>()
+  // Schemas of handlers that are gone go with them.
+  const checks = new WeakMap<TSchema, ReturnType<typeof Compile>>()
+  let broken: readonly BrokenFile[] = []
   const all: Handlers = {
     find: (name) => handlers.get(name),
     list: () => [...handlers.values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
-    add(handler) {
+    require(handler) {
       const before = handlers.get(handler.name)
       if (before && before.source !== handler.source)
         throw new Error(`handler ${handler.name} is there already, from ${before.source}`)
@@ -82,12 +101,15 @@ export function createHandlers(list: readonly Handler[], options: { testHandlers
       // Compiled here, so that a schema that is none is refused when it comes, not when a task does.
       for (const schema of [handler.input, handler.output])
         if (schema && !checks.has(schema)) checks.set(schema, Compile(schema))
+    },
+    add(handler) {
+      all.require(handler)
       handlers.set(handler.name, handler)
     },
-    remove(name) {
-      const gone = handlers.get(name)
-      for (const schema of [gone?.input, gone?.output]) if (schema) checks.delete(schema)
-      return handlers.delete(name)
+    remove: (name) => handlers.delete(name),
+    broken: () => broken,
+    setBroken(files) {
+      broken = files
     },
     faults(name, which, value, at) {
       const schema = handlers.get(name)?.[which]

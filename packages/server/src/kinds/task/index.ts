@@ -1,6 +1,8 @@
 /** Tasks: runs of a named function, taken from a queue. */
 export { builtinHandlers } from './builtin/index.ts'
 export { createFeishu, type Feishu } from './feishu/feishu.ts'
+export { type HandlerFolder, openHandlerFolder } from './folder/folder.ts'
+export { createHandlerPool } from './folder/pool.ts'
 export { createHandlers, type Handler, type Handlers, type TaskContext, TaskError } from './handler.ts'
 export { createTaskLane } from './lane.ts'
 export {

@@ -154,7 +154,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
         ? await readJson(on.blobs, lease.project, row.input, row.input_sha256)
         : JSON.parse(on.payloads.open(lease.project, row.input_sealed, row.input_sha256!))
     if (work.reason !== null) throw stopOf(work.reason)
-    limit(work, row.timeout_ms)
+    limit(work, handler.waitsForPlace ? Number.POSITIVE_INFINITY : row.timeout_ms)
     const value = await inProject(lease.project, () =>
       handler.run(input, {
         runId: row.id,
@@ -164,6 +164,11 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
           work.abort ??= new AbortController()
           if (work.reason !== null) work.abort.abort(stopOf(work.reason))
           return work.abort.signal
+        },
+        began() {
+          if (work.over || work.reason !== null) return
+          work.startedAt = clock.now()
+          limit(work, row.timeout_ms)
         },
         log: (line) => keepLine(work, line),
       }),
@@ -220,6 +225,8 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
     const { deadline_at } = work.row
     const left = deadline_at === null ? Number.POSITIVE_INFINITY : deadline_at - clock.now()
     const reason = left <= timeoutMs ? 'deadline' : 'timeout'
+    clearTimeout(work.timer)
+    if (left === Number.POSITIVE_INFINITY && timeoutMs === left) return
     work.timer = setTimeout(() => interrupt(work, reason), Math.max(0, Math.min(left, timeoutMs)))
   }
 

@@ -4,7 +4,7 @@ import type { Command, RequestKey } from '../../platform/db/index.ts'
 import { goneOf } from '../../platform/http/gone.ts'
 import type { Handlers as Routes } from '../../platform/http/mount.ts'
 import { redactor } from '../../platform/redact/index.ts'
-import type { Handler } from './handler.ts'
+import type { BrokenFile, Handler } from './handler.ts'
 import type { TaskFilter, TaskPage, Tasks } from './service.ts'
 import type { PreparedTask, SubmitTasks } from './submit.ts'
 
@@ -96,7 +96,7 @@ export const taskHandlers = (on: Dispatching): Routes<typeof tasksApi, Caller> =
     get: (ask) => tasks.find(ask, ask.params.id),
     wait: (ask) => tasks.wait(ask, ask.params.id, (ask.query.timeout ?? 30) * 1_000, goneOf(ask.request)),
     cancel: (ask) => ask.change((tx) => tasks.cancel(tx, ask.caller, ask.params.id, ask.body?.reason ?? null)),
-    handlers: async () => tasks.handlers.list().map(showHandler),
+    handlers: async () => [...tasks.handlers.list().map(showHandler), ...tasks.handlers.broken().map(showBroken)],
   }
 }
 
@@ -160,4 +160,22 @@ const showHandler = (handler: Handler): HandlerInfo => ({
   max_attempts: handler.maxAttempts,
   concurrency: handler.concurrency,
   side_effect: handler.sideEffect,
+  enabled: true,
+  fault: handler.fault ?? null,
+})
+
+/** A file whose handlers nobody knows stands under its own name, and cannot be dispatched. */
+const showBroken = ({ file, reason }: BrokenFile): HandlerInfo => ({
+  name: file,
+  title: 'A file that does not load',
+  source: 'folder',
+  input: null,
+  output: null,
+  queue: 'api',
+  timeout_ms: 0,
+  max_attempts: 0,
+  concurrency: null,
+  side_effect: 'none',
+  enabled: false,
+  fault: reason,
 })
