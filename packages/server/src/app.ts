@@ -63,6 +63,7 @@ import {
 } from './identity/index.ts'
 import { createJudgeThread, createProofKind, rulesHandlers } from './kinds/proof/index.ts'
 import {
+  type Backlog,
   builtinHandlers,
   createFeishu,
   createHandlerPool,
@@ -70,6 +71,7 @@ import {
   createPayloads,
   createScripts,
   createTaskLane,
+  createTaskMetrics,
   createTasks,
   deadLetterHandlers,
   type Handler,
@@ -129,6 +131,8 @@ export interface App {
 }
 
 const LEASE_MS = 30_000
+/** What a process without the role `api` answers. */
+const OPERATIONAL: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics', '/ping'])
 const POLL_MS = 200
 /** How long work that was told to stop is waited for. */
 const PATIENCE_MS = 1_000
@@ -198,6 +202,7 @@ export async function openApp(on: {
   testHandlers?: readonly Handler[]
 }): Promise<App> {
   const { config, log, clock = systemClock } = on
+  const has = (role: Config['roles'][number]) => config.roles.includes(role)
   await setUpRedaction(config)
   const policy = config.witnessPolicy === undefined ? undefined : await loadWitnessPolicy(config.witnessPolicy)
   const lock = config.database.kind === 'sqlite' ? lockDataDir(config.dataDir) : null
@@ -330,8 +335,12 @@ export async function openApp(on: {
   // Before anything is claimed: a task that waits for one of these must find it.
   const folder = pool && (await openHandlerFolder({ ...handlersOn!, handlers, pool, pollMs: 2_000 }))
   const payloads = createPayloads(createSeal(secretKeys, 'payloads'))
-  const observer = createDispatchMetrics(metrics.registry, () => countWaiting(db, queue))
-  const tasks = createTasks({ queue, blobs, clock, handlers, waiting, payloads, accepted: observer.accepted })
+  const backlog = () => readBacklog(db, queue, tasks)
+  const documented = createDispatchMetrics(metrics.registry, async () =>
+    Object.fromEntries((await backlog()).queues.map((one) => [one.queue, one.waiting])),
+  )
+  const ours = createTaskMetrics(metrics.registry, { now: clock.now, backlog })
+  const tasks = createTasks({ queue, blobs, clock, handlers, waiting, payloads, accepted: documented.accepted })
   const worker = createWorker({
     db,
     queue,
@@ -344,7 +353,14 @@ export async function openApp(on: {
         log: log.child({ part: 'tasks' }),
         handlers,
         payloads,
-        observe: observer,
+        observe: {
+          started: documented.started,
+          ended(queueName, handler, seconds, { state, errorCode }) {
+            documented.ended(queueName, handler, seconds, errorCode)
+            ours.ended(state)
+          },
+          leaseLost: ours.leaseLost,
+        },
         concurrency: config.taskConcurrency,
         atMost: 10 * config.taskConcurrency,
         patienceMs: PATIENCE_MS,
@@ -409,6 +425,10 @@ export async function openApp(on: {
     refused,
   }
   const http = await createHttpServer(httpOn)
+  if (!has('api'))
+    http.addHook('onRequest', (request, _, done) =>
+      done(OPERATIONAL.has(request.routeOptions.url ?? '') ? undefined : new AppError('ROUTE_NOT_FOUND')),
+    )
   http.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.config.id ?? 'other'
     metrics.requests.answered(route, request.method, reply.statusCode, reply.elapsedTime / 1_000)
@@ -605,19 +625,17 @@ export async function openApp(on: {
   })
 
   const chores = [
-    sequencer.run(stopping.signal),
-    witnesses.run(stopping.signal),
-    worker.run(stopping.signal),
+    ...(has('sequencer') ? [sequencer.run(stopping.signal), witnesses.run(stopping.signal)] : []),
+    ...(has('sequencer') && config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
+    ...(has('worker') ? [worker, fanOut, deliverer].map((one) => one.run(stopping.signal)) : []),
+    // A process that only accepts tasks knows the contracts too.
     ...(folder ? [folder.run(stopping.signal)] : []),
-    fanOut.run(stopping.signal),
-    deliverer.run(stopping.signal),
-    ...(config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
     every(60_000, stopping.signal, log, async () => {
       await inProject(INSTANCE, () => identity.sweep())
       await db.prepareMonths(clock.now())
       // Bytes that were erased while the store was away, or just before a stop.
       for (const { id } of await listProjects(db)) await removeErasedBytes({ db, blobs, clock }, id)
-      await sequencer.rotateDue({ days: config.logRotateDays, entries: config.logRotateEntries })
+      if (has('sequencer')) await sequencer.rotateDue({ days: config.logRotateDays, entries: config.logRotateEntries })
       await forgetOldDeliveries(db, clock.now())
     }),
   ]
@@ -636,7 +654,7 @@ export async function openApp(on: {
     async listen() {
       // An older database under a longer log is refused before anybody is served. Beside another leader nothing is ours to
       // check, and after a while neither is it worth waiting for.
-      await Promise.race([sequencer.first, failed, sleep(5_000, undefined, { ref: false })])
+      if (has('sequencer')) await Promise.race([sequencer.first, failed, sleep(5_000, undefined, { ref: false })])
       await http.listen({ host: config.host, port: config.port })
       await doorHttp?.listen({ host: config.host, port: config.dispatch.port })
       const address = http.addresses()[0]!
@@ -673,13 +691,28 @@ function recogniseStores(error: unknown): AppError | undefined {
 const witnessLine = ({ name, state, reason }: WitnessHealth): [string, string][] =>
   state === 'ok' ? [] : [[`witness ${name}`, `${state}: ${reason}`]]
 
-/** Tasks that wait and could start now, by queue, of all projects. */
-async function countWaiting(db: Database, queue: Queue): Promise<Record<string, number>> {
-  const sizes: Record<string, number> = {}
-  for (const { id } of await listProjects(db))
-    for (const { queue: name, waiting } of await inProject(id, () => db.read(queue.depth)))
-      if (!name.startsWith('.')) sizes[name] = (sizes[name] ?? 0) + waiting
-  return sizes
+/** What waits in the queues of tasks and among the dead letters, of all projects together. */
+async function readBacklog(db: Database, queue: Queue, tasks: Tasks): Promise<Backlog> {
+  const queues = new Map<string, Backlog['queues'][number]>()
+  let deadLetters = 0
+  for (const { id } of await listProjects(db)) {
+    const [depths, dead] = await inProject(id, () =>
+      db.read(async (tx) => [await queue.depth(tx), await tasks.countDead(tx, {})] as const),
+    )
+    deadLetters += dead
+    for (const depth of depths.filter((one) => !one.queue.startsWith('.'))) {
+      const before = queues.get(depth.queue)
+      const { oldest } = depth
+      queues.set(depth.queue, {
+        queue: depth.queue,
+        waiting: depth.waiting + (before?.waiting ?? 0),
+        delayed: depth.delayed + (before?.delayed ?? 0),
+        claimed: depth.claimed + (before?.claimed ?? 0),
+        oldest: before?.oldest == null ? oldest : oldest === null ? before.oldest : Math.min(oldest, before.oldest),
+      })
+    }
+  }
+  return { queues: [...queues.values()], deadLetters }
 }
 
 /** Whether requests can be served: each part with its reason if not. The byte store is asked every few seconds only. */

@@ -8,7 +8,7 @@ import path from 'node:path'
 import { isMap, parseDocument } from 'yaml'
 import type { BlobSettings } from './platform/blobs/open.ts'
 import { Secret } from './platform/secret.ts'
-import { dispatchSettings, type Setting, settings, type ValueOf } from './settings.ts'
+import { allRoles, dispatchSettings, type Setting, settings, type ValueOf } from './settings.ts'
 
 type Values<Table> = { -readonly [Name in keyof Table]: ValueOf<Table[Name]> }
 
@@ -148,6 +148,9 @@ function contradictions(config: Config): string[] {
   }
   if (config.migrationUrl && config.database.kind !== 'postgres') {
     problems.push('WRIT_MIGRATION_URL: only for PostgreSQL, and DATABASE_URL names none')
+  }
+  if (config.database.kind === 'sqlite' && config.roles.length < allRoles.length) {
+    problems.push('WRIT_ROLES: SQLite has one server process, which needs every role; use PostgreSQL for several')
   }
   if (!config.oidcIssuer !== !config.oidcClientId) {
     problems.push('WRIT_OIDC_ISSUER and WRIT_OIDC_CLIENT_ID: set both or neither')

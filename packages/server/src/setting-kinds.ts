@@ -47,6 +47,18 @@ export function choice<const W extends string>(...words: W[]): Kind<W> {
   }
 }
 
+/** Some of these words, in any order, with commas between; each once. */
+export function choices<const W extends string>(...words: W[]): Kind<readonly W[]> {
+  return {
+    expected: `some of ${words.join(', ')}, with commas between`,
+    parse(given) {
+      const found = listOf(given).map((item) => words.find((word) => word === item.toLowerCase()))
+      return found.length > 0 && found.every((word) => word !== undefined) ? [...new Set(found)] : undefined
+    },
+    show: (value) => value.join(','),
+  }
+}
+
 export function secret(minLength = 1): Kind<Secret<string>> {
   return {
     expected: minLength > 1 ? `at least ${minLength} characters` : 'a secret',

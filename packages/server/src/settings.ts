@@ -6,6 +6,7 @@ import path from 'node:path'
 import { Secret } from './platform/secret.ts'
 import {
   choice,
+  choices,
   type DatabaseAddress,
   databaseUrl,
   destinations,
@@ -61,6 +62,9 @@ const sqliteInData = (around: Surroundings): DatabaseAddress => ({
   file: path.join(around.dataDir, 'writ.db'),
 })
 
+/** What a server process may do. */
+export const allRoles = ['api', 'worker', 'scheduler', 'sequencer'] as const
+
 export const settings = {
   host: required(
     'host',
@@ -91,6 +95,13 @@ export const settings = {
     file,
     ({ cwd }) => path.join(cwd, 'data'),
     'Where everything is kept that has no place of its own.',
+  ),
+  roles: required(
+    'roles',
+    ['WRIT_ROLES'],
+    choices(...allRoles),
+    allRoles,
+    'What this process does, where several share one PostgreSQL.',
   ),
   shutdownGraceSeconds: required(
     'shutdown_grace_seconds',

@@ -3,9 +3,11 @@
 //
 //	GO111MODULE=off GOPATH=/usr/share/gocode go build -o verify .
 //	./verify <log folder> <vkey> [<folder of checkpoints seen earlier>]
+//	./verify -root <log folder> <vkey>
 //
 // Checks the checkpoint's signature, every entry's inclusion by its own proof, and that each earlier checkpoint is signed
-// and continued by the newest. Exits with 1 and names the first bad entry or checkpoint.
+// and continued by the newest. With -root it makes the root anew from the entries instead, which is what a verifier of a
+// whole log does. Exits with 1 and names the first bad entry or checkpoint.
 package main
 
 import (
@@ -25,6 +27,12 @@ import (
 const height = 8
 
 func main() {
+	if len(os.Args) == 4 && os.Args[1] == "-root" {
+		verifier, err := note.NewVerifier(os.Args[3])
+		check(err, "vkey")
+		makeRoot(os.Args[2], open(filepath.Join(os.Args[2], "checkpoint"), verifier))
+		return
+	}
 	if len(os.Args) < 3 {
 		fail("usage: verify <log folder> <vkey> [<folder of earlier checkpoints>]")
 	}
@@ -66,6 +74,39 @@ func main() {
 		}
 	}
 	fmt.Printf("ok: %d entries, %d earlier checkpoints, root %s\n", newest.N, seen, newest.Hash)
+}
+
+// makeRoot hashes every entry into a tree of its own and compares its root with the signed one.
+func makeRoot(dir string, newest tlog.Tree) {
+	var stored memory
+	for bundle := int64(0); bundle*256 < newest.N; bundle++ {
+		width := newest.N - bundle*256
+		if width > 256 {
+			width = 256
+		}
+		eachEntry(dir, bundle, int(width), func(index int64, entry []byte) {
+			more, err := tlog.StoredHashes(index, entry, &stored)
+			check(err, "entry %d", index)
+			stored = append(stored, more...)
+		})
+	}
+	root, err := tlog.TreeHash(newest.N, &stored)
+	check(err, "root")
+	if root != newest.Hash {
+		fail("the root of %d entries is %s, signed is %s", newest.N, root, newest.Hash)
+	}
+	fmt.Printf("ok: %d entries, root %s\n", newest.N, newest.Hash)
+}
+
+// memory holds the hashes of a tree where x/mod's indexes say.
+type memory []tlog.Hash
+
+func (m *memory) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	all := make([]tlog.Hash, len(indexes))
+	for i, index := range indexes {
+		all[i] = (*m)[index]
+	}
+	return all, nil
 }
 
 // open reads a signed checkpoint (C2SP tlog-checkpoint): origin, size and root on three lines.

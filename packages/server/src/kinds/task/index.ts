@@ -5,6 +5,7 @@ export { type HandlerFolder, openHandlerFolder } from './folder/folder.ts'
 export { createHandlerPool } from './folder/pool.ts'
 export { createHandlers, type Handler, type Handlers, type TaskContext, TaskError } from './handler.ts'
 export { createTaskLane } from './lane.ts'
+export { type Backlog, createTaskMetrics } from './metrics.ts'
 export {
   type Dispatching,
   deadLetterHandlers,

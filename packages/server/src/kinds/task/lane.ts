@@ -36,10 +36,11 @@ export interface TaskLaneSettings {
   notBefore(): string | undefined
   /** After the commit: waiters and metrics hear of it. */
   settled(runId: string, state: Ending['state']): void
-  /** Hears of attempts as they begin and end; `error` is null if one went well. */
+  /** Hears of attempts as they begin and end. */
   readonly observe?: {
     started(queue: string, handler: string): void
-    ended(queue: string, handler: string, seconds: number, error: string | null): void
+    ended(queue: string, handler: string, seconds: number, ending: Pick<Ending, 'state' | 'errorCode'>): void
+    leaseLost(): void
   }
   /** There is room again. */
   free(): void
@@ -267,7 +268,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
       events: work.events,
     }
     if (work.startedAt !== null)
-      on.observe?.ended(lease.queue, row.handler, (attempt.endedAt - work.startedAt) / 1_000, ending.errorCode)
+      on.observe?.ended(lease.queue, row.handler, (attempt.endedAt - work.startedAt) / 1_000, ending)
     const failures = lease.failures + 1
     const retryable =
       ending.state === 'failed'
@@ -376,6 +377,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
       const work = held.get(lease.runId)
       if (work?.lease !== lease) return
       log.warn({ run: lease.runId, fence: lease.fence }, 'lease lost')
+      on.observe?.leaseLost()
       if (unpark(work)) end(work, null)
       else interrupt(work, 'lost')
     },

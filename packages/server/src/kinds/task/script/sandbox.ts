@@ -1,7 +1,7 @@
 /**
  * Where scripts run. Two tiers: bubblewrap (own namespaces, no network, a file system of what it needs and nothing else), and
  * a process of another user with an empty environment and limits. What a host lacks is refused, never replaced in silence.
- * Source: bwrap(1), prlimit(1); the pitfalls of bubblewrap as root in docs/decisions/0045.
+ * Source: bwrap(1), prlimit(1); the pitfalls of bubblewrap as root in docs/decisions/0046.
  */
 import { execFile } from 'node:child_process'
 import { chown } from 'node:fs/promises'

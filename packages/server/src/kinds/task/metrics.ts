@@ -1,0 +1,82 @@
+import { Counter, Gauge, type Registry } from 'prom-client'
+import type { Depth } from '../../queue/index.ts'
+
+/** What waits, of all projects together, at one moment. */
+export interface Backlog {
+  readonly queues: readonly Depth[]
+  readonly deadLetters: number
+}
+
+/** Queues that get a label of their own: callers name them, and a label is for ever. */
+const MOST_QUEUES = 100
+/** One scrape reads several gauges, which are of one moment. */
+const FRESH_MS = 1_000
+
+/** The engine's own metrics. Gauges are read at the scrape; counters are of this process. */
+export function createTaskMetrics(
+  registry: Registry,
+  on: { now(): number; backlog(): Promise<Backlog> },
+): { ended(outcome: 'completed' | 'failed' | 'timeout' | 'cancelled'): void; leaseLost(): void } {
+  const registers = [registry]
+  const queues = new Set<string>()
+  const labelOf = (queue: string) => {
+    if (queues.size < MOST_QUEUES) queues.add(queue)
+    return queues.has(queue) ? queue : 'other'
+  }
+  let last: { at: number; backlog: Promise<Backlog> } | undefined
+  const backlog = () => {
+    const now = performance.now()
+    if (!last || now - last.at > FRESH_MS) last = { at: now, backlog: on.backlog() }
+    return last.backlog
+  }
+  const gauge = (name: string, help: string, read: (depth: Depth) => number, merge: (a: number, b: number) => number) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ['queue'],
+      registers,
+      async collect() {
+        this.reset()
+        const values = new Map<string, number>()
+        for (const depth of (await backlog()).queues) {
+          const label = labelOf(depth.queue)
+          const before = values.get(label)
+          values.set(label, before === undefined ? read(depth) : merge(before, read(depth)))
+        }
+        for (const [queue, value] of values) this.set({ queue }, value)
+      },
+    })
+  const sum = (a: number, b: number) => a + b
+  gauge('writ_queue_waiting', 'Tasks that could start now.', ({ waiting }) => waiting, sum)
+  gauge('writ_queue_delayed', 'Tasks that wait for their time.', ({ delayed }) => delayed, sum)
+  gauge('writ_queue_in_flight', 'Tasks under a lease.', ({ claimed }) => claimed, sum)
+  gauge(
+    'writ_queue_oldest_age_seconds',
+    'How long the longest waiting task could have been started; 0 when none waits.',
+    ({ oldest }) => (oldest === null ? 0 : Math.max(0, on.now() - oldest) / 1_000),
+    Math.max,
+  )
+  new Gauge({
+    name: 'writ_dead_letters',
+    help: 'Dead letters that were neither replayed nor purged.',
+    registers,
+    async collect() {
+      this.set((await backlog()).deadLetters)
+    },
+  })
+  const attempts = new Counter({
+    name: 'writ_task_attempts_total',
+    help: 'Attempts that ended, by outcome.',
+    labelNames: ['outcome'],
+    registers,
+  })
+  const lost = new Counter({
+    name: 'writ_task_leases_lost_total',
+    help: 'Leases that were lost while their work ran.',
+    registers,
+  })
+  return {
+    ended: (outcome) => attempts.inc({ outcome }),
+    leaseLost: () => lost.inc(),
+  }
+}

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+import type { Submitted } from '@writ/api'
+import { parse } from 'yaml'
+import { missingBackend } from './servers/missing-backend.ts'
+import { TestSystem } from './test-system.ts'
+import { ok } from './verifies.ts'
+
+const deploy = path.join(import.meta.dirname, '../deploy')
+const promtool = '/usr/bin/promtool'
+const skip = missingBackend('promtool', existsSync(promtool) ? undefined : 'the package prometheus is not installed')
+
+/** Metrics after something of each kind happened, as Prometheus gets them. */
+async function scrape(): Promise<string> {
+  await using sys = await TestSystem.start()
+  const { id } = ok(await sys.admin.post<Submitted>('/tasks', { handler: 'system.ping' }), 201)
+  ok(await sys.admin.get(`/tasks/${id}/wait`))
+  const { token } = ok(await sys.admin.post<{ token: string }>('/tokens', { name: 'door', role: 'admin' }), 201)
+  const failed = { task: 'script.execute', taskData: {}, async: false }
+  ok(await sys.anonymous.post('//dispatch', failed, { headers: { 'x-api-token': token } }))
+  return ok(await sys.anonymous.get<string>('//metrics'))
+}
+const metrics = scrape()
+
+test('the alert rules and the configuration are what Prometheus takes', { skip }, () => {
+  execFileSync(promtool, ['check', 'rules', path.join(deploy, 'prometheus/rules.yml')])
+  // The rules stand where the container has them; here they were checked above.
+  const config = parse(readFileSync(path.join(deploy, 'prometheus/prometheus.yml'), 'utf8')) as { rule_files: string[] }
+  assert.deepEqual(config.rule_files, ['/etc/prometheus/rules.yml'])
+})
+
+test('our metrics pass the linter of Prometheus', { skip }, async () => {
+  // Those of Node's process come from the client library, under names that the linter does not like.
+  const defaults = /writ_(nodejs|process)_/
+  const own = (await metrics)
+    .split('\n')
+    .filter((line) => !defaults.test(line))
+    .join('\n')
+  const { status, stderr, stdout } = spawnSync(promtool, ['check', 'metrics'], { input: own, encoding: 'utf8' })
+  assert.equal(status, 0, stderr + stdout)
+})
+
+test('dashboard and rules ask for metrics that there are', async () => {
+  const known = new Set([...(await metrics).matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name!))
+  const texts = [
+    ...globSync('grafana/dashboards/*.json', { cwd: deploy }).map((file) =>
+      readFileSync(path.join(deploy, file), 'utf8'),
+    ),
+    readFileSync(path.join(deploy, 'prometheus/rules.yml'), 'utf8'),
+  ]
+  const asked = texts.flatMap((text) => [...text.matchAll(/\b(?:writ|procurator)_[a-z_]+/g)].map(([name]) => name))
+  assert.ok(asked.length > 20)
+  assert.deepEqual(
+    [...new Set(asked)].filter((name) => !known.has(name) && !known.has(name.replace(/_(bucket|sum|count)$/, ''))),
+    [],
+  )
+})
+
+test('the composition starts what its files configure, and opens nothing to the outside', () => {
+  const compose = parse(readFileSync(path.join(deploy, 'compose.yaml'), 'utf8')) as {
+    services: Record<string, { image?: string; ports?: string[]; volumes?: string[] }>
+    volumes: Record<string, unknown>
+  }
+  for (const [name, { image, ports = [], volumes = [] }] of Object.entries(compose.services)) {
+    if (image !== undefined) assert.match(image, /:v?\d+(\.\d+)*(-[a-z]+)?$/, `${name} has a pinned image`)
+    for (const port of ports) assert.match(port, /^127\.0\.0\.1:/, `${name} listens on this machine only`)
+    for (const [source] of volumes.map((volume) => volume.split(':')))
+      if (source!.startsWith('.')) assert.ok(existsSync(path.join(deploy, source!)), `${source} is there`)
+      else assert.ok(source! in compose.volumes, `${source} is a volume`)
+  }
+  for (const file of globSync('**/*.yaml', { cwd: deploy })) parse(readFileSync(path.join(deploy, file), 'utf8'))
+})
