@@ -76,6 +76,12 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
   'queue.paused': ['A queue was paused.', '暂停了队列。'],
   'queue.resumed': ['A queue was resumed.', '恢复了队列。'],
   'queue.drained': ['What waited in a queue was cancelled.', '清空了队列中等待的任务。'],
+  'handler.registered': [
+    'A worker said that it has this handler, or that its contract changed.',
+    'worker 注册了处理器，或更改了其约定。',
+  ],
+  'handler.enabled': ['A handler of workers was enabled.', '启用了 worker 的处理器。'],
+  'handler.disabled': ['A handler of workers was disabled.', '停用了 worker 的处理器。'],
 }
 
 type ProjectEvent = {

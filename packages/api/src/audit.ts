@@ -95,6 +95,9 @@ export const auditEvents = {
   'queue.paused': 'project',
   'queue.resumed': 'project',
   'queue.drained': 'project',
+  'handler.registered': 'project',
+  'handler.enabled': 'project',
+  'handler.disabled': 'project',
 } as const satisfies Record<string, 'instance' | 'project' | 'both'>
 
 export type AuditEventType = keyof typeof auditEvents

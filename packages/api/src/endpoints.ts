@@ -1,6 +1,6 @@
 import { type TSchema, Type } from 'typebox'
 import { endpoint } from './endpoint.ts'
-import { deadLettersApi, queuesApi, tasksApi } from './endpoints-tasks.ts'
+import { deadLettersApi, handlersApi, queuesApi, tasksApi, workersApi } from './endpoints-tasks.ts'
 import * as e from './events.ts'
 import { listOf, paging } from './pages.ts'
 import * as s from './shapes.ts'
@@ -1626,5 +1626,7 @@ export const api = {
   tasks: tasksApi,
   queues: queuesApi,
   deadLetters: deadLettersApi,
+  workers: workersApi,
+  handlers: handlersApi,
 } as const
 export type Api = typeof api

@@ -68,19 +68,25 @@ import {
   createFeishu,
   createHandlerPool,
   createHandlers,
+  createLeaseTexts,
   createPayloads,
+  createRemoteHandlers,
   createScripts,
   createTaskLane,
   createTaskMetrics,
   createTasks,
+  createWorkers,
   deadLetterHandlers,
   type Handler,
+  handlerHandlers,
   openHandlerFolder,
   openSandbox,
   queueHandlers,
   submitTask,
+  sumOf,
   type Tasks,
   taskHandlers,
+  workerHandlers,
 } from './kinds/task/index.ts'
 import { AppError } from './platform/app-error.ts'
 import { BlobCorrupt, BlobMissing, BlobStoreUnavailable, openBlobs } from './platform/blobs/index.ts'
@@ -97,7 +103,7 @@ import type { Logger } from './platform/log.ts'
 import { createMetrics } from './platform/metrics.ts'
 import { configureRedaction, liveSecrets, REDACTION_VERSION, redactionKinds } from './platform/redact/index.ts'
 import { Secret } from './platform/secret.ts'
-import { openQueue, type Queue } from './queue/index.ts'
+import { openQueue, type Queue, queueOfPlace } from './queue/index.ts'
 import {
   artifactHandlers,
   createCheckLane,
@@ -134,6 +140,8 @@ const LEASE_MS = 30_000
 /** What a process without the role `api` answers. */
 const OPERATIONAL: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics', '/ping'])
 const POLL_MS = 200
+/** How often the workers of a task may be lost. */
+const MAX_LOST = 10
 /** How long work that was told to stop is waited for. */
 const PATIENCE_MS = 1_000
 
@@ -340,7 +348,31 @@ export async function openApp(on: {
     Object.fromEntries((await backlog()).queues.map((one) => [one.queue, one.waiting])),
   )
   const ours = createTaskMetrics(metrics.registry, { now: clock.now, backlog })
-  const tasks = createTasks({ queue, blobs, clock, handlers, waiting, payloads, accepted: documented.accepted })
+  const remote = createRemoteHandlers(handlers)
+  const tasks = createTasks({
+    db,
+    queue,
+    blobs,
+    clock,
+    handlers,
+    remote,
+    waiting,
+    payloads,
+    accepted: documented.accepted,
+  })
+  const settledTask = (runId: string, state: 'completed' | 'failed' | 'timeout' | 'cancelled') => {
+    waiting.settled(runId)
+    metrics.runsSettled.inc({ kind: 'task', outcome: state })
+  }
+  const workers = createWorkers({
+    ...executing,
+    payloads,
+    registry: remote,
+    texts: createLeaseTexts(deriveKey(secretKeys[0], 'leases')),
+    maxLost: MAX_LOST,
+    random: Math.random,
+    settled: settledTask,
+  })
   const worker = createWorker({
     db,
     queue,
@@ -364,15 +396,13 @@ export async function openApp(on: {
         concurrency: config.taskConcurrency,
         atMost: 10 * config.taskConcurrency,
         patienceMs: PATIENCE_MS,
-        maxLost: 10,
+        maxLost: MAX_LOST,
         random: Math.random,
-        settled(runId, state) {
-          waiting.settled(runId)
-          metrics.runsSettled.inc({ kind: 'task', outcome: state })
-        },
+        settled: settledTask,
         free: () => worker.wake(),
       }),
     ],
+    elsewhere: workers.wake,
     timers: () => fireTimers(executing, tasks.expire),
     leaseMs: LEASE_MS,
     pollMs: POLL_MS,
@@ -573,6 +603,8 @@ export async function openApp(on: {
   mount(http, 'tasks', api.tasks, taskHandlers(dispatching), mounting)
   mount(http, 'queues', api.queues, queueHandlers(dispatching), mounting)
   mount(http, 'deadLetters', api.deadLetters, deadLetterHandlers(dispatching), mounting)
+  mount(http, 'workers', api.workers, workerHandlers(workers), mounting)
+  mount(http, 'handlers', api.handlers, handlerHandlers(dispatching), mounting)
   const dispatchOn = {
     ...dispatching,
     version,
@@ -662,6 +694,7 @@ export async function openApp(on: {
     },
     async stop() {
       streams.abort()
+      workers.stop()
       // Each socket is told that the server stops; one that does not listen is not waited for.
       await Promise.race([Promise.allSettled(open), sleep(1_000, undefined, { ref: false })])
       await http.close()
@@ -701,15 +734,9 @@ async function readBacklog(db: Database, queue: Queue, tasks: Tasks): Promise<Ba
     )
     deadLetters += dead
     for (const depth of depths.filter((one) => !one.queue.startsWith('.'))) {
-      const before = queues.get(depth.queue)
-      const { oldest } = depth
-      queues.set(depth.queue, {
-        queue: depth.queue,
-        waiting: depth.waiting + (before?.waiting ?? 0),
-        delayed: depth.delayed + (before?.delayed ?? 0),
-        claimed: depth.claimed + (before?.claimed ?? 0),
-        oldest: before?.oldest == null ? oldest : oldest === null ? before.oldest : Math.min(oldest, before.oldest),
-      })
+      const name = queueOfPlace(depth.queue)
+      const before = queues.get(name)
+      queues.set(name, before ? sumOf(before, depth) : { ...depth, queue: name })
     }
   }
   return { queues: [...queues.values()], deadLetters }

@@ -117,6 +117,11 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'deadLetters.preview': operators,
   'deadLetters.replayMany': ['admin', 'ops'],
   'deadLetters.purge': admins,
+  'workers.claim': ['admin', 'ops'],
+  'workers.extend': ['admin', 'ops'],
+  'workers.settle': ['admin', 'ops'],
+  'handlers.enable': ['admin', 'ops'],
+  'handlers.disable': ['admin', 'ops'],
   'dispatch.dispatch': dispatchers,
   'dispatch.status': everybody,
   'dispatch.detail': everybody,
@@ -154,8 +159,19 @@ export function tokenRole(owner: Role | null, own: Role): Role | null {
 export function coversScope(scopes: readonly string[], id: string): boolean {
   if (scopes.length === 0) return true
   return scopes.some(
-    (scope) => scope === '*' || scope === id || (scope.endsWith('.*') && id.startsWith(scope.slice(0, -1))),
+    (scope) =>
+      scope === '*' ||
+      scope === id ||
+      (/[.:]\*$/.test(scope) && id.startsWith(scope.slice(0, -1))) ||
+      // Which queues a worker may claim from, the scopes say themselves; so that it may come at all follows from them.
+      (scope.startsWith('worker:') && /^workers\.(claim|extend|settle)$/.test(id)),
   )
+}
+
+/** Refuses a worker that may not take from this queue: an API token needs the scope `worker:<queue>`. */
+export function requireWorkerScope({ scopes }: Pick<Caller, 'scopes'>, queue: string): void {
+  const scope = `worker:${queue}`
+  if (scopes !== null && !coversScope(scopes, scope)) throw new AppError('SCOPE_NOT_ALLOWED', { scope })
 }
 
 /** Endpoints of a project that a role, and a token's scopes if there are any, allow. */

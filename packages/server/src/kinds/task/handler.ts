@@ -26,6 +26,10 @@ export interface Handler {
   readonly sideEffect: 'none' | 'reversible' | 'irreversible'
   /** It may have to wait for a place of its own, and says `ctx.began()` when it has one: the time of the attempt counts from there. */
   readonly waitsForPlace?: true
+  /** False: no task may name it, and none that waits is handed out. */
+  readonly enabled?: boolean
+  /** When a worker last said that it has it; null elsewhere. */
+  readonly lastSeenAt?: number | null
   /** Why its newest version cannot be used; the one before goes on. */
   readonly fault?: string | null
   /** Does it; what it answers must be JSON. Stops when `ctx.signal` aborts: soon after, nobody waits for it any more. */
@@ -83,10 +87,28 @@ export interface BrokenFile {
 
 const MOST_FAULTS = 20
 
+// Schemas of handlers that are gone go with them.
+const checks = new WeakMap<TSchema, ReturnType<typeof Compile>>()
+
+/** So that a schema that is none is refused when it comes, not when a task does. */
+export function compileSchemas({ input, output }: Pick<Handler, 'input' | 'output'>): void {
+  for (const schema of [input, output]) if (schema && !checks.has(schema)) checks.set(schema, Compile(schema))
+}
+
+/** What is wrong with a value by a schema that was compiled; null takes any. `at` is where the value stands. */
+export function faultsOf(schema: TSchema | null, value: unknown, at: string): readonly FieldError[] {
+  const check = schema && checks.get(schema)
+  if (!check || check.Check(value)) return []
+  const [, errors] = check.Errors(value)
+  return errors.slice(0, MOST_FAULTS).map((error) => ({
+    path: at + error.instancePath.replace(/\//g, '.'),
+    message: error.message,
+    code: error.keyword,
+  }))
+}
+
 export function createHandlers(list: readonly Handler[], options: { testHandlers?: boolean } = {}): Handlers {
   const handlers = new Map<string, Handler>()
-  // Schemas of handlers that are gone go with them.
-  const checks = new WeakMap<TSchema, ReturnType<typeof Compile>>()
   let broken: readonly BrokenFile[] = []
   const all: Handlers = {
     find: (name) => handlers.get(name),
@@ -98,9 +120,7 @@ export function createHandlers(list: readonly Handler[], options: { testHandlers
       if (handler.name.startsWith('test.') && !options.testHandlers)
         throw new Error(`handler ${handler.name}: names that begin with "test." are for tests`)
       if (handler.maxAttempts < 1) throw new Error(`handler ${handler.name} needs at least one attempt`)
-      // Compiled here, so that a schema that is none is refused when it comes, not when a task does.
-      for (const schema of [handler.input, handler.output])
-        if (schema && !checks.has(schema)) checks.set(schema, Compile(schema))
+      compileSchemas(handler)
     },
     add(handler) {
       all.require(handler)
@@ -111,17 +131,7 @@ export function createHandlers(list: readonly Handler[], options: { testHandlers
     setBroken(files) {
       broken = files
     },
-    faults(name, which, value, at) {
-      const schema = handlers.get(name)?.[which]
-      const check = schema && checks.get(schema)
-      if (!check || check.Check(value)) return []
-      const [, errors] = check.Errors(value)
-      return errors.slice(0, MOST_FAULTS).map((error) => ({
-        path: at + error.instancePath.replace(/\//g, '.'),
-        message: error.message,
-        code: error.keyword,
-      }))
-    },
+    faults: (name, which, value, at) => faultsOf(handlers.get(name)?.[which] ?? null, value, at),
   }
   for (const handler of list) all.add(handler)
   return all

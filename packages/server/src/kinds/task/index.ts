@@ -6,17 +6,30 @@ export { createHandlerPool } from './folder/pool.ts'
 export { createHandlers, type Handler, type Handlers, type TaskContext, TaskError } from './handler.ts'
 export { createTaskLane } from './lane.ts'
 export { type Backlog, createTaskMetrics } from './metrics.ts'
+export { createLeaseTexts } from './remote/lease-text.ts'
+export { createRemoteHandlers } from './remote/registry.ts'
+export { createWorkers, type Workers } from './remote/workers.ts'
 export {
   type Dispatching,
   deadLetterHandlers,
+  handlerHandlers,
   prepareDispatch,
   queueHandlers,
   submitTask,
   taskHandlers,
+  workerHandlers,
 } from './routes.ts'
 export { openSandbox, SandboxUnavailable } from './script/sandbox.ts'
 export { createScripts, type Scripts } from './script/scripts.ts'
 export { createPayloads } from './sealed.ts'
-export { type Asked, createTasks, type DeadFilter, type TaskFilter, type TaskPage, type Tasks } from './service.ts'
+export {
+  type Asked,
+  createTasks,
+  type DeadFilter,
+  sumOf,
+  type TaskFilter,
+  type TaskPage,
+  type Tasks,
+} from './service.ts'
 export type { TaskRow } from './store.ts'
 export type { PreparedTask, SubmitTasks } from './submit.ts'

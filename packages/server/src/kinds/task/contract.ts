@@ -2,7 +2,7 @@ import { HandlerName, QueueName } from '@writ/api'
 import type { Static, TSchema } from 'typebox'
 import { Type } from 'typebox'
 import { Compile } from 'typebox/schema'
-import type { Handler } from '../handler.ts'
+import type { Handler } from './handler.ts'
 
 /** What a handler says of itself, wherever it runs; what is left out has the usual value. */
 export type Contract = Omit<Handler, 'source' | 'run' | 'waitsForPlace' | 'fault'>
