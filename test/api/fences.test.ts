@@ -11,7 +11,8 @@ import { dispatcherOf, handlerOf } from '../tasks/dispatch.ts'
 import type { TestSystem } from '../test-system.ts'
 
 const testHandlers = [
-  handlerOf('test.fails', async () => {
+  handlerOf('test.fails', async (_, { step }) => {
+    await step('only', async () => 1)
     throw new Error('as a test wants it')
   }),
 ]

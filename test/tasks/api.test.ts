@@ -157,6 +157,40 @@ holds(
   { testHandlers: [failing] },
 )
 
+let stepped = 0
+const inSteps = handlerOf(
+  'test.steps',
+  async (_, { attempt, step }) => {
+    const token = await step('fetch token', async () => ({ password: `winter-copper-${++stepped}` }))
+    if (attempt === 1) throw new Error('after the first step')
+    await step('use it', async () => undefined)
+    return { token, used: stepped }
+  },
+  { maxAttempts: 2 },
+)
+
+holds(
+  'a step that was done is not done again by the next attempt, and is shown without its secrets',
+  async (sys) => {
+    stepped = 0
+    const { id } = ok(await sys.admin.post<Submitted>('/tasks', { handler: 'test.steps' }), 201)
+    const attempts = async () => ok(await sys.admin.get<TaskDetail>(`/tasks/${id}`)).attempts
+    await until('the first attempt failed', async () => (await attempts())[0]?.outcome === 'failed')
+    sys.advance(5_000)
+    const task = await settled(sys, id)
+    assert.deepEqual([task.state, stepped], ['completed', 1])
+    assert.deepEqual(
+      task.steps.map(({ name, attempt }) => [name, attempt]),
+      [
+        ['fetch token', 1],
+        ['use it', 2],
+      ],
+    )
+    assert.ok(!JSON.stringify(task).includes('winter-copper'), JSON.stringify(task))
+  },
+  { testHandlers: [inSteps], fakeClock: true },
+)
+
 holds('a native callback is the event of the end, as a CloudEvent', async (sys) => {
   await using receiver = await startReceiver()
   const { id } = ok(

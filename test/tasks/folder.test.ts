@@ -47,6 +47,12 @@ export const slow = { name: 'slow', run: async (input, { signal }) => {
   return process.pid
 } }
 export const chatty = { name: 'chatty', run() { for (let i = 0; i < 50_000; i++) console.log('line ' + i); return null } }
+export const steps = { name: 'steps', maxAttempts: 3, async run(_, { step, attempt, traceparent }) {
+  const first = await step('first', () => attempt)
+  const failed = await step('second', () => { throw new TaskError('NOT_YET', 'second') }).catch((error) => error.code)
+  if (attempt === 1) process.exit(1)
+  return { first, attempt, failed, traced: /^00-[0-9a-f]{32}-[0-9a-f]{16}-/.test(traceparent) }
+} }
 export const big = { name: 'big', run: () => 'x'.repeat(2 ** 20) }
 `
 
@@ -143,6 +149,8 @@ for (const backend of backends()) {
     assert.deepEqual([leaked.state, leaked.error_code], ['failed', 'HANDLER_CRASHED'])
     assert.match(leaked.error ?? '', /MiB of memory; at most 200/)
     assert.deepEqual([heap.state, heap.error_code], ['failed', 'HANDLER_CRASHED'])
+    const stepped = await on.run('steps')
+    assert.deepEqual(stepped.result, { first: 1, attempt: 2, failed: 'NOT_YET', traced: true })
     const refused = await on.run('refuse')
     assert.deepEqual([refused.error_code, refused.attempts.length], ['NOT_TODAY', 1])
     assert.equal((await on.run('big')).error_code, 'RESULT_TOO_LARGE')

@@ -51,6 +51,16 @@ export const TaskAttempt = Type.Object({
 })
 export type TaskAttempt = Static<typeof TaskAttempt>
 
+/** A part of the work that was done once, whichever attempt did it. */
+export const TaskStep = Type.Object({
+  name: Type.String(),
+  attempt: Type.Integer(),
+  started_at: Time,
+  ended_at: Time,
+  result: anyValue,
+})
+export type TaskStep = Static<typeof TaskStep>
+
 /** A task as lists show it. */
 export const Task = Type.Object({
   id: Id,
@@ -102,6 +112,7 @@ export const TaskDetail = Type.Object({
   result: anyValue,
   log: nullable(Type.String()),
   attempts: Type.Array(TaskAttempt),
+  steps: Type.Array(TaskStep),
 })
 export type TaskDetail = Static<typeof TaskDetail>
 

@@ -18,6 +18,17 @@ export interface HandlerContext {
   log(line: string): void
 }
 
+/** In a file of handlers there is more. */
+export interface FileContext extends HandlerContext {
+  /**
+   * Does a part of the work once: its result is kept, and a later attempt gets it instead of doing it again. A name stands for
+   * one step of the task; a loop numbers its own. The result must be JSON of at most 64 KiB.
+   */
+  step<T>(name: string, work: () => Promise<T> | T): Promise<T>
+  /** The trace that this attempt is part of, as the header of that name has it (W3C Trace Context). */
+  readonly traceparent: string
+}
+
 export interface HandlerDefinition<I extends TSchema = TSchema> {
   /** What tasks call it: letters, digits, `_`, `.` and `-`. */
   readonly name: string
@@ -41,7 +52,7 @@ export interface HandlerDefinition<I extends TSchema = TSchema> {
    * Does it. What it answers must be JSON, at most 1 MiB. What it throws fails the attempt: it is tried again while the task has
    * attempts left, unless it throws a `TaskError` with `retryable: false`. It may be called again for a task that it did before.
    */
-  run(input: Static<I>, context: HandlerContext): unknown
+  run(input: Static<I>, context: FileContext): unknown
 }
 
 /** Answers the handler as it is; only there so that `input` has the type that its schema says. */

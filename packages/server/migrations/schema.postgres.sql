@@ -77,7 +77,7 @@ begin
   perform pg_advisory_xact_lock(hashtext('writ_make_partitions'));
   for step in -1 .. months loop
     first := (date_trunc('month', at at time zone 'UTC') + make_interval(months => step)) at time zone 'UTC';
-    foreach parent in array array['runs', 'artifacts', 'audit_events', 'attempts'] loop
+    foreach parent in array array['runs', 'artifacts', 'audit_events', 'attempts', 'steps'] loop
       name := parent || '_' || to_char(first at time zone 'UTC', 'YYYY_MM');
       if to_regclass(quote_ident(name)) is null then
         execute format('create table %I partition of %I for values from (%L) to (%L)%s', name, parent,
@@ -591,6 +591,81 @@ CREATE TABLE public.signing_keys (
 
 ALTER TABLE ONLY public.signing_keys FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.steps (
+    project_id text NOT NULL,
+    run_id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    attempt bigint NOT NULL,
+    started_at bigint NOT NULL,
+    ended_at bigint NOT NULL,
+    result text NOT NULL,
+    sha256 text NOT NULL,
+    result_sealed text
+)
+PARTITION BY RANGE (run_id);
+
+ALTER TABLE ONLY public.steps FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.steps_2026_04 (
+    project_id text NOT NULL,
+    run_id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    attempt bigint NOT NULL,
+    started_at bigint NOT NULL,
+    ended_at bigint NOT NULL,
+    result text NOT NULL,
+    sha256 text NOT NULL,
+    result_sealed text
+);
+
+CREATE TABLE public.steps_2026_05 (
+    project_id text NOT NULL,
+    run_id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    attempt bigint NOT NULL,
+    started_at bigint NOT NULL,
+    ended_at bigint NOT NULL,
+    result text NOT NULL,
+    sha256 text NOT NULL,
+    result_sealed text
+);
+
+CREATE TABLE public.steps_2026_06 (
+    project_id text NOT NULL,
+    run_id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    attempt bigint NOT NULL,
+    started_at bigint NOT NULL,
+    ended_at bigint NOT NULL,
+    result text NOT NULL,
+    sha256 text NOT NULL,
+    result_sealed text
+);
+
+CREATE TABLE public.steps_2026_07 (
+    project_id text NOT NULL,
+    run_id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    attempt bigint NOT NULL,
+    started_at bigint NOT NULL,
+    ended_at bigint NOT NULL,
+    result text NOT NULL,
+    sha256 text NOT NULL,
+    result_sealed text
+);
+
+CREATE TABLE public.steps_2026_08 (
+    project_id text NOT NULL,
+    run_id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    attempt bigint NOT NULL,
+    started_at bigint NOT NULL,
+    ended_at bigint NOT NULL,
+    result text NOT NULL,
+    sha256 text NOT NULL,
+    result_sealed text
+);
+
 CREATE TABLE public.tickets (
     project_id text NOT NULL,
     id text NOT NULL,
@@ -712,6 +787,27 @@ CREATE TABLE public.webhooks (
 
 ALTER TABLE ONLY public.webhooks FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.worker_handlers (
+    project_id text NOT NULL,
+    name text NOT NULL,
+    contract text NOT NULL,
+    enabled smallint NOT NULL,
+    registered_at bigint NOT NULL,
+    last_seen_at bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.worker_handlers FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE ONLY public.steps ATTACH PARTITION public.steps_2026_04 FOR VALUES FROM ('019d4657-0000') TO ('019de0d5-c800');
+
+ALTER TABLE ONLY public.steps ATTACH PARTITION public.steps_2026_05 FOR VALUES FROM ('019de0d5-c800') TO ('019e807a-ec00');
+
+ALTER TABLE ONLY public.steps ATTACH PARTITION public.steps_2026_06 FOR VALUES FROM ('019e807a-ec00') TO ('019f1af9-b400');
+
+ALTER TABLE ONLY public.steps ATTACH PARTITION public.steps_2026_07 FOR VALUES FROM ('019f1af9-b400') TO ('019fba9e-d800');
+
+ALTER TABLE ONLY public.steps ATTACH PARTITION public.steps_2026_08 FOR VALUES FROM ('019fba9e-d800') TO ('01a05a43-fc00');
+
 ALTER TABLE ONLY public.approval_signatures
     ADD CONSTRAINT approval_signatures_pkey PRIMARY KEY (project_id, approval_id);
 
@@ -826,6 +922,24 @@ ALTER TABLE ONLY public.sessions
 ALTER TABLE ONLY public.signing_keys
     ADD CONSTRAINT signing_keys_pkey PRIMARY KEY (project_id, id);
 
+ALTER TABLE ONLY public.steps
+    ADD CONSTRAINT steps_pkey PRIMARY KEY (project_id, run_id, name);
+
+ALTER TABLE ONLY public.steps_2026_04
+    ADD CONSTRAINT steps_2026_04_pkey PRIMARY KEY (project_id, run_id, name);
+
+ALTER TABLE ONLY public.steps_2026_05
+    ADD CONSTRAINT steps_2026_05_pkey PRIMARY KEY (project_id, run_id, name);
+
+ALTER TABLE ONLY public.steps_2026_06
+    ADD CONSTRAINT steps_2026_06_pkey PRIMARY KEY (project_id, run_id, name);
+
+ALTER TABLE ONLY public.steps_2026_07
+    ADD CONSTRAINT steps_2026_07_pkey PRIMARY KEY (project_id, run_id, name);
+
+ALTER TABLE ONLY public.steps_2026_08
+    ADD CONSTRAINT steps_2026_08_pkey PRIMARY KEY (project_id, run_id, name);
+
 ALTER TABLE ONLY public.tickets
     ADD CONSTRAINT tickets_pkey PRIMARY KEY (project_id, id);
 
@@ -864,6 +978,9 @@ ALTER TABLE ONLY public.webhook_cursors
 
 ALTER TABLE ONLY public.webhooks
     ADD CONSTRAINT webhooks_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.worker_handlers
+    ADD CONSTRAINT worker_handlers_pkey PRIMARY KEY (project_id, name);
 
 CREATE INDEX approvals_subject ON public.approvals USING btree (project_id, subject_type, subject_id);
 
@@ -946,6 +1063,16 @@ CREATE INDEX users_instance_admins ON public.users USING btree (id) WHERE (is_in
 CREATE UNIQUE INDEX users_username ON public.users USING btree (lower(username));
 
 CREATE UNIQUE INDEX webhooks_callback ON public.webhooks USING btree (project_id, callback, url_mac) WHERE (callback IS NOT NULL);
+
+ALTER INDEX public.steps_pkey ATTACH PARTITION public.steps_2026_04_pkey;
+
+ALTER INDEX public.steps_pkey ATTACH PARTITION public.steps_2026_05_pkey;
+
+ALTER INDEX public.steps_pkey ATTACH PARTITION public.steps_2026_06_pkey;
+
+ALTER INDEX public.steps_pkey ATTACH PARTITION public.steps_2026_07_pkey;
+
+ALTER INDEX public.steps_pkey ATTACH PARTITION public.steps_2026_08_pkey;
 
 ALTER TABLE ONLY public.approval_signatures
     ADD CONSTRAINT approval_signatures_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
@@ -1082,6 +1209,9 @@ ALTER TABLE ONLY public.webhooks
 ALTER TABLE ONLY public.webhooks
     ADD CONSTRAINT webhooks_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
 
+ALTER TABLE ONLY public.worker_handlers
+    ADD CONSTRAINT worker_handlers_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
 ALTER TABLE public.approval_signatures ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.approvals ENABLE ROW LEVEL SECURITY;
@@ -1162,6 +1292,8 @@ CREATE POLICY project_fence ON public.runs USING ((project_id = NULLIF(current_s
 
 CREATE POLICY project_fence ON public.signing_keys USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
+CREATE POLICY project_fence ON public.steps USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
 CREATE POLICY project_fence ON public.tickets USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.unique_keys USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
@@ -1169,6 +1301,8 @@ CREATE POLICY project_fence ON public.unique_keys USING ((project_id = NULLIF(cu
 CREATE POLICY project_fence ON public.uploads USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.webhooks USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.worker_handlers USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 ALTER TABLE public.rule_sets ENABLE ROW LEVEL SECURITY;
 
@@ -1186,6 +1320,8 @@ CREATE POLICY sequencer ON public.logs TO writ_sequencer USING (true) WITH CHECK
 
 ALTER TABLE public.signing_keys ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.steps ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.tickets ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.unique_keys ENABLE ROW LEVEL SECURITY;
@@ -1193,6 +1329,8 @@ ALTER TABLE public.unique_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.uploads ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.webhooks ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.worker_handlers ENABLE ROW LEVEL SECURITY;
 
 GRANT USAGE ON SCHEMA public TO writ_app;
 GRANT USAGE ON SCHEMA public TO writ_sequencer;
@@ -1275,6 +1413,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.signing_keys TO writ_app;
 
+GRANT SELECT,INSERT ON TABLE public.steps TO writ_app;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE public.tickets TO writ_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.timers TO writ_app;
@@ -1292,3 +1432,5 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.users TO writ_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.webhook_cursors TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.webhooks TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.worker_handlers TO writ_app;

@@ -490,6 +490,20 @@ create unique index signing_keys_live on signing_keys (project_id, fingerprint) 
 
 create table sqlite_sequence(name,seq);
 
+create table steps (
+  project_id text not null,
+  run_id text not null,
+  name text not null,
+  attempt integer not null,
+  started_at integer not null,
+  ended_at integer not null,
+  -- JSON text as it may be seen, its digest, and the exact text sealed if something in it is secret.
+  result text not null,
+  sha256 text not null,
+  result_sealed text,
+  primary key (project_id, run_id, name)
+) strict;
+
 create table tickets (
   project_id text not null references projects (id),
   id text not null,
@@ -625,3 +639,14 @@ create table webhooks (
 ) strict;
 
 create unique index webhooks_callback on webhooks (project_id, callback, url_mac) where callback is not null;
+
+create table worker_handlers (
+  project_id text not null references projects (id),
+  name text not null,
+  -- JSON, as the worker that registered it last described it.
+  contract text not null,
+  enabled integer not null,
+  registered_at integer not null,
+  last_seen_at integer not null,
+  primary key (project_id, name)
+) strict;

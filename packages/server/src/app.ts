@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { api, type Endpoint, openapi } from '@writ/api'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
   type AuditFolders,
   append,
@@ -63,6 +63,8 @@ import {
 } from './identity/index.ts'
 import { createJudgeThread, createProofKind, rulesHandlers } from './kinds/proof/index.ts'
 import {
+  type AttemptEnded,
+  attemptSpanId,
   type Backlog,
   builtinHandlers,
   createFeishu,
@@ -103,12 +105,14 @@ import type { Logger } from './platform/log.ts'
 import { createMetrics } from './platform/metrics.ts'
 import { configureRedaction, liveSecrets, REDACTION_VERSION, redactionKinds } from './platform/redact/index.ts'
 import { Secret } from './platform/secret.ts'
+import { type FinishedSpan, noTracing, openTracing, parentSpanOf, spanIdOf, traceIdOf } from './platform/tracing.ts'
 import { openQueue, type Queue, queueOfPlace } from './queue/index.ts'
 import {
   artifactHandlers,
   createCheckLane,
   createWaiting,
   createWorker,
+  findTraceId,
   fireTimers,
   removeErasedBytes,
   runHandlers,
@@ -229,6 +233,15 @@ export async function openApp(on: {
   const party = relyingPartyOf(config.publicUrl)
   const blobs = await openBlobs(config.blobs)
   const metrics = createMetrics()
+  const tracing =
+    config.otlpUrl === undefined
+      ? noTracing
+      : await openTracing({
+          url: config.otlpUrl,
+          headers: headersOf(config.otlpHeaders?.reveal() ?? ''),
+          serviceName: config.otelServiceName,
+          version,
+        })
   const stopping = new AbortController()
 
   const identity = await openIdentity({
@@ -364,6 +377,29 @@ export async function openApp(on: {
     waiting.settled(runId)
     metrics.runsSettled.inc({ kind: 'task', outcome: state })
   }
+  const observe: NonNullable<Parameters<typeof createTaskLane>[0]['observe']> = {
+    started: documented.started,
+    ended(done) {
+      const { row, startedAt, endedAt, ending } = done
+      documented.ended(row.queue, row.handler, (endedAt - startedAt) / 1_000, ending.errorCode)
+      ours.ended(ending.state)
+      tracing.record(spanOfAttempt(done))
+    },
+    settled(row, ending, at) {
+      tracing.record({
+        name: `task ${row.handler}`,
+        kind: 'consumer',
+        traceId: row.trace_id,
+        spanId: spanIdOf(row.id),
+        parentSpanId: null,
+        start: row.created_at,
+        end: at,
+        attributes: { 'writ.run': row.id, 'writ.handler': row.handler, 'writ.queue': row.queue },
+        error: ending.error,
+      })
+    },
+    leaseLost: ours.leaseLost,
+  }
   const workers = createWorkers({
     ...executing,
     payloads,
@@ -372,6 +408,7 @@ export async function openApp(on: {
     maxLost: MAX_LOST,
     random: Math.random,
     settled: settledTask,
+    observe,
   })
   const worker = createWorker({
     db,
@@ -385,14 +422,7 @@ export async function openApp(on: {
         log: log.child({ part: 'tasks' }),
         handlers,
         payloads,
-        observe: {
-          started: documented.started,
-          ended(queueName, handler, seconds, { state, errorCode }) {
-            documented.ended(queueName, handler, seconds, errorCode)
-            ours.ended(state)
-          },
-          leaseLost: ours.leaseLost,
-        },
+        observe,
         concurrency: config.taskConcurrency,
         atMost: 10 * config.taskConcurrency,
         patienceMs: PATIENCE_MS,
@@ -461,6 +491,7 @@ export async function openApp(on: {
     )
   http.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.config.id ?? 'other'
+    if (tracing !== noTracing) tracing.record(spanOfRequest(request, reply, clock.now()))
     metrics.requests.answered(route, request.method, reply.statusCode, reply.elapsedTime / 1_000)
     done()
   })
@@ -487,6 +518,8 @@ export async function openApp(on: {
     pollMs: POLL_MS,
     alone: lock !== null,
     dispatchBody: (tx, runId) => dispatchBody(tasks, tx, runId),
+    traceOf: findTraceId,
+    tracing,
     sourceOf,
     sent: (outcome) => metrics.deliveries.inc({ outcome }),
   })
@@ -704,6 +737,7 @@ export async function openApp(on: {
       await Promise.allSettled(chores)
       await pool?.close()
       await queue.close()
+      await tracing.stop()
       await judges.close()
       await doors.close()
       await blobs.close()
@@ -723,6 +757,58 @@ function recogniseStores(error: unknown): AppError | undefined {
 /** What /readyz says of a witness that does not sign. The server goes on without it, so it stays ready. */
 const witnessLine = ({ name, state, reason }: WitnessHealth): [string, string][] =>
   state === 'ok' ? [] : [[`witness ${name}`, `${state}: ${reason}`]]
+
+/** `name=value`, with commas between. Source: OpenTelemetry Protocol Exporter, "Specifying headers via environment variables". */
+const headersOf = (text: string): Record<string, string> =>
+  Object.fromEntries(
+    text
+      .split(',')
+      .filter((pair) => pair.includes('='))
+      .map((pair) => [
+        pair.slice(0, pair.indexOf('=')).trim(),
+        decodeURIComponent(pair.slice(pair.indexOf('=') + 1).trim()),
+      ]),
+  )
+
+const spanOfAttempt = ({ row, attempt, startedAt, endedAt, ending }: AttemptEnded): FinishedSpan => ({
+  name: `attempt ${row.handler}`,
+  kind: 'internal',
+  traceId: row.trace_id,
+  spanId: attemptSpanId(row.id, attempt),
+  parentSpanId: spanIdOf(row.id),
+  start: startedAt,
+  end: endedAt,
+  attributes: {
+    'writ.run': row.id,
+    'writ.attempt': attempt,
+    'writ.state': ending.state,
+    ...(ending.errorCode === null ? {} : { 'error.type': ending.errorCode }),
+  },
+  error: ending.error,
+})
+
+/** Source: OpenTelemetry semantic conventions for HTTP server spans. */
+function spanOfRequest(request: FastifyRequest, reply: FastifyReply, now: number): FinishedSpan {
+  // Set by mount() once the caller is known.
+  const caller = request.caller as Caller | undefined
+  const route = request.routeOptions.url
+  return {
+    name: `${request.method} ${route ?? 'unknown'}`,
+    kind: 'server',
+    traceId: caller?.traceId ?? traceIdOf(request.id),
+    spanId: spanIdOf(request.id),
+    parentSpanId: caller ? parentSpanOf(request.headers.traceparent) : null,
+    start: now - reply.elapsedTime,
+    end: now,
+    attributes: {
+      'http.request.method': request.method,
+      ...(route === undefined ? {} : { 'http.route': route }),
+      'http.response.status_code': reply.statusCode,
+      'writ.request': request.id,
+    },
+    error: reply.statusCode >= 500 ? `status ${reply.statusCode}` : null,
+  }
+}
 
 /** What waits in the queues of tasks and among the dead letters, of all projects together. */
 async function readBacklog(db: Database, queue: Queue, tasks: Tasks): Promise<Backlog> {

@@ -439,6 +439,26 @@ export const settings = {
     'Requests a minute and client; 0 is no limit.',
   ),
 
+  otlpUrl: optional(
+    'tracing.otlp_url',
+    ['OTEL_EXPORTER_OTLP_ENDPOINT'],
+    httpUrl,
+    'Collector of OpenTelemetry traces (OTLP over HTTP), without /v1/traces; without one nothing is recorded.',
+  ),
+  otlpHeaders: optional(
+    'tracing.otlp_headers',
+    ['OTEL_EXPORTER_OTLP_HEADERS'],
+    secret(),
+    'Headers for the collector: name=value, with commas between.',
+  ),
+  otelServiceName: required(
+    'tracing.service_name',
+    ['OTEL_SERVICE_NAME'],
+    text,
+    'writ',
+    'Name of this server in traces.',
+  ),
+
   logLevel: required(
     'log.level',
     ['LOG_LEVEL'],

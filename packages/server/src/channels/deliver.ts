@@ -7,6 +7,7 @@ import { type Egress, EgressRefused, EgressTimeout, type Incoming } from '../pla
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { redactor } from '../platform/redact/index.ts'
+import { spanIdOf, type Tracing, traceIdOf, traceparentOf } from '../platform/tracing.ts'
 import { showEvent } from './event.ts'
 import { type Mail, recipientsOf } from './mail.ts'
 import { faultOf, writeDispatched, writeLetter, writeMessage } from './message.ts'
@@ -27,6 +28,9 @@ export interface Delivering {
   readonly alone: boolean
   /** What the dispatch door says of a task that has ended; undefined if it is gone. */
   dispatchBody(tx: Tx, runId: string): Promise<Record<string, unknown> | undefined>
+  /** The trace that a run is part of; undefined if it is gone. */
+  traceOf(tx: Tx, runId: string): Promise<string | undefined>
+  readonly tracing: Tracing
   /** CloudEvents source of a project. */
   sourceOf(project: string): Promise<string>
   /** A number in [0, 1); replaced in tests. */
@@ -114,12 +118,17 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
 }
 
 async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSignal): Promise<void> {
-  const [webhook, event, body] = await on.db.read(async (tx) => {
+  const [webhook, event, body, trace] = await on.db.read(async (tx) => {
     const delivery = await store.findDelivery(tx, claim.delivery_id)
     const webhook = await store.findWebhook(tx, claim.webhook_id)
     const event = delivery && (await findPlacedEvent(tx, delivery.event_id))
     const asDispatched = webhook?.callback === 'dispatch' && event?.resource_id
-    return [webhook, event, asDispatched ? await on.dispatchBody(tx, event.resource_id!) : undefined] as const
+    return [
+      webhook,
+      event,
+      asDispatched ? await on.dispatchBody(tx, event.resource_id!) : undefined,
+      event?.run_id ? await on.traceOf(tx, event.run_id) : undefined,
+    ] as const
   })
   // Deleted, or disabled in the moment before the claim: whoever did that has ended the delivery. Or the event is gone,
   // with a log that was dropped.
@@ -132,11 +141,30 @@ async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSi
     return
   }
   const source = await on.sourceOf(claim.project_id)
-  const attempt = await sendOnce(on, webhook, showEvent(event, { source }), body, stop)
+  const spanId = spanIdOf(`${claim.delivery_id}/${claim.fence}`)
+  const traceId = trace ?? traceIdOf(event.id)
+  const sending = { event: showEvent(event, { source }), dispatched: body, traceparent: traceparentOf(traceId, spanId) }
+  const attempt = await sendOnce(on, webhook, sending, stop)
   if (attempt === undefined) {
     await on.db.write((tx) => store.deferDelivery(tx, claim, on.clock.now()))
     return
   }
+  on.tracing.record({
+    name: 'deliver',
+    kind: 'client',
+    traceId,
+    spanId,
+    parentSpanId: trace !== undefined && event.run_id ? spanIdOf(event.run_id) : null,
+    start: attempt.at,
+    end: attempt.at + attempt.durationMs,
+    attributes: {
+      'writ.webhook': webhook.id,
+      'writ.event': event.event_type,
+      'http.request.method': 'POST',
+      ...(attempt.status === null ? {} : { 'http.response.status_code': attempt.status }),
+    },
+    error: attempt.error,
+  })
   const outcome = await on.db.write((tx) => record(tx, on, claim, attempt))
   if (outcome) on.sent?.(outcome)
 }
@@ -145,10 +173,10 @@ async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSi
 async function sendOnce(
   on: Delivering,
   webhook: store.WebhookRow,
-  event: Event,
-  dispatched: Record<string, unknown> | undefined,
+  what: { event: Event; dispatched: Record<string, unknown> | undefined; traceparent: string },
   stop: AbortSignal,
 ): Promise<Attempt | undefined> {
+  const { event, dispatched, traceparent } = what
   const at = on.clock.now()
   const started = performance.now()
   const ended = (
@@ -188,7 +216,7 @@ async function sendOnce(
     answer = await on.egress.send({
       url,
       method: 'POST',
-      headers: { 'user-agent': 'Writ-Webhooks/1', ...headers },
+      headers: { 'user-agent': 'Writ-Webhooks/1', traceparent, ...headers },
       credentials: own,
       body,
       timeoutMs: on.timeoutMs,

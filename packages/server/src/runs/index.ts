@@ -10,6 +10,7 @@ export { runToSee } from './start.ts'
 export {
   type ArtifactRow,
   findRun,
+  findTraceId,
   listFilesOfRuns,
   listRunsOfTicket,
   listServedDigests,

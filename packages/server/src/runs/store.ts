@@ -58,6 +58,12 @@ export async function isTask(tx: Tx, ref: Ref): Promise<boolean> {
   return row?.kind === 'task'
 }
 
+/** The trace that a run is part of. */
+export async function findTraceId(tx: Tx, runId: string): Promise<string | undefined> {
+  const row = await tx.db.selectFrom('runs').select('trace_id').where('id', '=', runId).executeTakeFirst()
+  return row?.trace_id
+}
+
 /** As `findRun`, with the row locked until commit. */
 export async function lockRun(tx: Tx, ref: Ref): Promise<RunRow | undefined> {
   const id = await idOf(tx, 'run', ref)

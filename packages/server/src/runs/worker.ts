@@ -148,19 +148,34 @@ export function createWorker(on: WorkerSettings): Worker {
       }
     })
 
+  /** By a clock that only goes forward: the store's may be set, and ours with it. */
+  let extendedAt = performance.now()
+
   async function beat(): Promise<void> {
+    const began = performance.now()
     for (const lane of lanes) {
       const { lost, stop } = await queue.extend(lane.held(), clock.now() + on.leaseMs)
       for (const lease of lost) lane.lost(lease)
       for (const lease of stop) lane.stopWork(lease.runId)
     }
+    extendedAt = began
+  }
+
+  /** Leases that could not be extended for as long as they last are somebody else's by now, whatever the store would say. */
+  function giveUpLeases(): void {
+    if (performance.now() - extendedAt < on.leaseMs) return
+    for (const lane of lanes) for (const lease of lane.held()) lane.lost(lease)
   }
 
   return {
     wake,
     async run(stop) {
+      extendedAt = performance.now()
       const beating = setInterval(() => {
-        beat().catch((err) => log.warn({ err }, 'leases could not be extended'))
+        beat().catch((err) => {
+          log.warn({ err }, 'leases could not be extended')
+          giveUpLeases()
+        })
       }, on.leaseMs / 3)
       stop.addEventListener('abort', wake, { once: true })
       while (!stop.aborted) {

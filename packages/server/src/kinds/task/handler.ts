@@ -45,6 +45,14 @@ export interface TaskContext {
   readonly signal: AbortSignal
   /** See `Handler.waitsForPlace`. */
   began?(): void
+  /**
+   * Does a part of the work once: its result is kept, and a later attempt gets it instead of doing it again. A name stands
+   * for one step of the run; a loop numbers its own. The result must be JSON of at most 64 KiB. Stopped between the
+   * work and its record, the step is done again.
+   */
+  step<T>(name: string, work: () => Promise<T>): Promise<T>
+  /** The trace that this attempt is part of, as the header of that name has it: W3C Trace Context. */
+  readonly traceparent: string
   /** Kept with the run, redacted, up to 64 KiB of the newest lines. */
   log(line: string): void
 }

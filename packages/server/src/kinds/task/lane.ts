@@ -6,6 +6,7 @@ import { type Command, type Database, inProject } from '../../platform/db/index.
 import { randomToken } from '../../platform/ids.ts'
 import type { Logger } from '../../platform/log.ts'
 import { redactor } from '../../platform/redact/index.ts'
+import { spanIdOf, traceparentOf } from '../../platform/tracing.ts'
 import type { Lease, Queue } from '../../queue/index.ts'
 import { isFinal, type Lane } from '../../runs/index.ts'
 import { type Handlers, TaskError } from './handler.ts'
@@ -14,7 +15,20 @@ import { CANCELLED, ended, endOf, failedWith, PAST_DEADLINE, refusalOf, resultOf
 import { readJson } from './payload.ts'
 import type { Payloads } from './sealed.ts'
 import { type End, type Ending, settleTasks } from './settle.ts'
+import { createSteps } from './step.ts'
 import { loadWork, type WorkRow } from './store.ts'
+
+/** An attempt that is over, whatever comes of it. */
+export interface AttemptEnded {
+  readonly row: WorkRow
+  readonly attempt: number
+  readonly startedAt: number
+  readonly endedAt: number
+  readonly ending: Ending
+}
+
+/** The span of an attempt; that of its task has the id of the run. */
+export const attemptSpanId = (runId: string, attempt: number): string => spanIdOf(`${runId}/${attempt}`)
 
 export interface TaskLaneSettings {
   readonly db: Database
@@ -39,7 +53,9 @@ export interface TaskLaneSettings {
   /** Hears of attempts as they begin and end. */
   readonly observe?: {
     started(queue: string, handler: string): void
-    ended(queue: string, handler: string, seconds: number, ending: Pick<Ending, 'state' | 'errorCode'>): void
+    ended(done: AttemptEnded): void
+    /** After the commit. */
+    settled(row: WorkRow, ending: Ending, at: number): void
     leaseLost(): void
   }
   /** There is room again. */
@@ -55,6 +71,7 @@ interface Work {
   /** Made when somebody looks at it: most work ends before anybody tells it to. */
   abort: AbortController | null
   readonly lines: string[]
+  steps: number
   logBytes: number
   startedAt: number | null
   events: number
@@ -166,6 +183,13 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
           work.startedAt = clock.now()
           limit(work, row.timeout_ms)
         },
+        traceparent: traceparentOf(row.trace_id, attemptSpanId(row.id, lease.attempt)),
+        step: createSteps(on, {
+          project: lease.project,
+          id: row.id,
+          attempt: lease.attempt,
+          began: () => work.steps++,
+        }),
         log: (line) => keepLine(work, line),
       }),
     )
@@ -227,9 +251,10 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
       endedAt: clock.now(),
       log: work.lines.length === 0 ? null : redactor.text(work.lines.join('\n')),
       events: work.events,
+      steps: work.steps,
     }
     if (work.startedAt !== null)
-      on.observe?.ended(lease.queue, row.handler, (attempt.endedAt - work.startedAt) / 1_000, ending)
+      on.observe?.ended({ row, attempt: lease.attempt, startedAt: work.startedAt, endedAt: attempt.endedAt, ending })
     const final = error instanceof TaskError && !error.retryable
     return endOf({ lease, row, ending, attempt, final }, on.random)
   }
@@ -271,7 +296,10 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
         for (const [i, { work, end: what }] of all.entries()) {
           forget(work)
           if (!settled[i]) log.warn({ run: work.row.id, fence: work.lease.fence }, 'lease lost, nothing settled')
-          else if (what.next === 'settle') on.settled(work.row.id, what.ending.state)
+          else if (what.next === 'settle') {
+            on.observe?.settled(work.row, what.ending, what.attempt.endedAt)
+            on.settled(work.row.id, what.ending.state)
+          }
         }
       },
       (err: unknown) => {
@@ -310,6 +338,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
             row,
             abort: null,
             lines: [],
+            steps: 0,
             logBytes: 0,
             startedAt: null,
             events: row.event_count,

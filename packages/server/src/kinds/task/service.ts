@@ -13,7 +13,7 @@ import { readJson } from './payload.ts'
 import type { RemoteHandlers } from './remote/registry.ts'
 import type { Payloads } from './sealed.ts'
 import { type Ending, settleWaiting } from './settle.ts'
-import { showAttempts, showQueue, showTask, stateOf } from './show.ts'
+import { showAttempts, showQueue, showStep, showTask, stateOf } from './show.ts'
 import * as store from './store.ts'
 import { createSubmit, type PreparedTask, prepareTask, type SubmitTasks } from './submit.ts'
 
@@ -179,7 +179,10 @@ export function createTasks(on: TasksOn): Tasks {
   }
 
   async function detail(asked: Asked, row: TaskRow): Promise<TaskDetail> {
-    const kept = await asked.read((tx) => store.listAttempts(tx, [row.id]))
+    const [kept, steps] = await asked.read(async (tx) => [
+      await store.listAttempts(tx, [row.id]),
+      await store.listSteps(tx, row.id),
+    ])
     // The fence of the caller's project held when the row was read.
     const [input, result] = await Promise.all([
       readJson(on.blobs, row.project_id, row.input, row.input_sha256),
@@ -191,6 +194,7 @@ export function createTasks(on: TasksOn): Tasks {
       result: result ?? null,
       log: row.stdout_log,
       attempts: showAttempts(row, kept),
+      steps: steps.map(showStep),
     }
   }
 

@@ -26,6 +26,8 @@ export interface Attempted {
   readonly log: string | null
   /** Events of the run that are in the log already: its own and this attempt's. */
   readonly events: number
+  /** Steps that this attempt asked for. */
+  readonly steps: number
 }
 
 /** What becomes of work under a lease. `ending` with `runAt` says how it failed before it comes again. */
@@ -110,7 +112,7 @@ export async function settleWaiting(
       ending,
       by,
       attemptNumber: row.attempt,
-      attempt: { worker: null, startedAt: null, endedAt: now, log: null, events: row.event_count },
+      attempt: { worker: null, startedAt: null, endedAt: now, log: null, events: row.event_count, steps: 0 },
     })),
   )
   return mine
@@ -204,6 +206,7 @@ const finalRow = ({ row, ending, attempt, attemptNumber }: Finished, journal: st
   updated_at: attempt.endedAt,
   attempt: attemptNumber,
   event_count: attempt.events + 1,
+  step_count: attempt.steps,
   result: ending.result,
   result_sealed: ending.resultSealed ?? null,
   output_sha256: ending.outputSha256,

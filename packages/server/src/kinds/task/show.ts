@@ -1,8 +1,8 @@
-import type { Queue, Task, TaskAttempt } from '@writ/api'
+import type { Queue, Task, TaskAttempt, TaskStep } from '@writ/api'
 import { rfc3339, rfc3339OrNull } from '../../platform/clock.ts'
 import type { Depth } from '../../queue/index.ts'
 import { isFinal } from '../../runs/index.ts'
-import type { AttemptRow, QueueRow, TaskRow } from './store.ts'
+import type { AttemptRow, QueueRow, StepRow, TaskRow } from './store.ts'
 
 const parsed = <T>(json: string | null): T | null => (json === null ? null : (JSON.parse(json) as T))
 
@@ -99,6 +99,14 @@ export function showAttempts(row: TaskRow, kept: readonly AttemptRow[]): TaskAtt
     return { ...empty, outcome: 'lost' }
   })
 }
+
+export const showStep = (row: StepRow): TaskStep => ({
+  name: row.name,
+  attempt: row.attempt,
+  started_at: rfc3339(row.started_at),
+  ended_at: rfc3339(row.ended_at),
+  result: JSON.parse(row.result) as unknown,
+})
 
 export const showQueue = (row: QueueRow, depth: Depth | undefined): Queue => ({
   name: row.name,

@@ -1,7 +1,7 @@
 import type { RunState } from '@writ/api'
 import { type RawBuilder, type Selectable, sql } from 'kysely'
 import { DatabaseConflict, inList, type Tx, totalOf } from '../../platform/db/index.ts'
-import type { AttemptsTable, QueuesTable, RunsTable } from '../../platform/db/tables.ts'
+import type { AttemptsTable, QueuesTable, RunsTable, StepsTable } from '../../platform/db/tables.ts'
 import { remotePlace } from '../../queue/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 
@@ -36,6 +36,7 @@ export type WorkRow = Pick<
   | 'input_sha256'
   | 'input_sealed'
   | 'callback'
+  | 'trace_id'
   | 'executed_by_id'
   | 'deadline_at'
   | 'cancel_requested_at'
@@ -163,7 +164,7 @@ export async function countTasks(tx: Tx, want: Wanted): Promise<number> {
 }
 
 const workColumns =
-  'id, number, handler, state, input, input_sha256, input_sealed, callback, executed_by_id, deadline_at, cancel_requested_at, unique_key, created_at, started_at, event_count, attempt, queue, timeout_ms, max_attempts'
+  'id, number, handler, state, input, input_sha256, input_sealed, callback, trace_id, executed_by_id, deadline_at, cancel_requested_at, unique_key, created_at, started_at, event_count, attempt, queue, timeout_ms, max_attempts'
 
 /** What workers need of these tasks, by id. The bounds let partitions be left out. */
 export async function loadWork(tx: Tx, ids: readonly string[]): Promise<Map<string, WorkRow>> {
@@ -242,6 +243,7 @@ export type FinalRow = Pick<
   | 'updated_at'
   | 'attempt'
   | 'event_count'
+  | 'step_count'
   | 'result'
   | 'result_sealed'
   | 'output_sha256'
@@ -291,6 +293,25 @@ export async function purgeDead(tx: Tx, want: Wanted, now: number): Promise<numb
     .where(sql<boolean>`${predicate({ ...want, dead: true })}`)
     .executeTakeFirst()
   return Number(done.numUpdatedRows)
+}
+
+// ---- steps
+
+export type StepRow = Selectable<StepsTable>
+
+export const findStep = (tx: Tx, runId: string, name: string): Promise<StepRow | undefined> =>
+  tx.db.selectFrom('steps').selectAll().where('run_id', '=', runId).where('name', '=', name).executeTakeFirst()
+
+export const listSteps = (tx: Tx, runId: string): Promise<StepRow[]> =>
+  tx.db.selectFrom('steps').selectAll().where('run_id', '=', runId).orderBy('started_at').orderBy('name').execute()
+
+/** Keeps a step that was done. One that is kept already stays: of two workers the first was there. */
+export async function keepStep(tx: Tx, step: Omit<StepRow, 'project_id'>): Promise<void> {
+  await tx.db
+    .insertInto('steps')
+    .values({ project_id: tx.project, ...step })
+    .onConflict((conflict) => conflict.columns(['project_id', 'run_id', 'name']).doNothing())
+    .execute()
 }
 
 // ---- unique keys

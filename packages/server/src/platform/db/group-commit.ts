@@ -3,7 +3,7 @@ import { projectInContext } from './project.ts'
 
 interface Waiting {
   readonly project: string
-  /** Which groups may not run at once: those of a project, and apart from them its commands that keep to themselves. */
+  /** Groups of one line do not run at once: a project's, or those of one of its commands that are apart. */
   readonly line: string
   readonly command: Command<unknown, unknown>
   readonly input: unknown
@@ -35,7 +35,8 @@ type Outcome = { ok: true; output: unknown } | { ok: false; error: unknown }
  * Joins changes that are asked for within the same turn of the event loop into one transaction and one fsync. While a
  * group commits, the next one gathers, so under load groups grow by themselves and a single change waits for nobody.
  *
- * - A group holds one project's changes, because the fence is set per transaction.
+ * - A group holds one project's changes, because the fence is set per transaction. A project has one group at a time, and
+ *   beside it, where the store can, one for each command that is `apart`.
  * - Equal commands run as one; a failing one is undone to its savepoint and its inputs tried one by one.
  * - Answers go out after COMMIT. If COMMIT fails nobody is told that anything happened.
  *
@@ -94,7 +95,7 @@ export function createGroupCommit(options: {
       return new Promise<O>((resolve, reject) => {
         // The promise's types meet the queue's here, and only here.
         const project = projectInContext()
-        const line = options.apart && command.apart ? `${project} apart` : project
+        const line = options.apart && command.apart ? `${project} ${command.name}` : project
         waiting.push({ project, line, command, input, resolve, reject } as unknown as Waiting)
         schedule()
       })

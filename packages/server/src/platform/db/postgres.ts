@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import pg from 'pg'
+import { binaryArray } from './binary-array.ts'
 import { kyselyOn } from './connection.ts'
 import {
   type Database,
@@ -188,13 +189,13 @@ function txOn(client: pg.PoolClient, project: string, tell: (() => void)[], colu
     project,
     dialect: 'postgres',
     async sql<Row>(text: string, params: readonly (Param | readonly Param[])[] = []) {
-      return (await prepared(text, [...params])).rows as Row[]
+      return (await prepared(text, params.map(textsOf))).rows as Row[]
     },
     async insert(table, rows) {
       if (rows.length === 0) return
       const kinds = columns.get(table)
       const keys = Object.keys(rows[0]!)
-      const arrays = keys.map((key) => rows.map((row) => row[key]))
+      const arrays = keys.map((key) => arrayOf(kinds?.get(key), rows, key))
       const places = keys.map((key, i) => `$${i + 1}::${kinds?.get(key)}[]`)
       await prepared(`insert into ${table} (${keys.join(', ')}) select * from unnest(${places.join(', ')})`, arrays)
     },
@@ -215,7 +216,7 @@ function txOn(client: pg.PoolClient, project: string, tell: (() => void)[], colu
          from unnest(${keys.map((one, i) => `$${i + 1}::${kinds?.get(one)}[]`).join(', ')}) as u(${keys.map((one) => `new_${one}`).join(', ')})
          where project_id = $${n + 1} and ${key} = u.new_${key} and ${key} = any($1) and ${key} >= $${n + 2} and ${key} <= $${n + 3}${when ? ` and ${when}` : ''}
          returning ${key} as updated`,
-        [...keys.map((one) => rows.map((row) => row[one])), project, sorted[0], sorted.at(-1)],
+        [...keys.map((one) => arrayOf(kinds?.get(one), rows, one)), project, sorted[0], sorted.at(-1)],
       )
       const updated = new Set(result.rows.map((row: { updated: string }) => row.updated))
       return ids.map((id) => updated.has(id))
@@ -223,6 +224,18 @@ function txOn(client: pg.PoolClient, project: string, tell: (() => void)[], colu
     afterCommit: (say) => tell.push(say),
   }
 }
+
+/** One column of many rows as a parameter. */
+function arrayOf(type: string | undefined, rows: readonly Record<string, Param>[], key: string): unknown {
+  const values = rows.map((row) => row[key])
+  return binaryArray(type, values) ?? values
+}
+
+/** A list of texts, whose type is plain, goes in binary; lists of numbers may be of any width and are left to the driver. */
+const textsOf = (param: Param | readonly Param[]): unknown =>
+  Array.isArray(param) && param.length > 0 && param.every((one) => typeof one === 'string')
+    ? binaryArray('text', param)
+    : param
 
 /**
  * Statements that need no answer of their own ride along with the next one: begin, project and first savepoint go in one

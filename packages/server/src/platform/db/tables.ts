@@ -535,6 +535,18 @@ export interface QueuesTable {
   created_at: number
 }
 
+export interface StepsTable {
+  project_id: string
+  run_id: string
+  name: string
+  attempt: number
+  started_at: number
+  ended_at: number
+  result: string
+  sha256: string
+  result_sealed: string | null
+}
+
 export interface Tables {
   users: UsersTable
   projects: ProjectsTable
@@ -575,6 +587,7 @@ export interface Tables {
   unique_keys: UniqueKeysTable
   queues: QueuesTable
   worker_handlers: WorkerHandlersTable
+  steps: StepsTable
 }
 
 /** The tables behind the fence: every row belongs to a project, and no statement sees two projects. */
@@ -606,4 +619,5 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'attempts',
   'unique_keys',
   'worker_handlers',
+  'steps',
 ])

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { type Egress, EgressTimeout, type Incoming } from '../../../platform/egress.ts'
-import type { Handler } from '../handler.ts'
+import type { Handler, TaskContext } from '../handler.ts'
 import { define } from './define.ts'
 
 // Each request has its own limit; these leave room for as many as an input may name.
@@ -55,9 +55,9 @@ export const proxyForward = (egress: Egress): Handler =>
     input: ForwardInput,
     timeoutMs: HANDLER_TIMEOUT_MS,
     sideEffect: 'irreversible',
-    async run(input, { signal }) {
-      const results = await inTurn(input.urls, (url) =>
-        send(egress, { url, method: 'POST', data: input.data, headers: input.headers, timeout: input.timeout }, signal),
+    async run({ urls, data, headers, timeout }, context) {
+      const results = await inTurn(urls, (url) =>
+        send(egress, { url, method: 'POST', data, headers, timeout }, context),
       )
       return summaryOf(results)
     },
@@ -71,14 +71,14 @@ export const proxyMultiForward = (egress: Egress): Handler =>
     input: MultiForwardInput,
     timeoutMs: HANDLER_TIMEOUT_MS,
     sideEffect: 'irreversible',
-    async run(input, { signal }) {
+    async run(input, context) {
       const results = await inTurn(input.tasks, async ({ url, method = 'POST', data, headers }): Promise<Forwarded> => {
         if (!url) return { url: null, ok: false, error: 'url_missing' }
         const verb = method.toUpperCase() as (typeof METHODS)[number]
         const { url: _, ...result } = await send(
           egress,
           { url, method: verb, data, headers, timeout: input.timeout },
-          signal,
+          context,
         )
         return { url, method: verb, ...result }
       })
@@ -100,7 +100,7 @@ async function send(
     headers: Static<typeof Headers> | null | undefined
     timeout: number | null | undefined
   },
-  signal: AbortSignal,
+  { signal, traceparent }: Pick<TaskContext, 'signal' | 'traceparent'>,
 ): Promise<Forwarded> {
   const began = performance.now()
   const took = () => Math.round(performance.now() - began)
@@ -110,7 +110,7 @@ async function send(
     const answer = await egress.send({
       url: inQuery ? withQuery(url, asked.data) : url,
       method,
-      headers: inQuery ? {} : { 'content-type': 'application/json' },
+      headers: { traceparent, ...(inQuery ? {} : { 'content-type': 'application/json' }) },
       credentials: asked.headers ?? {},
       ...(inQuery ? {} : { body: JSON.stringify(asked.data ?? {}) }),
       timeoutMs: (asked.timeout ?? DEFAULT_SECONDS) * 1_000,

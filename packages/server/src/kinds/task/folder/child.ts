@@ -4,7 +4,7 @@ import { Console } from 'node:console'
 import { registerHooks } from 'node:module'
 import { Writable } from 'node:stream'
 import { Worker } from 'node:worker_threads'
-import type { Described, FromChild, ToChild } from './protocol.ts'
+import type { Described, Failure, FromChild, ToChild } from './protocol.ts'
 
 /** A result longer than this is refused here, before it travels; the server refuses what is less and still too long. */
 const MAX_RESULT_CHARS = 4 * 1024 * 1024
@@ -12,6 +12,14 @@ const MAX_RESULT_CHARS = 4 * 1024 * 1024
 const PROMPT_CHARS = 64 * 1024
 const KEPT_CHARS = 64 * 1024
 const LOG_MS = 200
+
+interface Step {
+  work(): unknown
+  resolve(value: unknown): void
+  reject(error: unknown): void
+  /** What the work itself threw: whoever called the step gets that, and not its copy. */
+  thrown?: unknown
+}
 
 interface Definition {
   readonly name: string
@@ -21,6 +29,9 @@ interface Definition {
 const say = (message: FromChild) => void process.send!(message)
 let running: AbortController | null = null
 let log = createLog()
+/** Steps of the task that runs, by their number. */
+let steps = new Map<number, Step>()
+let stepsAsked = 0
 
 // Handlers of many files write with console; while a task runs, its lines are the task's.
 globalThis.console = new Console({ stdout: lineStream(), stderr: lineStream() })
@@ -29,10 +40,49 @@ process.on('disconnect', () => process.exit(0))
 process.on('message', (message: ToChild) => {
   if (message.say === 'begin') begin(message)
   else if (message.say === 'abort') running?.abort(new Error(message.reason))
+  else if (message.say === 'stepGo') void goStep(message.id)
+  else if (message.say === 'stepIs') endStep(message.id)?.resolve(JSON.parse(message.result))
+  else if (message.say === 'stepNot') failStep(message)
   else if (message.say === 'describe')
     answer(async () => say({ say: 'described', handlers: await describe(message.file) }))
   else answer(() => run(message))
 })
+
+/** The server keeps what a step answers, and knows whether it was done before. */
+function askStep(name: unknown, work: () => unknown): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const id = ++stepsAsked
+    steps.set(id, { work, resolve, reject })
+    say({ say: 'step', id, name: String(name) })
+  })
+}
+
+async function goStep(id: number): Promise<void> {
+  const step = steps.get(id)
+  if (!step) return
+  try {
+    const value = (await step.work()) ?? null
+    const result = JSON.stringify(value) as string | undefined
+    if (result === undefined) throw never('STEP_RESULT_INVALID', 'The result of a step is not JSON')
+    say({ say: 'stepDone', id, result })
+  } catch (error) {
+    step.thrown = error
+    say({ say: 'stepFailed', id, failure: failureOf(error) })
+  }
+}
+
+function endStep(id: number): Step | undefined {
+  const step = steps.get(id)
+  steps.delete(id)
+  return step
+}
+
+function failStep({ id, failure }: Extract<ToChild, { say: 'stepNot' }>): void {
+  const step = endStep(id)
+  step?.reject(
+    step.thrown ?? Object.assign(new Error(failure.message), { ...failure, code: failure.code ?? undefined }),
+  )
+}
 
 function answer(work: () => Promise<void>): void {
   work().catch((error: unknown) => {
@@ -43,7 +93,7 @@ function answer(work: () => Promise<void>): void {
 }
 
 /** Own words of a handler are a TaskError, or whatever looks like one: the module that it comes from may be another copy of ours. */
-function failureOf(error: unknown): { code: string | null; message: string; retryable: boolean } {
+function failureOf(error: unknown): Failure {
   const message = error instanceof Error ? error.message : String(error)
   const own = error as { code?: unknown; retryable?: unknown }
   return error instanceof Error && typeof own.code === 'string' && typeof own.retryable === 'boolean'
@@ -107,16 +157,19 @@ async function run(task: Extract<ToChild, { say: 'run' }>): Promise<void> {
   const abort = new AbortController()
   running = abort
   log = createLog()
+  steps = new Map()
   const mine = log
   try {
     const handler = (await handlersIn(task.file)).find((one) => one.name === task.name)
     if (!handler) throw new Error(`${task.file} has no handler ${task.name}`)
-    const { runId, project, attempt } = task
+    const { runId, project, attempt, traceparent } = task
     const value = await handler.run(JSON.parse(task.input), {
       runId,
       project,
       attempt,
+      traceparent,
       signal: abort.signal,
+      step: askStep,
       log: (line: unknown) => mine.add(String(line)),
     })
     const result = JSON.stringify(value ?? null) as string | undefined

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from '../../../platform/log.ts'
 import { type TaskContext, TaskError } from '../handler.ts'
-import type { Described, FromChild, Sources, ToChild } from './protocol.ts'
+import type { Described, Failure, FromChild, Sources, ToChild } from './protocol.ts'
 
 export interface PoolSettings {
   readonly dir: string
@@ -60,7 +60,7 @@ interface Process {
   /** Aborted: told to stop, and killed `patienceMs` later. */
   ask(
     message: ToChild,
-    on: { signal: AbortSignal; log(line: string): void },
+    on: Pick<TaskContext, 'signal' | 'log'> & Partial<Pick<TaskContext, 'step'>>,
   ): Promise<Extract<FromChild, { say: 'done' | 'described' }>>
   /** Whether it may have another task. */
   fit(): boolean
@@ -180,10 +180,10 @@ export function createHandlerPool(on: PoolSettings): HandlerPool {
       // How long a process takes to start is nothing to the task.
       await process.ready
       ctx.began?.()
-      const { runId, project, attempt } = ctx
+      const { runId, project, attempt, traceparent } = ctx
       try {
         const answer = await process.ask(
-          { say: 'run', file, name, input: JSON.stringify(input ?? null), runId, project, attempt },
+          { say: 'run', file, name, input: JSON.stringify(input ?? null), runId, project, attempt, traceparent },
           ctx,
         )
         return answer.say === 'done' ? JSON.parse(answer.result) : null
@@ -223,6 +223,7 @@ function openProcess(on: PoolSettings, sources: Sources): Process {
   let current:
     | {
         readonly log: (line: string) => void
+        readonly step: TaskContext['step'] | undefined
         readonly over: (outcome: Error | Extract<FromChild, { say: 'done' | 'described' }>) => void
       }
     | undefined
@@ -241,13 +242,28 @@ function openProcess(on: PoolSettings, sources: Sources): Process {
       for (const line of message.lines) current?.log(line)
       return
     }
+    if (message.say === 'step') return startStep(message.id, message.name)
+    if (message.say === 'stepDone') return stepping.get(message.id)?.resolve(JSON.parse(message.result))
+    if (message.say === 'stepFailed') return stepping.get(message.id)?.reject(errorOf(message.failure))
     if ('rss' in message) full = message.rss > FULL * on.memoryMb * 2 ** 20
-    current?.over(
-      message.say === 'failed'
-        ? new TaskError(message.code ?? 'TASK_FAILED', message.message, { retryable: message.retryable })
-        : message,
-    )
+    current?.over(message.say === 'failed' ? errorOf(message) : message)
   })
+  /** The record of a step is kept here; its work is done there. */
+  const stepping = new Map<number, PromiseWithResolvers<unknown>>()
+  function startStep(id: number, name: string): void {
+    const mine = current
+    if (!mine?.step) return
+    const work = () => {
+      const done = Promise.withResolvers<unknown>()
+      stepping.set(id, done)
+      send({ say: 'stepGo', id })
+      return done.promise.finally(() => stepping.delete(id))
+    }
+    mine.step(name, work).then(
+      (value) => send({ say: 'stepIs', id, result: JSON.stringify(value ?? null) }),
+      (error: unknown) => send({ say: 'stepNot', id, failure: failureOf(error) }),
+    )
+  }
   const gone = new Promise<void>((resolve) => {
     const over = (how: string) => {
       if (dead) return
@@ -279,7 +295,7 @@ function openProcess(on: PoolSettings, sources: Sources): Process {
     sources,
     ready,
     gone,
-    ask(message, { signal, log: keep }) {
+    ask(message, { signal, log: keep, step }) {
       return new Promise((resolve, reject) => {
         let patience: NodeJS.Timeout | undefined
         const stop = () => {
@@ -289,8 +305,10 @@ function openProcess(on: PoolSettings, sources: Sources): Process {
         tasks++
         current = {
           log: keep,
+          step,
           over(outcome) {
             current = undefined
+            stepping.clear()
             clearTimeout(patience)
             signal.removeEventListener('abort', stop)
             if (signal.aborted) reject(signal.reason)
@@ -321,3 +339,12 @@ function killGroup(forked: ChildProcess): void {
     // It is gone already.
   }
 }
+
+const errorOf = ({ code, message, retryable }: Failure): TaskError =>
+  new TaskError(code ?? 'TASK_FAILED', message, { retryable })
+
+const failureOf = (error: unknown): Failure => ({
+  code: error instanceof TaskError ? error.code : null,
+  message: error instanceof Error ? error.message : String(error),
+  retryable: !(error instanceof TaskError) || error.retryable,
+})

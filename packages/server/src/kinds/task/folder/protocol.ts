@@ -16,6 +16,13 @@ export interface Described {
   readonly sideEffect: unknown
 }
 
+export interface Failure {
+  /** Null unless whoever failed said so itself. */
+  readonly code: string | null
+  readonly message: string
+  readonly retryable: boolean
+}
+
 export type ToChild =
   | {
       /** First, once. `ours`: URLs of modules that a file may import though its folder has not installed them. */
@@ -34,12 +41,20 @@ export type ToChild =
       readonly runId: string
       readonly project: string
       readonly attempt: number
+      readonly traceparent: string
     }
+  /** Do step `id`: it was not done before. */
+  | { readonly say: 'stepGo'; readonly id: number }
+  | { readonly say: 'stepIs'; readonly id: number; readonly result: string }
+  | { readonly say: 'stepNot'; readonly id: number; readonly failure: Failure }
   | { readonly say: 'abort'; readonly reason: string }
 
 export type FromChild =
   | { readonly say: 'ready' }
   | { readonly say: 'described'; readonly handlers: readonly Described[] }
+  | { readonly say: 'step'; readonly id: number; readonly name: string }
+  | { readonly say: 'stepDone'; readonly id: number; readonly result: string }
+  | { readonly say: 'stepFailed'; readonly id: number; readonly failure: Failure }
   | { readonly say: 'lines'; readonly lines: readonly string[] }
   /** `rss`: bytes of memory that the process has. */
   | { readonly say: 'done'; readonly result: string; readonly rss: number }

@@ -9,6 +9,7 @@ import { type Lease, type Queue, type Runnable, remotePlace } from '../../../que
 import { isFinal } from '../../../runs/index.ts'
 import { TaskError } from '../handler.ts'
 import { announce } from '../intent.ts'
+import type { TaskLaneSettings } from '../lane.ts'
 import { CANCELLED, ended, endOf, failedWith, PAST_DEADLINE, refusalOf, resultOf, TIMED_OUT } from '../outcome.ts'
 import { readJson } from '../payload.ts'
 import type { Payloads } from '../sealed.ts'
@@ -51,6 +52,7 @@ export interface WorkersOn {
   readonly random: () => number
   notBefore(): string | undefined
   settled(runId: string, state: Ending['state']): void
+  readonly observe?: NonNullable<TaskLaneSettings['observe']>
 }
 
 /** Hints may be lost: so often it is looked, whatever they say. */
@@ -149,6 +151,7 @@ export function createWorkers(on: WorkersOn): Workers {
       claimed
         .filter(({ refusal }) => !refusal)
         .map(async ({ lease, row }) => {
+          on.observe?.started(row.queue, row.handler)
           const deadline = row.deadline_at ?? Number.POSITIVE_INFINITY
           const endsAt = Math.min(deadline, now + row.timeout_ms)
           const by = endsAt === deadline ? 'deadline' : 'timeout'
@@ -171,13 +174,23 @@ export function createWorkers(on: WorkersOn): Workers {
     )
   }
 
-  const attempted = (now: number) => ({ worker: null, startedAt: now, endedAt: now, log: null })
+  const attempted = (now: number) => ({ worker: null, startedAt: now, endedAt: now, log: null, steps: 0 })
 
   async function settleEnds(project: string, ends: readonly End[]): Promise<readonly boolean[]> {
     if (ends.length === 0) return []
     const settled = await inProject(project, () => db.submit(settleCommand, ends))
-    for (const [i, end] of ends.entries())
-      if (settled[i] && end.next === 'settle') on.settled(end.row.id, end.ending.state)
+    for (const [i, end] of ends.entries()) {
+      if (!settled[i]) on.observe?.leaseLost()
+      else if (end.next !== 'back') {
+        const { row, lease, ending, attempt } = end
+        const { startedAt, endedAt } = attempt
+        on.observe?.ended({ row, attempt: lease.attempt, startedAt: startedAt ?? endedAt, endedAt, ending })
+        if (end.next === 'settle') {
+          on.observe?.settled(row, ending, endedAt)
+          on.settled(row.id, ending.state)
+        }
+      }
+    }
     return settled
   }
 
@@ -206,6 +219,7 @@ export function createWorkers(on: WorkersOn): Workers {
     endedAt: clock.now(),
     log: log ? redactor.text(log.slice(-MAX_LOG_CHARS)) : null,
     events: row.event_count,
+    steps: 0,
   })
 
   async function endFor(project: string, held: Held, row: WorkRow, said: WorkResult): Promise<End> {
