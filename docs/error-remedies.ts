@@ -533,6 +533,27 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '本项目没有这个队列。',
     '队列在第一个任务进入时建立；请列出本项目的队列。',
   ],
+  SCHEDULE_NOT_FOUND: ['Look at the list of schedules of the project.', '没有这个计划。', '请查看本项目的计划列表。'],
+  SCHEDULE_NAME_TAKEN: [
+    'Choose another name, or change the schedule that has it.',
+    '本项目已有同名计划。',
+    '请换一个名称，或修改已有的计划。',
+  ],
+  SCHEDULE_TIMES_INVALID: [
+    'Say exactly one of `cron`, `every_seconds` and `at`, with a time that is still ahead; `POST /schedules/preview` shows the next ten.',
+    '时间设置无效。',
+    '`cron`、`every_seconds`、`at` 只能给出一个，且须有将来的时间；可用 `POST /schedules/preview` 预览。',
+  ],
+  SCHEDULE_CHANGED: [
+    'Get the schedule, look at what is new, and send the change again if it still holds.',
+    '计划已被他人修改。',
+    '请重新读取，确认后再提交修改。',
+  ],
+  SCHEDULE_ENDED: [
+    'Its last time has passed. Change its times; it is active then.',
+    '计划已没有将来的时间。',
+    '请修改其时间，修改后即生效。',
+  ],
   HANDLER_UNKNOWN: [
     'Only handlers of workers are enabled and disabled; `GET /handlers` lists them with the source `worker`.',
     '本项目没有 worker 注册过这个处理器。',

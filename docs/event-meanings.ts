@@ -76,6 +76,14 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
   'queue.paused': ['A queue was paused.', '暂停了队列。'],
   'queue.resumed': ['A queue was resumed.', '恢复了队列。'],
   'queue.drained': ['What waited in a queue was cancelled.', '清空了队列中等待的任务。'],
+  'schedule.created': ['A schedule was added.', '新增了计划。'],
+  'schedule.updated': ['A schedule was changed; old and new values are in it.', '修改了计划，含新旧值。'],
+  'schedule.paused': [
+    'A schedule was paused: by a person, or with an error by the server because its owner may not dispatch any more, or because it could start nothing ten times.',
+    '暂停了计划：由人暂停；或由服务器附错误暂停，因为其所有者已无权派发，或连续十次无法启动。',
+  ],
+  'schedule.resumed': ['A schedule was resumed, in the name of who did it.', '恢复了计划，此后以恢复者的名义派发。'],
+  'schedule.deleted': ['A schedule was deleted; its tasks stay.', '删除了计划，其任务仍保留。'],
   'handler.registered': [
     'A worker said that it has this handler, or that its contract changed.',
     'worker 注册了处理器，或更改了其约定。',

@@ -167,6 +167,33 @@ for (const name of ['tlog', 'api']) {
   })
 }
 
+const pages = sourcesOf('**/*.{ts,tsx}', 'packages/console/src')
+
+test('the console knows the server by its API only, and runs in a browser', () => {
+  assert.ok(pages.length > 20)
+  const faults = pages.flatMap(({ file, text }) =>
+    importsOf(text)
+      .filter((name) => {
+        if (name.startsWith('@writ/')) return !['@writ/api', '@writ/sdk', '@writ/tlog'].includes(name)
+        const outside = name.startsWith('.') && path.join(path.dirname(file), name).startsWith('..')
+        // The first run shows the files of examples/ as they are.
+        return name.startsWith('node:') || (outside && !/\/examples\/[^/]+\?raw$/.test(name))
+      })
+      .map((name) => `${file} imports ${name}`),
+  )
+  assert.deepEqual(faults, [])
+  const users = pages.filter(({ text }) => /\bprocess\.|\bBuffer\b/.test(codeOf(text))).map(({ file }) => file)
+  assert.deepEqual(users, [])
+})
+
+test('the console writes no markup of its own making, and keeps things in the browser in one place', () => {
+  const users = (word: RegExp) => pages.filter(({ text }) => word.test(codeOf(text))).map(({ file }) => file)
+  assert.deepEqual(users(/dangerouslySetInnerHTML|innerHTML|outerHTML|insertAdjacentHTML|\beval\(|new Function/), [])
+  assert.deepEqual(users(/localStorage|sessionStorage|indexedDB|document\.cookie/), ['app/page-settings.ts'])
+  // Answers come through the client; the one fetch is the one that it is given.
+  assert.deepEqual(users(/\bfetch\(/), ['app/client.ts'])
+})
+
 test('the rules above see what they forbid', () => {
   assert.match(faultOf('runs/x.ts', 'kinds/proof/index.ts') ?? '', /does not stand above/)
   assert.match(faultOf('kinds/a/x.ts', 'kinds/b/index.ts') ?? '', /does not stand above/)

@@ -72,8 +72,8 @@ test('docs/events.md, its twin and docs/asyncapi.json are what node docs/generat
 
 /** Variables of the command line, which the server does not read. */
 const ofCli = ['WRIT_URL', 'WRIT_TOKEN', 'WRIT_PROJECT', 'WRIT_CONTEXT']
-/** And those of the tests. */
-const ofTests = ['WRIT_UPDATE_SNAPSHOTS']
+/** And those of tests and development. */
+const ofTests = ['WRIT_UPDATE_SNAPSHOTS', 'WRIT_DEV_SERVER']
 
 test('every variable and code that a document names exists', async () => {
   const declared = [...Object.values(settings), ...Object.values(dispatchSettings)]

@@ -10,6 +10,7 @@ import { once } from 'node:events'
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { buildConsole } from '../packages/console/build.ts'
 import { missingS3 } from './servers/ceph-rgw.ts'
 import { missingChromium } from './servers/chromium.ts'
 import { missingGo } from './servers/go-verifier.ts'
@@ -35,8 +36,11 @@ let failed = 0
 
 if (pattern === undefined) {
   await check('types', 'tsc', '--noEmit')
+  await check('types of the console', 'tsc', '--noEmit', '-p', 'packages/console')
   await check('style', 'biome', 'check', '--error-on-warnings')
 }
+// Once, before two tests at a time would.
+if (chosen.some((file) => file.startsWith('test/console/'))) await buildConsole()
 const skips = await test(chosen, named.length > 0 ? [] : [`--test-name-pattern=${pattern}`])
 
 const missing = { PostgreSQL: missingPostgres(), S3: missingS3(), Chromium: missingChromium(), Go: missingGo() }

@@ -8,7 +8,7 @@ import { attachDatabase } from '../../packages/server/src/platform/db/open.ts'
 import { backends } from '../backends.ts'
 import { makeSshKey, proposeKey, signApproval } from '../evidence/ssh-key.ts'
 import { dispatcherOf, handlerOf } from '../tasks/dispatch.ts'
-import type { TestSystem } from '../test-system.ts'
+import { type TestSystem, until } from '../test-system.ts'
 
 const testHandlers = [
   handlerOf('test.fails', async (_, { step }) => {
@@ -71,6 +71,20 @@ async function fill(system: TestSystem, slug: string) {
   const app = await by.dispatch('feishu_set_token', { app_id: 'cli_a', app_secret: 'of the application' })
   await by.settled(app.id)
   await by.dispatch('test.fails', {}, { run_at: '2999-01-01T00:00:00Z', unique_key: 'once' })
+  const schedule = await made(
+    system.admin.post('/schedules', { name: 'nightly', handler: 'test.fails', cron: '0 3 * * *' }, plain),
+  )
+  const once = await made(
+    system.admin.post(
+      '/schedules',
+      { name: 'once', handler: 'test.fails', at: new Date(Date.now() + 500).toISOString() },
+      plain,
+    ),
+  )
+  await until('it fired', async () => {
+    const { body } = await system.admin.get<{ fires: unknown[] }>(`/schedules/${once.id}`, plain)
+    return body.fires.length > 0
+  })
   return {
     asset,
     ticket,
@@ -84,6 +98,7 @@ async function fill(system: TestSystem, slug: string) {
     event: event!,
     hold,
     webhook,
+    schedule,
   }
 }
 
@@ -165,6 +180,8 @@ for (const backend of backends()) {
       ['asset by number', admin.get('/assets/1', there)],
       ['revoke signing key', admin.post(`/signing-keys/${made.key.id}/revoke`, {}, there)],
       ['evidence', admin.post('/evidence/export', { subject: 'ticket', id: made.ticket.id }, there)],
+      ['trail of a ticket', admin.get(`/evidence/trail?subject=ticket&id=${made.ticket.id}`, there)],
+      ['trail of a run', admin.get(`/evidence/trail?subject=run&id=${made.run.id}`, there)],
       ['statement', admin.post(`/tickets/${made.ticket.id}/approval-statement`, undefined, there)],
       ['edit asset', admin.patch(`/assets/${made.asset.id}`, { name: 'x' }, there)],
       ['ticket', admin.get(`/tickets/${made.ticket.id}`, there)],
@@ -219,6 +236,12 @@ for (const backend of backends()) {
       ['deliveries', admin.get(`/webhooks/${made.webhook.id}/deliveries`, there)],
       ['replay', admin.post(`/webhooks/${made.webhook.id}/replay`, { state: 'failed' }, there)],
       ['delete webhook', admin.delete(`/webhooks/${made.webhook.id}`, there)],
+      ['schedule', admin.get(`/schedules/${made.schedule.id}`, there)],
+      ['change schedule', admin.patch(`/schedules/${made.schedule.id}`, { name: 'x' }, there)],
+      ['pause schedule', admin.post(`/schedules/${made.schedule.id}/pause`, undefined, there)],
+      ['resume schedule', admin.post(`/schedules/${made.schedule.id}/resume`, undefined, there)],
+      ['trigger schedule', admin.post(`/schedules/${made.schedule.id}/trigger`, undefined, there)],
+      ['delete schedule', admin.delete(`/schedules/${made.schedule.id}`, there)],
       ['events of a run', admin.get(`/events?run_id=${made.run.id}`, there)],
       ['rotate token', admin.post(`/tokens/${made.token.id}/rotate`, undefined, there)],
       ['revoke token', admin.delete(`/tokens/${made.token.id}`, there)],
@@ -227,7 +250,16 @@ for (const backend of backends()) {
       const answer = await question
       assert.equal(answer.status, 404, `${what}: ${JSON.stringify(answer.body)}`)
     }
-    for (const list of ['/tickets', '/runs', '/assets', '/rule-sets', '/tokens', '/policy/changes', '/webhooks']) {
+    for (const list of [
+      '/tickets',
+      '/runs',
+      '/assets',
+      '/rule-sets',
+      '/tokens',
+      '/policy/changes',
+      '/webhooks',
+      '/schedules',
+    ]) {
       assert.deepEqual((await admin.get(list, there)).body, [], `${list} of the other project`)
     }
     const events = await admin.get<{ resource_id: string }[]>('/audit/events?limit=1000', there)
@@ -281,6 +313,7 @@ for (const backend of backends()) {
         'memberships',
         'queue',
         'queues',
+        'schedule_due',
         'timers',
         'tokens',
         'webhook_cursors',

@@ -119,7 +119,9 @@ test('every example is a request that its operation takes', async () => {
     const path = endpoint.path
       .replace(
         ':id',
-        /policy|invite|token|session|signingKeys|hold|webhook/i.test(id) ? '01900000-0000-7000-8000-000000000000' : '1',
+        /policy|invite|token|session|signingKeys|hold|webhook|schedule/i.test(id)
+          ? '01900000-0000-7000-8000-000000000000'
+          : '1',
       )
       .replace(':slug', 'default')
       .replace(':shard', '0')

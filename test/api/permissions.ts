@@ -36,6 +36,7 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /auth/register': 'anybody',
   'POST /auth/logout': 'person',
   'GET /auth/me': 'person',
+  'GET /auth/session': 'person',
   'POST /auth/password': 'person',
   'GET /auth/sessions': 'person',
   'DELETE /auth/sessions/:id': 'person',
@@ -123,6 +124,9 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /signing-keys/:id/reject': admins,
   'POST /signing-keys/:id/revoke': workers,
   'POST /evidence/export': overseers,
+  // Of tickets that the caller may see; the routes look.
+  'GET /evidence/trail': all,
+  'GET /evidence/seals': all,
   'POST /audit/self-check': overseers,
 
   'POST /payloads/:id/erase': admins,
@@ -177,4 +181,16 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /dead-letters/:id/replay': ['admin', 'ops'],
   'POST /dead-letters/replay': ['admin', 'ops'],
   'POST /dead-letters/purge': admins,
+
+  // A schedule works for the whole project while nobody looks: who runs its operation decides, who audits it reads.
+  'GET /schedules': ['admin', 'ops', 'auditor'],
+  'POST /schedules': ['admin', 'ops'],
+  // Computes and writes nothing.
+  'POST /schedules/preview': ['admin', 'ops', 'auditor'],
+  'GET /schedules/:id': ['admin', 'ops', 'auditor'],
+  'PATCH /schedules/:id': ['admin', 'ops'],
+  'DELETE /schedules/:id': ['admin', 'ops'],
+  'POST /schedules/:id/pause': ['admin', 'ops'],
+  'POST /schedules/:id/resume': ['admin', 'ops'],
+  'POST /schedules/:id/trigger': ['admin', 'ops'],
 }

@@ -3,7 +3,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { ClaimedTask, HandlerInfo, NewTask, Queue, Submitted, TaskDetail } from '@writ/api'
 import { createClient, createWorker, TaskError, type WorkerOptions } from '../../packages/sdk/src/index.ts'
-import { backends } from '../backends.ts'
+import { type Backend, backends } from '../backends.ts'
 import { createClient as createHttpClient } from '../client.ts'
 import { startGuarded } from '../servers/guard.ts'
 import { type TestSystem, until } from '../test-system.ts'
@@ -53,7 +53,16 @@ async function sceneOf(system: TestSystem) {
   return { tokenFor, token, dispatch, get, ended, handlers, http, by, claim, settle, workerOf }
 }
 
-for (const backend of backends()) {
+const stores = backends()
+const [sqlite] = stores
+/** The same where the order of the queue is kept beside the database. */
+const withMemory: Backend = {
+  name: 'sqlite',
+  skip: false,
+  start: (options = {}) => sqlite!.start({ ...options, env: { ...options.env, QUEUE_BACKEND: 'memory' } }),
+}
+
+for (const backend of stores) {
   test(`a worker does what is dispatched, with retries, cancels and timeouts like any other task (${backend.name})`, {
     skip: backend.skip,
   }, async () => {
@@ -125,8 +134,10 @@ for (const backend of backends()) {
     await system.settle()
     await system.check()
   })
+}
 
-  test(`a dispatch waits for a worker; leases are fenced, and only one settles (${backend.name})`, {
+for (const [name, backend] of [...stores.map((one) => [one.name, one] as const), ['memory', withMemory] as const]) {
+  test(`a dispatch waits for a worker; leases are fenced, and only one settles (${name})`, {
     skip: backend.skip,
   }, async () => {
     await using system = await backend.start({ fakeClock: true })
@@ -202,7 +213,9 @@ for (const backend of backends()) {
     await system.settle()
     await system.check()
   })
+}
 
+for (const backend of stores) {
   test(`another worker finishes what a killed one began, once (${backend.name})`, { skip: backend.skip }, async () => {
     await using system = await backend.start({ fakeClock: true })
     const on = await sceneOf(system)

@@ -1,5 +1,6 @@
 import { type TSchema, Type } from 'typebox'
 import { endpoint } from './endpoint.ts'
+import { schedulesApi } from './endpoints-schedules.ts'
 import { deadLettersApi, handlersApi, queuesApi, tasksApi, workersApi } from './endpoints-tasks.ts'
 import * as e from './events.ts'
 import { listOf, paging } from './pages.ts'
@@ -84,6 +85,18 @@ export const authApi = {
       error: Type.Optional(Type.String()),
     }),
     errors: ['OIDC_NOT_CONFIGURED', 'OIDC_FAILED', 'COOKIE_NEEDS_TLS'],
+  }),
+  session: endpoint({
+    method: 'GET',
+    path: '/auth/session',
+    access: 'user',
+    tag: 'auth',
+    status: 200,
+    errors: ['SESSION_NOT_FOUND'],
+    summary: 'Get the session of this browser',
+    description:
+      'For a page that was opened anew: the token that writes with this cookie need in `X-CSRF-Token`. Other credentials have none.',
+    reply: s.CookieSession,
   }),
   logout: endpoint({
     method: 'POST',
@@ -1178,6 +1191,42 @@ export const evidenceApi = {
     body: s.ExportEvidence,
     example: { subject: 'ticket', id: 1 },
   }),
+  trail: endpoint({
+    method: 'GET',
+    path: '/evidence/trail',
+    access: 'member',
+    tag: 'evidence',
+    status: 200,
+    errors: ['TICKET_NOT_FOUND', 'TICKET_VIEW_DENIED', 'RUN_NOT_FOUND', 'RUN_VIEW_DENIED'],
+    summary: 'Get what proves a ticket or a run',
+    description:
+      'Its entries of the log in order, each with its inclusion proof under one checkpoint, attestations and signatures: what a page verifies with @writ/tlog. Payloads and salts come only to those who may read the log.',
+    query: query({
+      subject: Type.Unsafe<'ticket' | 'run'>({ type: 'string', enum: ['ticket', 'run'] }),
+      id: s.PathRef,
+    }),
+    reply: s.Trail,
+  }),
+  seals: endpoint({
+    method: 'GET',
+    path: '/evidence/seals',
+    access: 'member',
+    tag: 'evidence',
+    status: 200,
+    errors: [],
+    summary: 'Tell how far things are sealed',
+    description:
+      'Of up to 100 tickets or runs: how many of their events the log holds, and whether a witness stands for the last. What the caller may not see is left out.',
+    query: query({
+      subject: Type.Unsafe<'ticket' | 'run'>({ type: 'string', enum: ['ticket', 'run'] }),
+      ids: Type.String({
+        pattern: '^[1-9][0-9]{0,14}(,[1-9][0-9]{0,14}){0,99}$',
+        maxLength: 1600,
+        description: 'numbers with commas between',
+      }),
+    }),
+    reply: Type.Array(s.Seal),
+  }),
 } as const
 
 const auditFilters = {
@@ -1626,6 +1675,7 @@ export const api = {
   tasks: tasksApi,
   queues: queuesApi,
   deadLetters: deadLettersApi,
+  schedules: schedulesApi,
   workers: workersApi,
   handlers: handlersApi,
 } as const

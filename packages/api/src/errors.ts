@@ -181,6 +181,13 @@ export const errors = {
   HANDLER_CONTRACT_INVALID: { status: 422, text: 'The contract of a handler is none: {reason}.' },
   LEASE_INVALID: { status: 422, text: 'This is no lease that this server gave for this project.' },
 
+  // schedules
+  SCHEDULE_NOT_FOUND: { status: 404, text: 'Schedule not found' },
+  SCHEDULE_NAME_TAKEN: { status: 409, text: 'This project has a schedule called "{name}" already.' },
+  SCHEDULE_TIMES_INVALID: { status: 422, text: 'These times cannot be: {reason}.' },
+  SCHEDULE_CHANGED: { status: 409, text: 'Somebody changed this schedule meanwhile; read it again.' },
+  SCHEDULE_ENDED: { status: 409, text: 'This schedule has no time ahead; give it new times first.' },
+
   // the house
   DATABASE_UNAVAILABLE: { status: 503, text: 'The database cannot be reached or written; nothing was changed.' },
   STORAGE_UNAVAILABLE: { status: 503, text: 'The artifact store cannot be reached or written; nothing was kept.' },

@@ -330,6 +330,73 @@ export const ExportEvidence = command({
 })
 export type ExportEvidence = Static<typeof ExportEvidence>
 
+const EvidenceSubject = words(['ticket', 'run'])
+/** What proves a ticket or a run, as one answer: entries with proofs, attestations, signatures. */
+export const Trail = Type.Object({
+  subject: Type.Object({ type: EvidenceSubject, id: Id, number: Type.Integer() }),
+  pending: Type.Integer({ description: 'events that have no place in the log yet' }),
+  more: Type.Boolean({ description: 'there are more entries than the first 1000' }),
+  logs: Type.Array(
+    Type.Object({
+      shard: Type.Integer(),
+      origin: Type.String(),
+      vkeys: Type.Array(Type.String()),
+      checkpoint: nullable(
+        Type.String({ description: 'the signed note that all proofs lead to; null before the first' }),
+      ),
+      anchored: nullable(
+        Type.Object({
+          size: Type.Integer(),
+          via: words(['log', 'instance']),
+          witnesses: Type.Array(Type.Object({ name: Type.String(), time: Time })),
+        }),
+      ),
+    }),
+  ),
+  entries: Type.Array(
+    Type.Object({
+      event_id: Id,
+      event_type: Type.String(),
+      resource_id: Type.String(),
+      shard: Type.Integer(),
+      log_index: Type.Integer(),
+      entry: Type.String({ description: 'bytes of the leaf, base64' }),
+      hashes: nullable(
+        Type.Array(Type.String(), { description: 'inclusion proof, base64, leaf first; null beyond the checkpoint' }),
+      ),
+      erased: Type.Boolean(),
+      payload: nullable(Type.String({ description: 'the event that the entry commits to' })),
+      salt: nullable(Type.String({ description: 'of the commitment, hexadecimal' })),
+      attestations: Type.Array(Sha256),
+    }),
+  ),
+  attestations: Type.Array(Type.Object({ digest: Sha256, envelope: Type.String({ description: 'DSSE' }) })),
+  keys: Type.Array(Type.Object({ keyid: Type.String(), public_pem: Type.String() })),
+  signatures: Type.Array(
+    Type.Object({
+      approval_id: Id,
+      statement: Type.String(),
+      signature: Type.String({ description: 'an SSH signature, or the assertion of a passkey as JSON' }),
+      type: words(['passkey', 'ssh']),
+      public_key: Type.String({ description: 'SubjectPublicKeyInfo, base64' }),
+      fingerprint: Type.String(),
+      rp_id: nullable(Type.String()),
+      user_id: Id,
+    }),
+  ),
+})
+export type Trail = Static<typeof Trail>
+export const Seal = Type.Object({
+  id: Id,
+  number: Type.Integer(),
+  entries: Type.Integer({ description: 'events that have a place in the log' }),
+  pending: Type.Integer({ description: 'events that have none yet' }),
+  last_index: nullable(Type.Integer()),
+  sealed: Type.Boolean({ description: 'nothing is pending, and the last entry is under the published checkpoint' }),
+  anchored: Type.Boolean({ description: 'a witness has signed beyond the last entry' }),
+})
+export type Seal = Static<typeof Seal>
+
 // ---- assets and tickets
 
 export const Asset = Type.Object({

@@ -92,6 +92,7 @@ async function main(): Promise<void> {
   say(`   audit log for people    ${relative(root, log.audit_folder)}`)
   say(`   log for outsiders       ${relative(root, log.folder)} (checkpoint, tile/)`)
   say(`   evidence                ${relative(root, join(folder, 'blobs'))}`)
+  say(`   console                 ${url}/app`)
   say(`   API and docs            ${url}/api/v1/docs`)
   say(`   admin                   ${admin.username} / ${admin.password}`)
   say(`   employee                ${person.username} / ${person.password}`)

@@ -383,3 +383,68 @@ test('a webhook is added with its headers, and its secret is shown', async (t) =
   const wrong = await writ([...add.slice(0, -1), 'no header'])
   assert.equal(wrong.code, 2)
 })
+
+test('a schedule is added with its times, and times that are not saved are shown', async (t) => {
+  const schedule = {
+    id: '01900000-0000-7000-8000-000000000001',
+    name: 'nightly',
+    handler: 'system.ping',
+    state: 'active',
+    paused_reason: null,
+    cron: null,
+    every_seconds: 5_400,
+    at: null,
+    zone: 'UTC',
+    dst_gap: 'after',
+    dst_overlap: 'first',
+    catch_up: 'last',
+    catch_up_limit: 10,
+    when_running: 'skip',
+    starts_at: null,
+    ends_at: null,
+    options: {},
+    next_at: '2026-01-05T09:30:00.000Z',
+    last_due_at: null,
+    last_run_id: null,
+    version: 1,
+    owner_id: '01900000-0000-7000-8000-000000000002',
+    created_by_id: '01900000-0000-7000-8000-000000000002',
+    created_at: '2026-01-05T08:00:00.000Z',
+    updated_at: '2026-01-05T08:00:00.000Z',
+    input: { n: 1 },
+    next: ['2026-01-05T09:30:00.000Z'],
+    fires: [],
+  }
+  const { writ, asked } = await openCommandLine(t, ({ url }) =>
+    url.endsWith('/preview')
+      ? { status: 200, json: { zone: 'Asia/Shanghai', next: ['2026-01-06T01:00:00.000Z'] } }
+      : { status: 201, json: schedule },
+  )
+  const add = [
+    'schedule',
+    'add',
+    'nightly',
+    'system.ping',
+    '--every',
+    '90m',
+    '--input',
+    '{"n":1}',
+    '--when-running',
+    'skip',
+  ]
+  const { out, code } = await writ(add)
+  assert.equal(code, 0)
+  assert.match(out, /every 5400 s/)
+  assert.deepEqual(JSON.parse(asked[0]?.body ?? ''), {
+    name: 'nightly',
+    handler: 'system.ping',
+    every_seconds: 5_400,
+    input: { n: 1 },
+    when_running: 'skip',
+  })
+  const next = await writ(['schedule', 'next', '--cron', '0 9 * * *', '--zone', 'Asia/Shanghai'])
+  assert.match(next.out, /2026-01-06T01:00:00\.000Z/)
+  assert.deepEqual(JSON.parse(asked[1]?.body ?? ''), { cron: '0 9 * * *', zone: 'Asia/Shanghai' })
+  assert.equal((await writ(['schedule', 'add', 'x', 'y', '--every', '90m', '--cron', '* * * * *'])).code, 2)
+  assert.equal((await writ(['schedule', 'add', 'x', 'y', '--every', 'often'])).code, 2)
+})

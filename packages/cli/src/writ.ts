@@ -14,6 +14,7 @@ import { addProjectCommands } from './commands/project.ts'
 import { addProofCommands } from './commands/proof.ts'
 import { addRulesCommands } from './commands/rules.ts'
 import { addRunCommands } from './commands/run.ts'
+import { addScheduleCommands } from './commands/schedule.ts'
 import { addSigningKeyCommands } from './commands/signing-key.ts'
 import { addTaskCommands } from './commands/task.ts'
 import { addTicketCommands } from './commands/ticket.ts'
@@ -86,6 +87,7 @@ export async function runWrit(args: readonly string[], settings: Settings, termi
     addWitnessCommands,
     addAnchorCommands,
     addWebhookCommands,
+    addScheduleCommands,
     addWatchCommand,
     addOperateCommands,
     addCompletionCommand,

@@ -437,6 +437,14 @@ CREATE TABLE public.queue (
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000');
 
+CREATE TABLE public.queue_copy (
+    id smallint NOT NULL,
+    space text NOT NULL,
+    epoch bigint NOT NULL,
+    servers text NOT NULL,
+    CONSTRAINT queue_copy_id_check CHECK ((id = 1))
+);
+
 CREATE TABLE public.queues (
     project_id text NOT NULL,
     name text NOT NULL,
@@ -542,6 +550,65 @@ CREATE TABLE public.runs (
 PARTITION BY RANGE (id);
 
 ALTER TABLE ONLY public.runs FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.schedule_due (
+    schedule_id text NOT NULL,
+    project_id text NOT NULL,
+    next_at bigint NOT NULL
+);
+
+CREATE TABLE public.schedule_fires (
+    project_id text NOT NULL,
+    schedule_id text NOT NULL,
+    due_at bigint NOT NULL,
+    fired_at bigint NOT NULL,
+    outcome text NOT NULL,
+    run_id text,
+    error_code text,
+    CONSTRAINT schedule_fires_outcome_check CHECK ((outcome = ANY (ARRAY['started'::text, 'skipped'::text, 'refused'::text])))
+);
+
+ALTER TABLE ONLY public.schedule_fires FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.schedules (
+    project_id text NOT NULL,
+    id text NOT NULL,
+    name text NOT NULL,
+    handler text NOT NULL,
+    input text NOT NULL,
+    input_sha256 text NOT NULL,
+    input_sealed text,
+    options text NOT NULL,
+    cron text,
+    every_ms bigint,
+    at bigint,
+    zone text NOT NULL,
+    dst_gap text NOT NULL,
+    dst_overlap text NOT NULL,
+    catch_up text NOT NULL,
+    catch_up_limit bigint NOT NULL,
+    when_running text NOT NULL,
+    starts_at bigint,
+    ends_at bigint,
+    state text NOT NULL,
+    paused_reason text,
+    owner_id text NOT NULL,
+    version bigint NOT NULL,
+    next_at bigint,
+    last_due_at bigint,
+    last_run_id text,
+    refusals bigint DEFAULT 0 NOT NULL,
+    created_by_id text NOT NULL,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL,
+    CONSTRAINT schedules_catch_up_check CHECK ((catch_up = ANY (ARRAY['none'::text, 'last'::text, 'all'::text]))),
+    CONSTRAINT schedules_dst_gap_check CHECK ((dst_gap = ANY (ARRAY['skip'::text, 'after'::text]))),
+    CONSTRAINT schedules_dst_overlap_check CHECK ((dst_overlap = ANY (ARRAY['first'::text, 'both'::text]))),
+    CONSTRAINT schedules_state_check CHECK ((state = ANY (ARRAY['active'::text, 'paused'::text, 'ended'::text, 'deleted'::text]))),
+    CONSTRAINT schedules_when_running_check CHECK ((when_running = ANY (ARRAY['allow'::text, 'skip'::text])))
+);
+
+ALTER TABLE ONLY public.schedules FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.schema_migrations (
     version integer NOT NULL,
@@ -892,6 +959,9 @@ ALTER TABLE ONLY public.projects
 ALTER TABLE ONLY public.projects
     ADD CONSTRAINT projects_slug_key UNIQUE (slug);
 
+ALTER TABLE ONLY public.queue_copy
+    ADD CONSTRAINT queue_copy_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.queue
     ADD CONSTRAINT queue_pkey PRIMARY KEY (run_id);
 
@@ -909,6 +979,15 @@ ALTER TABLE ONLY public.run_evidence
 
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.schedule_due
+    ADD CONSTRAINT schedule_due_pkey PRIMARY KEY (schedule_id);
+
+ALTER TABLE ONLY public.schedule_fires
+    ADD CONSTRAINT schedule_fires_pkey PRIMARY KEY (project_id, schedule_id, due_at);
+
+ALTER TABLE ONLY public.schedules
+    ADD CONSTRAINT schedules_pkey PRIMARY KEY (project_id, id);
 
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
@@ -1037,6 +1116,10 @@ CREATE INDEX runs_of_tickets ON ONLY public.runs USING btree (project_id, number
 CREATE INDEX runs_ticket ON ONLY public.runs USING btree (project_id, ticket_id, number) WHERE (ticket_id IS NOT NULL);
 
 CREATE INDEX runs_troubled ON ONLY public.runs USING btree (project_id, number) WHERE (error_code IS NOT NULL);
+
+CREATE INDEX schedule_due_next ON public.schedule_due USING btree (next_at);
+
+CREATE UNIQUE INDEX schedules_name ON public.schedules USING btree (project_id, name) WHERE (state <> 'deleted'::text);
 
 CREATE INDEX sessions_user ON public.sessions USING btree (user_id, created_at);
 
@@ -1167,6 +1250,15 @@ ALTER TABLE ONLY public.rule_sets
 ALTER TABLE public.runs
     ADD CONSTRAINT runs_project_id_ticket_id_fkey FOREIGN KEY (project_id, ticket_id) REFERENCES public.tickets(project_id, id);
 
+ALTER TABLE ONLY public.schedules
+    ADD CONSTRAINT schedules_created_by_id_fkey FOREIGN KEY (created_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.schedules
+    ADD CONSTRAINT schedules_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.schedules
+    ADD CONSTRAINT schedules_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
 
@@ -1290,6 +1382,10 @@ CREATE POLICY project_fence ON public.run_evidence USING ((project_id = NULLIF(c
 
 CREATE POLICY project_fence ON public.runs USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
+CREATE POLICY project_fence ON public.schedule_fires USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.schedules USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
 CREATE POLICY project_fence ON public.signing_keys USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.steps USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
@@ -1309,6 +1405,10 @@ ALTER TABLE public.rule_sets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.run_evidence ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.runs ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.schedule_fires ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.schedules ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY sequencer ON public.audit_events TO writ_sequencer USING (true) WITH CHECK (true);
 
@@ -1401,6 +1501,8 @@ GRANT SELECT ON TABLE public.projects TO writ_sequencer;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.queue TO writ_app;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE public.queue_copy TO writ_app;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE public.queues TO writ_app;
 
 GRANT SELECT,INSERT ON TABLE public.rule_sets TO writ_app;
@@ -1408,6 +1510,12 @@ GRANT SELECT,INSERT ON TABLE public.rule_sets TO writ_app;
 GRANT SELECT,INSERT ON TABLE public.run_evidence TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.runs TO writ_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.schedule_due TO writ_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.schedule_fires TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.schedules TO writ_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO writ_app;
 

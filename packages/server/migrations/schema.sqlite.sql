@@ -333,6 +333,13 @@ create table queue (
   lease_until integer
 , queue text not null default '.proof', handler text not null default '', priority integer not null default 0, failures integer not null default 0, ready integer not null default 0, stop integer not null default 0, claimed_at integer) strict;
 
+create table queue_copy (
+  id integer primary key check (id = 1),
+  space text not null,
+  epoch integer not null,
+  servers text not null
+) strict;
+
 create index queue_later on queue (run_at) where ready = 0 and lease_until is null;
 
 create index queue_leases on queue (lease_until) where lease_until is not null;
@@ -445,6 +452,61 @@ create index runs_of_tickets on runs (project_id, number) where ticket_id is not
 create index runs_ticket on runs (project_id, ticket_id, number) where ticket_id is not null;
 
 create index runs_troubled on runs (project_id, number) where error_code is not null;
+
+create table schedule_due (
+  schedule_id text primary key,
+  project_id text not null,
+  next_at integer not null
+) strict;
+
+create index schedule_due_next on schedule_due (next_at);
+
+create table schedule_fires (
+  project_id text not null,
+  schedule_id text not null,
+  due_at integer not null,
+  fired_at integer not null,
+  outcome text not null check (outcome in ('started', 'skipped', 'refused')),
+  run_id text,
+  error_code text,
+  primary key (project_id, schedule_id, due_at)
+) strict;
+
+create table schedules (
+  project_id text not null references projects (id),
+  id text not null,
+  name text not null,
+  handler text not null,
+  input text not null,
+  input_sha256 text not null,
+  input_sealed text,
+  options text not null,
+  cron text,
+  every_ms integer,
+  at integer,
+  zone text not null,
+  dst_gap text not null check (dst_gap in ('skip', 'after')),
+  dst_overlap text not null check (dst_overlap in ('first', 'both')),
+  catch_up text not null check (catch_up in ('none', 'last', 'all')),
+  catch_up_limit integer not null,
+  when_running text not null check (when_running in ('allow', 'skip')),
+  starts_at integer,
+  ends_at integer,
+  state text not null check (state in ('active', 'paused', 'ended', 'deleted')),
+  paused_reason text,
+  owner_id text not null references users (id),
+  version integer not null,
+  next_at integer,
+  last_due_at integer,
+  last_run_id text,
+  refusals integer not null default 0,
+  created_by_id text not null references users (id),
+  created_at integer not null,
+  updated_at integer not null,
+  primary key (project_id, id)
+) strict;
+
+create unique index schedules_name on schedules (project_id, name) where state <> 'deleted';
 
 create table schema_migrations (version integer primary key, name text not null, checksum text not null, applied_at text not null);
 

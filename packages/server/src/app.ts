@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { api, type Endpoint, openapi } from '@writ/api'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
@@ -95,6 +96,7 @@ import { BlobCorrupt, BlobMissing, BlobStoreUnavailable, openBlobs } from './pla
 import { type Clock, systemClock } from './platform/clock.ts'
 import { type Database, type DatabaseSettings, INSTANCE, inProject, openDatabase } from './platform/db/index.ts'
 import { createEgress } from './platform/egress.ts'
+import { serveConsole } from './platform/http/console.ts'
 import { createCursors } from './platform/http/cursor.ts'
 import { serveDocs } from './platform/http/docs.ts'
 import { type Mounting, mount } from './platform/http/mount.ts'
@@ -117,6 +119,7 @@ import {
   removeErasedBytes,
   runHandlers,
 } from './runs/index.ts'
+import { createScheduler, type Scheduler, scheduleHandlers } from './schedules/index.ts'
 import { assetHandlers, ticketHandlers } from './tickets/index.ts'
 import { version } from './version.ts'
 
@@ -136,10 +139,13 @@ export interface App {
   /** For tests and tools in the same process. */
   readonly audit: { settle(): Promise<void> }
   readonly tasks: Tasks
+  readonly scheduler: Scheduler
   readonly db: Database
   readonly databaseSettings: DatabaseSettings
 }
 
+/** Where `packages/console/build.ts` puts the bundle. */
+const CONSOLE = fileURLToPath(new URL('../../console/dist', import.meta.url))
 const LEASE_MS = 30_000
 /** What a process without the role `api` answers. */
 const OPERATIONAL: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics', '/ping'])
@@ -295,7 +301,16 @@ export async function openApp(on: {
   const judges = createJudgeThread()
   const kinds = new Map([createProofKind({ blobs, clock, judges })].map((kind) => [kind.name, kind]))
   const waiting = createWaiting()
-  const queue = openQueue(db)
+  let queueTrouble: string | null = null
+  const queue = await openQueue(db, {
+    backend: config.queueBackend,
+    redisUrl: config.redisUrl,
+    clock,
+    log: log.child({ part: 'queue' }),
+    health: (reason) => {
+      queueTrouble = reason
+    },
+  })
   const executing = {
     db,
     queue,
@@ -409,6 +424,14 @@ export async function openApp(on: {
     random: Math.random,
     settled: settledTask,
     observe,
+  })
+  const scheduler = createScheduler({
+    db,
+    clock,
+    log: log.child({ part: 'schedules' }),
+    tasks,
+    payloads,
+    pollMs: POLL_MS,
   })
   const worker = createWorker({
     db,
@@ -621,7 +644,7 @@ export async function openApp(on: {
     http,
     'evidence',
     api.evidence,
-    evidenceHandlers({ db, blobs, folders, keys, policy, sequencer, log: log.child({ part: 'evidence' }) }),
+    evidenceHandlers({ db, blobs, folders, keys, policy, sequencer, witnesses, log: log.child({ part: 'evidence' }) }),
     mounting,
   )
   mount(http, 'signingKeys', api.signingKeys, signingKeyHandlers({ attest, party }), mounting)
@@ -660,7 +683,14 @@ export async function openApp(on: {
     await door.serve(doorHttp)
     serveMetrics(doorHttp, metrics)
   }
+  mount(http, 'schedules', api.schedules, scheduleHandlers({ tasks, payloads }), mounting)
   await serveApprovePage(http, config.apiPrefix)
+  await serveConsole(http, {
+    folder: CONSOLE,
+    prefix: config.apiPrefix,
+    name: config.projectName,
+    identityProvider: config.oidcIssuer !== undefined,
+  })
   mount(http, 'privacy', api.privacy, privacyHandlers({ db, sequencer }), mounting)
   mount(http, 'keys', api.keys, keysHandlers({ db, folders, keys }), mounting)
   await serveDocs(
@@ -677,6 +707,7 @@ export async function openApp(on: {
     ready: readiness({ db, blobs, sequencer }),
     degraded: () => ({
       ...Object.fromEntries(witnesses.health.witnesses.flatMap(witnessLine)),
+      ...(queueTrouble === null ? {} : { queue: queueTrouble }),
       ...Object.fromEntries([...selfChecker.alarms].map(([project, alarm]) => [`self_check ${project}`, alarm])),
     }),
     gauges: {
@@ -693,6 +724,7 @@ export async function openApp(on: {
     ...(has('sequencer') ? [sequencer.run(stopping.signal), witnesses.run(stopping.signal)] : []),
     ...(has('sequencer') && config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
     ...(has('worker') ? [worker, fanOut, deliverer].map((one) => one.run(stopping.signal)) : []),
+    ...(has('scheduler') ? [scheduler.run(stopping.signal)] : []),
     // A process that only accepts tasks knows the contracts too.
     ...(folder ? [folder.run(stopping.signal)] : []),
     every(60_000, stopping.signal, log, async () => {
@@ -714,6 +746,7 @@ export async function openApp(on: {
     failed,
     audit: sequencer,
     tasks,
+    scheduler,
     db,
     databaseSettings: settings,
     async listen() {

@@ -45,6 +45,7 @@ export {
 export {
   countEvents,
   countPending,
+  countPlaced,
   type EventFilter,
   type EventRow,
   endOfLog,
@@ -65,6 +66,7 @@ export {
   listOpenLogs,
   listProvenEvents,
   newestEventOf,
+  type Placed,
   type PlacedEvent,
   type Position,
   type ProvenEvent,

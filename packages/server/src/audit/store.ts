@@ -122,6 +122,28 @@ export const listProvenEvents = (tx: Tx, resources: readonly string[]): Promise<
     [tx.project, resources],
   )
 
+/** How many events of a thing have a place in one log, and the last of them; `shard` is null for those without a place. */
+export interface Placed {
+  readonly resource_id: string
+  readonly shard: number | null
+  readonly events: number
+  readonly last_index: number | null
+}
+
+/** Of these things, event counts by log. */
+export async function countPlaced(tx: Tx, resources: readonly string[]): Promise<Placed[]> {
+  const rows = await tx.sql<Placed>(
+    `select e.resource_id, case when i.log_index is null then null else i.shard end as shard, count(*) as events,
+       max(i.log_index) as last_index
+     from audit_events e join audit_index i on i.project_id = e.project_id and i.event_id = e.id
+     where e.project_id = ?1 and ${inList(tx, 'e.resource_id', '?2')}
+     group by e.resource_id, case when i.log_index is null then null else i.shard end`,
+    [tx.project, resources],
+  )
+  // PostgreSQL counts in bigint.
+  return rows.map((row) => ({ ...row, events: Number(row.events) }))
+}
+
 /** Envelopes of attestations by the digests of their payloads. */
 export const listEnvelopes = (tx: Tx, digests: readonly string[]): Promise<{ digest: string; envelope: string }[]> =>
   tx.sql(`select digest, envelope from attestations where project_id = ?1 and ${inList(tx, 'digest', '?2')}`, [

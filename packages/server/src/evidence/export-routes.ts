@@ -1,5 +1,5 @@
 import type { evidenceApi } from '@writ/api'
-import { append, type Sequencer } from '../audit/index.ts'
+import { append, type Sequencer, type Witnesses } from '../audit/index.ts'
 import type { Caller } from '../identity/index.ts'
 import { rfc3339 } from '../platform/clock.ts'
 import type { Handlers } from '../platform/http/mount.ts'
@@ -7,10 +7,13 @@ import type { Logger } from '../platform/log.ts'
 import { type BundleOn, bundleFiles } from './bundle.ts'
 import { zipBundle } from './bundle-zip.ts'
 import { collect, findSubject } from './collect.ts'
+import { sealsOf } from './seals.ts'
+import { trailOf } from './trail.ts'
 
 export interface EvidenceOn extends BundleOn {
   readonly sequencer: Sequencer
   readonly log: Logger
+  readonly witnesses: Pick<Witnesses, 'cosignersOf'>
 }
 
 /** Handing evidence out. That it was asked for is in the log before the first byte leaves. */
@@ -50,4 +53,6 @@ export const evidenceHandlers = (on: EvidenceOn): Handlers<typeof evidenceApi, C
       .header('cache-control', 'no-store')
       .send(zip)
   },
+  trail: (ask) => trailOf(on, ask),
+  seals: (ask) => sealsOf(on, ask),
 })

@@ -27,3 +27,34 @@ export const listApprovalSignatures = (tx: Tx, ticketId: string): Promise<Select
     .where('approvals.subject_id', '=', ticketId)
     .orderBy('approval_id')
     .execute()
+
+/** Tickets, each with its runs, or runs, by number; with `of` only those on tickets that this person has a part in. */
+export async function listSealed(
+  tx: Tx,
+  subject: 'ticket' | 'run',
+  numbers: readonly number[],
+  of: string | null,
+): Promise<{ id: string; number: number; runs: string[] }[]> {
+  const own = of === null ? '' : 'and (t.created_by_id = ?3 or t.assignee_id = ?3)'
+  const params = of === null ? [tx.project, numbers] : [tx.project, numbers, of]
+  if (subject === 'run')
+    return (
+      await tx.sql<{ id: string; number: number }>(
+        `select r.id, r.number from runs r join tickets t on t.project_id = r.project_id and t.id = r.ticket_id
+         where r.project_id = ?1 and ${inList(tx, 'r.number', '?2')} ${own} order by r.number`,
+        params,
+      )
+    ).map((row) => ({ ...row, runs: [] }))
+  const rows = await tx.sql<{ id: string; number: number; run: string | null }>(
+    `select t.id, t.number, r.id as run from tickets t left join runs r on r.project_id = t.project_id and r.ticket_id = t.id
+     where t.project_id = ?1 and ${inList(tx, 't.number', '?2')} ${own} order by t.number, r.id`,
+    params,
+  )
+  const tickets = new Map<string, { id: string; number: number; runs: string[] }>()
+  for (const { id, number, run } of rows) {
+    const one = tickets.get(id) ?? { id, number, runs: [] }
+    if (run !== null) one.runs.push(run)
+    tickets.set(id, one)
+  }
+  return [...tickets.values()]
+}

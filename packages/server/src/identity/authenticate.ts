@@ -24,7 +24,7 @@ const DEFAULT_PROJECT = 'default'
 const SLUG = /^[a-z0-9][a-z0-9_-]{1,63}$/
 const BEARER = /^bearer +(\S+) *$/i
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/
-const WITH_ONE_TIME_PASSWORD = new Set(['auth.me', 'auth.changePassword', 'auth.logout'])
+const WITH_ONE_TIME_PASSWORD = new Set(['auth.me', 'auth.session', 'auth.changePassword', 'auth.logout'])
 
 export interface Authenticator {
   /** Decides who asks. Reads no body and keeps nothing: deactivation, revocation and roles act at once. */

@@ -1,4 +1,4 @@
-import { timingSafeEqual } from 'node:crypto'
+import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import { AppError } from '../platform/app-error.ts'
 import { secretHash } from './api-token.ts'
@@ -25,6 +25,13 @@ export const setSessionCookie = (secret: string, seconds: number): string => set
 /** A cookie that only this host gets back, over TLS, out of reach of scripts; by navigation from another site too. */
 export const setCookie = (name: string, value: string, seconds: number): string =>
   `${name}=${value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=${seconds}`
+
+/**
+ * The token that writes need, of the cookie's secret: a page that was opened anew asks for it again, and nothing has to be
+ * kept where scripts can reach it. The secret does not follow from the token.
+ */
+export const csrfOf = (secret: string): string =>
+  createHmac('sha256', secret).update('writ csrf token').digest('base64url')
 
 /**
  * A write with a cookie must come from a page of ours: the token that login answered in `X-CSRF-Token`, and what the

@@ -9,7 +9,7 @@ import { randomToken, uuidv7 } from '../platform/ids.ts'
 import { actorOf, announceMember, createAccount } from './accounts.ts'
 import { secretHash } from './api-token.ts'
 import { COOKIE_MAX_MS } from './authenticate.ts'
-import { cookieOf, isSecureContext, setCookie, setSessionCookie } from './browser.ts'
+import { cookieOf, csrfOf, isSecureContext, setCookie, setSessionCookie } from './browser.ts'
 import type { Caller } from './caller.ts'
 import { type Identity, reportThrottled } from './identity.ts'
 import { OIDC_LOGIN_MS, type OidcPerson, type OidcProvider, OidcRefused } from './oidc.ts'
@@ -106,7 +106,7 @@ async function openSession(
 ): Promise<{ secret: string; csrf: string }> {
   const { caller } = ask
   const secret = randomToken(32)
-  const csrf = randomToken(32)
+  const csrf = csrfOf(secret)
   const project = await findProject(identity.db, 'default')
   // Nobody knows it: such an account has a password only after somebody reset it.
   const passwordHash = provider.autoCreate ? await identity.passwords.hash(randomToken(32)) : ''

@@ -80,6 +80,9 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'signingKeys.reject': admins,
   'signingKeys.revoke': writers,
   'evidence.export': overseers,
+  // Whoever may see the ticket; what stands in payloads is for overseers.
+  'evidence.trail': everybody,
+  'evidence.seals': everybody,
   'audit.selfCheck': overseers,
   'privacy.erasePayload': admins,
   'privacy.holds': overseers,
@@ -134,6 +137,15 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'dispatch.purge': admins,
   'dispatch.logFiles': operators,
   'dispatch.logFile': operators,
+  'schedules.list': operators,
+  'schedules.create': ['admin', 'ops'],
+  'schedules.preview': operators,
+  'schedules.get': operators,
+  'schedules.update': ['admin', 'ops'],
+  'schedules.delete': ['admin', 'ops'],
+  'schedules.pause': ['admin', 'ops'],
+  'schedules.resume': ['admin', 'ops'],
+  'schedules.trigger': ['admin', 'ops'],
 }
 
 // What a role may lend to a token. An auditor's reading is not part of ops, and ops' writing not of an auditor.

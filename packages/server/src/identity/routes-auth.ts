@@ -8,7 +8,7 @@ import { randomToken, uuidv7 } from '../platform/ids.ts'
 import { actorOf, announceMember, createAccount, refusingTaken, showUser } from './accounts.ts'
 import { secretHash } from './api-token.ts'
 import { COOKIE_MAX_MS } from './authenticate.ts'
-import { isSecureContext, setSessionCookie } from './browser.ts'
+import { csrfOf, isSecureContext, sessionCookie, setSessionCookie } from './browser.ts'
 import { type Caller, personOf } from './caller.ts'
 import { type Identity, reportThrottled } from './identity.ts'
 import { oidcHandlers } from './oidc-login.ts'
@@ -65,7 +65,7 @@ export const authHandlers = (identity: Identity) =>
       const now = ask.caller.at
       const expiresAt = now + COOKIE_MAX_MS
       const secret = randomToken(32)
-      const csrf = randomToken(32)
+      const csrf = csrfOf(secret)
       await signIn(identity, ask, async () => ({
         answer: undefined,
         row: { id: uuidv7(now), expiresAt, kind: 'cookie', secret, csrf },
@@ -75,6 +75,17 @@ export const authHandlers = (identity: Identity) =>
     },
 
     ...oidcHandlers(identity),
+
+    async session(ask) {
+      const { caller } = ask
+      const csrf = csrfOf(sessionCookie(ask.request) ?? '')
+      const rows = await ask.instance.read((tx) => listSessions(tx, personOf(caller), caller.at))
+      const row = rows.find(({ id }) => id === caller.session?.id)
+      // A cookie from before tokens followed from it: whoever has it logs in again.
+      if (row?.kind !== 'cookie' || row.csrf_hash !== secretHash(csrf)) throw new AppError('SESSION_NOT_FOUND')
+      ask.reply.header('cache-control', 'no-store')
+      return { csrf_token: csrf, expires_at: rfc3339(row.expires_at) }
+    },
 
     async logout(ask) {
       const { session } = ask.caller

@@ -74,6 +74,26 @@ export function findTokens(db: Source, prefixes: readonly string[]): Promise<Tok
   )
 }
 
+export interface Standing {
+  readonly number: number
+  readonly username: string
+  readonly is_active: number
+  readonly is_instance_admin: number
+  readonly role: Role | null
+  readonly project_slug: string
+}
+
+/** Where a person stands in the project of `tx` now. */
+export async function findStanding(tx: Tx, userId: string): Promise<Standing | undefined> {
+  const [found] = await tx.sql<Standing>(
+    `select u.number, u.username, u.is_active, u.is_instance_admin, m.role, p.slug as project_slug
+     from users u join projects p on p.id = ?1 left join memberships m on m.project_id = p.id and m.user_id = u.id
+     where u.id = ?2`,
+    [tx.project, userId],
+  )
+  return found
+}
+
 /** Notes that sessions and tokens were used. */
 export async function touch(
   tx: Tx,

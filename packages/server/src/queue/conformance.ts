@@ -16,7 +16,8 @@ export interface Exercise {
 
 export const A = '0190a000-0000-7000-8000-00000000000a'
 export const B = '0190a000-0000-7000-8000-00000000000b'
-const T = 1_800_000_000_000
+/** When it all happens: what the queue's clock says too. */
+export const T = 1_800_000_000_000
 const LEASE = 30_000
 
 /** @param skip why this backend cannot be had here, or false */
@@ -66,10 +67,12 @@ export function exerciseQueue(name: string, open: () => Promise<Exercise>, skip:
 
   queueTest('a claim that was undone leaves what it took to others', async ({ db, queue, put, claim, sweep }) => {
     await put({})
+    const ask = askFor({})
+    await queue.reserve(A, ask)
     await assert.rejects(
       inProject(A, () =>
         db.write(async (tx) => {
-          assert.equal((await queue.claim(tx, askFor({}))).length, 1)
+          assert.equal((await queue.claim(tx, ask)).length, 1)
           throw new Error('no room')
         }),
       ),
@@ -339,7 +342,11 @@ function verbs(db: Database, queue: Queue): Verbs {
       await write(what.project ?? A, (tx) => queue.enqueue(tx, [made], T))
       return made.runId
     },
-    claim: (what = {}) => write(what.project ?? A, (tx) => queue.claim(tx, askFor(what))),
+    async claim(what = {}) {
+      const ask = askFor(what)
+      await queue.reserve(what.project ?? A, ask)
+      return write(what.project ?? A, (tx) => queue.claim(tx, ask))
+    },
     settle,
     done: (lease) => settle({ runId: lease.runId, fence: lease.fence, next: 'done' }),
     sweep: async (now) => (await queue.sweep(now)).runnable,

@@ -1,5 +1,5 @@
 /** What waits for workers: references with times, priorities and leases. */
-export { openQueue } from './open.ts'
+export { openQueue, type QueueSettings } from './open.ts'
 export {
   type Ask,
   type Depth,

@@ -46,6 +46,7 @@ export function openPostgresQueue(db: Database): Queue {
       tellOf(tx, entries, () => listener)
       tx.afterCommit(sayThatThereIsSomething)
     },
+    async reserve() {},
     async claim(tx, ask) {
       const rows = await tx.sql<LeaseRow>(
         `with due as (

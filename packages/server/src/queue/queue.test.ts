@@ -7,31 +7,43 @@ import { after, test } from 'node:test'
 import pg from 'pg'
 import { missingBackend } from '../../../../test/servers/missing-backend.ts'
 import { missingPostgres, type Postgres, startPostgres } from '../../../../test/servers/postgres.ts'
+import {
+  missingRedis,
+  type RedisCluster,
+  type RedisServer,
+  startRedis,
+  startRedisCluster,
+} from '../../../../test/servers/redis.ts'
 import { createFakeClock } from '../platform/clock.ts'
 import { type Database, inProject, openDatabase } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
-import { A, B, type Exercise, exerciseQueue } from './conformance.ts'
-import { openQueue } from './open.ts'
+import { createLog } from '../platform/log.ts'
+import { Secret } from '../platform/secret.ts'
+import { A, B, type Exercise, exerciseQueue, T } from './conformance.ts'
+import { openQueue, type QueueSettings } from './open.ts'
 
-const clock = createFakeClock(Date.UTC(2027, 0, 15))
+const clock = createFakeClock(T)
+const log = createLog({ level: 'error', format: 'json' })
 
-async function exercise(
-  db: Database,
-  open: () => ReturnType<typeof openQueue>,
-  afterwards: () => Promise<void>,
-): Promise<Exercise> {
+type Backend = Pick<QueueSettings, 'backend'> & { redisUrl?: string }
+
+async function exercise(db: Database, backend: Backend, afterwards: () => Promise<void>): Promise<Exercise> {
   for (const id of [A, B])
     await inProject(id, () =>
       db.write((tx) =>
         tx.insert('projects', [{ id, slug: `p-${id.slice(-1)}`, name: 'Test', policy: '{}', created_at: 0 }]),
       ),
     )
-  const opened = [open()]
+  const open = () =>
+    openQueue(db, { ...backend, redisUrl: new Secret(backend.redisUrl ?? ''), clock, log, health() {} })
+  const opened = [await open()]
   return {
     db,
     queue: opened[0]!,
     async reopen() {
-      opened.push(open())
+      // Of a queue in memory there can be one.
+      if (backend.backend === 'memory') await opened[0]!.close()
+      opened.push(await open())
       return opened.at(-1)!
     },
     async end() {
@@ -42,18 +54,26 @@ async function exercise(
   }
 }
 
-async function onSqlite(): Promise<Exercise> {
+const onSqlite = async (backend: Backend): Promise<Exercise> => {
   const folder = mkdtempSync(path.join(tmpdir(), 'writ-queue-'))
   const db = await openDatabase({ url: `sqlite:${path.join(folder, 'writ.db')}` }, clock)
-  return exercise(
-    db,
-    () => openQueue(db),
-    async () => rmSync(folder, { recursive: true, force: true }),
-  )
+  return exercise(db, backend, async () => rmSync(folder, { recursive: true, force: true }))
 }
 
 let server: Promise<Postgres> | undefined
-after(async () => (await server)?.stop())
+let redis: Promise<RedisServer> | undefined
+let cluster: Promise<RedisCluster> | undefined
+after(async () => {
+  for (const started of [server, redis, cluster]) await (await started)?.stop()
+})
+const redisBackend = async (): Promise<Backend> => {
+  redis ??= startRedis()
+  return { backend: 'redis', redisUrl: (await redis).url }
+}
+const clusterBackend = async (): Promise<Backend> => {
+  cluster ??= startRedisCluster()
+  return { backend: 'redis', redisUrl: (await cluster).url }
+}
 
 async function execute(url: string, statement: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
@@ -61,48 +81,54 @@ async function execute(url: string, statement: string): Promise<void> {
   await client.query(statement).finally(() => client.end())
 }
 
-async function onPostgres(): Promise<Exercise> {
+async function onPostgres(backend: Backend): Promise<Exercise> {
   server ??= startPostgres()
   const { url } = await server
   const name = `writ_queue_${randomBytes(6).toString('hex')}`
   await execute(url, `create database ${name}`)
   const own = Object.assign(new URL(url), { pathname: `/${name}` }).href
   const db = await openDatabase({ url: own }, clock)
-  return exercise(
-    db,
-    () => openQueue(db),
-    () => execute(url, `drop database ${name} with (force)`),
-  )
+  return exercise(db, backend, () => execute(url, `drop database ${name} with (force)`))
 }
 
-exerciseQueue('sqlite', onSqlite)
-exerciseQueue('postgres', onPostgres, missingBackend('PostgreSQL', missingPostgres()))
+const noPostgres = missingBackend('PostgreSQL', missingPostgres())
+const noRedis = missingBackend('Redis', missingRedis())
+
+exerciseQueue('sqlite', () => onSqlite({ backend: 'database' }))
+exerciseQueue('postgres', () => onPostgres({ backend: 'database' }), noPostgres)
+exerciseQueue('memory on sqlite', () => onSqlite({ backend: 'memory' }))
+exerciseQueue('memory on postgres', () => onPostgres({ backend: 'memory' }), noPostgres)
+exerciseQueue('redis on sqlite', async () => onSqlite(await redisBackend()), noRedis)
+exerciseQueue('redis on postgres', async () => onPostgres(await redisBackend()), noRedis || noPostgres)
+exerciseQueue('redis cluster on postgres', async () => onPostgres(await clusterBackend()), noRedis || noPostgres)
 
 // Of the processes on one PostgreSQL each hears of the others; on SQLite there is one.
-test('another process hears that there is something, and what is to stop', {
-  skip: missingBackend('PostgreSQL', missingPostgres()),
-}, async () => {
-  const { db, queue, reopen, end } = await onPostgres()
-  try {
-    const far = await reopen()
-    const something = Promise.withResolvers<void>()
-    const stopped = Promise.withResolvers<string>()
-    far.wake({ runnable: () => something.resolve(), stop: (runId) => stopped.resolve(runId) })
-    const runId = uuidv7(0)
-    const say = () =>
-      inProject(A, () =>
-        db.write(async (tx) => {
-          await queue.enqueue(tx, [{ runId, queue: 'api', handler: '', priority: 0, runAt: 0 }], 0)
-          await queue.stop(tx, runId)
-        }),
-      )
-    // Hints may be lost, and are until it listens.
-    const saying = setInterval(() => void say(), 50)
-    await something.promise
-    const heard = await stopped.promise
-    clearInterval(saying)
-    assert.equal(heard, runId)
-  } finally {
-    await end()
-  }
-})
+for (const [name, backend, skip] of [
+  ['postgres', async () => ({ backend: 'database' }) as const, noPostgres],
+  ['redis on postgres', redisBackend, noRedis || noPostgres],
+] as const)
+  test(`${name}: another process hears that there is something, and what is to stop`, { skip }, async () => {
+    const { db, queue, reopen, end } = await onPostgres(await backend())
+    try {
+      const far = await reopen()
+      const something = Promise.withResolvers<void>()
+      const stopped = Promise.withResolvers<string>()
+      far.wake({ runnable: () => something.resolve(), stop: (runId) => stopped.resolve(runId) })
+      const runId = uuidv7(0)
+      const say = () =>
+        inProject(A, () =>
+          db.write(async (tx) => {
+            await queue.enqueue(tx, [{ runId, queue: 'api', handler: '', priority: 0, runAt: 0 }], 0)
+            await queue.stop(tx, runId)
+          }),
+        )
+      // Hints may be lost, and are until it listens.
+      const saying = setInterval(() => void say(), 50)
+      await something.promise
+      const heard = await stopped.promise
+      clearInterval(saying)
+      assert.equal(heard, runId)
+    } finally {
+      await end()
+    }
+  })

@@ -92,6 +92,11 @@ export interface Depth {
 export interface Queue {
   /** Makes runs claimable. Again for one that waits: its time moves. Again for one that is claimed: nothing. */
   enqueue(tx: Tx, entries: readonly Entry[], now: number): Promise<void>
+  /**
+   * Before a claim, outside of its transaction, which waits for nothing but the database: where entries wait elsewhere too, takes
+   * out there what the claim with the same `ask` will be given. Fetches nothing rather than throw.
+   */
+  reserve(project: string, ask: Ask): Promise<void>
   /** Leases of up to `limit` entries, in the order in which they are to be started. */
   claim(tx: Tx, ask: Ask): Promise<Lease[]>
   /**

@@ -29,6 +29,7 @@ export function openSqliteQueue(db: Database): Queue {
         )
       tellOf(tx, entries, () => listener)
     },
+    async reserve() {},
     async claim(tx, ask) {
       const rows = await tx.sql<LeaseRow>(
         `update queue set lease_owner = ?1, lease_until = ?2, claimed_at = ?3, fence = fence + 1, attempt = attempt + 1, ready = 0

@@ -103,6 +103,7 @@ export function createWorker(on: WorkerSettings): Worker {
     }
     // What comes while we look is another hint; that is why the place is forgotten first.
     places.delete(`${where.queue}\n${where.project}`)
+    await queue.reserve(where.project, ask)
     const { claimed, begin } = await inProject(where.project, () => db.submit(claim, { lane, ask }))
     if (claimed === limit) add(where)
     begin()

@@ -21,7 +21,7 @@ export {
 } from './routes.ts'
 export { openSandbox, SandboxUnavailable } from './script/sandbox.ts'
 export { createScripts, type Scripts } from './script/scripts.ts'
-export { createPayloads } from './sealed.ts'
+export { createPayloads, type Payloads } from './sealed.ts'
 export {
   type Asked,
   createTasks,

@@ -40,6 +40,8 @@ export interface SubmitTasks {
   readonly tasks: readonly PreparedTask[]
   /** The Idempotency-Key, as `ask.submit` hands it in; null without one. */
   readonly remember: RequestKey | null
+  /** The schedule that asked; null: a person did. */
+  readonly schedule?: string | null
   /** The answer that goes under the key; status 201 with what was submitted unless said otherwise. */
   readonly answer?: { readonly status: number; body(submitted: readonly Submitted[]): unknown }
 }
@@ -102,6 +104,7 @@ export interface Accepted {
   readonly caller: Caller
   readonly task: PreparedTask
   readonly replays?: { readonly id: string; readonly root: string }
+  readonly schedule?: string | null
 }
 
 /**
@@ -166,7 +169,9 @@ export function createSubmit(queue: Queue, accepted?: (queue: string, handler: s
   const submit: Command<SubmitTasks, readonly Submitted[]> = {
     name: 'submitTasks',
     async run(tx, inputs) {
-      const all = inputs.flatMap(({ caller, tasks }) => tasks.map((task) => ({ caller, task })))
+      const all = inputs.flatMap(({ caller, tasks, schedule = null }) =>
+        tasks.map((task) => ({ caller, task, schedule })),
+      )
       const submitted = await accept(tx, all)
       let taken = 0
       const outputs = inputs.map(({ tasks }) => {
@@ -184,14 +189,17 @@ export function createSubmit(queue: Queue, accepted?: (queue: string, handler: s
   return { accept, submit }
 }
 
-function rowOf({ caller, task, id, replays }: Accepted & { id: string }, number: number): store.NewTaskRow {
+function rowOf({ caller, task, id, replays, schedule }: Accepted & { id: string }, number: number): store.NewTaskRow {
   return {
     id,
     number,
     handler: task.handler,
     executed_by_id: caller.userId,
     root_run_id: replays?.root ?? id,
-    trigger: JSON.stringify({ trigger_type: 'api', triggered_by: caller.userId }),
+    trigger: JSON.stringify({
+      ...(schedule ? { trigger_type: 'schedule', schedule_id: schedule } : { trigger_type: 'api' }),
+      triggered_by: caller.userId,
+    }),
     trace_id: caller.traceId,
     queue: task.queue,
     priority: task.priority,

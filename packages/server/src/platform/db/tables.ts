@@ -547,6 +547,62 @@ export interface StepsTable {
   result_sealed: string | null
 }
 
+export interface SchedulesTable {
+  project_id: string
+  id: string
+  name: string
+  handler: string
+  input: string
+  input_sha256: string
+  input_sealed: string | null
+  options: string
+  cron: string | null
+  every_ms: number | null
+  at: number | null
+  zone: string
+  dst_gap: 'skip' | 'after'
+  dst_overlap: 'first' | 'both'
+  catch_up: 'none' | 'last' | 'all'
+  catch_up_limit: number
+  when_running: 'allow' | 'skip'
+  starts_at: number | null
+  ends_at: number | null
+  state: 'active' | 'paused' | 'ended' | 'deleted'
+  paused_reason: string | null
+  owner_id: string
+  version: number
+  next_at: number | null
+  last_due_at: number | null
+  last_run_id: string | null
+  refusals: Generated<number>
+  created_by_id: string
+  created_at: number
+  updated_at: number
+}
+
+export interface ScheduleFiresTable {
+  project_id: string
+  schedule_id: string
+  due_at: number
+  fired_at: number
+  outcome: 'started' | 'skipped' | 'refused'
+  run_id: string | null
+  error_code: string | null
+}
+
+export interface ScheduleDueTable {
+  schedule_id: string
+  project_id: string
+  next_at: number
+}
+
+export interface QueueCopyTable {
+  id: number
+  space: string
+  epoch: number
+  servers: string
+}
+
 export interface Tables {
   users: UsersTable
   projects: ProjectsTable
@@ -588,6 +644,10 @@ export interface Tables {
   queues: QueuesTable
   worker_handlers: WorkerHandlersTable
   steps: StepsTable
+  queue_copy: QueueCopyTable
+  schedules: SchedulesTable
+  schedule_fires: ScheduleFiresTable
+  schedule_due: ScheduleDueTable
 }
 
 /** The tables behind the fence: every row belongs to a project, and no statement sees two projects. */
@@ -620,4 +680,6 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'unique_keys',
   'worker_handlers',
   'steps',
+  'schedules',
+  'schedule_fires',
 ])

@@ -26,7 +26,7 @@ export function serveSystem(
   const docs = `${on.prefix}/docs`
   app.get('/', async (request, reply) => {
     // A browser asks for a page, a program for JSON.
-    if (request.headers.accept?.split(',')[0]?.trim() === 'text/html') return reply.redirect(docs, 302)
+    if (request.headers.accept?.split(',')[0]?.trim() === 'text/html') return reply.redirect('/app', 302)
     return { message: `${on.name} API`, version: on.version, docs }
   })
   app.get('/healthz', async () => ({ status: 'ok' }))

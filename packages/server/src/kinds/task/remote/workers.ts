@@ -5,7 +5,7 @@ import type { Blobs } from '../../../platform/blobs/index.ts'
 import type { Clock } from '../../../platform/clock.ts'
 import { type Command, type Database, inProject } from '../../../platform/db/index.ts'
 import { redactor } from '../../../platform/redact/index.ts'
-import { type Lease, type Queue, type Runnable, remotePlace } from '../../../queue/index.ts'
+import { type Ask, type Lease, type Queue, type Runnable, remotePlace } from '../../../queue/index.ts'
 import { isFinal } from '../../../runs/index.ts'
 import { TaskError } from '../handler.ts'
 import { announce } from '../intent.ts'
@@ -59,11 +59,15 @@ export interface WorkersOn {
 const POLL_MS = 1_000
 const MAX_LOG_CHARS = 64 * 1024
 
-interface Asked {
-  readonly queues: readonly string[]
-  readonly handlers: readonly string[]
-  readonly worker: string
-  readonly limit: number
+interface WorkerPlace {
+  readonly place: string
+  readonly queue: string
+  readonly handler: string
+}
+
+interface Claiming {
+  readonly ask: Ask
+  readonly irreversible: boolean
 }
 
 interface Claimed {
@@ -75,37 +79,22 @@ interface Claimed {
 export function createWorkers(on: WorkersOn): Workers {
   const { db, queue, clock, registry, texts } = on
   const settleCommand = settleTasks(queue, clock.now)
-  const waiting = new Set<{ readonly places: ReadonlySet<string>; wake(): void }>()
+  const waiting = new Set<{
+    readonly project: string
+    readonly places: ReadonlySet<string>
+    /** Where something came since it was looked. */
+    readonly hinted: Set<string>
+    wake(): void
+  }>()
   let stopped = false
 
-  const claimCommand: Command<Asked, readonly Claimed[]> = {
+  const claimCommand: Command<Claiming, readonly Claimed[]> = {
     name: 'claimForWorkers',
     apart: true,
     async run(tx, all) {
-      const paused = new Set((await listQueues(tx)).filter((one) => one.paused_at !== null).map(({ name }) => name))
-      const known = await registry.find(tx, [...new Set(all.flatMap(({ handlers }) => handlers))])
       const outcomes: Claimed[][] = []
-      for (const ask of all) {
-        const now = clock.now()
-        const leases: Lease[] = []
-        for (const place of placesOf(
-          ask,
-          (name) => !paused.has(name),
-          (name) => known.get(name)?.enabled === true,
-        )) {
-          const limit = ask.limit - leases.length
-          if (limit === 0) break
-          leases.push(
-            ...(await queue.claim(tx, {
-              queue: place,
-              limit,
-              worker: ask.worker,
-              now,
-              leaseUntil: now + on.leaseMs,
-              except: [],
-            })),
-          )
-        }
+      for (const { ask, irreversible } of all) {
+        const leases = await queue.claim(tx, ask)
         const rows = await loadWork(
           tx,
           leases.map(({ runId }) => runId),
@@ -114,9 +103,8 @@ export function createWorkers(on: WorkersOn): Workers {
         for (const lease of leases) {
           const row = rows.get(lease.runId)
           if (!row || isFinal(row.state)) throw new Error(`queued task ${lease.runId} is ${row?.state ?? 'gone'}`)
-          const refusal = refusalOf(row, lease, { now, maxLost: on.maxLost })
-          if (!refusal && known.get(row.handler)?.sideEffect === 'irreversible')
-            await announce(tx, { row, lease, now, ckpt: on.notBefore() })
+          const refusal = refusalOf(row, lease, { now: ask.now, maxLost: on.maxLost })
+          if (!refusal && irreversible) await announce(tx, { row, lease, now: ask.now, ckpt: on.notBefore() })
           claimed.push({ lease, row, refusal })
         }
         outcomes.push(claimed)
@@ -125,18 +113,34 @@ export function createWorkers(on: WorkersOn): Workers {
     },
   }
 
-  /** Of several handlers none goes always first. */
+  /** Of several places none goes always first. */
   let turn = 0
-  function placesOf(
-    ask: Asked,
-    open: (queue: string) => boolean,
-    enabled: (handler: string) => boolean,
-  ): readonly string[] {
-    const places = ask.queues
-      .filter(open)
-      .flatMap((name) => ask.handlers.filter(enabled).map((handler) => remotePlace(name, handler)))
-    const at = turn++ % Math.max(1, places.length)
-    return [...places.slice(at), ...places.slice(0, at)]
+
+  /** Claims up to `limit` from the places that are open, one after the other: what one gives, the next need not. */
+  async function claimFrom(
+    project: string,
+    ask: { worker: string; limit: number; places: readonly WorkerPlace[] },
+  ): Promise<Claimed[]> {
+    const { paused, known } = await inProject(project, () =>
+      db.read(async (tx) => ({
+        paused: new Set((await listQueues(tx)).filter((one) => one.paused_at !== null).map(({ name }) => name)),
+        known: await registry.find(tx, [...new Set(ask.places.map(({ handler }) => handler))]),
+      })),
+    )
+    const open = ask.places.filter((one) => !paused.has(one.queue) && known.get(one.handler)?.enabled === true)
+    const at = turn++ % Math.max(1, open.length)
+    const claimed: Claimed[] = []
+    for (const one of [...open.slice(at), ...open.slice(0, at)]) {
+      const now = clock.now()
+      const limit = ask.limit - claimed.length
+      if (limit === 0) break
+      const { worker } = ask
+      const asked: Ask = { queue: one.place, limit, worker, now, leaseUntil: now + on.leaseMs, except: [] }
+      const irreversible = known.get(one.handler)?.sideEffect === 'irreversible'
+      await queue.reserve(project, asked)
+      claimed.push(...(await inProject(project, () => db.submit(claimCommand, { ask: asked, irreversible }))))
+    }
+    return claimed
   }
 
   async function handOut(project: string, worker: string, claimed: readonly Claimed[]): Promise<ClaimedTask[]> {
@@ -252,27 +256,25 @@ export function createWorkers(on: WorkersOn): Workers {
       const all = registry.examine(ask.handlers)
       if (registry.isNews(caller, ask.worker, all))
         await inProject(project, () => db.write((tx) => registry.register(tx, caller, ask.worker, all)))
-      const asked = {
-        queues: ask.queues,
-        handlers: all.map(({ name }) => name),
-        worker: ask.worker,
-        limit: ask.limit ?? 1,
-      }
-      const places = new Set(
-        placesOf(
-          asked,
-          () => true,
-          () => true,
-        ).map((place) => `${place}\n${project}`),
+      const places = ask.queues.flatMap((name) =>
+        all.map(({ name: handler }) => ({ place: remotePlace(name, handler), queue: name, handler })),
       )
+      const { worker, limit = 1 } = ask
       const end = performance.now() + (ask.wait_seconds ?? 0) * 1_000
-      for (;;) {
-        const hint = Promise.withResolvers<void>()
-        const waiter = { places, wake: hint.resolve }
-        // Before it is looked, so that what comes while it is looked is not missed.
-        waiting.add(waiter)
-        try {
-          const claimed = await inProject(project, () => db.submit(claimCommand, asked))
+      const waiter = {
+        project,
+        places: new Set(places.map(({ place }) => place)),
+        hinted: new Set<string>(),
+        wake() {},
+      }
+      // Before it is looked, so that what comes while it is looked is not missed.
+      waiting.add(waiter)
+      gone.addEventListener('abort', () => waiter.wake(), { once: true })
+      try {
+        for (let look = places; ; ) {
+          const hint = Promise.withResolvers<void>()
+          waiter.wake = hint.resolve
+          const claimed = await claimFrom(project, { worker, limit, places: look })
           if (claimed.length > 0 && (gone.aborted || stopped)) {
             // Nobody hears the answer: back at once, rather than when the leases run out.
             await settleEnds(
@@ -281,16 +283,19 @@ export function createWorkers(on: WorkersOn): Workers {
             )
             return { tasks: [], lease_ms: on.leaseMs }
           }
-          const tasks = await handOut(project, ask.worker, claimed)
+          const tasks = await handOut(project, worker, claimed)
           const left = end - performance.now()
           if (tasks.length > 0 || left <= 0 || gone.aborted || stopped) return { tasks, lease_ms: on.leaseMs }
-          const timer = setTimeout(hint.resolve, Math.min(left, POLL_MS))
-          gone.addEventListener('abort', () => hint.resolve(), { once: true })
-          await hint.promise
-          clearTimeout(timer)
-        } finally {
-          waiting.delete(waiter)
+          if (waiter.hinted.size === 0) {
+            const timer = setTimeout(hint.resolve, Math.min(left, POLL_MS))
+            await hint.promise
+            clearTimeout(timer)
+          }
+          look = waiter.hinted.size > 0 ? places.filter(({ place }) => waiter.hinted.has(place)) : places
+          waiter.hinted.clear()
         }
+      } finally {
+        waiting.delete(waiter)
       }
     },
 
@@ -350,7 +355,11 @@ export function createWorkers(on: WorkersOn): Workers {
     },
 
     wake(where) {
-      for (const one of waiting) if (where === null || one.places.has(`${where.queue}\n${where.project}`)) one.wake()
+      for (const one of waiting) {
+        if (where !== null && (one.project !== where.project || !one.places.has(where.queue))) continue
+        if (where !== null) one.hinted.add(where.queue)
+        one.wake()
+      }
     },
     stop() {
       stopped = true

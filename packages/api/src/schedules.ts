@@ -1,0 +1,129 @@
+import { type Static, Type } from 'typebox'
+import { command, Id, nullable, Time } from './shapes.ts'
+import { HandlerName, QueueName } from './tasks.ts'
+
+const oneOf = <const T extends readonly string[]>(words: T, description?: string) =>
+  Type.Unsafe<T[number]>({ type: 'string', enum: words, ...(description ? { description } : {}) })
+const anyObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
+const anyValue = Type.Unsafe<unknown>({})
+/** Reaches the handler as it is; what is secret in it is stored sealed. */
+const Input = Type.Optional(Type.Unsafe<unknown>({ writeOnly: true }))
+const Name = Type.String({ pattern: '^[a-z0-9][a-z0-9_.-]{0,99}$' })
+
+export const DstGap = oneOf(['skip', 'after'], 'a local time that does not exist: not at all, or when the gap ends')
+export const DstOverlap = oneOf(['first', 'both'], 'a local time that comes twice')
+export const CatchUp = oneOf(['none', 'last', 'all'], 'times that were missed by more than a minute')
+export const WhenRunning = oneOf(['allow', 'skip'], 'while the last run is open')
+
+/** When: exactly one of `cron`, `every_seconds` and `at`. */
+const timing = {
+  cron: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 200, description: 'five fields, or six with seconds first' }),
+  ),
+  every_seconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 31_536_000 })),
+  at: Type.Optional(Time),
+  zone: Type.Optional(
+    Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_+/-]{0,63}$', description: 'IANA name; UTC unless said' }),
+  ),
+  dst_gap: Type.Optional(DstGap),
+  dst_overlap: Type.Optional(DstOverlap),
+  starts_at: Type.Optional(Time),
+  ends_at: Type.Optional(Time),
+} as const
+
+/** What a dispatch may say besides the handler and its input. */
+const options = {
+  queue: Type.Optional(QueueName),
+  priority: Type.Optional(Type.Integer({ minimum: -100, maximum: 100 })),
+  max_attempts: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
+  timeout_ms: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400_000 })),
+  tags: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 60 }), { maxItems: 20, uniqueItems: true })),
+  metadata: Type.Optional(anyObject),
+} as const
+
+const policies = {
+  catch_up: Type.Optional(CatchUp),
+  catch_up_limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, description: 'of `all`; 10 unless said' })),
+  when_running: Type.Optional(WhenRunning),
+} as const
+
+export const ScheduleOptions = command(options)
+export type ScheduleOptions = Static<typeof ScheduleOptions>
+
+export const NewSchedule = command({
+  name: Name,
+  handler: HandlerName,
+  input: Input,
+  options: Type.Optional(ScheduleOptions),
+  ...timing,
+  ...policies,
+})
+export type NewSchedule = Static<typeof NewSchedule>
+
+/** What is given is set; a new `cron`, `every_seconds` or `at` takes the place of the old. */
+export const ChangeSchedule = command({
+  name: Type.Optional(Name),
+  handler: Type.Optional(HandlerName),
+  input: Input,
+  options: Type.Optional(ScheduleOptions),
+  ...timing,
+  ...policies,
+})
+export type ChangeSchedule = Static<typeof ChangeSchedule>
+
+export const PreviewSchedule = command({
+  ...timing,
+  after: Type.Optional(Time),
+  count: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, description: '10 unless said' })),
+})
+export type PreviewSchedule = Static<typeof PreviewSchedule>
+
+export const DueTimes = Type.Object({ zone: Type.String(), next: Type.Array(Time) })
+export type DueTimes = Static<typeof DueTimes>
+
+export const ScheduleFire = Type.Object({
+  due_at: Time,
+  fired_at: Time,
+  outcome: oneOf(['started', 'skipped', 'refused']),
+  run_id: nullable(Id),
+  error_code: nullable(Type.String()),
+})
+export type ScheduleFire = Static<typeof ScheduleFire>
+
+export const Schedule = Type.Object({
+  id: Id,
+  name: Type.String(),
+  handler: Type.String(),
+  state: oneOf(['active', 'paused', 'ended']),
+  paused_reason: nullable(Type.String()),
+  cron: nullable(Type.String()),
+  every_seconds: nullable(Type.Integer()),
+  at: nullable(Time),
+  zone: Type.String(),
+  dst_gap: DstGap,
+  dst_overlap: DstOverlap,
+  catch_up: CatchUp,
+  catch_up_limit: Type.Integer(),
+  when_running: WhenRunning,
+  starts_at: nullable(Time),
+  ends_at: nullable(Time),
+  options: anyObject,
+  next_at: nullable(Time),
+  last_due_at: nullable(Time),
+  last_run_id: nullable(Id),
+  version: Type.Integer(),
+  owner_id: Id,
+  created_by_id: Id,
+  created_at: Time,
+  updated_at: Time,
+})
+export type Schedule = Static<typeof Schedule>
+
+/** One schedule, whole: with its input, its next ten times and what became of the last twenty. */
+export const ScheduleDetail = Type.Object({
+  ...Schedule.properties,
+  input: anyValue,
+  next: Type.Array(Time),
+  fires: Type.Array(ScheduleFire),
+})
+export type ScheduleDetail = Static<typeof ScheduleDetail>

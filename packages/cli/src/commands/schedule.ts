@@ -1,0 +1,237 @@
+import type { NewSchedule, PreviewSchedule, Schedule, ScheduleDetail, ScheduleFire } from '@writ/api'
+import { type Command, Option } from 'commander'
+import type { App } from '../app.ts'
+import { usage } from '../failure.ts'
+import type { Field } from '../output.ts'
+import type { Column } from '../table.ts'
+import { timeText } from '../text.ts'
+import { timeOf } from './ticket.ts'
+
+const colour = (state: string) => (state === 'active' ? 'green' : state === 'paused' ? 'yellow' : undefined)
+
+const columns: Column<Schedule>[] = [
+  { head: 'ID', value: (s) => s.id },
+  { head: 'STATE', value: (s) => s.state, paint: (s) => colour(s.state) },
+  { head: 'NAME', value: (s) => s.name, shrink: true },
+  { head: 'HANDLER', value: (s) => s.handler, shrink: true },
+  { head: 'TIMES', value: timesText, shrink: true },
+  { head: 'NEXT', value: (s) => timeText(s.next_at) },
+]
+
+const fireColumns: Column<ScheduleFire>[] = [
+  { head: 'DUE', value: (f) => timeText(f.due_at) },
+  {
+    head: 'OUTCOME',
+    value: (f) => f.outcome,
+    paint: (f) => (f.outcome === 'started' ? 'green' : f.outcome === 'skipped' ? 'yellow' : 'red'),
+  },
+  { head: 'ERROR', value: (f) => f.error_code ?? '' },
+  { head: 'RUN', value: (f) => f.run_id ?? '' },
+]
+
+function timesText(s: Schedule): string {
+  if (s.cron !== null) return `${s.cron} (${s.zone})`
+  return s.every_seconds === null ? `once, ${timeText(s.at)}` : `every ${s.every_seconds} s`
+}
+
+const fields = (s: ScheduleDetail): Field[] => [
+  ['Schedule', s.name, 'bold'],
+  ['State', s.state, colour(s.state)],
+  ['Because', s.paused_reason],
+  ['Handler', s.handler],
+  ['Times', timesText(s)],
+  ['Clocks forward, back', s.cron === null ? null : `${s.dst_gap}, ${s.dst_overlap}`],
+  ['Missed times', s.catch_up === 'all' ? `all, up to ${s.catch_up_limit}` : s.catch_up],
+  ['While it runs', s.when_running],
+  ['Not before', timeText(s.starts_at)],
+  ['Not after', timeText(s.ends_at)],
+  ['Next', s.next.map((time) => timeText(time)).join('\n')],
+  ['Last run', s.last_run_id],
+  ['Version', s.version],
+  ['Id', s.id],
+]
+
+interface TimesOptions {
+  cron?: string
+  every?: string
+  at?: string
+  zone?: string
+  gap?: 'skip' | 'after'
+  overlap?: 'first' | 'both'
+  from?: string
+  until?: string
+}
+interface AddOptions extends TimesOptions {
+  input?: string
+  queue?: string
+  priority?: string
+  tag?: string[]
+  catchUp?: 'none' | 'last' | 'all'
+  catchUpLimit?: string
+  whenRunning?: 'allow' | 'skip'
+}
+
+export function addScheduleCommands(program: Command, app: App): void {
+  const schedule = program
+    .command('schedule')
+    .description('Schedules: times that dispatch a task')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  writ schedule add nightly system.ping --cron '30 2 * * *' --zone Europe/Berlin
+  writ schedule add often system.ping --every 90s --when-running skip
+  writ schedule next --cron '0 9 * * MON-FRI' --zone Asia/Shanghai
+  writ schedule pause <id>`,
+    )
+
+  withTimes(
+    schedule.command('add <name> <handler>').description('Add a schedule; its tasks are dispatched in your name'),
+  )
+    .option('--input <json>', 'what the handler is given')
+    .option('--queue <name>', "instead of the handler's")
+    .option('--priority <number>', '-100 to 100, higher first')
+    .option('--tag <tag...>', 'of its tasks')
+    .addOption(new Option('--catch-up <what>', 'times that were missed').choices(['none', 'last', 'all']))
+    .option('--catch-up-limit <number>', 'at most so many of all')
+    .addOption(new Option('--when-running <what>', 'while the last run is open').choices(['allow', 'skip']))
+    .action(async (name: string, handler: string, o: AddOptions) => {
+      const options = {
+        ...(o.queue ? { queue: o.queue } : {}),
+        ...(o.priority ? { priority: wholeOf(o.priority) } : {}),
+        ...(o.tag ? { tags: o.tag } : {}),
+      }
+      const body: NewSchedule = {
+        name,
+        handler,
+        ...timesOf(o),
+        ...(o.input === undefined ? {} : { input: jsonOf(o.input) }),
+        ...(Object.keys(options).length > 0 ? { options } : {}),
+        ...(o.catchUp ? { catch_up: o.catchUp } : {}),
+        ...(o.catchUpLimit ? { catch_up_limit: wholeOf(o.catchUpLimit) } : {}),
+        ...(o.whenRunning ? { when_running: o.whenRunning } : {}),
+      }
+      show(app, await (await app.client()).schedules.create({ body }))
+    })
+
+  schedule
+    .command('list')
+    .description('List the schedules of the project')
+    .action(async () => app.out().list(await (await app.client()).schedules.list(), columns, (s) => s.id))
+
+  schedule
+    .command('show <id>')
+    .description('Show a schedule, with its next ten times')
+    .action(async (id: string) => show(app, await (await app.client()).schedules.get({ params: { id } })))
+
+  schedule
+    .command('fires <id>')
+    .description('List what became of its last twenty times')
+    .action(async (id: string) => {
+      const { fires } = await (await app.client()).schedules.get({ params: { id } })
+      app.out().list(fires, fireColumns, (fire) => fire.due_at)
+    })
+
+  withTimes(
+    schedule.command('next [id]').description('Show the next ten times, of a schedule or of times that are not saved'),
+  ).action(async (id: string | undefined, o: TimesOptions) => {
+    const client = await app.client()
+    const next =
+      id === undefined
+        ? (await client.schedules.preview({ body: timesOf(o) })).next
+        : (await client.schedules.get({ params: { id } })).next
+    app.out().list(next, [{ head: 'NEXT', value: (time) => time }], (time) => time)
+  })
+
+  schedule
+    .command('pause <id>')
+    .description('Dispatch nothing until it is resumed')
+    .option('--reason <text>', 'why')
+    .action(async (id: string, o: { reason?: string }) =>
+      show(
+        app,
+        await (await app.client()).schedules.pause({ params: { id }, body: o.reason ? { reason: o.reason } : null }),
+      ),
+    )
+
+  schedule
+    .command('resume <id>')
+    .description('Go on from now, in your name')
+    .action(async (id: string) => show(app, await (await app.client()).schedules.resume({ params: { id } })))
+
+  schedule
+    .command('trigger <id>')
+    .description('Dispatch its task now')
+    .action(async (id: string) => {
+      const task = await (await app.client()).schedules.trigger({ params: { id } })
+      app.out().item(
+        task,
+        [
+          ['Task', task.number, 'bold'],
+          ['Open already', task.duplicate ? 'yes' : null],
+          ['Id', task.id],
+        ],
+        task.id,
+      )
+    })
+
+  schedule
+    .command('delete <id>')
+    .description('Delete a schedule; its tasks stay')
+    .action(async (id: string) => {
+      await (await app.client()).schedules.delete({ params: { id } })
+      app.out().note(`Deleted ${id}.`)
+    })
+}
+
+const show = (app: App, found: ScheduleDetail) => app.out().item(found, fields(found), found.id)
+
+const withTimes = (command: Command): Command =>
+  command
+    .option('--cron <pattern>', 'five fields, or six with seconds first')
+    .option('--every <time>', 'such as 90s, 15m, 6h or 7d')
+    .option('--at <time>', 'once')
+    .option('--zone <name>', 'IANA time zone; UTC unless said')
+    .addOption(new Option('--gap <what>', 'when clocks go forward over a time').choices(['skip', 'after']))
+    .addOption(
+      new Option('--overlap <what>', 'when clocks go back, of a time that comes twice').choices(['first', 'both']),
+    )
+    .option('--from <time>', 'not before; intervals are counted from it')
+    .option('--until <time>', 'not after')
+
+function timesOf(o: TimesOptions): PreviewSchedule {
+  if ([o.cron, o.every, o.at].filter((way) => way !== undefined).length !== 1)
+    throw usage('Say when: one of --cron, --every and --at.')
+  return {
+    ...(o.cron ? { cron: o.cron } : {}),
+    ...(o.every ? { every_seconds: secondsOf(o.every) } : {}),
+    ...(o.at ? { at: timeOf(o.at) } : {}),
+    ...(o.zone ? { zone: o.zone } : {}),
+    ...(o.gap ? { dst_gap: o.gap } : {}),
+    ...(o.overlap ? { dst_overlap: o.overlap } : {}),
+    ...(o.from ? { starts_at: timeOf(o.from) } : {}),
+    ...(o.until ? { ends_at: timeOf(o.until) } : {}),
+  }
+}
+
+const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 }
+
+function secondsOf(text: string): number {
+  const [, count, unit] = /^(\d+)([smhd])$/.exec(text) ?? []
+  if (count === undefined || unit === undefined)
+    throw usage(`"${text}" is no length of time`, 'It looks like 90s, 15m, 6h or 7d.')
+  return Number(count) * UNITS[unit]!
+}
+
+function wholeOf(text: string): number {
+  if (!/^-?\d{1,9}$/.test(text)) throw usage(`"${text}" is no whole number`)
+  return Number(text)
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    throw usage('--input is no JSON', `It looks like '{"name": "value"}'.`)
+  }
+}

@@ -1,0 +1,78 @@
+import { type Client, createClient, type ItemOf, type ListId } from '@writ/sdk'
+import { prefix } from './page-settings.ts'
+import { createStore } from './store.ts'
+
+/** Whether the server answers. A request that got any answer says that it does. */
+export const reachable = createStore(true)
+/** Whether somebody is logged in, as far as the last answer told; null before the first. */
+export const loggedIn = createStore<boolean | null>(null)
+
+/** How the page hears of changes: as they happen, or (as long as no stream comes through) by asking. */
+export const hearing = createStore<'connecting' | 'live' | 'polling'>('connecting')
+
+// In memory only: a page that is opened anew asks for it with its cookie (GET /auth/session).
+let csrf = ''
+export const setCsrf = (token: string): void => {
+  csrf = token
+}
+
+async function send(input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
+  const headers = new Headers(init.headers)
+  if (init.method !== undefined && init.method !== 'GET') headers.set('x-csrf-token', csrf)
+  try {
+    const answer = await fetch(input, { ...init, headers, credentials: 'same-origin' })
+    reachable.set(true)
+    // A wrong password is a 401 too, and says nothing of the session.
+    if (answer.status === 401 && !/\/auth\/(session|login)$/.test(String(input))) loggedIn.set(false)
+    return headers.get('accept') === 'text/event-stream' && answer.ok ? overheard(answer) : answer
+  } catch (error) {
+    // A stream that does not come through says nothing about the rest.
+    if (init.signal?.aborted) throw error
+    if (headers.get('accept') === 'text/event-stream') hearing.set('polling')
+    else reachable.set(false)
+    throw error
+  }
+}
+
+// The client opens a broken stream again by itself; whether bytes come through can only be seen here. A stream that a proxy
+// holds back is answered and stays silent, so it counts from its first byte on.
+function overheard(answer: Response): Response {
+  if (!answer.body) return answer
+  const watched = answer.body.pipeThrough(
+    new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+      transform(chunk, out) {
+        hearing.set('live')
+        out.enqueue(chunk)
+      },
+      flush: () => hearing.set('polling'),
+    }),
+  )
+  return new Response(watched, answer)
+}
+
+const clients = new Map<string, Client>()
+
+/** The client of a project; without one, of what belongs to the person. */
+export function clientOf(project?: string): Client {
+  const key = project ?? ''
+  let client = clients.get(key)
+  if (!client) {
+    // The page says what happened, and asks again when told to: patience here would look like a page that hangs.
+    client = createClient({ url: location.origin, prefix, project, fetch: send, retry: { attempts: 2, cap_ms: 3_000 } })
+    clients.set(key, client)
+  }
+  return client
+}
+
+/** The first rows of a list, and how many there are in all. */
+export async function firstOf<I extends ListId>(
+  client: Client,
+  id: I,
+  query: Readonly<Record<string, unknown>>,
+  signal: AbortSignal,
+): Promise<{ rows: readonly ItemOf<I>[]; total: number }> {
+  // Without a cursor the answer is an array (`listOf` in @writ/api); the server checks what the query holds.
+  const call = client.call as (id: string, args: object) => Promise<{ data: readonly ItemOf<I>[]; headers: Headers }>
+  const { data, headers } = await call(id, { query, signal })
+  return { rows: data, total: Number(headers.get('x-total-count') ?? data.length) }
+}

@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { bytes, duration, exactTime, middle, relativeTime } from './format.ts'
+
+const noon = Date.UTC(2026, 10, 26, 12)
+
+test('times are told from now in the largest unit that fits', () => {
+  assert.equal(relativeTime(noon - 30_000, noon, 'en'), 'now')
+  assert.equal(relativeTime(noon - 200_000, noon, 'en'), '3 minutes ago')
+  assert.equal(relativeTime(noon + 2 * 86_400_000, noon, 'en'), 'in 2 days')
+  assert.equal(relativeTime(noon - 3_600_000, noon, 'zh-CN'), '1小时前')
+})
+
+test('the exact time names its zone', () => {
+  assert.equal(exactTime(noon, 'en-GB', 'Asia/Shanghai'), '26 Nov 2026, 20:00:00 GMT+8')
+})
+
+test('lengths of time have two units at most', () => {
+  assert.deepEqual([12, 999.4, 1_000, 125_000, 3_725_000, 90_000_000].map(duration), [
+    '12 ms',
+    '999 ms',
+    '1 s',
+    '2 min 5 s',
+    '1 h 2 min',
+    '1 d 1 h',
+  ])
+})
+
+test('sizes have decimal units, and never read 1000 of one', () => {
+  assert.deepEqual([0, 999, 1_500, 23_400, 999_960, 5_000_000_000].map(bytes), [
+    '0 B',
+    '999 B',
+    '1.5 kB',
+    '23 kB',
+    '1.0 MB',
+    '5.0 GB',
+  ])
+})
+
+test('long names keep both ends', () => {
+  assert.equal(middle('0123456789abcdef'), '012345…abcdef')
+  assert.equal(middle('0123456789abc'), '0123456789abc')
+})

@@ -1,0 +1,64 @@
+/** Texts of values: times, sizes, ids. Pure, so that they are tested without a page. */
+
+const STEPS: readonly [Intl.RelativeTimeFormatUnit, number][] = [
+  ['year', 31_536_000],
+  ['month', 2_592_000],
+  ['day', 86_400],
+  ['hour', 3_600],
+  ['minute', 60],
+]
+
+/** "3 minutes ago", "in 2 days"; within a minute "now". Times in milliseconds. */
+export function relativeTime(at: number, now: number, language: string): string {
+  const seconds = (at - now) / 1_000
+  const words = new Intl.RelativeTimeFormat(language, { numeric: 'auto' })
+  for (const [unit, size] of STEPS) if (Math.abs(seconds) >= size) return words.format(Math.trunc(seconds / size), unit)
+  return words.format(0, 'second')
+}
+
+/** The exact time in the viewer's zone, with the zone's name. */
+export function exactTime(at: number, language: string, timeZone?: string): string {
+  const zone = timeZone === undefined ? {} : { timeZone }
+  const words = new Intl.DateTimeFormat(language, {
+    dateStyle: 'medium',
+    timeStyle: 'medium',
+    hourCycle: 'h23',
+    ...zone,
+  })
+  return `${words.format(at)} ${zoneName(at, language, timeZone)}`
+}
+
+function zoneName(at: number, language: string, timeZone?: string): string {
+  const parts = new Intl.DateTimeFormat(language, { timeZoneName: 'shortOffset', ...(timeZone ? { timeZone } : {}) })
+  return parts.formatToParts(at).find(({ type }) => type === 'timeZoneName')?.value ?? ''
+}
+
+/** A length of time in the two largest units: "2 min 5 s". Milliseconds below a second. */
+export function duration(ms: number): string {
+  if (ms < 1_000) return `${Math.max(0, Math.round(ms))} ms`
+  const s = Math.round(ms / 1_000)
+  if (s < 60) return `${s} s`
+  if (s < 3_600) return `${Math.floor(s / 60)} min ${s % 60} s`
+  if (s < 86_400) return `${Math.floor(s / 3_600)} h ${Math.floor((s % 3_600) / 60)} min`
+  return `${Math.floor(s / 86_400)} d ${Math.floor((s % 86_400) / 3_600)} h`
+}
+
+/** Bytes with a decimal unit: "1.5 kB". */
+export function bytes(count: number): string {
+  if (count < 1_000) return `${count} B`
+  const units = ['kB', 'MB', 'GB', 'TB']
+  let value = count
+  let unit = -1
+  do {
+    value /= 1_000
+    unit++
+  } while (value >= 999.95 && unit < units.length - 1)
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`
+}
+
+/** The beginning and the end of a long name: what tells it from others at both ends. */
+export const middle = (text: string, keep = 6): string =>
+  text.length <= keep * 2 + 1 ? text : `${text.slice(0, keep)}…${text.slice(-keep)}`
+
+/** Whole numbers as the language groups them. */
+export const count = (value: number, language: string): string => new Intl.NumberFormat(language).format(value)

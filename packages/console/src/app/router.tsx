@@ -1,0 +1,159 @@
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Navigate,
+  Outlet,
+  useParams,
+} from '@tanstack/react-router'
+import type { Project } from '@writ/api'
+import { useTranslation } from 'react-i18next'
+import { Empty, Failed, Loading } from '../parts/states.tsx'
+import { preferences } from './page-settings.ts'
+import { Gate, InProject } from './session.tsx'
+import { Shell } from './shell.tsx'
+
+const root = createRootRoute({
+  component: Outlet,
+  notFoundComponent: () => <NothingHere />,
+  errorComponent: ({ error, reset }) => <Failed error={error} retry={reset} whole />,
+})
+
+function NothingHere() {
+  const { t } = useTranslation()
+  return (
+    <main className="whole">
+      <Empty icon="search" title={t('error.noPage')} text={<a href="/app">{t('error.toStart')}</a>} />
+    </main>
+  )
+}
+
+/** The project that was looked at last, if it still is one of mine; else `default`, or the first. */
+function homeOf(projects: readonly Project[]): string | undefined {
+  const slugs = projects.map(({ slug }) => slug)
+  const last = preferences.get('project')
+  if (last !== null && slugs.includes(last)) return last
+  return slugs.includes('default') ? 'default' : slugs[0]
+}
+
+const index = createRoute({
+  getParentRoute: () => root,
+  path: '/',
+  component: function Index() {
+    const { t } = useTranslation()
+    return (
+      <Gate>
+        {(projects) => {
+          const slug = homeOf(projects)
+          if (slug === undefined)
+            return (
+              <main className="whole">
+                <Empty icon="hand" title={t('error.noProject')} text={t('error.noProjectText')} />
+              </main>
+            )
+          return <Navigate to={`/${slug}` as '/'} replace />
+        }}
+      </Gate>
+    )
+  },
+})
+
+const inProject = createRoute({
+  getParentRoute: () => root,
+  path: '$project',
+  component: function ProjectPages() {
+    const { project } = useParams({ strict: false }) as { project: string }
+    return (
+      <Gate>
+        {(projects) => (
+          <InProject key={project} project={project} projects={projects}>
+            <Shell>
+              <Outlet />
+            </Shell>
+          </InProject>
+        )}
+      </Gate>
+    )
+  },
+})
+
+/** A page of the project, loaded when it is looked at. */
+const page = (path: string, component: ReturnType<typeof lazyRouteComponent>) =>
+  createRoute({
+    getParentRoute: () => inProject,
+    path,
+    component,
+    pendingComponent: () => <Loading lines={6} />,
+  })
+
+const tree = root.addChildren([
+  index,
+  inProject.addChildren([
+    page(
+      '/',
+      lazyRouteComponent(() => import('../pages/home.tsx'), 'Home'),
+    ),
+    page(
+      'start',
+      lazyRouteComponent(() => import('../pages/start.tsx'), 'Start'),
+    ),
+    page(
+      'tickets',
+      lazyRouteComponent(() => import('../pages/tickets.tsx'), 'Tickets'),
+    ),
+    page(
+      'tickets/new',
+      lazyRouteComponent(() => import('../pages/ticket-form.tsx'), 'NewTicket'),
+    ),
+    page(
+      'tickets/$number',
+      lazyRouteComponent(() => import('../pages/ticket.tsx'), 'TicketPage'),
+    ),
+    page(
+      'runs',
+      lazyRouteComponent(() => import('../pages/runs.tsx'), 'Runs'),
+    ),
+    page(
+      'runs/$number',
+      lazyRouteComponent(() => import('../pages/run.tsx'), 'RunPage'),
+    ),
+    page(
+      'assets',
+      lazyRouteComponent(() => import('../pages/assets.tsx'), 'Assets'),
+    ),
+    page(
+      'assets/$number',
+      lazyRouteComponent(() => import('../pages/assets.tsx'), 'AssetPage'),
+    ),
+    page(
+      'audit',
+      lazyRouteComponent(() => import('../pages/audit.tsx'), 'Audit'),
+    ),
+    page(
+      'notices',
+      lazyRouteComponent(() => import('../pages/notices.tsx'), 'Notices'),
+    ),
+    page(
+      'notices/$id',
+      lazyRouteComponent(() => import('../pages/notices.tsx'), 'WebhookPage'),
+    ),
+    page(
+      'settings/$part',
+      lazyRouteComponent(() => import('../pages/settings.tsx'), 'Settings'),
+    ),
+  ]),
+])
+
+export const router = createRouter({
+  routeTree: tree,
+  basepath: '/app',
+  defaultPreload: false,
+  defaultPendingMs: 200,
+  // Filters are texts: `?status=draft` and `?asset=12` are what people type and read.
+  parseSearch: (text) => Object.fromEntries(new URLSearchParams(text)),
+  stringifySearch: (search) => {
+    const text = new URLSearchParams(search as Record<string, string>).toString()
+    return text === '' ? '' : `?${text}`
+  },
+})

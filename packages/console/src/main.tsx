@@ -1,0 +1,37 @@
+import '@mantine/core/styles.css'
+import './console.css'
+import { MantineProvider } from '@mantine/core'
+import { QueryClient, QueryClientProvider } from '@tanstack/react-query'
+import { RouterProvider } from '@tanstack/react-router'
+import { StrictMode } from 'react'
+import { createRoot } from 'react-dom/client'
+import { styleNonce } from './app/page-settings.ts'
+import { router } from './app/router.tsx'
+import { theme, variables } from './app/theme.ts'
+import { openWords } from './words/index.ts'
+
+// What the identity provider's door appends; the cookie tells it again (GET /auth/session), and no address should hold it.
+if (location.hash.startsWith('#csrf_token=')) history.replaceState(null, '', location.pathname + location.search)
+
+const queries = new QueryClient({
+  defaultOptions: {
+    queries: { retry: false, staleTime: 5_000, refetchOnReconnect: true },
+    mutations: { retry: false },
+  },
+})
+
+await openWords()
+createRoot(document.getElementById('root')!).render(
+  <StrictMode>
+    <MantineProvider
+      theme={theme}
+      defaultColorScheme="auto"
+      cssVariablesResolver={variables}
+      getStyleNonce={() => styleNonce}
+    >
+      <QueryClientProvider client={queries}>
+        <RouterProvider router={router} />
+      </QueryClientProvider>
+    </MantineProvider>
+  </StrictMode>,
+)

@@ -1,0 +1,259 @@
+import { Button, Modal, Textarea, TextInput } from '@mantine/core'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useParams } from '@tanstack/react-router'
+import type { Asset } from '@writ/api'
+import { useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { useSession } from '../app/session.tsx'
+import { useAction } from '../parts/ask.tsx'
+import { Facts, Page, Person, Section, Time } from '../parts/bits.tsx'
+import { Go, useFilters, useGo } from '../parts/go.tsx'
+import { Icon } from '../parts/icons.tsx'
+import { type Column, List } from '../parts/list.tsx'
+import { Search } from '../parts/search.tsx'
+import { Answer, Empty, Refusal } from '../parts/states.tsx'
+import { TicketRows } from './home.tsx'
+
+export function Assets() {
+  const { client, can } = useSession()
+  const { t } = useTranslation()
+  const go = useGo()
+  const [filters, set] = useFilters()
+  const [open, setOpen] = useState(false)
+  const query = Object.fromEntries(
+    (['q', 'asset_type'] as const).flatMap((name) => (filters[name] ? [[name, filters[name]]] : [])),
+  )
+  const columns: Column<Asset>[] = [
+    {
+      name: 'title',
+      title: t('asset.name'),
+      width: 'minmax(180px, 1fr)',
+      show: (row) => (
+        <>
+          <span className="number">#{row.number}</span> {row.name}
+        </>
+      ),
+    },
+    { name: 'type', title: t('asset.type'), width: '140px', show: (row) => row.asset_type },
+    { name: 'serial', title: t('asset.serial'), width: '180px', show: (row) => row.serial_number ?? '–' },
+    { name: 'where', title: t('asset.location'), width: '180px', wide: true, show: (row) => row.location ?? '–' },
+    {
+      name: 'changed',
+      title: t('ticket.changed'),
+      width: '130px',
+      right: true,
+      wide: true,
+      show: (row) => <Time at={row.updated_at} />,
+    },
+  ]
+  const create = can('assets.create') && (
+    <Button onClick={() => setOpen(true)} leftSection={<Icon name="plus" size={14} />}>
+      {t('asset.new')}
+    </Button>
+  )
+  return (
+    <Page name={t('nav.assets')} title={t('nav.assets')} actions={create}>
+      <div className="filters">
+        <Search value={filters.q ?? ''} set={(q) => set({ q })} label={t('asset.search')} />
+      </div>
+      <List<Asset>
+        name="assets"
+        label={t('nav.assets')}
+        filters={query}
+        columns={columns}
+        load={(cursor, signal) =>
+          client.assets.list({ query: { ...query, limit: 100, cursor } as { cursor: string }, signal })
+        }
+        to={(row) => `assets/${row.number}`}
+        adds="asset.created"
+        empty={
+          Object.keys(query).length > 0 ? (
+            <Empty icon="search" title={t('list.noMatch')} text={<Go to="assets">{t('list.clear')}</Go>} />
+          ) : (
+            <Empty icon="asset" title={t('asset.noneTitle')} text={t('asset.noneText')} />
+          )
+        }
+      />
+      <Modal
+        opened={open}
+        onClose={() => setOpen(false)}
+        title={t('asset.new')}
+        closeButtonProps={{ 'aria-label': t('action.close') }}
+      >
+        <AssetForm
+          verb={t('asset.create')}
+          act={async (body) => go(`assets/${(await client.assets.create({ body })).number}`)}
+        />
+      </Modal>
+    </Page>
+  )
+}
+
+interface AssetFields {
+  name: string
+  asset_type: string
+  serial_number: string | null
+  location: string | null
+  description: string | null
+}
+
+function AssetForm({
+  asset,
+  verb,
+  act,
+}: {
+  asset?: Asset
+  verb: string
+  act: (fields: AssetFields) => Promise<unknown>
+}) {
+  const { t } = useTranslation()
+  const action = useAction()
+  return (
+    <form
+      className="form"
+      onSubmit={(event) => {
+        event.preventDefault()
+        const form = new FormData(event.currentTarget)
+        const text = (name: string) => String(form.get(name) ?? '').trim()
+        const maybe = (name: string) => text(name) || null
+        void action.run(() =>
+          act({
+            name: text('name'),
+            asset_type: text('type'),
+            serial_number: maybe('serial'),
+            location: maybe('location'),
+            description: maybe('description'),
+          }),
+        )
+      }}
+    >
+      <TextInput
+        data-autofocus
+        label={t('asset.name')}
+        name="name"
+        defaultValue={asset?.name ?? ''}
+        required
+        withAsterisk={false}
+        maxLength={100}
+      />
+      <TextInput
+        label={t('asset.type')}
+        name="type"
+        defaultValue={asset?.asset_type ?? ''}
+        required
+        withAsterisk={false}
+        maxLength={50}
+      />
+      <TextInput label={t('asset.serial')} name="serial" defaultValue={asset?.serial_number ?? ''} maxLength={100} />
+      <TextInput label={t('asset.location')} name="location" defaultValue={asset?.location ?? ''} maxLength={255} />
+      <Textarea
+        label={t('ticket.description')}
+        name="description"
+        defaultValue={asset?.description ?? ''}
+        autosize
+        minRows={2}
+        maxLength={10_000}
+      />
+      <Refusal error={action.error} />
+      <div className="form-buttons">
+        <Button type="submit" loading={action.busy}>
+          {verb}
+        </Button>
+      </div>
+    </form>
+  )
+}
+
+/** One device: what is known of it, and everything that was promised about it. */
+export function AssetPage() {
+  const { client, project, me, can } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const { number = '' } = useParams({ strict: false }) as { number?: string }
+  const [editing, setEditing] = useState(false)
+  const asset = useQuery({
+    queryKey: [project, 'assets', number],
+    queryFn: () => client.assets.get({ params: { id: number } }),
+  })
+  const tickets = useQuery({
+    queryKey: [project, 'waiting', 'asset', number],
+    queryFn: () => client.tickets.list({ query: { asset_id: number, limit: 50 } }),
+  })
+  const mayEdit = can('assets.update') && asset.data && (asset.data.created_by_id === me.id || me.role === 'admin')
+  return (
+    <Page
+      name={asset.data?.name ?? `#${number}`}
+      title={
+        <>
+          <span className="number">#{number}</span> {asset.data?.name ?? ''}
+        </>
+      }
+      above={
+        <Go to="assets" className="back">
+          <Icon name="left" size={13} /> {t('nav.assets')}
+        </Go>
+      }
+      actions={
+        <>
+          {mayEdit && (
+            <Button variant="default" onClick={() => setEditing(true)}>
+              {t('action.edit')}
+            </Button>
+          )}
+          {asset.data && can('tickets.create') && (
+            <Button
+              component={Go}
+              to="tickets/new"
+              filters={{ asset: asset.data.id }}
+              leftSection={<Icon name="plus" size={14} />}
+            >
+              {t('ticket.new')}
+            </Button>
+          )}
+        </>
+      }
+    >
+      <Answer of={asset}>
+        {(one) => (
+          <div className="columns">
+            <div>
+              <Section title={t('asset.history')}>
+                <Answer of={tickets}>{(list) => <TicketRows tickets={list} none={t('asset.noHistory')} />}</Answer>
+              </Section>
+            </div>
+            <aside>
+              <Section title={t('ticket.facts')}>
+                <Facts
+                  rows={[
+                    [t('asset.type'), one.asset_type],
+                    [t('asset.serial'), one.serial_number ?? '–'],
+                    [t('asset.location'), one.location ?? '–'],
+                    [t('ticket.createdBy'), <Person key="p" id={one.created_by_id} number={one.created_by_number} />],
+                    [t('ticket.created'), <Time key="t" at={one.created_at} />],
+                  ]}
+                />
+                {one.description && <p className="prose">{one.description}</p>}
+              </Section>
+            </aside>
+            <Modal
+              opened={editing}
+              onClose={() => setEditing(false)}
+              title={t('action.edit')}
+              closeButtonProps={{ 'aria-label': t('action.close') }}
+            >
+              <AssetForm
+                asset={one}
+                verb={t('action.save')}
+                act={async (body) => {
+                  await client.assets.update({ params: { id: one.id }, body })
+                  await queries.invalidateQueries({ queryKey: [project, 'assets'] })
+                  setEditing(false)
+                }}
+              />
+            </Modal>
+          </div>
+        )}
+      </Answer>
+    </Page>
+  )
+}

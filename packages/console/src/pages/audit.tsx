@@ -1,0 +1,475 @@
+import { Button, Drawer, Menu, Select, TextInput } from '@mantine/core'
+import { useQuery } from '@tanstack/react-query'
+import { type AuditEvent, auditEvents, type LogInfo, type VerifyReport } from '@writ/api'
+import { WritError } from '@writ/sdk'
+import { toBase64 } from '@writ/tlog'
+import { useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { count } from '../app/format.ts'
+import { useSession } from '../app/session.tsx'
+import { useAction } from '../parts/ask.tsx'
+import { Facts, Mono, Page, Person, Section, State, Time, useMembers } from '../parts/bits.tsx'
+import { VerifyFile } from '../parts/bundle.tsx'
+import { Code } from '../parts/code.tsx'
+import { Go, useFilters } from '../parts/go.tsx'
+import { Icon } from '../parts/icons.tsx'
+import { type Column, List } from '../parts/list.tsx'
+import { saveAs } from '../parts/preview.tsx'
+import { Answer, Empty, Failed, Refusal } from '../parts/states.tsx'
+
+const FILTERS = ['event_type', 'actor_id', 'resource_type', 'resource_id', 'start_date', 'end_date', 'success'] as const
+const RESOURCES = [
+  'ticket',
+  'run',
+  'artifact',
+  'asset',
+  'token',
+  'signing_key',
+  'policy',
+  'webhook',
+  'rule_set',
+  'hold',
+  'project',
+  'user',
+] as const
+
+/** The log: what happened, that it is all there, and who stands for it. */
+export function Audit() {
+  const { client, can } = useSession()
+  const { t } = useTranslation()
+  const [filters, set] = useFilters()
+  const members = useMembers()
+  const query = Object.fromEntries(FILTERS.flatMap((name) => (filters[name] ? [[name, filters[name]]] : [])))
+  if (!can('audit.events'))
+    return (
+      <Page name={t('nav.audit')} title={t('nav.audit')}>
+        <Empty icon="hand" title={t('error.denied')} text={t('audit.denied')} />
+      </Page>
+    )
+  const columns: Column<AuditEvent>[] = [
+    { name: 'title', title: t('audit.event'), width: 'minmax(180px, 240px)', show: (row) => row.event_type },
+    { name: 'action', title: t('audit.action'), width: 'minmax(160px, 1fr)', wide: true, show: (row) => row.action },
+    {
+      name: 'actor',
+      title: t('audit.actor'),
+      width: '130px',
+      show: (row) =>
+        row.actor_id ? (
+          <Person id={row.actor_id} number={row.actor_number} />
+        ) : (
+          (row.actor_username ?? t('audit.system'))
+        ),
+    },
+    {
+      name: 'ok',
+      title: t('audit.result'),
+      width: '90px',
+      show: (row) =>
+        row.success ? (
+          <Icon name="check" size={14} className="good" />
+        ) : (
+          <State of="failed" word={t('audit.refused')} />
+        ),
+    },
+    {
+      name: 'index',
+      title: t('audit.index'),
+      width: '80px',
+      right: true,
+      show: (row) => (row.log_index === null ? '…' : row.log_index),
+    },
+    {
+      name: 'when',
+      title: t('run.when'),
+      width: '130px',
+      right: true,
+      wide: true,
+      show: (row) => <Time at={row.timestamp} />,
+    },
+  ]
+  const { event: _event, ...others } = filters
+  return (
+    <Page name={t('nav.audit')} title={t('nav.audit')} actions={<Export query={query} />}>
+      <div className="columns columns-even">
+        <LogState />
+        <VerifyNow />
+      </div>
+      <Section title={t('audit.events')}>
+        <div className="filters">
+          <Select
+            data-filter
+            aria-label={t('audit.event')}
+            placeholder={t('audit.anyEvent')}
+            data={Object.keys(auditEvents).filter(
+              (type) => auditEvents[type as keyof typeof auditEvents] !== 'instance',
+            )}
+            value={filters.event_type ?? null}
+            onChange={(event_type) => set({ event_type })}
+            clearable
+            searchable
+            w={190}
+          />
+          <Select
+            aria-label={t('audit.actor')}
+            placeholder={t('audit.anybody')}
+            data={[...members.values()].map((one) => ({ value: one.user_id, label: one.username }))}
+            value={filters.actor_id ?? null}
+            onChange={(actor_id) => set({ actor_id })}
+            clearable
+            searchable
+            w={150}
+          />
+          <Select
+            aria-label={t('audit.resource')}
+            placeholder={t('audit.anything')}
+            data={[...RESOURCES]}
+            value={filters.resource_type ?? null}
+            onChange={(resource_type) => set({ resource_type })}
+            clearable
+            w={140}
+          />
+          <TextInput
+            aria-label={t('audit.resourceId')}
+            placeholder={t('audit.resourceId')}
+            value={filters.resource_id ?? ''}
+            onChange={(event) => set({ resource_id: event.currentTarget.value.trim() })}
+            w={130}
+          />
+          <TextInput
+            aria-label={t('audit.from')}
+            type="date"
+            value={filters.start_date ?? ''}
+            onChange={(event) => set({ start_date: event.currentTarget.value })}
+            w={150}
+          />
+          <TextInput
+            aria-label={t('audit.to')}
+            type="date"
+            value={filters.end_date ?? ''}
+            onChange={(event) => set({ end_date: event.currentTarget.value })}
+            w={150}
+          />
+          <Select
+            aria-label={t('audit.result')}
+            placeholder={t('audit.anyResult')}
+            data={[
+              { value: 'true', label: t('audit.done') },
+              { value: 'false', label: t('audit.refused') },
+            ]}
+            value={filters.success ?? null}
+            onChange={(success) => set({ success })}
+            clearable
+            w={130}
+          />
+        </div>
+        <List<AuditEvent>
+          name="audit-events"
+          label={t('audit.events')}
+          filters={query}
+          columns={columns}
+          load={(cursor, signal) =>
+            client.audit.events({ query: { ...query, limit: 100, cursor } as { cursor: string }, signal })
+          }
+          to={(row) => `audit?${new URLSearchParams({ ...others, event: row.id })}`}
+          empty={<Empty icon="search" title={t('list.noMatch')} text={<Go to="audit">{t('list.clear')}</Go>} />}
+        />
+      </Section>
+      <EventDrawer id={filters.event} query={query} close={() => set({ event: null })} />
+    </Page>
+  )
+}
+
+/** How long the log is, and up to where somebody outside stands for it. */
+function LogState() {
+  const { client, project, can } = useSession()
+  const { t, i18n } = useTranslation()
+  const log = useQuery({ queryKey: [project, 'log'], queryFn: () => client.audit.log() })
+  const logs = useQuery({
+    queryKey: [project, 'logs'],
+    queryFn: () => client.privacy.logs(),
+    enabled: can('privacy.logs'),
+  })
+  const number = (value: number) => count(value, i18n.language)
+  return (
+    <Section title={t('audit.log')}>
+      <Answer of={log} lines={5}>
+        {(info) => (
+          <>
+            <Range info={info} />
+            <Facts
+              rows={[
+                [t('audit.origin'), <Mono key="o" value={info.origin} keep={16} />],
+                [t('audit.key'), <Mono key="k" value={info.vkey} keep={14} />],
+                [t('audit.root'), <Mono key="r" value={info.root} keep={12} />],
+                [t('audit.pendingEvents'), number(info.pending)],
+                [t('audit.access'), t(`logAccess.${info.access}`)],
+                info.anchored
+                  ? [
+                      t('audit.witnesses'),
+                      <ul key="w" className="plain-list">
+                        {info.anchored.witnesses.map(({ name, time }) => (
+                          <li key={name}>
+                            {name} · <Time at={time} />
+                          </li>
+                        ))}
+                      </ul>,
+                    ]
+                  : null,
+              ]}
+            />
+            {(logs.data?.length ?? 0) > 1 && (
+              <details>
+                <summary>{t('audit.olderLogs', { count: (logs.data?.length ?? 1) - 1 })}</summary>
+                <ul className="plain-list small">
+                  {logs.data?.map((one) => (
+                    <li key={one.shard}>
+                      #{one.shard} · {number(one.size)} ·{' '}
+                      {t(one.dropped_at ? 'audit.dropped' : one.closed_at ? 'audit.closed' : 'audit.open')} ·{' '}
+                      <Mono value={one.origin} keep={10} />
+                    </li>
+                  ))}
+                </ul>
+              </details>
+            )}
+          </>
+        )}
+      </Answer>
+    </Section>
+  )
+}
+
+function Range({ info }: { info: LogInfo }) {
+  const { t, i18n } = useTranslation()
+  const anchored = info.anchored?.size ?? 0
+  const share = info.size === 0 ? 0 : (anchored / info.size) * 100
+  const number = (value: number) => count(value, i18n.language)
+  return (
+    <figure className="range">
+      <div className="range-bar" aria-hidden="true">
+        <div className="range-anchored" style={{ width: `${share}%` }} />
+      </div>
+      <figcaption>
+        <span>
+          <span className="range-key range-key-anchored" aria-hidden="true" />{' '}
+          {anchored === 0 ? t('audit.nothingAnchored') : t('audit.anchored', { from: 0, to: number(anchored - 1) })}
+        </span>
+        <span>
+          <span className="range-key" aria-hidden="true" />{' '}
+          {anchored >= info.size
+            ? t('audit.allAnchored')
+            : t('audit.unanchored', { from: number(anchored), to: number(Math.max(0, info.size - 1)) })}
+        </span>
+      </figcaption>
+    </figure>
+  )
+}
+
+/** Asks the server to compare everything now, and a bundle from anywhere, here. */
+function VerifyNow() {
+  const { client, can } = useSession()
+  const { t, i18n } = useTranslation()
+  const [report, setReport] = useState<VerifyReport | null>(null)
+  const action = useAction()
+  const number = (value: number) => count(value, i18n.language)
+  return (
+    <Section title={t('audit.verify')}>
+      <p className="small dimmed">{t('audit.verifyText')}</p>
+      {can('audit.verify') && (
+        <Button
+          loading={action.busy}
+          onClick={() => void action.run(async () => setReport(await client.audit.verify({ body: {} })))}
+          leftSection={<Icon name="audit" size={14} />}
+        >
+          {t('audit.verifyNow')}
+        </Button>
+      )}
+      <Refusal error={action.error} />
+      {report && (
+        <div role="status">
+          <p className={report.ok ? 'verdict verdict-good' : 'verdict verdict-bad'}>
+            <Icon name={report.ok ? 'check' : 'cross'} size={18} />
+            {report.ok
+              ? t('audit.verified', {
+                  entries: number(report.checked.entries),
+                  rows: number(report.checked.rows),
+                  files: number(report.checked.day_files),
+                })
+              : t('audit.notVerified', { reason: report.reason ?? report.code ?? '' })}
+          </p>
+          {report.index !== null && !report.ok && (
+            <p className="small">
+              {t('audit.firstBad', { index: report.index })} {report.path}
+            </p>
+          )}
+        </div>
+      )}
+      <h3>{t('bundle.anyTitle')}</h3>
+      <VerifyFile />
+    </Section>
+  )
+}
+
+function Export({ query }: { query: Record<string, string> }) {
+  const { client, can, project } = useSession()
+  const { t } = useTranslation()
+  const action = useAction()
+  if (!can('audit.export')) return null
+  const save = (format: 'csv' | 'jsonl') =>
+    action.run(async () => {
+      // As with lists: the filters of the address are checked by the server.
+      const answer = await client.audit.export({ query: { ...query, format } as { format: 'csv' } })
+      const data = new Uint8Array(
+        await new Response(answer.stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer(),
+      )
+      saveAs(data, answer.name ?? `audit-${project}.${format}`)
+    })
+  return (
+    <>
+      <Refusal error={action.error} />
+      <Menu position="bottom-end">
+        <Menu.Target>
+          <Button variant="default" loading={action.busy} leftSection={<Icon name="download" size={14} />}>
+            {t('audit.export')}
+          </Button>
+        </Menu.Target>
+        <Menu.Dropdown>
+          <Menu.Item onClick={() => void save('csv')}>CSV</Menu.Item>
+          <Menu.Item onClick={() => void save('jsonl')}>JSONL</Menu.Item>
+        </Menu.Dropdown>
+      </Menu>
+    </>
+  )
+}
+
+/** One event with everything the server says of it, and on demand the proof that the log holds it, made in this page. */
+function EventDrawer({
+  id,
+  query,
+  close,
+}: {
+  id: string | undefined
+  query: Record<string, string>
+  close: () => void
+}) {
+  const { client, project } = useSession()
+  const { t } = useTranslation()
+  const event = useQuery({
+    queryKey: [project, 'audit-event', id],
+    enabled: id !== undefined,
+    staleTime: Number.POSITIVE_INFINITY,
+    queryFn: async ({ signal }) => {
+      // There is no door to a single event: pages are walked with the filters of the list until it comes by.
+      for (const filters of [query, {}])
+        for (let cursor: string | null = '', pages = 0; cursor !== null && pages < 10; pages++) {
+          const page: { items: AuditEvent[]; next_cursor: string | null } = await client.audit.events({
+            query: { ...filters, limit: 1000, cursor },
+            signal,
+          })
+          const found = page.items.find((one) => one.id === id)
+          if (found) return found
+          cursor = page.next_cursor
+        }
+      return null
+    },
+  })
+  return (
+    <Drawer
+      opened={id !== undefined}
+      onClose={close}
+      position="right"
+      size="lg"
+      title={event.data?.event_type ?? t('audit.event')}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
+      {id !== undefined && (
+        <Answer of={event}>
+          {(one) =>
+            one === null ? (
+              <Empty title={t('error.missing')} />
+            ) : (
+              <>
+                <p>{one.action}</p>
+                <Facts
+                  rows={[
+                    [t('run.when'), <Time key="t" at={one.timestamp} />],
+                    [
+                      t('audit.actor'),
+                      one.actor_id ? <Person key="a" id={one.actor_id} number={one.actor_number} /> : t('audit.system'),
+                    ],
+                    [
+                      t('audit.resource'),
+                      one.resource_type
+                        ? `${one.resource_type} ${one.resource_number === null ? '' : `#${one.resource_number}`}`
+                        : '–',
+                    ],
+                    [t('audit.address'), one.ip_address ?? '–'],
+                    [t('audit.index'), one.log_index === null ? t('seal.pending') : String(one.log_index)],
+                    one.error_message ? [t('audit.refused'), one.error_message] : null,
+                  ]}
+                />
+                {one.details && <Code>{JSON.stringify(one.details, null, 2)}</Code>}
+                {one.log_index !== null && <Prove index={one.log_index} id={one.id} key={one.id} />}
+              </>
+            )
+          }
+        </Answer>
+      )}
+    </Drawer>
+  )
+}
+
+function Prove({ index, id }: { index: number; id: string }) {
+  const { client, project } = useSession()
+  const { t } = useTranslation()
+  const [wanted, setWanted] = useState(false)
+  const proof = useQuery({
+    queryKey: [project, 'entry-proof', index],
+    enabled: wanted,
+    queryFn: async ({ signal }) => {
+      const [{ proveEntry }, { primitives, verifyEd25519 }, log] = await Promise.all([
+        import('../proof/prove-entry.ts'),
+        import('../proof/primitives.ts'),
+        client.audit.log({ signal }),
+      ])
+      const read = async (path: string) => {
+        const { stream } = await client.audit.file({ params: { path }, signal })
+        return new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer())
+      }
+      const prove = () => proveEntry(log, index, read, { ...primitives, verifyEd25519 })
+      // A log that grew between two files lost the partial tile that its older checkpoint needs: once more, with the new one.
+      return prove().catch((error: unknown) => {
+        if (error instanceof WritError && error.code === 'LOG_FILE_NOT_FOUND') return prove()
+        throw error
+      })
+    },
+  })
+  if (!wanted)
+    return (
+      <Button variant="default" mt="sm" onClick={() => setWanted(true)} leftSection={<Icon name="audit" size={14} />}>
+        {t('audit.prove')}
+      </Button>
+    )
+  if (proof.isError) return <Failed error={proof.error} retry={() => proof.refetch()} />
+  return (
+    <Answer of={proof}>
+      {({ entry, checkpoint, hashes }) => {
+        const same = entry.id === id
+        return (
+          <>
+            <p className={same ? 'verdict verdict-good' : 'verdict verdict-bad'} role="status">
+              <Icon name={same ? 'check' : 'cross'} size={18} />{' '}
+              {same
+                ? t('audit.proven', { index, size: checkpoint.size, hashes: hashes.length })
+                : t('audit.otherEntry', { index })}
+            </p>
+            <p className="small">
+              {t('audit.root')} <Mono value={toBase64(checkpoint.root)} keep={12} />
+            </p>
+            <h3>{t('proof.entry')}</h3>
+            <Code>{JSON.stringify(entry, null, 2)}</Code>
+          </>
+        )
+      }}
+    </Answer>
+  )
+}

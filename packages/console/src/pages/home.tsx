@@ -1,0 +1,201 @@
+import { Button } from '@mantine/core'
+import { useQuery } from '@tanstack/react-query'
+import type { Run, Ticket } from '@writ/api'
+import { useTranslation } from 'react-i18next'
+import { firstOf } from '../app/client.ts'
+import { count } from '../app/format.ts'
+import { useSession } from '../app/session.tsx'
+import { Page, Person, RunStateBadge, Section, TicketBadge, Time } from '../parts/bits.tsx'
+import { Go } from '../parts/go.tsx'
+import { Icon } from '../parts/icons.tsx'
+import { stationsOfTicket } from '../parts/seal.ts'
+import { SealLine } from '../parts/seal-line.tsx'
+import { useSeals } from '../parts/seals.ts'
+import { Answer, Empty } from '../parts/states.tsx'
+
+/** What waits for me: by what my role can do about it. */
+export function Home() {
+  const { client, project, me, can } = useSession()
+  const { t, i18n } = useTranslation()
+  const policy = useQuery({
+    queryKey: [project, 'policy'],
+    queryFn: () => client.projects.policy(),
+    staleTime: 60_000,
+  })
+  const approver = me.role !== null && policy.data?.approver_roles.includes(me.role) === true
+  const overseer = can('audit.log')
+  const waiting = useQuery({
+    queryKey: [project, 'waiting', 'home', me.id],
+    queryFn: async ({ signal }) => {
+      const tickets = (query: Record<string, unknown>) =>
+        firstOf(client, 'tickets.list', { limit: 6, ...query }, signal)
+      const runs = (query: Record<string, unknown>) => firstOf(client, 'runs.list', { limit: 6, ...query }, signal)
+      const [submitted, mine, assigned, bad, open] = await Promise.all([
+        tickets({ status: 'submitted' }),
+        tickets({ created_by_id: me.id }),
+        tickets({ assignee_id: me.id }),
+        runs({ verdict: 'failed' }),
+        runs({ state: 'pending' }),
+      ])
+      return {
+        // What I opened or do myself is somebody else's to agree to.
+        submitted: submitted.rows.filter((one) => one.created_by_id !== me.id && one.assignee_id !== me.id),
+        mine: [...new Map([...assigned.rows, ...mine.rows].map((one) => [one.id, one])).values()].filter(
+          ({ status }) => status !== 'closed',
+        ),
+        bad: bad.rows,
+        open: open.rows,
+        totals: { submitted: submitted.total, bad: bad.total, open: open.total, mine: mine.total },
+      }
+    },
+  })
+  const nothing =
+    waiting.data &&
+    waiting.data.totals.mine + waiting.data.totals.submitted + waiting.data.totals.open + waiting.data.totals.bad === 0
+  return (
+    <Page
+      name={t('nav.home')}
+      title={t('home.hello', { name: me.full_name ?? me.username })}
+      actions={
+        can('tickets.create') && (
+          <Button component={Go} to="tickets/new" leftSection={<Icon name="plus" size={14} />}>
+            {t('ticket.new')}
+          </Button>
+        )
+      }
+    >
+      {nothing && (
+        <Empty icon="start" title={t('home.emptyTitle')} text={t('home.emptyText')}>
+          {can('tickets.create') && (
+            <Button component={Go} to="start" mt="sm" size="sm">
+              {t('nav.start')}
+            </Button>
+          )}
+        </Empty>
+      )}
+      <Answer of={waiting} lines={8}>
+        {({ submitted, mine, bad, open, totals }) => (
+          <>
+            <ul className="figures">
+              {approver && (
+                <Figure
+                  to="tickets"
+                  filters={{ status: 'submitted' }}
+                  value={count(totals.submitted, i18n.language)}
+                  word={t('home.toApprove')}
+                  tone={totals.submitted > 0 ? 'wait' : ''}
+                />
+              )}
+              <Figure
+                to="runs"
+                filters={{ state: 'pending' }}
+                value={count(totals.open, i18n.language)}
+                word={t('home.waitingRuns')}
+              />
+              <Figure
+                to="runs"
+                filters={{ verdict: 'failed' }}
+                value={count(totals.bad, i18n.language)}
+                word={t('home.badRuns')}
+                tone={totals.bad > 0 ? 'bad' : ''}
+              />
+              {overseer && <LogFigure />}
+            </ul>
+            <div className="columns">
+              <div>
+                {approver && (
+                  <Section title={t('home.toApprove')}>
+                    <TicketRows tickets={submitted} none={t('home.nothingToApprove')} />
+                  </Section>
+                )}
+                <Section title={t('home.mine')}>
+                  <TicketRows tickets={mine} none={t('home.nothingMine')} />
+                </Section>
+              </div>
+              <aside>
+                <Section title={t('home.waitingRuns')}>
+                  <RunRows runs={open} none={t('home.noWaitingRuns')} />
+                </Section>
+                <Section title={t('home.badRuns')}>
+                  <RunRows runs={bad} none={t('home.noBadRuns')} />
+                </Section>
+              </aside>
+            </div>
+          </>
+        )}
+      </Answer>
+    </Page>
+  )
+}
+
+function Figure(props: { to: string; filters?: Record<string, string>; value: string; word: string; tone?: string }) {
+  const { to, filters, value, word, tone = '' } = props
+  return (
+    <li>
+      <Go to={to} {...(filters ? { filters } : {})} className={`figure ${tone && `figure-${tone}`}`}>
+        <span className="figure-value">{value}</span>
+        <span className="figure-word">{word}</span>
+      </Go>
+    </li>
+  )
+}
+
+/** The log, in one figure: how long it is, and how much of it has no witness yet. */
+function LogFigure() {
+  const { client, project } = useSession()
+  const { t, i18n } = useTranslation()
+  const log = useQuery({ queryKey: [project, 'log'], queryFn: () => client.audit.log() })
+  if (!log.data) return null
+  const { size, anchored } = log.data
+  return (
+    <Figure
+      to="audit"
+      value={count(size, i18n.language)}
+      word={anchored ? t('home.entriesAnchored', { count: size - anchored.size }) : t('home.entries')}
+    />
+  )
+}
+
+export function TicketRows({ tickets, none }: { tickets: readonly Ticket[]; none: string }) {
+  const seals = useSeals(
+    'ticket',
+    tickets.map(({ number }) => number),
+  )
+  if (tickets.length === 0) return <p className="dimmed small">{none}</p>
+  return (
+    <ul className="rows">
+      {tickets.slice(0, 8).map((one) => (
+        <li key={one.id} className="row">
+          <Go to={`tickets/${one.number}`} className="row-main">
+            <span className="number">#{one.number}</span> {one.title}
+          </Go>
+          <SealLine stations={stationsOfTicket(one, {}, seals.get(one.number))} />
+          <TicketBadge status={one.status} />
+          <span className="dimmed small row-time">
+            <Person id={one.created_by_id} number={one.created_by_number} /> · <Time at={one.updated_at} />
+          </span>
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+export function RunRows({ runs, none }: { runs: readonly Run[]; none: string }) {
+  const { t } = useTranslation()
+  if (runs.length === 0) return <p className="dimmed small">{none}</p>
+  return (
+    <ul className="rows">
+      {runs.map((one) => (
+        <li key={one.id} className="row">
+          <Go to={`runs/${one.number}`} className="row-main">
+            <span className="number">#{one.number}</span> {one.script_id ?? t('run.defaultScript')}
+          </Go>
+          <RunStateBadge state={one.state} verdict={one.verdict} />
+          <span className="dimmed small row-time">
+            <Time at={one.created_at} />
+          </span>
+        </li>
+      ))}
+    </ul>
+  )
+}

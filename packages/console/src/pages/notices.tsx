@@ -1,0 +1,409 @@
+import { Button, Modal, Select, TagsInput, TextInput } from '@mantine/core'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useParams } from '@tanstack/react-router'
+import type { Delivery, DeliveryState, Webhook, WebhookFormat } from '@writ/api'
+import { type FormEvent, useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { duration } from '../app/format.ts'
+import { useSession } from '../app/session.tsx'
+import { Ask, useAction } from '../parts/ask.tsx'
+import { Facts, Page, Person, Section, State, Time } from '../parts/bits.tsx'
+import { Code } from '../parts/code.tsx'
+import { Go, useFilters, useGo } from '../parts/go.tsx'
+import { Icon } from '../parts/icons.tsx'
+import { ShownOnce } from '../parts/shown-once.tsx'
+import { Answer, Empty, Refusal } from '../parts/states.tsx'
+
+const FORMATS: readonly WebhookFormat[] = ['cloudevents', 'slack', 'feishu', 'email']
+const GROUPS = [
+  '*',
+  'run.*',
+  'ticket.*',
+  'artifact.*',
+  'run.failed',
+  'run.completed',
+  'ticket.submitted',
+  'ticket.approved',
+]
+
+/** Whom this project tells what happens. */
+export function Notices() {
+  const { client, project, can } = useSession()
+  const { t } = useTranslation()
+  const [adding, setAdding] = useState(false)
+  const hooks = useQuery({
+    queryKey: [project, 'webhooks'],
+    queryFn: () => client.webhooks.list(),
+    enabled: can('webhooks.list'),
+  })
+  if (!can('webhooks.list'))
+    return (
+      <Page name={t('nav.notices')} title={t('nav.notices')}>
+        <Empty icon="hand" title={t('error.denied')} text={t('notice.denied')} />
+      </Page>
+    )
+  return (
+    <Page
+      name={t('nav.notices')}
+      title={t('nav.notices')}
+      actions={
+        can('webhooks.create') && (
+          <Button onClick={() => setAdding(true)} leftSection={<Icon name="plus" size={14} />}>
+            {t('notice.new')}
+          </Button>
+        )
+      }
+    >
+      <Answer of={hooks}>
+        {(list) =>
+          list.length === 0 ? (
+            <Empty icon="notices" title={t('notice.noneTitle')} text={t('notice.noneText')} />
+          ) : (
+            <table className="plain lined">
+              <thead>
+                <tr>
+                  <th>{t('notice.name')}</th>
+                  <th>{t('notice.state')}</th>
+                  <th>{t('notice.format')}</th>
+                  <th>{t('notice.url')}</th>
+                  <th>{t('notice.events')}</th>
+                </tr>
+              </thead>
+              <tbody>
+                {list.map((one) => (
+                  <tr key={one.id}>
+                    <td>
+                      <Go to={`notices/${one.id}`}>{one.name}</Go>
+                    </td>
+                    <td>
+                      <HookState hook={one} />
+                    </td>
+                    <td>{t(`hookFormat.${one.format}`)}</td>
+                    <td className="breaks">{one.url}</td>
+                    <td>{one.events.join(', ')}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          )
+        }
+      </Answer>
+      <NewHook opened={adding} close={() => setAdding(false)} />
+    </Page>
+  )
+}
+
+function HookState({ hook }: { hook: Webhook }) {
+  const { t } = useTranslation()
+  if (hook.state === 'disabled') return <State of="disabled" word={t('notice.disabled')} />
+  return hook.failing_since ? (
+    <State of="failed" word={t('notice.failing')} />
+  ) : (
+    <State of="active" word={t('notice.active')} />
+  )
+}
+
+function NewHook({ opened, close }: { opened: boolean; close: () => void }) {
+  const { client, project } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const [format, setFormat] = useState<WebhookFormat>('cloudevents')
+  const [events, setEvents] = useState<string[]>(['run.*', 'ticket.*'])
+  const [secret, setSecret] = useState<string | null>(null)
+  const action = useAction()
+  const shut = () => {
+    setSecret(null)
+    close()
+  }
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const form = new FormData(event.currentTarget)
+    const text = (name: string) => String(form.get(name) ?? '').trim()
+    void action.run(async () => {
+      const bot = text('bot_secret')
+      const made = await client.webhooks.create({
+        body: { name: text('name'), url: text('url'), events, format, ...(bot === '' ? {} : { bot_secret: bot }) },
+      })
+      void queries.invalidateQueries({ queryKey: [project, 'webhooks'] })
+      if (made.secret === null) shut()
+      else setSecret(made.secret)
+    })
+  }
+  return (
+    <Modal
+      opened={opened}
+      onClose={shut}
+      title={t('notice.new')}
+      size="lg"
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
+      {secret !== null ? (
+        <ShownOnce secret={secret} what={t('notice.secret')} done={shut} />
+      ) : (
+        <form className="form" onSubmit={submit}>
+          <TextInput
+            data-autofocus
+            label={t('notice.name')}
+            name="name"
+            required
+            withAsterisk={false}
+            maxLength={100}
+          />
+          <Select
+            label={t('notice.format')}
+            data={FORMATS.map((value) => ({ value, label: t(`hookFormat.${value}`) }))}
+            value={format}
+            onChange={(value) => setFormat((value as WebhookFormat | null) ?? 'cloudevents')}
+            allowDeselect={false}
+          />
+          <TextInput
+            label={t('notice.url')}
+            name="url"
+            required
+            withAsterisk={false}
+            placeholder={format === 'email' ? 'mailto:ops@example.com' : 'https://'}
+            maxLength={2000}
+          />
+          {format === 'feishu' && (
+            <TextInput label={t('notice.botSecret')} name="bot_secret" maxLength={200} autoComplete="off" />
+          )}
+          <TagsInput
+            label={t('notice.events')}
+            description={t('notice.eventsHint')}
+            data={GROUPS}
+            value={events}
+            onChange={setEvents}
+          />
+          <Refusal error={action.error} />
+          <div className="form-buttons">
+            <Button type="submit" loading={action.busy} disabled={events.length === 0}>
+              {t('notice.create')}
+            </Button>
+          </div>
+        </form>
+      )}
+    </Modal>
+  )
+}
+
+/** One destination: what was sent to it, what it answered, and how to send it again. */
+export function WebhookPage() {
+  const { client, project, can } = useSession()
+  const { t } = useTranslation()
+  const go = useGo()
+  const queries = useQueryClient()
+  const { id = '' } = useParams({ strict: false }) as { id?: string }
+  const [filters, set] = useFilters()
+  const [asking, setAsking] = useState<'delete' | 'replay' | 'rotate' | null>(null)
+  const [secret, setSecret] = useState<string | null>(null)
+  const action = useAction()
+  const params = { id }
+  const hook = useQuery({ queryKey: [project, 'webhooks', id], queryFn: () => client.webhooks.get({ params }) })
+  // The address may say anything; the server checks the state.
+  const state = filters.state as DeliveryState | undefined
+  const deliveries = useQuery({
+    queryKey: [project, 'deliveries', id, state],
+    queryFn: () => client.webhooks.deliveries({ params, query: { limit: 50, ...(state ? { state } : {}) } }),
+    refetchInterval: ({ state: now }) => (now.data?.some((one) => one.state === 'waiting') ? 2_000 : false),
+  })
+  const failed = useQuery({
+    queryKey: [project, 'deliveries', id, 'to-replay'],
+    enabled: asking === 'replay',
+    queryFn: () => client.webhooks.replay({ params, body: { state: 'failed', preview: true } }),
+  })
+  const refresh = () => {
+    void queries.invalidateQueries({ queryKey: [project, 'webhooks'] })
+    void queries.invalidateQueries({ queryKey: [project, 'deliveries'] })
+  }
+  const name = hook.data?.name ?? t('nav.notices')
+  return (
+    <Page
+      name={name}
+      title={
+        <>
+          {name} {hook.data && <HookState hook={hook.data} />}
+        </>
+      }
+      above={
+        <Go to="notices" className="back">
+          <Icon name="left" size={13} /> {t('nav.notices')}
+        </Go>
+      }
+      actions={
+        <>
+          {can('webhooks.test') && (
+            <Button
+              variant="default"
+              loading={action.busy}
+              onClick={() =>
+                void action.run(async () => {
+                  await client.webhooks.test({ params })
+                  refresh()
+                })
+              }
+            >
+              {t('notice.test')}
+            </Button>
+          )}
+          {can('webhooks.replay') && (
+            <Button variant="default" onClick={() => setAsking('replay')}>
+              {t('notice.replay')}
+            </Button>
+          )}
+          {can('webhooks.update') && hook.data && (
+            <Button
+              variant="default"
+              onClick={() =>
+                void action.run(async () => {
+                  await client.webhooks.update({
+                    params,
+                    body: { state: hook.data.state === 'active' ? 'disabled' : 'active' },
+                  })
+                  refresh()
+                })
+              }
+            >
+              {t(hook.data.state === 'active' ? 'notice.disable' : 'notice.enable')}
+            </Button>
+          )}
+          {can('webhooks.rotate') && hook.data?.format === 'cloudevents' && (
+            <Button variant="default" onClick={() => setAsking('rotate')}>
+              {t('notice.rotate')}
+            </Button>
+          )}
+          {can('webhooks.delete') && (
+            <Button variant="default" onClick={() => setAsking('delete')}>
+              {t('action.delete')}
+            </Button>
+          )}
+        </>
+      }
+    >
+      <Refusal error={action.error} />
+      <Answer of={hook}>
+        {(one) => (
+          <>
+            <Facts
+              rows={[
+                [t('notice.url'), one.url],
+                [t('notice.format'), t(`hookFormat.${one.format}`)],
+                [t('notice.events'), one.events.join(', ')],
+                one.failing_since ? [t('notice.failingSince'), <Time key="f" at={one.failing_since} />] : null,
+                one.disabled_reason ? [t('notice.disabled'), one.disabled_reason] : null,
+                [t('notice.addedBy'), <Person key="p" id={one.created_by_id} />],
+              ]}
+            />
+            <Section
+              title={t('notice.deliveries')}
+              actions={
+                <Select
+                  aria-label={t('notice.state')}
+                  placeholder={t('notice.anyState')}
+                  data={(['waiting', 'delivered', 'failed'] as const).map((value) => ({
+                    value,
+                    label: t(`delivery.${value}`),
+                  }))}
+                  value={filters.state ?? null}
+                  onChange={(value) => set({ state: value })}
+                  clearable
+                  size="xs"
+                  w={150}
+                />
+              }
+            >
+              <Answer of={deliveries}>{(list) => <Deliveries list={list} />}</Answer>
+            </Section>
+          </>
+        )}
+      </Answer>
+      <Ask
+        opened={asking === 'delete'}
+        close={() => setAsking(null)}
+        danger
+        title={t('notice.deleteTitle', { name })}
+        verb={t('action.delete')}
+        act={async () => {
+          await client.webhooks.delete({ params })
+          go('notices')
+        }}
+      >
+        <p>{t('notice.deleteText')}</p>
+      </Ask>
+      <Ask
+        opened={asking === 'replay'}
+        close={() => setAsking(null)}
+        title={t('notice.replayTitle', { count: failed.data?.matched ?? 0, name })}
+        verb={t('notice.replay')}
+        ready={(failed.data?.matched ?? 0) > 0}
+        act={async () => {
+          await client.webhooks.replay({ params, body: { state: 'failed' } })
+          refresh()
+        }}
+      >
+        <Answer of={failed} lines={1}>
+          {({ matched }) => (
+            <p>{matched === 0 ? t('notice.nothingToReplay') : t('notice.replayText', { count: matched })}</p>
+          )}
+        </Answer>
+      </Ask>
+      <Ask
+        opened={asking === 'rotate'}
+        close={() => setAsking(null)}
+        title={t('notice.rotateTitle', { name })}
+        verb={t('notice.rotate')}
+        act={async () => {
+          const made = await client.webhooks.rotate({ params })
+          refresh()
+          setSecret(made.secret)
+        }}
+      >
+        <p>{t('notice.rotateText')}</p>
+      </Ask>
+      <Modal
+        opened={secret !== null}
+        onClose={() => setSecret(null)}
+        title={t('notice.secret')}
+        closeButtonProps={{ 'aria-label': t('action.close') }}
+      >
+        {secret !== null && <ShownOnce secret={secret} what={t('notice.secret')} done={() => setSecret(null)} />}
+      </Modal>
+    </Page>
+  )
+}
+
+function Deliveries({ list }: { list: readonly Delivery[] }) {
+  const { t } = useTranslation()
+  if (list.length === 0)
+    return <Empty icon="notices" title={t('notice.noDeliveries')} text={t('notice.noDeliveriesText')} />
+  return (
+    <ul className="entries">
+      {list.map((one) => (
+        <li key={one.id}>
+          <details>
+            <summary>
+              <State of={one.state} word={t(`delivery.${one.state}`)} />
+              <strong>{one.event_type}</strong>
+              {one.replay_of && <span className="tag">{t('notice.replayed')}</span>}
+              <span className="push dimmed small">
+                {t('notice.attempts', { count: one.attempts.length })} · <Time at={one.created_at} />
+              </span>
+            </summary>
+            <ol className="plain-list small">
+              {one.attempts.map((attempt) => (
+                <li key={attempt.attempt}>
+                  <Time at={attempt.at} /> · {duration(attempt.duration_ms)} · {attempt.status ?? attempt.error}
+                  {attempt.answer !== '' && <Code>{attempt.answer}</Code>}
+                </li>
+              ))}
+              {one.next_attempt_at && one.state === 'waiting' && (
+                <li className="dimmed">
+                  {t('notice.next')} <Time at={one.next_attempt_at} />
+                </li>
+              )}
+            </ol>
+          </details>
+        </li>
+      ))}
+    </ul>
+  )
+}

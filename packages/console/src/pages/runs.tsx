@@ -1,0 +1,169 @@
+import { Select, TextInput } from '@mantine/core'
+import type { Run } from '@writ/api'
+import { useCallback, useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { duration } from '../app/format.ts'
+import { useSession } from '../app/session.tsx'
+import { Page, Person, RunStateBadge, Time } from '../parts/bits.tsx'
+import { Go, useFilters } from '../parts/go.tsx'
+import { type Column, List } from '../parts/list.tsx'
+import { stationsOfRun } from '../parts/seal.ts'
+import { SealLine } from '../parts/seal-line.tsx'
+import { useSeals } from '../parts/seals.ts'
+import { Empty } from '../parts/states.tsx'
+
+export const RUN_STATES = [
+  'pending',
+  'running',
+  'waiting_approval',
+  'waiting_tool',
+  'completed',
+  'failed',
+  'cancelled',
+  'timeout',
+] as const
+
+export function Runs() {
+  const { client } = useSession()
+  const { t } = useTranslation()
+  const [filters, set] = useFilters()
+  const [numbers, setNumbers] = useState<readonly number[]>([])
+  const seals = useSeals('run', numbers)
+  const query = Object.fromEntries(
+    (['state', 'verdict', 'ticket_id'] as const).flatMap((name) => (filters[name] ? [[name, filters[name]]] : [])),
+  )
+  const views: [string, Record<string, string>][] = [
+    ['all', {}],
+    ['waiting', { state: 'pending' }],
+    ['bad', { verdict: 'failed' }],
+    ['broken', { state: 'failed' }],
+  ]
+  const columns: Column<Run>[] = [
+    {
+      name: 'title',
+      title: t('run.title'),
+      width: 'minmax(190px, 1fr)',
+      show: (row) => (
+        <>
+          <span className="number">#{row.number}</span> {row.script_id ?? t('run.defaultScript')}
+        </>
+      ),
+    },
+    {
+      name: 'state',
+      title: t('run.state'),
+      width: '150px',
+      show: (row) => <RunStateBadge state={row.state} verdict={row.verdict} />,
+    },
+    {
+      name: 'seal',
+      title: t('seal.short'),
+      width: '130px',
+      show: (row) => <SealLine stations={stationsOfRun(row, undefined, {}, seals.get(row.number))} />,
+    },
+    {
+      name: 'ticket',
+      title: t('run.ticket'),
+      width: '90px',
+      show: (row) => (
+        <Go to={`tickets/${row.ticket_number}`} className="above">
+          #{row.ticket_number}
+        </Go>
+      ),
+    },
+    {
+      name: 'by',
+      title: t('run.by'),
+      width: '130px',
+      wide: true,
+      show: (row) => <Person id={row.executed_by_id} number={row.executed_by_number} />,
+    },
+    {
+      name: 'took',
+      title: t('run.took'),
+      width: '90px',
+      right: true,
+      wide: true,
+      show: (row) =>
+        row.started_at && row.completed_at ? duration(Date.parse(row.completed_at) - Date.parse(row.started_at)) : '–',
+    },
+    {
+      name: 'when',
+      title: t('run.when'),
+      width: '130px',
+      right: true,
+      wide: true,
+      show: (row) => <Time at={row.created_at} />,
+    },
+  ]
+  return (
+    <Page name={t('nav.runs')} title={t('nav.runs')}>
+      <nav className="views" aria-label={t('ticket.views')}>
+        {views.map(([name, view]) => (
+          <Go
+            key={name}
+            to="runs"
+            filters={view}
+            className="view"
+            {...(new URLSearchParams(view).toString() === new URLSearchParams(filters).toString()
+              ? { 'aria-current': 'true' as const }
+              : {})}
+          >
+            {t(`runView.${name}` as 'runView.all')}
+          </Go>
+        ))}
+      </nav>
+      <div className="filters">
+        <Select
+          aria-label={t('run.state')}
+          placeholder={t('run.anyState')}
+          data={RUN_STATES.map((value) => ({ value, label: t(`runState.${value}`) }))}
+          value={filters.state ?? null}
+          onChange={(state) => set({ state })}
+          clearable
+          w={170}
+        />
+        <Select
+          aria-label={t('run.verdict')}
+          placeholder={t('run.anyVerdict')}
+          data={(['passed', 'failed'] as const).map((value) => ({ value, label: t(`verdict.${value}`) }))}
+          value={filters.verdict ?? null}
+          onChange={(verdict) => set({ verdict })}
+          clearable
+          w={160}
+        />
+        <TextInput
+          data-filter
+          aria-label={t('run.ticketNumber')}
+          placeholder={t('run.ticketNumber')}
+          inputMode="numeric"
+          value={filters.ticket_id ?? ''}
+          onChange={(event) => set({ ticket_id: event.currentTarget.value.replace(/\D/g, '') })}
+          w={150}
+        />
+      </div>
+      <List<Run>
+        name="runs"
+        label={t('nav.runs')}
+        filters={query}
+        columns={columns}
+        // As with tickets: the server checks what stands in the address.
+        load={(cursor, signal) =>
+          client.runs.list({ query: { ...query, limit: 100, cursor } as { cursor: string }, signal })
+        }
+        reload={useCallback((id: string) => client.runs.get({ params: { id } }), [client])}
+        to={(row) => `runs/${row.number}`}
+        adds="run.created"
+        changes="run."
+        onRows={useCallback((rows: readonly Run[]) => setNumbers(rows.map(({ number }) => number)), [])}
+        empty={
+          Object.keys(query).length > 0 ? (
+            <Empty icon="search" title={t('list.noMatch')} text={<Go to="runs">{t('list.clear')}</Go>} />
+          ) : (
+            <Empty icon="run" title={t('run.noneTitle')} text={t('run.noneText')} />
+          )
+        }
+      />
+    </Page>
+  )
+}

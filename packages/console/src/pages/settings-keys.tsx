@@ -1,0 +1,200 @@
+import { Button } from '@mantine/core'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { SigningKey } from '@writ/api'
+import { useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { passkeysWork } from '../app/passkey.ts'
+import { useSession } from '../app/session.tsx'
+import { EnrolButton } from '../parts/approve.tsx'
+import { Ask } from '../parts/ask.tsx'
+import { Mono, Section, State, Time } from '../parts/bits.tsx'
+import { Answer, Empty } from '../parts/states.tsx'
+
+/** Whose signature counts, and what this instance signs with. */
+export function Keys() {
+  const { client, project, me, can } = useSession()
+  const { t } = useTranslation()
+  const keys = useQuery({ queryKey: [project, 'signing-keys'], queryFn: () => client.signingKeys.list() })
+  return (
+    <>
+      <Section title={t('signing.people')} actions={can('signingKeys.enrol') && passkeysWork() && <EnrolButton />}>
+        <p className="small dimmed">{t(passkeysWork() ? 'signing.text' : 'approve.noPasskeys')}</p>
+        <Answer of={keys}>
+          {(list) =>
+            list.length === 0 ? (
+              <Empty icon="key" title={t('signing.noneTitle')} text={t('signing.noneText')} />
+            ) : (
+              <table className="plain lined">
+                <thead>
+                  <tr>
+                    <th>{t('token.owner')}</th>
+                    <th>{t('notice.name')}</th>
+                    <th>{t('people.state')}</th>
+                    <th>{t('signing.fingerprint')}</th>
+                    <th className="right">{t('ticket.created')}</th>
+                    <th>
+                      <span className="unseen">{t('action.more')}</span>
+                    </th>
+                  </tr>
+                </thead>
+                <tbody>
+                  {list.map((key) => (
+                    <tr key={key.id}>
+                      <td>{key.username}</td>
+                      <td>
+                        {key.name}{' '}
+                        <span className="dimmed small">{t(key.type === 'ssh' ? 'proof.ssh' : 'proof.passkey')}</span>
+                      </td>
+                      <td>
+                        <State of={key.state} word={t(`keyState.${key.state}`)} />
+                        {key.bootstrap && <span className="tag">{t('signing.first')}</span>}
+                      </td>
+                      <td>
+                        <Mono value={key.fingerprint} keep={8} />
+                      </td>
+                      <td className="right">
+                        <Time at={key.created_at} />
+                      </td>
+                      <td className="right">
+                        <KeyActions signingKey={key} mine={key.user_id === me.id} />
+                      </td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            )
+          }
+        </Answer>
+      </Section>
+      {me.is_instance_admin && <InstanceKeys />}
+    </>
+  )
+}
+
+function KeyActions({ signingKey, mine }: { signingKey: SigningKey; mine: boolean }) {
+  const { client, project, can, me } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const [asking, setAsking] = useState<'approve' | 'reject' | 'revoke' | null>(null)
+  const params = { id: signingKey.id }
+  const refresh = () => void queries.invalidateQueries({ queryKey: [project, 'signing-keys'] })
+  const decide = signingKey.state === 'proposed' && can('signingKeys.approve') && !mine
+  const revoke = signingKey.state === 'enrolled' && can('signingKeys.revoke') && (mine || me.role === 'admin')
+  const name = `${signingKey.username} · ${signingKey.name}`
+  const shut = () => setAsking(null)
+  return (
+    <>
+      {decide && (
+        <>
+          <Button size="compact-xs" onClick={() => setAsking('approve')}>
+            {t('approve.verb')}
+          </Button>{' '}
+          <Button size="compact-xs" variant="default" onClick={() => setAsking('reject')}>
+            {t('approve.reject')}
+          </Button>
+        </>
+      )}
+      {revoke && (
+        <Button size="compact-xs" variant="default" onClick={() => setAsking('revoke')}>
+          {t('action.revoke')}
+        </Button>
+      )}
+      <Ask
+        opened={asking === 'approve'}
+        close={shut}
+        title={t('signing.approveTitle', { name })}
+        verb={t('approve.verb')}
+        act={async () => {
+          await client.signingKeys.approve({ params })
+          refresh()
+        }}
+      >
+        <p>{t('signing.approveText')}</p>
+        <p>
+          <Mono value={signingKey.fingerprint} keep={30} />
+        </p>
+      </Ask>
+      <Ask
+        opened={asking === 'reject'}
+        close={shut}
+        title={t('signing.rejectTitle', { name })}
+        verb={t('approve.reject')}
+        reason="may"
+        act={async (reason) => {
+          await client.signingKeys.reject({ params, body: reason ? { reason } : {} })
+          refresh()
+        }}
+      >
+        <p>{t('signing.rejectText')}</p>
+      </Ask>
+      <Ask
+        opened={asking === 'revoke'}
+        close={shut}
+        danger
+        title={t('signing.revokeTitle', { name })}
+        verb={t('action.revoke')}
+        reason="may"
+        act={async (reason) => {
+          await client.signingKeys.revoke({ params, body: reason ? { reason } : {} })
+          refresh()
+        }}
+      >
+        <p>{t('signing.revokeText')}</p>
+      </Ask>
+    </>
+  )
+}
+
+function InstanceKeys() {
+  const { client } = useSession()
+  const { t } = useTranslation()
+  const keys = useQuery({ queryKey: ['instance', 'keys'], queryFn: () => client.keys.list() })
+  return (
+    <Section title={t('signing.instance')}>
+      <p className="small dimmed">{t('signing.instanceText')}</p>
+      <Answer of={keys}>
+        {({ logs, signing }) => (
+          <table className="plain lined">
+            <thead>
+              <tr>
+                <th>{t('signing.purpose')}</th>
+                <th>{t('signing.public')}</th>
+                <th>{t('signing.since')}</th>
+              </tr>
+            </thead>
+            <tbody>
+              {logs.map((log) => (
+                <tr key={log.origin}>
+                  <td>{t('signing.log', { name: log.project ?? t('signing.instanceLog') })}</td>
+                  <td>
+                    <Mono value={log.vkeys.at(-1) ?? ''} keep={18} />
+                  </td>
+                  <td>
+                    {log.overlap_until ? (
+                      <>
+                        {t('signing.overlap')} <Time at={log.overlap_until} />
+                      </>
+                    ) : (
+                      '–'
+                    )}
+                  </td>
+                </tr>
+              ))}
+              {signing.map((key) => (
+                <tr key={key.keyid} className={key.valid_until ? 'void' : ''}>
+                  <td>{t(`keyPurpose.${key.purpose}`)}</td>
+                  <td>
+                    <Mono value={key.keyid} keep={18} />
+                  </td>
+                  <td>
+                    <Time at={key.valid_from} />
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        )}
+      </Answer>
+    </Section>
+  )
+}

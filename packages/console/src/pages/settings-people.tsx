@@ -1,0 +1,341 @@
+import { Button, Menu, Modal, Select, TextInput } from '@mantine/core'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { Role, User } from '@writ/api'
+import { type FormEvent, useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { useSession } from '../app/session.tsx'
+import { Ask, useAction } from '../parts/ask.tsx'
+import { Section, State, Time } from '../parts/bits.tsx'
+import { useFilters } from '../parts/go.tsx'
+import { Icon } from '../parts/icons.tsx'
+import { Search } from '../parts/search.tsx'
+import { ShownOnce } from '../parts/shown-once.tsx'
+import { Answer, Empty, Refusal } from '../parts/states.tsx'
+
+export const ROLES: readonly Role[] = ['admin', 'ops', 'dev', 'employee', 'auditor']
+
+/** Who works here, in which role; who was invited. */
+export function People() {
+  const { client, project, can } = useSession()
+  const { t } = useTranslation()
+  const [filters, set] = useFilters()
+  const [adding, setAdding] = useState(false)
+  const q = filters.q ?? ''
+  const users = useQuery({
+    queryKey: [project, 'users', q],
+    queryFn: () => client.users.list({ query: { limit: 500, ...(q === '' ? {} : { q }) } }),
+  })
+  return (
+    <>
+      <Section
+        title={t('settings.people')}
+        actions={
+          can('users.create') && (
+            <Button onClick={() => setAdding(true)} leftSection={<Icon name="plus" size={14} />}>
+              {t('people.new')}
+            </Button>
+          )
+        }
+      >
+        <div className="filters">
+          <Search value={q} set={(value) => set({ q: value })} label={t('people.search')} />
+        </div>
+        <Answer of={users}>
+          {(list) =>
+            list.length === 0 ? (
+              <Empty icon="search" title={t('list.noMatch')} />
+            ) : (
+              <table className="plain lined">
+                <thead>
+                  <tr>
+                    <th>{t('signIn.username')}</th>
+                    <th>{t('me.fullName')}</th>
+                    <th>{t('me.role')}</th>
+                    <th>{t('people.state')}</th>
+                    <th className="right">{t('ticket.created')}</th>
+                    <th>
+                      <span className="unseen">{t('action.more')}</span>
+                    </th>
+                  </tr>
+                </thead>
+                <tbody>
+                  {list.map((user) => (
+                    <tr key={user.id}>
+                      <td>{user.username}</td>
+                      <td>{user.full_name ?? '–'}</td>
+                      <td>{user.role ? t(`role.${user.role}`) : '–'}</td>
+                      <td>
+                        {user.is_active ? (
+                          <State of="active" word={t('people.active')} />
+                        ) : (
+                          <State of="disabled" word={t('people.inactive')} />
+                        )}
+                      </td>
+                      <td className="right">
+                        <Time at={user.created_at} />
+                      </td>
+                      <td className="right">{can('users.update') && <UserMenu user={user} />}</td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            )
+          }
+        </Answer>
+      </Section>
+      {can('users.invites') && <Invites />}
+      <NewUser opened={adding} close={() => setAdding(false)} />
+    </>
+  )
+}
+
+function NewUser({ opened, close }: { opened: boolean; close: () => void }) {
+  const { client, project } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const [role, setRole] = useState<Role>('employee')
+  const [password, setPassword] = useState<string | null>(null)
+  const action = useAction()
+  const shut = () => {
+    setPassword(null)
+    close()
+  }
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const form = new FormData(event.currentTarget)
+    const text = (name: string) => String(form.get(name) ?? '').trim()
+    void action.run(async () => {
+      const made = await client.users.create({
+        body: { username: text('username'), email: text('email') || null, full_name: text('full_name') || null, role },
+      })
+      void queries.invalidateQueries({ queryKey: [project, 'users'] })
+      void queries.invalidateQueries({ queryKey: [project, 'members'] })
+      setPassword(made.one_time_password ?? null)
+      if (!made.one_time_password) shut()
+    })
+  }
+  return (
+    <Modal
+      opened={opened}
+      onClose={shut}
+      title={t('people.new')}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
+      {password !== null ? (
+        <ShownOnce secret={password} what={t('people.oneTime')} done={shut} />
+      ) : (
+        <form className="form" onSubmit={submit}>
+          <TextInput
+            data-autofocus
+            label={t('signIn.username')}
+            name="username"
+            required
+            withAsterisk={false}
+            maxLength={50}
+            autoComplete="off"
+          />
+          <TextInput label={t('me.fullName')} name="full_name" maxLength={100} />
+          <TextInput label={t('signIn.email')} name="email" type="email" maxLength={255} />
+          <RoleSelect value={role} set={setRole} />
+          <Refusal error={action.error} />
+          <div className="form-buttons">
+            <Button type="submit" loading={action.busy}>
+              {t('people.create')}
+            </Button>
+          </div>
+        </form>
+      )}
+    </Modal>
+  )
+}
+
+export function RoleSelect({
+  value,
+  set,
+  among = ROLES,
+}: {
+  value: Role
+  set: (role: Role) => void
+  among?: readonly Role[]
+}) {
+  const { t } = useTranslation()
+  return (
+    <Select
+      label={t('me.role')}
+      description={t(`roleText.${value}`)}
+      data={among.map((role) => ({ value: role, label: t(`role.${role}`) }))}
+      value={value}
+      // Only roles stand in the list.
+      onChange={(role) => role !== null && set(role as Role)}
+      allowDeselect={false}
+    />
+  )
+}
+
+function UserMenu({ user }: { user: User }) {
+  const { client, project, me } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const [asking, setAsking] = useState<'role' | 'activity' | 'reset' | null>(null)
+  const [role, setRole] = useState<Role>(user.role ?? 'employee')
+  const [password, setPassword] = useState<string | null>(null)
+  const params = { id: user.id }
+  const refresh = () => {
+    void queries.invalidateQueries({ queryKey: [project, 'users'] })
+    void queries.invalidateQueries({ queryKey: [project, 'members'] })
+  }
+  const shut = () => setAsking(null)
+  if (user.id === me.id) return null
+  const name = user.username
+  return (
+    <>
+      <Menu position="bottom-end">
+        <Menu.Target>
+          <Button variant="subtle" color="gray" size="compact-xs" aria-label={`${t('action.more')}: ${name}`}>
+            <Icon name="dots" />
+          </Button>
+        </Menu.Target>
+        <Menu.Dropdown>
+          <Menu.Item onClick={() => setAsking('role')}>{t('people.changeRole')}</Menu.Item>
+          <Menu.Item onClick={() => setAsking('reset')}>{t('people.reset')}</Menu.Item>
+          <Menu.Item onClick={() => setAsking('activity')}>
+            {t(user.is_active ? 'people.deactivate' : 'people.activate')}
+          </Menu.Item>
+        </Menu.Dropdown>
+      </Menu>
+      <Ask
+        opened={asking === 'role'}
+        close={shut}
+        title={t('people.roleTitle', { name })}
+        verb={t('people.changeRole')}
+        act={async () => {
+          await client.users.update({ params, body: { role } })
+          refresh()
+        }}
+      >
+        <RoleSelect value={role} set={setRole} />
+      </Ask>
+      <Ask
+        opened={asking === 'activity'}
+        close={shut}
+        danger={user.is_active}
+        title={t(user.is_active ? 'people.deactivateTitle' : 'people.activateTitle', { name })}
+        verb={t(user.is_active ? 'people.deactivate' : 'people.activate')}
+        act={async () => {
+          await client.users.update({ params, body: { is_active: !user.is_active } })
+          refresh()
+        }}
+      >
+        <p>{t(user.is_active ? 'people.deactivateText' : 'people.activateText')}</p>
+      </Ask>
+      <Ask
+        opened={asking === 'reset'}
+        close={shut}
+        danger
+        title={t('people.resetTitle', { name })}
+        verb={t('people.reset')}
+        act={async () => {
+          setPassword((await client.users.resetPassword({ params })).one_time_password)
+        }}
+      >
+        <p>{t('people.resetText')}</p>
+      </Ask>
+      <Modal
+        opened={password !== null}
+        onClose={() => setPassword(null)}
+        title={t('people.oneTime')}
+        closeButtonProps={{ 'aria-label': t('action.close') }}
+      >
+        {password !== null && <ShownOnce secret={password} what={t('people.oneTime')} done={() => setPassword(null)} />}
+      </Modal>
+    </>
+  )
+}
+
+function Invites() {
+  const { client, project, can } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const [opened, setOpened] = useState(false)
+  const [role, setRole] = useState<Role>('employee')
+  const [code, setCode] = useState<string | null>(null)
+  const action = useAction()
+  const invites = useQuery({ queryKey: [project, 'invites'], queryFn: () => client.users.invites() })
+  const refresh = () => void queries.invalidateQueries({ queryKey: [project, 'invites'] })
+  const state = (one: { used_at: string | null; revoked_at: string | null; expires_at: string }) =>
+    one.used_at ? 'used' : one.revoked_at ? 'revoked' : Date.parse(one.expires_at) < Date.now() ? 'expired' : 'open'
+  return (
+    <Section
+      title={t('invite.title')}
+      actions={
+        can('users.invite') && (
+          <Button variant="default" onClick={() => setOpened(true)}>
+            {t('invite.new')}
+          </Button>
+        )
+      }
+    >
+      <Refusal error={action.error} />
+      <Answer of={invites} lines={1}>
+        {(list) =>
+          list.length === 0 ? (
+            <p className="dimmed small">{t('invite.none')}</p>
+          ) : (
+            <ul className="rows">
+              {list.slice(0, 20).map((one) => (
+                <li key={one.id} className="row">
+                  <span className="row-main">
+                    {t(`role.${one.role}`)} {one.email && `· ${one.email}`}
+                  </span>
+                  <span className="dimmed small">
+                    {t(`invite.${state(one)}`)} · <Time at={one.created_at} />
+                  </span>
+                  {state(one) === 'open' && can('users.revokeInvite') && (
+                    <Button
+                      variant="default"
+                      size="compact-xs"
+                      onClick={() =>
+                        void action.run(async () => {
+                          await client.users.revokeInvite({ params: { id: one.id } })
+                          refresh()
+                        })
+                      }
+                    >
+                      {t('action.revoke')}
+                    </Button>
+                  )}
+                </li>
+              ))}
+            </ul>
+          )
+        }
+      </Answer>
+      <Ask
+        opened={opened}
+        close={() => setOpened(false)}
+        title={t('invite.new')}
+        verb={t('invite.create')}
+        act={async () => {
+          setCode((await client.users.invite({ body: { role } })).invite)
+          refresh()
+        }}
+      >
+        <RoleSelect value={role} set={setRole} />
+      </Ask>
+      <Modal
+        opened={code !== null}
+        onClose={() => setCode(null)}
+        title={t('invite.link')}
+        closeButtonProps={{ 'aria-label': t('action.close') }}
+      >
+        {code !== null && (
+          <ShownOnce
+            secret={`${location.origin}/app/?invite=${encodeURIComponent(code)}`}
+            what={t('invite.link')}
+            done={() => setCode(null)}
+          />
+        )}
+      </Modal>
+    </Section>
+  )
+}

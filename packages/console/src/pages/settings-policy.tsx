@@ -1,0 +1,232 @@
+import { Button, Checkbox, MultiSelect, NumberInput, Select, Switch } from '@mantine/core'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { Policy, PolicyChange, Role } from '@writ/api'
+import { useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { useSession } from '../app/session.tsx'
+import { Ask, useAction } from '../parts/ask.tsx'
+import { Facts, Person, Section, State, Time } from '../parts/bits.tsx'
+import { Answer, Refusal } from '../parts/states.tsx'
+import { ROLES } from './settings-people.tsx'
+
+/** The rules of the project, and the changes that somebody asked for. */
+export function PolicyPart() {
+  const { client, project, can } = useSession()
+  const { t } = useTranslation()
+  const policy = useQuery({ queryKey: [project, 'policy'], queryFn: () => client.projects.policy() })
+  const changes = useQuery({ queryKey: [project, 'policy-changes'], queryFn: () => client.projects.policyChanges() })
+  return (
+    <div className="columns columns-even">
+      <Section title={t('settings.policy')}>
+        <p className="small dimmed">{t('policy.text')}</p>
+        <Answer of={policy}>
+          {(now) =>
+            can('projects.changePolicy') ? <Form key={JSON.stringify(now)} now={now} /> : <Shown policy={now} />
+          }
+        </Answer>
+      </Section>
+      <Section title={t('policy.changes')}>
+        <Answer of={changes}>
+          {(list) =>
+            list.length === 0 ? (
+              <p className="dimmed small">{t('policy.noChanges')}</p>
+            ) : (
+              <ul className="plain-list">
+                {list.map((one) => (
+                  <Change key={one.id} change={one} now={policy.data} />
+                ))}
+              </ul>
+            )
+          }
+        </Answer>
+      </Section>
+    </div>
+  )
+}
+
+function useRows(): (policy: Policy) => [string, string][] {
+  const { t } = useTranslation()
+  const yes = (value: boolean | undefined) => t(value ? 'policy.yes' : 'policy.no')
+  return (policy) => [
+    [t('policy.fourEyes'), yes(policy.four_eyes)],
+    [t('policy.approvers'), policy.approver_roles.map((role) => t(`role.${role}`)).join(', ')],
+    [t('policy.signature'), yes(policy.require_signature)],
+    [
+      t('policy.approvalTtl'),
+      policy.approval_ttl_hours === null
+        ? t('policy.forever')
+        : t('policy.hours', { count: policy.approval_ttl_hours }),
+    ],
+    [t('policy.evidenceTtl'), t('policy.hours', { count: policy.evidence_ttl_hours })],
+    [t('policy.scan'), t(`scan.${policy.artifact_scan ?? 'flag'}`)],
+  ]
+}
+
+function Shown({ policy }: { policy: Policy }) {
+  return <Facts rows={useRows()(policy)} />
+}
+
+function Form({ now }: { now: Policy }) {
+  const { client, project } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const rows = useRows()
+  const [wanted, setWanted] = useState<Policy>(now)
+  const [asking, setAsking] = useState(false)
+  const put = (change: Partial<Policy>) => setWanted((before) => ({ ...before, ...change }))
+  const differences = rows(wanted).filter(([name, value]) => rows(now).find(([other]) => other === name)?.[1] !== value)
+  return (
+    <form
+      className="form"
+      onSubmit={(event) => {
+        event.preventDefault()
+        setAsking(true)
+      }}
+    >
+      <Switch
+        label={t('policy.fourEyes')}
+        description={t('policy.fourEyesText')}
+        checked={wanted.four_eyes}
+        onChange={(event) => put({ four_eyes: event.currentTarget.checked })}
+      />
+      <Switch
+        label={t('policy.signature')}
+        description={t('policy.signatureText')}
+        checked={wanted.require_signature === true}
+        onChange={(event) => put({ require_signature: event.currentTarget.checked })}
+      />
+      <MultiSelect
+        label={t('policy.approvers')}
+        data={ROLES.map((role) => ({ value: role, label: t(`role.${role}`) }))}
+        value={wanted.approver_roles}
+        onChange={(roles) => put({ approver_roles: roles as Role[] })}
+      />
+      <Checkbox
+        label={t('policy.approvalForever')}
+        checked={wanted.approval_ttl_hours === null}
+        onChange={(event) => put({ approval_ttl_hours: event.currentTarget.checked ? null : 72 })}
+      />
+      {wanted.approval_ttl_hours !== null && (
+        <NumberInput
+          label={t('policy.approvalTtl')}
+          value={wanted.approval_ttl_hours}
+          onChange={(value) => put({ approval_ttl_hours: Number(value) || 1 })}
+          min={1}
+          max={8760}
+        />
+      )}
+      <NumberInput
+        label={t('policy.evidenceTtl')}
+        description={t('policy.evidenceText')}
+        value={wanted.evidence_ttl_hours}
+        onChange={(value) => put({ evidence_ttl_hours: Number(value) || 1 })}
+        min={1}
+        max={8760}
+      />
+      <Select
+        label={t('policy.scan')}
+        data={(['flag', 'refuse'] as const).map((value) => ({ value, label: t(`scan.${value}`) }))}
+        value={wanted.artifact_scan ?? 'flag'}
+        onChange={(value) => put({ artifact_scan: value === 'refuse' ? 'refuse' : 'flag' })}
+        allowDeselect={false}
+      />
+      <div className="form-buttons">
+        <Button type="submit" disabled={differences.length === 0 || wanted.approver_roles.length === 0}>
+          {t('policy.ask')}
+        </Button>
+      </div>
+      <Ask
+        opened={asking}
+        close={() => setAsking(false)}
+        title={t('policy.askTitle', { project })}
+        verb={t('policy.ask')}
+        act={async () => {
+          await client.projects.changePolicy({ body: wanted })
+          for (const name of ['policy', 'policy-changes']) void queries.invalidateQueries({ queryKey: [project, name] })
+        }}
+      >
+        <p>{t('policy.askText')}</p>
+        <Facts
+          rows={differences.map(([name, value]) => [
+            name,
+            <span key={name}>
+              <s className="dimmed">{rows(now).find(([other]) => other === name)?.[1]}</s> {value}
+            </span>,
+          ])}
+        />
+      </Ask>
+    </form>
+  )
+}
+
+function Change({ change, now }: { change: PolicyChange; now: Policy | undefined }) {
+  const { client, project, me, can } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const rows = useRows()
+  const action = useAction()
+  const [asking, setAsking] = useState(false)
+  const params = { id: change.id }
+  const refresh = () => {
+    for (const name of ['policy', 'policy-changes']) void queries.invalidateQueries({ queryKey: [project, name] })
+  }
+  const open = change.state === 'pending' && can('projects.approvePolicy')
+  const differences = now
+    ? rows(change.policy).filter(([name, value]) => rows(now).find(([other]) => other === name)?.[1] !== value)
+    : rows(change.policy)
+  return (
+    <li>
+      <p>
+        <State of={change.state} word={t(`policyState.${change.state}`)} /> <Person id={change.requested_by_id} /> ·{' '}
+        <Time at={change.created_at} />
+      </p>
+      {change.state === 'pending' && <Facts rows={differences} />}
+      {change.decided_by_id && (
+        <p className="small dimmed">
+          {t('policy.decidedBy')} <Person id={change.decided_by_id} /> · <Time at={change.decided_at} /> {change.reason}
+        </p>
+      )}
+      {change.warnings.map((text) => (
+        <p key={text} className="small">
+          {text}
+        </p>
+      ))}
+      <Refusal error={action.error} />
+      {open && (
+        <div className="form-buttons">
+          {change.requested_by_id !== me.id && (
+            <Button size="compact-xs" onClick={() => setAsking(true)}>
+              {t('approve.verb')}
+            </Button>
+          )}
+          <Button
+            size="compact-xs"
+            variant="default"
+            loading={action.busy}
+            onClick={() =>
+              void action.run(async () => {
+                await client.projects.rejectPolicy({ params, body: {} })
+                refresh()
+              })
+            }
+          >
+            {t(change.requested_by_id === me.id ? 'policy.withdraw' : 'approve.reject')}
+          </Button>
+        </div>
+      )}
+      <Ask
+        opened={asking}
+        close={() => setAsking(false)}
+        title={t('policy.approveTitle', { project })}
+        verb={t('approve.verb')}
+        act={async () => {
+          await client.projects.approvePolicy({ params })
+          refresh()
+        }}
+      >
+        <p>{t('policy.approveText')}</p>
+        <Facts rows={differences} />
+      </Ask>
+    </li>
+  )
+}

@@ -1,0 +1,211 @@
+import { Button, Modal, Select, TextInput } from '@mantine/core'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { Project, Role } from '@writ/api'
+import { type FormEvent, useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { useSession } from '../app/session.tsx'
+import { Ask, useAction } from '../parts/ask.tsx'
+import { Mono, Section, State, Time } from '../parts/bits.tsx'
+import { Go } from '../parts/go.tsx'
+import { Icon } from '../parts/icons.tsx'
+import { Answer, Refusal } from '../parts/states.tsx'
+import { ROLES } from './settings-people.tsx'
+
+/** My projects, and who is in this one. */
+export function Projects() {
+  const { client, me, projects } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const [adding, setAdding] = useState(false)
+  const action = useAction()
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const form = new FormData(event.currentTarget)
+    const text = (name: string) => String(form.get(name) ?? '').trim()
+    void action.run(async () => {
+      await client.projects.create({ body: { slug: text('slug'), name: text('name') } })
+      await queries.invalidateQueries({ queryKey: ['person'] })
+      setAdding(false)
+    })
+  }
+  return (
+    <>
+      <Section
+        title={t('settings.projects')}
+        actions={
+          me.is_instance_admin && (
+            <Button onClick={() => setAdding(true)} leftSection={<Icon name="plus" size={14} />}>
+              {t('project.new')}
+            </Button>
+          )
+        }
+      >
+        <table className="plain lined">
+          <thead>
+            <tr>
+              <th>{t('notice.name')}</th>
+              <th>{t('project.slug')}</th>
+              <th>{t('me.role')}</th>
+              <th>{t('audit.access')}</th>
+              <th>{t('audit.origin')}</th>
+              <th className="right">{t('ticket.created')}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {projects.map((one) => (
+              <Row key={one.id} one={one} />
+            ))}
+          </tbody>
+        </table>
+      </Section>
+      <Members />
+      <Modal
+        opened={adding}
+        onClose={() => setAdding(false)}
+        title={t('project.new')}
+        closeButtonProps={{ 'aria-label': t('action.close') }}
+      >
+        <form className="form" onSubmit={submit}>
+          <TextInput
+            data-autofocus
+            label={t('notice.name')}
+            name="name"
+            required
+            withAsterisk={false}
+            maxLength={100}
+          />
+          <TextInput
+            label={t('project.slug')}
+            description={t('project.slugHint')}
+            name="slug"
+            pattern="[a-z0-9][a-z0-9_\-]{1,63}"
+            required
+            withAsterisk={false}
+          />
+          <Refusal error={action.error} />
+          <div className="form-buttons">
+            <Button type="submit" loading={action.busy}>
+              {t('project.create')}
+            </Button>
+          </div>
+        </form>
+      </Modal>
+    </>
+  )
+}
+
+function Row({ one }: { one: Project }) {
+  const { t } = useTranslation()
+  return (
+    <tr>
+      <td>
+        <Go to="" project={one.slug}>
+          {one.name}
+        </Go>
+      </td>
+      <td className="mono-text">{one.slug}</td>
+      <td>{one.role ? t(`role.${one.role}`) : '–'}</td>
+      <td>{t(`logAccess.${one.log_access}`)}</td>
+      <td>
+        <Mono value={one.log_origin} keep={10} />
+      </td>
+      <td className="right">
+        <Time at={one.created_at} />
+      </td>
+    </tr>
+  )
+}
+
+function Members() {
+  const { client, project, me, can } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const [leaving, setLeaving] = useState<{ id: string; name: string } | null>(null)
+  const action = useAction()
+  const members = useQuery({ queryKey: [project, 'members', 'list'], queryFn: () => client.projects.members() })
+  const refresh = () => void queries.invalidateQueries({ queryKey: [project, 'members'] })
+  return (
+    <Section title={t('project.members', { name: project })}>
+      <Refusal error={action.error} />
+      <Answer of={members}>
+        {(list) => (
+          <table className="plain lined">
+            <thead>
+              <tr>
+                <th>{t('signIn.username')}</th>
+                <th>{t('me.role')}</th>
+                <th>{t('people.state')}</th>
+                <th>
+                  <span className="unseen">{t('action.more')}</span>
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {list.map((one) => (
+                <tr key={one.user_id}>
+                  <td>{one.username}</td>
+                  <td>
+                    {can('projects.setMember') && one.user_id !== me.id ? (
+                      <Select
+                        size="xs"
+                        w={170}
+                        aria-label={`${t('me.role')}: ${one.username}`}
+                        data={ROLES.map((role) => ({ value: role, label: t(`role.${role}`) }))}
+                        value={one.role}
+                        allowDeselect={false}
+                        onChange={(role) =>
+                          role &&
+                          void action.run(async () => {
+                            await client.projects.setMember({
+                              params: { id: one.user_id },
+                              body: { role: role as Role },
+                            })
+                            refresh()
+                          })
+                        }
+                      />
+                    ) : (
+                      t(`role.${one.role}`)
+                    )}
+                  </td>
+                  <td>
+                    {one.is_active ? (
+                      <State of="active" word={t('people.active')} />
+                    ) : (
+                      <State of="disabled" word={t('people.inactive')} />
+                    )}
+                  </td>
+                  <td className="right">
+                    {can('projects.removeMember') && one.user_id !== me.id && (
+                      <Button
+                        variant="default"
+                        size="compact-xs"
+                        onClick={() => setLeaving({ id: one.user_id, name: one.username })}
+                        aria-label={`${t('project.remove')}: ${one.username}`}
+                      >
+                        {t('project.remove')}
+                      </Button>
+                    )}
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        )}
+      </Answer>
+      <Ask
+        opened={leaving !== null}
+        close={() => setLeaving(null)}
+        danger
+        title={t('project.removeTitle', { name: leaving?.name ?? '', project })}
+        verb={t('project.remove')}
+        act={async () => {
+          if (leaving) await client.projects.removeMember({ params: { id: leaving.id } })
+          refresh()
+        }}
+      >
+        <p>{t('project.removeText')}</p>
+      </Ask>
+    </Section>
+  )
+}

@@ -1,0 +1,223 @@
+import { Button, Modal, Select, TagsInput, TextInput } from '@mantine/core'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { Role, Token } from '@writ/api'
+import { type FormEvent, useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { useSession } from '../app/session.tsx'
+import { Ask, useAction } from '../parts/ask.tsx'
+import { Person, Section, State, Time } from '../parts/bits.tsx'
+import { Icon } from '../parts/icons.tsx'
+import { ShownOnce } from '../parts/shown-once.tsx'
+import { Answer, Empty, Refusal } from '../parts/states.tsx'
+import { ROLES, RoleSelect } from './settings-people.tsx'
+
+const DAYS = [7, 30, 90, 365] as const
+
+/** Tokens of programs: each is shown once, and is worth at most what its owner is. */
+export function Tokens() {
+  const { client, project, can } = useSession()
+  const { t } = useTranslation()
+  const [adding, setAdding] = useState(false)
+  const [secret, setSecret] = useState<string | null>(null)
+  const tokens = useQuery({ queryKey: [project, 'tokens'], queryFn: () => client.tokens.list() })
+  return (
+    <Section
+      title={t('settings.tokens')}
+      actions={
+        can('tokens.create') && (
+          <Button onClick={() => setAdding(true)} leftSection={<Icon name="plus" size={14} />}>
+            {t('token.new')}
+          </Button>
+        )
+      }
+    >
+      <Answer of={tokens}>
+        {(list) =>
+          list.length === 0 ? (
+            <Empty icon="key" title={t('token.noneTitle')} text={t('token.noneText')} />
+          ) : (
+            <table className="plain lined">
+              <thead>
+                <tr>
+                  <th>{t('notice.name')}</th>
+                  <th>{t('token.prefix')}</th>
+                  <th>{t('token.owner')}</th>
+                  <th>{t('me.role')}</th>
+                  <th>{t('people.state')}</th>
+                  <th className="right">{t('token.lastUsed')}</th>
+                  <th>
+                    <span className="unseen">{t('action.more')}</span>
+                  </th>
+                </tr>
+              </thead>
+              <tbody>
+                {list.map((token) => (
+                  <tr key={token.id}>
+                    <td>{token.name}</td>
+                    <td className="mono-text">{token.prefix}</td>
+                    <td>
+                      <Person id={token.user_id} />
+                    </td>
+                    <td>
+                      {t(`role.${token.role}`)}
+                      {token.scopes.length > 0 && <span className="dimmed small"> · {token.scopes.join(', ')}</span>}
+                    </td>
+                    <td>
+                      <TokenState token={token} />
+                    </td>
+                    <td className="right">
+                      <Time at={token.last_used_at} />
+                    </td>
+                    <td className="right">
+                      {token.revoked_at === null && <TokenActions token={token} show={setSecret} />}
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          )
+        }
+      </Answer>
+      <NewToken opened={adding} close={() => setAdding(false)} show={setSecret} />
+      <Modal
+        opened={secret !== null}
+        onClose={() => setSecret(null)}
+        title={t('token.one')}
+        closeButtonProps={{ 'aria-label': t('action.close') }}
+      >
+        {secret !== null && <ShownOnce secret={secret} what={t('token.one')} done={() => setSecret(null)} />}
+      </Modal>
+    </Section>
+  )
+}
+
+function TokenState({ token }: { token: Token }) {
+  const { t } = useTranslation()
+  if (token.revoked_at) return <State of="revoked" word={t('token.revoked')} />
+  if (Date.parse(token.expires_at) < Date.now()) return <State of="disabled" word={t('token.expired')} />
+  return (
+    <span className="small">
+      {t('token.until')} <Time at={token.expires_at} />
+    </span>
+  )
+}
+
+function TokenActions({ token, show }: { token: Token; show: (secret: string) => void }) {
+  const { client, project } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const [asking, setAsking] = useState<'rotate' | 'revoke' | null>(null)
+  const params = { id: token.id }
+  const refresh = () => void queries.invalidateQueries({ queryKey: [project, 'tokens'] })
+  return (
+    <>
+      <Button
+        variant="default"
+        size="compact-xs"
+        onClick={() => setAsking('rotate')}
+        aria-label={`${t('token.rotate')}: ${token.name}`}
+      >
+        {t('token.rotate')}
+      </Button>{' '}
+      <Button
+        variant="default"
+        size="compact-xs"
+        onClick={() => setAsking('revoke')}
+        aria-label={`${t('action.revoke')}: ${token.name}`}
+      >
+        {t('action.revoke')}
+      </Button>
+      <Ask
+        opened={asking === 'rotate'}
+        close={() => setAsking(null)}
+        title={t('token.rotateTitle', { name: token.name })}
+        verb={t('token.rotate')}
+        act={async () => {
+          show((await client.tokens.rotate({ params })).token)
+          refresh()
+        }}
+      >
+        <p>{t('token.rotateText')}</p>
+      </Ask>
+      <Ask
+        opened={asking === 'revoke'}
+        close={() => setAsking(null)}
+        danger
+        title={t('token.revokeTitle', { name: token.name })}
+        verb={t('action.revoke')}
+        act={async () => {
+          await client.tokens.revoke({ params })
+          refresh()
+        }}
+      >
+        <p>{t('token.revokeText')}</p>
+      </Ask>
+    </>
+  )
+}
+
+// What a role may lend; the server decides, this only offers what it would take.
+const lendable: Readonly<Record<Role, readonly Role[]>> = {
+  admin: ROLES,
+  ops: ['ops', 'dev', 'employee'],
+  dev: ['dev', 'employee'],
+  employee: ['employee'],
+  auditor: ['auditor'],
+}
+
+function NewToken({ opened, close, show }: { opened: boolean; close: () => void; show: (secret: string) => void }) {
+  const { client, project, me } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const mine = lendable[me.role ?? 'employee']
+  const [role, setRole] = useState<Role>(mine.at(-1) === 'auditor' && mine.length > 1 ? 'employee' : mine.at(-1)!)
+  const [days, setDays] = useState('90')
+  const [scopes, setScopes] = useState<string[]>([])
+  const action = useAction()
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const name = String(new FormData(event.currentTarget).get('name') ?? '').trim()
+    void action.run(async () => {
+      const expires_at = new Date(Date.now() + Number(days) * 86_400_000).toISOString()
+      const made = await client.tokens.create({
+        body: { name, role, expires_at, ...(scopes.length > 0 ? { scopes } : {}) },
+      })
+      void queries.invalidateQueries({ queryKey: [project, 'tokens'] })
+      close()
+      show(made.token)
+    })
+  }
+  return (
+    <Modal
+      opened={opened}
+      onClose={close}
+      title={t('token.new')}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
+      <form className="form" onSubmit={submit}>
+        <TextInput data-autofocus label={t('notice.name')} name="name" required withAsterisk={false} maxLength={100} />
+        <RoleSelect value={role} set={setRole} among={mine} />
+        <Select
+          label={t('token.lasts')}
+          data={DAYS.map((value) => ({ value: String(value), label: t('token.days', { count: value }) }))}
+          value={days}
+          onChange={(value) => value && setDays(value)}
+          allowDeselect={false}
+        />
+        <TagsInput
+          label={t('token.scopes')}
+          description={t('token.scopesHint')}
+          data={me.permissions}
+          value={scopes}
+          onChange={setScopes}
+        />
+        <Refusal error={action.error} />
+        <div className="form-buttons">
+          <Button type="submit" loading={action.busy}>
+            {t('token.create')}
+          </Button>
+        </div>
+      </form>
+    </Modal>
+  )
+}

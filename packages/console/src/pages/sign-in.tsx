@@ -1,0 +1,224 @@
+import { Alert, Button, PasswordInput, Tabs, TextInput } from '@mantine/core'
+import { WritError } from '@writ/sdk'
+import { type FormEvent, useEffect, useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { clientOf, loggedIn, setCsrf } from '../app/client.ts'
+import { hasIdentityProvider, instanceName, prefix } from '../app/page-settings.ts'
+import { LanguageButton, ThemeButton } from '../app/switches.tsx'
+import { useAction } from '../parts/ask.tsx'
+import { Icon } from '../parts/icons.tsx'
+import { Refusal } from '../parts/states.tsx'
+
+/** Who are you? By password, with a one-time code if the account asks for one; a one-time password is changed at once. */
+export function SignIn({ done }: { done: () => Promise<unknown> }) {
+  const { t } = useTranslation()
+  const [change, setChange] = useState<string | null>(null)
+  const [joining] = useState(() => new URLSearchParams(location.search).get('invite'))
+  useEffect(() => {
+    document.title = `${t('signIn.title')} · ${instanceName}`
+  }, [t])
+  return (
+    <main className="sign-in">
+      <div className="sign-in-card">
+        <div className="sign-in-head">
+          <span className="brand">
+            <span className="brand-mark" aria-hidden="true" />
+            {instanceName}
+          </span>
+          <span>
+            <LanguageButton />
+            <ThemeButton />
+          </span>
+        </div>
+        {change !== null ? (
+          <NewPassword current={change} done={done} />
+        ) : joining !== null ? (
+          <Tabs defaultValue="join" keepMounted={false}>
+            <Tabs.List>
+              <Tabs.Tab value="join">{t('signIn.join')}</Tabs.Tab>
+              <Tabs.Tab value="in">{t('signIn.title')}</Tabs.Tab>
+            </Tabs.List>
+            <Tabs.Panel value="join">
+              <Join invite={joining} done={done} />
+            </Tabs.Panel>
+            <Tabs.Panel value="in">
+              <Password done={done} mustChange={setChange} />
+            </Tabs.Panel>
+          </Tabs>
+        ) : (
+          <Password done={done} mustChange={setChange} />
+        )}
+      </div>
+      <p className="dimmed small">{t('signIn.foot')}</p>
+    </main>
+  )
+}
+
+/** Opens the session of this browser; answers whether its one-time password has to be changed. */
+async function open(body: { username: string; password: string; totp?: string }): Promise<boolean> {
+  const client = clientOf()
+  setCsrf((await client.auth.cookieLogin({ body })).csrf_token)
+  const me = await client.auth.me()
+  if (!me.must_change_password) loggedIn.set(true)
+  return me.must_change_password
+}
+
+function Password({ done, mustChange }: { done: () => Promise<unknown>; mustChange: (current: string) => void }) {
+  const { t } = useTranslation()
+  const [totp, setTotp] = useState(false)
+  const action = useAction()
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const form = new FormData(event.currentTarget)
+    const text = (name: string) => String(form.get(name) ?? '')
+    void action.run(async () => {
+      try {
+        const code = text('totp')
+        const mustBeChanged = await open({
+          username: text('username'),
+          password: text('password'),
+          ...(code === '' ? {} : { totp: code }),
+        })
+        if (mustBeChanged) mustChange(text('password'))
+        else await done()
+      } catch (error) {
+        if (error instanceof WritError && error.code === 'TOTP_REQUIRED') setTotp(true)
+        else throw error
+      }
+    })
+  }
+  return (
+    <form onSubmit={submit} className="stack">
+      <h1>{t('signIn.title')}</h1>
+      <TextInput
+        label={t('signIn.username')}
+        name="username"
+        autoComplete="username"
+        autoFocus
+        required
+        withAsterisk={false}
+      />
+      <PasswordInput
+        label={t('signIn.password')}
+        name="password"
+        autoComplete="current-password"
+        required
+        withAsterisk={false}
+        visibilityToggleButtonProps={{ 'aria-label': t('signIn.show') }}
+      />
+      {totp && (
+        <>
+          <Alert color="gray" variant="light" p="xs">
+            {t('signIn.totpAsked')}
+          </Alert>
+          <TextInput
+            label={t('signIn.totp')}
+            name="totp"
+            inputMode="numeric"
+            autoComplete="one-time-code"
+            maxLength={6}
+            autoFocus
+            required
+            withAsterisk={false}
+          />
+        </>
+      )}
+      <Refusal error={action.error} />
+      <Button type="submit" size="sm" loading={action.busy}>
+        {t('signIn.submit')}
+      </Button>
+      <OtherWays />
+    </form>
+  )
+}
+
+/** The identity provider, where the server has one. */
+function OtherWays() {
+  const { t } = useTranslation()
+  if (!hasIdentityProvider) return null
+  return (
+    <Button component="a" href={`${prefix}/auth/oidc/start`} variant="default" size="sm">
+      {t('signIn.oidc')}
+    </Button>
+  )
+}
+
+function NewPassword({ current, done }: { current: string; done: () => Promise<unknown> }) {
+  const { t } = useTranslation()
+  const action = useAction()
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const password = String(new FormData(event.currentTarget).get('new') ?? '')
+    void action.run(async () => {
+      await clientOf().auth.changePassword({ body: { current_password: current, new_password: password } })
+      loggedIn.set(true)
+      await done()
+    })
+  }
+  return (
+    <form onSubmit={submit} className="stack">
+      <h1>{t('signIn.newTitle')}</h1>
+      <p className="dimmed">{t('signIn.newText')}</p>
+      <PasswordInput
+        label={t('signIn.newPassword')}
+        name="new"
+        autoComplete="new-password"
+        minLength={10}
+        autoFocus
+        required
+        withAsterisk={false}
+        description={t('signIn.newHint')}
+        visibilityToggleButtonProps={{ 'aria-label': t('signIn.show') }}
+      />
+      <Refusal error={action.error} />
+      <Button type="submit" size="sm" loading={action.busy}>
+        {t('signIn.newSubmit')}
+      </Button>
+    </form>
+  )
+}
+
+function Join({ invite, done }: { invite: string; done: () => Promise<unknown> }) {
+  const { t } = useTranslation()
+  const action = useAction()
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const form = new FormData(event.currentTarget)
+    const text = (name: string) => String(form.get(name) ?? '')
+    void action.run(async () => {
+      const [username, password] = [text('username'), text('password')]
+      await clientOf().auth.register({ body: { username, email: text('email'), password, invite } })
+      await open({ username, password })
+      history.replaceState(null, '', location.pathname)
+      await done()
+    })
+  }
+  return (
+    <form onSubmit={submit} className="stack">
+      <h1>{t('signIn.joinTitle')}</h1>
+      <TextInput label={t('signIn.username')} name="username" autoComplete="username" required withAsterisk={false} />
+      <TextInput
+        label={t('signIn.email')}
+        name="email"
+        type="email"
+        autoComplete="email"
+        required
+        withAsterisk={false}
+      />
+      <PasswordInput
+        label={t('signIn.newPassword')}
+        name="password"
+        autoComplete="new-password"
+        minLength={10}
+        required
+        withAsterisk={false}
+        description={t('signIn.newHint')}
+        visibilityToggleButtonProps={{ 'aria-label': t('signIn.show') }}
+      />
+      <Refusal error={action.error} />
+      <Button type="submit" size="sm" loading={action.busy} leftSection={<Icon name="user" size={14} />}>
+        {t('signIn.joinSubmit')}
+      </Button>
+    </form>
+  )
+}

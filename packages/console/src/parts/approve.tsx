@@ -1,0 +1,353 @@
+import { Button, Modal, Textarea } from '@mantine/core'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { Policy, SigningKey, Ticket } from '@writ/api'
+import { useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { approveSigned, enrolPasskey, OtherVersion, passkeysWork } from '../app/passkey.ts'
+import { useSession } from '../app/session.tsx'
+import type { VerifiedTrail } from '../proof/verify-trail.ts'
+import { useAction } from './ask.tsx'
+import { Facts, Mono, Person, Time, useMembers } from './bits.tsx'
+import { Icon } from './icons.tsx'
+import { Answer, Refusal } from './states.tsx'
+
+/** Who may approve this ticket, and who may not and why, as the project's policy says. */
+export function useApprovers(ticket: Ticket) {
+  const { client, project, me, can } = useSession()
+  const { t } = useTranslation()
+  const members = useMembers()
+  const policy = useQuery({ queryKey: [project, 'policy'], queryFn: () => client.projects.policy(), staleTime: 60_000 })
+  const rules: Policy | undefined = policy.data
+  const inRole = [...members.values()].filter((one) => one.is_active && rules?.approver_roles.includes(one.role))
+  const why = (id: string): string | null => {
+    if (!rules?.four_eyes) return null
+    if (id === ticket.created_by_id) return t('approve.createdIt')
+    return id === ticket.assignee_id ? t('approve.doesIt') : null
+  }
+  const excluded = inRole.filter((one) => why(one.user_id) !== null)
+  const eligible = inRole.filter((one) => why(one.user_id) === null)
+  const mineIsRole = me.role !== null && rules?.approver_roles.includes(me.role) === true
+  return {
+    rules,
+    eligible,
+    excluded,
+    why,
+    mayI: mineIsRole && can('tickets.approve') && why(me.id) === null,
+    mineIsRole,
+  }
+}
+
+/** Whoever may agree sees it on the page; whoever may not reads why, and who can. */
+export function ApprovalPanel({ ticket, verified }: { ticket: Ticket; verified: VerifiedTrail | undefined }) {
+  const { me } = useSession()
+  const { t } = useTranslation()
+  const [deciding, setDeciding] = useState<'approve' | 'reject' | null>(null)
+  const { rules, eligible, excluded, why, mayI, mineIsRole } = useApprovers(ticket)
+  if (!rules) return null
+  return (
+    <div className="approval">
+      <p>
+        <Icon name="hand" size={15} /> {mayI ? t('approve.waitsForYou') : t('approve.waits')}
+      </p>
+      {mayI ? (
+        <div className="form-buttons">
+          <Button size="sm" onClick={() => setDeciding('approve')} leftSection={<Icon name="check" size={15} />}>
+            {t('approve.look')}
+          </Button>
+          <Button size="sm" variant="default" onClick={() => setDeciding('reject')}>
+            {t('approve.reject')}
+          </Button>
+        </div>
+      ) : (
+        mineIsRole && <p className="small">{t('approve.notYou', { why: why(me.id) ?? '' })}</p>
+      )}
+      <p className="small dimmed">
+        {eligible.length === 0
+          ? t('approve.nobody')
+          : t('approve.eligible', { names: eligible.map(({ username }) => username).join(', ') })}
+        {excluded.map((one) => (
+          <span key={one.user_id}> {t('approve.excluded', { name: one.username, why: why(one.user_id) ?? '' })}</span>
+        ))}
+      </p>
+      <Approve
+        ticket={ticket}
+        opened={deciding === 'approve'}
+        close={() => setDeciding(null)}
+        rules={rules}
+        verified={verified}
+        excluded={excluded.map(({ username }) => username)}
+      />
+      <Reject ticket={ticket} opened={deciding === 'reject'} close={() => setDeciding(null)} />
+    </div>
+  )
+}
+
+interface Change {
+  readonly field: string
+  readonly from: unknown
+  readonly to: unknown
+}
+
+/** What was changed since the version that somebody agreed to, or null where nobody did. Needs the payloads. */
+function changesSinceApproval(verified: VerifiedTrail | undefined): readonly Change[] | null {
+  const entries = verified?.entries ?? []
+  const last = entries.findLastIndex(({ shown }) => shown.event_type === 'ticket.approved')
+  if (last < 0) return null
+  return entries.slice(last + 1).flatMap(({ shown, event }) => {
+    if (shown.event_type !== 'ticket.updated') return []
+    return ((event?.details as { changes?: Change[] } | undefined)?.changes ?? []) as Change[]
+  })
+}
+
+function Approve(props: {
+  ticket: Ticket
+  opened: boolean
+  close: () => void
+  rules: Policy
+  verified: VerifiedTrail | undefined
+  excluded: readonly string[]
+}) {
+  const { ticket, opened, close, rules, verified, excluded } = props
+  const { client, project, projects, me } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const [reason, setReason] = useState('')
+  const action = useAction()
+  const projectId = projects.find(({ slug }) => slug === project)?.id ?? ''
+  const keys = useQuery({
+    queryKey: [project, 'signing-keys'],
+    queryFn: () => client.signingKeys.list(),
+    enabled: opened,
+  })
+  const digest = useQuery({
+    queryKey: ['digest', ticket.id, ticket.version, ticket.digest],
+    enabled: opened,
+    staleTime: Number.POSITIVE_INFINITY,
+    queryFn: async () => {
+      const [{ digestOfTicket }, { sha256 }] = await Promise.all([
+        import('../proof/promise.ts'),
+        import('@noble/hashes/sha2.js'),
+      ])
+      return digestOfTicket(ticket, projectId, sha256)
+    },
+  })
+  const mine = (keys.data ?? []).filter((key) => key.user_id === me.id && key.type === 'passkey')
+  const usable = mine.filter((key) => key.state === 'enrolled')
+  const changes = changesSinceApproval(verified)
+  const same = digest.data === ticket.digest
+  const given = reason.trim() === '' ? undefined : reason.trim()
+  const finish = async (work: () => Promise<unknown>) => {
+    if (await action.run(work)) {
+      close()
+      for (const name of ['ticket', 'approvals', 'trail', 'seals', 'waiting'])
+        void queries.invalidateQueries({ queryKey: [project, name] })
+    }
+  }
+  const signed = () => finish(() => approveSigned(client, ticket, usable, given))
+  const plain = () =>
+    finish(() =>
+      client.tickets.approve({
+        params: { id: ticket.id },
+        body: { digest: ticket.digest, ...(given ? { reason: given } : {}) },
+      }),
+    )
+  return (
+    <Modal
+      opened={opened}
+      onClose={close}
+      title={t('approve.title', { number: ticket.number })}
+      size="lg"
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
+      <p className="small dimmed">{t('approve.text')}</p>
+      <div className="promise">
+        <h2>{ticket.title}</h2>
+        {ticket.description && <p className="prose">{ticket.description}</p>}
+        <Facts
+          rows={[
+            [t('ticket.createdBy'), <Person key="by" id={ticket.created_by_id} number={ticket.created_by_number} />],
+            [t('ticket.assignee'), <Person key="for" id={ticket.assignee_id} number={ticket.assignee_number} />],
+            [t('ticket.asset'), ticket.asset_number === null ? '–' : `#${ticket.asset_number}`],
+            [t('ticket.due'), <Time key="due" at={ticket.due_at} />],
+            [t('approve.version'), String(ticket.version)],
+            [t('approve.digest'), <Mono key="digest" value={ticket.digest} keep={10} />],
+          ]}
+        />
+        <Answer of={digest} lines={1}>
+          {() => (
+            <p className={same ? 'verdict verdict-good' : 'verdict verdict-bad'} role="status">
+              <Icon name={same ? 'check' : 'cross'} /> {same ? t('approve.sameDigest') : t('approve.otherDigest')}
+            </p>
+          )}
+        </Answer>
+      </div>
+      {changes !== null && (
+        <section>
+          <h3>{t('approve.changed')}</h3>
+          {changes.length === 0 ? (
+            <p className="small dimmed">{t('approve.unchanged')}</p>
+          ) : (
+            <table className="plain lined">
+              <thead>
+                <tr>
+                  <th>{t('approve.field')}</th>
+                  <th>{t('approve.was')}</th>
+                  <th>{t('approve.is')}</th>
+                </tr>
+              </thead>
+              <tbody>
+                {changes.map(({ field, from, to }, i) => (
+                  // biome-ignore lint/suspicious/noArrayIndexKey: in the order of the log
+                  <tr key={i}>
+                    <td>{field}</td>
+                    <td className="diff-out">{String(from ?? '–')}</td>
+                    <td className="diff-in">{String(to ?? '–')}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          )}
+        </section>
+      )}
+      <p className="small">
+        {excluded.length > 0 && `${t('approve.excludedAll', { names: excluded.join(', ') })} `}
+        {t('approve.next')} {rules.approval_ttl_hours !== null && t('approve.ttl', { hours: rules.approval_ttl_hours })}
+      </p>
+      <Textarea
+        label={t('form.reasonOptional')}
+        value={reason}
+        onChange={(event) => setReason(event.currentTarget.value)}
+        autosize
+        minRows={1}
+        maxLength={2000}
+      />
+      {action.error instanceof OtherVersion ? (
+        <p className="refusal">{t('approve.otherVersion')}</p>
+      ) : (
+        <Refusal error={notCancelled(action.error)} />
+      )}
+      {isCancelled(action.error) && (
+        <p className="refusal" role="alert">
+          {t('approve.cancelled')}
+        </p>
+      )}
+      <div className="ask-buttons">
+        <Button variant="default" size="sm" onClick={close}>
+          {t('action.cancel')}
+        </Button>
+        {!rules.require_signature && usable.length > 0 && (
+          <Button variant="default" size="sm" onClick={() => void plain()} disabled={!same || action.busy}>
+            {t('approve.unsigned')}
+          </Button>
+        )}
+        {usable.length > 0 && passkeysWork() ? (
+          <Button
+            size="sm"
+            loading={action.busy}
+            disabled={!same}
+            onClick={() => void signed()}
+            leftSection={<Icon name="key" size={15} />}
+          >
+            {t('approve.signed')}
+          </Button>
+        ) : rules.require_signature ? (
+          <NoKey keys={mine} />
+        ) : (
+          <Button
+            size="sm"
+            loading={action.busy}
+            disabled={!same}
+            onClick={() => void plain()}
+            leftSection={<Icon name="check" size={15} />}
+          >
+            {t('approve.verb')}
+          </Button>
+        )}
+      </div>
+    </Modal>
+  )
+}
+
+// A person who dismisses the prompt of the browser, and a time limit, are both this error.
+const isCancelled = (error: unknown): boolean => error instanceof Error && error.name === 'NotAllowedError'
+const notCancelled = (error: unknown): unknown => (isCancelled(error) ? null : error)
+
+/** The policy asks for a signature and there is no key to make one with: how to get it. */
+function NoKey({ keys }: { keys: readonly SigningKey[] }) {
+  const { t } = useTranslation()
+  if (!passkeysWork()) return <p className="small">{t('approve.noPasskeys')}</p>
+  if (keys.some(({ state }) => state === 'proposed')) return <p className="small">{t('approve.keyWaits')}</p>
+  return <EnrolButton />
+}
+
+/** Makes a passkey for approvals. */
+export function EnrolButton() {
+  const { client, project, me } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const action = useAction()
+  const enrol = () =>
+    action.run(async () => {
+      await enrolPasskey(client, me, navigator.platform || 'passkey')
+      await queries.invalidateQueries({ queryKey: [project, 'signing-keys'] })
+    })
+  return (
+    <>
+      <Button
+        variant="default"
+        loading={action.busy}
+        onClick={() => void enrol()}
+        leftSection={<Icon name="key" size={14} />}
+      >
+        {t('signing.enrol')}
+      </Button>
+      <Refusal error={notCancelled(action.error)} />
+      {isCancelled(action.error) && <p className="refusal">{t('approve.cancelled')}</p>}
+    </>
+  )
+}
+
+function Reject({ ticket, opened, close }: { ticket: Ticket; opened: boolean; close: () => void }) {
+  const { client, project } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const [reason, setReason] = useState('')
+  const action = useAction()
+  const reject = async () => {
+    const done = await action.run(() =>
+      client.tickets.reject({ params: { id: ticket.id }, body: { reason: reason.trim() } }),
+    )
+    if (!done) return
+    close()
+    for (const name of ['ticket', 'approvals', 'trail', 'waiting'])
+      void queries.invalidateQueries({ queryKey: [project, name] })
+  }
+  return (
+    <Modal
+      opened={opened}
+      onClose={close}
+      title={t('approve.rejectTitle', { number: ticket.number })}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
+      <p className="small">{t('approve.rejectText')}</p>
+      <Textarea
+        data-autofocus
+        label={t('form.reason')}
+        value={reason}
+        onChange={(event) => setReason(event.currentTarget.value)}
+        autosize
+        minRows={3}
+        maxLength={2000}
+      />
+      <Refusal error={action.error} />
+      <div className="ask-buttons">
+        <Button variant="default" onClick={close}>
+          {t('action.cancel')}
+        </Button>
+        <Button color="red.8" loading={action.busy} disabled={reason.trim() === ''} onClick={() => void reject()}>
+          {t('approve.reject')}
+        </Button>
+      </div>
+    </Modal>
+  )
+}

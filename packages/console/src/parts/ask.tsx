@@ -1,0 +1,116 @@
+import { Button, Modal, Textarea } from '@mantine/core'
+import { type ReactNode, useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { Refusal } from './states.tsx'
+
+/**
+ * Asks before something that cannot be taken back, or that authorises: it names exactly what will be done, its button says
+ * the verb, and a refusal stays where it was met.
+ */
+export function Ask(props: {
+  opened: boolean
+  close: () => void
+  title: string
+  verb: string
+  danger?: boolean
+  /** What will be done, and what follows. */
+  children: ReactNode
+  /** A reason goes with it: may, or must. */
+  reason?: 'may' | 'must'
+  ready?: boolean
+  act: (reason: string | undefined) => Promise<unknown>
+}) {
+  const { opened, close, title, verb, danger = false, children, reason, ready = true, act } = props
+  const { t } = useTranslation()
+  const [text, setText] = useState('')
+  const [busy, setBusy] = useState(false)
+  const [error, setError] = useState<unknown>(null)
+  const shut = () => {
+    setError(null)
+    setText('')
+    close()
+  }
+  const submit = async () => {
+    setBusy(true)
+    setError(null)
+    try {
+      await act(text.trim() === '' ? undefined : text.trim())
+      setText('')
+      close()
+    } catch (refused) {
+      setError(refused)
+    } finally {
+      setBusy(false)
+    }
+  }
+  return (
+    <Modal
+      opened={opened}
+      onClose={shut}
+      title={title}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+      size="lg"
+    >
+      <form
+        onSubmit={(event) => {
+          event.preventDefault()
+          void submit()
+        }}
+      >
+        <div className="ask">{children}</div>
+        {reason !== undefined && (
+          <Textarea
+            mt="sm"
+            label={reason === 'must' ? t('form.reason') : t('form.reasonOptional')}
+            value={text}
+            onChange={(event) => setText(event.currentTarget.value)}
+            required={reason === 'must'}
+            withAsterisk={false}
+            autosize
+            minRows={2}
+            maxLength={2000}
+          />
+        )}
+        <Refusal error={error} />
+        <div className="ask-buttons">
+          <Button variant="default" onClick={shut}>
+            {t('action.cancel')}
+          </Button>
+          <Button
+            type="submit"
+            loading={busy}
+            disabled={!ready || (reason === 'must' && text.trim() === '')}
+            {...(danger ? { color: 'red.8' } : {})}
+          >
+            {verb}
+          </Button>
+        </div>
+      </form>
+    </Modal>
+  )
+}
+
+/** Runs one action at a time and keeps its refusal. */
+export function useAction(): {
+  busy: boolean
+  error: unknown
+  run: (work: () => Promise<unknown>) => Promise<boolean>
+  clear: () => void
+} {
+  const [busy, setBusy] = useState(false)
+  const [error, setError] = useState<unknown>(null)
+  const run = async (work: () => Promise<unknown>) => {
+    setBusy(true)
+    setError(null)
+    try {
+      await work()
+      return true
+    } catch (refused) {
+      setError(refused)
+      return false
+    } finally {
+      setBusy(false)
+    }
+  }
+  return { busy, error, run, clear: () => setError(null) }
+}

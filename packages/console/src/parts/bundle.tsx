@@ -1,0 +1,148 @@
+import { Button, Checkbox, FileButton } from '@mantine/core'
+import type { BundleCheck, BundleReport } from '@writ/tlog'
+import { useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { bytes } from '../app/format.ts'
+import { useSession } from '../app/session.tsx'
+import { useAction } from './ask.tsx'
+import { Mono } from './bits.tsx'
+import { Icon } from './icons.tsx'
+import { saveAs } from './preview.tsx'
+import { Refusal } from './states.tsx'
+
+type Zip = Uint8Array<ArrayBuffer>
+
+/** More is not unpacked in a page's memory; `writ verify` reads any size. */
+const MAX_BYTES = 200_000_000
+
+/** Verifies a bundle as a stranger would: only its own bytes, no server. */
+async function verifyZip(zip: Zip): Promise<BundleReport> {
+  const [{ unzipSync }, { verifyBundle, toHex }, { primitives }] = await Promise.all([
+    import('fflate'),
+    import('@writ/tlog'),
+    import('../proof/primitives.ts'),
+  ])
+  const files = unzipSync(zip)
+  const names = Object.keys(files).filter((name) => !name.endsWith('/'))
+  const read = async (name: string) => files[name]!
+  return verifyBundle({ names, read, sha256: async (name) => toHex(primitives.sha256(await read(name))) }, primitives)
+}
+
+/** The bundle of a ticket or run: fetched, verified in this page, and handed over to be verified anywhere else. */
+export function Bundle({ subject, number }: { subject: 'ticket' | 'run'; number: number }) {
+  const { client, can } = useSession()
+  const { t } = useTranslation()
+  const [zip, setZip] = useState<{ data: Zip; name: string } | null>(null)
+  const [report, setReport] = useState<BundleReport | null>(null)
+  const [flagged, setFlagged] = useState(false)
+  const action = useAction()
+  if (!can('evidence.export')) return <p className="dimmed small">{t('bundle.denied')}</p>
+  const fetchIt = () =>
+    action.run(async () => {
+      const answer = await client.evidence.export({
+        body: { subject, id: number, ...(flagged ? { include_flagged: true } : {}) },
+      })
+      const data = new Uint8Array(
+        await new Response(answer.stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer(),
+      )
+      setZip({ data, name: answer.name ?? `evidence-${subject}-${number}.zip` })
+      setReport(data.length > MAX_BYTES ? null : await verifyZip(data))
+    })
+  return (
+    <div className="bundle">
+      <p className="small dimmed">{t('bundle.text')}</p>
+      <Checkbox
+        size="xs"
+        label={t('bundle.flagged')}
+        checked={flagged}
+        onChange={(event) => setFlagged(event.currentTarget.checked)}
+        mb="xs"
+      />
+      <div className="form-buttons">
+        <Button onClick={() => void fetchIt()} loading={action.busy} leftSection={<Icon name="audit" size={14} />}>
+          {t('bundle.make')}
+        </Button>
+        {zip && (
+          <Button
+            variant="default"
+            leftSection={<Icon name="download" size={14} />}
+            onClick={() => saveAs(zip.data, zip.name, 'application/zip')}
+          >
+            {t('bundle.save', { size: bytes(zip.data.length) })}
+          </Button>
+        )}
+      </div>
+      <Refusal error={action.error} />
+      {zip && zip.data.length > MAX_BYTES && <p className="small">{t('bundle.large')}</p>}
+      {report && <Report report={report} />}
+    </div>
+  )
+}
+
+/** A bundle from anywhere, verified here. */
+export function VerifyFile() {
+  const { t } = useTranslation()
+  const [report, setReport] = useState<BundleReport | null>(null)
+  const [name, setName] = useState('')
+  const action = useAction()
+  const take = (file: File | null) => {
+    if (!file) return
+    setReport(null)
+    setName(file.name)
+    void action.run(async () => setReport(await verifyZip(new Uint8Array(await file.arrayBuffer()))))
+  }
+  return (
+    <div className="bundle">
+      <p className="small dimmed">{t('bundle.anyText')}</p>
+      <FileButton onChange={take} accept=".zip,application/zip">
+        {(props) => (
+          <Button {...props} variant="default" loading={action.busy} leftSection={<Icon name="upload" size={14} />}>
+            {t('bundle.any')}
+          </Button>
+        )}
+      </FileButton>
+      {name !== '' && <span className="small dimmed"> {name}</span>}
+      <Refusal error={action.error} />
+      {report && <Report report={report} />}
+    </div>
+  )
+}
+
+function Report({ report }: { report: BundleReport }) {
+  const { t } = useTranslation()
+  return (
+    <div className="report" role="status">
+      <p className={report.ok ? 'verdict verdict-good' : 'verdict verdict-bad'}>
+        <Icon name={report.ok ? 'check' : 'cross'} size={18} />
+        {report.ok
+          ? t('bundle.good')
+          : t('bundle.bad', { path: report.fault?.path ?? '', reason: report.fault?.reason ?? '' })}
+      </p>
+      <Checks checks={report.checks} />
+      <h3>{t('proof.rests')}</h3>
+      <ul className="plain-list small">
+        {report.rests.map(({ what, value }) => (
+          <li key={what + value}>
+            <span className="dimmed">{what}</span> <Mono value={value} keep={12} />
+          </li>
+        ))}
+      </ul>
+    </div>
+  )
+}
+
+function Checks({ checks }: { checks: readonly BundleCheck[] }) {
+  return (
+    <ul className="checks">
+      {checks.map(({ state, what, parts }) => (
+        <li key={what} className={`check check-${state === 'verified' ? 'good' : 'unchecked'}`}>
+          <Icon name={state === 'verified' ? 'check' : 'dots'} size={14} strokeWidth={2.4} />
+          <span>
+            {what}
+            {parts && parts.length > 0 && <Checks checks={parts} />}
+          </span>
+        </li>
+      ))}
+    </ul>
+  )
+}

@@ -1,0 +1,220 @@
+import { Button } from '@mantine/core'
+import { type InfiniteData, useInfiniteQuery, useQueryClient } from '@tanstack/react-query'
+import { useVirtualizer } from '@tanstack/react-virtual'
+import { type KeyboardEvent, type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { useEvents } from '../app/live.ts'
+import { useSession } from '../app/session.tsx'
+import { Go, useGo } from './go.tsx'
+import { Icon } from './icons.tsx'
+import { Failed, Loading } from './states.tsx'
+
+export interface Column<T> {
+  readonly name: string
+  readonly title: string
+  /** A CSS grid track. */
+  readonly width: string
+  readonly right?: boolean
+  /** Left out on a narrow page, where a row is a card. */
+  readonly wide?: boolean
+  show(row: T): ReactNode
+}
+
+export interface PageOfRows<T> {
+  readonly items: T[]
+  readonly next_cursor: string | null
+}
+
+/**
+ * A list that the server pages by cursor: rows are drawn as they come into view and fetched as the end comes near, so its
+ * length does not matter. j and k move, Enter opens. What is new is counted above and let in when asked, so that nothing
+ * moves under a pointer; rows that are there are refreshed in place.
+ */
+export function List<T extends { id: string; number?: number }>(props: {
+  name: string
+  label: string
+  filters: Readonly<Record<string, string>>
+  columns: readonly Column<T>[]
+  load: (cursor: string, signal: AbortSignal) => Promise<PageOfRows<T>>
+  /** Fetches one row again when something happened to it. */
+  reload?: (id: string) => Promise<T>
+  to: (row: T) => string
+  /** Event types that add a row (`ticket.created`) and groups that change one. */
+  adds?: string
+  changes?: string
+  empty: ReactNode
+  /** Hears which rows are there, for what is asked about all of them at once. */
+  onRows?: (rows: readonly T[]) => void
+}) {
+  const { name, label, filters, columns, load, reload, to, adds, changes, empty, onRows } = props
+  const { project } = useSession()
+  const { t } = useTranslation()
+  const go = useGo()
+  const queries = useQueryClient()
+  const about = JSON.stringify(filters)
+  const key = useMemo(() => [project, name, about], [project, name, about])
+  const [fresh, setFresh] = useState(0)
+  const [at, setAt] = useState(-1)
+  const scroller = useRef<HTMLDivElement>(null)
+  const query = useInfiniteQuery({
+    queryKey: key,
+    initialPageParam: '',
+    queryFn: ({ pageParam, signal }) => load(pageParam, signal),
+    getNextPageParam: ({ next_cursor }: PageOfRows<T>) => next_cursor,
+    refetchOnWindowFocus: false,
+  })
+  const rows = query.data?.pages.flatMap(({ items }) => items) ?? []
+
+  useEvents(
+    useCallback(
+      ({ data }) => {
+        if (data.event_type === adds) setFresh((count) => count + 1)
+        const id = data.event_type.startsWith('artifact.') ? null : data.resource_id
+        if (!reload || id === null || !changes || !data.event_type.startsWith(changes)) return
+        const known = queries
+          .getQueryData<InfiniteData<PageOfRows<T>>>(key)
+          ?.pages.some(({ items }) => items.some((row) => row.id === id))
+        if (!known) return
+        void reload(id)
+          .then((row) =>
+            queries.setQueryData<InfiniteData<PageOfRows<T>>>(
+              key,
+              (old) =>
+                old && {
+                  ...old,
+                  pages: old.pages.map((page) => ({
+                    ...page,
+                    items: page.items.map((one) => (one.id === id ? row : one)),
+                  })),
+                },
+            ),
+          )
+          // It is gone or no longer visible; the next look at the list says so.
+          .catch(() => {})
+      },
+      [adds, changes, reload, key, queries],
+    ),
+  )
+  const ids = rows.map(({ id }) => id).join()
+  // biome-ignore lint/correctness/useExhaustiveDependencies: told again when the rows are others
+  useEffect(() => onRows?.(rows), [ids])
+
+  const height = 36
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => height,
+    overscan: 12,
+    getItemKey: (i) => rows[i]!.id,
+  })
+  const shown = virtual.getVirtualItems()
+  const end = shown.at(-1)?.index ?? 0
+  const { hasNextPage, isFetchingNextPage, fetchNextPage } = query
+  useEffect(() => {
+    if (hasNextPage && !isFetchingNextPage && rows.length > 0 && end >= rows.length - 20) void fetchNextPage()
+  }, [end, rows.length, hasNextPage, isFetchingNextPage, fetchNextPage])
+
+  const letIn = () => {
+    setFresh(0)
+    scroller.current?.scrollTo({ top: 0 })
+    void queries.resetQueries({ queryKey: key })
+  }
+  /** Answers whether the key meant something here. */
+  const press = (key: string): boolean => {
+    const step = key === 'j' || key === 'ArrowDown' ? 1 : key === 'k' || key === 'ArrowUp' ? -1 : 0
+    if (step !== 0 && rows.length > 0) {
+      const next = Math.max(0, Math.min(rows.length - 1, at + step))
+      setAt(next)
+      virtual.scrollToIndex(next)
+      return true
+    }
+    if (key !== 'Enter' || !rows[at]) return false
+    go(to(rows[at]))
+    return true
+  }
+  const keys = (event: KeyboardEvent) => {
+    if (event.target === event.currentTarget && press(event.key)) event.preventDefault()
+  }
+  // j, k and Enter work from anywhere on the page, as long as nothing else has the focus.
+  const latest = useRef(press)
+  latest.current = press
+  useEffect(() => {
+    const hear = (event: globalThis.KeyboardEvent) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || !['j', 'k', 'Enter'].includes(event.key)) return
+      const idle = event.target === document.body || (event.target as HTMLElement).id === 'content'
+      if (idle && latest.current(event.key)) event.preventDefault()
+    }
+    document.addEventListener('keydown', hear)
+    return () => document.removeEventListener('keydown', hear)
+  }, [])
+  const grid = { gridTemplateColumns: columns.map(({ width }) => width).join(' ') }
+
+  if (query.isPending) return <Loading lines={8} />
+  if (query.isError && rows.length === 0) return <Failed error={query.error} retry={() => query.refetch()} />
+  return (
+    <div className="list">
+      {fresh > 0 && (
+        <Button
+          variant="light"
+          size="compact-sm"
+          className="fresh"
+          onClick={letIn}
+          leftSection={<Icon name="refresh" size={13} />}
+        >
+          {t('list.fresh', { count: fresh })}
+        </Button>
+      )}
+      {rows.length === 0 ? (
+        empty
+      ) : (
+        <div className="list-table" role="table" aria-label={label} aria-rowcount={hasNextPage ? -1 : rows.length + 1}>
+          <div className="list-head" role="row" style={grid}>
+            {columns.map(({ name: column, title, right, wide }) => (
+              <span key={column} role="columnheader" className={`${right ? 'right' : ''} ${wide ? 'wide' : ''}`}>
+                {title}
+              </span>
+            ))}
+          </div>
+          <div
+            ref={scroller}
+            className="list-body"
+            role="rowgroup"
+            // biome-ignore lint/a11y/noNoninteractiveTabindex: the list is walked with j and k
+            tabIndex={0}
+            aria-label={`${label}: ${t('list.keys')}`}
+            onKeyDown={keys}
+          >
+            <div className="list-space" style={{ height: virtual.getTotalSize() }} role="presentation">
+              {shown.map((item) => {
+                const row = rows[item.index]!
+                return (
+                  <div
+                    key={item.key}
+                    data-index={item.index}
+                    ref={virtual.measureElement}
+                    className={`list-row ${item.index === at ? 'list-at' : ''}`}
+                    role="row"
+                    aria-rowindex={item.index + 2}
+                    style={{ ...grid, transform: `translateY(${item.start}px)` }}
+                  >
+                    {columns.map(({ name: column, show, right, wide }, i) => (
+                      <span
+                        key={column}
+                        role="cell"
+                        className={`${right ? 'right' : ''} ${wide ? 'wide' : ''} cell-${column}`}
+                      >
+                        {i === 0 ? <Go to={to(row)}>{show(row)}</Go> : show(row)}
+                      </span>
+                    ))}
+                  </div>
+                )
+              })}
+            </div>
+          </div>
+        </div>
+      )}
+      {isFetchingNextPage && <p className="dimmed small">{t('state.loading')}</p>}
+      {query.isError && rows.length > 0 && <Failed error={query.error} retry={() => query.fetchNextPage()} />}
+    </div>
+  )
+}

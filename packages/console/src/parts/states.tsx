@@ -1,0 +1,110 @@
+import { Button, Skeleton } from '@mantine/core'
+import type { UseQueryResult } from '@tanstack/react-query'
+import { ConnectionLost, WritError } from '@writ/sdk'
+import type { ReactNode } from 'react'
+import { useTranslation } from 'react-i18next'
+import { Icon, type IconName } from './icons.tsx'
+
+/** Grey lines where text will be; a screen reader hears that something is being loaded. */
+export function Loading({ lines = 4, whole = false }: { lines?: number; whole?: boolean }) {
+  const { t } = useTranslation()
+  return (
+    <div className={whole ? 'whole' : 'loading'} role="status" aria-label={t('state.loading')}>
+      {Array.from({ length: lines }, (_, i) => (
+        // Lines that differ in nothing but their place.
+        // biome-ignore lint/suspicious/noArrayIndexKey: they never move
+        <Skeleton key={i} height={12} mt={14} width={`${90 - ((i * 23) % 45)}%`} radius="sm" animate={false} />
+      ))}
+    </div>
+  )
+}
+
+/** Nothing is here: what would be, and how it comes to be here. */
+export function Empty(props: { icon?: IconName; title: string; text?: ReactNode; children?: ReactNode }) {
+  const { icon = 'file', title, text, children } = props
+  return (
+    <div className="empty">
+      <Icon name={icon} size={28} />
+      <p className="empty-title">{title}</p>
+      {text !== undefined && <p className="dimmed">{text}</p>}
+      {children}
+    </div>
+  )
+}
+
+/** What a refusal says, in the viewer's language where we have the sentence. */
+export function useSentence(): (error: unknown) => string {
+  const { t, i18n } = useTranslation()
+  return (error) => {
+    if (error instanceof ConnectionLost) return t('error.lost')
+    if (!(error instanceof WritError)) return error instanceof Error ? error.message : String(error)
+    const key = `codes.${error.code}`
+    const fields = error.fields.map(({ path, message }) => `${path.replace(/^body\//, '')}: ${message}`)
+    // Codes are many and sentences are written for the common ones; the server's own is the rest.
+    const own = i18n.exists(key) ? t(key as 'codes.LOGIN_FAILED') : error.detail
+    return fields.length > 0 ? `${own} (${fields.join('; ')})` : own
+  }
+}
+
+/** What happened, what it means, what to do, and the request to ask about. */
+export function Failed(props: { error: unknown; retry?: () => unknown; whole?: boolean }) {
+  const { error, retry, whole = false } = props
+  const { t } = useTranslation()
+  const sentence = useSentence()
+  const code = error instanceof WritError ? error.code : null
+  const denied = error instanceof WritError && error.status === 403
+  const missing = error instanceof WritError && error.status === 404
+  const lost = error instanceof ConnectionLost
+  const title = denied
+    ? t('error.denied')
+    : missing
+      ? t('error.missing')
+      : lost
+        ? t('error.offline')
+        : t('error.failed')
+  return (
+    <div className={whole ? 'whole' : ''}>
+      <div className="failed" role="alert">
+        <Icon name={denied ? 'hand' : 'warning'} size={20} />
+        <div>
+          <p className="failed-title">{title}</p>
+          <p>{sentence(error)}</p>
+          {code !== null && (
+            <p className="dimmed small">
+              <a href={`/docs/errors#${code}`}>{code}</a>
+              {error instanceof WritError && error.request_id !== '' && (
+                <> · {t('error.request', { id: error.request_id })}</>
+              )}
+            </p>
+          )}
+          {retry && !denied && (
+            <Button mt="xs" variant="default" onClick={() => void retry()}>
+              {t('action.retry')}
+            </Button>
+          )}
+        </div>
+      </div>
+    </div>
+  )
+}
+
+/** A refusal beside the button that met it. */
+export function Refusal({ error }: { error: unknown }) {
+  const sentence = useSentence()
+  if (error === null || error === undefined) return null
+  const code = error instanceof WritError ? error.code : null
+  return (
+    <p className="refusal" role="alert">
+      <Icon name="warning" size={14} /> {sentence(error)}
+      {code !== null && <span className="small"> ({code})</span>}
+    </p>
+  )
+}
+
+/** Shows what a query answered, or that it is being asked, or why it was not answered. Old data stays while it is offline. */
+export function Answer<T>(props: { of: UseQueryResult<T>; lines?: number; children: (data: T) => ReactNode }) {
+  const { of, lines, children } = props
+  if (of.data !== undefined) return <>{children(of.data)}</>
+  if (of.isError) return <Failed error={of.error} retry={() => of.refetch()} />
+  return <Loading {...(lines === undefined ? {} : { lines })} />
+}

@@ -1,0 +1,88 @@
+import type { Client } from '@writ/sdk'
+import { useTranslation } from 'react-i18next'
+import type { VerifiedTrail } from '../proof/verify-trail.ts'
+import { Person, Time } from './bits.tsx'
+import { Icon, type IconName } from './icons.tsx'
+import { stationOfEvent } from './seal.ts'
+
+type Comment = Awaited<ReturnType<Client['tickets']['comments']>>[number]
+type Item =
+  | { at: string; kind: 'event'; key: string; entry: VerifiedTrail['entries'][number] }
+  | { at: string; kind: 'comment'; key: string; comment: Comment }
+
+const icons: Readonly<Record<string, IconName>> = {
+  asked: 'ticket',
+  agreed: 'hand',
+  ran: 'run',
+  proved: 'check',
+  sealed: 'audit',
+}
+
+const wentWrong = (type: string) => /\.(failed|rejected|timeout|refused|approval_voided)$/.test(type)
+const iconOf = (type: string): IconName => (wentWrong(type) ? 'cross' : (icons[stationOfEvent(type)] ?? 'dots'))
+
+/** Everything that happened, in one order: what the log says, and what people said to it. */
+export function Timeline({ verified, comments }: { verified: VerifiedTrail; comments: readonly Comment[] }) {
+  const { t, i18n } = useTranslation()
+  const items: Item[] = [
+    ...verified.entries
+      .filter(({ shown }) => shown.event_type !== 'ticket.commented' && shown.event_type !== 'artifact.verified')
+      .map((entry) => ({ at: entry.entry?.t ?? '', kind: 'event' as const, key: entry.shown.event_id, entry })),
+    ...comments.map((comment) => ({ at: comment.created_at, kind: 'comment' as const, key: comment.id, comment })),
+  ].sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0))
+  return (
+    <ol className="timeline">
+      {items.map((item) =>
+        item.kind === 'comment' ? (
+          <li key={item.key} className="said">
+            <span className="timeline-icon">
+              <Icon name="comment" size={13} />
+            </span>
+            <div>
+              <p className="timeline-head">
+                <Person id={item.comment.author_id} number={item.comment.author_number} /> ·{' '}
+                <Time at={item.comment.created_at} />
+              </p>
+              <p className="prose">{item.comment.body}</p>
+            </div>
+          </li>
+        ) : (
+          <li key={item.key} className={wentWrong(item.entry.shown.event_type) ? 'went-wrong' : ''}>
+            <span className="timeline-icon">
+              <Icon name={iconOf(item.entry.shown.event_type)} size={13} />
+            </span>
+            <div>
+              <p className="timeline-head">
+                <strong>
+                  {i18n.exists(`event.${item.entry.shown.event_type.replace('.', '_')}`)
+                    ? t(`event.${item.entry.shown.event_type.replace('.', '_')}` as 'event.ticket_created')
+                    : item.entry.shown.event_type}
+                </strong>
+                {item.entry.entry?.actor.kind === 'user' && (
+                  <>
+                    {' · '}
+                    <Person id={item.entry.entry.actor.id} />
+                  </>
+                )}
+                {' · '}
+                <Time at={item.at} />
+                <span className="number"> · #{item.entry.shown.log_index}</span>
+              </p>
+              {reasonOf(item.entry.event) !== '' && <p className="prose">{reasonOf(item.entry.event)}</p>}
+            </div>
+          </li>
+        ),
+      )}
+    </ol>
+  )
+}
+
+/** The reason that somebody gave, where the payload is there to be read. */
+function reasonOf(event: Record<string, unknown> | null): string {
+  const details = event?.details as
+    | { reason?: unknown; filename?: unknown; result_summary?: unknown }
+    | null
+    | undefined
+  const text = details?.reason ?? details?.filename ?? details?.result_summary
+  return typeof text === 'string' ? text : ''
+}

@@ -1,0 +1,37 @@
+import type { Tx } from '../platform/db/index.ts'
+import { randomHex } from '../platform/ids.ts'
+import type { Caller } from './caller.ts'
+import { permissions } from './permissions.ts'
+import { findStanding } from './store-access.ts'
+
+/**
+ * A person as the caller of what they asked for before, in the project of `tx` and with the role that they have now. Null if
+ * they are deactivated or may not call the endpoint any more.
+ */
+export async function actFor(tx: Tx, userId: string, endpoint: string, at: number): Promise<Caller | null> {
+  const person = await findStanding(tx, userId)
+  if (person?.is_active !== 1) return null
+  const role = person.is_instance_admin === 1 ? 'admin' : person.role
+  if (role === null || !permissions[endpoint]?.includes(role)) return null
+  return {
+    kind: 'user',
+    id: userId,
+    number: person.number,
+    username: person.username,
+    ip: null,
+    userAgent: null,
+    principal: `user:${userId}`,
+    userId,
+    isInstanceAdmin: person.is_instance_admin === 1,
+    project: tx.project,
+    projectSlug: person.project_slug,
+    role,
+    scopes: null,
+    session: null,
+    tokenId: null,
+    mustChangePassword: false,
+    at,
+    requestId: 'schedule',
+    traceId: randomHex(16),
+  }
+}

@@ -1,0 +1,79 @@
+import { randomBytes } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
+import path from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import { AppError } from '../app-error.ts'
+
+/** Of the bundle's files: they carry the hash of their contents in their names. `-` cannot begin a project's slug. */
+const FILES = '/app/-/'
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.json': 'application/json; charset=utf-8',
+}
+
+/**
+ * Everything comes from here, and nothing runs that stands in the page. The style library writes the theme's variables
+ * into `<style>` elements, which carry the nonce of this answer. `blob:` shows images of evidence that were checked.
+ */
+const policy = (nonce: string) =>
+  `default-src 'none'; script-src 'self'; style-src 'self' 'nonce-${nonce}'; img-src 'self' blob:; connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`
+
+/**
+ * The console at `/app`: a built bundle from a folder. Every path below answers the same page, whose script looks at the
+ * address. Without a bundle the page says how to get one, and the server does all else.
+ */
+export async function serveConsole(
+  app: FastifyInstance,
+  on: {
+    folder: string
+    prefix: string
+    name: string
+    /** Whether people can log in at an identity provider. */
+    identityProvider: boolean
+  },
+): Promise<void> {
+  const names = new Set(await readdir(path.join(on.folder, '-')).catch(() => []))
+  const html = await readFile(path.join(on.folder, 'index.html'), 'utf8').catch(() => null)
+
+  app.get(`${FILES}*`, { config: { rateLimit: false }, compress: false }, async (request, reply) => {
+    // Only what stood in the folder when the server started: a path from outside is compared, never opened.
+    const { '*': name } = request.params as { '*': string }
+    if (!names.has(name)) throw new AppError('ROUTE_NOT_FOUND')
+    const zipped = names.has(`${name}.gz`) && /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''))
+    const bytes = await readFile(path.join(on.folder, '-', zipped ? `${name}.gz` : name))
+    if (zipped) reply.header('content-encoding', 'gzip')
+    return reply
+      .type(TYPES[path.extname(name)] ?? 'application/octet-stream')
+      .header('vary', 'accept-encoding')
+      .header('cache-control', 'public, max-age=31536000, immutable')
+      .send(bytes)
+  })
+
+  const page = async (): Promise<{ nonce: string; body: string }> => {
+    const nonce = randomBytes(16).toString('base64url')
+    const signIn = on.identityProvider ? 'oidc' : 'password'
+    const filled = { nonce, prefix: on.prefix, name: escapeHtml(on.name), signIn }
+    const text = html ?? MISSING
+    return {
+      nonce,
+      body: text.replace(/%writ\.(nonce|prefix|name|signIn)%/g, (_, key: keyof typeof filled) => filled[key]),
+    }
+  }
+  for (const url of ['/app', '/app/*'])
+    app.get(url, async (_, reply) => {
+      const { nonce, body } = await page()
+      return reply
+        .code(html === null ? 503 : 200)
+        .type('text/html; charset=utf-8')
+        .header('content-security-policy', policy(nonce))
+        .header('cache-control', 'no-cache')
+        .send(body)
+    })
+}
+
+const MISSING = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>%writ.name%</title></head><body><h1>The console was not built</h1><p>This server runs without it. Run <code>npm run build:console</code> and start the server again. The API is at <a href="%writ.prefix%/docs">%writ.prefix%/docs</a>.</p><p lang="zh-CN">控制台尚未构建：请运行 <code>npm run build:console</code>，然后重新启动服务器。</p></body></html>`
+
+const escapeHtml = (text: string) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`)

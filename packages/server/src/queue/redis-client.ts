@@ -1,0 +1,95 @@
+import { Cluster, Redis, type RedisOptions } from 'ioredis'
+
+export type RedisClient = Redis | Cluster
+
+const CONNECT_MS = 3_000
+/** A command that takes longer counts as failed; it may have been done. */
+const COMMAND_MS = 5_000
+
+// Nothing waits in the client while Redis is away, and nothing is sent twice: whoever asked decides.
+const impatient = {
+  enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
+  maxRetriesPerRequest: 0,
+  connectTimeout: CONNECT_MS,
+  commandTimeout: COMMAND_MS,
+} satisfies RedisOptions
+
+const retryMs = (times: number): number => Math.min(50 * 2 ** Math.min(times, 10), 1_000)
+
+/**
+ * Connects to the Redis at `url`, or to the cluster that it is a node of. Resolves when commands are taken; afterwards it
+ * reconnects by itself, and commands fail meanwhile. `troubled` hears why; `cut` that a connection ended, so that a server may
+ * not be what it was when the next one begins.
+ */
+export async function connectRedis(
+  url: string,
+  { troubled, cut }: { troubled(error: unknown): void; cut(): void },
+): Promise<RedisClient> {
+  const first = new Redis(url, { ...impatient, lazyConnect: true, retryStrategy: () => null })
+  first.on('error', troubled)
+  const options = first.options
+  let clustered: boolean
+  try {
+    await first.connect()
+    clustered = /^cluster_enabled:1/m.test(await first.info('cluster'))
+  } finally {
+    first.disconnect()
+  }
+  const client = clustered
+    ? new Cluster([{ host: options.host ?? 'localhost', port: options.port ?? 6379 }], {
+        enableOfflineQueue: false,
+        lazyConnect: true,
+        clusterRetryStrategy: retryMs,
+        clusterNodeRetryStrategy: retryMs,
+        maxRedirections: 4,
+        redisOptions: {
+          ...impatient,
+          ...(options.username ? { username: options.username } : {}),
+          ...(options.password ? { password: options.password } : {}),
+          ...(options.tls ? { tls: options.tls } : {}),
+        },
+      })
+    : new Redis(url, { ...impatient, lazyConnect: true, retryStrategy: retryMs })
+  client.on('error', troubled)
+  if (client instanceof Cluster) client.on('+node', (node: Redis) => node.on('close', cut))
+  else client.on('close', cut)
+  try {
+    await client.connect()
+  } catch (error) {
+    client.disconnect()
+    throw error
+  }
+  return client
+}
+
+/** Hears a channel, on a connection of its own: one that listens can do nothing else. A cluster has one for that already. */
+export async function listenTo(
+  client: RedisClient,
+  channel: string,
+  heard: (text: string) => void,
+): Promise<RedisClient> {
+  const ear = client instanceof Cluster ? client : client.duplicate()
+  if (ear !== client) {
+    // The other connection says it.
+    ear.on('error', () => {})
+    await ear.connect()
+  }
+  ear.on('message', (_, text: string) => heard(text))
+  await ear.subscribe(channel)
+  return ear
+}
+
+/** The servers that hold keys. */
+export const mastersOf = (client: RedisClient): Redis[] =>
+  client instanceof Cluster ? client.nodes('master') : [client]
+
+/**
+ * What an error of the client says, for a log. Never the error itself: it carries the command with its arguments, and of AUTH
+ * these are the password.
+ */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'no reason given'
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  return error.message || code || error.name
+}

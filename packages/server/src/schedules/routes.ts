@@ -1,0 +1,263 @@
+import type { ScheduleDetail, schedulesApi } from '@writ/api'
+import { append } from '../audit/index.ts'
+import { type Caller, personOf } from '../identity/index.ts'
+import type { Payloads, Tasks } from '../kinds/task/index.ts'
+import { AppError } from '../platform/app-error.ts'
+import { rfc3339 } from '../platform/clock.ts'
+import type { Tx } from '../platform/db/index.ts'
+import type { Handlers } from '../platform/http/mount.ts'
+import { uuidv7 } from '../platform/ids.ts'
+import {
+  askedTimes,
+  firstTime,
+  inputColumns,
+  inputOf,
+  type ScheduleColumns,
+  showFire,
+  showSchedule,
+  taskOf,
+  timingColumns,
+  timingOf,
+} from './schedule.ts'
+import * as store from './store.ts'
+import { nextTimes } from './timing.ts'
+
+const WAYS = ['cron', 'every_seconds', 'at'] as const
+const SHOWN_TIMES = 10
+const SHOWN_FIRES = 20
+
+export interface SchedulesOn {
+  readonly tasks: Pick<Tasks, 'prepare' | 'submit'>
+  readonly payloads: Payloads
+}
+
+export const scheduleHandlers = ({ tasks, payloads }: SchedulesOn): Handlers<typeof schedulesApi, Caller> => ({
+  list: async (ask) => (await ask.read((tx) => store.listSchedules(tx))).map(showSchedule),
+  get: (ask) => ask.read(async (tx) => detail(tx, known(await store.findSchedule(tx, ask.params.id)), ask.caller.at)),
+
+  async preview({ body, caller }) {
+    const columns = timingColumns(body)
+    const after = body.after === undefined ? caller.at : Date.parse(body.after)
+    const next = nextTimes(timingOf(columns), after, body.count ?? SHOWN_TIMES)
+    return { zone: columns.zone, next: next.map(rfc3339) }
+  },
+
+  async create(ask) {
+    const { caller, body } = ask
+    const times = timingColumns(body)
+    const input = body.input ?? {}
+    const row: ScheduleColumns = {
+      id: uuidv7(caller.at),
+      name: body.name,
+      handler: body.handler,
+      ...inputColumns(payloads, caller.project!, input),
+      options: JSON.stringify(body.options ?? {}),
+      ...times,
+      catch_up: body.catch_up ?? 'last',
+      catch_up_limit: body.catch_up_limit ?? 10,
+      when_running: body.when_running ?? 'allow',
+      state: 'active',
+      paused_reason: null,
+      owner_id: personOf(caller),
+      version: 1,
+      next_at: firstTime(times, caller.at),
+      last_due_at: null,
+      last_run_id: null,
+      refusals: 0,
+      created_by_id: personOf(caller),
+      created_at: caller.at,
+      updated_at: caller.at,
+    }
+    // Refused here what would be refused each time.
+    await tasks.prepare(caller, taskOf(row, input, null))
+    return ask.change(async (tx) => {
+      await mustBeFree(tx, row.name, null)
+      await store.insertSchedule(tx, row)
+      const shown = await detail(tx, row, caller.at)
+      await append(tx, caller.at, caller, {
+        type: 'schedule.created',
+        resource: { type: 'schedule', id: row.id },
+        action: `Added schedule: ${row.name}`,
+        details: { version: 1, ...saidOf(row) },
+      })
+      return shown
+    })
+  },
+
+  async update(ask) {
+    const { caller, body, params } = ask
+    const before = known(await ask.read((tx) => store.findSchedule(tx, params.id)))
+    const asked = askedTimes(before)
+    // A new way takes the place of the old one.
+    if (WAYS.some((way) => body[way] !== undefined)) for (const way of WAYS) delete asked[way]
+    const { name, handler, input, options, catch_up, catch_up_limit, when_running, ...newTimes } = body
+    const times = timingColumns({ ...asked, ...newTimes })
+    const change = {
+      ...(name === undefined ? {} : { name }),
+      ...(handler === undefined ? {} : { handler }),
+      ...(input === undefined ? {} : inputColumns(payloads, caller.project!, input)),
+      ...(options === undefined ? {} : { options: JSON.stringify(options) }),
+      ...(catch_up === undefined ? {} : { catch_up }),
+      ...(catch_up_limit === undefined ? {} : { catch_up_limit }),
+      ...(when_running === undefined ? {} : { when_running }),
+      ...times,
+    }
+    const after = { ...before, ...change }
+    await tasks.prepare(caller, taskOf(after, input ?? inputOf(payloads, caller.project!, before), null))
+    return ask.change(async (tx) => {
+      const row = known(await store.lockSchedule(tx, params.id))
+      // What was examined is what is changed.
+      if (row.version !== before.version) throw new AppError('SCHEDULE_CHANGED')
+      if (name !== undefined) await mustBeFree(tx, name, row.id)
+      const state = row.state === 'paused' ? 'paused' : 'active'
+      const moved = {
+        ...change,
+        state,
+        next_at: state === 'active' ? firstTime(after, caller.at) : null,
+        owner_id: personOf(caller),
+        version: row.version + 1,
+        refusals: 0,
+        updated_at: caller.at,
+      } as const
+      await store.updateSchedule(tx, row.id, moved)
+      const now = { ...row, ...moved }
+      const [old, fresh] = [saidOf(row), saidOf(now)]
+      const shown = await detail(tx, now, caller.at)
+      await append(tx, caller.at, caller, {
+        type: 'schedule.updated',
+        resource: { type: 'schedule', id: row.id },
+        action: `Changed schedule: ${now.name}`,
+        details: {
+          version: now.version,
+          changes: Object.fromEntries(
+            Object.keys(fresh)
+              .filter((key) => JSON.stringify(old[key]) !== JSON.stringify(fresh[key]))
+              .map((key) => [key, { old: old[key], new: fresh[key] }]),
+          ),
+        },
+      })
+      return shown
+    })
+  },
+
+  async delete(ask) {
+    const { caller } = ask
+    await ask.change(async (tx) => {
+      const row = known(await store.lockSchedule(tx, ask.params.id))
+      await store.updateSchedule(tx, row.id, {
+        state: 'deleted',
+        next_at: null,
+        version: row.version + 1,
+        updated_at: caller.at,
+      })
+      await append(tx, caller.at, caller, {
+        type: 'schedule.deleted',
+        resource: { type: 'schedule', id: row.id },
+        action: `Deleted schedule: ${row.name}`,
+      })
+    })
+    return undefined
+  },
+
+  pause: (ask) =>
+    ask.change(async (tx) => {
+      const { caller } = ask
+      const row = alive(await store.lockSchedule(tx, ask.params.id))
+      if (row.state === 'paused') return detail(tx, row, caller.at)
+      const reason = ask.body?.reason ?? null
+      const moved = {
+        state: 'paused',
+        paused_reason: reason,
+        next_at: null,
+        version: row.version + 1,
+        updated_at: caller.at,
+      } as const
+      await store.updateSchedule(tx, row.id, moved)
+      const shown = await detail(tx, { ...row, ...moved }, caller.at)
+      await append(tx, caller.at, caller, {
+        type: 'schedule.paused',
+        resource: { type: 'schedule', id: row.id },
+        action: `Paused schedule: ${row.name}`,
+        details: { reason, version: moved.version },
+      })
+      return shown
+    }),
+
+  async resume(ask) {
+    const { caller } = ask
+    const before = alive(await ask.read((tx) => store.findSchedule(tx, ask.params.id)))
+    await tasks.prepare(caller, taskOf(before, inputOf(payloads, caller.project!, before), null))
+    return ask.change(async (tx) => {
+      const row = alive(await store.lockSchedule(tx, ask.params.id))
+      if (row.state === 'active') return detail(tx, row, caller.at)
+      const next = nextTimes(timingOf(row), caller.at, 1)[0]
+      if (next === undefined) throw new AppError('SCHEDULE_ENDED')
+      const moved = {
+        state: 'active',
+        paused_reason: null,
+        next_at: next,
+        owner_id: personOf(caller),
+        refusals: 0,
+        version: row.version + 1,
+        updated_at: caller.at,
+      } as const
+      await store.updateSchedule(tx, row.id, moved)
+      const shown = await detail(tx, { ...row, ...moved }, caller.at)
+      await append(tx, caller.at, caller, {
+        type: 'schedule.resumed',
+        resource: { type: 'schedule', id: row.id },
+        action: `Resumed schedule: ${row.name}`,
+        details: { owner_id: moved.owner_id, version: moved.version },
+      })
+      return shown
+    })
+  },
+
+  async trigger(ask) {
+    const { caller } = ask
+    const row = known(await ask.read((tx) => store.findSchedule(tx, ask.params.id)))
+    const prepared = await tasks.prepare(caller, taskOf(row, inputOf(payloads, caller.project!, row), null))
+    const [submitted] = await ask.submit(tasks.submit, {
+      caller,
+      tasks: [prepared],
+      schedule: row.id,
+      answer: { status: 201, body: ([one]) => one },
+    })
+    return submitted!
+  },
+})
+
+function known(row: store.ScheduleRow | undefined): store.ScheduleRow {
+  if (!row) throw new AppError('SCHEDULE_NOT_FOUND')
+  return row
+}
+
+function alive(row: store.ScheduleRow | undefined): store.ScheduleRow {
+  const found = known(row)
+  if (found.state === 'ended') throw new AppError('SCHEDULE_ENDED')
+  return found
+}
+
+async function mustBeFree(tx: Tx, name: string, except: string | null): Promise<void> {
+  if (await store.isNameTaken(tx, name, except)) throw new AppError('SCHEDULE_NAME_TAKEN', { name })
+}
+
+async function detail(tx: Tx, row: ScheduleColumns, now: number): Promise<ScheduleDetail> {
+  return {
+    ...showSchedule(row),
+    input: JSON.parse(row.input) as unknown,
+    next: row.state === 'active' ? nextTimes(timingOf(row), now, SHOWN_TIMES).map(rfc3339) : [],
+    fires: (await store.listFires(tx, row.id, SHOWN_FIRES)).map(showFire),
+  }
+}
+
+/** What an event tells of it; of the input, which may be large and secret, its digest. */
+function saidOf(row: ScheduleColumns): Record<string, unknown> {
+  const { name, handler, cron, every_seconds, at, zone, dst_gap, dst_overlap, starts_at, ends_at, options, owner_id } =
+    showSchedule(row)
+  const { catch_up, catch_up_limit, when_running } = row
+  return {
+    ...{ name, handler, cron, every_seconds, at, zone, dst_gap, dst_overlap, starts_at, ends_at, options, owner_id },
+    ...{ catch_up, catch_up_limit, when_running, input_sha256: row.input_sha256 },
+  }
+}

@@ -1,0 +1,50 @@
+/** What a browser loads of the console before it shows the home page. Needs no browser. */
+import assert from 'node:assert/strict'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { test } from 'node:test'
+import { buildConsole } from '../../packages/console/build.ts'
+
+const dist = path.join(import.meta.dirname, '../../packages/console/dist')
+type Manifest = Record<string, { file: string; imports?: string[]; css?: string[] }>
+
+/** The compressed bytes of these modules and of everything that they import at once. */
+async function weigh(manifest: Manifest, roots: readonly string[]): Promise<{ files: Set<string>; bytes: number }> {
+  const files = new Set<string>()
+  const visit = (name: string) => {
+    const chunk = manifest[name]
+    assert.ok(chunk, `${name} is not in the bundle`)
+    if (files.has(chunk.file)) return
+    files.add(chunk.file)
+    for (const one of chunk.imports ?? []) visit(one)
+  }
+  for (const root of roots) visit(root)
+  let bytes = 0
+  for (const file of files) bytes += (await stat(path.join(dist, `${file}.gz`))).size
+  return { files, bytes }
+}
+
+test('the home page needs at most 250 kB of compressed script, in either language', async () => {
+  await buildConsole()
+  const manifest = JSON.parse(await readFile(path.join(dist, 'manifest.json'), 'utf8')) as Manifest
+  for (const words of ['src/words/en.ts', 'src/words/zh-cn.ts']) {
+    const { bytes, files } = await weigh(manifest, ['index.html', 'src/pages/home.tsx', words])
+    assert.ok(bytes <= 250_000, `${bytes} bytes in ${[...files].join(', ')}`)
+  }
+})
+
+test('verifiers, previews and diffs are loaded where they are needed, not with the first page', async () => {
+  await buildConsole()
+  const manifest = JSON.parse(await readFile(path.join(dist, 'manifest.json'), 'utf8')) as Manifest
+  const { files } = await weigh(manifest, ['index.html', 'src/pages/home.tsx'])
+  for (const late of ['src/proof/verify-trail.ts', 'src/pages/settings.tsx', 'src/pages/audit.tsx'])
+    assert.ok(!files.has(manifest[late]!.file), late)
+})
+
+test('every script and style is there compressed too, and none holds what a policy would stop', async () => {
+  await buildConsole()
+  const names = await readdir(path.join(dist, '-'))
+  for (const name of names.filter((one) => /\.(js|css)$/.test(one))) assert.ok(names.includes(`${name}.gz`), name)
+  const html = await readFile(path.join(dist, 'index.html'), 'utf8')
+  assert.doesNotMatch(html, /<script(?![^>]*\bsrc=)|<style|\son\w+=|\sstyle=/)
+})

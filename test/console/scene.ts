@@ -1,0 +1,168 @@
+/** The console in a real browser against a real server: people with pages of their own, and what must hold on every page. */
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import { after } from 'node:test'
+import type { Run, Ticket } from '@writ/api'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+import { buildConsole } from '../../packages/console/build.ts'
+import { missingChromium, startChromium } from '../servers/chromium.ts'
+import { missingBackend } from '../servers/missing-backend.ts'
+import { type Person, TestSystem } from '../test-system.ts'
+
+export const skip = missingBackend('Chromium', missingChromium())
+export const examples = path.join(import.meta.dirname, '../../examples')
+
+let browser: Promise<Browser> | undefined
+after(async () => (await browser)?.close())
+
+let built: Promise<boolean> | undefined
+
+/** A server that serves the console; the bundle is built if nobody has yet. */
+export async function startConsole(options: Parameters<typeof TestSystem.start>[0] = {}): Promise<TestSystem> {
+  built ??= buildConsole()
+  await built
+  return TestSystem.start(options)
+}
+
+/** A browser's page of its own: cookies, language, theme, size. Whatever breaks in it is kept in `broken`. */
+export interface Tab extends AsyncDisposable {
+  readonly page: Page
+  readonly context: BrowserContext
+  readonly broken: string[]
+  /** Goes to a page of the console: `default/tickets`. */
+  open(place: string): Promise<void>
+  signIn(person: Person): Promise<void>
+}
+
+export async function openTab(
+  system: TestSystem,
+  options: { locale?: string; scheme?: 'light' | 'dark'; width?: number; height?: number; passkey?: boolean } = {},
+): Promise<Tab> {
+  const { locale = 'en-GB', scheme = 'light', width = 1440, height = 900 } = options
+  browser ??= startChromium()
+  const context = await (await browser).newContext({
+    locale,
+    colorScheme: scheme,
+    viewport: { width, height },
+    reducedMotion: 'reduce',
+    timezoneId: 'Asia/Shanghai',
+    permissions: ['clipboard-read', 'clipboard-write'],
+  })
+  const page = await context.newPage()
+  // A loaded machine is not taken for a hang.
+  page.setDefaultTimeout(30_000)
+  const broken: string[] = []
+  page.on('pageerror', (error) => broken.push(`${error.message}\n${error.stack ?? ''}`))
+  page.on('console', (message) => {
+    // Refusals that a page shows are no faults; everything else that the browser complains about is.
+    const expected = /Failed to load resource: the server responded with a status of (401|403|404|409|422|503)/
+    if (message.type() === 'error' && !expected.test(message.text())) broken.push(message.text())
+  })
+  if (options.passkey) {
+    const devtools = await context.newCDPSession(page)
+    await devtools.send('WebAuthn.enable')
+    await devtools.send('WebAuthn.addVirtualAuthenticator', {
+      options: {
+        protocol: 'ctap2',
+        transport: 'internal',
+        hasResidentKey: true,
+        hasUserVerification: true,
+        isUserVerified: true,
+        automaticPresenceSimulation: true,
+      },
+    })
+  }
+  // By name: passkeys are not made for an address.
+  const base = system.base.replace('127.0.0.1', 'localhost')
+  return {
+    page,
+    context,
+    broken,
+    open: async (place) => {
+      await page.goto(`${base}/app/${place}`)
+    },
+    async signIn(person) {
+      if (!page.url().startsWith(base)) await page.goto(`${base}/app/`)
+      await page.locator('input[name=username]').fill(person.username)
+      await page.locator('input[name=password]').fill(person.password)
+      await page.locator('form button[type=submit]').click()
+      await page.locator('nav.side').waitFor({ state: 'attached' })
+    },
+    [Symbol.asyncDispose]: () => context.close(),
+  }
+}
+
+/** Waits until nothing on the page is being loaded any more. */
+export async function settled(page: Page): Promise<void> {
+  await page
+    .locator('[role=status].loading, .whole[role=status], .mantine-Skeleton-root')
+    .first()
+    .waitFor({ state: 'detached' })
+  await page.evaluate('document.fonts.ready')
+}
+
+const axe = readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+
+/** What axe-core finds that is serious or critical, in one line each. */
+export async function accessibilityFaults(page: Page): Promise<string[]> {
+  // Not as a script of the page, which its policy forbids, but by the debugger.
+  await page.evaluate(await axe)
+  const found = (await page.evaluate(`axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) =>
+    violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').flatMap(({ id, nodes }) =>
+      nodes.slice(0, 3).map(({ target, failureSummary }) => id + ' at ' + target.join(' ') + ': ' + failureSummary.split('\\n')[1])))`)) as string[]
+  return found
+}
+
+/** Nothing is wider than the page. */
+export const fits = async (page: Page): Promise<boolean> =>
+  (await page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')) as boolean
+
+/** Ticket 1 done and sealed, 2 failed, 3 submitted, 4 a draft; by the employee, approved by the admin. */
+export async function fill(system: TestSystem): Promise<{ tickets: Ticket[]; runs: Run[] }> {
+  const asset = await system.admin.post<{ id: string }>('/assets', {
+    name: 'Factory Gateway B',
+    asset_type: 'switch',
+    serial_number: 'SW-FAC-009',
+    location: 'Factory A',
+  })
+  assert.equal(asset.status, 200, JSON.stringify(asset.body))
+  const open = async (title: string, more: object = {}) =>
+    (await system.employee.post<Ticket>('/tickets', { title, asset_id: asset.body.id, ...more })).body
+  const tickets = [
+    await open('安装工厂交换机', { description: '在工厂 A 安装新交换机并上传配置' }),
+    await open('Replace the core switch in hall 3', {
+      description: 'Window: Sunday, 02:00 to 04:00.\nRollback: the old one stays in the rack.',
+    }),
+    await open('Move the printers to VLAN 30'),
+    await open('Renumber the uplinks', { status: 'draft' }),
+  ]
+  const runs: Run[] = []
+  for (const [ticket, files] of [
+    [tickets[0]!, ['access-switch.cfg', 'core-switch.json', 'vlan-plan.yaml']],
+    [tickets[1]!, ['broken-switch.json']],
+  ] as const) {
+    const approved = await system.admin.post(`/tickets/${ticket.number}/approve`, {
+      digest: ticket.digest,
+      reason: 'window agreed',
+    })
+    assert.equal(approved.status, 200, JSON.stringify(approved.body))
+    const run = await system.employee.post<Run>('/runs', {
+      run_type: 'proof',
+      ticket_id: ticket.number,
+      script_id: 'proof.config_format',
+      finalize: 'manual',
+    })
+    for (const name of files) {
+      const bytes = await readFile(path.join(examples, name))
+      assert.equal((await system.employee.upload(run.body.number, name, bytes)).status, 200)
+    }
+    await system.employee.post(`/runs/${run.body.number}/finalize`)
+    await system.waitFor(run.body.number)
+    runs.push(run.body)
+  }
+  await system.employee.post('/tickets/1/comments', { body: '机柜 4 已断电' })
+  await system.settle()
+  return { tickets, runs }
+}

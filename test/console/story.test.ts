@@ -1,0 +1,204 @@
+/** From a ticket to a bundle that a stranger verifies, in two people's browsers. */
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { test } from 'node:test'
+import type { Approval, Policy, Run, Ticket } from '@writ/api'
+import { verifyBundle } from '@writ/tlog'
+import { sha256, sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
+import { folderFiles, unpack, verifySh } from '../evidence/scene.ts'
+import { examples, openTab, skip, startConsole } from './scene.ts'
+
+// Files that are chosen together are announced together; the check may begin a moment after the last.
+const patient = { env: { WRIT_PROOF_SETTLE_SECONDS: '1' } }
+
+test('two people take a ticket from a promise to a bundle that verifies without the server', { skip }, async () => {
+  await using system = await startConsole(patient)
+  await using one = await openTab(system)
+  await using other = await openTab(system)
+  const [asks, agrees] = [one.page, other.page]
+
+  await one.signIn(system.employee)
+  await asks.getByRole('link', { name: 'New ticket' }).click()
+  await asks.getByLabel('Title').fill('Replace the core switch')
+  await asks.getByLabel('Description').fill('Sunday, 02:00 to 04:00')
+  await asks.getByRole('button', { name: 'Submit', exact: true }).click()
+  await asks.getByText('This ticket waits for an approval.').waitFor()
+  await asks.getByText('May approve: admin.').waitFor()
+  assert.equal(await asks.getByRole('button', { name: 'Review and approve' }).count(), 0, 'nobody approves their own')
+
+  // The approver finds it on the first page, and reads exactly what is approved.
+  await other.signIn(system.admin)
+  await agrees.getByRole('link', { name: '#1 Replace the core switch' }).click()
+  await agrees.getByRole('button', { name: 'Review and approve' }).click()
+  await agrees.getByText('This page made the same digest from what it shows.').waitFor()
+  await agrees.getByLabel('Reason (optional)').fill('window agreed')
+  await agrees.getByRole('button', { name: 'Approve', exact: true }).click()
+  await agrees.getByText('window agreed').first().waitFor()
+
+  // The other page hears of it by itself.
+  await asks.locator('h1 .state-approved').waitFor()
+  await asks.getByRole('button', { name: 'Start a proof' }).click()
+  await asks.getByRole('dialog').getByRole('button', { name: 'Start a proof' }).click()
+  await asks.getByText('It waits for files').waitFor()
+  await asks
+    .locator('.dropzone input[type=file]')
+    .setInputFiles(['access-switch.cfg', 'core-switch.json'].map((name) => path.join(examples, name)))
+  await asks.locator('h1 .state-done').waitFor()
+  await asks.getByRole('button', { name: 'access-switch.cfg', exact: true }).click()
+  await asks.getByText('The bytes are those that were recorded.').waitFor()
+  await asks.getByText('hostname').first().waitFor()
+  await asks.keyboard.press('Escape')
+  await asks.getByLabel('Write a comment').fill('机柜 4 已断电')
+  await asks.getByRole('button', { name: 'Comment' }).click()
+  await asks.locator('.timeline .said', { hasText: '机柜 4 已断电' }).waitFor()
+
+  // The seal line: five stations reached, each with its proof, checked in the page.
+  await agrees.locator('.seal-stations .seal-done').nth(4).waitFor()
+  assert.equal(await agrees.locator('.seal-stations .seal-done').count(), 5)
+  await agrees.getByRole('button', { name: /^Agreed/ }).click()
+  const drawer = agrees.getByRole('dialog')
+  await drawer.getByText('One entry, checked in this page: all good.').waitFor()
+  await drawer.getByText('The statement is signed by this instance').waitFor()
+  await drawer.getByText('The entry is in the log').waitFor()
+  await agrees.keyboard.press('Escape')
+
+  await agrees.getByRole('button', { name: 'Export and verify here' }).click()
+  await agrees.getByText('Verified in this page, without asking the server.').waitFor()
+  const [download] = await Promise.all([
+    agrees.waitForEvent('download'),
+    agrees.getByRole('button', { name: /^Save the zip/ }).click(),
+  ])
+  const zip = path.join(system.folder, 'b.zip')
+  await download.saveAs(zip)
+  const folder = path.join(system.folder, 'b')
+  await unpack(zip, folder)
+  const report = await verifyBundle(await folderFiles(folder), { sha256, sha512, verify: verifySignature })
+  assert.deepEqual(report.fault, undefined)
+  assert.equal((await verifySh(folder)).code, 0)
+
+  await asks.getByRole('button', { name: 'Close ticket' }).click()
+  await asks.getByRole('dialog').getByRole('button', { name: 'Close ticket' }).click()
+  await asks.locator('h1 .state-closed').waitFor()
+  assert.deepEqual([...one.broken, ...other.broken], [])
+  await system.check()
+})
+
+test('a bundle with a changed file is refused by the page, with its place', { skip }, async () => {
+  await using system = await startConsole()
+  await system.employee.post<Ticket>('/tickets', { title: 'x' })
+  const token = await system.admin.token()
+  const answer = await fetch(`${system.base}/api/v1/evidence/export`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ subject: 'ticket', id: 1 }),
+  })
+  const zip = path.join(system.folder, 'good.zip')
+  await writeFile(zip, Buffer.from(await answer.arrayBuffer()))
+  const folder = path.join(system.folder, 'bundle')
+  await unpack(zip, folder)
+  await writeFile(path.join(folder, 'README.txt'), 'something else')
+  const { execFileSync } = await import('node:child_process')
+  const changed = path.join(system.folder, 'changed.zip')
+  execFileSync('zip', ['-q', '-r', changed, '.'], { cwd: folder })
+  await using tab = await openTab(system)
+  await tab.signIn(system.admin)
+  await tab.open('default/audit')
+  const chooser = tab.page.locator('input[type=file]')
+  await chooser.setInputFiles(zip)
+  await tab.page.getByText('Verified in this page, without asking the server.').waitFor()
+  await chooser.setInputFiles(changed)
+  await tab.page.getByText(/Does not verify: README.txt/).waitFor()
+  assert.deepEqual(tab.broken, [])
+})
+
+test('an approver signs with a passkey on a phone, and the proof shows the signature', { skip }, async () => {
+  await using system = await startConsole()
+  const second = await system.hire('second', 'admin')
+  const ticket = (await system.employee.post<Ticket>('/tickets', { title: 'Replace <b>the</b> main switch' })).body
+  await using phone = await openTab(system, { width: 390, height: 844, passkey: true })
+  const { page } = phone
+  await phone.open('default/settings/keys')
+  await phone.signIn(system.admin)
+  await page.getByRole('button', { name: 'Set up a passkey' }).click()
+  await page.getByText('Enrolled', { exact: true }).waitFor()
+  const policy = (await system.admin.get<Policy>('/policy')).body
+  const change = await system.admin.put<{ id: string }>('/policy', { ...policy, require_signature: true })
+  const agreed = await second.post(`/policy/changes/${change.body.id}/approve`)
+  assert.equal(agreed.status, 200, JSON.stringify(agreed.body))
+
+  await phone.open('default/tickets/1')
+  await page
+    .getByRole('heading', { name: /Replace <b>the<\/b> main switch/ })
+    .first()
+    .waitFor()
+  await page.getByRole('button', { name: 'Review and approve' }).click()
+  await page.getByText('This page made the same digest from what it shows.').waitFor()
+  await page.getByRole('button', { name: 'Approve with my passkey' }).click()
+  await page.locator('h1 .state-approved').waitFor()
+  const [approval] = (await system.admin.get<Approval[]>(`/tickets/${ticket.id}/approvals`)).body
+  assert.notEqual(approval!.signed_with_id, null)
+  await page.getByRole('button', { name: /^Agreed/ }).click()
+  await page.getByText('The person signed this very statement').waitFor()
+  assert.equal(await page.locator('.check-bad').count(), 0)
+  assert.ok(await page.evaluate('document.documentElement.scrollWidth <= window.innerWidth'), 'nothing sticks out')
+  assert.deepEqual(phone.broken, [])
+  await system.check()
+})
+
+test('a rejection goes back with its reason, and an edit after an approval is shown to the next approver', {
+  skip,
+}, async () => {
+  await using system = await startConsole()
+  const ticket = (await system.employee.post<Ticket>('/tickets', { title: 'Renumber the uplinks' })).body
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/tickets/1')
+  await tab.signIn(system.admin)
+  await page.getByRole('button', { name: 'Reject' }).click()
+  const dialog = page.getByRole('dialog')
+  assert.ok(await dialog.getByRole('button', { name: 'Reject' }).isDisabled(), 'not without a reason')
+  await dialog.getByLabel('Reason').fill('no rollback plan')
+  await dialog.getByRole('button', { name: 'Reject' }).click()
+  await page.locator('.approval-rejected', { hasText: 'no rollback plan' }).waitFor()
+
+  await system.employee.post(`/tickets/${ticket.id}/submit`)
+  await system.admin.post(`/tickets/${ticket.id}/approve`, {})
+  await system.employee.patch(`/tickets/${ticket.id}`, { title: 'Renumber all uplinks' })
+  await page.getByRole('button', { name: 'Review and approve' }).click()
+  const row = dialog.locator('tr', { hasText: 'title' })
+  await row.getByText('Renumber all uplinks').waitFor()
+  assert.match((await row.textContent()) ?? '', /Renumber the uplinks/)
+  await page.getByRole('dialog').getByRole('button', { name: 'Approve', exact: true }).click()
+  await page.locator('h1 .state-approved').waitFor()
+  assert.deepEqual(tab.broken, [])
+})
+
+test('the first run leads to a proven ticket in five steps, in Chinese', { skip }, async () => {
+  await using system = await startConsole(patient)
+  await using tab = await openTab(system, { locale: 'zh-CN' })
+  const { page } = tab
+  await tab.signIn(system.admin)
+  await page.getByText('还没有人提出工作').waitFor()
+  await page.getByRole('link', { name: '第一张工单' }).click()
+  await page.getByRole('button', { name: '创建资产' }).click()
+  await page.getByRole('button', { name: '提交', exact: true }).click()
+  await page.getByRole('button', { name: '发送一个损坏的文件' }).click()
+  await page.getByText('检查已执行，证据未通过。').waitFor()
+  await page.getByRole('button', { name: '用其他文件再试' }).click()
+  await page.getByRole('button', { name: '发送 4 个示例文件' }).click()
+  await page.getByText('每个文件都能按其格式读取。').waitFor()
+  const verdict = page.url()
+  await page.getByRole('button', { name: '带走证明' }).click()
+  await page.getByRole('button', { name: '导出并在此核验' }).click()
+  await page.getByText('已在本页面核验，未询问服务器。').waitFor()
+  await page.goto(verdict)
+  await page.getByText('每个文件都能按其格式读取。').waitFor()
+  assert.equal(await page.evaluate('document.documentElement.lang'), 'zh-CN')
+  const runs = (await system.admin.get<Run[]>('/runs')).body
+  assert.deepEqual(
+    runs.map((run) => run.verdict),
+    ['passed', 'failed'],
+  )
+  assert.deepEqual(tab.broken, [])
+})

@@ -1,0 +1,369 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Schedule, ScheduleDetail, Submitted, TaskDetail } from '@writ/api'
+import type { Handler } from '../../packages/server/src/kinds/task/index.ts'
+import { openDatabase } from '../../packages/server/src/platform/db/index.ts'
+import { createLog } from '../../packages/server/src/platform/log.ts'
+import { createScheduler } from '../../packages/server/src/schedules/index.ts'
+import { backends } from '../backends.ts'
+import type { Answer } from '../client.ts'
+import { type Dispatcher, dispatcherOf, handlerOf } from '../tasks/dispatch.ts'
+import { type Person, type TestSystem, until } from '../test-system.ts'
+
+const HOUR = 3_600_000
+
+function handlers() {
+  const open = Promise.withResolvers<void>()
+  const given: unknown[] = []
+  const list: Handler[] = [
+    handlerOf('test.noop', async (input) => input),
+    handlerOf('test.wait', (_, ctx) => {
+      const gone = new Promise<never>((_, reject) => {
+        ctx.signal.addEventListener('abort', () => reject(ctx.signal.reason), { once: true })
+      })
+      return Promise.race([open.promise, gone])
+    }),
+    handlerOf('test.keep', async (input) => {
+      given.push(input)
+      return null
+    }),
+    handlerOf('test.strict', async () => null, {
+      input: { type: 'object', required: ['n'], properties: { n: { type: 'integer' } } } as Handler['input'],
+    }),
+  ]
+  return { list, given, release: open.resolve }
+}
+
+const good = <T>(answer: Answer<T>): T => {
+  assert.ok(answer.status < 300, JSON.stringify(answer.body))
+  return answer.body
+}
+const text = (at: number) => new Date(at).toISOString()
+
+interface On {
+  readonly system: TestSystem
+  readonly by: Dispatcher
+  /** What the handler `test.keep` was called with. */
+  readonly given: unknown[]
+  /** Adds a schedule; every hour, from an hour from now on, unless said otherwise. */
+  add(more: Record<string, unknown>, who?: Person): Promise<ScheduleDetail>
+  get(id: string): Promise<ScheduleDetail>
+  /** Moves the clock, and waits until everything that is due then was decided. */
+  pass(ms: number): Promise<void>
+  events(): Promise<{ event_type: string; success: boolean; details: Record<string, unknown> }[]>
+}
+
+for (const backend of backends()) {
+  const scenario = (title: string, run: (on: On) => Promise<void>) =>
+    test(`${title} (${backend.name})`, { skip: backend.skip }, async () => {
+      const { list, given, release } = handlers()
+      await using system = await backend.start({ testHandlers: list, fakeClock: true })
+      const { id, number, username } = system.admin
+      const by = await dispatcherOf(system.app, { id, number, username, role: 'admin' }, { now: system.now })
+      let names = 0
+      await run({
+        system,
+        by,
+        given,
+        add: async (more, who = system.admin) =>
+          good(
+            await who.post<ScheduleDetail>('/schedules', {
+              name: `s${++names}`,
+              handler: 'test.noop',
+              ...('cron' in more || 'at' in more || 'every_seconds' in more
+                ? {}
+                : { every_seconds: 3_600, starts_at: text(system.now() + HOUR) }),
+              ...more,
+            }),
+          ),
+        get: async (schedule) => good(await system.admin.get<ScheduleDetail>(`/schedules/${schedule}`)),
+        async pass(ms) {
+          system.advance(ms)
+          await system.app.scheduler.tick()
+          await until('nothing is due', async () => {
+            const due = await system.app.db.lookup('select 1 from schedule_due where next_at <= ?1', [system.now()])
+            return due.length === 0
+          })
+        },
+        async events() {
+          await system.settle()
+          const page = await system.admin.get<Awaited<ReturnType<On['events']>>>('/audit/events?resource_type=schedule')
+          return page.body.toReversed()
+        },
+      })
+      release()
+    })
+
+  scenario(
+    'at its time a schedule starts a task in its owner’s name, and says so',
+    async ({ system, by, add, get, pass }) => {
+      const due = system.now() + HOUR
+      const made = await add({ input: { n: 7 }, options: { priority: 3, tags: ['nightly'] } })
+      assert.equal(made.next_at, text(due))
+      assert.deepEqual(
+        made.next,
+        Array.from({ length: 10 }, (_, i) => text(due + i * HOUR)),
+      )
+      await pass(HOUR - 1)
+      assert.deepEqual((await get(made.id)).fires, [])
+      await pass(1)
+      const fired = await get(made.id)
+      assert.deepEqual(
+        fired.fires.map(({ due_at, outcome, error_code }) => [due_at, outcome, error_code]),
+        [[text(due), 'started', null]],
+      )
+      assert.equal(fired.next_at, text(due + HOUR))
+      const task: TaskDetail = await by.settled(fired.last_run_id!)
+      assert.deepEqual(
+        [task.state, task.input, task.priority, task.tags, task.executed_by_username],
+        ['completed', { n: 7 }, 3, ['nightly'], 'admin'],
+      )
+      assert.deepEqual(task.metadata.schedule, { id: made.id, name: made.name, due_at: text(due) })
+      const [run] = await by.read((tx) =>
+        tx.db.selectFrom('runs').select('trigger').where('id', '=', fired.last_run_id!).execute(),
+      )
+      assert.deepEqual(JSON.parse(run!.trigger), {
+        trigger_type: 'schedule',
+        schedule_id: made.id,
+        triggered_by: system.admin.id,
+      })
+      await system.check()
+    },
+  )
+
+  scenario(
+    'what is secret in the input reaches the handler, and nobody else',
+    async ({ system, by, given, add, get, pass }) => {
+      const input = { host: 'sw-1', password: 'correct-horse-battery' }
+      const made = await add({ handler: 'test.keep', input })
+      await pass(HOUR)
+      const { last_run_id, input: shown } = await get(made.id)
+      await by.settled(last_run_id!)
+      assert.deepEqual(given, [input])
+      assert.doesNotMatch(JSON.stringify([made, shown]), /battery/)
+      const kept = await by.read((tx) => tx.db.selectFrom('schedules').selectAll().execute())
+      assert.doesNotMatch(JSON.stringify(kept), /battery/)
+      // Changed in something else, it is still the same input.
+      good(await system.admin.patch(`/schedules/${made.id}`, { every_seconds: 7_200 }))
+      const now = good(await system.admin.post<Submitted>(`/schedules/${made.id}/trigger`))
+      await by.settled(now.id)
+      assert.deepEqual(given, [input, input])
+    },
+  )
+
+  scenario('a schedule of a single time ends with it', async ({ system, add, get, pass }) => {
+    const made = await add({ at: text(system.now() + 500) })
+    await pass(500)
+    const ended = await get(made.id)
+    assert.deepEqual([ended.state, ended.next_at, ended.next, ended.fires.length], ['ended', null, [], 1])
+    assert.equal((await system.admin.post(`/schedules/${made.id}/resume`)).status, 409)
+    const again = good(
+      await system.admin.patch<ScheduleDetail>(`/schedules/${made.id}`, { at: text(system.now() + HOUR) }),
+    )
+    assert.deepEqual([again.state, again.next_at], ['active', text(system.now() + HOUR)])
+  })
+
+  scenario(
+    'missed times are dropped, the last is caught up with, or all up to a number',
+    async ({ add, get, pass }) => {
+      const none = await add({ catch_up: 'none' })
+      const last = await add({ catch_up: 'last' })
+      const three = await add({ catch_up: 'all', catch_up_limit: 3 })
+      const start = Date.parse(none.next_at!)
+      // Due at 0, 1, 2, 3 and 4 hours from there; the server looks again half an hour after the last.
+      await pass(5.5 * HOUR)
+      const times = async (id: string) => (await get(id)).fires.map((fire) => (Date.parse(fire.due_at) - start) / HOUR)
+      assert.deepEqual(await times(none.id), [])
+      assert.deepEqual(await times(last.id), [4])
+      assert.deepEqual(await times(three.id), [4, 3, 2])
+      for (const one of [none, last, three]) assert.equal((await get(one.id)).next_at, text(start + 5 * HOUR))
+    },
+  )
+
+  scenario('while its last run is open a schedule skips, if it is told to', async ({ system, by, add, get, pass }) => {
+    const skips = await add({ handler: 'test.wait', when_running: 'skip' })
+    const allows = await add({ handler: 'test.wait' })
+    await pass(HOUR)
+    await pass(HOUR)
+    const outcomes = async (id: string) => (await get(id)).fires.map((fire) => fire.outcome)
+    assert.deepEqual(await outcomes(skips.id), ['skipped', 'started'])
+    assert.deepEqual(await outcomes(allows.id), ['started', 'started'])
+    const { last_run_id, fires } = await get(skips.id)
+    assert.equal(fires[0]!.run_id, last_run_id)
+    await by.write((tx) => system.app.tasks.cancel(tx, by.caller, last_run_id!, null))
+    await by.settled(last_run_id!)
+    await pass(HOUR)
+    assert.equal((await outcomes(skips.id))[0], 'started')
+  })
+
+  scenario(
+    'two schedulers fire each due time once, whatever the clock does',
+    async ({ system, by, add, get, pass }) => {
+      const made = await add({ every_seconds: 10, starts_at: text(system.now() + 10_000) })
+      const start = Date.parse(made.next_at!)
+      const other = system.databaseUrl
+        ? await openDatabase({ url: system.databaseUrl }, { now: system.now })
+        : system.app.db
+      const log = createLog({ level: 'error', format: 'json' })
+      const second = createScheduler({
+        db: other,
+        clock: { now: system.now },
+        log,
+        tasks: system.app.tasks,
+        payloads: { open: () => assert.fail('nothing is sealed') },
+        pollMs: 1_000,
+      })
+      try {
+        for (let i = 0; i < 12; i++) {
+          system.advance(i % 4 === 3 ? 30_000 : 10_000)
+          await Promise.all([second.tick(), system.app.scheduler.tick(), second.tick()])
+        }
+        await pass(0)
+        const seconds = async () =>
+          (
+            await by.read((tx) =>
+              tx.db.selectFrom('schedule_fires').select(['due_at', 'run_id']).orderBy('due_at').execute(),
+            )
+          ).map((fire) => (fire.due_at - start) / 1_000)
+        const count = 18
+        assert.deepEqual(
+          await seconds(),
+          Array.from({ length: count }, (_, i) => i * 10),
+        )
+        // Back by a minute: what was decided stays so, and the next time is not an hour away.
+        await pass(-60_000)
+        await second.tick()
+        assert.deepEqual(Date.parse((await get(made.id)).next_at!) - system.now(), 10_000)
+        await pass(60_000)
+        assert.equal((await seconds()).length, count)
+        await pass(10_000)
+        assert.equal((await seconds()).length, count + 1)
+        const runs = await by.read((tx) => tx.db.selectFrom('runs').select('id').where('kind', '=', 'task').execute())
+        assert.equal(runs.length, count + 1)
+      } finally {
+        if (other !== system.app.db) await other.close()
+      }
+    },
+  )
+
+  scenario(
+    'who may not dispatch any more starts nothing: the schedule is paused, with an alarm',
+    async ({ system, add, get, pass, events }) => {
+      const olga = await system.hire('olga', 'ops')
+      const made = await add({}, olga)
+      assert.equal(made.owner_id, olga.id)
+      good(await system.admin.patch(`/users/${olga.id}`, { is_active: false }))
+      await pass(HOUR)
+      const paused = await get(made.id)
+      assert.deepEqual([paused.state, paused.next_at, paused.fires], ['paused', null, []])
+      const alarm = (await events()).at(-1)!
+      assert.deepEqual([alarm.event_type, alarm.success, alarm.details.owner_id], ['schedule.paused', false, olga.id])
+      const resumed = good(await system.admin.post<ScheduleDetail>(`/schedules/${made.id}/resume`))
+      assert.deepEqual([resumed.state, resumed.owner_id], ['active', system.admin.id])
+      await pass(HOUR)
+      assert.equal((await get(made.id)).fires[0]!.outcome, 'started')
+    },
+  )
+
+  scenario(
+    'a schedule whose handler is gone says so ten times, and is paused',
+    async ({ system, add, get, pass, events }) => {
+      const made = await add({ every_seconds: 60 })
+      system.app.tasks.handlers.remove('test.noop')
+      for (let i = 0; i < 10; i++) await pass(60_000)
+      const paused = await get(made.id)
+      assert.equal(paused.state, 'paused')
+      assert.deepEqual(
+        paused.fires.map((fire) => [fire.outcome, fire.error_code]),
+        Array.from({ length: 10 }, () => ['refused', 'TASK_UNKNOWN_HANDLER']),
+      )
+      assert.deepEqual(
+        (await events()).map((event) => [event.event_type, event.success]),
+        [
+          ['schedule.created', true],
+          ['schedule.paused', false],
+        ],
+      )
+    },
+  )
+
+  scenario(
+    'schedules are changed, paused, resumed, triggered and deleted, each with its event',
+    async ({ system, by, add, get, pass, events }) => {
+      const { admin } = system
+      const made = await add({ cron: '30 2 * * *', zone: 'Europe/Berlin' })
+      const changed = good(
+        await admin.patch<ScheduleDetail>(`/schedules/${made.id}`, { every_seconds: 3_600, input: { n: 1 } }),
+      )
+      assert.deepEqual(
+        [changed.cron, changed.every_seconds, changed.zone, changed.version],
+        [null, 3_600, 'Europe/Berlin', 2],
+      )
+      const paused = good(await admin.post<ScheduleDetail>(`/schedules/${made.id}/pause`, { reason: 'holidays' }))
+      assert.deepEqual([paused.state, paused.paused_reason, paused.next], ['paused', 'holidays', []])
+      await pass(3 * HOUR)
+      assert.deepEqual((await get(made.id)).fires, [])
+      const now = good(await admin.post<Submitted>(`/schedules/${made.id}/trigger`))
+      assert.deepEqual((await by.settled(now.id)).input, { n: 1 })
+      good(await admin.post(`/schedules/${made.id}/resume`))
+      assert.deepEqual((await get(made.id)).fires, [])
+      assert.equal((await admin.delete(`/schedules/${made.id}`)).status, 204)
+      assert.equal((await admin.get(`/schedules/${made.id}`)).status, 404)
+      assert.deepEqual(good(await admin.get<Schedule[]>('/schedules')), [])
+      await pass(3 * HOUR)
+      const said = await events()
+      assert.deepEqual(
+        said.map((event) => event.event_type),
+        ['schedule.created', 'schedule.updated', 'schedule.paused', 'schedule.resumed', 'schedule.deleted'],
+      )
+      assert.deepEqual(said[1]!.details.changes, {
+        cron: { old: '30 2 * * *', new: null },
+        every_seconds: { old: null, new: 3_600 },
+        input_sha256: {
+          old: '44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a',
+          new: '2bfd14f43d17fc7cea24e0917a8879b4b2f880b8baeec1b9d90fbaad655e71bd',
+        },
+      })
+      await system.check()
+    },
+  )
+
+  scenario('what cannot be is refused, with the reason', async ({ system, add }) => {
+    const { admin } = system
+    await add({ name: 'taken' })
+    const refused = async (body: Record<string, unknown>) => {
+      const answer = await admin.post<{ code: string; detail: string }>('/schedules', {
+        name: 'x',
+        handler: 'test.noop',
+        ...body,
+      })
+      return [answer.status, answer.body.code]
+    }
+    assert.deepEqual(await refused({ name: 'taken', cron: '* * * * *' }), [409, 'SCHEDULE_NAME_TAKEN'])
+    for (const times of [
+      {},
+      { cron: '* * * * *', every_seconds: 5 },
+      { cron: '61 * * * *' },
+      { cron: '0 0 30 2 *' },
+      { cron: '* * * * *', zone: 'Mars/Olympus' },
+      { at: text(system.now() - 1) },
+      { every_seconds: 60, ends_at: text(system.now() - 1) },
+    ])
+      assert.deepEqual(await refused(times), [422, 'SCHEDULE_TIMES_INVALID'], JSON.stringify(times))
+    assert.deepEqual(await refused({ cron: '* * * * *', handler: 'no.such' }), [422, 'TASK_UNKNOWN_HANDLER'])
+    assert.deepEqual(await refused({ cron: '* * * * *', handler: 'test.strict' }), [422, 'TASK_INPUT_INVALID'])
+    const preview = good(
+      await admin.post<{ zone: string; next: string[] }>('/schedules/preview', {
+        cron: '30 2 * * *',
+        zone: 'Europe/Berlin',
+        dst_gap: 'skip',
+        after: '2027-03-27T00:00:00Z',
+        count: 2,
+      }),
+    )
+    assert.deepEqual(preview, {
+      zone: 'Europe/Berlin',
+      next: ['2027-03-27T01:30:00.000Z', '2027-03-29T00:30:00.000Z'],
+    })
+  })
+}
