@@ -284,6 +284,7 @@ export const workersApi = {
       'Each holds for `lease_ms` more. `stop`: the work is to stop, for somebody cancelled it or its time is over. `lost`: somebody else has it, or will; stop, and settle nothing.',
     body: t.ExtendLeases,
     reply: t.ExtendedLeases,
+    example: { leases: ['eyJsZWFzZSI6e319.c2lnbmVkLWJ5LXRoZS1zZXJ2ZXI'] },
   }),
   settle: endpoint({
     method: 'POST',
@@ -298,6 +299,9 @@ export const workersApi = {
       'Settled once: where the lease was lost, nothing is written, and `settled` is false. So it is when sent twice.',
     body: t.SettleTasks,
     reply: t.SettledTasks,
+    example: {
+      results: [{ lease: 'eyJsZWFzZSI6e319.c2lnbmVkLWJ5LXRoZS1zZXJ2ZXI', outcome: 'completed', result: 'done' }],
+    },
   }),
 } as const
 

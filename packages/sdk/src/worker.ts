@@ -129,20 +129,19 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     outbox.push({ work, result, size })
     if (sending) return
     sending = true
-    void flush().finally(() => {
-      sending = false
-    })
+    void flush()
   }
 
   /** What ended meanwhile goes together. Tried again as long as the leases hold; the fence decides what counts. */
   async function flush(): Promise<void> {
     let pauseMs = FIRST_PAUSE_MS
+    let most = MAX_BATCH
     while (outbox.length > 0) {
       // Whatever ends in this turn comes along.
       await new Promise((later) => setTimeout(later, 0))
       const batch = outbox.slice(0, 1)
       let size = batch[0]!.size
-      for (const one of outbox.slice(1, MAX_BATCH)) {
+      for (const one of outbox.slice(1, most)) {
         size += one.size
         if (size > MAX_BATCH_CHARS) break
         batch.push(one)
@@ -157,7 +156,12 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
       } catch (error) {
         onError(error)
         const hopeless = error instanceof WritError && error.status < 500 && error.status !== 429
-        if (hopeless && batch.length === 1) {
+        if (hopeless && batch.length > 1) {
+          // One of them spoils it for all: each by itself tells which.
+          most = 1
+          continue
+        }
+        if (hopeless) {
           // A result that is too long for the server, say: the attempt fails, and says why.
           const [{ work, result }] = batch as [(typeof outbox)[number]]
           outbox.shift()
@@ -178,6 +182,8 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
         pauseMs = Math.min(LAST_PAUSE_MS, pauseMs * 2)
       }
     }
+    // In the turn in which nothing was left: what comes next begins anew.
+    sending = false
   }
 
   async function extendAll(): Promise<void> {

@@ -1,4 +1,4 @@
-import { type Access, api, type Endpoint, type Role } from '@writ/api'
+import { type Access, api, dispatchApi, type Endpoint, type Role } from '@writ/api'
 import { AppError } from '../platform/app-error.ts'
 import type { Caller } from './caller.ts'
 
@@ -216,7 +216,7 @@ export const requirePermission = (caller: Caller, id: string): void => authorize
 
 /** Ids of all endpoints with an access; the permission test compares them with the table. */
 export const endpointsWith = (access: Access): string[] =>
-  Object.entries(api).flatMap(([group, endpoints]) =>
+  Object.entries({ ...api, dispatch: dispatchApi }).flatMap(([group, endpoints]) =>
     Object.entries(endpoints as Record<string, Endpoint>)
       .filter(([, endpoint]) => endpoint.access === access)
       .map(([name]) => `${group}.${name}`),
