@@ -554,6 +554,31 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '计划已没有将来的时间。',
     '请修改其时间，修改后即生效。',
   ],
+  HANDLER_UNKNOWN: [
+    'Only handlers of workers are enabled and disabled; `GET /handlers` lists them with the source `worker`.',
+    '本项目没有 worker 注册过这个处理器。',
+    '只有 worker 的处理器可以启用或停用；`GET /handlers` 中其来源为 `worker`。',
+  ],
+  HANDLER_DISABLED: [
+    'Enable it (`POST /handlers/<name>/enable`) or dispatch to another.',
+    '该处理器已停用。',
+    '请启用它（`POST /handlers/<name>/enable`）或使用其他处理器。',
+  ],
+  HANDLER_NAME_TAKEN: [
+    'Give the handler of the worker another name; `GET /handlers` lists those that are taken.',
+    '服务器自身已有同名处理器。',
+    '请为 worker 的处理器另取名称；`GET /handlers` 列出已占用的名称。',
+  ],
+  HANDLER_CONTRACT_INVALID: [
+    'Mend the schema that the reason names.',
+    '处理器的约定无效。',
+    '请修正原因中指出的 schema。',
+  ],
+  LEASE_INVALID: [
+    'Hand back the lease as `POST /workers/claim` answered it, in the same project.',
+    '这不是本服务器为本项目发出的租约。',
+    '请在同一项目中原样交回 `POST /workers/claim` 给出的租约。',
+  ],
   DATABASE_UNAVAILABLE: [
     'Try again after `Retry-After`. If it stays, see [operating](operate.md#503-database_unavailable).',
     '数据库无法访问或写入，未做任何更改。',

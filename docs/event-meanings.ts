@@ -84,6 +84,12 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
   ],
   'schedule.resumed': ['A schedule was resumed, in the name of who did it.', '恢复了计划，此后以恢复者的名义派发。'],
   'schedule.deleted': ['A schedule was deleted; its tasks stay.', '删除了计划，其任务仍保留。'],
+  'handler.registered': [
+    'A worker said that it has this handler, or that its contract changed.',
+    'worker 注册了处理器，或更改了其约定。',
+  ],
+  'handler.enabled': ['A handler of workers was enabled.', '启用了 worker 的处理器。'],
+  'handler.disabled': ['A handler of workers was disabled.', '停用了 worker 的处理器。'],
 }
 
 type ProjectEvent = {

@@ -63,6 +63,8 @@ async function fill(system: TestSystem, slug: string) {
   const hook = { name: 'w', url: 'http://127.0.0.1:9/', events: ['token.revoked'] }
   const webhook = await made(system.admin.post('/webhooks', hook, plain))
   await made(system.admin.post(`/webhooks/${webhook.id}/test`, undefined, plain))
+  const worker = { worker: 'w', queues: ['api'], handlers: [{ name: 'theirs' }] }
+  assert.equal((await system.admin.post('/workers/claim', worker, plain)).status, 200)
   const by = await dispatcherOf(system.app, { ...system.admin, role: 'admin' }, { slug })
   const task = await by.dispatch('test.fails', {}, { max_attempts: 2 })
   await by.settled(task.id)

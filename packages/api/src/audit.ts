@@ -100,6 +100,9 @@ export const auditEvents = {
   'schedule.paused': 'project',
   'schedule.resumed': 'project',
   'schedule.deleted': 'project',
+  'handler.registered': 'project',
+  'handler.enabled': 'project',
+  'handler.disabled': 'project',
 } as const satisfies Record<string, 'instance' | 'project' | 'both'>
 
 export type AuditEventType = keyof typeof auditEvents

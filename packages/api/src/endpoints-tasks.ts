@@ -11,6 +11,7 @@ const query = <P extends Record<string, TSchema>>(properties: P) =>
 
 const submitErrors = [
   'TASK_UNKNOWN_HANDLER',
+  'HANDLER_DISABLED',
   'TASK_INPUT_INVALID',
   'TASK_INPUT_TOO_LARGE',
   'TASK_TIMES_INVALID',
@@ -251,5 +252,84 @@ export const deadLettersApi = {
     body: t.DeadFilter,
     reply: Type.Object({ purged: Type.Integer() }),
     example: { handler: 'system.ping' },
+  }),
+} as const
+
+export const workersApi = {
+  claim: endpoint({
+    method: 'POST',
+    path: '/workers/claim',
+    access: 'member',
+    tag: 'workers',
+    status: 200,
+    unrecorded: true,
+    errors: ['SCOPE_NOT_ALLOWED', 'HANDLER_NAME_TAKEN', 'HANDLER_CONTRACT_INVALID'],
+    summary: 'Claim tasks for a worker',
+    description:
+      'Up to `limit` tasks of these queues that are for one of these handlers; with `wait_seconds` it waits until there is one. Each is leased: extend it, or somebody else gets it. Handlers that are new are registered. API tokens need the scope `worker:<queue>`.',
+    body: t.ClaimTasks,
+    reply: t.ClaimedTasks,
+    example: { worker: 'w1', queues: ['api'], handlers: [{ name: 'greet' }] },
+  }),
+  extend: endpoint({
+    method: 'POST',
+    path: '/workers/extend',
+    access: 'member',
+    tag: 'workers',
+    status: 200,
+    unrecorded: true,
+    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID'],
+    summary: 'Keep leases alive',
+    description:
+      'Each holds for `lease_ms` more. `stop`: the work is to stop, for somebody cancelled it or its time is over. `lost`: somebody else has it, or will; stop, and settle nothing.',
+    body: t.ExtendLeases,
+    reply: t.ExtendedLeases,
+    example: { leases: ['eyJsZWFzZSI6e319.c2lnbmVkLWJ5LXRoZS1zZXJ2ZXI'] },
+  }),
+  settle: endpoint({
+    method: 'POST',
+    path: '/workers/settle',
+    access: 'member',
+    tag: 'workers',
+    status: 200,
+    unrecorded: true,
+    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID'],
+    summary: 'Say what became of claimed tasks',
+    description:
+      'Settled once: where the lease was lost, nothing is written, and `settled` is false. So it is when sent twice.',
+    body: t.SettleTasks,
+    reply: t.SettledTasks,
+    example: {
+      results: [{ lease: 'eyJsZWFzZSI6e319.c2lnbmVkLWJ5LXRoZS1zZXJ2ZXI', outcome: 'completed', result: 'done' }],
+    },
+  }),
+} as const
+
+const handlerName = { params: Type.Object({ name: t.HandlerName }) } as const
+
+export const handlersApi = {
+  enable: endpoint({
+    method: 'POST',
+    path: '/handlers/:name/enable',
+    access: 'member',
+    tag: 'tasks',
+    status: 200,
+    ...handlerName,
+    errors: ['HANDLER_UNKNOWN'],
+    summary: 'Enable a handler of workers',
+    description: 'Tasks may name it again, and those that waited are handed out.',
+    reply: t.HandlerInfo,
+  }),
+  disable: endpoint({
+    method: 'POST',
+    path: '/handlers/:name/disable',
+    access: 'member',
+    tag: 'tasks',
+    status: 200,
+    ...handlerName,
+    errors: ['HANDLER_UNKNOWN'],
+    summary: 'Disable a handler of workers',
+    description: 'No task may name it, and none that waits is handed out; what runs goes on.',
+    reply: t.HandlerInfo,
   }),
 } as const

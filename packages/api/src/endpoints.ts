@@ -1,7 +1,7 @@
 import { type TSchema, Type } from 'typebox'
 import { endpoint } from './endpoint.ts'
 import { schedulesApi } from './endpoints-schedules.ts'
-import { deadLettersApi, queuesApi, tasksApi } from './endpoints-tasks.ts'
+import { deadLettersApi, handlersApi, queuesApi, tasksApi, workersApi } from './endpoints-tasks.ts'
 import * as e from './events.ts'
 import { listOf, paging } from './pages.ts'
 import * as s from './shapes.ts'
@@ -1676,5 +1676,7 @@ export const api = {
   queues: queuesApi,
   deadLetters: deadLettersApi,
   schedules: schedulesApi,
+  workers: workersApi,
+  handlers: handlersApi,
 } as const
 export type Api = typeof api

@@ -175,6 +175,11 @@ export const errors = {
   },
   TASK_CALLBACK_REFUSED: { status: 422, text: 'This callback cannot be called: {reason}.' },
   QUEUE_UNKNOWN: { status: 404, text: 'This project has no queue called "{queue}".' },
+  HANDLER_UNKNOWN: { status: 404, text: 'No worker has registered a handler called "{handler}" in this project.' },
+  HANDLER_DISABLED: { status: 409, text: 'The handler "{handler}" is disabled.' },
+  HANDLER_NAME_TAKEN: { status: 409, text: 'The server has a handler called "{handler}" itself.' },
+  HANDLER_CONTRACT_INVALID: { status: 422, text: 'The contract of a handler is none: {reason}.' },
+  LEASE_INVALID: { status: 422, text: 'This is no lease that this server gave for this project.' },
 
   // schedules
   SCHEDULE_NOT_FOUND: { status: 404, text: 'Schedule not found' },

@@ -170,5 +170,103 @@ export const HandlerInfo = Type.Object({
     type: 'string',
     enum: ['none', 'reversible', 'irreversible'],
   }),
+  enabled: Type.Boolean({ description: 'whether tasks may name it' }),
+  last_seen_at: nullable(Time),
+  fault: nullable(
+    Type.String({
+      description: 'why the newest version of its file cannot be used; the one before goes on, if there is one',
+    }),
+  ),
 })
 export type HandlerInfo = Static<typeof HandlerInfo>
+
+// ---- workers outside of the server
+
+const WorkerName = Type.String({ minLength: 1, maxLength: 100, pattern: '^[\\u0020-\\u007e]+$' })
+const anySchema = Type.Unsafe<Record<string, unknown> | null>({
+  anyOf: [{ type: 'object', additionalProperties: true }, { type: 'null' }],
+})
+
+/** What a worker says of a handler that it has. */
+export const WorkerHandler = Type.Object(
+  {
+    name: HandlerName,
+    title: Type.Optional(Type.String({ maxLength: 500 })),
+    input: Type.Optional(anySchema),
+    output: Type.Optional(anySchema),
+    queue: Type.Optional(QueueName),
+    timeout_ms: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400_000 })),
+    max_attempts: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
+    side_effect: Type.Optional(
+      Type.Unsafe<'none' | 'reversible' | 'irreversible'>({
+        type: 'string',
+        enum: ['none', 'reversible', 'irreversible'],
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+export type WorkerHandler = Static<typeof WorkerHandler>
+
+export const ClaimTasks = command({
+  worker: WorkerName,
+  queues: Type.Array(QueueName, { minItems: 1, maxItems: 20, uniqueItems: true }),
+  handlers: Type.Array(WorkerHandler, { minItems: 1, maxItems: 100 }),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 1 })),
+  wait_seconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 30, default: 0 })),
+})
+export type ClaimTasks = Static<typeof ClaimTasks>
+
+export const ClaimedTask = Type.Object({
+  run_id: Id,
+  project_id: Id,
+  number: Type.Integer(),
+  handler: Type.String(),
+  queue: Type.String(),
+  input: anyValue,
+  attempt: Type.Integer({ description: 'from 1 on; lost attempts count' }),
+  lease: Type.String({ description: 'says that the task is yours; hand it back to extend and to settle' }),
+  ends_in_ms: Type.Integer({ description: 'until the attempt is out of time' }),
+})
+export type ClaimedTask = Static<typeof ClaimedTask>
+
+export const ClaimedTasks = Type.Object({
+  tasks: Type.Array(ClaimedTask),
+  lease_ms: Type.Integer({ description: 'how long a lease holds from the moment when it was asked for' }),
+})
+export type ClaimedTasks = Static<typeof ClaimedTasks>
+
+const Lease = Type.String({ minLength: 1, maxLength: 2_000, writeOnly: true })
+
+export const ExtendLeases = command({ leases: Type.Array(Lease, { minItems: 1, maxItems: 500 }) })
+export const ExtendedLease = Type.Object({
+  run_id: Id,
+  state: Type.Unsafe<'held' | 'stop' | 'lost'>({ type: 'string', enum: ['held', 'stop', 'lost'] }),
+  reason: nullable(Type.String({ description: 'why it is to stop: cancelled, timeout, deadline' })),
+})
+export type ExtendedLease = Static<typeof ExtendedLease>
+export const ExtendedLeases = Type.Object({ leases: Type.Array(ExtendedLease), lease_ms: Type.Integer() })
+
+/** What became of a claimed task. `back`: it was not begun, or the worker stops; it comes again at once and uncounted. */
+export const WorkResult = Type.Object(
+  {
+    lease: Lease,
+    outcome: Type.Unsafe<'completed' | 'failed' | 'timeout' | 'cancelled' | 'back'>({
+      type: 'string',
+      enum: ['completed', 'failed', 'timeout', 'cancelled', 'back'],
+    }),
+    result: Type.Optional(Type.Unsafe<unknown>({ writeOnly: true })),
+    error_code: Type.Optional(Type.String({ pattern: '^[A-Z][A-Z0-9_]{0,99}$' })),
+    error: Type.Optional(Type.String({ maxLength: 10_000 })),
+    retryable: Type.Optional(Type.Boolean()),
+    log: Type.Optional(Type.String({ maxLength: 65_536 })),
+  },
+  { additionalProperties: false },
+)
+export type WorkResult = Static<typeof WorkResult>
+export const SettleTasks = command({ results: Type.Array(WorkResult, { minItems: 1, maxItems: 100 }) })
+export const SettledTask = Type.Object({
+  run_id: Id,
+  settled: Type.Boolean({ description: 'false: the lease was lost, and nothing was written' }),
+})
+export const SettledTasks = Type.Object({ results: Type.Array(SettledTask) })

@@ -854,6 +854,17 @@ CREATE TABLE public.webhooks (
 
 ALTER TABLE ONLY public.webhooks FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.worker_handlers (
+    project_id text NOT NULL,
+    name text NOT NULL,
+    contract text NOT NULL,
+    enabled smallint NOT NULL,
+    registered_at bigint NOT NULL,
+    last_seen_at bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.worker_handlers FORCE ROW LEVEL SECURITY;
+
 ALTER TABLE ONLY public.steps ATTACH PARTITION public.steps_2026_04 FOR VALUES FROM ('019d4657-0000') TO ('019de0d5-c800');
 
 ALTER TABLE ONLY public.steps ATTACH PARTITION public.steps_2026_05 FOR VALUES FROM ('019de0d5-c800') TO ('019e807a-ec00');
@@ -1046,6 +1057,9 @@ ALTER TABLE ONLY public.webhook_cursors
 
 ALTER TABLE ONLY public.webhooks
     ADD CONSTRAINT webhooks_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.worker_handlers
+    ADD CONSTRAINT worker_handlers_pkey PRIMARY KEY (project_id, name);
 
 CREATE INDEX approvals_subject ON public.approvals USING btree (project_id, subject_type, subject_id);
 
@@ -1287,6 +1301,9 @@ ALTER TABLE ONLY public.webhooks
 ALTER TABLE ONLY public.webhooks
     ADD CONSTRAINT webhooks_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
 
+ALTER TABLE ONLY public.worker_handlers
+    ADD CONSTRAINT worker_handlers_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
 ALTER TABLE public.approval_signatures ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.approvals ENABLE ROW LEVEL SECURITY;
@@ -1381,6 +1398,8 @@ CREATE POLICY project_fence ON public.uploads USING ((project_id = NULLIF(curren
 
 CREATE POLICY project_fence ON public.webhooks USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
+CREATE POLICY project_fence ON public.worker_handlers USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
 ALTER TABLE public.rule_sets ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.run_evidence ENABLE ROW LEVEL SECURITY;
@@ -1410,6 +1429,8 @@ ALTER TABLE public.unique_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.uploads ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.webhooks ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.worker_handlers ENABLE ROW LEVEL SECURITY;
 
 GRANT USAGE ON SCHEMA public TO writ_app;
 GRANT USAGE ON SCHEMA public TO writ_sequencer;
@@ -1519,3 +1540,5 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.users TO writ_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.webhook_cursors TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.webhooks TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.worker_handlers TO writ_app;

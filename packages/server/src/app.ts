@@ -69,19 +69,27 @@ import {
   type Backlog,
   builtinHandlers,
   createFeishu,
+  createHandlerPool,
   createHandlers,
+  createLeaseTexts,
   createPayloads,
+  createRemoteHandlers,
   createScripts,
   createTaskLane,
   createTaskMetrics,
   createTasks,
+  createWorkers,
   deadLetterHandlers,
   type Handler,
+  handlerHandlers,
+  openHandlerFolder,
   openSandbox,
   queueHandlers,
   submitTask,
+  sumOf,
   type Tasks,
   taskHandlers,
+  workerHandlers,
 } from './kinds/task/index.ts'
 import { AppError } from './platform/app-error.ts'
 import { BlobCorrupt, BlobMissing, BlobStoreUnavailable, openBlobs } from './platform/blobs/index.ts'
@@ -100,7 +108,7 @@ import { createMetrics } from './platform/metrics.ts'
 import { configureRedaction, liveSecrets, REDACTION_VERSION, redactionKinds } from './platform/redact/index.ts'
 import { Secret } from './platform/secret.ts'
 import { type FinishedSpan, noTracing, openTracing, parentSpanOf, spanIdOf, traceIdOf } from './platform/tracing.ts'
-import { openQueue, type Queue } from './queue/index.ts'
+import { openQueue, type Queue, queueOfPlace } from './queue/index.ts'
 import {
   artifactHandlers,
   createCheckLane,
@@ -142,6 +150,10 @@ const LEASE_MS = 30_000
 /** What a process without the role `api` answers. */
 const OPERATIONAL: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics', '/ping'])
 const POLL_MS = 200
+/** How often the workers of a task may be lost. */
+const MAX_LOST = 10
+/** How long work that was told to stop is waited for. */
+const PATIENCE_MS = 1_000
 
 /** Where the audit log and its keys are. */
 export const auditFolders = (config: Config): AuditFolders => ({
@@ -342,13 +354,77 @@ export async function openApp(on: {
     [...builtinHandlers({ egress, feishu, scripts, scriptLimits }), ...(on.testHandlers ?? [])],
     { testHandlers: on.testHandlers !== undefined },
   )
+  const handlersOn =
+    config.handlersDir === undefined ? null : { dir: config.handlersDir, log: log.child({ part: 'handlers' }) }
+  const pool =
+    handlersOn &&
+    createHandlerPool({
+      ...handlersOn,
+      env: Object.fromEntries(
+        Object.entries(config.handlersEnvironment).map(([name, value]) => [name, value.reveal()]),
+      ),
+      processes: config.handlersProcesses,
+      maxTasks: config.handlersMaxTasks,
+      memoryMb: config.handlersMemoryMb,
+      patienceMs: PATIENCE_MS,
+    })
+  // Before anything is claimed: a task that waits for one of these must find it.
+  const folder = pool && (await openHandlerFolder({ ...handlersOn!, handlers, pool, pollMs: 2_000 }))
   const payloads = createPayloads(createSeal(secretKeys, 'payloads'))
   const backlog = () => readBacklog(db, queue, tasks)
   const documented = createDispatchMetrics(metrics.registry, async () =>
     Object.fromEntries((await backlog()).queues.map((one) => [one.queue, one.waiting])),
   )
   const ours = createTaskMetrics(metrics.registry, { now: clock.now, backlog })
-  const tasks = createTasks({ queue, blobs, clock, handlers, waiting, payloads, accepted: documented.accepted })
+  const remote = createRemoteHandlers(handlers)
+  const tasks = createTasks({
+    db,
+    queue,
+    blobs,
+    clock,
+    handlers,
+    remote,
+    waiting,
+    payloads,
+    accepted: documented.accepted,
+  })
+  const settledTask = (runId: string, state: 'completed' | 'failed' | 'timeout' | 'cancelled') => {
+    waiting.settled(runId)
+    metrics.runsSettled.inc({ kind: 'task', outcome: state })
+  }
+  const observe: NonNullable<Parameters<typeof createTaskLane>[0]['observe']> = {
+    started: documented.started,
+    ended(done) {
+      const { row, startedAt, endedAt, ending } = done
+      documented.ended(row.queue, row.handler, (endedAt - startedAt) / 1_000, ending.errorCode)
+      ours.ended(ending.state)
+      tracing.record(spanOfAttempt(done))
+    },
+    settled(row, ending, at) {
+      tracing.record({
+        name: `task ${row.handler}`,
+        kind: 'consumer',
+        traceId: row.trace_id,
+        spanId: spanIdOf(row.id),
+        parentSpanId: null,
+        start: row.created_at,
+        end: at,
+        attributes: { 'writ.run': row.id, 'writ.handler': row.handler, 'writ.queue': row.queue },
+        error: ending.error,
+      })
+    },
+    leaseLost: ours.leaseLost,
+  }
+  const workers = createWorkers({
+    ...executing,
+    payloads,
+    registry: remote,
+    texts: createLeaseTexts(deriveKey(secretKeys[0], 'leases')),
+    maxLost: MAX_LOST,
+    random: Math.random,
+    settled: settledTask,
+    observe,
+  })
   const scheduler = createScheduler({
     db,
     clock,
@@ -369,41 +445,17 @@ export async function openApp(on: {
         log: log.child({ part: 'tasks' }),
         handlers,
         payloads,
-        observe: {
-          started: documented.started,
-          ended(done) {
-            const { row, startedAt, endedAt, ending } = done
-            documented.ended(row.queue, row.handler, (endedAt - startedAt) / 1_000, ending.errorCode)
-            ours.ended(ending.state)
-            tracing.record(spanOfAttempt(done))
-          },
-          settled(row, ending, at) {
-            tracing.record({
-              name: `task ${row.handler}`,
-              kind: 'consumer',
-              traceId: row.trace_id,
-              spanId: spanIdOf(row.id),
-              parentSpanId: null,
-              start: row.created_at,
-              end: at,
-              attributes: { 'writ.run': row.id, 'writ.handler': row.handler, 'writ.queue': row.queue },
-              error: ending.error,
-            })
-          },
-          leaseLost: ours.leaseLost,
-        },
+        observe,
         concurrency: config.taskConcurrency,
         atMost: 10 * config.taskConcurrency,
-        patienceMs: 1_000,
-        maxLost: 10,
+        patienceMs: PATIENCE_MS,
+        maxLost: MAX_LOST,
         random: Math.random,
-        settled(runId, state) {
-          waiting.settled(runId)
-          metrics.runsSettled.inc({ kind: 'task', outcome: state })
-        },
+        settled: settledTask,
         free: () => worker.wake(),
       }),
     ],
+    elsewhere: workers.wake,
     timers: () => fireTimers(executing, tasks.expire),
     leaseMs: LEASE_MS,
     pollMs: POLL_MS,
@@ -607,6 +659,8 @@ export async function openApp(on: {
   mount(http, 'tasks', api.tasks, taskHandlers(dispatching), mounting)
   mount(http, 'queues', api.queues, queueHandlers(dispatching), mounting)
   mount(http, 'deadLetters', api.deadLetters, deadLetterHandlers(dispatching), mounting)
+  mount(http, 'workers', api.workers, workerHandlers(workers), mounting)
+  mount(http, 'handlers', api.handlers, handlerHandlers(dispatching), mounting)
   const dispatchOn = {
     ...dispatching,
     version,
@@ -671,6 +725,8 @@ export async function openApp(on: {
     ...(has('sequencer') && config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
     ...(has('worker') ? [worker, fanOut, deliverer].map((one) => one.run(stopping.signal)) : []),
     ...(has('scheduler') ? [scheduler.run(stopping.signal)] : []),
+    // A process that only accepts tasks knows the contracts too.
+    ...(folder ? [folder.run(stopping.signal)] : []),
     every(60_000, stopping.signal, log, async () => {
       await inProject(INSTANCE, () => identity.sweep())
       await db.prepareMonths(clock.now())
@@ -704,6 +760,7 @@ export async function openApp(on: {
     },
     async stop() {
       streams.abort()
+      workers.stop()
       // Each socket is told that the server stops; one that does not listen is not waited for.
       await Promise.race([Promise.allSettled(open), sleep(1_000, undefined, { ref: false })])
       await http.close()
@@ -711,6 +768,7 @@ export async function openApp(on: {
       await identity.close()
       stopping.abort()
       await Promise.allSettled(chores)
+      await pool?.close()
       await queue.close()
       await tracing.stop()
       await judges.close()
@@ -795,15 +853,9 @@ async function readBacklog(db: Database, queue: Queue, tasks: Tasks): Promise<Ba
     )
     deadLetters += dead
     for (const depth of depths.filter((one) => !one.queue.startsWith('.'))) {
-      const before = queues.get(depth.queue)
-      const { oldest } = depth
-      queues.set(depth.queue, {
-        queue: depth.queue,
-        waiting: depth.waiting + (before?.waiting ?? 0),
-        delayed: depth.delayed + (before?.delayed ?? 0),
-        claimed: depth.claimed + (before?.claimed ?? 0),
-        oldest: before?.oldest == null ? oldest : oldest === null ? before.oldest : Math.min(oldest, before.oldest),
-      })
+      const name = queueOfPlace(depth.queue)
+      const before = queues.get(name)
+      queues.set(name, before ? sumOf(before, depth) : { ...depth, queue: name })
     }
   }
   return { queues: [...queues.values()], deadLetters }

@@ -16,6 +16,8 @@ export type Config = Values<typeof settings> & {
   dispatch: Values<typeof dispatchSettings>
   /** The artifact store that the settings above describe. */
   blobs: BlobSettings
+  /** Values of the variables that `handlersEnv` names, as far as they are set. */
+  handlersEnvironment: Record<string, Secret<string>>
   /** Where each value came from, by key: `default`, `environment (PORT)`, `writ.yaml`. */
   sources: Record<string, string>
 }
@@ -50,7 +52,8 @@ export function loadConfig(
   const problems: string[] = []
   const flags = readFlags(argv, problems)
   const environment = readEnvironment(env, 'environment', cwd, problems)
-  const dotEnv = readEnvironment(readDotEnv(path.join(cwd, '.env'), problems), '.env', cwd, problems)
+  const written = readDotEnv(path.join(cwd, '.env'), problems)
+  const dotEnv = readEnvironment(written, '.env', cwd, problems)
   const named = flags.get('config')?.text ?? (env.WRIT_CONFIG || undefined)
   const yaml = readYaml(path.resolve(cwd, named ?? 'writ.yaml'), named !== undefined, problems)
 
@@ -79,6 +82,7 @@ export function loadConfig(
 
   // Each value was parsed by the kind that gives the setting its type, and nothing is missing when there are no problems.
   const config = { ...values, dispatch, sources } as Config
+  config.handlersEnvironment = pickVariables(config.handlersEnv, { ...written, ...env })
   problems.push(...contradictions(config))
   if (problems.length > 0) return { problems }
   config.blobs = blobSettings(config, config.artifactStorage)
@@ -90,6 +94,15 @@ export interface ShownSetting {
   readonly name: string
   readonly value: string
   readonly source: string
+}
+
+function pickVariables(
+  names: readonly string[],
+  from: Record<string, string | undefined>,
+): Record<string, Secret<string>> {
+  return Object.fromEntries(
+    names.flatMap((name) => (from[name] === undefined ? [] : [[name, new Secret(from[name])] as const])),
+  )
 }
 
 /** The merged configuration, setting by setting with its source, secrets masked; for `writ config check`. */

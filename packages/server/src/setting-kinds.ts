@@ -89,6 +89,14 @@ export const destinations: Kind<string[]> = {
   },
 }
 
+export const variableNames: Kind<string[]> = {
+  expected: 'names of environment variables separated by commas',
+  parse(given) {
+    const names = listOf(given)
+    return names.every((name) => /^[A-Za-z_]\w*$/.test(name)) ? names : undefined
+  },
+}
+
 export const origins: Kind<string[]> = {
   expected: 'origins such as https://console.example.org separated by commas (no path, no *)',
   parse(given) {

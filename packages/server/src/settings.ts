@@ -26,6 +26,7 @@ import {
   smtpUrl,
   text,
   urlPath,
+  variableNames,
   yesOrNo,
 } from './setting-kinds.ts'
 
@@ -340,6 +341,41 @@ export const settings = {
     integer(1, 10_000),
     100,
     'How many tasks of one queue this server does at once; of all queues together ten times as many.',
+  ),
+
+  handlersDir: optional(
+    'handlers.dir',
+    ['WRIT_HANDLERS_DIR'],
+    file,
+    'Folder whose .ts, .mjs and .js files are handlers; watched.',
+  ),
+  handlersEnv: required(
+    'handlers.env',
+    ['WRIT_HANDLERS_ENV'],
+    variableNames,
+    [],
+    'Names of environment variables that handlers of the folder see; all others are kept from them.',
+  ),
+  handlersProcesses: required(
+    'handlers.processes',
+    ['WRIT_HANDLERS_PROCESSES'],
+    integer(1, 256),
+    4,
+    'Processes in which handlers of the folder run, one task each at a time.',
+  ),
+  handlersMaxTasks: required(
+    'handlers.max_tasks',
+    ['WRIT_HANDLERS_MAX_TASKS'],
+    integer(1, 1_000_000),
+    1_000,
+    'After how many tasks such a process is replaced.',
+  ),
+  handlersMemoryMb: required(
+    'handlers.memory_mb',
+    ['WRIT_HANDLERS_MEMORY_MB'],
+    integer(96, 65_536, 'megabytes'),
+    512,
+    'Memory of such a process; one that takes more is ended.',
   ),
 
   queueBackend: required(

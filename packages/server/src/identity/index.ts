@@ -13,7 +13,7 @@ export { type Bootstrapped, bootstrap } from './bootstrap.ts'
 export { type Caller, personOf, seesAll } from './caller.ts'
 export { type Identity, type IdentitySettings, openIdentity } from './identity.ts'
 export { defaultPasswordCost, oneTimePassword, type PasswordCost } from './password.ts'
-export { authorize, permissions, permissionsOf, requirePermission } from './permissions.ts'
+export { authorize, permissions, permissionsOf, requirePermission, requireWorkerScope } from './permissions.ts'
 export {
   mustBeUsable,
   openSigned,

@@ -37,6 +37,10 @@ test('scopes: none is everything, a group, a name, a star', () => {
   assert.equal(coversScope(['runs.get'], 'runs.*'), false)
   assert.equal(coversScope(['run.*'], 'runs.get'), false)
   assert.equal(coversScope(['runs.*'], '*'), false)
+  assert.equal(coversScope(['worker:api'], 'workers.claim'), true)
+  assert.equal(coversScope(['worker:api'], 'tasks.get'), false)
+  assert.equal(coversScope(['worker:*'], 'worker:api'), true)
+  assert.equal(coversScope(['worker:api'], 'worker:night'), false)
 })
 
 test('a role lends what it contains', () => {

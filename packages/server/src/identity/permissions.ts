@@ -1,4 +1,4 @@
-import { type Access, api, type Endpoint, type Role } from '@writ/api'
+import { type Access, api, dispatchApi, type Endpoint, type Role } from '@writ/api'
 import { AppError } from '../platform/app-error.ts'
 import type { Caller } from './caller.ts'
 
@@ -120,6 +120,11 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'deadLetters.preview': operators,
   'deadLetters.replayMany': ['admin', 'ops'],
   'deadLetters.purge': admins,
+  'workers.claim': ['admin', 'ops'],
+  'workers.extend': ['admin', 'ops'],
+  'workers.settle': ['admin', 'ops'],
+  'handlers.enable': ['admin', 'ops'],
+  'handlers.disable': ['admin', 'ops'],
   'dispatch.dispatch': dispatchers,
   'dispatch.status': everybody,
   'dispatch.detail': everybody,
@@ -166,8 +171,19 @@ export function tokenRole(owner: Role | null, own: Role): Role | null {
 export function coversScope(scopes: readonly string[], id: string): boolean {
   if (scopes.length === 0) return true
   return scopes.some(
-    (scope) => scope === '*' || scope === id || (scope.endsWith('.*') && id.startsWith(scope.slice(0, -1))),
+    (scope) =>
+      scope === '*' ||
+      scope === id ||
+      (/[.:]\*$/.test(scope) && id.startsWith(scope.slice(0, -1))) ||
+      // Which queues a worker may claim from, the scopes say themselves; so that it may come at all follows from them.
+      (scope.startsWith('worker:') && /^workers\.(claim|extend|settle)$/.test(id)),
   )
+}
+
+/** Refuses a worker that may not take from this queue: an API token needs the scope `worker:<queue>`. */
+export function requireWorkerScope({ scopes }: Pick<Caller, 'scopes'>, queue: string): void {
+  const scope = `worker:${queue}`
+  if (scopes !== null && !coversScope(scopes, scope)) throw new AppError('SCOPE_NOT_ALLOWED', { scope })
 }
 
 /** Endpoints of a project that a role, and a token's scopes if there are any, allow. */
@@ -200,7 +216,7 @@ export const requirePermission = (caller: Caller, id: string): void => authorize
 
 /** Ids of all endpoints with an access; the permission test compares them with the table. */
 export const endpointsWith = (access: Access): string[] =>
-  Object.entries(api).flatMap(([group, endpoints]) =>
+  Object.entries({ ...api, dispatch: dispatchApi }).flatMap(([group, endpoints]) =>
     Object.entries(endpoints as Record<string, Endpoint>)
       .filter(([, endpoint]) => endpoint.access === access)
       .map(([name]) => `${group}.${name}`),

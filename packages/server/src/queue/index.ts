@@ -9,6 +9,8 @@ export {
   type Next,
   PROOFS,
   type Queue,
+  queueOfPlace,
   type Runnable,
+  remotePlace,
   type Settlement,
 } from './queue.ts'

@@ -3,6 +3,16 @@ import type { Tx } from '../platform/db/index.ts'
 /** Proof runs wait here. No queue of tasks can have this name. */
 export const PROOFS = '.proof'
 
+/**
+ * Where tasks of a queue wait that workers outside of the servers are to do: beside the queue, a place for each handler. So a
+ * claim for some handlers passes none of the others, and the servers' own lanes never see them.
+ */
+export const remotePlace = (queue: string, handler: string): string => `@${queue}/${handler}`
+
+/** The queue that a place belongs to; of a plain one its own name. No queue of tasks has these characters in its name. */
+export const queueOfPlace = (place: string): string =>
+  place.startsWith('@') ? place.slice(1, place.indexOf('/')) : place
+
 /** A run that waits for a worker: a reference; what is to be done stands with the run. */
 export interface Entry {
   readonly runId: string

@@ -21,6 +21,8 @@ export interface WorkerSettings {
   readonly clock: Clock
   readonly log: Logger
   readonly lanes: readonly Lane[]
+  /** Hears of places that none of the lanes serves; null: somewhere. */
+  elsewhere?(where: Runnable | null): void
   /** What falls due by the clock besides the queue. */
   timers(): Promise<void>
   readonly leaseMs: number
@@ -57,11 +59,18 @@ export function createWorker(on: WorkerSettings): Worker {
   let swept = Number.NEGATIVE_INFINITY
   let next: number | null = null
 
-  const add = (where: Runnable) => places.set(`${where.queue}\n${where.project}`, where)
+  const add = (where: Runnable) => {
+    if (lanes.some((lane) => lane.serves(where.queue))) places.set(`${where.queue}\n${where.project}`, where)
+    else on.elsewhere?.(where)
+  }
   queue.wake({
     runnable(where) {
       if (where) add(where)
-      else swept = Number.NEGATIVE_INFINITY
+      else {
+        swept = Number.NEGATIVE_INFINITY
+        // Where no worker runs, nobody sweeps.
+        on.elsewhere?.(null)
+      }
       wake()
     },
     stop(runId) {

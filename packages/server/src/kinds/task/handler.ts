@@ -24,6 +24,14 @@ export interface Handler {
   readonly concurrency: number | null
   /** `irreversible`: the log says what will be done before it is done. */
   readonly sideEffect: 'none' | 'reversible' | 'irreversible'
+  /** It may have to wait for a place of its own, and says `ctx.began()` when it has one: the time of the attempt counts from there. */
+  readonly waitsForPlace?: true
+  /** False: no task may name it, and none that waits is handed out. */
+  readonly enabled?: boolean
+  /** When a worker last said that it has it; null elsewhere. */
+  readonly lastSeenAt?: number | null
+  /** Why its newest version cannot be used; the one before goes on. */
+  readonly fault?: string | null
   /** Does it; what it answers must be JSON. Stops when `ctx.signal` aborts: soon after, nobody waits for it any more. */
   run(input: unknown, ctx: TaskContext): Promise<unknown>
 }
@@ -35,6 +43,8 @@ export interface TaskContext {
   readonly attempt: number
   /** Aborts on timeout, deadline, cancel, a lost lease, and when the server stops. */
   readonly signal: AbortSignal
+  /** See `Handler.waitsForPlace`. */
+  began?(): void
   /**
    * Does a part of the work once: its result is kept, and a later attempt gets it instead of doing it again. A name stands
    * for one step of the run; a loop numbers its own. The result must be JSON of at most 64 KiB. Stopped between the
@@ -66,48 +76,70 @@ export interface Handlers {
   list(): readonly Handler[]
   /** Throws on a name that is taken by another source, or that begins with `test.` outside of tests. */
   add(handler: Handler): void
+  /** Throws what `add` would throw, and adds nothing. */
+  require(handler: Handler): void
   /** True if it was there. Tasks that wait for it fail as HANDLER_GONE when their turn comes. */
   remove(name: string): boolean
+  /** Files of which no handler is known, because none of their versions could be used; by name. */
+  broken(): readonly BrokenFile[]
+  /** Says which files those are, in place of what was said before. */
+  setBroken(files: readonly BrokenFile[]): void
   /** What is wrong with an input or a result, by its schema; empty when nothing is. `at` is where the value stands. */
   faults(name: string, which: 'input' | 'output', value: unknown, at: string): readonly FieldError[]
 }
 
+export interface BrokenFile {
+  readonly file: string
+  readonly reason: string
+}
+
 const MOST_FAULTS = 20
+
+// Schemas of handlers that are gone go with them.
+const checks = new WeakMap<TSchema, ReturnType<typeof Compile>>()
+
+/** So that a schema that is none is refused when it comes, not when a task does. */
+export function compileSchemas({ input, output }: Pick<Handler, 'input' | 'output'>): void {
+  for (const schema of [input, output]) if (schema && !checks.has(schema)) checks.set(schema, Compile(schema))
+}
+
+/** What is wrong with a value by a schema that was compiled; null takes any. `at` is where the value stands. */
+export function faultsOf(schema: TSchema | null, value: unknown, at: string): readonly FieldError[] {
+  const check = schema && checks.get(schema)
+  if (!check || check.Check(value)) return []
+  const [, errors] = check.Errors(value)
+  return errors.slice(0, MOST_FAULTS).map((error) => ({
+    path: at + error.instancePath.replace(/\//g, '.'),
+    message: error.message,
+    code: error.keyword,
+  }))
+}
 
 export function createHandlers(list: readonly Handler[], options: { testHandlers?: boolean } = {}): Handlers {
   const handlers = new Map<string, Handler>()
-  const checks = new Map<TSchema, ReturnType<typeof Compile>>()
+  let broken: readonly BrokenFile[] = []
   const all: Handlers = {
     find: (name) => handlers.get(name),
     list: () => [...handlers.values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
-    add(handler) {
+    require(handler) {
       const before = handlers.get(handler.name)
       if (before && before.source !== handler.source)
         throw new Error(`handler ${handler.name} is there already, from ${before.source}`)
       if (handler.name.startsWith('test.') && !options.testHandlers)
         throw new Error(`handler ${handler.name}: names that begin with "test." are for tests`)
       if (handler.maxAttempts < 1) throw new Error(`handler ${handler.name} needs at least one attempt`)
-      // Compiled here, so that a schema that is none is refused when it comes, not when a task does.
-      for (const schema of [handler.input, handler.output])
-        if (schema && !checks.has(schema)) checks.set(schema, Compile(schema))
+      compileSchemas(handler)
+    },
+    add(handler) {
+      all.require(handler)
       handlers.set(handler.name, handler)
     },
-    remove(name) {
-      const gone = handlers.get(name)
-      for (const schema of [gone?.input, gone?.output]) if (schema) checks.delete(schema)
-      return handlers.delete(name)
+    remove: (name) => handlers.delete(name),
+    broken: () => broken,
+    setBroken(files) {
+      broken = files
     },
-    faults(name, which, value, at) {
-      const schema = handlers.get(name)?.[which]
-      const check = schema && checks.get(schema)
-      if (!check || check.Check(value)) return []
-      const [, errors] = check.Errors(value)
-      return errors.slice(0, MOST_FAULTS).map((error) => ({
-        path: at + error.instancePath.replace(/\//g, '.'),
-        message: error.message,
-        code: error.keyword,
-      }))
-    },
+    faults: (name, which, value, at) => faultsOf(handlers.get(name)?.[which] ?? null, value, at),
   }
   for (const handler of list) all.add(handler)
   return all

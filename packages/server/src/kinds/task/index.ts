@@ -1,20 +1,35 @@
 /** Tasks: runs of a named function, taken from a queue. */
 export { builtinHandlers } from './builtin/index.ts'
 export { createFeishu, type Feishu } from './feishu/feishu.ts'
+export { type HandlerFolder, openHandlerFolder } from './folder/folder.ts'
+export { createHandlerPool } from './folder/pool.ts'
 export { createHandlers, type Handler, type Handlers, type TaskContext, TaskError } from './handler.ts'
 export { type AttemptEnded, attemptSpanId, createTaskLane } from './lane.ts'
 export { type Backlog, createTaskMetrics } from './metrics.ts'
+export { createLeaseTexts } from './remote/lease-text.ts'
+export { createRemoteHandlers } from './remote/registry.ts'
+export { createWorkers, type Workers } from './remote/workers.ts'
 export {
   type Dispatching,
   deadLetterHandlers,
+  handlerHandlers,
   prepareDispatch,
   queueHandlers,
   submitTask,
   taskHandlers,
+  workerHandlers,
 } from './routes.ts'
 export { openSandbox, SandboxUnavailable } from './script/sandbox.ts'
 export { createScripts, type Scripts } from './script/scripts.ts'
 export { createPayloads, type Payloads } from './sealed.ts'
-export { type Asked, createTasks, type DeadFilter, type TaskFilter, type TaskPage, type Tasks } from './service.ts'
+export {
+  type Asked,
+  createTasks,
+  type DeadFilter,
+  sumOf,
+  type TaskFilter,
+  type TaskPage,
+  type Tasks,
+} from './service.ts'
 export type { TaskRow } from './store.ts'
 export type { PreparedTask, SubmitTasks } from './submit.ts'

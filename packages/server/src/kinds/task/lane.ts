@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { append, SYSTEM } from '../../audit/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
 import type { Clock } from '../../platform/clock.ts'
@@ -10,13 +9,14 @@ import { redactor } from '../../platform/redact/index.ts'
 import { spanIdOf, traceparentOf } from '../../platform/tracing.ts'
 import type { Lease, Queue } from '../../queue/index.ts'
 import { isFinal, type Lane } from '../../runs/index.ts'
-import { type Handler, type Handlers, TaskError } from './handler.ts'
-import { INLINE_BYTES, keepJson, readJson } from './payload.ts'
-import { backoffMs } from './retry.ts'
+import { type Handlers, TaskError } from './handler.ts'
+import { announce } from './intent.ts'
+import { CANCELLED, ended, endOf, failedWith, PAST_DEADLINE, refusalOf, resultOf, TIMED_OUT } from './outcome.ts'
+import { readJson } from './payload.ts'
 import type { Payloads } from './sealed.ts'
 import { type End, type Ending, settleTasks } from './settle.ts'
 import { createSteps } from './step.ts'
-import { loadWork, nextEvent, type WorkRow } from './store.ts'
+import { loadWork, type WorkRow } from './store.ts'
 
 /** An attempt that is over, whatever comes of it. */
 export interface AttemptEnded {
@@ -85,9 +85,7 @@ interface Done {
   readonly end: End
 }
 
-const MAX_RESULT_BYTES = 1024 * 1024
 const MAX_LOG_BYTES = 64 * 1024
-const MAX_ERROR_CHARS = 2_000
 const RESETTLE_MS = 500
 
 /**
@@ -139,7 +137,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
     runningAll++
     work.startedAt = clock.now()
     on.observe?.started(lease.queue, row.handler)
-    const refused = refusalOf(work)
+    const refused = whyNot(work)
     if (refused) finished(work, refused)
     else
       run(work).then(
@@ -149,12 +147,9 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
   }
 
   /** What ends a task before its handler is called. */
-  function refusalOf({ row, lease }: Work): Ending | undefined {
-    if (row.cancel_requested_at !== null) return ended('cancelled', 'CANCELLED', 'Cancelled before it began')
-    if (row.deadline_at !== null && row.deadline_at <= clock.now())
-      return ended('timeout', 'DEADLINE_EXCEEDED', 'The deadline passed before it began')
-    if (lease.attempt - 1 - lease.failures > on.maxLost)
-      return ended('failed', 'DELIVERIES_EXHAUSTED', 'Its workers were lost too often')
+  function whyNot({ row, lease }: Work): Ending | undefined {
+    const refusal = refusalOf(row, lease, { now: clock.now(), maxLost: on.maxLost })
+    if (refusal) return refusal
     if (!handlers.find(row.handler))
       return ended('failed', 'HANDLER_GONE', `No handler is called "${row.handler}" any more`)
     return undefined
@@ -172,7 +167,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
         ? await readJson(on.blobs, lease.project, row.input, row.input_sha256)
         : JSON.parse(on.payloads.open(lease.project, row.input_sealed, row.input_sha256!))
     if (work.reason !== null) throw stopOf(work.reason)
-    limit(work, row.timeout_ms)
+    limit(work, handler.waitsForPlace ? Number.POSITIVE_INFINITY : row.timeout_ms)
     const value = await inProject(lease.project, () =>
       handler.run(input, {
         runId: row.id,
@@ -182,6 +177,11 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
           work.abort ??= new AbortController()
           if (work.reason !== null) work.abort.abort(stopOf(work.reason))
           return work.abort.signal
+        },
+        began() {
+          if (work.over || work.reason !== null) return
+          work.startedAt = clock.now()
+          limit(work, row.timeout_ms)
         },
         traceparent: traceparentOf(row.trace_id, attemptSpanId(row.id, lease.attempt)),
         step: createSteps(on, {
@@ -193,28 +193,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
         log: (line) => keepLine(work, line),
       }),
     )
-    return completed(handler, lease.project, value)
-  }
-
-  async function completed(handler: Handler, project: string, value: unknown): Promise<Ending> {
-    // Undefined is what a function without an answer answers.
-    const written = JSON.stringify(value ?? null) as string | undefined
-    if (written === undefined) throw new TaskError('RESULT_INVALID', 'The result is not JSON', { retryable: false })
-    const [fault] = handlers.faults(handler.name, 'output', value ?? null, 'result')
-    if (fault)
-      throw new TaskError('RESULT_INVALID', `The result does not fit: ${fault.path} ${fault.message}`, {
-        retryable: false,
-      })
-    const { shown: text, sha256: outputSha256, sealed: resultSealed } = on.payloads.hide(project, written)
-    const ending = { state: 'completed', errorCode: null, error: null, outputSha256, resultSealed } as const
-    if (text.length <= INLINE_BYTES) return { ...ending, result: text }
-    const bytes = Buffer.from(text)
-    if (bytes.length > MAX_RESULT_BYTES)
-      throw new TaskError('RESULT_TOO_LARGE', `The result has ${bytes.length} bytes; at most ${MAX_RESULT_BYTES}`, {
-        retryable: false,
-      })
-    await keepJson(on.blobs, project, bytes)
-    return { ...ending, result: null }
+    return resultOf(on, handler, lease.project, value)
   }
 
   /** Says in the log what will be done, before it is done: it cannot be taken back. */
@@ -222,20 +201,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
     name: 'intend',
     async run(tx, all) {
       for (const work of all)
-        await append(tx, clock.now(), SYSTEM, {
-          type: 'run.started',
-          resource: { type: 'run', id: work.row.id, number: work.row.number },
-          action: `Task ${work.row.handler}: started`,
-          details: {
-            handler: work.row.handler,
-            queue: work.row.queue,
-            attempt: work.lease.attempt,
-            asked_by_id: work.row.executed_by_id,
-            input_sha256: work.row.input_sha256,
-          },
-          ckpt: on.notBefore(),
-          run: { id: work.row.id, seq: await nextEvent(tx, work.row.id) },
-        })
+        await announce(tx, { row: work.row, lease: work.lease, now: clock.now(), ckpt: on.notBefore() })
       return all.map(() => null)
     },
   }
@@ -245,6 +211,8 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
     const { deadline_at } = work.row
     const left = deadline_at === null ? Number.POSITIVE_INFINITY : deadline_at - clock.now()
     const reason = left <= timeoutMs ? 'deadline' : 'timeout'
+    clearTimeout(work.timer)
+    if (left === Number.POSITIVE_INFINITY && timeoutMs === left) return
     work.timer = setTimeout(() => interrupt(work, reason), Math.max(0, Math.min(left, timeoutMs)))
   }
 
@@ -287,17 +255,8 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
     }
     if (work.startedAt !== null)
       on.observe?.ended({ row, attempt: lease.attempt, startedAt: work.startedAt, endedAt: attempt.endedAt, ending })
-    const failures = lease.failures + 1
-    const retryable =
-      ending.state === 'failed'
-        ? !noRetry.has(ending.errorCode ?? '') && !(error instanceof TaskError && !error.retryable)
-        : ending.errorCode === 'TASK_TIMEOUT'
-    if (retryable && failures < row.max_attempts) {
-      const runAt = attempt.endedAt + backoffMs(failures, on.random)
-      if (row.deadline_at === null || runAt < row.deadline_at)
-        return { next: 'retry', lease, row, ending, attempt, runAt }
-    }
-    return { next: 'settle', lease, row, ending, attempt }
+    const final = error instanceof TaskError && !error.retryable
+    return endOf({ lease, row, ending, attempt, final }, on.random)
   }
 
   function end(work: Work, what: End | null): void {
@@ -355,7 +314,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
   }
 
   return {
-    serves: (name) => !name.startsWith('.'),
+    serves: (name) => /^[^.@]/.test(name),
     room(name) {
       if (stopped) return 0
       // What is not settled yet counts at double the limit, or a slow commit would be outrun without end.
@@ -435,29 +394,18 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
 
 const stopOf = (reason: Reason): Error => new Error(`the task is to stop: ${reason}`)
 
-/** Failures that no other try can mend. */
-const noRetry: ReadonlySet<string> = new Set(['DELIVERIES_EXHAUSTED', 'HANDLER_GONE'])
-
-const ended = (state: Ending['state'], errorCode: string, error: string): Ending => ({
-  state,
-  result: null,
-  outputSha256: null,
-  errorCode,
-  error,
-})
-
 /** How work ends that was told to stop; null: it goes back, uncounted. */
 function stoppedBy(reason: Reason): Ending | null {
-  if (reason === 'timeout') return ended('timeout', 'TASK_TIMEOUT', 'The attempt took longer than it may')
-  if (reason === 'deadline') return ended('timeout', 'DEADLINE_EXCEEDED', 'The deadline passed while it ran')
-  if (reason === 'cancelled') return ended('cancelled', 'CANCELLED', 'Cancelled while it ran')
+  if (reason === 'timeout') return TIMED_OUT
+  if (reason === 'deadline') return PAST_DEADLINE
+  if (reason === 'cancelled') return CANCELLED
   return null
 }
 
 function failure(error: unknown): Ending {
   const code = error instanceof TaskError || error instanceof AppError ? error.code : 'TASK_FAILED'
   const message = error instanceof Error ? error.message : String(error)
-  return ended('failed', code.slice(0, 100), redactor.text(message.slice(0, MAX_ERROR_CHARS)))
+  return failedWith(code, message)
 }
 
 /** The newest lines are kept: what a failure said stands at the end. */

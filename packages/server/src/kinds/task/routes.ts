@@ -1,10 +1,21 @@
-import type { deadLettersApi, HandlerInfo, NewTask, queuesApi, Submitted, tasksApi } from '@writ/api'
+import type {
+  deadLettersApi,
+  HandlerInfo,
+  handlersApi,
+  NewTask,
+  queuesApi,
+  Submitted,
+  tasksApi,
+  workersApi,
+} from '@writ/api'
 import { type Caller, requirePermission } from '../../identity/index.ts'
-import type { Command, RequestKey } from '../../platform/db/index.ts'
+import { rfc3339OrNull } from '../../platform/clock.ts'
+import type { Command, RequestKey, Tx } from '../../platform/db/index.ts'
 import { goneOf } from '../../platform/http/gone.ts'
 import type { Handlers as Routes } from '../../platform/http/mount.ts'
 import { redactor } from '../../platform/redact/index.ts'
-import type { Handler } from './handler.ts'
+import type { BrokenFile, Handler } from './handler.ts'
+import type { Workers } from './remote/workers.ts'
 import type { TaskFilter, TaskPage, Tasks } from './service.ts'
 import type { PreparedTask, SubmitTasks } from './submit.ts'
 
@@ -96,9 +107,45 @@ export const taskHandlers = (on: Dispatching): Routes<typeof tasksApi, Caller> =
     get: (ask) => tasks.find(ask, ask.params.id),
     wait: (ask) => tasks.wait(ask, ask.params.id, (ask.query.timeout ?? 30) * 1_000, goneOf(ask.request)),
     cancel: (ask) => ask.change((tx) => tasks.cancel(tx, ask.caller, ask.params.id, ask.body?.reason ?? null)),
-    handlers: async () => tasks.handlers.list().map(showHandler),
+    async handlers(ask) {
+      const { handlers, remote } = tasks
+      const theirs = (await ask.read((tx) => remote.list(tx))).filter(({ name }) => !handlers.find(name))
+      return [...[...handlers.list(), ...theirs].map(showHandler), ...handlers.broken().map(showBroken)]
+    },
   }
 }
+
+export const workerHandlers = (workers: Workers): Routes<typeof workersApi, Caller> => ({
+  async claim(ask) {
+    // A request with a body is closed when the body was read; whether anybody waits, the connection says.
+    const gone = new AbortController()
+    const leave = () => gone.abort()
+    const { socket } = ask.request.raw
+    socket.once('close', leave)
+    try {
+      return await workers.claim(ask.caller, ask.body, gone.signal)
+    } finally {
+      socket.off('close', leave)
+    }
+  },
+  extend: async (ask) => ({
+    leases: await workers.extend(ask.caller, ask.body.leases),
+    lease_ms: workers.leaseMs,
+  }),
+  settle: async (ask) => ({ results: await workers.settle(ask.caller, ask.body.results) }),
+})
+
+export const handlerHandlers = ({ tasks }: Dispatching): Routes<typeof handlersApi, Caller> => ({
+  enable: (ask) => setEnabled(tasks, ask, true),
+  disable: (ask) => setEnabled(tasks, ask, false),
+})
+
+const setEnabled = (
+  tasks: Tasks,
+  ask: { caller: Caller; params: { name: string }; change<T>(work: (tx: Tx) => Promise<T>): Promise<T> },
+  enabled: boolean,
+): Promise<HandlerInfo> =>
+  ask.change(async (tx) => showHandler(await tasks.remote.setEnabled(tx, ask.caller, ask.params.name, enabled)))
 
 export const queueHandlers = ({ tasks }: Dispatching): Routes<typeof queuesApi, Caller> => ({
   list: (ask) => ask.read((tx) => tasks.listQueues(tx)),
@@ -160,4 +207,24 @@ const showHandler = (handler: Handler): HandlerInfo => ({
   max_attempts: handler.maxAttempts,
   concurrency: handler.concurrency,
   side_effect: handler.sideEffect,
+  enabled: handler.enabled ?? true,
+  last_seen_at: rfc3339OrNull(handler.lastSeenAt ?? null),
+  fault: handler.fault ?? null,
+})
+
+/** A file whose handlers nobody knows stands under its own name, and cannot be dispatched. */
+const showBroken = ({ file, reason }: BrokenFile): HandlerInfo => ({
+  name: file,
+  title: 'A file that does not load',
+  source: 'folder',
+  input: null,
+  output: null,
+  queue: 'api',
+  timeout_ms: 0,
+  max_attempts: 0,
+  concurrency: null,
+  side_effect: 'none',
+  enabled: false,
+  last_seen_at: null,
+  fault: reason,
 })

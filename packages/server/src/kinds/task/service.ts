@@ -4,12 +4,13 @@ import { type Caller, personOf, seesAll } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
 import type { Clock } from '../../platform/clock.ts'
-import type { Command, Tx } from '../../platform/db/index.ts'
-import type { Queue as RunQueue } from '../../queue/index.ts'
+import { type Command, type Database, inProject, type Tx } from '../../platform/db/index.ts'
+import { type Depth, queueOfPlace, type Queue as RunQueue } from '../../queue/index.ts'
 import { isFinal, type Waiting } from '../../runs/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 import type { Handlers } from './handler.ts'
 import { readJson } from './payload.ts'
+import type { RemoteHandlers } from './remote/registry.ts'
 import type { Payloads } from './sealed.ts'
 import { type Ending, settleWaiting } from './settle.ts'
 import { showAttempts, showQueue, showStep, showTask, stateOf } from './show.ts'
@@ -59,6 +60,8 @@ export interface TaskPage {
  */
 export interface Tasks {
   readonly handlers: Handlers
+  /** Those that workers registered in the project. */
+  readonly remote: RemoteHandlers
 
   /**
    * Examines one dispatch; stores a large input. Writes no row: call it before the transaction.
@@ -126,6 +129,8 @@ export interface TasksOn {
   readonly handlers: Handlers
   readonly waiting: Waiting
   readonly payloads: Payloads
+  readonly db: Database
+  readonly remote: RemoteHandlers
   /** Hears of each task after it was accepted. */
   readonly accepted?: (queue: string, handler: string) => void
 }
@@ -140,8 +145,22 @@ const EXPIRED: Ending = {
 }
 
 export function createTasks(on: TasksOn): Tasks {
-  const { queue, handlers, waiting } = on
+  const { queue, handlers, remote, waiting } = on
   const { accept, submit } = createSubmit(queue, on.accepted)
+
+  const findRemote = (project: string, name: string) =>
+    inProject(project, () => on.db.read(async (tx) => (await remote.find(tx, [name])).get(name)))
+
+  /** What waits in queues, with what waits for workers beside them. */
+  async function depths(tx: Tx): Promise<Map<string, Depth>> {
+    const found = new Map<string, Depth>()
+    for (const one of await queue.depth(tx)) {
+      const name = queueOfPlace(one.queue)
+      const before = found.get(name)
+      found.set(name, before ? sumOf(before, one) : { ...one, queue: name })
+    }
+    return found
+  }
 
   const mine = (caller: Caller) => (seesAll(caller) ? undefined : personOf(caller))
 
@@ -199,7 +218,7 @@ export function createTasks(on: TasksOn): Tasks {
   async function changePause(tx: Tx, caller: Caller, name: string, paused: boolean): Promise<Queue> {
     const done = await store.setPaused(tx, name, paused ? { at: caller.at, by: personOf(caller) } : null)
     if (!done) throw new AppError('QUEUE_UNKNOWN', { queue: name })
-    const depth = (await queue.depth(tx)).find((one) => one.queue === name)
+    const depth = (await depths(tx)).get(name)
     const shown = showQueue(await knownQueue(tx, name), depth)
     if (!done.changed) return shown
     await append(tx, caller.at, caller, {
@@ -211,13 +230,17 @@ export function createTasks(on: TasksOn): Tasks {
   }
 
   async function replayRows(tx: Tx, caller: Caller, rows: readonly TaskRow[]): Promise<Submitted[]> {
-    const gone = rows.find((row) => !handlers.find(row.handler))
+    const theirs = await remote.find(
+      tx,
+      rows.map((row) => row.handler),
+    )
+    const gone = rows.find((row) => !handlers.find(row.handler) && !theirs.has(row.handler))
     if (gone) throw new AppError('TASK_UNKNOWN_HANDLER', { handler: gone.handler })
     const submitted = await accept(
       tx,
       rows.map((row) => ({
         caller,
-        task: preparedFrom(row),
+        task: preparedFrom(row, !handlers.find(row.handler)),
         replays: { id: row.id, root: row.root_run_id },
       })),
     )
@@ -243,7 +266,8 @@ export function createTasks(on: TasksOn): Tasks {
 
   return {
     handlers,
-    prepare: (caller, asked, more) => prepareTask(on, caller, asked, more?.door ?? null),
+    remote,
+    prepare: (caller, asked, more) => prepareTask({ ...on, findRemote }, caller, asked, more?.door ?? null),
     submit,
 
     find: async (asked, ref) => detail(asked, await asked.read((tx) => see(tx, asked.caller, ref))),
@@ -310,8 +334,8 @@ export function createTasks(on: TasksOn): Tasks {
     },
 
     async listQueues(tx) {
-      const depths = new Map((await queue.depth(tx)).map((one) => [one.queue, one]))
-      return (await store.listQueues(tx)).map((row) => showQueue(row, depths.get(row.name)))
+      const found = await depths(tx)
+      return (await store.listQueues(tx)).map((row) => showQueue(row, found.get(row.name)))
     },
     pauseQueue: (tx, caller, name) => changePause(tx, caller, name, true),
     resumeQueue: (tx, caller, name) => changePause(tx, caller, name, false),
@@ -336,14 +360,24 @@ export function createTasks(on: TasksOn): Tasks {
   }
 }
 
+/** Two places of one queue as one. */
+export const sumOf = (a: Depth, b: Depth): Depth => ({
+  queue: a.queue,
+  waiting: a.waiting + b.waiting,
+  delayed: a.delayed + b.delayed,
+  claimed: a.claimed + b.claimed,
+  oldest: a.oldest === null ? b.oldest : b.oldest === null ? a.oldest : Math.min(a.oldest, b.oldest),
+})
+
 function requireFilter(filter: DeadFilter): void {
   if (Object.values(filter).every((value) => value === undefined)) throw new AppError('DEAD_LETTERS_UNFILTERED')
 }
 
 /** What a dead letter asked for, without the times that have passed. */
-const preparedFrom = (row: TaskRow): PreparedTask => ({
+const preparedFrom = (row: TaskRow, remote: boolean): PreparedTask => ({
   handler: row.handler,
   queue: row.queue,
+  remote,
   priority: row.priority,
   runAt: null,
   maxAttempts: row.max_attempts,

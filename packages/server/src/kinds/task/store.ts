@@ -2,6 +2,7 @@ import type { RunState } from '@writ/api'
 import { type RawBuilder, type Selectable, sql } from 'kysely'
 import { DatabaseConflict, inList, type Tx, totalOf } from '../../platform/db/index.ts'
 import type { AttemptsTable, QueuesTable, RunsTable, StepsTable } from '../../platform/db/tables.ts'
+import { remotePlace } from '../../queue/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 
 // All SQL of tasks, their attempts, unique keys and queues. What waits and who holds it is the queue's.
@@ -177,19 +178,22 @@ export async function loadWork(tx: Tx, ids: readonly string[]): Promise<Map<stri
   return new Map(rows.map((row) => [row.id, row]))
 }
 
+/** The queue ?2 itself, and the places of workers beside it. */
+const OF_QUEUE = '(queue = ?2 or substr(queue, 1, length(?3)) = ?3)'
+
 /** Up to `limit` tasks that wait in a queue and nobody holds, whatever their time, the first to be due first. */
 export async function listWaiting(tx: Tx, queue: string, limit: number): Promise<string[]> {
   const rows = await tx.sql<{ run_id: string }>(
-    'select run_id from queue where project_id = ?1 and queue = ?2 and lease_until is null order by run_at, run_id limit ?3',
-    [tx.project, queue, limit],
+    `select run_id from queue where project_id = ?1 and ${OF_QUEUE} and lease_until is null order by run_at, run_id limit ?4`,
+    [tx.project, queue, remotePlace(queue, ''), limit],
   )
   return rows.map((row) => row.run_id)
 }
 
 export async function countWaiting(tx: Tx, queue: string): Promise<number> {
   const [row] = await tx.sql<{ n: number }>(
-    'select count(*) as n from queue where project_id = ?1 and queue = ?2 and lease_until is null',
-    [tx.project, queue],
+    `select count(*) as n from queue where project_id = ?1 and ${OF_QUEUE} and lease_until is null`,
+    [tx.project, queue, remotePlace(queue, '')],
   )
   return Number(row!.n)
 }

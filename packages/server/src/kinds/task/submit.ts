@@ -5,8 +5,8 @@ import type { Blobs } from '../../platform/blobs/index.ts'
 import { type Command, type RequestKey, remember, type Tx, takeNumbers } from '../../platform/db/index.ts'
 import { answerOf } from '../../platform/http/mount.ts'
 import { uuidv7 } from '../../platform/ids.ts'
-import type { Queue } from '../../queue/index.ts'
-import type { Handlers } from './handler.ts'
+import { type Queue, remotePlace } from '../../queue/index.ts'
+import { faultsOf, type Handler, type Handlers } from './handler.ts'
 import { INLINE_BYTES, keepJson } from './payload.ts'
 import type { Payloads } from './sealed.ts'
 import * as store from './store.ts'
@@ -15,6 +15,8 @@ import * as store from './store.ts'
 export interface PreparedTask {
   readonly handler: string
   readonly queue: string
+  /** Workers outside of the servers do it. */
+  readonly remote: boolean
   readonly priority: number
   /** Null: at once. */
   readonly runAt: number | null
@@ -51,15 +53,21 @@ const jsonOf = (value: unknown): string | null => (value === undefined ? null : 
 
 /** See `Tasks.prepare`. */
 export async function prepareTask(
-  on: { handlers: Handlers; blobs: Blobs; payloads: Payloads },
+  on: {
+    handlers: Handlers
+    blobs: Blobs
+    payloads: Payloads
+    findRemote(project: string, name: string): Promise<Handler | undefined>
+  },
   caller: Caller,
   asked: NewTask,
   door: 'dispatch' | null,
 ): Promise<PreparedTask> {
-  const handler = on.handlers.find(asked.handler)
+  const handler = on.handlers.find(asked.handler) ?? (await on.findRemote(caller.project!, asked.handler))
   if (!handler) throw new AppError('TASK_UNKNOWN_HANDLER', { handler: asked.handler })
+  if (handler.enabled === false) throw new AppError('HANDLER_DISABLED', { handler: handler.name })
   const value = asked.input ?? {}
-  const fields = on.handlers.faults(handler.name, 'input', value, 'body.input')
+  const fields = faultsOf(handler.input, value, 'body.input')
   if (fields.length > 0) throw new AppError('TASK_INPUT_INVALID', { handler: handler.name }, { fields })
   const runAt = timeOf(asked.run_at)
   const deadlineAt = timeOf(asked.deadline_at)
@@ -72,6 +80,7 @@ export async function prepareTask(
   const prepared = {
     handler: handler.name,
     queue: asked.queue ?? handler.queue,
+    remote: handler.source === 'worker',
     priority: asked.priority ?? 0,
     runAt,
     maxAttempts: asked.max_attempts ?? handler.maxAttempts,
@@ -131,9 +140,9 @@ export function createSubmit(queue: Queue, accepted?: (queue: string, handler: s
       store.insertTasks(tx, rows),
       queue.enqueue(
         tx,
-        rows.map((row) => ({
+        rows.map((row, i) => ({
           runId: row.id,
-          queue: row.queue!,
+          queue: fresh[i]!.task.remote ? remotePlace(row.queue!, row.handler) : row.queue!,
           handler: row.handler,
           priority: row.priority!,
           runAt: row.run_at!,

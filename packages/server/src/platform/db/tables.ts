@@ -488,6 +488,15 @@ export interface WebhookCursorsTable {
   log_index: number
 }
 
+export interface WorkerHandlersTable {
+  project_id: string
+  name: string
+  contract: string
+  enabled: number
+  registered_at: number
+  last_seen_at: number
+}
+
 export interface FeishuAppsTable {
   project_id: string
   app_id: string
@@ -633,6 +642,7 @@ export interface Tables {
   attempts: AttemptsTable
   unique_keys: UniqueKeysTable
   queues: QueuesTable
+  worker_handlers: WorkerHandlersTable
   steps: StepsTable
   queue_copy: QueueCopyTable
   schedules: SchedulesTable
@@ -668,6 +678,7 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'feishu_apps',
   'attempts',
   'unique_keys',
+  'worker_handlers',
   'steps',
   'schedules',
   'schedule_fires',

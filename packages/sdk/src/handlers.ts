@@ -1,0 +1,71 @@
+/**
+ * What a file of handlers imports: `import { defineHandler, TaskError } from '@writ/sdk/handlers'`. In the folder that
+ * WRIT_HANDLERS_DIR names this needs no installation.
+ */
+import type { Static, TSchema } from 'typebox'
+
+/** What a handler is called with beside its input. */
+export interface HandlerContext {
+  /** Of the task; the same at every attempt. */
+  readonly runId: string
+  /** Id of the project. */
+  readonly project: string
+  /** From 1 on; attempts whose worker was lost count. */
+  readonly attempt: number
+  /** Aborts on timeout, deadline, cancel and stop. A second later nobody waits for the handler any more. */
+  readonly signal: AbortSignal
+  /** Kept with the task, redacted, up to 64 KiB of the newest lines. */
+  log(line: string): void
+}
+
+/** In a file of handlers there is more. */
+export interface FileContext extends HandlerContext {
+  /**
+   * Does a part of the work once: its result is kept, and a later attempt gets it instead of doing it again. A name stands for
+   * one step of the task; a loop numbers its own. The result must be JSON of at most 64 KiB.
+   */
+  step<T>(name: string, work: () => Promise<T> | T): Promise<T>
+  /** The trace that this attempt is part of, as the header of that name has it (W3C Trace Context). */
+  readonly traceparent: string
+}
+
+export interface HandlerDefinition<I extends TSchema = TSchema> {
+  /** What tasks call it: letters, digits, `_`, `.` and `-`. */
+  readonly name: string
+  /** What it does, as a sentence; its name when left out. */
+  readonly title?: string
+  /** JSON Schema of the input; without one, any JSON. */
+  readonly input?: I
+  /** JSON Schema of the result; without one, any JSON. */
+  readonly output?: TSchema
+  /** Where its tasks wait unless the dispatch says otherwise; `api` when left out. */
+  readonly queue?: string
+  /** Of one attempt, in milliseconds; a minute when left out. */
+  readonly timeoutMs?: number
+  /** How often it may fail; once when left out. */
+  readonly maxAttempts?: number
+  /** How many run at once on one server. */
+  readonly concurrency?: number
+  /** `irreversible`: the audit log says what will be done before it is done. `none` when left out. */
+  readonly sideEffect?: 'none' | 'reversible' | 'irreversible'
+  /**
+   * Does it. What it answers must be JSON, at most 1 MiB. What it throws fails the attempt: it is tried again while the task has
+   * attempts left, unless it throws a `TaskError` with `retryable: false`. It may be called again for a task that it did before.
+   */
+  run(input: Static<I>, context: FileContext): unknown
+}
+
+/** Answers the handler as it is; only there so that `input` has the type that its schema says. */
+export const defineHandler = <I extends TSchema>(handler: HandlerDefinition<I>): HandlerDefinition<I> => handler
+
+/** How work fails that knows why: with a code that stays the same, and whether trying again can help (it can, unless said otherwise). */
+export class TaskError extends Error {
+  readonly code: string
+  readonly retryable: boolean
+  constructor(code: string, message: string, options: { retryable?: boolean; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause })
+    this.name = 'TaskError'
+    this.code = code
+    this.retryable = options.retryable ?? true
+  }
+}

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { test } from 'node:test'
+import { createClient, createWorker } from './index.ts'
+
+const TASK = {
+  run_id: '01900000-0000-7000-8000-000000000001',
+  project_id: '01900000-0000-7000-8000-000000000002',
+  number: 1,
+  handler: 'slow',
+  queue: 'api',
+  input: {},
+  attempt: 1,
+  lease: 'a.b',
+  ends_in_ms: 600_000,
+}
+
+test('work whose lease cannot be kept is stopped before the lease runs out, and is not settled', async () => {
+  const asked: string[] = []
+  // A server that gives one task and is then cut off.
+  const server = createServer((request, response) => {
+    request.resume().on('end', () => {
+      const path = request.url!.split('/').at(-1)!
+      asked.push(path)
+      if (path !== 'claim') return response.writeHead(503).end()
+      if (asked.filter((one) => one === 'claim').length > 1) return
+      response.writeHead(200, { 'content-type': 'application/json' })
+      response.end(JSON.stringify({ tasks: [TASK], lease_ms: 3_000 }))
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  try {
+    const stop = new AbortController()
+    const errors: unknown[] = []
+    const worker = createWorker(createClient({ url: `http://127.0.0.1:${port}`, token: 't' }), {
+      concurrency: 1,
+      graceMs: 0,
+      onError: (error) => errors.push(error),
+    })
+    const stopped = Promise.withResolvers<number>()
+    worker.handle('slow', {}, (_, { signal }) => {
+      const began = performance.now()
+      signal.addEventListener('abort', () => stopped.resolve(performance.now() - began))
+      return new Promise(() => {})
+    })
+    const running = worker.run(stop.signal)
+    assert.ok((await stopped.promise) < 3_000)
+    stop.abort()
+    await running
+    assert.ok(asked.includes('extend'))
+    assert.ok(!asked.includes('settle'))
+    assert.ok(errors.some((error) => /could not be kept/.test(String(error))))
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
+})
+
+test('a worker without handlers, or with one twice, is refused', async () => {
+  const worker = createWorker(createClient({ url: 'http://127.0.0.1:9' }))
+  await assert.rejects(worker.run(AbortSignal.abort()), TypeError)
+  worker.handle('a', {}, () => 1)
+  assert.throws(() => worker.handle('a', {}, () => 2), TypeError)
+})

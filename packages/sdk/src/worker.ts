@@ -1,0 +1,340 @@
+import type { ClaimedTask, WorkerHandler, WorkResult } from '@writ/api'
+import type { Static, TSchema } from 'typebox'
+import type { Client } from './calls.ts'
+import { WritError } from './errors.ts'
+import { type HandlerContext, type HandlerDefinition, TaskError } from './handlers.ts'
+
+export { type HandlerContext, TaskError } from './handlers.ts'
+
+export interface WorkerOptions {
+  /** Queues to take from; an API token needs the scope `worker:<queue>` for each. `api` when left out. */
+  readonly queues?: readonly string[]
+  /** Tasks that run at once; 10 when left out. */
+  readonly concurrency?: number
+  /** What attempts are shown as done by; made up when left out. Two that run at once should differ. */
+  readonly name?: string
+  /** How long work has after `run` was told to stop, in milliseconds, before it goes back; 10 seconds when left out. */
+  readonly graceMs?: number
+  /** Hears of what goes wrong and is tried again: the server away, a lease lost. Nothing is written anywhere by itself. */
+  readonly onError?: (error: unknown) => void
+}
+
+export interface Worker {
+  /** Before `run`. The contract is told to the server; a name may be given once. */
+  handle<I extends TSchema>(
+    name: string,
+    contract: Omit<HandlerDefinition<I>, 'name' | 'run' | 'concurrency'>,
+    run: (input: Static<I>, context: HandlerContext) => unknown,
+  ): void
+  /**
+   * Works until the signal aborts; then it claims no more, gives what runs its grace, and hands the rest back. Rejects only on
+   * a refusal that no other try can mend: no right to a queue, a contract that is none.
+   */
+  run(signal: AbortSignal): Promise<void>
+}
+
+interface Work {
+  readonly task: ClaimedTask
+  readonly abort: AbortController
+  readonly lines: string[]
+  /** Until when the lease holds, on this machine's monotonic clock. */
+  until: number
+  over: boolean
+  why: 'cancelled' | 'timeout' | 'lost' | 'stopping' | null
+}
+
+const CLAIM_SECONDS = 20
+const MAX_CLAIM = 100
+const MAX_BATCH = 50
+/** Of all results that are sent together; a server takes a body of 1 MiB. */
+const MAX_BATCH_CHARS = 256 * 1024
+const MAX_LOG_CHARS = 60 * 1024
+const FIRST_PAUSE_MS = 200
+const LAST_PAUSE_MS = 10_000
+/** So long before its lease runs out work is stopped: an answer needs its time too. */
+const MARGIN_MS = 2_000
+
+/**
+ * A worker of tasks in this process: `worker.handle('name', contract, fn)`, then `await worker.run(signal)`. It claims and settles
+ * in batches, keeps leases alive, and stops work whose lease it could not extend, on a clock that nobody sets. What it does is
+ * done at least once: another worker gets the task if this one is gone, or cut off.
+ */
+export function createWorker(client: Client, options: WorkerOptions = {}): Worker {
+  const { queues = ['api'], concurrency = 10, graceMs = 10_000, onError = () => {} } = options
+  const name = options.name ?? `sdk-${crypto.randomUUID().slice(0, 8)}`
+  const handlers = new Map<string, { contract: WorkerHandler; run(input: unknown, context: HandlerContext): unknown }>()
+  const active = new Set<Work>()
+  const outbox: { work: Work; result: WorkResult; size: number }[] = []
+  let leaseMs = 30_000
+  let sending = false
+  let extendAt = 0
+  let room = Promise.withResolvers<void>()
+
+  /** Ends at the time of the attempt, and when the lease is about to run out. */
+  async function perform(work: Work): Promise<void> {
+    const { task } = work
+    const timer = setTimeout(() => interrupt(work, 'timeout'), Math.min(task.ends_in_ms, 2 ** 31 - 1))
+    let result: Omit<WorkResult, 'lease'>
+    try {
+      const found = handlers.get(task.handler)
+      if (!found) throw new TaskError('HANDLER_GONE', `this worker has no handler ${task.handler}`)
+      const stopped = new Promise<never>((_, reject) => {
+        work.abort.signal.addEventListener('abort', () => reject(work.abort.signal.reason), { once: true })
+      })
+      // A handler that does not listen is not waited for; what it still does settles nothing.
+      const value = await Promise.race([
+        Promise.resolve(
+          found.run(task.input, {
+            runId: task.run_id,
+            project: task.project_id,
+            attempt: task.attempt,
+            signal: work.abort.signal,
+            log: (line) => keep(work, String(line)),
+          }),
+        ),
+        stopped,
+      ])
+      result = { outcome: 'completed', result: value ?? null }
+    } catch (error) {
+      result = failureOf(error)
+    }
+    clearTimeout(timer)
+    work.over = true
+    if (work.why === 'cancelled' || work.why === 'timeout') result = { outcome: work.why }
+    if (work.why === 'stopping') result = { outcome: 'back' }
+    if (work.why === 'lost') return forget(work)
+    send(work, { ...result, lease: task.lease, ...(work.lines.length > 0 ? { log: work.lines.join('\n') } : {}) })
+  }
+
+  function interrupt(work: Work, why: NonNullable<Work['why']>): void {
+    if (work.over || work.why !== null) return
+    work.why = why
+    work.abort.abort(new Error(`the task is to stop: ${why}`))
+  }
+
+  function forget(work: Work): void {
+    active.delete(work)
+    room.resolve()
+    room = Promise.withResolvers()
+  }
+
+  function send(work: Work, result: WorkResult): void {
+    let size = 0
+    try {
+      size = JSON.stringify(result).length
+    } catch {
+      const refused = { error_code: 'RESULT_INVALID', error: 'The result is not JSON', retryable: false }
+      result = { lease: result.lease, outcome: 'failed', ...refused }
+    }
+    outbox.push({ work, result, size })
+    if (sending) return
+    sending = true
+    void flush()
+  }
+
+  /** What ended meanwhile goes together. Tried again as long as the leases hold; the fence decides what counts. */
+  async function flush(): Promise<void> {
+    let pauseMs = FIRST_PAUSE_MS
+    let most = MAX_BATCH
+    while (outbox.length > 0) {
+      // Whatever ends in this turn comes along.
+      await new Promise((later) => setTimeout(later, 0))
+      const batch = outbox.slice(0, 1)
+      let size = batch[0]!.size
+      for (const one of outbox.slice(1, most)) {
+        size += one.size
+        if (size > MAX_BATCH_CHARS) break
+        batch.push(one)
+      }
+      try {
+        const { results } = await client.workers.settle({ body: { results: batch.map((one) => one.result) } })
+        for (const { settled, run_id } of results)
+          if (!settled) onError(new Error(`the lease of task ${run_id} was lost; nothing of it was settled`))
+        for (const { work } of batch) forget(work)
+        outbox.splice(0, batch.length)
+        pauseMs = FIRST_PAUSE_MS
+      } catch (error) {
+        onError(error)
+        const hopeless = error instanceof WritError && error.status < 500 && error.status !== 429
+        if (hopeless && batch.length > 1) {
+          // One of them spoils it for all: each by itself tells which.
+          most = 1
+          continue
+        }
+        if (hopeless) {
+          // A result that is too long for the server, say: the attempt fails, and says why.
+          const [{ work, result }] = batch as [(typeof outbox)[number]]
+          outbox.shift()
+          if (result.outcome === 'failed') forget(work)
+          else {
+            const failed = { error_code: 'RESULT_REFUSED', error: error.message.slice(0, 1_000), retryable: false }
+            outbox.unshift({ work, result: { lease: result.lease, outcome: 'failed', ...failed }, size: 1_000 })
+          }
+          continue
+        }
+        // Somebody else has those by now.
+        const now = performance.now()
+        for (const one of outbox.filter(({ work }) => work.until <= now)) {
+          outbox.splice(outbox.indexOf(one), 1)
+          forget(one.work)
+        }
+        await pause(pauseMs)
+        pauseMs = Math.min(LAST_PAUSE_MS, pauseMs * 2)
+      }
+    }
+    // In the turn in which nothing was left: what comes next begins anew.
+    sending = false
+  }
+
+  async function extendAll(): Promise<void> {
+    const all = [...active]
+    for (let at = 0; at < all.length; at += 500) {
+      const some = all.slice(at, at + 500)
+      const asked = performance.now()
+      const answer = await client.workers.extend({
+        body: { leases: some.map(({ task }) => task.lease) },
+        signal: AbortSignal.timeout(leaseMs / 3),
+      })
+      for (const [i, { state, reason }] of answer.leases.entries()) {
+        const work = some[i]!
+        if (state === 'held') work.until = asked + answer.lease_ms
+        else if (state === 'lost' || reason !== 'cancelled') interrupt(work, 'lost')
+        else interrupt(work, 'cancelled')
+      }
+    }
+  }
+
+  /** Looks after the leases until told to stop. */
+  async function beat(stop: AbortSignal): Promise<void> {
+    while (!stop.aborted) {
+      const now = performance.now()
+      for (const work of active)
+        if (work.until - MARGIN_MS <= now) {
+          if (work.why === null && !work.over)
+            onError(new Error(`the lease of task ${work.task.run_id} could not be kept`))
+          interrupt(work, 'lost')
+        }
+      if (active.size > 0 && now >= extendAt) {
+        extendAt = now + leaseMs / 4
+        await extendAll().catch(onError)
+      }
+      await pause(Math.min(500, leaseMs / 8), stop)
+    }
+  }
+
+  async function claim(signal: AbortSignal): Promise<void> {
+    const asked = performance.now()
+    const answer = await client.workers.claim({
+      body: {
+        worker: name,
+        queues: [...queues],
+        handlers: [...handlers.values()].map(({ contract }) => contract),
+        limit: Math.min(MAX_CLAIM, concurrency - active.size),
+        wait_seconds: CLAIM_SECONDS,
+      },
+      signal,
+    })
+    leaseMs = answer.lease_ms
+    // The lease began somewhere between question and answer, and how long the answer took is not known: so from the question on,
+    // and what is left after a long wait is extended at once.
+    const until = asked + answer.lease_ms
+    if (performance.now() - asked > leaseMs / 8) extendAt = 0
+    for (const task of answer.tasks) {
+      const work: Work = { task, abort: new AbortController(), lines: [], until, over: false, why: null }
+      active.add(work)
+      void perform(work)
+    }
+  }
+
+  return {
+    handle(handler, contract, run) {
+      if (handlers.has(handler)) throw new TypeError(`the worker has a handler ${handler} already`)
+      const { title, input, output, queue, timeoutMs, maxAttempts, sideEffect } = contract
+      const told = JSON.parse(
+        JSON.stringify({
+          name: handler,
+          title,
+          input,
+          output,
+          queue: queue ?? queues[0],
+          timeout_ms: timeoutMs,
+          max_attempts: maxAttempts,
+          side_effect: sideEffect,
+        }),
+      ) as WorkerHandler
+      // The server has checked the input against the schema that gives it its type.
+      handlers.set(handler, {
+        contract: told,
+        run: (value, context) => run(value as Static<typeof input & TSchema>, context),
+      })
+    },
+    async run(signal) {
+      if (handlers.size === 0) throw new TypeError('the worker has no handlers: call handle() first')
+      const stopped = aborted(signal)
+      const beats = new AbortController()
+      const beating = beat(beats.signal)
+      let pauseMs = FIRST_PAUSE_MS
+      try {
+        while (!signal.aborted) {
+          if (active.size >= concurrency) {
+            await Promise.race([room.promise, stopped])
+            continue
+          }
+          try {
+            await claim(signal)
+            pauseMs = FIRST_PAUSE_MS
+          } catch (error) {
+            if (signal.aborted) break
+            if (error instanceof WritError && [401, 403, 404, 409, 422].includes(error.status)) throw error
+            onError(error)
+            await pause(pauseMs * (0.75 + Math.random() / 2), signal)
+            pauseMs = Math.min(LAST_PAUSE_MS, pauseMs * 2)
+          }
+        }
+      } finally {
+        await Promise.race([drained(), pause(graceMs)])
+        for (const work of active) interrupt(work, 'stopping')
+        // As long as the leases hold, what became of the work can still be said.
+        await Promise.race([drained(), pause(leaseMs)])
+        beats.abort()
+        await beating
+      }
+    },
+  }
+
+  async function drained(): Promise<void> {
+    while (active.size > 0) await room.promise
+  }
+}
+
+function keep(work: Work, line: string): void {
+  if (work.over) return
+  work.lines.push(line.slice(0, MAX_LOG_CHARS))
+  let size = work.lines.reduce((sum, one) => sum + one.length + 1, 0)
+  while (size > MAX_LOG_CHARS) size -= work.lines.shift()!.length + 1
+}
+
+function failureOf(error: unknown): Omit<WorkResult, 'lease'> {
+  const message = (error instanceof Error ? error.message : String(error)).slice(0, 5_000)
+  if (!(error instanceof TaskError)) return { outcome: 'failed', error: message }
+  const code = /^[A-Z][A-Z0-9_]{0,99}$/.test(error.code) ? { error_code: error.code } : {}
+  return { outcome: 'failed', error: message, retryable: error.retryable, ...code }
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+
+const pause = (ms: number, signal?: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    if (signal?.aborted) done()
+    else signal?.addEventListener('abort', done, { once: true })
+  })

@@ -1,0 +1,44 @@
+import { HandlerName, QueueName } from '@writ/api'
+import type { Static, TSchema } from 'typebox'
+import { Type } from 'typebox'
+import { Compile } from 'typebox/schema'
+import type { Handler } from './handler.ts'
+
+/** What a handler says of itself, wherever it runs; what is left out has the usual value. */
+export type Contract = Omit<Handler, 'source' | 'run' | 'waitsForPlace' | 'fault'>
+
+const optional = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
+const Given = Type.Object({
+  name: HandlerName,
+  title: optional(Type.String({ maxLength: 500 })),
+  input: optional(Type.Object({})),
+  output: optional(Type.Object({})),
+  queue: optional(QueueName),
+  timeoutMs: optional(Type.Integer({ minimum: 1, maximum: 86_400_000 })),
+  maxAttempts: optional(Type.Integer({ minimum: 1, maximum: 100 })),
+  concurrency: optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+  sideEffect: optional(Type.Enum(['none', 'reversible', 'irreversible'])),
+})
+const check = Compile(Given)
+
+/** The contract that somebody else's code described. Throws Error with the field that is wrong. */
+export function contractOf(described: object): Contract {
+  // Fields that are not there are undefined, which JSON has not.
+  const given = JSON.parse(JSON.stringify(described)) as Static<typeof Given>
+  if (!check.Check(given)) {
+    const [, [fault]] = check.Errors(given)
+    const name = 'name' in given ? String((given as { name: unknown }).name) : ''
+    throw new Error(`handler ${name}: ${fault?.instancePath.slice(1)} ${fault?.message}`.replace('  ', ' '))
+  }
+  return {
+    name: given.name,
+    title: given.title ?? given.name,
+    input: given.input ?? null,
+    output: given.output ?? null,
+    queue: given.queue ?? 'api',
+    timeoutMs: given.timeoutMs ?? 60_000,
+    maxAttempts: given.maxAttempts ?? 1,
+    concurrency: given.concurrency ?? null,
+    sideEffect: given.sideEffect ?? 'none',
+  }
+}

@@ -1,0 +1,226 @@
+// A process of handlers: imports files of the folder as the server read them, and does one task at a time. It has no secret
+// of ours and no way to the database; what goes wrong in it ends it and nothing else.
+import { Console } from 'node:console'
+import { registerHooks } from 'node:module'
+import { Writable } from 'node:stream'
+import { Worker } from 'node:worker_threads'
+import type { Described, Failure, FromChild, ToChild } from './protocol.ts'
+
+/** A result longer than this is refused here, before it travels; the server refuses what is less and still too long. */
+const MAX_RESULT_CHARS = 4 * 1024 * 1024
+/** So much of a task's log is sent as it is written; then what is newest, a few times a second. */
+const PROMPT_CHARS = 64 * 1024
+const KEPT_CHARS = 64 * 1024
+const LOG_MS = 200
+
+interface Step {
+  work(): unknown
+  resolve(value: unknown): void
+  reject(error: unknown): void
+  /** What the work itself threw: whoever called the step gets that, and not its copy. */
+  thrown?: unknown
+}
+
+interface Definition {
+  readonly name: string
+  run(input: unknown, context: object): unknown
+}
+
+const say = (message: FromChild) => void process.send!(message)
+let running: AbortController | null = null
+let log = createLog()
+/** Steps of the task that runs, by their number. */
+let steps = new Map<number, Step>()
+let stepsAsked = 0
+
+// Handlers of many files write with console; while a task runs, its lines are the task's.
+globalThis.console = new Console({ stdout: lineStream(), stderr: lineStream() })
+
+process.on('disconnect', () => process.exit(0))
+process.on('message', (message: ToChild) => {
+  if (message.say === 'begin') begin(message)
+  else if (message.say === 'abort') running?.abort(new Error(message.reason))
+  else if (message.say === 'stepGo') void goStep(message.id)
+  else if (message.say === 'stepIs') endStep(message.id)?.resolve(JSON.parse(message.result))
+  else if (message.say === 'stepNot') failStep(message)
+  else if (message.say === 'describe')
+    answer(async () => say({ say: 'described', handlers: await describe(message.file) }))
+  else answer(() => run(message))
+})
+
+/** The server keeps what a step answers, and knows whether it was done before. */
+function askStep(name: unknown, work: () => unknown): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const id = ++stepsAsked
+    steps.set(id, { work, resolve, reject })
+    say({ say: 'step', id, name: String(name) })
+  })
+}
+
+async function goStep(id: number): Promise<void> {
+  const step = steps.get(id)
+  if (!step) return
+  try {
+    const value = (await step.work()) ?? null
+    const result = JSON.stringify(value) as string | undefined
+    if (result === undefined) throw never('STEP_RESULT_INVALID', 'The result of a step is not JSON')
+    say({ say: 'stepDone', id, result })
+  } catch (error) {
+    step.thrown = error
+    say({ say: 'stepFailed', id, failure: failureOf(error) })
+  }
+}
+
+function endStep(id: number): Step | undefined {
+  const step = steps.get(id)
+  steps.delete(id)
+  return step
+}
+
+function failStep({ id, failure }: Extract<ToChild, { say: 'stepNot' }>): void {
+  const step = endStep(id)
+  step?.reject(
+    step.thrown ?? Object.assign(new Error(failure.message), { ...failure, code: failure.code ?? undefined }),
+  )
+}
+
+function answer(work: () => Promise<void>): void {
+  work().catch((error: unknown) => {
+    log.flush()
+    const { code, message, retryable } = failureOf(error)
+    say({ say: 'failed', code, message, retryable, rss: process.memoryUsage.rss() })
+  })
+}
+
+/** Own words of a handler are a TaskError, or whatever looks like one: the module that it comes from may be another copy of ours. */
+function failureOf(error: unknown): Failure {
+  const message = error instanceof Error ? error.message : String(error)
+  const own = error as { code?: unknown; retryable?: unknown }
+  return error instanceof Error && typeof own.code === 'string' && typeof own.retryable === 'boolean'
+    ? { code: own.code, message, retryable: own.retryable }
+    : { code: null, message, retryable: true }
+}
+
+/** From here on, modules of the folder are what the server read, whatever the disk says by now. */
+function begin({ sources, ours, maxBytes }: Extract<ToChild, { say: 'begin' }>): void {
+  registerHooks({
+    resolve(specifier, context, next) {
+      if (/^(\.{0,2}\/|file:)/.test(specifier)) {
+        const url = new URL(specifier, context.parentURL).href
+        if (Object.hasOwn(sources, url)) return { url, format: formatOf(url), shortCircuit: true }
+      }
+      const own = Object.hasOwn(ours, specifier) ? ours[specifier] : undefined
+      if (own === undefined) return next(specifier, context)
+      try {
+        return next(specifier, context)
+      } catch {
+        return next(own, context)
+      }
+    },
+    load(url, context, next) {
+      const source = Object.hasOwn(sources, url) ? sources[url] : undefined
+      return source === undefined ? next(url, context) : { format: formatOf(url), source, shortCircuit: true }
+    },
+  })
+  // A thread of its own, because the main one may be blocked by a handler.
+  const watchdog = new Worker(new URL('./watchdog.ts', import.meta.url), {
+    workerData: { parent: process.ppid, maxBytes },
+    execArgv: ['--disable-warning=ExperimentalWarning'],
+  })
+  watchdog.unref()
+  say({ say: 'ready' })
+}
+
+const formatOf = (url: string): string =>
+  url.endsWith('.json') ? 'json' : /\.m?ts$/.test(url) ? 'module-typescript' : 'module'
+
+const isDefinition = (value: unknown): value is Definition =>
+  typeof value === 'object' && value !== null && 'name' in value && 'run' in value && typeof value.run === 'function'
+
+/** What a file exports as handlers: by default or by name, one or an array of them. */
+async function handlersIn(file: string): Promise<Definition[]> {
+  const module = (await import(file)) as Record<string, unknown>
+  const found = Object.values(module).flat(1).filter(isDefinition)
+  if (found.length === 0) throw new Error('the file exports no handler: an object with name and run')
+  return [...new Set(found)]
+}
+
+async function describe(file: string): Promise<Described[]> {
+  return (await handlersIn(file)).map((handler) => {
+    const { name, title, input, output, queue, timeoutMs, maxAttempts, concurrency, sideEffect } =
+      handler as unknown as Described
+    return { name, title, input, output, queue, timeoutMs, maxAttempts, concurrency, sideEffect }
+  })
+}
+
+async function run(task: Extract<ToChild, { say: 'run' }>): Promise<void> {
+  const abort = new AbortController()
+  running = abort
+  log = createLog()
+  steps = new Map()
+  const mine = log
+  try {
+    const handler = (await handlersIn(task.file)).find((one) => one.name === task.name)
+    if (!handler) throw new Error(`${task.file} has no handler ${task.name}`)
+    const { runId, project, attempt, traceparent } = task
+    const value = await handler.run(JSON.parse(task.input), {
+      runId,
+      project,
+      attempt,
+      traceparent,
+      signal: abort.signal,
+      step: askStep,
+      log: (line: unknown) => mine.add(String(line)),
+    })
+    const result = JSON.stringify(value ?? null) as string | undefined
+    if (result === undefined) throw never('RESULT_INVALID', 'The result is not JSON')
+    if (result.length > MAX_RESULT_CHARS) throw never('RESULT_TOO_LARGE', `The result has ${result.length} characters`)
+    mine.flush()
+    say({ say: 'done', result, rss: process.memoryUsage.rss() })
+  } finally {
+    running = null
+  }
+}
+
+const never = (code: string, message: string) => Object.assign(new Error(message), { code, retryable: false })
+
+/** The lines of one task. A handler that writes without end must not fill the server's ears. */
+function createLog() {
+  let prompt = PROMPT_CHARS
+  let kept: string[] = []
+  let size = 0
+  let timer: NodeJS.Timeout | undefined
+  const flush = () => {
+    clearTimeout(timer)
+    timer = undefined
+    if (kept.length > 0) say({ say: 'lines', lines: kept })
+    kept = []
+    size = 0
+  }
+  return {
+    flush,
+    add(line: string) {
+      const text = line.slice(0, KEPT_CHARS)
+      kept.push(text)
+      size += text.length + 1
+      while (size > KEPT_CHARS) size -= kept.shift()!.length + 1
+      prompt -= text.length + 1
+      // At once, because a crash may be what comes next.
+      if (prompt >= 0) flush()
+      else timer ??= setTimeout(flush, LOG_MS)
+    },
+  }
+}
+
+function lineStream(): Writable {
+  let begun = ''
+  return new Writable({
+    decodeStrings: false,
+    write(chunk, _, done) {
+      const lines = (begun + String(chunk)).split('\n')
+      begun = lines.pop()!.slice(-KEPT_CHARS)
+      for (const line of lines) log.add(line)
+      done()
+    },
+  })
+}

@@ -1,0 +1,143 @@
+import { hash } from 'node:crypto'
+import type { WorkerHandler } from '@writ/api'
+import { append } from '../../../audit/index.ts'
+import type { Caller } from '../../../identity/index.ts'
+import { AppError } from '../../../platform/app-error.ts'
+import type { Tx } from '../../../platform/db/index.ts'
+import { contractOf } from '../contract.ts'
+import { compileSchemas, type Handler, type Handlers } from '../handler.ts'
+import * as store from './store.ts'
+
+/** A handler that workers of a project have. Its tasks wait for them; this server does none. */
+export interface RemoteHandler extends Handler {
+  readonly source: 'worker'
+  readonly enabled: boolean
+  readonly lastSeenAt: number
+}
+
+/** The handlers that workers registered, project by project. Reads and changes are those of the caller's transaction. */
+export interface RemoteHandlers {
+  find(tx: Tx, names: readonly string[]): Promise<Map<string, RemoteHandler>>
+  list(tx: Tx): Promise<RemoteHandler[]>
+  /** Throws HANDLER_NAME_TAKEN, HANDLER_CONTRACT_INVALID. Before the transaction. */
+  examine(given: readonly WorkerHandler[]): readonly Contracted[]
+  /** Whether `register` has anything to write: a worker comes again every few seconds. */
+  isNews(caller: Caller, worker: string, all: readonly Contracted[]): boolean
+  register(tx: Tx, caller: Caller, worker: string, all: readonly Contracted[]): Promise<void>
+  /** Throws HANDLER_UNKNOWN. Twice is once. */
+  setEnabled(tx: Tx, caller: Caller, name: string, enabled: boolean): Promise<RemoteHandler>
+}
+
+/** A contract as it is stored. */
+export interface Contracted {
+  readonly name: string
+  readonly contract: string
+}
+
+const SEEN_MS = 30_000
+/** Contracts that are kept at hand. */
+const KNOWN = 10_000
+
+export function createRemoteHandlers(local: Handlers): RemoteHandlers {
+  // Schemas are compiled once for each contract, whoever has it.
+  const contracts = new Map<string, Omit<RemoteHandler, 'enabled' | 'lastSeenAt'>>()
+  /** When a worker's handler was last noted, by project, worker, name and contract. */
+  const noted = new Map<string, number>()
+
+  const remember = <V>(map: Map<string, V>, key: string, value: V) => {
+    if (map.size >= KNOWN) map.clear()
+    map.set(key, value)
+  }
+
+  function contractIn(text: string): Omit<RemoteHandler, 'enabled' | 'lastSeenAt'> {
+    const known = contracts.get(text)
+    if (known) return known
+    const handler = {
+      ...contractOf(JSON.parse(text) as object),
+      source: 'worker' as const,
+      run: async (): Promise<never> => {
+        throw new Error('a handler of workers is not run by the server')
+      },
+    }
+    compileSchemas(handler)
+    remember(contracts, text, handler)
+    return handler
+  }
+
+  const handlerOf = (row: store.WorkerHandlerRow): RemoteHandler => ({
+    ...contractIn(row.contract),
+    enabled: row.enabled === 1,
+    lastSeenAt: row.last_seen_at,
+  })
+  const keyOf = (caller: Caller, worker: string, one: Contracted) =>
+    hash('sha256', JSON.stringify([caller.project, worker, one.name, one.contract]), 'hex')
+
+  return {
+    find: async (tx, names) =>
+      new Map((await store.findHandlers(tx, names)).map((row) => [row.name, handlerOf(row)] as const)),
+    list: async (tx) => (await store.listHandlers(tx)).map(handlerOf),
+    examine: (given) =>
+      given.map(({ name, timeout_ms, max_attempts, side_effect, ...rest }) => {
+        if (local.find(name)) throw new AppError('HANDLER_NAME_TAKEN', { handler: name })
+        const contract = JSON.stringify({
+          ...rest,
+          name,
+          timeoutMs: timeout_ms,
+          maxAttempts: max_attempts,
+          sideEffect: side_effect,
+        })
+        try {
+          contractIn(contract)
+        } catch (cause) {
+          throw new AppError(
+            'HANDLER_CONTRACT_INVALID',
+            { reason: cause instanceof Error ? cause.message : String(cause) },
+            { cause },
+          )
+        }
+        return { name, contract }
+      }),
+    isNews: (caller, worker, all) =>
+      all.some((one) => caller.at - (noted.get(keyOf(caller, worker, one)) ?? Number.NEGATIVE_INFINITY) >= SEEN_MS),
+    async register(tx, caller, worker, all) {
+      const { at } = caller
+      const known = await store.findHandlers(
+        tx,
+        all.map(({ name }) => name),
+      )
+      await store.updateHandlers(
+        tx,
+        known.map(({ name }) => name),
+        { last_seen_at: at },
+      )
+      for (const one of all) {
+        const before = known.find(({ name }) => name === one.name)
+        // A contract counts when a worker comes with it for the first time, so that two versions at work do not take turns.
+        const isNew = !noted.has(keyOf(caller, worker, one))
+        if (before && (before.contract === one.contract || !isNew)) continue
+        if (before) await store.updateHandlers(tx, [one.name], { contract: one.contract })
+        else if (!(await store.insertHandler(tx, { ...one, enabled: 1, registered_at: at, last_seen_at: at }))) continue
+        await append(tx, at, caller, {
+          type: 'handler.registered',
+          action: `Registered handler: ${one.name}`,
+          details: { handler: one.name, worker, contract_sha256: hash('sha256', one.contract, 'hex') },
+        })
+      }
+      tx.afterCommit(() => {
+        for (const one of all) remember(noted, keyOf(caller, worker, one), at)
+      })
+    },
+    async setEnabled(tx, caller, name, enabled) {
+      const [row] = await store.findHandlers(tx, [name])
+      if (!row) throw new AppError('HANDLER_UNKNOWN', { handler: name })
+      if ((row.enabled === 1) === enabled) return handlerOf(row)
+      await store.updateHandlers(tx, [name], { enabled: enabled ? 1 : 0 })
+      await append(tx, caller.at, caller, {
+        type: enabled ? 'handler.enabled' : 'handler.disabled',
+        action: `${enabled ? 'Enabled' : 'Disabled'} handler: ${name}`,
+        details: { handler: name },
+      })
+      return { ...handlerOf(row), enabled }
+    },
+  }
+}

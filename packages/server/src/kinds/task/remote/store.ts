@@ -1,0 +1,33 @@
+import type { Selectable } from 'kysely'
+import type { Tx } from '../../../platform/db/index.ts'
+import type { WorkerHandlersTable } from '../../../platform/db/tables.ts'
+
+// All SQL of handlers that workers registered.
+
+export type WorkerHandlerRow = Selectable<WorkerHandlersTable>
+
+export const listHandlers = (tx: Tx): Promise<WorkerHandlerRow[]> =>
+  tx.db.selectFrom('worker_handlers').selectAll().orderBy('name').execute()
+
+export const findHandlers = (tx: Tx, names: readonly string[]): Promise<WorkerHandlerRow[]> =>
+  names.length === 0
+    ? Promise.resolve([])
+    : tx.db.selectFrom('worker_handlers').selectAll().where('name', 'in', names).orderBy('name').execute()
+
+/** Answers whether the row is new; two workers may come with the same handler at once. */
+export async function insertHandler(tx: Tx, row: Omit<WorkerHandlerRow, 'project_id'>): Promise<boolean> {
+  const rows = await tx.sql(
+    `insert into worker_handlers (project_id, name, contract, enabled, registered_at, last_seen_at)
+     values (?1, ?2, ?3, ?4, ?5, ?6) on conflict do nothing returning name`,
+    [tx.project, row.name, row.contract, row.enabled, row.registered_at, row.last_seen_at],
+  )
+  return rows.length === 1
+}
+
+export async function updateHandlers(
+  tx: Tx,
+  names: readonly string[],
+  change: Partial<Pick<WorkerHandlerRow, 'contract' | 'enabled' | 'last_seen_at'>>,
+): Promise<void> {
+  if (names.length > 0) await tx.db.updateTable('worker_handlers').set(change).where('name', 'in', names).execute()
+}

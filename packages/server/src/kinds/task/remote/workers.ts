@@ -1,0 +1,369 @@
+import type { ClaimedTask, ClaimedTasks, ClaimTasks, ExtendedLease, WorkResult } from '@writ/api'
+import { type Caller, requireWorkerScope } from '../../../identity/index.ts'
+import { AppError } from '../../../platform/app-error.ts'
+import type { Blobs } from '../../../platform/blobs/index.ts'
+import type { Clock } from '../../../platform/clock.ts'
+import { type Command, type Database, inProject } from '../../../platform/db/index.ts'
+import { redactor } from '../../../platform/redact/index.ts'
+import { type Ask, type Lease, type Queue, type Runnable, remotePlace } from '../../../queue/index.ts'
+import { isFinal } from '../../../runs/index.ts'
+import { TaskError } from '../handler.ts'
+import { announce } from '../intent.ts'
+import type { TaskLaneSettings } from '../lane.ts'
+import { CANCELLED, ended, endOf, failedWith, PAST_DEADLINE, refusalOf, resultOf, TIMED_OUT } from '../outcome.ts'
+import { readJson } from '../payload.ts'
+import type { Payloads } from '../sealed.ts'
+import { type End, type Ending, settleTasks } from '../settle.ts'
+import { listQueues, loadWork, type WorkRow } from '../store.ts'
+import type { Held, LeaseTexts } from './lease-text.ts'
+import type { RemoteHandlers } from './registry.ts'
+
+/**
+ * Workers outside of the servers: they claim tasks of handlers that they have, keep the leases alive and say what became of
+ * them. The same leases, fences and settling as the server's own lane; only the work is elsewhere.
+ *
+ * Stopped after a claim and before its answer: the lease runs out, and the task is given to the next. A worker that is lost:
+ * the same. A result that comes late finds its fence gone, and nothing is written.
+ */
+export interface Workers {
+  /** Throws SCOPE_NOT_ALLOWED, HANDLER_NAME_TAKEN, HANDLER_CONTRACT_INVALID. Waits as long as was asked for, or until `gone`. */
+  claim(caller: Caller, ask: ClaimTasks, gone: AbortSignal): Promise<ClaimedTasks>
+  /** Throws SCOPE_NOT_ALLOWED, LEASE_INVALID. */
+  extend(caller: Caller, leases: readonly string[]): Promise<ExtendedLease[]>
+  /** Throws SCOPE_NOT_ALLOWED, LEASE_INVALID. Answers for each whether its lease still held. */
+  settle(caller: Caller, results: readonly WorkResult[]): Promise<{ run_id: string; settled: boolean }[]>
+  /** There may be something to claim here, or anywhere; a hint. */
+  wake(where: Runnable | null): void
+  /** Nobody waits any longer. */
+  stop(): void
+  readonly leaseMs: number
+}
+
+export interface WorkersOn {
+  readonly db: Database
+  readonly queue: Queue
+  readonly blobs: Blobs
+  readonly clock: Clock
+  readonly payloads: Payloads
+  readonly registry: RemoteHandlers
+  readonly texts: LeaseTexts
+  readonly leaseMs: number
+  readonly maxLost: number
+  readonly random: () => number
+  notBefore(): string | undefined
+  settled(runId: string, state: Ending['state']): void
+  readonly observe?: NonNullable<TaskLaneSettings['observe']>
+}
+
+/** Hints may be lost: so often it is looked, whatever they say. */
+const POLL_MS = 1_000
+const MAX_LOG_CHARS = 64 * 1024
+
+interface WorkerPlace {
+  readonly place: string
+  readonly queue: string
+  readonly handler: string
+}
+
+interface Claiming {
+  readonly ask: Ask
+  readonly irreversible: boolean
+}
+
+interface Claimed {
+  readonly lease: Lease
+  readonly row: WorkRow
+  readonly refusal: Ending | undefined
+}
+
+export function createWorkers(on: WorkersOn): Workers {
+  const { db, queue, clock, registry, texts } = on
+  const settleCommand = settleTasks(queue, clock.now)
+  const waiting = new Set<{
+    readonly project: string
+    readonly places: ReadonlySet<string>
+    /** Where something came since it was looked. */
+    readonly hinted: Set<string>
+    wake(): void
+  }>()
+  let stopped = false
+
+  const claimCommand: Command<Claiming, readonly Claimed[]> = {
+    name: 'claimForWorkers',
+    apart: true,
+    async run(tx, all) {
+      const outcomes: Claimed[][] = []
+      for (const { ask, irreversible } of all) {
+        const leases = await queue.claim(tx, ask)
+        const rows = await loadWork(
+          tx,
+          leases.map(({ runId }) => runId),
+        )
+        const claimed: Claimed[] = []
+        for (const lease of leases) {
+          const row = rows.get(lease.runId)
+          if (!row || isFinal(row.state)) throw new Error(`queued task ${lease.runId} is ${row?.state ?? 'gone'}`)
+          const refusal = refusalOf(row, lease, { now: ask.now, maxLost: on.maxLost })
+          if (!refusal && irreversible) await announce(tx, { row, lease, now: ask.now, ckpt: on.notBefore() })
+          claimed.push({ lease, row, refusal })
+        }
+        outcomes.push(claimed)
+      }
+      return outcomes
+    },
+  }
+
+  /** Of several places none goes always first. */
+  let turn = 0
+
+  /** Claims up to `limit` from the places that are open, one after the other: what one gives, the next need not. */
+  async function claimFrom(
+    project: string,
+    ask: { worker: string; limit: number; places: readonly WorkerPlace[] },
+  ): Promise<Claimed[]> {
+    const { paused, known } = await inProject(project, () =>
+      db.read(async (tx) => ({
+        paused: new Set((await listQueues(tx)).filter((one) => one.paused_at !== null).map(({ name }) => name)),
+        known: await registry.find(tx, [...new Set(ask.places.map(({ handler }) => handler))]),
+      })),
+    )
+    const open = ask.places.filter((one) => !paused.has(one.queue) && known.get(one.handler)?.enabled === true)
+    const at = turn++ % Math.max(1, open.length)
+    const claimed: Claimed[] = []
+    for (const one of [...open.slice(at), ...open.slice(0, at)]) {
+      const now = clock.now()
+      const limit = ask.limit - claimed.length
+      if (limit === 0) break
+      const { worker } = ask
+      const asked: Ask = { queue: one.place, limit, worker, now, leaseUntil: now + on.leaseMs, except: [] }
+      const irreversible = known.get(one.handler)?.sideEffect === 'irreversible'
+      await queue.reserve(project, asked)
+      claimed.push(...(await inProject(project, () => db.submit(claimCommand, { ask: asked, irreversible }))))
+    }
+    return claimed
+  }
+
+  async function handOut(project: string, worker: string, claimed: readonly Claimed[]): Promise<ClaimedTask[]> {
+    const now = clock.now()
+    const refused = claimed.flatMap(({ lease, row, refusal }): End[] =>
+      refusal
+        ? [{ next: 'settle', lease, row, ending: refusal, attempt: { ...attempted(now), events: row.event_count } }]
+        : [],
+    )
+    await settleEnds(project, refused)
+    return Promise.all(
+      claimed
+        .filter(({ refusal }) => !refusal)
+        .map(async ({ lease, row }) => {
+          on.observe?.started(row.queue, row.handler)
+          const deadline = row.deadline_at ?? Number.POSITIVE_INFINITY
+          const endsAt = Math.min(deadline, now + row.timeout_ms)
+          const by = endsAt === deadline ? 'deadline' : 'timeout'
+          return {
+            run_id: row.id,
+            project_id: project,
+            number: row.number,
+            handler: row.handler,
+            queue: row.queue,
+            // In clear: whoever may claim it is to do it.
+            input:
+              row.input_sealed === null
+                ? ((await readJson(on.blobs, project, row.input, row.input_sha256)) ?? null)
+                : JSON.parse(on.payloads.open(project, row.input_sealed, row.input_sha256!)),
+            attempt: lease.attempt,
+            lease: texts.write({ lease, queue: row.queue, worker, startedAt: now, endsAt, by }),
+            ends_in_ms: endsAt - now,
+          }
+        }),
+    )
+  }
+
+  const attempted = (now: number) => ({ worker: null, startedAt: now, endedAt: now, log: null, steps: 0 })
+
+  async function settleEnds(project: string, ends: readonly End[]): Promise<readonly boolean[]> {
+    if (ends.length === 0) return []
+    const settled = await inProject(project, () => db.submit(settleCommand, ends))
+    for (const [i, end] of ends.entries()) {
+      if (!settled[i]) on.observe?.leaseLost()
+      else if (end.next !== 'back') {
+        const { row, lease, ending, attempt } = end
+        const { startedAt, endedAt } = attempt
+        on.observe?.ended({ row, attempt: lease.attempt, startedAt: startedAt ?? endedAt, endedAt, ending })
+        if (end.next === 'settle') {
+          on.observe?.settled(row, ending, endedAt)
+          on.settled(row.id, ending.state)
+        }
+      }
+    }
+    return settled
+  }
+
+  const load = (project: string, held: readonly Held[]) =>
+    inProject(project, () =>
+      db.read((tx) =>
+        loadWork(
+          tx,
+          held.map(({ lease }) => lease.runId),
+        ),
+      ),
+    )
+
+  function readLeases(caller: Caller, leases: readonly string[]): Held[] {
+    return leases.map((text) => {
+      const held = texts.read(text)
+      if (held?.lease.project !== caller.project) throw new AppError('LEASE_INVALID')
+      requireWorkerScope(caller, held.queue)
+      return held
+    })
+  }
+
+  const attemptOf = ({ worker, startedAt }: Held, row: WorkRow, log: string | undefined) => ({
+    worker,
+    startedAt,
+    endedAt: clock.now(),
+    log: log ? redactor.text(log.slice(-MAX_LOG_CHARS)) : null,
+    events: row.event_count,
+    steps: 0,
+  })
+
+  async function endFor(project: string, held: Held, row: WorkRow, said: WorkResult): Promise<End> {
+    const { lease } = held
+    const attempt = attemptOf(held, row, said.log)
+    const end = (ending: Ending, final = false) => endOf({ lease, row, ending, attempt, final }, on.random)
+    if (said.outcome === 'back') return { next: 'back', lease, row }
+    // Nobody asked for it, so the work was given up by itself.
+    if (said.outcome === 'cancelled')
+      return row.cancel_requested_at === null ? { next: 'back', lease, row } : end(CANCELLED)
+    if (said.outcome === 'timeout') return end(held.by === 'deadline' ? PAST_DEADLINE : TIMED_OUT)
+    if (said.outcome === 'failed')
+      return end(failedWith(said.error_code ?? 'TASK_FAILED', said.error ?? ''), said.retryable === false)
+    try {
+      const handlers = await inProject(project, () => db.read((tx) => registry.find(tx, [row.handler])))
+      const handler = handlers.get(row.handler)
+      return end(handler ? await resultOf(on, handler, project, said.result) : ended('failed', 'HANDLER_GONE', ''))
+    } catch (error) {
+      if (!(error instanceof TaskError)) throw error
+      return end(failedWith(error.code, error.message), !error.retryable)
+    }
+  }
+
+  return {
+    leaseMs: on.leaseMs,
+
+    async claim(caller, ask, gone) {
+      for (const name of ask.queues) requireWorkerScope(caller, name)
+      const project = caller.project!
+      const all = registry.examine(ask.handlers)
+      if (registry.isNews(caller, ask.worker, all))
+        await inProject(project, () => db.write((tx) => registry.register(tx, caller, ask.worker, all)))
+      const places = ask.queues.flatMap((name) =>
+        all.map(({ name: handler }) => ({ place: remotePlace(name, handler), queue: name, handler })),
+      )
+      const { worker, limit = 1 } = ask
+      const end = performance.now() + (ask.wait_seconds ?? 0) * 1_000
+      const waiter = {
+        project,
+        places: new Set(places.map(({ place }) => place)),
+        hinted: new Set<string>(),
+        wake() {},
+      }
+      // Before it is looked, so that what comes while it is looked is not missed.
+      waiting.add(waiter)
+      gone.addEventListener('abort', () => waiter.wake(), { once: true })
+      try {
+        for (let look = places; ; ) {
+          const hint = Promise.withResolvers<void>()
+          waiter.wake = hint.resolve
+          const claimed = await claimFrom(project, { worker, limit, places: look })
+          if (claimed.length > 0 && (gone.aborted || stopped)) {
+            // Nobody hears the answer: back at once, rather than when the leases run out.
+            await settleEnds(
+              project,
+              claimed.map(({ lease, row }) => ({ next: 'back', lease, row })),
+            )
+            return { tasks: [], lease_ms: on.leaseMs }
+          }
+          const tasks = await handOut(project, worker, claimed)
+          const left = end - performance.now()
+          if (tasks.length > 0 || left <= 0 || gone.aborted || stopped) return { tasks, lease_ms: on.leaseMs }
+          if (waiter.hinted.size === 0) {
+            const timer = setTimeout(hint.resolve, Math.min(left, POLL_MS))
+            await hint.promise
+            clearTimeout(timer)
+          }
+          look = waiter.hinted.size > 0 ? places.filter(({ place }) => waiter.hinted.has(place)) : places
+          waiter.hinted.clear()
+        }
+      } finally {
+        waiting.delete(waiter)
+      }
+    },
+
+    async extend(caller, leases) {
+      const project = caller.project!
+      const all = readLeases(caller, leases)
+      const now = clock.now()
+      const over = all.filter((held) => held.endsAt <= now)
+      const rows = over.length > 0 ? await load(project, over) : new Map<string, WorkRow>()
+      // Its time is over whether the worker says so or not: here it is ended, and what the worker still says finds no lease.
+      await settleEnds(
+        project,
+        over.flatMap((held): End[] => {
+          const row = rows.get(held.lease.runId)
+          if (!row) return []
+          const ending = held.by === 'deadline' ? PAST_DEADLINE : TIMED_OUT
+          const attempt = attemptOf(held, row, undefined)
+          return [endOf({ lease: held.lease, row, ending, attempt, final: false }, on.random)]
+        }),
+      )
+      const rest = all.filter((held) => held.endsAt > now)
+      const { lost, stop } = await queue.extend(
+        rest.map(({ lease }) => lease),
+        now + on.leaseMs,
+      )
+      return all.map(({ lease, endsAt, by }) => {
+        const run_id = lease.runId
+        if (endsAt <= now) return { run_id, state: 'stop', reason: by }
+        if (lost.includes(lease)) return { run_id, state: 'lost', reason: null }
+        if (stop.includes(lease)) return { run_id, state: 'stop', reason: 'cancelled' }
+        return { run_id, state: 'held', reason: null }
+      })
+    },
+
+    async settle(caller, results) {
+      const project = caller.project!
+      const all = readLeases(
+        caller,
+        results.map(({ lease }) => lease),
+      )
+      const rows = await load(project, all)
+      // Twice in one request is once.
+      const first = new Map(all.toReversed().map((held) => [`${held.lease.runId} ${held.lease.fence}`, held]))
+      const ends = await Promise.all(
+        all.map(async (held, i) => {
+          if (first.get(`${held.lease.runId} ${held.lease.fence}`) !== held) return null
+          const row = rows.get(held.lease.runId)
+          return row && !isFinal(row.state) ? endFor(project, held, row, results[i]!) : null
+        }),
+      )
+      const settled = await settleEnds(
+        project,
+        ends.filter((end) => end !== null),
+      )
+      let at = 0
+      return all.map(({ lease }, i) => ({ run_id: lease.runId, settled: ends[i] === null ? false : settled[at++]! }))
+    },
+
+    wake(where) {
+      for (const one of waiting) {
+        if (where !== null && (one.project !== where.project || !one.places.has(where.queue))) continue
+        if (where !== null) one.hinted.add(where.queue)
+        one.wake()
+      }
+    },
+    stop() {
+      stopped = true
+      for (const one of waiting) one.wake()
+    },
+  }
+}

@@ -1,0 +1,289 @@
+import assert from 'node:assert/strict'
+import path from 'node:path'
+import { test } from 'node:test'
+import type { ClaimedTask, HandlerInfo, NewTask, Queue, Submitted, TaskDetail } from '@writ/api'
+import { createClient, createWorker, TaskError, type WorkerOptions } from '../../packages/sdk/src/index.ts'
+import { type Backend, backends } from '../backends.ts'
+import { createClient as createHttpClient } from '../client.ts'
+import { startGuarded } from '../servers/guard.ts'
+import { type TestSystem, until } from '../test-system.ts'
+
+/** What a scene of workers needs of a system. */
+async function sceneOf(system: TestSystem) {
+  const { admin } = system
+  const tokenFor = async (scopes: string[]) => {
+    const made = await admin.post<{ token: string }>('/tokens', { name: scopes.join(), role: 'ops', scopes })
+    assert.equal(made.status, 201, JSON.stringify(made.body))
+    return made.body.token
+  }
+  const token = await tokenFor(['worker:*'])
+  const dispatch = async (handler: string, input: unknown = {}, more: Partial<NewTask> = {}) => {
+    const answer = await admin.post<Submitted>('/tasks', { handler, input, ...more })
+    assert.equal(answer.status, 201, JSON.stringify(answer.body))
+    return answer.body.id
+  }
+  const get = async (id: string) => (await admin.get<TaskDetail>(`/tasks/${id}`)).body
+  const ended = async (id: string) => {
+    await until(`task ${id} is settled`, async () => (await get(id)).completed_at !== null)
+    return get(id)
+  }
+  const handlers = async () => (await admin.get<HandlerInfo[]>('/handlers')).body
+  const http = (text: string) =>
+    createHttpClient({
+      base: () => system.base,
+      prefix: '/api/v1',
+      credentials: async () => ({ authorization: `Bearer ${text}` }),
+    })
+  const by = http(token)
+  const claim = async (worker: string, names: string[], more: object = {}) => {
+    const body = { worker, queues: ['api'], handlers: names.map((name) => ({ name })), limit: 10, ...more }
+    const answer = await by.post<{ tasks: ClaimedTask[] }>('/workers/claim', body)
+    assert.equal(answer.status, 200, JSON.stringify(answer.body))
+    return answer.body.tasks
+  }
+  const settle = async (lease: string, more: object = { outcome: 'completed', result: 1 }) => {
+    const answer = await by.post<{ results: { settled: boolean }[] }>('/workers/settle', {
+      results: [{ lease, ...more }],
+    })
+    assert.equal(answer.status, 200, JSON.stringify(answer.body))
+    return answer.body.results[0]!.settled
+  }
+  const workerOf = (options: WorkerOptions = {}) =>
+    createWorker(createClient({ url: system.base, token }), { name: 'w', ...options })
+  return { tokenFor, token, dispatch, get, ended, handlers, http, by, claim, settle, workerOf }
+}
+
+const stores = backends()
+const [sqlite] = stores
+/** The same where the order of the queue is kept beside the database. */
+const withMemory: Backend = {
+  name: 'sqlite',
+  skip: false,
+  start: (options = {}) => sqlite!.start({ ...options, env: { ...options.env, QUEUE_BACKEND: 'memory' } }),
+}
+
+for (const backend of stores) {
+  test(`a worker does what is dispatched, with retries, cancels and timeouts like any other task (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    const on = await sceneOf(system)
+    const errors: unknown[] = []
+    const worker = on.workerOf({ concurrency: 20, graceMs: 100, onError: (error) => errors.push(error) })
+    const secrets: unknown[] = []
+    worker.handle(
+      'greet',
+      {
+        title: 'Greets',
+        input: { type: 'object', required: ['name'], properties: { name: { type: 'string' } } },
+        output: { type: 'object', required: ['text'] },
+      },
+      async (input, ctx) => {
+        const { name, password } = input as { name: string; password?: string }
+        if (password) secrets.push(password)
+        ctx.log(`greeting ${name}`)
+        return name === 'nobody' ? 'no object' : { text: `Hello, ${name}` }
+      },
+    )
+    worker.handle('second', { maxAttempts: 3 }, (_, ctx) => {
+      if (ctx.attempt === 1) throw new Error('not yet')
+      return ctx.attempt
+    })
+    worker.handle('never', { maxAttempts: 3 }, () => {
+      throw new TaskError('NOT_TODAY', 'come back', { retryable: false })
+    })
+    worker.handle('forever', { sideEffect: 'irreversible' }, async (_, { signal }) => {
+      await new Promise((stopped) => signal.addEventListener('abort', stopped))
+    })
+    const stop = new AbortController()
+    const running = worker.run(stop.signal)
+    running.catch(() => {})
+    // A test that fails must not leave it working.
+    using _ = { [Symbol.dispose]: () => stop.abort() }
+    await until('its handlers are registered', async () => (await on.handlers()).some(({ name }) => name === 'forever'))
+    const info = (await on.handlers()).find(({ name }) => name === 'greet')
+    assert.deepEqual([info?.source, info?.title, info?.enabled], ['worker', 'Greets', true])
+    assert.ok(info?.last_seen_at)
+
+    const refused = await system.admin.post('/tasks', { handler: 'greet', input: {} })
+    assert.equal(refused.status, 422)
+    const greeted = await on.ended(await on.dispatch('greet', { name: 'Ada', password: 'correct-horse-battery' }))
+    assert.deepEqual(
+      [greeted.state, greeted.result, greeted.log],
+      ['completed', { text: 'Hello, Ada' }, 'greeting Ada'],
+    )
+    assert.deepEqual(secrets, ['correct-horse-battery'])
+    assert.ok(!JSON.stringify(greeted).includes('correct-horse'))
+    assert.equal(greeted.attempts[0]?.worker, 'w')
+    const unfit = await on.ended(await on.dispatch('greet', { name: 'nobody' }))
+    assert.deepEqual([unfit.state, unfit.error_code], ['failed', 'RESULT_INVALID'])
+    const second = await on.ended(await on.dispatch('second'))
+    assert.deepEqual([second.state, second.result, second.attempts.length], ['completed', 2, 2])
+    const never = await on.ended(await on.dispatch('never'))
+    assert.deepEqual([never.error_code, never.attempts.length], ['NOT_TODAY', 1])
+    const late = await on.ended(await on.dispatch('forever', {}, { timeout_ms: 200 }))
+    assert.deepEqual([late.state, late.error_code], ['timeout', 'TASK_TIMEOUT'])
+    const ids = await Promise.all(Array.from({ length: 60 }, (_, i) => on.dispatch('greet', { name: `n${i}` })))
+    for (const id of ids) assert.equal((await on.ended(id)).state, 'completed')
+    // Told to stop, it gives back what is not done; that counts as no attempt.
+    const given = await on.dispatch('forever')
+    await until('it runs', async () => (await on.get(given)).state === 'running')
+    stop.abort()
+    await running
+    assert.deepEqual(errors, [])
+    await system.settle()
+    await system.check()
+  })
+}
+
+for (const [name, backend] of [...stores.map((one) => [one.name, one] as const), ['memory', withMemory] as const]) {
+  test(`a dispatch waits for a worker; leases are fenced, and only one settles (${name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start({ fakeClock: true })
+    const on = await sceneOf(system)
+    assert.deepEqual(await on.claim('w1', ['x', 'y']), [])
+    const id = await on.dispatch('x', { n: 1 })
+    // The server's own lane has had every chance: a task of its own, dispatched later, is done.
+    await on.ended(await on.dispatch('system.ping'))
+    assert.equal((await on.get(id)).state, 'pending')
+    const queues = (await system.admin.get<Queue[]>('/queues')).body
+    assert.deepEqual(
+      queues.map(({ name, waiting }) => [name, waiting]),
+      [['api', 1]],
+    )
+
+    const [first] = await on.claim('w1', ['x'])
+    assert.equal(first?.run_id, id)
+    assert.deepEqual(first?.input, { n: 1 })
+    assert.deepEqual(await on.claim('w2', ['x']), [])
+    system.advance(31_000)
+    let second: ClaimedTask | undefined
+    await until('the lease ran out', async () => {
+      ;[second] = await on.claim('w2', ['x'])
+      return second !== undefined
+    })
+    assert.equal(second?.attempt, 2)
+    const extended = await on.by.post<{ leases: { state: string }[] }>('/workers/extend', {
+      leases: [first!.lease, second!.lease],
+    })
+    assert.deepEqual(
+      extended.body.leases.map(({ state }) => state),
+      ['lost', 'held'],
+    )
+    assert.equal(await on.settle(first!.lease), false)
+    assert.equal(await on.settle(second!.lease, { outcome: 'completed', result: 'second' }), true)
+    assert.equal(await on.settle(second!.lease, { outcome: 'completed', result: 'again' }), false)
+    const done = await on.get(id)
+    assert.deepEqual([done.state, done.result], ['completed', 'second'])
+    assert.deepEqual(
+      done.attempts.map(({ outcome }) => outcome),
+      ['lost', 'completed'],
+    )
+
+    // What hangs is ended by the server when its worker comes to extend, and comes again as its contract says.
+    const slow = await on.dispatch('y', {}, { timeout_ms: 5_000 })
+    const [hanging] = await on.claim('w1', ['y'])
+    system.advance(6_000)
+    const over = await on.by.post<{ leases: { state: string; reason: string }[] }>('/workers/extend', {
+      leases: [hanging!.lease],
+    })
+    assert.deepEqual(over.body.leases[0], { run_id: slow, state: 'stop', reason: 'timeout' })
+    assert.deepEqual([(await on.get(slow)).state, (await on.get(slow)).error_code], ['timeout', 'TASK_TIMEOUT'])
+
+    // A cancel is told in the answer to extend.
+    const called = await on.dispatch('y')
+    const [taken] = await on.claim('w1', ['y'])
+    assert.equal((await system.admin.post(`/tasks/${called}/cancel`)).status, 200)
+    const told = await on.by.post<{ leases: { state: string; reason: string }[] }>('/workers/extend', {
+      leases: [taken!.lease],
+    })
+    assert.deepEqual(told.body.leases[0], { run_id: called, state: 'stop', reason: 'cancelled' })
+    assert.equal(await on.settle(taken!.lease, { outcome: 'cancelled' }), true)
+    assert.equal((await on.get(called)).state, 'cancelled')
+
+    // Pauses and drains are of the queue, whoever does its tasks.
+    const waits = await on.dispatch('x')
+    await system.admin.post('/queues/api/pause')
+    assert.deepEqual(await on.claim('w1', ['x']), [])
+    await system.admin.post('/queues/api/resume')
+    const drained = await system.admin.post<{ cancelled: number }>('/queues/api/drain', {})
+    assert.equal(drained.body.cancelled, 1)
+    assert.equal((await on.get(waits)).state, 'cancelled')
+    await system.settle()
+    await system.check()
+  })
+}
+
+for (const backend of stores) {
+  test(`another worker finishes what a killed one began, once (${backend.name})`, { skip: backend.skip }, async () => {
+    await using system = await backend.start({ fakeClock: true })
+    const on = await sceneOf(system)
+    const start = (env: Record<string, string>) =>
+      startGuarded({
+        command: process.execPath,
+        args: ['--disable-warning=ExperimentalWarning', path.join(import.meta.dirname, 'worker-process.ts')],
+        folder: system.folder,
+        env: { PATH: process.env.PATH, WRIT_URL: system.base, WRIT_TOKEN: on.token, ...env },
+      })
+    await on.claim('before', ['slow'])
+    const id = await on.dispatch('slow')
+    const doomed = await start({})
+    await doomed.saying(`began ${id}`)
+    await doomed.kill9()
+    system.advance(31_000)
+    const next = await start({ QUICK: '1' })
+    try {
+      const task = await on.ended(id)
+      assert.deepEqual([task.state, task.result], ['completed', { attempt: 2 }])
+      assert.deepEqual(
+        task.attempts.map(({ outcome }) => outcome),
+        ['lost', 'completed'],
+      )
+    } finally {
+      await next.stop()
+    }
+    await system.settle()
+    await system.check()
+  })
+
+  test(`who may claim, and what is handed out, is decided here (${backend.name})`, { skip: backend.skip }, async () => {
+    await using system = await backend.start()
+    const on = await sceneOf(system)
+    const claim = { worker: 'w', queues: ['night'], handlers: [{ name: 'x', queue: 'night' }] }
+    const other = on.http(await on.tokenFor(['worker:api']))
+    const refused = await other.post<{ code: string }>('/workers/claim', claim)
+    assert.deepEqual([refused.status, refused.body.code], [403, 'SCOPE_NOT_ALLOWED'])
+    const stranger = on.http(await on.tokenFor(['tasks.list']))
+    assert.equal((await stranger.post('/workers/claim', claim)).status, 403)
+    const taken = await on.by.post<{ code: string }>('/workers/claim', {
+      ...claim,
+      handlers: [{ name: 'system.ping' }],
+    })
+    assert.deepEqual([taken.status, taken.body.code], [409, 'HANDLER_NAME_TAKEN'])
+
+    assert.equal((await on.by.post('/workers/claim', claim)).status, 200)
+    const id = await on.dispatch('x')
+    assert.equal((await system.admin.post('/handlers/x/disable')).status, 200)
+    assert.deepEqual((await on.by.post<{ tasks: unknown[] }>('/workers/claim', claim)).body.tasks, [])
+    const disabled = await system.admin.post<{ code: string }>('/tasks', { handler: 'x', input: {} })
+    assert.deepEqual([disabled.status, disabled.body.code], [409, 'HANDLER_DISABLED'])
+    assert.equal((await system.admin.post('/handlers/x/enable')).status, 200)
+    const [task] = (await on.by.post<{ tasks: ClaimedTask[] }>('/workers/claim', claim)).body.tasks
+    assert.equal(task?.run_id, id)
+    const results = [{ lease: task!.lease, outcome: 'completed' }]
+    assert.equal((await other.post('/workers/settle', { results })).status, 403)
+    const [text = '', signature] = task!.lease.split('.')
+    const forged = Buffer.from(Buffer.from(text, 'base64url').toString().replace('"fence":1', '"fence":2'))
+    const lease = `${forged.toString('base64url')}.${signature}`
+    const invalid = await on.by.post<{ code: string }>('/workers/extend', { leases: [lease] })
+    assert.deepEqual([invalid.status, invalid.body.code], [422, 'LEASE_INVALID'])
+    assert.equal(await on.settle(task!.lease), true)
+    assert.equal((await system.admin.post('/handlers/none/disable')).status, 404)
+    await system.settle()
+    const events = (await system.admin.get<{ event_type: string }[]>('/audit/events?limit=100')).body
+    for (const type of ['handler.registered', 'handler.disabled', 'handler.enabled'])
+      assert.equal(events.filter((one) => one.event_type === type).length, 1, type)
+    await system.check()
+  })
+}
