@@ -282,6 +282,15 @@ holds('Feishu: an application is registered, its token fetched once, kept and re
       msg: 'Token manually updated',
     })
     assert.equal((await dispatch('feishu_get_token', by)).result.tenant_access_token, 'by-hand')
+
+    // The configured application's, for an API token whose scopes name it.
+    const url = `http://127.0.0.1:${(feishu.address() as AddressInfo).port}`
+    await sys.restart({ env: { FEISHU_URL: url, FEISHU_APP_ID: 'cli_b', FEISHU_APP_SECRET: 'its secret' } })
+    const ask = (text: string) => sys.anonymous.get('//feishu/token', { headers: { 'x-api-token': text } })
+    assert.deepEqual((await ask(token)).body, { detail: 'Forbidden' })
+    const scoped = { name: 'feishu', role: 'dev', scopes: ['dispatch.feishuToken'] }
+    const reader = ok(await sys.admin.post<{ token: string }>('/tokens', scoped), 201)
+    assert.match(JSON.stringify(ok(await ask(reader.token))), /"t-\d+-of-cli_b","expires_in":7200/)
   } finally {
     feishu.closeAllConnections()
     feishu.close()

@@ -191,7 +191,7 @@ export const CreateToken = command({
   name: line(100),
   role: Type.Optional(Role),
   scopes: Type.Optional(
-    Type.Array(Type.String({ pattern: '^[a-z_*]+([.:][a-z0-9_*-]+)*$', maxLength: 100 }), {
+    Type.Array(Type.String({ pattern: '^[A-Za-z_*]+([.:][A-Za-z0-9_*-]+)*$', maxLength: 100 }), {
       maxItems: 50,
       uniqueItems: true,
     }),

@@ -18,7 +18,7 @@ import {
 import { AppError } from '../platform/app-error.ts'
 import type { Tx } from '../platform/db/index.ts'
 import { serveDocs } from '../platform/http/docs.ts'
-import { goneOf } from '../platform/http/gone.ts'
+import { whileConnected } from '../platform/http/gone.ts'
 import { type Ask, type Handlers, type Mounting, mount } from '../platform/http/mount.ts'
 import { type Recognise, refusalOf } from '../platform/http/problem.ts'
 import type { Logger } from '../platform/log.ts'
@@ -119,13 +119,13 @@ function dispatchHandlers(on: DispatchOn): Handlers<typeof Api, Caller> {
   }
 
   /** The task once it is settled. A client that goes away stops the waiting, not the task. */
-  async function settled(ask: Ask<never, Caller>, id: string): Promise<TaskDetail> {
-    const gone = goneOf(ask.request)
-    for (;;) {
-      const task = await tasks.wait(ask, id, WAIT_MS, gone)
-      if (task.completed_at !== null || gone.aborted) return task
-    }
-  }
+  const settled = (ask: Ask<never, Caller>, id: string): Promise<TaskDetail> =>
+    whileConnected(ask.request, async (gone) => {
+      for (;;) {
+        const task = await tasks.wait(ask, id, WAIT_MS, gone)
+        if (task.completed_at !== null || gone.aborted) return task
+      }
+    })
 
   const resultOf = async (ask: Ask<never, Caller>, id: string) =>
     (await ask.read((tx) => tasks.outcome(tx, id)))?.result ?? null

@@ -7,7 +7,7 @@ import { AppError } from '../platform/app-error.ts'
 import type { Blobs } from '../platform/blobs/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
-import { goneOf } from '../platform/http/gone.ts'
+import { whileConnected } from '../platform/http/gone.ts'
 import { type Ask, contentsText, type Handlers } from '../platform/http/mount.ts'
 import { NOBODY } from '../platform/ids.ts'
 import { redactor } from '../platform/redact/index.ts'
@@ -79,7 +79,8 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
     const first = await ask.read((tx) => runOrTask(tx, ask.caller, ask.params.id))
     if (first === 'task') return toTask(ask)
     const read = () => ask.read((tx) => runToSee(tx, ask.caller, ask.params.id))
-    return showRunDetail(await on.waiting.until(first.id, read, (ask.query.timeout ?? 30) * 1_000, goneOf(ask.request)))
+    const ms = (ask.query.timeout ?? 30) * 1_000
+    return showRunDetail(await whileConnected(ask.request, (gone) => on.waiting.until(first.id, read, ms, gone)))
   },
   async finalize(ask) {
     const run = await ask.change(async (tx) => {

@@ -19,6 +19,8 @@ export interface Timing {
 }
 
 const DAY = 86_400_000
+/** The last that RFC 3339 can write. */
+const LAST_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 /** More than clocks go back anywhere. */
 const LONGEST_OVERLAP = 3 * 3_600_000
 
@@ -26,7 +28,7 @@ const LONGEST_OVERLAP = 3 * 3_600_000
 export function nextAfter(timing: Timing, after: number): number | null {
   const from = timing.startsAt === null ? after : Math.max(after, timing.startsAt - 1)
   const next = nextOf(timing, from)
-  return next === null || (timing.endsAt !== null && next > timing.endsAt) ? null : next
+  return next === null || next > (timing.endsAt ?? LAST_TIME) || next > LAST_TIME ? null : next
 }
 
 /** Up to `count` due times after `after`. */

@@ -11,7 +11,7 @@ import type {
 import { type Caller, requirePermission } from '../../identity/index.ts'
 import { rfc3339OrNull } from '../../platform/clock.ts'
 import type { Command, RequestKey, Tx } from '../../platform/db/index.ts'
-import { goneOf } from '../../platform/http/gone.ts'
+import { whileConnected } from '../../platform/http/gone.ts'
 import type { Handlers as Routes } from '../../platform/http/mount.ts'
 import { redactor } from '../../platform/redact/index.ts'
 import type { BrokenFile, Handler } from './handler.ts'
@@ -105,7 +105,8 @@ export const taskHandlers = (on: Dispatching): Routes<typeof tasksApi, Caller> =
       })
     },
     get: (ask) => tasks.find(ask, ask.params.id),
-    wait: (ask) => tasks.wait(ask, ask.params.id, (ask.query.timeout ?? 30) * 1_000, goneOf(ask.request)),
+    wait: (ask) =>
+      whileConnected(ask.request, (gone) => tasks.wait(ask, ask.params.id, (ask.query.timeout ?? 30) * 1_000, gone)),
     cancel: (ask) => ask.change((tx) => tasks.cancel(tx, ask.caller, ask.params.id, ask.body?.reason ?? null)),
     async handlers(ask) {
       const { handlers, remote } = tasks
@@ -116,18 +117,7 @@ export const taskHandlers = (on: Dispatching): Routes<typeof tasksApi, Caller> =
 }
 
 export const workerHandlers = (workers: Workers): Routes<typeof workersApi, Caller> => ({
-  async claim(ask) {
-    // A request with a body is closed when the body was read; whether anybody waits, the connection says.
-    const gone = new AbortController()
-    const leave = () => gone.abort()
-    const { socket } = ask.request.raw
-    socket.once('close', leave)
-    try {
-      return await workers.claim(ask.caller, ask.body, gone.signal)
-    } finally {
-      socket.off('close', leave)
-    }
-  },
+  claim: (ask) => whileConnected(ask.request, (gone) => workers.claim(ask.caller, ask.body, gone)),
   extend: async (ask) => ({
     leases: await workers.extend(ask.caller, ask.body.leases),
     lease_ms: workers.leaseMs,

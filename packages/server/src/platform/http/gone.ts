@@ -1,8 +1,18 @@
 import type { FastifyRequest } from 'fastify'
 
-/** Aborts when the client has gone, so that nothing waits or reads for nobody. */
-export function goneOf(request: FastifyRequest): AbortSignal {
+/**
+ * Runs work that waits for something, with a signal that aborts when the client has gone, so that nothing waits or reads for
+ * nobody. The connection says so: a request itself is closed as soon as its body was read.
+ */
+export async function whileConnected<T>(request: FastifyRequest, work: (gone: AbortSignal) => Promise<T>): Promise<T> {
   const gone = new AbortController()
-  request.raw.once('close', () => gone.abort())
-  return gone.signal
+  const leave = () => gone.abort()
+  const { socket } = request.raw
+  if (socket.destroyed) leave()
+  socket.once('close', leave)
+  try {
+    return await work(gone.signal)
+  } finally {
+    socket.off('close', leave)
+  }
 }
