@@ -7,7 +7,6 @@ import { createSource, leaveLine } from './line-store.ts'
 import { openMemoryLine } from './memory.ts'
 import { openPostgresQueue } from './postgres.ts'
 import type { Queue } from './queue.ts'
-import { openRedisLine } from './redis.ts'
 import { openSqliteQueue } from './sqlite.ts'
 
 export interface QueueSettings {
@@ -35,6 +34,8 @@ export async function openQueue(db: Database, settings: QueueSettings): Promise<
   }
   const { clock } = settings
   if (settings.backend === 'redis') {
+    // Its client is loaded by those who use it.
+    const { openRedisLine } = await import('./redis.ts')
     const line = await openRedisLine({ ...settings, url: settings.redisUrl, source: createSource(db) })
     return openLineQueue({ db, base, line, clock })
   }
