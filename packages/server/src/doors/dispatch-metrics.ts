@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { createLabels } from '../platform/metrics.ts'
 
 /** What the engine tells of tasks as they go. */
 export interface TaskObserver {
@@ -7,9 +8,6 @@ export interface TaskObserver {
   /** An attempt ended. `error` is the code of its failure, null if it went well. */
   ended(queue: string, handler: string, seconds: number, error: string | null): void
 }
-
-/** Queues that get a label of their own: callers name them, and a label is for ever. */
-const MOST_QUEUES = 100
 
 /**
  * The documented metrics of the task gateway, under their names. `queue_size` is what could be claimed now, at the moment
@@ -21,11 +19,7 @@ export function createDispatchMetrics(
 ): TaskObserver {
   const registers = [registry]
   const labelNames = ['queue', 'task_name']
-  const queues = new Set<string>()
-  const labelOf = (queue: string) => {
-    if (queues.size < MOST_QUEUES) queues.add(queue)
-    return queues.has(queue) ? queue : 'other'
-  }
+  const labelOf = createLabels()
   const counter = (name: string, help: string, more: string[] = []) =>
     new Counter({ name, help, labelNames: [...labelNames, ...more], registers })
   const enqueued = counter('procurator_task_enqueued_total', 'Tasks accepted.')

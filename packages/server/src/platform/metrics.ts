@@ -1,6 +1,18 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { createRequestMetrics } from './request-metrics.ts'
 
+/** Names that get a label of their own. */
+const MOST_LABELS = 100
+
+/** Labels for names that callers choose, because a label is for ever: after the first hundred the others share one. */
+export function createLabels(): (name: string) => string {
+  const known = new Set<string>()
+  return (name) => {
+    if (known.size < MOST_LABELS) known.add(name)
+    return known.has(name) ? name : 'other'
+  }
+}
+
 /** The server's metrics: Prometheus names, base units, few labels, never an id or a message in a label. */
 export function createMetrics() {
   const registry = new Registry()

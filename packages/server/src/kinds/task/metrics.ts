@@ -1,4 +1,5 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
+import { createLabels } from '../../platform/metrics.ts'
 import type { Depth } from '../../queue/index.ts'
 
 /** What waits, of all projects together, at one moment. */
@@ -7,8 +8,6 @@ export interface Backlog {
   readonly deadLetters: number
 }
 
-/** Queues that get a label of their own: callers name them, and a label is for ever. */
-const MOST_QUEUES = 100
 /** One scrape reads several gauges, which are of one moment. */
 const FRESH_MS = 1_000
 
@@ -18,11 +17,7 @@ export function createTaskMetrics(
   on: { now(): number; backlog(): Promise<Backlog> },
 ): { ended(outcome: 'completed' | 'failed' | 'timeout' | 'cancelled'): void; leaseLost(): void } {
   const registers = [registry]
-  const queues = new Set<string>()
-  const labelOf = (queue: string) => {
-    if (queues.size < MOST_QUEUES) queues.add(queue)
-    return queues.has(queue) ? queue : 'other'
-  }
+  const labelOf = createLabels()
   let last: { at: number; backlog: Promise<Backlog> } | undefined
   const backlog = () => {
     const now = performance.now()
