@@ -96,6 +96,7 @@ test('a task is dispatched from its form, dies, and is replayed from the dead le
     .waitFor()
   await page.getByRole('dialog').getByRole('button', { name: 'Replay' }).click()
   await page.getByRole('heading', { name: /Task #3/ }).waitFor()
+  await page.locator('aside .path li a', { hasText: '#2' }).waitFor()
   assert.deepEqual(
     await page.locator('aside .path li a').allTextContents(),
     ['#1', '#2'],
