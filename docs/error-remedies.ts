@@ -579,6 +579,17 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '这不是本服务器为本项目发出的租约。',
     '请在同一项目中原样交回 `POST /workers/claim` 给出的租约。',
   ],
+  TASK_DEPENDENCY_UNKNOWN: [
+    'Name tasks of this project that you may see, by id or number; in a batch `batch:<n>` names only what stands before.',
+    '没有可供等待的这个任务。',
+    '请给出本项目中您可见的任务（id 或编号）；批次中的 `batch:<n>` 只能指向排在前面的任务。',
+  ],
+  BATCH_NOT_FOUND: [
+    'The id stands in the answers of `POST /tasks/batch`, as `batch_id`; a batch is shown to whoever dispatched it, ops, auditors and admins.',
+    '找不到该批次。',
+    'id 即 `POST /tasks/batch` 应答中的 `batch_id`；批次仅对其派发者以及 ops、auditor、admin 可见。',
+  ],
+  KEY_PAUSE_INVALID: ['Give a time that is still to come.', '暂停的结束时间必须晚于现在。', '请给出将来的时间。'],
   DATABASE_UNAVAILABLE: [
     'Try again after `Retry-After`. If it stays, see [operating](operate.md#503-database_unavailable).',
     '数据库无法访问或写入，未做任何更改。',

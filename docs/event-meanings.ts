@@ -90,6 +90,15 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
   ],
   'handler.enabled': ['A handler of workers was enabled.', '启用了 worker 的处理器。'],
   'handler.disabled': ['A handler of workers was disabled.', '停用了 worker 的处理器。'],
+  'concurrency_key.paused': [
+    'Nothing more is started under a concurrency key for a while: somebody, or a running task, said so.',
+    '某并发键下在一段时间内不再启动任务：由某人或运行中的任务要求。',
+  ],
+  'queue.limited': [
+    'How many tasks of a queue run at once was set, or is open again.',
+    '设置或取消了队列同时运行的任务数。',
+  ],
+  'concurrency_key.resumed': ['The pause of a concurrency key was ended.', '结束了并发键的暂停。'],
 }
 
 type ProjectEvent = {

@@ -71,6 +71,14 @@ async function fill(system: TestSystem, slug: string) {
   const app = await by.dispatch('feishu_set_token', { app_id: 'cli_a', app_secret: 'of the application' })
   await by.settled(app.id)
   await by.dispatch('test.fails', {}, { run_at: '2999-01-01T00:00:00Z', unique_key: 'once' })
+  const held = { handler: 'test.fails', run_at: '2999-01-01T00:00:00Z' }
+  const batch = {
+    tasks: [
+      { ...held, concurrency_key: 'k' },
+      { ...held, depends_on: ['batch:0'] },
+    ],
+  }
+  assert.equal((await system.admin.post('/tasks/batch', batch, plain)).status, 201)
   const schedule = await made(
     system.admin.post('/schedules', { name: 'nightly', handler: 'test.fails', cron: '0 3 * * *' }, plain),
   )
@@ -308,6 +316,7 @@ for (const backend of backends()) {
       // Tables with a project that carry no policy are the fences' own posts, and the index that workers claim from.
       const open = rows.map((row) => row.relname).filter((name) => !fenced.includes(name))
       assert.deepEqual(open.sort(), [
+        'concurrency_keys',
         'delivery_queue',
         'invites',
         'memberships',

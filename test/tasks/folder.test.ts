@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
-import type { HandlerInfo, NewTask, Submitted, TaskDetail } from '@writ/api'
+import type { ConcurrencyKey, HandlerInfo, NewTask, Submitted, TaskDetail } from '@writ/api'
 import { backends } from '../backends.ts'
 import { freePort } from '../servers/free-port.ts'
 import { type StartOptions, TestSystem, until } from '../test-system.ts'
@@ -52,6 +52,13 @@ export const steps = { name: 'steps', maxAttempts: 3, async run(_, { step, attem
   const failed = await step('second', () => { throw new TaskError('NOT_YET', 'second') }).catch((error) => error.code)
   if (attempt === 1) process.exit(1)
   return { first, attempt, failed, traced: /^00-[0-9a-f]{32}-[0-9a-f]{16}-/.test(traceparent) }
+} }
+export const family = { name: 'family', perKey: { concurrency: 1 }, async run(input, { dispatch, waitFor, concurrencyKey, pauseKey }) {
+  const refused = await dispatch('nobody', { handler: 'nobody' }).catch((error) => error.code)
+  const child = await dispatch('child', { handler: 'pid' })
+  const { state, result } = await waitFor(child)
+  await pauseKey('some other', Date.now() + 60_000)
+  return { refused, state, result: typeof result, concurrencyKey }
 } }
 export const big = { name: 'big', run: () => 'x'.repeat(2 ** 20) }
 `
@@ -151,6 +158,18 @@ for (const backend of backends()) {
     assert.deepEqual([heap.state, heap.error_code], ['failed', 'HANDLER_CRASHED'])
     const stepped = await on.run('steps')
     assert.deepEqual(stepped.result, { first: 1, attempt: 2, failed: 'NOT_YET', traced: true })
+    const family = await on.ended(await on.dispatch('family', {}, { concurrency_key: 'one' }))
+    assert.deepEqual(family.result, {
+      refused: 'TASK_UNKNOWN_HANDLER',
+      state: 'completed',
+      result: 'number',
+      concurrencyKey: 'one',
+    })
+    const keys = await on.system.admin.get<ConcurrencyKey[]>('/concurrency-keys')
+    assert.deepEqual(
+      keys.body.map(({ key, active }) => [key, active]),
+      [['some other', 0]],
+    )
     const refused = await on.run('refuse')
     assert.deepEqual([refused.error_code, refused.attempts.length], ['NOT_TODAY', 1])
     assert.equal((await on.run('big')).error_code, 'RESULT_TOO_LARGE')

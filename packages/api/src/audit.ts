@@ -103,6 +103,9 @@ export const auditEvents = {
   'handler.registered': 'project',
   'handler.enabled': 'project',
   'handler.disabled': 'project',
+  'concurrency_key.paused': 'project',
+  'concurrency_key.resumed': 'project',
+  'queue.limited': 'project',
 } as const satisfies Record<string, 'instance' | 'project' | 'both'>
 
 export type AuditEventType = keyof typeof auditEvents

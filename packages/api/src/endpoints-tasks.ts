@@ -16,6 +16,7 @@ const submitErrors = [
   'TASK_INPUT_TOO_LARGE',
   'TASK_TIMES_INVALID',
   'TASK_CALLBACK_REFUSED',
+  'TASK_DEPENDENCY_UNKNOWN',
 ] as const
 
 export const tasksApi = {
@@ -41,7 +42,8 @@ export const tasksApi = {
     status: 201,
     errors: submitErrors,
     summary: 'Dispatch many tasks at once',
-    description: 'All of them or none; the answers stand in the order of the tasks.',
+    description:
+      'All of them or none; the answers stand in the order of the tasks, and name the batch (`GET /batches/{id}`).',
     body: t.NewTasks,
     reply: Type.Array(t.Submitted),
     example: { tasks: [{ handler: 'system.ping', input: {} }] },
@@ -63,6 +65,7 @@ export const tasksApi = {
       error_code: Type.Optional(Type.String({ maxLength: 100 })),
       tag: Type.Optional(Type.String({ maxLength: 60 })),
       unique_key: Type.Optional(Type.String({ maxLength: 200 })),
+      parent: Type.Optional(Type.String({ format: 'uuid', description: 'what this task dispatched' })),
       created_after: Type.Optional(s.Time),
       created_before: Type.Optional(s.Time),
     }),
@@ -103,10 +106,37 @@ export const tasksApi = {
     errors: ['TASK_NOT_FOUND', 'TASK_VIEW_DENIED', 'TASK_NOT_CANCELLABLE'],
     summary: 'Cancel a task',
     description:
-      'What waits is cancelled at once. What runs is asked to stop: then `cancel_requested_at` is set, and the task ends soon after.',
+      'What waits is cancelled at once. What runs is asked to stop: then `cancel_requested_at` is set, and the task ends soon after. What it dispatched and has not ended goes the same way.',
     body: s.OptionalReason,
     reply: t.Task,
     example: { reason: 'dispatched twice' },
+  }),
+  batch: endpoint({
+    method: 'GET',
+    path: '/batches/:id',
+    access: 'member',
+    tag: 'tasks',
+    status: 200,
+    ...id,
+    errors: ['BATCH_NOT_FOUND'],
+    summary: 'Get a batch',
+    description: 'How many of the tasks that were dispatched together are in each state.',
+    reply: t.Batch,
+  }),
+  cancelBatch: endpoint({
+    method: 'POST',
+    path: '/batches/:id/cancel',
+    access: 'member',
+    tag: 'tasks',
+    status: 200,
+    ...id,
+    errors: ['BATCH_NOT_FOUND'],
+    summary: 'Cancel a batch',
+    description:
+      'Up to `limit` of its tasks that have not ended, and what they dispatched: what waits at once, what runs is asked to stop.',
+    body: t.CancelBatch,
+    reply: t.Batch,
+    example: { limit: 1000 },
   }),
   handlers: endpoint({
     method: 'GET',
@@ -157,6 +187,21 @@ export const queuesApi = {
     description: 'What waited is started in its order.',
     reply: t.Queue,
   }),
+  limit: endpoint({
+    method: 'PUT',
+    path: '/queues/:name/limit',
+    access: 'member',
+    tag: 'queues',
+    status: 200,
+    ...name,
+    errors: ['QUEUE_UNKNOWN'],
+    summary: 'Limit a queue',
+    description:
+      'So many of its tasks run at once, over all servers and workers; what runs already goes on. `null` takes the limit away.',
+    body: t.LimitQueue,
+    reply: t.Queue,
+    example: { concurrency: 5 },
+  }),
   drain: endpoint({
     method: 'POST',
     path: '/queues/:name/drain',
@@ -170,6 +215,46 @@ export const queuesApi = {
     body: t.DrainQueue,
     reply: Type.Object({ cancelled: Type.Integer(), left: Type.Integer() }),
     example: { limit: 1000 },
+  }),
+} as const
+
+export const concurrencyKeysApi = {
+  list: endpoint({
+    method: 'GET',
+    path: '/concurrency-keys',
+    access: 'member',
+    tag: 'queues',
+    status: 200,
+    errors: [],
+    summary: 'List concurrency keys',
+    description: 'Those that tasks have now or that are paused, by name; at most 1000.',
+    reply: Type.Array(t.ConcurrencyKey),
+  }),
+  pause: endpoint({
+    method: 'POST',
+    path: '/concurrency-keys/pause',
+    access: 'member',
+    tag: 'queues',
+    status: 200,
+    errors: ['KEY_PAUSE_INVALID'],
+    summary: 'Pause a concurrency key',
+    description: 'No task with this key is started before `until`; what runs goes on. A longer pause stays.',
+    body: t.PauseKey,
+    reply: t.ConcurrencyKey,
+    example: { key: 'customer 17', until: '2999-01-01T00:00:00Z' },
+  }),
+  resume: endpoint({
+    method: 'POST',
+    path: '/concurrency-keys/resume',
+    access: 'member',
+    tag: 'queues',
+    status: 200,
+    errors: [],
+    summary: 'Resume a concurrency key',
+    description: 'What waited is started as its limits allow. Twice is once.',
+    body: t.ResumeKey,
+    reply: t.ConcurrencyKey,
+    example: { key: 'customer 17' },
   }),
 } as const
 

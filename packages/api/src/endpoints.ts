@@ -1,7 +1,7 @@
 import { type TSchema, Type } from 'typebox'
 import { endpoint } from './endpoint.ts'
 import { schedulesApi } from './endpoints-schedules.ts'
-import { deadLettersApi, handlersApi, queuesApi, tasksApi, workersApi } from './endpoints-tasks.ts'
+import { concurrencyKeysApi, deadLettersApi, handlersApi, queuesApi, tasksApi, workersApi } from './endpoints-tasks.ts'
 import * as e from './events.ts'
 import { listOf, paging } from './pages.ts'
 import * as s from './shapes.ts'
@@ -1674,6 +1674,7 @@ export const api = {
   events: eventsApi,
   tasks: tasksApi,
   queues: queuesApi,
+  concurrencyKeys: concurrencyKeysApi,
   deadLetters: deadLettersApi,
   schedules: schedulesApi,
   workers: workersApi,

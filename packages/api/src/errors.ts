@@ -180,6 +180,9 @@ export const errors = {
   HANDLER_NAME_TAKEN: { status: 409, text: 'The server has a handler called "{handler}" itself.' },
   HANDLER_CONTRACT_INVALID: { status: 422, text: 'The contract of a handler is none: {reason}.' },
   LEASE_INVALID: { status: 422, text: 'This is no lease that this server gave for this project.' },
+  TASK_DEPENDENCY_UNKNOWN: { status: 422, text: 'There is no task {task} that this one could wait for.' },
+  BATCH_NOT_FOUND: { status: 404, text: 'Batch not found' },
+  KEY_PAUSE_INVALID: { status: 422, text: 'A pause must end later than now.' },
 
   // schedules
   SCHEDULE_NOT_FOUND: { status: 404, text: 'Schedule not found' },

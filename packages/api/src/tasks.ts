@@ -9,6 +9,34 @@ const anyValue = Type.Unsafe<unknown>({})
 const Key = Type.String({ minLength: 1, maxLength: 200, pattern: '^[\\u0020-\\u007e]+$' })
 const Tags = Type.Array(Type.String({ minLength: 1, maxLength: 60 }), { maxItems: 20, uniqueItems: true })
 
+const Count = Type.Integer({ minimum: 1, maximum: 10_000 })
+
+/** What a handler allows under each concurrency key of its tasks; null is any number. */
+export const KeyLimits = Type.Object(
+  {
+    concurrency: Type.Optional(
+      Type.Unsafe<number | null>({ anyOf: [Count, { type: 'null' }], description: 'tasks at once' }),
+    ),
+    rate: Type.Optional(
+      Type.Unsafe<{ limit: number; period_ms: number } | null>({
+        anyOf: [
+          Type.Object(
+            {
+              limit: Type.Integer({ minimum: 1, maximum: 1_000_000 }),
+              period_ms: Type.Integer({ minimum: 1, maximum: 86_400_000 }),
+            },
+            { additionalProperties: false },
+          ),
+          { type: 'null' },
+        ],
+        description: 'so many starts in so long, as a bucket of tokens that fills evenly',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+export type KeyLimits = Static<typeof KeyLimits>
+
 /** What is asked for when a task is dispatched. What is left out is the handler's. */
 export const NewTask = command({
   handler: HandlerName,
@@ -21,6 +49,23 @@ export const NewTask = command({
   timeout_ms: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400_000, description: 'of each attempt' })),
   deadline_at: Type.Optional(Time),
   unique_key: Type.Optional(Key),
+  concurrency_key: Type.Optional(Key),
+  depends_on: Type.Optional(
+    Type.Array(Type.Union([Type.String({ minLength: 1, maxLength: 64 }), Type.Integer({ minimum: 1 })]), {
+      minItems: 1,
+      maxItems: 100,
+      uniqueItems: true,
+      description:
+        'tasks that have to end first, by id or number; in a batch `batch:0` is the first task of the same batch, and so on',
+    }),
+  ),
+  depends_on_policy: Type.Optional(
+    Type.Unsafe<'cancel' | 'run'>({
+      type: 'string',
+      enum: ['cancel', 'run'],
+      description: 'when one of them does not complete: be cancelled too (unless said otherwise), or run all the same',
+    }),
+  ),
   tags: Type.Optional(Tags),
   metadata: Type.Optional(anyObject),
   callback: Type.Optional(
@@ -33,7 +78,12 @@ export const NewTask = command({
 export type NewTask = Static<typeof NewTask>
 
 /** What a dispatch answers: `duplicate` says that a live task with this unique key was there, and this is it. */
-export const Submitted = Type.Object({ id: Id, number: Type.Integer(), duplicate: Type.Boolean() })
+export const Submitted = Type.Object({
+  id: Id,
+  number: Type.Integer(),
+  duplicate: Type.Boolean(),
+  batch_id: Type.Optional(Type.String({ format: 'uuid', description: 'of a dispatch of many' })),
+})
 export type Submitted = Static<typeof Submitted>
 
 export const TaskAttempt = Type.Object({
@@ -81,6 +131,14 @@ export const Task = Type.Object({
   run_at: Time,
   deadline_at: nullable(Time),
   unique_key: nullable(Type.String()),
+  concurrency_key: nullable(Type.String()),
+  depends_on: Type.Array(Id),
+  depends_on_policy: nullable(Type.Unsafe<'cancel' | 'run'>({ type: 'string', enum: ['cancel', 'run'] })),
+  parent_run_id: nullable(Id),
+  /** What holds it back beside its time. */
+  waiting_for: nullable(
+    Type.Unsafe<'dependencies' | 'concurrency_key'>({ type: 'string', enum: ['dependencies', 'concurrency_key'] }),
+  ),
   tags: Type.Array(Type.String()),
   metadata: anyObject,
   callback: nullable(Type.Object({ url: Type.String() })),
@@ -119,6 +177,7 @@ export type TaskDetail = Static<typeof TaskDetail>
 export const Queue = Type.Object({
   name: Type.String(),
   paused_at: nullable(Time),
+  concurrency: nullable(Type.Integer({ description: 'run at once, over all servers and workers' })),
   waiting: Type.Integer({ description: 'could start now' }),
   delayed: Type.Integer({ description: 'wait for their time' }),
   in_flight: Type.Integer(),
@@ -128,9 +187,45 @@ export type Queue = Static<typeof Queue>
 
 export const NewTasks = command({ tasks: Type.Array(NewTask, { minItems: 1, maxItems: 500, writeOnly: true }) })
 
+/** What was dispatched together, and how far it is. */
+export const Batch = Type.Object({
+  id: Id,
+  executed_by_id: nullable(Id),
+  created_at: Time,
+  total: Type.Integer({ description: 'without those whose unique key had a live task already' }),
+  pending: Type.Integer(),
+  running: Type.Integer(),
+  completed: Type.Integer(),
+  failed: Type.Integer(),
+  timeout: Type.Integer(),
+  cancelled: Type.Integer(),
+  done: Type.Boolean({ description: 'whether all of them have ended' }),
+})
+export type Batch = Static<typeof Batch>
+
+/** A concurrency key that is in use or paused. */
+export const ConcurrencyKey = Type.Object({
+  key: Type.String(),
+  active: Type.Integer({ description: 'have their place: they run, or are next in their queue' }),
+  waiting: Type.Integer({ description: 'wait for a place, for their time or for other tasks' }),
+  paused_until: nullable(Time),
+})
+export type ConcurrencyKey = Static<typeof ConcurrencyKey>
+export const PauseKey = command({ key: Key, until: Time })
+export const ResumeKey = command({ key: Key })
+
 /** The other form of `POST /runs`. */
 export const StartTask = command({ kind: Type.Literal('task'), ...NewTask.properties })
 export type StartTask = Static<typeof StartTask>
+
+export const CancelBatch = Type.Union([
+  command({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, default: 1_000 })) }),
+  Type.Null(),
+])
+
+export const LimitQueue = command({
+  concurrency: Type.Unsafe<number | null>({ anyOf: [Count, { type: 'null' }], description: 'null: any number' }),
+})
 
 export const DrainQueue = command({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, default: 1_000 })),
@@ -170,6 +265,12 @@ export const HandlerInfo = Type.Object({
     type: 'string',
     enum: ['none', 'reversible', 'irreversible'],
   }),
+  per_key: nullable(
+    Type.Object({
+      concurrency: nullable(Type.Integer()),
+      rate: nullable(Type.Object({ limit: Type.Integer(), period_ms: Type.Integer() })),
+    }),
+  ),
   enabled: Type.Boolean({ description: 'whether tasks may name it' }),
   last_seen_at: nullable(Time),
   fault: nullable(
@@ -203,6 +304,7 @@ export const WorkerHandler = Type.Object(
         enum: ['none', 'reversible', 'irreversible'],
       }),
     ),
+    per_key: Type.Optional(KeyLimits),
   },
   { additionalProperties: false },
 )

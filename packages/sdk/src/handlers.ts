@@ -2,6 +2,7 @@
  * What a file of handlers imports: `import { defineHandler, TaskError } from '@writ/sdk/handlers'`. In the folder that
  * WRIT_HANDLERS_DIR names this needs no installation.
  */
+import type { NewTask } from '@writ/api'
 import type { Static, TSchema } from 'typebox'
 
 /** What a handler is called with beside its input. */
@@ -18,8 +19,37 @@ export interface HandlerContext {
   log(line: string): void
 }
 
+/** A task that a handler dispatched. */
+export interface Dispatched {
+  readonly id: string
+  readonly number: number
+}
+
+/** How a child ended. */
+export interface Outcome {
+  readonly id: string
+  readonly state: 'completed' | 'failed' | 'timeout' | 'cancelled'
+  readonly result: unknown
+  readonly error_code: string | null
+  readonly error: string | null
+}
+
 /** In a file of handlers there is more. */
 export interface FileContext extends HandlerContext {
+  /**
+   * Dispatches another task, as a step of this name: a later attempt gets the same child and dispatches none. `task` is what
+   * `POST /tasks` takes. Refused with the code that the route would have.
+   */
+  dispatch(name: string, task: NewTask): Promise<Dispatched>
+  /**
+   * What a child came to. While it has not ended, this throws an error that must not be caught: the handler ends here without
+   * having failed, and is called again, with its steps done, when the child has ended.
+   */
+  waitFor(child: string | Dispatched): Promise<Outcome>
+  /** The task's concurrency key; null without one. */
+  readonly concurrencyKey: string | null
+  /** Nothing more is started under this key before then: a time, or milliseconds since 1970. A longer pause stays. */
+  pauseKey(key: string, until: Date | number): Promise<void>
   /**
    * Does a part of the work once: its result is kept, and a later attempt gets it instead of doing it again. A name stands for
    * one step of the task; a loop numbers its own. The result must be JSON of at most 64 KiB.
@@ -46,6 +76,11 @@ export interface HandlerDefinition<I extends TSchema = TSchema> {
   readonly maxAttempts?: number
   /** How many run at once on one server. */
   readonly concurrency?: number
+  /** Under each concurrency key of its tasks, on all servers together: so many at once, so many starts in so long. */
+  readonly perKey?: {
+    readonly concurrency?: number
+    readonly rate?: { readonly limit: number; readonly periodMs: number }
+  }
   /** `irreversible`: the audit log says what will be done before it is done. `none` when left out. */
   readonly sideEffect?: 'none' | 'reversible' | 'irreversible'
   /**

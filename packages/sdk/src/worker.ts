@@ -249,7 +249,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
   return {
     handle(handler, contract, run) {
       if (handlers.has(handler)) throw new TypeError(`the worker has a handler ${handler} already`)
-      const { title, input, output, queue, timeoutMs, maxAttempts, sideEffect } = contract
+      const { title, input, output, queue, timeoutMs, maxAttempts, sideEffect, perKey } = contract
       const told = JSON.parse(
         JSON.stringify({
           name: handler,
@@ -260,6 +260,10 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
           timeout_ms: timeoutMs,
           max_attempts: maxAttempts,
           side_effect: sideEffect,
+          per_key: perKey && {
+            concurrency: perKey.concurrency,
+            rate: perKey.rate && { limit: perKey.rate.limit, period_ms: perKey.rate.periodMs },
+          },
         }),
       ) as WorkerHandler
       // The server has checked the input against the schema that gives it its type.

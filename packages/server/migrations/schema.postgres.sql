@@ -239,6 +239,17 @@ ALTER TABLE public.audit_index ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY
     CACHE 1
 );
 
+CREATE TABLE public.batches (
+    project_id text NOT NULL,
+    id text NOT NULL,
+    first_number bigint NOT NULL,
+    last_number bigint NOT NULL,
+    executed_by_id text,
+    created_at bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.batches FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.comments (
     project_id text NOT NULL,
     id text NOT NULL,
@@ -249,6 +260,14 @@ CREATE TABLE public.comments (
 );
 
 ALTER TABLE ONLY public.comments FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.concurrency_keys (
+    project_id text NOT NULL,
+    key text NOT NULL,
+    next_us bigint DEFAULT 0 NOT NULL,
+    paused_until bigint,
+    wake_at bigint
+);
 
 CREATE TABLE public.counters (
     project_id text NOT NULL,
@@ -286,6 +305,16 @@ CREATE TABLE public.delivery_queue (
     lease_until bigint
 );
 
+CREATE TABLE public.dependencies (
+    project_id text NOT NULL,
+    run_id text NOT NULL COLLATE pg_catalog."C",
+    on_run_id text NOT NULL COLLATE pg_catalog."C",
+    policy text NOT NULL,
+    CONSTRAINT dependencies_policy_check CHECK ((policy = ANY (ARRAY['cancel'::text, 'run'::text])))
+);
+
+ALTER TABLE ONLY public.dependencies FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.erasures (
     project_id text NOT NULL,
     event_id text NOT NULL,
@@ -307,6 +336,23 @@ CREATE TABLE public.feishu_apps (
 );
 
 ALTER TABLE ONLY public.feishu_apps FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.held (
+    project_id text NOT NULL,
+    run_id text NOT NULL COLLATE pg_catalog."C",
+    place text NOT NULL,
+    handler text NOT NULL,
+    priority smallint NOT NULL,
+    run_at bigint NOT NULL,
+    waits_for bigint NOT NULL,
+    admitted smallint NOT NULL,
+    key text,
+    max_active bigint,
+    rate_limit bigint,
+    rate_ms bigint
+);
+
+ALTER TABLE ONLY public.held FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.holds (
     project_id text NOT NULL,
@@ -540,6 +586,9 @@ CREATE TABLE public.runs (
     journal_sha256 text,
     input_sealed text,
     result_sealed text,
+    concurrency_key text,
+    depends_on text,
+    awaited smallint DEFAULT 0 NOT NULL,
     CONSTRAINT runs_door_check CHECK ((door = 'dispatch'::text)),
     CONSTRAINT runs_finalize_check CHECK ((finalize = ANY (ARRAY['auto'::text, 'manual'::text]))),
     CONSTRAINT runs_run_type_check CHECK ((run_type = ANY (ARRAY['proof'::text, 'action'::text]))),
@@ -908,8 +957,14 @@ ALTER TABLE ONLY public.audit_index
 ALTER TABLE ONLY public.audit_index
     ADD CONSTRAINT audit_index_project_id_shard_log_index_key UNIQUE (project_id, shard, log_index);
 
+ALTER TABLE ONLY public.batches
+    ADD CONSTRAINT batches_pkey PRIMARY KEY (project_id, id);
+
 ALTER TABLE ONLY public.comments
     ADD CONSTRAINT comments_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.concurrency_keys
+    ADD CONSTRAINT concurrency_keys_pkey PRIMARY KEY (project_id, key);
 
 ALTER TABLE ONLY public.counters
     ADD CONSTRAINT counters_pkey PRIMARY KEY (project_id, name);
@@ -920,11 +975,17 @@ ALTER TABLE ONLY public.deliveries
 ALTER TABLE ONLY public.delivery_queue
     ADD CONSTRAINT delivery_queue_pkey PRIMARY KEY (delivery_id);
 
+ALTER TABLE ONLY public.dependencies
+    ADD CONSTRAINT dependencies_pkey PRIMARY KEY (project_id, run_id, on_run_id);
+
 ALTER TABLE ONLY public.erasures
     ADD CONSTRAINT erasures_pkey PRIMARY KEY (project_id, event_id);
 
 ALTER TABLE ONLY public.feishu_apps
     ADD CONSTRAINT feishu_apps_pkey PRIMARY KEY (project_id, app_id);
+
+ALTER TABLE ONLY public.held
+    ADD CONSTRAINT held_pkey PRIMARY KEY (project_id, run_id);
 
 ALTER TABLE ONLY public.holds
     ADD CONSTRAINT holds_pkey PRIMARY KEY (project_id, id);
@@ -1085,15 +1146,25 @@ CREATE INDEX audit_index_pending ON public.audit_index USING btree (project_id, 
 
 CREATE INDEX comments_ticket ON public.comments USING btree (project_id, ticket_id);
 
+CREATE INDEX concurrency_keys_wake ON public.concurrency_keys USING btree (wake_at) WHERE (wake_at IS NOT NULL);
+
 CREATE INDEX deliveries_event ON public.deliveries USING btree (project_id, event_id);
 
 CREATE INDEX deliveries_webhook ON public.deliveries USING btree (project_id, webhook_id, id);
 
 CREATE INDEX delivery_queue_due ON public.delivery_queue USING btree (due_at);
 
+CREATE INDEX dependencies_on ON public.dependencies USING btree (project_id, on_run_id);
+
 CREATE INDEX erasures_to_write ON public.erasures USING btree (project_id) WHERE (in_day_file = 0);
 
 CREATE UNIQUE INDEX feishu_apps_hash ON public.feishu_apps USING btree (project_id, app_hash) WHERE (app_hash IS NOT NULL);
+
+CREATE INDEX held_admitted ON public.held USING btree (project_id, key) WHERE (admitted = 1);
+
+CREATE INDEX held_later ON public.held USING btree (project_id, key, run_at) WHERE ((key IS NOT NULL) AND (admitted = 0) AND (waits_for = 0));
+
+CREATE INDEX held_waiting ON public.held USING btree (project_id, key, priority DESC, run_at, run_id) WHERE ((key IS NOT NULL) AND (admitted = 0) AND (waits_for = 0));
 
 CREATE INDEX holds_subject ON public.holds USING btree (project_id, subject_type, subject_id) WHERE (released_at IS NULL);
 
@@ -1106,6 +1177,8 @@ CREATE INDEX queue_later ON public.queue USING btree (run_at) WHERE ((ready = 0)
 CREATE INDEX queue_leases ON public.queue USING btree (lease_until) WHERE (lease_until IS NOT NULL);
 
 CREATE INDEX queue_ready ON public.queue USING btree (queue, project_id, priority DESC, run_at, run_id) WHERE (ready = 1);
+
+CREATE INDEX runs_children ON ONLY public.runs USING btree (project_id, parent_run_id) WHERE (parent_run_id IS NOT NULL);
 
 CREATE INDEX runs_dead ON ONLY public.runs USING btree (project_id, queue, dead_at, id) WHERE (dead_at IS NOT NULL);
 
@@ -1184,6 +1257,9 @@ ALTER TABLE ONLY public.assets
 ALTER TABLE ONLY public.attestations
     ADD CONSTRAINT attestations_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
 
+ALTER TABLE ONLY public.batches
+    ADD CONSTRAINT batches_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
 ALTER TABLE ONLY public.comments
     ADD CONSTRAINT comments_author_id_fkey FOREIGN KEY (author_id) REFERENCES public.users(id);
 
@@ -1192,6 +1268,9 @@ ALTER TABLE ONLY public.comments
 
 ALTER TABLE ONLY public.comments
     ADD CONSTRAINT comments_project_id_ticket_id_fkey FOREIGN KEY (project_id, ticket_id) REFERENCES public.tickets(project_id, id);
+
+ALTER TABLE ONLY public.concurrency_keys
+    ADD CONSTRAINT concurrency_keys_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
 
 ALTER TABLE ONLY public.deliveries
     ADD CONSTRAINT deliveries_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
@@ -1320,15 +1399,21 @@ ALTER TABLE public.audit_events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.audit_index ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.batches ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.comments ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.counters ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.deliveries ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.dependencies ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.erasures ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.feishu_apps ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.held ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.holds ENABLE ROW LEVEL SECURITY;
 
@@ -1356,15 +1441,21 @@ CREATE POLICY project_fence ON public.audit_events USING ((project_id = NULLIF(c
 
 CREATE POLICY project_fence ON public.audit_index USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
+CREATE POLICY project_fence ON public.batches USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
 CREATE POLICY project_fence ON public.comments USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.counters USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.deliveries USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
+CREATE POLICY project_fence ON public.dependencies USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
 CREATE POLICY project_fence ON public.erasures USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.feishu_apps USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.held USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.holds USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
@@ -1466,7 +1557,11 @@ GRANT UPDATE(shard) ON TABLE public.audit_index TO writ_sequencer;
 
 GRANT UPDATE(log_index) ON TABLE public.audit_index TO writ_sequencer;
 
+GRANT SELECT,INSERT ON TABLE public.batches TO writ_app;
+
 GRANT SELECT,INSERT ON TABLE public.comments TO writ_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.concurrency_keys TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.counters TO writ_app;
 
@@ -1474,12 +1569,16 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.deliveries TO writ_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.delivery_queue TO writ_app;
 
+GRANT SELECT,INSERT,DELETE ON TABLE public.dependencies TO writ_app;
+
 GRANT SELECT ON TABLE public.erasures TO writ_app;
 GRANT SELECT ON TABLE public.erasures TO writ_sequencer;
 
 GRANT UPDATE(in_day_file) ON TABLE public.erasures TO writ_sequencer;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.feishu_apps TO writ_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.held TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.holds TO writ_app;
 

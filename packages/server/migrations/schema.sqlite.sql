@@ -144,6 +144,16 @@ create index audit_index_event on audit_index (project_id, event_id);
 
 create index audit_index_pending on audit_index (project_id, seq) where log_index is null;
 
+create table batches (
+  project_id text not null references projects (id),
+  id text not null,
+  first_number integer not null,
+  last_number integer not null,
+  executed_by_id text,
+  created_at integer not null,
+  primary key (project_id, id)
+) strict;
+
 create table comments (
   project_id text not null references projects (id),
   id text not null,
@@ -156,6 +166,17 @@ create table comments (
 ) strict;
 
 create index comments_ticket on comments (project_id, ticket_id);
+
+create table concurrency_keys (
+  project_id text not null references projects (id),
+  key text not null,
+  next_us integer not null default 0,
+  paused_until integer,
+  wake_at integer,
+  primary key (project_id, key)
+) strict;
+
+create index concurrency_keys_wake on concurrency_keys (wake_at) where wake_at is not null;
 
 create table counters (
   project_id text not null,
@@ -197,6 +218,16 @@ create table delivery_queue (
 
 create index delivery_queue_due on delivery_queue (due_at);
 
+create table dependencies (
+  project_id text not null,
+  run_id text not null,
+  on_run_id text not null,
+  policy text not null check (policy in ('cancel', 'run')),
+  primary key (project_id, run_id, on_run_id)
+) strict;
+
+create index dependencies_on on dependencies (project_id, on_run_id);
+
 create table erasures (
   project_id text not null,
   event_id text not null,
@@ -221,6 +252,30 @@ create table feishu_apps (
 ) strict;
 
 create unique index feishu_apps_hash on feishu_apps (project_id, app_hash) where app_hash is not null;
+
+create table held (
+  project_id text not null,
+  run_id text not null,
+  place text not null,
+  handler text not null,
+  priority integer not null,
+  -- Not before this time, whatever else holds it.
+  run_at integer not null,
+  waits_for integer not null,
+  admitted integer not null,
+  key text,
+  -- Under its key: how many at once; how many starts in how many milliseconds. Null: any number.
+  max_active integer,
+  rate_limit integer,
+  rate_ms integer,
+  primary key (project_id, run_id)
+) strict;
+
+create index held_admitted on held (project_id, key) where admitted = 1;
+
+create index held_later on held (project_id, key, run_at) where key is not null and admitted = 0 and waits_for = 0;
+
+create index held_waiting on held (project_id, key, priority desc, run_at, run_id) where key is not null and admitted = 0 and waits_for = 0;
 
 create table holds (
   project_id text not null references projects (id),
@@ -438,10 +493,12 @@ create table "runs" (
   callback text,
   tags text,
   metadata text,
-  journal_sha256 text, input_sealed text, result_sealed text,
+  journal_sha256 text, input_sealed text, result_sealed text, concurrency_key text, depends_on text, awaited integer not null default 0,
   primary key (project_id, id),
   foreign key (project_id, ticket_id) references tickets (project_id, id)
 ) strict;
+
+create index runs_children on runs (project_id, parent_run_id) where parent_run_id is not null;
 
 create index runs_dead on runs (project_id, queue, dead_at, id) where dead_at is not null;
 

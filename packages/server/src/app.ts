@@ -68,6 +68,7 @@ import {
   attemptSpanId,
   type Backlog,
   builtinHandlers,
+  concurrencyKeyHandlers,
   createFeishu,
   createHandlerPool,
   createHandlers,
@@ -351,7 +352,7 @@ export async function openApp(on: {
           await openSandbox(config.dispatch.scriptsSandbox),
         )
   const handlers = createHandlers(
-    [...builtinHandlers({ egress, feishu, scripts, scriptLimits }), ...(on.testHandlers ?? [])],
+    [...builtinHandlers({ clock, egress, feishu, scripts, scriptLimits }), ...(on.testHandlers ?? [])],
     { testHandlers: on.testHandlers !== undefined },
   )
   const handlersOn =
@@ -445,6 +446,7 @@ export async function openApp(on: {
         log: log.child({ part: 'tasks' }),
         handlers,
         payloads,
+        children: tasks.children,
         observe,
         concurrency: config.taskConcurrency,
         atMost: 10 * config.taskConcurrency,
@@ -456,7 +458,10 @@ export async function openApp(on: {
       }),
     ],
     elsewhere: workers.wake,
-    timers: () => fireTimers(executing, tasks.expire),
+    async timers() {
+      await fireTimers(executing, tasks.expire)
+      await tasks.admitDue()
+    },
     leaseMs: LEASE_MS,
     pollMs: POLL_MS,
     graceMs: config.shutdownGraceSeconds * 1_000,
@@ -658,6 +663,7 @@ export async function openApp(on: {
   mount(http, 'events', api.events, eventHandlers(watching), mounting)
   mount(http, 'tasks', api.tasks, taskHandlers(dispatching), mounting)
   mount(http, 'queues', api.queues, queueHandlers(dispatching), mounting)
+  mount(http, 'concurrencyKeys', api.concurrencyKeys, concurrencyKeyHandlers(dispatching), mounting)
   mount(http, 'deadLetters', api.deadLetters, deadLetterHandlers(dispatching), mounting)
   mount(http, 'workers', api.workers, workerHandlers(workers), mounting)
   mount(http, 'handlers', api.handlers, handlerHandlers(dispatching), mounting)

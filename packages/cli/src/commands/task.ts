@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import type { NewTask, Queue, RunState, Task, TaskAttempt, TaskDetail } from '@writ/api'
+import type { Batch, ConcurrencyKey, NewTask, Queue, RunState, Task, TaskAttempt, TaskDetail } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { type Command, Option } from 'commander'
 import { type App, refOf } from '../app.ts'
@@ -42,6 +42,10 @@ const fields = (t: Task): Field[] => [
   ['Dead since', timeText(t.dead_at), 'red'],
   ['Replays', t.replays_run_id],
   ['Unique key', t.unique_key],
+  ['Concurrency key', t.concurrency_key],
+  ['Waits for', isFinal(t) ? null : t.waiting_for === 'dependencies' ? 'other tasks' : t.waiting_for && 'its key'],
+  ['Depends on', t.depends_on.join(' ')],
+  ['Dispatched by task', t.parent_run_id],
   ['Tags', t.tags.join(' ')],
   ['Tells', t.callback?.url],
   ['Dispatched by', t.executed_by_username],
@@ -64,6 +68,7 @@ const attemptColumns: Column<TaskAttempt>[] = [
 const queueColumns: Column<Queue>[] = [
   { head: 'QUEUE', value: (q) => q.name },
   { head: 'STATE', value: stateOf, paint: (q) => (q.paused_at ? 'yellow' : 'green') },
+  { head: 'AT ONCE', value: (q) => q.concurrency, right: true },
   { head: 'WAITING', value: (q) => q.waiting, right: true },
   { head: 'DELAYED', value: (q) => q.delayed, right: true },
   { head: 'IN FLIGHT', value: (q) => q.in_flight, right: true },
@@ -84,6 +89,9 @@ interface RunOptions {
   limit?: number
   deadline?: string
   key?: string
+  concurrencyKey?: string
+  after?: string[]
+  afterAnyway?: boolean
   tag?: string[]
   callback?: string
   wait?: boolean
@@ -118,6 +126,9 @@ Examples:
     .option('--limit <seconds>', 'how long one attempt may take', countOf)
     .option('--deadline <time>', 'not to be started or finished after that')
     .option('--key <key>', 'while a task with this key is open, another is not accepted but answered with it')
+    .option('--concurrency-key <key>', 'under one key as many run, and start, as the handler allows')
+    .option('--after <task...>', 'only when these have completed; if one does not, it is cancelled')
+    .option('--after-anyway', 'with --after: when these have ended, however they did')
     .option('--tag <tag...>', 'words to find it by')
     .option('--callback <url>', 'tell this address how it ended')
     .option('-w, --wait', 'wait until it has ended; the exit code says how')
@@ -146,6 +157,7 @@ Examples:
     .option('--handler <handler>', 'only of this handler')
     .option('--queue <queue>', 'only of this queue')
     .option('--tag <tag>', 'only with this tag')
+    .option('--parent <id>', 'only those that this task dispatched')
     .option('--since <time>', 'dispatched at or after')
     .option('--until <time>', 'dispatched before')
     .addOption(limitOption())
@@ -157,6 +169,7 @@ Examples:
           handler?: string
           queue?: string
           tag?: string
+          parent?: string
           since?: string
           until?: string
         },
@@ -166,6 +179,7 @@ Examples:
           handler: o.handler,
           queue: o.queue,
           tag: o.tag,
+          parent: o.parent,
           created_after: o.since && timeOf(o.since),
           created_before: o.until && timeOf(o.until),
         }
@@ -200,6 +214,28 @@ Examples:
     )
 
   task
+    .command('batch <file>')
+    .description(
+      'Dispatch many tasks at once, all or none: a JSON array of what POST /tasks takes, in a file or - for standard input',
+    )
+    .action(async (file: string) => {
+      const text = await textOf(app, file === '-' || file.startsWith('@') ? file : `@${file}`)
+      const tasks = jsonOf(text, 'the file')
+      if (!Array.isArray(tasks)) throw usage('The file has to hold a JSON array of tasks')
+      // What is in it the server examines.
+      const submitted = await (await app.client()).tasks.submitMany({ body: { tasks: tasks as NewTask[] } })
+      const id = submitted[0]?.batch_id ?? ''
+      app.out().item(
+        submitted,
+        [
+          ['Batch', id, 'bold'],
+          ['Tasks', submitted.map(({ number }) => `#${number}`).join(' ')],
+        ],
+        id,
+      )
+    })
+
+  task
     .command('handlers')
     .description('List what can be dispatched')
     .action(async () =>
@@ -217,9 +253,50 @@ Examples:
       ),
     )
 
+  addBatchCommands(program, app)
   addQueueCommands(program, app)
   addDeadLetterCommands(program, app)
 }
+
+function addBatchCommands(program: Command, app: App): void {
+  const batch = program.command('batch').description('Batches: tasks that were dispatched together')
+  const show = (found: Batch) =>
+    app.out().item(
+      found,
+      [
+        ['Batch', found.id, 'bold'],
+        ['Tasks', found.total],
+        ['Waiting', found.pending],
+        ['Running', found.running],
+        ['Completed', found.completed],
+        ['Failed', found.failed],
+        ['Timed out', found.timeout],
+        ['Cancelled', found.cancelled],
+      ],
+      found.id,
+    )
+  batch
+    .command('show <batch>')
+    .description('Show how far the tasks of a batch are')
+    .action(async (id: string) => show(await (await app.client()).tasks.batch({ params: { id } })))
+  batch
+    .command('cancel <batch>')
+    .description('Cancel what of a batch has not ended')
+    .action(async (id: string) =>
+      show(await (await app.client()).tasks.cancelBatch({ params: { id }, body: { limit: 10_000 } })),
+    )
+}
+
+const keyColumns: Column<ConcurrencyKey>[] = [
+  { head: 'KEY', value: (k) => k.key, shrink: true },
+  { head: 'ACTIVE', value: (k) => k.active, right: true },
+  { head: 'WAITING', value: (k) => k.waiting, right: true },
+  {
+    head: 'PAUSED UNTIL',
+    value: (k) => timeText(k.paused_until),
+    paint: (k) => (k.paused_until ? 'yellow' : undefined),
+  },
+]
 
 function addQueueCommands(program: Command, app: App): void {
   const queue = program.command('queue').description('Queues: where tasks wait')
@@ -246,6 +323,47 @@ function addQueueCommands(program: Command, app: App): void {
         )
       })
   }
+  queue
+    .command('limit <queue> <n>')
+    .description('So many of its tasks run at once, over all servers and workers; "none" takes the limit away')
+    .action(async (of: string, n: string) => {
+      const concurrency = n === 'none' ? null : countOf(n)
+      const changed = await (await app.client()).queues.limit({ params: { name: of }, body: { concurrency } })
+      app.out().item(
+        changed,
+        [
+          ['Queue', changed.name, 'bold'],
+          ['At once', changed.concurrency ?? 'any number'],
+        ],
+        changed.name,
+      )
+    })
+  const showKey = (key: ConcurrencyKey) =>
+    app.out().item(
+      key,
+      [
+        ['Key', key.key, 'bold'],
+        ['Active', key.active],
+        ['Waiting', key.waiting],
+        ['Paused until', timeText(key.paused_until)],
+      ],
+      key.key,
+    )
+  queue
+    .command('keys')
+    .description('List the concurrency keys that tasks have now, or that are paused')
+    .action(async () => app.out().list(await (await app.client()).concurrencyKeys.list(), keyColumns, (k) => k.key))
+  queue
+    .command('pause-key <key>')
+    .description('Start nothing with this concurrency key for a while; what runs goes on')
+    .requiredOption('--until <time>', 'when it goes on by itself')
+    .action(async (key: string, o: { until: string }) =>
+      showKey(await (await app.client()).concurrencyKeys.pause({ body: { key, until: timeOf(o.until) } })),
+    )
+  queue
+    .command('resume-key <key>')
+    .description('Start what waits with this concurrency key, as its limits allow')
+    .action(async (key: string) => showKey(await (await app.client()).concurrencyKeys.resume({ body: { key } })))
   queue
     .command('drain <queue>')
     .description('Cancel what waits in it; what runs goes on')
@@ -409,6 +527,9 @@ async function taskOf(app: App, handler: string, o: RunOptions): Promise<NewTask
     ...(o.limit ? { timeout_ms: o.limit * 1_000 } : {}),
     ...(o.deadline ? { deadline_at: timeOf(o.deadline) } : {}),
     ...(o.key ? { unique_key: o.key } : {}),
+    ...(o.concurrencyKey ? { concurrency_key: o.concurrencyKey } : {}),
+    ...(o.after ? { depends_on: o.after.map(refOf) } : {}),
+    ...(o.afterAnyway ? { depends_on_policy: 'run' } : {}),
     ...(o.tag ? { tags: o.tag } : {}),
     ...(o.callback ? { callback: { url: o.callback } } : {}),
   }
@@ -419,11 +540,11 @@ async function textOf(app: App, given: string): Promise<string> {
   return given.startsWith('@') ? readFile(given.slice(1), 'utf8') : given
 }
 
-function jsonOf(text: string): unknown {
+function jsonOf(text: string, what = '--input'): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    throw usage('--input is no JSON', `For example: --input '{"name": "switch 7"}'`)
+    throw usage(`${what} is no JSON`, `For example: --input '{"name": "switch 7"}'`)
   }
 }
 

@@ -244,6 +244,41 @@ export function exerciseQueue(name: string, open: () => Promise<Exercise>, skip:
     assert.equal((await claim()).length, 1)
   })
 
+  queueTest(
+    'of a queue with a limit as many are held as it allows, by whomever',
+    async ({ db, queue, put, claim, done, sweep }) => {
+      const limit = (n: number | null) =>
+        inProject(A, () =>
+          db.write((tx) =>
+            tx.sql(
+              `insert into queues (project_id, name, concurrency, created_at) values (?1, 'api', ?2, 0)
+             on conflict (project_id, name) do update set concurrency = excluded.concurrency`,
+              [A, n],
+            ),
+          ),
+        )
+      for (let i = 0; i < 5; i++) await put({})
+      await put({ project: B })
+      await put({ queue: '@api/far', handler: 'far' })
+      await limit(3)
+      await sweep(T)
+      const claimed = await Promise.all(['one', 'two', 'three'].map((worker) => claim({ worker, limit: 2 })))
+      assert.equal(claimed.flat().length, 3)
+      assert.deepEqual(await claim({ queue: '@api/far', limit: 9 }), [])
+      assert.equal((await claim({ project: B, limit: 9 })).length, 1)
+      const heard = Promise.withResolvers<Runnable | null>()
+      queue.wake({ runnable: heard.resolve, stop: () => {} })
+      assert.equal(await done(claimed.flat()[0]!), true)
+      assert.equal((await heard.promise)?.project, A)
+      await sweep(T)
+      assert.equal((await claim({ limit: 9 })).length, 1)
+      await limit(null)
+      await sweep(T)
+      assert.equal((await claim({ limit: 9 })).length, 1)
+      assert.equal((await claim({ queue: '@api/far', limit: 9 })).length, 1)
+    },
+  )
+
   queueTest('who holds a lease hears that its work is to stop', async ({ db, queue, put, claim }) => {
     const run = await put({})
     const stop = () => inProject(A, () => db.write((tx) => queue.stop(tx, run)))

@@ -4,6 +4,7 @@ export {
   type Ask,
   type Depth,
   type Entry,
+  HELD_AT,
   type Lease,
   type Listener,
   type Next,

@@ -12,7 +12,7 @@ import {
   unpaused,
 } from './line-store.ts'
 import type { Ask, Listener, Queue, Settlement } from './queue.ts'
-import { type LeaseRow, leaseColumns, leasesOf, UNPAUSED } from './rows.ts'
+import { createQueueLimits, type LeaseRow, leaseColumns, leasesOf, UNPAUSED } from './rows.ts'
 
 /** How long after its time it is not yet looked for an entry in the line: most are claimed and done by then. */
 const LOOK_AFTER_MS = 2_000
@@ -36,6 +36,7 @@ interface Reserved {
 export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock: Clock }): Queue {
   const { db, base, line, clock } = on
   let listener: Listener | undefined
+  const limits = createQueueLimits(db)
   const reserved = new Map<Ask, Reserved>()
   const outgoing = createOutgoing(line, clock, (place) => listener?.runnable(place))
   let swept = false
@@ -66,11 +67,13 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
     async claim(tx, ask) {
       const mine = reserved.get(ask)
       if (!mine) return []
+      // What comes in no more stays where it was.
+      const some = mine.taken.slice(0, await limits.room(tx, ask))
       const rows = await tx.sql<LeaseRow>(
         `update queue set lease_owner = ?1, lease_until = ?2, claimed_at = ?3, fence = fence + 1, attempt = attempt + 1, ready = 0
          where ${inList(tx, 'run_id', '?4')} and project_id = ?5 and lease_until is null and run_at <= ?3 and ${UNPAUSED}
          returning ${leaseColumns.replaceAll('queue.', '')}`,
-        [ask.worker, ask.leaseUntil, ask.now, mine.taken.map((one) => one.runId), tx.project],
+        [ask.worker, ask.leaseUntil, ask.now, some.map((one) => one.runId), tx.project],
       )
       const claimed = new Set(rows.map((row) => row.run_id))
       const refused = mine.taken.filter((one) => !claimed.has(one.runId))
@@ -104,9 +107,11 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
             outgoing.add({ queue, project: tx.project }, { do: 'remove', runId }, false)
         })
       for (const { runId } of gone) settled.add(free.get(runId)!)
+      limits.ended(tx, () => listener)
       return settlements.map((one) => settled.has(one))
     },
     async sweep(now) {
+      await limits.refresh()
       // On SQLite this process is the only one: at its first sweep every lease belongs to one that is gone.
       const lapsed = await endLapsed(db, swept || db.dialect === 'postgres' ? now : Number.MAX_SAFE_INTEGER)
       if (lapsed.length < PAGE) swept = true

@@ -1,6 +1,6 @@
 import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
 import type { Listener, Queue } from './queue.ts'
-import { countDepth, type LeaseRow, leaseColumns, leasesOf, sweepRows, UNPAUSED } from './rows.ts'
+import { countDepth, createQueueLimits, type LeaseRow, leaseColumns, leasesOf, sweepRows, UNPAUSED } from './rows.ts'
 import { tellOf } from './sqlite.ts'
 
 /** At most one NOTIFY in this many milliseconds from one process. */
@@ -13,6 +13,7 @@ const SAY_MS = 20
  */
 export function openPostgresQueue(db: Database): Queue {
   let listener: Listener | undefined
+  const limits = createQueueLimits(db)
   const hints = db.hints('writ_queue', (text) => {
     if (text.startsWith('stop ')) listener?.stop(text.slice('stop '.length))
     else listener?.runnable(null)
@@ -48,6 +49,8 @@ export function openPostgresQueue(db: Database): Queue {
     },
     async reserve() {},
     async claim(tx, ask) {
+      const room = await limits.room(tx, ask)
+      if (room === 0) return []
       const rows = await tx.sql<LeaseRow>(
         `with due as (
            select run_id from queue where queue = ?4 and project_id = ?5 and ready = 1 and ${UNPAUSED}
@@ -62,7 +65,7 @@ export function openPostgresQueue(db: Database): Queue {
           ask.now,
           ask.queue,
           tx.project,
-          ask.limit,
+          room,
           ...(ask.except.length > 0 ? [ask.except] : []),
         ],
       )
@@ -127,9 +130,13 @@ export function openPostgresQueue(db: Database): Queue {
           [idsOf(free)],
         ),
       ])
+      limits.ended(tx, () => listener)
       return settlements.map((one) => settled.has(keyOf(one)))
     },
-    sweep: (now) => sweepRows(db, now),
+    async sweep(now) {
+      await limits.refresh()
+      return sweepRows(db, now)
+    },
     async stop(tx, runId) {
       const rows = await tx.sql(
         'update queue set stop = 1 where run_id = ?1 and project_id = ?2 and lease_until is not null returning run_id',

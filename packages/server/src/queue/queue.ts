@@ -13,6 +13,12 @@ export const remotePlace = (queue: string, handler: string): string => `@${queue
 export const queueOfPlace = (place: string): string =>
   place.startsWith('@') ? place.slice(1, place.indexOf('/')) : place
 
+/**
+ * The time of an entry that something else than time holds back: the end of the year 9999. Whoever lifts that enqueues it again,
+ * and it moves.
+ */
+export const HELD_AT = 253_402_300_799_000
+
 /** A run that waits for a worker: a reference; what is to be done stands with the run. */
 export interface Entry {
   readonly runId: string
@@ -85,6 +91,7 @@ export interface Depth {
  *   settles nothing. A lease that ran out is lost at the next sweep at the latest.
  * - Of what may be claimed in one project's queue the highest priority goes first, then the earliest time, then the oldest.
  * - A paused queue is not claimed from. Nothing is claimed before its time.
+ * - Of a queue with a limit no more are claimed at once than it allows, whoever claims; a new limit counts from the next sweep on.
  * - A claim costs by what it takes, not by what waits.
  *
  * Enqueue, claim and settle are part of the caller's transaction and of its project.

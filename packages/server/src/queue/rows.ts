@@ -1,5 +1,5 @@
-import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
-import type { Depth, Lease, Runnable } from './queue.ts'
+import { type Database, forUpdate, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
+import { type Ask, type Depth, type Lease, type Listener, queueOfPlace, type Runnable, remotePlace } from './queue.ts'
 
 // What the two databases say alike. Claiming and settling, the hot statements, are each backend's own.
 
@@ -37,6 +37,59 @@ const SWEEP_LIMIT = 1_000
 
 export const UNPAUSED =
   'not exists (select 1 from queues where queues.project_id = queue.project_id and queues.name = queue.queue and queues.paused_at is not null)'
+
+/** Queues that do so many at once and no more, over all servers and workers. */
+export interface QueueLimits {
+  /** Which queues have a limit; asked for at each sweep, so that a claim from one that has none costs nothing. */
+  refresh(): Promise<void>
+  /** How many a claim may take. Claims from a queue with a limit wait for each other. */
+  room(tx: Tx, ask: Ask): Promise<number>
+  /** Leases ended: places from which less was given than was asked for may give more now. */
+  ended(tx: Tx, listener: () => Listener | undefined): void
+}
+
+export function createQueueLimits(db: Database): QueueLimits {
+  let limited = new Set<string>()
+  const short = new Map<string, Runnable>()
+  return {
+    async refresh() {
+      const rows = await db.lookup<Runnable>(
+        'select name as queue, project_id as project from queues where concurrency is not null',
+        [],
+      )
+      limited = new Set(rows.map(({ queue, project }) => `${project} ${queue}`))
+    },
+    async room(tx, ask) {
+      const queue = queueOfPlace(ask.queue)
+      if (!limited.has(`${tx.project} ${queue}`)) return ask.limit
+      const [row] = await tx.sql<{ concurrency: number | null }>(
+        `select concurrency from queues where project_id = ?1 and name = ?2 ${forUpdate(tx)}`,
+        [tx.project, queue],
+      )
+      if (row?.concurrency == null) return ask.limit
+      // A statement of its own, after the lock: what another claim took by then counts.
+      const [held] = await tx.sql<{ n: number }>(
+        `select count(*) as n from queue where project_id = ?1 and lease_until is not null
+           and (queue = ?2 or substr(queue, 1, length(?3)) = ?3)`,
+        [tx.project, queue, remotePlace(queue, '')],
+      )
+      const room = Math.max(0, Math.min(ask.limit, row.concurrency - Number(held!.n)))
+      if (room < ask.limit) {
+        const place = { queue: ask.queue, project: tx.project }
+        short.set(`${place.project} ${place.queue}`, place)
+      }
+      return room
+    },
+    ended(tx, listener) {
+      if (short.size === 0) return
+      tx.afterCommit(() => {
+        const all = [...short.values()]
+        short.clear()
+        for (const place of all) listener()?.runnable(place)
+      })
+    },
+  }
+}
 
 /** What `Queue.sweep` promises. */
 export async function sweepRows(

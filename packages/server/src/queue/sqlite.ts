@@ -1,6 +1,6 @@
 import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import type { Entry, Lease, Listener, Queue, Settlement } from './queue.ts'
-import { countDepth, type LeaseRow, leaseColumns, leasesOf, sweepRows, UNPAUSED } from './rows.ts'
+import { countDepth, createQueueLimits, type LeaseRow, leaseColumns, leasesOf, sweepRows, UNPAUSED } from './rows.ts'
 
 /**
  * The queue in the table `queue` of SQLite. One process, one writer: while a transaction claims, nobody else can, so there
@@ -9,6 +9,7 @@ import { countDepth, type LeaseRow, leaseColumns, leasesOf, sweepRows, UNPAUSED 
  */
 export function openSqliteQueue(db: Database): Queue {
   let listener: Listener | undefined
+  const limits = createQueueLimits(db)
   let taken = false
 
   return {
@@ -31,6 +32,8 @@ export function openSqliteQueue(db: Database): Queue {
     },
     async reserve() {},
     async claim(tx, ask) {
+      const room = await limits.room(tx, ask)
+      if (room === 0) return []
       const rows = await tx.sql<LeaseRow>(
         `update queue set lease_owner = ?1, lease_until = ?2, claimed_at = ?3, fence = fence + 1, attempt = attempt + 1, ready = 0
          where run_id in (select run_id from queue where queue = ?4 and project_id = ?5 and ready = 1 and ${UNPAUSED}
@@ -43,7 +46,7 @@ export function openSqliteQueue(db: Database): Queue {
           ask.now,
           ask.queue,
           tx.project,
-          ask.limit,
+          room,
           ...(ask.except.length > 0 ? [ask.except] : []),
         ],
       )
@@ -72,6 +75,7 @@ export function openSqliteQueue(db: Database): Queue {
     async settle(tx, settlements) {
       const settled: boolean[] = []
       for (const one of settlements) settled.push(await settleOne(tx, one))
+      limits.ended(tx, () => listener)
       return settled
     },
     async sweep(now) {
@@ -85,6 +89,7 @@ export function openSqliteQueue(db: Database): Queue {
           ),
         )
       taken = true
+      await limits.refresh()
       return sweepRows(db, now)
     },
     async stop(tx, runId) {

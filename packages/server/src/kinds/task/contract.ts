@@ -18,6 +18,17 @@ const Given = Type.Object({
   maxAttempts: optional(Type.Integer({ minimum: 1, maximum: 100 })),
   concurrency: optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
   sideEffect: optional(Type.Enum(['none', 'reversible', 'irreversible'])),
+  perKey: optional(
+    Type.Object({
+      concurrency: optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+      rate: optional(
+        Type.Object({
+          limit: Type.Integer({ minimum: 1, maximum: 1_000_000 }),
+          periodMs: Type.Integer({ minimum: 1, maximum: 86_400_000 }),
+        }),
+      ),
+    }),
+  ),
 })
 const check = Compile(Given)
 
@@ -40,5 +51,6 @@ export function contractOf(described: object): Contract {
     maxAttempts: given.maxAttempts ?? 1,
     concurrency: given.concurrency ?? null,
     sideEffect: given.sideEffect ?? 'none',
+    perKey: given.perKey ? { concurrency: given.perKey.concurrency ?? null, rate: given.perKey.rate ?? null } : null,
   }
 }

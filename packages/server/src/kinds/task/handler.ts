@@ -1,6 +1,8 @@
+import type { NewTask } from '@writ/api'
 import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/schema'
 import type { FieldError } from '../../platform/app-error.ts'
+import type { KeyLimits } from './hold.ts'
 
 /**
  * A named function that tasks run, and its contract. The promise that comes with it: execution is at least once, so `run`
@@ -22,6 +24,8 @@ export interface Handler {
   readonly maxAttempts: number
   /** How many run at once on one server; null: as many as its queue allows. */
   readonly concurrency: number | null
+  /** Of each concurrency key of its tasks, over all servers; left out: any number. */
+  readonly perKey?: KeyLimits | null
   /** `irreversible`: the log says what will be done before it is done. */
   readonly sideEffect: 'none' | 'reversible' | 'irreversible'
   /** It may have to wait for a place of its own, and says `ctx.began()` when it has one: the time of the attempt counts from there. */
@@ -51,10 +55,47 @@ export interface TaskContext {
    * work and its record, the step is done again.
    */
   step<T>(name: string, work: () => Promise<T>): Promise<T>
+  /**
+   * Dispatches another task as a step of this name: a later attempt gets the same child and dispatches none. Whoever dispatched
+   * this task is who asks for it. Throws TaskError with the code of the refusal.
+   */
+  dispatch(name: string, task: NewTask): Promise<Dispatched>
+  /**
+   * What a child came to. While it has not ended, this throws `Suspended`, which must not be caught: the attempt ends without
+   * being one, its room is free, and when the child has ended the handler is called again, with its steps done.
+   */
+  waitFor(child: string | Dispatched): Promise<Outcome>
+  /** The task's concurrency key; null without one. */
+  readonly concurrencyKey: string | null
+  /** Nothing more is started under this key before then: a time, or milliseconds since 1970. A longer pause stays. */
+  pauseKey(key: string, until: Date | number): Promise<void>
   /** The trace that this attempt is part of, as the header of that name has it: W3C Trace Context. */
   readonly traceparent: string
   /** Kept with the run, redacted, up to 64 KiB of the newest lines. */
   log(line: string): void
+}
+
+/** A child as `dispatch` answers it. */
+export interface Dispatched {
+  readonly id: string
+  readonly number: number
+}
+
+/** How a child ended; its exact result. */
+export interface Outcome {
+  readonly id: string
+  readonly state: 'completed' | 'failed' | 'timeout' | 'cancelled'
+  readonly result: unknown
+  readonly error_code: string | null
+  readonly error: string | null
+}
+
+/** Thrown by `TaskContext.waitFor`: the work goes on when the child has ended. */
+export class Suspended extends Error {
+  constructor(child: string) {
+    super(`waits for task ${child}`)
+    this.name = 'Suspended'
+  }
 }
 
 /** How work fails that knows why: a code that stays the same, and whether trying again can help. Anything else that is thrown counts as TASK_FAILED, which may be tried again. */

@@ -10,6 +10,7 @@ export { createLeaseTexts } from './remote/lease-text.ts'
 export { createRemoteHandlers } from './remote/registry.ts'
 export { createWorkers, type Workers } from './remote/workers.ts'
 export {
+  concurrencyKeyHandlers,
   type Dispatching,
   deadLetterHandlers,
   handlerHandlers,

@@ -9,7 +9,8 @@ import { redactor } from '../../platform/redact/index.ts'
 import { spanIdOf, traceparentOf } from '../../platform/tracing.ts'
 import type { Lease, Queue } from '../../queue/index.ts'
 import { isFinal, type Lane } from '../../runs/index.ts'
-import { type Handlers, TaskError } from './handler.ts'
+import type { AtWork, Children } from './child.ts'
+import { type Handlers, Suspended, type TaskContext, TaskError } from './handler.ts'
 import { announce } from './intent.ts'
 import { CANCELLED, ended, endOf, failedWith, PAST_DEADLINE, refusalOf, resultOf, TIMED_OUT } from './outcome.ts'
 import { readJson } from './payload.ts'
@@ -17,6 +18,7 @@ import type { Payloads } from './sealed.ts'
 import { type End, type Ending, settleTasks } from './settle.ts'
 import { createSteps } from './step.ts'
 import { loadWork, type WorkRow } from './store.ts'
+import { findPaused } from './store-held.ts'
 
 /** An attempt that is over, whatever comes of it. */
 export interface AttemptEnded {
@@ -38,6 +40,7 @@ export interface TaskLaneSettings {
   readonly log: Logger
   readonly handlers: Handlers
   readonly payloads: Payloads
+  readonly children: Children
   /** How many tasks run at once: of one queue, and of all. */
   readonly concurrency: number
   readonly atMost: number
@@ -76,6 +79,8 @@ interface Work {
   startedAt: number | null
   events: number
   reason: Reason | null
+  /** Children whose end it waits for: when it stops, it goes on when they have ended. */
+  awaits: readonly string[]
   timer: NodeJS.Timeout | undefined
   over: boolean
 }
@@ -106,7 +111,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
   const running = new Map<string, number>()
   const perQueue = new Map<string, number>()
   const perPlace = new Map<string, number>()
-  const settle = settleTasks(queue, clock.now)
+  const settle = settleTasks(queue, clock.now, on.settled)
   const outbox = new Map<string, Done[]>()
   let runningAll = 0
   let flushing = false
@@ -191,9 +196,30 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
           began: () => work.steps++,
         }),
         log: (line) => keepLine(work, line),
+        ...childrenOf(work),
       }),
     )
     return resultOf(on, handler, lease.project, value)
+  }
+
+  /** What the work may do with other tasks. */
+  function childrenOf(work: Work): Pick<TaskContext, 'dispatch' | 'waitFor' | 'concurrencyKey' | 'pauseKey'> {
+    const at: AtWork = { project: work.lease.project, row: work.row, attempt: work.lease.attempt }
+    return {
+      dispatch(name, task) {
+        work.steps++
+        return on.children.dispatch(at, name, task)
+      },
+      async waitFor(child) {
+        const id = typeof child === 'string' ? child : child.id
+        const outcome = await on.children.outcome(at, id)
+        if (outcome) return outcome
+        work.awaits = [...new Set([...work.awaits, id])]
+        throw new Suspended(id)
+      },
+      concurrencyKey: work.row.concurrency_key,
+      pauseKey: (key, until) => on.children.pauseKey(at, key, Number(until)),
+    }
   }
 
   /** Says in the log what will be done, before it is done: it cannot be taken back. */
@@ -245,6 +271,9 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
     const { row, lease } = work
     if (work.reason === 'lost') return null
     if (ending === null) return { next: 'back', lease, row }
+    // Whatever the handler made of it: it was told that it will be called again.
+    if (work.reason === null && work.awaits.length > 0)
+      return { next: 'wait', lease, row, on: work.awaits, startedAt: work.startedAt }
     const attempt = {
       worker,
       startedAt: work.startedAt,
@@ -329,6 +358,8 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
         tx,
         leases.map((lease) => lease.runId),
       )
+      const keys = new Set([...rows.values()].flatMap((row) => row.concurrency_key ?? []))
+      const paused = keys.size > 0 ? await findPaused(tx, [...keys], clock.now()) : undefined
       return () => {
         for (const lease of leases) {
           const row = rows.get(lease.runId)
@@ -343,12 +374,15 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
             startedAt: null,
             events: row.event_count,
             reason: null,
+            awaits: [],
             timer: undefined,
             over: false,
           }
           held.set(row.id, work)
           count(perPlace, placeOf(lease), 1)
           if (stopped) end(work, { next: 'back', lease, row })
+          else if (row.concurrency_key !== null && paused?.has(row.concurrency_key))
+            end(work, { next: 'hold', lease, row })
           else begin(work)
         }
       }

@@ -1,4 +1,5 @@
 import type {
+  concurrencyKeysApi,
   deadLettersApi,
   HandlerInfo,
   handlersApi,
@@ -82,11 +83,12 @@ export const taskHandlers = (on: Dispatching): Routes<typeof tasksApi, Caller> =
         ...(await ask.submit<SubmitTasks, readonly Submitted[]>(tasks.submit, {
           caller: ask.caller,
           tasks: prepared,
+          batch: true,
         })),
       ]
     },
     list(ask) {
-      const { created_after, created_before, queue, handler, state, error_code, tag, unique_key } = ask.query
+      const { created_after, created_before, queue, handler, state, error_code, tag, unique_key, parent } = ask.query
       const filter: TaskFilter = {
         queue,
         handler,
@@ -94,6 +96,7 @@ export const taskHandlers = (on: Dispatching): Routes<typeof tasksApi, Caller> =
         error_code,
         tag,
         unique_key,
+        parent,
         created_after: millisOf(created_after),
         created_before: millisOf(created_before),
       }
@@ -108,6 +111,9 @@ export const taskHandlers = (on: Dispatching): Routes<typeof tasksApi, Caller> =
     wait: (ask) =>
       whileConnected(ask.request, (gone) => tasks.wait(ask, ask.params.id, (ask.query.timeout ?? 30) * 1_000, gone)),
     cancel: (ask) => ask.change((tx) => tasks.cancel(tx, ask.caller, ask.params.id, ask.body?.reason ?? null)),
+    batch: (ask) => ask.read((tx) => tasks.batch(tx, ask.caller, String(ask.params.id))),
+    cancelBatch: (ask) =>
+      ask.change((tx) => tasks.cancelBatch(tx, ask.caller, String(ask.params.id), ask.body?.limit ?? 1_000)),
     async handlers(ask) {
       const { handlers, remote } = tasks
       const theirs = (await ask.read((tx) => remote.list(tx))).filter(({ name }) => !handlers.find(name))
@@ -141,7 +147,14 @@ export const queueHandlers = ({ tasks }: Dispatching): Routes<typeof queuesApi, 
   list: (ask) => ask.read((tx) => tasks.listQueues(tx)),
   pause: (ask) => ask.change((tx) => tasks.pauseQueue(tx, ask.caller, ask.params.name)),
   resume: (ask) => ask.change((tx) => tasks.resumeQueue(tx, ask.caller, ask.params.name)),
+  limit: (ask) => ask.change((tx) => tasks.limitQueue(tx, ask.caller, ask.params.name, ask.body.concurrency)),
   drain: (ask) => ask.change((tx) => tasks.drainQueue(tx, ask.caller, ask.params.name, ask.body?.limit ?? 1_000)),
+})
+
+export const concurrencyKeyHandlers = ({ tasks }: Dispatching): Routes<typeof concurrencyKeysApi, Caller> => ({
+  list: (ask) => ask.read((tx) => tasks.listKeys(tx, ask.caller.at)),
+  pause: (ask) => ask.change((tx) => tasks.pauseKey(tx, ask.caller, ask.body.key, Date.parse(ask.body.until))),
+  resume: (ask) => ask.change((tx) => tasks.resumeKey(tx, ask.caller, ask.body.key)),
 })
 
 export const deadLetterHandlers = ({ tasks }: Dispatching): Routes<typeof deadLettersApi, Caller> => ({
@@ -197,6 +210,12 @@ const showHandler = (handler: Handler): HandlerInfo => ({
   max_attempts: handler.maxAttempts,
   concurrency: handler.concurrency,
   side_effect: handler.sideEffect,
+  per_key: handler.perKey
+    ? {
+        concurrency: handler.perKey.concurrency,
+        rate: handler.perKey.rate && { limit: handler.perKey.rate.limit, period_ms: handler.perKey.rate.periodMs },
+      }
+    : null,
   enabled: handler.enabled ?? true,
   last_seen_at: rfc3339OrNull(handler.lastSeenAt ?? null),
   fault: handler.fault ?? null,
@@ -214,6 +233,7 @@ const showBroken = ({ file, reason }: BrokenFile): HandlerInfo => ({
   max_attempts: 0,
   concurrency: null,
   side_effect: 'none',
+  per_key: null,
   enabled: false,
   last_seen_at: null,
   fault: reason,

@@ -1,20 +1,23 @@
-import type { NewTask, Queue, RunState, Submitted, Task, TaskDetail } from '@writ/api'
+import type { Batch, ConcurrencyKey, NewTask, Queue, RunState, Submitted, Task, TaskDetail } from '@writ/api'
 import { append, appendAll, SYSTEM } from '../../audit/index.ts'
 import { type Caller, personOf, seesAll } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
-import type { Clock } from '../../platform/clock.ts'
+import { type Clock, rfc3339, rfc3339OrNull } from '../../platform/clock.ts'
 import { type Command, type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { type Depth, queueOfPlace, type Queue as RunQueue } from '../../queue/index.ts'
 import { isFinal, type Waiting } from '../../runs/index.ts'
 import type { Ref } from '../../tickets/index.ts'
-import type { Handlers } from './handler.ts'
+import { type Children, createChildren } from './child.ts'
+import type { Handler, Handlers } from './handler.ts'
+import { admitDue, pauseKey, resumeKey } from './hold.ts'
 import { readJson } from './payload.ts'
 import type { RemoteHandlers } from './remote/registry.ts'
 import type { Payloads } from './sealed.ts'
 import { type Ending, settleWaiting } from './settle.ts'
-import { showAttempts, showQueue, showStep, showTask, stateOf } from './show.ts'
+import { showAttempts, showQueue, showStep, showTask } from './show.ts'
 import * as store from './store.ts'
+import * as held from './store-held.ts'
 import { createSubmit, type PreparedTask, prepareTask, type SubmitTasks } from './submit.ts'
 
 type TaskRow = store.TaskRow
@@ -33,6 +36,8 @@ export interface TaskFilter {
   readonly error_code?: string | undefined
   readonly tag?: string | undefined
   readonly unique_key?: string | undefined
+  /** Children of this task. */
+  readonly parent?: string | undefined
   readonly created_after?: number | undefined
   readonly created_before?: number | undefined
 }
@@ -86,7 +91,8 @@ export interface Tasks {
   show(row: TaskRow): Task
 
   /**
-   * Cancels what waits at once; of what runs it asks the worker to stop, and the answer has `cancel_requested_at`.
+   * Cancels what waits at once; of what runs it asks the worker to stop, and the answer has `cancel_requested_at`. What the task
+   * dispatched and has not ended goes the same way.
    * Throws TASK_NOT_FOUND, TASK_VIEW_DENIED, TASK_NOT_CANCELLABLE.
    */
   cancel(tx: Tx, caller: Caller, ref: Ref, reason: string | null): Promise<Task>
@@ -115,8 +121,25 @@ export interface Tasks {
   /** No task of this queue is claimed any more; those that run go on. Throws QUEUE_UNKNOWN. Twice is once. */
   pauseQueue(tx: Tx, caller: Caller, name: string): Promise<Queue>
   resumeQueue(tx: Tx, caller: Caller, name: string): Promise<Queue>
+  /** So many tasks of the queue run at once, over all servers and workers; null: as many as each may. Throws QUEUE_UNKNOWN. */
+  limitQueue(tx: Tx, caller: Caller, name: string, concurrency: number | null): Promise<Queue>
   /** Cancels up to `limit` of what waits, delayed ones included; those that run go on. Throws QUEUE_UNKNOWN. */
   drainQueue(tx: Tx, caller: Caller, name: string, limit: number): Promise<{ cancelled: number; left: number }>
+
+  /** How far a batch is. Throws BATCH_NOT_FOUND. */
+  batch(tx: Tx, caller: Caller, id: string): Promise<Batch>
+  /** Cancels what of a batch has not ended, up to `limit` at once. Throws BATCH_NOT_FOUND. */
+  cancelBatch(tx: Tx, caller: Caller, id: string, limit: number): Promise<Batch>
+
+  /** Concurrency keys that are in use or paused, by name, up to 1,000. */
+  listKeys(tx: Tx, now: number): Promise<ConcurrencyKey[]>
+  /** Nothing is started under the key before `until`; what runs goes on. Throws KEY_PAUSE_INVALID. */
+  pauseKey(tx: Tx, caller: Caller, key: string, until: number): Promise<ConcurrencyKey>
+  resumeKey(tx: Tx, caller: Caller, key: string): Promise<ConcurrencyKey>
+  /** Starts what may start under keys by time alone, in all projects. Called again and again. */
+  admitDue(): Promise<void>
+  /** What running work may ask for. */
+  readonly children: Children
 
   /** The deadline of a task passed while it waited: settles it, unless a worker has it, who knows the deadline too. */
   expire(tx: Tx, runId: string): Promise<boolean>
@@ -150,6 +173,9 @@ export function createTasks(on: TasksOn): Tasks {
 
   const findRemote = (project: string, name: string) =>
     inProject(project, () => on.db.read(async (tx) => (await remote.find(tx, [name])).get(name)))
+
+  const prepare: Tasks['prepare'] = (caller, asked, more) =>
+    prepareTask({ ...on, findRemote }, caller, asked, more?.door ?? null)
 
   /** What waits in queues, with what waits for workers beside them. */
   async function depths(tx: Tx): Promise<Map<string, Depth>> {
@@ -209,6 +235,42 @@ export function createTasks(on: TasksOn): Tasks {
     return settled.length
   }
 
+  /** Cancels these and all that they dispatched: what waits at once, what runs is asked to stop. */
+  async function cancelAll(tx: Tx, caller: Caller, ids: readonly string[], reason: string): Promise<void> {
+    for (let some = ids; some.length > 0; some = await held.listOpenChildren(tx, some)) {
+      await cancelWaiting(tx, caller, some, reason)
+      for (const [id, state] of await store.findStates(tx, some)) {
+        if (isFinal(state) || !(await queue.stop(tx, id))) continue
+        await store.updateTask(tx, id, { cancel_requested_at: caller.at, updated_at: caller.at })
+      }
+    }
+  }
+
+  async function seeBatch(tx: Tx, caller: Caller, id: string): Promise<store.BatchRow> {
+    const row = await store.findBatch(tx, id)
+    // Of others it is not told whether there is one.
+    if (!row || (!seesAll(caller) && row.executed_by_id !== personOf(caller))) throw new AppError('BATCH_NOT_FOUND')
+    return row
+  }
+
+  async function showBatch(tx: Tx, row: store.BatchRow): Promise<Batch> {
+    const counts = await store.countByState(tx, row)
+    const of = (state: RunState) => counts.get(state) ?? 0
+    return {
+      id: row.id,
+      executed_by_id: row.executed_by_id,
+      created_at: rfc3339(row.created_at),
+      total: row.last_number - row.first_number + 1,
+      pending: of('pending'),
+      running: of('running'),
+      completed: of('completed'),
+      failed: of('failed'),
+      timeout: of('timeout'),
+      cancelled: of('cancelled'),
+      done: of('pending') + of('running') === 0,
+    }
+  }
+
   const knownQueue = async (tx: Tx, name: string) => {
     const row = (await store.listQueues(tx)).find((one) => one.name === name)
     if (!row) throw new AppError('QUEUE_UNKNOWN', { queue: name })
@@ -234,13 +296,16 @@ export function createTasks(on: TasksOn): Tasks {
       tx,
       rows.map((row) => row.handler),
     )
-    const gone = rows.find((row) => !handlers.find(row.handler) && !theirs.has(row.handler))
-    if (gone) throw new AppError('TASK_UNKNOWN_HANDLER', { handler: gone.handler })
+    const handlerOf = (row: TaskRow): Handler => {
+      const found = handlers.find(row.handler) ?? theirs.get(row.handler)
+      if (!found) throw new AppError('TASK_UNKNOWN_HANDLER', { handler: row.handler })
+      return found
+    }
     const submitted = await accept(
       tx,
       rows.map((row) => ({
         caller,
-        task: preparedFrom(row, !handlers.find(row.handler)),
+        task: preparedFrom(row, handlerOf(row)),
         replays: { id: row.id, root: row.root_run_id },
       })),
     )
@@ -267,7 +332,7 @@ export function createTasks(on: TasksOn): Tasks {
   return {
     handlers,
     remote,
-    prepare: (caller, asked, more) => prepareTask({ ...on, findRemote }, caller, asked, more?.door ?? null),
+    prepare,
     submit,
 
     find: async (asked, ref) => detail(asked, await asked.read((tx) => see(tx, asked.caller, ref))),
@@ -292,15 +357,18 @@ export function createTasks(on: TasksOn): Tasks {
     async cancel(tx, caller, ref, reason) {
       const row = await see(tx, caller, ref)
       if (isFinal(row.state)) throw new AppError('TASK_NOT_CANCELLABLE', { state: row.state })
-      if ((await cancelWaiting(tx, caller, [row.id], reason)) === 0) {
+      // Between a look and the next it may come back from its worker, or go to one.
+      for (let tries = 1; (await cancelWaiting(tx, caller, [row.id], reason)) === 0; tries++) {
         // Somebody holds it. If its work ends before it hears, it ends as it did.
-        if (!(await queue.stop(tx, row.id))) {
-          const now = await see(tx, caller, row.id)
-          throw new AppError('TASK_NOT_CANCELLABLE', { state: stateOf(now) })
+        if (await queue.stop(tx, row.id)) {
+          if (row.cancel_requested_at === null)
+            await store.updateTask(tx, row.id, { cancel_requested_at: caller.at, updated_at: caller.at })
+          break
         }
-        if (row.cancel_requested_at === null)
-          await store.updateTask(tx, row.id, { cancel_requested_at: caller.at, updated_at: caller.at })
+        const { state } = await see(tx, caller, row.id)
+        if (isFinal(state) || tries === CANCEL_TRIES) throw new AppError('TASK_NOT_CANCELLABLE', { state })
       }
+      await cancelAll(tx, caller, await held.listOpenChildren(tx, [row.id]), `task ${row.number} was cancelled`)
       return showTask(await see(tx, caller, row.id))
     },
 
@@ -339,6 +407,18 @@ export function createTasks(on: TasksOn): Tasks {
     },
     pauseQueue: (tx, caller, name) => changePause(tx, caller, name, true),
     resumeQueue: (tx, caller, name) => changePause(tx, caller, name, false),
+    async limitQueue(tx, caller, name, concurrency) {
+      const done = await store.setConcurrency(tx, name, concurrency)
+      if (!done) throw new AppError('QUEUE_UNKNOWN', { queue: name })
+      const shown = showQueue(await knownQueue(tx, name), (await depths(tx)).get(name))
+      if (done.before !== concurrency)
+        await append(tx, caller.at, caller, {
+          type: 'queue.limited',
+          action: `Limited queue: ${name}`,
+          details: { queue: name, concurrency, before: done.before },
+        })
+      return shown
+    },
     async drainQueue(tx, caller, name, limit) {
       await knownQueue(tx, name)
       const ids = await store.listWaiting(tx, name, limit)
@@ -352,13 +432,63 @@ export function createTasks(on: TasksOn): Tasks {
       return { cancelled, left: await store.countWaiting(tx, name) }
     },
 
+    batch: async (tx, caller, id) => showBatch(tx, await seeBatch(tx, caller, id)),
+    async cancelBatch(tx, caller, id, limit) {
+      const row = await seeBatch(tx, caller, id)
+      await cancelAll(tx, caller, await store.listOpenOf(tx, row, limit), `batch ${row.id} was cancelled`)
+      return showBatch(tx, row)
+    },
+
+    listKeys: async (tx, now) => (await held.listKeys(tx, now, MOST_KEYS)).map(showKey),
+    async pauseKey(tx, caller, key, until) {
+      if (until <= caller.at) throw new AppError('KEY_PAUSE_INVALID')
+      await pauseKey(tx, key, until, caller.at)
+      const shown = showKey(await held.findKeyState(tx, key, caller.at))
+      await append(tx, caller.at, caller, {
+        type: 'concurrency_key.paused',
+        action: `Paused concurrency key: ${key}`,
+        details: { key, until: shown.paused_until },
+      })
+      return shown
+    },
+    async resumeKey(tx, caller, key) {
+      const resumed = await resumeKey(tx, queue, key, caller.at)
+      const shown = showKey(await held.findKeyState(tx, key, caller.at))
+      if (resumed)
+        await append(tx, caller.at, caller, {
+          type: 'concurrency_key.resumed',
+          action: `Resumed concurrency key: ${key}`,
+          details: { key },
+        })
+      return shown
+    },
+    admitDue: () =>
+      admitDue(
+        { db: on.db, queue, change: (project, work) => inProject(project, () => on.db.write(work)) },
+        on.clock.now(),
+      ),
+    children: createChildren({ ...on, prepare, accept }),
+
     async expire(tx, runId) {
       const rows = await store.loadWork(tx, [runId])
       const settled = await settleWaiting(tx, queue, [...rows.values()], EXPIRED, SYSTEM, on.clock.now())
+      tx.afterCommit(() => {
+        for (const { id } of settled) waiting.settled(id)
+      })
       return settled.length > 0
     },
   }
 }
+
+const MOST_KEYS = 1_000
+const CANCEL_TRIES = 10
+
+const showKey = ({ key, active, waiting, paused_until }: held.KeyState): ConcurrencyKey => ({
+  key,
+  active,
+  waiting,
+  paused_until: rfc3339OrNull(paused_until),
+})
 
 /** Two places of one queue as one. */
 export const sumOf = (a: Depth, b: Depth): Depth => ({
@@ -374,16 +504,20 @@ function requireFilter(filter: DeadFilter): void {
 }
 
 /** What a dead letter asked for, without the times that have passed. */
-const preparedFrom = (row: TaskRow, remote: boolean): PreparedTask => ({
+const preparedFrom = (row: TaskRow, handler: Handler): PreparedTask => ({
   handler: row.handler,
   queue: row.queue,
-  remote,
+  remote: handler.source === 'worker',
   priority: row.priority,
   runAt: null,
   maxAttempts: row.max_attempts,
   timeoutMs: row.timeout_ms,
   deadlineAt: null,
   uniqueKey: row.unique_key,
+  concurrencyKey: row.concurrency_key,
+  keyLimits: handler.perKey ?? null,
+  // What it waited for has ended.
+  dependsOn: null,
   input: row.input,
   inputSha256: row.input_sha256!,
   inputSealed: row.input_sealed,

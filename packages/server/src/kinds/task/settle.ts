@@ -1,7 +1,8 @@
 import { type Actor, type Appended, appendAll, SYSTEM } from '../../audit/index.ts'
 import type { Command, Tx } from '../../platform/db/index.ts'
-import type { Lease, Queue } from '../../queue/index.ts'
+import { HELD_AT, type Lease, type Queue } from '../../queue/index.ts'
 import { requireMove, settledEvent } from '../../runs/index.ts'
+import { endedFor, forget, holdAgain, holdUntil, release } from './hold.ts'
 import { type Journal, journalDigest } from './journal.ts'
 import * as store from './store.ts'
 
@@ -48,6 +49,24 @@ export type End =
       readonly runAt: number
     }
   | { readonly next: 'back'; readonly lease: Lease; readonly row: store.WorkRow }
+  /** Its key was paused before it began. */
+  | { readonly next: 'hold'; readonly lease: Lease; readonly row: store.WorkRow }
+  /** It goes on, from its first line and with its steps done, when these have ended. */
+  | {
+      readonly next: 'wait'
+      readonly lease: Lease
+      readonly row: store.WorkRow
+      readonly on: readonly string[]
+      readonly startedAt: number | null
+    }
+
+export const dependencyFailed = (onRunId: string): Ending => ({
+  state: 'cancelled',
+  result: null,
+  outputSha256: null,
+  errorCode: 'DEPENDENCY_FAILED',
+  error: `Task ${onRunId}, which had to complete first, did not`,
+})
 
 /**
  * Settles what workers did, however many at once, in one transaction: queue, runs, attempts, keys, and one leaf for each
@@ -55,7 +74,12 @@ export type End =
  *
  * Stopped before the commit: the leases run out and the work is done again. Stopped after it: all is settled.
  */
-export const settleTasks = (queue: Queue, now: () => number): Command<readonly End[], readonly boolean[]> => ({
+export const settleTasks = (
+  queue: Queue,
+  now: () => number,
+  /** Hears after the commit of tasks that were settled along with these. */
+  told: (runId: string, state: Ending['state']) => void,
+): Command<readonly End[], readonly boolean[]> => ({
   name: 'settleTasks',
   apart: true,
   async run(tx, inputs) {
@@ -65,15 +89,16 @@ export const settleTasks = (queue: Queue, now: () => number): Command<readonly E
       ends.map((end) => {
         const { runId, fence } = end.lease
         if (end.next === 'settle') return { runId, fence, next: 'done' }
-        return end.next === 'retry'
-          ? { runId, fence, next: 'retry', runAt: end.runAt }
-          : { runId, fence, next: 'back', runAt: now() }
+        if (end.next === 'retry')
+          return { runId, fence, next: 'retry', runAt: end.row.concurrency_key === null ? end.runAt : HELD_AT }
+        return { runId, fence, next: 'back', runAt: end.next === 'back' ? now() : HELD_AT }
       }),
     )
     const mine = ends.filter((_, i) => held[i])
-    await Promise.all([
+    const [along] = await Promise.all([
       finish(
         tx,
+        queue,
         mine
           .filter((end) => end.next === 'settle')
           .map((end) => ({ ...end, by: SYSTEM, attemptNumber: end.lease.attempt })),
@@ -83,6 +108,11 @@ export const settleTasks = (queue: Queue, now: () => number): Command<readonly E
         mine.filter((end) => end.next === 'retry'),
       ),
     ])
+    await keepBack(tx, queue, mine, now())
+    if (along.length > 0)
+      tx.afterCommit(() => {
+        for (const { id, state } of along) told(id, state)
+      })
     let taken = 0
     return inputs.map((input) => {
       taken += input.length
@@ -91,7 +121,24 @@ export const settleTasks = (queue: Queue, now: () => number): Command<readonly E
   },
 })
 
-/** Settles tasks that nobody holds: cancelled or out of time while they waited. Answers the rows that were there to settle. */
+/** What goes back and is not to be claimed at once, or at its time, but when what holds it back is lifted. */
+async function keepBack(tx: Tx, queue: Queue, ends: readonly End[], now: number): Promise<void> {
+  const again = ends.flatMap((end): { readonly runId: string; readonly runAt: number | null }[] => {
+    if (end.next === 'hold') return [{ runId: end.row.id, runAt: null }]
+    return end.next === 'retry' && end.row.concurrency_key !== null ? [{ runId: end.row.id, runAt: end.runAt }] : []
+  })
+  if (again.length > 0) await holdAgain(tx, queue, again, now)
+  for (const end of ends) {
+    if (end.next !== 'wait') continue
+    await store.noteStart(tx, end.row.id, end.startedAt)
+    await holdUntil(tx, queue, end.row.id, end.on, now)
+  }
+}
+
+/**
+ * Settles tasks that nobody holds: cancelled or out of time while they waited. Answers the rows that were there to settle, and
+ * after them those that ended with them.
+ */
 export async function settleWaiting(
   tx: Tx,
   queue: Queue,
@@ -99,14 +146,22 @@ export async function settleWaiting(
   ending: Ending,
   by: Actor,
   now: number,
-): Promise<readonly store.WorkRow[]> {
+): Promise<readonly Pick<store.WorkRow, 'id'>[]> {
   const free = await queue.settle(
     tx,
     rows.map(({ id }) => ({ runId: id, fence: 'unclaimed', next: 'done' })),
   )
   const mine = rows.filter((_, i) => free[i])
-  await finish(
+  if (mine.length === 0) return []
+  await forget(
     tx,
+    queue,
+    mine.map(({ id }) => id),
+    now,
+  )
+  const along = await finish(
+    tx,
+    queue,
     mine.map((row) => ({
       row,
       ending,
@@ -115,7 +170,7 @@ export async function settleWaiting(
       attempt: { worker: null, startedAt: null, endedAt: now, log: null, events: row.event_count, steps: 0 },
     })),
   )
-  return mine
+  return [...mine, ...along]
 }
 
 interface Finished {
@@ -126,8 +181,13 @@ interface Finished {
   readonly by: Actor
 }
 
-async function finish(tx: Tx, all: readonly Finished[]): Promise<void> {
-  if (all.length === 0) return
+/** Answers tasks that ended along with these: they were not to run without them. */
+async function finish(
+  tx: Tx,
+  queue: Queue,
+  all: readonly Finished[],
+): Promise<{ readonly id: string; readonly state: Ending['state'] }[]> {
+  if (all.length === 0) return []
   // Whatever was attempted before this one stands in rows of its own.
   const again = all
     .filter(({ attemptNumber, attempt }) => attemptNumber > (attempt.startedAt === null ? 0 : 1))
@@ -136,7 +196,8 @@ async function finish(tx: Tx, all: readonly Finished[]): Promise<void> {
   const rows: store.FinalRow[] = []
   const events: Appended[] = []
   const attempts: Omit<store.AttemptRow, 'project_id'>[] = []
-  for (const one of all) {
+  for (const given of all) {
+    const one = sinceItsFirstStart(given)
     const { row, ending, attempt } = one
     if (attempt.startedAt !== null) requireMove('pending', 'running')
     requireMove(attempt.startedAt === null ? row.state : 'running', ending.state)
@@ -159,8 +220,35 @@ async function finish(tx: Tx, all: readonly Finished[]): Promise<void> {
     ),
     appendAll(tx, events),
   ])
-  const settledBefore = rows.find((_, i) => !written[i])
+  const settledBefore = rows.find((_, i) => written[i] === undefined)
   if (settledBefore) throw new Error(`leased task ${settledBefore.id} is settled already`)
+  const keyed = all.filter(({ row }) => row.concurrency_key !== null).map(({ row }) => row.id)
+  const now = all[0]!.attempt.endedAt
+  if (keyed.length > 0) await release(tx, queue, keyed, now)
+  const awaited = rows.filter((_, i) => written[i] === 1)
+  return awaited.length > 0 ? endDependents(tx, queue, awaited, now) : []
+}
+
+/** A first attempt that waited for a child began before it did, and is one. */
+const sinceItsFirstStart = (one: Finished): Finished =>
+  one.attemptNumber === 1 && one.row.started_at !== null && one.attempt.startedAt !== null
+    ? { ...one, attempt: { ...one.attempt, startedAt: one.row.started_at } }
+    : one
+
+/** Who waited for these goes on, or is cancelled and lets those go on that waited for it. One after the other, however long the chain. */
+async function endDependents(
+  tx: Tx,
+  queue: Queue,
+  ended: readonly { readonly id: string; readonly state: string }[],
+  now: number,
+): Promise<{ readonly id: string; readonly state: Ending['state'] }[]> {
+  const along: { readonly id: string; readonly state: Ending['state'] }[] = []
+  for (const { runId, onRunId } of await endedFor(tx, queue, ended, now)) {
+    const rows = [...(await store.loadWork(tx, [runId])).values()]
+    const cancelled = await settleWaiting(tx, queue, rows, dependencyFailed(onRunId), SYSTEM, now)
+    along.push(...cancelled.map(({ id }) => ({ id, state: 'cancelled' as const })))
+  }
+  return along
 }
 
 const attemptRow = ({ row, ending, attempt, attemptNumber }: Finished): Omit<store.AttemptRow, 'project_id'> => ({

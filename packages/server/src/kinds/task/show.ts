@@ -17,7 +17,14 @@ function statusOf(row: TaskRow): Task['status'] {
   return state === 'waiting_approval' || state === 'waiting_tool' ? 'pending' : state
 }
 
+function waitingFor(row: TaskRow): Task['waiting_for'] {
+  if (row.waits_for === null || row.state !== 'pending' || row.lease_until !== null) return null
+  if (row.waits_for > 0) return 'dependencies'
+  return row.admitted === 1 ? null : 'concurrency_key'
+}
+
 export function showTask(row: TaskRow): Task {
+  const dependsOn = parsed<{ ids: string[]; policy: 'cancel' | 'run' }>(row.depends_on)
   return {
     id: row.id,
     number: row.number,
@@ -33,6 +40,11 @@ export function showTask(row: TaskRow): Task {
     run_at: rfc3339(row.run_at),
     deadline_at: rfc3339OrNull(row.deadline_at),
     unique_key: row.unique_key,
+    concurrency_key: row.concurrency_key,
+    depends_on: dependsOn?.ids ?? [],
+    depends_on_policy: dependsOn?.policy ?? null,
+    parent_run_id: row.parent_run_id,
+    waiting_for: waitingFor(row),
     tags: parsed<string[]>(row.tags) ?? [],
     metadata: parsed<Record<string, unknown>>(row.metadata) ?? {},
     callback: parsed<{ url: string }>(row.callback),
@@ -111,6 +123,7 @@ export const showStep = (row: StepRow): TaskStep => ({
 export const showQueue = (row: QueueRow, depth: Depth | undefined): Queue => ({
   name: row.name,
   paused_at: rfc3339OrNull(row.paused_at),
+  concurrency: row.concurrency,
   waiting: depth?.waiting ?? 0,
   delayed: depth?.delayed ?? 0,
   in_flight: depth?.claimed ?? 0,

@@ -4,7 +4,7 @@ import { TaskError } from './handler.ts'
 import type { Payloads } from './sealed.ts'
 import * as store from './store.ts'
 
-const NAME = /^[\p{L}\p{N}_][\p{L}\p{N}_ .:/#-]{0,99}$/u
+export const STEP_NAME = /^[\p{L}\p{N}_][\p{L}\p{N}_ .:/#-]{0,99}$/u
 const MAX_RESULT_BYTES = 64 * 1024
 
 /** `ctx.step` of one attempt; see `TaskContext`. `began` hears of each step that is asked for, for the run's count. */
@@ -17,7 +17,7 @@ export function createSteps(
     JSON.parse(row.result_sealed === null ? row.result : on.payloads.open(run.project, row.result_sealed, row.sha256))
 
   return async <T>(name: string, work: () => Promise<T>): Promise<T> => {
-    if (!NAME.test(name))
+    if (!STEP_NAME.test(name))
       throw new TaskError('STEP_NAME_INVALID', `"${name}" is no name of a step`, { retryable: false })
     run.began()
     const before = await find(name)

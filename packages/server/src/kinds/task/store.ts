@@ -1,7 +1,7 @@
 import type { RunState } from '@writ/api'
 import { type RawBuilder, type Selectable, sql } from 'kysely'
-import { DatabaseConflict, inList, type Tx, totalOf } from '../../platform/db/index.ts'
-import type { AttemptsTable, QueuesTable, RunsTable, StepsTable } from '../../platform/db/tables.ts'
+import { DatabaseConflict, forUpdate, inList, type Tx, totalOf } from '../../platform/db/index.ts'
+import type { AttemptsTable, BatchesTable, QueuesTable, RunsTable, StepsTable } from '../../platform/db/tables.ts'
 import { remotePlace } from '../../queue/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 
@@ -21,6 +21,9 @@ export type TaskRow = Runs & {
   readonly lease_until: number | null
   readonly claimed_at: number | null
   readonly deliveries: number | null
+  /** Of what holds it back; null if nothing does. */
+  readonly waits_for: number | null
+  readonly admitted: number | null
 }
 export type AttemptRow = Selectable<AttemptsTable>
 export type QueueRow = Selectable<QueuesTable>
@@ -45,6 +48,7 @@ export type WorkRow = Pick<
   | 'started_at'
   | 'event_count'
   | 'attempt'
+  | 'concurrency_key'
 > & { readonly queue: string; readonly timeout_ms: number; readonly max_attempts: number }
 
 // ---- reading
@@ -54,12 +58,17 @@ const tasks = (tx: Tx) =>
     .selectFrom('runs')
     .leftJoin('users', 'users.id', 'runs.executed_by_id')
     .leftJoin('queue', 'queue.run_id', 'runs.id')
+    .leftJoin('held', (join) =>
+      join.onRef('held.project_id', '=', 'runs.project_id').onRef('held.run_id', '=', 'runs.id'),
+    )
     .selectAll('runs')
     .select([
       'users.username as executed_by_username',
       'queue.lease_until as lease_until',
       'queue.claimed_at as claimed_at',
       'queue.attempt as deliveries',
+      'held.waits_for as waits_for',
+      'held.admitted as admitted',
     ])
     .where('runs.kind', '=', 'task')
     // Every task has them: the table has nulls for other kinds.
@@ -96,6 +105,7 @@ export interface Wanted {
   readonly error_code?: string | undefined
   readonly tag?: string | undefined
   readonly unique_key?: string | undefined
+  readonly parent?: string | undefined
   readonly created_after?: number | undefined
   readonly created_before?: number | undefined
   /** Dead letters that were neither replayed nor purged. */
@@ -129,6 +139,7 @@ function predicate(want: Wanted): RawBuilder<boolean> {
   if (want.tag !== undefined)
     all.push(sql`runs.tags like ${`%${JSON.stringify(want.tag).replace(/[\\%_]/g, '\\$&')}%`} escape '\\'`)
   if (want.unique_key !== undefined) all.push(sql`runs.unique_key = ${want.unique_key}`)
+  if (want.parent !== undefined) all.push(sql`runs.parent_run_id = ${want.parent} and runs.parent_run_id is not null`)
   if (want.created_after !== undefined) all.push(sql`runs.created_at >= ${want.created_after}`)
   if (want.created_before !== undefined) all.push(sql`runs.created_at < ${want.created_before}`)
   if (want.dead) all.push(sql`runs.dead_at is not null and runs.purged_at is null`)
@@ -164,7 +175,7 @@ export async function countTasks(tx: Tx, want: Wanted): Promise<number> {
 }
 
 const workColumns =
-  'id, number, handler, state, input, input_sha256, input_sealed, callback, trace_id, executed_by_id, deadline_at, cancel_requested_at, unique_key, created_at, started_at, event_count, attempt, queue, timeout_ms, max_attempts'
+  'id, number, handler, state, input, input_sha256, input_sealed, callback, trace_id, executed_by_id, deadline_at, cancel_requested_at, unique_key, created_at, started_at, event_count, attempt, concurrency_key, queue, timeout_ms, max_attempts'
 
 /** What workers need of these tasks, by id. The bounds let partitions be left out. */
 export async function loadWork(tx: Tx, ids: readonly string[]): Promise<Map<string, WorkRow>> {
@@ -198,6 +209,62 @@ export async function countWaiting(tx: Tx, queue: string): Promise<number> {
   return Number(row!.n)
 }
 
+/** The ids of tasks by id or number, of one person's only with `of`. */
+export async function findIds(
+  tx: Tx,
+  refs: readonly Ref[],
+  of: string | undefined,
+): Promise<(ref: Ref) => string | undefined> {
+  if (refs.length === 0) return () => undefined
+  const rows = await tx.db
+    .selectFrom('runs')
+    .select(['id', 'number'])
+    .where(sql<boolean>`${predicate({ ids: refs, of })}`)
+    .execute()
+  const ids = new Map<Ref, string>(rows.flatMap(({ id, number }) => [[id, id] as const, [number, id] as const]))
+  return (ref) => ids.get(asNumber(ref) ?? ref)
+}
+
+export async function findStates(tx: Tx, ids: readonly string[]): Promise<Map<string, RunState>> {
+  if (ids.length === 0) return new Map()
+  const rows = await tx.db.selectFrom('runs').select(['id', 'state']).where('id', 'in', ids).execute()
+  return new Map(rows.map(({ id, state }) => [id, state]))
+}
+
+// ---- batches
+
+export type BatchRow = Omit<Selectable<BatchesTable>, 'project_id'>
+
+export const insertBatches = (tx: Tx, rows: readonly BatchRow[]): Promise<void> =>
+  tx.insert(
+    'batches',
+    rows.map((row) => ({ project_id: tx.project, ...row })),
+  )
+
+export const findBatch = (tx: Tx, id: string): Promise<BatchRow | undefined> =>
+  tx.db.selectFrom('batches').selectAll().where('id', '=', id).executeTakeFirst()
+
+/** How many tasks of a batch are in each state. */
+export async function countByState(tx: Tx, batch: BatchRow): Promise<Map<RunState, number>> {
+  const rows = await tx.sql<{ state: RunState; n: number }>(
+    `select case when runs.state = 'pending' and queue.lease_until is not null then 'running' else runs.state end as state, count(*) as n
+     from runs left join queue on queue.run_id = runs.id
+     where runs.project_id = ?1 and runs.kind = 'task' and runs.number between ?2 and ?3 group by 1`,
+    [tx.project, batch.first_number, batch.last_number],
+  )
+  return new Map(rows.map(({ state, n }) => [state, Number(n)]))
+}
+
+/** Up to `limit` tasks of a batch that have not ended, the first first. */
+export async function listOpenOf(tx: Tx, batch: BatchRow, limit: number): Promise<string[]> {
+  const rows = await tx.sql<{ id: string }>(
+    `select id from runs where project_id = ?1 and kind = 'task' and number between ?2 and ?3 and state = 'pending'
+     order by number limit ?4`,
+    [tx.project, batch.first_number, batch.last_number, limit],
+  )
+  return rows.map(({ id }) => id)
+}
+
 // ---- writing
 
 export type NewTaskRow = Pick<
@@ -226,7 +293,9 @@ export type NewTaskRow = Pick<
   | 'metadata'
   | 'created_at'
   | 'updated_at'
->
+> &
+  // Only where one of those that are inserted together has one: each column costs.
+  Partial<Pick<Runs, 'concurrency_key' | 'depends_on' | 'parent_run_id'>>
 
 export const insertTasks = (tx: Tx, rows: readonly NewTaskRow[]): Promise<void> =>
   tx.insert(
@@ -255,14 +324,14 @@ export type FinalRow = Pick<
   | 'journal_sha256'
 >
 
-/** Settles tasks that are not settled; answers which were not. */
-export const finishTasks = (tx: Tx, rows: readonly FinalRow[]): Promise<boolean[]> =>
-  tx.update('runs', 'id', rows, "state = 'pending'")
+/** Settles tasks that are not settled; answers `awaited` of each that was not, and undefined for the others. */
+export const finishTasks = (tx: Tx, rows: readonly FinalRow[]): Promise<(number | undefined)[]> =>
+  tx.update('runs', 'id', rows, "state = 'pending'", 'awaited')
 
 export const postponeTasks = (
   tx: Tx,
   rows: readonly Pick<Runs, 'id' | 'attempt' | 'run_at' | 'started_at' | 'event_count' | 'updated_at'>[],
-): Promise<boolean[]> => tx.update('runs', 'id', rows, "state = 'pending'")
+): Promise<unknown> => tx.update('runs', 'id', rows, "state = 'pending'", 'awaited')
 
 export const insertAttempts = (tx: Tx, rows: readonly Omit<AttemptRow, 'project_id'>[]): Promise<void> =>
   tx.insert(
@@ -272,6 +341,17 @@ export const insertAttempts = (tx: Tx, rows: readonly Omit<AttemptRow, 'project_
 
 export async function updateTask(tx: Tx, id: string, change: Partial<Runs>): Promise<void> {
   await tx.db.updateTable('runs').set(change).where('id', '=', id).execute()
+}
+
+/** When its work was begun for the first time, of a task that goes on later. */
+export async function noteStart(tx: Tx, id: string, at: number | null): Promise<void> {
+  if (at !== null)
+    await tx.db
+      .updateTable('runs')
+      .set({ started_at: at })
+      .where('id', '=', id)
+      .where('started_at', 'is', null)
+      .execute()
 }
 
 /** The next place in the run's own dense sequence of audit events. Locks the run until commit. */
@@ -305,14 +385,19 @@ export const findStep = (tx: Tx, runId: string, name: string): Promise<StepRow |
 export const listSteps = (tx: Tx, runId: string): Promise<StepRow[]> =>
   tx.db.selectFrom('steps').selectAll().where('run_id', '=', runId).orderBy('started_at').orderBy('name').execute()
 
-/** Keeps a step that was done. One that is kept already stays: of two workers the first was there. */
-export async function keepStep(tx: Tx, step: Omit<StepRow, 'project_id'>): Promise<void> {
-  await tx.db
+/** Keeps a step that was done. One that is kept already stays: of two workers the first was there. Answers whether this one was. */
+export async function keepStep(tx: Tx, step: Omit<StepRow, 'project_id'>): Promise<boolean> {
+  const rows = await tx.db
     .insertInto('steps')
     .values({ project_id: tx.project, ...step })
     .onConflict((conflict) => conflict.columns(['project_id', 'run_id', 'name']).doNothing())
+    .returning('name')
     .execute()
+  return rows.length === 1
 }
+
+export const findRoot = async (tx: Tx, runId: string): Promise<string | undefined> =>
+  (await tx.db.selectFrom('runs').select('root_run_id').where('id', '=', runId).executeTakeFirst())?.root_run_id
 
 // ---- unique keys
 
@@ -392,4 +477,23 @@ export async function setPaused(
   if (changed.length === 1) return { changed: true }
   const rows = await tx.sql('select name from queues where project_id = ?1 and name = ?2', [tx.project, name])
   return rows.length === 1 ? { changed: false } : undefined
+}
+
+/** How many tasks of a queue may run at once, over all servers; null is any number. Answers what it was; undefined if there is none. */
+export async function setConcurrency(
+  tx: Tx,
+  name: string,
+  concurrency: number | null,
+): Promise<{ before: number | null } | undefined> {
+  const [row] = await tx.sql<{ concurrency: number | null }>(
+    `select concurrency from queues where project_id = ?1 and name = ?2 ${forUpdate(tx)}`,
+    [tx.project, name],
+  )
+  if (!row) return undefined
+  await tx.sql('update queues set concurrency = ?3 where project_id = ?1 and name = ?2', [
+    tx.project,
+    name,
+    concurrency,
+  ])
+  return { before: row.concurrency }
 }

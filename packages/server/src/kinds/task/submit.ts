@@ -1,15 +1,20 @@
 import type { NewTask, Submitted } from '@writ/api'
-import type { Caller } from '../../identity/index.ts'
+import { SYSTEM } from '../../audit/index.ts'
+import { type Caller, personOf, seesAll } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
 import { type Command, type RequestKey, remember, type Tx, takeNumbers } from '../../platform/db/index.ts'
 import { answerOf } from '../../platform/http/mount.ts'
 import { uuidv7 } from '../../platform/ids.ts'
-import { type Queue, remotePlace } from '../../queue/index.ts'
+import { type Entry, type Queue, remotePlace } from '../../queue/index.ts'
+import type { Ref } from '../../tickets/index.ts'
 import { faultsOf, type Handler, type Handlers } from './handler.ts'
+import { type Holding, hold, type KeyLimits } from './hold.ts'
 import { INLINE_BYTES, keepJson } from './payload.ts'
 import type { Payloads } from './sealed.ts'
+import { dependencyFailed, settleWaiting } from './settle.ts'
 import * as store from './store.ts'
+import * as held from './store-held.ts'
 
 /** A task that was examined and may be submitted. Made by `prepareTask` or from a dead letter, and by nobody else. */
 export interface PreparedTask {
@@ -24,6 +29,10 @@ export interface PreparedTask {
   readonly timeoutMs: number
   readonly deadlineAt: number | null
   readonly uniqueKey: string | null
+  readonly concurrencyKey: string | null
+  /** What its handler allows under each key. */
+  readonly keyLimits: KeyLimits | null
+  readonly dependsOn: DependsOn | null
   /** JSON text; null when it is so large that it is in the blob store under `inputSha256`. */
   readonly input: string | null
   readonly inputSha256: string
@@ -35,9 +44,18 @@ export interface PreparedTask {
   readonly door: 'dispatch' | null
 }
 
+/** Tasks that have to end first, and what is to become of a task when one of them does not complete. */
+export interface DependsOn {
+  /** Ids, numbers, or `batch:<n>` for the nth of those that are submitted together. */
+  readonly tasks: readonly Ref[]
+  readonly policy: 'cancel' | 'run'
+}
+
 export interface SubmitTasks {
   readonly caller: Caller
   readonly tasks: readonly PreparedTask[]
+  /** They are to be found together later. */
+  readonly batch?: boolean
   /** The Idempotency-Key, as `ask.submit` hands it in; null without one. */
   readonly remember: RequestKey | null
   /** The schedule that asked; null: a person did. */
@@ -87,6 +105,9 @@ export async function prepareTask(
     timeoutMs: asked.timeout_ms ?? handler.timeoutMs,
     deadlineAt,
     uniqueKey: asked.unique_key ?? null,
+    concurrencyKey: asked.concurrency_key ?? null,
+    keyLimits: handler.perKey ?? null,
+    dependsOn: asked.depends_on ? { tasks: asked.depends_on, policy: asked.depends_on_policy ?? 'cancel' } : null,
     inputSha256,
     inputSealed,
     tags: jsonOf(asked.tags),
@@ -105,6 +126,10 @@ export interface Accepted {
   readonly task: PreparedTask
   readonly replays?: { readonly id: string; readonly root: string }
   readonly schedule?: string | null
+  /** The task that dispatched it. */
+  readonly parent?: { readonly id: string; readonly root: string }
+  /** Where those that are submitted with it begin. */
+  readonly from?: number
 }
 
 /**
@@ -135,25 +160,35 @@ export function createSubmit(queue: Queue, accepted?: (queue: string, handler: s
       fresh.length > 0 ? takeNumbers(tx, 'tasks', fresh.length) : 0,
       store.addQueues(tx, unknown, all[0]?.caller.at ?? 0),
     ])
-    const rows = fresh.map((one, i) => rowOf(one, last - fresh.length + 1 + i))
+    const now = all[0]?.caller.at ?? 0
+    const dependsOn = await findDependencies(tx, all, (i) => ownerOf(i)?.id ?? ids[i]!)
+    const special = fresh.some(({ task, parent }) => task.concurrencyKey ?? task.dependsOn ?? parent)
+    const rows = fresh.map((one, i) => ({
+      ...rowOf(one, last - fresh.length + 1 + i),
+      ...(special ? specialOf(one, dependsOn.get(one.id)) : {}),
+    }))
+    const entries = rows.map((row, i) => ({
+      runId: row.id,
+      queue: fresh[i]!.task.remote ? remotePlace(row.queue!, row.handler) : row.queue!,
+      handler: row.handler,
+      priority: row.priority!,
+      runAt: row.run_at!,
+    }))
+    const inserted = store.insertTasks(tx, rows)
+    const doomed: held.Dependency[] = []
+    const toQueue = special ? await holdBack(tx, { fresh, entries, dependsOn, now, inserted, doomed }) : entries
     await Promise.all([
-      store.insertTasks(tx, rows),
-      queue.enqueue(
-        tx,
-        rows.map((row, i) => ({
-          runId: row.id,
-          queue: fresh[i]!.task.remote ? remotePlace(row.queue!, row.handler) : row.queue!,
-          handler: row.handler,
-          priority: row.priority!,
-          runAt: row.run_at!,
-        })),
-        all[0]?.caller.at ?? 0,
-      ),
+      inserted,
+      queue.enqueue(tx, toQueue, now),
       store.setDeadlines(
         tx,
         rows.flatMap(({ id, deadline_at }) => (deadline_at === null ? [] : [{ id, deadline_at }])),
       ),
     ])
+    for (const one of doomed) {
+      const [row] = (await store.loadWork(tx, [one.run_id])).values()
+      if (row) await settleWaiting(tx, queue, [row], dependencyFailed(one.on_run_id), SYSTEM, now)
+    }
     tx.afterCommit(() => {
       if (accepted) for (const row of rows) accepted(row.queue!, row.handler)
       for (const name of unknown) known.add(`${tx.project}\n${name}`)
@@ -169,15 +204,19 @@ export function createSubmit(queue: Queue, accepted?: (queue: string, handler: s
   const submit: Command<SubmitTasks, readonly Submitted[]> = {
     name: 'submitTasks',
     async run(tx, inputs) {
-      const all = inputs.flatMap(({ caller, tasks, schedule = null }) =>
-        tasks.map((task) => ({ caller, task, schedule })),
-      )
+      let from = 0
+      const all = inputs.flatMap(({ caller, tasks, schedule = null }) => {
+        const begin = from
+        from += tasks.length
+        return tasks.map((task) => ({ caller, task, schedule, from: begin }))
+      })
       const submitted = await accept(tx, all)
       let taken = 0
-      const outputs = inputs.map(({ tasks }) => {
+      let outputs = inputs.map(({ tasks }) => {
         taken += tasks.length
         return submitted.slice(taken - tasks.length, taken)
       })
+      if (inputs.some(({ batch }) => batch)) outputs = await noteBatches(tx, inputs, outputs)
       const keyed = inputs.flatMap((input, i) => {
         const { status, body } = input.answer ?? { status: 201, body: (done: readonly Submitted[]) => done }
         return input.remember ? [{ ...input.remember, ...answerOf({ status }, body(outputs[i]!)) }] : []
@@ -189,15 +228,122 @@ export function createSubmit(queue: Queue, accepted?: (queue: string, handler: s
   return { accept, submit }
 }
 
-function rowOf({ caller, task, id, replays, schedule }: Accepted & { id: string }, number: number): store.NewTaskRow {
+/** Dispatches of many get an id, under which their numbers stand. */
+async function noteBatches(
+  tx: Tx,
+  inputs: readonly SubmitTasks[],
+  outputs: readonly Submitted[][],
+): Promise<Submitted[][]> {
+  const rows: store.BatchRow[] = []
+  const told = outputs.map((output, i) => {
+    const { caller, batch } = inputs[i]!
+    if (!batch) return output
+    const numbers = output.filter(({ duplicate }) => !duplicate).map(({ number }) => number)
+    const id = uuidv7(caller.at)
+    rows.push({
+      id,
+      first_number: numbers[0] ?? 1,
+      last_number: numbers.at(-1) ?? 0,
+      executed_by_id: caller.userId,
+      created_at: caller.at,
+    })
+    return output.map((one) => ({ ...one, batch_id: id }))
+  })
+  await store.insertBatches(tx, rows)
+  return told
+}
+
+/**
+ * Whom each of these is to wait for, by id. Only what is there already can be named, or what stands before it in its batch: so
+ * there is no circle. Throws TASK_DEPENDENCY_UNKNOWN.
+ */
+async function findDependencies(
+  tx: Tx,
+  all: readonly Accepted[],
+  idOf: (i: number) => string,
+): Promise<Map<string, readonly string[]>> {
+  const wanting = all.flatMap((one, i) => (one.task.dependsOn ? [{ ...one, i, dependsOn: one.task.dependsOn }] : []))
+  const found = new Map<string, readonly string[]>()
+  for (const { i, from = i, caller, dependsOn } of wanting) {
+    const refs = dependsOn.tasks.map((ref) => ({ ref, at: /^batch:([0-9]{1,3})$/.exec(String(ref))?.[1] }))
+    const known = await store.findIds(
+      tx,
+      refs.filter(({ at }) => at === undefined).map(({ ref }) => ref),
+      seesAll(caller) ? undefined : personOf(caller),
+    )
+    const ids = refs.map(({ ref, at }) => {
+      const id = at === undefined ? known(ref) : from + Number(at) < i ? idOf(from + Number(at)) : undefined
+      if (id === undefined) throw new AppError('TASK_DEPENDENCY_UNKNOWN', { task: String(ref) })
+      return id
+    })
+    found.set(idOf(i), [...new Set(ids)])
+  }
+  return found
+}
+
+/** What is to be put into the queue where keys or other tasks hold some of it back. `doomed` gets those that have nothing to wait for. */
+async function holdBack(
+  tx: Tx,
+  on: {
+    readonly fresh: readonly (Accepted & { readonly id: string })[]
+    readonly entries: readonly Entry[]
+    readonly dependsOn: ReadonlyMap<string, readonly string[]>
+    readonly now: number
+    readonly inserted: Promise<void>
+    readonly doomed: held.Dependency[]
+  },
+): Promise<Entry[]> {
+  const { fresh, entries, dependsOn, now } = on
+  // Those of one batch are marked too.
+  await on.inserted
+  const named = [...new Set([...dependsOn.values()].flat())]
+  const open = named.length > 0 ? await held.markAwaited(tx, named) : new Set<string>()
+  const states = await store.findStates(
+    tx,
+    named.filter((id) => !open.has(id)),
+  )
+  const links: held.Dependency[] = []
+  const holding: Holding[] = []
+  const free: Entry[] = []
+  for (const [i, { task, id }] of fresh.entries()) {
+    const { policy } = task.dependsOn ?? { policy: 'run' as const }
+    const on_ids = dependsOn.get(id) ?? []
+    const waits = on_ids.filter((one) => open.has(one))
+    const lost =
+      policy === 'cancel' ? on_ids.find((one) => !open.has(one) && states.get(one) !== 'completed') : undefined
+    if (lost !== undefined) on.doomed.push({ run_id: id, on_run_id: lost, policy })
+    links.push(...waits.map((on_run_id) => ({ run_id: id, on_run_id, policy })))
+    const entry = entries[i]!
+    if (task.concurrencyKey === null && waits.length === 0) free.push(entry)
+    else holding.push({ entry, key: task.concurrencyKey, limits: task.keyLimits, waitsFor: waits.length })
+  }
+  await held.insertDependencies(tx, links)
+  return [...free, ...(holding.length > 0 ? await hold(tx, holding, now) : [])]
+}
+
+const specialOf = (
+  { task, parent }: Accepted,
+  dependsOn: readonly string[] | undefined,
+): Pick<store.NewTaskRow, 'concurrency_key' | 'depends_on' | 'parent_run_id'> => ({
+  concurrency_key: task.concurrencyKey,
+  depends_on: dependsOn ? JSON.stringify({ ids: dependsOn, policy: task.dependsOn!.policy }) : null,
+  parent_run_id: parent?.id ?? null,
+})
+
+function rowOf(
+  { caller, task, id, replays, schedule, parent }: Accepted & { id: string },
+  number: number,
+): store.NewTaskRow {
   return {
     id,
     number,
     handler: task.handler,
     executed_by_id: caller.userId,
-    root_run_id: replays?.root ?? id,
+    root_run_id: replays?.root ?? parent?.root ?? id,
     trigger: JSON.stringify({
-      ...(schedule ? { trigger_type: 'schedule', schedule_id: schedule } : { trigger_type: 'api' }),
+      ...(schedule
+        ? { trigger_type: 'schedule', schedule_id: schedule }
+        : { trigger_type: parent ? 'sub_agent' : 'api' }),
       triggered_by: caller.userId,
     }),
     trace_id: caller.traceId,

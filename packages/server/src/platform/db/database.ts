@@ -17,15 +17,17 @@ export interface Tx {
   insert<T extends keyof Tables & string>(table: T, rows: readonly Record<string, Param>[]): Promise<void>
   /**
    * Sets columns of many rows of this project, each found by `key`, a column of UUIDs, which every row has first; all rows
-   * have the same keys. `when` is a further predicate over the table. Answers which of the rows were there, in their order.
+   * have the same keys. `when` is a further predicate over the table. Answers in their order what stands in `returning`, an
+   * integer column, of each row that was there, and undefined for the others.
    * On PostgreSQL one `unnest`, on SQLite one prepared statement per row.
    */
   update<T extends keyof Tables & string>(
     table: T,
     key: string,
     rows: readonly Record<string, Param>[],
-    when?: string,
-  ): Promise<boolean[]>
+    when: string,
+    returning: string,
+  ): Promise<(number | undefined)[]>
   /** What was asked for so far leaves now rather than with the rest of this turn: worth it before some computing. */
   flush(): void
   /** Runs after the commit, and only then; what it throws is logged, not answered. */

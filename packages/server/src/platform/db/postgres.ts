@@ -202,7 +202,7 @@ function txOn(client: pg.PoolClient, project: string, tell: (() => void)[], colu
       const places = keys.map((key, i) => `$${i + 1}::${kinds?.get(key)}[]`)
       await prepared(`insert into ${table} (${keys.join(', ')}) select * from unnest(${places.join(', ')})`, arrays)
     },
-    async update(table, key, rows, when) {
+    async update(table, key, rows, when, returning) {
       if (rows.length === 0) return []
       const kinds = columns.get(table)
       const keys = Object.keys(rows[0]!)
@@ -217,12 +217,12 @@ function txOn(client: pg.PoolClient, project: string, tell: (() => void)[], colu
           .map((one) => `${one} = u.new_${one}`)
           .join(', ')}
          from unnest(${keys.map((one, i) => `$${i + 1}::${kinds?.get(one)}[]`).join(', ')}) as u(${keys.map((one) => `new_${one}`).join(', ')})
-         where project_id = $${n + 1} and ${key} = u.new_${key} and ${key} = any($1) and ${key} >= $${n + 2} and ${key} <= $${n + 3}${when ? ` and ${when}` : ''}
-         returning ${key} as updated`,
+         where project_id = $${n + 1} and ${key} = u.new_${key} and ${key} = any($1) and ${key} >= $${n + 2} and ${key} <= $${n + 3} and ${when}
+         returning ${key} as updated, ${returning} as told`,
         [...keys.map((one) => arrayOf(kinds?.get(one), rows, one)), project, sorted[0], sorted.at(-1)],
       )
-      const updated = new Set(result.rows.map((row: { updated: string }) => row.updated))
-      return ids.map((id) => updated.has(id))
+      const updated = new Map(result.rows.map((row: { updated: string; told: number }) => [row.updated, row.told]))
+      return ids.map((id) => updated.get(id))
     },
     flush: () => sendGathered(streamOf(client)),
     afterCommit: (say) => tell.push(say),

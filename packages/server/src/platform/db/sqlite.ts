@@ -193,15 +193,16 @@ function txOn(connection: Connection, project: string, tell: (() => void)[]): Tx
           columns.map((column) => row[column]),
         )
     },
-    async update(table, key, rows, when) {
+    async update(table, key, rows, when, returning) {
       if (rows.length === 0) return []
       const columns = Object.keys(rows[0]!).filter((column) => column !== key)
       const statement = connection.prepare(
-        `update ${table} set ${columns.map((column) => `${column} = ?`).join(', ')} where project_id = ? and ${key} = ?${when ? ` and ${when}` : ''}`,
+        `update ${table} set ${columns.map((column) => `${column} = ?`).join(', ')} where project_id = ? and ${key} = ? and ${when} returning ${returning} as told`,
       )
       return rows.map((row) => {
         const values = columns.map((column) => row[column])
-        return run(statement, [...values, project, row[key]]).changes === 1n
+        const [found] = run(statement, [...values, project, row[key]]).rows as { told: number }[]
+        return found?.told
       })
     },
     flush: () => {},

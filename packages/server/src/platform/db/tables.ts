@@ -251,6 +251,9 @@ export interface RunsTable {
   journal_sha256: string | null
   input_sealed: string | null
   result_sealed: string | null
+  concurrency_key: string | null
+  depends_on: string | null
+  awaited: Generated<number>
 }
 
 export interface QueueTable {
@@ -535,6 +538,45 @@ export interface QueuesTable {
   created_at: number
 }
 
+export interface HeldTable {
+  project_id: string
+  run_id: string
+  place: string
+  handler: string
+  priority: number
+  run_at: number
+  waits_for: number
+  admitted: number
+  key: string | null
+  max_active: number | null
+  rate_limit: number | null
+  rate_ms: number | null
+}
+
+export interface DependenciesTable {
+  project_id: string
+  run_id: string
+  on_run_id: string
+  policy: 'cancel' | 'run'
+}
+
+export interface ConcurrencyKeysTable {
+  project_id: string
+  key: string
+  next_us: Generated<number>
+  paused_until: number | null
+  wake_at: number | null
+}
+
+export interface BatchesTable {
+  project_id: string
+  id: string
+  first_number: number
+  last_number: number
+  executed_by_id: string | null
+  created_at: number
+}
+
 export interface StepsTable {
   project_id: string
   run_id: string
@@ -644,6 +686,10 @@ export interface Tables {
   queues: QueuesTable
   worker_handlers: WorkerHandlersTable
   steps: StepsTable
+  held: HeldTable
+  dependencies: DependenciesTable
+  concurrency_keys: ConcurrencyKeysTable
+  batches: BatchesTable
   queue_copy: QueueCopyTable
   schedules: SchedulesTable
   schedule_fires: ScheduleFiresTable
@@ -680,6 +726,9 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'unique_keys',
   'worker_handlers',
   'steps',
+  'held',
+  'dependencies',
+  'batches',
   'schedules',
   'schedule_fires',
 ])

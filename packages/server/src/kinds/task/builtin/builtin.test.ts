@@ -15,6 +15,10 @@ const context: TaskContext = {
   signal: new AbortController().signal,
   traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
   step: (_, work) => work(),
+  dispatch: async () => assert.fail('nothing is dispatched here'),
+  waitFor: async () => assert.fail('nothing is waited for here'),
+  concurrencyKey: null,
+  pauseKey: async () => assert.fail('no key is paused here'),
   log: () => {},
 }
 const egress = createEgress({ allow: [], loopback: true })
@@ -31,6 +35,7 @@ describe('handlers that forward', () => {
       seen.push({ method: request.method!, url: request.url!, headers: request.headers, body })
       if (request.url === '/silent') return
       if (request.url === '/text') return response.end('x'.repeat(600))
+      if (request.url === '/busy') return response.writeHead(429, { 'retry-after': '90' }).end()
       response.writeHead(request.url === '/missing' ? 404 : 200, { 'content-type': 'application/json' })
       response.end(JSON.stringify({ got: body === '' ? null : JSON.parse(body) }))
     })
@@ -66,6 +71,22 @@ describe('handlers that forward', () => {
     assert.equal(first?.headers['x-key'], 'k')
     assert.equal(first?.headers.traceparent, context.traceparent)
     assert.equal(first?.headers['content-type'], 'application/json')
+  })
+
+  test('an answer of 429 pauses the key of the task for as long as it asks for', async () => {
+    const paused: [string, number][] = []
+    const keyed = {
+      ...context,
+      concurrencyKey: 'customer 17',
+      pauseKey: async (key: string, until: Date | number) => void paused.push([key, Number(until)]),
+    }
+    const before = Date.now()
+    const answer = (await proxyForward(egress).run({ urls: [`${url}/busy`] }, keyed)) as Summary
+    assert.deepEqual([answer.failed, answer.results[0]?.status], [1, 429])
+    assert.equal(paused.length, 1)
+    assert.equal(paused[0]![0], 'customer 17')
+    assert.ok(paused[0]![1] >= before + 90_000)
+    assert.equal(((await proxyForward(egress).run({ urls: [`${url}/busy`] }, context)) as Summary).failed, 1)
   })
 
   test('proxy_forward of nothing is an empty answer', async () => {

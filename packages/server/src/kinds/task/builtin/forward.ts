@@ -1,6 +1,8 @@
 import { type Static, Type } from 'typebox'
+import { systemClock } from '../../../platform/clock.ts'
 import { type Egress, EgressTimeout, type Incoming } from '../../../platform/egress.ts'
 import type { Handler, TaskContext } from '../handler.ts'
+import { retryAfterOf } from '../retry.ts'
 import { define } from './define.ts'
 
 // Each request has its own limit; these leave room for as many as an input may name.
@@ -47,8 +49,11 @@ export interface Forwarded {
   duration_ms?: number
 }
 
-/** Posts the same JSON to many urls at once, and tells what each answered. A url that does not answer fails alone. */
-export const proxyForward = (egress: Egress): Handler =>
+/**
+ * Posts the same JSON to many urls at once, and tells what each answered. A url that does not answer fails alone. One that answers
+ * 429 with a Retry-After pauses the concurrency key of the task, if it has one.
+ */
+export const proxyForward = (egress: Egress, now: () => number = systemClock.now): Handler =>
   define({
     name: 'proxy_forward',
     title: 'Post JSON to many urls',
@@ -57,14 +62,14 @@ export const proxyForward = (egress: Egress): Handler =>
     sideEffect: 'irreversible',
     async run({ urls, data, headers, timeout }, context) {
       const results = await inTurn(urls, (url) =>
-        send(egress, { url, method: 'POST', data, headers, timeout }, context),
+        send({ egress, now }, { url, method: 'POST', data, headers, timeout }, context),
       )
       return summaryOf(results)
     },
   })
 
 /** As `proxy_forward`, with a method, data and headers for each url. GET and DELETE send `data` in the query. */
-export const proxyMultiForward = (egress: Egress): Handler =>
+export const proxyMultiForward = (egress: Egress, now: () => number = systemClock.now): Handler =>
   define({
     name: 'proxy_multi_forward',
     title: 'Call many urls, each in its own way',
@@ -76,7 +81,7 @@ export const proxyMultiForward = (egress: Egress): Handler =>
         if (!url) return { url: null, ok: false, error: 'url_missing' }
         const verb = method.toUpperCase() as (typeof METHODS)[number]
         const { url: _, ...result } = await send(
-          egress,
+          { egress, now },
           { url, method: verb, data, headers, timeout: input.timeout },
           context,
         )
@@ -92,7 +97,7 @@ function summaryOf(results: readonly Forwarded[]) {
 }
 
 async function send(
-  egress: Egress,
+  { egress, now }: { egress: Egress; now: () => number },
   asked: {
     url: string
     method: (typeof METHODS)[number]
@@ -100,11 +105,12 @@ async function send(
     headers: Static<typeof Headers> | null | undefined
     timeout: number | null | undefined
   },
-  { signal, traceparent }: Pick<TaskContext, 'signal' | 'traceparent'>,
+  context: Pick<TaskContext, 'signal' | 'traceparent' | 'concurrencyKey' | 'pauseKey'>,
 ): Promise<Forwarded> {
   const began = performance.now()
   const took = () => Math.round(performance.now() - began)
   const { url, method } = asked
+  const { signal, traceparent, concurrencyKey } = context
   try {
     const inQuery = method === 'GET' || method === 'DELETE'
     const answer = await egress.send({
@@ -118,6 +124,8 @@ async function send(
       signal,
     })
     const ok = answer.status >= 200 && answer.status < 300
+    const wait = answer.status === 429 ? retryAfterOf(answer.headers, now()) : null
+    if (wait !== null && concurrencyKey !== null) await context.pauseKey(concurrencyKey, now() + wait)
     return { url, status: answer.status, ok, response: responseOf(answer, MAX_TEXT), duration_ms: took() }
   } catch (error) {
     // A task that is cancelled or out of time is that, and no list of failures.

@@ -1,4 +1,5 @@
 /** Handlers that every server has. */
+import type { Clock } from '../../../platform/clock.ts'
 import type { Egress } from '../../../platform/egress.ts'
 import type { Feishu } from '../feishu/feishu.ts'
 import type { Handler } from '../handler.ts'
@@ -9,6 +10,7 @@ import { demo, ping } from './ping.ts'
 import { scriptExecute } from './script.ts'
 
 export const builtinHandlers = (on: {
+  clock: Clock
   egress: Egress
   feishu: Feishu
   scripts: Scripts | null
@@ -16,8 +18,8 @@ export const builtinHandlers = (on: {
 }): Handler[] => [
   ping,
   demo,
-  proxyForward(on.egress),
-  proxyMultiForward(on.egress),
+  proxyForward(on.egress, on.clock.now),
+  proxyMultiForward(on.egress, on.clock.now),
   scriptExecute(on.scripts, on.scriptLimits),
   feishuGetToken(on.feishu),
   feishuSetToken(on.feishu),

@@ -4,7 +4,7 @@ import { Console } from 'node:console'
 import { registerHooks } from 'node:module'
 import { Writable } from 'node:stream'
 import { Worker } from 'node:worker_threads'
-import type { Described, Failure, FromChild, ToChild } from './protocol.ts'
+import type { Asking, Described, Failure, FromChild, ToChild } from './protocol.ts'
 
 /** A result longer than this is refused here, before it travels; the server refuses what is less and still too long. */
 const MAX_RESULT_CHARS = 4 * 1024 * 1024
@@ -32,6 +32,8 @@ let log = createLog()
 /** Steps of the task that runs, by their number. */
 let steps = new Map<number, Step>()
 let stepsAsked = 0
+/** What the server was asked for, by its number. */
+let asked = new Map<number, PromiseWithResolvers<unknown>>()
 
 // Handlers of many files write with console; while a task runs, its lines are the task's.
 globalThis.console = new Console({ stdout: lineStream(), stderr: lineStream() })
@@ -43,10 +45,30 @@ process.on('message', (message: ToChild) => {
   else if (message.say === 'stepGo') void goStep(message.id)
   else if (message.say === 'stepIs') endStep(message.id)?.resolve(JSON.parse(message.result))
   else if (message.say === 'stepNot') failStep(message)
-  else if (message.say === 'describe')
+  else if (message.say === 'answer') endAsking(message.id)?.resolve(JSON.parse(message.result))
+  else if (message.say === 'refusal') {
+    const { message: text, code, retryable } = message.failure
+    const name = message.suspended ? { name: 'Suspended' } : {}
+    endAsking(message.id)?.reject(Object.assign(new Error(text), { code: code ?? undefined, retryable, ...name }))
+  } else if (message.say === 'describe')
     answer(async () => say({ say: 'described', handlers: await describe(message.file) }))
   else answer(() => run(message))
 })
+
+/** Has the server do something for the task that runs; what it refuses is thrown. */
+function ask(what: Asking, args: unknown): Promise<unknown> {
+  const id = ++stepsAsked
+  const answer = Promise.withResolvers<unknown>()
+  asked.set(id, answer)
+  say({ say: 'ask', id, what, args: JSON.stringify(args) })
+  return answer.promise
+}
+
+function endAsking(id: number): PromiseWithResolvers<unknown> | undefined {
+  const answer = asked.get(id)
+  asked.delete(id)
+  return answer
+}
 
 /** The server keeps what a step answers, and knows whether it was done before. */
 function askStep(name: unknown, work: () => unknown): Promise<unknown> {
@@ -147,9 +169,9 @@ async function handlersIn(file: string): Promise<Definition[]> {
 
 async function describe(file: string): Promise<Described[]> {
   return (await handlersIn(file)).map((handler) => {
-    const { name, title, input, output, queue, timeoutMs, maxAttempts, concurrency, sideEffect } =
+    const { name, title, input, output, queue, timeoutMs, maxAttempts, concurrency, sideEffect, perKey } =
       handler as unknown as Described
-    return { name, title, input, output, queue, timeoutMs, maxAttempts, concurrency, sideEffect }
+    return { name, title, input, output, queue, timeoutMs, maxAttempts, concurrency, sideEffect, perKey }
   })
 }
 
@@ -158,18 +180,23 @@ async function run(task: Extract<ToChild, { say: 'run' }>): Promise<void> {
   running = abort
   log = createLog()
   steps = new Map()
+  asked = new Map()
   const mine = log
   try {
     const handler = (await handlersIn(task.file)).find((one) => one.name === task.name)
     if (!handler) throw new Error(`${task.file} has no handler ${task.name}`)
-    const { runId, project, attempt, traceparent } = task
+    const { runId, project, attempt, traceparent, concurrencyKey } = task
     const value = await handler.run(JSON.parse(task.input), {
       runId,
       project,
       attempt,
       traceparent,
+      concurrencyKey,
       signal: abort.signal,
       step: askStep,
+      dispatch: (name: unknown, child: unknown) => ask('dispatch', [String(name), child]),
+      waitFor: (child: unknown) => ask('waitFor', [child]),
+      pauseKey: (key: unknown, until: unknown) => ask('pauseKey', [String(key), Number(until)]),
       log: (line: unknown) => mine.add(String(line)),
     })
     const result = JSON.stringify(value ?? null) as string | undefined

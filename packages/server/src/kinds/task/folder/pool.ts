@@ -1,8 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from '../../../platform/log.ts'
-import { type TaskContext, TaskError } from '../handler.ts'
+import { Suspended, type TaskContext, TaskError } from '../handler.ts'
 import type { Described, Failure, FromChild, Sources, ToChild } from './protocol.ts'
+
+/** What work may ask for from inside its process. */
+type Asked = Pick<TaskContext, 'step' | 'dispatch' | 'waitFor' | 'pauseKey'>
 
 export interface PoolSettings {
   readonly dir: string
@@ -60,7 +63,7 @@ interface Process {
   /** Aborted: told to stop, and killed `patienceMs` later. */
   ask(
     message: ToChild,
-    on: Pick<TaskContext, 'signal' | 'log'> & Partial<Pick<TaskContext, 'step'>>,
+    on: Pick<TaskContext, 'signal' | 'log'> & Partial<Asked>,
   ): Promise<Extract<FromChild, { say: 'done' | 'described' }>>
   /** Whether it may have another task. */
   fit(): boolean
@@ -180,12 +183,10 @@ export function createHandlerPool(on: PoolSettings): HandlerPool {
       // How long a process takes to start is nothing to the task.
       await process.ready
       ctx.began?.()
-      const { runId, project, attempt, traceparent } = ctx
+      const { runId, project, attempt, traceparent, concurrencyKey } = ctx
+      const task = { file, name, input: JSON.stringify(input ?? null), runId, project, attempt, traceparent }
       try {
-        const answer = await process.ask(
-          { say: 'run', file, name, input: JSON.stringify(input ?? null), runId, project, attempt, traceparent },
-          ctx,
-        )
+        const answer = await process.ask({ say: 'run', ...task, concurrencyKey }, ctx)
         return answer.say === 'done' ? JSON.parse(answer.result) : null
       } finally {
         release(process)
@@ -223,7 +224,7 @@ function openProcess(on: PoolSettings, sources: Sources): Process {
   let current:
     | {
         readonly log: (line: string) => void
-        readonly step: TaskContext['step'] | undefined
+        readonly may: Partial<Asked>
         readonly over: (outcome: Error | Extract<FromChild, { say: 'done' | 'described' }>) => void
       }
     | undefined
@@ -243,6 +244,7 @@ function openProcess(on: PoolSettings, sources: Sources): Process {
       return
     }
     if (message.say === 'step') return startStep(message.id, message.name)
+    if (message.say === 'ask') return answerFor(message)
     if (message.say === 'stepDone') return stepping.get(message.id)?.resolve(JSON.parse(message.result))
     if (message.say === 'stepFailed') return stepping.get(message.id)?.reject(errorOf(message.failure))
     if ('rss' in message) full = message.rss > FULL * on.memoryMb * 2 ** 20
@@ -252,16 +254,31 @@ function openProcess(on: PoolSettings, sources: Sources): Process {
   const stepping = new Map<number, PromiseWithResolvers<unknown>>()
   function startStep(id: number, name: string): void {
     const mine = current
-    if (!mine?.step) return
+    if (!mine?.may.step) return
     const work = () => {
       const done = Promise.withResolvers<unknown>()
       stepping.set(id, done)
       send({ say: 'stepGo', id })
       return done.promise.finally(() => stepping.delete(id))
     }
-    mine.step(name, work).then(
+    mine.may.step(name, work).then(
       (value) => send({ say: 'stepIs', id, result: JSON.stringify(value ?? null) }),
       (error: unknown) => send({ say: 'stepNot', id, failure: failureOf(error) }),
+    )
+  }
+  /** What the work asks for is done here, with the rights of the task. */
+  function answerFor({ id, what, args }: Extract<FromChild, { say: 'ask' }>): void {
+    const may = current?.may
+    // What it says is not believed: each of these examines what it is given.
+    const [first, second] = JSON.parse(args) as [string, never]
+    const work = may && { dispatch: may.dispatch, waitFor: may.waitFor, pauseKey: may.pauseKey }[what]
+    const done = work
+      ? (work as (a: string, b: never) => Promise<unknown>)(first, second)
+      : Promise.reject(new Error('no task runs here'))
+    done.then(
+      (value) => send({ say: 'answer', id, result: JSON.stringify(value ?? null) }),
+      (error: unknown) =>
+        send({ say: 'refusal', id, failure: failureOf(error), suspended: error instanceof Suspended }),
     )
   }
   const gone = new Promise<void>((resolve) => {
@@ -295,7 +312,7 @@ function openProcess(on: PoolSettings, sources: Sources): Process {
     sources,
     ready,
     gone,
-    ask(message, { signal, log: keep, step }) {
+    ask(message, { signal, log: keep, ...may }) {
       return new Promise((resolve, reject) => {
         let patience: NodeJS.Timeout | undefined
         const stop = () => {
@@ -305,7 +322,7 @@ function openProcess(on: PoolSettings, sources: Sources): Process {
         tasks++
         current = {
           log: keep,
-          step,
+          may,
           over(outcome) {
             current = undefined
             stepping.clear()

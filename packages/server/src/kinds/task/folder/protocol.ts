@@ -14,6 +14,7 @@ export interface Described {
   readonly maxAttempts: unknown
   readonly concurrency: unknown
   readonly sideEffect: unknown
+  readonly perKey: unknown
 }
 
 export interface Failure {
@@ -22,6 +23,8 @@ export interface Failure {
   readonly message: string
   readonly retryable: boolean
 }
+
+export type Asking = 'dispatch' | 'waitFor' | 'pauseKey'
 
 export type ToChild =
   | {
@@ -42,12 +45,16 @@ export type ToChild =
       readonly project: string
       readonly attempt: number
       readonly traceparent: string
+      readonly concurrencyKey: string | null
     }
   /** Do step `id`: it was not done before. */
   | { readonly say: 'stepGo'; readonly id: number }
   | { readonly say: 'stepIs'; readonly id: number; readonly result: string }
   | { readonly say: 'stepNot'; readonly id: number; readonly failure: Failure }
   | { readonly say: 'abort'; readonly reason: string }
+  | { readonly say: 'answer'; readonly id: number; readonly result: string }
+  /** `suspended`: the task is to stop here, and will be done again later. */
+  | { readonly say: 'refusal'; readonly id: number; readonly failure: Failure; readonly suspended: boolean }
 
 export type FromChild =
   | { readonly say: 'ready' }
@@ -55,6 +62,8 @@ export type FromChild =
   | { readonly say: 'step'; readonly id: number; readonly name: string }
   | { readonly say: 'stepDone'; readonly id: number; readonly result: string }
   | { readonly say: 'stepFailed'; readonly id: number; readonly failure: Failure }
+  /** What work asks the server to do for it: `args` is JSON. */
+  | { readonly say: 'ask'; readonly id: number; readonly what: Asking; readonly args: string }
   | { readonly say: 'lines'; readonly lines: readonly string[] }
   /** `rss`: bytes of memory that the process has. */
   | { readonly say: 'done'; readonly result: string; readonly rss: number }

@@ -64,6 +64,11 @@ export function createRemoteHandlers(local: Handlers): RemoteHandlers {
     return handler
   }
 
+  const perKeyOf = ({ concurrency, rate }: NonNullable<WorkerHandler['per_key']>) => ({
+    concurrency,
+    rate: rate && { limit: rate.limit, periodMs: rate.period_ms },
+  })
+
   const handlerOf = (row: store.WorkerHandlerRow): RemoteHandler => ({
     ...contractIn(row.contract),
     enabled: row.enabled === 1,
@@ -77,7 +82,7 @@ export function createRemoteHandlers(local: Handlers): RemoteHandlers {
       new Map((await store.findHandlers(tx, names)).map((row) => [row.name, handlerOf(row)] as const)),
     list: async (tx) => (await store.listHandlers(tx)).map(handlerOf),
     examine: (given) =>
-      given.map(({ name, timeout_ms, max_attempts, side_effect, ...rest }) => {
+      given.map(({ name, timeout_ms, max_attempts, side_effect, per_key, ...rest }) => {
         if (local.find(name)) throw new AppError('HANDLER_NAME_TAKEN', { handler: name })
         const contract = JSON.stringify({
           ...rest,
@@ -85,6 +90,7 @@ export function createRemoteHandlers(local: Handlers): RemoteHandlers {
           timeoutMs: timeout_ms,
           maxAttempts: max_attempts,
           sideEffect: side_effect,
+          ...(per_key ? { perKey: perKeyOf(per_key) } : {}),
         })
         try {
           contractIn(contract)

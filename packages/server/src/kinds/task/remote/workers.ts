@@ -15,6 +15,7 @@ import { readJson } from '../payload.ts'
 import type { Payloads } from '../sealed.ts'
 import { type End, type Ending, settleTasks } from '../settle.ts'
 import { listQueues, loadWork, type WorkRow } from '../store.ts'
+import { findPaused } from '../store-held.ts'
 import type { Held, LeaseTexts } from './lease-text.ts'
 import type { RemoteHandlers } from './registry.ts'
 
@@ -74,11 +75,13 @@ interface Claimed {
   readonly lease: Lease
   readonly row: WorkRow
   readonly refusal: Ending | undefined
+  /** Its key is paused: it goes back before anybody hears of it. */
+  readonly paused: boolean
 }
 
 export function createWorkers(on: WorkersOn): Workers {
   const { db, queue, clock, registry, texts } = on
-  const settleCommand = settleTasks(queue, clock.now)
+  const settleCommand = settleTasks(queue, clock.now, on.settled)
   const waiting = new Set<{
     readonly project: string
     readonly places: ReadonlySet<string>
@@ -100,12 +103,16 @@ export function createWorkers(on: WorkersOn): Workers {
           leases.map(({ runId }) => runId),
         )
         const claimed: Claimed[] = []
+        const keys = new Set([...rows.values()].flatMap((row) => row.concurrency_key ?? []))
+        const closed = await findPaused(tx, [...keys], ask.now)
         for (const lease of leases) {
           const row = rows.get(lease.runId)
           if (!row || isFinal(row.state)) throw new Error(`queued task ${lease.runId} is ${row?.state ?? 'gone'}`)
           const refusal = refusalOf(row, lease, { now: ask.now, maxLost: on.maxLost })
-          if (!refusal && irreversible) await announce(tx, { row, lease, now: ask.now, ckpt: on.notBefore() })
-          claimed.push({ lease, row, refusal })
+          const paused = row.concurrency_key !== null && closed.has(row.concurrency_key)
+          if (!refusal && !paused && irreversible)
+            await announce(tx, { row, lease, now: ask.now, ckpt: on.notBefore() })
+          claimed.push({ lease, row, refusal, paused })
         }
         outcomes.push(claimed)
       }
@@ -145,15 +152,17 @@ export function createWorkers(on: WorkersOn): Workers {
 
   async function handOut(project: string, worker: string, claimed: readonly Claimed[]): Promise<ClaimedTask[]> {
     const now = clock.now()
-    const refused = claimed.flatMap(({ lease, row, refusal }): End[] =>
-      refusal
-        ? [{ next: 'settle', lease, row, ending: refusal, attempt: { ...attempted(now), events: row.event_count } }]
-        : [],
-    )
+    const refused = claimed.flatMap(({ lease, row, refusal, paused }): End[] => {
+      if (refusal)
+        return [
+          { next: 'settle', lease, row, ending: refusal, attempt: { ...attempted(now), events: row.event_count } },
+        ]
+      return paused ? [{ next: 'hold', lease, row }] : []
+    })
     await settleEnds(project, refused)
     return Promise.all(
       claimed
-        .filter(({ refusal }) => !refusal)
+        .filter(({ refusal, paused }) => !refusal && !paused)
         .map(async ({ lease, row }) => {
           on.observe?.started(row.queue, row.handler)
           const deadline = row.deadline_at ?? Number.POSITIVE_INFINITY
@@ -185,7 +194,7 @@ export function createWorkers(on: WorkersOn): Workers {
     const settled = await inProject(project, () => db.submit(settleCommand, ends))
     for (const [i, end] of ends.entries()) {
       if (!settled[i]) on.observe?.leaseLost()
-      else if (end.next !== 'back') {
+      else if (end.next === 'settle' || end.next === 'retry') {
         const { row, lease, ending, attempt } = end
         const { startedAt, endedAt } = attempt
         on.observe?.ended({ row, attempt: lease.attempt, startedAt: startedAt ?? endedAt, endedAt, ending })

@@ -1,0 +1,81 @@
+-- What holds tasks back: keys with limits, other tasks, limits of queues. PostgreSQL.
+
+-- `awaited`: another task waits for the end of this one, so whoever settles it has to look. `depends_on`: JSON, for people.
+alter table runs add column concurrency_key text;
+alter table runs add column depends_on text;
+alter table runs add column awaited smallint not null default 0;
+create index runs_children on runs (project_id, parent_run_id) where parent_run_id is not null;
+
+-- Tasks that have, or have to get, a place under their key, and tasks that wait for others. What is held back stands in `queue`
+-- too, at a time that never comes. `admitted`: it has its place under its key. `waits_for`: so many tasks have to end first.
+create table held (
+  project_id text not null,
+  run_id text collate "C" not null,
+  place text not null,
+  handler text not null,
+  priority smallint not null,
+  -- Not before this time, whatever else holds it.
+  run_at bigint not null,
+  waits_for bigint not null,
+  admitted smallint not null,
+  key text,
+  -- Under its key: how many at once; how many starts in how many milliseconds. Null: any number.
+  max_active bigint,
+  rate_limit bigint,
+  rate_ms bigint,
+  primary key (project_id, run_id)
+);
+create index held_waiting on held (project_id, key, priority desc, run_at, run_id) where key is not null and admitted = 0 and waits_for = 0;
+create index held_later on held (project_id, key, run_at) where key is not null and admitted = 0 and waits_for = 0;
+create index held_admitted on held (project_id, key) where admitted = 1;
+
+-- Until the task that is waited for has ended.
+create table dependencies (
+  project_id text not null,
+  run_id text collate "C" not null,
+  on_run_id text collate "C" not null,
+  policy text not null check (policy in ('cancel', 'run')),
+  primary key (project_id, run_id, on_run_id)
+);
+create index dependencies_on on dependencies (project_id, on_run_id);
+
+-- Keys that are in use, or paused. No tenant policy: one sweep looks for what is due in all projects. `next_us`: of the rate
+-- limit, the theoretical arrival time in microseconds. `wake_at`: when there may be something to admit by time alone.
+create table concurrency_keys (
+  project_id text not null references projects (id),
+  key text not null,
+  next_us bigint not null default 0,
+  paused_until bigint,
+  wake_at bigint,
+  primary key (project_id, key)
+);
+create index concurrency_keys_wake on concurrency_keys (wake_at) where wake_at is not null;
+
+-- What was dispatched together has numbers without a gap.
+create table batches (
+  project_id text not null references projects (id),
+  id text not null,
+  first_number bigint not null,
+  last_number bigint not null,
+  executed_by_id text,
+  created_at bigint not null,
+  primary key (project_id, id)
+);
+
+grant select, insert, update, delete on held to writ_app;
+grant select, insert, delete on dependencies to writ_app;
+grant select, insert, update, delete on concurrency_keys to writ_app;
+grant select, insert on batches to writ_app;
+
+do $$
+declare
+  fenced text;
+begin
+  foreach fenced in array array['held', 'dependencies', 'batches'] loop
+    execute format('alter table %I enable row level security', fenced);
+    execute format('alter table %I force row level security', fenced);
+    execute format($p$create policy project_fence on %I
+      using (project_id = nullif(current_setting('writ.project', true), ''))
+      with check (project_id = nullif(current_setting('writ.project', true), ''))$p$, fenced);
+  end loop;
+end $$;

@@ -1,0 +1,139 @@
+import type { NewTask } from '@writ/api'
+import { append, SYSTEM } from '../../audit/index.ts'
+import { actFor } from '../../identity/index.ts'
+import { AppError } from '../../platform/app-error.ts'
+import type { Blobs } from '../../platform/blobs/index.ts'
+import { type Clock, rfc3339 } from '../../platform/clock.ts'
+import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
+import { isFinal } from '../../runs/index.ts'
+import { type Dispatched, type Outcome, TaskError } from './handler.ts'
+import { pauseKey } from './hold.ts'
+import { readJson } from './payload.ts'
+import type { Payloads } from './sealed.ts'
+import { STEP_NAME } from './step.ts'
+import * as store from './store.ts'
+import type { Accepted, PreparedTask } from './submit.ts'
+
+/** A task at work, as what it may ask the server for sees it. */
+export interface AtWork {
+  readonly project: string
+  readonly row: Pick<store.WorkRow, 'id' | 'executed_by_id' | 'trace_id' | 'concurrency_key'>
+  readonly attempt: number
+}
+
+/** What a task may do with other tasks while it runs. Throws TaskError; no try mends one that is not retryable. */
+export interface Children {
+  /** Dispatches a task, once for each name whatever attempts come; the person who dispatched the parent asks for it. */
+  dispatch(work: AtWork, name: string, task: NewTask): Promise<Dispatched>
+  /** What a child came to; null while it has not ended. */
+  outcome(work: AtWork, id: string): Promise<Outcome | null>
+  pauseKey(work: AtWork, key: string, until: number): Promise<void>
+}
+
+const LONGEST_PAUSE_MS = 30 * 24 * 3_600_000
+
+export function createChildren(on: {
+  readonly db: Database
+  readonly clock: Clock
+  readonly blobs: Blobs
+  readonly payloads: Payloads
+  prepare(caller: Accepted['caller'], task: NewTask): Promise<PreparedTask>
+  accept(tx: Tx, all: readonly Accepted[]): Promise<{ id: string; number: number; duplicate: boolean }[]>
+}): Children {
+  const { db, clock } = on
+  const never = (code: string, message: string) => new TaskError(code, message, { retryable: false })
+
+  async function stepOf(work: AtWork, name: string): Promise<Dispatched | undefined> {
+    const row = await inProject(work.project, () => db.read((tx) => store.findStep(tx, work.row.id, name)))
+    if (!row) return undefined
+    const kept = JSON.parse(row.result) as Partial<Dispatched> | null
+    if (typeof kept?.id !== 'string' || typeof kept.number !== 'number')
+      throw never('STEP_NAME_TAKEN', `Step "${name}" was no dispatch`)
+    return { id: kept.id, number: kept.number }
+  }
+
+  return {
+    async dispatch(work, name, task) {
+      if (!STEP_NAME.test(name)) throw never('STEP_NAME_INVALID', `"${name}" is no name of a step`)
+      const before = await stepOf(work, name)
+      if (before) return before
+      const { project, row } = work
+      const started_at = clock.now()
+      const by = row.executed_by_id
+      const caller = by && (await inProject(project, () => db.read((tx) => actFor(tx, by, 'tasks.submit', started_at))))
+      if (!caller) throw never('DISPATCH_DENIED', 'Whoever dispatched this task may not dispatch tasks any more')
+      const asker = { ...caller, requestId: 'task', traceId: row.trace_id }
+      const prepared = await on.prepare(asker, task).catch((error: unknown) => {
+        throw error instanceof AppError ? never(error.code, error.message) : error
+      })
+      // Child and record are one transaction: whatever attempt comes after this one finds both or neither.
+      const dispatched = await inProject(project, () =>
+        db.write(async (tx) => {
+          const root = await store.findRoot(tx, row.id)
+          const [child] = await on.accept(tx, [
+            { caller: asker, task: prepared, parent: { id: row.id, root: root ?? row.id } },
+          ])
+          const { id, number } = child!
+          const { shown, sha256, sealed } = on.payloads.hide(project, JSON.stringify({ id, number }))
+          const kept = await store.keepStep(tx, {
+            run_id: row.id,
+            name,
+            attempt: work.attempt,
+            started_at,
+            ended_at: clock.now(),
+            result: shown,
+            sha256,
+            result_sealed: sealed,
+          })
+          // Somebody under another lease was quicker.
+          if (!kept) throw new Taken()
+          return { id, number }
+        }),
+      ).catch((error: unknown) => {
+        if (error instanceof AppError) throw never(error.code, error.message)
+        if (!(error instanceof Taken)) throw error
+        return undefined
+      })
+      return dispatched ?? (await stepOf(work, name))!
+    },
+
+    async outcome(work, id) {
+      const row = await inProject(work.project, () => db.read((tx) => store.findTask(tx, id)))
+      if (row?.parent_run_id !== work.row.id) throw never('NOT_A_CHILD', `Task ${id} was not dispatched by this one`)
+      if (!isFinal(row.state)) return null
+      const result =
+        row.result_sealed === null
+          ? await readJson(on.blobs, work.project, row.result, row.output_sha256)
+          : (JSON.parse(on.payloads.open(work.project, row.result_sealed, row.output_sha256!)) as unknown)
+      return {
+        id: row.id,
+        // Final, and of the four that a task can have.
+        state: row.state as Outcome['state'],
+        result: result ?? null,
+        error_code: row.error_code,
+        error: row.error,
+      }
+    },
+
+    async pauseKey(work, key, until) {
+      const now = clock.now()
+      if (!/^[\x20-\x7e]{1,200}$/.test(key)) throw never('KEY_INVALID', 'This is no concurrency key')
+      if (!Number.isFinite(until)) throw never('KEY_PAUSE_INVALID', 'A pause needs an end')
+      const end = Math.min(Math.ceil(until), now + LONGEST_PAUSE_MS)
+      if (end <= now) return
+      await inProject(work.project, () =>
+        db.write(async (tx) => {
+          const begins = await pauseKey(tx, key, end, now)
+          if (begins)
+            await append(tx, now, SYSTEM, {
+              type: 'concurrency_key.paused',
+              action: `Paused concurrency key: ${key}`,
+              details: { key, until: rfc3339(end), run_id: work.row.id },
+            })
+        }),
+      )
+    },
+  }
+}
+
+class Taken extends Error {}

@@ -1,0 +1,275 @@
+import type { Tx } from '../../platform/db/index.ts'
+import { type Entry, HELD_AT, type Queue } from '../../queue/index.ts'
+import * as held from './store-held.ts'
+
+/**
+ * What holds a task back beside its time: no place under its concurrency key, or tasks that have to end first. Such a task is in
+ * the queue at a time that never comes, so no claim ever looks at it, and beside it in `held`; whoever lifts what holds it puts it
+ * into the queue again, now. Queues know nothing of it, so all of them keep the same limits, and several servers agree, because
+ * one transaction at a time admits under a key.
+ *
+ * Lifted in the transaction that changes the reason: stopped before its commit, both are as they were.
+ */
+
+/** Of a key, as a handler's contract has it. Null: any number. */
+export interface KeyLimits {
+  readonly concurrency: number | null
+  /** So many starts in so long: a bucket of `limit` tokens that fills evenly in `periodMs`. */
+  readonly rate: { readonly limit: number; readonly periodMs: number } | null
+}
+
+const PAGE = 100
+const DUE_KEYS = 100
+
+const entryOf = (row: held.HeldRow): Entry => ({
+  runId: row.run_id,
+  queue: row.place,
+  handler: row.handler,
+  priority: row.priority,
+  runAt: row.run_at,
+})
+
+/** Admits what there is room for under these keys; answers what is to be put into the queue. Takes keys in their order. */
+export async function admit(tx: Tx, keys: Iterable<string>, now: number): Promise<Entry[]> {
+  const entries: Entry[] = []
+  for (const key of [...new Set(keys)].sort()) entries.push(...(await admitUnder(tx, key, now)))
+  return entries
+}
+
+async function admitUnder(tx: Tx, key: string, now: number): Promise<Entry[]> {
+  const row = await held.lockKey(tx, key)
+  const paused = row.paused_until !== null && row.paused_until > now
+  const admitted: held.HeldRow[] = []
+  let next_us = row.next_us
+  let wake: number | null = paused ? row.paused_until : null
+  // What is refused for its handler's limits is passed over, as far as one page goes.
+  for (let more = !paused; more; ) {
+    const page = await held.listWaitingFor(tx, key, now, PAGE)
+    let active = page.some(({ max_active }) => max_active !== null) ? await held.countAdmitted(tx, key) : 0
+    const taken: held.HeldRow[] = []
+    for (const one of page) {
+      if (one.max_active !== null && active >= one.max_active) continue
+      const token = takeToken(one, next_us, now)
+      if ('waitUntil' in token) wake = Math.min(wake ?? token.waitUntil, token.waitUntil)
+      else {
+        next_us = token.next_us
+        active++
+        taken.push(one)
+      }
+    }
+    if (taken.length > 0)
+      await held.admitHeld(
+        tx,
+        taken.map(({ run_id }) => run_id),
+      )
+    admitted.push(...taken)
+    more = page.length === PAGE && taken.length === PAGE
+  }
+  const later = paused ? null : await held.findNextTime(tx, key, now)
+  if (later !== null) wake = Math.min(wake ?? later, later)
+  // The rate is remembered until it says nothing any more.
+  if (wake === null && next_us > now * 1_000) wake = Math.ceil(next_us / 1_000)
+  if (wake === null) await held.removeKey(tx, key)
+  else await held.saveKey(tx, key, { next_us, paused_until: paused ? row.paused_until : null, wake_at: wake })
+  return admitted.map(entryOf)
+}
+
+/**
+ * One start under the rate limit of a task. The generic cell rate algorithm: `next_us` is when the bucket would be full again.
+ * In microseconds, for a limit of many a second has less than one millisecond each. Source: ITU-T I.371, annex A.
+ */
+function takeToken(
+  { rate_limit, rate_ms }: held.HeldRow,
+  nextUs: number,
+  now: number,
+): { readonly next_us: number } | { readonly waitUntil: number } {
+  if (rate_limit === null || rate_ms === null) return { next_us: nextUs }
+  const each = Math.ceil((rate_ms * 1_000) / rate_limit)
+  const full = Math.max(nextUs, now * 1_000)
+  const allowedUs = full - (rate_limit - 1) * each
+  return allowedUs > now * 1_000 ? { waitUntil: Math.ceil(allowedUs / 1_000) } : { next_us: full + each }
+}
+
+/** A new task that something may hold back. */
+export interface Holding {
+  readonly entry: Entry
+  readonly key: string | null
+  readonly limits: KeyLimits | null
+  /** Tasks that have to end first. */
+  readonly waitsFor: number
+}
+
+/** Notes new tasks; answers what is to be put into the queue: these at their time or held back, and whatever else may start. */
+export async function hold(tx: Tx, all: readonly Holding[], now: number): Promise<Entry[]> {
+  await held.insertHeld(
+    tx,
+    all.map(({ entry, key, limits, waitsFor }) => ({
+      run_id: entry.runId,
+      place: entry.queue,
+      handler: entry.handler,
+      priority: entry.priority,
+      run_at: entry.runAt,
+      waits_for: waitsFor,
+      admitted: 0,
+      key,
+      max_active: limits?.concurrency ?? null,
+      rate_limit: limits?.rate?.limit ?? null,
+      rate_ms: limits?.rate?.periodMs ?? null,
+    })),
+  )
+  const admitted = await admit(
+    tx,
+    all.flatMap(({ key, waitsFor }) => (key === null || waitsFor > 0 ? [] : [key])),
+    now,
+  )
+  const free = new Set(admitted.map(({ runId }) => runId))
+  return [...admitted, ...all.flatMap(({ entry }) => (free.has(entry.runId) ? [] : [{ ...entry, runAt: HELD_AT }]))]
+}
+
+/** Of tasks that have ended under a key, or waited: their places are others'. */
+export async function release(tx: Tx, queue: Queue, runIds: readonly string[], now: number): Promise<void> {
+  const keys = await held.removeHeld(tx, runIds)
+  await enter(tx, queue, await admit(tx, keys, now), now)
+}
+
+/** Work that goes back and is held again: for its next attempt, or because its key is paused. It is in the queue at `HELD_AT`. */
+export async function holdAgain(
+  tx: Tx,
+  queue: Queue,
+  all: readonly { readonly runId: string; readonly runAt: number | null }[],
+  now: number,
+): Promise<void> {
+  const keys: string[] = []
+  for (const { runId, runAt } of all) {
+    const key = await held.putBack(tx, runId, runAt)
+    if (key !== null) keys.push(key)
+  }
+  await enter(tx, queue, await admit(tx, keys, now), now)
+}
+
+/** A task that is in the queue at `HELD_AT` waits until these have ended, however they do. At once, if they have. */
+export async function holdUntil(
+  tx: Tx,
+  queue: Queue,
+  runId: string,
+  onRunIds: readonly string[],
+  now: number,
+): Promise<void> {
+  const open = await held.markAwaited(tx, onRunIds)
+  await held.insertDependencies(
+    tx,
+    [...open].map((on_run_id) => ({ run_id: runId, on_run_id, policy: 'run' })),
+  )
+  const row = await held.holdFor(tx, runId, open.size, now)
+  if (open.size === 0) await lift(tx, queue, [row], now)
+  // Others may have the place that it had.
+  else if (row.key !== null) await enter(tx, queue, await admit(tx, [row.key], now), now)
+}
+
+/** For these no task has to end any more: they wait for a place under their key, or for nothing. */
+async function lift(tx: Tx, queue: Queue, rows: readonly held.HeldRow[], now: number): Promise<void> {
+  const free = rows.filter(({ key }) => key === null)
+  await held.removeHeld(
+    tx,
+    free.map(({ run_id }) => run_id),
+  )
+  const admitted = await admit(
+    tx,
+    rows.flatMap(({ key }) => (key === null ? [] : [key])),
+    now,
+  )
+  await enter(tx, queue, [...free.map(entryOf), ...admitted], now)
+}
+
+const enter = async (tx: Tx, queue: Queue, entries: readonly Entry[], now: number): Promise<void> => {
+  if (entries.length > 0) await queue.enqueue(tx, entries, now)
+}
+
+/** A dependent of a task that ended badly, which is to end with it. */
+export interface Doomed {
+  readonly runId: string
+  readonly onRunId: string
+}
+
+/**
+ * Of tasks that have ended: who waited for them goes on, unless it was not to do without. Answers those that are to be
+ * cancelled; the caller settles them.
+ */
+export async function endedFor(
+  tx: Tx,
+  queue: Queue,
+  ended: readonly { readonly id: string; readonly state: string }[],
+  now: number,
+): Promise<Doomed[]> {
+  const states = new Map(ended.map(({ id, state }) => [id, state]))
+  const all = await held.takeDependencies(tx, [...states.keys()])
+  const doomed = new Map<string, string>()
+  for (const { run_id, on_run_id, policy } of all)
+    if (policy === 'cancel' && states.get(on_run_id) !== 'completed') doomed.set(run_id, on_run_id)
+  const freed = Map.groupBy(
+    all.filter(({ run_id }) => !doomed.has(run_id)),
+    ({ run_id }) => run_id,
+  )
+  const rows: held.HeldRow[] = []
+  for (const [count, group] of Map.groupBy(freed, ([, of]) => of.length))
+    rows.push(
+      ...(await held.countDown(
+        tx,
+        group.map(([runId]) => runId),
+        count,
+      )),
+    )
+  await lift(tx, queue, rows, now)
+  return [...doomed].map(([runId, onRunId]) => ({ runId, onRunId }))
+}
+
+/** Nothing of what these waited for matters any more. */
+export async function forget(tx: Tx, queue: Queue, runIds: readonly string[], now: number): Promise<void> {
+  await held.removeDependencies(tx, runIds)
+  await release(tx, queue, runIds, now)
+}
+
+/** Admits what may start by time alone, in all projects; see `listDueKeys`. */
+export async function admitDue(
+  on: {
+    readonly db: {
+      lookup<Row>(text: string, params: readonly (string | number)[]): Promise<Row[]>
+    }
+    readonly queue: Queue
+    /** In a transaction of the project. */
+    change(project: string, work: (tx: Tx) => Promise<void>): Promise<void>
+  },
+  now: number,
+): Promise<void> {
+  const due = await held.listDueKeys(on.db, now, DUE_KEYS)
+  for (const [project, keys] of Map.groupBy(due, ({ project_id }) => project_id))
+    await on.change(project, async (tx) =>
+      enter(
+        tx,
+        on.queue,
+        await admit(
+          tx,
+          keys.map(({ key }) => key),
+          now,
+        ),
+        now,
+      ),
+    )
+}
+
+/** Nothing is started under a key before `until`; a longer pause stays. Answers whether the key was open before. */
+export async function pauseKey(tx: Tx, key: string, until: number, now: number): Promise<boolean> {
+  const row = await held.lockKey(tx, key)
+  const before = row.paused_until !== null && row.paused_until > now ? row.paused_until : null
+  const paused_until = Math.max(before ?? 0, until)
+  await held.saveKey(tx, key, { next_us: row.next_us, paused_until, wake_at: paused_until })
+  return before === null
+}
+
+/** Ends a pause; answers whether there was one. */
+export async function resumeKey(tx: Tx, queue: Queue, key: string, now: number): Promise<boolean> {
+  const row = await held.lockKey(tx, key)
+  await held.saveKey(tx, key, { next_us: row.next_us, paused_until: null, wake_at: now })
+  await enter(tx, queue, await admit(tx, [key], now), now)
+  return row.paused_until !== null && row.paused_until > now
+}

@@ -1,0 +1,228 @@
+import { inList, type Tx } from '../../platform/db/index.ts'
+import type { HeldTable } from '../../platform/db/tables.ts'
+
+// All SQL of what holds tasks back: keys with limits, and other tasks that have to end first.
+
+export type HeldRow = HeldTable
+
+const columns =
+  'project_id, run_id, place, handler, priority, run_at, waits_for, admitted, key, max_active, rate_limit, rate_ms'
+
+export const insertHeld = (tx: Tx, rows: readonly Omit<HeldRow, 'project_id'>[]): Promise<void> =>
+  tx.insert(
+    'held',
+    rows.map((row) => ({ project_id: tx.project, ...row })),
+  )
+
+/** Takes tasks out of here, for they have ended; answers the keys that may have a place again. */
+export async function removeHeld(tx: Tx, runIds: readonly string[]): Promise<string[]> {
+  if (runIds.length === 0) return []
+  const rows = await tx.sql<{ key: string | null }>(
+    `delete from held where project_id = ?1 and ${inList(tx, 'run_id', '?2')} returning key`,
+    [tx.project, runIds],
+  )
+  return rows.flatMap(({ key }) => (key === null ? [] : [key]))
+}
+
+// ---- keys
+
+export interface KeyRow {
+  readonly next_us: number
+  readonly paused_until: number | null
+}
+
+/** The row of a key, made if there is none, locked until commit: one transaction admits under a key at a time. */
+export async function lockKey(tx: Tx, key: string): Promise<KeyRow> {
+  const [row] = await tx.sql<KeyRow>(
+    `insert into concurrency_keys (project_id, key) values (?1, ?2)
+     on conflict (project_id, key) do update set key = excluded.key returning next_us, paused_until`,
+    [tx.project, key],
+  )
+  return row!
+}
+
+export async function saveKey(
+  tx: Tx,
+  key: string,
+  { next_us, paused_until, wake_at }: KeyRow & { readonly wake_at: number | null },
+): Promise<void> {
+  await tx.sql(
+    'update concurrency_keys set next_us = ?3, paused_until = ?4, wake_at = ?5 where project_id = ?1 and key = ?2',
+    [tx.project, key, next_us, paused_until, wake_at],
+  )
+}
+
+/** Of a key that holds nothing back and is owed nothing nothing is kept. */
+export async function removeKey(tx: Tx, key: string): Promise<void> {
+  await tx.sql('delete from concurrency_keys where project_id = ?1 and key = ?2', [tx.project, key])
+}
+
+/** Keys of all projects of which something may be admitted by now. */
+export const listDueKeys = (
+  db: { lookup<Row>(text: string, params: readonly (string | number)[]): Promise<Row[]> },
+  now: number,
+  limit: number,
+): Promise<{ project_id: string; key: string }[]> =>
+  db.lookup(
+    'select project_id, key from concurrency_keys where wake_at is not null and wake_at <= ?1 order by wake_at limit ?2',
+    [now, limit],
+  )
+
+/** Which of these keys are paused, and until when. */
+export async function findPaused(tx: Tx, keys: readonly string[], now: number): Promise<Map<string, number>> {
+  if (keys.length === 0) return new Map()
+  const rows = await tx.sql<{ key: string; paused_until: number }>(
+    `select key, paused_until from concurrency_keys where project_id = ?1 and paused_until > ?2 and ${inList(tx, 'key', '?3')}`,
+    [tx.project, now, keys],
+  )
+  return new Map(rows.map((row) => [row.key, row.paused_until]))
+}
+
+const WAITING = 'project_id = ?1 and key = ?2 and admitted = 0 and waits_for = 0'
+
+/** The first `limit` of those that wait for a place under a key and whose time has come. */
+export const listWaitingFor = (tx: Tx, key: string, now: number, limit: number): Promise<HeldRow[]> =>
+  tx.sql<HeldRow>(
+    `select ${columns} from held where ${WAITING} and run_at <= ?3 order by priority desc, run_at, run_id limit ?4`,
+    [tx.project, key, now, limit],
+  )
+
+/** When the time of the next comes; null if none waits for its time. */
+export async function findNextTime(tx: Tx, key: string, now: number): Promise<number | null> {
+  const [row] = await tx.sql<{ at: number | null }>(
+    `select min(run_at) as at from held where ${WAITING} and run_at > ?3`,
+    [tx.project, key, now],
+  )
+  return row!.at
+}
+
+export async function countAdmitted(tx: Tx, key: string): Promise<number> {
+  const [row] = await tx.sql<{ n: number }>(
+    'select count(*) as n from held where project_id = ?1 and key = ?2 and admitted = 1',
+    [tx.project, key],
+  )
+  return Number(row!.n)
+}
+
+export async function admitHeld(tx: Tx, runIds: readonly string[]): Promise<void> {
+  await tx.sql(`update held set admitted = 1 where project_id = ?1 and ${inList(tx, 'run_id', '?2')}`, [
+    tx.project,
+    runIds,
+  ])
+}
+
+/** Takes a task's place under its key away again; answers the key. `runAt`: not before this time, or as before. */
+export async function putBack(tx: Tx, runId: string, runAt: number | null): Promise<string | null> {
+  const [row] = await tx.sql<{ key: string | null }>(
+    `update held set admitted = 0, run_at = ${runAt === null ? 'run_at' : '?3'} where project_id = ?1 and run_id = ?2 returning key`,
+    [tx.project, runId, ...(runAt === null ? [] : [runAt])],
+  )
+  return row?.key ?? null
+}
+
+export interface KeyState {
+  readonly key: string
+  readonly active: number
+  readonly waiting: number
+  readonly paused_until: number | null
+}
+
+/** Keys that are in use or paused, by name. */
+export async function listKeys(tx: Tx, now: number, limit: number): Promise<KeyState[]> {
+  const rows = await tx.sql<KeyState>(
+    `select used.key as key, sum(used.active) as active, sum(used.waiting) as waiting, max(used.paused_until) as paused_until
+     from (
+       select key, admitted as active, 1 - admitted as waiting, null as paused_until from held where project_id = ?1 and key is not null
+       union all
+       select key, 0, 0, paused_until from concurrency_keys where project_id = ?1 and paused_until > ?2
+     ) used group by used.key order by used.key limit ?3`,
+    [tx.project, now, limit],
+  )
+  return rows.map((row) => ({
+    key: row.key,
+    active: Number(row.active),
+    waiting: Number(row.waiting),
+    paused_until: row.paused_until === null ? null : Number(row.paused_until),
+  }))
+}
+
+export async function findKeyState(tx: Tx, key: string, now: number): Promise<KeyState> {
+  const [row] = await tx.sql<{ active: number | null; n: number }>(
+    'select sum(admitted) as active, count(*) as n from held where project_id = ?1 and key = ?2',
+    [tx.project, key],
+  )
+  const active = Number(row!.active ?? 0)
+  const paused = await findPaused(tx, [key], now)
+  return { key, active, waiting: Number(row!.n) - active, paused_until: paused.get(key) ?? null }
+}
+
+// ---- dependencies
+
+/** What a task waits for, and what becomes of it when that ends badly. */
+export interface Dependency {
+  readonly run_id: string
+  readonly on_run_id: string
+  readonly policy: 'cancel' | 'run'
+}
+
+/**
+ * Says of tasks that others wait for their end; answers those that have not ended. Whoever settles one of them just now
+ * waits for this transaction, or this one for theirs, and then sees what the other wrote.
+ */
+export async function markAwaited(tx: Tx, runIds: readonly string[]): Promise<Set<string>> {
+  const rows = await tx.sql<{ id: string }>(
+    `update runs set awaited = 1 where project_id = ?1 and ${inList(tx, 'id', '?2')} and state = 'pending' returning id`,
+    [tx.project, runIds.toSorted()],
+  )
+  return new Set(rows.map(({ id }) => id))
+}
+
+export async function insertDependencies(tx: Tx, rows: readonly Dependency[]): Promise<void> {
+  await tx.insert(
+    'dependencies',
+    rows.map((row) => ({ project_id: tx.project, ...row })),
+  )
+}
+
+/** Of tasks that have ended: who waited for them waits for them no more. */
+export const takeDependencies = (tx: Tx, onRunIds: readonly string[]): Promise<Dependency[]> =>
+  tx.sql<Dependency>(
+    `delete from dependencies where project_id = ?1 and ${inList(tx, 'on_run_id', '?2')} returning run_id, on_run_id, policy`,
+    [tx.project, onRunIds],
+  )
+
+/** A task that has ended waits for nothing. */
+export async function removeDependencies(tx: Tx, runIds: readonly string[]): Promise<void> {
+  await tx.sql(`delete from dependencies where project_id = ?1 and ${inList(tx, 'run_id', '?2')}`, [tx.project, runIds])
+}
+
+/** Each of these waits for `count` tasks less; answers those that wait for none any more. */
+export const countDown = (tx: Tx, runIds: readonly string[], count: number): Promise<HeldRow[]> =>
+  tx
+    .sql<HeldRow>(
+      `update held set waits_for = waits_for - ?3 where project_id = ?1 and ${inList(tx, 'run_id', '?2')} returning ${columns}`,
+      [tx.project, runIds.toSorted(), count],
+    )
+    .then((rows) => rows.filter((row) => row.waits_for === 0))
+
+/** A task in the queue that from now on waits for `count` others, and has no place under its key meanwhile. */
+export async function holdFor(tx: Tx, runId: string, count: number, now: number): Promise<HeldRow> {
+  const [row] = await tx.sql<HeldRow>(
+    `insert into held (project_id, run_id, place, handler, priority, run_at, waits_for, admitted)
+     select project_id, run_id, queue, handler, priority, cast(?3 as ${tx.dialect === 'postgres' ? 'bigint' : 'integer'}), ?4, 0
+     from queue where run_id = ?2 and project_id = ?1
+     on conflict (project_id, run_id) do update set waits_for = excluded.waits_for, admitted = 0, run_at = excluded.run_at returning ${columns}`,
+    [tx.project, runId, now, count],
+  )
+  return row!
+}
+
+/** The tasks that these dispatched and that have not ended. */
+export async function listOpenChildren(tx: Tx, parentIds: readonly string[]): Promise<string[]> {
+  const rows = await tx.sql<{ id: string }>(
+    `select id from runs where project_id = ?1 and ${inList(tx, 'parent_run_id', '?2')} and parent_run_id is not null
+       and state = 'pending' and kind = 'task' order by id`,
+    [tx.project, parentIds],
+  )
+  return rows.map(({ id }) => id)
+}

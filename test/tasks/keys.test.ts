@@ -1,0 +1,260 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import type { Handler } from '../../packages/server/src/kinds/task/index.ts'
+import { type Backend, backends } from '../backends.ts'
+import { missingBackend } from '../servers/missing-backend.ts'
+import { missingRedis, startRedis } from '../servers/redis.ts'
+import { type TestSystem, until } from '../test-system.ts'
+import { type Dispatcher, dispatcherOf, handlerOf } from './dispatch.ts'
+
+/** Handlers that run until they are let go, under limits of their keys; what runs and ran is written down. */
+function handlers() {
+  const running = new Set<string>()
+  const started: string[] = []
+  const open = new Map<string, () => void>()
+  const gate = (name: string, more: Partial<Handler>) =>
+    handlerOf(
+      name,
+      async (input, ctx) => {
+        const label = String(input)
+        started.push(label)
+        running.add(label)
+        await new Promise<void>((resolve, reject) => {
+          open.set(label, resolve)
+          ctx.signal.addEventListener('abort', () => reject(ctx.signal.reason), { once: true })
+        })
+        running.delete(label)
+        return label
+      },
+      more,
+    )
+  const note: Handler['run'] = async (input) => {
+    started.push(String(input))
+    return input
+  }
+  return {
+    running,
+    started,
+    letGo: (label: string) => open.get(label)?.(),
+    list: [
+      gate('test.two', { perKey: { concurrency: 2, rate: null } }),
+      gate('test.single', { perKey: { concurrency: 1, rate: null } }),
+      handlerOf('test.rated', note, { perKey: { concurrency: null, rate: { limit: 2, periodMs: 60_000 } } }),
+      handlerOf('test.echo', note),
+      handlerOf(
+        'test.flaky',
+        async (input, ctx) => {
+          started.push(`${input} ${ctx.attempt}`)
+          if (ctx.attempt === 1) throw new Error('not yet')
+          return 'done'
+        },
+        { maxAttempts: 2, perKey: { concurrency: 1, rate: null } },
+      ),
+      handlerOf('test.pauses', async (input, ctx) => {
+        const { until: end } = input as { until: number }
+        await ctx.pauseKey(ctx.concurrencyKey!, end)
+        return ctx.concurrencyKey
+      }),
+    ],
+  }
+}
+
+type KeyState = { active: number; waiting: number; paused_until: string | null } | undefined
+type Scenario = (on: {
+  system: TestSystem
+  by: Dispatcher
+  work: ReturnType<typeof handlers>
+  keyOf(name: string): Promise<KeyState>
+}) => Promise<void>
+const scenarios: { title: string; run: Scenario }[] = []
+const scenario = (title: string, run: Scenario) => scenarios.push({ title, run })
+
+/** One server for all: no scenario names a key that another one has. */
+async function runAll(t: TestContext, start: Backend['start'], env: Record<string, string>): Promise<void> {
+  const work = handlers()
+  await using system = await start({ testHandlers: work.list, fakeClock: true, env })
+  const by = await dispatcherOf(system.app, { ...system.admin, role: 'ops' }, { now: system.now })
+  const keyOf = async (name: string) =>
+    (await by.read((tx) => system.app.tasks.listKeys(tx, system.now()))).find(({ key }) => key === name)
+  for (const { title, run } of scenarios)
+    await t.test(title, async () => {
+      work.started.length = 0
+      await run({ system, by, work, keyOf })
+    })
+  await system.check()
+}
+
+const noRedis = missingBackend('Redis', missingRedis())
+
+const stores = backends()
+for (const { name, skip, start } of stores) test(`concurrency keys (${name})`, { skip }, (t) => runAll(t, start, {}))
+
+// What holds tasks back is none of the queue's business.
+test('concurrency keys (redis on sqlite)', { skip: noRedis }, async (t) => {
+  const redis = await startRedis()
+  try {
+    await runAll(t, stores[0]!.start, { QUEUE_BACKEND: 'redis', REDIS_URL: redis.url })
+  } finally {
+    await redis.stop()
+  }
+})
+
+scenario('under one key as many run as its handler allows, and nobody else waits for them', async (on) => {
+  const { by, work, keyOf } = on
+  const labels = ['a', 'b', 'c', 'd', 'e']
+  const all = await by.submit(
+    ...labels.map((input) => ({ handler: 'test.two', input, concurrency_key: 'customer 17' })),
+  )
+  await until('two run', async () => work.running.size === 2)
+  const other = await by.dispatch('test.two', 'other', { concurrency_key: 'customer 18' })
+  const plain = await by.dispatch('test.echo', 'plain')
+  assert.equal((await by.settled(plain.id)).state, 'completed')
+  await until('the other key has its own place', async () => work.running.has('other'))
+  assert.deepEqual([...work.running].sort(), ['a', 'b', 'other'])
+  assert.deepEqual(await keyOf('customer 17'), { key: 'customer 17', active: 2, waiting: 3, paused_until: null })
+  const held = await by.find(all[4]!.id)
+  assert.deepEqual([held.state, held.waiting_for, held.concurrency_key], ['pending', 'concurrency_key', 'customer 17'])
+  for (const [i, label] of labels.entries()) {
+    await until(`${label} runs`, async () => work.running.has(label))
+    assert.ok([...work.running].filter((one) => one !== 'other').length <= 2)
+    work.letGo(label)
+    await by.settled(all[i]!.id)
+  }
+  work.letGo('other')
+  await by.settled(other.id)
+  assert.equal(await keyOf('customer 17'), undefined)
+})
+
+scenario('the urgent of a key is next, and one that is cancelled makes no room that it had not', async (on) => {
+  const { system, by, work, keyOf } = on
+  const key = { concurrency_key: 'k' }
+  const first = await by.dispatch('test.single', 'first', key)
+  await until('the first runs', async () => work.running.has('first'))
+  const [usual, gone, urgent] = await by.submit(
+    { handler: 'test.single', input: 'usual', ...key },
+    { handler: 'test.single', input: 'gone', ...key },
+    { handler: 'test.single', input: 'urgent', priority: 5, ...key },
+  )
+  const cancelled = await by.write((tx) => system.app.tasks.cancel(tx, by.caller, gone!.id, null))
+  assert.equal(cancelled.state, 'cancelled')
+  assert.deepEqual(await keyOf('k'), { key: 'k', active: 1, waiting: 2, paused_until: null })
+  for (const [label, { id }] of [
+    ['first', first],
+    ['urgent', urgent!],
+    ['usual', usual!],
+  ] as const) {
+    await until(`${label} runs`, async () => work.running.has(label))
+    work.letGo(label)
+    await by.settled(id)
+  }
+  assert.deepEqual(work.started, ['first', 'urgent', 'usual'])
+})
+
+scenario('under one key so many start in a while, and the next when there is a token again', async (on) => {
+  const { system, by, work, keyOf } = on
+  const all = await by.submit(
+    ...['1', '2', '3', '4'].map((input) => ({ handler: 'test.rated', input, concurrency_key: 'r' })),
+  )
+  for (const { id } of all.slice(0, 2)) await by.settled(id)
+  assert.deepEqual(await keyOf('r'), { key: 'r', active: 0, waiting: 2, paused_until: null })
+  system.advance(29_999)
+  await system.app.tasks.admitDue()
+  assert.equal((await keyOf('r'))?.waiting, 2)
+  system.advance(1)
+  await by.settled(all[2]!.id)
+  assert.equal((await keyOf('r'))?.waiting, 1)
+  system.advance(30_000)
+  await by.settled(all[3]!.id)
+  assert.deepEqual(work.started, ['1', '2', '3', '4'])
+})
+
+scenario('a paused key starts nothing until its time, or until somebody resumes it', async (on) => {
+  const { system, by, work, keyOf } = on
+  const { tasks } = system.app
+  const at = (ms: number) => system.now() + ms
+  await assert.rejects(
+    by.write((tx) => tasks.pauseKey(tx, by.caller, 'p', at(0))),
+    { code: 'KEY_PAUSE_INVALID' },
+  )
+  const pauses = await by.dispatch('test.pauses', { until: at(60_000) }, { concurrency_key: 'p' })
+  assert.equal((await by.settled(pauses.id)).result, 'p')
+  const held = await by.dispatch('test.echo', 'held', { concurrency_key: 'p' })
+  await by.settled((await by.dispatch('test.echo', 'free')).id)
+  assert.equal((await by.find(held.id)).waiting_for, 'concurrency_key')
+  assert.equal((await keyOf('p'))?.waiting, 1)
+  system.advance(60_000)
+  await by.settled(held.id)
+  await by.write((tx) => tasks.pauseKey(tx, by.caller, 'p', at(3_600_000)))
+  const again = await by.dispatch('test.echo', 'again', { concurrency_key: 'p' })
+  assert.equal((await by.find(again.id)).waiting_for, 'concurrency_key')
+  await by.write((tx) => tasks.resumeKey(tx, by.caller, 'p'))
+  await by.settled(again.id)
+  assert.deepEqual(work.started, ['free', 'held', 'again'])
+  await system.settle()
+  const events =
+    await system.admin.get<{ event_type: string; actor_username: string; details: { key: string } }[]>(
+      '/audit/events?limit=50',
+    )
+  assert.deepEqual(
+    events.body
+      .filter(({ event_type }) => event_type.startsWith('concurrency_key.'))
+      .map(({ event_type, details }) => [event_type, details.key])
+      .toReversed(),
+    [
+      ['concurrency_key.paused', 'p'],
+      ['concurrency_key.paused', 'p'],
+      ['concurrency_key.resumed', 'p'],
+    ],
+  )
+})
+
+scenario('what was admitted and did not begin when its key was paused goes back, uncounted', async (on) => {
+  const { system, by, work, keyOf } = on
+  const { tasks } = system.app
+  await by.settled((await by.dispatch('test.echo', 'first', { queue: 'night' })).id)
+  await by.write((tx) => tasks.pauseQueue(tx, by.caller, 'night'))
+  const admitted = await by.dispatch('test.echo', 'late', { queue: 'night', concurrency_key: 'q' })
+  assert.equal((await keyOf('q'))?.active, 1)
+  await by.write((tx) => tasks.pauseKey(tx, by.caller, 'q', system.now() + 60_000))
+  await by.write((tx) => tasks.resumeQueue(tx, by.caller, 'night'))
+  await until('it went back', async () => (await keyOf('q'))?.waiting === 1)
+  system.advance(60_000)
+  const done = await by.settled(admitted.id)
+  assert.deepEqual([done.attempt, done.attempts.length], [1, 1])
+  assert.deepEqual(work.started, ['first', 'late'])
+})
+
+scenario('between its attempts a task leaves its place under its key to others', async (on) => {
+  const { system, by, work } = on
+  const flaky = await by.dispatch('test.flaky', 'flaky', { concurrency_key: 'f' })
+  await until('it failed once', async () => (await by.find(flaky.id)).attempts[0]?.outcome === 'failed')
+  const other = await by.dispatch('test.single', 'other', { concurrency_key: 'f' })
+  await until('the other runs', async () => work.running.has('other'))
+  // Longer than it waits, and not as long as a lease.
+  system.advance(5_000)
+  await system.app.tasks.admitDue()
+  assert.equal((await by.find(flaky.id)).waiting_for, 'concurrency_key')
+  work.letGo('other')
+  await by.settled(other.id)
+  const done = await by.settled(flaky.id)
+  assert.deepEqual([done.state, done.attempt], ['completed', 2])
+  assert.deepEqual(work.started, ['flaky 1', 'other', 'flaky 2'])
+})
+
+scenario('a task that waits for its key ends at its deadline, or with its queue', async (on) => {
+  const { system, by, work, keyOf } = on
+  const first = await by.dispatch('test.single', 'first', { concurrency_key: 'd' })
+  await until('the first runs', async () => work.running.has('first'))
+  const late = await by.dispatch('test.single', 'late', {
+    concurrency_key: 'd',
+    deadline_at: new Date(system.now() + 1_000).toISOString(),
+  })
+  const drained = await by.dispatch('test.single', 'drained', { concurrency_key: 'd' })
+  system.advance(1_000)
+  assert.equal((await by.settled(late.id)).error_code, 'DEADLINE_EXCEEDED')
+  await by.write((tx) => system.app.tasks.drainQueue(tx, by.caller, 'api', 10))
+  assert.equal((await by.settled(drained.id)).state, 'cancelled')
+  work.letGo('first')
+  await by.settled(first.id)
+  assert.equal(await keyOf('d'), undefined)
+})

@@ -1,0 +1,248 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Handler } from '../../packages/server/src/kinds/task/index.ts'
+import { backends } from '../backends.ts'
+import { type TestSystem, until } from '../test-system.ts'
+import { type Dispatcher, dispatcherOf, handlerOf } from './dispatch.ts'
+
+/** Handlers that wait to be let go, fail, or dispatch others; what ran is written down in its order. */
+function handlers() {
+  const ran: string[] = []
+  const open = new Map<string, () => void>()
+  const note = (label: unknown) => void ran.push(String(label))
+  const waits: Handler['run'] = async (input, ctx) => {
+    note(input)
+    await new Promise<void>((resolve, reject) => {
+      open.set(String(input), resolve)
+      ctx.signal.addEventListener('abort', () => reject(ctx.signal.reason), { once: true })
+    })
+    return input
+  }
+  return {
+    ran,
+    letGo: (label: string) => open.get(label)?.(),
+    list: [
+      handlerOf('test.echo', async (input) => {
+        note(input)
+        return input
+      }),
+      handlerOf('test.fails', async (input) => {
+        note(input)
+        throw new Error('it cannot be done')
+      }),
+      handlerOf('test.waits', waits),
+      handlerOf(
+        'test.parent',
+        async (input, ctx) => {
+          note(`parent ${input}`)
+          const first = await ctx.step('add', async () => {
+            note('step')
+            return 40
+          })
+          const child = await ctx.dispatch('child', { handler: 'test.waits', input: `child of ${input}` })
+          const { state, result } = await ctx.waitFor(child)
+          const plain = await ctx.waitFor(await ctx.dispatch('second', { handler: 'test.fails', input: 'second' }))
+          return { first, state, result, second: plain.state, code: plain.error_code }
+        },
+        { concurrency: 1, perKey: { concurrency: 1, rate: null } },
+      ),
+      handlerOf('test.starts', async (_, ctx) => {
+        await ctx.dispatch('one', { handler: 'test.waits', input: 'one' })
+        await ctx.dispatch('later', { handler: 'test.echo', input: 'later', run_at: '2999-01-01T00:00:00Z' })
+        await ctx.waitFor((await ctx.dispatch('one', { handler: 'test.waits', input: 'one' })).id)
+      }),
+      handlerOf('test.twice', async (_, ctx) => {
+        const { id } = await ctx.dispatch('child', { handler: 'test.echo', input: `child of ${ctx.attempt}` })
+        if (ctx.attempt === 1) throw new Error('after the dispatch')
+        return id
+      }),
+      handlerOf('test.stranger', async (input, ctx) => ctx.waitFor(String(input))),
+      handlerOf('test.wrong', async (_, ctx) => ctx.dispatch('x', { handler: 'no.such.handler' })),
+    ],
+  }
+}
+
+type Scenario = (on: { system: TestSystem; by: Dispatcher; work: ReturnType<typeof handlers> }) => Promise<void>
+const scenarios: { title: string; run: Scenario }[] = []
+const scenario = (title: string, run: Scenario) => scenarios.push({ title, run })
+
+for (const backend of backends())
+  test(`tasks that belong together (${backend.name})`, { skip: backend.skip }, async (t) => {
+    const work = handlers()
+    // One server for all: no scenario names what another one has.
+    await using system = await backend.start({ testHandlers: work.list, fakeClock: true })
+    const by = await dispatcherOf(system.app, { ...system.admin, role: 'ops' }, { now: system.now })
+    for (const { title, run } of scenarios)
+      await t.test(title, async () => {
+        work.ran.length = 0
+        await run({ system, by, work })
+      })
+    await system.check()
+  })
+
+scenario('many are dispatched together or not at all, and the batch tells how far they are', async (on) => {
+  const { system, by, work } = on
+  type Batched = { id: string; number: number; batch_id: string }[]
+  const refused = await system.admin.post<{ code: string }>('/tasks/batch', {
+    tasks: [{ handler: 'test.echo' }, { handler: 'no.such.handler' }],
+  })
+  assert.deepEqual([refused.status, refused.body.code], [422, 'TASK_UNKNOWN_HANDLER'])
+  const made = await system.admin.post<Batched>('/tasks/batch', {
+    tasks: [
+      { handler: 'test.waits', input: 'a' },
+      { handler: 'test.echo', input: 'b', depends_on: ['batch:0'] },
+      { handler: 'test.fails', input: 'c' },
+      { handler: 'test.echo', input: 'd', run_at: '2999-01-01T00:00:00Z' },
+    ],
+  })
+  assert.equal(made.status, 201, JSON.stringify(made.body))
+  const [a, b, c, d] = made.body
+  const id = a!.batch_id
+  assert.ok(made.body.every((one) => one.batch_id === id))
+  await by.settled(c!.id)
+  await until('a runs', async () => work.ran.includes('a'))
+  const progress = async () => {
+    const { total, pending, running, completed, failed, cancelled, done } = (
+      await system.admin.get<Record<string, number>>(`/batches/${id}`)
+    ).body
+    return { total, pending, running, completed, failed, cancelled, done }
+  }
+  assert.deepEqual(await progress(), {
+    total: 4,
+    pending: 2,
+    running: 1,
+    completed: 0,
+    failed: 1,
+    cancelled: 0,
+    done: false,
+  })
+  work.letGo('a')
+  await by.settled(b!.id)
+  assert.equal((await system.employee.get(`/batches/${id}`)).status, 404)
+  assert.equal((await system.admin.post(`/batches/${id}/cancel`)).status, 200)
+  assert.equal((await by.settled(d!.id)).state, 'cancelled')
+  assert.deepEqual(await progress(), {
+    total: 4,
+    pending: 0,
+    running: 0,
+    completed: 2,
+    failed: 1,
+    cancelled: 1,
+    done: true,
+  })
+})
+
+scenario('a task waits until those that it depends on have completed', async ({ by, work }) => {
+  const first = await by.dispatch('test.waits', 'first')
+  const done = await by.settled((await by.dispatch('test.echo', 'done')).id)
+  const after = await by.dispatch('test.echo', 'after', { depends_on: [first.id, done.number] })
+  const last = await by.dispatch('test.echo', 'last', { depends_on: [after.number] })
+  const held = await by.find(after.id)
+  assert.deepEqual(
+    [held.state, held.waiting_for, held.depends_on, held.depends_on_policy],
+    ['pending', 'dependencies', [first.id, done.id], 'cancel'],
+  )
+  await until('the first runs', async () => work.ran.includes('first'))
+  work.letGo('first')
+  assert.equal((await by.settled(last.id)).state, 'completed')
+  assert.deepEqual(work.ran.slice(-2), ['after', 'last'])
+  assert.deepEqual(work.ran.toSorted(), ['after', 'done', 'first', 'last'])
+  await assert.rejects(by.dispatch('test.echo', {}, { depends_on: [999_999] }), { code: 'TASK_DEPENDENCY_UNKNOWN' })
+  await assert.rejects(by.submit({ handler: 'test.echo', depends_on: ['batch:0'] }), {
+    code: 'TASK_DEPENDENCY_UNKNOWN',
+  })
+})
+
+scenario('when one fails, what depends on it is cancelled with the reason, or runs as it was told to', async (on) => {
+  const { by, work } = on
+  const gate = await by.dispatch('test.waits', 'gate')
+  const fails = await by.dispatch('test.fails', 'fails', { depends_on: [gate.id] })
+  const cancelled = await by.dispatch('test.echo', 'never', { depends_on: [fails.id] })
+  const chained = await by.dispatch('test.echo', 'nor this', { depends_on: [cancelled.id, gate.id] })
+  const anyway = await by.dispatch('test.echo', 'anyway', { depends_on: [fails.id], depends_on_policy: 'run' })
+  await until('the gate is held', async () => work.ran.includes('gate'))
+  work.letGo('gate')
+  assert.equal((await by.settled(anyway.id)).state, 'completed')
+  for (const { id } of [cancelled, chained]) {
+    const ended = await by.settled(id)
+    assert.deepEqual([ended.state, ended.error_code, ended.attempts], ['cancelled', 'DEPENDENCY_FAILED', []])
+  }
+  assert.match((await by.find(cancelled.id)).error!, new RegExp(fails.id))
+  const late = await by.dispatch('test.echo', 'late', { depends_on: [fails.id] })
+  assert.equal((await by.settled(late.id)).error_code, 'DEPENDENCY_FAILED')
+  assert.deepEqual(work.ran, ['gate', 'fails', 'anyway'])
+})
+
+scenario('whoever cancels what others wait for, cancels those', async ({ system, by }) => {
+  const later = await by.dispatch('test.echo', 'later', { run_at: '2999-01-01T00:00:00Z' })
+  const after = await by.dispatch('test.echo', 'after', { depends_on: [later.id] })
+  await by.write((tx) => system.app.tasks.cancel(tx, by.caller, later.id, null))
+  assert.equal((await by.settled(after.id)).error_code, 'DEPENDENCY_FAILED')
+})
+
+scenario('a parent that waits for its child frees its room, and goes on with its steps done', async (on) => {
+  const { system, by, work } = on
+  const parent = await by.dispatch('test.parent', 'one', { concurrency_key: 'p' })
+  await until('the child runs', async () => work.ran.includes('child of one'))
+  await until('the parent waits', async () => (await by.find(parent.id)).waiting_for === 'dependencies')
+  const waits = await by.find(parent.id)
+  assert.deepEqual([waits.state, waits.attempt], ['pending', 0])
+  const [child] = await by.read((tx) =>
+    system.app.tasks.list(tx, by.caller, { parent: parent.id }, { limit: 9, skip: 0 }),
+  )
+  assert.equal(child!.root_run_id, parent.id)
+  // Its handler allows one at a time, and its key too: neither is taken.
+  const other = await by.dispatch('test.parent', 'other', { concurrency_key: 'p' })
+  await until('the other began', async () => work.ran.includes('child of other'))
+  await by.write((tx) => system.app.tasks.cancel(tx, by.caller, other.id, null))
+  await by.settled(other.id)
+  work.letGo('child of one')
+  const done = await by.settled(parent.id)
+  assert.deepEqual(done.result, {
+    first: 40,
+    state: 'completed',
+    result: 'child of one',
+    second: 'failed',
+    code: 'TASK_FAILED',
+  })
+  assert.deepEqual([done.attempt, done.attempts.length], [1, 1])
+  assert.deepEqual(done.steps.map(({ name }) => name).sort(), ['add', 'child', 'second'])
+  assert.equal(work.ran.filter((one) => one === 'step').length, 2)
+  assert.equal(
+    (await by.read((tx) => system.app.tasks.list(tx, by.caller, { parent: parent.id }, { limit: 9, skip: 0 }))).length,
+    2,
+  )
+})
+
+scenario('an attempt that failed after a dispatch finds the same child', async ({ system, by, work }) => {
+  const parent = await by.dispatch('test.twice', {}, { max_attempts: 2 })
+  await until('it failed once', async () => (await by.find(parent.id)).attempts[0]?.outcome === 'failed')
+  system.advance(10_000)
+  const done = await by.settled(parent.id)
+  const child = await by.settled(String(done.result))
+  assert.deepEqual(
+    [child.parent_run_id, child.result, child.executed_by_id],
+    [parent.id, 'child of 1', by.caller.userId],
+  )
+  assert.deepEqual(work.ran, ['child of 1'])
+})
+
+scenario('whoever cancels a parent cancels what it dispatched', async ({ system, by, work }) => {
+  const parent = await by.dispatch('test.starts')
+  await until('a child runs', async () => work.ran.includes('one'))
+  await until('the parent waits', async () => (await by.find(parent.id)).waiting_for === 'dependencies')
+  const children = await by.read((tx) =>
+    system.app.tasks.list(tx, by.caller, { parent: parent.id }, { limit: 9, skip: 0 }),
+  )
+  assert.equal(children.length, 2)
+  await by.write((tx) => system.app.tasks.cancel(tx, by.caller, parent.id, null))
+  for (const { id } of [parent, ...children]) assert.equal((await by.settled(id)).state, 'cancelled')
+})
+
+scenario('a task waits for its own children only, and a dispatch that is refused says why', async ({ by }) => {
+  const stranger = await by.dispatch('test.echo', 'stranger', { run_at: '2999-01-01T00:00:00Z' })
+  const curious = await by.settled((await by.dispatch('test.stranger', stranger.id, { max_attempts: 3 })).id)
+  assert.deepEqual([curious.state, curious.error_code, curious.attempt], ['failed', 'NOT_A_CHILD', 1])
+  const wrong = await by.settled((await by.dispatch('test.wrong', {}, { max_attempts: 3 })).id)
+  assert.deepEqual([wrong.state, wrong.error_code, wrong.attempt], ['failed', 'TASK_UNKNOWN_HANDLER', 1])
+})
