@@ -584,6 +584,12 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '没有可供等待的这个任务。',
     '请给出本项目中您可见的任务（id 或编号）；批次中的 `batch:<n>` 只能指向排在前面的任务。',
   ],
+  TASK_UNIQUE_INVALID: ['Leave out what the reason names.', '派发内容自相矛盾。', '请去掉原因中指出的字段。'],
+  TASK_DUPLICATE: [
+    'Wait for that task or cancel it; with `unique_policy` `return` it is answered instead, with `replace` its place is taken.',
+    '同一唯一键的任务尚未结束。',
+    '请等待或取消该任务；`unique_policy` 为 `return` 时返回该任务，为 `replace` 时取而代之。',
+  ],
   BATCH_NOT_FOUND: [
     'The id stands in the answers of `POST /tasks/batch`, as `batch_id`; a batch is shown to whoever dispatched it, ops, auditors and admins.',
     '找不到该批次。',

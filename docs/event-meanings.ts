@@ -94,6 +94,10 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
     'Nothing more is started under a concurrency key for a while: somebody, or a running task, said so.',
     '某并发键下在一段时间内不再启动任务：由某人或运行中的任务要求。',
   ],
+  'run.input_replaced': [
+    'A debounced task that waits got the input of a later dispatch.',
+    '去抖等待中的任务换成了后一次派发的输入。',
+  ],
   'queue.limited': [
     'How many tasks of a queue run at once was set, or is open again.',
     '设置或取消了队列同时运行的任务数。',

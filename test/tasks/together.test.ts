@@ -246,3 +246,56 @@ scenario('a task waits for its own children only, and a dispatch that is refused
   const wrong = await by.settled((await by.dispatch('test.wrong', {}, { max_attempts: 3 })).id)
   assert.deepEqual([wrong.state, wrong.error_code, wrong.attempt], ['failed', 'TASK_UNKNOWN_HANDLER', 1])
 })
+
+scenario('a task with the key of a live one is refused, or takes its place', async ({ by, work }) => {
+  const key = { unique_key: 'one' }
+  const at = { ...key, run_at: '2999-01-01T00:00:00Z' }
+  await assert.rejects(by.dispatch('test.echo', {}, { unique_policy: 'reject' }), { code: 'TASK_UNIQUE_INVALID' })
+  const first = await by.dispatch('test.echo', 'first', at)
+  await assert.rejects(by.dispatch('test.echo', 'no', { ...key, unique_policy: 'reject' }), { code: 'TASK_DUPLICATE' })
+  const second = await by.dispatch('test.waits', 'second', { ...key, unique_policy: 'replace' })
+  assert.equal(second.duplicate, false)
+  const replaced = await by.settled(first.id)
+  assert.deepEqual([replaced.state, replaced.error_code], ['cancelled', 'REPLACED'])
+  await until('the second runs', async () => work.ran.includes('second'))
+  const third = await by.dispatch('test.echo', 'third', { ...key, unique_policy: 'replace' })
+  assert.equal((await by.settled(second.id)).state, 'cancelled')
+  assert.equal((await by.settled(third.id)).result, 'third')
+  const free = await by.dispatch('test.echo', 'free', { ...key, unique_policy: 'reject' })
+  assert.equal((await by.settled(free.id)).state, 'completed')
+  assert.deepEqual(work.ran, ['second', 'third', 'free'])
+})
+
+scenario('what is debounced runs once, after the last dispatch, with its input', async ({ system, by, work }) => {
+  const soon = { unique_key: 'sync', debounce: { wait_ms: 5_000, max_wait_ms: 12_000 } }
+  await assert.rejects(by.dispatch('test.echo', 0, { ...soon, run_at: '2999-01-01T00:00:00Z' }), {
+    code: 'TASK_UNIQUE_INVALID',
+  })
+  const first = await by.dispatch('test.echo', 'a', soon)
+  system.advance(4_000)
+  const again = await by.dispatch('test.echo', 'b', { ...soon, concurrency_key: 'ignored' })
+  assert.deepEqual([again.id, again.duplicate], [first.id, true])
+  system.advance(4_000)
+  assert.equal((await by.find(first.id)).state, 'pending')
+  await by.dispatch('test.echo', 'c', soon)
+  // Nine seconds after the first, twelve are the most: not five more.
+  assert.equal(Date.parse((await by.find(first.id)).run_at) - Date.parse((await by.find(first.id)).created_at), 12_000)
+  system.advance(4_000)
+  const done = await by.settled(first.id)
+  assert.deepEqual([done.result, done.input], ['c', 'c'])
+  assert.deepEqual(work.ran, ['c'])
+  await system.settle()
+  const events = await system.admin.get<{ event_type: string }[]>(`/audit/events?resource_id=${first.id}`)
+  assert.deepEqual(
+    events.body.map(({ event_type }) => event_type),
+    ['run.completed', 'run.input_replaced', 'run.input_replaced'],
+  )
+  const running = await by.dispatch('test.waits', 'running', { unique_key: 'sync' })
+  await until('it runs', async () => work.ran.includes('running'))
+  const next = await by.dispatch('test.echo', 'next', soon)
+  assert.notEqual(next.id, running.id)
+  work.letGo('running')
+  await by.settled(running.id)
+  system.advance(5_000)
+  assert.equal((await by.settled(next.id)).result, 'next')
+})

@@ -106,6 +106,7 @@ export const auditEvents = {
   'concurrency_key.paused': 'project',
   'concurrency_key.resumed': 'project',
   'queue.limited': 'project',
+  'run.input_replaced': 'project',
 } as const satisfies Record<string, 'instance' | 'project' | 'both'>
 
 export type AuditEventType = keyof typeof auditEvents

@@ -17,6 +17,8 @@ const submitErrors = [
   'TASK_TIMES_INVALID',
   'TASK_CALLBACK_REFUSED',
   'TASK_DEPENDENCY_UNKNOWN',
+  'TASK_UNIQUE_INVALID',
+  'TASK_DUPLICATE',
 ] as const
 
 export const tasksApi = {

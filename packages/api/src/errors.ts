@@ -181,6 +181,8 @@ export const errors = {
   HANDLER_CONTRACT_INVALID: { status: 422, text: 'The contract of a handler is none: {reason}.' },
   LEASE_INVALID: { status: 422, text: 'This is no lease that this server gave for this project.' },
   TASK_DEPENDENCY_UNKNOWN: { status: 422, text: 'There is no task {task} that this one could wait for.' },
+  TASK_UNIQUE_INVALID: { status: 422, text: 'This dispatch contradicts itself: {reason}.' },
+  TASK_DUPLICATE: { status: 409, text: 'Task {task} with the unique key "{key}" has not ended.' },
   BATCH_NOT_FOUND: { status: 404, text: 'Batch not found' },
   KEY_PAUSE_INVALID: { status: 422, text: 'A pause must end later than now.' },
 

@@ -49,6 +49,27 @@ export const NewTask = command({
   timeout_ms: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400_000, description: 'of each attempt' })),
   deadline_at: Type.Optional(Time),
   unique_key: Type.Optional(Key),
+  unique_policy: Type.Optional(
+    Type.Unsafe<'return' | 'reject' | 'replace'>({
+      type: 'string',
+      enum: ['return', 'reject', 'replace'],
+      description:
+        'when a task with this unique key lives: answer it (unless said otherwise), refuse, or take its place',
+    }),
+  ),
+  debounce: Type.Optional(
+    Type.Object(
+      {
+        wait_ms: Type.Integer({ minimum: 1, maximum: 86_400_000 }),
+        max_wait_ms: Type.Optional(Type.Integer({ minimum: 1, maximum: 604_800_000 })),
+      },
+      {
+        additionalProperties: false,
+        description:
+          'starts `wait_ms` after the last dispatch with this unique key, with its input; at most `max_wait_ms` after the first',
+      },
+    ),
+  ),
   concurrency_key: Type.Optional(Key),
   depends_on: Type.Optional(
     Type.Array(Type.Union([Type.String({ minLength: 1, maxLength: 64 }), Type.Integer({ minimum: 1 })]), {

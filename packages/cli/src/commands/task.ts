@@ -89,6 +89,8 @@ interface RunOptions {
   limit?: number
   deadline?: string
   key?: string
+  keyPolicy?: NewTask['unique_policy']
+  debounce?: number
   concurrencyKey?: string
   after?: string[]
   afterAnyway?: boolean
@@ -126,6 +128,12 @@ Examples:
     .option('--limit <seconds>', 'how long one attempt may take', countOf)
     .option('--deadline <time>', 'not to be started or finished after that')
     .option('--key <key>', 'while a task with this key is open, another is not accepted but answered with it')
+    .addOption(
+      new Option('--key-policy <policy>', 'with --key, when one is open: answer it, refuse, or take its place').choices(
+        ['return', 'reject', 'replace'],
+      ),
+    )
+    .option('--debounce <seconds>', 'with --key: start so long after the last dispatch, with its input', countOf)
     .option('--concurrency-key <key>', 'under one key as many run, and start, as the handler allows')
     .option('--after <task...>', 'only when these have completed; if one does not, it is cancelled')
     .option('--after-anyway', 'with --after: when these have ended, however they did')
@@ -527,6 +535,8 @@ async function taskOf(app: App, handler: string, o: RunOptions): Promise<NewTask
     ...(o.limit ? { timeout_ms: o.limit * 1_000 } : {}),
     ...(o.deadline ? { deadline_at: timeOf(o.deadline) } : {}),
     ...(o.key ? { unique_key: o.key } : {}),
+    ...(o.keyPolicy ? { unique_policy: o.keyPolicy } : {}),
+    ...(o.debounce ? { debounce: { wait_ms: o.debounce * 1_000 } } : {}),
     ...(o.concurrencyKey ? { concurrency_key: o.concurrencyKey } : {}),
     ...(o.after ? { depends_on: o.after.map(refOf) } : {}),
     ...(o.afterAnyway ? { depends_on_policy: 'run' } : {}),

@@ -514,6 +514,8 @@ const preparedFrom = (row: TaskRow, handler: Handler): PreparedTask => ({
   timeoutMs: row.timeout_ms,
   deadlineAt: null,
   uniqueKey: row.unique_key,
+  uniquePolicy: 'return',
+  debounce: null,
   concurrencyKey: row.concurrency_key,
   keyLimits: handler.perKey ?? null,
   // What it waited for has ended.

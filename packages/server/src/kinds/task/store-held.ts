@@ -24,6 +24,11 @@ export async function removeHeld(tx: Tx, runIds: readonly string[]): Promise<str
   return rows.flatMap(({ key }) => (key === null ? [] : [key]))
 }
 
+export async function isHeld(tx: Tx, runId: string): Promise<boolean> {
+  const rows = await tx.sql('select run_id from held where project_id = ?1 and run_id = ?2', [tx.project, runId])
+  return rows.length === 1
+}
+
 // ---- keys
 
 export interface KeyRow {

@@ -2,7 +2,7 @@ import type { RunState } from '@writ/api'
 import { type RawBuilder, type Selectable, sql } from 'kysely'
 import { DatabaseConflict, forUpdate, inList, type Tx, totalOf } from '../../platform/db/index.ts'
 import type { AttemptsTable, BatchesTable, QueuesTable, RunsTable, StepsTable } from '../../platform/db/tables.ts'
-import { remotePlace } from '../../queue/index.ts'
+import { type Entry, remotePlace } from '../../queue/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 
 // All SQL of tasks, their attempts, unique keys and queues. What waits and who holds it is the queue's.
@@ -425,6 +425,45 @@ export async function takeKeys(
   const gone = wanted.find((one) => !owners.has(one.key))
   if (gone) throw new DatabaseConflict(new Error(`the run with unique key ${gone.key} settled meanwhile`))
   return owners
+}
+
+/** The live task that has a unique key, with its place in the queue. */
+export interface Rival {
+  readonly id: string
+  readonly number: number
+  readonly created_at: number
+  readonly input_sha256: string | null
+  /** A worker has it. */
+  readonly claimed: boolean
+  readonly entry: Omit<Entry, 'runAt'>
+}
+
+/** Nobody claims, settles or moves it before this transaction ends. Undefined if no live task has the key. */
+export async function lockRival(tx: Tx, key: string): Promise<Rival | undefined> {
+  const findOwner = () =>
+    tx.sql<{ run_id: string }>('select run_id from unique_keys where project_id = ?1 and key = ?2', [tx.project, key])
+  const [owner] = await findOwner()
+  if (!owner) return undefined
+  // The queue's row first, as those do who settle.
+  const [entry] = await tx.sql<{ queue: string; handler: string; priority: number; lease_until: number | null }>(
+    `select queue, handler, priority, lease_until from queue where run_id = ?1 and project_id = ?2 ${forUpdate(tx)}`,
+    [owner.run_id, tx.project],
+  )
+  const [still] = await findOwner()
+  const [row] = await tx.sql<Pick<Runs, 'number' | 'created_at' | 'input_sha256'>>(
+    'select number, created_at, input_sha256 from runs where project_id = ?1 and id = ?2',
+    [tx.project, owner.run_id],
+  )
+  // It settles just now, and its key with it.
+  if (!entry || !row || still?.run_id !== owner.run_id)
+    throw new DatabaseConflict(new Error(`the run with unique key ${key} settled meanwhile`))
+  const { queue, handler, priority, lease_until } = entry
+  return {
+    ...row,
+    id: owner.run_id,
+    claimed: lease_until !== null,
+    entry: { runId: owner.run_id, queue, handler, priority },
+  }
 }
 
 /** Frees the keys of settled runs. */

@@ -15,6 +15,7 @@ import type { Payloads } from './sealed.ts'
 import { dependencyFailed, settleWaiting } from './settle.ts'
 import * as store from './store.ts'
 import * as held from './store-held.ts'
+import { type Debounce, meetRivals, type UniquePolicy } from './unique.ts'
 
 /** A task that was examined and may be submitted. Made by `prepareTask` or from a dead letter, and by nobody else. */
 export interface PreparedTask {
@@ -29,6 +30,8 @@ export interface PreparedTask {
   readonly timeoutMs: number
   readonly deadlineAt: number | null
   readonly uniqueKey: string | null
+  readonly uniquePolicy: UniquePolicy
+  readonly debounce: Debounce | null
   readonly concurrencyKey: string | null
   /** What its handler allows under each key. */
   readonly keyLimits: KeyLimits | null
@@ -90,6 +93,13 @@ export async function prepareTask(
   const runAt = timeOf(asked.run_at)
   const deadlineAt = timeOf(asked.deadline_at)
   if (deadlineAt !== null && deadlineAt <= Math.max(caller.at, runAt ?? 0)) throw new AppError('TASK_TIMES_INVALID')
+  const debounce = asked.debounce
+    ? { waitMs: asked.debounce.wait_ms, maxWaitMs: asked.debounce.max_wait_ms ?? null }
+    : null
+  if (asked.unique_key === undefined && (debounce || asked.unique_policy))
+    throw new AppError('TASK_UNIQUE_INVALID', { reason: 'unique_policy and debounce need a unique_key' })
+  if (debounce && (asked.unique_policy || asked.run_at !== undefined))
+    throw new AppError('TASK_UNIQUE_INVALID', { reason: 'debounce goes with neither unique_policy nor run_at' })
   const given = JSON.stringify(value)
   // A long one is redacted and sealed at length, so it is refused before.
   if (given.length > INLINE_BYTES && Buffer.byteLength(given) > MAX_INPUT_BYTES)
@@ -100,11 +110,13 @@ export async function prepareTask(
     queue: asked.queue ?? handler.queue,
     remote: handler.source === 'worker',
     priority: asked.priority ?? 0,
-    runAt,
+    runAt: debounce ? caller.at + debounce.waitMs : runAt,
     maxAttempts: asked.max_attempts ?? handler.maxAttempts,
     timeoutMs: asked.timeout_ms ?? handler.timeoutMs,
     deadlineAt,
     uniqueKey: asked.unique_key ?? null,
+    uniquePolicy: asked.unique_policy ?? 'return',
+    debounce,
     concurrencyKey: asked.concurrency_key ?? null,
     keyLimits: handler.perKey ?? null,
     dependsOn: asked.depends_on ? { tasks: asked.depends_on, policy: asked.depends_on_policy ?? 'cancel' } : null,
@@ -142,14 +154,26 @@ export function createSubmit(queue: Queue, accepted?: (queue: string, handler: s
 
   async function accept(tx: Tx, all: readonly Accepted[]): Promise<Submitted[]> {
     const ids = all.map(({ caller }) => uuidv7(caller.at))
+    const rivals = all.some(({ task }) => task.uniqueKey !== null) ? await meetRivals(tx, queue, all, ids) : undefined
+    const foldedInto = (i: number) => {
+      const rival = rivals?.get(i)
+      return rival && 'folded' in rival ? rival.folded : undefined
+    }
     const keyed = all.flatMap(({ task }, i) =>
-      task.uniqueKey === null ? [] : [{ key: task.uniqueKey, runId: ids[i]! }],
+      task.uniqueKey === null || foldedInto(i) ? [] : [{ key: task.uniqueKey, runId: ids[i]! }],
     )
     const owners = keyed.length > 0 ? await store.takeKeys(tx, keyed) : undefined
     const ownerOf = (i: number) => {
       const key = all[i]!.task.uniqueKey
-      return key === null ? undefined : owners?.get(key)
+      return foldedInto(i) ?? (key === null ? undefined : owners?.get(key))
     }
+    for (const [i, { task }] of all.entries()) {
+      const owner = task.uniquePolicy === 'reject' ? ownerOf(i) : undefined
+      if (owner && owner.id !== ids[i]) throw new AppError('TASK_DUPLICATE', { key: task.uniqueKey!, task: owner.id })
+    }
+    const after = new Map(
+      [...(rivals ?? [])].flatMap(([i, rival]) => ('after' in rival ? [[ids[i]!, rival.after] as const] : [])),
+    )
     const fresh = all
       .map((one, i) => ({ ...one, id: ids[i]! }))
       .filter((one, i) => (ownerOf(i)?.id ?? one.id) === one.id)
@@ -162,7 +186,7 @@ export function createSubmit(queue: Queue, accepted?: (queue: string, handler: s
     ])
     const now = all[0]?.caller.at ?? 0
     const dependsOn = await findDependencies(tx, all, (i) => ownerOf(i)?.id ?? ids[i]!)
-    const special = fresh.some(({ task, parent }) => task.concurrencyKey ?? task.dependsOn ?? parent)
+    const special = after.size > 0 || fresh.some(({ task, parent }) => task.concurrencyKey ?? task.dependsOn ?? parent)
     const rows = fresh.map((one, i) => ({
       ...rowOf(one, last - fresh.length + 1 + i),
       ...(special ? specialOf(one, dependsOn.get(one.id)) : {}),
@@ -176,7 +200,7 @@ export function createSubmit(queue: Queue, accepted?: (queue: string, handler: s
     }))
     const inserted = store.insertTasks(tx, rows)
     const doomed: held.Dependency[] = []
-    const toQueue = special ? await holdBack(tx, { fresh, entries, dependsOn, now, inserted, doomed }) : entries
+    const toQueue = special ? await holdBack(tx, { fresh, entries, dependsOn, after, now, inserted, doomed }) : entries
     await Promise.all([
       inserted,
       queue.enqueue(tx, toQueue, now),
@@ -288,15 +312,17 @@ async function holdBack(
     readonly fresh: readonly (Accepted & { readonly id: string })[]
     readonly entries: readonly Entry[]
     readonly dependsOn: ReadonlyMap<string, readonly string[]>
+    /** Whose place they take: that one ends first, however it does. */
+    readonly after: ReadonlyMap<string, string>
     readonly now: number
     readonly inserted: Promise<void>
     readonly doomed: held.Dependency[]
   },
 ): Promise<Entry[]> {
-  const { fresh, entries, dependsOn, now } = on
+  const { fresh, entries, dependsOn, after, now } = on
   // Those of one batch are marked too.
   await on.inserted
-  const named = [...new Set([...dependsOn.values()].flat())]
+  const named = [...new Set([...[...dependsOn.values()].flat(), ...after.values()])]
   const open = named.length > 0 ? await held.markAwaited(tx, named) : new Set<string>()
   const states = await store.findStates(
     tx,
@@ -312,10 +338,14 @@ async function holdBack(
     const lost =
       policy === 'cancel' ? on_ids.find((one) => !open.has(one) && states.get(one) !== 'completed') : undefined
     if (lost !== undefined) on.doomed.push({ run_id: id, on_run_id: lost, policy })
-    links.push(...waits.map((on_run_id) => ({ run_id: id, on_run_id, policy })))
+    const mine: held.Dependency[] = waits.map((on_run_id) => ({ run_id: id, on_run_id, policy }))
+    const before = after.get(id)
+    if (before !== undefined && open.has(before) && !waits.includes(before))
+      mine.push({ run_id: id, on_run_id: before, policy: 'run' })
+    links.push(...mine)
     const entry = entries[i]!
-    if (task.concurrencyKey === null && waits.length === 0) free.push(entry)
-    else holding.push({ entry, key: task.concurrencyKey, limits: task.keyLimits, waitsFor: waits.length })
+    if (task.concurrencyKey === null && mine.length === 0) free.push(entry)
+    else holding.push({ entry, key: task.concurrencyKey, limits: task.keyLimits, waitsFor: mine.length })
   }
   await held.insertDependencies(tx, links)
   return [...free, ...(holding.length > 0 ? await hold(tx, holding, now) : [])]

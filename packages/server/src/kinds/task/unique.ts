@@ -1,0 +1,106 @@
+import { append } from '../../audit/index.ts'
+import type { Tx } from '../../platform/db/index.ts'
+import { HELD_AT, type Queue } from '../../queue/index.ts'
+import { holdAgain } from './hold.ts'
+import { type Ending, settleWaiting } from './settle.ts'
+import * as store from './store.ts'
+import * as held from './store-held.ts'
+import type { Accepted } from './submit.ts'
+
+/** What a dispatch does when a task with its unique key lives. */
+export type UniquePolicy = 'return' | 'reject' | 'replace'
+
+/** How long a debounced task waits after the last dispatch; at most `maxWaitMs` after the first. */
+export interface Debounce {
+  readonly waitMs: number
+  readonly maxWaitMs: number | null
+}
+
+/** What came of a dispatch that met a live task with its key and was not to leave it as it is. */
+export type Met =
+  /** That task has the new input now; nothing is made. */
+  | { readonly folded: { readonly id: string; readonly number: number } }
+  /** It has lost its key, and ends before the new one begins. */
+  | { readonly after: string }
+
+const replacedBy = (id: string): Ending => ({
+  state: 'cancelled',
+  result: null,
+  outputSha256: null,
+  errorCode: 'REPLACED',
+  error: `Task ${id} with the same unique key took its place`,
+})
+
+/**
+ * Looks for live tasks whose keys these dispatches replace or debounce. One that waits is cancelled, or gets the new input; one
+ * that a worker has is asked to stop, or left alone, and loses its key. Whoever claims it at the same time waits for this
+ * transaction, or passes it. Answers by the place in `all`, for those that met one.
+ */
+export async function meetRivals(
+  tx: Tx,
+  queue: Queue,
+  all: readonly Accepted[],
+  ids: readonly string[],
+): Promise<Map<number, Met>> {
+  const met = new Map<number, Met>()
+  for (const [i, one] of all.entries()) {
+    const { uniqueKey, uniquePolicy, debounce } = one.task
+    if (uniqueKey === null || (uniquePolicy !== 'replace' && debounce === null)) continue
+    const rival = await store.lockRival(tx, uniqueKey)
+    if (!rival) continue
+    if (debounce !== null && !rival.claimed) {
+      await fold(tx, queue, one, rival, debounce)
+      met.set(i, { folded: { id: rival.id, number: rival.number } })
+      continue
+    }
+    const { caller } = one
+    if (!rival.claimed) {
+      const rows = [...(await store.loadWork(tx, [rival.id])).values()]
+      // This frees its key.
+      await settleWaiting(tx, queue, rows, replacedBy(ids[i]!), caller, caller.at)
+      continue
+    }
+    if (debounce === null) {
+      await queue.stop(tx, rival.id)
+      await store.updateTask(tx, rival.id, { cancel_requested_at: caller.at, updated_at: caller.at })
+    }
+    await store.freeKeys(tx, [{ unique_key: uniqueKey, id: rival.id }])
+    met.set(i, { after: rival.id })
+  }
+  return met
+}
+
+/** The waiting task gets the new input and waits anew; each such change is in the log. */
+async function fold(
+  tx: Tx,
+  queue: Queue,
+  { caller, task }: Accepted,
+  rival: store.Rival,
+  { waitMs, maxWaitMs }: Debounce,
+): Promise<void> {
+  const now = caller.at
+  const latest = maxWaitMs === null ? Number.POSITIVE_INFINITY : rival.created_at + maxWaitMs
+  const runAt = Math.max(now, Math.min(now + waitMs, latest))
+  await store.updateTask(tx, rival.id, {
+    input: task.input,
+    input_sha256: task.inputSha256,
+    input_sealed: task.inputSealed,
+    run_at: runAt,
+    updated_at: now,
+  })
+  const isHeld = await held.isHeld(tx, rival.id)
+  await queue.enqueue(tx, [{ ...rival.entry, runAt: isHeld ? HELD_AT : runAt }], now)
+  if (isHeld) await holdAgain(tx, queue, [{ runId: rival.id, runAt }], now)
+  await append(tx, now, caller, {
+    type: 'run.input_replaced',
+    resource: { type: 'run', id: rival.id, number: rival.number },
+    action: `Replaced the input of task ${rival.number}`,
+    details: {
+      handler: task.handler,
+      input_sha256: task.inputSha256,
+      input_sha256_before: rival.input_sha256,
+      unique_key: task.uniqueKey,
+    },
+    run: { id: rival.id, seq: await store.nextEvent(tx, rival.id) },
+  })
+}
