@@ -555,9 +555,9 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '请修改其时间，修改后即生效。',
   ],
   HANDLER_UNKNOWN: [
-    'Only handlers of workers are enabled and disabled; `GET /handlers` lists them with the source `worker`.',
-    '本项目没有 worker 注册过这个处理器。',
-    '只有 worker 的处理器可以启用或停用；`GET /handlers` 中其来源为 `worker`。',
+    '`GET /handlers` lists the handlers of the project. Only those with the source `http` can be removed.',
+    '本项目没有这个处理器。',
+    '`GET /handlers` 列出本项目的处理器；只有来源为 `http` 的可以移除。',
   ],
   HANDLER_DISABLED: [
     'Enable it (`POST /handlers/<name>/enable`) or dispatch to another.',
@@ -565,9 +565,14 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '请启用它（`POST /handlers/<name>/enable`）或使用其他处理器。',
   ],
   HANDLER_NAME_TAKEN: [
-    'Give the handler of the worker another name; `GET /handlers` lists those that are taken.',
-    '服务器自身已有同名处理器。',
-    '请为 worker 的处理器另取名称；`GET /handlers` 列出已占用的名称。',
+    'Give the handler another name; `GET /handlers` lists those that are taken.',
+    '已有同名处理器。',
+    '请另取名称；`GET /handlers` 列出已占用的名称。',
+  ],
+  HANDLER_NOT_REMOVABLE: [
+    'Disable it (`POST /handlers/<name>/disable`), or take its file out of the folder.',
+    '这是服务器自身的处理器，不能移除，只能停用。',
+    '请停用它（`POST /handlers/<name>/disable`），或从目录中移除其文件。',
   ],
   HANDLER_CONTRACT_INVALID: [
     'Mend the schema that the reason names.',

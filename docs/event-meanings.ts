@@ -88,8 +88,8 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
     'A worker said that it has this handler, or that its contract changed.',
     'worker 注册了处理器，或更改了其约定。',
   ],
-  'handler.enabled': ['A handler of workers was enabled.', '启用了 worker 的处理器。'],
-  'handler.disabled': ['A handler of workers was disabled.', '停用了 worker 的处理器。'],
+  'handler.enabled': ['A handler was enabled.', '启用了处理器。'],
+  'handler.disabled': ['A handler was disabled.', '停用了处理器。'],
   'concurrency_key.paused': [
     'Nothing more is started under a concurrency key for a while: somebody, or a running task, said so.',
     '某并发键下在一段时间内不再启动任务：由某人或运行中的任务要求。',
@@ -98,6 +98,8 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
     'A debounced task that waits got the input of a later dispatch.',
     '去抖等待中的任务换成了后一次派发的输入。',
   ],
+  'handler.added': ['A handler that is called over HTTP was added.', '添加了通过 HTTP 调用的处理器。'],
+  'handler.removed': ['A handler that is called over HTTP was removed.', '移除了通过 HTTP 调用的处理器。'],
   'queue.limited': [
     'How many tasks of a queue run at once was set, or is open again.',
     '设置或取消了队列同时运行的任务数。',

@@ -71,6 +71,7 @@ async function fill(system: TestSystem, slug: string) {
   const app = await by.dispatch('feishu_set_token', { app_id: 'cli_a', app_secret: 'of the application' })
   await by.settled(app.id)
   await by.dispatch('test.fails', {}, { run_at: '2999-01-01T00:00:00Z', unique_key: 'once' })
+  await made(system.admin.post('/handlers', { name: 'called', url: 'http://127.0.0.1:9/' }, plain))
   const held = { handler: 'test.fails', run_at: '2999-01-01T00:00:00Z' }
   const batch = {
     tasks: [
@@ -318,6 +319,7 @@ for (const backend of backends()) {
       assert.deepEqual(open.sort(), [
         'concurrency_keys',
         'delivery_queue',
+        'disabled_handlers',
         'invites',
         'memberships',
         'queue',

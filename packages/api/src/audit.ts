@@ -106,6 +106,8 @@ export const auditEvents = {
   'concurrency_key.paused': 'project',
   'concurrency_key.resumed': 'project',
   'queue.limited': 'project',
+  'handler.added': 'project',
+  'handler.removed': 'project',
   'run.input_replaced': 'project',
 } as const satisfies Record<string, 'instance' | 'project' | 'both'>
 

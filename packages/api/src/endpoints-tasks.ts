@@ -395,6 +395,45 @@ export const workersApi = {
 const handlerName = { params: Type.Object({ name: t.HandlerName }) } as const
 
 export const handlersApi = {
+  get: endpoint({
+    method: 'GET',
+    path: '/handlers/:name',
+    access: 'member',
+    tag: 'tasks',
+    status: 200,
+    ...handlerName,
+    errors: ['HANDLER_UNKNOWN'],
+    summary: 'Get a handler',
+    description: 'With its contract.',
+    reply: t.HandlerInfo,
+  }),
+  add: endpoint({
+    method: 'POST',
+    path: '/handlers',
+    access: 'member',
+    tag: 'tasks',
+    status: 201,
+    secret: true,
+    errors: ['HANDLER_NAME_TAKEN', 'HANDLER_CONTRACT_INVALID', 'DESTINATION_REFUSED'],
+    summary: 'Add a handler that is called over HTTP',
+    description:
+      'Each attempt of its tasks is one POST to `url`, signed as Standard Webhooks say with the secret that is made here and shown once. What is answered with 2xx is the result.',
+    body: t.AddHandler,
+    reply: t.AddedHandler,
+    example: { name: 'vlan.add', url: 'https://hooks.example.com/vlan', max_attempts: 5 },
+  }),
+  remove: endpoint({
+    method: 'DELETE',
+    path: '/handlers/:name',
+    access: 'member',
+    tag: 'tasks',
+    status: 204,
+    ...handlerName,
+    errors: ['HANDLER_UNKNOWN', 'HANDLER_NOT_REMOVABLE'],
+    summary: 'Remove a handler that is called over HTTP',
+    description: 'Tasks that wait for it fail as HANDLER_GONE when their turn comes.',
+    reply: Type.Null(),
+  }),
   enable: endpoint({
     method: 'POST',
     path: '/handlers/:name/enable',
@@ -403,7 +442,7 @@ export const handlersApi = {
     status: 200,
     ...handlerName,
     errors: ['HANDLER_UNKNOWN'],
-    summary: 'Enable a handler of workers',
+    summary: 'Enable a handler',
     description: 'Tasks may name it again, and those that waited are handed out.',
     reply: t.HandlerInfo,
   }),
@@ -415,8 +454,9 @@ export const handlersApi = {
     status: 200,
     ...handlerName,
     errors: ['HANDLER_UNKNOWN'],
-    summary: 'Disable a handler of workers',
-    description: 'No task may name it, and none that waits is handed out; what runs goes on.',
+    summary: 'Disable a handler',
+    description:
+      'In this project no task may name it, and none that waits is started; what runs goes on. On other servers it counts within a second or two.',
     reply: t.HandlerInfo,
   }),
 } as const

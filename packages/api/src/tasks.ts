@@ -286,6 +286,7 @@ export const HandlerInfo = Type.Object({
     type: 'string',
     enum: ['none', 'reversible', 'irreversible'],
   }),
+  url: nullable(Type.String({ description: 'of a handler that is called over HTTP' })),
   per_key: nullable(
     Type.Object({
       concurrency: nullable(Type.Integer()),
@@ -330,6 +331,17 @@ export const WorkerHandler = Type.Object(
   { additionalProperties: false },
 )
 export type WorkerHandler = Static<typeof WorkerHandler>
+
+/** A handler that is an address: each attempt is a signed POST, what it answers is the result. */
+export const AddHandler = command({
+  ...WorkerHandler.properties,
+  url: Type.String({ format: 'uri', maxLength: 2000, pattern: '^https?://' }),
+})
+export type AddHandler = Static<typeof AddHandler>
+export const AddedHandler = Type.Intersect([
+  HandlerInfo,
+  Type.Object({ secret: Type.String({ description: 'whsec_..., with which each call is signed; shown once' }) }),
+])
 
 export const ClaimTasks = command({
   worker: WorkerName,

@@ -29,6 +29,9 @@ for (const line of [
   ['ticket', 'list', '-o', 'xml'],
   ['artifact', 'move'],
   ['artifact', 'move', '--to', 'tape'],
+  ['handler', 'add', 'x'],
+  ['handler', 'add', 'x', '--url', 'https://x/', '--attempts', '0'],
+  ['queue', 'limit', 'night', 'many'],
   ['--url', 'ftp://x', 'whoami'],
   ['--context', 'nowhere', 'whoami'],
 ]) {

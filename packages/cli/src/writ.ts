@@ -6,6 +6,7 @@ import { addAssetCommands } from './commands/asset.ts'
 import { addAuditCommands } from './commands/audit.ts'
 import { addCompletionCommand } from './commands/completion.ts'
 import { addEvidenceCommands } from './commands/evidence.ts'
+import { addHandlerCommands } from './commands/handler.ts'
 import { addKeysCommands } from './commands/keys.ts'
 import { addLoginCommands } from './commands/login.ts'
 import { addOperateCommands } from './commands/operate.ts'
@@ -73,6 +74,7 @@ export async function runWrit(args: readonly string[], settings: Settings, termi
     addProofCommands,
     addRunCommands,
     addTaskCommands,
+    addHandlerCommands,
     addArtifactCommands,
     addAssetCommands,
     addRulesCommands,

@@ -62,16 +62,40 @@ create table batches (
   primary key (project_id, id)
 );
 
+-- Handlers that are addresses. The secret signs what is sent there.
+create table http_handlers (
+  project_id text not null references projects (id),
+  name text not null,
+  -- JSON.
+  contract text not null,
+  url text not null,
+  sealed_secret text not null,
+  created_by_id text not null references users (id),
+  created_at bigint not null,
+  primary key (project_id, name)
+);
+
+-- Handlers of the servers, and addresses, that no task may name now. No tenant policy: a server knows those of all projects.
+create table disabled_handlers (
+  project_id text not null references projects (id),
+  name text not null,
+  disabled_by_id text not null references users (id),
+  disabled_at bigint not null,
+  primary key (project_id, name)
+);
+
 grant select, insert, update, delete on held to writ_app;
 grant select, insert, delete on dependencies to writ_app;
 grant select, insert, update, delete on concurrency_keys to writ_app;
 grant select, insert on batches to writ_app;
+grant select, insert, delete on http_handlers to writ_app;
+grant select, insert, delete on disabled_handlers to writ_app;
 
 do $$
 declare
   fenced text;
 begin
-  foreach fenced in array array['held', 'dependencies', 'batches'] loop
+  foreach fenced in array array['held', 'dependencies', 'batches', 'http_handlers'] loop
     execute format('alter table %I enable row level security', fenced);
     execute format('alter table %I force row level security', fenced);
     execute format($p$create policy project_fence on %I

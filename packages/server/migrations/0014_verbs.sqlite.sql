@@ -61,3 +61,25 @@ create table batches (
   created_at integer not null,
   primary key (project_id, id)
 ) strict;
+
+-- Handlers that are addresses. The secret signs what is sent there.
+create table http_handlers (
+  project_id text not null references projects (id),
+  name text not null,
+  -- JSON.
+  contract text not null,
+  url text not null,
+  sealed_secret text not null,
+  created_by_id text not null references users (id),
+  created_at integer not null,
+  primary key (project_id, name)
+) strict;
+
+-- Handlers of the servers, and addresses, that no task may name now. No tenant policy: a server knows those of all projects.
+create table disabled_handlers (
+  project_id text not null references projects (id),
+  name text not null,
+  disabled_by_id text not null references users (id),
+  disabled_at integer not null,
+  primary key (project_id, name)
+) strict;

@@ -315,6 +315,13 @@ CREATE TABLE public.dependencies (
 
 ALTER TABLE ONLY public.dependencies FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.disabled_handlers (
+    project_id text NOT NULL,
+    name text NOT NULL,
+    disabled_by_id text NOT NULL,
+    disabled_at bigint NOT NULL
+);
+
 CREATE TABLE public.erasures (
     project_id text NOT NULL,
     event_id text NOT NULL,
@@ -370,6 +377,18 @@ CREATE TABLE public.holds (
 );
 
 ALTER TABLE ONLY public.holds FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.http_handlers (
+    project_id text NOT NULL,
+    name text NOT NULL,
+    contract text NOT NULL,
+    url text NOT NULL,
+    sealed_secret text NOT NULL,
+    created_by_id text NOT NULL,
+    created_at bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.http_handlers FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.idempotency (
     project_id text NOT NULL,
@@ -978,6 +997,9 @@ ALTER TABLE ONLY public.delivery_queue
 ALTER TABLE ONLY public.dependencies
     ADD CONSTRAINT dependencies_pkey PRIMARY KEY (project_id, run_id, on_run_id);
 
+ALTER TABLE ONLY public.disabled_handlers
+    ADD CONSTRAINT disabled_handlers_pkey PRIMARY KEY (project_id, name);
+
 ALTER TABLE ONLY public.erasures
     ADD CONSTRAINT erasures_pkey PRIMARY KEY (project_id, event_id);
 
@@ -989,6 +1011,9 @@ ALTER TABLE ONLY public.held
 
 ALTER TABLE ONLY public.holds
     ADD CONSTRAINT holds_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.http_handlers
+    ADD CONSTRAINT http_handlers_pkey PRIMARY KEY (project_id, name);
 
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (project_id, principal, route, key);
@@ -1278,6 +1303,12 @@ ALTER TABLE ONLY public.deliveries
 ALTER TABLE ONLY public.deliveries
     ADD CONSTRAINT deliveries_project_id_webhook_id_fkey FOREIGN KEY (project_id, webhook_id) REFERENCES public.webhooks(project_id, id);
 
+ALTER TABLE ONLY public.disabled_handlers
+    ADD CONSTRAINT disabled_handlers_disabled_by_id_fkey FOREIGN KEY (disabled_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.disabled_handlers
+    ADD CONSTRAINT disabled_handlers_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
 ALTER TABLE ONLY public.feishu_apps
     ADD CONSTRAINT feishu_apps_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
 
@@ -1289,6 +1320,12 @@ ALTER TABLE ONLY public.holds
 
 ALTER TABLE ONLY public.holds
     ADD CONSTRAINT holds_set_by_id_fkey FOREIGN KEY (set_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.http_handlers
+    ADD CONSTRAINT http_handlers_created_by_id_fkey FOREIGN KEY (created_by_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.http_handlers
+    ADD CONSTRAINT http_handlers_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
 
 ALTER TABLE ONLY public.invites
     ADD CONSTRAINT invites_created_by_id_fkey FOREIGN KEY (created_by_id) REFERENCES public.users(id);
@@ -1417,6 +1454,8 @@ ALTER TABLE public.held ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.holds ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.http_handlers ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.idempotency ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.logs ENABLE ROW LEVEL SECURITY;
@@ -1458,6 +1497,8 @@ CREATE POLICY project_fence ON public.feishu_apps USING ((project_id = NULLIF(cu
 CREATE POLICY project_fence ON public.held USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.holds USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.http_handlers USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.idempotency USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
@@ -1571,6 +1612,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.delivery_queue TO writ_app;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.dependencies TO writ_app;
 
+GRANT SELECT,INSERT,DELETE ON TABLE public.disabled_handlers TO writ_app;
+
 GRANT SELECT ON TABLE public.erasures TO writ_app;
 GRANT SELECT ON TABLE public.erasures TO writ_sequencer;
 
@@ -1581,6 +1624,8 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.feishu_apps TO writ_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.held TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.holds TO writ_app;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.http_handlers TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.idempotency TO writ_app;
 

@@ -228,6 +228,14 @@ create table dependencies (
 
 create index dependencies_on on dependencies (project_id, on_run_id);
 
+create table disabled_handlers (
+  project_id text not null references projects (id),
+  name text not null,
+  disabled_by_id text not null references users (id),
+  disabled_at integer not null,
+  primary key (project_id, name)
+) strict;
+
 create table erasures (
   project_id text not null,
   event_id text not null,
@@ -293,6 +301,18 @@ create table holds (
 ) strict;
 
 create index holds_subject on holds (project_id, subject_type, subject_id) where released_at is null;
+
+create table http_handlers (
+  project_id text not null references projects (id),
+  name text not null,
+  -- JSON.
+  contract text not null,
+  url text not null,
+  sealed_secret text not null,
+  created_by_id text not null references users (id),
+  created_at integer not null,
+  primary key (project_id, name)
+) strict;
 
 create table idempotency (
   project_id text not null,

@@ -72,10 +72,12 @@ import {
   createFeishu,
   createHandlerPool,
   createHandlers,
+  createHttpHandlers,
   createLeaseTexts,
   createPayloads,
   createRemoteHandlers,
   createScripts,
+  createSwitches,
   createTaskLane,
   createTaskMetrics,
   createTasks,
@@ -378,6 +380,10 @@ export async function openApp(on: {
   )
   const ours = createTaskMetrics(metrics.registry, { now: clock.now, backlog })
   const remote = createRemoteHandlers(handlers)
+  const addresses = createHttpHandlers({ egress, seal: createSeal(secretKeys, 'http handlers'), clock })
+  const switches = createSwitches(db)
+  // Before anything is claimed.
+  await switches.refresh()
   const tasks = createTasks({
     db,
     queue,
@@ -385,6 +391,8 @@ export async function openApp(on: {
     clock,
     handlers,
     remote,
+    http: addresses,
+    switches,
     waiting,
     payloads,
     accepted: documented.accepted,
@@ -447,6 +455,8 @@ export async function openApp(on: {
         handlers,
         payloads,
         children: tasks.children,
+        http: addresses,
+        off: switches.off,
         observe,
         concurrency: config.taskConcurrency,
         atMost: 10 * config.taskConcurrency,
@@ -733,6 +743,7 @@ export async function openApp(on: {
     ...(has('scheduler') ? [scheduler.run(stopping.signal)] : []),
     // A process that only accepts tasks knows the contracts too.
     ...(folder ? [folder.run(stopping.signal)] : []),
+    every(1_000, stopping.signal, log, switches.refresh),
     every(60_000, stopping.signal, log, async () => {
       await inProject(INSTANCE, () => identity.sweep())
       await db.prepareMonths(clock.now())

@@ -1,7 +1,8 @@
 import type { Event, WebhookFormat } from '@writ/api'
 import type { Incoming } from '../platform/egress.ts'
+import { signatureHeaders } from '../platform/webhook-signature.ts'
 import type { Letter } from './mail.ts'
-import { feishuSignature, signatureHeaders } from './signature.ts'
+import { feishuSignature } from './signature.ts'
 
 export interface Message {
   readonly body: string

@@ -7,9 +7,9 @@ import { type Egress, EgressRefused } from '../platform/egress.ts'
 import type { Handlers } from '../platform/http/mount.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import { redactor } from '../platform/redact/index.ts'
+import { newSecret } from '../platform/webhook-signature.ts'
 import { recipientsOf } from './mail.ts'
 import type { Sealed } from './sealed.ts'
-import { newSecret } from './signature.ts'
 import * as store from './store.ts'
 
 export interface WebhooksOn {

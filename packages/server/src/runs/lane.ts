@@ -11,7 +11,7 @@ export interface Lane {
   /** How many it has in hand of a project's queue: who has the least is served first. */
   busy(where: Runnable): number
   /** Handlers of which it has enough. */
-  except(queue: string): readonly string[]
+  except(where: Runnable): readonly string[]
   /** Loads what the work needs in the transaction of the claim, and answers what begins it after the commit. */
   take(tx: Tx, leases: readonly Lease[]): Promise<() => void>
   /** Leases that the worker keeps alive. */

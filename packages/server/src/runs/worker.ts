@@ -99,7 +99,7 @@ export function createWorker(on: WorkerSettings): Worker {
       worker: name,
       now,
       leaseUntil: now + on.leaseMs,
-      except: lane.except(where.queue),
+      except: lane.except(where),
     }
     // What comes while we look is another hint; that is why the place is forgotten first.
     places.delete(`${where.queue}\n${where.project}`)

@@ -45,6 +45,10 @@ export interface TaskContext {
   readonly project: string
   /** From 1 on; lost attempts count. */
   readonly attempt: number
+  /** The name of the handler. */
+  readonly handler: string
+  /** When the attempt is out of time, by the server's clock; null if that is not known yet. */
+  readonly endsAt: number | null
   /** Aborts on timeout, deadline, cancel, a lost lease, and when the server stops. */
   readonly signal: AbortSignal
   /** See `Handler.waitsForPlace`. */
@@ -102,11 +106,18 @@ export class Suspended extends Error {
 export class TaskError extends Error {
   readonly code: string
   readonly retryable: boolean
-  constructor(code: string, message: string, options: { retryable?: boolean; cause?: unknown } = {}) {
+  /** The next attempt waits at least so long. */
+  readonly retryAfterMs: number
+  constructor(
+    code: string,
+    message: string,
+    options: { retryable?: boolean; retryAfterMs?: number; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? {} : { cause: options.cause })
     this.name = 'TaskError'
     this.code = code
     this.retryable = options.retryable ?? true
+    this.retryAfterMs = options.retryAfterMs ?? 0
   }
 }
 

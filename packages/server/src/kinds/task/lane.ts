@@ -11,6 +11,7 @@ import type { Lease, Queue } from '../../queue/index.ts'
 import { isFinal, type Lane } from '../../runs/index.ts'
 import type { AtWork, Children } from './child.ts'
 import { type Handlers, Suspended, type TaskContext, TaskError } from './handler.ts'
+import type { HttpHandler, HttpHandlers } from './http/http-handlers.ts'
 import { announce } from './intent.ts'
 import { CANCELLED, ended, endOf, failedWith, PAST_DEADLINE, refusalOf, resultOf, TIMED_OUT } from './outcome.ts'
 import { readJson } from './payload.ts'
@@ -41,6 +42,9 @@ export interface TaskLaneSettings {
   readonly handlers: Handlers
   readonly payloads: Payloads
   readonly children: Children
+  readonly http: HttpHandlers
+  /** Handlers that are disabled in a project. */
+  off(project: string): readonly string[]
   /** How many tasks run at once: of one queue, and of all. */
   readonly concurrency: number
   readonly atMost: number
@@ -71,6 +75,8 @@ type Reason = 'timeout' | 'deadline' | 'cancelled' | 'lost' | 'stopping'
 interface Work {
   readonly lease: Lease
   readonly row: WorkRow
+  /** Its handler, if that is one of the project's own. */
+  readonly http: HttpHandler | undefined
   /** Made when somebody looks at it: most work ends before anybody tells it to. */
   abort: AbortController | null
   readonly lines: string[]
@@ -124,6 +130,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
     else map.set(key, n)
   }
   const placeOf = ({ queue: name, project }: { queue: string; project: string }) => `${name}\n${project}`
+  const handlerOf = ({ row, http }: Work) => handlers.find(row.handler) ?? http
   const limitOf = (name: string) => handlers.find(name)?.concurrency ?? Number.POSITIVE_INFINITY
 
   function begin(work: Work): void {
@@ -152,17 +159,17 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
   }
 
   /** What ends a task before its handler is called. */
-  function whyNot({ row, lease }: Work): Ending | undefined {
+  function whyNot(work: Work): Ending | undefined {
+    const { row, lease } = work
     const refusal = refusalOf(row, lease, { now: clock.now(), maxLost: on.maxLost })
     if (refusal) return refusal
-    if (!handlers.find(row.handler))
-      return ended('failed', 'HANDLER_GONE', `No handler is called "${row.handler}" any more`)
+    if (!handlerOf(work)) return ended('failed', 'HANDLER_GONE', `No handler is called "${row.handler}" any more`)
     return undefined
   }
 
   async function run(work: Work): Promise<Ending> {
     const { row, lease } = work
-    const handler = handlers.find(row.handler)!
+    const handler = handlerOf(work)!
     if (handler.sideEffect === 'irreversible') {
       await inProject(lease.project, () => db.submit(intend, work))
       work.events++
@@ -178,6 +185,11 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
         runId: row.id,
         project: lease.project,
         attempt: lease.attempt,
+        handler: row.handler,
+        get endsAt() {
+          const { startedAt } = work
+          return startedAt === null ? null : Math.min(row.deadline_at ?? Infinity, startedAt + row.timeout_ms)
+        },
         get signal() {
           work.abort ??= new AbortController()
           if (work.reason !== null) work.abort.abort(stopOf(work.reason))
@@ -285,7 +297,8 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
     if (work.startedAt !== null)
       on.observe?.ended({ row, attempt: lease.attempt, startedAt: work.startedAt, endedAt: attempt.endedAt, ending })
     const final = error instanceof TaskError && !error.retryable
-    return endOf({ lease, row, ending, attempt, final }, on.random)
+    const retryAfterMs = error instanceof TaskError ? error.retryAfterMs : 0
+    return endOf({ lease, row, ending, attempt, final, retryAfterMs }, on.random)
   }
 
   function end(work: Work, what: End | null): void {
@@ -351,13 +364,17 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
       return Math.max(0, Math.min(on.concurrency - (perQueue.get(name) ?? 0), on.atMost - runningAll, unsettled))
     },
     busy: (where) => perPlace.get(placeOf(where)) ?? 0,
-    except: () =>
-      [...parked].filter(([handler, waiting]) => waiting.length >= limitOf(handler)).map(([handler]) => handler),
+    except: ({ project }) => [
+      ...on.off(project),
+      ...[...parked].filter(([handler, waiting]) => waiting.length >= limitOf(handler)).map(([handler]) => handler),
+    ],
     async take(tx, leases) {
       const rows = await loadWork(
         tx,
         leases.map((lease) => lease.runId),
       )
+      const strange = new Set([...rows.values()].map((row) => row.handler).filter((name) => !handlers.find(name)))
+      const http = strange.size > 0 ? await on.http.find(tx, [...strange]) : undefined
       const keys = new Set([...rows.values()].flatMap((row) => row.concurrency_key ?? []))
       const paused = keys.size > 0 ? await findPaused(tx, [...keys], clock.now()) : undefined
       return () => {
@@ -367,6 +384,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
           const work: Work = {
             lease,
             row,
+            http: http?.get(row.handler),
             abort: null,
             lines: [],
             steps: 0,

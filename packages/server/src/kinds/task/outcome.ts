@@ -12,6 +12,7 @@ import type { WorkRow } from './store.ts'
 
 const MAX_RESULT_BYTES = 1024 * 1024
 const MAX_ERROR_CHARS = 2_000
+const LONGEST_WAIT_MS = 86_400_000
 
 /** Failures that no other try can mend. */
 const noRetry: ReadonlySet<string> = new Set(['DELIVERIES_EXHAUSTED', 'HANDLER_GONE'])
@@ -71,7 +72,15 @@ export async function resultOf(
 
 /** Whether an attempt that ended so comes again, or the task is settled. `final`: whoever failed knows that no other try can help. */
 export function endOf(
-  work: { lease: Lease; row: WorkRow; ending: Ending; attempt: Attempted; final: boolean },
+  work: {
+    lease: Lease
+    row: WorkRow
+    ending: Ending
+    attempt: Attempted
+    final: boolean
+    /** The next attempt waits at least so long; at most a day. */
+    retryAfterMs?: number
+  },
   random: () => number,
 ): End {
   const { lease, row, ending, attempt, final } = work
@@ -79,7 +88,8 @@ export function endOf(
   const retryable =
     ending.state === 'failed' ? !final && !noRetry.has(ending.errorCode ?? '') : ending.errorCode === 'TASK_TIMEOUT'
   if (retryable && failures < row.max_attempts) {
-    const runAt = attempt.endedAt + backoffMs(failures, random)
+    const wait = Math.min(work.retryAfterMs ?? 0, LONGEST_WAIT_MS)
+    const runAt = attempt.endedAt + Math.max(wait, backoffMs(failures, random))
     if (row.deadline_at === null || runAt < row.deadline_at)
       return { next: 'retry', lease, row, ending, attempt, runAt }
   }

@@ -10,6 +10,7 @@ import type {
   workersApi,
 } from '@writ/api'
 import { type Caller, requirePermission } from '../../identity/index.ts'
+import { AppError } from '../../platform/app-error.ts'
 import { rfc3339OrNull } from '../../platform/clock.ts'
 import type { Command, RequestKey, Tx } from '../../platform/db/index.ts'
 import { whileConnected } from '../../platform/http/gone.ts'
@@ -115,9 +116,15 @@ export const taskHandlers = (on: Dispatching): Routes<typeof tasksApi, Caller> =
     cancelBatch: (ask) =>
       ask.change((tx) => tasks.cancelBatch(tx, ask.caller, String(ask.params.id), ask.body?.limit ?? 1_000)),
     async handlers(ask) {
-      const { handlers, remote } = tasks
-      const theirs = (await ask.read((tx) => remote.list(tx))).filter(({ name }) => !handlers.find(name))
-      return [...[...handlers.list(), ...theirs].map(showHandler), ...handlers.broken().map(showBroken)]
+      const { handlers, remote, http } = tasks
+      const theirs = (await ask.read(async (tx) => [...(await http.list(tx)), ...(await remote.list(tx))])).filter(
+        ({ name }) => !handlers.find(name),
+      )
+      const project = ask.caller.project!
+      return [
+        ...[...handlers.list(), ...theirs].map((one) => shown(tasks, project, one)),
+        ...handlers.broken().map(showBroken),
+      ]
     },
   }
 }
@@ -132,6 +139,26 @@ export const workerHandlers = (workers: Workers): Routes<typeof workersApi, Call
 })
 
 export const handlerHandlers = ({ tasks }: Dispatching): Routes<typeof handlersApi, Caller> => ({
+  get: (ask) =>
+    ask.read(async (tx) => {
+      const found = await findHandler(tasks, tx, ask.params.name)
+      return shown(tasks, tx.project, found)
+    }),
+  async add(ask) {
+    const examined = tasks.http.examine(ask.body)
+    if (tasks.handlers.find(examined.name)) throw new AppError('HANDLER_NAME_TAKEN', { handler: examined.name })
+    return ask.change(async (tx) => {
+      if ((await tasks.remote.find(tx, [examined.name])).size > 0)
+        throw new AppError('HANDLER_NAME_TAKEN', { handler: examined.name })
+      const { handler, secret } = await tasks.http.add(tx, ask.caller, examined)
+      return { ...shown(tasks, tx.project, handler), secret }
+    })
+  },
+  async remove(ask) {
+    if (tasks.handlers.find(ask.params.name)) throw new AppError('HANDLER_NOT_REMOVABLE', { handler: ask.params.name })
+    await ask.change((tx) => tasks.http.remove(tx, ask.caller, ask.params.name))
+    return undefined
+  },
   enable: (ask) => setEnabled(tasks, ask, true),
   disable: (ask) => setEnabled(tasks, ask, false),
 })
@@ -141,7 +168,27 @@ const setEnabled = (
   ask: { caller: Caller; params: { name: string }; change<T>(work: (tx: Tx) => Promise<T>): Promise<T> },
   enabled: boolean,
 ): Promise<HandlerInfo> =>
-  ask.change(async (tx) => showHandler(await tasks.remote.setEnabled(tx, ask.caller, ask.params.name, enabled)))
+  ask.change(async (tx) => {
+    const found = await findHandler(tasks, tx, ask.params.name)
+    if (found.source === 'worker')
+      return showHandler(await tasks.remote.setEnabled(tx, ask.caller, found.name, enabled))
+    await tasks.switches.set(tx, ask.caller, found.name, enabled)
+    return showHandler({ ...found, enabled })
+  })
+
+async function findHandler(tasks: Tasks, tx: Tx, name: string): Promise<Handler> {
+  const found =
+    tasks.handlers.find(name) ??
+    (await tasks.http.find(tx, [name])).get(name) ??
+    (await tasks.remote.find(tx, [name])).get(name)
+  if (!found) throw new AppError('HANDLER_UNKNOWN', { handler: name })
+  return found
+}
+
+const shown = (tasks: Tasks, project: string, handler: Handler): HandlerInfo =>
+  showHandler(
+    handler.source === 'worker' ? handler : { ...handler, enabled: !tasks.switches.isOff(project, handler.name) },
+  )
 
 export const queueHandlers = ({ tasks }: Dispatching): Routes<typeof queuesApi, Caller> => ({
   list: (ask) => ask.read((tx) => tasks.listQueues(tx)),
@@ -210,6 +257,7 @@ const showHandler = (handler: Handler): HandlerInfo => ({
   max_attempts: handler.maxAttempts,
   concurrency: handler.concurrency,
   side_effect: handler.sideEffect,
+  url: 'url' in handler ? String(handler.url) : null,
   per_key: handler.perKey
     ? {
         concurrency: handler.perKey.concurrency,
@@ -233,6 +281,7 @@ const showBroken = ({ file, reason }: BrokenFile): HandlerInfo => ({
   max_attempts: 0,
   concurrency: null,
   side_effect: 'none',
+  url: null,
   per_key: null,
   enabled: false,
   last_seen_at: null,

@@ -11,6 +11,8 @@ import type { Ref } from '../../tickets/index.ts'
 import { type Children, createChildren } from './child.ts'
 import type { Handler, Handlers } from './handler.ts'
 import { admitDue, pauseKey, resumeKey } from './hold.ts'
+import type { HttpHandlers } from './http/http-handlers.ts'
+import type { Switches } from './http/switches.ts'
 import { readJson } from './payload.ts'
 import type { RemoteHandlers } from './remote/registry.ts'
 import type { Payloads } from './sealed.ts'
@@ -67,6 +69,10 @@ export interface Tasks {
   readonly handlers: Handlers
   /** Those that workers registered in the project. */
   readonly remote: RemoteHandlers
+  /** Those of the project that are addresses. */
+  readonly http: HttpHandlers
+  /** Which of the servers' own and of those are disabled. */
+  readonly switches: Switches
 
   /**
    * Examines one dispatch; stores a large input. Writes no row: call it before the transaction.
@@ -154,6 +160,8 @@ export interface TasksOn {
   readonly payloads: Payloads
   readonly db: Database
   readonly remote: RemoteHandlers
+  readonly http: HttpHandlers
+  readonly switches: Switches
   /** Hears of each task after it was accepted. */
   readonly accepted?: (queue: string, handler: string) => void
 }
@@ -168,14 +176,16 @@ const EXPIRED: Ending = {
 }
 
 export function createTasks(on: TasksOn): Tasks {
-  const { queue, handlers, remote, waiting } = on
+  const { queue, handlers, remote, http, switches, waiting } = on
   const { accept, submit } = createSubmit(queue, on.accepted)
 
   const findRemote = (project: string, name: string) =>
-    inProject(project, () => on.db.read(async (tx) => (await remote.find(tx, [name])).get(name)))
+    inProject(project, () =>
+      on.db.read(async (tx) => (await http.find(tx, [name])).get(name) ?? (await remote.find(tx, [name])).get(name)),
+    )
 
   const prepare: Tasks['prepare'] = (caller, asked, more) =>
-    prepareTask({ ...on, findRemote }, caller, asked, more?.door ?? null)
+    prepareTask({ ...on, findRemote, isOff: switches.isOff }, caller, asked, more?.door ?? null)
 
   /** What waits in queues, with what waits for workers beside them. */
   async function depths(tx: Tx): Promise<Map<string, Depth>> {
@@ -292,10 +302,8 @@ export function createTasks(on: TasksOn): Tasks {
   }
 
   async function replayRows(tx: Tx, caller: Caller, rows: readonly TaskRow[]): Promise<Submitted[]> {
-    const theirs = await remote.find(
-      tx,
-      rows.map((row) => row.handler),
-    )
+    const names = rows.map((row) => row.handler)
+    const theirs = new Map<string, Handler>([...(await remote.find(tx, names)), ...(await http.find(tx, names))])
     const handlerOf = (row: TaskRow): Handler => {
       const found = handlers.find(row.handler) ?? theirs.get(row.handler)
       if (!found) throw new AppError('TASK_UNKNOWN_HANDLER', { handler: row.handler })
@@ -332,6 +340,8 @@ export function createTasks(on: TasksOn): Tasks {
   return {
     handlers,
     remote,
+    http,
+    switches,
     prepare,
     submit,
 

@@ -78,7 +78,9 @@ export async function prepareTask(
     handlers: Handlers
     blobs: Blobs
     payloads: Payloads
+    /** Of the project: one that is an address, or that its workers have. */
     findRemote(project: string, name: string): Promise<Handler | undefined>
+    isOff(project: string, name: string): boolean
   },
   caller: Caller,
   asked: NewTask,
@@ -86,7 +88,8 @@ export async function prepareTask(
 ): Promise<PreparedTask> {
   const handler = on.handlers.find(asked.handler) ?? (await on.findRemote(caller.project!, asked.handler))
   if (!handler) throw new AppError('TASK_UNKNOWN_HANDLER', { handler: asked.handler })
-  if (handler.enabled === false) throw new AppError('HANDLER_DISABLED', { handler: handler.name })
+  if (handler.enabled === false || on.isOff(caller.project!, handler.name))
+    throw new AppError('HANDLER_DISABLED', { handler: handler.name })
   const value = asked.input ?? {}
   const fields = faultsOf(handler.input, value, 'body.input')
   if (fields.length > 0) throw new AppError('TASK_INPUT_INVALID', { handler: handler.name }, { fields })

@@ -577,6 +577,23 @@ export interface BatchesTable {
   created_at: number
 }
 
+export interface HttpHandlersTable {
+  project_id: string
+  name: string
+  contract: string
+  url: string
+  sealed_secret: string
+  created_by_id: string
+  created_at: number
+}
+
+export interface DisabledHandlersTable {
+  project_id: string
+  name: string
+  disabled_by_id: string
+  disabled_at: number
+}
+
 export interface StepsTable {
   project_id: string
   run_id: string
@@ -690,6 +707,8 @@ export interface Tables {
   dependencies: DependenciesTable
   concurrency_keys: ConcurrencyKeysTable
   batches: BatchesTable
+  http_handlers: HttpHandlersTable
+  disabled_handlers: DisabledHandlersTable
   queue_copy: QueueCopyTable
   schedules: SchedulesTable
   schedule_fires: ScheduleFiresTable
@@ -729,6 +748,7 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'held',
   'dependencies',
   'batches',
+  'http_handlers',
   'schedules',
   'schedule_fires',
 ])

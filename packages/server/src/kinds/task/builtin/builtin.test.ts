@@ -12,6 +12,8 @@ const context: TaskContext = {
   runId: 'run',
   project: 'project',
   attempt: 1,
+  handler: 'proxy_forward',
+  endsAt: null,
   signal: new AbortController().signal,
   traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
   step: (_, work) => work(),

@@ -6,6 +6,7 @@ import { AppError } from '../../../platform/app-error.ts'
 import type { Tx } from '../../../platform/db/index.ts'
 import { contractOf } from '../contract.ts'
 import { compileSchemas, type Handler, type Handlers } from '../handler.ts'
+import { findHandlers as findAddresses } from '../http/store.ts'
 import * as store from './store.ts'
 
 /** A handler that workers of a project have. Its tasks wait for them; this server does none. */
@@ -107,6 +108,11 @@ export function createRemoteHandlers(local: Handlers): RemoteHandlers {
       all.some((one) => caller.at - (noted.get(keyOf(caller, worker, one)) ?? Number.NEGATIVE_INFINITY) >= SEEN_MS),
     async register(tx, caller, worker, all) {
       const { at } = caller
+      const [taken] = await findAddresses(
+        tx,
+        all.map(({ name }) => name),
+      )
+      if (taken) throw new AppError('HANDLER_NAME_TAKEN', { handler: taken.name })
       const known = await store.findHandlers(
         tx,
         all.map(({ name }) => name),

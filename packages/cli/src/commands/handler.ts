@@ -1,0 +1,147 @@
+import { readFile } from 'node:fs/promises'
+import type { HandlerInfo } from '@writ/api'
+import { type Command, Option } from 'commander'
+import type { App } from '../app.ts'
+import { usage } from '../failure.ts'
+import { countOf } from '../listing.ts'
+import type { Field } from '../output.ts'
+import type { Column } from '../table.ts'
+import { timeText } from '../text.ts'
+
+const stateOf = (h: HandlerInfo) => (h.fault === null ? (h.enabled ? 'enabled' : 'disabled') : 'faulty')
+
+const columns: Column<HandlerInfo>[] = [
+  { head: 'HANDLER', value: (h) => h.name },
+  { head: 'SOURCE', value: (h) => h.source },
+  { head: 'STATE', value: stateOf, paint: (h) => (stateOf(h) === 'enabled' ? undefined : 'yellow') },
+  { head: 'WHAT IT DOES', value: (h) => h.title, shrink: true },
+  { head: 'QUEUE', value: (h) => h.queue },
+  { head: 'ATTEMPTS', value: (h) => h.max_attempts, right: true },
+  { head: 'LIMIT', value: (h) => `${h.timeout_ms / 1_000} s`, right: true },
+  { head: 'SIDE EFFECT', value: (h) => h.side_effect },
+]
+
+function perKeyOf(h: HandlerInfo): string | null {
+  if (h.per_key === null) return null
+  const { concurrency, rate } = h.per_key
+  return [
+    ...(concurrency === null ? [] : [`${concurrency} at once`]),
+    ...(rate === null ? [] : [`${rate.limit} starts in ${rate.period_ms / 1_000} s`]),
+  ].join(', ')
+}
+
+const fields = (h: HandlerInfo): Field[] => [
+  ['Handler', h.name, 'bold'],
+  ['What it does', h.title],
+  ['Source', h.source],
+  ['State', stateOf(h)],
+  ['Calls', h.url],
+  ['Queue', h.queue],
+  ['Attempts', h.max_attempts],
+  ['Limit of each', `${h.timeout_ms / 1_000} s`],
+  ['At once', h.concurrency],
+  ['Under one key', perKeyOf(h)],
+  ['Side effect', h.side_effect],
+  ['Last seen', timeText(h.last_seen_at)],
+  ['Fault', h.fault, 'red'],
+]
+
+interface AddOptions {
+  url: string
+  title?: string
+  inputSchema?: string
+  outputSchema?: string
+  queue?: string
+  attempts?: number
+  limit?: number
+  sideEffect?: HandlerInfo['side_effect']
+  keyConcurrency?: number
+}
+
+export function addHandlerCommands(program: Command, app: App): void {
+  const handler = program
+    .command('handler')
+    .description('Handlers: what tasks may name')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  writ handler list
+  writ handler add vlan.add --url https://hooks.example.com/vlan --input-schema vlan.json --attempts 5
+  writ handler disable script.execute`,
+    )
+  handler
+    .command('list')
+    .description('List handlers')
+    .action(async () => app.out().list(await (await app.client()).tasks.handlers(), columns, (h) => h.name))
+  handler
+    .command('show <handler>')
+    .description('Show a handler with its contract')
+    .action(async (name: string) => show(app, await (await app.client()).handlers.get({ params: { name } })))
+  handler
+    .command('add <name>')
+    .description('Add a handler that is called over HTTP: each attempt is a signed POST, what it answers is the result')
+    .requiredOption('--url <url>', 'what is called')
+    .option('--title <text>', 'what it does')
+    .option('--input-schema <file>', 'JSON Schema of what it takes')
+    .option('--output-schema <file>', 'JSON Schema of what it answers')
+    .option('--queue <queue>', 'where its tasks wait')
+    .option('--attempts <n>', 'how often it may be tried', countOf)
+    .option('--limit <seconds>', 'how long one attempt may take', countOf)
+    .option('--key-concurrency <n>', 'how many run at once under one concurrency key', countOf)
+    .addOption(
+      new Option('--side-effect <effect>', 'what cannot be taken back is announced in the log first').choices([
+        'none',
+        'reversible',
+        'irreversible',
+      ]),
+    )
+    .action(async (name: string, o: AddOptions) => {
+      const added = await (await app.client()).handlers.add({
+        body: {
+          name,
+          url: o.url,
+          ...(o.title ? { title: o.title } : {}),
+          ...(o.inputSchema ? { input: await schemaOf(o.inputSchema) } : {}),
+          ...(o.outputSchema ? { output: await schemaOf(o.outputSchema) } : {}),
+          ...(o.queue ? { queue: o.queue } : {}),
+          ...(o.attempts ? { max_attempts: o.attempts } : {}),
+          ...(o.limit ? { timeout_ms: o.limit * 1_000 } : {}),
+          ...(o.sideEffect ? { side_effect: o.sideEffect } : {}),
+          ...(o.keyConcurrency ? { per_key: { concurrency: o.keyConcurrency } } : {}),
+        },
+      })
+      app
+        .out()
+        .item(added, [...fields(added), ['Secret', added.secret], ['Keep it', 'it is not shown again']], added.secret)
+    })
+  for (const [name, what] of [
+    ['enable', 'Let tasks name it again, and start those that wait'],
+    ['disable', 'Let no task name it, and start none that waits'],
+  ] as const)
+    handler
+      .command(`${name} <handler>`)
+      .description(what)
+      .action(async (of: string) => show(app, await (await app.client()).handlers[name]({ params: { name: of } })))
+  handler
+    .command('remove <handler>')
+    .description('Remove a handler that is called over HTTP; tasks that wait for it fail')
+    .action(async (name: string) => {
+      await (await app.client()).handlers.remove({ params: { name } })
+      app.out().item({ removed: name }, [['Removed', name]], name)
+    })
+}
+
+const show = (app: App, found: HandlerInfo): void => app.out().item(found, fields(found), found.name)
+
+async function schemaOf(file: string): Promise<Record<string, unknown>> {
+  const text = await readFile(file, 'utf8')
+  try {
+    const schema: unknown = JSON.parse(text)
+    if (typeof schema === 'object' && schema !== null && !Array.isArray(schema))
+      return schema as Record<string, unknown>
+  } catch {
+    // Said below.
+  }
+  throw usage(`${file} holds no JSON Schema`, 'A JSON object, as {"type": "object", "required": ["name"]}.')
+}

@@ -1,0 +1,195 @@
+import { hash } from 'node:crypto'
+import type { AddHandler } from '@writ/api'
+import { append } from '../../../audit/index.ts'
+import { type Caller, personOf, type Seal } from '../../../identity/index.ts'
+import { AppError } from '../../../platform/app-error.ts'
+import { type Clock, rfc3339 } from '../../../platform/clock.ts'
+import type { Tx } from '../../../platform/db/index.ts'
+import { type Egress, EgressRefused, EgressTimeout } from '../../../platform/egress.ts'
+import { newSecret, signatureHeaders } from '../../../platform/webhook-signature.ts'
+import { type Contract, contractOf } from '../contract.ts'
+import { compileSchemas, type Handler, type TaskContext, TaskError } from '../handler.ts'
+import { retryAfterOf } from '../retry.ts'
+import * as store from './store.ts'
+
+/** A handler of a project that is an address: each attempt is one signed POST, whose answer is the result. */
+export interface HttpHandler extends Handler {
+  readonly source: 'http'
+  readonly url: string
+}
+
+/** The handlers of a project that are called over HTTP. Reads and changes are those of the caller's transaction. */
+export interface HttpHandlers {
+  find(tx: Tx, names: readonly string[]): Promise<Map<string, HttpHandler>>
+  list(tx: Tx): Promise<HttpHandler[]>
+  /** Throws HANDLER_CONTRACT_INVALID, DESTINATION_REFUSED. Before the transaction. */
+  examine(given: AddHandler): Examined
+  /** Throws HANDLER_NAME_TAKEN. The secret signs what is sent there; it is not told again. */
+  add(tx: Tx, caller: Caller, examined: Examined): Promise<{ handler: HttpHandler; secret: string }>
+  /** Tasks that wait for it fail as HANDLER_GONE when their turn comes. Throws HANDLER_UNKNOWN. */
+  remove(tx: Tx, caller: Caller, name: string): Promise<void>
+}
+
+export interface Examined {
+  readonly name: string
+  readonly url: string
+  /** JSON. */
+  readonly contract: string
+}
+
+const MAX_ANSWER_BYTES = 1024 * 1024
+/** The time of an attempt is what ends a request; this only has to be longer. */
+const LONGEST_MS = 2 * 86_400_000
+const KNOWN = 1_000
+
+export function createHttpHandlers(on: { egress: Egress; seal: Seal; clock: Clock }): HttpHandlers {
+  const { egress, seal } = on
+  // Schemas are compiled once for each contract.
+  const contracts = new Map<string, Contract>()
+  const about = (project: string, name: string) => `${project} ${name}`
+
+  function contractIn(text: string): Contract {
+    const known = contracts.get(text)
+    if (known) return known
+    const contract = contractOf(JSON.parse(text) as object)
+    compileSchemas(contract)
+    if (contracts.size >= KNOWN) contracts.clear()
+    contracts.set(text, contract)
+    return contract
+  }
+
+  const handlerOf = (row: store.HttpHandlerRow): HttpHandler => ({
+    ...contractIn(row.contract),
+    source: 'http',
+    url: row.url,
+    run: (input, ctx) => call(on, row.url, seal.open(row.sealed_secret, about(row.project_id, row.name)), input, ctx),
+  })
+
+  return {
+    find: async (tx, names) =>
+      new Map((await store.findHandlers(tx, names)).map((row) => [row.name, handlerOf(row)] as const)),
+    list: async (tx) => (await store.listHandlers(tx)).map(handlerOf),
+    examine({ url, timeout_ms, max_attempts, side_effect, per_key, ...rest }) {
+      try {
+        egress.check(url)
+      } catch (cause) {
+        if (!(cause instanceof EgressRefused)) throw cause
+        throw new AppError('DESTINATION_REFUSED', { reason: cause.message }, { cause })
+      }
+      const rate = per_key?.rate && { limit: per_key.rate.limit, periodMs: per_key.rate.period_ms }
+      const contract = JSON.stringify({
+        ...rest,
+        timeoutMs: timeout_ms,
+        maxAttempts: max_attempts,
+        sideEffect: side_effect,
+        perKey: per_key && { concurrency: per_key.concurrency, rate },
+      })
+      try {
+        contractIn(contract)
+      } catch (cause) {
+        const reason = cause instanceof Error ? cause.message : String(cause)
+        throw new AppError('HANDLER_CONTRACT_INVALID', { reason }, { cause })
+      }
+      return { name: rest.name, url, contract }
+    },
+    async add(tx, caller, { name, url, contract }) {
+      const secret = newSecret()
+      const row = {
+        name,
+        contract,
+        url,
+        sealed_secret: seal.seal(secret, about(tx.project, name)),
+        created_by_id: personOf(caller),
+        created_at: caller.at,
+      }
+      if (!(await store.insertHandler(tx, row))) throw new AppError('HANDLER_NAME_TAKEN', { handler: name })
+      await append(tx, caller.at, caller, {
+        type: 'handler.added',
+        action: `Added handler: ${name}`,
+        details: { handler: name, url, contract_sha256: hash('sha256', contract, 'hex') },
+      })
+      return { handler: handlerOf({ ...row, project_id: tx.project }), secret }
+    },
+    async remove(tx, caller, name) {
+      if (!(await store.deleteHandler(tx, name))) throw new AppError('HANDLER_UNKNOWN', { handler: name })
+      await append(tx, caller.at, caller, {
+        type: 'handler.removed',
+        action: `Removed handler: ${name}`,
+        details: { handler: name },
+      })
+    },
+  }
+}
+
+/**
+ * One attempt: what is answered with 2xx is the result. 429 and 503 with Retry-After say when to come again, 429 for the whole
+ * concurrency key of the task; other 4xx that nothing will mend; all else may be tried again.
+ */
+async function call(
+  { egress, clock }: { egress: Egress; clock: Clock },
+  url: string,
+  secret: string,
+  input: unknown,
+  ctx: TaskContext,
+): Promise<unknown> {
+  const at = clock.now()
+  const body = JSON.stringify({
+    type: 'task.attempt',
+    timestamp: rfc3339(at),
+    data: {
+      run_id: ctx.runId,
+      project_id: ctx.project,
+      handler: ctx.handler,
+      attempt: ctx.attempt,
+      ends_at: ctx.endsAt === null ? null : rfc3339(ctx.endsAt),
+      input,
+    },
+  })
+  const answer = await egress
+    .send({
+      url,
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        traceparent: ctx.traceparent,
+        // The same at every attempt: whoever did the work and could not say so knows it again.
+        ...signatureHeaders([secret], { id: ctx.runId, at, body }),
+      },
+      body,
+      timeoutMs: LONGEST_MS,
+      maxBytes: MAX_ANSWER_BYTES + 1,
+      signal: ctx.signal,
+    })
+    .catch((cause: unknown) => {
+      ctx.signal.throwIfAborted()
+      const text = cause instanceof Error ? cause.message : String(cause)
+      const refused = cause instanceof EgressRefused
+      const timeout = cause instanceof EgressTimeout
+      throw new TaskError(refused ? 'DESTINATION_REFUSED' : 'HTTP_FAILED', timeout ? 'no answer' : text, {
+        retryable: !refused,
+        cause,
+      })
+    })
+  const { status } = answer
+  if (status >= 200 && status < 300) return resultOf(answer.body)
+  const said = answer.body.subarray(0, 500).toString('utf8')
+  const message = `${new URL(url).host} answered ${status}${said === '' ? '' : `: ${said}`}`
+  if (status >= 400 && status < 500 && ![408, 425, 429].includes(status))
+    throw new TaskError('HTTP_REFUSED', message, { retryable: false })
+  const wait = status === 429 || status === 503 ? retryAfterOf(answer.headers, at) : null
+  if (status === 429 && wait !== null && ctx.concurrencyKey !== null) await ctx.pauseKey(ctx.concurrencyKey, at + wait)
+  throw new TaskError('HTTP_FAILED', message, wait === null ? {} : { retryAfterMs: wait })
+}
+
+function resultOf(body: Buffer): unknown {
+  const never = { retryable: false }
+  if (body.length > MAX_ANSWER_BYTES)
+    throw new TaskError('RESULT_TOO_LARGE', `The answer has more than ${MAX_ANSWER_BYTES} bytes`, never)
+  const text = body.toString('utf8')
+  if (text.trim() === '') return null
+  try {
+    return JSON.parse(text) as unknown
+  } catch (cause) {
+    throw new TaskError('RESULT_INVALID', 'The answer is not JSON', { ...never, cause })
+  }
+}

@@ -1,0 +1,55 @@
+import type { Selectable } from 'kysely'
+import type { Tx } from '../../../platform/db/index.ts'
+import type { HttpHandlersTable } from '../../../platform/db/tables.ts'
+
+// All SQL of handlers that are called over HTTP, and of those that are switched off.
+
+export type HttpHandlerRow = Selectable<HttpHandlersTable>
+
+export const listHandlers = (tx: Tx): Promise<HttpHandlerRow[]> =>
+  tx.db.selectFrom('http_handlers').selectAll().orderBy('name').execute()
+
+export const findHandlers = (tx: Tx, names: readonly string[]): Promise<HttpHandlerRow[]> =>
+  names.length === 0
+    ? Promise.resolve([])
+    : tx.db.selectFrom('http_handlers').selectAll().where('name', 'in', names).orderBy('name').execute()
+
+/** Answers whether the name was free. */
+export async function insertHandler(tx: Tx, row: Omit<HttpHandlerRow, 'project_id'>): Promise<boolean> {
+  const rows = await tx.db
+    .insertInto('http_handlers')
+    .values({ project_id: tx.project, ...row })
+    .onConflict((conflict) => conflict.columns(['project_id', 'name']).doNothing())
+    .returning('name')
+    .execute()
+  return rows.length === 1
+}
+
+export async function deleteHandler(tx: Tx, name: string): Promise<boolean> {
+  const rows = await tx.db.deleteFrom('http_handlers').where('name', '=', name).returning('name').execute()
+  return rows.length === 1
+}
+
+// ---- switches. The table has no tenant policy: each server knows those of all projects.
+
+export const listSwitchedOff = (db: {
+  lookup<Row>(text: string, params: readonly string[]): Promise<Row[]>
+}): Promise<{ project_id: string; name: string }[]> => db.lookup('select project_id, name from disabled_handlers', [])
+
+/** Answers whether it changed anything. */
+export async function switchOff(tx: Tx, name: string, by: { at: number; id: string }): Promise<boolean> {
+  const rows = await tx.sql(
+    `insert into disabled_handlers (project_id, name, disabled_by_id, disabled_at) values (?1, ?2, ?3, ?4)
+     on conflict do nothing returning name`,
+    [tx.project, name, by.id, by.at],
+  )
+  return rows.length === 1
+}
+
+export async function switchOn(tx: Tx, name: string): Promise<boolean> {
+  const rows = await tx.sql('delete from disabled_handlers where project_id = ?1 and name = ?2 returning name', [
+    tx.project,
+    name,
+  ])
+  return rows.length === 1
+}
