@@ -579,6 +579,12 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '处理器的约定无效。',
     '请修正原因中指出的 schema。',
   ],
+  LEASE_LOST: ['Stop the work, and settle nothing.', '该租约已失效，任务已归他人。', '请停止工作，不要再上报结果。'],
+  STEP_INVALID: [
+    'A name has up to 100 letters, digits, spaces and `_.:/#-`; a result is JSON of at most 64 KiB.',
+    '这不是有效的步骤。',
+    '名称最多 100 个字母、数字、空格或 `_.:/#-`；结果为不超过 64 KiB 的 JSON。',
+  ],
   LEASE_INVALID: [
     'Hand back the lease as `POST /workers/claim` answered it, in the same project.',
     '这不是本服务器为本项目发出的租约。',

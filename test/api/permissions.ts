@@ -171,6 +171,7 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /workers/claim': ['admin', 'ops'],
   'POST /workers/extend': ['admin', 'ops'],
   'POST /workers/settle': ['admin', 'ops'],
+  'POST /workers/step': ['admin', 'ops'],
   'GET /handlers/:name': all,
   'POST /handlers': ['admin', 'ops'],
   'DELETE /handlers/:name': ['admin', 'ops'],

@@ -92,6 +92,20 @@ for (const backend of stores) {
     worker.handle('never', { maxAttempts: 3 }, () => {
       throw new TaskError('NOT_TODAY', 'come back', { retryable: false })
     })
+    let opened = 0
+    worker.handle('stepped', { maxAttempts: 3 }, async (_, ctx) => {
+      const change = await ctx.step('open change', () => ({
+        number: ++opened,
+        token: 'password=correct-horse-battery',
+      }))
+      const failed = await ctx
+        .step('ask', () => {
+          throw new Error('nobody answers')
+        })
+        .catch((error: Error) => error.message)
+      if (ctx.attempt === 1) throw new Error('not yet')
+      return { number: change.number, whole: change.token.endsWith('battery'), failed }
+    })
     worker.handle('forever', { sideEffect: 'irreversible' }, async (_, { signal }) => {
       await new Promise((stopped) => signal.addEventListener('abort', stopped))
     })
@@ -119,6 +133,13 @@ for (const backend of stores) {
     assert.deepEqual([unfit.state, unfit.error_code], ['failed', 'RESULT_INVALID'])
     const second = await on.ended(await on.dispatch('second'))
     assert.deepEqual([second.state, second.result, second.attempts.length], ['completed', 2, 2])
+    const stepped = await on.ended(await on.dispatch('stepped'))
+    assert.deepEqual([stepped.result, stepped.attempt], [{ number: 1, whole: true, failed: 'nobody answers' }, 2])
+    assert.deepEqual(
+      stepped.steps.map(({ name, attempt }) => [name, attempt]),
+      [['open change', 1]],
+    )
+    assert.ok(!JSON.stringify(stepped).includes('correct-horse'))
     const never = await on.ended(await on.dispatch('never'))
     assert.deepEqual([never.error_code, never.attempts.length], ['NOT_TODAY', 1])
     const late = await on.ended(await on.dispatch('forever', {}, { timeout_ms: 200 }))
@@ -171,6 +192,20 @@ for (const [name, backend] of [...stores.map((one) => [one.name, one] as const),
       extended.body.leases.map(({ state }) => state),
       ['lost', 'held'],
     )
+    // What was done under a lease that is lost is not kept; under the one that holds it is, and asked for again it is there.
+    const step = async (lease: string, more: object = {}) => {
+      const { status, body } = await on.by.post<{ code?: string; done?: boolean; result?: unknown }>('/workers/step', {
+        lease,
+        name: 'part',
+        ...more,
+      })
+      return status === 200 ? [body.done, body.result] : [status, body.code]
+    }
+    assert.deepEqual(await step(first!.lease, { result: 'lost' }), [409, 'LEASE_LOST'])
+    assert.deepEqual(await step(second!.lease), [false, null])
+    assert.deepEqual(await step(second!.lease, { result: 'done' }), [true, 'done'])
+    assert.deepEqual(await step(second!.lease, { result: 'again' }), [true, 'done'])
+    assert.deepEqual(await step(second!.lease, { name: 'long', result: 'x'.repeat(2 ** 16) }), [422, 'STEP_INVALID'])
     assert.equal(await on.settle(first!.lease), false)
     assert.equal(await on.settle(second!.lease, { outcome: 'completed', result: 'second' }), true)
     assert.equal(await on.settle(second!.lease, { outcome: 'completed', result: 'again' }), false)

@@ -373,6 +373,21 @@ export const workersApi = {
     reply: t.ExtendedLeases,
     example: { leases: ['eyJsZWFzZSI6e319.c2lnbmVkLWJ5LXRoZS1zZXJ2ZXI'] },
   }),
+  step: endpoint({
+    method: 'POST',
+    path: '/workers/step',
+    access: 'member',
+    tag: 'workers',
+    status: 200,
+    unrecorded: true,
+    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID', 'LEASE_LOST', 'STEP_INVALID'],
+    summary: 'Ask for a step of a claimed task, or keep it',
+    description:
+      'Without `result`: whether the step of this name was done, by whatever attempt, and what it answered. With it: keeps that under the lease, and answers what counts: who kept it first is right. At most 64 KiB.',
+    body: t.WorkerStep,
+    reply: t.WorkedStep,
+    example: { lease: 'eyJsZWFzZSI6e319.c2lnbmVkLWJ5LXRoZS1zZXJ2ZXI', name: 'open change' },
+  }),
   settle: endpoint({
     method: 'POST',
     path: '/workers/settle',

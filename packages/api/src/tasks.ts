@@ -382,6 +382,20 @@ export const ExtendedLease = Type.Object({
 export type ExtendedLease = Static<typeof ExtendedLease>
 export const ExtendedLeases = Type.Object({ leases: Type.Array(ExtendedLease), lease_ms: Type.Integer() })
 
+/** A step of a claimed task: without `result` it is asked for, with it it is kept. */
+export const WorkerStep = command({
+  lease: Lease,
+  name: Type.String({ minLength: 1, maxLength: 100 }),
+  result: Type.Optional(Type.Unsafe<unknown>({ writeOnly: true })),
+  took_ms: Type.Optional(Type.Integer({ minimum: 0, maximum: 86_400_000 })),
+})
+export type WorkerStep = Static<typeof WorkerStep>
+export const WorkedStep = Type.Object({
+  done: Type.Boolean({ description: 'false: do it, and say what came of it' }),
+  result: anyValue,
+})
+export type WorkedStep = Static<typeof WorkedStep>
+
 /** What became of a claimed task. `back`: it was not begun, or the worker stops; it comes again at once and uncounted. */
 export const WorkResult = Type.Object(
   {

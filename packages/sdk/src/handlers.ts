@@ -15,6 +15,11 @@ export interface HandlerContext {
   readonly attempt: number
   /** Aborts on timeout, deadline, cancel and stop. A second later nobody waits for the handler any more. */
   readonly signal: AbortSignal
+  /**
+   * Does a part of the work once: its result is kept, and a later attempt gets it instead of doing it again. A name stands for
+   * one step of the task; a loop numbers its own. The result must be JSON of at most 64 KiB.
+   */
+  step<T>(name: string, work: () => Promise<T> | T): Promise<T>
   /** Kept with the task, redacted, up to 64 KiB of the newest lines. */
   log(line: string): void
 }
@@ -50,11 +55,6 @@ export interface FileContext extends HandlerContext {
   readonly concurrencyKey: string | null
   /** Nothing more is started under this key before then: a time, or milliseconds since 1970. A longer pause stays. */
   pauseKey(key: string, until: Date | number): Promise<void>
-  /**
-   * Does a part of the work once: its result is kept, and a later attempt gets it instead of doing it again. A name stands for
-   * one step of the task; a loop numbers its own. The result must be JSON of at most 64 KiB.
-   */
-  step<T>(name: string, work: () => Promise<T> | T): Promise<T>
   /** The trace that this attempt is part of, as the header of that name has it (W3C Trace Context). */
   readonly traceparent: string
 }

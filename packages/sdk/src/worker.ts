@@ -90,6 +90,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
             attempt: task.attempt,
             signal: work.abort.signal,
             log: (line) => keep(work, String(line)),
+            step: (name, part) => stepOf(work, name, part),
           }),
         ),
         stopped,
@@ -104,6 +105,20 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     if (work.why === 'stopping') result = { outcome: 'back' }
     if (work.why === 'lost') return forget(work)
     send(work, { ...result, lease: task.lease, ...(work.lines.length > 0 ? { log: work.lines.join('\n') } : {}) })
+  }
+
+  /** Asked for before it is done, and kept under the lease: a worker that lost it keeps nothing. */
+  async function stepOf<T>(work: Work, name: string, part: () => Promise<T> | T): Promise<T> {
+    const { lease } = work.task
+    const { signal } = work.abort
+    const before = await client.workers.step({ body: { lease, name }, signal })
+    // What the step answered then is what it answers now.
+    if (before.done) return before.result as T
+    const began = performance.now()
+    const value = await part()
+    const took_ms = Math.round(performance.now() - began)
+    const kept = await client.workers.step({ body: { lease, name, result: value ?? null, took_ms }, signal })
+    return kept.result as T
   }
 
   function interrupt(work: Work, why: NonNullable<Work['why']>): void {

@@ -129,6 +129,7 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'workers.claim': ['admin', 'ops'],
   'workers.extend': ['admin', 'ops'],
   'workers.settle': ['admin', 'ops'],
+  'workers.step': ['admin', 'ops'],
   'handlers.get': everybody,
   'handlers.add': ['admin', 'ops'],
   'handlers.remove': ['admin', 'ops'],
@@ -185,7 +186,7 @@ export function coversScope(scopes: readonly string[], id: string): boolean {
       scope === id ||
       (/[.:]\*$/.test(scope) && id.startsWith(scope.slice(0, -1))) ||
       // Which queues a worker may claim from, the scopes say themselves; so that it may come at all follows from them.
-      (scope.startsWith('worker:') && /^workers\.(claim|extend|settle)$/.test(id)),
+      (scope.startsWith('worker:') && /^workers\.(claim|extend|settle|step)$/.test(id)),
   )
 }
 

@@ -136,6 +136,7 @@ export const workerHandlers = (workers: Workers): Routes<typeof workersApi, Call
     lease_ms: workers.leaseMs,
   }),
   settle: async (ask) => ({ results: await workers.settle(ask.caller, ask.body.results) }),
+  step: (ask) => workers.step(ask.caller, ask.body),
 })
 
 export const handlerHandlers = ({ tasks }: Dispatching): Routes<typeof handlersApi, Caller> => ({

@@ -1,5 +1,5 @@
 import type { Clock } from '../../platform/clock.ts'
-import { type Database, inProject } from '../../platform/db/index.ts'
+import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { TaskError } from './handler.ts'
 import type { Payloads } from './sealed.ts'
 import * as store from './store.ts'
@@ -7,45 +7,75 @@ import * as store from './store.ts'
 export const STEP_NAME = /^[\p{L}\p{N}_][\p{L}\p{N}_ .:/#-]{0,99}$/u
 const MAX_RESULT_BYTES = 64 * 1024
 
+/** What a task has done in steps, wherever its work is done. */
+export interface StepRecord {
+  /** What a step answered; undefined if it was not done. Throws TaskError: STEP_NAME_INVALID. */
+  find(project: string, runId: string, name: string): Promise<{ readonly result: unknown } | undefined>
+  /**
+   * Keeps what a step answered, and answers what counts: whoever kept it first is right, also if that was another worker under a
+   * newer lease. `allowed` is asked in the same transaction. Throws TaskError: STEP_NAME_INVALID, STEP_RESULT_INVALID.
+   */
+  keep(
+    run: { readonly project: string; readonly id: string; readonly attempt: number },
+    step: { readonly name: string; readonly startedAt: number; readonly value: unknown },
+    allowed?: (tx: Tx) => Promise<void>,
+  ): Promise<unknown>
+}
+
+export function createStepRecord(on: { db: Database; clock: Clock; payloads: Payloads }): StepRecord {
+  const check = (name: string) => {
+    if (!STEP_NAME.test(name))
+      throw new TaskError('STEP_NAME_INVALID', `"${name}" is no name of a step`, { retryable: false })
+  }
+  async function find(project: string, runId: string, name: string) {
+    check(name)
+    const row = await inProject(project, () => on.db.read((tx) => store.findStep(tx, runId, name)))
+    if (!row) return undefined
+    const text = row.result_sealed === null ? row.result : on.payloads.open(project, row.result_sealed, row.sha256)
+    return { result: JSON.parse(text) as unknown }
+  }
+  return {
+    find,
+    async keep(run, { name, startedAt, value }, allowed) {
+      check(name)
+      const text = JSON.stringify(value ?? null) as string | undefined
+      if (text === undefined || Buffer.byteLength(text) > MAX_RESULT_BYTES)
+        throw new TaskError('STEP_RESULT_INVALID', `The result of step "${name}" is no JSON of at most 64 KiB`, {
+          retryable: false,
+        })
+      const { shown, sha256, sealed } = on.payloads.hide(run.project, text)
+      await inProject(run.project, () =>
+        on.db.write(async (tx) => {
+          await allowed?.(tx)
+          await store.keepStep(tx, {
+            run_id: run.id,
+            name,
+            attempt: run.attempt,
+            started_at: startedAt,
+            ended_at: on.clock.now(),
+            result: shown,
+            sha256,
+            result_sealed: sealed,
+          })
+        }),
+      )
+      return (await find(run.project, run.id, name))!.result
+    },
+  }
+}
+
 /** `ctx.step` of one attempt; see `TaskContext`. `began` hears of each step that is asked for, for the run's count. */
 export function createSteps(
   on: { db: Database; clock: Clock; payloads: Payloads },
   run: { project: string; id: string; attempt: number; began(): void },
 ): <T>(name: string, work: () => Promise<T>) => Promise<T> {
-  const find = (name: string) => inProject(run.project, () => on.db.read((tx) => store.findStep(tx, run.id, name)))
-  const resultOf = (row: store.StepRow): unknown =>
-    JSON.parse(row.result_sealed === null ? row.result : on.payloads.open(run.project, row.result_sealed, row.sha256))
-
+  const record = createStepRecord(on)
   return async <T>(name: string, work: () => Promise<T>): Promise<T> => {
-    if (!STEP_NAME.test(name))
-      throw new TaskError('STEP_NAME_INVALID', `"${name}" is no name of a step`, { retryable: false })
     run.began()
-    const before = await find(name)
+    const before = await record.find(run.project, run.id, name)
     // What the step answered then is what it answers now.
-    if (before) return resultOf(before) as T
-    const started_at = on.clock.now()
-    const value = await work()
-    const text = JSON.stringify(value ?? null) as string | undefined
-    if (text === undefined || Buffer.byteLength(text) > MAX_RESULT_BYTES)
-      throw new TaskError('STEP_RESULT_INVALID', `The result of step "${name}" is no JSON of at most 64 KiB`, {
-        retryable: false,
-      })
-    const { shown, sha256, sealed } = on.payloads.hide(run.project, text)
-    await inProject(run.project, () =>
-      on.db.write((tx) =>
-        store.keepStep(tx, {
-          run_id: run.id,
-          name,
-          attempt: run.attempt,
-          started_at,
-          ended_at: on.clock.now(),
-          result: shown,
-          sha256,
-          result_sealed: sealed,
-        }),
-      ),
-    )
-    // Whoever kept it first is right, also if that was another worker under a newer lease.
-    return resultOf((await find(name))!) as T
+    if (before) return before.result as T
+    const startedAt = on.clock.now()
+    return (await record.keep(run, { name, startedAt, value: await work() })) as T
   }
 }

@@ -399,6 +399,15 @@ export async function keepStep(tx: Tx, step: Omit<StepRow, 'project_id'>): Promi
 export const findRoot = async (tx: Tx, runId: string): Promise<string | undefined> =>
   (await tx.db.selectFrom('runs').select('root_run_id').where('id', '=', runId).executeTakeFirst())?.root_run_id
 
+/** Whether a lease holds; nobody ends it before this transaction does. */
+export async function isHolder(tx: Tx, runId: string, fence: number): Promise<boolean> {
+  const rows = await tx.sql(
+    `select run_id from queue where run_id = ?1 and project_id = ?2 and fence = ?3 and lease_until is not null ${forUpdate(tx)}`,
+    [runId, tx.project, fence],
+  )
+  return rows.length === 1
+}
+
 // ---- unique keys
 
 /**

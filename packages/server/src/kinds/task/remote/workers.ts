@@ -1,4 +1,12 @@
-import type { ClaimedTask, ClaimedTasks, ClaimTasks, ExtendedLease, WorkResult } from '@writ/api'
+import type {
+  ClaimedTask,
+  ClaimedTasks,
+  ClaimTasks,
+  ExtendedLease,
+  WorkedStep,
+  WorkerStep,
+  WorkResult,
+} from '@writ/api'
 import { type Caller, requireWorkerScope } from '../../../identity/index.ts'
 import { AppError } from '../../../platform/app-error.ts'
 import type { Blobs } from '../../../platform/blobs/index.ts'
@@ -14,7 +22,8 @@ import { CANCELLED, ended, endOf, failedWith, PAST_DEADLINE, refusalOf, resultOf
 import { readJson } from '../payload.ts'
 import type { Payloads } from '../sealed.ts'
 import { type End, type Ending, settleTasks } from '../settle.ts'
-import { listQueues, loadWork, type WorkRow } from '../store.ts'
+import { createStepRecord } from '../step.ts'
+import { isHolder, listQueues, loadWork, type WorkRow } from '../store.ts'
 import { findPaused } from '../store-held.ts'
 import type { Held, LeaseTexts } from './lease-text.ts'
 import type { RemoteHandlers } from './registry.ts'
@@ -33,6 +42,11 @@ export interface Workers {
   extend(caller: Caller, leases: readonly string[]): Promise<ExtendedLease[]>
   /** Throws SCOPE_NOT_ALLOWED, LEASE_INVALID. Answers for each whether its lease still held. */
   settle(caller: Caller, results: readonly WorkResult[]): Promise<{ run_id: string; settled: boolean }[]>
+  /**
+   * A step of a claimed task: what it answered if it was done, or, with `result`, keeps that. Throws SCOPE_NOT_ALLOWED, LEASE_INVALID,
+   * LEASE_LOST, STEP_INVALID.
+   */
+  step(caller: Caller, step: WorkerStep): Promise<WorkedStep>
   /** There may be something to claim here, or anywhere; a hint. */
   wake(where: Runnable | null): void
   /** Nobody waits any longer. */
@@ -81,6 +95,7 @@ interface Claimed {
 
 export function createWorkers(on: WorkersOn): Workers {
   const { db, queue, clock, registry, texts } = on
+  const steps = createStepRecord(on)
   const settleCommand = settleTasks(queue, clock.now, on.settled)
   const waiting = new Set<{
     readonly project: string
@@ -361,6 +376,25 @@ export function createWorkers(on: WorkersOn): Workers {
       )
       let at = 0
       return all.map(({ lease }, i) => ({ run_id: lease.runId, settled: ends[i] === null ? false : settled[at++]! }))
+    },
+
+    async step(caller, { lease: text, name, result, took_ms = 0 }) {
+      const [held] = readLeases(caller, [text])
+      const { lease } = held!
+      const project = caller.project!
+      try {
+        const before = await steps.find(project, lease.runId, name)
+        if (before) return { done: true, result: before.result }
+        if (result === undefined) return { done: false, result: null }
+        const run = { project, id: lease.runId, attempt: lease.attempt }
+        const kept = await steps.keep(run, { name, startedAt: clock.now() - took_ms, value: result }, async (tx) => {
+          if (!(await isHolder(tx, lease.runId, lease.fence))) throw new AppError('LEASE_LOST')
+        })
+        return { done: true, result: kept }
+      } catch (error) {
+        if (!(error instanceof TaskError)) throw error
+        throw new AppError('STEP_INVALID', { reason: error.message }, { cause: error })
+      }
     },
 
     wake(where) {
