@@ -66,6 +66,8 @@ export interface TestSystem extends AsyncDisposable {
   now(): number
   /** Moves the fake clock; whoever logged in before is logged in again at the next request. */
   advance(ms: number): void
+  /** As somebody who sets the fake clock: by so much, while no time passes. */
+  setClock(ms: number): void
   /** Checks every invariant, in every project. See the steps inside. */
   check(): Promise<void>
   /** What the server said on its log, all levels. */
@@ -179,6 +181,10 @@ export const TestSystem = {
       now: () => (current.fakeClock ? clock.now() : Date.now()),
       advance(ms) {
         clock.advance(ms)
+        for (const one of people) one.forget()
+      },
+      setClock(ms) {
+        clock.set(ms)
         for (const one of people) one.forget()
       },
       check: () => checkEverything({ admin, folder, kept, databaseUrl: current.env?.DATABASE_URL }),

@@ -356,7 +356,8 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
     held: () => [...held.values()].map((work) => work.lease),
     lost(lease) {
       const work = held.get(lease.runId)
-      if (work?.lease !== lease) return
+      // Said again and again while a store is away. What is over already hears it when it is settled.
+      if (work?.lease !== lease || work.over || work.reason === 'lost') return
       log.warn({ run: lease.runId, fence: lease.fence }, 'lease lost')
       on.observe?.leaseLost()
       if (unpark(work)) end(work, null)
