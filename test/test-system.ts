@@ -285,7 +285,8 @@ const describeLog = async (client: Client, project = 'default') =>
 
 const inside = (project: string) => ({ headers: { 'x-project': project } })
 
-async function checkEverything(on: {
+/** The invariants, of a server on which nothing is under way. `kept` has the checkpoints that were seen before, by project. */
+export async function checkEverything(on: {
   admin: Client
   folder: string
   kept: Map<string, string>

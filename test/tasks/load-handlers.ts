@@ -11,6 +11,7 @@ export const loadHandlers = [
     if (ctx.attempt === 1) throw new TaskError('NOT_YET', 'not at the first try')
     return input
   }),
+  handlerOf('test.nap', async (input) => sleep(Number(input), null)),
   handlerOf('test.pay', async (input) => input, { sideEffect: 'irreversible' }),
 ]
 
