@@ -5,7 +5,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { Webhook } from '@writ/api'
 import { startReceiver } from '../channels/receiver.ts'
-import { accessibilityFaults, fill, fits, openTab, settled, skip, startConsole } from './scene.ts'
+import { faultsOf, fill, openTab, settled, skip, startConsole } from './scene.ts'
 
 const screenshots = path.join(import.meta.dirname, '../../packages/console/screenshots')
 
@@ -51,8 +51,7 @@ test('every page is whole and accessible in both themes', { skip }, async () => 
     await using tab = await openTab(system, { scheme, ...shape })
     const look = async (name: string) => {
       await settled(tab.page)
-      for (const fault of await accessibilityFaults(tab.page)) faults.push(`${name}, ${scheme}: ${fault}`)
-      if (!(await fits(tab.page))) faults.push(`${name}, ${scheme}: wider than the screen`)
+      for (const fault of await faultsOf(tab.page)) faults.push(`${name}, ${scheme}: ${fault}`)
       const file = path.join(screenshots, `${name}-${scheme}-${shape.width}.png`)
       await tab.page.screenshot({ path: file, fullPage: true })
     }
@@ -84,7 +83,7 @@ test('dialogs and drawers are accessible too', { skip }, async () => {
   await tab.signIn(system.admin)
   const faults: string[] = []
   const look = async (name: string) => {
-    for (const fault of await accessibilityFaults(page)) faults.push(`${name}: ${fault}`)
+    for (const fault of await faultsOf(page)) faults.push(`${name}: ${fault}`)
     await page.screenshot({ path: path.join(screenshots, `${name}-dark-1440.png`) })
   }
   await page.getByRole('button', { name: 'Review and approve' }).click()
