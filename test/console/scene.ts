@@ -1,6 +1,6 @@
 /** The console in a real browser against a real server: people with pages of their own, and what must hold on every page. */
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { after } from 'node:test'
@@ -156,6 +156,52 @@ async function accessibilityFaults(page: Page): Promise<string[]> {
 /** Nothing is wider than the page. */
 const fits = async (page: Page): Promise<boolean> =>
   (await page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')) as boolean
+
+const screenshots = path.join(import.meta.dirname, '../../packages/console/screenshots')
+
+/** A page: the name of its screenshot, its address, and what is there when it is whole. */
+export type Sight = readonly [name: string, place: string, waitFor: string]
+export type Look = (name: string) => Promise<void>
+
+/**
+ * Opens each page as the admin, in the light theme on a wide screen in English and in the dark one on a phone in Chinese: so each
+ * fault is seen by one of them. Takes a screenshot of each; answers what is wrong with them.
+ */
+export async function lookAt(
+  system: TestSystem,
+  sights: readonly Sight[],
+  more: {
+    before?: (tab: Tab, look: Look) => Promise<void>
+    after?: (tab: Tab, look: Look) => Promise<void>
+  } = {},
+): Promise<string[]> {
+  await mkdir(screenshots, { recursive: true })
+  const faults: string[] = []
+  const round = async (scheme: 'light' | 'dark', shape: { width: number; height: number; locale: string }) => {
+    await using tab = await openTab(system, { scheme, ...shape })
+    const look = async (name: string) => {
+      await settled(tab.page)
+      for (const fault of await faultsOf(tab.page)) faults.push(`${name}, ${scheme}: ${fault}`)
+      const file = path.join(screenshots, `${name}-${scheme}-${shape.width}.png`)
+      await tab.page.screenshot({ path: file, fullPage: true })
+    }
+    await tab.open('')
+    await more.before?.(tab, look)
+    await tab.signIn(system.admin)
+    for (const [name, place, shown] of sights) {
+      await tab.open(`default/${place}`)
+      await tab.page.locator(shown).first().waitFor()
+      await look(name)
+    }
+    await more.after?.(tab, look)
+    faults.push(...tab.broken)
+  }
+  await Promise.all([
+    round('light', { width: 1440, height: 900, locale: 'en-GB' }),
+    round('dark', { width: 390, height: 844, locale: 'zh-CN' }),
+  ])
+  return faults
+}
 
 /** Ticket 1 done and sealed, 2 failed, 3 submitted, 4 a draft; by the employee, approved by the admin. */
 export async function fill(system: TestSystem): Promise<{ tickets: Ticket[]; runs: Run[] }> {

@@ -1,14 +1,10 @@
 /** Tasks in the console: dispatched, failed, looked at, replayed; queues held and emptied; who may do none of it. */
 import assert from 'node:assert/strict'
-import { mkdir } from 'node:fs/promises'
-import path from 'node:path'
 import { test } from 'node:test'
 import type { Queue, Submitted, Task } from '@writ/api'
 import { handlerOf } from '../tasks/dispatch.ts'
 import type { TestSystem } from '../test-system.ts'
-import { comesTo, countOf, faultsOf, openTab, settled, skip, startConsole, textsOf } from './scene.ts'
-
-const screenshots = path.join(import.meta.dirname, '../../packages/console/screenshots')
+import { comesTo, countOf, lookAt, openTab, type Sight, skip, startConsole, textsOf } from './scene.ts'
 
 /** Fails twice with its own words, and writes a log. */
 const failing = handlerOf(
@@ -239,7 +235,7 @@ test('an admin purges what a filter takes, and it says how many', { skip }, asyn
   assert.deepEqual(tab.broken, [])
 })
 
-const pages: readonly [name: string, place: string, waitFor: string][] = [
+const pages: readonly Sight[] = [
   ['tasks', 'tasks', '.list-row'],
   ['task-failed', 'tasks/1', '.entries li'],
   ['task-done', 'tasks/2', '.entries li'],
@@ -271,32 +267,13 @@ test('the pages of tasks are whole and accessible in both themes', { skip }, asy
   await system.admin.post('/queues/morning/pause', {})
   await dispatch(system, { handler: 'system.ping', queue: 'morning' })
   await system.settle()
-  await mkdir(screenshots, { recursive: true })
-  const faults: string[] = []
-  const lookAt = async (scheme: 'light' | 'dark', shape: { width: number; height: number; locale: string }) => {
-    await using tab = await openTab(system, { scheme, ...shape })
-    const look = async (name: string) => {
-      await settled(tab.page)
-      for (const fault of await faultsOf(tab.page)) faults.push(`${name}, ${scheme}: ${fault}`)
-      const file = path.join(screenshots, `${name}-${scheme}-${shape.width}.png`)
-      await tab.page.screenshot({ path: file, fullPage: true })
-    }
-    await tab.open('default/tasks')
-    await tab.signIn(system.admin)
-    for (const [name, place, shown] of pages) {
-      await tab.open(`default/${place}`)
-      await tab.page.locator(shown).first().waitFor()
-      await look(name)
-    }
-    await tab.open('default/dead-letters')
-    await tab.page.locator('.actions button').last().click()
-    await tab.page.locator('.ask .dimmed').waitFor()
-    await look('dead-replay')
-    faults.push(...tab.broken)
-  }
-  await Promise.all([
-    lookAt('light', { width: 1440, height: 900, locale: 'en-GB' }),
-    lookAt('dark', { width: 390, height: 844, locale: 'zh-CN' }),
-  ])
+  const faults = await lookAt(system, pages, {
+    after: async ({ page, open }, look) => {
+      await open('default/dead-letters')
+      await page.locator('.actions button').last().click()
+      await page.locator('.ask .dimmed').waitFor()
+      await look('dead-replay')
+    },
+  })
   assert.deepEqual(faults, [])
 })

@@ -43,6 +43,12 @@ export function duration(ms: number): string {
   return `${Math.floor(s / 86_400)} d ${Math.floor((s % 86_400) / 3_600)} h`
 }
 
+/** An interval in the largest unit that it is a multiple of: "2 days", "90 minutes". */
+export function span(seconds: number, language: string): string {
+  const [unit, size] = STEPS.slice(2).find(([, one]) => seconds % one === 0) ?? ['second', 1]
+  return new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay: 'long' }).format(seconds / size)
+}
+
 /** Bytes with a decimal unit: "1.5 kB". */
 export function bytes(count: number): string {
   if (count < 1_000) return `${count} B`

@@ -33,6 +33,7 @@ const touched: Readonly<Record<string, readonly string[]>> = {
   webhook: ['webhooks', 'deliveries'],
   hold: ['holds'],
   queue: ['queues'],
+  schedule: ['schedules'],
   dead_letters: ['dead-letters', 'waiting'],
 }
 

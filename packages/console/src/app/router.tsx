@@ -147,6 +147,22 @@ const tree = root.addChildren([
       lazyRouteComponent(() => import('../pages/dead-letters.tsx'), 'DeadLetters'),
     ),
     page(
+      'schedules',
+      lazyRouteComponent(() => import('../pages/schedules.tsx'), 'Schedules'),
+    ),
+    page(
+      'schedules/new',
+      lazyRouteComponent(() => import('../pages/schedule-form.tsx'), 'NewSchedulePage'),
+    ),
+    page(
+      'schedules/$id',
+      lazyRouteComponent(() => import('../pages/schedule.tsx'), 'SchedulePage'),
+    ),
+    page(
+      'schedules/$id/edit',
+      lazyRouteComponent(() => import('../pages/schedule-form.tsx'), 'EditSchedulePage'),
+    ),
+    page(
       'audit',
       lazyRouteComponent(() => import('../pages/audit.tsx'), 'Audit'),
     ),

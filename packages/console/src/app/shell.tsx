@@ -29,6 +29,7 @@ export interface Place {
     | 'tasks'
     | 'queues'
     | 'dead'
+    | 'schedules'
   readonly icon: IconName
   /** The operation that the page cannot do without. */
   readonly needs?: string
@@ -45,6 +46,7 @@ export const places: readonly Place[] = [
   { to: 'tasks', word: 'tasks', icon: 'task', key: 'x' },
   { to: 'queues', word: 'queues', icon: 'queue', needs: 'queues.list', key: 'q' },
   { to: 'dead-letters', word: 'dead', icon: 'dead', needs: 'deadLetters.list', key: 'd' },
+  { to: 'schedules', word: 'schedules', icon: 'calendar', needs: 'schedules.list', key: 'c' },
   { to: 'audit', word: 'audit', icon: 'audit', needs: 'audit.events', key: 'u' },
   { to: 'notices', word: 'notices', icon: 'notices', needs: 'webhooks.list', key: 'n' },
   { to: 'settings/me', word: 'settings', icon: 'settings', key: 's' },
