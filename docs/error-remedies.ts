@@ -554,6 +554,16 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '计划已没有将来的时间。',
     '请修改其时间，修改后即生效。',
   ],
+  INSIGHT_PERIOD_INVALID: [
+    'Give a `from` that lies before `to`, at most 400 days apart.',
+    '时间段须先开始后结束，且不超过 400 天。',
+    '请给出早于 `to` 的 `from`，两者相距不超过 400 天。',
+  ],
+  INSIGHT_TOO_LARGE: [
+    'Ask for a shorter period, or name a `handler` or a `queue`.',
+    '这段时间内的处理器和队列过多。',
+    '请缩短时间段，或指定 `handler` 或 `queue`。',
+  ],
   HANDLER_UNKNOWN: [
     'Only handlers of workers are enabled and disabled; `GET /handlers` lists them with the source `worker`.',
     '本项目没有 worker 注册过这个处理器。',

@@ -193,4 +193,5 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /schedules/:id/pause': ['admin', 'ops'],
   'POST /schedules/:id/resume': ['admin', 'ops'],
   'POST /schedules/:id/trigger': ['admin', 'ops'],
+  'GET /insight': ['admin', 'ops', 'auditor'],
 }

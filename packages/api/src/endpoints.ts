@@ -3,6 +3,7 @@ import { endpoint } from './endpoint.ts'
 import { schedulesApi } from './endpoints-schedules.ts'
 import { deadLettersApi, handlersApi, queuesApi, tasksApi, workersApi } from './endpoints-tasks.ts'
 import * as e from './events.ts'
+import { insightApi } from './insight.ts'
 import { listOf, paging } from './pages.ts'
 import * as s from './shapes.ts'
 import * as t from './tasks.ts'
@@ -1678,5 +1679,6 @@ export const api = {
   schedules: schedulesApi,
   workers: workersApi,
   handlers: handlersApi,
+  insight: insightApi,
 } as const
 export type Api = typeof api

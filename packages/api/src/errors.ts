@@ -188,6 +188,13 @@ export const errors = {
   SCHEDULE_CHANGED: { status: 409, text: 'Somebody changed this schedule meanwhile; read it again.' },
   SCHEDULE_ENDED: { status: 409, text: 'This schedule has no time ahead; give it new times first.' },
 
+  // insight
+  INSIGHT_PERIOD_INVALID: { status: 422, text: 'The period must begin before it ends and be no longer than 400 days.' },
+  INSIGHT_TOO_LARGE: {
+    status: 422,
+    text: 'This period holds too many handlers and queues; ask for a shorter one, or for one handler or queue.',
+  },
+
   // the house
   DATABASE_UNAVAILABLE: { status: 503, text: 'The database cannot be reached or written; nothing was changed.' },
   STORAGE_UNAVAILABLE: { status: 503, text: 'The artifact store cannot be reached or written; nothing was kept.' },

@@ -198,6 +198,22 @@ export async function listEventsBehind(tx: Tx, after: Position, limit: number): 
   return rows.map(placed)
 }
 
+/** What the events behind a place are about, in log order, without what they say. */
+export async function listSubjectsBehind(
+  tx: Tx,
+  after: Position,
+  limit: number,
+): Promise<{ position: Position; event_type: string; resource_id: string | null }[]> {
+  const rows = await tx.sql<{ shard: number; log_index: number; event_type: string; resource_id: string | null }>(
+    `select i.shard, i.log_index, e.event_type, e.resource_id
+     from audit_index i join audit_events e on e.project_id = i.project_id and e.id = i.event_id
+     where i.project_id = ?1 and i.log_index is not null and (i.shard, i.log_index) > (?2, ?3)
+     order by i.shard, i.log_index limit ?4`,
+    [tx.project, after.shard, after.index, limit],
+  )
+  return rows.map(({ shard, log_index, ...event }) => ({ ...event, position: { shard, index: log_index } }))
+}
+
 /** The last place that was given in this project; before the first one if there is none. */
 export async function endOfLog(tx: Tx): Promise<Position> {
   const log = await findOpenLog(tx)

@@ -146,6 +146,7 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'schedules.pause': ['admin', 'ops'],
   'schedules.resume': ['admin', 'ops'],
   'schedules.trigger': ['admin', 'ops'],
+  'insight.get': operators,
 }
 
 // What a role may lend to a token. An auditor's reading is not part of ops, and ops' writing not of an auditor.
