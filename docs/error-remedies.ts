@@ -523,6 +523,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '必须指明要处理哪些死信。',
     '至少给出 id、队列、处理器、错误码或时间之一；先查看预计数量。',
   ],
+  TASKS_UNFILTERED: [
+    'Name at least one of queue, handler, error code, tag or time; look at the count first.',
+    '必须指明要处理哪些任务。',
+    '至少给出队列、处理器、错误码、标签或时间之一；先查看预计数量。',
+  ],
   TASK_CALLBACK_REFUSED: [
     'Use an https url of a public address, or name the host in WRIT_EGRESS_ALLOW.',
     '不能调用此回调地址：{reason}。',

@@ -68,3 +68,11 @@ export const middle = (text: string, keep = 6): string =>
 
 /** Whole numbers as the language groups them. */
 export const count = (value: number, language: string): string => new Intl.NumberFormat(language).format(value)
+
+/** A share from 0 to 1 in percent; what is more than none is never told as none. */
+export const percent = (share: number | null, language: string): string =>
+  share === null
+    ? '–'
+    : share > 0 && share < 0.000_5
+      ? '< 0.1%'
+      : new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: share < 0.1 ? 1 : 0 }).format(share)

@@ -10,6 +10,7 @@ import {
 import type { Project } from '@writ/api'
 import { useTranslation } from 'react-i18next'
 import { Empty, Failed, Loading } from '../parts/states.tsx'
+import { withWords } from '../words/index.ts'
 import { preferences } from './page-settings.ts'
 import { Gate, InProject } from './session.tsx'
 import { Shell } from './shell.tsx'
@@ -96,7 +97,7 @@ const tree = root.addChildren([
     ),
     page(
       'start',
-      lazyRouteComponent(() => import('../pages/start.tsx'), 'Start'),
+      lazyRouteComponent(() => withWords(import('../pages/start.tsx')), 'Start'),
     ),
     page(
       'tickets',
@@ -140,43 +141,47 @@ const tree = root.addChildren([
     ),
     page(
       'queues',
-      lazyRouteComponent(() => import('../pages/queues.tsx'), 'Queues'),
+      lazyRouteComponent(() => withWords(import('../pages/queues.tsx')), 'Queues'),
     ),
     page(
       'dead-letters',
-      lazyRouteComponent(() => import('../pages/dead-letters.tsx'), 'DeadLetters'),
+      lazyRouteComponent(() => withWords(import('../pages/dead-letters.tsx')), 'DeadLetters'),
     ),
     page(
       'schedules',
-      lazyRouteComponent(() => import('../pages/schedules.tsx'), 'Schedules'),
+      lazyRouteComponent(() => withWords(import('../pages/schedules.tsx')), 'Schedules'),
     ),
     page(
       'schedules/new',
-      lazyRouteComponent(() => import('../pages/schedule-form.tsx'), 'NewSchedulePage'),
+      lazyRouteComponent(() => withWords(import('../pages/schedule-form.tsx')), 'NewSchedulePage'),
     ),
     page(
       'schedules/$id',
-      lazyRouteComponent(() => import('../pages/schedule.tsx'), 'SchedulePage'),
+      lazyRouteComponent(() => withWords(import('../pages/schedule.tsx')), 'SchedulePage'),
     ),
     page(
       'schedules/$id/edit',
-      lazyRouteComponent(() => import('../pages/schedule-form.tsx'), 'EditSchedulePage'),
+      lazyRouteComponent(() => withWords(import('../pages/schedule-form.tsx')), 'EditSchedulePage'),
+    ),
+    page(
+      'insight',
+      lazyRouteComponent(() => withWords(import('../pages/insight.tsx')), 'Insight'),
     ),
     page(
       'audit',
-      lazyRouteComponent(() => import('../pages/audit.tsx'), 'Audit'),
+      lazyRouteComponent(() => withWords(import('../pages/audit.tsx')), 'Audit'),
     ),
     page(
       'notices',
-      lazyRouteComponent(() => import('../pages/notices.tsx'), 'Notices'),
+      lazyRouteComponent(() => withWords(import('../pages/notices.tsx')), 'Notices'),
     ),
     page(
       'notices/$id',
-      lazyRouteComponent(() => import('../pages/notices.tsx'), 'WebhookPage'),
+      lazyRouteComponent(() => withWords(import('../pages/notices.tsx')), 'WebhookPage'),
     ),
     page(
       'settings/$part',
-      lazyRouteComponent(() => import('../pages/settings.tsx'), 'Settings'),
+      lazyRouteComponent(() => withWords(import('../pages/settings.tsx')), 'Settings'),
     ),
   ]),
 ])

@@ -30,6 +30,7 @@ export interface Place {
     | 'queues'
     | 'dead'
     | 'schedules'
+    | 'insight'
   readonly icon: IconName
   /** The operation that the page cannot do without. */
   readonly needs?: string
@@ -47,6 +48,7 @@ export const places: readonly Place[] = [
   { to: 'queues', word: 'queues', icon: 'queue', needs: 'queues.list', key: 'q' },
   { to: 'dead-letters', word: 'dead', icon: 'dead', needs: 'deadLetters.list', key: 'd' },
   { to: 'schedules', word: 'schedules', icon: 'calendar', needs: 'schedules.list', key: 'c' },
+  { to: 'insight', word: 'insight', icon: 'insight', needs: 'insight.get', key: 'i' },
   { to: 'audit', word: 'audit', icon: 'audit', needs: 'audit.events', key: 'u' },
   { to: 'notices', word: 'notices', icon: 'notices', needs: 'webhooks.list', key: 'n' },
   { to: 'settings/me', word: 'settings', icon: 'settings', key: 's' },
