@@ -94,10 +94,10 @@ async function scrolling(writ: WritProcess): Promise<Figure[]> {
     await page.waitForTimeout(3_000)
     const session = await page.context().newCDPSession(page)
     const { longest, p95, frames } = await measured(session, page, async () => {
-      // Forty wheel turns a second for ten seconds, as a hand would: further down than any screen.
+      // Forty wheel turns a second for five seconds, as a hand would: further down than any screen.
       await page.mouse.move(700, 500)
-      for (let i = 0; i < 400; i++) {
-        await page.mouse.wheel(0, i < 320 ? 400 : -900)
+      for (let i = 0; i < 200; i++) {
+        await page.mouse.wheel(0, i < 160 ? 400 : -900)
         await page.waitForTimeout(25)
       }
     })
@@ -133,7 +133,7 @@ export async function measured(
   const complete = new Promise<void>((resolve) => session.once('Tracing.tracingComplete', () => resolve()))
   await session.send('Tracing.start', {
     transferMode: 'ReportEvents',
-    traceConfig: { includedCategories: ['devtools.timeline', 'toplevel', 'disabled-by-default-devtools.timeline'] },
+    traceConfig: { includedCategories: ['devtools.timeline', 'toplevel'] },
   })
   await work()
   await session.send('Tracing.end')

@@ -173,16 +173,19 @@ export const CancelTasks = command({
   reason: Type.Optional(Type.String({ maxLength: 2_000 })),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 100 })),
 })
+export type CancelTasks = Static<typeof CancelTasks>
 const endedChoice = { ...taskFilter, state: choiceOf(['completed', 'failed', 'timeout', 'cancelled']) }
 export const ReplayTasks = command({
   ...endedChoice,
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 100 })),
 })
+export type ReplayTasks = Static<typeof ReplayTasks>
 export const CountTasks = command({
   ...taskFilter,
   state: Type.Optional(RunState),
   open: Type.Optional(Type.Boolean()),
 })
+export type CountTasks = Static<typeof CountTasks>
 
 /** A handler and its contract; `input` and `output` are JSON Schema, null where anything goes. */
 export const HandlerInfo = Type.Object({

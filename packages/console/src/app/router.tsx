@@ -113,7 +113,7 @@ const tree = root.addChildren([
     ),
     page(
       'runs',
-      lazyRouteComponent(() => import('../pages/runs.tsx'), 'Runs'),
+      lazyRouteComponent(() => withWords(import('../pages/runs.tsx')), 'Runs'),
     ),
     page(
       'runs/$number',
@@ -121,15 +121,15 @@ const tree = root.addChildren([
     ),
     page(
       'assets',
-      lazyRouteComponent(() => import('../pages/assets.tsx'), 'Assets'),
+      lazyRouteComponent(() => withWords(import('../pages/assets.tsx')), 'Assets'),
     ),
     page(
       'assets/$number',
-      lazyRouteComponent(() => import('../pages/assets.tsx'), 'AssetPage'),
+      lazyRouteComponent(() => withWords(import('../pages/assets.tsx')), 'AssetPage'),
     ),
     page(
       'tasks',
-      lazyRouteComponent(() => import('../pages/tasks.tsx'), 'Tasks'),
+      lazyRouteComponent(() => withWords(import('../pages/tasks.tsx')), 'Tasks'),
     ),
     page(
       'tasks/new',
