@@ -63,7 +63,7 @@ test('tasks are searched, kept as a view, cancelled and replayed as many as were
   await countOf(page.locator('.list-row'), 2)
   await page.getByRole('button', { name: 'Cancel …' }).click()
   const dialog = page.getByRole('dialog')
-  await dialog.getByText(/that have not ended tagged window-7 dispatched before/).waitFor()
+  await dialog.getByText(/that have not ended, tagged window-7, dispatched before/).waitFor()
   await dialog.getByLabel('Reason (optional)').fill('the window was moved')
   await dialog.getByRole('button', { name: 'Cancel 2 tasks' }).click()
   await page.getByText('2 cancelled, 0 asked to stop.').waitFor()

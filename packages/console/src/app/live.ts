@@ -34,6 +34,7 @@ const touched: Readonly<Record<string, readonly string[]>> = {
   hold: ['holds'],
   queue: ['queues'],
   schedule: ['schedules'],
+  handler: ['handlers'],
   dead_letters: ['dead-letters', 'waiting'],
 }
 

@@ -148,6 +148,10 @@ const tree = root.addChildren([
       lazyRouteComponent(() => withWords(import('../pages/dead-letters.tsx')), 'DeadLetters'),
     ),
     page(
+      'handlers',
+      lazyRouteComponent(() => withWords(import('../pages/handlers.tsx')), 'Handlers'),
+    ),
+    page(
       'schedules',
       lazyRouteComponent(() => withWords(import('../pages/schedules.tsx')), 'Schedules'),
     ),

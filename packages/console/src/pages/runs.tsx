@@ -118,7 +118,7 @@ export function Runs() {
           value={filters.state ?? null}
           onChange={(state) => set({ state })}
           clearable
-          w={170}
+          w={140}
         />
         <Select
           aria-label={t('run.verdict')}
@@ -127,7 +127,7 @@ export function Runs() {
           value={filters.verdict ?? null}
           onChange={(verdict) => set({ verdict })}
           clearable
-          w={160}
+          w={140}
         />
         <TextInput
           aria-label={t('run.ticketNumber')}
@@ -135,7 +135,7 @@ export function Runs() {
           inputMode="numeric"
           value={filters.ticket_id ?? ''}
           onChange={(event) => set({ ticket_id: event.currentTarget.value.replace(/\D/g, '') })}
-          w={130}
+          w={116}
         />
         <Search label={t('run.search')} value={filters.q ?? ''} set={(q) => set({ q })} />
         <TimeFilters filters={all} from={t('task.from')} to={t('task.to')} />

@@ -69,6 +69,7 @@ export function AskTasks(props: {
       opened
       close={close}
       danger={act === 'cancel'}
+      {...(act === 'cancel' ? { back: t('many.keep') } : {})}
       title={found === undefined ? t('many.counting') : title}
       verb={title}
       ready={most > 0}
@@ -117,5 +118,5 @@ function Which({ act, choice }: { act: 'cancel' | 'replay'; choice: TaskChoice }
       ? t('many.between', { from: time(choice.created_after), to: time(choice.created_before) })
       : t('many.until', { to: time(choice.created_before) }),
   ].filter(Boolean)
-  return <>{parts.join(i18n.language === 'zh-CN' ? '，' : ' ')}</>
+  return <>{parts.join(i18n.language === 'zh-CN' ? '，' : ', ')}</>
 }

@@ -48,6 +48,7 @@ export const en = {
     queues: 'Queues',
     dead: 'Dead letters',
     schedules: 'Schedules',
+    handlers: 'Handlers',
     insight: 'Insight',
   },
   theme: { dark: 'Dark', light: 'Light' },

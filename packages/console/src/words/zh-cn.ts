@@ -54,6 +54,7 @@ export const zhCn: Words<typeof en> = {
     queues: '队列',
     dead: '死信',
     schedules: '定时计划',
+    handlers: '处理器',
     insight: '洞察',
   },
   theme: { dark: '深色', light: '浅色' },
