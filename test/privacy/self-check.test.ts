@@ -44,8 +44,8 @@ for (const backend of backends()) {
       ],
       [
         'DAY_FILE_CHANGED',
-        () => overwrite(jsonl, 'Created ticket: ticket 7"', 'Created ticket: ticket 8"'),
-        () => overwrite(jsonl, 'Created ticket: ticket 8"', 'Created ticket: ticket 7"'),
+        () => overwrite(jsonl, 'Created ticket: ticket 7"', 'Altered ticket: ticket 7"'),
+        () => overwrite(jsonl, 'Altered ticket: ticket 7"', 'Created ticket: ticket 7"'),
       ],
     ]
     for (const [code, change, undo] of cases) {

@@ -324,35 +324,36 @@ export async function listPendingProjects(tx: Tx): Promise<string[]> {
 }
 
 /**
- * Gives the next places of a log to rows that have none, in the order of appending. Returns how many. The log's size is
- * compared and set, so of two sequencers one places them and the other throws.
+ * Gives the next places of a log to rows that have none, in the order of appending, and answers which got which. The log's
+ * size is compared and set, so of two sequencers one places them and the other throws.
  */
 export async function placeRows(
   tx: Tx,
   log: Pick<Log, 'project_id' | 'shard' | 'size'>,
   limit: number,
-): Promise<number> {
-  const rows = await tx.sql<{ placed: number }>(
-    `with waiting as (select seq from audit_index where project_id = ?1 and log_index is null order by seq limit ?2)
-     select count(*) as placed from waiting`,
-    [log.project_id, limit],
-  )
-  const placed = Number(rows[0]!.placed)
-  if (placed === 0) return 0
-  await tx.sql(
+): Promise<Place[]> {
+  const places = await tx.sql<Place>(
     `with todo as (
        select seq, row_number() over (order by seq) - 1 + ?3 as place
        from (select seq from audit_index where project_id = ?1 and log_index is null order by seq limit ?4) as waiting
      )
-     update audit_index set shard = ?2, log_index = todo.place from todo where audit_index.seq = todo.seq`,
-    [log.project_id, log.shard, log.size, placed],
+     update audit_index set shard = ?2, log_index = todo.place from todo where audit_index.seq = todo.seq
+     returning event_id, log_index`,
+    [log.project_id, log.shard, log.size, limit],
   )
+  if (places.length === 0) return places
   const moved = await tx.sql<{ size: number }>(
     'update logs set size = size + ?4 where project_id = ?1 and shard = ?2 and size = ?3 and closed_at is null returning size',
-    [log.project_id, log.shard, log.size, placed],
+    [log.project_id, log.shard, log.size, places.length],
   )
   if (moved.length !== 1) throw new Error('another sequencer placed rows in this log')
-  return placed
+  return places.sort((a, b) => a.log_index - b.log_index)
+}
+
+/** What an event got from the sequencer. */
+export interface Place {
+  readonly event_id: string
+  readonly log_index: number
 }
 
 export async function listPlacedRows(
