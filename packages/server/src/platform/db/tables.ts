@@ -551,6 +551,26 @@ export interface StepsTable {
   result_sealed: string | null
 }
 
+export interface RunStatsTable {
+  project_id: string
+  step: 'minute' | 'hour' | 'day'
+  at: number
+  handler: string
+  queue: string
+  ended: number
+  failed: number
+  cancelled: number
+  ran: string
+  waited: string
+  codes: string
+}
+
+export interface RunStatsCursorsTable {
+  project_id: string
+  shard: number
+  log_index: number
+}
+
 export interface SchedulesTable {
   project_id: string
   id: string
@@ -651,6 +671,8 @@ export interface Tables {
   queue_copy: QueueCopyTable
   schedules: SchedulesTable
   schedule_fires: ScheduleFiresTable
+  run_stats: RunStatsTable
+  run_stats_cursors: RunStatsCursorsTable
   schedule_due: ScheduleDueTable
 }
 
@@ -686,4 +708,6 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'steps',
   'schedules',
   'schedule_fires',
+  'run_stats',
+  'run_stats_cursors',
 ])
