@@ -14,6 +14,7 @@ const suites: Record<string, () => Promise<Figure[]>> = {
   audit: async () => (await import('./suites/audit.ts')).audit(),
   commits: async () => (await import('./suites/commits.ts')).commits(),
   tasks: async () => (await import('./suites/tasks.ts')).tasks(),
+  console: async () => (await import('./suites/console.ts')).console(),
   verify: async () => (await import('./suites/verify.ts')).verify(),
 }
 

@@ -124,6 +124,8 @@ for (const backend of backends()) {
     await fill(system, 'default')
     // The sequencer's own changes to the log are none across the fence.
     await system.settle()
+    // Nor are counts of what is in it.
+    await system.app.counter.round()
     const projects = (await system.admin.get<Project[]>('/projects')).body
     const mine = projects.find((one) => one.slug === 'default')!.id
     const other = projects.find((one) => one.slug === 'other')!.id

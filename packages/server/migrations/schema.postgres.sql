@@ -556,6 +556,31 @@ CREATE TABLE public.run_evidence (
 
 ALTER TABLE ONLY public.run_evidence FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.run_stats (
+    project_id text NOT NULL,
+    step text NOT NULL,
+    at bigint NOT NULL,
+    handler text NOT NULL,
+    queue text NOT NULL,
+    ended bigint NOT NULL,
+    failed bigint NOT NULL,
+    cancelled bigint NOT NULL,
+    ran text NOT NULL,
+    waited text NOT NULL,
+    codes text NOT NULL,
+    CONSTRAINT run_stats_step_check CHECK ((step = ANY (ARRAY['minute'::text, 'hour'::text, 'day'::text])))
+);
+
+ALTER TABLE ONLY public.run_stats FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.run_stats_cursors (
+    project_id text NOT NULL,
+    shard bigint NOT NULL,
+    log_index bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.run_stats_cursors FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.runs (
     project_id text NOT NULL,
     id text NOT NULL COLLATE pg_catalog."C",
@@ -1079,6 +1104,12 @@ ALTER TABLE ONLY public.rule_sets
 ALTER TABLE ONLY public.run_evidence
     ADD CONSTRAINT run_evidence_pkey PRIMARY KEY (project_id, run_id, artifact_id);
 
+ALTER TABLE ONLY public.run_stats_cursors
+    ADD CONSTRAINT run_stats_cursors_pkey PRIMARY KEY (project_id);
+
+ALTER TABLE ONLY public.run_stats
+    ADD CONSTRAINT run_stats_pkey PRIMARY KEY (project_id, step, at, handler, queue);
+
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_pkey PRIMARY KEY (project_id, id);
 
@@ -1377,6 +1408,12 @@ ALTER TABLE ONLY public.rule_sets
 ALTER TABLE ONLY public.rule_sets
     ADD CONSTRAINT rule_sets_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
 
+ALTER TABLE ONLY public.run_stats_cursors
+    ADD CONSTRAINT run_stats_cursors_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
+ALTER TABLE ONLY public.run_stats
+    ADD CONSTRAINT run_stats_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
 ALTER TABLE public.runs
     ADD CONSTRAINT runs_project_id_ticket_id_fkey FOREIGN KEY (project_id, ticket_id) REFERENCES public.tickets(project_id, id);
 
@@ -1526,6 +1563,10 @@ CREATE POLICY project_fence ON public.rule_sets USING ((project_id = NULLIF(curr
 
 CREATE POLICY project_fence ON public.run_evidence USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
+CREATE POLICY project_fence ON public.run_stats USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.run_stats_cursors USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
 CREATE POLICY project_fence ON public.runs USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.schedule_fires USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
@@ -1549,6 +1590,10 @@ CREATE POLICY project_fence ON public.worker_handlers USING ((project_id = NULLI
 ALTER TABLE public.rule_sets ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.run_evidence ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.run_stats ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.run_stats_cursors ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.runs ENABLE ROW LEVEL SECURITY;
 
@@ -1672,6 +1717,10 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.queues TO writ_app;
 GRANT SELECT,INSERT ON TABLE public.rule_sets TO writ_app;
 
 GRANT SELECT,INSERT ON TABLE public.run_evidence TO writ_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.run_stats TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.run_stats_cursors TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.runs TO writ_app;
 

@@ -455,6 +455,27 @@ create table run_evidence (
   primary key (project_id, run_id, artifact_id)
 ) strict;
 
+create table run_stats (
+  project_id text not null references projects (id),
+  step text not null check (step in ('minute', 'hour', 'day')),
+  at integer not null,
+  handler text not null,
+  queue text not null,
+  ended integer not null,
+  failed integer not null,
+  cancelled integer not null,
+  ran text not null,
+  waited text not null,
+  codes text not null,
+  primary key (project_id, step, at, handler, queue)
+) strict;
+
+create table run_stats_cursors (
+  project_id text primary key references projects (id),
+  shard integer not null,
+  log_index integer not null
+) strict;
+
 create table "runs" (
   project_id text not null references projects (id),
   id text not null,

@@ -62,6 +62,7 @@ import {
   tokensHandlers,
   usersHandlers,
 } from './identity/index.ts'
+import { type Counter, createCounter, insightHandlers } from './insight/index.ts'
 import { createJudgeThread, createProofKind, rulesHandlers } from './kinds/proof/index.ts'
 import {
   type AttemptEnded,
@@ -143,6 +144,7 @@ export interface App {
   readonly audit: { settle(): Promise<void> }
   readonly tasks: Tasks
   readonly scheduler: Scheduler
+  readonly counter: Counter
   readonly db: Database
   readonly databaseSettings: DatabaseSettings
 }
@@ -153,6 +155,8 @@ const LEASE_MS = 30_000
 /** What a process without the role `api` answers. */
 const OPERATIONAL: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics', '/ping'])
 const POLL_MS = 200
+/** How often what has ended is counted for insight. */
+const COUNT_MS = 5_000
 /** How often the workers of a task may be lost. */
 const MAX_LOST = 10
 /** How long work that was told to stop is waited for. */
@@ -219,6 +223,8 @@ export async function openApp(on: {
   log: Logger
   clock?: Clock
   passwordCost?: PasswordCost
+  /** How long a lease lasts that is not extended; half a minute unless a test has no time for that. */
+  leaseMs?: number
   /** Handlers of tests, whose names begin with `test.`; a server that has them is none for people. */
   testHandlers?: readonly Handler[]
 }): Promise<App> {
@@ -322,7 +328,7 @@ export async function openApp(on: {
     log: log.child({ part: 'worker' }),
     kinds,
     attest,
-    leaseMs: LEASE_MS,
+    leaseMs: on.leaseMs ?? LEASE_MS,
     timeoutSeconds: config.runTimeoutSeconds,
     maxDeliveries: 10,
     notBefore: witnesses.newestRoot,
@@ -442,6 +448,7 @@ export async function openApp(on: {
     payloads,
     pollMs: POLL_MS,
   })
+  const counter = createCounter({ db, clock, log: log.child({ part: 'insight' }), pollMs: COUNT_MS })
   const worker = createWorker({
     db,
     queue,
@@ -472,7 +479,7 @@ export async function openApp(on: {
       await fireTimers(executing, tasks.expire)
       await tasks.admitDue()
     },
-    leaseMs: LEASE_MS,
+    leaseMs: on.leaseMs ?? LEASE_MS,
     pollMs: POLL_MS,
     graceMs: config.shutdownGraceSeconds * 1_000,
   })
@@ -699,6 +706,7 @@ export async function openApp(on: {
     await door.serve(doorHttp)
     serveMetrics(doorHttp, metrics)
   }
+  mount(http, 'insight', api.insight, insightHandlers(), mounting)
   mount(http, 'schedules', api.schedules, scheduleHandlers({ tasks, payloads }), mounting)
   await serveApprovePage(http, config.apiPrefix)
   await serveConsole(http, {
@@ -740,7 +748,7 @@ export async function openApp(on: {
     ...(has('sequencer') ? [sequencer.run(stopping.signal), witnesses.run(stopping.signal)] : []),
     ...(has('sequencer') && config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
     ...(has('worker') ? [worker, fanOut, deliverer].map((one) => one.run(stopping.signal)) : []),
-    ...(has('scheduler') ? [scheduler.run(stopping.signal)] : []),
+    ...(has('scheduler') ? [scheduler, counter].map((one) => one.run(stopping.signal)) : []),
     // A process that only accepts tasks knows the contracts too.
     ...(folder ? [folder.run(stopping.signal)] : []),
     every(1_000, stopping.signal, log, switches.refresh),
@@ -764,6 +772,7 @@ export async function openApp(on: {
     audit: sequencer,
     tasks,
     scheduler,
+    counter,
     db,
     databaseSettings: settings,
     async listen() {

@@ -206,6 +206,11 @@ const placed = ({ shard, log_index, ...event }: PlacedRow): PlacedEvent => ({
   position: shard === null || log_index === null ? null : { shard, index: log_index },
 })
 
+/** Behind the place ?2, ?3 of the project ?1, in log order. */
+const BEHIND = `b.project_id = ?1 and b.log_index is not null and (b.shard, b.log_index) >= (?2, ${BATCH_OF_ENTRY})
+       and (b.shard > ?2 or ${INDEX} > ?3)
+     order by b.shard, b.log_index, e.place`
+
 /**
  * The events behind a place, in log order. A place is given after the commit and one after the other, so what was read up
  * to a place never gets a late neighbour: whoever reads on from there misses nothing.
@@ -213,13 +218,24 @@ const placed = ({ shard, log_index, ...event }: PlacedRow): PlacedEvent => ({
 export async function listEventsBehind(tx: Tx, after: Position, limit: number): Promise<PlacedEvent[]> {
   const rows = await tx.sql<PlacedRow>(
     `select ${placedColumns}
-     from ${PLACES}
-     where b.project_id = ?1 and b.log_index is not null and (b.shard, b.log_index) >= (?2, ${BATCH_OF_ENTRY})
-       and (b.shard > ?2 or ${INDEX} > ?3)
-     order by b.shard, b.log_index, e.place limit ?4`,
+     from ${PLACES} where ${BEHIND} limit ?4`,
     [tx.project, after.shard, after.index, limit],
   )
   return rows.map(placed)
+}
+
+/** What the events behind a place are about, in log order, without what they say. */
+export async function listSubjectsBehind(
+  tx: Tx,
+  after: Position,
+  limit: number,
+): Promise<{ position: Position; event_type: string; resource_id: string | null }[]> {
+  const rows = await tx.sql<{ shard: number; log_index: number; event_type: string; resource_id: string | null }>(
+    `select b.shard, ${INDEX} as log_index, e.event_type, e.resource_id
+     from ${PLACES} where ${BEHIND} limit ?4`,
+    [tx.project, after.shard, after.index, limit],
+  )
+  return rows.map(({ shard, log_index, ...event }) => ({ ...event, position: { shard, index: log_index } }))
 }
 
 /** The last place that was given in this project; before the first one if there is none. */

@@ -1,6 +1,15 @@
 import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
 import type { Listener, Queue } from './queue.ts'
-import { countDepth, createQueueLimits, type LeaseRow, leaseColumns, leasesOf, sweepRows, UNPAUSED } from './rows.ts'
+import {
+  countDepth,
+  createQueueLimits,
+  type LeaseRow,
+  leaseColumns,
+  leasesOf,
+  renewLeases,
+  sweepRows,
+  UNPAUSED,
+} from './rows.ts'
 import { tellOf } from './sqlite.ts'
 
 /** At most one NOTIFY in this many milliseconds from one process. */
@@ -137,6 +146,7 @@ export function openPostgresQueue(db: Database): Queue {
       await limits.refresh()
       return sweepRows(db, now)
     },
+    clockSet: (change) => renewLeases(db, change),
     async stop(tx, runId) {
       const rows = await tx.sql(
         'update queue set stop = 1 where run_id = ?1 and project_id = ?2 and lease_until is not null returning run_id',

@@ -5,6 +5,7 @@ import type {
   handlersApi,
   NewTask,
   queuesApi,
+  RunState,
   Submitted,
   tasksApi,
   workersApi,
@@ -89,18 +90,8 @@ export const taskHandlers = (on: Dispatching): Routes<typeof tasksApi, Caller> =
       ]
     },
     list(ask) {
-      const { created_after, created_before, queue, handler, state, error_code, tag, unique_key, parent } = ask.query
-      const filter: TaskFilter = {
-        queue,
-        handler,
-        state,
-        error_code,
-        tag,
-        unique_key,
-        parent,
-        created_after: millisOf(created_after),
-        created_before: millisOf(created_before),
-      }
+      const { unique_key, q, parent } = ask.query
+      const filter = { ...taskFilterOf(ask.query), unique_key, q, parent }
       return ask.page({
         rows: (tx, page) => tasks.list(tx, ask.caller, filter, pageOf(page)),
         total: (tx) => tasks.count(tx, ask.caller, filter),
@@ -115,6 +106,15 @@ export const taskHandlers = (on: Dispatching): Routes<typeof tasksApi, Caller> =
     batch: (ask) => ask.read((tx) => tasks.batch(tx, ask.caller, String(ask.params.id))),
     cancelBatch: (ask) =>
       ask.change((tx) => tasks.cancelBatch(tx, ask.caller, String(ask.params.id), ask.body?.limit ?? 1_000)),
+    preview: (ask) => ask.read((tx) => tasks.preview(tx, taskFilterOf(ask.body), ask.body.open ?? false)),
+    cancelMany: (ask) =>
+      ask.change((tx) =>
+        tasks.cancelMany(tx, ask.caller, taskFilterOf(ask.body), ask.body.limit ?? 100, ask.body.reason ?? null),
+      ),
+    replayMany: (ask) =>
+      ask.change(async (tx) => ({
+        replayed: await tasks.replayEnded(tx, ask.caller, taskFilterOf(ask.body), ask.body.limit ?? 100),
+      })),
     async handlers(ask) {
       const { handlers, remote, http } = tasks
       const theirs = (await ask.read(async (tx) => [...(await http.list(tx)), ...(await remote.list(tx))])).filter(
@@ -225,6 +225,24 @@ export const deadLetterHandlers = ({ tasks }: Dispatching): Routes<typeof deadLe
   replayMany: (ask) =>
     ask.change((tx) => tasks.replayMany(tx, ask.caller, deadFilterOf(ask.body), ask.body.limit ?? 100)),
   purge: (ask) => ask.change((tx) => tasks.purge(tx, ask.caller, deadFilterOf(ask.body))),
+})
+
+const taskFilterOf = (asked: {
+  queue?: string
+  handler?: string
+  state?: RunState
+  error_code?: string
+  tag?: string
+  created_after?: string
+  created_before?: string
+}): TaskFilter => ({
+  queue: asked.queue,
+  handler: asked.handler,
+  state: asked.state,
+  error_code: asked.error_code,
+  tag: asked.tag,
+  created_after: millisOf(asked.created_after),
+  created_before: millisOf(asked.created_before),
 })
 
 function deadFilterOf(asked: {

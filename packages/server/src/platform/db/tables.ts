@@ -610,6 +610,26 @@ export interface StepsTable {
   result_sealed: string | null
 }
 
+export interface RunStatsTable {
+  project_id: string
+  step: 'minute' | 'hour' | 'day'
+  at: number
+  handler: string
+  queue: string
+  ended: number
+  failed: number
+  cancelled: number
+  ran: string
+  waited: string
+  codes: string
+}
+
+export interface RunStatsCursorsTable {
+  project_id: string
+  shard: number
+  log_index: number
+}
+
 export interface SchedulesTable {
   project_id: string
   id: string
@@ -716,6 +736,8 @@ export interface Tables {
   queue_copy: QueueCopyTable
   schedules: SchedulesTable
   schedule_fires: ScheduleFiresTable
+  run_stats: RunStatsTable
+  run_stats_cursors: RunStatsCursorsTable
   schedule_due: ScheduleDueTable
 }
 
@@ -755,4 +777,6 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'http_handlers',
   'schedules',
   'schedule_fires',
+  'run_stats',
+  'run_stats_cursors',
 ])
