@@ -1,6 +1,6 @@
 import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import type { Entry, Lease, Listener, Queue, Settlement } from './queue.ts'
-import { countDepth, type LeaseRow, leaseColumns, leasesOf, renewLeases, sweepRows, UNPAUSED } from './rows.ts'
+import { countDepth, type LeaseRow, leaseColumns, leasesOf, renewLeases, sweepRows, unpausedAt } from './rows.ts'
 
 /**
  * The queue in the table `queue` of SQLite. One process, one writer: while a transaction claims, nobody else can, so there
@@ -33,7 +33,7 @@ export function openSqliteQueue(db: Database): Queue {
     async claim(tx, ask) {
       const rows = await tx.sql<LeaseRow>(
         `update queue set lease_owner = ?1, lease_until = ?2, claimed_at = ?3, fence = fence + 1, attempt = attempt + 1, ready = 0
-         where run_id in (select run_id from queue where queue = ?4 and project_id = ?5 and ready = 1 and ${UNPAUSED}
+         where run_id in (select run_id from queue where queue = ?4 and project_id = ?5 and ready = 1 and ${unpausedAt('?4', '?5')}
            ${ask.except.length > 0 ? 'and handler not in (select value from json_each(?7))' : ''}
            order by priority desc, run_at, run_id limit ?6)
          returning ${leaseColumns.replaceAll('queue.', '')}`,
