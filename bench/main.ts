@@ -14,6 +14,7 @@ const suites: Record<string, () => Promise<Figure[]>> = {
   audit: async () => (await import('./suites/audit.ts')).audit(),
   commits: async () => (await import('./suites/commits.ts')).commits(),
   tasks: async () => (await import('./suites/tasks.ts')).tasks(),
+  backlog: async () => (await import('./suites/backlog.ts')).backlog(),
   verify: async () => (await import('./suites/verify.ts')).verify(),
 }
 
