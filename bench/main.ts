@@ -15,6 +15,7 @@ const suites: Record<string, () => Promise<Figure[]>> = {
   commits: async () => (await import('./suites/commits.ts')).commits(),
   tasks: async () => (await import('./suites/tasks.ts')).tasks(),
   backlog: async () => (await import('./suites/backlog.ts')).backlog(),
+  console: async () => (await import('./suites/console.ts')).console(),
   verify: async () => (await import('./suites/verify.ts')).verify(),
 }
 

@@ -523,6 +523,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '必须指明要处理哪些死信。',
     '至少给出 id、队列、处理器、错误码或时间之一；先查看预计数量。',
   ],
+  TASKS_UNFILTERED: [
+    'Name at least one of queue, handler, error code, tag or time; look at the count first.',
+    '必须指明要处理哪些任务。',
+    '至少给出队列、处理器、错误码、标签或时间之一；先查看预计数量。',
+  ],
   TASK_CALLBACK_REFUSED: [
     'Use an https url of a public address, or name the host in WRIT_EGRESS_ALLOW.',
     '不能调用此回调地址：{reason}。',
@@ -553,6 +558,16 @@ export const remedies: Record<ErrorCode, Remedy> = {
     'Its last time has passed. Change its times; it is active then.',
     '计划已没有将来的时间。',
     '请修改其时间，修改后即生效。',
+  ],
+  INSIGHT_PERIOD_INVALID: [
+    'Give a `from` that lies before `to`, at most 400 days apart.',
+    '时间段须先开始后结束，且不超过 400 天。',
+    '请给出早于 `to` 的 `from`，两者相距不超过 400 天。',
+  ],
+  INSIGHT_TOO_LARGE: [
+    'Ask for a shorter period, or name a `handler` or a `queue`.',
+    '这段时间内的处理器和队列过多。',
+    '请缩短时间段，或指定 `handler` 或 `queue`。',
   ],
   HANDLER_UNKNOWN: [
     'Only handlers of workers are enabled and disabled; `GET /handlers` lists them with the source `worker`.',

@@ -109,7 +109,7 @@ async function fill(db: Database, size: number): Promise<void> {
     `${hex}, '${PROJECT}', 'api', 'noop', ${n} % 3, ${now} - (${n} * 7919) % 1000000, 1`
   const text =
     db.dialect === 'postgres'
-      ? `insert into queue (${columns}) select ${row('n', `gen_random_uuid()::text`)} from generate_series(1, ${more}) n`
+      ? `insert into queue (${columns}) select ${row('n', `gen_random_uuid()::text`)} from generate_series(1::bigint, ${more}) n`
       : `with recursive numbers(n) as (select 1 union all select n + 1 from numbers where n < ${more})
          insert into queue (${columns}) select ${row('n', 'lower(hex(randomblob(16)))')} from numbers`
   await inProject(PROJECT, () => db.write((tx) => tx.sql(text.replaceAll('lower(hex(randomblob(16)))', UUID))))

@@ -291,7 +291,7 @@ export async function check(app: App, by: Dispatcher, expected: number): Promise
   if (settled.length !== expected || rows.length !== expected)
     throw new Error(`${expected} tasks, ${settled.length} settled, ${rows.length} leaves`)
   const [pending] = await by.read((tx) =>
-    tx.sql<{ n: number }>('select count(*) as n from audit_index where project_id = ?1 and log_index is null', [
+    tx.sql<{ n: number }>('select count(*) as n from audit_places where project_id = ?1 and log_index is null', [
       by.project,
     ]),
   )

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { AuditEvent, Role } from '@writ/api'
 import { type Handler, TaskError } from '../../packages/server/src/kinds/task/index.ts'
-import { attachDatabase } from '../../packages/server/src/platform/db/open.ts'
 import { type Receiver, startReceiver } from '../channels/receiver.ts'
 import { type Client, createClient } from '../client.ts'
 import { freePort } from '../servers/free-port.ts'
+import { endLeases } from '../servers/statement.ts'
 import { type TestSystem, until } from '../test-system.ts'
 import { holds, ok, verifies } from '../verifies.ts'
 
@@ -23,13 +23,6 @@ async function withToken(sys: TestSystem, role: Role, more: object = {}): Promis
 }
 const at = (sys: TestSystem, headers: Record<string, string>): Client =>
   createClient({ base: () => sys.base, prefix: '', credentials: async () => headers })
-
-/** On PostgreSQL another process could hold the lease; it ends by the clock, for which the test does not wait. */
-async function endLeases(url: string): Promise<void> {
-  const db = await attachDatabase({ url })
-  await db.lookup('update queue set lease_until = 0 where lease_until is not null', [])
-  await db.close()
-}
 
 type Accepted = { accepted: boolean; task_id: string }
 const statusOf = async (client: Client, id: string) => (await client.get<{ status: string }>(`/task/${id}`)).body.status

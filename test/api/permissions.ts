@@ -165,6 +165,9 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'GET /tasks/:id': all,
   'GET /tasks/:id/wait': all,
   'POST /tasks/:id/cancel': dispatchers,
+  'POST /tasks/preview': ['admin', 'ops', 'auditor'],
+  'POST /tasks/cancel': ['admin', 'ops'],
+  'POST /tasks/replay': ['admin', 'ops'],
   'GET /handlers': all,
   'POST /workers/claim': ['admin', 'ops'],
   'POST /workers/extend': ['admin', 'ops'],
@@ -193,4 +196,5 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /schedules/:id/pause': ['admin', 'ops'],
   'POST /schedules/:id/resume': ['admin', 'ops'],
   'POST /schedules/:id/trigger': ['admin', 'ops'],
+  'GET /insight': ['admin', 'ops', 'auditor'],
 }

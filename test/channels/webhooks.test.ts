@@ -6,6 +6,7 @@ import type { CreatedWebhook, Delivery, Replayed, Ticket, Webhook } from '@writ/
 import type { Static } from 'typebox'
 import { attachDatabase } from '../../packages/server/src/platform/db/open.ts'
 import { backends } from '../backends.ts'
+import { endLeases } from '../servers/statement.ts'
 import { type TestSystem, until } from '../test-system.ts'
 import { type Received, startReceiver } from './receiver.ts'
 import { startSmtpServer } from './smtp-server.ts'
@@ -202,7 +203,7 @@ for (const backend of backends()) {
     receiver.received.length = 0
     receiver.answer = () => ({ status: 204 })
     // On PostgreSQL another process could hold the lease; it ends by the clock. Here we say that it has ended.
-    if (backend.name === 'postgres') await endLeases(system)
+    if (backend.name === 'postgres') await endLeases(system.databaseUrl!, 'delivery_queue')
     await system.restart()
     await until('all are delivered', async () => {
       const all = await deliveriesOf(system, hook.id)
@@ -370,10 +371,4 @@ for (const backend of backends()) {
     assert.equal((await system.admin.get(`/webhooks/${control.id}`)).status, 404)
     await system.check()
   })
-}
-
-async function endLeases(system: TestSystem): Promise<void> {
-  const db = await attachDatabase({ url: system.databaseUrl! })
-  await db.lookup('update delivery_queue set lease_until = 0 where lease_until is not null', [])
-  await db.close()
 }

@@ -1,15 +1,14 @@
 /** Every page: nothing broken, nothing wider than the screen, nothing that axe-core calls serious, in both themes and languages. */
 import assert from 'node:assert/strict'
-import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { Webhook } from '@writ/api'
 import { startReceiver } from '../channels/receiver.ts'
-import { accessibilityFaults, fill, fits, openTab, settled, skip, startConsole } from './scene.ts'
+import { faultsOf, fill, lookAt, openTab, type Sight, skip, startConsole } from './scene.ts'
 
 const screenshots = path.join(import.meta.dirname, '../../packages/console/screenshots')
 
-const pages: readonly [name: string, place: string, waitFor: string][] = [
+const pages: readonly Sight[] = [
   ['home', '', '.figures'],
   ['tickets', 'tickets', '.list-row'],
   ['board', 'tickets?view=board', '.board-card'],
@@ -45,33 +44,16 @@ test('every page is whole and accessible in both themes', { skip }, async () => 
     events: ['run.*'],
   })
   assert.equal(hook.status, 201, JSON.stringify(hook.body))
-  await mkdir(screenshots, { recursive: true })
-  const faults: string[] = []
-  const lookAt = async (scheme: 'light' | 'dark', shape: { width: number; height: number; locale: string }) => {
-    await using tab = await openTab(system, { scheme, ...shape })
-    const look = async (name: string) => {
-      await settled(tab.page)
-      for (const fault of await accessibilityFaults(tab.page)) faults.push(`${name}, ${scheme}: ${fault}`)
-      if (!(await fits(tab.page))) faults.push(`${name}, ${scheme}: wider than the screen`)
-      const file = path.join(screenshots, `${name}-${scheme}-${shape.width}.png`)
-      await tab.page.screenshot({ path: file, fullPage: true })
-    }
-    await tab.open('')
-    await tab.page.locator('form').waitFor()
-    await look('sign-in')
-    await tab.signIn(system.admin)
-    for (const [name, place, shown] of pages) {
-      await tab.open(`default/${place.replace('$webhook', hook.body.id)}`)
-      await tab.page.locator(shown).first().waitFor()
-      await look(name)
-    }
-    faults.push(...tab.broken)
-  }
-  // One theme on a wide screen in English, the other on a phone in Chinese: each fault is seen by one of them.
-  await Promise.all([
-    lookAt('light', { width: 1440, height: 900, locale: 'en-GB' }),
-    lookAt('dark', { width: 390, height: 844, locale: 'zh-CN' }),
-  ])
+  const faults = await lookAt(
+    system,
+    pages.map(([name, place, shown]) => [name, place.replace('$webhook', hook.body.id), shown]),
+    {
+      before: async (tab, look) => {
+        await tab.page.locator('form').waitFor()
+        await look('sign-in')
+      },
+    },
+  )
   assert.deepEqual(faults, [])
 })
 
@@ -84,7 +66,7 @@ test('dialogs and drawers are accessible too', { skip }, async () => {
   await tab.signIn(system.admin)
   const faults: string[] = []
   const look = async (name: string) => {
-    for (const fault of await accessibilityFaults(page)) faults.push(`${name}: ${fault}`)
+    for (const fault of await faultsOf(page)) faults.push(`${name}: ${fault}`)
     await page.screenshot({ path: path.join(screenshots, `${name}-dark-1440.png`) })
   }
   await page.getByRole('button', { name: 'Review and approve' }).click()

@@ -1,11 +1,12 @@
 /** The console in a real browser against a real server: people with pages of their own, and what must hold on every page. */
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { after } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import type { Run, Ticket } from '@writ/api'
-import type { Browser, BrowserContext, Page } from 'playwright-core'
+import type { Browser, BrowserContext, Locator, Page } from 'playwright-core'
 import { buildConsole } from '../../packages/console/build.ts'
 import { missingChromium, startChromium } from '../servers/chromium.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
@@ -94,6 +95,27 @@ export async function openTab(
   }
 }
 
+/**
+ * Reads until the page says this. What a page shows comes about by itself, so it is never read once: a slow machine reads too
+ * early, and a fast one hides it. The failure tells what it said last.
+ */
+export async function comesTo<T>(read: () => Promise<T>, expected: T, patience = 30_000): Promise<void> {
+  const end = performance.now() + patience
+  for (;;) {
+    const said = await read()
+    if (isDeepStrictEqual(said, expected)) return
+    if (performance.now() > end) assert.deepEqual(said, expected)
+    await new Promise((later) => setTimeout(later, 25))
+  }
+}
+
+/** Waits until exactly so many are there. */
+export const countOf = (what: Locator, expected: number): Promise<void> => comesTo(() => what.count(), expected)
+
+/** Waits until these are the texts, in this order. */
+export const textsOf = (what: Locator, expected: readonly string[]): Promise<void> =>
+  comesTo<readonly string[]>(() => what.allTextContents(), expected)
+
 /** Waits until nothing on the page is being loaded any more. */
 export async function settled(page: Page): Promise<void> {
   await page
@@ -105,8 +127,24 @@ export async function settled(page: Page): Promise<void> {
 
 const axe = readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
-/** What axe-core finds that is serious or critical, in one line each. */
-export async function accessibilityFaults(page: Page): Promise<string[]> {
+/**
+ * What axe-core finds that is serious or critical, in one line each, and what sticks out. A fault that is gone at the next look was
+ * a page that was not yet finished; one that stays is told.
+ */
+export async function faultsOf(page: Page): Promise<string[]> {
+  const look = async () => [
+    ...(await accessibilityFaults(page)),
+    ...((await fits(page)) ? [] : ['wider than the screen']),
+  ]
+  let faults = await look()
+  for (let i = 0; i < 20 && faults.length > 0; i++) {
+    await new Promise((later) => setTimeout(later, 100))
+    faults = await look()
+  }
+  return faults
+}
+
+async function accessibilityFaults(page: Page): Promise<string[]> {
   // Not as a script of the page, which its policy forbids, but by the debugger.
   await page.evaluate(await axe)
   const found = (await page.evaluate(`axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) =>
@@ -116,8 +154,54 @@ export async function accessibilityFaults(page: Page): Promise<string[]> {
 }
 
 /** Nothing is wider than the page. */
-export const fits = async (page: Page): Promise<boolean> =>
+const fits = async (page: Page): Promise<boolean> =>
   (await page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')) as boolean
+
+const screenshots = path.join(import.meta.dirname, '../../packages/console/screenshots')
+
+/** A page: the name of its screenshot, its address, and what is there when it is whole. */
+export type Sight = readonly [name: string, place: string, waitFor: string]
+export type Look = (name: string) => Promise<void>
+
+/**
+ * Opens each page as the admin, in the light theme on a wide screen in English and in the dark one on a phone in Chinese: so each
+ * fault is seen by one of them. Takes a screenshot of each; answers what is wrong with them.
+ */
+export async function lookAt(
+  system: TestSystem,
+  sights: readonly Sight[],
+  more: {
+    before?: (tab: Tab, look: Look) => Promise<void>
+    after?: (tab: Tab, look: Look) => Promise<void>
+  } = {},
+): Promise<string[]> {
+  await mkdir(screenshots, { recursive: true })
+  const faults: string[] = []
+  const round = async (scheme: 'light' | 'dark', shape: { width: number; height: number; locale: string }) => {
+    await using tab = await openTab(system, { scheme, ...shape })
+    const look = async (name: string) => {
+      await settled(tab.page)
+      for (const fault of await faultsOf(tab.page)) faults.push(`${name}, ${scheme}: ${fault}`)
+      const file = path.join(screenshots, `${name}-${scheme}-${shape.width}.png`)
+      await tab.page.screenshot({ path: file, fullPage: true })
+    }
+    await tab.open('')
+    await more.before?.(tab, look)
+    await tab.signIn(system.admin)
+    for (const [name, place, shown] of sights) {
+      await tab.open(`default/${place}`)
+      await tab.page.locator(shown).first().waitFor()
+      await look(name)
+    }
+    await more.after?.(tab, look)
+    faults.push(...tab.broken)
+  }
+  await Promise.all([
+    round('light', { width: 1440, height: 900, locale: 'en-GB' }),
+    round('dark', { width: 390, height: 844, locale: 'zh-CN' }),
+  ])
+  return faults
+}
 
 /** Ticket 1 done and sealed, 2 failed, 3 submitted, 4 a draft; by the employee, approved by the admin. */
 export async function fill(system: TestSystem): Promise<{ tickets: Ticket[]; runs: Run[] }> {

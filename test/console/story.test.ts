@@ -7,7 +7,7 @@ import type { Approval, Policy, Run, Ticket } from '@writ/api'
 import { verifyBundle } from '@writ/tlog'
 import { sha256, sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
 import { folderFiles, unpack, verifySh } from '../evidence/scene.ts'
-import { examples, openTab, skip, startConsole } from './scene.ts'
+import { comesTo, countOf, examples, openTab, skip, startConsole } from './scene.ts'
 
 // Files that are chosen together are announced together; the check may begin a moment after the last.
 const patient = { env: { WRIT_PROOF_SETTLE_SECONDS: '1' } }
@@ -55,7 +55,7 @@ test('two people take a ticket from a promise to a bundle that verifies without 
 
   // The seal line: five stations reached, each with its proof, checked in the page.
   await agrees.locator('.seal-stations .seal-done').nth(4).waitFor()
-  assert.equal(await agrees.locator('.seal-stations .seal-done').count(), 5)
+  await countOf(agrees.locator('.seal-stations .seal-done'), 5)
   await agrees.getByRole('button', { name: /^Agreed/ }).click()
   const drawer = agrees.getByRole('dialog')
   await drawer.getByText('One entry, checked in this page: all good.').waitFor()
@@ -141,7 +141,8 @@ test('an approver signs with a passkey on a phone, and the proof shows the signa
   await page.getByRole('button', { name: /^Agreed/ }).click()
   await page.getByText('The person signed this very statement').waitFor()
   assert.equal(await page.locator('.check-bad').count(), 0)
-  assert.ok(await page.evaluate('document.documentElement.scrollWidth <= window.innerWidth'), 'nothing sticks out')
+  // Nothing sticks out.
+  await comesTo(() => page.evaluate('document.documentElement.scrollWidth <= window.innerWidth'), true)
   assert.deepEqual(phone.broken, [])
   await system.check()
 })
@@ -157,7 +158,8 @@ test('a rejection goes back with its reason, and an edit after an approval is sh
   await tab.signIn(system.admin)
   await page.getByRole('button', { name: 'Reject' }).click()
   const dialog = page.getByRole('dialog')
-  assert.ok(await dialog.getByRole('button', { name: 'Reject' }).isDisabled(), 'not without a reason')
+  // Not without a reason.
+  await dialog.locator('button:disabled', { hasText: /^Reject$/ }).waitFor()
   await dialog.getByLabel('Reason').fill('no rollback plan')
   await dialog.getByRole('button', { name: 'Reject' }).click()
   await page.locator('.approval-rejected', { hasText: 'no rollback plan' }).waitFor()
@@ -167,8 +169,7 @@ test('a rejection goes back with its reason, and an edit after an approval is sh
   await system.employee.patch(`/tickets/${ticket.id}`, { title: 'Renumber all uplinks' })
   await page.getByRole('button', { name: 'Review and approve' }).click()
   const row = dialog.locator('tr', { hasText: 'title' })
-  await row.getByText('Renumber all uplinks').waitFor()
-  assert.match((await row.textContent()) ?? '', /Renumber the uplinks/)
+  for (const title of ['Renumber all uplinks', 'Renumber the uplinks']) await row.getByText(title).waitFor()
   await page.getByRole('dialog').getByRole('button', { name: 'Approve', exact: true }).click()
   await page.locator('h1 .state-approved').waitFor()
   assert.deepEqual(tab.broken, [])
@@ -194,7 +195,7 @@ test('the first run leads to a proven ticket in five steps, in Chinese', { skip 
   await page.getByText('已在本页面核验，未询问服务器。').waitFor()
   await page.goto(verdict)
   await page.getByText('每个文件都能按其格式读取。').waitFor()
-  assert.equal(await page.evaluate('document.documentElement.lang'), 'zh-CN')
+  await comesTo(() => page.evaluate('document.documentElement.lang'), 'zh-CN')
   const runs = (await system.admin.get<Run[]>('/runs')).body
   assert.deepEqual(
     runs.map((run) => run.verdict),

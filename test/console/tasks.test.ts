@@ -1,14 +1,10 @@
 /** Tasks in the console: dispatched, failed, looked at, replayed; queues held and emptied; who may do none of it. */
 import assert from 'node:assert/strict'
-import { mkdir } from 'node:fs/promises'
-import path from 'node:path'
 import { test } from 'node:test'
 import type { Queue, Submitted, Task } from '@writ/api'
 import { handlerOf } from '../tasks/dispatch.ts'
 import type { TestSystem } from '../test-system.ts'
-import { accessibilityFaults, fits, openTab, settled, skip, startConsole } from './scene.ts'
-
-const screenshots = path.join(import.meta.dirname, '../../packages/console/screenshots')
+import { comesTo, countOf, lookAt, openTab, type Sight, skip, startConsole, textsOf } from './scene.ts'
 
 /** Fails twice with its own words, and writes a log. */
 const failing = handlerOf(
@@ -53,12 +49,13 @@ test('a task is dispatched from its form, dies, and is replayed from the dead le
   await page.getByLabel('script_name').fill('inventory')
   await page.getByLabel('args').fill('{"port": ')
   await page.getByText('This is no JSON yet.').waitFor()
-  assert.ok(await page.locator('form button[type=submit]').isDisabled(), 'what is no JSON yet is never sent')
+  // What is no JSON yet is never sent.
+  await page.locator('form button[type=submit]:disabled').waitFor()
   await page.getByLabel('args').fill('{"port": "1/0/7"}')
   await page.getByText('Options').click()
   await page.getByRole('combobox', { name: 'Tags' }).fill('nightly')
   await page.keyboard.press('Enter')
-  assert.match((await page.locator('.snippet').textContent())!, /"script_name":"inventory","args":\{"port":"1\/0\/7"\}/)
+  await page.locator('.snippet', { hasText: /"script_name":"inventory","args":\{"port":"1\/0\/7"\}/ }).waitFor()
   // What the server refuses is said at its field.
   await page.getByLabel('Queue').fill('Not A Queue')
   await page.locator('form button[type=submit]').click()
@@ -96,11 +93,8 @@ test('a task is dispatched from its form, dies, and is replayed from the dead le
     .waitFor()
   await page.getByRole('dialog').getByRole('button', { name: 'Replay' }).click()
   await page.getByRole('heading', { name: /Task #3/ }).waitFor()
-  assert.deepEqual(
-    await page.locator('aside .path li a').allTextContents(),
-    ['#1', '#2'],
-    'the chain leads back to the first',
-  )
+  // The chain leads back to the first.
+  await textsOf(page.locator('aside .path li a'), ['#1', '#2'])
   await page.getByRole('link', { name: '#2', exact: true }).click()
   await page.getByText('Left the dead letters').waitFor()
   await page.locator('aside .path li a', { hasText: '#3' }).waitFor()
@@ -118,17 +112,17 @@ test('a task is followed while it runs, searched in its log, and cancelled with 
   await tab.signIn(system.admin)
   // The page is open while it is tried again.
   await page.locator('h1 .state-failed').waitFor()
-  assert.equal(await page.locator('.waterfall li').count(), 2)
+  await countOf(page.locator('.waterfall li'), 2)
   await page.locator('tr', { hasText: 'look up the switch' }).locator('td', { hasText: /^1$/ }).waitFor()
   await page.getByText('switch did not answer (attempt 1)').waitFor()
   await page.getByLabel('Search the log').fill('1/0/2')
   await page.getByText(/1 of \d+ lines/).waitFor()
-  assert.equal(await page.locator('.code mark').count(), 1)
+  await countOf(page.locator('.code mark'), 1)
 
   const running = await dispatch(system, { handler: 'test.waits' })
   await tab.open('default/tasks?state=running')
   await page.locator('.list-row .state-running').waitFor()
-  assert.equal(await page.locator('.list-row').count(), 1)
+  await countOf(page.locator('.list-row'), 1)
   const later = await dispatch(system, { handler: 'test.waits' })
   await page.getByRole('button', { name: 'One new' }).click()
   await page.locator('.list-row').nth(1).waitFor()
@@ -148,7 +142,7 @@ test('a task is followed while it runs, searched in its log, and cancelled with 
   await page.getByRole('heading', { name: `Task #${later.number}` }).waitFor()
   await tab.open('default/tasks?tag=nightly&handler=test.fails')
   await page.locator('.list-row').waitFor()
-  assert.equal(await page.locator('.list-row').count(), 1)
+  await countOf(page.locator('.list-row'), 1)
   assert.deepEqual(tab.broken, [])
 })
 
@@ -186,8 +180,10 @@ test('a queue is paused, resumed and drained, and each says what it will do', { 
   await page.getByRole('button', { name: 'Resume: night' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Resume' }).click()
   await page.getByRole('button', { name: 'Pause: night' }).waitFor()
-  const { waiting, delayed, paused_at } = await queue()
-  assert.deepEqual([waiting, delayed, paused_at], [0, 0, null])
+  await comesTo(async () => {
+    const { waiting, delayed, paused_at } = await queue()
+    return [waiting, delayed, paused_at]
+  }, [0, 0, null])
   assert.deepEqual(tab.broken, [])
 })
 
@@ -239,7 +235,7 @@ test('an admin purges what a filter takes, and it says how many', { skip }, asyn
   assert.deepEqual(tab.broken, [])
 })
 
-const pages: readonly [name: string, place: string, waitFor: string][] = [
+const pages: readonly Sight[] = [
   ['tasks', 'tasks', '.list-row'],
   ['task-failed', 'tasks/1', '.entries li'],
   ['task-done', 'tasks/2', '.entries li'],
@@ -271,33 +267,13 @@ test('the pages of tasks are whole and accessible in both themes', { skip }, asy
   await system.admin.post('/queues/morning/pause', {})
   await dispatch(system, { handler: 'system.ping', queue: 'morning' })
   await system.settle()
-  await mkdir(screenshots, { recursive: true })
-  const faults: string[] = []
-  const lookAt = async (scheme: 'light' | 'dark', shape: { width: number; height: number; locale: string }) => {
-    await using tab = await openTab(system, { scheme, ...shape })
-    const look = async (name: string) => {
-      await settled(tab.page)
-      for (const fault of await accessibilityFaults(tab.page)) faults.push(`${name}, ${scheme}: ${fault}`)
-      if (!(await fits(tab.page))) faults.push(`${name}, ${scheme}: wider than the screen`)
-      const file = path.join(screenshots, `${name}-${scheme}-${shape.width}.png`)
-      await tab.page.screenshot({ path: file, fullPage: true })
-    }
-    await tab.open('default/tasks')
-    await tab.signIn(system.admin)
-    for (const [name, place, shown] of pages) {
-      await tab.open(`default/${place}`)
-      await tab.page.locator(shown).first().waitFor()
-      await look(name)
-    }
-    await tab.open('default/dead-letters')
-    await tab.page.locator('.actions button').last().click()
-    await tab.page.locator('.ask .dimmed').waitFor()
-    await look('dead-replay')
-    faults.push(...tab.broken)
-  }
-  await Promise.all([
-    lookAt('light', { width: 1440, height: 900, locale: 'en-GB' }),
-    lookAt('dark', { width: 390, height: 844, locale: 'zh-CN' }),
-  ])
+  const faults = await lookAt(system, pages, {
+    after: async ({ page, open }, look) => {
+      await open('default/dead-letters')
+      await page.locator('.actions button').last().click()
+      await page.locator('.ask .dimmed').waitFor()
+      await look('dead-replay')
+    },
+  })
   assert.deepEqual(faults, [])
 })

@@ -5,7 +5,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { Ticket } from '@writ/api'
 import { startReceiver } from '../channels/receiver.ts'
-import { examples, fill, openTab, settled, skip, startConsole } from './scene.ts'
+import { comesTo, countOf, examples, fill, openTab, settled, skip, startConsole, textsOf } from './scene.ts'
 import { createTotp } from './totp.ts'
 
 test('everything can be done by keyboard alone', { skip }, async () => {
@@ -30,12 +30,13 @@ test('everything can be done by keyboard alone', { skip }, async () => {
   await page.getByRole('button', { name: 'Review and approve' }).focus()
   await keyboard.press('Enter')
   await page.getByText('This page made the same digest').waitFor()
-  for (let i = 0; i < 20; i++) {
+  await comesTo(async () => {
     await keyboard.press('Tab')
-    if (await page.locator('button:focus', { hasText: /^Approve$/ }).count()) break
-  }
+    return page.locator('button:focus', { hasText: /^Approve$/ }).count()
+  }, 1)
   await keyboard.press('Enter')
   await page.locator('h1 .state-approved').waitFor()
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
   await keyboard.press('?')
   await page.getByRole('dialog').getByText('Search and commands').waitFor()
   await keyboard.press('Escape')
@@ -55,13 +56,14 @@ test('filters stand in the address, and a new tab of the same browser needs no l
   const { page } = tab
   await tab.open('default/tickets?status=failed')
   await tab.signIn(system.admin)
+  // A link leads where it says after the login.
   await page.locator('.list-row').first().waitFor()
-  assert.equal(await page.locator('.list-row').count(), 1, 'a link leads where it says after the login')
+  await countOf(page.locator('.list-row'), 1)
   await page.getByRole('link', { name: 'All', exact: true }).click()
   await page.locator('.list-row').nth(3).waitFor()
   await page.getByLabel('Search titles').fill('uplinks')
   await page.waitForURL(/\?q=uplinks$/)
-  await page.locator('.list-row').nth(1).waitFor({ state: 'detached' })
+  await countOf(page.locator('.list-row'), 1)
 
   const second = await tab.context.newPage()
   await second.goto(page.url())
@@ -144,7 +146,7 @@ test('without the network the data stays, a sign says so, and it goes on by itse
   await page.getByRole('button', { name: 'Comment' }).click()
   await page.getByText('The server did not answer.').first().waitFor()
   await page.locator('.connection-lost').waitFor()
-  assert.ok(await page.getByText('Move the printers to VLAN 30').first().isVisible())
+  await page.getByText('Move the printers to VLAN 30').first().waitFor()
   await tab.context.setOffline(false)
   await page.getByRole('button', { name: 'Comment' }).click()
   await page.locator('.said', { hasText: 'lost?' }).waitFor()
@@ -186,7 +188,7 @@ test('a one-time password is changed at the first login, and a second factor is 
 
   await tab.open('default/settings/me')
   await page.getByRole('button', { name: 'Set up' }).click()
-  const secret = (await page.locator('.mono[title]').first().getAttribute('title'))!
+  const secret = (await page.locator('form p .mono[title]').getAttribute('title'))!
   await page.getByLabel('One-time code').fill(createTotp(secret, Date.now()))
   await page.getByRole('button', { name: 'Switch on' }).click()
   await page.getByText('A sign-in needs a code of your authenticator.').waitFor()
@@ -210,7 +212,7 @@ test('the language and the theme are changed in place and remembered', { skip },
   await page.reload()
   await settled(page)
   await page.getByRole('link', { name: '工单', exact: true }).waitFor()
-  assert.equal(await page.evaluate("document.documentElement.getAttribute('data-mantine-color-scheme')"), 'dark')
+  await comesTo(() => page.evaluate("document.documentElement.getAttribute('data-mantine-color-scheme')"), 'dark')
   assert.deepEqual(tab.broken, [])
 })
 
@@ -262,12 +264,15 @@ test('a long list is fetched as one scrolls, and only what is seen is drawn', { 
   await tab.open('default/assets')
   await tab.signIn(system.admin)
   await page.locator('.list-row').first().waitFor()
-  assert.ok((await page.locator('.list-row').count()) < 60)
+  const fewRows = async () => (await page.locator('.list-row').count()) < 60
+  await comesTo(fewRows, true)
   const last = page.locator('.list-row', { hasText: 'switch 260' })
   const scroll = "const list = document.querySelector('.list-body'); list.scrollTop = list.scrollHeight"
-  while ((await last.count()) === 0) await page.evaluate(scroll)
-  await last.waitFor()
-  assert.ok((await page.locator('.list-row').count()) < 60)
+  await comesTo(async () => {
+    await page.evaluate(scroll)
+    return last.count()
+  }, 1)
+  await comesTo(fewRows, true)
   assert.deepEqual(tab.broken, [])
 })
 
@@ -305,10 +310,10 @@ test('evidence is shown as what it is, and before beside after', { skip }, async
     await page.getByRole('dialog').waitFor({ state: 'detached' })
   }
   await look('ports.csv')
-  assert.deepEqual(await page.locator('.preview td').allTextContents(), ['1', '10, tagged', '2', '30'])
+  await textsOf(page.locator('.preview td'), ['1', '10, tagged', '2', '30'])
   await shut()
   await look('core.json')
-  assert.match((await page.locator('.preview pre').textContent())!, /"hostname": "sw1"/)
+  await page.locator('.preview pre', { hasText: '"hostname": "sw1"' }).waitFor()
   await shut()
   await look('rack.png')
   await page.waitForFunction("document.querySelector('.preview-image').naturalWidth === 2")
@@ -336,12 +341,12 @@ test('the log is verified from the page, and a destination is told what happened
   await page.getByLabel('Name').fill('inventory')
   await page.getByLabel('Address').fill(receiver.url)
   await page.getByRole('button', { name: 'Add destination' }).click()
-  assert.match((await page.locator('.secret').textContent())!, /^whsec_/)
+  await page.locator('.secret', { hasText: /^whsec_/ }).waitFor()
   await page.getByRole('button', { name: 'I have kept it' }).click()
   await page.getByRole('link', { name: 'inventory' }).click()
   await page.getByRole('button', { name: 'Send a test' }).click()
   await page.locator('.entries .state-delivered').waitFor()
-  assert.equal(receiver.received.length, 1)
+  await comesTo(async () => receiver.received.length, 1)
   await page.getByRole('button', { name: 'Send failed ones again' }).click()
   await page.getByText('No delivery has failed.').waitFor()
   assert.deepEqual(tab.broken, [])
@@ -385,11 +390,11 @@ test('one tab of a browser listens for all, and another takes over when it is cl
   await second.locator('.approval').waitFor()
   await system.admin.post('/tickets/3/comments', { body: 'heard by both' })
   for (const page of [tab.page, second]) await page.locator('.said', { hasText: 'heard by both' }).waitFor()
-  assert.equal(streams.length, 1)
+  await comesTo(async () => streams.length, 1)
   const next = tab.context.waitForEvent('response', (answer) => answer.url().includes('/api/v1/events'))
   await tab.page.close()
   await next
   await system.admin.post('/tickets/3/approve', {})
   await second.locator('h1 .state-approved').waitFor()
-  assert.equal(streams.length, 2)
+  await comesTo(async () => streams.length, 2)
 })

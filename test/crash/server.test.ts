@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
-import pg from 'pg'
 import { missingBackend } from '../servers/missing-backend.ts'
 import { isBorrowed, missingPostgres, startPostgres } from '../servers/postgres.ts'
+import { stateOnPostgres } from '../servers/statement.ts'
 import { prepareWrit, type Writ } from '../servers/writ.ts'
 import { settleAccounts } from './account.ts'
 import { type Load, startLoad } from './load.ts'
@@ -63,23 +63,12 @@ test('SQLite: a server killed 15 times under load loses and doubles nothing', ()
 
 const skip = missingBackend('PostgreSQL', missingPostgres())
 
-/** One transaction a statement: in one for all, its locks could meet those of the server the other way round. */
-async function execute(url: string, statements: readonly string[]): Promise<void> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    for (const statement of statements) await client.query(statement)
-  } finally {
-    await client.end()
-  }
-}
-
 test('PostgreSQL: a server killed 8 times under load loses and doubles nothing', { skip }, async () => {
   const postgres = await startPostgres()
   try {
     await withServer(postgres.url, async (writ, begin) => {
       const load = await killMany(writ, begin, 8)
-      await execute(postgres.url, EXPIRE)
+      await stateOnPostgres(postgres.url, EXPIRE)
       await settleAccounts(writ, load)
       assert.ok(load.acknowledged.tickets.length > 50)
     })
@@ -109,7 +98,7 @@ test('PostgreSQL killed 4 times: 503 meanwhile, then all goes on and nothing is 
       await load.answered(30)
       await load.end()
       assert.ok((load.unavailable.get('DATABASE_UNAVAILABLE') ?? 0) > 0)
-      await execute(postgres.url, EXPIRE)
+      await stateOnPostgres(postgres.url, EXPIRE)
       await settleAccounts(writ, load)
     })
   } finally {

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import pg from 'pg'
 import { backends } from '../backends.ts'
 import { startGuarded } from '../servers/guard.ts'
+import { endLeases } from '../servers/statement.ts'
 import { type TestSystem, until } from '../test-system.ts'
 import { dispatcherOf } from './dispatch.ts'
 import { loadHandlers } from './load-handlers.ts'
@@ -38,8 +38,7 @@ for (const backend of backends()) {
       }
     }
     // The next server would wait for the leases of the dead; on SQLite it knows that they are.
-    if (system.databaseUrl)
-      await execute(system.databaseUrl, 'update queue set lease_until = 0 where lease_until is not null')
+    if (system.databaseUrl) await endLeases(system.databaseUrl)
     await system.restart()
     const by = await dispatcherOf(system.app, person)
     await until(
@@ -74,9 +73,3 @@ const environment = (system: TestSystem) => ({
   WRIT_SELF_CHECK_MINUTES: '0',
   ...(system.databaseUrl ? { DATABASE_URL: system.databaseUrl } : {}),
 })
-
-async function execute(url: string, statement: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  await client.query(statement).finally(() => client.end())
-}

@@ -3,9 +3,11 @@ import { endpoint } from './endpoint.ts'
 import { schedulesApi } from './endpoints-schedules.ts'
 import { deadLettersApi, handlersApi, queuesApi, tasksApi, workersApi } from './endpoints-tasks.ts'
 import * as e from './events.ts'
+import { insightApi } from './insight.ts'
 import { listOf, paging } from './pages.ts'
 import * as s from './shapes.ts'
 import * as t from './tasks.ts'
+import { Words } from './tasks.ts'
 
 // Errors that any call of a kind may answer are added by `openapi.ts`; here stand those of the operation itself.
 
@@ -856,9 +858,13 @@ export const runsApi = {
     status: 200,
     errors: ['CURSOR_INVALID'],
     summary: 'List runs',
-    description: 'Newest first. Employees and devs see those on their tickets.',
+    description:
+      'Newest first. Employees and devs see those on their tickets. `q` looks, in whatever case, for a text in check, error code, summary of the result and title of the ticket, among the newest 20,000 runs before `created_before`.',
     query: query({
       ...paging,
+      q: Type.Optional(Words),
+      created_after: Type.Optional(s.Time),
+      created_before: Type.Optional(s.Time),
       ticket_id: Type.Optional(s.Ref),
       state: Type.Optional(s.RunState),
       verdict: Type.Optional(s.Verdict),
@@ -1678,5 +1684,6 @@ export const api = {
   schedules: schedulesApi,
   workers: workersApi,
   handlers: handlersApi,
+  insight: insightApi,
 } as const
 export type Api = typeof api

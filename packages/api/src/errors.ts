@@ -173,6 +173,7 @@ export const errors = {
     status: 422,
     text: 'Say which dead letters: by id, queue, handler, error code or time.',
   },
+  TASKS_UNFILTERED: { status: 422, text: 'Say which tasks: by queue, handler, error code, tag or time.' },
   TASK_CALLBACK_REFUSED: { status: 422, text: 'This callback cannot be called: {reason}.' },
   QUEUE_UNKNOWN: { status: 404, text: 'This project has no queue called "{queue}".' },
   HANDLER_UNKNOWN: { status: 404, text: 'No worker has registered a handler called "{handler}" in this project.' },
@@ -187,6 +188,13 @@ export const errors = {
   SCHEDULE_TIMES_INVALID: { status: 422, text: 'These times cannot be: {reason}.' },
   SCHEDULE_CHANGED: { status: 409, text: 'Somebody changed this schedule meanwhile; read it again.' },
   SCHEDULE_ENDED: { status: 409, text: 'This schedule has no time ahead; give it new times first.' },
+
+  // insight
+  INSIGHT_PERIOD_INVALID: { status: 422, text: 'The period must begin before it ends and be no longer than 400 days.' },
+  INSIGHT_TOO_LARGE: {
+    status: 422,
+    text: 'This period holds too many handlers and queues; ask for a shorter one, or for one handler or queue.',
+  },
 
   // the house
   DATABASE_UNAVAILABLE: { status: 503, text: 'The database cannot be reached or written; nothing was changed.' },

@@ -152,6 +152,41 @@ export const ReplayDead = command({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 100 })),
 })
 
+const choiceOf = <const T extends readonly string[]>(values: T) =>
+  Type.Unsafe<T[number]>({ type: 'string', enum: values })
+
+/** Which tasks, as a query and as a body have it. */
+export const taskFilter = {
+  queue: Type.Optional(QueueName),
+  handler: Type.Optional(HandlerName),
+  error_code: Type.Optional(Type.String({ minLength: 1, maxLength: 100 })),
+  tag: Type.Optional(Type.String({ minLength: 1, maxLength: 60 })),
+  created_after: Type.Optional(Time),
+  created_before: Type.Optional(Time),
+}
+/** Words that are looked for; see the description of the list. */
+export const Words = Type.String({ minLength: 1, maxLength: 200 })
+
+const openChoice = { ...taskFilter, state: Type.Optional(choiceOf(['pending', 'running'])) }
+export const CancelTasks = command({
+  ...openChoice,
+  reason: Type.Optional(Type.String({ maxLength: 2_000 })),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 100 })),
+})
+export type CancelTasks = Static<typeof CancelTasks>
+const endedChoice = { ...taskFilter, state: choiceOf(['completed', 'failed', 'timeout', 'cancelled']) }
+export const ReplayTasks = command({
+  ...endedChoice,
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 100 })),
+})
+export type ReplayTasks = Static<typeof ReplayTasks>
+export const CountTasks = command({
+  ...taskFilter,
+  state: Type.Optional(RunState),
+  open: Type.Optional(Type.Boolean()),
+})
+export type CountTasks = Static<typeof CountTasks>
+
 /** A handler and its contract; `input` and `output` are JSON Schema, null where anything goes. */
 export const HandlerInfo = Type.Object({
   name: Type.String(),

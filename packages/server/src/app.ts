@@ -62,6 +62,7 @@ import {
   tokensHandlers,
   usersHandlers,
 } from './identity/index.ts'
+import { type Counter, createCounter, insightHandlers } from './insight/index.ts'
 import { createJudgeThread, createProofKind, rulesHandlers } from './kinds/proof/index.ts'
 import {
   type AttemptEnded,
@@ -140,6 +141,7 @@ export interface App {
   readonly audit: { settle(): Promise<void> }
   readonly tasks: Tasks
   readonly scheduler: Scheduler
+  readonly counter: Counter
   readonly db: Database
   readonly databaseSettings: DatabaseSettings
 }
@@ -150,6 +152,8 @@ const LEASE_MS = 30_000
 /** What a process without the role `api` answers. */
 const OPERATIONAL: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics', '/ping'])
 const POLL_MS = 200
+/** How often what has ended is counted for insight. */
+const COUNT_MS = 5_000
 /** How often the workers of a task may be lost. */
 const MAX_LOST = 10
 /** How long work that was told to stop is waited for. */
@@ -435,6 +439,7 @@ export async function openApp(on: {
     payloads,
     pollMs: POLL_MS,
   })
+  const counter = createCounter({ db, clock, log: log.child({ part: 'insight' }), pollMs: COUNT_MS })
   const worker = createWorker({
     db,
     queue,
@@ -685,6 +690,7 @@ export async function openApp(on: {
     await door.serve(doorHttp)
     serveMetrics(doorHttp, metrics)
   }
+  mount(http, 'insight', api.insight, insightHandlers(), mounting)
   mount(http, 'schedules', api.schedules, scheduleHandlers({ tasks, payloads }), mounting)
   await serveApprovePage(http, config.apiPrefix)
   await serveConsole(http, {
@@ -726,7 +732,7 @@ export async function openApp(on: {
     ...(has('sequencer') ? [sequencer.run(stopping.signal), witnesses.run(stopping.signal)] : []),
     ...(has('sequencer') && config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
     ...(has('worker') ? [worker, fanOut, deliverer].map((one) => one.run(stopping.signal)) : []),
-    ...(has('scheduler') ? [scheduler.run(stopping.signal)] : []),
+    ...(has('scheduler') ? [scheduler, counter].map((one) => one.run(stopping.signal)) : []),
     // A process that only accepts tasks knows the contracts too.
     ...(folder ? [folder.run(stopping.signal)] : []),
     every(60_000, stopping.signal, log, async () => {
@@ -749,6 +755,7 @@ export async function openApp(on: {
     audit: sequencer,
     tasks,
     scheduler,
+    counter,
     db,
     databaseSettings: settings,
     async listen() {

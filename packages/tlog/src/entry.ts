@@ -85,18 +85,21 @@ export function decodeEntry(bytes: Uint8Array): Entry {
 export function commitment(payload: Uint8Array, salt: Uint8Array, hash: Hash): string {
   if (salt.length !== 32) throw new Error('a salt has 32 bytes')
   // HMAC (RFC 2104) with a key shorter than the block: the key, then zeros, under each of the two pads.
-  const inner = new Uint8Array(64 + payload.length)
-  const outer = new Uint8Array(96)
+  const length = 64 + payload.length
+  if (inner.length < length) inner = new Uint8Array(2 * length)
   for (let i = 0; i < 32; i++) {
     inner[i] = salt[i]! ^ 0x36
     outer[i] = salt[i]! ^ 0x5c
   }
   inner.fill(0x36, 32, 64)
-  outer.fill(0x5c, 32, 64)
   inner.set(payload, 64)
-  outer.set(hash(inner), 64)
+  outer.set(hash(inner.subarray(0, length)), 64)
   return formatCommitment(hash(outer))
 }
+
+// Used anew by every commitment: an array buffer of its own costs more than the hashing of a short payload.
+let inner = new Uint8Array(2_048)
+const outer = new Uint8Array(96).fill(0x5c)
 
 /** The text of a finished HMAC-SHA256 of 32 bytes. */
 export function formatCommitment(mac: Uint8Array): string {

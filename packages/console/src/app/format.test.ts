@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { bytes, duration, exactTime, middle, relativeTime } from './format.ts'
+import { bytes, duration, exactTime, middle, relativeTime, span } from './format.ts'
 
 const noon = Date.UTC(2026, 10, 26, 12)
 
@@ -40,4 +40,12 @@ test('sizes have decimal units, and never read 1000 of one', () => {
 test('long names keep both ends', () => {
   assert.equal(middle('0123456789abcdef'), '012345…abcdef')
   assert.equal(middle('0123456789abc'), '0123456789abc')
+})
+
+test('an interval is told in the largest unit that it is a multiple of', () => {
+  assert.deepEqual(
+    [45, 5_400, 3_600, 172_800].map((seconds) => span(seconds, 'en')),
+    ['45 seconds', '90 minutes', '1 hour', '2 days'],
+  )
+  assert.equal(span(7_200, 'zh-CN'), '2小时')
 })

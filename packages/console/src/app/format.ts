@@ -43,6 +43,12 @@ export function duration(ms: number): string {
   return `${Math.floor(s / 86_400)} d ${Math.floor((s % 86_400) / 3_600)} h`
 }
 
+/** An interval in the largest unit that it is a multiple of: "2 days", "90 minutes". */
+export function span(seconds: number, language: string): string {
+  const [unit, size] = STEPS.slice(2).find(([, one]) => seconds % one === 0) ?? ['second', 1]
+  return new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay: 'long' }).format(seconds / size)
+}
+
 /** Bytes with a decimal unit: "1.5 kB". */
 export function bytes(count: number): string {
   if (count < 1_000) return `${count} B`
@@ -62,3 +68,11 @@ export const middle = (text: string, keep = 6): string =>
 
 /** Whole numbers as the language groups them. */
 export const count = (value: number, language: string): string => new Intl.NumberFormat(language).format(value)
+
+/** A share from 0 to 1 in percent; what is more than none is never told as none. */
+export const percent = (share: number | null, language: string): string =>
+  share === null
+    ? '–'
+    : share > 0 && share < 0.000_5
+      ? '< 0.1%'
+      : new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: share < 0.1 ? 1 : 0 }).format(share)

@@ -33,6 +33,8 @@ const touched: Readonly<Record<string, readonly string[]>> = {
   webhook: ['webhooks', 'deliveries'],
   hold: ['holds'],
   queue: ['queues'],
+  schedule: ['schedules'],
+  handler: ['handlers'],
   dead_letters: ['dead-letters', 'waiting'],
 }
 

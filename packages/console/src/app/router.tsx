@@ -10,6 +10,7 @@ import {
 import type { Project } from '@writ/api'
 import { useTranslation } from 'react-i18next'
 import { Empty, Failed, Loading } from '../parts/states.tsx'
+import { withWords } from '../words/index.ts'
 import { preferences } from './page-settings.ts'
 import { Gate, InProject } from './session.tsx'
 import { Shell } from './shell.tsx'
@@ -96,7 +97,7 @@ const tree = root.addChildren([
     ),
     page(
       'start',
-      lazyRouteComponent(() => import('../pages/start.tsx'), 'Start'),
+      lazyRouteComponent(() => withWords(import('../pages/start.tsx')), 'Start'),
     ),
     page(
       'tickets',
@@ -112,7 +113,7 @@ const tree = root.addChildren([
     ),
     page(
       'runs',
-      lazyRouteComponent(() => import('../pages/runs.tsx'), 'Runs'),
+      lazyRouteComponent(() => withWords(import('../pages/runs.tsx')), 'Runs'),
     ),
     page(
       'runs/$number',
@@ -120,15 +121,15 @@ const tree = root.addChildren([
     ),
     page(
       'assets',
-      lazyRouteComponent(() => import('../pages/assets.tsx'), 'Assets'),
+      lazyRouteComponent(() => withWords(import('../pages/assets.tsx')), 'Assets'),
     ),
     page(
       'assets/$number',
-      lazyRouteComponent(() => import('../pages/assets.tsx'), 'AssetPage'),
+      lazyRouteComponent(() => withWords(import('../pages/assets.tsx')), 'AssetPage'),
     ),
     page(
       'tasks',
-      lazyRouteComponent(() => import('../pages/tasks.tsx'), 'Tasks'),
+      lazyRouteComponent(() => withWords(import('../pages/tasks.tsx')), 'Tasks'),
     ),
     page(
       'tasks/new',
@@ -140,27 +141,51 @@ const tree = root.addChildren([
     ),
     page(
       'queues',
-      lazyRouteComponent(() => import('../pages/queues.tsx'), 'Queues'),
+      lazyRouteComponent(() => withWords(import('../pages/queues.tsx')), 'Queues'),
     ),
     page(
       'dead-letters',
-      lazyRouteComponent(() => import('../pages/dead-letters.tsx'), 'DeadLetters'),
+      lazyRouteComponent(() => withWords(import('../pages/dead-letters.tsx')), 'DeadLetters'),
+    ),
+    page(
+      'handlers',
+      lazyRouteComponent(() => withWords(import('../pages/handlers.tsx')), 'Handlers'),
+    ),
+    page(
+      'schedules',
+      lazyRouteComponent(() => withWords(import('../pages/schedules.tsx')), 'Schedules'),
+    ),
+    page(
+      'schedules/new',
+      lazyRouteComponent(() => withWords(import('../pages/schedule-form.tsx')), 'NewSchedulePage'),
+    ),
+    page(
+      'schedules/$id',
+      lazyRouteComponent(() => withWords(import('../pages/schedule.tsx')), 'SchedulePage'),
+    ),
+    page(
+      'schedules/$id/edit',
+      lazyRouteComponent(() => withWords(import('../pages/schedule-form.tsx')), 'EditSchedulePage'),
+    ),
+    page(
+      'insight',
+      lazyRouteComponent(() => withWords(import('../pages/insight.tsx')), 'Insight'),
     ),
     page(
       'audit',
-      lazyRouteComponent(() => import('../pages/audit.tsx'), 'Audit'),
+      lazyRouteComponent(() => withWords(import('../pages/audit.tsx')), 'Audit'),
     ),
     page(
       'notices',
-      lazyRouteComponent(() => import('../pages/notices.tsx'), 'Notices'),
+      lazyRouteComponent(() => withWords(import('../pages/notices.tsx')), 'Notices'),
     ),
     page(
       'notices/$id',
-      lazyRouteComponent(() => import('../pages/notices.tsx'), 'WebhookPage'),
+      lazyRouteComponent(() => withWords(import('../pages/notices.tsx')), 'WebhookPage'),
     ),
     page(
       'settings/$part',
-      lazyRouteComponent(() => import('../pages/settings.tsx'), 'Settings'),
+      lazyRouteComponent(() => withWords(import('../pages/settings.tsx')), 'Settings'),
     ),
   ]),
 ])

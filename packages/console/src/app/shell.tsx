@@ -29,6 +29,9 @@ export interface Place {
     | 'tasks'
     | 'queues'
     | 'dead'
+    | 'schedules'
+    | 'handlers'
+    | 'insight'
   readonly icon: IconName
   /** The operation that the page cannot do without. */
   readonly needs?: string
@@ -45,6 +48,9 @@ export const places: readonly Place[] = [
   { to: 'tasks', word: 'tasks', icon: 'task', key: 'x' },
   { to: 'queues', word: 'queues', icon: 'queue', needs: 'queues.list', key: 'q' },
   { to: 'dead-letters', word: 'dead', icon: 'dead', needs: 'deadLetters.list', key: 'd' },
+  { to: 'handlers', word: 'handlers', icon: 'plug', key: 'l' },
+  { to: 'schedules', word: 'schedules', icon: 'calendar', needs: 'schedules.list', key: 'c' },
+  { to: 'insight', word: 'insight', icon: 'insight', needs: 'insight.get', key: 'i' },
   { to: 'audit', word: 'audit', icon: 'audit', needs: 'audit.events', key: 'u' },
   { to: 'notices', word: 'notices', icon: 'notices', needs: 'webhooks.list', key: 'n' },
   { to: 'settings/me', word: 'settings', icon: 'settings', key: 's' },

@@ -6,7 +6,7 @@ import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
 import { useAction } from '../parts/ask.tsx'
-import { Facts, Page, Person, Section, Time } from '../parts/bits.tsx'
+import { Facts, Page, Person, RunStateBadge, Section, Time } from '../parts/bits.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { type Column, List } from '../parts/list.tsx'
@@ -220,6 +220,7 @@ export function AssetPage() {
               <Section title={t('asset.history')}>
                 <Answer of={tickets}>{(list) => <TicketRows tickets={list} none={t('asset.noHistory')} />}</Answer>
               </Section>
+              <NamingTasks word={one.serial_number ?? one.name} />
             </div>
             <aside>
               <Section title={t('ticket.facts')}>
@@ -255,5 +256,48 @@ export function AssetPage() {
         )}
       </Answer>
     </Page>
+  )
+}
+
+/** Tasks in whose texts the asset stands, by its serial number or else its name: a task has no other tie to an asset. */
+function NamingTasks({ word }: { word: string }) {
+  const { client, project } = useSession()
+  const { t } = useTranslation()
+  const tasks = useQuery({
+    queryKey: [project, 'tasks', 'naming', word],
+    queryFn: ({ signal }) => client.tasks.list({ query: { q: word, limit: 20 }, signal }),
+  })
+  return (
+    <Section
+      title={t('assetTasks.title')}
+      actions={
+        <Go to="tasks" filters={{ q: word }}>
+          {t('assetTasks.all')}
+        </Go>
+      }
+    >
+      <Answer of={tasks}>
+        {(list) =>
+          list.length === 0 ? (
+            <p className="dimmed small">{t('assetTasks.none')}</p>
+          ) : (
+            <ul className="rows">
+              {list.map((one) => (
+                <li key={one.id} className="row">
+                  <Go to={`tasks/${one.number}`} className="row-main">
+                    <span className="number">#{one.number}</span> {one.handler}
+                  </Go>
+                  <RunStateBadge state={one.state} />
+                  <span className="dimmed small row-time">
+                    <Time at={one.created_at} />
+                  </span>
+                </li>
+              ))}
+            </ul>
+          )
+        }
+      </Answer>
+      <p className="dimmed small">{t('assetTasks.text', { word })}</p>
+    </Section>
   )
 }

@@ -1,6 +1,7 @@
 import { Button } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import type { Run, Ticket } from '@writ/api'
+import { lazy, Suspense } from 'react'
 import { useTranslation } from 'react-i18next'
 import { firstOf } from '../app/client.ts'
 import { count } from '../app/format.ts'
@@ -11,7 +12,11 @@ import { Icon } from '../parts/icons.tsx'
 import { stationsOfTicket } from '../parts/seal.ts'
 import { SealLine } from '../parts/seal-line.tsx'
 import { useSeals } from '../parts/seals.ts'
-import { Answer, Empty } from '../parts/states.tsx'
+import { Answer, Empty, Loading } from '../parts/states.tsx'
+import { withWords } from '../words/index.ts'
+
+// Not of the first look: it is asked for when the figures are there.
+const Trend = lazy(() => withWords(import('../parts/trend.tsx')))
 
 /** What waits for me: by what my role can do about it. */
 export function Home() {
@@ -102,6 +107,11 @@ export function Home() {
               {can('deadLetters.list') && <DeadFigure />}
               {overseer && <LogFigure />}
             </ul>
+            {can('insight.get') && (
+              <Suspense fallback={<Loading lines={4} />}>
+                <Trend />
+              </Suspense>
+            )}
             <div className="columns">
               <div>
                 {approver && (

@@ -7,10 +7,13 @@ import { useSession } from '../app/session.tsx'
 import { Page, Person, RunStateBadge, Time } from '../parts/bits.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
 import { type Column, List } from '../parts/list.tsx'
+import { Views } from '../parts/saved-views.tsx'
 import { stationsOfRun } from '../parts/seal.ts'
 import { SealLine } from '../parts/seal-line.tsx'
 import { useSeals } from '../parts/seals.ts'
+import { Search } from '../parts/search.tsx'
 import { Empty } from '../parts/states.tsx'
+import { instantOf, TimeFilters } from '../parts/task-bits.tsx'
 
 export const RUN_STATES = [
   'pending',
@@ -26,11 +29,19 @@ export const RUN_STATES = [
 export function Runs() {
   const { client } = useSession()
   const { t } = useTranslation()
-  const [filters, set] = useFilters()
+  const all = useFilters()
+  const [filters, set] = all
   const [numbers, setNumbers] = useState<readonly number[]>([])
   const seals = useSeals('run', numbers)
-  const query = Object.fromEntries(
-    (['state', 'verdict', 'ticket_id'] as const).flatMap((name) => (filters[name] ? [[name, filters[name]]] : [])),
+  const query: Record<string, string> = Object.fromEntries(
+    Object.entries({
+      state: filters.state,
+      verdict: filters.verdict,
+      ticket_id: filters.ticket_id,
+      q: filters.q?.trim(),
+      created_after: instantOf(filters.from),
+      created_before: instantOf(filters.to),
+    }).flatMap(([name, value]) => (value ? [[name, value]] : [])),
   )
   const views: [string, Record<string, string>][] = [
     ['all', {}],
@@ -98,22 +109,8 @@ export function Runs() {
   ]
   return (
     <Page name={t('nav.runs')} title={t('nav.runs')}>
-      <nav className="views" aria-label={t('ticket.views')}>
-        {views.map(([name, view]) => (
-          <Go
-            key={name}
-            to="runs"
-            filters={view}
-            className="view"
-            {...(new URLSearchParams(view).toString() === new URLSearchParams(filters).toString()
-              ? { 'aria-current': 'true' as const }
-              : {})}
-          >
-            {t(`runView.${name}` as 'runView.all')}
-          </Go>
-        ))}
-      </nav>
-      <div className="filters">
+      <Views to="runs" views={views.map(([name, view]) => [t(`runView.${name}` as 'runView.all'), view])} />
+      <div className="filters filters-runs">
         <Select
           aria-label={t('run.state')}
           placeholder={t('run.anyState')}
@@ -121,7 +118,7 @@ export function Runs() {
           value={filters.state ?? null}
           onChange={(state) => set({ state })}
           clearable
-          w={170}
+          w={140}
         />
         <Select
           aria-label={t('run.verdict')}
@@ -130,18 +127,20 @@ export function Runs() {
           value={filters.verdict ?? null}
           onChange={(verdict) => set({ verdict })}
           clearable
-          w={160}
+          w={140}
         />
         <TextInput
-          data-filter
           aria-label={t('run.ticketNumber')}
           placeholder={t('run.ticketNumber')}
           inputMode="numeric"
           value={filters.ticket_id ?? ''}
           onChange={(event) => set({ ticket_id: event.currentTarget.value.replace(/\D/g, '') })}
-          w={150}
+          w={116}
         />
+        <Search label={t('run.search')} value={filters.q ?? ''} set={(q) => set({ q })} />
+        <TimeFilters filters={all} from={t('task.from')} to={t('task.to')} />
       </div>
+      {query.q && <p className="dimmed small searched">{t('run.searched')}</p>}
       <List<Run>
         name="runs"
         label={t('nav.runs')}

@@ -1,15 +1,17 @@
 import { Button, Select } from '@mantine/core'
 import type { Task } from '@writ/api'
-import { useCallback } from 'react'
+import { useCallback, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
 import { Page } from '../parts/bits.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { List } from '../parts/list.tsx'
+import { Views } from '../parts/saved-views.tsx'
 import { Search } from '../parts/search.tsx'
 import { Empty } from '../parts/states.tsx'
 import { instantOf, TASK_STATES, TimeFilters, useTaskColumns, WhatFilters } from '../parts/task-bits.tsx'
+import { AskTasks, type TaskChoice } from '../parts/task-many.tsx'
 
 const VIEWS = [
   ['all', {}],
@@ -23,6 +25,8 @@ export function Tasks() {
   const { client, can } = useSession()
   const { t } = useTranslation()
   const all = useFilters()
+  const [asking, setAsking] = useState<{ act: 'cancel' | 'replay'; choice: TaskChoice } | null>(null)
+  const [said, setSaid] = useState<string | null>(null)
   const [filters, set] = all
   const columns = useTaskColumns({ title: t('task.created'), at: (row) => row.created_at })
   const times = { created_after: instantOf(filters.from), created_before: instantOf(filters.to) }
@@ -32,8 +36,36 @@ export function Tasks() {
       handler: filters.handler,
       queue: filters.queue?.trim(),
       tag: filters.tag?.trim(),
+      q: filters.q?.trim(),
       ...times,
     }).flatMap(([name, value]) => (value ? [[name, value]] : [])),
+  )
+  // What is done to many is bounded by a filter, which a state alone or a search is not.
+  const { state, q, ...choice } = query
+  const chosen = Object.keys(choice).length > 0 && q === undefined
+  const ended = state !== undefined && !['pending', 'running'].includes(state)
+  const ask = (act: 'cancel' | 'replay') =>
+    setAsking({
+      act,
+      choice: {
+        ...choice,
+        ...(act === 'replay' || !ended ? (state ? { state } : {}) : {}),
+        created_before: choice.created_before ?? new Date().toISOString(),
+      },
+    })
+  const many = (
+    <>
+      {can('tasks.replayMany') && chosen && ended && (
+        <Button variant="default" onClick={() => ask('replay')} leftSection={<Icon name="refresh" size={14} />}>
+          {t('dead.replayAll')}
+        </Button>
+      )}
+      {can('tasks.cancelMany') && chosen && !ended && (
+        <Button variant="default" onClick={() => ask('cancel')} leftSection={<Icon name="stop" size={14} />}>
+          {t('many.cancel')}
+        </Button>
+      )}
+    </>
   )
   const dispatch = can('tasks.submit') && (
     <Button component={Go} to="tasks/new" leftSection={<Icon name="plus" size={14} />}>
@@ -41,22 +73,22 @@ export function Tasks() {
     </Button>
   )
   return (
-    <Page name={t('nav.tasks')} title={t('nav.tasks')} actions={dispatch}>
-      <nav className="views" aria-label={t('ticket.views')}>
-        {VIEWS.map(([name, view]) => (
-          <Go
-            key={name}
-            to="tasks"
-            filters={view}
-            className="view"
-            {...(new URLSearchParams(view).toString() === new URLSearchParams(filters).toString()
-              ? { 'aria-current': 'true' as const }
-              : {})}
-          >
-            {t(`taskView.${name}`)}
-          </Go>
-        ))}
-      </nav>
+    <Page
+      name={t('nav.tasks')}
+      title={t('nav.tasks')}
+      actions={
+        <>
+          {many}
+          {dispatch}
+        </>
+      }
+    >
+      {said !== null && (
+        <p className="summary" role="status">
+          {said}
+        </p>
+      )}
+      <Views to="tasks" views={VIEWS.map(([name, view]) => [t(`taskView.${name}`), { ...view }])} />
       <div className="filters filters-tasks">
         <Select
           aria-label={t('run.state')}
@@ -69,8 +101,10 @@ export function Tasks() {
         />
         <WhatFilters filters={all} />
         <Search label={t('task.tag')} value={filters.tag ?? ''} set={(tag) => set({ tag })} />
+        <Search label={t('task.search')} value={filters.q ?? ''} set={(q) => set({ q })} />
         <TimeFilters filters={all} from={t('task.from')} to={t('task.to')} />
       </div>
+      {query.q && <p className="dimmed small searched">{t('task.searched')}</p>}
       <List<Task>
         name="tasks"
         label={t('nav.tasks')}
@@ -95,6 +129,7 @@ export function Tasks() {
           )
         }
       />
+      {asking && <AskTasks {...asking} close={() => setAsking(null)} said={setSaid} />}
     </Page>
   )
 }

@@ -13,6 +13,8 @@ export function Ask(props: {
   title: string
   verb: string
   danger?: boolean
+  /** What the button says that does nothing, where `Cancel` would be the deed. */
+  back?: string
   /** What will be done, and what follows. */
   children: ReactNode
   /** A reason goes with it: may, or must. */
@@ -20,7 +22,7 @@ export function Ask(props: {
   ready?: boolean
   act: (reason: string | undefined) => Promise<unknown>
 }) {
-  const { opened, close, title, verb, danger = false, children, reason, ready = true, act } = props
+  const { opened, close, title, verb, danger = false, back, children, reason, ready = true, act } = props
   const { t } = useTranslation()
   const [text, setText] = useState('')
   const [busy, setBusy] = useState(false)
@@ -74,7 +76,7 @@ export function Ask(props: {
         <Refusal error={error} />
         <div className="ask-buttons">
           <Button variant="default" onClick={shut}>
-            {t('action.cancel')}
+            {back ?? t('action.cancel')}
           </Button>
           <Button
             type="submit"

@@ -13,6 +13,8 @@ const paths = {
   task: 'M13 3L5 14h6l-1 7 8-11h-6z',
   queue: 'M4 6h10M4 12h10M4 18h10M18 4v16M15 17l3 3 3-3',
   dead: 'M3 6h18v12H3zM3 7l9 6 9-6M9 15l-4 3',
+  calendar: 'M4 6h16v14H4zM4 10h16M8 3v5M16 3v5M8 14h.01M12 14h.01M16 14h.01M8 17h.01',
+  insight: 'M4 20V4M4 20h16M8 16v-5M12 16V8M16 16v-3',
   pause: 'M8 5v14M16 5v14',
   search: 'M11 4a7 7 0 1 1 0 14 7 7 0 0 1 0-14zM20 20l-4-4',
   check: 'M5 12l5 5L20 7',

@@ -5,6 +5,7 @@ import { type KeyboardEvent, type ReactNode, useCallback, useEffect, useMemo, us
 import { useTranslation } from 'react-i18next'
 import { useEvents } from '../app/live.ts'
 import { useSession } from '../app/session.tsx'
+import { ColumnChoice, useColumnChoice } from './columns.tsx'
 import { Go, useGo } from './go.tsx'
 import { Icon } from './icons.tsx'
 import { Failed, Loading } from './states.tsx'
@@ -48,11 +49,13 @@ export function List<T extends { id: string; number?: number }>(props: {
   /** What adds rows without an event is looked for so often (ms): new ones are counted, those that are there refreshed. */
   pulse?: number
 }) {
-  const { name, label, filters, columns, load, reload, to, adds, changes, empty, onRows, pulse } = props
+  const { name, label, filters, columns: all, load, reload, to, adds, changes, empty, onRows, pulse } = props
   const { project } = useSession()
   const { t } = useTranslation()
   const go = useGo()
   const queries = useQueryClient()
+  const [hidden, toggle] = useColumnChoice(name)
+  const columns = all.filter((one, i) => i === 0 || !hidden.has(one.name))
   const about = JSON.stringify(filters)
   const key = useMemo(() => [project, name, about], [project, name, about])
   const [fresh, setFresh] = useState(0)
@@ -210,6 +213,9 @@ export function List<T extends { id: string; number?: number }>(props: {
       {rows.length === 0 ? (
         empty
       ) : (
+        <ColumnChoice columns={all.slice(1).filter(({ title }) => title !== '')} hidden={hidden} toggle={toggle} />
+      )}
+      {rows.length > 0 && (
         <div className="list-table" role="table" aria-label={label} aria-rowcount={hasNextPage ? -1 : rows.length + 1}>
           <div className="list-head" role="row" style={grid}>
             {columns.map(({ name: column, title, right, wide }) => (

@@ -2,11 +2,9 @@ import { TextInput } from '@mantine/core'
 import { useDeferredValue, useMemo, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { count } from '../app/format.ts'
+import { paintedOf, unpainted } from './ansi.ts'
 import { Code } from './code.tsx'
 import { Icon } from './icons.tsx'
-
-// Terminals paint with these; a page shows the text.
-const PAINT = /\u001b\[[0-9;?]*[A-Za-z]/g
 
 /** What a task printed, by line; a search leaves the lines that hold it. */
 export function SearchedLog({ text, label }: { text: string | null; label: string }) {
@@ -16,10 +14,9 @@ export function SearchedLog({ text, label }: { text: string | null; label: strin
   const lines = useMemo(
     () =>
       (text ?? '')
-        .replace(PAINT, '')
         .replace(/\n$/, '')
         .split('\n')
-        .map((line, i) => ({ line, at: i + 1 })),
+        .map((painted, i) => ({ painted, line: unpainted(painted), at: i + 1 })),
     [text],
   )
   if (text === null || text === '') return <p className="dimmed small">{t('run.noLog')}</p>
@@ -43,9 +40,10 @@ export function SearchedLog({ text, label }: { text: string | null; label: strin
         )}
       </div>
       <Code tall>
-        {found.map(({ line, at }) => (
+        {found.map(({ painted, line, at }) => (
           <span key={at}>
-            <span className="log-at">{String(at).padStart(4)}</span> {needle === '' ? line : marked(line, needle)}
+            <span className="log-at">{String(at).padStart(4)}</span>{' '}
+            {needle === '' ? <Line text={painted} /> : marked(line, needle)}
             {'\n'}
           </span>
         ))}
@@ -62,5 +60,19 @@ function marked(line: string, needle: string) {
       <mark>{line.slice(at, at + needle.length)}</mark>
       {line.slice(at + needle.length)}
     </>
+  )
+}
+
+/** A line in the colours in which it was printed. */
+export function Line({ text }: { text: string }) {
+  return paintedOf(text).map(({ text: part, look }, i) =>
+    look === '' ? (
+      part
+    ) : (
+      // biome-ignore lint/suspicious/noArrayIndexKey: parts are their places
+      <span key={i} className={look}>
+        {part}
+      </span>
+    ),
   )
 }

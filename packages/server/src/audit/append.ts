@@ -1,11 +1,11 @@
-import { randomFillSync } from 'node:crypto'
 import { type AuditEventType, auditEvents } from '@writ/api'
-import { commitment, encodeEntry, toUtf8 } from '@writ/tlog'
+import { commitment, encodeEntry } from '@writ/tlog'
 import { rfc3339 } from '../platform/clock.ts'
 import { INSTANCE, type Tx } from '../platform/db/index.ts'
-import { uuidv7 } from '../platform/ids.ts'
+import { drawBytes, uuidv7 } from '../platform/ids.ts'
 import { redactor } from '../platform/redact/index.ts'
 import { sha256 } from './node-crypto.ts'
+import { recentRows } from './recent.ts'
 
 /** Who acts, and from where. `system` acts for nobody: timers, recovery, and callers who are not known yet. */
 export interface Actor {
@@ -64,28 +64,54 @@ export async function appendUnfenced(tx: Tx, project: string, at: number, by: Ac
 /** As `append`, for events of many actors: one statement a table, however many. */
 export async function appendAll(tx: Tx, all: readonly Appended[]): Promise<void> {
   if (all.length === 0) return
-  const salts = randomFillSync(Buffer.allocUnsafe(32 * all.length))
-  const rows = all.map((one, i) => rowOf(tx.project, one, salts.subarray(32 * i, 32 * i + 32)))
-  const places = rows.map((row) => ({ project_id: tx.project, event_id: row.id }))
-  await Promise.all([tx.insert('audit_events', rows), tx.insert('audit_index', places)])
+  // The change itself can be worked on over there while its events are made here.
+  tx.flush()
+  await insertEvents(
+    tx,
+    all.map((one) => rowOf(tx.project, one)),
+  )
 }
 
 /** As `append` for one event, and answers its id: for what another row has to name. */
 export async function appendOne(tx: Tx, at: number, by: Actor, event: NewEvent): Promise<string> {
-  const row = rowOf(tx.project, { at, by, event }, randomFillSync(Buffer.alloc(32)))
-  await tx.insert('audit_events', [row])
-  await tx.insert('audit_index', [{ project_id: tx.project, event_id: row.id }])
+  const row = rowOf(tx.project, { at, by, event })
+  await insertEvents(tx, [row])
   return row.id
 }
 
-function rowOf(project: string, { at, by, event }: Appended, salt: Buffer) {
+/**
+ * What is appended together is one batch: one place to give, however many events. Their ids follow each other, because
+ * they were made in one turn.
+ */
+async function insertEvents(tx: Tx, events: readonly ReturnType<typeof rowOf>[]): Promise<void> {
+  const first = events[0]!.id
+  if (recentRows.wanted) tx.afterCommit(() => recentRows.keep(first, events))
+  const batch = { project_id: tx.project, first_id: first, last_id: events.at(-1)!.id, entries: events.length }
+  const rows = events.map((event, place) => ({ ...event, place }))
+  if (tx.dialect === 'postgres') {
+    // The column's default is the batch that this session inserted last, so neither has to be waited for.
+    await Promise.all([tx.insert('audit_batches', [batch]), tx.insert('audit_events', rows)])
+    return
+  }
+  const [made] = await tx.sql<{ seq: number }>(
+    'insert into audit_batches (project_id, first_id, last_id, entries) values (?1, ?2, ?3, ?4) returning seq',
+    [batch.project_id, batch.first_id, batch.last_id, batch.entries],
+  )
+  await tx.insert(
+    'audit_events',
+    rows.map((row) => ({ ...row, batch: made!.seq })),
+  )
+}
+
+function rowOf(project: string, { at, by, event }: Appended) {
   const home = auditEvents[event.type]
   if (home !== 'both' && (home === 'instance') !== (project === INSTANCE))
     throw new Error(`${event.type} belongs to the ${home} log`)
   const id = uuidv7(at)
   // Before the commitment: a secret that was committed to would still be one.
-  const line = redactor.json(eventLine(at, by, event))
-  const payload = toUtf8(line)
+  const line = eventLine(at, by, event)
+  const payload = Buffer.from(line)
+  const salt = drawBytes(32)
   const entry = encodeEntry({
     v: 1,
     id,
@@ -119,20 +145,22 @@ function rowOf(project: string, { at, by, event }: Appended, salt: Buffer) {
   }
 }
 
-/** The line of a day file: exactly the twelve documented keys, in their order. These bytes are what the leaf commits to. */
+/**
+ * The line of a day file: exactly the twelve documented keys, in their order, without secrets. These bytes are what the
+ * leaf commits to. Only what was given from outside is searched: ids, times and names of ours hold no secret.
+ */
 function eventLine(at: number, by: Actor, event: NewEvent): string {
-  return JSON.stringify({
-    event_type: event.type,
-    timestamp: rfc3339(at),
-    actor_id: by.id,
-    actor_username: by.username,
-    resource_type: event.resource?.type ?? null,
-    resource_id: event.resource?.id ?? null,
-    action: event.action,
-    details: event.details ?? null,
-    ip_address: by.ip,
-    user_agent: by.userAgent,
-    success: event.success !== false,
-    error_message: event.error ?? null,
-  })
+  const action = quote(event.action)
+  const details = event.details ? JSON.stringify(event.details) : 'null'
+  const username = quoteOrNull(by.username)
+  const resource = quoteOrNull(event.resource?.id)
+  const userAgent = quoteOrNull(by.userAgent)
+  const error = quoteOrNull(event.error)
+  const line = `{"event_type":"${event.type}","timestamp":"${rfc3339(at)}","actor_id":${quoteOrNull(by.id)},"actor_username":${username},"resource_type":${quoteOrNull(event.resource?.type)},"resource_id":${resource},"action":${action},"details":${details},"ip_address":${quoteOrNull(by.ip)},"user_agent":${userAgent},"success":${event.success !== false},"error_message":${error}}`
+  return redactor.suspects(`${action} ${details} ${username} ${resource} ${userAgent} ${error}`)
+    ? redactor.json(line)
+    : line
 }
+
+const quote = (text: string): string => JSON.stringify(text)
+const quoteOrNull = (text: string | null | undefined): string => (text == null ? 'null' : quote(text))

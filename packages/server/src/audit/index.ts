@@ -65,6 +65,7 @@ export {
   listLogs,
   listOpenLogs,
   listProvenEvents,
+  listSubjectsBehind,
   newestEventOf,
   type Placed,
   type PlacedEvent,

@@ -13,6 +13,7 @@ import { LogError } from './log-error.ts'
 import { type LogFiles, openLogFiles } from './log-files.ts'
 import { CHECKPOINT } from './log-store.ts'
 import { sha256 } from './node-crypto.ts'
+import { type RecentRow, recentRows } from './recent.ts'
 import { announceKeys } from './rotate-log-key.ts'
 import { createSigner, type Signer } from './signer.ts'
 import * as store from './store.ts'
@@ -60,6 +61,8 @@ export interface Sequencer {
   hold<T>(work: () => Promise<T>): Promise<T>
   readonly health: { readonly leading: boolean; readonly failing: string | null; readonly integrated: number }
 }
+
+type PlacedRow = RecentRow & { readonly log_index: number }
 
 interface OpenLog {
   readonly row: store.Log
@@ -167,10 +170,11 @@ export function createSequencer(options: {
     const { files, signer, days } = await openLog(row)
     let size = row.size
     for (;;) {
-      const placed = await db.sequence((tx) => store.placeRows(tx, { ...row, size }, BATCH))
+      const places = await db.sequence((tx) => store.placeBatches(tx, { ...row, size }, BATCH))
+      const placed = places.reduce((sum, place) => sum + place.entries, 0)
       size += placed
       while (files.published.size < size) {
-        const { from, rows } = await publish(row, files, signer)
+        const { from, rows } = await publish(row, files, signer, places)
         // The rows at hand are the next lines, unless the day files are behind after a crash.
         if (days.cursor.shard === row.shard && days.cursor.index === from)
           await days.write(rows, { shard: row.shard, index: from + rows.length })
@@ -205,9 +209,10 @@ export function createSequencer(options: {
     row: store.Log,
     files: LogFiles,
     signer: Signer,
-  ): Promise<{ from: number; rows: store.LogRow[] }> {
+    places: readonly store.Placement[],
+  ): Promise<{ from: number; rows: readonly PlacedRow[] }> {
     const from = files.published.size
-    const rows = await db.sequence((tx) => store.listPlacedRows(tx, row, from, BATCH))
+    const rows = await rowsFrom(row, from, places)
     const gap = rows.findIndex((one, i) => one.log_index !== from + i)
     if (rows.length === 0 || gap >= 0)
       throw new LogError('LOG_GAP', `no row for entry ${from + Math.max(gap, 0)} of ${row.origin}: a row was deleted`)
@@ -224,6 +229,30 @@ export function createSequencer(options: {
     await db.sequence((tx) => store.setCheckpoint(tx, row, toBase64(state.root), checkpoint))
     health.integrated += rows.length
     return { from, rows }
+  }
+
+  /**
+   * The next rows to publish. Those that this process appended are mostly at hand, and need not be read back; the newest
+   * may be committed and not here yet, or come from another process. One that was erased meanwhile gets its line in the
+   * day file as it was, and loses it in the same round as any other (`writeErasures`).
+   */
+  async function rowsFrom(
+    row: store.Log,
+    from: number,
+    places: readonly store.Placement[],
+  ): Promise<readonly PlacedRow[]> {
+    const rows: PlacedRow[] = []
+    if (places[0]?.log_index === from) {
+      for (const { first_id, log_index } of places) {
+        const recent = recentRows.take(first_id)
+        if (!recent) break
+        for (const [i, row] of recent.entries()) rows.push({ ...row, log_index: log_index + i })
+      }
+      const last = places.at(-1)!
+      if (rows.length === last.log_index + last.entries - from) return rows
+    }
+    const behind = await db.sequence((tx) => store.listPlacedRows(tx, row, from + rows.length, BATCH))
+    return rows.length === 0 ? behind : [...rows, ...behind]
   }
 
   async function writeDays(row: store.Log, days: DayFiles, size: number): Promise<void> {
@@ -315,6 +344,7 @@ export function createSequencer(options: {
     const leadership = await db.lead('sequencer', signal)
     const stop = AbortSignal.any([signal, leadership.lost])
     health.leading = true
+    const endReading = recentRows.read()
     await forgetLogs()
     try {
       while (!stop.aborted) {
@@ -340,6 +370,7 @@ export function createSequencer(options: {
       if (signal.aborted) await work().catch((err) => log.error({ err }, 'audit events wait for the next start'))
     } finally {
       health.leading = false
+      endReading()
       await forgetLogs()
       await leadership.release()
     }

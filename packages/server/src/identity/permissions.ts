@@ -109,6 +109,9 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'tasks.get': everybody,
   'tasks.wait': everybody,
   'tasks.cancel': dispatchers,
+  'tasks.preview': operators,
+  'tasks.cancelMany': ['admin', 'ops'],
+  'tasks.replayMany': ['admin', 'ops'],
   'tasks.handlers': everybody,
   'queues.list': operators,
   'queues.pause': ['admin', 'ops'],
@@ -146,6 +149,7 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'schedules.pause': ['admin', 'ops'],
   'schedules.resume': ['admin', 'ops'],
   'schedules.trigger': ['admin', 'ops'],
+  'insight.get': operators,
 }
 
 // What a role may lend to a token. An auditor's reading is not part of ops, and ops' writing not of an auditor.

@@ -48,6 +48,12 @@ export function randomHex(bytes: number): string {
   return text
 }
 
+/** `bytes` random bytes, at most 8,192 at a time: from the pool, because a call for a few costs as much as one for thousands. */
+export function drawBytes(bytes: number): Buffer {
+  const at = draw(bytes)
+  return Buffer.from(pool.subarray(at, at + bytes))
+}
+
 /** The smallest id that can be made at or after `ms`: what month partitions and date filters compare with. */
 export const firstIdAt = timeText
 

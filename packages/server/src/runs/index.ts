@@ -15,6 +15,7 @@ export {
   listRunsOfTicket,
   listServedDigests,
   type RunRow,
+  searchFloor,
 } from './store.ts'
 export { createWaiting, type Waiting } from './waiting.ts'
 export { createWorker, fireTimers, type Worker } from './worker.ts'

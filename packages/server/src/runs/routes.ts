@@ -43,6 +43,8 @@ export interface RunsWithoutTicket {
   start(ask: Ask<typeof runsApi.start, Caller>, task: StartTask, status: number): Promise<Submitted>
 }
 
+const millisOf = (time: string | undefined): number | undefined => (time === undefined ? undefined : Date.parse(time))
+
 export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
   async start(ask) {
     // Typed as the form for tickets; the schema let this one in by its `kind`.
@@ -52,7 +54,9 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
     return ask.change((tx) => startRun(tx, ask.caller, on.kinds, body))
   },
   async list(ask) {
-    const { ticket_id, state, verdict, kind } = ask.query
+    const { ticket_id, state, verdict, kind, q } = ask.query
+    const created_after = millisOf(ask.query.created_after)
+    const created_before = millisOf(ask.query.created_before)
     const ticket = ticket_id === undefined ? undefined : await ask.read((tx) => findTicket(tx, ticket_id))
     const filter: store.RunFilter = {
       of: seesAll(ask.caller) ? undefined : personOf(ask.caller),
@@ -60,6 +64,10 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
       state,
       verdict,
       kind,
+      created_after,
+      created_before,
+      q,
+      above: q === undefined ? undefined : await ask.read((tx) => store.searchFloor(tx, created_before)),
     }
     return ask.page({
       rows: (tx, page) =>

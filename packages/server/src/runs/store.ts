@@ -2,6 +2,7 @@ import type { RunState } from '@writ/api'
 import { type Selectable, sql } from 'kysely'
 import { type Tx, totalOf } from '../platform/db/index.ts'
 import type { ArtifactsTable, RunsTable } from '../platform/db/tables.ts'
+import { firstIdAt } from '../platform/ids.ts'
 import type { Ref } from '../tickets/index.ts'
 
 // All SQL of runs, artifacts and timers.
@@ -86,7 +87,36 @@ export interface RunFilter {
   readonly state?: RunState | undefined
   readonly verdict?: 'passed' | 'failed' | undefined
   readonly kind?: string | undefined
+  readonly created_after?: number | undefined
+  readonly created_before?: number | undefined
+  /** A text that some of its own texts hold, in whatever case; with `above`, the number that bounds the search. */
+  readonly q?: string | undefined
+  readonly above?: number | undefined
 }
+
+/** So many of the newest runs, of both kinds, a search looks at. */
+const SEARCHED = 20_000
+
+/**
+ * The number above which a search looks, so that it costs the same however many runs there are: numbers of a project are dense, and
+ * ids begin with the time.
+ */
+export async function searchFloor(tx: Tx, before: number | undefined): Promise<number> {
+  const newest = await tx.db
+    .selectFrom('runs')
+    .select('number')
+    .$if(before !== undefined, (q) => q.where('id', '<', firstIdAt(before!)))
+    .orderBy('id', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  return (newest?.number ?? 0) - SEARCHED
+}
+
+const TEXTS = sql.raw(
+  ['runs.handler', 'runs.script_id', 'runs.error_code', 'runs.result_summary', 'tickets.title']
+    .map((column) => `coalesce(${column}, '')`)
+    .join(" || ' ' || "),
+)
 
 function filterRuns(f: RunFilter) {
   return sql.join(
@@ -97,6 +127,17 @@ function filterRuns(f: RunFilter) {
       ...(f.state === undefined ? [] : [sql<boolean>`runs.state = ${f.state}`]),
       ...(f.verdict === undefined ? [] : [sql<boolean>`runs.verdict = ${f.verdict}`]),
       ...(f.kind === undefined ? [] : [sql<boolean>`runs.kind = ${f.kind}`]),
+      // As with tasks: a burst makes ids that are a little later than their rows.
+      ...(f.created_after === undefined
+        ? []
+        : [sql<boolean>`runs.created_at >= ${f.created_after} and runs.id >= ${firstIdAt(f.created_after)}`]),
+      ...(f.created_before === undefined
+        ? []
+        : [sql<boolean>`runs.created_at < ${f.created_before} and runs.id < ${firstIdAt(f.created_before + 60_000)}`]),
+      ...(f.above === undefined ? [] : [sql<boolean>`runs.number > ${f.above}`]),
+      ...(f.q === undefined
+        ? []
+        : [sql<boolean>`lower(${TEXTS}) like lower(${`%${f.q.replace(/[\\%_]/g, '\\$&')}%`}) escape '\\'`]),
     ],
     sql` and `,
   )

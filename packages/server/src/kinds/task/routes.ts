@@ -4,6 +4,7 @@ import type {
   handlersApi,
   NewTask,
   queuesApi,
+  RunState,
   Submitted,
   tasksApi,
   workersApi,
@@ -86,17 +87,7 @@ export const taskHandlers = (on: Dispatching): Routes<typeof tasksApi, Caller> =
       ]
     },
     list(ask) {
-      const { created_after, created_before, queue, handler, state, error_code, tag, unique_key } = ask.query
-      const filter: TaskFilter = {
-        queue,
-        handler,
-        state,
-        error_code,
-        tag,
-        unique_key,
-        created_after: millisOf(created_after),
-        created_before: millisOf(created_before),
-      }
+      const filter = { ...taskFilterOf(ask.query), unique_key: ask.query.unique_key, q: ask.query.q }
       return ask.page({
         rows: (tx, page) => tasks.list(tx, ask.caller, filter, pageOf(page)),
         total: (tx) => tasks.count(tx, ask.caller, filter),
@@ -108,6 +99,15 @@ export const taskHandlers = (on: Dispatching): Routes<typeof tasksApi, Caller> =
     wait: (ask) =>
       whileConnected(ask.request, (gone) => tasks.wait(ask, ask.params.id, (ask.query.timeout ?? 30) * 1_000, gone)),
     cancel: (ask) => ask.change((tx) => tasks.cancel(tx, ask.caller, ask.params.id, ask.body?.reason ?? null)),
+    preview: (ask) => ask.read((tx) => tasks.preview(tx, taskFilterOf(ask.body), ask.body.open ?? false)),
+    cancelMany: (ask) =>
+      ask.change((tx) =>
+        tasks.cancelMany(tx, ask.caller, taskFilterOf(ask.body), ask.body.limit ?? 100, ask.body.reason ?? null),
+      ),
+    replayMany: (ask) =>
+      ask.change(async (tx) => ({
+        replayed: await tasks.replayEnded(tx, ask.caller, taskFilterOf(ask.body), ask.body.limit ?? 100),
+      })),
     async handlers(ask) {
       const { handlers, remote } = tasks
       const theirs = (await ask.read((tx) => remote.list(tx))).filter(({ name }) => !handlers.find(name))
@@ -164,6 +164,24 @@ export const deadLetterHandlers = ({ tasks }: Dispatching): Routes<typeof deadLe
   replayMany: (ask) =>
     ask.change((tx) => tasks.replayMany(tx, ask.caller, deadFilterOf(ask.body), ask.body.limit ?? 100)),
   purge: (ask) => ask.change((tx) => tasks.purge(tx, ask.caller, deadFilterOf(ask.body))),
+})
+
+const taskFilterOf = (asked: {
+  queue?: string
+  handler?: string
+  state?: RunState
+  error_code?: string
+  tag?: string
+  created_after?: string
+  created_before?: string
+}): TaskFilter => ({
+  queue: asked.queue,
+  handler: asked.handler,
+  state: asked.state,
+  error_code: asked.error_code,
+  tag: asked.tag,
+  created_after: millisOf(asked.created_after),
+  created_before: millisOf(asked.created_before),
 })
 
 function deadFilterOf(asked: {

@@ -6,7 +6,7 @@ import type { Blobs } from '../../platform/blobs/index.ts'
 import type { Clock } from '../../platform/clock.ts'
 import { type Command, type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { type Depth, queueOfPlace, type Queue as RunQueue } from '../../queue/index.ts'
-import { isFinal, type Waiting } from '../../runs/index.ts'
+import { isFinal, searchFloor, type Waiting } from '../../runs/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 import type { Handlers } from './handler.ts'
 import { readJson } from './payload.ts'
@@ -35,6 +35,7 @@ export interface TaskFilter {
   readonly unique_key?: string | undefined
   readonly created_after?: number | undefined
   readonly created_before?: number | undefined
+  readonly q?: string | undefined
 }
 
 /** Which dead letters. One that was replayed or purged is none any more. */
@@ -90,6 +91,24 @@ export interface Tasks {
    * Throws TASK_NOT_FOUND, TASK_VIEW_DENIED, TASK_NOT_CANCELLABLE.
    */
   cancel(tx: Tx, caller: Caller, ref: Ref, reason: string | null): Promise<Task>
+
+  /** How many tasks the filter takes, up to 10,000; `open`: of those that have not ended. Throws TASKS_UNFILTERED. */
+  preview(tx: Tx, filter: TaskFilter, open: boolean): Promise<{ count: number; more: boolean }>
+  /** Cancels up to `limit` tasks that have not ended, oldest first, as `cancel` does. Throws TASKS_UNFILTERED. */
+  cancelMany(
+    tx: Tx,
+    caller: Caller,
+    filter: TaskFilter,
+    limit: number,
+    reason: string | null,
+  ): Promise<{ cancelled: number; stopping: number; left: number }>
+  /** Up to `limit` tasks that ended in the state of the filter as new ones, oldest first. Throws TASKS_UNFILTERED, TASK_UNKNOWN_HANDLER. */
+  replayEnded(
+    tx: Tx,
+    caller: Caller,
+    filter: TaskFilter,
+    limit: number,
+  ): Promise<(Submitted & { replays_run_id: string })[]>
 
   /** Dead letters for `ask.page`, newest first. */
   listDead(tx: Tx, filter: DeadFilter, page: TaskPage): Promise<TaskRow[]>
@@ -163,6 +182,12 @@ export function createTasks(on: TasksOn): Tasks {
   }
 
   const mine = (caller: Caller) => (seesAll(caller) ? undefined : personOf(caller))
+
+  /** The filter as this caller may use it; a search has a floor, so that it costs the same however many runs there are. */
+  async function bounded(tx: Tx, caller: Caller, filter: TaskFilter): Promise<store.Wanted> {
+    const above = filter.q === undefined ? undefined : await searchFloor(tx, filter.created_before)
+    return { ...filter, of: mine(caller), above }
+  }
 
   async function see(tx: Tx, caller: Caller, ref: Ref): Promise<TaskRow> {
     const row = await store.findTask(tx, ref)
@@ -285,8 +310,8 @@ export function createTasks(on: TasksOn): Tasks {
           : JSON.parse(on.payloads.open(row.project_id, row.result_sealed, row.output_sha256!))
       return { row, result: result ?? null }
     },
-    list: (tx, caller, filter, page) => store.listTasks(tx, { ...filter, of: mine(caller) }, page),
-    count: (tx, caller, filter) => store.countTasks(tx, { ...filter, of: mine(caller) }),
+    list: async (tx, caller, filter, page) => store.listTasks(tx, await bounded(tx, caller, filter), page),
+    count: async (tx, caller, filter) => store.countTasks(tx, await bounded(tx, caller, filter)),
     show: showTask,
 
     async cancel(tx, caller, ref, reason) {
@@ -302,6 +327,36 @@ export function createTasks(on: TasksOn): Tasks {
           await store.updateTask(tx, row.id, { cancel_requested_at: caller.at, updated_at: caller.at })
       }
       return showTask(await see(tx, caller, row.id))
+    },
+
+    async preview(tx, filter, open) {
+      requireTaskFilter(filter)
+      const found = open
+        ? (await store.listOpen(tx, filter, MOST_COUNTED + 1)).length
+        : await store.countUpTo(tx, filter, MOST_COUNTED + 1)
+      return { count: Math.min(found, MOST_COUNTED), more: found > MOST_COUNTED }
+    },
+    async cancelMany(tx, caller, filter, limit, reason) {
+      requireTaskFilter(filter)
+      const rows = await store.listOpen(tx, filter, limit)
+      const free = rows.filter(({ held }) => !held).map(({ id }) => id)
+      const cancelled = await cancelWaiting(tx, caller, free, reason)
+      let stopping = 0
+      // One that was taken meanwhile is held now; in the order of ids, as everybody locks them.
+      for (const { id } of rows)
+        if (await queue.stop(tx, id)) {
+          stopping++
+          await store.updateTask(tx, id, { cancel_requested_at: caller.at, updated_at: caller.at })
+        }
+      // What was asked to stop is open until it has: it is none of those that are left to be asked.
+      const left = (await store.listOpen(tx, filter, MOST_COUNTED + stopping)).length - stopping
+      return { cancelled, stopping, left: Math.max(0, left) }
+    },
+    async replayEnded(tx, caller, filter, limit) {
+      requireTaskFilter(filter)
+      const rows = await store.listTasks(tx, filter, { limit, skip: 0, oldest: true })
+      const submitted = await replayRows(tx, caller, rows)
+      return submitted.map((one, i) => ({ ...one, replays_run_id: rows[i]!.id }))
     },
 
     requireDeadFilter: requireFilter,
@@ -368,6 +423,14 @@ export const sumOf = (a: Depth, b: Depth): Depth => ({
   claimed: a.claimed + b.claimed,
   oldest: a.oldest === null ? b.oldest : b.oldest === null ? a.oldest : Math.min(a.oldest, b.oldest),
 })
+
+/** As many as a preview counts. */
+const MOST_COUNTED = 10_000
+
+/** A state alone would take all of them. */
+function requireTaskFilter({ state: _, ...filter }: TaskFilter): void {
+  if (Object.values(filter).every((value) => value === undefined)) throw new AppError('TASKS_UNFILTERED')
+}
 
 function requireFilter(filter: DeadFilter): void {
   if (Object.values(filter).every((value) => value === undefined)) throw new AppError('DEAD_LETTERS_UNFILTERED')

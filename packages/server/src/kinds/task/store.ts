@@ -2,6 +2,7 @@ import type { RunState } from '@writ/api'
 import { type RawBuilder, type Selectable, sql } from 'kysely'
 import { DatabaseConflict, inList, type Tx, totalOf } from '../../platform/db/index.ts'
 import type { AttemptsTable, QueuesTable, RunsTable, StepsTable } from '../../platform/db/tables.ts'
+import { firstIdAt } from '../../platform/ids.ts'
 import { remotePlace } from '../../queue/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 
@@ -98,11 +99,23 @@ export interface Wanted {
   readonly unique_key?: string | undefined
   readonly created_after?: number | undefined
   readonly created_before?: number | undefined
+  /** A text that some of its own texts hold, in whatever case; with `above`, the number that bounds the search. */
+  readonly q?: string | undefined
+  readonly above?: number | undefined
   /** Dead letters that were neither replayed nor purged. */
   readonly dead?: boolean | undefined
   readonly died_after?: number | undefined
   readonly died_before?: number | undefined
 }
+
+const escaped = (text: string) => text.replace(/[\\%_]/g, '\\$&')
+
+/** What a search looks at. Not results and logs, which may be long: each row that is looked at is read. */
+const TEXTS = sql.raw(
+  ['handler', 'error_code', 'error', 'tags', 'unique_key', 'worker', 'metadata', 'substr(runs.input, 1, 2000)']
+    .map((column) => `coalesce(${column.includes('(') ? column : `runs.${column}`}, '')`)
+    .join(" || ' ' || "),
+)
 
 function predicate(want: Wanted): RawBuilder<boolean> {
   const all: RawBuilder<boolean>[] = [sql<boolean>`runs.kind = 'task'`]
@@ -126,11 +139,16 @@ function predicate(want: Wanted): RawBuilder<boolean> {
   if (want.state === 'failed' || want.state === 'timeout' || want.state === 'cancelled')
     all.push(sql`runs.error_code is not null`)
   if (want.error_code !== undefined) all.push(sql`runs.error_code = ${want.error_code}`)
-  if (want.tag !== undefined)
-    all.push(sql`runs.tags like ${`%${JSON.stringify(want.tag).replace(/[\\%_]/g, '\\$&')}%`} escape '\\'`)
+  if (want.tag !== undefined) all.push(sql`runs.tags like ${`%${escaped(JSON.stringify(want.tag))}%`} escape '\\'`)
   if (want.unique_key !== undefined) all.push(sql`runs.unique_key = ${want.unique_key}`)
-  if (want.created_after !== undefined) all.push(sql`runs.created_at >= ${want.created_after}`)
-  if (want.created_before !== undefined) all.push(sql`runs.created_at < ${want.created_before}`)
+  // Ids begin with the time at which they were made, which is that of the row or, in a burst, a little later: by them partitions
+  // and most of an index are left out.
+  if (want.created_after !== undefined)
+    all.push(sql`runs.created_at >= ${want.created_after} and runs.id >= ${firstIdAt(want.created_after)}`)
+  if (want.created_before !== undefined)
+    all.push(sql`runs.created_at < ${want.created_before} and runs.id < ${firstIdAt(want.created_before + 60_000)}`)
+  if (want.q !== undefined) all.push(sql`lower(${TEXTS}) like lower(${`%${escaped(want.q)}%`}) escape '\\'`)
+  if (want.above !== undefined) all.push(sql`runs.number > ${want.above}`)
   if (want.dead) all.push(sql`runs.dead_at is not null and runs.purged_at is null`)
   if (want.died_after !== undefined) all.push(sql`runs.dead_at >= ${want.died_after}`)
   if (want.died_before !== undefined) all.push(sql`runs.dead_at < ${want.died_before}`)
@@ -150,6 +168,34 @@ export async function listTasks(
     .limit(page.limit)
     .offset(page.skip)
     .execute()
+}
+
+/** Up to `limit` tasks that have not ended and that the filter takes, oldest first. By the queue: it costs by what is open. */
+export async function listOpen(tx: Tx, want: Wanted, limit: number): Promise<{ id: string; held: boolean }[]> {
+  const rows = await tx.db
+    .selectFrom('queue')
+    .innerJoin('runs', (join) =>
+      join.onRef('runs.id', '=', 'queue.run_id').onRef('runs.project_id', '=', 'queue.project_id'),
+    )
+    .select(['runs.id as id', 'queue.lease_until as lease_until'])
+    .where('queue.project_id', '=', tx.project)
+    .where(sql<boolean>`${predicate(want)}`)
+    .orderBy('runs.id')
+    .limit(limit)
+    .execute()
+  return rows.map(({ id, lease_until }) => ({ id, held: lease_until !== null }))
+}
+
+/** How many the filter takes, counted up to `most`. */
+export async function countUpTo(tx: Tx, want: Wanted, most: number): Promise<number> {
+  const rows = await tx.db
+    .selectFrom('runs')
+    .leftJoin('queue', 'queue.run_id', 'runs.id')
+    .select('runs.id')
+    .where(sql<boolean>`${predicate(want)}`)
+    .limit(most)
+    .execute()
+  return rows.length
 }
 
 export async function countTasks(tx: Tx, want: Wanted): Promise<number> {

@@ -26,6 +26,8 @@ export interface Tx {
     rows: readonly Record<string, Param>[],
     when?: string,
   ): Promise<boolean[]>
+  /** What was asked for so far leaves now rather than with the rest of this turn: worth it before some computing. */
+  flush(): void
   /** Runs after the commit, and only then; what it throws is logged, not answered. */
   afterCommit(tell: () => void): void
 }

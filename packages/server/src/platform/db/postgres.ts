@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import pg from 'pg'
@@ -180,6 +181,7 @@ function txOn(client: pg.PoolClient, project: string, tell: (() => void)[], colu
       {
         async run(sql, params) {
           try {
+            gatherWrites(client)
             const result = await client.query(sql, params as unknown[])
             return { rows: result.rows, changes: BigInt(result.rowCount ?? 0) }
           } catch (error) {
@@ -195,6 +197,7 @@ function txOn(client: pg.PoolClient, project: string, tell: (() => void)[], colu
   let db: Kysely<Tables> | undefined
   const prepared = async (sql: string, values: unknown[]) => {
     try {
+      gatherWrites(client)
       return await client.query({ ...statementOf(sql), values })
     } catch (error) {
       throw translate(error)
@@ -240,6 +243,7 @@ function txOn(client: pg.PoolClient, project: string, tell: (() => void)[], colu
       const updated = new Set(result.rows.map((row: { updated: string }) => row.updated))
       return ids.map((id) => updated.has(id))
     },
+    flush: () => sendGathered(streamOf(client)),
     afterCommit: (say) => tell.push(say),
   }
 }
@@ -257,35 +261,67 @@ const textsOf = (param: Param | readonly Param[]): unknown =>
     : param
 
 /**
- * Statements that need no answer of their own ride along with the next one: begin, project and first savepoint go in one
- * message, the last release and the commit in another. That is two round trips around a group, however many it serves.
+ * What is sent to a connection within one turn of the event loop leaves in one write: each write is a system call of ours
+ * and a wake-up of the backend, which together cost more than most statements.
+ */
+function gatherWrites(client: pg.PoolClient): void {
+  const stream = streamOf(client)
+  if (gathering.has(stream)) return
+  gathering.add(stream)
+  stream.cork()
+  process.nextTick(sendGathered, stream)
+}
+const gathering = new Set<Socket>()
+
+function sendGathered(stream: Socket): void {
+  if (gathering.delete(stream)) stream.uncork()
+}
+
+// Public by use (pg's own pool and cursors reach for it), absent from its types.
+const streamOf = (client: pg.PoolClient): Socket =>
+  (client as unknown as { readonly connection: { readonly stream: Socket } }).connection.stream
+
+/**
+ * Statements that need no answer of their own travel with their neighbours: begin and project with the first statements,
+ * the last release with the commit. The first batch needs no savepoint, for there is nothing before it that a rollback of
+ * the whole would lose.
  */
 function groupTransaction(client: pg.PoolClient, project: string, columns: ColumnTypes): GroupTx {
-  let ahead = `begin; ${enter(project)}; `
+  let ahead = ''
   const tell: (() => void)[] = []
   let told = 0
+  // Whether this transaction holds nothing yet, and whether it is itself the savepoint of the batch under way.
+  let empty = true
+  let whole = false
   const send = async (sql: string) => {
     const text = ahead + sql
     ahead = ''
     try {
+      gatherWrites(client)
       await client.query(text)
     } catch (error) {
       throw translate(error)
     }
   }
+  // Not waited for: what travels behind it fails if it did.
+  const sendAlong = (sql: string) => void send(sql).catch(() => {})
+  const begin = `begin; ${enter(project)}`
+  sendAlong(begin)
   return {
     tx: txOn(client, project, tell, columns),
     async savepoint() {
       told = tell.length
-      // Not waited for: it travels with the first statements of the batch, which fail if it did.
-      send('savepoint batch').catch(() => {})
+      whole = empty
+      empty = false
+      if (!whole) sendAlong('savepoint batch')
     },
     async rollbackToSavepoint() {
       tell.length = told
-      await send('rollback to savepoint batch; release savepoint batch')
+      await send(whole ? `rollback; ${begin}` : 'rollback to savepoint batch; release savepoint batch')
+      empty = whole
     },
     async releaseSavepoint() {
-      ahead = 'release savepoint batch; '
+      if (!whole) ahead = 'release savepoint batch; '
     },
     async commit() {
       await send('commit')

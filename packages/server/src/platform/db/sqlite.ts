@@ -204,6 +204,7 @@ function txOn(connection: Connection, project: string, tell: (() => void)[]): Tx
         return run(statement, [...values, project, row[key]]).changes === 1n
       })
     },
+    flush: () => {},
     afterCommit: (say) => tell.push(say),
   }
 }

@@ -344,12 +344,16 @@ export interface AuditEventsTable {
   event: string
   salt: Uint8Array
   entry: Uint8Array
+  batch: Generated<number>
+  place: Generated<number>
 }
 
-export interface AuditIndexTable {
+export interface AuditBatchesTable {
   seq: Generated<number>
   project_id: string
-  event_id: string
+  first_id: string
+  last_id: string
+  entries: number
   shard: number | null
   log_index: number | null
 }
@@ -547,6 +551,26 @@ export interface StepsTable {
   result_sealed: string | null
 }
 
+export interface RunStatsTable {
+  project_id: string
+  step: 'minute' | 'hour' | 'day'
+  at: number
+  handler: string
+  queue: string
+  ended: number
+  failed: number
+  cancelled: number
+  ran: string
+  waited: string
+  codes: string
+}
+
+export interface RunStatsCursorsTable {
+  project_id: string
+  shard: number
+  log_index: number
+}
+
 export interface SchedulesTable {
   project_id: string
   id: string
@@ -627,7 +651,7 @@ export interface Tables {
   run_evidence: RunEvidenceTable
   idempotency: IdempotencyTable
   audit_events: AuditEventsTable
-  audit_index: AuditIndexTable
+  audit_batches: AuditBatchesTable
   logs: LogsTable
   attestations: AttestationsTable
   signing_keys: SigningKeysTable
@@ -647,6 +671,8 @@ export interface Tables {
   queue_copy: QueueCopyTable
   schedules: SchedulesTable
   schedule_fires: ScheduleFiresTable
+  run_stats: RunStatsTable
+  run_stats_cursors: RunStatsCursorsTable
   schedule_due: ScheduleDueTable
 }
 
@@ -666,7 +692,7 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'run_evidence',
   'idempotency',
   'audit_events',
-  'audit_index',
+  'audit_batches',
   'logs',
   'attestations',
   'signing_keys',
@@ -682,4 +708,6 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'steps',
   'schedules',
   'schedule_fires',
+  'run_stats',
+  'run_stats_cursors',
 ])

@@ -1,0 +1,186 @@
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import type { CDPSession, Page } from 'playwright-core'
+import { buildConsole } from '../../packages/console/build.ts'
+import { startChromium } from '../../test/servers/chromium.ts'
+import { type Figure, median, round } from '../figure.ts'
+import { startWrit, type WritProcess } from '../writ-process.ts'
+
+const RUNS = 1_000_000
+const DAYS = 25
+
+/**
+ * The console over a million tasks, in Chromium: how long the main thread is held while a list is scrolled, and what it costs to
+ * count them and to ask for the counts.
+ */
+export async function console(): Promise<Figure[]> {
+  await buildConsole()
+  const writ = await startWrit()
+  try {
+    fill(writ)
+    const counted = await countingOf(writ)
+    return [...counted, ...(await scrolling(writ))]
+  } finally {
+    await writ.stop()
+  }
+}
+
+/** A million settled tasks of twenty handlers with what the log says of each. Beside the server, which is idle meanwhile. */
+function fill(writ: WritProcess): void {
+  const db = new DatabaseSync(join(writ.folder, 'data/writ.db'), { timeout: 30_000 })
+  const project = (db.prepare("select id from projects where slug = 'default'").get() as { id: string }).id
+  const admin = (db.prepare("select id from users where username = 'admin'").get() as { id: string }).id
+  const from = Date.now() - DAYS * 86_400_000
+  const step = (DAYS * 86_400_000) / RUNS
+  const id = (prefix: string) =>
+    `substr(printf('%012x', at), 1, 8) || '-' || substr(printf('%012x', at), 9, 4) || '-7' || printf('%03x', i & 4095) || '-${prefix}' || printf('%03x', i & 4095) || '-' || printf('%012x', i)`
+  const BATCH = 50_000
+  // Events that were appended together share a batch of the log.
+  const APPENDED = 100
+  const batches = (db.prepare('select coalesce(max(seq), 0) + 1 as n from audit_batches').get() as { n: number }).n
+  for (let first = 0; first < RUNS; first += BATCH) {
+    const rows = `with recursive n(i) as (values (${first}) union all select i + 1 from n where i < ${first + BATCH - 1}),
+      m as (select i, cast(${from} + i * ${step} as integer) as at from n)`
+    db.exec('begin immediate')
+    db.exec(`insert into runs (project_id, id, number, kind, handler, state, executed_by_id, root_run_id, trigger, trace_id,
+        created_at, updated_at, started_at, completed_at, queue, priority, run_at, max_attempts, timeout_ms, attempt, input, input_sha256, error_code, worker)
+      ${rows} select '${project}', ${id('8')}, i + 1, 'task', 'team.handler-' || (i % 20),
+        case when i % 50 = 0 then 'failed' else 'completed' end, '${admin}', ${id('8')}, '{}', printf('%032x', i),
+        at, at, at + i % 40, at + i % 40 + i % 3000, 'queue-' || (i % 5), 0, at, 1, 60000, 1, '{"port":' || i || '}', printf('%064x', i),
+        case when i % 50 = 0 then 'TASK_FAILED' end, 'w1' from m`)
+    db.exec(`insert into audit_events (project_id, id, event_type, timestamp, actor_kind, resource_type, resource_id, success, event, salt, entry, batch, place)
+      ${rows} select '${project}', ${id('9')}, case when i % 50 = 0 then 'run.failed' else 'run.completed' end, at, 'system', 'run', ${id('8')},
+        1, '{}', x'00', x'00', ${batches} + i / ${APPENDED}, i % ${APPENDED} from m`)
+    db.exec(`insert into audit_batches (seq, project_id, first_id, last_id, entries, shard, log_index)
+      ${rows} select ${batches} + i / ${APPENDED}, '${project}', min(${id('9')}), max(${id('9')}), ${APPENDED}, 1, min(i) from m group by i / ${APPENDED}`)
+    db.exec('commit')
+  }
+  db.exec(
+    `insert into counters (project_id, name, value, total) values ('${project}', 'run', ${RUNS}, ${RUNS}), ('${project}', 'runs', ${RUNS}, ${RUNS}), ('${project}', 'tasks', ${RUNS}, ${RUNS})
+     on conflict (project_id, name) do update set value = excluded.value, total = excluded.total`,
+  )
+  db.close()
+}
+
+async function countingOf(writ: WritProcess): Promise<Figure[]> {
+  const started = performance.now()
+  const headers = { authorization: `Bearer ${await writ.token()}` }
+  const url = `${writ.url}/api/v1/insight?from=${new Date(Date.now() - 30 * 86_400_000).toISOString()}`
+  const total = async () => ((await (await fetch(url, { headers })).json()) as { total: { ended: number } }).total.ended
+  for (;;) {
+    if ((await total()) >= RUNS) break
+    await new Promise((later) => setTimeout(later, 500))
+  }
+  const seconds = (performance.now() - started) / 1_000
+  const times: number[] = []
+  for (let i = 0; i < 20; i++) {
+    const before = performance.now()
+    await (await fetch(url, { headers })).arrayBuffer()
+    times.push(performance.now() - before)
+  }
+  return [
+    figure('ends counted in the background', round(RUNS / seconds), '/s', null),
+    figure('GET /insight, 30 days by hour, a million runs', round(median(times)), 'ms', null),
+  ]
+}
+
+/** Long tasks and the script of each frame while a list of a million is scrolled to and fro. */
+async function scrolling(writ: WritProcess): Promise<Figure[]> {
+  const browser = await startChromium()
+  try {
+    const page = await browser.newPage({ viewport: { width: 1440, height: 900 } })
+    await page.goto(`${writ.url.replace('127.0.0.1', 'localhost')}/app/default/tasks`)
+    await page.locator('input[name=username]').fill('admin')
+    await page.locator('input[name=password]').fill('bench-has-a-password')
+    await page.locator('form button[type=submit]').click()
+    await page.locator('.list-row').first().waitFor()
+    await page.waitForTimeout(3_000)
+    const session = await page.context().newCDPSession(page)
+    const { longest, p95, frames } = await measured(session, page, async () => {
+      // Forty wheel turns a second for five seconds, as a hand would: further down than any screen.
+      await page.mouse.move(700, 500)
+      for (let i = 0; i < 200; i++) {
+        await page.mouse.wheel(0, i < 160 ? 400 : -900)
+        await page.waitForTimeout(25)
+      }
+    })
+    return [
+      figure(`longest task of the main thread, a list of a million (${frames} frames)`, round(longest), 'ms', {
+        at_most: 50,
+      }),
+      figure('script of a frame, p95, a list of a million', round(p95), 'ms', { at_most: 8 }),
+    ]
+  } finally {
+    await browser.close()
+  }
+}
+
+interface TraceEvent {
+  readonly name: string
+  readonly ph: string
+  readonly ts: number
+  readonly dur?: number
+  readonly pid: number
+  readonly tid: number
+  readonly args?: { readonly name?: string; readonly data?: { readonly type?: string } }
+}
+
+/** What the browser's trace says of the main thread of the page while something is done, in milliseconds. */
+export async function measured(
+  session: CDPSession,
+  page: Page,
+  work: () => Promise<void>,
+): Promise<{ longest: number; p95: number; frames: number }> {
+  const events: TraceEvent[] = []
+  session.on('Tracing.dataCollected', ({ value }) => events.push(...(value as unknown as TraceEvent[])))
+  const complete = new Promise<void>((resolve) => session.once('Tracing.tracingComplete', () => resolve()))
+  await session.send('Tracing.start', {
+    transferMode: 'ReportEvents',
+    traceConfig: { includedCategories: ['devtools.timeline', 'toplevel'] },
+  })
+  await work()
+  await session.send('Tracing.end')
+  await complete
+  const main = events.find(({ name, args }) => name === 'thread_name' && args?.name === 'CrRendererMain')
+  if (!main) throw new Error('the trace names no main thread')
+  const mains = new Set(
+    events
+      .filter(({ name, args }) => name === 'thread_name' && args?.name === 'CrRendererMain')
+      .map(({ pid, tid }) => `${pid}/${tid}`),
+  )
+  const mine = events.filter(({ ph, pid, tid }) => ph === 'X' && mains.has(`${pid}/${tid}`))
+  const tasks = mine.filter(({ name }) => name === 'RunTask' || name === 'ThreadControllerImpl::RunTask')
+  const longest = Math.max(0, ...tasks.map(({ dur = 0 }) => dur)) / 1_000
+  // Script between two frames: function calls and timers, without those that stand in others.
+  const scripts = mine
+    .filter(({ name }) => ['FunctionCall', 'EvaluateScript', 'FireAnimationFrame', 'RunMicrotasks'].includes(name))
+    .sort((a, b) => a.ts - b.ts)
+  const outer: TraceEvent[] = []
+  for (const one of scripts) {
+    const last = outer.at(-1)
+    if (last && one.ts < last.ts + (last.dur ?? 0)) continue
+    outer.push(one)
+  }
+  const frame = 16_667
+  const perFrame = new Map<number, number>()
+  for (const { ts, dur = 0 } of outer) {
+    const at = Math.floor(ts / frame)
+    perFrame.set(at, (perFrame.get(at) ?? 0) + dur)
+  }
+  const times = [...perFrame.values()].sort((a, b) => a - b)
+  void page
+  return { longest, p95: (times[Math.floor(times.length * 0.95)] ?? 0) / 1_000, frames: times.length }
+}
+
+const figure = (name: string, ours: number, unit: string, goal: Figure['goal']): Figure => ({
+  suite: 'console',
+  figure: name,
+  mode: 'sqlite',
+  ours,
+  peer: null,
+  peer_value: null,
+  ratio: null,
+  unit,
+  runs: 1,
+  goal,
+})

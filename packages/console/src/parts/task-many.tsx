@@ -1,0 +1,122 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { CancelTasks, CountTasks, ReplayTasks } from '@writ/api'
+import type { Client } from '@writ/sdk'
+import { useTranslation } from 'react-i18next'
+import { count, exactTime } from '../app/format.ts'
+import { useSession } from '../app/session.tsx'
+import { Ask } from './ask.tsx'
+import { Answer } from './states.tsx'
+
+export interface TaskChoice {
+  readonly handler?: string
+  readonly queue?: string
+  readonly tag?: string
+  readonly state?: string
+  readonly created_after?: string
+  /** Fixed when it is asked: what is dispatched later is not among those that were counted. */
+  readonly created_before: string
+}
+
+/** As many as one call takes. */
+const AT_ONCE = 1_000
+
+/** Cancels what the filter takes, a thousand at a time, and no more than were counted. Stopped in between, some were cancelled. */
+async function cancelAll(client: Client, choice: TaskChoice, most: number, reason: string | undefined) {
+  let [cancelled, stopping, left] = [0, 0, most]
+  while (cancelled + stopping < most && left > 0) {
+    const limit = Math.min(AT_ONCE, most - cancelled - stopping)
+    // The address may say anything; the server checks it.
+    const body = { ...choice, limit, ...(reason ? { reason } : {}) } as CancelTasks
+    const done = await client.tasks.cancelMany({ body })
+    if (done.cancelled === 0) {
+      stopping = Math.max(stopping, done.stopping)
+      break
+    }
+    cancelled += done.cancelled
+    stopping = Math.max(stopping, done.stopping)
+    left = done.left
+  }
+  return { cancelled, stopping }
+}
+
+/** Says how many tasks a filter takes, and which, before any of them is touched. */
+export function AskTasks(props: {
+  act: 'cancel' | 'replay'
+  choice: TaskChoice
+  close: () => void
+  said: (text: string) => void
+}) {
+  const { act, choice, close, said } = props
+  const { client, project } = useSession()
+  const { t, i18n } = useTranslation()
+  const queries = useQueryClient()
+  const number = (value: number) => count(value, i18n.language)
+  const preview = useQuery({
+    queryKey: ['task-preview', project, act, choice],
+    queryFn: () =>
+      client.tasks.preview({
+        body: { ...choice, ...(act === 'cancel' ? { open: true } : {}) } as CountTasks,
+      }),
+    gcTime: 0,
+    retry: false,
+  })
+  const found = preview.data?.count
+  // A replay stays among those that ended so: a second call would take the same ones again.
+  const most = Math.min(found ?? 0, act === 'replay' ? AT_ONCE : 10_000)
+  const title = t(`many.${act}Title`, { count: most, number: number(most) })
+  return (
+    <Ask
+      opened
+      close={close}
+      danger={act === 'cancel'}
+      {...(act === 'cancel' ? { back: t('many.keep') } : {})}
+      title={found === undefined ? t('many.counting') : title}
+      verb={title}
+      ready={most > 0}
+      {...(act === 'cancel' ? { reason: 'may' as const } : {})}
+      act={async (reason) => {
+        if (act === 'cancel') {
+          const done = await cancelAll(client, choice, most, reason)
+          said(t('many.cancelled', { done: number(done.cancelled), stopping: number(done.stopping) }))
+        } else {
+          const body = { ...choice, limit: most } as ReplayTasks
+          said(t('many.replayed', { done: number((await client.tasks.replayMany({ body })).replayed.length) }))
+        }
+        for (const name of ['dead-letters', 'tasks', 'waiting', 'queues'])
+          void queries.invalidateQueries({ queryKey: [project, name] })
+      }}
+    >
+      <Answer of={preview} lines={2}>
+        {({ count: all, more }) =>
+          all === 0 ? (
+            <p>{t('many.nothing')}</p>
+          ) : (
+            <>
+              <p>
+                <Which act={act} choice={choice} />
+              </p>
+              {(more || all > most) && <p>{t('many.oldest', { number: number(most) })}</p>}
+              <p className="dimmed">{t(`many.${act}Text`)}</p>
+            </>
+          )
+        }
+      </Answer>
+    </Ask>
+  )
+}
+
+/** The filter as a sentence. */
+function Which({ act, choice }: { act: 'cancel' | 'replay'; choice: TaskChoice }) {
+  const { t, i18n } = useTranslation()
+  const time = (at: string) => exactTime(Date.parse(at), i18n.language)
+  const parts = [
+    act === 'cancel' ? t('many.open') : t('many.ended', { state: t(`runState.${choice.state}` as 'runState.failed') }),
+    choice.handler && t('many.ofHandler', { handler: choice.handler }),
+    choice.queue && t('many.onQueue', { queue: choice.queue }),
+    choice.tag && t('many.tagged', { tag: choice.tag }),
+    choice.created_after
+      ? t('many.between', { from: time(choice.created_after), to: time(choice.created_before) })
+      : t('many.until', { to: time(choice.created_before) }),
+  ].filter(Boolean)
+  return <>{parts.join(i18n.language === 'zh-CN' ? '，' : ', ')}</>
+}

@@ -1,0 +1,149 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { listSubjectsBehind } from '../audit/index.ts'
+import { listProjects } from '../identity/index.ts'
+import type { Clock } from '../platform/clock.ts'
+import { type Database, DatabaseUnavailable, inProject } from '../platform/db/index.ts'
+import type { Logger } from '../platform/log.ts'
+import { addTo, classOf } from './histogram.ts'
+import type { Ended, StatsKey, Step } from './store.ts'
+import * as store from './store.ts'
+
+/** Entries of the log that are read at once. */
+const BATCH = 1_000
+/** A pause between two batches, so that a long log that is counted for the first time leaves room for what runs. */
+const BREATH_MS = 20
+/** The event types that end a run; each run has one of them, once. */
+const ENDS = new Set(['run.completed', 'run.failed', 'run.timeout', 'run.cancelled'])
+
+/** How long each step is kept; a day is kept for ever. */
+export const KEPT_MS: Readonly<Partial<Record<Step, number>>> = { minute: 2 * 86_400_000, hour: 100 * 86_400_000 }
+
+export interface Counter {
+  run(stop: AbortSignal): Promise<void>
+  /** Counts what is new in every project; the answer is how many entries were counted. */
+  round(stop?: AbortSignal): Promise<number>
+}
+
+/**
+ * Counts how runs ended, from the log: it tells of each run's end once and in an order that stays, so a cursor misses none and
+ * counts none twice (docs/decisions/0067). What settles a run knows nothing of it.
+ *
+ * Counts and cursor move in one transaction, and only from where the cursor was read: of two servers that count the same, one is
+ * undone. Stopped before the commit: the next round reads the same entries. Stopped after it: they are counted.
+ */
+export function createCounter(on: { db: Database; clock: Clock; log: Logger; pollMs: number }): Counter {
+  const { db, clock, log } = on
+
+  /** One batch of the project of the context: how many entries it counted, and whether there may be others. */
+  async function batch(): Promise<{ counted: number; more: boolean }> {
+    const { from, to, runs, read } = await db.read(async (tx) => {
+      const cursor = await store.findCursor(tx)
+      const entries = await listSubjectsBehind(tx, cursor, BATCH)
+      const ended = entries.flatMap(({ event_type, resource_id }) =>
+        ENDS.has(event_type) && resource_id !== null ? [resource_id] : [],
+      )
+      return {
+        from: cursor,
+        to: entries.at(-1)?.position,
+        runs: await store.loadEnded(tx, [...new Set(ended)]),
+        read: entries.length,
+      }
+    })
+    if (to === undefined) return { counted: 0, more: false }
+    const added = summed(runs)
+    const mine = await db.write(async (tx) => {
+      if (!(await store.moveCursor(tx, from, to))) return false
+      let begun = false
+      for (const one of added) {
+        const before = await store.findStats(tx, one.key)
+        if (before) {
+          one.ended += before.ended
+          one.failed += before.failed
+          one.cancelled += before.cancelled
+          for (const name of ['ran', 'waited', 'codes'] as const)
+            addTo(one[name], JSON.parse(before[name]) as Record<string, number>)
+        }
+        begun ||= before === undefined && one.key.step === 'hour'
+        await store.putStats(tx, {
+          ...one.key,
+          ended: one.ended,
+          failed: one.failed,
+          cancelled: one.cancelled,
+          ran: JSON.stringify(one.ran),
+          waited: JSON.stringify(one.waited),
+          codes: JSON.stringify(one.codes),
+        })
+      }
+      // When an hour begins, and not with every batch.
+      if (begun)
+        for (const [step, kept] of Object.entries(KEPT_MS))
+          await store.forgetStats(tx, step as Step, clock.now() - kept)
+      return true
+    })
+    // Somebody else counted from there: what they did not read is looked for from where they came to.
+    return mine ? { counted: read, more: read === BATCH } : { counted: 0, more: true }
+  }
+
+  async function round(stop?: AbortSignal): Promise<number> {
+    const projects = await listProjects(db)
+    let all = 0
+    for (const { id } of projects)
+      for (let more = true; more && !stop?.aborted; ) {
+        const done = await inProject(id, batch)
+        all += done.counted
+        more = done.more
+        if (more) await sleep(BREATH_MS)
+      }
+    return all
+  }
+
+  return {
+    round,
+    async run(stop) {
+      while (!stop.aborted) {
+        await round(stop).catch((err) => {
+          if (err instanceof DatabaseUnavailable) log.warn({ err }, 'no runs counted, the database is away')
+          else log.error({ err }, 'no runs counted')
+        })
+        await sleep(on.pollMs, undefined, { signal: stop }).catch(() => {})
+      }
+    },
+  }
+}
+
+interface Sum {
+  readonly key: StatsKey
+  ended: number
+  failed: number
+  cancelled: number
+  readonly ran: Record<string, number>
+  readonly waited: Record<string, number>
+  readonly codes: Record<string, number>
+}
+
+/** Runs of one batch by step, time, handler and queue. In the order of the table's key: rows are locked in one order. */
+function summed(runs: readonly Ended[]): Sum[] {
+  const sums = new Map<string, Sum>()
+  for (const run of runs)
+    for (const step of ['day', 'hour', 'minute'] as const) {
+      const size = store.STEPS[step]
+      const key: StatsKey = {
+        step,
+        at: Math.floor(run.completed_at / size) * size,
+        handler: run.handler,
+        // What waits for nobody's queue has a name that no queue of tasks can have.
+        queue: run.queue ?? `.${run.kind}`,
+      }
+      const name = [key.step, String(key.at).padStart(15, '0'), key.handler, key.queue].join('\n')
+      const sum = sums.get(name) ?? { key, ended: 0, failed: 0, cancelled: 0, ran: {}, waited: {}, codes: {} }
+      sums.set(name, sum)
+      sum.ended++
+      if (run.state === 'failed' || run.state === 'timeout') sum.failed++
+      if (run.state === 'cancelled') sum.cancelled++
+      if (run.error_code !== null) addTo(sum.codes, { [run.error_code]: 1 })
+      if (run.started_at === null) continue
+      addTo(sum.ran, { [classOf(run.completed_at - run.started_at)]: 1 })
+      addTo(sum.waited, { [classOf(run.started_at - Math.max(run.created_at, run.run_at ?? 0))]: 1 })
+    }
+  return [...sums].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, sum]) => sum)
+}

@@ -1,0 +1,51 @@
+/** Handlers in the console, those of workers switched off and on; and what was done to one device. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { HandlerInfo, Submitted } from '@writ/api'
+import { lookAt, openTab, skip, startConsole } from './scene.ts'
+
+test('a handler of a worker is seen and switched, and a device shows the tasks that name it', { skip }, async () => {
+  await using system = await startConsole()
+  const { admin } = system
+  const worker = { worker: 'w1', queues: ['api'], handlers: [{ name: 'team.greet', title: 'Greets somebody' }] }
+  assert.equal((await admin.post('/workers/claim', worker)).status, 200)
+  const theirs = async () =>
+    (await admin.get<HandlerInfo[]>('/handlers')).body.find(({ name }) => name === 'team.greet')!
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/handlers')
+  await tab.signIn(admin)
+  const row = page.locator('tr', { hasText: 'team.greet' })
+  await row.locator('.state-active').waitFor()
+  await row.getByText('Worker', { exact: true }).waitFor()
+  await page.getByRole('button', { name: 'Disable: team.greet' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Disable' }).click()
+  await row.locator('.state-disabled').waitFor()
+  assert.equal((await theirs()).enabled, false)
+  await page.getByRole('button', { name: 'Enable: team.greet' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Enable' }).click()
+  await row.locator('.state-active').waitFor()
+  // The contract is there to be read, and the way to a dispatch is one press.
+  await page.locator('tr', { hasText: 'demo_script' }).getByText('Contract').click()
+  await page.locator('tr', { hasText: 'demo_script' }).locator('.tree').first().waitFor()
+  await page.getByLabel('Search handlers').fill('TEAM.')
+  await page.locator('tr', { hasText: 'demo_script' }).waitFor({ state: 'detached' })
+  await row.getByRole('link', { name: 'Dispatch' }).click()
+  await page.waitForURL(/tasks\/new\?handler=team\.greet$/)
+
+  const asset = { name: 'Core switch 9', asset_type: 'switch', serial_number: 'SW-CORE-009' }
+  assert.equal((await admin.post('/assets', asset)).status, 200)
+  const named = await admin.post<Submitted>('/tasks', { handler: 'demo_script', input: { name: 'SW-CORE-009' } })
+  assert.equal(named.status, 201, JSON.stringify(named.body))
+  await admin.post('/tasks', { handler: 'system.ping' })
+  await tab.open('default/assets/1')
+  const tasks = page.locator('.section', { hasText: 'Tasks that name it' })
+  await tasks.getByRole('link', { name: `#${named.body.number} demo_script` }).waitFor()
+  assert.equal(await tasks.getByRole('link', { name: /system\.ping/ }).count(), 0)
+  assert.deepEqual(tab.broken, [])
+  const faults = await lookAt(system, [
+    ['handlers', 'handlers', 'tbody tr'],
+    ['asset-tasks', 'assets/1', '.rows .row'],
+  ])
+  assert.deepEqual(faults, [])
+})

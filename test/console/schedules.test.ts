@@ -1,0 +1,133 @@
+/** Schedules in the console: added, looked at by day, run, paused, changed, deleted; and who may not. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Schedule, ScheduleDetail } from '@writ/api'
+import { until } from '../test-system.ts'
+import { lookAt, openTab, skip, startConsole } from './scene.ts'
+
+// New Year is far from any day on which this runs, and from any clock change.
+const YEARLY = '0 3 1 1 *'
+
+test('a schedule is added by its form, run, paused, resumed, changed and deleted', { skip }, async () => {
+  await using system = await startConsole()
+  await using tab = await openTab(system)
+  const { page } = tab
+  const only = async () => (await system.admin.get<Schedule[]>('/schedules')).body[0]
+  await tab.open('default/schedules')
+  await tab.signIn(system.admin)
+  await page.getByText('No schedules yet').waitFor()
+  await page.getByRole('link', { name: 'New schedule' }).first().click()
+  await page.getByLabel('Name').fill('Nightly Inventory')
+  await page.getByRole('combobox', { name: 'Handler' }).fill('demo')
+  await page.getByRole('option', { name: 'demo_script' }).click()
+  await page.getByRole('textbox', { name: 'Cron' }).fill('0 25 * * *')
+  // What the server says of the times is said while one types.
+  await page.locator('aside .refusal').waitFor()
+  await page.getByRole('textbox', { name: 'Cron' }).fill(YEARLY)
+  await page.locator('.preview-times li').nth(9).waitFor()
+  await page.getByLabel('name', { exact: true }).fill('core-sw-1')
+  await page.getByRole('button', { name: 'Add schedule' }).click()
+  await page.locator('.mantine-TextInput-error').first().waitFor()
+  await page.getByLabel('Name', { exact: true }).fill('nightly-inventory')
+  await page.getByRole('button', { name: 'Add schedule' }).click()
+  await page.getByRole('heading', { name: 'nightly-inventory' }).waitFor()
+  const made = (await only())!
+  assert.deepEqual([made.cron, made.zone, made.handler], [YEARLY, 'Asia/Shanghai', 'demo_script'])
+  await page.getByText('It has not been due yet.').waitFor()
+
+  await page.getByRole('button', { name: 'Run now' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Run now' }).click()
+  await page.locator('h1 .state-completed').waitFor()
+  await page.locator('.tree', { hasText: 'core-sw-1' }).first().waitFor()
+
+  await tab.open(`default/schedules/${made.id}`)
+  await page.getByRole('button', { name: 'Pause' }).click()
+  await page.getByLabel('Reason (optional)').fill('freeze')
+  await page.getByRole('dialog').getByRole('button', { name: 'Pause' }).click()
+  await page.locator('.summary', { hasText: 'freeze' }).waitFor()
+  await page.getByText('No time is ahead.').waitFor()
+  await page.getByRole('button', { name: 'Resume' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Resume' }).click()
+  await page.locator('h1 .state-active').waitFor()
+
+  await page.getByRole('link', { name: 'Edit' }).click()
+  await page.getByText('At intervals').click()
+  await page.getByLabel('Every', { exact: true }).fill('2')
+  await page.getByRole('combobox', { name: 'Unit' }).click()
+  await page.getByRole('option', { name: 'Days' }).click()
+  await page.locator('.preview-times li').nth(9).waitFor()
+  await page.getByRole('button', { name: 'Save' }).click()
+  await page.getByText('every 2 days').waitFor()
+  const changed = (await system.admin.get<ScheduleDetail>(`/schedules/${made.id}`)).body
+  assert.deepEqual([changed.cron, changed.every_seconds], [null, 172_800])
+  assert.deepEqual(changed.input, { name: 'core-sw-1' })
+
+  // By keyboard to the list; on the calendar every other day has it.
+  for (const key of ['g', 'c']) await page.keyboard.press(key)
+  await page.locator('tbody tr', { hasText: 'nightly-inventory' }).waitFor()
+  await page.getByRole('link', { name: 'Week', exact: true }).click()
+  await page.getByRole('button', { name: 'Forward' }).click()
+  await page.locator('.calendar-due', { hasText: 'nightly-inventory' }).nth(2).waitFor()
+  await page.locator('.calendar-due').first().click()
+  await page.getByRole('button', { name: 'Delete' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
+  await page.getByText('No schedules yet').waitFor()
+  assert.equal(await only(), undefined)
+
+  await using other = await openTab(system)
+  await other.open('default/schedules')
+  await other.signIn(system.employee)
+  await other.page.getByText('Your role does not open this').waitFor()
+  assert.deepEqual([...tab.broken, ...other.broken], [])
+  await system.settle()
+  await system.check()
+})
+
+test('the pages of schedules are whole and accessible in both themes', { skip }, async () => {
+  await using system = await startConsole()
+  const add = async (body: object) => {
+    const answer = await system.admin.post<ScheduleDetail>('/schedules', body)
+    assert.equal(answer.status, 201, JSON.stringify(answer.body))
+    return answer.body.id
+  }
+  const soon = new Date(Date.now() + 1_500).toISOString()
+  const once = await add({ name: 'firmware-window', handler: 'system.ping', at: soon })
+  await add({
+    name: 'nightly-inventory',
+    handler: 'demo_script',
+    input: { name: 'x' },
+    cron: '30 2 * * *',
+    zone: 'Europe/Berlin',
+  })
+  await add({ name: 'backup', handler: 'system.ping', cron: '0 4 * * SUN', zone: 'Asia/Shanghai', dst_gap: 'skip' })
+  await add({ name: 'poll', handler: 'system.ping', every_seconds: 3_600, when_running: 'skip', catch_up: 'none' })
+  await add({ name: 'renew-certificates', handler: 'system.ping', cron: '15 9 1 * *', catch_up: 'all' })
+  const paused = await add({ name: 'report', handler: 'system.ping', cron: '0 8 * * MON' })
+  await system.admin.post(`/schedules/${paused}/pause`, { reason: 'holidays' })
+  await until('the one time has come', async () => {
+    const { fires } = (await system.admin.get<ScheduleDetail>(`/schedules/${once}`)).body
+    return fires[0]?.run_id != null
+  })
+  await system.settle()
+  const faults = await lookAt(
+    system,
+    [
+      ['schedules', 'schedules', 'tbody tr'],
+      ['schedules-month', 'schedules?view=month', '.calendar-due'],
+      ['schedules-week', 'schedules?view=week', '.calendar'],
+      ['schedule-fired', `schedules/${once}`, 'tbody .state-completed'],
+      ['schedule-paused', `schedules/${paused}`, '.summary-wait'],
+      ['schedule-new', 'schedules/new', '.preview-times li'],
+      ['schedule-edit', `schedules/${paused}/edit`, '.preview-times li'],
+    ],
+    {
+      after: async ({ page, open }, look) => {
+        await open(`default/schedules/${paused}`)
+        await page.locator('.actions button').last().click()
+        await page.locator('.ask').waitFor()
+        await look('schedule-delete')
+      },
+    },
+  )
+  assert.deepEqual(faults, [])
+})

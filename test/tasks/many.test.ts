@@ -1,0 +1,105 @@
+/** Many tasks at once: counted, cancelled and replayed by what a filter takes; and found by what stands in them. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Run, Task, Ticket } from '@writ/api'
+import { backends } from '../backends.ts'
+import { until } from '../test-system.ts'
+import { dispatcherOf, handlerOf } from './dispatch.ts'
+
+const patient = handlerOf('test.waits', (_, { signal }) => {
+  signal.throwIfAborted()
+  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
+})
+const bad = handlerOf('test.bad', async (input) => {
+  throw new Error(`no answer from ${(input as { host?: string }).host ?? 'nobody'}`)
+})
+const LATER = { run_at: '2999-01-01T00:00:00Z' }
+
+for (const backend of backends()) {
+  test(`tasks are counted, cancelled, replayed and found by a filter (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start({ testHandlers: [patient, bad] })
+    const { admin } = system
+    const by = await dispatcherOf(system.app, { ...admin, role: 'admin' })
+    const post = async <T>(path: string, body: object) => {
+      const answer = await admin.post<T>(path, body)
+      assert.equal(answer.status, 200, JSON.stringify(answer.body))
+      return answer.body
+    }
+    const refused = async (path: string, body: object) => (await admin.post<{ code: string }>(path, body)).body.code
+    const numbers = async (query: string) =>
+      (await admin.get<Task[]>(`/tasks?${query}`)).body.map(({ number }) => number)
+
+    // One that runs, two that wait, and one of another handler.
+    const running = await by.dispatch('test.waits')
+    await until('it runs', async () => (await by.find(running.id)).state === 'running')
+    const waiting = [await by.dispatch('test.waits', {}, LATER), await by.dispatch('test.waits', {}, LATER)]
+    const other = await by.dispatch('system.ping', {}, LATER)
+    const filter = { handler: 'test.waits' }
+    assert.deepEqual(await post('/tasks/preview', { ...filter, open: true }), { count: 3, more: false })
+    assert.deepEqual(await post('/tasks/preview', { ...filter, state: 'running', open: true }), {
+      count: 1,
+      more: false,
+    })
+    assert.deepEqual(await post('/tasks/cancel', { ...filter, state: 'pending', limit: 1, reason: 'a freeze' }), {
+      cancelled: 1,
+      stopping: 0,
+      left: 1,
+    })
+    assert.deepEqual(await post('/tasks/cancel', { ...filter, reason: 'a freeze' }), {
+      cancelled: 1,
+      stopping: 1,
+      left: 0,
+    })
+    for (const { id } of [running, ...waiting]) assert.equal((await by.settled(id)).state, 'cancelled')
+    assert.match((await by.find(waiting[0]!.id)).error ?? '', /a freeze/)
+    assert.equal((await by.find(other.id)).state, 'pending')
+
+    const failed = [
+      await by.dispatch('test.bad', { host: 'core-sw-1' }, { tags: ['nightly'] }),
+      await by.dispatch('test.bad', { host: 'core-sw-2' }, { tags: ['nightly'] }),
+      await by.dispatch('test.bad', { host: 'edge_1' }, { tags: ['weekly'] }),
+    ]
+    for (const { id } of failed) await by.settled(id)
+    const choice = { state: 'failed', tag: 'nightly' }
+    assert.deepEqual(await post('/tasks/preview', choice), { count: 2, more: false })
+    const { replayed } = await post<{ replayed: { id: string; replays_run_id: string }[] }>('/tasks/replay', choice)
+    assert.deepEqual(
+      replayed.map((one) => one.replays_run_id),
+      failed.slice(0, 2).map(({ id }) => id),
+    )
+    for (const { id } of replayed) await by.settled(id)
+    // Those that were dead letters are none any more; their replays died in turn.
+    const dead = (await admin.get<Task[]>('/dead-letters')).body.map(({ id }) => id)
+    assert.deepEqual(new Set(dead), new Set([failed[2]!.id, ...replayed.map(({ id }) => id)]))
+
+    // What is looked for may stand in the input, the error or a tag; signs of the database's patterns mean nothing.
+    assert.deepEqual(
+      await numbers('q=CORE-SW-2'),
+      [failed[1]!.number + 3, failed[1]!.number].sort((a, b) => b - a),
+    )
+    assert.deepEqual(await numbers('q=no%20answer%20from%20edge'), [failed[2]!.number])
+    assert.deepEqual(await numbers('q=weekly'), [failed[2]!.number])
+    assert.deepEqual(await numbers('q=edge%251'), [])
+    assert.deepEqual(await numbers('q=edge_1&state=failed'), [failed[2]!.number])
+    assert.deepEqual(await numbers(`q=edge_1&created_before=${new Date(Date.now() - 3_600_000).toISOString()}`), [])
+
+    for (const path of ['/tasks/preview', '/tasks/cancel']) assert.equal(await refused(path, {}), 'TASKS_UNFILTERED')
+    assert.equal(await refused('/tasks/cancel', { state: 'pending' }), 'TASKS_UNFILTERED')
+    assert.equal(await refused('/tasks/replay', { state: 'failed' }), 'TASKS_UNFILTERED')
+    assert.equal((await admin.post('/tasks/replay', { state: 'running', tag: 'x' })).status, 422)
+
+    // Runs on tickets are found by their ticket.
+    await system.employee.post<Ticket>('/tickets', { title: 'Replace the core switch' })
+    const opened = { run_type: 'proof', ticket_id: 1, finalize: 'manual' }
+    const run = (await system.employee.post<Run>('/runs', opened)).body
+    const runs = async (query: string) => (await admin.get<Run[]>(`/runs?${query}`)).body.map(({ id }) => id)
+    assert.deepEqual(await runs('q=CORE%20switch'), [run.id])
+    assert.deepEqual(await runs('q=printers'), [])
+    assert.deepEqual(await runs(`created_after=${new Date(Date.parse(run.created_at)).toISOString()}`), [run.id])
+    assert.deepEqual(await runs(`created_before=${new Date(Date.parse(run.created_at)).toISOString()}`), [])
+    await system.settle()
+    await system.check()
+  })
+}
