@@ -15,6 +15,8 @@ const suites: Record<string, () => Promise<Figure[]>> = {
   commits: async () => (await import('./suites/commits.ts')).commits(),
   tasks: async () => (await import('./suites/tasks.ts')).tasks(),
   backlog: async () => (await import('./suites/backlog.ts')).backlog(),
+  dispatch: async () => (await import('./suites/dispatch.ts')).dispatch(),
+  sockets: async () => (await import('./suites/sockets.ts')).sockets(),
   console: async () => (await import('./suites/console.ts')).console(),
   verify: async () => (await import('./suites/verify.ts')).verify(),
 }
