@@ -33,7 +33,12 @@ interface Store {
  */
 export async function backlog(): Promise<Figure[]> {
   const figures: Figure[] = []
-  for (const open of [openSqlite, openPostgresStore, openRedisStore]) {
+  for (const [mode, open] of [
+    ['sqlite', openSqlite],
+    ['postgres', openPostgresStore],
+    ['redis', openRedisStore],
+  ] as const) {
+    if (process.env.BENCH_MODE && process.env.BENCH_MODE !== mode) continue
     const store = await open()
     if (!store) continue
     const first = new Map<string, number>()
@@ -43,6 +48,8 @@ export async function backlog(): Promise<Figure[]> {
         await fill(store.db, size)
         if (store.mode === 'redis') await copied(store)
         const { claim, sweep } = await measure(store, size)
+        if (process.env.BENCH_VERBOSE)
+          process.stderr.write(`${mode} ${size}: ${round(claim)} ms, sweep ${round(sweep)} ms\n`)
         for (const [figure, ms] of [
           [`claim and settle ${BATCH}`, claim],
           ['sweep', sweep],

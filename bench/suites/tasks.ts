@@ -141,7 +141,11 @@ async function measure(by: Dispatcher, waits: number[], peers: readonly Peer[]):
     for (const [batch, { ours, peers: theirs }] of rounds) {
       ours.push(await sustained(by, TASKS, batch))
       done += TASKS
-      for (const [peer, rates] of theirs) rates.push(await peer.sustained(sizeFor(peer, batch), batch))
+      for (const [peer, rates] of theirs) {
+        rates.push(await peer.sustained(sizeFor(peer, batch), batch))
+        if (process.env.BENCH_VERBOSE)
+          process.stderr.write(`${batch}: ours ${round(ours.at(-1)!)}, ${peer.name} ${round(rates.at(-1)!)}\n`)
+      }
     }
   const ours99: number[] = []
   const peer99 = new Map(peers.filter((one) => one.starts).map((peer) => [peer, [] as number[]]))
