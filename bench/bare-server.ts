@@ -1,5 +1,5 @@
-/** The peer of the ticket figures: a bare Fastify route with the same validation, which stores nothing. */
-import { ticketsApi } from '@writ/api'
+/** The peer of the ticket and dispatch figures: bare Fastify routes with the same validation, which store nothing. */
+import { dispatchApi, ticketsApi } from '@writ/api'
 import { fastify } from 'fastify'
 
 const app = fastify()
@@ -7,5 +7,9 @@ app.post('/tickets', { schema: { body: ticketsApi.create.body } }, async (reques
   ...(request.body as object),
   id: '01900000-0000-7000-8000-000000000000',
   number: 1,
+}))
+app.post('/dispatch', { schema: { body: dispatchApi.dispatch.body } }, async () => ({
+  accepted: true,
+  task_id: '01900000-0000-7000-8000-000000000000',
 }))
 process.stdout.write(`${await app.listen({ host: '127.0.0.1', port: 0 })}\n`)

@@ -14,6 +14,9 @@ const suites: Record<string, () => Promise<Figure[]>> = {
   audit: async () => (await import('./suites/audit.ts')).audit(),
   commits: async () => (await import('./suites/commits.ts')).commits(),
   tasks: async () => (await import('./suites/tasks.ts')).tasks(),
+  backlog: async () => (await import('./suites/backlog.ts')).backlog(),
+  dispatch: async () => (await import('./suites/dispatch.ts')).dispatch(),
+  sockets: async () => (await import('./suites/sockets.ts')).sockets(),
   console: async () => (await import('./suites/console.ts')).console(),
   verify: async () => (await import('./suites/verify.ts')).verify(),
 }

@@ -87,7 +87,19 @@ test('every variable and code that a document names exists', async () => {
   const codes = sources.flatMap((text) =>
     [...text.matchAll(/'([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)'/g)].map((match) => match[1]!),
   )
-  const known = new Set([...variables, ...ofCli, ...ofTests, 'WRIT_CONFIG', ...Object.keys(errors), ...codes])
+  const benches = await Promise.all(find(['bench/**/*.ts']).map((file) => readFile(path.join(root, file), 'utf8')))
+  const ofBenches = benches.flatMap((text) =>
+    [...text.matchAll(/process\.env\.(BENCH_\w+)/g)].map((match) => match[1]!),
+  )
+  const known = new Set([
+    ...variables,
+    ...ofCli,
+    ...ofTests,
+    ...ofBenches,
+    'WRIT_CONFIG',
+    ...Object.keys(errors),
+    ...codes,
+  ])
   for (const [file, page] of pages) {
     const named = [
       ...[...page.matchAll(/`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`/g)].map((match) => match[1]!),

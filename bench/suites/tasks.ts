@@ -1,85 +1,116 @@
-import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Logger, makeWorkerUtils, type Runner, run as runWorker } from 'graphile-worker'
-import pg from 'pg'
 import { type App, openApp } from '../../packages/server/src/app.ts'
 import { loadConfig } from '../../packages/server/src/config.ts'
 import { createLog } from '../../packages/server/src/platform/log.ts'
 import { startPostgres } from '../../test/servers/postgres.ts'
+import { startRedis } from '../../test/servers/redis.ts'
 import { checkTasks } from '../../test/tasks/check.ts'
 import { type Dispatcher, dispatcherOf, handlerOf } from '../../test/tasks/dispatch.ts'
 import { type Figure, median, round } from '../figure.ts'
+import {
+  AHEAD,
+  openBullmq,
+  openDbos,
+  openGraphile,
+  openPgBoss,
+  openPlainjob,
+  openRestate,
+  type Peer,
+  pace,
+} from '../peers.ts'
+import { freshDatabase } from './backlog.ts'
 
 const RUNS = 3
 const WARM = 2_000
-const TASKS = Number(process.env.BENCH_TASKS ?? 20_000)
-/** Tasks that were dispatched and are not settled: a producer that is further ahead waits. */
-const AHEAD = 2_000
+const TASKS = Number(process.env.BENCH_TASKS ?? 10_000)
+const BATCHES = [100, 500]
+const PACE = { perSecond: 500, seconds: 4 }
 
-interface Peer {
-  readonly name: string
-  sustained(count: number, batch: number): Promise<number>
-  close(): Promise<void>
+/** BENCH_MODE and BENCH_PEERS (names with commas between) leave out what nobody asks about just now. */
+const wanted = (name: string): boolean => {
+  const asked = process.env.BENCH_PEERS?.toLowerCase().split(',')
+  return asked === undefined || asked.includes(name.toLowerCase())
 }
+
+interface Mode {
+  readonly mode: string
+  open(): Promise<{
+    env: Record<string, string>
+    peers: readonly { readonly name: string; open(): Promise<Peer> }[]
+    close(): Promise<void>
+  }>
+}
+
+const modes: readonly Mode[] = [
+  {
+    mode: 'sqlite',
+    open: async () => ({
+      env: {},
+      peers: [
+        { name: 'plainjob', open: openPlainjob },
+        { name: 'restate', open: openRestate },
+      ],
+      close: async () => {},
+    }),
+  },
+  {
+    mode: 'postgres',
+    async open() {
+      const postgres = await startPostgres({ fsync: true })
+      const url = await freshDatabase(postgres.url)
+      return {
+        env: { DATABASE_URL: url },
+        peers: [
+          // Rows of its own schema beside ours, on the same server; the others in databases of their own.
+          { name: 'graphile-worker', open: () => openGraphile(url) },
+          { name: 'pg-boss', open: async () => openPgBoss(await freshDatabase(postgres.url)) },
+          { name: 'bullmq', open: async () => openBullmq({ postgres: await freshDatabase(postgres.url) }) },
+          { name: 'dbos', open: async () => openDbos(await freshDatabase(postgres.url)) },
+        ],
+        close: () => postgres.stop(),
+      }
+    },
+  },
+  {
+    mode: 'redis',
+    async open() {
+      const [postgres, redis] = [await startPostgres({ fsync: true }), await startRedis()]
+      return {
+        env: { DATABASE_URL: await freshDatabase(postgres.url), QUEUE_BACKEND: 'redis', REDIS_URL: redis.url },
+        peers: [{ name: 'bullmq', open: () => openBullmq({ redisPort: redis.port }) }],
+        async close() {
+          await redis.stop()
+          await postgres.stop()
+        },
+      }
+    },
+  },
+]
 
 /**
  * No-op tasks a second, dispatched in batches and done at the same time, by one process: each with its row, its result, its
- * journal and its leaf. A run counts only if every task was settled once, the journal of each is the one that its leaf commits
- * to, and the log verifies. On PostgreSQL beside graphile-worker, which deletes a job when it is done: on the same server, by
- * turns, set up as its own documents advise for throughput.
+ * journal and its leaf; and how long a task that comes alone waits for its start. A run counts only if every task was settled
+ * once, the journal of each is the one that its leaf commits to, and the log is whole. Beside others, by turns.
  */
 export async function tasks(): Promise<Figure[]> {
   const figures: Figure[] = []
-  const modes: {
-    mode: string
-    open(): Promise<{ env: Record<string, string>; peer: Peer | null; close(): Promise<void> }>
-  }[] = [
-    { mode: 'sqlite', open: async () => ({ env: {}, peer: null, close: async () => {} }) },
-    { mode: 'postgres', open: openPostgres },
-  ]
   for (const { mode, open } of modes) {
     if (process.env.BENCH_MODE && process.env.BENCH_MODE !== mode) continue
     const store = await open()
+    const peers: Peer[] = []
     const folder = mkdtempSync(join(tmpdir(), 'writ-bench-'))
-    const { app, by } = await start(folder, store.env)
+    const { app, by, waits } = await startApp(folder, store.env)
     try {
-      await sustained(by, WARM, 100)
-      await store.peer?.sustained(WARM, 100)
-      let done = WARM
-      const peers = new Map<number, number[]>([
-        [100, []],
-        [500, []],
-      ])
-      const rates = new Map<number, number[]>([
-        [100, []],
-        [500, []],
-      ])
-      for (let run = 0; run < RUNS; run++)
-        for (const [batch, all] of rates) {
-          all.push(await sustained(by, TASKS, batch))
-          done += TASKS
-          if (store.peer) peers.get(batch)!.push(await store.peer.sustained(TASKS, batch))
-        }
-      await check(app, by, done)
-      for (const [batch, all] of rates) {
-        const ours = median(all)
-        const theirs = store.peer ? median(peers.get(batch)!) : null
-        figures.push({
-          suite: 'tasks',
-          figure: `no-op tasks, batches of ${batch}`,
-          mode,
-          ours: round(ours),
-          peer: store.peer?.name ?? null,
-          peer_value: theirs === null ? null : round(theirs),
-          ratio: theirs === null ? null : round(ours / theirs),
-          unit: 'tasks/s',
-          runs: RUNS,
-          goal: store.peer ? { at_least: 0.9 } : null,
-        })
-      }
+      for (const peer of store.peers) if (wanted(peer.name)) peers.push(await peer.open())
+      const before = performance.now()
+      const found = await measure(by, waits, peers)
+      await check(app, by, found.done)
+      if (process.env.BENCH_VERBOSE) process.stderr.write(`${mode}: ${Math.round(performance.now() - before)} ms\n`)
+      figures.push(...figuresOf(mode, peers, found))
     } finally {
+      for (const peer of peers) await peer.close()
       await app.stop()
       await store.close()
       rmSync(folder, { recursive: true, force: true })
@@ -88,81 +119,109 @@ export async function tasks(): Promise<Figure[]> {
   return figures
 }
 
-async function openPostgres() {
-  const postgres = await startPostgres({ fsync: true })
-  const name = `writ_bench_${randomBytes(6).toString('hex')}`
-  const client = new pg.Client({ connectionString: postgres.url })
-  await client.connect()
-  await client.query(`create database ${name}`).finally(() => client.end())
-  const url = Object.assign(new URL(postgres.url), { pathname: name }).href
-  const peer = await openGraphile(url)
-  return {
-    env: { DATABASE_URL: url },
-    peer,
-    async close() {
-      await peer.close()
-      await postgres.stop()
-    },
-  }
+type Rounds = Map<number, { ours: number[]; peers: Map<Peer, number[]> }>
+
+interface Found {
+  readonly rounds: Rounds
+  readonly ours99: number[]
+  readonly peer99: Map<Peer, number[]>
+  readonly done: number
 }
 
-/** Rows of its own schema beside ours. https://worker.graphile.org/docs/performance */
-async function openGraphile(url: string): Promise<Peer> {
-  const logger = new Logger(() => () => {})
-  const pgPool = new pg.Pool({ connectionString: url, max: 10 })
-  pgPool.on('error', () => {})
-  pgPool.on('connect', (client) => client.on('error', () => {}))
-  const options = {
-    logger,
-    pgPool,
-    preset: {
-      worker: {
-        concurrentJobs: 24,
-        maxPoolSize: 10,
-        localQueue: { size: 500 },
-        completeJobBatchDelay: 0,
-        failJobBatchDelay: 0,
-      },
-    },
-  }
-  const utils = await makeWorkerUtils(options)
-  await utils.migrate()
-  let done = 0
-  let runner: Runner | undefined = await runWorker({
-    ...options,
-    noHandleSignals: true,
-    taskList: {
-      noop: async () => {
-        done++
-      },
-    },
-  })
-  return {
-    name: 'graphile-worker',
-    async sustained(count, batch) {
-      const all = Array.from({ length: batch }, () => ({ identifier: 'noop', payload: { n: 1 } }))
-      const before = done
-      const began = performance.now()
-      for (let sent = 0; sent < count; sent += batch) {
-        await utils.addJobs(all)
-        while (sent + batch - (done - before) > AHEAD) await new Promise((later) => setTimeout(later, 2))
+async function measure(by: Dispatcher, waits: number[], peers: readonly Peer[]): Promise<Found> {
+  const sizeFor = (peer: Peer, batch: number) => Math.max(batch, Math.ceil((TASKS * peer.share) / batch) * batch)
+  let done = WARM
+  await sustained(by, WARM, 100)
+  for (const peer of peers) await peer.sustained(Math.max(100, Math.ceil((WARM * peer.share) / 100) * 100), 100)
+  const rounds: Rounds = new Map(
+    BATCHES.map((batch) => [batch, { ours: [], peers: new Map(peers.map((peer) => [peer, []])) }]),
+  )
+  // By turns: ours, theirs, ours, theirs, so that a quiet and a busy minute meet both.
+  for (let run = 0; run < RUNS; run++)
+    for (const [batch, { ours, peers: theirs }] of rounds) {
+      ours.push(await sustained(by, TASKS, batch))
+      done += TASKS
+      for (const [peer, rates] of theirs) {
+        rates.push(await peer.sustained(sizeFor(peer, batch), batch))
+        if (process.env.BENCH_VERBOSE)
+          process.stderr.write(`${batch}: ours ${round(ours.at(-1)!)}, ${peer.name} ${round(rates.at(-1)!)}\n`)
       }
-      while (done - before < count) await new Promise((later) => setTimeout(later, 2))
-      const rate = (count / (performance.now() - began)) * 1_000
-      // Done is when its handler was called; its row goes a moment later, which is not counted.
-      if (done - before !== count) throw new Error(`${count} jobs, ${done - before} done`)
-      return rate
-    },
-    async close() {
-      await runner?.stop()
-      runner = undefined
-      await utils.release()
-      await pgPool.end()
-    },
+    }
+  const ours99: number[] = []
+  const peer99 = new Map(peers.filter((one) => one.starts).map((peer) => [peer, [] as number[]]))
+  for (let run = 0; run < RUNS; run++) {
+    waits.length = 0
+    await pace(PACE.perSecond, PACE.seconds, () => by.dispatch('test.noop', { at: performance.now() }))
+    done += PACE.perSecond * PACE.seconds
+    await empty(by)
+    ours99.push(p99(waits))
+    for (const [peer, all] of peer99) all.push(p99(await peer.starts!(PACE.perSecond, PACE.seconds)))
   }
+  return { rounds, ours99, peer99, done }
 }
 
-async function start(folder: string, env: Record<string, string>): Promise<{ app: App; by: Dispatcher }> {
+function figuresOf(mode: string, peers: readonly Peer[], found: Found): Figure[] {
+  const figures: Figure[] = []
+  const common = { suite: 'tasks', mode, runs: RUNS }
+  for (const [batch, { ours, peers: theirs }] of found.rounds) {
+    const figure = `no-op tasks, batches of ${batch}`
+    const value = median(ours)
+    if (peers.length === 0)
+      figures.push({
+        ...common,
+        figure,
+        ours: round(value),
+        peer: null,
+        peer_value: null,
+        ratio: null,
+        unit: 'tasks/s',
+        goal: null,
+      })
+    for (const [peer, rates] of theirs)
+      figures.push({
+        ...common,
+        figure,
+        ours: round(value),
+        peer: peer.name,
+        peer_value: round(median(rates)),
+        ratio: round(value / median(rates)),
+        unit: 'tasks/s',
+        goal: { at_least: peer.owed },
+      })
+  }
+  const figure = `p99 from dispatch to start, ${PACE.perSecond}/s one by one`
+  const value = median(found.ours99)
+  figures.push({
+    ...common,
+    figure,
+    ours: round(value),
+    peer: null,
+    peer_value: null,
+    ratio: null,
+    unit: 'ms',
+    goal: { at_most: 10 },
+  })
+  for (const [peer, all] of found.peer99)
+    figures.push({
+      ...common,
+      figure,
+      ours: round(value),
+      peer: peer.name,
+      peer_value: round(median(all)),
+      ratio: round(value / median(all)),
+      unit: 'ms',
+      goal: null,
+    })
+  return figures
+}
+
+const p99 = (all: readonly number[]): number =>
+  all.toSorted((a, b) => a - b)[Math.ceil(all.length * 0.99) - 1] ?? Number.NaN
+
+export async function startApp(
+  folder: string,
+  env: Record<string, string>,
+): Promise<{ app: App; by: Dispatcher; waits: number[] }> {
   const { config, problems } = loadConfig({
     argv: [],
     env: {
@@ -177,34 +236,46 @@ async function start(folder: string, env: Record<string, string>): Promise<{ app
     cwd: folder,
   })
   if (!config) throw new Error(problems?.join('\n'))
+  const waits: number[] = []
   const app = await openApp({
     config,
     log: createLog({ level: 'error', format: 'text' }),
-    testHandlers: [handlerOf('test.noop', async () => null)],
+    testHandlers: [
+      handlerOf('test.noop', async (input) => {
+        const { at } = input as { at?: number }
+        if (at !== undefined) waits.push(performance.now() - at)
+        return null
+      }),
+    ],
   })
   await app.listen()
   const [admin] = await app.db.lookup<{ id: string; number: number }>(
     "select id, number from users where username = 'admin'",
     [],
   )
-  return { app, by: await dispatcherOf(app, { ...admin!, username: 'admin', role: 'admin' }) }
+  return { app, by: await dispatcherOf(app, { ...admin!, username: 'admin', role: 'admin' }), waits }
+}
+
+const queued = async (by: Dispatcher): Promise<number> =>
+  Number((await by.read((tx) => tx.sql<{ n: number }>('select count(*) as n from queue')))[0]!.n)
+
+async function empty(by: Dispatcher): Promise<void> {
+  while ((await queued(by)) > 0) await new Promise((later) => setTimeout(later, 2))
 }
 
 /** Dispatches `count` tasks in batches and waits for the last to settle; answers tasks a second. */
-async function sustained(by: Dispatcher, count: number, batch: number): Promise<number> {
+export async function sustained(by: Dispatcher, count: number, batch: number): Promise<number> {
   const all = Array.from({ length: batch }, () => ({ handler: 'test.noop', input: { n: 1 } }))
-  const queued = async () =>
-    Number((await by.read((tx) => tx.sql<{ n: number }>('select count(*) as n from queue')))[0]!.n)
   const began = performance.now()
   for (let sent = 0; sent < count; sent += batch) {
     await by.submit(...all)
-    if (sent % AHEAD < batch) while ((await queued()) > AHEAD) await new Promise((later) => setTimeout(later, 2))
+    if (sent % AHEAD < batch) while ((await queued(by)) > AHEAD) await new Promise((later) => setTimeout(later, 2))
   }
-  while ((await queued()) > 0) await new Promise((later) => setTimeout(later, 2))
+  await empty(by)
   return (count / (performance.now() - began)) * 1_000
 }
 
-async function check(app: App, by: Dispatcher, expected: number): Promise<void> {
+export async function check(app: App, by: Dispatcher, expected: number): Promise<void> {
   await app.audit.settle()
   const rows = await by.read((tx) =>
     tx.sql<{ run_id: string; event_type: string; event: string }>(

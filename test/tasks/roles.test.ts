@@ -7,54 +7,73 @@ import { loadConfig } from '../../packages/server/src/config.ts'
 import { removeFolder } from '../servers/guard.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
 import { missingPostgres, startPostgres } from '../servers/postgres.ts'
+import { missingRedis, startRedisCluster } from '../servers/redis.ts'
 import { prepareWrit, type Writ } from '../servers/writ.ts'
 
 const TASKS = 60
 
-test('two API processes, three workers and a sequencer share one PostgreSQL: each task is done once, the log is whole', {
-  skip: missingBackend('PostgreSQL', missingPostgres()),
-}, async () => {
-  const folder = await mkdtemp(path.join(tmpdir(), 'writ-roles-'))
-  const postgres = await startPostgres()
-  const started: Writ[] = []
-  const start = async (roles: string) => {
-    const env = { WRIT_ROLES: roles, RATE_LIMIT_MAX: '0', LOG_TO_FILE: 'false', WRIT_SELF_CHECK_MINUTES: '0' }
-    const writ = await prepareWrit({ folder, databaseUrl: postgres.url, env })
-    await writ.start()
-    started.push(writ)
-    return writ
-  }
-  try {
-    await start('sequencer')
-    const apis = [await start('api'), await start('api')]
-    const workers = await Promise.all([start('worker'), start('worker'), start('worker,scheduler')])
-    for (const api of apis) await api.login()
-    assert.equal((await fetch(`${workers[0]!.url}/readyz`)).status, 200)
-    assert.equal((await fetch(`${workers[0]!.url}/api/v1/health`)).status, 404)
+const noPostgres = missingBackend('PostgreSQL', missingPostgres())
 
-    const ids = new Set<string>()
-    const dispatch = async (n: number) => {
-      const { status, body } = await apis[n % 2]!.call('POST', '/tasks', { handler: 'system.ping', input: { n } })
-      assert.equal(status, 201, JSON.stringify(body))
-      ids.add(String(body.id))
+for (const [queue, skip] of [
+  ['PostgreSQL', noPostgres],
+  ['PostgreSQL and a Redis Cluster of three', noPostgres || missingBackend('Redis', missingRedis())],
+] as const)
+  test(`two API processes, three workers and a sequencer share one ${queue}: each task is done once, the log is whole`, {
+    skip,
+  }, async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'writ-roles-'))
+    const postgres = await startPostgres()
+    const cluster = queue === 'PostgreSQL' ? undefined : await startRedisCluster()
+    const started: Writ[] = []
+    const start = async (roles: string) => {
+      const env = {
+        WRIT_ROLES: roles,
+        RATE_LIMIT_MAX: '0',
+        LOG_TO_FILE: 'false',
+        WRIT_SELF_CHECK_MINUTES: '0',
+        ...(cluster ? { QUEUE_BACKEND: 'redis', REDIS_URL: cluster.url } : {}),
+      }
+      const writ = await prepareWrit({ folder, databaseUrl: postgres.url, env })
+      await writ.start()
+      started.push(writ)
+      return writ
     }
-    await Promise.all(Array.from({ length: TASKS / 2 }, (_, n) => dispatch(n)))
-    // What it had not begun goes to the others at once.
-    await workers[1]!.stop()
-    await Promise.all(Array.from({ length: TASKS / 2 }, (_, n) => dispatch(n)))
-    assert.equal(ids.size, TASKS)
-    for (const id of ids) {
-      const { body } = await apis[0]!.call('GET', `/tasks/${id}/wait?timeout=60`)
-      assert.equal(body.state, 'completed', JSON.stringify(body))
+    try {
+      await start('sequencer')
+      const apis = [await start('api'), await start('api')]
+      const workers = await Promise.all([start('worker'), start('worker'), start('worker,scheduler')])
+      for (const api of apis) await api.login()
+      assert.equal((await fetch(`${workers[0]!.url}/readyz`)).status, 200)
+      assert.equal((await fetch(`${workers[0]!.url}/api/v1/health`)).status, 404)
+
+      const ids = new Set<string>()
+      const dispatch = async (n: number) => {
+        const { status, body } = await apis[n % 2]!.call('POST', '/tasks', {
+          handler: 'system.ping',
+          input: { n },
+          queue: ['api', 'script', 'night', 'day'][n % 4],
+        })
+        assert.equal(status, 201, JSON.stringify(body))
+        ids.add(String(body.id))
+      }
+      await Promise.all(Array.from({ length: TASKS / 2 }, (_, n) => dispatch(n)))
+      // What it had not begun goes to the others at once.
+      await workers[1]!.stop()
+      await Promise.all(Array.from({ length: TASKS / 2 }, (_, n) => dispatch(n)))
+      assert.equal(ids.size, TASKS)
+      for (const id of ids) {
+        const { body } = await apis[0]!.call('GET', `/tasks/${id}/wait?timeout=60`)
+        assert.equal(body.state, 'completed', JSON.stringify(body))
+      }
+      const verified = await apis[1]!.call('POST', '/audit/verify')
+      assert.equal(verified.body.ok, true, JSON.stringify(verified.body))
+    } finally {
+      for (const writ of started.reverse()) await writ.stop()
+      await cluster?.stop()
+      await postgres.stop()
+      removeFolder(folder)
     }
-    const verified = await apis[1]!.call('POST', '/audit/verify')
-    assert.equal(verified.body.ok, true, JSON.stringify(verified.body))
-  } finally {
-    for (const writ of started.reverse()) await writ.stop()
-    await postgres.stop()
-    removeFolder(folder)
-  }
-})
+  })
 
 test('SQLite has one process, with every role', () => {
   const { problems = [] } = loadConfig({ argv: ['--roles', 'api,worker'], env: {}, cwd: tmpdir() })

@@ -13,7 +13,7 @@ import {
   unpaused,
 } from './line-store.ts'
 import type { Ask, Listener, Queue, Settlement } from './queue.ts'
-import { createQueueLimits, type LeaseRow, leaseColumns, leasesOf, UNPAUSED } from './rows.ts'
+import { createQueueLimits, type LeaseRow, leaseColumns, leasesOf, unpausedAt } from './rows.ts'
 
 /** How long after its time it is not yet looked for an entry in the line: most are claimed and done by then. */
 const LOOK_AFTER_MS = 2_000
@@ -72,9 +72,9 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
       const some = mine.taken.slice(0, await limits.room(tx, ask))
       const rows = await tx.sql<LeaseRow>(
         `update queue set lease_owner = ?1, lease_until = ?2, claimed_at = ?3, fence = fence + 1, attempt = attempt + 1, ready = 0
-         where ${inList(tx, 'run_id', '?4')} and project_id = ?5 and lease_until is null and run_at <= ?3 and ${UNPAUSED}
+         where ${inList(tx, 'run_id', '?4')} and project_id = ?5 and lease_until is null and run_at <= ?3 and ${unpausedAt('?6', '?5')}
          returning ${leaseColumns.replaceAll('queue.', '')}`,
-        [ask.worker, ask.leaseUntil, ask.now, some.map((one) => one.runId), tx.project],
+        [ask.worker, ask.leaseUntil, ask.now, some.map((one) => one.runId), tx.project, ask.queue],
       )
       const claimed = new Set(rows.map((row) => row.run_id))
       const refused = mine.taken.filter((one) => !claimed.has(one.runId))

@@ -218,7 +218,7 @@ export async function leaveLine(db: Database): Promise<void> {
   await inProject(INSTANCE, () =>
     db.write(async (tx) => {
       await tx.sql(`update queue_copy set epoch = epoch + 1, servers = '' where id = 1`)
-      await tx.sql('update queue set ready = 0 where ready = 2')
+      await tx.sql('/* slow */ update queue set ready = 0 where ready = 2')
     }),
   )
 }

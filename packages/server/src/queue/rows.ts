@@ -35,8 +35,12 @@ export const leasesOf = (rows: readonly LeaseRow[]): Lease[] =>
 /** Entries a sweep moves at once: more than this and it has to come again. */
 const SWEEP_LIMIT = 1_000
 
-export const UNPAUSED =
-  'not exists (select 1 from queues where queues.project_id = queue.project_id and queues.name = queue.queue and queues.paused_at is not null)'
+/**
+ * For a claim from one queue of one project, whose places these are. About the queue and not about each entry: joined to the
+ * entries, PostgreSQL expects none to be left, and reads and sorts all that wait.
+ */
+export const unpausedAt = (queue: string, project: string): string =>
+  `not exists (select 1 from queues where queues.name = ${queue} and queues.project_id = ${project} and queues.paused_at is not null)`
 
 /** Queues that do so many at once and no more, over all servers and workers. */
 export interface QueueLimits {

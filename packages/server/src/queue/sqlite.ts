@@ -8,7 +8,7 @@ import {
   leasesOf,
   renewLeases,
   sweepRows,
-  UNPAUSED,
+  unpausedAt,
 } from './rows.ts'
 
 /**
@@ -45,7 +45,7 @@ export function openSqliteQueue(db: Database): Queue {
       if (room === 0) return []
       const rows = await tx.sql<LeaseRow>(
         `update queue set lease_owner = ?1, lease_until = ?2, claimed_at = ?3, fence = fence + 1, attempt = attempt + 1, ready = 0
-         where run_id in (select run_id from queue where queue = ?4 and project_id = ?5 and ready = 1 and ${UNPAUSED}
+         where run_id in (select run_id from queue where queue = ?4 and project_id = ?5 and ready = 1 and ${unpausedAt('?4', '?5')}
            ${ask.except.length > 0 ? 'and handler not in (select value from json_each(?7))' : ''}
            order by priority desc, run_at, run_id limit ?6)
          returning ${leaseColumns.replaceAll('queue.', '')}`,

@@ -31,6 +31,9 @@ const types = {
  * so. Large enough for the slowest statement of a busy store; `query_timeout` in the URL sets another.
  */
 const ANSWER_MS = 30_000
+/** Statements that begin so go through what grew for years, and have a day. */
+const SLOW = '/* slow */'
+const SLOW_ANSWER_MS = 86_400_000
 /**
  * The server undoes a transaction of which it hears nothing for so long, or one that was cut off would hold its locks for hours:
  * the entries it was claiming, and every sweep that meets them. `idle_in_transaction_session_timeout` in the URL sets another.
@@ -165,11 +168,20 @@ function enter(project: string): string {
 }
 
 // Statements are written with ?1, ?2; each is rewritten and named once, however often it runs.
-const statements = new Map<string, { name: string; text: string }>()
-function statementOf(sql: string): { name: string; text: string } {
+const statements = new Map<string, Statement>()
+interface Statement {
+  readonly name: string
+  readonly text: string
+  readonly query_timeout?: number
+}
+function statementOf(sql: string): Statement {
   let statement = statements.get(sql)
   if (!statement) {
-    statement = { name: `w${statements.size}`, text: sql.replace(/\?(\d+)/g, '$$$1') }
+    statement = {
+      name: `w${statements.size}`,
+      text: sql.replace(/\?(\d+)/g, '$$$1'),
+      ...(sql.startsWith(SLOW) ? { query_timeout: SLOW_ANSWER_MS } : {}),
+    }
     statements.set(sql, statement)
   }
   return statement

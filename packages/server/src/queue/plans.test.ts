@@ -1,0 +1,113 @@
+/** That a claim reads the index in its order, and nothing else, however many wait: asked of the planner, because time says little. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { test } from 'node:test'
+import pg from 'pg'
+import { missingBackend } from '../../../../test/servers/missing-backend.ts'
+import { missingPostgres, startPostgres } from '../../../../test/servers/postgres.ts'
+import { createFakeClock } from '../platform/clock.ts'
+import { type Database, inProject, openDatabase, type Tx } from '../platform/db/index.ts'
+import { A, T } from './conformance.ts'
+import { openPostgresQueue } from './postgres.ts'
+import type { Queue } from './queue.ts'
+import { openSqliteQueue } from './sqlite.ts'
+
+const WAITING = 20_000
+const ROW = `'${A}', 'api', 'noop', n % 3, ${T} - (n * 7919) % 100000, 1`
+const COLUMNS = 'run_id, project_id, queue, handler, priority, run_at, ready'
+
+interface Said {
+  readonly text: string
+  readonly params: readonly unknown[]
+}
+
+/** The statement of a claim, as it makes it. */
+async function claimed(db: Database, open: (db: Database) => Queue, except: readonly string[]): Promise<Said> {
+  const said: Said[] = []
+  const queue = open(db)
+  await inProject(A, () =>
+    db.write(async (tx) => {
+      const listening: Tx = {
+        ...tx,
+        sql: (text, params = []) => {
+          said.push({ text, params })
+          return tx.sql(text, params)
+        },
+      }
+      const ask = { queue: 'api', limit: 10, worker: 'w', now: T, leaseUntil: T + 30_000, except }
+      assert.equal((await queue.claim(listening, ask)).length, 10)
+    }),
+  )
+  await queue.close()
+  assert.equal(said.length, 1)
+  return said[0]!
+}
+
+const addProject = (db: Database) =>
+  inProject(A, () =>
+    db.write((tx) => tx.insert('projects', [{ id: A, slug: 'p', name: 'Test', policy: '{}', created_at: 0 }])),
+  )
+
+test('SQLite: a claim among many walks the index of what is ready, without sorting', async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'writ-plans-'))
+  const db = await openDatabase({ url: `sqlite:${path.join(folder, 'writ.db')}` }, createFakeClock(T))
+  try {
+    await addProject(db)
+    await inProject(A, () =>
+      db.write((tx) =>
+        tx.sql(`with recursive numbers(n) as (select 1 union all select n + 1 from numbers where n < ${WAITING})
+                insert into queue (${COLUMNS}) select 'r' || n, ${ROW} from numbers`),
+      ),
+    )
+    for (const except of [[], ['other']]) {
+      const { text, params } = await claimed(db, openSqliteQueue, except)
+      const plan = await inProject(A, () =>
+        // Of this file: what the queue asked with.
+        db.read((tx) => tx.sql<{ detail: string }>(`explain query plan ${text}`, params as never)),
+      )
+      const details = plan.map((one) => one.detail).join('\n')
+      assert.match(details, /SEARCH queue USING (COVERING )?INDEX queue_ready \(queue=\? AND project_id=\?\)/)
+      assert.doesNotMatch(details, /SCAN queue\b|TEMP B-TREE/)
+    }
+  } finally {
+    await db.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+test('PostgreSQL: a claim among many walks the index of what is ready, without sorting, also by a generic plan', {
+  skip: missingBackend('PostgreSQL', missingPostgres()),
+}, async () => {
+  const postgres = await startPostgres()
+  const client = new pg.Client({ connectionString: postgres.url })
+  const db = await openDatabase({ url: postgres.url }, createFakeClock(T))
+  try {
+    await client.connect()
+    await addProject(db)
+    await client.query(`insert into queue (${COLUMNS}) select 'r' || n, ${ROW} from generate_series(1, ${WAITING}) n`)
+    for (const analyzed of [false, true]) {
+      if (analyzed) await client.query('analyze queue')
+      for (const [i, except] of [[], ['other']].entries()) {
+        const { text, params } = await claimed(db, openPostgresQueue, except)
+        const name = `claim_${analyzed ? 'analyzed' : 'fresh'}_${i}`
+        await client.query(`prepare ${name} as ${text.replace(/\?(\d+)/g, '$$$1')}`)
+        const values = params.map((one) =>
+          Array.isArray(one) ? `array['${one}']` : typeof one === 'number' ? one : `'${one}'`,
+        )
+        for (const mode of ['force_generic_plan', 'force_custom_plan']) {
+          await client.query(`set plan_cache_mode = ${mode}`)
+          const { rows } = await client.query<{ 'QUERY PLAN': string }>(`explain execute ${name}(${values})`)
+          const plan = rows.map((row) => row['QUERY PLAN']).join('\n')
+          assert.match(plan, /Index Scan using queue_ready on queue/, plan)
+          assert.doesNotMatch(plan, /Seq Scan on queue\b|Sort/, plan)
+        }
+      }
+    }
+  } finally {
+    await client.end()
+    await db.close()
+    await postgres.stop()
+  }
+})
