@@ -92,10 +92,10 @@ async function scrolling(writ: WritProcess): Promise<Figure[]> {
     await page.locator('.list-row').first().waitFor()
     await page.waitForTimeout(3_000)
     const { longest, p95, frames } = await measured(browser, page, async () => {
-      // Forty wheel turns a second for five seconds, as a hand would: further down than any screen.
+      // Forty wheel turns a second for three seconds, as a hand would: further down than any screen.
       await page.mouse.move(700, 500)
-      for (let i = 0; i < 200; i++) {
-        await page.mouse.wheel(0, i < 160 ? 400 : -900)
+      for (let i = 0; i < 120; i++) {
+        await page.mouse.wheel(0, i < 90 ? 400 : -900)
         await page.waitForTimeout(25)
       }
     })
@@ -128,7 +128,7 @@ async function measured(
   page: Page,
   work: () => Promise<void>,
 ): Promise<{ longest: number; p95: number; frames: number }> {
-  await browser.startTracing(page, { categories: ['devtools.timeline', 'toplevel'] })
+  await browser.startTracing(page, { categories: ['devtools.timeline', 'disabled-by-default-devtools.timeline'] })
   await work()
   const trace = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: TraceEvent[] }
   const events = trace.traceEvents
