@@ -66,6 +66,8 @@ export interface TestSystem extends AsyncDisposable {
   now(): number
   /** Moves the fake clock; whoever logged in before is logged in again at the next request. */
   advance(ms: number): void
+  /** As somebody who sets the fake clock: by so much, while no time passes. */
+  setClock(ms: number): void
   /** Checks every invariant, in every project. See the steps inside. */
   check(): Promise<void>
   /** What the server said on its log, all levels. */
@@ -181,6 +183,10 @@ export const TestSystem = {
         clock.advance(ms)
         for (const one of people) one.forget()
       },
+      setClock(ms) {
+        clock.set(ms)
+        for (const one of people) one.forget()
+      },
       check: () => checkEverything({ admin, folder, kept, databaseUrl: current.env?.DATABASE_URL }),
       log: () => said,
       async kill9() {
@@ -279,7 +285,8 @@ const describeLog = async (client: Client, project = 'default') =>
 
 const inside = (project: string) => ({ headers: { 'x-project': project } })
 
-async function checkEverything(on: {
+/** The invariants, of a server on which nothing is under way. `kept` has the checkpoints that were seen before, by project. */
+export async function checkEverything(on: {
   admin: Client
   folder: string
   kept: Map<string, string>

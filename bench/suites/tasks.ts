@@ -224,7 +224,7 @@ async function check(app: App, by: Dispatcher, expected: number): Promise<void> 
   if (settled.length !== expected || rows.length !== expected)
     throw new Error(`${expected} tasks, ${settled.length} settled, ${rows.length} leaves`)
   const [pending] = await by.read((tx) =>
-    tx.sql<{ n: number }>('select count(*) as n from audit_index where project_id = ?1 and log_index is null', [
+    tx.sql<{ n: number }>('select count(*) as n from audit_places where project_id = ?1 and log_index is null', [
       by.project,
     ]),
   )

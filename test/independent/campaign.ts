@@ -221,7 +221,7 @@ export async function openCampaign({ writers }: { writers: number }): Promise<Ca
 
         const rows = await sql<{ log_index: string; event: string; entry: Buffer }>(
           `select i.log_index, e.event, e.entry from audit_events e
-           left join audit_index i on i.project_id = e.project_id and i.event_id = e.id
+           left join audit_places i on i.project_id = e.project_id and i.event_id = e.id
            where e.project_id = '${id}' order by i.log_index`,
         )
         const entries = await readEntries(log, total)

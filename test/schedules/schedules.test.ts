@@ -202,12 +202,12 @@ for (const backend of backends()) {
       const made = await add({ every_seconds: 10, starts_at: text(system.now() + 10_000) })
       const start = Date.parse(made.next_at!)
       const other = system.databaseUrl
-        ? await openDatabase({ url: system.databaseUrl }, { now: system.now })
+        ? await openDatabase({ url: system.databaseUrl }, { now: system.now, steady: () => 0 })
         : system.app.db
       const log = createLog({ level: 'error', format: 'json' })
       const second = createScheduler({
         db: other,
-        clock: { now: system.now },
+        clock: { now: system.now, steady: () => 0 },
         log,
         tasks: system.app.tasks,
         payloads: { open: () => assert.fail('nothing is sealed') },

@@ -22,6 +22,8 @@ export type Writ = {
   readonly env: Record<string, string>
   start(): Promise<void>
   stop(): Promise<void>
+  /** Of the process that runs, or undefined. */
+  pid(): number | undefined
   /** SIGKILL, as the kernel or a power supply does it; resolves when the process is gone. */
   kill9(): Promise<void>
   /** Starts a server that is expected to refuse; resolves with what it said. */
@@ -103,6 +105,7 @@ export async function prepareWrit(options: WritOptions): Promise<Writ> {
       await server?.kill9()
       server = undefined
     },
+    pid: () => server?.pid,
     async refusal() {
       const refused = await spawn()
       const said = refused.saying('is ready at').then(

@@ -20,7 +20,7 @@ export async function rebuildWithRealKey(copy: Copy, { upTo }: { upTo: number })
   const origin = originOf(copy)
   const scratch = await mkdtemp(path.join(copy.dataDir, 'scratch-'))
   const rows = copy.query<{ entry: Uint8Array }>(
-    `select e.entry from audit_index i join audit_events e on e.id = i.event_id and e.project_id = i.project_id
+    `select e.entry from audit_places i join audit_events e on e.id = i.event_id and e.project_id = i.project_id
      where i.project_id = ? and i.log_index < ? order by i.log_index`,
     copy.project,
     upTo,
@@ -42,7 +42,7 @@ export async function rebuildWithRealKey(copy: Copy, { upTo }: { upTo: number })
 /** Forges one event with a fitting commitment, forgets everything that was published, and lets the real sequencer sign it all again. */
 export async function rewriteHistory(copy: Copy, index: number): Promise<void> {
   const [row] = copy.query<{ id: string; event: string; salt: Uint8Array; entry: Uint8Array }>(
-    `select e.* from audit_index i join audit_events e on e.id = i.event_id and e.project_id = i.project_id
+    `select e.* from audit_places i join audit_events e on e.id = i.event_id and e.project_id = i.project_id
      where i.project_id = ? and i.log_index = ?`,
     copy.project,
     index,
@@ -59,18 +59,24 @@ export async function rewriteHistory(copy: Copy, index: number): Promise<void> {
 /** Deletes every event from an index on, and signs what is left as if there had never been more. */
 export async function cutHistory(copy: Copy, from: number): Promise<void> {
   copy.execute(
-    'delete from audit_events where id in (select event_id from audit_index where project_id = ? and log_index >= ?)',
+    'delete from audit_events where id in (select event_id from audit_places where project_id = ? and log_index >= ?)',
     copy.project,
     from,
   )
-  copy.execute('delete from audit_index where project_id = ? and log_index >= ?', copy.project, from)
+  copy.execute(
+    `update audit_batches set entries = (select count(*) from audit_events e where e.batch = audit_batches.seq),
+       last_id = coalesce((select max(id) from audit_events e where e.batch = audit_batches.seq), last_id)
+     where project_id = ?`,
+    copy.project,
+  )
+  copy.execute('delete from audit_batches where project_id = ? and entries = 0', copy.project)
   await publishAnew(copy)
 }
 
 async function publishAnew(copy: Copy): Promise<void> {
   const { dataDir } = copy
   const origin = originOf(copy)
-  copy.execute('update audit_index set shard = null, log_index = null where project_id = ?', copy.project)
+  copy.execute('update audit_batches set shard = null, log_index = null where project_id = ?', copy.project)
   copy.execute('update logs set size = 0, checkpoint = null where project_id = ?', copy.project)
   await rm(copy.log('.'), { recursive: true })
   for (const file of [copy.day('jsonl'), copy.day('txt'), path.join(dataDir, 'audit', '.cursor.json')]) await rm(file)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Handler, TaskError } from '../../packages/server/src/kinds/task/index.ts'
+import { DatabaseUnavailable } from '../../packages/server/src/platform/db/index.ts'
 import { backends } from '../backends.ts'
 import { type TestSystem, until } from '../test-system.ts'
 import { type Dispatcher, dispatcherOf, handlerOf } from './dispatch.ts'
@@ -46,6 +47,11 @@ function handlers() {
       note('test.wait', wait),
       note('test.deaf', () => new Promise(() => {})),
       note('test.one', wait, { concurrency: 1 }),
+      note('test.away', async (input) => {
+        if (calls.filter((one) => one.name === 'test.away').length === 1)
+          throw new DatabaseUnavailable(new Error('gone'))
+        return input
+      }),
       note('test.pay', async () => 'paid', { sideEffect: 'irreversible' }),
       note('test.circle', async () => {
         const circle: Record<string, unknown> = {}
@@ -403,6 +409,21 @@ for (const backend of backends()) {
         ['lost', 'completed'],
       )
       await until('the first one is refused', async () => system.log().includes('lease lost, nothing settled'))
+      await system.check()
+    },
+  )
+
+  scenario(
+    'a store that is away while a task runs is no failure of the task: it is put back, uncounted',
+    async ({ system, by, work }) => {
+      const { id } = await by.dispatch('test.away', 'again', { max_attempts: 1 })
+      const done = await by.settled(id)
+      assert.deepEqual([done.state, done.attempt, done.result], ['completed', 1, 'again'])
+      assert.deepEqual(
+        done.attempts.map((one) => one.outcome),
+        ['completed'],
+      )
+      assert.equal(work.callsOf('test.away').length, 2)
       await system.check()
     },
   )

@@ -15,7 +15,7 @@ begin
     raise exception 'log % is not the oldest closed log of this project', old;
   end if;
   perform from audit_events e where e.project_id = fence and e.id = dropped_by and e.event_type = 'log.dropped'
-    and not exists (select from audit_index i where i.project_id = fence and i.event_id = e.id and i.shard <= old);
+    and not exists (select from audit_batches b where b.project_id = fence and b.seq = e.batch and b.shard <= old);
   if not found then
     raise exception 'no log.dropped of this project says that log % is dropped', old;
   end if;
@@ -23,13 +23,16 @@ begin
   if found then
     raise exception 'a legal hold lasts in this project';
   end if;
-  select coalesce(max(e.timestamp), 0) into newest from audit_events e
-    join audit_index i on i.project_id = e.project_id and i.event_id = e.id where i.project_id = fence and i.shard = old;
-  delete from erasures r where r.project_id = fence
-    and r.event_id in (select i.event_id from audit_index i where i.project_id = fence and i.shard = old);
-  delete from audit_events e where e.project_id = fence
-    and e.id in (select i.event_id from audit_index i where i.project_id = fence and i.shard = old);
-  delete from audit_index i where i.project_id = fence and i.shard = old;
+  select coalesce(max(e.timestamp), 0) into newest from audit_batches b join audit_events e
+    on e.project_id = b.project_id and e.id >= b.first_id and e.id <= b.last_id and e.batch = b.seq
+    where b.project_id = fence and b.shard = old;
+  delete from erasures r where r.project_id = fence and r.event_id in (
+    select e.id from audit_batches b join audit_events e
+      on e.project_id = b.project_id and e.id >= b.first_id and e.id <= b.last_id and e.batch = b.seq
+      where b.project_id = fence and b.shard = old);
+  delete from audit_events e using audit_batches b where b.project_id = fence and b.shard = old
+    and e.project_id = fence and e.id >= b.first_id and e.id <= b.last_id and e.batch = b.seq;
+  delete from audit_batches b where b.project_id = fence and b.shard = old;
   update logs l set dropped_at = at, dropped_until = newest where l.project_id = fence and l.shard = old;
   return newest;
 end $$;
@@ -198,6 +201,27 @@ CREATE TABLE public.attestations (
 
 ALTER TABLE ONLY public.attestations FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.audit_batches (
+    seq bigint NOT NULL,
+    project_id text NOT NULL,
+    first_id text NOT NULL COLLATE pg_catalog."C",
+    last_id text NOT NULL COLLATE pg_catalog."C",
+    entries bigint NOT NULL,
+    shard bigint,
+    log_index bigint
+);
+
+ALTER TABLE ONLY public.audit_batches FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.audit_batches ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.audit_batches_seq_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.audit_events (
     project_id text NOT NULL,
     id text NOT NULL COLLATE pg_catalog."C",
@@ -214,30 +238,22 @@ CREATE TABLE public.audit_events (
     success bigint NOT NULL,
     event text NOT NULL,
     salt bytea NOT NULL,
-    entry bytea NOT NULL
+    entry bytea NOT NULL,
+    batch bigint DEFAULT currval('public.audit_batches_seq_seq'::regclass) NOT NULL,
+    place bigint NOT NULL
 )
 PARTITION BY RANGE (id);
 
 ALTER TABLE ONLY public.audit_events FORCE ROW LEVEL SECURITY;
 
-CREATE TABLE public.audit_index (
-    seq bigint NOT NULL,
-    project_id text NOT NULL,
-    event_id text NOT NULL,
-    shard bigint,
-    log_index bigint
-);
-
-ALTER TABLE ONLY public.audit_index FORCE ROW LEVEL SECURITY;
-
-ALTER TABLE public.audit_index ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME public.audit_index_seq_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
+CREATE VIEW public.audit_places WITH (security_invoker='true') AS
+ SELECT e.project_id,
+    e.id AS event_id,
+    b.seq,
+    b.shard,
+    (b.log_index + e.place) AS log_index
+   FROM (public.audit_events e
+     JOIN public.audit_batches b ON (((b.project_id = e.project_id) AND (b.seq = e.batch))));
 
 CREATE TABLE public.comments (
     project_id text NOT NULL,
@@ -924,14 +940,14 @@ ALTER TABLE ONLY public.attempts
 ALTER TABLE ONLY public.attestations
     ADD CONSTRAINT attestations_pkey PRIMARY KEY (project_id, digest);
 
+ALTER TABLE ONLY public.audit_batches
+    ADD CONSTRAINT audit_batches_pkey PRIMARY KEY (seq);
+
+ALTER TABLE ONLY public.audit_batches
+    ADD CONSTRAINT audit_batches_project_id_shard_log_index_key UNIQUE (project_id, shard, log_index);
+
 ALTER TABLE ONLY public.audit_events
     ADD CONSTRAINT audit_events_pkey PRIMARY KEY (project_id, id);
-
-ALTER TABLE ONLY public.audit_index
-    ADD CONSTRAINT audit_index_pkey PRIMARY KEY (seq);
-
-ALTER TABLE ONLY public.audit_index
-    ADD CONSTRAINT audit_index_project_id_shard_log_index_key UNIQUE (project_id, shard, log_index);
 
 ALTER TABLE ONLY public.comments
     ADD CONSTRAINT comments_pkey PRIMARY KEY (project_id, id);
@@ -1104,15 +1120,13 @@ CREATE INDEX assets_type ON public.assets USING btree (project_id, asset_type, n
 
 CREATE INDEX attestations_subject ON public.attestations USING btree (project_id, subject_type, subject_id);
 
-CREATE INDEX audit_events_actor ON ONLY public.audit_events USING btree (project_id, actor_id, id);
+CREATE INDEX audit_batches_pending ON public.audit_batches USING btree (project_id, seq) WHERE (log_index IS NULL);
 
-CREATE INDEX audit_events_resource ON ONLY public.audit_events USING btree (project_id, resource_type, resource_id, id);
+CREATE INDEX audit_events_actor ON ONLY public.audit_events USING btree (project_id, actor_id, id) WHERE (actor_id IS NOT NULL);
 
-CREATE INDEX audit_events_type ON ONLY public.audit_events USING btree (project_id, event_type, id);
+CREATE INDEX audit_events_resource ON ONLY public.audit_events USING btree (project_id, resource_id, id);
 
-CREATE INDEX audit_index_event ON public.audit_index USING btree (project_id, event_id);
-
-CREATE INDEX audit_index_pending ON public.audit_index USING btree (project_id, seq) WHERE (log_index IS NULL);
+CREATE INDEX audit_events_type ON ONLY public.audit_events USING btree (project_id, event_type, id) WHERE (event_type <> 'run.completed'::text);
 
 CREATE INDEX comments_ticket ON public.comments USING btree (project_id, ticket_id);
 
@@ -1353,9 +1367,9 @@ ALTER TABLE public.attempts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.attestations ENABLE ROW LEVEL SECURITY;
 
-ALTER TABLE public.audit_events ENABLE ROW LEVEL SECURITY;
+ALTER TABLE public.audit_batches ENABLE ROW LEVEL SECURITY;
 
-ALTER TABLE public.audit_index ENABLE ROW LEVEL SECURITY;
+ALTER TABLE public.audit_events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.comments ENABLE ROW LEVEL SECURITY;
 
@@ -1389,9 +1403,9 @@ CREATE POLICY project_fence ON public.attempts USING ((project_id = NULLIF(curre
 
 CREATE POLICY project_fence ON public.attestations USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
-CREATE POLICY project_fence ON public.audit_events USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+CREATE POLICY project_fence ON public.audit_batches USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
-CREATE POLICY project_fence ON public.audit_index USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+CREATE POLICY project_fence ON public.audit_events USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.comments USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
@@ -1455,9 +1469,9 @@ ALTER TABLE public.schedule_fires ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.schedules ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY sequencer ON public.audit_events TO writ_sequencer USING (true) WITH CHECK (true);
+CREATE POLICY sequencer ON public.audit_batches TO writ_sequencer USING (true) WITH CHECK (true);
 
-CREATE POLICY sequencer ON public.audit_index TO writ_sequencer USING (true) WITH CHECK (true);
+CREATE POLICY sequencer ON public.audit_events TO writ_sequencer USING (true) WITH CHECK (true);
 
 CREATE POLICY sequencer ON public.erasures TO writ_sequencer USING (true) WITH CHECK (true);
 
@@ -1501,15 +1515,21 @@ GRANT SELECT,INSERT ON TABLE public.attempts TO writ_app;
 
 GRANT SELECT,INSERT ON TABLE public.attestations TO writ_app;
 
+GRANT SELECT,INSERT ON TABLE public.audit_batches TO writ_app;
+GRANT SELECT,INSERT ON TABLE public.audit_batches TO writ_sequencer;
+
+GRANT UPDATE(shard) ON TABLE public.audit_batches TO writ_sequencer;
+
+GRANT UPDATE(log_index) ON TABLE public.audit_batches TO writ_sequencer;
+
+GRANT SELECT ON SEQUENCE public.audit_batches_seq_seq TO writ_app;
+GRANT SELECT ON SEQUENCE public.audit_batches_seq_seq TO writ_sequencer;
+
 GRANT SELECT,INSERT ON TABLE public.audit_events TO writ_app;
 GRANT SELECT,INSERT ON TABLE public.audit_events TO writ_sequencer;
 
-GRANT SELECT,INSERT ON TABLE public.audit_index TO writ_app;
-GRANT SELECT,INSERT ON TABLE public.audit_index TO writ_sequencer;
-
-GRANT UPDATE(shard) ON TABLE public.audit_index TO writ_sequencer;
-
-GRANT UPDATE(log_index) ON TABLE public.audit_index TO writ_sequencer;
+GRANT SELECT ON TABLE public.audit_places TO writ_app;
+GRANT SELECT ON TABLE public.audit_places TO writ_sequencer;
 
 GRANT SELECT,INSERT ON TABLE public.comments TO writ_app;
 

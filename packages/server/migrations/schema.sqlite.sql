@@ -105,6 +105,19 @@ create table attestations (
 
 create index attestations_subject on attestations (project_id, subject_type, subject_id);
 
+create table audit_batches (
+  seq integer primary key autoincrement,
+  project_id text not null,
+  first_id text not null,
+  last_id text not null,
+  entries integer not null,
+  shard integer,
+  log_index integer,
+  unique (project_id, shard, log_index)
+) strict;
+
+create index audit_batches_pending on audit_batches (project_id, seq) where log_index is null;
+
 create table audit_events (
   project_id text not null,
   id text not null,
@@ -121,28 +134,19 @@ create table audit_events (
   success integer not null,
   event text not null,
   salt blob not null,
-  entry blob not null,
+  entry blob not null, batch integer not null default 0, place integer not null default 0,
   primary key (project_id, id)
 ) strict;
 
-create index audit_events_actor on audit_events (project_id, actor_id, id);
+create index audit_events_actor on audit_events (project_id, actor_id, id) where actor_id is not null;
 
-create index audit_events_resource on audit_events (project_id, resource_type, resource_id, id);
+create index audit_events_resource on audit_events (project_id, resource_id, id);
 
-create index audit_events_type on audit_events (project_id, event_type, id);
+create index audit_events_type on audit_events (project_id, event_type, id) where event_type <> 'run.completed';
 
-create table audit_index (
-  seq integer primary key autoincrement,
-  project_id text not null,
-  event_id text not null,
-  shard integer,
-  log_index integer,
-  unique (project_id, shard, log_index)
-) strict;
-
-create index audit_index_event on audit_index (project_id, event_id);
-
-create index audit_index_pending on audit_index (project_id, seq) where log_index is null;
+CREATE VIEW audit_places as
+  select e.project_id, e.id as event_id, b.seq, b.shard, b.log_index + e.place as log_index
+  from audit_events e join audit_batches b on b.project_id = e.project_id and b.seq = e.batch;
 
 create table comments (
   project_id text not null references projects (id),

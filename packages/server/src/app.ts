@@ -220,6 +220,8 @@ export async function openApp(on: {
   log: Logger
   clock?: Clock
   passwordCost?: PasswordCost
+  /** How long a lease lasts that is not extended; half a minute unless a test has no time for that. */
+  leaseMs?: number
   /** Handlers of tests, whose names begin with `test.`; a server that has them is none for people. */
   testHandlers?: readonly Handler[]
 }): Promise<App> {
@@ -323,7 +325,7 @@ export async function openApp(on: {
     log: log.child({ part: 'worker' }),
     kinds,
     attest,
-    leaseMs: LEASE_MS,
+    leaseMs: on.leaseMs ?? LEASE_MS,
     timeoutSeconds: config.runTimeoutSeconds,
     maxDeliveries: 10,
     notBefore: witnesses.newestRoot,
@@ -462,7 +464,7 @@ export async function openApp(on: {
     ],
     elsewhere: workers.wake,
     timers: () => fireTimers(executing, tasks.expire),
-    leaseMs: LEASE_MS,
+    leaseMs: on.leaseMs ?? LEASE_MS,
     pollMs: POLL_MS,
     graceMs: config.shutdownGraceSeconds * 1_000,
   })

@@ -5,6 +5,7 @@ import { DatabaseUnavailable } from './platform/db/index.ts'
 import { createLog } from './platform/log.ts'
 import { openLogFiles } from './platform/log-files.ts'
 import { redactor } from './platform/redact/index.ts'
+import { giveBackStartupMemory } from './platform/startup-memory.ts'
 import { version } from './version.ts'
 
 const loaded = loadConfig()
@@ -48,6 +49,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 announce(app!, port)
 // Without its log the server must not go on taking changes that it cannot prove.
 app!.failed.catch(explain)
+giveBackStartupMemory()
 
 function announce(opened: App, at: number): void {
   const base = config.publicUrl ?? `http://localhost:${at}`

@@ -170,8 +170,9 @@ export function createSequencer(options: {
     const { files, signer, days } = await openLog(row)
     let size = row.size
     for (;;) {
-      const places = await db.sequence((tx) => store.placeRows(tx, { ...row, size }, BATCH))
-      size += places.length
+      const places = await db.sequence((tx) => store.placeBatches(tx, { ...row, size }, BATCH))
+      const placed = places.reduce((sum, place) => sum + place.entries, 0)
+      size += placed
       while (files.published.size < size) {
         const { from, rows } = await publish(row, files, signer, places)
         // The rows at hand are the next lines, unless the day files are behind after a crash.
@@ -179,7 +180,7 @@ export function createSequencer(options: {
           await days.write(rows, { shard: row.shard, index: from + rows.length })
       }
       await writeDays(row, days, size)
-      if (places.length < BATCH) break
+      if (placed < BATCH) break
     }
     await handOver(row, files, signer)
   }
@@ -208,7 +209,7 @@ export function createSequencer(options: {
     row: store.Log,
     files: LogFiles,
     signer: Signer,
-    places: readonly store.Place[],
+    places: readonly store.Placement[],
   ): Promise<{ from: number; rows: readonly PlacedRow[] }> {
     const from = files.published.size
     const rows = await rowsFrom(row, from, places)
@@ -235,17 +236,22 @@ export function createSequencer(options: {
    * may be committed and not here yet, or come from another process. One that was erased meanwhile gets its line in the
    * day file as it was, and loses it in the same round as any other (`writeErasures`).
    */
-  async function rowsFrom(row: store.Log, from: number, places: readonly store.Place[]): Promise<readonly PlacedRow[]> {
+  async function rowsFrom(
+    row: store.Log,
+    from: number,
+    places: readonly store.Placement[],
+  ): Promise<readonly PlacedRow[]> {
     const rows: PlacedRow[] = []
     if (places[0]?.log_index === from) {
-      for (const { event_id, log_index } of places) {
-        const recent = recentRows.take(event_id)
+      for (const { first_id, log_index } of places) {
+        const recent = recentRows.take(first_id)
         if (!recent) break
-        rows.push({ ...recent, log_index })
+        for (const [i, row] of recent.entries()) rows.push({ ...row, log_index: log_index + i })
       }
+      const last = places.at(-1)!
+      if (rows.length === last.log_index + last.entries - from) return rows
     }
-    if (rows.length > 0 && rows.length === places.length) return rows
-    const behind = await db.sequence((tx) => store.listPlacedRows(tx, row, from + rows.length, BATCH - rows.length))
+    const behind = await db.sequence((tx) => store.listPlacedRows(tx, row, from + rows.length, BATCH))
     return rows.length === 0 ? behind : [...rows, ...behind]
   }
 

@@ -24,9 +24,23 @@ export type LogRow = DayEvent & {
 }
 
 // What is known of an erased payload: who emptied the row (a payload.erased), and its place in the log.
-const ERASED = 'r.erased_by, r.in_day_file, j.log_index as erased_index'
+const ERASED = 'r.erased_by, r.in_day_file, j.log_index + x.place as erased_index'
 const ERASURE = `left join erasures r on r.project_id = e.project_id and r.event_id = e.id
-     left join audit_index j on j.project_id = r.project_id and j.event_id = r.erased_by`
+     left join audit_events x on x.project_id = r.project_id and x.id = r.erased_by
+     left join audit_batches j on j.project_id = x.project_id and j.seq = x.batch`
+
+// From an event to its place, and from places to the events there: what was appended together was placed together, so a
+// batch has the place of its first event. The bounds find its events by their key.
+const EVENTS_PLACED = 'audit_events e join audit_batches b on b.project_id = e.project_id and b.seq = e.batch'
+const PLACES = `audit_batches b join audit_events e
+     on e.project_id = b.project_id and e.id >= b.first_id and e.id <= b.last_id and e.batch = b.seq`
+const INDEX = 'b.log_index + e.place'
+/** The first entry of the batch that has the entry ?3 of the log ?1, ?2; the entry itself where there is none. */
+const BATCH_OF_ENTRY = `coalesce((select max(c.log_index) from audit_batches c
+     where c.project_id = ?1 and c.shard = ?2 and c.log_index <= ?3), ?3)`
+
+const placeIn = (batch: string, event: string) =>
+  sql<number | null>`${sql.ref(`${batch}.log_index`)} + ${sql.ref(`${event}.place`)}`
 
 export interface EventFilter {
   readonly event_type?: string
@@ -58,8 +72,8 @@ export const listLogs = (tx: Tx): Promise<Log[]> => tx.db.selectFrom('logs').sel
 
 export async function countPending(tx: Tx): Promise<number> {
   const row = await tx.db
-    .selectFrom('audit_index')
-    .select(sql<number>`count(*)`.as('n'))
+    .selectFrom('audit_batches')
+    .select(sql<number>`coalesce(sum(entries), 0)`.as('n'))
     .where('log_index', 'is', null)
     .executeTakeFirstOrThrow()
   return Number(row.n)
@@ -74,8 +88,13 @@ export async function listEvents(
   return filtered(tx, filter)
     .selectAll('audit_events')
     .leftJoin('erasures', 'erasures.event_id', 'audit_events.id')
-    .leftJoin('audit_index as erasing', 'erasing.event_id', 'erasures.erased_by')
-    .select(['audit_index.log_index', 'erasures.erased_by', 'erasing.log_index as erased_index'])
+    .leftJoin('audit_events as erasing', 'erasing.id', 'erasures.erased_by')
+    .leftJoin('audit_batches as erased', 'erased.seq', 'erasing.batch')
+    .select([
+      placeIn('audit_batches', 'audit_events').as('log_index'),
+      'erasures.erased_by',
+      placeIn('erased', 'erasing').as('erased_index'),
+    ])
     .$if(page.before !== undefined, (q) => q.where('audit_events.id', '<', page.before!))
     .orderBy('audit_events.id', 'desc')
     .limit(page.limit)
@@ -92,8 +111,13 @@ export async function listEventsForward(
   return filtered(tx, filter)
     .selectAll('audit_events')
     .leftJoin('erasures', 'erasures.event_id', 'audit_events.id')
-    .leftJoin('audit_index as erasing', 'erasing.event_id', 'erasures.erased_by')
-    .select(['audit_index.log_index', 'erasures.erased_by', 'erasing.log_index as erased_index'])
+    .leftJoin('audit_events as erasing', 'erasing.id', 'erasures.erased_by')
+    .leftJoin('audit_batches as erased', 'erased.seq', 'erasing.batch')
+    .select([
+      placeIn('audit_batches', 'audit_events').as('log_index'),
+      'erasures.erased_by',
+      placeIn('erased', 'erasing').as('erased_index'),
+    ])
     .$if(page.after !== undefined, (q) => q.where('audit_events.id', '>', page.after!))
     .orderBy('audit_events.id')
     .limit(page.limit)
@@ -115,10 +139,10 @@ export interface ProvenEvent {
 /** Every placed event about these things, in log order. */
 export const listProvenEvents = (tx: Tx, resources: readonly string[]): Promise<ProvenEvent[]> =>
   tx.sql(
-    `select e.id, i.shard, i.log_index, e.event_type, e.resource_id, e.event, e.salt, e.entry
-     from audit_events e join audit_index i on i.project_id = e.project_id and i.event_id = e.id
-     where e.project_id = ?1 and ${inList(tx, 'e.resource_id', '?2')} and i.log_index is not null
-     order by i.shard, i.log_index`,
+    `select e.id, b.shard, ${INDEX} as log_index, e.event_type, e.resource_id, e.event, e.salt, e.entry
+     from ${EVENTS_PLACED}
+     where e.project_id = ?1 and ${inList(tx, 'e.resource_id', '?2')} and b.log_index is not null
+     order by b.shard, ${INDEX}`,
     [tx.project, resources],
   )
 
@@ -133,11 +157,10 @@ export interface Placed {
 /** Of these things, event counts by log. */
 export async function countPlaced(tx: Tx, resources: readonly string[]): Promise<Placed[]> {
   const rows = await tx.sql<Placed>(
-    `select e.resource_id, case when i.log_index is null then null else i.shard end as shard, count(*) as events,
-       max(i.log_index) as last_index
-     from audit_events e join audit_index i on i.project_id = e.project_id and i.event_id = e.id
+    `select e.resource_id, b.shard, count(*) as events, max(${INDEX}) as last_index
+     from ${EVENTS_PLACED}
      where e.project_id = ?1 and ${inList(tx, 'e.resource_id', '?2')}
-     group by e.resource_id, case when i.log_index is null then null else i.shard end`,
+     group by e.resource_id, b.shard`,
     [tx.project, resources],
   )
   // PostgreSQL counts in bigint.
@@ -177,11 +200,16 @@ export interface PlacedEvent {
 
 type PlacedRow = Omit<PlacedEvent, 'position'> & { shard: number | null; log_index: number | null }
 const placedColumns = `e.id, e.event_type, e.timestamp, e.actor_kind, e.actor_id, e.actor_number, e.actor_username,
-  e.resource_type, e.resource_id, e.resource_number, e.run_id, e.success, e.event, i.shard, i.log_index`
+  e.resource_type, e.resource_id, e.resource_number, e.run_id, e.success, e.event, b.shard, ${INDEX} as log_index`
 const placed = ({ shard, log_index, ...event }: PlacedRow): PlacedEvent => ({
   ...event,
   position: shard === null || log_index === null ? null : { shard, index: log_index },
 })
+
+/** Behind the place ?2, ?3 of the project ?1, in log order. */
+const BEHIND = `b.project_id = ?1 and b.log_index is not null and (b.shard, b.log_index) >= (?2, ${BATCH_OF_ENTRY})
+       and (b.shard > ?2 or ${INDEX} > ?3)
+     order by b.shard, b.log_index, e.place`
 
 /**
  * The events behind a place, in log order. A place is given after the commit and one after the other, so what was read up
@@ -190,9 +218,7 @@ const placed = ({ shard, log_index, ...event }: PlacedRow): PlacedEvent => ({
 export async function listEventsBehind(tx: Tx, after: Position, limit: number): Promise<PlacedEvent[]> {
   const rows = await tx.sql<PlacedRow>(
     `select ${placedColumns}
-     from audit_index i join audit_events e on e.project_id = i.project_id and e.id = i.event_id
-     where i.project_id = ?1 and i.log_index is not null and (i.shard, i.log_index) > (?2, ?3)
-     order by i.shard, i.log_index limit ?4`,
+     from ${PLACES} where ${BEHIND} limit ?4`,
     [tx.project, after.shard, after.index, limit],
   )
   return rows.map(placed)
@@ -205,10 +231,8 @@ export async function listSubjectsBehind(
   limit: number,
 ): Promise<{ position: Position; event_type: string; resource_id: string | null }[]> {
   const rows = await tx.sql<{ shard: number; log_index: number; event_type: string; resource_id: string | null }>(
-    `select i.shard, i.log_index, e.event_type, e.resource_id
-     from audit_index i join audit_events e on e.project_id = i.project_id and e.id = i.event_id
-     where i.project_id = ?1 and i.log_index is not null and (i.shard, i.log_index) > (?2, ?3)
-     order by i.shard, i.log_index limit ?4`,
+    `select b.shard, ${INDEX} as log_index, e.event_type, e.resource_id
+     from ${PLACES} where ${BEHIND} limit ?4`,
     [tx.project, after.shard, after.index, limit],
   )
   return rows.map(({ shard, log_index, ...event }) => ({ ...event, position: { shard, index: log_index } }))
@@ -223,7 +247,7 @@ export async function endOfLog(tx: Tx): Promise<Position> {
 export async function findPlacedEvent(tx: Tx, id: string): Promise<PlacedEvent | undefined> {
   const rows = await tx.sql<PlacedRow>(
     `select ${placedColumns}
-     from audit_events e join audit_index i on i.project_id = e.project_id and i.event_id = e.id
+     from ${EVENTS_PLACED}
      where e.project_id = ?1 and e.id = ?2`,
     [tx.project, id],
   )
@@ -249,21 +273,27 @@ export async function countEvents(tx: Tx, filter: EventFilter): Promise<number> 
 }
 
 function filtered(tx: Tx, f: EventFilter) {
-  return tx.db
-    .selectFrom('audit_events')
-    .leftJoin('audit_index', 'audit_index.event_id', 'audit_events.id')
-    .$if(f.event_type !== undefined, (q) => q.where('event_type', '=', f.event_type!))
-    .$if(f.actor_id !== undefined, (q) => q.where('actor_id', '=', f.actor_id!))
-    .$if(f.resource_type !== undefined, (q) => q.where('resource_type', '=', f.resource_type!))
-    .$if(f.resource !== undefined, (q) => {
-      const number = /^\d+$/.test(String(f.resource)) ? Number(f.resource) : undefined
-      return number === undefined
-        ? q.where('resource_id', '=', String(f.resource))
-        : q.where('resource_number', '=', number)
-    })
-    .$if(f.since !== undefined, (q) => q.where('timestamp', '>=', f.since!))
-    .$if(f.until !== undefined, (q) => q.where('timestamp', '<', f.until!))
-    .$if(f.success !== undefined, (q) => q.where('success', '=', f.success ? 1 : 0))
+  return (
+    tx.db
+      .selectFrom('audit_events')
+      .leftJoin('audit_batches', 'audit_batches.seq', 'audit_events.batch')
+      .$if(f.event_type !== undefined, (q) => q.where('audit_events.event_type', '=', f.event_type!))
+      // As the index says it: completed runs, of which there are most, are not in it.
+      .$if(f.event_type !== undefined && f.event_type !== 'run.completed', (q) =>
+        q.where(sql<boolean>`audit_events.event_type <> 'run.completed'`),
+      )
+      .$if(f.actor_id !== undefined, (q) => q.where('audit_events.actor_id', '=', f.actor_id!))
+      .$if(f.resource_type !== undefined, (q) => q.where('audit_events.resource_type', '=', f.resource_type!))
+      .$if(f.resource !== undefined, (q) => {
+        const number = /^\d+$/.test(String(f.resource)) ? Number(f.resource) : undefined
+        return number === undefined
+          ? q.where('audit_events.resource_id', '=', String(f.resource))
+          : q.where('audit_events.resource_number', '=', number)
+      })
+      .$if(f.since !== undefined, (q) => q.where('audit_events.timestamp', '>=', f.since!))
+      .$if(f.until !== undefined, (q) => q.where('audit_events.timestamp', '<', f.until!))
+      .$if(f.success !== undefined, (q) => q.where('audit_events.success', '=', f.success ? 1 : 0))
+  )
 }
 
 /** A row with everything that verification compares with the leaf and with the payload. */
@@ -282,27 +312,29 @@ export type VerifiedRow = LogRow & {
 /** The rows of a shard in log order from `from` on, with what verification compares. */
 export async function listLogRows(tx: Tx, shard: number, from: number, limit: number): Promise<VerifiedRow[]> {
   return tx.sql(
-    `select i.log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, e.salt, e.event_type,
+    `select ${INDEX} as log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, e.salt, e.event_type,
             e.actor_kind, e.actor_id, e.actor_username, e.resource_type, e.resource_id, e.run_id, e.success, ${ERASED}
-     from audit_index i join audit_events e on e.project_id = i.project_id and e.id = i.event_id ${ERASURE}
-     where i.project_id = ?1 and i.shard = ?2 and i.log_index >= ?3 order by i.log_index limit ?4`,
+     from ${PLACES} ${ERASURE}
+     where b.project_id = ?1 and b.shard = ?2 and b.log_index >= ${BATCH_OF_ENTRY} and b.log_index < ?3 + ?4 and ${INDEX} >= ?3
+     order by b.log_index, e.place limit ?4`,
     [tx.project, shard, from, limit],
   )
 }
 
 /**
- * In one snapshot: rows that have a place in this shard, the size that the log's row records, and events that no index
- * row names. The first two differ, and the last is not zero, only after somebody changed a table by hand.
+ * In one snapshot: rows that have a place in this shard, the size that the log's row records, and events that are of no
+ * batch. The first two differ, and the last is not zero, only after somebody changed a table by hand.
  */
 export async function countLogRows(
   tx: Tx,
   shard: number,
 ): Promise<{ placed: number; recorded: number; orphans: number }> {
   const rows = await tx.sql<{ placed: number; recorded: number; orphans: number }>(
-    `select (select count(*) from audit_index where project_id = ?1 and shard = ?2 and log_index is not null) as placed,
+    `select (select count(*) from ${PLACES} where b.project_id = ?1 and b.shard = ?2 and b.log_index is not null) as placed,
             (select size from logs where project_id = ?1 and shard = ?2) as recorded,
             (select count(*) from audit_events e where e.project_id = ?1
-              and not exists (select 1 from audit_index i where i.project_id = e.project_id and i.event_id = e.id)) as orphans`,
+              and not exists (select 1 from audit_batches b where b.project_id = e.project_id and b.seq = e.batch
+                and e.place < b.entries and e.id >= b.first_id and e.id <= b.last_id)) as orphans`,
     [tx.project, shard],
   )
   return { placed: Number(rows[0]!.placed), recorded: Number(rows[0]!.recorded), orphans: Number(rows[0]!.orphans) }
@@ -318,44 +350,51 @@ export const listAllLogs = (tx: Tx): Promise<Log[]> => tx.sql('select * from log
 
 export async function listPendingProjects(tx: Tx): Promise<string[]> {
   const rows = await tx.sql<{ project_id: string }>(
-    'select distinct project_id from audit_index where log_index is null order by project_id',
+    'select distinct project_id from audit_batches where log_index is null order by project_id',
   )
   return rows.map((row) => row.project_id)
 }
 
 /**
- * Gives the next places of a log to rows that have none, in the order of appending, and answers which got which. The log's
- * size is compared and set, so of two sequencers one places them and the other throws.
+ * Gives the next places of a log to batches that have none, in the order of appending, and answers which got which: whole
+ * batches that begin within `limit` entries. The log's size is compared and set, so of two sequencers one places them and
+ * the other throws.
  */
-export async function placeRows(
+export async function placeBatches(
   tx: Tx,
   log: Pick<Log, 'project_id' | 'shard' | 'size'>,
   limit: number,
-): Promise<Place[]> {
-  const places = await tx.sql<Place>(
+): Promise<Placement[]> {
+  const places = await tx.sql<Placement>(
     `with todo as (
-       select seq, row_number() over (order by seq) - 1 + ?3 as place
-       from (select seq from audit_index where project_id = ?1 and log_index is null order by seq limit ?4) as waiting
+       select seq, sum(entries) over (order by seq) - entries as before
+       from (select seq, entries from audit_batches where project_id = ?1 and log_index is null order by seq limit ?4) as waiting
      )
-     update audit_index set shard = ?2, log_index = todo.place from todo where audit_index.seq = todo.seq
-     returning event_id, log_index`,
+     update audit_batches set shard = ?2, log_index = ?3 + todo.before from todo where audit_batches.seq = todo.seq and todo.before < ?4
+     returning first_id, entries, log_index`,
     [log.project_id, log.shard, log.size, limit],
   )
   if (places.length === 0) return places
+  const entries = places.reduce((sum, place) => sum + place.entries, 0)
   const moved = await tx.sql<{ size: number }>(
     'update logs set size = size + ?4 where project_id = ?1 and shard = ?2 and size = ?3 and closed_at is null returning size',
-    [log.project_id, log.shard, log.size, places.length],
+    [log.project_id, log.shard, log.size, entries],
   )
   if (moved.length !== 1) throw new Error('another sequencer placed rows in this log')
   return places.sort((a, b) => a.log_index - b.log_index)
 }
 
-/** What an event got from the sequencer. */
-export interface Place {
-  readonly event_id: string
+/** What a batch got from the sequencer: the place of its first entry. */
+export interface Placement {
+  readonly first_id: string
+  readonly entries: number
   readonly log_index: number
 }
 
+/**
+ * The entries of a log from `from` on, of whole batches that begin within `limit` entries: what was published always ends
+ * with a batch, so that a batch never stands in two logs.
+ */
 export async function listPlacedRows(
   tx: Tx,
   log: Pick<Log, 'project_id' | 'shard'>,
@@ -363,9 +402,10 @@ export async function listPlacedRows(
   limit: number,
 ): Promise<LogRow[]> {
   return tx.sql(
-    `select i.log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, ${ERASED}
-     from audit_index i join audit_events e on e.project_id = i.project_id and e.id = i.event_id ${ERASURE}
-     where i.project_id = ?1 and i.shard = ?2 and i.log_index >= ?3 order by i.log_index limit ?4`,
+    `select ${INDEX} as log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, ${ERASED}
+     from ${PLACES} ${ERASURE}
+     where b.project_id = ?1 and b.shard = ?2 and b.log_index >= ${BATCH_OF_ENTRY} and b.log_index < ?3 + ?4 and ${INDEX} >= ?3
+     order by b.log_index, e.place`,
     [log.project_id, log.shard, from, limit],
   )
 }
@@ -398,11 +438,11 @@ export async function findKeyChange(
   vkey: string,
 ): Promise<{ log_index: number; entry: Uint8Array } | null> {
   const rows = await tx.sql<{ log_index: number; entry: Uint8Array }>(
-    `select i.log_index, e.entry
-     from audit_events e join audit_index i on i.project_id = e.project_id and i.event_id = e.id
-     where e.project_id = ?1 and e.resource_type = 'log_key' and e.resource_id = ?3 and e.event_type = 'log.key_rotated' and i.shard = ?2
-       and i.log_index is not null
-     order by i.log_index limit 1`,
+    `select ${INDEX} as log_index, e.entry
+     from ${EVENTS_PLACED}
+     where e.project_id = ?1 and e.resource_type = 'log_key' and e.resource_id = ?3 and e.event_type = 'log.key_rotated' and b.shard = ?2
+       and b.log_index is not null
+     order by ${INDEX} limit 1`,
     [log.project_id, log.shard, vkey],
   )
   return rows[0] ?? null
@@ -456,11 +496,11 @@ export async function findRecorded(
   below: number,
 ): Promise<RecordedRow | undefined> {
   const rows = await tx.sql<RecordedRow>(
-    `select i.log_index, e.entry, e.event, e.salt
-     from audit_events e join audit_index i on i.project_id = e.project_id and i.event_id = e.id
-     where e.project_id = ?1 and e.resource_type = 'log' and e.resource_id = ?3 and i.shard = ?2
+    `select ${INDEX} as log_index, e.entry, e.event, e.salt
+     from ${EVENTS_PLACED}
+     where e.project_id = ?1 and e.resource_type = 'log' and e.resource_id = ?3 and b.shard = ?2
        and e.event_type = 'project.checkpoint'
-       and i.log_index < ?4
+       and ${INDEX} < ?4
      order by e.id desc limit 1`,
     [instance.project_id, instance.shard, project, below],
   )
@@ -497,10 +537,10 @@ export async function closeLog(
   ])
 }
 
-/** Takes their places from rows that the closed log never published: the next log gives them new ones. */
+/** Takes their places from batches that the closed log never published: the next log gives them new ones. */
 export async function releaseRows(tx: Tx, log: Pick<Log, 'project_id' | 'shard'>, from: number): Promise<void> {
   await tx.sql(
-    'update audit_index set shard = null, log_index = null where project_id = ?1 and shard = ?2 and log_index >= ?3',
+    'update audit_batches set shard = null, log_index = null where project_id = ?1 and shard = ?2 and log_index >= ?3',
     [log.project_id, log.shard, from],
   )
 }
@@ -522,8 +562,8 @@ export async function insertContinuedLog(
 /** Puts the newest `log.continued` at the beginning of its log, before every row that waits. */
 export async function placeContinuation(tx: Tx, log: { project_id: string; shard: number }): Promise<void> {
   await tx.sql(
-    `update audit_index set shard = ?2, log_index = 0
-     where log_index is null and project_id = ?1 and event_id =
+    `update audit_batches set shard = ?2, log_index = 0
+     where log_index is null and project_id = ?1 and first_id =
        (select max(id) from audit_events where project_id = ?1 and event_type = 'log.continued')`,
     [log.project_id, log.shard],
   )
@@ -568,8 +608,8 @@ export async function findEvent(
   const number = /^\d+$/.test(String(ref)) ? Number(ref) : undefined
   return tx.db
     .selectFrom('audit_events')
-    .innerJoin('audit_index', 'audit_index.event_id', 'audit_events.id')
-    .leftJoin('logs', 'logs.shard', 'audit_index.shard')
+    .innerJoin('audit_batches', 'audit_batches.seq', 'audit_events.batch')
+    .leftJoin('logs', 'logs.shard', 'audit_batches.shard')
     .select([
       'audit_events.id',
       'event_type',
@@ -577,12 +617,16 @@ export async function findEvent(
       'run_id',
       'resource_type',
       'resource_id',
-      'audit_index.log_index',
-      'audit_index.shard',
+      placeIn('audit_batches', 'audit_events').as('log_index'),
+      'audit_batches.shard',
     ])
     .$if(number === undefined, (q) => q.where('audit_events.id', '=', String(ref)))
     .$if(number !== undefined, (q) =>
-      q.where('audit_index.log_index', '=', number!).where('logs.closed_at', 'is', null),
+      q
+        .where(placeIn('audit_batches', 'audit_events'), '=', number!)
+        .where('audit_batches.log_index', '<=', number!)
+        .where(sql<boolean>`audit_batches.log_index + audit_batches.entries > ${number!}`)
+        .where('logs.closed_at', 'is', null),
     )
     .executeTakeFirst()
 }
@@ -605,8 +649,15 @@ export async function listEventsOfPerson(
 > {
   return tx.db
     .selectFrom('audit_events')
-    .innerJoin('audit_index', 'audit_index.event_id', 'audit_events.id')
-    .select(['audit_events.id', 'run_id', 'resource_type', 'resource_id', 'audit_index.log_index', 'event_type'])
+    .innerJoin('audit_batches', 'audit_batches.seq', 'audit_events.batch')
+    .select([
+      'audit_events.id',
+      'run_id',
+      'resource_type',
+      'resource_id',
+      placeIn('audit_batches', 'audit_events').as('log_index'),
+      'event_type',
+    ])
     .where((or) =>
       or.or([
         or('actor_id', '=', person.id),
@@ -666,7 +717,7 @@ export async function findErasure(
   id: string,
 ): Promise<{ entry: Uint8Array; log_index: number | null } | undefined> {
   const rows = await tx.sql<{ entry: Uint8Array; log_index: number | null }>(
-    `select e.entry, i.log_index from audit_events e join audit_index i on i.project_id = e.project_id and i.event_id = e.id
+    `select e.entry, ${INDEX} as log_index from ${EVENTS_PLACED}
      where e.project_id = ?1 and e.id = ?2 and e.event_type = 'payload.erased'`,
     [tx.project, id],
   )
@@ -689,7 +740,8 @@ export async function listUnwrittenErasures(
   return tx.sql(
     `select r.project_id, r.event_id, e.timestamp from erasures r
      join audit_events e on e.project_id = r.project_id and e.id = r.event_id
-     join audit_index j on j.project_id = r.project_id and j.event_id = r.erased_by
+     join audit_events x on x.project_id = r.project_id and x.id = r.erased_by
+     join audit_batches j on j.project_id = x.project_id and j.seq = x.batch
      where r.in_day_file = 0 and j.log_index is not null order by r.project_id, e.timestamp limit 10000`,
   )
 }
@@ -710,11 +762,11 @@ export async function listDayRows(
   limit: number,
 ): Promise<(LogRow & { readonly shard: number })[]> {
   return tx.sql(
-    `select i.shard, i.log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, ${ERASED}
-     from audit_index i join audit_events e on e.project_id = i.project_id and e.id = i.event_id ${ERASURE}
-     where i.project_id = ?1 and e.timestamp >= ?2 and e.timestamp < ?3 and i.log_index is not null
-       and (i.shard > ?4 or (i.shard = ?4 and i.log_index > ?5))
-     order by i.shard, i.log_index limit ?6`,
+    `select b.shard, ${INDEX} as log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, ${ERASED}
+     from ${EVENTS_PLACED} ${ERASURE}
+     where e.project_id = ?1 and e.timestamp >= ?2 and e.timestamp < ?3 and b.log_index is not null
+       and (b.shard > ?4 or (b.shard = ?4 and ${INDEX} > ?5))
+     order by b.shard, ${INDEX} limit ?6`,
     [project, day.from, day.until, after.shard, after.index, limit],
   )
 }
@@ -731,16 +783,16 @@ export async function dropLog(tx: Tx, shard: number, droppedBy: string, now: num
     return
   }
   await tx.sql('pragma secure_delete = on')
-  const own = 'project_id = ?1 and %s in (select event_id from audit_index where project_id = ?1 and shard = ?2)'
+  const own = `project_id = ?1 and %s in (select e.id from ${PLACES} where b.project_id = ?1 and b.shard = ?2)`
   await tx.sql(
-    `update logs set dropped_at = ?3, dropped_until = coalesce((select max(e.timestamp) from audit_events e
-       join audit_index i on i.project_id = e.project_id and i.event_id = e.id where i.project_id = ?1 and i.shard = ?2), 0)
+    `update logs set dropped_at = ?3,
+       dropped_until = coalesce((select max(e.timestamp) from ${PLACES} where b.project_id = ?1 and b.shard = ?2), 0)
      where project_id = ?1 and shard = ?2`,
     [tx.project, shard, now],
   )
   await tx.sql(`delete from erasures where ${own.replace('%s', 'event_id')}`, [tx.project, shard])
   await tx.sql(`delete from audit_events where ${own.replace('%s', 'id')}`, [tx.project, shard])
-  await tx.sql('delete from audit_index where project_id = ?1 and shard = ?2', [tx.project, shard])
+  await tx.sql('delete from audit_batches where project_id = ?1 and shard = ?2', [tx.project, shard])
 }
 
 /** Logs whose rows were dropped and whose files still have to follow. Outside the fences. */

@@ -1,16 +1,26 @@
 /** The one source of time: wall time in integer milliseconds, and timers that tests can drive. */
 export interface Clock {
   now(): number
+  /** Milliseconds since some moment, whatever somebody sets the wall time to. */
+  steady(): number
 }
 
-export const systemClock: Clock = { now: () => Date.now() }
+export const systemClock: Clock = { now: () => Date.now(), steady: () => performance.now() }
 
-/** A clock that stands still until moved; for tests. */
-export function createFakeClock(start = Date.UTC(2026, 0, 5, 8)): Clock & { advance(ms: number): void } {
+/** A clock that stands still until time passes (`advance`), or somebody sets it (`set`, by a difference); for tests. */
+export function createFakeClock(
+  start = Date.UTC(2026, 0, 5, 8),
+): Clock & { advance(ms: number): void; set(ms: number): void } {
   let now = start
+  let steady = 0
   return {
     now: () => now,
+    steady: () => steady,
     advance(ms) {
+      now += ms
+      steady += ms
+    },
+    set(ms) {
       now += ms
     },
   }

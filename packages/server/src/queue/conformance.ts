@@ -114,6 +114,41 @@ export function exerciseQueue(name: string, open: () => Promise<Exercise>, skip:
     assert.deepEqual(await sweep(T + 3 * LEASE), [{ queue: 'api', project: A }])
   })
 
+  queueTest(
+    'a clock that was set ends no lease, and lets none last longer',
+    async ({ queue, put, claim, done, sweep }) => {
+      const HOURS = 36_000_000
+      await put({})
+      const [lease] = await claim()
+      await queue.clockSet({ from: T, to: T + HOURS, leaseUntil: T + HOURS + LEASE })
+      assert.deepEqual(await sweep(T + HOURS), [])
+      assert.deepEqual(await claim({ now: T + HOURS }), [])
+      // Back, and a process that begins now finds a lease of a clock that was ahead.
+      await queue.clockSet({ from: T, to: T, leaseUntil: T + LEASE })
+      assert.deepEqual(await sweep(T + LEASE - 1), [])
+      assert.deepEqual(await sweep(T + LEASE), [{ queue: 'api', project: A }])
+      assert.equal(await done(lease!), false)
+    },
+  )
+
+  queueTest('what was due stays due when the clock goes back', async ({ queue, put, claim, sweep }) => {
+    const due = await put({})
+    const later = await put({ runAt: T + 5 })
+    await sweep(T)
+    await queue.clockSet({ from: T, to: T - 36_000_000, leaseUntil: T - 36_000_000 + LEASE })
+    const claimed = await claim({ now: T - 36_000_000, limit: 9 })
+    assert.deepEqual(
+      claimed.map((lease) => lease.runId),
+      [due],
+    )
+    await queue.clockSet({ from: T - 36_000_000, to: T + 5, leaseUntil: T + 5 + LEASE })
+    await sweep(T + 5)
+    assert.deepEqual(
+      (await claim({ now: T + 5, limit: 9 })).map((lease) => lease.runId),
+      [later],
+    )
+  })
+
   queueTest('the highest priority goes first, then the earliest time, then the oldest', async ({ put, claim }) => {
     const late = await put({ runAt: T - 1 })
     const early = await put({ runAt: T - 9 })

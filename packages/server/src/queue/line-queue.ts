@@ -6,6 +6,7 @@ import {
   endLapsed,
   findWaiting,
   insertEntries,
+  keepDue,
   PAGE,
   removeUnheld,
   seeInLine,
@@ -123,6 +124,10 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
         runnable: await unpaused(db, runnable),
         next: lapsed.length === PAGE || looked === PAGE ? now : next,
       }
+    },
+    async clockSet(change) {
+      await base.clockSet(change)
+      await keepDue(db, change)
     },
     stop: base.stop,
     wake(heard) {

@@ -106,6 +106,16 @@ export async function endLapsed(db: Database, until: number): Promise<Placed[]> 
   return rows.map(placedOf)
 }
 
+/** After the clock went back: what was due before is due now, for a claim is refused what its time has not come. */
+export async function keepDue(db: Database, { from, to }: { from: number; to: number }): Promise<void> {
+  if (to >= from) return
+  await inProject(INSTANCE, () =>
+    db.write((tx) =>
+      tx.sql('update queue set run_at = ?1 where lease_until is null and run_at > ?1 and run_at <= ?2', [to, from]),
+    ),
+  )
+}
+
 /**
  * Puts what was due at `until` and was not seen in the line into it, unless it is there; answers how many it looked at.
  * Stopped before the mark: looked at again. The mark is refused for what was claimed meanwhile: when that comes back, it was

@@ -1,6 +1,6 @@
 import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
 import type { Listener, Queue } from './queue.ts'
-import { countDepth, type LeaseRow, leaseColumns, leasesOf, sweepRows, UNPAUSED } from './rows.ts'
+import { countDepth, type LeaseRow, leaseColumns, leasesOf, renewLeases, sweepRows, UNPAUSED } from './rows.ts'
 import { tellOf } from './sqlite.ts'
 
 /** At most one NOTIFY in this many milliseconds from one process. */
@@ -130,6 +130,7 @@ export function openPostgresQueue(db: Database): Queue {
       return settlements.map((one) => settled.has(keyOf(one)))
     },
     sweep: (now) => sweepRows(db, now),
+    clockSet: (change) => renewLeases(db, change),
     async stop(tx, runId) {
       const rows = await tx.sql(
         'update queue set stop = 1 where run_id = ?1 and project_id = ?2 and lease_until is not null returning run_id',

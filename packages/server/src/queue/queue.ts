@@ -108,6 +108,11 @@ export interface Queue {
   settle(tx: Tx, settlements: readonly Settlement[]): Promise<boolean[]>
   /** Ends what ran out, makes what fell due claimable, and says where there is something; when the next falls due, or null. */
   sweep(now: number): Promise<{ runnable: readonly Runnable[]; next: number | null }>
+  /**
+   * Somebody set the clock, from one time to another: every lease ends at `leaseUntil`, and what was due stays due. With `from` and
+   * `to` alike, as when a process begins, only leases that end later do: they were given by a clock that was ahead.
+   */
+  clockSet(change: { readonly from: number; readonly to: number; readonly leaseUntil: number }): Promise<void>
   /** Asks whoever holds the lease of a run to stop its work; false if nobody holds one. */
   stop(tx: Tx, runId: string): Promise<boolean>
   /** Calls the listener when something may have become claimable, or is to stop. Hints may be lost: sweep and extend are the promise. */

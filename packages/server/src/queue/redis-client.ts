@@ -13,6 +13,9 @@ const impatient = {
   maxRetriesPerRequest: 0,
   connectTimeout: CONNECT_MS,
   commandTimeout: COMMAND_MS,
+  // Behind a network that was cut a connection may be silent for ever: it goes too, and the next one may get through.
+  socketTimeout: COMMAND_MS,
+  keepAlive: 10_000,
 } satisfies RedisOptions
 
 const retryMs = (times: number): number => Math.min(50 * 2 ** Math.min(times, 10), 1_000)

@@ -389,6 +389,43 @@ test('a server that only accepts sees that Redis is away, and that it is back', 
   }
 })
 
+test('a server that only hands out, and never sweeps, does so again after its connection was cut', {
+  skip,
+}, async () => {
+  const redis = await startRedis()
+  const { db, end } = await onSqlite()
+  const queue = await open(db, redis.url)
+  const observer = new Redis(redis.url)
+  const claimOne = async () => {
+    let leases: Lease[] = []
+    await until(async () => {
+      leases = await claim(db, queue)
+      return leases.length > 0
+    })
+    assert.deepEqual(await finish(db, queue, leases), [true])
+  }
+  /** The number of the newest connection. */
+  const newest = async () =>
+    Math.max(...[...String(await observer.client('LIST')).matchAll(/^id=(\d+)/gm)].map(([, id]) => Number(id)))
+  try {
+    // As somebody else's sweep.
+    await queue.sweep(systemClock.now())
+    await enqueue(db, queue, [entry()])
+    await claimOne()
+    const before = await newest()
+    await observer.call('CLIENT', 'KILL', 'TYPE', 'normal')
+    // Back before anybody asks for anything, so that no command fails that would say so.
+    await until(async () => (await newest()) > before)
+    await enqueue(db, queue, [entry()])
+    await claimOne()
+  } finally {
+    await queue.close()
+    observer.disconnect()
+    await end()
+    await redis.stop()
+  }
+})
+
 test('a server that stops between the commit and Redis leaves nothing behind', { skip }, async () => {
   const redis = await startRedis()
   const { db, end } = await onSqlite()

@@ -219,7 +219,8 @@ export async function openRedisLine(on: {
         return true
       })) ?? false,
     async take(place, { limit, worker, except }) {
-      // Not from a copy that may be older than it was: a sweep looks at it first.
+      // Not from a copy that may be older than it was. A process in which nobody sweeps, because it only hands out, looks at it here.
+      if (checked === Number.NEGATIVE_INFINITY) await ask(check)
       if (checked === Number.NEGATIVE_INFINITY) return []
       const answer = await ask((client) =>
         run(client, 'writTake', keysAt(place), [copy.epoch, limit, worker, ...except]),

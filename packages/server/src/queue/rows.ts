@@ -53,6 +53,26 @@ export async function sweepRows(
   return { runnable: await listRunnable(db), next: due ? (await lookAhead(db)).due : ahead.due }
 }
 
+/** What `Queue.clockSet` promises of leases. */
+export async function renewLeases(
+  db: Database,
+  { from, to, leaseUntil }: { from: number; to: number; leaseUntil: number },
+): Promise<void> {
+  const [last] = await db.lookup<{ until: number | null }>(
+    'select max(lease_until) as until from queue where lease_until is not null',
+    [],
+  )
+  if (last!.until === null || (from === to && last!.until <= leaseUntil)) return
+  await inProject(INSTANCE, () =>
+    db.write((tx) =>
+      tx.sql(
+        `update queue set lease_until = ?1 where lease_until is not null and lease_until ${from === to ? '>' : '<>'} ?1`,
+        [leaseUntil],
+      ),
+    ),
+  )
+}
+
 /** Whether there is something to sweep, and when the next falls due. Looks at the first entry of two indexes. */
 async function lookAhead(db: Database): Promise<{ due: number | null; lapse: number | null }> {
   const rows = await db.lookup<{ due: number | null; lapse: number | null }>(

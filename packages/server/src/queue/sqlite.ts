@@ -1,6 +1,6 @@
 import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import type { Entry, Lease, Listener, Queue, Settlement } from './queue.ts'
-import { countDepth, type LeaseRow, leaseColumns, leasesOf, sweepRows, UNPAUSED } from './rows.ts'
+import { countDepth, type LeaseRow, leaseColumns, leasesOf, renewLeases, sweepRows, UNPAUSED } from './rows.ts'
 
 /**
  * The queue in the table `queue` of SQLite. One process, one writer: while a transaction claims, nobody else can, so there
@@ -87,6 +87,7 @@ export function openSqliteQueue(db: Database): Queue {
       taken = true
       return sweepRows(db, now)
     },
+    clockSet: (change) => renewLeases(db, change),
     async stop(tx, runId) {
       const rows = await tx.sql(
         'update queue set stop = 1 where run_id = ?1 and project_id = ?2 and lease_until is not null returning run_id',

@@ -152,10 +152,17 @@ async function work(
   const limit = new AbortController()
   const lease = new AbortController()
   const timer = setTimeout(() => limit.abort(), on.timeoutSeconds * 1_000)
+  let safeFrom = performance.now()
   const beat = setInterval(() => {
+    const began = performance.now()
+    // Not extended for as long as it lasts, it is somebody else's, whether the store says so or nothing at all.
+    if (began - safeFrom >= on.leaseMs) lease.abort()
     on.queue
       .extend([claim], on.clock.now() + on.leaseMs)
-      .then(({ lost }) => lost.length === 0 || lease.abort())
+      .then(({ lost }) => {
+        if (lost.length > 0) lease.abort()
+        else safeFrom = began
+      })
       .catch((err) => on.log.warn({ err, run: claim.runId }, 'lease could not be extended'))
   }, on.leaseMs / 3)
   const signal = AbortSignal.any([limit.signal, lease.signal, stop])

@@ -103,9 +103,13 @@ export function createWorker(on: WorkerSettings): Worker {
     }
     // What comes while we look is another hint; that is why the place is forgotten first.
     places.delete(`${where.queue}\n${where.project}`)
+    const asked = performance.now()
     await queue.reserve(where.project, ask)
     const { claimed, begin } = await inProject(where.project, () => db.submit(claim, { lane, ask }))
     if (claimed === limit) add(where)
+    // Answered so late that the leases have run out: somebody else may be at work by now.
+    if (performance.now() - asked >= on.leaseMs) return
+    safeFrom = Math.min(safeFrom, asked)
     begin()
   }
 
@@ -134,10 +138,33 @@ export function createWorker(on: WorkerSettings): Worker {
   async function sweepIfDue(): Promise<void> {
     if (performance.now() - swept < on.pollMs && (next === null || next > clock.now())) return
     swept = performance.now()
-    const found = await queue.sweep(clock.now())
+    const now = clock.now()
+    await minding(now)
+    const found = await queue.sweep(now)
     next = found.next
     for (const where of found.runnable) add(where)
     await on.timers()
+  }
+
+  /** How far the wall time was from the clock that only goes forward, when last looked at. */
+  let apart: number | null = null
+
+  /**
+   * Somebody set the clock, by so much that leases seem to have run out, or to last for hours: whoever holds one keeps it for as
+   * long as if it had been extended now. At the first look, only those that last longer than any lease can are cut.
+   * Every process that sees it does the same, before it ends a single lease.
+   */
+  async function minding(now: number): Promise<void> {
+    const before = apart
+    apart = now - clock.steady()
+    if (before !== null && Math.abs(apart - before) < on.leaseMs / 3) return
+    if (before !== null) log.warn({ by_ms: apart - before }, 'the clock was set, leases are counted from now')
+    await queue
+      .clockSet({ from: before === null ? now : now - (apart - before), to: now, leaseUntil: now + on.leaseMs })
+      .catch((error) => {
+        apart = before
+        throw error
+      })
   }
 
   const rest = (ms: number) =>
@@ -149,8 +176,9 @@ export function createWorker(on: WorkerSettings): Worker {
       }
     })
 
-  /** By a clock that only goes forward: the store's may be set, and ours with it. */
-  let extendedAt = performance.now()
+  /** No lease in hand ends within `leaseMs` of this. By a clock that only goes forward: the store's may be set, and ours with it. */
+  let safeFrom = performance.now()
+  let beating = false
 
   async function beat(): Promise<void> {
     const began = performance.now()
@@ -159,25 +187,38 @@ export function createWorker(on: WorkerSettings): Worker {
       for (const lease of lost) lane.lost(lease)
       for (const lease of stop) lane.stopWork(lease.runId)
     }
-    extendedAt = began
+    safeFrom = began
   }
 
-  /** Leases that could not be extended for as long as they last are somebody else's by now, whatever the store would say. */
+  /**
+   * Leases that could not be extended for as long as they last are somebody else's by now, whatever the store would say. A store
+   * that was cut off says nothing at all, so this waits for no answer.
+   */
   function giveUpLeases(): void {
-    if (performance.now() - extendedAt < on.leaseMs) return
+    // A little early, so that it has stopped when somebody else can begin.
+    if (performance.now() - safeFrom < on.leaseMs * 0.9) return
     for (const lane of lanes) for (const lease of lane.held()) lane.lost(lease)
+  }
+
+  function beatOrGiveUp(): void {
+    giveUpLeases()
+    // One that hangs is not joined by others.
+    if (beating) return
+    beating = true
+    beat()
+      .catch((err) => log.warn({ err }, 'leases could not be extended'))
+      .finally(() => {
+        beating = false
+      })
   }
 
   return {
     wake,
     async run(stop) {
-      extendedAt = performance.now()
-      const beating = setInterval(() => {
-        beat().catch((err) => {
-          log.warn({ err }, 'leases could not be extended')
-          giveUpLeases()
-        })
-      }, on.leaseMs / 3)
+      safeFrom = performance.now()
+      const heart = setInterval(beatOrGiveUp, on.leaseMs / 3)
+      // Looks more often than it beats, so that work is told to stop when its lease ends, and not a third later.
+      const watch = setInterval(giveUpLeases, on.leaseMs / 30)
       stop.addEventListener('abort', wake, { once: true })
       while (!stop.aborted) {
         woken = false
@@ -193,7 +234,8 @@ export function createWorker(on: WorkerSettings): Worker {
         if (!woken) await rest(ms)
       }
       await Promise.all(lanes.map((lane) => lane.stop(on.graceMs)))
-      clearInterval(beating)
+      clearInterval(heart)
+      clearInterval(watch)
     },
   }
 }

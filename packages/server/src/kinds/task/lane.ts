@@ -1,8 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../../platform/app-error.ts'
-import type { Blobs } from '../../platform/blobs/index.ts'
+import { BlobStoreUnavailable, type Blobs } from '../../platform/blobs/index.ts'
 import type { Clock } from '../../platform/clock.ts'
-import { type Command, type Database, inProject } from '../../platform/db/index.ts'
+import {
+  type Command,
+  type Database,
+  DatabaseConflict,
+  DatabaseUnavailable,
+  inProject,
+} from '../../platform/db/index.ts'
 import { randomToken } from '../../platform/ids.ts'
 import type { Logger } from '../../platform/log.ts'
 import { redactor } from '../../platform/redact/index.ts'
@@ -142,7 +148,12 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
     else
       run(work).then(
         (ending) => finished(work, ending),
-        (error: unknown) => finished(work, failure(error), error),
+        (error: unknown) => {
+          if (!isAway(error)) return finished(work, failure(error), error)
+          // Ours to mend, and no failure of the handler's: as if its worker had been lost, but at once, and after a moment.
+          log.warn({ err: error, run: row.id, handler: row.handler }, 'a store is away, the task is put back')
+          setTimeout(() => finished(work, null), RESETTLE_MS)
+        },
       )
   }
 
@@ -356,7 +367,8 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
     held: () => [...held.values()].map((work) => work.lease),
     lost(lease) {
       const work = held.get(lease.runId)
-      if (work?.lease !== lease) return
+      // Said again and again while a store is away. What is over already hears it when it is settled.
+      if (work?.lease !== lease || work.over || work.reason === 'lost') return
       log.warn({ run: lease.runId, fence: lease.fence }, 'lease lost')
       on.observe?.leaseLost()
       if (unpark(work)) end(work, null)
@@ -391,6 +403,10 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
     return at >= 0
   }
 }
+
+/** That the database or the store of bytes cannot be used now: for the record of an intent, a large input, a step, a large result. */
+const isAway = (error: unknown): boolean =>
+  error instanceof DatabaseUnavailable || error instanceof DatabaseConflict || error instanceof BlobStoreUnavailable
 
 const stopOf = (reason: Reason): Error => new Error(`the task is to stop: ${reason}`)
 

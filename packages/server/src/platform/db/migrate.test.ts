@@ -45,7 +45,7 @@ const skip = missingBackend('PostgreSQL', missingPostgres())
 /** A migrated, empty database of each dialect, and how to change it behind Writ's back. */
 const stores = [
   {
-    dialect: 'sqlite',
+    dialect: 'sqlite' as const,
     skip: false as const,
     async make() {
       const folder = mkdtempSync(path.join(tmpdir(), 'writ-migrate-'))
@@ -56,11 +56,17 @@ const stores = [
         database.exec(statement)
         database.close()
       }
-      return { url: `sqlite:${file}`, file, change }
+      const rows = async (query: string): Promise<object[]> => {
+        const database = new DatabaseSync(file, { readOnly: true })
+        const found = database.prepare(query).all()
+        database.close()
+        return found.map((row) => ({ ...row }))
+      }
+      return { url: `sqlite:${file}`, file, change, rows }
     },
   },
   {
-    dialect: 'postgres',
+    dialect: 'postgres' as const,
     skip,
     async make() {
       server ??= startPostgres()
@@ -68,8 +74,9 @@ const stores = [
       await execute((await server).url, `create database ${name}`)
       const url = Object.assign(new URL((await server).url), { pathname: `/${name}` }).href
       made.push(name)
-      const change = (statement: string) => execute(url, statement)
-      return { url, file: '', change }
+      const change = async (statement: string) => void (await execute(url, statement))
+      const rows = (query: string): Promise<object[]> => execute(url, query)
+      return { url, file: '', change, rows }
     },
   },
 ]
@@ -171,11 +178,51 @@ test('what was there before tasks comes along: runs as they were, and what waite
   after.close()
 })
 
-async function execute(url: string, statement: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  await client.query(statement).finally(() => client.end())
+for (const store of stores) {
+  test(`events that had places of their own keep them (${store.dialect})`, { skip: store.skip }, async () => {
+    const { url, change, rows } = await store.make()
+    await change(
+      'create table schema_migrations (version integer primary key, name text not null, checksum text not null, applied_at text not null)',
+    )
+    for (const { version, name, sql, checksum } of loadMigrations(store.dialect).filter((one) => one.version < 16)) {
+      await change(sql)
+      await change(
+        `insert into schema_migrations values (${version}, '${name}', '${checksum}', '2026-01-01T00:00:00Z')`,
+      )
+    }
+    if (store.dialect === 'postgres') await change(`select writ_make_partitions('2026-05-17', 1)`)
+    const month = Date.UTC(2026, 4, 17).toString(16).padStart(12, '0')
+    const id = (n: number) => `${month.slice(0, 8)}-${month.slice(8)}-7000-8000-00000000000${n}`
+    const bytes = store.dialect === 'postgres' ? `'\\x00'` : `x'00'`
+    for (const n of [1, 2, 3])
+      await change(`insert into audit_events (project_id, id, event_type, timestamp, actor_kind, success, event, salt, entry)
+        values ('p', '${id(n)}', 'ticket.created', 5, 'system', 1, '{}', ${bytes}, ${bytes})`)
+    // The third waits for its place; the order of the places is not that of the ids.
+    await change(`insert into audit_index (project_id, event_id, shard, log_index)
+      values ('p', '${id(2)}', 0, 0), ('p', '${id(1)}', 0, 1), ('p', '${id(3)}', null, null)`)
+    await (await openDatabase({ url }, clock)).close()
+    const kept = await rows('select event_id, shard, log_index from audit_places order by coalesce(log_index, 9)')
+    assert.deepEqual(kept, [
+      { event_id: id(2), shard: 0, log_index: 0 },
+      { event_id: id(1), shard: 0, log_index: 1 },
+      { event_id: id(3), shard: null, log_index: null },
+    ])
+    // What is appended next comes behind them.
+    await change(`insert into audit_batches (project_id, first_id, last_id, entries) values ('p', 'x', 'x', 1)`)
+    assert.deepEqual(await rows('select count(*) as n from audit_batches where seq > 3'), [{ n: 1 }])
+  })
 }
+
+async function execute(url: string, statement: string): Promise<object[]> {
+  const client = new pg.Client({
+    connectionString: url,
+    types: { getTypeParser: (oid) => (oid === INT8 ? Number : (text: string) => text) },
+  })
+  await client.connect()
+  const { rows } = await client.query(statement).finally(() => client.end())
+  return rows
+}
+const INT8 = 20
 
 /** Every statement that made the schema, by name. */
 function dumpSqlite(file: string): string {

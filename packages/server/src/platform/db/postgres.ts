@@ -26,6 +26,22 @@ const types = {
     oid === INT8 ? Number : pg.types.getTypeParser(oid, format),
 }
 
+/**
+ * A statement that has no answer by then has failed, and its connection with it: behind a network that was cut nobody ever says
+ * so. Large enough for the slowest statement of a busy store; `query_timeout` in the URL sets another.
+ */
+const ANSWER_MS = 30_000
+/**
+ * The server undoes a transaction of which it hears nothing for so long, or one that was cut off would hold its locks for hours:
+ * the entries it was claiming, and every sweep that meets them. `idle_in_transaction_session_timeout` in the URL sets another.
+ */
+const SILENT_MS = 15_000
+/** The connection of a leader is asked every two seconds, and is nobody's any more after so long without. */
+const LEADER_ANSWER_MS = 5_000
+const LEADER_SILENT_MS = 15_000
+// The kernel finds out about a peer that is gone without a word.
+const alive = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 }
+
 type ColumnTypes = ReadonlyMap<string, ReadonlyMap<string, string>>
 
 /**
@@ -35,6 +51,9 @@ type ColumnTypes = ReadonlyMap<string, ReadonlyMap<string, string>>
 export async function openPostgres(url: string, options: { poolSize?: number } = {}): Promise<Database> {
   const poolFor = (role: string, max: number) => {
     const pool = new pg.Pool({
+      ...alive,
+      query_timeout: ANSWER_MS,
+      idle_in_transaction_session_timeout: SILENT_MS,
       connectionString: url,
       max,
       types,
@@ -371,9 +390,12 @@ async function lead(url: string, name: string, signal: AbortSignal): Promise<Lea
   for (;;) {
     signal.throwIfAborted()
     const client = new pg.Client({
+      ...alive,
       connectionString: url,
       types,
       application_name: `writ_lead_${name}`,
+      options: `-c idle_session_timeout=${LEADER_SILENT_MS}`,
+      query_timeout: LEADER_ANSWER_MS,
       connectionTimeoutMillis: 5_000,
     })
     const lost = new AbortController()
@@ -417,6 +439,7 @@ function hear(url: string, pool: pg.Pool, channel: string, heard: (text: string)
   const listen = async () => {
     while (!ended.signal.aborted) {
       const client = new pg.Client({
+        ...alive,
         connectionString: url,
         application_name: `writ_hear_${channel}`,
         connectionTimeoutMillis: 5_000,
@@ -460,7 +483,7 @@ function translate(error: unknown): unknown {
   if (code === '40P01' || code === '40001' || code === '55P03') return new DatabaseConflict(error)
   if (/^(08|53|57P|58)/.test(code) || code === '25006' || code === '25P03') return new DatabaseUnavailable(error)
   if (/^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|ENETUNREACH)/.test(code)) return new DatabaseUnavailable(error)
-  return /connection terminated|client has encountered a connection error|not queryable|timeout exceeded when trying to connect/i.test(
+  return /connection terminated|query read timeout|client has encountered a connection error|not queryable|timeout exceeded when trying to connect/i.test(
     error.message,
   )
     ? new DatabaseUnavailable(error)

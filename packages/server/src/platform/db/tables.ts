@@ -344,12 +344,16 @@ export interface AuditEventsTable {
   event: string
   salt: Uint8Array
   entry: Uint8Array
+  batch: Generated<number>
+  place: Generated<number>
 }
 
-export interface AuditIndexTable {
+export interface AuditBatchesTable {
   seq: Generated<number>
   project_id: string
-  event_id: string
+  first_id: string
+  last_id: string
+  entries: number
   shard: number | null
   log_index: number | null
 }
@@ -647,7 +651,7 @@ export interface Tables {
   run_evidence: RunEvidenceTable
   idempotency: IdempotencyTable
   audit_events: AuditEventsTable
-  audit_index: AuditIndexTable
+  audit_batches: AuditBatchesTable
   logs: LogsTable
   attestations: AttestationsTable
   signing_keys: SigningKeysTable
@@ -688,7 +692,7 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'run_evidence',
   'idempotency',
   'audit_events',
-  'audit_index',
+  'audit_batches',
   'logs',
   'attestations',
   'signing_keys',
