@@ -1,44 +1,43 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import type { CDPSession, Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { buildConsole } from '../../packages/console/build.ts'
 import { startChromium } from '../../test/servers/chromium.ts'
 import { type Figure, median, round } from '../figure.ts'
 import { startWrit, type WritProcess } from '../writ-process.ts'
 
-const RUNS = 1_000_000
 const DAYS = 25
 
 /**
  * The console over a million tasks, in Chromium: how long the main thread is held while a list is scrolled, and what it costs to
  * count them and to ask for the counts.
  */
-export async function console(): Promise<Figure[]> {
+export async function console(runs = 1_000_000): Promise<Figure[]> {
   await buildConsole()
   const writ = await startWrit()
   try {
-    fill(writ)
-    const counted = await countingOf(writ)
+    fill(writ, runs)
+    const counted = await countingOf(writ, runs)
     return [...counted, ...(await scrolling(writ))]
   } finally {
     await writ.stop()
   }
 }
 
-/** A million settled tasks of twenty handlers with what the log says of each. Beside the server, which is idle meanwhile. */
-function fill(writ: WritProcess): void {
+/** Settled tasks of twenty handlers with what the log says of each. Beside the server, which is idle meanwhile. */
+function fill(writ: WritProcess, runs: number): void {
   const db = new DatabaseSync(join(writ.folder, 'data/writ.db'), { timeout: 30_000 })
   const project = (db.prepare("select id from projects where slug = 'default'").get() as { id: string }).id
   const admin = (db.prepare("select id from users where username = 'admin'").get() as { id: string }).id
   const from = Date.now() - DAYS * 86_400_000
-  const step = (DAYS * 86_400_000) / RUNS
+  const step = (DAYS * 86_400_000) / runs
   const id = (prefix: string) =>
     `substr(printf('%012x', at), 1, 8) || '-' || substr(printf('%012x', at), 9, 4) || '-7' || printf('%03x', i & 4095) || '-${prefix}' || printf('%03x', i & 4095) || '-' || printf('%012x', i)`
-  const BATCH = 50_000
+  const BATCH = Math.min(50_000, runs)
   // Events that were appended together share a batch of the log.
   const APPENDED = 100
   const batches = (db.prepare('select coalesce(max(seq), 0) + 1 as n from audit_batches').get() as { n: number }).n
-  for (let first = 0; first < RUNS; first += BATCH) {
+  for (let first = 0; first < runs; first += BATCH) {
     const rows = `with recursive n(i) as (values (${first}) union all select i + 1 from n where i < ${first + BATCH - 1}),
       m as (select i, cast(${from} + i * ${step} as integer) as at from n)`
     db.exec('begin immediate')
@@ -56,19 +55,19 @@ function fill(writ: WritProcess): void {
     db.exec('commit')
   }
   db.exec(
-    `insert into counters (project_id, name, value, total) values ('${project}', 'run', ${RUNS}, ${RUNS}), ('${project}', 'runs', ${RUNS}, ${RUNS}), ('${project}', 'tasks', ${RUNS}, ${RUNS})
+    `insert into counters (project_id, name, value, total) values ('${project}', 'run', ${runs}, ${runs}), ('${project}', 'runs', ${runs}, ${runs}), ('${project}', 'tasks', ${runs}, ${runs})
      on conflict (project_id, name) do update set value = excluded.value, total = excluded.total`,
   )
   db.close()
 }
 
-async function countingOf(writ: WritProcess): Promise<Figure[]> {
+async function countingOf(writ: WritProcess, runs: number): Promise<Figure[]> {
   const started = performance.now()
   const headers = { authorization: `Bearer ${await writ.token()}` }
   const url = `${writ.url}/api/v1/insight?from=${new Date(Date.now() - 30 * 86_400_000).toISOString()}`
   const total = async () => ((await (await fetch(url, { headers })).json()) as { total: { ended: number } }).total.ended
   for (;;) {
-    if ((await total()) >= RUNS) break
+    if ((await total()) >= runs) break
     await new Promise((later) => setTimeout(later, 500))
   }
   const seconds = (performance.now() - started) / 1_000
@@ -79,7 +78,7 @@ async function countingOf(writ: WritProcess): Promise<Figure[]> {
     times.push(performance.now() - before)
   }
   return [
-    figure('ends counted in the background', round(RUNS / seconds), '/s', null),
+    figure('ends counted in the background', round(runs / seconds), '/s', null),
     figure('GET /insight, 30 days by hour, a million runs', round(median(times)), 'ms', null),
   ]
 }
@@ -95,12 +94,11 @@ async function scrolling(writ: WritProcess): Promise<Figure[]> {
     await page.locator('form button[type=submit]').click()
     await page.locator('.list-row').first().waitFor()
     await page.waitForTimeout(3_000)
-    const session = await page.context().newCDPSession(page)
-    const { longest, p95, frames } = await measured(session, page, async () => {
-      // Forty wheel turns a second for five seconds, as a hand would: further down than any screen.
+    const { longest, p95, frames } = await measured(browser, page, async () => {
+      // Forty wheel turns a second for three seconds, as a hand would: further down than any screen.
       await page.mouse.move(700, 500)
-      for (let i = 0; i < 200; i++) {
-        await page.mouse.wheel(0, i < 160 ? 400 : -900)
+      for (let i = 0; i < 120; i++) {
+        await page.mouse.wheel(0, i < 90 ? 400 : -900)
         await page.waitForTimeout(25)
       }
     })
@@ -120,37 +118,32 @@ interface TraceEvent {
   readonly ph: string
   readonly ts: number
   readonly dur?: number
+  /** Of the processor, without the time in which other programs had it. */
+  readonly tdur?: number
   readonly pid: number
   readonly tid: number
   readonly args?: { readonly name?: string; readonly data?: { readonly type?: string } }
 }
 
-/** What the browser's trace says of the main thread of the page while something is done, in milliseconds. */
-export async function measured(
-  session: CDPSession,
+/** What the browser's trace says of the main thread of the page while something is done: milliseconds of the processor. */
+async function measured(
+  browser: Browser,
   page: Page,
   work: () => Promise<void>,
 ): Promise<{ longest: number; p95: number; frames: number }> {
-  const events: TraceEvent[] = []
-  session.on('Tracing.dataCollected', ({ value }) => events.push(...(value as unknown as TraceEvent[])))
-  const complete = new Promise<void>((resolve) => session.once('Tracing.tracingComplete', () => resolve()))
-  await session.send('Tracing.start', {
-    transferMode: 'ReportEvents',
-    traceConfig: { includedCategories: ['devtools.timeline', 'toplevel'] },
-  })
+  await browser.startTracing(page, { categories: ['devtools.timeline', 'disabled-by-default-devtools.timeline'] })
   await work()
-  await session.send('Tracing.end')
-  await complete
-  const main = events.find(({ name, args }) => name === 'thread_name' && args?.name === 'CrRendererMain')
-  if (!main) throw new Error('the trace names no main thread')
+  const trace = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: TraceEvent[] }
+  const events = trace.traceEvents
   const mains = new Set(
     events
       .filter(({ name, args }) => name === 'thread_name' && args?.name === 'CrRendererMain')
       .map(({ pid, tid }) => `${pid}/${tid}`),
   )
+  if (mains.size === 0) throw new Error('the trace names no main thread')
   const mine = events.filter(({ ph, pid, tid }) => ph === 'X' && mains.has(`${pid}/${tid}`))
   const tasks = mine.filter(({ name }) => name === 'RunTask' || name === 'ThreadControllerImpl::RunTask')
-  const longest = Math.max(0, ...tasks.map(({ dur = 0 }) => dur)) / 1_000
+  const longest = Math.max(0, ...tasks.map(({ dur = 0, tdur = dur }) => tdur)) / 1_000
   // Script between two frames: function calls and timers, without those that stand in others.
   const scripts = mine
     .filter(({ name }) => ['FunctionCall', 'EvaluateScript', 'FireAnimationFrame', 'RunMicrotasks'].includes(name))
@@ -163,12 +156,11 @@ export async function measured(
   }
   const frame = 16_667
   const perFrame = new Map<number, number>()
-  for (const { ts, dur = 0 } of outer) {
+  for (const { ts, dur = 0, tdur = dur } of outer) {
     const at = Math.floor(ts / frame)
-    perFrame.set(at, (perFrame.get(at) ?? 0) + dur)
+    perFrame.set(at, (perFrame.get(at) ?? 0) + tdur)
   }
   const times = [...perFrame.values()].sort((a, b) => a - b)
-  void page
   return { longest, p95: (times[Math.floor(times.length * 0.95)] ?? 0) / 1_000, frames: times.length }
 }
 

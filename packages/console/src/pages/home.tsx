@@ -108,9 +108,11 @@ export function Home() {
               {overseer && <LogFigure />}
             </ul>
             {can('insight.get') && (
-              <Suspense fallback={<Loading lines={4} />}>
-                <Trend />
-              </Suspense>
+              <div className="trend-place">
+                <Suspense fallback={<Loading lines={4} />}>
+                  <Trend />
+                </Suspense>
+              </div>
             )}
             <div className="columns">
               <div>
@@ -159,14 +161,15 @@ function DeadFigure() {
     queryKey: [project, 'waiting', 'dead'],
     queryFn: ({ signal }) => firstOf(client, 'deadLetters.list', { limit: 1 }, signal),
   })
-  if (!dead.data) return null
-  const { total } = dead.data
+  if (dead.isError) return null
+  // Its place is there before its number is, so that nothing below moves.
+  const total = dead.data?.total
   return (
     <Figure
       to="dead-letters"
-      value={count(total, i18n.language)}
+      value={total === undefined ? '–' : count(total, i18n.language)}
       word={t('home.deadLetters')}
-      tone={total > 0 ? 'bad' : ''}
+      tone={total !== undefined && total > 0 ? 'bad' : ''}
     />
   )
 }
@@ -176,13 +179,15 @@ function LogFigure() {
   const { client, project } = useSession()
   const { t, i18n } = useTranslation()
   const log = useQuery({ queryKey: [project, 'log'], queryFn: () => client.audit.log() })
-  if (!log.data) return null
-  const { size, anchored } = log.data
+  if (log.isError) return null
+  const { size, anchored } = log.data ?? {}
   return (
     <Figure
       to="audit"
-      value={count(size, i18n.language)}
-      word={anchored ? t('home.entriesAnchored', { count: size - anchored.size }) : t('home.entries')}
+      value={size === undefined ? '–' : count(size, i18n.language)}
+      word={
+        anchored && size !== undefined ? t('home.entriesAnchored', { count: size - anchored.size }) : t('home.entries')
+      }
     />
   )
 }

@@ -11,7 +11,8 @@ export const lengthOf = (of: number): number => (of === 0 ? 0 : Math.round(2 ** 
 
 /** Adds up to `into`, which is changed. */
 export function addTo(into: Record<string, number>, more: Histogram): void {
-  for (const [name, count] of Object.entries(more)) into[name] = (into[name] ?? 0) + count
+  // No array of pairs for each of tens of thousands of rows.
+  for (const name in more) into[name] = (into[name] ?? 0) + more[name]!
 }
 
 /** The lengths that these shares of all stay under, in milliseconds; null of nothing. `shares` ascend. */
