@@ -34,9 +34,9 @@ function fill(writ: WritProcess, runs: number): void {
   const id = (prefix: string) =>
     `substr(printf('%012x', at), 1, 8) || '-' || substr(printf('%012x', at), 9, 4) || '-7' || printf('%03x', i & 4095) || '-${prefix}' || printf('%03x', i & 4095) || '-' || printf('%012x', i)`
   const BATCH = Math.min(50_000, runs)
-  // Events that were appended together share a batch of the log.
+  // Events that were appended together share an append.
   const APPENDED = 100
-  const batches = (db.prepare('select coalesce(max(seq), 0) + 1 as n from audit_batches').get() as { n: number }).n
+  const appends = (db.prepare('select coalesce(max(seq), 0) + 1 as n from audit_appends').get() as { n: number }).n
   for (let first = 0; first < runs; first += BATCH) {
     const rows = `with recursive n(i) as (values (${first}) union all select i + 1 from n where i < ${first + BATCH - 1}),
       m as (select i, cast(${from} + i * ${step} as integer) as at from n)`
@@ -47,11 +47,11 @@ function fill(writ: WritProcess, runs: number): void {
         case when i % 50 = 0 then 'failed' else 'completed' end, '${admin}', ${id('8')}, '{}', printf('%032x', i),
         at, at, at + i % 40, at + i % 40 + i % 3000, 'queue-' || (i % 5), 0, at, 1, 60000, 1, '{"port":' || i || '}', printf('%064x', i),
         case when i % 50 = 0 then 'TASK_FAILED' end, 'w1' from m`)
-    db.exec(`insert into audit_events (project_id, id, event_type, timestamp, actor_kind, resource_type, resource_id, success, event, salt, entry, batch, place)
+    db.exec(`insert into audit_events (project_id, id, event_type, timestamp, actor_kind, resource_type, resource_id, success, event, salt, entry, append, place)
       ${rows} select '${project}', ${id('9')}, case when i % 50 = 0 then 'run.failed' else 'run.completed' end, at, 'system', 'run', ${id('8')},
-        1, '{}', x'00', x'00', ${batches} + i / ${APPENDED}, i % ${APPENDED} from m`)
-    db.exec(`insert into audit_batches (seq, project_id, first_id, last_id, entries, shard, log_index)
-      ${rows} select ${batches} + i / ${APPENDED}, '${project}', min(${id('9')}), max(${id('9')}), ${APPENDED}, 1, min(i) from m group by i / ${APPENDED}`)
+        1, '{}', x'00', x'00', ${appends} + i / ${APPENDED}, i % ${APPENDED} from m`)
+    db.exec(`insert into audit_appends (seq, project_id, first_id, last_id, entries, shard, log_index)
+      ${rows} select ${appends} + i / ${APPENDED}, '${project}', min(${id('9')}), max(${id('9')}), ${APPENDED}, 1, min(i) from m group by i / ${APPENDED}`)
     db.exec('commit')
   }
   db.exec(

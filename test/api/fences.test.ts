@@ -353,7 +353,7 @@ for (const backend of backends()) {
       for (const statement of [
         'delete from audit_events',
         'update audit_events set event = event',
-        'update audit_batches set log_index = 0',
+        'update audit_appends set log_index = 0',
         'drop table runs',
         'set row_security = off; select * from runs',
       ]) {

@@ -129,7 +129,7 @@ for (const backend of backends()) {
     await execute(
       sys,
       `delete from audit_events where ${own} and id in (select event_id from audit_places where ${own} and shard = 0);
-       delete from audit_batches where ${own} and shard = 0;
+       delete from audit_appends where ${own} and shard = 0;
        update logs set dropped_at = 1, dropped_until = ${Date.now()} where ${own} and shard = 0`,
     )
     // The server's own tidying makes the files fit the lie.
@@ -164,7 +164,7 @@ test('the role of the server drops only what the log says is dropped', { skip: b
     const refused = (sql: string, params: unknown[], why: RegExp) => assert.rejects(client.query(sql, params), why)
     await refused('select writ_drop_log(1, $1, 1)', [event], /not the oldest closed log/)
     await refused('select writ_drop_log(0, $1, 1)', [event], /no log.dropped/)
-    await refused('delete from audit_batches', [], /permission denied/)
+    await refused('delete from audit_appends', [], /permission denied/)
     await refused('update logs set dropped_at = 1', [], /permission denied/)
   } finally {
     await client.end()

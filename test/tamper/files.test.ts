@@ -224,7 +224,7 @@ test('a log replaced by a new one under another name is named once a checkpoint 
     `update logs set origin = 'writ.log/other', vkey = null, checkpoint = null, size = 0 where project_id = ?`,
     copy.project,
   )
-  copy.execute('update audit_batches set log_index = null, shard = null where project_id = ?', copy.project)
+  copy.execute('update audit_appends set log_index = null, shard = null where project_id = ?', copy.project)
   await rm(copy.log('.'), { recursive: true })
   assert.equal((await copy.verify({ keptDir })).code, 'KEPT_ORIGIN')
 })

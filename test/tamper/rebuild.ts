@@ -64,19 +64,19 @@ export async function cutHistory(copy: Copy, from: number): Promise<void> {
     from,
   )
   copy.execute(
-    `update audit_batches set entries = (select count(*) from audit_events e where e.batch = audit_batches.seq),
-       last_id = coalesce((select max(id) from audit_events e where e.batch = audit_batches.seq), last_id)
+    `update audit_appends set entries = (select count(*) from audit_events e where e.append = audit_appends.seq),
+       last_id = coalesce((select max(id) from audit_events e where e.append = audit_appends.seq), last_id)
      where project_id = ?`,
     copy.project,
   )
-  copy.execute('delete from audit_batches where project_id = ? and entries = 0', copy.project)
+  copy.execute('delete from audit_appends where project_id = ? and entries = 0', copy.project)
   await publishAnew(copy)
 }
 
 async function publishAnew(copy: Copy): Promise<void> {
   const { dataDir } = copy
   const origin = originOf(copy)
-  copy.execute('update audit_batches set shard = null, log_index = null where project_id = ?', copy.project)
+  copy.execute('update audit_appends set shard = null, log_index = null where project_id = ?', copy.project)
   copy.execute('update logs set size = 0, checkpoint = null where project_id = ?', copy.project)
   await rm(copy.log('.'), { recursive: true })
   for (const file of [copy.day('jsonl'), copy.day('txt'), path.join(dataDir, 'audit', '.cursor.json')]) await rm(file)

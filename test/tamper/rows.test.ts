@@ -19,7 +19,7 @@ after(() => scene.remove())
 const at = (index: number) =>
   `project_id = (select id from projects where slug = 'default') and log_index = ${index} and shard = 0`
 const eventAt = (index: number) => `id = (select event_id from audit_places where ${at(index)})`
-const batchAt = (index: number) => `seq = (select seq from audit_places where ${at(index)})`
+const appendAt = (index: number) => `seq = (select seq from audit_places where ${at(index)})`
 test('an untouched log passes from its files, its rows and its day files', async () => {
   const copy = await scene.copy()
   const { ok, code, reason, reports } = await copy.verify()
@@ -54,23 +54,23 @@ test('the same findings on PostgreSQL', { skip: postgresSkip }, async (t) => {
       ['ROW_CHANGED', `update audit_events set entry = entry || '\\x20'::bytea where ${eventAt(77)}`],
       ['ROW_CHANGED', `update audit_events set event_type = 'ticket.closed' where ${eventAt(77)}`],
       ['ROW_MISSING', `delete from audit_events where ${eventAt(77)}`],
-      ['ROW_MISSING', `delete from audit_batches where ${batchAt(77)}`],
+      ['ROW_MISSING', `delete from audit_appends where ${appendAt(77)}`],
       ['LOG_EMPTIED', `update logs set vkey = null where size > 500`],
     ] as const
     for (const [code, statement] of cases)
       await t.test(`${code}: ${statement.slice(0, 60)}`, async () => {
         await client.query('create table kept_events as select * from audit_events')
-        await client.query('create table kept_batches as select * from audit_batches')
+        await client.query('create table kept_appends as select * from audit_appends')
         await client.query('create table kept_logs as select * from logs')
         await client.query(statement)
         const found = await verify()
         assert.deepEqual([found.ok, found.code], [false, code])
         if (statement.includes('audit_events')) assert.equal(found.index, 77)
-        await client.query(`truncate audit_events, audit_batches, logs;
+        await client.query(`truncate audit_events, audit_appends, logs;
           insert into audit_events select * from kept_events;
-          insert into audit_batches overriding system value select * from kept_batches;
+          insert into audit_appends overriding system value select * from kept_appends;
           insert into logs select * from kept_logs;
-          drop table kept_events, kept_batches, kept_logs`)
+          drop table kept_events, kept_appends, kept_logs`)
       })
     assert.equal((await verify()).ok, true)
   } finally {
@@ -134,54 +134,54 @@ const cases: { title: string; code: string; index?: number; change(copy: Copy): 
     change: (copy) => copy.execute(`delete from audit_events where ${eventAt(12)}`),
   },
   {
-    title: 'a deleted batch',
+    title: 'a deleted append',
     code: 'ROW_MISSING',
-    change: (copy) => copy.execute(`delete from audit_batches where ${batchAt(12)}`),
+    change: (copy) => copy.execute(`delete from audit_appends where ${appendAt(12)}`),
   },
   {
-    title: 'events deleted with their batch',
+    title: 'events deleted with their append',
     code: 'ROW_MISSING',
     change(copy) {
-      copy.execute(`delete from audit_events where batch = (select seq from audit_places where ${at(12)})`)
-      copy.execute('delete from audit_batches where seq not in (select batch from audit_events)')
+      copy.execute(`delete from audit_events where append = (select seq from audit_places where ${at(12)})`)
+      copy.execute('delete from audit_appends where seq not in (select append from audit_events)')
     },
   },
   {
-    title: 'a deleted batch at the end of the log',
+    title: 'a deleted append at the end of the log',
     code: 'ROW_MISSING',
     change: (copy) =>
       copy.execute(
-        `delete from audit_batches where project_id = ?1 and log_index = (select max(log_index) from audit_batches where project_id = ?1)`,
+        `delete from audit_appends where project_id = ?1 and log_index = (select max(log_index) from audit_appends where project_id = ?1)`,
         copy.project,
       ),
   },
   {
-    title: 'an event taken out of its batch without a trace',
+    title: 'an event taken out of its append without a trace',
     code: 'ROW_CHANGED',
     change(copy) {
       const { seq } = longest(copy)
-      copy.execute('delete from audit_events where batch = ? and place = 0', seq)
-      copy.execute('update audit_events set place = place - 1 where batch = ?', seq)
-      copy.execute('update audit_batches set entries = entries - 1 where seq = ?', seq)
+      copy.execute('delete from audit_events where append = ? and place = 0', seq)
+      copy.execute('update audit_events set place = place - 1 where append = ?', seq)
+      copy.execute('update audit_appends set entries = entries - 1 where seq = ?', seq)
     },
   },
   {
-    title: 'two swapped events of a batch',
+    title: 'two swapped events of an append',
     code: 'ROW_CHANGED',
     change: (copy) =>
-      copy.execute('update audit_events set place = 1 - place where batch = ? and place < 2', longest(copy).seq),
+      copy.execute('update audit_events set place = 1 - place where append = ? and place < 2', longest(copy).seq),
   },
   {
-    title: 'two swapped batches',
+    title: 'two swapped appends',
     code: 'ROW_CHANGED',
     change(copy) {
       const [a, b] = copy.query<{ seq: number; log_index: number }>(
-        'select seq, log_index from audit_batches where project_id = ? and entries = 1 order by log_index limit 2',
+        'select seq, log_index from audit_appends where project_id = ? and entries = 1 order by log_index limit 2',
         copy.project,
       )
-      copy.execute('update audit_batches set log_index = 1000000 where seq = ?', a!.seq)
-      copy.execute('update audit_batches set log_index = ? where seq = ?', a!.log_index, b!.seq)
-      copy.execute('update audit_batches set log_index = ? where seq = ?', b!.log_index, a!.seq)
+      copy.execute('update audit_appends set log_index = 1000000 where seq = ?', a!.seq)
+      copy.execute('update audit_appends set log_index = ? where seq = ?', a!.log_index, b!.seq)
+      copy.execute('update audit_appends set log_index = ? where seq = ?', b!.log_index, a!.seq)
     },
   },
   {
@@ -190,7 +190,7 @@ const cases: { title: string; code: string; index?: number; change(copy: Copy): 
     change: (copy) =>
       copy.execute(
         `insert into audit_events select project_id, 'f' || substr(id, 2), event_type, timestamp, actor_kind, actor_id, actor_number,
-           actor_username, resource_type, resource_id, resource_number, run_id, success, event, salt, entry, batch, place
+           actor_username, resource_type, resource_id, resource_number, run_id, success, event, salt, entry, append, place
          from audit_events where ${eventAt(3)}`,
       ),
   },
@@ -223,14 +223,14 @@ const cases: { title: string; code: string; index?: number; change(copy: Copy): 
   },
 ]
 
-/** The batch of most entries; a load of hundreds makes some that are long. */
+/** The append of most entries; a load of hundreds makes some that are long. */
 function longest(copy: Copy): { seq: number } {
-  const [batch] = copy.query<{ seq: number; entries: number }>(
-    'select seq, entries from audit_batches where project_id = ? order by entries desc limit 1',
+  const [append] = copy.query<{ seq: number; entries: number }>(
+    'select seq, entries from audit_appends where project_id = ? order by entries desc limit 1',
     copy.project,
   )
-  assert.ok(batch!.entries > 2)
-  return batch!
+  assert.ok(append!.entries > 2)
+  return append!
 }
 
 for (const { title, code, index, change } of cases) {

@@ -15,7 +15,7 @@ begin
     raise exception 'log % is not the oldest closed log of this project', old;
   end if;
   perform from audit_events e where e.project_id = fence and e.id = dropped_by and e.event_type = 'log.dropped'
-    and not exists (select from audit_batches b where b.project_id = fence and b.seq = e.batch and b.shard <= old);
+    and not exists (select from audit_appends b where b.project_id = fence and b.seq = e.append and b.shard <= old);
   if not found then
     raise exception 'no log.dropped of this project says that log % is dropped', old;
   end if;
@@ -23,16 +23,16 @@ begin
   if found then
     raise exception 'a legal hold lasts in this project';
   end if;
-  select coalesce(max(e.timestamp), 0) into newest from audit_batches b join audit_events e
-    on e.project_id = b.project_id and e.id >= b.first_id and e.id <= b.last_id and e.batch = b.seq
+  select coalesce(max(e.timestamp), 0) into newest from audit_appends b join audit_events e
+    on e.project_id = b.project_id and e.id >= b.first_id and e.id <= b.last_id and e.append = b.seq
     where b.project_id = fence and b.shard = old;
   delete from erasures r where r.project_id = fence and r.event_id in (
-    select e.id from audit_batches b join audit_events e
-      on e.project_id = b.project_id and e.id >= b.first_id and e.id <= b.last_id and e.batch = b.seq
+    select e.id from audit_appends b join audit_events e
+      on e.project_id = b.project_id and e.id >= b.first_id and e.id <= b.last_id and e.append = b.seq
       where b.project_id = fence and b.shard = old);
-  delete from audit_events e using audit_batches b where b.project_id = fence and b.shard = old
-    and e.project_id = fence and e.id >= b.first_id and e.id <= b.last_id and e.batch = b.seq;
-  delete from audit_batches b where b.project_id = fence and b.shard = old;
+  delete from audit_events e using audit_appends b where b.project_id = fence and b.shard = old
+    and e.project_id = fence and e.id >= b.first_id and e.id <= b.last_id and e.append = b.seq;
+  delete from audit_appends b where b.project_id = fence and b.shard = old;
   update logs l set dropped_at = at, dropped_until = newest where l.project_id = fence and l.shard = old;
   return newest;
 end $$;
@@ -201,7 +201,7 @@ CREATE TABLE public.attestations (
 
 ALTER TABLE ONLY public.attestations FORCE ROW LEVEL SECURITY;
 
-CREATE TABLE public.audit_batches (
+CREATE TABLE public.audit_appends (
     seq bigint NOT NULL,
     project_id text NOT NULL,
     first_id text NOT NULL COLLATE pg_catalog."C",
@@ -211,10 +211,10 @@ CREATE TABLE public.audit_batches (
     log_index bigint
 );
 
-ALTER TABLE ONLY public.audit_batches FORCE ROW LEVEL SECURITY;
+ALTER TABLE ONLY public.audit_appends FORCE ROW LEVEL SECURITY;
 
-ALTER TABLE public.audit_batches ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME public.audit_batches_seq_seq
+ALTER TABLE public.audit_appends ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.audit_appends_seq_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -239,7 +239,7 @@ CREATE TABLE public.audit_events (
     event text NOT NULL,
     salt bytea NOT NULL,
     entry bytea NOT NULL,
-    batch bigint DEFAULT currval('public.audit_batches_seq_seq'::regclass) NOT NULL,
+    append bigint DEFAULT currval('public.audit_appends_seq_seq'::regclass) NOT NULL,
     place bigint NOT NULL
 )
 PARTITION BY RANGE (id);
@@ -253,7 +253,7 @@ CREATE VIEW public.audit_places WITH (security_invoker='true') AS
     b.shard,
     (b.log_index + e.place) AS log_index
    FROM (public.audit_events e
-     JOIN public.audit_batches b ON (((b.project_id = e.project_id) AND (b.seq = e.batch))));
+     JOIN public.audit_appends b ON (((b.project_id = e.project_id) AND (b.seq = e.append))));
 
 CREATE TABLE public.batches (
     project_id text NOT NULL,
@@ -1008,11 +1008,11 @@ ALTER TABLE ONLY public.attempts
 ALTER TABLE ONLY public.attestations
     ADD CONSTRAINT attestations_pkey PRIMARY KEY (project_id, digest);
 
-ALTER TABLE ONLY public.audit_batches
-    ADD CONSTRAINT audit_batches_pkey PRIMARY KEY (seq);
+ALTER TABLE ONLY public.audit_appends
+    ADD CONSTRAINT audit_appends_pkey PRIMARY KEY (seq);
 
-ALTER TABLE ONLY public.audit_batches
-    ADD CONSTRAINT audit_batches_project_id_shard_log_index_key UNIQUE (project_id, shard, log_index);
+ALTER TABLE ONLY public.audit_appends
+    ADD CONSTRAINT audit_appends_project_id_shard_log_index_key UNIQUE (project_id, shard, log_index);
 
 ALTER TABLE ONLY public.audit_events
     ADD CONSTRAINT audit_events_pkey PRIMARY KEY (project_id, id);
@@ -1206,7 +1206,7 @@ CREATE INDEX assets_type ON public.assets USING btree (project_id, asset_type, n
 
 CREATE INDEX attestations_subject ON public.attestations USING btree (project_id, subject_type, subject_id);
 
-CREATE INDEX audit_batches_pending ON public.audit_batches USING btree (project_id, seq) WHERE (log_index IS NULL);
+CREATE INDEX audit_appends_pending ON public.audit_appends USING btree (project_id, seq) WHERE (log_index IS NULL);
 
 CREATE INDEX audit_events_actor ON ONLY public.audit_events USING btree (project_id, actor_id, id) WHERE (actor_id IS NOT NULL);
 
@@ -1483,7 +1483,7 @@ ALTER TABLE public.attempts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.attestations ENABLE ROW LEVEL SECURITY;
 
-ALTER TABLE public.audit_batches ENABLE ROW LEVEL SECURITY;
+ALTER TABLE public.audit_appends ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.audit_events ENABLE ROW LEVEL SECURITY;
 
@@ -1527,7 +1527,7 @@ CREATE POLICY project_fence ON public.attempts USING ((project_id = NULLIF(curre
 
 CREATE POLICY project_fence ON public.attestations USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
-CREATE POLICY project_fence ON public.audit_batches USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+CREATE POLICY project_fence ON public.audit_appends USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.audit_events USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
@@ -1601,7 +1601,7 @@ ALTER TABLE public.schedule_fires ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.schedules ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY sequencer ON public.audit_batches TO writ_sequencer USING (true) WITH CHECK (true);
+CREATE POLICY sequencer ON public.audit_appends TO writ_sequencer USING (true) WITH CHECK (true);
 
 CREATE POLICY sequencer ON public.audit_events TO writ_sequencer USING (true) WITH CHECK (true);
 
@@ -1647,15 +1647,15 @@ GRANT SELECT,INSERT ON TABLE public.attempts TO writ_app;
 
 GRANT SELECT,INSERT ON TABLE public.attestations TO writ_app;
 
-GRANT SELECT,INSERT ON TABLE public.audit_batches TO writ_app;
-GRANT SELECT,INSERT ON TABLE public.audit_batches TO writ_sequencer;
+GRANT SELECT,INSERT ON TABLE public.audit_appends TO writ_app;
+GRANT SELECT,INSERT ON TABLE public.audit_appends TO writ_sequencer;
 
-GRANT UPDATE(shard) ON TABLE public.audit_batches TO writ_sequencer;
+GRANT UPDATE(shard) ON TABLE public.audit_appends TO writ_sequencer;
 
-GRANT UPDATE(log_index) ON TABLE public.audit_batches TO writ_sequencer;
+GRANT UPDATE(log_index) ON TABLE public.audit_appends TO writ_sequencer;
 
-GRANT SELECT ON SEQUENCE public.audit_batches_seq_seq TO writ_app;
-GRANT SELECT ON SEQUENCE public.audit_batches_seq_seq TO writ_sequencer;
+GRANT SELECT ON SEQUENCE public.audit_appends_seq_seq TO writ_app;
+GRANT SELECT ON SEQUENCE public.audit_appends_seq_seq TO writ_sequencer;
 
 GRANT SELECT,INSERT ON TABLE public.audit_events TO writ_app;
 GRANT SELECT,INSERT ON TABLE public.audit_events TO writ_sequencer;

@@ -105,7 +105,7 @@ create table attestations (
 
 create index attestations_subject on attestations (project_id, subject_type, subject_id);
 
-create table audit_batches (
+create table audit_appends (
   seq integer primary key autoincrement,
   project_id text not null,
   first_id text not null,
@@ -116,7 +116,7 @@ create table audit_batches (
   unique (project_id, shard, log_index)
 ) strict;
 
-create index audit_batches_pending on audit_batches (project_id, seq) where log_index is null;
+create index audit_appends_pending on audit_appends (project_id, seq) where log_index is null;
 
 create table audit_events (
   project_id text not null,
@@ -134,7 +134,7 @@ create table audit_events (
   success integer not null,
   event text not null,
   salt blob not null,
-  entry blob not null, batch integer not null default 0, place integer not null default 0,
+  entry blob not null, append integer not null default 0, place integer not null default 0,
   primary key (project_id, id)
 ) strict;
 
@@ -146,7 +146,7 @@ create index audit_events_type on audit_events (project_id, event_type, id) wher
 
 CREATE VIEW audit_places as
   select e.project_id, e.id as event_id, b.seq, b.shard, b.log_index + e.place as log_index
-  from audit_events e join audit_batches b on b.project_id = e.project_id and b.seq = e.batch;
+  from audit_events e join audit_appends b on b.project_id = e.project_id and b.seq = e.append;
 
 create table batches (
   project_id text not null references projects (id),

@@ -80,26 +80,26 @@ export async function appendOne(tx: Tx, at: number, by: Actor, event: NewEvent):
 }
 
 /**
- * What is appended together is one batch: one place to give, however many events. Their ids follow each other, because
+ * What is appended together is one append: one place to give, however many events. Their ids follow each other, because
  * they were made in one turn.
  */
 async function insertEvents(tx: Tx, events: readonly ReturnType<typeof rowOf>[]): Promise<void> {
   const first = events[0]!.id
   if (recentRows.wanted) tx.afterCommit(() => recentRows.keep(first, events))
-  const batch = { project_id: tx.project, first_id: first, last_id: events.at(-1)!.id, entries: events.length }
+  const together = { project_id: tx.project, first_id: first, last_id: events.at(-1)!.id, entries: events.length }
   const rows = events.map((event, place) => ({ ...event, place }))
   if (tx.dialect === 'postgres') {
-    // The column's default is the batch that this session inserted last, so neither has to be waited for.
-    await Promise.all([tx.insert('audit_batches', [batch]), tx.insert('audit_events', rows)])
+    // The column's default is the append that this session inserted last, so neither has to be waited for.
+    await Promise.all([tx.insert('audit_appends', [together]), tx.insert('audit_events', rows)])
     return
   }
   const [made] = await tx.sql<{ seq: number }>(
-    'insert into audit_batches (project_id, first_id, last_id, entries) values (?1, ?2, ?3, ?4) returning seq',
-    [batch.project_id, batch.first_id, batch.last_id, batch.entries],
+    'insert into audit_appends (project_id, first_id, last_id, entries) values (?1, ?2, ?3, ?4) returning seq',
+    [together.project_id, together.first_id, together.last_id, together.entries],
   )
   await tx.insert(
     'audit_events',
-    rows.map((row) => ({ ...row, batch: made!.seq })),
+    rows.map((row) => ({ ...row, append: made!.seq })),
   )
 }
 

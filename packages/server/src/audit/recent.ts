@@ -8,13 +8,13 @@ export interface RecentRow extends DayEvent {
 // A few seconds of the fastest load that was measured, some megabytes.
 const MOST = 10_000
 
-const batches = new Map<string, readonly RecentRow[]>()
+const appends = new Map<string, readonly RecentRow[]>()
 let kept = 0
 let readers = 0
 
 /**
  * Rows that this process committed and no sequencer of it has put into files yet, by the id of the first event of their
- * batch: reading them back from the database costs more than placing them. Ids are unique in the world, so servers in one
+ * append: reading them back from the database costs more than placing them. Ids are unique in the world, so servers in one
  * process do not meet here. It is a copy and may be empty: what is not here is read.
  */
 export const recentRows = {
@@ -24,7 +24,7 @@ export const recentRows = {
   },
   keep(first: string, committed: readonly RecentRow[]): void {
     // Not the rows themselves, which have more columns: what lives on is moved twice by the garbage collector.
-    batches.set(
+    appends.set(
       first,
       committed.map(({ timestamp, event, actor_number, resource_number, entry }) => ({
         timestamp,
@@ -35,16 +35,16 @@ export const recentRows = {
       })),
     )
     kept += committed.length
-    for (const oldest of batches.keys()) {
+    for (const oldest of appends.keys()) {
       if (kept <= MOST) return
       this.take(oldest)
     }
   },
-  /** The rows of a batch, in their order; they are forgotten here. */
+  /** The rows of an append, in their order; they are forgotten here. */
   take(first: string): readonly RecentRow[] | undefined {
-    const rows = batches.get(first)
+    const rows = appends.get(first)
     if (rows === undefined) return undefined
-    batches.delete(first)
+    appends.delete(first)
     kept -= rows.length
     return rows
   },
@@ -54,7 +54,7 @@ export const recentRows = {
     return () => {
       readers--
       if (readers > 0) return
-      batches.clear()
+      appends.clear()
       kept = 0
     }
   },

@@ -170,7 +170,7 @@ export function createSequencer(options: {
     const { files, signer, days } = await openLog(row)
     let size = row.size
     for (;;) {
-      const places = await db.sequence((tx) => store.placeBatches(tx, { ...row, size }, BATCH))
+      const places = await db.sequence((tx) => store.placeAppends(tx, { ...row, size }, BATCH))
       const placed = places.reduce((sum, place) => sum + place.entries, 0)
       size += placed
       while (files.published.size < size) {

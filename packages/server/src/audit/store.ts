@@ -27,20 +27,20 @@ export type LogRow = DayEvent & {
 const ERASED = 'r.erased_by, r.in_day_file, j.log_index + x.place as erased_index'
 const ERASURE = `left join erasures r on r.project_id = e.project_id and r.event_id = e.id
      left join audit_events x on x.project_id = r.project_id and x.id = r.erased_by
-     left join audit_batches j on j.project_id = x.project_id and j.seq = x.batch`
+     left join audit_appends j on j.project_id = x.project_id and j.seq = x.append`
 
 // From an event to its place, and from places to the events there: what was appended together was placed together, so a
-// batch has the place of its first event. The bounds find its events by their key.
-const EVENTS_PLACED = 'audit_events e join audit_batches b on b.project_id = e.project_id and b.seq = e.batch'
-const PLACES = `audit_batches b join audit_events e
-     on e.project_id = b.project_id and e.id >= b.first_id and e.id <= b.last_id and e.batch = b.seq`
+// append has the place of its first event. The bounds find its events by their key.
+const EVENTS_PLACED = 'audit_events e join audit_appends b on b.project_id = e.project_id and b.seq = e.append'
+const PLACES = `audit_appends b join audit_events e
+     on e.project_id = b.project_id and e.id >= b.first_id and e.id <= b.last_id and e.append = b.seq`
 const INDEX = 'b.log_index + e.place'
-/** The first entry of the batch that has the entry ?3 of the log ?1, ?2; the entry itself where there is none. */
-const BATCH_OF_ENTRY = `coalesce((select max(c.log_index) from audit_batches c
+/** The first entry of the append that has the entry ?3 of the log ?1, ?2; the entry itself where there is none. */
+const APPEND_OF_ENTRY = `coalesce((select max(c.log_index) from audit_appends c
      where c.project_id = ?1 and c.shard = ?2 and c.log_index <= ?3), ?3)`
 
-const placeIn = (batch: string, event: string) =>
-  sql<number | null>`${sql.ref(`${batch}.log_index`)} + ${sql.ref(`${event}.place`)}`
+const placeIn = (append: string, event: string) =>
+  sql<number | null>`${sql.ref(`${append}.log_index`)} + ${sql.ref(`${event}.place`)}`
 
 export interface EventFilter {
   readonly event_type?: string
@@ -72,7 +72,7 @@ export const listLogs = (tx: Tx): Promise<Log[]> => tx.db.selectFrom('logs').sel
 
 export async function countPending(tx: Tx): Promise<number> {
   const row = await tx.db
-    .selectFrom('audit_batches')
+    .selectFrom('audit_appends')
     .select(sql<number>`coalesce(sum(entries), 0)`.as('n'))
     .where('log_index', 'is', null)
     .executeTakeFirstOrThrow()
@@ -89,9 +89,9 @@ export async function listEvents(
     .selectAll('audit_events')
     .leftJoin('erasures', 'erasures.event_id', 'audit_events.id')
     .leftJoin('audit_events as erasing', 'erasing.id', 'erasures.erased_by')
-    .leftJoin('audit_batches as erased', 'erased.seq', 'erasing.batch')
+    .leftJoin('audit_appends as erased', 'erased.seq', 'erasing.append')
     .select([
-      placeIn('audit_batches', 'audit_events').as('log_index'),
+      placeIn('audit_appends', 'audit_events').as('log_index'),
       'erasures.erased_by',
       placeIn('erased', 'erasing').as('erased_index'),
     ])
@@ -112,9 +112,9 @@ export async function listEventsForward(
     .selectAll('audit_events')
     .leftJoin('erasures', 'erasures.event_id', 'audit_events.id')
     .leftJoin('audit_events as erasing', 'erasing.id', 'erasures.erased_by')
-    .leftJoin('audit_batches as erased', 'erased.seq', 'erasing.batch')
+    .leftJoin('audit_appends as erased', 'erased.seq', 'erasing.append')
     .select([
-      placeIn('audit_batches', 'audit_events').as('log_index'),
+      placeIn('audit_appends', 'audit_events').as('log_index'),
       'erasures.erased_by',
       placeIn('erased', 'erasing').as('erased_index'),
     ])
@@ -207,7 +207,7 @@ const placed = ({ shard, log_index, ...event }: PlacedRow): PlacedEvent => ({
 })
 
 /** Behind the place ?2, ?3 of the project ?1, in log order. */
-const BEHIND = `b.project_id = ?1 and b.log_index is not null and (b.shard, b.log_index) >= (?2, ${BATCH_OF_ENTRY})
+const BEHIND = `b.project_id = ?1 and b.log_index is not null and (b.shard, b.log_index) >= (?2, ${APPEND_OF_ENTRY})
        and (b.shard > ?2 or ${INDEX} > ?3)
      order by b.shard, b.log_index, e.place`
 
@@ -276,7 +276,7 @@ function filtered(tx: Tx, f: EventFilter) {
   return (
     tx.db
       .selectFrom('audit_events')
-      .leftJoin('audit_batches', 'audit_batches.seq', 'audit_events.batch')
+      .leftJoin('audit_appends', 'audit_appends.seq', 'audit_events.append')
       .$if(f.event_type !== undefined, (q) => q.where('audit_events.event_type', '=', f.event_type!))
       // As the index says it: completed runs, of which there are most, are not in it.
       .$if(f.event_type !== undefined && f.event_type !== 'run.completed', (q) =>
@@ -315,7 +315,7 @@ export async function listLogRows(tx: Tx, shard: number, from: number, limit: nu
     `select ${INDEX} as log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, e.salt, e.event_type,
             e.actor_kind, e.actor_id, e.actor_username, e.resource_type, e.resource_id, e.run_id, e.success, ${ERASED}
      from ${PLACES} ${ERASURE}
-     where b.project_id = ?1 and b.shard = ?2 and b.log_index >= ${BATCH_OF_ENTRY} and b.log_index < ?3 + ?4 and ${INDEX} >= ?3
+     where b.project_id = ?1 and b.shard = ?2 and b.log_index >= ${APPEND_OF_ENTRY} and b.log_index < ?3 + ?4 and ${INDEX} >= ?3
      order by b.log_index, e.place limit ?4`,
     [tx.project, shard, from, limit],
   )
@@ -323,7 +323,7 @@ export async function listLogRows(tx: Tx, shard: number, from: number, limit: nu
 
 /**
  * In one snapshot: rows that have a place in this shard, the size that the log's row records, and events that are of no
- * batch. The first two differ, and the last is not zero, only after somebody changed a table by hand.
+ * append. The first two differ, and the last is not zero, only after somebody changed a table by hand.
  */
 export async function countLogRows(
   tx: Tx,
@@ -333,7 +333,7 @@ export async function countLogRows(
     `select (select count(*) from ${PLACES} where b.project_id = ?1 and b.shard = ?2 and b.log_index is not null) as placed,
             (select size from logs where project_id = ?1 and shard = ?2) as recorded,
             (select count(*) from audit_events e where e.project_id = ?1
-              and not exists (select 1 from audit_batches b where b.project_id = e.project_id and b.seq = e.batch
+              and not exists (select 1 from audit_appends b where b.project_id = e.project_id and b.seq = e.append
                 and e.place < b.entries and e.id >= b.first_id and e.id <= b.last_id)) as orphans`,
     [tx.project, shard],
   )
@@ -350,17 +350,17 @@ export const listAllLogs = (tx: Tx): Promise<Log[]> => tx.sql('select * from log
 
 export async function listPendingProjects(tx: Tx): Promise<string[]> {
   const rows = await tx.sql<{ project_id: string }>(
-    'select distinct project_id from audit_batches where log_index is null order by project_id',
+    'select distinct project_id from audit_appends where log_index is null order by project_id',
   )
   return rows.map((row) => row.project_id)
 }
 
 /**
- * Gives the next places of a log to batches that have none, in the order of appending, and answers which got which: whole
- * batches that begin within `limit` entries. The log's size is compared and set, so of two sequencers one places them and
+ * Gives the next places of a log to appends that have none, in the order of appending, and answers which got which: whole
+ * appends that begin within `limit` entries. The log's size is compared and set, so of two sequencers one places them and
  * the other throws.
  */
-export async function placeBatches(
+export async function placeAppends(
   tx: Tx,
   log: Pick<Log, 'project_id' | 'shard' | 'size'>,
   limit: number,
@@ -368,9 +368,9 @@ export async function placeBatches(
   const places = await tx.sql<Placement>(
     `with todo as (
        select seq, sum(entries) over (order by seq) - entries as before
-       from (select seq, entries from audit_batches where project_id = ?1 and log_index is null order by seq limit ?4) as waiting
+       from (select seq, entries from audit_appends where project_id = ?1 and log_index is null order by seq limit ?4) as waiting
      )
-     update audit_batches set shard = ?2, log_index = ?3 + todo.before from todo where audit_batches.seq = todo.seq and todo.before < ?4
+     update audit_appends set shard = ?2, log_index = ?3 + todo.before from todo where audit_appends.seq = todo.seq and todo.before < ?4
      returning first_id, entries, log_index`,
     [log.project_id, log.shard, log.size, limit],
   )
@@ -384,7 +384,7 @@ export async function placeBatches(
   return places.sort((a, b) => a.log_index - b.log_index)
 }
 
-/** What a batch got from the sequencer: the place of its first entry. */
+/** What an append got from the sequencer: the place of its first entry. */
 export interface Placement {
   readonly first_id: string
   readonly entries: number
@@ -392,8 +392,8 @@ export interface Placement {
 }
 
 /**
- * The entries of a log from `from` on, of whole batches that begin within `limit` entries: what was published always ends
- * with a batch, so that a batch never stands in two logs.
+ * The entries of a log from `from` on, of whole appends that begin within `limit` entries: what was published always ends
+ * with an append, so that an append never stands in two logs.
  */
 export async function listPlacedRows(
   tx: Tx,
@@ -404,7 +404,7 @@ export async function listPlacedRows(
   return tx.sql(
     `select ${INDEX} as log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, ${ERASED}
      from ${PLACES} ${ERASURE}
-     where b.project_id = ?1 and b.shard = ?2 and b.log_index >= ${BATCH_OF_ENTRY} and b.log_index < ?3 + ?4 and ${INDEX} >= ?3
+     where b.project_id = ?1 and b.shard = ?2 and b.log_index >= ${APPEND_OF_ENTRY} and b.log_index < ?3 + ?4 and ${INDEX} >= ?3
      order by b.log_index, e.place`,
     [log.project_id, log.shard, from, limit],
   )
@@ -537,10 +537,10 @@ export async function closeLog(
   ])
 }
 
-/** Takes their places from batches that the closed log never published: the next log gives them new ones. */
+/** Takes their places from appends that the closed log never published: the next log gives them new ones. */
 export async function releaseRows(tx: Tx, log: Pick<Log, 'project_id' | 'shard'>, from: number): Promise<void> {
   await tx.sql(
-    'update audit_batches set shard = null, log_index = null where project_id = ?1 and shard = ?2 and log_index >= ?3',
+    'update audit_appends set shard = null, log_index = null where project_id = ?1 and shard = ?2 and log_index >= ?3',
     [log.project_id, log.shard, from],
   )
 }
@@ -562,7 +562,7 @@ export async function insertContinuedLog(
 /** Puts the newest `log.continued` at the beginning of its log, before every row that waits. */
 export async function placeContinuation(tx: Tx, log: { project_id: string; shard: number }): Promise<void> {
   await tx.sql(
-    `update audit_batches set shard = ?2, log_index = 0
+    `update audit_appends set shard = ?2, log_index = 0
      where log_index is null and project_id = ?1 and first_id =
        (select max(id) from audit_events where project_id = ?1 and event_type = 'log.continued')`,
     [log.project_id, log.shard],
@@ -608,8 +608,8 @@ export async function findEvent(
   const number = /^\d+$/.test(String(ref)) ? Number(ref) : undefined
   return tx.db
     .selectFrom('audit_events')
-    .innerJoin('audit_batches', 'audit_batches.seq', 'audit_events.batch')
-    .leftJoin('logs', 'logs.shard', 'audit_batches.shard')
+    .innerJoin('audit_appends', 'audit_appends.seq', 'audit_events.append')
+    .leftJoin('logs', 'logs.shard', 'audit_appends.shard')
     .select([
       'audit_events.id',
       'event_type',
@@ -617,15 +617,15 @@ export async function findEvent(
       'run_id',
       'resource_type',
       'resource_id',
-      placeIn('audit_batches', 'audit_events').as('log_index'),
-      'audit_batches.shard',
+      placeIn('audit_appends', 'audit_events').as('log_index'),
+      'audit_appends.shard',
     ])
     .$if(number === undefined, (q) => q.where('audit_events.id', '=', String(ref)))
     .$if(number !== undefined, (q) =>
       q
-        .where(placeIn('audit_batches', 'audit_events'), '=', number!)
-        .where('audit_batches.log_index', '<=', number!)
-        .where(sql<boolean>`audit_batches.log_index + audit_batches.entries > ${number!}`)
+        .where(placeIn('audit_appends', 'audit_events'), '=', number!)
+        .where('audit_appends.log_index', '<=', number!)
+        .where(sql<boolean>`audit_appends.log_index + audit_appends.entries > ${number!}`)
         .where('logs.closed_at', 'is', null),
     )
     .executeTakeFirst()
@@ -649,13 +649,13 @@ export async function listEventsOfPerson(
 > {
   return tx.db
     .selectFrom('audit_events')
-    .innerJoin('audit_batches', 'audit_batches.seq', 'audit_events.batch')
+    .innerJoin('audit_appends', 'audit_appends.seq', 'audit_events.append')
     .select([
       'audit_events.id',
       'run_id',
       'resource_type',
       'resource_id',
-      placeIn('audit_batches', 'audit_events').as('log_index'),
+      placeIn('audit_appends', 'audit_events').as('log_index'),
       'event_type',
     ])
     .where((or) =>
@@ -741,7 +741,7 @@ export async function listUnwrittenErasures(
     `select r.project_id, r.event_id, e.timestamp from erasures r
      join audit_events e on e.project_id = r.project_id and e.id = r.event_id
      join audit_events x on x.project_id = r.project_id and x.id = r.erased_by
-     join audit_batches j on j.project_id = x.project_id and j.seq = x.batch
+     join audit_appends j on j.project_id = x.project_id and j.seq = x.append
      where r.in_day_file = 0 and j.log_index is not null order by r.project_id, e.timestamp limit 10000`,
   )
 }
@@ -792,7 +792,7 @@ export async function dropLog(tx: Tx, shard: number, droppedBy: string, now: num
   )
   await tx.sql(`delete from erasures where ${own.replace('%s', 'event_id')}`, [tx.project, shard])
   await tx.sql(`delete from audit_events where ${own.replace('%s', 'id')}`, [tx.project, shard])
-  await tx.sql('delete from audit_batches where project_id = ?1 and shard = ?2', [tx.project, shard])
+  await tx.sql('delete from audit_appends where project_id = ?1 and shard = ?2', [tx.project, shard])
 }
 
 /** Logs whose rows were dropped and whose files still have to follow. Outside the fences. */

@@ -208,8 +208,8 @@ for (const store of stores) {
       { event_id: id(3), shard: null, log_index: null },
     ])
     // What is appended next comes behind them.
-    await change(`insert into audit_batches (project_id, first_id, last_id, entries) values ('p', 'x', 'x', 1)`)
-    assert.deepEqual(await rows('select count(*) as n from audit_batches where seq > 3'), [{ n: 1 }])
+    await change(`insert into audit_appends (project_id, first_id, last_id, entries) values ('p', 'x', 'x', 1)`)
+    assert.deepEqual(await rows('select count(*) as n from audit_appends where seq > 3'), [{ n: 1 }])
   })
 }
 

@@ -347,11 +347,11 @@ export interface AuditEventsTable {
   event: string
   salt: Uint8Array
   entry: Uint8Array
-  batch: Generated<number>
+  append: Generated<number>
   place: Generated<number>
 }
 
-export interface AuditBatchesTable {
+export interface AuditAppendsTable {
   seq: Generated<number>
   project_id: string
   first_id: string
@@ -710,7 +710,7 @@ export interface Tables {
   run_evidence: RunEvidenceTable
   idempotency: IdempotencyTable
   audit_events: AuditEventsTable
-  audit_batches: AuditBatchesTable
+  audit_appends: AuditAppendsTable
   logs: LogsTable
   attestations: AttestationsTable
   signing_keys: SigningKeysTable
@@ -757,7 +757,7 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'run_evidence',
   'idempotency',
   'audit_events',
-  'audit_batches',
+  'audit_appends',
   'logs',
   'attestations',
   'signing_keys',
