@@ -190,7 +190,9 @@ export async function openPgBoss(url: string): Promise<Peer> {
 export async function openBullmq(store: { redisPort: number } | { postgres: string }): Promise<Peer> {
   const { createPostgresBackend, Queue, Worker } = await import('bullmq')
   const onRedis = 'redisPort' in store
-  const connection = onRedis ? { host: '127.0.0.1', port: store.redisPort, maxRetriesPerRequest: null } : store.postgres
+  const connection = onRedis
+    ? { host: '127.0.0.1', port: store.redisPort, maxRetriesPerRequest: null }
+    : { connectionString: store.postgres, migrate: true }
   const backend = onRedis ? [] : [createPostgresBackend]
   const queue = new Queue('noop', { connection, defaultJobOptions: { removeOnComplete: onRedis } }, ...backend)
   let done = 0
