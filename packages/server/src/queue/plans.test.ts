@@ -71,6 +71,23 @@ test('SQLite: a claim among many walks the index of what is ready, without sorti
       assert.match(details, /SEARCH queue USING (COVERING )?INDEX queue_ready \(queue=\? AND project_id=\?\)/)
       assert.doesNotMatch(details, /SCAN queue\b|TEMP B-TREE/)
     }
+    // The sweep goes from place to place, and not through what waits at one.
+    const asked: string[] = []
+    const listening: Database = {
+      ...db,
+      lookup: (text, params) => {
+        asked.push(text)
+        return db.lookup(text, params)
+      },
+    }
+    const queue = openSqliteQueue(listening)
+    assert.deepEqual((await queue.sweep(T)).runnable, [{ queue: 'api', project: A }])
+    await queue.close()
+    const walk = asked.find((text) => text.includes('recursive pairs'))
+    const steps = await db.lookup<{ detail: string }>(`explain query plan ${walk}`, [])
+    const details = steps.map((one) => one.detail).join('\n')
+    assert.match(details, /SEARCH queue USING COVERING INDEX queue_ready \(queue=\? AND project_id>\?\)/)
+    assert.equal(details.match(/SCAN queue\b/g)?.length, 2, details)
   } finally {
     await db.close()
     rmSync(folder, { recursive: true, force: true })

@@ -166,7 +166,8 @@ async function endLapsed(tx: Tx, now: number): Promise<number> {
 
 /**
  * Which queues of which projects have something to claim and are not paused. Walks from pair to pair through the index, so
- * it costs by how many pairs there are, whatever waits in them.
+ * it costs by how many pairs there are, whatever waits in them. The next project of a queue and the next queue are asked for
+ * apart: of a comparison of pairs SQLite would look up the queue, and walk through all that waits in it.
  */
 async function listRunnable(db: Database): Promise<Runnable[]> {
   const rows = await db.lookup<Runnable>(
@@ -174,8 +175,11 @@ async function listRunnable(db: Database): Promise<Runnable[]> {
        select (select queue from queue where ready = 1 order by queue, project_id limit 1),
               (select project_id from queue where ready = 1 order by queue, project_id limit 1)
        union all
-       select (select queue from queue where ready = 1 and (queue, project_id) > (pairs.queue, pairs.project) order by queue, project_id limit 1),
-              (select project_id from queue where ready = 1 and (queue, project_id) > (pairs.queue, pairs.project) order by queue, project_id limit 1)
+       select coalesce((select queue from queue where ready = 1 and queue = pairs.queue and project_id > pairs.project limit 1),
+                       (select queue from queue where ready = 1 and queue > pairs.queue order by queue limit 1)),
+              coalesce((select project_id from queue where ready = 1 and queue = pairs.queue and project_id > pairs.project
+                        order by project_id limit 1),
+                       (select project_id from queue where ready = 1 and queue > pairs.queue order by queue, project_id limit 1))
        from pairs where pairs.queue is not null
      )
      select queue, project from pairs
