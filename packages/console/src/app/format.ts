@@ -8,28 +8,45 @@ const STEPS: readonly [Intl.RelativeTimeFormatUnit, number][] = [
   ['minute', 60],
 ]
 
+/** A formatter of the language, made once: making one costs as much as a hundred uses, and lists have hundreds of times. */
+function kept<T>(make: (language: string) => T): (language: string) => T {
+  const known = new Map<string, T>()
+  return (language) => {
+    const found = known.get(language) ?? make(language)
+    known.set(language, found)
+    return found
+  }
+}
+
+const relativeWords = kept((language) => new Intl.RelativeTimeFormat(language, { numeric: 'auto' }))
+const exactWords = kept(
+  (language) => new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' }),
+)
+const zoneWords = kept((language) => new Intl.DateTimeFormat(language, { timeZoneName: 'shortOffset' }))
+const countWords = kept((language) => new Intl.NumberFormat(language))
+
 /** "3 minutes ago", "in 2 days"; within a minute "now". Times in milliseconds. */
 export function relativeTime(at: number, now: number, language: string): string {
   const seconds = (at - now) / 1_000
-  const words = new Intl.RelativeTimeFormat(language, { numeric: 'auto' })
+  const words = relativeWords(language)
   for (const [unit, size] of STEPS) if (Math.abs(seconds) >= size) return words.format(Math.trunc(seconds / size), unit)
   return words.format(0, 'second')
 }
 
 /** The exact time in the viewer's zone, with the zone's name. */
 export function exactTime(at: number, language: string, timeZone?: string): string {
-  const zone = timeZone === undefined ? {} : { timeZone }
-  const words = new Intl.DateTimeFormat(language, {
-    dateStyle: 'medium',
-    timeStyle: 'medium',
-    hourCycle: 'h23',
-    ...zone,
-  })
+  const words =
+    timeZone === undefined
+      ? exactWords(language)
+      : new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23', timeZone })
   return `${words.format(at)} ${zoneName(at, language, timeZone)}`
 }
 
 function zoneName(at: number, language: string, timeZone?: string): string {
-  const parts = new Intl.DateTimeFormat(language, { timeZoneName: 'shortOffset', ...(timeZone ? { timeZone } : {}) })
+  const parts =
+    timeZone === undefined
+      ? zoneWords(language)
+      : new Intl.DateTimeFormat(language, { timeZoneName: 'shortOffset', timeZone })
   return parts.formatToParts(at).find(({ type }) => type === 'timeZoneName')?.value ?? ''
 }
 
@@ -67,7 +84,7 @@ export const middle = (text: string, keep = 6): string =>
   text.length <= keep * 2 + 1 ? text : `${text.slice(0, keep)}…${text.slice(-keep)}`
 
 /** Whole numbers as the language groups them. */
-export const count = (value: number, language: string): string => new Intl.NumberFormat(language).format(value)
+export const count = (value: number, language: string): string => countWords(language).format(value)
 
 /** A share from 0 to 1 in percent; what is more than none is never told as none. */
 export const percent = (share: number | null, language: string): string =>

@@ -68,7 +68,8 @@ export function List<T extends { id: string; number?: number }>(props: {
     getNextPageParam: ({ next_cursor }: PageOfRows<T>) => next_cursor,
     refetchOnWindowFocus: false,
   })
-  const rows = query.data?.pages.flatMap(({ items }) => items) ?? []
+  // Once for each answer, not for each frame of a scroll.
+  const rows = useMemo(() => query.data?.pages.flatMap(({ items }) => items) ?? [], [query.data])
 
   useEvents(
     useCallback(
@@ -141,7 +142,7 @@ export function List<T extends { id: string; number?: number }>(props: {
       clearInterval(timer)
     }
   }, [pulse, key, queries])
-  const ids = rows.map(({ id }) => id).join()
+  const ids = useMemo(() => rows.map(({ id }) => id).join(), [rows])
   // biome-ignore lint/correctness/useExhaustiveDependencies: told again when the rows are others
   useEffect(() => onRows?.(rows), [ids])
 
