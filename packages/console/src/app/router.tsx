@@ -109,7 +109,7 @@ const tree = root.addChildren([
     ),
     page(
       'tickets/$number',
-      lazyRouteComponent(() => import('../pages/ticket.tsx'), 'TicketPage'),
+      lazyRouteComponent(() => withWords(import('../pages/ticket.tsx')), 'TicketPage'),
     ),
     page(
       'runs',
@@ -117,7 +117,7 @@ const tree = root.addChildren([
     ),
     page(
       'runs/$number',
-      lazyRouteComponent(() => import('../pages/run.tsx'), 'RunPage'),
+      lazyRouteComponent(() => withWords(import('../pages/run.tsx')), 'RunPage'),
     ),
     page(
       'assets',
