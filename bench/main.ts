@@ -3,7 +3,7 @@
  * test: a busy machine moves absolute figures by a factor of two. Without a suite it names them.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Figure, met } from './figure.ts'
 
@@ -32,8 +32,11 @@ if (wanted.length === 0 || unknown.length > 0) {
   )
   process.exit(2)
 }
-// The peers and the load generator are no dependency of the product: they are installed when somebody measures.
-if (!existsSync(join(import.meta.dirname, 'node_modules')))
+// The peers and the load generator are no dependency of the product: they are installed when somebody measures, and again
+// when other ones are asked for than are there. npm writes its own list last, so a cut-off installation is done again.
+const lock = join(import.meta.dirname, 'package-lock.json')
+const installed = join(import.meta.dirname, 'node_modules/.package-lock.json')
+if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(lock).mtimeMs)
   execFileSync('npm', ['ci', '--no-audit', '--no-fund'], {
     cwd: import.meta.dirname,
     stdio: ['ignore', 'ignore', 'inherit'],
