@@ -87,10 +87,15 @@ async function insertEvents(tx: Tx, events: readonly ReturnType<typeof rowOf>[])
   const first = events[0]!.id
   if (recentRows.wanted) tx.afterCommit(() => recentRows.keep(first, events))
   const together = { project_id: tx.project, first_id: first, last_id: events.at(-1)!.id, entries: events.length }
-  const rows = events.map((event, place) => ({ ...event, place }))
   if (tx.dialect === 'postgres') {
     // The column's default is the append that this session inserted last, so neither has to be waited for.
-    await Promise.all([tx.insert('audit_appends', [together]), tx.insert('audit_events', rows)])
+    await Promise.all([
+      tx.insert('audit_appends', [together]),
+      tx.insert(
+        'audit_events',
+        events.map((event, place) => ({ ...event, place })),
+      ),
+    ])
     return
   }
   const [made] = await tx.sql<{ seq: number }>(
@@ -99,7 +104,7 @@ async function insertEvents(tx: Tx, events: readonly ReturnType<typeof rowOf>[])
   )
   await tx.insert(
     'audit_events',
-    rows.map((row) => ({ ...row, append: made!.seq })),
+    events.map((event, place) => ({ ...event, place, append: made!.seq })),
   )
 }
 

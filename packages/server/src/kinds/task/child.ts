@@ -8,7 +8,7 @@ import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { isFinal } from '../../runs/index.ts'
 import { type Dispatched, type Outcome, TaskError } from './handler.ts'
 import { pauseKey } from './hold.ts'
-import { readJson } from './payload.ts'
+import { readResult } from './payload.ts'
 import type { Payloads } from './sealed.ts'
 import { STEP_NAME } from './step.ts'
 import * as store from './store.ts'
@@ -101,15 +101,11 @@ export function createChildren(on: {
       const row = await inProject(work.project, () => db.read((tx) => store.findTask(tx, id)))
       if (row?.parent_run_id !== work.row.id) throw never('NOT_A_CHILD', `Task ${id} was not dispatched by this one`)
       if (!isFinal(row.state)) return null
-      const result =
-        row.result_sealed === null
-          ? await readJson(on.blobs, work.project, row.result, row.output_sha256)
-          : (JSON.parse(on.payloads.open(work.project, row.result_sealed, row.output_sha256!)) as unknown)
       return {
         id: row.id,
         // Final, and of the four that a task can have.
         state: row.state as Outcome['state'],
-        result: result ?? null,
+        result: (await readResult(on, work.project, row)) ?? null,
         error_code: row.error_code,
         error: row.error,
       }

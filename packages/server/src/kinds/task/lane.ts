@@ -20,7 +20,7 @@ import { type Handlers, Suspended, type TaskContext, TaskError } from './handler
 import type { HttpHandler, HttpHandlers } from './http/http-handlers.ts'
 import { announce } from './intent.ts'
 import { CANCELLED, ended, endOf, failedWith, PAST_DEADLINE, refusalOf, resultOf, TIMED_OUT } from './outcome.ts'
-import { readJson } from './payload.ts'
+import { readInput } from './payload.ts'
 import type { Payloads } from './sealed.ts'
 import { type End, type Ending, settleTasks } from './settle.ts'
 import { createSteps } from './step.ts'
@@ -185,10 +185,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
       await inProject(lease.project, () => db.submit(intend, work))
       work.events++
     }
-    const input =
-      row.input_sealed === null
-        ? await readJson(on.blobs, lease.project, row.input, row.input_sha256)
-        : JSON.parse(on.payloads.open(lease.project, row.input_sealed, row.input_sha256!))
+    const input = await readInput(on, lease.project, row)
     if (work.reason !== null) throw stopOf(work.reason)
     limit(work, handler.waitsForPlace ? Number.POSITIVE_INFINITY : row.timeout_ms)
     const value = await inProject(lease.project, () =>

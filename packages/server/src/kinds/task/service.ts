@@ -13,7 +13,7 @@ import type { Handler, Handlers } from './handler.ts'
 import { admitDue, pauseKey, resumeKey } from './hold.ts'
 import type { HttpHandlers } from './http/http-handlers.ts'
 import type { Switches } from './http/switches.ts'
-import { readJson } from './payload.ts'
+import { readJson, readResult } from './payload.ts'
 import type { RemoteHandlers } from './remote/registry.ts'
 import type { Payloads } from './sealed.ts'
 import { type Ending, settleWaiting } from './settle.ts'
@@ -379,11 +379,7 @@ export function createTasks(on: TasksOn): Tasks {
     async outcome(tx, ref) {
       const row = await store.findTask(tx, ref)
       if (!row) return undefined
-      const result =
-        row.result_sealed === null
-          ? await readJson(on.blobs, row.project_id, row.result, row.output_sha256)
-          : JSON.parse(on.payloads.open(row.project_id, row.result_sealed, row.output_sha256!))
-      return { row, result: result ?? null }
+      return { row, result: (await readResult(on, row.project_id, row)) ?? null }
     },
     list: async (tx, caller, filter, page) => store.listTasks(tx, await bounded(tx, caller, filter), page),
     count: async (tx, caller, filter) => store.countTasks(tx, await bounded(tx, caller, filter)),

@@ -19,7 +19,7 @@ import { TaskError } from '../handler.ts'
 import { announce } from '../intent.ts'
 import type { TaskLaneSettings } from '../lane.ts'
 import { CANCELLED, ended, endOf, failedWith, PAST_DEADLINE, refusalOf, resultOf, TIMED_OUT } from '../outcome.ts'
-import { readJson } from '../payload.ts'
+import { readInput } from '../payload.ts'
 import type { Payloads } from '../sealed.ts'
 import { type End, type Ending, settleTasks } from '../settle.ts'
 import { createStepRecord } from '../step.ts'
@@ -190,10 +190,7 @@ export function createWorkers(on: WorkersOn): Workers {
             handler: row.handler,
             queue: row.queue,
             // In clear: whoever may claim it is to do it.
-            input:
-              row.input_sealed === null
-                ? ((await readJson(on.blobs, project, row.input, row.input_sha256)) ?? null)
-                : JSON.parse(on.payloads.open(project, row.input_sealed, row.input_sha256!)),
+            input: (await readInput(on, project, row)) ?? null,
             attempt: lease.attempt,
             lease: texts.write({ lease, queue: row.queue, worker, startedAt: now, endsAt, by }),
             ends_in_ms: endsAt - now,
