@@ -13,7 +13,7 @@ import { Code } from '../parts/code.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { blankOf, faultsByPath, isUnparsed, type Schema, withoutSecrets } from '../parts/schema.ts'
-import { JsonField, SchemaField } from '../parts/schema-form.tsx'
+import { InputField } from '../parts/schema-form.tsx'
 import { type Snippet, snippetsOf } from '../parts/snippets.ts'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
 import { handlerNames, instantOf, useHandlers } from '../parts/task-bits.tsx'
@@ -158,27 +158,14 @@ function Form({ handler }: { handler: HandlerInfo }) {
             )
           }
         >
-          {raw || schema === null ? (
-            <JsonField
-              label={t('dispatch.input')}
-              path=""
-              required={false}
-              value={input}
-              change={setInput}
-              faults={inputFaults}
-              rows={6}
-            />
-          ) : (
-            <SchemaField
-              schema={schema}
-              label={t('dispatch.input')}
-              path=""
-              required
-              value={input}
-              change={setInput}
-              faults={inputFaults}
-            />
-          )}
+          <InputField
+            schema={raw ? null : schema}
+            label={t('dispatch.input')}
+            value={input}
+            change={setInput}
+            faults={inputFaults}
+            rows={6}
+          />
         </Section>
         <details className="options" open={faults.size > 0 || undefined}>
           <summary>{t('dispatch.options')}</summary>

@@ -14,7 +14,7 @@ import { timingOf } from '../parts/calendar.tsx'
 import { Go, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { blankOf, faultsByPath, isUnparsed, type Schema } from '../parts/schema.ts'
-import { JsonField, SchemaField } from '../parts/schema-form.tsx'
+import { InputField } from '../parts/schema-form.tsx'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
 import { handlerNames, instantOf, useHandlers } from '../parts/task-bits.tsx'
 import { useSchedule } from './schedule.tsx'
@@ -339,26 +339,16 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
                   {t('schedule.inputReplace')}
                 </Button>
               </>
-            ) : schema === null ? (
-              <JsonField
+            ) : (
+              <InputField
+                // Another handler's form begins anew.
+                key={schema === null ? undefined : handler.name}
+                schema={schema}
                 label={t('dispatch.input')}
-                path=""
-                required={false}
                 value={input}
                 change={setInput}
                 faults={inputFaults}
                 rows={4}
-              />
-            ) : (
-              <SchemaField
-                key={handler.name}
-                schema={schema}
-                label={t('dispatch.input')}
-                path=""
-                required
-                value={input}
-                change={setInput}
-                faults={inputFaults}
               />
             )}
           </Section>

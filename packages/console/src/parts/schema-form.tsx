@@ -196,6 +196,19 @@ function ListField(props: FieldProps & { of: Schema }) {
   )
 }
 
+/** The whole input of a handler: its form, or JSON where it has no schema or none is wanted. */
+export function InputField({
+  schema,
+  rows,
+  ...field
+}: Omit<FieldProps, 'schema' | 'path' | 'required'> & { schema: Schema | null; rows: number }) {
+  return schema === null ? (
+    <JsonField {...field} path="" required={false} rows={rows} />
+  ) : (
+    <SchemaField {...field} schema={schema} path="" required />
+  )
+}
+
 /** Text that is JSON, or says that it is none yet. Left empty it is left out. */
 export function JsonField(props: Omit<FieldProps, 'schema'> & { schema?: Schema; rows?: number }) {
   const { label, path, required, value, change, faults, schema = {}, rows = 2 } = props
