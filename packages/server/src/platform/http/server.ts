@@ -4,7 +4,7 @@ import cors from '@fastify/cors'
 import rateLimit from '@fastify/rate-limit'
 import websocket from '@fastify/websocket'
 import type { Endpoint } from '@writ/api'
-import { Ajv2020 } from 'ajv/dist/2020.js'
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, fastify, LogController } from 'fastify'
 import { AppError } from '../app-error.ts'
@@ -79,7 +79,9 @@ export async function createHttpServer(on: {
   const texts = addFormats.default(
     new Ajv2020({ allErrors: false, strict: false, coerceTypes: true, useDefaults: true }),
   )
-  app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? bodies : texts).compile(schema as object))
+  app.setValidatorCompiler(({ schema, httpPart }) =>
+    whenAsked(() => (httpPart === 'body' ? bodies : texts).compile(schema as object)),
+  )
   app.setSerializerCompiler(() => JSON.stringify)
 
   let closing = false
@@ -173,6 +175,23 @@ export async function createHttpServer(on: {
       .send(JSON.stringify(problemOf(refusal, { url: request.url, requestId: request.id })))
   })
   return app
+}
+
+/**
+ * Compiles a validator with the first request that needs it. There are hundreds of routes, of which a start needs none: together
+ * they were a third of its time.
+ */
+function whenAsked(compile: () => ValidateFunction) {
+  let compiled: ValidateFunction | undefined
+  const validate = (data: unknown): boolean => {
+    compiled ??= compile()
+    const valid = compiled(data) as boolean
+    validate.errors = compiled.errors
+    return valid
+  }
+  // Where Fastify looks for them.
+  validate.errors = undefined as ValidateFunction['errors']
+  return validate
 }
 
 /**
