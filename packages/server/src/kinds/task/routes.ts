@@ -137,6 +137,9 @@ export const workerHandlers = (workers: Workers): Routes<typeof workersApi, Call
   }),
   settle: async (ask) => ({ results: await workers.settle(ask.caller, ask.body.results) }),
   step: (ask) => workers.step(ask.caller, ask.body),
+  dispatch: (ask) => workers.dispatch(ask.caller, ask.body),
+  wait: (ask) => workers.wait(ask.caller, ask.body),
+  pauseKey: (ask) => workers.pauseKey(ask.caller, ask.body),
 })
 
 export const handlerHandlers = ({ tasks }: Dispatching): Routes<typeof handlersApi, Caller> => ({
