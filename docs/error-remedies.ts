@@ -610,6 +610,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '该任务不是由当前任务派发的。',
     '任务只能等待自己派发的子任务。',
   ],
+  HANDLER_UNSIGNED: [
+    'Only handlers that were added with a url have a secret.',
+    '该处理器不通过 HTTP 调用，没有密钥。',
+    '只有以 url 添加的处理器才有密钥。',
+  ],
   LEASE_INVALID: [
     'Hand back the lease as `POST /workers/claim` answered it, in the same project.',
     '这不是本服务器为本项目发出的租约。',

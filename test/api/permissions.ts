@@ -181,6 +181,7 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'GET /handlers/:name': all,
   'POST /handlers': ['admin', 'ops'],
   'DELETE /handlers/:name': ['admin', 'ops'],
+  'POST /handlers/:name/rotate-secret': ['admin', 'ops'],
   'POST /handlers/:name/enable': ['admin', 'ops'],
   'POST /handlers/:name/disable': ['admin', 'ops'],
   'GET /queues': ['admin', 'ops', 'auditor'],

@@ -912,6 +912,12 @@ export const Webhook = Type.Object({
   disabled_reason: nullable(Type.String()),
   failing_since: nullable(Time),
   previous_secret_until: nullable(Time),
+  ordered: Type.Boolean({ description: 'each message waits until the one before it was taken or given up' }),
+  held_up_by: nullable(
+    Type.String({
+      description: 'of an ordered webhook: the delivery that failed and is tried again, before all others',
+    }),
+  ),
   created_by_id: Id,
   created_at: Time,
   updated_at: Time,
@@ -925,6 +931,7 @@ export const CreateWebhook = command({
   name: line(100),
   url: DestinationUrl,
   events: Patterns,
+  ordered: Type.Optional(Type.Boolean({ default: false })),
   format: Type.Optional(WebhookFormat),
   headers: Type.Optional(OwnHeaders),
   bot_secret: Type.Optional(
@@ -942,6 +949,7 @@ export const UpdateWebhook = command(
     url: Type.Optional(DestinationUrl),
     events: Type.Optional(Patterns),
     headers: Type.Optional(OwnHeaders),
+    ordered: Type.Optional(Type.Boolean()),
     state: Type.Optional(words(['active', 'disabled'])),
   },
   { minProperties: 1 },

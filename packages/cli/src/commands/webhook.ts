@@ -26,7 +26,9 @@ const fields = (w: Webhook): Field[] => [
   ['Format', w.format],
   ['Events', w.events.join(' ')],
   ['Headers', w.header_names.join(' ')],
+  ['In order', w.ordered ? 'yes' : null],
   ['Failing since', timeText(w.failing_since), 'red'],
+  ['Held up by', w.held_up_by, 'red'],
   ['Old secret signs until', timeText(w.previous_secret_until)],
   ['Added', timeText(w.created_at)],
   ['Id', w.id],
@@ -55,6 +57,7 @@ interface AddOptions {
   events: string[]
   name?: string
   format?: WebhookFormat
+  ordered?: boolean
   header?: string[]
   botSecret?: string
 }
@@ -90,6 +93,7 @@ Examples:
     .requiredOption('--events <pattern...>', "event types, groups such as 'run.*', or '*'")
     .option('--name <name>', 'as people call it; the host otherwise')
     .addOption(new Option('--format <format>', 'what is sent').choices(['cloudevents', 'slack', 'feishu', 'email']))
+    .option('--ordered', 'one message at a time, in the order of the log')
     .option('--header <header...>', "sent with each message, such as 'Authorization: Bearer ...'")
     .option('--bot-secret <secret>', 'of a Feishu or Lark bot that checks signatures')
     .action(async (url: string, o: AddOptions) => {
@@ -99,6 +103,7 @@ Examples:
           url,
           name: o.name ?? (new URL(url).host || url),
           events: o.events,
+          ...(o.ordered ? { ordered: true } : {}),
           ...(o.format ? { format: o.format } : url.startsWith('mailto:') ? { format: 'email' } : {}),
           ...(o.header ? { headers: headersOf(o.header) } : {}),
           ...(o.botSecret ? { bot_secret: o.botSecret } : {}),

@@ -139,6 +139,7 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'handlers.get': everybody,
   'handlers.add': ['admin', 'ops'],
   'handlers.remove': ['admin', 'ops'],
+  'handlers.rotateSecret': ['admin', 'ops'],
   'handlers.enable': ['admin', 'ops'],
   'handlers.disable': ['admin', 'ops'],
   'dispatch.dispatch': dispatchers,

@@ -163,6 +163,12 @@ export const handlerHandlers = ({ tasks }: Dispatching): Routes<typeof handlersA
     await ask.change((tx) => tasks.http.remove(tx, ask.caller, ask.params.name))
     return undefined
   },
+  rotateSecret: (ask) =>
+    ask.change(async (tx) => {
+      const found = await findHandler(tasks, tx, ask.params.name)
+      if (found.source !== 'http') throw new AppError('HANDLER_UNSIGNED', { handler: found.name })
+      return { ...shown(tasks, tx.project, found), secret: await tasks.http.rotate(tx, ask.caller, found.name) }
+    }),
   enable: (ask) => setEnabled(tasks, ask, true),
   disable: (ask) => setEnabled(tasks, ask, false),
 })

@@ -463,6 +463,7 @@ export interface WebhooksTable {
   updated_at: number
   callback: 'event' | 'dispatch' | null
   url_mac: string | null
+  ordered: number
 }
 
 export interface DeliveriesTable {
@@ -487,6 +488,7 @@ export interface DeliveryQueueTable {
   fence: Generated<number>
   lease_owner: string | null
   lease_until: number | null
+  turn: number | null
 }
 
 export interface WebhookCursorsTable {
@@ -589,6 +591,8 @@ export interface HttpHandlersTable {
   sealed_secret: string
   created_by_id: string
   created_at: number
+  sealed_previous_secret: string | null
+  previous_secret_until: number | null
 }
 
 export interface DisabledHandlersTable {

@@ -1,0 +1,10 @@
+-- Webhooks that are sent in order, and secrets of addresses that are replaced while both hold. SQLite.
+
+alter table webhooks add column ordered integer not null default 0 check (ordered in (0, 1));
+-- Where a message of an ordered webhook stands in the log; null: it goes when it is due. Of those with a turn one is due, and the others
+-- are due at the end of time until it has ended.
+alter table delivery_queue add column turn integer;
+create index delivery_queue_turn on delivery_queue (webhook_id, turn) where turn is not null;
+
+alter table http_handlers add column sealed_previous_secret text;
+alter table http_handlers add column previous_secret_until integer;
