@@ -120,6 +120,32 @@ for (const backend of backends()) {
     assert.equal((await webhookOf(system, hook.id)).failing_since, null)
   })
 
+  test(`a webhook of a handler is told how its tasks ended that name no callback (${backend.name})`, on, async () => {
+    await using receiver = await startReceiver()
+    await using system = await backend.start()
+    const hook = await addWebhook(system, { url: receiver.url, events: undefined, handlers: ['system.ping'] })
+    assert.deepEqual([hook.events, hook.handlers], [[], ['system.ping']])
+    const none = await system.admin.post<{ code: string }>('/webhooks', { name: 'none', url: receiver.url })
+    assert.deepEqual([none.status, none.body.code], [422, 'VALIDATION_FAILED'])
+    const dispatch = async (more: object) => (await system.admin.post<{ id: string }>('/tasks', more)).body.id
+    await dispatch({ handler: 'demo_script' })
+    const named = await dispatch({ handler: 'system.ping', callback: { url: `${receiver.url}/named` } })
+    await until('the callback came', async () => receiver.received.length === 1)
+    const plain = await dispatch({ handler: 'system.ping' })
+    await until('the webhook was told', async () => receiver.received.length === 2)
+    assert.deepEqual(
+      receiver.received.map(({ path, event }) => [path, event.data.resource_id]),
+      [
+        ['/hook/named', named],
+        ['/hook', plain],
+      ],
+    )
+    assert.ok(isSignedBy(hook.secret!, receiver.received[1]!))
+    await system.admin.patch(`/webhooks/${hook.id}`, { handlers: ['demo_script'] })
+    assert.deepEqual((await webhookOf(system, hook.id)).handlers, ['demo_script'])
+    await system.check()
+  })
+
   test(
     `an ordered webhook is told one thing after the other, and holds up itself alone (${backend.name})`,
     on,

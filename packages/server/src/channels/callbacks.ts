@@ -74,6 +74,7 @@ export function createCallbacks(on: {
               callback: words,
               url_mac: mac,
               ordered: 0,
+              handlers: '[]',
             })
             await store.beginReading(tx, await endOfLog(tx))
             await append(tx, caller.at, caller, {

@@ -47,6 +47,8 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
     mustReach(on, format, body.url)
     const id = uuidv7(caller.at)
     const secret = format === 'cloudevents' ? newSecret() : (body.bot_secret ?? null)
+    const { events = [], handlers = [] } = body
+    if (events.length === 0 && handlers.length === 0) throw invalid('body.events', 'or handlers must name something')
     if (body.bot_secret !== undefined && format !== 'feishu')
       throw invalid('body.bot_secret', 'only bots of Feishu or Lark have one')
     return ask.change(async (tx) => {
@@ -59,7 +61,7 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
         sealed_secret: secret === null ? null : on.sealed.seal(id, 'secret', secret),
         sealed_previous_secret: null,
         previous_secret_until: null,
-        events: JSON.stringify(body.events),
+        events: JSON.stringify(events),
         state: 'active',
         disabled_reason: null,
         failing_since: null,
@@ -69,6 +71,7 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
         callback: null,
         url_mac: null,
         ordered: body.ordered === true ? 1 : 0,
+        handlers: JSON.stringify(handlers),
       }
       await store.insertWebhook(tx, row)
       await store.beginReading(tx, await endOfLog(tx))
@@ -76,7 +79,13 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
         type: 'webhook.created',
         resource: { type: 'webhook', id },
         action: `Added webhook: ${row.name}`,
-        details: { format, url: row.url, events: body.events, ...(body.ordered ? { ordered: true } : {}) },
+        details: {
+          format,
+          url: row.url,
+          events,
+          ...(handlers.length > 0 ? { handlers } : {}),
+          ...(body.ordered ? { ordered: true } : {}),
+        },
       })
       // A bot's secret is not ours to show: whoever sent it has it.
       return { ...showWebhook(row), secret: format === 'cloudevents' ? secret : null }
@@ -93,6 +102,7 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
         ...(body.url === undefined ? {} : addressed(on, row.id, row.format, body.url)),
         ...(body.headers === undefined ? {} : withHeaders(on, row.id, body.headers)),
         ...(body.events === undefined ? {} : { events: JSON.stringify(body.events) }),
+        ...(body.handlers === undefined ? {} : { handlers: JSON.stringify(body.handlers) }),
         ...(body.ordered === undefined ? {} : { ordered: body.ordered ? 1 : 0 }),
         ...(body.state === undefined
           ? {}
@@ -111,7 +121,13 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
         type: 'webhook.updated',
         resource: { type: 'webhook', id: row.id },
         action: `Changed webhook: ${after.name}`,
-        details: { changed: Object.keys(body), url: after.url, events: JSON.parse(after.events), state: after.state },
+        details: {
+          changed: Object.keys(body),
+          url: after.url,
+          events: JSON.parse(after.events),
+          ...(after.handlers === '[]' ? {} : { handlers: JSON.parse(after.handlers) }),
+          state: after.state,
+        },
       })
       return showWebhook(after, await headsOf(tx, [after]))
     })
@@ -310,6 +326,7 @@ function showWebhook(row: Omit<store.WebhookRow, 'project_id'>, heads?: Readonly
     disabled_reason: row.disabled_reason,
     failing_since: rfc3339OrNull(row.failing_since),
     previous_secret_until: rfc3339OrNull(row.previous_secret_until),
+    handlers: JSON.parse(row.handlers) as string[],
     ordered: row.ordered === 1,
     held_up_by: heads?.get(row.id) ?? null,
     created_by_id: row.created_by_id,

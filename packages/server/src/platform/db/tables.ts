@@ -464,6 +464,7 @@ export interface WebhooksTable {
   callback: 'event' | 'dispatch' | null
   url_mac: string | null
   ordered: number
+  handlers: string
 }
 
 export interface DeliveriesTable {
