@@ -57,9 +57,13 @@ export async function forgetOldDeliveries(db: Database, now: number): Promise<vo
 
 const ENDS = new Set(['run.completed', 'run.failed', 'run.timeout', 'run.cancelled'])
 
-/** Of the end of a task: its handler, and the webhook that is to hear of it if it was dispatched with a callback. */
-function taskIn(event: PlacedEvent): { handler: string; callback: string | undefined } | undefined {
+/** Of the end of a task: its handler, and the webhook that is to hear of it if it was dispatched with a callback. Most have none, and are not read for it. */
+function taskIn(
+  event: PlacedEvent,
+  withoutToo: boolean,
+): { handler: string; callback: string | undefined } | undefined {
   if (!ENDS.has(event.event_type) || event.event === '') return undefined
+  if (!withoutToo && !event.event.includes('"callback"')) return undefined
   // The line that `append` wrote.
   const { details } = JSON.parse(event.event) as { details: { handler?: unknown; callback?: unknown } | null }
   if (typeof details?.handler !== 'string') return undefined
@@ -87,16 +91,17 @@ export async function fanOut(tx: Tx, now: number): Promise<boolean> {
     tx,
     events.map((event) => event.id),
   )
-  const tasks = new Map(events.map((event) => [event.id, taskIn(event)]))
-  const callbacks = await store.listActiveCallbacks(
-    tx,
-    [...tasks.values()].flatMap((task) => task?.callback ?? []),
-  )
   const listeners = webhooks.map((row) => ({
     id: row.id,
     patterns: JSON.parse(row.events) as string[],
     handlers: JSON.parse(row.handlers) as string[],
   }))
+  const heeded = listeners.some(({ handlers }) => handlers.length > 0)
+  const tasks = new Map(events.map((event) => [event.id, taskIn(event, heeded)]))
+  const callbacks = await store.listActiveCallbacks(
+    tx,
+    [...tasks.values()].flatMap((task) => task?.callback ?? []),
+  )
   const ordered = new Set<string>()
   // Locked, so that nobody ends the last one in turn while what is behind it is put in.
   for (const { id, ordered: asked } of webhooks)
