@@ -1,11 +1,16 @@
 /**
- * `npm run bench -- [suite ...] [--json]`: figures as ratios against peers in the same run on the same machine. Never a
- * test: a busy machine moves absolute figures by a factor of two. Without a suite it names them.
+ * `npm run bench -- [suite ...] [--json] [--long | --longest]`: figures as ratios against peers in the same run on the same
+ * machine. Never a test: a busy machine moves absolute figures by a factor of two. Without a suite it names them.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Figure, met } from './figure.ts'
+
+const asked = process.argv.slice(2)
+const json = asked.includes('--json')
+const isLongest = asked.includes('--longest')
+const isLong = isLongest || asked.includes('--long')
 
 const suites: Record<string, () => Promise<Figure[]>> = {
   start: async () => (await import('./suites/start.ts')).start(),
@@ -13,7 +18,8 @@ const suites: Record<string, () => Promise<Figure[]>> = {
   uploads: async () => (await import('./suites/uploads.ts')).uploads(),
   audit: async () => (await import('./suites/audit.ts')).audit(),
   commits: async () => (await import('./suites/commits.ts')).commits(),
-  tasks: async () => (await import('./suites/tasks.ts')).tasks(),
+  tasks: async () =>
+    isLong ? (await import('./suites/long.ts')).long(isLongest) : (await import('./suites/tasks.ts')).tasks(),
   backlog: async () => (await import('./suites/backlog.ts')).backlog(),
   dispatch: async () => (await import('./suites/dispatch.ts')).dispatch(),
   sockets: async () => (await import('./suites/sockets.ts')).sockets(),
@@ -21,8 +27,6 @@ const suites: Record<string, () => Promise<Figure[]>> = {
   verify: async () => (await import('./suites/verify.ts')).verify(),
 }
 
-const asked = process.argv.slice(2)
-const json = asked.includes('--json')
 const names = asked.filter((one) => !one.startsWith('--'))
 const wanted = names.includes('all') ? Object.keys(suites) : names
 const unknown = wanted.filter((name) => !suites[name])

@@ -600,6 +600,21 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '这不是有效的步骤。',
     '名称最多 100 个字母、数字、空格或 `_.:/#-`；结果为不超过 64 KiB 的 JSON。',
   ],
+  DISPATCH_DENIED: [
+    'Whoever dispatched the parent must be an active member who may dispatch tasks; dispatch it again as somebody who may.',
+    '派发该任务的用户已无权派发任务。',
+    '父任务的派发者须为有权派发任务的有效成员；请由有权者重新派发。',
+  ],
+  NOT_A_CHILD: [
+    'A task waits only for children that it dispatched itself.',
+    '该任务不是由当前任务派发的。',
+    '任务只能等待自己派发的子任务。',
+  ],
+  HANDLER_UNSIGNED: [
+    'Only handlers that were added with a url have a secret.',
+    '该处理器不通过 HTTP 调用，没有密钥。',
+    '只有以 url 添加的处理器才有密钥。',
+  ],
   LEASE_INVALID: [
     'Hand back the lease as `POST /workers/claim` answered it, in the same project.',
     '这不是本服务器为本项目发出的租约。',

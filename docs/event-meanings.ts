@@ -100,6 +100,10 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
   ],
   'handler.added': ['A handler that is called over HTTP was added.', '添加了通过 HTTP 调用的处理器。'],
   'handler.removed': ['A handler that is called over HTTP was removed.', '移除了通过 HTTP 调用的处理器。'],
+  'handler.secret_rotated': [
+    'A handler that is called over HTTP got another secret; both sign until the time that is named.',
+    '更换了通过 HTTP 调用的处理器的密钥；在所注明的时间之前新旧密钥同时签名。',
+  ],
   'queue.limited': [
     'How many tasks of a queue run at once was set, or is open again.',
     '设置或取消了队列同时运行的任务数。',

@@ -73,7 +73,7 @@ async function shoot(url: string, seconds: number, token?: string): Promise<{ ra
   return { rate: result.requests.average, good: result['2xx'] }
 }
 
-async function dispatcherToken(writ: WritProcess): Promise<string> {
+export async function dispatcherToken(writ: WritProcess): Promise<string> {
   const answer = await fetch(`${writ.url}/api/v1/tokens`, {
     method: 'POST',
     headers: { authorization: `Bearer ${await writ.token()}`, 'content-type': 'application/json' },
@@ -84,7 +84,7 @@ async function dispatcherToken(writ: WritProcess): Promise<string> {
 }
 
 /** Waits until nothing waits, and compares. */
-async function nothingLost(writ: WritProcess, answered: number): Promise<void> {
+export async function nothingLost(writ: WritProcess, answered: number): Promise<void> {
   const headers = { authorization: `Bearer ${await writ.token()}`, 'content-type': 'application/json' }
   const count = async (query: string) => {
     const list = await fetch(`${writ.url}/api/v1/tasks?limit=1${query}`, { headers })

@@ -120,6 +120,85 @@ for (const backend of backends()) {
     assert.equal((await webhookOf(system, hook.id)).failing_since, null)
   })
 
+  test(`a webhook of a handler is told how its tasks ended that name no callback (${backend.name})`, on, async () => {
+    await using receiver = await startReceiver()
+    await using system = await backend.start()
+    const hook = await addWebhook(system, { url: receiver.url, events: undefined, handlers: ['system.ping'] })
+    assert.deepEqual([hook.events, hook.handlers], [[], ['system.ping']])
+    const none = await system.admin.post<{ code: string }>('/webhooks', { name: 'none', url: receiver.url })
+    assert.deepEqual([none.status, none.body.code], [422, 'VALIDATION_FAILED'])
+    const dispatch = async (more: object) => (await system.admin.post<{ id: string }>('/tasks', more)).body.id
+    await dispatch({ handler: 'demo_script' })
+    const named = await dispatch({ handler: 'system.ping', callback: { url: `${receiver.url}/named` } })
+    await until('the callback came', async () => receiver.received.length === 1)
+    const plain = await dispatch({ handler: 'system.ping' })
+    await until('the webhook was told', async () => receiver.received.length === 2)
+    assert.deepEqual(
+      receiver.received.map(({ path, event }) => [path, event.data.resource_id]),
+      [
+        ['/hook/named', named],
+        ['/hook', plain],
+      ],
+    )
+    assert.ok(isSignedBy(hook.secret!, receiver.received[1]!))
+    await system.admin.patch(`/webhooks/${hook.id}`, { handlers: ['demo_script'] })
+    assert.deepEqual((await webhookOf(system, hook.id)).handlers, ['demo_script'])
+    await system.check()
+  })
+
+  test(
+    `an ordered webhook is told one thing after the other, and holds up itself alone (${backend.name})`,
+    on,
+    async () => {
+      await using receiver = await startReceiver()
+      await using system = await backend.start({ fakeClock: true })
+      let well = false
+      receiver.answer = ({ path }) => ({ status: well || path !== '/hook' ? 204 : 500 })
+      const hook = await addWebhook(system, { url: receiver.url, ordered: true, events: ['ticket.created'] })
+      const free = await addWebhook(system, { url: `${receiver.url}/free`, events: ['ticket.created'] })
+      assert.deepEqual([hook.ordered, hook.held_up_by, free.ordered], [true, null, false])
+      const tickets: Ticket[] = []
+      for (const title of ['first', 'second', 'third']) tickets.push(await openTicket(system, title))
+      const told = (path: string) => receiver.received.filter((one) => one.path === path)
+      const ticketsOf = (path: string) => told(path).map(({ event }) => event.data.resource_id)
+      await until('the other was told', async () => told('/hook/free').length === 3)
+      await until('the first failed', async () => (await webhookOf(system, hook.id)).held_up_by !== null)
+      await until('the others wait', async () => (await deliveriesOf(system, hook.id)).length === 3)
+      const [third, second, first] = await deliveriesOf(system, hook.id)
+      assert.equal((await webhookOf(system, hook.id)).held_up_by, first!.id)
+      assert.deepEqual(
+        [third, second].map((one) => [one!.state, one!.attempts, one!.next_attempt_at]),
+        [
+          ['waiting', [], null],
+          ['waiting', [], null],
+        ],
+      )
+      well = true
+      await until('all were taken', async () => {
+        const all = await deliveriesOf(system, hook.id)
+        const next = Date.parse(
+          all.find(({ attempts, state }) => state === 'waiting' && attempts.length > 0)?.next_attempt_at ?? '',
+        )
+        if (next > system.now()) system.advance(next - system.now())
+        return all.every(({ state }) => state === 'delivered')
+      })
+      const ids = tickets.map(({ id }) => id)
+      assert.deepEqual([...new Set(ticketsOf('/hook'))], ids)
+      assert.deepEqual(ticketsOf('/hook').slice(-3), ids)
+      assert.equal((await webhookOf(system, hook.id)).held_up_by, null)
+
+      // What waits for its turn is sent at once when the order is given up.
+      well = false
+      for (const title of ['fourth', 'fifth']) await openTicket(system, title)
+      await until('one failed', async () => (await webhookOf(system, hook.id)).held_up_by !== null)
+      await until('the other waits', async () => (await deliveriesOf(system, hook.id)).length === 5)
+      await system.admin.patch(`/webhooks/${hook.id}`, { ordered: false })
+      await until('it was tried', async () => (await deliveriesOf(system, hook.id))[0]!.attempts.length === 1)
+      assert.equal((await webhookOf(system, hook.id)).held_up_by, null)
+      await system.check()
+    },
+  )
+
   test(
     `a receiver that takes nothing for a day is disabled, and what it missed can be replayed (${backend.name})`,
     on,

@@ -107,6 +107,31 @@ async function scene(t: TestContext, system: TestSystem): Promise<void> {
     },
   )
 
+  await t.test('another secret signs beside the one before it, and not the one before that', async () => {
+    const secrets = [(await add('signed')).secret]
+    for (let i = 0; i < 2; i++) {
+      const made = await admin.post<HandlerInfo & { secret: string }>('/handlers/signed/rotate-secret')
+      assert.equal(made.status, 200, JSON.stringify(made.body))
+      secrets.push(made.body.secret)
+      const id = await dispatch('signed', i)
+      await ended(id)
+      const { headers, text } = service.callsOf('/signed').at(-1)!
+      const signed = `${id}.${headers['webhook-timestamp']}.${text}`
+      const by = (secret: string) =>
+        `v1,${createHmac('sha256', Buffer.from(secret.slice('whsec_'.length), 'base64'))
+          .update(signed)
+          .digest('base64')}`
+      assert.equal(headers['webhook-signature'], [by(secrets[i + 1]!), by(secrets[i]!)].join(' '))
+    }
+    assert.equal(new Set(secrets).size, 3)
+    const unsigned = await admin.post<{ code: string }>('/handlers/system.ping/rotate-secret')
+    assert.deepEqual([unsigned.status, unsigned.body.code], [409, 'HANDLER_UNSIGNED'])
+    assert.equal((await admin.post('/handlers/none/rotate-secret')).status, 404)
+    const events = await admin.get<unknown[]>('/audit/events?event_type=handler.secret_rotated')
+    assert.equal(events.body.length, 2)
+    assert.ok(secrets.every((secret) => !JSON.stringify(events.body).includes(secret)))
+  })
+
   await t.test('429 says when to come again, 5xx and a cut connection are tried again, other 4xx are not', async () => {
     for (const name of ['busy', 'broken', 'cut', 'refuses']) await add(name)
     const refused = await ended(await dispatch('refuses', {}))

@@ -299,3 +299,28 @@ scenario('what is debounced runs once, after the last dispatch, with its input',
   system.advance(5_000)
   assert.equal((await by.settled(next.id)).result, 'next')
 })
+
+scenario(
+  'those that are accepted in one transaction are all due in it, whoever of them was first',
+  async ({ system, by }) => {
+    const task = await system.app.tasks.prepare(by.caller, { handler: 'test.echo', input: 'due' })
+    const at = system.now()
+    const submitted = await by.write(async (tx) => {
+      const all = await system.app.tasks.submit.run(
+        tx,
+        [0, 5].map((after) => ({ caller: { ...by.caller, at: at + after }, tasks: [task], remember: null })),
+      )
+      const [one, other] = all.flat()
+      const rows = await tx.sql<{ ready: number }>('select ready from queue where run_id in (?1, ?2)', [
+        one!.id,
+        other!.id,
+      ])
+      assert.deepEqual(
+        rows.map(({ ready }) => ready),
+        [1, 1],
+      )
+      return all.flat()
+    })
+    for (const { id } of submitted) await by.settled(id)
+  },
+)

@@ -106,6 +106,15 @@ for (const backend of stores) {
       if (ctx.attempt === 1) throw new Error('not yet')
       return { number: change.number, whole: change.token.endsWith('battery'), failed }
     })
+    worker.handle('again', { maxAttempts: 2 }, async (_, ctx) => {
+      const child = await ctx.dispatch('child', { handler: 'greet', input: { name: `child of ${ctx.attempt}` } })
+      if (ctx.attempt === 1) throw new Error('after the dispatch')
+      // Caught, it counts as thrown all the same.
+      const outcome = await ctx.waitFor(child).catch(() => null)
+      return [child.id, outcome?.result]
+    })
+    worker.handle('denied', { maxAttempts: 3 }, async (_, ctx) => ctx.dispatch('x', { handler: 'no.such.handler' }))
+    worker.handle('stranger', { maxAttempts: 3 }, async (input, ctx) => ctx.waitFor(String(input)))
     worker.handle('forever', { sideEffect: 'irreversible' }, async (_, { signal }) => {
       await new Promise((stopped) => signal.addEventListener('abort', stopped))
     })
@@ -144,6 +153,15 @@ for (const backend of stores) {
     assert.deepEqual([never.error_code, never.attempts.length], ['NOT_TODAY', 1])
     const late = await on.ended(await on.dispatch('forever', {}, { timeout_ms: 200 }))
     assert.deepEqual([late.state, late.error_code], ['timeout', 'TASK_TIMEOUT'])
+    // A retry, and being called again, dispatch nothing anew.
+    const again = await on.ended(await on.dispatch('again'))
+    const children = (await system.admin.get<Submitted[]>(`/tasks?parent=${again.id}`)).body
+    assert.deepEqual(again.result, [children[0]?.id, { text: 'Hello, child of 1' }])
+    assert.deepEqual([children.length, again.attempts.length], [1, 2])
+    const denied = await on.ended(await on.dispatch('denied'))
+    assert.deepEqual([denied.error_code, denied.attempts.length], ['TASK_UNKNOWN_HANDLER', 1])
+    const stranger = await on.ended(await on.dispatch('stranger', greeted.id))
+    assert.deepEqual([stranger.error_code, stranger.attempts.length], ['NOT_A_CHILD', 1])
     const ids = await Promise.all(Array.from({ length: 60 }, (_, i) => on.dispatch('greet', { name: `n${i}` })))
     for (const id of ids) assert.equal((await on.ended(id)).state, 'completed')
     // Told to stop, it gives back what is not done; that counts as no attempt.
@@ -206,6 +224,29 @@ for (const [name, backend] of [...stores.map((one) => [one.name, one] as const),
     assert.deepEqual(await step(second!.lease, { result: 'done' }), [true, 'done'])
     assert.deepEqual(await step(second!.lease, { result: 'again' }), [true, 'done'])
     assert.deepEqual(await step(second!.lease, { name: 'long', result: 'x'.repeat(2 ** 16) }), [422, 'STEP_INVALID'])
+    // The same for children and pauses; and a child of somebody else's is none to wait for.
+    const ask = async (verb: string, lease: string, more: object) => {
+      const { status, body } = await on.by.post<{ code?: string } | undefined>(`/workers/${verb}`, { lease, ...more })
+      return body?.code ?? status
+    }
+    const child = { name: 'child', task: { handler: 'z' } }
+    const pause = { key: 'k', until: '2100-01-01T00:00:00Z' }
+    for (const [verb, more] of [
+      ['dispatch', child],
+      ['wait', { child: id }],
+      ['pause-key', pause],
+    ] as const)
+      assert.equal(await ask(verb, first!.lease, more), 'LEASE_LOST', verb)
+    assert.equal(await ask('dispatch', second!.lease, child), 'TASK_UNKNOWN_HANDLER')
+    assert.equal(await ask('dispatch', second!.lease, { ...child, name: 'part' }), 'STEP_INVALID')
+    assert.equal(await ask('dispatch', `${second!.lease}x`, child), 'LEASE_INVALID')
+    assert.equal(await ask('wait', second!.lease, { child: id }), 'NOT_A_CHILD')
+    const settleAsWaiting = async (lease: string, children?: string[]) =>
+      (await on.by.post<{ code: string }>('/workers/settle', { results: [{ lease, outcome: 'wait', children }] })).body
+        .code
+    assert.equal(await settleAsWaiting(second!.lease, [id]), 'NOT_A_CHILD')
+    assert.equal(await settleAsWaiting(second!.lease), 'NOT_A_CHILD')
+    assert.equal((await system.admin.get<unknown[]>(`/tasks?parent=${id}`)).body.length, 0)
     assert.equal(await on.settle(first!.lease), false)
     assert.equal(await on.settle(second!.lease, { outcome: 'completed', result: 'second' }), true)
     assert.equal(await on.settle(second!.lease, { outcome: 'completed', result: 'again' }), false)
@@ -277,6 +318,49 @@ for (const backend of stores) {
       )
     } finally {
       await next.stop()
+    }
+    await system.settle()
+    await system.check()
+  })
+
+  test(`a worker elsewhere dispatches, waits without a lease, and pauses a key (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    const on = await sceneOf(system)
+    await on.claim('parts', ['part'])
+    await on.claim('before', ['parent'])
+    const id = await on.dispatch('parent', {}, { concurrency_key: 'customer-7' })
+    const worker = await startGuarded({
+      command: process.execPath,
+      args: ['--disable-warning=ExperimentalWarning', path.join(import.meta.dirname, 'worker-process.ts')],
+      folder: system.folder,
+      env: { PATH: process.env.PATH, WRIT_URL: system.base, WRIT_TOKEN: on.token, QUICK: '1' },
+    })
+    try {
+      let part: ClaimedTask | undefined
+      await until('the child waits', async () => {
+        ;[part] = await on.claim('parts', ['part'])
+        return part !== undefined
+      })
+      assert.equal((await on.get(part!.run_id)).parent_run_id, id)
+      await until('the parent gave its lease back', async () => (await on.get(id)).state === 'pending')
+      assert.equal(await on.settle(part!.lease, { outcome: 'completed', result: 'done' }), true)
+      const parent = await on.ended(id)
+      const { trace, ...result } = parent.result as Record<string, unknown>
+      assert.deepEqual(result, { state: 'completed', result: 'done', ping: 'pong' })
+      assert.match(String(trace), /^[0-9a-f]{32}$/)
+      assert.deepEqual(
+        [parent.attempts.length, parent.attempt, parent.steps.map(({ name }) => name)],
+        [1, 1, ['child', 'ping']],
+      )
+      const keys = (await system.admin.get<{ key: string; paused_until: string | null }[]>('/concurrency-keys')).body
+      assert.deepEqual(
+        keys.map(({ key, paused_until }) => [key, paused_until !== null]),
+        [['customer-7', true]],
+      )
+    } finally {
+      await worker.stop()
     }
     await system.settle()
     await system.check()

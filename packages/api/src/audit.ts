@@ -108,6 +108,7 @@ export const auditEvents = {
   'queue.limited': 'project',
   'handler.added': 'project',
   'handler.removed': 'project',
+  'handler.secret_rotated': 'project',
   'run.input_replaced': 'project',
 } as const satisfies Record<string, 'instance' | 'project' | 'both'>
 

@@ -883,6 +883,11 @@ const Patterns = Type.Array(Type.String({ pattern: '^(\\*|[a-z_]+\\.(\\*|[a-z_]+
   uniqueItems: true,
   description: 'event types, groups such as run.*, or *',
 })
+const HandlerNames = Type.Array(Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_.-]{0,99}$' }), {
+  maxItems: 50,
+  uniqueItems: true,
+  description: 'it is told how tasks of these handlers ended, unless their dispatch named a callback',
+})
 // Sealed at once, and kept nowhere else: a redacted one would be another one.
 const DestinationUrl = Type.String({
   minLength: 8,
@@ -912,6 +917,13 @@ export const Webhook = Type.Object({
   disabled_reason: nullable(Type.String()),
   failing_since: nullable(Time),
   previous_secret_until: nullable(Time),
+  handlers: HandlerNames,
+  ordered: Type.Boolean({ description: 'each message waits until the one before it was taken or given up' }),
+  held_up_by: nullable(
+    Type.String({
+      description: 'of an ordered webhook: the delivery that failed and is tried again, before all others',
+    }),
+  ),
   created_by_id: Id,
   created_at: Time,
   updated_at: Time,
@@ -924,7 +936,9 @@ export const CreatedWebhook = Type.Intersect([
 export const CreateWebhook = command({
   name: line(100),
   url: DestinationUrl,
-  events: Patterns,
+  events: Type.Optional(Patterns),
+  handlers: Type.Optional(HandlerNames),
+  ordered: Type.Optional(Type.Boolean({ default: false })),
   format: Type.Optional(WebhookFormat),
   headers: Type.Optional(OwnHeaders),
   bot_secret: Type.Optional(
@@ -942,6 +956,8 @@ export const UpdateWebhook = command(
     url: Type.Optional(DestinationUrl),
     events: Type.Optional(Patterns),
     headers: Type.Optional(OwnHeaders),
+    handlers: Type.Optional(HandlerNames),
+    ordered: Type.Optional(Type.Boolean()),
     state: Type.Optional(words(['active', 'disabled'])),
   },
   { minProperties: 1 },

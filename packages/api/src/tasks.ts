@@ -397,6 +397,8 @@ export const ClaimedTask = Type.Object({
   attempt: Type.Integer({ description: 'from 1 on; lost attempts count' }),
   lease: Type.String({ description: 'says that the task is yours; hand it back to extend and to settle' }),
   ends_in_ms: Type.Integer({ description: 'until the attempt is out of time' }),
+  concurrency_key: nullable(Type.String()),
+  traceparent: Type.String({ description: 'the trace that this attempt is part of (W3C Trace Context)' }),
 })
 export type ClaimedTask = Static<typeof ClaimedTask>
 
@@ -431,14 +433,57 @@ export const WorkedStep = Type.Object({
 })
 export type WorkedStep = Static<typeof WorkedStep>
 
-/** What became of a claimed task. `back`: it was not begun, or the worker stops; it comes again at once and uncounted. */
+/** A child of a claimed task, dispatched once for each name. */
+export const WorkerDispatch = command({
+  lease: Lease,
+  name: Type.String({ minLength: 1, maxLength: 100 }),
+  task: NewTask,
+})
+export type WorkerDispatch = Static<typeof WorkerDispatch>
+export const WorkerDispatched = Type.Object({ id: Id, number: Type.Integer() })
+export type WorkerDispatched = Static<typeof WorkerDispatched>
+
+/** A child of a claimed task that is asked for. `outcome` is null while it has not ended: then the claimed task is settled as `wait`. */
+export const WorkerWait = command({ lease: Lease, child: Id })
+export type WorkerWait = Static<typeof WorkerWait>
+export const WaitedFor = Type.Object({
+  outcome: nullable(
+    Type.Object({
+      id: Id,
+      state: Type.Unsafe<'completed' | 'failed' | 'timeout' | 'cancelled'>({
+        type: 'string',
+        enum: ['completed', 'failed', 'timeout', 'cancelled'],
+      }),
+      result: anyValue,
+      error_code: nullable(Type.String()),
+      error: nullable(Type.String()),
+    }),
+  ),
+})
+export type WaitedFor = Static<typeof WaitedFor>
+
+/** Nothing more is started under a key before then; a longer pause stays. */
+export const WorkerPause = command({
+  lease: Lease,
+  key: Type.String({ minLength: 1, maxLength: 200, pattern: '^[\\u0020-\\u007e]+$' }),
+  until: Type.String({ format: 'date-time' }),
+})
+export type WorkerPause = Static<typeof WorkerPause>
+
+/**
+ * What became of a claimed task. `back`: it was not begun, or the worker stops; it comes again at once and uncounted. `wait`: it comes again,
+ * uncounted, when these children have ended.
+ */
 export const WorkResult = Type.Object(
   {
     lease: Lease,
-    outcome: Type.Unsafe<'completed' | 'failed' | 'timeout' | 'cancelled' | 'back'>({
+    outcome: Type.Unsafe<'completed' | 'failed' | 'timeout' | 'cancelled' | 'back' | 'wait'>({
       type: 'string',
-      enum: ['completed', 'failed', 'timeout', 'cancelled', 'back'],
+      enum: ['completed', 'failed', 'timeout', 'cancelled', 'back', 'wait'],
     }),
+    children: Type.Optional(
+      Type.Array(Id, { minItems: 1, maxItems: 1_000, description: 'with `wait`: those that have to end first' }),
+    ),
     result: Type.Optional(Type.Unsafe<unknown>({ writeOnly: true })),
     error_code: Type.Optional(Type.String({ pattern: '^[A-Z][A-Z0-9_]{0,99}$' })),
     error: Type.Optional(Type.String({ maxLength: 10_000 })),

@@ -20,6 +20,22 @@ export interface HandlerContext {
    * one step of the task; a loop numbers its own. The result must be JSON of at most 64 KiB.
    */
   step<T>(name: string, work: () => Promise<T> | T): Promise<T>
+  /**
+   * Dispatches another task, as a step of this name: a later attempt gets the same child and dispatches none. `task` is what
+   * `POST /tasks` takes. Refused with the code that the route would have.
+   */
+  dispatch(name: string, task: NewTask): Promise<Dispatched>
+  /**
+   * What a child came to. While it has not ended, this throws an error that must not be caught: the handler ends here without
+   * having failed, and is called again, with its steps done, when the child has ended.
+   */
+  waitFor(child: string | Dispatched): Promise<Outcome>
+  /** The task's concurrency key; null without one. */
+  readonly concurrencyKey: string | null
+  /** Nothing more is started under this key before then: a time, or milliseconds since 1970. A longer pause stays. */
+  pauseKey(key: string, until: Date | number): Promise<void>
+  /** The trace that this attempt is part of, as the header of that name has it (W3C Trace Context). */
+  readonly traceparent: string
   /** Kept with the task, redacted, up to 64 KiB of the newest lines. */
   log(line: string): void
 }
@@ -37,26 +53,6 @@ export interface Outcome {
   readonly result: unknown
   readonly error_code: string | null
   readonly error: string | null
-}
-
-/** In a file of handlers there is more. */
-export interface FileContext extends HandlerContext {
-  /**
-   * Dispatches another task, as a step of this name: a later attempt gets the same child and dispatches none. `task` is what
-   * `POST /tasks` takes. Refused with the code that the route would have.
-   */
-  dispatch(name: string, task: NewTask): Promise<Dispatched>
-  /**
-   * What a child came to. While it has not ended, this throws an error that must not be caught: the handler ends here without
-   * having failed, and is called again, with its steps done, when the child has ended.
-   */
-  waitFor(child: string | Dispatched): Promise<Outcome>
-  /** The task's concurrency key; null without one. */
-  readonly concurrencyKey: string | null
-  /** Nothing more is started under this key before then: a time, or milliseconds since 1970. A longer pause stays. */
-  pauseKey(key: string, until: Date | number): Promise<void>
-  /** The trace that this attempt is part of, as the header of that name has it (W3C Trace Context). */
-  readonly traceparent: string
 }
 
 export interface HandlerDefinition<I extends TSchema = TSchema> {
@@ -87,7 +83,7 @@ export interface HandlerDefinition<I extends TSchema = TSchema> {
    * Does it. What it answers must be JSON, at most 1 MiB. What it throws fails the attempt: it is tried again while the task has
    * attempts left, unless it throws a `TaskError` with `retryable: false`. It may be called again for a task that it did before.
    */
-  run(input: Static<I>, context: FileContext): unknown
+  run(input: Static<I>, context: HandlerContext): unknown
 }
 
 /** Answers the handler as it is; only there so that `input` has the type that its schema says. */

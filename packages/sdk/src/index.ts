@@ -10,4 +10,12 @@ export type { OnProgress, UploadSource } from './multipart.ts'
 export type { ClientOptions } from './options.ts'
 export { defaultRetry, type RetryRules, retryDelay, shouldRetry } from './retry.ts'
 export type { WatchArgs } from './watch.ts'
-export { createWorker, type HandlerContext, TaskError, type Worker, type WorkerOptions } from './worker.ts'
+export {
+  createWorker,
+  type Dispatched,
+  type HandlerContext,
+  type Outcome,
+  TaskError,
+  type Worker,
+  type WorkerOptions,
+} from './worker.ts'

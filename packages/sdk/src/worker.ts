@@ -4,7 +4,7 @@ import type { Client } from './calls.ts'
 import { WritError } from './errors.ts'
 import { type HandlerContext, type HandlerDefinition, TaskError } from './handlers.ts'
 
-export { type HandlerContext, TaskError } from './handlers.ts'
+export { type Dispatched, type HandlerContext, type Outcome, TaskError } from './handlers.ts'
 
 export interface WorkerOptions {
   /** Queues to take from; an API token needs the scope `worker:<queue>` for each. `api` when left out. */
@@ -39,6 +39,8 @@ interface Work {
   readonly lines: string[]
   /** Until when the lease holds, on this machine's monotonic clock. */
   until: number
+  /** Children whose end it waits for: given back, it comes again when they have ended. */
+  readonly awaits: Set<string>
   over: boolean
   why: 'cancelled' | 'timeout' | 'lost' | 'stopping' | null
 }
@@ -91,6 +93,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
             signal: work.abort.signal,
             log: (line) => keep(work, String(line)),
             step: (name, part) => stepOf(work, name, part),
+            ...childrenOf(work),
           }),
         ),
         stopped,
@@ -103,6 +106,8 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     work.over = true
     if (work.why === 'cancelled' || work.why === 'timeout') result = { outcome: work.why }
     if (work.why === 'stopping') result = { outcome: 'back' }
+    // Whatever the handler made of it: it was told that it will be called again.
+    if (work.why === null && work.awaits.size > 0) result = { outcome: 'wait', children: [...work.awaits] }
     if (work.why === 'lost') return forget(work)
     send(work, { ...result, lease: task.lease, ...(work.lines.length > 0 ? { log: work.lines.join('\n') } : {}) })
   }
@@ -110,15 +115,61 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
   /** Asked for before it is done, and kept under the lease: a worker that lost it keeps nothing. */
   async function stepOf<T>(work: Work, name: string, part: () => Promise<T> | T): Promise<T> {
     const { lease } = work.task
-    const { signal } = work.abort
-    const before = await client.workers.step({ body: { lease, name }, signal })
+    const before = await ask(work, (signal) => client.workers.step({ body: { lease, name }, signal }))
     // What the step answered then is what it answers now.
     if (before.done) return before.result as T
     const began = performance.now()
     const value = await part()
     const took_ms = Math.round(performance.now() - began)
-    const kept = await client.workers.step({ body: { lease, name, result: value ?? null, took_ms }, signal })
-    return kept.result as T
+    const body = { lease, name, result: value ?? null, took_ms }
+    return (await ask(work, (signal) => client.workers.step({ body, signal }))).result as T
+  }
+
+  /** What the work may do with other tasks: each is asked of the server, under the lease. */
+  function childrenOf(
+    work: Work,
+  ): Pick<HandlerContext, 'dispatch' | 'waitFor' | 'concurrencyKey' | 'pauseKey' | 'traceparent'> {
+    const { lease, concurrency_key, traceparent } = work.task
+    return {
+      dispatch: (name, task) => ask(work, (signal) => client.workers.dispatch({ body: { lease, name, task }, signal })),
+      async waitFor(child) {
+        const id = typeof child === 'string' ? child : child.id
+        const { outcome } = await ask(work, (signal) => client.workers.wait({ body: { lease, child: id }, signal }))
+        if (outcome) return outcome
+        work.awaits.add(id)
+        throw new Suspended(id)
+      },
+      concurrencyKey: concurrency_key,
+      async pauseKey(key, until) {
+        const end = new Date(until)
+        if (Number.isNaN(end.getTime()))
+          throw new TaskError('KEY_PAUSE_INVALID', 'A pause needs an end', { retryable: false })
+        const body = { lease, key, until: end.toISOString() }
+        await ask(work, (signal) => client.workers.pauseKey({ body, signal }))
+      },
+      traceparent,
+    }
+  }
+
+  /**
+   * Asks the server for something that is the same when it is asked for twice. While there is no answer it asks again, as long as the
+   * lease holds: a server that is away is no failure of the work. A refusal is one that no other try mends.
+   */
+  async function ask<T>(work: Work, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { signal } = work.abort
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LAST_PAUSE_MS, pauseMs * 2)) {
+      try {
+        return await call(signal)
+      } catch (error) {
+        if (signal.aborted) throw signal.reason
+        if (error instanceof WritError && error.code === 'LEASE_LOST') interrupt(work, 'lost')
+        else if (error instanceof WritError && error.status < 500 && error.status !== 429)
+          throw new TaskError(error.code, error.detail, { retryable: false, cause: error })
+        else onError(error)
+        await pause(pauseMs, signal)
+        if (signal.aborted) throw signal.reason
+      }
+    }
   }
 
   function interrupt(work: Work, why: NonNullable<Work['why']>): void {
@@ -255,7 +306,15 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     const until = asked + answer.lease_ms
     if (performance.now() - asked > leaseMs / 8) extendAt = 0
     for (const task of answer.tasks) {
-      const work: Work = { task, abort: new AbortController(), lines: [], until, over: false, why: null }
+      const work: Work = {
+        task,
+        abort: new AbortController(),
+        lines: [],
+        until,
+        awaits: new Set(),
+        over: false,
+        why: null,
+      }
       active.add(work)
       void perform(work)
     }
@@ -323,6 +382,14 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
 
   async function drained(): Promise<void> {
     while (active.size > 0) await room.promise
+  }
+}
+
+/** Thrown by `waitFor`: the work goes on when the child has ended. */
+class Suspended extends Error {
+  override readonly name = 'Suspended'
+  constructor(child: string) {
+    super(`waits for task ${child}`)
   }
 }
 

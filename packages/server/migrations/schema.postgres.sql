@@ -319,7 +319,8 @@ CREATE TABLE public.delivery_queue (
     due_at bigint NOT NULL,
     fence bigint DEFAULT 0 NOT NULL,
     lease_owner text,
-    lease_until bigint
+    lease_until bigint,
+    turn bigint
 );
 
 CREATE TABLE public.dependencies (
@@ -402,7 +403,9 @@ CREATE TABLE public.http_handlers (
     url text NOT NULL,
     sealed_secret text NOT NULL,
     created_by_id text NOT NULL,
-    created_at bigint NOT NULL
+    created_at bigint NOT NULL,
+    sealed_previous_secret text,
+    previous_secret_until bigint
 );
 
 ALTER TABLE ONLY public.http_handlers FORCE ROW LEVEL SECURITY;
@@ -957,8 +960,11 @@ CREATE TABLE public.webhooks (
     updated_at bigint NOT NULL,
     callback text,
     url_mac text,
+    ordered smallint DEFAULT 0 NOT NULL,
+    handlers text DEFAULT '[]'::text NOT NULL,
     CONSTRAINT webhooks_callback_check CHECK ((callback = ANY (ARRAY['event'::text, 'dispatch'::text]))),
     CONSTRAINT webhooks_format_check CHECK ((format = ANY (ARRAY['cloudevents'::text, 'slack'::text, 'feishu'::text, 'email'::text]))),
+    CONSTRAINT webhooks_ordered_check CHECK ((ordered = ANY (ARRAY[0, 1]))),
     CONSTRAINT webhooks_state_check CHECK ((state = ANY (ARRAY['active'::text, 'disabled'::text, 'deleted'::text])))
 );
 
@@ -1224,6 +1230,8 @@ CREATE INDEX deliveries_event ON public.deliveries USING btree (project_id, even
 CREATE INDEX deliveries_webhook ON public.deliveries USING btree (project_id, webhook_id, id);
 
 CREATE INDEX delivery_queue_due ON public.delivery_queue USING btree (due_at);
+
+CREATE INDEX delivery_queue_turn ON public.delivery_queue USING btree (webhook_id, turn) WHERE (turn IS NOT NULL);
 
 CREATE INDEX dependencies_on ON public.dependencies USING btree (project_id, on_run_id);
 
@@ -1691,7 +1699,7 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.held TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.holds TO writ_app;
 
-GRANT SELECT,INSERT,DELETE ON TABLE public.http_handlers TO writ_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.http_handlers TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.idempotency TO writ_app;
 

@@ -218,9 +218,11 @@ create table delivery_queue (
   fence integer not null default 0,
   lease_owner text,
   lease_until integer
-) strict;
+, turn integer) strict;
 
 create index delivery_queue_due on delivery_queue (due_at);
+
+create index delivery_queue_turn on delivery_queue (webhook_id, turn) where turn is not null;
 
 create table dependencies (
   project_id text not null,
@@ -314,7 +316,7 @@ create table http_handlers (
   url text not null,
   sealed_secret text not null,
   created_by_id text not null references users (id),
-  created_at integer not null,
+  created_at integer not null, sealed_previous_secret text, previous_secret_until integer,
   primary key (project_id, name)
 ) strict;
 
@@ -798,7 +800,7 @@ create table webhooks (
   failing_since integer,
   created_by_id text not null references users (id),
   created_at integer not null,
-  updated_at integer not null, callback text check (callback in ('event', 'dispatch')), url_mac text,
+  updated_at integer not null, callback text check (callback in ('event', 'dispatch')), url_mac text, ordered integer not null default 0 check (ordered in (0, 1)), handlers text not null default '[]',
   primary key (project_id, id)
 ) strict;
 

@@ -434,6 +434,7 @@ export async function openApp(on: {
     ...executing,
     payloads,
     registry: remote,
+    children: tasks.children,
     texts: createLeaseTexts(deriveKey(secretKeys[0], 'leases')),
     maxLost: MAX_LOST,
     random: Math.random,

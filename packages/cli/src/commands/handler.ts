@@ -124,6 +124,19 @@ Examples:
       .description(what)
       .action(async (of: string) => show(app, await (await app.client()).handlers[name]({ params: { name: of } })))
   handler
+    .command('rotate-secret <handler>')
+    .description('Make a new secret for a handler that is called over HTTP; both sign for a day')
+    .action(async (name: string) => {
+      const made = await (await app.client()).handlers.rotateSecret({ params: { name } })
+      app
+        .out()
+        .item(
+          made,
+          [['Secret', made.secret, 'yellow'], ['Keep it', 'it is not shown again'], ...fields(made)],
+          made.secret,
+        )
+    })
+  handler
     .command('remove <handler>')
     .description('Remove a handler that is called over HTTP; tasks that wait for it fail')
     .action(async (name: string) => {

@@ -13,7 +13,7 @@ const columns: Column<Webhook>[] = [
   { head: 'ID', value: (w) => w.id },
   { head: 'STATE', value: (w) => w.state, paint: (w) => (w.state === 'active' ? 'green' : 'red') },
   { head: 'NAME', value: (w) => w.name, shrink: true },
-  { head: 'EVENTS', value: (w) => w.events.join(' '), shrink: true },
+  { head: 'EVENTS', value: (w) => [...w.events, ...w.handlers].join(' '), shrink: true },
   { head: 'URL', value: (w) => w.url, shrink: true },
   { head: 'FAILING SINCE', value: (w) => timeText(w.failing_since) },
 ]
@@ -25,8 +25,11 @@ const fields = (w: Webhook): Field[] => [
   ['Url', w.url],
   ['Format', w.format],
   ['Events', w.events.join(' ')],
+  ['Tasks of', w.handlers.join(' ')],
   ['Headers', w.header_names.join(' ')],
+  ['In order', w.ordered ? 'yes' : null],
   ['Failing since', timeText(w.failing_since), 'red'],
+  ['Held up by', w.held_up_by, 'red'],
   ['Old secret signs until', timeText(w.previous_secret_until)],
   ['Added', timeText(w.created_at)],
   ['Id', w.id],
@@ -52,9 +55,11 @@ function lastAnswer({ attempts }: Delivery): string {
 }
 
 interface AddOptions {
-  events: string[]
+  events?: string[]
+  handlers?: string[]
   name?: string
   format?: WebhookFormat
+  ordered?: boolean
   header?: string[]
   botSecret?: string
 }
@@ -87,18 +92,23 @@ Examples:
   webhook
     .command('add <url>')
     .description('Add a webhook; its signing secret is shown once')
-    .requiredOption('--events <pattern...>', "event types, groups such as 'run.*', or '*'")
+    .option('--events <pattern...>', "event types, groups such as 'run.*', or '*'")
+    .option('--handlers <handler...>', 'how tasks of these handlers ended, unless their dispatch names a callback')
     .option('--name <name>', 'as people call it; the host otherwise')
     .addOption(new Option('--format <format>', 'what is sent').choices(['cloudevents', 'slack', 'feishu', 'email']))
+    .option('--ordered', 'one message at a time, in the order of the log')
     .option('--header <header...>', "sent with each message, such as 'Authorization: Bearer ...'")
     .option('--bot-secret <secret>', 'of a Feishu or Lark bot that checks signatures')
     .action(async (url: string, o: AddOptions) => {
       if (!URL.canParse(url)) throw usage(`"${url}" is not a url`)
+      if (!o.events && !o.handlers) throw usage('say what it is told: --events, --handlers, or both')
       const made = await (await app.client()).webhooks.create({
         body: {
           url,
           name: o.name ?? (new URL(url).host || url),
-          events: o.events,
+          ...(o.events ? { events: o.events } : {}),
+          ...(o.handlers ? { handlers: o.handlers } : {}),
+          ...(o.ordered ? { ordered: true } : {}),
           ...(o.format ? { format: o.format } : url.startsWith('mailto:') ? { format: 'email' } : {}),
           ...(o.header ? { headers: headersOf(o.header) } : {}),
           ...(o.botSecret ? { bot_secret: o.botSecret } : {}),

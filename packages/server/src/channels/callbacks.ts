@@ -73,6 +73,8 @@ export function createCallbacks(on: {
               updated_at: caller.at,
               callback: words,
               url_mac: mac,
+              ordered: 0,
+              handlers: '[]',
             })
             await store.beginReading(tx, await endOfLog(tx))
             await append(tx, caller.at, caller, {

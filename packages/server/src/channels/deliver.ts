@@ -135,7 +135,9 @@ async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSi
   if (webhook?.state !== 'active' || event === undefined) {
     const now = on.clock.now()
     await on.db.write(async (tx) => {
+      await store.lockWebhook(tx, claim.webhook_id)
       if (!(await store.finishDelivery(tx, claim))) return
+      await store.nextInTurn(tx, claim.webhook_id, now)
       await store.updateDelivery(tx, claim.delivery_id, { state: 'failed', next_attempt_at: null, settled_at: now })
     })
     return
@@ -247,7 +249,7 @@ async function record(
   const webhook = await store.lockWebhook(tx, claim.webhook_id)
   const delivery = await store.findDelivery(tx, claim.delivery_id)
   if (!webhook || delivery?.state !== 'waiting') {
-    await store.finishDelivery(tx, claim)
+    if (await store.finishDelivery(tx, claim)) await store.nextInTurn(tx, claim.webhook_id, now)
     return undefined
   }
   const before = JSON.parse(delivery.attempts) as Delivery['attempts']
@@ -264,6 +266,7 @@ async function record(
   ])
   if (attempt.error === null) {
     if (!(await store.finishDelivery(tx, claim))) return undefined
+    if (webhook.ordered === 1) await store.nextInTurn(tx, webhook.id, now)
     await store.updateDelivery(tx, delivery.id, {
       state: 'delivered',
       attempts,
@@ -277,6 +280,7 @@ async function record(
   const gone = attempt.status === 410
   if (gone || before.length + 1 >= MAX_ATTEMPTS) {
     if (!(await store.finishDelivery(tx, claim))) return undefined
+    if (webhook.ordered === 1) await store.nextInTurn(tx, webhook.id, now)
     await store.updateDelivery(tx, delivery.id, { state: 'failed', attempts, next_attempt_at: null, settled_at: now })
     // Not one message got through since before this one was tried first: nobody is there.
     if (gone || failingSince <= Date.parse(before[0]?.at ?? '')) await disable(tx, webhook, attempt, failingSince, now)

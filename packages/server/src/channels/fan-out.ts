@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { endOfLog, listEventsBehind, type PlacedEvent } from '../audit/index.ts'
+import { endOfLog, listEventsBehind, type PlacedEvent, type Position } from '../audit/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, DatabaseUnavailable, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { firstIdAt, uuidv7 } from '../platform/ids.ts'
@@ -55,13 +55,23 @@ export async function forgetOldDeliveries(db: Database, now: number): Promise<vo
     await inProject(project_id, () => db.write((tx) => store.forgetDeliveries(tx, firstIdAt(now - MEMORY_MS))))
 }
 
-/** The webhook that this event says is to hear of it: the end of a task that was dispatched with a callback. */
-function callbackOf(event: PlacedEvent): string | undefined {
-  if (!event.event_type.startsWith('run.') || !event.event.includes('"callback"')) return undefined
+const ENDS = new Set(['run.completed', 'run.failed', 'run.timeout', 'run.cancelled'])
+
+/** Of the end of a task: its handler, and the webhook that is to hear of it if it was dispatched with a callback. Most have none, and are not read for it. */
+function taskIn(
+  event: PlacedEvent,
+  withoutToo: boolean,
+): { handler: string; callback: string | undefined } | undefined {
+  if (!ENDS.has(event.event_type) || event.event === '') return undefined
+  if (!withoutToo && !event.event.includes('"callback"')) return undefined
   // The line that `append` wrote.
-  const { details } = JSON.parse(event.event) as { details: { callback?: unknown } | null }
-  return typeof details?.callback === 'string' ? details.callback : undefined
+  const { details } = JSON.parse(event.event) as { details: { handler?: unknown; callback?: unknown } | null }
+  if (typeof details?.handler !== 'string') return undefined
+  return { handler: details.handler, callback: typeof details.callback === 'string' ? details.callback : undefined }
 }
+
+/** A place in the log as one number; a log that was closed comes before the next. Exact up to 8,000 logs of 10^12 entries. */
+const turnOf = ({ shard, index }: Position): number => shard * 1e12 + index
 
 /** One batch of one project; true if there may be more. */
 export async function fanOut(tx: Tx, now: number): Promise<boolean> {
@@ -81,16 +91,30 @@ export async function fanOut(tx: Tx, now: number): Promise<boolean> {
     tx,
     events.map((event) => event.id),
   )
-  const named = new Map(events.map((event) => [event.id, callbackOf(event)]))
+  const listeners = webhooks.map((row) => ({
+    id: row.id,
+    patterns: JSON.parse(row.events) as string[],
+    handlers: JSON.parse(row.handlers) as string[],
+  }))
+  const heeded = listeners.some(({ handlers }) => handlers.length > 0)
+  const tasks = new Map(events.map((event) => [event.id, taskIn(event, heeded)]))
   const callbacks = await store.listActiveCallbacks(
     tx,
-    [...named.values()].filter((id) => id !== undefined),
+    [...tasks.values()].flatMap((task) => task?.callback ?? []),
   )
-  const listeners = webhooks.map(({ id, events: patterns }) => ({ id, patterns: JSON.parse(patterns) as string[] }))
+  const ordered = new Set<string>()
+  // Locked, so that nobody ends the last one in turn while what is behind it is put in.
+  for (const { id, ordered: asked } of webhooks)
+    if (asked === 1 && (await store.lockWebhook(tx, id))?.ordered === 1) ordered.add(id)
   const deliveries = events.flatMap((event) => {
-    const told = listeners.filter(({ patterns }) => covers(patterns, event.event_type)).map(({ id }) => id)
-    const callback = named.get(event.id)
-    if (callback !== undefined && callbacks.has(callback)) told.push(callback)
+    const task = tasks.get(event.id)
+    // What a dispatch names is instead of what is told of its handler.
+    const heard = (handlers: readonly string[]) =>
+      task?.callback === undefined && handlers.includes(task?.handler ?? '')
+    const told = listeners
+      .filter(({ patterns, handlers }) => covers(patterns, event.event_type) || heard(handlers))
+      .map(({ id }) => id)
+    if (task?.callback !== undefined && callbacks.has(task.callback)) told.push(task.callback)
     return told
       .filter((webhook) => !given.has(`${webhook}/${event.id}`))
       .map((webhook) => ({
@@ -99,6 +123,7 @@ export async function fanOut(tx: Tx, now: number): Promise<boolean> {
         event_id: event.id,
         event_type: event.event_type,
         replay_of: null,
+        ...(ordered.has(webhook) && event.position ? { turn: turnOf(event.position) } : {}),
       }))
   })
   await store.insertDeliveries(tx, deliveries, now)

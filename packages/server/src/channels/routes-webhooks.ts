@@ -3,6 +3,7 @@ import { append, endOfLog, newestEventOf } from '../audit/index.ts'
 import { type Caller, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
+import type { Tx } from '../platform/db/index.ts'
 import { type Egress, EgressRefused } from '../platform/egress.ts'
 import type { Handlers } from '../platform/http/mount.ts'
 import { uuidv7 } from '../platform/ids.ts'
@@ -28,8 +29,17 @@ const RESERVED =
   /^(host|connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|expect|content-.*|webhook-.*|user-agent)$/i
 
 export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Caller> => ({
-  list: async (ask) => (await ask.read((tx) => store.listWebhooks(tx))).map(showWebhook),
-  get: async (ask) => showWebhook(await ask.read(async (tx) => known(await store.findWebhook(tx, ask.params.id)))),
+  list: (ask) =>
+    ask.read(async (tx) => {
+      const rows = await store.listWebhooks(tx)
+      const heads = await headsOf(tx, rows)
+      return rows.map((row) => showWebhook(row, heads))
+    }),
+  get: (ask) =>
+    ask.read(async (tx) => {
+      const row = known(await store.findWebhook(tx, ask.params.id))
+      return showWebhook(row, await headsOf(tx, [row]))
+    }),
 
   create(ask) {
     const { caller, body } = ask
@@ -37,6 +47,8 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
     mustReach(on, format, body.url)
     const id = uuidv7(caller.at)
     const secret = format === 'cloudevents' ? newSecret() : (body.bot_secret ?? null)
+    const { events = [], handlers = [] } = body
+    if (events.length === 0 && handlers.length === 0) throw invalid('body.events', 'or handlers must name something')
     if (body.bot_secret !== undefined && format !== 'feishu')
       throw invalid('body.bot_secret', 'only bots of Feishu or Lark have one')
     return ask.change(async (tx) => {
@@ -49,7 +61,7 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
         sealed_secret: secret === null ? null : on.sealed.seal(id, 'secret', secret),
         sealed_previous_secret: null,
         previous_secret_until: null,
-        events: JSON.stringify(body.events),
+        events: JSON.stringify(events),
         state: 'active',
         disabled_reason: null,
         failing_since: null,
@@ -58,6 +70,8 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
         updated_at: caller.at,
         callback: null,
         url_mac: null,
+        ordered: body.ordered === true ? 1 : 0,
+        handlers: JSON.stringify(handlers),
       }
       await store.insertWebhook(tx, row)
       await store.beginReading(tx, await endOfLog(tx))
@@ -65,7 +79,13 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
         type: 'webhook.created',
         resource: { type: 'webhook', id },
         action: `Added webhook: ${row.name}`,
-        details: { format, url: row.url, events: body.events },
+        details: {
+          format,
+          url: row.url,
+          events,
+          ...(handlers.length > 0 ? { handlers } : {}),
+          ...(body.ordered ? { ordered: true } : {}),
+        },
       })
       // A bot's secret is not ours to show: whoever sent it has it.
       return { ...showWebhook(row), secret: format === 'cloudevents' ? secret : null }
@@ -82,6 +102,8 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
         ...(body.url === undefined ? {} : addressed(on, row.id, row.format, body.url)),
         ...(body.headers === undefined ? {} : withHeaders(on, row.id, body.headers)),
         ...(body.events === undefined ? {} : { events: JSON.stringify(body.events) }),
+        ...(body.handlers === undefined ? {} : { handlers: JSON.stringify(body.handlers) }),
+        ...(body.ordered === undefined ? {} : { ordered: body.ordered ? 1 : 0 }),
         ...(body.state === undefined
           ? {}
           : {
@@ -92,15 +114,22 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
         updated_at: caller.at,
       }
       await store.updateWebhook(tx, row.id, change)
+      if (body.ordered === false) await store.endTurns(tx, row.id, caller.at)
       if (body.state === 'disabled') await store.failWaiting(tx, row.id, caller.at)
       const after = known(await store.findWebhook(tx, row.id))
       await append(tx, caller.at, caller, {
         type: 'webhook.updated',
         resource: { type: 'webhook', id: row.id },
         action: `Changed webhook: ${after.name}`,
-        details: { changed: Object.keys(body), url: after.url, events: JSON.parse(after.events), state: after.state },
+        details: {
+          changed: Object.keys(body),
+          url: after.url,
+          events: JSON.parse(after.events),
+          ...(after.handlers === '[]' ? {} : { handlers: JSON.parse(after.handlers) }),
+          state: after.state,
+        },
       })
-      return showWebhook(after)
+      return showWebhook(after, await headsOf(tx, [after]))
     })
   },
 
@@ -279,7 +308,13 @@ const deliveryOf = (
   replay_of: replayOf,
 })
 
-function showWebhook(row: Omit<store.WebhookRow, 'project_id'>): Webhook {
+const headsOf = (tx: Tx, rows: readonly store.WebhookRow[]): Promise<Map<string, string>> =>
+  store.listHeads(
+    tx,
+    rows.filter((row) => row.ordered === 1).map(({ id }) => id),
+  )
+
+function showWebhook(row: Omit<store.WebhookRow, 'project_id'>, heads?: ReadonlyMap<string, string>): Webhook {
   return {
     id: row.id,
     name: row.name,
@@ -291,6 +326,9 @@ function showWebhook(row: Omit<store.WebhookRow, 'project_id'>): Webhook {
     disabled_reason: row.disabled_reason,
     failing_since: rfc3339OrNull(row.failing_since),
     previous_secret_until: rfc3339OrNull(row.previous_secret_until),
+    handlers: JSON.parse(row.handlers) as string[],
+    ordered: row.ordered === 1,
+    held_up_by: heads?.get(row.id) ?? null,
     created_by_id: row.created_by_id,
     created_at: rfc3339(row.created_at),
     updated_at: rfc3339(row.updated_at),

@@ -89,18 +89,37 @@ export interface NewDelivery {
   readonly event_id: string
   readonly event_type: string
   readonly replay_of: string | null
+  /** Where it stands among those of an ordered webhook, whose row is locked; left out, it goes when it is due. */
+  readonly turn?: number
 }
 
-/** Records what is to be sent and puts it into the queue, due now. */
+/** When a message is due whose turn has not come: the end of the year 9999. */
+const NOT_YET = 253_402_300_799_000
+
+/**
+ * Records what is to be sent and puts it into the queue: due now, or in its turn, when what is before it has ended. So one that waits
+ * for its turn costs a claim nothing.
+ */
 export async function insertDeliveries(tx: Tx, deliveries: readonly NewDelivery[], now: number): Promise<void> {
   if (deliveries.length === 0) return
+  const held = await listHeldUp(
+    tx,
+    deliveries.flatMap(({ turn, webhook_id }) => (turn === undefined ? [] : [webhook_id])),
+  )
+  const dueAt = new Map(
+    deliveries.map(({ id, webhook_id, turn }) => {
+      const waits = turn !== undefined && held.has(webhook_id)
+      if (turn !== undefined) held.add(webhook_id)
+      return [id, waits ? NOT_YET : now]
+    }),
+  )
   await tx.insert(
     'deliveries',
-    deliveries.map((one) => ({
+    deliveries.map(({ turn: _, ...one }) => ({
       project_id: tx.project,
       ...one,
       state: 'waiting',
-      next_attempt_at: now,
+      next_attempt_at: dueAt.get(one.id) === NOT_YET ? null : now,
       attempts: '[]',
       created_at: now,
       settled_at: null,
@@ -108,16 +127,65 @@ export async function insertDeliveries(tx: Tx, deliveries: readonly NewDelivery[
   )
   await tx.insert(
     'delivery_queue',
-    deliveries.map(({ id, webhook_id }) => ({
+    deliveries.map(({ id, webhook_id, turn = null }) => ({
       delivery_id: id,
       project_id: tx.project,
       webhook_id,
-      due_at: now,
+      turn,
+      due_at: dueAt.get(id)!,
       fence: 0,
       lease_owner: null,
       lease_until: null,
     })),
   )
+}
+
+/** Of these webhooks, those of which something waits in turn. */
+async function listHeldUp(tx: Tx, webhookIds: readonly string[]): Promise<Set<string>> {
+  if (webhookIds.length === 0) return new Set()
+  const rows = await tx.sql<{ webhook_id: string }>(
+    `select distinct webhook_id from delivery_queue where ${inList(tx, 'webhook_id', '?1')} and turn is not null`,
+    [[...new Set(webhookIds)]],
+  )
+  return new Set(rows.map(({ webhook_id }) => webhook_id))
+}
+
+/** What was before it has ended: the next of an ordered webhook, whose row is locked, is due. */
+export async function nextInTurn(tx: Tx, webhookId: string, now: number): Promise<void> {
+  const rows = await tx.sql<{ delivery_id: string }>(
+    `update delivery_queue set due_at = ?2 where due_at = ?3 and delivery_id = (
+       select delivery_id from delivery_queue where webhook_id = ?1 and turn is not null order by turn limit 1)
+     returning delivery_id`,
+    [webhookId, now, NOT_YET],
+  )
+  for (const { delivery_id } of rows) await updateDelivery(tx, delivery_id, { next_attempt_at: now })
+}
+
+/** Nothing waits for its turn any more: all of it is due. */
+export async function endTurns(tx: Tx, webhookId: string, now: number): Promise<void> {
+  await tx.db
+    .updateTable('deliveries')
+    .set({ next_attempt_at: now })
+    .where('webhook_id', '=', webhookId)
+    .where('state', '=', 'waiting')
+    .where('next_attempt_at', 'is', null)
+    .execute()
+  await tx.sql(
+    'update delivery_queue set turn = null, due_at = case when due_at = ?2 then ?3 else due_at end where webhook_id = ?1 and turn is not null',
+    [webhookId, NOT_YET, now],
+  )
+}
+
+/** Of these webhooks, the delivery before which nothing else is sent, if it was tried and failed. */
+export async function listHeads(tx: Tx, webhookIds: readonly string[]): Promise<Map<string, string>> {
+  if (webhookIds.length === 0) return new Map()
+  const rows = await tx.sql<{ webhook_id: string; id: string }>(
+    `select d.webhook_id, d.id from deliveries d join delivery_queue q on q.delivery_id = d.id
+     where d.project_id = ?1 and ${inList(tx, 'd.webhook_id', '?2')} and d.state = 'waiting' and q.turn is not null
+       and q.due_at < ?3 and d.attempts <> '[]'`,
+    [tx.project, webhookIds, NOT_YET],
+  )
+  return new Map(rows.map(({ webhook_id, id }) => [webhook_id, id]))
 }
 
 export const findDelivery = (tx: Tx, id: string): Promise<DeliveryRow | undefined> =>

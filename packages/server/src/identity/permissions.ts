@@ -133,9 +133,13 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'workers.extend': ['admin', 'ops'],
   'workers.settle': ['admin', 'ops'],
   'workers.step': ['admin', 'ops'],
+  'workers.dispatch': ['admin', 'ops'],
+  'workers.wait': ['admin', 'ops'],
+  'workers.pauseKey': ['admin', 'ops'],
   'handlers.get': everybody,
   'handlers.add': ['admin', 'ops'],
   'handlers.remove': ['admin', 'ops'],
+  'handlers.rotateSecret': ['admin', 'ops'],
   'handlers.enable': ['admin', 'ops'],
   'handlers.disable': ['admin', 'ops'],
   'dispatch.dispatch': dispatchers,
@@ -190,7 +194,7 @@ export function coversScope(scopes: readonly string[], id: string): boolean {
       scope === id ||
       (/[.:]\*$/.test(scope) && id.startsWith(scope.slice(0, -1))) ||
       // Which queues a worker may claim from, the scopes say themselves; so that it may come at all follows from them.
-      (scope.startsWith('worker:') && /^workers\.(claim|extend|settle|step)$/.test(id)),
+      (scope.startsWith('worker:') && /^workers\.(claim|extend|settle|step|dispatch|wait|pauseKey)$/.test(id)),
   )
 }
 

@@ -1,4 +1,6 @@
 import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
+import { randomToken } from '../platform/ids.ts'
+import { type Place, placeOf, placeText } from './line.ts'
 import type { Listener, Queue } from './queue.ts'
 import {
   countDepth,
@@ -14,27 +16,38 @@ import { tellOf } from './sqlite.ts'
 
 /** At most one NOTIFY in this many milliseconds from one process. */
 const SAY_MS = 20
+/** Places that are named in one: PostgreSQL takes less than 8000 bytes, and a place has at most some hundred. */
+const SAY_PLACES = 20
 
 /** As an expression of which nothing is known: from a list PostgreSQL would expect that nothing is left, and sort it. */
 const PASSED_OVER = 'and case when handler = any(?7) then false else true end'
 
 /**
  * The queue in the table `queue` of PostgreSQL, for any number of processes. A claim takes what nobody has locked (SKIP LOCKED),
- * so workers do not wait for each other. Other processes hear by NOTIFY that there is something, throttled and outside the
- * transactions that put it there: it is a hint, and takes a lock of the whole database at commit.
+ * so workers do not wait for each other. Other processes hear by NOTIFY where there is something, throttled and outside the
+ * transactions that put it there: it is a hint, and takes a lock of the whole database at commit. Our own worker was told
+ * before and does not hear it again.
  */
 export function openPostgresQueue(db: Database): Queue {
   let listener: Listener | undefined
   const limits = createQueueLimits(db)
+  const me = randomToken(6)
   const hints = db.hints('writ_queue', (text) => {
-    if (text.startsWith('stop ')) listener?.stop(text.slice('stop '.length))
-    else listener?.runnable(null)
+    if (text.startsWith('stop ')) return listener?.stop(text.slice('stop '.length))
+    const [from, ...places] = text.split('\n')
+    if (from === me) return
+    if (places.length === 0) listener?.runnable(null)
+    for (const place of places) listener?.runnable(placeOf(place))
   })
+  const fresh = new Set<string>()
   let saying: NodeJS.Timeout | undefined
-  const sayThatThereIsSomething = () => {
+  function say(places: readonly Place[]): void {
+    for (const place of places) fresh.add(placeText(place))
     saying ??= setTimeout(() => {
       saying = undefined
-      hints.say('')
+      // Where there is so much, they look for themselves.
+      hints.say([me, ...(fresh.size > SAY_PLACES ? [] : fresh)].join('\n'))
+      fresh.clear()
     }, SAY_MS)
   }
 
@@ -57,7 +70,7 @@ export function openPostgresQueue(db: Database): Queue {
         ],
       )
       tellOf(tx, entries, () => listener)
-      tx.afterCommit(sayThatThereIsSomething)
+      tx.afterCommit(() => say(entries.map((entry) => ({ queue: entry.queue, project: tx.project }))))
     },
     async reserve() {},
     async claim(tx, ask) {

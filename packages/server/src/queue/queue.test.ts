@@ -21,6 +21,7 @@ import { createLog } from '../platform/log.ts'
 import { Secret } from '../platform/secret.ts'
 import { A, B, type Exercise, exerciseQueue, T } from './conformance.ts'
 import { openQueue, type QueueSettings } from './open.ts'
+import type { Runnable } from './queue.ts'
 
 const clock = createFakeClock(T)
 const log = createLog({ level: 'error', format: 'json' })
@@ -107,13 +108,13 @@ for (const [name, backend, skip] of [
   ['postgres', async () => ({ backend: 'database' }) as const, noPostgres],
   ['redis on postgres', redisBackend, noRedis || noPostgres],
 ] as const)
-  test(`${name}: another process hears that there is something, and what is to stop`, { skip }, async () => {
+  test(`${name}: another process hears where there is something, and what is to stop`, { skip }, async () => {
     const { db, queue, reopen, end } = await onPostgres(await backend())
     try {
       const far = await reopen()
-      const something = Promise.withResolvers<void>()
+      const something = Promise.withResolvers<Runnable | null>()
       const stopped = Promise.withResolvers<string>()
-      far.wake({ runnable: () => something.resolve(), stop: (runId) => stopped.resolve(runId) })
+      far.wake({ runnable: (where) => something.resolve(where), stop: (runId) => stopped.resolve(runId) })
       const runId = uuidv7(0)
       const say = () =>
         inProject(A, () =>
@@ -124,10 +125,11 @@ for (const [name, backend, skip] of [
         )
       // Hints may be lost, and are until it listens.
       const saying = setInterval(() => void say(), 50)
-      await something.promise
+      const where = await something.promise
       const heard = await stopped.promise
       clearInterval(saying)
       assert.equal(heard, runId)
+      assert.deepEqual(where, { queue: 'api', project: A })
     } finally {
       await end()
     }

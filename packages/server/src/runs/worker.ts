@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { append, SYSTEM } from '../audit/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Command, type Database, DatabaseUnavailable, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
@@ -37,8 +38,9 @@ interface Wanted {
 
 /**
  * Claims what is due and hands it to the lanes. Where there is something it knows from hints, which cost nothing, and from a
- * sweep at every poll, which forgets nothing. Each claim is a change in its project, so it shares a commit with what is
- * settled there. Of several projects in one queue, who has the least in hand gets the next room.
+ * sweep at every poll, which forgets nothing. A sweep asks the store several times over, so no claim waits for one, except for
+ * the first: it ends the leases of a process that is gone. Each claim is a change in its project, so it shares a commit with
+ * what is settled there. Of several projects in one queue, who has the least in hand gets the next room.
  *
  * Stopped between a claim and its work: the lease runs out and the next worker takes it over; a starting worker's first sweep
  * finds those that ran out before. Told to stop, it claims no more, gives the work under way its grace, and hands the rest
@@ -49,13 +51,8 @@ export function createWorker(on: WorkerSettings): Worker {
   const name = randomToken(9)
   /** Where there may be something to claim. */
   const places = new Map<string, Runnable>()
-  /** Ends the worker's rest; what comes while it works is remembered. */
-  let wakeUp = () => {}
-  let woken = false
-  const wake = () => {
-    woken = true
-    wakeUp()
-  }
+  const claims = createBell()
+  const sweeps = createBell()
   let swept = Number.NEGATIVE_INFINITY
   let next: number | null = null
 
@@ -65,13 +62,15 @@ export function createWorker(on: WorkerSettings): Worker {
   }
   queue.wake({
     runnable(where) {
-      if (where) add(where)
-      else {
+      if (where) {
+        add(where)
+        claims.ring()
+      } else {
         swept = Number.NEGATIVE_INFINITY
         // Where no worker runs, nobody sweeps.
         on.elsewhere?.(null)
+        sweeps.ring()
       }
-      wake()
     },
     stop(runId) {
       for (const lane of lanes) lane.stopWork(runId)
@@ -143,7 +142,44 @@ export function createWorker(on: WorkerSettings): Worker {
     const found = await queue.sweep(now)
     next = found.next
     for (const where of found.runnable) add(where)
+    claims.ring()
     await on.timers()
+  }
+
+  async function sweepUntil(stop: AbortSignal, first: () => void): Promise<void> {
+    while (!stop.aborted) {
+      let ms = on.pollMs
+      try {
+        await sweepIfDue()
+        first()
+        ms = Math.max(0, Math.min(ms, (next ?? Number.POSITIVE_INFINITY) - clock.now()))
+      } catch (err) {
+        complain(err)
+      }
+      await sweeps.rest(ms)
+    }
+    first()
+  }
+
+  async function claimUntil(stop: AbortSignal): Promise<void> {
+    while (!stop.aborted) {
+      // Hints come out of a commit, before whoever it was for goes on: what they ask for next shall share ours.
+      await turn()
+      claims.reset()
+      try {
+        await claimRound()
+        if (hungry()) continue
+      } catch (err) {
+        complain(err)
+      }
+      // What a failure left behind is found by the next sweep.
+      await claims.rest(on.pollMs)
+    }
+  }
+
+  function complain(err: unknown): void {
+    if (err instanceof DatabaseUnavailable) log.warn({ err }, 'no runs claimed, the database is away')
+    else log.error({ err }, 'no runs claimed')
   }
 
   /** How far the wall time was from the clock that only goes forward, when last looked at. */
@@ -166,15 +202,6 @@ export function createWorker(on: WorkerSettings): Worker {
         throw error
       })
   }
-
-  const rest = (ms: number) =>
-    new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms)
-      wakeUp = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
 
   /** No lease in hand ends within `leaseMs` of this. By a clock that only goes forward: the store's may be set, and ours with it. */
   let safeFrom = performance.now()
@@ -213,29 +240,44 @@ export function createWorker(on: WorkerSettings): Worker {
   }
 
   return {
-    wake,
+    wake: claims.ring,
     async run(stop) {
       safeFrom = performance.now()
       const heart = setInterval(beatOrGiveUp, on.leaseMs / 3)
       // Looks more often than it beats, so that work is told to stop when its lease ends, and not a third later.
       const watch = setInterval(giveUpLeases, on.leaseMs / 30)
-      stop.addEventListener('abort', wake, { once: true })
-      while (!stop.aborted) {
-        woken = false
-        try {
-          await sweepIfDue()
-          await claimRound()
-          if (hungry()) continue
-        } catch (err) {
-          if (err instanceof DatabaseUnavailable) log.warn({ err }, 'no runs claimed, the database is away')
-          else log.error({ err }, 'no runs claimed')
-        }
-        const ms = Math.max(0, Math.min(on.pollMs, (next ?? Number.POSITIVE_INFINITY) - clock.now()))
-        if (!woken) await rest(ms)
-      }
+      for (const { ring } of [claims, sweeps]) stop.addEventListener('abort', ring, { once: true })
+      const first = Promise.withResolvers<void>()
+      await Promise.all([sweepUntil(stop, first.resolve), first.promise.then(() => claimUntil(stop))])
       await Promise.all(lanes.map((lane) => lane.stop(on.graceMs)))
       clearInterval(heart)
       clearInterval(watch)
+    },
+  }
+}
+
+/** Ends a rest; rung while nobody rests, it ends the next one. */
+function createBell() {
+  let rung = false
+  let wake = () => {}
+  return {
+    ring() {
+      rung = true
+      wake()
+    },
+    reset() {
+      rung = false
+    },
+    async rest(ms: number): Promise<void> {
+      if (!rung)
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, ms)
+          wake = () => {
+            clearTimeout(timer)
+            resolve()
+          }
+        })
+      rung = false
     },
   }
 }

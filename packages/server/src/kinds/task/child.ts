@@ -19,6 +19,8 @@ export interface AtWork {
   readonly project: string
   readonly row: Pick<store.WorkRow, 'id' | 'executed_by_id' | 'trace_id' | 'concurrency_key'>
   readonly attempt: number
+  /** Asked in the transaction of each change; throws when the work is somebody else's by now. */
+  readonly allowed?: (tx: Tx) => Promise<void>
 }
 
 /** What a task may do with other tasks while it runs. Throws TaskError; no try mends one that is not retryable. */
@@ -41,7 +43,8 @@ export function createChildren(on: {
   accept(tx: Tx, all: readonly Accepted[]): Promise<{ id: string; number: number; duplicate: boolean }[]>
 }): Children {
   const { db, clock } = on
-  const never = (code: string, message: string) => new TaskError(code, message, { retryable: false })
+  const never = (code: string, message: string, cause?: unknown) =>
+    new TaskError(code, message, { retryable: false, cause })
 
   async function stepOf(work: AtWork, name: string): Promise<Dispatched | undefined> {
     const row = await inProject(work.project, () => db.read((tx) => store.findStep(tx, work.row.id, name)))
@@ -64,11 +67,12 @@ export function createChildren(on: {
       if (!caller) throw never('DISPATCH_DENIED', 'Whoever dispatched this task may not dispatch tasks any more')
       const asker = { ...caller, requestId: 'task', traceId: row.trace_id }
       const prepared = await on.prepare(asker, task).catch((error: unknown) => {
-        throw error instanceof AppError ? never(error.code, error.message) : error
+        throw error instanceof AppError ? never(error.code, error.message, error) : error
       })
       // Child and record are one transaction: whatever attempt comes after this one finds both or neither.
       const dispatched = await inProject(project, () =>
         db.write(async (tx) => {
+          await work.allowed?.(tx)
           const root = await store.findRoot(tx, row.id)
           const [child] = await on.accept(tx, [
             { caller: asker, task: prepared, parent: { id: row.id, root: root ?? row.id } },
@@ -90,7 +94,7 @@ export function createChildren(on: {
           return { id, number }
         }),
       ).catch((error: unknown) => {
-        if (error instanceof AppError) throw never(error.code, error.message)
+        if (error instanceof AppError) throw never(error.code, error.message, error)
         if (!(error instanceof Taken)) throw error
         return undefined
       })
@@ -119,6 +123,7 @@ export function createChildren(on: {
       if (end <= now) return
       await inProject(work.project, () =>
         db.write(async (tx) => {
+          await work.allowed?.(tx)
           const begins = await pauseKey(tx, key, end, now)
           if (begins)
             await append(tx, now, SYSTEM, {

@@ -137,6 +137,9 @@ export const workerHandlers = (workers: Workers): Routes<typeof workersApi, Call
   }),
   settle: async (ask) => ({ results: await workers.settle(ask.caller, ask.body.results) }),
   step: (ask) => workers.step(ask.caller, ask.body),
+  dispatch: (ask) => workers.dispatch(ask.caller, ask.body),
+  wait: (ask) => workers.wait(ask.caller, ask.body),
+  pauseKey: (ask) => workers.pauseKey(ask.caller, ask.body),
 })
 
 export const handlerHandlers = ({ tasks }: Dispatching): Routes<typeof handlersApi, Caller> => ({
@@ -160,6 +163,12 @@ export const handlerHandlers = ({ tasks }: Dispatching): Routes<typeof handlersA
     await ask.change((tx) => tasks.http.remove(tx, ask.caller, ask.params.name))
     return undefined
   },
+  rotateSecret: (ask) =>
+    ask.change(async (tx) => {
+      const found = await findHandler(tasks, tx, ask.params.name)
+      if (found.source !== 'http') throw new AppError('HANDLER_UNSIGNED', { handler: found.name })
+      return { ...shown(tasks, tx.project, found), secret: await tasks.http.rotate(tx, ask.caller, found.name) }
+    }),
   enable: (ask) => setEnabled(tasks, ask, true),
   disable: (ask) => setEnabled(tasks, ask, false),
 })

@@ -446,12 +446,22 @@ export const findRoot = async (tx: Tx, runId: string): Promise<string | undefine
   (await tx.db.selectFrom('runs').select('root_run_id').where('id', '=', runId).executeTakeFirst())?.root_run_id
 
 /** Whether a lease holds; nobody ends it before this transaction does. */
-export async function isHolder(tx: Tx, runId: string, fence: number): Promise<boolean> {
+export async function isHolder(tx: Tx, runId: string, fence: number, lock?: 'lock'): Promise<boolean> {
   const rows = await tx.sql(
-    `select run_id from queue where run_id = ?1 and project_id = ?2 and fence = ?3 and lease_until is not null ${forUpdate(tx)}`,
+    `select run_id from queue where run_id = ?1 and project_id = ?2 and fence = ?3 and lease_until is not null ${lock ? forUpdate(tx) : ''}`,
     [runId, tx.project, fence],
   )
   return rows.length === 1
+}
+
+/** Which of these a task has dispatched. */
+export async function findChildren(tx: Tx, parent: string, ids: readonly string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set()
+  const rows = await tx.sql<{ id: string }>(
+    `select id from runs where project_id = ?1 and parent_run_id = ?2 and ${inList(tx, 'id', '?3')}`,
+    [tx.project, parent, ids],
+  )
+  return new Set(rows.map(({ id }) => id))
 }
 
 // ---- unique keys

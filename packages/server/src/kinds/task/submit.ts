@@ -157,6 +157,8 @@ export function createSubmit(queue: Queue, accepted?: (queue: string, handler: s
 
   async function accept(tx: Tx, all: readonly Accepted[]): Promise<Submitted[]> {
     const ids = all.map(({ caller }) => uuidv7(caller.at))
+    // Those that share the transaction came one after the other: by the time of the first the others would wait for theirs.
+    const now = all.reduce((latest, { caller }) => Math.max(latest, caller.at), 0)
     const rivals = all.some(({ task }) => task.uniqueKey !== null) ? await meetRivals(tx, queue, all, ids) : undefined
     const foldedInto = (i: number) => {
       const rival = rivals?.get(i)
@@ -185,9 +187,8 @@ export function createSubmit(queue: Queue, accepted?: (queue: string, handler: s
     const [last] = await Promise.all([
       fresh.length > 0 ? takeNumbers(tx, 'runs', fresh.length) : 0,
       fresh.length > 0 ? takeNumbers(tx, 'tasks', fresh.length) : 0,
-      store.addQueues(tx, unknown, all[0]?.caller.at ?? 0),
+      store.addQueues(tx, unknown, now),
     ])
-    const now = all[0]?.caller.at ?? 0
     const dependsOn = await findDependencies(tx, all, (i) => ownerOf(i)?.id ?? ids[i]!)
     const special = after.size > 0 || fresh.some(({ task, parent }) => task.concurrencyKey ?? task.dependsOn ?? parent)
     const rows = fresh.map((one, i) => ({

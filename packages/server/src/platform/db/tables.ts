@@ -464,6 +464,8 @@ export interface WebhooksTable {
   updated_at: number
   callback: 'event' | 'dispatch' | null
   url_mac: string | null
+  ordered: number
+  handlers: string
 }
 
 export interface DeliveriesTable {
@@ -488,6 +490,7 @@ export interface DeliveryQueueTable {
   fence: Generated<number>
   lease_owner: string | null
   lease_until: number | null
+  turn: number | null
 }
 
 export interface WebhookCursorsTable {
@@ -590,6 +593,8 @@ export interface HttpHandlersTable {
   sealed_secret: string
   created_by_id: string
   created_at: number
+  sealed_previous_secret: string | null
+  previous_secret_until: number | null
 }
 
 export interface DisabledHandlersTable {

@@ -26,6 +26,8 @@ export interface HttpHandlers {
   examine(given: AddHandler): Examined
   /** Throws HANDLER_NAME_TAKEN. The secret signs what is sent there; it is not told again. */
   add(tx: Tx, caller: Caller, examined: Examined): Promise<{ handler: HttpHandler; secret: string }>
+  /** Another secret; for a day both sign. It is not told again. Throws HANDLER_UNKNOWN. */
+  rotate(tx: Tx, caller: Caller, name: string): Promise<string>
   /** Tasks that wait for it fail as HANDLER_GONE when their turn comes. Throws HANDLER_UNKNOWN. */
   remove(tx: Tx, caller: Caller, name: string): Promise<void>
 }
@@ -41,6 +43,8 @@ const MAX_ANSWER_BYTES = 1024 * 1024
 /** The time of an attempt is what ends a request; this only has to be longer. */
 const LONGEST_MS = 2 * 86_400_000
 const KNOWN = 1_000
+/** Receivers have so long to learn another secret. */
+const OVERLAP_MS = 24 * 3_600_000
 
 export function createHttpHandlers(on: { egress: Egress; seal: Seal; clock: Clock }): HttpHandlers {
   const { egress, seal } = on
@@ -62,8 +66,22 @@ export function createHttpHandlers(on: { egress: Egress; seal: Seal; clock: Cloc
     ...contractIn(row.contract),
     source: 'http',
     url: row.url,
-    run: (input, ctx) => call(on, row.url, seal.open(row.sealed_secret, about(row.project_id, row.name)), input, ctx),
+    run: (input, ctx) => call(on, { url: row.url, secrets: secretsOf(row) }, input, ctx),
   })
+
+  /** The newest first. */
+  function secretsOf(row: store.HttpHandlerRow): string[] {
+    const open = (sealed: string) => seal.open(sealed, about(row.project_id, row.name))
+    const { sealed_previous_secret: previous, previous_secret_until: until } = row
+    const secrets = [open(row.sealed_secret)]
+    if (previous === null || (until ?? 0) <= on.clock.now()) return secrets
+    try {
+      secrets.push(open(previous))
+    } catch {
+      // Sealed under a key that is gone: that may be why there is another.
+    }
+    return secrets
+  }
 
   return {
     find: async (tx, names) =>
@@ -101,6 +119,8 @@ export function createHttpHandlers(on: { egress: Egress; seal: Seal; clock: Cloc
         sealed_secret: seal.seal(secret, about(tx.project, name)),
         created_by_id: personOf(caller),
         created_at: caller.at,
+        sealed_previous_secret: null,
+        previous_secret_until: null,
       }
       if (!(await store.insertHandler(tx, row))) throw new AppError('HANDLER_NAME_TAKEN', { handler: name })
       await append(tx, caller.at, caller, {
@@ -109,6 +129,23 @@ export function createHttpHandlers(on: { egress: Egress; seal: Seal; clock: Cloc
         details: { handler: name, url, contract_sha256: hash('sha256', contract, 'hex') },
       })
       return { handler: handlerOf({ ...row, project_id: tx.project }), secret }
+    },
+    async rotate(tx, caller, name) {
+      const [row] = await store.findHandlers(tx, [name])
+      if (!row) throw new AppError('HANDLER_UNKNOWN', { handler: name })
+      const secret = newSecret()
+      const until = caller.at + OVERLAP_MS
+      await store.updateHandler(tx, name, {
+        sealed_secret: seal.seal(secret, about(tx.project, name)),
+        sealed_previous_secret: row.sealed_secret,
+        previous_secret_until: until,
+      })
+      await append(tx, caller.at, caller, {
+        type: 'handler.secret_rotated',
+        action: `Replaced the secret of handler: ${name}`,
+        details: { handler: name, previous_until: rfc3339(until) },
+      })
+      return secret
     },
     async remove(tx, caller, name) {
       if (!(await store.deleteHandler(tx, name))) throw new AppError('HANDLER_UNKNOWN', { handler: name })
@@ -127,8 +164,7 @@ export function createHttpHandlers(on: { egress: Egress; seal: Seal; clock: Cloc
  */
 async function call(
   { egress, clock }: { egress: Egress; clock: Clock },
-  url: string,
-  secret: string,
+  { url, secrets }: { url: string; secrets: readonly string[] },
   input: unknown,
   ctx: TaskContext,
 ): Promise<unknown> {
@@ -153,7 +189,7 @@ async function call(
         'content-type': 'application/json',
         traceparent: ctx.traceparent,
         // The same at every attempt: whoever did the work and could not say so knows it again.
-        ...signatureHeaders([secret], { id: ctx.runId, at, body }),
+        ...signatureHeaders(secrets, { id: ctx.runId, at, body }),
       },
       body,
       timeoutMs: LONGEST_MS,

@@ -25,6 +25,14 @@ export async function insertHandler(tx: Tx, row: Omit<HttpHandlerRow, 'project_i
   return rows.length === 1
 }
 
+export async function updateHandler(
+  tx: Tx,
+  name: string,
+  change: Pick<HttpHandlerRow, 'sealed_secret' | 'sealed_previous_secret' | 'previous_secret_until'>,
+): Promise<void> {
+  await tx.db.updateTable('http_handlers').set(change).where('name', '=', name).execute()
+}
+
 export async function deleteHandler(tx: Tx, name: string): Promise<boolean> {
   const rows = await tx.db.deleteFrom('http_handlers').where('name', '=', name).returning('name').execute()
   return rows.length === 1

@@ -3,27 +3,34 @@ import type {
   ClaimedTasks,
   ClaimTasks,
   ExtendedLease,
+  WaitedFor,
   WorkedStep,
+  WorkerDispatch,
+  WorkerDispatched,
+  WorkerPause,
   WorkerStep,
+  WorkerWait,
   WorkResult,
 } from '@writ/api'
 import { type Caller, requireWorkerScope } from '../../../identity/index.ts'
 import { AppError } from '../../../platform/app-error.ts'
 import type { Blobs } from '../../../platform/blobs/index.ts'
 import type { Clock } from '../../../platform/clock.ts'
-import { type Command, type Database, inProject } from '../../../platform/db/index.ts'
+import { type Command, type Database, inProject, type Tx } from '../../../platform/db/index.ts'
 import { redactor } from '../../../platform/redact/index.ts'
+import { traceparentOf } from '../../../platform/tracing.ts'
 import { type Ask, type Lease, type Queue, type Runnable, remotePlace } from '../../../queue/index.ts'
 import { isFinal } from '../../../runs/index.ts'
+import type { AtWork, Children } from '../child.ts'
 import { TaskError } from '../handler.ts'
 import { announce } from '../intent.ts'
-import type { TaskLaneSettings } from '../lane.ts'
+import { attemptSpanId, type TaskLaneSettings } from '../lane.ts'
 import { CANCELLED, ended, endOf, failedWith, PAST_DEADLINE, refusalOf, resultOf, TIMED_OUT } from '../outcome.ts'
 import { readInput } from '../payload.ts'
 import type { Payloads } from '../sealed.ts'
 import { type End, type Ending, settleTasks } from '../settle.ts'
 import { createStepRecord } from '../step.ts'
-import { isHolder, listQueues, loadWork, type WorkRow } from '../store.ts'
+import { findChildren, isHolder, listQueues, loadWork, type WorkRow } from '../store.ts'
 import { findPaused } from '../store-held.ts'
 import type { Held, LeaseTexts } from './lease-text.ts'
 import type { RemoteHandlers } from './registry.ts'
@@ -47,6 +54,12 @@ export interface Workers {
    * LEASE_LOST, STEP_INVALID.
    */
   step(caller: Caller, step: WorkerStep): Promise<WorkedStep>
+  /** What a handler of the server does with `ctx.dispatch`. Throws what `step` does, DISPATCH_DENIED, and what dispatching a task does. */
+  dispatch(caller: Caller, asked: WorkerDispatch): Promise<WorkerDispatched>
+  /** What a child came to; null while it has not ended. Throws SCOPE_NOT_ALLOWED, LEASE_INVALID, LEASE_LOST, NOT_A_CHILD. */
+  wait(caller: Caller, asked: WorkerWait): Promise<WaitedFor>
+  /** Throws SCOPE_NOT_ALLOWED, LEASE_INVALID, LEASE_LOST. */
+  pauseKey(caller: Caller, asked: WorkerPause): Promise<void>
   /** There may be something to claim here, or anywhere; a hint. */
   wake(where: Runnable | null): void
   /** Nobody waits any longer. */
@@ -61,6 +74,7 @@ export interface WorkersOn {
   readonly clock: Clock
   readonly payloads: Payloads
   readonly registry: RemoteHandlers
+  readonly children: Children
   readonly texts: LeaseTexts
   readonly leaseMs: number
   readonly maxLost: number
@@ -194,6 +208,8 @@ export function createWorkers(on: WorkersOn): Workers {
             attempt: lease.attempt,
             lease: texts.write({ lease, queue: row.queue, worker, startedAt: now, endsAt, by }),
             ends_in_ms: endsAt - now,
+            concurrency_key: row.concurrency_key,
+            traceparent: traceparentOf(row.trace_id, attemptSpanId(row.id, lease.attempt)),
           }
         }),
     )
@@ -252,6 +268,15 @@ export function createWorkers(on: WorkersOn): Workers {
     const attempt = attemptOf(held, row, said.log)
     const end = (ending: Ending, final = false) => endOf({ lease, row, ending, attempt, final }, on.random)
     if (said.outcome === 'back') return { next: 'back', lease, row }
+    if (said.outcome === 'wait' && row.cancel_requested_at === null) {
+      const children = said.children ?? []
+      const own = await inProject(project, () => db.read((tx) => findChildren(tx, row.id, children)))
+      const strange = children.find((id) => !own.has(id))
+      // Of another's child it could be that it waits for this one.
+      if (strange !== undefined || children.length === 0) throw new AppError('NOT_A_CHILD', { task: strange ?? 'null' })
+      return { next: 'wait', lease, row, on: [...own], startedAt: held.startedAt }
+    }
+    if (said.outcome === 'wait') return end(CANCELLED)
     // Nobody asked for it, so the work was given up by itself.
     if (said.outcome === 'cancelled')
       return row.cancel_requested_at === null ? { next: 'back', lease, row } : end(CANCELLED)
@@ -266,6 +291,26 @@ export function createWorkers(on: WorkersOn): Workers {
       if (!(error instanceof TaskError)) throw error
       return end(failedWith(error.code, error.message), !error.retryable)
     }
+  }
+
+  /** A task that a worker holds, as what it asks the server for sees it. Throws SCOPE_NOT_ALLOWED, LEASE_INVALID, LEASE_LOST. */
+  async function atWork(caller: Caller, text: string): Promise<AtWork> {
+    const [held] = readLeases(caller, [text])
+    const { lease } = held!
+    const project = caller.project!
+    const row = await inProject(project, () =>
+      db.read(async (tx) =>
+        (await isHolder(tx, lease.runId, lease.fence))
+          ? (await loadWork(tx, [lease.runId])).get(lease.runId)
+          : undefined,
+      ),
+    )
+    if (!row || isFinal(row.state)) throw new AppError('LEASE_LOST')
+    return { project, row, attempt: lease.attempt, allowed: (tx) => requireHolder(tx, lease) }
+  }
+
+  async function requireHolder(tx: Tx, lease: Lease): Promise<void> {
+    if (!(await isHolder(tx, lease.runId, lease.fence, 'lock'))) throw new AppError('LEASE_LOST')
   }
 
   return {
@@ -384,14 +429,33 @@ export function createWorkers(on: WorkersOn): Workers {
         if (before) return { done: true, result: before.result }
         if (result === undefined) return { done: false, result: null }
         const run = { project, id: lease.runId, attempt: lease.attempt }
-        const kept = await steps.keep(run, { name, startedAt: clock.now() - took_ms, value: result }, async (tx) => {
-          if (!(await isHolder(tx, lease.runId, lease.fence))) throw new AppError('LEASE_LOST')
-        })
+        const kept = await steps.keep(run, { name, startedAt: clock.now() - took_ms, value: result }, (tx) =>
+          requireHolder(tx, lease),
+        )
         return { done: true, result: kept }
       } catch (error) {
-        if (!(error instanceof TaskError)) throw error
-        throw new AppError('STEP_INVALID', { reason: error.message }, { cause: error })
+        throw refusalIn(error)
       }
+    },
+
+    async dispatch(caller, { lease, name, task }) {
+      const work = await atWork(caller, lease)
+      return on.children.dispatch(work, name, task).catch((error) => {
+        throw refusalIn(error)
+      })
+    },
+
+    async wait(caller, { lease, child }) {
+      const work = await atWork(caller, lease)
+      const outcome = await on.children.outcome(work, child).catch((error) => {
+        throw refusalIn(error, child)
+      })
+      return { outcome }
+    },
+
+    async pauseKey(caller, { lease, key, until }) {
+      const work = await atWork(caller, lease)
+      await on.children.pauseKey(work, key, Date.parse(until))
     },
 
     wake(where) {
@@ -406,4 +470,13 @@ export function createWorkers(on: WorkersOn): Workers {
       for (const one of waiting) one.wake()
     },
   }
+}
+
+/** What a handler of the server is told as the code of its own failure, as the refusal of a request. */
+function refusalIn(error: unknown, child = ''): unknown {
+  if (!(error instanceof TaskError)) return error
+  if (error.cause instanceof AppError) return error.cause
+  if (error.code === 'DISPATCH_DENIED') return new AppError('DISPATCH_DENIED', {}, { cause: error })
+  if (error.code === 'NOT_A_CHILD') return new AppError('NOT_A_CHILD', { task: child }, { cause: error })
+  return new AppError('STEP_INVALID', { reason: error.message }, { cause: error })
 }
