@@ -153,6 +153,7 @@ export const routes: Routes = {
     list: { method: 'GET', path: '/tasks', json: true },
     get: { method: 'GET', path: '/tasks/:id', json: true },
     wait: { method: 'GET', path: '/tasks/:id/wait', json: true },
+    log: { method: 'GET', path: '/tasks/:id/log', json: true },
     cancel: { method: 'POST', path: '/tasks/:id/cancel', json: true },
     batch: { method: 'GET', path: '/batches/:id', json: true },
     cancelBatch: { method: 'POST', path: '/batches/:id/cancel', json: true },
@@ -196,6 +197,7 @@ export const routes: Routes = {
     claim: { method: 'POST', path: '/workers/claim', unrecorded: true, json: true },
     extend: { method: 'POST', path: '/workers/extend', unrecorded: true, json: true },
     step: { method: 'POST', path: '/workers/step', unrecorded: true, json: true },
+    log: { method: 'POST', path: '/workers/log', unrecorded: true, json: true },
     settle: { method: 'POST', path: '/workers/settle', unrecorded: true, json: true },
   },
   handlers: {

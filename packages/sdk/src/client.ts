@@ -5,7 +5,7 @@ import { ConnectionLost, refusalOf, WritError } from './errors.ts'
 import { multipartBody, type OnProgress, type UploadSource } from './multipart.ts'
 import type { ClientOptions } from './options.ts'
 import { defaultRetry, pause, retryDelay, shouldRetry } from './retry.ts'
-import { type WatchArgs, watchEvents } from './watch.ts'
+import { type FollowLogArgs, followLog, type WatchArgs, watchEvents } from './watch.ts'
 
 /** What every call may carry, whatever its endpoint; `calls.ts` says which endpoint takes what. */
 interface LooseArgs {
@@ -61,8 +61,20 @@ export function createClient(options: ClientOptions): Client {
     }
     return watchEvents(open, { ...args, signal: signalOf(options.signal, args.signal) }, options.retry)
   }
+  const follow = (args: FollowLogArgs) => {
+    const route = findRoute('tasks.log')
+    const open = (after: string | undefined, signal: AbortSignal) => {
+      const call: LooseArgs = {
+        params: { id: args.task },
+        query: { attempt: args.attempt, after: args.after, tail: args.tail },
+        headers: { accept: 'text/event-stream', ...(after === undefined ? {} : { 'last-event-id': after }) },
+      }
+      return fetchOnce({ url: urlOf(base, route, call), route, args: call, key: undefined, options, signal })
+    }
+    return followLog(open, { ...args, signal: signalOf(options.signal, args.signal) }, options.retry)
+  }
   // Behind the loop every endpoint is one of many; the mapped type gives each its own shapes back.
-  return { ...groups, call, pages, items, watch } as unknown as Client
+  return { ...groups, call, pages, items, watch, followLog: follow } as unknown as Client
 }
 
 function baseOf({ url, prefix = '/api/v1' }: ClientOptions): { root: string; prefix: string } {
