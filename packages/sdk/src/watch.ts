@@ -24,6 +24,8 @@ export interface FollowLogArgs {
   readonly after?: number | undefined
   /** Begins with the newest so many lines, instead of `after`. */
   readonly tail?: number | undefined
+  /** `<attempt>.<line>`, the place of a line that was taken care of: goes on behind it, and over the attempts that follow. */
+  readonly behind?: string | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -44,7 +46,7 @@ export const watchEvents = (open: Open, args: WatchArgs, retry: Partial<RetryRul
 export const followLog = (open: Open, args: FollowLogArgs, retry: Partial<RetryRules> = {}) =>
   readStream<TaskLog>(
     open,
-    undefined,
+    args.behind,
     args.signal,
     retry,
     (log) => log.complete && !log.more && (args.attempt !== undefined || (log.final && log.attempt >= log.attempts)),
