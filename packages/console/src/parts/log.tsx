@@ -1,6 +1,6 @@
 import { Button, Select, Switch, TextInput } from '@mantine/core'
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { useDeferredValue, useEffect, useLayoutEffect, useRef, useState } from 'react'
+import { memo, useDeferredValue, useEffect, useLayoutEffect, useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { count } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
@@ -141,19 +141,23 @@ export function TaskLogView({ task, attempts }: { task: string; attempts: number
   )
 }
 
-function Row({ row, needle }: { row: LogRow; needle: string }) {
-  const { t, i18n } = useTranslation()
-  if (row.until !== undefined)
-    return (
-      <div className="log-row log-gap">
-        {t('task.logGap', { from: count(row.at, i18n.language), to: count(row.until, i18n.language) })}
-      </div>
-    )
+/** Made anew when the line is another, not when others come. */
+const Row = memo(function Row({ row, needle }: { row: LogRow; needle: string }) {
+  if (row.until !== undefined) return <Gap from={row.at} to={row.until} />
   const text = row.text.length > MOST_DRAWN ? `${row.text.slice(0, MOST_DRAWN)} …` : row.text
   return (
     <div className="log-row">
       <span className="log-at">{row.at}</span>
       {needle === '' ? <Line text={text} /> : marked(unpainted(text), needle)}
+    </div>
+  )
+})
+
+function Gap({ from, to }: { from: number; to: number }) {
+  const { t, i18n } = useTranslation()
+  return (
+    <div className="log-row log-gap">
+      {t('task.logGap', { from: count(from, i18n.language), to: count(to, i18n.language) })}
     </div>
   )
 }
