@@ -69,6 +69,8 @@ export function List<T extends { id: string; number?: number }>(props: {
     queryFn: ({ pageParam, signal }) => load(pageParam, signal),
     getNextPageParam: ({ next_cursor }: PageOfRows<T>) => next_cursor,
     refetchOnWindowFocus: false,
+    // Or each page that comes would be compared with all rows that are there.
+    structuralSharing: false,
   })
   // Once for each answer, not for each frame of a scroll.
   const rows = useMemo(() => query.data?.pages.flatMap(({ items }) => items) ?? [], [query.data])
@@ -132,7 +134,7 @@ export function List<T extends { id: string; number?: number }>(props: {
             (old) =>
               old && {
                 ...old,
-                pages: old.pages.map((one) => ({ ...one, items: one.items.map((row) => now.get(row.id) ?? row) })),
+                pages: old.pages.map((one) => ({ ...one, items: one.items.map((row) => newer(row, now.get(row.id))) })),
               },
           )
         })
@@ -262,6 +264,10 @@ export function List<T extends { id: string; number?: number }>(props: {
     </div>
   )
 }
+
+/** The row itself if nothing of it is new, so that it is not drawn again. */
+const newer = <T,>(row: T, now: T | undefined): T =>
+  now === undefined || JSON.stringify(row) === JSON.stringify(now) ? row : now
 
 interface RowProps<T> {
   readonly row: T
