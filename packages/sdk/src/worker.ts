@@ -37,7 +37,8 @@ export interface Worker {
 interface Work {
   readonly task: ClaimedTask
   readonly abort: AbortController
-  readonly log: ReturnType<typeof createLines>
+  /** Made with its first line. */
+  log: ReturnType<typeof createLines> | null
   /** When the oldest line was printed that was not sent; null if all were. */
   printedAt: number | null
   /** Lines are under way: what became of it is said after that. */
@@ -115,7 +116,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     if (work.why === 'stopping') result = { outcome: 'back' }
     if (work.why === 'lost') return forget(work)
     await work.telling
-    send(work, { ...result, lease: task.lease, ...work.log.result() })
+    send(work, { ...result, lease: task.lease, ...work.log?.result() })
   }
 
   /** Asked for before it is done, and kept under the lease: a worker that lost it keeps nothing. */
@@ -134,6 +135,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
 
   function print(work: Work, line: string): void {
     if (work.over) return
+    work.log ??= createLines()
     work.log.add(line)
     work.printedAt ??= performance.now()
     if (tellTimer === undefined && tells) tellTimer = setTimeout(tell, TELL_MS)
@@ -144,8 +146,10 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     tellTimer = undefined
     const before = performance.now() - TELL_MS / 2
     const due = [...active].filter((one) => !one.over && one.telling === null && (one.printedAt ?? before) < before)
-    const some = due.slice(0, MAX_TOLD).map((work) => ({ work, ...work.log.unsent() }))
-    const told = some.filter(({ lines }) => lines.length > 0)
+    const told = due
+      .slice(0, MAX_TOLD)
+      .flatMap((work) => (work.log === null ? [] : { work, log: work.log, ...work.log.unsent() }))
+      .filter(({ lines }) => lines.length > 0)
     if (told.length > 0) {
       const sending = sendLines(told)
       for (const { work } of told)
@@ -158,15 +162,21 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
   }
 
   async function sendLines(
-    told: readonly { work: Work; lines: string[]; leftOut: number; begin: number }[],
+    told: readonly {
+      work: Work
+      log: ReturnType<typeof createLines>
+      lines: string[]
+      leftOut: number
+      begin: number
+    }[],
   ): Promise<void> {
     const logs = told.map(({ work, lines, leftOut }) => ({ lease: work.task.lease, lines, left_out: leftOut }))
     for (const { work } of told) work.printedAt = null
     try {
       const { logs: answers } = await client.workers.log({ body: { logs }, signal: AbortSignal.timeout(leaseMs / 3) })
-      for (const [i, { work, lines, begin }] of told.entries()) {
+      for (const [i, { work, log, lines, begin }] of told.entries()) {
         const { kept } = answers[i]!
-        if (kept > 0) work.log.sentUpTo(begin + kept)
+        if (kept > 0) log.sentUpTo(begin + kept)
         if (kept < lines.length) work.printedAt ??= performance.now()
       }
     } catch (error) {
@@ -314,7 +324,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
       const work: Work = {
         task,
         abort: new AbortController(),
-        log: createLines(),
+        log: null,
         printedAt: null,
         telling: null,
         until,
