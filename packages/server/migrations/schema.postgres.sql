@@ -208,7 +208,8 @@ CREATE TABLE public.audit_appends (
     last_id text NOT NULL COLLATE pg_catalog."C",
     entries bigint NOT NULL,
     shard bigint,
-    log_index bigint
+    log_index bigint,
+    ends bigint
 );
 
 ALTER TABLE ONLY public.audit_appends FORCE ROW LEVEL SECURITY;

@@ -112,7 +112,7 @@ create table audit_appends (
   last_id text not null,
   entries integer not null,
   shard integer,
-  log_index integer,
+  log_index integer, ends integer,
   unique (project_id, shard, log_index)
 ) strict;
 

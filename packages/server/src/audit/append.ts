@@ -6,6 +6,7 @@ import { drawBytes, uuidv7 } from '../platform/ids.ts'
 import { redactor } from '../platform/redact/index.ts'
 import { sha256 } from './node-crypto.ts'
 import { recentRows } from './recent.ts'
+import { RUN_ENDS } from './store.ts'
 
 /** Who acts, and from where. `system` acts for nobody: timers, recovery, and callers who are not known yet. */
 export interface Actor {
@@ -86,7 +87,13 @@ export async function appendOne(tx: Tx, at: number, by: Actor, event: NewEvent):
 async function insertEvents(tx: Tx, events: readonly ReturnType<typeof rowOf>[]): Promise<void> {
   const first = events[0]!.id
   if (recentRows.wanted) tx.afterCommit(() => recentRows.keep(first, events))
-  const together = { project_id: tx.project, first_id: first, last_id: events.at(-1)!.id, entries: events.length }
+  const together = {
+    project_id: tx.project,
+    first_id: first,
+    last_id: events.at(-1)!.id,
+    entries: events.length,
+    ends: events.reduce((sum, event) => sum + (RUN_ENDS.has(event.event_type) ? 1 : 0), 0),
+  }
   if (tx.dialect === 'postgres') {
     // The column's default is the append that this session inserted last, so neither has to be waited for.
     await Promise.all([
@@ -99,8 +106,8 @@ async function insertEvents(tx: Tx, events: readonly ReturnType<typeof rowOf>[])
     return
   }
   const [made] = await tx.sql<{ seq: number }>(
-    'insert into audit_appends (project_id, first_id, last_id, entries) values (?1, ?2, ?3, ?4) returning seq',
-    [together.project_id, together.first_id, together.last_id, together.entries],
+    'insert into audit_appends (project_id, first_id, last_id, entries, ends) values (?1, ?2, ?3, ?4, ?5) returning seq',
+    [together.project_id, together.first_id, together.last_id, together.entries, together.ends],
   )
   await tx.insert(
     'audit_events',

@@ -1,3 +1,4 @@
+import type { AuditEventType } from '@writ/api'
 import type { Selectable } from 'kysely'
 import { sql } from 'kysely'
 import { inList, type Tx } from '../platform/db/index.ts'
@@ -35,9 +36,12 @@ const EVENTS_PLACED = 'audit_events e join audit_appends b on b.project_id = e.p
 const PLACES = `audit_appends b join audit_events e
      on e.project_id = b.project_id and e.id >= b.first_id and e.id <= b.last_id and e.append = b.seq`
 const INDEX = 'b.log_index + e.place'
-/** The first entry of the append that has the entry ?3 of the log ?1, ?2; the entry itself where there is none. */
-const APPEND_OF_ENTRY = `coalesce((select max(c.log_index) from audit_appends c
-     where c.project_id = ?1 and c.shard = ?2 and c.log_index <= ?3), ?3)`
+/**
+ * The first entry of the append that has the entry ?3 of the log ?1, ?2; null where that log has none. Nothing but a bare subquery:
+ * inside `coalesce` or `max` row-level security keeps PostgreSQL from using the index, and each look reads the whole log.
+ */
+const APPEND_OF_ENTRY = `(select c.log_index from audit_appends c
+     where c.project_id = ?1 and c.shard = ?2 and c.log_index <= ?3 order by c.log_index desc limit 1)`
 
 const placeIn = (append: string, event: string) =>
   sql<number | null>`${sql.ref(`${append}.log_index`)} + ${sql.ref(`${event}.place`)}`
@@ -199,43 +203,128 @@ export interface PlacedEvent {
 }
 
 type PlacedRow = Omit<PlacedEvent, 'position'> & { shard: number | null; log_index: number | null }
-const placedColumns = `e.id, e.event_type, e.timestamp, e.actor_kind, e.actor_id, e.actor_number, e.actor_username,
-  e.resource_type, e.resource_id, e.resource_number, e.run_id, e.success, e.event, b.shard, ${INDEX} as log_index`
+const eventColumns = `e.id, e.event_type, e.timestamp, e.actor_kind, e.actor_id, e.actor_number, e.actor_username,
+  e.resource_type, e.resource_id, e.resource_number, e.run_id, e.success, e.event`
+const placedColumns = `${eventColumns}, b.shard, ${INDEX} as log_index`
 const placed = ({ shard, log_index, ...event }: PlacedRow): PlacedEvent => ({
   ...event,
   position: shard === null || log_index === null ? null : { shard, index: log_index },
 })
 
-/** Behind the place ?2, ?3 of the project ?1, in log order. */
-const BEHIND = `b.project_id = ?1 and b.log_index is not null and (b.shard, b.log_index) >= (?2, ${APPEND_OF_ENTRY})
-       and (b.shard > ?2 or ${INDEX} > ?3)
-     order by b.shard, b.log_index, e.place`
+interface Append {
+  readonly seq: number
+  readonly first_id: string
+  readonly last_id: string
+  readonly entries: number
+  readonly shard: number
+  readonly log_index: number
+  readonly ends: number | null
+}
+
+/**
+ * The appends that end behind a place, in log order. In two steps, because neither database looks up a pair in an index when half
+ * of it is a subquery, and without the index each look reads the whole log.
+ */
+async function listAppendsBehind(tx: Tx, { shard, index }: Position, limit: number): Promise<Append[]> {
+  // Before the first entry of a log is behind the log before it.
+  const at = index < 0 ? [tx.project, shard - 1, Number.MAX_SAFE_INTEGER] : [tx.project, shard, index]
+  const [append] = await tx.sql<{ log_index: number | null }>(`select ${APPEND_OF_ENTRY} as log_index`, at)
+  return tx.sql<Append>(
+    `select seq, first_id, last_id, entries, shard, log_index, ends from audit_appends
+     where project_id = ?1 and (shard, log_index) >= (?2, ?4) and (shard > ?2 or log_index + entries - 1 > ?3)
+     order by shard, log_index limit ?5`,
+    [...at, append!.log_index, limit],
+  )
+}
+
+/**
+ * The events of appends, found by where their ids lie: `e.append` names the append. No join, for a planner that does not know how few
+ * appends there are reads every event.
+ */
+const EVENTS_OF = (tx: Tx) => `e.project_id = ?1 and e.id >= ?2 and e.id <= ?3 and ${inList(tx, 'e.append', '?4')}`
+function eventsOf(tx: Tx, appends: readonly Append[]): [string, string, string, number[]] {
+  const first = appends.reduce((least, { first_id }) => (first_id < least ? first_id : least), appends[0]!.first_id)
+  const last = appends.reduce((most, { last_id }) => (last_id > most ? last_id : most), '')
+  return [tx.project, first, last, appends.map((append) => append.seq)]
+}
 
 /**
  * The events behind a place, in log order. A place is given after the commit and one after the other, so what was read up
  * to a place never gets a late neighbour: whoever reads on from there misses nothing.
  */
 export async function listEventsBehind(tx: Tx, after: Position, limit: number): Promise<PlacedEvent[]> {
-  const rows = await tx.sql<PlacedRow>(
-    `select ${placedColumns}
-     from ${PLACES} where ${BEHIND} limit ?4`,
-    [tx.project, after.shard, after.index, limit],
+  const appends = await listAppendsBehind(tx, after, limit)
+  if (appends.length === 0) return []
+  // As many as hold `limit` entries, of the first only what is behind the place.
+  let left = limit
+  const enough = appends.findIndex(({ shard, log_index, entries }) => {
+    left -= shard === after.shard ? Math.min(entries, log_index + entries - 1 - after.index) : entries
+    return left <= 0
+  })
+  const read = enough < 0 ? appends : appends.slice(0, enough + 1)
+  const rows = await tx.sql<Omit<PlacedRow, 'shard' | 'log_index'> & { append: number; place: number }>(
+    `select ${eventColumns}, e.append, e.place from audit_events e where ${EVENTS_OF(tx)}`,
+    eventsOf(tx, read),
   )
-  return rows.map(placed)
+  const bySeq = new Map(read.map((append) => [append.seq, append]))
+  return rows
+    .map(({ append, place, ...event }) => {
+      const { shard, log_index } = bySeq.get(append)!
+      return { ...event, position: { shard, index: log_index + place } }
+    })
+    .filter(({ position }) => position.shard > after.shard || position.index > after.index)
+    .sort((a, b) => a.position.shard - b.position.shard || a.position.index - b.position.index)
+    .slice(0, limit)
 }
 
-/** What the events behind a place are about, in log order, without what they say. */
-export async function listSubjectsBehind(
+/** The event types that end a run; each run has one of them, once. */
+export const RUN_ENDS: ReadonlySet<string> = new Set<AuditEventType>([
+  'run.completed',
+  'run.failed',
+  'run.timeout',
+  'run.cancelled',
+])
+
+/** Entries of appends that tell of ends, and appends of any kind, that are read at once. */
+const MOST_ENTRIES = 1_000
+const MOST_APPENDS = 1_000
+
+/**
+ * The runs whose ends the log tells of behind a place, up to the place `to`, which is the end of an append; undefined where nothing
+ * is behind. Only appends that tell of ends are read, so what else is in the log costs no more than its appends.
+ */
+export async function listEndsBehind(
   tx: Tx,
   after: Position,
-  limit: number,
-): Promise<{ position: Position; event_type: string; resource_id: string | null }[]> {
-  const rows = await tx.sql<{ shard: number; log_index: number; event_type: string; resource_id: string | null }>(
-    `select b.shard, ${INDEX} as log_index, e.event_type, e.resource_id
-     from ${PLACES} where ${BEHIND} limit ?4`,
-    [tx.project, after.shard, after.index, limit],
-  )
-  return rows.map(({ shard, log_index, ...event }) => ({ ...event, position: { shard, index: log_index } }))
+): Promise<{ to: Position | undefined; entries: number; runs: string[]; more: boolean }> {
+  const appends = await listAppendsBehind(tx, after, MOST_APPENDS)
+  let entries = 0
+  const beyond = appends.findIndex(({ ends, entries: n }, i) => {
+    if (ends !== 0) entries += n
+    return entries > MOST_ENTRIES && i > 0
+  })
+  const read = beyond < 0 ? appends : appends.slice(0, beyond)
+  const last = read.at(-1)
+  if (!last) return { to: undefined, entries: 0, runs: [], more: false }
+  const telling = read.filter(({ ends }) => ends !== 0)
+  const rows =
+    telling.length === 0
+      ? []
+      : await tx.sql<{ resource_id: string; append: number; place: number }>(
+          `select e.resource_id, e.append, e.place from audit_events e
+           where ${EVENTS_OF(tx)} and ${inList(tx, 'e.event_type', '?5')} and e.resource_id is not null`,
+          [...eventsOf(tx, telling), [...RUN_ENDS]],
+        )
+  // Only the first may begin before the place.
+  const [first] = read
+  const counted = first!.shard === after.shard ? after.index - first!.log_index : -1
+  const runs = rows.filter(({ append, place }) => append !== first!.seq || place > counted)
+  return {
+    to: { shard: last.shard, index: last.log_index + last.entries - 1 },
+    entries: read.reduce((sum, one) => sum + one.entries, 0),
+    runs: [...new Set(runs.map((run) => run.resource_id))],
+    more: beyond >= 0 || appends.length === MOST_APPENDS,
+  }
 }
 
 /** The last place that was given in this project; before the first one if there is none. */

@@ -179,8 +179,10 @@ export async function someApprovers(tx: Tx, policy: Pick<Policy, 'approver_roles
 
 /** The policy of the project in context. */
 export async function loadPolicy(tx: Tx): Promise<Policy> {
-  const row = await tx.db.selectFrom('projects').select('policy').where('id', '=', tx.project).executeTakeFirstOrThrow()
-  return parsePolicy(row.policy)
+  // By hand: every ticket asks for it, and a prepared statement costs the database a tenth of one that is planned each time.
+  const rows = await tx.sql<{ policy: string }>('select policy from projects where id = ?1', [tx.project])
+  if (!rows[0]) throw new Error('the project of the context is gone')
+  return parsePolicy(rows[0].policy)
 }
 
 export async function setPolicy(tx: Tx, policy: string): Promise<void> {

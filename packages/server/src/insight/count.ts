@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { listSubjectsBehind } from '../audit/index.ts'
+import { listEndsBehind } from '../audit/index.ts'
 import { listProjects } from '../identity/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, DatabaseUnavailable, inProject } from '../platform/db/index.ts'
@@ -8,12 +8,8 @@ import { addTo, classOf } from './histogram.ts'
 import type { Ended, StatsKey, Step } from './store.ts'
 import * as store from './store.ts'
 
-/** Entries of the log that are read at once. */
-const BATCH = 1_000
 /** A pause between two batches, so that a long log that is counted for the first time leaves room for what runs. */
 const BREATH_MS = 20
-/** The event types that end a run; each run has one of them, once. */
-const ENDS = new Set(['run.completed', 'run.failed', 'run.timeout', 'run.cancelled'])
 
 /** How long each step is kept; a day is kept for ever. */
 export const KEPT_MS: Readonly<Partial<Record<Step, number>>> = { minute: 2 * 86_400_000, hour: 100 * 86_400_000 }
@@ -36,18 +32,10 @@ export function createCounter(on: { db: Database; clock: Clock; log: Logger; pol
 
   /** One batch of the project of the context: how many entries it counted, and whether there may be others. */
   async function batch(): Promise<{ counted: number; more: boolean }> {
-    const { from, to, runs, read } = await db.read(async (tx) => {
-      const cursor = await store.findCursor(tx)
-      const entries = await listSubjectsBehind(tx, cursor, BATCH)
-      const ended = entries.flatMap(({ event_type, resource_id }) =>
-        ENDS.has(event_type) && resource_id !== null ? [resource_id] : [],
-      )
-      return {
-        from: cursor,
-        to: entries.at(-1)?.position,
-        runs: await store.loadEnded(tx, [...new Set(ended)]),
-        read: entries.length,
-      }
+    const { from, to, runs, entries, more } = await db.read(async (tx) => {
+      const from = await store.findCursor(tx)
+      const behind = await listEndsBehind(tx, from)
+      return { ...behind, from, runs: await store.loadEnded(tx, behind.runs) }
     })
     if (to === undefined) return { counted: 0, more: false }
     const added = summed(runs)
@@ -81,7 +69,7 @@ export function createCounter(on: { db: Database; clock: Clock; log: Logger; pol
       return true
     })
     // Somebody else counted from there: what they did not read is looked for from where they came to.
-    return mine ? { counted: read, more: read === BATCH } : { counted: 0, more: true }
+    return mine ? { counted: entries, more } : { counted: 0, more: true }
   }
 
   async function round(stop?: AbortSignal): Promise<number> {

@@ -164,7 +164,7 @@ async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
 // Project ids are UUIDs that we made; the check keeps this literal safe whatever calls it.
 function enter(project: string): string {
   if (!/^[0-9a-f-]{36}$/.test(project)) throw new Error('a project id is a UUID')
-  return `select set_config('writ.project', '${project}', true)`
+  return `set local writ.project = '${project}'`
 }
 
 // Statements are written with ?1, ?2; each is rewritten and named once, however often it runs.

@@ -359,6 +359,7 @@ export interface AuditAppendsTable {
   entries: number
   shard: number | null
   log_index: number | null
+  ends: number | null
 }
 
 export interface LogsTable {
