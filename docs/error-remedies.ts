@@ -488,6 +488,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '无权查看该任务。',
     '除 ops、auditor、admin 外，任务只对派发者可见。',
   ],
+  ATTEMPT_NOT_FOUND: [
+    '`GET /tasks/{id}` lists the attempts; the next one can be waited for, later ones cannot.',
+    '这个任务没有这次尝试。',
+    '`GET /tasks/{id}` 列出各次尝试；可以等待下一次，但不能等待更后面的。',
+  ],
   TASK_UNKNOWN_HANDLER: [
     'List the handlers; names are compared letter by letter. One that was removed has to be registered again.',
     '没有这个处理器。',

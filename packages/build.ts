@@ -18,6 +18,7 @@ interface Manifest {
   readonly version: string
   readonly license: string
   readonly type: string
+  readonly sideEffects?: boolean
   readonly exports: Readonly<Record<string, string>>
   readonly bin?: Readonly<Record<string, string>>
   readonly dependencies?: Readonly<Record<string, string>>
@@ -60,7 +61,7 @@ export async function buildPackages(out = path.join(root, 'dist/packages')): Pro
 
 /** The manifest as users get it: compiled files instead of sources, and the Node that they need. */
 function publish(source: Manifest, description: string) {
-  const { name, version, license, type, exports, bin, dependencies } = source
+  const { name, version, license, type, sideEffects, exports, bin, dependencies } = source
   const compiled = (file: string, ending: string) => file.replace(/\.ts$/, ending)
   return {
     name,
@@ -68,6 +69,7 @@ function publish(source: Manifest, description: string) {
     description,
     license,
     type,
+    ...(sideEffects !== undefined && { sideEffects }),
     engines: { node: '>=24' },
     exports: Object.fromEntries(
       Object.entries(exports).map(([key, file]) => [

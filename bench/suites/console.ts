@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { Browser, Page } from 'playwright-core'
 import { buildConsole } from '../../packages/console/build.ts'
+import { createClient, createWorker } from '../../packages/sdk/src/index.ts'
 import { startChromium } from '../../test/servers/chromium.ts'
 import { type Figure, median, round } from '../figure.ts'
 import { startWrit, type WritProcess } from '../writ-process.ts'
@@ -18,7 +19,8 @@ export async function console(runs = 1_000_000): Promise<Figure[]> {
   try {
     fill(writ, runs)
     const counted = await countingOf(writ, runs)
-    return [...counted, ...(await scrolling(writ, runs))]
+    passed(writ)
+    return [...counted, ...(await scrolling(writ, runs)), ...(await following(writ))]
   } finally {
     await writ.stop()
   }
@@ -61,6 +63,13 @@ function fill(writ: WritProcess, runs: number): void {
   db.close()
 }
 
+/** What was made here stands behind the end of the real log, where it would be told to every page that opens: from now on it is history. */
+function passed(writ: WritProcess): void {
+  const db = new DatabaseSync(join(writ.folder, 'data/writ.db'), { timeout: 30_000 })
+  db.exec('update audit_appends set shard = -2 where shard = 1')
+  db.close()
+}
+
 async function countingOf(writ: WritProcess, runs: number): Promise<Figure[]> {
   const started = performance.now()
   const headers = { authorization: `Bearer ${await writ.token()}` }
@@ -83,18 +92,29 @@ async function countingOf(writ: WritProcess, runs: number): Promise<Figure[]> {
   ]
 }
 
+/** A page of the console with somebody signed in. */
+async function openPage(browser: Browser, writ: WritProcess, place: string): Promise<Page> {
+  const page = await browser.newPage({ viewport: { width: 1440, height: 900 } })
+  await page.goto(`${writ.url.replace('127.0.0.1', 'localhost')}/app/default/${place}`)
+  await page.locator('input[name=username]').fill('admin')
+  await page.locator('input[name=password]').fill('bench-has-a-password')
+  await page.locator('form button[type=submit]').click()
+  return page
+}
+
+const figuresOf = (of: string, { longest, p95, frames }: Measured): Figure[] => [
+  figure(`longest task of the main thread, ${of} (${frames} frames)`, round(longest), 'ms', { at_most: 50 }),
+  figure(`script of a frame, p95, ${of}`, round(p95), 'ms', { at_most: 8 }),
+]
+
 /** Long tasks and the script of each frame while a list of a million is scrolled to and fro. */
 async function scrolling(writ: WritProcess, runs: number): Promise<Figure[]> {
   const browser = await startChromium()
   try {
-    const page = await browser.newPage({ viewport: { width: 1440, height: 900 } })
-    await page.goto(`${writ.url.replace('127.0.0.1', 'localhost')}/app/default/tasks`)
-    await page.locator('input[name=username]').fill('admin')
-    await page.locator('input[name=password]').fill('bench-has-a-password')
-    await page.locator('form button[type=submit]').click()
+    const page = await openPage(browser, writ, 'tasks')
     await page.locator('.list-row').first().waitFor()
     await page.waitForTimeout(3_000)
-    const { longest, p95, frames } = await measured(browser, page, async () => {
+    const found = await measured(browser, page, async () => {
       // Forty wheel turns a second for three seconds, as a hand would: further down than any screen.
       await page.mouse.move(700, 500)
       for (let i = 0; i < 120; i++) {
@@ -102,15 +122,48 @@ async function scrolling(writ: WritProcess, runs: number): Promise<Figure[]> {
         await page.waitForTimeout(25)
       }
     })
-    return [
-      figure(`longest task of the main thread, a list of ${runs} (${frames} frames)`, round(longest), 'ms', {
-        at_most: 50,
-      }),
-      figure(`script of a frame, p95, a list of ${runs}`, round(p95), 'ms', { at_most: 8 }),
-    ]
+    return figuresOf(`a list of ${runs}`, found)
   } finally {
     await browser.close()
   }
+}
+
+const LINES_A_SECOND = 1_000
+
+/** The same while a task prints a thousand lines a second and its page follows, for eight seconds from the fifth on. */
+async function following(writ: WritProcess): Promise<Figure[]> {
+  const browser = await startChromium()
+  const client = createClient({ url: writ.url, token: await writ.token() })
+  const worker = createWorker(client)
+  const stop = new AbortController()
+  worker.handle('bench.prints', { timeoutMs: 120_000 }, async (_, { log, signal }) => {
+    for (let i = 1; !signal.aborted; i++) {
+      log(`${new Date().toISOString()} \u001b[32mok\u001b[0m port 1/0/${i % 48} of switch ${i} answers in ${i % 97} ms`)
+      if (i % (LINES_A_SECOND / 20) === 0) await new Promise((later) => setTimeout(later, 50))
+    }
+  })
+  const working = worker.run(stop.signal)
+  try {
+    while (!(await client.tasks.handlers()).some((one) => one.name === 'bench.prints'))
+      await new Promise((later) => setTimeout(later, 100))
+    const { number } = await client.tasks.submit({ body: { handler: 'bench.prints', input: {} } })
+    const page = await openPage(browser, writ, `tasks/${number}`)
+    await page.locator('.log-row').first().waitFor()
+    await page.waitForTimeout(5_000)
+    const found = await measured(browser, page, () => page.waitForTimeout(8_000))
+    await client.tasks.cancel({ params: { id: number }, body: null })
+    return figuresOf(`a log of ${LINES_A_SECOND} lines a second`, found)
+  } finally {
+    stop.abort()
+    await browser.close()
+    await working
+  }
+}
+
+interface Measured {
+  readonly longest: number
+  readonly p95: number
+  readonly frames: number
 }
 
 interface TraceEvent {
@@ -126,11 +179,7 @@ interface TraceEvent {
 }
 
 /** What the browser's trace says of the main thread of the page while something is done: milliseconds of the processor. */
-async function measured(
-  browser: Browser,
-  page: Page,
-  work: () => Promise<void>,
-): Promise<{ longest: number; p95: number; frames: number }> {
+async function measured(browser: Browser, page: Page, work: () => Promise<void>): Promise<Measured> {
   await browser.startTracing(page, { categories: ['devtools.timeline', 'disabled-by-default-devtools.timeline'] })
   await work()
   const trace = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: TraceEvent[] }

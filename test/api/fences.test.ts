@@ -11,7 +11,8 @@ import { dispatcherOf, handlerOf } from '../tasks/dispatch.ts'
 import { type TestSystem, until } from '../test-system.ts'
 
 const testHandlers = [
-  handlerOf('test.fails', async (_, { step }) => {
+  handlerOf('test.fails', async (_, { step, log }) => {
+    log('as a test wants it')
     await step('only', async () => 1)
     throw new Error('as a test wants it')
   }),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { api, type Endpoint, errorsOf, openapi } from '@writ/api'
+import { routesFile, routesModule } from '../../packages/api/generate-routes.ts'
 import { TestSystem } from '../test-system.ts'
 
 /** What clients were given. A release replaces it; until then everything in it must go on working. */
@@ -36,6 +37,10 @@ const endpoints = Object.entries(api).flatMap(([group, members]) =>
     ([name, endpoint]) => [`${group}.${name}`, endpoint] as const,
   ),
 )
+
+test('the routes that clients use are what node packages/api/generate-routes.ts writes', () => {
+  assert.ok(readFileSync(routesFile, 'utf8') === routesModule(), 'out of date')
+})
 
 test('every operation has a summary, a description, its errors, and an example where it takes a body', () => {
   for (const [name, operation] of operations(now)) {

@@ -41,6 +41,16 @@ test('verifiers, previews and diffs are loaded where they are needed, not with t
     assert.ok(!files.has(manifest[late]!.file), late)
 })
 
+test('schemas of the API stay with the server: a first look loads the addresses of calls alone', async () => {
+  await buildConsole()
+  const manifest = JSON.parse(await readFile(path.join(dist, 'manifest.json'), 'utf8')) as Manifest
+  const { files } = await weigh(manifest, ['index.html', 'src/pages/home.tsx'])
+  const scripts = await Promise.all([...files].map((file) => readFile(path.join(dist, file), 'utf8')))
+  assert.ok(scripts.some((script) => script.includes('/dead-letters/:id/replay')))
+  // The mark that TypeBox leaves in each schema.
+  assert.ok(!scripts.some((script) => script.includes('~kind')))
+})
+
 test('every script and style is there compressed too, and none holds what a policy would stop', async () => {
   await buildConsole()
   const names = await readdir(path.join(dist, '-'))

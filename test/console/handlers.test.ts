@@ -2,7 +2,63 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { HandlerInfo, Submitted } from '@writ/api'
+import { handlerOf } from '../tasks/dispatch.ts'
 import { lookAt, openTab, skip, startConsole } from './scene.ts'
+
+test('a handler over HTTP is added, switched and removed; a key is paused and goes on', { skip }, async () => {
+  const keyed = handlerOf('test.keyed', (_, { signal }) => {
+    signal.throwIfAborted()
+    return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
+  })
+  await using system = await startConsole({ testHandlers: [keyed] })
+  const { admin } = system
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/handlers')
+  await tab.signIn(admin)
+  await page.getByRole('button', { name: 'New HTTP handler' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByLabel('Name').fill('vlan.add')
+  await dialog.getByLabel('Address').fill('http://127.0.0.1:9/vlan')
+  await dialog.getByLabel('Seconds for an attempt').fill('45')
+  await dialog.getByRole('button', { name: 'Add handler' }).click()
+  await dialog.getByText(/^whsec_/).waitFor()
+  await dialog.getByRole('button', { name: 'I have kept it' }).click()
+  const row = page.locator('tr', { hasText: 'vlan.add' })
+  await row.getByText('http://127.0.0.1:9/vlan').waitFor()
+  await row.getByText('3, at most 45 s each').waitFor()
+  // What the server itself knows is switched for this project, too.
+  for (const name of ['vlan.add', 'demo_script']) {
+    await page.getByRole('button', { name: `Disable: ${name}` }).click()
+    await dialog.getByRole('button', { name: 'Disable' }).click()
+    await page.locator('tr', { hasText: name }).locator('.state-disabled').waitFor()
+  }
+  await page.getByRole('button', { name: 'Remove: vlan.add' }).click()
+  await dialog.getByText(/HANDLER_GONE/).waitFor()
+  await dialog.getByRole('button', { name: 'Remove' }).click()
+  await row.waitFor({ state: 'detached' })
+
+  const task = await admin.post<Submitted>('/tasks', { handler: 'test.keyed', concurrency_key: 'sw1' })
+  await tab.open('default/queues')
+  const key = page.locator('tr', { hasText: 'sw1' })
+  await key.waitFor()
+  await page.getByRole('button', { name: 'Pause …: sw1' }).click()
+  await dialog.getByRole('button', { name: 'Pause' }).click()
+  await page.getByRole('button', { name: 'Resume: sw1' }).click()
+  await dialog.getByRole('button', { name: 'Resume' }).click()
+  await page.getByRole('button', { name: 'Resume: sw1' }).waitFor({ state: 'detached' })
+  assert.deepEqual(tab.broken, [])
+  const faults = await lookAt(system, [['queues-keys', 'queues', 'tbody tr']], {
+    after: async ({ page, open }, look) => {
+      await open('default/handlers')
+      await page.getByRole('button', { name: /New HTTP handler|新建 HTTP 处理器/ }).click()
+      await page.getByRole('dialog').locator('input[name=url]').waitFor()
+      await look('handler-new')
+    },
+  })
+  await admin.post(`/tasks/${task.body.id}/cancel`, {})
+  assert.deepEqual(faults, [])
+})
 
 test('a handler of a worker is seen and switched, and a device shows the tasks that name it', { skip }, async () => {
   await using system = await startConsole()

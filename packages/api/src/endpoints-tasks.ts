@@ -100,6 +100,25 @@ export const tasksApi = {
     query: query({ timeout: Type.Optional(Type.Integer({ minimum: 0, maximum: 60, default: 30 })) }),
     reply: t.TaskDetail,
   }),
+  log: endpoint({
+    method: 'GET',
+    path: '/tasks/:id/log',
+    access: 'member',
+    tag: 'tasks',
+    status: 200,
+    ...id,
+    errors: ['TASK_NOT_FOUND', 'TASK_VIEW_DENIED', 'ATTEMPT_NOT_FOUND', 'SEQUENCE_INVALID'],
+    summary: 'Read what an attempt printed, while it does',
+    description:
+      'Lines behind `after`, or the newest `tail`, of one attempt: the newest attempt, or `attempt`. With `Accept: text/event-stream` it goes on as lines come: each event is such an answer, its id `<attempt>.<line>` for `Last-Event-ID`; without `attempt` the next attempts follow. The stream ends when nothing is still to come. Lines are kept about a quarter of a second after they were printed, without what is secret; the newest 2 MiB or 50,000 of an attempt stay. Of an attempt that was lost with its worker, the last lines may be missing.',
+    query: query({
+      attempt: Type.Optional(Type.Integer({ minimum: 1 })),
+      after: Type.Optional(Type.Integer({ minimum: 0 })),
+      tail: Type.Optional(Type.Integer({ minimum: 1, maximum: 50_000 })),
+      limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 5_000, default: 1_000 })),
+    }),
+    reply: t.TaskLog,
+  }),
   cancel: endpoint({
     method: 'POST',
     path: '/tasks/:id/cancel',
@@ -501,6 +520,23 @@ export const workersApi = {
       lease: 'eyJsZWFzZSI6e319.c2lnbmVkLWJ5LXRoZS1zZXJ2ZXI',
       key: 'customer-7',
       until: '2030-01-01T00:00:00Z',
+    },
+  }),
+  log: endpoint({
+    method: 'POST',
+    path: '/workers/log',
+    access: 'member',
+    tag: 'workers',
+    status: 200,
+    unrecorded: true,
+    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID'],
+    summary: 'Keep lines that claimed tasks printed',
+    description:
+      'So that people can read them while the tasks run. Each task at most once in a call. What was not kept goes with the next call, or with what became of the task (`log_rest`).',
+    body: t.KeepLines,
+    reply: t.KeptLines,
+    example: {
+      logs: [{ lease: 'eyJsZWFzZSI6e319.c2lnbmVkLWJ5LXRoZS1zZXJ2ZXI', lines: ['2 of 40 devices are done'] }],
     },
   }),
   settle: endpoint({

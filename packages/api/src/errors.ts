@@ -157,6 +157,7 @@ export const errors = {
   // tasks and queues
   TASK_NOT_FOUND: { status: 404, text: 'Task not found' },
   TASK_VIEW_DENIED: { status: 403, text: 'Not authorized to view this task' },
+  ATTEMPT_NOT_FOUND: { status: 404, text: 'The task has had no such attempt.' },
   TASK_UNKNOWN_HANDLER: { status: 422, text: 'No handler is called "{handler}" here.' },
   TASK_INPUT_INVALID: { status: 422, text: 'The input does not fit the schema of the handler "{handler}".' },
   TASK_INPUT_TOO_LARGE: {

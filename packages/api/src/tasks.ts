@@ -195,6 +195,29 @@ export const TaskDetail = Type.Object({
 })
 export type TaskDetail = Static<typeof TaskDetail>
 
+/** Lines that were kept together. A line's number counts what the attempt printed; a gap before `first_line` is of lines that were not kept. */
+export const LogChunk = Type.Object({
+  first_line: Type.Integer({ minimum: 1 }),
+  lines: Type.Array(Type.String()),
+  kept_at: Time,
+})
+export type LogChunk = Static<typeof LogChunk>
+
+/** Some lines of what one attempt of a task printed. */
+export const TaskLog = Type.Object({
+  run_id: Id,
+  number: Type.Integer(),
+  attempt: Type.Integer(),
+  attempts: Type.Integer({ description: 'so many have begun' }),
+  outcome: nullable(Type.String({ description: 'of this attempt, as in the attempts of the task; null: not begun' })),
+  chunks: Type.Array(LogChunk),
+  last_line: Type.Integer({ description: 'up to here: `after` of what follows' }),
+  more: Type.Boolean({ description: 'lines behind it are there already' }),
+  complete: Type.Boolean({ description: 'the attempt is over: no line is still to come' }),
+  final: Type.Boolean({ description: 'the task has ended: no attempt is still to come' }),
+})
+export type TaskLog = Static<typeof TaskLog>
+
 export const Queue = Type.Object({
   name: Type.String(),
   paused_at: nullable(Time),
@@ -470,6 +493,35 @@ export const WorkerPause = command({
 })
 export type WorkerPause = Static<typeof WorkerPause>
 
+/** What claimed tasks printed, while they run. */
+export const WorkerLines = Type.Object(
+  {
+    lease: Lease,
+    lines: Type.Array(Type.String({ maxLength: 65_536 }), { minItems: 1, maxItems: 10_000 }),
+    left_out: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description: 'so many lines before these were printed and are gone; 0 when left out',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+export type WorkerLines = Static<typeof WorkerLines>
+export const KeepLines = command({ logs: Type.Array(WorkerLines, { minItems: 1, maxItems: 100 }) })
+export const KeptLines = Type.Object({
+  logs: Type.Array(
+    Type.Object({
+      run_id: Id,
+      kept: Type.Integer({
+        description:
+          'so many of the lines, from the first on: a last one that may be half of a secret is to be sent again with what follows; 0 too where the lease was lost',
+      }),
+    }),
+  ),
+})
+export type KeptLines = Static<typeof KeptLines>
+
 /**
  * What became of a claimed task. `back`: it was not begun, or the worker stops; it comes again at once and uncounted. `wait`: it comes again,
  * uncounted, when these children have ended.
@@ -488,7 +540,17 @@ export const WorkResult = Type.Object(
     error_code: Type.Optional(Type.String({ pattern: '^[A-Z][A-Z0-9_]{0,99}$' })),
     error: Type.Optional(Type.String({ maxLength: 10_000 })),
     retryable: Type.Optional(Type.Boolean()),
-    log: Type.Optional(Type.String({ maxLength: 65_536 })),
+    log: Type.Optional(Type.String({ maxLength: 65_536, description: 'the newest lines that it printed' })),
+    log_rest: Type.Optional(
+      Type.Object(
+        { lines: Type.Integer({ minimum: 0 }), left_out: Type.Integer({ minimum: 0 }) },
+        {
+          additionalProperties: false,
+          description:
+            'when lines were sent before: so many of `log`, the newest, were not, and so many before them are gone',
+        },
+      ),
+    ),
   },
   { additionalProperties: false },
 )

@@ -1,8 +1,8 @@
-import type { Api, BodyOf, Endpoint, Event, QueryOf } from '@writ/api'
+import type { Api, BodyOf, Endpoint, Event, QueryOf, TaskLog } from '@writ/api'
 import type { Static, TSchema } from 'typebox'
 import type { Download } from './download.ts'
 import type { OnProgress, UploadSource } from './multipart.ts'
-import type { WatchArgs } from './watch.ts'
+import type { FollowLogArgs, WatchArgs } from './watch.ts'
 
 // The client's shape is computed from the API as data: an endpoint that is declared there is callable here, with its
 // own parameter, query, body and reply types, and nothing is generated.
@@ -91,4 +91,6 @@ export interface Client extends Calls {
   items<I extends ListId>(id: I, args?: Args<EndpointOf<I>>): AsyncGenerator<ItemOf<I>, void, undefined>
   /** Events as they happen, in the order of the log, without gaps and across broken connections; see `watchEvents`. */
   watch(args?: WatchArgs): AsyncGenerator<Event, void, undefined>
+  /** What a task prints, as it is kept, across attempts and broken connections; see `followLog`. `tasks.log` reads what is there. */
+  followLog(args: FollowLogArgs): AsyncGenerator<TaskLog, void, undefined>
 }

@@ -1,11 +1,11 @@
-import { api, type Endpoint } from '@writ/api'
+import { type Route, routes } from '@writ/api'
 import type { Answer, Client } from './calls.ts'
 import { downloadOf } from './download.ts'
 import { ConnectionLost, refusalOf, WritError } from './errors.ts'
 import { multipartBody, type OnProgress, type UploadSource } from './multipart.ts'
 import type { ClientOptions } from './options.ts'
 import { defaultRetry, pause, retryDelay, shouldRetry } from './retry.ts'
-import { type WatchArgs, watchEvents } from './watch.ts'
+import { type FollowLogArgs, followLog, type WatchArgs, watchEvents } from './watch.ts'
 
 /** What every call may carry, whatever its endpoint; `calls.ts` says which endpoint takes what. */
 interface LooseArgs {
@@ -26,17 +26,17 @@ interface LooseArgs {
 export function createClient(options: ClientOptions): Client {
   const base = baseOf(options)
   const groups = Object.fromEntries(
-    Object.entries(api).map(([group, endpoints]) => [
+    Object.entries(routes).map(([group, calls]) => [
       group,
       Object.fromEntries(
-        Object.entries<Endpoint>(endpoints).map(([name, endpoint]) => [
+        Object.entries<Route>(calls).map(([name, route]) => [
           name,
-          async (args: LooseArgs = {}) => (await send(base, options, endpoint, args)).data,
+          async (args: LooseArgs = {}) => (await send(base, options, route, args)).data,
         ]),
       ),
     ]),
   )
-  const call = (id: string, args: LooseArgs = {}) => send(base, options, findEndpoint(id), args)
+  const call = (id: string, args: LooseArgs = {}) => send(base, options, findRoute(id), args)
   async function* pages(id: string, args: LooseArgs = {}) {
     let cursor: string | null = ''
     while (cursor !== null) {
@@ -51,18 +51,30 @@ export function createClient(options: ClientOptions): Client {
     for await (const page of pages(id, args)) yield* page
   }
   const watch = (args: WatchArgs = {}) => {
-    const endpoint = findEndpoint('events.list')
+    const route = findRoute('events.list')
     const open = (after: string | undefined, signal: AbortSignal) => {
       const call: LooseArgs = {
         query: { after, types: args.types?.join(','), run_id: args.run },
         headers: { accept: 'text/event-stream' },
       }
-      return fetchOnce({ url: urlOf(base, endpoint, call), endpoint, args: call, key: undefined, options, signal })
+      return fetchOnce({ url: urlOf(base, route, call), route, args: call, key: undefined, options, signal })
     }
     return watchEvents(open, { ...args, signal: signalOf(options.signal, args.signal) }, options.retry)
   }
+  const follow = (args: FollowLogArgs) => {
+    const route = findRoute('tasks.log')
+    const open = (after: string | undefined, signal: AbortSignal) => {
+      const call: LooseArgs = {
+        params: { id: args.task },
+        query: { attempt: args.attempt, after: args.after, tail: args.tail },
+        headers: { accept: 'text/event-stream', ...(after === undefined ? {} : { 'last-event-id': after }) },
+      }
+      return fetchOnce({ url: urlOf(base, route, call), route, args: call, key: undefined, options, signal })
+    }
+    return followLog(open, { ...args, signal: signalOf(options.signal, args.signal) }, options.retry)
+  }
   // Behind the loop every endpoint is one of many; the mapped type gives each its own shapes back.
-  return { ...groups, call, pages, items, watch } as unknown as Client
+  return { ...groups, call, pages, items, watch, followLog: follow } as unknown as Client
 }
 
 function baseOf({ url, prefix = '/api/v1' }: ClientOptions): { root: string; prefix: string } {
@@ -73,9 +85,9 @@ function baseOf({ url, prefix = '/api/v1' }: ClientOptions): { root: string; pre
   return { root: parsed.origin + parsed.pathname.replace(/\/+$/, ''), prefix }
 }
 
-function findEndpoint(id: string): Endpoint {
+function findRoute(id: string): Route {
   const [group = '', name = ''] = id.split('.')
-  const groups: Record<string, Record<string, Endpoint>> = api
+  const groups: Record<string, Readonly<Record<string, Route>>> = routes
   const found = Object.hasOwn(groups, group) ? groups[group]?.[name] : undefined
   if (!found) throw new TypeError(`The API has no operation ${id}`)
   return found
@@ -84,24 +96,24 @@ function findEndpoint(id: string): Endpoint {
 async function send(
   base: { root: string; prefix: string },
   options: ClientOptions,
-  endpoint: Endpoint,
+  route: Route,
   args: LooseArgs,
 ): Promise<Answer<unknown>> {
   const rules = { ...defaultRetry, ...options.retry }
-  const recorded = endpoint.method === 'POST' && endpoint.unrecorded !== true
-  const repeatable = endpoint.method === 'GET' || recorded
+  const recorded = route.method === 'POST' && route.unrecorded !== true
+  const repeatable = route.method === 'GET' || recorded
   // One key for all sendings of this call: that is what makes them one.
   const key = recorded ? (args.idempotencyKey ?? crypto.randomUUID()) : args.idempotencyKey
-  const url = urlOf(base, endpoint, args)
+  const url = urlOf(base, route, args)
   const signal = signalOf(options.signal, args.signal)
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted()
     let headers: Headers | undefined
     let failure: unknown
     try {
-      const response = await fetchOnce({ url, endpoint, args, key, options, signal })
+      const response = await fetchOnce({ url, route, args, key, options, signal })
       headers = response.headers
-      if (response.ok) return await read(response, endpoint, url)
+      if (response.ok) return await read(response, route, url)
       failure = await refusalOf(redirected(response) ?? response)
     } catch (error) {
       signal?.throwIfAborted()
@@ -117,15 +129,15 @@ async function send(
 
 async function fetchOnce(sending: {
   url: string
-  endpoint: Endpoint
+  route: Route
   args: LooseArgs
   key: string | undefined
   options: ClientOptions
   signal: AbortSignal | undefined
 }): Promise<Response> {
-  const { url, endpoint, args, key, options, signal } = sending
+  const { url, route, args, key, options, signal } = sending
   const headers = new Headers({
-    accept: endpoint.media ?? 'application/json',
+    accept: route.media ?? 'application/json',
     ...options.headers,
     ...args.headers,
     ...(options.token ? { authorization: `Bearer ${options.token}` } : {}),
@@ -133,7 +145,7 @@ async function fetchOnce(sending: {
     ...(key ? { 'idempotency-key': key } : {}),
   })
   // `duplex` is required for streams and missing from the DOM's type.
-  const init: RequestInit & { duplex?: 'half' } = { method: endpoint.method, headers, redirect: 'manual' }
+  const init: RequestInit & { duplex?: 'half' } = { method: route.method, headers, redirect: 'manual' }
   if (signal) init.signal = signal
   let sourceFailure: unknown
   if (args.file instanceof Blob) {
@@ -164,12 +176,12 @@ async function fetchOnce(sending: {
   }
 }
 
-async function read(response: Response, endpoint: Endpoint, url: string): Promise<Answer<unknown>> {
+async function read(response: Response, route: Route, url: string): Promise<Answer<unknown>> {
   const { status, headers } = response
-  if (endpoint.media) return { data: downloadOf(response), status, headers }
+  if (route.media) return { data: downloadOf(response), status, headers }
   try {
     const text = await response.text()
-    if (!endpoint.reply || text === '') return { data: undefined, status, headers }
+    if (!route.json || text === '') return { data: undefined, status, headers }
     return { data: JSON.parse(text), status, headers }
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw new ConnectionLost(url, error)
@@ -194,12 +206,12 @@ function redirected(response: Response): Response | undefined {
   return Response.json({ code: `HTTP_${response.status}`, status: response.status, detail }, { status: 500 })
 }
 
-function urlOf(base: { root: string; prefix: string }, endpoint: Endpoint, args: LooseArgs): string {
+function urlOf(base: { root: string; prefix: string }, route: Route, args: LooseArgs): string {
   const params = args.params ?? {}
-  const path = endpoint.path
+  const path = route.path
     .replace(/:(\w+)/g, (_, name: string) => {
       const value = params[name]
-      if (value === undefined || value === '') throw new TypeError(`${endpoint.path} needs params.${name}`)
+      if (value === undefined || value === '') throw new TypeError(`${route.path} needs params.${name}`)
       return encodeURIComponent(String(value))
     })
     .replace(/\*$/, () =>
@@ -213,7 +225,7 @@ function urlOf(base: { root: string; prefix: string }, endpoint: Endpoint, args:
     if (value !== undefined && value !== null) query.append(name, String(value))
   }
   const search = query.size > 0 ? `?${query}` : ''
-  return `${base.root}${endpoint.root ? '' : base.prefix}${path}${search}`
+  return `${base.root}${route.root ? '' : base.prefix}${path}${search}`
 }
 
 function signalOf(...signals: (AbortSignal | undefined)[]): AbortSignal | undefined {

@@ -1,4 +1,4 @@
-import type { Event } from '@writ/api'
+import type { Event, TaskLog } from '@writ/api'
 import { ConnectionLost, refusalOf } from './errors.ts'
 import { defaultRetry, pause, type RetryRules, retryDelay } from './retry.ts'
 
@@ -15,20 +15,55 @@ export interface WatchArgs {
 /** The server says something every 15 s; a connection that is silent for this long is dead. */
 const SILENCE_MS = 45_000
 
+export interface FollowLogArgs {
+  /** By id or number. */
+  readonly task: string | number
+  /** This attempt alone; when left out, the newest one and those that follow it. */
+  readonly attempt?: number | undefined
+  /** Lines behind this one; of `attempt`, or of the newest. */
+  readonly after?: number | undefined
+  /** Begins with the newest so many lines, instead of `after`. */
+  readonly tail?: number | undefined
+  /** `<attempt>.<line>`, the place of a line that was taken care of: goes on behind it, and over the attempts that follow. */
+  readonly behind?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
  * Events in the order of the log, each once, for as long as the caller takes them. A connection that breaks is opened
  * again behind the last event that was yielded, so nothing is missed and nothing comes twice; `sequence` of the last one,
  * kept somewhere, does the same for another process. Ends by `break`, or by the signal, whose reason it throws; throws
  * `WritError` when the server refuses.
  */
-export async function* watchEvents(
-  open: (after: string | undefined, signal: AbortSignal) => Promise<Response>,
-  args: WatchArgs,
-  retry: Partial<RetryRules> = {},
-): AsyncGenerator<Event, void, undefined> {
+export const watchEvents = (open: Open, args: WatchArgs, retry: Partial<RetryRules> = {}) =>
+  readStream<Event>(open, args.after, args.signal, retry, () => false)
+
+/**
+ * What a task prints, as it is kept: each answer holds the lines that came since the one before, and says which attempt they are of. Ends
+ * when nothing is still to come: the attempt is over, or, without `attempt`, the task. Connections that break are opened again
+ * behind the last line; see `watchEvents` for how else it ends.
+ */
+export const followLog = (open: Open, args: FollowLogArgs, retry: Partial<RetryRules> = {}) =>
+  readStream<TaskLog>(
+    open,
+    args.behind,
+    args.signal,
+    retry,
+    (log) => log.complete && !log.more && (args.attempt !== undefined || (log.final && log.attempt >= log.attempts)),
+  )
+
+/** Opens the stream behind the event of this id, or where the query says. */
+type Open = (after: string | undefined, signal: AbortSignal) => Promise<Response>
+
+async function* readStream<T>(
+  open: Open,
+  begin: string | undefined,
+  signal: AbortSignal | undefined,
+  retry: Partial<RetryRules>,
+  isLast: (item: T) => boolean,
+): AsyncGenerator<T, void, undefined> {
   const rules = { ...defaultRetry, ...retry }
-  const { signal } = args
-  let { after } = args
+  let after = begin
   let failures = 0
   for (;;) {
     signal?.throwIfAborted()
@@ -47,10 +82,11 @@ export async function* watchEvents(
           failures = 0
           if (block.data !== undefined) {
             // Written by the server from its own shape.
-            const event = JSON.parse(block.data) as Event
+            const item = JSON.parse(block.data) as T
             // The caller may take its time; only what comes from the server counts as silence.
             silence.pause()
-            yield event
+            yield item
+            if (isLast(item)) return
             silence.broken()
           }
           // Behind the yield: an event that the caller did not take is not passed over.

@@ -3,6 +3,7 @@ import type { Static, TSchema } from 'typebox'
 import type { Client } from './calls.ts'
 import { WritError } from './errors.ts'
 import { type HandlerContext, type HandlerDefinition, TaskError } from './handlers.ts'
+import { createLines } from './lines.ts'
 
 export { type Dispatched, type HandlerContext, type Outcome, TaskError } from './handlers.ts'
 
@@ -36,7 +37,12 @@ export interface Worker {
 interface Work {
   readonly task: ClaimedTask
   readonly abort: AbortController
-  readonly lines: string[]
+  /** Made with its first line. */
+  log: ReturnType<typeof createLines> | null
+  /** When the oldest line was printed that was not sent; null if all were. */
+  printedAt: number | null
+  /** Lines are under way: what became of it is said after that. */
+  telling: Promise<void> | null
   /** Until when the lease holds, on this machine's monotonic clock. */
   until: number
   /** Children whose end it waits for: given back, it comes again when they have ended. */
@@ -50,7 +56,10 @@ const MAX_CLAIM = 100
 const MAX_BATCH = 50
 /** Of all results that are sent together; a server takes a body of 1 MiB. */
 const MAX_BATCH_CHARS = 256 * 1024
-const MAX_LOG_CHARS = 60 * 1024
+/** Lines are sent so long after they were printed, unless the task ends before. */
+const TELL_MS = 400
+/** Of all tasks that are told of together; a server takes a body of 1 MiB. */
+const MAX_TOLD = 4
 const FIRST_PAUSE_MS = 200
 const LAST_PAUSE_MS = 10_000
 /** So long before its lease runs out work is stopped: an answer needs its time too. */
@@ -71,6 +80,8 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
   let sending = false
   let extendAt = 0
   let room = Promise.withResolvers<void>()
+  let tells = true
+  let tellTimer: ReturnType<typeof setTimeout> | undefined
 
   /** Ends at the time of the attempt, and when the lease is about to run out. */
   async function perform(work: Work): Promise<void> {
@@ -91,7 +102,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
             project: task.project_id,
             attempt: task.attempt,
             signal: work.abort.signal,
-            log: (line) => keep(work, String(line)),
+            log: (line) => print(work, String(line)),
             step: (name, part) => stepOf(work, name, part),
             ...childrenOf(work),
           }),
@@ -109,7 +120,8 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     // Whatever the handler made of it: it was told that it will be called again.
     if (work.why === null && work.awaits.size > 0) result = { outcome: 'wait', children: [...work.awaits] }
     if (work.why === 'lost') return forget(work)
-    send(work, { ...result, lease: task.lease, ...(work.lines.length > 0 ? { log: work.lines.join('\n') } : {}) })
+    await work.telling
+    send(work, { ...result, lease: task.lease, ...work.log?.result() })
   }
 
   /** Asked for before it is done, and kept under the lease: a worker that lost it keeps nothing. */
@@ -169,6 +181,60 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
         await pause(pauseMs, signal)
         if (signal.aborted) throw signal.reason
       }
+    }
+  }
+
+  function print(work: Work, line: string): void {
+    if (work.over) return
+    work.log ??= createLines()
+    work.log.add(line)
+    work.printedAt ??= performance.now()
+    if (tellTimer === undefined && tells) tellTimer = setTimeout(tell, TELL_MS)
+  }
+
+  /** Sends what tasks printed a while ago. What does not arrive goes with the next lines, or with what became of the task. */
+  function tell(): void {
+    tellTimer = undefined
+    const before = performance.now() - TELL_MS / 2
+    const due = [...active].filter((one) => !one.over && one.telling === null && (one.printedAt ?? before) < before)
+    const told = due
+      .slice(0, MAX_TOLD)
+      .flatMap((work) => (work.log === null ? [] : { work, log: work.log, ...work.log.unsent() }))
+      .filter(({ lines }) => lines.length > 0)
+    if (told.length > 0) {
+      const sending = sendLines(told)
+      for (const { work } of told)
+        work.telling = sending.finally(() => {
+          work.telling = null
+        })
+    }
+    const waits = [...active].some((one) => !one.over && one.printedAt !== null)
+    if (waits && tells) tellTimer = setTimeout(tell, due.length > MAX_TOLD ? 0 : TELL_MS)
+  }
+
+  async function sendLines(
+    told: readonly {
+      work: Work
+      log: ReturnType<typeof createLines>
+      lines: string[]
+      leftOut: number
+      begin: number
+    }[],
+  ): Promise<void> {
+    const logs = told.map(({ work, lines, leftOut }) => ({ lease: work.task.lease, lines, left_out: leftOut }))
+    for (const { work } of told) work.printedAt = null
+    try {
+      const { logs: answers } = await client.workers.log({ body: { logs }, signal: AbortSignal.timeout(leaseMs / 3) })
+      for (const [i, { work, log, lines, begin }] of told.entries()) {
+        const { kept } = answers[i]!
+        if (kept > 0) log.sentUpTo(begin + kept)
+        if (kept < lines.length) work.printedAt ??= performance.now()
+      }
+    } catch (error) {
+      // If it had arrived after all, its lines come twice. A server that does not know this yet: everything goes with the results.
+      if (error instanceof WritError && error.status < 500 && error.status !== 429) tells = false
+      else for (const { work } of told) work.printedAt ??= performance.now()
+      onError(error)
     }
   }
 
@@ -309,7 +375,9 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
       const work: Work = {
         task,
         abort: new AbortController(),
-        lines: [],
+        log: null,
+        printedAt: null,
+        telling: null,
         until,
         awaits: new Set(),
         over: false,
@@ -370,10 +438,10 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
           }
         }
       } finally {
-        await Promise.race([drained(), pause(graceMs)])
+        await drainedWithin(graceMs)
         for (const work of active) interrupt(work, 'stopping')
         // As long as the leases hold, what became of the work can still be said.
-        await Promise.race([drained(), pause(leaseMs)])
+        await drainedWithin(leaseMs)
         beats.abort()
         await beating
       }
@@ -383,6 +451,13 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
   async function drained(): Promise<void> {
     while (active.size > 0) await room.promise
   }
+
+  async function drainedWithin(ms: number): Promise<void> {
+    const over = new AbortController()
+    await Promise.race([drained(), pause(ms, over.signal)])
+    // Or the timer would keep the process.
+    over.abort()
+  }
 }
 
 /** Thrown by `waitFor`: the work goes on when the child has ended. */
@@ -391,13 +466,6 @@ class Suspended extends Error {
   constructor(child: string) {
     super(`waits for task ${child}`)
   }
-}
-
-function keep(work: Work, line: string): void {
-  if (work.over) return
-  work.lines.push(line.slice(0, MAX_LOG_CHARS))
-  let size = work.lines.reduce((sum, one) => sum + one.length + 1, 0)
-  while (size > MAX_LOG_CHARS) size -= work.lines.shift()!.length + 1
 }
 
 function failureOf(error: unknown): Omit<WorkResult, 'lease'> {

@@ -80,7 +80,7 @@ begin
   perform pg_advisory_xact_lock(hashtext('writ_make_partitions'));
   for step in -1 .. months loop
     first := (date_trunc('month', at at time zone 'UTC') + make_interval(months => step)) at time zone 'UTC';
-    foreach parent in array array['runs', 'artifacts', 'audit_events', 'attempts', 'steps'] loop
+    foreach parent in array array['runs', 'artifacts', 'audit_events', 'attempts', 'steps', 'log_chunks'] loop
       name := parent || '_' || to_char(first at time zone 'UTC', 'YYYY_MM');
       if to_regclass(quote_ident(name)) is null then
         execute format('create table %I partition of %I for values from (%L) to (%L)%s', name, parent,
@@ -439,6 +439,22 @@ CREATE TABLE public.invites (
     CONSTRAINT invites_role_check CHECK ((role = ANY (ARRAY['admin'::text, 'ops'::text, 'dev'::text, 'employee'::text, 'auditor'::text])))
 );
 
+CREATE TABLE public.log_chunks (
+    project_id text NOT NULL,
+    run_id text NOT NULL COLLATE pg_catalog."C",
+    attempt bigint NOT NULL,
+    first_line bigint NOT NULL,
+    lines bigint NOT NULL,
+    end_chars bigint NOT NULL,
+    kept_at bigint NOT NULL,
+    text text NOT NULL,
+    last bigint NOT NULL,
+    CONSTRAINT log_chunks_last_check CHECK ((last = ANY (ARRAY[(0)::bigint, (1)::bigint])))
+)
+PARTITION BY RANGE (run_id);
+
+ALTER TABLE ONLY public.log_chunks FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.logs (
     project_id text NOT NULL,
     shard bigint NOT NULL,
@@ -786,66 +802,6 @@ PARTITION BY RANGE (run_id);
 
 ALTER TABLE ONLY public.steps FORCE ROW LEVEL SECURITY;
 
-CREATE TABLE public.steps_2026_04 (
-    project_id text NOT NULL,
-    run_id text NOT NULL COLLATE pg_catalog."C",
-    name text NOT NULL,
-    attempt bigint NOT NULL,
-    started_at bigint NOT NULL,
-    ended_at bigint NOT NULL,
-    result text NOT NULL,
-    sha256 text NOT NULL,
-    result_sealed text
-);
-
-CREATE TABLE public.steps_2026_05 (
-    project_id text NOT NULL,
-    run_id text NOT NULL COLLATE pg_catalog."C",
-    name text NOT NULL,
-    attempt bigint NOT NULL,
-    started_at bigint NOT NULL,
-    ended_at bigint NOT NULL,
-    result text NOT NULL,
-    sha256 text NOT NULL,
-    result_sealed text
-);
-
-CREATE TABLE public.steps_2026_06 (
-    project_id text NOT NULL,
-    run_id text NOT NULL COLLATE pg_catalog."C",
-    name text NOT NULL,
-    attempt bigint NOT NULL,
-    started_at bigint NOT NULL,
-    ended_at bigint NOT NULL,
-    result text NOT NULL,
-    sha256 text NOT NULL,
-    result_sealed text
-);
-
-CREATE TABLE public.steps_2026_07 (
-    project_id text NOT NULL,
-    run_id text NOT NULL COLLATE pg_catalog."C",
-    name text NOT NULL,
-    attempt bigint NOT NULL,
-    started_at bigint NOT NULL,
-    ended_at bigint NOT NULL,
-    result text NOT NULL,
-    sha256 text NOT NULL,
-    result_sealed text
-);
-
-CREATE TABLE public.steps_2026_08 (
-    project_id text NOT NULL,
-    run_id text NOT NULL COLLATE pg_catalog."C",
-    name text NOT NULL,
-    attempt bigint NOT NULL,
-    started_at bigint NOT NULL,
-    ended_at bigint NOT NULL,
-    result text NOT NULL,
-    sha256 text NOT NULL,
-    result_sealed text
-);
-
 CREATE TABLE public.tickets (
     project_id text NOT NULL,
     id text NOT NULL,
@@ -981,16 +937,6 @@ CREATE TABLE public.worker_handlers (
 
 ALTER TABLE ONLY public.worker_handlers FORCE ROW LEVEL SECURITY;
 
-ALTER TABLE ONLY public.steps ATTACH PARTITION public.steps_2026_04 FOR VALUES FROM ('019d4657-0000') TO ('019de0d5-c800');
-
-ALTER TABLE ONLY public.steps ATTACH PARTITION public.steps_2026_05 FOR VALUES FROM ('019de0d5-c800') TO ('019e807a-ec00');
-
-ALTER TABLE ONLY public.steps ATTACH PARTITION public.steps_2026_06 FOR VALUES FROM ('019e807a-ec00') TO ('019f1af9-b400');
-
-ALTER TABLE ONLY public.steps ATTACH PARTITION public.steps_2026_07 FOR VALUES FROM ('019f1af9-b400') TO ('019fba9e-d800');
-
-ALTER TABLE ONLY public.steps ATTACH PARTITION public.steps_2026_08 FOR VALUES FROM ('019fba9e-d800') TO ('01a05a43-fc00');
-
 ALTER TABLE ONLY public.approval_signatures
     ADD CONSTRAINT approval_signatures_pkey PRIMARY KEY (project_id, approval_id);
 
@@ -1072,6 +1018,9 @@ ALTER TABLE ONLY public.invites
 ALTER TABLE ONLY public.invites
     ADD CONSTRAINT invites_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.log_chunks
+    ADD CONSTRAINT log_chunks_pkey PRIMARY KEY (project_id, run_id, attempt, first_line);
+
 ALTER TABLE ONLY public.logs
     ADD CONSTRAINT logs_origin_key UNIQUE (origin);
 
@@ -1143,21 +1092,6 @@ ALTER TABLE ONLY public.signing_keys
 
 ALTER TABLE ONLY public.steps
     ADD CONSTRAINT steps_pkey PRIMARY KEY (project_id, run_id, name);
-
-ALTER TABLE ONLY public.steps_2026_04
-    ADD CONSTRAINT steps_2026_04_pkey PRIMARY KEY (project_id, run_id, name);
-
-ALTER TABLE ONLY public.steps_2026_05
-    ADD CONSTRAINT steps_2026_05_pkey PRIMARY KEY (project_id, run_id, name);
-
-ALTER TABLE ONLY public.steps_2026_06
-    ADD CONSTRAINT steps_2026_06_pkey PRIMARY KEY (project_id, run_id, name);
-
-ALTER TABLE ONLY public.steps_2026_07
-    ADD CONSTRAINT steps_2026_07_pkey PRIMARY KEY (project_id, run_id, name);
-
-ALTER TABLE ONLY public.steps_2026_08
-    ADD CONSTRAINT steps_2026_08_pkey PRIMARY KEY (project_id, run_id, name);
 
 ALTER TABLE ONLY public.tickets
     ADD CONSTRAINT tickets_pkey PRIMARY KEY (project_id, id);
@@ -1298,16 +1232,6 @@ CREATE INDEX users_instance_admins ON public.users USING btree (id) WHERE (is_in
 CREATE UNIQUE INDEX users_username ON public.users USING btree (lower(username));
 
 CREATE UNIQUE INDEX webhooks_callback ON public.webhooks USING btree (project_id, callback, url_mac) WHERE (callback IS NOT NULL);
-
-ALTER INDEX public.steps_pkey ATTACH PARTITION public.steps_2026_04_pkey;
-
-ALTER INDEX public.steps_pkey ATTACH PARTITION public.steps_2026_05_pkey;
-
-ALTER INDEX public.steps_pkey ATTACH PARTITION public.steps_2026_06_pkey;
-
-ALTER INDEX public.steps_pkey ATTACH PARTITION public.steps_2026_07_pkey;
-
-ALTER INDEX public.steps_pkey ATTACH PARTITION public.steps_2026_08_pkey;
 
 ALTER TABLE ONLY public.approval_signatures
     ADD CONSTRAINT approval_signatures_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
@@ -1518,6 +1442,8 @@ ALTER TABLE public.http_handlers ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.idempotency ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.log_chunks ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.logs ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.numbers ENABLE ROW LEVEL SECURITY;
@@ -1561,6 +1487,8 @@ CREATE POLICY project_fence ON public.holds USING ((project_id = NULLIF(current_
 CREATE POLICY project_fence ON public.http_handlers USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.idempotency USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.log_chunks USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.logs USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
@@ -1704,6 +1632,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.http_handlers TO writ_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.idempotency TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.invites TO writ_app;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.log_chunks TO writ_app;
 
 GRANT SELECT,INSERT ON TABLE public.logs TO writ_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.logs TO writ_sequencer;

@@ -349,6 +349,19 @@ create table invites (
 
 create index invites_project on invites (project_id, created_at);
 
+create table log_chunks (
+  project_id text not null,
+  run_id text not null,
+  attempt integer not null,
+  first_line integer not null,
+  lines integer not null,
+  end_chars integer not null,
+  kept_at integer not null,
+  text text not null,
+  last integer not null check (last in (0, 1)),
+  primary key (project_id, run_id, attempt, first_line)
+) strict;
+
 create table logs (
   project_id text not null,
   shard integer not null,

@@ -679,7 +679,7 @@ export async function openApp(on: {
     mounting,
   )
   mount(http, 'events', api.events, eventHandlers(watching), mounting)
-  mount(http, 'tasks', api.tasks, taskHandlers(dispatching), mounting)
+  mount(http, 'tasks', api.tasks, taskHandlers({ ...dispatching, streams: watching }), mounting)
   mount(http, 'queues', api.queues, queueHandlers(dispatching), mounting)
   mount(http, 'concurrencyKeys', api.concurrencyKeys, concurrencyKeyHandlers(dispatching), mounting)
   mount(http, 'deadLetters', api.deadLetters, deadLetterHandlers(dispatching), mounting)

@@ -7,6 +7,7 @@ import { allOption, countOf, type ListOptions, limitOption, listSome } from '../
 import { evidenceOf, openEvidence, sendFiles } from '../send-files.ts'
 import { safeText } from '../text.ts'
 import { exitCodeOfRun, sayVerdict, waitForRun } from '../verdict.ts'
+import { timeOf } from './ticket.ts'
 
 const states = ['pending', 'running', 'waiting_approval', 'waiting_tool', 'completed', 'failed', 'cancelled', 'timeout']
 
@@ -70,12 +71,38 @@ Examples:
     .addOption(new Option('-s, --state <state>', 'only those in this state').choices(states))
     .addOption(new Option('--verdict <verdict>', 'only those with this verdict').choices(['passed', 'failed']))
     .option('--kind <kind>', 'only of this kind')
+    .option(
+      '--text <text>',
+      'only those with this in check, error code, summary or title of the ticket; of the newest 20,000',
+    )
+    .option('--since <time>', 'started at or after')
+    .option('--until <time>', 'started before')
     .addOption(limitOption())
     .addOption(allOption())
-    .action(async (o: ListOptions & { ticket?: string; state?: RunState; verdict?: Verdict; kind?: string }) => {
-      const query = { ticket_id: o.ticket, state: o.state, verdict: o.verdict, kind: o.kind }
-      app.out().list(await listSome(await app.client(), 'runs.list', query, o), runColumns, (r) => r.number)
-    })
+    .action(
+      async (
+        o: ListOptions & {
+          ticket?: string
+          state?: RunState
+          verdict?: Verdict
+          kind?: string
+          text?: string
+          since?: string
+          until?: string
+        },
+      ) => {
+        const query = {
+          ticket_id: o.ticket,
+          state: o.state,
+          verdict: o.verdict,
+          kind: o.kind,
+          q: o.text,
+          created_after: o.since && timeOf(o.since),
+          created_before: o.until && timeOf(o.until),
+        }
+        app.out().list(await listSome(await app.client(), 'runs.list', query, o), runColumns, (r) => r.number)
+      },
+    )
 
   run
     .command('show <run>')

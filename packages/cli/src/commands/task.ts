@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import type { Batch, ConcurrencyKey, NewTask, Queue, RunState, Task, TaskAttempt, TaskDetail } from '@writ/api'
+import type { Batch, ConcurrencyKey, NewTask, Queue, RunState, Task, TaskAttempt, TaskDetail, TaskLog } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { type Command, Option } from 'commander'
 import { type App, refOf } from '../app.ts'
@@ -166,6 +166,12 @@ Examples:
     .option('--queue <queue>', 'only of this queue')
     .option('--tag <tag>', 'only with this tag')
     .option('--parent <id>', 'only those that this task dispatched')
+    .option('--key <key>', 'only those with this unique key')
+    .option('--error <code>', 'only those that failed with this code')
+    .option(
+      '--text <text>',
+      'only those with this in handler, error, tags, keys, worker, metadata or input; of the newest 20,000',
+    )
     .option('--since <time>', 'dispatched at or after')
     .option('--until <time>', 'dispatched before')
     .addOption(limitOption())
@@ -178,6 +184,9 @@ Examples:
           queue?: string
           tag?: string
           parent?: string
+          key?: string
+          error?: string
+          text?: string
           since?: string
           until?: string
         },
@@ -188,6 +197,9 @@ Examples:
           queue: o.queue,
           tag: o.tag,
           parent: o.parent,
+          unique_key: o.key,
+          error_code: o.error,
+          q: o.text,
           created_after: o.since && timeOf(o.since),
           created_before: o.until && timeOf(o.until),
         }
@@ -201,6 +213,37 @@ Examples:
     .option('--log', 'also what it logged')
     .action(async (ref: string, o: { log?: boolean }) => {
       show(app, await (await app.client()).tasks.get({ params: { id: refOf(ref) } }), o.log)
+    })
+
+  task
+    .command('log <task>')
+    .description('Print what a task prints, also while it runs')
+    .option('--attempt <n>', 'of this attempt; of the newest when left out', countOf)
+    .option('-f, --follow', 'go on as lines come, until nothing is still to come')
+    .option('--tail <n>', 'begin with the newest so many lines', countOf)
+    .addHelpText(
+      'after',
+      `
+Followed without --attempt, the next attempts are printed too. With "-o json" each line is one object: attempt, line, text.
+
+Examples:
+  writ task log 12 --follow
+  writ task log 12 --attempt 1 --tail 20`,
+    )
+    .action(async (ref: string, o: { attempt?: number; follow?: boolean; tail?: number }) => {
+      const client = await app.client()
+      const sayLog = createLogSayer(app)
+      if (o.follow) {
+        for await (const log of client.followLog({ task: refOf(ref), attempt: o.attempt, tail: o.tail })) sayLog(log)
+        return
+      }
+      const params = { id: refOf(ref) }
+      let log = await client.tasks.log({ params, query: { attempt: o.attempt, tail: o.tail, limit: 5_000 } })
+      sayLog(log)
+      while (log.more) {
+        log = await client.tasks.log({ params, query: { attempt: log.attempt, after: log.last_line, limit: 5_000 } })
+        sayLog(log)
+      }
     })
 
   task
@@ -492,6 +535,30 @@ function show(app: App, task: TaskDetail, withLog?: boolean): void {
     out.list(task.attempts, attemptColumns, (a) => a.attempt)
   }
   if (withLog && task.log) out.say(`\n${safeText(task.log)}`)
+}
+
+/** Prints logs that follow each other, and says where lines are missing and where another attempt begins. */
+function createLogSayer(app: App): (log: TaskLog) => void {
+  const out = app.out()
+  let attempt: number | undefined
+  let next: number | undefined
+  return (log) => {
+    if (attempt !== undefined && attempt !== log.attempt) {
+      out.note(`Attempt ${log.attempt}:`)
+      next = 1
+    }
+    attempt = log.attempt
+    for (const { first_line, lines } of log.chunks) {
+      if (next !== undefined && first_line > next) out.note(`Lines ${next} to ${first_line - 1} were not kept.`)
+      next = first_line + lines.length
+      for (const [i, text] of lines.entries()) {
+        if (out.format === 'table') out.say(safeText(text))
+        else out.raw(`${JSON.stringify({ attempt: log.attempt, line: first_line + i, text })}\n`)
+      }
+    }
+    if (log.complete && !log.more && log.outcome === 'lost')
+      out.note(`Attempt ${log.attempt} was lost with its worker; its last lines may be missing.`)
+  }
 }
 
 function showEnd(app: App, task: TaskDetail): void {

@@ -24,15 +24,19 @@ async function send(input: RequestInfo | URL, init: RequestInit = {}): Promise<R
     reachable.set(true)
     // A wrong password is a 401 too, and says nothing of the session.
     if (answer.status === 401 && !/\/auth\/(session|login)$/.test(String(input))) loggedIn.set(false)
-    return headers.get('accept') === 'text/event-stream' && answer.ok ? overheard(answer) : answer
+    return isFeed(input, headers) && answer.ok ? overheard(answer) : answer
   } catch (error) {
     // A stream that does not come through says nothing about the rest.
     if (init.signal?.aborted) throw error
-    if (headers.get('accept') === 'text/event-stream') hearing.set('polling')
+    if (isFeed(input, headers)) hearing.set('polling')
     else reachable.set(false)
     throw error
   }
 }
+
+/** The stream of the project's events; that of a log says nothing about it. */
+const isFeed = (input: RequestInfo | URL, headers: Headers): boolean =>
+  headers.get('accept') === 'text/event-stream' && /\/events(\?|$)/.test(String(input))
 
 // The client opens a broken stream again by itself; whether bytes come through can only be seen here. A stream that a proxy
 // holds back is answered and stays silent, so it counts from its first byte on.

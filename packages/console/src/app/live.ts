@@ -59,11 +59,12 @@ export function useLive(client: Client, project: string): void {
     const name = `writ ${project}`
     const tabs = new BroadcastChannel(name)
     const say = (word: Word) => tabs.postMessage(word)
+    const asking = createTouch(queries, project)
     let leads = false
     let last: string | undefined
     const heard = (event: Event) => {
       last = event.sequence ?? last
-      take(queries, project, event)
+      take(asking.touch, event)
     }
     const tell = () => {
       const state = hearing.get()
@@ -94,6 +95,7 @@ export function useLive(client: Client, project: string): void {
     }, POLL_MS)
     return () => {
       stop.abort()
+      asking.stop()
       untell()
       tabs.close()
       clearTimeout(silent)
@@ -125,10 +127,33 @@ async function follow(
   }
 }
 
-function take(queries: QueryClient, project: string, event: Event): void {
-  const group = event.data.event_type.split('.')[0] ?? ''
-  for (const name of touched[group] ?? []) void queries.invalidateQueries({ queryKey: [project, name] })
+function take(touch: (name: string) => void, event: Event): void {
+  for (const name of touched[event.data.event_type.split('.')[0] ?? ''] ?? []) touch(name)
   for (const hear of listeners) hear(event)
+}
+
+/** The first question comes at once; those that a burst of events would ask are asked together, and a second apart. */
+const TOGETHER_MS = 50
+const APART_MS = 1_000
+
+/** Asks again for what was touched, however many events touched it. */
+function createTouch(queries: QueryClient, project: string) {
+  const names = new Set<string>()
+  let timer: ReturnType<typeof setTimeout> | undefined
+  let askedAt = 0
+  const ask = () => {
+    timer = undefined
+    askedAt = performance.now()
+    for (const name of names) void queries.invalidateQueries({ queryKey: [project, name] })
+    names.clear()
+  }
+  return {
+    touch(name: string): void {
+      names.add(name)
+      timer ??= setTimeout(ask, Math.max(TOGETHER_MS, askedAt + APART_MS - performance.now()))
+    },
+    stop: () => clearTimeout(timer),
+  }
 }
 
 /** The one sign of the connection: everything is well, we ask instead of hearing, or nobody answers. */

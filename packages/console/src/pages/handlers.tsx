@@ -1,27 +1,46 @@
-import { Button } from '@mantine/core'
+import { Button, Modal, NumberInput, TextInput } from '@mantine/core'
 import { useQueryClient } from '@tanstack/react-query'
 import type { HandlerInfo } from '@writ/api'
-import { useState } from 'react'
+import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { Ask } from '../parts/ask.tsx'
+import { Ask, useAction } from '../parts/ask.tsx'
 import { Page, State, Time } from '../parts/bits.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
+import { Icon } from '../parts/icons.tsx'
 import { Search } from '../parts/search.tsx'
-import { Answer, Empty } from '../parts/states.tsx'
+import { ShownOnce } from '../parts/shown-once.tsx'
+import { Answer, Empty, Refusal } from '../parts/states.tsx'
 import { useHandlers } from '../parts/task-bits.tsx'
 import { Tree } from '../parts/tree.tsx'
+
+interface Asking {
+  readonly act: 'enable' | 'disable' | 'remove'
+  readonly handler: HandlerInfo
+}
 
 /** What tasks may name: its contract, where it comes from, whether it may be named, and when its worker was last seen. */
 export function Handlers() {
   const { t } = useTranslation()
   const [filters, set] = useFilters()
-  const [asking, setAsking] = useState<HandlerInfo | null>(null)
+  const { can } = useSession()
+  const [asking, setAsking] = useState<Asking | null>(null)
+  const [adding, setAdding] = useState(false)
   const handlers = useHandlers()
   const wanted = (filters.q ?? '').trim().toLowerCase()
   return (
-    <Page name={t('nav.handlers')} title={t('nav.handlers')}>
+    <Page
+      name={t('nav.handlers')}
+      title={t('nav.handlers')}
+      actions={
+        can('handlers.add') && (
+          <Button onClick={() => setAdding(true)} leftSection={<Icon name="plus" size={14} />}>
+            {t('handler.new')}
+          </Button>
+        )
+      }
+    >
       <div className="filters">
         <Search label={t('handler.search')} value={filters.q ?? ''} set={(q) => set({ q })} />
       </div>
@@ -57,21 +76,24 @@ export function Handlers() {
         }}
       </Answer>
       <p className="dimmed small">{t('handler.text')}</p>
-      {asking && <AskEnabled handler={asking} close={() => setAsking(null)} />}
+      {asking && <AskHandler {...asking} close={() => setAsking(null)} />}
+      <NewHandler opened={adding} close={() => setAdding(false)} />
     </Page>
   )
 }
 
-function Row({ handler, ask }: { handler: HandlerInfo; ask: (handler: HandlerInfo) => void }) {
+function Row({ handler, ask }: { handler: HandlerInfo; ask: (asking: Asking) => void }) {
   const { can } = useSession()
   const { t } = useTranslation()
   const { name, title, source, enabled, fault } = handler
   const works = fault === null
+  const act = enabled ? 'disable' : 'enable'
   return (
     <tr>
       <td>
         <span className="handler-name">{name}</span>
         <span className="dimmed small handler-title">{title}</span>
+        {handler.url !== null && <span className="small mono-text breaks handler-title">{handler.url}</span>}
         {(handler.input !== null || handler.output !== null) && (
           <details className="handler-contract">
             <summary className="small">{t('handler.contract')}</summary>
@@ -100,6 +122,7 @@ function Row({ handler, ask }: { handler: HandlerInfo; ask: (handler: HandlerInf
             {t('handler.triesOf', { count: handler.max_attempts, limit: duration(handler.timeout_ms) })}
             <br />
             <span className="dimmed">{t(`sideEffect.${handler.side_effect}`)}</span>
+            <PerKey of={handler.per_key} />
           </>
         )}
       </td>
@@ -114,14 +137,22 @@ function Row({ handler, ask }: { handler: HandlerInfo; ask: (handler: HandlerInf
               {t('dispatch.verb')}
             </Button>
           )}
-          {/* What the server itself knows is switched by its configuration. */}
-          {source === 'worker' && can(enabled ? 'handlers.disable' : 'handlers.enable') && (
+          {works && can(`handlers.${act}`) && (
             <Button
               variant="default"
-              aria-label={`${t(enabled ? 'handler.disable' : 'handler.enable')}: ${name}`}
-              onClick={() => ask(handler)}
+              aria-label={`${t(`handler.${act}`)}: ${name}`}
+              onClick={() => ask({ act, handler })}
             >
-              {t(enabled ? 'handler.disable' : 'handler.enable')}
+              {t(`handler.${act}`)}
+            </Button>
+          )}
+          {source === 'http' && can('handlers.remove') && (
+            <Button
+              variant="default"
+              aria-label={`${t('handler.remove')}: ${name}`}
+              onClick={() => ask({ act: 'remove', handler })}
+            >
+              {t('handler.remove')}
             </Button>
           )}
         </span>
@@ -130,16 +161,33 @@ function Row({ handler, ask }: { handler: HandlerInfo; ask: (handler: HandlerInf
   )
 }
 
-function AskEnabled({ handler, close }: { handler: HandlerInfo; close: () => void }) {
+/** What it allows each concurrency key of its tasks. */
+function PerKey({ of }: { of: HandlerInfo['per_key'] }) {
+  const { t } = useTranslation()
+  if (of === null) return null
+  const { concurrency, rate } = of
+  return (
+    <span className="dimmed handler-title">
+      {t('handler.perKey')}{' '}
+      {[
+        concurrency === null ? null : t('handler.atOnce', { count: concurrency }),
+        rate === null ? null : t('handler.rate', { limit: rate.limit, period: duration(rate.period_ms) }),
+      ]
+        .filter((one) => one !== null)
+        .join(', ')}
+    </span>
+  )
+}
+
+function AskHandler({ act, handler, close }: Asking & { close: () => void }) {
   const { client, project } = useSession()
   const { t } = useTranslation()
   const queries = useQueryClient()
-  const act = handler.enabled ? 'disable' : 'enable'
   return (
     <Ask
       opened
       close={close}
-      danger={handler.enabled}
+      danger={act !== 'enable'}
       title={t(`handler.${act}Title`, { name: handler.name })}
       verb={t(`handler.${act}`)}
       act={async () => {
@@ -149,5 +197,99 @@ function AskEnabled({ handler, close }: { handler: HandlerInfo; close: () => voi
     >
       <p>{t(`handler.${act}Text`)}</p>
     </Ask>
+  )
+}
+
+/** An address that is called for each attempt. What else a contract may say is said over the API. */
+function NewHandler({ opened, close }: { opened: boolean; close: () => void }) {
+  const { client, project } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const [secret, setSecret] = useState<string | null>(null)
+  const action = useAction()
+  const shut = () => {
+    setSecret(null)
+    action.clear()
+    close()
+  }
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const form = new FormData(event.currentTarget)
+    const text = (name: string) => String(form.get(name) ?? '').trim()
+    const queue = text('queue')
+    void action.run(async () => {
+      const made = await client.handlers.add({
+        body: {
+          name: text('name'),
+          url: text('url'),
+          ...(text('title') === '' ? {} : { title: text('title') }),
+          ...(queue === '' ? {} : { queue }),
+          max_attempts: Number(text('max_attempts')),
+          timeout_ms: Number(text('seconds')) * 1_000,
+        },
+      })
+      void queries.invalidateQueries({ queryKey: [project, 'handlers'] })
+      setSecret(made.secret)
+    })
+  }
+  return (
+    <Modal
+      opened={opened}
+      onClose={shut}
+      title={t('handler.new')}
+      size="lg"
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
+      {secret !== null ? (
+        <ShownOnce secret={secret} what={t('notice.secret')} done={shut} />
+      ) : (
+        <form className="form" onSubmit={submit}>
+          <p className="dimmed small">{t('handler.newText')}</p>
+          <TextInput
+            data-autofocus
+            label={t('handler.name')}
+            name="name"
+            required
+            withAsterisk={false}
+            maxLength={100}
+          />
+          <TextInput
+            label={t('notice.url')}
+            name="url"
+            type="url"
+            required
+            withAsterisk={false}
+            placeholder="https://"
+            maxLength={2000}
+          />
+          <TextInput label={t('handler.title')} name="title" maxLength={200} />
+          <TextInput label={t('task.queue')} name="queue" placeholder="api" maxLength={64} />
+          <NumberInput
+            label={t('handler.attempts')}
+            name="max_attempts"
+            defaultValue={3}
+            min={1}
+            max={100}
+            required
+            withAsterisk={false}
+          />
+          <NumberInput
+            label={t('handler.seconds')}
+            name="seconds"
+            defaultValue={30}
+            min={1}
+            max={86_400}
+            required
+            withAsterisk={false}
+          />
+          <Refusal error={action.error} />
+          <div className="form-buttons">
+            <Button type="submit" loading={action.busy}>
+              {t('handler.add')}
+            </Button>
+          </div>
+        </form>
+      )}
+    </Modal>
   )
 }

@@ -7,6 +7,7 @@ import { count } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from '../parts/ask.tsx'
 import { Page, State, Time } from '../parts/bits.tsx'
+import { ConcurrencyKeys } from '../parts/concurrency-keys.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
@@ -135,6 +136,7 @@ export function Queues() {
           )
         }
       </Answer>
+      {can('concurrencyKeys.list') && <ConcurrencyKeys />}
       {asking && (
         <AskQueue
           // What is asked for stays as it was named, though the depth moves on.

@@ -12,7 +12,7 @@ import { Facts, Mono, Page, Person, RunStateBadge, Section, Time } from '../part
 import { Entries } from '../parts/entries.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
-import { SearchedLog } from '../parts/log.tsx'
+import { TaskLogView } from '../parts/log.tsx'
 import { ProofDrawer } from '../parts/proof-drawer.tsx'
 import type { StationName } from '../parts/seal.ts'
 import { SealStations } from '../parts/seal-line.tsx'
@@ -102,7 +102,7 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
             <p className="dimmed small">{t('task.secrets')}</p>
           </Section>
           <Section title={t('run.log')}>
-            <SearchedLog text={task.log} label={t('task.logSearch')} />
+            <TaskLogView task={task.id} attempts={task.attempts.length} />
           </Section>
           <Entries of={trail} />
         </div>

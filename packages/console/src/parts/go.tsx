@@ -31,20 +31,37 @@ type GoProps = AnchorHTMLAttributes<HTMLAnchorElement> & {
 
 /** A link to a page of the project: a real one, so that it opens in another tab, is copied, and works by keyboard. */
 export function Go({ to, filters, project, onClick, children, ...props }: GoProps) {
-  const navigate = useNavigate()
-  const here = useProject()
-  const href = BASE + addressOf(project ?? here, to, filters)
+  const link = useLinks()
+  const { href, onClick: open } = link(to, filters, project)
   const click = (event: MouseEvent<HTMLAnchorElement>) => {
     onClick?.(event)
-    const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey
-    if (event.defaultPrevented || !plain) return
-    event.preventDefault()
-    void navigate({ href })
+    open(event)
   }
   return (
     <a href={href} onClick={click} {...props}>
       {children}
     </a>
+  )
+}
+
+/** What makes an anchor such a link: for many of them, which then need nothing of their own. */
+export function useLinks() {
+  const navigate = useNavigate()
+  const here = useProject()
+  return useCallback(
+    (to: string, filters?: GoProps['filters'], project?: string) => {
+      const href = BASE + addressOf(project ?? here, to, filters)
+      return {
+        href,
+        onClick(event: MouseEvent<HTMLAnchorElement>) {
+          const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey
+          if (event.defaultPrevented || !plain) return
+          event.preventDefault()
+          void navigate({ href })
+        },
+      }
+    },
+    [navigate, here],
   )
 }
 

@@ -1,12 +1,13 @@
 import { Button } from '@mantine/core'
+import { useMediaQuery } from '@mantine/hooks'
 import { type InfiniteData, useInfiniteQuery, useQueryClient } from '@tanstack/react-query'
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { type KeyboardEvent, type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import { type KeyboardEvent, memo, type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useEvents } from '../app/live.ts'
 import { useSession } from '../app/session.tsx'
 import { ColumnChoice, useColumnChoice } from './columns.tsx'
-import { Go, useGo } from './go.tsx'
+import { useGo, useLinks } from './go.tsx'
 import { Icon } from './icons.tsx'
 import { Failed, Loading } from './states.tsx'
 
@@ -53,9 +54,10 @@ export function List<T extends { id: string; number?: number }>(props: {
   const { project } = useSession()
   const { t } = useTranslation()
   const go = useGo()
+  const link = useLinks()
   const queries = useQueryClient()
   const [hidden, toggle] = useColumnChoice(name)
-  const columns = all.filter((one, i) => i === 0 || !hidden.has(one.name))
+  const columns = useMemo(() => all.filter((one, i) => i === 0 || !hidden.has(one.name)), [all, hidden])
   const about = JSON.stringify(filters)
   const key = useMemo(() => [project, name, about], [project, name, about])
   const [fresh, setFresh] = useState(0)
@@ -67,6 +69,8 @@ export function List<T extends { id: string; number?: number }>(props: {
     queryFn: ({ pageParam, signal }) => load(pageParam, signal),
     getNextPageParam: ({ next_cursor }: PageOfRows<T>) => next_cursor,
     refetchOnWindowFocus: false,
+    // Or each page that comes would be compared with all rows that are there.
+    structuralSharing: false,
   })
   // Once for each answer, not for each frame of a scroll.
   const rows = useMemo(() => query.data?.pages.flatMap(({ items }) => items) ?? [], [query.data])
@@ -130,7 +134,7 @@ export function List<T extends { id: string; number?: number }>(props: {
             (old) =>
               old && {
                 ...old,
-                pages: old.pages.map((one) => ({ ...one, items: one.items.map((row) => now.get(row.id) ?? row) })),
+                pages: old.pages.map((one) => ({ ...one, items: one.items.map((row) => newer(row, now.get(row.id))) })),
               },
           )
         })
@@ -146,6 +150,8 @@ export function List<T extends { id: string; number?: number }>(props: {
   // biome-ignore lint/correctness/useExhaustiveDependencies: told again when the rows are others
   useEffect(() => onRows?.(rows), [ids])
 
+  // Rows are cards on a narrow page, each as high as it is; measuring others would lay the page out once for each.
+  const cards = useMediaQuery('(max-width: 760px)', undefined, { getInitialValueInEffect: false })
   const height = 36
   const virtual = useVirtualizer({
     count: rows.length,
@@ -194,7 +200,7 @@ export function List<T extends { id: string; number?: number }>(props: {
     document.addEventListener('keydown', hear)
     return () => document.removeEventListener('keydown', hear)
   }, [])
-  const grid = { gridTemplateColumns: columns.map(({ width }) => width).join(' ') }
+  const tracks = columns.map(({ width }) => width).join(' ')
 
   if (query.isPending) return <Loading lines={8} />
   if (query.isError && rows.length === 0) return <Failed error={query.error} retry={() => query.refetch()} />
@@ -218,7 +224,7 @@ export function List<T extends { id: string; number?: number }>(props: {
       )}
       {rows.length > 0 && (
         <div className="list-table" role="table" aria-label={label} aria-rowcount={hasNextPage ? -1 : rows.length + 1}>
-          <div className="list-head" role="row" style={grid}>
+          <div className="list-head" role="row" style={{ gridTemplateColumns: tracks }}>
             {columns.map(({ name: column, title, right, wide }) => (
               <span key={column} role="columnheader" className={`${right ? 'right' : ''} ${wide ? 'wide' : ''}`}>
                 {title}
@@ -235,30 +241,20 @@ export function List<T extends { id: string; number?: number }>(props: {
             onKeyDown={keys}
           >
             <div className="list-space" style={{ height: virtual.getTotalSize() }} role="presentation">
-              {shown.map((item) => {
-                const row = rows[item.index]!
-                return (
-                  <div
-                    key={item.key}
-                    data-index={item.index}
-                    ref={virtual.measureElement}
-                    className={`list-row ${item.index === at ? 'list-at' : ''}`}
-                    role="row"
-                    aria-rowindex={item.index + 2}
-                    style={{ ...grid, transform: `translateY(${item.start}px)` }}
-                  >
-                    {columns.map(({ name: column, show, right, wide }, i) => (
-                      <span
-                        key={column}
-                        role="cell"
-                        className={`${right ? 'right' : ''} ${wide ? 'wide' : ''} cell-${column}`}
-                      >
-                        {i === 0 ? <Go to={to(row)}>{show(row)}</Go> : show(row)}
-                      </span>
-                    ))}
-                  </div>
-                )
-              })}
+              {shown.map(({ key: id, index, start }) => (
+                <Row
+                  key={id}
+                  row={rows[index]!}
+                  columns={columns}
+                  tracks={tracks}
+                  to={to}
+                  link={link}
+                  index={index}
+                  top={start}
+                  isAt={index === at}
+                  measure={cards ? virtual.measureElement : undefined}
+                />
+              ))}
             </div>
           </div>
         </div>
@@ -268,3 +264,39 @@ export function List<T extends { id: string; number?: number }>(props: {
     </div>
   )
 }
+
+/** The row itself if nothing of it is new, so that it is not drawn again. */
+const newer = <T,>(row: T, now: T | undefined): T =>
+  now === undefined || JSON.stringify(row) === JSON.stringify(now) ? row : now
+
+interface RowProps<T> {
+  readonly row: T
+  readonly columns: readonly Column<T>[]
+  readonly tracks: string
+  readonly to: (row: T) => string
+  readonly link: ReturnType<typeof useLinks>
+  readonly index: number
+  readonly top: number
+  readonly isAt: boolean
+  readonly measure: ((node: HTMLElement | null) => void) | undefined
+}
+
+/** Made anew when the row is another, not when the list is scrolled. */
+const Row = memo(function Row<T>({ row, columns, tracks, to, link, index, top, isAt, measure }: RowProps<T>) {
+  return (
+    <div
+      data-index={index}
+      ref={measure}
+      className={`list-row ${isAt ? 'list-at' : ''}`}
+      role="row"
+      aria-rowindex={index + 2}
+      style={{ gridTemplateColumns: tracks, transform: `translateY(${top}px)` }}
+    >
+      {columns.map(({ name: column, show, right, wide }, i) => (
+        <span key={column} role="cell" className={`${right ? 'right' : ''} ${wide ? 'wide' : ''} cell-${column}`}>
+          {i === 0 ? <a {...link(to(row))}>{show(row)}</a> : show(row)}
+        </span>
+      ))}
+    </div>
+  )
+}) as <T>(props: RowProps<T>) => ReactNode // `memo` forgets the parameter

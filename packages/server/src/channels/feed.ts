@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Event } from '@writ/api'
 import { listEventsBehind, type PlacedEvent, type Position } from '../audit/index.ts'
 import { type Database, inProject } from '../platform/db/index.ts'
+import { createLooks } from '../platform/looks.ts'
 import { showEvent } from './event.ts'
 
 /** An event of the log, as it is shown, and as text: written once for all who get it. */
@@ -27,8 +27,7 @@ export interface Feed {
  * database: a thousand who wait for the next event cost as much as one.
  */
 export function createFeed(on: { db: Database; pollMs: number; sourceOf(project: string): Promise<string> }): Feed {
-  const asked = new Map<string, Promise<readonly FeedEvent[]>>()
-  let tick: Promise<void> | undefined
+  const looks = createLooks(on.pollMs)
 
   async function load(project: string, after: Position, limit: number): Promise<readonly FeedEvent[]> {
     const rows = await inProject(project, () => on.db.read((tx) => listEventsBehind(tx, after, limit)))
@@ -41,44 +40,13 @@ export function createFeed(on: { db: Database; pollMs: number; sourceOf(project:
     })
   }
 
-  function read(project: string, after: Position, limit: number): Promise<readonly FeedEvent[]> {
-    const key = `${project}/${after.shard}/${after.index}/${limit}`
-    const same = asked.get(key)
-    if (same) return same
-    const answer = load(project, after, limit)
-    asked.set(key, answer)
-    answer.finally(() => asked.delete(key)).catch(() => {})
-    return answer
-  }
-
-  /** The same moment for all who wait: they wake together, and so ask together. */
-  function nextTick(): Promise<void> {
-    tick ??= sleep(on.pollMs, undefined, { ref: false }).then(() => {
-      tick = undefined
-    })
-    return tick
-  }
-
   return {
-    async next(project, after, limit, signal) {
-      for (;;) {
-        const events = await read(project, after, limit)
-        if (events.length > 0 || signal.aborted) return events
-        await orAborted(nextTick(), signal)
-        if (signal.aborted) return []
-      }
-    },
+    next: (project, after, limit, signal) =>
+      looks.until(
+        `${project}/${after.shard}/${after.index}/${limit}`,
+        () => load(project, after, limit),
+        (events) => events.length > 0,
+        signal,
+      ),
   }
-}
-
-function orAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      signal.removeEventListener('abort', end)
-      resolve()
-    }
-    signal.addEventListener('abort', end)
-    if (signal.aborted) end()
-    work.then(end, end)
-  })
 }

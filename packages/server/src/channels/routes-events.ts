@@ -1,29 +1,25 @@
 import type { EventPage, eventsApi, QueryOf } from '@writ/api'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import { endOfLog, type Position } from '../audit/index.ts'
 import type { Caller } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { inProject } from '../platform/db/index.ts'
+import { goneOf, lastEventId, type Streaming, streamEvents, wantsStream } from '../platform/http/event-stream.ts'
 import type { Ask, Handlers } from '../platform/http/mount.ts'
 import { runToSee } from '../runs/index.ts'
 import { positionOf, sequenceOf } from './event.ts'
-import { writePatiently } from './patient-write.ts'
 import { isForeignPage, type Socket, type SocketOn, serveSocket } from './socket.ts'
 import { hear, type Interest, type Watching } from './watch.ts'
 
-export interface EventsOn extends Watching {
-  /** Asks again who the caller of a long request is. Throws when the session, token or membership has ended. */
-  recheck(request: FastifyRequest): Promise<Caller>
-}
+export type EventsOn = Watching & Streaming<Caller>
 
 const BATCH = 200
 
 export const eventHandlers = (on: EventsOn): Handlers<typeof eventsApi, Caller> => ({
   async list(ask) {
     const interest = await interestOf(ask)
-    const streams = /\btext\/event-stream\b/.test(ask.request.headers.accept ?? '')
-    const resume = ask.request.headers['last-event-id']
-    const after = await startOf(ask, streams && typeof resume === 'string' && resume !== '' ? resume : ask.query.after)
+    const streams = wantsStream(ask.request)
+    const after = await startOf(ask, (streams ? lastEventId(ask.request) : undefined) ?? ask.query.after)
     if (!streams) return page(on, ask, interest, after)
     await stream(on, ask, interest, after)
     return ask.reply
@@ -102,68 +98,23 @@ async function page(
 
 /**
  * Server-sent events. Each has the sequence as its id, so a client that comes back with `Last-Event-ID` gets what
- * followed. A line with the id alone moves that place on when there was nothing to see. A reader that does not read is
- * closed, not buffered for: it comes back and goes on where it was.
+ * followed. A line with the id alone moves that place on when there was nothing to see.
  */
-async function stream(
+function stream(
   on: EventsOn,
   ask: Ask<(typeof eventsApi)['list'], Caller>,
   interest: Interest,
   after: Position,
 ): Promise<void> {
-  const { request, reply } = ask
-  const gone = AbortSignal.any([goneOf(reply), on.stopping])
-  reply.hijack()
-  const { raw } = reply
-  raw.writeHead(200, {
-    ...plainHeaders(reply),
-    'content-type': 'text/event-stream; charset=utf-8',
-    'cache-control': 'no-store',
-    // Kept for another request, it would hold up the end of the server.
-    connection: 'close',
-    // Or nginx gathers them.
-    'x-accel-buffering': 'no',
-  })
-  const write = (text: string) => writePatiently(raw, text, 2 * on.heartbeatMs, gone)
-  let { caller } = ask
   let place = after
-  let checkedAt = performance.now()
-  try {
-    if (!(await write(`retry: 2000\nid: ${sequenceOf(place)}\n\n`))) return
-    while (!gone.aborted) {
-      const beat = AbortSignal.any([gone, AbortSignal.timeout(on.heartbeatMs)])
-      const { events, upTo } = await hear(on, caller, interest, place, BATCH, beat)
-      place = upTo
-      const texts = events.map(
-        ({ event, text }) => `id: ${event.sequence}\nevent: ${event.data.event_type}\ndata: ${text}\n\n`,
-      )
-      // Also the heartbeat: something is written at least that often, and who is gone is noticed.
-      texts.push(`: beat\nid: ${sequenceOf(place)}\n\n`)
-      if (!(await write(texts.join('')))) return
-      if (performance.now() - checkedAt < on.heartbeatMs) continue
-      checkedAt = performance.now()
-      caller = await on.recheck(request)
-    }
-  } catch (err) {
-    // Whose session or membership has ended is told so when they come back.
-    if (!(err instanceof AppError)) on.log.error({ err, request: request.id }, 'a stream of events broke')
-  } finally {
-    raw.end()
-  }
-}
-
-/** What hooks have set; a hijacked answer does not send it by itself. */
-function plainHeaders(reply: FastifyReply): Record<string, string | string[]> {
-  return Object.fromEntries(
-    Object.entries(reply.getHeaders())
-      .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => [name, Array.isArray(value) ? value : String(value)]),
-  )
-}
-
-/** Aborts when the answer has ended or nobody is there to get it. */
-function goneOf(reply: FastifyReply): AbortSignal {
-  const gone = new AbortController()
-  reply.raw.once('close', () => gone.abort())
-  return gone.signal
+  return streamEvents(on, ask, `id: ${sequenceOf(place)}\n`, async (caller, until) => {
+    const { events, upTo } = await hear(on, caller, interest, place, BATCH, until)
+    place = upTo
+    const texts = events.map(
+      ({ event, text }) => `id: ${event.sequence}\nevent: ${event.data.event_type}\ndata: ${text}\n\n`,
+    )
+    // Also the heartbeat.
+    texts.push(`: beat\nid: ${sequenceOf(place)}\n\n`)
+    return { text: texts.join('') }
+  })
 }

@@ -11,10 +11,10 @@ import {
 } from '../../platform/db/index.ts'
 import { randomToken } from '../../platform/ids.ts'
 import type { Logger } from '../../platform/log.ts'
-import { redactor } from '../../platform/redact/index.ts'
 import { spanIdOf, traceparentOf } from '../../platform/tracing.ts'
 import type { Lease, Queue } from '../../queue/index.ts'
 import { isFinal, type Lane } from '../../runs/index.ts'
+import { type AttemptLog, createAttemptLog, type TakenLines } from './attempt-log.ts'
 import type { AtWork, Children } from './child.ts'
 import { type Handlers, Suspended, type TaskContext, TaskError } from './handler.ts'
 import type { HttpHandler, HttpHandlers } from './http/http-handlers.ts'
@@ -26,6 +26,7 @@ import { type End, type Ending, settleTasks } from './settle.ts'
 import { createSteps } from './step.ts'
 import { loadWork, type WorkRow } from './store.ts'
 import { findPaused } from './store-held.ts'
+import { keepChunks, type NewChunk } from './store-log.ts'
 
 /** An attempt that is over, whatever comes of it. */
 export interface AttemptEnded {
@@ -85,9 +86,11 @@ interface Work {
   readonly http: HttpHandler | undefined
   /** Made when somebody looks at it: most work ends before anybody tells it to. */
   abort: AbortController | null
-  readonly lines: string[]
+  /** Made with its first line: most work prints none. */
+  log: AttemptLog | null
+  /** Lines of it are being kept: it ends after that. */
+  keeping: Promise<void> | null
   steps: number
-  logBytes: number
   startedAt: number | null
   events: number
   reason: Reason | null
@@ -102,8 +105,9 @@ interface Done {
   readonly end: End
 }
 
-const MAX_LOG_BYTES = 64 * 1024
 const RESETTLE_MS = 500
+/** A line is kept so long after it was printed, unless the attempt ends before. */
+const KEEP_LINES_MS = 250
 
 /**
  * The lane of tasks. A claim is loaded in its own transaction; the handler runs without one; what it came to is settled
@@ -125,6 +129,9 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
   const perPlace = new Map<string, number>()
   const settle = settleTasks(queue, clock.now, on.settled)
   const outbox = new Map<string, Done[]>()
+  /** Work that printed something since it was kept. */
+  const printing = new Set<Work>()
+  let keepingSoon = false
   let runningAll = 0
   let flushing = false
   let stopped = false
@@ -215,7 +222,7 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
           attempt: lease.attempt,
           began: () => work.steps++,
         }),
-        log: (line) => keepLine(work, line),
+        log: (line) => print(work, line),
         ...childrenOf(work),
       }),
     )
@@ -278,27 +285,102 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
   function finished(work: Work, found: Ending | null, error?: unknown): void {
     if (work.over) return
     clearTimeout(work.timer)
+    work.over = true
     const { row, lease, reason } = work
     count(running, row.handler, -1)
     count(perQueue, lease.queue, -1)
     runningAll--
     const next = parked.get(row.handler)?.shift()
     if (next) begin(next)
-    end(work, decide(work, reason === null ? found! : stoppedBy(reason), error))
+    const conclude = () => end(work, decide(work, reason === null ? found! : stoppedBy(reason), error))
+    // What is kept of its log must not come behind its end.
+    if (work.keeping) void work.keeping.then(conclude)
+    else conclude()
+  }
+
+  function print(work: Work, line: string): void {
+    if (work.over) return
+    work.log ??= createAttemptLog()
+    if (work.log.waitingSince === null) {
+      printing.add(work)
+      keepSoon()
+    }
+    work.log.add(line)
+  }
+
+  /**
+   * Keeps what was printed a while ago, of all who print in one command for each project. Work that is over by then is not among
+   * them: its lines come with its end. Stopped before the commit, they are gone with the attempt.
+   */
+  function keepLines(): void {
+    const before = performance.now() - KEEP_LINES_MS / 2
+    const projects = new Map<string, { work: Work; lines: TakenLines }[]>()
+    for (const work of printing) {
+      const log = work.log!
+      if (work.over || log.waitingSince === null) printing.delete(work)
+      else if (work.keeping === null && log.waitingSince < before) {
+        const lines = log.take()
+        const { project } = work.lease
+        if (lines) projects.set(project, [...(projects.get(project) ?? []), { work, lines }])
+      }
+    }
+    for (const [project, all] of projects) {
+      const kept = inProject(project, () => db.submit(keep, all.map(chunkOf))).then(
+        () => {
+          for (const { work, lines } of all) work.log!.kept(lines)
+        },
+        // Tried again with what follows; what does not fit by then is counted as left out.
+        (err: unknown) => log.warn({ err, project, runs: all.length }, 'lines of tasks could not be kept'),
+      )
+      for (const { work } of all)
+        work.keeping = kept.finally(() => {
+          work.keeping = null
+        })
+    }
+    if (printing.size > 0) keepSoon()
+  }
+
+  function keepSoon(): void {
+    if (keepingSoon) return
+    keepingSoon = true
+    setTimeout(() => {
+      keepingSoon = false
+      keepLines()
+    }, KEEP_LINES_MS).unref()
+  }
+
+  const chunkOf = ({ work, lines }: { work: Work; lines: TakenLines }): NewChunk => ({
+    runId: work.row.id,
+    attempt: work.lease.attempt,
+    text: lines.text,
+    lines: lines.lines,
+    leftOut: lines.leftOut,
+    at: clock.now(),
+    last: false,
+  })
+
+  /** What of its log is to be kept with the end of an attempt. The whole of a short one that settles its task stands in the run. */
+  function restOf(work: Work, next: End['next']): NewChunk | undefined {
+    const { log } = work
+    if (log === null || (next === 'settle' && !log.isParted)) return undefined
+    const last = next === 'settle' || next === 'retry'
+    const lines = log.takeRest()
+    if (!lines && !last) return undefined
+    return { ...chunkOf({ work, lines: lines ?? { text: '', lines: 0, leftOut: 0, upTo: 0 } }), last }
   }
 
   function decide(work: Work, ending: Ending | null, error?: unknown): End | null {
     const { row, lease } = work
     if (work.reason === 'lost') return null
-    if (ending === null) return { next: 'back', lease, row }
+    if (ending === null) return { next: 'back', lease, row, rest: restOf(work, 'back') }
     // Whatever the handler made of it: it was told that it will be called again.
     if (work.reason === null && work.awaits.length > 0)
-      return { next: 'wait', lease, row, on: work.awaits, startedAt: work.startedAt }
+      return { next: 'wait', lease, row, on: work.awaits, startedAt: work.startedAt, rest: restOf(work, 'wait') }
     const attempt = {
       worker,
       startedAt: work.startedAt,
       endedAt: clock.now(),
-      log: work.lines.length === 0 ? null : redactor.text(work.lines.join('\n')),
+      log: work.log?.newest() ?? null,
       events: work.events,
       steps: work.steps,
     }
@@ -306,7 +388,8 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
       on.observe?.ended({ row, attempt: lease.attempt, startedAt: work.startedAt, endedAt: attempt.endedAt, ending })
     const final = error instanceof TaskError && !error.retryable
     const retryAfterMs = error instanceof TaskError ? error.retryAfterMs : 0
-    return endOf({ lease, row, ending, attempt, final, retryAfterMs }, on.random)
+    const what = endOf({ lease, row, ending, attempt, final, retryAfterMs }, on.random)
+    return { ...what, rest: restOf(work, what.next) }
   }
 
   function end(work: Work, what: End | null): void {
@@ -394,9 +477,9 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
             row,
             http: http?.get(row.handler),
             abort: null,
-            lines: [],
+            log: null,
+            keeping: null,
             steps: 0,
-            logBytes: 0,
             startedAt: null,
             events: row.event_count,
             reason: null,
@@ -473,10 +556,11 @@ function failure(error: unknown): Ending {
   return failedWith(code, message)
 }
 
-/** The newest lines are kept: what a failure said stands at the end. */
-function keepLine(work: Work, line: string): void {
-  const text = line.slice(0, MAX_LOG_BYTES)
-  work.lines.push(text)
-  work.logBytes += text.length + 1
-  while (work.logBytes > MAX_LOG_BYTES) work.logBytes -= work.lines.shift()!.length + 1
+const keep: Command<readonly NewChunk[], null> = {
+  name: 'keepLines',
+  apart: true,
+  async run(tx, all) {
+    await keepChunks(tx, all.flat())
+    return all.map(() => null)
+  },
 }

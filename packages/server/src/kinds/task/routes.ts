@@ -7,17 +7,21 @@ import type {
   queuesApi,
   RunState,
   Submitted,
+  TaskLog,
   tasksApi,
   workersApi,
 } from '@writ/api'
+import type { FastifyReply } from 'fastify'
 import { type Caller, requirePermission } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import { rfc3339OrNull } from '../../platform/clock.ts'
 import type { Command, RequestKey, Tx } from '../../platform/db/index.ts'
+import { lastEventId, type Streaming, streamEvents, wantsStream } from '../../platform/http/event-stream.ts'
 import { whileConnected } from '../../platform/http/gone.ts'
-import type { Handlers as Routes } from '../../platform/http/mount.ts'
+import type { Ask, Handlers as Routes } from '../../platform/http/mount.ts'
 import { redactor } from '../../platform/redact/index.ts'
 import type { BrokenFile, Handler } from './handler.ts'
+import type { LogPlace } from './log.ts'
 import type { Workers } from './remote/workers.ts'
 import type { TaskFilter, TaskPage, Tasks } from './service.ts'
 import type { PreparedTask, SubmitTasks } from './submit.ts'
@@ -75,7 +79,9 @@ const pageOf = (page: { limit: number; skip: number; after: string | undefined }
 
 const millisOf = (time: string | undefined): number | undefined => (time === undefined ? undefined : Date.parse(time))
 
-export const taskHandlers = (on: Dispatching): Routes<typeof tasksApi, Caller> => {
+export const taskHandlers = (
+  on: Dispatching & { readonly streams: Streaming<Caller> },
+): Routes<typeof tasksApi, Caller> => {
   const { tasks } = on
   return {
     submit: (ask) => submitTask(on, ask, ask.body),
@@ -102,6 +108,7 @@ export const taskHandlers = (on: Dispatching): Routes<typeof tasksApi, Caller> =
     get: (ask) => tasks.find(ask, ask.params.id),
     wait: (ask) =>
       whileConnected(ask.request, (gone) => tasks.wait(ask, ask.params.id, (ask.query.timeout ?? 30) * 1_000, gone)),
+    log: (ask) => (wantsStream(ask.request) ? followLog(on, ask) : tasks.log(ask, ask.params.id, ask.query)),
     cancel: (ask) => ask.change((tx) => tasks.cancel(tx, ask.caller, ask.params.id, ask.body?.reason ?? null)),
     batch: (ask) => ask.read((tx) => tasks.batch(tx, ask.caller, String(ask.params.id))),
     cancelBatch: (ask) =>
@@ -129,6 +136,41 @@ export const taskHandlers = (on: Dispatching): Routes<typeof tasksApi, Caller> =
   }
 }
 
+/**
+ * Each event holds the lines that came, and its id says up to where. Without an attempt in the query the next one follows when one is
+ * over; the stream ends when nothing is still to come.
+ */
+async function followLog(
+  { tasks, streams }: Pick<Dispatching, 'tasks'> & { readonly streams: Streaming<Caller> },
+  ask: Ask<(typeof tasksApi)['log'], Caller>,
+): Promise<FastifyReply> {
+  const resumed = lastEventId(ask.request)
+  const place = resumed === undefined ? undefined : /^([1-9][0-9]{0,5})\.([0-9]{1,12})$/.exec(resumed)
+  if (place === null) throw new AppError('SEQUENCE_INVALID', { sequence: resumed! })
+  let at: LogPlace = place ? { attempt: Number(place[1]), after: Number(place[2]), limit: ask.query.limit } : ask.query
+  // Refused here rather than by a stream that breaks off; and said at once, so that whoever gets nothing knows that nothing comes through.
+  let log: TaskLog | undefined = await tasks.log(ask, ask.params.id, at)
+  let told: string | null | undefined
+  await streamEvents(streams, ask, '', async (caller, until) => {
+    const asked = { caller, read: <T>(work: (tx: Tx) => Promise<T>) => ask.read(work) }
+    log ??= await tasks.nextLog(asked, ask.params.id, at, until)
+    const now = log
+    log = undefined
+    const over = now.complete && !now.more
+    const next = over && !(now.final && now.attempt >= now.attempts) && ask.query.attempt === undefined
+    const news = now.chunks.length > 0 || over || now.outcome !== told
+    told = now.outcome
+    at = next
+      ? { attempt: now.attempt + 1, after: 0, limit: at.limit }
+      : { attempt: now.attempt, after: now.last_line, limit: at.limit }
+    const text = news
+      ? `id: ${now.attempt}.${now.last_line}\nevent: log\ndata: ${JSON.stringify(now)}\n\n`
+      : ': beat\n\n'
+    return { text, last: over && !next }
+  })
+  return ask.reply
+}
+
 export const workerHandlers = (workers: Workers): Routes<typeof workersApi, Caller> => ({
   claim: (ask) => whileConnected(ask.request, (gone) => workers.claim(ask.caller, ask.body, gone)),
   extend: async (ask) => ({
@@ -140,6 +182,7 @@ export const workerHandlers = (workers: Workers): Routes<typeof workersApi, Call
   dispatch: (ask) => workers.dispatch(ask.caller, ask.body),
   wait: (ask) => workers.wait(ask.caller, ask.body),
   pauseKey: (ask) => workers.pauseKey(ask.caller, ask.body),
+  log: async (ask) => ({ logs: await workers.keepLines(ask.caller, ask.body.logs) }),
 })
 
 export const handlerHandlers = ({ tasks }: Dispatching): Routes<typeof handlersApi, Caller> => ({

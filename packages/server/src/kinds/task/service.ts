@@ -1,10 +1,11 @@
-import type { Batch, ConcurrencyKey, NewTask, Queue, RunState, Submitted, Task, TaskDetail } from '@writ/api'
+import type { Batch, ConcurrencyKey, NewTask, Queue, RunState, Submitted, Task, TaskDetail, TaskLog } from '@writ/api'
 import { append, appendAll, SYSTEM } from '../../audit/index.ts'
 import { type Caller, personOf, seesAll } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
 import { type Clock, rfc3339, rfc3339OrNull } from '../../platform/clock.ts'
 import { type Command, type Database, inProject, type Tx } from '../../platform/db/index.ts'
+import { createLooks } from '../../platform/looks.ts'
 import { type Depth, queueOfPlace, type Queue as RunQueue } from '../../queue/index.ts'
 import { isFinal, searchFloor, type Waiting } from '../../runs/index.ts'
 import type { Ref } from '../../tickets/index.ts'
@@ -13,6 +14,7 @@ import type { Handler, Handlers } from './handler.ts'
 import { admitDue, pauseKey, resumeKey } from './hold.ts'
 import type { HttpHandlers } from './http/http-handlers.ts'
 import type { Switches } from './http/switches.ts'
+import { type LogPlace, readLog } from './log.ts'
 import { readJson, readResult } from './payload.ts'
 import type { RemoteHandlers } from './remote/registry.ts'
 import type { Payloads } from './sealed.ts'
@@ -90,6 +92,13 @@ export interface Tasks {
   find(asked: Asked, ref: Ref): Promise<TaskDetail>
   /** As `find`, once it is settled, or as it is after `ms`, or when `gone` aborts. */
   wait(asked: Asked, ref: Ref, ms: number, gone: AbortSignal): Promise<TaskDetail>
+  /** What an attempt printed, as far as it is kept. Throws TASK_NOT_FOUND, TASK_VIEW_DENIED, ATTEMPT_NOT_FOUND. */
+  log(asked: Asked, ref: Ref, place: LogPlace): Promise<TaskLog>
+  /**
+   * As `log`, as soon as there is a line behind the place, or the attempt is over; as it is when `until` aborts. Those who wait at the
+   * same place share one look at the database.
+   */
+  nextLog(asked: Asked, ref: Ref, place: LogPlace, until: AbortSignal): Promise<TaskLog>
   /** What a settled task came to, exactly: for whoever dispatched it and waits, and for callbacks. Undefined if it is gone. */
   outcome(tx: Tx, ref: Ref): Promise<{ row: TaskRow; result: unknown } | undefined>
   /** Rows for `ask.page`, newest first; `show` makes items of them, `key` is the number. */
@@ -197,6 +206,7 @@ const EXPIRED: Ending = {
 export function createTasks(on: TasksOn): Tasks {
   const { queue, handlers, remote, http, switches, waiting } = on
   const { accept, submit } = createSubmit(queue, on.accepted)
+  const looks = createLooks(LOG_POLL_MS)
 
   const findRemote = (project: string, name: string) =>
     inProject(project, () =>
@@ -376,6 +386,14 @@ export function createTasks(on: TasksOn): Tasks {
       const first = await read()
       return detail(asked, await waiting.until(first.id, read, ms, gone))
     },
+    log: (asked, ref, place) => asked.read(async (tx) => readLog(tx, await see(tx, asked.caller, ref), place)),
+    nextLog: (asked, ref, place, until) =>
+      looks.until(
+        JSON.stringify([asked.caller.project, mine(asked.caller), ref, place]),
+        () => asked.read(async (tx) => readLog(tx, await see(tx, asked.caller, ref), place)),
+        ({ chunks, complete }) => chunks.length > 0 || complete,
+        until,
+      ),
     async outcome(tx, ref) {
       const row = await store.findTask(tx, ref)
       if (!row) return undefined
@@ -547,6 +565,7 @@ export function createTasks(on: TasksOn): Tasks {
 }
 
 const MOST_KEYS = 1_000
+const LOG_POLL_MS = 250
 const CANCEL_TRIES = 10
 
 const showKey = ({ key, active, waiting, paused_until }: held.KeyState): ConcurrencyKey => ({

@@ -5,6 +5,7 @@ import { requireMove, settledEvent } from '../../runs/index.ts'
 import { endedFor, forget, holdAgain, holdUntil, release } from './hold.ts'
 import { type Journal, journalDigest } from './journal.ts'
 import * as store from './store.ts'
+import { keepChunks, type NewChunk } from './store-log.ts'
 
 /** How a task ends. Texts are redacted already. */
 export interface Ending {
@@ -31,8 +32,11 @@ export interface Attempted {
   readonly steps: number
 }
 
-/** What becomes of work under a lease. `ending` with `runAt` says how it failed before it comes again. */
-export type End =
+/**
+ * What becomes of work under a lease. `ending` with `runAt` says how it failed before it comes again; `rest` is what it printed and
+ * is not kept yet.
+ */
+export type End = { readonly rest?: NewChunk | undefined } & (
   | {
       readonly next: 'settle'
       readonly lease: Lease
@@ -59,6 +63,7 @@ export type End =
       readonly on: readonly string[]
       readonly startedAt: number | null
     }
+)
 
 export const dependencyFailed = (onRunId: string): Ending => ({
   state: 'cancelled',
@@ -108,6 +113,8 @@ export const settleTasks = (
         mine.filter((end) => end.next === 'retry'),
       ),
     ])
+    const rests = mine.flatMap((end) => end.rest ?? [])
+    if (rests.length > 0) await keepChunks(tx, rests)
     await keepBack(tx, queue, mine, now())
     if (along.length > 0)
       tx.afterCommit(() => {

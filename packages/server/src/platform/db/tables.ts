@@ -616,6 +616,18 @@ export interface StepsTable {
   result_sealed: string | null
 }
 
+export interface LogChunksTable {
+  project_id: string
+  run_id: string
+  attempt: number
+  first_line: number
+  lines: number
+  end_chars: number
+  kept_at: number
+  text: string
+  last: number
+}
+
 export interface RunStatsTable {
   project_id: string
   step: 'minute' | 'hour' | 'day'
@@ -744,6 +756,7 @@ export interface Tables {
   schedule_fires: ScheduleFiresTable
   run_stats: RunStatsTable
   run_stats_cursors: RunStatsCursorsTable
+  log_chunks: LogChunksTable
   schedule_due: ScheduleDueTable
 }
 
@@ -785,4 +798,5 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'schedule_fires',
   'run_stats',
   'run_stats_cursors',
+  'log_chunks',
 ])

@@ -1,4 +1,11 @@
 /** Secrets and personal data out of whatever Writ itself writes; see docs/privacy.md. */
 export { configureRedaction, createRedactor, type Fields, liveSecrets, type Redactor, redactor } from './redactor.ts'
 export { isRedacted, personalKinds, REDACTION_VERSION, type RedactionKind, redactionKinds } from './rules.ts'
-export { createRedactingStream, createScanner, type Finding, type RedactingStream, type Scanner } from './stream.ts'
+export {
+  createRedactingStream,
+  createScanner,
+  type Finding,
+  mayGoOn,
+  type RedactingStream,
+  type Scanner,
+} from './stream.ts'

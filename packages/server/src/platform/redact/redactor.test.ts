@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createRedactor, liveSecrets } from './redactor.ts'
 import { type RedactionKind, redactionKinds } from './rules.ts'
-import { createRedactingStream, createScanner, SCANNED_BYTES } from './stream.ts'
+import { createRedactingStream, createScanner, mayGoOn, SCANNED_BYTES } from './stream.ts'
 
 const LIVE = 'a-live-secret-of-this-process'
 const redactor = createRedactor({ key: Buffer.alloc(32, 7), live: [LIVE] })
@@ -285,4 +285,14 @@ test('live secrets are the settings themselves, passwords in URLs, and keys of o
     ]),
     ['a-secret-key-of-this-server', 'pass%40word1', 'pass@word1', 'tok-12345678'],
   )
+})
+
+test('lines that may be the beginning of a secret are known, and others are not held back', () => {
+  const [begin, inside, end] = block.split('\n')
+  assert.equal(mayGoOn(['a', begin!, inside!]), 2)
+  assert.equal(mayGoOn([begin!, inside!, end!]), 0)
+  assert.equal(mayGoOn(['a', 'password:']), 1)
+  assert.equal(mayGoOn(['a', 'api_key', '', ' ']), 3)
+  for (const line of ['Waiting for the switch:', 'tokenizer done', 'x = 1', '']) assert.equal(mayGoOn([line]), 0, line)
+  assert.equal(mayGoOn([]), 0)
 })

@@ -37,7 +37,7 @@ export const isRedacted = (text: string): boolean => text.search(MARKER) >= 0
 const MARKER_HERE = /\[REDACTED:[a-z-]+:[0-9a-f]{8}\]/y
 
 // Words in the name of what holds a secret. What follows is no lower-case letter but a plural: no secretary, no tokenizer.
-const NAME =
+export const NAME =
   '(?:pass(?:word|wd|phrase|code)|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|密码|口令|密钥)'
 
 const ANCHORS = new RegExp(

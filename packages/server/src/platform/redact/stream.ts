@@ -1,5 +1,5 @@
 import { redactor as processRedactor, type Redactor } from './redactor.ts'
-import type { RedactionKind, Span } from './rules.ts'
+import { NAME, type RedactionKind, type Span } from './rules.ts'
 
 // A secret may come in two chunks. Text is looked at only up to a place that no span crosses, and the rest waits: as long as
 // the longest value that is read to its end, and a key block until its END line, up to a limit.
@@ -107,4 +107,23 @@ function isPlain(text: string): boolean {
   const zeros = share(/[^\0]/g)
   if (zeros > 0.3 && zeros < 0.7) return false
   return share(/[\t\n\r\x20-\x7e]/g) > 0.3 || !/%[0-9a-fA-F]{2}/.test(text)
+}
+
+// A name of something secret at the end of a line, or with the sign behind it: its value may be the next.
+const BEFORE_A_VALUE = new RegExp(`${NAME}[\\w.-]{0,60}["'\`\\\\]{0,5}\\s*(?:[:=：＝]\\s*["'\`]?)?$`, 'i')
+const LINES_OF_A_KEY = 500
+
+/**
+ * How many of the last of some lines may be the beginning of a secret that the next line goes on with: those of a key block that
+ * has not ended, or one behind which a value may come. Lines that are redacted piece by piece are cut before these.
+ */
+export function mayGoOn(lines: readonly string[]): number {
+  for (let back = 1; back <= Math.min(lines.length, LINES_OF_A_KEY); back++) {
+    const line = lines.at(-back)!
+    if (line.includes('-----END')) break
+    if (line.includes('-----BEGIN')) return back
+  }
+  let blank = 0
+  while (blank < lines.length && lines.at(-blank - 1)!.trim() === '') blank++
+  return BEFORE_A_VALUE.test(lines.at(-blank - 1)?.slice(-200) ?? '') ? blank + 1 : 0
 }

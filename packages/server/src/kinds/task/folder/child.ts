@@ -216,13 +216,16 @@ function createLog() {
   let prompt = PROMPT_CHARS
   let kept: string[] = []
   let size = 0
+  let leftOut = 0
   let timer: NodeJS.Timeout | undefined
   const flush = () => {
     clearTimeout(timer)
     timer = undefined
+    if (leftOut > 0) kept.unshift(`[${leftOut} lines left out: written faster than they are kept]`)
     if (kept.length > 0) say({ say: 'lines', lines: kept })
     kept = []
     size = 0
+    leftOut = 0
   }
   return {
     flush,
@@ -230,7 +233,10 @@ function createLog() {
       const text = line.slice(0, KEPT_CHARS)
       kept.push(text)
       size += text.length + 1
-      while (size > KEPT_CHARS) size -= kept.shift()!.length + 1
+      while (size > KEPT_CHARS) {
+        size -= kept.shift()!.length + 1
+        leftOut++
+      }
       prompt -= text.length + 1
       // At once, because a crash may be what comes next.
       if (prompt >= 0) flush()

@@ -3,10 +3,12 @@ import type {
   ClaimedTasks,
   ClaimTasks,
   ExtendedLease,
+  KeptLines,
   WaitedFor,
   WorkedStep,
   WorkerDispatch,
   WorkerDispatched,
+  WorkerLines,
   WorkerPause,
   WorkerStep,
   WorkerWait,
@@ -17,10 +19,11 @@ import { AppError } from '../../../platform/app-error.ts'
 import type { Blobs } from '../../../platform/blobs/index.ts'
 import type { Clock } from '../../../platform/clock.ts'
 import { type Command, type Database, inProject, type Tx } from '../../../platform/db/index.ts'
-import { redactor } from '../../../platform/redact/index.ts'
+import { mayGoOn, redactor } from '../../../platform/redact/index.ts'
 import { traceparentOf } from '../../../platform/tracing.ts'
 import { type Ask, type Lease, type Queue, type Runnable, remotePlace } from '../../../queue/index.ts'
 import { isFinal } from '../../../runs/index.ts'
+import { countLines } from '../attempt-log.ts'
 import type { AtWork, Children } from '../child.ts'
 import { TaskError } from '../handler.ts'
 import { announce } from '../intent.ts'
@@ -32,6 +35,7 @@ import { type End, type Ending, settleTasks } from '../settle.ts'
 import { createStepRecord } from '../step.ts'
 import { findChildren, isHolder, listQueues, loadWork, type WorkRow } from '../store.ts'
 import { findPaused } from '../store-held.ts'
+import { keepChunks, type NewChunk } from '../store-log.ts'
 import type { Held, LeaseTexts } from './lease-text.ts'
 import type { RemoteHandlers } from './registry.ts'
 
@@ -60,6 +64,11 @@ export interface Workers {
   wait(caller: Caller, asked: WorkerWait): Promise<WaitedFor>
   /** Throws SCOPE_NOT_ALLOWED, LEASE_INVALID, LEASE_LOST. */
   pauseKey(caller: Caller, asked: WorkerPause): Promise<void>
+  /**
+   * Keeps lines that claimed tasks printed, and answers for each how many of them; the others come again. None where the lease is
+   * lost. Throws SCOPE_NOT_ALLOWED, LEASE_INVALID.
+   */
+  keepLines(caller: Caller, logs: readonly WorkerLines[]): Promise<KeptLines['logs']>
   /** There may be something to claim here, or anywhere; a hint. */
   wake(where: Runnable | null): void
   /** Nobody waits any longer. */
@@ -263,23 +272,40 @@ export function createWorkers(on: WorkersOn): Workers {
     steps: 0,
   })
 
+  /** What of its log is to be kept with the end of an attempt, as in the server's own lane. */
+  function restOf({ lease }: Held, said: WorkResult, next: End['next']): NewChunk | undefined {
+    const { log, log_rest: rest } = said
+    if (rest === undefined && (log === undefined || next === 'settle')) return undefined
+    const last = next === 'settle' || next === 'retry'
+    const all = log?.slice(-MAX_LOG_CHARS).split('\n') ?? []
+    const some = all.slice(all.length - Math.min(all.length, rest?.lines ?? all.length))
+    if (some.length === 0 && !last) return undefined
+    const text = redactor.text(some.join('\n'))
+    const lines = some.length === 0 ? 0 : countLines(text)
+    const leftOut = rest?.left_out ?? 0
+    return { runId: lease.runId, attempt: lease.attempt, text, lines, leftOut, at: clock.now(), last }
+  }
+
   async function endFor(project: string, held: Held, row: WorkRow, said: WorkResult): Promise<End> {
     const { lease } = held
     const attempt = attemptOf(held, row, said.log)
-    const end = (ending: Ending, final = false) => endOf({ lease, row, ending, attempt, final }, on.random)
-    if (said.outcome === 'back') return { next: 'back', lease, row }
+    const end = (ending: Ending, final = false) => {
+      const what = endOf({ lease, row, ending, attempt, final }, on.random)
+      return { ...what, rest: restOf(held, said, what.next) }
+    }
+    const back = (): End => ({ next: 'back', lease, row, rest: restOf(held, said, 'back') })
+    if (said.outcome === 'back') return back()
     if (said.outcome === 'wait' && row.cancel_requested_at === null) {
       const children = said.children ?? []
       const own = await inProject(project, () => db.read((tx) => findChildren(tx, row.id, children)))
       const strange = children.find((id) => !own.has(id))
       // Of another's child it could be that it waits for this one.
       if (strange !== undefined || children.length === 0) throw new AppError('NOT_A_CHILD', { task: strange ?? 'null' })
-      return { next: 'wait', lease, row, on: [...own], startedAt: held.startedAt }
+      return { next: 'wait', lease, row, on: [...own], startedAt: held.startedAt, rest: restOf(held, said, 'wait') }
     }
     if (said.outcome === 'wait') return end(CANCELLED)
     // Nobody asked for it, so the work was given up by itself.
-    if (said.outcome === 'cancelled')
-      return row.cancel_requested_at === null ? { next: 'back', lease, row } : end(CANCELLED)
+    if (said.outcome === 'cancelled') return row.cancel_requested_at === null ? back() : end(CANCELLED)
     if (said.outcome === 'timeout') return end(held.by === 'deadline' ? PAST_DEADLINE : TIMED_OUT)
     if (said.outcome === 'failed')
       return end(failedWith(said.error_code ?? 'TASK_FAILED', said.error ?? ''), said.retryable === false)
@@ -456,6 +482,36 @@ export function createWorkers(on: WorkersOn): Workers {
     async pauseKey(caller, { lease, key, until }) {
       const work = await atWork(caller, lease)
       await on.children.pauseKey(work, key, Date.parse(until))
+    },
+
+    async keepLines(caller, logs) {
+      const all = readLeases(
+        caller,
+        logs.map(({ lease }) => lease),
+      )
+      const now = clock.now()
+      const kept = new Map<string, number>()
+      await inProject(caller.project!, () =>
+        db.write(async (tx) => {
+          const chunks: NewChunk[] = []
+          // In the order of ids, as everybody locks them; of one task the first counts.
+          const inOrder = all.map((held, i) => ({ held, ...logs[i]! }))
+          inOrder.sort((a, b) => (a.held.lease.runId < b.held.lease.runId ? -1 : 1))
+          for (const { held, lines, left_out = 0 } of inOrder) {
+            const { runId, attempt, fence } = held.lease
+            if (kept.has(runId)) continue
+            kept.set(runId, 0)
+            if (!(await isHolder(tx, runId, fence))) continue
+            const some = lines.slice(0, lines.length - mayGoOn(lines))
+            if (some.length === 0) continue
+            kept.set(runId, some.length)
+            const text = redactor.text(some.join('\n'))
+            chunks.push({ runId, attempt, text, lines: countLines(text), leftOut: left_out, at: now, last: false })
+          }
+          await keepChunks(tx, chunks)
+        }),
+      )
+      return all.map(({ lease }) => ({ run_id: lease.runId, kept: kept.get(lease.runId) ?? 0 }))
     },
 
     wake(where) {

@@ -1,0 +1,102 @@
+import type { Selectable } from 'kysely'
+import type { Tx } from '../../platform/db/index.ts'
+import type { LogChunksTable } from '../../platform/db/tables.ts'
+
+// What attempts print, kept in chunks while they run.
+
+/** Lines to keep behind what is kept of the attempt. Redacted already. */
+export interface NewChunk {
+  readonly runId: string
+  readonly attempt: number
+  readonly text: string
+  /** How many lines the text has; none only in a last one. */
+  readonly lines: number
+  /** So many lines before these were printed and are not kept. */
+  readonly leftOut: number
+  readonly at: number
+  /** Nothing follows: these are its end. */
+  readonly last: boolean
+}
+
+export type ChunkRow = Pick<Selectable<LogChunksTable>, 'first_line' | 'lines' | 'kept_at' | 'text'>
+
+/** Of one attempt, beyond which the oldest chunks go. */
+export const MAX_KEPT_CHARS = 2 * 1024 * 1024
+export const MAX_KEPT_LINES = 50_000
+/** They go in eighths, not with each chunk. */
+const EIGHTHS = 8
+
+/**
+ * Keeps lines behind those that are there; of each attempt at most once in a call. An attempt that was put back uncounted and begins
+ * again goes on behind what it printed before.
+ *
+ * If the store is lost while it commits and had committed, the same lines are kept once more: whoever prints cannot know.
+ */
+export async function keepChunks(tx: Tx, chunks: readonly NewChunk[]): Promise<void> {
+  const ends = await Promise.all(
+    chunks.map(({ runId, attempt, text, lines, leftOut, at, last }) =>
+      tx.sql<{ end_line: number; end_chars: number }>(
+        `insert into log_chunks (project_id, run_id, attempt, first_line, lines, end_chars, kept_at, text, last)
+         select ?1, ?2, ?3,
+           coalesce((${NEWEST('first_line + lines')}), 1) + ?4, ?5,
+           coalesce((${NEWEST('end_chars')}), 0) + ?6, ?7, ?8, ?9
+         returning first_line + lines - 1 as end_line, end_chars`,
+        [tx.project, runId, attempt, leftOut, lines, text.length + 1, at, text, last ? 1 : 0],
+      ),
+    ),
+  )
+  for (const [i, { runId, attempt, text, lines }] of chunks.entries()) {
+    const end = ends[i]![0]!
+    const tooOld = Number(end.end_chars) - MAX_KEPT_CHARS
+    const tooFar = Number(end.end_line) - MAX_KEPT_LINES
+    const passes = (over: number, by: number, most: number) =>
+      over > 0 && Math.floor(over / (most / EIGHTHS)) > Math.floor((over - by) / (most / EIGHTHS))
+    if (passes(tooOld, text.length + 1, MAX_KEPT_CHARS) || passes(tooFar, lines, MAX_KEPT_LINES))
+      await tx.sql(
+        `delete from log_chunks where project_id = ?1 and run_id = ?2 and attempt = ?3
+           and (end_chars <= ?4 or first_line + lines - 1 <= ?5)`,
+        [tx.project, runId, attempt, tooOld, tooFar],
+      )
+  }
+}
+
+/** Of the newest chunk of an attempt. */
+const NEWEST = (what: string) =>
+  `select ${what} from log_chunks where project_id = ?1 and run_id = ?2 and attempt = ?3 order by first_line desc limit 1`
+
+/** Up to where the log of an attempt is kept: the number of its last line, and whether nothing follows. */
+export async function findLogEnd(tx: Tx, runId: string, attempt: number): Promise<{ line: number; last: boolean }> {
+  const row = await tx.db
+    .selectFrom('log_chunks')
+    .select(['first_line', 'lines', 'last'])
+    .where('run_id', '=', runId)
+    .where('attempt', '=', attempt)
+    .orderBy('first_line', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  return row ? { line: row.first_line + row.lines - 1, last: row.last === 1 } : { line: 0, last: false }
+}
+
+/** Chunks that hold something behind a line, in order, at most `limit`. */
+export async function listChunks(
+  tx: Tx,
+  runId: string,
+  attempt: number,
+  after: number,
+  limit: number,
+): Promise<ChunkRow[]> {
+  const chunks = tx.db.selectFrom('log_chunks').where('run_id', '=', runId).where('attempt', '=', attempt)
+  const begin = await chunks
+    .select('first_line')
+    .where('first_line', '<=', after + 1)
+    .orderBy('first_line', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  return chunks
+    .select(['first_line', 'lines', 'kept_at', 'text'])
+    .where('first_line', '>=', begin?.first_line ?? 0)
+    .where('lines', '>', 0)
+    .orderBy('first_line')
+    .limit(limit)
+    .execute()
+}
