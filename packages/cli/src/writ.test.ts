@@ -367,6 +367,9 @@ test('a webhook is added with its headers, and its secret is shown', async (t) =
     disabled_reason: null,
     failing_since: null,
     previous_secret_until: null,
+    handlers: [],
+    ordered: false,
+    held_up_by: null,
     created_by_id: '01900000-0000-7000-8000-000000000002',
     created_at: '2026-01-05T08:00:00.000Z',
     updated_at: '2026-01-05T08:00:00.000Z',
@@ -385,6 +388,14 @@ test('a webhook is added with its headers, and its secret is shown', async (t) =
   })
   const wrong = await writ([...add.slice(0, -1), 'no header'])
   assert.equal(wrong.code, 2)
+  assert.equal((await writ(['webhook', 'add', webhook.url, '--handlers', 'vlan.add', '--ordered'])).code, 0)
+  assert.deepEqual(JSON.parse(asked.at(-1)?.body ?? ''), {
+    url: webhook.url,
+    name: 'hooks.example.com',
+    handlers: ['vlan.add'],
+    ordered: true,
+  })
+  assert.equal((await writ(['webhook', 'add', webhook.url])).code, 2)
 })
 
 test('a schedule is added with its times, and times that are not saved are shown', async (t) => {
