@@ -30,8 +30,8 @@ export interface Tx {
   ): Promise<(number | undefined)[]>
   /**
    * The next `count` numbers of a thing, the last of which is answered; who asks next need not wait for this transaction. To be
-   * asked for before anything is written or locked. Where it can be had so, the numbers are taken for ever: a change that is undone
-   * leaves a gap. Totals do not grow with it (`addToTotal`).
+   * asked for before anything is written. Where it can be had so, the numbers are taken for ever: a change that is undone leaves a
+   * gap. Totals do not grow with it (`addToTotal`).
    */
   reserve(name: string, count: number): Promise<number>
   /** What was asked for so far leaves now rather than with the rest of this turn: worth it before some computing. */

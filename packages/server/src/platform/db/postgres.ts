@@ -188,21 +188,13 @@ function statementOf(sql: string): Statement {
   return statement
 }
 
-/** How a transaction takes numbers in one of their own. */
-interface Apart {
-  /** Hears every statement. */
-  said(sql: string): void
-  /** Begins it, unless something was written or locked already, which would end with it; the answer ends it. */
-  begin(): (() => void) | undefined
-}
-
 function txOn(
   client: pg.PoolClient,
   project: string,
   tell: (() => void)[],
   columns: ColumnTypes,
   fenced = true,
-  apart?: Apart,
+  ahead?: { before(): void; after(): void },
 ): Tx {
   const openKysely = (): Kysely<Tables> => {
     const plain = kyselyOn(
@@ -210,7 +202,6 @@ function txOn(
         async run(sql, params) {
           try {
             gatherWrites(client)
-            apart?.said(sql)
             const result = await client.query(sql, params as unknown[])
             return { rows: result.rows, changes: BigInt(result.rowCount ?? 0) }
           } catch (error) {
@@ -227,7 +218,6 @@ function txOn(
   const prepared = async (sql: string, values: unknown[]) => {
     try {
       gatherWrites(client)
-      apart?.said(sql)
       return await client.query({ ...statementOf(sql), values })
     } catch (error) {
       throw translate(error)
@@ -274,9 +264,9 @@ function txOn(
       return ids.map((id) => updated.get(id))
     },
     async reserve(name, count) {
-      const ends = apart?.begin()
+      ahead?.before()
       const taken = prepared(RESERVE, [project, name, count])
-      ends?.()
+      ahead?.after()
       return (await taken).rows[0].value
     },
     flush: () => sendGathered(streamOf(client)),
@@ -345,26 +335,15 @@ function groupTransaction(client: pg.PoolClient, project: string, columns: Colum
   sendAlong(begin)
   // Numbers are taken in a transaction of their own, which travels with the first statements of this one and ends before them, so
   // that the counter is locked for one statement. It is not waited for on disk: this one's commit, which is, comes after it.
-  let reads = false
-  const apart: Apart = {
-    said(sql) {
-      reads &&= sql.startsWith('select') && !/ for (update|share|no key)/.test(sql)
-    },
-    begin() {
-      if (!whole || !reads) return undefined
-      sendAlong('set local synchronous_commit = off')
-      return () => {
-        sendAlong(`commit; ${begin}`)
-        reads = true
-      }
-    },
+  const apart = {
+    before: () => whole && sendAlong('set local synchronous_commit = off'),
+    after: () => whole && sendAlong(`commit; ${begin}`),
   }
   return {
     tx: txOn(client, project, tell, columns, true, apart),
     async savepoint() {
       told = tell.length
       whole = empty
-      reads = empty
       empty = false
       if (!whole) sendAlong('savepoint batch')
     },
