@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { addToTotal, type Param, type Tx } from '../platform/db/index.ts'
+import type { Param, Tx } from '../platform/db/index.ts'
 import { redactor } from '../platform/redact/index.ts'
 
 // SQL of the import: what is read from the other system's database, and rows that come with their own id and number.
@@ -76,13 +76,12 @@ export async function takeNumber(tx: Tx, table: Numbered, wanted: number): Promi
         ])
       : await tx.sql(`select 1 as one from ${table} where project_id = ?1 and number = ?2`, [tx.project, wanted])
   const rows = await tx.sql<{ value: number }>(
-    `insert into counters (project_id, name, value, total) values (?1, ?2, ?3, 0)
-     on conflict (project_id, name) do update set
+    `insert into counters (project_id, name, value, total) values (?1, ?2, ?3, 1)
+     on conflict (project_id, name) do update set total = counters.total + 1,
        value = case when ?4 = 1 then counters.value + 1 when counters.value > excluded.value then counters.value else excluded.value end
      returning value`,
     [tx.project, table, wanted, taken.length],
   )
-  await addToTotal(tx, table, 1)
   return taken.length === 0 ? wanted : Number(rows[0]!.value)
 }
 

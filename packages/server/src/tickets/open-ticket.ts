@@ -1,9 +1,9 @@
 import type { CreateTicket, Ticket } from '@writ/api'
 import { type Appended, appendAll } from '../audit/index.ts'
-import { type Caller, findUserRef, loadPolicy, personOf, someApprovers, type UserRef } from '../identity/index.ts'
+import { type Caller, findUserRef, loadPolicy, personOf, someApprovers } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339OrNull } from '../platform/clock.ts'
-import { addToTotal, type Command, type RequestKey, remember } from '../platform/db/index.ts'
+import { type Command, type RequestKey, remember, takeNumbers } from '../platform/db/index.ts'
 import { answerOf } from '../platform/http/mount.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import { showTicket } from './show.ts'
@@ -23,25 +23,20 @@ export interface OpenTicket {
  */
 export const openTickets: Command<OpenTicket, Ticket> = {
   name: 'openTickets',
-  // Of what others may change it locks nothing but totals, which come last.
-  apart: true,
-  lanes: 2,
   async run(tx, inputs) {
     const assetRefs = [...new Set(inputs.flatMap(({ body }) => (body.asset_id == null ? [] : [body.asset_id])))]
-    const assets = assetRefs.length > 0 ? await findAssetIds(tx, assetRefs) : new Map<never, never>()
-    const assignees: (UserRef | undefined)[] = []
-    for (const { body } of inputs) {
-      if (body.asset_id != null && !assets.has(body.asset_id as never)) throw new AppError('ASSET_NOT_FOUND')
-      const assignee = body.assignee_id == null ? undefined : await findUserRef(tx, body.assignee_id)
-      if (body.assignee_id != null && !assignee) throw new AppError('USER_NOT_FOUND')
-      assignees.push(assignee)
-    }
-    // Not before now: numbers of what is refused would be gaps. With the policy it is one trip to the database instead of two.
-    const [last, policy] = await Promise.all([tx.reserve('tickets', inputs.length), loadPolicy(tx)])
+    // What does not depend on each other is asked for together: one trip to the database instead of three.
+    const [assets, policy, last] = await Promise.all([
+      assetRefs.length > 0 ? findAssetIds(tx, assetRefs) : new Map<never, never>(),
+      loadPolicy(tx),
+      takeNumbers(tx, 'tickets', inputs.length),
+    ])
     const rows: TicketRow[] = []
     for (const [i, { caller, body }] of inputs.entries()) {
       const asset = body.asset_id == null ? undefined : assets.get(body.asset_id as never)
-      const assignee = assignees[i]
+      if (body.asset_id != null && !asset) throw new AppError('ASSET_NOT_FOUND')
+      const assignee = body.assignee_id == null ? undefined : await findUserRef(tx, body.assignee_id)
+      if (body.assignee_id != null && !assignee) throw new AppError('USER_NOT_FOUND')
       const promised = {
         project: tx.project,
         id: uuidv7(caller.at),
@@ -93,7 +88,6 @@ export const openTickets: Command<OpenTicket, Ticket> = {
           }),
         ),
       ),
-      addToTotal(tx, 'tickets', rows.length),
     ])
     const replies = rows.map((row) => showTicket(row, row.status === 'submitted' ? { policy, approvers } : undefined))
     const keyed = inputs.flatMap((input, i) =>

@@ -28,12 +28,6 @@ export interface Tx {
     when: string,
     returning: string,
   ): Promise<(number | undefined)[]>
-  /**
-   * The next `count` numbers of a thing, the last of which is answered; who asks next need not wait for this transaction. To be
-   * asked for before anything is written. Where it can be had so, the numbers are taken for ever: a change that is undone leaves a
-   * gap. Totals do not grow with it (`addToTotal`).
-   */
-  reserve(name: string, count: number): Promise<number>
   /** What was asked for so far leaves now rather than with the rest of this turn: worth it before some computing. */
   flush(): void
   /** Runs after the commit, and only then; what it throws is logged, not answered. */
@@ -49,8 +43,6 @@ export interface Command<I, O> {
   readonly name: string
   /** It takes no counters, and only rows that are its own: a store that can may commit it beside other changes of the project. */
   readonly apart?: true
-  /** How many groups of it may be under way at once, where it is `apart`; one, if it does not say. */
-  readonly lanes?: number
   run(tx: Tx, inputs: readonly I[]): Promise<readonly O[]>
 }
 

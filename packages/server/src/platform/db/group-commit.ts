@@ -52,9 +52,8 @@ export function createGroupCommit(options: {
 }): GroupCommit {
   const max = options.max ?? 64
   const waiting: Waiting[] = []
-  // One group a line at a time, unless it has lanes: two would wait for the same counters, and could wait for each other. By line,
-  // how many inputs each of its groups has.
-  const busy = new Map<string, number[]>()
+  // One group a line at a time: two would wait for the same counters, and could wait for each other.
+  const busy = new Set<string>()
   let running = 0
   let scheduled = false
   const idle: (() => void)[] = []
@@ -68,30 +67,8 @@ export function createGroupCommit(options: {
     })
   }
 
-  /**
-   * Another lane is taken when half as many wait as its neighbour has: groups stay large enough to be worth their commit, and a few
-   * changes wait for nobody.
-   */
-  function mayStart({ line, command }: Waiting): boolean {
-    const groups = busy.get(line)
-    if (groups === undefined) return true
-    if (!options.apart || groups.length >= (command.lanes ?? 1)) return false
-    let count = 0
-    for (const item of waiting) if (item.line === line) count++
-    return count * 2 >= Math.max(...groups)
-  }
-
-  function leave(line: string, size: number) {
-    const groups = busy.get(line)!
-    if (groups.length === 1) busy.delete(line)
-    else busy.set(line, groups.toSpliced(groups.indexOf(size), 1))
-  }
-
   function start() {
-    // Each line is looked at once: many may wait.
-    const looked = new Set<string>()
-    const free = (item: Waiting) => !looked.has(item.line) && looked.add(item.line) && mayStart(item)
-    const line = running < options.concurrent ? waiting.find(free)?.line : undefined
+    const line = running < options.concurrent ? waiting.find((item) => !busy.has(item.line))?.line : undefined
     if (line === undefined) return
     const group: Waiting[] = []
     for (let i = 0; i < waiting.length && group.length < max; ) {
@@ -99,14 +76,14 @@ export function createGroupCommit(options: {
       else i++
     }
     running++
-    busy.set(line, [...(busy.get(line) ?? []), group.length])
+    busy.add(line)
     runGroup(group, options.open)
       .catch((error) => {
         for (const item of group) item.reject(error)
       })
       .finally(() => {
         running--
-        leave(line, group.length)
+        busy.delete(line)
         start()
         if (running === 0 && waiting.length === 0) for (const wake of idle.splice(0)) wake()
       })

@@ -4,7 +4,6 @@ import type { Kysely } from 'kysely'
 import pg from 'pg'
 import { binaryArray } from './binary-array.ts'
 import { kyselyOn } from './connection.ts'
-import { RESERVE } from './counters.ts'
 import {
   type Database,
   DatabaseConflict,
@@ -188,14 +187,7 @@ function statementOf(sql: string): Statement {
   return statement
 }
 
-function txOn(
-  client: pg.PoolClient,
-  project: string,
-  tell: (() => void)[],
-  columns: ColumnTypes,
-  fenced = true,
-  ahead?: { before(): void; after(): void },
-): Tx {
+function txOn(client: pg.PoolClient, project: string, tell: (() => void)[], columns: ColumnTypes, fenced = true): Tx {
   const openKysely = (): Kysely<Tables> => {
     const plain = kyselyOn(
       {
@@ -263,12 +255,6 @@ function txOn(
       const updated = new Map(result.rows.map((row: { updated: string; told: number }) => [row.updated, row.told]))
       return ids.map((id) => updated.get(id))
     },
-    async reserve(name, count) {
-      ahead?.before()
-      const taken = prepared(RESERVE, [project, name, count])
-      ahead?.after()
-      return (await taken).rows[0].value
-    },
     flush: () => sendGathered(streamOf(client)),
     afterCommit: (say) => tell.push(say),
   }
@@ -333,14 +319,8 @@ function groupTransaction(client: pg.PoolClient, project: string, columns: Colum
   const sendAlong = (sql: string) => void send(sql).catch(() => {})
   const begin = `begin; ${enter(project)}`
   sendAlong(begin)
-  // Numbers are taken in a transaction of their own, which travels with the first statements of this one and ends before them, so
-  // that the counter is locked for one statement. It is not waited for on disk: this one's commit, which is, comes after it.
-  const apart = {
-    before: () => whole && sendAlong('set local synchronous_commit = off'),
-    after: () => whole && sendAlong(`commit; ${begin}`),
-  }
   return {
-    tx: txOn(client, project, tell, columns, true, apart),
+    tx: txOn(client, project, tell, columns),
     async savepoint() {
       told = tell.length
       whole = empty

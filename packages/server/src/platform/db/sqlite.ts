@@ -1,7 +1,6 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import type { Kysely } from 'kysely'
 import { kyselyOn } from './connection.ts'
-import { RESERVE } from './counters.ts'
 import { type Database, DatabaseUnavailable, type Param, type Tx, UniqueViolation } from './database.ts'
 import { ProjectFence } from './fence.ts'
 import { createGroupCommit, type GroupTx, unit } from './group-commit.ts'
@@ -205,10 +204,6 @@ function txOn(connection: Connection, project: string, tell: (() => void)[]): Tx
         const [found] = run(statement, [...values, project, row[key]]).rows as { told: number }[]
         return found?.told
       })
-    },
-    async reserve(name, count) {
-      // One writer: nobody could take numbers meanwhile.
-      return (run(connection.prepare(RESERVE), [project, name, count]).rows as { value: number }[])[0]!.value
     },
     flush: () => {},
     afterCommit: (say) => tell.push(say),
