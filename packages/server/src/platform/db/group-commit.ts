@@ -84,7 +84,8 @@ export function createGroupCommit(options: {
       .finally(() => {
         running--
         busy.delete(line)
-        start()
+        // In a turn of its own: groups that began each other would keep everything else of this process waiting.
+        schedule()
         if (running === 0 && waiting.length === 0) for (const wake of idle.splice(0)) wake()
       })
     schedule()
