@@ -1,8 +1,11 @@
-import { Button, NumberInput, PasswordInput, Select, Textarea, TextInput } from '@mantine/core'
-import { type ReactNode, useState } from 'react'
+import { Button, Input, NumberInput, PasswordInput, Select, Textarea, TextInput } from '@mantine/core'
+import { lazy, type ReactNode, Suspense, useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import type { EditorProps } from './editor.tsx'
 import { Icon } from './icons.tsx'
 import { blankOf, descriptionOf, type Schema, shapeOf, Unparsed } from './schema.ts'
+
+const Editor = lazy(() => import('./editor.tsx'))
 
 interface FieldProps {
   readonly schema: Schema
@@ -46,6 +49,19 @@ export function SchemaField(props: FieldProps) {
             value={text}
             onChange={(event) => take(event.currentTarget.value)}
             autoComplete="off"
+          />
+        )
+      if (shape.language)
+        return (
+          <EditorField
+            label={label}
+            title={common.label}
+            description={common.description}
+            error={error}
+            text={text}
+            change={take}
+            rows={6}
+            language={shape.language}
           />
         )
       return shape.long ? (
@@ -218,24 +234,20 @@ export function JsonField(props: Omit<FieldProps, 'schema'> & { schema?: Schema;
   )
   const unparsed = value instanceof Unparsed
   return (
-    <Textarea
-      label={
+    <EditorField
+      label={label}
+      title={
         <>
           {label}
           {!required && <span className="dimmed small"> · {t('dispatch.optional')}</span>}
         </>
       }
-      aria-label={label}
       description={descriptionOf(schema) ?? t('dispatch.anyJson')}
       error={unparsed ? t('dispatch.badJson') : faults.get(path)}
-      classNames={{ input: 'mono-text' }}
-      autosize
-      minRows={rows}
-      maxRows={24}
-      spellCheck={false}
-      value={text}
-      onChange={(event) => {
-        const next = event.currentTarget.value
+      language="json"
+      rows={rows}
+      text={text}
+      change={(next) => {
         setText(next)
         if (next.trim() === '') return change(undefined)
         try {
@@ -245,5 +257,22 @@ export function JsonField(props: Omit<FieldProps, 'schema'> & { schema?: Schema;
         }
       }}
     />
+  )
+}
+
+function EditorField(
+  props: Omit<EditorProps, 'invalid'> & {
+    title: ReactNode
+    description: string | undefined
+    error: string | undefined
+  },
+) {
+  const { title, description, error, ...editor } = props
+  return (
+    <Input.Wrapper label={title} labelElement="div" description={description} error={error}>
+      <Suspense fallback={<div className="editor" />}>
+        <Editor {...editor} invalid={error !== undefined} />
+      </Suspense>
+    </Input.Wrapper>
   )
 }

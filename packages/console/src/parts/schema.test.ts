@@ -74,3 +74,9 @@ test('faults of the server are told at their fields', () => {
   )
   assert.deepEqual([...body], [['callback', 'must be a URL']])
 })
+
+test('a text says by its media type in which language it is written', () => {
+  const shape = shapeOf({ type: 'string', contentMediaType: 'text/x-python' })
+  assert.deepEqual(shape, { kind: 'text', secret: false, long: true, language: 'python' })
+  assert.equal('language' in shapeOf({ type: 'string', contentMediaType: 'image/png' }), false)
+})

@@ -3,7 +3,7 @@
 export type Schema = Readonly<Record<string, unknown>>
 
 export type Shape =
-  | { readonly kind: 'text'; readonly secret: boolean; readonly long: boolean }
+  | { readonly kind: 'text'; readonly secret: boolean; readonly long: boolean; readonly language?: TextLanguage }
   | { readonly kind: 'number'; readonly whole: boolean; readonly min?: number; readonly max?: number }
   | { readonly kind: 'flag' }
   | { readonly kind: 'choice'; readonly values: readonly (string | number | boolean)[] }
@@ -11,6 +11,18 @@ export type Shape =
   | { readonly kind: 'fields'; readonly fields: readonly Field[] }
   /** Anything else: written as JSON. */
   | { readonly kind: 'json' }
+
+/** Languages in which an editor shows text. */
+export type TextLanguage = 'json' | 'yaml' | 'python' | 'javascript' | 'typescript'
+
+/** What `contentMediaType` of a text says it is (JSON Schema 2020-12, validation, 8.4). */
+const languages: Readonly<Record<string, TextLanguage>> = {
+  'application/json': 'json',
+  'application/yaml': 'yaml',
+  'text/x-python': 'python',
+  'text/javascript': 'javascript',
+  'text/typescript': 'typescript',
+}
 
 export interface Field {
   readonly name: string
@@ -73,6 +85,9 @@ export function shapeOf(given: Schema): Shape {
         kind: 'text',
         secret: schema.writeOnly === true,
         long: schema.pattern === undefined && schema.format === undefined && (number(schema.maxLength) ?? 1e9) > 500,
+        ...(typeof schema.contentMediaType === 'string' && languages[schema.contentMediaType]
+          ? { language: languages[schema.contentMediaType]! }
+          : {}),
       }
     case 'number':
     case 'integer': {
