@@ -170,6 +170,7 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /tasks/cancel': ['admin', 'ops'],
   'POST /tasks/replay': ['admin', 'ops'],
   'GET /handlers': all,
+  'GET /batches': all,
   'GET /batches/:id': all,
   'POST /batches/:id/cancel': dispatchers,
   'POST /workers/claim': ['admin', 'ops'],

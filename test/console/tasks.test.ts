@@ -242,10 +242,43 @@ const pages: readonly Sight[] = [
   ['dispatch', 'tasks/new?handler=proxy_forward', 'form'],
   ['dispatch-any', 'tasks/new?handler=system.ping', 'form'],
   ['dispatch-choose', 'tasks/new', 'input'],
+  ['batches', 'batches', '.list-row'],
   ['queues', 'queues', 'tbody tr'],
   ['dead-letters', 'dead-letters', '.list-row'],
   ['dead-nothing', 'dead-letters?handler=none', '.empty'],
 ]
+
+test('a batch shows how far it is, by state, and what is left of it is cancelled', { skip }, async () => {
+  await using system = await startConsole({ testHandlers: [failing] })
+  const batch = {
+    tasks: [
+      { handler: 'system.ping' },
+      { handler: 'test.fails', max_attempts: 1 },
+      { handler: 'system.ping', run_at: '2999-01-01T00:00:00Z' },
+      { handler: 'system.ping', run_at: '2999-01-01T00:00:00Z' },
+    ],
+  }
+  const made = await system.admin.post<Submitted[]>('/tasks/batch', batch)
+  assert.equal(made.status, 201, JSON.stringify(made.body))
+  for (const { id } of made.body.slice(0, 2)) await ended(system, id)
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/tasks')
+  await tab.signIn(system.admin)
+  await page.getByRole('link', { name: 'Batches' }).click()
+  await page.locator('.list-row', { hasText: '4 tasks dispatched together' }).click()
+  await page.getByText('2 of 4').waitFor()
+  await countOf(page.locator('.list-row'), 4)
+  await page.locator('.batch-state', { hasText: 'Failed' }).click()
+  await page.waitForURL(/state=failed/)
+  await countOf(page.locator('.list-row'), 1)
+  await page.locator('.batch-state', { hasText: 'Failed' }).click()
+  await page.getByRole('button', { name: 'Cancel the rest …' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel 2 tasks' }).click()
+  await page.getByText('4 of 4').waitFor()
+  await countOf(page.locator('.list-row .state-cancelled'), 2)
+  await page.getByRole('button', { name: 'Cancel the rest …' }).waitFor({ state: 'detached' })
+})
 
 test('the pages of tasks are whole and accessible in both themes', { skip }, async () => {
   await using system = await startConsole({ testHandlers: [failing, patient] })
@@ -266,9 +299,19 @@ test('the pages of tasks are whole and accessible in both themes', { skip }, asy
   for (let i = 0; i < 12; i++) await dispatch(system, { handler: 'system.ping', queue: 'morning' })
   await system.admin.post('/queues/morning/pause', {})
   await dispatch(system, { handler: 'system.ping', queue: 'morning' })
+  const together = await system.admin.post<Submitted[]>('/tasks/batch', {
+    tasks: [
+      { handler: 'demo_script', input: { name: 'Ada' } },
+      { handler: 'system.ping', run_at: '2999-01-01T00:00:00Z' },
+    ],
+  })
+  await ended(system, together.body[0]!.id)
   await system.settle()
   const faults = await lookAt(system, pages, {
     after: async ({ page, open }, look) => {
+      await open(`default/batches/${together.body[0]!.batch_id}`)
+      await page.locator('.list-row').first().waitFor()
+      await look('batch')
       await open('default/dead-letters')
       await page.locator('.actions button').last().click()
       await page.locator('.ask .dimmed').waitFor()

@@ -119,6 +119,32 @@ scenario('many are dispatched together or not at all, and the batch tells how fa
   work.letGo('a')
   await by.settled(b!.id)
   assert.equal((await system.employee.get(`/batches/${id}`)).status, 404)
+  // Lists know of it too, for whoever may see it.
+  const second = (await system.admin.post<Batched>('/tasks/batch', { tasks: [{ handler: 'test.echo', input: 'e' }] }))
+    .body
+  await by.settled(second[0]!.id)
+  const listed = await system.admin.get<{ id: string; total: number; done: boolean }[]>('/batches')
+  assert.deepEqual(
+    listed.body.map((one) => [one.id, one.total]),
+    [
+      [second[0]!.batch_id, 1],
+      [id, 4],
+    ],
+  )
+  const page = await system.admin.get<{ items: { id: string }[]; next_cursor: string }>('/batches?limit=1&cursor=')
+  const next = await system.admin.get<{ items: { id: string }[]; next_cursor: null }>(
+    `/batches?limit=1&cursor=${encodeURIComponent(page.body.next_cursor)}`,
+  )
+  assert.deepEqual(
+    [...page.body.items, ...next.body.items].map((one) => one.id),
+    [second[0]!.batch_id, id],
+  )
+  assert.equal(next.body.next_cursor, null)
+  assert.deepEqual((await system.employee.get('/batches')).body, [])
+  const numbers = async (batch: string) =>
+    (await system.admin.get<{ number: number }[]>(`/tasks?batch=${batch}`)).body.map((one) => one.number)
+  assert.deepEqual(await numbers(id), made.body.map((one) => one.number).toReversed())
+  assert.deepEqual(await numbers(a!.id), [])
   assert.equal((await system.admin.post(`/batches/${id}/cancel`)).status, 200)
   assert.equal((await by.settled(d!.id)).state, 'cancelled')
   assert.deepEqual(await progress(), {

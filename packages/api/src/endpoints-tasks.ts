@@ -70,6 +70,7 @@ export const tasksApi = {
       tag: Type.Optional(Type.String({ maxLength: 60 })),
       unique_key: Type.Optional(Type.String({ maxLength: 200 })),
       parent: Type.Optional(Type.String({ format: 'uuid', description: 'what this task dispatched' })),
+      batch: Type.Optional(Type.String({ format: 'uuid', description: 'what was dispatched with this batch' })),
       created_after: Type.Optional(s.Time),
       created_before: Type.Optional(s.Time),
     }),
@@ -133,6 +134,19 @@ export const tasksApi = {
     body: s.OptionalReason,
     reply: t.Task,
     example: { reason: 'dispatched twice' },
+  }),
+  batches: endpoint({
+    method: 'GET',
+    path: '/batches',
+    access: 'member',
+    tag: 'tasks',
+    status: 200,
+    errors: ['CURSOR_INVALID'],
+    summary: 'List batches',
+    description:
+      'Newest first, each with how many of its tasks are in each state. Who is neither ops, auditor nor admin sees those that they dispatched.',
+    query: query(paging),
+    reply: listOf(t.Batch),
   }),
   batch: endpoint({
     method: 'GET',

@@ -155,6 +155,7 @@ export const routes: Routes = {
     wait: { method: 'GET', path: '/tasks/:id/wait', json: true },
     log: { method: 'GET', path: '/tasks/:id/log', json: true },
     cancel: { method: 'POST', path: '/tasks/:id/cancel', json: true },
+    batches: { method: 'GET', path: '/batches', json: true },
     batch: { method: 'GET', path: '/batches/:id', json: true },
     cancelBatch: { method: 'POST', path: '/batches/:id/cancel', json: true },
     preview: { method: 'POST', path: '/tasks/preview', unrecorded: true, json: true },

@@ -166,6 +166,7 @@ Examples:
     .option('--queue <queue>', 'only of this queue')
     .option('--tag <tag>', 'only with this tag')
     .option('--parent <id>', 'only those that this task dispatched')
+    .option('--batch <batch>', 'only those of this batch')
     .option('--key <key>', 'only those with this unique key')
     .option('--error <code>', 'only those that failed with this code')
     .option(
@@ -184,6 +185,7 @@ Examples:
           queue?: string
           tag?: string
           parent?: string
+          batch?: string
           key?: string
           error?: string
           text?: string
@@ -197,6 +199,7 @@ Examples:
           queue: o.queue,
           tag: o.tag,
           parent: o.parent,
+          batch: o.batch,
           unique_key: o.key,
           error_code: o.error,
           q: o.text,
@@ -325,6 +328,24 @@ function addBatchCommands(program: Command, app: App): void {
         ['Cancelled', found.cancelled],
       ],
       found.id,
+    )
+  batch
+    .command('list')
+    .description('List batches, newest first')
+    .addOption(limitOption())
+    .addOption(allOption())
+    .action(async (o: ListOptions) =>
+      app.out().list(
+        await listSome(await app.client(), 'tasks.batches', {}, o),
+        [
+          { head: 'BATCH', value: (b) => b.id },
+          { head: 'TASKS', value: (b) => b.total, right: true },
+          { head: 'ENDED', value: (b) => b.total - b.pending - b.running, right: true },
+          { head: 'FAILED', value: (b) => b.failed + b.timeout, right: true },
+          { head: 'DISPATCHED', value: (b) => timeText(b.created_at) },
+        ],
+        (b) => b.id,
+      ),
     )
   batch
     .command('show <batch>')

@@ -140,6 +140,14 @@ const tree = root.addChildren([
       lazyRouteComponent(() => import('../pages/task.tsx'), 'TaskPage'),
     ),
     page(
+      'batches',
+      lazyRouteComponent(() => withWords(import('../pages/batches.tsx')), 'Batches'),
+    ),
+    page(
+      'batches/$id',
+      lazyRouteComponent(() => withWords(import('../pages/batches.tsx')), 'BatchPage'),
+    ),
+    page(
       'queues',
       lazyRouteComponent(() => withWords(import('../pages/queues.tsx')), 'Queues'),
     ),

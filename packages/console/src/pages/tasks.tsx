@@ -79,6 +79,9 @@ export function Tasks() {
       actions={
         <>
           {many}
+          <Button component={Go} to="batches" variant="default">
+            {t('batch.title')}
+          </Button>
           {dispatch}
         </>
       }

@@ -114,6 +114,7 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'tasks.cancelMany': ['admin', 'ops'],
   'tasks.replayMany': ['admin', 'ops'],
   'tasks.handlers': everybody,
+  'tasks.batches': everybody,
   'tasks.batch': everybody,
   'tasks.cancelBatch': dispatchers,
   'queues.list': operators,

@@ -96,8 +96,8 @@ export const taskHandlers = (
       ]
     },
     list(ask) {
-      const { unique_key, q, parent } = ask.query
-      const filter = { ...taskFilterOf(ask.query), unique_key, q, parent }
+      const { unique_key, q, parent, batch } = ask.query
+      const filter = { ...taskFilterOf(ask.query), unique_key, q, parent, batch }
       return ask.page({
         rows: (tx, page) => tasks.list(tx, ask.caller, filter, pageOf(page)),
         total: (tx) => tasks.count(tx, ask.caller, filter),
@@ -110,6 +110,13 @@ export const taskHandlers = (
       whileConnected(ask.request, (gone) => tasks.wait(ask, ask.params.id, (ask.query.timeout ?? 30) * 1_000, gone)),
     log: (ask) => (wantsStream(ask.request) ? followLog(on, ask) : tasks.log(ask, ask.params.id, ask.query)),
     cancel: (ask) => ask.change((tx) => tasks.cancel(tx, ask.caller, ask.params.id, ask.body?.reason ?? null)),
+    batches: (ask) =>
+      ask.page({
+        rows: (tx, { limit, skip, after }) => tasks.listBatches(tx, ask.caller, { limit, skip, before: after }),
+        total: (tx) => tasks.countBatches(tx, ask.caller),
+        key: (row) => row.id,
+        show: (row) => row,
+      }),
     batch: (ask) => ask.read((tx) => tasks.batch(tx, ask.caller, String(ask.params.id))),
     cancelBatch: (ask) =>
       ask.change((tx) => tasks.cancelBatch(tx, ask.caller, String(ask.params.id), ask.body?.limit ?? 1_000)),

@@ -42,6 +42,8 @@ export interface TaskFilter {
   readonly unique_key?: string | undefined
   /** Children of this task. */
   readonly parent?: string | undefined
+  /** Tasks that were dispatched together. */
+  readonly batch?: string | undefined
   readonly created_after?: number | undefined
   readonly created_before?: number | undefined
   readonly q?: string | undefined
@@ -160,6 +162,13 @@ export interface Tasks {
   /** Cancels up to `limit` of what waits, delayed ones included; those that run go on. Throws QUEUE_UNKNOWN. */
   drainQueue(tx: Tx, caller: Caller, name: string, limit: number): Promise<{ cancelled: number; left: number }>
 
+  /** Batches, newest first, that the caller may see; `before` is the id of one. */
+  listBatches(
+    tx: Tx,
+    caller: Caller,
+    page: { limit: number; skip: number; before: string | undefined },
+  ): Promise<Batch[]>
+  countBatches(tx: Tx, caller: Caller): Promise<number>
   /** How far a batch is. Throws BATCH_NOT_FOUND. */
   batch(tx: Tx, caller: Caller, id: string): Promise<Batch>
   /** Cancels what of a batch has not ended, up to `limit` at once. Throws BATCH_NOT_FOUND. */
@@ -232,7 +241,14 @@ export function createTasks(on: TasksOn): Tasks {
   /** The filter as this caller may use it; a search has a floor, so that it costs the same however many runs there are. */
   async function bounded(tx: Tx, caller: Caller, filter: TaskFilter): Promise<store.Wanted> {
     const above = filter.q === undefined ? undefined : await searchFloor(tx, filter.created_before)
-    return { ...filter, of: mine(caller), above }
+    const { batch, ...rest } = filter
+    return { ...rest, of: mine(caller), above, numbers: batch === undefined ? undefined : await numbersOf(tx, batch) }
+  }
+
+  // There are no tasks of a batch that is none.
+  async function numbersOf(tx: Tx, batch: string): Promise<[number, number]> {
+    const row = await store.findBatch(tx, batch)
+    return row ? [row.first_number, row.last_number] : [0, -1]
   }
 
   async function see(tx: Tx, caller: Caller, ref: Ref): Promise<TaskRow> {
@@ -299,8 +315,11 @@ export function createTasks(on: TasksOn): Tasks {
   }
 
   async function showBatch(tx: Tx, row: store.BatchRow): Promise<Batch> {
-    const counts = await store.countByState(tx, row)
-    const of = (state: RunState) => counts.get(state) ?? 0
+    return batchOf(row, (await store.countByState(tx, [row])).get(row.id))
+  }
+
+  function batchOf(row: store.BatchRow, counts: Partial<Record<RunState, number>> = {}): Batch {
+    const of = (state: RunState) => counts[state] ?? 0
     return {
       id: row.id,
       executed_by_id: row.executed_by_id,
@@ -516,6 +535,12 @@ export function createTasks(on: TasksOn): Tasks {
       return { cancelled, left: await store.countWaiting(tx, name) }
     },
 
+    async listBatches(tx, caller, page) {
+      const rows = await store.listBatches(tx, mine(caller), page)
+      const counts = await store.countByState(tx, rows)
+      return rows.map((row) => batchOf(row, counts.get(row.id)))
+    },
+    countBatches: (tx, caller) => store.countBatches(tx, mine(caller)),
     batch: async (tx, caller, id) => showBatch(tx, await seeBatch(tx, caller, id)),
     async cancelBatch(tx, caller, id, limit) {
       const row = await seeBatch(tx, caller, id)

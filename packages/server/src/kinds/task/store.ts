@@ -107,6 +107,8 @@ export interface Wanted {
   readonly tag?: string | undefined
   readonly unique_key?: string | undefined
   readonly parent?: string | undefined
+  /** The numbers of a batch; its tasks have them all and nothing else has any. */
+  readonly numbers?: readonly [first: number, last: number] | undefined
   readonly created_after?: number | undefined
   readonly created_before?: number | undefined
   /** A text that some of its own texts hold, in whatever case; with `above`, the number that bounds the search. */
@@ -152,6 +154,7 @@ function predicate(want: Wanted): RawBuilder<boolean> {
   if (want.tag !== undefined) all.push(sql`runs.tags like ${`%${escaped(JSON.stringify(want.tag))}%`} escape '\\'`)
   if (want.unique_key !== undefined) all.push(sql`runs.unique_key = ${want.unique_key}`)
   if (want.parent !== undefined) all.push(sql`runs.parent_run_id = ${want.parent} and runs.parent_run_id is not null`)
+  if (want.numbers !== undefined) all.push(sql`runs.number between ${want.numbers[0]} and ${want.numbers[1]}`)
   // Ids begin with the time at which they were made, which is that of the row or, in a burst, a little later: by them partitions
   // and most of an index are left out.
   if (want.created_after !== undefined)
@@ -290,15 +293,49 @@ export const insertBatches = (tx: Tx, rows: readonly BatchRow[]): Promise<void> 
 export const findBatch = (tx: Tx, id: string): Promise<BatchRow | undefined> =>
   tx.db.selectFrom('batches').selectAll().where('id', '=', id).executeTakeFirst()
 
-/** How many tasks of a batch are in each state. */
-export async function countByState(tx: Tx, batch: BatchRow): Promise<Map<RunState, number>> {
-  const rows = await tx.sql<{ state: RunState; n: number }>(
-    `select case when runs.state = 'pending' and queue.lease_until is not null then 'running' else runs.state end as state, count(*) as n
-     from runs left join queue on queue.run_id = runs.id
-     where runs.project_id = ?1 and runs.kind = 'task' and runs.number between ?2 and ?3 group by 1`,
-    [tx.project, batch.first_number, batch.last_number],
+/** Newest first, of one person's only with `of`; `before` is the id of a batch. */
+export async function listBatches(
+  tx: Tx,
+  of: string | undefined,
+  page: { limit: number; skip: number; before?: string | undefined },
+): Promise<BatchRow[]> {
+  return tx.db
+    .selectFrom('batches')
+    .selectAll()
+    .$if(of !== undefined, (q) => q.where('executed_by_id', '=', of!))
+    .$if(page.before !== undefined, (q) => q.where('id', '<', page.before!))
+    .orderBy('id', 'desc')
+    .limit(page.limit)
+    .offset(page.skip)
+    .execute()
+}
+
+export async function countBatches(tx: Tx, of: string | undefined): Promise<number> {
+  const row = await tx.db
+    .selectFrom('batches')
+    .select(sql<number>`count(*)`.as('n'))
+    .$if(of !== undefined, (q) => q.where('executed_by_id', '=', of!))
+    .executeTakeFirstOrThrow()
+  return Number(row.n)
+}
+
+/** How many tasks of each batch are in each state, by the batch's id. */
+export async function countByState(
+  tx: Tx,
+  batches: readonly BatchRow[],
+): Promise<Map<string, Partial<Record<RunState, number>>>> {
+  if (batches.length === 0) return new Map()
+  const rows = await tx.sql<{ id: string; state: RunState; n: number }>(
+    `select b.id, case when runs.state = 'pending' and queue.lease_until is not null then 'running' else runs.state end as state,
+       count(*) as n
+     from batches b join runs on runs.project_id = b.project_id and runs.number between b.first_number and b.last_number
+     left join queue on queue.run_id = runs.id
+     where b.project_id = ?1 and ${inList(tx, 'b.id', '?2')} and runs.kind = 'task' group by 1, 2`,
+    [tx.project, batches.map(({ id }) => id)],
   )
-  return new Map(rows.map(({ state, n }) => [state, Number(n)]))
+  const counts = new Map<string, Partial<Record<RunState, number>>>()
+  for (const { id, state, n } of rows) counts.set(id, { ...counts.get(id), [state]: Number(n) })
+  return counts
 }
 
 /** Up to `limit` tasks of a batch that have not ended, the first first. */
