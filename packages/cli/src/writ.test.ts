@@ -462,3 +462,19 @@ test('a schedule is added with its times, and times that are not saved are shown
   assert.equal((await writ(['schedule', 'add', 'x', 'y', '--every', '90m', '--cron', '* * * * *'])).code, 2)
   assert.equal((await writ(['schedule', 'add', 'x', 'y', '--every', 'often'])).code, 2)
 })
+
+for (const [line, query] of [
+  [
+    ['task', 'list', '--text', 'port 7', '--key', 'k', '--error', 'HTTP_500', '--batch', id, '--since', '2026-11-01'],
+    { q: 'port 7', unique_key: 'k', error_code: 'HTTP_500', batch: id, created_after: '2026-11-01T00:00:00.000Z' },
+  ],
+  [['run', 'list', '--text', 'core'], { q: 'core' }],
+  [['batch', 'list'], {}],
+] as const) {
+  test(`a list asks for what was named: ${line.join(' ')}`, async (t) => {
+    const { writ, asked } = await openCommandLine(t, () => ({ json: { items: [], next_cursor: null } }))
+    assert.equal((await writ([...line])).code, 0)
+    const { limit: _, cursor: __, ...sent } = Object.fromEntries(new URL(asked[0]!.url, 'http://x').searchParams)
+    assert.deepEqual(sent, query)
+  })
+}
