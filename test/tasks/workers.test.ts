@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'
-import type { ClaimedTask, HandlerInfo, NewTask, Queue, Submitted, TaskDetail } from '@writ/api'
+import type { ClaimedTask, HandlerInfo, KeptLines, NewTask, Queue, Submitted, TaskDetail } from '@writ/api'
 import { createClient, createWorker, TaskError, type WorkerOptions } from '../../packages/sdk/src/index.ts'
 import { type Backend, backends } from '../backends.ts'
 import { createClient as createHttpClient } from '../client.ts'
@@ -246,6 +246,11 @@ for (const [name, backend] of [...stores.map((one) => [one.name, one] as const),
         .code
     assert.equal(await settleAsWaiting(second!.lease, [id]), 'NOT_A_CHILD')
     assert.equal(await settleAsWaiting(second!.lease), 'NOT_A_CHILD')
+    // A token of workers is enough for its lines too.
+    const said = await on.by.post<KeptLines>('/workers/log', {
+      logs: [{ lease: second!.lease, lines: ['1 of 2 is done', ''] }],
+    })
+    assert.deepEqual([said.status, said.body.logs?.[0]?.run_id], [200, id])
     assert.equal((await system.admin.get<unknown[]>(`/tasks?parent=${id}`)).body.length, 0)
     assert.equal(await on.settle(first!.lease), false)
     assert.equal(await on.settle(second!.lease, { outcome: 'completed', result: 'second' }), true)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Role } from '@writ/api'
+import { type Role, workersApi } from '@writ/api'
 import { coversScope, endpointsWith, mayLend, permissions, permissionsOf, tokenRole } from './permissions.ts'
 
 test('every endpoint of a project has a row in the table, and no row is without an endpoint', () => {
@@ -37,7 +37,8 @@ test('scopes: none is everything, a group, a name, a star', () => {
   assert.equal(coversScope(['runs.get'], 'runs.*'), false)
   assert.equal(coversScope(['run.*'], 'runs.get'), false)
   assert.equal(coversScope(['runs.*'], '*'), false)
-  assert.equal(coversScope(['worker:api'], 'workers.claim'), true)
+  // Whatever a worker asks: what it holds is checked by its lease, and the queue where it claims.
+  for (const call of Object.keys(workersApi)) assert.equal(coversScope(['worker:api'], `workers.${call}`), true, call)
   assert.equal(coversScope(['worker:api'], 'tasks.get'), false)
   assert.equal(coversScope(['worker:*'], 'worker:api'), true)
   assert.equal(coversScope(['worker:api'], 'worker:night'), false)

@@ -197,7 +197,7 @@ export function coversScope(scopes: readonly string[], id: string): boolean {
       scope === id ||
       (/[.:]\*$/.test(scope) && id.startsWith(scope.slice(0, -1))) ||
       // Which queues a worker may claim from, the scopes say themselves; so that it may come at all follows from them.
-      (scope.startsWith('worker:') && /^workers\.(claim|extend|settle|step|dispatch|wait|pauseKey)$/.test(id)),
+      (scope.startsWith('worker:') && id.startsWith('workers.')),
   )
 }
 
