@@ -71,6 +71,7 @@ export {
   type PlacedEvent,
   type Position,
   type ProvenEvent,
+  RUN_ENDS,
   vkeysOf,
 } from './store.ts'
 export { readKeyChanges, type VerifyOptions, verifyProjectLog } from './verify.ts'

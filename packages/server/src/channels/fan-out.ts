@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { endOfLog, listEventsBehind, type PlacedEvent, type Position } from '../audit/index.ts'
+import { endOfLog, listEventsBehind, type PlacedEvent, type Position, RUN_ENDS } from '../audit/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, DatabaseUnavailable, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { firstIdAt, uuidv7 } from '../platform/ids.ts'
@@ -55,14 +55,12 @@ export async function forgetOldDeliveries(db: Database, now: number): Promise<vo
     await inProject(project_id, () => db.write((tx) => store.forgetDeliveries(tx, firstIdAt(now - MEMORY_MS))))
 }
 
-const ENDS = new Set(['run.completed', 'run.failed', 'run.timeout', 'run.cancelled'])
-
 /** Of the end of a task: its handler, and the webhook that is to hear of it if it was dispatched with a callback. Most have none, and are not read for it. */
 function taskIn(
   event: PlacedEvent,
   withoutToo: boolean,
 ): { handler: string; callback: string | undefined } | undefined {
-  if (!ENDS.has(event.event_type) || event.event === '') return undefined
+  if (!RUN_ENDS.has(event.event_type) || event.event === '') return undefined
   if (!withoutToo && !event.event.includes('"callback"')) return undefined
   // The line that `append` wrote.
   const { details } = JSON.parse(event.event) as { details: { handler?: unknown; callback?: unknown } | null }
