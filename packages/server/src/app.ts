@@ -70,6 +70,7 @@ import {
   type Backlog,
   builtinHandlers,
   concurrencyKeyHandlers,
+  createEager,
   createFeishu,
   createHandlerPool,
   createHandlers,
@@ -84,6 +85,7 @@ import {
   createTasks,
   createWorkers,
   deadLetterHandlers,
+  type Eager,
   type Handler,
   handlerHandlers,
   openHandlerFolder,
@@ -122,6 +124,7 @@ import {
   fireTimers,
   removeErasedBytes,
   runHandlers,
+  type Worker,
 } from './runs/index.ts'
 import { createScheduler, type Scheduler, scheduleHandlers } from './schedules/index.ts'
 import { assetHandlers, ticketHandlers } from './tickets/index.ts'
@@ -390,6 +393,7 @@ export async function openApp(on: {
   const switches = createSwitches(db)
   // Before anything is claimed.
   await switches.refresh()
+  let eager: Eager | undefined
   const tasks = createTasks({
     db,
     queue,
@@ -402,6 +406,7 @@ export async function openApp(on: {
     waiting,
     payloads,
     accepted: documented.accepted,
+    eager: () => eager,
   })
   const settledTask = (runId: string, state: 'completed' | 'failed' | 'timeout' | 'cancelled') => {
     waiting.settled(runId)
@@ -450,31 +455,29 @@ export async function openApp(on: {
     pollMs: POLL_MS,
   })
   const counter = createCounter({ db, clock, log: log.child({ part: 'insight' }), pollMs: COUNT_MS })
-  const worker = createWorker({
+  const taskLane = createTaskLane({
+    ...executing,
+    log: log.child({ part: 'tasks' }),
+    handlers,
+    payloads,
+    children: tasks.children,
+    http: addresses,
+    off: switches.off,
+    observe,
+    concurrency: config.taskConcurrency,
+    atMost: 10 * config.taskConcurrency,
+    patienceMs: PATIENCE_MS,
+    maxLost: MAX_LOST,
+    random: Math.random,
+    settled: settledTask,
+    free: () => worker.wake(),
+  })
+  const worker: Worker = createWorker({
     db,
     queue,
     clock,
     log: executing.log,
-    lanes: [
-      createCheckLane(executing, 4, () => worker.wake()),
-      createTaskLane({
-        ...executing,
-        log: log.child({ part: 'tasks' }),
-        handlers,
-        payloads,
-        children: tasks.children,
-        http: addresses,
-        off: switches.off,
-        observe,
-        concurrency: config.taskConcurrency,
-        atMost: 10 * config.taskConcurrency,
-        patienceMs: PATIENCE_MS,
-        maxLost: MAX_LOST,
-        random: Math.random,
-        settled: settledTask,
-        free: () => worker.wake(),
-      }),
-    ],
+    lanes: [createCheckLane(executing, 4, () => worker.wake()), taskLane],
     elsewhere: workers.wake,
     async timers() {
       await fireTimers(executing, tasks.expire)
@@ -484,6 +487,7 @@ export async function openApp(on: {
     pollMs: POLL_MS,
     graceMs: config.shutdownGraceSeconds * 1_000,
   })
+  if (has('worker')) eager = createEager({ queue, worker, lane: taskLane })
 
   // Denials are events like any other. A caller outside of any project is the instance's business; addresses that may not
   // connect at all are only counted, or anybody could fill the log.

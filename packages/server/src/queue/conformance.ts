@@ -65,6 +65,42 @@ export function exerciseQueue(name: string, open: () => Promise<Exercise>, skip:
     assert.deepEqual(await claim(), [])
   })
 
+  queueTest('what is enqueued by who works on it is claimed from the start', async ({ db, queue, ...verbs }) => {
+    const { claim, done, pause, sweep } = verbs
+    const enqueue = (entries: readonly Entry[]) =>
+      inProject(A, () =>
+        db.write((tx) => queue.enqueueHeld(tx, entries, { worker: 'one', now: T, leaseUntil: T + LEASE })),
+      )
+    const [first, second] = [entry({}), entry({})]
+    const leases = await enqueue([first, second])
+    assert.deepEqual(
+      leases,
+      [first, second].map(({ runId }) => ({
+        runId,
+        project: A,
+        queue: 'api',
+        handler: 'noop',
+        fence: 1,
+        attempt: 1,
+        failures: 0,
+      })),
+    )
+    assert.deepEqual(await claim(), [])
+    assert.deepEqual(await queue.extend([leases[0]!], T + 2 * LEASE), { lost: [], stop: [] })
+    assert.equal(await done(leases[0]!), true)
+    // The lease of the other runs out as any does.
+    assert.deepEqual(await sweep(T + LEASE), [{ queue: 'api', project: A }])
+    const [next] = await claim({ now: T + LEASE, worker: 'other' })
+    assert.deepEqual([next!.runId, next!.fence, next!.attempt], [second.runId, 2, 2])
+    assert.equal(await done(leases[1]!), false)
+    assert.equal(await done(next!), true)
+    await pause(T)
+    assert.deepEqual(await enqueue([entry({})]), [])
+    await pause(null)
+    assert.deepEqual(await sweep(T + LEASE), [])
+    assert.deepEqual(await claim({ now: T + LEASE }), [])
+  })
+
   queueTest('a claim that was undone leaves what it took to others', async ({ db, queue, put, claim, sweep }) => {
     await put({})
     const ask = askFor({})

@@ -5,6 +5,7 @@ export {
   type Depth,
   type Entry,
   HELD_AT,
+  type Holder,
   type Lease,
   type Listener,
   type Next,

@@ -13,7 +13,7 @@ import {
   unpaused,
 } from './line-store.ts'
 import type { Ask, Listener, Queue, Settlement } from './queue.ts'
-import { createQueueLimits, type LeaseRow, leaseColumns, leasesOf, unpausedAt } from './rows.ts'
+import { createQueueLimits, enqueueHeld, type LeaseRow, leaseColumns, leasesOf, unpausedAt } from './rows.ts'
 
 /** How long after its time it is not yet looked for an entry in the line: most are claimed and done by then. */
 const LOOK_AFTER_MS = 2_000
@@ -39,7 +39,7 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
   let listener: Listener | undefined
   const limits = createQueueLimits(db)
   const reserved = new Map<Ask, Reserved>()
-  const outgoing = createOutgoing(line, clock, (place) => listener?.runnable(place))
+  const outgoing = createOutgoing(line, clock, (place, count) => listener?.runnable(place, count))
   let swept = false
 
   /** `hint`: say that there may be something to claim. */
@@ -59,6 +59,7 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
         true,
       )
     },
+    enqueueHeld: (tx, entries, holder) => enqueueHeld(tx, entries, holder, limits),
     async reserve(project, ask) {
       const place = { queue: ask.queue, project }
       await outgoing.sent()
@@ -157,8 +158,8 @@ interface Outgoing {
 }
 
 /** Changes on their way into the line, those of one turn of the event loop together. */
-function createOutgoing(line: Line, clock: Clock, hint: (place: Place) => void): Outgoing {
-  let waiting = new Map<string, { place: Place; changes: Change[]; hint: boolean }>()
+function createOutgoing(line: Line, clock: Clock, hint: (place: Place, count: number) => void): Outgoing {
+  let waiting = new Map<string, { place: Place; changes: Change[]; hints: number }>()
   const underWay = new Set<Promise<void>>()
   let scheduled = false
 
@@ -169,8 +170,8 @@ function createOutgoing(line: Line, clock: Clock, hint: (place: Place) => void):
       const way: Promise<void> = line
         .change(one.place, one.changes, clock.now())
         .then((arrived) => {
-          if (!arrived || !one.hint) return
-          hint(one.place)
+          if (!arrived || one.hints === 0) return
+          hint(one.place, one.hints)
           line.say(one.place)
         })
         .finally(() => underWay.delete(way))
@@ -184,8 +185,13 @@ function createOutgoing(line: Line, clock: Clock, hint: (place: Place) => void):
       const one = waiting.get(key)
       if (one) {
         one.changes.push(change)
-        one.hint ||= hint
-      } else waiting.set(key, { place: { queue: place.queue, project: place.project }, changes: [change], hint })
+        if (hint) one.hints++
+      } else
+        waiting.set(key, {
+          place: { queue: place.queue, project: place.project },
+          changes: [change],
+          hints: hint ? 1 : 0,
+        })
       if (scheduled) return
       scheduled = true
       setImmediate(() => {

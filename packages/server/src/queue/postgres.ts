@@ -5,6 +5,7 @@ import type { Listener, Queue } from './queue.ts'
 import {
   countDepth,
   createQueueLimits,
+  enqueueHeld,
   type LeaseRow,
   leaseColumns,
   leasesOf,
@@ -69,9 +70,10 @@ export function openPostgresQueue(db: Database): Queue {
           now,
         ],
       )
-      tellOf(tx, entries, () => listener)
+      tellOf(tx, entries, now, () => listener)
       tx.afterCommit(() => say(entries.map((entry) => ({ queue: entry.queue, project: tx.project }))))
     },
+    enqueueHeld: (tx, entries, holder) => enqueueHeld(tx, entries, holder, limits),
     async reserve() {},
     async claim(tx, ask) {
       const room = await limits.room(tx, ask)

@@ -65,6 +65,13 @@ export interface Ask {
   readonly except: readonly string[]
 }
 
+/** Who claims what is being enqueued. */
+export interface Holder {
+  readonly worker: string
+  readonly now: number
+  readonly leaseUntil: number
+}
+
 /** Where something may be claimed now. */
 export interface Runnable {
   readonly queue: string
@@ -100,6 +107,11 @@ export interface Queue {
   /** Makes runs claimable. Again for one that waits: its time moves. Again for one that is claimed: nothing. */
   enqueue(tx: Tx, entries: readonly Entry[], now: number): Promise<void>
   /**
+   * Enqueues new entries of one queue that are due, and claims them with it: for a worker of this process that knows of nothing
+   * before them. Answers their leases; none, and nothing was done, where the queue is paused or has a limit.
+   */
+  enqueueHeld(tx: Tx, entries: readonly Entry[], holder: Holder): Promise<Lease[]>
+  /**
    * Before a claim, outside of its transaction, which waits for nothing but the database: where entries wait elsewhere too, takes
    * out there what the claim with the same `ask` will be given. Fetches nothing rather than throw.
    */
@@ -130,7 +142,7 @@ export interface Queue {
 }
 
 export interface Listener {
-  /** Null: somewhere. */
-  runnable(where: Runnable | null): void
+  /** Null: somewhere. `count` entries came, where that is all that is known to have come. */
+  runnable(where: Runnable | null, count?: number): void
   stop(runId: string): void
 }

@@ -1,5 +1,15 @@
 import { type Database, forUpdate, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
-import { type Ask, type Depth, type Lease, type Listener, queueOfPlace, type Runnable, remotePlace } from './queue.ts'
+import {
+  type Ask,
+  type Depth,
+  type Entry,
+  type Holder,
+  type Lease,
+  type Listener,
+  queueOfPlace,
+  type Runnable,
+  remotePlace,
+} from './queue.ts'
 
 // What the two databases say alike. Claiming and settling, the hot statements, are each backend's own.
 
@@ -46,6 +56,7 @@ export const unpausedAt = (queue: string, project: string): string =>
 export interface QueueLimits {
   /** Which queues have a limit; asked for at each sweep, so that a claim from one that has none costs nothing. */
   refresh(): Promise<void>
+  has(tx: Tx, place: string): boolean
   /** How many a claim may take. Claims from a queue with a limit wait for each other. */
   room(tx: Tx, ask: Ask): Promise<number>
   /** Leases ended: places from which less was given than was asked for may give more now. */
@@ -55,6 +66,7 @@ export interface QueueLimits {
 export function createQueueLimits(db: Database): QueueLimits {
   let limited = new Set<string>()
   const short = new Map<string, Runnable>()
+  const has = (tx: Tx, place: string) => limited.has(`${tx.project} ${queueOfPlace(place)}`)
   return {
     async refresh() {
       const rows = await db.lookup<Runnable>(
@@ -63,9 +75,10 @@ export function createQueueLimits(db: Database): QueueLimits {
       )
       limited = new Set(rows.map(({ queue, project }) => `${project} ${queue}`))
     },
+    has,
     async room(tx, ask) {
       const queue = queueOfPlace(ask.queue)
-      if (!limited.has(`${tx.project} ${queue}`)) return ask.limit
+      if (!has(tx, queue)) return ask.limit
       const [row] = await tx.sql<{ concurrency: number | null }>(
         `select concurrency from queues where project_id = ?1 and name = ?2 ${forUpdate(tx)}`,
         [tx.project, queue],
@@ -93,6 +106,53 @@ export function createQueueLimits(db: Database): QueueLimits {
       })
     },
   }
+}
+
+/** What `Queue.enqueueHeld` promises; the line of a queue that has one never hears of these. */
+export async function enqueueHeld(
+  tx: Tx,
+  entries: readonly Entry[],
+  holder: Holder,
+  limits: QueueLimits,
+): Promise<Lease[]> {
+  const { queue } = entries[0]!
+  if (limits.has(tx, queue)) return []
+  const held = [tx.project, queue, holder.worker, holder.leaseUntil, holder.now] as const
+  if (tx.dialect === 'postgres') {
+    const rows = await tx.sql(
+      `insert into queue (run_id, project_id, queue, handler, priority, run_at, lease_owner, lease_until, claimed_at, fence, attempt)
+       select u.run_id, ?1, ?2, u.handler, u.priority, u.run_at, ?3, ?4, ?5, 1, 1
+       from unnest(?6::text[], ?7::text[], ?8::smallint[], ?9::bigint[]) as u(run_id, handler, priority, run_at)
+       where ${unpausedAt('?2', '?1')}
+       returning 1`,
+      [
+        ...held,
+        entries.map((entry) => entry.runId),
+        entries.map((entry) => entry.handler),
+        entries.map((entry) => entry.priority),
+        entries.map((entry) => entry.runAt),
+      ],
+    )
+    if (rows.length === 0) return []
+  } else {
+    const free = await tx.sql(`select 1 where ${unpausedAt('?2', '?1')}`, [tx.project, queue])
+    if (free.length === 0) return []
+    for (const { runId, handler, priority, runAt } of entries)
+      await tx.sql(
+        `insert into queue (run_id, project_id, queue, handler, priority, run_at, lease_owner, lease_until, claimed_at, fence, attempt)
+         values (?6, ?1, ?2, ?7, ?8, ?9, ?3, ?4, ?5, 1, 1)`,
+        [...held, runId, handler, priority, runAt],
+      )
+  }
+  return entries.map(({ runId, handler }) => ({
+    runId,
+    project: tx.project,
+    queue,
+    handler,
+    fence: 1,
+    attempt: 1,
+    failures: 0,
+  }))
 }
 
 /** What `Queue.sweep` promises. */

@@ -3,6 +3,7 @@ import type { Entry, Lease, Listener, Queue, Settlement } from './queue.ts'
 import {
   countDepth,
   createQueueLimits,
+  enqueueHeld,
   type LeaseRow,
   leaseColumns,
   leasesOf,
@@ -37,8 +38,9 @@ export function openSqliteQueue(db: Database): Queue {
             entry.runAt <= now ? 1 : 0,
           ],
         )
-      tellOf(tx, entries, () => listener)
+      tellOf(tx, entries, now, () => listener)
     },
+    enqueueHeld: (tx, entries, holder) => enqueueHeld(tx, entries, holder, limits),
     async reserve() {},
     async claim(tx, ask) {
       const room = await limits.room(tx, ask)
@@ -121,11 +123,13 @@ export function openSqliteQueue(db: Database): Queue {
 }
 
 /** After the commit, one word for each queue that got something. */
-export function tellOf(tx: Tx, entries: readonly Entry[], listener: () => Listener | undefined): void {
+export function tellOf(tx: Tx, entries: readonly Entry[], now: number, listener: () => Listener | undefined): void {
   if (entries.length === 0) return
   tx.afterCommit(() => {
-    for (const queue of new Set(entries.map((entry) => entry.queue)))
-      listener()?.runnable({ queue, project: tx.project })
+    for (const [queue, all] of Map.groupBy(entries, (entry) => entry.queue)) {
+      const due = all.filter((entry) => entry.runAt <= now).length
+      if (due > 0) listener()?.runnable({ queue, project: tx.project }, due)
+    }
   })
 }
 

@@ -2,7 +2,7 @@
 export { belongingOf, removeErasedBytes } from './artifact.ts'
 export { type Executing, executeRun } from './execute.ts'
 export type { Outcome, Prepared, RunKind, RunningRun } from './kind.ts'
-export { createCheckLane, type Lane } from './lane.ts'
+export { createCheckLane, type EagerLane, type Lane } from './lane.ts'
 export { artifactHandlers, runHandlers } from './routes.ts'
 export { isFinal, moves as runMoves, requireMove, settledEvent } from './run.ts'
 export { showContract } from './show.ts'
@@ -18,4 +18,4 @@ export {
   searchFloor,
 } from './store.ts'
 export { createWaiting, type Waiting } from './waiting.ts'
-export { createWorker, fireTimers, type Worker } from './worker.ts'
+export { createWorker, fireTimers, type SetAside, type Worker } from './worker.ts'

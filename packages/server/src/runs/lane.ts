@@ -24,6 +24,12 @@ export interface Lane {
   stop(graceMs: number): Promise<void>
 }
 
+/** A lane that can begin work which was claimed as it was accepted. */
+export interface EagerLane extends Lane {
+  /** How many more of a handler could begin now; 0 of those that are not this server's own. */
+  startable(handler: string, where: Runnable): number
+}
+
 /** Makes a proof run claimable from `runAt` on; a later call moves the time. A claimed run stays with its worker. */
 export const enqueueCheck = (queue: Queue, tx: Tx, runId: string, runAt: number, now: number): Promise<void> =>
   queue.enqueue(tx, [{ runId, queue: PROOFS, handler: '', priority: 0, runAt }], now)

@@ -4,9 +4,9 @@ import type { Clock } from '../platform/clock.ts'
 import { type Command, type Database, DatabaseUnavailable, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
-import type { Ask, Queue, Runnable } from '../queue/index.ts'
+import type { Ask, Entry, Holder, Queue, Runnable } from '../queue/index.ts'
 import type { Executing } from './execute.ts'
-import { dequeueCheck, type Lane } from './lane.ts'
+import { dequeueCheck, type EagerLane, type Lane } from './lane.ts'
 import { settleRun } from './settle.ts'
 import * as store from './store.ts'
 
@@ -14,6 +14,19 @@ export interface Worker {
   run(stop: AbortSignal): Promise<void>
   /** There may be room again, or something to claim; a hint. Polling is the promise. */
   wake(): void
+  /**
+   * Of entries that are about to be enqueued in one place, those for which a lane has room at once; undefined if there are none, or if
+   * something is known to wait before them. The room is kept for them until the transaction ends.
+   */
+  setAside(tx: Tx, where: Runnable, entries: readonly Entry[], lane: EagerLane, now: number): SetAside | undefined
+}
+
+export interface SetAside {
+  readonly entries: readonly Entry[]
+  readonly rest: readonly Entry[]
+  readonly holder: Holder
+  /** Begins their work after the commit, unless that came so late that their leases have run out. */
+  afterwards(begin: () => void): void
 }
 
 export interface WorkerSettings {
@@ -36,6 +49,11 @@ interface Wanted {
   readonly ask: Ask
 }
 
+/** A place where something waits, and how much of it is known: infinite, if that there is something is all. */
+interface Known extends Runnable {
+  readonly count: number
+}
+
 /**
  * Claims what is due and hands it to the lanes. Where there is something it knows from hints, which cost nothing, and from a
  * sweep at every poll, which forgets nothing. A sweep asks the store several times over, so no claim waits for one, except for
@@ -50,20 +68,33 @@ export function createWorker(on: WorkerSettings): Worker {
   const { db, queue, clock, log, lanes } = on
   const name = randomToken(9)
   /** Where there may be something to claim. */
-  const places = new Map<string, Runnable>()
+  const places = new Map<string, Known>()
+  /** Room of queues that is promised to claims under way, and to what is being accepted. */
+  const promised = new Map<string, number>()
+  /** Of handlers, what is being accepted and begins after that. */
+  const startingOf = new Map<string, number>()
+  /** Claims under way that leave something behind for want of room. */
+  const cut = new Set<Lane>()
+  let running = false
   const claims = createBell()
   const sweeps = createBell()
   let swept = Number.NEGATIVE_INFINITY
   let next: number | null = null
 
-  const add = (where: Runnable) => {
-    if (lanes.some((lane) => lane.serves(where.queue))) places.set(`${where.queue}\n${where.project}`, where)
-    else on.elsewhere?.(where)
+  const keyOf = ({ queue: name, project }: Runnable) => `${name}\n${project}`
+  const laneOf = (name: string) => lanes.find((lane) => lane.serves(name))
+  const add = (where: Runnable, count: number) => {
+    if (!laneOf(where.queue)) return on.elsewhere?.(where)
+    const key = keyOf(where)
+    const { queue: name, project } = where
+    places.set(key, { queue: name, project, count: (places.get(key)?.count ?? 0) + count })
   }
+  const promise = (name: string, count: number) => promised.set(name, (promised.get(name) ?? 0) + count)
+  const roomIn = (lane: Lane, name: string) => lane.room(name) - (promised.get(name) ?? 0)
   queue.wake({
-    runnable(where) {
+    runnable(where, count = Number.POSITIVE_INFINITY) {
       if (where) {
-        add(where)
+        add(where, count)
         claims.ring()
       } else {
         swept = Number.NEGATIVE_INFINITY
@@ -90,7 +121,7 @@ export function createWorker(on: WorkerSettings): Worker {
     },
   }
 
-  async function claimFrom(where: Runnable, lane: Lane, limit: number): Promise<void> {
+  async function claimFrom(where: Known, lane: Lane, limit: number): Promise<void> {
     const now = clock.now()
     const ask = {
       queue: where.queue,
@@ -101,11 +132,13 @@ export function createWorker(on: WorkerSettings): Worker {
       except: lane.except(where),
     }
     // What comes while we look is another hint; that is why the place is forgotten first.
-    places.delete(`${where.queue}\n${where.project}`)
+    places.delete(keyOf(where))
+    const left = where.count - limit
+    if (left > 0) cut.add(lane)
     const asked = performance.now()
     await queue.reserve(where.project, ask)
     const { claimed, begin } = await inProject(where.project, () => db.submit(claim, { lane, ask }))
-    if (claimed === limit) add(where)
+    if (claimed === limit && left > 0) add(where, left)
     // Answered so late that the leases have run out: somebody else may be at work by now.
     if (performance.now() - asked >= on.leaseMs) return
     safeFrom = Math.min(safeFrom, asked)
@@ -116,23 +149,71 @@ export function createWorker(on: WorkerSettings): Worker {
   async function claimRound(): Promise<void> {
     const asked: Promise<void>[] = []
     for (const [name, all] of Map.groupBy(places.values(), (one) => one.queue)) {
-      const lane = lanes.find((one) => one.serves(name))
+      const lane = laneOf(name)
       if (!lane) continue
-      let room = lane.room(name)
+      let room = roomIn(lane, name)
       const hungry = all.toSorted((a, b) => lane.busy(a) - lane.busy(b))
       for (const [i, where] of hungry.entries()) {
-        const share = Math.ceil(room / (hungry.length - i))
+        const share = Math.min(where.count, Math.ceil(room / (hungry.length - i)))
         if (share <= 0) break
         room -= share
-        asked.push(claimFrom(where, lane, share))
+        promise(name, share)
+        asked.push(claimFrom(where, lane, share).finally(() => promise(name, -share)))
       }
     }
     const refused = (await Promise.allSettled(asked)).find((one) => one.status === 'rejected')
+    cut.clear()
     if (refused) throw refused.reason
   }
 
-  const hungry = () =>
-    [...places.values()].some(({ queue }) => (lanes.find((one) => one.serves(queue))?.room(queue) ?? 0) > 0)
+  const hungry = () => [...places.values()].some(({ queue }) => roomIn(laneOf(queue)!, queue) > 0)
+
+  function setAside(
+    tx: Tx,
+    where: Runnable,
+    entries: readonly Entry[],
+    lane: EagerLane,
+    now: number,
+  ): SetAside | undefined {
+    if (!running || !lane.serves(where.queue) || cut.has(lane)) return undefined
+    for (const place of places.values()) if (lane.serves(place.queue)) return undefined
+    let room = roomIn(lane, where.queue)
+    const startable = new Map<string, number>()
+    const [mine, rest]: [Entry[], Entry[]] = [[], []]
+    for (const entry of entries.toSorted((a, b) => b.priority - a.priority)) {
+      const { handler } = entry
+      const more = startable.get(handler) ?? lane.startable(handler, where) - (startingOf.get(handler) ?? 0)
+      if (room <= 0 || more <= 0 || entry.runAt > now) rest.push(entry)
+      else {
+        mine.push(entry)
+        room--
+        startable.set(handler, more - 1)
+      }
+    }
+    if (mine.length === 0) return undefined
+    const asked = performance.now()
+    const count = (by: 1 | -1) => {
+      promise(where.queue, by * mine.length)
+      for (const { handler } of mine) startingOf.set(handler, (startingOf.get(handler) ?? 0) + by)
+    }
+    let begin = () => {}
+    count(1)
+    tx.ifUndone(() => count(-1))
+    tx.afterCommit(() => {
+      count(-1)
+      if (performance.now() - asked >= on.leaseMs) return
+      safeFrom = Math.min(safeFrom, asked)
+      begin()
+    })
+    return {
+      entries: mine,
+      rest,
+      holder: { worker: name, now, leaseUntil: clock.now() + on.leaseMs },
+      afterwards(then) {
+        begin = then
+      },
+    }
+  }
 
   async function sweepIfDue(): Promise<void> {
     if (performance.now() - swept < on.pollMs && (next === null || next > clock.now())) return
@@ -141,7 +222,7 @@ export function createWorker(on: WorkerSettings): Worker {
     await minding(now)
     const found = await queue.sweep(now)
     next = found.next
-    for (const where of found.runnable) add(where)
+    for (const where of found.runnable) add(where, Number.POSITIVE_INFINITY)
     claims.ring()
     await on.timers()
   }
@@ -241,6 +322,7 @@ export function createWorker(on: WorkerSettings): Worker {
 
   return {
     wake: claims.ring,
+    setAside,
     async run(stop) {
       safeFrom = performance.now()
       const heart = setInterval(beatOrGiveUp, on.leaseMs / 3)
@@ -248,6 +330,12 @@ export function createWorker(on: WorkerSettings): Worker {
       const watch = setInterval(giveUpLeases, on.leaseMs / 30)
       for (const { ring } of [claims, sweeps]) stop.addEventListener('abort', ring, { once: true })
       const first = Promise.withResolvers<void>()
+      void first.promise.then(() => {
+        running = !stop.aborted
+      })
+      stop.addEventListener('abort', () => {
+        running = false
+      })
       await Promise.all([sweepUntil(stop, first.resolve), first.promise.then(() => claimUntil(stop))])
       await Promise.all(lanes.map((lane) => lane.stop(on.graceMs)))
       clearInterval(heart)

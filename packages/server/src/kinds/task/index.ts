@@ -1,5 +1,6 @@
 /** Tasks: runs of a named function, taken from a queue. */
 export { builtinHandlers } from './builtin/index.ts'
+export { createEager, type Eager } from './eager.ts'
 export { createFeishu, type Feishu } from './feishu/feishu.ts'
 export { type HandlerFolder, openHandlerFolder } from './folder/folder.ts'
 export { createHandlerPool } from './folder/pool.ts'

@@ -13,7 +13,7 @@ import { randomToken } from '../../platform/ids.ts'
 import type { Logger } from '../../platform/log.ts'
 import { spanIdOf, traceparentOf } from '../../platform/tracing.ts'
 import type { Lease, Queue } from '../../queue/index.ts'
-import { isFinal, type Lane } from '../../runs/index.ts'
+import { type EagerLane, isFinal } from '../../runs/index.ts'
 import { type AttemptLog, createAttemptLog, type TakenLines } from './attempt-log.ts'
 import type { AtWork, Children } from './child.ts'
 import { type Handlers, Suspended, type TaskContext, TaskError } from './handler.ts'
@@ -105,6 +105,11 @@ interface Done {
   readonly end: End
 }
 
+export interface TaskLane extends EagerLane {
+  /** Begins tasks of this server's own handlers that were claimed as they were accepted, after that committed. */
+  begin(leases: readonly Lease[], rows: (runId: string) => WorkRow): void
+}
+
 const RESETTLE_MS = 500
 /** A line is kept so long after it was printed, unless the attempt ends before. */
 const KEEP_LINES_MS = 250
@@ -117,7 +122,7 @@ const KEEP_LINES_MS = 250
  * Work that is told to stop gets `patienceMs`; then nobody waits for it, and what it still does settles nothing.
  * Stopped anywhere before the settling commit: the lease runs out, and the task is done again.
  */
-export function createTaskLane(on: TaskLaneSettings): Lane {
+export function createTaskLane(on: TaskLaneSettings): TaskLane {
   const { db, queue, clock, log, handlers } = on
   const worker = randomToken(9)
   /** Everything under a lease, until its settling is committed. */
@@ -145,6 +150,27 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
   const placeOf = ({ queue: name, project }: { queue: string; project: string }) => `${name}\n${project}`
   const handlerOf = ({ row, http }: Work) => handlers.find(row.handler) ?? http
   const limitOf = (name: string) => handlers.find(name)?.concurrency ?? Number.POSITIVE_INFINITY
+
+  function hold(lease: Lease, row: WorkRow, http: HttpHandler | undefined): Work {
+    const work: Work = {
+      lease,
+      row,
+      http,
+      abort: null,
+      log: null,
+      keeping: null,
+      steps: 0,
+      startedAt: null,
+      events: row.event_count,
+      reason: null,
+      awaits: [],
+      timer: undefined,
+      over: false,
+    }
+    held.set(row.id, work)
+    count(perPlace, placeOf(lease), 1)
+    return work
+  }
 
   function begin(work: Work): void {
     const { handler } = work.row
@@ -472,29 +498,25 @@ export function createTaskLane(on: TaskLaneSettings): Lane {
         for (const lease of leases) {
           const row = rows.get(lease.runId)
           if (!row || isFinal(row.state)) throw new Error(`queued task ${lease.runId} is ${row?.state ?? 'gone'}`)
-          const work: Work = {
-            lease,
-            row,
-            http: http?.get(row.handler),
-            abort: null,
-            log: null,
-            keeping: null,
-            steps: 0,
-            startedAt: null,
-            events: row.event_count,
-            reason: null,
-            awaits: [],
-            timer: undefined,
-            over: false,
-          }
-          held.set(row.id, work)
-          count(perPlace, placeOf(lease), 1)
+          const work = hold(lease, row, http?.get(row.handler))
           if (stopped) end(work, { next: 'back', lease, row })
           else if (row.concurrency_key !== null && paused?.has(row.concurrency_key))
             end(work, { next: 'hold', lease, row })
           else begin(work)
         }
       }
+    },
+    begin(leases, rows) {
+      for (const lease of leases) {
+        const work = hold(lease, rows(lease.runId), undefined)
+        if (stopped) end(work, { next: 'back', lease, row: work.row })
+        else begin(work)
+      }
+    },
+    startable(name, { project }) {
+      const handler = handlers.find(name)
+      if (!handler || parked.get(name)?.length || on.off(project).includes(name)) return 0
+      return limitOf(name) - (running.get(name) ?? 0)
     },
     held: () => [...held.values()].map((work) => work.lease),
     lost(lease) {

@@ -10,6 +10,7 @@ import { type Depth, queueOfPlace, type Queue as RunQueue } from '../../queue/in
 import { isFinal, searchFloor, type Waiting } from '../../runs/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 import { type Children, createChildren } from './child.ts'
+import type { Eager } from './eager.ts'
 import type { Handler, Handlers } from './handler.ts'
 import { admitDue, pauseKey, resumeKey } from './hold.ts'
 import type { HttpHandlers } from './http/http-handlers.ts'
@@ -201,6 +202,8 @@ export interface TasksOn {
   readonly switches: Switches
   /** Hears of each task after it was accepted. */
   readonly accepted?: (queue: string, handler: string) => void
+  /** Where this process works on tasks, once it does. */
+  eager?(): Eager | undefined
 }
 
 const CANCELLED = { state: 'cancelled', result: null, outputSha256: null, errorCode: 'CANCELLED' } as const
@@ -214,7 +217,7 @@ const EXPIRED: Ending = {
 
 export function createTasks(on: TasksOn): Tasks {
   const { queue, handlers, remote, http, switches, waiting } = on
-  const { accept, submit } = createSubmit(queue, on.accepted)
+  const { accept, submit } = createSubmit(queue, on)
   const looks = createLooks(LOG_POLL_MS)
 
   const findRemote = (project: string, name: string) =>

@@ -386,6 +386,31 @@ export const insertTasks = (tx: Tx, rows: readonly NewTaskRow[]): Promise<void> 
     rows.map((row) => ({ project_id: tx.project, kind: 'task', state: 'pending', ...row })),
   )
 
+/** As `loadWork` would find it. */
+export const workOf = (row: NewTaskRow): WorkRow => ({
+  id: row.id,
+  number: row.number,
+  handler: row.handler,
+  state: 'pending',
+  input: row.input,
+  input_sha256: row.input_sha256,
+  input_sealed: row.input_sealed,
+  callback: row.callback,
+  trace_id: row.trace_id,
+  executed_by_id: row.executed_by_id,
+  deadline_at: row.deadline_at,
+  cancel_requested_at: null,
+  unique_key: row.unique_key,
+  created_at: row.created_at,
+  started_at: null,
+  event_count: 0,
+  attempt: 0,
+  concurrency_key: row.concurrency_key ?? null,
+  queue: row.queue!,
+  timeout_ms: row.timeout_ms!,
+  max_attempts: row.max_attempts!,
+})
+
 export type FinalRow = Pick<
   Runs,
   | 'id'

@@ -8,6 +8,7 @@ import { answerOf } from '../../platform/http/mount.ts'
 import { uuidv7 } from '../../platform/ids.ts'
 import { type Entry, type Queue, remotePlace } from '../../queue/index.ts'
 import type { Ref } from '../../tickets/index.ts'
+import type { Eager } from './eager.ts'
 import { faultsOf, type Handler, type Handlers } from './handler.ts'
 import { type Holding, hold, type KeyLimits } from './hold.ts'
 import { INLINE_BYTES, keepJson } from './payload.ts'
@@ -151,7 +152,16 @@ export interface Accepted {
  * Accepts tasks: row, queue entry, unique key and idempotency record in one transaction, however many callers share it.
  * Stopped before its commit: nothing was accepted and nobody answered. Stopped after it: every task is in the queue.
  */
-export function createSubmit(queue: Queue, accepted?: (queue: string, handler: string) => void) {
+export function createSubmit(
+  queue: Queue,
+  on: {
+    /** Hears of each after the commit. */
+    readonly accepted?: (queue: string, handler: string) => void
+    /** Where this process works on tasks. */
+    eager?(): Eager | undefined
+  } = {},
+) {
+  const { accepted } = on
   /** Queues that are known to be there, by project: a row is written once. */
   const known = new Set<string>()
 
@@ -207,7 +217,7 @@ export function createSubmit(queue: Queue, accepted?: (queue: string, handler: s
     const toQueue = special ? await holdBack(tx, { fresh, entries, dependsOn, after, now, inserted, doomed }) : entries
     await Promise.all([
       inserted,
-      queue.enqueue(tx, toQueue, now),
+      special ? queue.enqueue(tx, toQueue, now) : enqueue(tx, entries, rows, now),
       store.setDeadlines(
         tx,
         rows.flatMap(({ id, deadline_at }) => (deadline_at === null ? [] : [{ id, deadline_at }])),
@@ -227,6 +237,15 @@ export function createSubmit(queue: Queue, accepted?: (queue: string, handler: s
       // Of another transaction, or of an earlier task of this one.
       return { id: owner, number: numbers.get(owner) ?? ownerOf(i)!.number!, duplicate: owner !== id }
     })
+  }
+
+  /** Work that this process can begin at once does not wait to be claimed. */
+  async function enqueue(tx: Tx, entries: readonly Entry[], rows: readonly store.NewTaskRow[], now: number) {
+    const eager = on.eager?.()
+    if (!eager) return queue.enqueue(tx, entries, now)
+    const byId = new Map(rows.map((row) => [row.id, row]))
+    const left = await eager.take(tx, entries, (id) => store.workOf(byId.get(id)!), now)
+    return queue.enqueue(tx, left, now)
   }
 
   const submit: Command<SubmitTasks, readonly Submitted[]> = {

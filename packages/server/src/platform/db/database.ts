@@ -32,6 +32,11 @@ export interface Tx {
   flush(): void
   /** Runs after the commit, and only then; what it throws is logged, not answered. */
   afterCommit(tell: () => void): void
+  /**
+   * Runs when what was done here is undone, with its savepoint or with the transaction: for what was set aside in this process. Also
+   * where a commit was not answered, and may have happened.
+   */
+  ifUndone(tell: () => void): void
 }
 
 /**

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import pg from 'pg'
+import { type Aftermath, createAftermath } from './aftermath.ts'
 import { binaryArray } from './binary-array.ts'
 import { kyselyOn } from './connection.ts'
 import {
@@ -85,17 +86,17 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
     fenced: boolean,
   ): Promise<T> {
     const client = await connect(from)
+    const after = createAftermath()
     let broken: Error | undefined
     try {
       await client.query(`${begin}; ${enter(project)}`)
-      const tell: (() => void)[] = []
-      const tx = txOn(client, project, tell, columns, fenced)
-      const result = await work(tx)
+      const result = await work(txOn(client, project, after, columns, fenced))
       await client.query('commit')
-      for (const say of tell) say()
+      after.committed()
       return result
     } catch (error) {
       const translated = translate(error)
+      after.undone()
       await client.query('rollback').catch((failed) => {
         broken = failed
       })
@@ -187,7 +188,7 @@ function statementOf(sql: string): Statement {
   return statement
 }
 
-function txOn(client: pg.PoolClient, project: string, tell: (() => void)[], columns: ColumnTypes, fenced = true): Tx {
+function txOn(client: pg.PoolClient, project: string, after: Aftermath, columns: ColumnTypes, fenced = true): Tx {
   const openKysely = (): Kysely<Tables> => {
     const plain = kyselyOn(
       {
@@ -256,7 +257,8 @@ function txOn(client: pg.PoolClient, project: string, tell: (() => void)[], colu
       return ids.map((id) => updated.get(id))
     },
     flush: () => sendGathered(streamOf(client)),
-    afterCommit: (say) => tell.push(say),
+    afterCommit: after.afterCommit,
+    ifUndone: after.ifUndone,
   }
 }
 
@@ -300,8 +302,7 @@ const streamOf = (client: pg.PoolClient): Socket =>
  */
 function groupTransaction(client: pg.PoolClient, project: string, columns: ColumnTypes): GroupTx {
   let ahead = ''
-  const tell: (() => void)[] = []
-  let told = 0
+  const after = createAftermath()
   // Whether this transaction holds nothing yet, and whether it is itself the savepoint of the batch under way.
   let empty = true
   let whole = false
@@ -320,15 +321,15 @@ function groupTransaction(client: pg.PoolClient, project: string, columns: Colum
   const begin = `begin; ${enter(project)}`
   sendAlong(begin)
   return {
-    tx: txOn(client, project, tell, columns),
+    tx: txOn(client, project, after, columns),
     async savepoint() {
-      told = tell.length
+      after.savepoint()
       whole = empty
       empty = false
       if (!whole) sendAlong('savepoint batch')
     },
     async rollbackToSavepoint() {
-      tell.length = told
+      after.undoneToSavepoint()
       await send(whole ? `rollback; ${begin}` : 'rollback to savepoint batch; release savepoint batch')
       empty = whole
     },
@@ -340,6 +341,7 @@ function groupTransaction(client: pg.PoolClient, project: string, columns: Colum
       client.release()
     },
     async rollback() {
+      after.undone()
       try {
         await client.query('rollback')
         client.release()
@@ -348,9 +350,7 @@ function groupTransaction(client: pg.PoolClient, project: string, columns: Colum
         throw translate(error)
       }
     },
-    tell: () => {
-      for (const say of tell) say()
-    },
+    tell: after.committed,
   }
 }
 

@@ -1,5 +1,6 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import type { Kysely } from 'kysely'
+import { type Aftermath, createAftermath } from './aftermath.ts'
 import { kyselyOn } from './connection.ts'
 import { type Database, DatabaseUnavailable, type Param, type Tx, UniqueViolation } from './database.ts'
 import { ProjectFence } from './fence.ts'
@@ -49,7 +50,7 @@ export function openSqlite(file: string): Database {
     const reader = freeReaders.pop() ?? (await new Promise<Connection>((resolve) => waitingReaders.push(resolve)))
     try {
       reader.exec('begin')
-      return await work(txOn(reader, project, []))
+      return await work(txOn(reader, project, createAftermath()))
     } catch (error) {
       throw translate(error)
     } finally {
@@ -72,15 +73,18 @@ export function openSqlite(file: string): Database {
     submit: (command, input) => group.submit(command, input),
     async sequence(work) {
       const unlock = await lockWriter()
+      const after = createAftermath()
       try {
         writer.exec('begin immediate')
-        const tell: (() => void)[] = []
-        const result = await work({ ...txOn(writer, INSTANCE, tell), db: writer.db })
+        const result = await work({ ...txOn(writer, INSTANCE, after), db: writer.db })
         writer.exec('commit')
-        for (const say of tell) say()
+        after.committed()
         return result
       } catch (error) {
-        if (writer.database.isTransaction) writer.exec('rollback')
+        if (writer.database.isTransaction) {
+          writer.exec('rollback')
+          after.undone()
+        }
         throw translate(error)
       } finally {
         unlock()
@@ -172,7 +176,7 @@ function run(statement: StatementSync, params: readonly unknown[]): { rows: unkn
   }
 }
 
-function txOn(connection: Connection, project: string, tell: (() => void)[]): Tx {
+function txOn(connection: Connection, project: string, after: Aftermath): Tx {
   return {
     db: connection.fenced(project),
     project,
@@ -206,28 +210,28 @@ function txOn(connection: Connection, project: string, tell: (() => void)[]): Tx
       })
     },
     flush: () => {},
-    afterCommit: (say) => tell.push(say),
+    afterCommit: after.afterCommit,
+    ifUndone: after.ifUndone,
   }
 }
 
 function writeTransaction(writer: Connection, project: string, unlock: () => void): GroupTx {
   writer.exec('begin immediate')
-  const tell: (() => void)[] = []
-  let told = 0
+  const after = createAftermath()
   let ended = false
   const end = () => {
     if (!ended) unlock()
     ended = true
   }
   return {
-    tx: txOn(writer, project, tell),
+    tx: txOn(writer, project, after),
     async savepoint() {
-      told = tell.length
+      after.savepoint()
       writer.exec('savepoint batch')
     },
     async rollbackToSavepoint() {
-      tell.length = told
       writer.exec('rollback to batch; release batch')
+      after.undoneToSavepoint()
     },
     releaseSavepoint: async () => writer.exec('release batch'),
     async commit() {
@@ -240,11 +244,10 @@ function writeTransaction(writer: Connection, project: string, unlock: () => voi
     },
     async rollback() {
       if (writer.database.isTransaction) writer.exec('rollback')
+      after.undone()
       end()
     },
-    tell: () => {
-      for (const say of tell) say()
-    },
+    tell: after.committed,
   }
 }
 
