@@ -30,7 +30,7 @@ export async function startWrit(env: Record<string, string> = {}): Promise<WritP
   const before = performance.now()
   const child: ChildProcess = spawn(
     process.execPath,
-    command.map((part) => (part.endsWith('.ts') ? join(root, part) : part)),
+    command.map((part) => (part.startsWith('packages/') ? join(root, part) : part)),
     {
       cwd: folder,
       stdio: ['ignore', 'ignore', 'inherit'],

@@ -27,7 +27,6 @@ const floors: readonly (readonly string[])[] = [
 /** Files at the top of src and the room that they belong to. */
 const topFiles: Record<string, string> = {
   'app.ts': 'app',
-  'main.ts': 'main',
   'serve.ts': 'main',
   'index.ts': 'index',
   'version.ts': 'version',
@@ -47,7 +46,11 @@ const open: readonly RegExp[] = [
 const openTo: readonly { readonly who: RegExp; readonly what: RegExp; readonly why: string }[] = [
   { who: /^app\.ts$/, what: /^platform\/http\//, why: 'the composition root puts the server together' },
   { who: /(^|\/)store[a-z-]*\.ts$/, what: /^platform\/db\/tables\.ts$/, why: 'stores name the columns of their rows' },
-  { who: /^doors\//, what: /^platform\/http\/(problem|docs)\.ts$/, why: 'a door has errors and documents of its own' },
+  {
+    who: /^doors\//,
+    what: /^platform\/http\/(problem|docs|when-asked)\.ts$/,
+    why: 'a door has errors, documents and validators of its own',
+  },
   { who: /^(config|settings)\.ts$/, what: /^platform\/blobs\/open\.ts$/, why: 'a type, without loading the store' },
 ]
 

@@ -20,7 +20,7 @@ import { checkTasks } from './tasks/check.ts'
 export interface StartOptions {
   /** Settings as environment variables, above the test's own. */
   readonly env?: Readonly<Record<string, string>>
-  /** A server process of its own (`node packages/server/src/main.ts`), which can be killed; otherwise in this process, which is quicker. */
+  /** A server process of its own (`node packages/server/src/main.js`), which can be killed; otherwise in this process, which is quicker. */
   readonly process?: boolean
   /** Handlers of tasks, whose names begin with `test.`; only in this process. */
   readonly testHandlers?: readonly Handler[]
@@ -83,7 +83,7 @@ export interface TestSystem extends AsyncDisposable {
 const PREFIX = '/api/v1'
 /** Of argon2id, per hash: enough to run the real code, too little to protect anybody. */
 const CHEAP = { memory: 64, passes: 1, parallelism: 1 }
-const main = path.join(import.meta.dirname, '../packages/server/src/main.ts')
+const main = path.join(import.meta.dirname, '../packages/server/src/main.js')
 
 /** One way of running the server. */
 interface Running {

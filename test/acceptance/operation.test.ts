@@ -10,7 +10,7 @@ import { removeFolder } from '../servers/guard.ts'
 import { type TestSystem, until } from '../test-system.ts'
 import { holds, ok, verifies } from '../verifies.ts'
 
-const main = path.join(import.meta.dirname, '../../packages/server/src/main.ts')
+const main = path.join(import.meta.dirname, '../../packages/server/src/main.js')
 const lines = (word: string) => Array.from({ length: 20_000 }, (_, n) => `${word} ${n}`).join('\n')
 
 /** A run whose judging takes seconds: two long files with nothing in common, compared as often as there are rules. */

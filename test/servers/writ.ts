@@ -4,7 +4,7 @@ import { freePort } from './free-port.ts'
 import { type Guarded, startGuarded } from './guard.ts'
 
 export const ADMIN = { username: 'admin', password: 'winter-copper-lantern' }
-const MAIN = path.resolve(import.meta.dirname, '../../packages/server/src/main.ts')
+const MAIN = path.resolve(import.meta.dirname, '../../packages/server/src/main.js')
 
 export type WritOptions = {
   /** Removed by the guard when the test dies; holds the data directory. */

@@ -125,7 +125,7 @@ function show(run: RunDetail): void {
 function startServer(port: number, admin: { username: string; password: string }): number {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const out = openSync(join(folder, 'server.log'), 'a', 0o600)
-  const child = spawn(process.execPath, [join(root, 'packages/server/src/main.ts')], {
+  const child = spawn(process.execPath, [join(root, 'packages/server/src/main.js')], {
     cwd: folder,
     detached: true,
     stdio: ['ignore', out, out],

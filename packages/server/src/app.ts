@@ -724,7 +724,7 @@ export async function openApp(on: {
   mount(http, 'keys', api.keys, keysHandlers({ db, folders, keys }), mounting)
   await serveDocs(
     http,
-    openapi(api, { title: `${config.projectName} API`, version, prefix: config.apiPrefix }),
+    () => openapi(api, { title: `${config.projectName} API`, version, prefix: config.apiPrefix }),
     config.apiPrefix,
     config.projectName,
   )

@@ -21,6 +21,7 @@ import { serveDocs } from '../platform/http/docs.ts'
 import { whileConnected } from '../platform/http/gone.ts'
 import { type Ask, type Handlers, type Mounting, mount } from '../platform/http/mount.ts'
 import { type Recognise, refusalOf } from '../platform/http/problem.ts'
+import { whenAsked } from '../platform/http/when-asked.ts'
 import type { Logger } from '../platform/log.ts'
 import { listLogFiles, localTime, readLogFile } from './log-files.ts'
 import { createRateLimit } from './rate-limit.ts'
@@ -72,7 +73,7 @@ export function createDispatchDoor(on: DispatchOn, mounting: Mounting<Caller>): 
         mount(scope, 'dispatch', dispatchApi, handlers, mounting)
       })
       const info = { title: 'Task gateway', version: on.version, prefix: '', errors: 'fastapi' } as const
-      await serveDocs(app, openapi({ dispatch: dispatchApi }, info), '', info.title)
+      await serveDocs(app, () => openapi({ dispatch: dispatchApi }, info), '', info.title)
     },
   }
 }
@@ -384,7 +385,9 @@ function answerAsFastApi(scope: FastifyInstance, on: DispatchOn): void {
   const all = { allErrors: true, strict: false, useDefaults: true } as const
   const bodies = addFormats.default(new Ajv2020({ ...all, coerceTypes: false }))
   const texts = addFormats.default(new Ajv2020({ ...all, coerceTypes: true }))
-  scope.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? bodies : texts).compile(schema as object))
+  scope.setValidatorCompiler(({ schema, httpPart }) =>
+    whenAsked(() => (httpPart === 'body' ? bodies : texts).compile(schema as object)),
+  )
 
   scope.setErrorHandler(async (error: unknown, request, reply) => {
     if (error instanceof DoorRefusal)

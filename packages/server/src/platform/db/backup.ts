@@ -3,7 +3,8 @@ import { execFile } from 'node:child_process'
 import { open } from 'node:fs/promises'
 import { backup, DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
-import pg from 'pg'
+import type pg from 'pg'
+import { loadDriver } from './driver.ts'
 
 const run = promisify(execFile)
 
@@ -70,7 +71,7 @@ export const isEmptyPostgres = (url: string): Promise<boolean> =>
   })
 
 async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
+  const client = new (await loadDriver()).Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
   client.on('error', () => {})
   await client.connect()
   try {

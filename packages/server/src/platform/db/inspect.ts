@@ -1,7 +1,7 @@
 /** What an operator wants to know of a store that may be in any state; reads only, and never migrates. */
 import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
-import pg from 'pg'
+import { loadDriver } from './driver.ts'
 import { loadMigrations } from './migrate.ts'
 import type { DatabaseSettings } from './open.ts'
 import { tenantTables } from './tables.ts'
@@ -49,7 +49,7 @@ function inspectSqlite(file: string): StoreState {
 
 async function inspectPostgres(url: string): Promise<StoreState> {
   const known = loadMigrations('postgres').at(-1)?.version ?? 0
-  const client = new pg.Client({
+  const client = new (await loadDriver()).Client({
     connectionString: url,
     connectionTimeoutMillis: 5_000,
     application_name: 'writ_doctor',

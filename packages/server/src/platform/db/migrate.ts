@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
-import pg from 'pg'
 import type { Dialect } from './database.ts'
+import { loadDriver } from './driver.ts'
 
 const folder = new URL('../../../migrations/', import.meta.url)
 
@@ -85,7 +85,7 @@ export function migrateSqlite(file: string, now: string): number {
 
 /** Brings a PostgreSQL database to the newest schema, as its owner, under an advisory lock, in one transaction. */
 export async function migratePostgres(url: string, now: string): Promise<number> {
-  const client = new pg.Client({ connectionString: url, application_name: 'writ_migrate' })
+  const client = new (await loadDriver()).Client({ connectionString: url, application_name: 'writ_migrate' })
   await client.connect()
   try {
     await client.query('begin')

@@ -3,7 +3,6 @@ import { dirname } from 'node:path'
 import { type Clock, rfc3339 } from '../clock.ts'
 import { type Database, DatabaseUnavailable } from './database.ts'
 import { migratePostgres, migrateSqlite, SchemaRefused } from './migrate.ts'
-import { openPostgres } from './postgres.ts'
 import { openSqlite } from './sqlite.ts'
 
 /** `sqlite:<absolute file>`, or a postgres URL; `migrationUrl` is the owner's, when it is another. */
@@ -28,12 +27,18 @@ export async function openDatabase(settings: DatabaseSettings, clock: Clock): Pr
     if (error instanceof SchemaRefused) throw error
     throw new DatabaseUnavailable(error)
   }
-  return openPostgres(settings.url, settings.poolSize ? { poolSize: settings.poolSize } : {})
+  return openPostgres(settings.url, settings.poolSize)
 }
 
 /** Opens a store that is migrated already: for threads and tools beside a running server. */
 export async function attachDatabase(settings: DatabaseSettings): Promise<Database> {
   return settings.url.startsWith('sqlite:')
     ? openSqlite(settings.url.slice('sqlite:'.length))
-    : openPostgres(settings.url, { poolSize: 2 })
+    : openPostgres(settings.url, 2)
+}
+
+async function openPostgres(url: string, poolSize: number | undefined): Promise<Database> {
+  // Loaded by those who use it: with the driver it is a twentieth of a start.
+  const postgres = await import('./postgres.ts')
+  return postgres.openPostgres(url, poolSize ? { poolSize } : {})
 }

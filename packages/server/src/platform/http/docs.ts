@@ -9,13 +9,18 @@ const require = createRequire(import.meta.url)
 const POLICY =
   "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'"
 
-/** The API document at `<prefix>/openapi.json`, Swagger UI at `<prefix>/docs`, ReDoc at `<prefix>/redoc`. */
-export async function serveDocs(app: FastifyInstance, document: object, prefix: string, title: string): Promise<void> {
-  const text = JSON.stringify(document)
+/** The API document, which is made when somebody asks for it, at `<prefix>/openapi.json`, Swagger UI at `<prefix>/docs`, ReDoc at `<prefix>/redoc`. */
+export async function serveDocs(
+  app: FastifyInstance,
+  document: () => object,
+  prefix: string,
+  title: string,
+): Promise<void> {
+  let text: string | undefined
   const swagger = join(dirname(require.resolve('@fastify/swagger-ui/package.json')), 'static')
   // The bundles are read when somebody looks: megabytes that an idle server need not hold.
-  const files: Record<string, { type: string; body: string | (() => Promise<Buffer>) }> = {
-    '/openapi.json': { type: 'application/json; charset=utf-8', body: text },
+  const files: Record<string, { type: string; body: string | (() => string | Promise<Buffer>) }> = {
+    '/openapi.json': { type: 'application/json; charset=utf-8', body: () => (text ??= JSON.stringify(document())) },
     '/docs': {
       type: 'text/html; charset=utf-8',
       body: page(

@@ -4,7 +4,7 @@ import cors from '@fastify/cors'
 import rateLimit from '@fastify/rate-limit'
 import websocket from '@fastify/websocket'
 import type { Endpoint } from '@writ/api'
-import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
+import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, fastify, LogController } from 'fastify'
 import { AppError } from '../app-error.ts'
@@ -13,6 +13,7 @@ import { uuidv7 } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import { clientAddress, createAddressSet } from './client-address.ts'
 import { problemOf, type Recognise, refusalOf } from './problem.ts'
+import { whenAsked } from './when-asked.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -175,23 +176,6 @@ export async function createHttpServer(on: {
       .send(JSON.stringify(problemOf(refusal, { url: request.url, requestId: request.id })))
   })
   return app
-}
-
-/**
- * Compiles a validator with the first request that needs it. There are hundreds of routes, of which a start needs none: together
- * they were a third of its time.
- */
-function whenAsked(compile: () => ValidateFunction) {
-  let compiled: ValidateFunction | undefined
-  const validate = (data: unknown): boolean => {
-    compiled ??= compile()
-    const valid = compiled(data) as boolean
-    validate.errors = compiled.errors
-    return valid
-  }
-  // Where Fastify looks for them.
-  validate.errors = undefined as ValidateFunction['errors']
-  return validate
 }
 
 /**
