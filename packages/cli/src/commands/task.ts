@@ -368,7 +368,25 @@ const keyColumns: Column<ConcurrencyKey>[] = [
     value: (k) => timeText(k.paused_until),
     paint: (k) => (k.paused_until ? 'yellow' : undefined),
   },
+  { head: 'LIMITS', value: (k) => k.limits.map(limitText).join('; ') || null },
 ]
+
+function limitText({ handler, concurrency, rate, until }: ConcurrencyKey['limits'][number]): string {
+  const said = [
+    ...(concurrency === undefined ? [] : [concurrency === null ? 'any number at once' : `${concurrency} at once`]),
+    ...(rate === undefined ? [] : [rate === null ? 'any rate' : `${rate.limit} starts in ${rate.period_ms / 1_000} s`]),
+  ].join(', ')
+  return `${handler === null ? '' : `${handler}: `}${said}${until === null ? '' : ` until ${timeText(until)}`}`
+}
+
+/** `2/60`: two starts in sixty seconds. */
+function rateOf(text: string): { limit: number; period_ms: number } | null {
+  if (text === 'none') return null
+  const [, limit, seconds] = /^([0-9]{1,7})\/([0-9]{1,5})$/.exec(text) ?? []
+  if (limit === undefined)
+    throw usage(`"${text}" is no rate`, 'It looks like 10/60: starts, and in how many seconds; or "none".')
+  return { limit: Number(limit), period_ms: Number(seconds) * 1_000 }
+}
 
 function addQueueCommands(program: Command, app: App): void {
   const queue = program.command('queue').description('Queues: where tasks wait')
@@ -411,19 +429,22 @@ function addQueueCommands(program: Command, app: App): void {
       )
     })
   const showKey = (key: ConcurrencyKey) =>
-    app.out().item(
-      key,
-      [
-        ['Key', key.key, 'bold'],
-        ['Active', key.active],
-        ['Waiting', key.waiting],
-        ['Paused until', timeText(key.paused_until)],
-      ],
-      key.key,
-    )
+    app
+      .out()
+      .item(
+        key,
+        [
+          ['Key', key.key, 'bold'],
+          ['Active', key.active],
+          ['Waiting', key.waiting],
+          ['Paused until', timeText(key.paused_until)],
+          ...key.limits.map((one): [string, string] => ['Limit', `${limitText(one)} (${one.reason})`]),
+        ],
+        key.key,
+      )
   queue
     .command('keys')
-    .description('List the concurrency keys that tasks have now, or that are paused')
+    .description('List the concurrency keys that tasks have now, or that are paused or limited')
     .action(async () => app.out().list(await (await app.client()).concurrencyKeys.list(), keyColumns, (k) => k.key))
   queue
     .command('pause-key <key>')
@@ -436,6 +457,51 @@ function addQueueCommands(program: Command, app: App): void {
     .command('resume-key <key>')
     .description('Start what waits with this concurrency key, as its limits allow')
     .action(async (key: string) => showKey(await (await app.client()).concurrencyKeys.resume({ body: { key } })))
+  queue
+    .command('limit-key <key>')
+    .description('Allow something else with this concurrency key than its handlers say')
+    .option('--concurrency <n>', 'so many tasks at once, or "none" for any number', (n) =>
+      n === 'none' ? null : countOf(n),
+    )
+    .option('--rate <starts/seconds>', 'so many starts in so many seconds, such as 10/60, or "none"', rateOf)
+    .option('--handler <name>', 'for tasks of this handler only')
+    .option('--until <time>', 'what the handlers say holds again from then on')
+    .requiredOption('--reason <text>', 'why; it stands in the audit log')
+    .action(
+      async (
+        key: string,
+        o: {
+          concurrency?: number | null
+          rate?: ReturnType<typeof rateOf>
+          handler?: string
+          until?: string
+          reason: string
+        },
+      ) =>
+        showKey(
+          await (await app.client()).concurrencyKeys.limit({
+            body: {
+              key,
+              ...(o.handler === undefined ? {} : { handler: o.handler }),
+              ...(o.concurrency === undefined ? {} : { concurrency: o.concurrency }),
+              ...(o.rate === undefined ? {} : { rate: o.rate }),
+              ...(o.until === undefined ? {} : { until: timeOf(o.until) }),
+              reason: o.reason,
+            },
+          }),
+        ),
+    )
+  queue
+    .command('lift-key-limit <key>')
+    .description('Let what the handlers say hold again for this concurrency key')
+    .option('--handler <name>', 'the limit of this handler, not the one of all')
+    .action(async (key: string, o: { handler?: string }) =>
+      showKey(
+        await (await app.client()).concurrencyKeys.liftLimit({
+          body: { key, ...(o.handler === undefined ? {} : { handler: o.handler }) },
+        }),
+      ),
+    )
   queue
     .command('drain <queue>')
     .description('Cancel what waits in it; what runs goes on')

@@ -1,9 +1,9 @@
-import type { Batch, ConcurrencyKey, NewTask, Queue, RunState, Submitted, Task, TaskDetail, TaskLog } from '@writ/api'
+import type { Batch, NewTask, Queue, RunState, Submitted, Task, TaskDetail, TaskLog } from '@writ/api'
 import { append, appendAll, SYSTEM } from '../../audit/index.ts'
 import { type Caller, personOf, seesAll } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
-import { type Clock, rfc3339, rfc3339OrNull } from '../../platform/clock.ts'
+import { type Clock, rfc3339 } from '../../platform/clock.ts'
 import { type Command, type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { createLooks } from '../../platform/looks.ts'
 import { type Depth, queueOfPlace, type Queue as RunQueue } from '../../queue/index.ts'
@@ -11,9 +11,10 @@ import { isFinal, searchFloor, type Waiting } from '../../runs/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 import { type Children, createChildren } from './child.ts'
 import type { Handler, Handlers } from './handler.ts'
-import { admitDue, pauseKey, resumeKey } from './hold.ts'
+import { admitDue } from './hold.ts'
 import type { HttpHandlers } from './http/http-handlers.ts'
 import type { Switches } from './http/switches.ts'
+import { createKeys, type Keys } from './keys.ts'
 import { type LogPlace, readLog } from './log.ts'
 import { readJson, readResult } from './payload.ts'
 import type { RemoteHandlers } from './remote/registry.ts'
@@ -70,7 +71,7 @@ export interface TaskPage {
  * What the routes call. Everything with `tx` belongs inside `ask.change` or `ask.read`. Who may see: ops, auditors and admins
  * every task of the project, others those that they dispatched.
  */
-export interface Tasks {
+export interface Tasks extends Keys {
   readonly handlers: Handlers
   /** Those that workers registered in the project. */
   readonly remote: RemoteHandlers
@@ -174,11 +175,6 @@ export interface Tasks {
   /** Cancels what of a batch has not ended, up to `limit` at once. Throws BATCH_NOT_FOUND. */
   cancelBatch(tx: Tx, caller: Caller, id: string, limit: number): Promise<Batch>
 
-  /** Concurrency keys that are in use or paused, by name, up to 1,000. */
-  listKeys(tx: Tx, now: number): Promise<ConcurrencyKey[]>
-  /** Nothing is started under the key before `until`; what runs goes on. Throws KEY_PAUSE_INVALID. */
-  pauseKey(tx: Tx, caller: Caller, key: string, until: number): Promise<ConcurrencyKey>
-  resumeKey(tx: Tx, caller: Caller, key: string): Promise<ConcurrencyKey>
   /** Starts what may start under keys by time alone, in all projects. Called again and again. */
   admitDue(): Promise<void>
   /** What running work may ask for. */
@@ -215,6 +211,7 @@ const EXPIRED: Ending = {
 export function createTasks(on: TasksOn): Tasks {
   const { queue, handlers, remote, http, switches, waiting } = on
   const { accept, submit } = createSubmit(queue, on.accepted)
+  const keys = createKeys(on)
   const looks = createLooks(LOG_POLL_MS)
 
   const findRemote = (project: string, name: string) =>
@@ -548,29 +545,7 @@ export function createTasks(on: TasksOn): Tasks {
       return showBatch(tx, row)
     },
 
-    listKeys: async (tx, now) => (await held.listKeys(tx, now, MOST_KEYS)).map(showKey),
-    async pauseKey(tx, caller, key, until) {
-      if (until <= caller.at) throw new AppError('KEY_PAUSE_INVALID')
-      await pauseKey(tx, key, until, caller.at)
-      const shown = showKey(await held.findKeyState(tx, key, caller.at))
-      await append(tx, caller.at, caller, {
-        type: 'concurrency_key.paused',
-        action: `Paused concurrency key: ${key}`,
-        details: { key, until: shown.paused_until },
-      })
-      return shown
-    },
-    async resumeKey(tx, caller, key) {
-      const resumed = await resumeKey(tx, queue, key, caller.at)
-      const shown = showKey(await held.findKeyState(tx, key, caller.at))
-      if (resumed)
-        await append(tx, caller.at, caller, {
-          type: 'concurrency_key.resumed',
-          action: `Resumed concurrency key: ${key}`,
-          details: { key },
-        })
-      return shown
-    },
+    ...keys,
     admitDue: () =>
       admitDue(
         { db: on.db, queue, change: (project, work) => inProject(project, () => on.db.write(work)) },
@@ -589,16 +564,8 @@ export function createTasks(on: TasksOn): Tasks {
   }
 }
 
-const MOST_KEYS = 1_000
 const LOG_POLL_MS = 250
 const CANCEL_TRIES = 10
-
-const showKey = ({ key, active, waiting, paused_until }: held.KeyState): ConcurrencyKey => ({
-  key,
-  active,
-  waiting,
-  paused_until: rfc3339OrNull(paused_until),
-})
 
 /** Two places of one queue as one. */
 export const sumOf = (a: Depth, b: Depth): Depth => ({
