@@ -34,6 +34,7 @@ const topFiles: Record<string, string> = {
   'config.ts': 'config',
   'settings.ts': 'config',
   'setting-kinds.ts': 'config',
+  'configured-tokens.ts': 'config',
 }
 
 /** Doors into rooms beside their index.ts. */

@@ -43,7 +43,8 @@ export async function prepareDispatch(
   { callback, ...task }: NewTask,
   more?: { door?: 'dispatch' },
 ): Promise<PreparedTask> {
-  requirePermission(caller, 'tasks.submit')
+  // Who came through the door was asked there, by the scopes of its own paths.
+  if (more?.door !== 'dispatch') requirePermission(caller, 'tasks.submit')
   // The input is sealed where it is secret; these are only kept, so they are redacted.
   const { tags, metadata } = redactor.value({ tags: task.tags, metadata: task.metadata })
   const kept = { ...(tags ? { tags } : {}), ...(metadata ? { metadata } : {}) }
