@@ -167,12 +167,42 @@ verifies(
       }),
     )
     await becomes(admin, inside.task_id, 'completed')
+    // A name that no worker looks at, or that another kind of work has, is none.
+    for (const queue of ['.proof', '@api/system.ping', 'a/b', 'x'.repeat(65)])
+      for (const [path, body] of [
+        ['/dispatch', { task: 'system.ping', taskData: {}, queue }],
+        ['/proxy/forward', { urls: [], data: {}, queue }],
+      ] as const) {
+        const refused = await admin.post<{ detail: { type: string; loc: string[] }[] }>(path, body)
+        assert.equal(refused.status, 422, `${path} ${queue}`)
+        assert.deepEqual(
+          [refused.body.detail[0]?.type, refused.body.detail[0]?.loc],
+          ['string_pattern_mismatch', ['body', 'queue']],
+        )
+      }
     assert.deepEqual(
       (await hears(receiver, 2)).map((body) => body.task_id),
       [task_id, inside.task_id],
     )
   },
 )
+
+verifies('P03', 'what is measured of a queue falls again, to nothing', async (sys) => {
+  const admin = await withToken(sys, 'admin')
+  ok(await admin.post('/dispatch', { task: 'system.ping', taskData: {}, queue: 'night', async: false }))
+  ok(await sys.admin.post('/queues/night/pause', {}))
+  for (let n = 0; n < 3; n++) ok(await admin.post('/dispatch', { task: 'system.ping', taskData: {}, queue: 'night' }))
+  const measured = async (name: string) =>
+    new RegExp(`^${name}\\{queue="night"\\} (.+)$`, 'm').exec(ok(await at(sys, {}).get<string>('/metrics')))?.[1]
+  const names = ['procurator_task_queue_size', 'writ_queue_waiting']
+  for (const name of names) await until(`${name} is 3`, async () => (await measured(name)) === '3')
+  ok(await sys.admin.post('/queues/night/resume', {}))
+  for (const name of names) await until(`${name} is 0`, async () => (await measured(name)) === '0')
+  assert.equal(await measured('writ_queue_oldest_age_seconds'), '0')
+  const text = ok(await at(sys, {}).get<string>('/metrics'))
+  for (const step of ['enqueue', 'claim', 'settle'])
+    assert.match(text, new RegExp(`^writ_queue_batch_size_sum\\{step="${step}"\\} [1-9]`, 'm'))
+})
 
 verifies(['P12', 'P13'], 'a synchronous dispatch answers with what it came to', async (sys) => {
   const admin = await withToken(sys, 'admin')

@@ -67,9 +67,9 @@ import { createJudgeThread, createProofKind, rulesHandlers } from './kinds/proof
 import {
   type AttemptEnded,
   attemptSpanId,
-  type Backlog,
   builtinHandlers,
   concurrencyKeyHandlers,
+  createBacklog,
   createFeishu,
   createHandlerPool,
   createHandlers,
@@ -90,7 +90,6 @@ import {
   openSandbox,
   queueHandlers,
   submitTask,
-  sumOf,
   type Tasks,
   taskHandlers,
   workerHandlers,
@@ -112,7 +111,7 @@ import { createMetrics } from './platform/metrics.ts'
 import { configureRedaction, liveSecrets, REDACTION_VERSION, redactionKinds } from './platform/redact/index.ts'
 import { Secret } from './platform/secret.ts'
 import { type FinishedSpan, noTracing, openTracing, parentSpanOf, spanIdOf, traceIdOf } from './platform/tracing.ts'
-import { openQueue, type Queue, queueOfPlace } from './queue/index.ts'
+import { observed, openQueue } from './queue/index.ts'
 import {
   artifactHandlers,
   createCheckLane,
@@ -311,7 +310,7 @@ export async function openApp(on: {
   const kinds = new Map([createProofKind({ blobs, clock, judges })].map((kind) => [kind.name, kind]))
   const waiting = createWaiting()
   let queueTrouble: string | null = null
-  const queue = await openQueue(db, {
+  const opened = await openQueue(db, {
     backend: config.queueBackend,
     redisUrl: config.redisUrl,
     clock,
@@ -320,6 +319,9 @@ export async function openApp(on: {
       queueTrouble = reason
     },
   })
+  const backlog = createBacklog(db, opened)
+  const ours = createTaskMetrics(metrics.registry, { now: clock.now, backlog })
+  const queue = observed(opened, ours.batch)
   const executing = {
     db,
     queue,
@@ -380,11 +382,9 @@ export async function openApp(on: {
   // Before anything is claimed: a task that waits for one of these must find it.
   const folder = pool && (await openHandlerFolder({ ...handlersOn!, handlers, pool, pollMs: 2_000 }))
   const payloads = createPayloads(createSeal(secretKeys, 'payloads'))
-  const backlog = () => readBacklog(db, queue, tasks)
   const documented = createDispatchMetrics(metrics.registry, async () =>
     Object.fromEntries((await backlog()).queues.map((one) => [one.queue, one.waiting])),
   )
-  const ours = createTaskMetrics(metrics.registry, { now: clock.now, backlog })
   const remote = createRemoteHandlers(handlers)
   const addresses = createHttpHandlers({ egress, seal: createSeal(secretKeys, 'http handlers'), clock })
   const switches = createSwitches(db)
@@ -871,23 +871,6 @@ function spanOfRequest(request: FastifyRequest, reply: FastifyReply, now: number
 }
 
 /** What waits in the queues of tasks and among the dead letters, of all projects together. */
-async function readBacklog(db: Database, queue: Queue, tasks: Tasks): Promise<Backlog> {
-  const queues = new Map<string, Backlog['queues'][number]>()
-  let deadLetters = 0
-  for (const { id } of await listProjects(db)) {
-    const [depths, dead] = await inProject(id, () =>
-      db.read(async (tx) => [await queue.depth(tx), await tasks.countDead(tx, {})] as const),
-    )
-    deadLetters += dead
-    for (const depth of depths.filter((one) => !one.queue.startsWith('.'))) {
-      const name = queueOfPlace(depth.queue)
-      const before = queues.get(name)
-      queues.set(name, before ? sumOf(before, depth) : { ...depth, queue: name })
-    }
-  }
-  return { queues: [...queues.values()], deadLetters }
-}
-
 /** Whether requests can be served: each part with its reason if not. The byte store is asked every few seconds only. */
 function readiness(on: {
   db: { ping(): Promise<void> }

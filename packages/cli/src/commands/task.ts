@@ -374,7 +374,13 @@ const keyColumns: Column<ConcurrencyKey>[] = [
 function limitText({ handler, concurrency, rate, until }: ConcurrencyKey['limits'][number]): string {
   const said = [
     ...(concurrency === undefined ? [] : [concurrency === null ? 'any number at once' : `${concurrency} at once`]),
-    ...(rate === undefined ? [] : [rate === null ? 'any rate' : `${rate.limit} starts in ${rate.period_ms / 1_000} s`]),
+    ...(rate === undefined
+      ? []
+      : [
+          rate === null
+            ? 'any rate'
+            : `${rate.limit} ${rate.limit === 1 ? 'start' : 'starts'} in ${rate.period_ms / 1_000} s`,
+        ]),
   ].join(', ')
   return `${handler === null ? '' : `${handler}: `}${said}${until === null ? '' : ` until ${timeText(until)}`}`
 }
@@ -460,10 +466,8 @@ function addQueueCommands(program: Command, app: App): void {
   queue
     .command('limit-key <key>')
     .description('Allow something else with this concurrency key than its handlers say')
-    .option('--concurrency <n>', 'so many tasks at once, or "none" for any number', (n) =>
-      n === 'none' ? null : countOf(n),
-    )
-    .option('--rate <starts/seconds>', 'so many starts in so many seconds, such as 10/60, or "none"', rateOf)
+    .option('--concurrency <n>', 'so many tasks at once, or "none" for any number')
+    .option('--rate <starts/seconds>', 'so many starts in so many seconds, such as 10/60, or "none"')
     .option('--handler <name>', 'for tasks of this handler only')
     .option('--until <time>', 'what the handlers say holds again from then on')
     .requiredOption('--reason <text>', 'why; it stands in the audit log')
@@ -471,8 +475,8 @@ function addQueueCommands(program: Command, app: App): void {
       async (
         key: string,
         o: {
-          concurrency?: number | null
-          rate?: ReturnType<typeof rateOf>
+          concurrency?: string
+          rate?: string
           handler?: string
           until?: string
           reason: string
@@ -483,8 +487,10 @@ function addQueueCommands(program: Command, app: App): void {
             body: {
               key,
               ...(o.handler === undefined ? {} : { handler: o.handler }),
-              ...(o.concurrency === undefined ? {} : { concurrency: o.concurrency }),
-              ...(o.rate === undefined ? {} : { rate: o.rate }),
+              ...(o.concurrency === undefined
+                ? {}
+                : { concurrency: o.concurrency === 'none' ? null : countOf(o.concurrency) }),
+              ...(o.rate === undefined ? {} : { rate: rateOf(o.rate) }),
               ...(o.until === undefined ? {} : { until: timeOf(o.until) }),
               reason: o.reason,
             },

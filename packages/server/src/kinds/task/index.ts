@@ -1,4 +1,6 @@
 /** Tasks: runs of a named function, taken from a queue. */
+
+export { createBacklog } from './backlog.ts'
 export { builtinHandlers } from './builtin/index.ts'
 export { createFeishu, type Feishu } from './feishu/feishu.ts'
 export { type HandlerFolder, openHandlerFolder } from './folder/folder.ts'
@@ -7,7 +9,7 @@ export { createHandlers, type Handler, type Handlers, type TaskContext, TaskErro
 export { createHttpHandlers } from './http/http-handlers.ts'
 export { createSwitches } from './http/switches.ts'
 export { type AttemptEnded, attemptSpanId, createTaskLane } from './lane.ts'
-export { type Backlog, createTaskMetrics } from './metrics.ts'
+export { createTaskMetrics } from './metrics.ts'
 export { createLeaseTexts } from './remote/lease-text.ts'
 export { createRemoteHandlers } from './remote/registry.ts'
 export { createWorkers, type Workers } from './remote/workers.ts'
@@ -29,7 +31,6 @@ export {
   type Asked,
   createTasks,
   type DeadFilter,
-  sumOf,
   type TaskFilter,
   type TaskPage,
   type Tasks,

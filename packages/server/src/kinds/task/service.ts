@@ -6,9 +6,10 @@ import type { Blobs } from '../../platform/blobs/index.ts'
 import { type Clock, rfc3339 } from '../../platform/clock.ts'
 import { type Command, type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { createLooks } from '../../platform/looks.ts'
-import { type Depth, queueOfPlace, type Queue as RunQueue } from '../../queue/index.ts'
+import type { Queue as RunQueue } from '../../queue/index.ts'
 import { isFinal, searchFloor, type Waiting } from '../../runs/index.ts'
 import type { Ref } from '../../tickets/index.ts'
+import { depthsOf } from './backlog.ts'
 import { type Children, createChildren } from './child.ts'
 import type { Handler, Handlers } from './handler.ts'
 import { admitDue } from './hold.ts'
@@ -222,17 +223,6 @@ export function createTasks(on: TasksOn): Tasks {
   const prepare: Tasks['prepare'] = (caller, asked, more) =>
     prepareTask({ ...on, findRemote, isOff: switches.isOff }, caller, asked, more?.door ?? null)
 
-  /** What waits in queues, with what waits for workers beside them. */
-  async function depths(tx: Tx): Promise<Map<string, Depth>> {
-    const found = new Map<string, Depth>()
-    for (const one of await queue.depth(tx)) {
-      const name = queueOfPlace(one.queue)
-      const before = found.get(name)
-      found.set(name, before ? sumOf(before, one) : { ...one, queue: name })
-    }
-    return found
-  }
-
   const mine = (caller: Caller) => (seesAll(caller) ? undefined : personOf(caller))
 
   /** The filter as this caller may use it; a search has a floor, so that it costs the same however many runs there are. */
@@ -341,7 +331,7 @@ export function createTasks(on: TasksOn): Tasks {
   async function changePause(tx: Tx, caller: Caller, name: string, paused: boolean): Promise<Queue> {
     const done = await store.setPaused(tx, name, paused ? { at: caller.at, by: personOf(caller) } : null)
     if (!done) throw new AppError('QUEUE_UNKNOWN', { queue: name })
-    const depth = (await depths(tx)).get(name)
+    const depth = (await depthsOf(tx, queue)).get(name)
     const shown = showQueue(await knownQueue(tx, name), depth)
     if (!done.changed) return shown
     await append(tx, caller.at, caller, {
@@ -502,7 +492,7 @@ export function createTasks(on: TasksOn): Tasks {
     },
 
     async listQueues(tx) {
-      const found = await depths(tx)
+      const found = await depthsOf(tx, queue)
       return (await store.listQueues(tx)).map((row) => showQueue(row, found.get(row.name)))
     },
     pauseQueue: (tx, caller, name) => changePause(tx, caller, name, true),
@@ -510,7 +500,7 @@ export function createTasks(on: TasksOn): Tasks {
     async limitQueue(tx, caller, name, concurrency) {
       const done = await store.setConcurrency(tx, name, concurrency)
       if (!done) throw new AppError('QUEUE_UNKNOWN', { queue: name })
-      const shown = showQueue(await knownQueue(tx, name), (await depths(tx)).get(name))
+      const shown = showQueue(await knownQueue(tx, name), (await depthsOf(tx, queue)).get(name))
       if (done.before !== concurrency)
         await append(tx, caller.at, caller, {
           type: 'queue.limited',
@@ -566,15 +556,6 @@ export function createTasks(on: TasksOn): Tasks {
 
 const LOG_POLL_MS = 250
 const CANCEL_TRIES = 10
-
-/** Two places of one queue as one. */
-export const sumOf = (a: Depth, b: Depth): Depth => ({
-  queue: a.queue,
-  waiting: a.waiting + b.waiting,
-  delayed: a.delayed + b.delayed,
-  claimed: a.claimed + b.claimed,
-  oldest: a.oldest === null ? b.oldest : b.oldest === null ? a.oldest : Math.min(a.oldest, b.oldest),
-})
 
 /** As many as a preview counts. */
 const MOST_COUNTED = 10_000
