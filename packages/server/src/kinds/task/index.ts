@@ -3,6 +3,7 @@
 export { createBacklog } from './backlog.ts'
 export { builtinHandlers } from './builtin/index.ts'
 export { createFeishu, type Feishu } from './feishu/feishu.ts'
+export type { Asked, DeadFilter, TaskFilter, TaskPage } from './filter.ts'
 export { type HandlerFolder, openHandlerFolder } from './folder/folder.ts'
 export { createHandlerPool } from './folder/pool.ts'
 export { createHandlers, type Handler, type Handlers, type TaskContext, TaskError } from './handler.ts'
@@ -28,11 +29,7 @@ export { openSandbox, SandboxUnavailable } from './script/sandbox.ts'
 export { createScripts, type Scripts } from './script/scripts.ts'
 export { createPayloads, type Payloads } from './sealed.ts'
 export {
-  type Asked,
   createTasks,
-  type DeadFilter,
-  type TaskFilter,
-  type TaskPage,
   type Tasks,
 } from './service.ts'
 export type { TaskRow } from './store.ts'

@@ -20,11 +20,12 @@ import { lastEventId, type Streaming, streamEvents, wantsStream } from '../../pl
 import { whileConnected } from '../../platform/http/gone.ts'
 import type { Ask, Handlers as Routes } from '../../platform/http/mount.ts'
 import { redactor } from '../../platform/redact/index.ts'
+import type { TaskFilter, TaskPage } from './filter.ts'
 import type { BrokenFile, Handler } from './handler.ts'
 import { requireHandler } from './keys.ts'
 import type { LogPlace } from './log.ts'
 import type { Workers } from './remote/workers.ts'
-import type { TaskFilter, TaskPage, Tasks } from './service.ts'
+import type { Tasks } from './service.ts'
 import type { PreparedTask, SubmitTasks } from './submit.ts'
 
 export interface Dispatching {
