@@ -27,6 +27,10 @@ const floors: readonly (readonly string[])[] = [
 /** Files at the top of src and the room that they belong to. */
 const topFiles: Record<string, string> = {
   'app.ts': 'app',
+  'app-engine.ts': 'app',
+  'app-ready.ts': 'app',
+  'app-spans.ts': 'app',
+  'app-stores.ts': 'app',
   'main.ts': 'main',
   'serve.ts': 'main',
   'index.ts': 'index',

@@ -32,5 +32,6 @@ export {
   createTasks,
   type Tasks,
 } from './service.ts'
-export type { TaskRow } from './store.ts'
+export type { Ending } from './settle.ts'
+export type { TaskRow, WorkRow } from './store.ts'
 export type { PreparedTask, SubmitTasks } from './submit.ts'
