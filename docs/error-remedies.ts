@@ -642,6 +642,21 @@ export const remedies: Record<ErrorCode, Remedy> = {
     'id 即 `POST /tasks/batch` 应答中的 `batch_id`；批次仅对其派发者以及 ops、auditor、admin 可见。',
   ],
   KEY_PAUSE_INVALID: ['Give a time that is still to come.', '暂停的结束时间必须晚于现在。', '请给出将来的时间。'],
+  KEY_LIMIT_EMPTY: [
+    'Give `concurrency` or `rate`; to take a limit away, lift it.',
+    '限制须给出并发数、速率或两者。',
+    '请给出 `concurrency` 或 `rate`；要取消限制，请使用解除。',
+  ],
+  KEY_LIMIT_OVER: [
+    'Give a time that is still to come, or none.',
+    '限制的结束时间必须晚于现在。',
+    '请给出将来的时间，或不给。',
+  ],
+  KEY_LIMITS_EXHAUSTED: [
+    'Lift one of them, or limit the key for every handler.',
+    '该键已有 {most} 个处理器的限制。',
+    '请解除其中一个，或对所有处理器限制该键。',
+  ],
   DATABASE_UNAVAILABLE: [
     'Try again after `Retry-After`. If it stays, see [operating](operate.md#503-database_unavailable).',
     '数据库无法访问或写入，未做任何更改。',

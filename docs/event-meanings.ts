@@ -109,6 +109,14 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
     '设置或取消了队列同时运行的任务数。',
   ],
   'concurrency_key.resumed': ['The pause of a concurrency key was ended.', '结束了并发键的暂停。'],
+  'concurrency_key.limited': [
+    'Somebody allowed something else under a concurrency key than handlers say, with a reason.',
+    '有人为并发键设定了不同于处理器声明的限制，并给出理由。',
+  ],
+  'concurrency_key.limit_lifted': [
+    'The limit of a concurrency key was taken away: what handlers say holds again.',
+    '解除了并发键的限制：恢复为处理器的声明。',
+  ],
 }
 
 type ProjectEvent = {

@@ -27,12 +27,17 @@ const floors: readonly (readonly string[])[] = [
 /** Files at the top of src and the room that they belong to. */
 const topFiles: Record<string, string> = {
   'app.ts': 'app',
+  'app-engine.ts': 'app',
+  'app-ready.ts': 'app',
+  'app-spans.ts': 'app',
+  'app-stores.ts': 'app',
   'serve.ts': 'main',
   'index.ts': 'index',
   'version.ts': 'version',
   'config.ts': 'config',
   'settings.ts': 'config',
   'setting-kinds.ts': 'config',
+  'configured-tokens.ts': 'config',
 }
 
 /** Doors into rooms beside their index.ts. */

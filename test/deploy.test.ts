@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
-import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, globSync, readFileSync } from 'node:fs'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { cpSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import type { Submitted } from '@writ/api'
 import { parse } from 'yaml'
@@ -72,4 +74,60 @@ test('the composition starts what its files configure, and opens nothing to the 
       else assert.ok(source! in compose.volumes, `${source} is a volume`)
   }
   for (const file of globSync('**/*.yaml', { cwd: deploy })) parse(readFileSync(path.join(deploy, file), 'utf8'))
+})
+
+/** What a stage of the Dockerfile copies out of the repository, in a folder of its own, with the packages that npm would install. */
+function stage(name: string): { folder: string; command: string[] | undefined; [Symbol.dispose](): void } {
+  const root = path.join(deploy, '..')
+  const text = readFileSync(path.join(deploy, 'Dockerfile'), 'utf8').split(/^FROM /m)
+  const lines = text.find((part) => part.split('\n', 1)[0]!.endsWith(name))!.split('\n')
+  const left = readFileSync(path.join(deploy, 'Dockerfile.dockerignore'), 'utf8').trim().split('\n')
+  const folder = mkdtempSync(path.join(tmpdir(), 'writ-stage-'))
+  const filter = (source: string) => !left.some((pattern) => path.matchesGlob(path.relative(root, source), pattern))
+  for (const line of lines) {
+    if (!/^COPY (?!--)/.test(line)) continue
+    const words = line.split(' ').slice(1)
+    const to = words.pop()!
+    for (const one of words)
+      cpSync(path.join(root, one), path.join(folder, to, to.endsWith('/') ? path.basename(one) : ''), {
+        recursive: true,
+        filter,
+      })
+  }
+  symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'))
+  const command = lines.find((line) => line.startsWith('CMD '))?.slice(4)
+  return {
+    folder,
+    command: command === undefined ? undefined : (JSON.parse(command) as string[]),
+    [Symbol.dispose]: () => rmSync(folder, { recursive: true }),
+  }
+}
+
+test('the image can be built of what its Dockerfile copies: the console', () => {
+  using console = stage('AS console')
+  const { status, stderr } = spawnSync('node', ['packages/console/build.ts'], { cwd: console.folder, encoding: 'utf8' })
+  assert.equal(status, 0, stderr)
+  assert.ok(existsSync(path.join(console.folder, 'packages/console/dist/index.html')))
+})
+
+test('the image can be built of what its Dockerfile copies: the server starts, and stops when it is told to', async () => {
+  using packages = stage('AS packages')
+  using server = stage('slim')
+  // As COPY --from does, without what npm installed.
+  cpSync(packages.folder, server.folder, {
+    recursive: true,
+    force: false,
+    filter: (from) => !from.endsWith('node_modules'),
+  })
+  const env = { ...process.env, HOST: '127.0.0.1', PORT: '0', WRIT_DATA_DIR: path.join(server.folder, 'data') }
+  const [program, ...args] = server.command!
+  const running = spawn(program!, args, { cwd: server.folder, env, stdio: ['ignore', 'pipe', 'inherit'] })
+  const ended = new Promise<number | null>((resolve) => running.once('exit', resolve))
+  let ready = false
+  for await (const line of createInterface(running.stdout)) {
+    if (!/is ready at http:/.test(line)) continue
+    ready = true
+    running.kill('SIGTERM')
+  }
+  assert.deepEqual([ready, await ended], [true, 0])
 })

@@ -45,7 +45,7 @@ export async function backlog(): Promise<Figure[]> {
     try {
       for (const size of SIZES) {
         if (store.mode === 'redis' && size > REDIS_AT_MOST) continue
-        await fill(store.db, size)
+        await fill(store, size)
         if (store.mode === 'redis') await copied(store)
         const { claim, sweep } = await measure(store, size)
         if (process.env.BENCH_VERBOSE)
@@ -109,16 +109,17 @@ const count = async (db: Database): Promise<number> =>
   Number((await db.lookup<{ n: number }>('select count(*) as n from queue', []))[0]!.n)
 
 /** So many wait: of three priorities and times that lie in no order, as they come. */
-async function fill(db: Database, size: number): Promise<void> {
+async function fill({ db, mode }: Store, size: number): Promise<void> {
   const missing = size + (size <= ROUNDS * BATCH ? ROUNDS * BATCH : 0) - (await count(db))
-  for (let left = missing; left > 0; left -= AT_ONCE) await add(db, Math.min(left, AT_ONCE))
+  for (let left = missing; left > 0; left -= AT_ONCE) await add(db, Math.min(left, AT_ONCE), mode === 'redis' ? 0 : 1)
 }
 
-async function add(db: Database, more: number): Promise<void> {
+/** `ready`: the database's own queue sees 1 as claimable; where the order is kept in Redis, 0 is what is not there yet. */
+async function add(db: Database, more: number, ready: 0 | 1): Promise<void> {
   const now = systemClock.now()
   const columns = 'run_id, project_id, queue, handler, priority, run_at, ready'
   const row = (n: string, hex: string) =>
-    `${hex}, '${PROJECT}', 'api', 'noop', ${n} % 3, ${now} - (${n} * 7919) % 1000000, 1`
+    `${hex}, '${PROJECT}', 'api', 'noop', ${n} % 3, ${now} - (${n} * 7919) % 1000000, ${ready}`
   const text =
     db.dialect === 'postgres'
       ? `insert into queue (${columns}) select ${row('n', `gen_random_uuid()::text`)} from generate_series(1::bigint, ${more}) n`

@@ -167,12 +167,42 @@ verifies(
       }),
     )
     await becomes(admin, inside.task_id, 'completed')
+    // A name that no worker looks at, or that another kind of work has, is none.
+    for (const queue of ['.proof', '@api/system.ping', 'a/b', 'x'.repeat(65)])
+      for (const [path, body] of [
+        ['/dispatch', { task: 'system.ping', taskData: {}, queue }],
+        ['/proxy/forward', { urls: [], data: {}, queue }],
+      ] as const) {
+        const refused = await admin.post<{ detail: { type: string; loc: string[] }[] }>(path, body)
+        assert.equal(refused.status, 422, `${path} ${queue}`)
+        assert.deepEqual(
+          [refused.body.detail[0]?.type, refused.body.detail[0]?.loc],
+          ['string_pattern_mismatch', ['body', 'queue']],
+        )
+      }
     assert.deepEqual(
       (await hears(receiver, 2)).map((body) => body.task_id),
       [task_id, inside.task_id],
     )
   },
 )
+
+verifies('P03', 'what is measured of a queue falls again, to nothing', async (sys) => {
+  const admin = await withToken(sys, 'admin')
+  ok(await admin.post('/dispatch', { task: 'system.ping', taskData: {}, queue: 'night', async: false }))
+  ok(await sys.admin.post('/queues/night/pause', {}))
+  for (let n = 0; n < 3; n++) ok(await admin.post('/dispatch', { task: 'system.ping', taskData: {}, queue: 'night' }))
+  const measured = async (name: string) =>
+    new RegExp(`^${name}\\{queue="night"\\} (.+)$`, 'm').exec(ok(await at(sys, {}).get<string>('/metrics')))?.[1]
+  const names = ['procurator_task_queue_size', 'writ_queue_waiting']
+  for (const name of names) await until(`${name} is 3`, async () => (await measured(name)) === '3')
+  ok(await sys.admin.post('/queues/night/resume', {}))
+  for (const name of names) await until(`${name} is 0`, async () => (await measured(name)) === '0')
+  assert.equal(await measured('writ_queue_oldest_age_seconds'), '0')
+  const text = ok(await at(sys, {}).get<string>('/metrics'))
+  for (const step of ['enqueue', 'claim', 'settle'])
+    assert.match(text, new RegExp(`^writ_queue_batch_size_sum\\{step="${step}"\\} [1-9]`, 'm'))
+})
 
 verifies(['P12', 'P13'], 'a synchronous dispatch answers with what it came to', async (sys) => {
   const admin = await withToken(sys, 'admin')
@@ -445,4 +475,52 @@ verifies(
     await becomes(admin, task_id, 'completed')
   },
   { process: true },
+)
+
+verifies(
+  [],
+  'tokens of the configuration speak on this door, and nowhere else, until they are revoked',
+  async (sys) => {
+    const trusted = at(sys, { 'x-api-token': 'trusted-one-8c41f07be9' })
+    const ops = at(sys, { 'x-api-key': 'ops-one-17d0e4a63b5c' })
+    const one = ok(await trusted.post<Accepted>('/dispatch', { task: 'system.ping', taskData: {} }))
+    await becomes(trusted, one.task_id, 'completed')
+    assert.equal(await statusOf(ops, one.task_id), 'completed')
+    assert.deepEqual(ok(await ops.get('/dlq/api')), [])
+    assert.equal((await trusted.delete('/dlq/api')).status, 403)
+    // Without credentials of Feishu: but it was let in.
+    assert.equal((await trusted.get('/feishu/token')).status, 503)
+    assert.equal((await ops.get('/feishu/token')).status, 403)
+    for (const [header, wrong] of [
+      ['x-api-token', 'trusted-one-8c41f07be8'],
+      ['authorization', 'Bearer trusted-one-8c41f07be9'],
+    ] as const)
+      assert.equal((await at(sys, { [header]: wrong }).get('/tasks')).status, 401)
+    assert.equal((await trusted.get<{ code: string }>('/api/v1/tasks')).body.code, 'SCOPE_NOT_ALLOWED')
+
+    type Token = { id: string; name: string; prefix: string; role: string; last_used_at: string | null }
+    const listed = ok(await sys.admin.get<Token[]>('/tokens')).filter(({ prefix }) => prefix.startsWith('env-'))
+    assert.deepEqual(listed.map(({ name, role }) => [name, role]).sort(), [
+      ['configured: ops', 'ops'],
+      ['configured: trusted', 'dev'],
+    ])
+    await sys.settle()
+    const events = ok(await sys.admin.get<AuditEvent[]>('/audit/events?event_type=run.completed'))
+    const { id } = listed.find(({ role }) => role === 'dev')!
+    const made = ok(await sys.admin.get<AuditEvent[]>(`/audit/events?event_type=token.created`))
+    assert.deepEqual(made.map((event) => event.resource_id).sort(), listed.map((token) => token.id).sort())
+    assert.equal(events.length, 1)
+    const denied = ok(await sys.admin.get<AuditEvent[]>('/audit/events?event_type=access.denied'))
+    assert.ok(denied.some((event) => event.actor_id === id))
+
+    assert.equal((await sys.admin.delete(`/tokens/${id}`)).status, 204)
+    assert.equal((await trusted.get('/tasks')).status, 401)
+    await sys.restart({})
+    assert.equal((await trusted.get('/tasks')).status, 401)
+    assert.equal((await ops.get('/tasks')).status, 200)
+    // What leaves the configuration is over.
+    await sys.restart({ env: { API_TOKENS: '' } })
+    assert.equal((await ops.get('/tasks')).status, 401)
+  },
+  { env: { API_TOKENS: '{"trusted-one-8c41f07be9":"trusted","ops-one-17d0e4a63b5c":"ops"}' } },
 )

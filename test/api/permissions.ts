@@ -195,6 +195,8 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'GET /concurrency-keys': ['admin', 'ops', 'auditor'],
   'POST /concurrency-keys/pause': ['admin', 'ops'],
   'POST /concurrency-keys/resume': ['admin', 'ops'],
+  'POST /concurrency-keys/limit': ['admin', 'ops'],
+  'POST /concurrency-keys/lift-limit': ['admin', 'ops'],
   'GET /dead-letters': ['admin', 'ops', 'auditor'],
   'GET /dead-letters/:id': ['admin', 'ops', 'auditor'],
   'POST /dead-letters/preview': ['admin', 'ops', 'auditor'],

@@ -47,6 +47,14 @@ test('a handler over HTTP is added, switched and removed; a key is paused and go
   await page.getByRole('button', { name: 'Resume: sw1' }).click()
   await dialog.getByRole('button', { name: 'Resume' }).click()
   await page.getByRole('button', { name: 'Resume: sw1' }).waitFor({ state: 'detached' })
+  await page.getByRole('button', { name: 'Limit …: sw1' }).click()
+  await dialog.getByLabel('Tasks at once').fill('2')
+  await dialog.getByLabel('Reason').fill('slow today')
+  await dialog.getByRole('button', { name: 'Limit' }).click()
+  await key.getByText('Limited: 2 at once · slow today').waitFor()
+  await page.getByRole('button', { name: 'Lift: sw1' }).click()
+  await dialog.getByRole('button', { name: 'Lift' }).click()
+  await page.getByRole('button', { name: 'Lift: sw1' }).waitFor({ state: 'detached' })
   assert.deepEqual(tab.broken, [])
   const faults = await lookAt(system, [['queues-keys', 'queues', 'tbody tr']], {
     after: async ({ page, open }, look) => {

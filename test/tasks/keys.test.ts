@@ -59,7 +59,7 @@ function handlers() {
   }
 }
 
-type KeyState = { active: number; waiting: number; paused_until: string | null } | undefined
+type KeyState = { active: number; waiting: number; paused_until: string | null; limits: unknown[] } | undefined
 type Scenario = (on: {
   system: TestSystem
   by: Dispatcher
@@ -111,7 +111,13 @@ scenario('under one key as many run as its handler allows, and nobody else waits
   assert.equal((await by.settled(plain.id)).state, 'completed')
   await until('the other key has its own place', async () => work.running.has('other'))
   assert.deepEqual([...work.running].sort(), ['a', 'b', 'other'])
-  assert.deepEqual(await keyOf('customer 17'), { key: 'customer 17', active: 2, waiting: 3, paused_until: null })
+  assert.deepEqual(await keyOf('customer 17'), {
+    key: 'customer 17',
+    active: 2,
+    waiting: 3,
+    paused_until: null,
+    limits: [],
+  })
   const held = await by.find(all[4]!.id)
   assert.deepEqual([held.state, held.waiting_for, held.concurrency_key], ['pending', 'concurrency_key', 'customer 17'])
   for (const [i, label] of labels.entries()) {
@@ -137,7 +143,7 @@ scenario('the urgent of a key is next, and one that is cancelled makes no room t
   )
   const cancelled = await by.write((tx) => system.app.tasks.cancel(tx, by.caller, gone!.id, null))
   assert.equal(cancelled.state, 'cancelled')
-  assert.deepEqual(await keyOf('k'), { key: 'k', active: 1, waiting: 2, paused_until: null })
+  assert.deepEqual(await keyOf('k'), { key: 'k', active: 1, waiting: 2, paused_until: null, limits: [] })
   for (const [label, { id }] of [
     ['first', first],
     ['urgent', urgent!],
@@ -156,7 +162,7 @@ scenario('under one key so many start in a while, and the next when there is a t
     ...['1', '2', '3', '4'].map((input) => ({ handler: 'test.rated', input, concurrency_key: 'r' })),
   )
   for (const { id } of all.slice(0, 2)) await by.settled(id)
-  assert.deepEqual(await keyOf('r'), { key: 'r', active: 0, waiting: 2, paused_until: null })
+  assert.deepEqual(await keyOf('r'), { key: 'r', active: 0, waiting: 2, paused_until: null, limits: [] })
   system.advance(29_999)
   await system.app.tasks.admitDue()
   assert.equal((await keyOf('r'))?.waiting, 2)
@@ -257,4 +263,114 @@ scenario('a task that waits for its key ends at its deadline, or with its queue'
   work.letGo('first')
   await by.settled(first.id)
   assert.equal(await keyOf('d'), undefined)
+})
+
+scenario('an operator allows less under a key, or more, and what waits is started by that at once', async (on) => {
+  const { system, by, work, keyOf } = on
+  const { tasks } = system.app
+  const limit = (asked: Partial<Parameters<typeof tasks.limitKey>[2]>) =>
+    by.write((tx) => tasks.limitKey(tx, by.caller, { key: 'l', reason: 'slow today', ...asked }))
+  await assert.rejects(limit({}), { code: 'KEY_LIMIT_EMPTY' })
+  await assert.rejects(limit({ concurrency: 1, until: system.now() }), { code: 'KEY_LIMIT_OVER' })
+  await assert.rejects(limit({ concurrency: 1, handler: 'test.none' }), { code: 'HANDLER_UNKNOWN' })
+  assert.equal(await keyOf('l'), undefined)
+
+  await limit({ concurrency: 1 })
+  const labels = ['a', 'b', 'c', 'd']
+  const all = await by.submit(...labels.map((input) => ({ handler: 'test.two', input, concurrency_key: 'l' })))
+  await until('one runs', async () => work.running.has('a'))
+  assert.deepEqual([(await keyOf('l'))?.active, (await keyOf('l'))?.waiting], [1, 3])
+  // For its handler more than for all.
+  const shown = await limit({
+    handler: 'test.two',
+    concurrency: 3,
+    until: system.now() + 60_000,
+    reason: 'a new gateway',
+  })
+  assert.deepEqual([shown.active, shown.waiting], [3, 1])
+  await until('three run', async () => work.running.size === 3)
+  assert.deepEqual(
+    shown.limits.map(({ handler, concurrency, rate, until: end, reason }) => [
+      handler,
+      concurrency,
+      rate,
+      end !== null,
+      reason,
+    ]),
+    [
+      [null, 1, undefined, false, 'slow today'],
+      ['test.two', 3, undefined, true, 'a new gateway'],
+    ],
+  )
+  // When its time is over the other counts, and what has its place keeps it.
+  system.advance(60_000)
+  await tasks.admitDue()
+  assert.deepEqual(
+    (await keyOf('l'))?.limits.map((one) => (one as { handler: string | null }).handler),
+    [null],
+  )
+  for (const label of ['a', 'b']) work.letGo(label)
+  for (const { id } of all.slice(0, 2)) await by.settled(id)
+  assert.deepEqual([(await keyOf('l'))?.active, (await keyOf('l'))?.waiting], [1, 1])
+  // Without any what the handler says holds: two at once.
+  await by.write((tx) => tasks.liftKeyLimit(tx, by.caller, 'l', null))
+  await until('the last runs beside the third', async () => work.running.has('d'))
+  await by.write((tx) => tasks.liftKeyLimit(tx, by.caller, 'l', null))
+  for (const label of ['c', 'd']) work.letGo(label)
+  for (const { id } of all.slice(2)) await by.settled(id)
+  assert.equal(await keyOf('l'), undefined)
+
+  await system.settle()
+  const events =
+    await system.admin.get<{ event_type: string; details: { key: string; handler: string | null; reason?: string } }[]>(
+      '/audit/events?limit=50',
+    )
+  assert.deepEqual(
+    events.body
+      .filter(({ event_type, details }) => event_type.includes('limit') && details.key === 'l')
+      .map(({ event_type, details }) => [event_type, details.handler, details.reason])
+      .toReversed(),
+    [
+      ['concurrency_key.limited', null, 'slow today'],
+      ['concurrency_key.limited', 'test.two', 'a new gateway'],
+      ['concurrency_key.limit_lifted', null, undefined],
+    ],
+  )
+})
+
+scenario('a rate that an operator sets counts what was started before, and is forgotten with its end', async (on) => {
+  const { system, by, work, keyOf } = on
+  const { tasks } = system.app
+  const key = { concurrency_key: 'lr' }
+  const send = (...labels: string[]) => by.submit(...labels.map((input) => ({ handler: 'test.rated', input, ...key })))
+  const first = await send('1', '2', '3')
+  for (const { id } of first.slice(0, 2)) await by.settled(id)
+  // Its bucket is empty, by the new rate too: one in a second.
+  await by.write((tx) =>
+    tasks.limitKey(tx, by.caller, {
+      key: 'lr',
+      rate: { limit: 1, period_ms: 1_000 },
+      until: system.now() + 10_000,
+      reason: 'r',
+    }),
+  )
+  assert.equal((await keyOf('lr'))?.waiting, 1)
+  system.advance(1_000)
+  await tasks.admitDue()
+  await by.settled(first[2]!.id)
+  const [fourth] = await send('4')
+  assert.equal((await keyOf('lr'))?.waiting, 1)
+  // At its end the bucket is full, as the handler has it: two.
+  system.advance(9_000)
+  await tasks.admitDue()
+  await by.settled(fourth!.id)
+  const more = await send('5', '6')
+  await by.settled(more[0]!.id)
+  assert.equal((await keyOf('lr'))?.waiting, 1)
+  await by.write((tx) => tasks.limitKey(tx, by.caller, { key: 'lr', rate: null, reason: 'any' }))
+  await by.settled(more[1]!.id)
+  assert.deepEqual((await keyOf('lr'))?.limits.length, 1)
+  await by.write((tx) => tasks.liftKeyLimit(tx, by.caller, 'lr', null))
+  assert.equal(await keyOf('lr'), undefined)
+  assert.deepEqual(work.started, ['1', '2', '3', '4', '5', '6'])
 })

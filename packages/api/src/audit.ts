@@ -105,6 +105,8 @@ export const auditEvents = {
   'handler.disabled': 'project',
   'concurrency_key.paused': 'project',
   'concurrency_key.resumed': 'project',
+  'concurrency_key.limited': 'project',
+  'concurrency_key.limit_lifted': 'project',
   'queue.limited': 'project',
   'handler.added': 'project',
   'handler.removed': 'project',

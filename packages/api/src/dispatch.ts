@@ -6,6 +6,8 @@ import { endpoint } from './endpoint.ts'
 
 /** `type: [..., 'null']` rather than a union, so that a wrong value is one error. */
 const orNull = <T>(type: string, more: object = {}) => Type.Unsafe<T | null>({ type: [type, 'null'], ...more })
+// As `QueueName`; or nothing, which is `api`.
+const QUEUE = '^([a-z0-9][a-z0-9_.-]{0,63})?$'
 const anyObject = Type.Unsafe<Record<string, unknown>>({ type: 'object' })
 const query = <P extends Record<string, TSchema>>(properties: P) => Type.Object(properties)
 const queue = { params: Type.Object({ queue_name: Type.String() }) } as const
@@ -16,7 +18,7 @@ export const DispatchBody = Type.Object({
   task: Type.String({ description: 'name of a handler; `GET /tasks` lists them' }),
   // Stays as it is given: what is secret in it is sealed before it is stored.
   taskData: Type.Unsafe<Record<string, unknown>>({ type: 'object', writeOnly: true }),
-  queue: Type.Optional(orNull<string>('string', { description: '`api` when left out' })),
+  queue: Type.Optional(orNull<string>('string', { pattern: QUEUE, description: '`api` when left out' })),
   async: Type.Optional(orNull<boolean>('boolean', { description: 'true when left out' })),
   maxRetries: Type.Optional(orNull<number>('integer', { description: '0 when left out' })),
   webhook: Type.Optional(orNull<string>('string', { writeOnly: true, description: 'told how the task ended' })),
@@ -32,7 +34,7 @@ export const ForwardBody = Type.Object({
     orNull<Record<string, string>>('object', { additionalProperties: { type: 'string' }, writeOnly: true }),
   ),
   webhook: Type.Optional(orNull<string>('string', { writeOnly: true })),
-  queue: Type.Optional(orNull<string>('string')),
+  queue: Type.Optional(orNull<string>('string', { pattern: QUEUE })),
 })
 
 const at = { access: 'member', root: true, tag: 'dispatch', errors: [], status: 200 } as const

@@ -193,6 +193,9 @@ export const errors = {
   TASK_DUPLICATE: { status: 409, text: 'Task {task} with the unique key "{key}" has not ended.' },
   BATCH_NOT_FOUND: { status: 404, text: 'Batch not found' },
   KEY_PAUSE_INVALID: { status: 422, text: 'A pause must end later than now.' },
+  KEY_LIMIT_EMPTY: { status: 422, text: 'A limit says a concurrency, a rate or both.' },
+  KEY_LIMIT_OVER: { status: 422, text: 'A limit must end later than now.' },
+  KEY_LIMITS_EXHAUSTED: { status: 409, text: 'This key has limits of {most} handlers already.' },
 
   // schedules
   SCHEDULE_NOT_FOUND: { status: 404, text: 'Schedule not found' },

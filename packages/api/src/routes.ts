@@ -174,6 +174,8 @@ export const routes: Routes = {
     list: { method: 'GET', path: '/concurrency-keys', json: true },
     pause: { method: 'POST', path: '/concurrency-keys/pause', json: true },
     resume: { method: 'POST', path: '/concurrency-keys/resume', json: true },
+    limit: { method: 'POST', path: '/concurrency-keys/limit', json: true },
+    liftLimit: { method: 'POST', path: '/concurrency-keys/lift-limit', json: true },
   },
   deadLetters: {
     list: { method: 'GET', path: '/dead-letters', json: true },

@@ -247,16 +247,48 @@ export const Batch = Type.Object({
 })
 export type Batch = Static<typeof Batch>
 
-/** A concurrency key that is in use or paused. */
+/** What operators allow under a key, in place of what handlers say. */
+const KeyLimit = Type.Object({
+  handler: nullable(Type.String({ description: 'null: of every handler' })),
+  concurrency: Type.Optional(
+    Type.Unsafe<number | null>({
+      type: ['integer', 'null'],
+      description: 'tasks at once; left out: as the handler says',
+    }),
+  ),
+  rate: Type.Optional(
+    Type.Unsafe<{ limit: number; period_ms: number } | null>({
+      type: ['object', 'null'],
+      properties: { limit: { type: 'integer' }, period_ms: { type: 'integer' } },
+      required: ['limit', 'period_ms'],
+      description: 'left out: as the handler says',
+    }),
+  ),
+  until: nullable(Time),
+  reason: Type.String(),
+  set_by_id: nullable(Type.String()),
+  set_at: Time,
+})
+
+/** A concurrency key that is in use, paused or limited. */
 export const ConcurrencyKey = Type.Object({
   key: Type.String(),
   active: Type.Integer({ description: 'have their place: they run, or are next in their queue' }),
   waiting: Type.Integer({ description: 'wait for a place, for their time or for other tasks' }),
   paused_until: nullable(Time),
+  limits: Type.Array(KeyLimit, { description: 'what operators allow in place of what handlers say' }),
 })
 export type ConcurrencyKey = Static<typeof ConcurrencyKey>
 export const PauseKey = command({ key: Key, until: Time })
 export const ResumeKey = command({ key: Key })
+export const LimitKey = command({
+  key: Key,
+  handler: Type.Optional(HandlerName),
+  ...KeyLimits.properties,
+  until: Type.Optional(Time),
+  reason: Type.String({ minLength: 1, maxLength: 500 }),
+})
+export const LiftKeyLimit = command({ key: Key, handler: Type.Optional(HandlerName) })
 
 /** The other form of `POST /runs`. */
 export const StartTask = command({ kind: Type.Literal('task'), ...NewTask.properties })

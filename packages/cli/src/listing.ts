@@ -1,5 +1,6 @@
 import type { Client, ItemOf, ListId } from '@writ/sdk'
 import { Option } from 'commander'
+import type { App } from './app.ts'
 import { usage } from './failure.ts'
 
 /** How many of a list a person wants. */
@@ -35,3 +36,14 @@ export async function listSome<I extends ListId>(
   }
   return found
 }
+
+/** What was counted, or done so often. */
+export const sayCount = (app: App, what: string, count: number, next: string | null = null) =>
+  app.out().item(
+    { count },
+    [
+      [what, count],
+      ['Next', next],
+    ],
+    String(count),
+  )

@@ -32,6 +32,7 @@ for (const line of [
   ['handler', 'add', 'x'],
   ['handler', 'add', 'x', '--url', 'https://x/', '--attempts', '0'],
   ['queue', 'limit', 'night', 'many'],
+  ['queue', 'limit-key', 'customer', '--rate', 'fast', '--reason', 'r'],
   ['--url', 'ftp://x', 'whoami'],
   ['--context', 'nowhere', 'whoami'],
 ]) {

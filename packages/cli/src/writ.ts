@@ -4,7 +4,9 @@ import { addAnchorCommands } from './commands/anchor.ts'
 import { addArtifactCommands } from './commands/artifact.ts'
 import { addAssetCommands } from './commands/asset.ts'
 import { addAuditCommands } from './commands/audit.ts'
+import { addBatchCommands } from './commands/batch.ts'
 import { addCompletionCommand } from './commands/completion.ts'
+import { addDeadLetterCommands } from './commands/dead-letter.ts'
 import { addEvidenceCommands } from './commands/evidence.ts'
 import { addHandlerCommands } from './commands/handler.ts'
 import { addKeysCommands } from './commands/keys.ts'
@@ -13,6 +15,7 @@ import { addOperateCommands } from './commands/operate.ts'
 import { addPrivacyCommands } from './commands/privacy.ts'
 import { addProjectCommands } from './commands/project.ts'
 import { addProofCommands } from './commands/proof.ts'
+import { addQueueCommands } from './commands/queue.ts'
 import { addRulesCommands } from './commands/rules.ts'
 import { addRunCommands } from './commands/run.ts'
 import { addScheduleCommands } from './commands/schedule.ts'
@@ -74,6 +77,9 @@ export async function runWrit(args: readonly string[], settings: Settings, termi
     addProofCommands,
     addRunCommands,
     addTaskCommands,
+    addBatchCommands,
+    addQueueCommands,
+    addDeadLetterCommands,
     addHandlerCommands,
     addArtifactCommands,
     addAssetCommands,

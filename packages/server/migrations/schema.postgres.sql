@@ -283,7 +283,8 @@ CREATE TABLE public.concurrency_keys (
     key text NOT NULL,
     next_us bigint DEFAULT 0 NOT NULL,
     paused_until bigint,
-    wake_at bigint
+    wake_at bigint,
+    limits text
 );
 
 CREATE TABLE public.counters (

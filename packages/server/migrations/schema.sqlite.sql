@@ -176,7 +176,7 @@ create table concurrency_keys (
   key text not null,
   next_us integer not null default 0,
   paused_until integer,
-  wake_at integer,
+  wake_at integer, limits text,
   primary key (project_id, key)
 ) strict;
 

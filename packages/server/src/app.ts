@@ -2,20 +2,21 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { api, type Endpoint, openapi } from '@writ/api'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
+import { openEngine } from './app-engine.ts'
+import { readiness, recogniseStores, witnessLine } from './app-ready.ts'
+import { headersOf, spanOfRequest } from './app-spans.ts'
+import { auditFolders, databaseSettings, recordRedaction, setUpRedaction } from './app-stores.ts'
 import {
-  type AuditFolders,
   append,
   createSequencer,
   createWitnesses,
   findLogsAhead,
   type Keys,
   LogAheadOfDatabase,
-  listEvents,
   loadWitnessPolicy,
   openKeys,
   SYSTEM,
-  type WitnessHealth,
 } from './audit/index.ts'
 import {
   acceptSocket,
@@ -30,8 +31,8 @@ import {
   forgetOldDeliveries,
   webhookHandlers,
 } from './channels/index.ts'
-import { blobSettings, type Config, isLoopback } from './config.ts'
-import { createDispatchDoor, createDispatchMetrics, dispatchBody } from './doors/index.ts'
+import { type Config, isLoopback } from './config.ts'
+import { createDispatchDoor, dispatchBody } from './doors/index.ts'
 import {
   auditHandlers,
   createAttest,
@@ -55,50 +56,27 @@ import {
   openIdentity,
   type PasswordCost,
   projectsHandlers,
-  redactionKey,
   relyingPartyOf,
   signingKeyHandlers,
   slugOf,
   tokensHandlers,
   usersHandlers,
 } from './identity/index.ts'
-import { type Counter, createCounter, insightHandlers } from './insight/index.ts'
-import { createJudgeThread, createProofKind, rulesHandlers } from './kinds/proof/index.ts'
+import { type Counter, insightHandlers } from './insight/index.ts'
+import { rulesHandlers } from './kinds/proof/index.ts'
 import {
-  type AttemptEnded,
-  attemptSpanId,
-  type Backlog,
-  builtinHandlers,
   concurrencyKeyHandlers,
-  createEager,
-  createFeishu,
-  createHandlerPool,
-  createHandlers,
-  createHttpHandlers,
-  createLeaseTexts,
-  createPayloads,
-  createRemoteHandlers,
-  createScripts,
-  createSwitches,
-  createTaskLane,
-  createTaskMetrics,
-  createTasks,
-  createWorkers,
   deadLetterHandlers,
-  type Eager,
   type Handler,
   handlerHandlers,
-  openHandlerFolder,
-  openSandbox,
   queueHandlers,
   submitTask,
-  sumOf,
   type Tasks,
   taskHandlers,
   workerHandlers,
 } from './kinds/task/index.ts'
 import { AppError } from './platform/app-error.ts'
-import { BlobCorrupt, BlobMissing, BlobStoreUnavailable, openBlobs } from './platform/blobs/index.ts'
+import { openBlobs } from './platform/blobs/index.ts'
 import { type Clock, systemClock } from './platform/clock.ts'
 import { type Database, type DatabaseSettings, INSTANCE, inProject, openDatabase } from './platform/db/index.ts'
 import { createEgress } from './platform/egress.ts'
@@ -111,24 +89,13 @@ import { serveMetrics, serveSystem } from './platform/http/system.ts'
 import { lockDataDir } from './platform/lock.ts'
 import type { Logger } from './platform/log.ts'
 import { createMetrics } from './platform/metrics.ts'
-import { configureRedaction, liveSecrets, REDACTION_VERSION, redactionKinds } from './platform/redact/index.ts'
-import { Secret } from './platform/secret.ts'
-import { type FinishedSpan, noTracing, openTracing, parentSpanOf, spanIdOf, traceIdOf } from './platform/tracing.ts'
-import { openQueue, type Queue, queueOfPlace } from './queue/index.ts'
-import {
-  artifactHandlers,
-  createCheckLane,
-  createWaiting,
-  createWorker,
-  findTraceId,
-  fireTimers,
-  removeErasedBytes,
-  runHandlers,
-  type Worker,
-} from './runs/index.ts'
-import { createScheduler, type Scheduler, scheduleHandlers } from './schedules/index.ts'
+import { noTracing, openTracing } from './platform/tracing.ts'
+import { artifactHandlers, findTraceId, removeErasedBytes, runHandlers } from './runs/index.ts'
+import { type Scheduler, scheduleHandlers } from './schedules/index.ts'
 import { assetHandlers, ticketHandlers } from './tickets/index.ts'
 import { version } from './version.ts'
+
+export { auditFolders, databaseSettings, setUpRedaction } from './app-stores.ts'
 
 export interface App {
   /** Listens; answers with the address. */
@@ -158,67 +125,6 @@ const LEASE_MS = 30_000
 /** What a process without the role `api` answers. */
 const OPERATIONAL: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics', '/ping'])
 const POLL_MS = 200
-/** How often what has ended is counted for insight. */
-const COUNT_MS = 5_000
-/** How often the workers of a task may be lost. */
-const MAX_LOST = 10
-/** How long work that was told to stop is waited for. */
-const PATIENCE_MS = 1_000
-
-/** Where the audit log and its keys are. */
-export const auditFolders = (config: Config): AuditFolders => ({
-  log: join(config.dataDir, 'log'),
-  keys: join(config.dataDir, 'keys'),
-  signer: join(config.dataDir, 'signer'),
-  days: config.auditPath,
-  ...(config.logStorage === 'local' ? {} : { tiles: tileStore(config, config.logStorage) }),
-})
-
-function tileStore(config: Config, type: 'minio' | 's3'): NonNullable<AuditFolders['tiles']> {
-  const settings = blobSettings(config, type)
-  if (settings.type === 'local') throw new Error('a local store is no store for tiles')
-  const { endpoint, region, bucket, accessKey, secretKey } = settings
-  return { endpoint, region, bucket, accessKey: accessKey?.reveal(), secretKey: secretKey?.reveal() }
-}
-
-/** The store that a configuration names. */
-export const databaseSettings = (config: Pick<Config, 'database' | 'migrationUrl'>): DatabaseSettings => ({
-  url: config.database.kind === 'sqlite' ? `sqlite:${config.database.file}` : config.database.url.reveal(),
-  migrationUrl: config.migrationUrl?.reveal(),
-})
-
-/** Tells the redactor the secrets of this process and the key of this installation. Before anything is written or logged. */
-export async function setUpRedaction(config: Config): Promise<void> {
-  const keys = await loadSecretKey(config)
-  const settings: string[] = []
-  const collect = (value: unknown) => {
-    if (value instanceof Secret) settings.push(String(value.reveal()))
-    else if (typeof value === 'object' && value !== null) for (const one of Object.values(value)) collect(one)
-  }
-  collect(config)
-  configureRedaction({
-    key: redactionKey(keys),
-    live: liveSecrets([...keys.filter((key) => key !== undefined), ...settings]),
-  })
-}
-
-/** Puts on record by which list texts are redacted from now on, so that it is known of every stored text. */
-async function recordRedaction(db: Database, clock: Clock): Promise<void> {
-  await inProject(INSTANCE, () =>
-    db.write(async (tx) => {
-      const [last] = await listEvents(tx, { event_type: 'redaction.changed' }, { limit: 1 })
-      const known = last?.event
-        ? (JSON.parse(last.event) as { details?: { version?: number } }).details?.version
-        : undefined
-      if (known === REDACTION_VERSION) return
-      await append(tx, clock.now(), SYSTEM, {
-        type: 'redaction.changed',
-        action: `Texts are redacted by list ${REDACTION_VERSION}`,
-        details: { version: REDACTION_VERSION, kinds: redactionKinds },
-      })
-    }),
-  )
-}
 
 /** The composition root: the only file that knows every feature. Opens all, listens to nothing yet. */
 export async function openApp(on: {
@@ -310,184 +216,24 @@ export async function openApp(on: {
     instanceAccess: config.instanceLogAccess,
   })
 
-  const judges = createJudgeThread()
-  const kinds = new Map([createProofKind({ blobs, clock, judges })].map((kind) => [kind.name, kind]))
-  const waiting = createWaiting()
-  let queueTrouble: string | null = null
-  const queue = await openQueue(db, {
-    backend: config.queueBackend,
-    redisUrl: config.redisUrl,
-    clock,
-    log: log.child({ part: 'queue' }),
-    health: (reason) => {
-      queueTrouble = reason
-    },
-  })
-  const executing = {
-    db,
-    queue,
-    blobs,
-    clock,
-    log: log.child({ part: 'worker' }),
-    kinds,
-    attest,
-    leaseMs: on.leaseMs ?? LEASE_MS,
-    timeoutSeconds: config.runTimeoutSeconds,
-    maxDeliveries: 10,
-    notBefore: witnesses.newestRoot,
-    settled: waiting.settled,
-  }
   const secretKeys = await loadSecretKey(config)
   const egress = createEgress({ allow: config.egressAllow, loopback: isLoopback(config.host) })
-  const feishu = createFeishu({
-    db,
+  const engine = await openEngine({
+    config,
+    log,
     clock,
-    egress,
-    seal: createSeal(secretKeys, 'feishu'),
-    handleKey: deriveKey(secretKeys[0], 'feishu handles'),
-    settings: {
-      url: config.dispatch.feishuUrl,
-      appId: config.dispatch.feishuAppId,
-      appSecret: config.dispatch.feishuAppSecret,
-    },
-  })
-  const scriptLimits = {
-    timeoutSeconds: config.dispatch.scriptTimeoutSeconds,
-    concurrent: config.dispatch.maxConcurrentScripts,
-  }
-  const scripts =
-    config.dispatch.scriptsDir === undefined
-      ? null
-      : createScripts(
-          { ...scriptLimits, dir: config.dispatch.scriptsDir, network: config.dispatch.scriptsNetwork },
-          await openSandbox(config.dispatch.scriptsSandbox),
-        )
-  const handlers = createHandlers(
-    [...builtinHandlers({ clock, egress, feishu, scripts, scriptLimits }), ...(on.testHandlers ?? [])],
-    { testHandlers: on.testHandlers !== undefined },
-  )
-  const handlersOn =
-    config.handlersDir === undefined ? null : { dir: config.handlersDir, log: log.child({ part: 'handlers' }) }
-  const pool =
-    handlersOn &&
-    createHandlerPool({
-      ...handlersOn,
-      env: Object.fromEntries(
-        Object.entries(config.handlersEnvironment).map(([name, value]) => [name, value.reveal()]),
-      ),
-      processes: config.handlersProcesses,
-      maxTasks: config.handlersMaxTasks,
-      memoryMb: config.handlersMemoryMb,
-      patienceMs: PATIENCE_MS,
-    })
-  // Before anything is claimed: a task that waits for one of these must find it.
-  const folder = pool && (await openHandlerFolder({ ...handlersOn!, handlers, pool, pollMs: 2_000 }))
-  const payloads = createPayloads(createSeal(secretKeys, 'payloads'))
-  const backlog = () => readBacklog(db, queue, tasks)
-  const documented = createDispatchMetrics(metrics.registry, async () =>
-    Object.fromEntries((await backlog()).queues.map((one) => [one.queue, one.waiting])),
-  )
-  const ours = createTaskMetrics(metrics.registry, { now: clock.now, backlog })
-  const remote = createRemoteHandlers(handlers)
-  const addresses = createHttpHandlers({ egress, seal: createSeal(secretKeys, 'http handlers'), clock })
-  const switches = createSwitches(db)
-  // Before anything is claimed.
-  await switches.refresh()
-  let eager: Eager | undefined
-  const tasks = createTasks({
     db,
-    queue,
     blobs,
-    clock,
-    handlers,
-    remote,
-    http: addresses,
-    switches,
-    waiting,
-    payloads,
-    accepted: documented.accepted,
-    eager: () => eager,
-  })
-  const settledTask = (runId: string, state: 'completed' | 'failed' | 'timeout' | 'cancelled') => {
-    waiting.settled(runId)
-    metrics.runsSettled.inc({ kind: 'task', outcome: state })
-  }
-  const observe: NonNullable<Parameters<typeof createTaskLane>[0]['observe']> = {
-    started: documented.started,
-    ended(done) {
-      const { row, startedAt, endedAt, ending } = done
-      documented.ended(row.queue, row.handler, (endedAt - startedAt) / 1_000, ending.errorCode)
-      ours.ended(ending.state)
-      tracing.record(spanOfAttempt(done))
-    },
-    settled(row, ending, at) {
-      tracing.record({
-        name: `task ${row.handler}`,
-        kind: 'consumer',
-        traceId: row.trace_id,
-        spanId: spanIdOf(row.id),
-        parentSpanId: null,
-        start: row.created_at,
-        end: at,
-        attributes: { 'writ.run': row.id, 'writ.handler': row.handler, 'writ.queue': row.queue },
-        error: ending.error,
-      })
-    },
-    leaseLost: ours.leaseLost,
-  }
-  const workers = createWorkers({
-    ...executing,
-    payloads,
-    registry: remote,
-    children: tasks.children,
-    texts: createLeaseTexts(deriveKey(secretKeys[0], 'leases')),
-    maxLost: MAX_LOST,
-    random: Math.random,
-    settled: settledTask,
-    observe,
-  })
-  const scheduler = createScheduler({
-    db,
-    clock,
-    log: log.child({ part: 'schedules' }),
-    tasks,
-    payloads,
-    pollMs: POLL_MS,
-  })
-  const counter = createCounter({ db, clock, log: log.child({ part: 'insight' }), pollMs: COUNT_MS })
-  const taskLane = createTaskLane({
-    ...executing,
-    log: log.child({ part: 'tasks' }),
-    handlers,
-    payloads,
-    children: tasks.children,
-    http: addresses,
-    off: switches.off,
-    observe,
-    concurrency: config.taskConcurrency,
-    atMost: 10 * config.taskConcurrency,
-    patienceMs: PATIENCE_MS,
-    maxLost: MAX_LOST,
-    random: Math.random,
-    settled: settledTask,
-    free: () => worker.wake(),
-  })
-  const worker: Worker = createWorker({
-    db,
-    queue,
-    clock,
-    log: executing.log,
-    lanes: [createCheckLane(executing, 4, () => worker.wake()), taskLane],
-    elsewhere: workers.wake,
-    async timers() {
-      await fireTimers(executing, tasks.expire)
-      await tasks.admitDue()
-    },
+    egress,
+    secretKeys,
+    metrics,
+    tracing,
+    attest,
+    notBefore: witnesses.newestRoot,
     leaseMs: on.leaseMs ?? LEASE_MS,
-    pollMs: POLL_MS,
-    graceMs: config.shutdownGraceSeconds * 1_000,
+    testHandlers: on.testHandlers,
   })
-  if (has('worker')) eager = createEager({ queue, worker, lane: taskLane })
+  const { kinds, waiting, queue, feishu, scripts, payloads, tasks, workers, worker, scheduler, counter } = engine
 
   // Denials are events like any other. A caller outside of any project is the instance's business; addresses that may not
   // connect at all are only counted, or anybody could fill the log.
@@ -736,7 +482,7 @@ export async function openApp(on: {
     ready: readiness({ db, blobs, sequencer }),
     degraded: () => ({
       ...Object.fromEntries(witnesses.health.witnesses.flatMap(witnessLine)),
-      ...(queueTrouble === null ? {} : { queue: queueTrouble }),
+      ...engine.degraded(),
       ...Object.fromEntries([...selfChecker.alarms].map(([project, alarm]) => [`self_check ${project}`, alarm])),
     }),
     gauges: {
@@ -755,8 +501,8 @@ export async function openApp(on: {
     ...(has('worker') ? [worker, fanOut, deliverer].map((one) => one.run(stopping.signal)) : []),
     ...(has('scheduler') ? [scheduler, counter].map((one) => one.run(stopping.signal)) : []),
     // A process that only accepts tasks knows the contracts too.
-    ...(folder ? [folder.run(stopping.signal)] : []),
-    every(1_000, stopping.signal, log, switches.refresh),
+    ...(engine.folder ? [engine.folder.run(stopping.signal)] : []),
+    every(1_000, stopping.signal, log, engine.refresh),
     every(60_000, stopping.signal, log, async () => {
       await inProject(INSTANCE, () => identity.sweep())
       await db.prepareMonths(clock.now())
@@ -799,115 +545,14 @@ export async function openApp(on: {
       await identity.close()
       stopping.abort()
       await Promise.allSettled(chores)
-      await pool?.close()
-      await queue.close()
+      await engine.closeQueues()
       await tracing.stop()
-      await judges.close()
+      await engine.closeJudges()
       await doors.close()
       await blobs.close()
       await db.close()
       lock?.release()
     },
-  }
-}
-
-/** Errors of the byte store that have a place in the error table. */
-function recogniseStores(error: unknown): AppError | undefined {
-  if (error instanceof BlobStoreUnavailable || error instanceof BlobMissing || error instanceof BlobCorrupt)
-    return new AppError('STORAGE_UNAVAILABLE', {}, { cause: error, headers: { 'retry-after': '1' } })
-  return undefined
-}
-
-/** What /readyz says of a witness that does not sign. The server goes on without it, so it stays ready. */
-const witnessLine = ({ name, state, reason }: WitnessHealth): [string, string][] =>
-  state === 'ok' ? [] : [[`witness ${name}`, `${state}: ${reason}`]]
-
-/** `name=value`, with commas between. Source: OpenTelemetry Protocol Exporter, "Specifying headers via environment variables". */
-const headersOf = (text: string): Record<string, string> =>
-  Object.fromEntries(
-    text
-      .split(',')
-      .filter((pair) => pair.includes('='))
-      .map((pair) => [
-        pair.slice(0, pair.indexOf('=')).trim(),
-        decodeURIComponent(pair.slice(pair.indexOf('=') + 1).trim()),
-      ]),
-  )
-
-const spanOfAttempt = ({ row, attempt, startedAt, endedAt, ending }: AttemptEnded): FinishedSpan => ({
-  name: `attempt ${row.handler}`,
-  kind: 'internal',
-  traceId: row.trace_id,
-  spanId: attemptSpanId(row.id, attempt),
-  parentSpanId: spanIdOf(row.id),
-  start: startedAt,
-  end: endedAt,
-  attributes: {
-    'writ.run': row.id,
-    'writ.attempt': attempt,
-    'writ.state': ending.state,
-    ...(ending.errorCode === null ? {} : { 'error.type': ending.errorCode }),
-  },
-  error: ending.error,
-})
-
-/** Source: OpenTelemetry semantic conventions for HTTP server spans. */
-function spanOfRequest(request: FastifyRequest, reply: FastifyReply, now: number): FinishedSpan {
-  // Set by mount() once the caller is known.
-  const caller = request.caller as Caller | undefined
-  const route = request.routeOptions.url
-  return {
-    name: `${request.method} ${route ?? 'unknown'}`,
-    kind: 'server',
-    traceId: caller?.traceId ?? traceIdOf(request.id),
-    spanId: spanIdOf(request.id),
-    parentSpanId: caller ? parentSpanOf(request.headers.traceparent) : null,
-    start: now - reply.elapsedTime,
-    end: now,
-    attributes: {
-      'http.request.method': request.method,
-      ...(route === undefined ? {} : { 'http.route': route }),
-      'http.response.status_code': reply.statusCode,
-      'writ.request': request.id,
-    },
-    error: reply.statusCode >= 500 ? `status ${reply.statusCode}` : null,
-  }
-}
-
-/** What waits in the queues of tasks and among the dead letters, of all projects together. */
-async function readBacklog(db: Database, queue: Queue, tasks: Tasks): Promise<Backlog> {
-  const queues = new Map<string, Backlog['queues'][number]>()
-  let deadLetters = 0
-  for (const { id } of await listProjects(db)) {
-    const [depths, dead] = await inProject(id, () =>
-      db.read(async (tx) => [await queue.depth(tx), await tasks.countDead(tx, {})] as const),
-    )
-    deadLetters += dead
-    for (const depth of depths.filter((one) => !one.queue.startsWith('.'))) {
-      const name = queueOfPlace(depth.queue)
-      const before = queues.get(name)
-      queues.set(name, before ? sumOf(before, depth) : { ...depth, queue: name })
-    }
-  }
-  return { queues: [...queues.values()], deadLetters }
-}
-
-/** Whether requests can be served: each part with its reason if not. The byte store is asked every few seconds only. */
-function readiness(on: {
-  db: { ping(): Promise<void> }
-  blobs: { check(): Promise<void> }
-  sequencer: { health: { failing: string | null } }
-}) {
-  let checked = { at: Number.NEGATIVE_INFINITY, result: Promise.resolve<string | null>(null) }
-  const reasonOf = (work: Promise<void>) =>
-    work.then(
-      () => null,
-      (error: Error) => error.message,
-    )
-  return async (): Promise<Record<string, string | null>> => {
-    if (performance.now() - checked.at > 5_000) checked = { at: performance.now(), result: reasonOf(on.blobs.check()) }
-    const [database, artifacts] = await Promise.all([reasonOf(on.db.ping()), checked.result])
-    return { database, artifacts, log: on.sequencer.health.failing }
   }
 }
 

@@ -111,7 +111,27 @@ group('values', () => {
     [{ REDIS_URL: 'rediss://:p@r:6380/1' }, (c) => c.redisUrl.reveal(), 'rediss://:p@r:6380/1'],
     [{ SERVER_PORT: '50002' }, (c) => c.dispatch.port, 50002],
     [{ SERVER_RELOAD: '0' }, (c) => c.dispatch.reload, false],
-    [{ API_TOKENS: '{"t":"admin"}' }, (c) => c.dispatch.apiTokens?.reveal(), '{"t":"admin"}'],
+    [
+      { API_TOKENS: '{"kq83hdn2-93hfyw5m":"admin"}', API_TOKEN: '0b7d-55e1-97ac-43f8' },
+      (c) =>
+        c.configuredTokens.map(({ token, role, scopes }) => [
+          token.reveal(),
+          role,
+          scopes.includes('dispatch.feishuToken'),
+        ]),
+      [
+        ['kq83hdn2-93hfyw5m', 'admin', false],
+        ['0b7d-55e1-97ac-43f8', 'dev', false],
+      ],
+    ],
+    [
+      { API_TOKENS: 'kq83hdn2-93hfyw5m, 0b7d-55e1-97ac-43f8', API_ROLE: 'trusted' },
+      (c) => c.configuredTokens.map(({ word, role, scopes }) => [word, role, scopes.includes('dispatch.feishuToken')]),
+      [
+        ['trusted', 'dev', true],
+        ['trusted', 'dev', true],
+      ],
+    ],
     [{ WRIT_TEST_POSTGRES_URL: 'x' }, (c) => c.port, 8000],
   ]
   for (const [env, read, wanted] of values) {
@@ -169,7 +189,8 @@ group('secrets', () => {
         DATABASE_URL: 'postgresql://writ:hunter2@db/writ?password=hunter2',
         REDIS_URL: 'redis://:hunter2@r:6379',
         WRIT_ADMIN_PASSWORD: 'hunter2',
-        API_TOKEN: 'hunter2',
+        API_TOKEN: 'hunter2-8c41f07be9',
+        API_TOKENS: '{"hunter2-17d0e4a63b":"ops"}',
       },
     })
     const shown = describe(config)
@@ -181,6 +202,7 @@ group('secrets', () => {
       /^database\.url +postgres:\/\/writ:\[secret\]@db\/writ\?\[secret\] +environment \(DATABASE_URL\)$/m,
     )
     assert.match(shown, /^auth\.secret_key +\[secret\] +environment \(SECRET_KEY\)$/m)
+    assert.match(shown, /^dispatch\.api_tokens +\[secret\]: ops +environment \(API_TOKENS\)$/m)
     assert.match(shown, /^port +8000 +default$/m)
   })
 })
@@ -232,6 +254,26 @@ group('problems', () => {
       ['API_TOKEN and API_TOKEN_FILE (environment): set one of them'],
     ],
     ['a bad line', { dotEnv: 'PORT=1\nwhat' }, ['.env line 2: expected NAME=value']],
+    [
+      'tokens that are none, without a word of them',
+      {
+        env: {
+          API_TOKENS: '{"short":"dev","changeme-changeme-1":"dev","kq83hdn2-93hfyw5m":"banana"}',
+          API_TOKEN: 'aaaaaaaaaaaaaaaaaaaa',
+        },
+      },
+      [
+        'API_TOKENS: a token needs at least 16 characters',
+        'API_TOKENS: a token that can be guessed is no secret: take 32 random characters',
+        'API_TOKENS: expected a role (public, trusted, dev, ops, admin), found "banana"',
+        'API_TOKEN: a token that can be guessed is no secret: take 32 random characters',
+      ],
+    ],
+    [
+      'tokens of no kind are not quoted',
+      { env: { API_TOKENS: '{"kq83hdn2-93hfyw5m":' } },
+      ['API_TOKENS (environment): expected a JSON object of token to role, or tokens separated by commas'],
+    ],
     [
       'an open address without a key',
       { env: { HOST: '0.0.0.0' } },

@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import path from 'node:path'
 import { isMap, parseDocument } from 'yaml'
+import { type ConfiguredToken, readConfiguredTokens } from './configured-tokens.ts'
 import type { BlobSettings } from './platform/blobs/open.ts'
 import { Secret } from './platform/secret.ts'
 import { allRoles, dispatchSettings, type Setting, settings, type ValueOf } from './settings.ts'
@@ -16,6 +17,8 @@ export type Config = Values<typeof settings> & {
   dispatch: Values<typeof dispatchSettings>
   /** The artifact store that the settings above describe. */
   blobs: BlobSettings
+  /** `API_TOKENS` and `API_TOKEN` with their roles. */
+  configuredTokens: readonly ConfiguredToken[]
   /** Values of the variables that `handlersEnv` names, as far as they are set. */
   handlersEnvironment: Record<string, Secret<string>>
   /** Where each value came from, by key: `default`, `environment (PORT)`, `writ.yaml`. */
@@ -86,6 +89,7 @@ export function loadConfig(
   problems.push(...contradictions(config))
   if (problems.length > 0) return { problems }
   config.blobs = blobSettings(config, config.artifactStorage)
+  config.configuredTokens = readConfiguredTokens(config.dispatch).tokens
   return { config }
 }
 
@@ -158,6 +162,7 @@ function contradictions(config: Config): string[] {
   if (!config.oidcScopes.split(/\s+/).includes('openid')) {
     problems.push(`WRIT_OIDC_SCOPES: expected openid among them, found "${config.oidcScopes}"`)
   }
+  problems.push(...readConfiguredTokens(config.dispatch).problems)
   if (!config.smtpUrl !== !config.smtpFrom) problems.push('WRIT_SMTP_URL and WRIT_SMTP_FROM: set both or neither')
   problems.push(
     ...storageProblems(config, config.artifactStorage, `ARTIFACT_STORAGE_TYPE is ${config.artifactStorage}`),

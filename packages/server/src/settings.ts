@@ -3,6 +3,7 @@
  * the systems that Writ replaces keep their meaning), its kind, default and description. The flag is the key with dashes: `--data-dir`.
  */
 import path from 'node:path'
+import { tokensOfRoles } from './configured-tokens.ts'
 import { Secret } from './platform/secret.ts'
 import {
   choice,
@@ -533,11 +534,17 @@ export const dispatchSettings = {
   apiTokens: optional(
     'dispatch.api_tokens',
     ['API_TOKENS'],
-    secret(),
-    'Bootstrap tokens: a JSON object of token to role.',
+    tokensOfRoles,
+    'Tokens of the dispatch door: a JSON object of token to role, or tokens with commas between. Better: writ token create.',
   ),
-  apiToken: optional('dispatch.api_token', ['API_TOKEN'], secret(), 'One bootstrap token.'),
-  apiRole: required('dispatch.api_role', ['API_ROLE'], text, 'public', 'Role of API_TOKEN.'),
+  apiToken: optional('dispatch.api_token', ['API_TOKEN'], secret(), 'One token of the dispatch door.'),
+  apiRole: required(
+    'dispatch.api_role',
+    ['API_ROLE'],
+    text,
+    'public',
+    'Role of API_TOKEN, and of tokens without one in API_TOKENS.',
+  ),
   feishuAppId: optional('dispatch.feishu_app_id', ['FEISHU_APP_ID'], text, 'Feishu application.'),
   feishuUrl: required(
     'dispatch.feishu_url',

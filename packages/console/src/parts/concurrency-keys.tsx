@@ -1,9 +1,9 @@
-import { Button, TextInput } from '@mantine/core'
+import { Button, NumberInput, TextInput } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import type { ConcurrencyKey } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
-import { count } from '../app/format.ts'
+import { count, duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from './ask.tsx'
 import { Section, Time } from './bits.tsx'
@@ -11,8 +11,15 @@ import { Icon } from './icons.tsx'
 import { Answer } from './states.tsx'
 
 interface Asking {
-  readonly act: 'pause' | 'resume'
+  readonly act: 'pause' | 'resume' | 'limit'
   readonly of: ConcurrencyKey
+}
+
+type Limit = ConcurrencyKey['limits'][number]
+
+interface Lifting {
+  readonly name: string
+  readonly limit: Limit
 }
 
 const HOUR_MS = 3_600_000
@@ -26,6 +33,7 @@ export function ConcurrencyKeys() {
   const { client, project, can } = useSession()
   const { t, i18n } = useTranslation()
   const [asking, setAsking] = useState<Asking | null>(null)
+  const [lifting, setLifting] = useState<Lifting | null>(null)
   const keys = useQuery({
     queryKey: [project, 'queues', 'keys'],
     queryFn: () => client.concurrencyKeys.list(),
@@ -54,7 +62,24 @@ export function ConcurrencyKeys() {
               <tbody>
                 {list.map((one) => (
                   <tr key={one.key}>
-                    <td className="mono-text breaks">{one.key}</td>
+                    <td>
+                      <span className="mono-text breaks">{one.key}</span>
+                      {one.limits.map((limit) => (
+                        <span key={limit.handler ?? ''} className="dimmed handler-title">
+                          <LimitText of={limit} />{' '}
+                          {can('concurrencyKeys.liftLimit') && (
+                            <Button
+                              variant="subtle"
+                              size="compact-xs"
+                              aria-label={`${t('key.lift')}: ${one.key}${limit.handler === null ? '' : `, ${limit.handler}`}`}
+                              onClick={() => setLifting({ name: one.key, limit })}
+                            >
+                              {t('key.lift')}
+                            </Button>
+                          )}
+                        </span>
+                      ))}
+                    </td>
                     {(['active', 'waiting'] as const).map((name) => (
                       <td key={name} className="right">
                         <span className="card-word">{t(name === 'active' ? 'key.active' : 'queue.waiting')} </span>
@@ -77,6 +102,15 @@ export function ConcurrencyKeys() {
                             {t('key.pause')}
                           </Button>
                         )}
+                        {can('concurrencyKeys.limit') && (
+                          <Button
+                            variant="default"
+                            aria-label={`${t('key.limit')}: ${one.key}`}
+                            onClick={() => setAsking({ act: 'limit', of: one })}
+                          >
+                            {t('key.limit')}
+                          </Button>
+                        )}
                         {one.paused_until !== null && can('concurrencyKeys.resume') && (
                           <Button
                             variant="default"
@@ -96,12 +130,147 @@ export function ConcurrencyKeys() {
           )
         }
       </Answer>
-      {asking && <AskKey {...asking} close={() => setAsking(null)} />}
+      {asking?.act === 'limit' ? (
+        <AskLimit of={asking.of} close={() => setAsking(null)} />
+      ) : (
+        asking && <AskKey {...asking} act={asking.act} close={() => setAsking(null)} />
+      )}
+      {lifting && <AskLift {...lifting} close={() => setLifting(null)} />}
     </Section>
   )
 }
 
-function AskKey({ act, of: { key, active, waiting }, close }: Asking & { close: () => void }) {
+/** What an operator allows, for whom, until when and why. */
+function LimitText({ of: { handler, concurrency, rate, until, reason } }: { of: Limit }) {
+  const { t } = useTranslation()
+  const said = [
+    concurrency === undefined
+      ? null
+      : concurrency === null
+        ? t('key.anyNumber')
+        : t('handler.atOnce', { count: concurrency }),
+    rate === undefined
+      ? null
+      : rate === null
+        ? t('key.anyRate')
+        : t('handler.rate', { limit: rate.limit, period: duration(rate.period_ms) }),
+  ]
+  return (
+    <>
+      {handler ?? t('key.limited')}: {said.filter((one) => one !== null).join(', ')}
+      {until !== null && (
+        <>
+          {' · '}
+          {t('key.until')} <Time at={until} />
+        </>
+      )}
+      {` · ${reason}`}
+    </>
+  )
+}
+
+/** Something else than its handlers say, for all of them. */
+function AskLimit({ of: { key, active }, close }: { of: ConcurrencyKey; close: () => void }) {
+  const { client, project } = useSession()
+  const { t, i18n } = useTranslation()
+  const queries = useQueryClient()
+  const [concurrency, setConcurrency] = useState<number | null>(null)
+  const [starts, setStarts] = useState<number | null>(null)
+  const [seconds, setSeconds] = useState<number | null>(60)
+  const [until, setUntil] = useState('')
+  const numberOf = (value: number | string) => (typeof value === 'number' ? value : null)
+  const rate = starts === null || seconds === null ? undefined : { limit: starts, period_ms: seconds * 1_000 }
+  const soon = until !== '' && Date.parse(until) <= Date.now()
+  return (
+    <Ask
+      opened
+      close={close}
+      title={t('key.limitTitle', { key })}
+      verb={t('key.limitVerb')}
+      reason="must"
+      ready={(concurrency !== null || rate !== undefined) && !soon}
+      act={async (reason) => {
+        await client.concurrencyKeys.limit({
+          body: {
+            key,
+            ...(concurrency === null ? {} : { concurrency }),
+            ...(rate === undefined ? {} : { rate }),
+            ...(until === '' ? {} : { until: new Date(until).toISOString() }),
+            reason: reason!,
+          },
+        })
+        void queries.invalidateQueries({ queryKey: [project, 'queues'] })
+      }}
+    >
+      <p>{t('key.limitText', { active: count(active, i18n.language) })}</p>
+      <NumberInput
+        label={t('key.atOnce')}
+        min={1}
+        max={10_000}
+        allowDecimal={false}
+        value={concurrency ?? ''}
+        onChange={(value) => setConcurrency(numberOf(value))}
+      />
+      <NumberInput
+        label={t('key.starts')}
+        min={1}
+        max={1_000_000}
+        allowDecimal={false}
+        value={starts ?? ''}
+        onChange={(value) => setStarts(numberOf(value))}
+      />
+      <NumberInput
+        label={t('key.seconds')}
+        min={1}
+        max={86_400}
+        allowDecimal={false}
+        value={seconds ?? ''}
+        onChange={(value) => setSeconds(numberOf(value))}
+      />
+      <TextInput
+        type="datetime-local"
+        label={t('key.untilOrGood')}
+        value={until}
+        onChange={(event) => setUntil(event.currentTarget.value)}
+      />
+    </Ask>
+  )
+}
+
+function AskLift({ name, limit, close }: Lifting & { close: () => void }) {
+  const { client, project } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  return (
+    <Ask
+      opened
+      close={close}
+      title={t('key.liftTitle', { key: name })}
+      verb={t('key.lift')}
+      act={async () => {
+        await client.concurrencyKeys.liftLimit({
+          body: { key: name, ...(limit.handler === null ? {} : { handler: limit.handler }) },
+        })
+        void queries.invalidateQueries({ queryKey: [project, 'queues'] })
+      }}
+    >
+      <p>
+        <LimitText of={limit} />
+      </p>
+      <p>{t('key.liftText')}</p>
+    </Ask>
+  )
+}
+
+function AskKey({
+  act,
+  of: { key, active, waiting },
+  close,
+}: {
+  act: 'pause' | 'resume'
+  of: ConcurrencyKey
+  close: () => void
+}) {
   const { client, project } = useSession()
   const { t, i18n } = useTranslation()
   const queries = useQueryClient()

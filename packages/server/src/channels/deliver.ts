@@ -135,9 +135,9 @@ async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSi
   if (webhook?.state !== 'active' || event === undefined) {
     const now = on.clock.now()
     await on.db.write(async (tx) => {
-      await store.lockWebhook(tx, claim.webhook_id)
+      const locked = await store.lockWebhook(tx, claim.webhook_id)
       if (!(await store.finishDelivery(tx, claim))) return
-      await store.nextInTurn(tx, claim.webhook_id, now)
+      if (locked?.ordered === 1) await store.nextInTurn(tx, claim.webhook_id, now)
       await store.updateDelivery(tx, claim.delivery_id, { state: 'failed', next_attempt_at: null, settled_at: now })
     })
     return
@@ -249,7 +249,8 @@ async function record(
   const webhook = await store.lockWebhook(tx, claim.webhook_id)
   const delivery = await store.findDelivery(tx, claim.delivery_id)
   if (!webhook || delivery?.state !== 'waiting') {
-    if (await store.finishDelivery(tx, claim)) await store.nextInTurn(tx, claim.webhook_id, now)
+    if ((await store.finishDelivery(tx, claim)) && webhook?.ordered === 1)
+      await store.nextInTurn(tx, claim.webhook_id, now)
     return undefined
   }
   const before = JSON.parse(delivery.attempts) as Delivery['attempts']

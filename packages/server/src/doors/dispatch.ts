@@ -445,6 +445,8 @@ const stepOf = (text: string): string | number =>
 function pydanticOf(fault: ErrorObject, root: string): [type: string, message: string] {
   if (fault.keyword === 'pattern' && String(fault.params.pattern).startsWith('^https?'))
     return ['url_scheme', "URL scheme should be 'http' or 'https'"]
+  if (fault.keyword === 'pattern')
+    return ['string_pattern_mismatch', `String should match pattern '${fault.params.pattern}'`]
   if (fault.keyword !== 'type') return ['value_error', fault.message ?? 'invalid']
   switch ([fault.params.type].flat()[0]) {
     case 'string':

@@ -11,6 +11,7 @@ import { isSecret, parseApiToken, secretHash } from './api-token.ts'
 import { checkCsrf, sessionCookie } from './browser.ts'
 import type { Caller } from './caller.ts'
 import { coalesce } from './coalesce.ts'
+import type { Configured } from './configured.ts'
 import type { AccessTokens } from './jwt.ts'
 import { tokenRole } from './permissions.ts'
 import { findSessions, findTokens, type SessionAccess, type TokenAccess, touch } from './store-access.ts'
@@ -45,8 +46,9 @@ export function createAuthenticator(options: {
   log: Logger
   accessTokens: AccessTokens
   publicUrl?: string | undefined
+  configured: Configured
 }): Authenticator {
-  const { db, clock, log, accessTokens } = options
+  const { db, clock, log, accessTokens, configured } = options
   const publicOrigin = options.publicUrl === undefined ? undefined : new URL(options.publicUrl).origin
   const sessionsById = createSessionLookup(db, 'id')
   const sessionsByCookie = createSessionLookup(db, 'secret_hash')
@@ -64,7 +66,8 @@ export function createAuthenticator(options: {
   }
 
   async function byToken(text: string, slug: string | undefined, where: Where): Promise<TokenAccess> {
-    const parsed = parseApiToken(text)
+    const ours = configured.find(text)
+    const parsed = ours ? { prefix: ours.prefix, secret: text } : parseApiToken(text)
     const access = parsed && (await tokensByPrefix(parsed.prefix))
     if (!parsed || !access || !isSecret(parsed.secret, access.secret_hash)) throw invalid()
     if (access.revoked_at !== null || access.expires_at <= where.at) throw invalid()
@@ -82,12 +85,14 @@ export function createAuthenticator(options: {
     const given = credentialOf(request)
     if (given === undefined) throw unauthenticated('NOT_AUTHENTICATED')
 
-    if (given.kind !== 'cookie' && given.text.startsWith('writ_')) {
+    const ours = given.kind === 'header' ? configured.find(given.text) : undefined
+    if (ours || (given.kind !== 'cookie' && given.text.startsWith('writ_'))) {
       const access = await byToken(given.text, slug, where)
       admit(id, access)
       const scopes = JSON.parse(access.scopes) as string[]
       const owner = access.is_instance_admin === 1 ? 'admin' : access.role
-      const role = tokenRole(owner, access.token_role)
+      // The owner of those of the configuration is nobody, who lends nothing.
+      const role = ours ? ours.role : tokenRole(owner, access.token_role)
       return {
         ...callerOf(access, where, access.project_slug, role),
         kind: 'token',

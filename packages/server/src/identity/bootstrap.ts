@@ -2,6 +2,7 @@ import { append, newOrigin, SYSTEM } from '../audit/index.ts'
 import { type Database, INSTANCE, inProject, UniqueViolation } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import { createAccount } from './accounts.ts'
+import { recordConfigured } from './configured.ts'
 import type { Identity } from './identity.ts'
 import { isWeak, oneTimePassword } from './password.ts'
 import { createProject, healProjects, loadLogOrigin, openProjectLog } from './projects.ts'
@@ -13,7 +14,7 @@ export type Bootstrapped = { readonly created: { readonly username: string; read
 
 /**
  * What an instance needs before it can serve, at every start: the instance's log, the project `default`, logs of projects
- * whose creation was interrupted, and on an empty instance the first administrator. Each step looks first, so a start
+ * whose creation was interrupted, on an empty instance the first administrator, and rows of the tokens of its configuration. Each step looks first, so a start
  * that was stopped anywhere is finished by the next one, and of two servers that start together one does each step.
  */
 export async function bootstrap(identity: Identity): Promise<Bootstrapped> {
@@ -22,8 +23,9 @@ export async function bootstrap(identity: Identity): Promise<Bootstrapped> {
   const project = await openDefaultProject(db, clock.now())
   const healed = await healProjects(db, clock.now())
   if (healed > 0) identity.log.warn({ projects: healed }, 'opened logs of projects that were half created')
-  if (await anyUser(db)) return null
-  return createFirstAdministrator(identity, project)
+  const made = (await anyUser(db)) ? null : await createFirstAdministrator(identity, project)
+  await recordConfigured(identity, project)
+  return made
 }
 
 async function openInstanceLog(db: Database, now: number): Promise<void> {

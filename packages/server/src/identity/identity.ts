@@ -5,6 +5,7 @@ import { createAddressSet } from '../platform/http/client-address.ts'
 import type { Logger } from '../platform/log.ts'
 import type { Secret } from '../platform/secret.ts'
 import { type Authenticator, createAuthenticator } from './authenticate.ts'
+import { type Configured, type ConfiguredToken, createConfigured } from './configured.ts'
 import { type AccessTokens, createAccessTokens, type TokenAlgorithm } from './jwt.ts'
 import { createOidcProvider, type OidcProvider } from './oidc.ts'
 import { createPasswords, type PasswordCost, type Passwords } from './password.ts'
@@ -30,6 +31,7 @@ export interface IdentitySettings {
   readonly oidcScopes?: string
   readonly oidcUsernameClaim?: string
   readonly oidcAutoCreate?: boolean
+  readonly configuredTokens?: readonly ConfiguredToken[]
 }
 
 /** Everything the handlers share. */
@@ -38,6 +40,7 @@ export interface Identity extends Authenticator {
   readonly clock: Clock
   readonly log: Logger
   readonly settings: IdentitySettings
+  readonly configured: Configured
   readonly passwords: Passwords
   readonly accessTokens: AccessTokens
   /** Seals the secrets of one-time codes. */
@@ -71,7 +74,8 @@ export async function openIdentity(options: {
   const privateKey = settings.algorithm === 'EdDSA' ? await loadTokenKey(settings.dataDir) : undefined
   const accessTokens = createAccessTokens({ algorithm: settings.algorithm, secrets, privateKey, clock })
   const { trustedProxies, publicUrl } = settings
-  const authenticator = createAuthenticator({ db, clock, log, accessTokens, publicUrl })
+  const configured = createConfigured(settings.configuredTokens ?? [])
+  const authenticator = createAuthenticator({ db, clock, log, accessTokens, publicUrl, configured })
   const logins = createThrottle(clock, options.loginLimits)
   const identity: Identity = {
     ...authenticator,
@@ -79,6 +83,7 @@ export async function openIdentity(options: {
     clock,
     log,
     settings,
+    configured,
     passwords: createPasswords(options.passwordCost),
     accessTokens,
     seal: createSeal(secrets, 'one-time codes'),

@@ -125,6 +125,8 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'concurrencyKeys.list': operators,
   'concurrencyKeys.pause': ['admin', 'ops'],
   'concurrencyKeys.resume': ['admin', 'ops'],
+  'concurrencyKeys.limit': ['admin', 'ops'],
+  'concurrencyKeys.liftLimit': ['admin', 'ops'],
   'deadLetters.list': operators,
   'deadLetters.get': operators,
   'deadLetters.replay': ['admin', 'ops'],

@@ -8,6 +8,7 @@ import type { Handlers } from '../platform/http/mount.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import { createApiToken } from './api-token.ts'
 import { type Caller, personOf } from './caller.ts'
+import { isConfigured } from './configured.ts'
 import type { Identity } from './identity.ts'
 import { coversScope, mayLend } from './permissions.ts'
 import { findToken, insertToken, listTokens, revokeToken, shortenToken, type TokenRow } from './store-tokens.ts'
@@ -145,7 +146,7 @@ function isRange(range: string): boolean {
 const show = (row: TokenRow, caller: Caller) => ({
   id: row.id,
   name: row.name,
-  prefix: `writ_${row.prefix}`,
+  prefix: isConfigured(row) ? row.prefix : `writ_${row.prefix}`,
   user_id: row.user_id,
   role: row.role,
   // Written by `make` alone: arrays of strings.

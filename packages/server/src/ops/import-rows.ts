@@ -5,6 +5,7 @@ import { type Actor, append } from '../audit/index.ts'
 import { createAccount, findUserByName, type Identity, oneTimePassword } from '../identity/index.ts'
 import type { Blobs } from '../platform/blobs/index.ts'
 import { INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
+import { jsonOrNull } from '../platform/json.ts'
 import { redactor } from '../platform/redact/index.ts'
 import { ticketDigest } from '../tickets/index.ts'
 import type { Imported } from './import-from.ts'
@@ -108,7 +109,6 @@ class Skipped extends Error {}
 
 const timeOf = (value: unknown): number => (value instanceof Date ? value.getTime() : Date.parse(String(value)))
 const textOf = (value: unknown): string | null => (value === null || value === undefined ? null : String(value))
-const jsonOf = (value: unknown): string | null => (value === null || value === undefined ? null : JSON.stringify(value))
 const source = (row: SourceRow) => ({ imported_from: 'tep', imported_id: row.id })
 
 /** A UUIDv7 of the row's own time whose other bits follow from the source's id: the same row, the same id, always. */
@@ -229,11 +229,11 @@ async function takeRun(tx: Tx, on: Importing, places: Places, row: SourceRow, he
     finalize: 'auto',
     trigger: JSON.stringify({ trigger_type: 'api', triggered_by: executor.id }),
     trace_id: createHash('sha256').update(here.id).digest('hex').slice(0, 32),
-    execution_context: jsonOf(row.execution_context),
+    execution_context: jsonOrNull(row.execution_context),
     validator_version: textOf(row.validator_version),
     rules_version: textOf(row.rules_version),
-    inputs_manifest: jsonOf(row.inputs_manifest),
-    outputs_manifest: jsonOf(row.outputs_manifest),
+    inputs_manifest: jsonOrNull(row.inputs_manifest),
+    outputs_manifest: jsonOrNull(row.outputs_manifest),
     result_summary: textOf(row.result_summary),
     stdout_log: textOf(row.stdout_log),
     stderr_log: textOf(row.stderr_log),

@@ -1,4 +1,5 @@
 /** What waits for workers: references with times, priorities and leases. */
+export { observed, type Step } from './observed.ts'
 export { openQueue, type QueueSettings } from './open.ts'
 export {
   type Ask,

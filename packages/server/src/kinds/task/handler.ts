@@ -2,7 +2,7 @@ import type { NewTask } from '@writ/api'
 import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/schema'
 import type { FieldError } from '../../platform/app-error.ts'
-import type { KeyLimits } from './hold.ts'
+import type { KeyLimits } from './key-limit.ts'
 
 /**
  * A named function that tasks run, and its contract. The promise that comes with it: execution is at least once, so `run`

@@ -1,5 +1,6 @@
 import type { Tx } from '../../platform/db/index.ts'
 import { type Entry, HELD_AT, type Queue } from '../../queue/index.ts'
+import { isOver, type KeyLimit, type KeyLimits, limitsFor, parseLimits, type Rate, textOfLimits } from './key-limit.ts'
 import * as held from './store-held.ts'
 
 /**
@@ -10,13 +11,6 @@ import * as held from './store-held.ts'
  *
  * Lifted in the transaction that changes the reason: stopped before its commit, both are as they were.
  */
-
-/** Of a key, as a handler's contract has it. Null: any number. */
-export interface KeyLimits {
-  readonly concurrency: number | null
-  /** So many starts in so long: a bucket of `limit` tokens that fills evenly in `periodMs`. */
-  readonly rate: { readonly limit: number; readonly periodMs: number } | null
-}
 
 const PAGE = 100
 const DUE_KEYS = 100
@@ -39,17 +33,21 @@ export async function admit(tx: Tx, keys: Iterable<string>, now: number): Promis
 async function admitUnder(tx: Tx, key: string, now: number): Promise<Entry[]> {
   const row = await held.lockKey(tx, key)
   const paused = row.paused_until !== null && row.paused_until > now
+  const { limits, over } = limitsOf(row, now)
   const admitted: held.HeldRow[] = []
-  let next_us = row.next_us
+  let next_us = over.some(({ rate }) => rate) ? filled(row.next_us, now) : row.next_us
   let wake: number | null = paused ? row.paused_until : null
   // What is refused for its handler's limits is passed over, as far as one page goes.
   for (let more = !paused; more; ) {
-    const page = await held.listWaitingFor(tx, key, now, PAGE)
-    let active = page.some(({ max_active }) => max_active !== null) ? await held.countAdmitted(tx, key) : 0
+    const page = (await held.listWaitingFor(tx, key, now, PAGE)).map((one) => ({
+      one,
+      ...limitsFor(one.handler, contractOf(one), limits),
+    }))
+    let active = page.some(({ concurrency }) => concurrency !== null) ? await held.countAdmitted(tx, key) : 0
     const taken: held.HeldRow[] = []
-    for (const one of page) {
-      if (one.max_active !== null && active >= one.max_active) continue
-      const token = takeToken(one, next_us, now)
+    for (const { one, concurrency, rate } of page) {
+      if (concurrency !== null && active >= concurrency) continue
+      const token = takeToken(rate, next_us, now)
       if ('waitUntil' in token) wake = Math.min(wake ?? token.waitUntil, token.waitUntil)
       else {
         next_us = token.next_us
@@ -69,24 +67,42 @@ async function admitUnder(tx: Tx, key: string, now: number): Promise<Entry[]> {
   if (later !== null) wake = Math.min(wake ?? later, later)
   // The rate is remembered until it says nothing any more.
   if (wake === null && next_us > now * 1_000) wake = Math.ceil(next_us / 1_000)
-  if (wake === null) await held.removeKey(tx, key)
-  else await held.saveKey(tx, key, { next_us, paused_until: paused ? row.paused_until : null, wake_at: wake })
+  // At the end of a limit others may have room.
+  if (!paused) for (const { until } of limits) if (until !== null) wake = Math.min(wake ?? until, until)
+  if (wake === null && limits.length === 0) await held.removeKey(tx, key)
+  else {
+    const paused_until = paused ? row.paused_until : null
+    await held.saveKey(tx, key, { next_us, paused_until, wake_at: wake, limits: textOfLimits(limits) })
+  }
   return admitted.map(entryOf)
 }
+
+const contractOf = ({ max_active, rate_limit, rate_ms }: held.HeldRow): KeyLimits => ({
+  concurrency: max_active,
+  rate: rate_limit === null || rate_ms === null ? null : { limit: rate_limit, periodMs: rate_ms },
+})
+
+function limitsOf(row: held.KeyRow, now: number) {
+  const all = parseLimits(row.limits)
+  return { limits: all.filter((one) => !isOver(one, now)), over: all.filter((one) => isOver(one, now)) }
+}
+
+/** The bucket of a key with all its tokens: for a limit that is gone what was taken under it says nothing. */
+const filled = (nextUs: number, now: number): number => Math.min(nextUs, now * 1_000)
 
 /**
  * One start under the rate limit of a task. The generic cell rate algorithm: `next_us` is when the bucket would be full again.
  * In microseconds, for a limit of many a second has less than one millisecond each. Source: ITU-T I.371, annex A.
  */
 function takeToken(
-  { rate_limit, rate_ms }: held.HeldRow,
+  rate: Rate | null,
   nextUs: number,
   now: number,
 ): { readonly next_us: number } | { readonly waitUntil: number } {
-  if (rate_limit === null || rate_ms === null) return { next_us: nextUs }
-  const each = Math.ceil((rate_ms * 1_000) / rate_limit)
+  if (rate === null) return { next_us: nextUs }
+  const each = Math.ceil((rate.periodMs * 1_000) / rate.limit)
   const full = Math.max(nextUs, now * 1_000)
-  const allowedUs = full - (rate_limit - 1) * each
+  const allowedUs = full - (rate.limit - 1) * each
   return allowedUs > now * 1_000 ? { waitUntil: Math.ceil(allowedUs / 1_000) } : { next_us: full + each }
 }
 
@@ -262,14 +278,45 @@ export async function pauseKey(tx: Tx, key: string, until: number, now: number):
   const row = await held.lockKey(tx, key)
   const before = row.paused_until !== null && row.paused_until > now ? row.paused_until : null
   const paused_until = Math.max(before ?? 0, until)
-  await held.saveKey(tx, key, { next_us: row.next_us, paused_until, wake_at: paused_until })
+  await held.saveKey(tx, key, { ...row, paused_until, wake_at: paused_until })
   return before === null
 }
 
 /** Ends a pause; answers whether there was one. */
 export async function resumeKey(tx: Tx, queue: Queue, key: string, now: number): Promise<boolean> {
   const row = await held.lockKey(tx, key)
-  await held.saveKey(tx, key, { next_us: row.next_us, paused_until: null, wake_at: now })
+  await held.saveKey(tx, key, { ...row, paused_until: null, wake_at: now })
   await enter(tx, queue, await admit(tx, [key], now), now)
   return row.paused_until !== null && row.paused_until > now
+}
+
+/**
+ * Puts a limit of this handler in place of the one before, or takes it away; answers the one before. A bucket is at most empty
+ * under a new rate, and full when its limit is gone. Whoever may start now does.
+ */
+export async function changeLimit(
+  tx: Tx,
+  queue: Queue,
+  key: string,
+  handler: string | null,
+  limit: KeyLimit | null,
+  now: number,
+): Promise<KeyLimit | null> {
+  const row = await held.lockKey(tx, key)
+  const { limits } = limitsOf(row, now)
+  const before = limits.find((one) => one.handler === handler) ?? null
+  const others = limits.filter((one) => one !== before)
+  const next_us = limit?.rate
+    ? Math.min(row.next_us, (now + limit.rate.periodMs) * 1_000)
+    : before?.rate
+      ? filled(row.next_us, now)
+      : row.next_us
+  await held.saveKey(tx, key, {
+    ...row,
+    next_us,
+    limits: textOfLimits(limit ? [...others, limit] : others),
+    wake_at: now,
+  })
+  await enter(tx, queue, await admit(tx, [key], now), now)
+  return before
 }

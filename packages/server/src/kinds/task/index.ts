@@ -1,14 +1,17 @@
 /** Tasks: runs of a named function, taken from a queue. */
+
+export { createBacklog } from './backlog.ts'
 export { builtinHandlers } from './builtin/index.ts'
 export { createEager, type Eager } from './eager.ts'
 export { createFeishu, type Feishu } from './feishu/feishu.ts'
+export type { Asked, DeadFilter, TaskFilter, TaskPage } from './filter.ts'
 export { type HandlerFolder, openHandlerFolder } from './folder/folder.ts'
 export { createHandlerPool } from './folder/pool.ts'
 export { createHandlers, type Handler, type Handlers, type TaskContext, TaskError } from './handler.ts'
 export { createHttpHandlers } from './http/http-handlers.ts'
 export { createSwitches } from './http/switches.ts'
 export { type AttemptEnded, attemptSpanId, createTaskLane } from './lane.ts'
-export { type Backlog, createTaskMetrics } from './metrics.ts'
+export { createTaskMetrics } from './metrics.ts'
 export { createLeaseTexts } from './remote/lease-text.ts'
 export { createRemoteHandlers } from './remote/registry.ts'
 export { createWorkers, type Workers } from './remote/workers.ts'
@@ -27,13 +30,9 @@ export { openSandbox, SandboxUnavailable } from './script/sandbox.ts'
 export { createScripts, type Scripts } from './script/scripts.ts'
 export { createPayloads, type Payloads } from './sealed.ts'
 export {
-  type Asked,
   createTasks,
-  type DeadFilter,
-  sumOf,
-  type TaskFilter,
-  type TaskPage,
   type Tasks,
 } from './service.ts'
-export type { TaskRow } from './store.ts'
+export type { Ending } from './settle.ts'
+export type { TaskRow, WorkRow } from './store.ts'
 export type { PreparedTask, SubmitTasks } from './submit.ts'

@@ -26,7 +26,7 @@ import { type End, type Ending, settleTasks } from './settle.ts'
 import { createSteps } from './step.ts'
 import { loadWork, type WorkRow } from './store.ts'
 import { findPaused } from './store-held.ts'
-import { keepChunks, type NewChunk } from './store-log.ts'
+import { keepChunks, lastChunk, type NewChunk } from './store-log.ts'
 
 /** An attempt that is over, whatever comes of it. */
 export interface AttemptEnded {
@@ -389,10 +389,8 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
   function restOf(work: Work, next: End['next']): NewChunk | undefined {
     const { log } = work
     if (log === null || (next === 'settle' && !log.isParted)) return undefined
-    const last = next === 'settle' || next === 'retry'
-    const lines = log.takeRest()
-    if (!lines && !last) return undefined
-    return { ...chunkOf({ work, lines: lines ?? { text: '', lines: 0, leftOut: 0, upTo: 0 } }), last }
+    const lines = log.takeRest() ?? { text: '', lines: 0, leftOut: 0 }
+    return lastChunk({ runId: work.row.id, attempt: work.lease.attempt, at: clock.now() }, lines, next)
   }
 
   function decide(work: Work, ending: Ending | null, error?: unknown): End | null {

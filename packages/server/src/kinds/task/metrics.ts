@@ -1,29 +1,20 @@
-import { Counter, Gauge, type Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import { createLabels } from '../../platform/metrics.ts'
-import type { Depth } from '../../queue/index.ts'
-
-/** What waits, of all projects together, at one moment. */
-export interface Backlog {
-  readonly queues: readonly Depth[]
-  readonly deadLetters: number
-}
-
-/** One scrape reads several gauges, which are of one moment. */
-const FRESH_MS = 1_000
+import type { Depth, Step } from '../../queue/index.ts'
+import type { Backlog } from './backlog.ts'
 
 /** The engine's own metrics. Gauges are read at the scrape; counters are of this process. */
 export function createTaskMetrics(
   registry: Registry,
   on: { now(): number; backlog(): Promise<Backlog> },
-): { ended(outcome: 'completed' | 'failed' | 'timeout' | 'cancelled'): void; leaseLost(): void } {
+): {
+  ended(outcome: 'completed' | 'failed' | 'timeout' | 'cancelled'): void
+  leaseLost(): void
+  batch(step: Step, count: number): void
+} {
   const registers = [registry]
+  const { backlog } = on
   const labelOf = createLabels()
-  let last: { at: number; backlog: Promise<Backlog> } | undefined
-  const backlog = () => {
-    const now = performance.now()
-    if (!last || now - last.at > FRESH_MS) last = { at: now, backlog: on.backlog() }
-    return last.backlog
-  }
   const gauge = (name: string, help: string, read: (depth: Depth) => number, merge: (a: number, b: number) => number) =>
     new Gauge({
       name,
@@ -70,7 +61,15 @@ export function createTaskMetrics(
     help: 'Leases that were lost while their work ran.',
     registers,
   })
+  const batches = new Histogram({
+    name: 'writ_queue_batch_size',
+    help: 'Entries that were put into queues, claimed or settled at once.',
+    labelNames: ['step'],
+    buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000],
+    registers,
+  })
   return {
+    batch: (step, count) => batches.observe({ step }, count),
     ended: (outcome) => attempts.inc({ outcome }),
     leaseLost: () => lost.inc(),
   }

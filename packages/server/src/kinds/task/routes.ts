@@ -20,10 +20,12 @@ import { lastEventId, type Streaming, streamEvents, wantsStream } from '../../pl
 import { whileConnected } from '../../platform/http/gone.ts'
 import type { Ask, Handlers as Routes } from '../../platform/http/mount.ts'
 import { redactor } from '../../platform/redact/index.ts'
+import type { TaskFilter, TaskPage } from './filter.ts'
 import type { BrokenFile, Handler } from './handler.ts'
+import { requireHandler } from './keys.ts'
 import type { LogPlace } from './log.ts'
 import type { Workers } from './remote/workers.ts'
-import type { TaskFilter, TaskPage, Tasks } from './service.ts'
+import type { Tasks } from './service.ts'
 import type { PreparedTask, SubmitTasks } from './submit.ts'
 
 export interface Dispatching {
@@ -42,7 +44,8 @@ export async function prepareDispatch(
   { callback, ...task }: NewTask,
   more?: { door?: 'dispatch' },
 ): Promise<PreparedTask> {
-  requirePermission(caller, 'tasks.submit')
+  // Who came through the door was asked there, by the scopes of its own paths.
+  if (more?.door !== 'dispatch') requirePermission(caller, 'tasks.submit')
   // The input is sealed where it is secret; these are only kept, so they are redacted.
   const { tags, metadata } = redactor.value({ tags: task.tags, metadata: task.metadata })
   const kept = { ...(tags ? { tags } : {}), ...(metadata ? { metadata } : {}) }
@@ -195,7 +198,7 @@ export const workerHandlers = (workers: Workers): Routes<typeof workersApi, Call
 export const handlerHandlers = ({ tasks }: Dispatching): Routes<typeof handlersApi, Caller> => ({
   get: (ask) =>
     ask.read(async (tx) => {
-      const found = await findHandler(tasks, tx, ask.params.name)
+      const found = await requireHandler(tasks, tx, ask.params.name)
       return shown(tasks, tx.project, found)
     }),
   async add(ask) {
@@ -215,7 +218,7 @@ export const handlerHandlers = ({ tasks }: Dispatching): Routes<typeof handlersA
   },
   rotateSecret: (ask) =>
     ask.change(async (tx) => {
-      const found = await findHandler(tasks, tx, ask.params.name)
+      const found = await requireHandler(tasks, tx, ask.params.name)
       if (found.source !== 'http') throw new AppError('HANDLER_UNSIGNED', { handler: found.name })
       return { ...shown(tasks, tx.project, found), secret: await tasks.http.rotate(tx, ask.caller, found.name) }
     }),
@@ -229,21 +232,12 @@ const setEnabled = (
   enabled: boolean,
 ): Promise<HandlerInfo> =>
   ask.change(async (tx) => {
-    const found = await findHandler(tasks, tx, ask.params.name)
+    const found = await requireHandler(tasks, tx, ask.params.name)
     if (found.source === 'worker')
       return showHandler(await tasks.remote.setEnabled(tx, ask.caller, found.name, enabled))
     await tasks.switches.set(tx, ask.caller, found.name, enabled)
     return showHandler({ ...found, enabled })
   })
-
-async function findHandler(tasks: Tasks, tx: Tx, name: string): Promise<Handler> {
-  const found =
-    tasks.handlers.find(name) ??
-    (await tasks.http.find(tx, [name])).get(name) ??
-    (await tasks.remote.find(tx, [name])).get(name)
-  if (!found) throw new AppError('HANDLER_UNKNOWN', { handler: name })
-  return found
-}
 
 const shown = (tasks: Tasks, project: string, handler: Handler): HandlerInfo =>
   showHandler(
@@ -262,6 +256,8 @@ export const concurrencyKeyHandlers = ({ tasks }: Dispatching): Routes<typeof co
   list: (ask) => ask.read((tx) => tasks.listKeys(tx, ask.caller.at)),
   pause: (ask) => ask.change((tx) => tasks.pauseKey(tx, ask.caller, ask.body.key, Date.parse(ask.body.until))),
   resume: (ask) => ask.change((tx) => tasks.resumeKey(tx, ask.caller, ask.body.key)),
+  limit: (ask) => ask.change((tx) => tasks.limitKey(tx, ask.caller, { ...ask.body, until: millisOf(ask.body.until) })),
+  liftLimit: (ask) => ask.change((tx) => tasks.liftKeyLimit(tx, ask.caller, ask.body.key, ask.body.handler ?? null)),
 })
 
 export const deadLetterHandlers = ({ tasks }: Dispatching): Routes<typeof deadLettersApi, Caller> => ({

@@ -34,13 +34,15 @@ export async function isHeld(tx: Tx, runId: string): Promise<boolean> {
 export interface KeyRow {
   readonly next_us: number
   readonly paused_until: number | null
+  /** JSON; see `KeyLimit`. */
+  readonly limits: string | null
 }
 
 /** The row of a key, made if there is none, locked until commit: one transaction admits under a key at a time. */
 export async function lockKey(tx: Tx, key: string): Promise<KeyRow> {
   const [row] = await tx.sql<KeyRow>(
     `insert into concurrency_keys (project_id, key) values (?1, ?2)
-     on conflict (project_id, key) do update set key = excluded.key returning next_us, paused_until`,
+     on conflict (project_id, key) do update set key = excluded.key returning next_us, paused_until, limits`,
     [tx.project, key],
   )
   return row!
@@ -49,11 +51,11 @@ export async function lockKey(tx: Tx, key: string): Promise<KeyRow> {
 export async function saveKey(
   tx: Tx,
   key: string,
-  { next_us, paused_until, wake_at }: KeyRow & { readonly wake_at: number | null },
+  { next_us, paused_until, limits, wake_at }: KeyRow & { readonly wake_at: number | null },
 ): Promise<void> {
   await tx.sql(
-    'update concurrency_keys set next_us = ?3, paused_until = ?4, wake_at = ?5 where project_id = ?1 and key = ?2',
-    [tx.project, key, next_us, paused_until, wake_at],
+    'update concurrency_keys set next_us = ?3, paused_until = ?4, limits = ?5, wake_at = ?6 where project_id = ?1 and key = ?2',
+    [tx.project, key, next_us, paused_until, limits, wake_at],
   )
 }
 
@@ -130,16 +132,19 @@ export interface KeyState {
   readonly active: number
   readonly waiting: number
   readonly paused_until: number | null
+  /** JSON; see `KeyLimit`. */
+  readonly limits: string | null
 }
 
-/** Keys that are in use or paused, by name. */
+/** Keys that are in use, paused or limited, by name. */
 export async function listKeys(tx: Tx, now: number, limit: number): Promise<KeyState[]> {
   const rows = await tx.sql<KeyState>(
-    `select used.key as key, sum(used.active) as active, sum(used.waiting) as waiting, max(used.paused_until) as paused_until
+    `select used.key as key, sum(used.active) as active, sum(used.waiting) as waiting, max(used.paused_until) as paused_until, max(used.limits) as limits
      from (
-       select key, admitted as active, 1 - admitted as waiting, null as paused_until from held where project_id = ?1 and key is not null
+       select key, admitted as active, 1 - admitted as waiting, null as paused_until, null as limits from held where project_id = ?1 and key is not null
        union all
-       select key, 0, 0, paused_until from concurrency_keys where project_id = ?1 and paused_until > ?2
+       select key, 0, 0, case when paused_until > ?2 then paused_until end, limits from concurrency_keys
+       where project_id = ?1 and (paused_until > ?2 or limits is not null)
      ) used group by used.key order by used.key limit ?3`,
     [tx.project, now, limit],
   )
@@ -148,6 +153,7 @@ export async function listKeys(tx: Tx, now: number, limit: number): Promise<KeyS
     active: Number(row.active),
     waiting: Number(row.waiting),
     paused_until: row.paused_until === null ? null : Number(row.paused_until),
+    limits: row.limits,
   }))
 }
 
@@ -157,8 +163,17 @@ export async function findKeyState(tx: Tx, key: string, now: number): Promise<Ke
     [tx.project, key],
   )
   const active = Number(row!.active ?? 0)
-  const paused = await findPaused(tx, [key], now)
-  return { key, active, waiting: Number(row!.n) - active, paused_until: paused.get(key) ?? null }
+  const [of] = await tx.sql<{ paused_until: number | null; limits: string | null }>(
+    'select case when paused_until > ?3 then paused_until end as paused_until, limits from concurrency_keys where project_id = ?1 and key = ?2',
+    [tx.project, key, now],
+  )
+  return {
+    key,
+    active,
+    waiting: Number(row!.n) - active,
+    paused_until: of?.paused_until ?? null,
+    limits: of?.limits ?? null,
+  }
 }
 
 // ---- dependencies

@@ -18,6 +18,19 @@ export interface NewChunk {
   readonly last: boolean
 }
 
+/**
+ * What is kept of a log with the end of an attempt; undefined if nothing is. Also without lines, where it says that the log is complete:
+ * an attempt that only waits, or goes back, goes on.
+ */
+export function lastChunk(
+  of: Pick<NewChunk, 'runId' | 'attempt' | 'at'>,
+  { text, lines, leftOut }: Pick<NewChunk, 'text' | 'lines' | 'leftOut'>,
+  next: 'settle' | 'retry' | 'wait' | 'hold' | 'back',
+): NewChunk | undefined {
+  const last = next === 'settle' || next === 'retry'
+  return lines === 0 && !last ? undefined : { ...of, text, lines, leftOut, last }
+}
+
 export type ChunkRow = Pick<Selectable<LogChunksTable>, 'first_line' | 'lines' | 'kept_at' | 'text'>
 
 /** Of one attempt, beyond which the oldest chunks go. */

@@ -6,11 +6,13 @@ import type { Blobs } from '../../platform/blobs/index.ts'
 import { type Command, type RequestKey, remember, type Tx, takeNumbers } from '../../platform/db/index.ts'
 import { answerOf } from '../../platform/http/mount.ts'
 import { uuidv7 } from '../../platform/ids.ts'
+import { jsonOrNull } from '../../platform/json.ts'
 import { type Entry, type Queue, remotePlace } from '../../queue/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 import type { Eager } from './eager.ts'
 import { faultsOf, type Handler, type Handlers } from './handler.ts'
-import { type Holding, hold, type KeyLimits } from './hold.ts'
+import { type Holding, hold } from './hold.ts'
+import type { KeyLimits } from './key-limit.ts'
 import { INLINE_BYTES, keepJson } from './payload.ts'
 import type { Payloads } from './sealed.ts'
 import { dependencyFailed, settleWaiting } from './settle.ts'
@@ -71,7 +73,6 @@ export interface SubmitTasks {
 const MAX_INPUT_BYTES = 512 * 1024
 
 const timeOf = (text: string | undefined): number | null => (text === undefined ? null : Date.parse(text))
-const jsonOf = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value))
 
 /** See `Tasks.prepare`. */
 export async function prepareTask(
@@ -126,9 +127,9 @@ export async function prepareTask(
     dependsOn: asked.depends_on ? { tasks: asked.depends_on, policy: asked.depends_on_policy ?? 'cancel' } : null,
     inputSha256,
     inputSealed,
-    tags: jsonOf(asked.tags),
-    metadata: jsonOf(asked.metadata),
-    callback: jsonOf(asked.callback),
+    tags: jsonOrNull(asked.tags),
+    metadata: jsonOrNull(asked.metadata),
+    callback: jsonOrNull(asked.callback),
     door,
   }
   if (text.length <= INLINE_BYTES) return { ...prepared, input: text }

@@ -573,6 +573,8 @@ export interface ConcurrencyKeysTable {
   key: string
   next_us: Generated<number>
   paused_until: number | null
+  /** JSON: a list of `KeyLimit` of tasks. */
+  limits: string | null
   wake_at: number | null
 }
 

@@ -35,7 +35,7 @@ import { type End, type Ending, settleTasks } from '../settle.ts'
 import { createStepRecord } from '../step.ts'
 import { findChildren, isHolder, listQueues, loadWork, type WorkRow } from '../store.ts'
 import { findPaused } from '../store-held.ts'
-import { keepChunks, type NewChunk } from '../store-log.ts'
+import { keepChunks, lastChunk, type NewChunk } from '../store-log.ts'
 import type { Held, LeaseTexts } from './lease-text.ts'
 import type { RemoteHandlers } from './registry.ts'
 
@@ -276,14 +276,12 @@ export function createWorkers(on: WorkersOn): Workers {
   function restOf({ lease }: Held, said: WorkResult, next: End['next']): NewChunk | undefined {
     const { log, log_rest: rest } = said
     if (rest === undefined && (log === undefined || next === 'settle')) return undefined
-    const last = next === 'settle' || next === 'retry'
+    const { runId, attempt } = lease
     const all = log?.slice(-MAX_LOG_CHARS).split('\n') ?? []
     const some = all.slice(all.length - Math.min(all.length, rest?.lines ?? all.length))
-    if (some.length === 0 && !last) return undefined
     const text = redactor.text(some.join('\n'))
-    const lines = some.length === 0 ? 0 : countLines(text)
-    const leftOut = rest?.left_out ?? 0
-    return { runId: lease.runId, attempt: lease.attempt, text, lines, leftOut, at: clock.now(), last }
+    const lines = { text, lines: some.length === 0 ? 0 : countLines(text), leftOut: rest?.left_out ?? 0 }
+    return lastChunk({ runId, attempt, at: clock.now() }, lines, next)
   }
 
   async function endFor(project: string, held: Held, row: WorkRow, said: WorkResult): Promise<End> {

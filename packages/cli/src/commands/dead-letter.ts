@@ -1,0 +1,93 @@
+import type { Task } from '@writ/api'
+import type { Command } from 'commander'
+import { type App, refOf } from '../app.ts'
+import { allOption, type ListOptions, limitOption, listSome, sayCount } from '../listing.ts'
+import type { Column } from '../table.ts'
+import { timeText } from '../text.ts'
+import { showTask, taskColumns } from './show-task.ts'
+import { timeOf } from './ticket.ts'
+
+const deadColumns: Column<Task>[] = [
+  ...taskColumns.filter(({ head }) => head !== 'STATE' && head !== 'DISPATCHED'),
+  { head: 'DIED', value: (t) => timeText(t.dead_at) },
+]
+
+interface DeadOptions {
+  handler?: string
+  queue?: string
+  code?: string
+  since?: string
+  until?: string
+}
+
+const withDeadFilter = (command: Command) =>
+  command
+    .option('--handler <handler>', 'only of this handler')
+    .option('--queue <queue>', 'only of this queue')
+    .option('--code <code>', 'only with this error code')
+    .option('--since <time>', 'died at or after')
+    .option('--until <time>', 'died before')
+
+const deadFilterOf = (o: DeadOptions) => ({
+  ...(o.handler ? { handler: o.handler } : {}),
+  ...(o.queue ? { queue: o.queue } : {}),
+  ...(o.code ? { error_code: o.code } : {}),
+  ...(o.since ? { died_after: timeOf(o.since) } : {}),
+  ...(o.until ? { died_before: timeOf(o.until) } : {}),
+})
+
+export function addDeadLetterCommands(program: Command, app: App): void {
+  const dlq = program
+    .command('dlq')
+    .description('Dead letters: tasks that failed for good')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  writ dlq list --handler proxy_forward
+  writ dlq replay 214
+  writ dlq replay --code FEISHU_UNREACHABLE --since 2026-01-01 --preview`,
+    )
+  withDeadFilter(dlq.command('list').description('List dead letters, newest first'))
+    .addOption(limitOption())
+    .addOption(allOption())
+    .action(async (o: ListOptions & DeadOptions) =>
+      app
+        .out()
+        .list(await listSome(await app.client(), 'deadLetters.list', deadFilterOf(o), o), deadColumns, (t) => t.number),
+    )
+  dlq
+    .command('show <task>')
+    .description('Show a dead letter with its attempts')
+    .option('--log', 'also what it logged')
+    .action(async (ref: string, o: { log?: boolean }) => {
+      showTask(app, await (await app.client()).deadLetters.get({ params: { id: refOf(ref) } }), o.log)
+    })
+  withDeadFilter(dlq.command('replay [tasks...]').description('Dispatch dead letters again: some, or all that match'))
+    .option('--preview', 'only count')
+    .action(async (refs: string[], o: DeadOptions & { preview?: boolean }) => {
+      const client = await app.client()
+      const body = { ...deadFilterOf(o), ...(refs.length > 0 ? { ids: refs.map(refOf) } : {}) }
+      if (o.preview) return sayCount(app, 'Would be replayed', (await client.deadLetters.preview({ body })).count)
+      const done = await client.deadLetters.replayMany({ body: { ...body, limit: 1_000 } })
+      app.out().item(
+        done,
+        [
+          ['Replayed', done.replayed.length],
+          ['Left', done.left === 0 ? null : `${done.left}; at most 1000 are replayed at a time`],
+        ],
+        done.replayed.map(({ number }) => number).join('\n'),
+      )
+    })
+  withDeadFilter(dlq.command('purge [tasks...]').description('Take dead letters off the list; their record stays'))
+    .option('--yes', 'do it; otherwise what would be purged is only counted')
+    .action(async (refs: string[], o: DeadOptions & { yes?: boolean }) => {
+      const client = await app.client()
+      const body = { ...deadFilterOf(o), ...(refs.length > 0 ? { ids: refs.map(refOf) } : {}) }
+      if (!o.yes) {
+        const { count } = await client.deadLetters.preview({ body })
+        return sayCount(app, 'Would be purged', count, 'say --yes to do it')
+      }
+      sayCount(app, 'Purged', (await client.deadLetters.purge({ body })).purged)
+    })
+}

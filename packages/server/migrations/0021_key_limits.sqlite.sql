@@ -1,0 +1,4 @@
+-- What operators allow under a concurrency key in place of what handlers say. SQLite.
+
+-- JSON: a list of `KeyLimit`; null where there is none. In the row that is locked before anything is admitted, so it costs no look.
+alter table concurrency_keys add column limits text;

@@ -1,0 +1,254 @@
+import { spanOfAttempt, spanOfTask } from './app-spans.ts'
+import type { Attest } from './audit/index.ts'
+import type { Config } from './config.ts'
+import { createDispatchMetrics } from './doors/index.ts'
+import { createSeal, deriveKey, type loadSecretKey } from './identity/index.ts'
+import { createCounter } from './insight/index.ts'
+import { createJudgeThread, createProofKind } from './kinds/proof/index.ts'
+import {
+  builtinHandlers,
+  createBacklog,
+  createEager,
+  createFeishu,
+  createHandlerPool,
+  createHandlers,
+  createHttpHandlers,
+  createLeaseTexts,
+  createPayloads,
+  createRemoteHandlers,
+  createScripts,
+  createSwitches,
+  createTaskLane,
+  createTaskMetrics,
+  createTasks,
+  createWorkers,
+  type Eager,
+  type Handler,
+  openHandlerFolder,
+  openSandbox,
+} from './kinds/task/index.ts'
+import type { Blobs } from './platform/blobs/index.ts'
+import type { Clock } from './platform/clock.ts'
+import type { Database } from './platform/db/index.ts'
+import type { Egress } from './platform/egress.ts'
+import type { Logger } from './platform/log.ts'
+import type { Metrics } from './platform/metrics.ts'
+import type { Tracing } from './platform/tracing.ts'
+import { observed, openQueue } from './queue/index.ts'
+import { createCheckLane, createWaiting, createWorker, fireTimers, type Worker } from './runs/index.ts'
+import { createScheduler } from './schedules/index.ts'
+
+const POLL_MS = 200
+/** How often what has ended is counted for insight. */
+const COUNT_MS = 5_000
+/** How often the workers of a task may be lost. */
+const MAX_LOST = 10
+/** How long work that was told to stop is waited for. */
+const PATIENCE_MS = 1_000
+
+/** Opens what accepts, keeps, claims, does and settles runs and tasks. Starts nothing yet. */
+export async function openEngine(on: {
+  readonly config: Config
+  readonly log: Logger
+  readonly clock: Clock
+  readonly db: Database
+  readonly blobs: Blobs
+  readonly egress: Egress
+  readonly secretKeys: Awaited<ReturnType<typeof loadSecretKey>>
+  readonly metrics: Metrics
+  readonly tracing: Tracing
+  readonly attest: Attest
+  readonly notBefore: () => string | undefined
+  readonly leaseMs: number
+  readonly testHandlers: readonly Handler[] | undefined
+}) {
+  const { config, log, clock, db, blobs, egress, secretKeys, metrics, tracing, attest, leaseMs } = on
+  const judges = createJudgeThread()
+  const kinds = new Map([createProofKind({ blobs, clock, judges })].map((kind) => [kind.name, kind]))
+  const waiting = createWaiting()
+  let trouble: string | null = null
+  const opened = await openQueue(db, {
+    backend: config.queueBackend,
+    redisUrl: config.redisUrl,
+    clock,
+    log: log.child({ part: 'queue' }),
+    health: (reason) => {
+      trouble = reason
+    },
+  })
+  const backlog = createBacklog(db, opened)
+  const ours = createTaskMetrics(metrics.registry, { now: clock.now, backlog })
+  const queue = observed(opened, ours.batch)
+  const executing = {
+    db,
+    queue,
+    blobs,
+    clock,
+    log: log.child({ part: 'worker' }),
+    kinds,
+    attest,
+    leaseMs,
+    timeoutSeconds: config.runTimeoutSeconds,
+    maxDeliveries: 10,
+    notBefore: on.notBefore,
+    settled: waiting.settled,
+  }
+  const feishu = createFeishu({
+    db,
+    clock,
+    egress,
+    seal: createSeal(secretKeys, 'feishu'),
+    handleKey: deriveKey(secretKeys[0], 'feishu handles'),
+    settings: {
+      url: config.dispatch.feishuUrl,
+      appId: config.dispatch.feishuAppId,
+      appSecret: config.dispatch.feishuAppSecret,
+    },
+  })
+  const scriptLimits = {
+    timeoutSeconds: config.dispatch.scriptTimeoutSeconds,
+    concurrent: config.dispatch.maxConcurrentScripts,
+  }
+  const scripts =
+    config.dispatch.scriptsDir === undefined
+      ? null
+      : createScripts(
+          { ...scriptLimits, dir: config.dispatch.scriptsDir, network: config.dispatch.scriptsNetwork },
+          await openSandbox(config.dispatch.scriptsSandbox),
+        )
+  const handlers = createHandlers(
+    [...builtinHandlers({ clock, egress, feishu, scripts, scriptLimits }), ...(on.testHandlers ?? [])],
+    { testHandlers: on.testHandlers !== undefined },
+  )
+  const handlersOn =
+    config.handlersDir === undefined ? null : { dir: config.handlersDir, log: log.child({ part: 'handlers' }) }
+  const pool =
+    handlersOn &&
+    createHandlerPool({
+      ...handlersOn,
+      env: Object.fromEntries(
+        Object.entries(config.handlersEnvironment).map(([name, value]) => [name, value.reveal()]),
+      ),
+      processes: config.handlersProcesses,
+      maxTasks: config.handlersMaxTasks,
+      memoryMb: config.handlersMemoryMb,
+      patienceMs: PATIENCE_MS,
+    })
+  // Before anything is claimed: a task that waits for one of these must find it.
+  const folder = pool && (await openHandlerFolder({ ...handlersOn!, handlers, pool, pollMs: 2_000 }))
+  const payloads = createPayloads(createSeal(secretKeys, 'payloads'))
+  const documented = createDispatchMetrics(metrics.registry, async () =>
+    Object.fromEntries((await backlog()).queues.map((one) => [one.queue, one.waiting])),
+  )
+  const remote = createRemoteHandlers(handlers)
+  const addresses = createHttpHandlers({ egress, seal: createSeal(secretKeys, 'http handlers'), clock })
+  const switches = createSwitches(db)
+  // Before anything is claimed.
+  await switches.refresh()
+  let eager: Eager | undefined
+  const tasks = createTasks({
+    db,
+    queue,
+    blobs,
+    clock,
+    handlers,
+    remote,
+    http: addresses,
+    switches,
+    waiting,
+    payloads,
+    accepted: documented.accepted,
+    eager: () => eager,
+  })
+  const settledTask = (runId: string, state: 'completed' | 'failed' | 'timeout' | 'cancelled') => {
+    waiting.settled(runId)
+    metrics.runsSettled.inc({ kind: 'task', outcome: state })
+  }
+  const observe: NonNullable<Parameters<typeof createTaskLane>[0]['observe']> = {
+    started: documented.started,
+    ended(done) {
+      const { row, startedAt, endedAt, ending } = done
+      documented.ended(row.queue, row.handler, (endedAt - startedAt) / 1_000, ending.errorCode)
+      ours.ended(ending.state)
+      tracing.record(spanOfAttempt(done))
+    },
+    settled: (row, ending, at) => tracing.record(spanOfTask(row, ending, at)),
+    leaseLost: ours.leaseLost,
+  }
+  const workers = createWorkers({
+    ...executing,
+    payloads,
+    registry: remote,
+    children: tasks.children,
+    texts: createLeaseTexts(deriveKey(secretKeys[0], 'leases')),
+    maxLost: MAX_LOST,
+    random: Math.random,
+    settled: settledTask,
+    observe,
+  })
+  const scheduler = createScheduler({
+    db,
+    clock,
+    log: log.child({ part: 'schedules' }),
+    tasks,
+    payloads,
+    pollMs: POLL_MS,
+  })
+  const counter = createCounter({ db, clock, log: log.child({ part: 'insight' }), pollMs: COUNT_MS })
+  const taskLane = createTaskLane({
+    ...executing,
+    log: log.child({ part: 'tasks' }),
+    handlers,
+    payloads,
+    children: tasks.children,
+    http: addresses,
+    off: switches.off,
+    observe,
+    concurrency: config.taskConcurrency,
+    atMost: 10 * config.taskConcurrency,
+    patienceMs: PATIENCE_MS,
+    maxLost: MAX_LOST,
+    random: Math.random,
+    settled: settledTask,
+    free: () => worker.wake(),
+  })
+  const worker: Worker = createWorker({
+    db,
+    queue,
+    clock,
+    log: executing.log,
+    lanes: [createCheckLane(executing, 4, () => worker.wake()), taskLane],
+    elsewhere: workers.wake,
+    async timers() {
+      await fireTimers(executing, tasks.expire)
+      await tasks.admitDue()
+    },
+    leaseMs,
+    pollMs: POLL_MS,
+    graceMs: config.shutdownGraceSeconds * 1_000,
+  })
+  if (config.roles.includes('worker')) eager = createEager({ queue, worker, lane: taskLane })
+
+  return {
+    kinds,
+    waiting,
+    queue,
+    feishu,
+    scripts,
+    payloads,
+    tasks,
+    workers,
+    worker,
+    scheduler,
+    counter,
+    folder,
+    refresh: switches.refresh,
+    /** Why the queue is slower than it could be, if it is. */
+    degraded: (): Record<string, string> => (trouble === null ? {} : { queue: trouble }),
+    async closeQueues() {
+      await pool?.close()
+      await queue.close()
+    },
+    closeJudges: judges.close,
+  }
+}

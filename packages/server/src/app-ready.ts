@@ -1,0 +1,33 @@
+import type { WitnessHealth } from './audit/index.ts'
+import { AppError } from './platform/app-error.ts'
+import { BlobCorrupt, BlobMissing, BlobStoreUnavailable } from './platform/blobs/index.ts'
+
+/** Errors of the byte store that have a place in the error table. */
+export function recogniseStores(error: unknown): AppError | undefined {
+  if (error instanceof BlobStoreUnavailable || error instanceof BlobMissing || error instanceof BlobCorrupt)
+    return new AppError('STORAGE_UNAVAILABLE', {}, { cause: error, headers: { 'retry-after': '1' } })
+  return undefined
+}
+
+/** What /readyz says of a witness that does not sign. The server goes on without it, so it stays ready. */
+export const witnessLine = ({ name, state, reason }: WitnessHealth): [string, string][] =>
+  state === 'ok' ? [] : [[`witness ${name}`, `${state}: ${reason}`]]
+
+/** Whether requests can be served: each part with its reason if not. The byte store is asked every few seconds only. */
+export function readiness(on: {
+  db: { ping(): Promise<void> }
+  blobs: { check(): Promise<void> }
+  sequencer: { health: { failing: string | null } }
+}) {
+  let checked = { at: Number.NEGATIVE_INFINITY, result: Promise.resolve<string | null>(null) }
+  const reasonOf = (work: Promise<void>) =>
+    work.then(
+      () => null,
+      (error: Error) => error.message,
+    )
+  return async (): Promise<Record<string, string | null>> => {
+    if (performance.now() - checked.at > 5_000) checked = { at: performance.now(), result: reasonOf(on.blobs.check()) }
+    const [database, artifacts] = await Promise.all([reasonOf(on.db.ping()), checked.result])
+    return { database, artifacts, log: on.sequencer.health.failing }
+  }
+}

@@ -1,0 +1,69 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Caller } from './identity/index.ts'
+import { type AttemptEnded, attemptSpanId, type Ending, type WorkRow } from './kinds/task/index.ts'
+import { type FinishedSpan, parentSpanOf, spanIdOf, traceIdOf } from './platform/tracing.ts'
+
+/** `name=value`, with commas between. Source: OpenTelemetry Protocol Exporter, "Specifying headers via environment variables". */
+export const headersOf = (text: string): Record<string, string> =>
+  Object.fromEntries(
+    text
+      .split(',')
+      .filter((pair) => pair.includes('='))
+      .map((pair) => [
+        pair.slice(0, pair.indexOf('=')).trim(),
+        decodeURIComponent(pair.slice(pair.indexOf('=') + 1).trim()),
+      ]),
+  )
+
+export const spanOfAttempt = ({ row, attempt, startedAt, endedAt, ending }: AttemptEnded): FinishedSpan => ({
+  name: `attempt ${row.handler}`,
+  kind: 'internal',
+  traceId: row.trace_id,
+  spanId: attemptSpanId(row.id, attempt),
+  parentSpanId: spanIdOf(row.id),
+  start: startedAt,
+  end: endedAt,
+  attributes: {
+    'writ.run': row.id,
+    'writ.attempt': attempt,
+    'writ.state': ending.state,
+    ...(ending.errorCode === null ? {} : { 'error.type': ending.errorCode }),
+  },
+  error: ending.error,
+})
+
+/** Source: OpenTelemetry semantic conventions for HTTP server spans. */
+export function spanOfRequest(request: FastifyRequest, reply: FastifyReply, now: number): FinishedSpan {
+  // Set by mount() once the caller is known.
+  const caller = request.caller as Caller | undefined
+  const route = request.routeOptions.url
+  return {
+    name: `${request.method} ${route ?? 'unknown'}`,
+    kind: 'server',
+    traceId: caller?.traceId ?? traceIdOf(request.id),
+    spanId: spanIdOf(request.id),
+    parentSpanId: caller ? parentSpanOf(request.headers.traceparent) : null,
+    start: now - reply.elapsedTime,
+    end: now,
+    attributes: {
+      'http.request.method': request.method,
+      ...(route === undefined ? {} : { 'http.route': route }),
+      'http.response.status_code': reply.statusCode,
+      'writ.request': request.id,
+    },
+    error: reply.statusCode >= 500 ? `status ${reply.statusCode}` : null,
+  }
+}
+
+/** From the dispatch of a task to its end. */
+export const spanOfTask = (row: WorkRow, ending: Ending, at: number): FinishedSpan => ({
+  name: `task ${row.handler}`,
+  kind: 'consumer',
+  traceId: row.trace_id,
+  spanId: spanIdOf(row.id),
+  parentSpanId: null,
+  start: row.created_at,
+  end: at,
+  attributes: { 'writ.run': row.id, 'writ.handler': row.handler, 'writ.queue': row.queue },
+  error: ending.error,
+})

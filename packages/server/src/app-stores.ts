@@ -1,0 +1,63 @@
+import { join } from 'node:path'
+import { type AuditFolders, append, listEvents, SYSTEM } from './audit/index.ts'
+import { blobSettings, type Config } from './config.ts'
+import { loadSecretKey, redactionKey } from './identity/index.ts'
+import type { Clock } from './platform/clock.ts'
+import { type Database, type DatabaseSettings, INSTANCE, inProject } from './platform/db/index.ts'
+import { configureRedaction, liveSecrets, REDACTION_VERSION, redactionKinds } from './platform/redact/index.ts'
+import { Secret } from './platform/secret.ts'
+
+/** Where the audit log and its keys are. */
+export const auditFolders = (config: Config): AuditFolders => ({
+  log: join(config.dataDir, 'log'),
+  keys: join(config.dataDir, 'keys'),
+  signer: join(config.dataDir, 'signer'),
+  days: config.auditPath,
+  ...(config.logStorage === 'local' ? {} : { tiles: tileStore(config, config.logStorage) }),
+})
+
+function tileStore(config: Config, type: 'minio' | 's3'): NonNullable<AuditFolders['tiles']> {
+  const settings = blobSettings(config, type)
+  if (settings.type === 'local') throw new Error('a local store is no store for tiles')
+  const { endpoint, region, bucket, accessKey, secretKey } = settings
+  return { endpoint, region, bucket, accessKey: accessKey?.reveal(), secretKey: secretKey?.reveal() }
+}
+
+/** The store that a configuration names. */
+export const databaseSettings = (config: Pick<Config, 'database' | 'migrationUrl'>): DatabaseSettings => ({
+  url: config.database.kind === 'sqlite' ? `sqlite:${config.database.file}` : config.database.url.reveal(),
+  migrationUrl: config.migrationUrl?.reveal(),
+})
+
+/** Tells the redactor the secrets of this process and the key of this installation. Before anything is written or logged. */
+export async function setUpRedaction(config: Config): Promise<void> {
+  const keys = await loadSecretKey(config)
+  const settings: string[] = []
+  const collect = (value: unknown) => {
+    if (value instanceof Secret) settings.push(String(value.reveal()))
+    else if (typeof value === 'object' && value !== null) for (const one of Object.values(value)) collect(one)
+  }
+  collect(config)
+  configureRedaction({
+    key: redactionKey(keys),
+    live: liveSecrets([...keys.filter((key) => key !== undefined), ...settings]),
+  })
+}
+
+/** Puts on record by which list texts are redacted from now on, so that it is known of every stored text. */
+export async function recordRedaction(db: Database, clock: Clock): Promise<void> {
+  await inProject(INSTANCE, () =>
+    db.write(async (tx) => {
+      const [last] = await listEvents(tx, { event_type: 'redaction.changed' }, { limit: 1 })
+      const known = last?.event
+        ? (JSON.parse(last.event) as { details?: { version?: number } }).details?.version
+        : undefined
+      if (known === REDACTION_VERSION) return
+      await append(tx, clock.now(), SYSTEM, {
+        type: 'redaction.changed',
+        action: `Texts are redacted by list ${REDACTION_VERSION}`,
+        details: { version: REDACTION_VERSION, kinds: redactionKinds },
+      })
+    }),
+  )
+}

@@ -1,0 +1,122 @@
+import type { Task } from '@writ/api'
+import type { Caller } from '../../identity/index.ts'
+import { AppError } from '../../platform/app-error.ts'
+import type { Tx } from '../../platform/db/index.ts'
+import type { Queue } from '../../queue/index.ts'
+import { isFinal, type Waiting } from '../../runs/index.ts'
+import type { Ref } from '../../tickets/index.ts'
+import { requireTaskFilter, type TaskFilter } from './filter.ts'
+import { see } from './see.ts'
+import { settleWaiting } from './settle.ts'
+import { showTask } from './show.ts'
+import * as store from './store.ts'
+import * as held from './store-held.ts'
+
+export interface Cancelling {
+  /**
+   * Cancels what waits at once; of what runs it asks the worker to stop, and the answer has `cancel_requested_at`. What the task
+   * dispatched and has not ended goes the same way.
+   * Throws TASK_NOT_FOUND, TASK_VIEW_DENIED, TASK_NOT_CANCELLABLE.
+   */
+  cancel(tx: Tx, caller: Caller, ref: Ref, reason: string | null): Promise<Task>
+
+  /** How many tasks the filter takes, up to 10,000; `open`: of those that have not ended. Throws TASKS_UNFILTERED. */
+  preview(tx: Tx, filter: TaskFilter, open: boolean): Promise<{ count: number; more: boolean }>
+  /** Cancels up to `limit` tasks that have not ended, oldest first, as `cancel` does. Throws TASKS_UNFILTERED. */
+  cancelMany(
+    tx: Tx,
+    caller: Caller,
+    filter: TaskFilter,
+    limit: number,
+    reason: string | null,
+  ): Promise<{ cancelled: number; stopping: number; left: number }>
+}
+
+/** For others that cancel. */
+export interface Cancels {
+  /** Cancels tasks that nobody holds; answers how many it could. */
+  cancelWaiting(tx: Tx, caller: Caller, ids: readonly string[], reason: string | null): Promise<number>
+  /** Cancels these and all that they dispatched: what waits at once, what runs is asked to stop. */
+  cancelAll(tx: Tx, caller: Caller, ids: readonly string[], reason: string): Promise<void>
+}
+
+const CANCELLED = { state: 'cancelled', result: null, outputSha256: null, errorCode: 'CANCELLED' } as const
+const CANCEL_TRIES = 10
+/** As many as a preview counts. */
+const MOST_COUNTED = 10_000
+
+export function createCancelling(on: { readonly queue: Queue; readonly waiting: Waiting }): Cancelling & Cancels {
+  const { queue, waiting } = on
+
+  async function cancelWaiting(tx: Tx, caller: Caller, ids: readonly string[], reason: string | null): Promise<number> {
+    const rows = await store.loadWork(tx, ids)
+    const ending = { ...CANCELLED, error: reason === null ? 'Cancelled while it waited' : `Cancelled: ${reason}` }
+    const settled = await settleWaiting(tx, queue, [...rows.values()], ending, caller, caller.at)
+    tx.afterCommit(() => {
+      for (const { id } of settled) waiting.settled(id)
+    })
+    return settled.length
+  }
+
+  async function cancelAll(tx: Tx, caller: Caller, ids: readonly string[], reason: string): Promise<void> {
+    for (let some = ids; some.length > 0; some = await held.listOpenChildren(tx, some)) {
+      await cancelWaiting(tx, caller, some, reason)
+      for (const [id, state] of await store.findStates(tx, some)) {
+        if (isFinal(state) || !(await queue.stop(tx, id))) continue
+        await store.updateTask(tx, id, { cancel_requested_at: caller.at, updated_at: caller.at })
+      }
+    }
+  }
+
+  return {
+    cancelWaiting,
+    cancelAll,
+
+    async cancel(tx, caller, ref, reason) {
+      const row = await see(tx, caller, ref)
+      if (isFinal(row.state)) throw new AppError('TASK_NOT_CANCELLABLE', { state: row.state })
+      // Between a look and the next it may come back from its worker, or go to one.
+      for (let tries = 1; (await cancelWaiting(tx, caller, [row.id], reason)) === 0; tries++) {
+        // Somebody holds it. If its work ends before it hears, it ends as it did.
+        if (await queue.stop(tx, row.id)) {
+          if (row.cancel_requested_at === null)
+            await store.updateTask(tx, row.id, { cancel_requested_at: caller.at, updated_at: caller.at })
+          break
+        }
+        const { state } = await see(tx, caller, row.id)
+        if (isFinal(state) || tries === CANCEL_TRIES) throw new AppError('TASK_NOT_CANCELLABLE', { state })
+      }
+      await cancelAll(tx, caller, await held.listOpenChildren(tx, [row.id]), `task ${row.number} was cancelled`)
+      return showTask(await see(tx, caller, row.id))
+    },
+
+    async preview(tx, filter, open) {
+      requireTaskFilter(filter)
+      const found = open
+        ? (await store.listOpen(tx, filter, MOST_COUNTED + 1)).length
+        : await store.countUpTo(tx, filter, MOST_COUNTED + 1)
+      return { count: Math.min(found, MOST_COUNTED), more: found > MOST_COUNTED }
+    },
+    async cancelMany(tx, caller, filter, limit, reason) {
+      requireTaskFilter(filter)
+      const rows = await store.listOpen(tx, filter, limit)
+      const free = rows.filter(({ held }) => !held).map(({ id }) => id)
+      const cancelled = await cancelWaiting(tx, caller, free, reason)
+      let stopping = 0
+      // One that was taken meanwhile is held now; in the order of ids, as everybody locks them.
+      for (const { id } of rows)
+        if (await queue.stop(tx, id)) {
+          stopping++
+          await store.updateTask(tx, id, { cancel_requested_at: caller.at, updated_at: caller.at })
+        }
+      const children = await held.listOpenChildren(
+        tx,
+        rows.map(({ id }) => id),
+      )
+      await cancelAll(tx, caller, children, 'what dispatched it was cancelled')
+      // What was asked to stop is open until it has: it is none of those that are left to be asked.
+      const left = (await store.listOpen(tx, filter, MOST_COUNTED + stopping)).length - stopping
+      return { cancelled, stopping, left: Math.max(0, left) }
+    },
+  }
+}

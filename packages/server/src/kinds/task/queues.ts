@@ -1,0 +1,80 @@
+import type { Queue } from '@writ/api'
+import { append } from '../../audit/index.ts'
+import { type Caller, personOf } from '../../identity/index.ts'
+import { AppError } from '../../platform/app-error.ts'
+import type { Tx } from '../../platform/db/index.ts'
+import type { Queue as RunQueue } from '../../queue/index.ts'
+import { depthsOf } from './backlog.ts'
+import type { Cancels } from './cancel.ts'
+import { showQueue } from './show.ts'
+import * as store from './store.ts'
+
+/** Queues of a project, for operators. */
+export interface Queues {
+  /** The queues of the project, by name. */
+  listQueues(tx: Tx): Promise<Queue[]>
+  /** No task of this queue is claimed any more; those that run go on. Throws QUEUE_UNKNOWN. Twice is once. */
+  pauseQueue(tx: Tx, caller: Caller, name: string): Promise<Queue>
+  resumeQueue(tx: Tx, caller: Caller, name: string): Promise<Queue>
+  /** So many tasks of the queue run at once, over all servers and workers; null: as many as each may. Throws QUEUE_UNKNOWN. */
+  limitQueue(tx: Tx, caller: Caller, name: string, concurrency: number | null): Promise<Queue>
+  /** Cancels up to `limit` of what waits, delayed ones included; those that run go on. Throws QUEUE_UNKNOWN. */
+  drainQueue(tx: Tx, caller: Caller, name: string, limit: number): Promise<{ cancelled: number; left: number }>
+}
+
+export function createQueues(on: Pick<Cancels, 'cancelWaiting'> & { readonly queue: RunQueue }): Queues {
+  const { queue, cancelWaiting } = on
+
+  const knownQueue = async (tx: Tx, name: string) => {
+    const row = (await store.listQueues(tx)).find((one) => one.name === name)
+    if (!row) throw new AppError('QUEUE_UNKNOWN', { queue: name })
+    return row
+  }
+
+  async function changePause(tx: Tx, caller: Caller, name: string, paused: boolean): Promise<Queue> {
+    const done = await store.setPaused(tx, name, paused ? { at: caller.at, by: personOf(caller) } : null)
+    if (!done) throw new AppError('QUEUE_UNKNOWN', { queue: name })
+    const depth = (await depthsOf(tx, queue)).get(name)
+    const shown = showQueue(await knownQueue(tx, name), depth)
+    if (!done.changed) return shown
+    await append(tx, caller.at, caller, {
+      type: paused ? 'queue.paused' : 'queue.resumed',
+      action: `${paused ? 'Paused' : 'Resumed'} queue: ${name}`,
+      details: { queue: name, waiting: shown.waiting, delayed: shown.delayed },
+    })
+    return shown
+  }
+
+  return {
+    async listQueues(tx) {
+      const found = await depthsOf(tx, queue)
+      return (await store.listQueues(tx)).map((row) => showQueue(row, found.get(row.name)))
+    },
+    pauseQueue: (tx, caller, name) => changePause(tx, caller, name, true),
+    resumeQueue: (tx, caller, name) => changePause(tx, caller, name, false),
+    async limitQueue(tx, caller, name, concurrency) {
+      const done = await store.setConcurrency(tx, name, concurrency)
+      if (!done) throw new AppError('QUEUE_UNKNOWN', { queue: name })
+      const shown = showQueue(await knownQueue(tx, name), (await depthsOf(tx, queue)).get(name))
+      if (done.before !== concurrency)
+        await append(tx, caller.at, caller, {
+          type: 'queue.limited',
+          action: `Limited queue: ${name}`,
+          details: { queue: name, concurrency, before: done.before },
+        })
+      return shown
+    },
+    async drainQueue(tx, caller, name, limit) {
+      await knownQueue(tx, name)
+      const ids = await store.listWaiting(tx, name, limit)
+      const cancelled = await cancelWaiting(tx, caller, ids, `queue ${name} was drained`)
+      if (cancelled > 0)
+        await append(tx, caller.at, caller, {
+          type: 'queue.drained',
+          action: `Drained queue: ${name}`,
+          details: { queue: name, cancelled },
+        })
+      return { cancelled, left: await store.countWaiting(tx, name) }
+    },
+  }
+}
