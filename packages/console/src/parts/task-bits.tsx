@@ -35,6 +35,12 @@ export function instantOf(local: string | undefined): string | undefined {
   return Number.isNaN(at.getTime()) ? undefined : at.toISOString()
 }
 
+/** The earlier of this time and now: what comes later than the question is not among what was counted. */
+export function untilNow(time: string | undefined): string {
+  const now = new Date().toISOString()
+  return time !== undefined && time < now ? time : now
+}
+
 type Filters = ReturnType<typeof useFilters>
 
 /** Handler and queue, which tasks and dead letters are filtered by alike. */
