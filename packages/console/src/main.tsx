@@ -5,6 +5,7 @@ import { QueryClient, QueryClientProvider } from '@tanstack/react-query'
 import { RouterProvider } from '@tanstack/react-router'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
+import { HereProvider } from './app/here.tsx'
 import { styleNonce } from './app/page-settings.ts'
 import { router } from './app/router.tsx'
 import { theme, variables } from './app/theme.ts'
@@ -30,7 +31,9 @@ createRoot(document.getElementById('root')!).render(
       getStyleNonce={() => styleNonce}
     >
       <QueryClientProvider client={queries}>
-        <RouterProvider router={router} />
+        <HereProvider>
+          <RouterProvider router={router} />
+        </HereProvider>
       </QueryClientProvider>
     </MantineProvider>
   </StrictMode>,

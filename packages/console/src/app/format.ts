@@ -42,7 +42,18 @@ export function exactTime(at: number, language: string, timeZone?: string): stri
   return `${words.format(at)} ${zoneName(at, language, timeZone)}`
 }
 
+// In one's own zone the name says how far it is from UTC and nothing else.
+const zoneNames = new Map<string, string>()
+
 function zoneName(at: number, language: string, timeZone?: string): string {
+  if (timeZone !== undefined) return zoneNameOf(at, language, timeZone)
+  const key = `${language} ${new Date(at).getTimezoneOffset()}`
+  const found = zoneNames.get(key) ?? zoneNameOf(at, language)
+  zoneNames.set(key, found)
+  return found
+}
+
+function zoneNameOf(at: number, language: string, timeZone?: string): string {
   const parts =
     timeZone === undefined
       ? zoneWords(language)
