@@ -6,14 +6,15 @@ import { createClient, createWorker } from '../../packages/sdk/src/index.ts'
 import { startChromium } from '../../test/servers/chromium.ts'
 import { type Figure, median, round } from '../figure.ts'
 import { startWrit, type WritProcess } from '../writ-process.ts'
+import { scoresOfHome } from './lighthouse.ts'
 
 const DAYS = 25
 /** The log tells of every eleventh: to count a million ends takes two minutes, and says no more than to count ninety thousand. */
 const TOLD = 11
 
 /**
- * The console over a million tasks, in Chromium: how long the main thread is held while a list is scrolled, and what it costs to
- * count them and to ask for the counts.
+ * The console over a million tasks, in Chromium: how long the main thread is held while a list is scrolled, what it costs to
+ * count them and to ask for the counts, and what Lighthouse says of the home page.
  */
 export async function console(runs = 1_000_000): Promise<Figure[]> {
   await buildConsole()
@@ -22,7 +23,11 @@ export async function console(runs = 1_000_000): Promise<Figure[]> {
     fill(writ, runs)
     const counted = await countingOf(writ, Math.ceil(runs / TOLD))
     passed(writ)
-    return [...counted, ...(await scrolling(writ, runs)), ...(await following(writ))]
+    const scores = (await scoresOfHome(writ)).map(({ device, category, score, rounds }) => ({
+      ...figure(`Lighthouse, home, ${device}: ${category}`, score, 'of 100', { at_least: 95 }),
+      runs: rounds,
+    }))
+    return [...counted, ...(await scrolling(writ, runs)), ...(await following(writ)), ...scores]
   } finally {
     await writ.stop()
   }

@@ -95,7 +95,9 @@ export const middle = (text: string, keep = 6): string =>
   text.length <= keep * 2 + 1 ? text : `${text.slice(0, keep)}…${text.slice(-keep)}`
 
 /** Whole numbers as the language groups them. */
-export const count = (value: number, language: string): string => countWords(language).format(value)
+export const count = (value: number, language: string): string =>
+  // Nothing to group: the first page is there before the browser has loaded how.
+  Number.isInteger(value) && value >= 0 && value < 1_000 ? String(value) : countWords(language).format(value)
 
 /** A share from 0 to 1 in percent; what is more than none is never told as none. */
 export const percent = (share: number | null, language: string): string =>

@@ -54,9 +54,21 @@ const paths = {
 export type IconName = keyof typeof paths
 
 /** A drawing beside a word, in strokes of its colour (`.icon`). It says nothing to a screen reader: the word does. */
-export function Icon({ name, size = 16, ...props }: { name: IconName; size?: number } & SVGProps<SVGSVGElement>) {
+export function Icon({
+  name,
+  size = 16,
+  className,
+  ...props
+}: { name: IconName; size?: number } & SVGProps<SVGSVGElement>) {
   return (
-    <svg width={size} height={size} viewBox="0 0 24 24" aria-hidden="true" className="icon" {...props}>
+    <svg
+      width={size}
+      height={size}
+      viewBox="0 0 24 24"
+      aria-hidden="true"
+      className={className === undefined ? 'icon' : `icon ${className}`}
+      {...props}
+    >
       <path d={paths[name]} />
     </svg>
   )
