@@ -198,7 +198,7 @@ export function Runs() {
             inputMode="numeric"
             value={filters[name] ?? ''}
             onChange={(event) => set({ [name]: event.currentTarget.value.replace(/\D/g, '') })}
-            w={116}
+            w={132}
           />
         ))}
         <Search label={t('run.search')} value={filters.q ?? ''} set={(q) => set({ q })} />

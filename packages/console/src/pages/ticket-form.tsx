@@ -8,6 +8,7 @@ import { useSession } from '../app/session.tsx'
 import { useAction } from '../parts/ask.tsx'
 import { Page } from '../parts/bits.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
+import { Icon } from '../parts/icons.tsx'
 import { Refusal } from '../parts/states.tsx'
 
 export interface TicketFields {
@@ -35,7 +36,7 @@ export function NewTicket() {
       title={t('ticket.new')}
       above={
         <Go to="tickets" className="back">
-          {t('nav.tickets')}
+          <Icon name="left" size={13} /> {t('nav.tickets')}
         </Go>
       }
     >
