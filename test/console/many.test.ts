@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Submitted, Task } from '@writ/api'
 import { handlerOf } from '../tasks/dispatch.ts'
-import { countOf, fill, lookAt, openTab, skip, startConsole, textsOf } from './scene.ts'
+import { comesTo, countOf, fill, lookAt, openTab, skip, startConsole, textsOf } from './scene.ts'
 
 const painted = handlerOf('test.painted', async (_, { log }) => {
   log('\u001b[31mport 7 is down\u001b[0m, \u001b[1mport 8 is up\u001b[0m')
@@ -53,6 +53,9 @@ test('tasks are searched, kept as a view, cancelled and replayed as many as were
   // Columns are left out and stay so.
   await page.getByRole('button', { name: 'Columns' }).click()
   await page.getByRole('menuitemcheckbox', { name: 'Queue' }).click()
+  // Closer, if one likes, and kept as well.
+  await page.getByRole('menuitemcheckbox', { name: 'Close rows' }).click()
+  await comesTo(async () => (await page.locator('.list-row').first().boundingBox())?.height, 26)
   await page.keyboard.press('Escape')
   await page.getByRole('columnheader', { name: 'Queue' }).waitFor({ state: 'detached' })
   await page.reload()

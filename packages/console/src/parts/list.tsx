@@ -17,7 +17,7 @@ import {
 import { useTranslation } from 'react-i18next'
 import { useEvents } from '../app/live.ts'
 import { useSession } from '../app/session.tsx'
-import { ColumnChoice, useColumnChoice } from './columns.tsx'
+import { ColumnChoice, useColumnChoice, useDense } from './columns.tsx'
 import { useGo, useLinks } from './go.tsx'
 import { Icon } from './icons.tsx'
 import { Failed, Loading } from './states.tsx'
@@ -33,8 +33,8 @@ export interface Column<T> {
   show(row: T): ReactNode
 }
 
-/** The height of a row, in pixels, as the style sheet has it. */
-const ROW = 36
+/** How high rows are, in pixels: as people find them, and when they want more of them at once. */
+const ROW = { usual: 32, dense: 26 } as const
 
 export interface PageOfRows<T> {
   readonly items: T[]
@@ -69,6 +69,7 @@ export function List<T extends { id: string; number?: number }>(props: {
   const { t } = useTranslation()
   const queries = useQueryClient()
   const [hidden, toggle] = useColumnChoice(name)
+  const height = useDense() ? ROW.dense : ROW.usual
   const columns = useMemo(() => all.filter((one, i) => i === 0 || !hidden.has(one.name)), [all, hidden])
   const about = JSON.stringify(filters)
   const key = useMemo(() => [project, name, about], [project, name, about])
@@ -196,7 +197,7 @@ export function List<T extends { id: string; number?: number }>(props: {
           role="table"
           aria-label={label}
           aria-rowcount={hasNextPage ? -1 : rows.length + 1}
-          style={{ '--tracks': columns.map(({ width }) => width).join(' ') } as CSSProperties}
+          style={{ '--tracks': columns.map(({ width }) => width).join(' '), '--row': `${height}px` } as CSSProperties}
         >
           <div className="list-head" role="row">
             {columns.map(({ name: column, title, right, wide }) => (
@@ -205,10 +206,20 @@ export function List<T extends { id: string; number?: number }>(props: {
               </span>
             ))}
           </div>
-          <Rows rows={rows} columns={columns} label={label} to={to} scroller={scroller} nearEnd={nearEnd} />
+          <Rows
+            // Others are measured anew.
+            key={height}
+            height={height}
+            rows={rows}
+            columns={columns}
+            label={label}
+            to={to}
+            scroller={scroller}
+            nearEnd={nearEnd}
+          />
         </div>
       )}
-      {isFetchingNextPage && <p className="dimmed small">{t('state.loading')}</p>}
+      {isFetchingNextPage && <p className="dimmed small list-more">{t('state.loading')}</p>}
       {query.isError && rows.length > 0 && <Failed error={query.error} retry={() => query.fetchNextPage()} />}
     </div>
   )
@@ -226,8 +237,9 @@ function Rows<T extends { id: string }>(props: {
   to: (row: T) => string
   scroller: RefObject<HTMLDivElement | null>
   nearEnd: () => void
+  height: number
 }) {
-  const { rows, columns, label, to, scroller, nearEnd } = props
+  const { rows, columns, label, to, scroller, nearEnd, height } = props
   const { t } = useTranslation()
   const go = useGo()
   const link = useLinks()
@@ -237,7 +249,7 @@ function Rows<T extends { id: string }>(props: {
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
-    estimateSize: () => ROW,
+    estimateSize: () => height,
     overscan: 4,
     getItemKey: (i) => rows[i]!.id,
   })

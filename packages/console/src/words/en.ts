@@ -216,6 +216,7 @@ export const en = {
     keys: 'j and k move, Enter opens',
     noMatch: 'Nothing matches',
     columns: 'Columns',
+    dense: 'Close rows',
     none: 'None',
   },
   form: { reason: 'Reason', reasonOptional: 'Reason (optional)' },

@@ -219,6 +219,7 @@ export const zhCn: Words<typeof en> = {
     keys: 'j、k 移动，回车打开',
     noMatch: '没有匹配项',
     columns: '列',
+    dense: '紧凑行',
     none: '无',
   },
   form: { reason: '理由', reasonOptional: '理由（可选）' },
