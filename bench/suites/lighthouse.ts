@@ -5,10 +5,9 @@ import lighthouse, { desktopConfig } from 'lighthouse'
 import { openProfile } from '../../test/servers/chromium.ts'
 import { freePort } from '../../test/servers/free-port.ts'
 import { median } from '../figure.ts'
-import type { WritProcess } from '../writ-process.ts'
+import { startWrit } from '../writ-process.ts'
 
 const CATEGORIES = ['performance', 'accessibility', 'best-practices'] as const
-const ROUNDS = 3
 
 export interface Score {
   readonly device: 'desktop' | 'mobile'
@@ -19,10 +18,11 @@ export interface Score {
 }
 
 /**
- * What Lighthouse says of the home page of somebody who is signed in, with its own settings for both devices. It takes the processor as
+ * What Lighthouse says of the home page of somebody who is signed in to a new server, with its own settings for both devices. It takes the processor as
  * it finds it: performance on a machine that does other things at the time is that of a slower machine.
  */
-export async function scoresOfHome(writ: WritProcess): Promise<Score[]> {
+export async function scoresOfHome(rounds = 3): Promise<Score[]> {
+  const writ = await startWrit()
   const folder = mkdtempSync(join(tmpdir(), 'writ-lighthouse-'))
   const port = await freePort()
   const context = await openProfile(folder, port)
@@ -38,7 +38,7 @@ export async function scoresOfHome(writ: WritProcess): Promise<Score[]> {
     const found: Score[] = []
     for (const device of ['desktop', 'mobile'] as const) {
       const results: Readonly<Record<string, { readonly score: number | null }>>[] = []
-      for (let i = 0; i < ROUNDS; i++) {
+      for (let i = 0; i < rounds; i++) {
         const flags = { port, disableStorageReset: true, logLevel: 'error', onlyCategories: CATEGORIES } as const
         const result = await lighthouse(home, flags, device === 'desktop' ? desktopConfig : undefined)
         if (!result) throw new Error('Lighthouse said nothing')
@@ -46,12 +46,13 @@ export async function scoresOfHome(writ: WritProcess): Promise<Score[]> {
       }
       for (const category of CATEGORIES) {
         const score = median(results.map((one) => Math.round((one[category]?.score ?? 0) * 100)))
-        found.push({ device, category, score, rounds: ROUNDS })
+        found.push({ device, category, score, rounds })
       }
     }
     return found
   } finally {
     await context.close()
+    await writ.stop()
     rmSync(folder, { recursive: true, force: true })
   }
 }
