@@ -106,7 +106,14 @@ declare module 'lighthouse' {
   export const desktopConfig: Config
   export default function lighthouse(
     url: string,
-    flags: { port: number; disableStorageReset: boolean; logLevel: 'error'; onlyCategories: readonly string[] },
+    flags: {
+      port: number
+      disableStorageReset: boolean
+      /** Milliseconds. */
+      maxWaitForLoad: number
+      logLevel: 'error'
+      onlyCategories: readonly string[]
+    },
     config?: Config,
   ): Promise<Result | undefined>
 }

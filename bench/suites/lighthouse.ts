@@ -39,7 +39,14 @@ export async function scoresOfHome(rounds = 3): Promise<Score[]> {
     for (const device of ['desktop', 'mobile'] as const) {
       const results: Readonly<Record<string, { readonly score: number | null }>>[] = []
       for (let i = 0; i < rounds; i++) {
-        const flags = { port, disableStorageReset: true, logLevel: 'error', onlyCategories: CATEGORIES } as const
+        const flags = {
+          port,
+          disableStorageReset: true,
+          // The stream of events never ends, so the network is never still.
+          maxWaitForLoad: 15_000,
+          logLevel: 'error',
+          onlyCategories: CATEGORIES,
+        } as const
         const result = await lighthouse(home, flags, device === 'desktop' ? desktopConfig : undefined)
         if (!result) throw new Error('Lighthouse said nothing')
         results.push(result.lhr.categories)
