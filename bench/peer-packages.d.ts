@@ -96,3 +96,24 @@ declare module '@restatedev/restate-sdk' {
     logger: () => void
   }): (request: Http2ServerRequest, response: Http2ServerResponse) => void
 }
+
+declare module 'lighthouse' {
+  interface Result {
+    readonly lhr: { readonly categories: Readonly<Record<string, { readonly score: number | null }>> }
+  }
+  /** A preset of settings, given back as it is. */
+  type Config = object
+  export const desktopConfig: Config
+  export default function lighthouse(
+    url: string,
+    flags: {
+      port: number
+      disableStorageReset: boolean
+      /** Milliseconds. */
+      maxWaitForLoad: number
+      logLevel: 'error'
+      onlyCategories: readonly string[]
+    },
+    config?: Config,
+  ): Promise<Result | undefined>
+}

@@ -528,6 +528,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '必须指明要处理哪些死信。',
     '至少给出 id、队列、处理器、错误码或时间之一；先查看预计数量。',
   ],
+  RUNS_UNFILTERED: [
+    'Name at least one of check, ticket, asset, time or a text; look at the count first.',
+    '必须指明要处理哪些执行。',
+    '至少给出检查、工单、资产、时间或文字之一；先查看预计数量。',
+  ],
   TASKS_UNFILTERED: [
     'Name at least one of queue, handler, error code, tag or time; look at the count first.',
     '必须指明要处理哪些任务。',

@@ -7,11 +7,14 @@ import { globSync, readFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import { gzip } from 'node:zlib'
+import { brotliCompress, constants, gzip } from 'node:zlib'
 
 const here = import.meta.dirname
 const dist = path.join(here, 'dist')
 const root = path.join(here, '../..')
+
+// A tenth smaller than gzip for a second more; the best quality takes three for another fiftieth.
+const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 10 } }
 
 /** SHA-256 of everything that a bundle is made of: our sources, and by the lockfile those of others. */
 function digestOfSources(): string {
@@ -49,8 +52,9 @@ export async function buildConsole(): Promise<boolean> {
   const files = path.join(made, '-')
   for (const name of await readdir(files)) {
     if (!/\.(js|css|svg)$/.test(name)) continue
-    const zipped = await promisify(gzip)(await readFile(path.join(files, name)), { level: 9 })
-    await writeFile(path.join(files, `${name}.gz`), zipped)
+    const bytes = await readFile(path.join(files, name))
+    await writeFile(path.join(files, `${name}.gz`), await promisify(gzip)(bytes, { level: 9 }))
+    await writeFile(path.join(files, `${name}.br`), await promisify(brotliCompress)(bytes, BROTLI))
   }
   await writeFile(path.join(made, 'sources'), digest)
   await mkdir(dist, { recursive: true })

@@ -275,6 +275,12 @@ for (const backend of backends()) {
     ]) {
       assert.deepEqual((await admin.get(list, there)).body, [], `${list} of the other project`)
     }
+    for (const filter of [{ ticket_id: made.ticket.id }, { created_before: '2999-01-01T00:00:00Z' }]) {
+      const counted = await admin.post('/runs/preview', { act: 'cancel', ...filter }, there)
+      assert.deepEqual(counted.body, { count: 0, more: false })
+      assert.deepEqual((await admin.post('/runs/cancel', filter, there)).body, { cancelled: 0, left: 0 })
+      assert.deepEqual((await admin.post('/runs/verify', filter, there)).body, { started: [], last: null, left: 0 })
+    }
     const events = await admin.get<{ resource_id: string }[]>('/audit/events?limit=1000', there)
     assert.ok(
       events.body.every((event) => event.resource_id !== made.ticket.id),

@@ -99,6 +99,10 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /runs/:id/finalize': workers,
   'POST /runs/:id/cancel': workers,
   'POST /runs/:id/verify': workers,
+  // Of many as of one: of those on tickets that one may work on.
+  'POST /runs/preview': workers,
+  'POST /runs/cancel': workers,
+  'POST /runs/verify': workers,
   'GET /scripts': all,
   'GET /rule-sets': all,
   'POST /rule-sets': admins,

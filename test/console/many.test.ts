@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Submitted, Task } from '@writ/api'
 import { handlerOf } from '../tasks/dispatch.ts'
-import { countOf, fill, lookAt, openTab, skip, startConsole, textsOf } from './scene.ts'
+import { comesTo, countOf, fill, lookAt, openTab, skip, startConsole, textsOf } from './scene.ts'
 
 const painted = handlerOf('test.painted', async (_, { log }) => {
   log('\u001b[31mport 7 is down\u001b[0m, \u001b[1mport 8 is up\u001b[0m')
@@ -53,6 +53,9 @@ test('tasks are searched, kept as a view, cancelled and replayed as many as were
   // Columns are left out and stay so.
   await page.getByRole('button', { name: 'Columns' }).click()
   await page.getByRole('menuitemcheckbox', { name: 'Queue' }).click()
+  // Closer, if one likes, and kept as well.
+  await page.getByRole('menuitemcheckbox', { name: 'Close rows' }).click()
+  await comesTo(async () => (await page.locator('.list-row').first().boundingBox())?.height, 26)
   await page.keyboard.press('Escape')
   await page.getByRole('columnheader', { name: 'Queue' }).waitFor({ state: 'detached' })
   await page.reload()
@@ -89,6 +92,26 @@ test('tasks are searched, kept as a view, cancelled and replayed as many as were
   await tab.open('default/runs?q=core%20switch')
   await page.getByText('ticket title of the newest').waitFor()
   await countOf(page.locator('.list-row'), 1)
+  // Runs on tickets, verified again and cancelled as many as were named.
+  const opened = { run_type: 'proof', ticket_id: 3, finalize: 'manual' }
+  assert.equal((await system.employee.post('/runs', opened)).status, 200)
+  await tab.open('default/runs')
+  await countOf(page.locator('.list-row'), 3)
+  assert.equal(await page.getByRole('button', { name: 'Check again …' }).count(), 0, 'not without a filter')
+  await tab.open('default/runs?script_id=proof.config_format')
+  await countOf(page.locator('.list-row'), 2)
+  await page.getByRole('button', { name: 'Check again …' }).click()
+  await dialog.getByText(/not cancelled, of the check proof.config_format, opened before/).waitFor()
+  await dialog.getByRole('button', { name: 'Check 2 runs again' }).click()
+  await page.getByText('2 are being checked again.').waitFor()
+  await countOf(page.locator('.list-row'), 4)
+  await tab.open('default/runs?ticket_id=3')
+  await countOf(page.locator('.list-row'), 1)
+  await page.getByRole('button', { name: 'Cancel …' }).click()
+  await dialog.getByText(/still wait, on ticket #3/).waitFor()
+  await dialog.getByRole('button', { name: 'Cancel one run' }).click()
+  await page.getByText('1 cancelled.').waitFor()
+  await countOf(page.locator('.list-row .state-cancelled'), 1)
   await tab.open('default/runs?to=2020-01-01T00:00')
   await page.getByText('Nothing matches').waitFor()
   assert.deepEqual(tab.broken, [])
@@ -107,6 +130,11 @@ test('tasks are searched, kept as a view, cancelled and replayed as many as were
         await wide.locator('.page-head .actions button').first().click()
         await wide.locator('.ask .dimmed').waitFor()
         await look('tasks-cancel')
+        await open('default/runs?script_id=proof.config_format')
+        await wide.locator('.list-row').first().waitFor()
+        await wide.locator('.page-head .actions button').first().click()
+        await wide.locator('.ask .dimmed').waitFor()
+        await look('runs-verify')
       },
     },
   )

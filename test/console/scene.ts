@@ -135,6 +135,7 @@ export async function faultsOf(page: Page): Promise<string[]> {
   const look = async () => [
     ...(await accessibilityFaults(page)),
     ...((await fits(page)) ? [] : ['wider than the screen']),
+    ...((await rowsAreWhole(page)) ? [] : ['a row is lower than what it holds']),
   ]
   let faults = await look()
   for (let i = 0; i < 20 && faults.length > 0; i++) {
@@ -156,6 +157,12 @@ async function accessibilityFaults(page: Page): Promise<string[]> {
 /** Nothing is wider than the page. */
 const fits = async (page: Page): Promise<boolean> =>
   (await page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')) as boolean
+
+/** Rows are as high as what stands in them, also where they are cards. */
+const rowsAreWhole = async (page: Page): Promise<boolean> =>
+  (await page.evaluate(
+    `[...document.querySelectorAll('.list-row')].every((row) => row.scrollHeight <= row.clientHeight + 1)`,
+  )) as boolean
 
 const screenshots = path.join(import.meta.dirname, '../../packages/console/screenshots')
 

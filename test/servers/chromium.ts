@@ -1,6 +1,6 @@
 /** The Chromium that is installed, driven over its debugging protocol. Nothing is downloaded. */
 import { existsSync } from 'node:fs'
-import { type Browser, chromium } from 'playwright-core'
+import { type Browser, type BrowserContext, chromium } from 'playwright-core'
 
 const executablePath = '/usr/bin/chromium'
 
@@ -8,18 +8,26 @@ const executablePath = '/usr/bin/chromium'
 export const missingChromium = (): string | undefined =>
   existsSync(executablePath) ? undefined : `${executablePath} is not installed (apt-get install chromium)`
 
+const executable = {
+  executablePath,
+  args: [
+    '--headless',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ],
+}
+
 /** A browser without a window and without traffic of its own. */
-export const startChromium = (): Promise<Browser> =>
-  chromium.launch({
-    executablePath,
-    args: [
-      '--headless',
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
+export const startChromium = (): Promise<Browser> => chromium.launch(executable)
+
+/** The same with a profile in this folder, for a program that drives it over the debugging protocol on this port of loopback. */
+export const openProfile = (folder: string, port: number): Promise<BrowserContext> =>
+  chromium.launchPersistentContext(folder, {
+    ...executable,
+    args: [...executable.args, `--remote-debugging-port=${port}`],
   })

@@ -62,7 +62,7 @@ export const tasksApi = {
       'Newest first. Who is neither ops, auditor nor admin sees those that they dispatched. `q` looks, in whatever case, for a text in handler, error, error code, tags, unique key, worker, metadata and the first 2,000 characters of the input, among the newest 20,000 runs before `created_before`; not in results and logs.',
     query: query({
       ...paging,
-      q: Type.Optional(t.Words),
+      q: Type.Optional(s.Words),
       queue: Type.Optional(t.QueueName),
       handler: Type.Optional(t.HandlerName),
       state: Type.Optional(s.RunState),

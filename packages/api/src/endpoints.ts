@@ -7,7 +7,6 @@ import { insightApi } from './insight.ts'
 import { listOf, paging } from './pages.ts'
 import * as s from './shapes.ts'
 import * as t from './tasks.ts'
-import { Words } from './tasks.ts'
 
 // Errors that any call of a kind may answer are added by `openapi.ts`; here stand those of the operation itself.
 
@@ -862,10 +861,7 @@ export const runsApi = {
       'Newest first. Employees and devs see those on their tickets. `q` looks, in whatever case, for a text in check, error code, summary of the result and title of the ticket, among the newest 20,000 runs before `created_before`.',
     query: query({
       ...paging,
-      q: Type.Optional(Words),
-      created_after: Type.Optional(s.Time),
-      created_before: Type.Optional(s.Time),
-      ticket_id: Type.Optional(s.Ref),
+      ...s.runFilter,
       state: Type.Optional(s.RunState),
       verdict: Type.Optional(s.Verdict),
       kind: Type.Optional(Type.String({ maxLength: 50 })),
@@ -949,6 +945,53 @@ export const runsApi = {
     body: s.VerifyRun,
     reply: s.Run,
     example: {},
+  }),
+  preview: endpoint({
+    method: 'POST',
+    path: '/runs/preview',
+    access: 'member',
+    tag: 'runs',
+    status: 200,
+    unrecorded: true,
+    errors: ['RUNS_UNFILTERED'],
+    summary: 'Count the runs that a filter takes',
+    description:
+      'What `cancel` or `verify` of many (`act`) with this filter would touch, of those that the caller may work on. Changes nothing. Up to 10,000 are counted: `more` says that there are others.',
+    body: s.CountRuns,
+    reply: Type.Object({ count: Type.Integer(), more: Type.Boolean() }),
+    example: { act: 'cancel', ticket_id: 1 },
+  }),
+  cancelMany: endpoint({
+    method: 'POST',
+    path: '/runs/cancel',
+    access: 'member',
+    tag: 'runs',
+    status: 200,
+    errors: ['RUNS_UNFILTERED'],
+    summary: 'Cancel runs',
+    description:
+      'Up to `limit` of those that the filter takes, that still wait and that the caller may work on, oldest first. Each has its own event. An empty filter is refused. `left` counts, up to 10,000, what still waits.',
+    body: s.CancelRuns,
+    reply: Type.Object({ cancelled: Type.Integer(), left: Type.Integer() }),
+    example: { ticket_id: 1, reason: 'the window was moved' },
+  }),
+  verifyMany: endpoint({
+    method: 'POST',
+    path: '/runs/verify',
+    access: 'member',
+    tag: 'runs',
+    status: 200,
+    errors: ['RUNS_UNFILTERED'],
+    summary: 'Check old evidence of many runs again',
+    description:
+      'As `verify` without more files for up to `limit` of those that the filter takes, that were settled and not cancelled, and that the caller may work on, oldest first. Runs that check another one again are not among them. An empty filter, a state or verdict alone, is refused.',
+    body: s.VerifyRuns,
+    reply: Type.Object({
+      started: Type.Array(Type.Object({ id: s.Id, number: Type.Integer(), verifies_run_id: s.Id })),
+      last: s.nullable(Type.Integer({ description: 'number of the last run that was taken' })),
+      left: Type.Integer({ description: 'those behind it, up to 10,000' }),
+    }),
+    example: { script_id: 'proof.file_hash', created_after: '2026-01-01T00:00:00Z' },
   }),
 } as const
 

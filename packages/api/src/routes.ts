@@ -81,6 +81,9 @@ export const routes: Routes = {
     finalize: { method: 'POST', path: '/runs/:id/finalize', json: true },
     cancel: { method: 'POST', path: '/runs/:id/cancel', json: true },
     verify: { method: 'POST', path: '/runs/:id/verify', json: true },
+    preview: { method: 'POST', path: '/runs/preview', unrecorded: true, json: true },
+    cancelMany: { method: 'POST', path: '/runs/cancel', json: true },
+    verifyMany: { method: 'POST', path: '/runs/verify', json: true },
   },
   rules: {
     scripts: { method: 'GET', path: '/scripts', json: true },

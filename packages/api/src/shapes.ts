@@ -605,6 +605,36 @@ export const VerifyRun = Type.Union([
   }),
   Type.Null(),
 ])
+/** Words that are looked for; the description of each list says where. */
+export const Words = Type.String({ minLength: 1, maxLength: 200 })
+
+/** Which runs on tickets, as a query and as a body have it. */
+export const runFilter = {
+  script_id: Type.Optional(line(100)),
+  ticket_id: Type.Optional(Ref),
+  asset_id: Type.Optional(Ref),
+  created_after: Type.Optional(Time),
+  created_before: Type.Optional(Time),
+  q: Type.Optional(Words),
+}
+const runsAtOnce = Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 100 }))
+export const CancelRuns = command({ ...runFilter, reason: Type.Optional(text(2000)), limit: runsAtOnce })
+export type CancelRuns = Static<typeof CancelRuns>
+const settledChoice = {
+  ...runFilter,
+  state: Type.Optional(words(['completed', 'failed', 'timeout'])),
+  verdict: Type.Optional(Verdict),
+}
+export const VerifyRuns = command({
+  ...settledChoice,
+  after: Type.Optional(
+    Type.Integer({ minimum: 0, description: 'only runs with a greater number: `last` of the answer before goes on' }),
+  ),
+  limit: runsAtOnce,
+})
+export type VerifyRuns = Static<typeof VerifyRuns>
+export const CountRuns = command({ ...settledChoice, act: words(['cancel', 'verify']) })
+export type CountRuns = Static<typeof CountRuns>
 export const Artifact = Type.Object({
   id: Id,
   number: Type.Integer(),

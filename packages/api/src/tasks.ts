@@ -335,9 +335,6 @@ export const taskFilter = {
   created_after: Type.Optional(Time),
   created_before: Type.Optional(Time),
 }
-/** Words that are looked for; see the description of the list. */
-export const Words = Type.String({ minLength: 1, maxLength: 200 })
-
 const openChoice = { ...taskFilter, state: Type.Optional(choiceOf(['pending', 'running'])) }
 export const CancelTasks = command({
   ...openChoice,

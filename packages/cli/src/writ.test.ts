@@ -464,6 +464,34 @@ test('a schedule is added with its times, and times that are not saved are shown
   assert.equal((await writ(['schedule', 'add', 'x', 'y', '--every', 'often'])).code, 2)
 })
 
+test('many runs are counted, and taken a hundred at a time only with --yes', async (t) => {
+  const run = '01900000-0000-7000-8000-000000000001'
+  const { writ, asked } = await openCommandLine(t, ({ url, body }) =>
+    url.endsWith('/preview')
+      ? { json: { count: 150, more: false } }
+      : url.endsWith('/cancel')
+        ? { json: { cancelled: JSON.parse(body).limit, left: 7 } }
+        : { json: { started: [{ id: run, number: 9, verifies_run_id: run }], last: 4, left: 0 } },
+  )
+  const filter = ['--script', 'proof.file_hash', '--until', '2026-11-01']
+  assert.match((await writ(['run', 'cancel', ...filter])).out, /Would be cancelled +150/)
+  const choice = { script_id: 'proof.file_hash', created_before: '2026-11-01T00:00:00.000Z' }
+  assert.deepEqual(JSON.parse(asked[0]!.body), { act: 'cancel', ...choice })
+  assert.equal(asked.length, 1)
+  assert.match((await writ(['run', 'cancel', ...filter, '--reason', 'moved', '--yes'])).out, /Cancelled +150/)
+  assert.deepEqual(
+    asked.slice(2).map(({ body }) => JSON.parse(body)),
+    [
+      { ...choice, limit: 100, reason: 'moved' },
+      { ...choice, limit: 50, reason: 'moved' },
+    ],
+  )
+  assert.match((await writ(['run', 'verify', ...filter, '--verdict', 'failed', '--yes'])).out, /Judged again +1/)
+  assert.deepEqual(JSON.parse(asked.at(-1)!.body), { ...choice, verdict: 'failed', after: 0, limit: 100 })
+  for (const line of [['cancel'], ['cancel', '7', ...filter], ['verify'], ['verify', ...filter, '--wait']])
+    assert.equal((await writ(['run', ...line])).code, 2)
+})
+
 for (const [line, query] of [
   [
     ['task', 'list', '--text', 'port 7', '--key', 'k', '--error', 'HTTP_500', '--batch', id, '--since', '2026-11-01'],

@@ -3,10 +3,12 @@ import './console.css'
 import { MantineProvider } from '@mantine/core'
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query'
 import { RouterProvider } from '@tanstack/react-router'
-import { StrictMode } from 'react'
+import { StrictMode, startTransition } from 'react'
 import { createRoot } from 'react-dom/client'
+import { HereProvider } from './app/here.tsx'
 import { styleNonce } from './app/page-settings.ts'
 import { router } from './app/router.tsx'
+import { askWhoLooks } from './app/session.tsx'
 import { theme, variables } from './app/theme.ts'
 import { openWords } from './words/index.ts'
 
@@ -20,18 +22,25 @@ const queries = new QueryClient({
   },
 })
 
+askWhoLooks(queries)
 await openWords()
-createRoot(document.getElementById('root')!).render(
-  <StrictMode>
-    <MantineProvider
-      theme={theme}
-      defaultColorScheme="auto"
-      cssVariablesResolver={variables}
-      getStyleNonce={() => styleNonce}
-    >
-      <QueryClientProvider client={queries}>
-        <RouterProvider router={router} />
-      </QueryClientProvider>
-    </MantineProvider>
-  </StrictMode>,
+const root = createRoot(document.getElementById('root')!)
+// In pieces, between which the browser may do other things.
+startTransition(() =>
+  root.render(
+    <StrictMode>
+      <MantineProvider
+        theme={theme}
+        defaultColorScheme="auto"
+        cssVariablesResolver={variables}
+        getStyleNonce={() => styleNonce}
+      >
+        <QueryClientProvider client={queries}>
+          <HereProvider>
+            <RouterProvider router={router} />
+          </HereProvider>
+        </QueryClientProvider>
+      </MantineProvider>
+    </StrictMode>,
+  ),
 )

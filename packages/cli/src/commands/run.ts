@@ -36,7 +36,9 @@ export function addRunCommands(program: Command, app: App): void {
 Examples:
   writ run list --ticket 1
   writ run show 12
-  writ run verify 12 --wait        judge the same evidence again, today`,
+  writ run verify 12 --wait        judge the same evidence again, today
+  writ run verify --script rules.access-switch --since 2026-11-01        count what would be judged again
+  writ run cancel --asset 7 --until 2026-11-20 --yes        cancel all of these that still wait`,
     )
 
   withWait(run.command('start').description('Start a run on a ticket'))
@@ -68,41 +70,20 @@ Examples:
     .command('list')
     .description('List runs, newest first')
     .option('-t, --ticket <ticket>', 'only those of this ticket', refOf)
+    .option('--asset <asset>', 'only those on tickets of this asset', refOf)
+    .option('--script <script>', 'only those of this check')
     .addOption(new Option('-s, --state <state>', 'only those in this state').choices(states))
     .addOption(new Option('--verdict <verdict>', 'only those with this verdict').choices(['passed', 'failed']))
     .option('--kind <kind>', 'only of this kind')
-    .option(
-      '--text <text>',
-      'only those with this in check, error code, summary or title of the ticket; of the newest 20,000',
-    )
+    .option('--text <text>', TEXT)
     .option('--since <time>', 'started at or after')
     .option('--until <time>', 'started before')
     .addOption(limitOption())
     .addOption(allOption())
-    .action(
-      async (
-        o: ListOptions & {
-          ticket?: string
-          state?: RunState
-          verdict?: Verdict
-          kind?: string
-          text?: string
-          since?: string
-          until?: string
-        },
-      ) => {
-        const query = {
-          ticket_id: o.ticket,
-          state: o.state,
-          verdict: o.verdict,
-          kind: o.kind,
-          q: o.text,
-          created_after: o.since && timeOf(o.since),
-          created_before: o.until && timeOf(o.until),
-        }
-        app.out().list(await listSome(await app.client(), 'runs.list', query, o), runColumns, (r) => r.number)
-      },
-    )
+    .action(async (o: ListOptions & ChoiceOptions & { state?: RunState; verdict?: Verdict; kind?: string }) => {
+      const query = { ...choiceOf(o), state: o.state, verdict: o.verdict, kind: o.kind }
+      app.out().list(await listSome(await app.client(), 'runs.list', query, o), runColumns, (r) => r.number)
+    })
 
   run
     .command('show <run>')
@@ -128,27 +109,59 @@ Examples:
       showOrWait(app, await (await app.client()).runs.finalize({ params: { id: refOf(ref) } }), o),
   )
 
-  run
-    .command('cancel <run>')
-    .description('Cancel a run that waits')
+  withChoice(run.command('cancel [run]').description('Cancel a run that waits, or all that a filter takes'))
     .option('--reason <text>', 'why')
-    .action(async (ref: string, { reason }: { reason?: string }) => {
-      const cancelled = await (await app.client()).runs.cancel({ params: { id: refOf(ref) }, body: { reason } })
-      app.out().item(cancelled, runFields(cancelled), cancelled.number)
+    .action(async (ref: string | undefined, o: ChoiceOptions & { reason?: string; yes?: boolean }) => {
+      const { reason } = o
+      const choice = oneOrMany(ref, o)
+      const client = await app.client()
+      if (ref !== undefined) {
+        const cancelled = await client.runs.cancel({ params: { id: refOf(ref) }, body: { reason } })
+        return app.out().item(cancelled, runFields(cancelled), cancelled.number)
+      }
+      const { count, more } = await client.runs.preview({ body: { act: 'cancel', ...choice } })
+      if (!o.yes) return sayCount(app, 'Would be cancelled', count, more)
+      let cancelled = 0
+      // Each call is a transaction: stopped in between, the oldest are cancelled and the others still wait.
+      while (cancelled < count) {
+        const limit = Math.min(AT_ONCE, count - cancelled)
+        const done = await client.runs.cancelMany({ body: { ...choice, limit, ...(reason ? { reason } : {}) } })
+        cancelled += done.cancelled
+        if (done.left === 0 || done.cancelled === 0) break
+      }
+      app.out().item({ cancelled }, [['Cancelled', cancelled]], String(cancelled))
     })
 
-  withWait(run.command('verify <run>').description('Judge the evidence of a settled run again, as a new run'))
-    .option('--add <file...>', 'more evidence')
-    .action(async (ref: string, o: WaitOptions & { add?: string[] }) => {
-      const more = o.add ? await openEvidence(evidenceOf(o.add)) : []
+  withWait(
+    withChoice(
+      run
+        .command('verify [run]')
+        .description('Judge the evidence of a settled run again, as a new run; or that of all that a filter takes'),
+    ),
+  )
+    .option('--add <file...>', 'more evidence, for one run')
+    .addOption(
+      new Option('-s, --state <state>', 'only those that ended so').choices(['completed', 'failed', 'timeout']),
+    )
+    .addOption(new Option('--verdict <verdict>', 'only those with this verdict').choices(['passed', 'failed']))
+    .action(async (ref: string | undefined, o: VerifyOptions) => {
+      const choice = oneOrMany(ref, o)
+      if (ref !== undefined) return verifyOne(app, ref, o)
+      if (o.add || o.wait) throw usage('--add and --wait go with one run')
       const client = await app.client()
-      const body = more.length > 0 ? { finalize: 'manual' as const } : undefined
-      let again: Run = await client.runs.verify({ params: { id: refOf(ref) }, body })
-      if (more.length > 0) {
-        await sendFiles(app, client, again.id, more)
-        again = await client.runs.finalize({ params: { id: again.id } })
+      const body = { ...choice, ...(o.state ? { state: o.state } : {}), ...(o.verdict ? { verdict: o.verdict } : {}) }
+      const { count, more } = await client.runs.preview({ body: { act: 'verify', ...body } })
+      if (!o.yes) return sayCount(app, 'Would be judged again', count, more)
+      const started: { number: number }[] = []
+      let after = 0
+      while (started.length < count) {
+        const limit = Math.min(AT_ONCE, count - started.length)
+        const done = await client.runs.verifyMany({ body: { ...body, after, limit } })
+        started.push(...done.started)
+        if (done.left === 0 || done.last === null) break
+        after = done.last
       }
-      await showOrWait(app, again, o)
+      app.out().item({ started }, [['Judged again', started.length]], started.map(({ number }) => number).join('\n'))
     })
 
   run
@@ -159,6 +172,76 @@ Examples:
       const client = await app.client()
       showEnd(app, await waitForRun(client, refOf(ref), o.timeout, app.terminal))
     })
+}
+
+interface ChoiceOptions {
+  ticket?: string
+  asset?: string
+  script?: string
+  text?: string
+  since?: string
+  until?: string
+}
+interface VerifyOptions extends WaitOptions, ChoiceOptions {
+  add?: string[]
+  state?: 'completed' | 'failed' | 'timeout'
+  verdict?: Verdict
+  yes?: boolean
+}
+
+/** As many as one call takes. */
+const AT_ONCE = 100
+const TEXT = 'only those with this in check, error code, summary or title of the ticket; of the newest 20,000'
+
+const withChoice = (command: Command) =>
+  command
+    .option('-t, --ticket <ticket>', 'all of this ticket', refOf)
+    .option('--asset <asset>', 'all on tickets of this asset', refOf)
+    .option('--script <script>', 'all of this check')
+    .option('--text <text>', TEXT)
+    .option('--since <time>', 'started at or after')
+    .option('--until <time>', 'started before')
+    .option('--yes', 'with a filter: do it; otherwise what it takes is only counted')
+
+const choiceOf = (o: ChoiceOptions) => ({
+  ...(o.ticket ? { ticket_id: o.ticket } : {}),
+  ...(o.asset ? { asset_id: o.asset } : {}),
+  ...(o.script ? { script_id: o.script } : {}),
+  ...(o.text ? { q: o.text } : {}),
+  ...(o.since ? { created_after: timeOf(o.since) } : {}),
+  ...(o.until ? { created_before: timeOf(o.until) } : {}),
+})
+
+/** The filter, which stands instead of a run; bounded by now, so that what is started later is not among those that were counted. */
+function oneOrMany(ref: string | undefined, o: ChoiceOptions) {
+  const choice = choiceOf(o)
+  const named = Object.keys(choice).length > 0
+  if (ref !== undefined && named) throw usage('name a run or a filter, not both')
+  if (ref === undefined && !named)
+    throw usage('name a run, or which ones by --script, --ticket, --asset, --text, --since or --until')
+  return { created_before: new Date().toISOString(), ...choice }
+}
+
+const sayCount = (app: App, what: string, count: number, more: boolean): void =>
+  app.out().item(
+    { count, more },
+    [
+      [what, more ? `${count}, and more` : count],
+      ['Next', count > 0 ? 'say --yes to do it' : null],
+    ],
+    String(count),
+  )
+
+async function verifyOne(app: App, ref: string, o: VerifyOptions): Promise<void> {
+  const files = o.add ? await openEvidence(evidenceOf(o.add)) : []
+  const client = await app.client()
+  const body = files.length > 0 ? { finalize: 'manual' as const } : undefined
+  let again: Run = await client.runs.verify({ params: { id: refOf(ref) }, body })
+  if (files.length > 0) {
+    await sendFiles(app, client, again.id, files)
+    again = await client.runs.finalize({ params: { id: again.id } })
+  }
+  await showOrWait(app, again, o)
 }
 
 const withWait = (command: Command) =>

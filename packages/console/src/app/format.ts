@@ -42,7 +42,18 @@ export function exactTime(at: number, language: string, timeZone?: string): stri
   return `${words.format(at)} ${zoneName(at, language, timeZone)}`
 }
 
+// In one's own zone the name says how far it is from UTC and nothing else.
+const zoneNames = new Map<string, string>()
+
 function zoneName(at: number, language: string, timeZone?: string): string {
+  if (timeZone !== undefined) return zoneNameOf(at, language, timeZone)
+  const key = `${language} ${new Date(at).getTimezoneOffset()}`
+  const found = zoneNames.get(key) ?? zoneNameOf(at, language)
+  zoneNames.set(key, found)
+  return found
+}
+
+function zoneNameOf(at: number, language: string, timeZone?: string): string {
   const parts =
     timeZone === undefined
       ? zoneWords(language)
@@ -84,7 +95,9 @@ export const middle = (text: string, keep = 6): string =>
   text.length <= keep * 2 + 1 ? text : `${text.slice(0, keep)}…${text.slice(-keep)}`
 
 /** Whole numbers as the language groups them. */
-export const count = (value: number, language: string): string => countWords(language).format(value)
+export const count = (value: number, language: string): string =>
+  // Nothing to group: the first page is there before the browser has loaded how.
+  Number.isInteger(value) && value >= 0 && value < 1_000 ? String(value) : countWords(language).format(value)
 
 /** A share from 0 to 1 in percent; what is more than none is never told as none. */
 export const percent = (share: number | null, language: string): string =>

@@ -11,6 +11,7 @@ import type { Project } from '@writ/api'
 import { useTranslation } from 'react-i18next'
 import { Empty, Failed, Loading } from '../parts/states.tsx'
 import { withWords } from '../words/index.ts'
+import { Members } from './members.tsx'
 import { preferences } from './page-settings.ts'
 import { Gate, InProject } from './session.tsx'
 import { Shell } from './shell.tsx'
@@ -69,9 +70,11 @@ const inProject = createRoute({
       <Gate>
         {(projects) => (
           <InProject key={project} project={project} projects={projects}>
-            <Shell>
-              <Outlet />
-            </Shell>
+            <Members>
+              <Shell>
+                <Outlet />
+              </Shell>
+            </Members>
           </InProject>
         )}
       </Gate>

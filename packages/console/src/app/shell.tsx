@@ -35,6 +35,8 @@ export interface Place {
   readonly icon: IconName
   /** The operation that the page cannot do without. */
   readonly needs?: string
+  /** Pages beside it that are entered from it. */
+  readonly also?: readonly string[]
   /** Two letters that lead there: g, then this. */
   readonly key?: string
 }
@@ -45,7 +47,7 @@ export const places: readonly Place[] = [
   { to: 'tickets', word: 'tickets', icon: 'ticket', key: 't' },
   { to: 'runs', word: 'runs', icon: 'run', key: 'r' },
   { to: 'assets', word: 'assets', icon: 'asset', key: 'a' },
-  { to: 'tasks', word: 'tasks', icon: 'task', key: 'x' },
+  { to: 'tasks', word: 'tasks', icon: 'task', also: ['batches'], key: 'x' },
   { to: 'queues', word: 'queues', icon: 'queue', needs: 'queues.list', key: 'q' },
   { to: 'dead-letters', word: 'dead', icon: 'dead', needs: 'deadLetters.list', key: 'd' },
   { to: 'handlers', word: 'handlers', icon: 'plug', key: 'l' },
@@ -65,7 +67,10 @@ export function Shell({ children }: { children: ReactNode }) {
   const [keys, help] = useDisclosure(false)
   const [search, setSearch] = useState(false)
   useLive(client, project)
-  useEffect(() => preferences.set('project', project), [project])
+  useEffect(() => {
+    // Writing is slow where a browser writes at once.
+    if (preferences.get('project') !== project) preferences.set('project', project)
+  }, [project])
   // biome-ignore lint/correctness/useExhaustiveDependencies: done when another page is shown
   useEffect(() => {
     menu.close()
@@ -122,8 +127,8 @@ export function Shell({ children }: { children: ReactNode }) {
       <nav className="side" aria-label={t('shell.navigation')}>
         {places
           .filter(({ needs }) => needs === undefined || can(needs))
-          .map(({ to, word, icon }) => {
-            const current = here === (to.split('/')[0] ?? '')
+          .map(({ to, word, icon, also }) => {
+            const current = here === (to.split('/')[0] ?? '') || also?.includes(here)
             return (
               <Go key={word} to={to} className="side-link" {...(current ? { 'aria-current': 'page' as const } : {})}>
                 <Icon name={icon} />

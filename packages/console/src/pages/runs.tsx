@@ -1,4 +1,5 @@
-import { Select, TextInput } from '@mantine/core'
+import { Button, Select, TextInput } from '@mantine/core'
+import { useQuery } from '@tanstack/react-query'
 import type { Run } from '@writ/api'
 import { useCallback, useState } from 'react'
 import { useTranslation } from 'react-i18next'
@@ -6,14 +7,16 @@ import { duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Page, Person, RunStateBadge, Time } from '../parts/bits.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
+import { Icon } from '../parts/icons.tsx'
 import { type Column, List } from '../parts/list.tsx'
+import { AskRuns, type RunChoice } from '../parts/run-many.tsx'
 import { Views } from '../parts/saved-views.tsx'
 import { stationsOfRun } from '../parts/seal.ts'
 import { SealLine } from '../parts/seal-line.tsx'
 import { useSeals } from '../parts/seals.ts'
 import { Search } from '../parts/search.tsx'
 import { Empty } from '../parts/states.tsx'
-import { instantOf, TimeFilters } from '../parts/task-bits.tsx'
+import { instantOf, TimeFilters, untilNow } from '../parts/task-bits.tsx'
 
 export const RUN_STATES = [
   'pending',
@@ -27,22 +30,37 @@ export const RUN_STATES = [
 ] as const
 
 export function Runs() {
-  const { client } = useSession()
+  const { client, project, can } = useSession()
   const { t } = useTranslation()
   const all = useFilters()
   const [filters, set] = all
+  const [asking, setAsking] = useState<{ act: 'cancel' | 'verify'; choice: RunChoice } | null>(null)
+  const [said, setSaid] = useState<string | null>(null)
   const [numbers, setNumbers] = useState<readonly number[]>([])
   const seals = useSeals('run', numbers)
   const query: Record<string, string> = Object.fromEntries(
     Object.entries({
       state: filters.state,
       verdict: filters.verdict,
+      script_id: filters.script_id,
       ticket_id: filters.ticket_id,
+      asset_id: filters.asset_id,
       q: filters.q?.trim(),
       created_after: instantOf(filters.from),
       created_before: instantOf(filters.to),
     }).flatMap(([name, value]) => (value ? [[name, value]] : [])),
   )
+  const scripts = useQuery({ queryKey: [project, 'scripts'], queryFn: () => client.rules.scripts(), staleTime: 60_000 })
+  // What is done to many is bounded by more than how they stand.
+  const { state, verdict, ...choice } = query
+  const chosen = Object.keys(choice).length > 0
+  const waits = state === undefined ? verdict === undefined : state === 'pending'
+  const ended = state === undefined || ['completed', 'failed', 'timeout'].includes(state)
+  const ask = (act: 'cancel' | 'verify') =>
+    setAsking({
+      act,
+      choice: { ...(act === 'cancel' ? choice : query), created_before: untilNow(choice.created_before) },
+    })
   const views: [string, Record<string, string>][] = [
     ['all', {}],
     ['waiting', { state: 'pending' }],
@@ -108,7 +126,31 @@ export function Runs() {
     },
   ]
   return (
-    <Page name={t('nav.runs')} title={t('nav.runs')}>
+    <Page
+      name={t('nav.runs')}
+      title={t('nav.runs')}
+      actions={
+        chosen && (
+          <>
+            {can('runs.verifyMany') && ended && (
+              <Button variant="default" onClick={() => ask('verify')} leftSection={<Icon name="refresh" size={14} />}>
+                {t('many.verify')}
+              </Button>
+            )}
+            {can('runs.cancelMany') && waits && (
+              <Button variant="default" onClick={() => ask('cancel')} leftSection={<Icon name="stop" size={14} />}>
+                {t('many.cancel')}
+              </Button>
+            )}
+          </>
+        )
+      }
+    >
+      {said !== null && (
+        <p className="summary" role="status">
+          {said}
+        </p>
+      )}
       <Views to="runs" views={views.map(([name, view]) => [t(`runView.${name}` as 'runView.all'), view])} />
       <div className="filters filters-runs">
         <Select
@@ -129,14 +171,36 @@ export function Runs() {
           clearable
           w={140}
         />
-        <TextInput
-          aria-label={t('run.ticketNumber')}
-          placeholder={t('run.ticketNumber')}
-          inputMode="numeric"
-          value={filters.ticket_id ?? ''}
-          onChange={(event) => set({ ticket_id: event.currentTarget.value.replace(/\D/g, '') })}
-          w={116}
+        <Select
+          aria-label={t('run.script')}
+          placeholder={t('run.anyScript')}
+          // One that is gone still has runs, and may stand in an address.
+          data={[
+            ...new Set([...(scripts.data ?? []).map(({ script_id }) => script_id), filters.script_id ?? '']),
+          ].filter(Boolean)}
+          value={filters.script_id ?? null}
+          onChange={(script_id) => set({ script_id })}
+          clearable
+          searchable
+          nothingFoundMessage={t('list.none')}
+          w={170}
         />
+        {(
+          [
+            ['ticket_id', t('run.ticketNumber')],
+            ['asset_id', t('run.assetNumber')],
+          ] as const
+        ).map(([name, label]) => (
+          <TextInput
+            key={name}
+            aria-label={label}
+            placeholder={label}
+            inputMode="numeric"
+            value={filters[name] ?? ''}
+            onChange={(event) => set({ [name]: event.currentTarget.value.replace(/\D/g, '') })}
+            w={132}
+          />
+        ))}
         <Search label={t('run.search')} value={filters.q ?? ''} set={(q) => set({ q })} />
         <TimeFilters filters={all} from={t('task.from')} to={t('task.to')} />
       </div>
@@ -163,6 +227,7 @@ export function Runs() {
           )
         }
       />
+      {asking && <AskRuns {...asking} close={() => setAsking(null)} said={setSaid} />}
     </Page>
   )
 }

@@ -85,7 +85,7 @@ export function Start() {
             {...(i === now ? { 'aria-current': 'step' as const } : {})}
           >
             <span className="step-mark" aria-hidden="true">
-              {i < now ? <Icon name="check" size={14} strokeWidth={3} /> : i + 1}
+              {i < now ? <Icon name="check" size={14} className="icon-bold" /> : i + 1}
             </span>
             <div className="step-body">
               <h2>{t(`start.${name}` as 'start.asset')}</h2>

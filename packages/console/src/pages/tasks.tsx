@@ -10,7 +10,7 @@ import { List } from '../parts/list.tsx'
 import { Views } from '../parts/saved-views.tsx'
 import { Search } from '../parts/search.tsx'
 import { Empty } from '../parts/states.tsx'
-import { instantOf, TASK_STATES, TimeFilters, useTaskColumns, WhatFilters } from '../parts/task-bits.tsx'
+import { instantOf, TASK_STATES, TimeFilters, untilNow, useTaskColumns, WhatFilters } from '../parts/task-bits.tsx'
 import { AskTasks, type TaskChoice } from '../parts/task-many.tsx'
 
 const VIEWS = [
@@ -50,7 +50,7 @@ export function Tasks() {
       choice: {
         ...choice,
         ...(act === 'replay' || !ended ? (state ? { state } : {}) : {}),
-        created_before: choice.created_before ?? new Date().toISOString(),
+        created_before: untilNow(choice.created_before),
       },
     })
   const many = (

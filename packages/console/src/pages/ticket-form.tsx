@@ -3,10 +3,12 @@ import { useQuery, useQueryClient } from '@tanstack/react-query'
 import type { Ticket } from '@writ/api'
 import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { useMembers } from '../app/members.tsx'
 import { useSession } from '../app/session.tsx'
 import { useAction } from '../parts/ask.tsx'
-import { Page, useMembers } from '../parts/bits.tsx'
+import { Page } from '../parts/bits.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
+import { Icon } from '../parts/icons.tsx'
 import { Refusal } from '../parts/states.tsx'
 
 export interface TicketFields {
@@ -34,7 +36,7 @@ export function NewTicket() {
       title={t('ticket.new')}
       above={
         <Go to="tickets" className="back">
-          {t('nav.tickets')}
+          <Icon name="left" size={13} /> {t('nav.tickets')}
         </Go>
       }
     >

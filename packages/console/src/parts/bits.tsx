@@ -1,33 +1,20 @@
 import { Tooltip } from '@mantine/core'
-import { useQuery } from '@tanstack/react-query'
-import type { Client } from '@writ/sdk'
-import { type ReactNode, useEffect, useState, useSyncExternalStore } from 'react'
+import { type ReactNode, useEffect, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { exactTime, middle, relativeTime } from '../app/format.ts'
+import { useHere } from '../app/here.tsx'
+import { useMembers } from '../app/members.tsx'
 import { useSession } from '../app/session.tsx'
 import { Icon, type IconName } from './icons.tsx'
 
-// One clock for all times on the page.
-let now = Date.now()
-const ticking = new Set<() => void>()
-setInterval(() => {
-  now = Date.now()
-  for (const tick of ticking) tick()
-}, 20_000)
-const onTick = (tick: () => void) => {
-  ticking.add(tick)
-  return () => ticking.delete(tick)
-}
-
 /** A time from now, with the exact one on hover, in copies and for screen readers. */
 export function Time({ at }: { at: string | null | undefined }) {
-  const { i18n } = useTranslation()
-  const current = useSyncExternalStore(onTick, () => now)
+  const { language, now } = useHere()
   if (!at) return <span className="dimmed">–</span>
   const ms = Date.parse(at)
   return (
-    <time dateTime={at} title={exactTime(ms, i18n.language)}>
-      {relativeTime(ms, Math.max(current, ms > Date.now() ? 0 : ms), i18n.language)}
+    <time dateTime={at} title={exactTime(ms, language)}>
+      {relativeTime(ms, Math.max(now, ms > Date.now() ? 0 : ms), language)}
     </time>
   )
 }
@@ -53,28 +40,14 @@ export function Mono({ value, keep = 6, label }: { value: string; keep?: number;
   )
 }
 
-/** Everybody in the project, by id. People who left it are known by their number only. */
-export function useMembers(): ReadonlyMap<string, Member> {
-  const { client, project } = useSession()
-  const members = useQuery({
-    queryKey: [project, 'members'],
-    queryFn: () => client.projects.members(),
-    staleTime: 300_000,
-    select: (list) => new Map(list.map((one) => [one.user_id, one])),
-  })
-  return members.data ?? NOBODY
-}
-type Member = Awaited<ReturnType<Client['projects']['members']>>[number]
-const NOBODY: ReadonlyMap<string, Member> = new Map()
-
 /** A person by name; `number` stands in for somebody who left the project. */
 export function Person({ id, number }: { id?: string | null; number?: number | null }) {
-  const { t } = useTranslation()
+  const { t, word } = useHere()
   const { me } = useSession()
   const members = useMembers()
   const found = id ? members.get(id) : [...members.values()].find((one) => one.user_number === number)
   if (!id && (number === null || number === undefined)) return <span className="dimmed">–</span>
-  const name = found?.username ?? (number ? t('person.number', { number }) : t('person.unknown'))
+  const name = found?.username ?? (number ? t('person.number', { number }) : word('person.unknown'))
   const mine = found?.user_id === me.id
   return <span className="person">{mine ? t('person.me', { name }) : name}</span>
 }
@@ -109,23 +82,24 @@ const STATE_ICONS: Readonly<Record<string, IconName>> = {
 export function State({ of, word }: { of: string; word: string }) {
   return (
     <span className={`state state-${of}`}>
-      <Icon name={STATE_ICONS[of] ?? 'dots'} size={13} strokeWidth={2.4} />
+      {/* Called, not mounted, here and below: lists mount hundreds of badges a second, and this is a third of each. */}
+      {Icon({ name: STATE_ICONS[of] ?? 'dots', size: 13 })}
       {word}
     </span>
   )
 }
 
 export function RunStateBadge({ state, verdict }: { state: string; verdict?: string | null }) {
-  const { t } = useTranslation()
+  const { word } = useHere()
   // Judged bad is another thing than broken: the run went well, the evidence did not.
-  if (state === 'completed' && verdict === 'failed') return <State of="failed" word={t('verdict.failed')} />
-  if (state === 'completed' && verdict === 'passed') return <State of="completed" word={t('verdict.passed')} />
-  return <State of={state} word={t(`runState.${state}` as 'runState.pending')} />
+  if (state === 'completed' && verdict === 'failed') return State({ of: 'failed', word: word('verdict.failed') })
+  if (state === 'completed' && verdict === 'passed') return State({ of: 'completed', word: word('verdict.passed') })
+  return State({ of: state, word: word(`runState.${state}`) })
 }
 
 export function TicketBadge({ status }: { status: string }) {
-  const { t } = useTranslation()
-  return <State of={status} word={t(`ticketStatus.${status}` as 'ticketStatus.draft')} />
+  const { word } = useHere()
+  return State({ of: status, word: word(`ticketStatus.${status}`) })
 }
 
 /** Names and values in two columns; on a narrow page one above the other. */

@@ -136,7 +136,7 @@ function Checks({ checks }: { checks: readonly BundleCheck[] }) {
     <ul className="checks">
       {checks.map(({ state, what, parts }) => (
         <li key={what} className={`check check-${state === 'verified' ? 'good' : 'unchecked'}`}>
-          <Icon name={state === 'verified' ? 'check' : 'dots'} size={14} strokeWidth={2.4} />
+          <Icon name={state === 'verified' ? 'check' : 'dots'} size={14} className="icon-bold" />
           <span>
             {what}
             {parts && parts.length > 0 && <Checks checks={parts} />}

@@ -2,6 +2,7 @@ import { ActionIcon, Menu } from '@mantine/core'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { preferences } from '../app/page-settings.ts'
+import { createStore, useStore } from '../app/store.ts'
 import { Icon } from './icons.tsx'
 
 /** Which columns of a list are left out, as this browser remembers it. The first one says what the row is and always stays. */
@@ -19,6 +20,10 @@ export function useColumnChoice(list: string): [ReadonlySet<string>, (name: stri
   return [hidden, toggle]
 }
 
+/** Whether rows of lists stand close, in all lists of this browser. */
+const dense = createStore(preferences.get('dense') === '1')
+export const useDense = (): boolean => useStore(dense)
+
 export function ColumnChoice(props: {
   columns: readonly { readonly name: string; readonly title: string }[]
   hidden: ReadonlySet<string>
@@ -26,6 +31,11 @@ export function ColumnChoice(props: {
 }) {
   const { columns, hidden, toggle } = props
   const { t } = useTranslation()
+  const isDense = useDense()
+  const setDense = (next: boolean) => {
+    preferences.set('dense', next ? '1' : '0')
+    dense.set(next)
+  }
   return (
     <Menu position="bottom-end" closeOnItemClick={false}>
       <Menu.Target>
@@ -40,6 +50,10 @@ export function ColumnChoice(props: {
             {title}
           </Menu.CheckboxItem>
         ))}
+        <Menu.Divider />
+        <Menu.CheckboxItem checked={isDense} onChange={setDense}>
+          {t('list.dense')}
+        </Menu.CheckboxItem>
       </Menu.Dropdown>
     </Menu>
   )

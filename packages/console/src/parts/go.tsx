@@ -6,9 +6,11 @@ export const BASE = '/app'
 /** The project of the address. */
 export const useProject = (): string => useParams({ strict: false, select: (params) => String(params.project ?? '') })
 
+const NONE: Readonly<Record<string, string>> = {}
+
 /** The address of a page of this project: `tickets/12`. */
-export function addressOf(project: string, to: string, filters: Readonly<Record<string, string>> = {}): string {
-  const search = new URLSearchParams(filters).toString()
+export function addressOf(project: string, to: string, filters: Readonly<Record<string, string>> = NONE): string {
+  const search = filters === NONE ? '' : new URLSearchParams(filters).toString()
   return `/${project}${to === '' ? '' : `/${to}`}${search === '' ? '' : `?${search}`}`
 }
 

@@ -53,21 +53,20 @@ const paths = {
 
 export type IconName = keyof typeof paths
 
-/** A drawing beside a word. It says nothing to a screen reader: the word does. */
-export function Icon({ name, size = 16, ...props }: { name: IconName; size?: number } & SVGProps<SVGSVGElement>) {
+/** A drawing beside a word, in strokes of its colour (`.icon`). It says nothing to a screen reader: the word does. */
+export function Icon({
+  name,
+  size = 16,
+  className,
+  ...props
+}: { name: IconName; size?: number } & SVGProps<SVGSVGElement>) {
   return (
     <svg
       width={size}
       height={size}
       viewBox="0 0 24 24"
-      fill="none"
-      stroke="currentColor"
-      strokeWidth={1.8}
-      strokeLinecap="round"
-      strokeLinejoin="round"
       aria-hidden="true"
-      focusable="false"
-      className="icon"
+      className={className === undefined ? 'icon' : `icon ${className}`}
       {...props}
     >
       <path d={paths[name]} />

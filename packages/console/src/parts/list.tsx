@@ -2,11 +2,22 @@ import { Button } from '@mantine/core'
 import { useMediaQuery } from '@mantine/hooks'
 import { type InfiniteData, useInfiniteQuery, useQueryClient } from '@tanstack/react-query'
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { type KeyboardEvent, memo, type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import {
+  type CSSProperties,
+  type KeyboardEvent,
+  memo,
+  type ReactNode,
+  type RefObject,
+  useCallback,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from 'react'
 import { useTranslation } from 'react-i18next'
 import { useEvents } from '../app/live.ts'
 import { useSession } from '../app/session.tsx'
-import { ColumnChoice, useColumnChoice } from './columns.tsx'
+import { ColumnChoice, useColumnChoice, useDense } from './columns.tsx'
 import { useGo, useLinks } from './go.tsx'
 import { Icon } from './icons.tsx'
 import { Failed, Loading } from './states.tsx'
@@ -21,6 +32,9 @@ export interface Column<T> {
   readonly wide?: boolean
   show(row: T): ReactNode
 }
+
+/** How high rows are, in pixels: as people find them, and when they want more of them at once. */
+const ROW = { usual: 32, dense: 26 } as const
 
 export interface PageOfRows<T> {
   readonly items: T[]
@@ -53,15 +67,13 @@ export function List<T extends { id: string; number?: number }>(props: {
   const { name, label, filters, columns: all, load, reload, to, adds, changes, empty, onRows, pulse } = props
   const { project } = useSession()
   const { t } = useTranslation()
-  const go = useGo()
-  const link = useLinks()
   const queries = useQueryClient()
   const [hidden, toggle] = useColumnChoice(name)
+  const height = useDense() ? ROW.dense : ROW.usual
   const columns = useMemo(() => all.filter((one, i) => i === 0 || !hidden.has(one.name)), [all, hidden])
   const about = JSON.stringify(filters)
   const key = useMemo(() => [project, name, about], [project, name, about])
   const [fresh, setFresh] = useState(0)
-  const [at, setAt] = useState(-1)
   const scroller = useRef<HTMLDivElement>(null)
   const query = useInfiniteQuery({
     queryKey: key,
@@ -150,28 +162,103 @@ export function List<T extends { id: string; number?: number }>(props: {
   // biome-ignore lint/correctness/useExhaustiveDependencies: told again when the rows are others
   useEffect(() => onRows?.(rows), [ids])
 
-  // Rows are cards on a narrow page, each as high as it is; measuring others would lay the page out once for each.
-  const cards = useMediaQuery('(max-width: 760px)', undefined, { getInitialValueInEffect: false })
-  const height = 36
-  const virtual = useVirtualizer({
-    count: rows.length,
-    getScrollElement: () => scroller.current,
-    estimateSize: () => height,
-    overscan: 12,
-    getItemKey: (i) => rows[i]!.id,
-  })
-  const shown = virtual.getVirtualItems()
-  const end = shown.at(-1)?.index ?? 0
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = query
-  useEffect(() => {
-    if (hasNextPage && !isFetchingNextPage && rows.length > 0 && end >= rows.length - 20) void fetchNextPage()
-  }, [end, rows.length, hasNextPage, isFetchingNextPage, fetchNextPage])
-
+  const nearEnd = useCallback(() => {
+    if (hasNextPage && !isFetchingNextPage) void fetchNextPage()
+  }, [hasNextPage, isFetchingNextPage, fetchNextPage])
   const letIn = () => {
     setFresh(0)
     scroller.current?.scrollTo({ top: 0 })
     void queries.resetQueries({ queryKey: key })
   }
+  if (query.isPending) return <Loading lines={8} />
+  if (query.isError && rows.length === 0) return <Failed error={query.error} retry={() => query.refetch()} />
+  return (
+    <div className="list">
+      {fresh > 0 && (
+        <Button
+          variant="light"
+          size="compact-sm"
+          className="fresh"
+          onClick={letIn}
+          leftSection={<Icon name="refresh" size={13} />}
+        >
+          {t('list.fresh', { count: fresh })}
+        </Button>
+      )}
+      {rows.length === 0 ? (
+        empty
+      ) : (
+        <ColumnChoice columns={all.slice(1).filter(({ title }) => title !== '')} hidden={hidden} toggle={toggle} />
+      )}
+      {rows.length > 0 && (
+        <div
+          className="list-table"
+          role="table"
+          aria-label={label}
+          aria-rowcount={hasNextPage ? -1 : rows.length + 1}
+          style={{ '--tracks': columns.map(({ width }) => width).join(' '), '--row': `${height}px` } as CSSProperties}
+        >
+          <div className="list-head" role="row">
+            {columns.map(({ name: column, title, right, wide }) => (
+              <span key={column} role="columnheader" className={`${right ? 'right' : ''} ${wide ? 'wide' : ''}`}>
+                {title}
+              </span>
+            ))}
+          </div>
+          <Rows
+            // Others are measured anew.
+            key={height}
+            height={height}
+            rows={rows}
+            columns={columns}
+            label={label}
+            to={to}
+            scroller={scroller}
+            nearEnd={nearEnd}
+          />
+        </div>
+      )}
+      {isFetchingNextPage && <p className="dimmed small list-more">{t('state.loading')}</p>}
+      {query.isError && rows.length > 0 && <Failed error={query.error} retry={() => query.fetchNextPage()} />}
+    </div>
+  )
+}
+
+/** The row itself if nothing of it is new, so that it is not drawn again. */
+const newer = <T,>(row: T, now: T | undefined): T =>
+  now === undefined || JSON.stringify(row) === JSON.stringify(now) ? row : now
+
+/** The rows in view, and some around them. Of its own, so that scrolling draws nothing else anew. */
+function Rows<T extends { id: string }>(props: {
+  rows: readonly T[]
+  columns: readonly Column<T>[]
+  label: string
+  to: (row: T) => string
+  scroller: RefObject<HTMLDivElement | null>
+  nearEnd: () => void
+  height: number
+}) {
+  const { rows, columns, label, to, scroller, nearEnd, height } = props
+  const { t } = useTranslation()
+  const go = useGo()
+  const link = useLinks()
+  const [at, setAt] = useState(-1)
+  // Rows are cards on a narrow page, each as high as it is; measuring others would lay the page out once for each.
+  const cards = useMediaQuery('(max-width: 760px)', undefined, { getInitialValueInEffect: false })
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => height,
+    overscan: 4,
+    getItemKey: (i) => rows[i]!.id,
+  })
+  const shown = virtual.getVirtualItems()
+  const end = shown.at(-1)?.index ?? 0
+  useEffect(() => {
+    if (end >= rows.length - 30) nearEnd()
+  }, [end, rows.length, nearEnd])
+
   /** Answers whether the key meant something here. */
   const press = (key: string): boolean => {
     const step = key === 'j' || key === 'ArrowDown' ? 1 : key === 'k' || key === 'ArrowUp' ? -1 : 0
@@ -200,100 +287,58 @@ export function List<T extends { id: string; number?: number }>(props: {
     document.addEventListener('keydown', hear)
     return () => document.removeEventListener('keydown', hear)
   }, [])
-  const tracks = columns.map(({ width }) => width).join(' ')
-
-  if (query.isPending) return <Loading lines={8} />
-  if (query.isError && rows.length === 0) return <Failed error={query.error} retry={() => query.refetch()} />
   return (
-    <div className="list">
-      {fresh > 0 && (
-        <Button
-          variant="light"
-          size="compact-sm"
-          className="fresh"
-          onClick={letIn}
-          leftSection={<Icon name="refresh" size={13} />}
-        >
-          {t('list.fresh', { count: fresh })}
-        </Button>
-      )}
-      {rows.length === 0 ? (
-        empty
-      ) : (
-        <ColumnChoice columns={all.slice(1).filter(({ title }) => title !== '')} hidden={hidden} toggle={toggle} />
-      )}
-      {rows.length > 0 && (
-        <div className="list-table" role="table" aria-label={label} aria-rowcount={hasNextPage ? -1 : rows.length + 1}>
-          <div className="list-head" role="row" style={{ gridTemplateColumns: tracks }}>
-            {columns.map(({ name: column, title, right, wide }) => (
-              <span key={column} role="columnheader" className={`${right ? 'right' : ''} ${wide ? 'wide' : ''}`}>
-                {title}
-              </span>
-            ))}
-          </div>
-          <div
-            ref={scroller}
-            className="list-body"
-            role="rowgroup"
-            // biome-ignore lint/a11y/noNoninteractiveTabindex: the list is walked with j and k
-            tabIndex={0}
-            aria-label={`${label}: ${t('list.keys')}`}
-            onKeyDown={keys}
-          >
-            <div className="list-space" style={{ height: virtual.getTotalSize() }} role="presentation">
-              {shown.map(({ key: id, index, start }) => (
-                <Row
-                  key={id}
-                  row={rows[index]!}
-                  columns={columns}
-                  tracks={tracks}
-                  to={to}
-                  link={link}
-                  index={index}
-                  top={start}
-                  isAt={index === at}
-                  measure={cards ? virtual.measureElement : undefined}
-                />
-              ))}
-            </div>
-          </div>
+    <div
+      ref={scroller}
+      className="list-body"
+      role="rowgroup"
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: the list is walked with j and k
+      tabIndex={0}
+      aria-label={`${label}: ${t('list.keys')}`}
+      onKeyDown={keys}
+    >
+      <div className="list-space" style={{ height: virtual.getTotalSize() }} role="presentation">
+        <div className="list-drawn" style={{ transform: `translateY(${shown[0]?.start ?? 0}px)` }} role="presentation">
+          {shown.map(({ key: id, index }) => (
+            <Row
+              key={id}
+              row={rows[index]!}
+              columns={columns}
+              to={to}
+              link={link}
+              index={index}
+              isAt={index === at}
+              measure={cards ? virtual.measureElement : undefined}
+            />
+          ))}
         </div>
-      )}
-      {isFetchingNextPage && <p className="dimmed small">{t('state.loading')}</p>}
-      {query.isError && rows.length > 0 && <Failed error={query.error} retry={() => query.fetchNextPage()} />}
+      </div>
     </div>
   )
 }
 
-/** The row itself if nothing of it is new, so that it is not drawn again. */
-const newer = <T,>(row: T, now: T | undefined): T =>
-  now === undefined || JSON.stringify(row) === JSON.stringify(now) ? row : now
-
 interface RowProps<T> {
   readonly row: T
   readonly columns: readonly Column<T>[]
-  readonly tracks: string
   readonly to: (row: T) => string
   readonly link: ReturnType<typeof useLinks>
   readonly index: number
-  readonly top: number
   readonly isAt: boolean
   readonly measure: ((node: HTMLElement | null) => void) | undefined
 }
 
 /** Made anew when the row is another, not when the list is scrolled. */
-const Row = memo(function Row<T>({ row, columns, tracks, to, link, index, top, isAt, measure }: RowProps<T>) {
+const Row = memo(function Row<T>({ row, columns, to, link, index, isAt, measure }: RowProps<T>) {
   return (
     <div
-      data-index={index}
+      data-index={measure && index}
       ref={measure}
-      className={`list-row ${isAt ? 'list-at' : ''}`}
+      className={isAt ? 'list-row list-at' : 'list-row'}
       role="row"
       aria-rowindex={index + 2}
-      style={{ gridTemplateColumns: tracks, transform: `translateY(${top}px)` }}
     >
       {columns.map(({ name: column, show, right, wide }, i) => (
-        <span key={column} role="cell" className={`${right ? 'right' : ''} ${wide ? 'wide' : ''} cell-${column}`}>
+        <span key={column} role="cell" className={`cell-${column}${right ? ' right' : ''}${wide ? ' wide' : ''}`}>
           {i === 0 ? <a {...link(to(row))}>{show(row)}</a> : show(row)}
         </span>
       ))}

@@ -146,7 +146,7 @@ export function CheckLine({ check }: { check: Check }) {
   const icon = check.state === 'good' ? 'check' : check.state === 'bad' ? 'cross' : 'dots'
   return (
     <li className={`check check-${check.state}`}>
-      <Icon name={icon} size={14} strokeWidth={2.4} />
+      <Icon name={icon} size={14} className="icon-bold" />
       <span>
         {t(`check.${check.what}`)}
         {check.state !== 'good' && <span className="dimmed"> · {check.reason ?? t('check.notDone')}</span>}

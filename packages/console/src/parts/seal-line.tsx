@@ -1,12 +1,14 @@
 import type { Seal } from '@writ/api'
 import { useTranslation } from 'react-i18next'
+import { useHere } from '../app/here.tsx'
 import { Person, Time } from './bits.tsx'
 import { STATIONS, type Station, type StationName } from './seal.ts'
 
 /** How far something came, in words: what a screen reader says of the whole line. */
 function useWords(): (stations: readonly Station[]) => string {
-  const { t } = useTranslation()
-  return (stations) => stations.map(({ name, state }) => `${t(`seal.${name}`)}: ${t(`station.${state}`)}`).join(', ')
+  const { word } = useHere()
+  return (stations) =>
+    stations.map(({ name, state }) => `${word(`seal.${name}`)}: ${word(`station.${state}`)}`).join(', ')
 }
 
 function Dot({ state }: { state: Station['state'] }) {
@@ -28,7 +30,7 @@ export function SealLine({ stations }: { stations: readonly Station[] }) {
     <span className="seal-line" role="img" aria-label={words(stations)} title={words(stations)}>
       {stations.map(({ name, state }) => (
         <span key={name} className={`seal-step seal-${state}`}>
-          <Dot state={state} />
+          {Dot({ state })}
         </span>
       ))}
     </span>

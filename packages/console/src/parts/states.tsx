@@ -1,7 +1,7 @@
 import { Button, Skeleton } from '@mantine/core'
 import type { UseQueryResult } from '@tanstack/react-query'
 import { ConnectionLost, WritError } from '@writ/sdk'
-import type { ReactNode } from 'react'
+import { type ReactNode, useDeferredValue } from 'react'
 import { useTranslation } from 'react-i18next'
 import { Icon, type IconName } from './icons.tsx'
 
@@ -101,10 +101,14 @@ export function Refusal({ error }: { error: unknown }) {
   )
 }
 
-/** Shows what a query answered, or that it is being asked, or why it was not answered. Old data stays while it is offline. */
+/**
+ * Shows what a query answered, or that it is being asked, or why it was not answered. Old data stays while it is offline. What comes is
+ * drawn in between other things (`useDeferredValue`), so that a large answer holds up neither a key nor a press.
+ */
 export function Answer<T>(props: { of: UseQueryResult<T>; lines?: number; children: (data: T) => ReactNode }) {
   const { of, lines, children } = props
-  if (of.data !== undefined) return <>{children(of.data)}</>
+  const data = useDeferredValue(of.data)
+  if (data !== undefined && of.data !== undefined) return <>{children(data)}</>
   if (of.isError) return <Failed error={of.error} retry={() => of.refetch()} />
   return <Loading {...(lines === undefined ? {} : { lines })} />
 }

@@ -35,6 +35,12 @@ export function instantOf(local: string | undefined): string | undefined {
   return Number.isNaN(at.getTime()) ? undefined : at.toISOString()
 }
 
+/** The earlier of this time and now: what comes later than the question is not among what was counted. */
+export function untilNow(time: string | undefined): string {
+  const now = new Date().toISOString()
+  return time !== undefined && time < now ? time : now
+}
+
 type Filters = ReturnType<typeof useFilters>
 
 /** Handler and queue, which tasks and dead letters are filtered by alike. */
@@ -85,6 +91,14 @@ export function TimeFilters(props: { filters: Filters; from: string; to: string 
 /** The columns that every list of tasks has: what, how far, how often, where, why, when. */
 export function useTaskColumns(when: { title: string; at: (row: Task) => string | null }): Column<Task>[] {
   const { t } = useTranslation()
+  // A handful of sentences for any number of rows.
+  const known = new Map<string, string>()
+  const attemptOf = (attempt: number, most: number): string => {
+    const key = `${attempt} ${most}`
+    const said = known.get(key) ?? t('task.attemptOf', { attempt, most })
+    known.set(key, said)
+    return said
+  }
   return [
     {
       name: 'title',
@@ -107,7 +121,7 @@ export function useTaskColumns(when: { title: string; at: (row: Task) => string 
       title: t('task.attempts'),
       width: '76px',
       right: true,
-      show: (row) => t('task.attemptOf', { attempt: row.attempt, most: row.max_attempts }),
+      show: (row) => attemptOf(row.attempt, row.max_attempts),
     },
     { name: 'queue', title: t('task.queue'), width: '96px', wide: true, show: (row) => row.queue },
     {

@@ -1,11 +1,9 @@
-import { useQuery, useQueryClient } from '@tanstack/react-query'
 import type { CancelTasks, CountTasks, ReplayTasks } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { useTranslation } from 'react-i18next'
 import { count, exactTime } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { Ask } from './ask.tsx'
-import { Answer } from './states.tsx'
+import { AskMany, joined } from './ask-many.tsx'
 
 export interface TaskChoice {
   readonly handler?: string
@@ -39,69 +37,41 @@ async function cancelAll(client: Client, choice: TaskChoice, most: number, reaso
   return { cancelled, stopping }
 }
 
-/** Says how many tasks a filter takes, and which, before any of them is touched. */
+/** Asks before many tasks are cancelled or replayed. */
 export function AskTasks(props: {
   act: 'cancel' | 'replay'
   choice: TaskChoice
   close: () => void
   said: (text: string) => void
 }) {
-  const { act, choice, close, said } = props
-  const { client, project } = useSession()
+  const { act, choice } = props
+  const { client } = useSession()
   const { t, i18n } = useTranslation()
-  const queries = useQueryClient()
   const number = (value: number) => count(value, i18n.language)
-  const preview = useQuery({
-    queryKey: ['task-preview', project, act, choice],
-    queryFn: () =>
-      client.tasks.preview({
-        body: { ...choice, ...(act === 'cancel' ? { open: true } : {}) } as CountTasks,
-      }),
-    gcTime: 0,
-    retry: false,
-  })
-  const found = preview.data?.count
-  // A replay stays among those that ended so: a second call would take the same ones again.
-  const most = Math.min(found ?? 0, act === 'replay' ? AT_ONCE : 10_000)
-  const title = t(`many.${act}Title`, { count: most, number: number(most) })
   return (
-    <Ask
-      opened
-      close={close}
+    <AskMany
+      of={['tasks', act, choice]}
+      count={() =>
+        client.tasks.preview({ body: { ...choice, ...(act === 'cancel' ? { open: true } : {}) } as CountTasks })
+      }
+      // A replay stays among those that ended so: a second call would take the same ones again.
+      most={act === 'replay' ? AT_ONCE : 10_000}
       danger={act === 'cancel'}
-      {...(act === 'cancel' ? { back: t('many.keep') } : {})}
-      title={found === undefined ? t('many.counting') : title}
-      verb={title}
-      ready={most > 0}
-      {...(act === 'cancel' ? { reason: 'may' as const } : {})}
-      act={async (reason) => {
+      title={(most) => t(`many.${act}Title`, { count: most, number: number(most) })}
+      which={<Which act={act} choice={choice} />}
+      text={t(`many.${act}Text`)}
+      act={async (most, reason) => {
         if (act === 'cancel') {
           const done = await cancelAll(client, choice, most, reason)
-          said(t('many.cancelled', { done: number(done.cancelled), stopping: number(done.stopping) }))
-        } else {
-          const body = { ...choice, limit: most } as ReplayTasks
-          said(t('many.replayed', { done: number((await client.tasks.replayMany({ body })).replayed.length) }))
+          return t('many.cancelled', { done: number(done.cancelled), stopping: number(done.stopping) })
         }
-        for (const name of ['dead-letters', 'tasks', 'waiting', 'queues'])
-          void queries.invalidateQueries({ queryKey: [project, name] })
+        const body = { ...choice, limit: most } as ReplayTasks
+        return t('many.replayed', { done: number((await client.tasks.replayMany({ body })).replayed.length) })
       }}
-    >
-      <Answer of={preview} lines={2}>
-        {({ count: all, more }) =>
-          all === 0 ? (
-            <p>{t('many.nothing')}</p>
-          ) : (
-            <>
-              <p>
-                <Which act={act} choice={choice} />
-              </p>
-              {(more || all > most) && <p>{t('many.oldest', { number: number(most) })}</p>}
-              <p className="dimmed">{t(`many.${act}Text`)}</p>
-            </>
-          )
-        }
-      </Answer>
-    </Ask>
+      changes={['dead-letters', 'tasks', 'waiting', 'queues']}
+      close={props.close}
+      said={props.said}
+    />
   )
 }
 
@@ -117,6 +87,6 @@ function Which({ act, choice }: { act: 'cancel' | 'replay'; choice: TaskChoice }
     choice.created_after
       ? t('many.between', { from: time(choice.created_after), to: time(choice.created_before) })
       : t('many.until', { to: time(choice.created_before) }),
-  ].filter(Boolean)
-  return <>{parts.join(i18n.language === 'zh-CN' ? '，' : ', ')}</>
+  ]
+  return <>{joined(parts, i18n.language)}</>
 }

@@ -26,7 +26,7 @@ function Day() {
   const insight = useInsight('24h')
   return (
     <Section title={t('trend.title')} actions={<Go to="insight">{t('nav.insight')}</Go>}>
-      <Answer of={insight} lines={3}>
+      <Answer of={insight} lines={2}>
         {({ now }) => {
           const steps = filled(now)
           const most = Math.max(1, ...steps.map(({ ended }) => ended))
@@ -70,7 +70,7 @@ function Oldest() {
   })
   return (
     <Section title={t('trend.oldest')} actions={<Go to="queues">{t('nav.queues')}</Go>}>
-      <Answer of={queues} lines={3}>
+      <Answer of={queues} lines={1}>
         {(list) => {
           const waiting = list
             .filter(({ oldest_waiting_at }) => oldest_waiting_at !== null)

@@ -163,6 +163,27 @@ export const enMore = {
     replayText:
       'Each is dispatched as a new task, oldest first, that names the old one. Dead letters among them leave their list.',
     replayed: '{{done}} replayed.',
+    verify: 'Check again …',
+    waitingRuns: 'It takes runs that still wait',
+    settledRuns: 'It takes runs that have ended and were not cancelled',
+    verdict: 'verdict: {{verdict}}',
+    endedSo: 'ended so: {{state}}',
+    ofScript: 'of the check {{script}}',
+    onTicket: 'on ticket #{{number}}',
+    onAsset: 'on tickets of asset #{{number}}',
+    withText: 'with “{{text}}”',
+    startedBetween: 'opened between {{from}} and {{to}}',
+    startedBefore: 'opened before {{to}}',
+    cancelRunsTitle_one: 'Cancel one run',
+    cancelRunsTitle_other: 'Cancel {{number}} runs',
+    cancelRunsText:
+      'They take no more files and are never judged. Each is on record with its reason, and cannot be undone.',
+    cancelledRuns: '{{done}} cancelled.',
+    verifyTitle_one: 'Check one run again',
+    verifyTitle_other: 'Check {{number}} runs again',
+    verifyText:
+      'For each a new run judges the same files and says what changed. Tickets are not moved. Runs that check another one again are left out.',
+    verified: '{{done}} are being checked again.',
   },
   handler: {
     search: 'Search handlers',

@@ -2,20 +2,20 @@ import { Readable } from 'node:stream'
 import type { artifactsApi, runsApi, StartRun, StartTask, Submitted } from '@writ/api'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Attest, append } from '../audit/index.ts'
-import { type Caller, personOf, seesAll } from '../identity/index.ts'
+import { type Caller, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import type { Blobs } from '../platform/blobs/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import { whileConnected } from '../platform/http/gone.ts'
 import { type Ask, contentsText, type Handlers } from '../platform/http/mount.ts'
-import { NOBODY } from '../platform/ids.ts'
 import { redactor } from '../platform/redact/index.ts'
 import type { Queue } from '../queue/index.ts'
-import { findTicket, type Ref, refuseIfHeld, seeTicket } from '../tickets/index.ts'
+import { type Ref, refuseIfHeld, seeTicket } from '../tickets/index.ts'
 import { eraseArtifact, removeErasedBytes } from './artifact.ts'
 import type { RunKind } from './kind.ts'
 import { dequeueCheck, enqueueCheck } from './lane.ts'
+import { chooseSettled, countChosen, filterOf, lockWaiting } from './many.ts'
 import { isFinal } from './run.ts'
 import { settleRun } from './settle.ts'
 import { showArtifact, showContract, showRun, showRunDetail } from './show.ts'
@@ -43,8 +43,6 @@ export interface RunsWithoutTicket {
   start(ask: Ask<typeof runsApi.start, Caller>, task: StartTask, status: number): Promise<Submitted>
 }
 
-const millisOf = (time: string | undefined): number | undefined => (time === undefined ? undefined : Date.parse(time))
-
 export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
   async start(ask) {
     // Typed as the form for tickets; the schema let this one in by its `kind`.
@@ -54,21 +52,7 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
     return ask.change((tx) => startRun(tx, ask.caller, on.kinds, body))
   },
   async list(ask) {
-    const { ticket_id, state, verdict, kind, q } = ask.query
-    const created_after = millisOf(ask.query.created_after)
-    const created_before = millisOf(ask.query.created_before)
-    const ticket = ticket_id === undefined ? undefined : await ask.read((tx) => findTicket(tx, ticket_id))
-    const filter: store.RunFilter = {
-      of: seesAll(ask.caller) ? undefined : personOf(ask.caller),
-      ticket_id: ticket_id === undefined ? undefined : (ticket?.id ?? NOBODY),
-      state,
-      verdict,
-      kind,
-      created_after,
-      created_before,
-      q,
-      above: q === undefined ? undefined : await ask.read((tx) => store.searchFloor(tx, created_before)),
-    }
+    const filter = await ask.read((tx) => filterOf(tx, ask.caller, ask.query))
     return ask.page({
       rows: (tx, page) =>
         store.listRuns(tx, filter, { ...page, before: page.after === undefined ? undefined : Number(page.after) }),
@@ -105,17 +89,7 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
     ask.change(async (tx) => {
       const found = await runToWorkOn(tx, ask.caller, ask.params.id, 'RUN_TICKET_DENIED')
       if (found.state !== 'pending') throw new AppError('RUN_NOT_CANCELLABLE', { state: found.state })
-      await dequeueCheck(on.queue, tx, found.id)
-      const reason = ask.body?.reason
-      await settleRun(
-        tx,
-        on.attest,
-        found,
-        ask.caller,
-        { state: 'cancelled', summary: reason ? `Run cancelled: ${reason}` : 'Run cancelled', errorCode: 'CANCELLED' },
-        ask.caller.at,
-      )
-      tx.afterCommit(() => on.waiting.settled(found.id))
+      await cancelRun(on, tx, ask.caller, found, ask.body?.reason)
       return showRun((await store.findRun(tx, found.id))!)
     }),
   async verify(ask) {
@@ -123,7 +97,46 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
     on.wake()
     return run
   },
+  preview: (ask) => ask.read((tx) => countChosen(tx, ask.caller, ask.body)),
+  cancelMany: (ask) =>
+    ask.change(async (tx) => {
+      const { reason, limit = MOST_AT_ONCE, ...choice } = ask.body
+      const { rows, left } = await lockWaiting(tx, ask.caller, choice, limit)
+      for (const row of rows) await cancelRun(on, tx, ask.caller, row, reason)
+      return { cancelled: rows.length, left: await left() }
+    }),
+  async verifyMany(ask) {
+    const answer = await ask.change(async (tx) => {
+      const { after, limit = MOST_AT_ONCE, ...choice } = ask.body
+      const { ids, last, left } = await chooseSettled(tx, ask.caller, choice, { after, limit })
+      const started: { id: string; number: number; verifies_run_id: string }[] = []
+      for (const before of ids) {
+        const { id, number } = await verifyAgain(tx, on.queue, ask.caller, before, null)
+        started.push({ id, number, verifies_run_id: before })
+      }
+      return { started, last, left: await left() }
+    })
+    on.wake()
+    return answer
+  },
 })
+
+/** So many share one transaction: each is a dozen statements, during which others who want to write wait. */
+const MOST_AT_ONCE = 100
+
+/** Ends a run that waits, locked by the caller. */
+async function cancelRun(
+  on: RunsOn,
+  tx: Tx,
+  caller: Caller,
+  run: store.RunRow,
+  reason: string | undefined,
+): Promise<void> {
+  await dequeueCheck(on.queue, tx, run.id)
+  const summary = reason ? `Run cancelled: ${reason}` : 'Run cancelled'
+  await settleRun(tx, on.attest, run, caller, { state: 'cancelled', summary, errorCode: 'CANCELLED' }, caller.at)
+  tx.afterCommit(() => on.waiting.settled(run.id))
+}
 
 /** The same path below /tasks: the answer has another shape, so it has another address. */
 const toTask = (ask: { request: FastifyRequest; reply: FastifyReply }): FastifyReply =>

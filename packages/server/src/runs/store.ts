@@ -84,6 +84,12 @@ export interface RunFilter {
   /** Only runs on tickets that this user opened or is assigned to. */
   readonly of?: string | undefined
   readonly ticket_id?: string | undefined
+  readonly asset_id?: string | undefined
+  readonly script_id?: string | undefined
+  /** Only what can be cancelled, or only what can be verified again; a run that verifies another one is not among the latter. */
+  readonly act?: 'cancel' | 'verify' | undefined
+  /** Only those with a greater number. */
+  readonly after?: number | undefined
   readonly state?: RunState | undefined
   readonly verdict?: 'passed' | 'failed' | undefined
   readonly kind?: string | undefined
@@ -124,6 +130,13 @@ function filterRuns(f: RunFilter) {
       sql<boolean>`1 = 1`,
       ...(f.of === undefined ? [] : [sql<boolean>`(tickets.created_by_id = ${f.of} or tickets.assignee_id = ${f.of})`]),
       ...(f.ticket_id === undefined ? [] : [sql<boolean>`runs.ticket_id = ${f.ticket_id}`]),
+      ...(f.asset_id === undefined ? [] : [sql<boolean>`tickets.asset_id = ${f.asset_id}`]),
+      ...(f.script_id === undefined ? [] : [sql<boolean>`runs.script_id = ${f.script_id}`]),
+      ...(f.act === 'cancel' ? [sql<boolean>`runs.state = 'pending'`] : []),
+      ...(f.act === 'verify'
+        ? [sql<boolean>`runs.state in ('completed', 'failed', 'timeout') and runs.verifies_run_id is null`]
+        : []),
+      ...(f.after === undefined ? [] : [sql<boolean>`runs.number > ${f.after}`]),
       ...(f.state === undefined ? [] : [sql<boolean>`runs.state = ${f.state}`]),
       ...(f.verdict === undefined ? [] : [sql<boolean>`runs.verdict = ${f.verdict}`]),
       ...(f.kind === undefined ? [] : [sql<boolean>`runs.kind = ${f.kind}`]),
@@ -157,18 +170,40 @@ export async function listRuns(
     .execute()
 }
 
+const matching = (tx: Tx, filter: RunFilter) =>
+  tx.db
+    .selectFrom('runs')
+    .innerJoin('tickets', 'tickets.id', 'runs.ticket_id')
+    .where(sql<boolean>`${filterRuns(filter)}`)
+
+/** Up to `limit` of those that the filter takes, oldest first. */
+export const listOldest = (
+  tx: Tx,
+  filter: RunFilter,
+  limit: number,
+): Promise<{ id: string; number: number; ticket_id: string | null }[]> =>
+  matching(tx, filter)
+    .select(['runs.id', 'runs.number', 'runs.ticket_id'])
+    .orderBy('runs.number')
+    .limit(limit)
+    .execute()
+
+/** How many the filter takes; counts no further than `most`. */
+export async function countUpTo(tx: Tx, filter: RunFilter, most: number): Promise<number> {
+  const row = await tx.db
+    .selectFrom(matching(tx, filter).select('runs.id').limit(most).as('some'))
+    .select(sql<number>`count(*)`.as('n'))
+    .executeTakeFirstOrThrow()
+  return Number(row.n)
+}
+
 export async function countRuns(tx: Tx, filter: RunFilter): Promise<number> {
   if (Object.values(filter).every((value) => value === undefined)) {
     // Tasks have numbers of the same sequence.
     const [all, tasks] = await Promise.all([totalOf(tx, 'runs'), totalOf(tx, 'tasks')])
     return all - tasks
   }
-  const row = await tx.db
-    .selectFrom('runs')
-    .innerJoin('tickets', 'tickets.id', 'runs.ticket_id')
-    .select(sql<number>`count(*)`.as('n'))
-    .where(sql<boolean>`${filterRuns(filter)}`)
-    .executeTakeFirstOrThrow()
+  const row = await matching(tx, filter).select(sql<number>`count(*)`.as('n')).executeTakeFirstOrThrow()
   return Number(row.n)
 }
 

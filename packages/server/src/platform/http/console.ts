@@ -14,6 +14,18 @@ const TYPES: Readonly<Record<string, string>> = {
   '.json': 'application/json; charset=utf-8',
 }
 
+/** The bundle's files stand there compressed, best first. Browsers take brotli over HTTPS and on localhost. */
+const CODINGS = [
+  ['br', '.br'],
+  ['gzip', '.gz'],
+] as const
+/** Whether a header names a content coding, and not as one that is not wanted (`br;q=0`). */
+const named = (header: string, coding: string): boolean =>
+  header.split(',').some((one) => {
+    const [word, weight = ''] = one.split(';')
+    return word!.trim().toLowerCase() === coding && !/^\s*q=0(\.0*)?\s*$/.test(weight)
+  })
+
 /**
  * Everything comes from here, and nothing runs that stands in the page. The style library writes the theme's variables
  * into `<style>` elements, which carry the nonce of this answer. `blob:` shows images of evidence that were checked.
@@ -42,9 +54,10 @@ export async function serveConsole(
     // Only what stood in the folder when the server started: a path from outside is compared, never opened.
     const { '*': name } = request.params as { '*': string }
     if (!names.has(name)) throw new AppError('ROUTE_NOT_FOUND')
-    const zipped = names.has(`${name}.gz`) && /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''))
-    const bytes = await readFile(path.join(on.folder, '-', zipped ? `${name}.gz` : name))
-    if (zipped) reply.header('content-encoding', 'gzip')
+    const accepted = String(request.headers['accept-encoding'] ?? '')
+    const [coding, ending] = CODINGS.find(([word, end]) => named(accepted, word) && names.has(name + end)) ?? []
+    const bytes = await readFile(path.join(on.folder, '-', name + (ending ?? '')))
+    if (coding) reply.header('content-encoding', coding)
     return reply
       .type(TYPES[path.extname(name)] ?? 'application/octet-stream')
       .header('vary', 'accept-encoding')

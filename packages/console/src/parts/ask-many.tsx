@@ -1,0 +1,79 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { ReactNode } from 'react'
+import { useTranslation } from 'react-i18next'
+import { useSession } from '../app/session.tsx'
+import { Ask } from './ask.tsx'
+import { Answer } from './states.tsx'
+
+/**
+ * Says how many a filter takes, and which, before any of them is touched: counted, then taken (docs/decisions/0066). The number that
+ * was said is on the button, and no more are touched.
+ */
+export function AskMany(props: {
+  /** What the preview is kept under. */
+  of: readonly unknown[]
+  count: () => Promise<{ count: number; more: boolean }>
+  /** No more than these, however many there are. */
+  most: number
+  danger?: boolean
+  /** For so many: `Cancel 214 tasks`. */
+  title: (most: number) => string
+  which: ReactNode
+  text: string
+  act: (most: number, reason: string | undefined) => Promise<string>
+  /** What is asked for again afterwards. */
+  changes: readonly string[]
+  close: () => void
+  said: (text: string) => void
+}) {
+  const { danger = false, title } = props
+  const { project } = useSession()
+  const { t, i18n } = useTranslation()
+  const queries = useQueryClient()
+  const preview = useQuery({
+    queryKey: ['preview', project, ...props.of],
+    queryFn: props.count,
+    gcTime: 0,
+    retry: false,
+  })
+  const found = preview.data?.count
+  const most = Math.min(found ?? 0, props.most)
+  return (
+    <Ask
+      opened
+      close={props.close}
+      danger={danger}
+      {...(danger ? { back: t('many.keep') } : {})}
+      title={found === undefined ? t('many.counting') : title(most)}
+      verb={title(most)}
+      ready={most > 0}
+      {...(danger ? { reason: 'may' as const } : {})}
+      act={async (reason) => {
+        try {
+          props.said(await props.act(most, reason))
+        } finally {
+          // Refused in between, some of them are others now.
+          for (const name of props.changes) void queries.invalidateQueries({ queryKey: [project, name] })
+        }
+      }}
+    >
+      <Answer of={preview} lines={2}>
+        {({ count: all, more }) =>
+          all === 0 ? (
+            <p>{t('many.nothing')}</p>
+          ) : (
+            <>
+              <p>{props.which}</p>
+              {(more || all > most) && <p>{t('many.oldest', { number: most.toLocaleString(i18n.language) })}</p>}
+              <p className="dimmed">{props.text}</p>
+            </>
+          )
+        }
+      </Answer>
+    </Ask>
+  )
+}
+
+/** Parts of a sentence, as the language joins them. */
+export const joined = (parts: readonly (string | false | undefined)[], language: string): string =>
+  parts.filter(Boolean).join(language === 'zh-CN' ? '，' : ', ')
