@@ -62,11 +62,13 @@ export async function appendUnfenced(tx: Tx, project: string, at: number, by: Ac
   await appendAll({ ...tx, project }, [{ at, by, event }])
 }
 
+const FEW = 4
+
 /** As `append`, for events of many actors: one statement a table, however many. */
 export async function appendAll(tx: Tx, all: readonly Appended[]): Promise<void> {
   if (all.length === 0) return
-  // The change itself can be worked on over there while its events are made here.
-  tx.flush()
+  // The change itself can be worked on over there while its events are made here. A few are made sooner than they were sent.
+  if (all.length > FEW) tx.flush()
   await insertEvents(
     tx,
     all.map((one) => rowOf(tx.project, one)),
