@@ -29,6 +29,7 @@ const pages: readonly Sight[] = [
   ['tokens', 'settings/tokens', '.empty, tbody tr'],
   ['keys', 'settings/keys', 'tbody tr'],
   ['policy', 'settings/policy', 'form'],
+  ['retention', 'settings/retention', 'tbody tr'],
   ['projects', 'settings/projects', 'tbody tr'],
   ['missing', 'tickets/99', '.failed'],
   ['nothing-matches', 'tickets?q=nothing', '.empty'],

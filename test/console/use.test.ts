@@ -373,6 +373,53 @@ test('rules are changed by two: one asks, another agrees', { skip }, async () =>
   assert.deepEqual([...one.broken, ...other.broken], [])
 })
 
+test('what must be kept is held, and a log is closed, continued and dropped', { skip }, async () => {
+  await using system = await startConsole()
+  await fill(system)
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/settings/retention')
+  await tab.signIn(system.admin)
+  const logs = page.locator('section', { hasText: 'A log is never cut' }).locator('tbody tr')
+  const holds = page.locator('section', { hasText: 'While a hold lasts' }).locator('tbody tr')
+  await countOf(logs, 1)
+
+  await page.getByRole('button', { name: 'Set a hold' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByLabel('Its number').fill('1')
+  await dialog.getByLabel('Reason').fill('case 2026-17')
+  await dialog.getByRole('button', { name: 'Set a hold' }).click()
+  await dialog.waitFor({ state: 'detached' })
+  await holds.filter({ hasText: 'Ticket #1' }).filter({ hasText: 'Lasts' }).waitFor()
+
+  await page.getByRole('button', { name: 'Close and continue' }).click()
+  await dialog.getByLabel('Reason').fill('end of the year')
+  await dialog.getByRole('button', { name: 'Close and continue' }).click()
+  await dialog.waitFor({ state: 'detached' })
+  await countOf(logs, 2)
+
+  // A hold keeps the log, and the refusal stays where it was met.
+  await page.getByRole('button', { name: /^Drop: / }).click()
+  await dialog.getByLabel('Reason').fill('kept for ten years')
+  await dialog.getByRole('button', { name: 'Drop' }).click()
+  await dialog.getByText(/legal hold/i).waitFor()
+  await page.keyboard.press('Escape')
+  await dialog.waitFor({ state: 'detached' })
+  await page.getByRole('button', { name: 'Release: case 2026-17' }).click()
+  await dialog.getByLabel('Reason').fill('case closed')
+  await dialog.getByRole('button', { name: 'Release' }).click()
+  await dialog.waitFor({ state: 'detached' })
+  await holds.filter({ hasText: 'Released' }).filter({ hasText: 'case closed' }).waitFor()
+
+  // There is only one admin, so nobody else has to agree.
+  await page.getByRole('button', { name: /^Drop: / }).click()
+  await dialog.getByLabel('Reason').fill('kept for ten years')
+  await dialog.getByRole('button', { name: 'Drop' }).click()
+  await dialog.waitFor({ state: 'detached' })
+  await logs.filter({ hasText: 'Dropped' }).waitFor()
+  assert.deepEqual(tab.broken, [])
+})
+
 test('one tab of a browser listens for all, and another takes over when it is closed', { skip }, async () => {
   await using system = await startConsole()
   await fill(system)

@@ -897,6 +897,7 @@ export const Log = Type.Object({
   closed_at: nullable(Time),
   dropped_at: nullable(Time),
 })
+export type Log = Static<typeof Log>
 export const LogRotated = Type.Object({ closed: Log, opened: Log })
 export const LogDropped = Type.Object({
   state: words(['requested', 'dropped'], { description: 'requested: another admin has to ask for the same' }),

@@ -32,6 +32,7 @@ const touched: Readonly<Record<string, readonly string[]>> = {
   rule_set: ['scripts'],
   webhook: ['webhooks', 'deliveries'],
   hold: ['holds'],
+  log: ['logs'],
   queue: ['queues'],
   schedule: ['schedules'],
   handler: ['handlers'],

@@ -10,15 +10,17 @@ import { Me } from './settings-me.tsx'
 import { People } from './settings-people.tsx'
 import { PolicyPart } from './settings-policy.tsx'
 import { Projects } from './settings-projects.tsx'
+import { Retention } from './settings-retention.tsx'
 import { Tokens } from './settings-tokens.tsx'
 
-type Part = 'me' | 'people' | 'tokens' | 'keys' | 'policy' | 'projects'
+type Part = 'me' | 'people' | 'tokens' | 'keys' | 'policy' | 'retention' | 'projects'
 const parts: readonly { name: Part; needs?: string; show: ComponentType }[] = [
   { name: 'me', show: Me },
   { name: 'people', needs: 'users.list', show: People },
   { name: 'tokens', needs: 'tokens.list', show: Tokens },
   { name: 'keys', needs: 'signingKeys.list', show: Keys },
   { name: 'policy', needs: 'projects.policy', show: PolicyPart },
+  { name: 'retention', needs: 'privacy.holds', show: Retention },
   { name: 'projects', show: Projects },
 ]
 

@@ -430,6 +430,7 @@ export const en = {
     tokens: 'Tokens',
     keys: 'Keys',
     policy: 'Rules',
+    retention: 'Retention',
     projects: 'Projects',
     account: 'Account',
     denied: 'Another role opens this part.',

@@ -1,0 +1,331 @@
+import { Button, Modal, Select, Textarea, TextInput } from '@mantine/core'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import type { Hold, Log } from '@writ/api'
+import { type FormEvent, useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { count } from '../app/format.ts'
+import { useSession } from '../app/session.tsx'
+import { Ask, useAction } from '../parts/ask.tsx'
+import { Mono, Person, Section, State, Time } from '../parts/bits.tsx'
+import { Go } from '../parts/go.tsx'
+import { Icon } from '../parts/icons.tsx'
+import { Answer, Empty, Refusal } from '../parts/states.tsx'
+
+/** How long the log is kept, and what must be kept whatever anybody asks. */
+export function Retention() {
+  return (
+    <>
+      <Logs />
+      <Holds />
+    </>
+  )
+}
+
+function Logs() {
+  const { client, project, can } = useSession()
+  const { t, i18n } = useTranslation()
+  const queries = useQueryClient()
+  const logs = useQuery({ queryKey: [project, 'logs'], queryFn: () => client.privacy.logs() })
+  const [asking, setAsking] = useState<'rotate' | Log | null>(null)
+  const [requested, setRequested] = useState<number | null>(null)
+  const refresh = () => void queries.invalidateQueries({ queryKey: [project, 'logs'] })
+  const shut = () => setAsking(null)
+  const dropping = asking === 'rotate' ? null : asking
+  return (
+    <Section
+      title={t('retention.logs')}
+      actions={
+        can('privacy.rotateLog') && (
+          <Button variant="default" onClick={() => setAsking('rotate')}>
+            {t('retention.rotate')}
+          </Button>
+        )
+      }
+    >
+      <p className="small dimmed">{t('retention.logsText')}</p>
+      {requested !== null && (
+        <p className="small" role="status">
+          {t('retention.requested', { shard: requested })}
+        </p>
+      )}
+      <Answer of={logs}>
+        {(list) => {
+          // Logs go in the order in which they continue each other.
+          const oldest = list.find((log) => log.dropped_at === null && log.closed_at !== null)
+          return (
+            <table className="plain lined">
+              <thead>
+                <tr>
+                  <th>{t('retention.log')}</th>
+                  <th>{t('people.state')}</th>
+                  <th className="right">{t('retention.entries')}</th>
+                  <th className="right">{t('retention.opened')}</th>
+                  <th className="right">{t('retention.closed')}</th>
+                  <th>
+                    <span className="unseen">{t('action.more')}</span>
+                  </th>
+                </tr>
+              </thead>
+              <tbody>
+                {list.map((log) => (
+                  <tr key={log.shard}>
+                    <td>
+                      {log.shard} <Mono value={log.origin} keep={10} />
+                    </td>
+                    <td>
+                      <LogState log={log} />
+                    </td>
+                    <td className="right">{count(log.size, i18n.language)}</td>
+                    <td className="right">
+                      <Time at={log.opened_at} />
+                    </td>
+                    <td className="right">
+                      <Time at={log.closed_at} />
+                    </td>
+                    <td className="right">
+                      {log === oldest && can('privacy.dropLog') && (
+                        <Button
+                          variant="default"
+                          size="compact-xs"
+                          onClick={() => setAsking(log)}
+                          aria-label={`${t('retention.drop')}: ${log.origin}`}
+                        >
+                          {t('retention.drop')}
+                        </Button>
+                      )}
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          )
+        }}
+      </Answer>
+      <Ask
+        opened={asking === 'rotate'}
+        close={shut}
+        title={t('retention.rotateTitle')}
+        verb={t('retention.rotate')}
+        reason="must"
+        act={async (reason) => {
+          await client.privacy.rotateLog({ body: { reason: reason! } })
+          refresh()
+        }}
+      >
+        <p>{t('retention.rotateText')}</p>
+      </Ask>
+      <Ask
+        opened={dropping !== null}
+        close={shut}
+        danger
+        title={t('retention.dropTitle', { origin: dropping?.origin })}
+        verb={t('retention.drop')}
+        reason="must"
+        act={async (reason) => {
+          const { shard } = dropping!
+          const { state } = await client.privacy.dropLog({ params: { shard }, body: { reason: reason! } })
+          setRequested(state === 'requested' ? shard : null)
+          refresh()
+        }}
+      >
+        <p>{t('retention.dropText', { entries: count(dropping?.size ?? 0, i18n.language) })}</p>
+        <p>{t('retention.dropTwo')}</p>
+      </Ask>
+    </Section>
+  )
+}
+
+function LogState({ log }: { log: Log }) {
+  const { t } = useTranslation()
+  if (log.dropped_at !== null)
+    return (
+      <>
+        <State of="revoked" word={t('retention.isDropped')} />{' '}
+        <span className="small dimmed">
+          <Time at={log.dropped_at} />
+        </span>
+      </>
+    )
+  if (log.closed_at !== null) return <State of="disabled" word={t('retention.isClosed')} />
+  return <State of="active" word={t('retention.isOpen')} />
+}
+
+function Holds() {
+  const { client, project, can } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const [setting, setSetting] = useState(false)
+  const [releasing, setReleasing] = useState<Hold | null>(null)
+  const holds = useQuery({ queryKey: [project, 'holds'], queryFn: () => client.privacy.holds() })
+  const refresh = () => void queries.invalidateQueries({ queryKey: [project, 'holds'] })
+  return (
+    <Section
+      title={t('retention.holds')}
+      actions={
+        can('privacy.setHold') && (
+          <Button onClick={() => setSetting(true)} leftSection={<Icon name="plus" size={14} />}>
+            {t('retention.set')}
+          </Button>
+        )
+      }
+    >
+      <p className="small dimmed">{t('retention.holdsText')}</p>
+      <Answer of={holds}>
+        {(list) =>
+          list.length === 0 ? (
+            <Empty icon="hand" title={t('retention.noneTitle')} text={t('retention.noneText')} />
+          ) : (
+            <table className="plain lined">
+              <thead>
+                <tr>
+                  <th>{t('retention.on')}</th>
+                  <th>{t('form.reason')}</th>
+                  <th>{t('people.state')}</th>
+                  <th>{t('retention.by')}</th>
+                  <th className="right">{t('retention.since')}</th>
+                  <th>
+                    <span className="unseen">{t('action.more')}</span>
+                  </th>
+                </tr>
+              </thead>
+              <tbody>
+                {list.map((hold) => (
+                  <tr key={hold.id}>
+                    <td>
+                      <Subject hold={hold} />
+                    </td>
+                    <td>
+                      {hold.reason}
+                      {hold.release_reason !== null && <div className="small dimmed">{hold.release_reason}</div>}
+                    </td>
+                    <td>
+                      {hold.released_at === null ? (
+                        <State of="active" word={t('retention.lasts')} />
+                      ) : (
+                        <>
+                          <State of="disabled" word={t('retention.isReleased')} />{' '}
+                          <span className="small dimmed">
+                            <Time at={hold.released_at} />
+                          </span>
+                        </>
+                      )}
+                    </td>
+                    <td>
+                      <Person id={hold.set_by_id} />
+                    </td>
+                    <td className="right">
+                      <Time at={hold.created_at} />
+                    </td>
+                    <td className="right">
+                      {hold.released_at === null && can('privacy.releaseHold') && (
+                        <Button
+                          variant="default"
+                          size="compact-xs"
+                          onClick={() => setReleasing(hold)}
+                          aria-label={`${t('retention.release')}: ${hold.reason}`}
+                        >
+                          {t('retention.release')}
+                        </Button>
+                      )}
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          )
+        }
+      </Answer>
+      <NewHold opened={setting} close={() => setSetting(false)} done={refresh} />
+      <Ask
+        opened={releasing !== null}
+        close={() => setReleasing(null)}
+        danger
+        title={t('retention.releaseTitle', { reason: releasing?.reason })}
+        verb={t('retention.release')}
+        reason="must"
+        act={async (reason) => {
+          await client.privacy.releaseHold({ params: { id: releasing!.id }, body: { reason: reason! } })
+          refresh()
+        }}
+      >
+        <p>{t('retention.releaseText')}</p>
+      </Ask>
+    </Section>
+  )
+}
+
+function Subject({ hold: { subject_type, subject_number } }: { hold: Hold }) {
+  const { t } = useTranslation()
+  if (subject_type === 'project') return t('retention.project')
+  const name = t(`retention.${subject_type}`, { number: subject_number })
+  return <Go to={`${subject_type}s/${subject_number}`}>{name}</Go>
+}
+
+function NewHold({ opened, close, done }: { opened: boolean; close: () => void; done: () => void }) {
+  const { client } = useSession()
+  const { t } = useTranslation()
+  const [subject, setSubject] = useState<Hold['subject_type']>('ticket')
+  const action = useAction()
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const given = new FormData(event.currentTarget)
+    const text = (name: string) => String(given.get(name) ?? '').trim()
+    void action.run(async () => {
+      await client.privacy.setHold({
+        body: {
+          subject_type: subject,
+          ...(subject === 'project' ? {} : { subject_id: text('number') }),
+          reason: text('reason'),
+        },
+      })
+      done()
+      close()
+    })
+  }
+  return (
+    <Modal
+      opened={opened}
+      onClose={close}
+      title={t('retention.set')}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
+      <form className="form" onSubmit={submit}>
+        <Select
+          label={t('retention.on')}
+          data={(['ticket', 'run', 'project'] as const).map((value) => ({
+            value,
+            label: t(`retention.of_${value}`),
+          }))}
+          value={subject}
+          onChange={(value) => value && setSubject(value as Hold['subject_type'])}
+          allowDeselect={false}
+        />
+        {subject !== 'project' && (
+          <TextInput
+            label={t('retention.number')}
+            name="number"
+            inputMode="numeric"
+            pattern="[0-9]+"
+            required
+            withAsterisk={false}
+          />
+        )}
+        <Textarea
+          label={t('form.reason')}
+          description={t('retention.reasonHint')}
+          name="reason"
+          required
+          withAsterisk={false}
+          minLength={3}
+          maxLength={500}
+        />
+        <Refusal error={action.error} />
+        <div className="form-buttons">
+          <Button type="submit" loading={action.busy}>
+            {t('retention.set')}
+          </Button>
+        </div>
+      </form>
+    </Modal>
+  )
+}
