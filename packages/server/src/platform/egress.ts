@@ -4,8 +4,6 @@
  * destination and checked again. Source: OWASP Server-Side Request Forgery Prevention; IANA special-purpose registries.
  */
 import { lookup } from 'node:dns/promises'
-import { request as requestHttp } from 'node:http'
-import { request as requestHttps } from 'node:https'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
 import { createAddressSet, plainAddress } from './http/client-address.ts'
 
@@ -153,8 +151,9 @@ export function createEgress(settings: EgressSettings, resolve: Resolve = resolv
       if (options.all) done(null, found)
       else done(null, found[0]!.address, found[0]!.family)
     }
+    // Not imported above: as a module of its own kind Node makes it with all that it could need, for which a start would wait.
+    const { request: send } = await (url.protocol === 'https:' ? import('node:https') : import('node:http'))
     return new Promise<Incoming>((answer, fail) => {
-      const send = url.protocol === 'https:' ? requestHttps : requestHttp
       // A connection of its own: one that is kept could be closed by the other side under the next request.
       const request = send(url, {
         method: out.method,
