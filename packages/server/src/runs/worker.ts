@@ -89,7 +89,11 @@ export function createWorker(on: WorkerSettings): Worker {
     const { queue: name, project } = where
     places.set(key, { queue: name, project, count: (places.get(key)?.count ?? 0) + count })
   }
-  const promise = (name: string, count: number) => promised.set(name, (promised.get(name) ?? 0) + count)
+  const promise = (name: string, count: number) => {
+    const left = (promised.get(name) ?? 0) + count
+    if (left === 0) promised.delete(name)
+    else promised.set(name, left)
+  }
   const roomIn = (lane: Lane, name: string) => lane.room(name) - (promised.get(name) ?? 0)
   queue.wake({
     runnable(where, count = Number.POSITIVE_INFINITY) {
@@ -198,7 +202,10 @@ export function createWorker(on: WorkerSettings): Worker {
     }
     let begin = () => {}
     count(1)
-    tx.ifUndone(() => count(-1))
+    tx.ifUndone(() => {
+      count(-1)
+      claims.ring()
+    })
     tx.afterCommit(() => {
       count(-1)
       if (performance.now() - asked >= on.leaseMs) return
