@@ -7,7 +7,7 @@ import { passkeysWork } from '../app/passkey.ts'
 import { useSession } from '../app/session.tsx'
 import { EnrolButton } from '../parts/approve.tsx'
 import { Ask } from '../parts/ask.tsx'
-import { Mono, Section, State, Time } from '../parts/bits.tsx'
+import { ActsHead, Mono, Section, State, Time } from '../parts/bits.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 
 /** Whose signature counts, and what this instance signs with. */
@@ -32,9 +32,7 @@ export function Keys() {
                     <th>{t('people.state')}</th>
                     <th>{t('signing.fingerprint')}</th>
                     <th className="right">{t('ticket.created')}</th>
-                    <th>
-                      <span className="unseen">{t('action.more')}</span>
-                    </th>
+                    <ActsHead />
                   </tr>
                 </thead>
                 <tbody>

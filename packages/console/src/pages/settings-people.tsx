@@ -5,7 +5,7 @@ import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
 import { Ask, useAction } from '../parts/ask.tsx'
-import { Section, State, Time } from '../parts/bits.tsx'
+import { ActsHead, Section, State, Time } from '../parts/bits.tsx'
 import { useFilters } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { Search } from '../parts/search.tsx'
@@ -53,9 +53,7 @@ export function People() {
                     <th>{t('me.role')}</th>
                     <th>{t('people.state')}</th>
                     <th className="right">{t('ticket.created')}</th>
-                    <th>
-                      <span className="unseen">{t('action.more')}</span>
-                    </th>
+                    <ActsHead />
                   </tr>
                 </thead>
                 <tbody>

@@ -5,7 +5,7 @@ import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
 import { Ask, useAction } from '../parts/ask.tsx'
-import { Mono, Section, State, Time } from '../parts/bits.tsx'
+import { ActsHead, Mono, Section, State, Time } from '../parts/bits.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { Answer, Refusal } from '../parts/states.tsx'
@@ -135,9 +135,7 @@ function Members() {
                 <th>{t('signIn.username')}</th>
                 <th>{t('me.role')}</th>
                 <th>{t('people.state')}</th>
-                <th>
-                  <span className="unseen">{t('action.more')}</span>
-                </th>
+                <ActsHead />
               </tr>
             </thead>
             <tbody>

@@ -6,7 +6,7 @@ import { useTranslation } from 'react-i18next'
 import { count } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask, useAction } from '../parts/ask.tsx'
-import { Mono, Person, Section, State, Time } from '../parts/bits.tsx'
+import { ActsHead, Mono, Person, Section, State, Time } from '../parts/bits.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
@@ -61,9 +61,7 @@ function Logs() {
                   <th className="right">{t('retention.entries')}</th>
                   <th className="right">{t('retention.opened')}</th>
                   <th className="right">{t('retention.closed')}</th>
-                  <th>
-                    <span className="unseen">{t('action.more')}</span>
-                  </th>
+                  <ActsHead />
                 </tr>
               </thead>
               <tbody>
@@ -183,9 +181,7 @@ function Holds() {
                   <th>{t('people.state')}</th>
                   <th>{t('retention.by')}</th>
                   <th className="right">{t('retention.since')}</th>
-                  <th>
-                    <span className="unseen">{t('action.more')}</span>
-                  </th>
+                  <ActsHead />
                 </tr>
               </thead>
               <tbody>

@@ -5,7 +5,7 @@ import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
 import { Ask, useAction } from '../parts/ask.tsx'
-import { Person, Section, State, Time } from '../parts/bits.tsx'
+import { ActsHead, Person, Section, State, Time } from '../parts/bits.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { ShownOnce } from '../parts/shown-once.tsx'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
@@ -45,9 +45,7 @@ export function Tokens() {
                   <th>{t('me.role')}</th>
                   <th>{t('people.state')}</th>
                   <th className="right">{t('token.lastUsed')}</th>
-                  <th>
-                    <span className="unseen">{t('action.more')}</span>
-                  </th>
+                  <ActsHead />
                 </tr>
               </thead>
               <tbody>

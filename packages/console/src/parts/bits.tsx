@@ -131,6 +131,16 @@ export function Hint({ text, children }: { text: string; children: ReactNode }) 
 }
 
 /** A heading with what can be done beside it. */
+/** The head of a column of buttons: said to readers of the screen, and not shown. */
+export function ActsHead() {
+  const { t } = useTranslation()
+  return (
+    <th>
+      <span className="unseen">{t('action.more')}</span>
+    </th>
+  )
+}
+
 export function Page(props: {
   title: ReactNode
   name: string
