@@ -97,14 +97,14 @@ async function insertEvents(tx: Tx, events: readonly ReturnType<typeof rowOf>[])
     ends: events.reduce((sum, event) => sum + (RUN_ENDS.has(event.event_type) ? 1 : 0), 0),
   }
   if (tx.dialect === 'postgres') {
-    // The column's default is the append that this session inserted last, so neither has to be waited for.
-    await Promise.all([
-      tx.insert('audit_appends', [together]),
+    // The column's default is the append that this session inserted last, so neither has to be waited for: the commit may follow.
+    tx.behind(tx.insert('audit_appends', [together]))
+    tx.behind(
       tx.insert(
         'audit_events',
         events.map((event, place) => ({ ...event, place })),
       ),
-    ])
+    )
     return
   }
   const [made] = await tx.sql<{ seq: number }>(

@@ -31,8 +31,8 @@ export {
   findProject,
   listProjects,
   loadPolicy,
+  loadPolicyAndApprovers,
   logAccessOf,
   slugOf,
-  someApprovers,
 } from './store-projects.ts'
 export { findSigningKey, lockSigningKey, type SigningKeyRow } from './store-signing-keys.ts'

@@ -2,7 +2,7 @@ import type { Policy, Role } from '@writ/api'
 import { type Selectable, sql } from 'kysely'
 import { type Database, forUpdate, inList, type Tx } from '../platform/db/index.ts'
 import type { InvitesTable, PolicyChangesTable, ProjectsTable } from '../platform/db/tables.ts'
-import { parsePolicy } from './policy.ts'
+import { defaultPolicy, parsePolicy } from './policy.ts'
 
 export type ProjectRow = Selectable<ProjectsTable>
 export type PolicyChangeRow = Selectable<PolicyChangesTable>
@@ -183,6 +183,20 @@ export async function loadPolicy(tx: Tx): Promise<Policy> {
   const rows = await tx.sql<{ policy: string }>('select policy from projects where id = ?1', [tx.project])
   if (!rows[0]) throw new Error('the project of the context is gone')
   return parsePolicy(rows[0].policy)
+}
+
+/** Roles of approvers as each project last had them. Only a guess: it saves a trip to the database where it is right. */
+const lastRoles = new Map<string, readonly Role[]>()
+
+/** The policy of the project in context, and `someApprovers` of it. */
+export async function loadPolicyAndApprovers(tx: Tx): Promise<{ policy: Policy; approvers: readonly string[] }> {
+  const guess = lastRoles.get(tx.project) ?? defaultPolicy.approver_roles
+  const [policy, approvers] = await Promise.all([loadPolicy(tx), someApprovers(tx, { approver_roles: [...guess] })])
+  const roles = policy.approver_roles
+  if (roles.length === guess.length && roles.every((role, i) => role === guess[i])) return { policy, approvers }
+  if (lastRoles.size > 1000) lastRoles.clear()
+  lastRoles.set(tx.project, roles)
+  return { policy, approvers: await someApprovers(tx, policy) }
 }
 
 export async function setPolicy(tx: Tx, policy: string): Promise<void> {

@@ -7,13 +7,13 @@ import {
   findApproval,
   findUserRef,
   loadPolicy,
+  loadPolicyAndApprovers,
   lockSigningKey,
   mustBeUsable,
   personOf,
   recordApproval,
   SIGN_WITHIN_MS,
   type SignedApproval,
-  someApprovers,
   statementOf,
 } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
@@ -217,8 +217,7 @@ export async function submitTicket(tx: Tx, caller: Caller, ref: store.Ref): Prom
   const ticket = await holdTicket(tx, caller, ref, mayEdit, 'TICKET_UPDATE_DENIED')
   if (ticket.status !== 'draft') throw new AppError('TICKET_MOVE_ILLEGAL', { status: ticket.status, to: 'submitted' })
   await move(tx, caller, ticket, 'submitted', 'ticket.submitted', `Submitted ticket: ${ticket.title}`, null)
-  const policy = await loadPolicy(tx)
-  return showTicket((await store.findTicket(tx, ticket.id))!, { policy, approvers: await someApprovers(tx, policy) })
+  return showTicket((await store.findTicket(tx, ticket.id))!, await loadPolicyAndApprovers(tx))
 }
 
 export async function closeTicket(tx: Tx, caller: Caller, ref: store.Ref, reason: string | null): Promise<Ticket> {

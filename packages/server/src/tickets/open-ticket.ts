@@ -1,6 +1,6 @@
 import type { CreateTicket, Ticket } from '@writ/api'
 import { type Appended, appendAll } from '../audit/index.ts'
-import { type Caller, findUserRef, loadPolicy, personOf, someApprovers } from '../identity/index.ts'
+import { type Caller, findUserRef, loadPolicyAndApprovers, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339OrNull } from '../platform/clock.ts'
 import { type Command, type RequestKey, remember, takeNumbers } from '../platform/db/index.ts'
@@ -26,9 +26,9 @@ export const openTickets: Command<OpenTicket, Ticket> = {
   async run(tx, inputs) {
     const assetRefs = [...new Set(inputs.flatMap(({ body }) => (body.asset_id == null ? [] : [body.asset_id])))]
     // What does not depend on each other is asked for together: one trip to the database instead of three.
-    const [assets, policy, last] = await Promise.all([
+    const [assets, { policy, approvers }, last] = await Promise.all([
       assetRefs.length > 0 ? findAssetIds(tx, assetRefs) : new Map<never, never>(),
-      loadPolicy(tx),
+      loadPolicyAndApprovers(tx),
       takeNumbers(tx, 'tickets', inputs.length),
     ])
     const rows: TicketRow[] = []
@@ -64,31 +64,28 @@ export const openTickets: Command<OpenTicket, Ticket> = {
         asset_number: (asset as { number: number } | undefined)?.number ?? null,
       })
     }
-    const [approvers] = await Promise.all([
-      someApprovers(tx, policy),
-      insertTickets(tx, rows),
-      appendAll(
-        tx,
-        rows.map(
-          (row, i): Appended => ({
-            at: row.created_at,
-            by: inputs[i]!.caller,
-            event: {
-              type: 'ticket.created',
-              resource: { type: 'ticket', id: row.id, number: row.number },
-              action: `Created ticket: ${row.title}`,
-              details: {
-                asset_id: row.asset_id,
-                status: row.status,
-                assignee_id: row.assignee_id,
-                due_at: rfc3339OrNull(row.due_at),
-                digest: row.digest,
-              },
+    tx.behind(insertTickets(tx, rows))
+    await appendAll(
+      tx,
+      rows.map(
+        (row, i): Appended => ({
+          at: row.created_at,
+          by: inputs[i]!.caller,
+          event: {
+            type: 'ticket.created',
+            resource: { type: 'ticket', id: row.id, number: row.number },
+            action: `Created ticket: ${row.title}`,
+            details: {
+              asset_id: row.asset_id,
+              status: row.status,
+              assignee_id: row.assignee_id,
+              due_at: rfc3339OrNull(row.due_at),
+              digest: row.digest,
             },
-          }),
-        ),
+          },
+        }),
       ),
-    ])
+    )
     const replies = rows.map((row) => showTicket(row, row.status === 'submitted' ? { policy, approvers } : undefined))
     const keyed = inputs.flatMap((input, i) =>
       input.remember ? [{ ...input.remember, ...answerOf({ status: 200 }, replies[i]) }] : [],

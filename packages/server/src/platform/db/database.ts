@@ -28,6 +28,11 @@ export interface Tx {
     when: string,
     returning: string,
   ): Promise<(number | undefined)[]>
+  /**
+   * Statements whose answers nobody needs and which were all asked for already: the commit may travel right behind them. If one
+   * fails nothing is committed, and the command fails, as if it had been waited for.
+   */
+  behind(asked: Promise<unknown>): void
   /** What was asked for so far leaves now rather than with the rest of this turn: worth it before some computing. */
   flush(): void
   /** Runs after the commit, and only then; what it throws is logged, not answered. */

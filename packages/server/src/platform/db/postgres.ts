@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import pg from 'pg'
 import { type Aftermath, createAftermath } from './aftermath.ts'
+import { type Behind, createBehind } from './behind.ts'
 import { binaryArray } from './binary-array.ts'
 import { kyselyOn } from './connection.ts'
 import {
@@ -16,7 +17,7 @@ import {
   UniqueViolation,
 } from './database.ts'
 import { ProjectFence } from './fence.ts'
-import { createGroupCommit, type GroupTx, unit } from './group-commit.ts'
+import { createGroupCommit, FailedBehind, type GroupTx, unit } from './group-commit.ts'
 import { INSTANCE, projectInContext } from './project.ts'
 import type { Tables } from './tables.ts'
 
@@ -87,10 +88,12 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
   ): Promise<T> {
     const client = await connect(from)
     const after = createAftermath()
+    const behind = createBehind()
     let broken: Error | undefined
     try {
       await client.query(`${begin}; ${enter(project)}`)
-      const result = await work(txOn(client, project, after, columns, fenced))
+      const result = await work(txOn(client, project, after, behind, columns, fenced))
+      await behind.caughtUp()
       await client.query('commit')
       after.committed()
       return result
@@ -188,7 +191,14 @@ function statementOf(sql: string): Statement {
   return statement
 }
 
-function txOn(client: pg.PoolClient, project: string, after: Aftermath, columns: ColumnTypes, fenced = true): Tx {
+function txOn(
+  client: pg.PoolClient,
+  project: string,
+  after: Aftermath,
+  behind: Behind,
+  columns: ColumnTypes,
+  fenced = true,
+): Tx {
   const openKysely = (): Kysely<Tables> => {
     const plain = kyselyOn(
       {
@@ -256,6 +266,7 @@ function txOn(client: pg.PoolClient, project: string, after: Aftermath, columns:
       const updated = new Map(result.rows.map((row: { updated: string; told: number }) => [row.updated, row.told]))
       return ids.map((id) => updated.get(id))
     },
+    behind: behind.leave,
     flush: () => sendGathered(streamOf(client)),
     afterCommit: after.afterCommit,
     ifUndone: after.ifUndone,
@@ -303,6 +314,7 @@ const streamOf = (client: pg.PoolClient): Socket =>
 function groupTransaction(client: pg.PoolClient, project: string, columns: ColumnTypes): GroupTx {
   let ahead = ''
   const after = createAftermath()
+  const behind = createBehind()
   // Whether this transaction holds nothing yet, and whether it is itself the savepoint of the batch under way.
   let empty = true
   let whole = false
@@ -321,7 +333,7 @@ function groupTransaction(client: pg.PoolClient, project: string, columns: Colum
   const begin = `begin; ${enter(project)}`
   sendAlong(begin)
   return {
-    tx: txOn(client, project, after, columns),
+    tx: txOn(client, project, after, behind, columns),
     async savepoint() {
       after.savepoint()
       whole = empty
@@ -330,16 +342,29 @@ function groupTransaction(client: pg.PoolClient, project: string, columns: Colum
     },
     async rollbackToSavepoint() {
       after.undoneToSavepoint()
+      behind.forget()
       await send(whole ? `rollback; ${begin}` : 'rollback to savepoint batch; release savepoint batch')
       empty = whole
     },
     async releaseSavepoint() {
       if (!whole) ahead = 'release savepoint batch; '
     },
+    caughtUp: behind.caughtUp,
     async commit() {
-      await send('commit')
+      try {
+        behind.refuseFailed()
+        const committed = send('commit')
+        committed.catch(() => {})
+        // Asked first: a commit behind a statement that failed is a rollback, and does not say why.
+        await behind.caughtUp()
+        await committed
+      } catch (error) {
+        if (error instanceof DatabaseConflict || error instanceof DatabaseUnavailable) throw error
+        throw new FailedBehind(error)
+      }
       client.release()
     },
+    onDisk: null,
     async rollback() {
       after.undone()
       try {
@@ -351,6 +376,7 @@ function groupTransaction(client: pg.PoolClient, project: string, columns: Colum
       }
     },
     tell: after.committed,
+    undone: after.undone,
   }
 }
 

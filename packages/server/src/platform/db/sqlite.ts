@@ -1,22 +1,31 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import type { Kysely } from 'kysely'
 import { type Aftermath, createAftermath } from './aftermath.ts'
+import { type Behind, createBehind } from './behind.ts'
+import { createCheckpoints } from './checkpoints.ts'
 import { kyselyOn } from './connection.ts'
 import { type Database, DatabaseUnavailable, type Param, type Tx, UniqueViolation } from './database.ts'
 import { ProjectFence } from './fence.ts'
-import { createGroupCommit, type GroupTx, unit } from './group-commit.ts'
+import { createGroupCommit, FailedBehind, type GroupTx, unit } from './group-commit.ts'
 import { INSTANCE, projectInContext } from './project.ts'
 import type { Tables } from './tables.ts'
+import { openWal, type Wal } from './wal.ts'
 
 const READERS = 3
 
+/** Pages of the log at which the writer checkpoints itself, because nobody else did: 32 MiB. */
+const LAST_RESORT_PAGES = 8_000
+
 /**
- * SQLite in one file: WAL, synchronous=FULL, one writer connection behind a mutex and a few readers. Calls are
- * synchronous underneath; each takes microseconds, so the loop stays free as long as nobody asks for everything at once.
- * Long reads come in pages, because a reader that stays open keeps the WAL from being checkpointed.
+ * SQLite in one file: WAL, one writer connection behind a mutex and a few readers. Calls are synchronous underneath; each takes
+ * microseconds, so the loop stays free as long as nobody asks for everything at once: what waits for the disk, a commit's sync
+ * and checkpoints, waits in other threads. Nothing is answered before it is on the disk, neither a change nor what a reader
+ * saw of one. Long reads come in pages, because a reader that stays open keeps the WAL from being checkpointed.
  */
 export function openSqlite(file: string): Database {
   const writer = connect(file, false)
+  const wal = openWal(file)
+  const checkpoints = createCheckpoints(file)
   const lookups = connect(file, true)
   const readers = Array.from({ length: READERS }, () => connect(file, true))
   const freeReaders = [...readers]
@@ -31,13 +40,19 @@ export function openSqlite(file: string): Database {
     return resolve
   }
 
+  /** A transaction of the writer was committed, and is not on the disk yet. */
+  function committed(): void {
+    wal.wrote()
+    checkpoints.changed(writer.changes())
+  }
+
   const group = createGroupCommit({
     concurrent: 1,
     max: 128,
     open: async (project) => {
       const unlock = await lockWriter()
       try {
-        return writeTransaction(writer, project, unlock)
+        return writeTransaction(writer, project, { wal, committed, unlock })
       } catch (error) {
         unlock()
         throw translate(error)
@@ -50,7 +65,10 @@ export function openSqlite(file: string): Database {
     const reader = freeReaders.pop() ?? (await new Promise<Connection>((resolve) => waitingReaders.push(resolve)))
     try {
       reader.exec('begin')
-      return await work(txOn(reader, project, createAftermath()))
+      const found = await work(txOn(reader, project, createAftermath(), createBehind()))
+      // What a power cut could still undo is not told to anybody.
+      if (wal.behind) await wal.onDisk()
+      return found
     } catch (error) {
       throw translate(error)
     } finally {
@@ -74,10 +92,15 @@ export function openSqlite(file: string): Database {
     async sequence(work) {
       const unlock = await lockWriter()
       const after = createAftermath()
+      const behind = createBehind()
       try {
         writer.exec('begin immediate')
-        const result = await work({ ...txOn(writer, INSTANCE, after), db: writer.db })
+        const result = await work({ ...txOn(writer, INSTANCE, after, behind), db: writer.db })
+        await behind.caughtUp()
+        wal.refuseLost()
         writer.exec('commit')
+        committed()
+        await wal.onDisk()
         after.committed()
         return result
       } catch (error) {
@@ -93,6 +116,7 @@ export function openSqlite(file: string): Database {
     lead: async () => ({ lost: new AbortController().signal, held: async () => true, release: async () => {} }),
     hints: () => ({ say: () => {}, close: async () => {} }),
     async ping() {
+      wal.refuseLost()
       try {
         lookups.prepare('select count(*) from schema_migrations').get()
       } catch (error) {
@@ -103,6 +127,8 @@ export function openSqlite(file: string): Database {
     async close() {
       await group.drain()
       const unlock = await lockWriter()
+      await wal.close()
+      await checkpoints.close()
       for (const reader of [...readers, lookups]) reader.database.close()
       writer.database.close()
       unlock()
@@ -115,16 +141,25 @@ interface Connection {
   readonly db: Kysely<Tables>
   prepare(sql: string): StatementSync
   exec(sql: string): void
+  /** Rows that were changed since the last call. */
+  changes(): number
   fenced(project: string): Kysely<Tables>
 }
 
 function connect(file: string, readOnly: boolean): Connection {
   const database = new DatabaseSync(file, { readOnly, timeout: 5000 })
-  if (!readOnly) database.exec('pragma journal_mode = wal')
-  // FULL: a commit that was answered survives power loss. Group commit pays for the fsync.
+  if (!readOnly) {
+    const [mode] = database.prepare('pragma journal_mode = wal').all() as { journal_mode: string }[]
+    if (mode?.journal_mode !== 'wal')
+      throw new Error(
+        `${file} is on a file system on which SQLite cannot keep a write-ahead log (${mode?.journal_mode})`,
+      )
+  }
+  // NORMAL: the log is synced by openWal, before a commit is answered.
   database.exec(
-    'pragma synchronous = full; pragma foreign_keys = on; pragma temp_store = memory; pragma cache_size = -16000',
+    `pragma synchronous = normal; pragma wal_autocheckpoint = ${LAST_RESORT_PAGES}; pragma foreign_keys = on; pragma temp_store = memory; pragma cache_size = -16000`,
   )
+  let changed = 0
   const statements = new Map<string, StatementSync>()
   const prepare = (sql: string) => {
     let statement = statements.get(sql)
@@ -136,12 +171,19 @@ function connect(file: string, readOnly: boolean): Connection {
     return statement
   }
   const db = kyselyOn({ run: async (sql, params) => run(prepare(sql), params) }, 'sqlite')
+  const total = database.prepare('select total_changes() as n')
   const fences = new Map<string, Kysely<Tables>>()
   return {
     database,
     db,
     prepare,
     exec: (sql) => database.exec(sql),
+    changes() {
+      const { n } = total.get() as { n: number }
+      const more = n - changed
+      changed = n
+      return more
+    },
     fenced(project) {
       let fenced = fences.get(project)
       if (!fenced) {
@@ -176,7 +218,7 @@ function run(statement: StatementSync, params: readonly unknown[]): { rows: unkn
   }
 }
 
-function txOn(connection: Connection, project: string, after: Aftermath): Tx {
+function txOn(connection: Connection, project: string, after: Aftermath, behind: Behind): Tx {
   return {
     db: connection.fenced(project),
     project,
@@ -209,22 +251,29 @@ function txOn(connection: Connection, project: string, after: Aftermath): Tx {
         return found?.told
       })
     },
+    behind: behind.leave,
     flush: () => {},
     afterCommit: after.afterCommit,
     ifUndone: after.ifUndone,
   }
 }
 
-function writeTransaction(writer: Connection, project: string, unlock: () => void): GroupTx {
+function writeTransaction(
+  writer: Connection,
+  project: string,
+  on: { readonly wal: Wal; committed(): void; unlock(): void },
+): GroupTx {
+  on.wal.refuseLost()
   writer.exec('begin immediate')
   const after = createAftermath()
+  const behind = createBehind()
   let ended = false
   const end = () => {
-    if (!ended) unlock()
+    if (!ended) on.unlock()
     ended = true
   }
   return {
-    tx: txOn(writer, project, after),
+    tx: txOn(writer, project, after, behind),
     async savepoint() {
       after.savepoint()
       writer.exec('savepoint batch')
@@ -232,22 +281,30 @@ function writeTransaction(writer: Connection, project: string, unlock: () => voi
     async rollbackToSavepoint() {
       writer.exec('rollback to batch; release batch')
       after.undoneToSavepoint()
+      behind.forget()
     },
     releaseSavepoint: async () => writer.exec('release batch'),
+    caughtUp: behind.caughtUp,
     async commit() {
+      await behind.caughtUp().catch((error) => {
+        throw new FailedBehind(error)
+      })
       try {
         writer.exec('commit')
       } catch (error) {
         throw translate(error)
       }
+      on.committed()
       end()
     },
+    onDisk: on.wal.onDisk,
     async rollback() {
       if (writer.database.isTransaction) writer.exec('rollback')
       after.undone()
       end()
     },
     tell: after.committed,
+    undone: after.undone,
   }
 }
 

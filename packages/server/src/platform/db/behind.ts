@@ -1,0 +1,34 @@
+/** What a transaction has asked for and does not wait for: see `Tx.behind`. */
+export interface Behind {
+  leave(asked: Promise<unknown>): void
+  /** Throws what is known to have failed by now: of something that was never sent the store would not know. */
+  refuseFailed(): void
+  /** Resolves when all of it was done; throws what failed first. */
+  caughtUp(): Promise<void>
+  /** What was left is undone. */
+  forget(): void
+}
+
+export function createBehind(): Behind {
+  let asked: Promise<unknown>[] = []
+  let failed: { readonly error: unknown } | undefined
+  return {
+    leave(one) {
+      one.catch((error) => {
+        failed ??= { error }
+      })
+      asked.push(one)
+    },
+    refuseFailed() {
+      if (failed) throw failed.error
+    },
+    async caughtUp() {
+      if (asked.length > 0) await Promise.all(asked)
+      asked = []
+    },
+    forget() {
+      asked = []
+      failed = undefined
+    },
+  }
+}
