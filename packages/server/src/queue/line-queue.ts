@@ -13,7 +13,7 @@ import {
   unpaused,
 } from './line-store.ts'
 import type { Ask, Listener, Queue, Settlement } from './queue.ts'
-import { createQueueLimits, enqueueHeld, type LeaseRow, leaseColumns, leasesOf, unpausedAt } from './rows.ts'
+import { createQueueLimits, enqueueHeld, type LeaseRow, leaseColumns, leasesOf, mayHold, unpausedAt } from './rows.ts'
 
 /** How long after its time it is not yet looked for an entry in the line: most are claimed and done by then. */
 const LOOK_AFTER_MS = 2_000
@@ -59,7 +59,8 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
         true,
       )
     },
-    enqueueHeld: (tx, entries, holder) => enqueueHeld(tx, entries, holder, limits),
+    mayHold: (tx, queue) => mayHold(tx, queue, limits),
+    enqueueHeld,
     async reserve(project, ask) {
       const place = { queue: ask.queue, project }
       await outgoing.sent()

@@ -10,9 +10,9 @@ export const observed = (queue: Queue, heard: (step: Step, count: number) => voi
     await queue.enqueue(tx, entries, now)
     if (entries.length > 0) heard('enqueue', entries.length)
   },
-  async enqueueHeld(tx, entries, holder) {
-    const leases = await queue.enqueueHeld(tx, entries, holder)
-    if (leases.length > 0) for (const step of ['enqueue', 'claim'] as const) heard(step, leases.length)
+  enqueueHeld(tx, entries, holder) {
+    const leases = queue.enqueueHeld(tx, entries, holder)
+    for (const step of ['enqueue', 'claim'] as const) heard(step, leases.length)
     return leases
   },
   async claim(tx, ask) {

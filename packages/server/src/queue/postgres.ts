@@ -9,6 +9,7 @@ import {
   type LeaseRow,
   leaseColumns,
   leasesOf,
+  mayHold,
   renewLeases,
   sweepRows,
   unpausedAt,
@@ -73,7 +74,8 @@ export function openPostgresQueue(db: Database): Queue {
       tellOf(tx, entries, now, () => listener)
       tx.afterCommit(() => say(entries.map((entry) => ({ queue: entry.queue, project: tx.project }))))
     },
-    enqueueHeld: (tx, entries, holder) => enqueueHeld(tx, entries, holder, limits),
+    mayHold: (tx, queue) => mayHold(tx, queue, limits),
+    enqueueHeld,
     async reserve() {},
     async claim(tx, ask) {
       const room = await limits.room(tx, ask)

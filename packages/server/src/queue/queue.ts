@@ -106,11 +106,13 @@ export interface Depth {
 export interface Queue {
   /** Makes runs claimable. Again for one that waits: its time moves. Again for one that is claimed: nothing. */
   enqueue(tx: Tx, entries: readonly Entry[], now: number): Promise<void>
+  /** Whether `enqueueHeld` may be used in this transaction: not where the queue is paused or has a limit. */
+  mayHold(tx: Tx, queue: string): Promise<boolean>
   /**
    * Enqueues new entries of one queue that are due, and claims them with it: for a worker of this process that knows of nothing
-   * before them. Answers their leases; none, and nothing was done, where the queue is paused or has a limit.
+   * before them. Answers their leases; what is written is left behind.
    */
-  enqueueHeld(tx: Tx, entries: readonly Entry[], holder: Holder): Promise<Lease[]>
+  enqueueHeld(tx: Tx, entries: readonly Entry[], holder: Holder): Lease[]
   /**
    * Before a claim, outside of its transaction, which waits for nothing but the database: where entries wait elsewhere too, takes
    * out there what the claim with the same `ask` will be given. Fetches nothing rather than throw.

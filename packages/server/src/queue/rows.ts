@@ -108,43 +108,34 @@ export function createQueueLimits(db: Database): QueueLimits {
   }
 }
 
+/** What `Queue.mayHold` promises. */
+export async function mayHold(tx: Tx, queue: string, limits: QueueLimits): Promise<boolean> {
+  if (limits.has(tx, queue)) return false
+  const free = await tx.sql(`select 1 where ${unpausedAt('?2', '?1')}`, [tx.project, queue])
+  return free.length === 1
+}
+
 /** What `Queue.enqueueHeld` promises; the line of a queue that has one never hears of these. */
-export async function enqueueHeld(
-  tx: Tx,
-  entries: readonly Entry[],
-  holder: Holder,
-  limits: QueueLimits,
-): Promise<Lease[]> {
-  const { queue } = entries[0]!
-  if (limits.has(tx, queue)) return []
-  const held = [tx.project, queue, holder.worker, holder.leaseUntil, holder.now] as const
-  if (tx.dialect === 'postgres') {
-    const rows = await tx.sql(
-      `insert into queue (run_id, project_id, queue, handler, priority, run_at, lease_owner, lease_until, claimed_at, fence, attempt)
-       select u.run_id, ?1, ?2, u.handler, u.priority, u.run_at, ?3, ?4, ?5, 1, 1
-       from unnest(?6::text[], ?7::text[], ?8::smallint[], ?9::bigint[]) as u(run_id, handler, priority, run_at)
-       where ${unpausedAt('?2', '?1')}
-       returning 1`,
-      [
-        ...held,
-        entries.map((entry) => entry.runId),
-        entries.map((entry) => entry.handler),
-        entries.map((entry) => entry.priority),
-        entries.map((entry) => entry.runAt),
-      ],
-    )
-    if (rows.length === 0) return []
-  } else {
-    const free = await tx.sql(`select 1 where ${unpausedAt('?2', '?1')}`, [tx.project, queue])
-    if (free.length === 0) return []
-    for (const { runId, handler, priority, runAt } of entries)
-      await tx.sql(
-        `insert into queue (run_id, project_id, queue, handler, priority, run_at, lease_owner, lease_until, claimed_at, fence, attempt)
-         values (?6, ?1, ?2, ?7, ?8, ?9, ?3, ?4, ?5, 1, 1)`,
-        [...held, runId, handler, priority, runAt],
-      )
-  }
-  return entries.map(({ runId, handler }) => ({
+export function enqueueHeld(tx: Tx, entries: readonly Entry[], holder: Holder): Lease[] {
+  tx.behind(
+    tx.insert(
+      'queue',
+      entries.map((entry) => ({
+        run_id: entry.runId,
+        project_id: tx.project,
+        queue: entry.queue,
+        handler: entry.handler,
+        priority: entry.priority,
+        run_at: entry.runAt,
+        lease_owner: holder.worker,
+        lease_until: holder.leaseUntil,
+        claimed_at: holder.now,
+        fence: 1,
+        attempt: 1,
+      })),
+    ),
+  )
+  return entries.map(({ runId, queue, handler }) => ({
     runId,
     project: tx.project,
     queue,

@@ -7,6 +7,7 @@ import {
   type LeaseRow,
   leaseColumns,
   leasesOf,
+  mayHold,
   renewLeases,
   sweepRows,
   unpausedAt,
@@ -40,7 +41,8 @@ export function openSqliteQueue(db: Database): Queue {
         )
       tellOf(tx, entries, now, () => listener)
     },
-    enqueueHeld: (tx, entries, holder) => enqueueHeld(tx, entries, holder, limits),
+    mayHold: (tx, queue) => mayHold(tx, queue, limits),
+    enqueueHeld,
     async reserve() {},
     async claim(tx, ask) {
       const room = await limits.room(tx, ask)

@@ -14,6 +14,8 @@ export interface Worker {
   run(stop: AbortSignal): Promise<void>
   /** There may be room again, or something to claim; a hint. Polling is the promise. */
   wake(): void
+  /** Whether a lane may have room at once for what is about to be enqueued, and nothing is known to wait before it. */
+  mayBegin(queue: string, lane: EagerLane): boolean
   /**
    * Of entries that are about to be enqueued in one place, those for which a lane has room at once; undefined if there are none, or if
    * something is known to wait before them. The room is kept for them until the transaction ends.
@@ -172,6 +174,12 @@ export function createWorker(on: WorkerSettings): Worker {
 
   const hungry = () => [...places.values()].some(({ queue }) => roomIn(laneOf(queue)!, queue) > 0)
 
+  function mayBegin(queue: string, lane: Lane): boolean {
+    if (!running || !lane.serves(queue) || cut.has(lane) || roomIn(lane, queue) <= 0) return false
+    for (const place of places.values()) if (lane.serves(place.queue)) return false
+    return true
+  }
+
   function setAside(
     tx: Tx,
     where: Runnable,
@@ -179,8 +187,7 @@ export function createWorker(on: WorkerSettings): Worker {
     lane: EagerLane,
     now: number,
   ): SetAside | undefined {
-    if (!running || !lane.serves(where.queue) || cut.has(lane)) return undefined
-    for (const place of places.values()) if (lane.serves(place.queue)) return undefined
+    if (!mayBegin(where.queue, lane)) return undefined
     let room = roomIn(lane, where.queue)
     const startable = new Map<string, number>()
     const [mine, rest]: [Entry[], Entry[]] = [[], []]
@@ -329,6 +336,7 @@ export function createWorker(on: WorkerSettings): Worker {
 
   return {
     wake: claims.ring,
+    mayBegin,
     setAside,
     async run(stop) {
       safeFrom = performance.now()

@@ -4,10 +4,17 @@ import type { Worker } from '../../runs/index.ts'
 import type { TaskLane } from './lane.ts'
 import type { WorkRow } from './store.ts'
 
+type RowOf = (runId: string) => WorkRow
+
 /** Tasks that begin where they are accepted. */
 export interface Eager {
-  /** Claims what this process can begin now, in the transaction that accepts it; answers the entries that are to be enqueued. */
-  take(tx: Tx, entries: readonly Entry[], rows: (runId: string) => WorkRow, now: number): Promise<readonly Entry[]>
+  /** Of these queues those in which something may be taken in this transaction. */
+  open(tx: Tx, queues: Iterable<string>): Promise<ReadonlySet<string>>
+  /**
+   * Claims what this process can begin now, in the transaction that accepts it; answers the entries that are to be enqueued.
+   * `open` is what `open` answered.
+   */
+  take(tx: Tx, entries: readonly Entry[], open: ReadonlySet<string>, rows: RowOf, now: number): readonly Entry[]
 }
 
 /**
@@ -20,15 +27,21 @@ export interface Eager {
 export function createEager(on: { queue: Queue; worker: Worker; lane: TaskLane }): Eager {
   const { queue, worker, lane } = on
   return {
-    async take(tx, entries, rows, now) {
+    async open(tx, queues) {
+      const asked = [...queues].filter((name) => worker.mayBegin(name, lane))
+      const answers = await Promise.all(asked.map((name) => queue.mayHold(tx, name)))
+      return new Set(asked.filter((_, i) => answers[i]))
+    },
+    take(tx, entries, open, rows, now) {
       const left: Entry[] = []
       for (const [name, all] of Map.groupBy(entries, (entry) => entry.queue)) {
-        const aside = worker.setAside(tx, { queue: name, project: tx.project }, all, lane, now)
-        const leases = aside ? await queue.enqueueHeld(tx, aside.entries, aside.holder) : []
-        if (leases.length === 0) left.push(...all)
+        const where = { queue: name, project: tx.project }
+        const aside = open.has(name) ? worker.setAside(tx, where, all, lane, now) : undefined
+        if (!aside) left.push(...all)
         else {
-          left.push(...aside!.rest)
-          aside!.afterwards(() => lane.begin(leases, rows))
+          const leases = queue.enqueueHeld(tx, aside.entries, aside.holder)
+          left.push(...aside.rest)
+          aside.afterwards(() => lane.begin(leases, rows))
         }
       }
       return left

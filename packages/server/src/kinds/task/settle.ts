@@ -1,5 +1,5 @@
 import { type Actor, type Appended, appendAll, SYSTEM } from '../../audit/index.ts'
-import type { Command, Tx } from '../../platform/db/index.ts'
+import { type Command, DatabaseConflict, type Tx } from '../../platform/db/index.ts'
 import { HELD_AT, type Lease, type Queue } from '../../queue/index.ts'
 import { requireMove, settledEvent } from '../../runs/index.ts'
 import { endedFor, forget, holdAgain, holdUntil, release } from './hold.ts'
@@ -73,6 +73,9 @@ export const dependencyFailed = (onRunId: string): Ending => ({
   error: `Task ${onRunId}, which had to complete first, did not`,
 })
 
+/** Ends of which one was of a lost lease, when they were settled together. */
+const doubted = new WeakSet<End>()
+
 /**
  * Settles what workers did, however many at once, in one transaction: queue, runs, attempts, keys, and one leaf for each
  * task that ended. Answers for each whether its lease still held; where it did not, nothing of it was written.
@@ -89,7 +92,7 @@ export const settleTasks = (
   apart: true,
   async run(tx, inputs) {
     const ends = inputs.flat()
-    const held = await queue.settle(
+    const asked = queue.settle(
       tx,
       ends.map((end) => {
         const { runId, fence } = end.lease
@@ -99,20 +102,33 @@ export const settleTasks = (
         return { runId, fence, next: 'back', runAt: end.next === 'back' ? now() : HELD_AT }
       }),
     )
+    const write = (mine: readonly End[]) =>
+      Promise.all([
+        finish(
+          tx,
+          queue,
+          mine
+            .filter((end) => end.next === 'settle')
+            .map((end) => ({ ...end, by: SYSTEM, attemptNumber: end.lease.attempt })),
+        ),
+        postpone(
+          tx,
+          mine.filter((end) => end.next === 'retry'),
+        ),
+      ])
+    const trusting = !ends.some((end) => doubted.has(end))
+    // Almost always every lease holds. So what they did is written along with the question, and undone where it was wrong.
+    const trusted = trusting ? write(ends) : undefined
+    // Who else had the lease has written there too, so what went wrong is heard of after who still had it.
+    trusted?.catch(() => {})
+    const held = await asked
+    if (trusted && !held.every(Boolean)) {
+      for (const end of ends) doubted.add(end)
+      await Promise.allSettled([trusted])
+      throw new DatabaseConflict(new Error('a lease was lost'))
+    }
     const mine = ends.filter((_, i) => held[i])
-    const [along] = await Promise.all([
-      finish(
-        tx,
-        queue,
-        mine
-          .filter((end) => end.next === 'settle')
-          .map((end) => ({ ...end, by: SYSTEM, attemptNumber: end.lease.attempt })),
-      ),
-      postpone(
-        tx,
-        mine.filter((end) => end.next === 'retry'),
-      ),
-    ])
+    const [along] = await (trusted ?? write(mine))
     const rests = mine.flatMap((end) => end.rest ?? [])
     if (rests.length > 0) await keepChunks(tx, rests)
     await keepBack(tx, queue, mine, now())

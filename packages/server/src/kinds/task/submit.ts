@@ -3,7 +3,7 @@ import { SYSTEM } from '../../audit/index.ts'
 import { type Caller, personOf, seesAll } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
-import { type Command, type RequestKey, remember, type Tx, takeNumbers } from '../../platform/db/index.ts'
+import { type Command, type RequestKey, remember, type Tx, takeNumbersOf } from '../../platform/db/index.ts'
 import { answerOf } from '../../platform/http/mount.ts'
 import { uuidv7 } from '../../platform/ids.ts'
 import { jsonOrNull } from '../../platform/json.ts'
@@ -195,13 +195,15 @@ export function createSubmit(
       .filter((one, i) => (ownerOf(i)?.id ?? one.id) === one.id)
     const queues = new Set(fresh.map(({ task }) => task.queue))
     const unknown = [...queues].filter((name) => !known.has(`${tx.project}\n${name}`))
-    const [last] = await Promise.all([
-      fresh.length > 0 ? takeNumbers(tx, 'runs', fresh.length) : 0,
-      fresh.length > 0 ? takeNumbers(tx, 'tasks', fresh.length) : 0,
+    const special = after.size > 0 || fresh.some(({ task, parent }) => task.concurrencyKey ?? task.dependsOn ?? parent)
+    const eager = special ? undefined : on.eager?.()
+    const [numbered, open] = await Promise.all([
+      fresh.length > 0 ? takeNumbersOf(tx, ['runs', 'tasks'], fresh.length) : undefined,
+      eager?.open(tx, queues),
       store.addQueues(tx, unknown, now),
     ])
+    const last = numbered?.get('runs') ?? 0
     const dependsOn = await findDependencies(tx, all, (i) => ownerOf(i)?.id ?? ids[i]!)
-    const special = after.size > 0 || fresh.some(({ task, parent }) => task.concurrencyKey ?? task.dependsOn ?? parent)
     const rows = fresh.map((one, i) => ({
       ...rowOf(one, last - fresh.length + 1 + i),
       ...(special ? specialOf(one, dependsOn.get(one.id)) : {}),
@@ -214,16 +216,19 @@ export function createSubmit(
       runAt: row.run_at!,
     }))
     const inserted = store.insertTasks(tx, rows)
-    const doomed: held.Dependency[] = []
-    const toQueue = special ? await holdBack(tx, { fresh, entries, dependsOn, after, now, inserted, doomed }) : entries
-    await Promise.all([
-      inserted,
-      special ? queue.enqueue(tx, toQueue, now) : enqueue(tx, entries, rows, now),
+    tx.behind(inserted)
+    tx.behind(
       store.setDeadlines(
         tx,
         rows.flatMap(({ id, deadline_at }) => (deadline_at === null ? [] : [{ id, deadline_at }])),
       ),
-    ])
+    )
+    const doomed: held.Dependency[] = []
+    let toQueue: readonly Entry[] = entries
+    if (special) toQueue = await holdBack(tx, { fresh, entries, dependsOn, after, now, inserted, doomed })
+    // Work that this process can begin at once does not wait to be claimed.
+    else if (eager && open && open.size > 0) toQueue = eager.take(tx, entries, open, workAmong(rows), now)
+    if (toQueue.length > 0) await queue.enqueue(tx, toQueue, now)
     for (const one of doomed) {
       const [row] = (await store.loadWork(tx, [one.run_id])).values()
       if (row) await settleWaiting(tx, queue, [row], dependencyFailed(one.on_run_id), SYSTEM, now)
@@ -238,15 +243,6 @@ export function createSubmit(
       // Of another transaction, or of an earlier task of this one.
       return { id: owner, number: numbers.get(owner) ?? ownerOf(i)!.number!, duplicate: owner !== id }
     })
-  }
-
-  /** Work that this process can begin at once does not wait to be claimed. */
-  async function enqueue(tx: Tx, entries: readonly Entry[], rows: readonly store.NewTaskRow[], now: number) {
-    const eager = on.eager?.()
-    if (!eager) return queue.enqueue(tx, entries, now)
-    const byId = new Map(rows.map((row) => [row.id, row]))
-    const left = await eager.take(tx, entries, (id) => store.workOf(byId.get(id)!), now)
-    return queue.enqueue(tx, left, now)
   }
 
   const submit: Command<SubmitTasks, readonly Submitted[]> = {
@@ -274,6 +270,15 @@ export function createSubmit(
     },
   }
   return { accept, submit }
+}
+
+/** What is to be done of each of these, by id. */
+function workAmong(rows: readonly store.NewTaskRow[]): (id: string) => store.WorkRow {
+  let byId: ReadonlyMap<string, store.NewTaskRow> | undefined
+  return (id) => {
+    byId ??= new Map(rows.map((row) => [row.id, row]))
+    return store.workOf(byId.get(id)!)
+  }
 }
 
 /** Dispatches of many get an id, under which their numbers stand. */

@@ -1,5 +1,5 @@
 export { BackupToolFailed, copySqlite, dumpPostgres, isEmptyPostgres, restorePostgres } from './backup.ts'
-export { takeNumbers, totalOf } from './counters.ts'
+export { takeNumbers, takeNumbersOf, totalOf } from './counters.ts'
 export * from './database.ts'
 export { forUpdate, inList, skipLocked } from './dialect.ts'
 export { type Remembered, type RequestKey, recall, remember } from './idempotency.ts'
