@@ -171,9 +171,12 @@ function eventLine(at: number, by: Actor, event: NewEvent): string {
   const userAgent = quoteOrNull(by.userAgent)
   const error = quoteOrNull(event.error)
   const line = `{"event_type":"${event.type}","timestamp":"${rfc3339(at)}","actor_id":${quoteOrNull(by.id)},"actor_username":${username},"resource_type":${quoteOrNull(event.resource?.type)},"resource_id":${resource},"action":${action},"details":${details},"ip_address":${quoteOrNull(by.ip)},"user_agent":${userAgent},"success":${event.success !== false},"error_message":${error}}`
-  return redactor.suspects(`${action} ${details} ${username} ${resource} ${userAgent} ${error}`)
-    ? redactor.json(line)
-    : line
+  // Who asks comes again, and is known by then.
+  const suspect =
+    redactor.suspects(`${action} ${details} ${resource} ${error}`) ||
+    redactor.suspects(username) ||
+    redactor.suspects(userAgent)
+  return suspect ? redactor.json(line) : line
 }
 
 const quote = (text: string): string => JSON.stringify(text)

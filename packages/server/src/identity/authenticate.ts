@@ -65,8 +65,13 @@ export function createAuthenticator(options: {
     return access
   }
 
-  async function byToken(text: string, slug: string | undefined, where: Where): Promise<TokenAccess> {
-    const ours = configured.find(text)
+  /** `ours`: which of the configuration it is. */
+  async function byToken(
+    text: string,
+    ours: ReturnType<Configured['find']>,
+    slug: string | undefined,
+    where: Where,
+  ): Promise<TokenAccess> {
     const parsed = ours ? { prefix: ours.prefix, secret: text } : parseApiToken(text)
     const access = parsed && (await tokensByPrefix(parsed.prefix))
     if (!parsed || !access || !isSecret(parsed.secret, access.secret_hash)) throw invalid()
@@ -87,7 +92,7 @@ export function createAuthenticator(options: {
 
     const ours = given.kind === 'header' ? configured.find(given.text) : undefined
     if (ours || (given.kind !== 'cookie' && given.text.startsWith('writ_'))) {
-      const access = await byToken(given.text, slug, where)
+      const access = await byToken(given.text, ours, slug, where)
       admit(id, access)
       const scopes = JSON.parse(access.scopes) as string[]
       const owner = access.is_instance_admin === 1 ? 'admin' : access.role

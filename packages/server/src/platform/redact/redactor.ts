@@ -10,6 +10,10 @@ const SECRET_NAME =
 const ABOUT_SECRET =
   /(?:_(?:id|ids|at|name|type|prefix|url|sha256|digest|count|number|hours|seconds|changed|enabled|ref))$/i
 
+/** Characters of a text that is worth remembering, and how many are. */
+const SHORT = 128
+const KEPT = 1_000
+
 export interface Fields {
   readonly open: ReadonlySet<string>
   readonly declared: ReadonlySet<string>
@@ -39,7 +43,17 @@ export interface Redactor {
  */
 export function createRedactor(on: { key: Uint8Array; live?: readonly string[] }): Redactor {
   const live = [...new Set(on.live ?? [])].filter((one) => one.length >= 8)
-  const suspect = (text: string) => isSuspect(text) || live.some((one) => text.includes(one))
+  /** Short texts that were found to hold nothing: names of fields, users and programs come again with every request. */
+  const clean = new Set<string>()
+  const looksSuspect = (text: string) => isSuspect(text) || live.some((one) => text.includes(one))
+  function suspect(text: string): boolean {
+    if (text.length > SHORT) return looksSuspect(text)
+    if (clean.has(text)) return false
+    if (looksSuspect(text)) return true
+    if (clean.size >= KEPT) clean.clear()
+    clean.add(text)
+    return false
+  }
   const mark = (kind: RedactionKind, secret: string) =>
     `[REDACTED:${kind}:${createHmac('sha256', on.key).update(secret).digest('hex').slice(0, 8)}]`
 
