@@ -170,9 +170,9 @@ export async function openEngine(on: {
       const { row, startedAt, endedAt, ending } = done
       documented.ended(row.queue, row.handler, (endedAt - startedAt) / 1_000, ending.errorCode)
       ours.ended(ending.state)
-      tracing.record(spanOfAttempt(done))
+      tracing.record(() => spanOfAttempt(done))
     },
-    settled: (row, ending, at) => tracing.record(spanOfTask(row, ending, at)),
+    settled: (row, ending, at) => tracing.record(() => spanOfTask(row, ending, at)),
     leaseLost: ours.leaseLost,
   }
   const workers = createWorkers({

@@ -287,7 +287,7 @@ export async function openApp(on: {
     )
   http.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.config.id ?? 'other'
-    if (tracing !== noTracing) tracing.record(spanOfRequest(request, reply, clock.now()))
+    tracing.record(() => spanOfRequest(request, reply, clock.now()))
     metrics.requests.answered(route, request.method, reply.statusCode, reply.elapsedTime / 1_000)
     done()
   })

@@ -151,7 +151,7 @@ async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSi
     await on.db.write((tx) => store.deferDelivery(tx, claim, on.clock.now()))
     return
   }
-  on.tracing.record({
+  on.tracing.record(() => ({
     name: 'deliver',
     kind: 'client',
     traceId,
@@ -166,7 +166,7 @@ async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSi
       ...(attempt.status === null ? {} : { 'http.response.status_code': attempt.status }),
     },
     error: attempt.error,
-  })
+  }))
   const outcome = await on.db.write((tx) => record(tx, on, claim, attempt))
   if (outcome) on.sent?.(outcome)
 }

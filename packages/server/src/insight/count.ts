@@ -111,27 +111,41 @@ interface Sum {
 
 /** Runs of one batch by step, time, handler and queue. In the order of the table's key: rows are locked in one order. */
 function summed(runs: readonly Ended[]): Sum[] {
-  const sums = new Map<string, Sum>()
-  for (const run of runs)
-    for (const step of ['day', 'hour', 'minute'] as const) {
-      const size = store.STEPS[step]
-      const key: StatsKey = {
-        step,
-        at: Math.floor(run.completed_at / size) * size,
-        handler: run.handler,
-        // What waits for nobody's queue has a name that no queue of tasks can have.
-        queue: run.queue ?? `.${run.kind}`,
-      }
-      const name = [key.step, String(key.at).padStart(15, '0'), key.handler, key.queue].join('\n')
-      const sum = sums.get(name) ?? { key, ended: 0, failed: 0, cancelled: 0, ran: {}, waited: {}, codes: {} }
-      sums.set(name, sum)
-      sum.ended++
-      if (run.state === 'failed' || run.state === 'timeout') sum.failed++
-      if (run.state === 'cancelled') sum.cancelled++
-      if (run.error_code !== null) addTo(sum.codes, { [run.error_code]: 1 })
-      if (run.started_at === null) continue
-      addTo(sum.ran, { [classOf(run.completed_at - run.started_at)]: 1 })
-      addTo(sum.waited, { [classOf(run.started_at - Math.max(run.created_at, run.run_at ?? 0))]: 1 })
+  const minutes = new Map<string, Sum>()
+  for (const run of runs) {
+    // What waits for nobody's queue has a name that no queue of tasks can have.
+    const sum = sumOf(minutes, 'minute', run.completed_at, run.handler, run.queue ?? `.${run.kind}`)
+    sum.ended++
+    if (run.state === 'failed' || run.state === 'timeout') sum.failed++
+    if (run.state === 'cancelled') sum.cancelled++
+    if (run.error_code !== null) count(sum.codes, run.error_code)
+    if (run.started_at === null) continue
+    count(sum.ran, classOf(run.completed_at - run.started_at))
+    count(sum.waited, classOf(run.started_at - Math.max(run.created_at, run.run_at ?? 0)))
+  }
+  const sums = new Map(minutes)
+  // Each run once, and its minute in its hour and its day.
+  for (const { key, ...minute } of minutes.values())
+    for (const step of ['day', 'hour'] as const) {
+      const sum = sumOf(sums, step, key.at, key.handler, key.queue)
+      for (const name of ['ended', 'failed', 'cancelled'] as const) sum[name] += minute[name]
+      for (const name of ['ran', 'waited', 'codes'] as const) addTo(sum[name], minute[name])
     }
   return [...sums].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, sum]) => sum)
+}
+
+function sumOf(sums: Map<string, Sum>, step: Step, time: number, handler: string, queue: string): Sum {
+  const size = store.STEPS[step]
+  const at = Math.floor(time / size) * size
+  const name = `${step}\n${String(at).padStart(15, '0')}\n${handler}\n${queue}`
+  let sum = sums.get(name)
+  if (!sum) {
+    sum = { key: { step, at, handler, queue }, ended: 0, failed: 0, cancelled: 0, ran: {}, waited: {}, codes: {} }
+    sums.set(name, sum)
+  }
+  return sum
+}
+
+const count = (into: Record<string, number>, name: string | number): void => {
+  into[name] = (into[name] ?? 0) + 1
 }

@@ -17,7 +17,8 @@ export interface FinishedSpan {
 }
 
 export interface Tracing {
-  record(span: FinishedSpan): void
+  /** `made` is only called where somebody collects. */
+  record(made: () => FinishedSpan): void
   /** Sends what is left. */
   stop(): Promise<void>
 }
@@ -76,7 +77,8 @@ export async function openTracing(options: {
     internal: api.SpanKind.INTERNAL,
   }
   return {
-    record({ name, kind, traceId, spanId, parentSpanId, start, end, attributes, error }) {
+    record(made) {
+      const { name, kind, traceId, spanId, parentSpanId, start, end, attributes, error } = made()
       next = { traceId, spanId }
       const parent =
         parentSpanId === null

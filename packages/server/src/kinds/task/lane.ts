@@ -241,7 +241,9 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
           work.startedAt = clock.now()
           limit(work, row.timeout_ms)
         },
-        traceparent: traceparentOf(row.trace_id, attemptSpanId(row.id, lease.attempt)),
+        get traceparent() {
+          return traceparentOf(row.trace_id, attemptSpanId(row.id, lease.attempt))
+        },
         step: createSteps(on, {
           project: lease.project,
           id: row.id,

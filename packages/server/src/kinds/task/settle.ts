@@ -354,6 +354,7 @@ const settled = ({ row, ending, attempt, attemptNumber, by }: Finished, journal:
       ...(row.callback === null ? {} : { callback: callbackOf(row.callback) }),
     },
     success: ending.state === 'completed',
+    plain: ending.error === null && ending.errorCode === null,
     ...(ending.error === null ? {} : { error: ending.error }),
     run: { id: row.id, seq: attempt.events },
   },
