@@ -4,7 +4,8 @@ import { openNote } from './continuation.ts'
 import { type AuditFolders, type LogReader, openLogReader } from './folders.ts'
 import { readLogFile } from './log-store.ts'
 import { sha256 } from './node-crypto.ts'
-import * as store from './store.ts'
+import type * as store from './store.ts'
+import * as logRows from './store-logs.ts'
 
 /** How far witnesses stand for a log: entries below `size`, by cosignatures of the log itself or of the instance log. */
 export interface Anchored {
@@ -13,7 +14,7 @@ export interface Anchored {
   /** The cosigned note: of the log itself, or of the instance log. */
   readonly note: string
   /** The instance log's entry that records the state; only via `instance`. */
-  readonly recorded?: store.RecordedRow
+  readonly recorded?: logRows.RecordedRow
 }
 
 /** Looks for the largest anchored state of a log; null if there is none. One statement or three. */
@@ -22,9 +23,9 @@ export async function findAnchored(db: Database, log: store.Log): Promise<Anchor
     const own: Anchored | null =
       log.cosigned === null ? null : { size: log.cosigned_size, via: 'log', note: log.cosigned }
     if (log.project_id === INSTANCE) return own
-    const instance = await store.findOpenLogOf(tx, INSTANCE)
+    const instance = await logRows.findOpenLogOf(tx, INSTANCE)
     if (!instance?.cosigned) return own
-    const recorded = await store.findRecorded(tx, instance, log.project_id, instance.cosigned_size)
+    const recorded = await logRows.findRecorded(tx, instance, log.project_id, instance.cosigned_size)
     if (!recorded) return own
     const state = parseRecordedState(toUtf8(recorded.event))
     if (state.origin !== log.origin || (own && own.size >= state.size)) return own
@@ -54,7 +55,7 @@ export async function loadAnchorEvidence(
 ): Promise<AnchorEvidence> {
   const { via, note, recorded } = anchored
   if (!recorded) return { via, checkpoint: note, instance: null }
-  const instance = (await db.sequence((tx) => store.findOpenLogOf(tx, INSTANCE)))!
+  const instance = (await db.sequence((tx) => logRows.findOpenLogOf(tx, INSTANCE)))!
   const { size } = openNote(note)!
   const reader = await openLogReader(folders, INSTANCE, instance.shard)
   try {
@@ -64,7 +65,7 @@ export async function loadAnchorEvidence(
       checkpoint: note,
       instance: {
         origin: instance.origin,
-        vkeys: [...store.vkeysOf(instance)],
+        vkeys: [...logRows.vkeysOf(instance)],
         entry: toBase64(recorded.entry),
         payload: recorded.event,
         salt: Buffer.from(recorded.salt).toString('hex'),

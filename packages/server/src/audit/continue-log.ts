@@ -6,7 +6,8 @@ import { openDayFiles } from './day-files.ts'
 import { type AuditFolders, dayFolder, readLogText, signerStateFile } from './folders.ts'
 import { CHECKPOINT } from './log-store.ts'
 import { EMPTY_ROOT, newOrigin } from './sequencer.ts'
-import * as store from './store.ts'
+import type * as store from './store.ts'
+import * as logRows from './store-logs.ts'
 
 const PAGE = 5_000
 
@@ -21,13 +22,13 @@ export interface LogAhead {
 
 /** Looks at every open log. Reads only; a log whose files are on another host is not seen. */
 export async function findLogsAhead(db: Database, folders: AuditFolders): Promise<LogAhead[]> {
-  const before = await db.sequence(store.listOpenLogs)
+  const before = await db.sequence(logRows.listOpenLogs)
   const seen = await Promise.all(
     before.map(async (log) => [log.origin, await loadLastCheckpoint(folders, log)] as const),
   )
   const published = new Map(seen.map(([origin, last]) => [origin, last.published]))
   // Sizes after the files: another server may be publishing meanwhile, and its rows come first.
-  const logs = await db.sequence(store.listOpenLogs)
+  const logs = await db.sequence(logRows.listOpenLogs)
   return logs
     .filter((log) => (published.get(log.origin) ?? 0) > log.size)
     .map((log) => ({
@@ -71,7 +72,7 @@ export async function continueLog(on: {
 }): Promise<ContinuedLog> {
   const { db, folders, project, now } = on
   return db.sequence(async (tx) => {
-    const old = (await store.listOpenLogs(tx)).find((log) => log.project_id === project)
+    const old = (await logRows.listOpenLogs(tx)).find((log) => log.project_id === project)
     if (!old) throw new Error(`project ${project} has no open log`)
     const { note, published } = await loadLastCheckpoint(folders, old)
     const kept = Math.min(old.size, openNote(note)?.size ?? 0)
@@ -84,16 +85,16 @@ export async function continueLog(on: {
       reason: on.reason,
     }
     const next = { project_id: project, shard: old.shard + 1, origin: newOrigin(), root: EMPTY_ROOT, now }
-    await store.releaseRows(tx, old, kept)
-    await store.closeLog(tx, old, { size: kept, now })
-    await store.insertContinuedLog(tx, next)
+    await logRows.releaseRows(tx, old, kept)
+    await logRows.closeLog(tx, old, { size: kept, now })
+    await logRows.insertContinuedLog(tx, next)
     await appendUnfenced(tx, project, now, on.by ?? SYSTEM, {
       type: 'log.continued',
       resource: { type: 'log', id: project },
       action: `Continued the log ${old.origin} as ${next.origin}`,
       details: { ...continued, new_origin: next.origin },
     })
-    await store.placeContinuation(tx, next)
+    await logRows.placeContinuation(tx, next)
     return { ...continued, project, new_origin: next.origin }
   })
 }
@@ -110,12 +111,12 @@ export async function rebuildDayFiles(
   slug: string | undefined,
 ): Promise<void> {
   const days = await openDayFiles(dayFolder(folders, project, slug))
-  const logs = (await db.sequence(store.listAllLogs)).filter(
+  const logs = (await db.sequence(logRows.listAllLogs)).filter(
     (log) => log.project_id === project && log.closed_at !== null,
   )
   for (const log of logs) {
     for (let from = 0; from < log.size; ) {
-      const rows = await db.sequence((tx) => store.listPlacedRows(tx, log, from, PAGE))
+      const rows = await db.sequence((tx) => logRows.listPlacedRows(tx, log, from, PAGE))
       if (rows.length === 0) break
       from += rows.length
       await days.write(rows, { shard: log.shard, index: from })

@@ -1,9 +1,10 @@
 import type { Tx } from '../platform/db/index.ts'
 import { type Actor, appendOne } from './append.ts'
 import * as store from './store.ts'
+import * as erasures from './store-erasure.ts'
 
 /** Events that explain the log itself, or an erasure, keep their payloads. */
-export const isErasable = (eventType: string): boolean => !store.KEPT_PAYLOADS.some((type) => type === eventType)
+export const isErasable = (eventType: string): boolean => !erasures.KEPT_PAYLOADS.some((type) => type === eventType)
 
 /**
  * Erases the payload of one event: text and salt go, so that not even a guess can be checked against the commitment in the
@@ -26,7 +27,7 @@ export async function erasePayload(
     action: `Erased the payload of entry ${event.log_index ?? event.id}`,
     details: { event_id: event.id, log_index: event.log_index, event_type: event.event_type, ground },
   })
-  return (await store.emptyEvent(tx, event.id, erasedBy, now)) ? erasedBy : undefined
+  return (await erasures.emptyEvent(tx, event.id, erasedBy, now)) ? erasedBy : undefined
 }
 
 /**
@@ -44,5 +45,5 @@ export async function dropOldestLog(tx: Tx, now: number, by: Actor, log: store.L
       reason,
     },
   })
-  await store.dropLog(tx, log.shard, droppedBy, now)
+  await erasures.dropLog(tx, log.shard, droppedBy, now)
 }

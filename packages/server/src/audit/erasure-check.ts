@@ -1,7 +1,8 @@
 import { decodeEntry, type Entry } from '@writ/tlog'
 import { type Database, inProject } from '../platform/db/index.ts'
 import { Found } from './finding.ts'
-import * as store from './store.ts'
+import type * as store from './store.ts'
+import * as erasures from './store-erasure.ts'
 
 /**
  * Holds emptied rows against the log: each must have a `payload.erased` whose leaf names it. A table that says so proves
@@ -38,7 +39,7 @@ export function createErasureCheck(db: Database, project: string): ErasureCheck 
       for (const { id, by, index } of expected) {
         if (said.get(by) === id) continue
         // Newer than what is being verified: then it waits for its place, or has one beyond.
-        const found = await inProject(project, () => db.read((tx) => store.findErasure(tx, by)))
+        const found = await inProject(project, () => db.read((tx) => erasures.findErasure(tx, by)))
         if (!found || decodeEntry(found.entry).res !== id || said.has(by)) throw unexplained(index)
       }
     },

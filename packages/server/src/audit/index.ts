@@ -49,22 +49,15 @@ export {
   type EventFilter,
   type EventRow,
   endOfLog,
-  erasureState,
-  findEvent,
-  findLogByOrigin,
   findOpenLog,
-  findOpenLogOf,
   findPlacedEvent,
   insertLog,
   type Log,
-  listAllLogs,
   listEndsBehind,
   listEvents,
   listEventsBehind,
   listEventsForward,
-  listEventsOfPerson,
   listLogs,
-  listOpenLogs,
   listProvenEvents,
   newestEventOf,
   type Placed,
@@ -72,7 +65,8 @@ export {
   type Position,
   type ProvenEvent,
   RUN_ENDS,
-  vkeysOf,
 } from './store.ts'
+export { erasureState, findEvent, listEventsOfPerson } from './store-erasure.ts'
+export { findLogByOrigin, findOpenLogOf, listAllLogs, listOpenLogs, vkeysOf } from './store-logs.ts'
 export { readKeyChanges, type VerifyOptions, verifyProjectLog } from './verify.ts'
 export { createWitnesses, loadWitnessPolicy, type Witnesses, type WitnessHealth } from './witnesses.ts'

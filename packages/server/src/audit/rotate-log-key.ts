@@ -4,7 +4,8 @@ import { type Actor, appendUnfenced } from './append.ts'
 import type { AuditFolders } from './folders.ts'
 import type { LogKeys } from './log-keys.ts'
 import { createLogKeys } from './log-keys.ts'
-import * as store from './store.ts'
+import type * as store from './store.ts'
+import * as logRows from './store-logs.ts'
 
 export interface RotatedLogKey {
   readonly origin: string
@@ -32,7 +33,7 @@ export async function rotateLogKey(on: {
   by: Actor
 }): Promise<RotatedLogKey> {
   const { db, folders, project, now } = on
-  const log = await db.sequence((tx) => store.findOpenLogOf(tx, project))
+  const log = await db.sequence((tx) => logRows.findOpenLogOf(tx, project))
   if (!log) throw new Error(`project ${project} has no open log`)
   const keys = createLogKeys(folders.keys, log.origin)
   const { old, vkey, until } = await keys.rotate(now, on.overlapMs)
@@ -63,7 +64,7 @@ export async function announceKeys(on: {
   }
   await db.sequence(async (tx: Tx) => {
     // Of two that tell at once, one does: the row is compared and set.
-    if (!(await store.setVkeys(tx, log, vkeys))) return
+    if (!(await logRows.setVkeys(tx, log, vkeys))) return
     // The key itself is the resource, so that it stands in the leaf: who reads only the tiles can follow it.
     const event = {
       type: 'log.key_rotated',

@@ -18,6 +18,8 @@ import type { LogSnapshot } from './log-snapshot.ts'
 import { readLogFile } from './log-store.ts'
 import { sha256, verifyEd25519 } from './node-crypto.ts'
 import * as store from './store.ts'
+import * as erasures from './store-erasure.ts'
+import * as logRows from './store-logs.ts'
 
 const HASH_BYTES = 32
 const PAGE = 2_000
@@ -91,7 +93,7 @@ async function compareEntries(
       reason: `${log.origin} has no checkpoint any more`,
     })
   }
-  const trust = { origin: log.origin, vkeys: store.vkeysOf(log), verify: verifyEd25519, hash: sha256 }
+  const trust = { origin: log.origin, vkeys: logRows.vkeysOf(log), verify: verifyEd25519, hash: sha256 }
   const opened = await openCheckpoint(on.snapshot.checkpoint, trust)
   if (!opened.ok) throw new Found({ code: opened.code, path: 'checkpoint', reason: opened.reason })
   const { size, root } = opened.checkpoint
@@ -193,7 +195,7 @@ async function* rowsOfDay(db: Database, project: string, day: string) {
   const from = Date.parse(day)
   for (let after = { shard: -1, index: -1 }; ; ) {
     const rows = await inProject(project, () =>
-      db.read((tx) => store.listDayRows(tx, project, { from, until: from + 86_400_000 }, after, PAGE)),
+      db.read((tx) => erasures.listDayRows(tx, project, { from, until: from + 86_400_000 }, after, PAGE)),
     )
     yield* rows
     const last = rows.at(-1)

@@ -16,7 +16,9 @@ import { sha256 } from './node-crypto.ts'
 import { type RecentRow, recentRows } from './recent.ts'
 import { announceKeys } from './rotate-log-key.ts'
 import { createSigner, type Signer } from './signer.ts'
-import * as store from './store.ts'
+import type * as store from './store.ts'
+import * as erasures from './store-erasure.ts'
+import * as logRows from './store-logs.ts'
 
 const BATCH = 5_000
 const RECORD_EVERY_MS = 60_000
@@ -118,7 +120,7 @@ export function createSequencer(options: {
       openDayFiles(dayFolder(folders, row.project_id, await options.slugOf(row.project_id))),
     ])
     const keys = (await signer.keys.list()).map((key) => key.vkey)
-    if (row.vkey === null) await db.sequence((tx) => store.setVkey(tx, row, signer.vkey))
+    if (row.vkey === null) await db.sequence((tx) => logRows.setVkey(tx, row, signer.vkey))
     else if (!keys.includes(row.vkey))
       throw new LogError('SIGNER_REFUSED', `the keys of ${row.origin} are older than its log, which names ${row.vkey}`)
     // A rotation was stopped before the logs were told.
@@ -135,9 +137,9 @@ export function createSequencer(options: {
   /** One round over every log. */
   async function round(): Promise<void> {
     const { logs, lag } = await db.sequence(async (tx) => {
-      const pending = new Set(await store.listPendingProjects(tx))
-      const logs = (await store.listOpenLogs(tx)).map((row) => ({ row, pending: pending.has(row.project_id) }))
-      return { logs, lag: await store.filesLag(tx) }
+      const pending = new Set(await logRows.listPendingProjects(tx))
+      const logs = (await logRows.listOpenLogs(tx)).map((row) => ({ row, pending: pending.has(row.project_id) }))
+      return { logs, lag: await erasures.filesLag(tx) }
     })
     for (const { row, pending } of logs) {
       if (pending || !caughtUp(row)) await integrate(row)
@@ -172,7 +174,7 @@ export function createSequencer(options: {
     const { files, signer, days } = await openLog(row)
     let size = row.size
     for (;;) {
-      const places = await db.sequence((tx) => store.placeAppends(tx, { ...row, size }, BATCH))
+      const places = await db.sequence((tx) => logRows.placeAppends(tx, { ...row, size }, BATCH))
       const placed = places.reduce((sum, place) => sum + place.entries, 0)
       size += placed
       while (files.published.size < size) {
@@ -195,7 +197,7 @@ export function createSequencer(options: {
     const keys = await signer.keys.list()
     const n = keys.findIndex((key) => key.until !== null && !key.handed_over)
     if (n < 0) return
-    const place = await db.sequence((tx) => store.findKeyChange(tx, row, keys[n + 1]!.vkey))
+    const place = await db.sequence((tx) => logRows.findKeyChange(tx, row, keys[n + 1]!.vkey))
     const { size } = files.published
     if (!place || place.log_index >= size) return
     const path = keyChangePath(n)
@@ -211,7 +213,7 @@ export function createSequencer(options: {
     row: store.Log,
     files: LogFiles,
     signer: Signer,
-    places: readonly store.Placement[],
+    places: readonly logRows.Placement[],
   ): Promise<{ from: number; rows: readonly PlacedRow[] }> {
     const from = files.published.size
     const rows = await rowsFrom(row, from, places)
@@ -228,7 +230,7 @@ export function createSequencer(options: {
       consistencyProof: last.size === 0 || last.size === state.size ? [] : await files.proveFrom(last.size),
     })
     await files.publish(checkpoint)
-    await db.sequence((tx) => store.setCheckpoint(tx, row, toBase64(state.root), checkpoint))
+    await db.sequence((tx) => logRows.setCheckpoint(tx, row, toBase64(state.root), checkpoint))
     health.integrated += rows.length
     return { from, rows }
   }
@@ -241,7 +243,7 @@ export function createSequencer(options: {
   async function rowsFrom(
     row: store.Log,
     from: number,
-    places: readonly store.Placement[],
+    places: readonly logRows.Placement[],
   ): Promise<readonly PlacedRow[]> {
     const rows: PlacedRow[] = []
     if (places[0]?.log_index === from) {
@@ -253,7 +255,7 @@ export function createSequencer(options: {
       const last = places.at(-1)!
       if (rows.length === last.log_index + last.entries - from) return rows
     }
-    const behind = await db.sequence((tx) => store.listPlacedRows(tx, row, from + rows.length, BATCH))
+    const behind = await db.sequence((tx) => logRows.listPlacedRows(tx, row, from + rows.length, BATCH))
     return rows.length === 0 ? behind : [...rows, ...behind]
   }
 
@@ -261,7 +263,7 @@ export function createSequencer(options: {
     for (;;) {
       const from = days.cursor.shard === row.shard ? days.cursor.index : 0
       if (from >= size) return
-      const rows = await db.sequence((tx) => store.listPlacedRows(tx, row, from, BATCH))
+      const rows = await db.sequence((tx) => logRows.listPlacedRows(tx, row, from, BATCH))
       if (rows.length === 0) return
       await days.write(rows, { shard: row.shard, index: from + rows.length })
     }
@@ -272,13 +274,13 @@ export function createSequencer(options: {
 
   /** Lines of erased payloads, in day files that were written before. Stopped in between: found again by the next round. */
   async function writeErasures(): Promise<void> {
-    const all = await db.sequence(store.listUnwrittenErasures)
+    const all = await db.sequence(erasures.listUnwrittenErasures)
     for (const [project, erased] of Map.groupBy(all, (one) => one.project_id)) {
       const days = await daysOf(project)
       for (const [day, events] of Map.groupBy(erased, (one) => dayOf(one.timestamp))) {
         await days.rewrite(day, () => rowsOfDay(project, day))
         await db.sequence((tx) =>
-          store.setErasuresWritten(
+          erasures.setErasuresWritten(
             tx,
             project,
             events.map((one) => one.event_id),
@@ -293,14 +295,14 @@ export function createSequencer(options: {
    * then the tiles go; the last checkpoint stays. Stopped in between: the next round does all of it again.
    */
   async function dropFiles(): Promise<void> {
-    for (const log of await db.sequence(store.listDroppedLogs)) {
+    for (const log of await db.sequence(erasures.listDroppedLogs)) {
       const project = log.project_id
       const days = await daysOf(project)
       for (const day of await days.list())
         if (day <= dayOf(log.dropped_until ?? 0)) await days.regenerate(day, rowsOfDay(project, day))
       const files = await openLogStore(folders, project, log.shard)
       await files.dropTiles().finally(files.close)
-      await db.sequence((tx) => store.setFilesGone(tx, log, clock.now()))
+      await db.sequence((tx) => erasures.setFilesGone(tx, log, clock.now()))
     }
   }
 
@@ -308,7 +310,7 @@ export function createSequencer(options: {
     const from = Date.parse(day)
     for (let after = { shard: -1, index: -1 }; ; ) {
       const rows = await db.sequence((tx) =>
-        store.listDayRows(tx, project, { from, until: from + 86_400_000 }, after, BATCH),
+        erasures.listDayRows(tx, project, { from, until: from + 86_400_000 }, after, BATCH),
       )
       yield* rows
       const last = rows.at(-1)
@@ -332,7 +334,7 @@ export function createSequencer(options: {
           action: `Recorded checkpoint of ${row.origin}`,
           details: { origin: row.origin, size, root: toBase64(root) },
         })
-        await store.setRecordedSize(tx, row, size)
+        await logRows.setRecordedSize(tx, row, size)
       }
     })
   }
@@ -391,7 +393,7 @@ export function createSequencer(options: {
     async rotate(project, by, reason) {
       await this.settle()
       return this.hold(async () => {
-        const row = (await db.sequence(store.listOpenLogs)).find((one) => one.project_id === project)
+        const row = (await db.sequence(logRows.listOpenLogs)).find((one) => one.project_id === project)
         if (!row || (following && !health.leading)) throw new LogBusy('another server writes it')
         if (!caughtUp(row) || row.size === 0)
           throw new LogBusy(row.size === 0 ? 'it has no entries' : 'it has not caught up')
@@ -405,7 +407,7 @@ export function createSequencer(options: {
       // The first chore of a start comes before we lead.
       await Promise.race([first.promise, sleep(5_000, undefined, { ref: false })])
       if (!health.leading) return
-      for (const row of await db.sequence(store.listOpenLogs)) {
+      for (const row of await db.sequence(logRows.listOpenLogs)) {
         const old = days > 0 && clock.now() - row.opened_at >= days * 86_400_000
         const large = entries > 0 && row.size >= entries
         if (row.size > 1 && (old || large))
@@ -428,7 +430,7 @@ export function createSequencer(options: {
         following && !health.leading && performance.now() < end;
         await sleep(options.intervalMs)
       ) {
-        if ((await db.sequence((tx) => store.listPendingProjects(tx))).length === 0) return
+        if ((await db.sequence((tx) => logRows.listPendingProjects(tx))).length === 0) return
       }
       if (following && !health.leading) return
       // The round under way may have read before the last commit; the one after it has not.

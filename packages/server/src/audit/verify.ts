@@ -13,6 +13,7 @@ import { type LogSnapshot, snapshotLog } from './log-snapshot.ts'
 import { CHECKPOINT, readLogFile } from './log-store.ts'
 import { sha256, verifyEd25519 } from './node-crypto.ts'
 import * as store from './store.ts'
+import * as logRows from './store-logs.ts'
 
 export interface VerifyOptions {
   readonly db: Database
@@ -139,7 +140,7 @@ async function verifyFiles(
 ): Promise<VerifiedFiles | undefined> {
   const { folders, log, checkpoint } = on
   const held = await loadLogVkeys(folders.keys, log.origin)
-  const keys = store.vkeysOf(log)
+  const keys = logRows.vkeysOf(log)
   // Keys are made before the row is told of them, so those held here may be one ahead.
   if (held.length > 0 && keys.some((key, i) => key !== held[i]))
     throw new Found({

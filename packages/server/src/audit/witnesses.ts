@@ -28,7 +28,8 @@ import { openNote } from './continuation.ts'
 import { type AuditFolders, keepBeside, openLogReader } from './folders.ts'
 import { CHECKPOINT, COSIGNED_CHECKPOINT } from './log-store.ts'
 import { sha256, verifyEd25519 } from './node-crypto.ts'
-import * as store from './store.ts'
+import type * as store from './store.ts'
+import * as logRows from './store-logs.ts'
 
 // Witnesses are asked in the background, after a checkpoint was published: a witness that is away holds up nothing. What
 // they signed is kept beside `checkpoint`, so that a reader never waits for them either.
@@ -113,7 +114,7 @@ export function createWitnesses(options: {
 
   /** Asks every witness that is due about every log that moved, once. */
   async function round(by: Policy): Promise<void> {
-    const logs = await db.sequence(store.listOpenLogs)
+    const logs = await db.sequence(logRows.listOpenLogs)
     for (const row of logs) if (row.project_id === INSTANCE || options.projects) await witness(row, by)
     await refresh()
   }
@@ -140,7 +141,7 @@ export function createWitnesses(options: {
       if (!verified.ok || !meetsQuorum(by, verified.signers)) return
       // File first: it is what outsiders read. Stopped in between, the next start finds the row behind and fills it in.
       await keepBeside(folders, row, COSIGNED_CHECKPOINT, now.note)
-      await db.sequence((tx) => store.setCosigned(tx, row, now.note, at.size))
+      await db.sequence((tx) => logRows.setCosigned(tx, row, now.note, at.size))
     } finally {
       await reader.close()
     }
@@ -157,7 +158,7 @@ export function createWitnesses(options: {
     const verified = await verifyNote(parseNote(note), trustOf(policy))
     if (!verified.ok) return undefined
     if (at.size > row.cosigned_size && meetsQuorum(policy, verified.signers))
-      await db.sequence((tx) => store.setCosigned(tx, row, note, at.size))
+      await db.sequence((tx) => logRows.setCosigned(tx, row, note, at.size))
     const names = cosignersOf(policy, verified.signers).map(({ name }) => name)
     for (const one of asked) if (names.includes(one.name)) one.last.set(row.origin, at.size)
     return { note, text: parseNote(note).text, signed: new Set(names) }
@@ -255,7 +256,7 @@ export function createWitnesses(options: {
 
   /** What this process answers with, also when another one does the asking. */
   async function refresh(): Promise<void> {
-    const instance = await db.sequence((tx) => store.findOpenLogOf(tx, INSTANCE))
+    const instance = await db.sequence((tx) => logRows.findOpenLogOf(tx, INSTANCE))
     if (!instance) return
     const at = instance.cosigned === null ? undefined : openNote(instance.cosigned)
     newest = at && toBase64(at.root)
