@@ -112,3 +112,22 @@ test('after a sync that failed nothing is said to be on the disk any more', {
   await assert.rejects(wal.onDisk(), DatabaseUnavailable)
   await wal.close()
 })
+
+test('pages come from the log into the file without the writer', async () => {
+  const file = join(folder, 'checkpointed.db')
+  const db = await openDatabase({ url: `sqlite:${file}` }, createFakeClock())
+  try {
+    const before = fs.statSync(file).size
+    const rows = Array.from({ length: 2_500 }, (_, i) => ({ project_id: P, name: `n${i}`, value: 1, total: 1 }))
+    await inProject(P, () => db.write((tx) => tx.insert('counters', rows)))
+    // Far from what lets the writer do it itself.
+    assert.ok(fs.statSync(`${file}-wal`).size < 4 * 2 ** 20)
+    while (fs.statSync(file).size === before) await turn()
+    const read = () => inProject(P, () => db.read((tx) => tx.sql<{ n: number }>('select count(*) as n from counters')))
+    assert.equal((await read())[0]!.n, rows.length)
+  } finally {
+    await db.close()
+  }
+  // The thread is gone, and with it its hold on the log.
+  assert.equal(fs.existsSync(`${file}-wal`), false)
+})
