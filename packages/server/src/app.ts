@@ -528,7 +528,7 @@ export async function openApp(on: {
     databaseSettings: settings,
     async listen() {
       // An older database under a longer log is refused before anybody is served. Beside another leader nothing is ours to
-      // check, and after a while neither is it worth waiting for.
+      // check; and what cannot be checked for long, with a database that is away, is not worth waiting for.
       if (has('sequencer')) await Promise.race([sequencer.first, failed, sleep(5_000, undefined, { ref: false })])
       await http.listen({ host: config.host, port: config.port })
       await doorHttp?.listen({ host: config.host, port: config.dispatch.port })

@@ -127,7 +127,7 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
     write: (work) => group.submit(unit, work) as ReturnType<typeof work>,
     submit: (command, input) => group.submit(command, input),
     sequence: (work) => inTransaction(sequencers, 'begin', INSTANCE, work, false),
-    lead: (name, signal) => lead(url, name, signal),
+    lead: (name, signal, beside) => lead(url, name, signal, beside),
     hints: (channel, heard) => hear(url, pool, channel, heard),
     async ping() {
       const client = await connect(pool)
@@ -398,7 +398,7 @@ async function inspectRole(pool: pg.Pool): Promise<string[]> {
  * locks. It is no fence: a paused leader may wake after another took over, so what it writes must be refused by
  * compare-and-set (logs.size, the signer's memory).
  */
-async function lead(url: string, name: string, signal: AbortSignal): Promise<Leadership> {
+async function lead(url: string, name: string, signal: AbortSignal, beside?: () => void): Promise<Leadership> {
   for (;;) {
     signal.throwIfAborted()
     const client = new pg.Client({
@@ -436,6 +436,7 @@ async function lead(url: string, name: string, signal: AbortSignal): Promise<Lea
           },
         }
       }
+      beside?.()
     } catch {
       // The database is away; ask again.
     }
