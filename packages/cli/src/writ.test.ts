@@ -63,6 +63,17 @@ for (const [code, status, exit] of [
   })
 }
 
+test('a sentence that says what is wrong with a field is not followed by the same', async (t) => {
+  const detail = 'These times cannot be: Invalid value for minute: 99.'
+  const errors = [{ path: 'body.cron', message: 'Invalid value for minute: 99', code: 'cron' }]
+  const { writ } = await openCommandLine(t, () => ({
+    status: 422,
+    json: { ...problem('SCHEDULE_TIMES_INVALID', 422, detail), errors },
+  }))
+  const { err } = await writ(['schedule', 'next', '--cron', '99 * * * *'])
+  assert.match(err, /^writ: These times cannot be: Invalid value for minute: 99\. \[SCHEDULE_TIMES_INVALID/)
+})
+
 test('a server that is away is named, with what to do', async (t) => {
   const { writ } = await openCommandLine(t)
   const { code, err } = await writ(['ticket', 'edit', '7', '--title', 'x', '--url', 'http://127.0.0.1:9'])

@@ -47,7 +47,7 @@ export function addManyTaskCommands(task: Command, app: App): void {
         const cancelled = await (await app.client()).tasks.cancel({ params: { id: refOf(ref) }, body: { reason } })
         return app.out().item(cancelled, taskFields(cancelled), cancelled.number)
       }
-      const body = { ...bounded(app, choice), ...(state ? { state } : {}) }
+      const body = { ...bounded(app, choice, 'name a task, or say which'), ...(state ? { state } : {}) }
       const client = await app.client()
       const { count, more } = await client.tasks.preview({ body: { ...body, open: true } })
       if (!o.yes) return sayCount(app, 'Would be cancelled', count, nextOf(count, more))
@@ -133,9 +133,8 @@ const choiceOf = (o: ChoiceOptions) => ({
 })
 
 /** Bounded by now, so that what is dispatched later is not among those that were counted. */
-function bounded(app: App, choice: ReturnType<typeof choiceOf>) {
-  if (Object.keys(choice).length === 0)
-    throw usage('say which tasks, by --handler, --queue, --tag, --error, --since or --until')
+function bounded(app: App, choice: ReturnType<typeof choiceOf>, ask = 'say which tasks') {
+  if (Object.keys(choice).length === 0) throw usage(`${ask} by --handler, --queue, --tag, --error, --since or --until`)
   return { created_before: app.terminal.now().toISOString(), ...choice }
 }
 
