@@ -25,6 +25,7 @@ const common = (e: Endpoint): ErrorCode[] => [
   ...(e.access === 'member'
     ? (['NOT_A_MEMBER', 'ROLE_NOT_ALLOWED', 'PROJECT_NOT_FOUND', 'TOKEN_FOREIGN_PROJECT'] as const)
     : []),
+  ...(e.needsLog ? (['LOG_BEHIND'] as const) : []),
   ...(e.access === 'instance' ? (['INSTANCE_ADMIN_REQUIRED'] as const) : []),
   ...(e.method === 'POST' && !e.unrecorded
     ? ([
