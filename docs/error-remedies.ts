@@ -672,6 +672,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '附件存储无法访问或写入，未保存任何内容。',
     '按 `Retry-After` 重试；若持续出现，见[运维手册](zh-CN/operate.md)。',
   ],
+  LOG_BEHIND: [
+    'Approvals, keys, erasures and exports wait for the log; all else goes on. `/readyz` says why the log does not move: a full disk, or no process with the role `sequencer`.',
+    '事件等待写入日志已超过一分钟，在写入之前不执行该操作。',
+    '审批、密钥、擦除与导出须等日志跟上，其余操作照常。`/readyz` 会说明原因：磁盘已满，或没有带 `sequencer` 角色的进程。',
+  ],
   SHUTTING_DOWN: [
     'Try again in a moment; another instance or the restarted one will answer.',
     '服务器正在停止。',

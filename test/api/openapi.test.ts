@@ -11,7 +11,7 @@ const published = new URL('../../packages/api/published/openapi-0.1.json', impor
 interface Operation {
   summary?: string
   description?: string
-  parameters?: { name: string; in: string; required?: boolean }[]
+  parameters?: { name: string; in: string; required?: boolean; description?: string }[]
   requestBody?: { required?: boolean; content: Record<string, { schema: Shape; example?: unknown }> }
   responses: Record<string, { content?: Record<string, { schema?: Shape }> }>
 }
@@ -23,7 +23,7 @@ interface Shape {
   anyOf?: Shape[]
   items?: Shape
 }
-type Document = { paths: Record<string, Record<string, Operation>> }
+type Document = { tags: { name: string; description?: string }[]; paths: Record<string, Record<string, Operation>> }
 
 const now = JSON.parse(
   JSON.stringify(openapi(api, { title: 'Writ API', version: '0.1.0', prefix: '/api/v1' })),
@@ -52,6 +52,12 @@ test('every operation has a summary, a description, its errors, and an example w
       `${name} names no errors`,
     )
   }
+})
+
+test('every group and every parameter says what it is', () => {
+  for (const { name, description } of now.tags) assert.ok(description, name)
+  for (const [name, { parameters = [] }] of operations(now))
+    for (const one of parameters) assert.ok(one.description, `${name} ${one.name}`)
 })
 
 test('nothing that was published is taken away', () => {

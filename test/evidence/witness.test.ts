@@ -201,6 +201,79 @@ test('a witness that does not know the log refuses, and the server says which wi
   }
 })
 
+test('logs of projects that are shown too are anchored by themselves, and one that a witness does not know is in nobody’s way', async () => {
+  const {
+    sys: started,
+    witness,
+    policyFile,
+  } = await withWitness((options) =>
+    sqlite!.start({ ...options, fakeClock: true, env: { ...options.env, WRIT_WITNESS_PROJECTS: 'true' } }),
+  )
+  await using sys = started
+  try {
+    await witness.addLog((await describe(sys)).vkeys[0]!)
+    await openTicket(sys, 'in a project that the witness knows')
+    assert.equal((await sys.admin.post('/projects', { slug: 'unknown', name: 'Unknown' })).status, 201)
+    await until('the log of the project is anchored by itself', async () => {
+      sys.advance(301_000)
+      await sys.settle()
+      return (await describe(sys)).anchored?.via === 'log'
+    })
+    const { vkeys } = await describe(sys)
+    const policy = parsePolicy(await readFile(policyFile, 'utf8'), hash)
+    const { checkpoint, instance } = ok(await sys.admin.get<LogAnchor>('/audit/log/anchor'))
+    assert.equal(instance, null)
+    assert.equal((await openUnderPolicy(checkpoint, { policy, vkeys, hash, verify })).ok, true)
+    const verified = await writ(
+      sys,
+      path.join(folder, 'projects'),
+      'audit',
+      'verify',
+      '--policy',
+      policyFile,
+      '-o',
+      'json',
+    )
+    assert.equal(verified.code, 0, verified.err)
+
+    // What is refused for one log is said once, while the others go on.
+    const inside = { headers: { 'x-project': 'unknown' } }
+    assert.equal((await sys.admin.post('/tickets', { title: 'elsewhere' }, inside)).status, 200)
+    await until('it says that it does not know it', async () => {
+      sys.advance(301_000)
+      return /^refused: 404 for writ\.log\//.test((await readyz(sys)).degraded?.['witness W1'] ?? '')
+    })
+    const said = async () => {
+      await sys.settle()
+      return (await instanceEvents(sys)).filter((type) => type.startsWith('witness.'))
+    }
+    await until('it is on record', async () => (await said()).at(-1) === 'witness.refused')
+    const before = await said()
+    for (const title of ['one', 'two', 'three']) {
+      await openTicket(sys, title)
+      await sys.settle()
+      const { size } = await describe(sys)
+      await until('the newest state is anchored', async () => {
+        sys.advance(301_000)
+        const { anchored } = await describe(sys)
+        return anchored?.via === 'log' && anchored.size >= size
+      })
+    }
+    assert.deepEqual(await said(), before)
+    assert.match((await readyz(sys)).degraded?.['witness W1'] ?? '', /^refused: 404/)
+
+    // Made known, it is cosigned like the others, and nothing is wrong any more.
+    await witness.addLog(ok(await sys.admin.get<LogInfo>('/audit/log', inside)).vkeys[0]!)
+    await until('all logs are cosigned', async () => {
+      sys.advance(301_000)
+      await sys.settle()
+      return (await readyz(sys)).degraded === undefined
+    })
+  } finally {
+    await witness.stop()
+  }
+})
+
 for (const [name, policy, reason] of [
   ['cannot be read', 'witnesses W', /line 1 of the policy/],
   ['needs a witness without an address', null, /gives no address for/],

@@ -1,4 +1,5 @@
 /** A server as a process of its own that says what its handlers do, so that a test can kill it or cut it off. LEASE_MS sets how long leases last. */
+import { flushCompileCache } from 'node:module'
 import { openApp } from '../../packages/server/src/app.ts'
 import { loadConfig } from '../../packages/server/src/config.ts'
 import { createLog } from '../../packages/server/src/platform/log.ts'
@@ -17,4 +18,6 @@ const app = await openApp({
 })
 process.on('SIGTERM', () => void app.stop().then(() => process.exit(0)))
 await app.listen()
+// A process that is killed writes none at its end, and is started again.
+flushCompileCache()
 say('is ready at')

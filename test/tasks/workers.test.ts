@@ -22,7 +22,11 @@ async function sceneOf(system: TestSystem) {
     assert.equal(answer.status, 201, JSON.stringify(answer.body))
     return answer.body.id
   }
-  const get = async (id: string) => (await admin.get<TaskDetail>(`/tasks/${id}`)).body
+  const get = async (id: string) => {
+    const answer = await admin.get<TaskDetail>(`/tasks/${id}`)
+    assert.equal(answer.status, 200, JSON.stringify(answer.body))
+    return answer.body
+  }
   const ended = async (id: string) => {
     await until(`task ${id} is settled`, async () => (await get(id)).completed_at !== null)
     return get(id)

@@ -37,6 +37,8 @@ export interface Endpoint {
   readonly secret?: true
   /** A POST that only reads or only concerns the session keeps no idempotency record. */
   readonly unrecorded?: true
+  /** Weighs too much to stand outside of the log for long: refused with LOG_BEHIND while events wait for it for over a minute. */
+  readonly needsLog?: true
 }
 
 /** Declares one endpoint; a plain identity function that keeps the literal types. */

@@ -215,6 +215,10 @@ export const errors = {
   // the house
   DATABASE_UNAVAILABLE: { status: 503, text: 'The database cannot be reached or written; nothing was changed.' },
   STORAGE_UNAVAILABLE: { status: 503, text: 'The artifact store cannot be reached or written; nothing was kept.' },
+  LOG_BEHIND: {
+    status: 503,
+    text: 'Events have been waiting for the log for {seconds} seconds; this is not done until they are in it.',
+  },
   SHUTTING_DOWN: { status: 503, text: 'The server is stopping.' },
   INTERNAL: { status: 500, text: 'Something went wrong in the server; the log has the details under this request id.' },
 } as const satisfies Record<string, { status: number; text: string }>
@@ -227,6 +231,7 @@ export const retryable: ReadonlySet<ErrorCode> = new Set([
   'IDEMPOTENCY_IN_FLIGHT',
   'DATABASE_UNAVAILABLE',
   'STORAGE_UNAVAILABLE',
+  'LOG_BEHIND',
   'SHUTTING_DOWN',
   'UPLOAD_INTERRUPTED',
 ])

@@ -1,5 +1,6 @@
 import type { Endpoint } from './endpoint.ts'
 import { type ErrorCode, errors } from './errors.ts'
+import * as words from './openapi-words.ts'
 import { Problem } from './shapes.ts'
 
 const common = (e: Endpoint): ErrorCode[] => [
@@ -24,6 +25,7 @@ const common = (e: Endpoint): ErrorCode[] => [
   ...(e.access === 'member'
     ? (['NOT_A_MEMBER', 'ROLE_NOT_ALLOWED', 'PROJECT_NOT_FOUND', 'TOKEN_FOREIGN_PROJECT'] as const)
     : []),
+  ...(e.needsLog ? (['LOG_BEHIND'] as const) : []),
   ...(e.access === 'instance' ? (['INSTANCE_ADMIN_REQUIRED'] as const) : []),
   ...(e.method === 'POST' && !e.unrecorded
     ? ([
@@ -43,6 +45,12 @@ interface Schema {
   required?: string[]
 }
 
+/** Its own words, or those that a parameter of that name has everywhere. */
+const describe = (name: string, schema: { description?: string }) => {
+  const description = schema.description ?? words.parameters[name]
+  return description === undefined ? {} : { description }
+}
+
 function parameters(e: Endpoint) {
   const from = (where: 'path' | 'query', schema: Schema | undefined) =>
     Object.entries(schema?.properties ?? {}).map(([name, s]) => ({
@@ -50,6 +58,7 @@ function parameters(e: Endpoint) {
       in: where,
       required: where === 'path' || (schema?.required?.includes(name) ?? false),
       schema: s,
+      ...describe(name, s),
     }))
   const header = (name: string, description: string) => ({
     name,
@@ -60,7 +69,9 @@ function parameters(e: Endpoint) {
   })
   return [
     ...from('path', e.params as Schema | undefined),
-    ...(e.path.endsWith('*') ? [{ name: 'path', in: 'path', required: true, schema: { type: 'string' } }] : []),
+    ...(e.path.endsWith('*')
+      ? [{ name: 'path', in: 'path', required: true, schema: { type: 'string' }, ...describe('path', {}) }]
+      : []),
     ...from('query', e.query as Schema | undefined),
     ...(e.access === 'member' ? [header('X-Project', 'slug of the project; "default" when absent')] : []),
     ...(e.method === 'POST' && !e.unrecorded
@@ -105,6 +116,7 @@ function operation(id: string, e: Endpoint, form: ErrorForm) {
     ? { description: 'The bytes.', content: { [e.media]: { schema: { type: 'string', format: 'binary' } } } }
     : {
         description: e.reply ? 'Done.' : 'Done; no body.',
+        ...(isList(e) ? { headers: total } : {}),
         ...(e.reply ? { content: { 'application/json': { schema: e.reply } } } : {}),
       }
   return {
@@ -117,6 +129,14 @@ function operation(id: string, e: Endpoint, form: ErrorForm) {
     ...(e.access === 'public' ? { security: [] } : {}),
     responses: { [String(e.status)]: good, ...Object.fromEntries(problems) },
   }
+}
+
+const isList = ({ query }: Endpoint): boolean => {
+  const { properties = {} } = (query ?? {}) as Schema
+  return 'cursor' in properties && 'skip' in properties
+}
+const total = {
+  'X-Total-Count': { description: 'how many there are in all; not with `cursor`', schema: { type: 'integer' } },
 }
 
 /** How a door tells of errors: as problem details, or in the words of FastAPI. */
@@ -138,6 +158,11 @@ function fastApiErrors(e: Endpoint): [string, object][] {
     ['422', { description: 'Something of the request is wrong.', ...detail({ type: ['string', 'array'] }) }],
     ['429', { description: 'Too many; `Retry-After` says how long to wait.', ...text }],
   ]
+}
+
+const tagOf = (name: string) => {
+  const description = words.groups[name]
+  return description === undefined ? {} : { description }
 }
 
 function problem(code: ErrorCode) {
@@ -175,12 +200,13 @@ export function openapi(
     info: {
       title: info.title,
       version: info.version,
-      description: 'Runs with warrant, evidence and a log that outsiders verify.',
+      description:
+        info.errors === 'fastapi' ? 'The documented paths of the task gateway.' : words.introduction(info.prefix),
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
     security: [{ bearer: [] }, { token: [] }],
-    tags: Object.keys(groups).map((name) => ({ name })),
+    tags: Object.keys(groups).map((name) => ({ name, ...tagOf(name) })),
     paths,
     components: {
       schemas: { Problem },

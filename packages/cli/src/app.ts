@@ -81,7 +81,9 @@ export function chooseTarget(globals: Globals, settings: Settings, known: Contex
   const found = findContext(known, named, asked, project)
   const url = asked ?? found?.url
   if (url === undefined) {
-    throw new Failure('No server is known yet', { advice: 'Run "writ login", or give --url.' })
+    throw new Failure('No server is known yet', {
+      advice: 'Run "writ login --url http://localhost:8000", or give --url or WRIT_URL.',
+    })
   }
   if (!URL.canParse(url) || !/^https?:/.test(url)) {
     throw usage(`"${url}" is not a url of a server`, 'It looks like https://writ.example.com.')

@@ -94,3 +94,31 @@ test('rows that do not fit the log exit with 5, although the log itself is sound
   assert.match(err, /row 2 was changed \(first bad entry 2\).*\[ROW_MISMATCH\]/)
   assert.equal((await writ(['audit', 'verify', '--no-rows'])).code, 0)
 })
+
+test('entries that are dated otherwise than their place and what was kept here allow are told of', async (t) => {
+  const { writ, state, key } = await serve(t)
+  const show = async (times: readonly string[]) => {
+    state.files = await buildLog(
+      times.map((at, i) => Buffer.from(`{"act":"x","id":"${i}","t":"${at}","v":1}`)),
+      key,
+    )
+    state.size = times.length
+  }
+  const timesOf = async () => JSON.parse((await writ(['audit', 'verify', '-o', 'json'])).out).times
+  // This machine looks at 07:28.
+  const before = ['2026-10-21T07:00:00.000Z', '2026-10-21T07:20:00.000Z', '2026-10-21T07:16:00.000Z']
+  await show(before)
+  assert.deepEqual(await timesOf(), { early: 0, late: 0, first: null, by: 0 })
+  // Set back by an hour, the server goes on; what it writes now was not there when we looked.
+  const after = ['2026-10-21T06:30:00.000Z', '2026-10-21T07:29:00.000Z']
+  await show([...before, ...after])
+  assert.deepEqual(await timesOf(), { early: 1, late: 0, first: 3, by: 58 * 60_000 })
+  // What was kept in the meantime was there at 07:28, whatever it says.
+  const ahead = makeKey('writ.log/c')
+  state.key = ahead
+  state.files = await buildLog([Buffer.from('{"t":"2026-10-21T09:28:00.000Z"}')], ahead)
+  state.size = 1
+  assert.equal((await writ(['audit', 'verify', '--trust-new-log'])).code, 0)
+  const { out } = await writ(['audit', 'verify'])
+  assert.match(out, /Times +1 too late, by up to 120 minutes; the first is 0\./)
+})

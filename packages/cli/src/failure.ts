@@ -36,6 +36,17 @@ const advice: Record<string, string> = {
   RUN_NOT_FOUND: '"writ run list" shows the runs that you may see.',
   ASSET_NOT_FOUND: '"writ asset list" shows them.',
   ARTIFACT_NOT_FOUND: '"writ artifact list --run <run>" shows them.',
+  TASK_NOT_FOUND: '"writ task list" shows the tasks that you may see; runs on tickets are shown by "writ run show".',
+  TASK_NOT_DEAD: '"writ dlq list" shows them; "writ task show" shows any task.',
+  TASK_UNKNOWN_HANDLER: '"writ handler list" shows what can be dispatched.',
+  HANDLER_UNKNOWN: '"writ handler list" shows them.',
+  QUEUE_UNKNOWN: '"writ queue list" shows them; a queue is there from its first task on.',
+  BATCH_NOT_FOUND: '"writ batch list" shows them.',
+  SCHEDULE_NOT_FOUND: '"writ schedule list" shows them.',
+  WEBHOOK_NOT_FOUND: '"writ webhook list" shows them.',
+  HOLD_NOT_FOUND: '"writ hold list" shows them.',
+  DEAD_LETTERS_UNFILTERED: 'Name them, or give --queue, --handler, --code, --since or --until.',
+  KEY_LIMIT_EMPTY: 'Give --concurrency, --rate or both; "none" is any number.',
   USER_NOT_FOUND: '"writ user list" shows them.',
   TOKEN_NOT_FOUND: '"writ token list" shows them.',
   SCRIPT_UNKNOWN: '"writ rules scripts" shows what can be run.',
@@ -71,10 +82,10 @@ export function failureLine(error: unknown): string {
 function describe(error: unknown): { what: string; todo?: string; code?: string | undefined; request?: string } {
   if (error instanceof Failure) return { what: error.message, todo: error.advice, code: error.code }
   if (error instanceof WritError) {
-    // Some sentences name their first field already.
+    // Some sentences say already what is wrong with a field.
     const fields = error.fields
+      .filter(({ message }) => !error.detail.includes(message))
       .map(({ path, message }) => `${path}: ${message}`)
-      .filter((field) => !error.detail.includes(field))
     return {
       what: [error.detail.replace(/\.$/, ''), ...fields].join('; '),
       todo: advice[error.code] ?? (error.retryable ? 'Try again.' : ''),

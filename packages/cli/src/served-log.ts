@@ -20,7 +20,11 @@ export async function verifyServedLog(
     keyChanges?: readonly string[]
     pasts?: readonly { size: number; root: Uint8Array }[]
   },
-  options: { onProgress?: (done: { entries: number; size: number }) => void; signal: AbortSignal },
+  options: {
+    onProgress?: (done: { entries: number; size: number }) => void
+    onEntry?: (index: number, entry: Uint8Array) => void
+    signal: AbortSignal
+  },
 ): Promise<{ verdict: LogVerdict; checkpoint: string | null }> {
   let checkpoint: string | null = null
   const verdict = await verifyLog({
@@ -38,6 +42,10 @@ export async function verifyServedLog(
     ...(log.keyChanges ? { keyChanges: log.keyChanges } : {}),
     ...(log.pasts ? { pasts: log.pasts } : {}),
     ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+    onEntry: (index, entry) => {
+      options.onEntry?.(index, entry)
+      return undefined
+    },
     signal: options.signal,
   })
   return { verdict, checkpoint }

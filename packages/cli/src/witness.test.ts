@@ -30,7 +30,7 @@ test('logs are added by their keys, each once, and nothing else is', async (t) =
   assert.match((await add(one.witnessVkey)).err, /key of a witness, not of a log/)
   assert.match((await add('nonsense')).err, /no verifier key/)
   const witness = await openWitness(dir)
-  assert.deepEqual([...witness.logs], [['example.org/log', [one.vkey, two.vkey]]])
+  assert.deepEqual([...(await witness.loadLogs())], [['example.org/log', [one.vkey, two.vkey]]])
   witness.close()
 })
 

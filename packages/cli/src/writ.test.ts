@@ -63,6 +63,17 @@ for (const [code, status, exit] of [
   })
 }
 
+test('a sentence that says what is wrong with a field is not followed by the same', async (t) => {
+  const detail = 'These times cannot be: Invalid value for minute: 99.'
+  const errors = [{ path: 'body.cron', message: 'Invalid value for minute: 99', code: 'cron' }]
+  const { writ } = await openCommandLine(t, () => ({
+    status: 422,
+    json: { ...problem('SCHEDULE_TIMES_INVALID', 422, detail), errors },
+  }))
+  const { err } = await writ(['schedule', 'next', '--cron', '99 * * * *'])
+  assert.match(err, /^writ: These times cannot be: Invalid value for minute: 99\. \[SCHEDULE_TIMES_INVALID/)
+})
+
 test('a server that is away is named, with what to do', async (t) => {
   const { writ } = await openCommandLine(t)
   const { code, err } = await writ(['ticket', 'edit', '7', '--title', 'x', '--url', 'http://127.0.0.1:9'])
@@ -490,6 +501,114 @@ test('many runs are counted, and taken a hundred at a time only with --yes', asy
   assert.deepEqual(JSON.parse(asked.at(-1)!.body), { ...choice, verdict: 'failed', after: 0, limit: 100 })
   for (const line of [['cancel'], ['cancel', '7', ...filter], ['verify'], ['verify', ...filter, '--wait']])
     assert.equal((await writ(['run', ...line])).code, 2)
+})
+
+test('many tasks are counted, and with --yes cancelled a thousand at a time, those that wait first', async (t) => {
+  const { writ, asked } = await openCommandLine(t, ({ url, body }) => {
+    if (url.endsWith('/preview')) return { json: { count: 1_203, more: false } }
+    const { state, limit } = JSON.parse(body)
+    return {
+      json: state === 'running' ? { cancelled: 0, stopping: 3, left: 0 } : { cancelled: limit, stopping: 0, left: 200 },
+    }
+  })
+  const filter = ['--handler', 'test.waits', '--tag', 'nightly']
+  const choice = { handler: 'test.waits', tag: 'nightly', created_before: '2026-10-21T07:28:00.000Z' }
+  assert.match((await writ(['task', 'cancel', ...filter])).out, /Would be cancelled +1203/)
+  assert.deepEqual(
+    asked.map(({ body }) => JSON.parse(body)),
+    [{ ...choice, open: true }],
+  )
+  asked.length = 0
+  const done = await writ(['task', 'cancel', ...filter, '--reason', 'a freeze', '-s', 'pending', '--yes'])
+  assert.match(done.out, /Cancelled +1203/)
+  assert.deepEqual(
+    asked.slice(1).map(({ body }) => JSON.parse(body)),
+    [1_000, 203].map((limit) => ({ ...choice, state: 'pending', limit, reason: 'a freeze' })),
+  )
+  for (const line of [
+    ['cancel'],
+    ['cancel', '-s', 'running'],
+    ['cancel', '7', ...filter],
+    ['replay', ...filter],
+    ['replay', '-s', 'failed'],
+  ])
+    assert.equal((await writ(['task', ...line])).code, 2)
+})
+
+test('what of many tasks runs is asked to stop, after those that wait', async (t) => {
+  const { writ, asked } = await openCommandLine(t, ({ url, body }) => {
+    if (url.endsWith('/preview')) return { json: { count: 5, more: false } }
+    return {
+      json:
+        JSON.parse(body).state === 'running'
+          ? { cancelled: 0, stopping: 3, left: 0 }
+          : { cancelled: 2, stopping: 0, left: 0 },
+    }
+  })
+  const { out } = await writ(['task', 'cancel', '--queue', 'night', '--yes'])
+  assert.match(out, /Cancelled +2\nAsked to stop +3/)
+  assert.deepEqual(
+    asked.slice(1).map(({ body }) => [JSON.parse(body).state, JSON.parse(body).limit]),
+    [
+      ['pending', 5],
+      ['running', 3],
+    ],
+  )
+})
+
+test('tasks that ended so are replayed by a filter, at most a thousand in a call', async (t) => {
+  const { writ, asked } = await openCommandLine(t, ({ url }) =>
+    url.endsWith('/preview')
+      ? { json: { count: 1_500, more: false } }
+      : { json: { replayed: [{ id, number: 9, replays_run_id: id }] } },
+  )
+  const line = ['task', 'replay', '-s', 'failed', '--error', 'HTTP_500', '--until', '2026-11-01']
+  assert.match((await writ(line)).out, /Would be replayed +1500\nNext +--yes replays the oldest 1000/)
+  const choice = { state: 'failed', error_code: 'HTTP_500', created_before: '2026-11-01T00:00:00.000Z' }
+  assert.deepEqual(
+    asked.map(({ body }) => JSON.parse(body)),
+    [choice],
+  )
+  assert.equal((await writ(['-q', ...line, '--yes'])).out, '9\n')
+  assert.deepEqual(JSON.parse(asked.at(-1)!.body), { ...choice, limit: 1_000 })
+})
+
+test('a limit under a concurrency key is sent as it was said: "none" is any number, what was left out stays', async (t) => {
+  const key = { key: 'customer 17', active: 0, waiting: 0, paused_until: null }
+  const limit = {
+    handler: null,
+    concurrency: null,
+    until: null,
+    reason: 'as agreed',
+    by: null,
+    at: '2026-11-01T00:00:00Z',
+  }
+  const { writ, asked } = await openCommandLine(t, () => ({ json: { ...key, limits: [limit] } }))
+  const any = await writ(['queue', 'limit-key', 'customer 17', '--concurrency', 'none', '--reason', 'as agreed'])
+  assert.match(any.out, /Limit +any number at once \(as agreed\)/)
+  await writ([
+    'queue',
+    'limit-key',
+    'customer 17',
+    '--handler',
+    'h',
+    '--concurrency',
+    '2',
+    '--rate',
+    '10/60',
+    '--reason',
+    'r',
+  ])
+  await writ(['queue', 'limit-key', 'customer 17', '--rate', 'none', '--until', '2026-11-02', '--reason', 'r'])
+  assert.deepEqual(
+    asked.map(({ body }) => JSON.parse(body)),
+    [
+      { key: 'customer 17', concurrency: null, reason: 'as agreed' },
+      { key: 'customer 17', handler: 'h', concurrency: 2, rate: { limit: 10, period_ms: 60_000 }, reason: 'r' },
+      { key: 'customer 17', rate: null, until: '2026-11-02T00:00:00.000Z', reason: 'r' },
+    ],
+  )
+  assert.equal((await writ(['queue', 'limit-key', 'k', '--concurrency', '0', '--reason', 'r'])).code, 2)
 })
 
 for (const [line, query] of [

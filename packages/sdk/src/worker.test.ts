@@ -60,6 +60,52 @@ test('work whose lease cannot be kept is stopped before the lease runs out, and 
   }
 })
 
+for (const [what, ends_in_ms, errors] of [
+  ['that is over its time has been ended by the server: that is no error', 20, 0],
+  ['that was done under a lease that is lost is told as an error', 600_000, 1],
+] as const)
+  test(`work ${what}`, async () => {
+    let claims = 0
+    const settling = Promise.withResolvers<void>()
+    // A server whose extension came before the result.
+    const server = createServer((request, response) => {
+      request.resume().on('end', () => {
+        const path = request.url!.split('/').at(-1)!
+        if (path === 'claim' && ++claims > 1) return
+        response.writeHead(200, { 'content-type': 'application/json' })
+        if (path === 'claim')
+          return response.end(JSON.stringify({ tasks: [{ ...TASK, ends_in_ms }], lease_ms: 30_000 }))
+        if (path === 'settle') {
+          response.end(JSON.stringify({ results: [{ run_id: TASK.run_id, settled: false }] }))
+          return settling.resolve()
+        }
+        response.end(
+          JSON.stringify({ leases: [{ run_id: TASK.run_id, state: 'held', reason: null }], lease_ms: 30_000 }),
+        )
+      })
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    try {
+      const stop = new AbortController()
+      const heard: unknown[] = []
+      const worker = createWorker(createClient({ url: `http://127.0.0.1:${port}`, token: 't' }), {
+        concurrency: 2,
+        onError: (error) => heard.push(error),
+      })
+      worker.handle('slow', {}, () => (errors === 0 ? new Promise(() => {}) : 'done'))
+      const running = worker.run(stop.signal)
+      await settling.promise
+      stop.abort()
+      await running
+      assert.equal(heard.length, errors, String(heard))
+    } finally {
+      server.closeAllConnections()
+      server.close()
+    }
+  })
+
 test('a worker without handlers, or with one twice, is refused', async () => {
   const worker = createWorker(createClient({ url: 'http://127.0.0.1:9' }))
   await assert.rejects(worker.run(AbortSignal.abort()), TypeError)

@@ -280,8 +280,12 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
       }
       try {
         const { results } = await client.workers.settle({ body: { results: batch.map((one) => one.result) } })
-        for (const { settled, run_id } of results)
-          if (!settled) onError(new Error(`the lease of task ${run_id} was lost; nothing of it was settled`))
+        for (const [i, { settled, run_id }] of results.entries()) {
+          const { why } = batch[i]!.work
+          // What is over its time, or was called off, the server ends too, if it hears of the lease first.
+          if (!settled && why !== 'timeout' && why !== 'cancelled')
+            onError(new Error(`the lease of task ${run_id} was lost; nothing of it was settled`))
+        }
         for (const { work } of batch) forget(work)
         outbox.splice(0, batch.length)
         pauseMs = FIRST_PAUSE_MS

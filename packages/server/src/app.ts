@@ -16,6 +16,7 @@ import {
   LogAheadOfDatabase,
   loadWitnessPolicy,
   openKeys,
+  requireLog,
   SYSTEM,
 } from './audit/index.ts'
 import {
@@ -124,6 +125,9 @@ const CONSOLE = fileURLToPath(new URL('../../console/dist', import.meta.url))
 const LEASE_MS = 30_000
 /** What a process without the role `api` answers. */
 const OPERATIONAL: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics', '/ping'])
+/** How often, and how long apart, it is looked whether the log has caught up before something is refused for it. */
+const LOG_LOOKS = 8
+const LOG_LOOK_MS = 250
 const POLL_MS = 200
 
 /** The composition root: the only file that knows every feature. Opens all, listens to nothing yet. */
@@ -349,12 +353,28 @@ export async function openApp(on: {
     },
   }
 
+  async function authenticateWithLog(id: string, e: Endpoint, request: FastifyRequest): Promise<Caller> {
+    const caller = await identity.authenticate(id, e, request)
+    authorize(id, e, caller)
+    for (let look = 1; ; look++) {
+      try {
+        await inProject(caller.project ?? INSTANCE, () => db.read((tx) => requireLog(tx, clock.now())))
+        return caller
+      } catch (error) {
+        // A clock that was just set ahead makes old what was committed a moment ago, and is about to be published.
+        if (look === LOG_LOOKS || !(error instanceof AppError)) throw error
+        await sleep(LOG_LOOK_MS)
+      }
+    }
+  }
+
   const mounting: Mounting<Caller> = {
     db,
     clock,
     prefix: config.apiPrefix,
     cursors: createCursors(identity.cursorSecret),
-    authenticate: identity.authenticate,
+    authenticate: (id, e, request) =>
+      e.needsLog ? authenticateWithLog(id, e, request) : identity.authenticate(id, e, request),
     authorize,
     sockets: {
       async 'events.socket'(socket, request, caller) {
@@ -528,7 +548,7 @@ export async function openApp(on: {
     databaseSettings: settings,
     async listen() {
       // An older database under a longer log is refused before anybody is served. Beside another leader nothing is ours to
-      // check, and after a while neither is it worth waiting for.
+      // check; and what cannot be checked for long, with a database that is away, is not worth waiting for.
       if (has('sequencer')) await Promise.race([sequencer.first, failed, sleep(5_000, undefined, { ref: false })])
       await http.listen({ host: config.host, port: config.port })
       await doorHttp?.listen({ host: config.host, port: config.dispatch.port })

@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander'
 import { loadAnchoredState, loadPolicy } from '../anchors.ts'
 import { type App, normalUrl, refOf } from '../app.ts'
 import { eventColumns } from '../columns.ts'
+import { createTimeWatch, type StrangeTimes } from '../entry-times.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Failure } from '../failure.ts'
 import { type KeptCheckpoint, keepCheckpoint, loadKeptCheckpoint } from '../kept-checkpoints.ts'
@@ -161,6 +162,13 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
   const keys = await loadKeyChanges(client, { origin: info.origin, trusted }, signal)
   const policy = o.policy === undefined ? undefined : await loadPolicy(o.policy)
   const anchored = policy && (await loadAnchoredState(client, { origin: info.origin, vkeys: keys.vkeys }, policy))
+  const times = createTimeWatch({
+    existed: [
+      ...(kept ? [{ size: kept.size, at: Date.parse(kept.seen_at) }] : []),
+      ...(anchored?.cosigners ?? []).map(({ time }) => ({ size: anchored!.size, at: time * 1_000 })),
+    ],
+    missing: kept ? [{ size: kept.size, at: Date.parse(kept.seen_at) }] : [],
+  })
   const bar = app.progress('Verifying', 'entries')
   const { verdict, checkpoint } = await verifyServedLog(
     client,
@@ -172,7 +180,7 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
       // Every entry below is hashed anyway: so the anchored state is compared with the content, not with a proof.
       ...(anchored ? { pasts: [anchored] } : {}),
     },
-    { onProgress: ({ entries, size }) => bar.update(entries, size), signal },
+    { onProgress: ({ entries, size }) => bar.update(entries, size), onEntry: times.look, signal },
   ).finally(() => bar.end())
   signal.throwIfAborted()
   if (!verdict.ok && /^CHECKPOINT_(SIGNATURE|ORIGIN)$/.test(verdict.code) && !keys.vkeys.includes(info.vkey))
@@ -196,6 +204,7 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
     anchored: anchored
       ? { size: anchored.size, unanchored: size - anchored.size, witnesses: anchored.cosigners.map(cosignerText) }
       : null,
+    times: times.found,
   })
   for (const vkey of anchored?.trusted ?? [])
     app.out().note(`The policy names no log: the key of the instance log was taken from the server (${vkey}).`)
@@ -256,6 +265,7 @@ interface Verified {
   continues: { size: number; seen_at: string } | null
   checked: Report['checked'] | null
   anchored: { size: number; unanchored: number; witnesses: string[] } | null
+  times: StrangeTimes
 }
 
 function sayVerified(app: App, v: Verified): void {
@@ -273,10 +283,17 @@ function sayVerified(app: App, v: Verified): void {
       ],
       ['Anchored', anchored && `entries below ${anchored.size}, by ${anchored.witnesses.join(', ')}`],
       ['Not anchored', anchored && `${anchored.unanchored} entries from ${anchored.size} on`],
+      ['Times', timesText(v.times), 'yellow'],
       ['Server says', checked && `${checked.rows} rows and ${checked.day_files} day files agree with the log`],
     ],
     v.size,
   )
+}
+
+function timesText({ early, late, first, by }: StrangeTimes): string | null {
+  if (first === null) return null
+  const said = [early > 0 && `${early} entries are dated too early`, late > 0 && `${late} too late`].filter(Boolean)
+  return `${said.join(', ')}, by up to ${Math.round(by / 60_000)} minutes; the first is ${first}. The clock of the server was set, or what took long was placed late`
 }
 
 async function verifyFolder(app: App, dataDir: string): Promise<void> {

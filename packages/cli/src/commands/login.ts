@@ -98,11 +98,17 @@ Examples:
           ['Role', me.role ?? 'none in this project'],
           ['Instance', me.is_instance_admin ? 'administrator' : null],
           ['One-time codes', me.totp_enabled ? 'on' : 'off'],
-          ['May', me.permissions.join(' ')],
+          ['May', sayMany(me.permissions)],
         ],
         me.username,
       )
     })
+}
+
+/** What requests somebody may send, by what they are about; `-o json` names each. */
+function sayMany(permissions: readonly string[]): string {
+  const about = Map.groupBy(permissions, (one) => one.split('.')[0]!)
+  return [...about].map(([what, all]) => `${what} (${all.length})`).join(', ')
 }
 
 async function logIn(app: App, options: LoginOptions): Promise<void> {

@@ -6,7 +6,8 @@ import { type App, refOf } from '../app.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Failure, usage } from '../failure.ts'
 import { allOption, countOf, type ListOptions, limitOption, listSome } from '../listing.ts'
-import { createLogSayer, isFinal, showEnd, showTask, taskColumns, taskFields } from './show-task.ts'
+import { addManyTaskCommands } from './many-tasks.ts'
+import { createLogSayer, isFinal, showEnd, showTask, taskColumns } from './show-task.ts'
 import { timeOf } from './ticket.ts'
 
 const states = ['pending', 'running', 'completed', 'failed', 'cancelled', 'timeout']
@@ -45,6 +46,8 @@ Examples:
   writ task run proxy_forward --input '{"urls": ["https://example.com/hook"], "data": {"port": 7}}' --attempts 4
   writ task run script.execute --input @arguments.json --delay 600
   writ task list --state failed
+  writ task cancel --handler proxy_forward --since 2026-11-01        count what would be cancelled
+  writ task replay --state failed --tag nightly --yes        dispatch these again
   writ dlq replay --handler proxy_forward`,
     )
 
@@ -181,15 +184,7 @@ Examples:
       }
     })
 
-  task
-    .command('cancel <task>')
-    .description('Cancel a task: one that waits at once, one that runs is asked to stop')
-    .option('--reason <text>', 'why')
-    .action(async (ref: string, { reason }: { reason?: string }) => {
-      const params = { id: refOf(ref) }
-      const cancelled = await (await app.client()).tasks.cancel({ params, body: { reason } })
-      app.out().item(cancelled, taskFields(cancelled), cancelled.number)
-    })
+  addManyTaskCommands(task, app)
 
   task
     .command('wait <task>')

@@ -45,9 +45,7 @@ Examples:
     .requiredOption('--dir <folder>', 'where the witness lives')
     .action(async (vkey: string, { dir }: { dir: string }) => {
       const added = await addWitnessedLog(dir, vkey)
-      app
-        .out()
-        .note(added ? 'Added. A witness that is running takes it up when it is started again.' : 'Known already.')
+      app.out().note(added ? 'Added; a witness that is running knows it now.' : 'Known already.')
     })
 
   witness
@@ -63,7 +61,9 @@ Examples:
       const say = (line: string) => void stdout.write(`${app.terminal.now().toISOString()} ${safeText(line)}\n`)
       try {
         const served = await serveWitness(folder, { host: o.host, port: Number(o.port), now: app.terminal.now, say })
-        stdout.write(`Witness ${folder.name} of ${folder.logs.size} logs is ready at http://${o.host}:${served.port}\n`)
+        stdout.write(
+          `Witness ${folder.name} of ${(await folder.loadLogs()).size} logs is ready at http://${o.host}:${served.port}\n`,
+        )
         if (!signal.aborted) await once(signal, 'abort')
         await served.close()
       } finally {

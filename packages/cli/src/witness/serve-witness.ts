@@ -28,8 +28,9 @@ export async function serveWitness(
   }
 
   async function addCheckpoint(body: string, reply: ServerResponse): Promise<void> {
+    const logs = await witness.loadLogs()
     const verdict = await judgeSubmission(body, {
-      vkeysOf: (origin) => witness.logs.get(origin) ?? null,
+      vkeysOf: (origin) => logs.get(origin) ?? null,
       lastOf: witness.lastOf,
       hash: sha256,
       verify: verifyEd25519,

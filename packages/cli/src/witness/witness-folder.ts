@@ -25,8 +25,8 @@ export interface WitnessFolder {
   readonly name: string
   /** The key that policies name, of type 0x04. */
   readonly vkey: string
-  /** Keys of the logs that are known, by origin. */
-  readonly logs: ReadonlyMap<string, readonly string[]>
+  /** Keys of the logs that are known now, by origin: one that was added counts from the next submission on. */
+  loadLogs(): Promise<ReadonlyMap<string, readonly string[]>>
   /** The state cosigned last for a log; null if nothing was. Throws on a damaged file: a witness that forgot would sign anything. */
   lastOf(origin: string): Promise<Witnessed | null>
   /** The note kept for the log whose origin has this SHA-256 in hexadecimal; null if there is none. */
@@ -80,7 +80,7 @@ export async function addWitnessedLog(dir: string, vkey: string): Promise<boolea
 /** Opens a witness for the one process that serves it. Close it. */
 export async function openWitness(dir: string): Promise<WitnessFolder> {
   const { name, vkey, publicKey, privateKey } = await loadIdentity(dir)
-  const logs = await loadLogs(dir)
+  await loadLogs(dir)
   const lock = await hold(dir)
   const state = join(dir, 'state')
   await mkdir(state, { recursive: true, mode: 0o700 })
@@ -89,7 +89,7 @@ export async function openWitness(dir: string): Promise<WitnessFolder> {
   return {
     name,
     vkey,
-    logs,
+    loadLogs: () => loadLogs(dir),
     noteOf,
     async lastOf(origin) {
       const note = await noteOf(originHash(origin))

@@ -32,6 +32,7 @@ export { LogError } from './log-error.ts'
 export { type LogSnapshot, snapshotBeside, snapshotLog } from './log-snapshot.ts'
 export { isLogPath, readLogFile, tilePaths } from './log-store.ts'
 export { sha256, sha512, verifyEd25519, verifySignature } from './node-crypto.ts'
+export { requireLog } from './require-log.ts'
 export { loadLogKeys, type RotatedLogKey, rotateLogKey } from './rotate-log-key.ts'
 export { type SelfChecked, type SelfCheckOptions, selfCheck } from './self-check.ts'
 export {

@@ -21,6 +21,8 @@ import * as erasures from './store-erasure.ts'
 import * as logRows from './store-logs.ts'
 
 const BATCH = 5_000
+/** Found so often that another one leads, a second apart, this process begins as one that follows. */
+const BESIDE = 2
 const RECORD_EVERY_MS = 60_000
 /** Of the interval: what a round that took longer than that leaves to everybody else. */
 const LEAST_REST = 0.1
@@ -52,7 +54,7 @@ export interface Sequencer {
   run(signal: AbortSignal): Promise<void>
   /** Resolves when all that is committed now is in the logs and day files. */
   settle(): Promise<void>
-  /** Resolves when the first round as the leader went well: the logs fit the database. Never, beside another leader. */
+  /** Resolves when the first round as the leader went well, so that the logs fit the database; or when another one leads. */
   readonly first: Promise<void>
   /**
    * Closes the open log of a project and opens the next, which begins with its end. Throws LogBusy when this process does
@@ -345,7 +347,11 @@ export function createSequencer(options: {
   }
 
   async function lead(signal: AbortSignal): Promise<void> {
-    const leadership = await db.lead('sequencer', signal)
+    let refused = 0
+    const leadership = await db.lead('sequencer', signal, () => {
+      // Once may be the connection of a process that was just killed, before the database has noticed.
+      if (++refused === BESIDE) first.resolve()
+    })
     const stop = AbortSignal.any([signal, leadership.lost])
     health.leading = true
     const endReading = recentRows.read()

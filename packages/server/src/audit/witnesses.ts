@@ -77,13 +77,19 @@ export async function loadWitnessPolicy(file: string): Promise<Policy> {
   return policy
 }
 
-interface Asked extends PolicyWitness {
+/** Failures in a row, and when it is worth another try. */
+interface Patience {
   failures: number
   retryAt: number
+}
+
+interface Asked extends PolicyWitness, Patience {
   state: WitnessHealth['state']
   reason: string | null
   /** What it cosigned last of each log, as far as it told us. */
   readonly last: Map<string, number>
+  /** Logs of which it will not sign the newest state, by origin. They wait by themselves: it may know the others. */
+  readonly refusals: Map<string, Patience & { reason: string }>
 }
 
 /** A log's newest checkpoint as far as it was cosigned, and what of it is kept. */
@@ -107,7 +113,15 @@ export function createWitnesses(options: {
   const { db, clock, log, folders, policy } = options
   const asked: Asked[] = (policy?.witnesses ?? [])
     .filter((witness) => witness.url !== undefined)
-    .map((witness) => ({ ...witness, failures: 0, retryAt: 0, state: 'ok', reason: null, last: new Map() }))
+    .map((witness) => ({
+      ...witness,
+      failures: 0,
+      retryAt: 0,
+      state: 'ok',
+      reason: null,
+      last: new Map(),
+      refusals: new Map(),
+    }))
   const progress = new Map<string, Progress>()
   let newest: string | undefined
   let unanchored = policy ? 0 : -1
@@ -131,7 +145,11 @@ export function createWitnesses(options: {
       // A state that was cosigned in part goes on collecting; a newer one begins anew.
       const now: Progress = known?.text === text ? known : { note: checkpoint, text, signed: new Set() }
       progress.set(row.origin, now)
-      const due = asked.filter((one) => !now.signed.has(one.name) && one.retryAt <= clock.now())
+      const moment = clock.now()
+      const due = asked.filter(
+        (one) =>
+          !now.signed.has(one.name) && one.retryAt <= moment && (one.refusals.get(row.origin)?.retryAt ?? 0) <= moment,
+      )
       const lines = await Promise.all(due.map((one) => ask(one, row, checkpoint, tilesOf(reader))))
       const good = lines.flat()
       if (good.length === 0) return
@@ -183,7 +201,8 @@ export function createWitnesses(options: {
         if (status === 200) {
           const lines = await goodLines(one, checkpoint, body)
           one.last.set(origin, size)
-          await setState(one, 'ok', null)
+          one.refusals.delete(origin)
+          await answered(one)
           return lines
         }
         if (status !== 409 || tries === 3) return await refused(one, row, status, body)
@@ -209,29 +228,37 @@ export function createWitnesses(options: {
   }
 
   async function refused(one: Asked, row: store.Log, status: number, body: string): Promise<NoteSignature[]> {
-    back(one)
-    await setState(one, 'refused', `${status} for ${row.origin}: ${body.trim().slice(0, 200)}`)
+    const before = one.refusals.get(row.origin) ?? { failures: 0, retryAt: 0 }
+    one.refusals.set(row.origin, {
+      ...later(before),
+      reason: `${status} for ${row.origin}: ${body.trim().slice(0, 200)}`,
+    })
+    await answered(one)
     return []
   }
 
+  /** It is there. A log that it refuses is an alarm as long as it does, whatever it signs of others. */
+  async function answered(one: Asked): Promise<void> {
+    one.failures = 0
+    one.retryAt = 0
+    const reasons = [...one.refusals.values()].map(({ reason }) => reason)
+    await setState(one, reasons.length > 0 ? 'refused' : 'ok', reasons.slice(0, 3).join('; ') || null)
+  }
+
   async function failed(one: Asked, reason: string): Promise<void> {
-    back(one)
+    Object.assign(one, later(one))
     if (one.failures === 1) log.warn({ witness: one.name, reason }, 'a witness did not answer')
     if (one.failures >= AWAY_AFTER) await setState(one, 'away', reason)
   }
 
-  function back(one: Asked): void {
-    one.failures++
-    const delay = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (one.failures - 1))
-    one.retryAt = clock.now() + delay * (0.75 + Math.random() / 2)
+  function later(before: Patience): Patience {
+    const failures = before.failures + 1
+    const delay = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** before.failures)
+    return { failures, retryAt: clock.now() + delay * (0.75 + Math.random() / 2) }
   }
 
   /** Alarms when a witness is lost, and says when it is back: once each, in the log of the instance too. */
   async function setState(one: Asked, state: WitnessHealth['state'], reason: string | null): Promise<void> {
-    if (state === 'ok') {
-      one.failures = 0
-      one.retryAt = 0
-    }
     const before = one.state
     one.state = state
     one.reason = reason

@@ -72,9 +72,9 @@ export interface Database {
   sequence<T>(work: (tx: Tx) => Promise<T>): Promise<T>
   /**
    * Holds a lock that one process in the world can hold. Resolves when it is ours; `lost` aborts when it no longer is.
-   * SQLite: the process already is the only one.
+   * `beside` is called each time that another one was found to hold it. SQLite: the process already is the only one.
    */
-  lead(name: string, signal: AbortSignal): Promise<Leadership>
+  lead(name: string, signal: AbortSignal, beside?: () => void): Promise<Leadership>
   /**
    * Short texts from process to process over one store. Any may be lost, so they are hints; what is said is also heard here.
    * SQLite has one process, and so nothing to pass on.

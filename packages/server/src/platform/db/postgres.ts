@@ -100,7 +100,7 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
     write: (work) => group.submit(unit, work) as ReturnType<typeof work>,
     submit: (command, input) => group.submit(command, input),
     sequence: (work) => inTransaction(sequencers, 'begin', INSTANCE, work, false),
-    lead: (name, signal) => lead(url, name, signal),
+    lead: (name, signal, beside) => lead(url, name, signal, beside),
     hints: (channel, heard) => hear(url, pool, channel, heard),
     async ping() {
       const client = await connect(pool)
