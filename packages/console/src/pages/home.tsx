@@ -54,9 +54,6 @@ export function Home() {
       }
     },
   })
-  const nothing =
-    waiting.data &&
-    waiting.data.totals.mine + waiting.data.totals.submitted + waiting.data.totals.open + waiting.data.totals.bad === 0
   return (
     <Page
       name={t('nav.home')}
@@ -69,18 +66,18 @@ export function Home() {
         )
       }
     >
-      {nothing && (
-        <Empty icon="start" title={t('home.emptyTitle')} text={t('home.emptyText')}>
-          {can('tickets.create') && (
-            <Button component={Go} to="start" mt="sm" size="sm">
-              {t('nav.start')}
-            </Button>
-          )}
-        </Empty>
-      )}
       <Answer of={waiting} lines={8}>
         {({ submitted, mine, bad, open, totals }) => (
           <>
+            {Object.values(totals).every((total) => total === 0) && (
+              <Empty icon="start" title={t('home.emptyTitle')} text={t('home.emptyText')}>
+                {can('tickets.create') && (
+                  <Button component={Go} to="start" mt="sm" size="sm">
+                    {t('nav.start')}
+                  </Button>
+                )}
+              </Empty>
+            )}
             <ul className="figures">
               {approver && (
                 <Figure

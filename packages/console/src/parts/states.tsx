@@ -112,3 +112,11 @@ export function Answer<T>(props: { of: UseQueryResult<T>; lines?: number; childr
   if (of.isError) return <Failed error={of.error} retry={() => of.refetch()} />
   return <Loading {...(lines === undefined ? {} : { lines })} />
 }
+
+/**
+ * Draws what it holds in between other things, and `before` until then: what surrounds a page, and then the page, are each some hundred
+ * elements, which would otherwise be made in one go as soon as the router knows the page.
+ */
+export function InPieces({ before, children }: { before: ReactNode; children: ReactNode }) {
+  return useDeferredValue(true, false) ? children : before
+}
