@@ -62,6 +62,7 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
   return (
     <Page
       name={name}
+      state={task.state}
       above={back}
       title={
         <>

@@ -77,6 +77,7 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
   return (
     <Page
       name={`#${ticket.number} ${ticket.title}`}
+      state={ticket.status}
       above={back}
       title={
         <>
