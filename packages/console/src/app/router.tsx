@@ -106,7 +106,7 @@ const tree = root.addChildren([
     ),
     page(
       'tickets',
-      lazyRouteComponent(() => import('../pages/tickets.tsx'), 'Tickets'),
+      lazyRouteComponent(() => withWords(import('../pages/tickets.tsx')), 'Tickets'),
     ),
     page(
       'tickets/new',
@@ -138,7 +138,7 @@ const tree = root.addChildren([
     ),
     page(
       'tasks/new',
-      lazyRouteComponent(() => import('../pages/dispatch.tsx'), 'Dispatch'),
+      lazyRouteComponent(() => withWords(import('../pages/dispatch.tsx')), 'Dispatch'),
     ),
     page(
       'tasks/$number',

@@ -8,6 +8,7 @@ import { Go, useGo } from '../parts/go.tsx'
 import { Icon, type IconName } from '../parts/icons.tsx'
 import { InPieces, Loading } from '../parts/states.tsx'
 import { clientOf, loggedIn, setCsrf } from './client.ts'
+import { exactInCopies } from './copies.ts'
 import { connection, useLive } from './live.ts'
 import { instanceName, preferences } from './page-settings.ts'
 import { useSession } from './session.tsx'
@@ -86,6 +87,7 @@ export function Shell({ children }: { children: ReactNode }) {
     return () => clearTimeout(timer)
   }, [])
   useJumps()
+  useEffect(exactInCopies, [])
   useHotkeys([
     ['mod+K', () => setSearch(true)],
     ['/', () => focusFilter() || setSearch(true)],

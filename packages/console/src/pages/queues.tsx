@@ -11,6 +11,7 @@ import { ConcurrencyKeys } from '../parts/concurrency-keys.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
+import { useInsight } from '../parts/use-insight.ts'
 
 /** As many as one call cancels at most. */
 const DRAIN_AT_MOST = 10_000
@@ -30,6 +31,9 @@ export function Queues() {
     // Depths move without an event.
     refetchInterval: 3_000,
   })
+  // What ended, as the log told it: some seconds behind the depths.
+  const hour = useInsight('1h').data?.now
+  const rates = new Map(hour?.queues.map((one) => [one.queue, one]))
   if (!can('queues.list'))
     return (
       <Page name={t('nav.queues')} title={t('nav.queues')}>
@@ -58,6 +62,7 @@ export function Queues() {
                   <th className="right">{t('queue.delayed')}</th>
                   <th className="right">{t('queue.inFlight')}</th>
                   <th className="right">{t('queue.oldest')}</th>
+                  {hour && <th className="right">{t('queue.lastHour')}</th>}
                   <th>
                     <span className="unseen">{t('queue.actions')}</span>
                   </th>
@@ -93,6 +98,18 @@ export function Queues() {
                       <span className="card-word">{t('queue.oldest')} </span>
                       <Time at={one.oldest_waiting_at} />
                     </td>
+                    {hour && (
+                      <td className="right">
+                        <span className="card-word">{t('queue.lastHour')} </span>
+                        {number(rates.get(one.name)?.ended ?? 0)}
+                        {(rates.get(one.name)?.failed ?? 0) > 0 && (
+                          <span className="bad">
+                            {' '}
+                            {t('queue.failed', { number: number(rates.get(one.name)!.failed) })}
+                          </span>
+                        )}
+                      </td>
+                    )}
                     <td className="right">
                       <span className="row-actions">
                         {one.paused_at === null
