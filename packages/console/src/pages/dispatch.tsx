@@ -1,5 +1,4 @@
 import { Button, NumberInput, SegmentedControl, Select, TagsInput, TextInput } from '@mantine/core'
-import { useQueryClient } from '@tanstack/react-query'
 import type { HandlerInfo, NewTask, Submitted } from '@writ/api'
 import { WritError } from '@writ/sdk'
 import { type FormEvent, useEffect, useMemo, useRef, useState } from 'react'
@@ -7,7 +6,7 @@ import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
 import { prefix } from '../app/page-settings.ts'
 import { useSession } from '../app/session.tsx'
-import { useAction } from '../parts/ask.tsx'
+import { useAction, useAgain } from '../parts/ask.tsx'
 import { Page, RunStateBadge, Section } from '../parts/bits.tsx'
 import { Code } from '../parts/code.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
@@ -131,9 +130,9 @@ export function Dispatch() {
 }
 
 function Form({ handler, given }: { handler: HandlerInfo; given: ReturnType<typeof givenBy> }) {
-  const { client, project } = useSession()
+  const { client } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const schema = handler.input as Schema | null
   const [raw, setRaw] = useState(schema === null)
   const [input, setInput] = useState<unknown>(
@@ -152,7 +151,7 @@ function Form({ handler, given }: { handler: HandlerInfo; given: ReturnType<type
     event.preventDefault()
     void action.run(async () => {
       setSent(await client.tasks.submit({ body: task }))
-      for (const name of ['tasks', 'queues']) void queries.invalidateQueries({ queryKey: [project, name] })
+      again('tasks', 'queues')
     })
   }
   const unread = isUnparsed(input)

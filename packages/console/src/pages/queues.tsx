@@ -1,5 +1,5 @@
 import { Button } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import type { Queue } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
@@ -172,9 +172,8 @@ function AskQueue(props: {
   drained: (done: { cancelled: number; left: number }) => void
 }) {
   const { asking, close, drained } = props
-  const { client, project } = useSession()
+  const { client } = useSession()
   const { t, i18n } = useTranslation()
-  const queries = useQueryClient()
   const { act, queue } = asking
   const params = { name: queue.name }
   const number = (value: number) => count(value, i18n.language)
@@ -184,7 +183,6 @@ function AskQueue(props: {
     running: number(queue.in_flight),
   }
   const doomed = Math.min(queue.waiting + queue.delayed, DRAIN_AT_MOST)
-  const again = () => void queries.invalidateQueries({ queryKey: [project, 'queues'] })
   if (act === 'drain')
     return (
       <Ask
@@ -193,11 +191,9 @@ function AskQueue(props: {
         danger
         title={t('queue.drainTitle', { count: doomed, name: queue.name })}
         verb={t('queue.drainVerb', { count: doomed })}
-        act={async () => {
-          // No more than were named: others may have come meanwhile.
-          drained(await client.queues.drain({ params, body: { limit: doomed } }))
-          again()
-        }}
+        changes={['queues']}
+        // No more than were named: others may have come meanwhile.
+        act={async () => drained(await client.queues.drain({ params, body: { limit: doomed } }))}
       >
         <p>{t('queue.drainText', numbers)}</p>
       </Ask>
@@ -208,10 +204,8 @@ function AskQueue(props: {
       close={close}
       title={t(`queue.${act}Title`, { name: queue.name })}
       verb={t(`queue.${act}`)}
-      act={async () => {
-        await client.queues[act]({ params })
-        again()
-      }}
+      changes={['queues']}
+      act={() => client.queues[act]({ params })}
     >
       <p>{t(`queue.${act}Text`, numbers)}</p>
     </Ask>
