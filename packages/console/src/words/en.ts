@@ -136,7 +136,14 @@ export const en = {
     pending: 'on its way into the log',
     witnessed: 'witnessed',
   },
-  station: { done: 'done', now: 'waiting', failed: 'failed', open: 'not reached', witnessed: 'witnessed' },
+  station: {
+    done: 'done',
+    now: 'waiting',
+    failed: 'failed',
+    open: 'not reached',
+    needless: 'not needed',
+    witnessed: 'witnessed',
+  },
   check: {
     checkpoint: 'The log signed the checkpoint',
     inclusion: 'The entry is in the log',

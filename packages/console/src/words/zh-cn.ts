@@ -142,7 +142,14 @@ export const zhCn: Words<typeof en> = {
     pending: '正在写入日志',
     witnessed: '已有见证',
   },
-  station: { done: '已完成', now: '等待中', failed: '未通过', open: '未到达', witnessed: '已有见证' },
+  station: {
+    done: '已完成',
+    now: '等待中',
+    failed: '未通过',
+    open: '未到达',
+    needless: '不需要',
+    witnessed: '已有见证',
+  },
   check: {
     checkpoint: '日志签署了检查点',
     inclusion: '条目在日志之中',
