@@ -54,7 +54,7 @@ test('tasks are searched, kept as a view, cancelled and replayed as many as were
   await page.keyboard.press('Control+k')
   await page.locator('[role=combobox]:focus').waitFor()
   await page.keyboard.type('window-8')
-  await page.getByRole('option', { name: /^#\d+ system\.ping/ }).waitFor()
+  await countOf(page.getByRole('option', { name: /^#\d+ system\.ping/ }), 1)
   await page.keyboard.press('Escape')
 
   // Columns are left out and stay so.

@@ -300,7 +300,7 @@ export const enMore = {
     delayed: 'Delayed',
     inFlight: 'In flight',
     oldest: 'Oldest waiting',
-    lastHour: 'Ended in an hour',
+    lastHour: 'Ended in the last hour',
     failed: '({{number}} failed)',
     noneTitle: 'No queues yet',
     noneText: 'A queue is there from its first task on.',

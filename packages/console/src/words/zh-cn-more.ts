@@ -279,7 +279,7 @@ export const zhCnMore: Words<typeof enMore> = {
     delayed: '延后',
     inFlight: '执行中',
     oldest: '最早等待',
-    lastHour: '一小时内结束',
+    lastHour: '最近一小时结束',
     failed: '（{{number}} 失败）',
     noneTitle: '还没有队列',
     noneText: '队列随第一个任务出现。',
