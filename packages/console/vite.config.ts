@@ -28,6 +28,17 @@ export default defineConfig({
     // Which file needs which: test/console/bundle.test.ts adds up what a first look loads.
     manifest: 'manifest.json',
     chunkSizeWarningLimit: 1000,
+    rolldownOptions: {
+      output: {
+        // What every page needs at once is two files instead of twenty, and a release changes one of them.
+        codeSplitting: {
+          groups: [
+            { name: 'libraries', tags: ['$initial'], test: /node_modules/, priority: 2 },
+            { name: 'first', tags: ['$initial'], priority: 1 },
+          ],
+        },
+      },
+    },
   },
   server: { proxy: { '/api': { target: server, changeOrigin: false }, '/log': server } },
 })

@@ -60,6 +60,9 @@ test('what ended is shown as figures, charts, tables and a week, whole and acces
   await page.getByRole('option', { name: 'system.ping' }).click()
   await page.locator('.figure', { hasText: 'Ended' }).locator('.figure-value', { hasText: /^3$/ }).waitFor()
   assert.match(page.url(), /handler=system\.ping/)
+  // What ended in the last hour stands beside what waits.
+  await tab.open('default/queues')
+  await page.locator('tr', { hasText: 'api' }).getByText('(1 failed)').waitFor()
 
   await history(system, by.project)
   await tab.open('default/insight?period=7d')

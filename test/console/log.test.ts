@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { Submitted } from '@writ/api'
 import type { Page } from 'playwright-core'
 import { handlerOf } from '../tasks/dispatch.ts'
-import { lookAt, openTab, skip, startConsole, textsOf } from './scene.ts'
+import { lookAt, openTab, skip, startConsole, tabShows, textsOf } from './scene.ts'
 
 /** A handler that prints what a test tells it to. */
 function printer(maxAttempts = 1) {
@@ -78,7 +78,7 @@ test('lines come while a task runs; who reads above stays there; each attempt ke
   assert.deepEqual(await lookAt(system, [['task-log', `tasks/${task.number}`, '.log-row']]), [])
 })
 
-test('where no stream comes through, the page asks', { skip }, async () => {
+test('where no stream comes through, the page asks; the tab shows the state', { skip }, async () => {
   const { handler, print, end } = printer()
   await using system = await startConsole({ testHandlers: [handler] })
   await using tab = await openTab(system)
@@ -94,8 +94,13 @@ test('where no stream comes through, the page asks', { skip }, async () => {
   await page.getByText('asked every second').waitFor()
   print('and goes on')
   await lineOf(page, 'and goes on').waitFor()
+  await tabShows(page, 'running')
   end()
-  await page.locator('h1 .state-completed').waitFor()
+  await tabShows(page, 'completed')
   await page.getByText('asked every second').waitFor({ state: 'detached' })
+  // Elsewhere the tab has the sign of Writ again.
+  await page.keyboard.press('g')
+  await page.keyboard.press('t')
+  await page.locator('link[rel=icon][href*="/app/-/icon"]:not([data-state])').waitFor({ state: 'attached' })
   assert.deepEqual(tab.broken, [])
 })

@@ -50,6 +50,13 @@ test('tasks are searched, kept as a view, cancelled and replayed as many as were
   await page.getByRole('button', { name: 'Forget the view port 7' }).click()
   await page.getByRole('link', { name: 'port 7' }).waitFor({ state: 'detached' })
 
+  // What is not on the page is found by the palette.
+  await page.keyboard.press('Control+k')
+  await page.locator('[role=combobox]:focus').waitFor()
+  await page.keyboard.type('window-8')
+  await countOf(page.getByRole('option', { name: /^#\d+ system\.ping/ }), 1)
+  await page.keyboard.press('Escape')
+
   // Columns are left out and stay so.
   await page.getByRole('button', { name: 'Columns' }).click()
   await page.getByRole('menuitemcheckbox', { name: 'Queue' }).click()

@@ -116,6 +116,28 @@ export const countOf = (what: Locator, expected: number): Promise<void> => comes
 export const textsOf = (what: Locator, expected: readonly string[]): Promise<void> =>
   comesTo<readonly string[]>(() => what.allTextContents(), expected)
 
+/** Waits until the icon of the tab is that of a state, in the colour of the badge beside the heading. */
+export async function tabShows(page: Page, state: string): Promise<void> {
+  const badge = page.locator(`h1 .state-${state}`)
+  await badge.waitFor()
+  await page.locator(`link[rel=icon][data-state=${state}]`).waitFor({ state: 'attached' })
+  await comesTo(
+    () =>
+      page.evaluate(`(async () => {
+        const icon = new Image()
+        icon.src = document.querySelector('link[rel=icon]').href
+        await icon.decode()
+        const canvas = document.createElement('canvas').getContext('2d')
+        canvas.drawImage(icon, 0, 0, 32, 32)
+        return 'rgb(' + [...canvas.getImageData(2, 16, 1, 1).data].slice(0, 3).join(', ') + ')'
+      })()`),
+    await badge.evaluate(
+      (of) =>
+        (globalThis as unknown as { getComputedStyle(of: unknown): { color: string } }).getComputedStyle(of).color,
+    ),
+  )
+}
+
 /** Waits until nothing on the page is being loaded any more. */
 export async function settled(page: Page): Promise<void> {
   await page

@@ -103,6 +103,44 @@ test('a task is dispatched from its form, dies, and is replayed from the dead le
   assert.deepEqual(tab.broken, [])
 })
 
+test('a form is kept as a template, without what is secret, and its address fills it', { skip }, async () => {
+  const secret = handlerOf('test.secret', async () => null, {
+    input: {
+      type: 'object',
+      properties: { name: { type: 'string' }, password: { type: 'string', writeOnly: true } },
+      additionalProperties: false,
+    },
+  })
+  await using system = await startConsole({ testHandlers: [secret] })
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/tasks/new?handler=test.secret')
+  await tab.signIn(system.admin)
+  await page.getByLabel('name', { exact: true }).fill('core-9')
+  await page.getByRole('textbox', { name: 'password' }).fill('not to be kept')
+  await page.getByText('Options').click()
+  await page.getByLabel('Queue').fill('night')
+  await page.getByLabel('Not before').fill('2999-01-01T00:00')
+  await page.getByRole('button', { name: 'Save as a template' }).click()
+  await page.getByLabel('Name of the template').fill('nightly')
+  await page.getByRole('button', { name: 'Save', exact: true }).click()
+  await page.locator('.view', { hasText: 'nightly' }).waitFor()
+  const kept = (await page.evaluate('JSON.stringify(localStorage)')) as string
+  assert.match(kept, /core-9/)
+  assert.doesNotMatch(kept, /not to be kept|2999/)
+
+  await tab.open('default/tasks/new?handler=test.secret')
+  await page.getByRole('link', { name: 'nightly' }).click()
+  await comesTo(() => page.getByLabel('name', { exact: true }).inputValue(), 'core-9')
+  await comesTo(() => page.getByLabel('Queue').inputValue(), 'night')
+  await page.locator('form button[type=submit]').click()
+  await page.getByText('Accepted and kept.').waitFor()
+  const [task] = (await system.admin.get<Task[]>('/tasks')).body
+  assert.equal(task!.queue, 'night')
+  await ended(system, task!.id)
+  assert.deepEqual(tab.broken, [])
+})
+
 test('a task is followed while it runs, searched in its log, and cancelled with a reason', { skip }, async () => {
   await using system = await startConsole({ testHandlers: [failing, patient] })
   await using tab = await openTab(system)

@@ -8,6 +8,12 @@ import { startReceiver } from '../channels/receiver.ts'
 import { comesTo, countOf, examples, fill, openTab, settled, skip, startConsole, textsOf } from './scene.ts'
 import { createTotp } from './totp.ts'
 
+/** What a function reads that is carried to the page. */
+interface Said {
+  readonly document: { readonly activeElement: { readonly value: string } }
+  getSelection(): { selectAllChildren(of: unknown): void }
+}
+
 test('everything can be done by keyboard alone', { skip }, async () => {
   await using system = await startConsole()
   await fill(system)
@@ -63,6 +69,25 @@ test('filters stand in the address, and a new tab of the same browser needs no l
   await page.locator('.list-row').nth(3).waitFor()
   await page.getByLabel('Search titles').fill('uplinks')
   await page.waitForURL(/\?q=uplinks$/)
+  await countOf(page.locator('.list-row'), 1)
+  // Every list has views of one's own.
+  for (const [place, filter] of [
+    ['tickets', 'q=uplinks'],
+    ['assets', 'q=Factory'],
+    ['dead-letters', 'queue=night'],
+    ['audit', 'event_type=run.failed'],
+  ] as const) {
+    await tab.open(`default/${place}?${filter}`)
+    await page.getByRole('button', { name: 'Save view' }).click()
+    await page.getByLabel('Name of the view').fill('mine')
+    await page.getByRole('button', { name: 'Save', exact: true }).click()
+    await page.locator('.view[aria-current]', { hasText: 'mine' }).waitFor()
+    await page.locator('.views').getByRole('link', { name: 'All', exact: true }).click()
+    await page.waitForURL(new RegExp(`/${place}$`))
+    await page.locator('.view', { hasText: 'mine' }).click()
+    await page.waitForURL(new RegExp(`${filter}$`))
+  }
+  await tab.open('default/tickets?q=uplinks')
   await countOf(page.locator('.list-row'), 1)
 
   const second = await tab.context.newPage()
@@ -151,6 +176,33 @@ test('without the network the data stays, a sign says so, and it goes on by itse
   await page.getByRole('button', { name: 'Comment' }).click()
   await page.locator('.said', { hasText: 'lost?' }).waitFor()
   await page.locator('.connection-lost').waitFor({ state: 'detached' })
+})
+
+test('what is copied from a page has the exact times, and home says how the server is', { skip }, async () => {
+  await using system = await startConsole()
+  await fill(system)
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default')
+  await tab.signIn(system.admin)
+  await page.locator('.figure', { hasText: 'Server' }).getByText('Ready', { exact: true }).waitFor()
+  await tab.open('default/tickets/3')
+  const times = page.locator('.facts time')
+  await times.first().waitFor()
+  const exact = (await times.first().getAttribute('title'))!
+  assert.match(exact, /\d{2}:\d{2}:\d{2}/)
+  await page
+    .locator('.facts')
+    .first()
+    .evaluate((facts) => (globalThis as unknown as Said).getSelection().selectAllChildren(facts))
+  await page.keyboard.press('Control+c')
+  await page.getByLabel('Write a comment').click()
+  await page.keyboard.press('Control+v')
+  await page.waitForFunction(
+    (time) => (globalThis as unknown as Said).document.activeElement.value.includes(time),
+    exact,
+  )
+  assert.deepEqual(tab.broken, [])
 })
 
 test('where the stream is blocked the page asks instead', { skip }, async () => {

@@ -10,6 +10,7 @@ import { styleNonce } from './app/page-settings.ts'
 import { router } from './app/router.tsx'
 import { askWhoLooks } from './app/session.tsx'
 import { theme, variables } from './app/theme.ts'
+import { nextTurn } from './app/turns.ts'
 import { openWords } from './words/index.ts'
 
 // What the identity provider's door appends; the cookie tells it again (GET /auth/session), and no address should hold it.
@@ -22,7 +23,10 @@ const queries = new QueryClient({
   },
 })
 
+// To load what stands above took one turn; what follows are others.
+await nextTurn()
 askWhoLooks(queries)
+await nextTurn()
 await openWords()
 const root = createRoot(document.getElementById('root')!)
 // In pieces, between which the browser may do other things.

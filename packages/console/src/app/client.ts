@@ -1,6 +1,7 @@
 import { type Client, createClient, type ItemOf, type ListId } from '@writ/sdk'
 import { prefix } from './page-settings.ts'
 import { createStore } from './store.ts'
+import { nextTurn } from './turns.ts'
 
 /** Whether the server answers. A request that got any answer says that it does. */
 export const reachable = createStore(true)
@@ -17,6 +18,8 @@ export const setCsrf = (token: string): void => {
 }
 
 async function send(input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
+  // To begin a request costs a browser some milliseconds, and a page asks a dozen questions at once.
+  await nextTurn()
   const headers = new Headers(init.headers)
   if (init.method !== undefined && init.method !== 'GET') headers.set('x-csrf-token', csrf)
   try {

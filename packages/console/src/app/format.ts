@@ -61,15 +61,18 @@ function zoneNameOf(at: number, language: string, timeZone?: string): string {
   return parts.formatToParts(at).find(({ type }) => type === 'timeZoneName')?.value ?? ''
 }
 
-/** A length of time in the two largest units: "2 min 5 s". Milliseconds below a second. */
+/** A length of time in the two largest units, without those that are none: "2 min 5 s", "15 min". Milliseconds below a second. */
 export function duration(ms: number): string {
   if (ms < 1_000) return `${Math.max(0, Math.round(ms))} ms`
   const s = Math.round(ms / 1_000)
   if (s < 60) return `${s} s`
-  if (s < 3_600) return `${Math.floor(s / 60)} min ${s % 60} s`
-  if (s < 86_400) return `${Math.floor(s / 3_600)} h ${Math.floor((s % 3_600) / 60)} min`
-  return `${Math.floor(s / 86_400)} d ${Math.floor((s % 86_400) / 3_600)} h`
+  if (s < 3_600) return both(Math.floor(s / 60), 'min', s % 60, 's')
+  if (s < 86_400) return both(Math.floor(s / 3_600), 'h', Math.floor((s % 3_600) / 60), 'min')
+  return both(Math.floor(s / 86_400), 'd', Math.floor((s % 86_400) / 3_600), 'h')
 }
+
+const both = (large: number, unit: string, small: number, smaller: string): string =>
+  small === 0 ? `${large} ${unit}` : `${large} ${unit} ${small} ${smaller}`
 
 /** An interval in the largest unit that it is a multiple of: "2 days", "90 minutes". */
 export function span(seconds: number, language: string): string {

@@ -1,4 +1,5 @@
 import { Modal, TextInput, useComputedColorScheme, useMantineColorScheme } from '@mantine/core'
+import { useDebouncedValue } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { type KeyboardEvent, useId, useState } from 'react'
 import { useTranslation } from 'react-i18next'
@@ -16,7 +17,7 @@ interface Choice {
   act(): void
 }
 
-/** Finds pages, commands, tickets, assets and runs by what is typed; a number is a ticket or a run. */
+/** Finds pages, commands, tickets, assets, runs and tasks by what is typed; a number is a ticket, a run or a task. */
 export function Palette({ close, help }: { close: () => void; help: () => void }) {
   const { client, project, projects, can } = useSession()
   const { t, i18n } = useTranslation()
@@ -28,13 +29,20 @@ export function Palette({ close, help }: { close: () => void; help: () => void }
   const [at, setAt] = useState(0)
   const list = useId()
   const wanted = text.trim()
-  const tickets = useQuery({
-    queryKey: [project, 'find', wanted],
-    enabled: wanted.length > 1,
-    queryFn: async ({ signal }) => ({
-      tickets: await client.tickets.list({ query: { q: wanted, limit: 6 }, signal }),
-      assets: await client.assets.list({ query: { q: wanted, limit: 4 }, signal }),
-    }),
+  // Not with every key: each question is four.
+  const [asked] = useDebouncedValue(wanted, 150)
+  const found = useQuery({
+    queryKey: [project, 'find', asked],
+    enabled: asked.length > 1,
+    queryFn: async ({ signal }) => {
+      const [tickets, assets, runs, tasks] = await Promise.all([
+        client.tickets.list({ query: { q: asked, limit: 6 }, signal }),
+        client.assets.list({ query: { q: asked, limit: 4 }, signal }),
+        client.runs.list({ query: { q: asked, limit: 4 }, signal }),
+        client.tasks.list({ query: { q: asked, limit: 4 }, signal }),
+      ])
+      return { tickets, assets, runs, tasks }
+    },
   })
 
   const commands: Choice[] = [
@@ -88,19 +96,33 @@ export function Palette({ close, help }: { close: () => void; help: () => void }
         ]
       : []),
     ...commands.filter((one) => one.text.toLowerCase().includes(needle)),
-    ...(tickets.data?.tickets ?? []).map((one) => ({
+    ...(found.data?.tickets ?? []).map((one) => ({
       id: one.id,
       text: `#${one.number} ${one.title}`,
       more: t(`ticketStatus.${one.status}`),
       icon: 'ticket' as const,
       act: () => go(`tickets/${one.number}`),
     })),
-    ...(tickets.data?.assets ?? []).map((one) => ({
+    ...(found.data?.assets ?? []).map((one) => ({
       id: one.id,
       text: one.name,
       more: one.serial_number ?? one.asset_type,
       icon: 'asset' as const,
       act: () => go(`assets/${one.number}`),
+    })),
+    ...(found.data?.runs ?? []).map((one) => ({
+      id: one.id,
+      text: `#${one.number} ${one.script_id ?? t('run.defaultScript')}`,
+      more: t(`runState.${one.state}`),
+      icon: 'run' as const,
+      act: () => go(`runs/${one.number}`),
+    })),
+    ...(found.data?.tasks ?? []).map((one) => ({
+      id: one.id,
+      text: `#${one.number} ${one.handler}`,
+      more: t(`runState.${one.state}`),
+      icon: 'task' as const,
+      act: () => go(`tasks/${one.number}`),
     })),
   ]
   const chosen = Math.min(at, choices.length - 1)
@@ -153,7 +175,9 @@ export function Palette({ close, help }: { close: () => void; help: () => void }
       />
       <div className="palette" role="listbox" id={list} aria-label={t('shell.search')}>
         {choices.length === 0 && (
-          <p className="dimmed palette-none">{tickets.isFetching ? t('state.loading') : t('palette.none')}</p>
+          <p className="dimmed palette-none">
+            {found.isFetching || asked !== wanted ? t('state.loading') : t('palette.none')}
+          </p>
         )}
         {choices.map((choice, i) => (
           // biome-ignore lint/a11y/useKeyWithClickEvents: keys are heard by the field

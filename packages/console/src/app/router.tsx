@@ -5,11 +5,13 @@ import {
   lazyRouteComponent,
   Navigate,
   Outlet,
+  type RouteComponent,
   useParams,
 } from '@tanstack/react-router'
 import type { Project } from '@writ/api'
 import { useTranslation } from 'react-i18next'
-import { Empty, Failed, Loading } from '../parts/states.tsx'
+import { Home } from '../pages/home.tsx'
+import { Empty, Failed, InPieces, Loading } from '../parts/states.tsx'
 import { withWords } from '../words/index.ts'
 import { Members } from './members.tsx'
 import { preferences } from './page-settings.ts'
@@ -70,11 +72,13 @@ const inProject = createRoute({
       <Gate>
         {(projects) => (
           <InProject key={project} project={project} projects={projects}>
-            <Members>
-              <Shell>
-                <Outlet />
-              </Shell>
-            </Members>
+            <InPieces before={<Loading whole />}>
+              <Members>
+                <Shell>
+                  <Outlet />
+                </Shell>
+              </Members>
+            </InPieces>
           </InProject>
         )}
       </Gate>
@@ -82,8 +86,8 @@ const inProject = createRoute({
   },
 })
 
-/** A page of the project, loaded when it is looked at. */
-const page = (path: string, component: ReturnType<typeof lazyRouteComponent>) =>
+/** A page of the project; all but the first are loaded when they are looked at. */
+const page = (path: string, component: RouteComponent) =>
   createRoute({
     getParentRoute: () => inProject,
     path,
@@ -94,17 +98,15 @@ const page = (path: string, component: ReturnType<typeof lazyRouteComponent>) =>
 const tree = root.addChildren([
   index,
   inProject.addChildren([
-    page(
-      '/',
-      lazyRouteComponent(() => import('../pages/home.tsx'), 'Home'),
-    ),
+    // Small, looked at first by most, and made of what every page needs: it is there with the frame.
+    page('/', Home),
     page(
       'start',
       lazyRouteComponent(() => withWords(import('../pages/start.tsx')), 'Start'),
     ),
     page(
       'tickets',
-      lazyRouteComponent(() => import('../pages/tickets.tsx'), 'Tickets'),
+      lazyRouteComponent(() => withWords(import('../pages/tickets.tsx')), 'Tickets'),
     ),
     page(
       'tickets/new',
@@ -136,7 +138,7 @@ const tree = root.addChildren([
     ),
     page(
       'tasks/new',
-      lazyRouteComponent(() => import('../pages/dispatch.tsx'), 'Dispatch'),
+      lazyRouteComponent(() => withWords(import('../pages/dispatch.tsx')), 'Dispatch'),
     ),
     page(
       'tasks/$number',

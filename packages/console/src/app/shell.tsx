@@ -2,11 +2,13 @@ import { ActionIcon, Burger, Button, Menu, Modal, UnstyledButton } from '@mantin
 import { useDisclosure, useHotkeys } from '@mantine/hooks'
 import { useQueryClient } from '@tanstack/react-query'
 import { useLocation } from '@tanstack/react-router'
-import { lazy, type ReactNode, Suspense, useEffect, useState, useSyncExternalStore } from 'react'
+import { lazy, type ReactNode, Suspense, useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { useTranslation } from 'react-i18next'
 import { Go, useGo } from '../parts/go.tsx'
 import { Icon, type IconName } from '../parts/icons.tsx'
+import { InPieces, Loading } from '../parts/states.tsx'
 import { clientOf, loggedIn, setCsrf } from './client.ts'
+import { exactInCopies } from './copies.ts'
 import { connection, useLive } from './live.ts'
 import { instanceName, preferences } from './page-settings.ts'
 import { useSession } from './session.tsx'
@@ -71,18 +73,21 @@ export function Shell({ children }: { children: ReactNode }) {
     // Writing is slow where a browser writes at once.
     if (preferences.get('project') !== project) preferences.set('project', project)
   }, [project])
-  // biome-ignore lint/correctness/useExhaustiveDependencies: done when another page is shown
+  const shown = useRef(pathname)
   useEffect(() => {
+    if (shown.current === pathname) return
+    shown.current = pathname
     menu.close()
     // The link that led here is gone: whoever reads by keyboard or ear goes on at the page, not at the top of everything.
     if (document.activeElement === document.body) document.getElementById('content')?.focus({ preventScroll: true })
-  }, [pathname])
+  }, [pathname, menu])
   // It is there when the keys are pressed, and in nobody's way before.
   useEffect(() => {
     const timer = setTimeout(() => void loadPalette(), 1_500)
     return () => clearTimeout(timer)
   }, [])
   useJumps()
+  useEffect(exactInCopies, [])
   useHotkeys([
     ['mod+K', () => setSearch(true)],
     ['/', () => focusFilter() || setSearch(true)],
@@ -138,14 +143,14 @@ export function Shell({ children }: { children: ReactNode }) {
           })}
       </nav>
       <main className="content" id="content" tabIndex={-1}>
-        {children}
+        <InPieces before={<Loading lines={8} />}>{children}</InPieces>
       </main>
       {search && (
         <Suspense fallback={null}>
           <Palette close={() => setSearch(false)} help={help.open} />
         </Suspense>
       )}
-      <Keys opened={keys} close={help.close} />
+      {keys && <Keys close={help.close} />}
     </div>
   )
 }
@@ -266,7 +271,7 @@ function Account() {
   )
 }
 
-function Keys({ opened, close }: { opened: boolean; close: () => void }) {
+function Keys({ close }: { close: () => void }) {
   const { t } = useTranslation()
   const rows: [string, string][] = [
     ['Ctrl K', t('keys.search')],
@@ -277,12 +282,7 @@ function Keys({ opened, close }: { opened: boolean; close: () => void }) {
     ['?', t('keys.help')],
   ]
   return (
-    <Modal
-      opened={opened}
-      onClose={close}
-      title={t('keys.title')}
-      closeButtonProps={{ 'aria-label': t('action.close') }}
-    >
+    <Modal opened onClose={close} title={t('keys.title')} closeButtonProps={{ 'aria-label': t('action.close') }}>
       <table className="plain">
         <tbody>
           {rows.map(([key, what]) => (

@@ -10,6 +10,7 @@ import { Facts, Page, Person, RunStateBadge, Section, Time } from '../parts/bits
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { type Column, List } from '../parts/list.tsx'
+import { Views } from '../parts/saved-views.tsx'
 import { Search } from '../parts/search.tsx'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
 import { TicketRows } from './home.tsx'
@@ -53,6 +54,7 @@ export function Assets() {
   )
   return (
     <Page name={t('nav.assets')} title={t('nav.assets')} actions={create}>
+      <Views to="assets" views={[[t('taskView.all'), {}]]} />
       <div className="filters">
         <Search value={filters.q ?? ''} set={(q) => set({ q })} label={t('asset.search')} />
       </div>

@@ -16,6 +16,7 @@ import { Go, useFilters } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { type Column, List } from '../parts/list.tsx'
 import { saveAs } from '../parts/preview.tsx'
+import { Views } from '../parts/saved-views.tsx'
 import { Answer, Empty, Failed, Refusal } from '../parts/states.tsx'
 
 const FILTERS = ['event_type', 'actor_id', 'resource_type', 'resource_id', 'start_date', 'end_date', 'success'] as const
@@ -96,6 +97,14 @@ export function Audit() {
         <VerifyNow />
       </div>
       <Section title={t('audit.events')}>
+        <Views
+          to="audit"
+          views={[
+            [t('taskView.all'), {}],
+            [t('audit.refused'), { success: 'false' }],
+          ]}
+          filters={others}
+        />
         <div className="filters">
           <Select
             data-filter

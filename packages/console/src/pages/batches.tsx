@@ -1,12 +1,12 @@
 import { Button } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
 import type { Batch, Task } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { count } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { Ask } from '../parts/ask.tsx'
+import { Ask, useAgain } from '../parts/ask.tsx'
 import { Page, RunStateBadge, Time } from '../parts/bits.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
@@ -79,7 +79,7 @@ export function BatchPage() {
   const { id = '' } = useParams({ strict: false }) as { id?: string }
   const [filters, set] = useFilters()
   const [asking, setAsking] = useState(false)
-  const queries = useQueryClient()
+  const again = useAgain()
   const batch = useQuery({
     queryKey: [project, 'batches', id],
     queryFn: () => client.tasks.batch({ params: { id } }),
@@ -147,7 +147,7 @@ export function BatchPage() {
               danger
               act={async () => {
                 await client.tasks.cancelBatch({ params: { id }, body: { limit: CANCEL_AT_ONCE } })
-                void queries.invalidateQueries({ queryKey: [project, 'batches'] })
+                again('batches')
               }}
             >
               <p>{t('batch.cancelText')}</p>

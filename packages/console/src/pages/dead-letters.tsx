@@ -11,6 +11,7 @@ import { Page } from '../parts/bits.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { type Column, List } from '../parts/list.tsx'
+import { Views } from '../parts/saved-views.tsx'
 import { Search } from '../parts/search.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 import { ReplayOne } from '../parts/task-acts.tsx'
@@ -97,6 +98,7 @@ export function DeadLetters() {
           {said}
         </p>
       )}
+      <Views to="dead-letters" views={[[t('taskView.all'), {}]]} />
       <div className="filters filters-tasks">
         <WhatFilters filters={all} />
         <Search label={t('dead.code')} value={filters.error_code ?? ''} set={(error_code) => set({ error_code })} />

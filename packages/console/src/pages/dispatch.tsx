@@ -1,5 +1,4 @@
 import { Button, NumberInput, SegmentedControl, Select, TagsInput, TextInput } from '@mantine/core'
-import { useQueryClient } from '@tanstack/react-query'
 import type { HandlerInfo, NewTask, Submitted } from '@writ/api'
 import { WritError } from '@writ/sdk'
 import { type FormEvent, useEffect, useMemo, useRef, useState } from 'react'
@@ -7,12 +6,13 @@ import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
 import { prefix } from '../app/page-settings.ts'
 import { useSession } from '../app/session.tsx'
-import { useAction } from '../parts/ask.tsx'
+import { useAction, useAgain } from '../parts/ask.tsx'
 import { Page, RunStateBadge, Section } from '../parts/bits.tsx'
 import { Code } from '../parts/code.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
-import { blankOf, faultsByPath, isUnparsed, type Schema, withoutSecrets } from '../parts/schema.ts'
+import { Views } from '../parts/saved-views.tsx'
+import { blankOf, faultsByPath, isUnparsed, leavingOutSecrets, type Schema, withoutSecrets } from '../parts/schema.ts'
 import { InputField } from '../parts/schema-form.tsx'
 import { type Snippet, snippetsOf } from '../parts/snippets.ts'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
@@ -55,6 +55,31 @@ function taskOf(handler: string, input: unknown, options: Options): NewTask {
   return { handler, ...(input === undefined ? {} : { input }), ...said }
 }
 
+/**
+ * What a form holds, as the address of a form that holds it: a template. Times are left out, which would be over when it is used, and
+ * so is what the handler calls secret.
+ */
+function addressOf({ run_at: _, deadline_at: __, input, ...task }: NewTask, schema: Schema | null) {
+  const { handler, ...given } = task
+  const kept = { ...given, input: leavingOutSecrets(schema, input) }
+  return { handler, ...(Object.values(kept).some((one) => one !== undefined) ? { given: JSON.stringify(kept) } : {}) }
+}
+
+/** What an address gives, as the fields hold it. Somebody may have written anything there: the server checks what is sent. */
+function givenBy(given: string | undefined): { input?: unknown; options: Options } {
+  try {
+    const { input, timeout_ms, callback, ...rest } = JSON.parse(given ?? '{}') as Partial<NewTask>
+    const options = {
+      ...rest,
+      ...(timeout_ms === undefined ? {} : { seconds: timeout_ms / 1_000 }),
+      ...(callback ? { callback: callback.url } : {}),
+    } as Options
+    return { ...(input === undefined ? {} : { input }), options }
+  } catch {
+    return { options: {} }
+  }
+}
+
 export function Dispatch() {
   const { can } = useSession()
   const { t } = useTranslation()
@@ -87,13 +112,15 @@ export function Dispatch() {
                   label: `${value} · ${list.find(({ name }) => name === value)?.title ?? ''}`,
                 }))}
                 value={chosen?.name ?? null}
-                onChange={(handler) => set({ handler })}
+                onChange={(handler) => set({ handler, given: null })}
                 searchable
                 nothingFoundMessage={t('list.none')}
                 maw={560}
                 mb="md"
               />
-              {chosen && <Form key={chosen.name} handler={chosen} />}
+              {chosen && (
+                <Form key={`${chosen.name} ${filters.given}`} handler={chosen} given={givenBy(filters.given)} />
+              )}
             </>
           )
         }}
@@ -102,14 +129,16 @@ export function Dispatch() {
   )
 }
 
-function Form({ handler }: { handler: HandlerInfo }) {
-  const { client, project } = useSession()
+function Form({ handler, given }: { handler: HandlerInfo; given: ReturnType<typeof givenBy> }) {
+  const { client } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const schema = handler.input as Schema | null
   const [raw, setRaw] = useState(schema === null)
-  const [input, setInput] = useState<unknown>(() => (schema === null ? undefined : blankOf(schema, true)))
-  const [options, setOptions] = useState<Options>({})
+  const [input, setInput] = useState<unknown>(
+    () => given.input ?? (schema === null ? undefined : blankOf(schema, true)),
+  )
+  const [options, setOptions] = useState<Options>(given.options)
   const [sent, setSent] = useState<Submitted | null>(null)
   const action = useAction()
   const { input: inputFaults, body: faults } = useMemo(
@@ -122,151 +151,157 @@ function Form({ handler }: { handler: HandlerInfo }) {
     event.preventDefault()
     void action.run(async () => {
       setSent(await client.tasks.submit({ body: task }))
-      for (const name of ['tasks', 'queues']) void queries.invalidateQueries({ queryKey: [project, name] })
+      again('tasks', 'queues')
     })
   }
   const unread = isUnparsed(input)
   const number = (value: string | number) => (value === '' ? {} : { value: Number(value) })
   return (
-    <div className="columns columns-even dispatch">
-      <form onSubmit={submit}>
-        <p className="dimmed small contract">
-          {t('dispatch.queueDefault', {
-            queue: handler.queue,
-            count: handler.max_attempts,
-            limit: duration(handler.timeout_ms),
-          })}
-          {' · '}
-          {t(`sideEffect.${handler.side_effect}`)}
-        </p>
-        <Section
-          title={t('dispatch.input')}
-          actions={
-            schema !== null && (
-              <SegmentedControl
-                size="xs"
-                aria-label={t('dispatch.input')}
-                data={[
-                  { value: 'form', label: t('dispatch.asForm') },
-                  { value: 'json', label: t('dispatch.asJson') },
-                ]}
-                value={raw ? 'json' : 'form'}
-                // What is no JSON yet cannot be shown as a form.
-                disabled={raw && unread}
-                onChange={(as) => setRaw(as === 'json')}
-              />
-            )
-          }
-        >
-          <InputField
-            schema={raw ? null : schema}
-            label={t('dispatch.input')}
-            value={input}
-            change={setInput}
-            faults={inputFaults}
-            rows={6}
-          />
-        </Section>
-        <details className="options" open={faults.size > 0 || undefined}>
-          <summary>{t('dispatch.options')}</summary>
-          <div className="fields">
-            <div className="pair">
+    <>
+      <Views to="tasks/new" as="template" {...(unread ? {} : { filters: addressOf(task, schema) })} />
+      <div className="columns columns-even dispatch">
+        <form onSubmit={submit}>
+          <p className="dimmed small contract">
+            {t('dispatch.queueDefault', {
+              queue: handler.queue,
+              count: handler.max_attempts,
+              limit: duration(handler.timeout_ms),
+            })}
+            {' · '}
+            {t(`sideEffect.${handler.side_effect}`)}
+          </p>
+          <Section
+            title={t('dispatch.input')}
+            actions={
+              schema !== null && (
+                <SegmentedControl
+                  size="xs"
+                  aria-label={t('dispatch.input')}
+                  data={[
+                    { value: 'form', label: t('dispatch.asForm') },
+                    { value: 'json', label: t('dispatch.asJson') },
+                  ]}
+                  value={raw ? 'json' : 'form'}
+                  // What is no JSON yet cannot be shown as a form.
+                  disabled={raw && unread}
+                  onChange={(as) => setRaw(as === 'json')}
+                />
+              )
+            }
+          >
+            <InputField
+              schema={raw ? null : schema}
+              label={t('dispatch.input')}
+              value={input}
+              change={setInput}
+              faults={inputFaults}
+              rows={6}
+            />
+          </Section>
+          <details className="options" open={faults.size > 0 || Object.keys(given.options).length > 0 || undefined}>
+            <summary>{t('dispatch.options')}</summary>
+            <div className="fields">
+              <div className="pair">
+                <TextInput
+                  label={t('task.queue')}
+                  placeholder={handler.queue}
+                  error={faults.get('queue')}
+                  value={options.queue ?? ''}
+                  onChange={(event) => option({ queue: event.currentTarget.value })}
+                />
+                <NumberInput
+                  label={t('task.priority')}
+                  description={t('dispatch.priorityHint')}
+                  error={faults.get('priority')}
+                  allowDecimal={false}
+                  hideControls
+                  value={options.priority ?? ''}
+                  onChange={(value) =>
+                    setOptions(({ priority: _, ...rest }) => ({ ...rest, ...rename('priority', number(value)) }))
+                  }
+                />
+              </div>
+              <div className="pair">
+                <TextInput
+                  type="datetime-local"
+                  label={t('task.runAt')}
+                  description={t('dispatch.runAtHint')}
+                  error={faults.get('run_at')}
+                  value={options.run_at ?? ''}
+                  onChange={(event) => option({ run_at: event.currentTarget.value })}
+                />
+                <TextInput
+                  type="datetime-local"
+                  label={t('task.deadline')}
+                  error={faults.get('deadline_at')}
+                  value={options.deadline_at ?? ''}
+                  onChange={(event) => option({ deadline_at: event.currentTarget.value })}
+                />
+              </div>
+              <div className="pair">
+                <NumberInput
+                  label={t('dispatch.attempts')}
+                  placeholder={String(handler.max_attempts)}
+                  error={faults.get('max_attempts')}
+                  allowDecimal={false}
+                  hideControls
+                  value={options.max_attempts ?? ''}
+                  onChange={(value) =>
+                    setOptions(({ max_attempts: _, ...rest }) => ({
+                      ...rest,
+                      ...rename('max_attempts', number(value)),
+                    }))
+                  }
+                />
+                <NumberInput
+                  label={t('dispatch.limit')}
+                  placeholder={String(handler.timeout_ms / 1_000)}
+                  error={faults.get('timeout_ms')}
+                  allowDecimal={false}
+                  hideControls
+                  value={options.seconds ?? ''}
+                  onChange={(value) =>
+                    setOptions(({ seconds: _, ...rest }) => ({ ...rest, ...rename('seconds', number(value)) }))
+                  }
+                />
+              </div>
               <TextInput
-                label={t('task.queue')}
-                placeholder={handler.queue}
-                error={faults.get('queue')}
-                value={options.queue ?? ''}
-                onChange={(event) => option({ queue: event.currentTarget.value })}
+                label={t('task.uniqueKey')}
+                description={t('dispatch.keyHint')}
+                error={faults.get('unique_key')}
+                value={options.unique_key ?? ''}
+                onChange={(event) => option({ unique_key: event.currentTarget.value })}
               />
-              <NumberInput
-                label={t('task.priority')}
-                description={t('dispatch.priorityHint')}
-                error={faults.get('priority')}
-                allowDecimal={false}
-                hideControls
-                value={options.priority ?? ''}
-                onChange={(value) =>
-                  setOptions(({ priority: _, ...rest }) => ({ ...rest, ...rename('priority', number(value)) }))
-                }
+              <TagsInput
+                label={t('task.tags')}
+                description={t('dispatch.tagsHint')}
+                error={faults.get('tags')}
+                value={options.tags ?? []}
+                onChange={(tags) => option({ tags })}
+              />
+              <TextInput
+                type="url"
+                label={t('dispatch.callback')}
+                description={t('dispatch.callbackHint')}
+                error={faults.get('callback')}
+                value={options.callback ?? ''}
+                onChange={(event) => option({ callback: event.currentTarget.value })}
               />
             </div>
-            <div className="pair">
-              <TextInput
-                type="datetime-local"
-                label={t('task.runAt')}
-                description={t('dispatch.runAtHint')}
-                error={faults.get('run_at')}
-                value={options.run_at ?? ''}
-                onChange={(event) => option({ run_at: event.currentTarget.value })}
-              />
-              <TextInput
-                type="datetime-local"
-                label={t('task.deadline')}
-                error={faults.get('deadline_at')}
-                value={options.deadline_at ?? ''}
-                onChange={(event) => option({ deadline_at: event.currentTarget.value })}
-              />
-            </div>
-            <div className="pair">
-              <NumberInput
-                label={t('dispatch.attempts')}
-                placeholder={String(handler.max_attempts)}
-                error={faults.get('max_attempts')}
-                allowDecimal={false}
-                hideControls
-                value={options.max_attempts ?? ''}
-                onChange={(value) =>
-                  setOptions(({ max_attempts: _, ...rest }) => ({ ...rest, ...rename('max_attempts', number(value)) }))
-                }
-              />
-              <NumberInput
-                label={t('dispatch.limit')}
-                placeholder={String(handler.timeout_ms / 1_000)}
-                error={faults.get('timeout_ms')}
-                allowDecimal={false}
-                hideControls
-                value={options.seconds ?? ''}
-                onChange={(value) =>
-                  setOptions(({ seconds: _, ...rest }) => ({ ...rest, ...rename('seconds', number(value)) }))
-                }
-              />
-            </div>
-            <TextInput
-              label={t('task.uniqueKey')}
-              description={t('dispatch.keyHint')}
-              error={faults.get('unique_key')}
-              value={options.unique_key ?? ''}
-              onChange={(event) => option({ unique_key: event.currentTarget.value })}
-            />
-            <TagsInput
-              label={t('task.tags')}
-              description={t('dispatch.tagsHint')}
-              error={faults.get('tags')}
-              value={options.tags ?? []}
-              onChange={(tags) => option({ tags })}
-            />
-            <TextInput
-              type="url"
-              label={t('dispatch.callback')}
-              description={t('dispatch.callbackHint')}
-              error={faults.get('callback')}
-              value={options.callback ?? ''}
-              onChange={(event) => option({ callback: event.currentTarget.value })}
-            />
+          </details>
+          <Refusal error={action.error} />
+          <div className="form-buttons">
+            <Button type="submit" size="sm" loading={action.busy} disabled={unread}>
+              {t('dispatch.verb')}
+            </Button>
           </div>
-        </details>
-        <Refusal error={action.error} />
-        <div className="form-buttons">
-          <Button type="submit" size="sm" loading={action.busy} disabled={unread}>
-            {t('dispatch.verb')}
-          </Button>
+        </form>
+        <div>
+          {sent && <Outcome key={sent.id} sent={sent} />}
+          {!unread && <Same task={task} schema={schema} />}
         </div>
-      </form>
-      <div>
-        {sent && <Outcome key={sent.id} sent={sent} />}
-        {!unread && <Same task={task} schema={schema} />}
       </div>
-    </div>
+    </>
   )
 }
 

@@ -1,11 +1,10 @@
 import { Button, Modal, NumberInput, TextInput } from '@mantine/core'
-import { useQueryClient } from '@tanstack/react-query'
 import type { HandlerInfo } from '@writ/api'
 import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { Ask, useAction } from '../parts/ask.tsx'
+import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { Page, State, Time } from '../parts/bits.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
@@ -180,9 +179,8 @@ function PerKey({ of }: { of: HandlerInfo['per_key'] }) {
 }
 
 function AskHandler({ act, handler, close }: Asking & { close: () => void }) {
-  const { client, project } = useSession()
+  const { client } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
   return (
     <Ask
       opened
@@ -190,10 +188,8 @@ function AskHandler({ act, handler, close }: Asking & { close: () => void }) {
       danger={act !== 'enable'}
       title={t(`handler.${act}Title`, { name: handler.name })}
       verb={t(`handler.${act}`)}
-      act={async () => {
-        await client.handlers[act]({ params: { name: handler.name } })
-        void queries.invalidateQueries({ queryKey: [project, 'handlers'] })
-      }}
+      changes={['handlers']}
+      act={() => client.handlers[act]({ params: { name: handler.name } })}
     >
       <p>{t(`handler.${act}Text`)}</p>
     </Ask>
@@ -202,9 +198,9 @@ function AskHandler({ act, handler, close }: Asking & { close: () => void }) {
 
 /** An address that is called for each attempt. What else a contract may say is said over the API. */
 function NewHandler({ opened, close }: { opened: boolean; close: () => void }) {
-  const { client, project } = useSession()
+  const { client } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const [secret, setSecret] = useState<string | null>(null)
   const action = useAction()
   const shut = () => {
@@ -228,7 +224,7 @@ function NewHandler({ opened, close }: { opened: boolean; close: () => void }) {
           timeout_ms: Number(text('seconds')) * 1_000,
         },
       })
-      void queries.invalidateQueries({ queryKey: [project, 'handlers'] })
+      again('handlers')
       setSecret(made.secret)
     })
   }

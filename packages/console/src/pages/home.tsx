@@ -8,6 +8,7 @@ import { count } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Page, Person, RunStateBadge, Section, TicketBadge, Time } from '../parts/bits.tsx'
 import { Go } from '../parts/go.tsx'
+import { useHealth } from '../parts/health.ts'
 import { Icon } from '../parts/icons.tsx'
 import { stationsOfTicket } from '../parts/seal.ts'
 import { SealLine } from '../parts/seal-line.tsx'
@@ -54,9 +55,6 @@ export function Home() {
       }
     },
   })
-  const nothing =
-    waiting.data &&
-    waiting.data.totals.mine + waiting.data.totals.submitted + waiting.data.totals.open + waiting.data.totals.bad === 0
   return (
     <Page
       name={t('nav.home')}
@@ -69,18 +67,18 @@ export function Home() {
         )
       }
     >
-      {nothing && (
-        <Empty icon="start" title={t('home.emptyTitle')} text={t('home.emptyText')}>
-          {can('tickets.create') && (
-            <Button component={Go} to="start" mt="sm" size="sm">
-              {t('nav.start')}
-            </Button>
-          )}
-        </Empty>
-      )}
       <Answer of={waiting} lines={8}>
         {({ submitted, mine, bad, open, totals }) => (
           <>
+            {Object.values(totals).every((total) => total === 0) && (
+              <Empty icon="start" title={t('home.emptyTitle')} text={t('home.emptyText')}>
+                {can('tickets.create') && (
+                  <Button component={Go} to="start" mt="sm" size="sm">
+                    {t('nav.start')}
+                  </Button>
+                )}
+              </Empty>
+            )}
             <ul className="figures">
               {approver && (
                 <Figure
@@ -106,6 +104,7 @@ export function Home() {
               />
               {can('deadLetters.list') && <DeadFigure />}
               {overseer && <LogFigure />}
+              {can('insight.get') && <HealthFigure />}
             </ul>
             {can('insight.get') && (
               <div className="trend-place">
@@ -189,6 +188,31 @@ function LogFigure() {
         anchored && size !== undefined ? t('home.entriesAnchored', { count: size - anchored.size }) : t('home.entries')
       }
     />
+  )
+}
+
+/** Whether the server works as it should, and else what of it does not. */
+function HealthFigure() {
+  const { t } = useTranslation()
+  const health = useHealth()
+  if (health.isError) return null
+  const { state, troubles = [] } = health.data ?? {}
+  return (
+    <li className={`figure ${state === 'down' ? 'figure-bad' : state === 'degraded' ? 'figure-wait' : ''}`}>
+      <span className="figure-value">
+        {state === undefined
+          ? '–'
+          : t(
+              state === 'ready' ? 'home.healthReady' : state === 'degraded' ? 'home.healthDegraded' : 'home.healthDown',
+            )}
+      </span>
+      <span className="figure-word">{t('home.health')}</span>
+      {troubles.map((trouble) => (
+        <span key={trouble} className="figure-word breaks">
+          {trouble}
+        </span>
+      ))}
+    </li>
   )
 }
 

@@ -1,12 +1,12 @@
 import { Button, Modal, Select, TagsInput, TextInput } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
 import type { Delivery, DeliveryState, Webhook, WebhookFormat } from '@writ/api'
 import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { Ask, useAction } from '../parts/ask.tsx'
+import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { Facts, Page, Person, Section, State, Time } from '../parts/bits.tsx'
 import { Code } from '../parts/code.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
@@ -104,9 +104,9 @@ function HookState({ hook }: { hook: Webhook }) {
 }
 
 function NewHook({ opened, close }: { opened: boolean; close: () => void }) {
-  const { client, project } = useSession()
+  const { client } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const [format, setFormat] = useState<WebhookFormat>('cloudevents')
   const [events, setEvents] = useState<string[]>(['run.*', 'ticket.*'])
   const [secret, setSecret] = useState<string | null>(null)
@@ -124,7 +124,7 @@ function NewHook({ opened, close }: { opened: boolean; close: () => void }) {
       const made = await client.webhooks.create({
         body: { name: text('name'), url: text('url'), events, format, ...(bot === '' ? {} : { bot_secret: bot }) },
       })
-      void queries.invalidateQueries({ queryKey: [project, 'webhooks'] })
+      again('webhooks')
       if (made.secret === null) shut()
       else setSecret(made.secret)
     })
@@ -191,7 +191,7 @@ export function WebhookPage() {
   const { client, project, can } = useSession()
   const { t } = useTranslation()
   const go = useGo()
-  const queries = useQueryClient()
+  const again = useAgain()
   const { id = '' } = useParams({ strict: false }) as { id?: string }
   const [filters, set] = useFilters()
   const [asking, setAsking] = useState<'delete' | 'replay' | 'rotate' | null>(null)
@@ -212,8 +212,7 @@ export function WebhookPage() {
     queryFn: () => client.webhooks.replay({ params, body: { state: 'failed', preview: true } }),
   })
   const refresh = () => {
-    void queries.invalidateQueries({ queryKey: [project, 'webhooks'] })
-    void queries.invalidateQueries({ queryKey: [project, 'deliveries'] })
+    again('webhooks', 'deliveries')
   }
   const name = hook.data?.name ?? t('nav.notices')
   return (

@@ -1,5 +1,5 @@
 import { Button } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import type { Queue } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
@@ -11,6 +11,7 @@ import { ConcurrencyKeys } from '../parts/concurrency-keys.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
+import { useInsight } from '../parts/use-insight.ts'
 
 /** As many as one call cancels at most. */
 const DRAIN_AT_MOST = 10_000
@@ -30,6 +31,9 @@ export function Queues() {
     // Depths move without an event.
     refetchInterval: 3_000,
   })
+  // What ended, as the log told it: some seconds behind the depths.
+  const hour = useInsight('1h').data?.now
+  const rates = new Map(hour?.queues.map((one) => [one.queue, one]))
   if (!can('queues.list'))
     return (
       <Page name={t('nav.queues')} title={t('nav.queues')}>
@@ -58,6 +62,7 @@ export function Queues() {
                   <th className="right">{t('queue.delayed')}</th>
                   <th className="right">{t('queue.inFlight')}</th>
                   <th className="right">{t('queue.oldest')}</th>
+                  {hour && <th className="right">{t('queue.lastHour')}</th>}
                   <th>
                     <span className="unseen">{t('queue.actions')}</span>
                   </th>
@@ -93,6 +98,18 @@ export function Queues() {
                       <span className="card-word">{t('queue.oldest')} </span>
                       <Time at={one.oldest_waiting_at} />
                     </td>
+                    {hour && (
+                      <td className="right">
+                        <span className="card-word">{t('queue.lastHour')} </span>
+                        {number(rates.get(one.name)?.ended ?? 0)}
+                        {(rates.get(one.name)?.failed ?? 0) > 0 && (
+                          <span className="bad">
+                            {' '}
+                            {t('queue.failed', { number: number(rates.get(one.name)!.failed) })}
+                          </span>
+                        )}
+                      </td>
+                    )}
                     <td className="right">
                       <span className="row-actions">
                         {one.paused_at === null
@@ -155,9 +172,8 @@ function AskQueue(props: {
   drained: (done: { cancelled: number; left: number }) => void
 }) {
   const { asking, close, drained } = props
-  const { client, project } = useSession()
+  const { client } = useSession()
   const { t, i18n } = useTranslation()
-  const queries = useQueryClient()
   const { act, queue } = asking
   const params = { name: queue.name }
   const number = (value: number) => count(value, i18n.language)
@@ -167,7 +183,6 @@ function AskQueue(props: {
     running: number(queue.in_flight),
   }
   const doomed = Math.min(queue.waiting + queue.delayed, DRAIN_AT_MOST)
-  const again = () => void queries.invalidateQueries({ queryKey: [project, 'queues'] })
   if (act === 'drain')
     return (
       <Ask
@@ -176,11 +191,9 @@ function AskQueue(props: {
         danger
         title={t('queue.drainTitle', { count: doomed, name: queue.name })}
         verb={t('queue.drainVerb', { count: doomed })}
-        act={async () => {
-          // No more than were named: others may have come meanwhile.
-          drained(await client.queues.drain({ params, body: { limit: doomed } }))
-          again()
-        }}
+        changes={['queues']}
+        // No more than were named: others may have come meanwhile.
+        act={async () => drained(await client.queues.drain({ params, body: { limit: doomed } }))}
       >
         <p>{t('queue.drainText', numbers)}</p>
       </Ask>
@@ -191,10 +204,8 @@ function AskQueue(props: {
       close={close}
       title={t(`queue.${act}Title`, { name: queue.name })}
       verb={t(`queue.${act}`)}
-      act={async () => {
-        await client.queues[act]({ params })
-        again()
-      }}
+      changes={['queues']}
+      act={() => client.queues[act]({ params })}
     >
       <p>{t(`queue.${act}Text`, numbers)}</p>
     </Ask>

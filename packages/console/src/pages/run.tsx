@@ -8,7 +8,7 @@ import { duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Artifacts } from '../parts/artifacts.tsx'
 import { Ask } from '../parts/ask.tsx'
-import { Facts, Mono, Page, Person, RunStateBadge, Section, Time } from '../parts/bits.tsx'
+import { Facts, Mono, Page, Person, RunStateBadge, Section, shownState, Time } from '../parts/bits.tsx'
 import { Bundle } from '../parts/bundle.tsx'
 import { Entries } from '../parts/entries.tsx'
 import { Go, useGo } from '../parts/go.tsx'
@@ -64,6 +64,7 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
   return (
     <Page
       name={name}
+      state={shownState(run.state, run.verdict)}
       above={back}
       title={
         <>

@@ -1,6 +1,6 @@
 import { Button, NumberInput, SegmentedControl, Select, TagsInput, TextInput } from '@mantine/core'
 import { useDebouncedValue } from '@mantine/hooks'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
 import type { HandlerInfo, NewSchedule, PreviewSchedule, ScheduleDetail, ScheduleOptions } from '@writ/api'
 import { WritError } from '@writ/sdk'
@@ -8,7 +8,7 @@ import { type FormEvent, useMemo, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { exactTime } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { useAction } from '../parts/ask.tsx'
+import { useAction, useAgain } from '../parts/ask.tsx'
 import { Page, Section, Time } from '../parts/bits.tsx'
 import { timingOf } from '../parts/calendar.tsx'
 import { Go, useGo } from '../parts/go.tsx'
@@ -113,10 +113,10 @@ const Back = ({ to, name }: { to: string; name: string }) => (
 )
 
 function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: ScheduleDetail | null }) {
-  const { client, project } = useSession()
+  const { client } = useSession()
   const { t } = useTranslation()
   const go = useGo()
-  const queries = useQueryClient()
+  const again = useAgain()
   const action = useAction()
   // What was there when the form was opened is what is compared with; the page asks again meanwhile.
   const [first] = useState(before)
@@ -167,7 +167,7 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
       const saved = await (first === null
         ? client.schedules.create({ body })
         : client.schedules.update({ params: { id: first.id }, body }))
-      void queries.invalidateQueries({ queryKey: [project, 'schedules'] })
+      again('schedules')
       go(`schedules/${saved.id}`)
     })
   }

@@ -1,12 +1,12 @@
 import { Button } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import type { SigningKey } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { passkeysWork } from '../app/passkey.ts'
 import { useSession } from '../app/session.tsx'
 import { EnrolButton } from '../parts/approve.tsx'
-import { Ask } from '../parts/ask.tsx'
+import { Ask, useAgain } from '../parts/ask.tsx'
 import { ActsHead, Mono, Section, State, Time } from '../parts/bits.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 
@@ -70,12 +70,12 @@ export function Keys() {
 }
 
 function KeyActions({ signingKey, mine }: { signingKey: SigningKey; mine: boolean }) {
-  const { client, project, can, me } = useSession()
+  const { client, can, me } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const [asking, setAsking] = useState<'approve' | 'reject' | 'revoke' | null>(null)
   const params = { id: signingKey.id }
-  const refresh = () => void queries.invalidateQueries({ queryKey: [project, 'signing-keys'] })
+  const refresh = () => again('signing-keys')
   const decide = signingKey.state === 'proposed' && can('signingKeys.approve') && !mine
   const revoke = signingKey.state === 'enrolled' && can('signingKeys.revoke') && (mine || me.role === 'admin')
   const name = `${signingKey.username} · ${signingKey.name}`

@@ -1,10 +1,11 @@
-import { Button, PasswordInput, TextInput } from '@mantine/core'
+import { Button, TextInput } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
 import { useAction } from '../parts/ask.tsx'
 import { Facts, Mono, Section, Time } from '../parts/bits.tsx'
+import { PasswordField } from '../parts/password-field.tsx'
 import { Answer, Refusal } from '../parts/states.tsx'
 
 /** What is mine: the account, its second factor, and where I am logged in. */
@@ -49,19 +50,17 @@ function Password() {
         if (changed) form.reset()
       })
   }
-  const eye = { 'aria-label': t('signIn.show') }
   return (
     <Section title={t('me.password')}>
       <form className="form" onSubmit={submit}>
-        <PasswordInput
+        <PasswordField
           label={t('me.current')}
           name="current"
           autoComplete="current-password"
           required
           withAsterisk={false}
-          visibilityToggleButtonProps={eye}
         />
-        <PasswordInput
+        <PasswordField
           label={t('signIn.newPassword')}
           name="new"
           autoComplete="new-password"
@@ -69,7 +68,6 @@ function Password() {
           required
           withAsterisk={false}
           description={t('signIn.newHint')}
-          visibilityToggleButtonProps={eye}
         />
         <Refusal error={action.error} />
         {done && <p role="status">{t('me.changed')}</p>}

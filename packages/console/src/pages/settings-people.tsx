@@ -1,10 +1,10 @@
 import { Button, Menu, Modal, Select, TextInput } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import type { Role, User } from '@writ/api'
 import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
-import { Ask, useAction } from '../parts/ask.tsx'
+import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { ActsHead, Section, State, Time } from '../parts/bits.tsx'
 import { useFilters } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
@@ -88,9 +88,9 @@ export function People() {
 }
 
 function NewUser({ opened, close }: { opened: boolean; close: () => void }) {
-  const { client, project } = useSession()
+  const { client } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const [role, setRole] = useState<Role>('employee')
   const [password, setPassword] = useState<string | null>(null)
   const action = useAction()
@@ -106,8 +106,7 @@ function NewUser({ opened, close }: { opened: boolean; close: () => void }) {
       const made = await client.users.create({
         body: { username: text('username'), email: text('email') || null, full_name: text('full_name') || null, role },
       })
-      void queries.invalidateQueries({ queryKey: [project, 'users'] })
-      void queries.invalidateQueries({ queryKey: [project, 'members'] })
+      again('users', 'members')
       setPassword(made.one_time_password ?? null)
       if (!made.one_time_password) shut()
     })
@@ -171,16 +170,15 @@ export function RoleSelect({
 }
 
 function UserMenu({ user }: { user: User }) {
-  const { client, project, me } = useSession()
+  const { client, me } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const [asking, setAsking] = useState<'role' | 'activity' | 'reset' | null>(null)
   const [role, setRole] = useState<Role>(user.role ?? 'employee')
   const [password, setPassword] = useState<string | null>(null)
   const params = { id: user.id }
   const refresh = () => {
-    void queries.invalidateQueries({ queryKey: [project, 'users'] })
-    void queries.invalidateQueries({ queryKey: [project, 'members'] })
+    again('users', 'members')
   }
   const shut = () => setAsking(null)
   if (user.id === me.id) return null
@@ -253,13 +251,13 @@ function UserMenu({ user }: { user: User }) {
 function Invites() {
   const { client, project, can } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const [opened, setOpened] = useState(false)
   const [role, setRole] = useState<Role>('employee')
   const [code, setCode] = useState<string | null>(null)
   const action = useAction()
   const invites = useQuery({ queryKey: [project, 'invites'], queryFn: () => client.users.invites() })
-  const refresh = () => void queries.invalidateQueries({ queryKey: [project, 'invites'] })
+  const refresh = () => again('invites')
   const state = (one: { used_at: string | null; revoked_at: string | null; expires_at: string }) =>
     one.used_at ? 'used' : one.revoked_at ? 'revoked' : Date.parse(one.expires_at) < Date.now() ? 'expired' : 'open'
   return (

@@ -1,10 +1,10 @@
 import { Button, Checkbox, MultiSelect, NumberInput, Select, Switch } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import type { Policy, PolicyChange, Role } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
-import { Ask, useAction } from '../parts/ask.tsx'
+import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { Facts, Person, Section, State, Time } from '../parts/bits.tsx'
 import { Answer, Refusal } from '../parts/states.tsx'
 import { ROLES } from './settings-people.tsx'
@@ -69,7 +69,7 @@ function Shown({ policy }: { policy: Policy }) {
 function Form({ now }: { now: Policy }) {
   const { client, project } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const rows = useRows()
   const [wanted, setWanted] = useState<Policy>(now)
   const [asking, setAsking] = useState(false)
@@ -142,7 +142,7 @@ function Form({ now }: { now: Policy }) {
         verb={t('policy.ask')}
         act={async () => {
           await client.projects.changePolicy({ body: wanted })
-          for (const name of ['policy', 'policy-changes']) void queries.invalidateQueries({ queryKey: [project, name] })
+          again('policy', 'policy-changes')
         }}
       >
         <p>{t('policy.askText')}</p>
@@ -162,13 +162,13 @@ function Form({ now }: { now: Policy }) {
 function Change({ change, now }: { change: PolicyChange; now: Policy | undefined }) {
   const { client, project, me, can } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const rows = useRows()
   const action = useAction()
   const [asking, setAsking] = useState(false)
   const params = { id: change.id }
   const refresh = () => {
-    for (const name of ['policy', 'policy-changes']) void queries.invalidateQueries({ queryKey: [project, name] })
+    again('policy', 'policy-changes')
   }
   const open = change.state === 'pending' && can('projects.approvePolicy')
   const differences = now

@@ -4,7 +4,7 @@ import type { Project, Role } from '@writ/api'
 import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
-import { Ask, useAction } from '../parts/ask.tsx'
+import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { ActsHead, Mono, Section, State, Time } from '../parts/bits.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
@@ -119,11 +119,11 @@ function Row({ one }: { one: Project }) {
 function Members() {
   const { client, project, me, can } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const [leaving, setLeaving] = useState<{ id: string; name: string } | null>(null)
   const action = useAction()
   const members = useQuery({ queryKey: [project, 'members', 'list'], queryFn: () => client.projects.members() })
-  const refresh = () => void queries.invalidateQueries({ queryKey: [project, 'members'] })
+  const refresh = () => again('members')
   return (
     <Section title={t('project.members', { name: project })}>
       <Refusal error={action.error} />

@@ -1,11 +1,11 @@
 import { Button, Modal, Select, Textarea, TextInput } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import type { Hold, Log } from '@writ/api'
 import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { count } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { Ask, useAction } from '../parts/ask.tsx'
+import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { ActsHead, Mono, Person, Section, State, Time } from '../parts/bits.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
@@ -24,11 +24,11 @@ export function Retention() {
 function Logs() {
   const { client, project, can } = useSession()
   const { t, i18n } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const logs = useQuery({ queryKey: [project, 'logs'], queryFn: () => client.privacy.logs() })
   const [asking, setAsking] = useState<'rotate' | Log | null>(null)
   const [requested, setRequested] = useState<number | null>(null)
-  const refresh = () => void queries.invalidateQueries({ queryKey: [project, 'logs'] })
+  const refresh = () => again('logs')
   const shut = () => setAsking(null)
   const dropping = asking === 'rotate' ? null : asking
   return (
@@ -151,11 +151,11 @@ function LogState({ log }: { log: Log }) {
 function Holds() {
   const { client, project, can } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const [setting, setSetting] = useState(false)
   const [releasing, setReleasing] = useState<Hold | null>(null)
   const holds = useQuery({ queryKey: [project, 'holds'], queryFn: () => client.privacy.holds() })
-  const refresh = () => void queries.invalidateQueries({ queryKey: [project, 'holds'] })
+  const refresh = () => again('holds')
   return (
     <Section
       title={t('retention.holds')}

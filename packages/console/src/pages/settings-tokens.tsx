@@ -1,10 +1,10 @@
 import { Button, Modal, Select, TagsInput, TextInput } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import type { Role, Token } from '@writ/api'
 import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
-import { Ask, useAction } from '../parts/ask.tsx'
+import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { ActsHead, Person, Section, State, Time } from '../parts/bits.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { ShownOnce } from '../parts/shown-once.tsx'
@@ -101,12 +101,12 @@ function TokenState({ token }: { token: Token }) {
 }
 
 function TokenActions({ token, show }: { token: Token; show: (secret: string) => void }) {
-  const { client, project } = useSession()
+  const { client } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const [asking, setAsking] = useState<'rotate' | 'revoke' | null>(null)
   const params = { id: token.id }
-  const refresh = () => void queries.invalidateQueries({ queryKey: [project, 'tokens'] })
+  const refresh = () => again('tokens')
   return (
     <>
       <Button
@@ -164,9 +164,9 @@ const lendable: Readonly<Record<Role, readonly Role[]>> = {
 }
 
 function NewToken({ opened, close, show }: { opened: boolean; close: () => void; show: (secret: string) => void }) {
-  const { client, project, me } = useSession()
+  const { client, me } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const mine = lendable[me.role ?? 'employee']
   const [role, setRole] = useState<Role>(mine.at(-1) === 'auditor' && mine.length > 1 ? 'employee' : mine.at(-1)!)
   const [days, setDays] = useState('90')
@@ -180,7 +180,7 @@ function NewToken({ opened, close, show }: { opened: boolean; close: () => void;
       const made = await client.tokens.create({
         body: { name, role, expires_at, ...(scopes.length > 0 ? { scopes } : {}) },
       })
-      void queries.invalidateQueries({ queryKey: [project, 'tokens'] })
+      again('tokens')
       close()
       show(made.token)
     })

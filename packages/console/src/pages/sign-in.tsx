@@ -1,4 +1,4 @@
-import { Alert, Button, PasswordInput, Tabs, TextInput } from '@mantine/core'
+import { Alert, Button, Tabs, TextInput } from '@mantine/core'
 import { WritError } from '@writ/sdk'
 import { type FormEvent, useEffect, useState } from 'react'
 import { useTranslation } from 'react-i18next'
@@ -7,6 +7,7 @@ import { hasIdentityProvider, instanceName, prefix } from '../app/page-settings.
 import { LanguageButton, ThemeButton } from '../app/switches.tsx'
 import { useAction } from '../parts/ask.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { PasswordField } from '../parts/password-field.tsx'
 import { Refusal } from '../parts/states.tsx'
 
 /** Who are you? By password, with a one-time code if the account asks for one; a one-time password is changed at once. */
@@ -98,13 +99,12 @@ function Password({ done, mustChange }: { done: () => Promise<unknown>; mustChan
         required
         withAsterisk={false}
       />
-      <PasswordInput
+      <PasswordField
         label={t('signIn.password')}
         name="password"
         autoComplete="current-password"
         required
         withAsterisk={false}
-        visibilityToggleButtonProps={{ 'aria-label': t('signIn.show') }}
       />
       {totp && (
         <>
@@ -159,7 +159,7 @@ function NewPassword({ current, done }: { current: string; done: () => Promise<u
     <form onSubmit={submit} className="stack">
       <h1>{t('signIn.newTitle')}</h1>
       <p className="dimmed">{t('signIn.newText')}</p>
-      <PasswordInput
+      <PasswordField
         label={t('signIn.newPassword')}
         name="new"
         autoComplete="new-password"
@@ -168,7 +168,6 @@ function NewPassword({ current, done }: { current: string; done: () => Promise<u
         required
         withAsterisk={false}
         description={t('signIn.newHint')}
-        visibilityToggleButtonProps={{ 'aria-label': t('signIn.show') }}
       />
       <Refusal error={action.error} />
       <Button type="submit" size="sm" loading={action.busy}>
@@ -205,7 +204,7 @@ function Join({ invite, done }: { invite: string; done: () => Promise<unknown> }
         required
         withAsterisk={false}
       />
-      <PasswordInput
+      <PasswordField
         label={t('signIn.newPassword')}
         name="password"
         autoComplete="new-password"
@@ -213,7 +212,6 @@ function Join({ invite, done }: { invite: string; done: () => Promise<unknown> }
         required
         withAsterisk={false}
         description={t('signIn.newHint')}
-        visibilityToggleButtonProps={{ 'aria-label': t('signIn.show') }}
       />
       <Refusal error={action.error} />
       <Button type="submit" size="sm" loading={action.busy} leftSection={<Icon name="user" size={14} />}>

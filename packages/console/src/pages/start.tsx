@@ -1,5 +1,5 @@
 import { Button, TextInput } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import type { Asset, RunDetail, Ticket } from '@writ/api'
 import { type ReactNode, useState } from 'react'
 import { useTranslation } from 'react-i18next'
@@ -10,7 +10,7 @@ import router from '../../../../examples/router.ini?raw'
 import plan from '../../../../examples/vlan-plan.yaml?raw'
 import { useSession } from '../app/session.tsx'
 import { Dropzone } from '../parts/artifacts.tsx'
-import { useAction } from '../parts/ask.tsx'
+import { useAction, useAgain } from '../parts/ask.tsx'
 import { Page, RunStateBadge } from '../parts/bits.tsx'
 import { Bundle } from '../parts/bundle.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
@@ -130,7 +130,7 @@ function Done({
 function AssetStep({ done }: { done: (asset: Asset) => void }) {
   const { client, project } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const action = useAction()
   const known = useQuery({
     queryKey: [project, 'assets', 'first'],
@@ -146,7 +146,7 @@ function AssetStep({ done }: { done: (asset: Asset) => void }) {
         void action.run(async () => {
           const body = { name: text('name'), asset_type: text('type'), location: text('location') || null }
           done(await client.assets.create({ body }))
-          void queries.invalidateQueries({ queryKey: [project, 'assets'] })
+          again('assets')
         })
       }}
     >

@@ -1,5 +1,5 @@
 import { Button } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
 import type { Task, TaskDetail } from '@writ/api'
 import type { Client } from '@writ/sdk'
@@ -7,7 +7,7 @@ import { type ReactNode, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { Ask } from '../parts/ask.tsx'
+import { Ask, useAgain } from '../parts/ask.tsx'
 import { Facts, Mono, Page, Person, RunStateBadge, Section, Time } from '../parts/bits.tsx'
 import { Entries } from '../parts/entries.tsx'
 import { Go } from '../parts/go.tsx'
@@ -62,6 +62,7 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
   return (
     <Page
       name={name}
+      state={task.state}
       above={back}
       title={
         <>
@@ -268,9 +269,9 @@ function Chain({ task, replayedAs: next }: { task: Task; replayedAs: string | nu
 }
 
 function Actions({ task }: { task: TaskDetail }) {
-  const { client, project, can } = useSession()
+  const { client, can } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const [asking, setAsking] = useState<'cancel' | 'replay' | null>(null)
   const isDead = task.dead_at !== null && task.purged_at === null
   return (
@@ -294,7 +295,7 @@ function Actions({ task }: { task: TaskDetail }) {
         reason="may"
         act={async (reason) => {
           await client.tasks.cancel({ params: { id: task.id }, body: reason ? { reason } : {} })
-          void queries.invalidateQueries({ queryKey: [project, 'task'] })
+          again('task')
         }}
       >
         <p>{t(task.state === 'running' ? 'task.cancelRuns' : 'task.cancelWaits')}</p>

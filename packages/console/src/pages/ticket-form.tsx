@@ -1,11 +1,11 @@
 import { Button, Select, Textarea, TextInput } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import type { Ticket } from '@writ/api'
 import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useMembers } from '../app/members.tsx'
 import { useSession } from '../app/session.tsx'
-import { useAction } from '../parts/ask.tsx'
+import { useAction, useAgain } from '../parts/ask.tsx'
 import { Page } from '../parts/bits.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
@@ -20,14 +20,14 @@ export interface TicketFields {
 }
 
 export function NewTicket() {
-  const { client, project } = useSession()
+  const { client } = useSession()
   const { t } = useTranslation()
   const go = useGo()
-  const queries = useQueryClient()
+  const again = useAgain()
   const [filters] = useFilters()
   const create = async (fields: TicketFields, status: 'draft' | 'submitted') => {
     const ticket = await client.tickets.create({ body: { ...fields, status } })
-    void queries.invalidateQueries({ queryKey: [project, 'tickets'] })
+    again('tickets')
     go(`tickets/${ticket.number}`)
   }
   return (

@@ -77,6 +77,7 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
   return (
     <Page
       name={`#${ticket.number} ${ticket.title}`}
+      state={ticket.status}
       above={back}
       title={
         <>
@@ -137,13 +138,7 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
                 [t('ticket.assignee'), <Person key="for" id={ticket.assignee_id} number={ticket.assignee_number} />],
                 [
                   t('ticket.asset'),
-                  ticket.asset_number === null ? (
-                    '–'
-                  ) : (
-                    <Go key="asset" to={`assets/${ticket.asset_number}`}>
-                      #{ticket.asset_number}
-                    </Go>
-                  ),
+                  ticket.asset_number === null ? '–' : <AssetLink key="asset" number={ticket.asset_number} />,
                 ],
                 [t('ticket.due'), <Time key="due" at={ticket.due_at} />],
                 [t('ticket.created'), <Time key="created" at={ticket.created_at} />],
@@ -363,6 +358,20 @@ function StartRun({ ticket }: { ticket: Ticket }) {
         {chosen && <p className="small dimmed">{chosen.description}</p>}
       </Ask>
     </>
+  )
+}
+
+/** What the ticket touches, by name. */
+function AssetLink({ number }: { number: number }) {
+  const { client, project } = useSession()
+  const asset = useQuery({
+    queryKey: [project, 'assets', String(number)],
+    queryFn: () => client.assets.get({ params: { id: String(number) } }),
+  })
+  return (
+    <Go to={`assets/${number}`}>
+      <span className="number">#{number}</span> {asset.data?.name}
+    </Go>
   )
 }
 

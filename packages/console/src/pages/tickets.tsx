@@ -9,6 +9,7 @@ import { Page, Person, TicketBadge, Time } from '../parts/bits.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { type Column, List } from '../parts/list.tsx'
+import { Views } from '../parts/saved-views.tsx'
 import { stationsOfTicket } from '../parts/seal.ts'
 import { SealLine } from '../parts/seal-line.tsx'
 import { useSeals } from '../parts/seals.ts'
@@ -35,7 +36,7 @@ export function Tickets() {
         )
       }
     >
-      <Views filters={filters} />
+      <Views to="tickets" views={views.map(([name, view]) => [t(`ticketView.${name}` as 'ticketView.all'), view])} />
       <div className="filters">
         <Search value={filters.q ?? ''} set={(q) => set({ q })} label={t('ticket.search')} />
         <Select
@@ -87,32 +88,12 @@ function queryOf(filters: Query, me: string): Query {
   return query
 }
 
-/** Views that everybody needs; any other is saved by its address. */
-function Views({ filters }: { filters: Query }) {
-  const { t } = useTranslation()
-  const views: [string, Query][] = [
-    ['all', {}],
-    ['toApprove', { status: 'submitted' }],
-    ['mine', { whose: 'created' }],
-    ['failed', { status: 'failed' }],
-  ]
-  const own = new URLSearchParams(Object.entries(filters).filter(([name]) => name !== 'view')).toString()
-  return (
-    <nav className="views" aria-label={t('ticket.views')}>
-      {views.map(([name, view]) => (
-        <Go
-          key={name}
-          to="tickets"
-          filters={view}
-          className="view"
-          {...(new URLSearchParams(view).toString() === own ? { 'aria-current': 'true' as const } : {})}
-        >
-          {t(`ticketView.${name}` as 'ticketView.all')}
-        </Go>
-      ))}
-    </nav>
-  )
-}
+const views: readonly (readonly [string, Record<string, string>])[] = [
+  ['all', {}],
+  ['toApprove', { status: 'submitted' }],
+  ['mine', { whose: 'created' }],
+  ['failed', { status: 'failed' }],
+]
 
 function TicketList({ query, client }: { query: Query; client: ReturnType<typeof useSession>['client'] }) {
   const { t } = useTranslation()

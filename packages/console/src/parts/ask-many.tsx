@@ -1,6 +1,7 @@
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
 import { useTranslation } from 'react-i18next'
+import { exactTime } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from './ask.tsx'
 import { Answer } from './states.tsx'
@@ -29,7 +30,6 @@ export function AskMany(props: {
   const { danger = false, title } = props
   const { project } = useSession()
   const { t, i18n } = useTranslation()
-  const queries = useQueryClient()
   const preview = useQuery({
     queryKey: ['preview', project, ...props.of],
     queryFn: props.count,
@@ -48,14 +48,8 @@ export function AskMany(props: {
       verb={title(most)}
       ready={most > 0}
       {...(danger ? { reason: 'may' as const } : {})}
-      act={async (reason) => {
-        try {
-          props.said(await props.act(most, reason))
-        } finally {
-          // Refused in between, some of them are others now.
-          for (const name of props.changes) void queries.invalidateQueries({ queryKey: [project, name] })
-        }
-      }}
+      changes={props.changes}
+      act={async (reason) => props.said(await props.act(most, reason))}
     >
       <Answer of={preview} lines={2}>
         {({ count: all, more }) =>
@@ -72,6 +66,15 @@ export function AskMany(props: {
       </Answer>
     </Ask>
   )
+}
+
+/** The period of a choice, as it is said in a sentence. */
+export function periodOf(choice: { created_after?: string; created_before: string }, language: string) {
+  const said = (at: string) => exactTime(Date.parse(at), language)
+  return {
+    to: said(choice.created_before),
+    from: choice.created_after === undefined ? undefined : said(choice.created_after),
+  }
 }
 
 /** Parts of a sentence, as the language joins them. */

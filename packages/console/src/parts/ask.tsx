@@ -1,6 +1,8 @@
 import { Button, Modal, Textarea } from '@mantine/core'
+import { useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { useSession } from '../app/session.tsx'
 import { Refusal } from './states.tsx'
 
 /**
@@ -20,9 +22,12 @@ export function Ask(props: {
   /** A reason goes with it: may, or must. */
   reason?: 'may' | 'must'
   ready?: boolean
+  /** Lists of the project that are asked for again afterwards, refused or not: part of it may have been done. */
+  changes?: readonly string[]
   act: (reason: string | undefined) => Promise<unknown>
 }) {
-  const { opened, close, title, verb, danger = false, back, children, reason, ready = true, act } = props
+  const { opened, close, title, verb, danger = false, back, children, reason, ready = true, changes = [], act } = props
+  const again = useAgain()
   const { t } = useTranslation()
   const [text, setText] = useState('')
   const [busy, setBusy] = useState(false)
@@ -42,6 +47,7 @@ export function Ask(props: {
     } catch (refused) {
       setError(refused)
     } finally {
+      again(...changes)
       setBusy(false)
     }
   }
@@ -90,6 +96,15 @@ export function Ask(props: {
       </form>
     </Modal>
   )
+}
+
+/** Asks for lists of the project again, by name: what was done changed them. */
+export function useAgain(): (...names: string[]) => void {
+  const { project } = useSession()
+  const queries = useQueryClient()
+  return (...names) => {
+    for (const name of names) void queries.invalidateQueries({ queryKey: [project, name] })
+  }
 }
 
 /** Runs one action at a time and keeps its refusal. */

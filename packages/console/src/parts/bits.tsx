@@ -6,6 +6,7 @@ import { useHere } from '../app/here.tsx'
 import { useMembers } from '../app/members.tsx'
 import { useSession } from '../app/session.tsx'
 import { Icon, type IconName } from './icons.tsx'
+import { useTabIcon } from './tab-icon.ts'
 
 /** A time from now, with the exact one on hover, in copies and for screen readers. */
 export function Time({ at }: { at: string | null | undefined }) {
@@ -78,23 +79,29 @@ const STATE_ICONS: Readonly<Record<string, IconName>> = {
   revoked: 'slash',
 }
 
+/** The shape of a state. */
+const iconOf = (state: string): IconName => STATE_ICONS[state] ?? 'dots'
+
 /** A state: a colour together with a shape and a word, everywhere the same. */
 export function State({ of, word }: { of: string; word: string }) {
   return (
     <span className={`state state-${of}`}>
       {/* Called, not mounted, here and below: lists mount hundreds of badges a second, and this is a third of each. */}
-      {Icon({ name: STATE_ICONS[of] ?? 'dots', size: 13 })}
+      {Icon({ name: iconOf(of), size: 13 })}
       {word}
     </span>
   )
 }
 
+// Judged bad is another thing than broken: the run went well, the evidence did not.
+/** What is said of a run: its state, or what was found once it was judged. */
+export const shownState = (state: string, verdict?: string | null): string =>
+  state !== 'completed' ? state : verdict === 'failed' ? 'failed' : 'completed'
+
 export function RunStateBadge({ state, verdict }: { state: string; verdict?: string | null }) {
   const { word } = useHere()
-  // Judged bad is another thing than broken: the run went well, the evidence did not.
-  if (state === 'completed' && verdict === 'failed') return State({ of: 'failed', word: word('verdict.failed') })
-  if (state === 'completed' && verdict === 'passed') return State({ of: 'completed', word: word('verdict.passed') })
-  return State({ of: state, word: word(`runState.${state}`) })
+  const judged = state === 'completed' && (verdict === 'failed' || verdict === 'passed')
+  return State({ of: shownState(state, verdict), word: word(judged ? `verdict.${verdict}` : `runState.${state}`) })
 }
 
 export function TicketBadge({ status }: { status: string }) {
@@ -130,7 +137,6 @@ export function Hint({ text, children }: { text: string; children: ReactNode }) 
   )
 }
 
-/** A heading with what can be done beside it. */
 /** The head of a column of buttons: said to readers of the screen, and not shown. */
 export function ActsHead() {
   const { t } = useTranslation()
@@ -141,14 +147,17 @@ export function ActsHead() {
   )
 }
 
+/** A heading with what can be done beside it. The tab is called `name`, and shows the state of what the page is about. */
 export function Page(props: {
   title: ReactNode
   name: string
+  state?: string | undefined
   actions?: ReactNode
   children: ReactNode
   above?: ReactNode
 }) {
-  const { title, name, actions, children, above } = props
+  const { title, name, state, actions, children, above } = props
+  useTabIcon(state, state === undefined ? undefined : iconOf(state))
   useEffect(() => {
     document.title = `${name} · Writ`
   }, [name])

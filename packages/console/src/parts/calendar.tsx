@@ -54,6 +54,8 @@ export function Calendar({ schedules, view }: { schedules: readonly Schedule[]; 
     set({
       on: dayOf(view === 'week' ? later(at, 7 * way) : new Date(at.getFullYear(), at.getMonth() + way, 1)),
     })
+  // Where days stand below each other, each says all of itself.
+  const whole = new Intl.DateTimeFormat(i18n.language, { weekday: 'long', day: 'numeric', month: 'long' })
   const title = new Intl.DateTimeFormat(
     i18n.language,
     view === 'week' ? { day: 'numeric', month: 'long', year: 'numeric' } : { month: 'long', year: 'numeric' },
@@ -113,11 +115,8 @@ export function Calendar({ schedules, view }: { schedules: readonly Schedule[]; 
                       className={`${name === today ? 'calendar-today' : ''} ${other ? 'calendar-other' : ''} ${due.length === 0 ? 'calendar-free' : ''}`}
                     >
                       <time dateTime={name} className="calendar-day">
-                        {day.getDate()}
-                        <span className="calendar-long">
-                          {' '}
-                          {new Intl.DateTimeFormat(i18n.language, { weekday: 'long', month: 'long' }).format(day)}
-                        </span>
+                        <span className="calendar-short">{day.getDate()}</span>
+                        <span className="calendar-long">{whole.format(day)}</span>
                       </time>
                       <ul>
                         {due.map((one) => (

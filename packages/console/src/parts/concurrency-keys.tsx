@@ -1,5 +1,5 @@
 import { Button, NumberInput, TextInput } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import type { ConcurrencyKey } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
@@ -171,9 +171,8 @@ function LimitText({ of: { handler, concurrency, rate, until, reason } }: { of: 
 
 /** Something else than its handlers say, for all of them. */
 function AskLimit({ of: { key, active }, close }: { of: ConcurrencyKey; close: () => void }) {
-  const { client, project } = useSession()
+  const { client } = useSession()
   const { t, i18n } = useTranslation()
-  const queries = useQueryClient()
   const [concurrency, setConcurrency] = useState<number | null>(null)
   const [starts, setStarts] = useState<number | null>(null)
   const [seconds, setSeconds] = useState<number | null>(60)
@@ -185,6 +184,7 @@ function AskLimit({ of: { key, active }, close }: { of: ConcurrencyKey; close: (
     <Ask
       opened
       close={close}
+      changes={['queues']}
       title={t('key.limitTitle', { key })}
       verb={t('key.limitVerb')}
       reason="must"
@@ -199,7 +199,6 @@ function AskLimit({ of: { key, active }, close }: { of: ConcurrencyKey; close: (
             reason: reason!,
           },
         })
-        void queries.invalidateQueries({ queryKey: [project, 'queues'] })
       }}
     >
       <p>{t('key.limitText', { active: count(active, i18n.language) })}</p>
@@ -238,20 +237,19 @@ function AskLimit({ of: { key, active }, close }: { of: ConcurrencyKey; close: (
 }
 
 function AskLift({ name, limit, close }: Lifting & { close: () => void }) {
-  const { client, project } = useSession()
+  const { client } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
   return (
     <Ask
       opened
       close={close}
+      changes={['queues']}
       title={t('key.liftTitle', { key: name })}
       verb={t('key.lift')}
       act={async () => {
         await client.concurrencyKeys.liftLimit({
           body: { key: name, ...(limit.handler === null ? {} : { handler: limit.handler }) },
         })
-        void queries.invalidateQueries({ queryKey: [project, 'queues'] })
       }}
     >
       <p>
@@ -271,9 +269,8 @@ function AskKey({
   of: ConcurrencyKey
   close: () => void
 }) {
-  const { client, project } = useSession()
+  const { client } = useSession()
   const { t, i18n } = useTranslation()
-  const queries = useQueryClient()
   const [until, setUntil] = useState(() => localOf(Date.now() + HOUR_MS))
   const at = Date.parse(until)
   const pauses = act === 'pause'
@@ -281,13 +278,13 @@ function AskKey({
     <Ask
       opened
       close={close}
+      changes={['queues']}
       title={t(pauses ? 'key.pauseTitle' : 'key.resumeTitle', { key })}
       verb={t(pauses ? 'key.pauseVerb' : 'queue.resume')}
       ready={!pauses || at > Date.now()}
       act={async () => {
         if (pauses) await client.concurrencyKeys.pause({ body: { key, until: new Date(at).toISOString() } })
         else await client.concurrencyKeys.resume({ body: { key } })
-        void queries.invalidateQueries({ queryKey: [project, 'queues'] })
       }}
     >
       <p>

@@ -53,6 +53,9 @@ const paths = {
 
 export type IconName = keyof typeof paths
 
+/** The strokes of a drawing, in a square of 24. */
+export const strokesOf = (name: IconName): string => paths[name]
+
 /** A drawing beside a word, in strokes of its colour (`.icon`). It says nothing to a screen reader: the word does. */
 export function Icon({
   name,

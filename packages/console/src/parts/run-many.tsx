@@ -1,9 +1,9 @@
 import type { CancelRuns, CountRuns, VerifyRuns } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { useTranslation } from 'react-i18next'
-import { count, exactTime } from '../app/format.ts'
+import { count } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { AskMany, joined } from './ask-many.tsx'
+import { AskMany, joined, periodOf } from './ask-many.tsx'
 
 export interface RunChoice {
   readonly script_id?: string
@@ -83,7 +83,6 @@ export function AskRuns(props: {
 /** The filter as a sentence. */
 function Which({ act, choice }: { act: 'cancel' | 'verify'; choice: RunChoice }) {
   const { t, i18n } = useTranslation()
-  const time = (at: string) => exactTime(Date.parse(at), i18n.language)
   const parts = [
     t(act === 'cancel' ? 'many.waitingRuns' : 'many.settledRuns'),
     choice.verdict && t('many.verdict', { verdict: t(`verdict.${choice.verdict}` as 'verdict.failed') }),
@@ -94,9 +93,7 @@ function Which({ act, choice }: { act: 'cancel' | 'verify'; choice: RunChoice })
     choice.ticket_id && t('many.onTicket', { number: choice.ticket_id }),
     choice.asset_id && t('many.onAsset', { number: choice.asset_id }),
     choice.q && t('many.withText', { text: choice.q }),
-    choice.created_after
-      ? t('many.startedBetween', { from: time(choice.created_after), to: time(choice.created_before) })
-      : t('many.startedBefore', { to: time(choice.created_before) }),
+    t(choice.created_after ? 'many.startedBetween' : 'many.startedBefore', periodOf(choice, i18n.language)),
   ]
   return <>{joined(parts, i18n.language)}</>
 }

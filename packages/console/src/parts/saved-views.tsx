@@ -35,16 +35,20 @@ const sameSearch = (a: string, b: string) => {
 
 /**
  * The views of a list: those that everybody has, and those that somebody named. A view is its address (docs/decisions/0068), so it is
- * given to others as a link; its name stays in this browser.
+ * given to others as a link; its name stays in this browser. A form that is filled by its address has templates in the same way.
  */
 export function Views(props: {
   to: string
-  views: readonly (readonly [name: string, filters: Record<string, string>])[]
+  views?: readonly (readonly [name: string, filters: Record<string, string>])[]
+  /** What is named: the filters of the page, or what a form holds. */
+  as?: 'view' | 'template'
+  filters?: Readonly<Record<string, string>>
 }) {
-  const { to, views } = props
+  const { to, views = [], as = 'view' } = props
   const { project } = useSession()
   const { t } = useTranslation()
-  const [filters] = useFilters()
+  const [address] = useFilters()
+  const filters = props.filters ?? address
   const key = `views-${project}-${to}`
   const [saved, setSaved] = useState(() => read(key))
   const [naming, setNaming] = useState(false)
@@ -65,7 +69,7 @@ export function Views(props: {
   }
   const current = (search: string) => (sameSearch(search, here) ? { 'aria-current': 'true' as const } : {})
   return (
-    <nav className="views" aria-label={t('ticket.views')}>
+    <nav className="views" aria-label={t(as === 'view' ? 'ticket.views' : 'views.templates')}>
       {views.map(([name, view]) => (
         <Go key={name} to={to} filters={view} className="view" {...current(new URLSearchParams(view).toString())}>
           {name}
@@ -81,7 +85,7 @@ export function Views(props: {
               variant="subtle"
               color="gray"
               size="sm"
-              aria-label={t('views.forget', { name })}
+              aria-label={t(`views.forget_${as}`, { name })}
               onClick={() => keep(saved.filter((one) => one.name !== name))}
             >
               <Icon name="cross" size={12} />
@@ -105,7 +109,7 @@ export function Views(props: {
               onClick={() => setNaming((open) => !open)}
               leftSection={<Icon name="plus" size={12} />}
             >
-              {t('views.save')}
+              {t(`views.save_${as}`)}
             </Button>
           </Popover.Target>
           <Popover.Dropdown>
@@ -113,8 +117,8 @@ export function Views(props: {
               <TextInput
                 data-autofocus
                 name="name"
-                label={t('views.name')}
-                description={t('views.hint')}
+                label={t(`views.name_${as}`)}
+                description={t(`views.hint_${as}`)}
                 required
                 withAsterisk={false}
                 maxLength={40}

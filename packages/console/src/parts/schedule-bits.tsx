@@ -1,11 +1,10 @@
 import { Button } from '@mantine/core'
-import { useQueryClient } from '@tanstack/react-query'
 import type { Schedule, ScheduleFire } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { exactTime, span } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { Ask } from './ask.tsx'
+import { Ask, useAgain } from './ask.tsx'
 import { State } from './bits.tsx'
 import { useGo } from './go.tsx'
 import { Icon } from './icons.tsx'
@@ -79,10 +78,10 @@ export function ScheduleActs({ schedule, small = false }: { schedule: Schedule; 
 }
 
 function AskSchedule({ act, schedule, close }: { act: Act; schedule: Schedule; close: () => void }) {
-  const { client, project } = useSession()
+  const { client } = useSession()
   const { t } = useTranslation()
   const go = useGo()
-  const queries = useQueryClient()
+  const again = useAgain()
   const { name, handler } = schedule
   const params = { id: schedule.id }
   return (
@@ -100,7 +99,7 @@ function AskSchedule({ act, schedule, close }: { act: Act; schedule: Schedule; c
         } else if (act === 'pause') await client.schedules.pause({ params, body: reason ? { reason } : {} })
         else await client.schedules[act]({ params })
         if (act === 'delete') go('schedules')
-        void queries.invalidateQueries({ queryKey: [project, 'schedules'] })
+        again('schedules')
       }}
     >
       <p>{t(`schedule.${act}Text`, { handler })}</p>

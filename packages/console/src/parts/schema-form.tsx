@@ -1,8 +1,9 @@
-import { Button, Input, NumberInput, PasswordInput, Select, Textarea, TextInput } from '@mantine/core'
+import { Button, Input, NumberInput, Select, Textarea, TextInput } from '@mantine/core'
 import { lazy, type ReactNode, Suspense, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import type { EditorProps } from './editor.tsx'
 import { Icon } from './icons.tsx'
+import { PasswordField } from './password-field.tsx'
 import { blankOf, descriptionOf, type Schema, shapeOf, Unparsed } from './schema.ts'
 
 const Editor = lazy(() => import('./editor.tsx'))
@@ -44,7 +45,7 @@ export function SchemaField(props: FieldProps) {
     case 'text':
       if (shape.secret)
         return (
-          <PasswordInput
+          <PasswordField
             {...common}
             value={text}
             onChange={(event) => take(event.currentTarget.value)}

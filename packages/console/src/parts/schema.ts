@@ -152,20 +152,29 @@ export function isUnparsed(value: unknown): boolean {
 }
 
 /** The value with what is secret by its schema replaced by the field's name in angle brackets, for texts that are copied. */
-export function withoutSecrets(schema: Schema | null, value: unknown, name = 'secret'): unknown {
+export const withoutSecrets = (schema: Schema | null, value: unknown): unknown =>
+  replaceSecrets(schema, value, (name) => `<${name}>`, 'secret')
+
+/** The value without what is secret by its schema, for what is kept. */
+export const leavingOutSecrets = (schema: Schema | null, value: unknown): unknown =>
+  replaceSecrets(schema, value, () => undefined, 'secret')
+
+function replaceSecrets(schema: Schema | null, value: unknown, by: (name: string) => unknown, name: string): unknown {
   if (schema === null || value === undefined || value === null) return value
-  if (schema.writeOnly === true) return `<${name}>`
+  if (schema.writeOnly === true) return by(name)
   const shape = shapeOf(schema)
-  if (shape.kind === 'list' && Array.isArray(value)) return value.map((one) => withoutSecrets(shape.of, one, name))
+  if (shape.kind === 'list' && Array.isArray(value)) return value.map((one) => replaceSecrets(shape.of, one, by, name))
   if (shape.kind === 'fields' && isSchema(value)) {
     const known = new Map(shape.fields.map((field) => [field.name, field.schema]))
     return Object.fromEntries(
-      Object.entries(value).map(([key, one]) => [key, withoutSecrets(known.get(key) ?? null, one, key)]),
+      Object.entries(value)
+        .map(([key, one]) => [key, replaceSecrets(known.get(key) ?? null, one, by, key)])
+        .filter(([, one]) => one !== undefined),
     )
   }
   // One of several shapes: what any of them calls secret is.
   const choices = [schema.anyOf, schema.oneOf].find(Array.isArray) as unknown[] | undefined
-  return (choices ?? []).filter(isSchema).reduce<unknown>((shown, one) => withoutSecrets(one, shown, name), value)
+  return (choices ?? []).filter(isSchema).reduce<unknown>((shown, one) => replaceSecrets(one, shown, by, name), value)
 }
 
 /** Faults of the server by the path of their field below the input: `urls.0`; '' is the input itself. */

@@ -5,10 +5,10 @@ export const STATIONS = ['asked', 'agreed', 'ran', 'proved', 'sealed'] as const
 export type StationName = (typeof STATIONS)[number]
 
 /**
- * `done` is reached, `now` is where it stands and waits, `failed` is broken, `open` was not reached. `witnessed` is the last
- * station with somebody outside standing for it.
+ * `done` is reached, `now` is where it stands and waits, `failed` is broken, `open` was not reached, `needless` is passed without a stop.
+ * `witnessed` is the last station with somebody outside standing for it.
  */
-export type StationState = 'done' | 'now' | 'failed' | 'open' | 'witnessed'
+export type StationState = 'done' | 'now' | 'failed' | 'open' | 'needless' | 'witnessed'
 
 export interface Station {
   readonly name: StationName

@@ -91,12 +91,19 @@ export function Failed(props: { error: unknown; retry?: () => unknown; whole?: b
 /** A refusal beside the button that met it. */
 export function Refusal({ error }: { error: unknown }) {
   const sentence = useSentence()
+  const { t } = useTranslation()
   if (error === null || error === undefined) return null
-  const code = error instanceof WritError ? error.code : null
+  const known = error instanceof WritError ? error : null
   return (
     <p className="refusal" role="alert">
       <Icon name="warning" size={14} /> {sentence(error)}
-      {code !== null && <span className="small"> ({code})</span>}
+      {known && (
+        <span className="small">
+          {' '}
+          (<a href={`/docs/errors#${known.code}`}>{known.code}</a>
+          {known.request_id !== '' && <> · {t('error.request', { id: known.request_id })}</>})
+        </span>
+      )}
     </p>
   )
 }
@@ -111,4 +118,12 @@ export function Answer<T>(props: { of: UseQueryResult<T>; lines?: number; childr
   if (data !== undefined && of.data !== undefined) return <>{children(data)}</>
   if (of.isError) return <Failed error={of.error} retry={() => of.refetch()} />
   return <Loading {...(lines === undefined ? {} : { lines })} />
+}
+
+/**
+ * Draws what it holds in between other things, and `before` until then: what surrounds a page, and then the page, are each some hundred
+ * elements, which would otherwise be made in one go as soon as the router knows the page.
+ */
+export function InPieces({ before, children }: { before: ReactNode; children: ReactNode }) {
+  return useDeferredValue(true, false) ? children : before
 }

@@ -150,7 +150,7 @@ export function useTaskColumns(when: { title: string; at: (row: Task) => string 
   ]
 }
 
-/** Where a task stands. Nobody has to agree to one and no evidence is judged, so two stations stay open. */
+/** Where a task stands. Nobody has to agree to one and no evidence is judged, so it passes two stations. */
 export function stationsOfTask(
   task: Task,
   seal: { last_index: number | null; sealed: boolean; anchored: boolean } | undefined,
@@ -159,9 +159,9 @@ export function stationsOfTask(
   const index = seal?.last_index ?? null
   return [
     { name: 'asked', state: 'done', when: task.created_at },
-    { name: 'agreed', state: 'open' },
+    { name: 'agreed', state: 'needless' },
     { name: 'ran', state: !ended ? 'now' : task.state === 'completed' ? 'done' : 'failed', when: task.started_at },
-    { name: 'proved', state: 'open' },
+    { name: 'proved', state: ended ? 'needless' : 'open' },
     {
       name: 'sealed',
       state: !ended || !seal ? 'open' : seal.anchored ? 'witnessed' : seal.sealed ? 'done' : 'now',

@@ -1,9 +1,9 @@
 import type { CancelTasks, CountTasks, ReplayTasks } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { useTranslation } from 'react-i18next'
-import { count, exactTime } from '../app/format.ts'
+import { count } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { AskMany, joined } from './ask-many.tsx'
+import { AskMany, joined, periodOf } from './ask-many.tsx'
 
 export interface TaskChoice {
   readonly handler?: string
@@ -78,15 +78,12 @@ export function AskTasks(props: {
 /** The filter as a sentence. */
 function Which({ act, choice }: { act: 'cancel' | 'replay'; choice: TaskChoice }) {
   const { t, i18n } = useTranslation()
-  const time = (at: string) => exactTime(Date.parse(at), i18n.language)
   const parts = [
     act === 'cancel' ? t('many.open') : t('many.ended', { state: t(`runState.${choice.state}` as 'runState.failed') }),
     choice.handler && t('many.ofHandler', { handler: choice.handler }),
     choice.queue && t('many.onQueue', { queue: choice.queue }),
     choice.tag && t('many.tagged', { tag: choice.tag }),
-    choice.created_after
-      ? t('many.between', { from: time(choice.created_after), to: time(choice.created_before) })
-      : t('many.until', { to: time(choice.created_before) }),
+    t(choice.created_after ? 'many.between' : 'many.until', periodOf(choice, i18n.language)),
   ]
   return <>{joined(parts, i18n.language)}</>
 }
