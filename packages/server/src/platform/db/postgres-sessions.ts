@@ -13,12 +13,7 @@ const LEADER_SILENT_MS = 15_000
  * locks. It is no fence: a paused leader may wake after another took over, so what it writes must be refused by
  * compare-and-set (logs.size, the signer's memory).
  */
-export async function lead(
-  url: string,
-  name: string,
-  signal: AbortSignal,
-  beside?: () => void,
-): Promise<Leadership> {
+export async function lead(url: string, name: string, signal: AbortSignal, beside?: () => void): Promise<Leadership> {
   for (;;) {
     signal.throwIfAborted()
     const client = new pg.Client({
