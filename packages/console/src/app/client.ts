@@ -57,6 +57,18 @@ function overheard(answer: Response): Response {
   return new Response(watched, answer)
 }
 
+/** What `/readyz` says, with 200 as with 503. */
+export interface Readiness {
+  readonly status: string
+  readonly checks: Readonly<Record<string, string>>
+  readonly degraded?: Readonly<Record<string, string>>
+}
+
+/** Asks whether the server serves. That stands beside the API: a proxy that keeps it to itself answers something else, which throws. */
+export const askReadiness = async (signal: AbortSignal): Promise<Readiness> =>
+  // The server says it in this form.
+  (await send('/readyz', { signal })).json() as Promise<Readiness>
+
 const clients = new Map<string, Client>()
 
 /** The client of a project; without one, of what belongs to the person. */

@@ -1,4 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
+import { askReadiness } from '../app/client.ts'
 
 /** What the server says of itself: whether it serves, and in a few words what of it does not work as it should. */
 export interface Health {
@@ -6,16 +7,8 @@ export interface Health {
   readonly troubles: readonly string[]
 }
 
-interface Readiness {
-  readonly status: string
-  readonly checks: Readonly<Record<string, string>>
-  readonly degraded?: Readonly<Record<string, string>>
-}
-
-/** Asks `/readyz`, which stands beside the API; a proxy that keeps it to itself leaves this without an answer. */
 async function loadHealth(signal: AbortSignal): Promise<Health> {
-  const answer = await fetch('/readyz', { signal })
-  const { status, checks, degraded = {} } = (await answer.json()) as Readiness
+  const { status, checks, degraded = {} } = await askReadiness(signal)
   const said = (of: Readonly<Record<string, string>>) =>
     Object.entries(of).flatMap(([part, reason]) => (reason === 'ok' ? [] : [`${part}: ${reason}`]))
   const troubles = [...said(checks), ...said(degraded)]
