@@ -19,7 +19,11 @@ export function holds(
   for (const backend of everywhere) {
     test(`${title} (${backend.name})`, { skip: backend.skip }, async () => {
       await using sys = await backend.start(options)
-      await scenario(sys)
+      await scenario(sys).catch((error: unknown) => {
+        // An answer of 500 says no more than that the log knows.
+        for (const line of sys.log().split('\n')) if (/"level":[56]0/.test(line)) console.error(line)
+        throw error
+      })
       if (!options.unchecked) await sys.check()
     })
   }

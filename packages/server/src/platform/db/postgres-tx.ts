@@ -202,17 +202,18 @@ export function groupTransaction(client: pg.PoolClient, project: string, columns
     },
     caughtUp: behind.caughtUp,
     async commit() {
+      let committed: Promise<void>
       try {
         behind.refuseFailed()
-        const committed = send('commit')
+        committed = send('commit')
         committed.catch(() => {})
         // Asked first: a commit behind a statement that failed is a rollback, and does not say why.
         await behind.caughtUp()
-        await committed
       } catch (error) {
         if (error instanceof DatabaseConflict || error instanceof DatabaseUnavailable) throw error
         throw new FailedBehind(error)
       }
+      await committed
       client.release()
     },
     onDisk: null,
