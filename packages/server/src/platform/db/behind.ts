@@ -11,16 +11,16 @@ export interface Behind {
 
 export function createBehind(): Behind {
   let asked: Promise<unknown>[] = []
-  let failed: { readonly error: unknown } | undefined
+  let failures: unknown[] = []
   return {
     leave(one) {
-      one.catch((error) => {
-        failed ??= { error }
-      })
+      // Of what is undone meanwhile nobody hears.
+      const heard = failures
+      one.catch((error) => heard.push(error))
       asked.push(one)
     },
     refuseFailed() {
-      if (failed) throw failed.error
+      if (failures.length > 0) throw failures[0]
     },
     async caughtUp() {
       if (asked.length > 0) await Promise.all(asked)
@@ -28,7 +28,7 @@ export function createBehind(): Behind {
     },
     forget() {
       asked = []
-      failed = undefined
+      failures = []
     },
   }
 }

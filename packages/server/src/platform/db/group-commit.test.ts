@@ -88,6 +88,30 @@ async function failsBehind(db: Database): Promise<void> {
       ['rejected', 'fulfilled'],
     )
     assert.deepEqual(await namesOf(db), ['a', 'b', 'c', 'e'])
+    // What it left behind fails after the statement that it stumbled over, and is undone with it.
+    const stumbles = inProject(P, () =>
+      db.write(async (tx) => {
+        const refused = tx.insert('counters', [{ project_id: P, name: 'a', value: 1, total: 1 }])
+        tx.behind(tx.insert('counters', [{ project_id: P, name: 'g', value: 1, total: 1 }]))
+        await refused
+      }),
+    )
+    const beside = await Promise.allSettled([stumbles, submit('h')])
+    assert.deepEqual(
+      beside.map(({ status }) => status),
+      ['rejected', 'fulfilled'],
+    )
+    assert.deepEqual(await namesOf(db), ['a', 'b', 'c', 'e', 'h'])
+    await assert.rejects(
+      inProject(P, () =>
+        db.write(async (tx) => {
+          const refused = tx.insert('counters', [{ project_id: P, name: 'a', value: 1, total: 1 }])
+          tx.behind(tx.insert('counters', [{ project_id: P, name: 'g', value: 1, total: 1 }]))
+          await refused
+        }),
+      ),
+      UniqueViolation,
+    )
     // It fails before it reaches the database, which therefore would commit the rest.
     const unsent = inProject(P, () =>
       db.write(async (tx) => {
@@ -96,7 +120,7 @@ async function failsBehind(db: Database): Promise<void> {
       }),
     )
     await assert.rejects(unsent, /cannot be written/)
-    assert.deepEqual(await namesOf(db), ['a', 'b', 'c', 'e'])
+    assert.deepEqual(await namesOf(db), ['a', 'b', 'c', 'e', 'h'])
   } finally {
     await db.close()
   }
