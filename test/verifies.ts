@@ -21,7 +21,8 @@ export function holds(
       await using sys = await backend.start(options)
       await scenario(sys).catch((error: unknown) => {
         // An answer of 500 says no more than that the log knows.
-        for (const line of sys.log().split('\n')) if (/"level":[56]0/.test(line)) console.error(line)
+        for (const line of sys.log().split('\n'))
+          if (/"level":"?(?:[56]0|error|fatal)|\b(?:ERROR|FATAL)\b/.test(line)) console.error(line)
         throw error
       })
       if (!options.unchecked) await sys.check()
