@@ -32,6 +32,9 @@ const hash = sha256
 const verify = verifyEd25519
 
 const describe = async (sys: TestSystem) => ok(await sys.admin.get<LogInfo>('/audit/log'))
+/** `writ audit verify` under a policy, as a person with that home. */
+const auditVerify = (sys: TestSystem, home: string, policy: string) =>
+  writ(sys, home, 'audit', 'verify', '--policy', policy, '-o', 'json')
 const instanceKeys = async (sys: TestSystem) =>
   ok(await sys.admin.get<Keys>('/keys')).logs.find((log) => log.project === null)!
 const readyz = async (sys: TestSystem) =>
@@ -102,16 +105,7 @@ for (const backend of backends()) {
       assert.deepEqual([anchored.recorded.origin, anchored.recorded.size], [info.origin, info.anchored!.size])
 
       // So does the command line, which compares the anchored state with every entry below it.
-      const verified = await writ(
-        sys,
-        path.join(folder, backend.name),
-        'audit',
-        'verify',
-        '--policy',
-        policyFile,
-        '-o',
-        'json',
-      )
+      const verified = await auditVerify(sys, path.join(folder, backend.name), policyFile)
       assert.equal(verified.code, 0, verified.err)
       const said = JSON.parse(verified.out) as { size: number; anchored: { size: number; unanchored: number } }
       assert.equal(said.anchored.size + said.anchored.unanchored, said.size)
@@ -224,16 +218,7 @@ test('logs of projects that are shown too are anchored by themselves, and one th
     const { checkpoint, instance } = ok(await sys.admin.get<LogAnchor>('/audit/log/anchor'))
     assert.equal(instance, null)
     assert.equal((await openUnderPolicy(checkpoint, { policy, vkeys, hash, verify })).ok, true)
-    const verified = await writ(
-      sys,
-      path.join(folder, 'projects'),
-      'audit',
-      'verify',
-      '--policy',
-      policyFile,
-      '-o',
-      'json',
-    )
+    const verified = await auditVerify(sys, path.join(folder, 'projects'), policyFile)
     assert.equal(verified.code, 0, verified.err)
 
     // What is refused for one log is said once, while the others go on.

@@ -2,13 +2,7 @@ import type { Tx } from './database.ts'
 
 /** The next `count` numbers of a thing, the last of which is answered; totals grow alike. One row is locked until commit. */
 export async function takeNumbers(tx: Tx, name: string, count: number): Promise<number> {
-  const rows = await tx.sql<{ value: number }>(
-    `insert into counters (project_id, name, value, total) values (?1, ?2, ?3, ?3)
-     on conflict (project_id, name) do update set value = counters.value + excluded.value, total = counters.total + excluded.total
-     returning value`,
-    [tx.project, name, count],
-  )
-  return rows[0]!.value
+  return (await takeNumbersOf(tx, [name], count)).get(name)!
 }
 
 /** As `takeNumbers`, of several things at once. Their rows are locked in the order of the names: everybody names them alike. */
