@@ -41,6 +41,8 @@ export function createCheckpoints(file: string): Checkpoints {
       worker.postMessage('checkpoint')
     },
     async close() {
+      // Nothing else may keep the process alive by now, and what follows this has to be done, too.
+      worker?.ref()
       worker?.postMessage('close')
       await gone
     },

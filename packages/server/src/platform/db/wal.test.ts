@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -130,4 +131,23 @@ test('pages come from the log into the file without the writer', async () => {
   }
   // The thread is gone, and with it its hold on the log.
   assert.equal(fs.existsSync(`${file}-wal`), false)
+})
+
+test('a process with nothing else to do still waits for its checkpoints to end', async () => {
+  const file = join(folder, 'alone.db')
+  await (await openDatabase({ url: `sqlite:${file}` }, createFakeClock())).close()
+  const { stdout, stderr } = spawnSync(
+    process.execPath,
+    [
+      '--input-type=module-typescript',
+      '--eval',
+      `import { createCheckpoints } from ${JSON.stringify(new URL('./checkpoints.ts', import.meta.url).href)}
+       const checkpoints = createCheckpoints(${JSON.stringify(file)})
+       checkpoints.changed(1_000_000)
+       await checkpoints.close()
+       process.stdout.write('closed')`,
+    ],
+    { encoding: 'utf8' },
+  )
+  assert.equal(stdout, 'closed', stderr)
 })
