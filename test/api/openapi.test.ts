@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { api, type Endpoint, errorsOf, openapi } from '@writ/api'
+import { api, type Endpoint, errorsOf, openapi, patternWords } from '@writ/api'
 import { routesFile, routesModule } from '../../packages/api/generate-routes.ts'
 import { TestSystem } from '../test-system.ts'
 
@@ -52,6 +52,13 @@ test('every operation has a summary, a description, its errors, and an example w
       `${name} names no errors`,
     )
   }
+})
+
+test('every pattern is said in words, too', () => {
+  JSON.stringify(endpoints, (key, value) => {
+    if (key === 'pattern' && typeof value === 'string') assert.ok(patternWords.get(value), value)
+    return value
+  })
 })
 
 test('every group and every parameter says what it is', () => {
