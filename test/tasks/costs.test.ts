@@ -12,6 +12,8 @@ import { type TestSystem, until } from '../test-system.ts'
 import { ok, refused } from '../verifies.ts'
 import { handlerOf } from './dispatch.ts'
 
+let gate = Promise.withResolvers<void>()
+
 const inServer = [
   handlerOf(
     'test.pays',
@@ -26,8 +28,12 @@ const inServer = [
   ),
   handlerOf('test.waits', async (_, { cost, dispatch, waitFor }) => {
     cost(1, 'plan')
-    await waitFor(await dispatch('child', { handler: 'test.spends', input: { usd: 5 } }))
+    await waitFor(await dispatch('child', { handler: 'test.child' }))
     return null
+  }),
+  handlerOf('test.child', async (_, { cost }) => {
+    cost(5)
+    await gate.promise
   }),
   handlerOf(
     'test.spends',
@@ -165,7 +171,11 @@ for (const backend of stores) {
     })
 
     await t.test('one that waits pays each time it is called, and not for its child', async () => {
-      assert.deepEqual(costOf(await on.run('test.waits')), ['completed', 2, [2]])
+      gate = Promise.withResolvers()
+      const id = await on.dispatch('test.waits')
+      await until('it waits', async () => (await on.get(id)).waiting_for === 'dependencies')
+      gate.resolve()
+      assert.deepEqual(costOf(await on.ended(id)), ['completed', 2, [2]])
     })
 
     await t.test('a timeout, and a cancel between two attempts, keep what was paid', async () => {
