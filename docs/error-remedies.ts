@@ -662,6 +662,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '该键已有 {most} 个处理器的限制。',
     '请解除其中一个，或对所有处理器限制该键。',
   ],
+  COST_INVALID: [
+    'A cost is a number of US dollars; an attempt costs at most 10,000, for at most 50 things; what it is for has up to 100 letters, digits, spaces and `_.:/@+#-`.',
+    '这不是有效的费用。',
+    '费用为美元数；一次尝试最多 10,000 美元，最多 50 项；名目最多 100 个字母、数字、空格或 `_.:/@+#-`。',
+  ],
   DATABASE_UNAVAILABLE: [
     'Try again after `Retry-After`. If it stays, see [operating](operate.md#503-database_unavailable).',
     '数据库无法访问或写入，未做任何更改。',

@@ -11,8 +11,9 @@ import { dispatcherOf, handlerOf } from '../tasks/dispatch.ts'
 import { type TestSystem, until } from '../test-system.ts'
 
 const testHandlers = [
-  handlerOf('test.fails', async (_, { step, log }) => {
+  handlerOf('test.fails', async (_, { step, log, cost }) => {
     log('as a test wants it')
+    cost(0.1, 'nothing')
     await step('only', async () => 1)
     throw new Error('as a test wants it')
   }),

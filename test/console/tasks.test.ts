@@ -9,8 +9,9 @@ import { comesTo, countOf, lookAt, openTab, type Sight, skip, startConsole, text
 /** Fails twice with its own words, and writes a log. */
 const failing = handlerOf(
   'test.fails',
-  async (_, { attempt, log, step }) => {
+  async (_, { attempt, cost, log, step }) => {
     await step('look up the switch', async () => ({ address: '192.0.2.7', model: 'CE6860' }))
+    cost(0.012 * attempt, 'gpt-5-mini')
     log(`attempt ${attempt}`)
     for (const port of [1, 2, 3]) log(`port 1/0/${port} is down`)
     throw new Error(`switch did not answer (attempt ${attempt})`)
@@ -153,6 +154,13 @@ test('a task is followed while it runs, searched in its log, and cancelled with 
   await countOf(page.locator('.waterfall li'), 2)
   await page.locator('tr', { hasText: 'look up the switch' }).locator('td', { hasText: /^1$/ }).waitFor()
   await page.getByText('switch did not answer (attempt 1)').waitFor()
+  // What each attempt cost, what for, and in all.
+  await page.locator('.waterfall li', { hasText: '· $0.012' }).waitFor()
+  await page
+    .locator('tr', { hasText: 'gpt-5-mini' })
+    .locator('td', { hasText: /^\$0\.036$/ })
+    .waitFor()
+  await page.locator('aside').getByText('$0.036', { exact: true }).waitFor()
   await page.getByLabel('Search the log').fill('1/0/2')
   await page.getByText(/1 of \d+ lines/).waitFor()
   await countOf(page.locator('.code mark'), 1)

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { journalDigest } from '../../packages/server/src/kinds/task/journal.ts'
 import * as store from '../../packages/server/src/kinds/task/store.ts'
+import { type CostRow, listCosts } from '../../packages/server/src/kinds/task/store-cost.ts'
 import { type Database, inProject } from '../../packages/server/src/platform/db/index.ts'
 
 interface Said {
@@ -23,15 +24,21 @@ export async function checkTasks(
 ): Promise<string[]> {
   const settled: string[] = []
   for (let before: number | undefined; ; ) {
-    const { rows, attempts } = await inProject(project, () =>
+    const { rows, attempts, costs } = await inProject(project, () =>
       db.read(async (tx) => {
         const page = await store.listTasks(tx, {}, { limit: PAGE, skip: 0, before })
         const ids = page.filter((row) => row.attempt > 0).map((row) => row.id)
-        return { rows: page, attempts: Map.groupBy(await store.listAttempts(tx, ids), (one) => one.run_id) }
+        const every = page.map((row) => row.id)
+        return {
+          rows: page,
+          attempts: Map.groupBy(await store.listAttempts(tx, ids), (one) => one.run_id),
+          costs: Map.groupBy(await listCosts(tx, every), (one) => one.run_id),
+        }
       }),
     )
     for (const row of rows) {
-      if (checkTask(row, attempts.get(row.id) ?? [], events.get(row.id) ?? [])) settled.push(row.id)
+      const kept = attempts.get(row.id) ?? []
+      if (checkTask(row, kept, costs.get(row.id) ?? [], events.get(row.id) ?? [])) settled.push(row.id)
     }
     before = rows.at(-1)?.number
     if (rows.length < PAGE) break
@@ -49,17 +56,24 @@ export async function checkTasks(
 }
 
 /** Whether it is settled. */
-function checkTask(row: store.TaskRow, kept: readonly store.AttemptRow[], said: readonly Said[]): boolean {
+function checkTask(
+  row: store.TaskRow,
+  kept: readonly store.AttemptRow[],
+  costs: readonly CostRow[],
+  said: readonly Said[],
+): boolean {
   const leaves = said.filter((event) => SETTLED.test(event.event_type))
   const what = `task ${row.number} (${row.id}), which is ${row.state},`
+  const nanos = costs.reduce((sum, one) => sum + one.nanos, 0)
+  assert.equal(row.cost_usd, costs.length === 0 ? null : nanos / 1e9, `${what} cost what its attempts did`)
   if (row.state === 'pending') {
     assert.equal(leaves.length, 0, `${what} has a leaf of its settling`)
     assert.notEqual(row.deliveries, null, `${what} is not in the queue`)
     return false
   }
   assert.deepEqual(
-    leaves.map((event) => [event.event_type, event.details?.journal_sha256]),
-    [[`run.${row.state}`, row.journal_sha256]],
+    leaves.map((event) => [event.event_type, event.details?.journal_sha256, event.details?.cost_usd ?? null]),
+    [[`run.${row.state}`, row.journal_sha256, row.cost_usd]],
     `${what} has exactly its leaf`,
   )
   assert.equal(row.deliveries, null, `${what} is in the queue`)
@@ -91,6 +105,7 @@ function checkTask(row: store.TaskRow, kept: readonly store.AttemptRow[], said: 
         endedAt: one.ended_at,
         errorCode: one.error_code,
       })),
+      costs,
       state: row.state,
       errorCode: row.error_code,
       outputSha256: row.output_sha256,

@@ -489,10 +489,10 @@ export const workersApi = {
     tag: 'workers',
     status: 200,
     unrecorded: true,
-    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID', 'LEASE_LOST', 'STEP_INVALID'],
+    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID', 'LEASE_LOST', 'STEP_INVALID', 'COST_INVALID'],
     summary: 'Ask for a step of a claimed task, or keep it',
     description:
-      'Without `result`: whether the step of this name was done, by whatever attempt, and what it answered. With it: keeps that under the lease, and answers what counts: who kept it first is right. At most 64 KiB.',
+      'Without `result`: whether the step of this name was done, by whatever attempt, and what it answered. With it: keeps that under the lease, and answers what counts: who kept it first is right. At most 64 KiB. `costs` count with it, and not if it was there already.',
     body: t.WorkerStep,
     reply: t.WorkedStep,
     example: { lease: 'eyJsZWFzZSI6e319.c2lnbmVkLWJ5LXRoZS1zZXJ2ZXI', name: 'open change' },
@@ -589,14 +589,21 @@ export const workersApi = {
     tag: 'workers',
     status: 200,
     unrecorded: true,
-    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID', 'NOT_A_CHILD'],
+    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID', 'NOT_A_CHILD', 'COST_INVALID'],
     summary: 'Say what became of claimed tasks',
     description:
-      'Settled once: where the lease was lost, nothing is written, and `settled` is false. So it is when sent twice.',
+      'Settled once: where the lease was lost, nothing is written, and `settled` is false. So it is when sent twice. `costs`, in US dollars, are added to what the task cost, whatever the outcome is.',
     body: t.SettleTasks,
     reply: t.SettledTasks,
     example: {
-      results: [{ lease: 'eyJsZWFzZSI6e319.c2lnbmVkLWJ5LXRoZS1zZXJ2ZXI', outcome: 'completed', result: 'done' }],
+      results: [
+        {
+          lease: 'eyJsZWFzZSI6e319.c2lnbmVkLWJ5LXRoZS1zZXJ2ZXI',
+          outcome: 'completed',
+          result: 'done',
+          costs: [{ usd: 0.0021, what: 'gpt-5-mini' }],
+        },
+      ],
     },
   }),
 } as const

@@ -197,6 +197,7 @@ export const errors = {
   KEY_LIMIT_EMPTY: { status: 422, text: 'A limit says a concurrency, a rate or both.' },
   KEY_LIMIT_OVER: { status: 422, text: 'A limit must end later than now.' },
   KEY_LIMITS_EXHAUSTED: { status: 409, text: 'This key has limits of {most} handlers already.' },
+  COST_INVALID: { status: 422, text: 'This is no cost: {reason}.' },
 
   // schedules
   SCHEDULE_NOT_FOUND: { status: 404, text: 'Schedule not found' },

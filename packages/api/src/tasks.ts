@@ -122,6 +122,7 @@ export const TaskAttempt = Type.Object({
   error: nullable(Type.String()),
   worker: nullable(Type.String()),
   next_run_at: nullable(Time),
+  cost_usd: nullable(Type.Number({ description: 'US dollars, as its work said; null if it said nothing' })),
 })
 export type TaskAttempt = Static<typeof TaskAttempt>
 
@@ -134,6 +135,14 @@ export const TaskStep = Type.Object({
   result: anyValue,
 })
 export type TaskStep = Static<typeof TaskStep>
+
+/** What one attempt paid for one thing. */
+export const TaskCost = Type.Object({
+  attempt: Type.Integer(),
+  what: nullable(Type.String({ description: 'null: nobody said' })),
+  cost_usd: Type.Number(),
+})
+export type TaskCost = Static<typeof TaskCost>
 
 /** A task as lists show it. */
 export const Task = Type.Object({
@@ -174,6 +183,11 @@ export const Task = Type.Object({
   input_sha256: nullable(Sha256),
   output_sha256: nullable(Sha256),
   journal_sha256: nullable(Sha256),
+  cost_usd: nullable(
+    Type.Number({
+      description: 'US dollars, of all attempts that have ended and all steps; null if none said anything',
+    }),
+  ),
   error_code: nullable(Type.String()),
   error: nullable(Type.String()),
   worker: nullable(Type.String()),
@@ -195,6 +209,7 @@ export const TaskDetail = Type.Object({
   log: nullable(Type.String()),
   attempts: Type.Array(TaskAttempt),
   steps: Type.Array(TaskStep),
+  costs: Type.Array(TaskCost),
 })
 export type TaskDetail = Static<typeof TaskDetail>
 
@@ -474,12 +489,25 @@ export const ExtendedLease = Type.Object({
 export type ExtendedLease = Static<typeof ExtendedLease>
 export const ExtendedLeases = Type.Object({ leases: Type.Array(ExtendedLease), lease_ms: Type.Integer() })
 
+/** What work cost since it last said so, in US dollars, to a billionth. */
+const Costs = Type.Array(
+  Type.Object(
+    {
+      usd: Type.Number({ minimum: 0, maximum: 10_000 }),
+      what: Type.Optional(Type.String({ minLength: 1, maxLength: 100, description: 'what was paid for' })),
+    },
+    { additionalProperties: false },
+  ),
+  { minItems: 1, maxItems: 50 },
+)
+
 /** A step of a claimed task: without `result` it is asked for, with it it is kept. */
 export const WorkerStep = command({
   lease: Lease,
   name: Type.String({ minLength: 1, maxLength: 100 }),
   result: Type.Optional(Type.Unsafe<unknown>({ writeOnly: true })),
   took_ms: Type.Optional(Type.Integer({ minimum: 0, maximum: 86_400_000 })),
+  costs: Type.Optional(Costs),
 })
 export type WorkerStep = Static<typeof WorkerStep>
 export const WorkedStep = Type.Object({
@@ -585,6 +613,7 @@ export const WorkResult = Type.Object(
         },
       ),
     ),
+    costs: Type.Optional(Costs),
   },
   { additionalProperties: false },
 )

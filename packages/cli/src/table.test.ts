@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { layTable } from './table.ts'
-import { bytesText, fitText, padText, safeLine } from './text.ts'
+import { bytesText, fitText, padText, safeLine, usdText } from './text.ts'
 
 const plain = { width: undefined, paint: (text: string) => text }
 const columns = [
@@ -42,4 +42,8 @@ test('fitting and padding count columns, not characters', () => {
 
 test('bytes are told in binary units', () => {
   assert.deepEqual([0, 1023, 1536, 5 * 1024 ** 3].map(bytesText), ['0 B', '1023 B', '1.5 KiB', '5.0 GiB'])
+})
+
+test('money is told to its last digit, and not at all where nobody said', () => {
+  assert.deepEqual([null, 0, 1_234.5, 0.000_000_15].map(usdText), ['', '0.00 USD', '1234.50 USD', '0.00000015 USD'])
 })

@@ -47,3 +47,8 @@ export function bytesText(bytes: number): string {
 /** An RFC 3339 time for people: 2026-10-21 07:28:05Z. */
 export const timeText = (time: string | null | undefined): string =>
   time ? safeLine(time).replace('T', ' ').replace(/\.\d+/, '') : ''
+
+const amounts = new Intl.NumberFormat('en', { minimumFractionDigits: 2, maximumFractionDigits: 9, useGrouping: false })
+
+/** US dollars to the last digit that is known: 0.0021 USD. */
+export const usdText = (usd: number | null): string => (usd === null ? '' : `${amounts.format(usd)} USD`)

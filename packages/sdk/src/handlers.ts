@@ -38,6 +38,13 @@ export interface HandlerContext {
   readonly traceparent: string
   /** Kept with the task, redacted, up to 64 KiB of the newest lines. */
   log(line: string): void
+  /**
+   * What a part of the work cost, in US dollars, kept to a billionth, and for what: up to 100 letters, digits, spaces and `_.:/@+#-`. An
+   * attempt costs at most 10,000 dollars, for 50 different things. All that is said is added up, of failed attempts too. Said inside of
+   * a step it is kept with that step, which a later attempt does not do again; otherwise with the end of the attempt. Throws an
+   * error with the code COST_INVALID, which is not tried again.
+   */
+  cost(usd: number, what?: string): void
 }
 
 /** A task that a handler dispatched. */

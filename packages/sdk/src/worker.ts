@@ -1,6 +1,7 @@
 import type { ClaimedTask, WorkerHandler, WorkResult } from '@writ/api'
 import type { Static, TSchema } from 'typebox'
 import type { Client } from './calls.ts'
+import { createCosts } from './costs.ts'
 import { WritError } from './errors.ts'
 import { type HandlerContext, type HandlerDefinition, TaskError } from './handlers.ts'
 import { createLines } from './lines.ts'
@@ -39,6 +40,8 @@ interface Work {
   readonly abort: AbortController
   /** Made with its first line. */
   log: ReturnType<typeof createLines> | null
+  /** Made when it first says what it costs. */
+  costs: ReturnType<typeof createCosts> | null
   /** When the oldest line was printed that was not sent; null if all were. */
   printedAt: number | null
   /** Lines are under way: what became of it is said after that. */
@@ -103,6 +106,11 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
             attempt: task.attempt,
             signal: work.abort.signal,
             log: (line) => print(work, String(line)),
+            cost(usd, what) {
+              if (work.over) return
+              work.costs ??= createCosts()
+              work.costs.add(usd, what)
+            },
             step: (name, part) => stepOf(work, name, part),
             ...childrenOf(work),
           }),
@@ -121,7 +129,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     if (work.why === null && work.awaits.size > 0) result = { outcome: 'wait', children: [...work.awaits] }
     if (work.why === 'lost') return forget(work)
     await work.telling
-    send(work, { ...result, lease: task.lease, ...work.log?.result() })
+    send(work, { ...result, lease: task.lease, ...work.log?.result(), ...work.costs?.take() })
   }
 
   /** Asked for before it is done, and kept under the lease: a worker that lost it keeps nothing. */
@@ -133,8 +141,14 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     const began = performance.now()
     const value = await part()
     const took_ms = Math.round(performance.now() - began)
-    const body = { lease, name, result: value ?? null, took_ms }
-    return (await ask(work, (signal) => client.workers.step({ body, signal }))).result as T
+    const said = work.costs?.take() ?? {}
+    const body = { lease, name, result: value ?? null, took_ms, ...said }
+    try {
+      return (await ask(work, (signal) => client.workers.step({ body, signal }))).result as T
+    } catch (error) {
+      work.costs?.giveBack(said)
+      throw error
+    }
   }
 
   /** What the work may do with other tasks: each is asked of the server, under the lease. */
@@ -380,6 +394,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
         task,
         abort: new AbortController(),
         log: null,
+        costs: null,
         printedAt: null,
         telling: null,
         until,

@@ -80,7 +80,7 @@ begin
   perform pg_advisory_xact_lock(hashtext('writ_make_partitions'));
   for step in -1 .. months loop
     first := (date_trunc('month', at at time zone 'UTC') + make_interval(months => step)) at time zone 'UTC';
-    foreach parent in array array['runs', 'artifacts', 'audit_events', 'attempts', 'steps', 'log_chunks'] loop
+    foreach parent in array array['runs', 'artifacts', 'audit_events', 'attempts', 'steps', 'log_chunks', 'costs'] loop
       name := parent || '_' || to_char(first at time zone 'UTC', 'YYYY_MM');
       if to_regclass(quote_ident(name)) is null then
         execute format('create table %I partition of %I for values from (%L) to (%L)%s', name, parent,
@@ -286,6 +286,18 @@ CREATE TABLE public.concurrency_keys (
     wake_at bigint,
     limits text
 );
+
+CREATE TABLE public.costs (
+    project_id text NOT NULL,
+    run_id text NOT NULL COLLATE pg_catalog."C",
+    attempt bigint NOT NULL,
+    what text NOT NULL,
+    nanos bigint NOT NULL,
+    CONSTRAINT costs_nanos_check CHECK ((nanos >= 0))
+)
+PARTITION BY RANGE (run_id);
+
+ALTER TABLE ONLY public.costs FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.counters (
     project_id text NOT NULL,
@@ -980,6 +992,9 @@ ALTER TABLE ONLY public.comments
 ALTER TABLE ONLY public.concurrency_keys
     ADD CONSTRAINT concurrency_keys_pkey PRIMARY KEY (project_id, key);
 
+ALTER TABLE ONLY public.costs
+    ADD CONSTRAINT costs_pkey PRIMARY KEY (project_id, run_id, attempt, what);
+
 ALTER TABLE ONLY public.counters
     ADD CONSTRAINT counters_pkey PRIMARY KEY (project_id, name);
 
@@ -1425,6 +1440,8 @@ ALTER TABLE public.batches ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.comments ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.costs ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.counters ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.deliveries ENABLE ROW LEVEL SECURITY;
@@ -1470,6 +1487,8 @@ CREATE POLICY project_fence ON public.audit_events USING ((project_id = NULLIF(c
 CREATE POLICY project_fence ON public.batches USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.comments USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.costs USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.counters USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
@@ -1606,6 +1625,8 @@ GRANT SELECT,INSERT ON TABLE public.batches TO writ_app;
 GRANT SELECT,INSERT ON TABLE public.comments TO writ_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.concurrency_keys TO writ_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.costs TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.counters TO writ_app;
 

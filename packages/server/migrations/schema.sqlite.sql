@@ -182,6 +182,15 @@ create table concurrency_keys (
 
 create index concurrency_keys_wake on concurrency_keys (wake_at) where wake_at is not null;
 
+create table costs (
+  project_id text not null,
+  run_id text not null,
+  attempt integer not null,
+  what text not null,
+  nanos integer not null check (nanos >= 0),
+  primary key (project_id, run_id, attempt, what)
+) strict;
+
 create table counters (
   project_id text not null,
   name text not null,

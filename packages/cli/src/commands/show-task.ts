@@ -4,7 +4,7 @@ import { colourOf } from '../columns.ts'
 import { exitCodes } from '../exit-codes.ts'
 import type { Field } from '../output.ts'
 import type { Column } from '../table.ts'
-import { safeText, timeText } from '../text.ts'
+import { safeText, timeText, usdText } from '../text.ts'
 
 // How tasks are shown, wherever they are.
 
@@ -26,6 +26,7 @@ export const taskFields = (t: Task): Field[] => [
   ['State', t.state, colourOf(t.state)],
   ['Queue', t.priority === 0 ? t.queue : `${t.queue}, priority ${t.priority}`],
   ['Attempt', `${t.attempt} of ${t.max_attempts}`],
+  ['Cost', usdText(t.cost_usd)],
   ['Error', t.error, 'red'],
   ['Code', t.error_code],
   ['Asked to stop', timeText(t.cancel_requested_at)],
@@ -54,6 +55,8 @@ const attemptColumns: Column<TaskAttempt>[] = [
   { head: 'ERROR', value: (a) => a.error ?? a.error_code, shrink: true },
   { head: 'NEXT', value: (a) => timeText(a.next_run_at) },
 ]
+/** Only of a task that cost something. */
+const costColumn: Column<TaskAttempt> = { head: 'COST', value: (a) => usdText(a.cost_usd), right: true }
 
 export function showTask(app: App, task: TaskDetail, withLog?: boolean): void {
   const out = app.out()
@@ -63,7 +66,8 @@ export function showTask(app: App, task: TaskDetail, withLog?: boolean): void {
   if (isFinal(task) && task.error_code === null) out.say(`Result: ${JSON.stringify(task.result)}`)
   if (task.attempts.length > 0) {
     out.say('')
-    out.list(task.attempts, attemptColumns, (a) => a.attempt)
+    const columns = task.cost_usd === null ? attemptColumns : [...attemptColumns, costColumn]
+    out.list(task.attempts, columns, (a) => a.attempt)
   }
   if (withLog && task.log) out.say(`\n${safeText(task.log)}`)
 }

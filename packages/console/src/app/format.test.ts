@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { bytes, duration, exactTime, middle, relativeTime, span } from './format.ts'
+import { bytes, duration, exactTime, middle, relativeTime, span, usd } from './format.ts'
 
 const noon = Date.UTC(2026, 10, 26, 12)
 
@@ -50,4 +50,12 @@ test('an interval is told in the largest unit that it is a multiple of', () => {
     ['45 seconds', '90 minutes', '1 hour', '2 days'],
   )
   assert.equal(span(7_200, 'zh-CN'), '2小时')
+})
+
+test('an amount of money is told to its last digit', () => {
+  assert.deepEqual(
+    [0, 0.5, 1_234.5, 0.000_000_15].map((value) => usd(value, 'en')),
+    ['$0.00', '$0.50', '$1,234.50', '$0.00000015'],
+  )
+  assert.equal(usd(0.5, 'zh-CN'), 'US$0.50')
 })

@@ -109,3 +109,16 @@ export const percent = (share: number | null, language: string): string =>
     : share > 0 && share < 0.000_5
       ? '< 0.1%'
       : new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: share < 0.1 ? 1 : 0 }).format(share)
+
+const usdWords = kept(
+  (language) =>
+    new Intl.NumberFormat(language, {
+      style: 'currency',
+      currency: 'USD',
+      minimumFractionDigits: 2,
+      maximumFractionDigits: 9,
+    }),
+)
+
+/** US dollars as the language writes them, to the last digit that is known: what cost little is not told as nothing. */
+export const usd = (value: number, language: string): string => usdWords(language).format(value)

@@ -5,7 +5,7 @@ import type { Task, TaskDetail } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { type ReactNode, useState } from 'react'
 import { useTranslation } from 'react-i18next'
-import { duration } from '../app/format.ts'
+import { duration, usd } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask, useAgain } from '../parts/ask.tsx'
 import { Facts, Mono, Page, Person, RunStateBadge, Section, Time } from '../parts/bits.tsx'
@@ -94,6 +94,7 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
             <Waterfall task={task} now={readAt} />
           </Section>
           {task.steps.length > 0 && <Steps task={task} />}
+          {task.costs.some((one) => one.what !== null) && <Costs task={task} />}
           <Section title={t('task.result')}>
             <Value name={t('task.result')} value={task.result} none={t('task.noResult')} />
           </Section>
@@ -150,13 +151,42 @@ function Steps({ task }: { task: TaskDetail }) {
   )
 }
 
+/** What was paid for, over all attempts, the dearest first; and what it comes to. */
+function Costs({ task }: { task: TaskDetail }) {
+  const { t, i18n } = useTranslation()
+  const sums = new Map<string | null, number>()
+  for (const { what, cost_usd } of task.costs) sums.set(what, (sums.get(what) ?? 0) + cost_usd)
+  return (
+    <Section title={t('task.cost')}>
+      <table className="plain lined">
+        <thead>
+          <tr>
+            <th>{t('task.costWhat')}</th>
+            <th className="right">{t('task.cost')}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {[...sums]
+            .sort(([, a], [, b]) => b - a)
+            .map(([what, sum]) => (
+              <tr key={what}>
+                <td>{what ?? t('task.costOther')}</td>
+                <td className="right">{usd(sum, i18n.language)}</td>
+              </tr>
+            ))}
+        </tbody>
+      </table>
+    </Section>
+  )
+}
+
 function Value({ name, value, none }: { name: string; value: unknown; none: string }) {
   const empty = value === null || (typeof value === 'object' && Object.keys(value as object).length === 0)
   return empty ? <p className="dimmed small">{none}</p> : <Tree name={name} value={value} open />
 }
 
 function TaskFacts({ task }: { task: TaskDetail }) {
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const time = (label: string, at: string | null): [string, ReactNode] | null =>
     at === null ? null : [label, <Time key={label} at={at} />]
   return (
@@ -180,6 +210,7 @@ function TaskFacts({ task }: { task: TaskDetail }) {
         task.started_at && task.completed_at
           ? [t('run.took'), duration(Date.parse(task.completed_at) - Date.parse(task.started_at))]
           : null,
+        task.cost_usd === null ? null : [t('task.cost'), usd(task.cost_usd, i18n.language)],
         time(t('task.dead'), task.dead_at),
         time(t('task.purged'), task.purged_at),
         [t('task.attempts'), t('task.attemptOf', { attempt: task.attempt, most: task.max_attempts })],

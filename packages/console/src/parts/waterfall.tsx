@@ -1,6 +1,6 @@
 import type { TaskDetail } from '@writ/api'
 import { useTranslation } from 'react-i18next'
-import { duration } from '../app/format.ts'
+import { duration, usd } from '../app/format.ts'
 import { State, Time } from './bits.tsx'
 
 type Attempt = TaskDetail['attempts'][number]
@@ -28,7 +28,7 @@ export function barsOf(task: Pick<TaskDetail, 'created_at' | 'run_at' | 'attempt
 
 /** Attempts one below the other, by time: the pale part waited, the full part ran. */
 export function Waterfall({ task, now }: { task: TaskDetail; now: number }) {
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const bars = barsOf(task, now)
   if (bars.length === 0) return <p className="dimmed small">{t('task.noAttempts')}</p>
   const from = bars[0]!.from
@@ -48,6 +48,7 @@ export function Waterfall({ task, now }: { task: TaskDetail; now: number }) {
               {started > due && t('task.waits', { time: duration(started - due) })}
               {started > due && ' · '}
               {attempt.outcome === 'lost' ? t('task.lost') : t('task.ran', { time: duration(ended - started) })}
+              {attempt.cost_usd !== null && ` · ${usd(attempt.cost_usd, i18n.language)}`}
             </span>
           </div>
           <div className="waterfall-track" aria-hidden="true">

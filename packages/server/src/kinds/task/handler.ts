@@ -77,6 +77,11 @@ export interface TaskContext {
   readonly traceparent: string
   /** Kept with the run, redacted, up to 64 KiB of the newest lines. */
   log(line: string): void
+  /**
+   * What a part of the work cost, in US dollars, and for what: added to what the run cost, if the attempt also fails. Kept with the
+   * step in which it is said, or else with the end of the attempt. Throws TaskError: COST_INVALID.
+   */
+  cost(usd: number, what?: string): void
 }
 
 /** A child as `dispatch` answers it. */

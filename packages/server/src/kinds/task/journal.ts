@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { rfc3339, rfc3339OrNull } from '../../platform/clock.ts'
+import { totalUsd, usdOf } from './amount.ts'
 
 /** What is known of a task when it was accepted and when it is settled. */
 export interface Journal {
@@ -16,6 +17,8 @@ export interface Journal {
     readonly endedAt: number
     readonly errorCode: string | null
   }[]
+  /** What its attempts cost, by attempt and what was paid for; empty for most. */
+  readonly costs: readonly { readonly attempt: number; readonly what: string; readonly nanos: number }[]
   readonly state: string
   readonly errorCode: string | null
   readonly outputSha256: string | null
@@ -23,8 +26,9 @@ export interface Journal {
 }
 
 /**
- * The journal of a task as RFC 8785 text, version 1: accepted, every attempt that is known of, settled. The leaf of the
- * settled task commits to its digest, so these bytes never change for what is there; another form is another version.
+ * The journal of a task as RFC 8785 text: accepted, every attempt that is known of, settled. Version 2 has what they cost; a task
+ * that cost nothing has version 1. The leaf of the settled task commits to its digest, so these bytes never change for what is
+ * there; another form is another version.
  * Keys stand here in the order of RFC 8785, and no value needs more than JSON.stringify: a fifth of the canonicaliser's cost.
  */
 export const journalText = (of: Journal): string =>
@@ -38,6 +42,7 @@ export const journalText = (of: Journal): string =>
       outcome: one.outcome,
       started_at: rfc3339OrNull(one.startedAt),
     })),
+    ...(of.costs.length === 0 ? {} : costsOf(of.costs)),
     error_code: of.errorCode,
     handler: of.handler,
     input_sha256: of.inputSha256,
@@ -46,7 +51,17 @@ export const journalText = (of: Journal): string =>
     run: of.run,
     settled_at: rfc3339(of.settledAt),
     state: of.state,
-    v: 1,
+    v: of.costs.length === 0 ? 1 : 2,
   })
+
+/** In dollars, and their sum: numbers as RFC 8785 has them. */
+const costsOf = (costs: Journal['costs']) => ({
+  cost_usd: totalUsd(costs),
+  costs: costs.map(({ attempt, what, nanos }) => ({
+    attempt,
+    cost_usd: usdOf(nanos),
+    what: what === '' ? null : what,
+  })),
+})
 
 export const journalDigest = (of: Journal): string => hash('sha256', journalText(of), 'hex')

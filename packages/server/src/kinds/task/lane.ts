@@ -16,6 +16,7 @@ import type { Lease, Queue } from '../../queue/index.ts'
 import { type EagerLane, isFinal } from '../../runs/index.ts'
 import { type AttemptLog, createAttemptLog, type TakenLines } from './attempt-log.ts'
 import type { AtWork, Children } from './child.ts'
+import { type Costs, createCosts } from './cost.ts'
 import { type Handlers, Suspended, type TaskContext, TaskError } from './handler.ts'
 import type { HttpHandler, HttpHandlers } from './http/http-handlers.ts'
 import { announce } from './intent.ts'
@@ -88,6 +89,8 @@ interface Work {
   abort: AbortController | null
   /** Made with its first line: most work prints none. */
   log: AttemptLog | null
+  /** Made when it first says what it costs: most work never does. */
+  costs: Costs | null
   /** Lines of it are being kept: it ends after that. */
   keeping: Promise<void> | null
   steps: number
@@ -158,6 +161,7 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
       http,
       abort: null,
       log: null,
+      costs: null,
       keeping: null,
       steps: 0,
       startedAt: null,
@@ -248,9 +252,12 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
           project: lease.project,
           id: row.id,
           attempt: lease.attempt,
+          fence: lease.fence,
           began: () => work.steps++,
+          costs: () => work.costs,
         }),
         log: (line) => print(work, line),
+        cost: (usd, what) => spend(work, usd, what),
         ...childrenOf(work),
       }),
     )
@@ -326,6 +333,13 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     else conclude()
   }
 
+  /** What is said after the attempt is over counts no more than what it did. */
+  function spend(work: Work, usd: number, what: string | undefined): void {
+    if (work.over) return
+    work.costs ??= createCosts()
+    work.costs.add(usd, what)
+  }
+
   function print(work: Work, line: string): void {
     if (work.over) return
     work.log ??= createAttemptLog()
@@ -398,10 +412,11 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
   function decide(work: Work, ending: Ending | null, error?: unknown): End | null {
     const { row, lease } = work
     if (work.reason === 'lost') return null
-    if (ending === null) return { next: 'back', lease, row, rest: restOf(work, 'back') }
+    const costs = work.costs?.take()
+    if (ending === null) return { next: 'back', lease, row, costs, rest: restOf(work, 'back') }
     // Whatever the handler made of it: it was told that it will be called again.
     if (work.reason === null && work.awaits.length > 0)
-      return { next: 'wait', lease, row, on: work.awaits, startedAt: work.startedAt, rest: restOf(work, 'wait') }
+      return { next: 'wait', lease, row, on: work.awaits, startedAt: work.startedAt, costs, rest: restOf(work, 'wait') }
     const attempt = {
       worker,
       startedAt: work.startedAt,
@@ -415,7 +430,7 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     const final = error instanceof TaskError && !error.retryable
     const retryAfterMs = error instanceof TaskError ? error.retryAfterMs : 0
     const what = endOf({ lease, row, ending, attempt, final, retryAfterMs }, on.random)
-    return { ...what, rest: restOf(work, what.next) }
+    return { ...what, costs, rest: restOf(work, what.next) }
   }
 
   function end(work: Work, what: End | null): void {

@@ -26,8 +26,9 @@ import type { RemoteHandlers } from './remote/registry.ts'
 import type { Payloads } from './sealed.ts'
 import { mine, see } from './see.ts'
 import { type Ending, settleWaiting } from './settle.ts'
-import { showAttempts, showStep, showTask } from './show.ts'
+import { showAttempts, showCost, showStep, showTask } from './show.ts'
 import * as store from './store.ts'
+import { listCosts } from './store-cost.ts'
 import { createSubmit, type PreparedTask, prepareTask, type SubmitTasks } from './submit.ts'
 
 type TaskRow = store.TaskRow
@@ -135,9 +136,10 @@ export function createTasks(on: TasksOn): Tasks {
   }
 
   async function detail(asked: Asked, row: TaskRow): Promise<TaskDetail> {
-    const [kept, steps] = await asked.read(async (tx) => [
+    const [kept, steps, costs] = await asked.read(async (tx) => [
       await store.listAttempts(tx, [row.id]),
       await store.listSteps(tx, row.id),
+      row.cost_usd === null ? [] : await listCosts(tx, [row.id]),
     ])
     // The fence of the caller's project held when the row was read.
     const [input, result] = await Promise.all([
@@ -149,8 +151,9 @@ export function createTasks(on: TasksOn): Tasks {
       input: input ?? null,
       result: result ?? null,
       log: row.stdout_log,
-      attempts: showAttempts(row, kept),
+      attempts: showAttempts(row, kept, costs),
       steps: steps.map(showStep),
+      costs: costs.map(showCost),
     }
   }
 

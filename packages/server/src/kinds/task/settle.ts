@@ -2,9 +2,12 @@ import { type Actor, type Appended, appendAll, SYSTEM } from '../../audit/index.
 import { type Command, DatabaseConflict, type Tx } from '../../platform/db/index.ts'
 import { HELD_AT, type Lease, type Queue } from '../../queue/index.ts'
 import { requireMove, settledEvent } from '../../runs/index.ts'
+import { totalUsd } from './amount.ts'
+import type { Cost } from './cost.ts'
 import { endedFor, forget, holdAgain, holdUntil, release } from './hold.ts'
 import { type Journal, journalDigest } from './journal.ts'
 import * as store from './store.ts'
+import { addCosts, type CostRow, listCosts, type NewCosts } from './store-cost.ts'
 import { keepChunks, type NewChunk } from './store-log.ts'
 
 /** How a task ends. Texts are redacted already. */
@@ -34,9 +37,9 @@ export interface Attempted {
 
 /**
  * What becomes of work under a lease. `ending` with `runAt` says how it failed before it comes again; `rest` is what it printed and
- * is not kept yet.
+ * is not kept yet, `costs` what it cost and is not kept yet: undefined if it never said, empty if all of it is kept.
  */
-export type End = { readonly rest?: NewChunk | undefined } & (
+export type End = { readonly rest?: NewChunk | undefined; readonly costs?: readonly Cost[] | undefined } & (
   | {
       readonly next: 'settle'
       readonly lease: Lease
@@ -115,6 +118,7 @@ export const settleTasks = (
           tx,
           mine.filter((end) => end.next === 'retry'),
         ),
+        addCosts(tx, mine.filter((end) => end.next !== 'settle').flatMap(costsOf)),
       ])
     const trusting = !ends.some((end) => doubted.has(end))
     // Almost always every lease holds. So what they did is written along with the question, and undone where it was wrong.
@@ -143,6 +147,9 @@ export const settleTasks = (
     })
   },
 })
+
+const costsOf = ({ lease, costs }: End): readonly NewCosts[] =>
+  costs === undefined || costs.length === 0 ? [] : [{ runId: lease.runId, attempt: lease.attempt, costs }]
 
 /** What goes back and is not to be claimed at once, or at its time, but when what holds it back is lifted. */
 async function keepBack(tx: Tx, queue: Queue, ends: readonly End[], now: number): Promise<void> {
@@ -202,6 +209,7 @@ interface Finished {
   readonly attempt: Attempted
   readonly attemptNumber: number
   readonly by: Actor
+  readonly costs?: readonly Cost[] | undefined
 }
 
 /** Answers tasks that ended along with these: they were not to run without them. */
@@ -216,6 +224,8 @@ async function finish(
     .filter(({ attemptNumber, attempt }) => attemptNumber > (attempt.startedAt === null ? 0 : 1))
     .map(({ row }) => row.id)
   const earlier = Map.groupBy(await store.listAttempts(tx, again), (one) => one.run_id)
+  const costed = all.filter(({ row, costs }) => costs !== undefined || row.cost_usd !== null)
+  const costs = costed.length === 0 ? undefined : await addedUp(tx, costed)
   const rows: store.FinalRow[] = []
   const events: Appended[] = []
   const attempts: Omit<store.AttemptRow, 'project_id'>[] = []
@@ -226,9 +236,10 @@ async function finish(
     requireMove(attempt.startedAt === null ? row.state : 'running', ending.state)
     const last = attempt.startedAt === null ? [] : [attemptRow(one)]
     if (one.attemptNumber > 1) attempts.push(...last)
-    const journal = journalDigest(journalOf(one, [...(earlier.get(row.id) ?? []), ...last]))
+    const cost = costs?.get(row.id) ?? []
+    const journal = journalDigest(journalOf(one, [...(earlier.get(row.id) ?? []), ...last], cost))
     rows.push(finalRow(one, journal))
-    events.push(settled(one, journal))
+    events.push(settled(one, journal, cost))
   }
   const [written] = await Promise.all([
     store.finishTasks(tx, rows),
@@ -250,6 +261,19 @@ async function finish(
   if (keyed.length > 0) await release(tx, queue, keyed, now)
   const awaited = rows.filter((_, i) => written[i] === 1)
   return awaited.length > 0 ? endDependents(tx, queue, awaited, now) : []
+}
+
+/** What each of these tasks cost in all, this attempt included. */
+async function addedUp(tx: Tx, all: readonly Finished[]): Promise<ReadonlyMap<string, readonly CostRow[]>> {
+  await addCosts(
+    tx,
+    all.map(({ row, attemptNumber, costs = [] }) => ({ runId: row.id, attempt: attemptNumber, costs })),
+  )
+  const rows = await listCosts(
+    tx,
+    all.map(({ row }) => row.id),
+  )
+  return Map.groupBy(rows, (one) => one.run_id)
 }
 
 /** A first attempt that waited for a child began before it did, and is one. */
@@ -289,6 +313,7 @@ const attemptRow = ({ row, ending, attempt, attemptNumber }: Finished): Omit<sto
 const journalOf = (
   { row, ending, attempt }: Finished,
   attempts: readonly Omit<store.AttemptRow, 'project_id'>[],
+  costs: Journal['costs'],
 ): Journal => ({
   run: row.id,
   handler: row.handler,
@@ -303,6 +328,7 @@ const journalOf = (
     endedAt: one.ended_at,
     errorCode: one.error_code,
   })),
+  costs,
   state: ending.state,
   errorCode: ending.errorCode,
   outputSha256: ending.outputSha256,
@@ -334,7 +360,11 @@ const finalRow = ({ row, ending, attempt, attemptNumber }: Finished, journal: st
 const callbackOf = (callback: string): string | null =>
   (JSON.parse(callback) as { webhook_id?: string }).webhook_id ?? null
 
-const settled = ({ row, ending, attempt, attemptNumber, by }: Finished, journal: string): Appended => ({
+const settled = (
+  { row, ending, attempt, attemptNumber, by }: Finished,
+  journal: string,
+  costs: readonly CostRow[],
+): Appended => ({
   at: attempt.endedAt,
   by,
   event: {
@@ -350,6 +380,7 @@ const settled = ({ row, ending, attempt, attemptNumber, by }: Finished, journal:
       input_sha256: row.input_sha256,
       output_sha256: ending.outputSha256,
       journal_sha256: journal,
+      ...(costs.length === 0 ? {} : { cost_usd: totalUsd(costs) }),
       ...(ending.errorCode === null ? {} : { error_code: ending.errorCode }),
       ...(row.callback === null ? {} : { callback: callbackOf(row.callback) }),
     },

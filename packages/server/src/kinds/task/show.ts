@@ -1,8 +1,10 @@
-import type { Queue, Task, TaskAttempt, TaskStep } from '@writ/api'
+import type { Queue, Task, TaskAttempt, TaskCost, TaskStep } from '@writ/api'
 import { rfc3339, rfc3339OrNull } from '../../platform/clock.ts'
 import type { Depth } from '../../queue/index.ts'
 import { isFinal } from '../../runs/index.ts'
+import { totalUsd, usdOf } from './amount.ts'
 import type { AttemptRow, QueueRow, StepRow, TaskRow } from './store.ts'
+import type { CostRow } from './store-cost.ts'
 
 const parsed = <T>(json: string | null): T | null => (json === null ? null : (JSON.parse(json) as T))
 
@@ -56,6 +58,7 @@ export function showTask(row: TaskRow): Task {
     input_sha256: row.input_sha256,
     output_sha256: row.output_sha256,
     journal_sha256: row.journal_sha256,
+    cost_usd: row.cost_usd,
     error_code: row.error_code,
     error: row.error,
     worker: row.worker,
@@ -70,11 +73,13 @@ export function showTask(row: TaskRow): Task {
 }
 
 /** Every attempt from the first on. One that left no trace was lost with its worker; the one under a lease runs. */
-export function showAttempts(row: TaskRow, kept: readonly AttemptRow[]): TaskAttempt[] {
+export function showAttempts(row: TaskRow, kept: readonly AttemptRow[], costs: readonly CostRow[] = []): TaskAttempt[] {
   const count = Math.max(row.deliveries ?? 0, row.attempt, ...kept.map((one) => one.attempt))
   return Array.from({ length: count }, (_, i) => {
     const attempt = i + 1
     const stored = kept.find((one) => one.attempt === attempt)
+    const own = costs.filter((one) => one.attempt === attempt)
+    const cost_usd = own.length === 0 ? null : totalUsd(own)
     const empty = {
       attempt,
       started_at: null,
@@ -83,6 +88,7 @@ export function showAttempts(row: TaskRow, kept: readonly AttemptRow[]): TaskAtt
       error: null,
       worker: null,
       next_run_at: null,
+      cost_usd,
     }
     if (stored)
       return {
@@ -94,6 +100,7 @@ export function showAttempts(row: TaskRow, kept: readonly AttemptRow[]): TaskAtt
         error: stored.error,
         worker: stored.worker,
         next_run_at: rfc3339OrNull(stored.next_run_at),
+        cost_usd,
       }
     if (attempt === row.attempt && isFinal(row.state))
       return {
@@ -118,6 +125,12 @@ export const showStep = (row: StepRow): TaskStep => ({
   started_at: rfc3339(row.started_at),
   ended_at: rfc3339(row.ended_at),
   result: JSON.parse(row.result) as unknown,
+})
+
+export const showCost = ({ attempt, what, nanos }: CostRow): TaskCost => ({
+  attempt,
+  what: what === '' ? null : what,
+  cost_usd: usdOf(nanos),
 })
 
 export const showQueue = (row: QueueRow, depth: Depth | undefined): Queue => ({

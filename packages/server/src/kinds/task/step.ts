@@ -1,8 +1,10 @@
 import type { Clock } from '../../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
+import type { Cost, Costs } from './cost.ts'
 import { TaskError } from './handler.ts'
 import type { Payloads } from './sealed.ts'
 import * as store from './store.ts'
+import { addCosts } from './store-cost.ts'
 
 export const STEP_NAME = /^[\p{L}\p{N}_][\p{L}\p{N}_ .:/#-]{0,99}$/u
 const MAX_RESULT_BYTES = 64 * 1024
@@ -13,13 +15,19 @@ export interface StepRecord {
   find(project: string, runId: string, name: string): Promise<{ readonly result: unknown } | undefined>
   /**
    * Keeps what a step answered, and answers what counts: whoever kept it first is right, also if that was another worker under a
-   * newer lease. `allowed` is asked in the same transaction. Throws TaskError: STEP_NAME_INVALID, STEP_RESULT_INVALID.
+   * newer lease. What it cost is added under the fence, and once: `counted` is false if the step was there already, or the lease is
+   * lost. `allowed` is asked in the same transaction. Throws TaskError: STEP_NAME_INVALID, STEP_RESULT_INVALID.
    */
   keep(
-    run: { readonly project: string; readonly id: string; readonly attempt: number },
-    step: { readonly name: string; readonly startedAt: number; readonly value: unknown },
+    run: { readonly project: string; readonly id: string; readonly attempt: number; readonly fence: number },
+    step: {
+      readonly name: string
+      readonly startedAt: number
+      readonly value: unknown
+      readonly costs: readonly Cost[]
+    },
     allowed?: (tx: Tx) => Promise<void>,
-  ): Promise<unknown>
+  ): Promise<{ readonly result: unknown; readonly counted: boolean }>
 }
 
 export function createStepRecord(on: { db: Database; clock: Clock; payloads: Payloads }): StepRecord {
@@ -36,7 +44,7 @@ export function createStepRecord(on: { db: Database; clock: Clock; payloads: Pay
   }
   return {
     find,
-    async keep(run, { name, startedAt, value }, allowed) {
+    async keep(run, { name, startedAt, value, costs }, allowed) {
       check(name)
       const text = JSON.stringify(value ?? null) as string | undefined
       if (text === undefined || Buffer.byteLength(text) > MAX_RESULT_BYTES)
@@ -44,10 +52,12 @@ export function createStepRecord(on: { db: Database; clock: Clock; payloads: Pay
           retryable: false,
         })
       const { shown, sha256, sealed } = on.payloads.hide(run.project, text)
-      await inProject(run.project, () =>
+      const counted = await inProject(run.project, () =>
         on.db.write(async (tx) => {
           await allowed?.(tx)
-          await store.keepStep(tx, {
+          // First, as everybody does who locks it.
+          const counts = costs.length > 0 && (await store.isHolder(tx, run.id, run.fence, 'lock'))
+          const first = await store.keepStep(tx, {
             run_id: run.id,
             name,
             attempt: run.attempt,
@@ -57,17 +67,27 @@ export function createStepRecord(on: { db: Database; clock: Clock; payloads: Pay
             sha256,
             result_sealed: sealed,
           })
+          if (!counts || !first) return false
+          await addCosts(tx, [{ runId: run.id, attempt: run.attempt, costs }])
+          return true
         }),
       )
-      return (await find(run.project, run.id, name))!.result
+      return { ...(await find(run.project, run.id, name))!, counted }
     },
   }
 }
 
-/** `ctx.step` of one attempt; see `TaskContext`. `began` hears of each step that is asked for, for the run's count. */
+/** `ctx.step` of one attempt; see `TaskContext`. `began` hears of each step that is asked for, for the run's count; `costs` is what was said up to now. */
 export function createSteps(
   on: { db: Database; clock: Clock; payloads: Payloads },
-  run: { project: string; id: string; attempt: number; began(): void },
+  run: {
+    project: string
+    id: string
+    attempt: number
+    fence: number
+    began(): void
+    costs(): Costs | null
+  },
 ): <T>(name: string, work: () => Promise<T>) => Promise<T> {
   const record = createStepRecord(on)
   return async <T>(name: string, work: () => Promise<T>): Promise<T> => {
@@ -76,6 +96,16 @@ export function createSteps(
     // What the step answered then is what it answers now.
     if (before) return before.result as T
     const startedAt = on.clock.now()
-    return (await record.keep(run, { name, startedAt, value: await work() })) as T
+    const value = await work()
+    const said = run.costs()?.take() ?? []
+    let counted = said.length === 0
+    try {
+      const kept = await record.keep(run, { name, startedAt, value, costs: said })
+      counted ||= kept.counted
+      return kept.result as T
+    } finally {
+      // With the end of the attempt, then. A store that was lost while it committed, and had: they count twice rather than not at all.
+      if (!counted) run.costs()!.giveBack(said)
+    }
   }
 }

@@ -50,6 +50,7 @@ export type WorkRow = Pick<
   | 'event_count'
   | 'attempt'
   | 'concurrency_key'
+  | 'cost_usd'
 > & { readonly queue: string; readonly timeout_ms: number; readonly max_attempts: number }
 
 // ---- reading
@@ -224,7 +225,7 @@ export async function countTasks(tx: Tx, want: Wanted): Promise<number> {
 }
 
 const workColumns =
-  'id, number, handler, state, input, input_sha256, input_sealed, callback, trace_id, executed_by_id, deadline_at, cancel_requested_at, unique_key, created_at, started_at, event_count, attempt, concurrency_key, queue, timeout_ms, max_attempts'
+  'id, number, handler, state, input, input_sha256, input_sealed, callback, trace_id, executed_by_id, deadline_at, cancel_requested_at, unique_key, created_at, started_at, event_count, attempt, concurrency_key, cost_usd, queue, timeout_ms, max_attempts'
 
 /** What workers need of these tasks, by id. The bounds let partitions be left out. */
 export async function loadWork(tx: Tx, ids: readonly string[]): Promise<Map<string, WorkRow>> {
@@ -406,6 +407,7 @@ export const workOf = (row: NewTaskRow): WorkRow => ({
   event_count: 0,
   attempt: 0,
   concurrency_key: row.concurrency_key ?? null,
+  cost_usd: null,
   queue: row.queue!,
   timeout_ms: row.timeout_ms!,
   max_attempts: row.max_attempts!,

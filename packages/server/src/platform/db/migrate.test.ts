@@ -243,7 +243,7 @@ function dumpSqlite(file: string): string {
 /** pg_dump without owners, comments, session settings and month partitions, which depend on the day. */
 async function dumpPostgres(program: string, url: string): Promise<{ major: number; sql: string }> {
   const version = (await run(program, ['--version'])).stdout
-  const months = ['runs', 'artifacts', 'audit_events', 'attempts', 'steps', 'log_chunks'].map(
+  const months = ['runs', 'artifacts', 'audit_events', 'attempts', 'steps', 'log_chunks', 'costs'].map(
     (table) => `--exclude-table=${table}_[0-9][0-9][0-9][0-9]_*`,
   )
   const { stdout } = await run(

@@ -630,6 +630,15 @@ export interface LogChunksTable {
   last: number
 }
 
+/** What one attempt paid for one thing, in billionths of a US dollar. */
+export interface CostsTable {
+  project_id: string
+  run_id: string
+  attempt: number
+  what: string
+  nanos: number
+}
+
 export interface RunStatsTable {
   project_id: string
   step: 'minute' | 'hour' | 'day'
@@ -759,6 +768,7 @@ export interface Tables {
   run_stats: RunStatsTable
   run_stats_cursors: RunStatsCursorsTable
   log_chunks: LogChunksTable
+  costs: CostsTable
   schedule_due: ScheduleDueTable
 }
 
@@ -801,4 +811,5 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'run_stats',
   'run_stats_cursors',
   'log_chunks',
+  'costs',
 ])

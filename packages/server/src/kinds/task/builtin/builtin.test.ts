@@ -22,6 +22,7 @@ const context: TaskContext = {
   concurrencyKey: null,
   pauseKey: async () => assert.fail('no key is paused here'),
   log: () => {},
+  cost: () => {},
 }
 const egress = createEgress({ allow: [], loopback: true })
 

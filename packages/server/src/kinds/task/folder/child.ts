@@ -4,6 +4,7 @@ import { Console } from 'node:console'
 import { registerHooks } from 'node:module'
 import { Writable } from 'node:stream'
 import { Worker } from 'node:worker_threads'
+import { createCostCheck } from '../amount.ts'
 import type { Asking, Described, Failure, FromChild, ToChild } from './protocol.ts'
 
 /** A result longer than this is refused here, before it travels; the server refuses what is less and still too long. */
@@ -182,6 +183,7 @@ async function run(task: Extract<ToChild, { say: 'run' }>): Promise<void> {
   steps = new Map()
   asked = new Map()
   const mine = log
+  const checkCost = createCostCheck()
   try {
     const handler = (await handlersIn(task.file)).find((one) => one.name === task.name)
     if (!handler) throw new Error(`${task.file} has no handler ${task.name}`)
@@ -198,6 +200,12 @@ async function run(task: Extract<ToChild, { say: 'run' }>): Promise<void> {
       waitFor: (child: unknown) => ask('waitFor', [child]),
       pauseKey: (key: unknown, until: unknown) => ask('pauseKey', [String(key), Number(until)]),
       log: (line: unknown) => mine.add(String(line)),
+      cost(usd: unknown, what?: unknown) {
+        const fault = checkCost(usd, what)
+        if (fault !== null) throw never('COST_INVALID', fault)
+        if (running === abort)
+          say({ say: 'cost', usd: usd as number, ...(what === undefined ? {} : { what: what as string }) })
+      },
     })
     const result = JSON.stringify(value ?? null) as string | undefined
     if (result === undefined) throw never('RESULT_INVALID', 'The result is not JSON')

@@ -5,7 +5,7 @@ import { Suspended, type TaskContext, TaskError } from '../handler.ts'
 import type { Described, Failure, FromChild, Sources, ToChild } from './protocol.ts'
 
 /** What work may ask for from inside its process. */
-type Asked = Pick<TaskContext, 'step' | 'dispatch' | 'waitFor' | 'pauseKey'>
+type Asked = Pick<TaskContext, 'step' | 'dispatch' | 'waitFor' | 'pauseKey' | 'cost'>
 
 export interface PoolSettings {
   readonly dir: string
@@ -243,6 +243,7 @@ function openProcess(on: PoolSettings, sources: Sources): Process {
       for (const line of message.lines) current?.log(line)
       return
     }
+    if (message.say === 'cost') return spend(message.usd, message.what)
     if (message.say === 'step') return startStep(message.id, message.name)
     if (message.say === 'ask') return answerFor(message)
     if (message.say === 'stepDone') return stepping.get(message.id)?.resolve(JSON.parse(message.result))
@@ -265,6 +266,16 @@ function openProcess(on: PoolSettings, sources: Sources): Process {
       (value) => send({ say: 'stepIs', id, result: JSON.stringify(value ?? null) }),
       (error: unknown) => send({ say: 'stepNot', id, failure: failureOf(error) }),
     )
+  }
+  /** Looked at there already, and not believed: one that is none is not of our making, and ends attempt and process. */
+  function spend(usd: number, what: string | undefined): void {
+    try {
+      current?.may.cost?.(usd, what)
+    } catch (error) {
+      ending = true
+      current?.over(error as TaskError)
+      kill()
+    }
   }
   /** What the work asks for is done here, with the rights of the task. */
   function answerFor({ id, what, args }: Extract<FromChild, { say: 'ask' }>): void {

@@ -65,6 +65,7 @@ export type FromChild =
   /** What work asks the server to do for it: `args` is JSON. */
   | { readonly say: 'ask'; readonly id: number; readonly what: Asking; readonly args: string }
   | { readonly say: 'lines'; readonly lines: readonly string[] }
+  | { readonly say: 'cost'; readonly usd: number; readonly what?: string }
   /** `rss`: bytes of memory that the process has. */
   | { readonly say: 'done'; readonly result: string; readonly rss: number }
   | {

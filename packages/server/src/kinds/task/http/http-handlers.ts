@@ -43,6 +43,8 @@ const MAX_ANSWER_BYTES = 1024 * 1024
 /** The time of an attempt is what ends a request; this only has to be longer. */
 const LONGEST_MS = 2 * 86_400_000
 const KNOWN = 1_000
+/** Of an answer: what the attempt cost, in US dollars. */
+const COST = 'writ-cost-usd'
 /** Receivers have so long to learn another secret. */
 const OVERLAP_MS = 24 * 3_600_000
 
@@ -160,7 +162,7 @@ export function createHttpHandlers(on: { egress: Egress; seal: Seal; clock: Cloc
 
 /**
  * One attempt: what is answered with 2xx is the result. 429 and 503 with Retry-After say when to come again, 429 for the whole
- * concurrency key of the task; other 4xx that nothing will mend; all else may be tried again.
+ * concurrency key of the task; other 4xx that nothing will mend; all else may be tried again. `writ-cost-usd` says what it cost.
  */
 async function call(
   { egress, clock }: { egress: Egress; clock: Clock },
@@ -207,6 +209,9 @@ async function call(
       })
     })
   const { status } = answer
+  // What failed has cost something too.
+  const cost = answer.headers[COST]
+  if (cost !== undefined) ctx.cost(usdIn(cost))
   if (status >= 200 && status < 300) return resultOf(answer.body)
   const said = answer.body.subarray(0, 500).toString('utf8')
   const message = `${new URL(url).host} answered ${status}${said === '' ? '' : `: ${said}`}`
@@ -216,6 +221,10 @@ async function call(
   if (status === 429 && wait !== null && ctx.concurrencyKey !== null) await ctx.pauseKey(ctx.concurrencyKey, at + wait)
   throw new TaskError('HTTP_FAILED', message, wait === null ? {} : { retryAfterMs: wait })
 }
+
+/** NaN for what is no amount: then the cost is refused. */
+const usdIn = (header: string | string[]): number =>
+  typeof header === 'string' && /^[0-9]{1,9}(\.[0-9]{1,20})?$/.test(header.trim()) ? Number(header) : Number.NaN
 
 function resultOf(body: Buffer): unknown {
   const never = { retryable: false }

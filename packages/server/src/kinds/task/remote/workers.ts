@@ -25,6 +25,7 @@ import { type Ask, type Lease, type Queue, type Runnable, remotePlace } from '..
 import { isFinal } from '../../../runs/index.ts'
 import { countLines } from '../attempt-log.ts'
 import type { AtWork, Children } from '../child.ts'
+import { type Cost, costsSaid } from '../cost.ts'
 import { TaskError } from '../handler.ts'
 import { announce } from '../intent.ts'
 import { attemptSpanId, type TaskLaneSettings } from '../lane.ts'
@@ -287,11 +288,12 @@ export function createWorkers(on: WorkersOn): Workers {
   async function endFor(project: string, held: Held, row: WorkRow, said: WorkResult): Promise<End> {
     const { lease } = held
     const attempt = attemptOf(held, row, said.log)
+    const costs = readCosts(said.costs)
     const end = (ending: Ending, final = false) => {
       const what = endOf({ lease, row, ending, attempt, final }, on.random)
-      return { ...what, rest: restOf(held, said, what.next) }
+      return { ...what, costs, rest: restOf(held, said, what.next) }
     }
-    const back = (): End => ({ next: 'back', lease, row, rest: restOf(held, said, 'back') })
+    const back = (): End => ({ next: 'back', lease, row, costs, rest: restOf(held, said, 'back') })
     if (said.outcome === 'back') return back()
     if (said.outcome === 'wait' && row.cancel_requested_at === null) {
       const children = said.children ?? []
@@ -299,7 +301,8 @@ export function createWorkers(on: WorkersOn): Workers {
       const strange = children.find((id) => !own.has(id))
       // Of another's child it could be that it waits for this one.
       if (strange !== undefined || children.length === 0) throw new AppError('NOT_A_CHILD', { task: strange ?? 'null' })
-      return { next: 'wait', lease, row, on: [...own], startedAt: held.startedAt, rest: restOf(held, said, 'wait') }
+      const { startedAt } = held
+      return { next: 'wait', lease, row, on: [...own], startedAt, costs, rest: restOf(held, said, 'wait') }
     }
     if (said.outcome === 'wait') return end(CANCELLED)
     // Nobody asked for it, so the work was given up by itself.
@@ -444,7 +447,7 @@ export function createWorkers(on: WorkersOn): Workers {
       return all.map(({ lease }, i) => ({ run_id: lease.runId, settled: ends[i] === null ? false : settled[at++]! }))
     },
 
-    async step(caller, { lease: text, name, result, took_ms = 0 }) {
+    async step(caller, { lease: text, name, result, took_ms = 0, costs: said }) {
       const [held] = readLeases(caller, [text])
       const { lease } = held!
       const project = caller.project!
@@ -452,11 +455,10 @@ export function createWorkers(on: WorkersOn): Workers {
         const before = await steps.find(project, lease.runId, name)
         if (before) return { done: true, result: before.result }
         if (result === undefined) return { done: false, result: null }
-        const run = { project, id: lease.runId, attempt: lease.attempt }
-        const kept = await steps.keep(run, { name, startedAt: clock.now() - took_ms, value: result }, (tx) =>
-          requireHolder(tx, lease),
-        )
-        return { done: true, result: kept }
+        const run = { project, id: lease.runId, attempt: lease.attempt, fence: lease.fence }
+        const step = { name, startedAt: clock.now() - took_ms, value: result, costs: readCosts(said) ?? [] }
+        const kept = await steps.keep(run, step, (tx) => requireHolder(tx, lease))
+        return { done: true, result: kept.result }
       } catch (error) {
         throw refusalIn(error)
       }
@@ -526,11 +528,21 @@ export function createWorkers(on: WorkersOn): Workers {
   }
 }
 
+/** Throws COST_INVALID. */
+function readCosts(said: WorkResult['costs']): readonly Cost[] | undefined {
+  try {
+    return costsSaid(said)
+  } catch (error) {
+    throw refusalIn(error)
+  }
+}
+
 /** What a handler of the server is told as the code of its own failure, as the refusal of a request. */
 function refusalIn(error: unknown, child = ''): unknown {
   if (!(error instanceof TaskError)) return error
   if (error.cause instanceof AppError) return error.cause
   if (error.code === 'DISPATCH_DENIED') return new AppError('DISPATCH_DENIED', {}, { cause: error })
+  if (error.code === 'COST_INVALID') return new AppError('COST_INVALID', { reason: error.message }, { cause: error })
   if (error.code === 'NOT_A_CHILD') return new AppError('NOT_A_CHILD', { task: child }, { cause: error })
   return new AppError('STEP_INVALID', { reason: error.message }, { cause: error })
 }
