@@ -87,6 +87,7 @@ test('dialogs and drawers are accessible too', { skip }, async () => {
   await page.keyboard.press('Escape')
   await tab.open('default/audit')
   await page.locator('.list-row a', { hasText: 'ticket.approved' }).first().click()
+  await page.getByRole('dialog').getByText('Approved version 1 of ticket #2: Replace the core switch in hall 3').waitFor()
   await page.getByRole('button', { name: 'Prove that the log holds it' }).click()
   await page.getByText(/hashes lead to its root. Computed in this page/).waitFor()
   await look('event')
