@@ -55,12 +55,12 @@ export function Audit() {
       </Page>
     )
   const columns: Column<AuditEvent>[] = [
-    { name: 'title', title: t('audit.event'), width: 'minmax(180px, 240px)', show: (row) => row.event_type },
+    { name: 'title', title: t('audit.event'), width: 'minmax(170px, 240px)', show: (row) => row.event_type },
     { name: 'action', title: t('audit.action'), width: 'minmax(160px, 1fr)', wide: true, show: (row) => told(row) },
     {
       name: 'actor',
       title: t('audit.actor'),
-      width: '130px',
+      width: '110px',
       show: (row) =>
         row.actor_id ? (
           <Person id={row.actor_id} number={row.actor_number} />
@@ -82,14 +82,15 @@ export function Audit() {
     {
       name: 'index',
       title: t('audit.index'),
-      width: '80px',
+      width: '70px',
       right: true,
+      spare: 1,
       show: (row) => (row.log_index === null ? '…' : row.log_index),
     },
     {
       name: 'when',
       title: t('run.when'),
-      width: '130px',
+      width: '118px',
       right: true,
       wide: true,
       show: (row) => <Time at={row.timestamp} />,
