@@ -55,12 +55,12 @@ export function Audit() {
       </Page>
     )
   const columns: Column<AuditEvent>[] = [
-    { name: 'title', title: t('audit.event'), width: 'minmax(170px, 240px)', show: (row) => row.event_type },
-    { name: 'action', title: t('audit.action'), width: 'minmax(160px, 1fr)', wide: true, show: (row) => told(row) },
+    { name: 'title', title: t('audit.event'), width: '160px', show: (row) => row.event_type },
+    { name: 'action', title: t('audit.action'), width: 'minmax(220px, 1fr)', show: (row) => told(row) },
     {
       name: 'actor',
       title: t('audit.actor'),
-      width: '110px',
+      width: '100px',
       show: (row) =>
         row.actor_id ? (
           <Person id={row.actor_id} number={row.actor_number} />
@@ -71,7 +71,7 @@ export function Audit() {
     {
       name: 'ok',
       title: t('audit.result'),
-      width: '90px',
+      width: '84px',
       show: (row) =>
         row.success ? (
           <Icon name="check" size={14} className="good" />
@@ -90,7 +90,7 @@ export function Audit() {
     {
       name: 'when',
       title: t('run.when'),
-      width: '118px',
+      width: '110px',
       right: true,
       wide: true,
       show: (row) => <Time at={row.timestamp} />,

@@ -8,7 +8,7 @@ import { approveSigned, enrolPasskey, OtherVersion, passkeysWork } from '../app/
 import { useSession } from '../app/session.tsx'
 import type { VerifiedTrail } from '../proof/verify-trail.ts'
 import { AssetName, Changes, Checks, WhatNext } from './approve-what.tsx'
-import { useAction } from './ask.tsx'
+import { useAction, useAgain } from './ask.tsx'
 import { Facts, Mono, Person, Time } from './bits.tsx'
 import { Icon } from './icons.tsx'
 import { Answer, Refusal } from './states.tsx'
@@ -107,7 +107,7 @@ function Approve(props: {
   const { ticket, opened, close, rules, verified, who } = props
   const { client, project, projects, me } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const [reason, setReason] = useState('')
   const action = useAction()
   const projectId = projects.find(({ slug }) => slug === project)?.id ?? ''
@@ -135,8 +135,7 @@ function Approve(props: {
   const finish = async (work: () => Promise<unknown>) => {
     if (await action.run(work)) {
       close()
-      for (const name of ['ticket', 'approvals', 'trail', 'seals', 'waiting'])
-        void queries.invalidateQueries({ queryKey: [project, name] })
+      again('ticket', 'approvals', 'trail', 'seals', 'waiting')
     }
   }
   const signed = () => finish(() => approveSigned(client, ticket, usable, given))
@@ -279,9 +278,9 @@ export function EnrolButton() {
 }
 
 function Reject({ ticket, opened, close }: { ticket: Ticket; opened: boolean; close: () => void }) {
-  const { client, project } = useSession()
+  const { client } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const [reason, setReason] = useState('')
   const action = useAction()
   const reject = async () => {
@@ -290,8 +289,7 @@ function Reject({ ticket, opened, close }: { ticket: Ticket; opened: boolean; cl
     )
     if (!done) return
     close()
-    for (const name of ['ticket', 'approvals', 'trail', 'waiting'])
-      void queries.invalidateQueries({ queryKey: [project, name] })
+    again('ticket', 'approvals', 'trail', 'waiting')
   }
   return (
     <Modal

@@ -126,7 +126,7 @@ export const zhCnMore: Words<typeof enMore> = {
     heat: '繁忙时段',
     weekday: '星期',
     heatCell: '{{day}} {{hour}}:00：结束 {{ended}}，失败 {{failed}}',
-    changed: '与之前 {{period}} 相比的变化',
+    changed: '与之前 {{period}}相比的变化',
     new: '新增',
     gone: '消失',
     text: '依日志计数，在结束几秒之后。时长误差在 5% 以内。',
