@@ -93,6 +93,41 @@ holds('unknown fields, unknown parameters and bodies that are no JSON are refuse
   refused(await employee.get('/artifacts'), 405, 'METHOD_NOT_ALLOWED')
 })
 
+holds('a refusal says in words what was expected', async ({ employee }) => {
+  const faults = [
+    [await employee.get('/tickets/abc'), 'params.id', 'must be an id (a UUID) or a number'],
+    [await employee.post('/tickets', { title: '' }), 'body.title', 'must not be empty'],
+    [await employee.post('/tickets', { title: 'a\nb' }), 'body.title', 'must be one line, without control characters'],
+    [
+      await employee.post('/tickets', { title: 'x', asset_id: 'z' }),
+      'body.asset_id',
+      'must be integer, or an id (a UUID) or a number, or null',
+    ],
+    [
+      await employee.post('/tickets', { title: 'x', due_at: 'tomorrow' }),
+      'body.due_at',
+      'must be a time as in RFC 3339, such as 2026-05-17T09:30:00Z, or null',
+    ],
+  ] as const
+  for (const [answer, path, message] of faults) {
+    const { errors, detail } = refused(answer, 422, 'VALIDATION_FAILED')
+    assert.deepEqual(
+      errors?.map((one) => [one.path, one.message]),
+      [[path, message]],
+    )
+    assert.ok(detail.endsWith(`${path}: ${message}`), detail)
+  }
+})
+
+holds('a body that is announced and not sent is none; one that is no JSON is refused as such', async ({ employee }) => {
+  const json = { headers: { 'content-type': 'application/json' } }
+  refused(await employee.post('/tickets/99/submit', undefined, json), 404, 'TICKET_NOT_FOUND')
+  refused(await employee.delete('/tickets', json), 405, 'METHOD_NOT_ALLOWED')
+  refused(await employee.post('/tickets', undefined, json), 422, 'VALIDATION_FAILED')
+  const text = { headers: { 'content-type': 'text/plain' } }
+  refused(await employee.post('/tickets', { title: 'x' }, text), 415, 'MEDIA_TYPE_UNSUPPORTED')
+})
+
 holds('projects are fenced off from each other, and named by X-Project', async ({ admin, employee, bob }) => {
   const a = { headers: { 'x-project': 'factory-a' } }
   ok(await employee.post('/tickets', { title: 'in default' }))

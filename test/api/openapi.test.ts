@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { api, type Endpoint, errorsOf, openapi } from '@writ/api'
+import { api, type Endpoint, errorsOf, openapi, patternWords } from '@writ/api'
 import { routesFile, routesModule } from '../../packages/api/generate-routes.ts'
 import { TestSystem } from '../test-system.ts'
 
@@ -25,9 +25,17 @@ interface Shape {
 }
 type Document = { tags: { name: string; description?: string }[]; paths: Record<string, Record<string, Operation>> }
 
-const now = JSON.parse(
-  JSON.stringify(openapi(api, { title: 'Writ API', version: '0.1.0', prefix: '/api/v1' })),
-) as Document
+const written = JSON.stringify(openapi(api, { title: 'Writ API', version: '0.1.0', prefix: '/api/v1' }))
+const { components } = JSON.parse(written) as { components: Record<string, Record<string, unknown>> }
+const schemas = components.schemas!
+
+/** With what its references stand for. */
+const followed = (json: string): unknown =>
+  JSON.parse(json, (_, value) => {
+    const [, kind, name] = /^#\/components\/(\w+)\/(\w+)$/.exec(value?.$ref) ?? []
+    return name === undefined ? value : followed(JSON.stringify(components[kind!]![name]))
+  })
+const now = followed(written) as Document
 const operations = (document: Document) =>
   Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => [`${method.toUpperCase()} ${path}`, operation] as const),
@@ -42,6 +50,17 @@ test('the routes that clients use are what node packages/api/generate-routes.ts 
   assert.ok(readFileSync(routesFile, 'utf8') === routesModule(), 'out of date')
 })
 
+test('schemas have names, and each that is named is there', () => {
+  for (const name of ['Ticket', 'CreateTicket', 'Run', 'RunState', 'Problem']) assert.ok(schemas[name], name)
+  for (const kind of ['schemas', 'responses']) {
+    const named = [...written.matchAll(/"\$ref":"#\/components\/(\w+)\/(\w+)"/g)].filter((one) => one[1] === kind)
+    assert.deepEqual(new Set(named.map((one) => one[2])), new Set(Object.keys(components[kind]!)))
+  }
+  const { responses, requestBody } = (JSON.parse(written) as Document).paths['/api/v1/tickets']!.post!
+  assert.deepEqual(requestBody?.content['application/json']?.schema, { $ref: '#/components/schemas/CreateTicket' })
+  assert.deepEqual(responses['200']?.content?.['application/json']?.schema, { $ref: '#/components/schemas/Ticket' })
+})
+
 test('every operation has a summary, a description, its errors, and an example where it takes a body', () => {
   for (const [name, operation] of operations(now)) {
     assert.ok(operation.summary && operation.description, name)
@@ -52,6 +71,13 @@ test('every operation has a summary, a description, its errors, and an example w
       `${name} names no errors`,
     )
   }
+})
+
+test('every pattern is said in words, too', () => {
+  JSON.stringify(endpoints, (key, value) => {
+    if (key === 'pattern' && typeof value === 'string') assert.ok(patternWords.get(value), value)
+    return value
+  })
 })
 
 test('every group and every parameter says what it is', () => {

@@ -1,5 +1,6 @@
 import { type Static, type TSchema, Type } from 'typebox'
 import { endpoint } from './endpoint.ts'
+import { HTTP_URL, meaning } from './patterns.ts'
 
 // The documented paths of the task gateway that Writ replaces: their names, statuses and bodies stay as they are, also
 // where the API of Writ itself would say it better (docs/deviations.md). Unknown fields are ignored here.
@@ -7,7 +8,10 @@ import { endpoint } from './endpoint.ts'
 /** `type: [..., 'null']` rather than a union, so that a wrong value is one error. */
 const orNull = <T>(type: string, more: object = {}) => Type.Unsafe<T | null>({ type: [type, 'null'], ...more })
 // As `QueueName`; or nothing, which is `api`.
-const QUEUE = '^([a-z0-9][a-z0-9_.-]{0,63})?$'
+const QUEUE = meaning(
+  'nothing, or 1 to 64 of a-z, 0-9, _, . and -, a letter or digit first',
+  '^([a-z0-9][a-z0-9_.-]{0,63})?$',
+)
 const anyObject = Type.Unsafe<Record<string, unknown>>({ type: 'object' })
 const query = <P extends Record<string, TSchema>>(properties: P) => Type.Object(properties)
 const queue = { params: Type.Object({ queue_name: Type.String() }) } as const
@@ -26,7 +30,7 @@ export const DispatchBody = Type.Object({
 export type DispatchBody = Static<typeof DispatchBody>
 
 export const ForwardBody = Type.Object({
-  urls: Type.Array(Type.String({ pattern: '^https?://' })),
+  urls: Type.Array(Type.String({ pattern: HTTP_URL })),
   data: Type.Unsafe<Record<string, unknown>>({ type: 'object', writeOnly: true }),
   mode: Type.Optional(orNull<string>('string')),
   timeout: Type.Optional(orNull<number>('integer')),

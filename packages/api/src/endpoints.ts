@@ -5,6 +5,7 @@ import { concurrencyKeysApi, deadLettersApi, handlersApi, queuesApi, tasksApi, w
 import * as e from './events.ts'
 import { insightApi } from './insight.ts'
 import { listOf, paging } from './pages.ts'
+import { meaning } from './patterns.ts'
 import * as s from './shapes.ts'
 import * as t from './tasks.ts'
 
@@ -1275,7 +1276,7 @@ export const evidenceApi = {
     query: query({
       subject: Type.Unsafe<'ticket' | 'run'>({ type: 'string', enum: ['ticket', 'run'] }),
       ids: Type.String({
-        pattern: '^[1-9][0-9]{0,14}(,[1-9][0-9]{0,14}){0,99}$',
+        pattern: meaning('1 to 100 numbers with commas between', '^[1-9][0-9]{0,14}(,[1-9][0-9]{0,14}){0,99}$'),
         maxLength: 1600,
         description: 'numbers with commas between',
       }),

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { type AuditEventType, auditEvents } from './audit.ts'
+import { EVENT_PATTERN, meaning } from './patterns.ts'
 import { Id, nullable, Time } from './shapes.ts'
 
 /** The CloudEvents type of an audit event: `run.completed` is `dev.writ.run.completed.v1`. */
@@ -15,10 +16,13 @@ export const openGroups: readonly string[] = ['asset', 'rule_set']
 export const ticketGroups: readonly string[] = ['ticket', 'run', 'artifact']
 
 /** Which events: a type, a group (`run.*`), or everything (`*`). */
-export const EventPattern = Type.String({ pattern: '^(\\*|[a-z_]+\\.(\\*|[a-z_]+))$', maxLength: 60 })
+export const EventPattern = Type.String({ pattern: EVENT_PATTERN, maxLength: 60 })
 
 /** Where an event stands in its project's log; texts sort as the log does. */
-export const Sequence = Type.String({ pattern: '^[0-9]{5}-[0-9]{12}$', description: 'place in the log of the project' })
+export const Sequence = Type.String({
+  pattern: meaning('a place such as 00000-000000000042', '^[0-9]{5}-[0-9]{12}$'),
+  description: 'place in the log of the project',
+})
 
 /** One event as webhooks, streams and polls give it. Source: CloudEvents 1.0, structured content mode. */
 export const Event = Type.Object({

@@ -1,5 +1,6 @@
 import type { Endpoint } from './endpoint.ts'
 import { type ErrorCode, errors } from './errors.ts'
+import { nameResponses, nameSchemas } from './named-schemas.ts'
 import * as words from './openapi-words.ts'
 import { Problem } from './shapes.ts'
 
@@ -93,7 +94,7 @@ function operation(id: string, e: Endpoint, form: ErrorForm) {
               description: codes.map((code) => `\`${code}\`: ${errors[code].text}`).join('\n\n'),
               content: {
                 'application/problem+json': {
-                  schema: { $ref: '#/components/schemas/Problem' },
+                  schema: Problem,
                   example: problem(codes[0]!),
                 },
               },
@@ -187,14 +188,18 @@ export function openapi(
   groups: Record<string, Record<string, Endpoint>>,
   info: { title: string; version: string; prefix: string; errors?: ErrorForm },
 ) {
-  const paths: Record<string, Record<string, unknown>> = {}
+  const whole: Record<string, Record<string, ReturnType<typeof operation>>> = {}
   for (const [group, endpoints] of Object.entries(groups)) {
     for (const [name, e] of Object.entries(endpoints)) {
       const path = (e.root ? '' : info.prefix) + e.path.replace(/:(\w+)/g, '{$1}').replace(/\*$/, '{path}')
-      paths[path] ??= {}
-      paths[path][e.method.toLowerCase()] = operation(`${group}.${name}`, e, info.errors ?? 'problem')
+      whole[path] ??= {}
+      whole[path][e.method.toLowerCase()] = operation(`${group}.${name}`, e, info.errors ?? 'problem')
     }
   }
+  const schemas: Record<string, unknown> = {}
+  const paths = nameSchemas(whole, schemas)
+  const responses: Record<string, unknown> = {}
+  nameResponses(paths, responses)
   return {
     openapi: '3.1.0',
     info: {
@@ -209,7 +214,8 @@ export function openapi(
     tags: Object.keys(groups).map((name) => ({ name, ...tagOf(name) })),
     paths,
     components: {
-      schemas: { Problem },
+      schemas: Object.fromEntries(Object.entries(schemas).sort(([a], [b]) => (a < b ? -1 : 1))),
+      responses,
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer', description: 'a JWT of POST /auth/login, or an API token' },
         token: {

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox'
+import { meaning } from './patterns.ts'
 import { command, Id, nullable, Time } from './shapes.ts'
 import { HandlerName, QueueName } from './tasks.ts'
 
@@ -8,7 +9,9 @@ const anyObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additio
 const anyValue = Type.Unsafe<unknown>({})
 /** Reaches the handler as it is; what is secret in it is stored sealed. */
 const Input = Type.Optional(Type.Unsafe<unknown>({ writeOnly: true }))
-const Name = Type.String({ pattern: '^[a-z0-9][a-z0-9_.-]{0,99}$' })
+const Name = Type.String({
+  pattern: meaning('1 to 100 of a-z, 0-9, _, . and -, a letter or digit first', '^[a-z0-9][a-z0-9_.-]{0,99}$'),
+})
 
 export const DstGap = oneOf(['skip', 'after'], 'a local time that does not exist: not at all, or when the gap ends')
 export const DstOverlap = oneOf(['first', 'both'], 'a local time that comes twice')
@@ -23,7 +26,10 @@ const timing = {
   every_seconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 31_536_000 })),
   at: Type.Optional(Time),
   zone: Type.Optional(
-    Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_+/-]{0,63}$', description: 'IANA name; UTC unless said' }),
+    Type.String({
+      pattern: meaning('the IANA name of a time zone, such as Europe/Zurich', '^[A-Za-z][A-Za-z0-9_+/-]{0,63}$'),
+      description: 'IANA name; UTC unless said',
+    }),
   ),
   dst_gap: Type.Optional(DstGap),
   dst_overlap: Type.Optional(DstOverlap),

@@ -1,5 +1,6 @@
 import { type Static, type TSchema, Type } from 'typebox'
 import { auditEvents } from './audit.ts'
+import { EVENT_PATTERN, HANDLER_NAME, meaning } from './patterns.ts'
 
 // Commands refuse fields that they do not know; replies list all of theirs.
 const closed = { additionalProperties: false } as const
@@ -11,20 +12,25 @@ const words = <const W extends readonly string[]>(list: W, options: object = {})
   Type.Unsafe<W[number]>({ type: 'string', enum: [...list], ...options })
 
 const uuid = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
-export const Id = Type.String({ pattern: `^${uuid}$`, description: 'UUIDv7' })
+export const Id = Type.String({ pattern: meaning('a UUID', `^${uuid}$`), description: 'UUIDv7' })
 /** In a path: the id, or the number that people read. */
-export const PathRef = Type.String({ pattern: `^([1-9][0-9]{0,14}|${uuid})$`, description: 'id or number' })
+const ref = meaning('an id (a UUID) or a number', `^([1-9][0-9]{0,14}|${uuid})$`)
+export const PathRef = Type.String({ pattern: ref, description: 'id or number' })
 /** In a body or query: the id, or the number. */
 export const Ref = Type.Unsafe<string | number>({
   anyOf: [
     { type: 'integer', minimum: 1, maximum: 1e15 },
-    { type: 'string', pattern: `^([1-9][0-9]{0,14}|${uuid})$` },
+    { type: 'string', pattern: ref },
   ],
   description: 'id or number',
 })
 export const Time = Type.String({ format: 'date-time', description: 'RFC 3339, UTC' })
-export const Sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' })
-export const Slug = Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{1,63}$' })
+export const Sha256 = Type.String({
+  pattern: meaning('a SHA-256 in 64 lower-case hexadecimal digits', '^[0-9a-f]{64}$'),
+})
+export const Slug = Type.String({
+  pattern: meaning('2 to 64 of a-z, 0-9, _ and -, a letter or digit first', '^[a-z0-9][a-z0-9_-]{1,63}$'),
+})
 export const Role = words(['admin', 'ops', 'dev', 'employee', 'auditor'])
 export type Role = Static<typeof Role>
 export const TicketStatus = words(['draft', 'submitted', 'approved', 'running', 'done', 'failed', 'closed'])
@@ -47,11 +53,19 @@ export type Verdict = Static<typeof Verdict>
 export const EvidenceRole = words(['before', 'after'])
 
 // Text that people type: no control characters but tab and line breaks, so nothing forges a line elsewhere.
-const line = (max: number, min = 1) =>
-  Type.String({ minLength: min, maxLength: max, pattern: '^[^\\u0000-\\u001f\\u007f\\u2028\\u2029]*$' })
-export const text = (max: number) =>
-  Type.String({ maxLength: max, pattern: '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]*$' })
-export const Username = Type.String({ pattern: '^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,49}$' })
+const oneLine = meaning('one line, without control characters', '^[^\\u0000-\\u001f\\u007f\\u2028\\u2029]*$')
+const line = (max: number, min = 1) => Type.String({ minLength: min, maxLength: max, pattern: oneLine })
+const plain = meaning(
+  'text without control characters other than tabs and line breaks',
+  '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]*$',
+)
+export const text = (max: number) => Type.String({ maxLength: max, pattern: plain })
+export const Username = Type.String({
+  pattern: meaning(
+    '1 to 50 letters, digits, _, ., @ and -, and none of the last three first',
+    '^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,49}$',
+  ),
+})
 const Email = Type.String({ format: 'email', maxLength: 255 })
 // Secrets by declaration: never redacted on the way in, never stored as they are, never shown.
 const writeOnly = { writeOnly: true } as const
@@ -145,7 +159,7 @@ export const UpdateUser = command(
 )
 export const OneTimePassword = Type.Object({ one_time_password: Type.String() })
 export const TotpSetup = Type.Object({ secret: Type.String(), otpauth_url: Type.String() })
-export const TotpCode = command({ code: Type.String({ pattern: '^[0-9]{6}$', ...writeOnly }) })
+export const TotpCode = command({ code: Type.String({ pattern: meaning('six digits', '^[0-9]{6}$'), ...writeOnly }) })
 export const Session = Type.Object({
   id: Id,
   kind: words(['bearer', 'cookie']),
@@ -191,10 +205,16 @@ export const CreateToken = command({
   name: line(100),
   role: Type.Optional(Role),
   scopes: Type.Optional(
-    Type.Array(Type.String({ pattern: '^[A-Za-z_*]+([.:][A-Za-z0-9_*-]+)*$', maxLength: 100 }), {
-      maxItems: 50,
-      uniqueItems: true,
-    }),
+    Type.Array(
+      Type.String({
+        pattern: meaning('a scope, such as tickets.read, worker:api or *', '^[A-Za-z_*]+([.:][A-Za-z0-9_*-]+)*$'),
+        maxLength: 100,
+      }),
+      {
+        maxItems: 50,
+        uniqueItems: true,
+      },
+    ),
   ),
   expires_at: Type.Optional(Time),
   ip_ranges: Type.Optional(Type.Array(IpRange, { maxItems: 20 })),
@@ -259,7 +279,8 @@ export const SetMember = command({ role: Role })
 
 // ---- signatures of people
 
-const base64url = (max: number) => Type.String({ minLength: 1, maxLength: max, pattern: '^[A-Za-z0-9_-]+$' })
+const base64url = (max: number) =>
+  Type.String({ minLength: 1, maxLength: max, pattern: meaning('base64url without padding', '^[A-Za-z0-9_-]+$') })
 export const PasskeyAssertion = command({
   client_data_json: base64url(4_000),
   authenticator_data: base64url(4_000),
@@ -504,7 +525,7 @@ export const CreateComment = command({
   body: Type.String({
     minLength: 1,
     maxLength: 20_000,
-    pattern: '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]*$',
+    pattern: plain,
   }),
 })
 
@@ -691,7 +712,7 @@ export const RuleSet = Type.Object({
   created_at: Time,
 })
 export const PublishRuleSet = command({
-  name: Type.String({ pattern: '^[a-z][a-z0-9_-]{0,62}$' }),
+  name: Type.String({ pattern: meaning('1 to 63 of a-z, 0-9, _ and -, a letter first', '^[a-z][a-z0-9_-]{0,62}$') }),
   definition: anyJson('{"description"?, "rules": [{"validator", "params"?, "files"?}]}'),
 })
 
@@ -839,7 +860,7 @@ export type RotatedKey = Static<typeof RotatedKey>
 const ground = Type.String({
   minLength: 3,
   maxLength: 500,
-  pattern: '^[^\\u0000-\\u001f\\u007f\\u2028\\u2029]*$',
+  pattern: oneLine,
   description: 'why the law or the person asks for it; it is kept in the log',
 })
 export const Erase = command({ ground })
@@ -849,7 +870,7 @@ export const EraseUser = command({
 })
 /** In a path: the id of an event, or its place in the open log. */
 export const EventRef = Type.String({
-  pattern: `^(0|[1-9][0-9]{0,14}|${uuid})$`,
+  pattern: meaning('an id (a UUID) or an index in the log', `^(0|[1-9][0-9]{0,14}|${uuid})$`),
   description: 'id, or index in the log',
 })
 export const PayloadErasure = Type.Object({ event_id: Id, log_index: nullable(Type.Integer()), erased_by_id: Id })
@@ -874,7 +895,7 @@ const HoldSubject = words(['ticket', 'run', 'project'])
 export const SetHold = command({
   subject_type: HoldSubject,
   subject_id: Type.Optional(Ref),
-  reason: Type.String({ minLength: 3, maxLength: 500, pattern: '^[^\\u0000-\\u001f\\u007f\\u2028\\u2029]*$' }),
+  reason: Type.String({ minLength: 3, maxLength: 500, pattern: oneLine }),
 })
 export const Hold = Type.Object({
   id: Id,
@@ -914,13 +935,13 @@ export const LogDropped = Type.Object({
 
 export const WebhookFormat = words(['cloudevents', 'slack', 'feishu', 'email'])
 export type WebhookFormat = Static<typeof WebhookFormat>
-const Patterns = Type.Array(Type.String({ pattern: '^(\\*|[a-z_]+\\.(\\*|[a-z_]+))$', maxLength: 60 }), {
+const Patterns = Type.Array(Type.String({ pattern: EVENT_PATTERN, maxLength: 60 }), {
   minItems: 1,
   maxItems: 50,
   uniqueItems: true,
   description: 'event types, groups such as run.*, or *',
 })
-const HandlerNames = Type.Array(Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_.-]{0,99}$' }), {
+const HandlerNames = Type.Array(Type.String({ pattern: HANDLER_NAME }), {
   maxItems: 50,
   uniqueItems: true,
   description: 'it is told how tasks of these handlers ended, unless their dispatch named a callback',
@@ -929,15 +950,19 @@ const HandlerNames = Type.Array(Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_.-]
 const DestinationUrl = Type.String({
   minLength: 8,
   maxLength: 2000,
-  pattern: '^(https?://|mailto:)',
+  pattern: meaning('an address that begins with https://, http:// or mailto:', '^(https?://|mailto:)'),
   description: 'https://...; mailto:a@example.com,b@example.com for e-mail',
   ...writeOnly,
 })
 const OwnHeaders = Type.Unsafe<Record<string, string>>({
   type: 'object',
   maxProperties: 20,
-  propertyNames: { pattern: '^[A-Za-z0-9-]{1,64}$' },
-  additionalProperties: { type: 'string', maxLength: 2000, pattern: '^[\\x20-\\x7e]*$' },
+  propertyNames: { pattern: meaning('1 to 64 letters, digits and -', '^[A-Za-z0-9-]{1,64}$') },
+  additionalProperties: {
+    type: 'string',
+    maxLength: 2000,
+    pattern: meaning('printable ASCII, or nothing', '^[\\x20-\\x7e]*$'),
+  },
   description: 'sent with each message; values are never shown again',
   ...writeOnly,
 })

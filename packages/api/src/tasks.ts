@@ -1,12 +1,15 @@
 import { type Static, Type } from 'typebox'
+import { HANDLER_NAME, HTTP_URL, meaning, PRINTABLE } from './patterns.ts'
 import { command, Id, nullable, Ref, RunState, Sha256, Time } from './shapes.ts'
 
 /** A name of a handler: dotted words, as `system.ping`. */
-export const HandlerName = Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_.-]{0,99}$' })
-export const QueueName = Type.String({ pattern: '^[a-z0-9][a-z0-9_.-]{0,63}$' })
+export const HandlerName = Type.String({ pattern: HANDLER_NAME })
+export const QueueName = Type.String({
+  pattern: meaning('1 to 64 of a-z, 0-9, _, . and -, a letter or digit first', '^[a-z0-9][a-z0-9_.-]{0,63}$'),
+})
 const anyObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
 const anyValue = Type.Unsafe<unknown>({})
-const Key = Type.String({ minLength: 1, maxLength: 200, pattern: '^[\\u0020-\\u007e]+$' })
+const Key = Type.String({ minLength: 1, maxLength: 200, pattern: PRINTABLE })
 const Tags = Type.Array(Type.String({ minLength: 1, maxLength: 60 }), { maxItems: 20, uniqueItems: true })
 
 const Count = Type.Integer({ minimum: 1, maximum: 10_000 })
@@ -392,7 +395,7 @@ export type HandlerInfo = Static<typeof HandlerInfo>
 
 // ---- workers outside of the server
 
-const WorkerName = Type.String({ minLength: 1, maxLength: 100, pattern: '^[\\u0020-\\u007e]+$' })
+const WorkerName = Type.String({ minLength: 1, maxLength: 100, pattern: PRINTABLE })
 const anySchema = Type.Unsafe<Record<string, unknown> | null>({
   anyOf: [{ type: 'object', additionalProperties: true }, { type: 'null' }],
 })
@@ -422,7 +425,7 @@ export type WorkerHandler = Static<typeof WorkerHandler>
 /** A handler that is an address: each attempt is a signed POST, what it answers is the result. */
 export const AddHandler = command({
   ...WorkerHandler.properties,
-  url: Type.String({ format: 'uri', maxLength: 2000, pattern: '^https?://' }),
+  url: Type.String({ format: 'uri', maxLength: 2000, pattern: HTTP_URL }),
 })
 export type AddHandler = Static<typeof AddHandler>
 export const AddedHandler = Type.Intersect([
@@ -517,7 +520,7 @@ export type WaitedFor = Static<typeof WaitedFor>
 /** Nothing more is started under a key before then; a longer pause stays. */
 export const WorkerPause = command({
   lease: Lease,
-  key: Type.String({ minLength: 1, maxLength: 200, pattern: '^[\\u0020-\\u007e]+$' }),
+  key: Type.String({ minLength: 1, maxLength: 200, pattern: PRINTABLE }),
   until: Type.String({ format: 'date-time' }),
 })
 export type WorkerPause = Static<typeof WorkerPause>
@@ -566,7 +569,9 @@ export const WorkResult = Type.Object(
       Type.Array(Id, { minItems: 1, maxItems: 1_000, description: 'with `wait`: those that have to end first' }),
     ),
     result: Type.Optional(Type.Unsafe<unknown>({ writeOnly: true })),
-    error_code: Type.Optional(Type.String({ pattern: '^[A-Z][A-Z0-9_]{0,99}$' })),
+    error_code: Type.Optional(
+      Type.String({ pattern: meaning('a code of A-Z, 0-9 and _, a letter first', '^[A-Z][A-Z0-9_]{0,99}$') }),
+    ),
     error: Type.Optional(Type.String({ maxLength: 10_000 })),
     retryable: Type.Optional(Type.Boolean()),
     log: Type.Optional(Type.String({ maxLength: 65_536, description: 'the newest lines that it printed' })),

@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net'
 import type { Kysely } from 'kysely'
 import type pg from 'pg'
 import { type Aftermath, createAftermath } from './aftermath.ts'
@@ -8,6 +7,7 @@ import { kyselyOn } from './connection.ts'
 import { DatabaseConflict, DatabaseUnavailable, type Param, type Tx } from './database.ts'
 import { ProjectFence } from './fence.ts'
 import { FailedBehind, type GroupTx } from './group-commit.ts'
+import { type Answer, ask, askOnce, type Statement, sendAsked } from './postgres-batch.ts'
 import { translate } from './postgres-wire.ts'
 import type { Tables } from './tables.ts'
 
@@ -16,19 +16,8 @@ export type ColumnTypes = ReadonlyMap<string, ReadonlyMap<string, string>>
 const SLOW = '/* slow */'
 const SLOW_ANSWER_MS = 86_400_000
 
-// Project ids are UUIDs that we made; the check keeps this literal safe whatever calls it.
-export function enter(project: string): string {
-  if (!/^[0-9a-f-]{36}$/.test(project)) throw new Error('a project id is a UUID')
-  return `set local writ.project = '${project}'`
-}
-
 // Statements are written with ?1, ?2; each is rewritten and named once, however often it runs.
 const statements = new Map<string, Statement>()
-interface Statement {
-  readonly name: string
-  readonly text: string
-  readonly query_timeout?: number
-}
 export function statementOf(sql: string): Statement {
   let statement = statements.get(sql)
   if (!statement) {
@@ -40,6 +29,18 @@ export function statementOf(sql: string): Statement {
     statements.set(sql, statement)
   }
   return statement
+}
+const ENTER = statementOf("select set_config('writ.project', ?1, true)")
+export const COMMIT = statementOf('commit')
+export const ROLLBACK = statementOf('rollback')
+
+/** Begins a transaction within a project's fence. Need not be waited for: what is asked for behind it fails if it did. */
+export async function begin(client: pg.PoolClient, how: string, project: string): Promise<void> {
+  try {
+    await Promise.all([ask(client, statementOf(how)), ask(client, ENTER, [project])])
+  } catch (error) {
+    throw translate(error)
+  }
 }
 
 export function txOn(
@@ -55,8 +56,7 @@ export function txOn(
       {
         async run(sql, params) {
           try {
-            gatherWrites(client)
-            const result = await client.query(sql, params as unknown[])
+            const result = await askOnce(client, sql, params)
             return { rows: result.rows, changes: BigInt(result.rowCount ?? 0) }
           } catch (error) {
             throw translate(error)
@@ -69,10 +69,9 @@ export function txOn(
   }
   // Made when it is first asked for: a transaction of hand-written statements needs none.
   let db: Kysely<Tables> | undefined
-  const prepared = async (sql: string, values: unknown[]) => {
+  const prepared = async (sql: string, values: unknown[]): Promise<Answer> => {
     try {
-      gatherWrites(client)
-      return await client.query({ ...statementOf(sql), values })
+      return await ask(client, statementOf(sql), values)
     } catch (error) {
       throw translate(error)
     }
@@ -114,11 +113,12 @@ export function txOn(
          returning ${key} as updated, ${returning} as told`,
         [...keys.map((one) => arrayOf(kinds?.get(one), rows, one)), project, sorted[0], sorted.at(-1)],
       )
-      const updated = new Map(result.rows.map((row: { updated: string; told: number }) => [row.updated, row.told]))
+      const changed = result.rows as { updated: string; told: number }[]
+      const updated = new Map(changed.map((row) => [row.updated, row.told]))
       return ids.map((id) => updated.get(id))
     },
     behind: behind.leave,
-    flush: () => sendGathered(streamOf(client)),
+    flush: () => sendAsked(client),
     afterCommit: after.afterCommit,
     ifUndone: after.ifUndone,
   }
@@ -137,52 +137,26 @@ const textsOf = (param: Param | readonly Param[]): unknown =>
     : param
 
 /**
- * What is sent to a connection within one turn of the event loop leaves in one write: each write is a system call of ours
- * and a wake-up of the backend, which together cost more than most statements.
- */
-function gatherWrites(client: pg.PoolClient): void {
-  const stream = streamOf(client)
-  if (gathering.has(stream)) return
-  gathering.add(stream)
-  stream.cork()
-  process.nextTick(sendGathered, stream)
-}
-const gathering = new Set<Socket>()
-
-function sendGathered(stream: Socket): void {
-  if (gathering.delete(stream)) stream.uncork()
-}
-
-// Public by use (pg's own pool and cursors reach for it), absent from its types.
-const streamOf = (client: pg.PoolClient): Socket =>
-  (client as unknown as { readonly connection: { readonly stream: Socket } }).connection.stream
-
-/**
  * Statements that need no answer of their own travel with their neighbours: begin and project with the first statements,
  * the last release with the commit. The first batch needs no savepoint, for there is nothing before it that a rollback of
  * the whole would lose.
  */
 export function groupTransaction(client: pg.PoolClient, project: string, columns: ColumnTypes): GroupTx {
-  let ahead = ''
   const after = createAftermath()
   const behind = createBehind()
   // Whether this transaction holds nothing yet, and whether it is itself the savepoint of the batch under way.
   let empty = true
   let whole = false
   const send = async (sql: string) => {
-    const text = ahead + sql
-    ahead = ''
     try {
-      gatherWrites(client)
-      await client.query(text)
+      await ask(client, statementOf(sql))
     } catch (error) {
       throw translate(error)
     }
   }
   // Not waited for: what travels behind it fails if it did.
   const sendAlong = (sql: string) => void send(sql).catch(() => {})
-  const begin = `begin; ${enter(project)}`
-  sendAlong(begin)
+  begin(client, 'begin', project).catch(() => {})
   return {
     tx: txOn(client, project, after, behind, columns),
     async savepoint() {
@@ -194,11 +168,12 @@ export function groupTransaction(client: pg.PoolClient, project: string, columns
     async rollbackToSavepoint() {
       after.undoneToSavepoint()
       behind.forget()
-      await send(whole ? `rollback; ${begin}` : 'rollback to savepoint batch; release savepoint batch')
+      sendAlong(whole ? 'rollback' : 'rollback to savepoint batch')
+      await (whole ? begin(client, 'begin', project) : send('release savepoint batch'))
       empty = whole
     },
     async releaseSavepoint() {
-      if (!whole) ahead = 'release savepoint batch; '
+      if (!whole) sendAlong('release savepoint batch')
     },
     caughtUp: behind.caughtUp,
     async commit() {
@@ -220,7 +195,7 @@ export function groupTransaction(client: pg.PoolClient, project: string, columns
     async rollback() {
       after.undone()
       try {
-        await client.query('rollback')
+        await ask(client, ROLLBACK)
         client.release()
       } catch (error) {
         client.release(true)

@@ -3,8 +3,9 @@ import { createAftermath } from './aftermath.ts'
 import { createBehind } from './behind.ts'
 import { type Database, DatabaseUnavailable, type Param, type Tx } from './database.ts'
 import { createGroupCommit, unit } from './group-commit.ts'
+import { ask } from './postgres-batch.ts'
 import { hear, lead } from './postgres-sessions.ts'
-import { type ColumnTypes, enter, groupTransaction, statementOf, txOn } from './postgres-tx.ts'
+import { begin, COMMIT, type ColumnTypes, groupTransaction, ROLLBACK, statementOf, txOn } from './postgres-tx.ts'
 import { alive, translate, types } from './postgres-wire.ts'
 import { INSTANCE, projectInContext } from './project.ts'
 
@@ -51,7 +52,7 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
 
   async function inTransaction<T>(
     from: pg.Pool,
-    begin: string,
+    how: string,
     project: string,
     work: (tx: Tx) => Promise<T>,
     fenced: boolean,
@@ -61,16 +62,16 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
     const behind = createBehind()
     let broken: Error | undefined
     try {
-      await client.query(`${begin}; ${enter(project)}`)
+      begin(client, how, project).catch(() => {})
       const result = await work(txOn(client, project, after, behind, columns, fenced))
       await behind.caughtUp()
-      await client.query('commit')
+      await ask(client, COMMIT)
       after.committed()
       return result
     } catch (error) {
       const translated = translate(error)
       after.undone()
-      await client.query('rollback').catch((failed) => {
+      await ask(client, ROLLBACK).catch((failed) => {
         broken = failed
       })
       throw translated
@@ -91,10 +92,15 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
     read: async (work) =>
       inTransaction(pool, 'begin isolation level repeatable read read only', projectInContext(), work, true),
     async lookup<Row>(text: string, params: readonly (Param | readonly Param[])[]) {
+      const client = await connect(pool)
+      let broken: Error | undefined
       try {
-        return (await pool.query({ ...statementOf(text), values: [...params] })).rows as Row[]
+        return (await ask(client, statementOf(text), params)).rows as Row[]
       } catch (error) {
+        if (!(error instanceof pg.DatabaseError)) broken = error as Error
         throw translate(error)
+      } finally {
+        client.release(broken)
       }
     },
     write: (work) => group.submit(unit, work) as ReturnType<typeof work>,

@@ -1,4 +1,4 @@
-import { errors, type Problem, retryable } from '@writ/api'
+import { errors, type Problem, patternWords, retryable } from '@writ/api'
 import { AppError, type FieldError } from '../app-error.ts'
 import { DatabaseConflict, DatabaseUnavailable } from '../db/index.ts'
 
@@ -15,7 +15,6 @@ export type Recognise = (error: unknown) => AppError | undefined
 // https://fastify.dev/docs/latest/Reference/Errors/
 const FASTIFY: Record<string, () => AppError> = {
   FST_ERR_CTP_INVALID_JSON_BODY: () => new AppError('BODY_INVALID'),
-  FST_ERR_CTP_EMPTY_JSON_BODY: () => new AppError('BODY_INVALID'),
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => new AppError('BODY_INVALID'),
   FST_ERR_CTP_BODY_TOO_LARGE: () => new AppError('BODY_TOO_LARGE'),
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () => new AppError('MEDIA_TYPE_UNSUPPORTED'),
@@ -42,10 +41,10 @@ export function refusalOf(error: unknown, recognise: Recognise): AppError | unde
 }
 
 function fieldsOf(where: string, faults: readonly ValidationFault[]): FieldError[] {
-  // A union reports each branch and then itself; the branches' own faults say more.
+  // A union reports each branch and then itself; the branches' own faults say more, together.
   const telling = faults.length > 1 ? faults.filter((fault) => fault.keyword !== 'anyOf') : faults
-  const seen = new Set<string>()
-  return telling.flatMap((fault) => {
+  const told = new Map<string, FieldError>()
+  for (const fault of telling) {
     const property = fault.params?.missingProperty ?? fault.params?.additionalProperty
     const path = `${where}${(fault.instancePath ?? '').replace(/\//g, '.')}${property === undefined ? '' : `.${String(property)}`}`
     const message =
@@ -54,14 +53,26 @@ function fieldsOf(where: string, faults: readonly ValidationFault[]): FieldError
         : fault.keyword === 'required'
           ? 'required'
           : detail(fault)
-    const key = `${path} ${message}`
-    if (seen.has(key)) return []
-    seen.add(key)
-    return [{ path, message, code: fault.keyword }]
-  }) as FieldError[]
+    const before = told.get(path)
+    if (!before) told.set(path, { path, message, code: fault.keyword })
+    else if (!before.message.includes(message))
+      told.set(path, { ...before, message: `${before.message}, or ${message.replace(/^must be /, '')}` })
+  }
+  return [...told.values()]
+}
+
+const FORMATS: Record<string, string> = {
+  'date-time': 'a time as in RFC 3339, such as 2026-05-17T09:30:00Z',
+  email: 'an e-mail address',
+  uri: 'a URL',
 }
 
 function detail(fault: ValidationFault): string {
+  if (fault.keyword === 'minLength' && fault.params?.limit === 1) return 'must not be empty'
+  const format = FORMATS[String(fault.params?.format)]
+  if (fault.keyword === 'format' && format) return `must be ${format}`
+  const asked = patternWords.get(String(fault.params?.pattern))
+  if (fault.keyword === 'pattern' && asked) return `must be ${asked}`
   const allowed = fault.params?.allowedValues
   return Array.isArray(allowed) ? `must be one of ${allowed.join(', ')}` : (fault.message ?? 'invalid')
 }
@@ -75,7 +86,8 @@ export function problemOf(refusal: AppError, at: { url: string; requestId: strin
       : refusal.message
   return {
     type: `/docs/errors#${refusal.code}`,
-    title: errors[refusal.code].text,
+    // The same for every problem of its type, so without what is particular to this one.
+    title: errors[refusal.code].text.replace(/\{\w+\}/g, '…'),
     status: refusal.status,
     detail: detailText,
     instance: at.url.split('?')[0]!,

@@ -85,6 +85,14 @@ export async function createHttpServer(on: {
   )
   app.setSerializerCompiler(() => JSON.stringify)
 
+  // Many clients name a content type for a body that they do not send. Where one is needed, the schema says so.
+  const parseJson = app.getDefaultJsonParser('error', 'error')
+  app.removeContentTypeParser(['application/json', 'text/plain'])
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, undefined)
+    else parseJson(request, body, done)
+  })
+
   let closing = false
   // Clients open spare connections. One on which nothing was asked yet is idle to us but not to Node, and would hold up
   // the end of the server.

@@ -1,0 +1,18 @@
+const words = new Map<string, string>()
+
+/** What each pattern of a schema asks for, by its source: a refusal says "must be a UUID", not the expression. */
+export const patternWords: ReadonlyMap<string, string> = words
+
+/** A pattern, and what a text that fits it is. */
+export function meaning(inWords: string, pattern: string): string {
+  words.set(pattern, inWords)
+  return pattern
+}
+
+export const HTTP_URL = meaning('an address that begins with http:// or https://', '^https?://')
+export const PRINTABLE = meaning('printable ASCII', '^[\\u0020-\\u007e]+$')
+export const HANDLER_NAME = meaning(
+  '1 to 100 letters, digits, _, . and -, a letter or _ first',
+  '^[A-Za-z_][A-Za-z0-9_.-]{0,99}$',
+)
+export const EVENT_PATTERN = meaning('an event type, a group such as run.*, or *', '^(\\*|[a-z_]+\\.(\\*|[a-z_]+))$')
