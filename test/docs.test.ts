@@ -73,7 +73,7 @@ test('docs/events.md, its twin and docs/asyncapi.json are what node docs/generat
 /** Variables of the command line, which the server does not read. */
 const ofCli = ['WRIT_URL', 'WRIT_TOKEN', 'WRIT_PROJECT', 'WRIT_CONTEXT']
 /** And those of tests and development. */
-const ofTests = ['WRIT_UPDATE_SNAPSHOTS', 'WRIT_DEV_SERVER']
+const ofTests = ['WRIT_UPDATE_SNAPSHOTS', 'WRIT_DEV_SERVER', 'WRIT_SCREENSHOTS']
 
 test('every variable and code that a document names exists', async () => {
   const declared = [...Object.values(settings), ...Object.values(dispatchSettings)]

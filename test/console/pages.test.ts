@@ -1,12 +1,9 @@
 /** Every page: nothing broken, nothing wider than the screen, nothing that axe-core calls serious, in both themes and languages. */
 import assert from 'node:assert/strict'
-import path from 'node:path'
 import { test } from 'node:test'
 import type { Webhook } from '@writ/api'
 import { startReceiver } from '../channels/receiver.ts'
-import { faultsOf, fill, lookAt, openTab, type Sight, skip, startConsole } from './scene.ts'
-
-const screenshots = path.join(import.meta.dirname, '../../packages/console/screenshots')
+import { fill, lookAt, looker, openTab, type Sight, skip, startConsole } from './scene.ts'
 
 const pages: readonly Sight[] = [
   ['home', '', '.figures'],
@@ -61,15 +58,13 @@ test('every page is whole and accessible in both themes', { skip }, async () => 
 test('dialogs and drawers are accessible too', { skip }, async () => {
   await using system = await startConsole()
   await fill(system)
-  await using tab = await openTab(system, { scheme: 'dark' })
+  const shape = { scheme: 'dark', width: 1440, height: 900, locale: 'en-GB' } as const
+  await using tab = await openTab(system, shape)
   const { page } = tab
   await tab.open('default/tickets/3')
   await tab.signIn(system.admin)
   const faults: string[] = []
-  const look = async (name: string) => {
-    for (const fault of await faultsOf(page)) faults.push(`${name}: ${fault}`)
-    await page.screenshot({ path: path.join(screenshots, `${name}-dark-1440.png`) })
-  }
+  const look = looker(page, shape, faults)
   await page.getByRole('button', { name: 'Review and approve' }).click()
   await page.getByText('This page made the same digest').waitFor()
   await look('approve')
@@ -87,6 +82,10 @@ test('dialogs and drawers are accessible too', { skip }, async () => {
   await page.keyboard.press('Escape')
   await tab.open('default/audit')
   await page.locator('.list-row a', { hasText: 'ticket.approved' }).first().click()
+  await page
+    .getByRole('dialog')
+    .getByText('Approved version 1 of ticket #2: Replace the core switch in hall 3')
+    .waitFor()
   await page.getByRole('button', { name: 'Prove that the log holds it' }).click()
   await page.getByText(/hashes lead to its root. Computed in this page/).waitFor()
   await look('event')

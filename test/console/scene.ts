@@ -1,6 +1,6 @@
 /** The console in a real browser against a real server: people with pages of their own, and what must hold on every page. */
 import assert from 'node:assert/strict'
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { after } from 'node:test'
@@ -188,13 +188,25 @@ const rowsAreWhole = async (page: Page): Promise<boolean> =>
 
 const screenshots = path.join(import.meta.dirname, '../../packages/console/screenshots')
 
+/** Every page in every theme, width and language; otherwise what `lookAt` says. */
+const wholeMatrix = process.env.WRIT_SCREENSHOTS === 'all'
+
 /** A page: the name of its screenshot, its address, and what is there when it is whole. */
 export type Sight = readonly [name: string, place: string, waitFor: string]
 export type Look = (name: string) => Promise<void>
 
+interface Shape {
+  readonly scheme: 'light' | 'dark'
+  readonly width: number
+  readonly height: number
+  readonly locale: 'en-GB' | 'zh-CN'
+}
+
 /**
  * Opens each page as the admin, in the light theme on a wide screen in English and in the dark one on a phone in Chinese: so each
- * fault is seen by one of them. Takes a screenshot of each; answers what is wrong with them.
+ * fault is seen by one of them. Takes a screenshot of each: in both themes on the wide screen without loading it again, of every
+ * second one also at 1024, where columns are the tightest, and in the light theme on the phone; one costs a sixth of a second, and
+ * `WRIT_SCREENSHOTS=all` takes all. Answers what is wrong with the pages.
  */
 export async function lookAt(
   system: TestSystem,
@@ -204,32 +216,66 @@ export async function lookAt(
     after?: (tab: Tab, look: Look) => Promise<void>
   } = {},
 ): Promise<string[]> {
-  await mkdir(screenshots, { recursive: true })
   const faults: string[] = []
-  const round = async (scheme: 'light' | 'dark', shape: { width: number; height: number; locale: string }) => {
-    await using tab = await openTab(system, { scheme, ...shape })
-    const look = async (name: string) => {
-      await settled(tab.page)
-      for (const fault of await faultsOf(tab.page)) faults.push(`${name}, ${scheme}: ${fault}`)
-      const file = path.join(screenshots, `${name}-${scheme}-${shape.width}.png`)
-      await tab.page.screenshot({ path: file, fullPage: true })
-    }
+  const round = async (shape: Shape) => {
+    await using tab = await openTab(system, shape)
+    const looked = looker(tab.page, shape, faults)
     await tab.open('')
-    await more.before?.(tab, look)
+    await more.before?.(tab, looked)
     await tab.signIn(system.admin)
     for (const [name, place, shown] of sights) {
       await tab.open(`default/${place}`)
       await tab.page.locator(shown).first().waitFor()
-      await look(name)
+      await looked(name)
     }
-    await more.after?.(tab, look)
+    await more.after?.(tab, looked)
     faults.push(...tab.broken)
   }
-  await Promise.all([
-    round('light', { width: 1440, height: 900, locale: 'en-GB' }),
-    round('dark', { width: 390, height: 844, locale: 'zh-CN' }),
-  ])
+  const wide = { scheme: 'light', width: 1440, height: 900, locale: 'en-GB' } as const
+  const phone = { scheme: 'dark', width: 390, height: 844, locale: 'zh-CN' } as const
+  await Promise.all([round(wide), round(phone)])
+  if (wholeMatrix) await Promise.all([round({ ...wide, locale: 'zh-CN' }), round({ ...phone, locale: 'en-GB' })])
   return faults
+}
+
+/** Looks at what a page shows: its faults, and its screenshots `<name>-<theme>-<width>-<language>.png`. */
+export function looker(page: Page, shape: Shape, faults: string[]): Look {
+  const { scheme, width, height, locale } = shape
+  let turn = 0
+  return async (name) => {
+    await settled(page)
+    const shoot = async (theme: string, at: number) => {
+      // Two frames: themes and widths are heard of by events, and charts are drawn behind them.
+      await page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))')
+      const file = `${name}-${theme}-${at}-${locale.slice(0, 2)}.png`
+      await page.screenshot({ path: path.join(screenshots, file), fullPage: true })
+    }
+    const look = async (theme: string, at: number) => {
+      for (const fault of await faultsOf(page)) faults.push(`${name}, ${theme}, ${at}, ${locale}: ${fault}`)
+    }
+    await look(scheme, width)
+    await shoot(scheme, width)
+    const other = scheme === 'light' ? 'dark' : 'light'
+    turn++
+    if (wholeMatrix || width > 1024 || turn % 2 === 0) {
+      await page.emulateMedia({ colorScheme: other })
+      if (wholeMatrix) await look(other, width)
+      await shoot(other, width)
+    }
+    if (width > 1024) {
+      await page.setViewportSize({ width: 1024, height })
+      // Lists leave out columns when they hear that they are narrower.
+      const narrow = await comesTo(() => fits(page), true, 5_000).catch(() => 'wider than the screen')
+      if (narrow) faults.push(`${name}, 1024, ${locale}: ${narrow}`)
+      if (wholeMatrix || turn % 2 === 1) await shoot(other, 1024)
+      if (wholeMatrix) {
+        await page.emulateMedia({ colorScheme: scheme })
+        await shoot(scheme, 1024)
+      }
+      await page.setViewportSize({ width, height })
+    }
+    await page.emulateMedia({ colorScheme: scheme })
+  }
 }
 
 /** Ticket 1 done and sealed, 2 failed, 3 submitted, 4 a draft; by the employee, approved by the admin. */

@@ -7,7 +7,7 @@ import type { Approval, Policy, Run, Ticket } from '@writ/api'
 import { verifyBundle } from '@writ/tlog'
 import { sha256, sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
 import { folderFiles, unpack, verifySh } from '../evidence/scene.ts'
-import { comesTo, countOf, examples, openTab, skip, startConsole } from './scene.ts'
+import { comesTo, countOf, examples, openTab, skip, startConsole, textsOf } from './scene.ts'
 
 // Files that are chosen together are announced together; the check may begin a moment after the last.
 const patient = { env: { WRIT_PROOF_SETTLE_SECONDS: '1' } }
@@ -168,8 +168,15 @@ test('a rejection goes back with its reason, and an edit after an approval is sh
   await system.admin.post(`/tickets/${ticket.id}/approve`, {})
   await system.employee.patch(`/tickets/${ticket.id}`, { title: 'Renumber all uplinks' })
   await page.getByRole('button', { name: 'Review and approve' }).click()
-  const row = dialog.locator('tr', { hasText: 'title' })
-  for (const title of ['Renumber all uplinks', 'Renumber the uplinks']) await row.getByText(title).waitFor()
+  await dialog.getByText(/^Version 1 was approved by/).waitFor()
+  await textsOf(dialog.locator('.changes del'), ['Renumber the uplinks'])
+  await textsOf(dialog.locator('.changes ins'), ['Renumber all uplinks'])
+  // What will judge: the digest that the server tells of each check, and the same of the run that names it.
+  await dialog.getByText('7 checks may be named').click()
+  const scripts = (await system.admin.get<{ script_id: string; digest: string | null }[]>('/scripts')).body
+  const known = scripts.find(({ script_id }) => script_id === 'proof.config_format')?.digest
+  await dialog.locator(`button[title="${known}"]`).waitFor()
+  await countOf(dialog.locator('tbody button.mono'), scripts.filter(({ digest }) => digest !== null).length)
   await page.getByRole('dialog').getByRole('button', { name: 'Approve', exact: true }).click()
   await page.locator('h1 .state-approved').waitFor()
   assert.deepEqual(tab.broken, [])

@@ -59,6 +59,12 @@ test('an approver sets up a passkey, another admin agrees, and the passkey signs
   const first = await openPage('en-GB')
   await logIn(first.page, system, system.admin, ticket.number)
   assert.equal(await first.page.textContent('#ticket-title'), '#1  Replace <b>the</b> main switch')
+  const read = (where: string) => first.page.textContent(where)
+  assert.equal(await read('#ticket-opened'), 'employee')
+  assert.equal(await read('#changed-text'), 'Nobody has approved an earlier version: all of it is new.')
+  assert.equal(await read('#may'), 'May approve: admin, second.')
+  assert.match((await read('#checks')) ?? '', /proof\.config_format 1\.0\.0[0-9a-f]{64}/)
+  assert.match((await read('#next')) ?? '', /^employee may start a run .* stands until the ticket is edited/)
   assert.ok(await first.page.isHidden('#approve'))
   await first.page.click('#enrol')
   await said(first.page, 'Your passkey is enrolled.')
@@ -113,5 +119,28 @@ test('a passkey of another site, or another statement, is refused', { skip }, as
   await page.click('#enrol')
   await said(page, 'The signature is not valid')
   assert.deepEqual((await system.admin.get<SigningKey[]>('/signing-keys')).body, [])
+  await context.close()
+})
+
+test('who approves again on a phone sees what was changed since, and who is excluded', { skip }, async () => {
+  await using system = await TestSystem.start()
+  const employee = (await system.employee.get<{ id: string }>('/auth/me')).body
+  const second = await system.hire('second', 'admin')
+  const doer = (await second.get<{ id: string }>('/auth/me')).body
+  const asked = { title: 'Replace the switch', due_at: '2030-01-02T03:04:00Z', assignee_id: doer.id }
+  const ticket = (await system.employee.post<Ticket>('/tickets', asked)).body
+  assert.equal(ticket.created_by_id, employee.id)
+  await system.admin.post(`/tickets/${ticket.id}/approve`)
+  await system.employee.patch(`/tickets/${ticket.id}`, { title: 'Replace both switches', due_at: null })
+  await system.employee.patch(`/tickets/${ticket.id}`, { title: 'Replace three switches' })
+  const { page, context, broken } = await openPage('en-GB')
+  await logIn(page, system, system.admin, ticket.number)
+  assert.match((await page.textContent('#changed-text')) ?? '', /^Version 1 was approved by admin, /)
+  assert.deepEqual(await page.locator('#changes dt').allTextContents(), ['Title', 'Due'])
+  assert.deepEqual(await page.locator('#changes ins').allTextContents(), ['Replace three switches', '–'])
+  assert.equal(await page.locator('#changes del').first().textContent(), 'Replace the switch')
+  assert.deepEqual(await page.locator('#excluded li').allTextContents(), ['second may not: does the work.'])
+  assert.equal(await page.textContent('#may'), 'May approve: admin.')
+  assert.deepEqual(broken, [])
   await context.close()
 })

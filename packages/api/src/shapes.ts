@@ -695,6 +695,12 @@ export const Script = Type.Object({
   requires_approval: Type.Boolean(),
   validators: Type.Array(Type.String()),
   rule_set: nullable(Type.String()),
+  digest: nullable(
+    Type.String({
+      pattern: '^[0-9a-f]{64}$',
+      description: 'SHA-256 of the rules of a run without parameters; null where a check is nothing without them',
+    }),
+  ),
 })
 export const RuleSet = Type.Object({
   id: Id,

@@ -142,7 +142,7 @@ const tree = root.addChildren([
     ),
     page(
       'tasks/$number',
-      lazyRouteComponent(() => import('../pages/task.tsx'), 'TaskPage'),
+      lazyRouteComponent(() => withWords(import('../pages/task.tsx')), 'TaskPage'),
     ),
     page(
       'batches',

@@ -13,6 +13,7 @@ import { Facts, Mono, Page, Person, Section, State, Time } from '../parts/bits.t
 import { VerifyFile } from '../parts/bundle.tsx'
 import { Code } from '../parts/code.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
+import { useHappened } from '../parts/happened.ts'
 import { Icon } from '../parts/icons.tsx'
 import { type Column, List } from '../parts/list.tsx'
 import { saveAs } from '../parts/preview.tsx'
@@ -27,12 +28,16 @@ const RESOURCES = [
   'asset',
   'token',
   'signing_key',
-  'policy',
-  'webhook',
+  'policy_change',
   'rule_set',
+  'webhook',
+  'schedule',
   'hold',
-  'project',
   'user',
+  'project',
+  'log',
+  'audit_event',
+  'feishu_app',
 ] as const
 
 /** The log: what happened, that it is all there, and who stands for it. */
@@ -41,6 +46,7 @@ export function Audit() {
   const { t } = useTranslation()
   const [filters, set] = useFilters()
   const members = useMembers()
+  const told = useHappened()
   const query = Object.fromEntries(FILTERS.flatMap((name) => (filters[name] ? [[name, filters[name]]] : [])))
   if (!can('audit.events'))
     return (
@@ -49,12 +55,12 @@ export function Audit() {
       </Page>
     )
   const columns: Column<AuditEvent>[] = [
-    { name: 'title', title: t('audit.event'), width: 'minmax(180px, 240px)', show: (row) => row.event_type },
-    { name: 'action', title: t('audit.action'), width: 'minmax(160px, 1fr)', wide: true, show: (row) => row.action },
+    { name: 'title', title: t('audit.event'), width: '160px', show: (row) => row.event_type },
+    { name: 'action', title: t('audit.action'), width: 'minmax(220px, 1fr)', show: (row) => told(row) },
     {
       name: 'actor',
       title: t('audit.actor'),
-      width: '130px',
+      width: '100px',
       show: (row) =>
         row.actor_id ? (
           <Person id={row.actor_id} number={row.actor_number} />
@@ -65,7 +71,7 @@ export function Audit() {
     {
       name: 'ok',
       title: t('audit.result'),
-      width: '90px',
+      width: '84px',
       show: (row) =>
         row.success ? (
           <Icon name="check" size={14} className="good" />
@@ -76,14 +82,15 @@ export function Audit() {
     {
       name: 'index',
       title: t('audit.index'),
-      width: '80px',
+      width: '70px',
       right: true,
+      spare: 1,
       show: (row) => (row.log_index === null ? '…' : row.log_index),
     },
     {
       name: 'when',
       title: t('run.when'),
-      width: '130px',
+      width: '110px',
       right: true,
       wide: true,
       show: (row) => <Time at={row.timestamp} />,
@@ -132,7 +139,7 @@ export function Audit() {
           <Select
             aria-label={t('audit.resource')}
             placeholder={t('audit.anything')}
-            data={[...RESOURCES]}
+            data={RESOURCES.map((value) => ({ value, label: t(`resource.${value}`) }))}
             value={filters.resource_type ?? null}
             onChange={(resource_type) => set({ resource_type })}
             clearable
@@ -362,7 +369,8 @@ function EventDrawer({
   close: () => void
 }) {
   const { client, project } = useSession()
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
+  const told = useHappened()
   const event = useQuery({
     queryKey: [project, 'audit-event', id],
     enabled: id !== undefined,
@@ -398,7 +406,7 @@ function EventDrawer({
               <Empty title={t('error.missing')} />
             ) : (
               <>
-                <p>{one.action}</p>
+                <p>{told(one)}</p>
                 <Facts
                   rows={[
                     [t('run.when'), <Time key="t" at={one.timestamp} />],
@@ -409,7 +417,7 @@ function EventDrawer({
                     [
                       t('audit.resource'),
                       one.resource_type
-                        ? `${one.resource_type} ${one.resource_number === null ? '' : `#${one.resource_number}`}`
+                        ? `${i18n.exists(`resource.${one.resource_type}`) ? t(`resource.${one.resource_type}` as 'resource.run') : one.resource_type} ${one.resource_number === null ? '' : `#${one.resource_number}`}`
                         : '–',
                     ],
                     [t('audit.address'), one.ip_address ?? '–'],

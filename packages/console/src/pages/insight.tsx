@@ -5,6 +5,7 @@ import { useTranslation } from 'react-i18next'
 import { count, duration, percent } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Page, Section } from '../parts/bits.tsx'
+import { Broken } from '../parts/broken.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
 import { changes, failing, filled, heatOf, PERIODS, type Period } from '../parts/insight.ts'
 import { Answer, Empty, Loading } from '../parts/states.tsx'
@@ -152,7 +153,7 @@ function Handlers({ of, order, set }: { of: Answered; order: string | undefined;
         head={t('task.handler')}
         rows={rows.map((one) => [
           <Go key="h" to="tasks" filters={{ handler: one.handler }}>
-            {one.handler}
+            <Broken name={one.handler} />
           </Go>,
           one,
         ])}
@@ -176,7 +177,7 @@ function Queues({ of }: { of: Answered }) {
               <span key="q">{t('insight.checks')}</span>
             ) : (
               <Go key="q" to="tasks" filters={{ queue: one.queue }}>
-                {one.queue}
+                <Broken name={one.queue} />
               </Go>
             ),
             one,
@@ -209,7 +210,7 @@ function Table(props: {
       <tbody>
         {rows.map(([name, one]) => (
           <tr key={one.handler ?? one.queue}>
-            <td className="breaks">{name}</td>
+            <td>{name}</td>
             <td className="right">{count(one.ended, language)}</td>
             <td className={`right ${one.failed > 0 ? 'bad' : ''}`}>{percent(failing(one), language)}</td>
             <td className="right">{length((waited ? one.waited_ms : one.ran_ms)?.p95)}</td>
@@ -231,7 +232,9 @@ function Codes({ of }: { of: InsightCounts }) {
           <tbody>
             {of.error_codes.map((one) => (
               <tr key={one.code}>
-                <td className="mono-text breaks">{one.code}</td>
+                <td className="mono-text">
+                  <Broken name={one.code} />
+                </td>
                 <td className="right">{count(one.count, i18n.language)}</td>
               </tr>
             ))}
@@ -319,8 +322,9 @@ function Changed({ now, before, period }: { now: Answered; before: Answered; per
         <tbody>
           {rows.map((one) => (
             <tr key={one.handler}>
-              <td className="breaks">
-                {one.handler} {one.before.ended === 0 && <span className="tag">{t('insight.new')}</span>}
+              <td>
+                <Broken name={one.handler} />{' '}
+                {one.before.ended === 0 && <span className="tag">{t('insight.new')}</span>}
                 {one.now.ended === 0 && <span className="tag">{t('insight.gone')}</span>}
               </td>
               <td className="right">

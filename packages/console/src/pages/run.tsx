@@ -9,6 +9,7 @@ import { useSession } from '../app/session.tsx'
 import { Artifacts } from '../parts/artifacts.tsx'
 import { Ask } from '../parts/ask.tsx'
 import { Facts, Mono, Page, Person, RunStateBadge, Section, shownState, Time } from '../parts/bits.tsx'
+import { Broken } from '../parts/broken.tsx'
 import { Bundle } from '../parts/bundle.tsx'
 import { Entries } from '../parts/entries.tsx'
 import { Go, useGo } from '../parts/go.tsx'
@@ -113,7 +114,7 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
                   </Go>,
                 ],
                 [t('run.script'), run.script_id ?? t('run.defaultScript')],
-                [t('run.rules'), run.rules_version ?? '–'],
+                [t('run.rules'), run.rules_version === null ? '–' : <Broken key="rules" name={run.rules_version} />],
                 [t('run.by'), <Person key="by" id={run.executed_by_id} number={run.executed_by_number} />],
                 [t('run.created'), <Time key="c" at={run.created_at} />],
                 [t('run.started'), <Time key="s" at={run.started_at} />],

@@ -87,13 +87,13 @@ export function Runs() {
     {
       name: 'seal',
       title: t('seal.short'),
-      width: '130px',
+      width: '118px',
       show: (row) => <SealLine stations={stationsOfRun(row, undefined, {}, seals.get(row.number))} />,
     },
     {
       name: 'ticket',
       title: t('run.ticket'),
-      width: '90px',
+      width: '80px',
       show: (row) => (
         <Go to={`tickets/${row.ticket_number}`} className="above">
           #{row.ticket_number}
@@ -103,23 +103,25 @@ export function Runs() {
     {
       name: 'by',
       title: t('run.by'),
-      width: '130px',
+      width: '110px',
       wide: true,
+      spare: 1,
       show: (row) => <Person id={row.executed_by_id} number={row.executed_by_number} />,
     },
     {
       name: 'took',
       title: t('run.took'),
-      width: '90px',
+      width: '84px',
       right: true,
       wide: true,
+      spare: 2,
       show: (row) =>
         row.started_at && row.completed_at ? duration(Date.parse(row.completed_at) - Date.parse(row.started_at)) : '–',
     },
     {
       name: 'when',
       title: t('run.when'),
-      width: '130px',
+      width: '118px',
       right: true,
       wide: true,
       show: (row) => <Time at={row.created_at} />,

@@ -157,7 +157,7 @@ function InstanceKeys() {
               <tr>
                 <th>{t('signing.purpose')}</th>
                 <th>{t('signing.public')}</th>
-                <th>{t('signing.since')}</th>
+                <th className="wide-only">{t('signing.since')}</th>
               </tr>
             </thead>
             <tbody>
@@ -167,7 +167,7 @@ function InstanceKeys() {
                   <td>
                     <Mono value={log.vkeys.at(-1) ?? ''} keep={18} />
                   </td>
-                  <td>
+                  <td className="wide-only">
                     {log.overlap_until ? (
                       <>
                         {t('signing.overlap')} <Time at={log.overlap_until} />
@@ -184,7 +184,7 @@ function InstanceKeys() {
                   <td>
                     <Mono value={key.keyid} keep={18} />
                   </td>
-                  <td>
+                  <td className="wide-only">
                     <Time at={key.valid_from} />
                   </td>
                 </tr>

@@ -49,10 +49,10 @@ export function People() {
                 <thead>
                   <tr>
                     <th>{t('signIn.username')}</th>
-                    <th>{t('me.fullName')}</th>
+                    <th className="wide-only">{t('me.fullName')}</th>
                     <th>{t('me.role')}</th>
                     <th>{t('people.state')}</th>
-                    <th className="right">{t('ticket.created')}</th>
+                    <th className="right wide-only">{t('ticket.created')}</th>
                     <ActsHead />
                   </tr>
                 </thead>
@@ -60,7 +60,7 @@ export function People() {
                   {list.map((user) => (
                     <tr key={user.id}>
                       <td>{user.username}</td>
-                      <td>{user.full_name ?? '–'}</td>
+                      <td className="wide-only">{user.full_name ?? '–'}</td>
                       <td>{user.role ? t(`role.${user.role}`) : '–'}</td>
                       <td>
                         {user.is_active ? (
@@ -69,7 +69,7 @@ export function People() {
                           <State of="disabled" word={t('people.inactive')} />
                         )}
                       </td>
-                      <td className="right">
+                      <td className="right wide-only">
                         <Time at={user.created_at} />
                       </td>
                       <td className="right">{can('users.update') && <UserMenu user={user} />}</td>

@@ -59,8 +59,8 @@ function Logs() {
                   <th>{t('retention.log')}</th>
                   <th>{t('people.state')}</th>
                   <th className="right">{t('retention.entries')}</th>
-                  <th className="right">{t('retention.opened')}</th>
-                  <th className="right">{t('retention.closed')}</th>
+                  <th className="right wide-only">{t('retention.opened')}</th>
+                  <th className="right wide-only">{t('retention.closed')}</th>
                   <ActsHead />
                 </tr>
               </thead>
@@ -74,10 +74,10 @@ function Logs() {
                       <LogState log={log} />
                     </td>
                     <td className="right">{count(log.size, i18n.language)}</td>
-                    <td className="right">
+                    <td className="right wide-only">
                       <Time at={log.opened_at} />
                     </td>
-                    <td className="right">
+                    <td className="right wide-only">
                       <Time at={log.closed_at} />
                     </td>
                     <td className="right">

@@ -7,7 +7,7 @@ import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
 import { ApprovalPanel } from '../parts/approve.tsx'
 import { Artifacts, Dropzone } from '../parts/artifacts.tsx'
-import { Ask, useAction } from '../parts/ask.tsx'
+import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { Facts, Mono, Page, Person, RunStateBadge, Section, TicketBadge, Time } from '../parts/bits.tsx'
 import { Bundle } from '../parts/bundle.tsx'
 import { Go } from '../parts/go.tsx'
@@ -187,18 +187,17 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
   )
 }
 
+/** What is asked for again after a move of the ticket. */
+const CHANGED = ['ticket', 'trail', 'seals', 'waiting', 'approvals'] as const
+
 /** What may follow, named by its verb. What the server would refuse is not offered. */
 function Actions({ ticket }: { ticket: Ticket }) {
-  const { client, project, me, can } = useSession()
+  const { client, me, can } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const [asking, setAsking] = useState<'submit' | 'close' | 'reopen' | 'edit' | null>(null)
   const mine = ticket.created_by_id === me.id
   const part = mine || ticket.assignee_id === me.id || me.role === 'admin' || me.role === 'ops'
-  const done = () => {
-    for (const name of ['ticket', 'trail', 'seals', 'waiting', 'approvals'])
-      void queries.invalidateQueries({ queryKey: [project, name] })
-  }
   const params = { id: ticket.id }
   const may = {
     submit: ticket.status === 'draft' && part && can('tickets.submit'),
@@ -243,10 +242,8 @@ function Actions({ ticket }: { ticket: Ticket }) {
         close={shut}
         title={t('ticket.submitTitle', { number: ticket.number })}
         verb={t('ticket.submit')}
-        act={async () => {
-          await client.tickets.submit({ params })
-          done()
-        }}
+        changes={CHANGED}
+        act={() => client.tickets.submit({ params })}
       >
         <p>{t('ticket.submitText')}</p>
       </Ask>
@@ -256,10 +253,8 @@ function Actions({ ticket }: { ticket: Ticket }) {
         title={t('ticket.closeTitle', { number: ticket.number })}
         verb={t('ticket.close')}
         reason="may"
-        act={async (reason) => {
-          await client.tickets.close({ params, body: reason ? { reason } : {} })
-          done()
-        }}
+        changes={CHANGED}
+        act={(reason) => client.tickets.close({ params, body: reason ? { reason } : {} })}
       >
         <p>{t('ticket.closeText')}</p>
       </Ask>
@@ -269,10 +264,8 @@ function Actions({ ticket }: { ticket: Ticket }) {
         title={t('ticket.reopenTitle', { number: ticket.number })}
         verb={t('ticket.reopen')}
         reason="may"
-        act={async (reason) => {
-          await client.tickets.reopen({ params, body: reason ? { reason } : {} })
-          done()
-        }}
+        changes={CHANGED}
+        act={(reason) => client.tickets.reopen({ params, body: reason ? { reason } : {} })}
       >
         <p>{t('ticket.reopenText')}</p>
       </Ask>
@@ -296,7 +289,7 @@ function Actions({ ticket }: { ticket: Ticket }) {
               verb: t('action.save'),
               act: async (fields) => {
                 await client.tickets.update({ params, body: fields })
-                done()
+                again(...CHANGED)
                 shut()
               },
             },
@@ -311,7 +304,6 @@ function Actions({ ticket }: { ticket: Ticket }) {
 function StartRun({ ticket }: { ticket: Ticket }) {
   const { client, project, me, can } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
   const [open, setOpen] = useState(false)
   const [script, setScript] = useState<string | null>('proof.config_format')
   const scripts = useQuery({
@@ -337,13 +329,12 @@ function StartRun({ ticket }: { ticket: Ticket }) {
         close={() => setOpen(false)}
         title={t('run.startTitle', { number: ticket.number })}
         verb={t('run.start')}
-        act={async () => {
-          await client.runs.start({
+        changes={['ticket', 'ticket-runs', 'trail']}
+        act={() =>
+          client.runs.start({
             body: { run_type: 'proof', ticket_id: ticket.id, ...(script ? { script_id: script } : {}) },
           })
-          for (const name of ['ticket', 'ticket-runs', 'trail'])
-            void queries.invalidateQueries({ queryKey: [project, name] })
-        }}
+        }
       >
         <p>{t('run.startText')}</p>
         <Select

@@ -7,7 +7,8 @@ import { useMembers } from '../app/members.tsx'
 import { approveSigned, enrolPasskey, OtherVersion, passkeysWork } from '../app/passkey.ts'
 import { useSession } from '../app/session.tsx'
 import type { VerifiedTrail } from '../proof/verify-trail.ts'
-import { useAction } from './ask.tsx'
+import { AssetName, Changes, Checks, WhatNext } from './approve-what.tsx'
+import { useAction, useAgain } from './ask.tsx'
 import { Facts, Mono, Person, Time } from './bits.tsx'
 import { Icon } from './icons.tsx'
 import { Answer, Refusal } from './states.tsx'
@@ -43,7 +44,8 @@ export function ApprovalPanel({ ticket, verified }: { ticket: Ticket; verified: 
   const { me } = useSession()
   const { t } = useTranslation()
   const [deciding, setDeciding] = useState<'approve' | 'reject' | null>(null)
-  const { rules, eligible, excluded, why, mayI, mineIsRole } = useApprovers(ticket)
+  const who = useApprovers(ticket)
+  const { rules, why, mayI, mineIsRole } = who
   if (!rules) return null
   return (
     <div className="approval">
@@ -62,42 +64,36 @@ export function ApprovalPanel({ ticket, verified }: { ticket: Ticket; verified: 
       ) : (
         mineIsRole && <p className="small">{t('approve.notYou', { why: why(me.id) ?? '' })}</p>
       )}
-      <p className="small dimmed">
-        {eligible.length === 0
-          ? t('approve.nobody')
-          : t('approve.eligible', { names: eligible.map(({ username }) => username).join(', ') })}
-        {excluded.map((one) => (
-          <span key={one.user_id}> {t('approve.excluded', { name: one.username, why: why(one.user_id) ?? '' })}</span>
-        ))}
-      </p>
+      <WhoMay of={who} />
       <Approve
         ticket={ticket}
         opened={deciding === 'approve'}
         close={() => setDeciding(null)}
         rules={rules}
         verified={verified}
-        excluded={excluded.map(({ username }) => username)}
+        who={who}
       />
       <Reject ticket={ticket} opened={deciding === 'reject'} close={() => setDeciding(null)} />
     </div>
   )
 }
 
-interface Change {
-  readonly field: string
-  readonly from: unknown
-  readonly to: unknown
-}
+type Approvers = ReturnType<typeof useApprovers>
 
-/** What was changed since the version that somebody agreed to, or null where nobody did. Needs the payloads. */
-function changesSinceApproval(verified: VerifiedTrail | undefined): readonly Change[] | null {
-  const entries = verified?.entries ?? []
-  const last = entries.findLastIndex(({ shown }) => shown.event_type === 'ticket.approved')
-  if (last < 0) return null
-  return entries.slice(last + 1).flatMap(({ shown, event }) => {
-    if (shown.event_type !== 'ticket.updated') return []
-    return ((event?.details as { changes?: Change[] } | undefined)?.changes ?? []) as Change[]
-  })
+/** Who may agree, and who may not and why. */
+function WhoMay({ of: { rules, eligible, excluded, why } }: { of: Approvers }) {
+  const { t } = useTranslation()
+  return (
+    <p className="small dimmed">
+      {eligible.length === 0
+        ? t('approve.nobody')
+        : t('approve.eligible', { names: eligible.map(({ username }) => username).join(', ') })}
+      {excluded.map((one) => (
+        <span key={one.user_id}> {t('approve.excluded', { name: one.username, why: why(one.user_id) ?? '' })}</span>
+      ))}
+      {rules?.four_eyes === false && <span> {t('approve.noFourEyes')}</span>}
+    </p>
+  )
 }
 
 function Approve(props: {
@@ -106,12 +102,12 @@ function Approve(props: {
   close: () => void
   rules: Policy
   verified: VerifiedTrail | undefined
-  excluded: readonly string[]
+  who: Approvers
 }) {
-  const { ticket, opened, close, rules, verified, excluded } = props
+  const { ticket, opened, close, rules, verified, who } = props
   const { client, project, projects, me } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const [reason, setReason] = useState('')
   const action = useAction()
   const projectId = projects.find(({ slug }) => slug === project)?.id ?? ''
@@ -134,14 +130,12 @@ function Approve(props: {
   })
   const mine = (keys.data ?? []).filter((key) => key.user_id === me.id && key.type === 'passkey')
   const usable = mine.filter((key) => key.state === 'enrolled')
-  const changes = changesSinceApproval(verified)
   const same = digest.data === ticket.digest
   const given = reason.trim() === '' ? undefined : reason.trim()
   const finish = async (work: () => Promise<unknown>) => {
     if (await action.run(work)) {
       close()
-      for (const name of ['ticket', 'approvals', 'trail', 'seals', 'waiting'])
-        void queries.invalidateQueries({ queryKey: [project, name] })
+      again('ticket', 'approvals', 'trail', 'seals', 'waiting')
     }
   }
   const signed = () => finish(() => approveSigned(client, ticket, usable, given))
@@ -168,8 +162,8 @@ function Approve(props: {
           rows={[
             [t('ticket.createdBy'), <Person key="by" id={ticket.created_by_id} number={ticket.created_by_number} />],
             [t('ticket.assignee'), <Person key="for" id={ticket.assignee_id} number={ticket.assignee_number} />],
-            [t('ticket.asset'), ticket.asset_number === null ? '–' : `#${ticket.asset_number}`],
-            [t('ticket.due'), <Time key="due" at={ticket.due_at} />],
+            [t('ticket.asset'), ticket.asset_id === null ? '–' : <AssetName key="asset" id={ticket.asset_id} />],
+            [t('ticket.due'), <Time key="due" at={ticket.due_at} exact />],
             [t('approve.version'), String(ticket.version)],
             [t('approve.digest'), <Mono key="digest" value={ticket.digest} keep={10} />],
           ]}
@@ -182,38 +176,13 @@ function Approve(props: {
           )}
         </Answer>
       </div>
-      {changes !== null && (
-        <section>
-          <h3>{t('approve.changed')}</h3>
-          {changes.length === 0 ? (
-            <p className="small dimmed">{t('approve.unchanged')}</p>
-          ) : (
-            <table className="plain lined">
-              <thead>
-                <tr>
-                  <th>{t('approve.field')}</th>
-                  <th>{t('approve.was')}</th>
-                  <th>{t('approve.is')}</th>
-                </tr>
-              </thead>
-              <tbody>
-                {changes.map(({ field, from, to }, i) => (
-                  // biome-ignore lint/suspicious/noArrayIndexKey: in the order of the log
-                  <tr key={i}>
-                    <td>{field}</td>
-                    <td className="diff-out">{String(from ?? '–')}</td>
-                    <td className="diff-in">{String(to ?? '–')}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          )}
-        </section>
-      )}
-      <p className="small">
-        {excluded.length > 0 && `${t('approve.excludedAll', { names: excluded.join(', ') })} `}
-        {t('approve.next')} {rules.approval_ttl_hours !== null && t('approve.ttl', { hours: rules.approval_ttl_hours })}
-      </p>
+      <Changes ticket={ticket} verified={verified} />
+      {opened && <Checks ticket={ticket} />}
+      <section className="review">
+        <h3>{t('approve.who')}</h3>
+        <WhoMay of={who} />
+      </section>
+      <WhatNext ticket={ticket} rules={rules} />
       <Textarea
         label={t('form.reasonOptional')}
         value={reason}
@@ -309,9 +278,9 @@ export function EnrolButton() {
 }
 
 function Reject({ ticket, opened, close }: { ticket: Ticket; opened: boolean; close: () => void }) {
-  const { client, project } = useSession()
+  const { client } = useSession()
   const { t } = useTranslation()
-  const queries = useQueryClient()
+  const again = useAgain()
   const [reason, setReason] = useState('')
   const action = useAction()
   const reject = async () => {
@@ -320,8 +289,7 @@ function Reject({ ticket, opened, close }: { ticket: Ticket; opened: boolean; cl
     )
     if (!done) return
     close()
-    for (const name of ['ticket', 'approvals', 'trail', 'waiting'])
-      void queries.invalidateQueries({ queryKey: [project, name] })
+    again('ticket', 'approvals', 'trail', 'waiting')
   }
   return (
     <Modal

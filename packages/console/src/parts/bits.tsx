@@ -8,14 +8,16 @@ import { useSession } from '../app/session.tsx'
 import { Icon, type IconName } from './icons.tsx'
 import { useTabIcon } from './tab-icon.ts'
 
-/** A time from now, with the exact one on hover, in copies and for screen readers. */
-export function Time({ at }: { at: string | null | undefined }) {
+/** A time from now, with the exact one on hover, in copies and for screen readers; `exact`: the other way round. */
+export function Time({ at, exact = false }: { at: string | null | undefined; exact?: boolean }) {
   const { language, now } = useHere()
   if (!at) return <span className="dimmed">–</span>
   const ms = Date.parse(at)
+  const whole = exactTime(ms, language)
+  const fromNow = relativeTime(ms, Math.max(now, ms > Date.now() ? 0 : ms), language)
   return (
-    <time dateTime={at} title={exactTime(ms, language)}>
-      {relativeTime(ms, Math.max(now, ms > Date.now() ? 0 : ms), language)}
+    <time dateTime={at} title={exact ? fromNow : whole}>
+      {exact ? whole : fromNow}
     </time>
   )
 }

@@ -1,5 +1,6 @@
 import { useTranslation } from 'react-i18next'
 import { Section, Time } from './bits.tsx'
+import { useHappened } from './happened.ts'
 import { Icon } from './icons.tsx'
 import { CheckLine } from './proof-drawer.tsx'
 import { Answer } from './states.tsx'
@@ -8,6 +9,7 @@ import type { useTrail } from './trail.ts'
 /** Everything that the log holds about a run or a task, each entry with what was checked of it in this page. */
 export function Entries({ of }: { of: ReturnType<typeof useTrail> }) {
   const { t } = useTranslation()
+  const told = useHappened()
   return (
     <Section title={t('run.entries')}>
       <Answer of={of} lines={4}>
@@ -21,7 +23,7 @@ export function Entries({ of }: { of: ReturnType<typeof useTrail> }) {
                   <details>
                     <summary>
                       <Icon name={one.good ? 'check' : 'cross'} size={14} className={one.good ? 'good' : 'bad'} />
-                      <strong>{one.shown.event_type}</strong>
+                      <strong>{told({ ...one.event, event_type: one.shown.event_type })}</strong>
                       <span className="number">#{one.shown.log_index}</span>
                       <span className="push dimmed small">
                         <Time at={one.entry?.t ?? null} />

@@ -10,6 +10,7 @@ import {
   type RefObject,
   useCallback,
   useEffect,
+  useLayoutEffect,
   useMemo,
   useRef,
   useState,
@@ -30,6 +31,8 @@ export interface Column<T> {
   readonly right?: boolean
   /** Left out on a narrow page, where a row is a card. */
   readonly wide?: boolean
+  /** May be left out where the table is too narrow for all: 1 goes first. */
+  readonly spare?: number
   show(row: T): ReactNode
 }
 
@@ -70,7 +73,16 @@ export function List<T extends { id: string; number?: number }>(props: {
   const queries = useQueryClient()
   const [hidden, toggle] = useColumnChoice(name)
   const height = useDense() ? ROW.dense : ROW.usual
-  const columns = useMemo(() => all.filter((one, i) => i === 0 || !hidden.has(one.name)), [all, hidden])
+  const [frame, setFrame] = useState<HTMLDivElement | null>(null)
+  const width = useWidth(frame)
+  const columns = useMemo(
+    () =>
+      thatFit(
+        all.filter((one, i) => i === 0 || !hidden.has(one.name)),
+        width,
+      ),
+    [all, hidden, width],
+  )
   const about = JSON.stringify(filters)
   const key = useMemo(() => [project, name, about], [project, name, about])
   const [fresh, setFresh] = useState(0)
@@ -174,7 +186,7 @@ export function List<T extends { id: string; number?: number }>(props: {
   if (query.isPending) return <Loading lines={8} />
   if (query.isError && rows.length === 0) return <Failed error={query.error} retry={() => query.refetch()} />
   return (
-    <div className="list">
+    <div className="list" ref={setFrame}>
       {fresh > 0 && (
         <Button
           variant="light"
@@ -223,6 +235,34 @@ export function List<T extends { id: string; number?: number }>(props: {
       {query.isError && rows.length > 0 && <Failed error={query.error} retry={() => query.fetchNextPage()} />}
     </div>
   )
+}
+
+/** How wide it is, in pixels, before it is painted and whenever that changes; 0 before it is there. */
+function useWidth(of: HTMLElement | null): number {
+  const [width, setWidth] = useState(0)
+  useLayoutEffect(() => {
+    if (!of) return
+    const measure = () => setWidth(of.clientWidth)
+    measure()
+    const watching = new ResizeObserver(measure)
+    watching.observe(of)
+    return () => watching.disconnect()
+  }, [of])
+  return width
+}
+
+/** As many of the columns as fit side by side, given up in their own order; all of them where rows are cards. */
+function thatFit<T>(columns: readonly Column<T>[], width: number): readonly Column<T>[] {
+  if (width === 0 || window.innerWidth <= 760) return columns
+  // The least that a track takes is the first number in it; beside it is a gap of 16, and around them are 16.
+  const needed = columns.reduce((sum, one) => sum + Number(/\d+/.exec(one.width)?.[0] ?? 0) + 16, 0)
+  const next = columns.filter(({ spare }) => spare !== undefined).sort((a, b) => (a.spare ?? 0) - (b.spare ?? 0))[0]
+  return needed <= width || !next
+    ? columns
+    : thatFit(
+        columns.filter((one) => one !== next),
+        width,
+      )
 }
 
 /** The row itself if nothing of it is new, so that it is not drawn again. */

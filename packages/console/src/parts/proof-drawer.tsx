@@ -6,6 +6,7 @@ import { preferences } from '../app/page-settings.ts'
 import type { Check, VerifiedEntry, VerifiedTrail } from '../proof/verify-trail.ts'
 import { Mono, Time } from './bits.tsx'
 import { Code } from './code.tsx'
+import { useHappened } from './happened.ts'
 import { Icon } from './icons.tsx'
 import { type StationName, stationOfEvent } from './seal.ts'
 import { Answer, Empty } from './states.tsx'
@@ -83,6 +84,7 @@ function Proofs(props: {
 
 function Entry({ one, trail }: { one: VerifiedEntry; trail: Trail }) {
   const { t } = useTranslation()
+  const told = useHappened()
   const { shown, entry, event, checks, statements } = one
   const signatures = trail.signatures.filter(({ statement }) =>
     statements.some(
@@ -100,7 +102,7 @@ function Entry({ one, trail }: { one: VerifiedEntry; trail: Trail }) {
           #{shown.log_index} · <Time at={entry?.t ?? null} />
         </span>
       </header>
-      {event && <p className="small">{String(event.action ?? '')}</p>}
+      {event && <p className="small">{told({ ...(event as object), event_type: shown.event_type })}</p>}
       <ul className="checks">
         {checks.map((check, i) => (
           // Checks of one entry in the order in which they were made.

@@ -121,9 +121,10 @@ export function useTaskColumns(when: { title: string; at: (row: Task) => string 
       title: t('task.attempts'),
       width: '76px',
       right: true,
+      spare: 3,
       show: (row) => attemptOf(row.attempt, row.max_attempts),
     },
-    { name: 'queue', title: t('task.queue'), width: '96px', wide: true, show: (row) => row.queue },
+    { name: 'queue', title: t('task.queue'), width: '96px', wide: true, spare: 2, show: (row) => row.queue },
     {
       name: 'error',
       title: t('task.error'),
@@ -143,6 +144,7 @@ export function useTaskColumns(when: { title: string; at: (row: Task) => string 
       width: '84px',
       right: true,
       wide: true,
+      spare: 1,
       show: (row) =>
         row.started_at && row.completed_at ? duration(Date.parse(row.completed_at) - Date.parse(row.started_at)) : '–',
     },

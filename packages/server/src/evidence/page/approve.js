@@ -9,8 +9,48 @@ const texts = {
     login: 'Log in',
     status: 'Status',
     opened: 'Opened by',
+    assignee: 'Does the work',
+    asset: 'Asset',
+    due: 'Due',
     version: 'Version',
     digest: 'Digest',
+    field: {
+      title: 'Title',
+      description: 'Description',
+      asset_id: 'Asset',
+      assignee_id: 'Does the work',
+      due_at: 'Due',
+    },
+    statuses: {
+      draft: 'Draft',
+      submitted: 'Submitted',
+      approved: 'Approved',
+      running: 'Running',
+      done: 'Done',
+      failed: 'Failed',
+      closed: 'Closed',
+    },
+    changed: 'Changed since the last approval',
+    firstTime: 'Nobody has approved an earlier version: all of it is new.',
+    lastBy: (name, version, time) => `Version ${version} was approved by ${name}, ${time}.`,
+    unchanged: 'Nothing was changed.',
+    unseen: 'What was changed is seen by auditors and admins.',
+    checks: 'What will judge the evidence',
+    checksText: 'The approval binds the ticket, not a check: whoever starts a run names one of these.',
+    checksList: 'Checks and the SHA-256 of their rules',
+    byParameters: 'by its parameters',
+    who: 'Who may approve',
+    may: (names) => (names === '' ? 'Nobody here may approve it.' : `May approve: ${names}.`),
+    opener: (name) => `${name} may not: opened it.`,
+    worker: (name) => `${name} may not: does the work.`,
+    noFourEyes: 'The rules of this project do not ask for four eyes: nobody is excluded.',
+    next: 'What happens next',
+    nextText: (name) =>
+      `${name} may start a run and hand in evidence; the check judges it, and the ticket is done or failed. Nothing is executed by the approval itself.`,
+    ends: 'The approval stands until the ticket is edited or opened again.',
+    endsAfter: (hours) =>
+      `The approval ends after ${hours} ${hours === 1 ? 'hour' : 'hours'}, or when the ticket is edited or opened again.`,
+    person: (number) => `user #${number}`,
     approve: 'Approve with a passkey',
     enrol: 'Set up a passkey for approvals',
     statement: 'What was signed',
@@ -19,7 +59,7 @@ const texts = {
     enrolled: 'Your passkey is enrolled.',
     settled: 'There is nothing to approve in this state.',
     unsupported: 'This browser has no passkeys here: use HTTPS, or http://localhost.',
-    changed: 'The server issued a statement about another version: nothing was signed.',
+    otherVersion: 'The server issued a statement about another version: nothing was signed.',
     cancelled: 'Nothing was signed.',
     lost: 'The server does not answer. Try again.',
   },
@@ -31,8 +71,41 @@ const texts = {
     login: '登录',
     status: '状态',
     opened: '提交人',
+    assignee: '负责人',
+    asset: '资产',
+    due: '截止时间',
     version: '版本',
     digest: '摘要',
+    field: { title: '标题', description: '说明', asset_id: '资产', assignee_id: '负责人', due_at: '截止时间' },
+    statuses: {
+      draft: '草稿',
+      submitted: '已提交',
+      approved: '已批准',
+      running: '执行中',
+      done: '已完成',
+      failed: '未通过',
+      closed: '已关闭',
+    },
+    changed: '自上次批准以来的改动',
+    firstTime: '此前没有批准过任何版本，全部内容都是新的。',
+    lastBy: (name, version, time) => `版本 ${version} 由 ${name} 于 ${time} 批准。`,
+    unchanged: '没有改动。',
+    unseen: '改动内容仅审计员和管理员可见。',
+    checks: '由什么判定证据',
+    checksText: '批准的对象是工单，不是检查：启动执行的人从下列检查中选择。',
+    checksList: '检查及其规则的 SHA-256',
+    byParameters: '取决于参数',
+    who: '谁可以审批',
+    may: (names) => (names === '' ? '此处无人可以审批。' : `可审批：${names}。`),
+    opener: (name) => `${name} 不可审批：工单提交人。`,
+    worker: (name) => `${name} 不可审批：工作执行人。`,
+    noFourEyes: '本项目的规则不要求四眼原则，没有人被排除。',
+    next: '接下来',
+    nextText: (name) =>
+      `${name} 可以启动执行并提交证据；检查作出判定，工单随之完成或未通过。批准本身不会执行任何操作。`,
+    ends: '在工单被编辑或重新打开之前，批准一直有效。',
+    endsAfter: (hours) => `批准在 ${hours} 小时后失效；编辑或重新打开工单也会使其失效。`,
+    person: (number) => `用户 #${number}`,
     approve: '用通行密钥批准',
     enrol: '设置用于审批的通行密钥',
     statement: '已签署的内容',
@@ -41,7 +114,7 @@ const texts = {
     enrolled: '你的通行密钥已登记。',
     settled: '当前状态无需审批。',
     unsupported: '此处无法使用通行密钥：请使用 HTTPS 或 http://localhost。',
-    changed: '服务器签发的声明针对另一个版本，未签署任何内容。',
+    otherVersion: '服务器签发的声明针对另一个版本，未签署任何内容。',
     cancelled: '未签署任何内容。',
     lost: '服务器没有响应，请重试。',
   },
@@ -105,8 +178,8 @@ async function load() {
   keys = all.filter((key) => key.user_id === me.id && key.type === 'passkey')
   byId('ticket-title').textContent = `#${ticket.number}  ${ticket.title}`
   byId('ticket-description').textContent = ticket.description ?? ''
-  byId('ticket-status').textContent = ticket.status
-  byId('ticket-opened').textContent = `#${ticket.created_by_number}`
+  byId('ticket-status').textContent = say.statuses[ticket.status] ?? ticket.status
+  await review()
   byId('ticket-version').textContent = String(ticket.version)
   byId('ticket-digest').textContent = ticket.digest
   show('ticket')
@@ -117,6 +190,123 @@ async function load() {
   if (window.PublicKeyCredential === undefined) return tell(say.unsupported)
   if (states.includes('proposed') && !enrolled) return tell(say.waits)
   if (ticket.status !== 'submitted' && ticket.status !== 'approved') tell(say.settled)
+}
+
+const timeText = (at) =>
+  new Date(at).toLocaleString(document.documentElement.lang, {
+    dateStyle: 'medium',
+    timeStyle: 'short',
+    hourCycle: 'h23',
+  })
+
+/** All that somebody who agrees has to know: people by name, the difference, the rules of the moment, what follows. */
+async function review() {
+  const [members, policy, scripts, since] = await Promise.all([
+    call('GET', '/members'),
+    call('GET', '/policy'),
+    call('GET', '/scripts'),
+    sinceApproval(),
+  ])
+  const people = new Map(members.map((one) => [one.user_id, one.username]))
+  const nameOf = (id, number) => people.get(id) ?? (number ? say.person(number) : '–')
+  const opener = nameOf(ticket.created_by_id, ticket.created_by_number)
+  const worker = ticket.assignee_id ? nameOf(ticket.assignee_id, ticket.assignee_number) : null
+  byId('ticket-opened').textContent = opener
+  byId('ticket-assignee').textContent = worker ?? '–'
+  byId('ticket-asset').textContent = ticket.asset_id ? await assetName(ticket.asset_id) : '–'
+  byId('ticket-due').textContent = ticket.due_at ? timeText(ticket.due_at) : '–'
+
+  byId('changed-text').textContent = since.last
+    ? say.lastBy(
+        nameOf(since.last.decided_by_id, since.last.decided_by_number),
+        since.last.ticket_version,
+        timeText(since.last.created_at),
+      )
+    : say.firstTime
+  if (since.last && since.edits === null) byId('changed-text').textContent += ` ${say.unseen}`
+  if (since.edits?.length === 0) byId('changed-text').textContent += ` ${say.unchanged}`
+  const rows = await Promise.all(
+    (since.edits ?? []).map(async ({ field, from, to }) => {
+      const text = async (value) => {
+        if (value === null || value === '') return '–'
+        if (field === 'due_at') return timeText(Number(value))
+        if (field === 'assignee_id') return nameOf(value)
+        return field === 'asset_id' ? assetName(value) : String(value)
+      }
+      const [was, is] = await Promise.all([text(from), text(to)])
+      return [
+        element('dt', say.field[field] ?? field),
+        within('dd', element('del', was)),
+        within('dd', element('ins', is)),
+      ]
+    }),
+  )
+  byId('changes').replaceChildren(...rows.flat())
+
+  byId('checks').replaceChildren(
+    ...scripts.flatMap((one) => [
+      element('dt', `${one.script_id} ${one.version}`),
+      element('dd', one.digest ?? say.byParameters),
+    ]),
+  )
+  const may = members.filter((one) => one.is_active && policy.approver_roles.includes(one.role))
+  const excluded = (one) => policy.four_eyes && [ticket.created_by_id, ticket.assignee_id].includes(one.user_id)
+  byId('may').textContent = say.may(
+    may
+      .filter((one) => !excluded(one))
+      .map((one) => one.username)
+      .join(', '),
+  )
+  const why = (one) => element('li', one.user_id === ticket.created_by_id ? say.opener(opener) : say.worker(worker))
+  const nobody = policy.four_eyes ? [] : [element('li', say.noFourEyes)]
+  byId('excluded').replaceChildren(...may.filter(excluded).map(why), ...nobody)
+  const hours = policy.approval_ttl_hours
+  byId('next').textContent = `${say.nextText(worker ?? opener)} ${hours === null ? say.ends : say.endsAfter(hours)}`
+}
+
+/** The last approval, and what was edited since, oldest value against newest; `edits` is null for whom the texts are closed. */
+async function sinceApproval() {
+  const approvals = await call('GET', `/tickets/${ticket.id}/approvals`)
+  const last = approvals
+    .filter((one) => one.decision === 'approved')
+    .sort((a, b) => (a.created_at < b.created_at ? 1 : -1))[0]
+  if (!last) return { last: null, edits: null }
+  const entries = await wholeTrail()
+  const from = entries.findLastIndex((one) => one.event_type === 'ticket.approved')
+  const edits = entries.slice(from + 1).filter((one) => one.event_type === 'ticket.updated')
+  if (edits.some(({ payload }) => payload === null)) return { last, edits: null }
+  const fields = new Map()
+  for (const { payload } of edits)
+    for (const { field, from, to } of JSON.parse(payload).details?.changes ?? [])
+      fields.set(field, { field, from: fields.has(field) ? fields.get(field).from : from, to })
+  // Changed and changed back is no change.
+  return { last, edits: [...fields.values()].filter(({ from, to }) => from !== to) }
+}
+
+/** What the log holds of the ticket, once it holds all of it: an edit has its place a moment after it was made. */
+async function wholeTrail() {
+  for (;;) {
+    const { entries, pending } = await call('GET', `/evidence/trail?subject=ticket&id=${ticket.id}`)
+    if (pending === 0) return entries
+    await new Promise((later) => setTimeout(later, 500))
+  }
+}
+
+async function assetName(id) {
+  const asset = await call('GET', `/assets/${id}`)
+  return `#${asset.number} ${asset.name}`
+}
+
+function element(tag, text) {
+  const made = document.createElement(tag)
+  made.textContent = text
+  return made
+}
+
+function within(tag, child) {
+  const made = document.createElement(tag)
+  made.append(child)
+  return made
 }
 
 function show(part) {
@@ -186,7 +376,7 @@ async function approve() {
   const issued = await call('POST', `/tickets/${ticket.id}/approval-statement`, undefined)
   const { subject } = JSON.parse(issued.statement)
   // What is signed is what was read on this page, or nothing is.
-  if (subject[0].digest.sha256 !== ticket.digest) return tell(say.changed)
+  if (subject[0].digest.sha256 !== ticket.digest) return tell(say.otherVersion)
   const usable = keys.filter((key) => key.state === 'enrolled')
   const { credentialId, passkey } = await sign(
     issued.challenge,

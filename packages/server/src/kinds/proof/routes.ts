@@ -20,20 +20,24 @@ const show = (row: store.RuleSetRow) => ({
 
 export const rulesHandlers: Handlers<typeof rulesApi, Caller> = {
   async scripts(ask) {
-    const { listScripts } = await import('./rules.ts')
+    const { listScripts, ruleSetDigest, scriptRuleSet } = await import('./rules.ts')
     const sets = await ask.read((tx) => store.listRuleSets(tx))
     const newest = sets.filter((row, i) => sets[i - 1]?.name !== row.name)
     return [
-      ...listScripts().map((script) => ({
-        script_id: script.id,
-        name: script.name,
-        description: script.description,
-        version: script.version,
-        script_type: script.type,
-        requires_approval: script.requiresApproval,
-        validators: [script.validator],
-        rule_set: null,
-      })),
+      ...listScripts().map((script) => {
+        const plain = scriptRuleSet(script, null)
+        return {
+          script_id: script.id,
+          name: script.name,
+          description: script.description,
+          version: script.version,
+          script_type: script.type,
+          requires_approval: script.requiresApproval,
+          validators: [script.validator],
+          rule_set: null,
+          digest: plain.ok ? ruleSetDigest(plain.ruleSet) : null,
+        }
+      }),
       ...newest.map((row) => {
         const definition = JSON.parse(row.definition) as { description?: string; rules: { validator: string }[] }
         return {
@@ -45,6 +49,7 @@ export const rulesHandlers: Handlers<typeof rulesApi, Caller> = {
           requires_approval: false,
           validators: [...new Set(definition.rules.map((rule) => rule.validator))],
           rule_set: `${row.name}@${row.version}`,
+          digest: row.digest,
         }
       }),
     ]

@@ -1,0 +1,256 @@
+import { useQuery } from '@tanstack/react-query'
+import type { Policy, Run, Ticket } from '@writ/api'
+import { type ReactNode, useMemo } from 'react'
+import { useTranslation } from 'react-i18next'
+import { useSession } from '../app/session.tsx'
+import type { VerifiedTrail } from '../proof/verify-trail.ts'
+import { Mono, Person, Time } from './bits.tsx'
+import { Answer } from './states.tsx'
+
+/** A field of the ticket, as it was when somebody last agreed and as it is now. */
+export interface Change {
+  readonly field: string
+  readonly from: unknown
+  readonly to: unknown
+}
+
+/** What is known of the difference to the version that somebody agreed to last. */
+export interface SinceApproval {
+  readonly by: string | null
+  readonly at: string | null
+  readonly version: number | null
+  /** The version that these changes lead to, as far as it can be read. */
+  readonly upTo: number | null
+  readonly changes: readonly Change[]
+  /** Edits whose texts this reader is not given. */
+  readonly hidden: number
+}
+
+/** From the log, whose texts auditors and admins get; null where nobody has agreed to any version. */
+export function sinceApproval({ entries }: Pick<VerifiedTrail, 'entries'>): SinceApproval | null {
+  const last = entries.findLastIndex(({ shown }) => shown.event_type === 'ticket.approved')
+  const approval = entries[last]
+  if (!approval) return null
+  const edits = entries.slice(last + 1).filter(({ shown }) => shown.event_type === 'ticket.updated')
+  const fields = new Map<string, Change>()
+  for (const { event } of edits)
+    for (const { field, from, to } of (event?.details as { changes?: Change[] } | undefined)?.changes ?? [])
+      fields.set(field, { field, from: fields.has(field) ? fields.get(field)?.from : from, to })
+  const versionOf = (one = approval) => (one.event?.details as { version?: number } | undefined)?.version ?? null
+  const { entry } = approval
+  return {
+    by: entry?.actor.kind === 'user' ? entry.actor.id : null,
+    at: entry?.t ?? null,
+    version: versionOf(),
+    upTo: versionOf(edits.at(-1)),
+    // Changed and changed back is no change.
+    changes: [...fields.values()].filter(({ from, to }) => from !== to),
+    hidden: edits.filter(({ event }) => event === null).length,
+  }
+}
+
+/** The difference to the last approved version, field by field, in words. */
+export function Changes({ ticket, verified }: { ticket: Ticket; verified: VerifiedTrail | undefined }) {
+  const { t } = useTranslation()
+  const since = useMemo(() => (verified ? sinceApproval(verified) : undefined), [verified])
+  if (since === undefined) return null
+  // The log is a moment behind the ticket: until it has the last edit, nobody is told that there was none.
+  const behind = since?.upTo !== null && since?.upTo !== undefined && since.upTo !== ticket.version
+  return (
+    <section className="review">
+      <h3>{t('approve.changed')}</h3>
+      {since === null ? (
+        <p className="small dimmed">{t('approve.firstTime')}</p>
+      ) : (
+        <>
+          <p className="small dimmed">
+            {since.version === null ? t('approve.lastBy') : t('approve.lastVersionBy', { version: since.version })}{' '}
+            <Person id={since.by} /> · <Time at={since.at} />
+          </p>
+          {since.hidden > 0 && <p className="small">{t('approve.changesHidden', { count: since.hidden })}</p>}
+          {behind && <p className="small">{t('seal.pending')}</p>}
+          {!behind && since.changes.length === 0 && since.hidden === 0 && (
+            <p className="small">{t('approve.unchanged')}</p>
+          )}
+          {since.changes.length > 0 && (
+            <dl className="changes">
+              {since.changes.map((one) => (
+                <div key={one.field}>
+                  <dt>{FIELDS[one.field] ? t(FIELDS[one.field] as 'ticket.title') : one.field}</dt>
+                  <OneChange {...one} />
+                </div>
+              ))}
+            </dl>
+          )}
+        </>
+      )}
+    </section>
+  )
+}
+
+const FIELDS: Readonly<Record<string, string>> = {
+  title: 'ticket.title',
+  description: 'ticket.description',
+  asset_id: 'ticket.asset',
+  assignee_id: 'ticket.assignee',
+  due_at: 'ticket.due',
+}
+
+function OneChange({ field, from, to }: Change) {
+  const { t } = useTranslation()
+  const texts = typeof from === 'string' && typeof to === 'string' && `${from}${to}`.includes('\n')
+  const lines = useQuery({
+    queryKey: ['lines', from, to],
+    enabled: texts,
+    staleTime: Number.POSITIVE_INFINITY,
+    queryFn: async () => (await import('diff')).diffLines(from as string, to as string),
+  })
+  if (texts)
+    return (
+      <dd>
+        <Answer of={lines} lines={2}>
+          {(parts) => (
+            <p className="prose">
+              {parts.map(({ value, added, removed }, i) => {
+                const key = `${i}`
+                if (added) return <ins key={key}>{value}</ins>
+                return removed ? <del key={key}>{value}</del> : <span key={key}>{value}</span>
+              })}
+            </p>
+          )}
+        </Answer>
+      </dd>
+    )
+  return (
+    <>
+      <dd>
+        <span className="unseen">{t('approve.was')} </span>
+        <del>{shown(field, from)}</del>
+      </dd>
+      <dd>
+        <span className="unseen">{t('approve.is')} </span>
+        <ins>{shown(field, to)}</ins>
+      </dd>
+    </>
+  )
+}
+
+function shown(field: string, value: unknown): ReactNode {
+  if (value === null || value === undefined || value === '') return '–'
+  if (field === 'due_at') return <Time at={new Date(Number(value)).toISOString()} exact />
+  if (field === 'assignee_id') return <Person id={String(value)} />
+  if (field === 'asset_id') return <AssetName id={String(value)} />
+  return String(value)
+}
+
+/** A device by its number and name. */
+export function AssetName({ id }: { id: string }) {
+  const { client, project } = useSession()
+  const asset = useQuery({
+    queryKey: [project, 'assets', id],
+    queryFn: () => client.assets.get({ params: { id } }),
+    staleTime: 60_000,
+  })
+  return asset.data ? `#${asset.data.number} ${asset.data.name}` : '…'
+}
+
+/**
+ * By which rules the evidence will be judged. The approval says nothing of them: whoever starts a run names a check. So these
+ * are the checks that this ticket's runs named, or else all that may be named, with what the server says of them now.
+ */
+export function Checks({ ticket }: { ticket: Ticket }) {
+  const { client, project } = useSession()
+  const { t } = useTranslation()
+  const scripts = useQuery({
+    queryKey: [project, 'scripts'],
+    queryFn: () => client.rules.scripts(),
+    staleTime: 60_000,
+  })
+  const runs = useQuery({
+    queryKey: [project, 'ticket-runs', ticket.id],
+    queryFn: () => client.runs.list({ query: { ticket_id: ticket.id, limit: 100 } }),
+  })
+  return (
+    <section className="review">
+      <h3>{t('approve.checks')}</h3>
+      <p className="small dimmed">{t('approve.checksText')}</p>
+      <Answer of={scripts} lines={2}>
+        {(all) => {
+          const used = lastRunBy(runs.data ?? [])
+          const named = all.filter(({ script_id }) => used.has(script_id))
+          const rows = (list: typeof all) => (
+            <table className="plain lined">
+              <thead>
+                <tr>
+                  <th>{t('approve.check')}</th>
+                  <th>{t('approve.version')}</th>
+                  <th>SHA-256</th>
+                </tr>
+              </thead>
+              <tbody>
+                {list.map((one) => (
+                  <tr key={one.script_id}>
+                    <td title={one.description}>
+                      {one.script_id}
+                      {used.has(one.script_id) && (
+                        <span className="dimmed small">
+                          {' '}
+                          {t('run.one', { number: used.get(one.script_id)?.number })}
+                        </span>
+                      )}
+                    </td>
+                    <td>{one.version}</td>
+                    <td>
+                      {one.digest === null ? (
+                        <span className="dimmed small">{t('approve.byParameters')}</span>
+                      ) : (
+                        <Mono value={one.digest} keep={8} label={one.script_id} />
+                      )}
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          )
+          if (named.length === 0)
+            return (
+              <details>
+                <summary>{t('approve.allChecks', { count: all.length })}</summary>
+                {rows(all)}
+              </details>
+            )
+          return rows(named)
+        }}
+      </Answer>
+    </section>
+  )
+}
+
+/** The newest run of each check; a version of a rule set that a run named counts as its rule set. */
+const lastRunBy = (runs: readonly Run[]): ReadonlyMap<string, Run> =>
+  new Map([...runs].reverse().flatMap((run) => (run.script_id ? [[run.script_id.replace(/@\d+$/, ''), run]] : [])))
+
+/** What an approval sets free, until when, and what ends it. */
+export function WhatNext({ ticket, rules }: { ticket: Ticket; rules: Policy }) {
+  const { t } = useTranslation()
+  return (
+    <section className="review">
+      <h3>{t('approve.nextTitle')}</h3>
+      <ol className="small">
+        <li>
+          <Person
+            id={ticket.assignee_id ?? ticket.created_by_id}
+            number={ticket.assignee_number ?? ticket.created_by_number}
+          />{' '}
+          {t('approve.nextRun')}
+        </li>
+        <li>{t('approve.nextJudged')}</li>
+        <li>
+          {rules.approval_ttl_hours === null
+            ? t('approve.nextEnds')
+            : t('approve.nextEndsAfter', { count: rules.approval_ttl_hours })}
+        </li>
+      </ol>
+    </section>
+  )
+}
