@@ -58,7 +58,7 @@ verifies(
   'T48',
   'a run that was running when the server was killed goes on when it is there again',
   async (sys) => {
-    const run = await startSlowRun(sys, 3)
+    const run = await startSlowRun(sys, 2)
     await running(sys, run)
     await sys.kill9()
     await sys.restart({ process: false, fakeClock: true })
@@ -84,7 +84,7 @@ verifies(
 holds(
   'a server that is stopped gives its runs back, and the next one finishes them',
   async (sys) => {
-    const run = await startSlowRun(sys, 3)
+    const run = await startSlowRun(sys, 2)
     await running(sys, run)
     await sys.restart()
     const settled = await sys.waitFor(run.id)

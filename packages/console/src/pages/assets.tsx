@@ -224,7 +224,7 @@ export function AssetPage() {
     >
       <Answer of={asset}>
         {(one) => (
-          <div className="columns">
+          <div className="columns columns-lists">
             <div>
               <Section title={t('asset.history')}>
                 <Answer of={tickets}>{(list) => <TicketRows tickets={list} none={t('asset.noHistory')} />}</Answer>

@@ -113,7 +113,7 @@ export function Home() {
                 </Suspense>
               </div>
             )}
-            <div className="columns">
+            <div className="columns columns-lists">
               <div>
                 {approver && (
                   <Section title={t('home.toApprove')}>

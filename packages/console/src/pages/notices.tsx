@@ -64,7 +64,7 @@ export function Notices() {
                 <tr>
                   <th>{t('notice.name')}</th>
                   <th>{t('notice.state')}</th>
-                  <th>{t('notice.format')}</th>
+                  <th className="wide-only">{t('notice.format')}</th>
                   <th>{t('notice.url')}</th>
                   <th>{t('notice.events')}</th>
                 </tr>
@@ -78,7 +78,7 @@ export function Notices() {
                     <td>
                       <HookState hook={one} />
                     </td>
-                    <td>{t(`hookFormat.${one.format}`)}</td>
+                    <td className="wide-only">{t(`hookFormat.${one.format}`)}</td>
                     <td className="breaks">{one.url}</td>
                     <td>{one.events.join(', ')}</td>
                   </tr>

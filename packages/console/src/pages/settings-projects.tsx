@@ -46,9 +46,9 @@ export function Projects() {
               <th>{t('notice.name')}</th>
               <th>{t('project.slug')}</th>
               <th>{t('me.role')}</th>
-              <th>{t('audit.access')}</th>
-              <th>{t('audit.origin')}</th>
-              <th className="right">{t('ticket.created')}</th>
+              <th className="wide-only">{t('audit.access')}</th>
+              <th className="wide-only">{t('audit.origin')}</th>
+              <th className="right wide-only">{t('ticket.created')}</th>
             </tr>
           </thead>
           <tbody>
@@ -105,11 +105,11 @@ function Row({ one }: { one: Project }) {
       </td>
       <td className="mono-text">{one.slug}</td>
       <td>{one.role ? t(`role.${one.role}`) : '–'}</td>
-      <td>{t(`logAccess.${one.log_access}`)}</td>
-      <td>
+      <td className="wide-only">{t(`logAccess.${one.log_access}`)}</td>
+      <td className="wide-only">
         <Mono value={one.log_origin} keep={10} />
       </td>
-      <td className="right">
+      <td className="right wide-only">
         <Time at={one.created_at} />
       </td>
     </tr>
@@ -134,7 +134,7 @@ function Members() {
               <tr>
                 <th>{t('signIn.username')}</th>
                 <th>{t('me.role')}</th>
-                <th>{t('people.state')}</th>
+                <th className="wide-only">{t('people.state')}</th>
                 <ActsHead />
               </tr>
             </thead>
@@ -166,7 +166,7 @@ function Members() {
                       t(`role.${one.role}`)
                     )}
                   </td>
-                  <td>
+                  <td className="wide-only">
                     {one.is_active ? (
                       <State of="active" word={t('people.active')} />
                     ) : (

@@ -106,7 +106,7 @@ function TicketList({ query, client }: { query: Query; client: ReturnType<typeof
     {
       name: 'title',
       title: t('ticket.title'),
-      width: 'minmax(200px, 1fr)',
+      width: 'minmax(260px, 1fr)',
       show: (row) => (
         <>
           <span className="number">#{row.number}</span> {row.title}

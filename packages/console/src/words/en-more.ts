@@ -97,9 +97,9 @@ export const enMore = {
     today: 'Today',
     nothing: 'Nothing is due here.',
     text: 'Times of active schedules, from now on, as the server computes them. What was is told by tasks.',
-    times: '{{count}} times',
-    often: '{{count}} times and more',
-    further: 'and so on',
+    times: '{{count}} ×',
+    often: '≥ {{count}} ×',
+    further: '…',
     most: 'Only the first {{count}} schedules are shown.',
   },
   insight: {

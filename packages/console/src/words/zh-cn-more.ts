@@ -97,8 +97,8 @@ export const zhCnMore: Words<typeof enMore> = {
     nothing: '这段时间没有到期的计划。',
     text: '从现在起启用中计划的时间，由服务器计算。过去的请看任务。',
     times: '{{count}} 次',
-    often: '{{count}} 次以上',
-    further: '继续',
+    often: '≥ {{count}} 次',
+    further: '…',
     most: '只显示前 {{count}} 个计划。',
   },
   insight: {
