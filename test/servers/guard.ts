@@ -7,7 +7,7 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 
 export type GuardOptions = {
@@ -126,10 +126,26 @@ export async function startGuarded(options: GuardOptions): Promise<Guarded> {
     },
     async kill9() {
       child.ref()
-      if (child.exitCode === null) process.kill(pid, 'SIGKILL')
+      // PostgreSQL's sessions outlive their server for a moment, and would still answer.
+      const all = child.exitCode === null ? [pid, ...childrenOf(pid)] : []
+      for (const one of all) kill(one)
       pipe.end('stop\n')
       await gone()
     },
+  }
+}
+
+/** What a process has started (Linux; nothing elsewhere). */
+function childrenOf(pid: number): number[] {
+  const list = `/proc/${pid}/task/${pid}/children`
+  return existsSync(list) ? readFileSync(list, 'utf8').split(' ').filter(Boolean).map(Number) : []
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It has ended by itself.
   }
 }
 
