@@ -9,6 +9,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import type { Writable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 export type GuardOptions = {
   command: string
@@ -129,6 +130,8 @@ export async function startGuarded(options: GuardOptions): Promise<Guarded> {
       // PostgreSQL's sessions outlive their server for a moment, and would still answer.
       const all = child.exitCode === null ? [pid, ...childrenOf(pid)] : []
       for (const one of all) kill(one)
+      // Their shared memory would be in the way of the next start.
+      while (all.slice(1).some(isAlive)) await sleep(5)
       pipe.end('stop\n')
       await gone()
     },
@@ -139,6 +142,15 @@ export async function startGuarded(options: GuardOptions): Promise<Guarded> {
 function childrenOf(pid: number): number[] {
   const list = `/proc/${pid}/task/${pid}/children`
   return existsSync(list) ? readFileSync(list, 'utf8').split(' ').filter(Boolean).map(Number) : []
+}
+
+/** Not gone, and no zombie that nobody has looked after yet. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  } catch {
+    return false
+  }
 }
 
 function kill(pid: number): void {
