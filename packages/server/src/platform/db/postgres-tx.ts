@@ -30,6 +30,33 @@ export function statementOf(sql: string): Statement {
   }
   return statement
 }
+
+/** A statement about many rows, whose columns are its parameters. */
+interface ForRows {
+  readonly keys: readonly string[]
+  readonly types: readonly (string | undefined)[]
+  readonly statement: Statement
+}
+const forRows = new WeakMap<ColumnTypes, Map<string, ForRows>>()
+
+/** The statement `name` for rows such as this one. The next rows mostly have the same columns, and its text is long. */
+function statementFor(
+  columns: ColumnTypes,
+  name: string,
+  table: string,
+  row: Readonly<Record<string, Param>>,
+  textOf: (keys: readonly string[], types: readonly (string | undefined)[]) => string,
+): ForRows {
+  const keys = Object.keys(row)
+  const known = forRows.get(columns) ?? new Map<string, ForRows>()
+  const last = known.get(name)
+  if (last && last.keys.length === keys.length && last.keys.every((key, i) => key === keys[i])) return last
+  const types = keys.map((key) => columns.get(table)?.get(key))
+  const made = { keys, types, statement: statementOf(textOf(keys, types)) }
+  forRows.set(columns, known.set(name, made))
+  return made
+}
+
 const ENTER = statementOf("select set_config('writ.project', ?1, true)")
 export const COMMIT = statementOf('commit')
 export const ROLLBACK = statementOf('rollback')
@@ -69,9 +96,9 @@ export function txOn(
   }
   // Made when it is first asked for: a transaction of hand-written statements needs none.
   let db: Kysely<Tables> | undefined
-  const prepared = async (sql: string, values: unknown[]): Promise<Answer> => {
+  const prepared = async (statement: Statement, values: unknown[]): Promise<Answer> => {
     try {
-      return await ask(client, statementOf(sql), values)
+      return await ask(client, statement, values)
     } catch (error) {
       throw translate(error)
     }
@@ -84,35 +111,49 @@ export function txOn(
     project,
     dialect: 'postgres',
     async sql<Row>(text: string, params: readonly (Param | readonly Param[])[] = []) {
-      return (await prepared(text, params.map(textsOf))).rows as Row[]
+      return (await prepared(statementOf(text), params.map(textsOf))).rows as Row[]
     },
     async insert(table, rows) {
       if (rows.length === 0) return
-      const kinds = columns.get(table)
-      const keys = Object.keys(rows[0]!)
-      const arrays = keys.map((key) => arrayOf(kinds?.get(key), rows, key))
-      const places = keys.map((key, i) => `$${i + 1}::${kinds?.get(key)}[]`)
-      await prepared(`insert into ${table} (${keys.join(', ')}) select * from unnest(${places.join(', ')})`, arrays)
+      const { keys, types, statement } = statementFor(
+        columns,
+        table,
+        table,
+        rows[0]!,
+        (keys, types) =>
+          `insert into ${table} (${keys.join(', ')}) select * from unnest(${types.map((type, i) => `$${i + 1}::${type}[]`).join(', ')})`,
+      )
+      await prepared(
+        statement,
+        keys.map((key, i) => arrayOf(types[i], rows, key)),
+      )
     },
     async update(table, key, rows, when, returning) {
       if (rows.length === 0) return []
-      const kinds = columns.get(table)
-      const keys = Object.keys(rows[0]!)
       const ids = rows.map((row) => String(row[key]))
       // The bounds let partitions be left out; UUIDs sort alike under every collation. The list is for batches whose ids
       // lie far apart: between the bounds there may be millions of rows.
       const sorted = ids.toSorted()
-      const n = keys.length
-      const result = await prepared(
-        `update ${table} set ${keys
-          .filter((one) => one !== key)
-          .map((one) => `${one} = u.new_${one}`)
-          .join(', ')}
-         from unnest(${keys.map((one, i) => `$${i + 1}::${kinds?.get(one)}[]`).join(', ')}) as u(${keys.map((one) => `new_${one}`).join(', ')})
-         where project_id = $${n + 1} and ${key} = u.new_${key} and ${key} = any($1) and ${key} >= $${n + 2} and ${key} <= $${n + 3} and ${when}
-         returning ${key} as updated, ${returning} as told`,
-        [...keys.map((one) => arrayOf(kinds?.get(one), rows, one)), project, sorted[0], sorted.at(-1)],
+      const { keys, types, statement } = statementFor(
+        columns,
+        `${table} by ${key} ${when} ${returning}`,
+        table,
+        rows[0]!,
+        (keys, types) => {
+          const n = keys.length
+          const sets = keys.filter((one) => one !== key).map((one) => `${one} = u.new_${one}`)
+          return `update ${table} set ${sets.join(', ')}
+           from unnest(${types.map((type, i) => `$${i + 1}::${type}[]`).join(', ')}) as u(${keys.map((one) => `new_${one}`).join(', ')})
+           where project_id = $${n + 1} and ${key} = u.new_${key} and ${key} = any($1) and ${key} >= $${n + 2} and ${key} <= $${n + 3} and ${when}
+           returning ${key} as updated, ${returning} as told`
+        },
       )
+      const result = await prepared(statement, [
+        ...keys.map((one, i) => arrayOf(types[i], rows, one)),
+        project,
+        sorted[0],
+        sorted.at(-1),
+      ])
       const changed = result.rows as { updated: string; told: number }[]
       const updated = new Map(changed.map((row) => [row.updated, row.told]))
       return ids.map((id) => updated.get(id))
