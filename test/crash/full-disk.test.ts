@@ -5,10 +5,14 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
+import type { LogInfo } from '@writ/api'
 import { verifyOffline } from '@writ/server/ops'
+import { backends } from '../backends.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
 import { missingPostgres, startPostgres } from '../servers/postgres.ts'
 import { prepareWrit, type Writ } from '../servers/writ.ts'
+import { until } from '../test-system.ts'
+import { ok } from '../verifies.ts'
 
 /** A file system of 24 MiB at a folder; undefined where this user may not mount one. */
 function mountSmall(folder: string): (() => void) | undefined {
@@ -115,5 +119,44 @@ test('PostgreSQL elsewhere, log and artifacts on a full disk: uploads 503, the l
     await onSmallDisk(postgres.url, { ticket: null, upload: 'STORAGE_UNAVAILABLE' })
   } finally {
     await postgres.stop()
+  }
+})
+
+test('PostgreSQL elsewhere, the log on a disk that stays full: what weighs much waits, and all else goes on', {
+  skip: skipPostgres,
+}, async () => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'writ-full-'))
+  const dataDir = path.join(folder, 'data')
+  const ballast = path.join(dataDir, 'ballast')
+  const unmount = mountSmall(dataDir)
+  try {
+    const backend = backends().find(({ name }) => name === 'postgres')
+    assert.ok(backend)
+    await using system = await backend.start({ fakeClock: true, env: { WRIT_DATA_DIR: dataDir } })
+    const { admin, employee } = system
+    const open = async (title: string) => ok(await employee.post<{ number: number }>('/tickets', { title })).number
+    const approve = (ticket: number) => admin.post<{ code?: string }>(`/tickets/${ticket}/approve`)
+    const logCheck = async () =>
+      ((await (await fetch(`${system.base}/readyz`)).json()) as { checks: { log: string } }).checks.log
+    await open('before')
+    await system.settle()
+
+    fill(ballast)
+    const waits = await open('while it is full')
+    await until('the server says that the log cannot be written', async () => (await logCheck()) !== 'ok')
+    system.advance(61_000)
+    const refused = await approve(waits)
+    assert.deepEqual([refused.status, refused.body.code], [503, 'LOG_BEHIND'])
+    await open('all else goes on')
+
+    rmSync(ballast)
+    await until('the log is caught up', async () => (await logCheck()) === 'ok')
+    await until('nothing waits', async () => ok(await admin.get<LogInfo>('/audit/log')).pending === 0)
+    assert.equal((await approve(waits)).status, 200)
+    await system.settle()
+    await system.check()
+  } finally {
+    unmount?.()
+    await rm(folder, { recursive: true, force: true })
   }
 })

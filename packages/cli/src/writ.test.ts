@@ -428,7 +428,7 @@ test('a schedule is added with its times, and times that are not saved are shown
     when_running: 'skip',
     starts_at: null,
     ends_at: null,
-    options: {},
+    options: { queue: 'night', priority: 1 },
     next_at: '2026-01-05T09:30:00.000Z',
     last_due_at: null,
     last_run_id: null,
@@ -473,6 +473,15 @@ test('a schedule is added with its times, and times that are not saved are shown
   assert.deepEqual(JSON.parse(asked[1]?.body ?? ''), { cron: '0 9 * * *', zone: 'Asia/Shanghai' })
   assert.equal((await writ(['schedule', 'add', 'x', 'y', '--every', '90m', '--cron', '* * * * *'])).code, 2)
   assert.equal((await writ(['schedule', 'add', 'x', 'y', '--every', 'often'])).code, 2)
+  const changed = await writ(['schedule', 'change', schedule.id, '--gap', 'skip', '--priority', '5', '--handler', 'x'])
+  assert.equal(changed.code, 0)
+  assert.deepEqual(JSON.parse(asked.at(-1)?.body ?? ''), {
+    handler: 'x',
+    dst_gap: 'skip',
+    options: { queue: 'night', priority: 5 },
+  })
+  assert.equal((await writ(['schedule', 'change', schedule.id])).code, 2)
+  assert.equal((await writ(['schedule', 'change', schedule.id, '--at', '2026-01-07', '--every', '1h'])).code, 2)
 })
 
 test('many runs are counted, and taken a hundred at a time only with --yes', async (t) => {

@@ -1,4 +1,4 @@
-import type { NewSchedule, PreviewSchedule, Schedule, ScheduleDetail, ScheduleFire } from '@writ/api'
+import type { ChangeSchedule, NewSchedule, PreviewSchedule, Schedule, ScheduleDetail, ScheduleFire } from '@writ/api'
 import { type Command, Option } from 'commander'
 import type { App } from '../app.ts'
 import { usage } from '../failure.ts'
@@ -61,7 +61,7 @@ interface TimesOptions {
   from?: string
   until?: string
 }
-interface AddOptions extends TimesOptions {
+interface TaskOptions {
   input?: string
   queue?: string
   priority?: string
@@ -70,6 +70,7 @@ interface AddOptions extends TimesOptions {
   catchUpLimit?: string
   whenRunning?: 'allow' | 'skip'
 }
+type ChangeOptions = TimesOptions & TaskOptions & { name?: string; handler?: string }
 
 export function addScheduleCommands(program: Command, app: App): void {
   const schedule = program
@@ -82,37 +83,42 @@ Examples:
   writ schedule add nightly system.ping --cron '30 2 * * *' --zone Europe/Berlin
   writ schedule add often system.ping --every 90s --when-running skip
   writ schedule next --cron '0 9 * * MON-FRI' --zone Asia/Shanghai
+  writ schedule change <id> --cron '0 3 * * *'
   writ schedule pause <id>`,
     )
 
-  withTimes(
-    schedule.command('add <name> <handler>').description('Add a schedule; its tasks are dispatched in your name'),
-  )
-    .option('--input <json>', 'what the handler is given')
-    .option('--queue <name>', "instead of the handler's")
-    .option('--priority <number>', '-100 to 100, higher first')
-    .option('--tag <tag...>', 'of its tasks')
-    .addOption(new Option('--catch-up <what>', 'times that were missed').choices(['none', 'last', 'all']))
-    .option('--catch-up-limit <number>', 'at most so many of all')
-    .addOption(new Option('--when-running <what>', 'while the last run is open').choices(['allow', 'skip']))
-    .action(async (name: string, handler: string, o: AddOptions) => {
-      const options = {
-        ...(o.queue ? { queue: o.queue } : {}),
-        ...(o.priority ? { priority: wholeOf(o.priority) } : {}),
-        ...(o.tag ? { tags: o.tag } : {}),
-      }
-      const body: NewSchedule = {
-        name,
-        handler,
-        ...timesOf(o),
-        ...(o.input === undefined ? {} : { input: jsonOf(o.input) }),
-        ...(Object.keys(options).length > 0 ? { options } : {}),
-        ...(o.catchUp ? { catch_up: o.catchUp } : {}),
-        ...(o.catchUpLimit ? { catch_up_limit: wholeOf(o.catchUpLimit) } : {}),
-        ...(o.whenRunning ? { when_running: o.whenRunning } : {}),
-      }
-      show(app, await (await app.client()).schedules.create({ body }))
-    })
+  withTask(
+    withTimes(
+      schedule.command('add <name> <handler>').description('Add a schedule; its tasks are dispatched in your name'),
+    ),
+  ).action(async (name: string, handler: string, o: TimesOptions & TaskOptions) => {
+    const { options, ...rest } = taskOf(o)
+    const body: NewSchedule = { name, handler, ...timesOf(o), ...rest, ...(options ? { options } : {}) }
+    show(app, await (await app.client()).schedules.create({ body }))
+  })
+
+  withTask(
+    withTimes(
+      schedule
+        .command('change <id>')
+        .description('Change what is given and keep the rest; from now on it dispatches in your name')
+        .option('--name <name>', 'another name')
+        .option('--handler <name>', 'another handler'),
+    ),
+  ).action(async (id: string, o: ChangeOptions) => {
+    const client = await app.client()
+    const { options, ...rest } = taskOf(o)
+    const body: ChangeSchedule = {
+      ...(o.name ? { name: o.name } : {}),
+      ...(o.handler ? { handler: o.handler } : {}),
+      ...givenTimes(o),
+      ...rest,
+      // They are set as a whole.
+      ...(options ? { options: { ...(await client.schedules.get({ params: { id } })).options, ...options } } : {}),
+    }
+    if (Object.keys(body).length === 0) throw usage('Say what to change.', 'See writ schedule change --help.')
+    show(app, await client.schedules.update({ params: { id }, body }))
+  })
 
   schedule
     .command('list')
@@ -199,9 +205,40 @@ const withTimes = (command: Command): Command =>
     .option('--from <time>', 'not before; intervals are counted from it')
     .option('--until <time>', 'not after')
 
+const withTask = (command: Command): Command =>
+  command
+    .option('--input <json>', 'what the handler is given')
+    .option('--queue <name>', "instead of the handler's")
+    .option('--priority <number>', '-100 to 100, higher first')
+    .option('--tag <tag...>', 'of its tasks')
+    .addOption(new Option('--catch-up <what>', 'times that were missed').choices(['none', 'last', 'all']))
+    .option('--catch-up-limit <number>', 'at most so many of all')
+    .addOption(new Option('--when-running <what>', 'while the last run is open').choices(['allow', 'skip']))
+
+function taskOf(o: TaskOptions) {
+  const options = {
+    ...(o.queue ? { queue: o.queue } : {}),
+    ...(o.priority ? { priority: wholeOf(o.priority) } : {}),
+    ...(o.tag ? { tags: o.tag } : {}),
+  }
+  return {
+    ...(o.input === undefined ? {} : { input: jsonOf(o.input) }),
+    ...(Object.keys(options).length > 0 ? { options } : {}),
+    ...(o.catchUp ? { catch_up: o.catchUp } : {}),
+    ...(o.catchUpLimit ? { catch_up_limit: wholeOf(o.catchUpLimit) } : {}),
+    ...(o.whenRunning ? { when_running: o.whenRunning } : {}),
+  }
+}
+
+const waysOf = ({ cron, every, at }: TimesOptions) => [cron, every, at].filter((way) => way !== undefined).length
+
 function timesOf(o: TimesOptions): PreviewSchedule {
-  if ([o.cron, o.every, o.at].filter((way) => way !== undefined).length !== 1)
-    throw usage('Say when: one of --cron, --every and --at.')
+  if (waysOf(o) !== 1) throw usage('Say when: one of --cron, --every and --at.')
+  return givenTimes(o)
+}
+
+function givenTimes(o: TimesOptions): PreviewSchedule {
+  if (waysOf(o) > 1) throw usage('Say when in one way: --cron, --every or --at.')
   return {
     ...(o.cron ? { cron: o.cron } : {}),
     ...(o.every ? { every_seconds: secondsOf(o.every) } : {}),
