@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Approval, Run, Ticket, TicketStatus } from '@writ/api'
+import type { Approval, Policy, Run, Ticket, TicketChanges, TicketStatus } from '@writ/api'
 import { moves } from '../../packages/server/src/tickets/ticket.ts'
 import type { TestSystem } from '../test-system.ts'
 import { holds, ok, refused, verifies } from '../verifies.ts'
@@ -258,3 +258,43 @@ holds('every legal move of a ticket happens, and every illegal one is refused an
     }
   }
 })
+
+holds(
+  'who approves by the rules of the project sees every ticket, and what was changed since the last approval',
+  async (sys) => {
+    const dev = await sys.hire('dora', 'dev')
+    const { number, id } = ok(
+      await sys.employee.post<Ticket>('/tickets', { title: 'Replace it', description: 'Tonight' }),
+    )
+    refused(await dev.get(`/tickets/${number}`), 403, 'TICKET_VIEW_DENIED')
+    refused(await dev.get(`/tickets/${number}/changes`), 403, 'ADMIN_REQUIRED')
+    refused(await sys.employee.get(`/tickets/${number}/changes`), 403, 'ADMIN_REQUIRED')
+
+    const policy = ok(await sys.admin.get<Policy>('/policy'))
+    assert.equal((await sys.admin.put('/policy', { ...policy, approver_roles: ['admin', 'dev'] })).status, 202)
+    assert.equal(ok(await dev.get<Ticket>(`/tickets/${number}`)).title, 'Replace it')
+    assert.deepEqual(
+      ok(await dev.get<Ticket[]>('/tickets')).map((one) => one.number),
+      [number],
+    )
+    refused(await dev.patch(`/tickets/${number}`, { title: 'x' }), 403, 'TICKET_UPDATE_DENIED')
+    refused(await sys.employee.get(`/tickets/${number}/changes`), 403, 'ROLE_NOT_ALLOWED')
+    const changes = async () => ok(await dev.get<TicketChanges>(`/tickets/${number}/changes`))
+    assert.deepEqual(await changes(), { version: 1, approval: null, changes: [], unreadable: 0 })
+
+    ok(await dev.post(`/tickets/${number}/approve`, {}))
+    const edit = (body: object) => sys.employee.patch(`/tickets/${number}`, body)
+    ok(await edit({ title: 'Replace both', due_at: '2026-12-01T08:00:00Z' }))
+    ok(await edit({ title: 'Replace all', description: 'Tomorrow' }))
+    ok(await edit({ description: 'Tonight', assignee_id: sys.bob.id }))
+    const since = await changes()
+    assert.deepEqual([since.version, since.approval?.ticket_version, since.approval?.decided_by_id], [4, 1, dev.id])
+    assert.deepEqual(since.changes, [
+      { field: 'title', from: 'Replace it', to: 'Replace all' },
+      { field: 'due_at', from: null, to: '2026-12-01T08:00:00.000Z' },
+      { field: 'assignee_id', from: null, to: sys.bob.id },
+    ])
+    ok(await dev.post(`/tickets/${id}/approve`, {}))
+    assert.deepEqual((await changes()).changes, [])
+  },
+)

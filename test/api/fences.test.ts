@@ -210,6 +210,7 @@ for (const backend of backends()) {
       ),
       ['reject', admin.post(`/tickets/${made.ticket.id}/reject`, { reason: 'x' }, there)],
       ['approvals', admin.get(`/tickets/${made.ticket.id}/approvals`, there)],
+      ['changes', admin.get(`/tickets/${made.ticket.id}/changes`, there)],
       ['comments', admin.get(`/tickets/${made.ticket.id}/comments`, there)],
       ['comment', admin.post(`/tickets/${made.ticket.id}/comments`, { body: 'x' }, there)],
       ['a ticket on a foreign asset', admin.post('/tickets', { title: 'x', asset_id: made.asset.id }, there)],

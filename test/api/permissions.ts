@@ -88,6 +88,7 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /tickets/:id/close': workers,
   'POST /tickets/:id/reopen': workers,
   'GET /tickets/:id/approvals': all,
+  'GET /tickets/:id/changes': overseers,
   'GET /tickets/:id/comments': all,
   'POST /tickets/:id/comments': workers,
 

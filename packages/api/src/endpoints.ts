@@ -627,7 +627,8 @@ export const ticketsApi = {
     status: 200,
     errors: ['CURSOR_INVALID'],
     summary: 'List tickets',
-    description: 'Newest first. Employees and devs see those that they opened or are assigned to.',
+    description:
+      'Newest first. Employees and devs see those that they opened or are assigned to, and all of them where their role approves.',
     query: query({
       ...paging,
       status: Type.Optional(s.TicketStatus),
@@ -779,6 +780,19 @@ export const ticketsApi = {
     summary: 'List decisions on a ticket',
     description: 'Approvals and rejections, oldest first, voided ones included.',
     reply: Type.Array(s.Approval),
+  }),
+  changes: endpoint({
+    method: 'GET',
+    path: '/tickets/:id/changes',
+    access: 'member',
+    tag: 'tickets',
+    status: 200,
+    ...id,
+    errors: ['ADMIN_REQUIRED', 'TICKET_NOT_FOUND'],
+    summary: 'Show what was changed since the last approval',
+    description:
+      'Field by field, as it was in the version that somebody approved last and as it is now; `approval` is null while nobody has approved any. For whoever may approve, auditors and admins.',
+    reply: s.TicketChanges,
   }),
   comments: endpoint({
     method: 'GET',

@@ -69,6 +69,7 @@ export const routes: Routes = {
     close: { method: 'POST', path: '/tickets/:id/close', json: true },
     reopen: { method: 'POST', path: '/tickets/:id/reopen', json: true },
     approvals: { method: 'GET', path: '/tickets/:id/approvals', json: true },
+    changes: { method: 'GET', path: '/tickets/:id/changes', json: true },
     comments: { method: 'GET', path: '/tickets/:id/comments', json: true },
     comment: { method: 'POST', path: '/tickets/:id/comments', json: true },
   },

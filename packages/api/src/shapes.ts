@@ -513,6 +513,19 @@ export const Approval = Type.Object({
   signed_with_id: nullable(Id),
 })
 export type Approval = Static<typeof Approval>
+export const TicketChanges = Type.Object({
+  version: Type.Integer({ description: 'Of the ticket as it stands' }),
+  approval: nullable(Approval),
+  changes: Type.Array(
+    Type.Object({
+      field: words(['title', 'description', 'asset_id', 'assignee_id', 'due_at']),
+      from: nullable(Type.String()),
+      to: nullable(Type.String()),
+    }),
+  ),
+  unreadable: Type.Integer({ description: 'Edits whose texts were erased' }),
+})
+export type TicketChanges = Static<typeof TicketChanges>
 export const Comment = Type.Object({
   id: Id,
   author_id: Id,

@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises'
-import type { Ticket, TicketStatus } from '@writ/api'
+import type { Ticket, TicketChanges, TicketStatus } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { type Command, Option } from 'commander'
 import { type App, noteWarnings, refOf } from '../app.ts'
 import { ticketColumns, ticketFields } from '../columns.ts'
 import { usage } from '../failure.ts'
 import { allOption, type ListOptions, limitOption, listSome } from '../listing.ts'
+import type { Column } from '../table.ts'
 import { safeText, timeText } from '../text.ts'
 
 interface Given {
@@ -17,6 +18,12 @@ interface Given {
 }
 
 const statuses = ['draft', 'submitted', 'approved', 'running', 'done', 'failed', 'closed']
+
+const changeColumns: Column<TicketChanges['changes'][number]>[] = [
+  { head: 'FIELD', value: (one) => one.field },
+  { head: 'WAS', value: (one) => one.from ?? '', shrink: true },
+  { head: 'IS', value: (one) => one.to ?? '', shrink: true },
+]
 
 export function addTicketCommands(program: Command, app: App): void {
   const ticket = program
@@ -110,6 +117,18 @@ Examples:
     .action(async (ref: string, { digest, reason }: { digest?: string; reason?: string }) =>
       show(app, await (await app.client()).tickets.approve({ params: { id: refOf(ref) }, body: { digest, reason } })),
     )
+
+  ticket
+    .command('changes <ticket>')
+    .description('Show what was changed since the last approval, for whoever may approve')
+    .action(async (ref: string) => {
+      const found = await (await app.client()).tickets.changes({ params: { id: refOf(ref) } })
+      const { approval, unreadable } = found
+      if (approval === null) app.out().note('Nobody has approved an earlier version: all of it is new.')
+      else app.out().note(`Version ${approval.ticket_version} was approved at ${timeText(approval.created_at)}.`)
+      if (unreadable > 0) app.out().note(`${unreadable} edits since were erased.`)
+      app.out().list(found.changes, changeColumns, (one) => one.field)
+    })
 
   ticket
     .command('reject <ticket>')

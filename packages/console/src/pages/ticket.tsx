@@ -92,7 +92,7 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
         station={station}
         close={() => setStation(null)}
       />
-      {ticket.status === 'submitted' && <ApprovalPanel ticket={ticket} verified={trail.data?.verified} />}
+      {ticket.status === 'submitted' && <ApprovalPanel ticket={ticket} />}
       {last?.decision === 'rejected' && ticket.status === 'draft' && (
         <div className="approval approval-rejected">
           <p>

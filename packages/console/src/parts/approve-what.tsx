@@ -1,109 +1,75 @@
 import { useQuery } from '@tanstack/react-query'
-import type { Policy, Run, Ticket } from '@writ/api'
-import { type ReactNode, useMemo } from 'react'
+import type { Policy, Run, Ticket, TicketChanges } from '@writ/api'
+import type { ReactNode } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
-import type { VerifiedTrail } from '../proof/verify-trail.ts'
 import { Mono, Person, Time } from './bits.tsx'
 import { Answer } from './states.tsx'
 
-/** A field of the ticket, as it was when somebody last agreed and as it is now. */
-export interface Change {
-  readonly field: string
-  readonly from: unknown
-  readonly to: unknown
-}
-
-/** What is known of the difference to the version that somebody agreed to last. */
-export interface SinceApproval {
-  readonly by: string | null
-  readonly at: string | null
-  readonly version: number | null
-  /** The version that these changes lead to, as far as it can be read. */
-  readonly upTo: number | null
-  readonly changes: readonly Change[]
-  /** Edits whose texts this reader is not given. */
-  readonly hidden: number
-}
-
-/** From the log, whose texts auditors and admins get; null where nobody has agreed to any version. */
-export function sinceApproval({ entries }: Pick<VerifiedTrail, 'entries'>): SinceApproval | null {
-  const last = entries.findLastIndex(({ shown }) => shown.event_type === 'ticket.approved')
-  const approval = entries[last]
-  if (!approval) return null
-  const edits = entries.slice(last + 1).filter(({ shown }) => shown.event_type === 'ticket.updated')
-  const fields = new Map<string, Change>()
-  for (const { event } of edits)
-    for (const { field, from, to } of (event?.details as { changes?: Change[] } | undefined)?.changes ?? [])
-      fields.set(field, { field, from: fields.has(field) ? fields.get(field)?.from : from, to })
-  const versionOf = (one = approval) => (one.event?.details as { version?: number } | undefined)?.version ?? null
-  const { entry } = approval
-  return {
-    by: entry?.actor.kind === 'user' ? entry.actor.id : null,
-    at: entry?.t ?? null,
-    version: versionOf(),
-    upTo: versionOf(edits.at(-1)),
-    // Changed and changed back is no change.
-    changes: [...fields.values()].filter(({ from, to }) => from !== to),
-    hidden: edits.filter(({ event }) => event === null).length,
-  }
-}
-
 /** The difference to the last approved version, field by field, in words. */
-export function Changes({ ticket, verified }: { ticket: Ticket; verified: VerifiedTrail | undefined }) {
+export function Changes({ ticket }: { ticket: Ticket }) {
+  const { client, project } = useSession()
   const { t } = useTranslation()
-  const since = useMemo(() => (verified ? sinceApproval(verified) : undefined), [verified])
-  if (since === undefined) return null
-  // The log is a moment behind the ticket: until it has the last edit, nobody is told that there was none.
-  const behind = since?.upTo !== null && since?.upTo !== undefined && since.upTo !== ticket.version
+  const changes = useQuery({
+    queryKey: [project, 'ticket-changes', ticket.id, ticket.version],
+    queryFn: () => client.tickets.changes({ params: { id: ticket.id } }),
+  })
   return (
     <section className="review">
       <h3>{t('approve.changed')}</h3>
-      {since === null ? (
-        <p className="small dimmed">{t('approve.firstTime')}</p>
-      ) : (
-        <>
-          <p className="small dimmed">
-            {since.version === null ? t('approve.lastBy') : t('approve.lastVersionBy', { version: since.version })}{' '}
-            <Person id={since.by} /> · <Time at={since.at} />
-          </p>
-          {since.hidden > 0 && <p className="small">{t('approve.changesHidden', { count: since.hidden })}</p>}
-          {behind && <p className="small">{t('seal.pending')}</p>}
-          {!behind && since.changes.length === 0 && since.hidden === 0 && (
-            <p className="small">{t('approve.unchanged')}</p>
-          )}
-          {since.changes.length > 0 && (
-            <dl className="changes">
-              {since.changes.map((one) => (
-                <div key={one.field}>
-                  <dt>{FIELDS[one.field] ? t(FIELDS[one.field] as 'ticket.title') : one.field}</dt>
-                  <OneChange {...one} />
-                </div>
-              ))}
-            </dl>
-          )}
-        </>
-      )}
+      <Answer of={changes} lines={2}>
+        {(since) =>
+          since.approval === null ? (
+            <p className="small dimmed">{t('approve.firstTime')}</p>
+          ) : (
+            <>
+              <p className="small dimmed">
+                {t('approve.lastVersionBy', { version: since.approval.ticket_version })}{' '}
+                <Person id={since.approval.decided_by_id} number={since.approval.decided_by_number} /> ·{' '}
+                <Time at={since.approval.created_at} />
+              </p>
+              {since.unreadable > 0 && (
+                <p className="small">{t('approve.changesErased', { count: since.unreadable })}</p>
+              )}
+              {since.changes.length === 0 && since.unreadable === 0 && (
+                <p className="small">{t('approve.unchanged')}</p>
+              )}
+              {since.changes.length > 0 && (
+                <dl className="changes">
+                  {since.changes.map((one) => (
+                    <div key={one.field}>
+                      <dt>{t(FIELDS[one.field])}</dt>
+                      <OneChange {...one} />
+                    </div>
+                  ))}
+                </dl>
+              )}
+            </>
+          )
+        }
+      </Answer>
     </section>
   )
 }
 
-const FIELDS: Readonly<Record<string, string>> = {
+type Change = TicketChanges['changes'][number]
+
+const FIELDS = {
   title: 'ticket.title',
   description: 'ticket.description',
   asset_id: 'ticket.asset',
   assignee_id: 'ticket.assignee',
   due_at: 'ticket.due',
-}
+} as const satisfies Record<Change['field'], string>
 
 function OneChange({ field, from, to }: Change) {
   const { t } = useTranslation()
-  const texts = typeof from === 'string' && typeof to === 'string' && `${from}${to}`.includes('\n')
+  const texts = from !== null && to !== null && `${from}${to}`.includes('\n')
   const lines = useQuery({
     queryKey: ['lines', from, to],
     enabled: texts,
     staleTime: Number.POSITIVE_INFINITY,
-    queryFn: async () => (await import('diff')).diffLines(from as string, to as string),
+    queryFn: async () => (await import('diff')).diffLines(from ?? '', to ?? ''),
   })
   if (texts)
     return (
@@ -135,12 +101,11 @@ function OneChange({ field, from, to }: Change) {
   )
 }
 
-function shown(field: string, value: unknown): ReactNode {
-  if (value === null || value === undefined || value === '') return '–'
-  if (field === 'due_at') return <Time at={new Date(Number(value)).toISOString()} exact />
-  if (field === 'assignee_id') return <Person id={String(value)} />
-  if (field === 'asset_id') return <AssetName id={String(value)} />
-  return String(value)
+function shown(field: Change['field'], value: string | null): ReactNode {
+  if (value === null || value === '') return '–'
+  if (field === 'due_at') return <Time at={value} exact />
+  if (field === 'assignee_id') return <Person id={value} />
+  return field === 'asset_id' ? <AssetName id={value} /> : value
 }
 
 /** A device by its number and name. */

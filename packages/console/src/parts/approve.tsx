@@ -6,7 +6,6 @@ import { useTranslation } from 'react-i18next'
 import { useMembers } from '../app/members.tsx'
 import { approveSigned, enrolPasskey, OtherVersion, passkeysWork } from '../app/passkey.ts'
 import { useSession } from '../app/session.tsx'
-import type { VerifiedTrail } from '../proof/verify-trail.ts'
 import { AssetName, Changes, Checks, WhatNext } from './approve-what.tsx'
 import { useAction, useAgain } from './ask.tsx'
 import { Facts, Mono, Person, Time } from './bits.tsx'
@@ -40,7 +39,7 @@ export function useApprovers(ticket: Ticket) {
 }
 
 /** Whoever may agree sees it on the page; whoever may not reads why, and who can. */
-export function ApprovalPanel({ ticket, verified }: { ticket: Ticket; verified: VerifiedTrail | undefined }) {
+export function ApprovalPanel({ ticket }: { ticket: Ticket }) {
   const { me } = useSession()
   const { t } = useTranslation()
   const [deciding, setDeciding] = useState<'approve' | 'reject' | null>(null)
@@ -70,7 +69,6 @@ export function ApprovalPanel({ ticket, verified }: { ticket: Ticket; verified: 
         opened={deciding === 'approve'}
         close={() => setDeciding(null)}
         rules={rules}
-        verified={verified}
         who={who}
       />
       <Reject ticket={ticket} opened={deciding === 'reject'} close={() => setDeciding(null)} />
@@ -96,15 +94,8 @@ function WhoMay({ of: { rules, eligible, excluded, why } }: { of: Approvers }) {
   )
 }
 
-function Approve(props: {
-  ticket: Ticket
-  opened: boolean
-  close: () => void
-  rules: Policy
-  verified: VerifiedTrail | undefined
-  who: Approvers
-}) {
-  const { ticket, opened, close, rules, verified, who } = props
+function Approve(props: { ticket: Ticket; opened: boolean; close: () => void; rules: Policy; who: Approvers }) {
+  const { ticket, opened, close, rules, who } = props
   const { client, project, projects, me } = useSession()
   const { t } = useTranslation()
   const again = useAgain()
@@ -176,7 +167,7 @@ function Approve(props: {
           )}
         </Answer>
       </div>
-      <Changes ticket={ticket} verified={verified} />
+      {opened && <Changes ticket={ticket} />}
       {opened && <Checks ticket={ticket} />}
       <section className="review">
         <h3>{t('approve.who')}</h3>

@@ -674,10 +674,9 @@ export const enMore = {
     changed: 'Changed since the last approval',
     unchanged: 'Nothing.',
     firstTime: 'Nobody has approved an earlier version: all of it is new.',
-    lastBy: 'Last approved by',
     lastVersionBy: 'Version {{version}} was approved by',
-    changesHidden_one: 'It was edited once since. Auditors and admins see what was changed.',
-    changesHidden_other: 'It was edited {{count}} times since. Auditors and admins see what was changed.',
+    changesErased_one: 'One edit since was erased: what it changed is not known any more.',
+    changesErased_other: '{{count}} edits since were erased: what they changed is not known any more.',
     checks: 'What will judge the evidence',
     checksText:
       'The approval binds the ticket, not a check: whoever starts a run names one of these. The run keeps the digest of the rules that judged.',

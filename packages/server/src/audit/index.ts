@@ -56,6 +56,7 @@ export {
   type Log,
   listEndsBehind,
   listEvents,
+  listEventsAbout,
   listEventsBehind,
   listEventsForward,
   listLogs,

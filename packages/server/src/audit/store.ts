@@ -129,6 +129,18 @@ export const listProvenEvents = (tx: Tx, resources: readonly string[]): Promise<
     [tx.project, resources],
   )
 
+/** The events of some types about a thing, oldest first, whether they have a place or not. `event` is empty where it was erased. */
+export const listEventsAbout = (
+  tx: Tx,
+  resource: string,
+  types: readonly AuditEventType[],
+): Promise<{ event_type: string; event: string }[]> =>
+  tx.sql(
+    `select event_type, event from audit_events
+     where project_id = ?1 and resource_id = ?2 and ${inList(tx, 'event_type', '?3')} order by append, place`,
+    [tx.project, resource, types],
+  )
+
 /** How many events of a thing have a place in one log, and the last of them; `shard` is null for those without a place. */
 export interface Placed {
   readonly resource_id: string

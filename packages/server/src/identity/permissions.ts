@@ -49,6 +49,7 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'tickets.close': writers,
   'tickets.reopen': writers,
   'tickets.approvals': everybody,
+  'tickets.changes': everybody,
   'tickets.comments': everybody,
   'tickets.comment': writers,
   'runs.start': writers,

@@ -20,7 +20,7 @@ import { AppError } from '../platform/app-error.ts'
 import { rfc3339 } from '../platform/clock.ts'
 import type { Tx } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
-import { holdTicket, mayWorkOn } from './access.ts'
+import { holdTicket, isApprover, mayWorkOn } from './access.ts'
 import { changesOf } from './asset.ts'
 import { showTicket } from './show.ts'
 import * as store from './store.ts'
@@ -194,8 +194,9 @@ async function decide(tx: Tx, caller: Caller, ref: store.Ref) {
   return { ticket, policy }
 }
 
-function mustBeApprover(caller: Caller, policy: Policy): void {
-  if (!caller.role || !policy.approver_roles.includes(caller.role))
+/** Throws ADMIN_REQUIRED or ROLE_NOT_ALLOWED. */
+export function mustBeApprover(caller: Caller, policy: Policy): void {
+  if (!isApprover(caller, policy))
     throw new AppError(policy.approver_roles.every((role) => role === 'admin') ? 'ADMIN_REQUIRED' : 'ROLE_NOT_ALLOWED')
 }
 

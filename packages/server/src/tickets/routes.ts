@@ -1,15 +1,16 @@
 import type { assetsApi, ticketsApi } from '@writ/api'
 import { type Attest, append } from '../audit/index.ts'
-import { type Caller, findUserRef, openSigned, personOf, type RelyingParty, seesAll } from '../identity/index.ts'
+import { type Caller, findUserRef, openSigned, personOf, type RelyingParty } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339 } from '../platform/clock.ts'
 import type { Handlers } from '../platform/http/mount.ts'
 import { NOBODY, uuidv7 } from '../platform/ids.ts'
-import { seeTicket } from './access.ts'
+import { seesEveryTicket, seeTicket } from './access.ts'
 import { addAsset, editAsset, showAsset } from './asset.ts'
 import * as change from './change-ticket.ts'
 import { type OpenTicket, openTickets } from './open-ticket.ts'
 import { showApproval, showTicket } from './show.ts'
+import { changesSinceApproval } from './since-approval.ts'
 import * as store from './store.ts'
 
 export const assetHandlers: Handlers<typeof assetsApi, Caller> = {
@@ -44,9 +45,9 @@ export const ticketHandlers = (on: TicketsOn): Handlers<typeof ticketsApi, Calle
     }),
   async list(ask) {
     const { status, q, due_before, ...refs } = ask.query
-    const of = seesAll(ask.caller) ? undefined : personOf(ask.caller)
-    const [asset, creator, assignee] = await ask.read((tx) =>
+    const [every, asset, creator, assignee] = await ask.read((tx) =>
       Promise.all([
+        seesEveryTicket(tx, ask.caller),
         refs.asset_id === undefined ? undefined : store.findAsset(tx, refs.asset_id),
         refs.created_by_id === undefined ? undefined : findUserRef(tx, refs.created_by_id),
         refs.assignee_id === undefined ? undefined : findUserRef(tx, refs.assignee_id),
@@ -56,7 +57,7 @@ export const ticketHandlers = (on: TicketsOn): Handlers<typeof ticketsApi, Calle
     const idOf = (ref: unknown, found: { id: string } | undefined) =>
       ref === undefined ? undefined : (found?.id ?? NOBODY)
     const filter: store.TicketFilter = {
-      of,
+      of: every ? undefined : personOf(ask.caller),
       status,
       q,
       due_before: due_before === undefined ? undefined : Date.parse(due_before),
@@ -91,6 +92,7 @@ export const ticketHandlers = (on: TicketsOn): Handlers<typeof ticketsApi, Calle
     )
     return rows.map(showApproval)
   },
+  changes: (ask) => ask.read((tx) => changesSinceApproval(tx, ask.caller, ask.params.id)),
   async comments(ask) {
     const rows = await ask.read(async (tx) =>
       store.listComments(tx, (await seeTicket(tx, ask.caller, ask.params.id)).id),

@@ -34,7 +34,7 @@ const texts = {
     firstTime: 'Nobody has approved an earlier version: all of it is new.',
     lastBy: (name, version, time) => `Version ${version} was approved by ${name}, ${time}.`,
     unchanged: 'Nothing was changed.',
-    unseen: 'What was changed is seen by auditors and admins.',
+    erased: (edits) => `What ${edits === 1 ? 'one edit' : `${edits} edits`} changed was erased.`,
     checks: 'What will judge the evidence',
     checksText: 'The approval binds the ticket, not a check: whoever starts a run names one of these.',
     checksList: 'Checks and the SHA-256 of their rules',
@@ -90,7 +90,7 @@ const texts = {
     firstTime: '此前没有批准过任何版本，全部内容都是新的。',
     lastBy: (name, version, time) => `版本 ${version} 由 ${name} 于 ${time} 批准。`,
     unchanged: '没有改动。',
-    unseen: '改动内容仅审计员和管理员可见。',
+    erased: (edits) => `其中 ${edits} 次编辑的内容已被清除。`,
     checks: '由什么判定证据',
     checksText: '批准的对象是工单，不是检查：启动执行的人从下列检查中选择。',
     checksList: '检查及其规则的 SHA-256',
@@ -205,7 +205,7 @@ async function review() {
     call('GET', '/members'),
     call('GET', '/policy'),
     call('GET', '/scripts'),
-    sinceApproval(),
+    call('GET', `/tickets/${ticket.id}/changes`).catch(nullIfDenied),
   ])
   const people = new Map(members.map((one) => [one.user_id, one.username]))
   const nameOf = (id, number) => people.get(id) ?? (number ? say.person(number) : '–')
@@ -216,22 +216,25 @@ async function review() {
   byId('ticket-asset').textContent = ticket.asset_id ? await assetName(ticket.asset_id) : '–'
   byId('ticket-due').textContent = ticket.due_at ? timeText(ticket.due_at) : '–'
 
-  byId('changed-text').textContent = since.last
-    ? say.lastBy(
-        nameOf(since.last.decided_by_id, since.last.decided_by_number),
-        since.last.ticket_version,
-        timeText(since.last.created_at),
-      )
-    : say.firstTime
-  if (since.last && since.edits === null) byId('changed-text').textContent += ` ${say.unseen}`
-  if (since.edits?.length === 0) byId('changed-text').textContent += ` ${say.unchanged}`
+  const approval = since?.approval
+  byId('changed-text').textContent = approval
+    ? [
+        say.lastBy(
+          nameOf(approval.decided_by_id, approval.decided_by_number),
+          approval.ticket_version,
+          timeText(approval.created_at),
+        ),
+        ...(since.changes.length === 0 && since.unreadable === 0 ? [say.unchanged] : []),
+        ...(since.unreadable > 0 ? [say.erased(since.unreadable)] : []),
+      ].join(' ')
+    : since && say.firstTime
   const rows = await Promise.all(
-    (since.edits ?? []).map(async ({ field, from, to }) => {
+    (since?.changes ?? []).map(async ({ field, from, to }) => {
       const text = async (value) => {
         if (value === null || value === '') return '–'
-        if (field === 'due_at') return timeText(Number(value))
+        if (field === 'due_at') return timeText(value)
         if (field === 'assignee_id') return nameOf(value)
-        return field === 'asset_id' ? assetName(value) : String(value)
+        return field === 'asset_id' ? assetName(value) : value
       }
       const [was, is] = await Promise.all([text(from), text(to)])
       return [
@@ -264,32 +267,10 @@ async function review() {
   byId('next').textContent = `${say.nextText(worker ?? opener)} ${hours === null ? say.ends : say.endsAfter(hours)}`
 }
 
-/** The last approval, and what was edited since, oldest value against newest; `edits` is null for whom the texts are closed. */
-async function sinceApproval() {
-  const approvals = await call('GET', `/tickets/${ticket.id}/approvals`)
-  const last = approvals
-    .filter((one) => one.decision === 'approved')
-    .sort((a, b) => (a.created_at < b.created_at ? 1 : -1))[0]
-  if (!last) return { last: null, edits: null }
-  const entries = await wholeTrail()
-  const from = entries.findLastIndex((one) => one.event_type === 'ticket.approved')
-  const edits = entries.slice(from + 1).filter((one) => one.event_type === 'ticket.updated')
-  if (edits.some(({ payload }) => payload === null)) return { last, edits: null }
-  const fields = new Map()
-  for (const { payload } of edits)
-    for (const { field, from, to } of JSON.parse(payload).details?.changes ?? [])
-      fields.set(field, { field, from: fields.has(field) ? fields.get(field).from : from, to })
-  // Changed and changed back is no change.
-  return { last, edits: [...fields.values()].filter(({ from, to }) => from !== to) }
-}
-
-/** What the log holds of the ticket, once it holds all of it: an edit has its place a moment after it was made. */
-async function wholeTrail() {
-  for (;;) {
-    const { entries, pending } = await call('GET', `/evidence/trail?subject=ticket&id=${ticket.id}`)
-    if (pending === 0) return entries
-    await new Promise((later) => setTimeout(later, 500))
-  }
+/** Whoever may not approve sees the ticket, and no more. */
+function nullIfDenied(error) {
+  if (error.status === 403) return null
+  throw error
 }
 
 async function assetName(id) {
