@@ -154,6 +154,20 @@ test('the time is read in one place', () => {
   assert.deepEqual(readers, ['platform/clock.ts'])
 })
 
+/** `a.b = (c) => …`, also with a function that has no name. V8 allocates these in its old generation, with all that they see. */
+const intoProperty =
+  /^\s*[\w.#\]]+[.\]#][\w\]]* (\?\?)?= (async )?(\([^()]*\)|\w+) =>|^\s*[\w.#\]]+\.#?\w+ (\?\?)?= (async )?function\b/m
+
+// docs/decisions/0085-what-grows-old.md
+test('on the way of tasks and statements no function is written into a property', () => {
+  const way = /^(audit|platform\/db|queue|runs|kinds\/task)\/[^/]+\.ts$/
+  const faults = server.filter(({ file, text }) => way.test(file) && intoProperty.test(codeOf(text)))
+  assert.deepEqual(
+    faults.map(({ file }) => file),
+    [],
+  )
+})
+
 test('only the main room ends the process and listens to signals', () => {
   // A process that only verifies is a program of its own, and so is one of handlers.
   const own = ['evidence/verify-child.ts', 'kinds/task/folder/child.ts']
@@ -203,6 +217,19 @@ test('the console writes no markup of its own making, and keeps things in the br
 })
 
 test('the rules above see what they forbid', () => {
+  for (const line of [
+    '    this.callback = (error) => this.end(error)',
+    'q.cb ??= async () => {',
+    'q.#cb = function () {',
+  ])
+    assert.match(line, intoProperty)
+  for (const line of [
+    '  begin = then',
+    'const f: A["b"] = (c) =>',
+    '  work.timer = setTimeout(() => stop(), 5)',
+    '  wake = () => {',
+  ])
+    assert.doesNotMatch(line, intoProperty)
   assert.match(faultOf('runs/x.ts', 'kinds/proof/index.ts') ?? '', /does not stand above/)
   assert.match(faultOf('kinds/a/x.ts', 'kinds/b/index.ts') ?? '', /does not stand above/)
   assert.match(faultOf('tickets/x.ts', 'queue/index.ts') ?? '', /does not stand above/)

@@ -8,7 +8,7 @@ export interface RecentRow extends DayEvent {
 // A few seconds of the fastest load that was measured, some megabytes.
 const MOST = 10_000
 
-const appends = new Map<string, readonly RecentRow[]>()
+let appends = new Map<string, readonly RecentRow[]>()
 let kept = 0
 let readers = 0
 
@@ -47,6 +47,13 @@ export const recentRows = {
     appends.delete(first)
     kept -= rows.length
     return rows
+  },
+  /**
+   * After many were taken. A table that has outgrown itself points to the next one, and keeps what came later in the old generation
+   * (docs/decisions/0085-what-grows-old.md): a Map of its own ends that row.
+   */
+  renew(): void {
+    appends = new Map(appends)
   },
   /** From now on rows are kept, until the answer is called. */
   read(): () => void {

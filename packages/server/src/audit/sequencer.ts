@@ -254,6 +254,7 @@ export function createSequencer(options: {
         if (!recent) break
         for (const [i, row] of recent.entries()) rows.push({ ...row, log_index: log_index + i })
       }
+      recentRows.renew()
       const last = places.at(-1)!
       if (rows.length === last.log_index + last.entries - from) return rows
     }

@@ -101,6 +101,8 @@ interface Work {
   awaits: readonly string[]
   timer: NodeJS.Timeout | undefined
   over: boolean
+  /** Where it stands among what is held. */
+  at: number
 }
 
 interface Done {
@@ -129,14 +131,14 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
   const { db, queue, clock, log, handlers } = on
   const worker = randomToken(9)
   /** Everything under a lease, until its settling is committed. */
-  const held = new Map<string, Work>()
+  const held = createHeld()
   /** What its handler has no room for yet, in order. */
   const parked = new Map<string, Work[]>()
   const running = new Map<string, number>()
   const perQueue = new Map<string, number>()
   const perPlace = new Map<string, number>()
   const settle = settleTasks(queue, clock.now, on.settled)
-  const outbox = new Map<string, Done[]>()
+  let outbox = new Map<string, Done[]>()
   /** Work that printed something since it was kept. */
   const printing = new Set<Work>()
   let keepingSoon = false
@@ -170,8 +172,9 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
       awaits: [],
       timer: undefined,
       over: false,
+      at: -1,
     }
-    held.set(row.id, work)
+    held.add(work)
     count(perPlace, placeOf(lease), 1)
     return work
   }
@@ -225,47 +228,30 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     const input = await readInput(on, lease.project, row)
     if (work.reason !== null) throw stopOf(work.reason)
     limit(work, handler.waitsForPlace ? Number.POSITIVE_INFINITY : row.timeout_ms)
-    const value = await inProject(lease.project, () =>
-      handler.run(input, {
-        runId: row.id,
+    const context = new Context(work, {
+      began() {
+        if (work.over || work.reason !== null) return
+        work.startedAt = clock.now()
+        limit(work, row.timeout_ms)
+      },
+      step: createSteps(on, {
         project: lease.project,
+        id: row.id,
         attempt: lease.attempt,
-        handler: row.handler,
-        get endsAt() {
-          const { startedAt } = work
-          return startedAt === null ? null : Math.min(row.deadline_at ?? Infinity, startedAt + row.timeout_ms)
-        },
-        get signal() {
-          work.abort ??= new AbortController()
-          if (work.reason !== null) work.abort.abort(stopOf(work.reason))
-          return work.abort.signal
-        },
-        began() {
-          if (work.over || work.reason !== null) return
-          work.startedAt = clock.now()
-          limit(work, row.timeout_ms)
-        },
-        get traceparent() {
-          return traceparentOf(row.trace_id, attemptSpanId(row.id, lease.attempt))
-        },
-        step: createSteps(on, {
-          project: lease.project,
-          id: row.id,
-          attempt: lease.attempt,
-          fence: lease.fence,
-          began: () => work.steps++,
-          costs: () => work.costs,
-        }),
-        log: (line) => print(work, line),
-        cost: (usd, what) => spend(work, usd, what),
-        ...childrenOf(work),
+        fence: lease.fence,
+        began: () => work.steps++,
+        costs: () => work.costs,
       }),
-    )
+      log: (line) => print(work, line),
+      cost: (usd, what) => spend(work, usd, what),
+      ...childrenOf(work),
+    })
+    const value = await inProject(lease.project, () => handler.run(input, context))
     return resultOf(on, handler, lease.project, value)
   }
 
   /** What the work may do with other tasks. */
-  function childrenOf(work: Work): Pick<TaskContext, 'dispatch' | 'waitFor' | 'concurrencyKey' | 'pauseKey'> {
+  function childrenOf(work: Work): Pick<TaskContext, 'dispatch' | 'waitFor' | 'pauseKey'> {
     const at: AtWork = { project: work.lease.project, row: work.row, attempt: work.lease.attempt }
     return {
       dispatch(name, task) {
@@ -279,7 +265,6 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
         work.awaits = [...new Set([...work.awaits, id])]
         throw new Suspended(id)
       },
-      concurrencyKey: work.row.concurrency_key,
       pauseKey: (key, until) => on.children.pauseKey(at, key, Number(until)),
     }
   }
@@ -445,10 +430,10 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
   }
 
   function forget(work: Work): void {
-    if (held.get(work.row.id) === work) held.delete(work.row.id)
+    held.delete(work)
     count(perPlace, placeOf(work.lease), -1)
     on.free()
-    if (held.size === 0) idle?.()
+    if (held.all.length === 0) idle?.()
   }
 
   /** What ends within one turn of the event loop is settled together. */
@@ -457,8 +442,9 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     flushing = true
     setImmediate(() => {
       flushing = false
-      for (const [project, all] of outbox) flush(project, all)
-      outbox.clear()
+      const ended = outbox
+      outbox = new Map()
+      for (const [project, all] of ended) flush(project, all)
       on.free()
     })
   }
@@ -480,7 +466,7 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
         log.error({ err, project, runs: all.length }, 'tasks could not be settled')
         for (const { work, end: what } of all) {
           // Tried again as long as the lease may be ours; the fence decides.
-          if (stopped || held.get(work.row.id) !== work) forget(work)
+          if (stopped || !held.has(work)) forget(work)
           else setTimeout(() => end(work, what), RESETTLE_MS)
         }
       },
@@ -492,7 +478,7 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     room(name) {
       if (stopped) return 0
       // What is not settled yet counts at double the limit, or a slow commit would be outrun without end.
-      const unsettled = 2 * on.atMost - held.size
+      const unsettled = 2 * on.atMost - held.all.length
       return Math.max(0, Math.min(on.concurrency - (perQueue.get(name) ?? 0), on.atMost - runningAll, unsettled))
     },
     busy: (where) => perPlace.get(placeOf(where)) ?? 0,
@@ -533,9 +519,9 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
       if (!handler || parked.get(name)?.length || on.off(project).includes(name)) return 0
       return limitOf(name) - (running.get(name) ?? 0)
     },
-    held: () => [...held.values()].map((work) => work.lease),
+    held: () => held.all.map((work) => work.lease),
     lost(lease) {
-      const work = held.get(lease.runId)
+      const work = held.all.find((one) => one.lease === lease)
       // Said again and again while a store is away. What is over already hears it when it is settled.
       if (work?.lease !== lease || work.over || work.reason === 'lost') return
       log.warn({ run: lease.runId, fence: lease.fence }, 'lease lost')
@@ -544,7 +530,7 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
       else interrupt(work, 'lost')
     },
     stopWork(runId) {
-      const work = held.get(runId)
+      const work = held.all.findLast((one) => one.row.id === runId)
       if (!work) return
       if (unpark(work)) {
         work.reason = 'cancelled'
@@ -554,14 +540,14 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     async stop(graceMs) {
       stopped = true
       for (const waiting of parked.values())
-        for (const { lease, row } of waiting.splice(0)) end(held.get(row.id)!, { next: 'back', lease, row })
+        for (const work of waiting.splice(0)) end(work, { next: 'back', lease: work.lease, row: work.row })
       const empty = new Promise<void>((resolve) => {
         idle = resolve
       })
-      if (held.size === 0) return
+      if (held.all.length === 0) return
       await Promise.race([empty, sleep(graceMs, undefined, { ref: false })])
-      for (const work of held.values()) interrupt(work, 'stopping')
-      if (held.size > 0) await empty
+      for (const work of [...held.all]) interrupt(work, 'stopping')
+      if (held.all.length > 0) await empty
     },
   }
 
@@ -570,6 +556,86 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     const at = waiting?.indexOf(work) ?? -1
     if (at >= 0) waiting!.splice(at, 1)
     return at >= 0
+  }
+}
+
+/**
+ * What a handler is given. A class for its getters: those of an object of its own would be functions that the engine puts into the old
+ * generation, and with them all that they see (docs/decisions/0085-what-grows-old.md).
+ */
+class Context implements TaskContext {
+  readonly #work: Work
+  readonly runId: string
+  readonly project: string
+  readonly attempt: number
+  readonly handler: string
+  readonly concurrencyKey: string | null
+  readonly began: () => void
+  readonly step: TaskContext['step']
+  readonly dispatch: TaskContext['dispatch']
+  readonly waitFor: TaskContext['waitFor']
+  readonly pauseKey: TaskContext['pauseKey']
+  readonly log: TaskContext['log']
+  readonly cost: TaskContext['cost']
+
+  constructor(
+    work: Work,
+    may: Pick<TaskContext, 'step' | 'dispatch' | 'waitFor' | 'pauseKey' | 'log' | 'cost'> & { began(): void },
+  ) {
+    const { row, lease } = work
+    this.#work = work
+    this.runId = row.id
+    this.project = lease.project
+    this.attempt = lease.attempt
+    this.handler = row.handler
+    this.concurrencyKey = row.concurrency_key
+    this.began = may.began
+    this.step = may.step
+    this.dispatch = may.dispatch
+    this.waitFor = may.waitFor
+    this.pauseKey = may.pauseKey
+    this.log = may.log
+    this.cost = may.cost
+  }
+
+  get endsAt() {
+    const { startedAt, row } = this.#work
+    return startedAt === null ? null : Math.min(row.deadline_at ?? Infinity, startedAt + row.timeout_ms)
+  }
+
+  get signal() {
+    const work = this.#work
+    work.abort ??= new AbortController()
+    if (work.reason !== null) work.abort.abort(stopOf(work.reason))
+    return work.abort.signal
+  }
+
+  get traceparent() {
+    const { row, lease } = this.#work
+    return traceparentOf(row.trace_id, attemptSpanId(row.id, lease.attempt))
+  }
+}
+
+/**
+ * What is held, in no order. Not a Map: each table that a Map has outgrown points to the one after it, so that once one of them has
+ * grown old, everything that was ever held stays until the old generation is collected (0085).
+ */
+function createHeld() {
+  const all: Work[] = []
+  return {
+    all: all as readonly Work[],
+    has: (work: Work) => all[work.at] === work,
+    add(work: Work) {
+      work.at = all.push(work) - 1
+    },
+    /** Of what is not held nothing happens. */
+    delete(work: Work) {
+      if (all[work.at] !== work) return
+      const last = all.pop()!
+      if (last === work) return
+      all[work.at] = last
+      last.at = work.at
+    },
   }
 }
 

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import pg from 'pg'
 import { missingBackend } from '../../../../../test/servers/missing-backend.ts'
 import { missingPostgres, type Postgres, startPostgres } from '../../../../../test/servers/postgres.ts'
-import { ask, askOnce, type Statement } from './postgres-batch.ts'
+import { ask, askOnce, mindPatience, type Statement } from './postgres-batch.ts'
 import { types } from './postgres-wire.ts'
 
 const skip = missingBackend('PostgreSQL', missingPostgres())
@@ -15,10 +17,10 @@ let made = 0
 const statement = (text: string, more: Partial<Statement> = {}): Statement => ({ name: `t${made++}`, text, ...more })
 
 /** A connection as the store has them, and how often the backend was through with what it was sent. */
-async function connect() {
+async function connect(more: pg.PoolConfig = {}) {
   server ??= startPostgres()
   const { url } = await server
-  const pool = new pg.Pool({ connectionString: url, max: 1, types, pipeline: true })
+  const pool = new pg.Pool({ connectionString: url, max: 1, types, pipeline: true, ...more })
   pool.on('error', () => {})
   const client = await pool.connect()
   client.on('error', () => {})
@@ -162,5 +164,46 @@ test('a connection that ends, or is silent for too long, fails what was asked of
     } finally {
       await close()
     }
+  }
+})
+
+test('a connection has the time to answer that it was configured with, however it is asked', { skip }, async () => {
+  for (const prepared of [true, false]) {
+    const { client, close } = await connect({ query_timeout: 20 })
+    try {
+      mindPatience(client)
+      const asked = prepared ? ask(client, statement('select pg_sleep(60)')) : askOnce(client, 'select pg_sleep(60)')
+      await assert.rejects(asked, /Query read timeout/)
+      await assert.rejects(askOnce(client, 'select 1'))
+    } finally {
+      await close()
+    }
+  }
+})
+
+test('what was asked and answered leaves nothing in the old generation', { skip }, async () => {
+  setFlagsFromString('--expose-gc')
+  const gc: (how?: { type: 'minor' }) => void = runInNewContext('gc')
+  const old = () => getHeapSpaceStatistics().find((space) => space.space_name === 'old_space')!.space_used_size
+  const { client, close } = await connect({ query_timeout: 60_000 })
+  try {
+    mindPatience(client)
+    const echo = statement('select $1::text as text')
+    const askMany = async () => {
+      for (let i = 0; i < 200; i++) {
+        await ask(client, echo, [`${i}`.padEnd(4_000, 'x')])
+        if (i % 10 === 0) gc({ type: 'minor' })
+      }
+    }
+    await askMany()
+    gc()
+    await askMany()
+    for (const type of ['minor', 'minor'] as const) gc({ type })
+    const before = old()
+    gc()
+    const left = before - old()
+    assert.ok(left < 400_000, `${left} bytes of 200 statements with 4,000 bytes each`)
+  } finally {
+    await close()
   }
 })

@@ -52,15 +52,61 @@ export function ask(client: pg.PoolClient, statement: Statement, values: readonl
 const waiting = new WeakMap<pg.PoolClient, Asked[]>()
 
 /** Asks a statement that is not worth preparing, behind what waits and in one write with it. */
-export function askOnce(client: pg.PoolClient, text: string, values: readonly unknown[]): Promise<pg.QueryResult> {
+export function askOnce<Row extends pg.QueryResultRow>(
+  client: pg.PoolClient,
+  text: string,
+  values: readonly unknown[] = [],
+): Promise<pg.QueryResult<Row>> {
   const { stream } = connectionOf(client)
   stream.cork()
   try {
     sendAsked(client)
-    return client.query(text, values as unknown[])
+    return askDriver(client, { text, values: values as unknown[] })
   } finally {
     stream.uncork()
   }
+}
+
+/**
+ * From now on `ask` and `askOnce` see to it that this connection answers in the time that it was configured with, and the driver does
+ * not: it would write a function into each query. The engine keeps such a function, and so all of the query, in the old generation
+ * at once (docs/decisions/0085-what-grows-old.md).
+ */
+export function mindPatience(client: pg.PoolClient): void {
+  const { connectionParameters } = client as unknown as { connectionParameters: { query_timeout: unknown } }
+  patience.set(client, Number(connectionParameters.query_timeout))
+  connectionParameters.query_timeout = 0
+}
+const patience = new WeakMap<pg.PoolClient, number>()
+
+/** Closes a connection that did not answer in time: what it says later would be taken for another answer. */
+function inTime(
+  client: pg.PoolClient,
+  own: number | undefined,
+  fail: (error: Error) => void,
+): NodeJS.Timeout | undefined {
+  const ms = own ?? patience.get(client)
+  if (!ms) return undefined
+  return setTimeout(() => {
+    fail(new Error('Query read timeout'))
+    connectionOf(client).stream.destroy()
+  }, ms)
+}
+
+/** With a callback: the driver's promise is made by a function in the query, too. */
+function askDriver<Row extends pg.QueryResultRow>(
+  client: pg.PoolClient,
+  query: pg.QueryConfig,
+  own?: number,
+): Promise<pg.QueryResult<Row>> {
+  return new Promise((resolve, reject) => {
+    const timer = inTime(client, own, reject)
+    client.query<Row>(query, (error: Error | undefined, result) => {
+      clearTimeout(timer)
+      if (error) reject(error)
+      else resolve(result)
+    })
+  })
 }
 
 /** Sends what waits for the end of the turn. */
@@ -69,22 +115,22 @@ export function sendAsked(client: pg.PoolClient): void {
   if (!asked?.length) return
   const { parsedStatements, stream } = connectionOf(client)
   if (asked.every(({ statement }) => statement.columns && parsedStatements[statement.name])) {
-    client.query(new Batch(asked) as unknown as pg.Query)
+    const batch = new Batch(asked)
+    batch.endInTime(client)
+    client.query(batch as unknown as pg.Query)
     return
   }
   // Each by itself, so that the driver sees which of them the backend has prepared.
   stream.cork()
   for (const { statement, values, resolve, reject } of asked) {
     const { name, text, query_timeout } = statement
-    client
-      .query({ name, text, values, ...(query_timeout ? { query_timeout } : {}) })
-      .then(({ fields, rows, rowCount }) => {
-        statement.columns ??= fields.map((one) => ({
-          name: one.name,
-          parse: types.getTypeParser(one.dataTypeID, 'text'),
-        }))
-        resolve({ rows, count: rowCount ?? 0 })
-      }, reject)
+    askDriver(client, { name, text, values }, query_timeout).then(({ fields, rows, rowCount }) => {
+      statement.columns ??= fields.map((one) => ({
+        name: one.name,
+        parse: types.getTypeParser(one.dataTypeID, 'text'),
+      }))
+      resolve({ rows, count: rowCount ?? 0 })
+    }, reject)
   }
   stream.uncork()
 }
@@ -100,7 +146,7 @@ interface Connection {
 const connectionOf = (client: pg.PoolClient) => (client as unknown as { readonly connection: Connection }).connection
 
 // The driver takes only queries of its own class into a pipeline. It calls their `handle…` as the messages arrive.
-const Query = pg.Query as unknown as new (text: string) => { callback: (error: unknown) => void }
+const Query = pg.Query as unknown as new (text: string) => object
 
 /**
  * Many prepared statements and one Sync, after which the backend sends all answers at once
@@ -111,14 +157,17 @@ class Batch extends Query {
   private readonly asked: readonly Asked[]
   private readonly answers: Answer[] = []
   private found: Record<string, unknown>[] = []
-  readonly query_timeout: number | undefined
+  private timer: NodeJS.Timeout | undefined
   private isOver = false
 
   constructor(asked: readonly Asked[]) {
     super('')
     this.asked = asked
-    this.query_timeout = asked.find(({ statement }) => statement.query_timeout)?.statement.query_timeout
-    this.callback = (error) => this.end(error)
+  }
+
+  endInTime(client: pg.PoolClient): void {
+    const own = this.asked.find(({ statement }) => statement.query_timeout)?.statement.query_timeout
+    this.timer = inTime(client, own, (error) => this.end(error))
   }
 
   submit(connection: Connection): null {
@@ -149,17 +198,18 @@ class Batch extends Query {
   }
 
   handleReadyForQuery(): void {
-    this.callback(null)
+    this.end(null)
   }
 
   handleError(error: unknown): void {
-    this.callback(error)
+    this.end(error)
   }
 
-  /** The driver wraps the callback where there is a timeout, and may call it again when the connection goes. */
+  /** The driver says so again when the connection goes. */
   private end(error: unknown): void {
     if (this.isOver) return
     this.isOver = true
+    clearTimeout(this.timer)
     for (const [i, { resolve, reject }] of this.asked.entries()) {
       const answer = this.answers[i]
       if (answer) resolve(answer)

@@ -94,8 +94,6 @@ export function txOn(
     )
     return fenced ? plain.withPlugin(new ProjectFence(project)) : plain
   }
-  // Made when it is first asked for: a transaction of hand-written statements needs none.
-  let db: Kysely<Tables> | undefined
   const prepared = async (statement: Statement, values: unknown[]): Promise<Answer> => {
     try {
       return await ask(client, statement, values)
@@ -103,13 +101,8 @@ export function txOn(
       throw translate(error)
     }
   }
-  return {
-    get db() {
-      db ??= openKysely()
-      return db
-    },
+  return new PostgresTx(openKysely, {
     project,
-    dialect: 'postgres',
     async sql<Row>(text: string, params: readonly (Param | readonly Param[])[] = []) {
       return (await prepared(statementOf(text), params.map(textsOf))).rows as Row[]
     },
@@ -162,6 +155,42 @@ export function txOn(
     flush: () => sendAsked(client),
     afterCommit: after.afterCommit,
     ifUndone: after.ifUndone,
+  })
+}
+
+/**
+ * A class for its getter: that of an object of its own would be a function that the engine puts into the old generation, and with it
+ * all that it sees (docs/decisions/0085-what-grows-old.md).
+ */
+class PostgresTx implements Tx {
+  #db: Kysely<Tables> | undefined
+  readonly #open: () => Kysely<Tables>
+  readonly dialect = 'postgres'
+  readonly project: string
+  readonly sql: Tx['sql']
+  readonly insert: Tx['insert']
+  readonly update: Tx['update']
+  readonly behind: Tx['behind']
+  readonly flush: Tx['flush']
+  readonly afterCommit: Tx['afterCommit']
+  readonly ifUndone: Tx['ifUndone']
+
+  constructor(open: () => Kysely<Tables>, on: Omit<Tx, 'db' | 'dialect'>) {
+    this.#open = open
+    this.project = on.project
+    this.sql = on.sql
+    this.insert = on.insert
+    this.update = on.update
+    this.behind = on.behind
+    this.flush = on.flush
+    this.afterCommit = on.afterCommit
+    this.ifUndone = on.ifUndone
+  }
+
+  /** Made when it is first asked for: a transaction of hand-written statements needs none. */
+  get db(): Kysely<Tables> {
+    this.#db ??= this.#open()
+    return this.#db
   }
 }
 

@@ -3,7 +3,7 @@ import { createAftermath } from './aftermath.ts'
 import { createBehind } from './behind.ts'
 import { type Database, DatabaseUnavailable, type Param, type Tx } from './database.ts'
 import { createGroupCommit, unit } from './group-commit.ts'
-import { ask } from './postgres-batch.ts'
+import { ask, askOnce, mindPatience } from './postgres-batch.ts'
 import { hear, lead } from './postgres-sessions.ts'
 import { begin, COMMIT, type ColumnTypes, groupTransaction, ROLLBACK, statementOf, txOn } from './postgres-tx.ts'
 import { alive, translate, types } from './postgres-wire.ts'
@@ -42,7 +42,10 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
     // A broken idle connection is replaced at the next use; without a listener it would end the process.
     pool.on('error', () => {})
     // The same for one that is in use: its query rejects with the reason, and whoever asked answers for it.
-    pool.on('connect', (client) => client.on('error', () => {}))
+    pool.on('connect', (client) => {
+      client.on('error', () => {})
+      mindPatience(client)
+    })
     return pool
   }
   const pool = poolFor('writ_app', options.poolSize ?? 10)
@@ -111,7 +114,7 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
     async ping() {
       const client = await connect(pool)
       try {
-        await client.query('select 1')
+        await askOnce(client, 'select 1')
         client.release()
       } catch (error) {
         client.release(true)
@@ -121,7 +124,7 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
     async prepareMonths(now) {
       const client = await connect(pool)
       try {
-        await client.query('select writ_make_partitions(to_timestamp($1 / 1000.0), 3)', [now])
+        await askOnce(client, 'select writ_make_partitions(to_timestamp($1 / 1000.0), 3)', [now])
       } finally {
         client.release()
       }
@@ -144,7 +147,8 @@ async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
 async function loadColumnTypes(pool: pg.Pool): Promise<ColumnTypes> {
   const client = await connect(pool)
   try {
-    const { rows } = await client.query<{ table_name: string; column_name: string; udt_name: string }>(
+    const { rows } = await askOnce<{ table_name: string; column_name: string; udt_name: string }>(
+      client,
       `select c.relname as table_name, a.attname as column_name, t.typname as udt_name
        from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_type t on t.oid = a.atttypid
        where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped`,
@@ -165,7 +169,8 @@ async function loadColumnTypes(pool: pg.Pool): Promise<ColumnTypes> {
 async function inspectRole(pool: pg.Pool): Promise<string[]> {
   const client = await connect(pool)
   try {
-    const { rows } = await client.query<{ login: string; strong: boolean; owner: boolean }>(
+    const { rows } = await askOnce<{ login: string; strong: boolean; owner: boolean }>(
+      client,
       `select session_user::text as login,
               (select rolsuper or rolbypassrls from pg_roles where rolname = session_user) as strong,
               exists (select from pg_class where relname = 'runs' and relowner = (select oid from pg_roles where rolname = session_user)) as owner`,
