@@ -4,7 +4,7 @@ import type { HandlerInfo, Task } from '@writ/api'
 import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { RunStateBadge, Time } from './bits.tsx'
+import { numbered, RunStateBadge, Time } from './bits.tsx'
 import type { useFilters } from './go.tsx'
 import type { Column } from './list.tsx'
 import type { Station, StationName } from './seal.ts'
@@ -106,7 +106,7 @@ export function useTaskColumns(when: { title: string; at: (row: Task) => string 
       width: 'minmax(180px, 1fr)',
       show: (row) => (
         <>
-          <span className="number">#{row.number}</span> {row.handler}
+          {numbered(row.number, row.handler)}
           {row.tags.slice(0, 3).map((tag) => (
             <span key={tag} className="tag tag-beside">
               {tag}
@@ -133,8 +133,8 @@ export function useTaskColumns(when: { title: string; at: (row: Task) => string 
         row.error_code === null ? (
           ''
         ) : (
-          <span title={row.error ?? ''}>
-            <span className="mono-text">{row.error_code}</span>
+          <span className="mono-text" title={row.error ?? ''}>
+            {row.error_code}
           </span>
         ),
     },
