@@ -1,4 +1,7 @@
-// Amounts of money, without a word of ours about tasks: a process of handlers reads this too.
+/**
+ * What a cost may be, for everybody who says one and everybody who counts it. It imports nothing: `@writ/api/costs` is loaded by processes of
+ * handlers and by workers, which need no schemas.
+ */
 
 const NANOS = 1_000_000_000
 /** Of one attempt. */
