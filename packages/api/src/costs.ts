@@ -3,7 +3,8 @@
  * handlers and by workers, which need no schemas.
  */
 
-const NANOS = 1_000_000_000
+/** Of a dollar. Sums are taken in them. */
+export const NANOS = 1_000_000_000
 /** Of one attempt. */
 const MAX_USD = 10_000
 /** So many different things one attempt may pay for. */

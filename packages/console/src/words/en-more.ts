@@ -132,6 +132,8 @@ export const enMore = {
     gone: 'gone',
     text: 'Counted from the log, some seconds after the end. Lengths are within 5 %.',
     behind: 'Some entries are not counted yet.',
+    cost: 'Cost',
+    costs: 'Cost per {{step}}',
   },
   views: {
     save_view: 'Save view',
@@ -240,7 +242,7 @@ export const enMore = {
     waits_one: 'one waits',
     waits_other: '{{number}} wait',
   },
-  insightOrder: { failing: 'Most failing', slow: 'Slowest', busy: 'Busiest' },
+  insightOrder: { failing: 'Most failing', slow: 'Slowest', busy: 'Busiest', costly: 'Most costly' },
   period: { '1h': '1 hour', '6h': '6 hours', '24h': '24 hours', '7d': '7 days', '30d': '30 days', '90d': '90 days' },
   step: { minute: 'minute', hour: 'hour', day: 'day' },
   batch: {

@@ -131,6 +131,8 @@ export const zhCnMore: Words<typeof enMore> = {
     gone: '消失',
     text: '依日志计数，在结束几秒之后。时长误差在 5% 以内。',
     behind: '部分条目尚未计入。',
+    cost: '费用',
+    costs: '每{{step}}费用',
   },
   views: {
     save_view: '保存视图',
@@ -226,7 +228,7 @@ export const zhCnMore: Words<typeof enMore> = {
     nothing: '没有等待的任务。',
     waits_other: '{{number}} 个等待',
   },
-  insightOrder: { failing: '失败最多', slow: '最慢', busy: '最忙' },
+  insightOrder: { failing: '失败最多', slow: '最慢', busy: '最忙', costly: '费用最高' },
   period: { '1h': '1 小时', '6h': '6 小时', '24h': '24 小时', '7d': '7 天', '30d': '30 天', '90d': '90 天' },
   step: { minute: '分钟', hour: '小时', day: '天' },
   batch: {
