@@ -7,6 +7,7 @@ import { useSession } from '../app/session.tsx'
 import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { Page, State, Time } from '../parts/bits.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
+import { useHandlerWords } from '../parts/handler-words.ts'
 import { Icon } from '../parts/icons.tsx'
 import { Search } from '../parts/search.tsx'
 import { ShownOnce } from '../parts/shown-once.tsx'
@@ -27,6 +28,7 @@ export function Handlers() {
   const [asking, setAsking] = useState<Asking | null>(null)
   const [adding, setAdding] = useState(false)
   const handlers = useHandlers()
+  const { titleOf } = useHandlerWords()
   const wanted = (filters.q ?? '').trim().toLowerCase()
   return (
     <Page
@@ -45,9 +47,7 @@ export function Handlers() {
       </div>
       <Answer of={handlers} lines={8}>
         {(list) => {
-          const found = list.filter(({ name, title, source }) =>
-            `${name} ${title} ${source}`.toLowerCase().includes(wanted),
-          )
+          const found = list.filter((one) => `${one.name} ${titleOf(one)} ${one.source}`.toLowerCase().includes(wanted))
           return found.length === 0 ? (
             <Empty icon="search" title={t('list.noMatch')} text={<Go to="handlers">{t('list.clear')}</Go>} />
           ) : (
@@ -67,7 +67,7 @@ export function Handlers() {
               </thead>
               <tbody>
                 {found.map((one) => (
-                  <Row key={`${one.source} ${one.name}`} handler={one} ask={setAsking} />
+                  <Row key={`${one.source} ${one.name}`} handler={one} title={titleOf(one)} ask={setAsking} />
                 ))}
               </tbody>
             </table>
@@ -81,10 +81,10 @@ export function Handlers() {
   )
 }
 
-function Row({ handler, ask }: { handler: HandlerInfo; ask: (asking: Asking) => void }) {
+function Row({ handler, title, ask }: { handler: HandlerInfo; title: string; ask: (asking: Asking) => void }) {
   const { can } = useSession()
   const { t } = useTranslation()
-  const { name, title, source, enabled, fault } = handler
+  const { name, source, enabled, fault } = handler
   const works = fault === null
   const act = enabled ? 'disable' : 'enable'
   return (

@@ -129,12 +129,12 @@ function Members() {
       <Refusal error={action.error} />
       <Answer of={members}>
         {(list) => (
-          <table className="plain lined">
+          <table className="plain lined cards">
             <thead>
               <tr>
                 <th>{t('signIn.username')}</th>
                 <th>{t('me.role')}</th>
-                <th className="wide-only">{t('people.state')}</th>
+                <th>{t('people.state')}</th>
                 <ActsHead />
               </tr>
             </thead>
@@ -166,7 +166,7 @@ function Members() {
                       t(`role.${one.role}`)
                     )}
                   </td>
-                  <td className="wide-only">
+                  <td>
                     {one.is_active ? (
                       <State of="active" word={t('people.active')} />
                     ) : (

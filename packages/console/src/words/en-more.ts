@@ -763,6 +763,26 @@ export const enMore = {
     number: 'Its number',
     reasonHint: 'For example the number of the case. It stands in the log.',
   },
+  builtin: {
+    system_ping: { title: 'Answer "pong"' },
+    demo_script: {
+      title: 'Wait three seconds, then greet',
+      name: 'Whom to greet; "Stranger" when left out',
+      data: 'Comes back as `processed_data`',
+    },
+    script_execute: {
+      title: 'Run a script of the scripts folder in a sandbox',
+      script_name: 'A file of the folder, without its ending',
+    },
+    proxy_forward: {
+      title: 'Post JSON to many urls',
+      data: 'Sent to each url as JSON',
+      timeout: 'Seconds for each url; 5 when left out',
+    },
+    proxy_multi_forward: { title: 'Call many urls, each in its own way' },
+    feishu_get_token: { title: 'Fetch a tenant access token of Feishu' },
+    feishu_set_token: { title: 'Register a Feishu application, or set its token' },
+  },
   signing: {
     people: "People's signing keys",
     text: 'An approval that is signed with a key of your own can be checked without trusting this server. Another admin agrees to each key.',

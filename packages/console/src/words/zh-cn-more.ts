@@ -723,6 +723,26 @@ export const zhCnMore: Words<typeof enMore> = {
     number: '编号',
     reasonHint: '例如案件编号。它会写入日志。',
   },
+  builtin: {
+    system_ping: { title: '回答“pong”' },
+    demo_script: {
+      title: '等待三秒，然后问候',
+      name: '问候谁；省略时为“Stranger”',
+      data: '原样返回为 `processed_data`',
+    },
+    script_execute: {
+      title: '在沙箱中运行脚本文件夹里的脚本',
+      script_name: '文件夹中的文件名，不含扩展名',
+    },
+    proxy_forward: {
+      title: '向多个地址提交 JSON',
+      data: '以 JSON 发送给每个地址',
+      timeout: '每个地址的秒数；省略时为 5',
+    },
+    proxy_multi_forward: { title: '以各自的方式调用多个地址' },
+    feishu_get_token: { title: '获取飞书的 tenant access token' },
+    feishu_set_token: { title: '登记飞书应用，或设置其令牌' },
+  },
   signing: {
     people: '个人签名密钥',
     text: '用你自己的密钥签署的批准，无需信任本服务器即可核验。每个密钥都需另一位管理员同意。',
