@@ -109,7 +109,7 @@ function Members() {
       <Refusal error={action.error} />
       <Answer of={members}>
         {(list) => (
-          <table className="plain lined cards">
+          <table className="plain lined cards members">
             <thead>
               <tr>
                 <th>{t('signIn.username')}</th>

@@ -768,7 +768,7 @@ export const enMore = {
     demo_script: {
       title: 'Wait three seconds, then greet',
       name: 'Whom to greet; "Stranger" when left out',
-      data: 'Comes back as `processed_data`',
+      data: 'Comes back as processed_data',
     },
     script_execute: {
       title: 'Run a script of the scripts folder in a sandbox',

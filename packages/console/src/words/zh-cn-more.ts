@@ -728,7 +728,7 @@ export const zhCnMore: Words<typeof enMore> = {
     demo_script: {
       title: '等待三秒，然后问候',
       name: '问候谁；省略时为“Stranger”',
-      data: '原样返回为 `processed_data`',
+      data: '原样返回为 processed_data',
     },
     script_execute: {
       title: '在沙箱中运行脚本文件夹里的脚本',
