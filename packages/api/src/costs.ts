@@ -3,7 +3,7 @@
  * handlers and by workers, which need no schemas.
  */
 
-/** Of a dollar. Sums are taken in them. */
+/** Billionths in a dollar: sums are taken in them, because sums of whole numbers are exact. */
 export const NANOS = 1_000_000_000
 /** Of one attempt. */
 const MAX_USD = 10_000

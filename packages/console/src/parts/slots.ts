@@ -1,7 +1,7 @@
 /**
  * Which drawn row shows which row of a list, while it is scrolled: `before` and the answer say by index of the list what is drawn in
  * what slot. A row that stays in view stays in its slot and is not touched; one that comes takes the slot of one that went, of which only texts
- * change, where making its elements anew costs twice as much. Where that would move more drawn rows in the document than
+ * change, which costs less than to make its elements anew. Where that would move more drawn rows in the document than
  * come, which is so a little way up, they are made anew after all.
  */
 export function slotsOf(before: ReadonlyMap<number, number>, first: number, last: number): ReadonlyMap<number, number> {

@@ -13,7 +13,7 @@ import * as store from './store.ts'
 const BREATH_MS = 20
 
 /** What one handler costs in one step is counted up to here, nine million dollars: below it whole numbers are exact, on every way. */
-const MOST_NANOS = Number.MAX_SAFE_INTEGER
+const MOST_COUNTED = Number.MAX_SAFE_INTEGER
 
 /** How long each step is kept; a day is kept for ever. */
 export const KEPT_MS: Readonly<Partial<Record<Step, number>>> = { minute: 2 * 86_400_000, hour: 100 * 86_400_000 }
@@ -52,7 +52,7 @@ export function createCounter(on: { db: Database; clock: Clock; log: Logger; pol
           one.ended += before.ended
           one.failed += before.failed
           one.cancelled += before.cancelled
-          one.cost_nanos = Math.min(one.cost_nanos + before.cost_nanos, MOST_NANOS)
+          one.cost_nanos = Math.min(one.cost_nanos + before.cost_nanos, MOST_COUNTED)
           for (const name of ['ran', 'waited', 'codes'] as const)
             addTo(one[name], JSON.parse(before[name]) as Record<string, number>)
         }
@@ -127,7 +127,7 @@ function summed(runs: readonly Ended[]): Sum[] {
     if (run.state === 'cancelled') sum.cancelled++
     if (run.error_code !== null) count(sum.codes, run.error_code)
     // Its last word: costs are kept before a run ends or with its end.
-    sum.cost_nanos = Math.min(sum.cost_nanos + nanosOf(run.cost_usd ?? 0), MOST_NANOS)
+    sum.cost_nanos = Math.min(sum.cost_nanos + nanosOf(run.cost_usd ?? 0), MOST_COUNTED)
     if (run.started_at === null) continue
     count(sum.ran, classOf(run.completed_at - run.started_at))
     count(sum.waited, classOf(run.started_at - Math.max(run.created_at, run.run_at ?? 0)))
@@ -139,7 +139,7 @@ function summed(runs: readonly Ended[]): Sum[] {
       const sum = sumOf(sums, step, key.at, key.handler, key.queue)
       for (const name of ['ended', 'failed', 'cancelled'] as const) sum[name] += minute[name]
       for (const name of ['ran', 'waited', 'codes'] as const) addTo(sum[name], minute[name])
-      sum.cost_nanos = Math.min(sum.cost_nanos + minute.cost_nanos, MOST_NANOS)
+      sum.cost_nanos = Math.min(sum.cost_nanos + minute.cost_nanos, MOST_COUNTED)
     }
   return [...sums].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, sum]) => sum)
 }
