@@ -62,6 +62,7 @@ const openTo: readonly { readonly who: RegExp; readonly what: RegExp; readonly w
 /** Packages of this workspace, and who in the server may import them. */
 const packages: Record<string, RegExp> = {
   '@writ/api': /./,
+  '@writ/api/costs': /./,
   // The formats of evidence: who keeps the log, who states something, who hands it out.
   '@writ/tlog': /^(audit|identity|tickets|runs|evidence)\//,
 }

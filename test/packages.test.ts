@@ -47,7 +47,15 @@ async function manifest(name: string): Promise<Manifest> {
 
 const node = (...args: string[]) => run(process.execPath, args, { cwd: path.dirname(installed) })
 
-for (const name of ['@writ/api', '@writ/tlog', '@writ/sdk', '@writ/sdk/node', '@writ/sdk/handlers', '@writ/cli']) {
+for (const name of [
+  '@writ/api',
+  '@writ/api/costs',
+  '@writ/tlog',
+  '@writ/sdk',
+  '@writ/sdk/node',
+  '@writ/sdk/handlers',
+  '@writ/cli',
+]) {
   test(`${name} can be imported where it is installed`, async () => {
     const { stdout } = await node('-e', `import('${name}').then((m) => console.log(Object.keys(m).length > 0))`)
     assert.equal(stdout, 'true\n')

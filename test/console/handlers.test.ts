@@ -55,6 +55,14 @@ test('a handler over HTTP is added, switched and removed; a key is paused and go
   await page.getByRole('button', { name: 'Lift: sw1' }).click()
   await dialog.getByRole('button', { name: 'Lift' }).click()
   await page.getByRole('button', { name: 'Lift: sw1' }).waitFor({ state: 'detached' })
+  // What comes with Writ is told in the language of the page, in lists and forms.
+  await page.getByRole('button', { name: 'Language' }).click()
+  await page.getByRole('menuitem', { name: '简体中文' }).click()
+  await page.getByRole('link', { name: '工单', exact: true }).waitFor()
+  await tab.open('default/handlers')
+  await page.locator('tr', { hasText: 'demo_script' }).getByText('等待三秒，然后问候').waitFor()
+  await tab.open('default/tasks/new?handler=demo_script')
+  await page.getByText('问候谁；省略时为“Stranger”').waitFor()
   assert.deepEqual(tab.broken, [])
   const faults = await lookAt(system, [['queues-keys', 'queues', 'tbody tr']], {
     after: async ({ page, open }, look) => {

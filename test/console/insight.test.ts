@@ -6,9 +6,10 @@ import { putStats, STEPS } from '../../packages/server/src/insight/store.ts'
 import { inProject } from '../../packages/server/src/platform/db/index.ts'
 import { dispatcherOf, handlerOf } from '../tasks/dispatch.ts'
 import type { TestSystem } from '../test-system.ts'
-import { lookAt, openTab, skip, startConsole } from './scene.ts'
+import { countOf, lookAt, openTab, skip, startConsole } from './scene.ts'
 
-const bad = handlerOf('test.bad', async () => {
+const bad = handlerOf('test.bad', async (_, { cost }) => {
+  cost(0.012_345, 'model')
   throw new Error('as a test wants it')
 })
 
@@ -30,6 +31,7 @@ async function history(system: TestSystem, project: string): Promise<void> {
             ...{ step: 'hour', at: now - back * hour, handler, queue, ended: wave, failed, cancelled: 0 },
             ...{ ran: JSON.stringify(ran), waited: JSON.stringify({ [classOf(4 + (back % 9))]: wave }) },
             codes: JSON.stringify(failed > 0 ? { UPSTREAM_TIMEOUT: failed } : {}),
+            cost_nanos: handler === 'billing.sync' ? wave * 2_100_000 : 0,
           })
         }
     }),
@@ -51,7 +53,12 @@ test('what ended is shown as figures, charts, tables and a week, whole and acces
   await tab.open('default/insight?period=1h')
   await page.locator('.figure', { hasText: 'Ended' }).locator('.figure-value', { hasText: /^4$/ }).waitFor()
   await page.locator('.figure', { hasText: 'Failing' }).locator('.figure-value', { hasText: /^25%$/ }).waitFor()
-  await page.locator('.chart canvas').nth(2).waitFor()
+  await page.locator('.chart canvas').nth(3).waitFor()
+  await page
+    .locator('.figure', { hasText: 'Cost' })
+    .locator('.figure-value', { hasText: /^\$0\.0123$/ })
+    .waitFor()
+  await page.locator('.columns tbody tr', { hasText: 'test.bad' }).getByTitle('$0.012345').waitFor()
   // The worst stands first, and the same numbers are in a table.
   await page.locator('.columns tbody tr').first().getByText('test.bad').waitFor()
   await page.locator('.chart-table summary').first().click()
@@ -60,9 +67,19 @@ test('what ended is shown as figures, charts, tables and a week, whole and acces
   await page.getByRole('option', { name: 'system.ping' }).click()
   await page.locator('.figure', { hasText: 'Ended' }).locator('.figure-value', { hasText: /^3$/ }).waitFor()
   assert.match(page.url(), /handler=system\.ping/)
+  // Nothing said what it costs.
+  await countOf(page.locator('.figure', { hasText: 'Cost' }), 0)
   // What ended in the last hour stands beside what waits.
   await tab.open('default/queues')
   await page.locator('tr', { hasText: 'api' }).getByText('(1 failed)').waitFor()
+
+  await tab.open('default/tasks')
+  await page.locator('.list-row', { hasText: 'test.bad' }).getByTitle('$0.012345').waitFor()
+  await page
+    .locator('.list-row', { hasText: 'system.ping' })
+    .locator('.cell-cost', { hasText: /^–$/ })
+    .first()
+    .waitFor()
 
   await history(system, by.project)
   await tab.open('default/insight?period=7d')

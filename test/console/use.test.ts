@@ -303,6 +303,16 @@ test('tokens and users are made here, and their secrets are shown once', { skip 
   assert.deepEqual([...tab.broken, ...guest.broken], [])
 })
 
+// How many drawn rows do not follow, by place and by what they show, the one before them; -1 while none is in view.
+const OUT_OF_ORDER = `(() => {
+  const rows = [...document.querySelectorAll('.list-row')]
+  const list = document.querySelector('.list-body').getBoundingClientRect()
+  const at = (row) => Number(row.getAttribute('aria-rowindex'))
+  const shows = (row) => Number(/\\d+/.exec(row.textContent)[0])
+  if (!rows.some((row) => row.getBoundingClientRect().top <= list.top && row.getBoundingClientRect().bottom > list.top)) return -1
+  return rows.filter((row, i) => i > 0 && (at(row) !== at(rows[i - 1]) + 1 || shows(row) <= shows(rows[i - 1]))).length
+})()`
+
 test('a long list is fetched as one scrolls, and only what is seen is drawn', { skip }, async () => {
   await using system = await startConsole()
   for (let i = 0; i < 260; i += 20)
@@ -318,6 +328,7 @@ test('a long list is fetched as one scrolls, and only what is seen is drawn', { 
   await page.locator('.list-row').first().waitFor()
   const fewRows = async () => (await page.locator('.list-row').count()) < 60
   await comesTo(fewRows, true)
+  await page.locator('.list-row a').first().focus()
   const last = page.locator('.list-row', { hasText: 'switch 260' })
   const scroll = "const list = document.querySelector('.list-body'); list.scrollTop = list.scrollHeight"
   await comesTo(async () => {
@@ -325,6 +336,13 @@ test('a long list is fetched as one scrolls, and only what is seen is drawn', { 
     return last.count()
   }, 1)
   await comesTo(fewRows, true)
+  // What was drawn for the first row now shows another: who was there stands in the list, and opens nothing else.
+  await comesTo(() => page.evaluate('document.activeElement.className'), 'list-body')
+  // A little up, and down again: rows are read in their order.
+  for (const to of [-200, 60, -3_000, 500]) {
+    await page.evaluate(`document.querySelector('.list-body').scrollTop += ${to}`)
+    await comesTo(() => page.evaluate(OUT_OF_ORDER), 0)
+  }
   assert.deepEqual(tab.broken, [])
 })
 

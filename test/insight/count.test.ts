@@ -19,18 +19,23 @@ const fine = handlerOf('test.fine', async () => null)
 const bad = handlerOf('test.bad', async () => {
   throw new Error('as a test wants it')
 })
+const paid = handlerOf('test.paid', async (_, { cost }) => {
+  cost(0.1, 'model')
+  cost(0.2)
+})
 const HOUR = 3_600_000
 const text = (at: number) => new Date(at).toISOString()
 
 for (const backend of backends()) {
   test(`each run is counted once, by handler, queue and time (${backend.name})`, { skip: backend.skip }, async () => {
-    await using system = await backend.start({ testHandlers: [fine, bad], fakeClock: true })
+    await using system = await backend.start({ testHandlers: [fine, bad, paid], fakeClock: true })
     const by = await dispatcherOf(system.app, { ...system.admin, role: 'admin' }, { now: system.now })
     const began = system.now()
     const ended = async (handler: string, more = {}) => by.settled((await by.dispatch(handler, {}, more)).id)
     for (let i = 0; i < 5; i++) await ended('test.fine')
     await ended('test.fine', { queue: 'night' })
     for (let i = 0; i < 2; i++) await ended('test.bad')
+    for (let i = 0; i < 3; i++) await ended('test.paid')
     const later = await by.dispatch('test.fine', {}, { run_at: text(began + HOUR) })
     assert.equal((await system.admin.post(`/tasks/${later.id}/cancel`, {})).status, 200)
     system.advance(2 * HOUR)
@@ -48,14 +53,15 @@ for (const backend of backends()) {
     await system.app.counter.round()
     const all = await ask()
     const { ended: n, failed, cancelled } = all.total
-    assert.deepEqual([n, failed, cancelled], [10, 2, 1])
+    assert.deepEqual([n, failed, cancelled], [13, 2, 1])
     assert.deepEqual([all.step, all.behind], ['minute', false])
-    assert.deepEqual(all.handlers.map((one) => [one.handler, one.ended, one.failed]).sort(), [
-      ['test.bad', 2, 2],
-      ['test.fine', 8, 0],
+    assert.deepEqual(all.handlers.map((one) => [one.handler, one.ended, one.failed, one.cost_usd]).sort(), [
+      ['test.bad', 2, 2, 0],
+      ['test.fine', 8, 0, 0],
+      ['test.paid', 3, 0, 0.9],
     ])
     assert.deepEqual(all.queues.map((one) => [one.queue, one.ended]).sort(), [
-      ['api', 9],
+      ['api', 12],
       ['night', 1],
     ])
     assert.deepEqual(
@@ -76,7 +82,8 @@ for (const backend of backends()) {
     ] as const) {
       const from = text(system.now() - days * 24 * HOUR)
       const wide = (await system.admin.get<Insight>(`/insight?from=${from}`)).body
-      assert.deepEqual([wide.step, wide.total.ended, wide.total.failed], [step, 10, 2])
+      const { ended, failed, cost_usd } = wide.total
+      assert.deepEqual([wide.step, ended, failed, cost_usd], [step, 13, 2, 0.9])
     }
 
     // Appends of which nobody noted whether they tell of ends are read, from the middle of one as well as from its beginning.

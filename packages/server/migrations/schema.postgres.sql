@@ -601,6 +601,7 @@ CREATE TABLE public.run_stats (
     ran text NOT NULL,
     waited text NOT NULL,
     codes text NOT NULL,
+    cost_nanos bigint DEFAULT 0 NOT NULL,
     CONSTRAINT run_stats_step_check CHECK ((step = ANY (ARRAY['minute'::text, 'hour'::text, 'day'::text])))
 );
 

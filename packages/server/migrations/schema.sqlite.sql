@@ -490,7 +490,7 @@ create table run_stats (
   cancelled integer not null,
   ran text not null,
   waited text not null,
-  codes text not null,
+  codes text not null, cost_nanos integer not null default 0,
   primary key (project_id, step, at, handler, queue)
 ) strict;
 

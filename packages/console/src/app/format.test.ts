@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { bytes, duration, exactTime, middle, relativeTime, span, usd } from './format.ts'
+import { bytes, duration, exactTime, middle, relativeTime, roughUsd, span, usd } from './format.ts'
 
 const noon = Date.UTC(2026, 10, 26, 12)
 
@@ -58,4 +58,8 @@ test('an amount of money is told to its last digit', () => {
     ['$0.00', '$0.50', '$1,234.50', '$0.00000015'],
   )
   assert.equal(usd(0.5, 'zh-CN'), 'US$0.50')
+  assert.deepEqual(
+    [0, 0.001_234_5, 0.5, 1_234.567_8].map((value) => roughUsd(value, 'en')),
+    ['$0.00', '$0.00123', '$0.50', '$1,234.57'],
+  )
 })

@@ -122,3 +122,7 @@ const usdWords = kept(
 
 /** US dollars as the language writes them, to the last digit that is known: what cost little is not told as nothing. */
 export const usd = (value: number, language: string): string => usdWords(language).format(value)
+
+/** US dollars at a glance: to the cent, and what is less than a dollar to three digits. */
+export const roughUsd = (value: number, language: string): string =>
+  usd(value >= 1 ? Math.round(value * 100) / 100 : Number(value.toPrecision(3)), language)

@@ -6,7 +6,7 @@ import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
 import { useAction } from '../parts/ask.tsx'
-import { Facts, Page, Person, RunStateBadge, Section, Time } from '../parts/bits.tsx'
+import { Facts, numbered, Page, Person, RunStateBadge, Section, Time } from '../parts/bits.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { type Column, List } from '../parts/list.tsx'
@@ -29,11 +29,7 @@ export function Assets() {
       name: 'title',
       title: t('asset.name'),
       width: 'minmax(180px, 1fr)',
-      show: (row) => (
-        <>
-          <span className="number">#{row.number}</span> {row.name}
-        </>
-      ),
+      show: (row) => numbered(row.number, row.name),
     },
     { name: 'type', title: t('asset.type'), width: '140px', show: (row) => row.asset_type },
     { name: 'serial', title: t('asset.serial'), width: '180px', show: (row) => row.serial_number ?? '–' },

@@ -152,20 +152,18 @@ export function Audit() {
             onChange={(event) => set({ resource_id: event.currentTarget.value.trim() })}
             w={130}
           />
-          <TextInput
-            aria-label={t('audit.from')}
-            type="date"
-            value={filters.start_date ?? ''}
-            onChange={(event) => set({ start_date: event.currentTarget.value })}
-            w={150}
-          />
-          <TextInput
-            aria-label={t('audit.to')}
-            type="date"
-            value={filters.end_date ?? ''}
-            onChange={(event) => set({ end_date: event.currentTarget.value })}
-            w={150}
-          />
+          <div className="filter-times">
+            {(['start_date', 'end_date'] as const).map((name) => (
+              <TextInput
+                key={name}
+                className="filter-time filter-day"
+                label={t(name === 'start_date' ? 'audit.from' : 'audit.to')}
+                type="date"
+                value={filters[name] ?? ''}
+                onChange={(event) => set({ [name]: event.currentTarget.value })}
+              />
+            ))}
+          </div>
           <Select
             aria-label={t('audit.result')}
             placeholder={t('audit.anyResult')}

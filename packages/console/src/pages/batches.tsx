@@ -6,7 +6,7 @@ import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { count } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { Ask, useAgain } from '../parts/ask.tsx'
+import { Ask } from '../parts/ask.tsx'
 import { Page, RunStateBadge, Time } from '../parts/bits.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
@@ -79,7 +79,6 @@ export function BatchPage() {
   const { id = '' } = useParams({ strict: false }) as { id?: string }
   const [filters, set] = useFilters()
   const [asking, setAsking] = useState(false)
-  const again = useAgain()
   const batch = useQuery({
     queryKey: [project, 'batches', id],
     queryFn: () => client.tasks.batch({ params: { id } }),
@@ -145,10 +144,8 @@ export function BatchPage() {
               verb={t('batch.cancelVerb', { count: open, shown: count(open, i18n.language) })}
               back={t('batch.keep')}
               danger
-              act={async () => {
-                await client.tasks.cancelBatch({ params: { id }, body: { limit: CANCEL_AT_ONCE } })
-                again('batches')
-              }}
+              changes={['batches']}
+              act={() => client.tasks.cancelBatch({ params: { id }, body: { limit: CANCEL_AT_ONCE } })}
             >
               <p>{t('batch.cancelText')}</p>
             </Ask>

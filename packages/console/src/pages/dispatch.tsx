@@ -10,6 +10,7 @@ import { useAction, useAgain } from '../parts/ask.tsx'
 import { Page, RunStateBadge, Section } from '../parts/bits.tsx'
 import { Code } from '../parts/code.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
+import { useHandlerWords } from '../parts/handler-words.ts'
 import { Icon } from '../parts/icons.tsx'
 import { Views } from '../parts/saved-views.tsx'
 import { blankOf, faultsByPath, isUnparsed, leavingOutSecrets, type Schema, withoutSecrets } from '../parts/schema.ts'
@@ -85,6 +86,7 @@ export function Dispatch() {
   const { t } = useTranslation()
   const [filters, set] = useFilters()
   const handlers = useHandlers()
+  const { titleOf } = useHandlerWords()
   const back = (
     <Go to="tasks" className="back">
       <Icon name="left" size={13} /> {t('nav.tasks')}
@@ -107,10 +109,10 @@ export function Dispatch() {
                 data-filter
                 label={t('dispatch.handler')}
                 placeholder={t('dispatch.choose')}
-                data={handlerNames(list, undefined).map((value) => ({
-                  value,
-                  label: `${value} · ${list.find(({ name }) => name === value)?.title ?? ''}`,
-                }))}
+                data={handlerNames(list, undefined).map((value) => {
+                  const found = list.find(({ name }) => name === value)
+                  return { value, label: `${value} · ${found ? titleOf(found) : ''}` }
+                })}
                 value={chosen?.name ?? null}
                 onChange={(handler) => set({ handler, given: null })}
                 searchable
@@ -133,7 +135,8 @@ function Form({ handler, given }: { handler: HandlerInfo; given: ReturnType<type
   const { client } = useSession()
   const { t } = useTranslation()
   const again = useAgain()
-  const schema = handler.input as Schema | null
+  const { schemaOf } = useHandlerWords()
+  const schema = schemaOf(handler)
   const [raw, setRaw] = useState(schema === null)
   const [input, setInput] = useState<unknown>(
     () => given.input ?? (schema === null ? undefined : blankOf(schema, true)),

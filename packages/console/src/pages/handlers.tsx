@@ -1,16 +1,18 @@
-import { Button, Modal, NumberInput, TextInput } from '@mantine/core'
+import { Button, NumberInput, TextInput } from '@mantine/core'
 import type { HandlerInfo } from '@writ/api'
-import { type FormEvent, useState } from 'react'
+import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { Ask, useAction, useAgain } from '../parts/ask.tsx'
+import { Ask } from '../parts/ask.tsx'
 import { Page, State, Time } from '../parts/bits.tsx'
+import { FormDialog } from '../parts/form-dialog.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
+import { useHandlerWords } from '../parts/handler-words.ts'
 import { Icon } from '../parts/icons.tsx'
+import { RowAct, Told } from '../parts/row-bits.tsx'
 import { Search } from '../parts/search.tsx'
-import { ShownOnce } from '../parts/shown-once.tsx'
-import { Answer, Empty, Refusal } from '../parts/states.tsx'
+import { Answer, Empty } from '../parts/states.tsx'
 import { useHandlers } from '../parts/task-bits.tsx'
 import { Tree } from '../parts/tree.tsx'
 
@@ -27,6 +29,7 @@ export function Handlers() {
   const [asking, setAsking] = useState<Asking | null>(null)
   const [adding, setAdding] = useState(false)
   const handlers = useHandlers()
+  const { titleOf } = useHandlerWords()
   const wanted = (filters.q ?? '').trim().toLowerCase()
   return (
     <Page
@@ -45,9 +48,7 @@ export function Handlers() {
       </div>
       <Answer of={handlers} lines={8}>
         {(list) => {
-          const found = list.filter(({ name, title, source }) =>
-            `${name} ${title} ${source}`.toLowerCase().includes(wanted),
-          )
+          const found = list.filter((one) => `${one.name} ${titleOf(one)} ${one.source}`.toLowerCase().includes(wanted))
           return found.length === 0 ? (
             <Empty icon="search" title={t('list.noMatch')} text={<Go to="handlers">{t('list.clear')}</Go>} />
           ) : (
@@ -67,7 +68,7 @@ export function Handlers() {
               </thead>
               <tbody>
                 {found.map((one) => (
-                  <Row key={`${one.source} ${one.name}`} handler={one} ask={setAsking} />
+                  <Row key={`${one.source} ${one.name}`} handler={one} title={titleOf(one)} ask={setAsking} />
                 ))}
               </tbody>
             </table>
@@ -81,10 +82,10 @@ export function Handlers() {
   )
 }
 
-function Row({ handler, ask }: { handler: HandlerInfo; ask: (asking: Asking) => void }) {
+function Row({ handler, title, ask }: { handler: HandlerInfo; title: string; ask: (asking: Asking) => void }) {
   const { can } = useSession()
   const { t } = useTranslation()
-  const { name, title, source, enabled, fault } = handler
+  const { name, source, enabled, fault } = handler
   const works = fault === null
   const act = enabled ? 'disable' : 'enable'
   return (
@@ -125,10 +126,9 @@ function Row({ handler, ask }: { handler: HandlerInfo; ask: (asking: Asking) => 
           </>
         )}
       </td>
-      <td className={`right ${handler.last_seen_at === null ? 'unseen-cell' : ''}`}>
-        <span className="card-word">{t('handler.seen')} </span>
+      <Told word={t('handler.seen')} className={handler.last_seen_at === null ? 'unseen-cell' : ''}>
         <Time at={handler.last_seen_at} />
-      </td>
+      </Told>
       <td className="right">
         <span className="row-actions">
           {works && enabled && can('tasks.submit') && (
@@ -137,22 +137,10 @@ function Row({ handler, ask }: { handler: HandlerInfo; ask: (asking: Asking) => 
             </Button>
           )}
           {works && can(`handlers.${act}`) && (
-            <Button
-              variant="default"
-              aria-label={`${t(`handler.${act}`)}: ${name}`}
-              onClick={() => ask({ act, handler })}
-            >
-              {t(`handler.${act}`)}
-            </Button>
+            <RowAct verb={t(`handler.${act}`)} of={name} onClick={() => ask({ act, handler })} />
           )}
           {source === 'http' && can('handlers.remove') && (
-            <Button
-              variant="default"
-              aria-label={`${t('handler.remove')}: ${name}`}
-              onClick={() => ask({ act: 'remove', handler })}
-            >
-              {t('handler.remove')}
-            </Button>
+            <RowAct verb={t('handler.remove')} of={name} onClick={() => ask({ act: 'remove', handler })} />
           )}
         </span>
       </td>
@@ -200,92 +188,61 @@ function AskHandler({ act, handler, close }: Asking & { close: () => void }) {
 function NewHandler({ opened, close }: { opened: boolean; close: () => void }) {
   const { client } = useSession()
   const { t } = useTranslation()
-  const again = useAgain()
-  const [secret, setSecret] = useState<string | null>(null)
-  const action = useAction()
-  const shut = () => {
-    setSecret(null)
-    action.clear()
-    close()
-  }
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault()
-    const form = new FormData(event.currentTarget)
-    const text = (name: string) => String(form.get(name) ?? '').trim()
-    const queue = text('queue')
-    void action.run(async () => {
-      const made = await client.handlers.add({
-        body: {
-          name: text('name'),
-          url: text('url'),
-          ...(text('title') === '' ? {} : { title: text('title') }),
-          ...(queue === '' ? {} : { queue }),
-          max_attempts: Number(text('max_attempts')),
-          timeout_ms: Number(text('seconds')) * 1_000,
-        },
-      })
-      again('handlers')
-      setSecret(made.secret)
-    })
-  }
   return (
-    <Modal
+    <FormDialog
       opened={opened}
-      onClose={shut}
-      title={t('handler.new')}
+      close={close}
       size="lg"
-      closeButtonProps={{ 'aria-label': t('action.close') }}
+      title={t('handler.new')}
+      verb={t('handler.add')}
+      secret={t('notice.secret')}
+      changes={['handlers']}
+      act={async (text) => {
+        const [title, queue] = [text('title'), text('queue')]
+        const { secret } = await client.handlers.add({
+          body: {
+            name: text('name'),
+            url: text('url'),
+            ...(title === '' ? {} : { title }),
+            ...(queue === '' ? {} : { queue }),
+            max_attempts: Number(text('max_attempts')),
+            timeout_ms: Number(text('seconds')) * 1_000,
+          },
+        })
+        return secret
+      }}
     >
-      {secret !== null ? (
-        <ShownOnce secret={secret} what={t('notice.secret')} done={shut} />
-      ) : (
-        <form className="form" onSubmit={submit}>
-          <p className="dimmed small">{t('handler.newText')}</p>
-          <TextInput
-            data-autofocus
-            label={t('handler.name')}
-            name="name"
-            required
-            withAsterisk={false}
-            maxLength={100}
-          />
-          <TextInput
-            label={t('notice.url')}
-            name="url"
-            type="url"
-            required
-            withAsterisk={false}
-            placeholder="https://"
-            maxLength={2000}
-          />
-          <TextInput label={t('handler.title')} name="title" maxLength={200} />
-          <TextInput label={t('task.queue')} name="queue" placeholder="api" maxLength={64} />
-          <NumberInput
-            label={t('handler.attempts')}
-            name="max_attempts"
-            defaultValue={3}
-            min={1}
-            max={100}
-            required
-            withAsterisk={false}
-          />
-          <NumberInput
-            label={t('handler.seconds')}
-            name="seconds"
-            defaultValue={30}
-            min={1}
-            max={86_400}
-            required
-            withAsterisk={false}
-          />
-          <Refusal error={action.error} />
-          <div className="form-buttons">
-            <Button type="submit" loading={action.busy}>
-              {t('handler.add')}
-            </Button>
-          </div>
-        </form>
-      )}
-    </Modal>
+      <p className="dimmed small">{t('handler.newText')}</p>
+      <TextInput data-autofocus label={t('handler.name')} name="name" required withAsterisk={false} maxLength={100} />
+      <TextInput
+        label={t('notice.url')}
+        name="url"
+        type="url"
+        required
+        withAsterisk={false}
+        placeholder="https://"
+        maxLength={2000}
+      />
+      <TextInput label={t('handler.title')} name="title" maxLength={200} />
+      <TextInput label={t('task.queue')} name="queue" placeholder="api" maxLength={64} />
+      <NumberInput
+        label={t('handler.attempts')}
+        name="max_attempts"
+        defaultValue={3}
+        min={1}
+        max={100}
+        required
+        withAsterisk={false}
+      />
+      <NumberInput
+        label={t('handler.seconds')}
+        name="seconds"
+        defaultValue={30}
+        min={1}
+        max={86_400}
+        required
+        withAsterisk={false}
+      />
+    </FormDialog>
   )
 }

@@ -2,7 +2,7 @@ import { SegmentedControl, Select } from '@mantine/core'
 import type { InsightCounts } from '@writ/api'
 import { lazy, type ReactNode, Suspense } from 'react'
 import { useTranslation } from 'react-i18next'
-import { count, duration, percent } from '../app/format.ts'
+import { count, duration, percent, roughUsd, usd } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Page, Section } from '../parts/bits.tsx'
 import { Broken } from '../parts/broken.tsx'
@@ -15,7 +15,7 @@ import { useInsight } from '../parts/use-insight.ts'
 // The library of charts is loaded after the figures are there.
 const Chart = lazy(() => import('../parts/chart.tsx'))
 
-const ORDERS = ['failing', 'slow', 'busy'] as const
+const ORDERS = ['failing', 'slow', 'busy', 'costly'] as const
 
 export function Insight() {
   const { can } = useSession()
@@ -81,6 +81,9 @@ function Figures({ now, before, period }: { now: InsightCounts; before: InsightC
     [t('insight.ranP95'), length(now.ran_ms?.p95), length(before.ran_ms?.p95)],
     [t('insight.waitedP95'), length(now.waited_ms?.p95), length(before.waited_ms?.p95)],
   ]
+  // Where nothing says what it costs, nothing is said of it.
+  if (now.cost_usd + before.cost_usd > 0)
+    figures.push([t('insight.cost'), roughUsd(now.cost_usd, i18n.language), roughUsd(before.cost_usd, i18n.language)])
   return (
     <ul className="figures">
       {figures.map(([word, value, old]) => (
@@ -103,10 +106,15 @@ function Charts({ of }: { of: Answered }) {
     { label: 'p95', tone: 'wait' as const, values: steps.map((one) => one[name]?.p95 ?? null) },
     { label: 'p99', tone: 'bad' as const, values: steps.map((one) => one[name]?.p99 ?? null) },
   ]
-  const chart = (title: string, lines: Parameters<typeof Chart>[0]['lines'], show: (value: number) => string) => (
+  const chart = (
+    title: string,
+    lines: Parameters<typeof Chart>[0]['lines'],
+    show: (value: number) => string,
+    least?: number,
+  ) => (
     <Section title={title}>
       <Suspense fallback={<Loading lines={6} />}>
-        <Chart label={title} times={times} lines={lines} show={show} />
+        <Chart label={title} times={times} lines={lines} show={show} {...(least === undefined ? {} : { least })} />
       </Suspense>
     </Section>
   )
@@ -124,15 +132,30 @@ function Charts({ of }: { of: Answered }) {
         {chart(t('insight.ran'), lengths('ran_ms'), duration)}
         {chart(t('insight.waited'), lengths('waited_ms'), duration)}
       </div>
+      {of.total.cost_usd > 0 &&
+        chart(
+          t('insight.costs', { step: t(`step.${of.step}`) }),
+          [{ label: t('insight.cost'), tone: 'accent', bars: true, values: steps.map((one) => one.cost_usd) }],
+          (value) => roughUsd(value, i18n.language),
+          1e-9,
+        )}
     </>
   )
 }
 
 function Handlers({ of, order, set }: { of: Answered; order: string | undefined; set: (order: string) => void }) {
   const { t, i18n } = useTranslation()
-  const by = ORDERS.find((one) => one === order) ?? 'failing'
+  const costs = of.total.cost_usd > 0
+  const orders = ORDERS.filter((one) => costs || one !== 'costly')
+  const by = orders.find((one) => one === order) ?? 'failing'
   const rank = (one: InsightCounts) =>
-    by === 'busy' ? one.ended : by === 'slow' ? (one.ran_ms?.p95 ?? -1) : (failing(one) ?? -1)
+    by === 'costly'
+      ? one.cost_usd
+      : by === 'busy'
+        ? one.ended
+        : by === 'slow'
+          ? (one.ran_ms?.p95 ?? -1)
+          : (failing(one) ?? -1)
   const rows = of.handlers.toSorted((a, b) => rank(b) - rank(a) || b.ended - a.ended).slice(0, 15)
   return (
     <Section
@@ -141,7 +164,7 @@ function Handlers({ of, order, set }: { of: Answered; order: string | undefined;
         <Select
           size="xs"
           aria-label={t('insight.order')}
-          data={ORDERS.map((value) => ({ value, label: t(`insightOrder.${value}`) }))}
+          data={orders.map((value) => ({ value, label: t(`insightOrder.${value}`) }))}
           value={by}
           onChange={(value) => set(value ?? 'failing')}
           allowDeselect={false}
@@ -158,6 +181,7 @@ function Handlers({ of, order, set }: { of: Answered; order: string | undefined;
           one,
         ])}
         language={i18n.language}
+        costs={costs}
       />
     </Section>
   )
@@ -194,8 +218,9 @@ function Table(props: {
   rows: readonly (readonly [ReactNode, InsightCounts & { handler?: string; queue?: string }])[]
   language: string
   waited?: boolean
+  costs?: boolean
 }) {
-  const { head, rows, language, waited = false } = props
+  const { head, rows, language, waited = false, costs = false } = props
   const { t } = useTranslation()
   return (
     <table className="plain lined">
@@ -205,6 +230,7 @@ function Table(props: {
           <th className="right">{t('insight.ended')}</th>
           <th className="right">{t('insight.failingShare')}</th>
           <th className="right">{t(waited ? 'insight.waitedP95' : 'insight.ranP95')}</th>
+          {costs && <th className="right">{t('insight.cost')}</th>}
         </tr>
       </thead>
       <tbody>
@@ -214,6 +240,11 @@ function Table(props: {
             <td className="right">{count(one.ended, language)}</td>
             <td className={`right ${one.failed > 0 ? 'bad' : ''}`}>{percent(failing(one), language)}</td>
             <td className="right">{length((waited ? one.waited_ms : one.ran_ms)?.p95)}</td>
+            {costs && (
+              <td className="right" title={usd(one.cost_usd, language)}>
+                {one.cost_usd === 0 ? '–' : roughUsd(one.cost_usd, language)}
+              </td>
+            )}
           </tr>
         ))}
       </tbody>

@@ -1,17 +1,18 @@
-import { Button, Modal, Select, TagsInput, TextInput } from '@mantine/core'
+import { Button, Select, TagsInput, TextInput } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
 import type { Delivery, DeliveryState, Webhook, WebhookFormat } from '@writ/api'
-import { type FormEvent, useState } from 'react'
+import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { Facts, Page, Person, Section, State, Time } from '../parts/bits.tsx'
 import { Code } from '../parts/code.tsx'
+import { FormDialog } from '../parts/form-dialog.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
-import { ShownOnce } from '../parts/shown-once.tsx'
+import { SecretDialog } from '../parts/shown-once.tsx'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
 
 const FORMATS: readonly WebhookFormat[] = ['cloudevents', 'slack', 'feishu', 'email']
@@ -106,83 +107,53 @@ function HookState({ hook }: { hook: Webhook }) {
 function NewHook({ opened, close }: { opened: boolean; close: () => void }) {
   const { client } = useSession()
   const { t } = useTranslation()
-  const again = useAgain()
   const [format, setFormat] = useState<WebhookFormat>('cloudevents')
   const [events, setEvents] = useState<string[]>(['run.*', 'ticket.*'])
-  const [secret, setSecret] = useState<string | null>(null)
-  const action = useAction()
-  const shut = () => {
-    setSecret(null)
-    close()
-  }
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault()
-    const form = new FormData(event.currentTarget)
-    const text = (name: string) => String(form.get(name) ?? '').trim()
-    void action.run(async () => {
-      const bot = text('bot_secret')
-      const made = await client.webhooks.create({
-        body: { name: text('name'), url: text('url'), events, format, ...(bot === '' ? {} : { bot_secret: bot }) },
-      })
-      again('webhooks')
-      if (made.secret === null) shut()
-      else setSecret(made.secret)
-    })
-  }
   return (
-    <Modal
+    <FormDialog
       opened={opened}
-      onClose={shut}
-      title={t('notice.new')}
+      close={close}
       size="lg"
-      closeButtonProps={{ 'aria-label': t('action.close') }}
+      title={t('notice.new')}
+      verb={t('notice.create')}
+      secret={t('notice.secret')}
+      ready={events.length > 0}
+      changes={['webhooks']}
+      act={async (text) => {
+        const bot = text('bot_secret')
+        const { secret } = await client.webhooks.create({
+          body: { name: text('name'), url: text('url'), events, format, ...(bot === '' ? {} : { bot_secret: bot }) },
+        })
+        return secret
+      }}
     >
-      {secret !== null ? (
-        <ShownOnce secret={secret} what={t('notice.secret')} done={shut} />
-      ) : (
-        <form className="form" onSubmit={submit}>
-          <TextInput
-            data-autofocus
-            label={t('notice.name')}
-            name="name"
-            required
-            withAsterisk={false}
-            maxLength={100}
-          />
-          <Select
-            label={t('notice.format')}
-            data={FORMATS.map((value) => ({ value, label: t(`hookFormat.${value}`) }))}
-            value={format}
-            onChange={(value) => setFormat((value as WebhookFormat | null) ?? 'cloudevents')}
-            allowDeselect={false}
-          />
-          <TextInput
-            label={t('notice.url')}
-            name="url"
-            required
-            withAsterisk={false}
-            placeholder={format === 'email' ? 'mailto:ops@example.com' : 'https://'}
-            maxLength={2000}
-          />
-          {format === 'feishu' && (
-            <TextInput label={t('notice.botSecret')} name="bot_secret" maxLength={200} autoComplete="off" />
-          )}
-          <TagsInput
-            label={t('notice.events')}
-            description={t('notice.eventsHint')}
-            data={GROUPS}
-            value={events}
-            onChange={setEvents}
-          />
-          <Refusal error={action.error} />
-          <div className="form-buttons">
-            <Button type="submit" loading={action.busy} disabled={events.length === 0}>
-              {t('notice.create')}
-            </Button>
-          </div>
-        </form>
+      <TextInput data-autofocus label={t('notice.name')} name="name" required withAsterisk={false} maxLength={100} />
+      <Select
+        label={t('notice.format')}
+        data={FORMATS.map((value) => ({ value, label: t(`hookFormat.${value}`) }))}
+        value={format}
+        onChange={(value) => setFormat((value as WebhookFormat | null) ?? 'cloudevents')}
+        allowDeselect={false}
+      />
+      <TextInput
+        label={t('notice.url')}
+        name="url"
+        required
+        withAsterisk={false}
+        placeholder={format === 'email' ? 'mailto:ops@example.com' : 'https://'}
+        maxLength={2000}
+      />
+      {format === 'feishu' && (
+        <TextInput label={t('notice.botSecret')} name="bot_secret" maxLength={200} autoComplete="off" />
       )}
-    </Modal>
+      <TagsInput
+        label={t('notice.events')}
+        description={t('notice.eventsHint')}
+        data={GROUPS}
+        value={events}
+        onChange={setEvents}
+      />
+    </FormDialog>
   )
 }
 
@@ -334,10 +305,8 @@ export function WebhookPage() {
         title={t('notice.replayTitle', { count: failed.data?.matched ?? 0, name })}
         verb={t('notice.replay')}
         ready={(failed.data?.matched ?? 0) > 0}
-        act={async () => {
-          await client.webhooks.replay({ params, body: { state: 'failed' } })
-          refresh()
-        }}
+        changes={['webhooks', 'deliveries']}
+        act={() => client.webhooks.replay({ params, body: { state: 'failed' } })}
       >
         <Answer of={failed} lines={1}>
           {({ matched }) => (
@@ -350,22 +319,15 @@ export function WebhookPage() {
         close={() => setAsking(null)}
         title={t('notice.rotateTitle', { name })}
         verb={t('notice.rotate')}
+        changes={['webhooks', 'deliveries']}
         act={async () => {
           const made = await client.webhooks.rotate({ params })
-          refresh()
           setSecret(made.secret)
         }}
       >
         <p>{t('notice.rotateText')}</p>
       </Ask>
-      <Modal
-        opened={secret !== null}
-        onClose={() => setSecret(null)}
-        title={t('notice.secret')}
-        closeButtonProps={{ 'aria-label': t('action.close') }}
-      >
-        {secret !== null && <ShownOnce secret={secret} what={t('notice.secret')} done={() => setSecret(null)} />}
-      </Modal>
+      <SecretDialog secret={secret} what={t('notice.secret')} close={() => setSecret(null)} />
     </Page>
   )
 }

@@ -1,4 +1,3 @@
-import { Button } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import type { Queue } from '@writ/api'
 import { useState } from 'react'
@@ -9,7 +8,7 @@ import { Ask } from '../parts/ask.tsx'
 import { Page, State, Time } from '../parts/bits.tsx'
 import { ConcurrencyKeys } from '../parts/concurrency-keys.tsx'
 import { Go } from '../parts/go.tsx'
-import { Icon } from '../parts/icons.tsx'
+import { RowAct, Told } from '../parts/row-bits.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 import { useInsight } from '../parts/use-insight.ts'
 
@@ -89,18 +88,15 @@ export function Queues() {
                       )}
                     </td>
                     {(['waiting', 'delayed', 'in_flight'] as const).map((name) => (
-                      <td key={name} className="right">
-                        <span className="card-word">{t(`queue.${name === 'in_flight' ? 'inFlight' : name}`)} </span>
+                      <Told key={name} word={t(`queue.${name === 'in_flight' ? 'inFlight' : name}`)}>
                         {number(one[name])}
-                      </td>
+                      </Told>
                     ))}
-                    <td className="right">
-                      <span className="card-word">{t('queue.oldest')} </span>
+                    <Told word={t('queue.oldest')}>
                       <Time at={one.oldest_waiting_at} />
-                    </td>
+                    </Told>
                     {hour && (
-                      <td className="right">
-                        <span className="card-word">{t('queue.lastHour')} </span>
+                      <Told word={t('queue.lastHour')}>
                         {number(rates.get(one.name)?.ended ?? 0)}
                         {(rates.get(one.name)?.failed ?? 0) > 0 && (
                           <span className="bad">
@@ -108,41 +104,35 @@ export function Queues() {
                             {t('queue.failed', { number: number(rates.get(one.name)!.failed) })}
                           </span>
                         )}
-                      </td>
+                      </Told>
                     )}
                     <td className="right">
                       <span className="row-actions">
                         {one.paused_at === null
                           ? can('queues.pause') && (
-                              <Button
-                                variant="default"
-                                aria-label={`${t('queue.pause')}: ${one.name}`}
+                              <RowAct
+                                verb={t('queue.pause')}
+                                of={one.name}
+                                icon="pause"
                                 onClick={() => setAsking({ act: 'pause', queue: one })}
-                                leftSection={<Icon name="pause" size={13} />}
-                              >
-                                {t('queue.pause')}
-                              </Button>
+                              />
                             )
                           : can('queues.resume') && (
-                              <Button
-                                variant="default"
-                                aria-label={`${t('queue.resume')}: ${one.name}`}
+                              <RowAct
+                                verb={t('queue.resume')}
+                                of={one.name}
+                                icon="run"
                                 onClick={() => setAsking({ act: 'resume', queue: one })}
-                                leftSection={<Icon name="run" size={13} />}
-                              >
-                                {t('queue.resume')}
-                              </Button>
+                              />
                             )}
                         {can('queues.drain') && (
-                          <Button
-                            variant="default"
-                            aria-label={`${t('queue.drain')}: ${one.name}`}
+                          <RowAct
+                            verb={t('queue.drain')}
+                            of={one.name}
+                            icon="slash"
                             disabled={one.waiting + one.delayed === 0}
                             onClick={() => setAsking({ act: 'drain', queue: one })}
-                            leftSection={<Icon name="slash" size={13} />}
-                          >
-                            {t('queue.drain')}
-                          </Button>
+                          />
                         )}
                       </span>
                     </td>

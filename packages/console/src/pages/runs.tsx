@@ -5,7 +5,7 @@ import { useCallback, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { Page, Person, RunStateBadge, Time } from '../parts/bits.tsx'
+import { numbered, Page, Person, RunStateBadge, Time } from '../parts/bits.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { type Column, List } from '../parts/list.tsx'
@@ -72,11 +72,7 @@ export function Runs() {
       name: 'title',
       title: t('run.title'),
       width: 'minmax(190px, 1fr)',
-      show: (row) => (
-        <>
-          <span className="number">#{row.number}</span> {row.script_id ?? t('run.defaultScript')}
-        </>
-      ),
+      show: (row) => numbered(row.number, row.script_id ?? t('run.defaultScript')),
     },
     {
       name: 'state',
@@ -96,7 +92,7 @@ export function Runs() {
       width: '80px',
       show: (row) => (
         <Go to={`tickets/${row.ticket_number}`} className="above">
-          #{row.ticket_number}
+          {`#${row.ticket_number}`}
         </Go>
       ),
     },

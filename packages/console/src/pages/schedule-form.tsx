@@ -12,6 +12,7 @@ import { useAction, useAgain } from '../parts/ask.tsx'
 import { Page, Section, Time } from '../parts/bits.tsx'
 import { timingOf } from '../parts/calendar.tsx'
 import { Go, useGo } from '../parts/go.tsx'
+import { useHandlerWords } from '../parts/handler-words.ts'
 import { Icon } from '../parts/icons.tsx'
 import { blankOf, faultsByPath, isUnparsed, type Schema } from '../parts/schema.ts'
 import { InputField } from '../parts/schema-form.tsx'
@@ -123,7 +124,8 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
   const [name, setName] = useState(first?.name ?? '')
   const [handlerName, setHandlerName] = useState(first?.handler ?? '')
   const handler = handlers.find((one) => one.name === handlerName)
-  const schema = (handler?.input ?? null) as Schema | null
+  const { titleOf, schemaOf } = useHandlerWords()
+  const schema = handler ? schemaOf(handler) : null
   // What is secret in an input is not told, so an input that was kept is replaced as a whole or left alone.
   const [replaces, setReplaces] = useState(first === null)
   const [input, setInput] = useState<unknown>(undefined)
@@ -187,7 +189,7 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
           />
           <Select
             label={t('task.handler')}
-            description={handler?.title ?? t('dispatch.choose')}
+            description={handler ? titleOf(handler) : t('dispatch.choose')}
             error={faults.get('handler')}
             data={handlerNames(handlers, first?.handler)}
             value={handlerName === '' ? null : handlerName}

@@ -6,7 +6,7 @@ import { useTranslation } from 'react-i18next'
 import { passkeysWork } from '../app/passkey.ts'
 import { useSession } from '../app/session.tsx'
 import { EnrolButton } from '../parts/approve.tsx'
-import { Ask, useAgain } from '../parts/ask.tsx'
+import { Ask } from '../parts/ask.tsx'
 import { ActsHead, Mono, Section, State, Time } from '../parts/bits.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 
@@ -72,10 +72,8 @@ export function Keys() {
 function KeyActions({ signingKey, mine }: { signingKey: SigningKey; mine: boolean }) {
   const { client, can, me } = useSession()
   const { t } = useTranslation()
-  const again = useAgain()
   const [asking, setAsking] = useState<'approve' | 'reject' | 'revoke' | null>(null)
   const params = { id: signingKey.id }
-  const refresh = () => again('signing-keys')
   const decide = signingKey.state === 'proposed' && can('signingKeys.approve') && !mine
   const revoke = signingKey.state === 'enrolled' && can('signingKeys.revoke') && (mine || me.role === 'admin')
   const name = `${signingKey.username} · ${signingKey.name}`
@@ -102,10 +100,8 @@ function KeyActions({ signingKey, mine }: { signingKey: SigningKey; mine: boolea
         close={shut}
         title={t('signing.approveTitle', { name })}
         verb={t('approve.verb')}
-        act={async () => {
-          await client.signingKeys.approve({ params })
-          refresh()
-        }}
+        changes={['signing-keys']}
+        act={() => client.signingKeys.approve({ params })}
       >
         <p>{t('signing.approveText')}</p>
         <p>
@@ -118,10 +114,8 @@ function KeyActions({ signingKey, mine }: { signingKey: SigningKey; mine: boolea
         title={t('signing.rejectTitle', { name })}
         verb={t('approve.reject')}
         reason="may"
-        act={async (reason) => {
-          await client.signingKeys.reject({ params, body: reason ? { reason } : {} })
-          refresh()
-        }}
+        changes={['signing-keys']}
+        act={(reason) => client.signingKeys.reject({ params, body: reason ? { reason } : {} })}
       >
         <p>{t('signing.rejectText')}</p>
       </Ask>
@@ -132,10 +126,8 @@ function KeyActions({ signingKey, mine }: { signingKey: SigningKey; mine: boolea
         title={t('signing.revokeTitle', { name })}
         verb={t('action.revoke')}
         reason="may"
-        act={async (reason) => {
-          await client.signingKeys.revoke({ params, body: reason ? { reason } : {} })
-          refresh()
-        }}
+        changes={['signing-keys']}
+        act={(reason) => client.signingKeys.revoke({ params, body: reason ? { reason } : {} })}
       >
         <p>{t('signing.revokeText')}</p>
       </Ask>

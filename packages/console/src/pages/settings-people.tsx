@@ -1,15 +1,16 @@
-import { Button, Menu, Modal, Select, TextInput } from '@mantine/core'
+import { Button, Menu, Select, TextInput } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import type { Role, User } from '@writ/api'
-import { type FormEvent, useState } from 'react'
+import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
 import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { ActsHead, Section, State, Time } from '../parts/bits.tsx'
+import { FormDialog } from '../parts/form-dialog.tsx'
 import { useFilters } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { Search } from '../parts/search.tsx'
-import { ShownOnce } from '../parts/shown-once.tsx'
+import { SecretDialog } from '../parts/shown-once.tsx'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
 
 export const ROLES: readonly Role[] = ['admin', 'ops', 'dev', 'employee', 'auditor']
@@ -90,59 +91,40 @@ export function People() {
 function NewUser({ opened, close }: { opened: boolean; close: () => void }) {
   const { client } = useSession()
   const { t } = useTranslation()
-  const again = useAgain()
   const [role, setRole] = useState<Role>('employee')
-  const [password, setPassword] = useState<string | null>(null)
-  const action = useAction()
-  const shut = () => {
-    setPassword(null)
-    close()
-  }
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault()
-    const form = new FormData(event.currentTarget)
-    const text = (name: string) => String(form.get(name) ?? '').trim()
-    void action.run(async () => {
-      const made = await client.users.create({
-        body: { username: text('username'), email: text('email') || null, full_name: text('full_name') || null, role },
-      })
-      again('users', 'members')
-      setPassword(made.one_time_password ?? null)
-      if (!made.one_time_password) shut()
-    })
-  }
   return (
-    <Modal
+    <FormDialog
       opened={opened}
-      onClose={shut}
+      close={close}
       title={t('people.new')}
-      closeButtonProps={{ 'aria-label': t('action.close') }}
+      verb={t('people.create')}
+      secret={t('people.oneTime')}
+      changes={['users', 'members']}
+      act={async (text) => {
+        const { one_time_password } = await client.users.create({
+          body: {
+            username: text('username'),
+            email: text('email') || null,
+            full_name: text('full_name') || null,
+            role,
+          },
+        })
+        return one_time_password
+      }}
     >
-      {password !== null ? (
-        <ShownOnce secret={password} what={t('people.oneTime')} done={shut} />
-      ) : (
-        <form className="form" onSubmit={submit}>
-          <TextInput
-            data-autofocus
-            label={t('signIn.username')}
-            name="username"
-            required
-            withAsterisk={false}
-            maxLength={50}
-            autoComplete="off"
-          />
-          <TextInput label={t('me.fullName')} name="full_name" maxLength={100} />
-          <TextInput label={t('signIn.email')} name="email" type="email" maxLength={255} />
-          <RoleSelect value={role} set={setRole} />
-          <Refusal error={action.error} />
-          <div className="form-buttons">
-            <Button type="submit" loading={action.busy}>
-              {t('people.create')}
-            </Button>
-          </div>
-        </form>
-      )}
-    </Modal>
+      <TextInput
+        data-autofocus
+        label={t('signIn.username')}
+        name="username"
+        required
+        withAsterisk={false}
+        maxLength={50}
+        autoComplete="off"
+      />
+      <TextInput label={t('me.fullName')} name="full_name" maxLength={100} />
+      <TextInput label={t('signIn.email')} name="email" type="email" maxLength={255} />
+      <RoleSelect value={role} set={setRole} />
+    </FormDialog>
   )
 }
 
@@ -172,14 +154,10 @@ export function RoleSelect({
 function UserMenu({ user }: { user: User }) {
   const { client, me } = useSession()
   const { t } = useTranslation()
-  const again = useAgain()
   const [asking, setAsking] = useState<'role' | 'activity' | 'reset' | null>(null)
   const [role, setRole] = useState<Role>(user.role ?? 'employee')
   const [password, setPassword] = useState<string | null>(null)
   const params = { id: user.id }
-  const refresh = () => {
-    again('users', 'members')
-  }
   const shut = () => setAsking(null)
   if (user.id === me.id) return null
   const name = user.username
@@ -204,10 +182,8 @@ function UserMenu({ user }: { user: User }) {
         close={shut}
         title={t('people.roleTitle', { name })}
         verb={t('people.changeRole')}
-        act={async () => {
-          await client.users.update({ params, body: { role } })
-          refresh()
-        }}
+        changes={['users', 'members']}
+        act={() => client.users.update({ params, body: { role } })}
       >
         <RoleSelect value={role} set={setRole} />
       </Ask>
@@ -217,10 +193,8 @@ function UserMenu({ user }: { user: User }) {
         danger={user.is_active}
         title={t(user.is_active ? 'people.deactivateTitle' : 'people.activateTitle', { name })}
         verb={t(user.is_active ? 'people.deactivate' : 'people.activate')}
-        act={async () => {
-          await client.users.update({ params, body: { is_active: !user.is_active } })
-          refresh()
-        }}
+        changes={['users', 'members']}
+        act={() => client.users.update({ params, body: { is_active: !user.is_active } })}
       >
         <p>{t(user.is_active ? 'people.deactivateText' : 'people.activateText')}</p>
       </Ask>
@@ -236,14 +210,7 @@ function UserMenu({ user }: { user: User }) {
       >
         <p>{t('people.resetText')}</p>
       </Ask>
-      <Modal
-        opened={password !== null}
-        onClose={() => setPassword(null)}
-        title={t('people.oneTime')}
-        closeButtonProps={{ 'aria-label': t('action.close') }}
-      >
-        {password !== null && <ShownOnce secret={password} what={t('people.oneTime')} done={() => setPassword(null)} />}
-      </Modal>
+      <SecretDialog secret={password} what={t('people.oneTime')} close={() => setPassword(null)} />
     </>
   )
 }
@@ -311,27 +278,18 @@ function Invites() {
         close={() => setOpened(false)}
         title={t('invite.new')}
         verb={t('invite.create')}
+        changes={['invites']}
         act={async () => {
           setCode((await client.users.invite({ body: { role } })).invite)
-          refresh()
         }}
       >
         <RoleSelect value={role} set={setRole} />
       </Ask>
-      <Modal
-        opened={code !== null}
-        onClose={() => setCode(null)}
-        title={t('invite.link')}
-        closeButtonProps={{ 'aria-label': t('action.close') }}
-      >
-        {code !== null && (
-          <ShownOnce
-            secret={`${location.origin}/app/?invite=${encodeURIComponent(code)}`}
-            what={t('invite.link')}
-            done={() => setCode(null)}
-          />
-        )}
-      </Modal>
+      <SecretDialog
+        secret={code === null ? null : `${location.origin}/app/?invite=${encodeURIComponent(code)}`}
+        what={t('invite.link')}
+        close={() => setCode(null)}
+      />
     </Section>
   )
 }

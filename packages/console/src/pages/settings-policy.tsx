@@ -69,7 +69,6 @@ function Shown({ policy }: { policy: Policy }) {
 function Form({ now }: { now: Policy }) {
   const { client, project } = useSession()
   const { t } = useTranslation()
-  const again = useAgain()
   const rows = useRows()
   const [wanted, setWanted] = useState<Policy>(now)
   const [asking, setAsking] = useState(false)
@@ -140,10 +139,8 @@ function Form({ now }: { now: Policy }) {
         close={() => setAsking(false)}
         title={t('policy.askTitle', { project })}
         verb={t('policy.ask')}
-        act={async () => {
-          await client.projects.changePolicy({ body: wanted })
-          again('policy', 'policy-changes')
-        }}
+        changes={['policy', 'policy-changes']}
+        act={() => client.projects.changePolicy({ body: wanted })}
       >
         <p>{t('policy.askText')}</p>
         <Facts
@@ -219,10 +216,8 @@ function Change({ change, now }: { change: PolicyChange; now: Policy | undefined
         close={() => setAsking(false)}
         title={t('policy.approveTitle', { project })}
         verb={t('approve.verb')}
-        act={async () => {
-          await client.projects.approvePolicy({ params })
-          refresh()
-        }}
+        changes={['policy', 'policy-changes']}
+        act={() => client.projects.approvePolicy({ params })}
       >
         <p>{t('policy.approveText')}</p>
         <Facts rows={differences} />

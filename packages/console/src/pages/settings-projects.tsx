@@ -1,11 +1,12 @@
-import { Button, Modal, Select, TextInput } from '@mantine/core'
+import { Button, Select, TextInput } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import type { Project, Role } from '@writ/api'
-import { type FormEvent, useState } from 'react'
+import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
 import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { ActsHead, Mono, Section, State, Time } from '../parts/bits.tsx'
+import { FormDialog } from '../parts/form-dialog.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { Answer, Refusal } from '../parts/states.tsx'
@@ -17,17 +18,6 @@ export function Projects() {
   const { t } = useTranslation()
   const queries = useQueryClient()
   const [adding, setAdding] = useState(false)
-  const action = useAction()
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault()
-    const form = new FormData(event.currentTarget)
-    const text = (name: string) => String(form.get(name) ?? '').trim()
-    void action.run(async () => {
-      await client.projects.create({ body: { slug: text('slug'), name: text('name') } })
-      await queries.invalidateQueries({ queryKey: ['person'] })
-      setAdding(false)
-    })
-  }
   return (
     <>
       <Section
@@ -59,37 +49,27 @@ export function Projects() {
         </table>
       </Section>
       <Members />
-      <Modal
+      <FormDialog
         opened={adding}
-        onClose={() => setAdding(false)}
+        close={() => setAdding(false)}
         title={t('project.new')}
-        closeButtonProps={{ 'aria-label': t('action.close') }}
+        verb={t('project.create')}
+        act={async (text) => {
+          await client.projects.create({ body: { slug: text('slug'), name: text('name') } })
+          await queries.invalidateQueries({ queryKey: ['person'] })
+          return null
+        }}
       >
-        <form className="form" onSubmit={submit}>
-          <TextInput
-            data-autofocus
-            label={t('notice.name')}
-            name="name"
-            required
-            withAsterisk={false}
-            maxLength={100}
-          />
-          <TextInput
-            label={t('project.slug')}
-            description={t('project.slugHint')}
-            name="slug"
-            pattern="[a-z0-9][a-z0-9_\-]{1,63}"
-            required
-            withAsterisk={false}
-          />
-          <Refusal error={action.error} />
-          <div className="form-buttons">
-            <Button type="submit" loading={action.busy}>
-              {t('project.create')}
-            </Button>
-          </div>
-        </form>
-      </Modal>
+        <TextInput data-autofocus label={t('notice.name')} name="name" required withAsterisk={false} maxLength={100} />
+        <TextInput
+          label={t('project.slug')}
+          description={t('project.slugHint')}
+          name="slug"
+          pattern="[a-z0-9][a-z0-9_\-]{1,63}"
+          required
+          withAsterisk={false}
+        />
+      </FormDialog>
     </>
   )
 }
@@ -129,12 +109,12 @@ function Members() {
       <Refusal error={action.error} />
       <Answer of={members}>
         {(list) => (
-          <table className="plain lined">
+          <table className="plain lined cards members">
             <thead>
               <tr>
                 <th>{t('signIn.username')}</th>
                 <th>{t('me.role')}</th>
-                <th className="wide-only">{t('people.state')}</th>
+                <th>{t('people.state')}</th>
                 <ActsHead />
               </tr>
             </thead>
@@ -166,7 +146,7 @@ function Members() {
                       t(`role.${one.role}`)
                     )}
                   </td>
-                  <td className="wide-only">
+                  <td>
                     {one.is_active ? (
                       <State of="active" word={t('people.active')} />
                     ) : (
@@ -197,9 +177,9 @@ function Members() {
         danger
         title={t('project.removeTitle', { name: leaving?.name ?? '', project })}
         verb={t('project.remove')}
+        changes={['members']}
         act={async () => {
           if (leaving) await client.projects.removeMember({ params: { id: leaving.id } })
-          refresh()
         }}
       >
         <p>{t('project.removeText')}</p>

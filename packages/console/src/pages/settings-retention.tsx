@@ -1,15 +1,16 @@
-import { Button, Modal, Select, Textarea, TextInput } from '@mantine/core'
+import { Button, Select, Textarea, TextInput } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import type { Hold, Log } from '@writ/api'
-import { type FormEvent, useState } from 'react'
+import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { count } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { Ask, useAction, useAgain } from '../parts/ask.tsx'
+import { Ask } from '../parts/ask.tsx'
 import { ActsHead, Mono, Person, Section, State, Time } from '../parts/bits.tsx'
+import { FormDialog } from '../parts/form-dialog.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
-import { Answer, Empty, Refusal } from '../parts/states.tsx'
+import { Answer, Empty } from '../parts/states.tsx'
 
 /** How long the log is kept, and what must be kept whatever anybody asks. */
 export function Retention() {
@@ -24,11 +25,9 @@ export function Retention() {
 function Logs() {
   const { client, project, can } = useSession()
   const { t, i18n } = useTranslation()
-  const again = useAgain()
   const logs = useQuery({ queryKey: [project, 'logs'], queryFn: () => client.privacy.logs() })
   const [asking, setAsking] = useState<'rotate' | Log | null>(null)
   const [requested, setRequested] = useState<number | null>(null)
-  const refresh = () => again('logs')
   const shut = () => setAsking(null)
   const dropping = asking === 'rotate' ? null : asking
   return (
@@ -105,10 +104,8 @@ function Logs() {
         title={t('retention.rotateTitle')}
         verb={t('retention.rotate')}
         reason="must"
-        act={async (reason) => {
-          await client.privacy.rotateLog({ body: { reason: reason! } })
-          refresh()
-        }}
+        changes={['logs']}
+        act={(reason) => client.privacy.rotateLog({ body: { reason: reason! } })}
       >
         <p>{t('retention.rotateText')}</p>
       </Ask>
@@ -119,11 +116,11 @@ function Logs() {
         title={t('retention.dropTitle', { origin: dropping?.origin })}
         verb={t('retention.drop')}
         reason="must"
+        changes={['logs']}
         act={async (reason) => {
           const { shard } = dropping!
           const { state } = await client.privacy.dropLog({ params: { shard }, body: { reason: reason! } })
           setRequested(state === 'requested' ? shard : null)
-          refresh()
         }}
       >
         <p>{t('retention.dropText', { entries: count(dropping?.size ?? 0, i18n.language) })}</p>
@@ -151,11 +148,9 @@ function LogState({ log }: { log: Log }) {
 function Holds() {
   const { client, project, can } = useSession()
   const { t } = useTranslation()
-  const again = useAgain()
   const [setting, setSetting] = useState(false)
   const [releasing, setReleasing] = useState<Hold | null>(null)
   const holds = useQuery({ queryKey: [project, 'holds'], queryFn: () => client.privacy.holds() })
-  const refresh = () => again('holds')
   return (
     <Section
       title={t('retention.holds')}
@@ -231,7 +226,7 @@ function Holds() {
           )
         }
       </Answer>
-      <NewHold opened={setting} close={() => setSetting(false)} done={refresh} />
+      <NewHold opened={setting} close={() => setSetting(false)} />
       <Ask
         opened={releasing !== null}
         close={() => setReleasing(null)}
@@ -239,10 +234,8 @@ function Holds() {
         title={t('retention.releaseTitle', { reason: releasing?.reason })}
         verb={t('retention.release')}
         reason="must"
-        act={async (reason) => {
-          await client.privacy.releaseHold({ params: { id: releasing!.id }, body: { reason: reason! } })
-          refresh()
-        }}
+        changes={['holds']}
+        act={(reason) => client.privacy.releaseHold({ params: { id: releasing!.id }, body: { reason: reason! } })}
       >
         <p>{t('retention.releaseText')}</p>
       </Ask>
@@ -257,71 +250,57 @@ function Subject({ hold: { subject_type, subject_number } }: { hold: Hold }) {
   return <Go to={`${subject_type}s/${subject_number}`}>{name}</Go>
 }
 
-function NewHold({ opened, close, done }: { opened: boolean; close: () => void; done: () => void }) {
+function NewHold({ opened, close }: { opened: boolean; close: () => void }) {
   const { client } = useSession()
   const { t } = useTranslation()
   const [subject, setSubject] = useState<Hold['subject_type']>('ticket')
-  const action = useAction()
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault()
-    const given = new FormData(event.currentTarget)
-    const text = (name: string) => String(given.get(name) ?? '').trim()
-    void action.run(async () => {
-      await client.privacy.setHold({
-        body: {
-          subject_type: subject,
-          ...(subject === 'project' ? {} : { subject_id: text('number') }),
-          reason: text('reason'),
-        },
-      })
-      done()
-      close()
-    })
-  }
   return (
-    <Modal
+    <FormDialog
       opened={opened}
-      onClose={close}
+      close={close}
       title={t('retention.set')}
-      closeButtonProps={{ 'aria-label': t('action.close') }}
+      verb={t('retention.set')}
+      changes={['holds']}
+      act={async (text) => {
+        await client.privacy.setHold({
+          body: {
+            subject_type: subject,
+            ...(subject === 'project' ? {} : { subject_id: text('number') }),
+            reason: text('reason'),
+          },
+        })
+        return null
+      }}
     >
-      <form className="form" onSubmit={submit}>
-        <Select
-          label={t('retention.on')}
-          data={(['ticket', 'run', 'project'] as const).map((value) => ({
-            value,
-            label: t(`retention.of_${value}`),
-          }))}
-          value={subject}
-          onChange={(value) => value && setSubject(value as Hold['subject_type'])}
-          allowDeselect={false}
-        />
-        {subject !== 'project' && (
-          <TextInput
-            label={t('retention.number')}
-            name="number"
-            inputMode="numeric"
-            pattern="[0-9]+"
-            required
-            withAsterisk={false}
-          />
-        )}
-        <Textarea
-          label={t('form.reason')}
-          description={t('retention.reasonHint')}
-          name="reason"
+      <Select
+        label={t('retention.on')}
+        data={(['ticket', 'run', 'project'] as const).map((value) => ({
+          value,
+          label: t(`retention.of_${value}`),
+        }))}
+        value={subject}
+        onChange={(value) => value && setSubject(value as Hold['subject_type'])}
+        allowDeselect={false}
+      />
+      {subject !== 'project' && (
+        <TextInput
+          label={t('retention.number')}
+          name="number"
+          inputMode="numeric"
+          pattern="[0-9]+"
           required
           withAsterisk={false}
-          minLength={3}
-          maxLength={500}
         />
-        <Refusal error={action.error} />
-        <div className="form-buttons">
-          <Button type="submit" loading={action.busy}>
-            {t('retention.set')}
-          </Button>
-        </div>
-      </form>
-    </Modal>
+      )}
+      <Textarea
+        label={t('form.reason')}
+        description={t('retention.reasonHint')}
+        name="reason"
+        required
+        withAsterisk={false}
+        minLength={3}
+        maxLength={500}
+      />
+    </FormDialog>
   )
 }

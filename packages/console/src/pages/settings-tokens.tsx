@@ -1,14 +1,15 @@
-import { Button, Modal, Select, TagsInput, TextInput } from '@mantine/core'
+import { Button, Select, TagsInput, TextInput } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import type { Role, Token } from '@writ/api'
-import { type FormEvent, useState } from 'react'
+import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
-import { Ask, useAction, useAgain } from '../parts/ask.tsx'
+import { Ask } from '../parts/ask.tsx'
 import { ActsHead, Person, Section, State, Time } from '../parts/bits.tsx'
+import { FormDialog } from '../parts/form-dialog.tsx'
 import { Icon } from '../parts/icons.tsx'
-import { ShownOnce } from '../parts/shown-once.tsx'
-import { Answer, Empty, Refusal } from '../parts/states.tsx'
+import { SecretDialog } from '../parts/shown-once.tsx'
+import { Answer, Empty } from '../parts/states.tsx'
 import { ROLES, RoleSelect } from './settings-people.tsx'
 
 const DAYS = [7, 30, 90, 365] as const
@@ -76,15 +77,8 @@ export function Tokens() {
           )
         }
       </Answer>
-      <NewToken opened={adding} close={() => setAdding(false)} show={setSecret} />
-      <Modal
-        opened={secret !== null}
-        onClose={() => setSecret(null)}
-        title={t('token.one')}
-        closeButtonProps={{ 'aria-label': t('action.close') }}
-      >
-        {secret !== null && <ShownOnce secret={secret} what={t('token.one')} done={() => setSecret(null)} />}
-      </Modal>
+      <NewToken opened={adding} close={() => setAdding(false)} />
+      <SecretDialog secret={secret} what={t('token.one')} close={() => setSecret(null)} />
     </Section>
   )
 }
@@ -103,10 +97,8 @@ function TokenState({ token }: { token: Token }) {
 function TokenActions({ token, show }: { token: Token; show: (secret: string) => void }) {
   const { client } = useSession()
   const { t } = useTranslation()
-  const again = useAgain()
   const [asking, setAsking] = useState<'rotate' | 'revoke' | null>(null)
   const params = { id: token.id }
-  const refresh = () => again('tokens')
   return (
     <>
       <Button
@@ -130,9 +122,9 @@ function TokenActions({ token, show }: { token: Token; show: (secret: string) =>
         close={() => setAsking(null)}
         title={t('token.rotateTitle', { name: token.name })}
         verb={t('token.rotate')}
+        changes={['tokens']}
         act={async () => {
           show((await client.tokens.rotate({ params })).token)
-          refresh()
         }}
       >
         <p>{t('token.rotateText')}</p>
@@ -143,10 +135,8 @@ function TokenActions({ token, show }: { token: Token; show: (secret: string) =>
         danger
         title={t('token.revokeTitle', { name: token.name })}
         verb={t('action.revoke')}
-        act={async () => {
-          await client.tokens.revoke({ params })
-          refresh()
-        }}
+        changes={['tokens']}
+        act={() => client.tokens.revoke({ params })}
       >
         <p>{t('token.revokeText')}</p>
       </Ask>
@@ -163,59 +153,45 @@ const lendable: Readonly<Record<Role, readonly Role[]>> = {
   auditor: ['auditor'],
 }
 
-function NewToken({ opened, close, show }: { opened: boolean; close: () => void; show: (secret: string) => void }) {
+function NewToken({ opened, close }: { opened: boolean; close: () => void }) {
   const { client, me } = useSession()
   const { t } = useTranslation()
-  const again = useAgain()
   const mine = lendable[me.role ?? 'employee']
   const [role, setRole] = useState<Role>(mine.at(-1) === 'auditor' && mine.length > 1 ? 'employee' : mine.at(-1)!)
   const [days, setDays] = useState('90')
   const [scopes, setScopes] = useState<string[]>([])
-  const action = useAction()
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault()
-    const name = String(new FormData(event.currentTarget).get('name') ?? '').trim()
-    void action.run(async () => {
-      const expires_at = new Date(Date.now() + Number(days) * 86_400_000).toISOString()
-      const made = await client.tokens.create({
-        body: { name, role, expires_at, ...(scopes.length > 0 ? { scopes } : {}) },
-      })
-      again('tokens')
-      close()
-      show(made.token)
-    })
-  }
   return (
-    <Modal
+    <FormDialog
       opened={opened}
-      onClose={close}
+      close={close}
       title={t('token.new')}
-      closeButtonProps={{ 'aria-label': t('action.close') }}
+      verb={t('token.create')}
+      secret={t('token.one')}
+      changes={['tokens']}
+      act={async (text) => {
+        const expires_at = new Date(Date.now() + Number(days) * 86_400_000).toISOString()
+        const { token } = await client.tokens.create({
+          body: { name: text('name'), role, expires_at, ...(scopes.length > 0 ? { scopes } : {}) },
+        })
+        return token
+      }}
     >
-      <form className="form" onSubmit={submit}>
-        <TextInput data-autofocus label={t('notice.name')} name="name" required withAsterisk={false} maxLength={100} />
-        <RoleSelect value={role} set={setRole} among={mine} />
-        <Select
-          label={t('token.lasts')}
-          data={DAYS.map((value) => ({ value: String(value), label: t('token.days', { count: value }) }))}
-          value={days}
-          onChange={(value) => value && setDays(value)}
-          allowDeselect={false}
-        />
-        <TagsInput
-          label={t('token.scopes')}
-          description={t('token.scopesHint')}
-          data={me.permissions}
-          value={scopes}
-          onChange={setScopes}
-        />
-        <Refusal error={action.error} />
-        <div className="form-buttons">
-          <Button type="submit" loading={action.busy}>
-            {t('token.create')}
-          </Button>
-        </div>
-      </form>
-    </Modal>
+      <TextInput data-autofocus label={t('notice.name')} name="name" required withAsterisk={false} maxLength={100} />
+      <RoleSelect value={role} set={setRole} among={mine} />
+      <Select
+        label={t('token.lasts')}
+        data={DAYS.map((value) => ({ value: String(value), label: t('token.days', { count: value }) }))}
+        value={days}
+        onChange={(value) => value && setDays(value)}
+        allowDeselect={false}
+      />
+      <TagsInput
+        label={t('token.scopes')}
+        description={t('token.scopesHint')}
+        data={me.permissions}
+        value={scopes}
+        onChange={setScopes}
+      />
+    </FormDialog>
   )
 }

@@ -7,7 +7,7 @@ import { type ReactNode, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { duration, usd } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { Ask, useAgain } from '../parts/ask.tsx'
+import { Ask } from '../parts/ask.tsx'
 import { Facts, Mono, Page, Person, RunStateBadge, Section, Time } from '../parts/bits.tsx'
 import { Entries } from '../parts/entries.tsx'
 import { Go } from '../parts/go.tsx'
@@ -302,7 +302,6 @@ function Chain({ task, replayedAs: next }: { task: Task; replayedAs: string | nu
 function Actions({ task }: { task: TaskDetail }) {
   const { client, can } = useSession()
   const { t } = useTranslation()
-  const again = useAgain()
   const [asking, setAsking] = useState<'cancel' | 'replay' | null>(null)
   const isDead = task.dead_at !== null && task.purged_at === null
   return (
@@ -324,10 +323,8 @@ function Actions({ task }: { task: TaskDetail }) {
         title={t('task.cancelTitle', { number: task.number })}
         verb={t('task.cancel')}
         reason="may"
-        act={async (reason) => {
-          await client.tasks.cancel({ params: { id: task.id }, body: reason ? { reason } : {} })
-          again('task')
-        }}
+        changes={['task']}
+        act={(reason) => client.tasks.cancel({ params: { id: task.id }, body: reason ? { reason } : {} })}
       >
         <p>{t(task.state === 'running' ? 'task.cancelRuns' : 'task.cancelWaits')}</p>
       </Ask>

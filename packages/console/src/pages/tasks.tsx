@@ -28,7 +28,9 @@ export function Tasks() {
   const [asking, setAsking] = useState<{ act: 'cancel' | 'replay'; choice: TaskChoice } | null>(null)
   const [said, setSaid] = useState<string | null>(null)
   const [filters, set] = all
-  const columns = useTaskColumns({ title: t('task.created'), at: (row) => row.created_at })
+  const [costs, setCosts] = useState(false)
+  const onRows = useCallback((rows: readonly Task[]) => setCosts(rows.some((row) => row.cost_usd !== null)), [])
+  const columns = useTaskColumns({ title: t('task.created'), at: (row) => row.created_at }, costs)
   const times = { created_after: instantOf(filters.from), created_before: instantOf(filters.to) }
   const query: Record<string, string> = Object.fromEntries(
     Object.entries({
@@ -119,6 +121,7 @@ export function Tasks() {
         }
         reload={useCallback((id: string) => client.tasks.get({ params: { id } }), [client])}
         to={(row) => `tasks/${row.number}`}
+        onRows={onRows}
         changes="run."
         // A task enters the log when it ends: that one was dispatched or begun is not told, but asked.
         pulse={3_000}

@@ -5,7 +5,7 @@ import { useCallback, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { firstOf } from '../app/client.ts'
 import { useSession } from '../app/session.tsx'
-import { Page, Person, TicketBadge, Time } from '../parts/bits.tsx'
+import { numbered, Page, Person, TicketBadge, Time } from '../parts/bits.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { type Column, List } from '../parts/list.tsx'
@@ -107,11 +107,7 @@ function TicketList({ query, client }: { query: Query; client: ReturnType<typeof
       name: 'title',
       title: t('ticket.title'),
       width: 'minmax(260px, 1fr)',
-      show: (row) => (
-        <>
-          <span className="number">#{row.number}</span> {row.title}
-        </>
-      ),
+      show: (row) => numbered(row.number, row.title),
     },
     { name: 'state', title: t('ticket.status'), width: '118px', show: (row) => <TicketBadge status={row.status} /> },
     {

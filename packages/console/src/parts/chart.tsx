@@ -24,8 +24,10 @@ export default function Chart(props: {
   times: readonly number[]
   lines: readonly Line[]
   show: (value: number) => string
+  /** The top of the scale is not lower: little stays little. */
+  least?: number
 }) {
-  const { label, times, lines, show } = props
+  const { label, times, lines, show, least = 1 } = props
   const { t, i18n } = useTranslation()
   const scheme = useComputedColorScheme()
   const [open, setOpen] = useState(false)
@@ -56,7 +58,7 @@ export default function Chart(props: {
         height: HEIGHT,
         legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false } },
-        scales: { y: { range: (_, __, most) => [0, Math.max(1, most * 1.08)] } },
+        scales: { y: { range: (_, __, most) => [0, Math.max(least, most * 1.08)] } },
         axes: [
           { ...axis, space: 70, values: (_, at) => at.map((one) => clock.format(one * 1_000)) },
           { ...axis, size: 62, space: 36, values: (_, at) => at.map((one) => shown.current(one)) },

@@ -7,7 +7,7 @@ import { count, duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from './ask.tsx'
 import { Section, Time } from './bits.tsx'
-import { Icon } from './icons.tsx'
+import { RowAct, Told } from './row-bits.tsx'
 import { Answer } from './states.tsx'
 
 interface Asking {
@@ -81,45 +81,37 @@ export function ConcurrencyKeys() {
                       ))}
                     </td>
                     {(['active', 'waiting'] as const).map((name) => (
-                      <td key={name} className="right">
-                        <span className="card-word">{t(name === 'active' ? 'key.active' : 'queue.waiting')} </span>
+                      <Told key={name} word={t(name === 'active' ? 'key.active' : 'queue.waiting')}>
                         {count(one[name], i18n.language)}
-                      </td>
+                      </Told>
                     ))}
-                    <td className="right">
-                      <span className="card-word">{t('key.paused')} </span>
+                    <Told word={t('key.paused')}>
                       <Time at={one.paused_until} />
-                    </td>
+                    </Told>
                     <td className="right">
                       <span className="row-actions">
                         {can('concurrencyKeys.pause') && (
-                          <Button
-                            variant="default"
-                            aria-label={`${t('key.pause')}: ${one.key}`}
+                          <RowAct
+                            verb={t('key.pause')}
+                            of={one.key}
+                            icon="pause"
                             onClick={() => setAsking({ act: 'pause', of: one })}
-                            leftSection={<Icon name="pause" size={13} />}
-                          >
-                            {t('key.pause')}
-                          </Button>
+                          />
                         )}
                         {can('concurrencyKeys.limit') && (
-                          <Button
-                            variant="default"
-                            aria-label={`${t('key.limit')}: ${one.key}`}
+                          <RowAct
+                            verb={t('key.limit')}
+                            of={one.key}
                             onClick={() => setAsking({ act: 'limit', of: one })}
-                          >
-                            {t('key.limit')}
-                          </Button>
+                          />
                         )}
                         {one.paused_until !== null && can('concurrencyKeys.resume') && (
-                          <Button
-                            variant="default"
-                            aria-label={`${t('queue.resume')}: ${one.key}`}
+                          <RowAct
+                            verb={t('queue.resume')}
+                            of={one.key}
+                            icon="run"
                             onClick={() => setAsking({ act: 'resume', of: one })}
-                            leftSection={<Icon name="run" size={13} />}
-                          >
-                            {t('queue.resume')}
-                          </Button>
+                          />
                         )}
                       </span>
                     </td>

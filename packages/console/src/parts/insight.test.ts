@@ -6,6 +6,7 @@ const counts = (ended: number, failed = 0) => ({
   ended,
   failed,
   cancelled: 0,
+  cost_usd: 0,
   ran_ms: null,
   waited_ms: null,
   error_codes: [],

@@ -9,7 +9,15 @@ export const STEP_MS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 } as c
 export const PERIODS = { '1h': 60, '6h': 360, '24h': 1_440, '7d': 10_080, '30d': 43_200, '90d': 129_600 } as const
 export type Period = keyof typeof PERIODS
 
-const NOTHING: InsightCounts = { ended: 0, failed: 0, cancelled: 0, ran_ms: null, waited_ms: null, error_codes: [] }
+const NOTHING: InsightCounts = {
+  ended: 0,
+  failed: 0,
+  cancelled: 0,
+  cost_usd: 0,
+  ran_ms: null,
+  waited_ms: null,
+  error_codes: [],
+}
 
 /** Every step of the period, with nothing where nothing ended: a gap is told from a line that goes on. */
 export function filled(of: {

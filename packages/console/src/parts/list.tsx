@@ -4,6 +4,7 @@ import { type InfiniteData, useInfiniteQuery, useQueryClient } from '@tanstack/r
 import { useVirtualizer } from '@tanstack/react-virtual'
 import {
   type CSSProperties,
+  type FocusEvent,
   type KeyboardEvent,
   memo,
   type ReactNode,
@@ -21,6 +22,7 @@ import { useSession } from '../app/session.tsx'
 import { ColumnChoice, useColumnChoice, useDense } from './columns.tsx'
 import { useGo, useLinks } from './go.tsx'
 import { Icon } from './icons.tsx'
+import { slotsOf } from './slots.ts'
 import { Failed, Loading } from './states.tsx'
 
 export interface Column<T> {
@@ -73,6 +75,8 @@ export function List<T extends { id: string; number?: number }>(props: {
   const queries = useQueryClient()
   const [hidden, toggle] = useColumnChoice(name)
   const height = useDense() ? ROW.dense : ROW.usual
+  // Rows are cards on a narrow page, each as high as it is; measuring others would lay the page out once for each.
+  const cards = useMediaQuery('(max-width: 760px)', undefined, { getInitialValueInEffect: false })
   const [frame, setFrame] = useState<HTMLDivElement | null>(null)
   const width = useWidth(frame)
   const columns = useMemo(
@@ -222,6 +226,7 @@ export function List<T extends { id: string; number?: number }>(props: {
             // Others are measured anew.
             key={height}
             height={height}
+            cards={cards}
             rows={rows}
             columns={columns}
             label={label}
@@ -278,14 +283,13 @@ function Rows<T extends { id: string }>(props: {
   scroller: RefObject<HTMLDivElement | null>
   nearEnd: () => void
   height: number
+  cards: boolean
 }) {
-  const { rows, columns, label, to, scroller, nearEnd, height } = props
+  const { rows, columns, label, to, scroller, nearEnd, height, cards } = props
   const { t } = useTranslation()
   const go = useGo()
   const link = useLinks()
   const [at, setAt] = useState(-1)
-  // Rows are cards on a narrow page, each as high as it is; measuring others would lay the page out once for each.
-  const cards = useMediaQuery('(max-width: 760px)', undefined, { getInitialValueInEffect: false })
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
@@ -295,6 +299,9 @@ function Rows<T extends { id: string }>(props: {
   })
   const shown = virtual.getVirtualItems()
   const end = shown.at(-1)?.index ?? 0
+  // By index: while a list stands, a place in it is the same row. Cards are measured, each by itself, and keep their own elements.
+  const slots = useRef<ReadonlyMap<number, number>>(new Map())
+  slots.current = slotsOf(slots.current, shown[0]?.index ?? 0, shown.length > 0 ? end : -1)
   useEffect(() => {
     if (end >= rows.length - 30) nearEnd()
   }, [end, rows.length, nearEnd])
@@ -312,6 +319,17 @@ function Rows<T extends { id: string }>(props: {
     go(to(rows[at]))
     return true
   }
+  // What has the focus in a row that goes out of view would have it in the row that takes its slot: the list has it then.
+  const focused = useRef<{ row: Element; at: string | null } | null>(null)
+  const hold = ({ target }: FocusEvent) => {
+    const row = target.closest('.list-row')
+    focused.current = row && { row, at: row.getAttribute('aria-rowindex') }
+  }
+  useLayoutEffect(() => {
+    const { row, at } = focused.current ?? {}
+    if (row && row.getAttribute('aria-rowindex') !== at && row.contains(document.activeElement))
+      scroller.current?.focus({ preventScroll: true })
+  })
   const keys = (event: KeyboardEvent) => {
     if (event.target === event.currentTarget && press(event.key)) event.preventDefault()
   }
@@ -336,12 +354,13 @@ function Rows<T extends { id: string }>(props: {
       tabIndex={0}
       aria-label={`${label}: ${t('list.keys')}`}
       onKeyDown={keys}
+      onFocus={hold}
     >
       <div className="list-space" style={{ height: virtual.getTotalSize() }} role="presentation">
         <div className="list-drawn" style={{ transform: `translateY(${shown[0]?.start ?? 0}px)` }} role="presentation">
           {shown.map(({ key: id, index }) => (
             <Row
-              key={id}
+              key={cards ? id : slots.current.get(index)}
               row={rows[index]!}
               columns={columns}
               to={to}

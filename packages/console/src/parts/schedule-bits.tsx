@@ -4,7 +4,7 @@ import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { exactTime, span } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { Ask, useAgain } from './ask.tsx'
+import { Ask } from './ask.tsx'
 import { State } from './bits.tsx'
 import { useGo } from './go.tsx'
 import { Icon } from './icons.tsx'
@@ -81,7 +81,6 @@ function AskSchedule({ act, schedule, close }: { act: Act; schedule: Schedule; c
   const { client } = useSession()
   const { t } = useTranslation()
   const go = useGo()
-  const again = useAgain()
   const { name, handler } = schedule
   const params = { id: schedule.id }
   return (
@@ -92,6 +91,7 @@ function AskSchedule({ act, schedule, close }: { act: Act; schedule: Schedule; c
       title={t(`schedule.${act}Title`, { name })}
       verb={t(`schedule.${act}`)}
       {...(act === 'pause' ? { reason: 'may' as const } : {})}
+      changes={['schedules']}
       act={async (reason) => {
         if (act === 'trigger') {
           const { number } = await client.schedules.trigger({ params })
@@ -99,7 +99,6 @@ function AskSchedule({ act, schedule, close }: { act: Act; schedule: Schedule; c
         } else if (act === 'pause') await client.schedules.pause({ params, body: reason ? { reason } : {} })
         else await client.schedules[act]({ params })
         if (act === 'delete') go('schedules')
-        again('schedules')
       }}
     >
       <p>{t(`schedule.${act}Text`, { handler })}</p>

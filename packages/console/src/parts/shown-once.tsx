@@ -1,4 +1,4 @@
-import { Button } from '@mantine/core'
+import { Button, Modal } from '@mantine/core'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { Icon } from './icons.tsx'
@@ -23,5 +23,15 @@ export function ShownOnce({ secret, what, done }: { secret: string; what: string
         </Button>
       </div>
     </div>
+  )
+}
+
+/** The same in a dialog of its own, while there is one. */
+export function SecretDialog({ secret, what, close }: { secret: string | null; what: string; close: () => void }) {
+  const { t } = useTranslation()
+  return (
+    <Modal opened={secret !== null} onClose={close} title={what} closeButtonProps={{ 'aria-label': t('action.close') }}>
+      {secret !== null && <ShownOnce secret={secret} what={what} done={close} />}
+    </Modal>
   )
 }

@@ -2,9 +2,9 @@ import { Select, TextInput } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import type { HandlerInfo, Task } from '@writ/api'
 import { useTranslation } from 'react-i18next'
-import { duration } from '../app/format.ts'
+import { duration, roughUsd, usd } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { RunStateBadge, Time } from './bits.tsx'
+import { numbered, RunStateBadge, Time } from './bits.tsx'
 import type { useFilters } from './go.tsx'
 import type { Column } from './list.tsx'
 import type { Station, StationName } from './seal.ts'
@@ -88,9 +88,12 @@ export function TimeFilters(props: { filters: Filters; from: string; to: string 
   )
 }
 
-/** The columns that every list of tasks has: what, how far, how often, where, why, when. */
-export function useTaskColumns(when: { title: string; at: (row: Task) => string | null }): Column<Task>[] {
-  const { t } = useTranslation()
+/** The columns that every list of tasks has: what, how far, how often, where, why, when; and what they cost, where some cost something. */
+export function useTaskColumns(
+  when: { title: string; at: (row: Task) => string | null },
+  costs = false,
+): Column<Task>[] {
+  const { t, i18n } = useTranslation()
   // A handful of sentences for any number of rows.
   const known = new Map<string, string>()
   const attemptOf = (attempt: number, most: number): string => {
@@ -106,7 +109,7 @@ export function useTaskColumns(when: { title: string; at: (row: Task) => string 
       width: 'minmax(180px, 1fr)',
       show: (row) => (
         <>
-          <span className="number">#{row.number}</span> {row.handler}
+          {numbered(row.number, row.handler)}
           {row.tags.slice(0, 3).map((tag) => (
             <span key={tag} className="tag tag-beside">
               {tag}
@@ -133,8 +136,8 @@ export function useTaskColumns(when: { title: string; at: (row: Task) => string 
         row.error_code === null ? (
           ''
         ) : (
-          <span title={row.error ?? ''}>
-            <span className="mono-text">{row.error_code}</span>
+          <span className="mono-text" title={row.error ?? ''}>
+            {row.error_code}
           </span>
         ),
     },
@@ -148,6 +151,24 @@ export function useTaskColumns(when: { title: string; at: (row: Task) => string 
       show: (row) =>
         row.started_at && row.completed_at ? duration(Date.parse(row.completed_at) - Date.parse(row.started_at)) : '–',
     },
+    ...(costs
+      ? [
+          {
+            name: 'cost',
+            title: t('task.cost'),
+            width: '84px',
+            right: true,
+            wide: true,
+            spare: 0,
+            show: ({ cost_usd }: Task) =>
+              cost_usd === null ? (
+                '–'
+              ) : (
+                <span title={usd(cost_usd, i18n.language)}>{roughUsd(cost_usd, i18n.language)}</span>
+              ),
+          },
+        ]
+      : []),
     { name: 'when', title: when.title, width: '118px', right: true, show: (row) => <Time at={when.at(row)} /> },
   ]
 }

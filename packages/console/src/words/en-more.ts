@@ -132,6 +132,8 @@ export const enMore = {
     gone: 'gone',
     text: 'Counted from the log, some seconds after the end. Lengths are within 5 %.',
     behind: 'Some entries are not counted yet.',
+    cost: 'Cost',
+    costs: 'Cost per {{step}}',
   },
   views: {
     save_view: 'Save view',
@@ -240,7 +242,7 @@ export const enMore = {
     waits_one: 'one waits',
     waits_other: '{{number}} wait',
   },
-  insightOrder: { failing: 'Most failing', slow: 'Slowest', busy: 'Busiest' },
+  insightOrder: { failing: 'Most failing', slow: 'Slowest', busy: 'Busiest', costly: 'Most costly' },
   period: { '1h': '1 hour', '6h': '6 hours', '24h': '24 hours', '7d': '7 days', '30d': '30 days', '90d': '90 days' },
   step: { minute: 'minute', hour: 'hour', day: 'day' },
   batch: {
@@ -759,6 +761,26 @@ export const enMore = {
     of_project: 'The whole project',
     number: 'Its number',
     reasonHint: 'For example the number of the case. It stands in the log.',
+  },
+  builtin: {
+    system_ping: { title: 'Answer "pong"' },
+    demo_script: {
+      title: 'Wait three seconds, then greet',
+      name: 'Whom to greet; "Stranger" when left out',
+      data: 'Comes back as processed_data',
+    },
+    script_execute: {
+      title: 'Run a script of the scripts folder in a sandbox',
+      script_name: 'A file of the folder, without its ending',
+    },
+    proxy_forward: {
+      title: 'Post JSON to many urls',
+      data: 'Sent to each url as JSON',
+      timeout: 'Seconds for each url; 5 when left out',
+    },
+    proxy_multi_forward: { title: 'Call many urls, each in its own way' },
+    feishu_get_token: { title: 'Fetch a tenant access token of Feishu' },
+    feishu_set_token: { title: 'Register a Feishu application, or set its token' },
   },
   signing: {
     people: "People's signing keys",

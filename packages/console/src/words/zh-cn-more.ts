@@ -131,6 +131,8 @@ export const zhCnMore: Words<typeof enMore> = {
     gone: '消失',
     text: '依日志计数，在结束几秒之后。时长误差在 5% 以内。',
     behind: '部分条目尚未计入。',
+    cost: '费用',
+    costs: '每{{step}}费用',
   },
   views: {
     save_view: '保存视图',
@@ -226,7 +228,7 @@ export const zhCnMore: Words<typeof enMore> = {
     nothing: '没有等待的任务。',
     waits_other: '{{number}} 个等待',
   },
-  insightOrder: { failing: '失败最多', slow: '最慢', busy: '最忙' },
+  insightOrder: { failing: '失败最多', slow: '最慢', busy: '最忙', costly: '费用最高' },
   period: { '1h': '1 小时', '6h': '6 小时', '24h': '24 小时', '7d': '7 天', '30d': '30 天', '90d': '90 天' },
   step: { minute: '分钟', hour: '小时', day: '天' },
   batch: {
@@ -719,6 +721,26 @@ export const zhCnMore: Words<typeof enMore> = {
     of_project: '整个项目',
     number: '编号',
     reasonHint: '例如案件编号。它会写入日志。',
+  },
+  builtin: {
+    system_ping: { title: '回答“pong”' },
+    demo_script: {
+      title: '等待三秒，然后问候',
+      name: '问候谁；省略时为“Stranger”',
+      data: '原样返回为 processed_data',
+    },
+    script_execute: {
+      title: '在沙箱中运行脚本文件夹里的脚本',
+      script_name: '文件夹中的文件名，不含扩展名',
+    },
+    proxy_forward: {
+      title: '向多个地址提交 JSON',
+      data: '以 JSON 发送给每个地址',
+      timeout: '每个地址的秒数；省略时为 5',
+    },
+    proxy_multi_forward: { title: '以各自的方式调用多个地址' },
+    feishu_get_token: { title: '获取飞书的 tenant access token' },
+    feishu_set_token: { title: '登记飞书应用，或设置其令牌' },
   },
   signing: {
     people: '个人签名密钥',

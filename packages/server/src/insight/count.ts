@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { nanosOf } from '@writ/api/costs'
 import { listEndsBehind } from '../audit/index.ts'
 import { listProjects } from '../identity/index.ts'
 import type { Clock } from '../platform/clock.ts'
@@ -10,6 +11,9 @@ import * as store from './store.ts'
 
 /** A pause between two batches, so that a long log that is counted for the first time leaves room for what runs. */
 const BREATH_MS = 20
+
+/** What one handler costs in one step is counted up to here, nine million dollars: below it whole numbers are exact, on every way. */
+const MOST_COUNTED = Number.MAX_SAFE_INTEGER
 
 /** How long each step is kept; a day is kept for ever. */
 export const KEPT_MS: Readonly<Partial<Record<Step, number>>> = { minute: 2 * 86_400_000, hour: 100 * 86_400_000 }
@@ -48,6 +52,7 @@ export function createCounter(on: { db: Database; clock: Clock; log: Logger; pol
           one.ended += before.ended
           one.failed += before.failed
           one.cancelled += before.cancelled
+          one.cost_nanos = Math.min(one.cost_nanos + before.cost_nanos, MOST_COUNTED)
           for (const name of ['ran', 'waited', 'codes'] as const)
             addTo(one[name], JSON.parse(before[name]) as Record<string, number>)
         }
@@ -60,6 +65,7 @@ export function createCounter(on: { db: Database; clock: Clock; log: Logger; pol
           ran: JSON.stringify(one.ran),
           waited: JSON.stringify(one.waited),
           codes: JSON.stringify(one.codes),
+          cost_nanos: one.cost_nanos,
         })
       }
       // When an hour begins, and not with every batch.
@@ -104,6 +110,7 @@ interface Sum {
   ended: number
   failed: number
   cancelled: number
+  cost_nanos: number
   readonly ran: Record<string, number>
   readonly waited: Record<string, number>
   readonly codes: Record<string, number>
@@ -119,6 +126,8 @@ function summed(runs: readonly Ended[]): Sum[] {
     if (run.state === 'failed' || run.state === 'timeout') sum.failed++
     if (run.state === 'cancelled') sum.cancelled++
     if (run.error_code !== null) count(sum.codes, run.error_code)
+    // Its last word: costs are kept before a run ends or with its end.
+    sum.cost_nanos = Math.min(sum.cost_nanos + nanosOf(run.cost_usd ?? 0), MOST_COUNTED)
     if (run.started_at === null) continue
     count(sum.ran, classOf(run.completed_at - run.started_at))
     count(sum.waited, classOf(run.started_at - Math.max(run.created_at, run.run_at ?? 0)))
@@ -130,6 +139,7 @@ function summed(runs: readonly Ended[]): Sum[] {
       const sum = sumOf(sums, step, key.at, key.handler, key.queue)
       for (const name of ['ended', 'failed', 'cancelled'] as const) sum[name] += minute[name]
       for (const name of ['ran', 'waited', 'codes'] as const) addTo(sum[name], minute[name])
+      sum.cost_nanos = Math.min(sum.cost_nanos + minute.cost_nanos, MOST_COUNTED)
     }
   return [...sums].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, sum]) => sum)
 }
@@ -140,7 +150,16 @@ function sumOf(sums: Map<string, Sum>, step: Step, time: number, handler: string
   const name = `${step}\n${String(at).padStart(15, '0')}\n${handler}\n${queue}`
   let sum = sums.get(name)
   if (!sum) {
-    sum = { key: { step, at, handler, queue }, ended: 0, failed: 0, cancelled: 0, ran: {}, waited: {}, codes: {} }
+    sum = {
+      key: { step, at, handler, queue },
+      ended: 0,
+      failed: 0,
+      cancelled: 0,
+      cost_nanos: 0,
+      ran: {},
+      waited: {},
+      codes: {},
+    }
     sums.set(name, sum)
   }
   return sum

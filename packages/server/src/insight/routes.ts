@@ -1,4 +1,5 @@
 import type { InsightCounts, insightApi } from '@writ/api'
+import { NANOS } from '@writ/api/costs'
 import { endOfLog } from '../audit/index.ts'
 import type { Caller } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
@@ -80,17 +81,20 @@ function grouped<K>(rows: readonly Row[], by: (row: Row) => K): Map<K, Row[]> {
 
 function countsOf(rows: readonly Row[]): InsightCounts {
   const sum = { ended: 0, failed: 0, cancelled: 0 }
+  let nanos = 0
   const [ran, waited, codes]: [Classes, Classes, Classes] = [{}, {}, {}]
   for (const row of rows) {
     sum.ended += row.ended
     sum.failed += row.failed
     sum.cancelled += row.cancelled
+    nanos += row.cost_nanos
     addTo(ran, row.ran)
     addTo(waited, row.waited)
     addTo(codes, row.codes)
   }
   return {
     ...sum,
+    cost_usd: nanos / NANOS,
     ran_ms: percentiles(ran),
     waited_ms: percentiles(waited),
     error_codes: Object.entries(codes)

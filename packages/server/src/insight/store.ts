@@ -14,6 +14,7 @@ export interface Ended {
   readonly queue: string | null
   readonly state: 'completed' | 'failed' | 'cancelled' | 'timeout'
   readonly error_code: string | null
+  readonly cost_usd: number | null
   readonly created_at: number
   readonly run_at: number | null
   readonly started_at: number | null
@@ -35,6 +36,8 @@ export interface StatsRow extends StatsKey {
   readonly ran: string
   readonly waited: string
   readonly codes: string
+  /** Billionths of a US dollar. */
+  readonly cost_nanos: number
 }
 
 /** Before the first place of a log. */
@@ -67,7 +70,7 @@ export async function loadEnded(tx: Tx, ids: readonly string[]): Promise<Ended[]
   if (ids.length === 0) return []
   const sorted = ids.toSorted()
   return tx.sql<Ended>(
-    `select id, kind, handler, queue, state, error_code, created_at, run_at, started_at, completed_at from runs
+    `select id, kind, handler, queue, state, error_code, cost_usd, created_at, run_at, started_at, completed_at from runs
      where project_id = ?1 and id >= ?2 and id <= ?3 and ${inList(tx, 'id', '?4')} and completed_at is not null`,
     [tx.project, sorted[0]!, sorted.at(-1)!, ids],
   )
@@ -75,7 +78,7 @@ export async function loadEnded(tx: Tx, ids: readonly string[]): Promise<Ended[]
 
 export async function findStats(tx: Tx, { step, at, handler, queue }: StatsKey): Promise<StatsRow | undefined> {
   const rows = await tx.sql<StatsRow>(
-    `select step, at, handler, queue, ended, failed, cancelled, ran, waited, codes from run_stats
+    `select step, at, handler, queue, ended, failed, cancelled, ran, waited, codes, cost_nanos from run_stats
      where project_id = ?1 and step = ?2 and at = ?3 and handler = ?4 and queue = ?5`,
     [tx.project, step, at, handler, queue],
   )
@@ -84,10 +87,11 @@ export async function findStats(tx: Tx, { step, at, handler, queue }: StatsKey):
 
 export const putStats = (tx: Tx, row: StatsRow): Promise<unknown> =>
   tx.sql(
-    `insert into run_stats (project_id, step, at, handler, queue, ended, failed, cancelled, ran, waited, codes)
-     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+    `insert into run_stats (project_id, step, at, handler, queue, ended, failed, cancelled, ran, waited, codes, cost_nanos)
+     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
      on conflict (project_id, step, at, handler, queue) do update set ended = excluded.ended, failed = excluded.failed,
-       cancelled = excluded.cancelled, ran = excluded.ran, waited = excluded.waited, codes = excluded.codes`,
+       cancelled = excluded.cancelled, ran = excluded.ran, waited = excluded.waited, codes = excluded.codes,
+       cost_nanos = excluded.cost_nanos`,
     [
       tx.project,
       row.step,
@@ -100,6 +104,7 @@ export const putStats = (tx: Tx, row: StatsRow): Promise<unknown> =>
       row.ran,
       row.waited,
       row.codes,
+      row.cost_nanos,
     ],
   )
 
@@ -111,7 +116,7 @@ export const listStats = (
 ): Promise<StatsRow[]> =>
   tx.db
     .selectFrom('run_stats')
-    .select(['step', 'at', 'handler', 'queue', 'ended', 'failed', 'cancelled', 'ran', 'waited', 'codes'])
+    .select(['step', 'at', 'handler', 'queue', 'ended', 'failed', 'cancelled', 'ran', 'waited', 'codes', 'cost_nanos'])
     .where('step', '=', want.step)
     .where('at', '>=', want.from)
     .where('at', '<', want.to)

@@ -1,5 +1,5 @@
+import { createCostCheck, nanosOf } from '@writ/api/costs'
 import { redactor } from '../../platform/redact/index.ts'
-import { createCostCheck, nanosOf } from './amount.ts'
 import { TaskError } from './handler.ts'
 
 /** What was paid for one thing; `what` is redacted, and empty when nobody said. */

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
+import { totalUsd, usdOf } from '@writ/api/costs'
 import { rfc3339, rfc3339OrNull } from '../../platform/clock.ts'
-import { totalUsd, usdOf } from './amount.ts'
 
 /** What is known of a task when it was accepted and when it is settled. */
 export interface Journal {

@@ -1,8 +1,8 @@
 import type { Queue, Task, TaskAttempt, TaskCost, TaskStep } from '@writ/api'
+import { totalUsd, usdOf } from '@writ/api/costs'
 import { rfc3339, rfc3339OrNull } from '../../platform/clock.ts'
 import type { Depth } from '../../queue/index.ts'
 import { isFinal } from '../../runs/index.ts'
-import { totalUsd, usdOf } from './amount.ts'
 import type { AttemptRow, QueueRow, StepRow, TaskRow } from './store.ts'
 import type { CostRow } from './store-cost.ts'
 

@@ -1,7 +1,7 @@
+import { MOST_NANOS } from '@writ/api/costs'
 import type { Selectable } from 'kysely'
 import { inList, type Tx } from '../../platform/db/index.ts'
 import type { CostsTable } from '../../platform/db/tables.ts'
-import { MOST_NANOS } from './amount.ts'
 import type { Cost } from './cost.ts'
 
 // What attempts cost. A run that cost nothing has no row here, and nothing of this is asked for it.

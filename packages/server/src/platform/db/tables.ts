@@ -651,6 +651,7 @@ export interface RunStatsTable {
   ran: string
   waited: string
   codes: string
+  cost_nanos: Generated<number>
 }
 
 export interface RunStatsCursorsTable {

@@ -4,7 +4,7 @@ import { Console } from 'node:console'
 import { registerHooks } from 'node:module'
 import { Writable } from 'node:stream'
 import { Worker } from 'node:worker_threads'
-import { createCostCheck } from '../amount.ts'
+import { createCostCheck } from '@writ/api/costs'
 import type { Asking, Described, Failure, FromChild, ToChild } from './protocol.ts'
 
 /** A result longer than this is refused here, before it travels; the server refuses what is less and still too long. */

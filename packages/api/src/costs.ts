@@ -1,6 +1,10 @@
-// Amounts of money, without a word of ours about tasks: a process of handlers reads this too.
+/**
+ * What a cost may be, for everybody who says one and everybody who counts it. It imports nothing: `@writ/api/costs` is loaded by processes of
+ * handlers and by workers, which need no schemas.
+ */
 
-const NANOS = 1_000_000_000
+/** Billionths in a dollar: sums are taken in them, because sums of whole numbers are exact. */
+export const NANOS = 1_000_000_000
 /** Of one attempt. */
 const MAX_USD = 10_000
 /** So many different things one attempt may pay for. */

@@ -1,0 +1,69 @@
+import { Button, Modal } from '@mantine/core'
+import { type FormEvent, type ReactNode, useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { useAction, useAgain } from './ask.tsx'
+import { ShownOnce } from './shown-once.tsx'
+import { Refusal } from './states.tsx'
+
+/**
+ * A dialog that makes something of a form. A refusal stays where it was met. `act` gets the text of a named field, trimmed; if it answers a
+ * secret, that is shown once in place of the form.
+ */
+export function FormDialog(props: {
+  opened: boolean
+  close: () => void
+  title: string
+  verb: string
+  /** What the secret is called. */
+  secret?: string
+  size?: 'lg'
+  ready?: boolean
+  /** Lists of the project that are asked for again afterwards. */
+  changes?: readonly string[]
+  act: (text: (name: string) => string) => Promise<string | null | undefined>
+  children: ReactNode
+}) {
+  const { opened, close, title, verb, secret = '', size = 'md', ready = true, changes = [], act, children } = props
+  const { t } = useTranslation()
+  const again = useAgain()
+  const action = useAction()
+  const [made, setMade] = useState<string | null>(null)
+  const shut = () => {
+    setMade(null)
+    action.clear()
+    close()
+  }
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const form = new FormData(event.currentTarget)
+    void action.run(async () => {
+      const answer = await act((name) => String(form.get(name) ?? '').trim())
+      again(...changes)
+      if (answer) setMade(answer)
+      else shut()
+    })
+  }
+  return (
+    <Modal
+      opened={opened}
+      onClose={shut}
+      title={title}
+      size={size}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
+      {made !== null ? (
+        <ShownOnce secret={made} what={secret} done={shut} />
+      ) : (
+        <form className="form" onSubmit={submit}>
+          {children}
+          <Refusal error={action.error} />
+          <div className="form-buttons">
+            <Button type="submit" loading={action.busy} disabled={!ready}>
+              {verb}
+            </Button>
+          </div>
+        </form>
+      )}
+    </Modal>
+  )
+}

@@ -1,0 +1,29 @@
+import { Button } from '@mantine/core'
+import type { ReactNode } from 'react'
+import { Icon, type IconName } from './icons.tsx'
+
+/** A value of a row. Where rows are cards it has the word that the head of its column has elsewhere. */
+export function Told({ word, children, className = '' }: { word: string; children: ReactNode; className?: string }) {
+  return (
+    <td className={`right ${className}`}>
+      <span className="card-word">{word} </span>
+      {children}
+    </td>
+  )
+}
+
+/** What can be done with the thing of a row; `of` is its name, for whoever hears the button without its row. */
+export function RowAct(props: { verb: string; of: string; onClick: () => void; icon?: IconName; disabled?: boolean }) {
+  const { verb, of, onClick, icon, disabled = false } = props
+  return (
+    <Button
+      variant="default"
+      aria-label={`${verb}: ${of}`}
+      disabled={disabled}
+      onClick={onClick}
+      {...(icon ? { leftSection: <Icon name={icon} size={13} /> } : {})}
+    >
+      {verb}
+    </Button>
+  )
+}
