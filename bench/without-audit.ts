@@ -12,7 +12,7 @@ registerHooks({
     const loaded = next(url, context)
     if (!url.endsWith(APPEND)) return loaded
     const source = String(loaded.source)
-    if (!source.includes(BEGINNING)) throw new Error(`${APPEND} no longer begins appendAll with "${BEGINNING}"`)
+    if (!source.includes(BEGINNING)) throw new Error(`${APPEND} no longer begins appendIn with "${BEGINNING}"`)
     return { ...loaded, source: source.replace(BEGINNING, 'if (all) return') }
   },
 })

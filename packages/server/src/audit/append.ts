@@ -61,26 +61,29 @@ export const append = (tx: Tx, at: number, by: Actor, ...events: readonly NewEve
  * role may, and only for events of the log.
  */
 export async function appendUnfenced(tx: Tx, project: string, at: number, by: Actor, event: NewEvent): Promise<void> {
-  await appendAll({ ...tx, project }, [{ at, by, event }])
+  await appendIn(tx, project, [{ at, by, event }])
 }
 
 const FEW = 4
 
 /** As `append`, for events of many actors: one statement a table, however many. */
-export async function appendAll(tx: Tx, all: readonly Appended[]): Promise<void> {
+export const appendAll = (tx: Tx, all: readonly Appended[]): Promise<void> => appendIn(tx, tx.project, all)
+
+async function appendIn(tx: Tx, project: string, all: readonly Appended[]): Promise<void> {
   if (all.length === 0) return
   // The change itself can be worked on over there while its events are made here. A few are made sooner than they were sent.
   if (all.length > FEW) tx.flush()
   await insertEvents(
     tx,
-    all.map((one) => rowOf(tx.project, one)),
+    project,
+    all.map((one) => rowOf(project, one)),
   )
 }
 
 /** As `append` for one event, and answers its id: for what another row has to name. */
 export async function appendOne(tx: Tx, at: number, by: Actor, event: NewEvent): Promise<string> {
   const row = rowOf(tx.project, { at, by, event })
-  await insertEvents(tx, [row])
+  await insertEvents(tx, tx.project, [row])
   return row.id
 }
 
@@ -88,11 +91,11 @@ export async function appendOne(tx: Tx, at: number, by: Actor, event: NewEvent):
  * What is appended together is one append: one place to give, however many events. Their ids follow each other, because
  * they were made in one turn.
  */
-async function insertEvents(tx: Tx, events: readonly ReturnType<typeof rowOf>[]): Promise<void> {
+async function insertEvents(tx: Tx, project: string, events: readonly ReturnType<typeof rowOf>[]): Promise<void> {
   const first = events[0]!.id
   if (recentRows.wanted) tx.afterCommit(() => recentRows.keep(first, events))
   const together = {
-    project_id: tx.project,
+    project_id: project,
     first_id: first,
     last_id: events.at(-1)!.id,
     entries: events.length,
