@@ -32,8 +32,9 @@ export async function seeTicket(
   denied: ErrorCode = 'TICKET_VIEW_DENIED',
 ): Promise<TicketRow> {
   const ticket = await findTicket(tx, ref)
-  if (ticket && !maySee(caller, ticket) && (await seesEveryTicket(tx, caller))) return ticket
-  return allowed(ticket, caller, maySee, denied)
+  if (!ticket) throw new AppError('TICKET_NOT_FOUND')
+  if (!maySee(caller, ticket) && !(await seesEveryTicket(tx, caller))) throw new AppError(denied)
+  return ticket
 }
 
 /** The ticket, locked for a change, if `may` allows it. */
@@ -44,10 +45,7 @@ export async function holdTicket(
   may: typeof maySee,
   denied: ErrorCode,
 ): Promise<TicketRow> {
-  return allowed(await lockTicket(tx, ref), caller, may, denied)
-}
-
-function allowed(ticket: TicketRow | undefined, caller: Caller, may: typeof maySee, denied: ErrorCode): TicketRow {
+  const ticket = await lockTicket(tx, ref)
   if (!ticket) throw new AppError('TICKET_NOT_FOUND')
   if (!may(caller, ticket)) throw new AppError(denied)
   return ticket

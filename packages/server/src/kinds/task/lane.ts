@@ -523,7 +523,7 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     lost(lease) {
       const work = held.all.find((one) => one.lease === lease)
       // Said again and again while a store is away. What is over already hears it when it is settled.
-      if (work?.lease !== lease || work.over || work.reason === 'lost') return
+      if (!work || work.over || work.reason === 'lost') return
       log.warn({ run: lease.runId, fence: lease.fence }, 'lease lost')
       on.observe?.leaseLost()
       if (unpark(work)) end(work, null)
