@@ -53,15 +53,18 @@ giveBackStartupMemory()
 
 function announce(opened: App, at: number): void {
   const base = config.publicUrl ?? `http://localhost:${at}`
-  process.stdout.write(`Writ ${version} is ready at ${base} (API and docs: ${base}${config.apiPrefix}/docs)\n`)
-  for (const note of opened.notes) process.stdout.write(`Note: ${note}\n`)
-  if (!opened.created) return
-  const { username, password } = opened.created
-  process.stdout.write(
-    password === undefined
-      ? `Made the first administrator "${username}" with the password of WRIT_ADMIN_PASSWORD.\n`
-      : `Made the first administrator "${username}". One-time password, shown only now: ${password}\n`,
-  )
+  const lines = [`Writ ${version} is ready at ${base} (API and docs: ${base}${config.apiPrefix}/docs)`]
+  for (const note of opened.notes) lines.push(`Note: ${note}`)
+  if (opened.created) {
+    const { username, password } = opened.created
+    lines.push(
+      password === undefined
+        ? `Made the first administrator "${username}" with the password of WRIT_ADMIN_PASSWORD.`
+        : `Made the first administrator "${username}". One-time password, shown only now: ${password}`,
+    )
+  }
+  // In one piece: whoever stops reading at "is ready" has the password too, which is never shown again.
+  process.stdout.write(`${lines.join('\n')}\n`)
 }
 
 function explain(error: unknown): never {
