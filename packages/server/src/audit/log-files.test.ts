@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { after, test } from 'node:test'
-import { changedTiles, tilePath, verifyLog } from '@writ/tlog'
+import { changedTiles, tilePath, verifyConsistency, verifyLog } from '@writ/tlog'
 import { openDiskStore } from './disk-store.ts'
 import type { AfterStep } from './durable-file.ts'
 import { openLogFiles } from './log-files.ts'
@@ -107,6 +107,29 @@ test('the files of a log do not depend on the steps in which it grew, but for pa
     const path = join('log', tilePath(tile))
     assert.deepEqual(await readFile(join(often, path)), await readFile(join(once, path)), path)
   }
+})
+
+test('the proof that a round needs reads nothing of what that round wrote', async () => {
+  const folder = await makeFolder()
+  const store = await openDiskStore(join(folder, 'log'))
+  const read: string[] = []
+  const files = await openLogFiles({
+    store: {
+      ...store,
+      read(path) {
+        read.push(path)
+        return store.read(path)
+      },
+    },
+    origin,
+    hash: sha256,
+  })
+  const { size: from, root: fromRoot } = await files.integrate(0, makeEntries(300))
+  const { size: to, root: toRoot } = await files.integrate(from, makeEntries(500, from))
+  read.length = 0
+  const proof = await files.proveFrom(from)
+  assert.equal(verifyConsistency({ from, fromRoot, to, toRoot, proof, hash: sha256 }), true)
+  assert.deepEqual(read, [])
 })
 
 test('partial tiles go once the full one is published, and the others stay', async () => {

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import {
   type Checkpoint,
   changedTiles,
@@ -93,8 +94,11 @@ export async function openLogFiles(options: {
     if (bytes.length < width * HASH_BYTES) throw new LogError('LOG_DAMAGED', `${level}/${index}: the hash tile is cut`)
     return bytes.subarray(0, width * HASH_BYTES)
   }
+  // What was written last is what the next proof is about: read back, it would be a request to the store for each tile of it.
+  let written: ReadonlyMap<string, Uint8Array> = new Map()
   const readWide = async (tile: Tile) => {
-    const bytes = (await read(tilePath(tile))) ?? (await read(tilePath({ ...tile, width: TILE_WIDTH })))
+    const path = tilePath(tile)
+    const bytes = written.get(path) ?? (await read(path)) ?? (await read(tilePath({ ...tile, width: TILE_WIDTH })))
     if (!bytes) throw new LogError('LOG_DAMAGED', `${tilePath(tile)} is missing`)
     return bytes
   }
@@ -139,9 +143,10 @@ export async function openLogFiles(options: {
     // The edge of the published log is kept so that a caller whose signing or publishing failed may offer its rows again.
     const from = start === edge.size ? edge : start === published.size ? published : null
     if (!from) throw new LogError('LOG_GAP', `entries from ${start} were offered to a log of ${edge.size}`)
-    const grown = grow(from, entries, hash)
+    const grown = await grow(from, entries, hash)
     // Stopped anywhere in here, the published log is untouched and whole.
     await store.add(grown.files)
+    written = grown.files
     edge = grown.edge
     return { size: edge.size, root: edge.root }
   }
@@ -189,8 +194,15 @@ export async function openLogFiles(options: {
   }
 }
 
-/** The edge after the entries, and every file that the larger tree has new or wider. */
-function grow(from: Edge, entries: readonly Uint8Array[], hash: Hash): { edge: Edge; files: Map<string, Uint8Array> } {
+/**
+ * The edge after the entries, and every file that the larger tree has new or wider. In a turn of the event loop for each
+ * bundle: thousands of entries are tens of milliseconds, in which nobody else would be answered.
+ */
+async function grow(
+  from: Edge,
+  entries: readonly Uint8Array[],
+  hash: Hash,
+): Promise<{ edge: Edge; files: Map<string, Uint8Array> }> {
   const range = createCompactRange(hash, { size: from.size, nodes: from.nodes })
   const { leaf } = createTreeHasher(hash)
   const files = new Map<string, Uint8Array>()
@@ -227,6 +239,7 @@ function grow(from: Edge, entries: readonly Uint8Array[], hash: Hash): { edge: E
     if (bundle.length === TILE_WIDTH) {
       addBundle()
       bundle = []
+      await turn()
     }
   }
   for (const tile of changedTiles(from.size, size)) {
