@@ -13,7 +13,7 @@ const guard = path.join(import.meta.dirname, 'guard.ts')
 /** Waits for something that another process does and cannot announce. */
 async function until(claim: () => boolean): Promise<void> {
   for (let tries = 0; !claim(); tries++) {
-    assert.ok(tries < 500, 'never came true')
+    assert.ok(tries < 3_000, 'never came true')
     await new Promise((later) => setTimeout(later, 10))
   }
 }

@@ -36,7 +36,7 @@ const read = async () =>
 test('a thread judges one job after the other', async () => {
   const judges = createJudgeThread()
   for (let i = 0; i < 3; i++) {
-    const judgement = await judges.judge(job, read, AbortSignal.timeout(10_000))
+    const judgement = await judges.judge(job, read, AbortSignal.timeout(60_000))
     assert.equal(judgement.verdict, 'passed')
   }
   await judges.close()
@@ -44,7 +44,7 @@ test('a thread judges one job after the other', async () => {
 
 test('jobs asked for at once are judged side by side', async () => {
   const judges = createJudgeThread()
-  const all = await Promise.all([1, 2, 3].map(() => judges.judge(job, read, AbortSignal.timeout(10_000))))
+  const all = await Promise.all([1, 2, 3].map(() => judges.judge(job, read, AbortSignal.timeout(60_000))))
   assert.deepEqual(
     all.map((one) => one.verdict),
     ['passed', 'passed', 'passed'],
@@ -54,9 +54,9 @@ test('jobs asked for at once are judged side by side', async () => {
 
 test('a file that cannot be read is an error of that file, and the thread goes on', async () => {
   const judges = createJudgeThread()
-  const judgement = await judges.judge(job, () => Promise.reject(new Error('gone')), AbortSignal.timeout(10_000))
+  const judgement = await judges.judge(job, () => Promise.reject(new Error('gone')), AbortSignal.timeout(60_000))
   assert.equal(judgement.verdict, 'failed')
-  assert.equal((await judges.judge(job, read, AbortSignal.timeout(10_000))).verdict, 'passed')
+  assert.equal((await judges.judge(job, read, AbortSignal.timeout(60_000))).verdict, 'passed')
   await judges.close()
 })
 
