@@ -251,6 +251,29 @@ for (const backend of stores) {
       assert.deepEqual(errors, [])
     })
 
+    await t.test('tasks are found, counted and replayed by what they cost', async () => {
+      const costs = async (query: string) =>
+        ok(await admin.get<Task[]>(`/tasks?limit=200&${query}`)).map((one) => one.cost_usd)
+      const all = await costs('created_before=2100-01-01T00:00:00Z')
+      for (const least of [0, 0.4, 0.4000001, 0.5, 6_000, 10_001])
+        assert.deepEqual(
+          await costs(`cost_min=${least}`),
+          all.filter((usd) => usd !== null && usd >= least),
+          `at least ${least}`,
+        )
+      assert.ok(all.includes(null))
+      assert.deepEqual(await costs('cost_min=0.4&handler=test.pays'), [0.4000001])
+      const { count } = ok(await admin.post<{ count: number }>('/tasks/preview', { cost_min: 6_000 }))
+      assert.equal(count, 2)
+      const choice = { state: 'failed', cost_min: 6_000 }
+      const { replayed } = ok(await admin.post<{ replayed: Submitted[] }>('/tasks/replay', choice))
+      assert.equal(replayed.length, 1)
+      assert.equal((await on.ended(replayed[0]!.id)).handler, 'overpays')
+      for (const wrong of ['-1', 'much', 'NaN', '1e999'])
+        refused(await admin.get(`/tasks?cost_min=${wrong}`), 422, 'VALIDATION_FAILED')
+      refused(await admin.post('/tasks/cancel', { cost_min: '6000' }), 422, 'VALIDATION_FAILED')
+    })
+
     await system.check()
   })
 }

@@ -344,12 +344,19 @@ export const ReplayDead = command({
 const choiceOf = <const T extends readonly string[]>(values: T) =>
   Type.Unsafe<T[number]>({ type: 'string', enum: values })
 
+export const CostMin = Type.Number({
+  minimum: 0,
+  maximum: 1_000_000,
+  description: 'US dollars: those whose work said that it cost so much or more; 0 takes all that said something',
+})
+
 /** Which tasks, as a query and as a body have it. */
 export const taskFilter = {
   queue: Type.Optional(QueueName),
   handler: Type.Optional(HandlerName),
   error_code: Type.Optional(Type.String({ minLength: 1, maxLength: 100 })),
   tag: Type.Optional(Type.String({ minLength: 1, maxLength: 60 })),
+  cost_min: Type.Optional(CostMin),
   created_after: Type.Optional(Time),
   created_before: Type.Optional(Time),
 }

@@ -19,6 +19,12 @@ export function countOf(text: string): number {
   return Number(text)
 }
 
+/** US dollars, from 0. Throws a usage failure on anything else. */
+export function dollarsOf(text: string): number {
+  if (!/^[0-9]{1,9}(?:\.[0-9]{1,9})?$/.test(text)) throw usage(`"${text}" is no amount of US dollars: 2 or 0.05`)
+  return Number(text)
+}
+
 /** The first `limit` of a list, or all, by cursor. */
 export async function listSome<I extends ListId>(
   client: Client,

@@ -575,6 +575,8 @@ create index runs_number on runs (project_id, number);
 
 create index runs_of_tickets on runs (project_id, number) where ticket_id is not null;
 
+create index runs_priced on runs (project_id, number) where cost_usd is not null;
+
 create index runs_ticket on runs (project_id, ticket_id, number) where ticket_id is not null;
 
 create index runs_troubled on runs (project_id, number) where error_code is not null;

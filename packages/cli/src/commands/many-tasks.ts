@@ -3,7 +3,7 @@ import type { Client } from '@writ/sdk'
 import { type Command, Option } from 'commander'
 import { type App, refOf } from '../app.ts'
 import { usage } from '../failure.ts'
-import { sayCount } from '../listing.ts'
+import { dollarsOf, sayCount } from '../listing.ts'
 import { taskFields } from './show-task.ts'
 import { timeOf } from './ticket.ts'
 
@@ -12,6 +12,7 @@ interface ChoiceOptions {
   queue?: string
   tag?: string
   error?: string
+  cost?: number
   since?: string
   until?: string
 }
@@ -119,6 +120,7 @@ const withChoice = (command: Command) =>
     .option('--queue <queue>', 'all of this queue')
     .option('--tag <tag>', 'all with this tag')
     .option('--error <code>', 'all whose last attempt failed with this code')
+    .option('--cost <usd>', 'all that cost at least so many US dollars', dollarsOf)
     .option('--since <time>', 'dispatched at or after')
     .option('--until <time>', 'dispatched before')
     .option('--yes', 'with a filter: do it; otherwise what it takes is only counted')
@@ -128,13 +130,15 @@ const choiceOf = (o: ChoiceOptions) => ({
   ...(o.queue ? { queue: o.queue } : {}),
   ...(o.tag ? { tag: o.tag } : {}),
   ...(o.error ? { error_code: o.error } : {}),
+  ...(o.cost === undefined ? {} : { cost_min: o.cost }),
   ...(o.since ? { created_after: timeOf(o.since) } : {}),
   ...(o.until ? { created_before: timeOf(o.until) } : {}),
 })
 
 /** Bounded by now, so that what is dispatched later is not among those that were counted. */
 function bounded(app: App, choice: ReturnType<typeof choiceOf>, ask = 'say which tasks') {
-  if (Object.keys(choice).length === 0) throw usage(`${ask} by --handler, --queue, --tag, --error, --since or --until`)
+  if (Object.keys(choice).length === 0)
+    throw usage(`${ask} by --handler, --queue, --tag, --error, --cost, --since or --until`)
   return { created_before: app.terminal.now().toISOString(), ...choice }
 }
 

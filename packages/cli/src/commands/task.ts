@@ -5,7 +5,7 @@ import { type Command, Option } from 'commander'
 import { type App, refOf } from '../app.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Failure, usage } from '../failure.ts'
-import { allOption, countOf, type ListOptions, limitOption, listSome } from '../listing.ts'
+import { allOption, countOf, dollarsOf, type ListOptions, limitOption, listSome } from '../listing.ts'
 import { addManyTaskCommands } from './many-tasks.ts'
 import { createLogSayer, isFinal, showEnd, showTask, taskColumns } from './show-task.ts'
 import { timeOf } from './ticket.ts'
@@ -103,6 +103,7 @@ Examples:
     .option('--parent <id>', 'only those that this task dispatched')
     .option('--batch <batch>', 'only those of this batch')
     .option('--key <key>', 'only those with this unique key')
+    .option('--cost <usd>', 'only those that cost at least so many US dollars', dollarsOf)
     .option('--error <code>', 'only those that failed with this code')
     .option(
       '--text <text>',
@@ -122,6 +123,7 @@ Examples:
           parent?: string
           batch?: string
           key?: string
+          cost?: number
           error?: string
           text?: string
           since?: string
@@ -136,6 +138,7 @@ Examples:
           parent: o.parent,
           batch: o.batch,
           unique_key: o.key,
+          cost_min: o.cost,
           error_code: o.error,
           q: o.text,
           created_after: o.since && timeOf(o.since),

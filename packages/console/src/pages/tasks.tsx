@@ -20,6 +20,9 @@ const VIEWS = [
   ['failed', { state: 'failed' }],
 ] as const
 
+/** What somebody types as an amount, if it is one. */
+const dollarsOf = (text: string | undefined) => /^\s*\$?\s*([0-9]{1,9}(?:\.[0-9]{0,9})?)\s*$/.exec(text ?? '')?.[1]
+
 /** Every task that the person may see, newest first. */
 export function Tasks() {
   const { client, can } = useSession()
@@ -38,6 +41,7 @@ export function Tasks() {
       handler: filters.handler,
       queue: filters.queue?.trim(),
       tag: filters.tag?.trim(),
+      cost_min: dollarsOf(filters.cost),
       q: filters.q?.trim(),
       ...times,
     }).flatMap(([name, value]) => (value ? [[name, value]] : [])),
@@ -51,6 +55,7 @@ export function Tasks() {
       act,
       choice: {
         ...choice,
+        ...(choice.cost_min ? { cost_min: Number(choice.cost_min) } : {}),
         ...(act === 'replay' || !ended ? (state ? { state } : {}) : {}),
         created_before: untilNow(choice.created_before),
       },
@@ -106,6 +111,9 @@ export function Tasks() {
         />
         <WhatFilters filters={all} />
         <Search label={t('task.tag')} value={filters.tag ?? ''} set={(tag) => set({ tag })} />
+        {(costs || filters.cost !== undefined) && (
+          <Search label={t('task.costMin')} value={filters.cost ?? ''} set={(cost) => set({ cost })} />
+        )}
         <Search label={t('task.search')} value={filters.q ?? ''} set={(q) => set({ q })} />
         <TimeFilters filters={all} from={t('task.from')} to={t('task.to')} />
       </div>

@@ -9,6 +9,7 @@ export interface TaskChoice {
   readonly handler?: string
   readonly queue?: string
   readonly tag?: string
+  readonly cost_min?: number
   readonly state?: string
   readonly created_after?: string
   /** Fixed when it is asked: what is dispatched later is not among those that were counted. */
@@ -83,6 +84,7 @@ function Which({ act, choice }: { act: 'cancel' | 'replay'; choice: TaskChoice }
     choice.handler && t('many.ofHandler', { handler: choice.handler }),
     choice.queue && t('many.onQueue', { queue: choice.queue }),
     choice.tag && t('many.tagged', { tag: choice.tag }),
+    choice.cost_min !== undefined && t('many.costing', { usd: choice.cost_min }),
     t(choice.created_after ? 'many.between' : 'many.until', periodOf(choice, i18n.language)),
   ]
   return <>{joined(parts, i18n.language)}</>

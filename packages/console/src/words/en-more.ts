@@ -157,6 +157,7 @@ export const enMore = {
     ofHandler: 'of {{handler}}',
     onQueue: 'on queue {{queue}}',
     tagged: 'tagged {{tag}}',
+    costing: 'that cost at least {{usd}} US dollars',
     between: 'dispatched between {{from}} and {{to}}',
     until: 'dispatched before {{to}}',
     oldest: 'Only the oldest {{number}}.',

@@ -468,6 +468,7 @@ export const en = {
     step: 'Step',
     stepsText: 'Each was done once, whichever attempt did it.',
     cost: 'Cost',
+    costMin: 'Costs at least $',
     costWhat: 'Paid for',
     costOther: 'not said',
     noAttempts: 'Nobody has started it yet.',

@@ -19,6 +19,8 @@ export interface TaskFilter {
   readonly state?: RunState | undefined
   readonly error_code?: string | undefined
   readonly tag?: string | undefined
+  /** US dollars. */
+  readonly cost_min?: number | undefined
   readonly unique_key?: string | undefined
   /** Children of this task. */
   readonly parent?: string | undefined

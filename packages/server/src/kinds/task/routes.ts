@@ -288,6 +288,7 @@ const taskFilterOf = (asked: {
   state?: RunState
   error_code?: string
   tag?: string
+  cost_min?: number
   created_after?: string
   created_before?: string
 }): TaskFilter => ({
@@ -296,6 +297,7 @@ const taskFilterOf = (asked: {
   state: asked.state,
   error_code: asked.error_code,
   tag: asked.tag,
+  cost_min: asked.cost_min,
   created_after: millisOf(asked.created_after),
   created_before: millisOf(asked.created_before),
 })

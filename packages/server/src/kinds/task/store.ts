@@ -106,6 +106,7 @@ export interface Wanted {
   readonly state?: RunState | undefined
   readonly error_code?: string | undefined
   readonly tag?: string | undefined
+  readonly cost_min?: number | undefined
   readonly unique_key?: string | undefined
   readonly parent?: string | undefined
   /** The numbers of a batch; its tasks have them all and nothing else has any. */
@@ -153,6 +154,8 @@ function predicate(want: Wanted): RawBuilder<boolean> {
     all.push(sql`runs.error_code is not null`)
   if (want.error_code !== undefined) all.push(sql`runs.error_code = ${want.error_code}`)
   if (want.tag !== undefined) all.push(sql`runs.tags like ${`%${escaped(JSON.stringify(want.tag))}%`} escape '\\'`)
+  // What cost something is in an index of its own, which what cost nothing does not fill.
+  if (want.cost_min !== undefined) all.push(sql`runs.cost_usd is not null and runs.cost_usd >= ${want.cost_min}`)
   if (want.unique_key !== undefined) all.push(sql`runs.unique_key = ${want.unique_key}`)
   if (want.parent !== undefined) all.push(sql`runs.parent_run_id = ${want.parent} and runs.parent_run_id is not null`)
   if (want.numbers !== undefined) all.push(sql`runs.number between ${want.numbers[0]} and ${want.numbers[1]}`)
