@@ -2,8 +2,10 @@
 import { randomBytes } from 'node:crypto'
 import { after } from 'node:test'
 import { Client } from 'pg'
+import { createFakeClock } from '../packages/server/src/platform/clock.ts'
+import { openDatabase } from '../packages/server/src/platform/db/index.ts'
 import { missingBackend } from './servers/missing-backend.ts'
-import { missingPostgres, type Postgres, startPostgres } from './servers/postgres.ts'
+import { isBorrowed, missingPostgres, type Postgres, startPostgres } from './servers/postgres.ts'
 import { type StartOptions, TestSystem } from './test-system.ts'
 
 export interface Backend {
@@ -20,6 +22,7 @@ export interface Backend {
  */
 export function backends(): readonly Backend[] {
   let server: Promise<Postgres> | undefined
+  let migrated: Promise<void> | undefined
   after(async () => (await server)?.stop())
   return [
     { name: 'sqlite', skip: false, start: (options) => TestSystem.start(options) },
@@ -30,21 +33,42 @@ export function backends(): readonly Backend[] {
         server ??= startPostgres()
         const { url } = await server
         const name = `writ_system_${randomBytes(6).toString('hex')}`
-        await execute(url, `create database ${name}`)
+        if (!isBorrowed()) {
+          migrated ??= addMigrated(url)
+          await migrated
+        }
+        await execute(url, `create database ${name}${isBorrowed() ? '' : ` template ${MIGRATED}`}`)
         const own = new URL(url)
         own.pathname = `/${name}`
         return TestSystem.start({
           ...options,
           env: { ...options.env, DATABASE_URL: own.href },
-          afterwards: () => execute(url, `drop database ${name} with (force)`),
+          async afterwards() {
+            await execute(url, `drop database ${name} with (force)`)
+          },
         })
       },
     },
   ]
 }
 
-async function execute(url: string, statement: string): Promise<void> {
+const MIGRATED = 'writ_migrated'
+
+/**
+ * A database without rows, migrated as a server does it at its start: those of the tests are copies, because a start that migrates
+ * takes twice as long. Nothing to do where there is one.
+ */
+export async function addMigrated(url: string): Promise<void> {
+  const [found] = await execute(url, `select from pg_database where datname = '${MIGRATED}'`)
+  if (found) return
+  await execute(url, `create database ${MIGRATED}`)
+  const own = new URL(url)
+  own.pathname = `/${MIGRATED}`
+  await (await openDatabase({ url: own.href }, createFakeClock())).close()
+}
+
+async function execute(url: string, statement: string): Promise<unknown[]> {
   const client = new Client({ connectionString: url })
   await client.connect()
-  await client.query(statement).finally(() => client.end())
+  return (await client.query(statement).finally(() => client.end())).rows
 }

@@ -14,7 +14,7 @@ import { buildConsole } from '../packages/console/build.ts'
 import { missingS3 } from './servers/ceph-rgw.ts'
 import { missingChromium } from './servers/chromium.ts'
 import { missingGo } from './servers/go-verifier.ts'
-import { missingPostgres } from './servers/postgres.ts'
+import { isBorrowed, missingPostgres, startPostgres } from './servers/postgres.ts'
 import type { Tally } from './tally.ts'
 
 const root = path.join(import.meta.dirname, '..')
@@ -76,6 +76,7 @@ async function test(which: string[], more: string[]): Promise<Extract<Tally, { t
   const folder = mkdtempSync(path.join(tmpdir(), 'writ-test-run-'))
   const told = path.join(folder, 'tally.jsonl')
   try {
+    await makeCluster(which, path.join(folder, 'cluster'))
     const code = await run(pinned, [
       '--disable-warning=ExperimentalWarning',
       '--test',
@@ -100,6 +101,15 @@ async function test(which: string[], more: string[]): Promise<Extract<Tally, { t
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** What every PostgreSQL of these tests begins as, made once: a cluster with one migrated database. Not worth it for a few files. */
+async function makeCluster(which: readonly string[], folder: string): Promise<void> {
+  if (which.length < 8 || isBorrowed() || missingPostgres() !== undefined) return
+  const { addMigrated } = await import('./backends.ts')
+  const postgres = await startPostgres({ keepAs: folder })
+  await addMigrated(postgres.url).finally(() => postgres.stop())
+  process.env.WRIT_TEST_POSTGRES_CLUSTER = folder
 }
 
 /** Runs a program in the root with our own streams; its exit code. */
