@@ -605,6 +605,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '请修正原因中指出的 schema。',
   ],
   LEASE_LOST: ['Stop the work, and settle nothing.', '该租约已失效，任务已归他人。', '请停止工作，不要再上报结果。'],
+  LOG_GAP: [
+    'Send the lines from the first that was not kept on, or say how many before them are gone (`left_out`).',
+    '日志行不连续：其间有未发送也未声明丢弃的行。',
+    '请从第一条未保存的行开始发送，或以 `left_out` 说明之前丢弃了多少行。',
+  ],
   STEP_INVALID: [
     'A name has up to 100 letters, digits, spaces and `_.:/#-`; a result is JSON of at most 64 KiB.',
     '这不是有效的步骤。',

@@ -1,11 +1,15 @@
 /** What tasks print, read while they run: by the server's own handlers, by processes of a folder, by workers elsewhere. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
-import type { NewTask, Submitted, TaskLog } from '@writ/api'
+import type { ClaimedTask, KeptLines, NewTask, Submitted, TaskLog, WorkerLines, WorkResult } from '@writ/api'
 import { createClient, createWorker, TaskError, type WritError } from '../../packages/sdk/src/index.ts'
+import { createAttemptLog } from '../../packages/server/src/kinds/task/attempt-log.ts'
 import { findLogEnd, keepChunks, listChunks } from '../../packages/server/src/kinds/task/store-log.ts'
 import { backends } from '../backends.ts'
 import { writ } from '../evidence/command-line.ts'
@@ -176,11 +180,9 @@ for (const backend of backends()) {
     // Of a long one the oldest lines go; those that stay keep their numbers.
     const by = await dispatcherOf(system.app, { ...system.admin, role: 'admin' })
     const { id: runId } = await by.find(id)
-    const thousand = Array.from({ length: 1_000 }, () => 'x').join('\n')
+    const printed = Array.from({ length: 1_000 }, () => 'x')
     for (let i = 0; i < 60; i++)
-      await by.write((tx) =>
-        keepChunks(tx, [{ runId, attempt: 2, text: thousand, lines: 1_000, leftOut: 0, at: 0, last: false }]),
-      )
+      await by.write((tx) => keepChunks(tx, [{ runId, attempt: 2, fence: 1, printed, leftOut: 0, at: 0, last: false }]))
     const [oldest] = await by.read((tx) => listChunks(tx, runId, 2, 0, 1))
     const { line } = await by.read((tx) => findLogEnd(tx, runId, 2))
     assert.equal(line, 60_000)
@@ -255,5 +257,185 @@ export default { name: 'says', async run(_, { log }) {
     } finally {
       await removeFolder(dir)
     }
+  })
+
+  test(`lines that a worker elsewhere sends twice are kept once (${name})`, { skip }, async () => {
+    await using system = await backend.start()
+    const on = await sceneOf(system)
+    const by = { authorization: `Bearer ${on.token}`, 'content-type': 'application/json' }
+    const ask = async <T>(verb: string, body: object) => {
+      const answer = await fetch(`${system.base}/api/v1/workers/${verb}`, {
+        method: 'POST',
+        headers: by,
+        body: JSON.stringify(body),
+      })
+      return { status: answer.status, body: (await answer.json()) as T }
+    }
+    const claim = async () => {
+      const handlers = [{ name: 'far', max_attempts: 2 }]
+      const body = { worker: 'w', queues: ['api'], handlers, wait_seconds: 20 }
+      return (await ask<{ tasks: ClaimedTask[] }>('claim', body)).body.tasks[0]!
+    }
+    const say = async (lease: string, said: Omit<WorkerLines, 'lease'>) => {
+      const { status, body } = await ask<KeptLines & { code?: string; detail?: string; errors?: unknown }>('log', {
+        logs: [{ lease, ...said }],
+      })
+      return status === 200 ? body.logs[0]!.kept : body
+    }
+    const settle = (lease: string, said: Omit<WorkResult, 'lease'>) => ask('settle', { results: [{ lease, ...said }] })
+    await ask('claim', { worker: 'w', queues: ['api'], handlers: [{ name: 'far', max_attempts: 2 }] })
+    const id = await on.dispatch('far')
+    const { lease } = await claim()
+    assert.equal(await say(lease, { lines: ['a', 'b', 'c'], first: 1 }), 3)
+    assert.equal(await say(lease, { lines: ['a', 'b', 'c'], first: 1 }), 3)
+    assert.equal(await say(lease, { lines: ['b'], first: 2 }), 1)
+    assert.equal(await say(lease, { lines: ['b', 'c', 'd'], first: 2 }), 3)
+    assert.deepEqual(linesOf(await on.read(id)), ['a', 'b', 'c', 'd'])
+    // Both at once: whoever comes second finds what the first has kept.
+    await Promise.all([1, 2, 3, 4].map(() => say(lease, { lines: ['e', 'f'], first: 5 })))
+    assert.deepEqual(linesOf(await on.read(id)), ['a', 'b', 'c', 'd', 'e', 'f'])
+
+    // A gap that is not said, and numbers that cannot be.
+    const gap = await say(lease, { lines: ['i'], first: 9, left_out: 1 })
+    assert.deepEqual(
+      [(gap as { code: string }).code, (gap as { detail: string }).detail],
+      ['LOG_GAP', 'Lines are missing: 6 of this lease are known, and these begin with 9, 1 before them left out.'],
+    )
+    const senseless = await say(lease, { lines: ['i'], first: 2, left_out: 2 })
+    assert.deepEqual((senseless as { errors: unknown }).errors, [
+      { path: 'body.logs.0.first', message: 'must be more than left_out, which is 2' },
+    ])
+    assert.equal(((await say(lease, { lines: ['i'], first: 0 })) as { code: string }).code, 'VALIDATION_FAILED')
+    assert.equal(await say(lease, { lines: ['i'], first: 9, left_out: 2 }), 1)
+    const gone = await on.read(id, { tail: 1 })
+    assert.deepEqual([linesOf(gone), gone.last_line], [['i'], 9])
+
+    // Without numbers, as before: they count too.
+    assert.equal(await say(lease, { lines: ['j'] }), 1)
+    assert.equal(await say(lease, { lines: ['j', 'k'], first: 10 }), 2)
+    assert.deepEqual(linesOf(await on.read(id, { tail: 3 })), ['i', 'j', 'k'])
+
+    // Given back uncounted, it begins again under another lease, whose lines are numbered anew.
+    await settle(lease, { outcome: 'back', log: 'j\nk\nl', log_rest: { lines: 3, left_out: 0, first: 10 } })
+    const { lease: second } = await claim()
+    assert.equal(await say(second, { lines: ['a', 'b'], first: 1 }), 2)
+    assert.deepEqual(linesOf(await on.read(id, { tail: 4 })), ['k', 'l', 'a', 'b'])
+    assert.equal(await say(lease, { lines: ['m'], first: 13 }), 0)
+    // The end of an attempt repeats what may have been kept.
+    await settle(second, { outcome: 'failed', log: 'a\nb\nc', log_rest: { lines: 3, left_out: 0, first: 1 } })
+    const first = await on.read(id, { attempt: 1, tail: 4 })
+    assert.deepEqual([linesOf(first), first.complete], [['l', 'a', 'b', 'c'], true])
+
+    const third = await claim()
+    assert.equal(await say(third.lease, { lines: ['x', 'y'], first: 1 }), 2)
+    await settle(third.lease, { outcome: 'completed', log: 'x\ny', log_rest: { lines: 2, left_out: 0, first: 1 } })
+    const last = await on.read(id)
+    assert.deepEqual([last.attempt, last.final, linesOf(last)], [2, true, ['x', 'y']])
+  })
+
+  test(`the client's worker sends lines again when their answer is lost, and they stand once (${name})`, {
+    skip,
+  }, async () => {
+    await using system = await backend.start()
+    const on = await sceneOf(system)
+    // A way to the server that loses answers: what was asked is done, and nobody hears of it.
+    let losing = true
+    let lost = 0
+    const way = createServer(async (request, response) => {
+      const body = await new Response(request as unknown as ReadableStream).text()
+      const answer = await fetch(`${system.base}${request.url}`, {
+        method: request.method!,
+        headers: { authorization: request.headers.authorization!, 'content-type': 'application/json' },
+        ...(body === '' ? {} : { body }),
+      }).catch(() => null)
+      const text = (await answer?.text()) ?? ''
+      if (answer === null || (losing && request.url!.endsWith('/workers/log'))) {
+        lost++
+        return response.destroy()
+      }
+      response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type')! }).end(text)
+    })
+    way.listen(0, '127.0.0.1')
+    await once(way, 'listening')
+    const { open, at } = doors()
+    const stop = new AbortController()
+    const url = `http://127.0.0.1:${(way.address() as AddressInfo).port}`
+    const worker = createWorker(createClient({ url, token: on.token }), { concurrency: 2, graceMs: 0 })
+    worker.handle('talks', {}, async (_, { log }) => {
+      log('one')
+      await at('two')
+      log('two')
+      await at('three')
+      log('three')
+    })
+    worker.handle('ends', {}, async (_, { log }) => {
+      log('one')
+      await at('end')
+      log('two')
+    })
+    const running = worker.run(stop.signal)
+    try {
+      await until('the worker has said what it has', async () =>
+        (await on.client.tasks.handlers()).some((one) => one.name === 'ends'),
+      )
+      const talks = await on.dispatch('talks')
+      await on.shows(talks, 'one')
+      await until('its answer was lost', async () => lost === 1)
+      open('two')
+      await on.shows(talks, 'two')
+      await until('the answer was lost again', async () => lost === 2)
+      losing = false
+      open('three')
+      await on.ended(talks)
+      assert.deepEqual(linesOf(await on.read(talks)), ['one', 'two', 'three'])
+
+      // Nothing was heard of any line when the task ends: the whole log comes with the result.
+      losing = true
+      const ends = await on.dispatch('ends')
+      await on.shows(ends, 'one')
+      open('end')
+      await on.ended(ends)
+      assert.deepEqual(linesOf(await on.read(ends)), ['one', 'two'])
+    } finally {
+      for (const door of ['two', 'three', 'end']) open(door)
+      stop.abort()
+      await running
+      way.closeAllConnections()
+      way.close()
+    }
+  })
+
+  test(`lines that were kept by a store that was lost before it said so are kept once (${name})`, {
+    skip,
+  }, async () => {
+    await using system = await backend.start()
+    const by = await dispatcherOf(system.app, { ...system.admin, role: 'admin' })
+    const { number } = await by.dispatch('system.ping')
+    const { id: runId } = await by.find(number)
+    const log = createAttemptLog()
+    const keep = (taken: ReturnType<typeof log.take>) =>
+      by.write((tx) => keepChunks(tx, [{ ...taken!, runId, attempt: 2, fence: 7, at: 0, last: false }]))
+    log.add('one\ntwo')
+    await keep(log.take())
+    log.doubt()
+    assert.ok(log.isParted)
+    log.add('three')
+    const again = log.take()!
+    assert.deepEqual([again.printed, again.first], [['one', 'two', 'three'], 1])
+    await keep(again)
+    log.kept(again)
+    log.add('four')
+    const rest = log.takeRest()!
+    assert.deepEqual([rest.printed, rest.first], [['four'], undefined])
+    await keep(rest)
+    const chunks = await by.read((tx) => listChunks(tx, runId, 2, 0, 10))
+    assert.deepEqual(
+      chunks.map(({ first_line, text }) => [first_line, text]),
+      [
+        [1, 'one\ntwo'],
+        [3, 'three'],
+        [4, 'four'],
+      ],
+    )
   })
 }

@@ -415,3 +415,19 @@ for (const backend of stores) {
     await system.check()
   })
 }
+
+test('a server that stops does not wait for connections on which it answers a last time', async () => {
+  await using system = await sqlite!.start()
+  const on = await sceneOf(system)
+  // Kept alive by the client, which asks nothing more.
+  const asked = fetch(`${system.base}/api/v1/workers/claim`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${on.token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ worker: 'w', queues: ['api'], handlers: [{ name: 'waits' }], wait_seconds: 20 }),
+  }).then(async (answer) => [answer.status, ((await answer.json()) as { tasks: unknown[] }).tasks])
+  await until('the worker waits', async () => (await on.handlers()).some((one) => one.name === 'waits'))
+  const began = performance.now()
+  await system.stop()
+  assert.ok(performance.now() - began < 10_000, `${performance.now() - began} ms`)
+  assert.deepEqual(await asked, [200, []])
+})

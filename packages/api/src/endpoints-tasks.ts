@@ -573,14 +573,14 @@ export const workersApi = {
     tag: 'workers',
     status: 200,
     unrecorded: true,
-    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID'],
+    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID', 'LOG_GAP'],
     summary: 'Keep lines that claimed tasks printed',
     description:
-      'So that people can read them while the tasks run. Each task at most once in a call. What was not kept goes with the next call, or with what became of the task (`log_rest`).',
+      'So that people can read them while the tasks run. Each task at most once in a call. What was not kept goes with the next call, or with what became of the task (`log_rest`). Where no answer came, send the same again: with `first`, lines that are there already are kept once.',
     body: t.KeepLines,
     reply: t.KeptLines,
     example: {
-      logs: [{ lease: 'eyJsZWFzZSI6e319.c2lnbmVkLWJ5LXRoZS1zZXJ2ZXI', lines: ['2 of 40 devices are done'] }],
+      logs: [{ lease: 'eyJsZWFzZSI6e319.c2lnbmVkLWJ5LXRoZS1zZXJ2ZXI', lines: ['2 of 40 devices are done'], first: 1 }],
     },
   }),
   settle: endpoint({

@@ -183,6 +183,10 @@ export const errors = {
   HANDLER_NAME_TAKEN: { status: 409, text: 'There is a handler called "{handler}" already.' },
   HANDLER_CONTRACT_INVALID: { status: 422, text: 'The contract of a handler is none: {reason}.' },
   LEASE_LOST: { status: 409, text: 'This lease does not hold any more; somebody else has the task, or will.' },
+  LOG_GAP: {
+    status: 409,
+    text: 'Lines are missing: {told} of this lease are known, and these begin with {first}, {left_out} before them left out.',
+  },
   STEP_INVALID: { status: 422, text: 'This is no step: {reason}.' },
   DISPATCH_DENIED: { status: 403, text: 'Whoever dispatched this task may not dispatch tasks any more.' },
   NOT_A_CHILD: { status: 422, text: 'Task {task} was not dispatched by this one.' },

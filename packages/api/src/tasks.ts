@@ -571,6 +571,14 @@ export const WorkerLines = Type.Object(
         description: 'so many lines before these were printed and are gone; 0 when left out',
       }),
     ),
+    first: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 2 ** 48,
+        description:
+          'the number of the first of these lines among all that were printed under this lease, those that are gone included, from 1 on; lines that are sent again are then kept once',
+      }),
+    ),
   },
   { additionalProperties: false },
 )
@@ -612,11 +620,15 @@ export const WorkResult = Type.Object(
     log: Type.Optional(Type.String({ maxLength: 65_536, description: 'the newest lines that it printed' })),
     log_rest: Type.Optional(
       Type.Object(
-        { lines: Type.Integer({ minimum: 0 }), left_out: Type.Integer({ minimum: 0 }) },
+        {
+          lines: Type.Integer({ minimum: 0 }),
+          left_out: Type.Integer({ minimum: 0 }),
+          first: Type.Optional(Type.Integer({ minimum: 1, maximum: 2 ** 48 })),
+        },
         {
           additionalProperties: false,
           description:
-            'when lines were sent before: so many of `log`, the newest, were not, and so many before them are gone',
+            'when lines were sent before: so many of `log`, the newest, were not, and so many before them are gone. `first` is the number of the first of them, as in `POST /workers/log`: to be said when an answer was lost, so that none stands twice',
         },
       ),
     ),

@@ -8,6 +8,7 @@ export function createLines() {
   let chars = 0
   let first = 0
   let sent = 0
+  let doubted = false
   const end = () => first + lines.length
   return {
     add(printed: string): void {
@@ -29,15 +30,22 @@ export function createLines() {
     },
     /** So many lines from `begin` on need not be sent again. */
     sentUpTo(line: number): void {
+      doubted = false
       if (line > sent) sent = line
     },
+    /** An answer was lost: what is sent next may have arrived already. */
+    doubt(): void {
+      doubted = true
+    },
     /** For the result: the newest lines, and, if some were sent before or are gone, how many of them were not. */
-    result(): { log?: string; log_rest?: { lines: number; left_out: number } } {
+    result(): { log?: string; log_rest?: { lines: number; left_out: number; first?: number } } {
       if (end() === 0) return {}
       const log = lines.join('\n')
-      if (sent === 0 && first === 0) return { log }
+      if (sent === 0 && first === 0 && !doubted) return { log }
       const begin = Math.max(sent, first)
-      return { log, log_rest: { lines: end() - begin, left_out: begin - sent } }
+      // A server that does not number lines refuses them, and what it refuses was not kept: no doubt, no number.
+      const place = doubted ? { first: begin + 1 } : {}
+      return { log, log_rest: { lines: end() - begin, left_out: begin - sent, ...place } }
     },
   }
 }

@@ -235,7 +235,12 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
       begin: number
     }[],
   ): Promise<void> {
-    const logs = told.map(({ work, lines, leftOut }) => ({ lease: work.task.lease, lines, left_out: leftOut }))
+    const logs = told.map(({ work, lines, leftOut, begin }) => ({
+      lease: work.task.lease,
+      lines,
+      left_out: leftOut,
+      first: begin + 1,
+    }))
     for (const { work } of told) work.printedAt = null
     try {
       const { logs: answers } = await client.workers.log({ body: { logs }, signal: AbortSignal.timeout(leaseMs / 3) })
@@ -245,9 +250,14 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
         if (kept < lines.length) work.printedAt ??= performance.now()
       }
     } catch (error) {
-      // If it had arrived after all, its lines come twice. A server that does not know this yet: everything goes with the results.
+      // A server that does not know this yet: everything goes with the results.
       if (error instanceof WritError && error.status < 500 && error.status !== 429) tells = false
-      else for (const { work } of told) work.printedAt ??= performance.now()
+      else
+        for (const { work, log } of told) {
+          // It may have arrived after all: the server keeps what has a number once.
+          log.doubt()
+          work.printedAt ??= performance.now()
+        }
       onError(error)
     }
   }

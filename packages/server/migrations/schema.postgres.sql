@@ -462,6 +462,8 @@ CREATE TABLE public.log_chunks (
     kept_at bigint NOT NULL,
     text text NOT NULL,
     last bigint NOT NULL,
+    fence bigint,
+    told bigint,
     CONSTRAINT log_chunks_last_check CHECK ((last = ANY (ARRAY[(0)::bigint, (1)::bigint])))
 )
 PARTITION BY RANGE (run_id);

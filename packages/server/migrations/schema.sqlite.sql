@@ -367,7 +367,7 @@ create table log_chunks (
   end_chars integer not null,
   kept_at integer not null,
   text text not null,
-  last integer not null check (last in (0, 1)),
+  last integer not null check (last in (0, 1)), fence integer, told integer,
   primary key (project_id, run_id, attempt, first_line)
 ) strict;
 

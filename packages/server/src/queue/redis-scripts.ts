@@ -166,15 +166,18 @@ return 1`,
 export const copyKeysOf = (space: string): string[] => [`{writ:${space}}:stamp`, `{writ:${space}}:places`]
 
 export const copyScripts = {
-  /** ARGV: epoch, place. 1: it is new here; 0: it was here; -1: what is here cannot be trusted. */
+  /**
+   * ARGV: epoch, place. 1: it is new here; 0: it was here; -1: what is here cannot be trusted. It is remembered even so: who builds
+   * the copy may have asked for its places already.
+   */
   writMeet: `
+local new = redis.call('SADD', KEYS[2], ARGV[2])
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
-return redis.call('SADD', KEYS[2], ARGV[2])`,
+return new`,
 
-  /** ARGV: epoch, places. */
+  /** ARGV: epoch, places. Those that were met meanwhile stay; they have no stamp, and are built by the next sweep. */
   writComplete: `
 if tonumber(redis.call('GET', KEYS[1]) or -1) >= tonumber(ARGV[1]) then return 0 end
-redis.call('DEL', KEYS[2])
 for i = 2, #ARGV do redis.call('SADD', KEYS[2], ARGV[i]) end
 redis.call('SET', KEYS[1], ARGV[1])
 return 1`,

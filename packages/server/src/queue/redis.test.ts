@@ -20,6 +20,7 @@ import { Secret } from '../platform/secret.ts'
 import { A } from './conformance.ts'
 import { openQueue, type QueueSettings } from './open.ts'
 import type { Ask, Entry, Lease, Queue } from './queue.ts'
+import { copyKeysOf, copyScripts } from './redis-scripts.ts'
 
 const skip = missingBackend('Redis', missingRedis())
 const skipWithoutPostgres = skip || missingBackend('PostgreSQL', missingPostgres())
@@ -384,6 +385,33 @@ test('a server that only accepts sees that Redis is away, and that it is back', 
   } finally {
     await accepting.close()
     await working.close()
+    await end()
+    await redis.stop()
+  }
+})
+
+test('a queue that is used for the first time while the copy is built is found when it is complete', {
+  skip,
+}, async () => {
+  const redis = await startRedis()
+  const { db, end } = await onSqlite()
+  const queue = await open(db, redis.url)
+  const direct = new Redis(redis.url)
+  try {
+    await queue.sweep(systemClock.now())
+    const [copy] = await db.lookup<{ space: string; epoch: number }>('select space, epoch from queue_copy', [])
+    const [stamp, places] = copyKeysOf(copy!.space)
+    // Another server builds the copy, and has asked for the places already.
+    await direct.del(stamp!)
+    await enqueue(db, queue, [entry({ queue: 'fresh', runAt: systemClock.now() - 60_000 })])
+    // Whatever is due for two seconds and could be put in counts as seen.
+    await until(async () => (await direct.keys('*:fresh}:entries')).length === 1)
+    await inProject(A, () => db.write((tx) => tx.sql('update queue set ready = 2', [])))
+    await direct.eval(copyScripts.writComplete, 2, stamp!, places!, copy!.epoch)
+    assert.deepEqual((await queue.sweep(systemClock.now())).runnable, [{ queue: 'fresh', project: A }])
+  } finally {
+    direct.disconnect()
+    await queue.close()
     await end()
     await redis.stop()
   }

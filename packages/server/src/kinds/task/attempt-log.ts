@@ -4,19 +4,20 @@ import { mayGoOn, redactor } from '../../platform/redact/index.ts'
 const MAX_CHARS = 64 * 1024
 const CUT = ' [cut here]'
 
-/** Lines that can be kept now, redacted. */
+/** Lines that can be kept now. */
 export interface TakenLines {
-  readonly text: string
-  readonly lines: number
+  readonly printed: readonly string[]
   /** So many before them were printed and are gone. */
   readonly leftOut: number
+  /** The number of the first, from 1 on; only if some of them may be kept already. */
+  readonly first: number | undefined
   /** For `kept`, once they are. */
   readonly upTo: number
 }
 
 /**
  * What one attempt prints, until it is kept: the newest 64 KiB. Whoever prints faster than lines are kept loses the older ones,
- * and their number is known. Redacted when it leaves: a line that may be one half of a secret waits for the next.
+ * and their number is known. A line that may be one half of a secret waits for the next.
  */
 export function createAttemptLog() {
   let lines: string[] = []
@@ -27,6 +28,7 @@ export function createAttemptLog() {
   let first = 0
   let done = 0
   let waitingSince: number | null = null
+  let doubted = false
 
   const end = () => first + lines.length
   const from = (line: number) => lines.slice(line - first)
@@ -34,8 +36,8 @@ export function createAttemptLog() {
   function taken(upTo: number): TakenLines | null {
     const oldest = Math.max(done, first + gone)
     if (upTo <= oldest) return null
-    const text = redactor.text(lines.slice(oldest - first, upTo - first).join('\n'))
-    return { text, lines: countLines(text), leftOut: oldest - done, upTo }
+    const printed = lines.slice(oldest - first, upTo - first)
+    return { printed, leftOut: oldest - done, first: doubted ? oldest + 1 : undefined, upTo }
   }
 
   return {
@@ -59,7 +61,7 @@ export function createAttemptLog() {
     },
     /** Whether something of it stands, or is missing, outside of what `newest` answers. */
     get isParted() {
-      return done > 0 || first + gone > 0
+      return done > 0 || first + gone > 0 || doubted
     },
     /** What can be kept now, without lines that may go on; null if there is nothing. */
     take(): TakenLines | null {
@@ -70,7 +72,12 @@ export function createAttemptLog() {
     },
     /** All that is not kept: the attempt is over. */
     takeRest: (): TakenLines | null => taken(end()),
+    /** The store was lost while it kept lines: those that come next may be there already. */
+    doubt(): void {
+      doubted = true
+    },
     kept({ upTo }: TakenLines): void {
+      doubted = false
       done = upTo
       waitingSince = upTo < end() ? performance.now() : null
     },

@@ -357,7 +357,10 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
           for (const { work, lines } of all) work.log!.kept(lines)
         },
         // Tried again with what follows; what does not fit by then is counted as left out.
-        (err: unknown) => log.warn({ err, project, runs: all.length }, 'lines of tasks could not be kept'),
+        (err: unknown) => {
+          for (const { work } of all) work.log!.doubt()
+          log.warn({ err, project, runs: all.length }, 'lines of tasks could not be kept')
+        },
       )
       for (const { work } of all)
         work.keeping = kept.finally(() => {
@@ -379,9 +382,10 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
   const chunkOf = ({ work, lines }: { work: Work; lines: TakenLines }): NewChunk => ({
     runId: work.row.id,
     attempt: work.lease.attempt,
-    text: lines.text,
-    lines: lines.lines,
+    fence: work.lease.fence,
+    printed: lines.printed,
     leftOut: lines.leftOut,
+    first: lines.first,
     at: clock.now(),
     last: false,
   })
@@ -390,8 +394,9 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
   function restOf(work: Work, next: End['next']): NewChunk | undefined {
     const { log } = work
     if (log === null || (next === 'settle' && !log.isParted)) return undefined
-    const lines = log.takeRest() ?? { text: '', lines: 0, leftOut: 0 }
-    return lastChunk({ runId: work.row.id, attempt: work.lease.attempt, at: clock.now() }, lines, next)
+    const { printed, leftOut, first } = log.takeRest() ?? { printed: [], leftOut: 0, first: undefined }
+    const { attempt, fence } = work.lease
+    return lastChunk({ runId: work.row.id, attempt, fence, at: clock.now() }, { printed, leftOut, first }, next)
   }
 
   function decide(work: Work, ending: Ending | null, error?: unknown): End | null {

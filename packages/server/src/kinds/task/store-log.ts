@@ -1,18 +1,26 @@
 import type { Selectable } from 'kysely'
 import type { Tx } from '../../platform/db/index.ts'
 import type { LogChunksTable } from '../../platform/db/tables.ts'
+import { redactor } from '../../platform/redact/index.ts'
+import { countLines } from './attempt-log.ts'
 
 // What attempts print, kept in chunks while they run.
 
-/** Lines to keep behind what is kept of the attempt. Redacted already. */
+/** Lines to keep behind what is kept of the attempt. */
 export interface NewChunk {
   readonly runId: string
   readonly attempt: number
-  readonly text: string
-  /** How many lines the text has; none only in a last one. */
-  readonly lines: number
+  /** Of the lease that they were printed under. */
+  readonly fence: number
+  /** As they were printed, before anything was redacted; none only in a last one. */
+  readonly printed: readonly string[]
   /** So many lines before these were printed and are not kept. */
   readonly leftOut: number
+  /**
+   * The number of the first of them among all that was printed under this lease, from 1 on: those that are there already are not kept
+   * again. Undefined: none of them is.
+   */
+  readonly first?: number | undefined
   readonly at: number
   /** Nothing follows: these are its end. */
   readonly last: boolean
@@ -23,12 +31,12 @@ export interface NewChunk {
  * an attempt that only waits, or goes back, goes on.
  */
 export function lastChunk(
-  of: Pick<NewChunk, 'runId' | 'attempt' | 'at'>,
-  { text, lines, leftOut }: Pick<NewChunk, 'text' | 'lines' | 'leftOut'>,
+  of: Pick<NewChunk, 'runId' | 'attempt' | 'fence' | 'at'>,
+  lines: Pick<NewChunk, 'printed' | 'leftOut' | 'first'>,
   next: 'settle' | 'retry' | 'wait' | 'hold' | 'back',
 ): NewChunk | undefined {
   const last = next === 'settle' || next === 'retry'
-  return lines === 0 && !last ? undefined : { ...of, text, lines, leftOut, last }
+  return lines.printed.length === 0 && !last ? undefined : { ...of, ...lines, last }
 }
 
 export type ChunkRow = Pick<Selectable<LogChunksTable>, 'first_line' | 'lines' | 'kept_at' | 'text'>
@@ -40,25 +48,34 @@ export const MAX_KEPT_LINES = 50_000
 const EIGHTHS = 8
 
 /**
- * Keeps lines behind those that are there; of each attempt at most once in a call. An attempt that was put back uncounted and begins
- * again goes on behind what it printed before.
+ * Keeps lines behind those that are there, redacted; of each attempt at most once in a call. An attempt that was put back uncounted and
+ * begins again goes on behind what it printed before.
  *
- * If the store is lost while it commits and had committed, the same lines are kept once more: whoever prints cannot know.
+ * Whoever prints cannot know whether lines were kept if the answer was lost, and sends them again with their number: each is kept once,
+ * because how many there are is read in the transaction that adds to them.
  */
 export async function keepChunks(tx: Tx, chunks: readonly NewChunk[]): Promise<void> {
+  const fresh = (await Promise.all(chunks.map((one) => withoutKept(tx, one)))).filter(
+    ({ printed, last }) => printed.length > 0 || last,
+  )
+  const added = fresh.map((one) => {
+    const text = redactor.text(one.printed.join('\n'))
+    return { ...one, text, lines: one.printed.length === 0 ? 0 : countLines(text) }
+  })
   const ends = await Promise.all(
-    chunks.map(({ runId, attempt, text, lines, leftOut, at, last }) =>
+    added.map(({ runId, attempt, fence, printed, text, lines, leftOut, at, last }) =>
       tx.sql<{ end_line: number; end_chars: number }>(
-        `insert into log_chunks (project_id, run_id, attempt, first_line, lines, end_chars, kept_at, text, last)
+        `insert into log_chunks (project_id, run_id, attempt, first_line, lines, end_chars, kept_at, text, last, fence, told)
          select ?1, ?2, ?3,
            coalesce((${NEWEST('first_line + lines')}), 1) + ?4, ?5,
-           coalesce((${NEWEST('end_chars')}), 0) + ?6, ?7, ?8, ?9
+           coalesce((${NEWEST('end_chars')}), 0) + ?6, ?7, ?8, ?9,
+           ?10, coalesce((${NEWEST('case when fence = ?10 then told end')}), 0) + ?4 + ?11
          returning first_line + lines - 1 as end_line, end_chars`,
-        [tx.project, runId, attempt, leftOut, lines, text.length + 1, at, text, last ? 1 : 0],
+        [tx.project, runId, attempt, leftOut, lines, text.length + 1, at, text, last ? 1 : 0, fence, printed.length],
       ),
     ),
   )
-  for (const [i, { runId, attempt, text, lines }] of chunks.entries()) {
+  for (const [i, { runId, attempt, text, lines }] of added.entries()) {
     const end = ends[i]![0]!
     const tooOld = Number(end.end_chars) - MAX_KEPT_CHARS
     const tooFar = Number(end.end_line) - MAX_KEPT_LINES
@@ -71,6 +88,29 @@ export async function keepChunks(tx: Tx, chunks: readonly NewChunk[]): Promise<v
         [tx.project, runId, attempt, tooOld, tooFar],
       )
   }
+}
+
+/** How many lines are known that were printed under a lease: kept, or counted as left out. */
+export async function countTold(
+  tx: Tx,
+  { runId, attempt, fence }: Pick<NewChunk, 'runId' | 'attempt' | 'fence'>,
+): Promise<number> {
+  const row = await tx.db
+    .selectFrom('log_chunks')
+    .select(['fence', 'told'])
+    .where('run_id', '=', runId)
+    .where('attempt', '=', attempt)
+    .orderBy('first_line', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  return row?.fence === fence ? (row.told ?? 0) : 0
+}
+
+/** Those of the lines that are not there yet, and how many between them and what is there are missing. */
+async function withoutKept(tx: Tx, chunk: NewChunk): Promise<NewChunk> {
+  if (chunk.first === undefined) return chunk
+  const ahead = chunk.first - 1 - (await countTold(tx, chunk))
+  return { ...chunk, printed: chunk.printed.slice(Math.max(0, -ahead)), leftOut: Math.max(0, ahead) }
 }
 
 /** Of the newest chunk of an attempt. */

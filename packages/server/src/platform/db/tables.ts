@@ -628,6 +628,8 @@ export interface LogChunksTable {
   kept_at: number
   text: string
   last: number
+  fence: number | null
+  told: number | null
 }
 
 /** What one attempt paid for one thing, in billionths of a US dollar. */

@@ -103,6 +103,9 @@ export async function createHttpServer(on: {
   })
   app.addHook('preClose', (done) => {
     closing = true
+    // Who is answered from now on, and asks nothing more, would hold it up for as long as connections are kept.
+    app.server.keepAliveTimeout = 1
+    app.server.keepAliveTimeoutBuffer = 0
     for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
     done()
   })

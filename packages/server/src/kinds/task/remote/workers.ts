@@ -23,7 +23,6 @@ import { mayGoOn, redactor } from '../../../platform/redact/index.ts'
 import { traceparentOf } from '../../../platform/tracing.ts'
 import { type Ask, type Lease, type Queue, type Runnable, remotePlace } from '../../../queue/index.ts'
 import { isFinal } from '../../../runs/index.ts'
-import { countLines } from '../attempt-log.ts'
 import type { AtWork, Children } from '../child.ts'
 import { type Cost, costsSaid } from '../cost.ts'
 import { TaskError } from '../handler.ts'
@@ -36,7 +35,7 @@ import { type End, type Ending, settleTasks } from '../settle.ts'
 import { createStepRecord } from '../step.ts'
 import { findChildren, isHolder, listQueues, loadWork, type WorkRow } from '../store.ts'
 import { findPaused } from '../store-held.ts'
-import { keepChunks, lastChunk, type NewChunk } from '../store-log.ts'
+import { countTold, keepChunks, lastChunk, type NewChunk } from '../store-log.ts'
 import type { Held, LeaseTexts } from './lease-text.ts'
 import type { RemoteHandlers } from './registry.ts'
 
@@ -67,7 +66,7 @@ export interface Workers {
   pauseKey(caller: Caller, asked: WorkerPause): Promise<void>
   /**
    * Keeps lines that claimed tasks printed, and answers for each how many of them; the others come again. None where the lease is
-   * lost. Throws SCOPE_NOT_ALLOWED, LEASE_INVALID.
+   * lost. Those with a number are kept once, however often they are sent. Throws SCOPE_NOT_ALLOWED, LEASE_INVALID, LOG_GAP.
    */
   keepLines(caller: Caller, logs: readonly WorkerLines[]): Promise<KeptLines['logs']>
   /** There may be something to claim here, or anywhere; a hint. */
@@ -277,12 +276,13 @@ export function createWorkers(on: WorkersOn): Workers {
   function restOf({ lease }: Held, said: WorkResult, next: End['next']): NewChunk | undefined {
     const { log, log_rest: rest } = said
     if (rest === undefined && (log === undefined || next === 'settle')) return undefined
-    const { runId, attempt } = lease
+    const { runId, attempt, fence } = lease
     const all = log?.slice(-MAX_LOG_CHARS).split('\n') ?? []
-    const some = all.slice(all.length - Math.min(all.length, rest?.lines ?? all.length))
-    const text = redactor.text(some.join('\n'))
-    const lines = { text, lines: some.length === 0 ? 0 : countLines(text), leftOut: rest?.left_out ?? 0 }
-    return lastChunk({ runId, attempt, at: clock.now() }, lines, next)
+    const missing = Math.max(0, (rest?.lines ?? 0) - all.length)
+    const printed = all.slice(all.length - Math.min(all.length, rest?.lines ?? all.length))
+    const first = rest?.first === undefined ? undefined : rest.first + missing
+    const lines = { printed, leftOut: (rest?.left_out ?? 0) + missing, first }
+    return lastChunk({ runId, attempt, fence, at: clock.now() }, lines, next)
   }
 
   async function endFor(project: string, held: Held, row: WorkRow, said: WorkResult): Promise<End> {
@@ -495,18 +495,25 @@ export function createWorkers(on: WorkersOn): Workers {
         db.write(async (tx) => {
           const chunks: NewChunk[] = []
           // In the order of ids, as everybody locks them; of one task the first counts.
-          const inOrder = all.map((held, i) => ({ held, ...logs[i]! }))
+          const inOrder = all.map((held, i) => ({ held, i, ...logs[i]! }))
           inOrder.sort((a, b) => (a.held.lease.runId < b.held.lease.runId ? -1 : 1))
-          for (const { held, lines, left_out = 0 } of inOrder) {
+          for (const { held, i, lines, left_out: leftOut = 0, first } of inOrder) {
             const { runId, attempt, fence } = held.lease
             if (kept.has(runId)) continue
             kept.set(runId, 0)
-            if (!(await isHolder(tx, runId, fence))) continue
-            const some = lines.slice(0, lines.length - mayGoOn(lines))
-            if (some.length === 0) continue
-            kept.set(runId, some.length)
-            const text = redactor.text(some.join('\n'))
-            chunks.push({ runId, attempt, text, lines: countLines(text), leftOut: left_out, at: now, last: false })
+            // Locked, because a request that was given up may still be under way beside the one that repeats it.
+            if (!(await isHolder(tx, runId, fence, 'lock'))) continue
+            if (first !== undefined && first <= leftOut) {
+              const message = `must be more than left_out, which is ${leftOut}`
+              throw new AppError('VALIDATION_FAILED', {}, { fields: [{ path: `body.logs.${i}.first`, message }] })
+            }
+            const told = first === undefined ? 0 : await countTold(tx, held.lease)
+            if (first !== undefined && first - leftOut > told + 1)
+              throw new AppError('LOG_GAP', { first, left_out: leftOut, told })
+            const printed = lines.slice(0, lines.length - mayGoOn(lines))
+            if (printed.length === 0) continue
+            kept.set(runId, printed.length)
+            chunks.push({ runId, attempt, fence, printed, leftOut, first, at: now, last: false })
           }
           await keepChunks(tx, chunks)
         }),
