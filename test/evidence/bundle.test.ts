@@ -61,6 +61,8 @@ for (const backend of backends()) {
     const other = `SHA256:${'A'.repeat(43)}`
     assert.equal((await verifyBundle(await openBundle(zip), on, { fingerprint: other })).fault?.code, 'MANIFEST_KEY')
     assert.equal((await verifySh(path.join(system.folder, 'bundle'), other)).code, 1)
+    const lost = await verifySh(path.join(system.folder, 'bundle'), '--help')
+    assert.deepEqual([lost.code, /^Usage: sh verify\.sh/.test(lost.err)], [2, true])
 
     await exportBundle(system, path.join(system.folder, 'run.zip'), { subject: 'run', id: 2 })
     const ofRun = await verifyBundle(await openBundle(path.join(system.folder, 'run.zip')), on)
