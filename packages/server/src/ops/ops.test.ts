@@ -58,9 +58,13 @@ test('the sample is three assets, an employee and an administrator, and is made 
   )
 })
 
-test('a new and a filled installation are well', async () => {
+test('a new and a filled installation are well, and the doctor leaves nothing behind', async () => {
   const place = await makePlace()
   assert.deepEqual(bad(await doctor(place)), [])
+  await assert.rejects(readdir(place.dataDir), { code: 'ENOENT' })
+  await mkdir(place.dataDir, { mode: 0o700 })
+  assert.deepEqual(bad(await doctor(place)), [])
+  assert.deepEqual(await readdir(place.dataDir), [])
   await initSample(place)
   assert.deepEqual(bad(await doctor(place)), [])
 })
