@@ -73,7 +73,20 @@ verifies('T45', 'an admin queries events by filter, an employee does not', async
   )
   assert.deepEqual(ok(await admin.get<AuditEvent[]>('/audit/events?end_date=2020-01-01')), [])
   assert.deepEqual(ok(await admin.get<AuditEvent[]>('/audit/events?actor_id=999')), [])
-  refused(await admin.get('/audit/events?start_date=yesterday'), 422, 'VALIDATION_FAILED')
+  for (const wrong of ['yesterday', '1', '-1', '2026', '2026-02-30', 'Nov 27 2026', '2026-11-27T08:00:00+08:00', ''])
+    refused(await admin.get(`/audit/events?start_date=${wrong}`), 422, 'VALIDATION_FAILED')
+  // Without a zone it is UTC, whatever the server's own is.
+  const [{ timestamp } = { timestamp: '' }] = events
+  for (const time of [
+    timestamp,
+    timestamp.replace('Z', ''),
+    timestamp.replace('T', ' '),
+    timestamp.replace('Z', '%2B00:00'),
+  ])
+    assert.equal(
+      ok(await admin.get<AuditEvent[]>(`/audit/events?event_type=ticket.created&start_date=${time}`)).length,
+      1,
+    )
   for (const path of ['/audit/events', '/audit/export', '/audit/log'])
     refused(await employee.get(path), 403, 'ROLE_NOT_ALLOWED')
   refused(await employee.post('/audit/verify'), 403, 'ROLE_NOT_ALLOWED')

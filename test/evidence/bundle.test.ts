@@ -6,11 +6,24 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import type { AuditEvent } from '@writ/api'
-import { type BundleFiles, formatSshSignature, parsePem, sshSigned, toUtf8, verifyBundle } from '@writ/tlog'
+import type { AuditEvent, Project } from '@writ/api'
+import {
+  type BundleFiles,
+  formatSshSignature,
+  parseCheckpoint,
+  parseNote,
+  parsePem,
+  sshSigned,
+  toUtf8,
+  verifyBundle,
+} from '@writ/tlog'
 import { openBundle } from '../../packages/cli/src/bundle-zip.ts'
 import { sha256, sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
 import { openKeys } from '../../packages/server/src/audit/index.ts'
+import { bundleFiles } from '../../packages/server/src/evidence/bundle.ts'
+import { collect } from '../../packages/server/src/evidence/collect.ts'
+import { openBlobs } from '../../packages/server/src/platform/blobs/index.ts'
+import { inProject } from '../../packages/server/src/platform/db/index.ts'
 import { type BundleEvent, entryId, makeBundle, signed } from '../../packages/tlog/test/bundle.ts'
 import { backends } from '../backends.ts'
 import { TestSystem } from '../test-system.ts'
@@ -48,6 +61,8 @@ for (const backend of backends()) {
     const other = `SHA256:${'A'.repeat(43)}`
     assert.equal((await verifyBundle(await openBundle(zip), on, { fingerprint: other })).fault?.code, 'MANIFEST_KEY')
     assert.equal((await verifySh(path.join(system.folder, 'bundle'), other)).code, 1)
+    const lost = await verifySh(path.join(system.folder, 'bundle'), '--help')
+    assert.deepEqual([lost.code, /^Usage: sh verify\.sh/.test(lost.err)], [2, true])
 
     await exportBundle(system, path.join(system.folder, 'run.zip'), { subject: 'run', id: 2 })
     const ofRun = await verifyBundle(await openBundle(path.join(system.folder, 'run.zip')), on)
@@ -65,6 +80,52 @@ test('a file that was deleted is left out, and said to be', async () => {
   const report = await verifyBundle(await openBundle(zip), on)
   assert.equal(report.ok, true, JSON.stringify(report.fault))
   assert.match(JSON.stringify(report.checks), /"left out","what":"artifact 1: deleted"/)
+})
+
+test('a log that grows while a bundle of it is made takes nothing from the bundle', async () => {
+  await using system = await TestSystem.start({ fakeClock: true })
+  const { admin, app } = system
+  assert.equal((await admin.post('/tickets', { title: 'before' })).status, 200)
+  system.advance(61_000)
+  await system.settle()
+  const data = (name: string) => path.join(system.folder, 'data', name)
+  const folders = { log: data('log'), keys: data('keys'), signer: data('signer'), days: data('audit') }
+  const blobs = await openBlobs({ type: 'local', dir: data('blobs') })
+  const [project] = (await admin.get<Project[]>('/projects')).body
+  const cosign = async () => {
+    const log = path.join(folders.log, project!.id, '0')
+    await cp(path.join(log, 'checkpoint'), path.join(log, 'checkpoint.cosigned'))
+  }
+  await cosign()
+  const seen = parseCheckpoint(parseNote(await readFile(path.join(folders.log, project!.id, '0/checkpoint'))).text).size
+  /** Another ticket, recorded by the instance log and cosigned. */
+  const grow = async () => {
+    assert.equal((await admin.post('/tickets', { title: 'meanwhile' })).status, 200)
+    system.advance(61_000)
+    await system.settle()
+    await system.settle()
+    await cosign()
+  }
+  let reads = 0
+  // The database itself, with something happening before the records of the instance log are looked up, and after.
+  const db: typeof app.db = Object.create(app.db, {
+    read: {
+      value: async (work: Parameters<typeof app.db.read>[0]) => {
+        if (reads++ > 0) await grow()
+        return app.db.read(work)
+      },
+    },
+  })
+  const names: string[] = []
+  await inProject(project!.id, async () => {
+    const collected = await app.db.read((tx) => collect(tx, { subject: 'ticket', ref: 1, flagged: false }))
+    const files = bundleFiles({ db, blobs, folders, keys: app.keys }, project!, collected, system.now())
+    for await (const file of files) names.push(file.path)
+  })
+  assert.ok(reads > 2)
+  assert.ok(names.includes('logs/project-0/checkpoint.cosigned'))
+  assert.ok(names.includes(`logs/project-0/consistency/${seen}-${seen}.txt`), names.join('\n'))
+  await blobs.close()
 })
 
 test('verify.sh shows an erased payload, and wants the entry that tells of it', async () => {

@@ -2,6 +2,7 @@
 // and verified.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
@@ -59,6 +60,14 @@ test('enrol, approve, export, verify', async () => {
   assert.deepEqual([wrong.code, /\[MANIFEST_KEY\]/.test(wrong.err)], [5, true])
   const none = await writ(null, 'verify', 'mine.pub')
   assert.deepEqual([none.code, /\[BUNDLE_MALFORMED\]/.test(none.err)], [5, true])
+  const zip = await readFile(path.join(system.folder, 'e.zip'))
+  const at = zip.indexOf('README.txt') + 40
+  await writeFile(path.join(system.folder, 'bad.zip'), zip.fill(0xff, at, at + 40))
+  const bad = await writ(null, 'verify', 'bad.zip')
+  assert.equal(bad.code, 5)
+  assert.match(bad.err, /the archive is damaged at README\.txt/)
+  const folder = await writ(null, 'verify', '.')
+  assert.deepEqual([folder.code, /^writ: \. is a folder\. Give the zip itself/.test(folder.err)], [2, true], folder.err)
   const denied = await writ(system.employee, 'evidence', 'export', 'ticket', '1', '--to', 'f.zip')
   assert.equal(denied.code, 3)
 })

@@ -18,17 +18,25 @@ export async function openBundle(path: string): Promise<BundleFiles & { close():
       if (entries.has(name) || isLink || entry.isEncrypted()) throw new Error(`the archive has no plain file ${name}`)
       if (!name.endsWith('/')) entries.set(name, entry)
     }
-    const open = (name: string) => zip.openReadStreamPromise(entries.get(name)!)
+    const chunksOf = async function* (name: string): AsyncGenerator<Buffer> {
+      try {
+        yield* await zip.openReadStreamPromise(entries.get(name)!)
+      } catch (cause) {
+        // What inflates says ("invalid distance too far back") tells nobody which file it is.
+        const why = cause instanceof Error ? cause.message : String(cause)
+        throw new Error(`the archive is damaged at ${name} (${why})`, { cause })
+      }
+    }
     return {
       names: [...entries.keys()],
       async read(name) {
         const chunks: Buffer[] = []
-        for await (const chunk of await open(name)) chunks.push(chunk)
+        for await (const chunk of chunksOf(name)) chunks.push(chunk)
         return new Uint8Array(Buffer.concat(chunks))
       },
       async sha256(name) {
         const digest = createHash('sha256')
-        for await (const chunk of await open(name)) digest.update(chunk)
+        for await (const chunk of chunksOf(name)) digest.update(chunk)
         return digest.digest('hex')
       },
       close: () => zip.close(),

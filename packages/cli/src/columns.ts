@@ -51,11 +51,11 @@ const outcome = (run: Run): string => run.verdict ?? (run.waiting_for ? `waits f
 
 export const runColumns: Column<Run>[] = [
   { head: '#', value: (r) => r.number, right: true },
-  { head: 'KIND', value: (r) => r.kind },
+  { head: 'KIND', value: (r) => r.kind, spare: true },
   { head: 'TICKET', value: (r) => numberText(r.ticket_number) },
   { head: 'STATE', value: (r) => r.state, paint: (r) => colourOf(r.state) },
   { head: 'OUTCOME', value: outcome, paint: (r) => colourOf(r.verdict) },
-  { head: 'SCRIPT', value: (r) => r.script_id, shrink: true },
+  { head: 'SCRIPT', value: (r) => r.script_id, shrink: true, spare: true },
   { head: 'RESULT', value: (r) => r.result_summary, shrink: true },
   { head: 'STARTED', value: (r) => timeText(r.created_at) },
 ]
@@ -148,11 +148,11 @@ export const userFields = (u: User): Field[] => [
 export const tokenColumns: Column<Token>[] = [
   { head: 'ID', value: (t) => t.id },
   { head: 'NAME', value: (t) => t.name, shrink: true },
-  { head: 'PREFIX', value: (t) => t.prefix },
+  { head: 'PREFIX', value: (t) => t.prefix, spare: true },
   { head: 'ROLE', value: (t) => t.role },
-  { head: 'SCOPES', value: (t) => t.scopes.join(' ') || 'all of the role', shrink: true },
+  { head: 'SCOPES', value: (t) => t.scopes.join(' ') || 'all of the role', shrink: true, spare: true },
   { head: 'EXPIRES', value: (t) => (t.revoked_at ? 'revoked' : timeText(t.expires_at)) },
-  { head: 'LAST USED', value: (t) => timeText(t.last_used_at) || 'never' },
+  { head: 'LAST USED', value: (t) => timeText(t.last_used_at) || 'never', spare: true },
 ]
 
 export const eventColumns: Column<AuditEvent>[] = [
@@ -164,6 +164,7 @@ export const eventColumns: Column<AuditEvent>[] = [
     head: 'WHAT',
     value: (e) =>
       [e.resource_type, numberText(e.resource_number) || e.resource_id?.slice(-12)].filter(Boolean).join(' '),
+    spare: true,
   },
   { head: 'ACTION', value: (e) => e.error_message ?? e.action, shrink: true },
 ]

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { AuditEvent, Token } from '@writ/api'
+import { eventColumns, tokenColumns } from './columns.ts'
 import { layTable } from './table.ts'
 import { bytesText, fitText, padText, safeLine, usdText } from './text.ts'
 
@@ -26,6 +28,62 @@ test('a narrow terminal shortens what may shrink, at a whole character', () => {
   const rows = [{ n: 1, title: '更换主交换机并且验证' }]
   assert.deepEqual(layTable(rows, columns, { ...plain, width: 20 }), ['#  TITLE      STATUS', '1  更换主交…  done'])
 })
+
+test('a terminal too narrow for all columns loses what can be spared, and only then', () => {
+  const rows = [{ n: 1, title: 'Replace the main switch' }]
+  const more = [
+    ...columns,
+    { head: 'BY', value: () => 'li.na', spare: true as const },
+    { head: 'CHANGED', value: () => '2026-11-23 08:18:50Z', spare: true as const },
+  ]
+  const laid = (width: number) => layTable(rows, more, { ...plain, width })[1]
+  assert.equal(laid(48), '1  Replace…  done    li.na  2026-11-23 08:18:50Z')
+  assert.equal(laid(47), '1  Replace the main switch  done    li.na')
+  assert.equal(laid(25), '1  Replace the m…  done')
+})
+
+test('what people look at most fits into 80 columns', () => {
+  const lines = layTable<AuditEvent>([event], eventColumns, { ...plain, width: 80 })
+  assert.deepEqual(lines, [
+    'ENTRY  TIME                  EVENT              WHO       ACTION',
+    '   22  2026-11-23 08:18:50Z  artifact.uploaded  employee  Uploaded artifact 10',
+  ])
+  const [, row] = layTable<Token>([token], tokenColumns, { ...plain, width: 80 })
+  assert.equal(row, '01a21ad8-f150-759f-9ea6-67e925d6502d  nightly u…  employee  2027-02-25 02:32:34Z')
+})
+
+const event: AuditEvent = {
+  id: '01a21ad8-f150-759f-9ea6-67e925d6502e',
+  event_type: 'artifact.uploaded',
+  timestamp: '2026-11-23T08:18:50Z',
+  actor_id: '01a21ad8-f150-759f-9ea6-67e925d6502f',
+  actor_number: 2,
+  actor_username: 'employee',
+  resource_type: 'artifact',
+  resource_id: '01a21ad8-f150-759f-9ea6-67e925d65030',
+  resource_number: null,
+  action: 'Uploaded artifact 10',
+  details: null,
+  ip_address: null,
+  user_agent: null,
+  success: true,
+  error_message: null,
+  log_index: 22,
+}
+const token: Token = {
+  id: '01a21ad8-f150-759f-9ea6-67e925d6502d',
+  name: 'nightly upload',
+  prefix: 'writ_Uc1DcJ2rzm2G',
+  user_id: '01a21ad8-f150-759f-9ea6-67e925d6502f',
+  role: 'employee',
+  scopes: ['artifacts.upload', 'runs.get'],
+  ip_ranges: [],
+  project: 'default',
+  created_at: '2026-11-27T02:32:34Z',
+  expires_at: '2027-02-25T02:32:34Z',
+  last_used_at: null,
+  revoked_at: null,
+}
 
 test('a row cannot forge a line or a colour', () => {
   assert.deepEqual(layTable([{ n: 1, title: 'a\nb\u001b[31mc\u202ed' }], columns, plain).slice(1), [

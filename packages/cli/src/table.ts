@@ -11,6 +11,8 @@ export interface Column<Row> {
   readonly right?: true
   /** Gives way when the terminal is narrow. */
   readonly shrink?: true
+  /** Left out when the terminal is too narrow for all columns even so; of several the last first. `-o json` has everything. */
+  readonly spare?: true
 }
 
 export interface TableStyle {
@@ -23,11 +25,15 @@ const GAP = '  '
 const NARROWEST = 8
 
 /** Lines of a table, widths measured as a terminal shows them. */
-export function layTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[], style: TableStyle): string[] {
-  const cells = rows.map((row) => columns.map((column) => safeLine(String(column.value(row) ?? ''))))
-  const widths = columns.map((column, at) =>
-    Math.max(widthOf(column.head), ...cells.map((line) => widthOf(line[at] ?? ''))),
-  )
+export function layTable<Row>(rows: readonly Row[], all: readonly Column<Row>[], style: TableStyle): string[] {
+  const laid = all.map((column) => {
+    const cells = rows.map((row) => safeLine(String(column.value(row) ?? '')))
+    return { column, cells, width: Math.max(widthOf(column.head), ...cells.map(widthOf)) }
+  })
+  const shown = style.width === undefined ? laid : whatFits(laid, style.width)
+  const columns = shown.map(({ column }) => column)
+  const cells = rows.map((_, row) => shown.map(({ cells }) => cells[row] ?? ''))
+  const widths = shown.map(({ width }) => width)
   if (style.width !== undefined) shrink(widths, columns, style.width)
   const lay = (line: readonly string[], paint: (at: number) => Paint | undefined) =>
     line
@@ -48,6 +54,19 @@ export function layTable<Row>(rows: readonly Row[], columns: readonly Column<Row
     ),
     ...cells.map((line, row) => lay(line, (at) => columns[at]?.paint?.(rows[row] as Row))), // same index as the cells
   ]
+}
+
+/** Without the columns that can be spared, as far as the others, shortened as much as they may be, do not fit. */
+function whatFits<Laid extends { readonly column: Pick<Column<never>, 'shrink' | 'spare'>; readonly width: number }>(
+  laid: readonly Laid[],
+  room: number,
+): readonly Laid[] {
+  const least = laid.reduce(
+    (sum, { column, width }) => sum + (column.shrink ? Math.min(width, NARROWEST) : width) + GAP.length,
+    -GAP.length,
+  )
+  const spare = laid.findLastIndex(({ column }) => column.spare)
+  return least <= room || spare < 0 ? laid : whatFits(laid.toSpliced(spare, 1), room)
 }
 
 function shrink<Row>(widths: number[], columns: readonly Column<Row>[], room: number): void {

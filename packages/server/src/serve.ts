@@ -1,4 +1,5 @@
 /** Configuration -> open -> listen -> drain. */
+import { mkdirSync } from 'node:fs'
 import { type App, openApp } from './app.ts'
 import { type Config, loadConfig } from './config.ts'
 import { DatabaseUnavailable } from './platform/db/index.ts'
@@ -18,7 +19,7 @@ const { logDir, logMaxMb, logToFile } = config.dispatch
 const log = createLog({
   level: config.logLevel === 'warning' ? 'warn' : config.logLevel,
   format: config.logFormat,
-  files: logToFile ? openLogFiles(logDir, logMaxMb * 1024 * 1024) : undefined,
+  files: openFiles(),
 })
 
 let app: App
@@ -50,6 +51,23 @@ announce(app!, port)
 // Without its log the server must not go on taking changes that it cannot prove.
 app!.failed.catch(explain)
 giveBackStartupMemory()
+
+/**
+ * Makes the data directory, which nobody but its owner may read, and in it the log's files. First of all: whatever else would make it on
+ * the way to a folder of its own makes it with the mode of that folder.
+ */
+function openFiles() {
+  try {
+    mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
+    return logToFile ? openLogFiles(logDir, logMaxMb * 1024 * 1024) : undefined
+  } catch (error) {
+    const where = `the data directory ${config.dataDir} (WRIT_DATA_DIR)${logToFile ? ` and the folder of log files ${logDir} (LOG_DIR)` : ''}`
+    process.stderr.write(
+      `Writ cannot go on: ${error instanceof Error ? error.message : String(error)}. Let the server's user write to ${where}, or name others.\n`,
+    )
+    process.exit(1)
+  }
+}
 
 function announce(opened: App, at: number): void {
   const base = config.publicUrl ?? `http://localhost:${at}`

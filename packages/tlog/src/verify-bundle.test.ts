@@ -63,6 +63,12 @@ test('a cosigned checkpoint is verified where there is one', async () => {
   assert.equal((await verifyBundle(signed(files), primitives)).fault?.code, 'CHECKPOINT_INVALID')
 })
 
+test('a bundle that nobody approved anything in says so, and claims no check of it', async () => {
+  const { checks } = await verifyBundle(signed(await makeBundle([opened])), primitives)
+  assert.ok(checks.some(({ state, what }) => state === 'note' && what === 'nobody approved anything in this bundle'))
+  assert.ok(!checks.some(({ what }) => what.includes('0 approvals')))
+})
+
 test('a file that is no text is a fault, not a crash', async () => {
   const files = await makeBundle([opened])
   for (const name of files.keys()) {

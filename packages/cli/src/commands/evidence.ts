@@ -68,7 +68,10 @@ Example:
 
 async function verify(app: App, path: string, o: { fingerprint?: string; vkey?: string[] }): Promise<void> {
   const bundle = await openBundle(path).catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && typeof error.code === 'string') throw error
+    if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
+      if (error.code !== 'EISDIR') throw error
+      throw usage(`${path} is a folder`, 'Give the zip itself; an unpacked bundle is checked by the verify.sh in it.')
+    }
     throw notVerified({ code: 'BUNDLE_MALFORMED', path, reason: messageOf(error) })
   })
   let report: BundleReport

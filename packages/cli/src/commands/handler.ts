@@ -16,9 +16,9 @@ const columns: Column<HandlerInfo>[] = [
   { head: 'STATE', value: stateOf, paint: (h) => (stateOf(h) === 'enabled' ? undefined : 'yellow') },
   { head: 'WHAT IT DOES', value: (h) => h.title, shrink: true },
   { head: 'QUEUE', value: (h) => h.queue },
-  { head: 'ATTEMPTS', value: (h) => h.max_attempts, right: true },
+  { head: 'ATTEMPTS', value: (h) => h.max_attempts, right: true, spare: true },
   { head: 'LIMIT', value: (h) => `${h.timeout_ms / 1_000} s`, right: true },
-  { head: 'SIDE EFFECT', value: (h) => h.side_effect },
+  { head: 'SIDE EFFECT', value: (h) => h.side_effect, spare: true },
 ]
 
 function perKeyOf(h: HandlerInfo): string | null {

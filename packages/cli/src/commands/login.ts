@@ -64,8 +64,8 @@ Examples:
         [
           { head: '', value: (r) => (r.current ? '*' : '') },
           { head: 'NAME', value: (r) => r.name },
-          { head: 'URL', value: (r) => r.url },
-          { head: 'PROJECT', value: (r) => r.project },
+          { head: 'URL', value: (r) => r.url, shrink: true },
+          { head: 'PROJECT', value: (r) => r.project, spare: true },
           { head: 'USER', value: (r) => r.username },
           { head: 'EXPIRES', value: (r) => timeText(r.expires_at) },
         ],

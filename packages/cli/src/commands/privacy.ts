@@ -11,9 +11,9 @@ type Log = ReplyOf<typeof api.privacy.logs>[number]
 
 const logColumns: Column<Log>[] = [
   { head: 'SHARD', value: (l) => l.shard, right: true },
-  { head: 'ORIGIN', value: (l) => l.origin },
+  { head: 'ORIGIN', value: (l) => l.origin, shrink: true },
   { head: 'SIZE', value: (l) => l.size, right: true },
-  { head: 'OPENED', value: (l) => timeText(l.opened_at) },
+  { head: 'OPENED', value: (l) => timeText(l.opened_at), spare: true },
   { head: 'CLOSED', value: (l) => timeText(l.closed_at) },
   { head: 'DROPPED', value: (l) => timeText(l.dropped_at) },
 ]
@@ -22,7 +22,7 @@ const holdColumns: Column<Hold>[] = [
   { head: 'ID', value: (h) => h.id },
   { head: 'ON', value: subjectText },
   { head: 'REASON', value: (h) => h.reason, shrink: true },
-  { head: 'SET', value: (h) => timeText(h.created_at) },
+  { head: 'SET', value: (h) => timeText(h.created_at), spare: true },
   { head: 'RELEASED', value: (h) => timeText(h.released_at) },
 ]
 

@@ -88,7 +88,7 @@ Example:
         [
           { head: 'ID', value: (c) => c.id },
           { head: 'STATE', value: (c) => c.state },
-          { head: 'FOUR EYES', value: (c) => (c.policy.four_eyes ? 'on' : 'off') },
+          { head: 'FOUR EYES', value: (c) => (c.policy.four_eyes ? 'on' : 'off'), spare: true },
           { head: 'APPROVERS', value: (c) => c.policy.approver_roles.join(' ') },
           { head: 'ASKED', value: (c) => timeText(c.created_at) },
         ],

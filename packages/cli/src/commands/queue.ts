@@ -30,7 +30,7 @@ const keyColumns: Column<ConcurrencyKey>[] = [
     value: (k) => timeText(k.paused_until),
     paint: (k) => (k.paused_until ? 'yellow' : undefined),
   },
-  { head: 'LIMITS', value: (k) => k.limits.map(limitText).join('; ') || null },
+  { head: 'LIMITS', value: (k) => k.limits.map(limitText).join('; ') || null, shrink: true },
 ]
 
 function limitText({ handler, concurrency, rate, until }: ConcurrencyKey['limits'][number]): string {

@@ -13,8 +13,8 @@ const columns: Column<Schedule>[] = [
   { head: 'ID', value: (s) => s.id },
   { head: 'STATE', value: (s) => s.state, paint: (s) => colour(s.state) },
   { head: 'NAME', value: (s) => s.name, shrink: true },
-  { head: 'HANDLER', value: (s) => s.handler, shrink: true },
-  { head: 'TIMES', value: timesText, shrink: true },
+  { head: 'HANDLER', value: (s) => s.handler, shrink: true, spare: true },
+  { head: 'TIMES', value: timesText, shrink: true, spare: true },
   { head: 'NEXT', value: (s) => timeText(s.next_at) },
 ]
 
@@ -25,7 +25,7 @@ const fireColumns: Column<ScheduleFire>[] = [
     value: (f) => f.outcome,
     paint: (f) => (f.outcome === 'started' ? 'green' : f.outcome === 'skipped' ? 'yellow' : 'red'),
   },
-  { head: 'ERROR', value: (f) => f.error_code ?? '' },
+  { head: 'ERROR', value: (f) => f.error_code ?? '', shrink: true },
   { head: 'RUN', value: (f) => f.run_id ?? '' },
 ]
 

@@ -16,7 +16,7 @@ export const taskColumns: Column<Task>[] = [
   { head: 'HANDLER', value: (t) => t.handler, shrink: true },
   { head: 'QUEUE', value: (t) => t.queue },
   { head: 'ATTEMPT', value: (t) => `${t.attempt}/${t.max_attempts}`, right: true },
-  { head: 'BY', value: (t) => t.executed_by_username },
+  { head: 'BY', value: (t) => t.executed_by_username, spare: true },
   { head: 'ERROR', value: (t) => t.error ?? t.error_code, shrink: true },
   { head: 'DISPATCHED', value: (t) => timeText(t.created_at) },
 ]
@@ -53,7 +53,7 @@ const attemptColumns: Column<TaskAttempt>[] = [
   { head: 'OUTCOME', value: (a) => a.outcome, paint: (a) => colourOf(a.outcome === 'lost' ? 'failed' : a.outcome) },
   { head: 'ENDED', value: (a) => timeText(a.ended_at) },
   { head: 'ERROR', value: (a) => a.error ?? a.error_code, shrink: true },
-  { head: 'NEXT', value: (a) => timeText(a.next_run_at) },
+  { head: 'NEXT', value: (a) => timeText(a.next_run_at), spare: true },
 ]
 /** Only of a task that cost something. */
 const costColumn: Column<TaskAttempt> = { head: 'COST', value: (a) => usdText(a.cost_usd), right: true }

@@ -14,7 +14,7 @@ const columns: Column<SigningKey>[] = [
   { head: 'STATE', value: (k) => k.state, paint: (k) => (k.state === 'enrolled' ? 'green' : undefined) },
   { head: 'OF', value: (k) => `${k.username} ${numberText(k.user_number)}` },
   { head: 'NAME', value: (k) => k.name, shrink: true },
-  { head: 'TYPE', value: (k) => k.type },
+  { head: 'TYPE', value: (k) => k.type, spare: true },
   { head: 'FINGERPRINT', value: (k) => k.fingerprint, shrink: true },
 ]
 

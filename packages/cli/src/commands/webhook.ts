@@ -13,8 +13,8 @@ const columns: Column<Webhook>[] = [
   { head: 'ID', value: (w) => w.id },
   { head: 'STATE', value: (w) => w.state, paint: (w) => (w.state === 'active' ? 'green' : 'red') },
   { head: 'NAME', value: (w) => w.name, shrink: true },
-  { head: 'EVENTS', value: (w) => [...w.events, ...w.handlers].join(' '), shrink: true },
-  { head: 'URL', value: (w) => w.url, shrink: true },
+  { head: 'EVENTS', value: (w) => [...w.events, ...w.handlers].join(' '), shrink: true, spare: true },
+  { head: 'URL', value: (w) => w.url, shrink: true, spare: true },
   { head: 'FAILING SINCE', value: (w) => timeText(w.failing_since) },
 ]
 
@@ -43,10 +43,10 @@ const deliveryColumns: Column<Delivery>[] = [
     paint: (d) => (d.state === 'delivered' ? 'green' : colourOf(d.state === 'waiting' ? 'pending' : d.state)),
   },
   { head: 'EVENT', value: (d) => d.event_type },
-  { head: 'ATTEMPTS', value: (d) => d.attempts.length, right: true },
+  { head: 'ATTEMPTS', value: (d) => d.attempts.length, right: true, spare: true },
   { head: 'LAST ANSWER', value: (d) => lastAnswer(d), shrink: true },
-  { head: 'NEXT', value: (d) => timeText(d.next_attempt_at) },
-  { head: 'MADE', value: (d) => timeText(d.created_at) },
+  { head: 'NEXT', value: (d) => timeText(d.next_attempt_at), spare: true },
+  { head: 'MADE', value: (d) => timeText(d.created_at), spare: true },
 ]
 
 function lastAnswer({ attempts }: Delivery): string {

@@ -65,6 +65,8 @@ interface PublishedLog {
   readonly reader: LogReader
   readonly note: string
   readonly checkpoint: Checkpoint
+  /** What witnesses signed last, of this checkpoint or of an earlier one. */
+  readonly cosigned: Uint8Array | null
 }
 
 /**
@@ -114,7 +116,7 @@ async function* filesOf(
   }
   const earlier = new Map(records.map(({ log, size }) => [`${log.name}/${size}`, { log, size }]))
   for (const log of [...logs, ...instance]) {
-    const cosigned = await log.reader.read('checkpoint.cosigned')
+    const { cosigned } = log
     if (!cosigned) continue
     yield { path: `logs/${log.name}/checkpoint.cosigned`, body: cosigned }
     const { size } = parseCheckpoint(parseNote(cosigned).text)
@@ -139,6 +141,8 @@ async function publishedLogs(
   for (const row of rows) {
     if (!shards.has(row.shard)) continue
     const reader = await openLogReader(on.folders, project, row.shard)
+    // Before the checkpoint: read after it, it could be of a log that has grown, which nothing here would prove.
+    const cosigned = await reader.read('checkpoint.cosigned')
     const note = Buffer.from((await reader.read('checkpoint')) ?? []).toString()
     // A log with placed rows and no checkpoint is about to get its first; its entries are not proven yet.
     if (note === '' || row.vkey === null) {
@@ -146,7 +150,7 @@ async function publishedLogs(
       continue
     }
     const checkpoint = parseCheckpoint(parseNote(note).text)
-    found.push({ name: `${role}-${row.shard}`, role, row, reader, note, checkpoint })
+    found.push({ name: `${role}-${row.shard}`, role, row, reader, note, checkpoint, cosigned })
   }
   return found
 }
@@ -157,12 +161,18 @@ interface Record {
   readonly event: ProvenEvent
 }
 
-/** The newest entry of the instance log that records each log, if there is one. In the instance's context. */
+/**
+ * The newest entry of the instance log that records each log as it is proven here or as it was before, if there is one: of one
+ * that has grown since its checkpoint was read, a newer state may be recorded. In the instance's context.
+ */
 async function findRecords(on: BundleOn, project: string, logs: readonly PublishedLog[]): Promise<Record[]> {
   const rows = await on.db.read(async (tx) => {
     const newest = await listEvents(tx, { event_type: 'project.checkpoint', resource: project }, { limit: 1_000 })
     const picked = logs.flatMap((log) => {
-      const row = newest.find((one) => one.log_index !== null && recordedIn(one.event).origin === log.row.origin)
+      const row = newest.find((one) => {
+        const { origin, size } = recordedIn(one.event)
+        return one.log_index !== null && origin === log.row.origin && size <= log.checkpoint.size
+      })
       return row ? [{ log, id: row.id }] : []
     })
     const proven = picked.length === 0 ? [] : await listProvenEvents(tx, [project])

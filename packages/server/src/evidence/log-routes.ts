@@ -225,15 +225,27 @@ async function filterOf(
   }
 }
 
-/** A date covers its whole day in UTC; a time is itself. */
+const DATE_OR_TIME = /^(\d{4}-\d{2}-\d{2})(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(Z|[+-]\d{2}:\d{2})?)?$/i
+
+/**
+ * A date covers its whole day in UTC; a time is itself, and in UTC when it names no zone. Nothing else: `Date.parse` alone takes
+ * "1" for a year and a time without a zone for one of the server's own, and an auditor would read the wrong days without knowing.
+ */
 function timeOf(name: string, text: string, wholeDay: number): number {
-  const date = /^\d{4}-\d{2}-\d{2}$/.test(text)
-  const at = Date.parse(text)
-  if (Number.isNaN(at))
+  const [, day = '', zone] = DATE_OR_TIME.exec(text) ?? []
+  const date = day === text
+  const at = Date.parse(date || zone ? text : `${text}Z`)
+  // The 30th of February would be the 2nd of March.
+  const isDay = day !== '' && new Date(`${day}T00:00:00Z`).toJSON()?.startsWith(day)
+  if (!isDay || Number.isNaN(at))
     throw new AppError(
       'VALIDATION_FAILED',
       {},
-      { fields: [{ path: `querystring.${name}`, message: 'must be a date or an RFC 3339 time' }] },
+      {
+        fields: [
+          { path: `querystring.${name}`, message: 'must be a date or an RFC 3339 time, such as 2026-05-17T09:30:00Z' },
+        ],
+      },
     )
   return date ? at + wholeDay : at
 }

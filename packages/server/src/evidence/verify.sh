@@ -12,6 +12,13 @@ fail() {
   echo "FAILED: $1" >&2
   exit 1
 }
+case ${1-SHA256:} in
+  SHA256:*) ;;
+  *)
+    echo 'Usage: sh verify.sh [SHA256:fingerprint]    the key that the manifest has to be signed with; see README.txt' >&2
+    exit 2
+    ;;
+esac
 for tool in sha256sum ssh-keygen openssl jq; do
   command -v "$tool" >/dev/null || fail "$tool is not installed"
 done

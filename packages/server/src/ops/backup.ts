@@ -17,7 +17,7 @@ import { rfc3339, systemClock } from '../platform/clock.ts'
 import { attachDatabase, copySqlite, dumpPostgres } from '../platform/db/index.ts'
 import { version } from '../version.ts'
 import { hashFile, listFiles, MANIFEST, type Manifest, type ManifestFile } from './backup-manifest.ts'
-import { type OpenPlace, OperationRefused, openPlace, type Place } from './place.ts'
+import { type OpenPlace, OperationRefused, openExisting, type Place } from './place.ts'
 
 export interface Backup extends Place {
   /** The folder to make. Its parent has to be there. */
@@ -49,7 +49,7 @@ export interface BackedUp {
  * is no backup and says so.
  */
 export async function backup(on: Backup): Promise<BackedUp> {
-  const place = openPlace(on)
+  const place = openExisting(on)
   const to = resolve(on.to)
   if (await isThere(to)) throw new OperationRefused(`${to} is there already. Give a name that is free.`)
   const folder = `${to}.partial`

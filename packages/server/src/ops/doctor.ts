@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { existsSync } from 'node:fs'
+import { access, constants, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { findLogsAhead, listEvents, listLogs, openNote, readLogText } from '../audit/index.ts'
 import { type Config, loadConfig } from '../config.ts'
 import { listProjects } from '../identity/index.ts'
@@ -39,15 +40,17 @@ const MINUTE = 60_000
 
 /**
  * Looks for what is wrong with an installation, with its server stopped or running, and says what to do. A check that
- * cannot be made because another failed is left out. Writes nothing but a probe file that it removes.
+ * cannot be made because another failed, or because nothing is there yet, is left out. Writes nothing but a probe file that it
+ * removes: whoever runs it is often root, whose folders the server's user could not write to.
  */
 export async function doctor(on: Place = {}): Promise<Diagnosis> {
   const checks: Finding[] = [checkNode()]
   const config = on.config ?? loadForDoctor(on, checks)
   if (config) {
     const place = openPlace({ ...on, config })
-    checks.push(await checkDataDir(config), checkServer(config), await checkDisk(config), ...(await checkKeys(place)))
-    checks.push(await checkBlobs(config), ...(await checkDatabase(place)))
+    checks.push(await checkDataDir(config), checkServer(config))
+    if (existsSync(config.dataDir)) checks.push(await checkDisk(config))
+    checks.push(...(await checkKeys(place)), await checkBlobs(config), ...(await checkDatabase(place)))
   }
   return { ok: checks.every((check) => check.ok), checks }
 }
@@ -103,7 +106,10 @@ function loadForDoctor(on: Place, checks: Finding[]): Config | undefined {
 async function checkDataDir({ dataDir }: Config): Promise<Finding> {
   const probe = join(dataDir, `.probe-${randomUUID()}`)
   try {
-    await mkdir(dataDir, { recursive: true, mode: 0o700 })
+    if (!existsSync(dataDir)) {
+      await access(firstThere(dataDir), constants.W_OK)
+      return fine('data directory', 'DATA_DIR_UNWRITABLE', `${dataDir} is not there yet: the first start makes it`)
+    }
     await writeFile(probe, 'probe')
     await rm(probe)
   } catch (error) {
@@ -125,10 +131,16 @@ async function checkDataDir({ dataDir }: Config): Promise<Finding> {
       )
 }
 
+/** The folder itself, or the nearest one above it that is there. */
+const firstThere = (folder: string): string => (existsSync(folder) ? folder : firstThere(dirname(folder)))
+
 /** Whether a server runs is no fault either way; the other findings are read with it in mind. */
 function checkServer(config: Config): Finding {
   if (config.database.kind === 'postgres')
     return fine('server', 'SERVER_STATE', 'PostgreSQL: any number of servers may run')
+  // Taking the lock would make its file.
+  if (!existsSync(join(config.dataDir, 'server.lock')))
+    return fine('server', 'SERVER_STATE', 'no server has used this data directory yet')
   try {
     lockDataDir(config.dataDir).release()
     return fine('server', 'SERVER_STATE', 'no server uses this data directory now')
@@ -167,6 +179,13 @@ async function checkKeys({ folders }: OpenPlace): Promise<Finding[]> {
 }
 
 async function checkBlobs(config: Config): Promise<Finding> {
+  // Opening it would make it.
+  if (config.blobs.type === 'local' && !existsSync(config.blobs.dir))
+    return fine(
+      'artifact store',
+      'STORAGE_UNAVAILABLE',
+      `${config.blobs.dir} is not there yet: the first start makes it`,
+    )
   try {
     const blobs = await openBlobs(config.blobs)
     await blobs.check().finally(() => blobs.close())

@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { after, test } from 'node:test'
 import { missingBackend } from '../../../../test/servers/missing-backend.ts'
 import { missingPostgres, startPostgres } from '../../../../test/servers/postgres.ts'
-import { checkConfig, type Diagnosis, doctor, initSample, type Place } from './index.ts'
+import { backup, checkConfig, type Diagnosis, doctor, initSample, type Place, verifyOffline } from './index.ts'
 
 const folders: string[] = []
 after(async () => {
@@ -58,11 +58,35 @@ test('the sample is three assets, an employee and an administrator, and is made 
   )
 })
 
-test('a new and a filled installation are well', async () => {
+test('a new and a filled installation are well, and the doctor leaves nothing behind', async () => {
   const place = await makePlace()
   assert.deepEqual(bad(await doctor(place)), [])
+  await assert.rejects(readdir(place.dataDir), { code: 'ENOENT' })
+  await mkdir(place.dataDir, { mode: 0o700 })
+  assert.deepEqual(bad(await doctor(place)), [])
+  assert.deepEqual(await readdir(place.dataDir), [])
   await initSample(place)
   assert.deepEqual(bad(await doctor(place)), [])
+})
+
+test('where no server was, nothing is backed up or verified, and nothing is made', async () => {
+  const place = await makePlace()
+  const to = path.join(place.dataDir, '../backup')
+  for (const work of [backup({ ...place, to }), verifyOffline(place)])
+    await assert.rejects(
+      work,
+      /There is no database .*writ\.db\. Name the data directory of the server with --data-dir/,
+    )
+  assert.deepEqual(await readdir(path.join(to, '..')), [])
+
+  await initSample(place)
+  await backup({ ...place, to })
+  const before = await readdir(to)
+  await assert.rejects(
+    verifyOffline({ ...place, dataDir: to }),
+    /backup is a backup .*"writ restore .*backup --data-dir/,
+  )
+  assert.deepEqual(await readdir(to), before)
 })
 
 test('the doctor names what is wrong, with what to do', async () => {

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { auditFolders, databaseSettings } from '../app.ts'
 import type { AuditFolders } from '../audit/index.ts'
 import { type Config, loadConfig } from '../config.ts'
@@ -43,6 +45,21 @@ function loadPlace(place: Place): Config {
   const { config, problems } = loadConfig(loadArguments(place))
   if (!config) throw new OperationRefused(problems.join('\n'))
   return config
+}
+
+/**
+ * Opens a place that is there already. Throws OperationRefused where nothing is: SQLite would make an empty database, in a backup
+ * as well, which is to stay what it was.
+ */
+export function openExisting(place: Place): OpenPlace {
+  const opened = openPlace(place)
+  const { database, dataDir } = opened.config
+  if (database.kind === 'postgres' || existsSync(database.file)) return opened
+  throw new OperationRefused(
+    existsSync(join(dataDir, 'manifest.json')) && existsSync(join(dataDir, 'database'))
+      ? `${dataDir} is a backup and no data directory. Restore it into an empty one first, with "writ restore ${dataDir} --data-dir <folder>".`
+      : `There is no database ${database.file}. Name the data directory of the server with --data-dir, or its WRIT_DATA_DIR.`,
+  )
 }
 
 /**

@@ -4,7 +4,7 @@ import type { VerifyReport } from '@writ/api'
 import { dayFolder, listLogs, openNote, replaceFile, snapshotBeside, verifyProjectLog } from '../audit/index.ts'
 import { listProjects } from '../identity/index.ts'
 import { attachDatabase, type Database, INSTANCE, inProject } from '../platform/db/index.ts'
-import { type OpenPlace, OperationRefused, openPlace, type Place } from './place.ts'
+import { type OpenPlace, OperationRefused, openExisting, type Place } from './place.ts'
 
 export interface VerifyOffline extends Place {
   /** The slug of one project, or `_instance`; every log when left out. */
@@ -35,7 +35,7 @@ export interface OfflineReport extends VerifyReport {
  * its log passed. Writes nothing but into `keptDir`.
  */
 export async function verifyOffline(on: VerifyOffline): Promise<OfflineReport> {
-  const place = openPlace(on)
+  const place = openExisting(on)
   const db = await attachDatabase(place.database)
   try {
     const all = [{ id: INSTANCE, slug: '_instance' }, ...(await listProjects(db)).map(({ id, slug }) => ({ id, slug }))]

@@ -20,7 +20,10 @@ export class AppError extends Error {
   ) {
     const { status, text } = errors[code]
     super(
-      text.replace(/\{(\w+)\}/g, (_, name: string) => String(facts[name] ?? '')),
+      // A reason that is a sentence of its own ends the sentence that it is put into.
+      text.replace(/\{(\w+)\}(\.?)/g, (_, name: string, stop: string) =>
+        stop === '' ? String(facts[name] ?? '') : `${String(facts[name] ?? '').replace(/\.+$/, '')}.`,
+      ),
       more.cause === undefined ? {} : { cause: more.cause },
     )
     this.name = 'AppError'

@@ -67,10 +67,27 @@ const FORMATS: Record<string, string> = {
   uri: 'a URL',
 }
 
+// What the validator says of them otherwise: "must NOT have more than 255 characters", "must be >= 1".
+const BOUNDS: Record<string, string> = {
+  maxLength: 'have at most # characters',
+  minLength: 'have at least # characters',
+  maxItems: 'have at most # items',
+  minItems: 'have at least # items',
+  maxProperties: 'have at most # fields',
+  minProperties: 'have at least # fields',
+  minimum: 'be at least #',
+  maximum: 'be at most #',
+}
+
 function detail(fault: ValidationFault): string {
   if (fault.keyword === 'minLength' && fault.params?.limit === 1) return 'must not be empty'
   const format = FORMATS[String(fault.params?.format)]
   if (fault.keyword === 'format' && format) return `must be ${format}`
+  const bound = BOUNDS[fault.keyword ?? '']
+  if (bound) {
+    const limit = Number(fault.params?.limit)
+    return `must ${(limit === 1 ? bound.replace(/s$/, '') : bound).replace('#', String(limit))}`
+  }
   const asked = patternWords.get(String(fault.params?.pattern))
   if (fault.keyword === 'pattern' && asked) return `must be ${asked}`
   const allowed = fault.params?.allowedValues
