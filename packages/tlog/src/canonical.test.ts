@@ -20,6 +20,16 @@ test('keys are sorted by UTF-16 code units', () => {
   assert.equal(canonicalize(value), '{"\\r":2,"1":4,"10":8,"\u0080":6,"ö":7,"€":1,"😀":5,"\ufb33":3}')
 })
 
+test('few keys and many are sorted alike, whatever they are', () => {
+  fc.assert(
+    fc.property(fc.uniqueArray(fc.string({ unit: 'grapheme', maxLength: 80 }), { maxLength: 60 }), (keys) => {
+      const value = Object.fromEntries(keys.map((key, i) => [key, i]))
+      const sorted = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+      assert.equal(canonicalize(value), `{${sorted.map(([key, i]) => `${JSON.stringify(key)}:${i}`).join(',')}}`)
+    }),
+  )
+})
+
 test('negative zero is 0', () => assert.equal(canonicalize([-0, 0]), '[0,0]'))
 
 test('a key named __proto__ is a key like any other', () => {

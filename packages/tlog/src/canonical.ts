@@ -50,13 +50,12 @@ function writeObject(value: object, at: (string | number)[]): string {
   const prototype: unknown = Object.getPrototypeOf(value)
   if (prototype !== Object.prototype && prototype !== null) throw new Error(`${pathOf(at)}: not a plain object`)
   if (Object.getOwnPropertySymbols(value).length > 0) throw new Error(`${pathOf(at)}: a symbol key has no JSON form`)
-  // RFC 8785 section 3.2.3 sorts by UTF-16 code units, which is what sorting strings does.
-  const keys = Object.keys(value).sort()
+  const keys = Object.keys(value)
+  sortNames(keys)
   let json = '{'
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i]!
-    if (i > 0) json += ','
-    json += `${quote(key, at)}:`
+    json += i > 0 ? `,${member(key, at)}` : member(key, at)
     at.push(key)
     // A plain object's own enumerable key can be read by name.
     json += write((value as Record<string, unknown>)[key], at)
@@ -65,7 +64,38 @@ function writeObject(value: object, at: (string | number)[]): string {
   return `${json}}`
 }
 
-function quote(text: string, at: (string | number)[]): string {
+const FEW = 24
+
+/** RFC 8785 section 3.2.3 sorts by UTF-16 code units, which is what comparing strings does. A few are sorted sooner by insertion. */
+function sortNames(keys: string[]): void {
+  if (keys.length > FEW) keys.sort()
+  else
+    for (let i = 1; i < keys.length; i++) {
+      const key = keys[i]!
+      let at = i
+      for (; at > 0 && keys[at - 1]! > key; at--) keys[at] = keys[at - 1]!
+      keys[at] = key
+    }
+}
+
+// Names of members come again with every object of their kind. Those that were given from outside do not make it grow.
+const members = new Map<string, string>()
+const MOST_MEMBERS = 1_000
+const LONGEST_KEPT = 64
+
+/** A name with the colon behind it. */
+function member(key: string, at: readonly (string | number)[]): string {
+  const known = members.get(key)
+  if (known !== undefined) return known
+  const text = `${quote(key, at)}:`
+  if (key.length <= LONGEST_KEPT) {
+    if (members.size >= MOST_MEMBERS) members.clear()
+    members.set(key, text)
+  }
+  return text
+}
+
+function quote(text: string, at: readonly (string | number)[]): string {
   if (!text.isWellFormed()) throw new Error(`${pathOf(at)}: a lone surrogate has no UTF-8 form`)
   return JSON.stringify(text)
 }
