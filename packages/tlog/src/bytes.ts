@@ -36,7 +36,7 @@ const hexPairs = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padS
 /** Lower-case hexadecimal. */
 export function toHex(bytes: Uint8Array): string {
   let hex = ''
-  for (const byte of bytes) hex += hexPairs[byte]
+  for (let i = 0; i < bytes.length; i++) hex += hexPairs[bytes[i]!]
   return hex
 }
 

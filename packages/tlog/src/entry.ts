@@ -56,17 +56,33 @@ const ACTOR_KINDS: readonly string[] = ['user', 'agent', 'system', 'token'] sati
  */
 export function encodeEntry(entry: Entry): Uint8Array {
   refuseBadEntry(entry)
-  const bytes = toUtf8(writeEntry(entry))
-  if (bytes.length > MAX_ENTRY_BYTES) throw new Error(`the entry has ${bytes.length} bytes; at most ${MAX_ENTRY_BYTES}`)
-  return bytes
+  const json = writeEntry(entry)
+  if (json.length > MAX_ENTRY_BYTES) throw tooLong(toUtf8(json).length)
+  // A character has at most three bytes.
+  if (room.length - used < 3 * json.length) {
+    room = new Uint8Array(ROOM_BYTES)
+    used = 0
+  }
+  const { written } = encoder.encodeInto(json, room.subarray(used))
+  if (written > MAX_ENTRY_BYTES) throw tooLong(written)
+  used += written
+  return room.subarray(used - written, used)
 }
+
+const tooLong = (bytes: number) => new Error(`the entry has ${bytes} bytes; at most ${MAX_ENTRY_BYTES}`)
+
+// Entries share their memory, many to a piece: each with memory of its own costs more than what is done with it.
+const ROOM_BYTES = 64 * 1024
+const encoder = new TextEncoder()
+let room = new Uint8Array(ROOM_BYTES)
+let used = 0
 
 /**
  * The entry these bytes are. Throws with the reason unless they are exactly what `encodeEntry` writes: repeated keys,
  * spaces, other key orders, other spellings of a number and unknown fields are all refused.
  */
 export function decodeEntry(bytes: Uint8Array): Entry {
-  if (bytes.length > MAX_ENTRY_BYTES) throw new Error(`the entry has ${bytes.length} bytes; at most ${MAX_ENTRY_BYTES}`)
+  if (bytes.length > MAX_ENTRY_BYTES) throw tooLong(bytes.length)
   let value: unknown
   try {
     value = JSON.parse(fromUtf8(bytes))

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { type Actor, append } from '../audit/index.ts'
 import { type Caller, personOf } from '../identity/index.ts'
 import type { BlobRef, Blobs } from '../platform/blobs/index.ts'
@@ -74,7 +74,7 @@ export async function recordArtifact(
 }
 
 /** SHA-256 of a document, in hex. */
-export const digestOf = (text: string | Uint8Array): string => createHash('sha256').update(text).digest('hex')
+export const digestOf = (text: string | Uint8Array): string => hash('sha256', text, 'hex')
 
 /** What an audit event belongs to: its run, or what it is about, with the ticket of either. For legal holds. */
 export async function belongingOf(
