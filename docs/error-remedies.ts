@@ -343,7 +343,7 @@ export const remedies: Record<ErrorCode, Remedy> = {
   ],
   RUN_NOT_SETTLED: [
     'Wait until it is final. A cancelled run is not verified again; start another.',
-    '只能复核已完成的执行。',
+    '该状态的执行不能复核。',
     '等它结束；已取消的执行不能复核，请新建。',
   ],
   RUN_NOT_CANCELLABLE: ['Only a run that waits can be cancelled.', '当前状态不能取消。', '只有等待中的执行可以取消。'],

@@ -208,7 +208,10 @@ holds('old evidence is verified again in a linked run that compares, and never m
   assert.equal(ok(await sys.employee.get<Ticket>('/tickets/1')).status, 'done')
   await begin(sys)
   const open = ok(await sys.employee.get<Run[]>('/runs?ticket_id=2'))[0]!
-  refused(await sys.employee.post(`/runs/${open.id}/verify`), 409, 'RUN_NOT_SETTLED')
+  const verifyOpen = () => sys.employee.post(`/runs/${open.id}/verify`)
+  refused(await verifyOpen(), 409, 'RUN_NOT_SETTLED', 'A run that is pending cannot be verified again.')
+  ok(await sys.employee.post(`/runs/${open.id}/cancel`))
+  refused(await verifyOpen(), 409, 'RUN_NOT_SETTLED', 'A run that is cancelled cannot be verified again.')
 })
 
 holds('a waiting run is cancelled, and its ticket is not left running', async (sys) => {

@@ -109,7 +109,7 @@ export const errors = {
     status: 409,
     text: 'The run is settled; open a new one with POST /runs/:id/verify, which may take more files.',
   },
-  RUN_NOT_SETTLED: { status: 409, text: 'Only a settled run can be verified again.' },
+  RUN_NOT_SETTLED: { status: 409, text: 'A run that is {state} cannot be verified again.' },
   RUN_NOT_CANCELLABLE: { status: 409, text: 'A run that is {state} cannot be cancelled.' },
   ACTION_NEEDS_APPROVAL: { status: 400, text: 'Ticket must be approved before running action runs' },
   ACTION_ADMIN_ONLY: { status: 403, text: 'Only admins can trigger action runs' },

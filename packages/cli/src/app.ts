@@ -3,6 +3,7 @@ import { type Client, type ClientOptions, createClient } from '@writ/sdk'
 import type { Command } from 'commander'
 import type { Settings } from './config.ts'
 import { type Context, type Contexts, loadContexts } from './contexts.ts'
+import { exitCodes } from './exit-codes.ts'
 import { Failure, usage } from './failure.ts'
 import { createOutput, type Output } from './output.ts'
 import { createProgress, type Progress } from './progress.ts'
@@ -83,6 +84,7 @@ export function chooseTarget(globals: Globals, settings: Settings, known: Contex
   if (url === undefined) {
     throw new Failure('No server is known yet', {
       advice: 'Run "writ login --url http://localhost:8000", or give --url or WRIT_URL.',
+      exit: exitCodes.notAllowed,
     })
   }
   if (!URL.canParse(url) || !/^https?:/.test(url)) {

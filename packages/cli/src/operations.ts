@@ -37,7 +37,7 @@ type StoreType = (typeof storeTypes)[number]
 export interface Operations {
   verifyOffline(
     o: Place & { project?: string | undefined; kept?: string | undefined; onProgress?: OnStep },
-  ): Promise<VerifyReport>
+  ): Promise<VerifyReport & { reports: readonly (VerifyReport & { project: string })[] }>
   checkConfig(o: Place & { argv?: string[] }): Promise<{ ok: boolean; problems: string[]; settings: SettingShown[] }>
   backup(
     o: Place & { to: string; onProgress?: OnStep },

@@ -635,3 +635,11 @@ for (const [line, query] of [
     assert.deepEqual(sent, query)
   })
 }
+
+test('who has never logged in is told how, with the exit code of somebody who is not logged in', async (t) => {
+  const { writ, asked } = await openCommandLine(t, undefined, { url: undefined, token: undefined })
+  const { code, err } = await writ(['ticket', 'list'])
+  assert.equal(code, 3)
+  assert.match(err, /^writ: No server is known yet\. Run "writ login --url /)
+  assert.deepEqual(asked, [])
+})

@@ -10,6 +10,7 @@ import { Failure } from '../failure.ts'
 import { type KeptCheckpoint, keepCheckpoint, loadKeptCheckpoint } from '../kept-checkpoints.ts'
 import { allOption, type ListOptions, limitOption, listSome } from '../listing.ts'
 import { loadOperation } from '../operations.ts'
+import type { Field } from '../output.ts'
 import { pipeChecked } from '../pipe-checked.ts'
 import { loadKeyChanges, verifyServedLog } from '../served-log.ts'
 import { safeLine } from '../text.ts'
@@ -238,13 +239,17 @@ const otherKey = (info: Log, kept: KeptCheckpoint | undefined, vkey: string | un
     },
   )
 
-function damaged(fault: {
-  code: string | null
-  reason: string | null
-  index?: number | null
-  path?: string | null
-}): Failure {
+function damaged(
+  fault: {
+    code: string | null
+    reason: string | null
+    index?: number | null
+    path?: string | null
+  },
+  project?: string,
+): Failure {
   const where = [
+    project === undefined ? '' : `log of ${placeText(project)}`,
     fault.index === undefined || fault.index === null ? '' : `first bad entry ${fault.index}`,
     fault.path ? `in ${fault.path}` : '',
   ].filter(Boolean)
@@ -290,6 +295,9 @@ function sayVerified(app: App, v: Verified): void {
   )
 }
 
+const placeText = (project: string): string =>
+  project === '_instance' ? 'the instance' : `the project ${safeLine(project)}`
+
 function timesText({ early, late, first, by }: StrangeTimes): string | null {
   if (first === null) return null
   const said = [early > 0 && `${early} entries are dated too early`, late > 0 && `${late} too late`].filter(Boolean)
@@ -306,15 +314,15 @@ async function verifyFolder(app: App, dataDir: string): Promise<void> {
     onProgress: ({ done, size }) => bar.update(done, size),
     signal: app.terminal.signal,
   }).finally(() => bar.end())
-  if (!report.ok) throw damaged(report)
-  const { origin, size, root, checked } = report
+  if (!report.ok) throw damaged(report, report.reports.find(({ ok }) => !ok)?.project)
+  // Each by its name: in a data folder there is always more than one log.
   app.out().item(
     report,
-    [
-      ['Verified', `${size} entries of ${origin}`, 'green'],
+    report.reports.flatMap(({ project, origin, size, root, checked }): Field[] => [
+      ['Verified', `${size} entries of ${placeText(project)}: ${origin}`, 'green'],
       ['Root', root],
       ['Compared', `${checked.rows} rows and ${checked.day_files} day files agree with the log`],
-    ],
-    size,
+    ]),
+    report.size,
   )
 }

@@ -69,7 +69,8 @@ export async function verifyAgain(
   body: { expect?: ExpectedFile[]; finalize?: 'auto' | 'manual' } | null,
 ): Promise<Run> {
   const before = await runToWorkOn(tx, caller, ref, 'RUN_TICKET_DENIED')
-  if (!isFinal(before.state) || before.state === 'cancelled') throw new AppError('RUN_NOT_SETTLED')
+  if (!isFinal(before.state) || before.state === 'cancelled')
+    throw new AppError('RUN_NOT_SETTLED', { state: before.state })
   const ticket = await seeTicket(tx, caller, before.ticket_id)
   const evidence = await store.listEvidence(tx, before.id)
   const id = uuidv7(caller.at)
