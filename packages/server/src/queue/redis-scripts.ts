@@ -2,7 +2,7 @@
  * What happens in Redis in one step. All keys of a place have one hash tag, so that a cluster keeps them on one node:
  *
  *     {writ:<space>:<project>:<queue>}:stamp     epoch whose entries are complete here
- *                                     :building  epoch whose entries are being put in
+ *                                     :building  epoch whose entries are being put in, and by which beginning
  *                                     :entries   hash: run -> rank and handler, of what waits
  *                                     :later     sorted set: run, by its time
  *                                     :due:<h>   sorted set per handler: ranks, all with score 0, which sorts them as text
@@ -12,6 +12,11 @@
  *
  * Scripts get these keys in this order, the prefix of `:due:` as the last. Work that may run is read off the stream by a
  * consumer and acknowledged when its claim has committed; what a lost consumer leaves is claimed back by its idle time.
+ *
+ * A place in which nothing is for a while goes, and then its name goes from the places, which may be on another node. Nothing is put
+ * where there is neither a stamp nor a beginning: it waits in the table, unseen. Whoever brings a stamp back notes the place anew
+ * after it began and before it ends, under a new number, and a name goes only under the number that it had before its place
+ * went. So whatever stops or comes late, a place with a stamp has its name.
  */
 export const keysOf = (tag: string): string[] =>
   ['stamp', 'building', 'entries', 'later', 'handlers', 'out', 'seq', 'due:'].map((name) => `{${tag}}:${name}`)
@@ -40,8 +45,11 @@ end
 export const scripts = {
   /**
    * ARGV: now, then changes: 'put', run, rank and handler, time | 'remove', run | 'ack', id | 'back', id, rank and handler.
+   * Answers 2; 1 if the place is being built; 0 if it is not there, and nothing was done.
    */
   writChange: `${shared}
+local answer = call('EXISTS', stamp) == 1 and 2 or call('EXISTS', building)
+if answer == 0 then return 0 end
 local now = tonumber(ARGV[1])
 local i = 2
 while i <= #ARGV do
@@ -73,14 +81,20 @@ while i <= #ARGV do
     end
   end
 end
-return 1`,
+return answer`,
 
   /**
    * ARGV: epoch, limit, consumer, handlers to leave alone. Answers stream id and value in turns; nothing at all (nil) if what is
-   * here cannot be trusted.
+   * here cannot be trusted. Ids go on from the clock, in microseconds, so that those of a place that went do not come again.
    */
   writTake: `${shared}
-if call('GET', stamp) ~= ARGV[1] then return false end
+local epoch = call('GET', stamp)
+if not epoch and call('EXISTS', building) == 0 then return {} end
+if epoch ~= ARGV[1] then return false end
+if call('EXISTS', seq) == 0 then
+  local time = call('TIME')
+  call('SET', seq, time[1] .. string.format('%06d', time[2]))
+end
 local limit, consumer = tonumber(ARGV[2]), ARGV[3]
 local except = {}
 for i = 4, #ARGV do except[ARGV[i]] = true end
@@ -97,7 +111,7 @@ while #taken < 2 * limit and #heads > 0 do
   for i = 2, #heads do if heads[i][2] < heads[least][2] then least = i end end
   local handler, rank = heads[least][1], heads[least][2]
   if #taken == 0 and call('EXISTS', out) == 0 then call('XGROUP', 'CREATE', out, 'workers', '0', 'MKSTREAM') end
-  local id = call('XADD', out, call('INCR', seq) .. '-0', 'value', rank .. handler)
+  local id = call('XADD', out, string.format('%.0f-0', call('INCR', seq)), 'value', rank .. handler)
   call('ZREM', due .. handler, rank)
   call('HDEL', entries, string.sub(rank, 21))
   taken[#taken + 1] = id
@@ -115,7 +129,7 @@ return taken`,
 
   /**
    * ARGV: epoch, now, milliseconds after which a consumer that has not said how a claim went is lost. Answers whether something
-   * is due, and when the next falls due or ''; nil as above.
+   * is due, when the next falls due or '', and, if nothing is here at all, the counter; nil if it cannot be trusted.
    */
   writSweep: `${shared}
 if call('GET', stamp) ~= ARGV[1] then return false end
@@ -138,32 +152,49 @@ local any = 0
 for _, handler in ipairs(call('SMEMBERS', handlers)) do
   if call('EXISTS', due .. handler) == 1 then any = 1 else call('SREM', handlers, handler) end
 end
-if #ripe == 1000 then return { any, ARGV[2] } end
-return { any, call('ZRANGE', later, 0, 0, 'WITHSCORES')[2] or '' }`,
+if #ripe == 1000 then return { any, ARGV[2], '' } end
+local empty = any == 0 and call('EXISTS', entries) + call('EXISTS', later) + call('EXISTS', out) == 0
+return { any, call('ZRANGE', later, 0, 0, 'WITHSCORES')[2] or '', empty and (call('GET', seq) or '0') or '' }`,
 
-  /** ARGV: epoch. Empties what an earlier epoch left. Answers 1 if the entries of this epoch are to be put in. */
+  /**
+   * ARGV: epoch, a name for this beginning. Empties what an earlier epoch left. Answers the beginning if the entries of this epoch
+   * are to be put in, and 1 if it is this one; else nil.
+   */
   writBegin: `${shared}
 local epoch = tonumber(ARGV[1])
-if tonumber(call('GET', stamp) or -1) >= epoch then return 0 end
-local other = tonumber(call('GET', building) or -1)
-if other > epoch then return 0 end
-if other < epoch then
-  for _, handler in ipairs(call('SMEMBERS', handlers)) do call('UNLINK', due .. handler) end
-  call('UNLINK', stamp, entries, later, handlers, out)
-  call('SET', building, ARGV[1])
-end
-return 1`,
+if tonumber(call('GET', stamp) or -1) >= epoch then return false end
+local begun = call('GET', building)
+local other = begun and tonumber(string.match(begun, '^%d+')) or -1
+if other > epoch then return false end
+if other == epoch then return { begun, 0 } end
+for _, handler in ipairs(call('SMEMBERS', handlers)) do call('UNLINK', due .. handler) end
+call('UNLINK', stamp, entries, later, handlers, out)
+begun = ARGV[1] .. ' ' .. ARGV[2]
+call('SET', building, begun)
+return { begun, 1 }`,
 
-  /** ARGV: epoch. All entries were put in, if nobody began anew meanwhile. */
+  /** ARGV: epoch, a beginning. All entries were put in, if nobody began anew meanwhile. */
   writFinish: `${shared}
-if call('GET', building) ~= ARGV[1] then return 0 end
+if call('GET', building) ~= ARGV[2] then return 0 end
 call('SET', stamp, ARGV[1])
 call('DEL', building)
 return 1`,
+
+  /** ARGV: epoch, the counter when it was seen to be empty. Answers 1 if nothing was here since, and nothing is left. */
+  writPrune: `${shared}
+if call('GET', stamp) ~= ARGV[1] or (call('GET', seq) or '0') ~= ARGV[2] then return 0 end
+if call('EXISTS', building) + call('EXISTS', entries) + call('EXISTS', later) + call('EXISTS', out) > 0 then return 0 end
+for _, handler in ipairs(call('SMEMBERS', handlers)) do
+  if call('EXISTS', due .. handler) == 1 then return 0 end
+end
+call('DEL', stamp, handlers, seq)
+return 1`,
 } as const
 
-/** Of the whole copy: the epoch that it is complete for, and the set of its places. */
-export const copyKeysOf = (space: string): string[] => [`{writ:${space}}:stamp`, `{writ:${space}}:places`]
+/** Of the whole copy: the epoch that it is complete for, the set of its places, and their numbers; the last one stands at ''. */
+export const copyKeysOf = (space: string): string[] =>
+  ['stamp', 'places', 'numbers'].map((name) => `{writ:${space}}:${name}`)
+export const COPY_KEYS = 3
 
 export const copyScripts = {
   /**
@@ -181,4 +212,18 @@ if tonumber(redis.call('GET', KEYS[1]) or -1) >= tonumber(ARGV[1]) then return 0
 for i = 2, #ARGV do redis.call('SADD', KEYS[2], ARGV[i]) end
 redis.call('SET', KEYS[1], ARGV[1])
 return 1`,
+
+  /** ARGV: places. */
+  writKeep: `
+for _, name in ipairs(ARGV) do
+  redis.call('SADD', KEYS[2], name)
+  redis.call('HSET', KEYS[3], name, redis.call('HINCRBY', KEYS[3], '', 1))
+end
+return 1`,
+
+  /** ARGV: place, its number before it went, or ''. */
+  writLeave: `
+if (redis.call('HGET', KEYS[3], ARGV[1]) or '') ~= ARGV[2] then return 0 end
+redis.call('HDEL', KEYS[3], ARGV[1])
+return redis.call('SREM', KEYS[2], ARGV[1])`,
 } as const

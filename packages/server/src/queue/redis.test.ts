@@ -20,6 +20,7 @@ import { Secret } from '../platform/secret.ts'
 import { A } from './conformance.ts'
 import { openQueue, type QueueSettings } from './open.ts'
 import type { Ask, Entry, Lease, Queue } from './queue.ts'
+import { connectRedis, mastersOf } from './redis-client.ts'
 import { copyKeysOf, copyScripts } from './redis-scripts.ts'
 
 const skip = missingBackend('Redis', missingRedis())
@@ -133,12 +134,17 @@ async function claimSoon(db: Database, queue: Queue, limit = 100): Promise<Lease
  * Two servers put entries in and work on them, some fail once, while `disturb` does its worst. Then everything has to have been
  * settled, once, and the table to be empty.
  */
-async function workThrough(url: string, disturb: (progress: () => number) => Promise<void>): Promise<void> {
+async function workThrough(
+  url: string,
+  disturb: (progress: () => number) => Promise<void>,
+  settings: Partial<QueueSettings> = {},
+  rhythm?: 'in bursts',
+): Promise<void> {
   const TASKS = 1_200
   const store = await onPostgres()
   const dbs = [await store.open(), await store.open()]
   await addProject(dbs[0]!)
-  const queues = await Promise.all(dbs.map((db) => open(db, url)))
+  const queues = await Promise.all(dbs.map((db) => open(db, url, settings)))
   const settled = new Map<string, number>()
   const failed = new Set<string>()
   const accepted = new Set<string>()
@@ -148,11 +154,13 @@ async function workThrough(url: string, disturb: (progress: () => number) => Pro
   const give = async (i: number) => {
     for (let n = 0; n < TASKS / 2; n += 20) {
       const entries = Array.from({ length: 20 }, (_, k) =>
-        entry({ priority: k % 3, runAt: systemClock.now() + (k % 5) * 50 }),
+        entry({ priority: k % 3, runAt: systemClock.now() + (rhythm ? 0 : (k % 5) * 50) }),
       )
       await enqueue(dbs[i]!, queues[i]!, entries)
       for (const { runId } of entries) accepted.add(runId)
-      await nap(15)
+      // The next comes about when the place of an empty queue goes.
+      if (rhythm) await until(() => settled.size >= accepted.size)
+      await nap(rhythm ? (n * 7 + i * 3) % 40 : 15)
     }
   }
   const work = async (i: number) => {
@@ -261,6 +269,90 @@ test('connections are cut under load: nothing is lost, nothing is settled twice'
     })
   } finally {
     await proxy.stop()
+    await redis.stop()
+  }
+})
+
+for (const [where, start] of [
+  ['Redis', startRedis],
+  ['a cluster', startRedisCluster],
+] as const)
+  test(`a queue that goes from ${where} whenever it is empty, under load, loses nothing and doubles nothing`, {
+    skip: skipWithoutPostgres,
+  }, async () => {
+    const redis = await start()
+    const direct = await connectRedis(redis.url, { troubled() {}, cut() {} })
+    try {
+      let came = 0
+      await workThrough(
+        redis.url,
+        async (progress) => {
+          await until(() => progress() >= 1_000)
+          const [numbers] = (await Promise.all(mastersOf(direct).map((node) => node.keys('*:numbers')))).flat()
+          came = Number(await direct.hget(numbers!, ''))
+        },
+        { idleMs: 0 },
+        'in bursts',
+      )
+      assert.ok(came >= 3, `it came back ${came} times`)
+    } finally {
+      direct.disconnect()
+      await redis.stop()
+    }
+  })
+
+test('of a queue that nobody uses any more nothing stays in Redis, and it is there again when it is used', {
+  skip,
+}, async () => {
+  const redis = await startRedis()
+  const { db, end } = await onSqlite()
+  const queue = await open(db, redis.url, { idleMs: 0 })
+  const other = await open(db, redis.url)
+  const direct = new Redis(redis.url)
+  try {
+    await queue.sweep(systemClock.now())
+    await other.sweep(systemClock.now())
+    const left = async () =>
+      (await direct.keys('*:api}:*')).length + (await direct.scard((await direct.keys('*:places'))[0]!))
+    const doOne = async () => {
+      const one = entry()
+      await enqueue(db, other, [one])
+      const leases = await claim(db, other)
+      assert.deepEqual(
+        leases.map(({ runId }) => runId),
+        [one.runId],
+      )
+      return leases
+    }
+    // What waits for its time, or was taken, is not idle.
+    await enqueue(db, other, [entry({ runAt: systemClock.now() + 60_000 })])
+    const held = await doOne()
+    for (let i = 0; i < 3; i++) await queue.sweep(systemClock.now())
+    assert.ok((await left()) > 1)
+    await finish(db, other, held)
+    const waiting = await db.lookup<{ run_id: string }>('select run_id from queue', [])
+    await inProject(A, () =>
+      db.write((tx) =>
+        other.settle(
+          tx,
+          waiting.map(({ run_id }) => ({ runId: run_id, fence: 'unclaimed' as const, next: 'done' as const })),
+        ),
+      ),
+    )
+    await until(async () => {
+      await queue.sweep(systemClock.now())
+      return (await left().catch(() => 0)) === 0
+    })
+    // The other server has not heard that it went. Ids of its stream do not come again.
+    await finish(db, other, await doOne())
+    await finish(db, other, await doOne())
+    const [seq] = await direct.keys('*:api}:seq')
+    assert.ok(Number(await direct.get(seq!)) > 1e15)
+  } finally {
+    direct.disconnect()
+    await queue.close()
+    await other.close()
+    await end()
     await redis.stop()
   }
 })
@@ -404,8 +496,8 @@ test('a queue that is used for the first time while the copy is built is found w
     // Another server builds the copy, and has asked for the places already.
     await direct.del(stamp!)
     await enqueue(db, queue, [entry({ queue: 'fresh', runAt: systemClock.now() - 60_000 })])
+    await until(async () => (await direct.sismember(places!, `${A}:fresh`)) === 1)
     // Whatever is due for two seconds and could be put in counts as seen.
-    await until(async () => (await direct.keys('*:fresh}:entries')).length === 1)
     await inProject(A, () => db.write((tx) => tx.sql('update queue set ready = 2', [])))
     await direct.eval(copyScripts.writComplete, 2, stamp!, places!, copy!.epoch)
     assert.deepEqual((await queue.sweep(systemClock.now())).runnable, [{ queue: 'fresh', project: A }])

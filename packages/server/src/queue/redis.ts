@@ -15,7 +15,7 @@ import {
   type Taken,
 } from './line.ts'
 import { connectRedis, listenTo, mastersOf, type RedisClient, reasonOf } from './redis-client.ts'
-import { copyKeysOf, copyScripts, KEYS, keysOf, scripts } from './redis-scripts.ts'
+import { COPY_KEYS, copyKeysOf, copyScripts, KEYS, keysOf, scripts } from './redis-scripts.ts'
 
 type Script = keyof typeof scripts | keyof typeof copyScripts
 
@@ -26,6 +26,8 @@ const CHUNK = 500
 const SAY_MS = 10
 const RECONNECT_MS = 500
 const BUILD_WAIT_MS = 1_000
+/** A place in which nothing was for so long goes. */
+const IDLE_MS = 600_000
 
 /**
  * A line in Redis, or in a Redis Cluster, for any number of servers. What waits there is a copy of the table, and carries the
@@ -41,8 +43,10 @@ export async function openRedisLine(on: {
   log: Logger
   /** Hears why Redis cannot be used, and null when it can again. */
   health(reason: string | null): void
+  /** After how many milliseconds a place in which nothing is goes; ten minutes when left out. */
+  idleMs?: number
 }): Promise<Line> {
-  const { source, log } = on
+  const { source, log, idleMs = IDLE_MS } = on
   const me = randomToken(6)
   let copy: Copy = await source.copy()
   let connection: Promise<{ client: RedisClient; ear: RedisClient }> | undefined
@@ -67,7 +71,7 @@ export async function openRedisLine(on: {
       },
     })
     for (const [name, lua] of Object.entries(scripts)) client.defineCommand(name, { lua, numberOfKeys: KEYS })
-    for (const [name, lua] of Object.entries(copyScripts)) client.defineCommand(name, { lua, numberOfKeys: 2 })
+    for (const [name, lua] of Object.entries(copyScripts)) client.defineCommand(name, { lua, numberOfKeys: COPY_KEYS })
     try {
       return { client, ear: await listenTo(client, channelOf(copy), hear) }
     } catch (error) {
@@ -137,7 +141,7 @@ export async function openRedisLine(on: {
     let meeting = known.get(name)
     if (!meeting) {
       meeting = run(client, 'writMeet', copyKeysOf(copy.space), [epoch, name]).then(async (answer) => {
-        if (answer === 1) await client.set(keysAt(place)[0]!, epoch, 'NX')
+        if (answer === 1) await stampNew(client, place, epoch)
         if (answer !== -1) return
         known.delete(name)
         if (performance.now() - checked >= CHECK_MS) await check(client)
@@ -146,6 +150,14 @@ export async function openRedisLine(on: {
       known.set(name, meeting)
     }
     return meeting
+  }
+
+  /** Stopped within it, the next sweep builds the place. */
+  async function stampNew(client: RedisClient, place: Place, epoch: number): Promise<void> {
+    const begun = (await run(client, 'writBegin', keysAt(place), [epoch, randomToken(6)])) as [string, number] | null
+    if (begun === null || begun[1] === 0) return
+    await run(client, 'writKeep', copyKeysOf(copy.space), [placeText(place)])
+    await run(client, 'writFinish', keysAt(place), [epoch, begun[0]])
   }
 
   const changeIn = (client: RedisClient, place: Place, changes: readonly Change[], now: number) =>
@@ -162,15 +174,20 @@ export async function openRedisLine(on: {
    */
   async function build(client: RedisClient, some: readonly Place[] | null, now: number): Promise<void> {
     const { epoch, space } = copy
-    const [stamp, set] = copyKeysOf(space)
+    const keys = copyKeysOf(space)
     const names = some?.map(placeText) ?? [
-      ...new Set([...(await source.places()).map(placeText), ...(await client.smembers(set!))]),
+      ...new Set([...(await source.places()).map(placeText), ...(await client.smembers(keys[1]!))]),
     ]
-    const begun = []
-    for (const place of names.map(placeOf))
-      if ((await run(client, 'writBegin', keysAt(place), [epoch])) === 1) begun.push(place)
-    for (let after = ''; begun.length > 0; ) {
-      const page = await source.page(begun, after)
+    const begun: { place: Place; beginning: string }[] = []
+    for (const place of names.map(placeOf)) {
+      const args = [epoch, randomToken(6)]
+      const answer = (await run(client, 'writBegin', keysAt(place), args)) as [string, number] | null
+      if (answer) begun.push({ place, beginning: answer[0] })
+    }
+    const places = begun.map((one) => one.place)
+    if (places.length > 0) await run(client, 'writKeep', keys, places.map(placeText))
+    for (let after = ''; places.length > 0; ) {
+      const page = await source.page(places, after)
       if (page.length === 0) break
       await Promise.all(
         [...Map.groupBy(page, placeText).values()].map((entries) =>
@@ -184,8 +201,8 @@ export async function openRedisLine(on: {
       )
       after = page.at(-1)!.runId
     }
-    for (const place of begun) await run(client, 'writFinish', keysAt(place), [epoch])
-    if (!some) await run(client, 'writComplete', [stamp!, set!], [epoch, ...names])
+    for (const { place, beginning } of begun) await run(client, 'writFinish', keysAt(place), [epoch, beginning])
+    if (!some) await run(client, 'writComplete', keys, [epoch, ...names])
   }
 
   /** One at a time, and not waited for longer than a moment: what can be claimed meanwhile shall be. */
@@ -198,7 +215,28 @@ export async function openRedisLine(on: {
   async function sweepPlaces(client: RedisClient, places: readonly Place[], now: number) {
     const args = [copy.epoch, now, HANDOVER_MS]
     const answers = await Promise.all(places.map((place) => run(client, 'writSweep', keysAt(place), args)))
-    return places.map((place, i) => ({ place, answer: answers[i] as [number, string] | null }))
+    return places.map((place, i) => ({ place, answer: answers[i] as [number, string, string] | null }))
+  }
+
+  /** Places in which nothing is: their counters, and since when. */
+  let idle = new Map<string, { counter: string; since: number }>()
+  /** Lets go of places in which nothing was for a while. Stopped within it, the next sweep builds the place once more. */
+  async function prune(client: RedisClient, empty: readonly { place: Place; counter: string }[]): Promise<void> {
+    const before = idle
+    idle = new Map()
+    for (const { place, counter } of empty) {
+      const name = placeText(place)
+      const seen = before.get(name)
+      const since = seen?.counter === counter ? seen.since : performance.now()
+      idle.set(name, { counter, since })
+      if (seen?.counter !== counter || performance.now() - since < idleMs) continue
+      const keys = copyKeysOf(copy.space)
+      const number = (await client.hget(keys[2]!, name)) ?? ''
+      if ((await run(client, 'writPrune', keysAt(place), [copy.epoch, counter])) !== 1) continue
+      met.delete(name)
+      idle.delete(name)
+      await run(client, 'writLeave', keys, [name, number])
+    }
   }
 
   const said = new Set<string>()
@@ -214,9 +252,15 @@ export async function openRedisLine(on: {
     shared: true,
     change: async (place, changes, now) =>
       (await ask(async (client) => {
-        await meet(client, place)
-        await changeIn(client, place, changes, now)
-        return true
+        for (let again = false; ; again = true) {
+          await meet(client, place)
+          const done = await changeIn(client, place, changes, now)
+          if (done.every((one) => one === 2)) return true
+          met.delete(placeText(place))
+          // It went meanwhile: it is met anew. Or it is being built: what was not put in waits in the table, and what was put in is
+          // not to count as seen yet.
+          if (again || done.some((one) => one !== 0)) return false
+        }
       })) ?? false,
     async take(place, { limit, worker, except }) {
       // Not from a copy that may be older than it was. A process in which nobody sweeps, because it only hands out, looks at it here.
@@ -242,6 +286,10 @@ export async function openRedisLine(on: {
         }
         const places = (await client.smembers(set!)).map(placeOf)
         const first = await sweepPlaces(client, places, now)
+        await prune(
+          client,
+          first.flatMap(({ place, answer }) => (answer?.[2] ? { place, counter: answer[2] } : [])),
+        )
         const stale = first.filter(({ answer }) => answer === null).map(({ place }) => place)
         if (stale.length === 0) return first
         await buildSoon(client, stale, now)
