@@ -2,7 +2,14 @@ import type { AuditEventType } from '@writ/api'
 
 /** What each event of a project says, in English and in Chinese; one without a line does not compile. */
 export const eventMeanings: Record<ProjectEvent, readonly [english: string, chinese: string]> = {
-  'log.continued': ['The log goes on in a new one after a restore.', '恢复备份后，日志在新日志中继续。'],
+  'log.continued': [
+    'The log goes on in a new one, after a rotation or a restore.',
+    '轮换或恢复备份后，日志在新日志中继续。',
+  ],
+  'log.succeeded': [
+    'The log is about to be closed, and names the one that continues it.',
+    '日志即将关闭，并指明接续它的新日志。',
+  ],
   'log.key_rotated': ['The log got a new signing key.', '日志更换了签名密钥。'],
   'member.updated': ['Somebody got a role in the project.', '成员获得或变更了角色。'],
   'member.removed': ['Somebody left the project.', '成员被移出项目。'],

@@ -23,6 +23,7 @@ export const auditEvents = {
   'log.opened': 'instance',
   'log.continued': 'both',
   'log.key_rotated': 'both',
+  'log.succeeded': 'both',
   'key.added': 'instance',
   'witness.away': 'instance',
   'witness.back': 'instance',

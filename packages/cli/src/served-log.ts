@@ -1,11 +1,26 @@
 import { type Client, WritError } from '@writ/sdk'
-import { followKeyChanges, keyChangePath, type LogVerdict, verifyLog } from '@writ/tlog'
+import { followKeyChanges, keyChangePath, type LogVerdict, type Successor, successorOf, verifyLog } from '@writ/tlog'
 import { sha256, verifyEd25519 } from './verify-crypto.ts'
 
 // Verification of a log that a server hands out, trusting the server in nothing.
 
 // A bundle holds 256 entries of at most 64 KiB; a server that sends more is not answering the question.
 const MAX_FILE_BYTES = 32 * 1024 * 1024
+
+/** Reads a file of one log by its path; null if there is none. */
+type ReadFile = (path: string, signal: AbortSignal) => Promise<Uint8Array | null>
+
+/** The open log of the project that the client asks for. */
+const openLogOf =
+  (client: Client): ReadFile =>
+  (path, signal) =>
+    readLogFile(path, () => client.audit.file({ params: { path }, signal }))
+
+/** Any log, closed ones too, at its address. */
+const logAt = (client: Client, origin: string): ReadFile => {
+  const name = origin.slice(origin.lastIndexOf('/') + 1)
+  return (path, signal) => readLogFile(path, () => client.audit.served({ params: { path: `${name}/${path}` }, signal }))
+}
 
 /**
  * Downloads and verifies the whole log under `vkey`: signature, every entry, every tile, the root, and consistency with
@@ -24,12 +39,14 @@ export async function verifyServedLog(
     onProgress?: (done: { entries: number; size: number }) => void
     onEntry?: (index: number, entry: Uint8Array) => void
     signal: AbortSignal
+    read?: ReadFile
   },
 ): Promise<{ verdict: LogVerdict; checkpoint: string | null }> {
+  const readFile = options.read ?? openLogOf(client)
   let checkpoint: string | null = null
   const verdict = await verifyLog({
     read: async (path) => {
-      const bytes = await readLogFile(client, path, options.signal)
+      const bytes = await readFile(path, options.signal)
       // Asked for once: what is kept later is what was verified, not what is served by then.
       if (path === 'checkpoint') checkpoint = bytes && new TextDecoder().decode(bytes)
       return bytes
@@ -59,11 +76,12 @@ export async function loadKeyChanges(
   client: Client,
   log: { origin: string; trusted: string },
   signal: AbortSignal,
+  read: ReadFile = openLogOf(client),
 ): Promise<{ vkeys: readonly string[]; files: readonly string[] }> {
   const files: string[] = []
   let vkeys: readonly string[] = [log.trusted]
   for (;;) {
-    const file = await readLogFile(client, keyChangePath(files.length), signal)
+    const file = await read(keyChangePath(files.length), signal)
     if (file === null) return { vkeys, files }
     const all = [...files, new TextDecoder().decode(file)]
     const { origin, trusted } = log
@@ -79,9 +97,76 @@ export async function loadKeyChanges(
   }
 }
 
-async function readLogFile(client: Client, path: string, signal: AbortSignal): Promise<Uint8Array | null> {
+/** A log that was kept, verified to its end, and what it names as its successors, the newest last. */
+interface Followed {
+  readonly origin: string
+  readonly size: number
+}
+
+export type FollowedLogs =
+  | { ok: true; vkey: string; logs: readonly Followed[] }
+  | { ok: false; origin: string; fault: Extract<LogVerdict, { ok: false }> | null }
+
+/**
+ * From the log that was kept to the one that is open now, by way of what each closed log names as its successor: each is verified to
+ * its end, the first from the state that was kept. Answers the key that the open log has to begin with. `fault` is null where a log
+ * names nobody that is there: what came then is another log.
+ */
+export async function followLogs(
+  client: Client,
+  kept: { origin: string; vkey: string; checkpoint: string },
+  open: string,
+  options: { onProgress: (done: { entries: number; size: number }) => void; signal: AbortSignal },
+): Promise<FollowedLogs> {
+  const { signal, onProgress } = options
+  const logs: Followed[] = []
+  let at: { origin: string; vkey: string; checkpoint?: string } = kept
+  while (at.origin !== open) {
+    const { origin, vkey, checkpoint } = at
+    const read = logAt(client, origin)
+    const keys = await loadKeyChanges(client, { origin, trusted: vkey }, signal, read)
+    const named: Successor[] = []
+    const { verdict } = await verifyServedLog(
+      client,
+      { origin, vkey, kept: checkpoint, ...(keys.vkeys.length > 1 ? { keyChanges: keys.files } : {}) },
+      {
+        signal,
+        read,
+        onProgress,
+        onEntry(_, entry) {
+          const successor = successorOf(entry, sha256)
+          if (successor) named.push(successor)
+        },
+      },
+    )
+    signal.throwIfAborted()
+    if (!verdict.ok) return { ok: false, origin, fault: verdict }
+    logs.push({ origin, size: verdict.checkpoint.size })
+    const next = await findBegun(client, named.toReversed(), open, signal)
+    if (!next || logs.some((log) => log.origin === next.origin)) return { ok: false, origin, fault: null }
+    at = next
+  }
+  return { ok: true, vkey: at.vkey, logs }
+}
+
+/** The first that has begun: one that is named is none if the server was stopped before it opened it. */
+async function findBegun(
+  client: Client,
+  named: readonly Successor[],
+  open: string,
+  signal: AbortSignal,
+): Promise<Successor | undefined> {
+  for (const one of named)
+    if (one.origin === open || (await logAt(client, one.origin)('checkpoint', signal)) !== null) return one
+  return undefined
+}
+
+async function readLogFile(
+  path: string,
+  ask: () => Promise<{ stream: AsyncIterable<Uint8Array> }>,
+): Promise<Uint8Array | null> {
   try {
-    const { stream } = await client.audit.file({ params: { path }, signal })
+    const { stream } = await ask()
     const chunks: Uint8Array[] = []
     let bytes = 0
     for await (const chunk of stream) {

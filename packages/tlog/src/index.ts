@@ -167,6 +167,7 @@ export {
   type TestResultClaim,
   testResultStatement,
 } from './statement.ts'
+export { SUCCESSOR_ACT, type Successor, successorOf } from './successor.ts'
 export {
   changedTiles,
   decodeBundle,

@@ -1,4 +1,5 @@
 import type { api, ReplyOf } from '@writ/api'
+import type { Client } from '@writ/sdk'
 import { saveDownload } from '@writ/sdk/node'
 import { type Command, Option } from 'commander'
 import { loadAnchoredState, loadPolicy } from '../anchors.ts'
@@ -12,7 +13,7 @@ import { allOption, type ListOptions, limitOption, listSome } from '../listing.t
 import { loadOperation } from '../operations.ts'
 import type { Field } from '../output.ts'
 import { pipeChecked } from '../pipe-checked.ts'
-import { loadKeyChanges, verifyServedLog } from '../served-log.ts'
+import { followLogs, loadKeyChanges, verifyServedLog } from '../served-log.ts'
 import { safeLine } from '../text.ts'
 
 type Log = ReplyOf<typeof api.audit.log>
@@ -83,7 +84,10 @@ export function addAuditCommands(program: Command, app: App): void {
     .description('Verify the whole log here, without trusting the server; exits with 5 when anything is wrong')
     .option('--data-dir <folder>', "verify a server's data folder instead; needs no running server")
     .option('--vkey <key>', 'the key that the log must be signed with, as an auditor wrote it down')
-    .option('--trust-new-log', 'accept that the log is another one than before, as after "writ restore"')
+    .option(
+      '--trust-new-log',
+      'accept that the log is another one than before, as after "writ restore"; a rotation is followed without',
+    )
     .option('--policy <file>', 'a C2SP tlog-policy: the witnesses that must have cosigned')
     .option('--no-rows', 'verify only the published log, not the rows and day files of the server')
     .addHelpText(
@@ -153,13 +157,14 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
   const { stateFolder } = app.settings
   const place = { url: normalUrl(target.url), project: target.project ?? 'default' }
   const [info, before] = await Promise.all([client.audit.log(), loadKeptCheckpoint(stateFolder, place)])
-  const kept = o.trustNewLog && before && differs(info, before) ? undefined : before
-  refuseOtherLog(info, kept)
-  if (info.size === 0 && !kept) return app.out().note('The log has no entries yet: there is nothing to verify.')
+  const { signal } = app.terminal
+  const isTrustedAnew = o.trustNewLog === true && before !== undefined && differs(info, before)
+  const followed = isTrustedAnew || !before ? undefined : await follow(app, client, before, info)
+  const kept = isTrustedAnew || followed ? undefined : before
+  if (info.size === 0 && !before) return app.out().note('The log has no entries yet: there is nothing to verify.')
 
   // What was trusted before leads to the key in use, if the log itself says so.
-  const trusted = o.vkey ?? kept?.vkey ?? info.vkey
-  const { signal } = app.terminal
+  const trusted = o.vkey ?? followed?.vkey ?? kept?.vkey ?? info.vkey
   const keys = await loadKeyChanges(client, { origin: info.origin, trusted }, signal)
   const policy = o.policy === undefined ? undefined : await loadPolicy(o.policy)
   const anchored = policy && (await loadAnchoredState(client, { origin: info.origin, vkeys: keys.vkeys }, policy))
@@ -200,7 +205,8 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
     origin: info.origin,
     size,
     root: Buffer.from(root).toString('base64'),
-    continues: kept ? { size: kept.size, seen_at: kept.seen_at } : null,
+    continues: before && !isTrustedAnew ? { size: before.size, seen_at: before.seen_at } : null,
+    followed: followed?.logs ?? [],
     checked: report?.checked ?? null,
     anchored: anchored
       ? { size: anchored.size, unanchored: size - anchored.size, witnesses: anchored.cosigners.map(cosignerText) }
@@ -216,13 +222,23 @@ const cosignerText = ({ name, time }: { name: string; time: number }) =>
 
 const differs = (info: Log, kept: KeptCheckpoint) => info.origin !== kept.origin || info.vkey !== kept.vkey
 
-function refuseOtherLog(info: Log, kept: KeptCheckpoint | undefined): void {
-  if (!kept || info.origin === kept.origin) return
+/** Logs between the one that was kept and the one that is open, if they are not the same: each names the next. */
+async function follow(app: App, client: Client, kept: KeptCheckpoint, info: Log) {
+  if (info.origin === kept.origin) return undefined
+  const bar = app.progress('Verifying the log before', 'entries')
+  const found = await followLogs(client, kept, info.origin, {
+    onProgress: ({ entries, size }) => bar.update(entries, size),
+    signal: app.terminal.signal,
+  }).finally(() => bar.end())
+  if (found.ok) return found
+  const dropped = (await client.privacy.logs()).find(({ origin, dropped_at }) => origin === found.origin && dropped_at)
+  if (found.fault && !dropped) throw damaged(found.fault, undefined, found.origin)
   throw new Failure(`This is another log than on ${kept.seen_at}: ${info.origin}, not ${kept.origin}`, {
     exit: exitCodes.verificationFailed,
     code: 'LOG_REPLACED',
-    advice:
-      'If the log was rotated or a backup restored, its first entry says so ("log.continued"): then add --trust-new-log.',
+    advice: dropped
+      ? `${found.origin} was dropped on ${dropped.dropped_at}, so nothing shows what continues it. If that was to be: add --trust-new-log.`
+      : `${found.origin} names no log that continues it. After "writ restore" the new one begins with "log.continued": then add --trust-new-log.`,
   })
 }
 
@@ -247,8 +263,10 @@ function damaged(
     path?: string | null
   },
   project?: string,
+  origin?: string,
 ): Failure {
   const where = [
+    origin === undefined ? '' : origin,
     project === undefined ? '' : `log of ${placeText(project)}`,
     fault.index === undefined || fault.index === null ? '' : `first bad entry ${fault.index}`,
     fault.path ? `in ${fault.path}` : '',
@@ -268,6 +286,8 @@ interface Verified {
   size: number
   root: string
   continues: { size: number; seen_at: string } | null
+  /** Closed logs between the state that was kept and this log. */
+  followed: readonly { origin: string; size: number }[]
   checked: Report['checked'] | null
   anchored: { size: number; unanchored: number; witnesses: string[] } | null
   times: StrangeTimes
@@ -286,6 +306,7 @@ function sayVerified(app: App, v: Verified): void {
           ? `continues the ${v.continues.size} entries seen on ${v.continues.seen_at}`
           : 'nothing was kept here before; from now on this state is',
       ],
+      ['By way of', v.followed.map(({ origin, size }) => `${origin}, closed with ${size} entries`).join(', ') || null],
       ['Anchored', anchored && `entries below ${anchored.size}, by ${anchored.witnesses.join(', ')}`],
       ['Not anchored', anchored && `${anchored.unanchored} entries from ${anchored.size} on`],
       ['Times', timesText(v.times), 'yellow'],

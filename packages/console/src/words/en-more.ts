@@ -565,7 +565,8 @@ export const enMore = {
   happened: {
     erased: '(its text was erased: see {{index}})',
     colon: ': ',
-    log_continued: 'Continued the log in a new one after a restore',
+    log_continued: 'Continued the log in a new one',
+    log_succeeded: 'Named the log that continues this one',
     log_key_rotated: 'Changed the signing key of the log',
     member_updated: 'Gave a member the role {{role}}{{of}}',
     member_removed: 'Removed a member{{of}}',

@@ -530,7 +530,8 @@ export const zhCnMore: Words<typeof enMore> = {
   happened: {
     erased: '（文本已擦除，见 {{index}}）',
     colon: '：',
-    log_continued: '恢复备份后，日志在新日志中继续',
+    log_continued: '日志在新日志中继续',
+    log_succeeded: '指明了接续本日志的新日志',
     log_key_rotated: '更换了日志的签名密钥',
     member_updated: '将成员设为{{role}}{{of}}',
     member_removed: '移除了成员{{of}}',

@@ -67,6 +67,8 @@ export async function continueLog(on: {
   operator: string
   reason: string
   now: number
+  /** The name of the next log, where the old one has named it already. */
+  origin?: string
   /** Who is on record as the actor; an operator at the host's command line is none. */
   by?: Actor
 }): Promise<ContinuedLog> {
@@ -84,7 +86,7 @@ export async function continueLog(on: {
       operator: on.operator,
       reason: on.reason,
     }
-    const next = { project_id: project, shard: old.shard + 1, origin: newOrigin(), root: EMPTY_ROOT, now }
+    const next = { project_id: project, shard: old.shard + 1, origin: on.origin ?? newOrigin(), root: EMPTY_ROOT, now }
     await logRows.releaseRows(tx, old, kept)
     await logRows.closeLog(tx, old, { size: kept, now })
     await logRows.insertContinuedLog(tx, next)

@@ -4,7 +4,7 @@ import type { Clock } from '../platform/clock.ts'
 import { type Database, INSTANCE } from '../platform/db/index.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
-import { type Actor, append, SYSTEM } from './append.ts'
+import { type Actor, append, appendUnfenced, SYSTEM } from './append.ts'
 import { type ContinuedLog, continueLog } from './continue-log.ts'
 import { dayOf } from './day-file.ts'
 import { type DayFiles, openDayFiles } from './day-files.ts'
@@ -342,6 +342,15 @@ export function createSequencer(options: {
     })
   }
 
+  /** The open log of a project, if this process may close it. Throws LogBusy. */
+  async function rotatable(project: string): Promise<store.Log> {
+    const row = (await db.sequence(logRows.listOpenLogs)).find((one) => one.project_id === project)
+    if (!row || (following && !health.leading)) throw new LogBusy('another server writes it')
+    if (row.size === 0) throw new LogBusy('it has no entries')
+    if (!caughtUp(row)) throw new LogBusy('it has not caught up')
+    return row
+  }
+
   function work(): Promise<void> {
     working = working.catch(() => {}).then(round)
     return working
@@ -399,14 +408,27 @@ export function createSequencer(options: {
     },
     async rotate(project, by, reason) {
       await this.settle()
+      const old = await this.hold(() => rotatable(project))
+      // The old log names the new one by its key, so that whoever follows the one has to trust nothing anew. Stopped behind this,
+      // it names a log that never came to be, and the next rotation names another.
+      const origin = newOrigin()
+      const stateFile = signerStateFile(folders, origin)
+      const { vkey } = await createSigner({ keysDir: folders.keys, origin, stateFile, now: clock.now })
+      await db.sequence((tx) =>
+        appendUnfenced(tx, project, clock.now(), by, {
+          type: 'log.succeeded',
+          // In the leaf, as the key of a rotation is: who reads only the tiles can follow it.
+          resource: { type: 'log_key', id: vkey },
+          action: `The log ${old.origin} will be continued by ${origin}`,
+          details: { origin: old.origin, new_origin: origin, new_vkey: vkey, reason },
+        }),
+      )
+      await this.settle()
       return this.hold(async () => {
-        const row = (await db.sequence(logRows.listOpenLogs)).find((one) => one.project_id === project)
-        if (!row || (following && !health.leading)) throw new LogBusy('another server writes it')
-        if (!caughtUp(row) || row.size === 0)
-          throw new LogBusy(row.size === 0 ? 'it has no entries' : 'it has not caught up')
+        await rotatable(project)
         const slug = await options.slugOf(project)
         const operator = by.username ?? 'retention'
-        return continueLog({ db, folders, project, slug, operator, reason, now: clock.now(), by })
+        return continueLog({ db, folders, project, slug, operator, reason, origin, now: clock.now(), by })
       })
     },
     async rotateDue({ days, entries }) {
