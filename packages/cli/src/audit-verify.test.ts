@@ -20,6 +20,9 @@ async function serve(t: TestContext) {
       const bytes = state.files.get(path)
       return bytes ? { bytes } : { status: 404, json: { code: 'LOG_FILE_NOT_FOUND', status: 404, detail: 'no' } }
     }
+    // Another log was never here.
+    if (url.startsWith('/log/')) return { status: 404, json: { code: 'LOG_FILE_NOT_FOUND', status: 404, detail: 'no' } }
+    if (url === '/audit/logs') return { json: [] }
     if (method === 'POST') return { json: state.report }
     return { json: { origin: state.key.name, vkey: state.key.vkey, shard: 0, size: state.size, pending: 0 } }
   })
@@ -73,6 +76,7 @@ test('another log or another key in the place of the kept one exits with 5 until
   const other = await writ(['audit', 'verify'])
   assert.equal(other.code, 5)
   assert.match(other.err, /This is another log than on 2026-10-21.*\[LOG_REPLACED\]/)
+  assert.match(other.err, /writ\.log\/a names no log that continues it/)
   assert.equal((await writ(['audit', 'verify', '--trust-new-log'])).code, 0)
   await show(2, makeKey('writ.log/b'))
   assert.match((await writ(['audit', 'verify'])).err, /\[LOG_KEY_CHANGED\]/)

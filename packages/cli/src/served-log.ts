@@ -1,11 +1,21 @@
 import { type Client, WritError } from '@writ/sdk'
-import { followKeyChanges, keyChangePath, type LogVerdict, type Successor, successorOf, verifyLog } from '@writ/tlog'
+import {
+  followKeyChanges,
+  keyChangePath,
+  type LogVerdict,
+  parseLogProof,
+  type Successor,
+  successorOf,
+  verifyLog,
+} from '@writ/tlog'
 import { sha256, verifyEd25519 } from './verify-crypto.ts'
 
 // Verification of a log that a server hands out, trusting the server in nothing.
 
 // A bundle holds 256 entries of at most 64 KiB; a server that sends more is not answering the question.
 const MAX_FILE_BYTES = 32 * 1024 * 1024
+// A key a week for twenty years: a server that goes on and on is not answering either.
+const MOST_KEY_CHANGES = 1_000
 
 /** Reads a file of one log by its path; null if there is none. */
 type ReadFile = (path: string, signal: AbortSignal) => Promise<Uint8Array | null>
@@ -80,10 +90,11 @@ export async function loadKeyChanges(
 ): Promise<{ vkeys: readonly string[]; files: readonly string[] }> {
   const files: string[] = []
   let vkeys: readonly string[] = [log.trusted]
-  for (;;) {
+  while (files.length < MOST_KEY_CHANGES) {
     const file = await read(keyChangePath(files.length), signal)
-    if (file === null) return { vkeys, files }
-    const all = [...files, new TextDecoder().decode(file)]
+    const text = file && new TextDecoder().decode(file)
+    if (text === null || !isLogProof(text)) break
+    const all = [...files, text]
     const { origin, trusted } = log
     const followed = await followKeyChanges({
       vkeys: [trusted],
@@ -93,7 +104,17 @@ export async function loadKeyChanges(
       verify: verifyEd25519,
     })
     if (followed.ok) vkeys = followed.vkeys
-    files.push(all.at(-1)!)
+    files.push(text)
+  }
+  return { vkeys, files }
+}
+
+function isLogProof(text: string): boolean {
+  try {
+    parseLogProof(text)
+    return true
+  } catch {
+    return false
   }
 }
 
@@ -124,6 +145,7 @@ export async function followLogs(
   while (at.origin !== open) {
     const { origin, vkey, checkpoint } = at
     const read = logAt(client, origin)
+    if ((await read('checkpoint', signal)) === null) return { ok: false, origin, fault: null }
     const keys = await loadKeyChanges(client, { origin, trusted: vkey }, signal, read)
     const named: Successor[] = []
     const { verdict } = await verifyServedLog(
