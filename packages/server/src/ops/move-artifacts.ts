@@ -10,7 +10,7 @@ import {
 } from '../platform/blobs/index.ts'
 import { attachDatabase, type Database, INSTANCE, inProject } from '../platform/db/index.ts'
 import { listServedDigests } from '../runs/index.ts'
-import { holdPlace, OperationRefused, openExisting, type Place } from './place.ts'
+import { holdPlace, OperationRefused, openPlace, type Place, requireExisting } from './place.ts'
 
 export type StoreType = BlobSettings['type']
 
@@ -64,10 +64,11 @@ interface Moving {
  * Throws OperationRefused, BlobStoreUnavailable, DatabaseUnavailable, or the reason of the signal.
  */
 export async function moveArtifacts(on: MoveArtifacts): Promise<MoveReport> {
-  const place = openExisting(on)
+  const place = openPlace(on)
   const { config } = place
   const from = on.from ?? config.artifactStorage
   refuseUnfit(config, from, on.to)
+  requireExisting(place)
   const lock = on.deleteSource && from === config.artifactStorage ? holdPlace(place) : null
   const closing: { close(): Promise<void> }[] = []
   const opened = <T extends { close(): Promise<void> }>(thing: T): T => {

@@ -53,8 +53,13 @@ function loadPlace(place: Place): Config {
  */
 export function openExisting(place: Place): OpenPlace {
   const opened = openPlace(place)
-  const { database, dataDir } = opened.config
-  if (database.kind === 'postgres' || existsSync(database.file)) return opened
+  requireExisting(opened)
+  return opened
+}
+
+/** Throws OperationRefused as `openExisting` does. */
+export function requireExisting({ config: { database, dataDir } }: OpenPlace): void {
+  if (database.kind === 'postgres' || existsSync(database.file)) return
   throw new OperationRefused(
     existsSync(join(dataDir, 'manifest.json')) && existsSync(join(dataDir, 'database'))
       ? `${dataDir} is a backup and no data directory. Restore it into an empty one first, with "writ restore ${dataDir} --data-dir <folder>".`
