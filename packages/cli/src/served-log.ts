@@ -106,7 +106,8 @@ export async function loadKeyChanges(
     if (followed.ok) vkeys = followed.vkeys
     files.push(text)
   }
-  return { vkeys, files }
+  // Without a step that follows they say nothing about the trusted key, and there is nothing to verify them with.
+  return { vkeys, files: vkeys.length > 1 ? files : [] }
 }
 
 function isLogProof(text: string): boolean {
@@ -118,7 +119,7 @@ function isLogProof(text: string): boolean {
   }
 }
 
-/** A log that was kept, verified to its end, and what it names as its successors, the newest last. */
+/** A closed log that was verified to its end. */
 interface Followed {
   readonly origin: string
   readonly size: number
@@ -150,7 +151,7 @@ export async function followLogs(
     const named: Successor[] = []
     const { verdict } = await verifyServedLog(
       client,
-      { origin, vkey, kept: checkpoint, ...(keys.vkeys.length > 1 ? { keyChanges: keys.files } : {}) },
+      { origin, vkey, kept: checkpoint, keyChanges: keys.files },
       {
         signal,
         read,

@@ -86,7 +86,7 @@ Examples:
       // What was committed before must be the beginning of what is committed now.
       const { verdict, checkpoint } = await verifyServedLog(
         client,
-        { origin: info.origin, vkey: trusted, kept, ...(keys.vkeys.length > 1 ? { keyChanges: keys.files } : {}) },
+        { origin: info.origin, vkey: trusted, kept, keyChanges: keys.files },
         { signal },
       )
       if (!verdict.ok || checkpoint === null)

@@ -182,7 +182,7 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
       origin: info.origin,
       vkey: trusted,
       kept: kept?.checkpoint,
-      ...(keys.vkeys.length > 1 ? { keyChanges: keys.files } : {}),
+      keyChanges: keys.files,
       // Every entry below is hashed anyway: so the anchored state is compared with the content, not with a proof.
       ...(anchored ? { pasts: [anchored] } : {}),
     },

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { ErrorCode, ExpectedFile, Run, StartRun } from '@writ/api'
 import { append, canonicalize, type Json } from '../audit/index.ts'
 import { type Caller, loadPolicy, personOf, seesAll } from '../identity/index.ts'
@@ -7,6 +6,7 @@ import { type Tx, takeNumbers } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import type { Queue } from '../queue/index.ts'
 import { beginWork, lockTicket, mayWorkOn, type Ref, seeTicket, type TicketRow } from '../tickets/index.ts'
+import { digestOf } from './artifact.ts'
 import type { RunKind } from './kind.ts'
 import { enqueueCheck } from './lane.ts'
 import { isFinal } from './run.ts'
@@ -167,7 +167,7 @@ async function insert(tx: Tx, caller: Caller, run: NewRun): Promise<void> {
     validator_version: run.prepared.version,
     rules_version: run.prepared.rulesVersion,
     rules: run.prepared.rules,
-    input_sha256: createHash('sha256').update(canonicalize(input)).digest('hex'),
+    input_sha256: digestOf(canonicalize(input)),
     event_count: 0,
     created_at: caller.at,
     updated_at: caller.at,

@@ -55,9 +55,10 @@ const EIGHTHS = 8
  * because how many there are is read in the transaction that adds to them.
  */
 export async function keepChunks(tx: Tx, chunks: readonly NewChunk[]): Promise<void> {
-  const fresh = (await Promise.all(chunks.map((one) => withoutKept(tx, one)))).filter(
-    ({ printed, last }) => printed.length > 0 || last,
+  const rest = await Promise.all(
+    chunks.map(async (one) => (one.first === undefined ? one : withoutTold(one, one.first, await countTold(tx, one)))),
   )
+  const fresh = rest.filter(({ printed, last }) => printed.length > 0 || last)
   const added = fresh.map((one) => {
     const text = redactor.text(one.printed.join('\n'))
     return { ...one, text, lines: one.printed.length === 0 ? 0 : countLines(text) }
@@ -106,11 +107,18 @@ export async function countTold(
   return row?.fence === fence ? (row.told ?? 0) : 0
 }
 
-/** Those of the lines that are not there yet, and how many between them and what is there are missing. */
-async function withoutKept(tx: Tx, chunk: NewChunk): Promise<NewChunk> {
-  if (chunk.first === undefined) return chunk
-  const ahead = chunk.first - 1 - (await countTold(tx, chunk))
-  return { ...chunk, printed: chunk.printed.slice(Math.max(0, -ahead)), leftOut: Math.max(0, ahead) }
+/**
+ * Of lines that begin with number `first`, those that are not there yet, and how many between them and the `told` that are known are
+ * missing. None of what is answered is there.
+ */
+export function withoutTold(chunk: NewChunk, first: number, told: number): NewChunk {
+  const ahead = first - 1 - told
+  return {
+    ...chunk,
+    first: undefined,
+    printed: chunk.printed.slice(Math.max(0, -ahead)),
+    leftOut: Math.max(0, ahead),
+  }
 }
 
 /** Of the newest chunk of an attempt. */

@@ -35,7 +35,7 @@ import { type End, type Ending, settleTasks } from '../settle.ts'
 import { createStepRecord } from '../step.ts'
 import { findChildren, isHolder, listQueues, loadWork, type WorkRow } from '../store.ts'
 import { findPaused } from '../store-held.ts'
-import { countTold, keepChunks, lastChunk, type NewChunk } from '../store-log.ts'
+import { countTold, keepChunks, lastChunk, type NewChunk, withoutTold } from '../store-log.ts'
 import type { Held, LeaseTexts } from './lease-text.ts'
 import type { RemoteHandlers } from './registry.ts'
 
@@ -513,7 +513,8 @@ export function createWorkers(on: WorkersOn): Workers {
             const printed = lines.slice(0, lines.length - mayGoOn(lines))
             if (printed.length === 0) continue
             kept.set(runId, printed.length)
-            chunks.push({ runId, attempt, fence, printed, leftOut, first, at: now, last: false })
+            const chunk: NewChunk = { runId, attempt, fence, printed, leftOut, at: now, last: false }
+            chunks.push(first === undefined ? chunk : withoutTold(chunk, first, told))
           }
           await keepChunks(tx, chunks)
         }),
