@@ -112,7 +112,12 @@ export function Tasks() {
         <WhatFilters filters={all} />
         <Search label={t('task.tag')} value={filters.tag ?? ''} set={(tag) => set({ tag })} />
         {(costs || filters.cost !== undefined) && (
-          <Search label={t('task.costMin')} value={filters.cost ?? ''} set={(cost) => set({ cost })} />
+          <Search
+            label={t('task.costMin')}
+            short={t('task.costMinShort')}
+            value={filters.cost ?? ''}
+            set={(cost) => set({ cost })}
+          />
         )}
         <Search label={t('task.search')} value={filters.q ?? ''} set={(q) => set({ q })} />
         <TimeFilters filters={all} from={t('task.from')} to={t('task.to')} />

@@ -3,8 +3,9 @@ import { useDebouncedCallback } from '@mantine/hooks'
 import { useEffect, useRef, useState } from 'react'
 import { Icon } from './icons.tsx'
 
-/** A field that filters while one types, and writes into the address when one pauses. */
-export function Search({ value, set, label }: { value: string; set: (value: string) => void; label: string }) {
+/** A field that filters while one types, and writes into the address when one pauses. `short` stands in it where the label is too long. */
+export function Search(props: { value: string; set: (value: string) => void; label: string; short?: string }) {
+  const { value, set, label, short = label } = props
   const [text, setText] = useState(value)
   const sent = useRef(value)
   const later = useDebouncedCallback((next: string) => {
@@ -22,7 +23,7 @@ export function Search({ value, set, label }: { value: string; set: (value: stri
       data-filter
       type="search"
       aria-label={label}
-      placeholder={label}
+      placeholder={short}
       leftSection={<Icon name="search" size={14} />}
       value={text}
       onChange={(event) => {

@@ -469,6 +469,7 @@ export const en = {
     stepsText: 'Each was done once, whichever attempt did it.',
     cost: 'Cost',
     costMin: 'Costs at least $',
+    costMinShort: 'Cost ≥ $',
     costWhat: 'Paid for',
     costOther: 'not said',
     noAttempts: 'Nobody has started it yet.',

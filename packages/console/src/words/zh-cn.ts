@@ -468,6 +468,7 @@ export const zhCn: Words<typeof en> = {
     stepsText: '每一步只做一次，不论由哪次尝试完成。',
     cost: '费用',
     costMin: '费用不低于（美元）',
+    costMinShort: '费用 ≥ $',
     costWhat: '名目',
     costOther: '未注明',
     noAttempts: '尚未开始执行。',
