@@ -664,6 +664,8 @@ export const zhCnMore: Words<typeof enMore> = {
     unsigned: '不签名批准',
     cancelled: '未签署任何内容。',
     otherVersion: '工单已被修改，未签署任何内容。请先阅读新版本。',
+    outdated: '在你阅读期间出现了版本 {{version}}。',
+    showNewest: '显示版本 {{version}}',
     noPasskeys: '此处无法使用通行密钥：需要 HTTPS 或 http://localhost。',
     keyWaits: '规则要求本人签名。你的通行密钥正在等待另一位管理员批准。',
     rejectTitle: '驳回工单 #{{number}}',
