@@ -43,7 +43,7 @@ export async function startLitewitness(folder: string, name: string): Promise<Li
   async function start(): Promise<void> {
     server = await startGuarded({ command: path.join(programs(), 'litewitness'), args, folder: dir })
     await server.saying('verifier key')
-    // It says its key before it listens, and nothing when it does; its page says the key again.
+    // It says that it listens before it does; its page says the key again.
     await until('litewitness listens', async () => {
       const page = await fetch(url).then(
         (reply) => reply.text(),

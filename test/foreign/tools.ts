@@ -32,14 +32,7 @@ export function ask(program: string, ...args: string[]): Promise<Said> {
  * sentence of success is what counts. With one worker, which is the default, it waits for ever when a tile is not as it should be.
  */
 export async function fsck(address: string, vkeyFile: string, ...more: string[]): Promise<Said> {
-  const args = [
-    '--ui=false',
-    '--alsologtostderr',
-    '--N=4',
-    `--storage_url=${address}`,
-    `--public_key=${vkeyFile}`,
-    ...more,
-  ]
+  const args = ['--ui=false', '--N=4', `--storage_url=${address}`, `--public_key=${vkeyFile}`, ...more]
   const said = await ask('fsck', ...args)
   return { ok: said.ok && said.text.includes("Successfully fsck'd log with size "), text: said.text }
 }
