@@ -321,10 +321,15 @@ test('where witnesses have signed all that a bundle holds, each of its proofs sa
     await witness.stop()
     assert.deepEqual(await proofs(), { 'project-0 cosigned': 1, 'instance-0 cosigned': 1 })
 
-    // What came after the witness went is proven against the newest checkpoint, the first export too.
+    // A state that was cosigned under the old key alone does not verify with the log.pem of the bundle.
+    ok(await sys.admin.post('/keys/rotate', { purpose: 'log', project: 'default', overlap_hours: 0 }))
+    await sys.settle()
+    assert.deepEqual(await proofs(), { 'project-0 signed by the log alone': 3, 'instance-0 cosigned': 1 })
+
+    // What came after the witness went is proven against the newest checkpoint, the first exports too.
     assert.equal((await sys.admin.patch(`/tickets/${ticket}`, { title: 'not yet witnessed' })).status, 200)
     await sys.settle()
-    assert.deepEqual(await proofs(), { 'project-0 signed by the log alone': 4, 'instance-0 cosigned': 1 })
+    assert.deepEqual(await proofs(), { 'project-0 signed by the log alone': 5, 'instance-0 cosigned': 1 })
   } finally {
     await witness.stop()
   }
