@@ -45,6 +45,14 @@ test('a sound log verifies, its newest state is kept, and the next one must cont
   assert.equal(JSON.parse(await readFile(join(folder, file), 'utf8')).size, 600)
 })
 
+test('of one entry it is said in the singular', async (t) => {
+  const { writ, show, key } = await serve(t)
+  await show(1, key)
+  assert.match((await writ(['audit', 'verify'])).out, /Verified +1 entry of writ\.log\/a/)
+  await show(2, key)
+  assert.match((await writ(['audit', 'verify'])).out, /continues the 1 entry seen on /)
+})
+
 test('a changed entry exits with 5 and is named', async (t) => {
   const { writ, show, key, state } = await serve(t)
   await show(300, key)
