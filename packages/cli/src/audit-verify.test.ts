@@ -105,6 +105,8 @@ test('rows that do not fit the log exit with 5, although the log itself is sound
   assert.equal(code, 5)
   assert.match(err, /row 2 was changed \(first bad entry 2\).*\[ROW_MISMATCH\]/)
   assert.equal((await writ(['audit', 'verify', '--no-rows'])).code, 0)
+  state.report = { ...state.report, origin: 'writ.log/before' }
+  assert.match((await writ(['audit', 'verify'])).err, /row 2 was changed \(writ\.log\/before, first bad entry 2\)/)
 })
 
 test('entries that are dated otherwise than their place and what was kept here allow are told of', async (t) => {

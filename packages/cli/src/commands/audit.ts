@@ -201,7 +201,8 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
     await keepCheckpoint(stateFolder, { ...place, origin: info.origin, vkey, size, checkpoint, seen_at })
   }
   const report = o.rows ? await client.audit.verify({ body: { kept_checkpoint: kept?.checkpoint } }) : undefined
-  if (report && !report.ok) throw damaged(report)
+  // It is about closed logs too, each of which has an entry 0.
+  if (report && !report.ok) throw damaged(report, undefined, report.origin === info.origin ? undefined : report.origin)
   sayVerified(app, {
     origin: info.origin,
     size,
@@ -347,7 +348,8 @@ async function verifyFolder(app: App, dataDir: string): Promise<void> {
     onProgress: ({ done, size }) => bar.update(done, size),
     signal: app.terminal.signal,
   }).finally(() => bar.end())
-  if (!report.ok) throw damaged(report, report.reports.find(({ ok }) => !ok)?.project)
+  const bad = report.reports.find(({ ok }) => !ok)
+  if (!report.ok) throw damaged(report, bad?.project, bad?.origin)
   // Each by its name: in a data folder there is always more than one log.
   app.out().item(
     report,
