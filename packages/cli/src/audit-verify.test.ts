@@ -8,7 +8,13 @@ import { openCommandLine } from './test-terminal.ts'
 const report = { ok: true, checked: { entries: 3, rows: 3, day_files: 1 } }
 
 async function serve(t: TestContext) {
-  const state = { files: new Map<string, Uint8Array>(), key: makeKey('writ.log/a'), size: 0, report: report as object }
+  const state = {
+    closed: new Map<string, Uint8Array>(),
+    files: new Map<string, Uint8Array>(),
+    key: makeKey('writ.log/a'),
+    size: 0,
+    report: report as object,
+  }
   const show = async (size: number, key: TestKey, from = 0) => {
     state.files = await buildLog(makeEntries(size, from), key)
     state.key = key
@@ -20,6 +26,8 @@ async function serve(t: TestContext) {
       const bytes = state.files.get(path)
       return bytes ? { bytes } : { status: 404, json: { code: 'LOG_FILE_NOT_FOUND', status: 404, detail: 'no' } }
     }
+    const closed = state.closed.get(url.match(/^\/log\/a\/(.*)$/)?.[1] ?? '')
+    if (closed) return { bytes: closed }
     // Another log was never here.
     if (url.startsWith('/log/')) return { status: 404, json: { code: 'LOG_FILE_NOT_FOUND', status: 404, detail: 'no' } }
     if (url === '/audit/logs') return { json: [] }
@@ -88,6 +96,18 @@ test('another log or another key in the place of the kept one exits with 5 until
   assert.equal((await writ(['audit', 'verify', '--trust-new-log'])).code, 0)
   await show(2, makeKey('writ.log/b'))
   assert.match((await writ(['audit', 'verify'])).err, /\[LOG_KEY_CHANGED\]/)
+})
+
+test('a closed log that a restore made shorter than it was seen is told of, with what to do', async (t) => {
+  const { writ, show, key, state } = await serve(t)
+  await show(3, key)
+  await writ(['audit', 'verify'])
+  state.closed = await buildLog(makeEntries(2), key)
+  await show(1, makeKey('writ.log/b'))
+  const { code, err } = await writ(['audit', 'verify'])
+  assert.equal(code, 5)
+  assert.match(err, /2 entries, but had 3 before \(writ\.log\/a, .*log\.continued.*--trust-new-log.*\[LOG_TRUNCATED\]/)
+  assert.equal((await writ(['audit', 'verify', '--trust-new-log'])).code, 0)
 })
 
 test('a key that an auditor wrote down must be the one', async (t) => {

@@ -234,7 +234,13 @@ async function follow(app: App, client: Client, kept: KeptCheckpoint, info: Log)
   }).finally(() => bar.end())
   if (found.ok) return found
   const dropped = (await client.privacy.logs()).find(({ origin, dropped_at }) => origin === found.origin && dropped_at)
-  if (found.fault && !dropped) throw damaged(found.fault, undefined, found.origin)
+  if (found.fault && !dropped)
+    throw damaged(
+      found.fault,
+      undefined,
+      found.origin,
+      found.fault.code === 'LOG_TRUNCATED' ? AFTER_RESTORE : undefined,
+    )
   throw new Failure(`This is another log than on ${kept.seen_at}: ${info.origin}, not ${kept.origin}`, {
     exit: exitCodes.verificationFailed,
     code: 'LOG_REPLACED',
@@ -243,6 +249,9 @@ async function follow(app: App, client: Client, kept: KeptCheckpoint, info: Log)
       : `${found.origin} names no log that continues it. After "writ restore" the new one begins with "log.continued": then add --trust-new-log.`,
   })
 }
+
+const AFTER_RESTORE =
+  'Was a backup restored that is older than what you saw? Then the new log begins with "log.continued", which says who did it and why: if that was to be, add --trust-new-log. Otherwise keep what you have, and tell the auditor.'
 
 /** The log is signed with a key to which the one that is trusted does not lead. */
 const otherKey = (info: Log, kept: KeptCheckpoint | undefined, vkey: string | undefined) =>
@@ -266,6 +275,7 @@ function damaged(
   },
   project?: string,
   origin?: string,
+  advice = 'Keep what you have, change nothing, and tell the auditor.',
 ): Failure {
   const where = [
     origin === undefined ? '' : origin,
@@ -276,7 +286,7 @@ function damaged(
   return new Failure(
     `The log does not verify: ${safeLine(fault.reason ?? 'no reason given')}${where.length > 0 ? ` (${where.join(', ')})` : ''}`,
     {
-      advice: 'Keep what you have, change nothing, and tell the auditor.',
+      advice,
       exit: exitCodes.verificationFailed,
       ...(fault.code ? { code: fault.code } : {}),
     },

@@ -104,6 +104,14 @@ Example:
           ],
           done.dataDir,
         )
+        app
+          .out()
+          .note(
+            'Who has seen more of the old log than the backup holds verifies once with "writ audit verify --trust-new-log".',
+          )
+        app
+          .out()
+          .note('Witnesses know none of the new logs: "writ keys list" shows their keys for "writ witness add-log".')
       },
     )
 
