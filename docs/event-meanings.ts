@@ -43,7 +43,10 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
   'ticket.reopened': ['A ticket was opened again.', '工单重新打开。'],
   'run.created': ['A run was asked for.', '新建执行。'],
   'run.started': ['A run began.', '执行开始。'],
-  'run.completed': ['A run ended well; of a proof: the evidence passed.', '执行成功；证据检查（proof）则表示证据通过。'],
+  'run.completed': [
+    'A run ended well; of a proof: the evidence passed.',
+    '执行成功；证据检查（proof）则表示证据通过。',
+  ],
   'run.failed': [
     'A run ended badly; of a proof: the evidence did not pass, or it could not be judged.',
     '执行失败；证据检查（proof）则表示证据未通过或无法判定。',
