@@ -128,7 +128,8 @@ export type BundleDescription = {
     sha256: string
     size: number
     path: string | null
-    left_out: 'deleted' | 'flagged' | 'erased' | null
+    /** `dropped`: the log that recorded it was, openly; nothing proves it any more. */
+    left_out: 'deleted' | 'flagged' | 'erased' | 'dropped' | null
   }[]
 }
 

@@ -93,6 +93,20 @@ test('the witnesses that a reader trusts must have cosigned, whatever the bundle
   assert.deepEqual([keyOnly.ok, keyOnly.rests.find(({ what }) => what === 'project log key')?.expected], [true, true])
 })
 
+test('a file may be left out as dropped only where the log tells of a drop', async () => {
+  const dropped = { id: 'a', number: 1, sha256: '0'.repeat(64), size: 1, path: null, left_out: 'dropped' }
+  for (const [events, code] of [
+    [[opened], 'ARTIFACT_CHANGED'],
+    [[opened, { act: 'log.dropped', res: 'p' }], undefined],
+  ] as const) {
+    const files = await makeBundle(events)
+    const described = { ...JSON.parse(fromUtf8(files.get('bundle.json')!)), artifacts: [dropped] }
+    files.set('bundle.json', toUtf8(JSON.stringify(described)))
+    const report = await verifyBundle(signed(files), primitives)
+    assert.equal(report.fault?.code, code)
+  }
+})
+
 test('a bundle that nobody approved anything in says so, and claims no check of it', async () => {
   const { checks } = await verifyBundle(signed(await makeBundle([opened])), primitives)
   assert.ok(checks.some(({ state, what }) => state === 'note' && what === 'nobody approved anything in this bundle'))

@@ -76,9 +76,10 @@ interface PublishedLog {
 export async function* bundleFiles(
   on: BundleOn,
   project: { readonly id: string; readonly slug: string },
-  collected: Collected,
+  all: Collected,
   now: number,
 ): AsyncGenerator<BundleFile> {
+  const collected = all.drop ? { ...all, events: [...all.events, all.drop] } : all
   const logs = await publishedLogs(on, project.id, 'project', new Set(collected.events.map(({ shard }) => shard)))
   const records = await inProject(INSTANCE, () => findRecords(on, project.id, logs))
   const instance = await publishedLogs(on, INSTANCE, 'instance', new Set(records.map(({ event }) => event.shard)))
