@@ -25,6 +25,7 @@ import { collect } from '../../packages/server/src/evidence/collect.ts'
 import { openBlobs } from '../../packages/server/src/platform/blobs/index.ts'
 import { inProject } from '../../packages/server/src/platform/db/index.ts'
 import { type BundleEvent, entryId, makeBundle, signed } from '../../packages/tlog/test/bundle.ts'
+import { makeKey } from '../../packages/tlog/test/memory-log.ts'
 import { backends } from '../backends.ts'
 import { TestSystem } from '../test-system.ts'
 import { enrolSigner, exportBundle, folderFiles, makeTicket, unpack, verifySh } from './scene.ts'
@@ -263,12 +264,23 @@ test('a byte flipped in any file of a bundle is found by both verifiers', { time
     await writeFile(path.join(other, 'artifacts', first!), 'something else')
     const changed = path.join(system.folder, 'changed.zip')
     await run('zip', ['-q', '-r', changed, '.'], { cwd: other })
-    const writ = (file: string) =>
-      run(process.execPath, ['--disable-warning=ExperimentalWarning', 'packages/cli/src/main.ts', 'verify', file])
+    const writ = (...args: string[]) =>
+      run(process.execPath, ['--disable-warning=ExperimentalWarning', 'packages/cli/src/main.ts', 'verify', ...args])
     assert.match((await writ(zip)).stdout, /verified {2}.*bundle\.zip\n$/)
     await assert.rejects(writ(changed), (error: Error & { code?: number; stderr?: string }) => {
       assert.equal(error.code, 5)
       assert.match(error.stderr ?? '', /does not verify: artifacts\/1-core_switch\.json: .*\[FILE_CHANGED\]/)
+      return true
+    })
+    // No witness has seen this log, so none of the reader's own stands for it.
+    const policy = path.join(system.folder, 'mine.policy')
+    await writeFile(policy, `witness w ${makeKey('witness.example').witnessVkey}\nquorum w\n`)
+    await assert.rejects(writ(zip, '--policy', policy), (error: Error & { code?: number; stderr?: string }) => {
+      assert.equal(error.code, 5)
+      assert.match(
+        error.stderr ?? '',
+        /nothing in it is cosigned.*after your witnesses had cosigned.*\[QUORUM_NOT_MET\]/,
+      )
       return true
     })
   })
