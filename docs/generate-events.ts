@@ -262,7 +262,7 @@ CloudEvents 1.0，JSON，示例见[英文页](../events.md#an-event)。\`id\` �
 
 ## 服务器推送（SSE）
 
-用 \`types=run.*,ticket.approved\` 和 \`run_id=12\` 缩小范围。至多每 15 秒（\`WRIT_STREAM_HEARTBEAT_SECONDS\`）会有一条注释和单独的 \`id\`，表示到此为止没有您可见的事件。
+用 \`types=run.*,ticket.approved\` 和 \`run_id=12\` 缩小范围。至多每 15 秒（\`WRIT_STREAM_HEARTBEAT_SECONDS\`）会有一条注释和单独的 \`id\`，表示到此为止没有你可见的事件。
 两倍于此的时间内不读取数据的客户端会被断开。会话、令牌或成员资格失效后，流在一次心跳内结束。
 
 ## WebSocket

@@ -487,7 +487,7 @@ export const zhCn: Words<typeof en> = {
     searched: '搜索范围：最新 20,000 次执行的处理器、错误、标签、键、执行进程、元数据和输入开头；不含结果和日志。',
     logFound: '{{all}} 行中的 {{count}} 行',
     logNewest: '最新的尝试',
-    logFollow: '自动滚动',
+    logFollow: '跟随',
     logEnd: '到末尾',
     logGap: '第 {{from}} 至 {{to}} 行未保存',
     logNothingYet: '尚无输出。',
