@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { buildLog, makeEntries, makeKey, type TestKey } from '../../tlog/test/memory-log.ts'
@@ -9,6 +9,7 @@ const report = { ok: true, checked: { entries: 3, rows: 3, day_files: 1 } }
 
 async function serve(t: TestContext) {
   const state = {
+    unanchored: false,
     closed: new Map<string, Uint8Array>(),
     files: new Map<string, Uint8Array>(),
     key: makeKey('writ.log/a'),
@@ -28,6 +29,8 @@ async function serve(t: TestContext) {
     }
     const closed = state.closed.get(url.match(/^\/log\/a\/(.*)$/)?.[1] ?? '')
     if (closed) return { bytes: closed }
+    if (state.unanchored && url === '/audit/log/anchor')
+      return { status: 404, json: { code: 'LOG_NOT_ANCHORED', status: 404, detail: 'No witness has cosigned it yet.' } }
     // Another log was never here.
     if (url.startsWith('/log/')) return { status: 404, json: { code: 'LOG_FILE_NOT_FOUND', status: 404, detail: 'no' } }
     if (url === '/audit/logs') return { json: [] }
@@ -108,6 +111,18 @@ test('a closed log that a restore made shorter than it was seen is told of, with
   assert.equal(code, 5)
   assert.match(err, /2 entries, but had 3 before \(writ\.log\/a, .*log\.continued.*--trust-new-log.*\[LOG_TRUNCATED\]/)
   assert.equal((await writ(['audit', 'verify', '--trust-new-log'])).code, 0)
+})
+
+test('of a log for which no witness stands yet it is said when that is to be expected', async (t) => {
+  const { writ, show, key, state, settings } = await serve(t)
+  await show(1, key)
+  state.unanchored = true
+  const policy = join(settings.stateFolder, 'w.policy')
+  await mkdir(settings.stateFolder, { recursive: true })
+  await writeFile(policy, `witness w ${makeKey('witness.example').witnessVkey}\nquorum w\n`)
+  const { code, err } = await writ(['audit', 'verify', '--policy', policy])
+  assert.equal(code, 5)
+  assert.match(err, /not anchored as the policy asks: .*just opened.*within two minutes.*\[LOG_NOT_ANCHORED\]/)
 })
 
 test('a key that an auditor wrote down must be the one', async (t) => {
