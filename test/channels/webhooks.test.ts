@@ -242,6 +242,24 @@ for (const backend of backends()) {
     },
   )
 
+  test(`an event that there is not is refused where it would never be told of (${backend.name})`, on, async () => {
+    await using receiver = await startReceiver()
+    await using system = await backend.start()
+    const hook = { name: 'hook', url: receiver.url }
+    const { id } = await addWebhook(system, { url: receiver.url })
+    for (const [answer, place] of [
+      [await system.admin.post('/webhooks', { ...hook, events: ['ticket.*', 'run.complete'] }), 'body.events'],
+      [await system.admin.patch(`/webhooks/${id}`, { events: ['run.complete'] }), 'body.events'],
+      [await system.admin.post(`/webhooks/${id}/replay`, { event_type: 'run.complete' }), 'body.event_type'],
+      [await system.admin.get(`/webhooks/${id}/deliveries?event_type=run.complete`), 'query.event_type'],
+      [await system.admin.get('/events?types=ticket.*,run.complete'), 'query.types'],
+    ] as const) {
+      const { code, errors } = answer.body as { code?: string; errors?: { path: string; message: string }[] }
+      assert.deepEqual([answer.status, code, errors?.[0]?.path], [422, 'VALIDATION_FAILED', place])
+      assert.equal(errors?.[0]?.message, 'there is no event "run.complete"; did you mean run.completed?')
+    }
+  })
+
   test(`410 Gone disables at once (${backend.name})`, on, async () => {
     await using receiver = await startReceiver()
     await using system = await backend.start()

@@ -1,5 +1,5 @@
 import type { Delivery, Webhook, webhooksApi } from '@writ/api'
-import { append, endOfLog, newestEventOf } from '../audit/index.ts'
+import { append, endOfLog, newestEventOf, requireEventPatterns, requireEventType } from '../audit/index.ts'
 import { type Caller, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
@@ -49,6 +49,7 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
     const secret = format === 'cloudevents' ? newSecret() : (body.bot_secret ?? null)
     const { events = [], handlers = [] } = body
     if (events.length === 0 && handlers.length === 0) throw invalid('body.events', 'or handlers must name something')
+    requireEventPatterns('body.events', events)
     if (body.bot_secret !== undefined && format !== 'feishu')
       throw invalid('body.bot_secret', 'only bots of Feishu or Lark have one')
     return ask.change(async (tx) => {
@@ -94,6 +95,7 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
 
   update(ask) {
     const { caller, body, params } = ask
+    requireEventPatterns('body.events', body.events ?? [])
     return ask.change(async (tx) => {
       const row = known(await store.lockWebhook(tx, params.id))
       if (body.url !== undefined) mustReach(on, row.format, body.url)
@@ -200,6 +202,7 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
 
   async deliveries(ask) {
     const { state, event_type } = ask.query
+    if (event_type !== undefined) requireEventType('query.event_type', event_type)
     const webhook = await ask.read(async (tx) => known(await store.findWebhook(tx, ask.params.id)))
     const filter = { webhook_id: webhook.id, state, event_type }
     return ask.page({
@@ -213,6 +216,7 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
   async replay(ask) {
     const { caller, body } = ask
     const { preview = false, ...asked } = body
+    if (asked.event_type !== undefined) requireEventType('body.event_type', asked.event_type)
     const answer = await ask.change(async (tx) => {
       const webhook = known(await store.lockWebhook(tx, ask.params.id))
       // What would be everything is more often a mistake than a wish.

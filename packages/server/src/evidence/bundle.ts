@@ -79,9 +79,10 @@ interface PublishedLog {
 export async function* bundleFiles(
   on: BundleOn,
   project: { readonly id: string; readonly slug: string },
-  collected: Collected,
+  all: Collected,
   now: number,
 ): AsyncGenerator<BundleFile> {
+  const collected = all.drop ? { ...all, events: [...all.events, all.drop] } : all
   const logs = await publishedLogs(on, project.id, 'project', collected.events)
   const records = await inProject(INSTANCE, () => findRecords(on, project.id, logs))
   const instance = await publishedLogs(

@@ -31,7 +31,9 @@ export function refusalOf(error: unknown, recognise: Recognise): AppError | unde
   const known = recognise(error)
   if (known || !(error instanceof Error)) return known
   if ('validation' in error && Array.isArray(error.validation)) {
-    const where = 'validationContext' in error ? String(error.validationContext) : 'body'
+    const context = 'validationContext' in error ? String(error.validationContext) : 'body'
+    // As the API says it everywhere else; "querystring" is a word of the framework.
+    const where = context === 'querystring' ? 'query' : context
     return new AppError('VALIDATION_FAILED', {}, { fields: fieldsOf(where, error.validation as ValidationFault[]) })
   }
   const code = 'code' in error ? String(error.code) : ''
@@ -42,7 +44,11 @@ export function refusalOf(error: unknown, recognise: Recognise): AppError | unde
 
 function fieldsOf(where: string, faults: readonly ValidationFault[]): FieldError[] {
   // A union reports each branch and then itself; the branches' own faults say more, together.
-  const telling = faults.length > 1 ? faults.filter((fault) => fault.keyword !== 'anyOf') : faults
+  // Where something may be null and is not, what is wrong inside of it is meant, not that it is there.
+  const telling =
+    faults.length > 1
+      ? faults.filter((fault) => fault.keyword !== 'anyOf' && !(isNoNull(fault) && isToldDeeper(fault, faults)))
+      : faults
   const told = new Map<string, FieldError>()
   for (const fault of telling) {
     const property = fault.params?.missingProperty ?? fault.params?.additionalProperty
@@ -60,6 +66,16 @@ function fieldsOf(where: string, faults: readonly ValidationFault[]): FieldError
   }
   return [...told.values()]
 }
+
+const isNoNull = ({ keyword, params }: ValidationFault) => keyword === 'type' && params?.type === 'null'
+
+const isToldDeeper = ({ instancePath = '' }: ValidationFault, faults: readonly ValidationFault[]) =>
+  faults.some((other) => {
+    const inside = (other.instancePath ?? '').startsWith(`${instancePath}/`)
+    return (
+      inside || (other.instancePath === instancePath && /^(required|additionalProperties)$/.test(other.keyword ?? ''))
+    )
+  })
 
 const FORMATS: Record<string, string> = {
   'date-time': 'a time as in RFC 3339, such as 2026-05-17T09:30:00Z',
