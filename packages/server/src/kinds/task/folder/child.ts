@@ -5,6 +5,7 @@ import { registerHooks } from 'node:module'
 import { Writable } from 'node:stream'
 import { Worker } from 'node:worker_threads'
 import { createCostCheck } from '@writ/api/costs'
+import { thrownText } from '@writ/api/thrown'
 import type { Asking, Described, Failure, FromChild, ToChild } from './protocol.ts'
 
 /** A result longer than this is refused here, before it travels; the server refuses what is less and still too long. */
@@ -117,11 +118,10 @@ function answer(work: () => Promise<void>): void {
 
 /** Own words of a handler are a TaskError, or whatever looks like one: the module that it comes from may be another copy of ours. */
 function failureOf(error: unknown): Failure {
-  const message = error instanceof Error ? error.message : String(error)
   const own = error as { code?: unknown; retryable?: unknown }
   return error instanceof Error && typeof own.code === 'string' && typeof own.retryable === 'boolean'
-    ? { code: own.code, message, retryable: own.retryable }
-    : { code: null, message, retryable: true }
+    ? { code: own.code, message: error.message, retryable: own.retryable }
+    : { code: null, message: thrownText(error), retryable: true }
 }
 
 /** From here on, modules of the folder are what the server read, whatever the disk says by now. */
