@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { AuditEvent } from '@writ/api'
 import { type Handler, TaskError } from '../../packages/server/src/kinds/task/index.ts'
 import { DatabaseUnavailable } from '../../packages/server/src/platform/db/index.ts'
 import { backends } from '../backends.ts'
@@ -222,10 +223,20 @@ for (const backend of backends()) {
     await until('it runs', async () => work.callsOf('test.wait').length === 1)
     assert.equal((await by.find(runs.id)).state, 'running')
     assert.equal((await by.find(runs.id)).status, 'processing')
-    const asked = await by.write((tx) => tasks.cancel(tx, by.caller, runs.id, null))
+    const asked = await by.write((tx) => tasks.cancel(tx, by.caller, runs.id, 'wrong switch'))
     assert.notEqual(asked.cancel_requested_at, null)
     const ended = await by.settled(runs.id)
-    assert.deepEqual([ended.state, ended.error_code], ['cancelled', 'CANCELLED'])
+    assert.deepEqual(
+      [ended.state, ended.error_code, ended.error, ended.cancel_reason],
+      ['cancelled', 'CANCELLED', 'Cancelled: wrong switch', 'wrong switch'],
+    )
+    assert.equal(ended.attempts[0]?.error, 'Cancelled: wrong switch')
+    // Its worker ended it; who asked for that is on record too, once.
+    const said = await system.admin.get<AuditEvent[]>('/audit/events?event_type=run.cancel_requested')
+    assert.deepEqual(
+      said.body.map(({ actor_username, resource_id, action }) => [actor_username, resource_id, action]),
+      [['admin', runs.id, `Asked task ${runs.number} to stop: wrong switch`]],
+    )
     await assert.rejects(
       by.write((tx) => tasks.cancel(tx, by.caller, runs.id, null)),
       { code: 'TASK_NOT_CANCELLABLE' },

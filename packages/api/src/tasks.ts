@@ -192,6 +192,7 @@ export const Task = Type.Object({
   error: nullable(Type.String()),
   worker: nullable(Type.String()),
   cancel_requested_at: nullable(Time),
+  cancel_reason: nullable(Type.String({ description: 'why what ran was asked to stop, if somebody said so' })),
   dead_at: nullable(Time),
   purged_at: nullable(Time),
   created_at: Time,
