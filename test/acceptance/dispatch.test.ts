@@ -81,6 +81,18 @@ verifies(
       [missing.status, missing.body.detail[0]?.loc, missing.body.detail[0]?.type, missing.body.detail[0]?.msg],
       [422, ['body', 'taskData'], 'missing', 'Field required'],
     )
+    const { token } = ok(await sys.admin.post<{ token: string }>('/tokens', { name: 'broken', role: 'admin' }), 201)
+    const broken = await fetch(`${sys.base}/dispatch`, {
+      method: 'POST',
+      headers: { 'x-api-token': token, 'content-type': 'application/json' },
+      body: '{"task": ',
+    })
+    assert.deepEqual(
+      [broken.status, await broken.json()],
+      [422, { detail: [{ type: 'json_invalid', loc: ['body'], msg: 'JSON decode error', input: {} }] }],
+    )
+    const params = await admin.post('/dispatch', { task: 'proxy_forward', taskData: {} })
+    assert.deepEqual([params.status, params.body], [422, { detail: 'Invalid task params: urls required' }])
     const unknown = await admin.post('/dispatch', { task: 'nope', taskData: {} })
     assert.deepEqual([unknown.status, unknown.body], [422, { detail: 'Task not allowed or unknown' }])
     const example = await admin.post('/dispatch', { task: '_doc_example', taskData: { msg: 'hi' }, async: false })
@@ -109,6 +121,25 @@ holds('the door has a port of its own where one is set, with its documents and o
   ok(await own.post('/dispatch', body))
   ok(await at(sys, { 'x-api-token': token }).post('/dispatch', body))
   assert.equal((await own.post('/dispatch', body)).status, 429)
+})
+
+holds('a dispatch that is asked again under its key waits like the first, and does nothing twice', async (sys) => {
+  await using receiver = await startReceiver()
+  receiver.answer = () => ({ status: 200, headers: { 'content-type': 'application/json' }, body: '{"ok":true}' })
+  const admin = await withToken(sys, 'admin')
+  for (const [path, body] of [
+    ['/dispatch', { task: 'system.ping', taskData: {}, async: false }],
+    ['/dispatch', { task: 'system.ping', taskData: {} }],
+    ['/proxy/forward', { urls: [receiver.url], data: {} }],
+    ['/proxy/forward', { urls: [], data: {}, mode: 'async' }],
+  ] as const) {
+    const sent = { headers: { 'idempotency-key': `key-${JSON.stringify(body)}`.replaceAll(/[^!-~]/g, '') } }
+    const first = ok(await admin.post<Record<string, unknown>>(path, body, sent))
+    const again = await admin.post<Record<string, unknown>>(path, body, sent)
+    assert.equal(again.headers.get('idempotency-replayed'), 'true')
+    assert.deepEqual(ok(again), first)
+  }
+  assert.equal(receiver.received.length, 1)
 })
 
 async function hears(receiver: Receiver, count: number): Promise<Record<string, unknown>[]> {
@@ -145,6 +176,11 @@ verifies(
     assert.deepEqual(await hears(receiver, 1), [
       { task_id, task: 'system.ping', status: 'done', result: 'pong', error: null, meta: null },
     ])
+    // Nobody agreed on a secret: it has an id to tell it by, and no signature that would be empty.
+    assert.deepEqual(
+      [typeof receiver.received[0]?.headers['webhook-id'], receiver.received[0]?.headers['webhook-signature']],
+      ['string', undefined],
+    )
     const detail = ok(await admin.get<Record<string, unknown>>(`/task/${task_id}/detail`))
     assert.deepEqual(
       [detail.id, detail.task, detail.status, detail.result, detail.queue, detail.payload],

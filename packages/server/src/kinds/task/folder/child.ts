@@ -170,10 +170,36 @@ async function handlersIn(file: string): Promise<Definition[]> {
 
 async function describe(file: string): Promise<Described[]> {
   return (await handlersIn(file)).map((handler) => {
+    requireFields(handler)
     const { name, title, input, output, queue, timeoutMs, maxAttempts, concurrency, sideEffect, perKey } =
       handler as unknown as Described
     return { name, title, input, output, queue, timeoutMs, maxAttempts, concurrency, sideEffect, perKey }
   })
+}
+
+const FIELDS = [
+  'name',
+  'title',
+  'input',
+  'output',
+  'queue',
+  'timeoutMs',
+  'maxAttempts',
+  'concurrency',
+  'sideEffect',
+  'perKey',
+  'run',
+]
+
+/** Nothing checks the types of these files, so that a misspelt limit would be no limit. Functions are the file's own. */
+function requireFields(handler: Definition): void {
+  const plain = (name: string) => name.replaceAll('_', '').toLowerCase()
+  for (const [field, value] of Object.entries(handler)) {
+    if (FIELDS.includes(field) || typeof value === 'function') continue
+    const meant = FIELDS.find((known) => plain(known) === plain(field))
+    const hint = meant ? `did you mean ${meant}?` : `there are ${FIELDS.join(', ')}`
+    throw new Error(`handler ${handler.name}: ${field} is no field of a handler; ${hint}`)
+  }
 }
 
 async function run(task: Extract<ToChild, { say: 'run' }>): Promise<void> {
