@@ -123,6 +123,21 @@ holds('the door has a port of its own where one is set, with its documents and o
   assert.equal((await own.post('/dispatch', body)).status, 429)
 })
 
+holds(
+  'what is listed is what can be dispatched: handlers of the project too, and none that is disabled',
+  async (sys) => {
+    const admin = await withToken(sys, 'admin')
+    ok(await sys.admin.post('/handlers', { name: 'vlan.add', url: 'http://127.0.0.1:9/' }), 201)
+    const listed = async () => ok(await admin.get<{ tasks: string[] }>('/tasks')).tasks
+    assert.ok((await listed()).includes('vlan.add') && (await listed()).includes('demo_script'))
+    for (const name of ['vlan.add', 'demo_script']) ok(await sys.admin.post(`/handlers/${name}/disable`))
+    assert.deepEqual(
+      (await listed()).filter((name) => ['vlan.add', 'demo_script', 'system.ping'].includes(name)),
+      ['system.ping'],
+    )
+  },
+)
+
 holds('a dispatch that is asked again under its key waits like the first, and does nothing twice', async (sys) => {
   await using receiver = await startReceiver()
   receiver.answer = () => ({ status: 200, headers: { 'content-type': 'application/json' }, body: '{"ok":true}' })

@@ -127,6 +127,16 @@ for (const backend of backends()) {
     assert.deepEqual([hook.events, hook.handlers], [[], ['system.ping']])
     const none = await system.admin.post<{ code: string }>('/webhooks', { name: 'none', url: receiver.url })
     assert.deepEqual([none.status, none.body.code], [422, 'VALIDATION_FAILED'])
+    // What is misspelt, or belongs to the instance, would never come.
+    for (const never of ['run.complete', 'runs.*', 'user.login']) {
+      const refused = await system.admin.post<{ detail: string }>('/webhooks', {
+        name: 'never',
+        url: 'http://127.0.0.1:9/',
+        events: ['run.failed', never],
+      })
+      assert.equal(refused.status, 422, never)
+      assert.match(refused.body.detail, new RegExp(`body\\.events\\.1: "${never.replace('*', '\\*')}" is no event`))
+    }
     const dispatch = async (more: object) => (await system.admin.post<{ id: string }>('/tasks', more)).body.id
     await dispatch({ handler: 'demo_script' })
     const named = await dispatch({ handler: 'system.ping', callback: { url: `${receiver.url}/named` } })

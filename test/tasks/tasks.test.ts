@@ -163,6 +163,15 @@ for (const backend of backends()) {
       const refused = await by.dispatch('test.refuses', {}, { max_attempts: 5 })
       const never = await by.settled(refused.id)
       assert.deepEqual([never.state, never.status, never.attempt, never.error_code], ['failed', 'dead', 1, 'NEVER'])
+      const lines = system
+        .log()
+        .split('\n')
+        .filter((line) => line.includes('task is a dead letter'))
+      const [said] = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
+      assert.deepEqual(
+        [said?.run, said?.number, said?.handler, said?.code, said?.trace],
+        [refused.id, refused.number, 'test.refuses', 'NEVER', never.trace_id],
+      )
       await until('it failed once', async () => (await by.find(exhausted.id)).attempts[0]?.outcome === 'failed')
       advance(1_250)
       const dead = await by.settled(exhausted.id)

@@ -240,9 +240,14 @@ function dispatchHandlers(on: DispatchOn): DoorHandlers {
       return task ? recordOf(task) : null
     },
 
-    async tasks() {
+    async tasks(ask) {
       const scripts = await on.scripts?.list().catch(() => [])
-      return { tasks: tasks.handlers.list().map(({ name }) => name), scripts: scripts ?? [] }
+      const { handlers, http, remote, switches } = tasks
+      const own = await ask.read(async (tx) => [...(await http.list(tx)), ...(await remote.list(tx))])
+      const names = [...handlers.list(), ...own]
+        .filter(({ name, enabled }) => enabled !== false && !switches.isOff(ask.caller.project!, name))
+        .map(({ name }) => name)
+      return { tasks: [...new Set(names)].sort(), scripts: scripts ?? [] }
     },
 
     async forward(ask) {

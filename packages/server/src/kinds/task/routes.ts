@@ -211,6 +211,8 @@ export const workerHandlers = (workers: Workers): Routes<typeof workersApi, Call
 export const handlerHandlers = ({ tasks }: Dispatching): Routes<typeof handlersApi, Caller> => ({
   get: (ask) =>
     ask.read(async (tx) => {
+      const broken = tasks.handlers.broken().find(({ file }) => file === ask.params.name)
+      if (broken) return showBroken(broken)
       const found = await requireHandler(tasks, tx, ask.params.name)
       return shown(tasks, tx.project, found)
     }),

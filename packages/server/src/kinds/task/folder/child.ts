@@ -169,12 +169,27 @@ async function handlersIn(file: string): Promise<Definition[]> {
 }
 
 async function describe(file: string): Promise<Described[]> {
-  return (await handlersIn(file)).map((handler) => {
+  const found = await handlersIn(file).catch((error: unknown) => {
+    const place = placeOf(error)
+    throw place === undefined ? error : new Error(`${thrownText(error)} (${place})`)
+  })
+  return found.map((handler) => {
     requireFields(handler)
     const { name, title, input, output, queue, timeoutMs, maxAttempts, concurrency, sideEffect, perKey } =
       handler as unknown as Described
     return { name, title, input, output, queue, timeoutMs, maxAttempts, concurrency, sideEffect, perKey }
   })
+}
+
+/** File and line of the folder at which something was thrown or could not be parsed, as far as the stack says so. */
+function placeOf(error: unknown): string | undefined {
+  const lines = error instanceof Error ? (error.stack ?? '').split('\n') : []
+  const folder = `${process.cwd()}/`
+  for (const line of lines) {
+    const [, file, at] = /(?:^|file:\/\/|\()(\/[^()]*?):(\d+)(?::\d+)?\)?$/.exec(line) ?? []
+    if (file?.startsWith(folder)) return `${file.slice(folder.length)}:${at}`
+  }
+  return undefined
 }
 
 const FIELDS = [
