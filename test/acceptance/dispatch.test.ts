@@ -104,7 +104,7 @@ verifies(
 
 holds('the door has a port of its own where one is set, with its documents and one limit for both', async (sys) => {
   const port = await freePort()
-  await sys.restart({ env: { SERVER_PORT: String(port), RATE_LIMIT_MAX: '2' } })
+  await sys.restart({ env: { SERVER_PORT: String(port), RATE_LIMIT_MAX: '2', SERVER_ACCESS_LOG: '1' } })
   const { token } = ok(await sys.admin.post<{ token: string }>('/tokens', { name: 'door', role: 'admin' }), 201)
   const own = createClient({
     base: () => `http://127.0.0.1:${port}`,
@@ -121,6 +121,23 @@ holds('the door has a port of its own where one is set, with its documents and o
   ok(await own.post('/dispatch', body))
   ok(await at(sys, { 'x-api-token': token }).post('/dispatch', body))
   assert.equal((await own.post('/dispatch', body)).status, 429)
+  // Both ports count what they answer, and log it where that is asked for.
+  const counted = /^writ_http_requests_total\{route="dispatch.dispatch",method="POST",status="(\d+)"\} (\d+)$/gm
+  const counts = [...ok(await own.get<string>('/metrics')).matchAll(counted)].map(([, status, n]) => [status, n])
+  assert.deepEqual(counts, [
+    ['200', '2'],
+    ['429', '1'],
+  ])
+  const lines = sys
+    .log()
+    .split('\n')
+    .filter((line) => line.includes('"path":"/dispatch"'))
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+  assert.deepEqual(
+    lines.map(({ msg, method, status, user }) => [msg, method, status, user]),
+    [200, 200, 429].map((status) => ['request', 'POST', status, 'admin']),
+  )
+  assert.match(String(lines[0]?.trace), /^[0-9a-f]{32}$/)
 })
 
 holds(
