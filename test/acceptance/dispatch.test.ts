@@ -518,6 +518,14 @@ verifies(
     const { existsSync } = await import('node:fs')
     assert.equal(existsSync(path.join(scriptFolder, 'ran')), false)
     assert.deepEqual(ok(await admin.get<{ scripts: string[] }>('/tasks')).scripts, ['endless', 'nothing', 'raises'])
+    // Code of the operators is for them, whichever way one comes.
+    const body = { task: 'script.execute', taskData: { script_name: 'nothing' } }
+    const refused = await (await withToken(sys, 'dev')).post('/dispatch', body)
+    assert.deepEqual([refused.status, refused.body], [403, { detail: 'Forbidden' }])
+    ok(await (await withToken(sys, 'ops')).post('/dispatch', body))
+    const dev = await sys.hire('dora', 'dev')
+    const native = await dev.post<{ code: string }>('/tasks', { handler: 'script.execute', input: body.taskData })
+    assert.deepEqual([native.status, native.body.code], [403, 'ROLE_NOT_ALLOWED'])
   },
   { env: { WRIT_SCRIPTS_DIR: path.join(scriptFolder, 'scripts'), SCRIPT_TIMEOUT_SECONDS: '1' } },
 )

@@ -246,6 +246,7 @@ function dispatchHandlers(on: DispatchOn): DoorHandlers {
       const own = await ask.read(async (tx) => [...(await http.list(tx)), ...(await remote.list(tx))])
       const names = [...handlers.list(), ...own]
         .filter(({ name, enabled }) => enabled !== false && !switches.isOff(ask.caller.project!, name))
+        .filter(({ roles }) => roles?.some((role) => role === ask.caller.role) ?? true)
         .map(({ name }) => name)
       return { tasks: [...new Set(names)].sort(), scripts: scripts ?? [] }
     },

@@ -1,4 +1,4 @@
-import type { NewTask } from '@writ/api'
+import type { NewTask, Role } from '@writ/api'
 import type { TSchema } from 'typebox'
 import type { TLocalizedValidationError } from 'typebox/error'
 import { Compile } from 'typebox/schema'
@@ -30,6 +30,8 @@ export interface Handler {
   readonly perKey?: KeyLimits | null
   /** `irreversible`: the log says what will be done before it is done. */
   readonly sideEffect: 'none' | 'reversible' | 'irreversible'
+  /** Who may dispatch its tasks; left out: whoever may dispatch at all. */
+  readonly roles?: readonly Role[]
   /** It may have to wait for a place of its own, and says `ctx.began()` when it has one: the time of the attempt counts from there. */
   readonly waitsForPlace?: true
   /** False: no task may name it, and none that waits is handed out. */
