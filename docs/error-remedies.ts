@@ -638,7 +638,7 @@ export const remedies: Record<ErrorCode, Remedy> = {
   TASK_DEPENDENCY_UNKNOWN: [
     'Name tasks of this project that you may see, by id or number; in a batch `batch:<n>` names only what stands before.',
     '没有可供等待的这个任务。',
-    '请给出本项目中您可见的任务（id 或编号）；批次中的 `batch:<n>` 只能指向排在前面的任务。',
+    '请给出本项目中你可见的任务（id 或编号）；批次中的 `batch:<n>` 只能指向排在前面的任务。',
   ],
   TASK_UNIQUE_INVALID: ['Leave out what the reason names.', '派发内容自相矛盾。', '请去掉原因中指出的字段。'],
   TASK_DUPLICATE: [

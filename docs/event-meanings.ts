@@ -43,10 +43,13 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
   'ticket.reopened': ['A ticket was opened again.', '工单重新打开。'],
   'run.created': ['A run was asked for.', '新建执行。'],
   'run.started': ['A run began.', '执行开始。'],
-  'run.completed': ['A run ended well; of a proof: the evidence passed.', '执行成功；证明类执行表示证据通过。'],
+  'run.completed': [
+    'A run ended well; of a proof: the evidence passed.',
+    '执行成功；证据检查（proof）则表示证据通过。',
+  ],
   'run.failed': [
     'A run ended badly; of a proof: the evidence did not pass, or it could not be judged.',
-    '执行失败；证明类执行表示证据未通过或无法判定。',
+    '执行失败；证据检查（proof）则表示证据未通过或无法判定。',
   ],
   'run.timeout': ['A run took too long, or no evidence came.', '执行超时，或一直没有证据。'],
   'run.cancelled': ['A run was cancelled.', '执行被取消。'],

@@ -262,12 +262,27 @@ CloudEvents 1.0，JSON，示例见[英文页](../events.md#an-event)。\`id\` �
 
 ## 服务器推送（SSE）
 
-用 \`types=run.*,ticket.approved\` 和 \`run_id=12\` 缩小范围。至多每 15 秒（\`WRIT_STREAM_HEARTBEAT_SECONDS\`）会有一条注释和单独的 \`id\`，表示到此为止没有您可见的事件。
+用 \`types=run.*,ticket.approved\` 和 \`run_id=12\` 缩小范围。至多每 15 秒（\`WRIT_STREAM_HEARTBEAT_SECONDS\`）会有一条注释和单独的 \`id\`，表示到此为止没有你可见的事件。
 两倍于此的时间内不读取数据的客户端会被断开。会话、令牌或成员资格失效后，流在一次心跳内结束。
 
 ## WebSocket
 
-程序在 \`Authorization\` 头中带令牌，同源页面使用 cookie。消息为 JSON，格式见[英文页](../events.md#websocket)。
+程序在 \`Authorization\` 头中带令牌，同源页面使用 cookie。消息为 JSON。
+
+| 服务器 | |
+|---|---|
+| \`{"type":"connection:status","status":"connected","timestamp","server_time","sequence"}\` | 第一条；最后一条为 \`disconnected\` 并带 \`reason\` |
+| \`{"type":"event","event":{…}}\` | 一个事件 |
+| \`{"type":"ping","timestamp","sequence"}\` | 每次心跳一条，另有 ping 帧；两者都不回应的连接会被关闭 |
+| \`{"type":"subscription:confirmed","action","events"}\` | 从现在起监听的内容 |
+| \`{"type":"error","code":"MESSAGE_INVALID","message"}\` | 消息无法理解 |
+
+| 客户端 | |
+|---|---|
+| \`{"action":"subscribe","events":["run.*"]}\` | 只听这些，不再听全部；之后的会累加 |
+| \`{"action":"unsubscribe","events":["run.*"]}\` | 不再听这些 |
+| \`{"action":"subscribe_all"}\` | 恢复听全部 |
+| \`{"action":"pong"}\`、\`{"type":"ping"}\` | 表示仍在线；请求一条 \`pong\` |
 
 ## 事件一览
 

@@ -185,6 +185,7 @@ test('all artifacts go to S3 and back, stopped on the way, with nothing lost and
     { ok: back.ok, copied: back.copied, skipped: back.skipped, deleted: back.deleted, problems: back.problems },
     { ok: true, copied: 2, skipped: 4, deleted: 6, problems: [] },
   )
+  assert.match(back.advice, /^Set ARTIFACT_STORAGE_TYPE=local in place of minio before you start/)
   const again = await moveArtifacts({ config: configured('local'), from: 'minio', to: 'local' })
   assert.deepEqual({ ok: again.ok, blobs: again.blobs }, { ok: true, blobs: 0 })
 

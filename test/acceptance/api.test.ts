@@ -89,7 +89,7 @@ holds('unknown fields, unknown parameters and bodies that are no JSON are refuse
   const long = refused(await employee.post('/tickets', { title: 'x'.repeat(300) }), 422, 'VALIDATION_FAILED')
   assert.match(long.errors?.[0]?.message ?? '', /^must have at most \d+ characters$/)
   const low = refused(await employee.get('/tickets?limit=0'), 422, 'VALIDATION_FAILED')
-  assert.deepEqual(low.errors?.[0], { path: 'querystring.limit', message: 'must be at least 1', code: 'minimum' })
+  assert.deepEqual(low.errors?.[0], { path: 'query.limit', message: 'must be at least 1', code: 'minimum' })
   refused(await employee.get('/tickets?nonsense=1'), 422, 'VALIDATION_FAILED')
   refused(await employee.get('/tickets/1?nonsense=1'), 422, 'VALIDATION_FAILED')
   refused(await employee.post('/tickets', { title: 'line\nbreak' }), 422, 'VALIDATION_FAILED')
@@ -97,9 +97,16 @@ holds('unknown fields, unknown parameters and bodies that are no JSON are refuse
   refused(await employee.get('/artifacts'), 405, 'METHOD_NOT_ALLOWED')
 })
 
-holds('a refusal says in words what was expected', async ({ employee }) => {
+holds('a refusal says in words what was expected', async ({ admin, employee }) => {
   const faults = [
     [await employee.get('/tickets/abc'), 'params.id', 'must be an id (a UUID) or a number'],
+    // A body that may be left out: what is wrong in it, not that it is there.
+    [
+      await admin.post('/tickets/1/approve', { digest: 'x' }),
+      'body.digest',
+      'must be a SHA-256 in 64 lower-case hexadecimal digits',
+    ],
+    [await admin.post('/tickets/1/approve', { nonsense: 1 }), 'body.nonsense', 'unknown field'],
     [await employee.post('/tickets', { title: '' }), 'body.title', 'must not be empty'],
     [await employee.post('/tickets', { title: 'a\nb' }), 'body.title', 'must be one line, without control characters'],
     [

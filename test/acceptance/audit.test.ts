@@ -75,6 +75,17 @@ verifies('T45', 'an admin queries events by filter, an employee does not', async
   assert.deepEqual(ok(await admin.get<AuditEvent[]>('/audit/events?actor_id=999')), [])
   for (const wrong of ['yesterday', '1', '-1', '2026', '2026-02-30', 'Nov 27 2026', '2026-11-27T08:00:00+08:00', ''])
     refused(await admin.get(`/audit/events?start_date=${wrong}`), 422, 'VALIDATION_FAILED')
+  // An event that there is not happened never: an auditor would read that of one that is misspelt, too.
+  for (const [asked, meant] of [
+    ['ticket.aproved', 'did you mean ticket.approved?'],
+    ['asset.*', 'of asset there are asset.created'],
+    ['nosuch', 'there are those of '],
+  ])
+    for (const path of ['events', 'export']) {
+      const said = refused(await admin.get(`/audit/${path}?event_type=${asked}`), 422, 'VALIDATION_FAILED')
+      assert.equal(said.errors?.[0]?.path, 'query.event_type')
+      assert.ok(said.detail.includes(`there is no event "${asked}"; ${meant}`), said.detail)
+    }
   // Without a zone it is UTC, whatever the server's own is.
   const [{ timestamp } = { timestamp: '' }] = events
   for (const time of [

@@ -114,9 +114,17 @@ test('subscriptions narrow and widen what comes; what is not understood is said'
       ['subscribe_all', ['*']],
     ],
   )
-  for (const nonsense of ['no json', '[]', { action: 'dance' }, { action: 'subscribe', events: ['DROP TABLE'] }])
+  const unknown = { action: 'subscribe', events: ['ticket.close'] }
+  for (const nonsense of [
+    'no json',
+    '[]',
+    { action: 'dance' },
+    { action: 'subscribe', events: ['DROP TABLE'] },
+    unknown,
+  ])
     listener.say(nonsense)
-  await until('each is refused', async () => heard(listener, 'error').length === 4)
+  await until('each is refused', async () => heard(listener, 'error').length === 5)
+  assert.match(JSON.stringify(heard(listener, 'error')[4]), /did you mean ticket\.closed\?/)
   listener.say({ type: 'ping' })
   await until('it lives', async () => heard(listener, 'pong').length === 1)
 })

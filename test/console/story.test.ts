@@ -167,6 +167,8 @@ test('a rejection goes back with its reason, and an edit after an approval is sh
   await system.employee.post(`/tickets/${ticket.id}/submit`)
   await system.admin.post(`/tickets/${ticket.id}/approve`, {})
   await system.employee.patch(`/tickets/${ticket.id}`, { title: 'Renumber all uplinks' })
+  // What is reviewed is what the page shows at that moment: it has heard of the edit.
+  await page.getByRole('heading', { name: /Renumber all uplinks/ }).waitFor()
   await page.getByRole('button', { name: 'Review and approve' }).click()
   await dialog.getByText(/^Version 1 was approved by/).waitFor()
   await textsOf(dialog.locator('.changes del'), ['Renumber the uplinks'])
@@ -177,7 +179,15 @@ test('a rejection goes back with its reason, and an edit after an approval is sh
   const known = scripts.find(({ script_id }) => script_id === 'proof.config_format')?.digest
   await dialog.locator(`button[title="${known}"]`).waitFor()
   await countOf(dialog.locator('tbody button.mono'), scripts.filter(({ digest }) => digest !== null).length)
-  await page.getByRole('dialog').getByRole('button', { name: 'Approve', exact: true }).click()
+  // An edit while it is read changes nothing that is read: nothing can be approved until the new version is on the screen.
+  await system.employee.patch(`/tickets/${ticket.id}`, { title: 'Renumber some uplinks' })
+  await dialog.getByText('Version 3 has come since you began to read.').waitFor()
+  await dialog.getByRole('heading', { name: 'Renumber all uplinks' }).waitFor()
+  const approve = dialog.getByRole('button', { name: 'Approve', exact: true })
+  assert.equal(await approve.count(), 0)
+  await dialog.getByRole('button', { name: 'Show version 3' }).click()
+  await textsOf(dialog.locator('.changes ins'), ['Renumber some uplinks'])
+  await approve.click()
   await page.locator('h1 .state-approved').waitFor()
   assert.deepEqual(tab.broken, [])
 })

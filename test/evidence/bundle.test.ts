@@ -25,9 +25,10 @@ import { collect } from '../../packages/server/src/evidence/collect.ts'
 import { openBlobs } from '../../packages/server/src/platform/blobs/index.ts'
 import { inProject } from '../../packages/server/src/platform/db/index.ts'
 import { type BundleEvent, entryId, makeBundle, signed } from '../../packages/tlog/test/bundle.ts'
+import { makeKey } from '../../packages/tlog/test/memory-log.ts'
 import { backends } from '../backends.ts'
 import { TestSystem } from '../test-system.ts'
-import { exportBundle, folderFiles, makeTicket, unpack, verifySh } from './scene.ts'
+import { enrolSigner, exportBundle, folderFiles, makeTicket, unpack, verifySh } from './scene.ts'
 
 const run = promisify(execFile)
 const on = { sha256, sha512, verify: verifySignature }
@@ -80,6 +81,39 @@ test('a file that was deleted is left out, and said to be', async () => {
   const report = await verifyBundle(await openBundle(zip), on)
   assert.equal(report.ok, true, JSON.stringify(report.fault))
   assert.match(JSON.stringify(report.checks), /"left out","what":"artifact 1: deleted"/)
+})
+
+test('what only a dropped log recorded is left out, and said to be; what came later still verifies', async () => {
+  await using system = await TestSystem.start()
+  const second = await system.hire('second', 'admin')
+  const signer = await enrolSigner(system)
+  await makeTicket(system, signer)
+  const reason = { reason: 'kept long enough' }
+  assert.equal((await system.admin.post('/audit/logs/rotate', reason)).status, 200)
+  await makeTicket(system, signer)
+  await system.admin.post('/audit/logs/0/drop', reason)
+  assert.equal((await second.post<{ state: string }>('/audit/logs/0/drop', reason)).body.state, 'dropped')
+  const folder = path.join(system.folder, 'bundle')
+  const zip = path.join(system.folder, 'bundle.zip')
+  const checked = async (id: number) => {
+    await exportBundle(system, zip, { subject: 'ticket', id })
+    await unpack(zip, folder)
+    const report = await verifyBundle(await folderFiles(folder), on)
+    assert.equal(report.ok, true, JSON.stringify(report.fault))
+    const said = await verifySh(folder)
+    assert.equal(said.code, 0, said.err)
+    return { checks: JSON.stringify(report.checks), said: said.out }
+  }
+  const first = await checked(1)
+  assert.match(first.checks, /"artifact 1: recorded in a log that was dropped, see project-1\/\d+"/)
+  assert.match(first.said, /artifact 1: dropped\n[\s\S]*files of evidence: 0\n/)
+  // The approval is in the log that is left; who enrolled the key is not.
+  const later = await checked(2)
+  assert.match(
+    later.checks,
+    /signed with their SSH key","parts":\[\{"state":"note","what":"key [^"]* in a log that was dropped/,
+  )
+  assert.match(later.said, /enrolled in a log that was dropped; not shown by whom\n[\s\S]*files of evidence: 4\n/)
 })
 
 test('a log that grows while a bundle of it is made takes nothing from the bundle', async () => {
@@ -230,12 +264,23 @@ test('a byte flipped in any file of a bundle is found by both verifiers', { time
     await writeFile(path.join(other, 'artifacts', first!), 'something else')
     const changed = path.join(system.folder, 'changed.zip')
     await run('zip', ['-q', '-r', changed, '.'], { cwd: other })
-    const writ = (file: string) =>
-      run(process.execPath, ['--disable-warning=ExperimentalWarning', 'packages/cli/src/main.ts', 'verify', file])
+    const writ = (...args: string[]) =>
+      run(process.execPath, ['--disable-warning=ExperimentalWarning', 'packages/cli/src/main.ts', 'verify', ...args])
     assert.match((await writ(zip)).stdout, /verified {2}.*bundle\.zip\n$/)
     await assert.rejects(writ(changed), (error: Error & { code?: number; stderr?: string }) => {
       assert.equal(error.code, 5)
       assert.match(error.stderr ?? '', /does not verify: artifacts\/1-core_switch\.json: .*\[FILE_CHANGED\]/)
+      return true
+    })
+    // No witness has seen this log, so none of the reader's own stands for it.
+    const policy = path.join(system.folder, 'mine.policy')
+    await writeFile(policy, `witness w ${makeKey('witness.example').witnessVkey}\nquorum w\n`)
+    await assert.rejects(writ(zip, '--policy', policy), (error: Error & { code?: number; stderr?: string }) => {
+      assert.equal(error.code, 5)
+      assert.match(
+        error.stderr ?? '',
+        /nothing in it is cosigned.*after your witnesses had cosigned.*\[QUORUM_NOT_MET\]/,
+      )
       return true
     })
   })

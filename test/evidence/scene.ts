@@ -8,20 +8,31 @@ import type { Run, Ticket } from '@writ/api'
 import type { BundleFiles } from '@writ/tlog'
 import { sha256 } from '../../packages/cli/src/verify-crypto.ts'
 import type { TestSystem } from '../test-system.ts'
-import { makeSshKey, proposeKey, signApproval } from './ssh-key.ts'
+import { makeSshKey, proposeKey, type SshKey, signApproval } from './ssh-key.ts'
 
 const run = promisify(execFile)
 
-/** Ticket 1: signed by an admin with an SSH key, proven by two runs, one good and one bad. */
-export async function makeTicket(system: TestSystem): Promise<Ticket> {
+export interface Signer {
+  readonly key: SshKey
+  readonly id: string
+}
+
+/** An SSH key of the admin, enrolled: the first of the project. */
+export async function enrolSigner(system: TestSystem): Promise<Signer> {
   const key = await makeSshKey(system.folder, 'approver')
   const enrolled = await proposeKey(system.admin, key)
   assert.equal(enrolled.status, 201, JSON.stringify(enrolled.body))
+  return { key, id: enrolled.body.id }
+}
+
+/** A ticket signed by an admin with an SSH key, proven by two runs, one good and one bad. */
+export async function makeTicket(system: TestSystem, signer?: Signer): Promise<Ticket> {
+  const { key, id } = signer ?? (await enrolSigner(system))
   const { body: ticket } = await system.employee.post<Ticket>('/tickets', {
     title: '更换主交换机',
     description: 'in hall 3',
   })
-  const signed = await signApproval(system.admin, ticket.number, key, enrolled.body.id)
+  const signed = await signApproval(system.admin, ticket.number, key, id)
   const approved = await system.admin.post(`/tickets/${ticket.number}/approve`, { signed, reason: 'window agreed' })
   assert.equal(approved.status, 200, JSON.stringify(approved.body))
   for (const [name, bytes] of [

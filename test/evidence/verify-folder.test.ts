@@ -25,5 +25,8 @@ test('every log of a data folder is verified and named, and so is the one that w
   database.close()
   const changed = await verify()
   assert.equal(changed.code, 5)
-  assert.match(changed.err, /\(log of the project default, first bad entry \d+\).*\[PAYLOAD_CHANGED\]/)
+  assert.match(
+    changed.err,
+    /\(writ\.log\/[0-9a-f]{32}, log of the project default, first bad entry \d+\).*\[PAYLOAD_CHANGED\]/,
+  )
 })

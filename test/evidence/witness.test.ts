@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
@@ -12,18 +12,20 @@ import {
   parseCheckpoint,
   parseNote,
   parsePolicy,
-  proveConsistency,
-  splitBundle,
   verifyAnchor,
+  verifyBundle,
+  verifyLogProof,
 } from '@writ/tlog'
 import { openDiskStore } from '../../packages/server/src/audit/disk-store.ts'
-import { sha256, verifyEd25519 } from '../../packages/server/src/audit/index.ts'
+import { sha256, sha512, verifyEd25519, verifySignature } from '../../packages/server/src/audit/index.ts'
 import { openLogFiles } from '../../packages/server/src/audit/log-files.ts'
 import { createSigner } from '../../packages/server/src/audit/signer.ts'
 import { backends } from '../backends.ts'
+import { entriesOf, forgeEntry } from '../tamper/forge.ts'
 import { type TestSystem, until } from '../test-system.ts'
 import { ok } from '../verifies.ts'
 import { writ } from './command-line.ts'
+import { exportBundle, folderFiles, unpack, verifySh } from './scene.ts'
 import { makeWitness, type WitnessProcess, writePolicy } from './witness-process.ts'
 
 const folder = await mkdtemp(path.join(tmpdir(), 'writ-witness-'))
@@ -134,7 +136,7 @@ for (const backend of backends()) {
       ok(await sys.admin.upload(run.number, 'a.txt', 'bytes'))
       await sys.waitFor(run.number)
       await sys.settle()
-      const entries = await entriesOf(path.join(sys.folder, 'data/log'), info)
+      const entries = await decodedEntries(path.join(sys.folder, 'data/log'), info)
       assert.match(entries.find((entry) => entry.act === 'run.started')?.ckpt ?? 'none', /^[A-Za-z0-9+/]{43}=$/)
       await sys.check()
     } finally {
@@ -271,6 +273,68 @@ for (const [name, policy, reason] of [
   })
 }
 
+test('where witnesses have signed all that a bundle holds, each of its proofs says so by itself', async () => {
+  const { sys: started, witness } = await withWitness((options) => sqlite!.start({ ...options, fakeClock: true }), {
+    WRIT_WITNESS_PROJECTS: 'true',
+  })
+  await using sys = started
+  try {
+    await witness.addLog((await describe(sys)).vkeys[0]!)
+    const ticket = await openTicket(sys, 'witnessed')
+    const unpacked = path.join(sys.folder, 'bundle')
+    /** How many proofs of each log have a cosignature, and how many have none. */
+    const proofs = async () => {
+      await exportBundle(sys, `${unpacked}.zip`, { subject: 'ticket', id: ticket })
+      await unpack(`${unpacked}.zip`, unpacked)
+      const files = await folderFiles(unpacked)
+      assert.deepEqual((await verifyBundle(files, { sha256, sha512, verify: verifySignature })).fault, undefined)
+      assert.equal((await verifySh(unpacked)).code, 0)
+      const { logs } = parsePolicy(Buffer.from(await files.read('policy')).toString(), hash)
+      const told: Record<string, number> = {}
+      for (const name of files.names.filter((one) => one.endsWith('.tlog-proof'))) {
+        const entry = await files.read(name.replace(/tlog-proof$/, 'json'))
+        const asked = (quorum: number) =>
+          files.read(name).then((proof) =>
+            verifyLogProof({
+              proof,
+              leaf: sha256(Buffer.concat([Buffer.of(0), entry])),
+              vkeys: logs.map(({ vkey }) => vkey),
+              witnesses: [witness.vkey],
+              quorum,
+              hash,
+              verify,
+            }),
+          )
+        assert.equal((await asked(0)).ok, true, name)
+        const key = `${name.split('/')[1]} ${(await asked(1)).ok ? 'cosigned' : 'signed by the log alone'}`
+        told[key] = (told[key] ?? 0) + 1
+      }
+      return told
+    }
+    sys.advance(61_000)
+    await until('both logs are cosigned', async () => {
+      sys.advance(301_000)
+      await sys.settle()
+      const { anchored, size } = await describe(sys)
+      return anchored?.via === 'log' && anchored.size >= size && (await readyz(sys)).degraded === undefined
+    })
+    await witness.stop()
+    assert.deepEqual(await proofs(), { 'project-0 cosigned': 1, 'instance-0 cosigned': 1 })
+
+    // A state that was cosigned under the old key alone does not verify with the log.pem of the bundle.
+    ok(await sys.admin.post('/keys/rotate', { purpose: 'log', project: 'default', overlap_hours: 0 }))
+    await sys.settle()
+    assert.deepEqual(await proofs(), { 'project-0 signed by the log alone': 3, 'instance-0 cosigned': 1 })
+
+    // What came after the witness went is proven against the newest checkpoint, the first exports too.
+    assert.equal((await sys.admin.patch(`/tickets/${ticket}`, { title: 'not yet witnessed' })).status, 200)
+    await sys.settle()
+    assert.deepEqual(await proofs(), { 'project-0 signed by the log alone': 5, 'instance-0 cosigned': 1 })
+  } finally {
+    await witness.stop()
+  }
+})
+
 test('a log that was rebuilt with its real key gets 422, and a stale size 409', async () => {
   const { sys: started, witness } = await withWitness((options) => sqlite!.start(options))
   await using sys = started
@@ -279,25 +343,11 @@ test('a log that was rebuilt with its real key gets 422, and a stale size 409', 
     await sys.stop()
     const logs = path.join(sys.folder, 'data/log/_instance/0')
     const cosigned = await readFile(path.join(logs, 'checkpoint.cosigned'), 'utf8')
-    const { origin, size } = parseCheckpoint(parseNote(cosigned).text)
+    const { size } = parseCheckpoint(parseNote(cosigned).text)
 
     // The holder of the key forges one entry and signs everything anew, with a signer that remembers nothing.
-    const scratch = path.join(folder, 'rebuilt')
-    await cp(path.join(sys.folder, 'data/keys'), path.join(scratch, 'keys'), { recursive: true })
-    const entries = (await readEntries(logs, size)).with(2, Buffer.from('forged'))
-    const files = await openLogFiles({ store: await openDiskStore(path.join(scratch, 'log')), origin, hash })
-    const state = await files.integrate(0, [...entries, Buffer.from('one more')])
-    await writeFile(
-      path.join(scratch, 'memory.json'),
-      JSON.stringify({ v: 1, origin, size: 0, root: Buffer.from(sha256(new Uint8Array())).toString('base64') }),
-    )
-    const signer = await createSigner({
-      keysDir: path.join(scratch, 'keys'),
-      origin,
-      stateFile: path.join(scratch, 'memory.json'),
-    })
-    const checkpoint = await signer.sign({ ...state, consistencyProof: [] })
-    const proof = await proveConsistency({ from: size, to: size + 1, readTile: files.readTile, hash })
+    const data = path.join(sys.folder, 'data')
+    const { proof, checkpoint } = await forgeEntry(data, logs, 2, path.join(folder, 'rebuilt'))
     assert.equal((await witness.submit(formatSubmission({ old: size, proof, checkpoint }))).status, 422)
 
     const stale = await witness.submit(formatSubmission({ old: 0, proof: [], checkpoint }))
@@ -409,16 +459,11 @@ test('kill -9 while submissions come in: what was answered is remembered, always
 })
 
 /** Entries of a project's log, decoded. */
-async function entriesOf(logs: string, info: LogInfo) {
+async function decodedEntries(logs: string, info: LogInfo) {
   for (const name of await readdir(logs)) {
     const note = await readFile(path.join(logs, name, '0/checkpoint'), 'utf8')
     const { origin, size } = parseCheckpoint(parseNote(note).text)
-    if (origin === info.origin) return (await readEntries(path.join(logs, name, '0'), size)).map(decodeEntry)
+    if (origin === info.origin) return (await entriesOf(path.join(logs, name, '0'), size)).map(decodeEntry)
   }
   throw new Error(`no log ${info.origin}`)
-}
-
-async function readEntries(log: string, size: number): Promise<Uint8Array[]> {
-  const file = size >= 256 ? 'tile/entries/000' : `tile/entries/000.p/${size}`
-  return splitBundle(await readFile(path.join(log, file))).entries.slice(0, size)
 }

@@ -63,5 +63,12 @@ const anchorOf = ({ entry, payload, salt, proof }: NonNullable<LogAnchor['instan
   proof,
 })
 
+const YOUNG =
+  'A log that was just opened, as after "writ log rotate", is anchored within two minutes: try again then. If it stays so, the operator looks at the witnesses in /readyz.'
+
 const notAnchored = (reason: string, code: string) =>
-  new Failure(`The log is not anchored as the policy asks: ${reason}`, { exit: exitCodes.verificationFailed, code })
+  new Failure(`The log is not anchored as the policy asks: ${reason}`, {
+    exit: exitCodes.verificationFailed,
+    code,
+    ...(code === 'LOG_NOT_ANCHORED' ? { advice: YOUNG } : {}),
+  })

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { buildLog, makeEntries, makeKey, type TestKey } from '../../tlog/test/memory-log.ts'
@@ -8,7 +8,14 @@ import { openCommandLine } from './test-terminal.ts'
 const report = { ok: true, checked: { entries: 3, rows: 3, day_files: 1 } }
 
 async function serve(t: TestContext) {
-  const state = { files: new Map<string, Uint8Array>(), key: makeKey('writ.log/a'), size: 0, report: report as object }
+  const state = {
+    unanchored: false,
+    closed: new Map<string, Uint8Array>(),
+    files: new Map<string, Uint8Array>(),
+    key: makeKey('writ.log/a'),
+    size: 0,
+    report: report as object,
+  }
   const show = async (size: number, key: TestKey, from = 0) => {
     state.files = await buildLog(makeEntries(size, from), key)
     state.key = key
@@ -20,6 +27,10 @@ async function serve(t: TestContext) {
       const bytes = state.files.get(path)
       return bytes ? { bytes } : { status: 404, json: { code: 'LOG_FILE_NOT_FOUND', status: 404, detail: 'no' } }
     }
+    const closed = state.closed.get(url.match(/^\/log\/a\/(.*)$/)?.[1] ?? '')
+    if (closed) return { bytes: closed }
+    if (state.unanchored && url === '/audit/log/anchor')
+      return { status: 404, json: { code: 'LOG_NOT_ANCHORED', status: 404, detail: 'No witness has cosigned it yet.' } }
     // Another log was never here.
     if (url.startsWith('/log/')) return { status: 404, json: { code: 'LOG_FILE_NOT_FOUND', status: 404, detail: 'no' } }
     if (url === '/audit/logs') return { json: [] }
@@ -43,6 +54,14 @@ test('a sound log verifies, its newest state is kept, and the next one must cont
   const folder = join(settings.stateFolder, 'checkpoints')
   const [file = ''] = await readdir(folder)
   assert.equal(JSON.parse(await readFile(join(folder, file), 'utf8')).size, 600)
+})
+
+test('of one entry it is said in the singular', async (t) => {
+  const { writ, show, key } = await serve(t)
+  await show(1, key)
+  assert.match((await writ(['audit', 'verify'])).out, /Verified +1 entry of writ\.log\/a/)
+  await show(2, key)
+  assert.match((await writ(['audit', 'verify'])).out, /continues the 1 entry seen on /)
 })
 
 test('a changed entry exits with 5 and is named', async (t) => {
@@ -82,6 +101,30 @@ test('another log or another key in the place of the kept one exits with 5 until
   assert.match((await writ(['audit', 'verify'])).err, /\[LOG_KEY_CHANGED\]/)
 })
 
+test('a closed log that a restore made shorter than it was seen is told of, with what to do', async (t) => {
+  const { writ, show, key, state } = await serve(t)
+  await show(3, key)
+  await writ(['audit', 'verify'])
+  state.closed = await buildLog(makeEntries(2), key)
+  await show(1, makeKey('writ.log/b'))
+  const { code, err } = await writ(['audit', 'verify'])
+  assert.equal(code, 5)
+  assert.match(err, /2 entries, but had 3 before \(writ\.log\/a, .*log\.continued.*--trust-new-log.*\[LOG_TRUNCATED\]/)
+  assert.equal((await writ(['audit', 'verify', '--trust-new-log'])).code, 0)
+})
+
+test('of a log for which no witness stands yet it is said when that is to be expected', async (t) => {
+  const { writ, show, key, state, settings } = await serve(t)
+  await show(1, key)
+  state.unanchored = true
+  const policy = join(settings.stateFolder, 'w.policy')
+  await mkdir(settings.stateFolder, { recursive: true })
+  await writeFile(policy, `witness w ${makeKey('witness.example').witnessVkey}\nquorum w\n`)
+  const { code, err } = await writ(['audit', 'verify', '--policy', policy])
+  assert.equal(code, 5)
+  assert.match(err, /not anchored as the policy asks: .*just opened.*within two minutes.*\[LOG_NOT_ANCHORED\]/)
+})
+
 test('a key that an auditor wrote down must be the one', async (t) => {
   const { writ, show, key } = await serve(t)
   await show(3, key)
@@ -97,6 +140,8 @@ test('rows that do not fit the log exit with 5, although the log itself is sound
   assert.equal(code, 5)
   assert.match(err, /row 2 was changed \(first bad entry 2\).*\[ROW_MISMATCH\]/)
   assert.equal((await writ(['audit', 'verify', '--no-rows'])).code, 0)
+  state.report = { ...state.report, origin: 'writ.log/before' }
+  assert.match((await writ(['audit', 'verify'])).err, /row 2 was changed \(writ\.log\/before, first bad entry 2\)/)
 })
 
 test('entries that are dated otherwise than their place and what was kept here allow are told of', async (t) => {

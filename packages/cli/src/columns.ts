@@ -2,7 +2,7 @@ import type { Artifact, Asset, AuditEvent, Run, Ticket, Token, User } from '@wri
 import { numberText } from './app.ts'
 import type { Field } from './output.ts'
 import type { Column, Paint } from './table.ts'
-import { bytesText, timeText } from './text.ts'
+import { bytesText, counted, timeText } from './text.ts'
 
 // How the things that people look at most are shown: as a row, and in detail.
 
@@ -95,7 +95,7 @@ export const artifactFields = (a: Artifact): Field[] => [
   ['Role', a.role],
   ['Description', a.description],
   ['Content type', a.content_type],
-  ['Size', `${bytesText(a.size_bytes)} (${a.size_bytes} bytes)`],
+  ['Size', `${bytesText(a.size_bytes)} (${counted(a.size_bytes, 'byte')})`],
   ['SHA-256', a.sha256_hash],
   ['Uploaded by', a.uploaded_by_number && `user ${numberText(a.uploaded_by_number)}`],
   ['Uploaded', timeText(a.created_at)],

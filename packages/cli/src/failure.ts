@@ -75,7 +75,7 @@ export function exitCodeOf(error: unknown): number {
 export function failureLine(error: unknown): string {
   const { what, todo, code, request } = describe(error)
   const marks = [code, request ? `request ${request}` : ''].filter(Boolean).join(', ')
-  const sentences = [what.replace(/[.\s]*$/, '.'), todo].filter(Boolean).join(' ')
+  const sentences = [what.replace(/(?<![?!])[.\s]*$/, '.'), todo].filter(Boolean).join(' ')
   return safeLine(`writ: ${sentences}${marks ? ` [${marks}]` : ''}`)
 }
 

@@ -89,23 +89,14 @@ export async function loadKeyChanges(
   read: ReadFile = openLogOf(client),
 ): Promise<{ vkeys: readonly string[]; files: readonly string[] }> {
   const files: string[] = []
-  let vkeys: readonly string[] = [log.trusted]
   while (files.length < MOST_KEY_CHANGES) {
     const file = await read(keyChangePath(files.length), signal)
     const text = file && new TextDecoder().decode(file)
     if (text === null || !isLogProof(text)) break
-    const all = [...files, text]
-    const { origin, trusted } = log
-    const followed = await followKeyChanges({
-      vkeys: [trusted],
-      files: all,
-      origin,
-      hash: sha256,
-      verify: verifyEd25519,
-    })
-    if (followed.ok) vkeys = followed.vkeys
     files.push(text)
   }
+  const { origin, trusted } = log
+  const { vkeys } = await followKeyChanges({ vkeys: [trusted], files, origin, hash: sha256, verify: verifyEd25519 })
   // Without a step that follows they say nothing about the trusted key, and there is nothing to verify them with.
   return { vkeys, files: vkeys.length > 1 ? files : [] }
 }

@@ -32,6 +32,12 @@ export function fitText(text: string, width: number): string {
 /** The text followed by spaces up to `width` columns. */
 export const padText = (text: string, width: number): string => text + ' '.repeat(Math.max(0, width - widthOf(text)))
 
+/** A number of things: 1 entry, 2 entries. */
+export const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`
+
+/** A number of entries of a log. */
+export const entriesText = (count: number): string => counted(count, 'entry', 'entries')
+
 /** Bytes for people: 1.5 MiB. */
 export function bytesText(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']

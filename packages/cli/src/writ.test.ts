@@ -74,6 +74,12 @@ test('a sentence that says what is wrong with a field is not followed by the sam
   assert.match(err, /^writ: These times cannot be: Invalid value for minute: 99\. \[SCHEDULE_TIMES_INVALID/)
 })
 
+test('a sentence that ends in a question is not given a stop', async (t) => {
+  const detail = 'there is no event "run.complete"; did you mean run.completed?'
+  const { writ } = await openCommandLine(t, () => ({ status: 422, json: problem('VALIDATION_FAILED', 422, detail) }))
+  assert.match((await writ(['audit', 'list'])).err, /did you mean run\.completed\? \[VALIDATION_FAILED/)
+})
+
 test('a server that is away is named, with what to do', async (t) => {
   const { writ } = await openCommandLine(t)
   const { code, err } = await writ(['ticket', 'edit', '7', '--title', 'x', '--url', 'http://127.0.0.1:9'])

@@ -8,6 +8,7 @@ import path from 'node:path'
 import { isMap, parseDocument } from 'yaml'
 import { type ConfiguredToken, readConfiguredTokens } from './configured-tokens.ts'
 import type { BlobSettings } from './platform/blobs/open.ts'
+import { nearest } from './platform/nearest.ts'
 import { Secret } from './platform/secret.ts'
 import { allRoles, dispatchSettings, type Setting, settings, type ValueOf } from './settings.ts'
 
@@ -215,7 +216,7 @@ function readFlags(argv: string[], problems: string[]): Map<string, Found> {
     const key = byFlag.get(name)
     const value = inline ?? argv[++at]
     const setting = declared.find((entry) => entry.setting.key === key)?.setting
-    if (key === undefined) problems.push(`--${name}: no such flag${nearest(name, [...byFlag.keys()], '--')}`)
+    if (key === undefined) problems.push(`--${name}: no such flag${meant(name, [...byFlag.keys()], '--')}`)
     else if (setting?.kind.secret)
       problems.push(
         `--${name}: every user of this machine can read flags; use ${setting.env[0]} or ${setting.env[0]}_FILE`,
@@ -254,7 +255,7 @@ function readEnvironment(
   for (const name of Object.keys(env)) {
     if (!name.startsWith('WRIT_') || name === 'WRIT_CONFIG' || FOREIGN.test(name) || environmentNames.includes(name))
       continue
-    problems.push(`${name} (${source}): no such setting${nearest(name, environmentNames)}`)
+    problems.push(`${name} (${source}): no such setting${meant(name, environmentNames)}`)
   }
   return found
 }
@@ -307,7 +308,7 @@ function readYaml(file: string, mustExist: boolean, problems: string[]): Map<str
   }
   const keys = declared.map(({ setting }) => setting.key)
   for (const [key, value] of flatten(document.toJS(), keys)) {
-    if (!keys.includes(key)) problems.push(`${key} (${source}): no such setting${nearest(key, keys)}`)
+    if (!keys.includes(key)) problems.push(`${key} (${source}): no such setting${meant(key, keys)}`)
     else if (value === null || value === '') continue
     else if (Array.isArray(value) || typeof value !== 'object') found.set(key, { text: String(value), source })
     else problems.push(`${key} (${source}): expected one value, found a group`)
@@ -355,22 +356,7 @@ function reasonOf(error: unknown): string {
 }
 
 /** `; did you mean X?` if something known is near enough to be a slip of the hand. */
-function nearest(given: string, known: string[], prefix = ''): string {
-  const [best] = known
-    .map((name) => ({ name, distance: distance(given, name) }))
-    .sort((a, b) => a.distance - b.distance)
-  return best && best.distance <= Math.max(2, given.length / 4) ? `; did you mean ${prefix}${best.name}?` : ''
-}
-
-/** Levenshtein's distance. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, at) => at)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
-    }
-    row = next
-  }
-  return row[b.length]!
+function meant(given: string, known: string[], prefix = ''): string {
+  const near = nearest(given, known)
+  return near === undefined ? '' : `; did you mean ${prefix}${near}?`
 }

@@ -1,10 +1,10 @@
 /** Configuration -> open -> listen -> drain. */
-import { mkdirSync } from 'node:fs'
 import { type App, openApp } from './app.ts'
 import { type Config, loadConfig } from './config.ts'
 import { DatabaseUnavailable } from './platform/db/index.ts'
 import { createLog } from './platform/log.ts'
 import { openLogFiles } from './platform/log-files.ts'
+import { makeFolder } from './platform/make-folder.ts'
 import { redactor } from './platform/redact/index.ts'
 import { giveBackStartupMemory } from './platform/startup-memory.ts'
 import { version } from './version.ts'
@@ -58,7 +58,7 @@ giveBackStartupMemory()
  */
 function openFiles() {
   try {
-    mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
+    makeFolder(config.dataDir, 0o700)
     return logToFile ? openLogFiles(logDir, logMaxMb * 1024 * 1024) : undefined
   } catch (error) {
     const where = `the data directory ${config.dataDir} (WRIT_DATA_DIR)${logToFile ? ` and the folder of log files ${logDir} (LOG_DIR)` : ''}`

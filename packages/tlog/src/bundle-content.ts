@@ -74,6 +74,8 @@ export async function checkAttestations(
   const results = attestations.flatMap(({ statement }) =>
     statement.predicateType === PREDICATE_TEST_RESULT ? [String(statement.predicate.result)] : [],
   )
+  if (attestations.length === 0)
+    return { attestations, checks: [{ state: 'note', what: 'no attestation is in this bundle' }], rests: [] }
   return {
     attestations,
     checks: [
@@ -238,6 +240,11 @@ async function checkEnrolment(
   const before = (one: BundledEntry) =>
     one.entry.t <= signedAt.entry.t && (one.log !== signedAt.log || one.index < signedAt.index)
   const enrolled = about.find((one) => one.entry.act === 'signing_key.enrolled' && before(one))
+  const drop = findDrop(entries)
+  if (!enrolled && drop) {
+    const which = toHex(on.sha256(key.spki)).slice(0, 16)
+    return { state: 'note', what: `key ${which}…: enrolled in a log that was dropped, see ${drop}; not shown by whom` }
+  }
   if (!enrolled) throw new BundleError('SIGNING_KEY_INVALID', path, 'the log does not say that it was enrolled before')
   if (about.some((one) => one.entry.act === 'signing_key.revoked' && before(one)))
     throw new BundleError('SIGNING_KEY_INVALID', path, 'it was revoked before it signed')
@@ -251,7 +258,7 @@ async function checkEnrolment(
     details.rp_id !== key.rp_id
   )
     throw new BundleError('SIGNING_KEY_INVALID', path, 'the log enrolled another key under this id')
-  await checkPossession(files, attestations, key, on)
+  await checkPossession(files, attestations, key, on, drop !== null)
   const fingerprint = String(details.fingerprint)
   if (details.bootstrap === true)
     return { state: 'note', what: `key ${fingerprint}: the first of the project, enrolled by its owner (bootstrap)` }
@@ -265,17 +272,26 @@ async function checkPossession(
   attestations: readonly BundledAttestation[],
   key: Key,
   on: BundlePrimitives,
+  isDropped: boolean,
 ): Promise<void> {
   const path = `people/${key.id}/statement.json`
   const name = `signing_key:${key.id}`
   const proposed = attestations.find(
     ({ statement }) => statement.predicateType === PREDICATE_SIGNING_KEY && statement.subject[0]!.name === name,
   )
+  // Proposed in a log that was dropped meanwhile; that it was enrolled is what counts.
+  if (!proposed && isDropped) return
   if (!proposed) throw new BundleError('SIGNING_KEY_INVALID', path, 'its statement was not attested')
   const claim: SigningKeyClaim = await within('SIGNING_KEY_INVALID', path, () => parseSigningKey(proposed.payload))
   if (claim.sha256 !== toHex(on.sha256(key.spki)) || claim.owner !== key.user_id || claim.rpId !== key.rp_id)
     throw new BundleError('SIGNING_KEY_INVALID', path, 'its statement is about another key')
   await checkSignature(files, `people/${key.id}`, proposed.payload, SIGNING_KEY_NAMESPACE, undefined, on)
+}
+
+/** Where a log of the project tells that logs before it were dropped: `<log>/<index>`; null if none does. */
+function findDrop(entries: readonly BundledEntry[]): string | null {
+  const told = entries.findLast(({ log, entry }) => log.role === 'project' && entry.act === 'log.dropped')
+  return told ? `${told.log.name}/${told.index}` : null
 }
 
 /** Files of evidence: each is the one that the log recorded and that the attested check judged. */
@@ -289,6 +305,11 @@ export async function checkArtifacts(
   for (const { id, number, sha256, path, left_out } of described.artifacts) {
     const at = path ?? 'bundle.json'
     const uploaded = entries.find((one) => one.entry.act === 'artifact.uploaded' && one.entry.res === id)
+    const drop = findDrop(entries)
+    if (!uploaded && left_out === 'dropped' && path === null && drop) {
+      parts.push({ state: 'left out', what: `artifact ${number}: recorded in a log that was dropped, see ${drop}` })
+      continue
+    }
     if (!uploaded) throw new BundleError('ARTIFACT_CHANGED', at, `the log does not know artifact ${number}`)
     if (uploaded.event !== null && detailsOf(uploaded).sha256_hash !== sha256)
       throw new BundleError('ARTIFACT_CHANGED', at, `the log recorded artifact ${number} with another SHA-256`)
@@ -340,6 +361,7 @@ export async function checkRecords(
       throw new BundleError('RECORD_CHANGED', path, 'it is not the one that was attested')
     count++
   }
+  if (count === 0) return { state: 'note', what: 'no record of the ticket or of a check is in this bundle' }
   return {
     state: 'verified',
     what: `${counted(count, 'record')}: ticket, rules and findings are those that were attested`,

@@ -4,7 +4,7 @@ import { commitment, decodeEntry, type Entry } from './entry.ts'
 import { parseLogProof, verifyLogProof } from './log-proof.ts'
 import { createTreeHasher, type Hash } from './merkle.ts'
 import { parseVkey, type VerifyEd25519 } from './note.ts'
-import { openUnderPolicy, parsePolicy } from './policy.ts'
+import { openUnderPolicy, type Policy, parsePolicy } from './policy.ts'
 import { verifyConsistency } from './proof.ts'
 import { parsePem, spkiOf, type VerifySignature } from './public-key.ts'
 import { parseSshKey, parseSshSignature, sshFingerprint, verifySshSignature } from './sshsig.ts'
@@ -27,7 +27,12 @@ export type BundleFiles = {
 }
 
 /** What the reader has from elsewhere; without it a bundle proves only that its own keys agree with it. */
-export type BundleTrust = { fingerprint?: string | undefined; vkeys?: readonly string[] | undefined }
+export type BundleTrust = {
+  fingerprint?: string | undefined
+  vkeys?: readonly string[] | undefined
+  /** The reader's own: its logs are expected, and its quorum must stand for a state of the log that this bundle is of. */
+  policy?: Policy | undefined
+}
 
 export type BundlePrimitives = { sha256: Hash; sha512: Hash; verify: VerifySignature }
 
@@ -49,6 +54,8 @@ export type BundleFault =
   | 'PAYLOAD_CHANGED'
   | 'CONSISTENCY_INVALID'
   | 'ANCHOR_INVALID'
+  /** The witnesses of the reader's policy stand for nothing of this bundle. */
+  | 'QUORUM_NOT_MET'
   | 'ATTESTATION_INVALID'
   | 'ATTESTATION_MISSING'
   /** An attestation that no entry of the log names. */
@@ -101,7 +108,12 @@ export type BundledLog = {
   origin: string
   checkpoint: Checkpoint
   note: string
+  /** Entries for which the quorum of a policy has cosigned; 0 if it has not. */
+  cosigned: number
 }
+
+/** Entries of a log that the instance log has recorded, in its entry `index`. */
+export type BundledAnchor = { log: BundledLog; size: number; instance: BundledLog; index: number }
 
 /** What the description in bundle.json says; everything in it is compared with what was verified. */
 export type BundleDescription = {
@@ -116,7 +128,8 @@ export type BundleDescription = {
     sha256: string
     size: number
     path: string | null
-    left_out: 'deleted' | 'flagged' | 'erased' | null
+    /** `dropped`: the log that recorded it was, openly; nothing proves it any more. */
+    left_out: 'deleted' | 'flagged' | 'erased' | 'dropped' | null
   }[]
 }
 
@@ -228,7 +241,8 @@ export async function checkLogs(
     const verifyNote: VerifyEd25519 = (raw, message, signature) =>
       on.verify({ algorithm: 'ed25519', spki: spkiOf(raw) }, message, signature)
     const note = await readTextOf(files)(path)
-    const trusted = trust.vkeys?.filter((vkey) => vkey.split('+')[0] === one.origin) ?? []
+    const given = [...(trust.vkeys ?? []), ...(trust.policy?.logs.map(({ vkey }) => vkey) ?? [])]
+    const trusted = [...new Set(given)].filter((vkey) => vkey.split('+')[0] === one.origin)
     if (trust.vkeys !== undefined && trusted.length === 0 && one.role === 'project')
       throw new BundleError('LOG_KEY', path, `no key was given for ${one.origin}`)
     const vkeys = trusted.length > 0 ? trusted : one.vkeys
@@ -237,7 +251,7 @@ export async function checkLogs(
     )
     if (!opened.ok) throw new BundleError(trusted.length > 0 ? 'LOG_KEY' : 'CHECKPOINT_INVALID', path, opened.reason)
     await checkSpellings(files, one.name, one.vkeys, on)
-    const log: BundledLog = { ...one, checkpoint: opened.checkpoint, note }
+    const log: BundledLog = { ...one, checkpoint: opened.checkpoint, note, cosigned: 0 }
     const found: BundledEntry[] = []
     for (const file of files.names) {
       const index = new RegExp(`^logs/${one.name}/entries/(\\d+)\\.json$`).exec(file)?.[1]
@@ -245,12 +259,13 @@ export async function checkLogs(
     }
     found.sort((a, b) => a.index - b.index)
     const erased = found.filter(({ erasedBy }) => erasedBy !== null)
-    const cosigned = await checkCosigned(files, log, vkeys, verifyNote, on)
+    const cosigned = await checkCosigned(files, log, vkeys, verifyNote, on, trust)
+    log.cosigned = cosigned.size
     checks.push({
       state: 'verified',
       what: `${one.role} log ${one.origin}: checkpoint of ${counted(log.checkpoint.size, 'entry', 'entries')}`,
       parts: [
-        ...cosigned,
+        ...cosigned.checks,
         {
           state: 'verified',
           what: `${counted(found.length, 'entry', 'entries')}: inclusion, and ${counted(found.length - erased.length, 'payload')}`,
@@ -262,27 +277,39 @@ export async function checkLogs(
       ],
     })
     for (const vkey of vkeys) rests.push({ what: `${one.role} log key`, value: vkey, expected: trusted.includes(vkey) })
+    for (const { name, vkey } of cosigned.witnesses) {
+      const rest = { what: `key of the witness ${name}`, value: vkey, expected: trust.policy !== undefined }
+      if (!rests.some(({ what, value }) => what === rest.what && value === vkey)) rests.push(rest)
+    }
     entries.push(...found)
   }
   checkErasures(entries)
   return { entries, checks, rests }
 }
 
-/** What witnesses cosigned, if they did: a beginning of this log, which they keep in mind. */
+/**
+ * What witnesses cosigned, if they did: a beginning of this log, which they keep in mind. Whose witnesses they are the reader's policy
+ * says; without one the bundle's own does, which is worth as much as the keys in it.
+ */
 async function checkCosigned(
   files: BundleFiles,
   log: BundledLog,
   vkeys: readonly string[],
   verify: VerifyEd25519,
   on: BundlePrimitives,
-): Promise<BundleCheck[]> {
+  trust: BundleTrust,
+): Promise<{ size: number; checks: BundleCheck[]; witnesses: readonly { name: string; vkey: string }[] }> {
   const path = `logs/${log.name}/checkpoint.cosigned`
-  if (!files.names.includes(path)) return []
+  if (!files.names.includes(path)) return { size: 0, checks: [], witnesses: [] }
+  const policy =
+    trust.policy ??
+    (await within('CHECKPOINT_INVALID', path, async () => parsePolicy(await readTextOf(files)('policy'), on.sha256)))
   const opened = await within('CHECKPOINT_INVALID', path, async () => {
-    const policy = parsePolicy(await readTextOf(files)('policy'), on.sha256)
     const note = await readFileOf(files)(path)
     return openUnderPolicy(note, { policy, vkeys, origin: log.origin, hash: on.sha256, verify })
   })
+  if (!opened.ok && trust.policy !== undefined && opened.code === 'QUORUM_NOT_MET')
+    return { size: 0, checks: [{ state: 'note', what: opened.reason }], witnesses: [] }
   if (!opened.ok) throw new BundleError('CHECKPOINT_INVALID', path, opened.reason)
   const { size: from, root: fromRoot } = opened.checkpoint
   const { size: to, root: toRoot } = log.checkpoint
@@ -292,11 +319,45 @@ async function checkCosigned(
   )
   if (!verifyConsistency({ from, fromRoot, to, toRoot, proof, hash: on.sha256 }))
     throw new BundleError('CONSISTENCY_INVALID', proofPath, 'what was cosigned is not the beginning of this log')
-  if (opened.cosigners.length === 0) return [{ state: 'note', what: 'cosigned by no witness of the policy' }]
-  return opened.cosigners.map(({ name, time }) => ({
-    state: 'verified',
-    what: `the first ${from} entries: cosigned by ${name} at ${new Date(time * 1000).toISOString()}`,
-  }))
+  const { cosigners } = opened
+  if (cosigners.length === 0)
+    return { size: 0, checks: [{ state: 'note', what: 'cosigned by no witness of the policy' }], witnesses: [] }
+  return {
+    size: from,
+    checks: cosigners.map(({ name, time }) => ({
+      state: 'verified',
+      what: `the first ${counted(from, 'entry', 'entries')}: cosigned by ${name} at ${new Date(time * 1000).toISOString()}`,
+    })),
+    witnesses: policy.witnesses.filter(({ name }) => cosigners.some((one) => one.name === name)),
+  }
+}
+
+/**
+ * How much of the bundle the witnesses of the reader's own policy stand for: entries below a cosigned state of their log, or below one
+ * that the instance log recorded where it is cosigned. Nothing at all is a fault.
+ */
+export function checkQuorum(
+  entries: readonly BundledEntry[],
+  anchors: readonly BundledAnchor[],
+  policy: Policy,
+): BundleCheck[] {
+  if (policy.quorum === 'none') return []
+  const reaches = (log: BundledLog) =>
+    Math.max(
+      log.cosigned,
+      ...anchors.filter((one) => one.log === log && one.index < one.instance.cosigned).map(({ size }) => size),
+    )
+  const own = entries.filter(({ log }) => log.role === 'project')
+  const after = own.filter(({ log, index }) => index >= reaches(log))
+  if (own.length === after.length)
+    throw new BundleError('QUORUM_NOT_MET', 'logs', `nothing in it is cosigned as the policy asks: "${policy.quorum}"`)
+  const what = `${counted(own.length - after.length, 'entry', 'entries')} of this bundle: the quorum of the policy stands for them`
+  return [
+    { state: 'verified', what },
+    ...(after.length === 0
+      ? []
+      : [{ state: 'note' as const, what: `${counted(after.length, 'entry', 'entries')} came after that` }]),
+  ]
 }
 
 /** PEM and policy beside the description are other spellings of the same keys: for openssl, and for other tools. */
@@ -398,9 +459,10 @@ export async function checkAnchors(
   entries: readonly BundledEntry[],
   logs: readonly BundledLog[],
   on: BundlePrimitives,
-): Promise<BundleCheck[]> {
+): Promise<{ checks: BundleCheck[]; anchors: BundledAnchor[] }> {
   const checks: BundleCheck[] = []
-  for (const { entry, event, path, log: instance } of entries) {
+  const anchors: BundledAnchor[] = []
+  for (const { entry, event, path, index, log: instance } of entries) {
     if (instance.role !== 'instance' || entry.act !== 'project.checkpoint') continue
     const details = Object(event?.details) as { origin?: unknown; size?: unknown; root?: unknown }
     const log = logs.find(({ role, origin }) => role === 'project' && origin === details.origin)
@@ -414,12 +476,13 @@ export async function checkAnchors(
     const { size: to, root: toRoot } = log.checkpoint
     if (!verifyConsistency({ from: size, fromRoot, to, toRoot, proof, hash: on.sha256 }))
       throw new BundleError('CONSISTENCY_INVALID', proofPath, 'the recorded state is not the beginning of this log')
+    anchors.push({ log, size, instance, index })
     const covered = entries.filter((one) => one.log === log && one.index < size).length
     checks.push({
       state: 'verified',
-      what: `the instance log recorded the first ${size} entries of ${log.origin}: ${counted(covered, 'entry', 'entries')} of this bundle`,
+      what: `the instance log recorded the first ${counted(size, 'entry', 'entries')} of ${log.origin}: ${counted(covered, 'entry', 'entries')} of this bundle`,
     })
   }
   if (checks.length === 0) checks.push({ state: 'note', what: 'the instance log had not recorded this log yet' })
-  return checks
+  return { checks, anchors }
 }

@@ -133,3 +133,19 @@ test('a change that the key before did not sign, or that names another, is refus
     assert.equal(!verdict.ok && verdict.code, 'KEY_CHANGE_INVALID', name)
   }
 })
+
+test('where a step is wrong the keys up to it are answered, and each step was verified once', async () => {
+  let verified = 0
+  const counting: typeof verify = (...asked) => {
+    verified++
+    return verify(...asked)
+  }
+  const broken = [changes[0]!, await change(400, 410, makeKey(origin)), changes[1]!]
+  for (const files of [broken, [changes[0]!, 'nonsense', changes[1]!]]) {
+    const followed = await followKeyChanges({ vkeys: [first.vkey], files, origin, hash, verify: counting })
+    assert.equal(followed.ok, false)
+    assert.deepEqual(followed.vkeys, [first.vkey, second.vkey])
+  }
+  // Two files carry a signature of a key that was trusted; the thief's is not even tried.
+  assert.equal(verified, 2)
+})

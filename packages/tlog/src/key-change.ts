@@ -29,12 +29,12 @@ export type KeyChange = { vkey: string; index: number; checkpoint: Checkpoint }
 
 export type FollowedKeys =
   | { ok: true; vkeys: readonly string[]; changes: readonly KeyChange[] }
-  | { ok: false; code: 'KEY_CHANGE_INVALID'; reason: string }
+  | { ok: false; code: 'KEY_CHANGE_INVALID'; reason: string; vkeys: readonly string[] }
 
 /**
  * Follows the recorded key changes of the log `origin` from the keys that are trusted to the newest. `files` in their
  * order, the first first; those before the newest trusted key are passed over, so one may begin anywhere. Answers all
- * keys, in the order in which they came to be trusted.
+ * keys, in the order in which they came to be trusted; of a list in which a step is wrong those up to it.
  */
 export async function followKeyChanges(from: {
   vkeys: readonly string[]
@@ -49,12 +49,14 @@ export async function followKeyChanges(from: {
   const { leaf } = createTreeHasher(hash)
   const read: { entry: Uint8Array; next: string }[] = []
   const fail = (i: number, reason: string) =>
-    ({ ok: false, code: 'KEY_CHANGE_INVALID', reason: `key change ${i}: ${reason}` }) as const
-  for (const [i, file] of files.entries()) {
+    ({ ok: false, code: 'KEY_CHANGE_INVALID', reason: `key change ${i}: ${reason}`, vkeys }) as const
+  let unread: string | undefined
+  for (const file of files) {
     try {
       read.push(readChange(file, origin, hash))
     } catch (error) {
-      return fail(i, error instanceof Error ? error.message : String(error))
+      unread = error instanceof Error ? error.message : String(error)
+      break
     }
   }
   const trusted = read.findLastIndex(({ next }) => vkeys.includes(next))
@@ -65,7 +67,7 @@ export async function followKeyChanges(from: {
     vkeys.push(next)
     changes.push({ vkey: next, index: verified.index, checkpoint: verified.checkpoint })
   }
-  return { ok: true, vkeys, changes }
+  return unread === undefined ? { ok: true, vkeys, changes } : fail(read.length, unread)
 }
 
 function readChange(file: string, origin: string, hash: Hash): { entry: Uint8Array; next: string } {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type BundleEvent, entryId, logKey, makeBundle, primitives, signed } from '../test/bundle.ts'
 import { makeKey, sha256 } from '../test/memory-log.ts'
-import { addSignatures, cosignText, fromUtf8, parseNote, toUtf8, verifyBundle } from './index.ts'
+import { addSignatures, cosignText, fromUtf8, parseNote, parsePolicy, toUtf8, verifyBundle } from './index.ts'
 
 const opened: BundleEvent = { act: 'ticket.created', res: 't' }
 const consumed: BundleEvent = { act: 'approval.consumed', res: 't', details: { approval_id: 'a' } }
@@ -61,6 +61,50 @@ test('a cosigned checkpoint is verified where there is one', async () => {
   line.signature[20]! ^= 1
   files.set('logs/project-0/checkpoint.cosigned', toUtf8(addSignatures(note, [line])))
   assert.equal((await verifyBundle(signed(files), primitives)).fault?.code, 'CHECKPOINT_INVALID')
+})
+
+test('the witnesses that a reader trusts must have cosigned, whatever the bundle calls its own', async () => {
+  const [real, forged] = [makeKey('witness.example'), makeKey('witness.example')]
+  const files = await makeBundle([opened, opened, opened])
+  const note = fromUtf8(files.get('logs/project-0/checkpoint')!)
+  const cosign = async (witness: typeof real) => {
+    const line = await cosignText(parseNote(note).text, witness, 1_763_769_600, witness.sign, sha256)
+    files.set('logs/project-0/checkpoint.cosigned', toUtf8(addSignatures(note, [line])))
+    files.set('policy', toUtf8(`log ${logKey.vkey}\nwitness w ${witness.witnessVkey}\nquorum w\n`))
+  }
+  files.set('logs/project-0/consistency/3-3.txt', toUtf8(''))
+  const policy = parsePolicy(`witness mine ${real.witnessVkey}\nquorum mine\n`, sha256)
+  await cosign(real)
+  const good = await verifyBundle(signed(files), primitives, { policy })
+  assert.deepEqual(good.fault, undefined)
+  assert.match(JSON.stringify(good.checks), /3 entries of this bundle: the quorum of the policy stands for them/)
+  const key = { what: 'key of the witness mine', value: real.witnessVkey, expected: true }
+  assert.deepEqual(good.rests.at(-1), key)
+
+  await cosign(forged)
+  const own = await verifyBundle(signed(files), primitives)
+  const named = { what: 'key of the witness w', value: forged.witnessVkey, expected: false }
+  assert.deepEqual([own.ok, own.rests.at(-1)], [true, named])
+  assert.equal((await verifyBundle(signed(files), primitives, { policy })).fault?.code, 'QUORUM_NOT_MET')
+  files.delete('logs/project-0/checkpoint.cosigned')
+  assert.equal((await verifyBundle(signed(files), primitives, { policy })).fault?.code, 'QUORUM_NOT_MET')
+  const none = parsePolicy(`log ${logKey.vkey}\nquorum none\n`, sha256)
+  const keyOnly = await verifyBundle(signed(files), primitives, { policy: none })
+  assert.deepEqual([keyOnly.ok, keyOnly.rests.find(({ what }) => what === 'project log key')?.expected], [true, true])
+})
+
+test('a file may be left out as dropped only where the log tells of a drop', async () => {
+  const dropped = { id: 'a', number: 1, sha256: '0'.repeat(64), size: 1, path: null, left_out: 'dropped' }
+  for (const [events, code] of [
+    [[opened], 'ARTIFACT_CHANGED'],
+    [[opened, { act: 'log.dropped', res: 'p' }], undefined],
+  ] as const) {
+    const files = await makeBundle(events)
+    const described = { ...JSON.parse(fromUtf8(files.get('bundle.json')!)), artifacts: [dropped] }
+    files.set('bundle.json', toUtf8(JSON.stringify(described)))
+    const report = await verifyBundle(signed(files), primitives)
+    assert.equal(report.fault?.code, code)
+  }
 })
 
 test('a bundle that nobody approved anything in says so, and claims no check of it', async () => {

@@ -7,6 +7,7 @@ import {
   checkAnchors,
   checkLogs,
   checkManifest,
+  checkQuorum,
   readDescription,
 } from './bundle.ts'
 import { checkApprovals, checkArtifacts, checkAttestations, checkRecords } from './bundle-content.ts'
@@ -32,7 +33,9 @@ export async function verifyBundle(
     checks.push(...logs.checks)
     rests.push(...logs.rests)
     const { entries } = logs
-    checks.push(...(await checkAnchors(files, entries, [...new Set(entries.map((one) => one.log))], on)))
+    const anchored = await checkAnchors(files, entries, [...new Set(entries.map((one) => one.log))], on)
+    checks.push(...anchored.checks)
+    if (trust.policy) checks.push(...checkQuorum(entries, anchored.anchors, trust.policy))
     const attested = await checkAttestations(files, entries, on)
     checks.push(...attested.checks)
     for (const value of attested.rests) rests.push({ what: 'attestation key', value, expected: false })

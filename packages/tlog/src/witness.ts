@@ -66,7 +66,7 @@ export async function judgeSubmission(
     return { status: 400, reason: error instanceof Error ? error.message : String(error) }
   }
   const vkeys = witness.vkeysOf(origin)
-  if (vkeys === null) return { status: 404, reason: `no log of that origin is known here` }
+  if (vkeys === null) return { status: 404, reason: `no log ${origin} is known here` }
   const opened = await openCheckpoint(submission.checkpoint, { vkeys, hash, verify, origin })
   if (!opened.ok) return { status: 403, reason: opened.reason }
   const { size, root } = opened.checkpoint

@@ -10,6 +10,7 @@ import type { App } from '../app.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Failure, usage } from '../failure.ts'
 import { loadKeyChanges, verifyServedLog } from '../served-log.ts'
+import { entriesText } from '../text.ts'
 import { checkTimeStampReply, timeStampRequest } from '../time-stamp.ts'
 
 const run = promisify(execFile)
@@ -100,7 +101,7 @@ Examples:
       await rename(join(repo, `${path}.tmp`), join(repo, path))
       const { size } = parseCheckpoint(parseNote(checkpoint).text)
       await git(repo, 'add', '--', path)
-      await git(repo, 'commit', '--quiet', '-m', `checkpoint: ${info.origin} with ${size} entries`, '--', path)
+      await git(repo, 'commit', '--quiet', '-m', `checkpoint: ${info.origin} with ${entriesText(size)}`, '--', path)
       const commit = (await git(repo, 'rev-parse', 'HEAD')).trim()
       app.out().item(
         { commit, path, size },

@@ -9,7 +9,7 @@ import { loadOperation, storeTypes } from '../operations.ts'
 import { pipeChecked } from '../pipe-checked.ts'
 import type { Progress } from '../progress.ts'
 import { evidenceOf, openEvidence, sendFiles } from '../send-files.ts'
-import { bytesText, safeText } from '../text.ts'
+import { bytesText, counted, safeText } from '../text.ts'
 
 interface UploadOptions {
   run: string
@@ -126,7 +126,7 @@ async function move(app: App, o: MoveOptions): Promise<void> {
     [
       ['From', done.from],
       ['To', done.to],
-      ['Size', `${bytesText(done.bytes)} in ${done.blobs} blobs`],
+      ['Size', `${bytesText(done.bytes)} in ${counted(done.blobs, 'blob')}`],
       ['Copied', done.copied],
       ['There already', done.skipped],
       ['Deleted', done.deleted],

@@ -14,7 +14,7 @@ import { loadOperation } from '../operations.ts'
 import type { Field } from '../output.ts'
 import { pipeChecked } from '../pipe-checked.ts'
 import { followLogs, loadKeyChanges, verifyServedLog } from '../served-log.ts'
-import { safeLine } from '../text.ts'
+import { counted, entriesText, safeLine } from '../text.ts'
 
 type Log = ReplyOf<typeof api.audit.log>
 type Report = ReplyOf<typeof api.audit.verify>
@@ -54,7 +54,7 @@ export function addAuditCommands(program: Command, app: App): void {
       const file = await (await app.client()).audit.export({ query: { ...queryOf(o), format: o.format } })
       if (o.to === undefined) return pipeChecked(file.stream, app.terminal.stdout, undefined)
       const saved = await saveDownload(file, o.to, { signal: app.terminal.signal })
-      app.out().note(`Wrote ${saved.bytes} bytes to ${o.to}.`)
+      app.out().note(`Wrote ${counted(saved.bytes, 'byte')} to ${o.to}.`)
     })
 
   audit
@@ -67,10 +67,13 @@ export function addAuditCommands(program: Command, app: App): void {
         [
           ['Origin', info.origin, 'bold'],
           ['Verifier key', info.vkey],
-          ['Size', `${info.size} entries, ${info.pending} to be added`],
+          ['Size', `${entriesText(info.size)}, ${info.pending} to be added`],
           ['Root', info.root],
           ['Anchored', anchoredText(info)],
-          ['Not anchored', info.anchored && `${info.size - info.anchored.size} entries from ${info.anchored.size} on`],
+          [
+            'Not anchored',
+            info.anchored && `${entriesText(info.size - info.anchored.size)} from ${info.anchored.size} on`,
+          ],
           ['Open to', info.access === 'public' ? `everybody, at ${info.door}` : `members, at ${info.door}`],
           ['Files', info.folder],
           ['Day files', info.audit_folder],
@@ -113,9 +116,7 @@ function addSelfCheck(audit: Command, app: App): void {
     .action(async ({ full }: { full?: boolean }) => {
       const report = await (await app.client()).audit.selfCheck({ body: { full: full ?? false } })
       if (!report.ok) throw damaged(report)
-      app
-        .out()
-        .item(report, [['Compared', `${report.entries} rows agree with log and day files`, 'green']], report.entries)
+      app.out().item(report, [['Compared', `${agree(report.entries)} with log and day files`, 'green']], report.entries)
     })
 }
 
@@ -200,7 +201,8 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
     await keepCheckpoint(stateFolder, { ...place, origin: info.origin, vkey, size, checkpoint, seen_at })
   }
   const report = o.rows ? await client.audit.verify({ body: { kept_checkpoint: kept?.checkpoint } }) : undefined
-  if (report && !report.ok) throw damaged(report)
+  // It is about closed logs too, each of which has an entry 0.
+  if (report && !report.ok) throw damaged(report, undefined, report.origin === info.origin ? undefined : report.origin)
   sayVerified(app, {
     origin: info.origin,
     size,
@@ -232,7 +234,13 @@ async function follow(app: App, client: Client, kept: KeptCheckpoint, info: Log)
   }).finally(() => bar.end())
   if (found.ok) return found
   const dropped = (await client.privacy.logs()).find(({ origin, dropped_at }) => origin === found.origin && dropped_at)
-  if (found.fault && !dropped) throw damaged(found.fault, undefined, found.origin)
+  if (found.fault && !dropped)
+    throw damaged(
+      found.fault,
+      undefined,
+      found.origin,
+      found.fault.code === 'LOG_TRUNCATED' ? AFTER_RESTORE : undefined,
+    )
   throw new Failure(`This is another log than on ${kept.seen_at}: ${info.origin}, not ${kept.origin}`, {
     exit: exitCodes.verificationFailed,
     code: 'LOG_REPLACED',
@@ -241,6 +249,9 @@ async function follow(app: App, client: Client, kept: KeptCheckpoint, info: Log)
       : `${found.origin} names no log that continues it. After "writ restore" the new one begins with "log.continued": then add --trust-new-log.`,
   })
 }
+
+const AFTER_RESTORE =
+  'Was a backup restored that is older than what you saw? Then the new log begins with "log.continued", which says who did it and why: if that was to be, add --trust-new-log. Otherwise keep what you have, and tell the auditor.'
 
 /** The log is signed with a key to which the one that is trusted does not lead. */
 const otherKey = (info: Log, kept: KeptCheckpoint | undefined, vkey: string | undefined) =>
@@ -264,6 +275,7 @@ function damaged(
   },
   project?: string,
   origin?: string,
+  advice = 'Keep what you have, change nothing, and tell the auditor.',
 ): Failure {
   const where = [
     origin === undefined ? '' : origin,
@@ -274,7 +286,7 @@ function damaged(
   return new Failure(
     `The log does not verify: ${safeLine(fault.reason ?? 'no reason given')}${where.length > 0 ? ` (${where.join(', ')})` : ''}`,
     {
-      advice: 'Keep what you have, change nothing, and tell the auditor.',
+      advice,
       exit: exitCodes.verificationFailed,
       ...(fault.code ? { code: fault.code } : {}),
     },
@@ -298,31 +310,42 @@ function sayVerified(app: App, v: Verified): void {
   app.out().item(
     { ok: true, ...v },
     [
-      ['Verified', `${v.size} entries of ${v.origin}`, 'green'],
+      ['Verified', `${entriesText(v.size)} of ${v.origin}`, 'green'],
       ['Root', v.root],
       [
         'Since before',
         v.continues
-          ? `continues the ${v.continues.size} entries seen on ${v.continues.seen_at}`
+          ? `continues the ${entriesText(v.continues.size)} seen on ${v.continues.seen_at}`
           : 'nothing was kept here before; from now on this state is',
       ],
-      ['By way of', v.followed.map(({ origin, size }) => `${origin}, closed with ${size} entries`).join(', ') || null],
+      [
+        'By way of',
+        v.followed.map(({ origin, size }) => `${origin}, closed with ${entriesText(size)}`).join(', ') || null,
+      ],
       ['Anchored', anchored && `entries below ${anchored.size}, by ${anchored.witnesses.join(', ')}`],
-      ['Not anchored', anchored && `${anchored.unanchored} entries from ${anchored.size} on`],
+      ['Not anchored', anchored && `${entriesText(anchored.unanchored)} from ${anchored.size} on`],
       ['Times', timesText(v.times), 'yellow'],
-      ['Server says', checked && `${checked.rows} rows and ${checked.day_files} day files agree with the log`],
+      ['Server says', checked && comparedText(checked)],
     ],
     v.size,
   )
 }
+
+const agree = (rows: number) => `${counted(rows, 'row')} ${rows === 1 ? 'agrees' : 'agree'}`
+
+const comparedText = ({ rows, day_files }: { rows: number; day_files: number }) =>
+  `${counted(rows, 'row')} and ${counted(day_files, 'day file')} agree with the log`
 
 const placeText = (project: string): string =>
   project === '_instance' ? 'the instance' : `the project ${safeLine(project)}`
 
 function timesText({ early, late, first, by }: StrangeTimes): string | null {
   if (first === null) return null
-  const said = [early > 0 && `${early} entries are dated too early`, late > 0 && `${late} too late`].filter(Boolean)
-  return `${said.join(', ')}, by up to ${Math.round(by / 60_000)} minutes; the first is ${first}. The clock of the server was set, or what took long was placed late`
+  const said = [
+    early > 0 && `${entriesText(early)} ${early === 1 ? 'is' : 'are'} dated too early`,
+    late > 0 && `${late} too late`,
+  ].filter(Boolean)
+  return `${said.join(', ')}, by up to ${counted(Math.round(by / 60_000), 'minute')}; the first is ${first}. The clock of the server was set, or what took long was placed late`
 }
 
 async function verifyFolder(app: App, dataDir: string): Promise<void> {
@@ -335,14 +358,15 @@ async function verifyFolder(app: App, dataDir: string): Promise<void> {
     onProgress: ({ done, size }) => bar.update(done, size),
     signal: app.terminal.signal,
   }).finally(() => bar.end())
-  if (!report.ok) throw damaged(report, report.reports.find(({ ok }) => !ok)?.project)
+  const bad = report.reports.find(({ ok }) => !ok)
+  if (!report.ok) throw damaged(report, bad?.project, bad?.origin)
   // Each by its name: in a data folder there is always more than one log.
   app.out().item(
     report,
     report.reports.flatMap(({ project, origin, size, root, checked }): Field[] => [
-      ['Verified', `${size} entries of ${placeText(project)}: ${origin}`, 'green'],
+      ['Verified', `${entriesText(size)} of ${placeText(project)}: ${origin}`, 'green'],
       ['Root', root],
-      ['Compared', `${checked.rows} rows and ${checked.day_files} day files agree with the log`],
+      ['Compared', comparedText(checked)],
     ]),
     report.size,
   )

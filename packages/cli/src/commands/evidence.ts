@@ -1,6 +1,7 @@
 import { saveDownload } from '@writ/sdk/node'
 import { type BundleCheck, type BundleReport, verifyBundle } from '@writ/tlog'
 import { type Command, Option } from 'commander'
+import { loadPolicy } from '../anchors.ts'
 import { type App, refOf } from '../app.ts'
 import { openBundle } from '../bundle-zip.ts'
 import { exitCodes } from '../exit-codes.ts'
@@ -54,19 +55,28 @@ export function addEvidenceCommands(program: Command, app: App): void {
     .description('Verify an evidence bundle here, without a server or a network; exits with 5 when anything is wrong')
     .option('--fingerprint <fingerprint>', 'the key that the manifest must be signed with: SHA256:...')
     .addOption(new Option('--vkey <key...>', 'the keys that the logs must be signed with').default(undefined))
+    .option('--policy <file>', 'a policy (c2sp.org/tlog-policy) whose witnesses must have cosigned what is in it')
     .addHelpText(
       'after',
       `
 The keys inside a bundle prove nothing by themselves: compare those that are printed at the end with a copy from
-elsewhere, or give them here.
+elsewhere, or give them here. Only witnesses of a policy of your own stand against whoever runs the server.
 
-Example:
-  writ verify evidence-ticket-1.zip --fingerprint SHA256:2Cv...`,
+Examples:
+  writ verify evidence-ticket-1.zip --fingerprint SHA256:2Cv...
+  writ verify evidence-ticket-1.zip --policy witnesses.policy`,
     )
-    .action((path: string, o: { fingerprint?: string; vkey?: string[] }) => verify(app, path, o))
+    .action((path: string, o: Expected) => verify(app, path, o))
 }
 
-async function verify(app: App, path: string, o: { fingerprint?: string; vkey?: string[] }): Promise<void> {
+interface Expected {
+  fingerprint?: string
+  vkey?: string[]
+  policy?: string
+}
+
+async function verify(app: App, path: string, o: Expected): Promise<void> {
+  const policy = o.policy === undefined ? undefined : await loadPolicy(o.policy)
   const bundle = await openBundle(path).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
       if (error.code !== 'EISDIR') throw error
@@ -79,7 +89,7 @@ async function verify(app: App, path: string, o: { fingerprint?: string; vkey?: 
     report = await verifyBundle(
       bundle,
       { sha256, sha512, verify: verifySignature },
-      { fingerprint: o.fingerprint, vkeys: o.vkey },
+      { fingerprint: o.fingerprint, vkeys: o.vkey, policy },
     )
   } catch (error) {
     // The archive itself is damaged: a compressed file that cannot be read, a size that does not fit.
@@ -113,7 +123,10 @@ const messageOf = (error: unknown) => (error instanceof Error ? error.message : 
 
 const notVerified = (fault: NonNullable<BundleReport['fault']> | { code: string; path: string; reason: string }) =>
   new Failure(`The bundle does not verify: ${safeLine(fault.path)}: ${safeLine(fault.reason)}`, {
-    advice: 'Keep it as it is, and ask for another copy.',
+    advice:
+      fault.code === 'QUORUM_NOT_MET'
+        ? 'Ask for a bundle that was exported after your witnesses had cosigned.'
+        : 'Keep it as it is, and ask for another copy.',
     exit: exitCodes.verificationFailed,
     code: fault.code,
   })

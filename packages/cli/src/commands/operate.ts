@@ -3,7 +3,7 @@ import type { App } from '../app.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { usage } from '../failure.ts'
 import { loadOperation } from '../operations.ts'
-import { bytesText, safeText } from '../text.ts'
+import { bytesText, counted, safeText } from '../text.ts'
 
 const dataDirOption = () => new Option('--data-dir <folder>', "the server's data folder; as configured otherwise")
 
@@ -56,7 +56,7 @@ export function addOperateCommands(program: Command, app: App): void {
         made,
         [
           ['Backup', made.path],
-          ['Size', `${bytesText(made.bytes)} in ${made.files} files`],
+          ['Size', `${bytesText(made.bytes)} in ${counted(made.files, 'file')}`],
         ],
         made.path,
       )
@@ -104,6 +104,14 @@ Example:
           ],
           done.dataDir,
         )
+        app
+          .out()
+          .note(
+            'Who has seen more of the old log than the backup holds verifies once with "writ audit verify --trust-new-log".',
+          )
+        app
+          .out()
+          .note('Witnesses know none of the new logs: "writ keys list" shows their keys for "writ witness add-log".')
       },
     )
 

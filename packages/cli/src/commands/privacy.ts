@@ -2,7 +2,7 @@ import type { api, ReplyOf } from '@writ/api'
 import { type Command, InvalidArgumentError } from 'commander'
 import { type App, numberText, refOf } from '../app.ts'
 import type { Column } from '../table.ts'
-import { timeText } from '../text.ts'
+import { entriesText, timeText } from '../text.ts'
 import { userRef } from './user.ts'
 
 type Hold = ReplyOf<typeof api.privacy.holds>[number]
@@ -102,7 +102,7 @@ export function addPrivacyCommands(program: Command, app: App): void {
       app.out().item(
         { closed, opened },
         [
-          ['Closed', `log ${closed.shard}, ${closed.size} entries of ${closed.origin}`],
+          ['Closed', `log ${closed.shard}, ${entriesText(closed.size)} of ${closed.origin}`],
           ['Opened', `log ${opened.shard}, ${opened.origin}`],
         ],
         opened.shard,
@@ -126,7 +126,7 @@ export function addPrivacyCommands(program: Command, app: App): void {
         [
           [
             done.state === 'dropped' ? 'Dropped' : 'Requested',
-            `log ${shard}, ${done.log.size} entries of ${done.log.origin}`,
+            `log ${shard}, ${entriesText(done.log.size)} of ${done.log.origin}`,
           ],
           ['Next', done.state === 'dropped' ? null : 'another admin has to ask for the same within a week'],
         ],

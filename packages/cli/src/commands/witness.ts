@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { Command } from 'commander'
 import type { App } from '../app.ts'
 import { usage } from '../failure.ts'
-import { safeText } from '../text.ts'
+import { counted, safeText } from '../text.ts'
 import { serveWitness } from '../witness/serve-witness.ts'
 import { addWitnessedLog, createWitness, openWitness } from '../witness/witness-folder.ts'
 
@@ -62,7 +62,7 @@ Examples:
       try {
         const served = await serveWitness(folder, { host: o.host, port: Number(o.port), now: app.terminal.now, say })
         stdout.write(
-          `Witness ${folder.name} of ${(await folder.loadLogs()).size} logs is ready at http://${o.host}:${served.port}\n`,
+          `Witness ${folder.name} of ${counted((await folder.loadLogs()).size, 'log')} is ready at http://${o.host}:${served.port}\n`,
         )
         if (!signal.aborted) await once(signal, 'abort')
         await served.close()

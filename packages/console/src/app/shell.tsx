@@ -166,7 +166,8 @@ function focusFilter(): boolean {
 function useJumps(): void {
   const go = useGo()
   useEffect(() => {
-    let waiting = 0
+    // By when the keys were pressed: a page that is busy hears of both late.
+    let waiting = Number.NEGATIVE_INFINITY
     const hear = (event: KeyboardEvent) => {
       const target = event.target as HTMLElement
       if (
@@ -177,11 +178,11 @@ function useJumps(): void {
       )
         return
       if (event.key === 'g') {
-        waiting = Date.now()
+        waiting = event.timeStamp
         return
       }
-      const place = Date.now() - waiting < 1_500 ? places.find(({ key }) => key === event.key) : undefined
-      waiting = 0
+      const place = event.timeStamp - waiting < 1_500 ? places.find(({ key }) => key === event.key) : undefined
+      waiting = Number.NEGATIVE_INFINITY
       if (!place) return
       event.preventDefault()
       go(place.to)

@@ -3,6 +3,7 @@ import type { Policy, Run, Ticket, TicketChanges } from '@writ/api'
 import type { ReactNode } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
+import { useAgain } from './ask.tsx'
 import { Mono, Person, Time } from './bits.tsx'
 import { Answer } from './states.tsx'
 
@@ -10,16 +11,24 @@ import { Answer } from './states.tsx'
 export function Changes({ ticket }: { ticket: Ticket }) {
   const { client, project } = useSession()
   const { t } = useTranslation()
+  const again = useAgain()
   const changes = useQuery({
     queryKey: [project, 'ticket-changes', ticket.id, ticket.version],
-    queryFn: () => client.tickets.changes({ params: { id: ticket.id } }),
+    queryFn: async () => {
+      const since = await client.tickets.changes({ params: { id: ticket.id } })
+      // The server knows a newer version than this page.
+      if (since.version !== ticket.version) again('ticket')
+      return since
+    },
   })
   return (
     <section className="review">
       <h3>{t('approve.changed')}</h3>
       <Answer of={changes} lines={2}>
         {(since) =>
-          since.approval === null ? (
+          since.version !== ticket.version ? (
+            <p className="small dimmed">{t('approve.outdated', { version: since.version })}</p>
+          ) : since.approval === null ? (
             <p className="small dimmed">{t('approve.firstTime')}</p>
           ) : (
             <>

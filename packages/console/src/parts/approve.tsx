@@ -43,7 +43,13 @@ export function ApprovalPanel({ ticket }: { ticket: Ticket }) {
   const { me } = useSession()
   const { t } = useTranslation()
   const [deciding, setDeciding] = useState<'approve' | 'reject' | null>(null)
+  // What somebody reads does not become another text under their hands: a newer version is shown when they ask for it.
+  const [read, setRead] = useState(ticket)
   const who = useApprovers(ticket)
+  const review = () => {
+    setRead(ticket)
+    setDeciding('approve')
+  }
   const { rules, why, mayI, mineIsRole } = who
   if (!rules) return null
   return (
@@ -53,7 +59,7 @@ export function ApprovalPanel({ ticket }: { ticket: Ticket }) {
       </p>
       {mayI ? (
         <div className="form-buttons">
-          <Button size="sm" onClick={() => setDeciding('approve')} leftSection={<Icon name="check" size={15} />}>
+          <Button size="sm" onClick={review} leftSection={<Icon name="check" size={15} />}>
             {t('approve.look')}
           </Button>
           <Button size="sm" variant="default" onClick={() => setDeciding('reject')}>
@@ -65,7 +71,9 @@ export function ApprovalPanel({ ticket }: { ticket: Ticket }) {
       )}
       <WhoMay of={who} />
       <Approve
-        ticket={ticket}
+        ticket={read}
+        newest={ticket}
+        showNewest={() => setRead(ticket)}
         opened={deciding === 'approve'}
         close={() => setDeciding(null)}
         rules={rules}
@@ -94,8 +102,16 @@ function WhoMay({ of: { rules, eligible, excluded, why } }: { of: Approvers }) {
   )
 }
 
-function Approve(props: { ticket: Ticket; opened: boolean; close: () => void; rules: Policy; who: Approvers }) {
-  const { ticket, opened, close, rules, who } = props
+function Approve(props: {
+  ticket: Ticket
+  newest: Ticket
+  showNewest: () => void
+  opened: boolean
+  close: () => void
+  rules: Policy
+  who: Approvers
+}) {
+  const { ticket, newest, showNewest, opened, close, rules, who } = props
   const { client, project, projects, me } = useSession()
   const { t } = useTranslation()
   const again = useAgain()
@@ -122,12 +138,13 @@ function Approve(props: { ticket: Ticket; opened: boolean; close: () => void; ru
   const mine = (keys.data ?? []).filter((key) => key.user_id === me.id && key.type === 'passkey')
   const usable = mine.filter((key) => key.state === 'enrolled')
   const same = digest.data === ticket.digest
+  const outdated = newest.version !== ticket.version
   const given = reason.trim() === '' ? undefined : reason.trim()
   const finish = async (work: () => Promise<unknown>) => {
     if (await action.run(work)) {
       close()
       again('ticket', 'approvals', 'trail', 'seals', 'waiting')
-    }
+    } else again('ticket')
   }
   const signed = () => finish(() => approveSigned(client, ticket, usable, given))
   const plain = () =>
@@ -137,6 +154,13 @@ function Approve(props: { ticket: Ticket; opened: boolean; close: () => void; ru
         body: { digest: ticket.digest, ...(given ? { reason: given } : {}) },
       }),
     )
+  const said = outdated
+    ? t('approve.outdated', { version: newest.version })
+    : action.error instanceof OtherVersion
+      ? t('approve.otherVersion')
+      : isCancelled(action.error)
+        ? t('approve.cancelled')
+        : null
   return (
     <Modal
       opened={opened}
@@ -182,47 +206,58 @@ function Approve(props: { ticket: Ticket; opened: boolean; close: () => void; ru
         minRows={1}
         maxLength={2000}
       />
-      {action.error instanceof OtherVersion ? (
-        <p className="refusal">{t('approve.otherVersion')}</p>
-      ) : (
-        <Refusal error={notCancelled(action.error)} />
-      )}
-      {isCancelled(action.error) && (
-        <p className="refusal" role="alert">
-          {t('approve.cancelled')}
-        </p>
-      )}
       <div className="ask-buttons">
+        {said === null ? (
+          <Refusal error={action.error} />
+        ) : (
+          <p className="refusal" role="alert">
+            {said}
+          </p>
+        )}
         <Button variant="default" size="sm" onClick={close}>
           {t('action.cancel')}
         </Button>
-        {!rules.require_signature && usable.length > 0 && (
-          <Button variant="default" size="sm" onClick={() => void plain()} disabled={!same || action.busy}>
-            {t('approve.unsigned')}
-          </Button>
-        )}
-        {usable.length > 0 && passkeysWork() ? (
+        {outdated ? (
           <Button
             size="sm"
-            loading={action.busy}
-            disabled={!same}
-            onClick={() => void signed()}
-            leftSection={<Icon name="key" size={15} />}
+            onClick={() => {
+              action.clear()
+              showNewest()
+            }}
           >
-            {t('approve.signed')}
+            {t('approve.showNewest', { version: newest.version })}
           </Button>
-        ) : rules.require_signature ? (
-          <NoKey keys={mine} />
         ) : (
-          <Button
-            size="sm"
-            loading={action.busy}
-            disabled={!same}
-            onClick={() => void plain()}
-            leftSection={<Icon name="check" size={15} />}
-          >
-            {t('approve.verb')}
-          </Button>
+          <>
+            {!rules.require_signature && usable.length > 0 && (
+              <Button variant="default" size="sm" onClick={() => void plain()} disabled={!same || action.busy}>
+                {t('approve.unsigned')}
+              </Button>
+            )}
+            {usable.length > 0 && passkeysWork() ? (
+              <Button
+                size="sm"
+                loading={action.busy}
+                disabled={!same}
+                onClick={() => void signed()}
+                leftSection={<Icon name="key" size={15} />}
+              >
+                {t('approve.signed')}
+              </Button>
+            ) : rules.require_signature ? (
+              <NoKey keys={mine} />
+            ) : (
+              <Button
+                size="sm"
+                loading={action.busy}
+                disabled={!same}
+                onClick={() => void plain()}
+                leftSection={<Icon name="check" size={15} />}
+              >
+                {t('approve.verb')}
+              </Button>
+            )}
+          </>
         )}
       </div>
     </Modal>
@@ -231,7 +266,6 @@ function Approve(props: { ticket: Ticket; opened: boolean; close: () => void; ru
 
 // A person who dismisses the prompt of the browser, and a time limit, are both this error.
 const isCancelled = (error: unknown): boolean => error instanceof Error && error.name === 'NotAllowedError'
-const notCancelled = (error: unknown): unknown => (isCancelled(error) ? null : error)
 
 /** The policy asks for a signature and there is no key to make one with: how to get it. */
 function NoKey({ keys }: { keys: readonly SigningKey[] }) {
@@ -262,8 +296,11 @@ export function EnrolButton() {
       >
         {t('signing.enrol')}
       </Button>
-      <Refusal error={notCancelled(action.error)} />
-      {isCancelled(action.error) && <p className="refusal">{t('approve.cancelled')}</p>}
+      {isCancelled(action.error) ? (
+        <p className="refusal">{t('approve.cancelled')}</p>
+      ) : (
+        <Refusal error={action.error} />
+      )}
     </>
   )
 }
@@ -299,8 +336,8 @@ function Reject({ ticket, opened, close }: { ticket: Ticket; opened: boolean; cl
         minRows={3}
         maxLength={2000}
       />
-      <Refusal error={action.error} />
       <div className="ask-buttons">
+        <Refusal error={action.error} />
         <Button variant="default" onClick={close}>
           {t('action.cancel')}
         </Button>

@@ -79,8 +79,8 @@ export function Ask(props: {
             maxLength={2000}
           />
         )}
-        <Refusal error={error} />
         <div className="ask-buttons">
+          <Refusal error={error} />
           <Button variant="default" onClick={shut}>
             {back ?? t('action.cancel')}
           </Button>

@@ -39,7 +39,7 @@ export function useSentence(): (error: unknown) => string {
     if (error instanceof ConnectionLost) return t('error.lost')
     if (!(error instanceof WritError)) return error instanceof Error ? error.message : String(error)
     const key = `codes.${error.code}`
-    const fields = error.fields.map(({ path, message }) => `${path.replace(/^body\//, '')}: ${message}`)
+    const fields = error.fields.map(({ path, message }) => `${path.replace(/^(body|query|params)\./, '')}: ${message}`)
     // Codes are many and sentences are written for the common ones; the server's own is the rest.
     const own = i18n.exists(key) ? t(key as 'codes.LOGIN_FAILED') : error.detail
     return fields.length > 0 ? `${own} (${fields.join('; ')})` : own

@@ -704,6 +704,8 @@ export const enMore = {
     unsigned: 'Approve without a signature',
     cancelled: 'Nothing was signed.',
     otherVersion: 'The ticket was changed meanwhile: nothing was signed. Read the new version first.',
+    outdated: 'Version {{version}} has come since you began to read.',
+    showNewest: 'Show version {{version}}',
     noPasskeys: 'This browser has no passkeys here: they need HTTPS, or http://localhost.',
     keyWaits: 'The rules ask for your own signature. Your passkey waits for another admin.',
     rejectTitle: 'Reject ticket #{{number}}',

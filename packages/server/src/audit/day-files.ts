@@ -1,8 +1,9 @@
 import { createReadStream } from 'node:fs'
-import { mkdir, open, readdir, readFile, rename, rm, stat, truncate } from 'node:fs/promises'
+import { open, readdir, readFile, rename, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setImmediate as turn } from 'node:timers/promises'
+import { makeFolder } from '../platform/make-folder.ts'
 import { type DayEvent, dayOf, isErased, jsonlLine, jsonlName, readableLine, readableName } from './day-file.ts'
 import { replaceFile, syncDirectory } from './durable-file.ts'
 
@@ -36,7 +37,7 @@ export interface DayFiles {
  * the files back to the remembered sizes and the same lines are written again: none is lost, none stands twice.
  */
 export async function openDayFiles(dir: string): Promise<DayFiles> {
-  await mkdir(dir, { recursive: true, mode: 0o700 })
+  makeFolder(dir, 0o700)
   const memoryFile = join(dir, '.cursor.json')
   let memory = await load(memoryFile)
   for (const [name, bytes] of Object.entries(memory.files)) await truncate(join(dir, name), bytes).catch(ignoreMissing)

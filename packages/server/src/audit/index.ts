@@ -8,6 +8,7 @@ export { type Continuation, openNote } from './continuation.ts'
 export { type ContinuedLog, continueLog, findLogsAhead, type LogAhead, rebuildDayFiles } from './continue-log.ts'
 export { replaceFile, syncDirectory, writeSynced } from './durable-file.ts'
 export { dropOldestLog, erasePayload, isErasable } from './erase.ts'
+export { faultOfPatterns, requireEventPatterns, requireEventType } from './event-types.ts'
 export {
   type AuditFolders,
   dayFolder,

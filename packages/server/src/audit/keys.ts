@@ -18,7 +18,7 @@ export type KeyPurpose = 'attestation' | 'manifest'
 /** A public key with the time in which it signed. Kept for ever, so that old evidence can be verified. */
 export interface PublicKeyRecord {
   readonly purpose: KeyPurpose
-  /** Lower-case hexadecimal SHA-256 of the SubjectPublicKeyInfo in DER: what a DSSE envelope carries as `keyid`. */
+  /** Lower-case hexadecimal SHA-256 of the SubjectPublicKeyInfo in DER: what the API and the log call the key. */
   readonly keyid: string
   /** SubjectPublicKeyInfo, PEM. */
   readonly public_pem: string

@@ -1,6 +1,6 @@
 import type { EventPage, eventsApi, QueryOf } from '@writ/api'
 import type { FastifyRequest } from 'fastify'
-import { endOfLog, type Position } from '../audit/index.ts'
+import { endOfLog, faultOfPatterns, type Position, requireEventPatterns } from '../audit/index.ts'
 import type { Caller } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { inProject } from '../platform/db/index.ts'
@@ -44,7 +44,9 @@ export async function acceptSocket(
       ? 'a page of another site may not open this'
       : after !== undefined && position === undefined
         ? 'after is no sequence of an event'
-        : undefined
+        : faultOfPatterns(patternsOf(types)) === undefined
+          ? undefined
+          : 'types names an event that there is not'
   if (refused !== undefined) return socket.close(1008, refused)
   await serveSocket(
     on,
@@ -63,6 +65,7 @@ const patternsOf = (types: string | undefined): string[] =>
 
 async function interestOf(ask: Ask<(typeof eventsApi)['list'], Caller>): Promise<Interest> {
   const { types, run_id } = ask.query
+  requireEventPatterns('query.types', patternsOf(types))
   const run = run_id === undefined ? undefined : await ask.read((tx) => runToSee(tx, ask.caller, run_id))
   return { patterns: patternsOf(types), run: run?.id }
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { Position } from '../audit/index.ts'
+import { faultOfPatterns, type Position } from '../audit/index.ts'
 import type { Caller } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { type Clock, rfc3339 } from '../platform/clock.ts'
@@ -88,6 +88,8 @@ export async function serveSocket(
     const named = events as string[]
     if (asked.action === 'unsubscribe')
       return confirm('unsubscribe', new Set([...patterns].filter((one) => !named.includes(one))))
+    const fault = faultOfPatterns(named)
+    if (fault !== undefined) return refusal(fault)
     // The first wish replaces "everything"; later ones add to it.
     const before = patterns.has('*') ? [] : [...patterns]
     const wanted = new Set([...before, ...named])

@@ -8,6 +8,8 @@ import {
   formatSshKey,
   fromBase64,
   fromBase64Url,
+  meetsQuorum,
+  openCheckpoint,
   type Policy,
   parseCheckpoint,
   parseNote,
@@ -32,6 +34,7 @@ import {
   type ProvenEvent,
   tilesOf as readTilesOf,
   sha256,
+  verifyEd25519,
   vkeysOf,
 } from '../audit/index.ts'
 import type { SigningKeyRow } from '../identity/index.ts'
@@ -76,12 +79,18 @@ interface PublishedLog {
 export async function* bundleFiles(
   on: BundleOn,
   project: { readonly id: string; readonly slug: string },
-  collected: Collected,
+  all: Collected,
   now: number,
 ): AsyncGenerator<BundleFile> {
-  const logs = await publishedLogs(on, project.id, 'project', new Set(collected.events.map(({ shard }) => shard)))
+  const collected = all.drop ? { ...all, events: [...all.events, all.drop] } : all
+  const logs = await publishedLogs(on, project.id, 'project', collected.events)
   const records = await inProject(INSTANCE, () => findRecords(on, project.id, logs))
-  const instance = await publishedLogs(on, INSTANCE, 'instance', new Set(records.map(({ event }) => event.shard)))
+  const instance = await publishedLogs(
+    on,
+    INSTANCE,
+    'instance',
+    records.map(({ event }) => event),
+  )
   try {
     yield* filesOf(on, project, collected, now, { logs, records, instance })
   } finally {
@@ -134,25 +143,47 @@ async function publishedLogs(
   on: BundleOn,
   project: string,
   role: PublishedLog['role'],
-  shards: ReadonlySet<number>,
+  events: readonly ProvenEvent[],
 ): Promise<PublishedLog[]> {
   const rows = await inProject(project, () => on.db.read(listLogs))
   const found: PublishedLog[] = []
   for (const row of rows) {
-    if (!shards.has(row.shard)) continue
+    const proven = events.filter(({ shard }) => shard === row.shard)
+    if (proven.length === 0) continue
     const reader = await openLogReader(on.folders, project, row.shard)
     // Before the checkpoint: read after it, it could be of a log that has grown, which nothing here would prove.
     const cosigned = await reader.read('checkpoint.cosigned')
-    const note = Buffer.from((await reader.read('checkpoint')) ?? []).toString()
+    const newest = Buffer.from((await reader.read('checkpoint')) ?? []).toString()
     // A log with placed rows and no checkpoint is about to get its first; its entries are not proven yet.
-    if (note === '' || row.vkey === null) {
+    if (newest === '' || row.vkey === null) {
       await reader.close()
       continue
     }
+    const note = (await witnessed(on.policy, row, cosigned, proven)) ?? newest
     const checkpoint = parseCheckpoint(parseNote(note).text)
     found.push({ name: `${role}-${row.shard}`, role, row, reader, note, checkpoint, cosigned })
   }
   return found
+}
+
+/**
+ * The cosigned checkpoint, if all that is to be proven is below it: then each proof carries what witnesses signed, and meets the policy by
+ * itself, before any verifier of tlog-proof. Null if it is older, or not signed with the key of `log.pem`. Exports are left out for its
+ * sake: this one's own event is always the newest, and waiting for witnesses would be waiting for strangers.
+ */
+async function witnessed(
+  policy: Policy | undefined,
+  row: Log,
+  cosigned: Uint8Array | null,
+  proven: readonly ProvenEvent[],
+): Promise<string | null> {
+  if (!policy || !cosigned) return null
+  const vkeys = [vkeysOf(row).at(-1)!, ...policy.witnesses.map(({ vkey }) => vkey)]
+  const opened = await openCheckpoint(cosigned, { vkeys, origin: row.origin, hash: sha256, verify: verifyEd25519 })
+  if (!opened.ok || !meetsQuorum(policy, opened.signers)) return null
+  const needed = proven.filter(({ event_type }) => event_type !== 'evidence.exported')
+  const all = needed.every(({ log_index }) => log_index < opened.checkpoint.size)
+  return all && needed.length > 0 ? opened.note : null
 }
 
 interface Record {

@@ -1,5 +1,5 @@
-import { decodeEntry } from '@writ/tlog'
-import { listProvenEvents, type ProvenEvent } from '../audit/index.ts'
+import { decodeEntry, toHex, toUtf8 } from '@writ/tlog'
+import { listEvents, listProvenEvents, type ProvenEvent, sha256 } from '../audit/index.ts'
 import { findSigningKey, type SigningKeyRow } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import type { Tx } from '../platform/db/index.ts'
@@ -25,12 +25,14 @@ export interface Collected {
   readonly attestations: readonly store.AttestationRow[]
   readonly signatures: Awaited<ReturnType<typeof store.listApprovalSignatures>>
   readonly keys: readonly SigningKeyRow[]
+  /** The newest entry that tells of dropped logs: it explains what of all this nothing proves any more. */
+  readonly drop: ProvenEvent | undefined
 }
 
 export interface CollectedFile {
   readonly row: ArtifactRow
   /** Why its bytes are not in the bundle; its record, digest and entries are. */
-  readonly leftOut: 'deleted' | 'flagged' | 'erased' | null
+  readonly leftOut: 'deleted' | 'flagged' | 'erased' | 'dropped' | null
 }
 
 /** What is asked for. Throws TICKET_NOT_FOUND or RUN_NOT_FOUND. */
@@ -54,19 +56,37 @@ export async function collect(tx: Tx, asked: Asked): Promise<Collected> {
     tx,
     runs.map(({ id }) => id),
   )
-  const signatures = await store.listApprovalSignatures(tx, ticket.id)
+  const all = await store.listApprovalSignatures(tx, ticket.id)
+  const drop = await findDrop(tx)
+  const keyIds = [...new Set(all.map((one) => one.signing_key_id))]
+  const about = [ticket.id, ...runs.map(({ id }) => id), ...files.map(({ id }) => id), ...keyIds]
+  const { events, attestations } = await eventsAbout(tx, about)
+  // With a log goes what it proved: its files are no evidence any more, and approvals in it are not those of a log.
+  const recorded = new Set(events.filter((one) => one.event_type === 'artifact.uploaded').map((one) => one.resource_id))
+  const attested = new Set(attestations.map(({ digest }) => digest))
+  const signatures = drop ? all.filter(({ statement }) => attested.has(toHex(sha256(toUtf8(statement))))) : all
   const keys: SigningKeyRow[] = []
   for (const id of new Set(signatures.map((one) => one.signing_key_id))) keys.push((await findSigningKey(tx, id))!)
-  const about = [ticket.id, ...runs.map(({ id }) => id), ...files.map(({ id }) => id), ...keys.map(({ id }) => id)]
   return {
     subject,
     ticket,
     runs,
-    files: files.map((row) => ({ row, leftOut: whyLeftOut(row, asked.flagged) })),
-    ...(await eventsAbout(tx, about)),
+    files: files.map((row) => ({
+      row,
+      leftOut: drop && !recorded.has(row.id) ? ('dropped' as const) : whyLeftOut(row, asked.flagged),
+    })),
+    events,
+    attestations,
     signatures,
     keys,
+    drop,
   }
+}
+
+/** Most projects have dropped nothing, so this is one look into an index. */
+async function findDrop(tx: Tx): Promise<ProvenEvent | undefined> {
+  const [newest] = await listEvents(tx, { event_type: 'log.dropped' }, { limit: 1 })
+  return newest && (await listProvenEvents(tx, [tx.project])).find(({ id }) => id === newest.id)
 }
 
 /** What the log holds about these things, and the statements that its entries name. */

@@ -16,6 +16,7 @@ import {
   listEventsForward,
   loadAnchorEvidence,
   logPlace,
+  requireEventType,
   type Sequencer,
   snapshotLog,
   vkeysOf,
@@ -170,7 +171,7 @@ export const auditHandlers = (on: LogOn): Handlers<typeof auditApi, Caller> => (
     await ask.change(async (tx) => {
       await append(tx, caller.at, caller, {
         type: 'audit.verified',
-        action: report.ok ? `Verified ${report.checked.rows} entries` : `Verification failed: ${report.reason}`,
+        action: report.ok ? `Verified ${entriesText(report.checked.rows)}` : `Verification failed: ${report.reason}`,
         details: { size: report.size, code: report.code, index: report.index },
         success: report.ok,
         ...(report.reason === null ? {} : { error: report.reason }),
@@ -187,7 +188,7 @@ export const auditHandlers = (on: LogOn): Handlers<typeof auditApi, Caller> => (
     await ask.change(async (tx) => {
       await append(tx, caller.at, caller, {
         type: 'audit.verified',
-        action: report.ok ? `Self-check of ${report.entries} entries` : `Self-check failed: ${report.reason}`,
+        action: report.ok ? `Self-check of ${entriesText(report.entries)}` : `Self-check failed: ${report.reason}`,
         details: { full: report.full, entries: report.entries, code: report.code, index: report.index },
         success: report.ok,
         ...(report.reason === null ? {} : { error: report.reason }),
@@ -209,6 +210,7 @@ async function filterOf(
     success?: boolean
   },
 ): Promise<EventFilter> {
+  if (asked.event_type !== undefined) requireEventType('query.event_type', asked.event_type)
   const actor =
     asked.actor_id === undefined
       ? undefined
@@ -243,12 +245,14 @@ function timeOf(name: string, text: string, wholeDay: number): number {
       {},
       {
         fields: [
-          { path: `querystring.${name}`, message: 'must be a date or an RFC 3339 time, such as 2026-05-17T09:30:00Z' },
+          { path: `query.${name}`, message: 'must be a date or an RFC 3339 time, such as 2026-05-17T09:30:00Z' },
         ],
       },
     )
   return date ? at + wholeDay : at
 }
+
+const entriesText = (count: number) => (count === 1 ? '1 entry' : `${count} entries`)
 
 /** An event without its payload: what the columns still say, in the twelve keys. */
 const erasedEvent = (row: EventRow) => ({

@@ -98,7 +98,7 @@ export async function moveArtifacts(on: MoveArtifacts): Promise<MoveReport> {
     if (on.deleteSource && problems.length === 0) await verifyAll(moving)
     if (on.deleteSource && problems.length === 0) deleted = await deleteAll(moving)
     const ok = problems.length === 0
-    const advice = adviceFor(ok, config, from, on.to)
+    const advice = adviceFor(ok, config, from, on)
     return { ok, from, to: on.to, blobs, bytes, copied, skipped, deleted, problems, advice }
   } finally {
     for (const thing of closing) await thing.close()
@@ -122,9 +122,16 @@ function refuseUnfit(config: Config, from: StoreType, to: StoreType): void {
     throw new OperationRefused(`The stores ${from} and ${to} are the same bucket ${a.bucket}.`)
 }
 
-function adviceFor(ok: boolean, config: Config, from: StoreType, to: StoreType): string {
+function adviceFor(
+  ok: boolean,
+  config: Config,
+  from: StoreType,
+  { to, deleteSource }: { to: StoreType; deleteSource?: boolean | undefined },
+): string {
   if (!ok) return 'Nothing was deleted. Look after what is named, then give the same command again.'
   if (config.artifactStorage === to) return `The server uses the ${to} store already; nothing needs to be set.`
+  // With the originals gone there is no second round, and a server that still looks there finds nothing.
+  if (deleteSource) return `Set ARTIFACT_STORAGE_TYPE=${to} in place of ${from} before you start the server again.`
   return `Stop the server, give the same command once more, set ARTIFACT_STORAGE_TYPE=${to} in place of ${from}, and start it again.`
 }
 

@@ -1,6 +1,6 @@
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { makeFolder } from './make-folder.ts'
 
 /**
  * Holds a data directory for this process alone. The lock is SQLite's own file lock on a database that holds nothing:
@@ -8,7 +8,7 @@ import { DatabaseSync } from 'node:sqlite'
  * Throws with a sentence when another process holds it.
  */
 export function lockDataDir(dataDir: string): { release(): void } {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  makeFolder(dataDir, 0o700)
   const database = new DatabaseSync(join(dataDir, 'server.lock'), { timeout: 0 })
   try {
     database.exec('pragma locking_mode = exclusive; begin exclusive')

@@ -1,6 +1,7 @@
-import { closeSync, fstatSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { systemClock } from './clock.ts'
+import { makeFolder } from './make-folder.ts'
 
 /** Lines into files, one file for each part of the server. */
 export interface LogFiles {
@@ -20,7 +21,7 @@ const KEPT = 20
  * and a full disk must not end the server for the sake of its log.
  */
 export function openLogFiles(dir: string, maxBytes: number, now: () => number = systemClock.now): LogFiles {
-  mkdirSync(path.join(dir, 'backup'), { recursive: true })
+  makeFolder(path.join(dir, 'backup'), 0o777)
   const open = new Map<string, { fd: number; size: number }>()
 
   function fileOf(part: string): { fd: number; size: number } {

@@ -12,7 +12,11 @@ export interface ValidationFault {
 /** What validators found, in words for who asked: one entry for each field, below `where`. */
 export function fieldsOf(where: string, faults: readonly ValidationFault[]): FieldError[] {
   // A union reports each branch and then itself; the branches' own faults say more, together.
-  const telling = faults.length > 1 ? faults.filter((fault) => fault.keyword !== 'anyOf') : faults
+  // Where something may be null and is not, what is wrong inside of it is meant, not that it is there.
+  const telling =
+    faults.length > 1
+      ? faults.filter((fault) => fault.keyword !== 'anyOf' && !(isNoNull(fault) && isToldDeeper(fault, faults)))
+      : faults
   const told = new Map<string, FieldError>()
   for (const fault of telling) {
     const property = fault.params?.missingProperty ?? fault.params?.additionalProperty
@@ -30,6 +34,16 @@ export function fieldsOf(where: string, faults: readonly ValidationFault[]): Fie
   }
   return [...told.values()]
 }
+
+const isNoNull = ({ keyword, params }: ValidationFault) => keyword === 'type' && params?.type === 'null'
+
+const isToldDeeper = ({ instancePath = '' }: ValidationFault, faults: readonly ValidationFault[]) =>
+  faults.some((other) => {
+    const inside = (other.instancePath ?? '').startsWith(`${instancePath}/`)
+    return (
+      inside || (other.instancePath === instancePath && /^(required|additionalProperties)$/.test(other.keyword ?? ''))
+    )
+  })
 
 const FORMATS: Record<string, string> = {
   'date-time': 'a time as in RFC 3339, such as 2026-05-17T09:30:00Z',

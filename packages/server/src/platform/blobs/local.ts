@@ -9,6 +9,7 @@ import { createReadStream } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { hostname } from 'node:os'
 import path from 'node:path'
+import { makeFolder } from '../make-folder.ts'
 import {
   BlobMissing,
   type BlobRange,
@@ -192,7 +193,7 @@ export async function openLocalBlobs(settings: LocalSettings): Promise<Blobs> {
   }
 
   try {
-    await fs.mkdir(temporaries, { recursive: true, mode: 0o750 })
+    makeFolder(temporaries, 0o750)
     // Written once: a backup may hold this very file by a hard link.
     await fs
       .writeFile(path.join(root, MARKER), 'A Writ blob store. Do not change anything in it.\n', { flag: 'wx' })

@@ -1,6 +1,6 @@
-import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Clock, rfc3339 } from '../clock.ts'
+import { makeFolder } from '../make-folder.ts'
 import { type Database, DatabaseUnavailable } from './database.ts'
 import { migratePostgres, migrateSqlite, SchemaRefused } from './migrate.ts'
 import { openSqlite } from './sqlite.ts'
@@ -17,7 +17,7 @@ export async function openDatabase(settings: DatabaseSettings, clock: Clock): Pr
   const now = rfc3339(clock.now())
   if (settings.url.startsWith('sqlite:')) {
     const file = settings.url.slice('sqlite:'.length)
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    makeFolder(dirname(file), 0o700)
     migrateSqlite(file, now)
     return openSqlite(file)
   }

@@ -25,7 +25,9 @@ export function refusalOf(error: unknown, recognise: Recognise): AppError | unde
   const known = recognise(error)
   if (known || !(error instanceof Error)) return known
   if ('validation' in error && Array.isArray(error.validation)) {
-    const where = 'validationContext' in error ? String(error.validationContext) : 'body'
+    const context = 'validationContext' in error ? String(error.validationContext) : 'body'
+    // As the API says it everywhere else; "querystring" is a word of the framework.
+    const where = context === 'querystring' ? 'query' : context
     return new AppError('VALIDATION_FAILED', {}, { fields: fieldsOf(where, error.validation as ValidationFault[]) })
   }
   const code = 'code' in error ? String(error.code) : ''
