@@ -108,6 +108,10 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
     'A debounced task that waits got the input of a later dispatch.',
     '去抖等待中的任务换成了后一次派发的输入。',
   ],
+  'run.cancel_requested': [
+    'Somebody asked a task that runs to stop; how it ends is an event of its own.',
+    '有人要求正在运行的任务停止；它如何结束另有一个事件。',
+  ],
   'handler.added': ['A handler that is called over HTTP was added.', '添加了通过 HTTP 调用的处理器。'],
   'handler.removed': ['A handler that is called over HTTP was removed.', '移除了通过 HTTP 调用的处理器。'],
   'handler.secret_rotated': [

@@ -81,6 +81,18 @@ verifies(
       [missing.status, missing.body.detail[0]?.loc, missing.body.detail[0]?.type, missing.body.detail[0]?.msg],
       [422, ['body', 'taskData'], 'missing', 'Field required'],
     )
+    const { token } = ok(await sys.admin.post<{ token: string }>('/tokens', { name: 'broken', role: 'admin' }), 201)
+    const broken = await fetch(`${sys.base}/dispatch`, {
+      method: 'POST',
+      headers: { 'x-api-token': token, 'content-type': 'application/json' },
+      body: '{"task": ',
+    })
+    assert.deepEqual(
+      [broken.status, await broken.json()],
+      [422, { detail: [{ type: 'json_invalid', loc: ['body'], msg: 'JSON decode error', input: {} }] }],
+    )
+    const params = await admin.post('/dispatch', { task: 'proxy_forward', taskData: {} })
+    assert.deepEqual([params.status, params.body], [422, { detail: 'Invalid task params: urls required' }])
     const unknown = await admin.post('/dispatch', { task: 'nope', taskData: {} })
     assert.deepEqual([unknown.status, unknown.body], [422, { detail: 'Task not allowed or unknown' }])
     const example = await admin.post('/dispatch', { task: '_doc_example', taskData: { msg: 'hi' }, async: false })
@@ -92,7 +104,7 @@ verifies(
 
 holds('the door has a port of its own where one is set, with its documents and one limit for both', async (sys) => {
   const port = await freePort()
-  await sys.restart({ env: { SERVER_PORT: String(port), RATE_LIMIT_MAX: '2' } })
+  await sys.restart({ env: { SERVER_PORT: String(port), RATE_LIMIT_MAX: '2', SERVER_ACCESS_LOG: '1' } })
   const { token } = ok(await sys.admin.post<{ token: string }>('/tokens', { name: 'door', role: 'admin' }), 201)
   const own = createClient({
     base: () => `http://127.0.0.1:${port}`,
@@ -109,6 +121,57 @@ holds('the door has a port of its own where one is set, with its documents and o
   ok(await own.post('/dispatch', body))
   ok(await at(sys, { 'x-api-token': token }).post('/dispatch', body))
   assert.equal((await own.post('/dispatch', body)).status, 429)
+  // Both ports count what they answer, and log it where that is asked for.
+  const counted = /^writ_http_requests_total\{route="dispatch.dispatch",method="POST",status="(\d+)"\} (\d+)$/gm
+  const counts = [...ok(await own.get<string>('/metrics')).matchAll(counted)].map(([, status, n]) => [status, n])
+  assert.deepEqual(counts, [
+    ['200', '2'],
+    ['429', '1'],
+  ])
+  const lines = sys
+    .log()
+    .split('\n')
+    .filter((line) => line.includes('"path":"/dispatch"'))
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+  assert.deepEqual(
+    lines.map(({ msg, method, status, user }) => [msg, method, status, user]),
+    [200, 200, 429].map((status) => ['request', 'POST', status, 'admin']),
+  )
+  assert.match(String(lines[0]?.trace), /^[0-9a-f]{32}$/)
+})
+
+holds(
+  'what is listed is what can be dispatched: handlers of the project too, and none that is disabled',
+  async (sys) => {
+    const admin = await withToken(sys, 'admin')
+    ok(await sys.admin.post('/handlers', { name: 'vlan.add', url: 'http://127.0.0.1:9/' }), 201)
+    const listed = async () => ok(await admin.get<{ tasks: string[] }>('/tasks')).tasks
+    assert.ok((await listed()).includes('vlan.add') && (await listed()).includes('demo_script'))
+    for (const name of ['vlan.add', 'demo_script']) ok(await sys.admin.post(`/handlers/${name}/disable`))
+    assert.deepEqual(
+      (await listed()).filter((name) => ['vlan.add', 'demo_script', 'system.ping'].includes(name)),
+      ['system.ping'],
+    )
+  },
+)
+
+holds('a dispatch that is asked again under its key waits like the first, and does nothing twice', async (sys) => {
+  await using receiver = await startReceiver()
+  receiver.answer = () => ({ status: 200, headers: { 'content-type': 'application/json' }, body: '{"ok":true}' })
+  const admin = await withToken(sys, 'admin')
+  for (const [path, body] of [
+    ['/dispatch', { task: 'system.ping', taskData: {}, async: false }],
+    ['/dispatch', { task: 'system.ping', taskData: {} }],
+    ['/proxy/forward', { urls: [receiver.url], data: {} }],
+    ['/proxy/forward', { urls: [], data: {}, mode: 'async' }],
+  ] as const) {
+    const sent = { headers: { 'idempotency-key': `key-${JSON.stringify(body)}`.replaceAll(/[^!-~]/g, '') } }
+    const first = ok(await admin.post<Record<string, unknown>>(path, body, sent))
+    const again = await admin.post<Record<string, unknown>>(path, body, sent)
+    assert.equal(again.headers.get('idempotency-replayed'), 'true')
+    assert.deepEqual(ok(again), first)
+  }
+  assert.equal(receiver.received.length, 1)
 })
 
 async function hears(receiver: Receiver, count: number): Promise<Record<string, unknown>[]> {
@@ -145,6 +208,11 @@ verifies(
     assert.deepEqual(await hears(receiver, 1), [
       { task_id, task: 'system.ping', status: 'done', result: 'pong', error: null, meta: null },
     ])
+    // Nobody agreed on a secret: it has an id to tell it by, and no signature that would be empty.
+    assert.deepEqual(
+      [typeof receiver.received[0]?.headers['webhook-id'], receiver.received[0]?.headers['webhook-signature']],
+      ['string', undefined],
+    )
     const detail = ok(await admin.get<Record<string, unknown>>(`/task/${task_id}/detail`))
     assert.deepEqual(
       [detail.id, detail.task, detail.status, detail.result, detail.queue, detail.payload],
@@ -450,6 +518,14 @@ verifies(
     const { existsSync } = await import('node:fs')
     assert.equal(existsSync(path.join(scriptFolder, 'ran')), false)
     assert.deepEqual(ok(await admin.get<{ scripts: string[] }>('/tasks')).scripts, ['endless', 'nothing', 'raises'])
+    // Code of the operators is for them, whichever way one comes.
+    const body = { task: 'script.execute', taskData: { script_name: 'nothing' } }
+    const refused = await (await withToken(sys, 'dev')).post('/dispatch', body)
+    assert.deepEqual([refused.status, refused.body], [403, { detail: 'Forbidden' }])
+    ok(await (await withToken(sys, 'ops')).post('/dispatch', body))
+    const dev = await sys.hire('dora', 'dev')
+    const native = await dev.post<{ code: string }>('/tasks', { handler: 'script.execute', input: body.taskData })
+    assert.deepEqual([native.status, native.body.code], [403, 'ROLE_NOT_ALLOWED'])
   },
   { env: { WRIT_SCRIPTS_DIR: path.join(scriptFolder, 'scripts'), SCRIPT_TIMEOUT_SECONDS: '1' } },
 )

@@ -328,6 +328,28 @@ for (const backend of backends()) {
     },
   )
 
+  scenario('a schedule goes by its name as well as by its id', async ({ system, add, events }) => {
+    const { admin } = system
+    const made = await add({ name: 'nightly' })
+    // A name that looks like the id of another one does not stand in its way.
+    const decoy = await add({ name: made.id })
+    for (const ref of ['nightly', made.id])
+      assert.equal(good(await admin.get<ScheduleDetail>(`/schedules/${ref}`)).id, made.id)
+    assert.equal(good(await admin.post<ScheduleDetail>('/schedules/nightly/pause')).state, 'paused')
+    assert.equal(good(await admin.post<ScheduleDetail>('/schedules/nightly/resume')).state, 'active')
+    good(await admin.post<Submitted>('/schedules/nightly/trigger'))
+    assert.equal(good(await admin.patch<ScheduleDetail>('/schedules/nightly', { name: 'daily' })).name, 'daily')
+    assert.equal((await admin.get('/schedules/nightly')).status, 404)
+    assert.equal((await admin.delete('/schedules/daily')).status, 204)
+    assert.equal((await admin.get(`/schedules/${made.id}`)).status, 200, 'its name is that of the other, which is left')
+    assert.equal(good(await admin.get<ScheduleDetail>(`/schedules/${made.id}`)).id, decoy.id)
+    const said = await events()
+    assert.deepEqual(
+      said.map(({ event_type }) => event_type.replace('schedule.', '')),
+      ['created', 'created', 'paused', 'resumed', 'updated', 'deleted'],
+    )
+  })
+
   scenario('what cannot be is refused, with the reason', async ({ system, add }) => {
     const { admin } = system
     await add({ name: 'taken' })

@@ -82,6 +82,17 @@ async function scene(t: TestContext, system: TestSystem): Promise<void> {
       assert.deepEqual([added.source, added.url, added.enabled], ['http', `${service.url}/greet`, true])
       const refused = await admin.post<{ code: string }>('/tasks', { handler: 'greet', input: {} })
       assert.equal(refused.body.code, 'TASK_INPUT_INVALID')
+      const none = { name: 'none', url: `${service.url}/none`, input: { type: 'strng' } }
+      const misspelt = await admin.post<{ code: string; detail: string }>('/handlers', none)
+      assert.equal(misspelt.body.code, 'HANDLER_CONTRACT_INVALID')
+      assert.match(misspelt.body.detail, /the schema of its input is none: \/type must be/)
+      const older = {
+        ...none,
+        name: 'older',
+        input: { $schema: 'http://json-schema.org/draft-07/schema#', items: [{}] },
+      }
+      assert.equal((await admin.post('/handlers', older)).status, 201)
+      assert.equal((await admin.delete('/handlers/older')).status, 204)
       const id = await dispatch('greet', { name: 'switch 7' }, { timeout_ms: 20_000 })
       const done = await ended(id)
       assert.deepEqual([done.state, done.result], ['completed', { got: { name: 'switch 7' }, attempt: 1 }])

@@ -69,6 +69,21 @@ holds('a dispatch that is wrong is refused with what is wrong', async (sys) => {
     'TASK_INPUT_INVALID',
   )
   assert.match(input.errors?.[0]?.path ?? '', /^body\.input/)
+  const faultsOf = async (path: string, body: object) =>
+    refused(await admin.post(path, body), 422, 'TASK_INPUT_INVALID').errors?.map(({ path, message }) => [path, message])
+  assert.deepEqual(await faultsOf('/tasks', { handler: 'proxy_forward', input: { timeout: -1 } }), [
+    ['body.input.urls', 'required'],
+    ['body.input.timeout', 'must be > 0, or null'],
+  ])
+  // Of many it says which.
+  const many = { tasks: [{ handler: 'system.ping' }, { handler: 'demo_script', input: { name: 5 } }] }
+  assert.deepEqual(await faultsOf('/tasks/batch', many), [['body.tasks.1.input.name', 'must be string']])
+  const unknown = refused(
+    await admin.post('/tasks/batch', { tasks: [{ handler: 'system.ping' }, { handler: 'no.such' }] }),
+    422,
+    'TASK_UNKNOWN_HANDLER',
+  )
+  assert.equal(unknown.errors?.[0]?.path, 'body.tasks.1')
   refused(await admin.post('/tasks', { handler: 'system.ping', colour: 'red' }), 422, 'VALIDATION_FAILED')
   refused(await admin.post('/runs', { kind: 'task', handler: 'system.ping', colour: 'red' }), 422, 'VALIDATION_FAILED')
   refused(await admin.post('/runs', { kind: 'dance', handler: 'system.ping' }), 422, 'VALIDATION_FAILED')

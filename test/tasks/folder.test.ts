@@ -216,6 +216,25 @@ for (const backend of backends()) {
     )
     assert.equal((await on.run('other')).result, 1)
 
+    await on.write('place.ts', "export default {\n  name: 'place',\n  run: async () => 1\n")
+    await until('the line is named', async () => /\(place\.ts:3\)$/.test((await on.find('place.ts'))?.fault ?? ''))
+    await on.write('place.ts', "\nthrow new Error('at load')\n")
+    await until('the line is named', async () => (await on.find('place.ts'))?.fault === 'at load (place.ts:2)')
+    await on.remove('place.ts')
+
+    // A limit that is misspelt would be none, and so would a schema.
+    await on.write('typo.mjs', "export default { name: 'typo', timeout_ms: 5, run: () => 1 }")
+    await until('the misspelt field is named', async () =>
+      /timeout_ms is no field of a handler; did you mean timeoutMs\?/.test((await on.find('typo.mjs'))?.fault ?? ''),
+    )
+    await on.write('typo.mjs', "export default { name: 'typo', input: { type: 'strng' }, run: () => 1 }")
+    await until('the misspelt schema is named', async () =>
+      /the schema of its input is none: \/type must be/.test((await on.find('typo.mjs'))?.fault ?? ''),
+    )
+    const asked = await on.system.admin.get<HandlerInfo>('/handlers/typo.mjs')
+    assert.match(asked.body.fault ?? '', /the schema of its input is none/)
+    await on.remove('typo.mjs')
+
     await on.remove('version.mjs')
     await until('its handler is gone', async () => (await on.find('version')) === undefined)
     const gone = await on.system.admin.post('/tasks', { handler: 'version', input: {} })

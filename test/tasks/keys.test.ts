@@ -375,3 +375,31 @@ scenario('a rate that an operator sets counts what was started before, and is fo
   assert.equal(await keyOf('lr'), undefined)
   assert.deepEqual(work.started, ['1', '2', '3', '4', '5', '6'])
 })
+
+scenario('a key is in whatever language its customer is, and one that cannot be seen is none', async (on) => {
+  const { system, by, work, keyOf } = on
+  const key = '客户 17 · Zürich 🏭'
+  const all = await by.submit(
+    ...['甲', '乙'].map((input) => ({
+      handler: 'test.single',
+      input,
+      concurrency_key: key,
+      unique_key: `${key} ${input}`,
+    })),
+  )
+  await until('one runs', async () => work.running.size === 1)
+  assert.deepEqual(await keyOf(key), { key, active: 1, waiting: 1, paused_until: null, limits: [] })
+  const end = new Date(system.now() + 60_000).toISOString()
+  const paused = await system.admin.post<{ paused_until: string }>('/concurrency-keys/pause', { key, until: end })
+  assert.deepEqual([paused.status, paused.body.paused_until], [200, end])
+  assert.equal((await system.admin.post('/concurrency-keys/resume', { key })).status, 200)
+  for (const [i, { id }] of all.entries()) {
+    await until('it runs', async () => work.running.size === 1)
+    work.letGo(['甲', '乙'][i]!)
+    assert.equal((await by.settled(id)).concurrency_key, key)
+  }
+  for (const bad of ['', 'a\nb', 'a\u200bb', 'a\u202eb', '\ud800']) {
+    const refused = await system.admin.post('/tasks', { handler: 'test.echo', input: 1, concurrency_key: bad })
+    assert.equal(refused.status, 422, JSON.stringify(bad))
+  }
+})

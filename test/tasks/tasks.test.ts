@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { AuditEvent } from '@writ/api'
 import { type Handler, TaskError } from '../../packages/server/src/kinds/task/index.ts'
 import { DatabaseUnavailable } from '../../packages/server/src/platform/db/index.ts'
 import { backends } from '../backends.ts'
@@ -162,6 +163,15 @@ for (const backend of backends()) {
       const refused = await by.dispatch('test.refuses', {}, { max_attempts: 5 })
       const never = await by.settled(refused.id)
       assert.deepEqual([never.state, never.status, never.attempt, never.error_code], ['failed', 'dead', 1, 'NEVER'])
+      const lines = system
+        .log()
+        .split('\n')
+        .filter((line) => line.includes('task is a dead letter'))
+      const [said] = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
+      assert.deepEqual(
+        [said?.run, said?.number, said?.handler, said?.code, said?.trace],
+        [refused.id, refused.number, 'test.refuses', 'NEVER', never.trace_id],
+      )
       await until('it failed once', async () => (await by.find(exhausted.id)).attempts[0]?.outcome === 'failed')
       advance(1_250)
       const dead = await by.settled(exhausted.id)
@@ -222,10 +232,20 @@ for (const backend of backends()) {
     await until('it runs', async () => work.callsOf('test.wait').length === 1)
     assert.equal((await by.find(runs.id)).state, 'running')
     assert.equal((await by.find(runs.id)).status, 'processing')
-    const asked = await by.write((tx) => tasks.cancel(tx, by.caller, runs.id, null))
+    const asked = await by.write((tx) => tasks.cancel(tx, by.caller, runs.id, 'wrong switch'))
     assert.notEqual(asked.cancel_requested_at, null)
     const ended = await by.settled(runs.id)
-    assert.deepEqual([ended.state, ended.error_code], ['cancelled', 'CANCELLED'])
+    assert.deepEqual(
+      [ended.state, ended.error_code, ended.error, ended.cancel_reason],
+      ['cancelled', 'CANCELLED', 'Cancelled: wrong switch', 'wrong switch'],
+    )
+    assert.equal(ended.attempts[0]?.error, 'Cancelled: wrong switch')
+    // Its worker ended it; who asked for that is on record too, once.
+    const said = await system.admin.get<AuditEvent[]>('/audit/events?event_type=run.cancel_requested')
+    assert.deepEqual(
+      said.body.map(({ actor_username, resource_id, action }) => [actor_username, resource_id, action]),
+      [['admin', runs.id, `Asked task ${runs.number} to stop: wrong switch`]],
+    )
     await assert.rejects(
       by.write((tx) => tasks.cancel(tx, by.caller, runs.id, null)),
       { code: 'TASK_NOT_CANCELLABLE' },

@@ -113,6 +113,7 @@ export const auditEvents = {
   'handler.removed': 'project',
   'handler.secret_rotated': 'project',
   'run.input_replaced': 'project',
+  'run.cancel_requested': 'project',
 } as const satisfies Record<string, 'instance' | 'project' | 'both'>
 
 export type AuditEventType = keyof typeof auditEvents

@@ -4,7 +4,7 @@ import * as c from './schedules.ts'
 import * as s from './shapes.ts'
 import { Submitted } from './tasks.ts'
 
-const id = { params: Type.Object({ id: s.Id }) } as const
+const id = { params: Type.Object({ id: c.ScheduleRef }) } as const
 const taskErrors = ['TASK_UNKNOWN_HANDLER', 'TASK_INPUT_INVALID', 'TASK_INPUT_TOO_LARGE'] as const
 
 export const schedulesApi = {

@@ -10,6 +10,11 @@ export function meaning(inWords: string, pattern: string): string {
 }
 
 export const HTTP_URL = meaning('an address that begins with http:// or https://', '^https?://')
+/** Whatever language a customer's name is in; nothing that cannot be seen, so that two that look alike are one. */
+export const KEY = meaning(
+  'text in one line, without control characters',
+  '^[^\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ud800-\\udfff\\ufeff]+$',
+)
 export const PRINTABLE = meaning('printable ASCII', '^[\\u0020-\\u007e]+$')
 export const HANDLER_NAME = meaning(
   '1 to 100 letters, digits, _, . and -, a letter or _ first',

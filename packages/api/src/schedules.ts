@@ -9,9 +9,10 @@ const anyObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additio
 const anyValue = Type.Unsafe<unknown>({})
 /** Reaches the handler as it is; what is secret in it is stored sealed. */
 const Input = Type.Optional(Type.Unsafe<unknown>({ writeOnly: true }))
-const Name = Type.String({
-  pattern: meaning('1 to 100 of a-z, 0-9, _, . and -, a letter or digit first', '^[a-z0-9][a-z0-9_.-]{0,99}$'),
-})
+const NAME = meaning('1 to 100 of a-z, 0-9, _, . and -, a letter or digit first', '^[a-z0-9][a-z0-9_.-]{0,99}$')
+const Name = Type.String({ pattern: NAME })
+/** In a path. Every id looks like a name, and goes before one. */
+export const ScheduleRef = Type.String({ pattern: NAME, description: 'id or name' })
 
 export const DstGap = oneOf(['skip', 'after'], 'a local time that does not exist: not at all, or when the gap ends')
 export const DstOverlap = oneOf(['first', 'both'], 'a local time that comes twice')

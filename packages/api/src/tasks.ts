@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { HANDLER_NAME, HTTP_URL, meaning, PRINTABLE } from './patterns.ts'
+import { HANDLER_NAME, HTTP_URL, KEY, meaning, PRINTABLE } from './patterns.ts'
 import { command, Id, nullable, Ref, RunState, Sha256, Time } from './shapes.ts'
 
 /** A name of a handler: dotted words, as `system.ping`. */
@@ -9,7 +9,7 @@ export const QueueName = Type.String({
 })
 const anyObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
 const anyValue = Type.Unsafe<unknown>({})
-const Key = Type.String({ minLength: 1, maxLength: 200, pattern: PRINTABLE })
+const Key = Type.String({ minLength: 1, maxLength: 200, pattern: KEY })
 const Tags = Type.Array(Type.String({ minLength: 1, maxLength: 60 }), { maxItems: 20, uniqueItems: true })
 
 const Count = Type.Integer({ minimum: 1, maximum: 10_000 })
@@ -192,6 +192,7 @@ export const Task = Type.Object({
   error: nullable(Type.String()),
   worker: nullable(Type.String()),
   cancel_requested_at: nullable(Time),
+  cancel_reason: nullable(Type.String({ description: 'why what ran was asked to stop, if somebody said so' })),
   dead_at: nullable(Time),
   purged_at: nullable(Time),
   created_at: Time,
@@ -555,7 +556,7 @@ export type WaitedFor = Static<typeof WaitedFor>
 /** Nothing more is started under a key before then; a longer pause stays. */
 export const WorkerPause = command({
   lease: Lease,
-  key: Type.String({ minLength: 1, maxLength: 200, pattern: PRINTABLE }),
+  key: Key,
   until: Type.String({ format: 'date-time' }),
 })
 export type WorkerPause = Static<typeof WorkerPause>

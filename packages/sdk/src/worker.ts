@@ -1,4 +1,5 @@
 import type { ClaimedTask, WorkerHandler, WorkResult } from '@writ/api'
+import { thrownText } from '@writ/api/thrown'
 import type { Static, TSchema } from 'typebox'
 import type { Client } from './calls.ts'
 import { createCosts } from './costs.ts'
@@ -498,10 +499,9 @@ class Suspended extends Error {
 }
 
 function failureOf(error: unknown): Omit<WorkResult, 'lease'> {
-  const message = (error instanceof Error ? error.message : String(error)).slice(0, 5_000)
-  if (!(error instanceof TaskError)) return { outcome: 'failed', error: message }
+  if (!(error instanceof TaskError)) return { outcome: 'failed', error: thrownText(error).slice(0, 5_000) }
   const code = /^[A-Z][A-Z0-9_]{0,99}$/.test(error.code) ? { error_code: error.code } : {}
-  return { outcome: 'failed', error: message, retryable: error.retryable, ...code }
+  return { outcome: 'failed', error: error.message.slice(0, 5_000), retryable: error.retryable, ...code }
 }
 
 const aborted = (signal: AbortSignal): Promise<void> =>

@@ -164,6 +164,7 @@ export async function openEngine(on: {
     waiting.settled(runId)
     metrics.runsSettled.inc({ kind: 'task', outcome: state })
   }
+  const taskLog = log.child({ part: 'tasks' })
   const observe: NonNullable<Parameters<typeof createTaskLane>[0]['observe']> = {
     started: documented.started,
     ended(done) {
@@ -172,7 +173,23 @@ export async function openEngine(on: {
       ours.ended(ending.state)
       tracing.record(() => spanOfAttempt(done))
     },
-    settled: (row, ending, at) => tracing.record(() => spanOfTask(row, ending, at)),
+    settled(row, ending, at) {
+      tracing.record(() => spanOfTask(row, ending, at))
+      // Somebody has to look at it, and may have no more than the log. What ended well is counted.
+      if (ending.state === 'failed' || ending.state === 'timeout')
+        taskLog.info(
+          {
+            run: row.id,
+            number: row.number,
+            handler: row.handler,
+            queue: row.queue,
+            state: ending.state,
+            code: ending.errorCode,
+            trace: row.trace_id,
+          },
+          'task is a dead letter',
+        )
+    },
     leaseLost: ours.leaseLost,
   }
   const workers = createWorkers({
@@ -197,7 +214,7 @@ export async function openEngine(on: {
   const counter = createCounter({ db, clock, log: log.child({ part: 'insight' }), pollMs: COUNT_MS })
   const taskLane = createTaskLane({
     ...executing,
-    log: log.child({ part: 'tasks' }),
+    log: taskLog,
     handlers,
     payloads,
     children: tasks.children,

@@ -55,6 +55,21 @@ export function spanOfRequest(request: FastifyRequest, reply: FastifyReply, now:
   }
 }
 
+/** What a line of the access log says. No query: there are secrets in some. */
+export function accessOf(request: FastifyRequest, reply: FastifyReply): Record<string, unknown> {
+  const caller = request.caller as Caller | undefined
+  return {
+    request: request.id,
+    method: request.method,
+    path: request.url.split('?')[0],
+    status: reply.statusCode,
+    ms: Math.round(reply.elapsedTime),
+    ip: caller?.ip ?? request.ip,
+    user: caller?.username ?? null,
+    trace: caller?.traceId ?? traceIdOf(request.id),
+  }
+}
+
 /** From the dispatch of a task to its end. */
 export const spanOfTask = (row: WorkRow, ending: Ending, at: number): FinishedSpan => ({
   name: `task ${row.handler}`,

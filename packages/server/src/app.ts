@@ -2,10 +2,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { api, type Endpoint, openapi } from '@writ/api'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { openEngine } from './app-engine.ts'
 import { readiness, recogniseStores, witnessLine } from './app-ready.ts'
-import { headersOf, spanOfRequest } from './app-spans.ts'
+import { accessOf, headersOf, spanOfRequest } from './app-spans.ts'
 import { auditFolders, databaseSettings, recordRedaction, setUpRedaction } from './app-stores.ts'
 import {
   append,
@@ -289,12 +289,17 @@ export async function openApp(on: {
     http.addHook('onRequest', (request, _, done) =>
       done(OPERATIONAL.has(request.routeOptions.url ?? '') ? undefined : new AppError('ROUTE_NOT_FOUND')),
     )
-  http.addHook('onResponse', (request, reply, done) => {
-    const route = request.routeOptions.config.id ?? 'other'
-    tracing.record(() => spanOfRequest(request, reply, clock.now()))
-    metrics.requests.answered(route, request.method, reply.statusCode, reply.elapsedTime / 1_000)
-    done()
-  })
+  const { accessLog, serverLogLevel: least = 'info' } = config.dispatch
+  const logsRequests = accessLog && ['info', 'debug', 'trace'].includes(least)
+  const noteAnswers = (app: FastifyInstance) =>
+    app.addHook('onResponse', (request, reply, done) => {
+      const route = request.routeOptions.config.id ?? 'other'
+      if (logsRequests) httpOn.log.info(accessOf(request, reply), 'request')
+      tracing.record(() => spanOfRequest(request, reply, clock.now()))
+      metrics.requests.answered(route, request.method, reply.statusCode, reply.elapsedTime / 1_000)
+      done()
+    })
+  noteAnswers(http)
 
   // What the outside is told: one reader of the logs, one sender, and those who watch.
   const sealed = createSealed(createSeal(secretKeys, 'webhooks'))
@@ -474,6 +479,7 @@ export async function openApp(on: {
   await door.serve(http)
   const doorHttp = config.dispatch.port === undefined ? null : await createHttpServer(httpOn)
   if (doorHttp) {
+    noteAnswers(doorHttp)
     await door.serve(doorHttp)
     serveMetrics(doorHttp, metrics)
   }

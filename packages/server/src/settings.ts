@@ -574,9 +574,15 @@ export const dispatchSettings = {
     'dispatch.server_log_level',
     ['SERVER_LOG_LEVEL'],
     choice('critical', 'error', 'warning', 'info', 'debug', 'trace'),
-    'Level of the access log.',
+    'Least level that is logged of requests, which are of level info.',
   ),
-  accessLog: required('dispatch.access_log', ['SERVER_ACCESS_LOG'], yesOrNo, true, 'Whether requests are logged.'),
+  accessLog: required(
+    'dispatch.access_log',
+    ['SERVER_ACCESS_LOG'],
+    yesOrNo,
+    false,
+    'Whether each request is logged, with its status, time and trace.',
+  ),
   reload: required('dispatch.reload', ['SERVER_RELOAD'], yesOrNo, true, 'Accepted; sources are not reloaded.'),
   reloadExcludeScripts: required(
     'dispatch.reload_exclude_scripts',
@@ -590,7 +596,7 @@ export const dispatchSettings = {
     ['CONFIG_HOT_RELOAD'],
     yesOrNo,
     true,
-    'Whether limits follow the .env file while running.',
+    'Accepted; settings count from the next start on.',
   ),
   container: required(
     'dispatch.container',

@@ -14,10 +14,10 @@ const columns: Column<HandlerInfo>[] = [
   { head: 'HANDLER', value: (h) => h.name },
   { head: 'SOURCE', value: (h) => h.source },
   { head: 'STATE', value: stateOf, paint: (h) => (stateOf(h) === 'enabled' ? undefined : 'yellow') },
-  { head: 'WHAT IT DOES', value: (h) => h.title, shrink: true },
+  { head: 'WHAT IT DOES', value: (h) => (h.fault === null ? h.title : `${h.title}: ${h.fault}`), shrink: true },
   { head: 'QUEUE', value: (h) => h.queue },
   { head: 'ATTEMPTS', value: (h) => h.max_attempts, right: true, spare: true },
-  { head: 'LIMIT', value: (h) => `${h.timeout_ms / 1_000} s`, right: true },
+  { head: 'LIMIT', value: (h) => (h.timeout_ms === 0 ? null : `${h.timeout_ms / 1_000} s`), right: true },
   { head: 'SIDE EFFECT', value: (h) => h.side_effect, spare: true },
 ]
 

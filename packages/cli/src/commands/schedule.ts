@@ -83,8 +83,8 @@ Examples:
   writ schedule add nightly system.ping --cron '30 2 * * *' --zone Europe/Berlin
   writ schedule add often system.ping --every 90s --when-running skip
   writ schedule next --cron '0 9 * * MON-FRI' --zone Asia/Shanghai
-  writ schedule change <id> --cron '0 3 * * *'
-  writ schedule pause <id>`,
+  writ schedule change nightly --cron '0 3 * * *'
+  writ schedule pause nightly`,
     )
 
   withTask(
@@ -100,7 +100,7 @@ Examples:
   withTask(
     withTimes(
       schedule
-        .command('change <id>')
+        .command('change <schedule>')
         .description('Change what is given and keep the rest; from now on it dispatches in your name')
         .option('--name <name>', 'another name')
         .option('--handler <name>', 'another handler'),
@@ -126,12 +126,12 @@ Examples:
     .action(async () => app.out().list(await (await app.client()).schedules.list(), columns, (s) => s.id))
 
   schedule
-    .command('show <id>')
+    .command('show <schedule>')
     .description('Show a schedule, with its next ten times')
     .action(async (id: string) => show(app, await (await app.client()).schedules.get({ params: { id } })))
 
   schedule
-    .command('fires <id>')
+    .command('fires <schedule>')
     .description('List what became of its last twenty times')
     .action(async (id: string) => {
       const { fires } = await (await app.client()).schedules.get({ params: { id } })
@@ -139,7 +139,9 @@ Examples:
     })
 
   withTimes(
-    schedule.command('next [id]').description('Show the next ten times, of a schedule or of times that are not saved'),
+    schedule
+      .command('next [schedule]')
+      .description('Show the next ten times, of a schedule or of times that are not saved'),
   ).action(async (id: string | undefined, o: TimesOptions) => {
     const client = await app.client()
     const next =
@@ -150,7 +152,7 @@ Examples:
   })
 
   schedule
-    .command('pause <id>')
+    .command('pause <schedule>')
     .description('Dispatch nothing until it is resumed')
     .option('--reason <text>', 'why')
     .action(async (id: string, o: { reason?: string }) =>
@@ -161,12 +163,12 @@ Examples:
     )
 
   schedule
-    .command('resume <id>')
+    .command('resume <schedule>')
     .description('Go on from now, in your name')
     .action(async (id: string) => show(app, await (await app.client()).schedules.resume({ params: { id } })))
 
   schedule
-    .command('trigger <id>')
+    .command('trigger <schedule>')
     .description('Dispatch its task now')
     .action(async (id: string) => {
       const task = await (await app.client()).schedules.trigger({ params: { id } })
@@ -182,7 +184,7 @@ Examples:
     })
 
   schedule
-    .command('delete <id>')
+    .command('delete <schedule>')
     .description('Delete a schedule; its tasks stay')
     .action(async (id: string) => {
       await (await app.client()).schedules.delete({ params: { id } })

@@ -30,6 +30,7 @@ export const taskFields = (t: Task): Field[] => [
   ['Error', t.error, 'red'],
   ['Code', t.error_code],
   ['Asked to stop', timeText(t.cancel_requested_at)],
+  ['Because', t.cancel_reason],
   ['Dead since', timeText(t.dead_at), 'red'],
   ['Replays', t.replays_run_id],
   ['Unique key', t.unique_key],

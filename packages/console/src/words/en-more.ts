@@ -613,6 +613,7 @@ export const enMore = {
     run_requeued: 'Run{{n}} was put back, to be done again',
     run_replayed: 'Replayed task{{n}}',
     run_input_replaced: 'Replaced the input of task{{n}}',
+    run_cancel_requested: 'Asked task{{n}} to stop',
     rule_set_published: 'Published rule set {{name}}, version {{version}}',
     artifact_uploaded: 'Uploaded a file: {{filename}}',
     artifact_downloaded: 'Downloaded a file: {{filename}}',

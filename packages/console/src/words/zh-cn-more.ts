@@ -578,6 +578,7 @@ export const zhCnMore: Words<typeof enMore> = {
     run_requeued: '执行{{n}}已退回，等待重新执行',
     run_replayed: '重放了任务{{n}}',
     run_input_replaced: '替换了任务{{n}}的输入',
+    run_cancel_requested: '要求任务{{n}}停止',
     rule_set_published: '发布了规则集 {{name}} 的版本 {{version}}',
     artifact_uploaded: '上传了文件：{{filename}}',
     artifact_downloaded: '下载了文件：{{filename}}',

@@ -1,4 +1,12 @@
-import { type dispatchApi as Api, dispatchApi, type NewTask, openapi, type Submitted, type TaskDetail } from '@writ/api'
+import {
+  type dispatchApi as Api,
+  type DispatchBody,
+  dispatchApi,
+  type NewTask,
+  openapi,
+  type Submitted,
+  type TaskDetail,
+} from '@writ/api'
 import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -65,12 +73,12 @@ const MAX_ATTEMPTS = 100
  */
 export function createDispatchDoor(on: DispatchOn, mounting: Mounting<Caller>): DispatchDoor {
   // Once, however many ports there are: a second one is no second limit.
-  const handlers = dispatchHandlers(on)
+  const { handlers, resume } = dispatchHandlers(on)
   return {
     async serve(app) {
       await app.register(async (scope) => {
         answerAsFastApi(scope, on)
-        mount(scope, 'dispatch', dispatchApi, handlers, mounting)
+        mount(scope, 'dispatch', dispatchApi, handlers, { ...mounting, resume })
       })
       const info = { title: 'Task gateway', version: on.version, prefix: '', errors: 'fastapi' } as const
       await serveDocs(app, () => openapi({ dispatch: dispatchApi }, info), '', info.title)
@@ -83,7 +91,12 @@ export interface DispatchDoor {
   serve(app: FastifyInstance): Promise<void>
 }
 
-function dispatchHandlers(on: DispatchOn): Handlers<typeof Api, Caller> {
+interface DoorHandlers {
+  readonly handlers: Handlers<typeof Api, Caller>
+  readonly resume: Mounting<Caller>['resume']
+}
+
+function dispatchHandlers(on: DispatchOn): DoorHandlers {
   const { tasks, settings } = on
   // One limit for each task and caller, whatever queue the request names.
   const limit = createRateLimit(settings.rateLimitMax, settings.rateLimitWindowMs)
@@ -101,7 +114,9 @@ function dispatchHandlers(on: DispatchOn): Handlers<typeof Api, Caller> {
         case 'TASK_UNKNOWN_HANDLER':
           throw new DoorRefusal(422, 'Task not allowed or unknown')
         case 'TASK_INPUT_INVALID': {
-          const faults = error.fields.map(({ path, message }) => `${path.replace(/^body\.input\.?/, '')} ${message}`)
+          const faults = error.fields.map(({ path, message }) =>
+            `${path.replace(/^body\.input\.?/, '')} ${message}`.trim(),
+          )
           throw new DoorRefusal(422, `Invalid task params: ${faults.join('; ')}`)
         }
         default:
@@ -163,7 +178,39 @@ function dispatchHandlers(on: DispatchOn): Handlers<typeof Api, Caller> {
     if (!caller.isInstanceAdmin && caller.projectSlug !== 'default') throw new DoorRefusal(403, 'Forbidden')
   }
 
-  return {
+  /** What is answered of a task for which the caller waits: what there is, also where the record is redacted. */
+  async function dispatched(ask: Ask<never, Caller>, id: string) {
+    const task = await settled(ask, id)
+    return task.state === 'completed'
+      ? { accepted: true, status: 'completed', result: await resultOf(ask, id), task_id: id }
+      : { accepted: true, status: 'failed', error: task.error || task.error_code, task_id: id }
+  }
+
+  async function forwarded(ask: Ask<never, Caller>, id: string) {
+    const task = await settled(ask, id)
+    if (task.state !== 'completed') throw new DoorRefusal(502, task.error || 'Forwarding failed')
+    // The handler's contract.
+    const { results } = (await resultOf(ask, id)) as { results: Record<string, unknown>[] }
+    const shown = results.map(forwardedOf)
+    const ok = shown.filter((one) => one.ok).length
+    const counts = { count: shown.length, ok, failed: shown.length - ok }
+    return { accepted: true, mode: 'sync', ...counts, results: shown, task_id: id }
+  }
+
+  /** Under its key only the id was kept, with the task; who asks again waits for the end as who asked first. */
+  const resume: DoorHandlers['resume'] = {
+    'dispatch.dispatch': async (ask, kept) =>
+      // Validated against the schema of its endpoint, and kept by `submit`.
+      isAsynchronous(ask.request.body as DispatchBody)
+        ? kept
+        : dispatched(ask as never, (kept as { task_id: string }).task_id),
+    'dispatch.forward': async (ask, kept) =>
+      (kept as { mode: string }).mode === 'async'
+        ? kept
+        : forwarded(ask as never, (kept as { task_id: string }).task_id),
+  }
+
+  const handlers: Handlers<typeof Api, Caller> = {
     ping: async () => ({ status: 'ok' }),
 
     async dispatch(ask) {
@@ -171,7 +218,6 @@ function dispatchHandlers(on: DispatchOn): Handlers<typeof Api, Caller> {
       if (body.task === '_doc_example') return { code: 200, data: 'Hello World' }
       const { taskData } = body
       const webhook = body.webhook || (typeof taskData.webhook === 'string' ? taskData.webhook : '')
-      const asynchronous = ('async' in taskData ? taskData.async : body.async) !== false
       const prepared = await prepare(ask, {
         handler: body.task,
         input: taskData,
@@ -181,12 +227,7 @@ function dispatchHandlers(on: DispatchOn): Handlers<typeof Api, Caller> {
       })
       within(`dispatch ${body.task}`, ask.caller)
       const id = await submit(ask, prepared, (task_id) => ({ accepted: true, task_id }))
-      if (asynchronous) return { accepted: true, task_id: id }
-      const task = await settled(ask, id)
-      // Whoever waits gets what there is, also where the record is redacted.
-      return task.state === 'completed'
-        ? { accepted: true, status: 'completed', result: await resultOf(ask, id), task_id: id }
-        : { accepted: true, status: 'failed', error: task.error ?? task.error_code, task_id: id }
+      return isAsynchronous(body) ? { accepted: true, task_id: id } : dispatched(ask, id)
     },
 
     async status(ask) {
@@ -199,9 +240,15 @@ function dispatchHandlers(on: DispatchOn): Handlers<typeof Api, Caller> {
       return task ? recordOf(task) : null
     },
 
-    async tasks() {
+    async tasks(ask) {
       const scripts = await on.scripts?.list().catch(() => [])
-      return { tasks: tasks.handlers.list().map(({ name }) => name), scripts: scripts ?? [] }
+      const { handlers, http, remote, switches } = tasks
+      const own = await ask.read(async (tx) => [...(await http.list(tx)), ...(await remote.list(tx))])
+      const names = [...handlers.list(), ...own]
+        .filter(({ name, enabled }) => enabled !== false && !switches.isOff(ask.caller.project!, name))
+        .filter(({ roles }) => roles?.some((role) => role === ask.caller.role) ?? true)
+        .map(({ name }) => name)
+      return { tasks: [...new Set(names)].sort(), scripts: scripts ?? [] }
     },
 
     async forward(ask) {
@@ -215,14 +262,7 @@ function dispatchHandlers(on: DispatchOn): Handlers<typeof Api, Caller> {
       within('proxy_forward', ask.caller)
       const answer = { accepted: true, mode: mode?.toLowerCase() === 'async' ? 'async' : 'sync' }
       const id = await submit(ask, prepared, (task_id) => ({ ...answer, task_id }))
-      if (answer.mode === 'async') return { ...answer, task_id: id }
-      const task = await settled(ask, id)
-      // The handler's contract.
-      if (task.state !== 'completed') throw new DoorRefusal(502, task.error ?? 'Forwarding failed')
-      const { results } = (await resultOf(ask, id)) as { results: Record<string, unknown>[] }
-      const shown = results.map(forwardedOf)
-      const ok = shown.filter((one) => one.ok).length
-      return { ...answer, count: shown.length, ok, failed: shown.length - ok, results: shown, task_id: id }
+      return answer.mode === 'async' ? { ...answer, task_id: id } : forwarded(ask, id)
     },
 
     async feishuToken(ask) {
@@ -297,7 +337,11 @@ function dispatchHandlers(on: DispatchOn): Handlers<typeof Api, Caller> {
       return { filename, lines: found.length, content: found.map((line) => `${line}\n`).join('') }
     },
   }
+  return { handlers, resume }
 }
+
+const isAsynchronous = ({ taskData, async }: DispatchBody): boolean =>
+  ('async' in taskData ? taskData.async : async) !== false
 
 const attemptsOf = (retries: number): number => Math.min(Math.max(retries, 0) + 1, MAX_ATTEMPTS)
 
@@ -397,6 +441,10 @@ function answerAsFastApi(scope: FastifyInstance, on: DispatchOn): void {
       return reply.code(422).send({ detail: faultsOf(where, error.validation as ErrorObject[], request) })
     }
     const known = refusalOf(error, on.recognise)
+    if (known?.code === 'BODY_INVALID')
+      return reply
+        .code(422)
+        .send({ detail: [{ type: 'json_invalid', loc: ['body'], msg: 'JSON decode error', input: {} }] })
     const refusal = known ?? new AppError('INTERNAL')
     if (!known || refusal.status >= 500)
       on.log[known ? 'warn' : 'error'](

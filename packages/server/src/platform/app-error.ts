@@ -10,6 +10,7 @@ export interface FieldError {
 export class AppError extends Error {
   readonly code: ErrorCode
   readonly status: number
+  readonly facts: Readonly<Record<string, string | number>>
   readonly fields: readonly FieldError[]
   readonly headers: Readonly<Record<string, string>>
 
@@ -29,6 +30,7 @@ export class AppError extends Error {
     this.name = 'AppError'
     this.code = code
     this.status = status
+    this.facts = facts
     this.fields = more.fields ?? []
     this.headers = more.headers ?? {}
   }

@@ -147,3 +147,14 @@ test('a range or a name of the allow-list opens what is private, and nothing els
   assert.throws(() => egress.check('http://192.168.0.1/'), EgressRefused)
   assert.throws(() => egress.check('http://127.0.0.1/'), EgressRefused)
 })
+
+test('who has been told to stop resolves no name, whose failure nobody would hear', async () => {
+  let asked = 0
+  const egress = createEgress({ allow: [], loopback: false }, async () => {
+    asked++
+    throw new Error('no such name')
+  })
+  const stopped = { ...get('https://nowhere.example/'), signal: AbortSignal.abort(new Error('stop')) }
+  await assert.rejects(egress.send(stopped), /stop/)
+  assert.equal(asked, 0)
+})

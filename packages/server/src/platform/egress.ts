@@ -139,7 +139,8 @@ export function createEgress(settings: EgressSettings, resolve: Resolve = resolv
 
   async function sendOnce(out: Outgoing, target: URL, headers: Record<string, string>, signal: AbortSignal) {
     const { url, host } = examine(target.href)
-    const found = isIP(host) !== 0 ? [{ address: host, family: isIP(host) }] : await untilAborted(resolve(host), signal)
+    const found =
+      isIP(host) !== 0 ? [{ address: host, family: isIP(host) }] : await untilAborted(() => resolve(host), signal)
     if (found.length === 0) throw new EgressRefused(`${host} has no address`)
     mayReach(
       url,
@@ -227,11 +228,14 @@ function redirectOf(answer: Incoming, from: URL, method: string): URL | undefine
   return typeof location === 'string' && URL.canParse(location, from.href) ? new URL(location, from.href) : undefined
 }
 
-function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+/** Nothing is begun that nobody waits for: its failure would end the process. */
+function untilAborted<T>(begin: () => Promise<T>, signal: AbortSignal): Promise<T> {
   if (signal.aborted) return Promise.reject(signal.reason)
   return new Promise((resolve, reject) => {
     const stop = () => reject(signal.reason)
     signal.addEventListener('abort', stop, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
+    begin()
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener('abort', stop))
   })
 }

@@ -9,15 +9,16 @@ export type FireRow = Selectable<ScheduleFiresTable>
 export const listSchedules = (tx: Tx): Promise<ScheduleRow[]> =>
   tx.db.selectFrom('schedules').selectAll().where('state', '<>', 'deleted').orderBy('name').execute()
 
-export const findSchedule = (tx: Tx, id: string): Promise<ScheduleRow | undefined> =>
-  tx.db.selectFrom('schedules').selectAll().where('id', '=', id).where('state', '<>', 'deleted').executeTakeFirst()
+/** By id, or by the name, of which no two have the same; an id goes before a name that looks like one. */
+const SCHEDULE = `select * from schedules where project_id = ?1 and (id = ?2 or name = ?2) and state <> 'deleted'
+  order by case when id = ?2 then 0 else 1 end limit 1`
 
-export async function lockSchedule(tx: Tx, id: string): Promise<ScheduleRow | undefined> {
-  const [row] = await tx.sql<ScheduleRow>(
-    `select * from schedules where project_id = ?1 and id = ?2 and state <> 'deleted' ${forUpdate(tx)}`,
-    [tx.project, id],
-  )
-  return row
+export async function findSchedule(tx: Tx, ref: string): Promise<ScheduleRow | undefined> {
+  return (await tx.sql<ScheduleRow>(SCHEDULE, [tx.project, ref]))[0]
+}
+
+export async function lockSchedule(tx: Tx, ref: string): Promise<ScheduleRow | undefined> {
+  return (await tx.sql<ScheduleRow>(`${SCHEDULE} ${forUpdate(tx)}`, [tx.project, ref]))[0]
 }
 
 export async function isNameTaken(tx: Tx, name: string, except: string | null): Promise<boolean> {

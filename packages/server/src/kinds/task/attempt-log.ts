@@ -1,4 +1,5 @@
 import { mayGoOn, redactor } from '../../platform/redact/index.ts'
+import { storable } from '../../platform/storable.ts'
 
 /** The newest lines are kept: what a failure said stands at the end. */
 const MAX_CHARS = 64 * 1024
@@ -82,7 +83,7 @@ export function createAttemptLog() {
       waitingSince = upTo < end() ? performance.now() : null
     },
     /** The newest lines, redacted. */
-    newest: (): string => redactor.text(lines.slice(gone).join('\n')),
+    newest: (): string => redactor.text(storable(lines.slice(gone).join('\n'))),
   }
 }
 

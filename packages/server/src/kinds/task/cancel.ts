@@ -1,4 +1,5 @@
 import type { Task } from '@writ/api'
+import { append } from '../../audit/index.ts'
 import type { Caller } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import type { Tx } from '../../platform/db/index.ts'
@@ -40,6 +41,29 @@ export interface Cancels {
   cancelAll(tx: Tx, caller: Caller, ids: readonly string[], reason: string): Promise<void>
 }
 
+/**
+ * Asks a task that a worker holds to stop; the worker hears of it. Who asks stands in the log, because the end is the worker's: false if
+ * nobody holds it.
+ */
+export async function askToStop(
+  tx: Tx,
+  queue: Queue,
+  caller: Caller,
+  { id, number, handler }: Pick<store.WorkRow, 'id' | 'number' | 'handler'>,
+  reason: string | null,
+): Promise<boolean> {
+  if (!(await queue.stop(tx, id))) return false
+  // Twice is once: the first who asked has stopped it.
+  if (await store.noteCancel(tx, id, caller.at, reason))
+    await append(tx, caller.at, caller, {
+      type: 'run.cancel_requested',
+      resource: { type: 'run', id, number },
+      action: `Asked task ${number} to stop${reason === null ? '' : `: ${reason}`}`,
+      details: { handler, reason },
+    })
+  return true
+}
+
 const CANCELLED = { state: 'cancelled', result: null, outputSha256: null, errorCode: 'CANCELLED' } as const
 const CANCEL_TRIES = 10
 /** As many as a preview counts. */
@@ -61,10 +85,8 @@ export function createCancelling(on: { readonly queue: Queue; readonly waiting: 
   async function cancelAll(tx: Tx, caller: Caller, ids: readonly string[], reason: string): Promise<void> {
     for (let some = ids; some.length > 0; some = await held.listOpenChildren(tx, some)) {
       await cancelWaiting(tx, caller, some, reason)
-      for (const [id, state] of await store.findStates(tx, some)) {
-        if (isFinal(state) || !(await queue.stop(tx, id))) continue
-        await store.updateTask(tx, id, { cancel_requested_at: caller.at, updated_at: caller.at })
-      }
+      for (const row of (await store.loadWork(tx, some)).values())
+        if (!isFinal(row.state)) await askToStop(tx, queue, caller, row, reason)
     }
   }
 
@@ -78,11 +100,7 @@ export function createCancelling(on: { readonly queue: Queue; readonly waiting: 
       // Between a look and the next it may come back from its worker, or go to one.
       for (let tries = 1; (await cancelWaiting(tx, caller, [row.id], reason)) === 0; tries++) {
         // Somebody holds it. If its work ends before it hears, it ends as it did.
-        if (await queue.stop(tx, row.id)) {
-          if (row.cancel_requested_at === null)
-            await store.updateTask(tx, row.id, { cancel_requested_at: caller.at, updated_at: caller.at })
-          break
-        }
+        if (await askToStop(tx, queue, caller, row, reason)) break
         const { state } = await see(tx, caller, row.id)
         if (isFinal(state) || tries === CANCEL_TRIES) throw new AppError('TASK_NOT_CANCELLABLE', { state })
       }
@@ -104,11 +122,11 @@ export function createCancelling(on: { readonly queue: Queue; readonly waiting: 
       const cancelled = await cancelWaiting(tx, caller, free, reason)
       let stopping = 0
       // One that was taken meanwhile is held now; in the order of ids, as everybody locks them.
-      for (const { id } of rows)
-        if (await queue.stop(tx, id)) {
-          stopping++
-          await store.updateTask(tx, id, { cancel_requested_at: caller.at, updated_at: caller.at })
-        }
+      const rest = await store.loadWork(
+        tx,
+        rows.map(({ id }) => id),
+      )
+      for (const { id } of rows) if (await askToStop(tx, queue, caller, rest.get(id)!, reason)) stopping++
       const children = await held.listOpenChildren(
         tx,
         rows.map(({ id }) => id),

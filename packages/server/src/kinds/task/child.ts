@@ -1,4 +1,4 @@
-import type { NewTask } from '@writ/api'
+import { KEY, type NewTask } from '@writ/api'
 import { append, SYSTEM } from '../../audit/index.ts'
 import { actFor } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
@@ -13,6 +13,9 @@ import type { Payloads } from './sealed.ts'
 import { STEP_NAME } from './step.ts'
 import * as store from './store.ts'
 import type { Accepted, PreparedTask } from './submit.ts'
+
+const IS_KEY = new RegExp(KEY, 'u')
+const MAX_KEY = 200
 
 /** A task at work, as what it may ask the server for sees it. */
 export interface AtWork {
@@ -117,7 +120,7 @@ export function createChildren(on: {
 
     async pauseKey(work, key, until) {
       const now = clock.now()
-      if (!/^[\x20-\x7e]{1,200}$/.test(key)) throw never('KEY_INVALID', 'This is no concurrency key')
+      if (key.length > MAX_KEY || !IS_KEY.test(key)) throw never('KEY_INVALID', 'This is no concurrency key')
       if (!Number.isFinite(until)) throw never('KEY_PAUSE_INVALID', 'A pause needs an end')
       const end = Math.min(Math.ceil(until), now + LONGEST_PAUSE_MS)
       if (end <= now) return

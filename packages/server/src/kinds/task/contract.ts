@@ -1,4 +1,6 @@
 import { HandlerName, QueueName } from '@writ/api'
+import { Ajv } from 'ajv'
+import { Ajv2020 } from 'ajv/dist/2020.js'
 import type { Static, TSchema } from 'typebox'
 import { Type } from 'typebox'
 import { Compile } from 'typebox/schema'
@@ -54,3 +56,29 @@ export function contractOf(described: object): Contract {
     perKey: given.perKey ? { concurrency: given.perKey.concurrency ?? null, rate: given.perKey.rate ?? null } : null,
   }
 }
+
+/**
+ * Refuses a schema that means nothing: a keyword that is misspelt in its value (`"type": "strng"`) would let everything pass. Asked of a
+ * contract that comes, not of one that was accepted before. Throws Error with what is wrong.
+ */
+export function requireSchemas(contract: Pick<Contract, 'name' | 'input' | 'output'>): void {
+  for (const which of ['input', 'output'] as const) {
+    const schema = contract[which] as (TSchema & { $schema?: unknown }) | null
+    if (schema === null) continue
+    const { $schema, ...rest } = schema
+    // The two kinds of schema that tools write today.
+    const judge = /draft-0[67]/.test(String($schema)) ? draft7() : draft2020()
+    if (judge.validateSchema(rest) === true) continue
+    const [fault] = judge.errors ?? []
+    throw new Error(
+      `handler ${contract.name}: the schema of its ${which} is none: ${fault?.instancePath} ${fault?.message}`,
+    )
+  }
+}
+
+const once = <T>(make: () => T): (() => T) => {
+  let made: T | undefined
+  return () => (made ??= make())
+}
+const draft7 = once(() => new Ajv({ strict: false }))
+const draft2020 = once(() => new Ajv2020({ strict: false }))

@@ -1,7 +1,9 @@
-import type { NewTask } from '@writ/api'
+import type { NewTask, Role } from '@writ/api'
 import type { TSchema } from 'typebox'
+import type { TLocalizedValidationError } from 'typebox/error'
 import { Compile } from 'typebox/schema'
 import type { FieldError } from '../../platform/app-error.ts'
+import { fieldsOf, type ValidationFault } from '../../platform/validation-fields.ts'
 import type { KeyLimits } from './key-limit.ts'
 
 /**
@@ -28,6 +30,8 @@ export interface Handler {
   readonly perKey?: KeyLimits | null
   /** `irreversible`: the log says what will be done before it is done. */
   readonly sideEffect: 'none' | 'reversible' | 'irreversible'
+  /** Who may dispatch its tasks; left out: whoever may dispatch at all. */
+  readonly roles?: readonly Role[]
   /** It may have to wait for a place of its own, and says `ctx.began()` when it has one: the time of the attempt counts from there. */
   readonly waitsForPlace?: true
   /** False: no task may name it, and none that waits is handed out. */
@@ -155,7 +159,7 @@ const MOST_FAULTS = 20
 // Schemas of handlers that are gone go with them.
 const checks = new WeakMap<TSchema, ReturnType<typeof Compile>>()
 
-/** So that a schema that is none is refused when it comes, not when a task does. */
+/** So that a pattern that is none is refused when it comes, not when a task does. See `requireSchemas`. */
 export function compileSchemas({ input, output }: Pick<Handler, 'input' | 'output'>): void {
   for (const schema of [input, output]) if (schema && !checks.has(schema)) checks.set(schema, Compile(schema))
 }
@@ -165,11 +169,16 @@ export function faultsOf(schema: TSchema | null, value: unknown, at: string): re
   const check = schema && checks.get(schema)
   if (!check || check.Check(value)) return []
   const [, errors] = check.Errors(value)
-  return errors.slice(0, MOST_FAULTS).map((error) => ({
-    path: at + error.instancePath.replace(/\//g, '.'),
-    message: error.message,
-    code: error.keyword,
-  }))
+  return fieldsOf(at, errors.flatMap(asAjvSays)).slice(0, MOST_FAULTS)
+}
+
+/** TypeBox names all properties of an object at once, and says of each that may not be there that its schema is false. */
+function asAjvSays(error: TLocalizedValidationError): ValidationFault[] {
+  if (error.keyword === 'required')
+    return error.params.requiredProperties.map((missingProperty) => ({ ...error, params: { missingProperty } }))
+  if (error.keyword === 'additionalProperties')
+    return error.params.additionalProperties.map((additionalProperty) => ({ ...error, params: { additionalProperty } }))
+  return error.keyword === 'boolean' ? [] : [{ ...error, params: { ...error.params } }]
 }
 
 export function createHandlers(list: readonly Handler[], options: { testHandlers?: boolean } = {}): Handlers {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { thrownText } from '@writ/api/thrown'
 import { AppError } from '../../platform/app-error.ts'
 import { BlobStoreUnavailable, type Blobs } from '../../platform/blobs/index.ts'
 import type { Clock } from '../../platform/clock.ts'
@@ -108,6 +109,8 @@ interface Work {
 interface Done {
   readonly work: Work
   readonly end: End
+  /** How often the database refused to keep it. */
+  readonly refused: number
 }
 
 export interface TaskLane extends EagerLane {
@@ -116,6 +119,8 @@ export interface TaskLane extends EagerLane {
 }
 
 const RESETTLE_MS = 500
+/** So often an end is tried that the database refuses, before its lease is let go. */
+const MOST_REFUSALS = 10
 /** A line is kept so long after it was printed, unless the attempt ends before. */
 const KEEP_LINES_MS = 250
 
@@ -428,8 +433,8 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     if (what === null) forget(work)
     else {
       const project = outbox.get(work.lease.project)
-      if (project) project.push({ work, end: what })
-      else outbox.set(work.lease.project, [{ work, end: what }])
+      if (project) project.push({ work, end: what, refused: 0 })
+      else outbox.set(work.lease.project, [{ work, end: what, refused: 0 }])
       flushSoon()
     }
   }
@@ -469,10 +474,14 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
       },
       (err: unknown) => {
         log.error({ err, project, runs: all.length }, 'tasks could not be settled')
-        for (const { work, end: what } of all) {
-          // Tried again as long as the lease may be ours; the fence decides.
-          if (stopped || !held.has(work)) forget(work)
-          else setTimeout(() => end(work, what), RESETTLE_MS)
+        const away = isAway(err)
+        for (const { work, end: what, refused } of all) {
+          // Tried again as long as the lease may be ours; the fence decides. What is never taken is let go: its lease runs out, and after so
+          // many losses it ends as DELIVERIES_EXHAUSTED.
+          if (stopped || !held.has(work) || refused >= MOST_REFUSALS) forget(work)
+          else if (away) setTimeout(() => end(work, what), RESETTLE_MS)
+          // Each alone, so that one that cannot be kept does not hold up those that ended beside it.
+          else setTimeout(() => flush(project, [{ work, end: what, refused: refused + 1 }]), RESETTLE_MS)
         }
       },
     )
@@ -660,8 +669,7 @@ function stoppedBy(reason: Reason): Ending | null {
 
 function failure(error: unknown): Ending {
   const code = error instanceof TaskError || error instanceof AppError ? error.code : 'TASK_FAILED'
-  const message = error instanceof Error ? error.message : String(error)
-  return failedWith(code, message)
+  return failedWith(code, code === 'TASK_FAILED' ? thrownText(error) : (error as Error).message)
 }
 
 const keep: Command<readonly NewChunk[], null> = {

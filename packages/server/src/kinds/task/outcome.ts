@@ -1,5 +1,6 @@
 import type { Blobs } from '../../platform/blobs/index.ts'
 import { redactor } from '../../platform/redact/index.ts'
+import { storable } from '../../platform/storable.ts'
 import type { Lease } from '../../queue/index.ts'
 import { faultsOf, type Handler, TaskError } from './handler.ts'
 import { INLINE_BYTES, keepJson } from './payload.ts'
@@ -25,9 +26,9 @@ export const ended = (state: Ending['state'], errorCode: string, error: string):
   error,
 })
 
-/** `code` of the handler's own; the message is redacted here. */
+/** `code` of the handler's own; the message is redacted here. Whatever is thrown can be kept. */
 export const failedWith = (code: string, message: string): Ending =>
-  ended('failed', code.slice(0, 100), redactor.text(message.slice(0, MAX_ERROR_CHARS)))
+  ended('failed', storable(code.slice(0, 100)), redactor.text(storable(message.slice(0, MAX_ERROR_CHARS))))
 
 export const TIMED_OUT = ended('timeout', 'TASK_TIMEOUT', 'The attempt took longer than it may')
 export const PAST_DEADLINE = ended('timeout', 'DEADLINE_EXCEEDED', 'The deadline passed while it ran')

@@ -74,6 +74,17 @@ export async function submitTask(
   return submitted!
 }
 
+/** Says which of many it was. The first that was refused is told of; the others may be refused too. */
+function refusalAt(i: number, error: unknown): never {
+  if (!(error instanceof AppError)) throw error
+  const at = `body.tasks.${i}`
+  const fields =
+    error.fields.length > 0
+      ? error.fields.map((field) => ({ ...field, path: field.path.replace(/^body\b/, at) }))
+      : [{ path: at, message: error.message }]
+  throw new AppError(error.code, error.facts, { fields, headers: error.headers, cause: error })
+}
+
 const pageOf = (page: { limit: number; skip: number; after: string | undefined }): TaskPage => ({
   limit: page.limit,
   skip: page.skip,
@@ -89,7 +100,9 @@ export const taskHandlers = (
   return {
     submit: (ask) => submitTask(on, ask, ask.body),
     async submitMany(ask) {
-      const prepared = await Promise.all(ask.body.tasks.map((task) => prepareDispatch(on, ask.caller, task)))
+      const prepared = await Promise.all(
+        ask.body.tasks.map((task, i) => prepareDispatch(on, ask.caller, task).catch((error) => refusalAt(i, error))),
+      )
       return [
         ...(await ask.submit<SubmitTasks, readonly Submitted[]>(tasks.submit, {
           caller: ask.caller,
@@ -198,6 +211,8 @@ export const workerHandlers = (workers: Workers): Routes<typeof workersApi, Call
 export const handlerHandlers = ({ tasks }: Dispatching): Routes<typeof handlersApi, Caller> => ({
   get: (ask) =>
     ask.read(async (tx) => {
+      const broken = tasks.handlers.broken().find(({ file }) => file === ask.params.name)
+      if (broken) return showBroken(broken)
       const found = await requireHandler(tasks, tx, ask.params.name)
       return shown(tasks, tx.project, found)
     }),

@@ -219,6 +219,7 @@ async function finish(
   all: readonly Finished[],
 ): Promise<{ readonly id: string; readonly state: Ending['state'] }[]> {
   if (all.length === 0) return []
+  const because = await whyStopped(tx, all)
   // Whatever was attempted before this one stands in rows of its own.
   const again = all
     .filter(({ attemptNumber, attempt }) => attemptNumber > (attempt.startedAt === null ? 0 : 1))
@@ -230,7 +231,7 @@ async function finish(
   const events: Appended[] = []
   const attempts: Omit<store.AttemptRow, 'project_id'>[] = []
   for (const given of all) {
-    const one = sinceItsFirstStart(given)
+    const one = withReason(sinceItsFirstStart(given), because?.get(given.row.id))
     const { row, ending, attempt } = one
     if (attempt.startedAt !== null) requireMove('pending', 'running')
     requireMove(attempt.startedAt === null ? row.state : 'running', ending.state)
@@ -275,6 +276,20 @@ async function addedUp(tx: Tx, all: readonly Finished[]): Promise<ReadonlyMap<st
   )
   return Map.groupBy(rows, (one) => one.run_id)
 }
+
+/** Why work was asked to stop that ended so: its worker heard that it was, and no more. */
+async function whyStopped(tx: Tx, all: readonly Finished[]): Promise<ReadonlyMap<string, string> | undefined> {
+  const stopped = all.filter(({ ending, attempt }) => ending.errorCode === 'CANCELLED' && attempt.worker !== null)
+  return stopped.length === 0
+    ? undefined
+    : store.findCancelReasons(
+        tx,
+        stopped.map(({ row }) => row.id),
+      )
+}
+
+const withReason = (one: Finished, reason: string | undefined): Finished =>
+  reason === undefined ? one : { ...one, ending: { ...one.ending, error: `Cancelled: ${reason}` } }
 
 /** A first attempt that waited for a child began before it did, and is one. */
 const sinceItsFirstStart = (one: Finished): Finished =>

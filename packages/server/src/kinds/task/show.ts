@@ -63,6 +63,7 @@ export function showTask(row: TaskRow): Task {
     error: row.error,
     worker: row.worker,
     cancel_requested_at: rfc3339OrNull(row.cancel_requested_at),
+    cancel_reason: row.cancel_reason,
     dead_at: rfc3339OrNull(row.dead_at),
     purged_at: rfc3339OrNull(row.purged_at),
     created_at: rfc3339(row.created_at),

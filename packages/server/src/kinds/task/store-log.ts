@@ -2,6 +2,7 @@ import type { Selectable } from 'kysely'
 import type { Tx } from '../../platform/db/index.ts'
 import type { LogChunksTable } from '../../platform/db/tables.ts'
 import { redactor } from '../../platform/redact/index.ts'
+import { storable } from '../../platform/storable.ts'
 import { countLines } from './attempt-log.ts'
 
 // What attempts print, kept in chunks while they run.
@@ -60,7 +61,7 @@ export async function keepChunks(tx: Tx, chunks: readonly NewChunk[]): Promise<v
   )
   const fresh = rest.filter(({ printed, last }) => printed.length > 0 || last)
   const added = fresh.map((one) => {
-    const text = redactor.text(one.printed.join('\n'))
+    const text = redactor.text(storable(one.printed.join('\n')))
     return { ...one, text, lines: one.printed.length === 0 ? 0 : countLines(text) }
   })
   const ends = await Promise.all(

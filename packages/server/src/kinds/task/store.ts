@@ -456,6 +456,23 @@ export async function updateTask(tx: Tx, id: string, change: Partial<Runs>): Pro
   await tx.db.updateTable('runs').set(change).where('id', '=', id).execute()
 }
 
+/** Asks for the end of a task that a worker holds; who asked first, and why, stays. Answers whether nobody had asked before. */
+export async function noteCancel(tx: Tx, id: string, at: number, reason: string | null): Promise<boolean> {
+  const done = await tx.db
+    .updateTable('runs')
+    .set({ cancel_requested_at: at, cancel_reason: reason, updated_at: at })
+    .where('id', '=', id)
+    .where('cancel_requested_at', 'is', null)
+    .executeTakeFirst()
+  return done.numUpdatedRows === 1n
+}
+
+/** Why these were asked to stop, as far as somebody said so. */
+export async function findCancelReasons(tx: Tx, ids: readonly string[]): Promise<Map<string, string>> {
+  const rows = await tx.db.selectFrom('runs').select(['id', 'cancel_reason']).where('id', 'in', ids).execute()
+  return new Map(rows.flatMap(({ id, cancel_reason }) => (cancel_reason === null ? [] : [[id, cancel_reason]])))
+}
+
 /** When its work was begun for the first time, of a task that goes on later. */
 export async function noteStart(tx: Tx, id: string, at: number | null): Promise<void> {
   if (at !== null)

@@ -92,6 +92,7 @@ export async function prepareTask(
   if (!handler) throw new AppError('TASK_UNKNOWN_HANDLER', { handler: asked.handler })
   if (handler.enabled === false || on.isOff(caller.project!, handler.name))
     throw new AppError('HANDLER_DISABLED', { handler: handler.name })
+  if (handler.roles && !handler.roles.some((role) => role === caller.role)) throw new AppError('ROLE_NOT_ALLOWED')
   const value = asked.input ?? {}
   const fields = faultsOf(handler.input, value, 'body.input')
   if (fields.length > 0) throw new AppError('TASK_INPUT_INVALID', { handler: handler.name }, { fields })

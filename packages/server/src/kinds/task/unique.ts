@@ -1,6 +1,7 @@
 import { append } from '../../audit/index.ts'
 import type { Tx } from '../../platform/db/index.ts'
 import { HELD_AT, type Queue } from '../../queue/index.ts'
+import { askToStop } from './cancel.ts'
 import { holdAgain } from './hold.ts'
 import { type Ending, settleWaiting } from './settle.ts'
 import * as store from './store.ts'
@@ -28,8 +29,9 @@ const replacedBy = (id: string): Ending => ({
   result: null,
   outputSha256: null,
   errorCode: 'REPLACED',
-  error: `Task ${id} with the same unique key took its place`,
+  error: tookItsPlace(id),
 })
+const tookItsPlace = (id: string): string => `Task ${id} with the same unique key took its place`
 
 /**
  * Looks for live tasks whose keys these dispatches replace or debounce. One that waits is cancelled, or gets the new input; one
@@ -61,8 +63,8 @@ export async function meetRivals(
       continue
     }
     if (debounce === null) {
-      await queue.stop(tx, rival.id)
-      await store.updateTask(tx, rival.id, { cancel_requested_at: caller.at, updated_at: caller.at })
+      const { id, number, entry } = rival
+      await askToStop(tx, queue, caller, { id, number, handler: entry.handler }, tookItsPlace(ids[i]!))
     }
     await store.freeKeys(tx, [{ unique_key: uniqueKey, id: rival.id }])
     met.set(i, { after: rival.id })

@@ -241,6 +241,7 @@ export interface RunsTable {
   error: string | null
   worker: string | null
   cancel_requested_at: number | null
+  cancel_reason: string | null
   dead_at: number | null
   purged_at: number | null
   replays_run_id: string | null

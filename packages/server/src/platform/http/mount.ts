@@ -74,6 +74,11 @@ export interface Mounting<C extends Asking> {
   authenticate(id: string, endpoint: Endpoint, request: FastifyRequest): Promise<C>
   /** Runs after the caller is known and before the handler. */
   authorize(id: string, endpoint: Endpoint, caller: C): void
+  /**
+   * What an endpoint makes of the answer that is kept under an Idempotency-Key, when it is asked again: for one that answers more than it
+   * keeps. By the id of the endpoint; otherwise the answer is what is kept.
+   */
+  readonly resume?: Readonly<Record<string, (ask: Ask<Endpoint, C>, kept: unknown) => Promise<unknown>>>
   /** Who serves a WebSocket, by the id of its endpoint, once the caller is known and allowed. */
   readonly sockets?: Readonly<Record<string, (socket: WebSocket, request: FastifyRequest, caller: C) => Promise<void>>>
 }
@@ -155,9 +160,12 @@ async function respond<C extends Asking>(
   inFlight.add(flight)
   try {
     const before = await recallAnswer(on.db, caller.project, asked)
-    if (before)
-      return replay(before, endpoint.upload ? withContents(asked, await contentsOf(request)) : asked, endpoint, reply)
     const ask = new RequestAsk(caller, request, reply, on, endpoint, asked)
+    const again = (kept: unknown) => on.resume?.[id]?.(ask, kept) ?? kept
+    if (before)
+      return again(
+        replay(before, endpoint.upload ? withContents(asked, await contentsOf(request)) : asked, endpoint, reply),
+      )
     try {
       return await handle(ask)
     } catch (error) {
@@ -167,7 +175,7 @@ async function respond<C extends Asking>(
           ? await recallAnswer(on.db, caller.project, asked)
           : undefined
       if (!won) throw error
-      return replay(won, ask.key ?? asked, endpoint, reply)
+      return again(replay(won, ask.key ?? asked, endpoint, reply))
     }
   } finally {
     inFlight.delete(flight)

@@ -1,13 +1,7 @@
-import { errors, type Problem, patternWords, retryable } from '@writ/api'
-import { AppError, type FieldError } from '../app-error.ts'
+import { errors, type Problem, retryable } from '@writ/api'
+import { AppError } from '../app-error.ts'
 import { DatabaseConflict, DatabaseUnavailable } from '../db/index.ts'
-
-interface ValidationFault {
-  readonly instancePath?: string
-  readonly keyword?: string
-  readonly message?: string
-  readonly params?: Record<string, unknown>
-}
+import { fieldsOf, type ValidationFault } from '../validation-fields.ts'
 
 /** Errors of other layers that have a place in the table; each says when it is meant. */
 export type Recognise = (error: unknown) => AppError | undefined
@@ -40,74 +34,6 @@ export function refusalOf(error: unknown, recognise: Recognise): AppError | unde
   if (error instanceof SyntaxError && 'statusCode' in error && error.statusCode === 400)
     return new AppError('BODY_INVALID')
   return FASTIFY[code]?.()
-}
-
-function fieldsOf(where: string, faults: readonly ValidationFault[]): FieldError[] {
-  // A union reports each branch and then itself; the branches' own faults say more, together.
-  // Where something may be null and is not, what is wrong inside of it is meant, not that it is there.
-  const telling =
-    faults.length > 1
-      ? faults.filter((fault) => fault.keyword !== 'anyOf' && !(isNoNull(fault) && isToldDeeper(fault, faults)))
-      : faults
-  const told = new Map<string, FieldError>()
-  for (const fault of telling) {
-    const property = fault.params?.missingProperty ?? fault.params?.additionalProperty
-    const path = `${where}${(fault.instancePath ?? '').replace(/\//g, '.')}${property === undefined ? '' : `.${String(property)}`}`
-    const message =
-      fault.keyword === 'additionalProperties'
-        ? 'unknown field'
-        : fault.keyword === 'required'
-          ? 'required'
-          : detail(fault)
-    const before = told.get(path)
-    if (!before) told.set(path, { path, message, code: fault.keyword })
-    else if (!before.message.includes(message))
-      told.set(path, { ...before, message: `${before.message}, or ${message.replace(/^must be /, '')}` })
-  }
-  return [...told.values()]
-}
-
-const isNoNull = ({ keyword, params }: ValidationFault) => keyword === 'type' && params?.type === 'null'
-
-const isToldDeeper = ({ instancePath = '' }: ValidationFault, faults: readonly ValidationFault[]) =>
-  faults.some((other) => {
-    const inside = (other.instancePath ?? '').startsWith(`${instancePath}/`)
-    return (
-      inside || (other.instancePath === instancePath && /^(required|additionalProperties)$/.test(other.keyword ?? ''))
-    )
-  })
-
-const FORMATS: Record<string, string> = {
-  'date-time': 'a time as in RFC 3339, such as 2026-05-17T09:30:00Z',
-  email: 'an e-mail address',
-  uri: 'a URL',
-}
-
-// What the validator says of them otherwise: "must NOT have more than 255 characters", "must be >= 1".
-const BOUNDS: Record<string, string> = {
-  maxLength: 'have at most # characters',
-  minLength: 'have at least # characters',
-  maxItems: 'have at most # items',
-  minItems: 'have at least # items',
-  maxProperties: 'have at most # fields',
-  minProperties: 'have at least # fields',
-  minimum: 'be at least #',
-  maximum: 'be at most #',
-}
-
-function detail(fault: ValidationFault): string {
-  if (fault.keyword === 'minLength' && fault.params?.limit === 1) return 'must not be empty'
-  const format = FORMATS[String(fault.params?.format)]
-  if (fault.keyword === 'format' && format) return `must be ${format}`
-  const bound = BOUNDS[fault.keyword ?? '']
-  if (bound) {
-    const limit = Number(fault.params?.limit)
-    return `must ${(limit === 1 ? bound.replace(/s$/, '') : bound).replace('#', String(limit))}`
-  }
-  const asked = patternWords.get(String(fault.params?.pattern))
-  if (fault.keyword === 'pattern' && asked) return `must be ${asked}`
-  const allowed = fault.params?.allowedValues
-  return Array.isArray(allowed) ? `must be one of ${allowed.join(', ')}` : (fault.message ?? 'invalid')
 }
 
 /** RFC 9457 problem details of a refusal. */

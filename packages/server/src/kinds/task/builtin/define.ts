@@ -12,6 +12,7 @@ export function define<I extends TSchema>(on: {
   maxAttempts?: number
   concurrency?: number
   sideEffect?: Handler['sideEffect']
+  roles?: Handler['roles']
   run(input: Static<I>, context: TaskContext): Promise<unknown>
 }): Handler {
   return {

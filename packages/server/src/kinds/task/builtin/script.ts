@@ -17,6 +17,8 @@ export const scriptExecute = (scripts: Scripts | null, on: { timeoutSeconds: num
     timeoutMs: (on.timeoutSeconds + 3_600) * 1_000,
     concurrency: on.concurrent,
     sideEffect: 'irreversible',
+    // It is code of the operators, with whatever the sandbox of this host allows.
+    roles: ['ops', 'admin'],
     async run({ script_name, args }, { runId, signal, log }) {
       if (!script_name) throw new TaskError('SCRIPT_NAME_MISSING', 'script_name is required', { retryable: false })
       if (!scripts)

@@ -5,6 +5,7 @@ import { registerHooks } from 'node:module'
 import { Writable } from 'node:stream'
 import { Worker } from 'node:worker_threads'
 import { createCostCheck } from '@writ/api/costs'
+import { thrownText } from '@writ/api/thrown'
 import type { Asking, Described, Failure, FromChild, ToChild } from './protocol.ts'
 
 /** A result longer than this is refused here, before it travels; the server refuses what is less and still too long. */
@@ -117,11 +118,10 @@ function answer(work: () => Promise<void>): void {
 
 /** Own words of a handler are a TaskError, or whatever looks like one: the module that it comes from may be another copy of ours. */
 function failureOf(error: unknown): Failure {
-  const message = error instanceof Error ? error.message : String(error)
   const own = error as { code?: unknown; retryable?: unknown }
   return error instanceof Error && typeof own.code === 'string' && typeof own.retryable === 'boolean'
-    ? { code: own.code, message, retryable: own.retryable }
-    : { code: null, message, retryable: true }
+    ? { code: own.code, message: error.message, retryable: own.retryable }
+    : { code: null, message: thrownText(error), retryable: true }
 }
 
 /** From here on, modules of the folder are what the server read, whatever the disk says by now. */
@@ -169,11 +169,52 @@ async function handlersIn(file: string): Promise<Definition[]> {
 }
 
 async function describe(file: string): Promise<Described[]> {
-  return (await handlersIn(file)).map((handler) => {
+  const found = await handlersIn(file).catch((error: unknown) => {
+    const place = placeOf(error)
+    throw place === undefined ? error : new Error(`${thrownText(error)} (${place})`)
+  })
+  return found.map((handler) => {
+    requireFields(handler)
     const { name, title, input, output, queue, timeoutMs, maxAttempts, concurrency, sideEffect, perKey } =
       handler as unknown as Described
     return { name, title, input, output, queue, timeoutMs, maxAttempts, concurrency, sideEffect, perKey }
   })
+}
+
+/** File and line of the folder at which something was thrown or could not be parsed, as far as the stack says so. */
+function placeOf(error: unknown): string | undefined {
+  const lines = error instanceof Error ? (error.stack ?? '').split('\n') : []
+  const folder = `${process.cwd()}/`
+  for (const line of lines) {
+    const [, file, at] = /(?:^|file:\/\/|\()(\/[^()]*?):(\d+)(?::\d+)?\)?$/.exec(line) ?? []
+    if (file?.startsWith(folder)) return `${file.slice(folder.length)}:${at}`
+  }
+  return undefined
+}
+
+const FIELDS = [
+  'name',
+  'title',
+  'input',
+  'output',
+  'queue',
+  'timeoutMs',
+  'maxAttempts',
+  'concurrency',
+  'sideEffect',
+  'perKey',
+  'run',
+]
+
+/** Nothing checks the types of these files, so that a misspelt limit would be no limit. Functions are the file's own. */
+function requireFields(handler: Definition): void {
+  const plain = (name: string) => name.replaceAll('_', '').toLowerCase()
+  for (const [field, value] of Object.entries(handler)) {
+    if (FIELDS.includes(field) || typeof value === 'function') continue
+    const meant = FIELDS.find((known) => plain(known) === plain(field))
+    const hint = meant ? `did you mean ${meant}?` : `there are ${FIELDS.join(', ')}`
+    throw new Error(`handler ${handler.name}: ${field} is no field of a handler; ${hint}`)
+  }
 }
 
 async function run(task: Extract<ToChild, { say: 'run' }>): Promise<void> {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import type { Logger } from '../../../platform/log.ts'
 import { redactor } from '../../../platform/redact/index.ts'
-import { contractOf } from '../contract.ts'
+import { contractOf, requireSchemas } from '../contract.ts'
 import type { BrokenFile, Handler, Handlers } from '../handler.ts'
 import type { HandlerPool, Reader } from './pool.ts'
 import type { Sources } from './protocol.ts'
@@ -103,6 +103,7 @@ export async function openHandlerFolder(on: HandlerFolderSettings): Promise<Hand
     const found: Handler[] = []
     for (const described of await reader.read(file)) {
       const contract = contractOf(described)
+      requireSchemas(contract)
       const { name } = contract
       if (found.some((one) => one.name === name)) throw new Error(`handler ${name} is in the file twice`)
       const handler: Handler = {

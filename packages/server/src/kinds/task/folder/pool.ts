@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { thrownText } from '@writ/api/thrown'
 import type { Logger } from '../../../platform/log.ts'
 import { Suspended, type TaskContext, TaskError } from '../handler.ts'
 import type { Described, Failure, FromChild, Sources, ToChild } from './protocol.ts'
@@ -296,7 +297,7 @@ function openProcess(on: PoolSettings, sources: Sources): Process {
     const over = (how: string) => {
       if (dead) return
       dead = true
-      const said = errors.trim().split('\n').slice(-5).join('\n')
+      const said = lastWords(errors)
       if (current)
         current.over(new TaskError('HANDLER_CRASHED', `The handler's process ended (${how}). ${said}`.trim()))
       else if (how !== 'exit code 0' && how !== 'SIGKILL') log.warn({ how, said }, 'an idle process of handlers ended')
@@ -359,6 +360,19 @@ function openProcess(on: PoolSettings, sources: Sources): Process {
   }
 }
 
+/** What a process said at its end: its error without the stack of it, or else its last lines. */
+function lastWords(errors: string): string {
+  const lines = errors.trim().split('\n')
+  const from = lines.findLastIndex((line) => /^(?:\w+: )?\w*Error\b/.test(line))
+  if (from < 0) return lines.slice(-5).join('\n')
+  const isStack = (line: string) => /^\s+at |^Node\.js v|^\s*$/.test(line)
+  return lines
+    .slice(from)
+    .filter((line) => !isStack(line))
+    .slice(0, 5)
+    .join('\n')
+}
+
 function killGroup(forked: ChildProcess): void {
   if (forked.pid === undefined) return
   try {
@@ -373,6 +387,6 @@ const errorOf = ({ code, message, retryable }: Failure): TaskError =>
 
 const failureOf = (error: unknown): Failure => ({
   code: error instanceof TaskError ? error.code : null,
-  message: error instanceof Error ? error.message : String(error),
+  message: error instanceof TaskError ? error.message : thrownText(error),
   retryable: !(error instanceof TaskError) || error.retryable,
 })

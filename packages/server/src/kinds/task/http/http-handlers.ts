@@ -7,7 +7,7 @@ import { type Clock, rfc3339 } from '../../../platform/clock.ts'
 import type { Tx } from '../../../platform/db/index.ts'
 import { type Egress, EgressRefused, EgressTimeout } from '../../../platform/egress.ts'
 import { newSecret, signatureHeaders } from '../../../platform/webhook-signature.ts'
-import { type Contract, contractOf } from '../contract.ts'
+import { type Contract, contractOf, requireSchemas } from '../contract.ts'
 import { compileSchemas, type Handler, type TaskContext, TaskError } from '../handler.ts'
 import { retryAfterOf } from '../retry.ts'
 import * as store from './store.ts'
@@ -105,7 +105,7 @@ export function createHttpHandlers(on: { egress: Egress; seal: Seal; clock: Cloc
         perKey: per_key && { concurrency: per_key.concurrency, rate },
       })
       try {
-        contractIn(contract)
+        requireSchemas(contractIn(contract))
       } catch (cause) {
         const reason = cause instanceof Error ? cause.message : String(cause)
         throw new AppError('HANDLER_CONTRACT_INVALID', { reason }, { cause })

@@ -4,7 +4,7 @@ import { append } from '../../../audit/index.ts'
 import type { Caller } from '../../../identity/index.ts'
 import { AppError } from '../../../platform/app-error.ts'
 import type { Tx } from '../../../platform/db/index.ts'
-import { contractOf } from '../contract.ts'
+import { contractOf, requireSchemas } from '../contract.ts'
 import { compileSchemas, type Handler, type Handlers } from '../handler.ts'
 import { findHandlers as findAddresses } from '../http/store.ts'
 import * as store from './store.ts'
@@ -94,7 +94,7 @@ export function createRemoteHandlers(local: Handlers): RemoteHandlers {
           ...(per_key ? { perKey: perKeyOf(per_key) } : {}),
         })
         try {
-          contractIn(contract)
+          requireSchemas(contractIn(contract))
         } catch (cause) {
           throw new AppError(
             'HANDLER_CONTRACT_INVALID',

@@ -20,6 +20,7 @@ import type { Blobs } from '../../../platform/blobs/index.ts'
 import type { Clock } from '../../../platform/clock.ts'
 import { type Command, type Database, inProject, type Tx } from '../../../platform/db/index.ts'
 import { mayGoOn, redactor } from '../../../platform/redact/index.ts'
+import { storable } from '../../../platform/storable.ts'
 import { traceparentOf } from '../../../platform/tracing.ts'
 import { type Ask, type Lease, type Queue, type Runnable, remotePlace } from '../../../queue/index.ts'
 import { isFinal } from '../../../runs/index.ts'
@@ -267,7 +268,7 @@ export function createWorkers(on: WorkersOn): Workers {
     worker,
     startedAt,
     endedAt: clock.now(),
-    log: log ? redactor.text(log.slice(-MAX_LOG_CHARS)) : null,
+    log: log ? redactor.text(storable(log.slice(-MAX_LOG_CHARS))) : null,
     events: row.event_count,
     steps: 0,
   })
