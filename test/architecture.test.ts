@@ -38,13 +38,14 @@ const topFiles: Record<string, string> = {
   'settings.ts': 'config',
   'setting-kinds.ts': 'config',
   'configured-tokens.ts': 'config',
+  'live-settings.ts': 'config',
 }
 
 /** Doors into rooms beside their index.ts. */
 const open: readonly RegExp[] = [
   /^platform\/[a-z-]+\.ts$/, // each is a thing of its own
   /^platform\/http\/(mount|client-address|gone|event-stream)\.ts$/, // how every room serves HTTP and tells who is at the other end
-  /^(config|version|app)\.ts$/,
+  /^(config|live-settings|version|app)\.ts$/,
 ]
 
 /** Further doors, for some only. */

@@ -76,6 +76,7 @@ import {
   taskHandlers,
   workerHandlers,
 } from './kinds/task/index.ts'
+import { type LiveSettings, liveIn } from './live-settings.ts'
 import { AppError } from './platform/app-error.ts'
 import { openBlobs } from './platform/blobs/index.ts'
 import { type Clock, systemClock } from './platform/clock.ts'
@@ -134,6 +135,8 @@ const POLL_MS = 200
 export async function openApp(on: {
   config: Config
   log: Logger
+  /** What may change while it runs; as `config` says when left out. */
+  live?: { readonly settings: LiveSettings }
   clock?: Clock
   passwordCost?: PasswordCost
   /** How long a lease lasts that is not extended; half a minute unless a test has no time for that. */
@@ -141,7 +144,7 @@ export async function openApp(on: {
   /** Handlers of tests, whose names begin with `test.`; a server that has them is none for people. */
   testHandlers?: readonly Handler[]
 }): Promise<App> {
-  const { config, log, clock = systemClock } = on
+  const { config, log, clock = systemClock, live = { settings: liveIn(config) } } = on
   const has = (role: Config['roles'][number]) => config.roles.includes(role)
   await setUpRedaction(config)
   const policy = config.witnessPolicy === undefined ? undefined : await loadWitnessPolicy(config.witnessPolicy)
@@ -273,7 +276,9 @@ export async function openApp(on: {
   }
   const httpOn = {
     settings: {
-      allowedIps: config.allowedIps,
+      get allowedIps() {
+        return live.settings.allowedIps
+      },
       trustedProxies: config.trustedProxies,
       corsOrigins: config.corsOrigins,
       rateLimit: config.apiRateLimit,
@@ -469,8 +474,9 @@ export async function openApp(on: {
     recognise: recogniseStores,
     refused,
     settings: {
-      rateLimitMax: config.dispatch.rateLimitMax,
-      rateLimitWindowMs: config.dispatch.rateLimitWindow * 1_000,
+      get rateLimit() {
+        return live.settings.rateLimit
+      },
       retryMax: config.dispatch.retryMax ?? 0,
       logDir: config.dispatch.logDir,
     },

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import path from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { isMap, parseDocument } from 'yaml'
 import { type ConfiguredToken, readConfiguredTokens } from './configured-tokens.ts'
 import type { BlobSettings } from './platform/blobs/open.ts'
@@ -24,6 +25,8 @@ export type Config = Values<typeof settings> & {
   handlersEnvironment: Record<string, Secret<string>>
   /** Where each value came from, by key: `default`, `environment (PORT)`, `writ.yaml`. */
   sources: Record<string, string>
+  /** The files that were asked, whether they are there or not. */
+  files: readonly string[]
 }
 
 export type Loaded = { config: Config; problems?: undefined } | { config?: undefined; problems: string[] }
@@ -56,10 +59,12 @@ export function loadConfig(
   const problems: string[] = []
   const flags = readFlags(argv, problems)
   const environment = readEnvironment(env, 'environment', cwd, problems)
-  const written = readDotEnv(path.join(cwd, '.env'), problems)
+  const dotEnvFile = path.join(cwd, '.env')
+  const written = readDotEnv(dotEnvFile, problems)
   const dotEnv = readEnvironment(written, '.env', cwd, problems)
   const named = flags.get('config')?.text ?? (env.WRIT_CONFIG || undefined)
-  const yaml = readYaml(path.resolve(cwd, named ?? 'writ.yaml'), named !== undefined, problems)
+  const yamlFile = path.resolve(cwd, named ?? 'writ.yaml')
+  const yaml = readYaml(yamlFile, named !== undefined, problems)
 
   const sources: Record<string, string> = {}
   const values: Record<string, unknown> = {}
@@ -86,6 +91,7 @@ export function loadConfig(
 
   // Each value was parsed by the kind that gives the setting its type, and nothing is missing when there are no problems.
   const config = { ...values, dispatch, sources } as Config
+  config.files = [dotEnvFile, yamlFile]
   config.handlersEnvironment = pickVariables(config.handlersEnv, { ...written, ...env })
   problems.push(...contradictions(config))
   if (problems.length > 0) return { problems }
@@ -99,6 +105,20 @@ export interface ShownSetting {
   readonly name: string
   readonly value: string
   readonly source: string
+}
+
+/** Keys of the settings whose values differ. */
+export function listChanges(before: Config, after: Config): string[] {
+  const valueIn = (config: Config, name: string, inDispatch: boolean) => {
+    const value = ((inDispatch ? config.dispatch : config) as Record<string, unknown>)[name]
+    return value instanceof Secret ? value.reveal() : value
+  }
+  return declared
+    .filter(({ name, inDispatch }) => {
+      const [old, current] = [before, after].map((config) => valueIn(config, name, inDispatch))
+      return !isDeepStrictEqual(old, current)
+    })
+    .map(({ setting }) => setting.key)
 }
 
 function pickVariables(

@@ -1,6 +1,7 @@
 /** Configuration -> open -> listen -> drain. */
 import { type App, openApp } from './app.ts'
 import { type Config, loadConfig } from './config.ts'
+import { followSettings } from './live-settings.ts'
 import { DatabaseUnavailable } from './platform/db/index.ts'
 import { createLog } from './platform/log.ts'
 import { openLogFiles } from './platform/log-files.ts'
@@ -24,7 +25,7 @@ const log = createLog({
 
 let app: App
 try {
-  app = await openApp({ config, log })
+  app = await openApp({ config, log, live: followSettings({ config, log }) })
 } catch (error) {
   explain(error)
 }

@@ -596,7 +596,7 @@ export const dispatchSettings = {
     ['CONFIG_HOT_RELOAD'],
     yesOrNo,
     true,
-    'Accepted; settings count from the next start on.',
+    'Whether changes of `.env` and writ.yaml are read while the server runs: RATE_LIMIT_MAX, RATE_LIMIT_WINDOW and ALLOWED_IPS count at once.',
   ),
   container: required(
     'dispatch.container',

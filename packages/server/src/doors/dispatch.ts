@@ -43,8 +43,7 @@ export interface DispatchOn extends Dispatching {
   /** Hears of each refusal before it is answered, as elsewhere. */
   refused(request: FastifyRequest, refusal: AppError): Promise<void>
   readonly settings: {
-    readonly rateLimitMax: number
-    readonly rateLimitWindowMs: number
+    readonly rateLimit: { readonly max: number; readonly windowMs: number }
     /** Retries where a dispatch says nothing of them. */
     readonly retryMax: number
     readonly logDir: string
@@ -99,7 +98,7 @@ interface DoorHandlers {
 function dispatchHandlers(on: DispatchOn): DoorHandlers {
   const { tasks, settings } = on
   // One limit for each task and caller, whatever queue the request names.
-  const limit = createRateLimit(settings.rateLimitMax, settings.rateLimitWindowMs)
+  const limit = createRateLimit(() => settings.rateLimit)
   const within = (what: string, caller: Caller) => {
     const used = limit.take(`${what}\n${caller.project}\n${caller.principal}`, caller.at)
     if (!used.ok) throw new DoorRefusal(429, 'Too Many Requests', { 'retry-after': String(used.retryAfter) })

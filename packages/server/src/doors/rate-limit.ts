@@ -6,12 +6,16 @@ export interface RateLimit {
   take(key: string, now: number): { ok: true } | { ok: false; retryAfter: number }
 }
 
-/** A sliding-window log of at most `max` uses in `windowMs`; 0 is no limit. Keys are hashed and forgotten when unused. */
-export function createRateLimit(max: number, windowMs: number): RateLimit {
+/**
+ * A sliding-window log of at most `max` uses in `windowMs`; 0 is no limit. Both are asked for at each use, because they may be changed.
+ * Keys are hashed and forgotten when unused.
+ */
+export function createRateLimit(limit: () => { readonly max: number; readonly windowMs: number }): RateLimit {
   const uses = new Map<string, number[]>()
   let swept = 0
   return {
     take(key, now) {
+      const { max, windowMs } = limit()
       if (max === 0) return { ok: true }
       if (now - swept > windowMs) {
         for (const [name, times] of uses) if (times.at(-1)! <= now - windowMs) uses.delete(name)
@@ -20,7 +24,7 @@ export function createRateLimit(max: number, windowMs: number): RateLimit {
       const name = hash('sha256', key, 'base64')
       const times = (uses.get(name) ?? []).filter((time) => time > now - windowMs)
       uses.set(name, times)
-      if (times.length >= max) return { ok: false, retryAfter: Math.ceil((times[0]! + windowMs - now) / 1_000) }
+      if (times.length >= max) return { ok: false, retryAfter: Math.ceil((times.at(-max)! + windowMs - now) / 1_000) }
       times.push(now)
       return { ok: true }
     },

@@ -30,6 +30,7 @@ declare module 'fastify' {
 }
 
 export interface HttpSettings {
+  /** Asked for at each request, because it may be changed. */
   readonly allowedIps: '*' | readonly string[]
   readonly trustedProxies: readonly string[]
   readonly corsOrigins: readonly string[]
@@ -52,7 +53,7 @@ export async function createHttpServer(on: {
 }): Promise<FastifyInstance> {
   const { settings, log } = on
   const trusted = createAddressSet(settings.trustedProxies)
-  const allowed = settings.allowedIps === '*' ? null : createAddressSet(settings.allowedIps)
+  const isAllowed = createGate(settings)
   const app = fastify({
     // Pino's logger has all that Fastify asks of one; its type differs in `child` alone.
     loggerInstance: log as FastifyBaseLogger,
@@ -116,7 +117,7 @@ export async function createHttpServer(on: {
     reply.headers(SECURITY_HEADERS)
     reply.header('x-request-id', request.id)
     if (closing) done(new AppError('SHUTTING_DOWN', {}, { headers: { connection: 'close', 'retry-after': '1' } }))
-    else done(allowed && !allowed.has(request.clientIp) ? new AppError('IP_NOT_ALLOWED') : undefined)
+    else done(isAllowed(request.clientIp) ? undefined : new AppError('IP_NOT_ALLOWED'))
   })
   if (settings.corsOrigins.length > 0) {
     await app.register(cors, {
@@ -187,6 +188,20 @@ export async function createHttpServer(on: {
       .send(JSON.stringify(problemOf(refusal, { url: request.url, requestId: request.id })))
   })
   return app
+}
+
+/** Whether an address may connect, as the setting says at that moment. */
+function createGate(settings: Pick<HttpSettings, 'allowedIps'>): (address: string) => boolean {
+  let of: HttpSettings['allowedIps'] = '*'
+  let set: ReturnType<typeof createAddressSet> | null = null
+  return (address) => {
+    const { allowedIps } = settings
+    if (allowedIps !== of) {
+      of = allowedIps
+      set = allowedIps === '*' ? null : createAddressSet(allowedIps)
+    }
+    return set === null || set.has(address)
+  }
 }
 
 /**
