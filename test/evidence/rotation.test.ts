@@ -39,6 +39,19 @@ holds('a log that was closed and continued is followed to the one that is open, 
     await open(sys, title)
   }
   assert.equal(new Set(origins).size, 3)
+  const listed = await writ(sys, home, 'keys', 'list')
+  assert.deepEqual(
+    [...listed.out.matchAll(/^log of default(, closed)? .*?(replaced|in use|signs no more)$/gm)].map((line) => [
+      line[1],
+      line[2],
+    ]),
+    [
+      [', closed', 'replaced'],
+      [', closed', 'signs no more'],
+      [', closed', 'signs no more'],
+      [undefined, 'in use'],
+    ],
+  )
   const next = await verify(sys, home)
   assert.equal(next.code, 0, next.err)
   assert.equal(next.said.origin, origins[2])

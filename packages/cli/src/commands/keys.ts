@@ -82,7 +82,9 @@ const rowsOf = (all: Keys): { what: string; key: string; state: string }[] => [
       key,
       state:
         i === log.vkeys.length - 1
-          ? 'in use'
+          ? log.closed
+            ? 'signs no more'
+            : 'in use'
           : i === log.vkeys.length - 2 && log.overlap_until
             ? `signs until ${log.overlap_until}`
             : 'replaced',
