@@ -137,6 +137,7 @@ function Approve(props: {
   })
   const mine = (keys.data ?? []).filter((key) => key.user_id === me.id && key.type === 'passkey')
   const usable = mine.filter((key) => key.state === 'enrolled')
+  const byKey = usable.length > 0 && passkeysWork()
   const same = digest.data === ticket.digest
   const outdated = newest.version !== ticket.version
   const given = reason.trim() === '' ? undefined : reason.trim()
@@ -234,27 +235,17 @@ function Approve(props: {
                 {t('approve.unsigned')}
               </Button>
             )}
-            {usable.length > 0 && passkeysWork() ? (
-              <Button
-                size="sm"
-                loading={action.busy}
-                disabled={!same}
-                onClick={() => void signed()}
-                leftSection={<Icon name="key" size={15} />}
-              >
-                {t('approve.signed')}
-              </Button>
-            ) : rules.require_signature ? (
+            {rules.require_signature && !byKey ? (
               <NoKey keys={mine} />
             ) : (
               <Button
                 size="sm"
                 loading={action.busy}
                 disabled={!same}
-                onClick={() => void plain()}
-                leftSection={<Icon name="check" size={15} />}
+                onClick={() => void (byKey ? signed() : plain())}
+                leftSection={<Icon name={byKey ? 'key' : 'check'} size={15} />}
               >
-                {t('approve.verb')}
+                {byKey ? t('approve.signed') : t('approve.verb')}
               </Button>
             )}
           </>
