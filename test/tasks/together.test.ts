@@ -173,6 +173,7 @@ scenario('a task waits until those that it depends on have completed', async ({ 
   assert.equal((await by.settled(last.id)).state, 'completed')
   assert.deepEqual(work.ran.slice(-2), ['after', 'last'])
   assert.deepEqual(work.ran.toSorted(), ['after', 'done', 'first', 'last'])
+  await assert.rejects(by.dispatch('test.echo', {}, { depends_on_policy: 'run' }), { code: 'TASK_DEPENDENCY_INVALID' })
   await assert.rejects(by.dispatch('test.echo', {}, { depends_on: [999_999] }), { code: 'TASK_DEPENDENCY_UNKNOWN' })
   await assert.rejects(by.submit({ handler: 'test.echo', depends_on: ['batch:0'] }), {
     code: 'TASK_DEPENDENCY_UNKNOWN',
@@ -297,6 +298,8 @@ scenario('what is debounced runs once, after the last dispatch, with its input',
   await assert.rejects(by.dispatch('test.echo', 0, { ...soon, run_at: '2999-01-01T00:00:00Z' }), {
     code: 'TASK_UNIQUE_INVALID',
   })
+  const sooner = { unique_key: 'sooner', debounce: { wait_ms: 5_000, max_wait_ms: 4_999 } }
+  await assert.rejects(by.dispatch('test.echo', 0, sooner), { code: 'TASK_UNIQUE_INVALID' })
   const first = await by.dispatch('test.echo', 'a', soon)
   system.advance(4_000)
   const again = await by.dispatch('test.echo', 'b', { ...soon, concurrency_key: 'ignored' })

@@ -17,6 +17,7 @@ const submitErrors = [
   'TASK_TIMES_INVALID',
   'TASK_CALLBACK_REFUSED',
   'TASK_DEPENDENCY_UNKNOWN',
+  'TASK_DEPENDENCY_INVALID',
   'TASK_UNIQUE_INVALID',
   'TASK_DUPLICATE',
 ] as const
@@ -519,6 +520,7 @@ export const workersApi = {
       'TASK_UNIQUE_INVALID',
       'TASK_DUPLICATE',
       'TASK_DEPENDENCY_UNKNOWN',
+      'TASK_DEPENDENCY_INVALID',
     ],
     summary: 'Dispatch a child of a claimed task',
     description:

@@ -194,6 +194,7 @@ export const errors = {
   HANDLER_NOT_REMOVABLE: { status: 409, text: 'The handler "{handler}" is the server\'s own; it can be disabled.' },
   LEASE_INVALID: { status: 422, text: 'This is no lease that this server gave for this project.' },
   TASK_DEPENDENCY_UNKNOWN: { status: 422, text: 'There is no task {task} that this one could wait for.' },
+  TASK_DEPENDENCY_INVALID: { status: 422, text: 'This dispatch contradicts itself: {reason}.' },
   TASK_UNIQUE_INVALID: { status: 422, text: 'This dispatch contradicts itself: {reason}.' },
   TASK_DUPLICATE: { status: 409, text: 'Task {task} with the unique key "{key}" has not ended.' },
   BATCH_NOT_FOUND: { status: 404, text: 'Batch not found' },

@@ -48,7 +48,8 @@ export interface Tasks extends Cancelling, DeadLetters, Queues, Batches, Keys {
 
   /**
    * Examines one dispatch; stores a large input. Writes no row: call it before the transaction.
-   * Throws TASK_UNKNOWN_HANDLER, TASK_INPUT_INVALID (with fields below `body.input`), TASK_INPUT_TOO_LARGE, TASK_TIMES_INVALID.
+   * Throws TASK_UNKNOWN_HANDLER, TASK_INPUT_INVALID (with fields below `body.input`), TASK_INPUT_TOO_LARGE, TASK_TIMES_INVALID,
+   * TASK_UNIQUE_INVALID, TASK_DEPENDENCY_INVALID.
    */
   prepare(caller: Caller, asked: NewTask, more?: { door?: 'dispatch' }): Promise<PreparedTask>
   /**

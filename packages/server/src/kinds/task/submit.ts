@@ -106,6 +106,10 @@ export async function prepareTask(
     throw new AppError('TASK_UNIQUE_INVALID', { reason: 'unique_policy and debounce need a unique_key' })
   if (debounce && (asked.unique_policy || asked.run_at !== undefined))
     throw new AppError('TASK_UNIQUE_INVALID', { reason: 'debounce goes with neither unique_policy nor run_at' })
+  if (debounce?.maxWaitMs != null && debounce.maxWaitMs < debounce.waitMs)
+    throw new AppError('TASK_UNIQUE_INVALID', { reason: 'max_wait_ms is shorter than wait_ms' })
+  if (asked.depends_on === undefined && asked.depends_on_policy !== undefined)
+    throw new AppError('TASK_DEPENDENCY_INVALID', { reason: 'depends_on_policy needs depends_on' })
   const given = JSON.stringify(value)
   // A long one is redacted and sealed at length, so it is refused before.
   if (given.length > INLINE_BYTES && Buffer.byteLength(given) > MAX_INPUT_BYTES)
