@@ -640,8 +640,16 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '没有可供等待的这个任务。',
     '请给出本项目中你可见的任务（id 或编号）；批次中的 `batch:<n>` 只能指向排在前面的任务。',
   ],
-  TASK_DEPENDENCY_INVALID: ['Leave out what the reason names.', '派发内容自相矛盾。', '请去掉原因中指出的字段。'],
-  TASK_UNIQUE_INVALID: ['Leave out what the reason names.', '派发内容自相矛盾。', '请去掉原因中指出的字段。'],
+  TASK_DEPENDENCY_INVALID: [
+    'Leave out, add or change what the reason names.',
+    '派发内容自相矛盾。',
+    '请按原因去掉、补上或更改其中指出的字段。',
+  ],
+  TASK_UNIQUE_INVALID: [
+    'Leave out, add or change what the reason names.',
+    '派发内容自相矛盾。',
+    '请按原因去掉、补上或更改其中指出的字段。',
+  ],
   TASK_DUPLICATE: [
     'Wait for that task or cancel it; with `unique_policy` `return` it is answered instead, with `replace` its place is taken.',
     '同一唯一键的任务尚未结束。',

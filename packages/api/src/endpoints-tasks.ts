@@ -9,18 +9,20 @@ const name = { params: Type.Object({ name: Type.String({ minLength: 1, maxLength
 const query = <P extends Record<string, TSchema>>(properties: P) =>
   Type.Object(properties, { additionalProperties: false })
 
-const submitErrors = [
+/** Of whatever dispatches a task, by a person or by another task. */
+const dispatchErrors = [
   'TASK_UNKNOWN_HANDLER',
   'HANDLER_DISABLED',
   'TASK_INPUT_INVALID',
   'TASK_INPUT_TOO_LARGE',
   'TASK_TIMES_INVALID',
-  'TASK_CALLBACK_REFUSED',
   'TASK_DEPENDENCY_UNKNOWN',
   'TASK_DEPENDENCY_INVALID',
   'TASK_UNIQUE_INVALID',
   'TASK_DUPLICATE',
 ] as const
+
+const submitErrors = [...dispatchErrors, 'TASK_CALLBACK_REFUSED'] as const
 
 export const tasksApi = {
   submit: endpoint({
@@ -506,22 +508,7 @@ export const workersApi = {
     tag: 'workers',
     status: 200,
     unrecorded: true,
-    errors: [
-      'SCOPE_NOT_ALLOWED',
-      'LEASE_INVALID',
-      'LEASE_LOST',
-      'STEP_INVALID',
-      'DISPATCH_DENIED',
-      'TASK_UNKNOWN_HANDLER',
-      'HANDLER_DISABLED',
-      'TASK_INPUT_INVALID',
-      'TASK_INPUT_TOO_LARGE',
-      'TASK_TIMES_INVALID',
-      'TASK_UNIQUE_INVALID',
-      'TASK_DUPLICATE',
-      'TASK_DEPENDENCY_UNKNOWN',
-      'TASK_DEPENDENCY_INVALID',
-    ],
+    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID', 'LEASE_LOST', 'STEP_INVALID', 'DISPATCH_DENIED', ...dispatchErrors],
     summary: 'Dispatch a child of a claimed task',
     description:
       'A step of this name: asked for again, by whatever attempt, it answers the child that is there and dispatches none. Whoever dispatched the claimed task is who asks for it. The child is cancelled with its parent.',

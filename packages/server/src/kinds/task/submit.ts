@@ -74,6 +74,19 @@ const MAX_INPUT_BYTES = 512 * 1024
 
 const timeOf = (text: string | undefined): number | null => (text === undefined ? null : Date.parse(text))
 
+/** Fields that each are valid and together mean nothing: left out in silence, one of them would be missed later. */
+function refuseContradictions(asked: NewTask): void {
+  const { unique_key, unique_policy, debounce } = asked
+  if (unique_key === undefined && (debounce || unique_policy))
+    throw new AppError('TASK_UNIQUE_INVALID', { reason: 'unique_policy and debounce need a unique_key' })
+  if (debounce && (unique_policy || asked.run_at !== undefined))
+    throw new AppError('TASK_UNIQUE_INVALID', { reason: 'debounce goes with neither unique_policy nor run_at' })
+  if (debounce?.max_wait_ms !== undefined && debounce.max_wait_ms < debounce.wait_ms)
+    throw new AppError('TASK_UNIQUE_INVALID', { reason: 'max_wait_ms is shorter than wait_ms' })
+  if (asked.depends_on === undefined && asked.depends_on_policy !== undefined)
+    throw new AppError('TASK_DEPENDENCY_INVALID', { reason: 'depends_on_policy needs depends_on' })
+}
+
 /** See `Tasks.prepare`. */
 export async function prepareTask(
   on: {
@@ -99,17 +112,10 @@ export async function prepareTask(
   const runAt = timeOf(asked.run_at)
   const deadlineAt = timeOf(asked.deadline_at)
   if (deadlineAt !== null && deadlineAt <= Math.max(caller.at, runAt ?? 0)) throw new AppError('TASK_TIMES_INVALID')
+  refuseContradictions(asked)
   const debounce = asked.debounce
     ? { waitMs: asked.debounce.wait_ms, maxWaitMs: asked.debounce.max_wait_ms ?? null }
     : null
-  if (asked.unique_key === undefined && (debounce || asked.unique_policy))
-    throw new AppError('TASK_UNIQUE_INVALID', { reason: 'unique_policy and debounce need a unique_key' })
-  if (debounce && (asked.unique_policy || asked.run_at !== undefined))
-    throw new AppError('TASK_UNIQUE_INVALID', { reason: 'debounce goes with neither unique_policy nor run_at' })
-  if (debounce?.maxWaitMs != null && debounce.maxWaitMs < debounce.waitMs)
-    throw new AppError('TASK_UNIQUE_INVALID', { reason: 'max_wait_ms is shorter than wait_ms' })
-  if (asked.depends_on === undefined && asked.depends_on_policy !== undefined)
-    throw new AppError('TASK_DEPENDENCY_INVALID', { reason: 'depends_on_policy needs depends_on' })
   const given = JSON.stringify(value)
   // A long one is redacted and sealed at length, so it is refused before.
   if (given.length > INLINE_BYTES && Buffer.byteLength(given) > MAX_INPUT_BYTES)
