@@ -4,6 +4,8 @@ import { rfc3339 } from '../platform/clock.ts'
 import { INSTANCE, type Tx } from '../platform/db/index.ts'
 import { drawBytes, uuidv7 } from '../platform/ids.ts'
 import { redactor } from '../platform/redact/index.ts'
+import { readableLine, tell } from './day-file.ts'
+import { joinLines } from './file-lines.ts'
 import { sha256 } from './node-crypto.ts'
 import { recentRows } from './recent.ts'
 import { RUN_ENDS } from './store.ts'
@@ -66,7 +68,7 @@ export async function appendUnfenced(tx: Tx, project: string, at: number, by: Ac
 
 const FEW = 4
 
-/** As `append`, for events of many actors: one statement a table, however many. */
+/** As `append`, for events of many actors: one append, however many. */
 export const appendAll = (tx: Tx, all: readonly Appended[]): Promise<void> => appendIn(tx, tx.project, all)
 
 async function appendIn(tx: Tx, project: string, all: readonly Appended[]): Promise<void> {
@@ -76,24 +78,28 @@ async function appendIn(tx: Tx, project: string, all: readonly Appended[]): Prom
   await insertEvents(
     tx,
     project,
-    all.map((one) => rowOf(project, one)),
+    all.map((one, place) => made(project, one, place)),
   )
 }
 
 /** As `append` for one event, and answers its id: for what another row has to name. */
 export async function appendOne(tx: Tx, at: number, by: Actor, event: NewEvent): Promise<string> {
-  const row = rowOf(tx.project, { at, by, event })
-  await insertEvents(tx, tx.project, [row])
-  return row.id
+  const one = made(tx.project, { at, by, event }, 0)
+  await insertEvents(tx, tx.project, [one])
+  return one.row.id
 }
 
 /**
  * What is appended together is one append: one place to give, however many events. Their ids follow each other, because
  * they were made in one turn.
  */
-async function insertEvents(tx: Tx, project: string, events: readonly ReturnType<typeof rowOf>[]): Promise<void> {
+async function insertEvents(tx: Tx, project: string, all: readonly Made[]): Promise<void> {
+  const events = all.map((one) => one.row)
   const first = events[0]!.id
-  if (recentRows.wanted) tx.afterCommit(() => recentRows.keep(first, events))
+  if (recentRows.wanted)
+    tx.afterCommit(() =>
+      recentRows.keep(first, { entries: events.map((event) => event.entry), lines: joinLines(all.map(lined)) }),
+    )
   const together = {
     project_id: project,
     first_id: first,
@@ -101,34 +107,21 @@ async function insertEvents(tx: Tx, project: string, events: readonly ReturnType
     entries: events.length,
     ends: events.reduce((sum, event) => sum + (RUN_ENDS.has(event.event_type) ? 1 : 0), 0),
   }
-  if (tx.dialect === 'postgres') {
-    // The column's default is the append that this session inserted last, so neither has to be waited for: the commit may follow.
-    tx.behind(tx.insert('audit_appends', [together]))
-    tx.behind(
-      tx.insert(
-        'audit_events',
-        events.map((event, place) => ({ ...event, place })),
-      ),
-    )
-    return
-  }
-  const [made] = await tx.sql<{ seq: number }>(
-    'insert into audit_appends (project_id, first_id, last_id, entries, ends) values (?1, ?2, ?3, ?4, ?5) returning seq',
-    [together.project_id, together.first_id, together.last_id, together.entries, together.ends],
-  )
-  await tx.insert(
-    'audit_events',
-    events.map((event, place) => ({ ...event, place, append: made!.seq })),
-  )
+  // Nobody waits for the answer: the commit may follow at once.
+  tx.behind(tx.insertUnder({ table: 'audit_appends', key: 'seq', row: together }, 'audit_events', 'append', events))
 }
 
-function rowOf(project: string, { at, by, event }: Appended) {
+/** An event as it is stored, with what it was made of. */
+type Made = ReturnType<typeof made>
+
+function made(project: string, given: Appended, place: number) {
+  const { at, by, event } = given
   const home = auditEvents[event.type]
   if (home !== 'both' && (home === 'instance') !== (project === INSTANCE))
     throw new Error(`${event.type} belongs to the ${home} log`)
   const id = uuidv7(at)
   // Before the commitment: a secret that was committed to would still be one.
-  const line = eventLine(at, by, event)
+  const { line, redacted } = eventLine(at, by, event)
   const payload = Buffer.from(line)
   const salt = drawBytes(32)
   const entry = encodeEntry({
@@ -144,7 +137,7 @@ function rowOf(project: string, { at, by, event }: Appended) {
     ckpt: event.ckpt,
     pl: [{ n: 'event', c: commitment(payload, salt, sha256), len: payload.length }],
   })
-  return {
+  const row = {
     project_id: project,
     id,
     event_type: event.type,
@@ -161,14 +154,36 @@ function rowOf(project: string, { at, by, event }: Appended) {
     event: line,
     salt,
     entry,
+    place,
   }
+  return { row, given, redacted }
 }
+
+/** Both lines of the day files. What was redacted is told as it was committed to. */
+const lined = ({ row, given: { at, by, event }, redacted }: Made) => ({
+  timestamp: at,
+  jsonl: row.event,
+  readable: redacted
+    ? readableLine(row)
+    : tell({
+        timestamp: rfc3339(at),
+        event_type: event.type,
+        actor_id: by.id,
+        actor_number: by.number,
+        actor_username: by.username,
+        resource_type: row.resource_type,
+        resource_id: row.resource_id,
+        resource_number: row.resource_number,
+        success: event.success !== false,
+        action: event.action,
+      }),
+})
 
 /**
  * The line of a day file: exactly the twelve documented keys, in their order, without secrets. These bytes are what the
  * leaf commits to. Only what was given from outside is searched: ids, times and names of ours hold no secret.
  */
-function eventLine(at: number, by: Actor, event: NewEvent): string {
+function eventLine(at: number, by: Actor, event: NewEvent): { line: string; redacted: boolean } {
   const action = quote(event.action)
   const details = event.details ? JSON.stringify(event.details) : 'null'
   const username = quoteOrNull(by.username)
@@ -181,7 +196,7 @@ function eventLine(at: number, by: Actor, event: NewEvent): string {
     (!event.plain && redactor.suspects(`${action} ${details} ${resource} ${error}`)) ||
     redactor.suspects(username) ||
     redactor.suspects(userAgent)
-  return suspect ? redactor.json(line) : line
+  return { line: suspect ? redactor.json(line) : line, redacted: suspect }
 }
 
 const quote = (text: string): string => JSON.stringify(text)

@@ -219,6 +219,18 @@ function run(statement: StatementSync, params: readonly unknown[]): { rows: unkn
 }
 
 function txOn(connection: Connection, project: string, after: Aftermath, behind: Behind): Tx {
+  function insert(table: string, rows: readonly Readonly<Record<string, Param>>[]): void {
+    if (rows.length === 0) return
+    const columns = Object.keys(rows[0]!)
+    const statement = connection.prepare(
+      `insert into ${table} (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')})`,
+    )
+    for (const row of rows)
+      run(
+        statement,
+        columns.map((column) => row[column]),
+      )
+  }
   return {
     db: connection.fenced(project),
     project,
@@ -228,16 +240,22 @@ function txOn(connection: Connection, project: string, after: Aftermath, behind:
       return run(connection.prepare(text), values).rows as Row[]
     },
     async insert(table, rows) {
+      insert(table, rows)
+    },
+    async insertUnder(parent, table, column, rows) {
       if (rows.length === 0) return
-      const columns = Object.keys(rows[0]!)
+      const given = Object.keys(parent.row)
       const statement = connection.prepare(
-        `insert into ${table} (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')})`,
+        `insert into ${parent.table} (${given.join(', ')}) values (${given.map(() => '?').join(', ')}) returning ${parent.key}`,
       )
-      for (const row of rows)
-        run(
-          statement,
-          columns.map((column) => row[column]),
-        )
+      const [made] = run(
+        statement,
+        given.map((key) => parent.row[key]),
+      ).rows as Record<string, Param>[]
+      insert(
+        table,
+        rows.map((row) => ({ ...row, [column]: made![parent.key]! })),
+      )
     },
     async update(table, key, rows, when, returning) {
       if (rows.length === 0) return []
