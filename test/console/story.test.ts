@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import type { Approval, Policy, Run, Ticket } from '@writ/api'
 import { verifyBundle } from '@writ/tlog'
 import { sha256, sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
+import { makeKey } from '../../packages/tlog/test/memory-log.ts'
 import { folderFiles, unpack, verifySh } from '../evidence/scene.ts'
 import { comesTo, countOf, examples, openTab, skip, startConsole, textsOf } from './scene.ts'
 
@@ -109,6 +110,31 @@ test('a bundle with a changed file is refused by the page, with its place', { sk
   await tab.page.getByText('Verified in this page, without asking the server.').waitFor()
   await chooser.setInputFiles(changed)
   await tab.page.getByText(/Does not verify: README.txt/).waitFor()
+
+  // What the reader has from elsewhere is expected of it; whatever was shown before was verified against something else.
+  const { page } = tab
+  await page.getByText('What you know from elsewhere').click()
+  await page.getByLabel('Your policy of witnesses').fill('witness mine nonsense')
+  await page.getByText(/Does not verify/).waitFor({ state: 'detached' })
+  await chooser.setInputFiles(zip)
+  await page.getByText(/Cannot be read: line 1 of the policy: /).waitFor()
+  const { witnessVkey } = makeKey('witness.example')
+  await page.getByLabel('Your policy of witnesses').fill(`witness mine ${witnessVkey}\nquorum mine\n`)
+  await chooser.setInputFiles(zip)
+  await page.getByText(/Does not verify: logs: nothing in it is cosigned as the policy asks: "mine"/).waitFor()
+  await page.getByLabel('Your policy of witnesses').fill('')
+  const untouched = path.join(system.folder, 'untouched')
+  await unpack(zip, untouched)
+  const { rests } = await verifyBundle(await folderFiles(untouched), { sha256, sha512, verify: verifySignature })
+  const keyOf = (what: RegExp) => rests.find((one) => what.test(one.what))!.value
+  await page.getByLabel('Keys of the logs').fill(`${keyOf(/^project log key$/)} `)
+  await page.getByLabel('Fingerprint of the key that signs bundles').fill(` ${keyOf(/^manifest key$/)}`)
+  await chooser.setInputFiles(zip)
+  await page.getByText('Verified in this page, without asking the server.').waitFor()
+  await countOf(page.getByText('as expected'), 2)
+  await page.getByLabel('Fingerprint of the key that signs bundles').fill('SHA256:another')
+  await chooser.setInputFiles(zip)
+  await page.getByText(/Does not verify: SHA256SUMS\S*: signed by SHA256:\S+, not by SHA256:another/).waitFor()
   assert.deepEqual(tab.broken, [])
 })
 

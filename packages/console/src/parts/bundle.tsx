@@ -1,6 +1,6 @@
-import { Button, Checkbox, FileButton } from '@mantine/core'
-import type { BundleCheck, BundleReport } from '@writ/tlog'
-import { useState } from 'react'
+import { Button, Checkbox, FileButton, Textarea, TextInput } from '@mantine/core'
+import type { BundleCheck, BundleReport, BundleTrust } from '@writ/tlog'
+import { useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { bytes } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
@@ -15,8 +15,28 @@ type Zip = Uint8Array<ArrayBuffer>
 /** More is not unpacked in a page's memory; `writ verify` reads any size. */
 const MAX_BYTES = 200_000_000
 
-/** Verifies a bundle as a stranger would: only its own bytes, no server. */
-async function verifyZip(zip: Zip): Promise<BundleReport> {
+/** What a reader typed of what they have from elsewhere. */
+interface Known {
+  readonly fingerprint: string
+  readonly vkeys: string
+  readonly policy: string
+}
+const NOTHING: Known = { fingerprint: '', vkeys: '', policy: '' }
+
+/** Throws what the policy is refused for. */
+async function trustOf(known: Known): Promise<BundleTrust> {
+  const [{ parsePolicy }, { primitives }] = await Promise.all([import('@writ/tlog'), import('../proof/primitives.ts')])
+  const fingerprint = known.fingerprint.trim()
+  const vkeys = known.vkeys.split(/\s+/).filter((vkey) => vkey !== '')
+  return {
+    ...(fingerprint === '' ? {} : { fingerprint }),
+    ...(vkeys.length === 0 ? {} : { vkeys }),
+    ...(known.policy.trim() === '' ? {} : { policy: parsePolicy(known.policy, primitives.sha256) }),
+  }
+}
+
+/** Verifies a bundle as a stranger would: only its own bytes and what the reader knows, no server. */
+async function verifyZip(zip: Zip, trust: BundleTrust = {}): Promise<BundleReport> {
   const [{ unzipSync }, { verifyBundle, toHex }, { primitives }] = await Promise.all([
     import('fflate'),
     import('@writ/tlog'),
@@ -25,7 +45,8 @@ async function verifyZip(zip: Zip): Promise<BundleReport> {
   const files = unzipSync(zip)
   const names = Object.keys(files).filter((name) => !name.endsWith('/'))
   const read = async (name: string) => files[name]!
-  return verifyBundle({ names, read, sha256: async (name) => toHex(primitives.sha256(await read(name))) }, primitives)
+  const sha256 = async (name: string) => toHex(primitives.sha256(await read(name)))
+  return verifyBundle({ names, read, sha256 }, primitives, trust)
 }
 
 /** The bundle of a ticket or run: fetched, verified in this page, and handed over to be verified anywhere else. */
@@ -84,17 +105,66 @@ export function VerifyFile() {
   const { t } = useTranslation()
   const [report, setReport] = useState<BundleReport | null>(null)
   const [name, setName] = useState('')
+  const [known, setKnown] = useState(NOTHING)
+  const [badPolicy, setBadPolicy] = useState('')
+  const [isOpen, setOpen] = useState(false)
   const action = useAction()
+  // Chosen again, the same file is no change to a browser that still has it.
+  const forget = useRef<() => void>(null)
+  const know = (more: Partial<Known>) => {
+    setKnown({ ...known, ...more })
+    // What is shown was verified against something else.
+    setReport(null)
+    setName('')
+    setBadPolicy('')
+  }
   const take = (file: File | null) => {
     if (!file) return
+    forget.current?.()
     setReport(null)
     setName(file.name)
-    void action.run(async () => setReport(await verifyZip(new Uint8Array(await file.arrayBuffer()))))
+    void action.run(async () => {
+      const trust = await trustOf(known).catch((error: Error) => {
+        setBadPolicy(error.message)
+        setOpen(true)
+      })
+      if (trust) setReport(await verifyZip(new Uint8Array(await file.arrayBuffer()), trust))
+    })
   }
   return (
     <div className="bundle">
       <p className="small dimmed">{t('bundle.anyText')}</p>
-      <FileButton onChange={take} accept=".zip,application/zip">
+      <details className="options" open={isOpen} onToggle={(event) => setOpen(event.currentTarget.open)}>
+        <summary>{t('bundle.known')}</summary>
+        <p className="small dimmed">{t('bundle.knownText')}</p>
+        <div className="fields">
+          <TextInput
+            label={t('bundle.fingerprint')}
+            placeholder="SHA256:…"
+            classNames={{ input: 'mono-text' }}
+            value={known.fingerprint}
+            onChange={(event) => know({ fingerprint: event.currentTarget.value })}
+          />
+          <TextInput
+            label={t('bundle.vkeys')}
+            classNames={{ input: 'mono-text' }}
+            value={known.vkeys}
+            onChange={(event) => know({ vkeys: event.currentTarget.value })}
+          />
+          <Textarea
+            label={t('bundle.policy')}
+            description={t('bundle.policyText')}
+            placeholder={'witness mine …\nquorum mine'}
+            value={known.policy}
+            onChange={(event) => know({ policy: event.currentTarget.value })}
+            error={badPolicy !== '' && t('bundle.badPolicy', { reason: badPolicy })}
+            autosize
+            minRows={3}
+            classNames={{ input: 'mono-text' }}
+          />
+        </div>
+      </details>
+      <FileButton onChange={take} accept=".zip,application/zip" resetRef={forget}>
         {(props) => (
           <Button {...props} variant="default" loading={action.busy} leftSection={<Icon name="upload" size={14} />}>
             {t('bundle.any')}
@@ -121,9 +191,15 @@ function Report({ report }: { report: BundleReport }) {
       <Checks checks={report.checks} />
       <h3>{t('proof.rests')}</h3>
       <ul className="plain-list small">
-        {report.rests.map(({ what, value }) => (
+        {report.rests.map(({ what, value, expected }) => (
           <li key={what + value}>
             <span className="dimmed">{what}</span> <Mono value={value} keep={12} />
+            {expected && (
+              <span className="small">
+                {' '}
+                <Icon name="check" size={12} /> {t('bundle.expected')}
+              </span>
+            )}
           </li>
         ))}
       </ul>

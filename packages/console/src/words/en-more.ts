@@ -724,6 +724,15 @@ export const enMore = {
     anyTitle: 'A bundle from elsewhere',
     anyText: 'A zip that somebody gave you is read and verified in this page. It is sent nowhere.',
     any: 'Verify a bundle',
+    known: 'What you know from elsewhere',
+    knownText:
+      'The keys inside a bundle prove nothing by themselves. What you give here is expected of it: a bundle that does not meet it does not verify.',
+    fingerprint: 'Fingerprint of the key that signs bundles',
+    vkeys: 'Keys of the logs',
+    policy: 'Your policy of witnesses',
+    policyText: 'As c2sp.org/tlog-policy has it: your witnesses must have cosigned what is in the bundle.',
+    badPolicy: 'Cannot be read: {{reason}}',
+    expected: 'as expected',
   },
   retention: {
     logs: 'Logs',
