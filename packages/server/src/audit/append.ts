@@ -75,7 +75,7 @@ async function appendIn(tx: Tx, project: string, all: readonly Appended[]): Prom
   if (all.length === 0) return
   // The change itself can be worked on over there while its events are made here. A few are made sooner than they were sent.
   if (all.length > FEW) tx.flush()
-  await insertEvents(
+  insertEvents(
     tx,
     project,
     all.map((one, place) => made(project, one, place)),
@@ -85,15 +85,15 @@ async function appendIn(tx: Tx, project: string, all: readonly Appended[]): Prom
 /** As `append` for one event, and answers its id: for what another row has to name. */
 export async function appendOne(tx: Tx, at: number, by: Actor, event: NewEvent): Promise<string> {
   const one = made(tx.project, { at, by, event }, 0)
-  await insertEvents(tx, tx.project, [one])
+  insertEvents(tx, tx.project, [one])
   return one.row.id
 }
 
 /**
  * What is appended together is one append: one place to give, however many events. Their ids follow each other, because
- * they were made in one turn.
+ * they were made in one turn. Nobody waits for the answer, so the commit may follow at once; it fails if this did.
  */
-async function insertEvents(tx: Tx, project: string, all: readonly Made[]): Promise<void> {
+function insertEvents(tx: Tx, project: string, all: readonly Made[]): void {
   const events = all.map((one) => one.row)
   const first = events[0]!.id
   if (recentRows.wanted)
@@ -107,7 +107,6 @@ async function insertEvents(tx: Tx, project: string, all: readonly Made[]): Prom
     entries: events.length,
     ends: events.reduce((sum, event) => sum + (RUN_ENDS.has(event.event_type) ? 1 : 0), 0),
   }
-  // Nobody waits for the answer: the commit may follow at once.
   tx.behind(tx.insertUnder({ table: 'audit_appends', key: 'seq', row: together }, 'audit_events', 'append', events))
 }
 

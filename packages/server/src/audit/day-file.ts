@@ -56,7 +56,7 @@ export function tell(e: Told): string {
 /** The line for people of a row: of an event as it was committed to. */
 export function readableLine(row: DayEvent): string {
   if (isErased(row)) return erasedText(row)
-  // Of our own making, or of whoever changed the row; what is missing is written as it was before.
+  // Of our own making, unless somebody changed the row: what is missing then is told as `undefined`, and compared.
   const e = JSON.parse(row.event) as Omit<Told, 'actor_number' | 'resource_number'>
   return tell({ ...e, actor_number: row.actor_number, resource_number: row.resource_number })
 }

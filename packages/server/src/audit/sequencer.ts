@@ -247,8 +247,8 @@ export function createSequencer(options: {
         const recent = recentRows.take(first_id)
         if (!recent) break
         requireNext(log_index)
-        entries.push(...recent.entries)
-        lines.push(...recent.lines)
+        for (const entry of recent.entries) entries.push(entry)
+        for (const one of recent.lines) lines.push(one)
       }
       recentRows.renew()
       const last = places.at(-1)!
@@ -260,8 +260,7 @@ export function createSequencer(options: {
       requireNext(log_index)
       entries.push(entry)
     }
-    lines.push(...(await linesOf(behind)))
-    return { entries, lines }
+    return { entries, lines: [...lines, ...(await linesOf(behind))] }
   }
 
   async function writeDays(row: store.Log, days: DayFiles, size: number): Promise<void> {
