@@ -62,7 +62,7 @@ export async function createWitness(dir: string, name?: string): Promise<string>
   return vkey
 }
 
-/** Adds a log to those that a witness knows; false if this key was known. A rotated log has several keys. */
+/** Adds a log to those that a witness knows; false if this key was known. A rotated log has several keys. Throws where no witness is. */
 export async function addWitnessedLog(dir: string, vkey: string): Promise<boolean> {
   let type: number
   try {
@@ -71,6 +71,7 @@ export async function addWitnessedLog(dir: string, vkey: string): Promise<boolea
     throw new Failure(`This is no verifier key of a log: ${error instanceof Error ? error.message : String(error)}`)
   }
   if (type !== SIGNATURE_ED25519) throw new Failure('This is the key of a witness, not of a log')
+  await loadIdentity(dir)
   const known = [...(await loadLogs(dir)).values()].flat()
   if (known.includes(vkey)) return false
   await replaceSynced(join(dir, LOGS), [...known, vkey].map((one) => `log ${one}\n`).join(''))
