@@ -186,6 +186,37 @@ test('verify.sh shows an erased payload, and wants the entry that tells of it', 
   }
 })
 
+test('verify.sh asks of sha256sum only what that of BusyBox knows, too', async () => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'writ-bundle-'))
+  try {
+    const script = await readFile('packages/server/src/evidence/verify.sh')
+    const files = signed(
+      new Map([...(await makeBundle([{ act: 'ticket.created', res: 't' }])), ['verify.sh', new Uint8Array(script)]]),
+    )
+    const unpacked = path.join(folder, 'unpacked')
+    for (const name of files.names) {
+      await mkdir(path.dirname(path.join(unpacked, name)), { recursive: true })
+      await writeFile(path.join(unpacked, name), await files.read(name))
+    }
+    const { stdout: real } = await run('sh', ['-c', 'command -v sha256sum'])
+    const strict = `#!/bin/sh\nfor a; do case $a in --*) echo "unrecognized option '$a'" >&2; exit 1 ;; esac; done\nexec ${real.trim()} "$@"\n`
+    await mkdir(path.join(folder, 'bin'))
+    await writeFile(path.join(folder, 'bin/sha256sum'), strict, { mode: 0o755 })
+    const verify = () =>
+      run('sh', [path.join(unpacked, 'verify.sh')], {
+        env: { ...process.env, PATH: `${path.join(folder, 'bin')}:${process.env.PATH}` },
+      })
+    assert.match((await verify()).stdout, /\nOK\./)
+    await writeFile(path.join(unpacked, 'bundle.json'), 'another')
+    await assert.rejects(verify, (error: Error & { stderr?: string }) => {
+      assert.match(error.stderr ?? '', /^FAILED: bundle\.json: FAILED$/m)
+      return true
+    })
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+})
+
 test('a byte flipped in any file of a bundle is found by both verifiers', { timeout: 600_000 }, async (t) => {
   await using system = await TestSystem.start()
   await makeTicket(system)

@@ -45,7 +45,13 @@ test('enrol, approve, export, verify', async () => {
 
   const early = await writ(system.admin, 'approve', 'ticket', '1', '--ssh-key', other.file)
   assert.equal(early.code, 2)
-  assert.match(early.err, /No enrolled signing key has the fingerprint SHA256:/)
+  assert.match(
+    early.err,
+    /The key SHA256:\S+ is proposed, and not enrolled yet\. Another admin runs "writ signing-key approve \S+"/,
+  )
+  const unknown = await makeSshKey(system.folder, 'unknown')
+  const stranger = await writ(second, 'approve', 'ticket', '1', '--ssh-key', unknown.file)
+  assert.match(stranger.err, /No enrolled signing key has the fingerprint SHA256:/)
   const approved = await writ(second, 'approve', '--ssh-key', key.file, 'ticket', '1')
   assert.match(approved.out, /Status +approved/, approved.err)
 

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Failure } from './failure.ts'
+import { makeOwnFolder } from './make-folder.ts'
 
 /** A server, a project there, and the token of a login. */
 export interface Context {
@@ -58,7 +59,7 @@ export async function saveContexts(configFolder: string, contexts: Contexts): Pr
 
 /** Replaces a file at once, mode 0600: stopped on the way, the old one is still whole. */
 export async function writeOwnFile(file: string, text: string): Promise<void> {
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+  await makeOwnFolder(dirname(file))
   const part = `${file}.${randomUUID()}`
   try {
     await writeFile(part, text, { mode: 0o600, flush: true })

@@ -34,6 +34,23 @@ test('logs are added by their keys, each once, and nothing else is', async (t) =
   witness.close()
 })
 
+test('a log is added to a witness only, and a witness has a folder of its own', async (t) => {
+  const { writ, folder } = await openCommandLine(t)
+  const { vkey } = makeKey('example.org/log')
+  await mkdir(join(folder, 'other'))
+  for (const dir of [join(folder, 'other'), join(folder, 'none')]) {
+    const added = await writ(['witness', 'add-log', '--dir', dir, vkey])
+    assert.equal(added.code, 1)
+    assert.ok(added.err.includes(`There is no witness in ${dir}. Run "writ witness init`), added.err)
+  }
+  assert.deepEqual(await readdir(join(folder, 'other')), [])
+  for (const args of [['init'], ['add-log', vkey], ['serve']]) {
+    const refused = await writ(['witness', ...args, '--dir', ''])
+    assert.equal(refused.code, 2)
+    assert.match(refused.err, /names no folder/)
+  }
+})
+
 test('one process serves a witness; a key that others read, a damaged state or no witness at all is refused', async (t) => {
   const { writ, folder } = await openCommandLine(t)
   const dir = join(folder, 'w')

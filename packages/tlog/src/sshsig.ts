@@ -129,7 +129,8 @@ export async function verifySshSignature(
 function keyFromBlob(blob: Uint8Array): Uint8Array {
   const read = reader(blob)
   const type = fromUtf8(read.string())
-  if (type !== ED25519 && type !== P256) throw new Error(`an SSH key of type ${type} is not supported: use ed25519`)
+  if (type !== ED25519 && type !== P256)
+    throw new Error(`an SSH key of type ${type} is not supported: use ed25519 or ecdsa with 256 bits`)
   if (type === P256 && fromUtf8(read.string()) !== 'nistp256') throw new Error('an ECDSA key on another curve')
   const raw = read.string()
   read.end()

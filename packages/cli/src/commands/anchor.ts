@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { mkdir, rename, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { parseCheckpoint, parseNote } from '@writ/tlog'
@@ -78,8 +78,8 @@ Examples:
       const client = await app.client()
       const info = await client.audit.log()
       await git(repo, 'rev-parse', '--git-dir')
-      const path = join('checkpoints', `${info.origin.replaceAll('/', '_')}.checkpoint`)
-      const kept = await readFile(join(repo, path), 'utf8').catch(() => undefined)
+      const path = `checkpoints/${info.origin.replaceAll('/', '_')}.checkpoint`
+      const kept = await committedFile(repo, path)
       // The first key leads to the one in use, so that what was committed under an earlier one is still good.
       const trusted = info.vkeys?.[0] ?? info.vkey
       const { signal } = app.terminal
@@ -130,12 +130,25 @@ async function askAuthority(url: string, request: Uint8Array, signal: AbortSigna
   return bytes
 }
 
+/**
+ * What the newest commit holds; undefined if it has no such file, or there is none yet. Not the file in the folder: a commit that failed left
+ * it there, and then nothing would ever be committed; and whoever removes it would be rid of the comparison.
+ */
+async function committedFile(repo: string, path: string): Promise<string | undefined> {
+  const born = await git(repo, 'rev-parse', '--verify', '--quiet', 'HEAD').catch(() => null)
+  if (born === null || (await git(repo, 'ls-tree', '--name-only', 'HEAD', '--', path)) === '') return undefined
+  return await git(repo, 'cat-file', 'blob', `HEAD:./${path}`)
+}
+
 async function git(repo: string, ...args: string[]): Promise<string> {
   if (!(await stat(repo).catch(() => null))?.isDirectory()) throw usage(`There is no folder ${repo}`)
   try {
     return (await run('git', ['-C', repo, ...args])).stdout
   } catch (error) {
     const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : String(error)
-    throw new Failure(`git ${args[0]} failed in ${repo}: ${said.split('\n')[0]}`, { code: 'GIT_FAILED' })
+    throw new Failure(`git ${args[0]} failed in ${repo}: ${said.split('\n')[0]}`, {
+      code: 'GIT_FAILED',
+      ...(said.includes('user.email') ? { advice: 'Set user.name and user.email with "git config" there.' } : {}),
+    })
   }
 }

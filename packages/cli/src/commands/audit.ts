@@ -345,7 +345,7 @@ function timesText({ early, late, first, by }: StrangeTimes): string | null {
     early > 0 && `${entriesText(early)} ${early === 1 ? 'is' : 'are'} dated too early`,
     late > 0 && `${late} too late`,
   ].filter(Boolean)
-  return `${said.join(', ')}, by up to ${counted(Math.round(by / 60_000), 'minute')}; the first is ${first}. The clock of the server was set, or what took long was placed late`
+  return `${said.join(', ')}, by up to ${counted(Math.round(by / 60_000), 'minute')}; the first is ${first}. The clock of the server or of a witness was wrong, or what took long was placed late`
 }
 
 async function verifyFolder(app: App, dataDir: string): Promise<void> {

@@ -124,9 +124,14 @@ async function sign(app: App, id: string, file: string) {
   const ssh = await sshSign(file, namespace, statement, app.terminal.signal)
   const blob = (await readFile(file.endsWith('.pub') ? file : `${file}.pub`, 'utf8')).trim().split(/\s+/)[1] ?? ''
   const fingerprint = await fingerprintOf(blob)
-  const key = (await client.signingKeys.list()).find(
-    (one) => one.fingerprint === fingerprint && one.state === 'enrolled',
-  )
+  const same = (await client.signingKeys.list()).filter((one) => one.fingerprint === fingerprint)
+  const key = same.find((one) => one.state === 'enrolled')
+  const proposed = same.find((one) => one.state === 'proposed')
+  if (!key && proposed)
+    throw usage(
+      `The key ${fingerprint} is proposed, and not enrolled yet`,
+      `Another admin runs "writ signing-key approve ${proposed.id}".`,
+    )
   if (!key)
     throw usage(
       `No enrolled signing key has the fingerprint ${fingerprint}`,

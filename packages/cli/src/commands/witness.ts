@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import type { App } from '../app.ts'
 import { usage } from '../failure.ts'
 import { counted, safeText } from '../text.ts'
@@ -25,7 +25,7 @@ Examples:
   witness
     .command('init')
     .description('Make a witness: a folder with a key of its own')
-    .requiredOption('--dir <folder>', 'where it lives')
+    .requiredOption('--dir <folder>', 'where it lives', folderNamed)
     .option('--name <name>', 'its name in cosignatures, such as witness.example.com/w1; random otherwise')
     .action(async (o: { dir: string; name?: string }) => {
       const vkey = await createWitness(o.dir, o.name)
@@ -42,7 +42,7 @@ Examples:
   witness
     .command('add-log <vkey>')
     .description('Let the witness cosign a log; a log whose key was rotated gets one line for each key')
-    .requiredOption('--dir <folder>', 'where the witness lives')
+    .requiredOption('--dir <folder>', 'where the witness lives', folderNamed)
     .action(async (vkey: string, { dir }: { dir: string }) => {
       const added = await addWitnessedLog(dir, vkey)
       app.out().note(added ? 'Added; a witness that is running knows it now.' : 'Known already.')
@@ -51,7 +51,7 @@ Examples:
   witness
     .command('serve')
     .description('Serve add-checkpoint of the C2SP tlog-witness protocol until interrupted')
-    .requiredOption('--dir <folder>', 'where the witness lives')
+    .requiredOption('--dir <folder>', 'where the witness lives', folderNamed)
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--port <port>', 'port to listen on; 0 takes a free one', '7380')
     .action(async (o: { dir: string; host: string; port: string }) => {
@@ -70,4 +70,10 @@ Examples:
         folder.close()
       }
     })
+}
+
+/** Without this an empty variable of a script would be a witness spread over the folder that one stands in. */
+function folderNamed(dir: string): string {
+  if (dir.trim() === '') throw new InvalidArgumentError('It names no folder.')
+  return dir
 }

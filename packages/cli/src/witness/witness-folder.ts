@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
-import { link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { link, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import {
@@ -15,6 +15,7 @@ import {
   type Witnessed,
 } from '@writ/tlog'
 import { Failure } from '../failure.ts'
+import { makeOwnFolder } from '../make-folder.ts'
 import { sha256 } from '../verify-crypto.ts'
 
 // A witness is a folder: its key, the logs that it knows, and for each the checkpoint that it cosigned last. That last one
@@ -47,10 +48,10 @@ export const originHash = (origin: string): string => Buffer.from(sha256(Buffer.
 
 /** Makes a witness in a folder, with a new key; answers its vkey. An existing one is left as it is. */
 export async function createWitness(dir: string, name?: string): Promise<string> {
-  await mkdir(join(dir, 'state'), { recursive: true, mode: 0o700 })
   const given = name ?? `writ.witness/${randomBytes(8).toString('hex')}`
   if (/[\s+\u0000-\u001f]/u.test(given) || given === '')
     throw new Failure(`"${given}" cannot be the name of a witness`, { advice: 'No blanks and no +.' })
+  await makeOwnFolder(join(dir, 'state'))
   const { privateKey } = generateKeyPairSync('ed25519')
   await createOnce(join(dir, NAME), `${given}\n`, 0o644)
   await createOnce(join(dir, KEY), privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), 0o600)
@@ -61,7 +62,7 @@ export async function createWitness(dir: string, name?: string): Promise<string>
   return vkey
 }
 
-/** Adds a log to those that a witness knows; false if this key was known. A rotated log has several keys. */
+/** Adds a log to those that a witness knows; false if this key was known. A rotated log has several keys. Throws where no witness is. */
 export async function addWitnessedLog(dir: string, vkey: string): Promise<boolean> {
   let type: number
   try {
@@ -70,6 +71,7 @@ export async function addWitnessedLog(dir: string, vkey: string): Promise<boolea
     throw new Failure(`This is no verifier key of a log: ${error instanceof Error ? error.message : String(error)}`)
   }
   if (type !== SIGNATURE_ED25519) throw new Failure('This is the key of a witness, not of a log')
+  await loadIdentity(dir)
   const known = [...(await loadLogs(dir)).values()].flat()
   if (known.includes(vkey)) return false
   await replaceSynced(join(dir, LOGS), [...known, vkey].map((one) => `log ${one}\n`).join(''))
@@ -83,7 +85,7 @@ export async function openWitness(dir: string): Promise<WitnessFolder> {
   await loadLogs(dir)
   const lock = await hold(dir)
   const state = join(dir, 'state')
-  await mkdir(state, { recursive: true, mode: 0o700 })
+  await makeOwnFolder(state)
   const noteOf = (hash: string) => readText(join(state, hash))
 
   return {
