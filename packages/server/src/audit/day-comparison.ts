@@ -1,8 +1,10 @@
-import { readFile } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { equalBytes, toUtf8 } from '@writ/tlog'
 import { type DayEvent, dayOf, isErased, jsonlLine, jsonlName, readableLine, readableName } from './day-file.ts'
 import { Found } from './finding.ts'
+
+const PIECE_BYTES = 1024 * 1024
 
 /** Regenerates day files as rows go by and compares them, byte for byte, up to the sizes of a snapshot. */
 export interface DayComparison {
@@ -18,24 +20,26 @@ export function createDayComparison(
   checked: { day_files: number },
 ): DayComparison {
   const offsets = new Map<string, number>()
-  const contents = new Map<string, Buffer>()
+  const pieces = new Map<string, { readonly from: number; readonly bytes: Uint8Array }>()
 
-  async function content(name: string): Promise<Buffer> {
-    let bytes = contents.get(name)
-    if (!bytes) {
-      bytes = (await readFile(join(dir, name)).catch(() => Buffer.alloc(0))).subarray(0, sizes[name] ?? 0)
+  /** So many bytes of a file from `from` on; fewer where it ends, or is not there. A busy day has more than fits into memory. */
+  async function read(name: string, from: number, length: number): Promise<Uint8Array> {
+    const until = Math.min(from + length, sizes[name] ?? 0)
+    let piece = pieces.get(name)
+    if (!piece || from < piece.from || until > piece.from + piece.bytes.length) {
+      const most = Math.min(Math.max(length, PIECE_BYTES), (sizes[name] ?? 0) - from)
+      piece = { from, bytes: most > 0 ? await readPiece(join(dir, name), from, most) : new Uint8Array() }
       // Two days at most are under way when a clock steps back; older ones are read again if ever needed.
-      if (contents.size > 6) contents.clear()
-      contents.set(name, bytes)
+      if (pieces.size > 6) pieces.clear()
+      pieces.set(name, piece)
     }
-    return bytes
+    return piece.bytes.subarray(from - piece.from, Math.max(from, until) - piece.from)
   }
 
   async function compare(name: string, line: string, index: number): Promise<void> {
-    const bytes = await content(name)
     const from = offsets.get(name) ?? 0
     const expected = toUtf8(`${line}\n`)
-    if (!equalBytes(bytes.subarray(from, from + expected.length), expected)) {
+    if (!equalBytes(await read(name, from, expected.length), expected)) {
       throw new Found({
         code: 'DAY_FILE_CHANGED',
         index,
@@ -48,9 +52,15 @@ export function createDayComparison(
 
   /** Passes over a line whose erasure is under way: it may be the old one or the new one. */
   async function skip(name: string): Promise<void> {
-    const bytes = await content(name)
-    const end = bytes.indexOf(0x0a, offsets.get(name) ?? 0)
-    if (end >= 0) offsets.set(name, end + 1)
+    let at = offsets.get(name) ?? 0
+    let end = -1
+    while (end < 0) {
+      const bytes = await read(name, at, PIECE_BYTES)
+      if (bytes.length === 0) return
+      end = bytes.indexOf(0x0a)
+      at += end < 0 ? bytes.length : end + 1
+    }
+    offsets.set(name, at)
   }
 
   return {
@@ -76,5 +86,25 @@ export function createDayComparison(
         checked.day_files++
       }
     },
+  }
+}
+
+/** Fewer bytes where the file ends; none if there is no such file, which holds no line then. */
+async function readPiece(path: string, from: number, length: number): Promise<Uint8Array> {
+  let file: FileHandle
+  try {
+    file = await open(path)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return new Uint8Array()
+    throw error
+  }
+  try {
+    const bytes = Buffer.allocUnsafe(length)
+    let read = 0
+    for (let more = -1; read < length && more !== 0; read += more)
+      more = (await file.read(bytes, read, length - read, from + read)).bytesRead
+    return bytes.subarray(0, read)
+  } finally {
+    await file.close()
   }
 }

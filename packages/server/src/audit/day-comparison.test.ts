@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { createDayComparison } from './day-comparison.ts'
+import { type DayEvent, jsonlLine, readableLine } from './day-file.ts'
+import { Found } from './finding.ts'
+
+const JSONL = 'audit_2026-01-01.jsonl'
+const READABLE = 'audit_readable_2026-01-01.txt'
+
+const row = (action: string): DayEvent => ({
+  timestamp: Date.UTC(2026, 0, 1),
+  event: JSON.stringify({ event_type: 'ticket.created', actor_username: null, resource_type: null, action }),
+  actor_number: null,
+  resource_number: null,
+})
+
+/** Both files with the lines of these rows, and what compares them. */
+function write(t: TestContext, rows: readonly DayEvent[]) {
+  const dir = mkdtempSync(path.join(tmpdir(), 'writ-days-'))
+  t.after(() => rmSync(dir, { recursive: true }))
+  const texts = {
+    [JSONL]: Buffer.from(rows.map((one) => `${jsonlLine(one)}\n`).join('')),
+    [READABLE]: Buffer.from(rows.map((one) => `${readableLine(one)}\n`).join('')),
+  }
+  for (const [name, text] of Object.entries(texts)) writeFileSync(path.join(dir, name), text)
+  const sizes = Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, text.length]))
+  const checked = { day_files: 0 }
+  const compare = async (given: readonly (DayEvent & { in_day_file?: number })[]) => {
+    const comparison = createDayComparison(dir, sizes, checked)
+    for (const [index, one] of given.entries()) await comparison.add(one, index)
+    await comparison.end()
+  }
+  return { dir, sizes, checked, compare }
+}
+
+// Lines that end and begin on both sides of every piece that is read at once, and one that is longer than it.
+const rows = Array.from({ length: 3_000 }, (_, i) => row('字'.repeat(i === 7 ? 600_000 : 100 + ((i * 37) % 900))))
+
+test('lines are compared over many pieces of a file, and the first that differs is named', async (t) => {
+  const { dir, checked, compare } = write(t, rows)
+  await compare(rows)
+  assert.equal(checked.day_files, 2)
+  const changed = rows.map((one, i) => (i === 2_999 ? row('another') : one))
+  await assert.rejects(compare(changed), (error: Found) => {
+    const { code, path, index } = error.fault
+    assert.deepEqual({ code, path, index }, { code: 'DAY_FILE_CHANGED', path: JSONL, index: 2_999 })
+    return true
+  })
+  await assert.rejects(compare(rows.slice(1)), Found)
+  await assert.rejects(compare(rows.slice(0, -1)), /bytes that no event explains/)
+  rmSync(path.join(dir, READABLE))
+  await assert.rejects(compare(rows), new RegExp(`${READABLE} does not hold the line of entry 0`))
+})
+
+test('a line whose erasure is under way is passed over, however long it is', async (t) => {
+  const { compare } = write(t, rows)
+  await compare(rows.map((one, i) => (i === 7 || i === 1_500 ? { ...one, event: '', in_day_file: 0 } : one)))
+})
+
+test('a file of more bytes than fit into memory is read in pieces', async (t) => {
+  const few = rows.slice(0, 3)
+  const { dir, compare } = write(t, few)
+  // More than Node reads of a file at once; without any blocks on the disk. What is behind the snapshot is not looked at.
+  truncateSync(path.join(dir, JSONL), 2 ** 31 + 1)
+  await compare(few)
+})
