@@ -455,8 +455,8 @@ test('what is accepted while Redis is away waits in the database, and is found w
 })
 
 for (const [what, spoil, mend] of [
-  ['full', ['config', 'set', 'maxmemory', '1'], ['config', 'set', 'maxmemory', '0']],
-  ['read-only', ['replicaof', '127.0.0.1', '1'], ['replicaof', 'no', 'one']],
+  ['full', 'config set maxmemory 1', 'config set maxmemory 0'],
+  ['read-only', 'replicaof 127.0.0.1 1', 'replicaof no one'],
 ] as const)
   test(`a Redis that is ${what} is told of once, until it takes entries again, and nothing is lost`, {
     skip,
@@ -467,13 +467,14 @@ for (const [what, spoil, mend] of [
     const healths: (string | null)[] = []
     const queue = await open(db, redis.url, { log: logTo(lines), health: (reason) => healths.push(reason) })
     const operator = new Redis(redis.url)
+    const order = (line: string) => operator.call(...(line.split(' ') as [string, ...string[]]))
     const said = (text: string) => lines.filter((line) => line.includes(text)).length
     try {
       const [before, meanwhile] = [entry(), entry()]
       await queue.sweep(systemClock.now())
       await enqueue(db, queue, [before])
       await until(async () => (await queue.sweep(systemClock.now())).runnable.length === 1)
-      await operator.call(...spoil)
+      await order(spoil)
       await enqueue(db, queue, [meanwhile])
       // As a server does it: it looks around, and offers what waits, longer than it takes to believe that all is well.
       for (let began = performance.now(); performance.now() - began < 4_500; await nap(100)) {
@@ -483,7 +484,7 @@ for (const [what, spoil, mend] of [
       assert.deepEqual([said('redis takes nothing'), said('redis is away'), said('redis is back')], [1, 0, 0])
       assert.match(healths.at(-1) ?? '', /^(OOM command not allowed|READONLY You can't write)[^:]*$/)
 
-      await operator.call(...mend)
+      await order(mend)
       const claimed = new Set<string>()
       await until(async () => {
         for (const lease of await claimSoon(db, queue)) claimed.add(lease.runId)
