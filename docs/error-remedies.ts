@@ -544,9 +544,9 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '请使用公网地址的 https 链接，或在 WRIT_EGRESS_ALLOW 中列出该主机。',
   ],
   QUEUE_UNKNOWN: [
-    'A queue exists from its first task on; list the queues of the project.',
+    'A queue exists from its first task on; list the queues of the project. To pause or limit one before, send `create: true` (`writ queue pause NAME --create`).',
     '本项目没有这个队列。',
-    '队列在第一个任务进入时建立；请列出本项目的队列。',
+    '队列在第一个任务进入时建立；请列出本项目的队列。要在此之前暂停或限制队列，请发送 `create: true`（`writ queue pause NAME --create`）。',
   ],
   SCHEDULE_NOT_FOUND: ['Look at the list of schedules of the project.', '没有这个计划。', '请查看本项目的计划列表。'],
   SCHEDULE_NAME_TAKEN: [

@@ -6,8 +6,8 @@ import { createServer, type Socket } from 'node:net'
 export interface SmtpServer extends AsyncDisposable {
   readonly url: string
   readonly letters: { to: string[]; content: string }[]
-  /** The answer to the next recipients. */
-  recipient: string
+  /** The answer to the next recipients, or to each. */
+  recipient: string | ((to: string) => string)
 }
 
 export async function startSmtpServer(): Promise<SmtpServer> {
@@ -54,8 +54,10 @@ function serve(socket: Socket, smtp: SmtpServer): void {
         to = []
         say('250 ok')
       } else if (/^RCPT TO/i.test(line)) {
-        to.push(/<(.*)>/.exec(line)?.[1] ?? '')
-        say(smtp.recipient)
+        const one = /<(.*)>/.exec(line)?.[1] ?? ''
+        const answer = typeof smtp.recipient === 'string' ? smtp.recipient : smtp.recipient(one)
+        if (answer.startsWith('2')) to.push(one)
+        say(answer)
       } else if (/^DATA/i.test(line)) {
         content = []
         say('354 go on')

@@ -403,6 +403,30 @@ for (const backend of backends()) {
     },
   )
 
+  test(`of a letter it is said who did not get it, and why none could be sent (${backend.name})`, on, async () => {
+    await using smtp = await startSmtpServer()
+    await using system = await backend.start({
+      env: { WRIT_SMTP_URL: smtp.url, WRIT_SMTP_FROM: 'Writ <writ@example.com>' },
+    })
+    smtp.recipient = (to) => (to.startsWith('boss') ? '550 5.1.1 no such user' : '250 ok')
+    const hook = await addWebhook(system, { url: 'mailto:ops@example.com,boss@example.com', format: 'email' })
+    await openTicket(system, 'Mail')
+    await until('it was taken', async () => (await deliveriesOf(system, hook.id))[0]?.state === 'delivered')
+    assert.deepEqual(smtp.letters[0]!.to, ['ops@example.com'])
+    assert.equal(
+      (await deliveriesOf(system, hook.id))[0]!.attempts[0]!.answer,
+      '250 kept; not to recipient 2: 550 5.1.1 no such user',
+    )
+
+    await smtp[Symbol.asyncDispose]()
+    await openTicket(system, 'Nobody is there')
+    await until('it was tried', async () => (await deliveriesOf(system, hook.id))[0]?.attempts[0]?.error === 'ESOCKET')
+    assert.match(
+      (await deliveriesOf(system, hook.id))[0]!.attempts[0]!.answer,
+      /^connect ECONNREFUSED 127\.0\.0\.1:\d+$/,
+    )
+  })
+
   test(`secrets are sealed at rest and never shown again (${backend.name})`, on, async () => {
     await using receiver = await startReceiver()
     await using system = await backend.start()

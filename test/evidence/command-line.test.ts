@@ -6,7 +6,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import type { Ticket } from '@writ/api'
+import type { Run, Ticket } from '@writ/api'
 import { type Person, TestSystem } from '../test-system.ts'
 import { makeSshKey } from './ssh-key.ts'
 
@@ -74,6 +74,31 @@ test('enrol, approve, export, verify', async () => {
   assert.match(bad.err, /the archive is damaged at README\.txt/)
   const folder = await writ(null, 'verify', '.')
   assert.deepEqual([folder.code, /^writ: \. is a folder\. Give the zip itself/.test(folder.err)], [2, true], folder.err)
+  const run = (
+    await system.employee.post<Run>('/runs', { run_type: 'proof', ticket_id: 1, script_id: 'proof.file_hash' })
+  ).body
+  await writeFile(path.join(system.folder, 'switch.cfg'), `aws_key = AKIA${'ABCDEFGH23456789'}\n`)
+  const uploaded = await writ(system.employee, 'artifact', 'upload', 'switch.cfg', '--run', String(run.number))
+  assert.equal(uploaded.code, 0, uploaded.err)
+  const without = await writ(second, 'evidence', 'export', 'ticket', '1', '--to', 'without.zip')
+  assert.match(
+    without.out,
+    /Left out +artifact 1: secrets were found in it; --include-flagged takes it along/,
+    without.err,
+  )
+  const along = await writ(
+    second,
+    'evidence',
+    'export',
+    'ticket',
+    '1',
+    '--to',
+    'with.zip',
+    '--include-flagged',
+    '-o',
+    'json',
+  )
+  assert.deepEqual(JSON.parse(along.out).left_out, [])
   const denied = await writ(system.employee, 'evidence', 'export', 'ticket', '1', '--to', 'f.zip')
   assert.equal(denied.code, 3)
 })

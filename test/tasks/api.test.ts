@@ -110,6 +110,27 @@ holds('the same Idempotency-Key is the same task', async (sys) => {
   assert.equal(ok(await sys.admin.get<Task[]>('/tasks')).length, 1)
 })
 
+holds('a queue is paused and limited before its first task, if one says that it is none yet', async (sys) => {
+  const { admin } = sys
+  refused(await admin.post('/queues/window/pause'), 404, 'QUEUE_UNKNOWN')
+  refused(await admin.post('/queues/window/pause', { create: false }), 404, 'QUEUE_UNKNOWN')
+  refused(await admin.post('/queues/A%20window/pause', { create: true }), 422, 'VALIDATION_FAILED')
+  assert.deepEqual(ok(await admin.get('/queues')), [])
+
+  assert.notEqual(ok(await admin.post<Queue>('/queues/window/pause', { create: true })).paused_at, null)
+  const held = ok(await admin.post<Submitted>('/tasks', { handler: 'system.ping', queue: 'window' }), 201)
+  const free = ok(await admin.post<Submitted>('/tasks', { handler: 'system.ping' }), 201)
+  await settled(sys, free.id)
+  assert.equal(ok(await admin.get<Task>(`/tasks/${held.id}`)).state, 'pending')
+  ok(await admin.post('/queues/window/resume'))
+  await settled(sys, held.id)
+
+  refused(await admin.put('/queues/narrow/limit', { concurrency: 2 }), 404, 'QUEUE_UNKNOWN')
+  refused(await admin.put('/queues/narrow/limit', { concurrency: null, create: true }), 404, 'QUEUE_UNKNOWN')
+  assert.equal(ok(await admin.put<Queue>('/queues/narrow/limit', { concurrency: 2, create: true })).concurrency, 2)
+  await sys.check()
+})
+
 holds(
   'queues are paused, resumed and drained, and tasks cancelled, over HTTP',
   async (sys) => {

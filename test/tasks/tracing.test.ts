@@ -45,6 +45,7 @@ test('one trace goes from the request over the attempt to what the task calls an
     await using sys = await TestSystem.start({
       env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_EXPORTER_OTLP_HEADERS: 'x-tenant=plant%20A' },
     })
+    await (await fetch(`${sys.base}/readyz`)).text()
     const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
     const { id } = ok(
       await sys.admin.post<Submitted>(
@@ -65,6 +66,11 @@ test('one trace goes from the request over the attempt to what the task calls an
       assert.match(String(headers.traceparent), new RegExp(`^00-${trace}-[0-9a-f]{16}-01$`))
     const mine = () => collector.spans.filter((span) => span.traceId === trace)
     await until('the spans were sent', async () => mine().length >= 4)
+    // A probe that came before all of it is no span.
+    assert.deepEqual(
+      collector.spans.filter(({ name }) => name.includes('readyz')),
+      [],
+    )
     const named = new Map(mine().map((span) => [span.name, span]))
     assert.equal(named.get('POST /api/v1/tasks')?.parentSpanId, '00f067aa0ba902b7')
     const task = named.get('task proxy_forward')!

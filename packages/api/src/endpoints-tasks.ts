@@ -246,7 +246,7 @@ export const queuesApi = {
     status: 200,
     errors: [],
     summary: 'List queues',
-    description: 'Those that a task was ever put on, by name.',
+    description: 'Those that a task was ever put on, or that were made by a pause or a limit, by name.',
     reply: Type.Array(t.Queue),
   }),
   pause: endpoint({
@@ -258,8 +258,11 @@ export const queuesApi = {
     ...name,
     errors: ['QUEUE_UNKNOWN'],
     summary: 'Pause a queue',
-    description: 'Nothing of it is started any more; what runs goes on. New tasks are accepted and wait.',
+    description:
+      'Nothing of it is started any more; what runs goes on. New tasks are accepted and wait. With `create`, before its first task too.',
+    body: t.PauseQueue,
     reply: t.Queue,
+    example: { create: true },
   }),
   resume: endpoint({
     method: 'POST',
@@ -283,7 +286,7 @@ export const queuesApi = {
     errors: ['QUEUE_UNKNOWN'],
     summary: 'Limit a queue',
     description:
-      'So many of its tasks run at once, over all servers and workers; what runs already goes on. `null` takes the limit away.',
+      'So many of its tasks run at once, over all servers and workers; what runs already goes on. `null` takes the limit away. With `create`, before its first task too.',
     body: t.LimitQueue,
     reply: t.Queue,
     example: { concurrency: 5 },

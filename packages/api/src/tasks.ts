@@ -318,7 +318,17 @@ export const CancelBatch = Type.Union([
   Type.Null(),
 ])
 
+const createsQueue = Type.Optional(
+  Type.Boolean({
+    description:
+      'the queue is made if no task was put on it yet; without it such a name is refused, for it may be misspelt',
+  }),
+)
+
+export const PauseQueue = Type.Union([command({ create: createsQueue }), Type.Null()])
+
 export const LimitQueue = command({
+  create: createsQueue,
   concurrency: Type.Unsafe<number | null>({ anyOf: [Count, { type: 'null' }], description: 'null: any number' }),
 })
 

@@ -40,7 +40,7 @@ const advice: Record<string, string> = {
   TASK_NOT_DEAD: '"writ dlq list" shows them; "writ task show" shows any task.',
   TASK_UNKNOWN_HANDLER: '"writ handler list" shows what can be dispatched.',
   HANDLER_UNKNOWN: '"writ handler list" shows them.',
-  QUEUE_UNKNOWN: '"writ queue list" shows them; a queue is there from its first task on.',
+  QUEUE_UNKNOWN: '"writ queue list" shows them; before its first task a queue is paused or limited with --create.',
   BATCH_NOT_FOUND: '"writ batch list" shows them.',
   SCHEDULE_NOT_FOUND: '"writ schedule list" shows them.',
   WEBHOOK_NOT_FOUND: '"writ webhook list" shows them.',

@@ -32,6 +32,13 @@ for (const line of [
   ['handler', 'add', 'x'],
   ['handler', 'add', 'x', '--url', 'https://x/', '--attempts', '0'],
   ['queue', 'limit', 'night', 'many'],
+  ['task', 'run', 'x', '--after-anyway'],
+  ['task', 'run', 'x', '--key-policy', 'reject'],
+  ['task', 'run', 'x', '--debounce', '5'],
+  ['task', 'run', 'x', '--key', 'k', '--max-wait', '5'],
+  ['task', 'run', 'x', '--timeout', '5'],
+  ['run', 'finalize', '7', '--timeout', '5'],
+  ['proof', 'run', '-t', '1', 'a.cfg', '--timeout', '5'],
   ['queue', 'limit-key', 'customer', '--rate', 'fast', '--reason', 'r'],
   ['--url', 'ftp://x', 'whoami'],
   ['--context', 'nowhere', 'whoami'],
@@ -649,3 +656,115 @@ test('who has never logged in is told how, with the exit code of somebody who is
   assert.match(err, /^writ: No server is known yet\. Run "writ login --url /)
   assert.deepEqual(asked, [])
 })
+
+test('an option that says nothing without another names it', async (t) => {
+  const { writ } = await openCommandLine(t)
+  const { err } = await writ(['task', 'run', 'x', '--after-anyway'])
+  assert.equal(err, 'writ: --after-anyway says nothing without --after. Add --help for usage and examples.\n')
+})
+
+test('a debounced task says how long it waits at most', async (t) => {
+  const { writ, asked } = await openCommandLine(t, () => ({ status: 201, json: { id, number: 7, duplicate: false } }))
+  const { code, err } = await writ(['task', 'run', 'x', '--key', 'k', '--debounce', '5', '--max-wait', '60'])
+  assert.equal(code, 0, err)
+  assert.deepEqual(JSON.parse(asked[0]!.body), {
+    handler: 'x',
+    input: {},
+    unique_key: 'k',
+    debounce: { wait_ms: 5_000, max_wait_ms: 60_000 },
+  })
+})
+
+const people = [
+  { id, number: 3, username: 'li.na', role: 'dev', is_active: true },
+  { id: id.replace('01a', '02a'), number: 4, username: 'li.nan', role: 'dev', is_active: true },
+]
+
+test('people are named by their user names wherever a user is meant', async (t) => {
+  const { writ, asked } = await openCommandLine(t, ({ url }) => {
+    if (url.startsWith('/users?')) return { json: { items: people, next_cursor: null } }
+    if (url.startsWith('/users/')) return { json: people[0] }
+    if (url === '/tickets/7') return { json: ticket }
+    return { json: { items: [], next_cursor: null } }
+  })
+  for (const [line, ask] of [
+    [['user', 'show', 'li.na'], `/users/${id}`],
+    [['user', 'show', '3'], '/users/3'],
+    [['ticket', 'list', '--by', 'li.na'], `/tickets?limit=50&created_by_id=${id}`],
+    [['ticket', 'list', '--assignee', '#3'], '/tickets?limit=50&assignee_id=3'],
+    [['ticket', 'edit', '7', '--assignee', 'li.na'], '/tickets/7'],
+    [['audit', 'list', '--actor', 'li.na'], `/audit/events?limit=50&actor_id=${id}`],
+  ] as const) {
+    const { code, err } = await writ(line)
+    assert.equal(code, 0, err)
+    const [path, query = ''] = asked.at(-1)!.url.split('?')
+    const [wanted, wantedQuery = ''] = ask.split('?')
+    assert.equal(path, wanted)
+    const given = new URLSearchParams(query)
+    given.delete('cursor')
+    assert.deepEqual([...given].sort(), [...new URLSearchParams(wantedQuery)].sort())
+  }
+  assert.equal(JSON.parse(asked.find(({ method }) => method !== 'GET')!.body).assignee_id, id)
+})
+
+test('a user that is not there is refused, with whom it may be', async (t) => {
+  const { writ } = await openCommandLine(t, () => ({ json: { items: people, next_cursor: null } }))
+  const { code, err } = await writ(['user', 'show', 'li'])
+  assert.equal(code, 2)
+  assert.equal(err, 'writ: There is no user "li" here. Is it "li.na" or "li.nan"?\n')
+})
+
+test('who may not look for people names only himself, and is told so', async (t) => {
+  const { writ, asked } = await openCommandLine(t, ({ url }) => {
+    if (url.startsWith('/users?')) return { status: 403, json: problem('ROLE_NOT_ALLOWED', 403) }
+    if (url === '/auth/me') return { json: people[0] }
+    return { json: { items: [], next_cursor: null } }
+  })
+  assert.equal((await writ(['ticket', 'list', '--by', 'li.na'])).code, 0)
+  assert.match(asked.at(-1)!.url, new RegExp(`created_by_id=${id}`))
+  const other = await writ(['ticket', 'list', '--by', 'li.nan'])
+  assert.equal(other.code, 3)
+  assert.match(other.err, /"li\.nan" is cannot be told\. Give the number or the id\. \[ROLE_NOT_ALLOWED\]/)
+})
+
+const tokenOf = (last: string, name: string, over = {}) => ({
+  id: id.slice(0, -1) + last,
+  name,
+  revoked_at: null,
+  expires_at: '2027-01-01T00:00:00Z',
+  created_at: '2026-10-01T00:00:00Z',
+  ...over,
+})
+const tokens = [
+  tokenOf('1', 'nightly'),
+  tokenOf('2', 'nightly', { revoked_at: '2026-10-02T00:00:00Z' }),
+  tokenOf('3', 'twice'),
+  tokenOf('4', 'twice'),
+  tokenOf('5', 'old', { expires_at: '2026-10-02T00:00:00Z' }),
+]
+
+test('a token is revoked by its name, if one that works has it', async (t) => {
+  const { writ, asked } = await openCommandLine(t, ({ method }) =>
+    method === 'GET' ? { json: tokens } : { status: 204 },
+  )
+  const { code, err } = await writ(['token', 'revoke', 'nightly'])
+  assert.equal(code, 0, err)
+  assert.equal(asked.at(-1)!.method, 'DELETE')
+  assert.equal(asked.at(-1)!.url, `/tokens/${tokens[0]!.id}`)
+})
+
+for (const [name, refusal] of [
+  ['twice', `2 tokens are called "twice": ${tokens[2]!.id} (of 2026-10-01 00:00:00Z), ${tokens[3]!.id}`],
+  ['old', 'Every token "old" is revoked or expired'],
+  ['nigthly', 'There is no token "nigthly" that you may see'],
+] as const)
+  test(`a name of no one token that works revokes nothing: ${name}`, async (t) => {
+    const { writ, asked } = await openCommandLine(t, () => ({ json: tokens }))
+    const { code, err } = await writ(['token', 'revoke', name])
+    assert.equal(code, 2)
+    assert.ok(err.startsWith(`writ: ${refusal}`), err)
+    assert.deepEqual(
+      asked.map(({ method }) => method),
+      ['GET'],
+    )
+  })

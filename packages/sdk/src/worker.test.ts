@@ -112,3 +112,33 @@ test('a worker without handlers, or with one twice, is refused', async () => {
   worker.handle('a', {}, () => 1)
   assert.throws(() => worker.handle('a', {}, () => 2), TypeError)
 })
+
+for (const [contract, says] of [
+  [{ timout: 5_000 }, 'handler a: timout is no field of a handler; did you mean timeoutMs?'],
+  [{ max_attempts: 5 }, 'handler a: max_attempts is no field of a handler; did you mean maxAttempts?'],
+  [
+    { retries: 5 },
+    'handler a: retries is no field of a handler; there are title, input, output, queue, timeoutMs, maxAttempts, sideEffect, perKey',
+  ],
+  [
+    { perKey: { concurency: 1 } },
+    'handler a: perKey.concurency is no field of a handler; did you mean perKey.concurrency?',
+  ],
+  [
+    { perKey: { rate: { limit: 1, period_ms: 5 } } },
+    'handler a: perKey.rate.period_ms is no field of a handler; did you mean perKey.rate.periodMs?',
+  ],
+  [{ concurrency: 1 }, 'handler a: createWorker takes concurrency, for all handlers of the worker together'],
+  [{ name: 'b' }, /^handler a: name is no field of a handler; /],
+] as const)
+  test(`a contract with a field that there is not is refused: ${JSON.stringify(contract)}`, () => {
+    const worker = createWorker(createClient({ url: 'http://127.0.0.1:1', token: 't' }))
+    // As JavaScript has it, where nobody checks types.
+    assert.throws(() => worker.handle('a', contract as object, () => 1), { name: 'TypeError', message: says })
+  })
+
+test('a definition of a folder of handlers is a contract', () => {
+  const worker = createWorker(createClient({ url: 'http://127.0.0.1:1', token: 't' }))
+  const handler = { name: 'a', timeoutMs: 5_000, perKey: { rate: { limit: 1, periodMs: 5 } }, run: () => 1 }
+  worker.handle(handler.name, handler, handler.run)
+})

@@ -1,4 +1,5 @@
 import type { ClaimedTask, WorkerHandler, WorkResult } from '@writ/api'
+import { fieldFault } from '@writ/api/handler-fields'
 import { thrownText } from '@writ/api/thrown'
 import type { Static, TSchema } from 'typebox'
 import type { Client } from './calls.ts'
@@ -23,7 +24,10 @@ export interface WorkerOptions {
 }
 
 export interface Worker {
-  /** Before `run`. The contract is told to the server; a name may be given once. */
+  /**
+   * Before `run`. The contract is told to the server; a name may be given once. Throws a TypeError on a field that there is not: nothing
+   * else would tell that a misspelt limit is none.
+   */
   handle<I extends TSchema>(
     name: string,
     contract: Omit<HandlerDefinition<I>, 'name' | 'run' | 'concurrency'>,
@@ -421,6 +425,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
   return {
     handle(handler, contract, run) {
       if (handlers.has(handler)) throw new TypeError(`the worker has a handler ${handler} already`)
+      requireFields(handler, contract)
       const { title, input, output, queue, timeoutMs, maxAttempts, sideEffect, perKey } = contract
       const told = JSON.parse(
         JSON.stringify({
@@ -488,6 +493,16 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     // Or the timer would keep the process.
     over.abort()
   }
+}
+
+const FIELDS = ['title', 'input', 'output', 'queue', 'timeoutMs', 'maxAttempts', 'sideEffect', 'perKey']
+
+/** A definition that a folder of handlers uses too may be given as it is, but for what would count there and not here. */
+function requireFields(name: string, contract: object): void {
+  if ('concurrency' in contract)
+    throw new TypeError(`handler ${name}: createWorker takes concurrency, for all handlers of the worker together`)
+  const fault = fieldFault(contract, 'name' in contract && contract.name === name ? [...FIELDS, 'name'] : FIELDS)
+  if (fault !== undefined) throw new TypeError(`handler ${name}: ${fault}`)
 }
 
 /** Thrown by `waitFor`: the work goes on when the child has ended. */

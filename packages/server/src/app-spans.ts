@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Caller } from './identity/index.ts'
 import { type AttemptEnded, attemptSpanId, type Ending, type WorkRow } from './kinds/task/index.ts'
-import { type FinishedSpan, parentSpanOf, spanIdOf, traceIdOf } from './platform/tracing.ts'
+import { type FinishedSpan, parentOf, spanIdOf, traceIdOf } from './platform/tracing.ts'
 
 /** `name=value`, with commas between. Source: OpenTelemetry Protocol Exporter, "Specifying headers via environment variables". */
 export const headersOf = (text: string): Record<string, string> =>
@@ -42,7 +42,7 @@ export function spanOfRequest(request: FastifyRequest, reply: FastifyReply, now:
     kind: 'server',
     traceId: caller?.traceId ?? traceIdOf(request.id),
     spanId: spanIdOf(request.id),
-    parentSpanId: caller ? parentSpanOf(request.headers.traceparent) : null,
+    parentSpanId: caller ? (parentOf(request.headers.traceparent)?.spanId ?? null) : null,
     start: now - reply.elapsedTime,
     end: now,
     attributes: {

@@ -172,6 +172,7 @@ export async function openApp(on: {
           headers: headersOf(config.otlpHeaders?.reveal() ?? ''),
           serviceName: config.otelServiceName,
           version,
+          log: log.child({ part: 'tracing' }),
         })
   const stopping = new AbortController()
 
@@ -300,7 +301,9 @@ export async function openApp(on: {
     app.addHook('onResponse', (request, reply, done) => {
       const route = request.routeOptions.config.id ?? 'other'
       if (logsRequests) httpOn.log.info(accessOf(request, reply), 'request')
-      tracing.record(() => spanOfRequest(request, reply, clock.now()))
+      // Probes and scrapes come every few seconds, and would be most of what is collected.
+      if (!OPERATIONAL.has(request.routeOptions.url ?? ''))
+        tracing.record(() => spanOfRequest(request, reply, clock.now()))
       metrics.requests.answered(route, request.method, reply.statusCode, reply.elapsedTime / 1_000)
       done()
     })

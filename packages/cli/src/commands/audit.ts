@@ -3,7 +3,7 @@ import type { Client } from '@writ/sdk'
 import { saveDownload } from '@writ/sdk/node'
 import { type Command, Option } from 'commander'
 import { loadAnchoredState, loadPolicy } from '../anchors.ts'
-import { type App, normalUrl, refOf } from '../app.ts'
+import { type App, normalUrl } from '../app.ts'
 import { eventColumns } from '../columns.ts'
 import { createTimeWatch, type StrangeTimes } from '../entry-times.ts'
 import { exitCodes } from '../exit-codes.ts'
@@ -15,6 +15,7 @@ import type { Field } from '../output.ts'
 import { pipeChecked } from '../pipe-checked.ts'
 import { followLogs, loadKeyChanges, verifyServedLog } from '../served-log.ts'
 import { counted, entriesText, safeLine } from '../text.ts'
+import { userRef } from '../who.ts'
 
 type Log = ReplyOf<typeof api.audit.log>
 type Report = ReplyOf<typeof api.audit.verify>
@@ -41,7 +42,7 @@ export function addAuditCommands(program: Command, app: App): void {
     .addOption(limitOption())
     .addOption(allOption())
     .action(async (o: ListOptions & Filters) => {
-      const events = await listSome(await app.client(), 'audit.events', queryOf(o), o)
+      const events = await listSome(await app.client(), 'audit.events', await queryOf(app, o), o)
       app.out().list(events, eventColumns, (e) => e.log_index ?? e.id)
     })
 
@@ -51,7 +52,7 @@ export function addAuditCommands(program: Command, app: App): void {
     )
     .option('--to <file>', 'a new file; standard output otherwise')
     .action(async (o: Filters & { format: 'jsonl' | 'csv'; to?: string }) => {
-      const file = await (await app.client()).audit.export({ query: { ...queryOf(o), format: o.format } })
+      const file = await (await app.client()).audit.export({ query: { ...(await queryOf(app, o)), format: o.format } })
       if (o.to === undefined) return pipeChecked(file.stream, app.terminal.stdout, undefined)
       const saved = await saveDownload(file, o.to, { signal: app.terminal.signal })
       app.out().note(`Wrote ${counted(saved.bytes, 'byte')} to ${o.to}.`)
@@ -129,15 +130,15 @@ function anchoredText({ anchored }: Log): string {
 const withFilters = (command: Command) =>
   command
     .option('-e, --event <type>', 'only events of this type, such as ticket.approved')
-    .option('--actor <user>', 'only what this user did', refOf)
+    .option('--actor <user>', 'only what this user did, by name, number or id')
     .option('--resource <type>', 'only about this sort of thing: ticket, run, artifact, ...')
     .option('--from <date>', 'from this day or time on')
     .option('--until <date>', 'up to this day (included) or time (not included)')
     .option('--failed', 'only what failed or was refused')
 
-const queryOf = (o: Filters) => ({
+const queryOf = async (app: App, o: Filters) => ({
   event_type: o.event,
-  actor_id: o.actor,
+  actor_id: o.actor && (await userRef(app, o.actor)),
   resource_type: o.resource,
   start_date: o.from,
   end_date: o.until,

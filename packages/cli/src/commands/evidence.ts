@@ -6,6 +6,7 @@ import { type App, refOf } from '../app.ts'
 import { openBundle } from '../bundle-zip.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Failure, usage } from '../failure.ts'
+import type { Field } from '../output.ts'
 import type { Paint } from '../table.ts'
 import { bytesText, safeLine } from '../text.ts'
 import { sha256, sha512, verifySignature } from '../verify-crypto.ts'
@@ -38,16 +39,22 @@ export function addEvidenceCommands(program: Command, app: App): void {
           throw new Failure(`${path} exists already`, { advice: 'Choose another name with --to.' })
         })
         .finally(() => bar.end())
-      app.out().item(
-        { path, ...saved },
-        [
-          ['Saved', path],
-          ['Size', bytesText(saved.bytes)],
-          ['SHA-256', saved.sha256],
-          ['Next', `writ verify ${path}`],
-        ],
-        path,
-      )
+      const leftOut = await leftOutOf(path)
+      app
+        .out()
+        .item(
+          { path, ...saved, left_out: leftOut },
+          [
+            ['Saved', path],
+            ['Size', bytesText(saved.bytes)],
+            ['SHA-256', saved.sha256],
+            ...leftOut.map(
+              ({ number, why }): Field => ['Left out', `artifact ${number}: ${leftOutTexts[why]}`, 'yellow'],
+            ),
+            ['Next', `writ verify ${path}`],
+          ],
+          path,
+        )
     })
 
   program
@@ -67,6 +74,33 @@ Examples:
   writ verify evidence-ticket-1.zip --policy witnesses.policy`,
     )
     .action((path: string, o: Expected) => verify(app, path, o))
+}
+
+interface LeftOut {
+  readonly number: number
+  readonly why: keyof typeof leftOutTexts
+}
+
+/** Why a bundle may be without a file of its subject, as its bundle.json says it. */
+const leftOutTexts = {
+  deleted: 'it was deleted',
+  flagged: 'secrets were found in it; --include-flagged takes it along',
+  erased: 'it was erased',
+  dropped: 'the log that recorded it was dropped',
+}
+
+/** What a bundle that was just saved says it was made without: whoever hands it over has to know before the auditor asks. */
+async function leftOutOf(path: string): Promise<LeftOut[]> {
+  const bundle = await openBundle(path)
+  try {
+    // Made by the server that was asked; "writ verify" is who doubts it.
+    const { artifacts } = JSON.parse(Buffer.from(await bundle.read('bundle.json')).toString()) as {
+      artifacts: { number: number; left_out: LeftOut['why'] | null }[]
+    }
+    return artifacts.flatMap(({ number, left_out: why }) => (why === null ? [] : [{ number, why }]))
+  } finally {
+    bundle.close()
+  }
 }
 
 interface Expected {

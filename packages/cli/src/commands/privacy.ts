@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { type App, numberText, refOf } from '../app.ts'
 import type { Column } from '../table.ts'
 import { entriesText, timeText } from '../text.ts'
-import { userRef } from './user.ts'
+import { userRef } from '../who.ts'
 
 type Hold = ReplyOf<typeof api.privacy.holds>[number]
 

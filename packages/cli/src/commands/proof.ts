@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { parse } from 'yaml'
 import { type App, refOf } from '../app.ts'
+import { besideOthers } from '../beside.ts'
 import { runFields } from '../columns.ts'
 import { usage } from '../failure.ts'
 import { countOf } from '../listing.ts'
@@ -21,7 +22,7 @@ interface ProofOptions {
 }
 
 export function addProofCommands(program: Command, app: App): void {
-  program
+  const run = program
     .command('proof')
     .description('Proofs: evidence that work was done as promised')
     .addHelpText('after', '\nExample:\n  writ proof run -t 1 *.cfg --rules access-switch --wait')
@@ -35,7 +36,7 @@ export function addProofCommands(program: Command, app: App): void {
     .option('--before <file...>', 'how it was before the change')
     .option('--after <file...>', 'how it is after it')
     .option('-w, --wait', 'wait for the verdict; exits with 5 when it is "failed"')
-    .option('--timeout <seconds>', 'wait at most so long, then exit with 124', countOf, 300)
+    .option('--timeout <seconds>', 'with --wait: at most so long, then exit with 124', countOf, 300)
     .addHelpText(
       'after',
       `
@@ -45,6 +46,7 @@ Examples:
   writ proof run -t 1 --before old.cfg --after new.cfg --script proof.config_diff --wait`,
     )
     .action((files: string[], options: ProofOptions) => prove(app, files, options))
+  besideOthers(run, { timeout: 'wait' })
 }
 
 async function prove(app: App, paths: string[], options: ProofOptions): Promise<void> {

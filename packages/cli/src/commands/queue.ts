@@ -1,5 +1,5 @@
 import type { ConcurrencyKey, Queue } from '@writ/api'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { App } from '../app.ts'
 import { usage } from '../failure.ts'
 import { countOf, sayCount } from '../listing.ts'
@@ -62,31 +62,40 @@ export function addQueueCommands(program: Command, app: App): void {
     .command('list')
     .description('List the queues of the project')
     .action(async () => app.out().list(await (await app.client()).queues.list(), queueColumns, (q) => q.name))
-  for (const [name, what] of [
-    ['pause', 'Start nothing of it any more; what runs goes on'],
-    ['resume', 'Start what waits, in its order'],
-  ] as const) {
-    queue
-      .command(`${name} <queue>`)
-      .description(what)
-      .action(async (of: string) => {
-        const changed = await (await app.client()).queues[name]({ params: { name: of } })
-        app.out().item(
-          changed,
-          [
-            ['Queue', changed.name, 'bold'],
-            ['State', stateOf(changed)],
-          ],
-          changed.name,
-        )
-      })
-  }
+  const showState = (changed: Queue) =>
+    app.out().item(
+      changed,
+      [
+        ['Queue', changed.name, 'bold'],
+        ['State', stateOf(changed)],
+      ],
+      changed.name,
+    )
+  const createOption = () => new Option('--create', 'also if no task was put on it yet')
+  queue
+    .command('pause <queue>')
+    .description('Start nothing of it any more; what runs goes on')
+    .addOption(createOption())
+    .action(async (of: string, o: { create?: boolean }) =>
+      showState(
+        await (await app.client()).queues.pause({
+          params: { name: of },
+          body: o.create ? { create: true } : null,
+        }),
+      ),
+    )
+  queue
+    .command('resume <queue>')
+    .description('Start what waits, in its order')
+    .action(async (of: string) => showState(await (await app.client()).queues.resume({ params: { name: of } })))
   queue
     .command('limit <queue> <n>')
     .description('So many of its tasks run at once, over all servers and workers; "none" takes the limit away')
-    .action(async (of: string, n: string) => {
+    .addOption(createOption())
+    .action(async (of: string, n: string, o: { create?: boolean }) => {
       const concurrency = n === 'none' ? null : countOf(n)
-      const changed = await (await app.client()).queues.limit({ params: { name: of }, body: { concurrency } })
+      const body = { concurrency, ...(o.create ? { create: true } : {}) }
+      const changed = await (await app.client()).queues.limit({ params: { name: of }, body })
       app.out().item(
         changed,
         [

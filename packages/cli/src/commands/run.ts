@@ -1,6 +1,7 @@
 import type { Run, RunDetail, RunState, Verdict } from '@writ/api'
 import { type Command, Option } from 'commander'
 import { type App, refOf } from '../app.ts'
+import { besideOthers } from '../beside.ts'
 import { runColumns, runFields } from '../columns.ts'
 import { usage } from '../failure.ts'
 import { allOption, countOf, type ListOptions, limitOption, listSome } from '../listing.ts'
@@ -245,7 +246,7 @@ async function verifyOne(app: App, ref: string, o: VerifyOptions): Promise<void>
 }
 
 const withWait = (command: Command) =>
-  command
+  besideOthers(command, { timeout: 'wait' })
     .option('-w, --wait', 'wait until it has ended; the exit code says how')
     .option('--timeout <seconds>', 'with --wait: at most so long, then exit with 124', countOf, 300)
 

@@ -3,6 +3,7 @@ import type { NewTask, RunState, TaskDetail } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { type Command, Option } from 'commander'
 import { type App, refOf } from '../app.ts'
+import { besideOthers } from '../beside.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Failure, usage } from '../failure.ts'
 import { allOption, countOf, dollarsOf, type ListOptions, limitOption, listSome } from '../listing.ts'
@@ -24,6 +25,7 @@ interface RunOptions {
   key?: string
   keyPolicy?: NewTask['unique_policy']
   debounce?: number
+  maxWait?: number
   concurrencyKey?: string
   after?: string[]
   afterAnyway?: boolean
@@ -51,9 +53,13 @@ Examples:
   writ dlq replay --handler proxy_forward`,
     )
 
-  task
-    .command('run <handler>')
-    .description('Dispatch a task')
+  besideOthers(task.command('run <handler>').description('Dispatch a task'), {
+    keyPolicy: 'key',
+    debounce: 'key',
+    maxWait: 'debounce',
+    afterAnyway: 'after',
+    timeout: 'wait',
+  })
     .option('-i, --input <json>', 'what the handler gets: JSON, or @file, or - for standard input')
     .option('--queue <queue>', "instead of the handler's own")
     .option('--priority <n>', 'higher first, from -100 to 100', priorityOf)
@@ -69,6 +75,7 @@ Examples:
       ),
     )
     .option('--debounce <seconds>', 'with --key: start so long after the last dispatch, with its input', countOf)
+    .option('--max-wait <seconds>', 'with --debounce: at most so long after the first dispatch', countOf)
     .option('--concurrency-key <key>', 'under one key as many run, and start, as the handler allows')
     .option('--after <task...>', 'only when these have completed; if one does not, it is cancelled')
     .option('--after-anyway', 'with --after: when these have ended, however they did')
@@ -271,7 +278,9 @@ async function taskOf(app: App, handler: string, o: RunOptions): Promise<NewTask
     ...(o.deadline ? { deadline_at: timeOf(o.deadline) } : {}),
     ...(o.key ? { unique_key: o.key } : {}),
     ...(o.keyPolicy ? { unique_policy: o.keyPolicy } : {}),
-    ...(o.debounce ? { debounce: { wait_ms: o.debounce * 1_000 } } : {}),
+    ...(o.debounce
+      ? { debounce: { wait_ms: o.debounce * 1_000, ...(o.maxWait ? { max_wait_ms: o.maxWait * 1_000 } : {}) } }
+      : {}),
     ...(o.concurrencyKey ? { concurrency_key: o.concurrencyKey } : {}),
     ...(o.after ? { depends_on: o.after.map(refOf) } : {}),
     ...(o.afterAnyway ? { depends_on_policy: 'run' } : {}),

@@ -8,6 +8,7 @@ import { usage } from '../failure.ts'
 import { allOption, type ListOptions, limitOption, listSome } from '../listing.ts'
 import type { Column } from '../table.ts'
 import { safeText, timeText } from '../text.ts'
+import { userRef } from '../who.ts'
 
 interface Given {
   title?: string
@@ -44,7 +45,7 @@ Examples:
     .option('--draft', 'keep it as a draft; "writ ticket submit" submits it later')
     .addHelpText('after', '\nExample:\n  writ ticket open "Replace the main switch" --asset 3 --due 2026-12-01')
     .action(async (title: string, options: Given & { draft?: boolean }) => {
-      const fields = await fieldsOf(options)
+      const fields = await fieldsOf(app, options)
       const status = options.draft ? ({ status: 'draft' } as const) : {}
       show(app, await (await app.client()).tickets.create({ body: { title, ...fields, ...status } }))
     })
@@ -54,8 +55,8 @@ Examples:
     .description('List tickets, newest first')
     .addOption(new Option('-s, --status <status>', 'only those in this state').choices(statuses))
     .option('-a, --asset <asset>', 'only those about this asset', refOf)
-    .option('--by <user>', 'only those opened by this user', refOf)
-    .option('--assignee <user>', 'only those assigned to this user', refOf)
+    .option('--by <user>', 'only those opened by this user, by name, number or id')
+    .option('--assignee <user>', 'only those assigned to this user, by name, number or id')
     .option('--search <text>', 'only those with this text')
     .option('--due-before <date>', 'only those due before this day or time')
     .addOption(limitOption())
@@ -75,8 +76,8 @@ Examples:
         const query = {
           status: options.status,
           asset_id: options.asset,
-          created_by_id: options.by,
-          assignee_id: options.assignee,
+          created_by_id: options.by && (await userRef(app, options.by)),
+          assignee_id: options.assignee && (await userRef(app, options.assignee)),
           q: options.search,
           due_before: options.dueBefore && timeOf(options.dueBefore),
         }
@@ -93,9 +94,12 @@ Examples:
 
   withFields(ticket.command('edit <ticket>').description('Change a ticket; an approval it had is void then'))
     .option('--title <title>', 'another title')
-    .addHelpText('after', '\nExample:\n  writ ticket edit 7 --due 2026-12-08 --assignee 4')
+    .addHelpText('after', '\nExample:\n  writ ticket edit 7 --due 2026-12-08 --assignee li.na')
     .action(async (ref: string, options: Given) => {
-      const body = { ...(options.title === undefined ? {} : { title: options.title }), ...(await fieldsOf(options)) }
+      const body = {
+        ...(options.title === undefined ? {} : { title: options.title }),
+        ...(await fieldsOf(app, options)),
+      }
       if (Object.keys(body).length === 0) throw usage('Nothing to change was given')
       show(app, await (await app.client()).tickets.update({ params: { id: refOf(ref) }, body }))
     })
@@ -164,16 +168,16 @@ const withFields = (command: Command) =>
   command
     .option('-d, --description <text>', 'what is to be done; @file reads it from a file')
     .option('-a, --asset <asset>', 'the asset that it touches, by number or id; "none" takes it away')
-    .option('--assignee <user>', 'who is to do it; "none" takes it away')
+    .option('--assignee <user>', 'who is to do it, by name, number or id; "none" takes it away')
     .option('--due <date>', 'by when: 2026-12-01, or with a time 2026-12-01T18:00:00Z; "none" takes it away')
 
-async function fieldsOf(given: Given) {
+async function fieldsOf(app: App, given: Given) {
   const ref = (value: string) => (value === 'none' ? null : refOf(value))
   const { description, asset, assignee, due } = given
   return {
     ...(description === undefined ? {} : { description: await textOf(description) }),
     ...(asset === undefined ? {} : { asset_id: ref(asset) }),
-    ...(assignee === undefined ? {} : { assignee_id: ref(assignee) }),
+    ...(assignee === undefined ? {} : { assignee_id: assignee === 'none' ? null : await userRef(app, assignee) }),
     ...(due === undefined ? {} : { due_at: due === 'none' ? null : timeOf(due) }),
   }
 }

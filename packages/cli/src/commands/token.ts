@@ -5,6 +5,7 @@ import { tokenColumns } from '../columns.ts'
 import { countOf } from '../listing.ts'
 import type { Field } from '../output.ts'
 import { timeText } from '../text.ts'
+import { tokenRef } from '../who.ts'
 import { timeOf } from './ticket.ts'
 import { roleOption } from './user.ts'
 
@@ -51,19 +52,21 @@ export function addTokenCommands(program: Command, app: App): void {
     .action(async () => app.out().list(await (await app.client()).tokens.list(), tokenColumns, (t) => t.id))
 
   token
-    .command('rotate <id>')
-    .description('Replace a token by a new one with the same rights; the old works one hour longer')
-    .action(async (id: string) => {
+    .command('rotate <token>')
+    .description('Replace a token, by name or id, by a new one with the same rights; the old works one hour longer')
+    .action(async (ref: string) => {
+      const { id } = await tokenRef(app, ref)
       const made = await (await app.client()).tokens.rotate({ params: { id } })
       app.out().item(made, secretFields(made), made.token)
     })
 
   token
-    .command('revoke <id>')
-    .description('Make a token useless at once')
-    .action(async (id: string) => {
+    .command('revoke <token>')
+    .description('Make a token useless at once, by name or id')
+    .action(async (ref: string) => {
+      const { id, said } = await tokenRef(app, ref)
       await (await app.client()).tokens.revoke({ params: { id } })
-      app.out().note(`Revoked ${id}.`)
+      app.out().note(`Revoked ${said}.`)
     })
 }
 

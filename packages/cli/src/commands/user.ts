@@ -1,10 +1,11 @@
 import type { Role } from '@writ/api'
 import { type Command, Option } from 'commander'
-import { type App, refOf } from '../app.ts'
+import type { App } from '../app.ts'
 import { userColumns, userFields } from '../columns.ts'
 import { usage } from '../failure.ts'
 import { allOption, countOf, type ListOptions, limitOption, listSome } from '../listing.ts'
 import { timeText } from '../text.ts'
+import { userRef } from '../who.ts'
 
 export const roleOption = (text: string) =>
   new Option('--role <role>', text).choices(['admin', 'ops', 'dev', 'employee', 'auditor'])
@@ -34,6 +35,14 @@ Examples:
     .action(async (options: ListOptions & { role?: Role; search?: string }) => {
       const query = { role: options.role, q: options.search }
       app.out().list(await listSome(await app.client(), 'users.list', query, options), userColumns, (u) => u.number)
+    })
+
+  user
+    .command('show <user>')
+    .description('Show a user, by name, number or id')
+    .action(async (ref: string) => {
+      const found = await (await app.client()).users.get({ params: { id: await userRef(app, ref) } })
+      app.out().item(found, userFields(found), found.number)
     })
 
   user
@@ -106,14 +115,4 @@ Examples:
         made.invite,
       )
     })
-}
-
-/** People know each other by name; the API by number or id. */
-export async function userRef(app: App, ref: string): Promise<string> {
-  if (/^#?\d+$/.test(ref) || /^[0-9a-f-]{36}$/.test(ref)) return refOf(ref)
-  const client = await app.client()
-  for await (const user of client.items('users.list', { query: { q: ref } })) {
-    if (user.username === ref) return user.id
-  }
-  throw usage(`There is no user "${ref}" here`, '"writ user list" shows them.')
 }

@@ -1,6 +1,6 @@
 import { auditEvents } from '@writ/api'
+import { nearest } from '@writ/api/nearest'
 import { AppError } from '../platform/app-error.ts'
-import { nearest } from '../platform/nearest.ts'
 
 // A type that there is not finds nothing and is never told of: whoever misspelt one would take the silence for an answer.
 

@@ -325,7 +325,9 @@ function codeOf(error: unknown): string {
 function refusedLetter(error: unknown): Pick<Attempt, 'status' | 'error' | 'answer'> {
   const { responseCode, response } = error as { responseCode?: unknown; response?: unknown }
   const status = typeof responseCode === 'number' ? responseCode : null
-  const answer = typeof response === 'string' ? shownAnswer(Buffer.from(response), []) : ''
+  // Before a server answers, its code says only that it was the connection (ESOCKET): a certificate, a name, a port.
+  const said = typeof response === 'string' ? response : error instanceof Error ? error.message : ''
+  const answer = shownAnswer(Buffer.from(said), [])
   return { status, error: status === null ? codeOf(error) : `SMTP_${status}`, answer }
 }
 

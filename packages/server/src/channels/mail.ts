@@ -16,7 +16,8 @@ export interface Mail {
 /**
  * E-mail through the server that the operator set up. A connection for each letter: they are few, and one that is kept
  * is closed by the other side when nobody looks.
- * @param url `smtp://user:password@host:587`, upgraded to TLS where the server offers it, or `smtps://`
+ * @param url `smtp://user:password@host:587`, upgraded to TLS where the server offers it, or `smtps://`. A password goes to another
+ * machine under TLS only, unless the url ends in `?requireTLS=false`: whoever sits in between could leave the offer out.
  */
 export function createMail(url: Secret<string>, from: string): Mail {
   return {
@@ -31,6 +32,7 @@ export function createMail(url: Secret<string>, from: string): Mail {
         // Nothing in a letter may make this machine read a file or call an address.
         disableFileAccess: true,
         disableUrlAccess: true,
+        ...(needsTls(url.reveal()) ? { requireTLS: true } : {}),
       })
       try {
         const sent = await transport.sendMail({
@@ -42,12 +44,27 @@ export function createMail(url: Secret<string>, from: string): Mail {
           // RFC 3834: nobody is away who should answer this.
           headers: { 'auto-submitted': 'auto-generated' },
         })
-        return { status: Number(/^\d{3}/.exec(sent.response)?.[0] ?? 250), answer: sent.response }
+        // It went to the others: sent again they would have it twice. Who has looks here, finds who did not get it.
+        const refused = (sent.rejectedErrors ?? []).map(
+          // By place: an address would be redacted, here as everywhere.
+          ({ recipient, response }) => `; not to recipient ${to.indexOf(recipient ?? '') + 1}: ${response}`,
+        )
+        return {
+          status: Number(/^\d{3}/.exec(sent.response)?.[0] ?? 250),
+          answer: `${sent.response}${refused.join('')}`,
+        }
       } finally {
         transport.close()
       }
     },
   }
+}
+
+/** Whether the password of the url is for another machine, and nothing was said of how it gets there. */
+export function needsTls(url: string): boolean {
+  const { protocol, password, hostname, searchParams } = new URL(url)
+  const isHere = /^(localhost|127\.[0-9.]+|\[::1\])$/i.test(hostname)
+  return protocol === 'smtp:' && password !== '' && !isHere && !searchParams.has('requireTLS')
 }
 
 /** The addresses of a `mailto:` url, or undefined if it is none, or says more than to whom. */

@@ -7,6 +7,7 @@ import { createAddressSet } from '../platform/http/client-address.ts'
 import { randomHex } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { redactor } from '../platform/redact/index.ts'
+import { parentOf } from '../platform/tracing.ts'
 import { isSecret, parseApiToken, secretHash } from './api-token.ts'
 import { checkCsrf, sessionCookie } from './browser.ts'
 import type { Caller } from './caller.ts'
@@ -24,7 +25,6 @@ const TOUCH_EVERY_MS = 60_000
 const DEFAULT_PROJECT = 'default'
 const SLUG = /^[a-z0-9][a-z0-9_-]{1,63}$/
 const BEARER = /^bearer +(\S+) *$/i
-const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/
 const WITH_ONE_TIME_PASSWORD = new Set(['auth.me', 'auth.session', 'auth.changePassword', 'auth.logout'])
 
 export interface Authenticator {
@@ -140,15 +140,13 @@ export function createAuthenticator(options: {
   }
 
   function whereFrom(request: FastifyRequest): Where {
-    const trace = request.headers.traceparent
-    const traced = typeof trace === 'string' ? TRACEPARENT.exec(trace)?.[1] : undefined
     return {
       // A peer that is gone already has no address.
       ip: request.clientIp || null,
       userAgent: redactor.text(request.headers['user-agent']?.slice(0, 255) ?? '') || null,
       at: clock.now(),
       requestId: request.id,
-      traceId: traced && !/^0+$/.test(traced) ? traced : randomHex(16),
+      traceId: parentOf(request.headers.traceparent)?.traceId ?? randomHex(16),
     }
   }
 

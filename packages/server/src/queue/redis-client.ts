@@ -94,5 +94,9 @@ export const mastersOf = (client: RedisClient): Redis[] =>
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return 'no reason given'
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
-  return error.message || code || error.name
+  // Which line of which of our scripts it was is nothing for a log.
+  return error.message.replace(/\.? script: [0-9a-f]{40}, on @user_script:\d+\.?$/, '') || code || error.name
 }
+
+/** Whether Redis itself answered with an error: it is there, but full, read-only, or does not allow it. */
+export const isRefusal = (error: unknown): boolean => error instanceof Error && error.name === 'ReplyError'

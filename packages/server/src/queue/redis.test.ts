@@ -454,6 +454,56 @@ test('what is accepted while Redis is away waits in the database, and is found w
   }
 })
 
+for (const [what, spoil, mend] of [
+  ['full', 'config set maxmemory 1', 'config set maxmemory 0'],
+  ['read-only', 'replicaof 127.0.0.1 1', 'replicaof no one'],
+] as const)
+  test(`a Redis that is ${what} is told of once, until it takes entries again, and nothing is lost`, {
+    skip,
+  }, async () => {
+    const redis = await startRedis()
+    const { db, end } = await onSqlite()
+    const lines: string[] = []
+    const healths: (string | null)[] = []
+    const queue = await open(db, redis.url, { log: logTo(lines), health: (reason) => healths.push(reason) })
+    const operator = new Redis(redis.url)
+    const order = (line: string) => operator.call(...(line.split(' ') as [string, ...string[]]))
+    const said = (text: string) => lines.filter((line) => line.includes(text)).length
+    try {
+      const [before, meanwhile] = [entry(), entry()]
+      await queue.sweep(systemClock.now())
+      await enqueue(db, queue, [before])
+      await until(async () => (await queue.sweep(systemClock.now())).runnable.length === 1)
+      await order(spoil)
+      await enqueue(db, queue, [meanwhile])
+      // As a server does it: it looks around, and offers what waits, longer than it takes to believe that all is well.
+      for (let began = performance.now(); performance.now() - began < 4_500; await nap(100)) {
+        await queue.sweep(systemClock.now())
+        assert.deepEqual(await claim(db, queue), [])
+      }
+      assert.deepEqual([said('redis takes nothing'), said('redis is away'), said('redis is back')], [1, 0, 0])
+      assert.match(healths.at(-1) ?? '', /^(OOM command not allowed|READONLY You can't write)[^:]*$/)
+
+      await order(mend)
+      const claimed = new Set<string>()
+      await until(async () => {
+        for (const lease of await claimSoon(db, queue)) claimed.add(lease.runId)
+        return claimed.size === 2
+      })
+      assert.deepEqual(claimed, new Set([before.runId, meanwhile.runId]))
+      await until(async () => {
+        await queue.sweep(systemClock.now())
+        return healths.at(-1) === null
+      })
+      assert.equal(said('redis is back'), 1)
+    } finally {
+      operator.disconnect()
+      await queue.close()
+      await end()
+      await redis.stop()
+    }
+  })
+
 test('a server that only accepts sees that Redis is away, and that it is back', { skip }, async () => {
   const redis = await startRedis()
   const { db, end } = await onSqlite()

@@ -14,7 +14,7 @@ import {
   type Source,
   type Taken,
 } from './line.ts'
-import { connectRedis, listenTo, mastersOf, type RedisClient, reasonOf } from './redis-client.ts'
+import { connectRedis, isRefusal, listenTo, mastersOf, type RedisClient, reasonOf } from './redis-client.ts'
 import { COPY_KEYS, copyKeysOf, copyScripts, KEYS, keysOf, scripts } from './redis-scripts.ts'
 
 type Script = keyof typeof scripts | keyof typeof copyScripts
@@ -26,6 +26,8 @@ const CHUNK = 500
 const SAY_MS = 10
 const RECONNECT_MS = 500
 const BUILD_WAIT_MS = 1_000
+/** One that answers and refuses (full, read-only) is back when it refused nothing for so long: what waits is offered every second. */
+const QUIET_MS = 3_000
 /** A place in which nothing was for so long goes. */
 const IDLE_MS = 600_000
 
@@ -59,6 +61,8 @@ export async function openRedisLine(on: {
   let retrying: NodeJS.Timeout | undefined
   /** What the connection said last; a command that it could not take says less. */
   let trouble: string | undefined
+  /** When it last answered with a refusal. */
+  let refusedAt = Number.NEGATIVE_INFINITY
   let closed = false
 
   async function open() {
@@ -95,8 +99,11 @@ export async function openRedisLine(on: {
         if (connection === mine) setTimeout(() => (connection = undefined), RECONNECT_MS).unref()
       })
       if (closed) return undefined
-      const reason = trouble ?? reasonOf(error)
-      if (!away) log.warn({ reason }, 'redis is away, what waits is kept in the database')
+      const refused = isRefusal(error)
+      if (refused) refusedAt = performance.now()
+      const reason = (refused ? undefined : trouble) ?? reasonOf(error)
+      if (!away)
+        log.warn({ reason }, `redis ${refused ? 'takes nothing' : 'is away'}, what waits is kept in the database`)
       on.health(reason)
       away = true
       // A server that only accepts has no sweep that would find it back.
@@ -129,9 +136,11 @@ export async function openRedisLine(on: {
     if (now.epoch !== copy.epoch) met = new Map()
     copy = now
     checked = performance.now()
+    trouble = undefined
+    // It tells how it is, though it is full or read-only: that says nothing of whether it takes anything.
+    if (performance.now() - refusedAt < QUIET_MS) return
     if (away) log.info({}, 'redis is back')
     away = false
-    trouble = undefined
     on.health(null)
   }
 

@@ -1,4 +1,5 @@
-import type { Queue } from '@writ/api'
+import { type Queue, QueueName } from '@writ/api'
+import { Check } from 'typebox/value'
 import { append } from '../../audit/index.ts'
 import { type Caller, personOf } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
@@ -13,11 +14,14 @@ import * as store from './store.ts'
 export interface Queues {
   /** The queues of the project, by name. */
   listQueues(tx: Tx): Promise<Queue[]>
-  /** No task of this queue is claimed any more; those that run go on. Throws QUEUE_UNKNOWN. Twice is once. */
-  pauseQueue(tx: Tx, caller: Caller, name: string): Promise<Queue>
+  /**
+   * No task of this queue is claimed any more; those that run go on. Twice is once. One that is not there throws QUEUE_UNKNOWN, and
+   * with `create` is made: whoever prepares a maintenance window need not wait for its first task.
+   */
+  pauseQueue(tx: Tx, caller: Caller, name: string, create?: boolean): Promise<Queue>
   resumeQueue(tx: Tx, caller: Caller, name: string): Promise<Queue>
-  /** So many tasks of the queue run at once, over all servers and workers; null: as many as each may. Throws QUEUE_UNKNOWN. */
-  limitQueue(tx: Tx, caller: Caller, name: string, concurrency: number | null): Promise<Queue>
+  /** So many tasks of the queue run at once, over all servers and workers; null: as many as each may. `create` as of a pause. */
+  limitQueue(tx: Tx, caller: Caller, name: string, concurrency: number | null, create?: boolean): Promise<Queue>
   /** Cancels up to `limit` of what waits, delayed ones included; those that run go on. Throws QUEUE_UNKNOWN. */
   drainQueue(tx: Tx, caller: Caller, name: string, limit: number): Promise<{ cancelled: number; left: number }>
 }
@@ -29,6 +33,14 @@ export function createQueues(on: Pick<Cancels, 'cancelWaiting'> & { readonly que
     const row = (await store.listQueues(tx)).find((one) => one.name === name)
     if (!row) throw new AppError('QUEUE_UNKNOWN', { queue: name })
     return row
+  }
+
+  async function makeQueue(tx: Tx, caller: Caller, name: string): Promise<void> {
+    if (!Check(QueueName, name)) {
+      const message = 'is no name of a queue: 1 to 64 of a-z, 0-9, _, . and -, a letter or digit first'
+      throw new AppError('VALIDATION_FAILED', {}, { fields: [{ path: 'params.name', message }] })
+    }
+    await store.addQueues(tx, [name], caller.at)
   }
 
   async function changePause(tx: Tx, caller: Caller, name: string, paused: boolean): Promise<Queue> {
@@ -50,9 +62,14 @@ export function createQueues(on: Pick<Cancels, 'cancelWaiting'> & { readonly que
       const found = await depthsOf(tx, queue)
       return (await store.listQueues(tx)).map((row) => showQueue(row, found.get(row.name)))
     },
-    pauseQueue: (tx, caller, name) => changePause(tx, caller, name, true),
+    async pauseQueue(tx, caller, name, create = false) {
+      if (create) await makeQueue(tx, caller, name)
+      return changePause(tx, caller, name, true)
+    },
     resumeQueue: (tx, caller, name) => changePause(tx, caller, name, false),
-    async limitQueue(tx, caller, name, concurrency) {
+    async limitQueue(tx, caller, name, concurrency, create = false) {
+      // Without a limit there would be nothing to say of it.
+      if (create && concurrency !== null) await makeQueue(tx, caller, name)
       const done = await store.setConcurrency(tx, name, concurrency)
       if (!done) throw new AppError('QUEUE_UNKNOWN', { queue: name })
       const shown = showQueue(await knownQueue(tx, name), (await depthsOf(tx, queue)).get(name))

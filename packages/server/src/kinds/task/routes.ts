@@ -261,9 +261,10 @@ const shown = (tasks: Tasks, project: string, handler: Handler): HandlerInfo =>
 
 export const queueHandlers = ({ tasks }: Dispatching): Routes<typeof queuesApi, Caller> => ({
   list: (ask) => ask.read((tx) => tasks.listQueues(tx)),
-  pause: (ask) => ask.change((tx) => tasks.pauseQueue(tx, ask.caller, ask.params.name)),
+  pause: (ask) => ask.change((tx) => tasks.pauseQueue(tx, ask.caller, ask.params.name, ask.body?.create)),
   resume: (ask) => ask.change((tx) => tasks.resumeQueue(tx, ask.caller, ask.params.name)),
-  limit: (ask) => ask.change((tx) => tasks.limitQueue(tx, ask.caller, ask.params.name, ask.body.concurrency)),
+  limit: (ask) =>
+    ask.change((tx) => tasks.limitQueue(tx, ask.caller, ask.params.name, ask.body.concurrency, ask.body.create)),
   drain: (ask) => ask.change((tx) => tasks.drainQueue(tx, ask.caller, ask.params.name, ask.body?.limit ?? 1_000)),
 })
 

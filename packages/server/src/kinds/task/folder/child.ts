@@ -5,6 +5,7 @@ import { registerHooks } from 'node:module'
 import { Writable } from 'node:stream'
 import { Worker } from 'node:worker_threads'
 import { createCostCheck } from '@writ/api/costs'
+import { fieldFault } from '@writ/api/handler-fields'
 import { thrownText } from '@writ/api/thrown'
 import type { Asking, Described, Failure, FromChild, ToChild } from './protocol.ts'
 
@@ -174,7 +175,8 @@ async function describe(file: string): Promise<Described[]> {
     throw place === undefined ? error : new Error(`${thrownText(error)} (${place})`)
   })
   return found.map((handler) => {
-    requireFields(handler)
+    const fault = fieldFault(handler, FIELDS)
+    if (fault !== undefined) throw new Error(`handler ${handler.name}: ${fault}`)
     const { name, title, input, output, queue, timeoutMs, maxAttempts, concurrency, sideEffect, perKey } =
       handler as unknown as Described
     return { name, title, input, output, queue, timeoutMs, maxAttempts, concurrency, sideEffect, perKey }
@@ -205,17 +207,6 @@ const FIELDS = [
   'perKey',
   'run',
 ]
-
-/** Nothing checks the types of these files, so that a misspelt limit would be no limit. Functions are the file's own. */
-function requireFields(handler: Definition): void {
-  const plain = (name: string) => name.replaceAll('_', '').toLowerCase()
-  for (const [field, value] of Object.entries(handler)) {
-    if (FIELDS.includes(field) || typeof value === 'function') continue
-    const meant = FIELDS.find((known) => plain(known) === plain(field))
-    const hint = meant ? `did you mean ${meant}?` : `there are ${FIELDS.join(', ')}`
-    throw new Error(`handler ${handler.name}: ${field} is no field of a handler; ${hint}`)
-  }
-}
 
 async function run(task: Extract<ToChild, { say: 'run' }>): Promise<void> {
   const abort = new AbortController()

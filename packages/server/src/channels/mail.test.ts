@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { startSmtpServer } from '../../../../test/channels/smtp-server.ts'
+import { Secret } from '../platform/secret.ts'
+import { createMail, needsTls } from './mail.ts'
+
+const letter = { to: ['ops@example.com'], subject: '更换主交换机', text: '好\n.\n', messageId: '<a@writ.invalid>' }
+
+for (const [url, needs] of [
+  ['smtp://user:word@mail.example.com:587', true],
+  ['smtp://user:word@10.0.0.7:25', true],
+  ['smtp://mail.example.com', false],
+  ['smtp://user:word@localhost:2525', false],
+  ['smtp://user:word@127.0.0.1:2525', false],
+  ['smtp://user:word@[::1]:2525', false],
+  ['smtp://user:word@localhost.example.com', true],
+  ['smtp://user:word@mail.example.com?requireTLS=false', false],
+  ['smtps://user:word@mail.example.com', false],
+] as const)
+  test(`a password goes to another machine under TLS: ${url}`, () => assert.equal(needsTls(url), needs))
+
+test('where TLS is needed and not offered, nothing is said to the server', async () => {
+  await using smtp = await startSmtpServer()
+  const url = `${smtp.url.replace('//', '//user:word@')}?requireTLS=true`
+  await assert.rejects(createMail(new Secret(url), 'writ@example.com').send(letter, 5_000), /STARTTLS|TLS/)
+  assert.deepEqual(smtp.letters, [])
+})
+
+test('any language arrives', async () => {
+  await using smtp = await startSmtpServer()
+  await createMail(new Secret(smtp.url), 'writ@example.com').send(letter, 5_000)
+  const { content } = smtp.letters[0]!
+  const word = /^Subject: =\?UTF-8\?(?:B\?([^?]*)|Q\?([^?]*))\?=$/im.exec(content)!
+  const subject =
+    word[1] === undefined
+      ? decodeURIComponent(word[2]!.replaceAll('=', '%').replaceAll('_', ' '))
+      : Buffer.from(word[1], 'base64').toString()
+  assert.equal(subject, '更换主交换机')
+})
