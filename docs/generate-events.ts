@@ -201,7 +201,7 @@ heartbeat when the session, token or membership does.
 
 ## WebSocket
 
-Programs send their token in the \`Authorization\` header; pages of the same origin have their cookie. Messages are JSON.
+Programs send their token in the \`Authorization\` header; pages of the same origin have their cookie. Messages are JSON, those of a client at most 16 KiB.
 
 | server | |
 |---|---|
@@ -269,7 +269,7 @@ CloudEvents 1.0，JSON，示例见[英文页](../events.md#an-event)。\`id\` �
 
 ## WebSocket
 
-程序在 \`Authorization\` 头中带令牌，同源页面使用 cookie。消息为 JSON。
+程序在 \`Authorization\` 头中带令牌，同源页面使用 cookie。消息为 JSON，客户端的消息不超过 16 KiB。
 
 | 服务器 | |
 |---|---|

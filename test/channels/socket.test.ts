@@ -153,6 +153,11 @@ test('who may not is refused before the upgrade; a plain request is told what th
   assert.equal(refused, 401)
   const plain = await system.admin.get<{ code: string }>('/ws')
   assert.deepEqual([plain.status, plain.body.code], [426, 'UPGRADE_REQUIRED'])
+  // The second is a place that no event has had yet.
+  for (const after of ['yesterday', '00000-000000099999']) {
+    await using lost = await listen(system, system.admin, `?after=${after}`)
+    assert.deepEqual(await lost.closed, { code: 1008, reason: 'after is no sequence of an event' })
+  }
 })
 
 test('a peer that answers no ping is closed, and so is who left the project', async () => {

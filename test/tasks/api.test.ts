@@ -146,6 +146,7 @@ holds(
     ok(await admin.post('/queues/night/resume'))
     await settled(sys, waiting.id)
     assert.deepEqual(ok(await admin.post('/queues/night/drain', { limit: 10 })), { cancelled: 1, left: 0 })
+    assert.deepEqual(ok(await admin.post('/queues/night/drain')), { cancelled: 0, left: 0 }, 'the limit has a default')
 
     const running = ok(await admin.post<Submitted>('/tasks', { handler: 'test.waits' }), 201)
     await until('it runs', async () => ok(await admin.get<Task>(`/tasks/${running.id}`)).state === 'running')

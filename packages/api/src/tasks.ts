@@ -332,9 +332,10 @@ export const LimitQueue = command({
   concurrency: Type.Unsafe<number | null>({ anyOf: [Count, { type: 'null' }], description: 'null: any number' }),
 })
 
-export const DrainQueue = command({
-  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, default: 1_000 })),
-})
+export const DrainQueue = Type.Union([
+  command({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, default: 1_000 })) }),
+  Type.Null(),
+])
 
 /** Which dead letters, as a query and as a body have it. */
 export const deadFilter = {

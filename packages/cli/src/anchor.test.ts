@@ -74,8 +74,11 @@ test('a time stamp of a file is one that openssl verifies, and of another file o
   assert.match(verify().toString(), /Verification: OK/)
   await writeFile(file, 'evidencf')
   assert.throws(verify)
-  const again = await writ(['anchor', 'timestamp', '--tsa', tsa.url, file])
+  // Nothing is asked for a token that could not be kept.
+  const again = await writ(['anchor', 'timestamp', '--tsa', 'http://127.0.0.1:1/', file])
   assert.match(again.err, /is there already/)
+  const odd = await writ(['anchor', 'timestamp', '--tsa', tsa.url, file, '--to', join(folder, "it's")])
+  assert.ok(odd.out.includes(`-in '${join(folder, "it'\\''s")}' -data ${file} `), odd.out)
 })
 
 test('an answer about other bytes, or none at all, is no time stamp and leaves no file', async (t) => {

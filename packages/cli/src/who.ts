@@ -4,7 +4,7 @@ import { exitCodes } from './exit-codes.ts'
 import { Failure, usage } from './failure.ts'
 import { timeText } from './text.ts'
 
-// People and tokens go by their names on the command line; the API knows them by number or id.
+// People, tokens and webhooks go by their names on the command line; the API knows them by number or id.
 
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
@@ -54,6 +54,20 @@ export async function tokenRef(app: App, ref: string): Promise<{ id: string; sai
   const some = live.slice(0, 5).map(({ id, created_at }) => `${id} (of ${timeText(created_at)})`)
   throw usage(
     `${live.length} tokens are called "${ref}": ${some.join(', ')}${live.length > some.length ? ', ...' : ''}`,
+    'Give the id of one.',
+  )
+}
+
+/** A webhook, by name or id, with what to call it. Names are not unique: one that several have is refused. */
+export async function webhookRef(app: App, ref: string): Promise<{ id: string; said: string }> {
+  if (ID.test(ref)) return { id: ref, said: ref }
+  const named = (await (await app.client()).webhooks.list()).filter(({ name }) => name === ref)
+  const [only] = named
+  if (only && named.length === 1) return { id: only.id, said: `${ref} (${only.id})` }
+  if (named.length === 0) throw usage(`There is no webhook "${ref}" here`, '"writ webhook list" shows them.')
+  const some = named.slice(0, 5).map(({ id, url }) => `${id} (to ${url})`)
+  throw usage(
+    `${named.length} webhooks are called "${ref}": ${some.join(', ')}${named.length > some.length ? ', ...' : ''}`,
     'Give the id of one.',
   )
 }

@@ -423,6 +423,29 @@ test('a webhook is added with its headers, and its secret is shown', async (t) =
   assert.equal((await writ(['webhook', 'add', webhook.url])).code, 2)
 })
 
+test('webhooks go by their names, unless several have one', async (t) => {
+  const one = { id: '01900000-0000-7000-8000-000000000001', name: 'chat', url: 'https://a.example.com/' }
+  const two = { ...one, id: '01900000-0000-7000-8000-000000000002', url: 'https://b.example.com/' }
+  const other = { ...one, id: '01900000-0000-7000-8000-000000000003', name: 'ops' }
+  const { writ, asked } = await openCommandLine(t, ({ method }) =>
+    method === 'GET' ? { json: [one, two, other] } : { status: 204 },
+  )
+  const deleted = await writ(['webhook', 'delete', 'ops'])
+  assert.deepEqual([deleted.code, deleted.err], [0, `Deleted ops (${other.id}).\n`])
+  assert.equal(asked.at(-1)?.url, `/webhooks/${other.id}`)
+  const both = await writ(['webhook', 'delete', 'chat'])
+  assert.equal(both.code, 2)
+  assert.match(
+    both.err,
+    /2 webhooks are called "chat": \S+1 \(to https:\/\/a\S+, \S+2 \(to https:\/\/b\S+\. Give the id of one/,
+  )
+  assert.match(
+    (await writ(['webhook', 'test', 'none'])).err,
+    /There is no webhook "none" here\. "writ webhook list" shows them/,
+  )
+  assert.equal(asked.filter(({ method }) => method !== 'GET').length, 1)
+})
+
 test('a schedule is added with its times, and times that are not saved are shown', async (t) => {
   const schedule = {
     id: '01900000-0000-7000-8000-000000000001',

@@ -40,6 +40,9 @@ Examples:
     .action(async (file: string, o: { tsa: string; to?: string }) => {
       if (!URL.canParse(o.tsa) || !/^https?:/.test(o.tsa)) throw usage(`"${o.tsa}" is not an http(s) URL`)
       const to = o.to ?? `${file}.tsr`
+      const isThere = new Failure(`${to} is there already`, { advice: 'Choose another with --to.' })
+      // Before the authority is asked, who may count or be paid by the stamp.
+      if (await stat(to).catch(() => null)) throw isThere
       const hash = createHash('sha256')
       for await (const chunk of createReadStream(file)) hash.update(chunk as Uint8Array)
       const digest = hash.digest()
@@ -55,11 +58,9 @@ Examples:
         )
       }
       await writeFile(to, reply, { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
-        if (error.code === 'EEXIST')
-          throw new Failure(`${to} is there already`, { advice: 'Choose another with --to.' })
-        throw error
+        throw error.code === 'EEXIST' ? isThere : error
       })
-      const check = `openssl ts -verify -in ${to} -data ${file} -CAfile <certificate of the authority>`
+      const check = `openssl ts -verify -in ${quoted(to)} -data ${quoted(file)} -CAfile <certificate of the authority>`
       app.out().item(
         { file, token: to, sha256: digest.toString('hex') },
         [
@@ -114,6 +115,9 @@ Examples:
       )
     })
 }
+
+/** As a shell takes it for one word. */
+const quoted = (path: string): string => (/^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`)
 
 async function askAuthority(url: string, request: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
   const answer = await fetch(url, {

@@ -7,6 +7,7 @@ import { allOption, type ListOptions, limitOption } from '../listing.ts'
 import type { Field } from '../output.ts'
 import type { Column } from '../table.ts'
 import { timeText } from '../text.ts'
+import { webhookRef } from '../who.ts'
 import { timeOf } from './ticket.ts'
 
 const columns: Column<Webhook>[] = [
@@ -84,9 +85,9 @@ mailto: url to people.
 
 Examples:
   writ webhook add https://hooks.example.com/writ --events 'run.*' ticket.approved
-  writ webhook test <id>
-  writ webhook deliveries <id> --state failed
-  writ webhook replay <id> --state failed`,
+  writ webhook test hooks.example.com
+  writ webhook deliveries hooks.example.com --state failed
+  writ webhook replay hooks.example.com --state failed`,
     )
 
   webhook
@@ -123,26 +124,31 @@ Examples:
     .action(async () => app.out().list(await (await app.client()).webhooks.list(), columns, (w) => w.id))
 
   webhook
-    .command('show <id>')
-    .description('Show a webhook')
-    .action(async (id: string) => show(app, await (await app.client()).webhooks.get({ params: { id } })))
+    .command('show <webhook>')
+    .description('Show a webhook, by name or id')
+    .action(async (ref: string) => {
+      const { id } = await webhookRef(app, ref)
+      show(app, await (await app.client()).webhooks.get({ params: { id } }))
+    })
 
   webhook
-    .command('test <id>')
+    .command('test <webhook>')
     .description('Send a test message; "deliveries" shows the answer')
-    .action(async (id: string) => {
+    .action(async (ref: string) => {
+      const { id } = await webhookRef(app, ref)
       const sent = await (await app.client()).webhooks.test({ params: { id } })
       app.out().item(sent, [['Delivery', sent.id]], sent.id)
     })
 
   webhook
-    .command('deliveries <id>')
+    .command('deliveries <webhook>')
     .description('List what was sent, with how it was answered, newest first')
     .addOption(new Option('-s, --state <state>', 'only those').choices(['waiting', 'delivered', 'failed']))
     .option('--event <type>', 'only of this type')
     .addOption(limitOption())
     .addOption(allOption())
-    .action(async (id: string, o: ListOptions & { state?: DeliveryState; event?: string }) => {
+    .action(async (ref: string, o: ListOptions & { state?: DeliveryState; event?: string }) => {
+      const { id } = await webhookRef(app, ref)
       const query = { state: o.state, event_type: o.event }
       const client = await app.client()
       const wanted = o.all ? Number.POSITIVE_INFINITY : o.limit
@@ -158,7 +164,7 @@ Examples:
     })
 
   webhook
-    .command('replay <id>')
+    .command('replay <webhook>')
     .description('Send deliveries again: some by id, or all that match')
     .option('--delivery <id...>', 'these')
     .addOption(new Option('-s, --state <state>', 'in this state').choices(['waiting', 'delivered', 'failed']))
@@ -166,7 +172,8 @@ Examples:
     .option('--since <time>', 'made at or after')
     .option('--until <time>', 'made before')
     .option('--preview', 'only count')
-    .action(async (id: string, o: ReplayOptions) => {
+    .action(async (ref: string, o: ReplayOptions) => {
+      const { id } = await webhookRef(app, ref)
       const done = await (await app.client()).webhooks.replay({
         params: { id },
         body: {
@@ -195,27 +202,30 @@ Examples:
     ['enable', 'active', 'Send again from now on'],
   ] as const) {
     webhook
-      .command(`${name} <id>`)
+      .command(`${name} <webhook>`)
       .description(what)
-      .action(async (id: string) =>
-        show(app, await (await app.client()).webhooks.update({ params: { id }, body: { state } })),
-      )
+      .action(async (ref: string) => {
+        const { id } = await webhookRef(app, ref)
+        show(app, await (await app.client()).webhooks.update({ params: { id }, body: { state } }))
+      })
   }
 
   webhook
-    .command('rotate <id>')
+    .command('rotate <webhook>')
     .description('Make a new secret; for 24 hours both sign')
-    .action(async (id: string) => {
+    .action(async (ref: string) => {
+      const { id } = await webhookRef(app, ref)
       const made = await (await app.client()).webhooks.rotate({ params: { id } })
       app.out().item(made, [['Secret', made.secret, 'yellow'], ...fields(made)], made.id)
     })
 
   webhook
-    .command('delete <id>')
+    .command('delete <webhook>')
     .description('Delete a webhook and its secrets')
-    .action(async (id: string) => {
+    .action(async (ref: string) => {
+      const { id, said } = await webhookRef(app, ref)
       await (await app.client()).webhooks.delete({ params: { id } })
-      app.out().note(`Deleted ${id}.`)
+      app.out().note(`Deleted ${said}.`)
     })
 }
 

@@ -8,7 +8,7 @@ import { goneOf, lastEventId, type Streaming, streamEvents, wantsStream } from '
 import type { Ask, Handlers } from '../platform/http/mount.ts'
 import { runToSee } from '../runs/index.ts'
 import { positionOf, sequenceOf } from './event.ts'
-import { isForeignPage, type Socket, type SocketOn, serveSocket } from './socket.ts'
+import { isForeignPage, NO_SEQUENCE, type Socket, type SocketOn, serveSocket } from './socket.ts'
 import { hear, type Interest, type Watching } from './watch.ts'
 
 export type EventsOn = Watching & Streaming<Caller>
@@ -43,7 +43,7 @@ export async function acceptSocket(
     caller.session?.kind === 'cookie' && isForeignPage(request.raw, on.publicUrl)
       ? 'a page of another site may not open this'
       : after !== undefined && position === undefined
-        ? 'after is no sequence of an event'
+        ? NO_SEQUENCE
         : faultOfPatterns(patternsOf(types)) === undefined
           ? undefined
           : 'types names an event that there is not'
@@ -54,7 +54,11 @@ export async function acceptSocket(
     {
       caller,
       interest: { patterns: patternsOf(types) },
-      start: async () => position ?? inProject(caller.project!, () => on.db.read(endOfLog)),
+      async start() {
+        const end = await inProject(caller.project!, () => on.db.read(endOfLog))
+        if (position === undefined) return end
+        return isBeyond(position, end) ? undefined : position
+      },
     },
     () => on.recheck(request),
   )
@@ -71,11 +75,16 @@ async function interestOf(ask: Ask<(typeof eventsApi)['list'], Caller>): Promise
 }
 
 async function startOf(ask: Ask<(typeof eventsApi)['list'], Caller>, sequence: string | undefined): Promise<Position> {
-  if (sequence === undefined) return ask.read(endOfLog)
+  const end = await ask.read(endOfLog)
+  if (sequence === undefined) return end
   const position = positionOf(sequence)
-  if (!position) throw new AppError('SEQUENCE_INVALID', { sequence })
+  if (!position || isBeyond(position, end)) throw new AppError('SEQUENCE_INVALID', { sequence })
   return position
 }
+
+/** Of a place that no event has had yet nobody can have heard: whoever waited there would miss all that comes before it. */
+const isBeyond = (place: Position, end: Position): boolean =>
+  place.shard > end.shard || (place.shard === end.shard && place.index > end.index)
 
 async function page(
   on: EventsOn,

@@ -29,17 +29,21 @@ const ALL = ['*']
 const MAX_OWED = 100
 const TEXT = { binary: false } as const
 
+/** Why a socket is closed whose `after` is a place that no event has. */
+export const NO_SEQUENCE = 'after is no sequence of an event'
+
 /**
  * Events over a WebSocket, in messages of JSON (docs/events.md). Nothing depends on it: what a socket tells can be had by
  * stream and by poll, and a socket that broke goes on by `after`. Each one reads the log from a place of its own, so all
  * get the whole sequence in order; one that does not read is closed, and so is one that does not answer a ping.
  *
+ * @param first `start` is where it begins; undefined closes the socket with NO_SEQUENCE
  * @param recheck asks again who the caller is; throws when the session, token or membership has ended
  */
 export async function serveSocket(
   on: SocketOn,
   socket: Socket,
-  first: { readonly caller: Caller; readonly interest: Interest; start(): Promise<Position> },
+  first: { readonly caller: Caller; readonly interest: Interest; start(): Promise<Position | undefined> },
   recheck: () => Promise<Caller>,
 ): Promise<void> {
   const closed = new AbortController()
@@ -116,7 +120,9 @@ export async function serveSocket(
   let beatAt = performance.now()
   try {
     // Behind the listeners above: what the client says meanwhile is heard.
-    place = await first.start()
+    const begin = await first.start()
+    if (begin === undefined) return socket.close(1008, NO_SEQUENCE)
+    place = begin
     await say(status('connected'))
     while (!gone.aborted) {
       const rest = Math.ceil(Math.max(1, on.heartbeatMs - (performance.now() - beatAt)))
