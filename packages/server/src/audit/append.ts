@@ -4,8 +4,6 @@ import { rfc3339 } from '../platform/clock.ts'
 import { INSTANCE, type Tx } from '../platform/db/index.ts'
 import { drawBytes, uuidv7 } from '../platform/ids.ts'
 import { redactor } from '../platform/redact/index.ts'
-import { readableLine, tell } from './day-file.ts'
-import { joinLines } from './file-lines.ts'
 import { sha256 } from './node-crypto.ts'
 import { recentRows } from './recent.ts'
 import { RUN_ENDS } from './store.ts'
@@ -68,38 +66,34 @@ export async function appendUnfenced(tx: Tx, project: string, at: number, by: Ac
 
 const FEW = 4
 
-/** As `append`, for events of many actors: one append, however many. */
+/** As `append`, for events of many actors: one statement a table, however many. */
 export const appendAll = (tx: Tx, all: readonly Appended[]): Promise<void> => appendIn(tx, tx.project, all)
 
 async function appendIn(tx: Tx, project: string, all: readonly Appended[]): Promise<void> {
   if (all.length === 0) return
   // The change itself can be worked on over there while its events are made here. A few are made sooner than they were sent.
   if (all.length > FEW) tx.flush()
-  insertEvents(
+  await insertEvents(
     tx,
     project,
-    all.map((one, place) => made(project, one, place)),
+    all.map((one) => rowOf(project, one)),
   )
 }
 
 /** As `append` for one event, and answers its id: for what another row has to name. */
 export async function appendOne(tx: Tx, at: number, by: Actor, event: NewEvent): Promise<string> {
-  const one = made(tx.project, { at, by, event }, 0)
-  insertEvents(tx, tx.project, [one])
-  return one.row.id
+  const row = rowOf(tx.project, { at, by, event })
+  await insertEvents(tx, tx.project, [row])
+  return row.id
 }
 
 /**
  * What is appended together is one append: one place to give, however many events. Their ids follow each other, because
- * they were made in one turn. Nobody waits for the answer, so the commit may follow at once; it fails if this did.
+ * they were made in one turn.
  */
-function insertEvents(tx: Tx, project: string, all: readonly Made[]): void {
-  const events = all.map((one) => one.row)
+async function insertEvents(tx: Tx, project: string, events: readonly ReturnType<typeof rowOf>[]): Promise<void> {
   const first = events[0]!.id
-  if (recentRows.wanted)
-    tx.afterCommit(() =>
-      recentRows.keep(first, { entries: events.map((event) => event.entry), lines: joinLines(all.map(lined)) }),
-    )
+  if (recentRows.wanted) tx.afterCommit(() => recentRows.keep(first, events))
   const together = {
     project_id: project,
     first_id: first,
@@ -107,20 +101,34 @@ function insertEvents(tx: Tx, project: string, all: readonly Made[]): void {
     entries: events.length,
     ends: events.reduce((sum, event) => sum + (RUN_ENDS.has(event.event_type) ? 1 : 0), 0),
   }
-  tx.behind(tx.insertUnder({ table: 'audit_appends', key: 'seq', row: together }, 'audit_events', 'append', events))
+  if (tx.dialect === 'postgres') {
+    // The column's default is the append that this session inserted last, so neither has to be waited for: the commit may follow.
+    tx.behind(tx.insert('audit_appends', [together]))
+    tx.behind(
+      tx.insert(
+        'audit_events',
+        events.map((event, place) => ({ ...event, place })),
+      ),
+    )
+    return
+  }
+  const [made] = await tx.sql<{ seq: number }>(
+    'insert into audit_appends (project_id, first_id, last_id, entries, ends) values (?1, ?2, ?3, ?4, ?5) returning seq',
+    [together.project_id, together.first_id, together.last_id, together.entries, together.ends],
+  )
+  await tx.insert(
+    'audit_events',
+    events.map((event, place) => ({ ...event, place, append: made!.seq })),
+  )
 }
 
-/** An event as it is stored, with what it was made of. */
-type Made = ReturnType<typeof made>
-
-function made(project: string, given: Appended, place: number) {
-  const { at, by, event } = given
+function rowOf(project: string, { at, by, event }: Appended) {
   const home = auditEvents[event.type]
   if (home !== 'both' && (home === 'instance') !== (project === INSTANCE))
     throw new Error(`${event.type} belongs to the ${home} log`)
   const id = uuidv7(at)
   // Before the commitment: a secret that was committed to would still be one.
-  const { line, redacted } = eventLine(at, by, event)
+  const line = eventLine(at, by, event)
   const payload = Buffer.from(line)
   const salt = drawBytes(32)
   const entry = encodeEntry({
@@ -136,7 +144,7 @@ function made(project: string, given: Appended, place: number) {
     ckpt: event.ckpt,
     pl: [{ n: 'event', c: commitment(payload, salt, sha256), len: payload.length }],
   })
-  const row = {
+  return {
     project_id: project,
     id,
     event_type: event.type,
@@ -153,36 +161,14 @@ function made(project: string, given: Appended, place: number) {
     event: line,
     salt,
     entry,
-    place,
   }
-  return { row, given, redacted }
 }
-
-/** Both lines of the day files. What was redacted is told as it was committed to. */
-const lined = ({ row, given: { at, by, event }, redacted }: Made) => ({
-  timestamp: at,
-  jsonl: row.event,
-  readable: redacted
-    ? readableLine(row)
-    : tell({
-        timestamp: rfc3339(at),
-        event_type: event.type,
-        actor_id: by.id,
-        actor_number: by.number,
-        actor_username: by.username,
-        resource_type: row.resource_type,
-        resource_id: row.resource_id,
-        resource_number: row.resource_number,
-        success: event.success !== false,
-        action: event.action,
-      }),
-})
 
 /**
  * The line of a day file: exactly the twelve documented keys, in their order, without secrets. These bytes are what the
  * leaf commits to. Only what was given from outside is searched: ids, times and names of ours hold no secret.
  */
-function eventLine(at: number, by: Actor, event: NewEvent): { line: string; redacted: boolean } {
+function eventLine(at: number, by: Actor, event: NewEvent): string {
   const action = quote(event.action)
   const details = event.details ? JSON.stringify(event.details) : 'null'
   const username = quoteOrNull(by.username)
@@ -195,7 +181,7 @@ function eventLine(at: number, by: Actor, event: NewEvent): { line: string; reda
     (!event.plain && redactor.suspects(`${action} ${details} ${resource} ${error}`)) ||
     redactor.suspects(username) ||
     redactor.suspects(userAgent)
-  return { line: suspect ? redactor.json(line) : line, redacted: suspect }
+  return suspect ? redactor.json(line) : line
 }
 
 const quote = (text: string): string => JSON.stringify(text)

@@ -3,7 +3,6 @@ import type { Database } from '../platform/db/index.ts'
 import { type Actor, appendUnfenced, SYSTEM } from './append.ts'
 import { type Continuation, openNote } from './continuation.ts'
 import { openDayFiles } from './day-files.ts'
-import { linesOf } from './file-lines.ts'
 import { type AuditFolders, dayFolder, readLogText, signerStateFile } from './folders.ts'
 import { CHECKPOINT } from './log-store.ts'
 import { EMPTY_ROOT, newOrigin } from './sequencer.ts'
@@ -122,7 +121,7 @@ export async function rebuildDayFiles(
       const rows = await db.sequence((tx) => logRows.listPlacedRows(tx, log, from, PAGE))
       if (rows.length === 0) break
       from += rows.length
-      await days.write(await linesOf(rows), { shard: log.shard, index: from })
+      await days.write(rows, { shard: log.shard, index: from })
     }
   }
 }

@@ -29,43 +29,23 @@ let known = { day: Number.NaN, name: '' }
 export const jsonlName = (day: string): string => `audit_${day}.jsonl`
 export const readableName = (day: string): string => `audit_readable_${day}.txt`
 
-/** Of an event what its line for people says, and the numbers that people read. */
-export interface Told {
-  readonly timestamp: string
-  readonly event_type: string
-  readonly actor_id: string | null
-  readonly actor_number: number | null
-  readonly actor_username: string | null
-  readonly resource_type: string | null
-  readonly resource_id: string | null
-  readonly resource_number: number | null
-  readonly success: boolean
-  readonly action: string
-}
-
 /**
  * One line for people: `timestamp|event|actor(number)|type:number|SUCCESS|action`. Whatever people typed is escaped, so
  * no title or file name can forge a field or a line.
  */
-export function tell(e: Told): string {
-  const actor = e.actor_username === null ? 'system' : `${e.actor_username}(${e.actor_number ?? e.actor_id ?? '?'})`
-  const resource = e.resource_type === null ? 'none' : `${e.resource_type}:${e.resource_number ?? e.resource_id}`
-  return `${escapeField(e.timestamp)}|${escapeField(e.event_type)}|${escapeField(actor)}|${escapeField(resource)}|${e.success ? 'SUCCESS' : 'FAILED'}|${escapeField(e.action)}`
-}
-
-/** The line for people of a row: of an event as it was committed to. */
 export function readableLine(row: DayEvent): string {
   if (isErased(row)) return erasedText(row)
-  // Of our own making, unless somebody changed the row: what is missing then is told as `undefined`, and compared.
-  const e = JSON.parse(row.event) as Omit<Told, 'actor_number' | 'resource_number'>
-  return tell({ ...e, actor_number: row.actor_number, resource_number: row.resource_number })
+  const e = JSON.parse(row.event) as Record<string, string | boolean | null>
+  const actor = e.actor_username === null ? 'system' : `${e.actor_username}(${row.actor_number ?? e.actor_id ?? '?'})`
+  const resource = e.resource_type === null ? 'none' : `${e.resource_type}:${row.resource_number ?? e.resource_id}`
+  return [e.timestamp, e.event_type, actor, resource, e.success ? 'SUCCESS' : 'FAILED', e.action]
+    .map((field) => escapeField(String(field)))
+    .join('|')
 }
 
 const UNSAFE = /[\\|\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g
 
-function escapeField(field: string): string {
-  // A row that somebody edited may have anything here, and is to be told apart and not to end the comparison.
-  const text = String(field)
+function escapeField(text: string): string {
   return text.replace(UNSAFE, (c) => {
     if (c === '\\' || c === '|') return `\\${c}`
     if (c === '\n') return '\\n'

@@ -1,40 +1,52 @@
-import type { ForFiles } from './file-lines.ts'
+import type { DayEvent } from './day-file.ts'
 
-// A few seconds of the fastest load that was measured.
-const MOST_BYTES = 32 * 1024 * 1024
+/** What the sequencer needs of an event besides its place. */
+export interface RecentRow extends DayEvent {
+  readonly entry: Uint8Array
+}
 
-let appends = new Map<string, ForFiles>()
+// A few seconds of the fastest load that was measured, some megabytes.
+const MOST = 10_000
+
+let appends = new Map<string, readonly RecentRow[]>()
 let kept = 0
 let readers = 0
 
 /**
- * What this process committed and no sequencer of it has put into files yet, by the id of the first event of its
- * append: reading it back from the database costs more than placing it. Ids are unique in the world, so servers in one
+ * Rows that this process committed and no sequencer of it has put into files yet, by the id of the first event of their
+ * append: reading them back from the database costs more than placing them. Ids are unique in the world, so servers in one
  * process do not meet here. It is a copy and may be empty: what is not here is read.
- *
- * Bytes as the files will have them, made at once: rows that wait are moved twice by the garbage collector, and their lines would have
- * to be taken apart to be written for people.
  */
 export const recentRows = {
   /** Nothing is kept where nobody reads. */
   get wanted(): boolean {
     return readers > 0
   },
-  keep(first: string, committed: ForFiles): void {
-    appends.set(first, committed)
-    kept += bytesOf(committed)
+  keep(first: string, committed: readonly RecentRow[]): void {
+    // Not the rows themselves, which have more columns: what lives on is moved twice by the garbage collector.
+    appends.set(
+      first,
+      committed.map(({ timestamp, event, actor_number, resource_number, entry }) => ({
+        timestamp,
+        event,
+        actor_number,
+        resource_number,
+        entry,
+      })),
+    )
+    kept += committed.length
     for (const oldest of appends.keys()) {
-      if (kept <= MOST_BYTES) return
+      if (kept <= MOST) return
       this.take(oldest)
     }
   },
-  /** What an append gets into the files; it is forgotten here. */
-  take(first: string): ForFiles | undefined {
-    const found = appends.get(first)
-    if (found === undefined) return undefined
+  /** The rows of an append, in their order; they are forgotten here. */
+  take(first: string): readonly RecentRow[] | undefined {
+    const rows = appends.get(first)
+    if (rows === undefined) return undefined
     appends.delete(first)
-    kept -= bytesOf(found)
-    return found
+    kept -= rows.length
+    return rows
   },
   /**
    * After many were taken. A table that has outgrown itself points to the next one, and keeps what came later in the old generation
@@ -53,11 +65,4 @@ export const recentRows = {
       kept = 0
     }
   },
-}
-
-function bytesOf({ entries, lines }: ForFiles): number {
-  let bytes = 0
-  for (const entry of entries) bytes += entry.length
-  for (const { jsonl, readable } of lines) bytes += jsonl.length + readable.length
-  return bytes
 }

@@ -8,13 +8,12 @@ import { type Actor, append, appendUnfenced, SYSTEM } from './append.ts'
 import { type ContinuedLog, continueLog } from './continue-log.ts'
 import { dayOf } from './day-file.ts'
 import { type DayFiles, openDayFiles } from './day-files.ts'
-import { type DayLines, type ForFiles, linesOf } from './file-lines.ts'
 import { type AuditFolders, dayFolder, openLogStore, signerStateFile } from './folders.ts'
 import { LogError } from './log-error.ts'
 import { type LogFiles, openLogFiles } from './log-files.ts'
 import { CHECKPOINT } from './log-store.ts'
 import { sha256 } from './node-crypto.ts'
-import { recentRows } from './recent.ts'
+import { type RecentRow, recentRows } from './recent.ts'
 import { announceKeys } from './rotate-log-key.ts'
 import { createSigner, type Signer } from './signer.ts'
 import type * as store from './store.ts'
@@ -68,6 +67,8 @@ export interface Sequencer {
   hold<T>(work: () => Promise<T>): Promise<T>
   readonly health: { readonly leading: boolean; readonly failing: string | null; readonly integrated: number }
 }
+
+type PlacedRow = RecentRow & { readonly log_index: number }
 
 interface OpenLog {
   readonly row: store.Log
@@ -179,10 +180,10 @@ export function createSequencer(options: {
       const placed = places.reduce((sum, place) => sum + place.entries, 0)
       size += placed
       while (files.published.size < size) {
-        const { from, entries, lines } = await publish(row, files, signer, places)
-        // What is at hand are the next lines, unless the day files are behind after a crash.
+        const { from, rows } = await publish(row, files, signer, places)
+        // The rows at hand are the next lines, unless the day files are behind after a crash.
         if (days.cursor.shard === row.shard && days.cursor.index === from)
-          await days.write(lines, { shard: row.shard, index: from + entries.length })
+          await days.write(rows, { shard: row.shard, index: from + rows.length })
       }
       await writeDays(row, days, size)
       if (placed < BATCH) break
@@ -215,10 +216,16 @@ export function createSequencer(options: {
     files: LogFiles,
     signer: Signer,
     places: readonly logRows.Placement[],
-  ): Promise<ForFiles & { from: number }> {
+  ): Promise<{ from: number; rows: readonly PlacedRow[] }> {
     const from = files.published.size
-    const { entries, lines } = await rowsFrom(row, from, places)
-    const state = await files.integrate(from, entries)
+    const rows = await rowsFrom(row, from, places)
+    const gap = rows.findIndex((one, i) => one.log_index !== from + i)
+    if (rows.length === 0 || gap >= 0)
+      throw new LogError('LOG_GAP', `no row for entry ${from + Math.max(gap, 0)} of ${row.origin}: a row was deleted`)
+    const state = await files.integrate(
+      from,
+      rows.map((one) => one.entry),
+    )
     const last = await signer.last()
     const checkpoint = await signer.sign({
       ...state,
@@ -226,41 +233,33 @@ export function createSequencer(options: {
     })
     await files.publish(checkpoint)
     await db.sequence((tx) => logRows.setCheckpoint(tx, row, toBase64(state.root), checkpoint))
-    health.integrated += entries.length
-    return { from, entries, lines }
+    health.integrated += rows.length
+    return { from, rows }
   }
 
   /**
-   * The next rows to publish, one at least. Those that this process appended are mostly at hand, and need not be read back; the
-   * newest may be committed and not here yet, or come from another process. One that was erased meanwhile gets its line in
-   * the day file as it was, and loses it in the same round as any other (`writeErasures`). Throws LOG_GAP.
+   * The next rows to publish. Those that this process appended are mostly at hand, and need not be read back; the newest
+   * may be committed and not here yet, or come from another process. One that was erased meanwhile gets its line in the
+   * day file as it was, and loses it in the same round as any other (`writeErasures`).
    */
-  async function rowsFrom(row: store.Log, from: number, places: readonly logRows.Placement[]): Promise<ForFiles> {
-    const entries: Uint8Array[] = []
-    const lines: DayLines[] = []
-    const requireNext = (index: number | undefined) => {
-      if (index !== from + entries.length)
-        throw new LogError('LOG_GAP', `no row for entry ${from + entries.length} of ${row.origin}: a row was deleted`)
-    }
+  async function rowsFrom(
+    row: store.Log,
+    from: number,
+    places: readonly logRows.Placement[],
+  ): Promise<readonly PlacedRow[]> {
+    const rows: PlacedRow[] = []
     if (places[0]?.log_index === from) {
       for (const { first_id, log_index } of places) {
         const recent = recentRows.take(first_id)
         if (!recent) break
-        requireNext(log_index)
-        for (const entry of recent.entries) entries.push(entry)
-        for (const one of recent.lines) lines.push(one)
+        for (const [i, row] of recent.entries()) rows.push({ ...row, log_index: log_index + i })
       }
       recentRows.renew()
       const last = places.at(-1)!
-      if (entries.length === last.log_index + last.entries - from) return { entries, lines }
+      if (rows.length === last.log_index + last.entries - from) return rows
     }
-    const behind = await db.sequence((tx) => logRows.listPlacedRows(tx, row, from + entries.length, BATCH))
-    if (entries.length === 0) requireNext(behind[0]?.log_index)
-    for (const { log_index, entry } of behind) {
-      requireNext(log_index)
-      entries.push(entry)
-    }
-    return { entries, lines: [...lines, ...(await linesOf(behind))] }
+    const behind = await db.sequence((tx) => logRows.listPlacedRows(tx, row, from + rows.length, BATCH))
+    return rows.length === 0 ? behind : [...rows, ...behind]
   }
 
   async function writeDays(row: store.Log, days: DayFiles, size: number): Promise<void> {
@@ -269,7 +268,7 @@ export function createSequencer(options: {
       if (from >= size) return
       const rows = await db.sequence((tx) => logRows.listPlacedRows(tx, row, from, BATCH))
       if (rows.length === 0) return
-      await days.write(await linesOf(rows), { shard: row.shard, index: from + rows.length })
+      await days.write(rows, { shard: row.shard, index: from + rows.length })
     }
   }
 

@@ -29,16 +29,6 @@ export interface Tx {
     returning: string,
   ): Promise<(number | undefined)[]>
   /**
-   * Inserts a row whose `key` the database numbers, and rows that have that number in `column`. One statement where the store can: of
-   * few rows each statement costs PostgreSQL about as much as two rows.
-   */
-  insertUnder<T extends keyof Tables & string>(
-    parent: { readonly table: keyof Tables & string; readonly key: string; readonly row: Record<string, Param> },
-    table: T,
-    column: string,
-    rows: readonly Record<string, Param>[],
-  ): Promise<void>
-  /**
    * Statements whose answers nobody needs and which were all asked for already: the commit may travel right behind them. If one
    * fails nothing is committed, and the command fails, as if it had been waited for.
    */

@@ -121,26 +121,6 @@ export function txOn(
         keys.map((key, i) => arrayOf(types[i], rows, key)),
       )
     },
-    async insertUnder(parent, table, column, rows) {
-      if (rows.length === 0) return
-      const given = Object.keys(parent.row)
-      const { keys, types, statement } = statementFor(
-        columns,
-        `${table} under ${parent.table}`,
-        table,
-        rows[0]!,
-        (keys, types) =>
-          `with parent as (
-             insert into ${parent.table} (${given.join(', ')}) values (${given.map((_, i) => `$${i + 1}`).join(', ')}) returning ${parent.key}
-           )
-           insert into ${table} (${keys.join(', ')}, ${column})
-           select u.*, parent.${parent.key} from parent, unnest(${types.map((type, i) => `$${given.length + i + 1}::${type}[]`).join(', ')}) as u`,
-      )
-      await prepared(statement, [
-        ...given.map((key) => parent.row[key]),
-        ...keys.map((key, i) => arrayOf(types[i], rows, key)),
-      ])
-    },
     async update(table, key, rows, when, returning) {
       if (rows.length === 0) return []
       const ids = rows.map((row) => String(row[key]))
@@ -189,7 +169,6 @@ class PostgresTx implements Tx {
   readonly project: string
   readonly sql: Tx['sql']
   readonly insert: Tx['insert']
-  readonly insertUnder: Tx['insertUnder']
   readonly update: Tx['update']
   readonly behind: Tx['behind']
   readonly flush: Tx['flush']
@@ -201,7 +180,6 @@ class PostgresTx implements Tx {
     this.project = on.project
     this.sql = on.sql
     this.insert = on.insert
-    this.insertUnder = on.insertUnder
     this.update = on.update
     this.behind = on.behind
     this.flush = on.flush

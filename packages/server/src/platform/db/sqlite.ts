@@ -219,18 +219,6 @@ function run(statement: StatementSync, params: readonly unknown[]): { rows: unkn
 }
 
 function txOn(connection: Connection, project: string, after: Aftermath, behind: Behind): Tx {
-  function insert(table: string, rows: readonly Readonly<Record<string, Param>>[]): void {
-    if (rows.length === 0) return
-    const columns = Object.keys(rows[0]!)
-    const statement = connection.prepare(
-      `insert into ${table} (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')})`,
-    )
-    for (const row of rows)
-      run(
-        statement,
-        columns.map((column) => row[column]),
-      )
-  }
   return {
     db: connection.fenced(project),
     project,
@@ -240,22 +228,16 @@ function txOn(connection: Connection, project: string, after: Aftermath, behind:
       return run(connection.prepare(text), values).rows as Row[]
     },
     async insert(table, rows) {
-      insert(table, rows)
-    },
-    async insertUnder(parent, table, column, rows) {
       if (rows.length === 0) return
-      const given = Object.keys(parent.row)
+      const columns = Object.keys(rows[0]!)
       const statement = connection.prepare(
-        `insert into ${parent.table} (${given.join(', ')}) values (${given.map(() => '?').join(', ')}) returning ${parent.key}`,
+        `insert into ${table} (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')})`,
       )
-      const [made] = run(
-        statement,
-        given.map((key) => parent.row[key]),
-      ).rows as Record<string, Param>[]
-      insert(
-        table,
-        rows.map((row) => ({ ...row, [column]: made![parent.key]! })),
-      )
+      for (const row of rows)
+        run(
+          statement,
+          columns.map((column) => row[column]),
+        )
     },
     async update(table, key, rows, when, returning) {
       if (rows.length === 0) return []
