@@ -47,27 +47,30 @@ export async function tokenRef(app: App, ref: string): Promise<{ id: string; sai
   const now = app.terminal.now().getTime()
   const named = (await (await app.client()).tokens.list()).filter(({ name }) => name === ref)
   const live = named.filter(({ revoked_at, expires_at }) => revoked_at === null && Date.parse(expires_at) > now)
-  const [only] = live
-  if (only && live.length === 1) return { id: only.id, said: `${ref} (${only.id})` }
   if (named.length === 0) throw usage(`There is no token "${ref}" that you may see`, '"writ token list" shows them.')
   if (live.length === 0) throw usage(`Every token "${ref}" is revoked or expired`, '"writ token list" shows them.')
-  const some = live.slice(0, 5).map(({ id, created_at }) => `${id} (of ${timeText(created_at)})`)
-  throw usage(
-    `${live.length} tokens are called "${ref}": ${some.join(', ')}${live.length > some.length ? ', ...' : ''}`,
-    'Give the id of one.',
-  )
+  return onlyOne(ref, 'tokens', live, ({ created_at }) => `of ${timeText(created_at)}`)
 }
 
 /** A webhook, by name or id, with what to call it. Names are not unique: one that several have is refused. */
 export async function webhookRef(app: App, ref: string): Promise<{ id: string; said: string }> {
   if (ID.test(ref)) return { id: ref, said: ref }
   const named = (await (await app.client()).webhooks.list()).filter(({ name }) => name === ref)
-  const [only] = named
-  if (only && named.length === 1) return { id: only.id, said: `${ref} (${only.id})` }
   if (named.length === 0) throw usage(`There is no webhook "${ref}" here`, '"writ webhook list" shows them.')
-  const some = named.slice(0, 5).map(({ id, url }) => `${id} (to ${url})`)
+  return onlyOne(ref, 'webhooks', named, ({ url }) => `to ${url}`)
+}
+
+/** The one of that name, of at least one. Throws a usage failure that tells several apart. */
+function onlyOne<T extends { readonly id: string }>(
+  ref: string,
+  what: string,
+  found: readonly T[],
+  apart: (one: T) => string,
+): { id: string; said: string } {
+  if (found.length === 1) return { id: found[0]!.id, said: `${ref} (${found[0]!.id})` }
+  const some = found.slice(0, 5).map((one) => `${one.id} (${apart(one)})`)
   throw usage(
-    `${named.length} webhooks are called "${ref}": ${some.join(', ')}${named.length > some.length ? ', ...' : ''}`,
+    `${found.length} ${what} are called "${ref}": ${some.join(', ')}${found.length > some.length ? ', ...' : ''}`,
     'Give the id of one.',
   )
 }

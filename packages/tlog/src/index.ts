@@ -20,6 +20,7 @@ export {
   type BundleReport,
   type BundleTrust,
   MANIFEST_SIGNER,
+  readDescription,
 } from './bundle.ts'
 export { equalBytes, fromBase64, fromHex, fromUtf8, toBase64, toHex, toUtf8 } from './bytes.ts'
 export { canonicalize, type Json } from './canonical.ts'

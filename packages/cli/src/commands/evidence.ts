@@ -1,5 +1,5 @@
 import { saveDownload } from '@writ/sdk/node'
-import { type BundleCheck, type BundleReport, verifyBundle } from '@writ/tlog'
+import { type BundleCheck, type BundleDescription, type BundleReport, readDescription, verifyBundle } from '@writ/tlog'
 import { type Command, Option } from 'commander'
 import { loadPolicy } from '../anchors.ts'
 import { type App, refOf } from '../app.ts'
@@ -78,11 +78,10 @@ Examples:
 
 interface LeftOut {
   readonly number: number
-  readonly why: keyof typeof leftOutTexts
+  readonly why: NonNullable<BundleDescription['artifacts'][number]['left_out']>
 }
 
-/** Why a bundle may be without a file of its subject, as its bundle.json says it. */
-const leftOutTexts = {
+const leftOutTexts: Record<LeftOut['why'], string> = {
   deleted: 'it was deleted',
   flagged: 'secrets were found in it; --include-flagged takes it along',
   erased: 'it was erased',
@@ -93,10 +92,7 @@ const leftOutTexts = {
 async function leftOutOf(path: string): Promise<LeftOut[]> {
   const bundle = await openBundle(path)
   try {
-    // Made by the server that was asked; "writ verify" is who doubts it.
-    const { artifacts } = JSON.parse(Buffer.from(await bundle.read('bundle.json')).toString()) as {
-      artifacts: { number: number; left_out: LeftOut['why'] | null }[]
-    }
+    const { artifacts } = await readDescription(bundle)
     return artifacts.flatMap(({ number, left_out: why }) => (why === null ? [] : [{ number, why }]))
   } finally {
     bundle.close()

@@ -22,24 +22,28 @@ export function createDayComparison(
   const offsets = new Map<string, number>()
   const pieces = new Map<string, { readonly from: number; readonly bytes: Uint8Array }>()
 
-  /** So many bytes of a file from `from` on; fewer where it ends, or is not there. A busy day has more than fits into memory. */
-  async function read(name: string, from: number, length: number): Promise<Uint8Array> {
-    const until = Math.min(from + length, sizes[name] ?? 0)
-    let piece = pieces.get(name)
-    if (!piece || from < piece.from || until > piece.from + piece.bytes.length) {
-      const most = Math.min(Math.max(length, PIECE_BYTES), (sizes[name] ?? 0) - from)
-      piece = { from, bytes: most > 0 ? await readPiece(join(dir, name), from, most) : new Uint8Array() }
-      // Two days at most are under way when a clock steps back; older ones are read again if ever needed.
-      if (pieces.size > 6) pieces.clear()
-      pieces.set(name, piece)
-    }
-    return piece.bytes.subarray(from - piece.from, Math.max(from, until) - piece.from)
+  /**
+   * What is at hand of a file from `from` on, `least` bytes if it has as many; none where it ends, or is not there. A busy day has more
+   * than fits into memory.
+   */
+  async function read(name: string, from: number, least: number): Promise<Uint8Array> {
+    const left = (sizes[name] ?? 0) - from
+    const piece = pieces.get(name)
+    const atHand = piece && from >= piece.from ? piece.bytes.subarray(from - piece.from) : undefined
+    if (atHand && atHand.length >= Math.min(least, left)) return atHand
+    const most = Math.min(Math.max(least, PIECE_BYTES), left)
+    const bytes = most > 0 ? await readPiece(join(dir, name), from, most) : new Uint8Array()
+    // Two days at most are under way when a clock steps back; older ones are read again if ever needed.
+    if (pieces.size > 6) pieces.clear()
+    pieces.set(name, { from, bytes })
+    return bytes
   }
 
   async function compare(name: string, line: string, index: number): Promise<void> {
     const from = offsets.get(name) ?? 0
     const expected = toUtf8(`${line}\n`)
-    if (!equalBytes(await read(name, from, expected.length), expected)) {
+    const found = await read(name, from, expected.length)
+    if (!equalBytes(found.subarray(0, expected.length), expected)) {
       throw new Found({
         code: 'DAY_FILE_CHANGED',
         index,
@@ -55,7 +59,7 @@ export function createDayComparison(
     let at = offsets.get(name) ?? 0
     let end = -1
     while (end < 0) {
-      const bytes = await read(name, at, PIECE_BYTES)
+      const bytes = await read(name, at, 1)
       if (bytes.length === 0) return
       end = bytes.indexOf(0x0a)
       at += end < 0 ? bytes.length : end + 1

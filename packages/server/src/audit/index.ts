@@ -45,6 +45,7 @@ export {
   type Sequencer,
 } from './sequencer.ts'
 export {
+  comparePositions,
   countEvents,
   countPending,
   countPlaced,

@@ -175,6 +175,9 @@ export interface Position {
   readonly index: number
 }
 
+/** Below zero where `a` comes before `b`, above it where it comes after. */
+export const comparePositions = (a: Position, b: Position): number => a.shard - b.shard || a.index - b.index
+
 /** An event as those outside the log may need it; `position` is null while the sequencer has given it none. */
 export interface PlacedEvent {
   readonly id: string
@@ -263,8 +266,8 @@ export async function listEventsBehind(tx: Tx, after: Position, limit: number): 
       const { shard, log_index } = bySeq.get(append)!
       return { ...event, position: { shard, index: log_index + place } }
     })
-    .filter(({ position }) => position.shard > after.shard || position.index > after.index)
-    .sort((a, b) => a.position.shard - b.position.shard || a.position.index - b.position.index)
+    .filter(({ position }) => comparePositions(position, after) > 0)
+    .sort((a, b) => comparePositions(a.position, b.position))
     .slice(0, limit)
 }
 

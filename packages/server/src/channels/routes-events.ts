@@ -1,6 +1,6 @@
 import type { EventPage, eventsApi, QueryOf } from '@writ/api'
 import type { FastifyRequest } from 'fastify'
-import { endOfLog, faultOfPatterns, type Position, requireEventPatterns } from '../audit/index.ts'
+import { comparePositions, endOfLog, faultOfPatterns, type Position, requireEventPatterns } from '../audit/index.ts'
 import type { Caller } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { inProject } from '../platform/db/index.ts'
@@ -83,8 +83,7 @@ async function startOf(ask: Ask<(typeof eventsApi)['list'], Caller>, sequence: s
 }
 
 /** Of a place that no event has had yet nobody can have heard: whoever waited there would miss all that comes before it. */
-const isBeyond = (place: Position, end: Position): boolean =>
-  place.shard > end.shard || (place.shard === end.shard && place.index > end.index)
+const isBeyond = (place: Position, end: Position): boolean => comparePositions(place, end) > 0
 
 async function page(
   on: EventsOn,

@@ -1,6 +1,6 @@
 import type { InsightCounts, insightApi } from '@writ/api'
 import { NANOS } from '@writ/api/costs'
-import { endOfLog } from '../audit/index.ts'
+import { comparePositions, endOfLog } from '../audit/index.ts'
 import type { Caller } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339 } from '../platform/clock.ts'
@@ -31,7 +31,7 @@ export const insightHandlers = (): Handlers<typeof insightApi, Caller> => ({
       const [cursor, end] = [await store.findCursor(tx), await endOfLog(tx)]
       return {
         found: await store.listStats(tx, want, MOST_ROWS + 1),
-        behind: end.index >= 0 && (cursor.shard < end.shard || cursor.index < end.index),
+        behind: end.index >= 0 && comparePositions(cursor, end) < 0,
       }
     })
     if (found.length > MOST_ROWS) throw new AppError('INSIGHT_TOO_LARGE')
