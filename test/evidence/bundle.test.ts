@@ -288,6 +288,72 @@ test('a byte flipped in any file of a bundle is found by both verifiers', { time
     }
   })
 
+  await t.test('also when they leave out what does not suit them, and say nothing of it', async () => {
+    const keys = await openKeys(path.join(system.folder, 'data/keys'), Date.now())
+    const other = path.join(system.folder, 'less')
+    const entries = await Promise.all(
+      files.names.flatMap((name) => {
+        const [, index] = /^logs\/project-0\/entries\/(\d+)\.json$/.exec(name) ?? []
+        return index === undefined
+          ? []
+          : [readFile(path.join(folder, name), 'utf8').then((text) => ({ index, ...JSON.parse(text) }))]
+      }),
+    )
+    const [started] = entries.filter(({ act }) => act === 'run.started')
+    const [created] = entries.filter(({ act }) => act === 'run.created').sort((a, b) => a.index - b.index)
+    const ofRun = entries.filter(({ run: id }) => id === created.run)
+    const filesOf = (some: readonly { index: string }[]) =>
+      files.names.filter((name) =>
+        some.some(({ index }) => /^logs\/project-0\/(entries|payloads)\//.test(name) && name.includes(`/${index}.`)),
+      )
+    const described = JSON.parse(await readFile(path.join(folder, 'bundle.json'), 'utf8'))
+    const [first] = described.artifacts
+    // The whole of the first run, as if there never was one.
+    const isOfRun = ({ id }: { id: string }) => ofRun.some(({ act, res }) => act === 'artifact.uploaded' && res === id)
+    const [its, others] = [true, false].map((is) =>
+      described.artifacts.filter((one: typeof first) => isOfRun(one) === is),
+    )
+    const allOf = [
+      ...filesOf(ofRun),
+      ...files.names.filter((name) => name.startsWith(`runs/${created.run}/`)),
+      ...ofRun.flatMap(({ att = [] }) => att.map((one: string) => `attestations/${one.slice(7)}.dsse.json`)),
+      ...its.map(({ path: name }: typeof first) => name),
+    ]
+    const cases: [string, RegExp, readonly string[], object][] = [
+      ['ENTRY_LEFT_OUT', /an entry of it was left out/, filesOf([started]), described],
+      ['ENTRY_LEFT_OUT', /a run of the ticket before it was left out/, allOf, { ...described, artifacts: others }],
+      [
+        'ARTIFACT_LEFT_OUT',
+        /bundle\.json does not say what became of the file/,
+        [first.path],
+        { ...described, artifacts: described.artifacts.slice(1) },
+      ],
+      [
+        'ARTIFACT_CHANGED',
+        /another file was recorded/,
+        [first.path],
+        {
+          ...described,
+          artifacts: [
+            { ...first, path: null, left_out: 'flagged', sha256: '0'.repeat(64) },
+            ...described.artifacts.slice(1),
+          ],
+        },
+      ],
+    ]
+    for (const [code, said, gone, about] of cases) {
+      await rm(other, { recursive: true, force: true })
+      await cp(folder, other, { recursive: true })
+      for (const name of gone) await rm(path.join(other, name))
+      await writeFile(path.join(other, 'bundle.json'), JSON.stringify(about))
+      await signFolder(other, keys)
+      assert.equal((await verifyBundle(await folderFiles(other), on)).fault?.code, code)
+      const { code: exit, err } = await verifySh(other)
+      assert.equal(exit, 1, code)
+      assert.match(err, said)
+    }
+  })
+
   await t.test('and the command line says so', async () => {
     const other = path.join(system.folder, 'other')
     await cp(folder, other, { recursive: true })
@@ -325,22 +391,31 @@ const overlay = (files: BundleFiles, name: string, bytes: Buffer): BundleFiles =
   sha256: async (asked) => (asked === name ? Buffer.from(sha256(bytes)).toString('hex') : files.sha256(asked)),
 })
 
+type Keys = Awaited<ReturnType<typeof openKeys>>
+
 /** The bundle with one file changed and a manifest that agrees with it, signed by the real key. */
-async function signedAgain(
-  files: BundleFiles,
-  name: string,
-  bytes: Buffer,
-  keys: Awaited<ReturnType<typeof openKeys>>,
-): Promise<BundleFiles> {
+async function signedAgain(files: BundleFiles, name: string, bytes: Buffer, keys: Keys): Promise<BundleFiles> {
   const changed = overlay(files, name, bytes)
+  const { sums, sig } = await manifestOf(changed, keys)
+  return overlay(overlay(changed, 'SHA256SUMS', sums), 'SHA256SUMS.sig', sig)
+}
+
+/** The folder of a bundle with a manifest that agrees with what is in it, signed by the real key. */
+async function signFolder(folder: string, keys: Keys): Promise<void> {
+  const { sums, sig } = await manifestOf(await folderFiles(folder), keys)
+  await writeFile(path.join(folder, 'SHA256SUMS'), sums)
+  await writeFile(path.join(folder, 'SHA256SUMS.sig'), sig)
+}
+
+async function manifestOf(files: BundleFiles, keys: Keys): Promise<{ sums: Buffer; sig: Buffer }> {
   const lines = []
   for (const one of files.names.filter((file) => !file.startsWith('SHA256SUMS')))
-    lines.push(`${await changed.sha256(one)}  ${one}\n`)
+    lines.push(`${await files.sha256(one)}  ${one}\n`)
   const sums = toUtf8(lines.join(''))
   const namespace = 'writ-evidence'
   const hashAlgorithm = 'sha512'
   const signature = keys.manifest.sign(sshSigned(sums, namespace, on, hashAlgorithm))
   const spki = parsePem(keys.manifest.publicPem)
   const sig = formatSshSignature({ spki, namespace, hashAlgorithm, signature })
-  return overlay(overlay(changed, 'SHA256SUMS', Buffer.from(sums)), 'SHA256SUMS.sig', Buffer.from(sig))
+  return { sums: Buffer.from(sums), sig: Buffer.from(sig) }
 }

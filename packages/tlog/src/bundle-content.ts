@@ -14,6 +14,7 @@ import { equalBytes, fromUtf8, toHex } from './bytes.ts'
 import { parseEnvelope, STATEMENT_TYPE, verifyEnvelope } from './dsse.ts'
 import { toBase64Url, verifyPasskey } from './passkey.ts'
 import { algorithmOf, parsePem } from './public-key.ts'
+import { createRunSequences, gapText } from './run-sequence.ts'
 import { parseSshSignature, verifySshSignature } from './sshsig.ts'
 import {
   APPROVAL_NAMESPACE,
@@ -294,6 +295,97 @@ function findDrop(entries: readonly BundledEntry[]): string | null {
   return told ? `${told.log.name}/${told.index}` : null
 }
 
+/**
+ * What is here of a run or a ticket is all that the log has between the first and the last of it: the events of a run are numbered, and so
+ * are the versions and the runs of a ticket. Of what came after the last that is here nothing is said.
+ */
+export function checkWhole(entries: readonly BundledEntry[], subject: BundleDescription['subject']): BundleCheck[] {
+  const ofProject = entries.filter(({ log }) => log.role === 'project')
+  const drop = findDrop(entries)
+  const sequences = createRunSequences()
+  const runs = new Set<string>()
+  const parts: BundleCheck[] = []
+  for (const { entry, path } of ofProject) {
+    const gap = sequences.follow(entry)
+    if (entry.run !== undefined) runs.add(entry.run)
+    if (gap === undefined) continue
+    if (gap.begun || drop === null) throw new BundleError('ENTRY_LEFT_OUT', path, gapText(gap, 'this bundle'))
+    const what = `run ${gap.run}: its first ${counted(gap.seq, 'event')} in a log that was dropped, see ${drop}`
+    parts.push({ state: 'left out', what })
+  }
+  const tickets = checkVersions(ofProject, drop)
+  // A bundle about one run has no others of its ticket.
+  const lacking = subject.type === 'ticket' ? checkRunsOfTicket(ofProject, drop) : 0
+  if (lacking > 0)
+    parts.push({
+      state: 'left out',
+      what: `${counted(lacking, 'run')} of the ticket in a log that was dropped, see ${drop}`,
+    })
+  if (runs.size === 0 && tickets === 0) return []
+  const what = [
+    ...(tickets > 0 ? [counted(tickets, 'ticket')] : []),
+    ...(runs.size > 0 ? [counted(runs.size, 'run')] : []),
+  ]
+  return [
+    {
+      state: 'verified',
+      what: `${what.join(' and ')}: nothing missing between the first and the last event here`,
+      parts,
+    },
+  ]
+}
+
+/** A run says how many its ticket had when it was created. Answers how many of them went with a log that was dropped. */
+function checkRunsOfTicket(entries: readonly BundledEntry[], drop: string | null): number {
+  let seen = 0
+  let lacking: number | undefined
+  for (const one of entries) {
+    if (one.entry.act !== 'run.created') continue
+    seen++
+    // Erased, or of a version that did not say it.
+    const said = detailsOf(one).run_of_ticket
+    if (said === undefined) continue
+    if (lacking === undefined && drop !== null && Number.isSafeInteger(said)) lacking = Number(said) - seen
+    lacking ??= 0
+    if (said !== seen + lacking || lacking < 0)
+      throw new BundleError(
+        'ENTRY_LEFT_OUT',
+        one.path,
+        `run ${seen + lacking} of the ticket should follow, not ${String(said)}`,
+      )
+  }
+  return lacking ?? 0
+}
+
+/** Every edit of a ticket makes the next version of it, and what is approved is the newest. Answers how many tickets there are. */
+function checkVersions(entries: readonly BundledEntry[], drop: string | null): number {
+  const versions = new Map<string, number>()
+  for (const one of entries) {
+    const { act, res } = one.entry
+    if (res === undefined) continue
+    if (act === 'ticket.created') versions.set(res, 1)
+    if (act !== 'ticket.updated' && act !== 'ticket.approved') continue
+    const before = versions.get(res)
+    if (before === undefined && drop === null)
+      throw new BundleError(
+        'ENTRY_LEFT_OUT',
+        one.path,
+        `the entry with which the ticket ${res} began is not in this bundle`,
+      )
+    if (before === undefined) continue
+    const version = act === 'ticket.updated' ? before + 1 : before
+    const said = detailsOf(one).version
+    if (said !== undefined && said !== version)
+      throw new BundleError(
+        'ENTRY_LEFT_OUT',
+        one.path,
+        `version ${version} of the ticket should follow, not ${String(said)}`,
+      )
+    versions.set(res, version)
+  }
+  return versions.size
+}
+
 /** Files of evidence: each is the one that the log recorded and that the attested check judged. */
 export async function checkArtifacts(
   files: BundleFiles,
@@ -318,13 +410,24 @@ export async function checkArtifacts(
         if (subject.name === `artifact:${id}` && subject.digest.sha256 !== sha256)
           throw new BundleError('ARTIFACT_CHANGED', entry.path, `artifact ${number} was judged with other bytes`)
     if (path === null) {
-      parts.push({ state: left_out === 'erased' ? 'erased' : 'left out', what: `artifact ${number}: ${left_out}` })
+      const act = left_out === 'erased' ? 'artifact.erased' : left_out === 'deleted' ? 'artifact.deleted' : undefined
+      const isTold = act === undefined || entries.some((one) => one.entry.act === act && one.entry.res === id)
+      const what = `artifact ${number}: ${left_out}${isTold ? '' : ', which no entry tells of'}`
+      parts.push({ state: left_out === 'erased' && isTold ? 'erased' : 'left out', what })
       continue
     }
     if (!path.startsWith('artifacts/') || !files.names.includes(path))
       throw new BundleError('ARTIFACT_CHANGED', at, `artifact ${number} is not there`)
     if ((await files.sha256(path)) !== sha256) throw new BundleError('ARTIFACT_CHANGED', path, 'it has another SHA-256')
   }
+  const ids = new Set(described.artifacts.map(({ id }) => id))
+  const silent = entries.find(({ entry }) => entry.act === 'artifact.uploaded' && !ids.has(entry.res ?? ''))
+  if (silent)
+    throw new BundleError(
+      'ARTIFACT_LEFT_OUT',
+      silent.path,
+      `the log knows ${silent.entry.res}, the description does not`,
+    )
   const there = new Set(described.artifacts.map(({ path }) => path))
   const stray = files.names.find((name) => name.startsWith('artifacts/') && !there.has(name))
   if (stray) throw new BundleError('ARTIFACT_CHANGED', stray, 'no artifact of the description')

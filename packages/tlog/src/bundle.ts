@@ -64,6 +64,10 @@ export type BundleFault =
   | 'APPROVAL_USED_TWICE'
   | 'SIGNING_KEY_INVALID'
   | 'ARTIFACT_CHANGED'
+  /** The log knows a file of this run of which the bundle says nothing. */
+  | 'ARTIFACT_LEFT_OUT'
+  /** An entry is missing between others that are here. */
+  | 'ENTRY_LEFT_OUT'
   | 'RECORD_CHANGED'
 
 /** One line of the tree of what was checked. */
@@ -213,14 +217,42 @@ export function parseSums(text: string): Map<string, string> {
 export async function readDescription(files: BundleFiles): Promise<BundleDescription> {
   const path = 'bundle.json'
   return within('BUNDLE_MALFORMED', path, async () => {
-    const value = JSON.parse(fromUtf8(await readFileOf(files)(path))) as Partial<BundleDescription>
+    const value = Object(JSON.parse(fromUtf8(await readFileOf(files)(path)))) as Record<string, unknown>
     if (value.format !== BUNDLE_FORMAT || value.version !== 1) throw new Error('not a bundle of version 1')
-    if (!Array.isArray(value.logs) || !Array.isArray(value.artifacts) || typeof value.subject !== 'object')
-      throw new Error('a part of the description is missing')
-    // Further members are compared with what they speak of where they are used.
-    return value as BundleDescription
+    const { subject, logs, artifacts } = value
+    if (!isSubject(subject) || !isListOf(logs, isDescribedLog) || !isListOf(artifacts, isDescribedArtifact))
+      throw new Error('a part of the description is missing, or of another form')
+    if (new Set(logs.map(({ name }) => name)).size < logs.length) throw new Error('it describes a log twice')
+    if (new Set(artifacts.map(({ id }) => id)).size < artifacts.length) throw new Error('it describes a file twice')
+    return { format: BUNDLE_FORMAT, version: 1, exported_at: String(value.exported_at), subject, logs, artifacts }
   })
 }
+
+// Whoever made the bundle wrote this, and what they write may be of any form.
+
+const isListOf = <T>(value: unknown, is: (one: unknown) => one is T): value is T[] =>
+  Array.isArray(value) && value.every(is)
+const isText = (value: unknown): value is string => typeof value === 'string'
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+
+function isSubject(value: unknown): value is BundleDescription['subject'] {
+  const { type, id, number } = Object(value) as Record<string, unknown>
+  return isText(type) && isText(id) && isCount(number)
+}
+
+function isDescribedLog(value: unknown): value is BundleDescription['logs'][number] {
+  const { name, role, origin, vkeys } = Object(value) as Record<string, unknown>
+  const isName = isText(name) && /^[a-z]+-\d+$/.test(name)
+  return isName && (role === 'project' || role === 'instance') && isText(origin) && isListOf(vkeys, isText)
+}
+
+function isDescribedArtifact(value: unknown): value is BundleDescription['artifacts'][number] {
+  const { id, number, sha256, size, path, left_out } = Object(value) as Record<string, unknown>
+  const isThere = isText(path) ? left_out === null : path === null && LEFT_OUT.includes(left_out)
+  return isText(id) && isCount(number) && isText(sha256) && /^[0-9a-f]{64}$/.test(sha256) && isCount(size) && isThere
+}
+
+const LEFT_OUT: readonly unknown[] = ['deleted', 'flagged', 'erased', 'dropped']
 
 /** Every log: its checkpoint, and every entry under it with its payload. */
 export async function checkLogs(
@@ -253,8 +285,9 @@ export async function checkLogs(
     await checkSpellings(files, one.name, one.vkeys, on)
     const log: BundledLog = { ...one, checkpoint: opened.checkpoint, note, cosigned: 0 }
     const found: BundledEntry[] = []
+    const folder = `logs/${one.name}/entries/`
     for (const file of files.names) {
-      const index = new RegExp(`^logs/${one.name}/entries/(\\d+)\\.json$`).exec(file)?.[1]
+      const index = file.startsWith(folder) ? /^(\d+)\.json$/.exec(file.slice(folder.length))?.[1] : undefined
       if (index !== undefined) found.push(await checkEntry(files, log, Number(index), file, vkeys, verifyNote, on))
     }
     found.sort((a, b) => a.index - b.index)

@@ -132,6 +132,7 @@ export {
   spkiOf,
   type VerifySignature,
 } from './public-key.ts'
+export { createRunSequences, gapText, type RunSequences, type SequenceGap } from './run-sequence.ts'
 export {
   formatSshKey,
   formatSshSignature,

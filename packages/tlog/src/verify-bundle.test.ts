@@ -141,3 +141,141 @@ test('whatever stands in a manifest, the answer is a verdict', async () => {
     assert.equal(report.ok, false, `${name}: ${bytes}`)
   }
 })
+
+const ran = (seq: number, act: string): BundleEvent => ({ act, res: 'r', run: 'r', seq })
+const life = [ran(0, 'run.created'), ran(1, 'run.started'), ran(2, 'run.failed'), ran(3, 'artifact.downloaded')]
+const edited = (version: number): BundleEvent => ({ act: 'ticket.updated', res: 't', details: { version } })
+
+/** What is said of a bundle of which its maker left these entries out, and signed what was left. */
+async function without(events: readonly BundleEvent[], ...indexes: number[]) {
+  const files = await makeBundle(events)
+  for (const index of indexes)
+    for (const name of [...files.keys()]) if (new RegExp(`/${index}\\.[a-z-]+$`).test(name)) files.delete(name)
+  return verifyBundle(signed(files), primitives)
+}
+
+test('of what is here of a run and of a ticket nothing is missing', async () => {
+  const events = [opened, ...life, edited(2), edited(3), { act: 'ticket.approved', res: 't', details: { version: 3 } }]
+  const whole = await without(events)
+  assert.deepEqual(whole.fault, undefined)
+  assert.ok(whole.checks.some(({ what }) => what.startsWith('1 ticket and 1 run: nothing missing')))
+  for (const [left, path] of [
+    [[1], 'logs/project-0/entries/2.json'],
+    [[3], 'logs/project-0/entries/4.json'],
+    [[2, 3], 'logs/project-0/entries/4.json'],
+    [[5], 'logs/project-0/entries/6.json'],
+    [[6], 'logs/project-0/entries/7.json'],
+    [[0], 'logs/project-0/entries/5.json'],
+  ] as const) {
+    const { fault } = await without(events, ...left)
+    assert.deepEqual([fault?.code, fault?.path], ['ENTRY_LEFT_OUT', path], `without ${left}`)
+  }
+  // Nothing numbers what did not come yet.
+  assert.equal((await without(events, 4, 7)).ok, true)
+})
+
+test('what a run has in a log that was dropped is said to be there, and only what came before', async () => {
+  const drop: BundleEvent = { act: 'log.dropped', res: 'p' }
+  const late = await without([...life, drop], 0, 1)
+  assert.deepEqual(late.fault, undefined)
+  assert.match(
+    JSON.stringify(late.checks),
+    /"left out","what":"run r: its first 2 events in a log that was dropped, see project-0\/4"/,
+  )
+  assert.equal((await without([...life, drop], 1)).fault?.code, 'ENTRY_LEFT_OUT')
+  assert.equal((await without([opened, edited(2), edited(3), drop], 0)).fault, undefined)
+})
+
+const nth = (n: number | undefined, run = `r${n}`): BundleEvent => ({
+  act: 'run.created',
+  res: run,
+  run,
+  details: n === undefined ? {} : { run_of_ticket: n },
+})
+
+test('a run of the ticket that was left out is missed by the next one', async () => {
+  const events = [opened, nth(undefined, 'old'), nth(2), { ...nth(3), erasedBy: 5 }, nth(4)]
+  const whole = [...events, { act: 'payload.erased', res: entryId(3) }]
+  assert.deepEqual((await without(whole)).fault, undefined)
+  for (const left of [[1], [2], [3]]) {
+    const { fault } = await without(whole, ...left)
+    assert.deepEqual(
+      [fault?.code, fault?.path],
+      ['ENTRY_LEFT_OUT', `logs/project-0/entries/${left[0] === 1 ? 2 : 4}.json`],
+    )
+  }
+  const dropped = await without([...events.slice(0, 3), nth(3), { act: 'log.dropped', res: 'p' }], 0, 1)
+  assert.match(JSON.stringify(dropped.checks), /"1 run of the ticket in a log that was dropped, see project-0\/4"/)
+  assert.equal(
+    (await without([nth(1), nth(2), nth(3), { act: 'log.dropped', res: 'p' }], 1)).fault?.code,
+    'ENTRY_LEFT_OUT',
+  )
+})
+
+test('a file that the log knows is described, and what became of it is what the log says', async () => {
+  const file = { id: 'a', number: 1, sha256: '0'.repeat(64), size: 1, path: null, left_out: 'deleted' }
+  const uploaded: BundleEvent = { act: 'artifact.uploaded', res: 'a', details: { sha256_hash: file.sha256 } }
+  const described = async (events: readonly BundleEvent[], artifacts: readonly object[]) => {
+    const files = await makeBundle(events)
+    const about = { ...JSON.parse(fromUtf8(files.get('bundle.json')!)), artifacts }
+    files.set('bundle.json', toUtf8(JSON.stringify(about)))
+    return verifyBundle(signed(files), primitives)
+  }
+  assert.deepEqual((await described([uploaded], [])).fault?.code, 'ARTIFACT_LEFT_OUT')
+  const told = await described([uploaded, { act: 'artifact.deleted', res: 'a' }], [file])
+  assert.match(JSON.stringify(told.checks), /"what":"artifact 1: deleted"/)
+  const untold = await described([uploaded], [file])
+  assert.match(JSON.stringify(untold.checks), /"what":"artifact 1: deleted, which no entry tells of"/)
+})
+
+const ODD: readonly unknown[] = [null, 0, -1, 1.5, true, '', 'x', '\u0000', [], [null], {}, { a: null }, ['__proto__']]
+
+/** The value, with one of its members after the other made odd, and left out. */
+function* oddities(value: unknown): Generator<unknown> {
+  yield* ODD
+  if (typeof value !== 'object' || value === null) return
+  for (const key of Object.keys(value)) {
+    const copy = (): Record<string, unknown> => structuredClone(value) as Record<string, unknown>
+    for (const odd of oddities((value as Record<string, unknown>)[key])) yield Object.assign(copy(), { [key]: odd })
+    const less = copy()
+    delete less[key]
+    yield less
+  }
+}
+
+test('a description of whatever form is a fault or a verdict, and no crash', async () => {
+  const file = { id: 'a', number: 1, sha256: '0'.repeat(64), size: 1, path: null, left_out: 'deleted' }
+  const files = await makeBundle([{ act: 'artifact.uploaded', res: 'a', details: { sha256_hash: file.sha256 } }])
+  const good = { ...JSON.parse(fromUtf8(files.get('bundle.json')!)), artifacts: [file] }
+  let tried = 0
+  for (const odd of oddities(good)) {
+    tried++
+    const bundle = signed(new Map([...files, ['bundle.json', toUtf8(JSON.stringify(odd))]]))
+    const { ok, fault } = await verifyBundle(bundle, primitives)
+    assert.ok(ok || fault, JSON.stringify(odd))
+  }
+  assert.ok(tried > 200, String(tried))
+})
+
+test('events that tell of whatever are a fault or a verdict, and no crash', async () => {
+  const acts = [
+    'approval.consumed',
+    'run.created',
+    'ticket.updated',
+    'ticket.approved',
+    'artifact.uploaded',
+    'signing_key.enrolled',
+  ]
+  for (const act of [...acts, 'log.dropped', 'payload.erased', 'project.checkpoint'])
+    for (const odd of [
+      ...ODD,
+      { version: {} },
+      { run_of_ticket: {} },
+      { approval_id: {} },
+      { sha256_hash: [] },
+      { signature: 'x' },
+    ]) {
+      const { ok, fault } = await verdict([opened, { act, res: 't', details: odd as object }])
+      assert.ok(ok || fault, `${act} ${JSON.stringify(odd)}`)
+    }
+})

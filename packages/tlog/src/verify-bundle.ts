@@ -10,7 +10,7 @@ import {
   checkQuorum,
   readDescription,
 } from './bundle.ts'
-import { checkApprovals, checkArtifacts, checkAttestations, checkRecords } from './bundle-content.ts'
+import { checkApprovals, checkArtifacts, checkAttestations, checkRecords, checkWhole } from './bundle-content.ts'
 
 /**
  * Verifies an evidence bundle completely: manifest, logs, entries, payloads, attestations, people's signatures, files.
@@ -33,6 +33,7 @@ export async function verifyBundle(
     checks.push(...logs.checks)
     rests.push(...logs.rests)
     const { entries } = logs
+    checks.push(...checkWhole(entries, described.subject))
     const anchored = await checkAnchors(files, entries, [...new Set(entries.map((one) => one.log))], on)
     checks.push(...anchored.checks)
     if (trust.policy) checks.push(...checkQuorum(entries, anchored.anchors, trust.policy))

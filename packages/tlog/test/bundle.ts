@@ -34,7 +34,15 @@ export const primitives: BundlePrimitives = {
     ),
 }
 
-export type BundleEvent = { act: string; res: string; details?: object; erasedBy?: number }
+export type BundleEvent = {
+  act: string
+  res: string
+  details?: object
+  erasedBy?: number
+  /** The run that it is an event of, and which one. */
+  run?: string
+  seq?: number
+}
 
 export const ORIGIN = 'example.org/project'
 export const logKey = makeKey(ORIGIN)
@@ -49,7 +57,7 @@ export async function makeBundle(events: readonly BundleEvent[]): Promise<Map<st
   const files = new Map<string, Uint8Array>()
   const put = (name: string, text: string | Uint8Array) =>
     files.set(name, typeof text === 'string' ? toUtf8(text) : text)
-  const entries = events.map(({ act, res, details }, i) => {
+  const entries = events.map(({ act, res, details, run, seq = 0 }, i) => {
     const payload = JSON.stringify({ event_type: act, resource_id: res, details: details ?? null })
     const salt = Buffer.alloc(32, i + 1)
     const t = new Date(Date.UTC(2026, 10, 22) + i * 1000).toISOString()
@@ -58,7 +66,8 @@ export async function makeBundle(events: readonly BundleEvent[]): Promise<Map<st
       v: 1,
       id: entryId(i),
       t,
-      seq: 0,
+      seq,
+      run,
       actor: { kind: 'user', id: 'somebody' },
       act,
       res,

@@ -211,9 +211,42 @@ for folder in approvals/*/; do
 done
 echo "approvals signed by people: $count"
 
-# 5. Files of evidence: those that were recorded.
-jq -r '.artifacts[] | select(.path != null) | "\(.sha256) \(.path)"' bundle.json >"$tmp/artifacts"
-while read -r sum path; do
+# 5. The events of a run are numbered: of those between the first and the last that are here, none was left out.
+cat logs/project-*/entries/*.json | jq -rs '[.[] | select(.run)] | group_by(.run)[] | (map(.seq) | sort) as $seen |
+  if $seen != [range($seen[0]; $seen[0] + ($seen | length))] then "gap \(.[0].run)"
+  elif $seen[0] > 0 then "late \(.[0].run)" else empty end' >"$tmp/runs"
+while read -r kind run; do
+  [ "$kind" = late ] && dropped || fail "run $run: an entry of it was left out"
+  echo "run $run: it begins in a log that was dropped"
+done <"$tmp/runs"
+
+# Each run of a ticket says which of its runs it is.
+if [ "$(jq -r .subject.type bundle.json)" = ticket ]; then
+  jq -r 'select(.act == "run.created") | input_filename' logs/project-*/entries/*.json | sort -t / -k 2.9n -k 4n >"$tmp/created"
+  seen=0 lacking=
+  while read -r entry; do
+    seen=$((seen + 1)) payload=${entry%/entries/*}/payloads/${entry##*/}
+    [ -f "$payload" ] || continue
+    said=$(jq -r '.details.run_of_ticket // empty' "$payload")
+    [ -n "$said" ] || continue
+    [ -n "$lacking" ] || ! dropped || lacking=$((said - seen))
+    [ "$said" -eq $((seen + ${lacking:=0})) ] || fail "$entry: a run of the ticket before it was left out"
+  done <"$tmp/created"
+fi
+
+# 6. Files of evidence: those that were recorded, and all of them.
+jq -r '.artifacts[].id' bundle.json >"$tmp/described"
+jq -r 'select(.act == "artifact.uploaded") | "\(input_filename) \(.res)"' logs/project-*/entries/*.json >"$tmp/uploaded"
+while read -r entry id; do
+  grep -qxF -e "$id" "$tmp/described" || fail "$entry: bundle.json does not say what became of the file"
+  payload=${entry%/entries/*}/payloads/${entry##*/}
+  [ -f "$payload" ] || continue
+  jq -e --arg id "$id" --arg sum "$(jq -r .details.sha256_hash "$payload")" \
+    '.artifacts[] | select(.id == $id) | .sha256 == $sum' bundle.json >/dev/null || fail "$entry: another file was recorded"
+done <"$tmp/uploaded"
+jq -r '.artifacts[] | select(.path != null) | "\(.id) \(.sha256) \(.path)"' bundle.json >"$tmp/artifacts"
+while read -r id sum path; do
+  grep -qF -e " $id" "$tmp/uploaded" || fail "$path: no entry of the log tells of it"
   [ "$(digest "$path")" = "$sum" ] || fail "$path: not the file that was recorded"
 done <"$tmp/artifacts"
 jq -r '.artifacts[] | select(.path == null) | "artifact \(.number): \(.left_out)"' bundle.json

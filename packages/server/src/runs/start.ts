@@ -185,6 +185,8 @@ async function insert(tx: Tx, caller: Caller, run: NewRun): Promise<void> {
       run_type: run.kind,
       ticket_id: run.ticket.id,
       script_id: run.prepared.scriptId,
+      // Whoever is given the others of this ticket sees which one they were not given. Numbers of runs are taken one after the other.
+      run_of_ticket: await store.countRunsOfTicket(tx, run.ticket.id),
       ...(run.verifies ? { verifies_run_id: run.verifies } : {}),
     },
     run: { id: run.id, seq: await store.nextEvent(tx, run.id) },

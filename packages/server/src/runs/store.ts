@@ -1,6 +1,7 @@
 import type { RunState } from '@writ/api'
 import { type Selectable, sql } from 'kysely'
-import { type Tx, totalOf } from '../platform/db/index.ts'
+import { RUN_ENDS } from '../audit/index.ts'
+import { inList, type Tx, totalOf } from '../platform/db/index.ts'
 import type { ArtifactsTable, RunsTable } from '../platform/db/tables.ts'
 import { firstIdAt } from '../platform/ids.ts'
 import type { Ref } from '../tickets/index.ts'
@@ -228,6 +229,32 @@ export async function nextEvent(tx: Tx, runId: string): Promise<number> {
     .returning('event_count')
     .executeTakeFirstOrThrow()
   return row.event_count - 1
+}
+
+/**
+ * A run that ended after `since` (milliseconds) and of whose end no event tells; undefined if there is none. What was brought in from
+ * another system had ended before it was created here.
+ */
+export async function findUntoldEnd(tx: Tx, since: number): Promise<{ number: number; state: string } | undefined> {
+  const rows = await tx.sql<{ number: number; state: string }>(
+    `select number, state from runs
+     where project_id = ?1 and ${inList(tx, 'state', '?2')} and completed_at > ?3
+       and not exists (select 1 from audit_events e where e.project_id = runs.project_id and e.resource_id = runs.id
+         and (${inList(tx, 'e.event_type', '?4')} or (e.event_type = 'run.created' and e.timestamp > runs.completed_at)))
+     limit 1`,
+    [tx.project, ['completed', 'failed', 'timeout', 'cancelled'], since, [...RUN_ENDS]],
+  )
+  return rows[0]
+}
+
+/** Runs of the ticket that there ever were. */
+export async function countRunsOfTicket(tx: Tx, ticketId: string): Promise<number> {
+  const row = await tx.db
+    .selectFrom('runs')
+    .select(sql<number>`count(*)`.as('n'))
+    .where('ticket_id', '=', ticketId)
+    .executeTakeFirstOrThrow()
+  return Number(row.n)
 }
 
 /** Runs of the ticket that are not settled, re-verifications aside. */
