@@ -70,6 +70,12 @@ export async function cutHistory(copy: Copy, from: number): Promise<void> {
     copy.project,
   )
   copy.execute('delete from audit_appends where project_id = ? and entries = 0', copy.project)
+  // Nobody is to ask why a run ended of whose end nothing tells.
+  copy.execute(
+    `update runs set state = 'pending', completed_at = null
+     where project_id = ? and id not in (select resource_id from audit_events where event_type like 'run.%')`,
+    copy.project,
+  )
   await publishAnew(copy)
 }
 

@@ -5,6 +5,7 @@ import { type Command, Option } from 'commander'
 import { loadAnchoredState, loadPolicy } from '../anchors.ts'
 import { type App, normalUrl } from '../app.ts'
 import { eventColumns } from '../columns.ts'
+import { createRunWatch } from '../entry-runs.ts'
 import { createTimeWatch, type StrangeTimes } from '../entry-times.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Failure } from '../failure.ts'
@@ -177,6 +178,7 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
     ],
     missing: kept ? [{ size: kept.size, at: Date.parse(kept.seen_at) }] : [],
   })
+  const runs = createRunWatch()
   const bar = app.progress('Verifying', 'entries')
   const { verdict, checkpoint } = await verifyServedLog(
     client,
@@ -188,12 +190,20 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
       // Every entry below is hashed anyway: so the anchored state is compared with the content, not with a proof.
       ...(anchored ? { pasts: [anchored] } : {}),
     },
-    { onProgress: ({ entries, size }) => bar.update(entries, size), onEntry: times.look, signal },
+    {
+      onProgress: ({ entries, size }) => bar.update(entries, size),
+      onEntry(index, entry) {
+        times.look(index, entry)
+        runs.look(index, entry)
+      },
+      signal,
+    },
   ).finally(() => bar.end())
   signal.throwIfAborted()
   if (!verdict.ok && /^CHECKPOINT_(SIGNATURE|ORIGIN)$/.test(verdict.code) && !keys.vkeys.includes(info.vkey))
     throw otherKey(info, kept, o.vkey)
   if (!verdict.ok) throw damaged(verdict)
+  if (runs.found) throw damaged(runs.found)
 
   const { size, root } = verdict.checkpoint
   if (checkpoint !== null && (kept === undefined || size >= kept.size)) {

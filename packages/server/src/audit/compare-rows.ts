@@ -17,6 +17,7 @@ import { isErased } from './day-file.ts'
 import type { DropCheck } from './drop-check.ts'
 import type { ErasureCheck } from './erasure-check.ts'
 import { Found } from './finding.ts'
+import type { SequenceCheck } from './sequence-check.ts'
 import * as store from './store.ts'
 
 const PAGE = 1_000
@@ -38,10 +39,11 @@ export async function compareRows(on: {
   days: DayComparison
   checked: { rows: number }
   erasures: ErasureCheck
+  sequences: SequenceCheck
   drops?: DropCheck
   signal?: AbortSignal | undefined
 }): Promise<void> {
-  const { db, project, log, size, read, days, checked, erasures } = on
+  const { db, project, log, size, read, days, checked, erasures, sequences } = on
   let bundle: readonly Uint8Array[] = []
   for (let from = 0; from < size; ) {
     on.signal?.throwIfAborted()
@@ -53,12 +55,13 @@ export async function compareRows(on: {
       if (row.log_index !== index) throw missing(index)
       if (index % TILE_WIDTH === 0 || bundle.length === 0)
         bundle = await readBundle(read, Math.floor(index / TILE_WIDTH), on.published)
-      compareRow(row, bundle[index % TILE_WIDTH]!, index, erasures)
+      compareRow(row, bundle[index % TILE_WIDTH]!, index, erasures, sequences)
       on.drops?.see(row)
       await days.add(row, index)
       checked.rows++
     }
     await compareAttestations({ db, project, rows: rows.slice(0, size - from), from })
+    await sequences.caughtUp()
     from += rows.length
   }
 }
@@ -80,8 +83,14 @@ export async function readBundle(
   return splitBundle(bytes).entries
 }
 
-/** One row against its entry. Throws Found. */
-export function compareRow(row: store.VerifiedRow, entry: Uint8Array, index: number, erasures: ErasureCheck): void {
+/** One row against its entry; without `sequences` not against what came before of its run. Throws Found. */
+export function compareRow(
+  row: store.VerifiedRow,
+  entry: Uint8Array,
+  index: number,
+  erasures: ErasureCheck,
+  sequences?: SequenceCheck,
+): void {
   if (!equalBytes(row.entry, entry))
     throw new Found({
       code: 'ROW_CHANGED',
@@ -90,6 +99,7 @@ export function compareRow(row: store.VerifiedRow, entry: Uint8Array, index: num
     })
   const leaf = decodeEntry(entry)
   erasures.see(leaf)
+  sequences?.see(leaf, index)
   const erased = isErased(row)
   if (erased) erasures.expect(row, index)
   else comparePayload(row, leaf, index)

@@ -141,6 +141,15 @@ export const listEventsAbout = (
     [tx.project, resource, types],
   )
 
+/** The entries of every event about these things, whether they have a place or not. */
+export async function listEntriesAbout(tx: Tx, resources: readonly string[]): Promise<Uint8Array[]> {
+  const rows = await tx.sql<{ entry: Uint8Array }>(
+    `select entry from audit_events where project_id = ?1 and ${inList(tx, 'resource_id', '?2')}`,
+    [tx.project, resources],
+  )
+  return rows.map(({ entry }) => entry)
+}
+
 /** How many events of a thing have a place in one log, and the last of them; `shard` is null for those without a place. */
 export interface Placed {
   readonly resource_id: string

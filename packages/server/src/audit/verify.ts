@@ -1,6 +1,6 @@
 import type { VerifyReport } from '@writ/api'
 import { keyChangePath, toBase64, toUtf8, verifyLog } from '@writ/tlog'
-import { type Database, inProject } from '../platform/db/index.ts'
+import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import { compareRows } from './compare-rows.ts'
 import { openNote, readContinuation } from './continuation.ts'
 import { createDayComparison, type DayComparison } from './day-comparison.ts'
@@ -12,6 +12,7 @@ import { loadLogVkeys } from './log-keys.ts'
 import { type LogSnapshot, snapshotLog } from './log-snapshot.ts'
 import { CHECKPOINT, readLogFile } from './log-store.ts'
 import { sha256, verifyEd25519 } from './node-crypto.ts'
+import { createSequenceCheck, type SequenceCheck } from './sequence-check.ts'
 import * as store from './store.ts'
 import * as logRows from './store-logs.ts'
 
@@ -23,22 +24,25 @@ export interface VerifyOptions {
   /** Checkpoints kept from earlier, of this log or of those that it continues. */
   readonly kept?: string | readonly string[] | undefined
   readonly snapshot?: LogSnapshot | undefined
+  /** A run that ended after a time and of whose end no event tells; given by who knows of runs. */
+  readonly findUntoldEnd: (tx: Tx, since: number) => Promise<{ number: number; state: string } | undefined>
   readonly onProgress?: ((done: { entries: number; size: number }) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 /**
- * Verifies one project's log from three sides and names the first bad entry:
+ * Verifies one project's log from four sides and names the first bad entry:
  *
  * - the files by themselves: signature, every entry against its leaf, every tile, root, the kept checkpoints;
  * - every row against the entry in the log, its payload against the commitment, its columns against the payload;
- * - every day file against the lines that follow from the rows, byte for byte.
+ * - every day file against the lines that follow from the rows, byte for byte;
+ * - the events of every run against its own numbers, and every run that ended against the event that tells of it.
  *
  * A log that continues a closed one is verified with it: the closed log to its last checkpoint, which the
  * first entry of the next names. The report is that of the open log, or of the one in which the fault is.
  *
  * Rows committed after the last checkpoint are not in the log yet and are left out. Reads only, also beside a running
- * server. Constant memory, page by page.
+ * server. Page by page, in memory that grows only with runs of several events.
  */
 export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyReport> {
   const { db, folders, project } = options
@@ -72,6 +76,7 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
   const readers: LogReader[] = []
   const days = createDayComparison(dayFolder(folders, project, options.slug), snapshot.days, checked)
   const erasures = createErasureCheck(db, project)
+  const sequences = createSequenceCheck({ db, project }, 'beginning')
   const drops = createDropCheck((shard) =>
     inProject(project, () => db.read((tx) => store.listLogRows(tx, shard, 0, 1))),
   )
@@ -100,7 +105,7 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
         checked,
       })
       at = files?.at
-      await compareLog(options, one, files, end?.restored_size, { days, checked, erasures, drops })
+      await compareLog(options, one, files, end?.restored_size, { days, checked, erasures, drops, sequences })
     }
     if (open.closed_at !== null)
       throw new Found({ code: 'LOG_CLOSED', reason: `${open.origin} is closed and nothing continues it` })
@@ -109,6 +114,14 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
       throw new Found({
         code: 'ROW_ORPHANED',
         reason: `${orphans} events have lost their place in the order of the log`,
+      })
+    // What ended in a log that was dropped is told of nowhere any more.
+    const since = logs.reduce((newest, one) => Math.max(newest, one.dropped_until ?? 0), 0)
+    const untold = await inProject(project, () => db.read((tx) => options.findUntoldEnd(tx, since)))
+    if (untold)
+      throw new Found({
+        code: 'RUN_EVENT_MISSING',
+        reason: `the run ${untold.number} is ${untold.state}, and no event tells of its end`,
       })
     await erasures.end()
     drops.end()
@@ -198,7 +211,13 @@ async function compareLog(
   log: store.Log,
   files: VerifiedFiles | undefined,
   restoredSize: number | undefined,
-  on: { days: DayComparison; checked: { rows: number }; erasures: ErasureCheck; drops: DropCheck },
+  on: {
+    days: DayComparison
+    checked: { rows: number }
+    erasures: ErasureCheck
+    drops: DropCheck
+    sequences: SequenceCheck
+  },
 ): Promise<void> {
   const { db, project, signal } = options
   const published = files?.at.size ?? 0

@@ -1,6 +1,7 @@
 import type { VerifyReport } from '@writ/api'
 import { type AuditFolders, type LogSnapshot, type SelfChecked, selfCheck, verifyProjectLog } from '../audit/index.ts'
 import { attachDatabase, type DatabaseSettings } from '../platform/db/index.ts'
+import { findUntoldEnd } from '../runs/index.ts'
 
 interface Common {
   readonly database: DatabaseSettings
@@ -23,7 +24,7 @@ export async function runVerifyJob(job: VerifyJob): Promise<VerifyReport | SelfC
   const db = await attachDatabase(job.database)
   try {
     return job.kind === 'verify'
-      ? await verifyProjectLog({ ...job, db })
+      ? await verifyProjectLog({ ...job, db, findUntoldEnd })
       : await selfCheck({ ...job, db, random: Math.random })
   } finally {
     await db.close()

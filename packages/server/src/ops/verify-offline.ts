@@ -4,6 +4,7 @@ import type { VerifyReport } from '@writ/api'
 import { dayFolder, listLogs, openNote, replaceFile, snapshotBeside, verifyProjectLog } from '../audit/index.ts'
 import { listProjects } from '../identity/index.ts'
 import { attachDatabase, type Database, INSTANCE, inProject } from '../platform/db/index.ts'
+import { findUntoldEnd } from '../runs/index.ts'
 import { type OpenPlace, OperationRefused, openExisting, type Place } from './place.ts'
 
 export interface VerifyOffline extends Place {
@@ -78,6 +79,7 @@ async function verifyOne(
     slug,
     kept: [...keptHere, ...mine],
     snapshot,
+    findUntoldEnd,
     signal: on.signal,
     onProgress: ({ entries, size }) => on.onProgress?.({ done: entries, size, what: project.slug }),
   })

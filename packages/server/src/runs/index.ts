@@ -11,6 +11,7 @@ export {
   type ArtifactRow,
   findRun,
   findTraceId,
+  findUntoldEnd,
   listFilesOfRuns,
   listRunsOfTicket,
   listServedDigests,
