@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { chmod, mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { AuditEvent, Role } from '@writ/api'
@@ -487,7 +488,7 @@ verifies(['P37', 'P39', 'P40'], 'urls are forwarded to, at once or later', async
 })
 
 const scriptFolder = await mkdtemp(path.join(tmpdir(), 'writ-door-scripts-'))
-process.once('exit', () => void rm(scriptFolder, { recursive: true, force: true }))
+process.once('exit', () => rmSync(scriptFolder, { recursive: true, force: true }))
 await mkdir(path.join(scriptFolder, 'scripts'))
 await chmod(scriptFolder, 0o755)
 for (const [name, text] of Object.entries({
