@@ -1,7 +1,7 @@
 // Evidence bundles: with tools that we did not write, with our own verifier, and with every file changed.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
@@ -212,6 +212,26 @@ test('verify.sh asks of sha256sum only what that of BusyBox knows, too', async (
       assert.match(error.stderr ?? '', /^FAILED: bundle\.json: FAILED$/m)
       return true
     })
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+})
+
+test('a file that unpacks to more than could be meant is not read', async () => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'writ-large-'))
+  try {
+    await writeFile(path.join(folder, 'SHA256SUMS'), '')
+    await truncate(path.join(folder, 'SHA256SUMS'), 65 * 1024 * 1024)
+    await run('zip', ['-q', 'large.zip', 'SHA256SUMS'], { cwd: folder })
+    const zip = path.join(folder, 'large.zip')
+    await assert.rejects(
+      run(process.execPath, ['--disable-warning=ExperimentalWarning', 'packages/cli/src/main.ts', 'verify', zip]),
+      (error: Error & { code?: number; stderr?: string }) => {
+        assert.equal(error.code, 5)
+        assert.match(error.stderr ?? '', /SHA256SUMS of the archive is larger than 64 MiB.*\[BUNDLE_MALFORMED\]/)
+        return true
+      },
+    )
   } finally {
     await rm(folder, { recursive: true })
   }

@@ -2,9 +2,13 @@ import { createHash } from 'node:crypto'
 import type { BundleFiles } from '@writ/tlog'
 import yauzl from 'yauzl'
 
+/** Of a file that is read at once; files of evidence, which may be of any size, are only hashed. */
+const MOST_READ = 64 * 1024 * 1024
+
 /**
  * The files of a zipped bundle, read from the archive as they are asked for. Throws an Error with a sentence on anything
- * that is no plain archive: names that leave it or repeat, links, encrypted files.
+ * that is no plain archive: names that leave it or repeat, links, encrypted files. So does reading a file that unpacks to
+ * more than could be meant.
  */
 export async function openBundle(path: string): Promise<BundleFiles & { close(): void }> {
   // Names are checked by the library: relative, with slashes, without "..".
@@ -30,6 +34,9 @@ export async function openBundle(path: string): Promise<BundleFiles & { close():
     return {
       names: [...entries.keys()],
       async read(name) {
+        // The library lets nothing come out that is longer than what its entry says.
+        if (entries.get(name)!.uncompressedSize > MOST_READ)
+          throw new Error(`${name} of the archive is larger than ${MOST_READ / 1024 / 1024} MiB; only evidence is`)
         const chunks: Buffer[] = []
         for await (const chunk of chunksOf(name)) chunks.push(chunk)
         return new Uint8Array(Buffer.concat(chunks))
