@@ -32,7 +32,7 @@ async function caught(writ: Writ, thief: Thief): Promise<void> {
     const done = await writ.call('GET', `/tasks/${second.body.id}/wait?timeout=20`)
     await thief.stop()
     assert.equal(done.body.state, 'completed')
-    const reason = `the run ${second.body.number} is completed, and no event tells of its end`
+    const reason = `the run ${second.body.number} has ended, and no event tells of it`
     assert.deepEqual(await verify(), { ok: false, code: 'RUN_EVENT_MISSING', reason, index: null })
 
     await writ.call('POST', '/tickets', { title: 'Port 7' })

@@ -24,8 +24,8 @@ export interface VerifyOptions {
   /** Checkpoints kept from earlier, of this log or of those that it continues. */
   readonly kept?: string | readonly string[] | undefined
   readonly snapshot?: LogSnapshot | undefined
-  /** A run that ended after a time and of whose end no event tells; given by who knows of runs. */
-  readonly findUntoldEnd: (tx: Tx, since: number) => Promise<{ number: number; state: string } | undefined>
+  /** The number of a run that ended after a time and of whose end no event tells; given by who knows of runs. */
+  readonly findUntoldEnd: (tx: Tx, since: number) => Promise<number | undefined>
   readonly onProgress?: ((done: { entries: number; size: number }) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -118,10 +118,10 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
     // What ended in a log that was dropped is told of nowhere any more.
     const since = logs.reduce((newest, one) => Math.max(newest, one.dropped_until ?? 0), 0)
     const untold = await inProject(project, () => db.read((tx) => options.findUntoldEnd(tx, since)))
-    if (untold)
+    if (untold !== undefined)
       throw new Found({
         code: 'RUN_EVENT_MISSING',
-        reason: `the run ${untold.number} is ${untold.state}, and no event tells of its end`,
+        reason: `the run ${untold} has ended, and no event tells of it`,
       })
     await erasures.end()
     drops.end()
