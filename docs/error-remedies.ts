@@ -341,6 +341,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '该执行已完成或正在检查。',
     '用 POST /runs/{id}/verify 新建一次关联的执行，可以补充文件。',
   ],
+  TASK_NOT_SETTLED: [
+    'Wait until it has ended, then ask again: what proves a task is written with its end.',
+    '任务结束后才有证据；该任务尚未结束。',
+    '等它结束后再试：证明任务的内容在结束时写入。',
+  ],
   RUN_NOT_SETTLED: [
     'Wait until it is final. A cancelled run is not verified again; start another.',
     '该状态的执行不能复核。',

@@ -7,16 +7,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import type { AuditEvent, Project } from '@writ/api'
-import {
-  type BundleFiles,
-  formatSshSignature,
-  parseCheckpoint,
-  parseNote,
-  parsePem,
-  sshSigned,
-  toUtf8,
-  verifyBundle,
-} from '@writ/tlog'
+import { type BundleFiles, parseCheckpoint, parseNote, verifyBundle } from '@writ/tlog'
 import { openBundle } from '../../packages/cli/src/bundle-zip.ts'
 import { sha256, sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
 import { openKeys } from '../../packages/server/src/audit/index.ts'
@@ -28,7 +19,17 @@ import { type BundleEvent, entryId, makeBundle, signed } from '../../packages/tl
 import { makeKey } from '../../packages/tlog/test/memory-log.ts'
 import { backends } from '../backends.ts'
 import { TestSystem } from '../test-system.ts'
-import { enrolSigner, exportBundle, folderFiles, makeTicket, unpack, verifySh } from './scene.ts'
+import {
+  enrolSigner,
+  exportBundle,
+  folderFiles,
+  type Keys,
+  makeTicket,
+  manifestOf,
+  signFolder,
+  unpack,
+  verifySh,
+} from './scene.ts'
 
 const run = promisify(execFile)
 const on = { sha256, sha512, verify: verifySignature }
@@ -411,31 +412,9 @@ const overlay = (files: BundleFiles, name: string, bytes: Buffer): BundleFiles =
   sha256: async (asked) => (asked === name ? Buffer.from(sha256(bytes)).toString('hex') : files.sha256(asked)),
 })
 
-type Keys = Awaited<ReturnType<typeof openKeys>>
-
 /** The bundle with one file changed and a manifest that agrees with it, signed by the real key. */
 async function signedAgain(files: BundleFiles, name: string, bytes: Buffer, keys: Keys): Promise<BundleFiles> {
   const changed = overlay(files, name, bytes)
   const { sums, sig } = await manifestOf(changed, keys)
   return overlay(overlay(changed, 'SHA256SUMS', sums), 'SHA256SUMS.sig', sig)
-}
-
-/** The folder of a bundle with a manifest that agrees with what is in it, signed by the real key. */
-async function signFolder(folder: string, keys: Keys): Promise<void> {
-  const { sums, sig } = await manifestOf(await folderFiles(folder), keys)
-  await writeFile(path.join(folder, 'SHA256SUMS'), sums)
-  await writeFile(path.join(folder, 'SHA256SUMS.sig'), sig)
-}
-
-async function manifestOf(files: BundleFiles, keys: Keys): Promise<{ sums: Buffer; sig: Buffer }> {
-  const lines = []
-  for (const one of files.names.filter((file) => !file.startsWith('SHA256SUMS')))
-    lines.push(`${await files.sha256(one)}  ${one}\n`)
-  const sums = toUtf8(lines.join(''))
-  const namespace = 'writ-evidence'
-  const hashAlgorithm = 'sha512'
-  const signature = keys.manifest.sign(sshSigned(sums, namespace, on, hashAlgorithm))
-  const spki = parsePem(keys.manifest.publicPem)
-  const sig = formatSshSignature({ spki, namespace, hashAlgorithm, signature })
-  return { sums: Buffer.from(sums), sig: Buffer.from(sig) }
 }

@@ -5,8 +5,9 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import type { Run, Ticket } from '@writ/api'
-import type { BundleFiles } from '@writ/tlog'
-import { sha256 } from '../../packages/cli/src/verify-crypto.ts'
+import { type BundleFiles, formatSshSignature, parsePem, sshSigned, toUtf8 } from '@writ/tlog'
+import { sha256, sha512 } from '../../packages/cli/src/verify-crypto.ts'
+import type { openKeys } from '../../packages/server/src/audit/index.ts'
 import type { TestSystem } from '../test-system.ts'
 import { makeSshKey, proposeKey, type SshKey, signApproval } from './ssh-key.ts'
 
@@ -86,4 +87,27 @@ export async function verifySh(folder: string, ...args: string[]): Promise<{ cod
     const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string }
     return { code, out: stdout, err: stderr }
   }
+}
+
+export type Keys = Awaited<ReturnType<typeof openKeys>>
+
+/** The folder of a bundle with a manifest that agrees with what is in it, signed by the real key. */
+export async function signFolder(folder: string, keys: Keys): Promise<void> {
+  const { sums, sig } = await manifestOf(await folderFiles(folder), keys)
+  await writeFile(path.join(folder, 'SHA256SUMS'), sums)
+  await writeFile(path.join(folder, 'SHA256SUMS.sig'), sig)
+}
+
+/** A manifest over files as they are, signed by the real key. */
+export async function manifestOf(files: BundleFiles, keys: Keys): Promise<{ sums: Buffer; sig: Buffer }> {
+  const lines = []
+  for (const one of files.names.filter((file) => !file.startsWith('SHA256SUMS')))
+    lines.push(`${await files.sha256(one)}  ${one}\n`)
+  const sums = toUtf8(lines.join(''))
+  const namespace = 'writ-evidence'
+  const hashAlgorithm = 'sha512'
+  const signature = keys.manifest.sign(sshSigned(sums, namespace, { sha256, sha512 }, hashAlgorithm))
+  const spki = parsePem(keys.manifest.publicPem)
+  const sig = formatSshSignature({ spki, namespace, hashAlgorithm, signature })
+  return { sums: Buffer.from(sums), sig: Buffer.from(sig) }
 }

@@ -1254,10 +1254,10 @@ export const evidenceApi = {
     status: 200,
     unrecorded: true,
     media: 'application/zip',
-    errors: ['TICKET_NOT_FOUND', 'RUN_NOT_FOUND', 'STORAGE_UNAVAILABLE'],
+    errors: ['TICKET_NOT_FOUND', 'RUN_NOT_FOUND', 'TASK_NOT_SETTLED', 'STORAGE_UNAVAILABLE'],
     summary: 'Export the evidence of a ticket or a run',
     description:
-      'One zip that anybody can check offline: statements, approvals with their signatures, files, log entries with proofs, keys, a signed manifest and verify.sh. The export is itself recorded.',
+      'One zip that anybody can check offline: statements, approvals with their signatures, files, log entries with proofs, keys, a signed manifest and verify.sh. Of a task, which is a run without a ticket: its journal, input and result, and where the result came from. The export is itself recorded.',
     body: s.ExportEvidence,
     example: { subject: 'ticket', id: 1 },
   }),

@@ -156,6 +156,7 @@ export const errors = {
 
   // tasks and queues
   TASK_NOT_FOUND: { status: 404, text: 'Task not found' },
+  TASK_NOT_SETTLED: { status: 409, text: 'A task has evidence once it has ended; this one has not.' },
   TASK_VIEW_DENIED: { status: 403, text: 'Not authorized to view this task' },
   ATTEMPT_NOT_FOUND: { status: 404, text: 'The task has had no such attempt.' },
   TASK_UNKNOWN_HANDLER: { status: 422, text: 'No handler is called "{handler}" here.' },

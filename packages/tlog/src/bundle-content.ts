@@ -29,6 +29,7 @@ import {
   type SigningKeyClaim,
   type Statement,
 } from './statement.ts'
+import { mustBeOfTask, parseTaskJournal, type TaskJournal } from './task-record.ts'
 
 // What the entries of a bundle speak of: attestations, approvals with people's signatures, files.
 
@@ -46,10 +47,7 @@ export async function checkAttestations(
   entries: readonly BundledEntry[],
   on: BundlePrimitives,
 ): Promise<{ attestations: BundledAttestation[]; checks: BundleCheck[]; rests: string[] }> {
-  const pems = files.names.filter((name) => /^keys\/attestation-[0-9a-f]+\.pem$/.test(name))
-  const keys: Uint8Array[] = []
-  for (const name of pems)
-    keys.push(await within('ATTESTATION_INVALID', name, async () => parsePem(fromUtf8(await files.read(name)))))
+  const keys = await attestationKeys(files)
   const attestations: BundledAttestation[] = []
   const used = new Set<number>()
   for (const path of files.names.filter((name) => name.startsWith('attestations/'))) {
@@ -88,6 +86,13 @@ export async function checkAttestations(
     ],
     rests: [...used].map((i) => toHex(on.sha256(keys[i]!))),
   }
+}
+
+async function attestationKeys(files: BundleFiles): Promise<Uint8Array[]> {
+  const keys: Uint8Array[] = []
+  for (const name of files.names.filter((one) => /^keys\/attestation-[0-9a-f]+\.pem$/.test(one)))
+    keys.push(await within('ATTESTATION_INVALID', name, async () => parsePem(fromUtf8(await files.read(name)))))
+  return keys
 }
 
 type Key = { id: string; user_id: string; type: 'passkey' | 'ssh'; rp_id: string | null; spki: Uint8Array }
@@ -469,4 +474,58 @@ export async function checkRecords(
     state: 'verified',
     what: `${counted(count, 'record')}: ticket, rules and findings are those that were attested`,
   }
+}
+
+/**
+ * Tasks: each journal is the one to which the leaf of the task's end commits, what it names by digest is what is here, and a statement of
+ * where the result came from is the one that the journal gives, signed by a key of the bundle.
+ */
+export async function checkTasks(
+  files: BundleFiles,
+  entries: readonly BundledEntry[],
+  on: BundlePrimitives,
+): Promise<BundleCheck[]> {
+  const parts: BundleCheck[] = []
+  const ids = new Set(files.names.flatMap((name) => /^tasks\/([^/]+)\//.exec(name)?.[1] ?? []))
+  for (const id of ids) {
+    const folder = `tasks/${id}`
+    const path = `${folder}/journal.json`
+    const bytes = await readFileOf(files)(path)
+    const sha256 = toHex(on.sha256(bytes))
+    const end = entries.find((one) => one.entry.res === id && detailsOf(one).journal_sha256 === sha256)
+    if (!end) throw new BundleError('RECORD_CHANGED', path, 'no entry commits to this journal')
+    const journal = await within('RECORD_CHANGED', path, async () => parseTaskJournal(bytes))
+    if (journal.run !== id) throw new BundleError('RECORD_CHANGED', path, 'it is the journal of another task')
+    const named = { 'input.json': journal.inputSha256, 'result.json': journal.outputSha256 }
+    for (const name of files.names.filter((one) => one.startsWith(`${folder}/`) && one !== path)) {
+      const file = name.slice(folder.length + 1)
+      if (file === 'provenance.dsse.json') await checkProvenance(files, name, journal, sha256, end, on)
+      else if ((await files.sha256(name)) !== named[file as keyof typeof named])
+        throw new BundleError('RECORD_CHANGED', name, 'it is not the one that the journal names')
+    }
+    const asker = journal.askedBy === null ? 'nobody' : journal.askedBy
+    parts.push({ state: 'verified', what: `task ${id}: ${journal.handler} ${journal.state}, asked for by ${asker}` })
+    for (const [file, digest] of Object.entries(named))
+      if (digest !== null && !files.names.includes(`${folder}/${file}`))
+        parts.push({ state: 'left out', what: `${file} of task ${id}: not here; its SHA-256 is ${digest}` })
+  }
+  if (parts.length === 0) return []
+  return [{ state: 'verified', what: `${counted(ids.size, 'task')}: as the log commits to`, parts }]
+}
+
+async function checkProvenance(
+  files: BundleFiles,
+  path: string,
+  journal: TaskJournal,
+  journalSha256: string,
+  end: BundledEntry,
+  on: BundlePrimitives,
+): Promise<void> {
+  const keys = await attestationKeys(files)
+  await within('ATTESTATION_INVALID', path, async () => {
+    const envelope = parseEnvelope(fromUtf8(await files.read(path)))
+    if (envelope.payloadType !== STATEMENT_TYPE || (await verifyEnvelope(envelope, keys, on.verify)) < 0)
+      throw new Error('it is not signed by a key of keys/')
+    mustBeOfTask(parseStatement(envelope.payload), journal, { journalSha256, origin: end.log.origin })
+  })
 }

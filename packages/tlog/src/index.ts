@@ -170,6 +170,7 @@ export {
   testResultStatement,
 } from './statement.ts'
 export { SUCCESSOR_ACT, type Successor, successorOf } from './successor.ts'
+export { mustBeOfTask, parseTaskJournal, type TaskJournal, taskStatement } from './task-record.ts'
 export {
   changedTiles,
   decodeBundle,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type BundleEvent, entryId, logKey, makeBundle, primitives, signed } from '../test/bundle.ts'
 import { makeKey, sha256 } from '../test/memory-log.ts'
-import { addSignatures, cosignText, fromUtf8, parseNote, parsePolicy, toUtf8, verifyBundle } from './index.ts'
+import { addSignatures, cosignText, fromUtf8, parseNote, parsePolicy, toHex, toUtf8, verifyBundle } from './index.ts'
 
 const opened: BundleEvent = { act: 'ticket.created', res: 't' }
 const consumed: BundleEvent = { act: 'approval.consumed', res: 't', details: { approval_id: 'a' } }
@@ -278,4 +278,34 @@ test('events that tell of whatever are a fault or a verdict, and no crash', asyn
       const { ok, fault } = await verdict([opened, { act, res: 't', details: odd as object }])
       assert.ok(ok || fault, `${act} ${JSON.stringify(odd)}`)
     }
+})
+
+test('a journal of whatever form is a fault or a verdict, and no crash', async () => {
+  const journal = {
+    accepted_at: '2026-11-22T00:00:00.000Z',
+    asked_by: null,
+    attempts: [{ attempt: 1, ended_at: 'x', error_code: null, outcome: 'completed', started_at: null }],
+    error_code: null,
+    handler: 'h',
+    input_sha256: null,
+    output_sha256: null,
+    queue: 'q',
+    run: 'r',
+    settled_at: '2026-11-22T00:00:01.000Z',
+    state: 'completed',
+    v: 1,
+  }
+  const told = async (value: unknown) => {
+    const bytes = toUtf8(JSON.stringify(value))
+    const end: BundleEvent = { ...ran(0, 'run.completed'), details: { journal_sha256: toHex(sha256(bytes)) } }
+    return verifyBundle(signed(new Map([...(await makeBundle([end])), ['tasks/r/journal.json', bytes]])), primitives)
+  }
+  const good = await told(journal)
+  assert.deepEqual(good.fault, undefined)
+  assert.match(JSON.stringify(good.checks), /task r: h completed, asked for by nobody/)
+  for (const odd of oddities(journal)) {
+    const { ok, fault } = await told(odd)
+    assert.ok(ok || fault, JSON.stringify(odd))
+  }
+  assert.equal((await told({ ...journal, run: 'other' })).fault?.code, 'RECORD_CHANGED')
 })

@@ -10,7 +10,14 @@ import {
   checkQuorum,
   readDescription,
 } from './bundle.ts'
-import { checkApprovals, checkArtifacts, checkAttestations, checkRecords, checkWhole } from './bundle-content.ts'
+import {
+  checkApprovals,
+  checkArtifacts,
+  checkAttestations,
+  checkRecords,
+  checkTasks,
+  checkWhole,
+} from './bundle-content.ts'
 
 /**
  * Verifies an evidence bundle completely: manifest, logs, entries, payloads, attestations, people's signatures, files.
@@ -43,6 +50,7 @@ export async function verifyBundle(
     checks.push(...(await checkApprovals(files, entries, attested.attestations, on)))
     checks.push(await checkArtifacts(files, described, entries, attested.attestations))
     checks.push(await checkRecords(files, entries, attested.attestations, on))
+    checks.push(...(await checkTasks(files, entries, on)))
     report.ok = true
   } catch (error) {
     if (!(error instanceof BundleError)) throw error

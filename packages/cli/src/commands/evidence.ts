@@ -19,14 +19,19 @@ export function addEvidenceCommands(program: Command, app: App): void {
 
   evidence
     .command('export <subject> <ref>')
-    .description('Export all evidence of a ticket or a run as one zip; the export is itself recorded')
+    .description('Export all evidence of a ticket, a run or a task as one zip; the export is itself recorded')
     .option('--to <file>', 'a new file; evidence-<subject>-<number>.zip otherwise')
     .option('--include-flagged', 'files in which secrets were found, too')
-    .addHelpText('after', '\nExamples:\n  writ evidence export ticket 1\n  writ evidence export run 7 --to run-7.zip')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  writ evidence export ticket 1\n  writ evidence export run 7 --to run-7.zip\n  writ evidence export task 12',
+    )
     .action(async (subject: string, ref: string, o: { to?: string; includeFlagged?: boolean }) => {
-      if (subject !== 'ticket' && subject !== 'run') throw usage('Evidence is of a ticket or of a run')
+      if (subject !== 'ticket' && subject !== 'run' && subject !== 'task')
+        throw usage('Evidence is of a ticket, of a run or of a task')
       const id = refOf(ref)
-      const body = { subject, id, include_flagged: o.includeFlagged } as const
+      // A task is a run without a ticket, and has a number of the same sequence.
+      const body = { subject: subject === 'task' ? 'run' : subject, id, include_flagged: o.includeFlagged } as const
       const file = await (await app.client()).evidence.export({ body })
       const path = o.to ?? `evidence-${subject}-${id}.zip`
       const bar = app.progress(path)

@@ -9,6 +9,7 @@ import { duration, usd } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from '../parts/ask.tsx'
 import { Facts, Mono, Page, Person, RunStateBadge, Section, Time } from '../parts/bits.tsx'
+import { Bundle } from '../parts/bundle.tsx'
 import { Entries } from '../parts/entries.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
@@ -115,6 +116,11 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
           <Section title={t('task.chain')}>
             <Chain task={task} replayedAs={replayedAs(trail.data?.verified.entries ?? [])} />
           </Section>
+          {task.completed_at && (
+            <Section title={t('bundle.title')}>
+              <Bundle subject="run" number={task.number} hasFiles={false} />
+            </Section>
+          )}
         </aside>
       </div>
     </Page>

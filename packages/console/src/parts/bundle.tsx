@@ -49,8 +49,19 @@ async function verifyZip(zip: Zip, trust: BundleTrust = {}): Promise<BundleRepor
   return verifyBundle({ names, read, sha256 }, primitives, trust)
 }
 
-/** The bundle of a ticket or run: fetched, verified in this page, and handed over to be verified anywhere else. */
-export function Bundle({ subject, number }: { subject: 'ticket' | 'run'; number: number }) {
+/**
+ * The bundle of a ticket or run: fetched, verified in this page, and handed over to be verified anywhere else. A task, which is a run too,
+ * has no files that could hold secrets.
+ */
+export function Bundle({
+  subject,
+  number,
+  hasFiles = true,
+}: {
+  subject: 'ticket' | 'run'
+  number: number
+  hasFiles?: boolean
+}) {
   const { client, can } = useSession()
   const { t } = useTranslation()
   const [zip, setZip] = useState<{ data: Zip; name: string } | null>(null)
@@ -72,13 +83,15 @@ export function Bundle({ subject, number }: { subject: 'ticket' | 'run'; number:
   return (
     <div className="bundle">
       <p className="small dimmed">{t('bundle.text')}</p>
-      <Checkbox
-        size="xs"
-        label={t('bundle.flagged')}
-        checked={flagged}
-        onChange={(event) => setFlagged(event.currentTarget.checked)}
-        mb="xs"
-      />
+      {hasFiles && (
+        <Checkbox
+          size="xs"
+          label={t('bundle.flagged')}
+          checked={flagged}
+          onChange={(event) => setFlagged(event.currentTarget.checked)}
+          mb="xs"
+        />
+      )}
       <div className="form-buttons">
         <Button onClick={() => void fetchIt()} loading={action.busy} leftSection={<Icon name="audit" size={14} />}>
           {t('bundle.make')}

@@ -3,6 +3,7 @@ import {
   BUNDLE_FORMAT,
   type BundleDescription,
   type Checkpoint,
+  formatEnvelope,
   formatLogProof,
   formatPem,
   formatSshKey,
@@ -13,10 +14,15 @@ import {
   type Policy,
   parseCheckpoint,
   parseNote,
+  parseTaskJournal,
   parseVkey,
+  preAuthEncoding,
   proveConsistency,
   proveInclusion,
+  STATEMENT_TYPE,
   spkiOf,
+  statementBytes,
+  taskStatement,
   toBase64,
   toHex,
   toUtf8,
@@ -38,6 +44,7 @@ import {
   vkeysOf,
 } from '../audit/index.ts'
 import type { SigningKeyRow } from '../identity/index.ts'
+import type { TaskRecord } from '../kinds/task/index.ts'
 import type { Blobs } from '../platform/blobs/index.ts'
 import { rfc3339 } from '../platform/clock.ts'
 import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
@@ -137,6 +144,7 @@ async function* filesOf(
     yield text(path, proof.map((hash) => `${toBase64(hash)}\n`).join(''))
   }
   yield* contentFiles(on, project.id, collected)
+  if (collected.task) yield* taskFiles(on, project.id, collected.task, collected.events, logs)
 }
 
 async function publishedLogs(
@@ -288,8 +296,9 @@ async function* contentFiles(on: BundleOn, project: string, all: Collected): Asy
   }
   for (const key of all.keys) yield* keyFiles(key)
   // Records that something vouches for. What was imported, or settled by a version before this one, has no such thing.
-  if (all.events.some(({ event }) => event.includes(all.ticket.digest)))
-    yield text(`tickets/${all.ticket.id}.json`, ticketPromise({ ...all.ticket, project }))
+  const { ticket } = all
+  if (ticket && all.events.some(({ event }) => event.includes(ticket.digest)))
+    yield text(`tickets/${ticket.id}.json`, ticketPromise({ ...ticket, project }))
   for (const run of all.runs) {
     if (!all.attestations.some(({ subject_id }) => subject_id === run.id)) continue
     if (run.rules !== null) yield text(`runs/${run.id}/rules.json`, run.rules)
@@ -297,6 +306,41 @@ async function* contentFiles(on: BundleOn, project: string, all: Collected): Asy
   }
   for (const { row, leftOut } of all.files)
     if (leftOut === null) yield { path: pathOf(row), body: () => on.blobs.open(project, row.sha256) }
+}
+
+/**
+ * A task's journal, what it names, and where the result came from: signed now, because it follows from the journal. Nothing of it where the
+ * entry of the task's end was erased or dropped: then nothing commits to the journal any more.
+ */
+async function* taskFiles(
+  on: BundleOn,
+  project: string,
+  task: TaskRecord,
+  events: readonly ProvenEvent[],
+  logs: readonly PublishedLog[],
+): AsyncGenerator<BundleFile> {
+  const journal = toUtf8(task.journal)
+  const journalSha256 = toHex(sha256(journal))
+  const end = events.find(({ event }) => event.includes(journalSha256))
+  const log = logs.find(({ row, checkpoint }) => row.shard === end?.shard && end.log_index < checkpoint.size)
+  if (!end || !log) return
+  const folder = `tasks/${task.id}`
+  yield { path: `${folder}/journal.json`, body: journal }
+  for (const [name, kept] of [
+    ['input', task.input],
+    ['result', task.result],
+  ] as const) {
+    if (!kept) continue
+    const { text, sha256: digest } = kept
+    yield { path: `${folder}/${name}.json`, body: text === null ? () => on.blobs.open(project, digest) : toUtf8(text) }
+  }
+  const { origin } = log.row
+  const statement = taskStatement(parseTaskJournal(journal), { journalSha256, project, origin })
+  if (!statement) return
+  const payload = statementBytes(statement)
+  const sig = on.keys.attestation.sign(preAuthEncoding(STATEMENT_TYPE, payload))
+  const envelope = formatEnvelope({ payloadType: STATEMENT_TYPE, payload, signatures: [{ keyid: '', sig }] })
+  yield { path: `${folder}/provenance.dsse.json`, body: toUtf8(envelope) }
 }
 
 function* signatureFiles(

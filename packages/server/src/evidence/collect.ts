@@ -1,9 +1,10 @@
 import { decodeEntry, toHex, toUtf8 } from '@writ/tlog'
 import { listEvents, listProvenEvents, type ProvenEvent, sha256 } from '../audit/index.ts'
 import { findSigningKey, type SigningKeyRow } from '../identity/index.ts'
+import { loadTaskRecord, type TaskRecord } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import type { Tx } from '../platform/db/index.ts'
-import { type ArtifactRow, findRun, listFilesOfRuns, listRunsOfTicket, type RunRow } from '../runs/index.ts'
+import { type ArtifactRow, findRun, isTask, listFilesOfRuns, listRunsOfTicket, type RunRow } from '../runs/index.ts'
 import { findTicket, type Ref, type TicketRow } from '../tickets/index.ts'
 import * as store from './store.ts'
 
@@ -18,7 +19,9 @@ export interface Asked {
 /** Everything that belongs to a ticket or a run, as it stood in one snapshot. */
 export interface Collected {
   readonly subject: { readonly type: 'ticket' | 'run'; readonly id: string; readonly number: number }
-  readonly ticket: TicketRow
+  /** Null for a task, which is of no ticket. */
+  readonly ticket: TicketRow | null
+  readonly task: TaskRecord | null
   readonly runs: readonly RunRow[]
   readonly files: readonly CollectedFile[]
   readonly events: readonly ProvenEvent[]
@@ -35,22 +38,32 @@ export interface CollectedFile {
   readonly leftOut: 'deleted' | 'flagged' | 'erased' | 'dropped' | null
 }
 
-/** What is asked for. Throws TICKET_NOT_FOUND or RUN_NOT_FOUND. */
-export async function findSubject(
-  tx: Tx,
-  asked: Asked,
-): Promise<{ subject: Collected['subject']; ticket: TicketRow; run: RunRow | undefined }> {
+interface Found {
+  readonly subject: Collected['subject']
+  readonly ticket: TicketRow | null
+  readonly run: RunRow | undefined
+  readonly task: TaskRecord | null
+}
+
+/** What is asked for. Throws TICKET_NOT_FOUND, RUN_NOT_FOUND, TASK_NOT_SETTLED. */
+export async function findSubject(tx: Tx, asked: Asked): Promise<Found> {
   const run = asked.subject === 'run' ? await findRun(tx, asked.ref) : undefined
-  if (asked.subject === 'run' && !run) throw new AppError('RUN_NOT_FOUND')
+  if (asked.subject === 'run' && !run) {
+    // A run that belongs to no ticket is a task; they share their numbers.
+    if (!(await isTask(tx, asked.ref))) throw new AppError('RUN_NOT_FOUND')
+    const task = await loadTaskRecord(tx, asked.ref)
+    return { subject: { type: 'run', id: task.id, number: task.number }, ticket: null, run: undefined, task }
+  }
   const ticket = await findTicket(tx, run ? run.ticket_id : asked.ref)
   if (!ticket) throw new AppError('TICKET_NOT_FOUND')
   const { id, number } = run ?? ticket
-  return { subject: { type: asked.subject, id, number }, ticket, run }
+  return { subject: { type: asked.subject, id, number }, ticket, run, task: null }
 }
 
 /** All that belongs to it. A run comes with its ticket and the approvals of that. Throws as `findSubject`. */
 export async function collect(tx: Tx, asked: Asked): Promise<Collected> {
-  const { subject, ticket, run } = await findSubject(tx, asked)
+  const { subject, ticket, run, task } = await findSubject(tx, asked)
+  if (ticket === null) return ofTask(tx, subject, task)
   const runs = run ? [run] : await listRunsOfTicket(tx, ticket.id)
   const files = await listFilesOfRuns(
     tx,
@@ -70,6 +83,7 @@ export async function collect(tx: Tx, asked: Asked): Promise<Collected> {
   return {
     subject,
     ticket,
+    task,
     runs,
     files: files.map((row) => ({
       row,
@@ -81,6 +95,12 @@ export async function collect(tx: Tx, asked: Asked): Promise<Collected> {
     keys,
     drop,
   }
+}
+
+async function ofTask(tx: Tx, subject: Collected['subject'], task: TaskRecord | null): Promise<Collected> {
+  const { events, attestations } = await eventsAbout(tx, [subject.id])
+  const drop = await findDrop(tx)
+  return { subject, ticket: null, task, runs: [], files: [], events, attestations, signatures: [], keys: [], drop }
 }
 
 /** Most projects have dropped nothing, so this is one look into an index. */

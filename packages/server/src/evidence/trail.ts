@@ -83,7 +83,14 @@ async function shownOf(
   if (subject === 'run') await runToSee(tx, caller, ref)
   else await seeTicket(tx, caller, ref)
   const all = await collect(tx, { subject, ref, flagged: false })
-  return { ...all, about: [all.ticket.id, ...all.runs.map(({ id }) => id), ...all.files.map(({ row }) => row.id)] }
+  return {
+    ...all,
+    about: [
+      ...(all.ticket ? [all.ticket.id] : []),
+      ...all.runs.map(({ id }) => id),
+      ...all.files.map(({ row }) => row.id),
+    ],
+  }
 }
 
 /** Proofs of a log's events under its published checkpoint, which is read once. */

@@ -129,18 +129,20 @@ done
 # 3. Attestations: signed by a key of keys/, and named by an entry.
 cat logs/*/entries/*.json | jq -r '.att // [] | .[]' | sort -u >"$tmp/named"
 count=0
+envelope() { # its file; leaves what was signed in $tmp/payload
+  jq -r .payload "$1" | raw >"$tmp/payload"
+  jq -r '.signatures[0].sig' "$1" | raw >"$tmp/sig"
+  type=$(jq -r .payloadType "$1")
+  { printf 'DSSEv1 %d %s %d ' "${#type}" "$type" "$(wc -c <"$tmp/payload")" && cat "$tmp/payload"; } >"$tmp/pae"
+  for key in keys/attestation-*.pem; do
+    openssl dgst -sha256 -verify "$key" -signature "$tmp/sig" "$tmp/pae" >/dev/null 2>&1 && return 0
+  done
+  fail "$1: the signature is not valid"
+}
 for envelope in attestations/*.dsse.json; do
   [ -e "$envelope" ] || continue
   name=$(basename "$envelope" .dsse.json)
-  jq -r .payload "$envelope" | raw >"$tmp/payload"
-  jq -r '.signatures[0].sig' "$envelope" | raw >"$tmp/sig"
-  type=$(jq -r .payloadType "$envelope")
-  { printf 'DSSEv1 %d %s %d ' "${#type}" "$type" "$(wc -c <"$tmp/payload")" && cat "$tmp/payload"; } >"$tmp/pae"
-  good=
-  for key in keys/attestation-*.pem; do
-    openssl dgst -sha256 -verify "$key" -signature "$tmp/sig" "$tmp/pae" >/dev/null 2>&1 && good=1
-  done
-  [ -n "$good" ] || fail "$envelope: the signature is not valid"
+  envelope "$envelope"
   [ "$(digest "$tmp/payload")" = "$name" ] || fail "$envelope: not the payload that its name says"
   grep -qx "sha256:$name" "$tmp/named" || fail "$envelope: no entry of the log names it"
   cp "$tmp/payload" "$tmp/$name.statement"
@@ -234,7 +236,39 @@ if [ "$(jq -r .subject.type bundle.json)" = ticket ]; then
   done <"$tmp/created"
 fi
 
-# 6. Files of evidence: those that were recorded, and all of them.
+# 6. Tasks: the log commits to the journal, and the journal to input and result.
+count=0
+for folder in tasks/*/; do
+  [ -d "$folder" ] || continue
+  folder=${folder%/} journal=$(digest "${folder%/}/journal.json") good=
+  jq -r --arg id "${folder#tasks/}" 'select(.res == $id) | input_filename' logs/project-*/entries/*.json >"$tmp/about"
+  while read -r entry; do
+    payload=${entry%/entries/*}/payloads/${entry##*/}
+    [ -f "$payload" ] && [ "$(jq -r '.details.journal_sha256 // empty' "$payload")" = "$journal" ] && good=1
+  done <"$tmp/about"
+  [ -n "$good" ] || fail "$folder/journal.json: no entry commits to it"
+  [ "tasks/$(jq -r .run "$folder/journal.json")" = "$folder" ] || fail "$folder/journal.json: of another task"
+  for file in "$folder"/*; do
+    case $file in
+    */journal.json) continue ;;
+    */input.json) named=.input_sha256 ;;
+    */result.json) named=.output_sha256 ;;
+    */provenance.dsse.json)
+      envelope "$file"
+      jq -e --arg sum "$(jq -r .output_sha256 "$folder/journal.json")" --arg journal "$journal" \
+        '.subject[0].digest.sha256 == $sum and .predicate.runDetails.byproducts[0].digest.sha256 == $journal' \
+        "$tmp/payload" >/dev/null || fail "$file: of another result"
+      continue
+      ;;
+    *) fail "$file: no file of a task" ;;
+    esac
+    [ "$(jq -r "$named" "$folder/journal.json")" = "$(digest "$file")" ] || fail "$file: not the one that the journal names"
+  done
+  count=$((count + 1))
+done
+[ "$count" -eq 0 ] || echo "tasks: $count"
+
+# 7. Files of evidence: those that were recorded, and all of them.
 jq -r '.artifacts[].id' bundle.json >"$tmp/described"
 jq -r 'select(.act == "artifact.uploaded") | "\(input_filename) \(.res)"' logs/project-*/entries/*.json >"$tmp/uploaded"
 while read -r entry id; do

@@ -12,6 +12,7 @@ export {
   findRun,
   findTraceId,
   findUntoldEnd,
+  isTask,
   listFilesOfRuns,
   listRunsOfTicket,
   listServedDigests,

@@ -69,6 +69,8 @@ export async function findTraceId(tx: Tx, runId: string): Promise<string | undef
   return row?.trace_id
 }
 
+export const isTask = async (tx: Tx, ref: Ref): Promise<boolean> => (await findTask(tx, ref)) !== undefined
+
 /** As `findRun`, with the row locked until commit. */
 export async function lockRun(tx: Tx, ref: Ref): Promise<RunRow | undefined> {
   const id = await idOf(tx, 'run', ref)

@@ -1,0 +1,61 @@
+import { AppError } from '../../platform/app-error.ts'
+import type { Tx } from '../../platform/db/index.ts'
+import type { Ref } from '../../tickets/index.ts'
+import { journalText } from './journal.ts'
+import * as store from './store.ts'
+import { listCosts } from './store-cost.ts'
+
+/** What is kept of a task that has ended, as its journal names it. */
+export interface TaskRecord {
+  readonly id: string
+  readonly number: number
+  /** The text whose digest the leaf of its end commits to. */
+  readonly journal: string
+  readonly input: KeptText | null
+  readonly result: KeptText | null
+}
+
+/** A JSON text that is stored in the open; null where it is a blob under its digest. */
+interface KeptText {
+  readonly text: string | null
+  readonly sha256: string
+}
+
+/** Throws TASK_NOT_FOUND, and TASK_NOT_SETTLED while it has not ended. */
+export async function loadTaskRecord(tx: Tx, ref: Ref): Promise<TaskRecord> {
+  const row = await store.findTask(tx, ref)
+  if (!row) throw new AppError('TASK_NOT_FOUND')
+  if (row.completed_at === null) throw new AppError('TASK_NOT_SETTLED')
+  const kept = await store.listAttempts(tx, [row.id])
+  // A task that went well at once has no row of its attempt: the task's own says all of it.
+  const only = { ...row, outcome: row.state, ended_at: row.completed_at }
+  const attempts = row.attempt === 1 && row.worker !== null && kept.length === 0 ? [only] : kept
+  const journal = journalText({
+    run: row.id,
+    handler: row.handler,
+    queue: row.queue,
+    askedBy: row.executed_by_id,
+    acceptedAt: row.created_at,
+    inputSha256: row.input_sha256,
+    attempts: attempts.map((one) => ({
+      attempt: one.attempt,
+      outcome: one.outcome,
+      startedAt: one.started_at,
+      endedAt: one.ended_at,
+      errorCode: one.error_code,
+    })),
+    costs: await listCosts(tx, [row.id]),
+    state: row.state,
+    errorCode: row.error_code,
+    outputSha256: row.output_sha256,
+    settledAt: row.completed_at,
+  })
+  const keptText = (text: string | null, sha256: string | null) => (sha256 === null ? null : { text, sha256 })
+  return {
+    id: row.id,
+    number: row.number,
+    journal,
+    input: keptText(row.input, row.input_sha256),
+    result: keptText(row.result, row.output_sha256),
+  }
+}
