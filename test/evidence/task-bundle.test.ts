@@ -64,6 +64,7 @@ for (const backend of backends()) {
     const { folder, report } = await bundleOf(system, paid.number)
     assert.deepEqual(report.fault, undefined)
     const said = JSON.stringify(report.checks)
+    assert.ok(report.rests.some(({ what }) => what === 'attestation key'))
     assert.match(said, new RegExp(`task ${paid.id}: test\\.pay completed, asked for by ${system.admin.id}`))
     assert.match(said, /1 run: nothing missing/)
     const files = (await folderFiles(folder)).names.filter((name) => name.startsWith('tasks/'))

@@ -436,6 +436,7 @@ export async function checkArtifacts(
   const there = new Set(described.artifacts.map(({ path }) => path))
   const stray = files.names.find((name) => name.startsWith('artifacts/') && !there.has(name))
   if (stray) throw new BundleError('ARTIFACT_CHANGED', stray, 'no artifact of the description')
+  if (described.artifacts.length === 0) return { state: 'note', what: 'no file of evidence is in this bundle' }
   const count = described.artifacts.length - parts.length
   return { state: 'verified', what: `${counted(count, 'file')} of evidence: as recorded and as judged`, parts }
 }
@@ -484,8 +485,9 @@ export async function checkTasks(
   files: BundleFiles,
   entries: readonly BundledEntry[],
   on: BundlePrimitives,
-): Promise<BundleCheck[]> {
+): Promise<{ checks: BundleCheck[]; rests: string[] }> {
   const parts: BundleCheck[] = []
+  const rests = new Set<string>()
   const ids = new Set(files.names.flatMap((name) => /^tasks\/([^/]+)\//.exec(name)?.[1] ?? []))
   for (const id of ids) {
     const folder = `tasks/${id}`
@@ -499,7 +501,7 @@ export async function checkTasks(
     const named = { 'input.json': journal.inputSha256, 'result.json': journal.outputSha256 }
     for (const name of files.names.filter((one) => one.startsWith(`${folder}/`) && one !== path)) {
       const file = name.slice(folder.length + 1)
-      if (file === 'provenance.dsse.json') await checkProvenance(files, name, journal, sha256, end, on)
+      if (file === 'provenance.dsse.json') rests.add(await checkProvenance(files, name, journal, sha256, end, on))
       else if ((await files.sha256(name)) !== named[file as keyof typeof named])
         throw new BundleError('RECORD_CHANGED', name, 'it is not the one that the journal names')
     }
@@ -509,10 +511,12 @@ export async function checkTasks(
       if (digest !== null && !files.names.includes(`${folder}/${file}`))
         parts.push({ state: 'left out', what: `${file} of task ${id}: not here; its SHA-256 is ${digest}` })
   }
-  if (parts.length === 0) return []
-  return [{ state: 'verified', what: `${counted(ids.size, 'task')}: as the log commits to`, parts }]
+  if (parts.length === 0) return { checks: [], rests: [] }
+  const what = `${counted(ids.size, 'task')}: as the log commits to`
+  return { checks: [{ state: 'verified', what, parts }], rests: [...rests] }
 }
 
+/** Answers the key that signed it, as `rests` of attestations. */
 async function checkProvenance(
   files: BundleFiles,
   path: string,
@@ -520,12 +524,14 @@ async function checkProvenance(
   journalSha256: string,
   end: BundledEntry,
   on: BundlePrimitives,
-): Promise<void> {
+): Promise<string> {
   const keys = await attestationKeys(files)
-  await within('ATTESTATION_INVALID', path, async () => {
+  return within('ATTESTATION_INVALID', path, async () => {
     const envelope = parseEnvelope(fromUtf8(await files.read(path)))
-    if (envelope.payloadType !== STATEMENT_TYPE || (await verifyEnvelope(envelope, keys, on.verify)) < 0)
+    const key = keys[await verifyEnvelope(envelope, keys, on.verify)]
+    if (envelope.payloadType !== STATEMENT_TYPE || key === undefined)
       throw new Error('it is not signed by a key of keys/')
     mustBeOfTask(parseStatement(envelope.payload), journal, { journalSha256, origin: end.log.origin })
+    return toHex(on.sha256(key))
   })
 }

@@ -46,11 +46,13 @@ export async function verifyBundle(
     if (trust.policy) checks.push(...checkQuorum(entries, anchored.anchors, trust.policy))
     const attested = await checkAttestations(files, entries, on)
     checks.push(...attested.checks)
-    for (const value of attested.rests) rests.push({ what: 'attestation key', value, expected: false })
     checks.push(...(await checkApprovals(files, entries, attested.attestations, on)))
     checks.push(await checkArtifacts(files, described, entries, attested.attestations))
     checks.push(await checkRecords(files, entries, attested.attestations, on))
-    checks.push(...(await checkTasks(files, entries, on)))
+    const tasks = await checkTasks(files, entries, on)
+    checks.push(...tasks.checks)
+    for (const value of new Set([...attested.rests, ...tasks.rests]))
+      rests.push({ what: 'attestation key', value, expected: false })
     report.ok = true
   } catch (error) {
     if (!(error instanceof BundleError)) throw error
