@@ -299,6 +299,25 @@ test('the token of a context goes to no other server', async (t) => {
   assert.equal(asked[0]?.headers.authorization, undefined)
 })
 
+test('the server of a login stands as a word, too, and only one is named', async (t) => {
+  const { writ, asked, settings, url } = await openCommandLine(t, ({ url: path }) => {
+    if (path === '/auth/me') return { json: { username: 'li.na', must_change_password: false } }
+    if (path === '/projects') return { json: [{ slug: 'factory-a' }] }
+    return undefined
+  })
+  const anonymous = { token: undefined, url: undefined }
+  const two = await writ(['login', url, '--url', 'http://other.test', '--token-stdin'], 'writ_x\n', anonymous)
+  assert.deepEqual([two.code, asked.length], [2, 0])
+  assert.match(two.err, /Two servers are named/)
+  const login = await writ(['login', `${url}/`, '--token-stdin'], 'writ_x\n', anonymous)
+  assert.equal(login.code, 0, login.err)
+  const { contexts } = JSON.parse(await readFile(join(settings.configFolder, 'contexts.json'), 'utf8'))
+  assert.deepEqual(
+    Object.values(contexts as Record<string, { url: string }>).map((one) => one.url),
+    [url],
+  )
+})
+
 test('a login without a terminal and without flags says which flag is missing', async (t) => {
   const { writ } = await openCommandLine(t)
   const { code, err } = await writ(['login'])

@@ -16,7 +16,7 @@ interface LoginOptions {
 
 export function addLoginCommands(program: Command, app: App): void {
   program
-    .command('login')
+    .command('login [server]')
     .description('Log in to a server and remember it')
     .option('-u, --username <name>', 'asked for when left out')
     .option('--password-stdin', 'read the password from a pipe')
@@ -31,10 +31,10 @@ The password is kept nowhere. "writ logout" revokes the token.
 
 Examples:
   writ login
-  writ login --url https://writ.example.com --project factory-a -u li.na
-  pass show writ | writ login --url https://writ.example.com -u li.na --password-stdin`,
+  writ login https://writ.example.com --project factory-a -u li.na
+  pass show writ | writ login https://writ.example.com -u li.na --password-stdin`,
     )
-    .action((options: LoginOptions) => logIn(app, options))
+    .action((server: string | undefined, options: LoginOptions) => logIn(app, server, options))
 
   program
     .command('logout')
@@ -111,13 +111,15 @@ function sayMany(permissions: readonly string[]): string {
   return [...about].map(([what, all]) => `${what} (${all.length})`).join(', ')
 }
 
-async function logIn(app: App, options: LoginOptions): Promise<void> {
+async function logIn(app: App, server: string | undefined, options: LoginOptions): Promise<void> {
   const { terminal, settings } = app
   const { url: urlFlag, project: projectFlag } = app.globals()
   const known = await loadContexts(settings.configFolder)
   const before = known.current === null ? undefined : known.contexts[known.current]
   const guess = before?.url ?? 'http://localhost:8000'
-  const given = urlFlag ?? settings.url
+  if (server !== undefined && urlFlag !== undefined && normalUrl(server) !== normalUrl(urlFlag))
+    throw usage(`Two servers are named: "${server}" and "${urlFlag}"`, 'Give one of them.')
+  const given = server ?? urlFlag ?? settings.url
   const url = normalUrl(given ?? (await ask(terminal, `Server [${guess}]: `, { instead: '--url', fallback: guess })))
   if (!URL.canParse(url)) throw usage(`"${url}" is not a url of a server`, 'It looks like https://writ.example.com.')
   warnOfPlainHttp(app, url)
