@@ -22,7 +22,7 @@ import { openLogFiles } from '../../packages/server/src/audit/log-files.ts'
 import { createSigner } from '../../packages/server/src/audit/signer.ts'
 import { backends } from '../backends.ts'
 import { entriesOf, forgeEntry } from '../tamper/forge.ts'
-import { type TestSystem, until } from '../test-system.ts'
+import { TestSystem, until } from '../test-system.ts'
 import { ok } from '../verifies.ts'
 import { writ } from './command-line.ts'
 import { exportBundle, folderFiles, unpack, verifySh } from './scene.ts'
@@ -169,12 +169,35 @@ test('while a witness is away the server goes on, alarms once, and catches up wh
     await until('the witness is back', async () => {
       sys.advance(301_000)
       await sys.settle()
-      return (await readyz(sys)).degraded === undefined
+      // The clock that had to pass is not that of the witness.
+      return /^its clock is/.test((await readyz(sys)).degraded?.['witness W1'] ?? '')
     })
     await sys.settle()
     const events = (await instanceEvents(sys)).filter((type) => type.startsWith('witness.'))
     assert.deepEqual(events, ['witness.away', 'witness.back'])
     await sys.check()
+  } finally {
+    await witness.stop()
+  }
+})
+
+test('clocks that differ are told of, and the cosignature counts', async () => {
+  const { sys: started, witness } = await withWitness((options) => TestSystem.start({ ...options, fakeClock: true }))
+  await using sys = started
+  try {
+    await until('the log is anchored', async () => (await describe(sys)).anchored !== null)
+    assert.equal((await readyz(sys)).degraded?.['witness W1'], undefined)
+    sys.advance(3_600_000)
+    await openTicket(sys, 'an hour later')
+    await sys.settle()
+    await until('it is told of', async () => (await readyz(sys)).degraded?.['witness W1'] !== undefined)
+    const { status, degraded } = await readyz(sys)
+    assert.equal(status, 'ready')
+    const said = /^its clock is (\d+) s behind the clock of this server; one of the two is wrong$/
+    const [, seconds] = said.exec(degraded!['witness W1']!) ?? []
+    assert.ok(Math.abs(Number(seconds) - 3_600) < 120, degraded!['witness W1'])
+    const { anchored } = await describe(sys)
+    assert.ok(anchored !== null && anchored.witnesses.length === 1)
   } finally {
     await witness.stop()
   }
@@ -249,12 +272,12 @@ test('logs of projects that are shown too are anchored by themselves, and one th
     assert.deepEqual(await said(), before)
     assert.match((await readyz(sys)).degraded?.['witness W1'] ?? '', /^refused: 404/)
 
-    // Made known, it is cosigned like the others, and nothing is wrong any more.
+    // Made known, it is cosigned like the others, and nothing is wrong any more but the clock that had to pass.
     await witness.addLog(ok(await sys.admin.get<LogInfo>('/audit/log', inside)).vkeys[0]!)
     await until('all logs are cosigned', async () => {
       sys.advance(301_000)
       await sys.settle()
-      return (await readyz(sys)).degraded === undefined
+      return /^its clock is/.test((await readyz(sys)).degraded?.['witness W1'] ?? '')
     })
   } finally {
     await witness.stop()

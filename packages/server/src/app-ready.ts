@@ -9,9 +9,13 @@ export function recogniseStores(error: unknown): AppError | undefined {
   return undefined
 }
 
-/** What /readyz says of a witness that does not sign. The server goes on without it, so it stays ready. */
-export const witnessLine = ({ name, state, reason }: WitnessHealth): [string, string][] =>
-  state === 'ok' ? [] : [[`witness ${name}`, `${state}: ${reason}`]]
+/** What /readyz says of a witness that does not sign, or by another time. The server goes on without it, so it stays ready. */
+export const witnessLine = ({ name, state, reason, ahead }: WitnessHealth): [string, string][] => {
+  if (state !== 'ok') return [[`witness ${name}`, `${state}: ${reason}`]]
+  if (ahead === null) return []
+  const by = `${Math.round(Math.abs(ahead) / 1_000)} s ${ahead > 0 ? 'ahead of' : 'behind'}`
+  return [[`witness ${name}`, `its clock is ${by} the clock of this server; one of the two is wrong`]]
+}
 
 /** Whether requests can be served: each part with its reason if not. The byte store is asked every few seconds only. */
 export function readiness(on: {

@@ -40,6 +40,8 @@ export interface WitnessHealth {
   /** `away`: it does not answer; `refused`: it answered that it will not sign. */
   readonly state: 'ok' | 'away' | 'refused'
   readonly reason: string | null
+  /** By how many milliseconds the time of its last cosignature is ahead of ours; null if the clocks agree. */
+  readonly ahead: number | null
 }
 
 export interface Witnesses {
@@ -56,6 +58,8 @@ const TIMEOUT_MS = 10_000
 const MAX_ANSWER = 64 * 1024
 const FIRST_DELAY_MS = 1_000
 const LONGEST_DELAY_MS = 300_000
+/** Clocks that differ by more say so. A cosignature of whatever time counts: which of the two is wrong is not known. */
+const TOLERATED_MS = 5 * 60_000
 /** Failures in a row after which a witness counts as away. */
 const AWAY_AFTER = 3
 
@@ -86,6 +90,7 @@ interface Patience {
 interface Asked extends PolicyWitness, Patience {
   state: WitnessHealth['state']
   reason: string | null
+  ahead: number | null
   /** What it cosigned last of each log, as far as it told us. */
   readonly last: Map<string, number>
   /** Logs of which it will not sign the newest state, by origin. They wait by themselves: it may know the others. */
@@ -119,6 +124,7 @@ export function createWitnesses(options: {
       retryAt: 0,
       state: 'ok',
       reason: null,
+      ahead: null,
       last: new Map(),
       refusals: new Map(),
     }))
@@ -224,7 +230,18 @@ export function createWitnesses(options: {
     const trust = { vkeys: [one.vkey], hash: sha256, verify: verifyEd25519 }
     const verified = ours.length === 0 ? null : await verifyNote({ text, signatures: ours }, trust)
     if (!verified?.ok) throw new Error('its answer holds no good signature by its key')
+    compareClocks(one, verified.signers[0]!.time! * 1_000)
     return ours.slice(0, 1)
+  }
+
+  function compareClocks(one: Asked, time: number): void {
+    const ahead = time - clock.now()
+    const before = one.ahead
+    one.ahead = Math.abs(ahead) > TOLERATED_MS ? ahead : null
+    if ((before === null) === (one.ahead === null)) return
+    const facts = { witness: one.name, seconds_ahead: Math.round(ahead / 1_000) }
+    if (one.ahead === null) log.info(facts, 'the clocks of a witness and of this server agree again')
+    else log.warn(facts, 'the clocks of a witness and of this server differ')
   }
 
   async function refused(one: Asked, row: store.Log, status: number, body: string): Promise<NoteSignature[]> {
@@ -319,7 +336,7 @@ export function createWitnesses(options: {
     },
     health: {
       get witnesses() {
-        return asked.map(({ name, state, reason }) => ({ name, state, reason }))
+        return asked.map(({ name, state, reason, ahead }) => ({ name, state, reason, ahead }))
       },
       get unanchored() {
         return unanchored
