@@ -394,6 +394,11 @@ for (const shell of ['bash', 'zsh', 'fish']) {
     const { out } = await writ(['completion', shell])
     assert.match(out, /reset-password/)
     assert.match(out, shell === 'fish' ? /-l rules/ : /--rules/)
+    assert.match(
+      out,
+      shell === 'fish' ? /-l verdict -x -a 'passed failed'/ : /'run list --verdict'\) words='passed failed'/,
+    )
+    assert.match(out, /bash zsh fish|-a zsh/)
   })
 }
 
