@@ -552,7 +552,7 @@ test('a schedule is added with its times, and times that are not saved are shown
     when_running: 'skip',
   })
   const next = await writ(['schedule', 'next', '--cron', '0 9 * * *', '--zone', 'Asia/Shanghai'])
-  assert.match(next.out, /2026-01-06T01:00:00\.000Z/)
+  assert.match(next.out, /2026-01-06 01:00:00Z/)
   assert.deepEqual(JSON.parse(asked[1]?.body ?? ''), { cron: '0 9 * * *', zone: 'Asia/Shanghai' })
   assert.equal((await writ(['schedule', 'add', 'x', 'y', '--every', '90m', '--cron', '* * * * *'])).code, 2)
   assert.equal((await writ(['schedule', 'add', 'x', 'y', '--every', 'often'])).code, 2)

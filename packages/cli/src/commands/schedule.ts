@@ -148,7 +148,7 @@ Examples:
       id === undefined
         ? (await client.schedules.preview({ body: timesOf(o) })).next
         : (await client.schedules.get({ params: { id } })).next
-    app.out().list(next, [{ head: 'NEXT', value: (time) => time }], (time) => time)
+    app.out().list(next, [{ head: 'NEXT', value: (time) => timeText(time) }], (time) => time)
   })
 
   schedule

@@ -46,7 +46,7 @@ export function RunPage() {
 
 function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
   const { client, project } = useSession()
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const [station, setStation] = useState<StationName | null>(null)
   const ticket = useQuery({
     queryKey: [project, 'ticket', String(run.ticket_number)],
@@ -120,7 +120,7 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
                 [t('run.started'), <Time key="s" at={run.started_at} />],
                 [t('run.completed'), <Time key="e" at={run.completed_at} />],
                 run.started_at && run.completed_at
-                  ? [t('run.took'), duration(Date.parse(run.completed_at) - Date.parse(run.started_at))]
+                  ? [t('run.took'), duration(Date.parse(run.completed_at) - Date.parse(run.started_at), i18n.language)]
                   : null,
                 run.state === 'pending' || run.state === 'running'
                   ? [t('run.timeout'), <Time key="to" at={run.timeout_at} />]
@@ -247,7 +247,7 @@ function Findings({ report }: { report: Report }) {
 
 /** The states of this run and how it came from one to the next. */
 function StateDiagram({ run }: { run: RunDetail }) {
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const steps = [
     { state: 'pending', at: run.created_at },
     ...(run.started_at ? [{ state: 'running', at: run.started_at }] : []),
@@ -262,7 +262,8 @@ function StateDiagram({ run }: { run: RunDetail }) {
           <RunStateBadge state={state} verdict={i === steps.length - 1 ? run.verdict : null} />
           <span className="dimmed small">
             <Time at={at} />
-            {i > 0 && ` · ${t('run.after', { time: duration(Date.parse(at) - Date.parse(steps[i - 1]!.at)) })}`}
+            {i > 0 &&
+              ` · ${t('run.after', { time: duration(Date.parse(at) - Date.parse(steps[i - 1]!.at), i18n.language) })}`}
           </span>
         </li>
       ))}

@@ -123,7 +123,7 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
 
 /** Parts of the work that a later attempt finds done. */
 function Steps({ task }: { task: TaskDetail }) {
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   return (
     <Section title={t('task.steps')}>
       <p className="dimmed small">{t('task.stepsText')}</p>
@@ -142,7 +142,9 @@ function Steps({ task }: { task: TaskDetail }) {
                 <Tree name={one.name} value={one.result ?? ''} />
               </td>
               <td className="right">{one.attempt}</td>
-              <td className="right">{duration(Date.parse(one.ended_at) - Date.parse(one.started_at))}</td>
+              <td className="right">
+                {duration(Date.parse(one.ended_at) - Date.parse(one.started_at), i18n.language)}
+              </td>
             </tr>
           ))}
         </tbody>
@@ -208,13 +210,13 @@ function TaskFacts({ task }: { task: TaskDetail }) {
         time(t('run.started'), task.started_at),
         time(t('run.completed'), task.completed_at),
         task.started_at && task.completed_at
-          ? [t('run.took'), duration(Date.parse(task.completed_at) - Date.parse(task.started_at))]
+          ? [t('run.took'), duration(Date.parse(task.completed_at) - Date.parse(task.started_at), i18n.language)]
           : null,
         task.cost_usd === null ? null : [t('task.cost'), usd(task.cost_usd, i18n.language)],
         time(t('task.dead'), task.dead_at),
         time(t('task.purged'), task.purged_at),
         [t('task.attempts'), t('task.attemptOf', { attempt: task.attempt, most: task.max_attempts })],
-        [t('task.limit'), duration(task.timeout_ms)],
+        [t('task.limit'), duration(task.timeout_ms, i18n.language)],
         task.unique_key === null ? null : [t('task.uniqueKey'), <Mono key="k" value={task.unique_key} keep={10} />],
         task.tags.length === 0
           ? null
