@@ -229,6 +229,7 @@ test('the first run leads to a proven ticket in five steps, in Chinese', { skip 
   await page.getByRole('button', { name: '提交', exact: true }).click()
   await page.getByRole('button', { name: '发送一个损坏的文件' }).click()
   await page.getByText('检查已执行，证据未通过。').waitFor()
+  await page.getByText(/检查了 \d+ 个文件：证据未通过。/).waitFor()
   await page.getByRole('button', { name: '用其他文件再试' }).click()
   await page.getByRole('button', { name: '发送 4 个示例文件' }).click()
   await page.getByText('每个文件都能按其格式读取。').waitFor()

@@ -19,6 +19,7 @@ import { type StationName, stationsOfRun } from '../parts/seal.ts'
 import { SealStations } from '../parts/seal-line.tsx'
 import { useSeals } from '../parts/seals.ts'
 import { Answer } from '../parts/states.tsx'
+import { SummaryText } from '../parts/summary-text.tsx'
 import { useTrail } from '../parts/trail.ts'
 import { Tree } from '../parts/tree.tsx'
 import { WaitingRun } from './ticket.tsx'
@@ -80,7 +81,7 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
         <div>
           {run.result_summary && (
             <p className={`summary ${run.verdict === 'failed' || run.state === 'failed' ? 'summary-bad' : ''}`}>
-              {run.result_summary}
+              <SummaryText text={run.result_summary} />
             </p>
           )}
           {run.error_code && (

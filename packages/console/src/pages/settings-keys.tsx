@@ -155,7 +155,7 @@ function InstanceKeys() {
             <tbody>
               {logs.map((log) => (
                 <tr key={log.origin}>
-                  <td>{t('signing.log', { name: log.project ?? t('signing.instanceLog') })}</td>
+                  <td>{log.project ? t('signing.log', { name: log.project }) : t('signing.instanceLog')}</td>
                   <td>
                     <Mono value={log.vkeys.at(-1) ?? ''} keep={18} />
                   </td>

@@ -101,7 +101,9 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
           <Section title={t('task.input')}>
             <Value name={t('task.input')} value={task.input} none={t('task.noInput')} />
             {Object.keys(task.metadata).length > 0 && <Tree name={t('task.metadata')} value={task.metadata} />}
-            <p className="dimmed small">{t('task.secrets')}</p>
+            {(task.input !== null || Object.keys(task.metadata).length > 0) && (
+              <p className="dimmed small">{t('task.secrets')}</p>
+            )}
           </Section>
           <Section title={t('run.log')}>
             <TaskLogView task={task.id} attempts={task.attempts.length} />
