@@ -101,7 +101,7 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
           <Section title={t('task.input')}>
             <Value name={t('task.input')} value={task.input} none={t('task.noInput')} />
             {Object.keys(task.metadata).length > 0 && <Tree name={t('task.metadata')} value={task.metadata} />}
-            {(task.input !== null || Object.keys(task.metadata).length > 0) && (
+            {(!isNothing(task.input) || Object.keys(task.metadata).length > 0) && (
               <p className="dimmed small">{t('task.secrets')}</p>
             )}
           </Section>
@@ -184,9 +184,11 @@ function Costs({ task }: { task: TaskDetail }) {
   )
 }
 
+const isNothing = (value: unknown) =>
+  value === null || (typeof value === 'object' && Object.keys(value as object).length === 0)
+
 function Value({ name, value, none }: { name: string; value: unknown; none: string }) {
-  const empty = value === null || (typeof value === 'object' && Object.keys(value as object).length === 0)
-  return empty ? <p className="dimmed small">{none}</p> : <Tree name={name} value={value} open />
+  return isNothing(value) ? <p className="dimmed small">{none}</p> : <Tree name={name} value={value} open />
 }
 
 function TaskFacts({ task }: { task: TaskDetail }) {
