@@ -131,7 +131,7 @@ for (const file of pages) {
 function unknownIn(line: string): string | null {
   let command = openProgram().program
   const globals = command.options
-  for (const word of wordsOf(line).slice(1)) {
+  for (const word of wordsOf(line.replace(/^writ help /, 'writ ')).slice(1)) {
     const flag = /^--?[a-z][a-z-]*/.exec(word)?.[0]
     if (flag !== undefined) {
       const known = [...command.options, ...globals].some(({ long, short }) => flag === long || flag === short)
