@@ -224,6 +224,7 @@ test('the first run leads to a proven ticket in five steps, in Chinese', { skip 
   const { page } = tab
   await tab.signIn(system.admin)
   await page.getByText('还没有人提出工作').waitFor()
+  await page.getByText('这段时间没有结束的执行。').waitFor()
   await page.getByRole('link', { name: '第一张工单' }).click()
   await page.getByRole('button', { name: '创建资产' }).click()
   await page.getByRole('button', { name: '提交', exact: true }).click()

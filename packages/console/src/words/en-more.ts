@@ -244,6 +244,7 @@ export const enMore = {
   trend: {
     title: 'The last 24 hours',
     said: '{{ended}} ended, {{failing}} failed',
+    none: 'Nothing ended in this time.',
     oldest: 'Waits longest',
     nothing: 'Nothing waits.',
     waits_one: 'one waits',

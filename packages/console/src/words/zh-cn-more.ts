@@ -229,6 +229,7 @@ export const zhCnMore: Words<typeof enMore> = {
   trend: {
     title: '最近 24 小时',
     said: '结束 {{ended}}，失败 {{failing}}',
+    none: '这段时间没有结束的执行。',
     oldest: '等待最久',
     nothing: '没有等待的任务。',
     waits_other: '{{number}} 个等待',
