@@ -1,4 +1,4 @@
-// What the documents point at exists: files, anchors, error codes, settings. And what is generated is up to date.
+// What the documents point at exists: files, anchors, error codes, settings. What is generated is up to date. And both languages say the same.
 import assert from 'node:assert/strict'
 import { existsSync, globSync } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
@@ -123,6 +123,62 @@ test('every audit event that a document names exists', () => {
 // Settings of writ.yaml and operations have the same shape.
 const isElsewhere = (name: string) =>
   [...Object.values(settings), ...Object.values(dispatchSettings)].some(({ key }) => key === name)
+
+/** Pages for people in English alone: README.zh-CN.md names them as such. */
+const englishOnly = ['docs/deviations.md', 'docs/lifecycles.md']
+/** Where the Chinese page of an English one stands. */
+function twinOf(file: string): string {
+  if (file === 'README.md') return 'README.zh-CN.md'
+  if (file === 'docs/errors.md') return 'docs/errors.zh-CN.md'
+  return file.replace(/^docs\//, 'docs/zh-CN/')
+}
+
+/** The levels of a page's headings, in their order: "1223". */
+const levelsOf = (page: string) => [...prose(page).matchAll(/^(#{1,6}) /gm)].map((match) => match[1]!.length).join('')
+
+/** The blocks of a page, each with its language and its lines, without comments and indentation. */
+const blocksOf = (page: string) =>
+  [...page.matchAll(/^ *```(\w*)\n([\s\S]*?)^ *```$/gm)].map(([, language = '', body = '']) => ({
+    language,
+    lines: body
+      .split('\n')
+      .map((line) => line.trim().replace(/(^|\s+)(#|\/\/|--) .*$/, ''))
+      .filter((line) => line !== ''),
+  }))
+
+/** A line in pieces: what is typed as it stands, and texts in quotes or placeholders, which may be translated. */
+const piecesOf = (line: string) => line.split(/("[^"]*"|'[^'{}]*'|<[^<>]*>)/)
+/** Whether a line is the other, but for such texts as stand in Chinese. */
+function saysTheSame(english: string, chinese: string): boolean {
+  const [there, here] = [piecesOf(english), piecesOf(chinese)]
+  const translated = (index: number) => index % 2 === 1 && /\p{Script=Han}/u.test(here[index]!)
+  return there.length === here.length && there.every((piece, index) => piece === here[index] || translated(index))
+}
+
+const forBoth = files.filter(
+  (file) => /^(README\.md|docs\/([\w-]+|howto\/[\w-]+)\.md)$/.test(file) && !englishOnly.includes(file),
+)
+
+for (const file of forBoth.filter((file) => file !== 'docs/errors.zh-CN.md')) {
+  test(`${file} stands in Chinese too, with the same headings and the same commands`, () => {
+    const [english, chinese] = [pages.get(file)!, pages.get(twinOf(file))]
+    assert.ok(chinese !== undefined, `${twinOf(file)} is not there`)
+    assert.equal(levelsOf(chinese), levelsOf(english), 'levels of headings')
+    const [there, here] = [blocksOf(english), blocksOf(chinese)]
+    assert.deepEqual(
+      here.map(({ language }) => language),
+      there.map(({ language }) => language),
+      'blocks',
+    )
+    for (const [block, { lines }] of there.entries()) {
+      assert.equal(here[block]!.lines.length, lines.length, `lines of block ${block + 1}, which begins "${lines[0]}"`)
+      for (const [index, line] of lines.entries()) {
+        const twin = here[block]!.lines[index]!
+        assert.ok(saysTheSame(line, twin), `block ${block + 1}: "${line}" is "${twin}" there`)
+      }
+    }
+  })
+}
 
 test('a document is in one piece and not empty', async () => {
   for (const file of files) {

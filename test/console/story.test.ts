@@ -224,11 +224,13 @@ test('the first run leads to a proven ticket in five steps, in Chinese', { skip 
   const { page } = tab
   await tab.signIn(system.admin)
   await page.getByText('还没有人提出工作').waitFor()
+  await page.getByText('这段时间没有结束的执行。').waitFor()
   await page.getByRole('link', { name: '第一张工单' }).click()
   await page.getByRole('button', { name: '创建资产' }).click()
   await page.getByRole('button', { name: '提交', exact: true }).click()
   await page.getByRole('button', { name: '发送一个损坏的文件' }).click()
   await page.getByText('检查已执行，证据未通过。').waitFor()
+  await page.getByText(/检查了 \d+ 个文件：证据未通过。/).waitFor()
   await page.getByRole('button', { name: '用其他文件再试' }).click()
   await page.getByRole('button', { name: '发送 4 个示例文件' }).click()
   await page.getByText('每个文件都能按其格式读取。').waitFor()

@@ -47,6 +47,7 @@ const advice: Record<string, string> = {
   HOLD_NOT_FOUND: '"writ hold list" shows them.',
   DEAD_LETTERS_UNFILTERED: 'Name them, or give --queue, --handler, --code, --since or --until.',
   KEY_LIMIT_EMPTY: 'Give --concurrency, --rate or both; "none" is any number.',
+  EVENT_NOT_FOUND: '"writ audit list" shows them, with their places in the log.',
   USER_NOT_FOUND: '"writ user list" shows them.',
   TOKEN_NOT_FOUND: '"writ token list" shows them.',
   SCRIPT_UNKNOWN: '"writ rules scripts" shows what can be run.',

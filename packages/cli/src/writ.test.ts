@@ -30,7 +30,8 @@ for (const line of [
   ['artifact', 'move'],
   ['artifact', 'move', '--to', 'tape'],
   ['handler', 'add', 'x'],
-  ['handler', 'add', 'x', '--url', 'https://x/', '--attempts', '0'],
+  ['handler', 'add', 'x', 'nowhere'],
+  ['handler', 'add', 'x', 'https://x/', '--attempts', '0'],
   ['queue', 'limit', 'night', 'many'],
   ['task', 'run', 'x', '--after-anyway'],
   ['task', 'run', 'x', '--key-policy', 'reject'],
@@ -365,12 +366,58 @@ test('a rule set is published under its name, without the version that is the se
   assert.equal((await writ(['rules', 'publish', file])).code, 2)
 })
 
+test('a handler is added with its address, and its secret is shown', async (t) => {
+  const { writ, asked } = await openCommandLine(t, () => ({
+    json: { name: 'vlan.add', source: 'http', disabled: false, per_key: null, timeout_ms: 60_000, secret: 'whsec_1' },
+  }))
+  const { code, out } = await writ(['handler', 'add', 'vlan.add', 'https://hooks.example.com/vlan', '--attempts', '5'])
+  assert.equal(code, 0)
+  assert.match(out, /whsec_1/)
+  assert.deepEqual(JSON.parse(asked[0]?.body ?? ''), {
+    name: 'vlan.add',
+    url: 'https://hooks.example.com/vlan',
+    max_attempts: 5,
+  })
+})
+
+for (const [words, said] of [
+  [['help', 'ticket', 'open'], /^Usage: writ ticket open /],
+  [['help', 'ticket'], /^Usage: writ ticket /],
+  [['help'], /^Usage: writ /],
+] as const) {
+  test(`"writ ${words.join(' ')}" tells of that command`, async (t) => {
+    const { writ } = await openCommandLine(t)
+    const { code, out } = await writ(words)
+    assert.equal(code, 0)
+    assert.match(out, said)
+  })
+}
+
+test('help for a command that is not there says so, with the one that may be meant', async (t) => {
+  const { writ } = await openCommandLine(t)
+  const { code, out, err } = await writ(['help', 'ticket', 'opne'])
+  assert.equal(code, 2)
+  assert.equal(out, '')
+  assert.match(err, /unknown command 'opne'\n\(Did you mean open\?\)/)
+})
+
+test('help says which options have to be given, and of a flag no default', async (t) => {
+  const { writ } = await openCommandLine(t)
+  assert.match((await writ(['artifact', 'upload', '--help'])).out, /--run <run> +the run \(required\)/)
+  assert.doesNotMatch((await writ(['ticket', 'list', '--help'])).out, /default: false/)
+})
+
 for (const shell of ['bash', 'zsh', 'fish']) {
   test(`completion for ${shell} knows commands and their options`, async (t) => {
     const { writ } = await openCommandLine(t)
     const { out } = await writ(['completion', shell])
     assert.match(out, /reset-password/)
     assert.match(out, shell === 'fish' ? /-l rules/ : /--rules/)
+    assert.match(
+      out,
+      shell === 'fish' ? /-l verdict -x -a 'passed failed'/ : /'run list --verdict'\) words='passed failed'/,
+    )
+    assert.match(out, /bash zsh fish|-a zsh/)
   })
 }
 
@@ -524,7 +571,7 @@ test('a schedule is added with its times, and times that are not saved are shown
     when_running: 'skip',
   })
   const next = await writ(['schedule', 'next', '--cron', '0 9 * * *', '--zone', 'Asia/Shanghai'])
-  assert.match(next.out, /2026-01-06T01:00:00\.000Z/)
+  assert.match(next.out, /2026-01-06 01:00:00Z/)
   assert.deepEqual(JSON.parse(asked[1]?.body ?? ''), { cron: '0 9 * * *', zone: 'Asia/Shanghai' })
   assert.equal((await writ(['schedule', 'add', 'x', 'y', '--every', '90m', '--cron', '* * * * *'])).code, 2)
   assert.equal((await writ(['schedule', 'add', 'x', 'y', '--every', 'often'])).code, 2)

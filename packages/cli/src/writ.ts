@@ -1,4 +1,4 @@
-import { Command, CommanderError, Option } from 'commander'
+import { Command, CommanderError, Help, Option } from 'commander'
 import { createApp } from './app.ts'
 import { addAnchorCommands } from './commands/anchor.ts'
 import { addArtifactCommands } from './commands/artifact.ts'
@@ -28,6 +28,7 @@ import { addWatchCommand } from './commands/watch.ts'
 import { addWebhookCommands } from './commands/webhook.ts'
 import { addWitnessCommands } from './commands/witness.ts'
 import type { Settings } from './config.ts'
+import { addExamples } from './examples.ts'
 import { exitCodeHelp, exitCodes } from './exit-codes.ts'
 import { exitCodeOf, failureLine } from './failure.ts'
 import type { Terminal } from './terminal.ts'
@@ -43,8 +44,11 @@ A first day with Writ:
 
 Every list and every answer is also data: add -o json or -o yaml. Numbers and ids mean the same everywhere.`
 
-/** Runs one command line. Answers the exit code; never throws, never ends the process. */
-export async function runWrit(args: readonly string[], settings: Settings, terminal: Terminal): Promise<number> {
+/** All commands, as they are declared, with what they work with. */
+export function createProgram(
+  terminal: Terminal,
+  settings: Settings,
+): { program: Command; app: ReturnType<typeof createApp> } {
   const program = new Command('writ')
   const app = createApp(program, terminal, settings)
   program
@@ -59,7 +63,7 @@ export async function runWrit(args: readonly string[], settings: Settings, termi
     .option('--project <slug>', 'the project (WRIT_PROJECT)')
     .option('--context <name>', 'a saved login (WRIT_CONTEXT); "writ context list" shows them')
     .version('0.1.0')
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp({ showGlobalOptions: true, optionDescription })
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void terminal.stdout.write(text),
@@ -102,8 +106,15 @@ export async function runWrit(args: readonly string[], settings: Settings, termi
   ]) {
     add(program, app)
   }
+  addExamples(program)
+  return { program, app }
+}
+
+/** Runs one command line. Answers the exit code; never throws, never ends the process. */
+export async function runWrit(args: readonly string[], settings: Settings, terminal: Terminal): Promise<number> {
+  const { program, app } = createProgram(terminal, settings)
   try {
-    await program.parseAsync([...args], { from: 'user' })
+    await program.parseAsync(spelledOut(program, args), { from: 'user' })
     return app.exitCode()
   } catch (error) {
     // Commander has printed what there is to say; asking for help is no mistake.
@@ -111,4 +122,26 @@ export async function runWrit(args: readonly string[], settings: Settings, termi
     terminal.stderr.write(`${failureLine(error)}\n`)
     return exitCodeOf(error)
   }
+}
+
+/** What an option is for, and whether it has to be given. Flags are off by default, which need not be said. */
+function optionDescription(this: Help, option: Option): string {
+  const flag = option.isBoolean() && option.defaultValue === false
+  const said = flag ? option.description : Help.prototype.optionDescription.call(this, option)
+  return option.mandatory && option.defaultValue === undefined ? `${said} (required)`.trim() : said
+}
+
+/** "help ticket open" as "ticket open --help": Commander's own goes one word deep and passes over a word that is no command. */
+function spelledOut(program: Command, args: readonly string[]): string[] {
+  const [first, ...words] = args
+  if (first !== 'help') return [...args]
+  let command = program
+  for (const word of words) {
+    if (command.commands.length === 0) break
+    const below = command.commands.find((one) => one.name() === word)
+    // Refused as it would be without "help", with the command that may be meant.
+    if (below === undefined) return words
+    command = below
+  }
+  return [...words, '--help']
 }

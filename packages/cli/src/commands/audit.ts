@@ -15,7 +15,7 @@ import { loadOperation } from '../operations.ts'
 import type { Field } from '../output.ts'
 import { pipeChecked } from '../pipe-checked.ts'
 import { followLogs, loadKeyChanges, verifyServedLog } from '../served-log.ts'
-import { counted, entriesText, safeLine } from '../text.ts'
+import { counted, entriesText, safeLine, timeText } from '../text.ts'
 import { userRef } from '../who.ts'
 
 type Log = ReplyOf<typeof api.audit.log>
@@ -326,7 +326,7 @@ function sayVerified(app: App, v: Verified): void {
       [
         'Since before',
         v.continues
-          ? `continues the ${entriesText(v.continues.size)} seen on ${v.continues.seen_at}`
+          ? `continues the ${entriesText(v.continues.size)} seen on ${timeText(v.continues.seen_at)}`
           : 'nothing was kept here before; from now on this state is',
       ],
       [

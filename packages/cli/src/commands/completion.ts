@@ -1,7 +1,8 @@
-import { Argument, type Command } from 'commander'
+import { Argument, type Command, type Option } from 'commander'
 import type { App } from '../app.ts'
 
-type Words = { path: string; words: string[]; files: boolean }
+/** What may follow a command: words and long options; and what may follow each of its options that takes one of a few values. */
+type Words = { path: string; words: string[]; values: { flags: string[]; long: string; choices: string[] }[] }
 
 export function addCompletionCommand(program: Command, app: App): void {
   program
@@ -27,13 +28,19 @@ export function completionScript(program: Command, shell: 'bash' | 'zsh' | 'fish
 }
 
 function wordsOf(command: Command, path: string): Words[] {
-  const flags = [...command.options, ...(path === '' ? [] : rootOf(command).options)].flatMap(({ long }) => long ?? [])
+  const options = [...command.options, ...(path === '' ? [] : rootOf(command).options)]
+  const flags = options.flatMap(({ long }) => long ?? [])
   const below = command.commands.map((sub) => sub.name())
-  const files = command.registeredArguments.some((argument) => /file|from/.test(argument.name()))
+  const choices = command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? [])
   return [
-    { path, words: [...below, ...flags, '--help'], files },
+    { path, words: [...below, ...choices, ...flags, '--help'], values: options.flatMap(valuesOf) },
     ...command.commands.flatMap((sub) => wordsOf(sub, `${path} ${sub.name()}`.trim())),
   ]
+}
+
+function valuesOf({ long, short, argChoices }: Option): Words['values'] {
+  if (!long || !argChoices) return []
+  return [{ flags: short ? [long, short] : [long], long, choices: argChoices }]
 }
 
 function rootOf(command: Command): Command {
@@ -42,6 +49,13 @@ function rootOf(command: Command): Command {
 
 function bashScript(tree: readonly Words[]): string {
   const cases = tree.map(({ path, words }) => `    '${path}') words='${words.join(' ')}' ;;`).join('\n')
+  const values = tree
+    .flatMap(({ path, values }) => values.map((one) => ({ path, ...one })))
+    .map(
+      ({ path, flags, choices }) =>
+        `    ${flags.map((flag) => `'${path} ${flag}'`).join('|')}) words='${choices.join(' ')}' ;;`,
+    )
+    .join('\n')
   const paths = tree.filter(({ path }) => path !== '').map(({ path }) => `'${path}'`)
   return `_writ() {
   local current="\${COMP_WORDS[COMP_CWORD]}" path='' words='' next i
@@ -53,6 +67,9 @@ function bashScript(tree: readonly Words[]): string {
   done
   case "$path" in
 ${cases}
+  esac
+  case "$path \${COMP_WORDS[COMP_CWORD-1]}" in
+${values}
   esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
 }
@@ -69,12 +86,13 @@ function fishScript(tree: readonly Words[]): string {
           .map((word) => `__fish_seen_subcommand_from ${word}`)
           .join('; and ')
   return tree
-    .flatMap(({ path, words }) =>
-      words.map((word) =>
-        word.startsWith('--')
-          ? `complete -c writ -n '${condition(path)}' -l ${word.slice(2)}`
-          : `complete -c writ -f -n '${condition(path)}' -a ${word}`,
-      ),
+    .flatMap(({ path, words, values }) =>
+      words.map((word) => {
+        if (!word.startsWith('--')) return `complete -c writ -f -n '${condition(path)}' -a ${word}`
+        const choices = values.find(({ long }) => long === word)?.choices
+        const value = choices ? ` -x -a '${choices.join(' ')}'` : ''
+        return `complete -c writ -n '${condition(path)}' -l ${word.slice(2)}${value}`
+      }),
     )
     .join('\n')
     .concat('\n')

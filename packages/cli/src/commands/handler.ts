@@ -47,7 +47,6 @@ const fields = (h: HandlerInfo): Field[] => [
 ]
 
 interface AddOptions {
-  url: string
   title?: string
   inputSchema?: string
   outputSchema?: string
@@ -67,7 +66,7 @@ export function addHandlerCommands(program: Command, app: App): void {
       `
 Examples:
   writ handler list
-  writ handler add vlan.add --url https://hooks.example.com/vlan --input-schema vlan.json --attempts 5
+  writ handler add vlan.add https://hooks.example.com/vlan --input-schema vlan.json --attempts 5
   writ handler disable script.execute`,
     )
   handler
@@ -79,28 +78,28 @@ Examples:
     .description('Show a handler with its contract')
     .action(async (name: string) => show(app, await (await app.client()).handlers.get({ params: { name } })))
   handler
-    .command('add <name>')
+    .command('add <name> <url>')
     .description('Add a handler that is called over HTTP: each attempt is a signed POST, what it answers is the result')
-    .requiredOption('--url <url>', 'what is called')
-    .option('--title <text>', 'what it does')
+    .option('--title <text>', 'what it does; its name otherwise')
     .option('--input-schema <file>', 'JSON Schema of what it takes')
     .option('--output-schema <file>', 'JSON Schema of what it answers')
-    .option('--queue <queue>', 'where its tasks wait')
-    .option('--attempts <n>', 'how often it may be tried', countOf)
-    .option('--limit <seconds>', 'how long one attempt may take', countOf)
-    .option('--key-concurrency <n>', 'how many run at once under one concurrency key', countOf)
+    .option('--queue <queue>', 'where its tasks wait; "api" otherwise')
+    .option('--attempts <n>', 'how often it may be tried; once otherwise', countOf)
+    .option('--limit <seconds>', 'how long one attempt may take; 60 otherwise', countOf)
+    .option('--key-concurrency <n>', 'how many run at once under one concurrency key; any number otherwise', countOf)
     .addOption(
-      new Option('--side-effect <effect>', 'what cannot be taken back is announced in the log first').choices([
-        'none',
-        'reversible',
-        'irreversible',
-      ]),
+      new Option(
+        '--side-effect <effect>',
+        'what cannot be taken back is announced in the log first; "none" otherwise',
+      ).choices(['none', 'reversible', 'irreversible']),
     )
-    .action(async (name: string, o: AddOptions) => {
+    .action(async (name: string, url: string, o: AddOptions) => {
+      // Not an option of its own: --url is the server's, whatever command it stands with.
+      if (!URL.canParse(url)) throw usage(`"${url}" is not a url`)
       const added = await (await app.client()).handlers.add({
         body: {
           name,
-          url: o.url,
+          url,
           ...(o.title ? { title: o.title } : {}),
           ...(o.inputSchema ? { input: await schemaOf(o.inputSchema) } : {}),
           ...(o.outputSchema ? { output: await schemaOf(o.outputSchema) } : {}),

@@ -4,6 +4,7 @@ import type { Keys } from '@writ/api'
 import { type Command, Option } from 'commander'
 import type { App } from '../app.ts'
 import { usage } from '../failure.ts'
+import { timeText } from '../text.ts'
 
 export function addKeysCommands(program: Command, app: App): void {
   const keys = program
@@ -51,7 +52,7 @@ export function addKeysCommands(program: Command, app: App): void {
         [
           ['Old key', done.old_key],
           ['New key', done.new_key, 'bold'],
-          ['Both sign until', done.overlap_until],
+          ['Both sign until', timeText(done.overlap_until)],
         ],
         done.new_key,
       )

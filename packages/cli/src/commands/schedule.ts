@@ -148,7 +148,7 @@ Examples:
       id === undefined
         ? (await client.schedules.preview({ body: timesOf(o) })).next
         : (await client.schedules.get({ params: { id } })).next
-    app.out().list(next, [{ head: 'NEXT', value: (time) => time }], (time) => time)
+    app.out().list(next, [{ head: 'NEXT', value: (time) => timeText(time) }], (time) => time)
   })
 
   schedule
@@ -194,15 +194,26 @@ Examples:
 
 const show = (app: App, found: ScheduleDetail) => app.out().item(found, fields(found), found.id)
 
+/** What is left out of a change stays as it is; of a new schedule it is the default that the option names. */
+const byDefault = (command: Command, value: string) => (command.name() === 'change' ? '' : `; "${value}" otherwise`)
+
 const withTimes = (command: Command): Command =>
   command
-    .option('--cron <pattern>', 'five fields, or six with seconds first')
-    .option('--every <time>', 'such as 90s, 15m, 6h or 7d')
-    .option('--at <time>', 'once')
-    .option('--zone <name>', 'IANA time zone; UTC unless said')
-    .addOption(new Option('--gap <what>', 'when clocks go forward over a time').choices(['skip', 'after']))
+    .option('--cron <pattern>', 'at these times: five fields, or six with seconds first')
+    .option('--every <time>', 'again and again: 90s, 15m, 6h or 7d')
+    .option('--at <time>', 'once: 2026-12-01T18:00:00Z')
+    .option('--zone <name>', `IANA time zone${byDefault(command, 'UTC')}`)
     .addOption(
-      new Option('--overlap <what>', 'when clocks go back, of a time that comes twice').choices(['first', 'both']),
+      new Option('--gap <what>', `when clocks go forward over a time${byDefault(command, 'after')}`).choices([
+        'skip',
+        'after',
+      ]),
+    )
+    .addOption(
+      new Option(
+        '--overlap <what>',
+        `when clocks go back, of a time that comes twice${byDefault(command, 'first')}`,
+      ).choices(['first', 'both']),
     )
     .option('--from <time>', 'not before; intervals are counted from it')
     .option('--until <time>', 'not after')
@@ -211,11 +222,22 @@ const withTask = (command: Command): Command =>
   command
     .option('--input <json>', 'what the handler is given')
     .option('--queue <name>', "instead of the handler's")
-    .option('--priority <number>', '-100 to 100, higher first')
+    .option('--priority <number>', `-100 to 100, higher first${byDefault(command, '0')}`)
     .option('--tag <tag...>', 'of its tasks')
-    .addOption(new Option('--catch-up <what>', 'times that were missed').choices(['none', 'last', 'all']))
-    .option('--catch-up-limit <number>', 'at most so many of all')
-    .addOption(new Option('--when-running <what>', 'while the last run is open').choices(['allow', 'skip']))
+    .addOption(
+      new Option('--catch-up <what>', `times that were missed${byDefault(command, 'last')}`).choices([
+        'none',
+        'last',
+        'all',
+      ]),
+    )
+    .option('--catch-up-limit <number>', `with --catch-up all: at most so many${byDefault(command, '10')}`)
+    .addOption(
+      new Option('--when-running <what>', `while the last run is open${byDefault(command, 'allow')}`).choices([
+        'allow',
+        'skip',
+      ]),
+    )
 
 function taskOf(o: TaskOptions) {
   const options = {

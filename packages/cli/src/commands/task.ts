@@ -62,17 +62,18 @@ Examples:
   })
     .option('-i, --input <json>', 'what the handler gets: JSON, or @file, or - for standard input')
     .option('--queue <queue>', "instead of the handler's own")
-    .option('--priority <n>', 'higher first, from -100 to 100', priorityOf)
+    .option('--priority <n>', 'higher first, from -100 to 100; 0 otherwise', priorityOf)
     .option('--delay <seconds>', 'start no sooner than so many seconds from now', countOf)
     .option('--at <time>', 'start no sooner than then')
-    .option('--attempts <n>', 'how often it may be tried', countOf)
-    .option('--limit <seconds>', 'how long one attempt may take', countOf)
+    .option('--attempts <n>', 'how often it may be tried; as its handler says otherwise', countOf)
+    .option('--limit <seconds>', 'how long one attempt may take; as its handler says otherwise', countOf)
     .option('--deadline <time>', 'not to be started or finished after that')
     .option('--key <key>', 'while a task with this key is open, another is not accepted but answered with it')
     .addOption(
-      new Option('--key-policy <policy>', 'with --key, when one is open: answer it, refuse, or take its place').choices(
-        ['return', 'reject', 'replace'],
-      ),
+      new Option(
+        '--key-policy <policy>',
+        'with --key, when one is open: answer it (otherwise, too), refuse, or take its place',
+      ).choices(['return', 'reject', 'replace']),
     )
     .option('--debounce <seconds>', 'with --key: start so long after the last dispatch, with its input', countOf)
     .option('--max-wait <seconds>', 'with --debounce: at most so long after the first dispatch', countOf)

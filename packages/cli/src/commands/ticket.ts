@@ -92,7 +92,10 @@ Examples:
     .description('Show a ticket with its decisions and comments')
     .action((ref: string) => showAll(app, refOf(ref)))
 
-  withFields(ticket.command('edit <ticket>').description('Change a ticket; an approval it had is void then'))
+  withFields(
+    ticket.command('edit <ticket>').description('Change a ticket; an approval it had is void then'),
+    '; "none" takes it away',
+  )
     .option('--title <title>', 'another title')
     .addHelpText('after', '\nExample:\n  writ ticket edit 7 --due 2026-12-08 --assignee li.na')
     .action(async (ref: string, options: Given) => {
@@ -164,12 +167,13 @@ Examples:
     })
 }
 
-const withFields = (command: Command) =>
+/** `removable` says how what is there is taken away, where something is. */
+const withFields = (command: Command, removable = '') =>
   command
     .option('-d, --description <text>', 'what is to be done; @file reads it from a file')
-    .option('-a, --asset <asset>', 'the asset that it touches, by number or id; "none" takes it away')
-    .option('--assignee <user>', 'who is to do it, by name, number or id; "none" takes it away')
-    .option('--due <date>', 'by when: 2026-12-01, or with a time 2026-12-01T18:00:00Z; "none" takes it away')
+    .option('-a, --asset <asset>', `the asset that it touches, by number or id${removable}`)
+    .option('--assignee <user>', `who is to do it, by name, number or id${removable}`)
+    .option('--due <date>', `by when: 2026-12-01, or with a time 2026-12-01T18:00:00Z${removable}`)
 
 async function fieldsOf(app: App, given: Given) {
   const ref = (value: string) => (value === 'none' ? null : refOf(value))

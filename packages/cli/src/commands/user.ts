@@ -48,8 +48,8 @@ Examples:
   user
     .command('add <username>')
     .description('Add a user; the one-time password is shown once')
-    .option('--email <address>')
-    .option('--full-name <name>')
+    .option('--email <address>', 'where mail reaches the user')
+    .option('--full-name <name>', 'as people call the user')
     .addOption(roleOption('in this project').default('employee'))
     .action(async (username: string, options: { email?: string; fullName?: string; role: Role }) => {
       const made = await (await app.client()).users.create({
@@ -63,8 +63,8 @@ Examples:
   user
     .command('edit <user>')
     .description('Change a user, by name, number or id')
-    .option('--email <address>')
-    .option('--full-name <name>')
+    .option('--email <address>', 'another address for mail')
+    .option('--full-name <name>', 'another name for people')
     .addOption(roleOption('another role in this project'))
     .option('--activate', 'let a deactivated user in again')
     .action(async (ref: string, o: { email?: string; fullName?: string; role?: Role; activate?: boolean }) => {
@@ -100,7 +100,7 @@ Examples:
     .command('invite [email]')
     .description('Invite somebody to register; the code is shown once')
     .addOption(roleOption('the role that the invited will have').default('employee'))
-    .option('--hours <count>', 'how long the code works', countOf)
+    .option('--hours <count>', 'how long the code works; 168 otherwise', countOf)
     .addHelpText('after', '\nExample:\n  writ invite wang.li@example.com --role dev')
     .action(async (email: string | undefined, { role, hours }: { role: Role; hours?: number }) => {
       const made = await (await app.client()).users.invite({ body: { email, role, expires_in_hours: hours } })

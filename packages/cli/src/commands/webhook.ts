@@ -96,7 +96,14 @@ Examples:
     .option('--events <pattern...>', "event types, groups such as 'run.*', or '*'")
     .option('--handlers <handler...>', 'how tasks of these handlers ended, unless their dispatch names a callback')
     .option('--name <name>', 'as people call it; the host otherwise')
-    .addOption(new Option('--format <format>', 'what is sent').choices(['cloudevents', 'slack', 'feishu', 'email']))
+    .addOption(
+      new Option('--format <format>', 'what is sent; "cloudevents" otherwise, "email" to a mailto: url').choices([
+        'cloudevents',
+        'slack',
+        'feishu',
+        'email',
+      ]),
+    )
     .option('--ordered', 'one message at a time, in the order of the log')
     .option('--header <header...>', "sent with each message, such as 'Authorization: Bearer ...'")
     .option('--bot-secret <secret>', 'of a Feishu or Lark bot that checks signatures')

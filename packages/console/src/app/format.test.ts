@@ -16,16 +16,14 @@ test('the exact time names its zone', () => {
 })
 
 test('lengths of time have two units at most', () => {
-  assert.deepEqual([12, 999.4, 1_000, 125_000, 3_725_000, 90_000_000, 900_000, 3_600_000].map(duration), [
-    '12 ms',
-    '999 ms',
-    '1 s',
-    '2 min 5 s',
-    '1 h 2 min',
-    '1 d 1 h',
-    '15 min',
-    '1 h',
-  ])
+  assert.deepEqual(
+    [12, 999.4, 1_000, 125_000, 3_725_000, 90_000_000, 900_000, 3_600_000].map((ms) => duration(ms, 'en')),
+    ['12 ms', '999 ms', '1 s', '2 min 5 s', '1 h 2 min', '1 d 1 h', '15 min', '1 h'],
+  )
+  assert.deepEqual(
+    [12, 10_000, 125_000, 3_725_000, 90_000_000].map((ms) => duration(ms, 'zh-CN')),
+    ['12 毫秒', '10 秒', '2 分钟 5 秒', '1 小时 2 分钟', '1 天 1 小时'],
+  )
 })
 
 test('sizes have decimal units, and never read 1000 of one', () => {

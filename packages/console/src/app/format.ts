@@ -61,14 +61,22 @@ function zoneNameOf(at: number, language: string, timeZone?: string): string {
   return parts.formatToParts(at).find(({ type }) => type === 'timeZoneName')?.value ?? ''
 }
 
-/** A length of time in the two largest units, without those that are none: "2 min 5 s", "15 min". Milliseconds below a second. */
-export function duration(ms: number): string {
-  if (ms < 1_000) return `${Math.max(0, Math.round(ms))} ms`
+const SYMBOLS = { ms: 'ms', s: 's', min: 'min', h: 'h', d: 'd' }
+// As Chinese text has them; Intl's own short units run into the numbers, and differ between browsers.
+const CHINESE = { ms: '毫秒', s: '秒', min: '分钟', h: '小时', d: '天' }
+
+/**
+ * A length of time in the two largest units, without those that are none: "2 min 5 s", "15 min"; in Chinese "2 分钟 5 秒". Milliseconds
+ * below a second.
+ */
+export function duration(ms: number, language: string): string {
+  const unit = language.startsWith('zh') ? CHINESE : SYMBOLS
+  if (ms < 1_000) return `${Math.max(0, Math.round(ms))} ${unit.ms}`
   const s = Math.round(ms / 1_000)
-  if (s < 60) return `${s} s`
-  if (s < 3_600) return both(Math.floor(s / 60), 'min', s % 60, 's')
-  if (s < 86_400) return both(Math.floor(s / 3_600), 'h', Math.floor((s % 3_600) / 60), 'min')
-  return both(Math.floor(s / 86_400), 'd', Math.floor((s % 86_400) / 3_600), 'h')
+  if (s < 60) return `${s} ${unit.s}`
+  if (s < 3_600) return both(Math.floor(s / 60), unit.min, s % 60, unit.s)
+  if (s < 86_400) return both(Math.floor(s / 3_600), unit.h, Math.floor((s % 3_600) / 60), unit.min)
+  return both(Math.floor(s / 86_400), unit.d, Math.floor((s % 86_400) / 3_600), unit.h)
 }
 
 const both = (large: number, unit: string, small: number, smaller: string): string =>

@@ -133,7 +133,7 @@ export function Dispatch() {
 
 function Form({ handler, given }: { handler: HandlerInfo; given: ReturnType<typeof givenBy> }) {
   const { client } = useSession()
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const again = useAgain()
   const { schemaOf } = useHandlerWords()
   const schema = schemaOf(handler)
@@ -168,7 +168,7 @@ function Form({ handler, given }: { handler: HandlerInfo; given: ReturnType<type
             {t('dispatch.queueDefault', {
               queue: handler.queue,
               count: handler.max_attempts,
-              limit: duration(handler.timeout_ms),
+              limit: duration(handler.timeout_ms, i18n.language),
             })}
             {' · '}
             {t(`sideEffect.${handler.side_effect}`)}

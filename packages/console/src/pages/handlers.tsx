@@ -84,7 +84,7 @@ export function Handlers() {
 
 function Row({ handler, title, ask }: { handler: HandlerInfo; title: string; ask: (asking: Asking) => void }) {
   const { can } = useSession()
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const { name, source, enabled, fault } = handler
   const works = fault === null
   const act = enabled ? 'disable' : 'enable'
@@ -119,7 +119,7 @@ function Row({ handler, title, ask }: { handler: HandlerInfo; title: string; ask
       <td className="small">
         {works && (
           <>
-            {t('handler.triesOf', { count: handler.max_attempts, limit: duration(handler.timeout_ms) })}
+            {t('handler.triesOf', { count: handler.max_attempts, limit: duration(handler.timeout_ms, i18n.language) })}
             <br />
             <span className="dimmed">{t(`sideEffect.${handler.side_effect}`)}</span>
             <PerKey of={handler.per_key} />
@@ -150,7 +150,7 @@ function Row({ handler, title, ask }: { handler: HandlerInfo; title: string; ask
 
 /** What it allows each concurrency key of its tasks. */
 function PerKey({ of }: { of: HandlerInfo['per_key'] }) {
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   if (of === null) return null
   const { concurrency, rate } = of
   return (
@@ -158,7 +158,9 @@ function PerKey({ of }: { of: HandlerInfo['per_key'] }) {
       {t('handler.perKey')}{' '}
       {[
         concurrency === null ? null : t('handler.atOnce', { count: concurrency }),
-        rate === null ? null : t('handler.rate', { limit: rate.limit, period: duration(rate.period_ms) }),
+        rate === null
+          ? null
+          : t('handler.rate', { limit: rate.limit, period: duration(rate.period_ms, i18n.language) }),
       ]
         .filter((one) => one !== null)
         .join(', ')}

@@ -71,15 +71,15 @@ export function Insight() {
 
 type Answered = NonNullable<ReturnType<typeof useInsight>['data']>['now']
 
-const length = (ms: number | undefined) => (ms === undefined ? '–' : duration(ms))
+const length = (ms: number | undefined, language: string) => (ms === undefined ? '–' : duration(ms, language))
 
 function Figures({ now, before, period }: { now: InsightCounts; before: InsightCounts; period: Period }) {
   const { t, i18n } = useTranslation()
   const figures: [string, string, string][] = [
     [t('insight.ended'), count(now.ended, i18n.language), count(before.ended, i18n.language)],
     [t('insight.failingShare'), percent(failing(now), i18n.language), percent(failing(before), i18n.language)],
-    [t('insight.ranP95'), length(now.ran_ms?.p95), length(before.ran_ms?.p95)],
-    [t('insight.waitedP95'), length(now.waited_ms?.p95), length(before.waited_ms?.p95)],
+    [t('insight.ranP95'), length(now.ran_ms?.p95, i18n.language), length(before.ran_ms?.p95, i18n.language)],
+    [t('insight.waitedP95'), length(now.waited_ms?.p95, i18n.language), length(before.waited_ms?.p95, i18n.language)],
   ]
   // Where nothing says what it costs, nothing is said of it.
   if (now.cost_usd + before.cost_usd > 0)
@@ -129,8 +129,8 @@ function Charts({ of }: { of: Answered }) {
         (value) => count(value, i18n.language),
       )}
       <div className="columns columns-even">
-        {chart(t('insight.ran'), lengths('ran_ms'), duration)}
-        {chart(t('insight.waited'), lengths('waited_ms'), duration)}
+        {chart(t('insight.ran'), lengths('ran_ms'), (ms) => duration(ms, i18n.language))}
+        {chart(t('insight.waited'), lengths('waited_ms'), (ms) => duration(ms, i18n.language))}
       </div>
       {of.total.cost_usd > 0 &&
         chart(
@@ -221,7 +221,7 @@ function Table(props: {
   costs?: boolean
 }) {
   const { head, rows, language, waited = false, costs = false } = props
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   return (
     <table className="plain lined">
       <thead>
@@ -239,7 +239,7 @@ function Table(props: {
             <td>{name}</td>
             <td className="right">{count(one.ended, language)}</td>
             <td className={`right ${one.failed > 0 ? 'bad' : ''}`}>{percent(failing(one), language)}</td>
-            <td className="right">{length((waited ? one.waited_ms : one.ran_ms)?.p95)}</td>
+            <td className="right">{length((waited ? one.waited_ms : one.ran_ms)?.p95, i18n.language)}</td>
             {costs && (
               <td className="right" title={usd(one.cost_usd, language)}>
                 {one.cost_usd === 0 ? '–' : roughUsd(one.cost_usd, language)}
@@ -364,7 +364,9 @@ function Changed({ now, before, period }: { now: Answered; before: Answered; per
               <td className="right">
                 {pair(percent(failing(one.before), i18n.language), percent(failing(one.now), i18n.language))}
               </td>
-              <td className="right">{pair(length(one.before.ran_ms?.p95), length(one.now.ran_ms?.p95))}</td>
+              <td className="right">
+                {pair(length(one.before.ran_ms?.p95, i18n.language), length(one.now.ran_ms?.p95, i18n.language))}
+              </td>
             </tr>
           ))}
         </tbody>

@@ -333,7 +333,7 @@ export function WebhookPage() {
 }
 
 function Deliveries({ list }: { list: readonly Delivery[] }) {
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   if (list.length === 0)
     return <Empty icon="notices" title={t('notice.noDeliveries')} text={t('notice.noDeliveriesText')} />
   return (
@@ -352,7 +352,8 @@ function Deliveries({ list }: { list: readonly Delivery[] }) {
             <ol className="plain-list small">
               {one.attempts.map((attempt) => (
                 <li key={attempt.attempt}>
-                  <Time at={attempt.at} /> · {duration(attempt.duration_ms)} · {attempt.status ?? attempt.error}
+                  <Time at={attempt.at} /> · {duration(attempt.duration_ms, i18n.language)} ·{' '}
+                  {attempt.status ?? attempt.error}
                   {attempt.answer !== '' && <Code>{attempt.answer}</Code>}
                 </li>
               ))}

@@ -19,6 +19,7 @@ import { type StationName, stationsOfRun } from '../parts/seal.ts'
 import { SealStations } from '../parts/seal-line.tsx'
 import { useSeals } from '../parts/seals.ts'
 import { Answer } from '../parts/states.tsx'
+import { SummaryText } from '../parts/summary-text.tsx'
 import { useTrail } from '../parts/trail.ts'
 import { Tree } from '../parts/tree.tsx'
 import { WaitingRun } from './ticket.tsx'
@@ -46,7 +47,7 @@ export function RunPage() {
 
 function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
   const { client, project } = useSession()
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const [station, setStation] = useState<StationName | null>(null)
   const ticket = useQuery({
     queryKey: [project, 'ticket', String(run.ticket_number)],
@@ -80,7 +81,7 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
         <div>
           {run.result_summary && (
             <p className={`summary ${run.verdict === 'failed' || run.state === 'failed' ? 'summary-bad' : ''}`}>
-              {run.result_summary}
+              <SummaryText text={run.result_summary} />
             </p>
           )}
           {run.error_code && (
@@ -120,7 +121,7 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
                 [t('run.started'), <Time key="s" at={run.started_at} />],
                 [t('run.completed'), <Time key="e" at={run.completed_at} />],
                 run.started_at && run.completed_at
-                  ? [t('run.took'), duration(Date.parse(run.completed_at) - Date.parse(run.started_at))]
+                  ? [t('run.took'), duration(Date.parse(run.completed_at) - Date.parse(run.started_at), i18n.language)]
                   : null,
                 run.state === 'pending' || run.state === 'running'
                   ? [t('run.timeout'), <Time key="to" at={run.timeout_at} />]
@@ -247,7 +248,7 @@ function Findings({ report }: { report: Report }) {
 
 /** The states of this run and how it came from one to the next. */
 function StateDiagram({ run }: { run: RunDetail }) {
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const steps = [
     { state: 'pending', at: run.created_at },
     ...(run.started_at ? [{ state: 'running', at: run.started_at }] : []),
@@ -262,7 +263,8 @@ function StateDiagram({ run }: { run: RunDetail }) {
           <RunStateBadge state={state} verdict={i === steps.length - 1 ? run.verdict : null} />
           <span className="dimmed small">
             <Time at={at} />
-            {i > 0 && ` · ${t('run.after', { time: duration(Date.parse(at) - Date.parse(steps[i - 1]!.at)) })}`}
+            {i > 0 &&
+              ` · ${t('run.after', { time: duration(Date.parse(at) - Date.parse(steps[i - 1]!.at), i18n.language) })}`}
           </span>
         </li>
       ))}

@@ -31,7 +31,7 @@ export const RUN_STATES = [
 
 export function Runs() {
   const { client, project, can } = useSession()
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const all = useFilters()
   const [filters, set] = all
   const [asking, setAsking] = useState<{ act: 'cancel' | 'verify'; choice: RunChoice } | null>(null)
@@ -107,12 +107,14 @@ export function Runs() {
     {
       name: 'took',
       title: t('run.took'),
-      width: '84px',
+      width: '112px',
       right: true,
       wide: true,
       spare: 2,
       show: (row) =>
-        row.started_at && row.completed_at ? duration(Date.parse(row.completed_at) - Date.parse(row.started_at)) : '–',
+        row.started_at && row.completed_at
+          ? duration(Date.parse(row.completed_at) - Date.parse(row.started_at), i18n.language)
+          : '–',
     },
     {
       name: 'when',

@@ -69,6 +69,7 @@ function Whole({ schedule }: { schedule: ScheduleDetail }) {
   const { t, i18n } = useTranslation()
   const here = Intl.DateTimeFormat().resolvedOptions().timeZone
   const input = schedule.input as unknown
+  const given = typeof input !== 'object' || input === null || Object.keys(input).length > 0
   return (
     <div className="columns">
       <div>
@@ -144,15 +145,15 @@ function Whole({ schedule }: { schedule: ScheduleDetail }) {
           )}
         </Section>
         <Section title={t('task.input')}>
-          {typeof input === 'object' && input !== null && Object.keys(input).length === 0 ? (
-            <p className="dimmed small">{t('task.noInput')}</p>
-          ) : (
+          {given ? (
             <Tree name={t('task.input')} value={input} open />
+          ) : (
+            <p className="dimmed small">{t('task.noInput')}</p>
           )}
           {Object.keys(schedule.options).length > 0 && (
             <Tree name={t('dispatch.options')} value={schedule.options} open />
           )}
-          <p className="dimmed small">{t('task.secrets')}</p>
+          {(given || Object.keys(schedule.options).length > 0) && <p className="dimmed small">{t('task.secrets')}</p>}
         </Section>
       </div>
       <aside>

@@ -155,9 +155,9 @@ function InstanceKeys() {
             <tbody>
               {logs.map((log) => (
                 <tr key={log.origin}>
-                  <td>{t('signing.log', { name: log.project ?? t('signing.instanceLog') })}</td>
+                  <td>{log.project ? t('signing.log', { name: log.project }) : t('signing.instanceLog')}</td>
                   <td>
-                    <Mono value={log.vkeys.at(-1) ?? ''} keep={18} />
+                    <Mono value={log.vkeys.at(-1) ?? ''} keep={14} />
                   </td>
                   <td className="wide-only">
                     {log.overlap_until ? (
@@ -174,7 +174,7 @@ function InstanceKeys() {
                 <tr key={key.keyid} className={key.valid_until ? 'void' : ''}>
                   <td>{t(`keyPurpose.${key.purpose}`)}</td>
                   <td>
-                    <Mono value={key.keyid} keep={18} />
+                    <Mono value={key.keyid} keep={14} />
                   </td>
                   <td className="wide-only">
                     <Time at={key.valid_from} />

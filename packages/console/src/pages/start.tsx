@@ -17,6 +17,7 @@ import { Go, useFilters } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { Preview } from '../parts/preview.tsx'
 import { Answer, Refusal } from '../parts/states.tsx'
+import { SummaryText } from '../parts/summary-text.tsx'
 
 /** The files of examples/, as they are in the repository. */
 const samples = {
@@ -291,7 +292,8 @@ function VerdictStep({ run, next, again }: { run: RunDetail; next: () => void; a
   return (
     <>
       <p className={`summary ${run.verdict === 'passed' ? '' : 'summary-bad'}`}>
-        <RunStateBadge state={run.state} verdict={run.verdict} /> {run.result_summary}
+        <RunStateBadge state={run.state} verdict={run.verdict} />{' '}
+        {run.result_summary && <SummaryText text={run.result_summary} />}
       </p>
       <p className="small dimmed">{t(run.verdict === 'passed' ? 'start.verdictGood' : 'start.verdictBad')}</p>
       <div className="form-buttons">

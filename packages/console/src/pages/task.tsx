@@ -102,7 +102,9 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
           <Section title={t('task.input')}>
             <Value name={t('task.input')} value={task.input} none={t('task.noInput')} />
             {Object.keys(task.metadata).length > 0 && <Tree name={t('task.metadata')} value={task.metadata} />}
-            <p className="dimmed small">{t('task.secrets')}</p>
+            {(!isNothing(task.input) || Object.keys(task.metadata).length > 0) && (
+              <p className="dimmed small">{t('task.secrets')}</p>
+            )}
           </Section>
           <Section title={t('run.log')}>
             <TaskLogView task={task.id} attempts={task.attempts.length} />
@@ -129,7 +131,7 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
 
 /** Parts of the work that a later attempt finds done. */
 function Steps({ task }: { task: TaskDetail }) {
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   return (
     <Section title={t('task.steps')}>
       <p className="dimmed small">{t('task.stepsText')}</p>
@@ -148,7 +150,9 @@ function Steps({ task }: { task: TaskDetail }) {
                 <Tree name={one.name} value={one.result ?? ''} />
               </td>
               <td className="right">{one.attempt}</td>
-              <td className="right">{duration(Date.parse(one.ended_at) - Date.parse(one.started_at))}</td>
+              <td className="right">
+                {duration(Date.parse(one.ended_at) - Date.parse(one.started_at), i18n.language)}
+              </td>
             </tr>
           ))}
         </tbody>
@@ -186,9 +190,11 @@ function Costs({ task }: { task: TaskDetail }) {
   )
 }
 
+const isNothing = (value: unknown) =>
+  value === null || (typeof value === 'object' && Object.keys(value as object).length === 0)
+
 function Value({ name, value, none }: { name: string; value: unknown; none: string }) {
-  const empty = value === null || (typeof value === 'object' && Object.keys(value as object).length === 0)
-  return empty ? <p className="dimmed small">{none}</p> : <Tree name={name} value={value} open />
+  return isNothing(value) ? <p className="dimmed small">{none}</p> : <Tree name={name} value={value} open />
 }
 
 function TaskFacts({ task }: { task: TaskDetail }) {
@@ -214,13 +220,13 @@ function TaskFacts({ task }: { task: TaskDetail }) {
         time(t('run.started'), task.started_at),
         time(t('run.completed'), task.completed_at),
         task.started_at && task.completed_at
-          ? [t('run.took'), duration(Date.parse(task.completed_at) - Date.parse(task.started_at))]
+          ? [t('run.took'), duration(Date.parse(task.completed_at) - Date.parse(task.started_at), i18n.language)]
           : null,
         task.cost_usd === null ? null : [t('task.cost'), usd(task.cost_usd, i18n.language)],
         time(t('task.dead'), task.dead_at),
         time(t('task.purged'), task.purged_at),
         [t('task.attempts'), t('task.attemptOf', { attempt: task.attempt, most: task.max_attempts })],
-        [t('task.limit'), duration(task.timeout_ms)],
+        [t('task.limit'), duration(task.timeout_ms, i18n.language)],
         task.unique_key === null ? null : [t('task.uniqueKey'), <Mono key="k" value={task.unique_key} keep={10} />],
         task.tags.length === 0
           ? null

@@ -17,6 +17,7 @@ import { type StationName, stationsOfTicket } from '../parts/seal.ts'
 import { SealStations } from '../parts/seal-line.tsx'
 import { useSeals } from '../parts/seals.ts'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
+import { SummaryText } from '../parts/summary-text.tsx'
 import { Timeline } from '../parts/timeline.tsx'
 import { useTrail } from '../parts/trail.ts'
 import { TicketForm } from './ticket-form.tsx'
@@ -395,7 +396,11 @@ function RunCard({ run, open: begun }: { run: Run; open: boolean }) {
       <div className="run-inside" id={inside} hidden={!open}>
         {open && (
           <>
-            {run.result_summary && <p className="small">{run.result_summary}</p>}
+            {run.result_summary && (
+              <p className="small">
+                <SummaryText text={run.result_summary} />
+              </p>
+            )}
             <Artifacts run={run} />
             {waits && <WaitingRun run={run} />}
           </>

@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import UPlot from 'uplot'
 import { exactTime } from '../app/format.ts'
+import { axisWidth, timeLabels } from './axes.ts'
 
 export interface Line {
   readonly label: string
@@ -48,10 +49,9 @@ export default function Chart(props: {
       font: '12px sans-serif',
     }
     const days = times.length > 1 && times.at(-1)! - times[0]! > 2 * 86_400_000
-    const clock = new Intl.DateTimeFormat(
-      i18n.language,
-      days ? { month: 'short', day: 'numeric' } : { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
-    )
+    const pen = document.createElement('canvas').getContext('2d')
+    if (pen) pen.font = axis.font
+    const widthOf = (text: string) => pen?.measureText(text).width ?? 0
     const chart = new UPlot(
       {
         width: element.clientWidth,
@@ -60,8 +60,22 @@ export default function Chart(props: {
         cursor: { y: false, drag: { x: false, y: false } },
         scales: { y: { range: (_, __, most) => [0, Math.max(least, most * 1.08)] } },
         axes: [
-          { ...axis, space: 70, values: (_, at) => at.map((one) => clock.format(one * 1_000)) },
-          { ...axis, size: 62, space: 36, values: (_, at) => at.map((one) => shown.current(one)) },
+          {
+            ...axis,
+            space: 70,
+            values: (_, at) =>
+              timeLabels(
+                at.map((one) => one * 1_000),
+                days,
+                i18n.language,
+              ),
+          },
+          {
+            ...axis,
+            size: (_, values) => axisWidth(values ?? [], widthOf, 62),
+            space: 36,
+            values: (_, at) => at.map((one) => shown.current(one)),
+          },
         ],
         series: [
           {},

@@ -134,7 +134,7 @@ export function ConcurrencyKeys() {
 
 /** What an operator allows, for whom, until when and why. */
 function LimitText({ of: { handler, concurrency, rate, until, reason } }: { of: Limit }) {
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const said = [
     concurrency === undefined
       ? null
@@ -145,7 +145,7 @@ function LimitText({ of: { handler, concurrency, rate, until, reason } }: { of: 
       ? null
       : rate === null
         ? t('key.anyRate')
-        : t('handler.rate', { limit: rate.limit, period: duration(rate.period_ms) }),
+        : t('handler.rate', { limit: rate.limit, period: duration(rate.period_ms, i18n.language) }),
   ]
   return (
     <>

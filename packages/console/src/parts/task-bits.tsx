@@ -144,12 +144,14 @@ export function useTaskColumns(
     {
       name: 'took',
       title: t('run.took'),
-      width: '84px',
+      width: '112px',
       right: true,
       wide: true,
       spare: 1,
       show: (row) =>
-        row.started_at && row.completed_at ? duration(Date.parse(row.completed_at) - Date.parse(row.started_at)) : '–',
+        row.started_at && row.completed_at
+          ? duration(Date.parse(row.completed_at) - Date.parse(row.started_at), i18n.language)
+          : '–',
     },
     ...(costs
       ? [

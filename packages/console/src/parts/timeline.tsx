@@ -4,6 +4,7 @@ import type { VerifiedTrail } from '../proof/verify-trail.ts'
 import { Person, Time } from './bits.tsx'
 import { Icon, type IconName } from './icons.tsx'
 import { stationOfEvent } from './seal.ts'
+import { SummaryText } from './summary-text.tsx'
 
 type Comment = Awaited<ReturnType<Client['tickets']['comments']>>[number]
 type Item =
@@ -68,7 +69,11 @@ export function Timeline({ verified, comments }: { verified: VerifiedTrail; comm
                 <Time at={item.at} />
                 <span className="number"> · #{item.entry.shown.log_index}</span>
               </p>
-              {reasonOf(item.entry.event) !== '' && <p className="prose">{reasonOf(item.entry.event)}</p>}
+              {reasonOf(item.entry.event) !== '' && (
+                <p className="prose">
+                  <SummaryText text={reasonOf(item.entry.event)} />
+                </p>
+              )}
             </div>
           </li>
         ),

@@ -28,6 +28,7 @@ function Day() {
     <Section title={t('trend.title')} actions={<Go to="insight">{t('nav.insight')}</Go>}>
       <Answer of={insight} lines={2}>
         {({ now }) => {
+          if (now.total.ended === 0) return <p className="dimmed small">{t('trend.none')}</p>
           const steps = filled(now)
           const most = Math.max(1, ...steps.map(({ ended }) => ended))
           const high = (value: number) => (value === 0 ? 0 : Math.max(1.5, (value / most) * HEIGHT))

@@ -45,9 +45,11 @@ export function Waterfall({ task, now }: { task: TaskDetail; now: number }) {
               word={t(`attemptOutcome.${attempt.outcome}`)}
             />
             <span className="dimmed small push">
-              {started > due && t('task.waits', { time: duration(started - due) })}
+              {started > due && t('task.waits', { time: duration(started - due, i18n.language) })}
               {started > due && ' · '}
-              {attempt.outcome === 'lost' ? t('task.lost') : t('task.ran', { time: duration(ended - started) })}
+              {attempt.outcome === 'lost'
+                ? t('task.lost')
+                : t('task.ran', { time: duration(ended - started, i18n.language) })}
               {attempt.cost_usd !== null && ` · ${usd(attempt.cost_usd, i18n.language)}`}
             </span>
           </div>

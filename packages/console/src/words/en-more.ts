@@ -229,6 +229,12 @@ export const enMore = {
     rate: '{{limit}} in {{period}}',
   },
   handlerSource: { builtin: 'Server', folder: 'Folder', http: 'HTTP', worker: 'Worker' },
+  summary: {
+    passed_one: 'One file was checked: the evidence passed.',
+    passed_other: '{{count}} files were checked: the evidence passed.',
+    failed_one: 'One file was checked: the evidence failed.',
+    failed_other: '{{count}} files were checked: the evidence failed.',
+  },
   assetTasks: {
     title: 'Tasks that name it',
     none: 'No task names it.',
@@ -238,6 +244,7 @@ export const enMore = {
   trend: {
     title: 'The last 24 hours',
     said: '{{ended}} ended, {{failing}} failed',
+    none: 'Nothing ended in this time.',
     oldest: 'Waits longest',
     nothing: 'Nothing waits.',
     waits_one: 'one waits',
@@ -812,7 +819,7 @@ export const enMore = {
     revokeText: 'What it signed stays signed; nothing new is taken.',
     instance: 'Keys of this instance',
     instanceText: 'Publish them somewhere else, so that others can compare.',
-    instanceLog: 'instance',
+    instanceLog: 'Log of the instance',
     log: 'Log of {{name}}',
     purpose: 'For',
     public: 'Public key',

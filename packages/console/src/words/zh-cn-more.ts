@@ -216,6 +216,10 @@ export const zhCnMore: Words<typeof enMore> = {
     rate: '{{period}} 内 {{limit}} 个',
   },
   handlerSource: { builtin: '服务器', folder: '文件夹', http: 'HTTP', worker: 'Worker' },
+  summary: {
+    passed_other: '检查了 {{count}} 个文件：证据通过。',
+    failed_other: '检查了 {{count}} 个文件：证据未通过。',
+  },
   assetTasks: {
     title: '提到它的任务',
     none: '没有任务提到它。',
@@ -225,6 +229,7 @@ export const zhCnMore: Words<typeof enMore> = {
   trend: {
     title: '最近 24 小时',
     said: '结束 {{ended}}，失败 {{failing}}',
+    none: '这段时间没有结束的执行。',
     oldest: '等待最久',
     nothing: '没有等待的任务。',
     waits_other: '{{number}} 个等待',
@@ -771,7 +776,7 @@ export const zhCnMore: Words<typeof enMore> = {
     revokeText: '已签署的仍然有效；不再接受新的签名。',
     instance: '本实例的密钥',
     instanceText: '请在别处公布，供他人比对。',
-    instanceLog: '实例',
+    instanceLog: '实例的日志',
     log: '{{name}} 的日志',
     purpose: '用途',
     public: '公钥',
