@@ -100,3 +100,10 @@ export function reasonOf(error: unknown): string {
 
 /** Whether Redis itself answered with an error: it is there, but full, read-only, or does not allow it. */
 export const isRefusal = (error: unknown): boolean => error instanceof Error && error.name === 'ReplyError'
+
+/** The word that an error of Redis begins with. As a label: it is one of few, whatever else it says. */
+export const codeOf = (error: unknown): string =>
+  (error instanceof Error && /^[A-Z]{2,20}(?= |$)/.exec(error.message)?.[0]) || 'ERR'
+
+/** Whether Redis has no memory for what it was to add. */
+export const isFull = (error: unknown): boolean => isRefusal(error) && codeOf(error) === 'OOM'
