@@ -77,7 +77,15 @@ export async function openIdentity(options: {
   const accessTokens = createAccessTokens({ algorithm: settings.algorithm, secrets, privateKey, clock })
   const { trustedProxies, publicUrl } = settings
   const configured = createConfigured(settings.configuredTokens ?? [])
-  const authenticator = createAuthenticator({ db, clock, log, accessTokens, publicUrl, configured, traced: options.traced ?? false })
+  const authenticator = createAuthenticator({
+    db,
+    clock,
+    log,
+    accessTokens,
+    publicUrl,
+    configured,
+    traced: options.traced ?? false,
+  })
   const logins = createThrottle(clock, options.loginLimits)
   const identity: Identity = {
     ...authenticator,
