@@ -208,7 +208,7 @@ Programs send their token in the \`Authorization\` header; pages of the same ori
 |---|---|
 | \`{"type":"connection:status","status":"connected","timestamp","server_time","sequence"}\` | first; \`disconnected\` with a \`reason\` is the last |
 | \`{"type":"event","event":{…}}\` | one event |
-| \`{"type":"ping","timestamp","sequence"}\` | every heartbeat, beside a ping frame; who answers neither is closed |
+| \`{"type":"ping","timestamp","sequence"}\` | every heartbeat, beside a ping frame; who answers neither is told \`disconnected\` and closed with 1008, where it takes that still |
 | \`{"type":"subscription:confirmed","action","events"}\` | what is listened to from now on |
 | \`{"type":"error","code":"MESSAGE_INVALID","message"}\` | that was not understood |
 
@@ -277,7 +277,7 @@ CloudEvents 1.0，JSON，示例见[英文页](../events.md#an-event)。\`id\` �
 |---|---|
 | \`{"type":"connection:status","status":"connected","timestamp","server_time","sequence"}\` | 第一条；最后一条为 \`disconnected\` 并带 \`reason\` |
 | \`{"type":"event","event":{…}}\` | 一个事件 |
-| \`{"type":"ping","timestamp","sequence"}\` | 每次心跳一条，另有 ping 帧；两者都不回应的连接会被关闭 |
+| \`{"type":"ping","timestamp","sequence"}\` | 每次心跳一条，另有 ping 帧；两者都不回应的连接会收到 \`disconnected\`（若仍可送达）并以 1008 关闭 |
 | \`{"type":"subscription:confirmed","action","events"}\` | 从现在起监听的内容 |
 | \`{"type":"error","code":"MESSAGE_INVALID","message"}\` | 消息无法理解 |
 
