@@ -20,12 +20,13 @@ import { Secret } from '../platform/secret.ts'
 import { A } from './conformance.ts'
 import { openQueue, type QueueSettings } from './open.ts'
 import type { Ask, Entry, Lease, Queue } from './queue.ts'
-import { connectRedis, mastersOf } from './redis-client.ts'
+import { codeOf, connectRedis, isFull, mastersOf, reasonOf } from './redis-client.ts'
 import { copyKeysOf, copyScripts } from './redis-scripts.ts'
 
 const skip = missingBackend('Redis', missingRedis())
 const skipWithoutPostgres = skip || missingBackend('PostgreSQL', missingPostgres())
 const LEASE = 30_000
+const FULL = "command not allowed when used memory > 'maxmemory'"
 
 let server: Promise<Postgres> | undefined
 after(async () => (await server)?.stop())
@@ -510,6 +511,19 @@ for (const [what, spoil, mend] of [
       await end()
       await redis.stop()
     }
+  })
+
+for (const [what, message] of [
+  ['as Redis 7 says it', `OOM ${FULL}. script: ${'a1'.repeat(20)}, on @user_script:40.`],
+  [
+    'as Redis 6.2 says it',
+    `ERR Error running script (call to f_${'a1'.repeat(20)}): @user_script:40: @user_script: 40: -OOM ${FULL}.  `,
+  ],
+] as const)
+  test(`why Redis refuses is told in one short line under one code: ${what}`, () => {
+    const error = Object.assign(new Error(message), { name: 'ReplyError' })
+    assert.deepEqual([codeOf(error), reasonOf(error).replace(/\.$/, '')], ['OOM', `OOM ${FULL}`])
+    assert.equal(isFull(error), true)
   })
 
 /** Sets how much memory each server may use: what it uses now, and so many bytes more or less; null: as much as it likes. */
