@@ -183,6 +183,7 @@ one of its libraries, over the bytes as they came, and refuse timestamps that ar
 - Redirects 307 and 308 are followed, up to three, each checked; own headers go to the first origin only.
 
 \`--format slack\` sends \`{"text": …}\` to Slack-compatible chats; \`--format feishu\` a card to a Feishu or Lark bot, signed if \`--bot-secret\` is given.
+Both may answer 200 and refuse in the body: that is a failed attempt (\`FEISHU_19021\`, \`SLACK_CHANNEL_NOT_FOUND\`, or \`SLACK_REFUSED\` where they say it in a sentence) and is tried again.
 \`writ webhook add mailto:ops@example.com --events run.failed\` sends e-mail, if the server has \`WRIT_SMTP_URL\` and \`WRIT_SMTP_FROM\`.
 A password in an \`smtp://\` url goes to another machine under TLS only; \`?requireTLS=false\` at its end allows otherwise. A letter that some recipients were refused for
 counts as delivered, and its delivery says which.
@@ -207,7 +208,7 @@ Programs send their token in the \`Authorization\` header; pages of the same ori
 |---|---|
 | \`{"type":"connection:status","status":"connected","timestamp","server_time","sequence"}\` | first; \`disconnected\` with a \`reason\` is the last |
 | \`{"type":"event","event":{…}}\` | one event |
-| \`{"type":"ping","timestamp","sequence"}\` | every heartbeat, beside a ping frame; who answers neither is closed |
+| \`{"type":"ping","timestamp","sequence"}\` | every heartbeat, beside a ping frame; who answers neither is told \`disconnected\` and closed with 1008, where it takes that still |
 | \`{"type":"subscription:confirmed","action","events"}\` | what is listened to from now on |
 | \`{"type":"error","code":"MESSAGE_INVALID","message"}\` | that was not understood |
 
@@ -280,6 +281,7 @@ CloudEvents 1.0，JSON。\`id\` 是日志条目的 id，\`sequence\` 是它在�
 - 只跟随 307 和 308 重定向，最多三次，每次重新检查目标；自定义头只发给最初的源。
 
 \`--format slack\` 向兼容 Slack 的聊天发送 \`{"text": …}\`；\`--format feishu\` 向飞书或 Lark 机器人发送卡片，给出 \`--bot-secret\` 时带签名。
+两者可能以 200 回答却在正文中拒绝：这算作失败的尝试（\`FEISHU_19021\`、\`SLACK_CHANNEL_NOT_FOUND\`，以句子说明时为 \`SLACK_REFUSED\`），会重试。
 \`writ webhook add mailto:ops@example.com --events run.failed\` 发送邮件，需配置 \`WRIT_SMTP_URL\` 和 \`WRIT_SMTP_FROM\`。\`smtp://\` 地址中的密码只在 TLS 下发往其他主机，地址末尾的 \`?requireTLS=false\` 可放宽；部分收件人被拒的邮件视为已投递，投递记录注明是哪些。
 
 ## 服务器推送（SSE）
@@ -301,7 +303,7 @@ data: {"specversion":"1.0", …}
 |---|---|
 | \`{"type":"connection:status","status":"connected","timestamp","server_time","sequence"}\` | 第一条；最后一条为 \`disconnected\` 并带 \`reason\` |
 | \`{"type":"event","event":{…}}\` | 一个事件 |
-| \`{"type":"ping","timestamp","sequence"}\` | 每次心跳一条，另有 ping 帧；两者都不回应的连接会被关闭 |
+| \`{"type":"ping","timestamp","sequence"}\` | 每次心跳一条，另有 ping 帧；两者都不回应的连接会收到 \`disconnected\`（若仍可送达）并以 1008 关闭 |
 | \`{"type":"subscription:confirmed","action","events"}\` | 从现在起监听的内容 |
 | \`{"type":"error","code":"MESSAGE_INVALID","message"}\` | 消息无法理解 |
 

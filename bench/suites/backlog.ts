@@ -154,6 +154,7 @@ async function openStore(mode: string, url: string, redisUrl: string, undo: () =
     clock: systemClock,
     log: createLog({ level: 'error', format: 'text' }),
     health() {},
+    refused() {},
   })
   return {
     mode,

@@ -167,7 +167,10 @@ test('a peer that answers no ping is closed, and so is who left the project', as
   assert.equal((await system.admin.delete(`/members/${system.bob.number}`)).status, 204)
   assert.equal((await leaver.closed).code, 1008)
   assert.equal(heard(leaver, 'connection:status').at(-1)!.status, 'disconnected')
-  assert.equal((await dead.closed).code, 1006)
+  // It reads, though it does not answer: it is told why.
+  assert.deepEqual(await dead.closed, { code: 1008, reason: 'a ping was not answered' })
+  assert.equal(heard(dead, 'connection:status').at(-1)!.status, 'disconnected')
+  await until('the log says so', async () => /a socket was closed that takes nothing/.test(system.log()))
   assert.ok(heard(dead, 'ping').length >= 1)
 })
 

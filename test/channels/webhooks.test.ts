@@ -340,6 +340,7 @@ for (const backend of backends()) {
     await using receiver = await startReceiver()
     await using system = await backend.start({ fakeClock: true })
     const slack = await addWebhook(system, { url: `${receiver.url}/slack/T0/B0/secret`, format: 'slack' })
+    const closed = await addWebhook(system, { url: `${receiver.url}/closed/secret`, format: 'slack' })
     const bot = await addWebhook(system, {
       url: `${receiver.url}/feishu/secret`,
       format: 'feishu',
@@ -348,11 +349,11 @@ for (const backend of backends()) {
     receiver.answer = ({ path }) =>
       path.includes('feishu')
         ? { status: 200, body: '{"code":19021,"msg":"sign match fail"}' }
-        : { status: 200, body: 'ok' }
+        : { status: 200, body: path.includes('closed') ? '{"ok":false,"error":"channel_not_found"}' : 'ok' }
     assert.equal(slack.secret, null)
     assert.match(slack.url, /^http:\/\/127\.0\.0\.1:\d+\/…$/)
     await openTicket(system, 'Check <!channel> & all')
-    await until('both came', async () => receiver.received.length >= 2)
+    await until('all came', async () => receiver.received.length >= 3)
     const said = receiver.received.find((one) => one.path.includes('slack'))!
     assert.match((JSON.parse(said.body) as { text: string }).text, /^ticket\.created: .*&lt;!channel&gt; &amp; all/)
     const card = JSON.parse(receiver.received.find((one) => one.path.includes('feishu'))!.body)
@@ -363,6 +364,11 @@ for (const backend of backends()) {
       'it is recorded',
       async () => (await deliveriesOf(system, bot.id))[0]?.attempts[0]?.error === 'FEISHU_19021',
     )
+    await until('and that the other refused too', async () => {
+      const [delivery] = await deliveriesOf(system, closed.id)
+      return delivery?.state === 'waiting' && delivery.attempts[0]?.error === 'SLACK_CHANNEL_NOT_FOUND'
+    })
+    await until('ok is a success', async () => (await deliveriesOf(system, slack.id))[0]?.state === 'delivered')
   })
 
   test(

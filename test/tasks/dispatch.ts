@@ -63,6 +63,7 @@ export async function dispatcherOf(
     at: now(),
     requestId: 'test',
     traceId: '0af7651916cd43dd8448eb211c80319c',
+    spanId: null,
   })
   const read = <T>(work: (tx: Tx) => Promise<T>) => inProject(project, () => app.db.read(work))
   const asked = () => ({ caller: caller(), read })

@@ -3,9 +3,12 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import type { Submitted, Task } from '@writ/api'
+import { TaskError } from '../../packages/server/src/kinds/task/index.ts'
+import { backends } from '../backends.ts'
 import { startReceiver } from '../channels/receiver.ts'
 import { TestSystem, until } from '../test-system.ts'
 import { ok } from '../verifies.ts'
+import { handlerOf } from './dispatch.ts'
 
 interface Span {
   traceId: string
@@ -79,6 +82,109 @@ test('one trace goes from the request over the attempt to what the task calls an
     assert.equal(
       receiver.received.find(({ path }) => path === '/a')?.headers.traceparent?.slice(36, 52),
       attempt.spanId,
+    )
+  } finally {
+    collector.close()
+  }
+})
+
+for (const backend of backends())
+  test(`a trace has one root, whatever came of the request (${backend.name})`, { skip: backend.skip }, async () => {
+    const collector = await startCollector()
+    try {
+      await using sys = await backend.start({
+        env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_EXPORTER_OTLP_HEADERS: 'x-tenant=plant%20A' },
+        testHandlers: [
+          handlerOf('test.parent', async (_, ctx) => {
+            const { state } = await ctx.waitFor(await ctx.dispatch('child', { handler: 'test.flaky' }))
+            return state
+          }),
+          handlerOf(
+            'test.flaky',
+            async (_, ctx) => {
+              if (ctx.attempt === 1) throw new TaskError('NOT_YET', 'not yet', { retryable: true })
+            },
+            { maxAttempts: 3 },
+          ),
+        ],
+      })
+      const ended = async (id: string) => {
+        const task = ok(await sys.admin.get<Task>(`/tasks/${id}/wait`))
+        assert.equal(task.state, 'completed')
+        return task.trace_id
+      }
+      const spansOf = async (trace: string, count: number) => {
+        const mine = () => collector.spans.filter((span) => span.traceId === trace)
+        await until(`${count} spans came`, async () => mine().length >= count)
+        return mine().toSorted((a, b) => a.name.localeCompare(b.name))
+      }
+      /** Each span by its name and the name of its parent. */
+      const tree = (spans: readonly Span[]) =>
+        spans.map(({ name, parentSpanId }) => {
+          const parent = spans.find((span) => span.spanId === parentSpanId)
+          return `${name} <- ${parent?.name ?? (parentSpanId || 'nothing')}`
+        })
+      const family = [
+        'attempt test.flaky <- task test.flaky',
+        'attempt test.flaky <- task test.flaky',
+        'attempt test.parent <- task test.parent',
+        'task test.flaky <- attempt test.parent',
+        'task test.parent <- POST /api/v1/tasks',
+      ]
+      // The parent is called again when its child has ended: one attempt more or less is nothing to a tree.
+      const once = (lines: readonly string[]) => [...new Set(lines)].toSorted()
+
+      const own = ok(await sys.admin.post<Submitted>('/tasks', { handler: 'test.parent' }), 201)
+      const ours = await spansOf(await ended(own.id), 6)
+      assert.deepEqual(once(tree(ours)), once([...family, 'POST /api/v1/tasks <- nothing']))
+
+      // Two requests of one trace, under one id of the caller's.
+      const [trace, caller] = ['4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7']
+      const headers = { traceparent: `00-${trace}-${caller}-01`, 'x-request-id': 'from-the-gateway' }
+      const two = []
+      for (const _ of [1, 2])
+        two.push(ok(await sys.admin.post<Submitted>('/tasks', { handler: 'system.ping' }, { headers }), 201))
+      for (const { id } of two) assert.equal(await ended(id), trace)
+      const theirs = await spansOf(trace, 6)
+      assert.deepEqual(once(tree(theirs)), [
+        `POST /api/v1/tasks <- ${caller}`,
+        'attempt system.ping <- task system.ping',
+        'task system.ping <- POST /api/v1/tasks',
+      ])
+      assert.equal(new Set(theirs.map((span) => span.spanId)).size, 6)
+      const parents = theirs.filter(({ name }) => name.startsWith('task')).map((span) => span.parentSpanId)
+      assert.equal(new Set(parents).size, 2)
+
+      // By the clock nobody asked; by hand somebody did.
+      const schedule = { name: 'often', handler: 'system.ping', every_seconds: 3_600 }
+      const { id } = ok(await sys.admin.post<{ id: string }>('/schedules', schedule), 201)
+      const byHand = ok(await sys.admin.post<Submitted>(`/schedules/${id}/trigger`), 201)
+      assert.deepEqual(
+        tree(await spansOf(await ended(byHand.id), 3)).filter((line) => line.startsWith('task')),
+        ['task system.ping <- POST /api/v1/schedules/:id/trigger'],
+      )
+      await sys.check()
+    } finally {
+      collector.close()
+    }
+  })
+
+test('what is due by the clock begins a trace of its own', async () => {
+  const collector = await startCollector()
+  try {
+    await using sys = await TestSystem.start({
+      fakeClock: true,
+      env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_EXPORTER_OTLP_HEADERS: 'x-tenant=plant%20A' },
+    })
+    const schedule = { name: 'often', handler: 'system.ping', every_seconds: 60 }
+    ok(await sys.admin.post('/schedules', schedule), 201)
+    sys.advance(61_000)
+    await sys.app.scheduler.tick()
+    await until('its span came', async () => collector.spans.some(({ name }) => name === 'task system.ping'))
+    const task = collector.spans.find(({ name }) => name === 'task system.ping')!
+    assert.deepEqual(
+      [task.parentSpanId || null, collector.spans.filter((span) => span.traceId === task.traceId).length],
+      [null, 2],
     )
   } finally {
     collector.close()

@@ -752,6 +752,31 @@ test('an option that says nothing without another names it', async (t) => {
   assert.equal(err, 'writ: --after-anyway says nothing without --after. Add --help for usage and examples.\n')
 })
 
+test('who names dead letters hears of those that are none', async (t) => {
+  const again = { id, number: 91, duplicate: false, replays_run_id: id }
+  const { writ } = await openCommandLine(t, ({ url }) =>
+    url.endsWith('/purge') ? { json: { purged: 1 } } : { json: { replayed: [again], left: 0 } },
+  )
+  const all = await writ(['dlq', 'replay', '90'])
+  assert.deepEqual([all.code, all.err, all.out.trim()], [0, '', 'Replayed  1'])
+  const some = await writ(['dlq', 'replay', '90', '91', '92'])
+  assert.deepEqual([some.code, some.out.trim()], [1, 'Replayed  1'])
+  assert.match(some.err, /^writ: 2 of the 3 tasks are not among the dead letters/)
+  // By a filter it is what it is.
+  assert.equal((await writ(['dlq', 'replay', '--queue', 'mail'])).code, 0)
+  const purged = await writ(['dlq', 'purge', '90', '91', '--yes'])
+  assert.deepEqual([purged.code, purged.out.trim()], [1, 'Purged  1'])
+  const { writ: other } = await openCommandLine(t, () => ({ json: { replayed: [], left: 0 } }))
+  assert.match((await other(['dlq', 'replay', '90'])).err, /^writ: Task 90 is not among the dead letters/)
+})
+
+test('what would be cancelled in a queue that there is not is no number', async (t) => {
+  const { writ, asked } = await openCommandLine(t, () => ({ json: [] }))
+  const { code, err, out } = await writ(['queue', 'drain', 'nigth'])
+  assert.deepEqual([code, out, asked.length], [1, '', 1])
+  assert.match(err, /^writ: This project has no queue called "nigth"\. /)
+})
+
 test('a debounced task says how long it waits at most', async (t) => {
   const { writ, asked } = await openCommandLine(t, () => ({ status: 201, json: { id, number: 7, duplicate: false } }))
   const { code, err } = await writ(['task', 'run', 'x', '--key', 'k', '--debounce', '5', '--max-wait', '60'])

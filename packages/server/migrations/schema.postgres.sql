@@ -686,6 +686,7 @@ CREATE TABLE public.runs (
     depends_on text,
     awaited smallint DEFAULT 0 NOT NULL,
     cancel_reason text,
+    parent_span_id text,
     CONSTRAINT runs_door_check CHECK ((door = 'dispatch'::text)),
     CONSTRAINT runs_finalize_check CHECK ((finalize = ANY (ARRAY['auto'::text, 'manual'::text]))),
     CONSTRAINT runs_run_type_check CHECK ((run_type = ANY (ARRAY['proof'::text, 'action'::text]))),

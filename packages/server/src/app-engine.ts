@@ -67,6 +67,11 @@ export async function openEngine(on: {
   const kinds = new Map([createProofKind({ blobs, clock, judges })].map((kind) => [kind.name, kind]))
   const waiting = createWaiting()
   let trouble: string | null = null
+  const ours = createTaskMetrics(metrics.registry, {
+    now: clock.now,
+    redis: config.queueBackend === 'redis',
+    backlog: () => backlog(),
+  })
   const opened = await openQueue(db, {
     backend: config.queueBackend,
     redisUrl: config.redisUrl,
@@ -75,9 +80,9 @@ export async function openEngine(on: {
     health: (reason) => {
       trouble = reason
     },
+    refused: ours.redisRefused,
   })
   const backlog = createBacklog(db, opened)
-  const ours = createTaskMetrics(metrics.registry, { now: clock.now, backlog })
   const queue = observed(opened, ours.batch)
   const executing = {
     db,

@@ -41,7 +41,7 @@ export function spanOfRequest(request: FastifyRequest, reply: FastifyReply, now:
     name: `${request.method} ${route ?? 'unknown'}`,
     kind: 'server',
     traceId: caller?.traceId ?? traceIdOf(request.id),
-    spanId: spanIdOf(request.id),
+    spanId: caller?.spanId ?? spanIdOf(request.id),
     parentSpanId: caller ? (parentOf(request.headers.traceparent)?.spanId ?? null) : null,
     start: now - reply.elapsedTime,
     end: now,
@@ -70,13 +70,16 @@ export function accessOf(request: FastifyRequest, reply: FastifyReply): Record<s
   }
 }
 
-/** From the dispatch of a task to its end. */
+/**
+ * From the dispatch of a task to its end, tries included. A child of the request or the attempt that dispatched it, as it is in their trace
+ * and the only one in its queue entry; OpenTelemetry's conventions for messages allow a parent for a single message, and links for many.
+ */
 export const spanOfTask = (row: WorkRow, ending: Ending, at: number): FinishedSpan => ({
   name: `task ${row.handler}`,
   kind: 'consumer',
   traceId: row.trace_id,
   spanId: spanIdOf(row.id),
-  parentSpanId: null,
+  parentSpanId: row.parent_span_id,
   start: row.created_at,
   end: at,
   attributes: { 'writ.run': row.id, 'writ.handler': row.handler, 'writ.queue': row.queue },

@@ -181,6 +181,7 @@ export async function openApp(on: {
     clock,
     log: log.child({ part: 'identity' }),
     settings: config,
+    traced: config.otlpUrl !== undefined,
     ...(on.passwordCost ? { passwordCost: on.passwordCost } : {}),
   })
   const created = (await bootstrap(identity))?.created ?? null

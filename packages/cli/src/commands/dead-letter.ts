@@ -1,6 +1,7 @@
 import type { Task } from '@writ/api'
 import type { Command } from 'commander'
 import { type App, refOf } from '../app.ts'
+import { Failure } from '../failure.ts'
 import { allOption, type ListOptions, limitOption, listSome, sayCount } from '../listing.ts'
 import type { Column } from '../table.ts'
 import { timeText } from '../text.ts'
@@ -35,6 +36,18 @@ const deadFilterOf = (o: DeadOptions) => ({
   ...(o.since ? { died_after: timeOf(o.since) } : {}),
   ...(o.until ? { died_before: timeOf(o.until) } : {}),
 })
+
+/** Whoever names tasks means all of them: what is there no more, or never was, must not look like success. */
+function mustBeAll(refs: readonly string[], done: number): void {
+  const named = new Set(refs.map(refOf)).size
+  if (done >= named) return
+  const what =
+    named === 1 ? `Task ${refs[0]} is` : `${named - done} of the ${named} tasks ${named - done === 1 ? 'is' : 'are'}`
+  throw new Failure(`${what} not among the dead letters that were asked for.`, {
+    code: 'TASK_NOT_DEAD',
+    advice: '"writ dlq list" shows them; "writ task show" shows any task.',
+  })
+}
 
 export function addDeadLetterCommands(program: Command, app: App): void {
   const dlq = program
@@ -78,6 +91,7 @@ Examples:
         ],
         done.replayed.map(({ number }) => number).join('\n'),
       )
+      if (done.left === 0) mustBeAll(refs, done.replayed.length)
     })
   withDeadFilter(dlq.command('purge [tasks...]').description('Take dead letters off the list; their record stays'))
     .option('--yes', 'do it; otherwise what would be purged is only counted')
@@ -88,6 +102,8 @@ Examples:
         const { count } = await client.deadLetters.preview({ body })
         return sayCount(app, 'Would be purged', count, 'say --yes to do it')
       }
-      sayCount(app, 'Purged', (await client.deadLetters.purge({ body })).purged)
+      const { purged } = await client.deadLetters.purge({ body })
+      sayCount(app, 'Purged', purged)
+      mustBeAll(refs, purged)
     })
 }

@@ -1,7 +1,7 @@
 import type { ConcurrencyKey, Queue } from '@writ/api'
 import { type Command, Option } from 'commander'
 import type { App } from '../app.ts'
-import { usage } from '../failure.ts'
+import { Failure, usage } from '../failure.ts'
 import { countOf, sayCount } from '../listing.ts'
 import type { Column } from '../table.ts'
 import { timeText } from '../text.ts'
@@ -186,7 +186,12 @@ export function addQueueCommands(program: Command, app: App): void {
     .action(async (of: string, o: { yes?: boolean }) => {
       const client = await app.client()
       const found = (await client.queues.list()).find(({ name }) => name === of)
-      const waiting = found ? found.waiting + found.delayed : 0
+      if (!found)
+        throw new Failure(`This project has no queue called "${of}".`, {
+          code: 'QUEUE_UNKNOWN',
+          advice: '"writ queue list" shows them.',
+        })
+      const waiting = found.waiting + found.delayed
       if (!o.yes) return sayCount(app, 'Would be cancelled', waiting, 'say --yes to do it; it cannot be undone')
       let cancelled = 0
       for (;;) {

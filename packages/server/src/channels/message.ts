@@ -59,9 +59,10 @@ export function writeDispatched(id: string, told: object, secrets: readonly stri
   }
 }
 
-/** Why an answer is no success, or null. A Feishu bot answers 200 and says in the body that it refused. */
+/** Why an answer is no success, or null. Chat programs may answer 200 and say in the body that they refused. */
 export function faultOf(format: WebhookFormat, answer: Incoming): string | null {
   if (answer.status < 200 || answer.status > 299) return `HTTP_${answer.status}`
+  if (format === 'slack') return slackFaultOf(answer)
   if (format !== 'feishu') return null
   try {
     const { code = 0, StatusCode = 0 } = JSON.parse(answer.body.toString('utf8')) as {
@@ -72,6 +73,27 @@ export function faultOf(format: WebhookFormat, answer: Incoming): string | null 
   } catch {
     return 'FEISHU_ANSWER_UNREADABLE'
   }
+}
+
+/**
+ * Slack answers the text `ok`, and so do most that take its form: what is no JSON object says nothing against it. Those that
+ * answer with one say a refusal in different words: `ok: false` (Slack's API, Zulip), `success: false` (Rocket.Chat), `error`,
+ * `result: error` (Zulip), `errcode` (DingTalk, WeCom).
+ */
+function slackFaultOf(answer: Incoming): string | null {
+  let said: unknown
+  try {
+    said = JSON.parse(answer.body.toString('utf8'))
+  } catch {
+    return null
+  }
+  if (typeof said !== 'object' || said === null || Array.isArray(said)) return null
+  const { ok, success, error, result, errcode } = said as Record<string, unknown>
+  const code = typeof errcode === 'number' && errcode !== 0 ? errcode : null
+  if (ok !== false && success !== false && !error && result !== 'error' && code === null) return null
+  // Its word where it is one, like channel_not_found; a sentence stands in the kept answer.
+  const word = typeof error === 'string' && /^\w{1,60}$/.test(error) ? error.toUpperCase() : 'REFUSED'
+  return `SLACK_${code ?? word}`
 }
 
 /** The same for a person's mailbox. */

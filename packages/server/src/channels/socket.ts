@@ -29,6 +29,9 @@ const ALL = ['*']
 const MAX_OWED = 100
 const TEXT = { binary: false } as const
 
+/** Why a socket is closed whose client answered no ping, where it can be told. */
+const NO_ANSWER = 'a ping was not answered'
+
 /** Why a socket is closed whose `after` is a place that no event has. */
 export const NO_SEQUENCE = 'after is no sequence of an event'
 
@@ -152,8 +155,17 @@ export async function serveSocket(
     await say(status('disconnected', reason))
     socket.close(known ? 1008 : 1011, reason)
   } finally {
+    const took = await said
+    if (!closed.signal.aborted && !(alive && took)) {
+      on.log.info({ user: caller.username, sequence: sequenceOf(place) }, 'a socket was closed that takes nothing')
+      // Into what room there is on the way to it; where there is none, it is not told.
+      if (took) {
+        socket.send(status('disconnected', NO_ANSWER), TEXT)
+        socket.close(1008, NO_ANSWER)
+      }
+    }
     // Nobody reads, or nobody is there: a closing handshake would wait for them.
-    if (!alive || !(await said)) socket.terminate()
+    if (!alive || !took) socket.terminate()
     closed.abort()
   }
 }

@@ -33,5 +33,6 @@ export async function actFor(tx: Tx, userId: string, endpoint: string, at: numbe
     at,
     requestId: 'schedule',
     traceId: randomHex(16),
+    spanId: null,
   }
 }

@@ -34,7 +34,7 @@ export interface Authenticator {
   settle(): Promise<void>
 }
 
-type Where = Pick<Caller, 'ip' | 'userAgent' | 'at' | 'requestId' | 'traceId'>
+type Where = Pick<Caller, 'ip' | 'userAgent' | 'at' | 'requestId' | 'traceId' | 'spanId'>
 
 /**
  * Makes the authenticator. Credentials, first that is there: `Authorization: Bearer` (access token or API token),
@@ -47,6 +47,8 @@ export function createAuthenticator(options: {
   accessTokens: AccessTokens
   publicUrl?: string | undefined
   configured: Configured
+  /** Whether each request becomes a span. */
+  traced: boolean
 }): Authenticator {
   const { db, clock, log, accessTokens, configured } = options
   const publicOrigin = options.publicUrl === undefined ? undefined : new URL(options.publicUrl).origin
@@ -147,6 +149,8 @@ export function createAuthenticator(options: {
       at: clock.now(),
       requestId: request.id,
       traceId: parentOf(request.headers.traceparent)?.traceId ?? randomHex(16),
+      // Not of the request's id, which a caller may give to several requests of one trace.
+      spanId: options.traced ? randomHex(8) : null,
     }
   }
 

@@ -27,6 +27,8 @@ export interface Caller extends Actor, Asking {
   readonly requestId: string
   /** W3C trace id, 32 hex characters: the caller's, or ours. */
   readonly traceId: string
+  /** The span in it that what is asked for is a child of, 16 hex characters: the request's own. Null where nobody collects, or none asked. */
+  readonly spanId: string | null
 }
 
 /** A caller who is known. Throws NOT_AUTHENTICATED for any other. */

@@ -68,6 +68,8 @@ export async function openIdentity(options: {
   settings: IdentitySettings
   passwordCost?: PasswordCost
   loginLimits?: ThrottleLimits
+  /** Whether each request becomes a span. */
+  traced?: boolean
 }): Promise<Identity> {
   const { db, clock, log, settings } = options
   const secrets = await loadSecretKey(settings)
@@ -75,7 +77,15 @@ export async function openIdentity(options: {
   const accessTokens = createAccessTokens({ algorithm: settings.algorithm, secrets, privateKey, clock })
   const { trustedProxies, publicUrl } = settings
   const configured = createConfigured(settings.configuredTokens ?? [])
-  const authenticator = createAuthenticator({ db, clock, log, accessTokens, publicUrl, configured })
+  const authenticator = createAuthenticator({
+    db,
+    clock,
+    log,
+    accessTokens,
+    publicUrl,
+    configured,
+    traced: options.traced ?? false,
+  })
   const logins = createThrottle(clock, options.loginLimits)
   const identity: Identity = {
     ...authenticator,

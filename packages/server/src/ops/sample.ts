@@ -104,6 +104,7 @@ async function fill(identity: Identity): Promise<Sample> {
     at: clock.now(),
     requestId: '',
     traceId: '',
+    spanId: null,
   }
   for (const body of ASSETS) {
     try {

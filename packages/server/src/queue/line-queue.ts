@@ -43,11 +43,11 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
   let swept = false
 
   /** `hint`: say that there may be something to claim. */
-  const put = (entries: readonly Placed[], hint: boolean) => {
-    for (const entry of entries) outgoing.add(entry, { do: 'put', entry }, hint)
+  const put = (how: 'put' | 'keep', entries: readonly Placed[], hint: boolean) => {
+    for (const entry of entries) outgoing.add(entry, { do: how, entry }, hint)
   }
-  const putAfterwards = (tx: Tx, entries: readonly Placed[], hint: boolean) => {
-    if (entries.length > 0) tx.afterCommit(() => put(entries, hint))
+  const putAfterwards = (tx: Tx, how: 'put' | 'keep', entries: readonly Placed[]) => {
+    if (entries.length > 0) tx.afterCommit(() => put(how, entries, true))
   }
 
   return {
@@ -55,8 +55,8 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
       const there = await insertEntries(tx, entries)
       putAfterwards(
         tx,
+        'put',
         there.map((entry) => ({ ...entry, project: tx.project })),
-        true,
       )
     },
     mayHold: (tx, queue) => mayHold(tx, queue, limits),
@@ -88,7 +88,7 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
       tx.afterCommit(() => {
         reserved.delete(ask)
         for (const taken of mine.taken) outgoing.add(mine.place, { do: 'ack', taken }, false)
-        put(stay, false)
+        put('keep', stay, false)
         // Fewer came than were asked for, but not because there are no more.
         if (refused.length > stay.length) listener?.runnable(mine.place)
       })
@@ -101,7 +101,7 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
       // By settlement, not by run: a run may stand here under two fences.
       const settled = new Set<Settlement>(held.filter((_, i) => ends[i]))
       const again = [...settled].filter((one) => one.next !== 'done').map((one) => one.runId)
-      putAfterwards(tx, await findWaiting(tx, again), true)
+      putAfterwards(tx, 'keep', await findWaiting(tx, again))
       const free = new Map(settlements.filter((one) => one.fence === 'unclaimed').map((one) => [one.runId, one]))
       const gone = await removeUnheld(tx, [...free.keys()])
       if (gone.length > 0)
@@ -118,7 +118,7 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
       // On SQLite this process is the only one: at its first sweep every lease belongs to one that is gone.
       const lapsed = await endLapsed(db, swept || db.dialect === 'postgres' ? now : Number.MAX_SAFE_INTEGER)
       if (lapsed.length < PAGE) swept = true
-      put(lapsed, true)
+      put('keep', lapsed, true)
       for (const [ask, { place, taken, at }] of reserved)
         if (at + HANDOVER_MS <= now) {
           reserved.delete(ask)

@@ -209,6 +209,15 @@ export const createSource = (db: Database): Source => ({
     )
     return rows.map(placedOf)
   },
+  async unsee(entries) {
+    await inProject(INSTANCE, () =>
+      db.write((tx) =>
+        tx.sql(`update queue set ready = 0 where ${inList(tx, 'run_id', '?1')} and ready = 2 and lease_until is null`, [
+          entries.map((entry) => entry.runId),
+        ]),
+      ),
+    )
+  },
 })
 
 /** The database's own queue takes over from a line: all that waits has to be looked at again. */

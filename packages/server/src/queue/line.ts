@@ -11,9 +11,12 @@ export interface Taken {
   readonly ticket: string
 }
 
-/** What changes in a line. `ack` and `back` end what was taken: for good, or to wait on. */
+/**
+ * What changes in a line. `keep` puts an entry in that was in it before it was claimed, also where there is no memory for more.
+ * `ack` and `back` end what was taken: for good, or to wait on.
+ */
 export type Change =
-  | { readonly do: 'put'; readonly entry: Entry }
+  | { readonly do: 'put' | 'keep'; readonly entry: Entry }
   | { readonly do: 'remove'; readonly runId: string }
   | { readonly do: 'ack' | 'back'; readonly taken: Taken }
 
@@ -50,6 +53,8 @@ export interface Source {
   places(): Promise<Place[]>
   /** Entries of these places that nobody holds, by id, after `after`; an empty page is the end. */
   page(places: readonly Place[], after: string): Promise<Placed[]>
+  /** These are not in the line: they are looked for again when they are due. */
+  unsee(entries: readonly Entry[]): Promise<void>
 }
 
 export interface Copy {

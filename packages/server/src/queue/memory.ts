@@ -64,7 +64,7 @@ export async function openMemoryLine(source: Source): Promise<Line> {
     async change(place, changes, now) {
       const shelf = shelfOf(place)
       for (const change of changes) {
-        if (change.do === 'put') put(shelf, change.entry, now)
+        if ('entry' in change) put(shelf, change.entry, now)
         else if (change.do === 'remove') {
           const old = shelf.entries.get(change.runId)
           if (old) old.gone = true

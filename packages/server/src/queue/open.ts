@@ -17,6 +17,8 @@ export interface QueueSettings {
   readonly log: Logger
   /** Hears why Redis cannot be used, and null when it can again. */
   health(reason: string | null): void
+  /** Hears the code of each error that Redis answers with. */
+  refused(code: string): void
   /** For `redis`: after how many milliseconds a place in which nothing is goes; ten minutes when left out. */
   readonly idleMs?: number
 }

@@ -36,7 +36,7 @@ async function exercise(db: Database, backend: Backend, afterwards: () => Promis
       ),
     )
   const open = () =>
-    openQueue(db, { ...backend, redisUrl: new Secret(backend.redisUrl ?? ''), clock, log, health() {} })
+    openQueue(db, { ...backend, redisUrl: new Secret(backend.redisUrl ?? ''), clock, log, health() {}, refused() {} })
   const opened = [await open()]
   return {
     db,

@@ -95,8 +95,22 @@ export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return 'no reason given'
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
   // Which line of which of our scripts it was is nothing for a log.
-  return error.message.replace(/\.? script: [0-9a-f]{40}, on @user_script:\d+\.?$/, '') || code || error.name
+  const said = error.message
+    .replace(/\.? script: [0-9a-f]{40}, on @user_script:\d+\.?$/, '')
+    .replace(BEFORE_7, '')
+    .trim()
+  return said || code || error.name
 }
+
+/** What Redis before 7 puts before an error of a script's command. */
+const BEFORE_7 = /^.*@user_script: ?\d+: -(?=[A-Z]{2,20} )/
 
 /** Whether Redis itself answered with an error: it is there, but full, read-only, or does not allow it. */
 export const isRefusal = (error: unknown): boolean => error instanceof Error && error.name === 'ReplyError'
+
+/** The word that an error of Redis begins with. As a label: it is one of few, whatever else it says. */
+export const codeOf = (error: unknown): string =>
+  (error instanceof Error && /^[A-Z]{2,20}(?= |$)/.exec(error.message.replace(BEFORE_7, ''))?.[0]) || 'ERR'
+
+/** Whether Redis has no memory for what it was to add. */
+export const isFull = (error: unknown): boolean => isRefusal(error) && codeOf(error) === 'OOM'

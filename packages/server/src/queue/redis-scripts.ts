@@ -17,6 +17,10 @@
  * where there is neither a stamp nor a beginning: it waits in the table, unseen. Whoever brings a stamp back notes the place anew
  * after it began and before it ends, under a new number, and a name goes only under the number that it had before its place
  * went. So whatever stops or comes late, a place with a stamp has its name.
+ *
+ * A full Redis (`maxmemory`, `noeviction`) refuses the first write of a script if it may need memory. If it needs none, the script
+ * runs to its end. So what hands out, returns, moves or frees what is here begins with `PERSIST`, which changes nothing, and
+ * only what adds is refused. Flags of scripts would say the same, from Redis 7 on.
  */
 export const keysOf = (tag: string): string[] =>
   ['stamp', 'building', 'entries', 'later', 'handlers', 'out', 'seq', 'due:'].map((name) => `{${tag}}:${name}`)
@@ -27,6 +31,8 @@ const shared = `
 local stamp, building, entries, later, handlers, out, seq, due = unpack(KEYS)
 local call = redis.call
 local RANK = 56
+-- From here on nothing is refused for want of memory.
+local function need_none() call('PERSIST', stamp) end
 local function stand(value)
   local handler = string.sub(value, RANK + 1)
   call('ZADD', due .. handler, 0, string.sub(value, 1, RANK))
@@ -44,21 +50,29 @@ end
 
 export const scripts = {
   /**
-   * ARGV: now, then changes: 'put', run, rank and handler, time | 'remove', run | 'ack', id | 'back', id, rank and handler.
-   * Answers 2; 1 if the place is being built; 0 if it is not there, and nothing was done.
+   * ARGV: now, then changes: 'put' or 'keep', run, rank and handler, time | 'remove', run | 'ack', id | 'back', id, rank and handler.
+   * Answers 2; 1 if the place is being built; 0 if it is not there, and nothing was done. Where there is no memory for what is put,
+   * the rest is done, and the answer is Redis's error.
    */
   writChange: `${shared}
 local answer = call('EXISTS', stamp) == 1 and 2 or call('EXISTS', building)
 if answer == 0 then return 0 end
+-- Writes nothing, and is refused like what does.
+local probe = redis.pcall('SETRANGE', building, 0, '')
+local full, refused = type(probe) == 'table' and string.find(probe.err, 'OOM', 1, true), false
+if type(probe) == 'table' and not full then return probe end
+need_none()
 local now = tonumber(ARGV[1])
 local i = 2
 while i <= #ARGV do
   local what, name = ARGV[i], ARGV[i + 1]
-  if what == 'put' then
+  if what == 'put' or what == 'keep' then
     local value, at = ARGV[i + 2], tonumber(ARGV[i + 3])
     i = i + 4
     local old = call('HGET', entries, name)
-    if old ~= value then
+    if full and what == 'put' and not old then
+      refused = true
+    elseif old ~= value then
       if old then leave(name, old) end
       call('HSET', entries, name, value)
       if at > now then call('ZADD', later, at, name) else stand(value) end
@@ -81,6 +95,7 @@ while i <= #ARGV do
     end
   end
 end
+if refused then return redis.error_reply("OOM command not allowed when used memory > 'maxmemory'.") end
 return answer`,
 
   /**
@@ -91,6 +106,7 @@ return answer`,
 local epoch = call('GET', stamp)
 if not epoch and call('EXISTS', building) == 0 then return {} end
 if epoch ~= ARGV[1] then return false end
+need_none()
 if call('EXISTS', seq) == 0 then
   local time = call('TIME')
   call('SET', seq, time[1] .. string.format('%06d', time[2]))
@@ -133,6 +149,7 @@ return taken`,
    */
   writSweep: `${shared}
 if call('GET', stamp) ~= ARGV[1] then return false end
+need_none()
 local ripe = call('ZRANGEBYSCORE', later, '-inf', ARGV[2], 'LIMIT', 0, 1000)
 for _, run in ipairs(ripe) do
   call('ZREM', later, run)
@@ -176,8 +193,8 @@ return { begun, 1 }`,
   /** ARGV: epoch, a beginning. All entries were put in, if nobody began anew meanwhile. */
   writFinish: `${shared}
 if call('GET', building) ~= ARGV[2] then return 0 end
-call('SET', stamp, ARGV[1])
 call('DEL', building)
+call('SET', stamp, ARGV[1])
 return 1`,
 
   /** ARGV: epoch, the counter when it was seen to be empty. Answers 1 if nothing was here since, and nothing is left. */
@@ -202,19 +219,21 @@ export const copyScripts = {
    * the copy may have asked for its places already.
    */
   writMeet: `
-local new = redis.call('SADD', KEYS[2], ARGV[2])
+local new = redis.call('SISMEMBER', KEYS[2], ARGV[2]) == 0 and redis.call('SADD', KEYS[2], ARGV[2]) or 0
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 return new`,
 
   /** ARGV: epoch, places. Those that were met meanwhile stay; they have no stamp, and are built by the next sweep. */
   writComplete: `
 if tonumber(redis.call('GET', KEYS[1]) or -1) >= tonumber(ARGV[1]) then return 0 end
+redis.call('PERSIST', KEYS[1])
 for i = 2, #ARGV do redis.call('SADD', KEYS[2], ARGV[i]) end
 redis.call('SET', KEYS[1], ARGV[1])
 return 1`,
 
   /** ARGV: places. */
   writKeep: `
+redis.call('PERSIST', KEYS[1])
 for _, name in ipairs(ARGV) do
   redis.call('SADD', KEYS[2], name)
   redis.call('HSET', KEYS[3], name, redis.call('HINCRBY', KEYS[3], '', 1))

@@ -20,12 +20,13 @@ import { Secret } from '../platform/secret.ts'
 import { A } from './conformance.ts'
 import { openQueue, type QueueSettings } from './open.ts'
 import type { Ask, Entry, Lease, Queue } from './queue.ts'
-import { connectRedis, mastersOf } from './redis-client.ts'
+import { codeOf, connectRedis, isFull, mastersOf, reasonOf } from './redis-client.ts'
 import { copyKeysOf, copyScripts } from './redis-scripts.ts'
 
 const skip = missingBackend('Redis', missingRedis())
 const skipWithoutPostgres = skip || missingBackend('PostgreSQL', missingPostgres())
 const LEASE = 30_000
+const FULL = "command not allowed when used memory > 'maxmemory'"
 
 let server: Promise<Postgres> | undefined
 after(async () => (await server)?.stop())
@@ -78,6 +79,7 @@ const open = (db: Database, url: string, more: Partial<QueueSettings> = {}): Pro
     clock: systemClock,
     log: logTo([]),
     health() {},
+    refused() {},
     ...more,
   })
 
@@ -465,7 +467,12 @@ for (const [what, spoil, mend] of [
     const { db, end } = await onSqlite()
     const lines: string[] = []
     const healths: (string | null)[] = []
-    const queue = await open(db, redis.url, { log: logTo(lines), health: (reason) => healths.push(reason) })
+    const codes = new Set<string>()
+    const queue = await open(db, redis.url, {
+      log: logTo(lines),
+      health: (reason) => healths.push(reason),
+      refused: (code) => codes.add(code),
+    })
     const operator = new Redis(redis.url)
     const order = (line: string) => operator.call(...(line.split(' ') as [string, ...string[]]))
     const said = (text: string) => lines.filter((line) => line.includes(text)).length
@@ -477,15 +484,17 @@ for (const [what, spoil, mend] of [
       await order(spoil)
       await enqueue(db, queue, [meanwhile])
       // As a server does it: it looks around, and offers what waits, longer than it takes to believe that all is well.
+      const claimed = new Set<string>()
       for (let began = performance.now(); performance.now() - began < 4_500; await nap(100)) {
         await queue.sweep(systemClock.now())
-        assert.deepEqual(await claim(db, queue), [])
+        for (const lease of await claim(db, queue)) claimed.add(lease.runId)
       }
+      assert.deepEqual(claimed, new Set(what === 'full' ? [before.runId] : []))
       assert.deepEqual([said('redis takes nothing'), said('redis is away'), said('redis is back')], [1, 0, 0])
       assert.match(healths.at(-1) ?? '', /^(OOM command not allowed|READONLY You can't write)[^:]*$/)
+      assert.deepEqual([...codes], [what === 'full' ? 'OOM' : 'READONLY'])
 
       await order(mend)
-      const claimed = new Set<string>()
       await until(async () => {
         for (const lease of await claimSoon(db, queue)) claimed.add(lease.runId)
         return claimed.size === 2
@@ -498,6 +507,177 @@ for (const [what, spoil, mend] of [
       assert.equal(said('redis is back'), 1)
     } finally {
       operator.disconnect()
+      await queue.close()
+      await end()
+      await redis.stop()
+    }
+  })
+
+for (const [what, message] of [
+  ['as Redis 7 says it', `OOM ${FULL}. script: ${'a1'.repeat(20)}, on @user_script:40.`],
+  [
+    'as Redis 6.2 says it',
+    `ERR Error running script (call to f_${'a1'.repeat(20)}): @user_script:40: @user_script: 40: -OOM ${FULL}.  `,
+  ],
+] as const)
+  test(`why Redis refuses is told in one short line under one code: ${what}`, () => {
+    const error = Object.assign(new Error(message), { name: 'ReplyError' })
+    assert.deepEqual([codeOf(error), reasonOf(error).replace(/\.$/, '')], ['OOM', `OOM ${FULL}`])
+    assert.equal(isFull(error), true)
+  })
+
+/** Sets how much memory each server may use: what it uses now, and so many bytes more or less; null: as much as it likes. */
+async function limitMemory(url: string, more: number | null): Promise<void> {
+  const operator = await connectRedis(url, { troubled() {}, cut() {} })
+  try {
+    for (const master of mastersOf(operator)) {
+      const used = Number(/^used_memory:(\d+)/m.exec(await master.info('memory'))?.[1])
+      await master.config('SET', 'maxmemory', more === null ? 0 : used + more)
+    }
+  } finally {
+    operator.disconnect()
+  }
+}
+
+const settleAs = (db: Database, queue: Queue, lease: Lease, runAt: number): Promise<boolean[]> =>
+  inProject(A, () =>
+    db.write((tx) => queue.settle(tx, [{ runId: lease.runId, fence: lease.fence, next: 'retry', runAt }])),
+  )
+
+for (const [where, start] of [
+  ['Redis', startRedis],
+  ['cluster', startRedisCluster],
+] as const)
+  test(`a ${where} that is full hands out, takes back and lets go of what it has, and refuses what is new`, {
+    skip,
+  }, async () => {
+    const redis = await start()
+    const { db, end } = await onSqlite()
+    const before = await open(db, redis.url)
+    try {
+      const due = [entry(), entry(), entry()]
+      const later = entry({ runAt: systemClock.now() + 300 })
+      await before.sweep(systemClock.now())
+      await enqueue(db, before, [...due, later])
+      await until(async () => (await before.sweep(systemClock.now())).runnable.length === 1)
+      await before.close()
+      await limitMemory(redis.url, -1_000_000)
+      // A server that begins meanwhile, and knows of no place.
+      const queue = await open(db, redis.url)
+      try {
+        const fresh = entry()
+        await queue.sweep(systemClock.now())
+        await enqueue(db, queue, [fresh])
+        const [first] = await claimSoon(db, queue, 1)
+        await settleAs(db, queue, first!, systemClock.now())
+        const done: string[] = []
+        await until(async () => {
+          await queue.sweep(systemClock.now())
+          const leases = await claim(db, queue, 2)
+          assert.deepEqual([...new Set(await finish(db, queue, leases))], leases.length > 0 ? [true] : [])
+          done.push(...leases.map((lease) => lease.runId))
+          return done.length >= 4
+        })
+        assert.deepEqual(done.toSorted(), [...due, later].map((one) => one.runId).toSorted())
+        // What it had is gone from it: only so does it become free.
+        await queue.sweep(systemClock.now())
+        const operator = await connectRedis(redis.url, { troubled() {}, cut() {} })
+        const left = (await Promise.all(mastersOf(operator).map((master) => master.keys('*')))).flat()
+        operator.disconnect()
+        assert.deepEqual(
+          left.filter((key) => /:(entries|later|out|due:.*)$/.test(key)),
+          [],
+        )
+        await limitMemory(redis.url, null)
+        assert.deepEqual(
+          (await claimSoon(db, queue)).map((lease) => lease.runId),
+          [fresh.runId],
+        )
+      } finally {
+        await queue.close()
+      }
+    } finally {
+      await end()
+      await redis.stop()
+    }
+  })
+
+test('what was held back in a full Redis (paused, or over a limit) goes back into it', { skip }, async () => {
+  const redis = await startRedis()
+  const { db, end } = await onSqlite()
+  const queue = await open(db, redis.url)
+  const pause = (at: number | null) =>
+    inProject(A, () =>
+      db.write((tx) =>
+        tx.sql(
+          `insert into queues (project_id, name, paused_at, created_at) values (?1, 'api', ?2, 0)
+           on conflict (project_id, name) do update set paused_at = excluded.paused_at`,
+          [A, at],
+        ),
+      ),
+    )
+  try {
+    const one = entry({ runAt: systemClock.now() - 10_000 })
+    await queue.sweep(systemClock.now())
+    await enqueue(db, queue, [one])
+    // It was seen in Redis: nobody offers it again.
+    await until(async () => {
+      await queue.sweep(systemClock.now())
+      return (await db.lookup<{ ready: number }>('select ready from queue', []))[0]!.ready === 2
+    })
+    await limitMemory(redis.url, -1_000_000)
+    await pause(1)
+    assert.deepEqual(await claim(db, queue), [])
+    await pause(null)
+    assert.deepEqual(
+      (await claimSoon(db, queue)).map((lease) => lease.runId),
+      [one.runId],
+    )
+  } finally {
+    await queue.close()
+    await end()
+    await redis.stop()
+  }
+})
+
+for (const how of [
+  'more comes than it has memory for',
+  'it begins anew with less memory than what waits needs',
+] as const)
+  test(`a full Redis drains by itself, and nothing is lost or doubled: ${how}`, { skip }, async () => {
+    const redis = await startRedis()
+    const { db, end } = await onSqlite()
+    const all = Array.from({ length: 10_000 }, () => entry({ priority: 1 }))
+    let queue = await open(db, redis.url)
+    try {
+      await queue.sweep(systemClock.now())
+      await enqueue(db, queue, all)
+      await until(async () => (await queue.sweep(systemClock.now())).runnable.length === 1)
+      if (how.startsWith('more')) {
+        await limitMemory(redis.url, -1_000_000)
+        const more = Array.from({ length: 1_000 }, () => entry())
+        await enqueue(db, queue, more)
+        all.push(...more)
+      } else {
+        await until(async () => {
+          await queue.sweep(systemClock.now())
+          return (await db.lookup('select 1 from queue where ready = 0 limit 1', [])).length === 0
+        })
+        await queue.close()
+        await redis.restart({ empty: true })
+        await limitMemory(redis.url, 2_000_000)
+        queue = await open(db, redis.url)
+      }
+      const done: string[] = []
+      await until(async () => {
+        await queue.sweep(systemClock.now())
+        const leases = await claim(db, queue, 500)
+        const ends = await finish(db, queue, leases)
+        done.push(...leases.filter((_, i) => ends[i]).map((lease) => lease.runId))
+        return done.length >= all.length
+      })
+      assert.deepEqual(done.toSorted(), all.map((one) => one.runId).toSorted())
+    } finally {
       await queue.close()
       await end()
       await redis.stop()

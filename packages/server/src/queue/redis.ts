@@ -14,7 +14,16 @@ import {
   type Source,
   type Taken,
 } from './line.ts'
-import { connectRedis, isRefusal, listenTo, mastersOf, type RedisClient, reasonOf } from './redis-client.ts'
+import {
+  codeOf,
+  connectRedis,
+  isFull,
+  isRefusal,
+  listenTo,
+  mastersOf,
+  type RedisClient,
+  reasonOf,
+} from './redis-client.ts'
 import { COPY_KEYS, copyKeysOf, copyScripts, KEYS, keysOf, scripts } from './redis-scripts.ts'
 
 type Script = keyof typeof scripts | keyof typeof copyScripts
@@ -37,7 +46,8 @@ const IDLE_MS = 600_000
  * stamp is missing, or when other servers hold it than before: every Redis names itself anew at each start, and may have come
  * back without the last seconds.
  *
- * While Redis is away tasks are accepted and wait in the table, and what is claimed is worked on and settled.
+ * While Redis is away tasks are accepted and wait in the table, and what is claimed is worked on and settled. One that is full
+ * hands out what it has, and what it has no memory for waits in the table until it was offered again and taken.
  */
 export async function openRedisLine(on: {
   url: Secret<string>
@@ -45,6 +55,8 @@ export async function openRedisLine(on: {
   log: Logger
   /** Hears why Redis cannot be used, and null when it can again. */
   health(reason: string | null): void
+  /** Hears the code of each error that Redis answers with: `OOM` when it is full, `READONLY`. */
+  refused(code: string): void
   /** After how many milliseconds a place in which nothing is goes; ten minutes when left out. */
   idleMs?: number
 }): Promise<Line> {
@@ -98,21 +110,28 @@ export async function openRedisLine(on: {
       mine.catch(() => {
         if (connection === mine) setTimeout(() => (connection = undefined), RECONNECT_MS).unref()
       })
-      if (closed) return undefined
-      const refused = isRefusal(error)
-      if (refused) refusedAt = performance.now()
-      const reason = (refused ? undefined : trouble) ?? reasonOf(error)
-      if (!away)
-        log.warn({ reason }, `redis ${refused ? 'takes nothing' : 'is away'}, what waits is kept in the database`)
-      on.health(reason)
-      away = true
-      // A server that only accepts has no sweep that would find it back.
-      retrying ??= setTimeout(() => {
-        retrying = undefined
-        void ask(check)
-      }, CHECK_MS)
+      if (!closed) fail(error)
       return undefined
     }
+  }
+
+  /** Redis did not do what it was asked for. */
+  function fail(error: unknown): void {
+    const refused = isRefusal(error)
+    if (refused) {
+      refusedAt = performance.now()
+      on.refused(codeOf(error))
+    }
+    const reason = (refused ? undefined : trouble) ?? reasonOf(error)
+    if (!away)
+      log.warn({ reason }, `redis ${refused ? 'takes nothing' : 'is away'}, what waits is kept in the database`)
+    on.health(reason)
+    away = true
+    // A server that only accepts has no sweep that would find it back.
+    retrying ??= setTimeout(() => {
+      retrying = undefined
+      void ask(check)
+    }, CHECK_MS)
   }
 
   const keysAt = (place: Place) => keysOf(`writ:${copy.space}:${placeText(place)}`)
@@ -179,7 +198,9 @@ export async function openRedisLine(on: {
   /**
    * Puts in all that waits at these places, or everywhere. Several servers may do it at once, and one that stops leaves it to
    * the next: what is there already stays, and what is there though it is claimed by now is refused by the table. Each place
-   * is emptied before its entries are read, so that what commits after the reading is put in by who committed it.
+   * is emptied before its entries are read, so that what commits after the reading is put in by who committed it. What there is no
+   * memory for is marked as not seen, so that it is offered again: waiting for memory, a copy that is larger would never be done,
+   * and nothing of it handed out.
    */
   async function build(client: RedisClient, some: readonly Place[] | null, now: number): Promise<void> {
     const { epoch, space } = copy
@@ -205,7 +226,11 @@ export async function openRedisLine(on: {
             entries[0]!,
             entries.map((entry) => ({ do: 'put', entry })),
             now,
-          ),
+          ).catch(async (error) => {
+            if (!isFull(error)) throw error
+            fail(error)
+            await source.unsee(entries)
+          }),
         ),
       )
       after = page.at(-1)!.runId
@@ -338,9 +363,9 @@ const channelOf = ({ space }: Copy): string => `writ:${space}`
 
 /** A change as the script reads it. */
 function wordsOf(change: Change): (string | number)[] {
-  if (change.do === 'put') {
+  if ('entry' in change) {
     const { entry } = change
-    return ['put', entry.runId, rankOf(entry) + entry.handler, entry.runAt]
+    return [change.do, entry.runId, rankOf(entry) + entry.handler, entry.runAt]
   }
   if (change.do === 'remove') return ['remove', change.runId]
   const { ticket } = change.taken

@@ -8,6 +8,7 @@ import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { isFinal } from '../../runs/index.ts'
 import { type Dispatched, type Outcome, TaskError } from './handler.ts'
 import { pauseKey } from './hold.ts'
+import { attemptSpanId } from './lane.ts'
 import { readResult } from './payload.ts'
 import type { Payloads } from './sealed.ts'
 import { STEP_NAME } from './step.ts'
@@ -68,7 +69,7 @@ export function createChildren(on: {
       const by = row.executed_by_id
       const caller = by && (await inProject(project, () => db.read((tx) => actFor(tx, by, 'tasks.submit', started_at))))
       if (!caller) throw never('DISPATCH_DENIED', 'Whoever dispatched this task may not dispatch tasks any more')
-      const asker = { ...caller, requestId: 'task', traceId: row.trace_id }
+      const asker = { ...caller, requestId: 'task', traceId: row.trace_id, spanId: attemptSpanId(row.id, work.attempt) }
       const prepared = await on.prepare(asker, task).catch((error: unknown) => {
         throw error instanceof AppError ? never(error.code, error.message, error) : error
       })

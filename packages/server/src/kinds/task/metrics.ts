@@ -6,11 +6,13 @@ import type { Backlog } from './backlog.ts'
 /** The engine's own metrics. Gauges are read at the scrape; counters are of this process. */
 export function createTaskMetrics(
   registry: Registry,
-  on: { now(): number; backlog(): Promise<Backlog> },
+  on: { now(): number; redis: boolean; backlog(): Promise<Backlog> },
 ): {
   ended(outcome: 'completed' | 'failed' | 'timeout' | 'cancelled'): void
   leaseLost(): void
   batch(step: Step, count: number): void
+  /** Redis answered with this error, where it keeps the order of what waits. */
+  redisRefused(code: string): void
 } {
   const registers = [registry]
   const { backlog } = on
@@ -68,7 +70,16 @@ export function createTaskMetrics(
     buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000],
     registers,
   })
+  const redisRefusals = new Counter({
+    name: 'writ_queue_redis_refusals_total',
+    help: 'Calls of the queue that Redis answered with an error, by its code: OOM when it is full, READONLY.',
+    labelNames: ['code'],
+    registers,
+  })
+  // There from the start, so that the first refusal is seen to be one more.
+  if (on.redis) for (const code of ['OOM', 'READONLY']) redisRefusals.inc({ code }, 0)
   return {
+    redisRefused: (code) => redisRefusals.inc({ code }),
     batch: (step, count) => batches.observe({ step }, count),
     ended: (outcome) => attempts.inc({ outcome }),
     leaseLost: () => lost.inc(),

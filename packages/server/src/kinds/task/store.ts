@@ -41,6 +41,7 @@ export type WorkRow = Pick<
   | 'input_sealed'
   | 'callback'
   | 'trace_id'
+  | 'parent_span_id'
   | 'executed_by_id'
   | 'deadline_at'
   | 'cancel_requested_at'
@@ -228,7 +229,7 @@ export async function countTasks(tx: Tx, want: Wanted): Promise<number> {
 }
 
 const workColumns =
-  'id, number, handler, state, input, input_sha256, input_sealed, callback, trace_id, executed_by_id, deadline_at, cancel_requested_at, unique_key, created_at, started_at, event_count, attempt, concurrency_key, cost_usd, queue, timeout_ms, max_attempts'
+  'id, number, handler, state, input, input_sha256, input_sealed, callback, trace_id, parent_span_id, executed_by_id, deadline_at, cancel_requested_at, unique_key, created_at, started_at, event_count, attempt, concurrency_key, cost_usd, queue, timeout_ms, max_attempts'
 
 /** What workers need of these tasks, by id. The bounds let partitions be left out. */
 export async function loadWork(tx: Tx, ids: readonly string[]): Promise<Map<string, WorkRow>> {
@@ -382,7 +383,7 @@ export type NewTaskRow = Pick<
   | 'updated_at'
 > &
   // Only where one of those that are inserted together has one: each column costs.
-  Partial<Pick<Runs, 'concurrency_key' | 'depends_on' | 'parent_run_id'>>
+  Partial<Pick<Runs, 'concurrency_key' | 'depends_on' | 'parent_run_id' | 'parent_span_id'>>
 
 export const insertTasks = (tx: Tx, rows: readonly NewTaskRow[]): Promise<void> =>
   tx.insert(
@@ -401,6 +402,7 @@ export const workOf = (row: NewTaskRow): WorkRow => ({
   input_sealed: row.input_sealed,
   callback: row.callback,
   trace_id: row.trace_id,
+  parent_span_id: row.parent_span_id ?? null,
   executed_by_id: row.executed_by_id,
   deadline_at: row.deadline_at,
   cancel_requested_at: null,

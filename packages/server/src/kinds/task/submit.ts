@@ -215,9 +215,11 @@ export function createSubmit(
     ])
     const last = numbered?.get('runs') ?? 0
     const dependsOn = await findDependencies(tx, all, (i) => ownerOf(i)?.id ?? ids[i]!)
+    const traced = fresh.some(({ caller }) => caller.spanId !== null)
     const rows = fresh.map((one, i) => ({
       ...rowOf(one, last - fresh.length + 1 + i),
       ...(special ? specialOf(one, dependsOn.get(one.id)) : {}),
+      ...(traced ? { parent_span_id: one.caller.spanId } : {}),
     }))
     const entries = rows.map((row, i) => ({
       runId: row.id,

@@ -255,6 +255,7 @@ export interface RunsTable {
   concurrency_key: string | null
   depends_on: string | null
   awaited: Generated<number>
+  parent_span_id: string | null
 }
 
 export interface QueueTable {

@@ -55,7 +55,11 @@ export async function streamEvents<C>(
     // Or nginx gathers them.
     'x-accel-buffering': 'no',
   })
-  const write = (text: string) => writePatiently(raw, text, 2 * on.heartbeatMs, gone)
+  const write = async (text: string) => {
+    if (await writePatiently(raw, text, 2 * on.heartbeatMs, gone)) return true
+    if (!gone.aborted) on.log.info({ request: request.id }, 'a stream was closed that nobody reads')
+    return false
+  }
   let { caller } = ask
   let checkedAt = performance.now()
   try {

@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { faultOf } from './message.ts'
+
+const answer = (status: number, body: string) => ({ status, headers: {}, body: Buffer.from(body) })
+
+for (const [body, fault] of [
+  ['ok', null],
+  ['', null],
+  ['1', null],
+  ['{"ok":true}', null],
+  ['{"success":true,"error":null}', null],
+  ['{"errcode":0,"errmsg":"ok","error":""}', null],
+  ['["error"]', null],
+  ['{"ok":false}', 'SLACK_REFUSED'],
+  ['{"ok":false,"error":"no_text"}', 'SLACK_NO_TEXT'],
+  ['{"success":false,"error":"Invalid integration id or token provided."}', 'SLACK_REFUSED'],
+  ['{"error":{"code":4}}', 'SLACK_REFUSED'],
+  ['{"result":"error","msg":"Stream does not exist"}', 'SLACK_REFUSED'],
+  ['{"errcode":40035,"errmsg":"missing parameter msgtype"}', 'SLACK_40035'],
+] as const)
+  test(`a chat of Slack's form that answers 200 with ${body || 'nothing'} ${fault ? 'refused' : 'was told'}`, () => {
+    assert.equal(faultOf('slack', answer(200, body)), fault)
+    // Others that take our events may say what they like.
+    assert.equal(faultOf('cloudevents', answer(200, body)), null)
+  })
+
+test('the status comes first', () => {
+  assert.equal(faultOf('slack', answer(404, '{"ok":false,"error":"no_service"}')), 'HTTP_404')
+})
