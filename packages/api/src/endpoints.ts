@@ -1369,7 +1369,8 @@ export const auditApi = {
     errors: [],
     unrecorded: true,
     summary: 'Verify rows, files and tiles',
-    description: 'Compares every row, day file and tile of this project and names the first bad entry.',
+    description:
+      'Compares every row, day file and tile of this project and names the first bad entry. With `Accept: text/event-stream` it says all the time how far it is (`state` `running`, with `entries` hashed and `rows` compared of a log of `size`) and ends with `done` and the `report`, or `failed` and a `code`: a log of millions takes minutes, and many clients give up an answer that does not begin.',
     body: Type.Union([s.command({ kept_checkpoint: Type.Optional(Type.String({ maxLength: 10_000 })) }), Type.Null()]),
     reply: s.VerifyReport,
     example: {},

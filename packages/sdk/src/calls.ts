@@ -1,7 +1,8 @@
-import type { Api, BodyOf, Endpoint, Event, QueryOf, TaskLog } from '@writ/api'
+import type { Api, BodyOf, Endpoint, Event, QueryOf, TaskLog, VerifyReport } from '@writ/api'
 import type { Static, TSchema } from 'typebox'
 import type { Download } from './download.ts'
 import type { OnProgress, UploadSource } from './multipart.ts'
+import type { VerifyArgs } from './verification.ts'
 import type { FollowLogArgs, WatchArgs } from './watch.ts'
 
 // The client's shape is computed from the API as data: an endpoint that is declared there is callable here, with its
@@ -93,4 +94,6 @@ export interface Client extends Calls {
   watch(args?: WatchArgs): AsyncGenerator<Event, void, undefined>
   /** What a task prints, as it is kept, across attempts and broken connections; see `followLog`. `tasks.log` reads what is there. */
   followLog(args: FollowLogArgs): AsyncGenerator<TaskLog, void, undefined>
+  /** Has the server verify its log, however long that takes, and says how far it is. `audit.verify` waits in silence. */
+  verifyLog(args?: VerifyArgs): Promise<VerifyReport>
 }

@@ -109,7 +109,8 @@ async function* readStream<T>(
 // fetch ends a stream that broke with a TypeError; our own abort has its own reason.
 const isBroken = (error: unknown, connection: AbortSignal) => error instanceof TypeError || connection.aborted
 
-function createSilence(over: () => void) {
+/** Calls `over` when nothing was heard of for too long. */
+export function createSilence(over: () => void) {
   let timer: ReturnType<typeof setTimeout> | undefined
   const pauseTimer = () => clearTimeout(timer)
   return {
@@ -127,7 +128,10 @@ interface Block {
 }
 
 /** The blocks of an event stream. Source: HTML standard, 9.2.6, as far as Writ writes it: `id` and one line of `data`. */
-async function* blocksOf(body: ReadableStream<Uint8Array>, heard: () => void): AsyncGenerator<Block, void, undefined> {
+export async function* blocksOf(
+  body: ReadableStream<Uint8Array>,
+  heard: () => void,
+): AsyncGenerator<Block, void, undefined> {
   const reader = body.getReader()
   const decoder = new TextDecoder()
   let text = ''

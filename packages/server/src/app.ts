@@ -444,6 +444,7 @@ export async function openApp(on: {
       selfChecker,
       doors,
       witnesses,
+      streams: watching,
     }),
     mounting,
   )

@@ -284,7 +284,12 @@ function VerifyNow() {
   const { client, can } = useSession()
   const { t, i18n } = useTranslation()
   const [report, setReport] = useState<VerifyReport | null>(null)
+  const [done, setDone] = useState<{ entries: number; rows: number } | null>(null)
   const action = useAction()
+  const verify = async () => {
+    setReport(null)
+    setReport(await client.verifyLog({ onProgress: setDone }).finally(() => setDone(null)))
+  }
   const number = (value: number) => count(value, i18n.language)
   return (
     <Section title={t('audit.verify')}>
@@ -292,11 +297,16 @@ function VerifyNow() {
       {can('audit.verify') && (
         <Button
           loading={action.busy}
-          onClick={() => void action.run(async () => setReport(await client.audit.verify({ body: {} })))}
+          onClick={() => void action.run(verify)}
           leftSection={<Icon name="audit" size={14} />}
         >
           {t('audit.verifyNow')}
         </Button>
+      )}
+      {done && (
+        <p className="small dimmed" role="status">
+          {t('audit.verifying', { entries: number(done.entries), rows: number(done.rows) })}
+        </p>
       )}
       <Refusal error={action.error} />
       {report && (

@@ -408,6 +408,7 @@ export const en = {
     verify: 'Verify',
     verifyText: 'The server compares every row, day file and tile with the log and names the first that differs.',
     verifyNow: 'Verify now',
+    verifying: '{{entries}} entries hashed, {{rows}} rows compared',
     verified: '{{entries}} entries, {{rows}} rows and {{files}} day files agree.',
     notVerified: 'Does not agree: {{reason}}',
     firstBad: 'First bad entry: {{index}}.',

@@ -409,6 +409,7 @@ export const zhCn: Words<typeof en> = {
     verify: '核验',
     verifyText: '服务器将每一行、每个日文件和每个数据块与日志比对，并指出第一处不符。',
     verifyNow: '立即核验',
+    verifying: '已计算 {{entries}} 条记录，已比对 {{rows}} 行',
     verified: '{{entries}} 个条目、{{rows}} 行和 {{files}} 个日文件一致。',
     notVerified: '不一致：{{reason}}',
     firstBad: '第一个错误条目：{{index}}。',

@@ -37,11 +37,12 @@ export async function compareRows(on: {
   published: number
   read: (path: string) => Promise<Uint8Array | null>
   days: DayComparison
-  checked: { rows: number }
+  checked: { entries: number; rows: number }
   erasures: ErasureCheck
   sequences: SequenceCheck
   drops?: DropCheck
   signal?: AbortSignal | undefined
+  onProgress?: ((done: { entries: number; rows: number; size: number }) => void) | undefined
 }): Promise<void> {
   const { db, project, log, size, read, days, checked, erasures, sequences } = on
   let bundle: readonly Uint8Array[] = []
@@ -62,6 +63,7 @@ export async function compareRows(on: {
     }
     await compareAttestations({ db, project, rows: rows.slice(0, size - from), from })
     await sequences.caughtUp()
+    on.onProgress?.({ ...checked, size })
     from += rows.length
   }
 }

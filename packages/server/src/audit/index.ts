@@ -72,5 +72,5 @@ export {
 } from './store.ts'
 export { erasureState, findEvent, listEventsOfPerson } from './store-erasure.ts'
 export { findLogByOrigin, findOpenLogOf, listAllLogs, listOpenLogs, vkeysOf } from './store-logs.ts'
-export { readKeyChanges, type VerifyOptions, verifyProjectLog } from './verify.ts'
+export { readKeyChanges, type VerifyOptions, type VerifyProgress, verifyProjectLog } from './verify.ts'
 export { createWitnesses, loadWitnessPolicy, type Witnesses, type WitnessHealth } from './witnesses.ts'

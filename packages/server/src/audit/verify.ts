@@ -16,6 +16,13 @@ import { createSequenceCheck, type SequenceCheck } from './sequence-check.ts'
 import * as store from './store.ts'
 import * as logRows from './store-logs.ts'
 
+/** Entries that were hashed and rows that were compared, of all logs of the project so far; `size` of the log that is being verified. */
+export interface VerifyProgress {
+  readonly entries: number
+  readonly rows: number
+  readonly size: number
+}
+
 export interface VerifyOptions {
   readonly db: Database
   readonly folders: AuditFolders
@@ -26,7 +33,7 @@ export interface VerifyOptions {
   readonly snapshot?: LogSnapshot | undefined
   /** The number of a run that ended after a time and of whose end no event tells; given by who knows of runs. */
   readonly findUntoldEnd: (tx: Tx, since: number) => Promise<number | undefined>
-  readonly onProgress?: ((done: { entries: number; size: number }) => void) | undefined
+  readonly onProgress?: ((done: VerifyProgress) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -148,7 +155,7 @@ async function verifyFiles(
     checkpoint: string
     recorded: string | null | undefined
     kept: readonly string[]
-    checked: { entries: number }
+    checked: { entries: number; rows: number }
   },
 ): Promise<VerifiedFiles | undefined> {
   const { folders, log, checkpoint } = on
@@ -190,7 +197,9 @@ async function verifyFiles(
       hash: sha256,
       verify: verifyEd25519,
       ...(kept === undefined ? {} : { kept }),
-      ...(on.onProgress ? { onProgress: on.onProgress } : {}),
+      ...(on.onProgress
+        ? { onProgress: ({ entries, size }) => on.onProgress!({ entries, rows: on.checked.rows, size }) }
+        : {}),
       ...(on.signal ? { signal: on.signal } : {}),
       onEntry: () => {
         if (round === 0) on.checked.entries++
@@ -213,13 +222,13 @@ async function compareLog(
   restoredSize: number | undefined,
   on: {
     days: DayComparison
-    checked: { rows: number }
+    checked: { entries: number; rows: number }
     erasures: ErasureCheck
     drops: DropCheck
     sequences: SequenceCheck
   },
 ): Promise<void> {
-  const { db, project, signal } = options
+  const { db, project, signal, onProgress } = options
   const published = files?.at.size ?? 0
   // An open log's rows may be ahead of its checkpoint, never behind it. A closed log ends where the next one says.
   const size = restoredSize ?? published
@@ -228,7 +237,7 @@ async function compareLog(
       code: 'ROW_MISSING',
       reason: `${log.origin} was closed with ${restoredSize} entries, not ${log.size}`,
     })
-  if (files) await compareRows({ ...on, db, project, log, size, published, read: files.read, signal })
+  if (files) await compareRows({ ...on, db, project, log, size, published, read: files.read, signal, onProgress })
   // Places and the log's size are given in one transaction: anything but equal was done by somebody else.
   const { placed, recorded } = await inProject(project, () => db.read((tx) => store.countLogRows(tx, log.shard)))
   if (placed !== recorded || placed < size)

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
-import { type AuditEvent, type auditApi, auditKeys } from '@writ/api'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type AuditEvent, type auditApi, auditKeys, type ErrorCode, type VerifyReport } from '@writ/api'
 import {
   type AuditFolders,
   append,
@@ -19,15 +20,16 @@ import {
   requireEventType,
   type Sequencer,
   snapshotLog,
+  type VerifyProgress,
   vkeysOf,
   type Witnesses,
 } from '../audit/index.ts'
 import { type Caller, findUserRef, logAccessOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339 } from '../platform/clock.ts'
-import type { Database, DatabaseSettings, Tx } from '../platform/db/index.ts'
-import { inProject } from '../platform/db/index.ts'
-import type { Handlers } from '../platform/http/mount.ts'
+import { type Database, type DatabaseSettings, DatabaseUnavailable, inProject, type Tx } from '../platform/db/index.ts'
+import { type Streaming, streamEvents, wantsStream } from '../platform/http/event-stream.ts'
+import type { Ask, Handlers } from '../platform/http/mount.ts'
 import { NOBODY } from '../platform/ids.ts'
 import { doorOf, type LogDoors } from './log-doors.ts'
 import type { SelfChecker } from './self-checker.ts'
@@ -42,7 +44,11 @@ export interface LogOn {
   readonly selfChecker: SelfChecker
   readonly doors: LogDoors
   readonly witnesses: Pick<Witnesses, 'cosignersOf'>
+  readonly streams: Streaming<Caller>
 }
+
+/** How often a stream says how far a verification is. */
+const PROGRESS_MS = 500
 
 const PAGE = 500
 
@@ -138,46 +144,23 @@ export const auditHandlers = (on: LogOn): Handlers<typeof auditApi, Caller> => (
     return on.doors.send(ask.reply, log, path, 'private')
   },
   async verify(ask) {
-    const { caller } = ask
-    const project = caller.project!
-    const slug = caller.projectSlug!
-    const verifyOnce = async () => {
-      await on.sequencer.settle()
-      const { shard, checkpoint: recorded } = (await ask.read((tx) => findOpenLog(tx)))!
-      const snapshot = await on.sequencer.hold(async () => ({
-        ...(await snapshotLog(on.folders, project, shard, slug)),
-        recorded,
-      }))
-      const kept = ask.body?.kept_checkpoint
-      return runInThread({
-        kind: 'verify',
-        database: on.database,
-        folders: on.folders,
-        project,
-        slug,
-        kept,
-        snapshot,
-      })
-    }
-    let before = await ask.read(erasureState)
-    let report = await verifyOnce()
-    // An erasure that went by changed what was being compared; a real fault is there again the next time.
-    for (let again = 0; !report.ok && again < 3; again++) {
-      const now = await ask.read(erasureState)
-      if (now === before) break
-      before = now
-      report = await verifyOnce()
-    }
-    await ask.change(async (tx) => {
-      await append(tx, caller.at, caller, {
-        type: 'audit.verified',
-        action: report.ok ? `Verified ${entriesText(report.checked.rows)}` : `Verification failed: ${report.reason}`,
-        details: { size: report.size, code: report.code, index: report.index },
-        success: report.ok,
-        ...(report.reason === null ? {} : { error: report.reason }),
-      })
+    if (!wantsStream(ask.request)) return verifyLog(on, ask)
+    // A log of millions takes minutes, and clients give up that hear nothing.
+    const over = new AbortController()
+    const signal = AbortSignal.any([over.signal, on.streams.stopping])
+    let done: VerifyProgress = { entries: 0, rows: 0, size: 0 }
+    const ended = verifyLog(on, ask, { signal, onProgress: (now) => (done = now) }).then(
+      (report) => ({ state: 'done', report }),
+      (error: unknown) => ({ state: 'failed', code: codeOf(error) }),
+    )
+    await streamEvents(on.streams, ask, '', async (_, until) => {
+      const end = await Promise.race([ended, sleep(PROGRESS_MS, undefined, { signal: until }).catch(() => undefined)])
+      const said = end ?? { state: 'running', ...done }
+      return { text: `event: verification\ndata: ${JSON.stringify(said)}\n\n`, last: end !== undefined }
     })
-    return report
+    // Nobody is there any more to hear how it ends.
+    over.abort()
+    return ask.reply
   },
   async selfCheck(ask) {
     const { caller } = ask
@@ -197,6 +180,53 @@ export const auditHandlers = (on: LogOn): Handlers<typeof auditApi, Caller> => (
     return report
   },
 })
+
+/** Verifies everything now, and records that it did. */
+async function verifyLog(
+  on: LogOn,
+  ask: Ask<(typeof auditApi)['verify'], Caller>,
+  watching: { readonly signal?: AbortSignal; readonly onProgress?: (done: VerifyProgress) => void } = {},
+): Promise<VerifyReport> {
+  const { caller } = ask
+  const project = caller.project!
+  const slug = caller.projectSlug!
+  const verifyOnce = async () => {
+    await on.sequencer.settle()
+    const { shard, checkpoint: recorded } = (await ask.read((tx) => findOpenLog(tx)))!
+    const snapshot = await on.sequencer.hold(async () => ({
+      ...(await snapshotLog(on.folders, project, shard, slug)),
+      recorded,
+    }))
+    const kept = ask.body?.kept_checkpoint
+    return runInThread(
+      { kind: 'verify', database: on.database, folders: on.folders, project, slug, kept, snapshot },
+      watching,
+    )
+  }
+  let before = await ask.read(erasureState)
+  let report = await verifyOnce()
+  // An erasure that went by changed what was being compared; a real fault is there again the next time.
+  for (let again = 0; !report.ok && again < 3; again++) {
+    const now = await ask.read(erasureState)
+    if (now === before) break
+    before = now
+    report = await verifyOnce()
+  }
+  await ask.change(async (tx) => {
+    await append(tx, caller.at, caller, {
+      type: 'audit.verified',
+      action: report.ok ? `Verified ${entriesText(report.checked.rows)}` : `Verification failed: ${report.reason}`,
+      details: { size: report.size, code: report.code, index: report.index },
+      success: report.ok,
+      ...(report.reason === null ? {} : { error: report.reason }),
+    })
+  })
+  return report
+}
+
+/** What a stream says that broke off: the code that an answer would have. */
+const codeOf = (error: unknown): ErrorCode =>
+  error instanceof AppError ? error.code : error instanceof DatabaseUnavailable ? 'DATABASE_UNAVAILABLE' : 'INTERNAL'
 
 async function filterOf(
   tx: Tx,

@@ -1,5 +1,12 @@
 import type { VerifyReport } from '@writ/api'
-import { type AuditFolders, type LogSnapshot, type SelfChecked, selfCheck, verifyProjectLog } from '../audit/index.ts'
+import {
+  type AuditFolders,
+  type LogSnapshot,
+  type SelfChecked,
+  selfCheck,
+  type VerifyProgress,
+  verifyProjectLog,
+} from '../audit/index.ts'
 import { attachDatabase, type DatabaseSettings } from '../platform/db/index.ts'
 import { findUntoldEnd } from '../runs/index.ts'
 
@@ -20,11 +27,14 @@ export type VerifyJob =
 export type JobResult<K extends VerifyJob['kind']> = K extends 'verify' ? VerifyReport : SelfChecked
 
 /** Does the job over a connection of its own, which is closed when it answers. */
-export async function runVerifyJob(job: VerifyJob): Promise<VerifyReport | SelfChecked> {
+export async function runVerifyJob(
+  job: VerifyJob,
+  onProgress?: (done: VerifyProgress) => void,
+): Promise<VerifyReport | SelfChecked> {
   const db = await attachDatabase(job.database)
   try {
     return job.kind === 'verify'
-      ? await verifyProjectLog({ ...job, db, findUntoldEnd })
+      ? await verifyProjectLog({ ...job, db, findUntoldEnd, onProgress })
       : await selfCheck({ ...job, db, random: Math.random })
   } finally {
     await db.close()
