@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { totalUsd, usdOf } from '@writ/api/costs'
 import { rfc3339, rfc3339OrNull } from '../../platform/clock.ts'
+import type { AttemptRow } from './store.ts'
 
 /** What is known of a task when it was accepted and when it is settled. */
 export interface Journal {
@@ -24,6 +25,17 @@ export interface Journal {
   readonly outputSha256: string | null
   readonly settledAt: number
 }
+
+/** What a journal says of an attempt, from its row. */
+export const triedOf = (
+  row: Pick<AttemptRow, 'attempt' | 'started_at' | 'ended_at' | 'error_code'> & { readonly outcome: string },
+): Journal['attempts'][number] => ({
+  attempt: row.attempt,
+  outcome: row.outcome,
+  startedAt: row.started_at,
+  endedAt: row.ended_at,
+  errorCode: row.error_code,
+})
 
 /**
  * The journal of a task as RFC 8785 text: accepted, every attempt that is known of, settled. Version 2 has what they cost; a task

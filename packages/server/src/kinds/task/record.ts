@@ -1,7 +1,7 @@
 import { AppError } from '../../platform/app-error.ts'
 import type { Tx } from '../../platform/db/index.ts'
 import type { Ref } from '../../tickets/index.ts'
-import { journalText } from './journal.ts'
+import { journalText, triedOf } from './journal.ts'
 import * as store from './store.ts'
 import { listCosts } from './store-cost.ts'
 
@@ -37,13 +37,7 @@ export async function loadTaskRecord(tx: Tx, ref: Ref): Promise<TaskRecord> {
     askedBy: row.executed_by_id,
     acceptedAt: row.created_at,
     inputSha256: row.input_sha256,
-    attempts: attempts.map((one) => ({
-      attempt: one.attempt,
-      outcome: one.outcome,
-      startedAt: one.started_at,
-      endedAt: one.ended_at,
-      errorCode: one.error_code,
-    })),
+    attempts: attempts.map(triedOf),
     costs: await listCosts(tx, [row.id]),
     state: row.state,
     errorCode: row.error_code,

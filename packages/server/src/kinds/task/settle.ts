@@ -5,7 +5,7 @@ import { HELD_AT, type Lease, type Queue } from '../../queue/index.ts'
 import { requireMove, settledEvent } from '../../runs/index.ts'
 import type { Cost } from './cost.ts'
 import { endedFor, forget, holdAgain, holdUntil, release } from './hold.ts'
-import { type Journal, journalDigest } from './journal.ts'
+import { type Journal, journalDigest, triedOf } from './journal.ts'
 import * as store from './store.ts'
 import { addCosts, type CostRow, listCosts, type NewCosts } from './store-cost.ts'
 import { keepChunks, type NewChunk } from './store-log.ts'
@@ -336,13 +336,7 @@ const journalOf = (
   askedBy: row.executed_by_id,
   acceptedAt: row.created_at,
   inputSha256: row.input_sha256,
-  attempts: attempts.map((one) => ({
-    attempt: one.attempt,
-    outcome: one.outcome,
-    startedAt: one.started_at,
-    endedAt: one.ended_at,
-    errorCode: one.error_code,
-  })),
+  attempts: attempts.map(triedOf),
   costs,
   state: ending.state,
   errorCode: ending.errorCode,
