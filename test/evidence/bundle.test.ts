@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process'
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import type { AuditEvent, Project } from '@writ/api'
@@ -103,7 +104,7 @@ test('what only a dropped log recorded is left out, and said to be; what came la
     assert.equal(report.ok, true, JSON.stringify(report.fault))
     const said = await verifySh(folder)
     assert.equal(said.code, 0, said.err)
-    return { checks: JSON.stringify(report.checks), said: said.out }
+    return { checks: JSON.stringify(report.checks), said: said.out, rests: report.rests }
   }
   const first = await checked(1)
   assert.match(first.checks, /"artifact 1: recorded in a log that was dropped, see project-1\/\d+"/)
@@ -112,9 +113,27 @@ test('what only a dropped log recorded is left out, and said to be; what came la
   const later = await checked(2)
   assert.match(
     later.checks,
-    /signed with their SSH key","parts":\[\{"state":"note","what":"key [^"]* in a log that was dropped/,
+    /\{"state":"note","what":"approved [^"]*: signed with the SSH key below; nothing here shows that it is theirs","parts":\[\{"state":"note","what":"key [^"]* in a log that was dropped/,
   )
-  assert.match(later.said, /enrolled in a log that was dropped; not shown by whom\n[\s\S]*files of evidence: 4\n/)
+  // So it is one of those that the reader has to know from elsewhere.
+  const { value } = later.rests.find(({ what }) => what === `key that signed as ${system.admin.id}`)!
+  const printed = await run('ssh-keygen', ['-l', '-f', path.join(folder, 'people', signer.id, 'key.pub')])
+  assert.equal(value, printed.stdout.split(' ')[1])
+  assert.ok(later.said.includes(`nothing here shows whose key it is: compare ${value}\n`), later.said)
+  assert.match(later.said, /files of evidence: 4\n/)
+
+  // The log that is left tells that it was revoked; somebody who may change rows has it sign all the same.
+  assert.equal((await system.admin.post(`/signing-keys/${signer.id}/revoke`, {})).status, 200)
+  const database = new DatabaseSync(path.join(system.folder, 'data/writ.db'), { timeout: 5_000 })
+  database.exec("update signing_keys set state = 'enrolled'")
+  database.close()
+  await makeTicket(system, signer)
+  await exportBundle(system, zip, { subject: 'ticket', id: 3 })
+  const { fault } = await verifyBundle(await openBundle(zip), on)
+  assert.deepEqual([fault?.code, fault?.reason], ['SIGNING_KEY_INVALID', 'it was revoked before it signed'])
+  await unpack(zip, folder)
+  const told = await verifySh(folder)
+  assert.deepEqual([told.code, /people\/[^:]*: it was revoked before it signed/.test(told.err)], [1, true])
 })
 
 test('a log that grows while a bundle of it is made takes nothing from the bundle', async () => {

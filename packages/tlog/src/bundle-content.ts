@@ -5,6 +5,7 @@ import {
   BundleError,
   type BundleFiles,
   type BundlePrimitives,
+  type BundleReport,
   counted,
   readFileOf,
   readTextOf,
@@ -15,7 +16,7 @@ import { parseEnvelope, STATEMENT_TYPE, verifyEnvelope } from './dsse.ts'
 import { toBase64Url, verifyPasskey } from './passkey.ts'
 import { algorithmOf, parsePem } from './public-key.ts'
 import { createRunSequences, gapText } from './run-sequence.ts'
-import { parseSshSignature, verifySshSignature } from './sshsig.ts'
+import { parseSshSignature, sshFingerprint, verifySshSignature } from './sshsig.ts'
 import {
   APPROVAL_NAMESPACE,
   type ApprovalClaim,
@@ -97,13 +98,16 @@ async function attestationKeys(files: BundleFiles): Promise<Uint8Array[]> {
 
 type Key = { id: string; user_id: string; type: 'passkey' | 'ssh'; rp_id: string | null; spki: Uint8Array }
 
-/** Approvals: what each is of, whether a person's own key signed it, who enrolled that key, and that none was used twice. */
+/**
+ * Approvals: what each is of, whether a person's own key signed it, who enrolled that key, and that none was used twice. `rests` are
+ * keys of people of which nothing here says whose they are.
+ */
 export async function checkApprovals(
   files: BundleFiles,
   entries: readonly BundledEntry[],
   attestations: readonly BundledAttestation[],
   on: BundlePrimitives,
-): Promise<BundleCheck[]> {
+): Promise<{ checks: BundleCheck[]; rests: BundleReport['rests'] }> {
   const claims = new Map<string, { claim: ApprovalClaim; of: BundledAttestation }>()
   for (const of of attestations) {
     if (of.statement.predicateType !== PREDICATE_APPROVAL) continue
@@ -115,6 +119,7 @@ export async function checkApprovals(
   refuseBadUse(entries, claims)
   const folders = new Set(files.names.flatMap((name) => /^approvals\/([^/]+)\//.exec(name)?.[1] ?? []))
   const parts: BundleCheck[] = []
+  const rests: BundleReport['rests'] = []
   for (const { claim, of } of claims.values()) {
     const about = `${claim.decision} ${claim.subject.type.replace('_', ' ')} version ${claim.subject.version} by ${claim.approver}`
     const signed = detailsOf(of.entry).signature as { key_id?: string; sha256?: string } | undefined
@@ -129,15 +134,29 @@ export async function checkApprovals(
       throw new BundleError('APPROVAL_INVALID', `approvals/${claim.id}/approval.json`, 'another key than the log names')
     const enrolment = await checkEnrolment(files, entries, attestations, key, of.entry, on)
     const how = key.type === 'ssh' ? 'SSH key' : `passkey of ${key.rp_id}`
+    if (enrolment === null) {
+      // Whoever dropped the log could have made a key of their own and call it the person's: only a copy from elsewhere tells.
+      const fact = key.type === 'ssh' ? sshFingerprint(key.spki, on.sha256) : toHex(on.sha256(key.spki))
+      const what = `key that signed as ${claim.approver}`
+      if (!rests.some((rest) => rest.what === what && rest.value === fact))
+        rests.push({ what, value: fact, expected: false })
+      const lost = `key ${fact}: enrolled in a log that was dropped, see ${findDrop(entries)}; compare it`
+      parts.push({
+        state: 'note',
+        what: `${about}: signed with the ${how} below; nothing here shows that it is theirs`,
+        parts: [{ state: 'note', what: lost }],
+      })
+      continue
+    }
     parts.push({ state: 'verified', what: `${about}: signed with their ${how}`, parts: [enrolment] })
   }
   const [stray] = folders
   if (stray) throw new BundleError('APPROVAL_INVALID', `approvals/${stray}`, 'no attested approval has this id')
   // That none is there is a fact about the bundle, and nothing that was checked.
-  if (claims.size === 0) return [{ state: 'note', what: 'nobody approved anything in this bundle' }]
-  return [
-    { state: 'verified', what: `${counted(claims.size, 'approval')}: of one version each, none used twice`, parts },
-  ]
+  if (claims.size === 0)
+    return { checks: [{ state: 'note', what: 'nobody approved anything in this bundle' }], rests: [] }
+  const what = `${counted(claims.size, 'approval')}: of one version each, none used twice`
+  return { checks: [{ state: 'verified', what, parts }], rests }
 }
 
 const detailsOf = ({ event }: BundledEntry) => Object(event?.details) as Record<string, unknown>
@@ -232,7 +251,10 @@ async function readKey(files: BundleFiles, id: string): Promise<Key> {
   })
 }
 
-/** The key was enrolled in the log before it signed, by a second person or as the first, and not revoked before. */
+/**
+ * The key was enrolled in the log before it signed, by a second person or as the first, and not revoked before. Null where the log
+ * that told of its enrolment was dropped; a revocation counts there, too.
+ */
 async function checkEnrolment(
   files: BundleFiles,
   entries: readonly BundledEntry[],
@@ -240,20 +262,17 @@ async function checkEnrolment(
   key: Key,
   signedAt: BundledEntry,
   on: BundlePrimitives,
-): Promise<BundleCheck> {
+): Promise<BundleCheck | null> {
   const path = `people/${key.id}/key.json`
   const about = entries.filter((one) => one.log.role === 'project' && one.entry.res === key.id)
   const before = (one: BundledEntry) =>
     one.entry.t <= signedAt.entry.t && (one.log !== signedAt.log || one.index < signedAt.index)
   const enrolled = about.find((one) => one.entry.act === 'signing_key.enrolled' && before(one))
   const drop = findDrop(entries)
-  if (!enrolled && drop) {
-    const which = toHex(on.sha256(key.spki)).slice(0, 16)
-    return { state: 'note', what: `key ${which}…: enrolled in a log that was dropped, see ${drop}; not shown by whom` }
-  }
-  if (!enrolled) throw new BundleError('SIGNING_KEY_INVALID', path, 'the log does not say that it was enrolled before')
   if (about.some((one) => one.entry.act === 'signing_key.revoked' && before(one)))
     throw new BundleError('SIGNING_KEY_INVALID', path, 'it was revoked before it signed')
+  if (!enrolled && drop) return null
+  if (!enrolled) throw new BundleError('SIGNING_KEY_INVALID', path, 'the log does not say that it was enrolled before')
   if (enrolled.event === null)
     return { state: 'erased', what: `enrolment of the key: payload erased, see ${enrolled.erasedBy}` }
   const details = detailsOf(enrolled)

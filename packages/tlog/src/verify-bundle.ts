@@ -46,13 +46,15 @@ export async function verifyBundle(
     if (trust.policy) checks.push(...checkQuorum(entries, anchored.anchors, trust.policy))
     const attested = await checkAttestations(files, entries, on)
     checks.push(...attested.checks)
-    checks.push(...(await checkApprovals(files, entries, attested.attestations, on)))
+    const approved = await checkApprovals(files, entries, attested.attestations, on)
+    checks.push(...approved.checks)
     checks.push(await checkArtifacts(files, described, entries, attested.attestations))
     checks.push(await checkRecords(files, entries, attested.attestations, on))
     const tasks = await checkTasks(files, entries, on)
     checks.push(...tasks.checks)
     for (const value of new Set([...attested.rests, ...tasks.rests]))
       rests.push({ what: 'attestation key', value, expected: false })
+    rests.push(...approved.rests)
     report.ok = true
   } catch (error) {
     if (!(error instanceof BundleError)) throw error

@@ -183,7 +183,7 @@ signed() { # folder, id of the key, namespace
   fi
   enrolled "$2" && return 0
   dropped || fail "$key: the log does not say that this key was enrolled"
-  echo "$key: enrolled in a log that was dropped; not shown by whom"
+  echo "$key: enrolled in a log that was dropped; nothing here shows whose key it is: compare $value"
 }
 dropped() { # whether a log of the project tells that logs before it were dropped
   for entry in logs/project-*/entries/*.json; do
@@ -203,10 +203,22 @@ enrolled() { # id of the key; $fact and $value are what the log has to say of it
   done
   return 1
 }
+revoked() { # id of the key, what it signed: whether the log says so before the entry that names what was signed
+  for told in logs/project-*/entries/*.json; do
+    jq -e --arg id "$1" '.act == "signing_key.revoked" and .res == $id' "$told" >/dev/null || continue
+    for use in logs/project-*/entries/*.json; do
+      jq -e --arg att "sha256:$2" '(.att // []) | index($att)' "$use" >/dev/null || continue
+      jq -e -s '.[0].t <= .[1].t' "$told" "$use" >/dev/null || continue
+      [ "${told%/*}" = "${use%/*}" ] && [ "$(basename "$told" .json)" -gt "$(basename "$use" .json)" ] || return 0
+    done
+  done
+  return 1
+}
 count=0
 for folder in approvals/*/; do
   [ -d "$folder" ] || continue
   folder=${folder%/} id=$(jq -r .key_id "$folder/approval.json")
+  ! revoked "$id" "$(digest "$folder/statement.json")" || fail "people/$id: it was revoked before it signed"
   signed "$folder" "$id" writ-approval
   signed "people/$id" "$id" writ-signing-key
   count=$((count + 1))
