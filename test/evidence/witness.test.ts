@@ -365,6 +365,46 @@ test('where witnesses have signed all that a bundle holds, each of its proofs sa
   }
 })
 
+test('a log whose new key the witness does not know yet stays anchored by what it cosigned before', async () => {
+  const {
+    sys: started,
+    witness,
+    policyFile,
+  } = await withWitness((options) =>
+    // The minute after which the instance log would say the same does not pass.
+    TestSystem.start({ env: { ...options.env, WRIT_WITNESS_PROJECTS: 'true' }, fakeClock: true }),
+  )
+  await using sys = started
+  try {
+    await witness.addLog((await describe(sys)).vkey)
+    await openTicket(sys, 'before')
+    await until('its own log is cosigned', async () => {
+      sys.advance(1_000)
+      const { anchored, size } = await describe(sys)
+      return anchored?.via === 'log' && anchored.size === size
+    })
+    const { size } = await describe(sys)
+    // What hands over to the second key is signed with both; with the third nothing is that the witness takes.
+    for (let i = 0; i < 2; i++) {
+      ok(await sys.admin.post('/keys/rotate', { purpose: 'log', project: 'default', overlap_hours: 0 }))
+      await sys.settle()
+      sys.advance(1_000)
+    }
+    await openTicket(sys, 'after')
+    await sys.settle()
+    assert.equal((await describe(sys)).anchored!.via, 'log')
+    const home = path.join(folder, 'rotated')
+    // Twice: the second time the new key is the one that is trusted.
+    for (let i = 0; i < 2; i++) {
+      const { code, out, err } = await auditVerify(sys, home, policyFile)
+      assert.equal(code, 0, err)
+      assert.ok(JSON.parse(out).anchored.size >= size, out)
+    }
+  } finally {
+    await witness.stop()
+  }
+})
+
 test('a log that was rebuilt with its real key gets 422, and a stale size 409', async () => {
   const { sys: started, witness } = await withWitness((options) => sqlite!.start(options))
   await using sys = started

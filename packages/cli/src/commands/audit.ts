@@ -170,7 +170,10 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
   const trusted = o.vkey ?? followed?.vkey ?? kept?.vkey ?? info.vkey
   const keys = await loadKeyChanges(client, { origin: info.origin, trusted }, signal)
   const policy = o.policy === undefined ? undefined : await loadPolicy(o.policy)
-  const anchored = policy && (await loadAnchoredState(client, { origin: info.origin, vkeys: keys.vkeys }, policy))
+  // What witnesses cosigned last may be signed with an earlier key: they were not given the new one yet. The server may say which
+  // keys those are, because the state itself is compared with every entry below it.
+  const vkeys = [...new Set([...keys.vkeys, ...(info.vkeys ?? [])])]
+  const anchored = policy && (await loadAnchoredState(client, { origin: info.origin, vkeys }, policy))
   const times = createTimeWatch({
     existed: [
       ...(kept ? [{ size: kept.size, at: Date.parse(kept.seen_at) }] : []),
