@@ -90,8 +90,24 @@ test('an answer about other bytes, or none at all, is no time stamp and leaves n
     const at = reply.indexOf(Buffer.from(digest, 'hex'))
     return Buffer.concat([reply.subarray(0, at), Buffer.alloc(32), reply.subarray(at + 32)])
   })
-  const cases = [swapped.url, url, 'http://127.0.0.1:1/']
-  for (const tsa of cases) assert.equal((await writ(['anchor', 'timestamp', '--tsa', tsa, file])).code, 1, tsa)
+  // Of the same bytes, and granted: but what was asked now may have been asked at any time.
+  let kept: Buffer | undefined
+  const stale = await startAuthority(t, (reply) => {
+    kept ??= reply
+    return kept
+  })
+  assert.equal((await writ(['anchor', 'timestamp', '--tsa', stale.url, file, '--to', join(folder, 'first')])).code, 0)
+  const cases = [
+    [swapped.url, /about other bytes.*TIMESTAMP_REFUSED/],
+    [stale.url, /to an earlier question.*TIMESTAMP_REFUSED/],
+    [url, /TIMESTAMP_REFUSED/],
+    ['http://127.0.0.1:1/', /No answer from 127\.0\.0\.1:1\. \[(?!TypeError)/],
+  ] as const
+  for (const [tsa, said] of cases) {
+    const { code, err } = await writ(['anchor', 'timestamp', '--tsa', tsa, file])
+    assert.equal(code, 1, tsa)
+    assert.match(err, said)
+  }
   assert.equal((await writ(['anchor', 'timestamp', '--tsa', 'ftp://x', file])).code, 2)
   await assert.rejects(readFile(`${file}.tsr`), { code: 'ENOENT' })
 })

@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs'
 import { mkdir, rename, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { ConnectionLost } from '@writ/sdk'
 import { parseCheckpoint, parseNote } from '@writ/tlog'
 import type { Command } from 'commander'
 import type { App } from '../app.ts'
@@ -11,7 +12,7 @@ import { exitCodes } from '../exit-codes.ts'
 import { Failure, usage } from '../failure.ts'
 import { loadKeyChanges, verifyServedLog } from '../served-log.ts'
 import { entriesText } from '../text.ts'
-import { checkTimeStampReply, timeStampRequest } from '../time-stamp.ts'
+import { checkTimeStampReply, timeStampNonce, timeStampRequest } from '../time-stamp.ts'
 
 const run = promisify(execFile)
 // A token with its certificates has a few kilobytes.
@@ -46,9 +47,10 @@ Examples:
       const hash = createHash('sha256')
       for await (const chunk of createReadStream(file)) hash.update(chunk as Uint8Array)
       const digest = hash.digest()
-      const reply = await askAuthority(o.tsa, timeStampRequest(digest), app.terminal.signal)
+      const nonce = timeStampNonce()
+      const reply = await askAuthority(o.tsa, timeStampRequest(digest, nonce), app.terminal.signal)
       try {
-        checkTimeStampReply(reply, digest)
+        checkTimeStampReply(reply, digest, nonce)
       } catch (error) {
         throw new Failure(
           `No time stamp from ${new URL(o.tsa).host}: ${error instanceof Error ? error.message : error}`,
@@ -126,7 +128,9 @@ async function askAuthority(url: string, request: Uint8Array, signal: AbortSigna
     body: new Uint8Array(request),
     signal: AbortSignal.any([signal, AbortSignal.timeout(30_000)]),
   }).catch((cause: unknown) => {
-    throw new Failure(`No answer from ${new URL(url).host}`, { code: String(cause).slice(0, 60) })
+    throw new Failure(`No answer from ${new URL(url).host}`, {
+      code: new ConnectionLost(url, cause).reason.slice(0, 60),
+    })
   })
   const bytes = new Uint8Array(await answer.arrayBuffer())
   if (!answer.ok || bytes.length > MAX_REPLY)
