@@ -198,6 +198,17 @@ test('clocks that differ are told of, and the cosignature counts', async () => {
     assert.ok(Math.abs(Number(seconds) - 3_600) < 120, degraded!['witness W1'])
     const { anchored } = await describe(sys)
     assert.ok(anchored !== null && anchored.witnesses.length === 1)
+    const lines = () => sys.log().split('the clocks of a witness and of this server differ').length - 1
+    assert.equal(lines(), 1)
+    // Not at every cosignature.
+    await openTicket(sys, 'right after')
+    await sys.settle()
+    await until('that one is anchored, too', async () => {
+      sys.advance(2_000)
+      const now = await describe(sys)
+      return now.anchored!.size > anchored.size
+    })
+    assert.equal(lines(), 1)
   } finally {
     await witness.stop()
   }

@@ -1,5 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { type Folded, fold } from './fold.ts'
+import { findMeant } from './meant.ts'
 import { ENCODED, findSpans, isPlaceholder, isSuspect, MARKER, type RedactionKind, type Span } from './rules.ts'
 
 // Fields that say who or what somebody is, by declaration: an address in them is meant to be there.
@@ -32,8 +33,11 @@ export interface Redactor {
   json(text: string): string
   /** False for a text that certainly holds nothing to replace: far cheaper than looking closer. */
   suspects(text: string): boolean
-  /** What there is in a text, and where: kinds and places, never values. `plain`: it is known to be undisguised. */
-  find(text: string, on?: { plain?: boolean }): Span[]
+  /**
+   * What there is in a text, and where: kinds and places, never values. `plain`: it is known to be undisguised. `bytes`: it is a
+   * file of whatever kind, and between bytes that are no text only what can be meant is found (`meant.ts`).
+   */
+  find(text: string, on?: { plain?: boolean; bytes?: boolean }): Span[]
 }
 
 /**
@@ -57,9 +61,9 @@ export function createRedactor(on: { key: Uint8Array; live?: readonly string[] }
   const mark = (kind: RedactionKind, secret: string) =>
     `[REDACTED:${kind}:${createHmac('sha256', on.key).update(secret).digest('hex').slice(0, 8)}]`
 
-  function spansOf(text: string, contact: boolean, plain = false): Span[] {
+  function spansOf(text: string, contact: boolean, { plain = false, bytes = false } = {}): Span[] {
     const folded = plain ? { text, at: undefined } : fold(text)
-    const spans = findSpans(folded.text, { contact })
+    const spans = bytes ? findMeant(folded.text, { contact }) : findSpans(folded.text, { contact })
     for (const secret of live) {
       for (let at = folded.text.indexOf(secret); at >= 0; at = folded.text.indexOf(secret, at + secret.length))
         spans.push({ kind: 'live-secret', start: at, end: at + secret.length })
@@ -123,7 +127,7 @@ export function createRedactor(on: { key: Uint8Array; live?: readonly string[] }
       return after === before ? text : JSON.stringify(after)
     },
     suspects: suspect,
-    find: (text, { plain = false } = {}) => spansOf(text, true, plain),
+    find: (text, on) => spansOf(text, true, on),
   }
 }
 

@@ -70,7 +70,7 @@ export function createScanner(redactor: Redactor = processRedactor): Scanner {
   let held = ''
   let base = 0
   function look(whole: boolean) {
-    const spans = redactor.find(held, { plain: isPlain(held) })
+    const spans = redactor.find(held, formOf(held))
     const upTo = whole ? held.length : cutOf(spans, held)
     for (const { kind, start } of spans) {
       if (start >= upTo) continue
@@ -98,15 +98,16 @@ export function createScanner(redactor: Redactor = processRedactor): Scanner {
 }
 
 /**
- * Whether bytes hide nothing that has to be undone: no percent-encoding, and not text of two bytes a character, of which
- * about half are zero. What is no text at all hides nothing either.
+ * What bytes are by their first ones. `plain`: they hide nothing that has to be undone: no percent-encoding, and not text of two
+ * bytes a character, of which about half are zero; what is no text at all hides nothing either. `bytes`: perhaps no text.
  */
-function isPlain(text: string): boolean {
+function formOf(text: string): { plain: boolean; bytes: boolean } {
   const start = text.slice(0, 512)
   const share = (pattern: RegExp) => start.replaceAll(pattern, '').length / Math.max(1, start.length)
   const zeros = share(/[^\0]/g)
-  if (zeros > 0.3 && zeros < 0.7) return false
-  return share(/[\t\n\r\x20-\x7e]/g) > 0.3 || !/%[0-9a-fA-F]{2}/.test(text)
+  // The other half of a letter may be any byte.
+  if (zeros > 0.3 && zeros < 0.7) return { plain: false, bytes: false }
+  return { plain: share(/[\t\n\r\x20-\x7e]/g) > 0.3 || !/%[0-9a-fA-F]{2}/.test(text), bytes: true }
 }
 
 // A name of something secret at the end of a line, or with the sign behind it: its value may be the next.
