@@ -28,6 +28,7 @@ test('what comes about by chance between bytes that are no text is not taken for
   for (const bytes of [
     'pwd=\x11\x12*l9\xa1\xcc\xc2%\x06\xe7eI^',
     'pwD=\xf7ab\xfd',
+    'pwd=\xeb\x95\xb4S\xb4#',
     'PWD:ab\x03cdef',
     'r@t.zg',
     'X@p.eR',
