@@ -1,5 +1,5 @@
 /**
- * For the peer of the audit figures: loaded before the server (`--import`), it makes `appendAll` write nothing. The product
+ * For the peer of the audit figures: loaded before the server (`--import`), it makes no events and writes none. The product
  * itself has no such switch; what the benchmark composes here exists nowhere else.
  */
 import { registerHooks } from 'node:module'
@@ -12,7 +12,9 @@ registerHooks({
     const loaded = next(url, context)
     if (!url.endsWith(APPEND)) return loaded
     const source = String(loaded.source)
-    if (!source.includes(BEGINNING)) throw new Error(`${APPEND} no longer begins appendIn with "${BEGINNING}"`)
-    return { ...loaded, source: source.replace(BEGINNING, 'if (all) return') }
+    const parts = source.split(BEGINNING)
+    if (parts.length !== 3)
+      throw new Error(`${APPEND} no longer begins appendIn and draftEvents, and nothing else, with "${BEGINNING}"`)
+    return { ...loaded, source: parts.join('if (all) return') }
   },
 })

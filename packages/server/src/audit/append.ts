@@ -69,6 +69,25 @@ const FEW = 4
 /** As `append`, for events of many actors: one statement a table, however many. */
 export const appendAll = (tx: Tx, all: readonly Appended[]): Promise<void> => appendIn(tx, tx.project, all)
 
+/** An event that was made before its transaction knew the number of what it tells of. */
+export type Draft = ReturnType<typeof rowOf>
+
+/** Makes events ahead of `appendDrafts`, in the time in which the database is asked for what they do not tell. */
+export function draftEvents(project: string, all: readonly Appended[]): readonly Draft[] {
+  if (all.length === 0) return []
+  return all.map((one) => rowOf(project, one))
+}
+
+/** As `appendAll`, of events that were drafted for this project; `numbers` are those of their resources, one each. */
+export async function appendDrafts(tx: Tx, drafts: readonly Draft[], numbers: readonly number[]): Promise<void> {
+  if (drafts.length === 0) return
+  await insertEvents(
+    tx,
+    tx.project,
+    drafts.map((draft, i) => ({ ...draft, resource_number: numbers[i]! })),
+  )
+}
+
 async function appendIn(tx: Tx, project: string, all: readonly Appended[]): Promise<void> {
   if (all.length === 0) return
   // The change itself can be worked on over there while its events are made here. A few are made sooner than they were sent.
@@ -91,7 +110,7 @@ export async function appendOne(tx: Tx, at: number, by: Actor, event: NewEvent):
  * What is appended together is one append: one place to give, however many events. Their ids follow each other, because
  * they were made in one turn.
  */
-async function insertEvents(tx: Tx, project: string, events: readonly ReturnType<typeof rowOf>[]): Promise<void> {
+async function insertEvents(tx: Tx, project: string, events: readonly Draft[]): Promise<void> {
   const first = events[0]!.id
   if (recentRows.wanted) tx.afterCommit(() => recentRows.keep(first, events))
   const together = {

@@ -6,6 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { makeFolder } from '../platform/make-folder.ts'
 import { type DayEvent, dayOf, isErased, jsonlLine, jsonlName, readableLine, readableName } from './day-file.ts'
 import { replaceFile, syncDirectory } from './durable-file.ts'
+import { endsSlice } from './slice.ts'
 
 interface Memory {
   /** Log index of the next event to write. */
@@ -133,12 +134,12 @@ const sizeOf = (path: string) =>
     (error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? 0 : Promise.reject(error)),
   )
 
-/** In a turn of the event loop for some hundreds: thousands of lines are tens of milliseconds, in which nobody else would be answered. */
+/** In slices: thousands of lines are tens of milliseconds, in which nobody else would be answered. */
 async function linesOf(rows: readonly DayEvent[], lineOf: (row: DayEvent) => string): Promise<string> {
   let text = ''
   for (const [i, row] of rows.entries()) {
     text += `${lineOf(row)}\n`
-    if (i % 256 === 255) await turn()
+    if (endsSlice(i + 1)) await turn()
   }
   return text
 }

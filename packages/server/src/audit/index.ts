@@ -2,7 +2,16 @@
 // What the log commits to is written in this form; whoever binds a digest of a document uses the same.
 export { canonicalize, type Json, keyChangePath } from '@writ/tlog'
 export { type AnchorEvidence, type Anchored, findAnchored, loadAnchorEvidence, tilesOf } from './anchored.ts'
-export { type Actor, type Appended, append, appendAll, type NewEvent, SYSTEM } from './append.ts'
+export {
+  type Actor,
+  type Appended,
+  append,
+  appendAll,
+  appendDrafts,
+  draftEvents,
+  type NewEvent,
+  SYSTEM,
+} from './append.ts'
 export type { Attest } from './attest.ts'
 export { type Continuation, openNote } from './continuation.ts'
 export { type ContinuedLog, continueLog, findLogsAhead, type LogAhead, rebuildDayFiles } from './continue-log.ts'

@@ -23,6 +23,7 @@ import {
 import type { AfterStep } from './durable-file.ts'
 import { LogError } from './log-error.ts'
 import { CHECKPOINT, type LogStore } from './log-store.ts'
+import { endsSlice } from './slice.ts'
 
 // The files of one log in its store, in the layout of c2sp.org/tlog-tiles.
 //
@@ -195,8 +196,8 @@ export async function openLogFiles(options: {
 }
 
 /**
- * The edge after the entries, and every file that the larger tree has new or wider. In a turn of the event loop for each
- * bundle: thousands of entries are tens of milliseconds, in which nobody else would be answered.
+ * The edge after the entries, and every file that the larger tree has new or wider. In slices: thousands of entries are tens of
+ * milliseconds, in which nobody else would be answered.
  */
 async function grow(
   from: Edge,
@@ -239,8 +240,8 @@ async function grow(
     if (bundle.length === TILE_WIDTH) {
       addBundle()
       bundle = []
-      await turn()
     }
+    if (endsSlice(size)) await turn()
   }
   for (const tile of changedTiles(from.size, size)) {
     if (tile.width === TILE_WIDTH) continue
