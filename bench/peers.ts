@@ -25,15 +25,16 @@ export interface Peer {
 }
 
 /** Jobs that were given and are not done: a producer that is further ahead waits. */
-export const AHEAD = 2_000
+const AHEAD = 2_000
 const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** Gives batches, waits while too many are under way, and then for the last. */
-async function drive(
+/** Gives batches, waits while too many are under way, and then for the last, and for what `settled` waits for. */
+export async function drive(
   count: number,
   batch: number,
   give: (size: number) => Promise<unknown>,
   done: () => number,
+  settled: () => Promise<void> = async () => {},
 ): Promise<number> {
   const before = done()
   const began = performance.now()
@@ -42,6 +43,7 @@ async function drive(
     while (sent + batch - (done() - before) > AHEAD) await later(1)
   }
   while (done() - before < count) await later(1)
+  await settled()
   const rate = (count / (performance.now() - began)) * 1_000
   await later(20)
   if (done() - before !== count) throw new Error(`${count} jobs, ${done() - before} done`)

@@ -10,7 +10,7 @@ import { checkTasks } from '../../test/tasks/check.ts'
 import { type Dispatcher, dispatcherOf, handlerOf } from '../../test/tasks/dispatch.ts'
 import { type Figure, median, round } from '../figure.ts'
 import {
-  AHEAD,
+  drive,
   openBullmq,
   openDbos,
   openGraphile,
@@ -102,17 +102,17 @@ export async function tasks(): Promise<Figure[]> {
     const store = await open()
     const peers: Peer[] = []
     const folder = mkdtempSync(join(tmpdir(), 'writ-bench-'))
-    const { app, by, waits } = await startApp(folder, store.env)
+    const ours = await startApp(folder, store.env)
     try {
       for (const peer of store.peers) if (wanted(peer.name)) peers.push(await peer.open())
       const before = performance.now()
-      const found = await measure(by, waits, peers)
-      await check(app, by, found.done)
+      const found = await measure(ours, peers)
+      await check(ours.app, ours.by, found.done)
       if (process.env.BENCH_VERBOSE) process.stderr.write(`${mode}: ${Math.round(performance.now() - before)} ms\n`)
       figures.push(...figuresOf(mode, peers, found))
     } finally {
       for (const peer of peers) await peer.close()
-      await app.stop()
+      await ours.app.stop()
       await store.close()
       rmSync(folder, { recursive: true, force: true })
     }
@@ -129,10 +129,11 @@ interface Found {
   readonly done: number
 }
 
-async function measure(by: Dispatcher, waits: number[], peers: readonly Peer[]): Promise<Found> {
+async function measure(on: Ours, peers: readonly Peer[]): Promise<Found> {
+  const { by, waits } = on
   const sizeFor = (peer: Peer, batch: number) => Math.max(batch, Math.ceil((TASKS * peer.share) / batch) * batch)
   let done = WARM
-  await sustained(by, WARM, 100)
+  await sustained(on, WARM, 100)
   for (const peer of peers) await peer.sustained(Math.max(100, Math.ceil((WARM * peer.share) / 100) * 100), 100)
   // The waits first: afterwards the database clears away what a few hundred thousand tasks of all of them have left.
   const ours99: number[] = []
@@ -151,7 +152,7 @@ async function measure(by: Dispatcher, waits: number[], peers: readonly Peer[]):
   // By turns: ours, theirs, ours, theirs, so that a quiet and a busy minute meet both.
   for (let run = 0; run < RUNS; run++)
     for (const [batch, { ours, peers: theirs }] of rounds) {
-      ours.push(await sustained(by, TASKS, batch))
+      ours.push(await sustained(on, TASKS, batch))
       done += TASKS
       for (const [peer, rates] of theirs) {
         rates.push(await peer.sustained(sizeFor(peer, batch), batch))
@@ -220,10 +221,16 @@ function figuresOf(mode: string, peers: readonly Peer[], found: Found): Figure[]
 const p99 = (all: readonly number[]): number =>
   all.toSorted((a, b) => a - b)[Math.ceil(all.length * 0.99) - 1] ?? Number.NaN
 
-export async function startApp(
-  folder: string,
-  env: Record<string, string>,
-): Promise<{ app: App; by: Dispatcher; waits: number[] }> {
+interface Ours {
+  readonly app: App
+  readonly by: Dispatcher
+  /** Milliseconds from dispatch to start of those that came one by one. */
+  readonly waits: number[]
+  /** How many were done so far. */
+  done(): number
+}
+
+export async function startApp(folder: string, env: Record<string, string>): Promise<Ours> {
   const { config, problems } = loadConfig({
     argv: [],
     env: {
@@ -239,6 +246,7 @@ export async function startApp(
   })
   if (!config) throw new Error(problems?.join('\n'))
   const waits: number[] = []
+  let done = 0
   const app = await openApp({
     config,
     log: createLog({ level: 'error', format: 'text' }),
@@ -246,6 +254,7 @@ export async function startApp(
       handlerOf('test.noop', async (input) => {
         const { at } = input as { at?: number }
         if (at !== undefined) waits.push(performance.now() - at)
+        done++
         return null
       }),
     ],
@@ -255,26 +264,25 @@ export async function startApp(
     "select id, number from users where username = 'admin'",
     [],
   )
-  return { app, by: await dispatcherOf(app, { ...admin!, username: 'admin', role: 'admin' }), waits }
+  return { app, by: await dispatcherOf(app, { ...admin!, username: 'admin', role: 'admin' }), waits, done: () => done }
 }
 
-const queued = async (by: Dispatcher): Promise<number> =>
-  Number((await by.read((tx) => tx.sql<{ n: number }>('select count(*) as n from queue')))[0]!.n)
-
 async function empty(by: Dispatcher): Promise<void> {
-  while ((await queued(by)) > 0) await new Promise((later) => setTimeout(later, 2))
+  while ((await by.read((tx) => tx.sql('select run_id from queue limit 1'))).length > 0)
+    await new Promise((later) => setTimeout(later, 2))
 }
 
 /** Dispatches `count` tasks in batches and waits for the last to settle; answers tasks a second. */
-export async function sustained(by: Dispatcher, count: number, batch: number): Promise<number> {
+export function sustained({ by, done }: Ours, count: number, batch: number): Promise<number> {
   const all = Array.from({ length: batch }, () => ({ handler: 'test.noop', input: { n: 1 } }))
-  const began = performance.now()
-  for (let sent = 0; sent < count; sent += batch) {
-    await by.submit(...all)
-    if (sent % AHEAD < batch) while ((await queued(by)) > AHEAD) await new Promise((later) => setTimeout(later, 2))
-  }
-  await empty(by)
-  return (count / (performance.now() - began)) * 1_000
+  // Done is, as for the others, when its handler was called; but here the last row has to be gone from the queue, too.
+  return drive(
+    count,
+    batch,
+    () => by.submit(...all),
+    done,
+    () => empty(by),
+  )
 }
 
 export async function check(app: App, by: Dispatcher, expected: number): Promise<void> {
