@@ -74,6 +74,112 @@ for (const backend of backends()) {
   })
 }
 
+test('with the whole log nothing about the subject can be left out, the newest included', async (t) => {
+  await using system = await TestSystem.start()
+  await makeTicket(system)
+  // Beside it others, so that the log has more than one file of entries.
+  for (let i = 0; i < 300; i++) await system.employee.post('/tickets', { title: `another ${i}` })
+  assert.equal((await system.employee.post('/tickets/1/comments', { body: 'it was my fault' })).status, 201)
+  assert.equal((await system.admin.post('/audit/logs/rotate', { reason: 'a year is over' })).status, 200)
+  const zip = path.join(system.folder, 'bundle.zip')
+  const folder = path.join(system.folder, 'bundle')
+  await exportBundle(system, zip, { subject: 'ticket', id: 1, whole_log: true })
+  await unpack(zip, folder)
+  const report = await verifyBundle(await openBundle(zip), on)
+  assert.equal(report.fault, undefined)
+  assert.match(
+    JSON.stringify(report.checks),
+    /"project log [^"]*, whole: of its first 3\d\d entries none about what is/,
+  )
+  assert.equal((await verifySh(folder)).code, 0)
+  const keys = await openKeys(path.join(system.folder, 'data/keys'), Date.now())
+  const described = JSON.parse(await readFile(path.join(folder, 'bundle.json'), 'utf8'))
+  const names = (await folderFiles(folder)).names
+  const indexOf = (name: string) => Number(/(\d+)\.json$/.exec(name)![1])
+  const entries = await Promise.all(
+    names
+      .filter((name) => /^logs\/project-\d\/entries\/\d+\.json$/.test(name))
+      .sort((a, b) => indexOf(a) - indexOf(b))
+      .map(async (name) => ({ name, ...JSON.parse(await readFile(path.join(folder, name), 'utf8')) })),
+  )
+  const filesOf = (some: readonly { name: string }[]) =>
+    names.filter((name) =>
+      some.some(
+        (one) =>
+          name.startsWith(one.name.replace('.json', '.').replace('entries', 'payloads')) ||
+          name.startsWith(one.name.replace('.json', '.')),
+      ),
+    )
+  const other = path.join(system.folder, 'less')
+  /** As whoever has the real key would make it. */
+  const without = async (gone: readonly string[], about: object = described) => {
+    await rm(other, { recursive: true, force: true })
+    await cp(folder, other, { recursive: true })
+    for (const name of gone) await rm(path.join(other, name))
+    await writeFile(path.join(other, 'bundle.json'), JSON.stringify(about))
+    await signFolder(other, keys)
+    return (await verifyBundle(await folderFiles(other), on)).fault
+  }
+  const tiles = names.filter((name) => name.includes('/tile/'))
+  const lessDescribed = {
+    ...described,
+    logs: described.logs.map(({ whole_to, ...log }: { whole_to?: number }) => log),
+  }
+
+  await t.test('a remark', async () => {
+    const remark = filesOf(entries.filter(({ act }) => act === 'ticket.commented'))
+    assert.equal(remark.length, 4)
+    const fault = await without(remark)
+    assert.match(
+      `${fault?.code} ${fault?.reason}`,
+      /ENTRY_LEFT_OUT entry \d+ \(ticket\.commented\) is about .* not here/,
+    )
+    // Nothing else tells of it.
+    assert.equal(await without([...remark, ...tiles], lessDescribed), undefined)
+  })
+
+  await t.test('the newest run', async () => {
+    const newest = entries.filter(({ act }) => act === 'run.created').at(-1)!.run
+    const its = entries.filter(({ run: id }) => id === newest)
+    const uploads = its.filter(({ act }) => act === 'artifact.uploaded').map(({ res }) => res)
+    const isIts = ({ id }: { id: string }) => uploads.includes(id)
+    const gone = [
+      ...filesOf(its),
+      ...names.filter((name) => name.startsWith(`runs/${newest}/`)),
+      ...its.flatMap(({ att = [] }) => att.map((one: string) => `attestations/${one.slice(7)}.dsse.json`)),
+      ...described.artifacts.filter(isIts).map(({ path: name }: { path: string }) => name),
+    ]
+    const about = { ...described, artifacts: described.artifacts.filter((one: { id: string }) => !isIts(one)) }
+    const fault = await without(gone, about)
+    assert.match(`${fault?.code} ${fault?.reason}`, /ENTRY_LEFT_OUT the ticket had 2 runs then, here are 1/)
+    const { code, err } = await verifySh(other)
+    assert.deepEqual([code, /a run that the ticket had then was left out/.test(err)], [1, true])
+  })
+
+  await t.test('or a part of the log', async () => {
+    const codes = async (gone: readonly string[], about: object = described) => (await without(gone, about))?.code
+    assert.equal(await codes(tiles.slice(1)), 'BUNDLE_MALFORMED')
+    assert.equal(await codes([], lessDescribed), 'BUNDLE_MALFORMED')
+    assert.equal(await codes(tiles, described), 'BUNDLE_MALFORMED')
+    const [first] = tiles
+    const bytes = await readFile(path.join(folder, first!))
+    const files = await folderFiles(folder)
+    const forged = Buffer.from(bytes)
+    forged.write('ticket.updated', forged.indexOf('ticket.created'))
+    assert.equal((await verifyBundle(await signedAgain(files, first!, forged, keys), on)).fault?.code, 'PROOF_INVALID')
+    const cut = bytes.subarray(0, -1)
+    assert.equal((await verifyBundle(await signedAgain(files, first!, cut, keys), on)).fault?.code, 'ENTRY_MALFORMED')
+    // A log that came later and tells nothing of it comes along, or is named.
+    assert.ok(tiles.some((name) => name.startsWith('logs/project-1/')))
+    const later = names.filter((name) => name.startsWith('logs/project-1/'))
+    const alone = { ...described, logs: described.logs.filter(({ name }: { name: string }) => name !== 'project-1') }
+    const fault = await without(later, alone)
+    assert.equal(fault?.code ?? 'none', 'none', JSON.stringify(fault))
+    const { checks } = await verifyBundle(await folderFiles(other), on)
+    assert.match(JSON.stringify(checks), /it says that it is continued under writ\.log\/[^"]*, which is not here/)
+  })
+})
+
 test('a file that was deleted is left out, and said to be', async () => {
   await using system = await TestSystem.start()
   await makeTicket(system)
@@ -172,7 +278,9 @@ test('a log that grows while a bundle of it is made takes nothing from the bundl
   })
   const names: string[] = []
   await inProject(project!.id, async () => {
-    const collected = await app.db.read((tx) => collect(tx, { subject: 'ticket', ref: 1, flagged: false }))
+    const collected = await app.db.read((tx) =>
+      collect(tx, { subject: 'ticket', ref: 1, flagged: false, whole: false }),
+    )
     const files = bundleFiles({ db, blobs, folders, keys: app.keys }, project!, collected, system.now())
     for await (const file of files) names.push(file.path)
   })

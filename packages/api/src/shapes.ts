@@ -348,6 +348,12 @@ export const ExportEvidence = command({
   include_flagged: Type.Optional(
     Type.Boolean({ description: 'files in which secrets were found, too; they are left out otherwise' }),
   ),
+  whole_log: Type.Optional(
+    Type.Boolean({
+      description:
+        'every entry of the log, too, as ids and commitments: so that a stranger sees that nothing about the subject was left out',
+    }),
+  ),
 })
 export type ExportEvidence = Static<typeof ExportEvidence>
 

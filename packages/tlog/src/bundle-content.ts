@@ -340,6 +340,7 @@ export function checkWhole(entries: readonly BundledEntry[], subject: BundleDesc
   const tickets = checkVersions(ofProject, drop)
   // A bundle about one run has no others of its ticket.
   const lacking = subject.type === 'ticket' ? checkRunsOfTicket(ofProject, drop) : 0
+  if (subject.type === 'ticket' && drop === null) checkRunsOfExport(ofProject)
   if (lacking > 0)
     parts.push({
       state: 'left out',
@@ -379,6 +380,21 @@ function checkRunsOfTicket(entries: readonly BundledEntry[], drop: string | null
       )
   }
   return lacking ?? 0
+}
+
+/** Each export says how many runs the ticket had by then: that of this bundle is the newest entry in it. */
+function checkRunsOfExport(entries: readonly BundledEntry[]): void {
+  const runs = entries.filter(({ entry }) => entry.act === 'run.created').length
+  for (const one of entries) {
+    if (one.entry.act !== 'evidence.exported') continue
+    const said = detailsOf(one).runs
+    if (Number.isSafeInteger(said) && Number(said) > runs)
+      throw new BundleError(
+        'ENTRY_LEFT_OUT',
+        one.path,
+        `the ticket had ${counted(Number(said), 'run')} then, here are ${runs}`,
+      )
+  }
 }
 
 /** Every edit of a ticket makes the next version of it, and what is approved is the newest. Answers how many tickets there are. */

@@ -125,7 +125,14 @@ export type BundleDescription = {
   version: number
   subject: { type: string; id: string; number: number }
   exported_at: string
-  logs: { name: string; role: 'project' | 'instance'; origin: string; vkeys: string[] }[]
+  logs: {
+    name: string
+    role: 'project' | 'instance'
+    origin: string
+    vkeys: string[]
+    /** With every entry of the log: how many it had when all about the subject was looked for. */
+    whole_to?: number | undefined
+  }[]
   artifacts: {
     id: string
     number: number
@@ -189,8 +196,9 @@ export async function checkManifest(
   for (const name of files.names)
     if (!listed.has(name) && name !== 'SHA256SUMS' && name !== path)
       throw new BundleError('FILE_UNLISTED', name, 'the manifest does not name it')
+  const there = new Set(files.names)
   for (const [name, digest] of listed) {
-    if (!files.names.includes(name)) throw new BundleError('FILE_MISSING', name, 'the manifest names it')
+    if (!there.has(name)) throw new BundleError('FILE_MISSING', name, 'the manifest names it')
     if ((await files.sha256(name)) !== digest) throw new BundleError('FILE_CHANGED', name, 'it has another SHA-256')
   }
   return {
@@ -241,9 +249,15 @@ function isSubject(value: unknown): value is BundleDescription['subject'] {
 }
 
 function isDescribedLog(value: unknown): value is BundleDescription['logs'][number] {
-  const { name, role, origin, vkeys } = Object(value) as Record<string, unknown>
+  const { name, role, origin, vkeys, whole_to } = Object(value) as Record<string, unknown>
   const isName = isText(name) && /^[a-z]+-\d+$/.test(name)
-  return isName && (role === 'project' || role === 'instance') && isText(origin) && isListOf(vkeys, isText)
+  return (
+    isName &&
+    (role === 'project' || role === 'instance') &&
+    isText(origin) &&
+    isListOf(vkeys, isText) &&
+    (whole_to === undefined || isCount(whole_to))
+  )
 }
 
 function isDescribedArtifact(value: unknown): value is BundleDescription['artifacts'][number] {
@@ -260,7 +274,8 @@ export async function checkLogs(
   described: BundleDescription,
   on: BundlePrimitives,
   trust: BundleTrust,
-): Promise<{ entries: BundledEntry[]; checks: BundleCheck[]; rests: BundleReport['rests'] }> {
+): Promise<{ logs: BundledLog[]; entries: BundledEntry[]; checks: BundleCheck[]; rests: BundleReport['rests'] }> {
+  const logs: BundledLog[] = []
   const entries: BundledEntry[] = []
   const checks: BundleCheck[] = []
   const rests: BundleReport['rests'] = []
@@ -284,6 +299,7 @@ export async function checkLogs(
     if (!opened.ok) throw new BundleError(trusted.length > 0 ? 'LOG_KEY' : 'CHECKPOINT_INVALID', path, opened.reason)
     await checkSpellings(files, one.name, one.vkeys, on)
     const log: BundledLog = { ...one, checkpoint: opened.checkpoint, note, cosigned: 0 }
+    logs.push(log)
     const found: BundledEntry[] = []
     const folder = `logs/${one.name}/entries/`
     for (const file of files.names) {
@@ -317,7 +333,7 @@ export async function checkLogs(
     entries.push(...found)
   }
   checkErasures(entries)
-  return { entries, checks, rests }
+  return { logs, entries, checks, rests }
 }
 
 /**

@@ -18,6 +18,7 @@ import {
   checkTasks,
   checkWhole,
 } from './bundle-content.ts'
+import { checkWholeLogs } from './bundle-whole-log.ts'
 
 /**
  * Verifies an evidence bundle completely: manifest, logs, entries, payloads, attestations, people's signatures, files.
@@ -41,7 +42,8 @@ export async function verifyBundle(
     rests.push(...logs.rests)
     const { entries } = logs
     checks.push(...checkWhole(entries, described.subject))
-    const anchored = await checkAnchors(files, entries, [...new Set(entries.map((one) => one.log))], on)
+    checks.push(...(await checkWholeLogs(files, described, logs.logs, entries, on)))
+    const anchored = await checkAnchors(files, entries, logs.logs, on)
     checks.push(...anchored.checks)
     if (trust.policy) checks.push(...checkQuorum(entries, anchored.anchors, trust.policy))
     const attested = await checkAttestations(files, entries, on)

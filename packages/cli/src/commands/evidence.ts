@@ -22,16 +22,22 @@ export function addEvidenceCommands(program: Command, app: App): void {
     .description('Export all evidence of a ticket, a run or a task as one zip; the export is itself recorded')
     .option('--to <file>', 'a new file; evidence-<subject>-<number>.zip otherwise')
     .option('--include-flagged', 'files in which secrets were found, too')
+    .option('--whole-log', 'every entry of the log, too: then nothing about the subject can be left out unnoticed')
     .addHelpText(
       'after',
-      '\nExamples:\n  writ evidence export ticket 1\n  writ evidence export run 7 --to run-7.zip\n  writ evidence export task 12',
+      '\nExamples:\n  writ evidence export ticket 1\n  writ evidence export run 7 --to run-7.zip\n  writ evidence export task 12\n  writ evidence export ticket 1 --whole-log',
     )
-    .action(async (subject: string, ref: string, o: { to?: string; includeFlagged?: boolean }) => {
+    .action(async (subject: string, ref: string, o: { to?: string; includeFlagged?: boolean; wholeLog?: boolean }) => {
       if (subject !== 'ticket' && subject !== 'run' && subject !== 'task')
         throw usage('Evidence is of a ticket, of a run or of a task')
       const id = refOf(ref)
       // A task is a run without a ticket, and has a number of the same sequence.
-      const body = { subject: subject === 'task' ? 'run' : subject, id, include_flagged: o.includeFlagged } as const
+      const body = {
+        subject: subject === 'task' ? 'run' : subject,
+        id,
+        include_flagged: o.includeFlagged,
+        whole_log: o.wholeLog,
+      } as const
       const file = await (await app.client()).evidence.export({ body })
       const path = o.to ?? `evidence-${subject}-${id}.zip`
       const bar = app.progress(path)

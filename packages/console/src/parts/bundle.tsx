@@ -67,12 +67,18 @@ export function Bundle({
   const [zip, setZip] = useState<{ data: Zip; name: string } | null>(null)
   const [report, setReport] = useState<BundleReport | null>(null)
   const [flagged, setFlagged] = useState(false)
+  const [whole, setWhole] = useState(false)
   const action = useAction()
   if (!can('evidence.export')) return <p className="dimmed small">{t('bundle.denied')}</p>
   const fetchIt = () =>
     action.run(async () => {
       const answer = await client.evidence.export({
-        body: { subject, id: number, ...(flagged ? { include_flagged: true } : {}) },
+        body: {
+          subject,
+          id: number,
+          ...(flagged ? { include_flagged: true } : {}),
+          ...(whole ? { whole_log: true } : {}),
+        },
       })
       const data = new Uint8Array(
         await new Response(answer.stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer(),
@@ -92,6 +98,13 @@ export function Bundle({
           mb="xs"
         />
       )}
+      <Checkbox
+        size="xs"
+        label={t('bundle.whole')}
+        checked={whole}
+        onChange={(event) => setWhole(event.currentTarget.checked)}
+        mb="xs"
+      />
       <div className="form-buttons">
         <Button onClick={() => void fetchIt()} loading={action.busy} leftSection={<Icon name="audit" size={14} />}>
           {t('bundle.make')}

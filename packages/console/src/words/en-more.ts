@@ -723,6 +723,7 @@ export const enMore = {
     text: 'One zip with everything: statements, approvals, files, entries, proofs, keys. Anybody can check it without this server.',
     denied: 'Auditors and admins export bundles.',
     flagged: 'With files in which secrets were found',
+    whole: 'With every entry of the log, as ids and commitments: then nothing can be left out unnoticed',
     make: 'Export and verify here',
     save: 'Save the zip ({{size}})',
     good: 'Verified in this page, without asking the server.',

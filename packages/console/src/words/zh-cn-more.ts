@@ -682,6 +682,7 @@ export const zhCnMore: Words<typeof enMore> = {
     text: '一个包含一切的 zip：声明、批准、文件、条目、证明和密钥。任何人无需本服务器即可核验。',
     denied: '审计员和管理员可以导出证据包。',
     flagged: '包含发现机密的文件',
+    whole: '包含日志的每个条目（标识与承诺）：这样任何遗漏都会被发现',
     make: '导出并在此核验',
     save: '保存 zip（{{size}}）',
     good: '已在本页面核验，未询问服务器。',

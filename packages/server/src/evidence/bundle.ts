@@ -22,7 +22,10 @@ import {
   STATEMENT_TYPE,
   spkiOf,
   statementBytes,
+  TILE_WIDTH,
   taskStatement,
+  tilePath,
+  tileWidth,
   toBase64,
   toHex,
   toUtf8,
@@ -38,6 +41,7 @@ import {
   listProvenEvents,
   openLogReader,
   type ProvenEvent,
+  readLogFile,
   tilesOf as readTilesOf,
   sha256,
   verifyEd25519,
@@ -90,7 +94,7 @@ export async function* bundleFiles(
   now: number,
 ): AsyncGenerator<BundleFile> {
   const collected = all.drop ? { ...all, events: [...all.events, all.drop] } : all
-  const logs = await publishedLogs(on, project.id, 'project', collected.events)
+  const logs = await publishedLogs(on, project.id, 'project', collected.events, collected.sizes !== null)
   const records = await inProject(INSTANCE, () => findRecords(on, project.id, logs))
   const instance = await publishedLogs(
     on,
@@ -129,6 +133,7 @@ async function* filesOf(
     for (const event of events)
       if (event.shard === log.row.shard && event.log_index < log.checkpoint.size)
         yield* entryFiles(log, event, collected.events)
+    if (collected.sizes && log.role === 'project') yield* wholeLog(log)
   }
   const earlier = new Map(records.map(({ log, size }) => [`${log.name}/${size}`, { log, size }]))
   for (const log of [...logs, ...instance]) {
@@ -152,12 +157,15 @@ async function publishedLogs(
   project: string,
   role: PublishedLog['role'],
   events: readonly ProvenEvent[],
+  whole = false,
 ): Promise<PublishedLog[]> {
   const rows = await inProject(project, () => on.db.read(listLogs))
   const found: PublishedLog[] = []
   for (const row of rows) {
     const proven = events.filter(({ shard }) => shard === row.shard)
-    if (proven.length === 0) continue
+    // With the whole logs also those that came later: that they tell nothing of it shows only in them.
+    const isLater = row.dropped_at === null && events.some(({ shard }) => shard < row.shard)
+    if (proven.length === 0 && !(whole && isLater)) continue
     const reader = await openLogReader(on.folders, project, row.shard)
     // Before the checkpoint: read after it, it could be of a log that has grown, which nothing here would prove.
     const cosigned = await reader.read('checkpoint.cosigned')
@@ -224,6 +232,16 @@ const recordedIn = (event: string) => (JSON.parse(event) as { details: { origin:
 
 const tilesOf = (log: PublishedLog) => ({ hash: sha256, readTile: readTilesOf(log.reader) })
 
+/** Every entry of a log, in the files in which it is published. */
+async function* wholeLog({ name, reader, checkpoint: { size } }: PublishedLog): AsyncGenerator<BundleFile> {
+  for (let index = 0; index * TILE_WIDTH < size; index++) {
+    const path = tilePath({ level: 'entries', index, width: tileWidth(size, 0, index) })
+    const body = await readLogFile(reader, path)
+    if (body === null) throw new Error(`${path} is missing`)
+    yield { path: `logs/${name}/${path}`, body }
+  }
+}
+
 async function* entryFiles(
   log: PublishedLog,
   event: ProvenEvent,
@@ -259,7 +277,7 @@ function policyOf(logs: readonly PublishedLog[], policy: Policy | undefined): st
 
 function describe(
   project: { readonly id: string; readonly slug: string },
-  { subject, files }: Collected,
+  { subject, files, sizes }: Collected,
   logs: readonly PublishedLog[],
   now: number,
 ): BundleDescription & { project: object } {
@@ -269,7 +287,13 @@ function describe(
     subject,
     project,
     exported_at: rfc3339(now),
-    logs: logs.map(({ name, role, row }) => ({ name, role, origin: row.origin, vkeys: [...vkeysOf(row)] })),
+    logs: logs.map(({ name, role, row, checkpoint }) => ({
+      name,
+      role,
+      origin: row.origin,
+      vkeys: [...vkeysOf(row)],
+      whole_to: sizes && role === 'project' ? Math.min(checkpoint.size, sizes.get(row.shard) ?? 0) : undefined,
+    })),
     artifacts: files.map(({ row, leftOut }) => ({
       id: row.id,
       number: row.number,

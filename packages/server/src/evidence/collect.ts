@@ -1,5 +1,5 @@
 import { decodeEntry, toHex, toUtf8 } from '@writ/tlog'
-import { listEvents, listProvenEvents, type ProvenEvent, sha256 } from '../audit/index.ts'
+import { listEvents, listLogs, listProvenEvents, type ProvenEvent, sha256 } from '../audit/index.ts'
 import { findSigningKey, type SigningKeyRow } from '../identity/index.ts'
 import { loadTaskRecord, type TaskRecord } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
@@ -14,6 +14,8 @@ export interface Asked {
   readonly ref: Ref
   /** Also files in which secrets were found. */
   readonly flagged: boolean
+  /** Also every entry of the logs, from the first on that tells of it. */
+  readonly whole: boolean
 }
 
 /** Everything that belongs to a ticket or a run, as it stood in one snapshot. */
@@ -30,6 +32,8 @@ export interface Collected {
   readonly keys: readonly SigningKeyRow[]
   /** The newest entry that tells of dropped logs: it explains what of all this nothing proves any more. */
   readonly drop: ProvenEvent | undefined
+  /** How many entries each log had in that snapshot, by its shard; null unless the whole logs are asked for. */
+  readonly sizes: ReadonlyMap<number, number> | null
 }
 
 export interface CollectedFile {
@@ -63,7 +67,8 @@ export async function findSubject(tx: Tx, asked: Asked): Promise<Found> {
 /** All that belongs to it. A run comes with its ticket and the approvals of that. Throws as `findSubject`. */
 export async function collect(tx: Tx, asked: Asked): Promise<Collected> {
   const { subject, ticket, run, task } = await findSubject(tx, asked)
-  if (ticket === null) return ofTask(tx, subject, task)
+  const sizes = asked.whole ? new Map((await listLogs(tx)).map(({ shard, size }) => [shard, size])) : null
+  if (ticket === null) return { ...(await ofTask(tx, subject, task)), sizes }
   const runs = run ? [run] : await listRunsOfTicket(tx, ticket.id)
   const files = await listFilesOfRuns(
     tx,
@@ -94,10 +99,15 @@ export async function collect(tx: Tx, asked: Asked): Promise<Collected> {
     signatures,
     keys,
     drop,
+    sizes,
   }
 }
 
-async function ofTask(tx: Tx, subject: Collected['subject'], task: TaskRecord | null): Promise<Collected> {
+async function ofTask(
+  tx: Tx,
+  subject: Collected['subject'],
+  task: TaskRecord | null,
+): Promise<Omit<Collected, 'sizes'>> {
   const { events, attestations } = await eventsAbout(tx, [subject.id])
   const drop = await findDrop(tx)
   return { subject, ticket: null, task, runs: [], files: [], events, attestations, signatures: [], keys: [], drop }

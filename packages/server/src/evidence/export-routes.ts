@@ -4,6 +4,7 @@ import type { Caller } from '../identity/index.ts'
 import { rfc3339 } from '../platform/clock.ts'
 import type { Handlers } from '../platform/http/mount.ts'
 import type { Logger } from '../platform/log.ts'
+import { listRunsOfTicket } from '../runs/index.ts'
 import { type BundleOn, bundleFiles } from './bundle.ts'
 import { zipBundle } from './bundle-zip.ts'
 import { collect, findSubject } from './collect.ts'
@@ -20,15 +21,21 @@ export interface EvidenceOn extends BundleOn {
 export const evidenceHandlers = (on: EvidenceOn): Handlers<typeof evidenceApi, Caller> => ({
   async export(ask) {
     const { caller, body, reply, request } = ask
-    const asked = { subject: body.subject, ref: body.id, flagged: body.include_flagged === true }
+    const asked = {
+      subject: body.subject,
+      ref: body.id,
+      flagged: body.include_flagged === true,
+      whole: body.whole_log === true,
+    }
     const { subject } = await ask.change(async (tx) => {
       const found = await findSubject(tx, asked)
       const { type, id, number } = found.subject
+      const runs = type === 'ticket' ? (await listRunsOfTicket(tx, id)).length : undefined
       await append(tx, caller.at, caller, {
         type: 'evidence.exported',
         resource: { type, id, number },
         action: `Exported evidence of ${type} ${number}`,
-        details: { include_flagged: asked.flagged },
+        details: { include_flagged: asked.flagged, whole_log: asked.whole, runs },
       })
       return found
     })

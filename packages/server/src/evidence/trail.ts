@@ -82,7 +82,7 @@ async function shownOf(
   }
   if (subject === 'run') await runToSee(tx, caller, ref)
   else await seeTicket(tx, caller, ref)
-  const all = await collect(tx, { subject, ref, flagged: false })
+  const all = await collect(tx, { subject, ref, flagged: false, whole: false })
   return {
     ...all,
     about: [

@@ -246,6 +246,13 @@ if [ "$(jq -r .subject.type bundle.json)" = ticket ]; then
     [ -n "$lacking" ] || ! dropped || lacking=$((said - seen))
     [ "$said" -eq $((seen + ${lacking:=0})) ] || fail "$entry: a run of the ticket before it was left out"
   done <"$tmp/created"
+  # And each export says how many there were by then.
+  jq -r 'select(.act == "evidence.exported") | input_filename' logs/project-*/entries/*.json >"$tmp/exported"
+  while read -r entry; do
+    payload=${entry%/entries/*}/payloads/${entry##*/}
+    [ -f "$payload" ] || continue
+    [ "$(jq -r '.details.runs // 0' "$payload")" -le "$seen" ] || dropped || fail "$entry: a run that the ticket had then was left out"
+  done <"$tmp/exported"
 fi
 
 # 6. Tasks: the log commits to the journal, and the journal to input and result.
