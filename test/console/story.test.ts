@@ -64,8 +64,10 @@ test('two people take a ticket from a promise to a bundle that verifies without 
   await drawer.getByText('The entry is in the log').waitFor()
   await agrees.keyboard.press('Escape')
 
+  await agrees.getByLabel('With every entry of the log').check()
   await agrees.getByRole('button', { name: 'Export and verify here' }).click()
   await agrees.getByText('Verified in this page, without asking the server.').waitFor()
+  await agrees.getByText('none about what is here was left out').waitFor()
   const [download] = await Promise.all([
     agrees.waitForEvent('download'),
     agrees.getByRole('button', { name: /^Save the zip/ }).click(),
