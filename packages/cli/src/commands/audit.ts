@@ -160,6 +160,7 @@ interface VerifyOptions {
 }
 
 async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
+  const policy = o.policy === undefined ? undefined : await loadPolicy(o.policy)
   const client = await app.client()
   const target = await app.target()
   const { stateFolder } = app.settings
@@ -174,7 +175,6 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
   // What was trusted before leads to the key in use, if the log itself says so.
   const trusted = o.vkey ?? followed?.vkey ?? kept?.vkey ?? info.vkey
   const keys = await loadKeyChanges(client, { origin: info.origin, trusted }, signal)
-  const policy = o.policy === undefined ? undefined : await loadPolicy(o.policy)
   // What witnesses cosigned last may be signed with an earlier key: they were not given the new one yet. The server may say which
   // keys those are, because the state itself is compared with every entry below it.
   const vkeys = [...new Set([...keys.vkeys, ...(info.vkeys ?? [])])]
