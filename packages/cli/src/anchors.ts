@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises'
 import type { LogAnchor } from '@writ/api'
 import { type Client, WritError } from '@writ/sdk'
 import { openUnderPolicy, type Policy, parsePolicy, verifyAnchor } from '@writ/tlog'
 import { exitCodes } from './exit-codes.ts'
 import { Failure } from './failure.ts'
+import { readGiven } from './given-file.ts'
 import { sha256, verifyEd25519 } from './verify-crypto.ts'
 
 /** A state of a log for which the witnesses of a policy stand. `time` of each in Unix seconds. */
@@ -17,7 +17,7 @@ export interface AnchoredState {
 
 /** The policy in a file. Throws a Failure with the line that is wrong. */
 export async function loadPolicy(file: string): Promise<Policy> {
-  const text = await readFile(file, 'utf8')
+  const text = await readGiven(file, { advice: 'Give a policy as c2sp.org/tlog-policy has it.' })
   try {
     return parsePolicy(text, sha256)
   } catch (error) {

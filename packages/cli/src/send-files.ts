@@ -5,6 +5,7 @@ import { digestFile, openFileSource } from '@writ/sdk/node'
 import type { App } from './app.ts'
 import { exitCodes } from './exit-codes.ts'
 import { Failure, usage } from './failure.ts'
+import { mustBeFile } from './given-file.ts'
 
 /** A file of this machine that goes into a run. */
 export interface EvidenceFile {
@@ -34,7 +35,10 @@ export function evidenceOf(paths: readonly string[], before: readonly string[] =
 /** Measures every file before anything is asked of the server, so that a typing mistake leaves no run behind. */
 export async function openEvidence(files: readonly EvidenceFile[]) {
   return Promise.all(
-    files.map(async (file) => ({ ...file, source: await openFileSource(file.path, { name: file.name }) })),
+    files.map(async (file) => {
+      await mustBeFile(file.path, { advice: 'Evidence is sent file by file.', mayBeEmpty: true })
+      return { ...file, source: await openFileSource(file.path, { name: file.name }) }
+    }),
   )
 }
 

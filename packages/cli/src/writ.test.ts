@@ -209,7 +209,7 @@ test('a passed verdict exits with 0; announced files need no finalize', async (t
 test('a file that is not there leaves no run behind', async (t) => {
   const { writ, asked } = await openCommandLine(t)
   const { code, err } = await writ(['proof', 'run', '-t', '1', '/nowhere/x.cfg'])
-  assert.equal(code, 1)
+  assert.equal(code, 2)
   assert.match(err, /^writ: There is no file \/nowhere\/x\.cfg\./)
   assert.deepEqual(asked, [])
 })

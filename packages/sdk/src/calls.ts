@@ -1,8 +1,8 @@
-import type { Api, BodyOf, Endpoint, Event, QueryOf, TaskLog, VerifyReport } from '@writ/api'
+import type { Api, BodyOf, Endpoint, Event, QueryOf, SelfCheckReport, TaskLog, VerifyReport } from '@writ/api'
 import type { Static, TSchema } from 'typebox'
 import type { Download } from './download.ts'
 import type { OnProgress, UploadSource } from './multipart.ts'
-import type { VerifyArgs } from './verification.ts'
+import type { SelfCheckArgs, VerifyArgs } from './verification.ts'
 import type { FollowLogArgs, WatchArgs } from './watch.ts'
 
 // The client's shape is computed from the API as data: an endpoint that is declared there is callable here, with its
@@ -96,4 +96,6 @@ export interface Client extends Calls {
   followLog(args: FollowLogArgs): AsyncGenerator<TaskLog, void, undefined>
   /** Has the server verify its log, however long that takes, and says how far it is. `audit.verify` waits in silence. */
   verifyLog(args?: VerifyArgs): Promise<VerifyReport>
+  /** Has the server run its self-check now, and says how far it is. `audit.selfCheck` waits in silence. */
+  selfCheck(args?: SelfCheckArgs): Promise<SelfCheckReport>
 }

@@ -5,7 +5,7 @@ import { ConnectionLost, refusalOf, WritError } from './errors.ts'
 import { multipartBody, type OnProgress, type UploadSource } from './multipart.ts'
 import type { ClientOptions } from './options.ts'
 import { defaultRetry, pause, retryDelay, shouldRetry } from './retry.ts'
-import { readVerification, type VerifyArgs } from './verification.ts'
+import { readVerification, type SelfCheckArgs, type VerifyArgs } from './verification.ts'
 import { type FollowLogArgs, followLog, type WatchArgs, watchEvents } from './watch.ts'
 
 /** What every call may carry, whatever its endpoint; `calls.ts` says which endpoint takes what. */
@@ -74,17 +74,19 @@ export function createClient(options: ClientOptions): Client {
     }
     return followLog(open, { ...args, signal: signalOf(options.signal, args.signal) }, options.retry)
   }
-  const verifyLog = (args: VerifyArgs = {}) => {
-    const route = findRoute('audit.verify')
-    const { kept_checkpoint } = args
-    const call: LooseArgs = { body: { kept_checkpoint }, headers: { accept: 'text/event-stream, application/json' } }
+  const verification = (id: string, body: object, args: Pick<VerifyArgs, 'onProgress' | 'signal'>) => {
+    const route = findRoute(id)
+    const call: LooseArgs = { body, headers: { accept: 'text/event-stream, application/json' } }
     const url = urlOf(base, route, call)
     const signal = signalOf(options.signal, args.signal)
     const open = (both: AbortSignal) => fetchOnce({ url, route, args: call, key: undefined, options, signal: both })
-    return readVerification(url, open, { ...args, signal })
+    return readVerification(url, open, { onProgress: args.onProgress, signal })
   }
+  const verifyLog = (args: VerifyArgs = {}) =>
+    verification('audit.verify', { kept_checkpoint: args.kept_checkpoint }, args)
+  const selfCheck = (args: SelfCheckArgs = {}) => verification('audit.selfCheck', { full: args.full }, args)
   // Behind the loop every endpoint is one of many; the mapped type gives each its own shapes back.
-  return { ...groups, call, pages, items, watch, followLog: follow, verifyLog } as unknown as Client
+  return { ...groups, call, pages, items, watch, followLog: follow, verifyLog, selfCheck } as unknown as Client
 }
 
 function baseOf({ url, prefix = '/api/v1' }: ClientOptions): { root: string; prefix: string } {

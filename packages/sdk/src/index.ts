@@ -9,7 +9,7 @@ export { ConnectionLost, type FieldProblem, isErrorCode, WritError } from './err
 export type { OnProgress, UploadSource } from './multipart.ts'
 export type { ClientOptions } from './options.ts'
 export { defaultRetry, type RetryRules, retryDelay, shouldRetry } from './retry.ts'
-export type { VerifyArgs, VerifyProgress } from './verification.ts'
+export type { SelfCheckArgs, VerifyArgs, VerifyProgress } from './verification.ts'
 export type { FollowLogArgs, WatchArgs } from './watch.ts'
 export {
   createWorker,

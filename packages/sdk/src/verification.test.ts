@@ -5,11 +5,15 @@ import { type TestContext, test } from 'node:test'
 import { createClient } from './client.ts'
 import { ConnectionLost, WritError } from './errors.ts'
 
-async function clientOf(t: TestContext, answer: (reply: ServerResponse, body: string) => void) {
+async function clientOf(
+  t: TestContext,
+  answer: (reply: ServerResponse, body: string) => void,
+  path = '/api/v1/audit/verify',
+) {
   const server = createServer(async (request, reply) => {
     let body = ''
     for await (const chunk of request) body += String(chunk)
-    assert.deepEqual([request.method, request.url], ['POST', '/api/v1/audit/verify'])
+    assert.deepEqual([request.method, request.url], ['POST', path])
     assert.match(request.headers.accept ?? '', /^text\/event-stream/)
     answer(reply, body)
   })
@@ -67,4 +71,24 @@ test('whoever lets go is not answered', async (t) => {
   const stop = new AbortController()
   const reason = new Error('enough')
   await assert.rejects(client.verifyLog({ signal: stop.signal, onProgress: () => stop.abort(reason) }), reason)
+})
+
+test('a self-check is watched the same way', async (t) => {
+  const answers = [
+    { state: 'done', report: { ok: true, entries: 900 } },
+    { state: 'failed', code: 'INTERNAL' },
+  ]
+  const client = await clientOf(
+    t,
+    (reply, body) => {
+      assert.deepEqual(JSON.parse(body), { full: true })
+      begin(reply).end(say(running) + say(answers.shift()!))
+    },
+    '/api/v1/audit/self-check',
+  )
+  const heard: unknown[] = []
+  const report = await client.selfCheck({ full: true, onProgress: (done) => heard.push(done) })
+  assert.deepEqual([report, heard], [{ ok: true, entries: 900 }, [running]])
+  const isInternal = (error: unknown) => error instanceof WritError && error.code === 'INTERNAL'
+  await assert.rejects(client.selfCheck({ full: true }), isInternal)
 })

@@ -1,4 +1,4 @@
-import { type ErrorCode, errors, retryable, type VerifyReport } from '@writ/api'
+import { type ErrorCode, errors, retryable, type SelfCheckReport, type VerifyReport } from '@writ/api'
 import { ConnectionLost, refusalOf, WritError } from './errors.ts'
 import { blocksOf, createSilence } from './watch.ts'
 
@@ -9,6 +9,13 @@ export interface VerifyProgress {
   readonly size: number
 }
 
+export interface SelfCheckArgs {
+  /** Everything, not only what is new and a share of the old. */
+  readonly full?: boolean | undefined
+  readonly onProgress?: ((done: VerifyProgress) => void) | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
 export interface VerifyArgs {
   /** A checkpoint of this log, or of one that it continues, that was kept elsewhere. */
   readonly kept_checkpoint?: string | undefined
@@ -16,9 +23,11 @@ export interface VerifyArgs {
   readonly signal?: AbortSignal | undefined
 }
 
-type Said =
+type Watching = Pick<VerifyArgs, 'onProgress' | 'signal'>
+
+type Said<R> =
   | ({ readonly state: 'running' } & VerifyProgress)
-  | { readonly state: 'done'; readonly report: VerifyReport }
+  | { readonly state: 'done'; readonly report: R }
   | { readonly state: 'failed'; readonly code: ErrorCode }
 
 /**
@@ -26,11 +35,11 @@ type Said =
  * within five minutes. One that does not know that answers once. Throws `WritError` when it refuses or cannot, and `ConnectionLost`
  * when it broke off: then nothing was found, and it is asked again.
  */
-export async function readVerification(
+export async function readVerification<R extends VerifyReport | SelfCheckReport>(
   url: string,
   open: (signal: AbortSignal) => Promise<Response>,
-  { onProgress, signal }: VerifyArgs,
-): Promise<VerifyReport> {
+  { onProgress, signal }: Watching,
+): Promise<R> {
   const connection = new AbortController()
   const silence = createSilence(() => connection.abort(new Error('silence')))
   try {
@@ -52,33 +61,33 @@ export async function readVerification(
   }
 }
 
-async function readAnswer(
+async function readAnswer<R>(
   url: string,
   response: Response,
-  { onProgress, heard }: Pick<VerifyArgs, 'onProgress'> & { heard(): void },
-): Promise<VerifyReport> {
+  { onProgress, heard }: Pick<Watching, 'onProgress'> & { heard(): void },
+): Promise<R> {
   if (!response.ok) throw await refusalOf(response)
   // Written by the server from its own shapes.
   if (!response.body || !/^text\/event-stream\b/.test(response.headers.get('content-type') ?? ''))
-    return (await response.json()) as VerifyReport
+    return (await response.json()) as R
   for await (const { data } of blocksOf(response.body, heard)) {
     if (data === undefined) continue
-    const said = JSON.parse(data) as Said
+    const said = JSON.parse(data) as Said<R>
     if (said.state === 'done') return said.report
-    if (said.state === 'failed') throw failureOf(said.code, response)
+    if (said.state === 'failed') throw failureOf(said.code, url, response)
     onProgress?.(said)
   }
   throw new ConnectionLost(url, new Error('the answer broke off'))
 }
 
-function failureOf(code: ErrorCode, response: Response): WritError {
+function failureOf(code: ErrorCode, url: string, response: Response): WritError {
   const { status, text } = errors[code]
   return new WritError({
     type: `/docs/errors#${code}`,
     title: text,
     status,
     detail: text,
-    instance: '/audit/verify',
+    instance: new URL(url).pathname,
     code,
     request_id: response.headers.get('x-request-id') ?? '',
     retryable: retryable.has(code),

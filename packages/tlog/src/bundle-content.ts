@@ -75,14 +75,25 @@ export async function checkAttestations(
     statement.predicateType === PREDICATE_TEST_RESULT ? [String(statement.predicate.result)] : [],
   )
   if (attestations.length === 0)
-    return { attestations, checks: [{ state: 'note', what: 'no attestation is in this bundle' }], rests: [] }
+    return {
+      attestations,
+      checks: [{ state: 'note', what: 'no attestation is in this bundle', code: 'no_attestations' }],
+      rests: [],
+    }
   return {
     attestations,
     checks: [
       {
         state: 'verified',
         what: `${counted(attestations.length, 'attestation')}: signed, and named by the log`,
-        parts: results.map((result) => ({ state: 'verified', what: `proof run: ${result}` })),
+        code: 'attestations',
+        values: { count: attestations.length },
+        parts: results.map((result) => ({
+          state: 'verified',
+          what: `proof run: ${result}`,
+          code: 'judged',
+          values: { result },
+        })),
       },
     ],
     rests: [...used].map((i) => toHex(on.sha256(keys[i]!))),
@@ -122,11 +133,18 @@ export async function checkApprovals(
   const rests: BundleReport['rests'] = []
   for (const { claim, of } of claims.values()) {
     const about = `${claim.decision} ${claim.subject.type.replace('_', ' ')} version ${claim.subject.version} by ${claim.approver}`
+    const { decision, approver } = claim
+    const values = { decision, subject: claim.subject.type, version: claim.subject.version, approver }
     const signed = detailsOf(of.entry).signature as { key_id?: string; sha256?: string } | undefined
     if (!folders.delete(claim.id)) {
       if (signed || claim.signBefore !== null)
         throw new BundleError('APPROVAL_INVALID', of.entry.path, "the person's signature is not here")
-      parts.push({ state: 'verified', what: `${about}: attested by the server alone` })
+      parts.push({
+        state: 'verified',
+        what: `${about}: attested by the server alone`,
+        code: 'approved_by_server',
+        values,
+      })
       continue
     }
     const key = await checkSignature(files, `approvals/${claim.id}`, of.payload, APPROVAL_NAMESPACE, signed?.sha256, on)
@@ -144,19 +162,37 @@ export async function checkApprovals(
       parts.push({
         state: 'note',
         what: `${about}: signed with the ${how} below; nothing here shows that it is theirs`,
-        parts: [{ state: 'note', what: lost }],
+        code: key.type === 'ssh' ? 'approved_by_unknown_ssh' : 'approved_by_unknown_passkey',
+        values: { ...values, rp: key.rp_id ?? '' },
+        parts: [
+          {
+            state: 'note',
+            what: lost,
+            code: 'key_of_dropped_log',
+            values: { key: fact, see: String(findDrop(entries)) },
+          },
+        ],
       })
       continue
     }
-    parts.push({ state: 'verified', what: `${about}: signed with their ${how}`, parts: [enrolment] })
+    parts.push({
+      state: 'verified',
+      what: `${about}: signed with their ${how}`,
+      code: key.type === 'ssh' ? 'approved_by_ssh' : 'approved_by_passkey',
+      values: { ...values, rp: key.rp_id ?? '' },
+      parts: [enrolment],
+    })
   }
   const [stray] = folders
   if (stray) throw new BundleError('APPROVAL_INVALID', `approvals/${stray}`, 'no attested approval has this id')
   // That none is there is a fact about the bundle, and nothing that was checked.
   if (claims.size === 0)
-    return { checks: [{ state: 'note', what: 'nobody approved anything in this bundle' }], rests: [] }
+    return {
+      checks: [{ state: 'note', what: 'nobody approved anything in this bundle', code: 'no_approvals' }],
+      rests: [],
+    }
   const what = `${counted(claims.size, 'approval')}: of one version each, none used twice`
-  return { checks: [{ state: 'verified', what, parts }], rests }
+  return { checks: [{ state: 'verified', what, code: 'approvals', values: { count: claims.size }, parts }], rests }
 }
 
 const detailsOf = ({ event }: BundledEntry) => Object(event?.details) as Record<string, unknown>
@@ -274,7 +310,12 @@ async function checkEnrolment(
   if (!enrolled && drop) return null
   if (!enrolled) throw new BundleError('SIGNING_KEY_INVALID', path, 'the log does not say that it was enrolled before')
   if (enrolled.event === null)
-    return { state: 'erased', what: `enrolment of the key: payload erased, see ${enrolled.erasedBy}` }
+    return {
+      state: 'erased',
+      what: `enrolment of the key: payload erased, see ${enrolled.erasedBy}`,
+      code: 'key_enrolment_erased',
+      values: { see: String(enrolled.erasedBy) },
+    }
   const details = detailsOf(enrolled)
   if (
     details.public_key_sha256 !== toHex(on.sha256(key.spki)) ||
@@ -286,10 +327,20 @@ async function checkEnrolment(
   await checkPossession(files, attestations, key, on, drop !== null)
   const fingerprint = String(details.fingerprint)
   if (details.bootstrap === true)
-    return { state: 'note', what: `key ${fingerprint}: the first of the project, enrolled by its owner (bootstrap)` }
+    return {
+      state: 'note',
+      what: `key ${fingerprint}: the first of the project, enrolled by its owner (bootstrap)`,
+      code: 'key_first',
+      values: { key: fingerprint },
+    }
   if (enrolled.entry.actor.kind === 'user' && enrolled.entry.actor.id === key.user_id)
     throw new BundleError('SIGNING_KEY_INVALID', path, 'its owner approved it alone')
-  return { state: 'verified', what: `key ${fingerprint}: enrolled by a second person, entry ${enrolled.index}` }
+  return {
+    state: 'verified',
+    what: `key ${fingerprint}: enrolled by a second person, entry ${enrolled.index}`,
+    code: 'key_enrolled',
+    values: { key: fingerprint, index: enrolled.index },
+  }
 }
 
 async function checkPossession(
@@ -335,7 +386,12 @@ export function checkWhole(entries: readonly BundledEntry[], subject: BundleDesc
     if (gap === undefined) continue
     if (gap.begun || drop === null) throw new BundleError('ENTRY_LEFT_OUT', path, gapText(gap, 'this bundle'))
     const what = `run ${gap.run}: its first ${counted(gap.seq, 'event')} in a log that was dropped, see ${drop}`
-    parts.push({ state: 'left out', what })
+    parts.push({
+      state: 'left out',
+      what,
+      code: 'run_begun_before',
+      values: { run: gap.run, count: gap.seq, see: drop },
+    })
   }
   const tickets = checkVersions(ofProject, drop)
   // A bundle about one run has no others of its ticket.
@@ -345,6 +401,8 @@ export function checkWhole(entries: readonly BundledEntry[], subject: BundleDesc
     parts.push({
       state: 'left out',
       what: `${counted(lacking, 'run')} of the ticket in a log that was dropped, see ${drop}`,
+      code: 'runs_before',
+      values: { count: lacking, see: String(drop) },
     })
   if (runs.size === 0 && tickets === 0) return []
   const what = [
@@ -355,6 +413,8 @@ export function checkWhole(entries: readonly BundledEntry[], subject: BundleDesc
     {
       state: 'verified',
       what: `${what.join(' and ')}: nothing missing between the first and the last event here`,
+      code: 'whole',
+      values: { tickets, runs: runs.size },
       parts,
     },
   ]
@@ -439,7 +499,12 @@ export async function checkArtifacts(
     const uploaded = entries.find((one) => one.entry.act === 'artifact.uploaded' && one.entry.res === id)
     const drop = findDrop(entries)
     if (!uploaded && left_out === 'dropped' && path === null && drop) {
-      parts.push({ state: 'left out', what: `artifact ${number}: recorded in a log that was dropped, see ${drop}` })
+      parts.push({
+        state: 'left out',
+        what: `artifact ${number}: recorded in a log that was dropped, see ${drop}`,
+        code: 'artifact_dropped',
+        values: { number, see: drop },
+      })
       continue
     }
     if (!uploaded) throw new BundleError('ARTIFACT_CHANGED', at, `the log does not know artifact ${number}`)
@@ -453,7 +518,12 @@ export async function checkArtifacts(
       const act = left_out === 'erased' ? 'artifact.erased' : left_out === 'deleted' ? 'artifact.deleted' : undefined
       const isTold = act === undefined || entries.some((one) => one.entry.act === act && one.entry.res === id)
       const what = `artifact ${number}: ${left_out}${isTold ? '' : ', which no entry tells of'}`
-      parts.push({ state: left_out === 'erased' && isTold ? 'erased' : 'left out', what })
+      parts.push({
+        state: left_out === 'erased' && isTold ? 'erased' : 'left out',
+        what,
+        code: isTold ? 'artifact_left_out' : 'artifact_untold',
+        values: { number, why: String(left_out) },
+      })
       continue
     }
     if (!path.startsWith('artifacts/') || !files.names.includes(path))
@@ -471,9 +541,16 @@ export async function checkArtifacts(
   const there = new Set(described.artifacts.map(({ path }) => path))
   const stray = files.names.find((name) => name.startsWith('artifacts/') && !there.has(name))
   if (stray) throw new BundleError('ARTIFACT_CHANGED', stray, 'no artifact of the description')
-  if (described.artifacts.length === 0) return { state: 'note', what: 'no file of evidence is in this bundle' }
+  if (described.artifacts.length === 0)
+    return { state: 'note', what: 'no file of evidence is in this bundle', code: 'no_artifacts' }
   const count = described.artifacts.length - parts.length
-  return { state: 'verified', what: `${counted(count, 'file')} of evidence: as recorded and as judged`, parts }
+  return {
+    state: 'verified',
+    what: `${counted(count, 'file')} of evidence: as recorded and as judged`,
+    code: 'artifacts',
+    values: { count },
+    parts,
+  }
 }
 
 /** Records for people: the ticket is the version that was agreed to, rules and outputs are those of the attested check. */
@@ -505,10 +582,13 @@ export async function checkRecords(
       throw new BundleError('RECORD_CHANGED', path, 'it is not the one that was attested')
     count++
   }
-  if (count === 0) return { state: 'note', what: 'no record of the ticket or of a check is in this bundle' }
+  if (count === 0)
+    return { state: 'note', what: 'no record of the ticket or of a check is in this bundle', code: 'no_records' }
   return {
     state: 'verified',
     what: `${counted(count, 'record')}: ticket, rules and findings are those that were attested`,
+    code: 'records',
+    values: { count },
   }
 }
 
@@ -541,14 +621,27 @@ export async function checkTasks(
         throw new BundleError('RECORD_CHANGED', name, 'it is not the one that the journal names')
     }
     const asker = journal.askedBy === null ? 'nobody' : journal.askedBy
-    parts.push({ state: 'verified', what: `task ${id}: ${journal.handler} ${journal.state}, asked for by ${asker}` })
+    parts.push({
+      state: 'verified',
+      what: `task ${id}: ${journal.handler} ${journal.state}, asked for by ${asker}`,
+      code: 'task',
+      values: { id, handler: journal.handler, state: journal.state, asker },
+    })
     for (const [file, digest] of Object.entries(named))
       if (digest !== null && !files.names.includes(`${folder}/${file}`))
-        parts.push({ state: 'left out', what: `${file} of task ${id}: not here; its SHA-256 is ${digest}` })
+        parts.push({
+          state: 'left out',
+          what: `${file} of task ${id}: not here; its SHA-256 is ${digest}`,
+          code: 'task_file_left_out',
+          values: { file, id, sha256: digest },
+        })
   }
   if (parts.length === 0) return { checks: [], rests: [] }
   const what = `${counted(ids.size, 'task')}: as the log commits to`
-  return { checks: [{ state: 'verified', what, parts }], rests: [...rests] }
+  return {
+    checks: [{ state: 'verified', what, code: 'tasks', values: { count: ids.size }, parts }],
+    rests: [...rests],
+  }
 }
 
 /** Answers the key that signed it, as `rests` of attestations. */

@@ -70,10 +70,55 @@ export type BundleFault =
   | 'ENTRY_LEFT_OUT'
   | 'RECORD_CHANGED'
 
-/** One line of the tree of what was checked. */
+/** What a line of the tree may say; for whoever says it in another language than `what`. Codes stay as they are. */
+export const bundleCheckCodes = [
+  'manifest',
+  'log',
+  'cosigned',
+  'cosigned_by_none',
+  'quorum_not_met',
+  'entries',
+  'payload_erased',
+  'whole',
+  'run_begun_before',
+  'runs_before',
+  'anchored',
+  'not_anchored',
+  'quorum',
+  'after_quorum',
+  'attestations',
+  'no_attestations',
+  'judged',
+  'approvals',
+  'no_approvals',
+  'approved_by_server',
+  'approved_by_ssh',
+  'approved_by_passkey',
+  'approved_by_unknown_ssh',
+  'approved_by_unknown_passkey',
+  'key_of_dropped_log',
+  'key_enrolment_erased',
+  'key_first',
+  'key_enrolled',
+  'artifacts',
+  'no_artifacts',
+  'artifact_dropped',
+  'artifact_left_out',
+  'artifact_untold',
+  'records',
+  'no_records',
+  'tasks',
+  'task',
+  'task_file_left_out',
+] as const
+export type BundleCheckCode = (typeof bundleCheckCodes)[number]
+
+/** One line of the tree of what was checked: a sentence, and beside it what it says as a code and values. */
 export type BundleCheck = {
   state: 'verified' | 'erased' | 'left out' | 'note'
   what: string
+  code: BundleCheckCode
+  values?: Readonly<Record<string, string | number>>
   parts?: BundleCheck[]
 }
 
@@ -202,7 +247,12 @@ export async function checkManifest(
     if ((await files.sha256(name)) !== digest) throw new BundleError('FILE_CHANGED', name, 'it has another SHA-256')
   }
   return {
-    check: { state: 'verified', what: `manifest: signature and ${counted(listed.size, 'file')}` },
+    check: {
+      state: 'verified',
+      what: `manifest: signature and ${counted(listed.size, 'file')}`,
+      code: 'manifest',
+      values: { count: listed.size },
+    },
     rest: { what: 'manifest key', value: fingerprint, expected: trust.fingerprint !== undefined },
   }
 }
@@ -313,15 +363,21 @@ export async function checkLogs(
     checks.push({
       state: 'verified',
       what: `${one.role} log ${one.origin}: checkpoint of ${counted(log.checkpoint.size, 'entry', 'entries')}`,
+      code: 'log',
+      values: { role: one.role, origin: one.origin, count: log.checkpoint.size },
       parts: [
         ...cosigned.checks,
         {
           state: 'verified',
           what: `${counted(found.length, 'entry', 'entries')}: inclusion, and ${counted(found.length - erased.length, 'payload')}`,
+          code: 'entries',
+          values: { count: found.length, payloads: found.length - erased.length },
         },
         ...erased.map(({ index, entry, erasedBy }) => ({
           state: 'erased' as const,
           what: `payload of entry ${index} (${entry.act}): erased, see ${erasedBy}`,
+          code: 'payload_erased' as const,
+          values: { index, act: entry.act, see: String(erasedBy) },
         })),
       ],
     })
@@ -358,7 +414,11 @@ async function checkCosigned(
     return openUnderPolicy(note, { policy, vkeys, origin: log.origin, hash: on.sha256, verify })
   })
   if (!opened.ok && trust.policy !== undefined && opened.code === 'QUORUM_NOT_MET')
-    return { size: 0, checks: [{ state: 'note', what: opened.reason }], witnesses: [] }
+    return {
+      size: 0,
+      checks: [{ state: 'note', what: opened.reason, code: 'quorum_not_met', values: { reason: opened.reason } }],
+      witnesses: [],
+    }
   if (!opened.ok) throw new BundleError('CHECKPOINT_INVALID', path, opened.reason)
   const { size: from, root: fromRoot } = opened.checkpoint
   const { size: to, root: toRoot } = log.checkpoint
@@ -370,12 +430,18 @@ async function checkCosigned(
     throw new BundleError('CONSISTENCY_INVALID', proofPath, 'what was cosigned is not the beginning of this log')
   const { cosigners } = opened
   if (cosigners.length === 0)
-    return { size: 0, checks: [{ state: 'note', what: 'cosigned by no witness of the policy' }], witnesses: [] }
+    return {
+      size: 0,
+      checks: [{ state: 'note', what: 'cosigned by no witness of the policy', code: 'cosigned_by_none' }],
+      witnesses: [],
+    }
   return {
     size: from,
     checks: cosigners.map(({ name, time }) => ({
       state: 'verified',
       what: `the first ${counted(from, 'entry', 'entries')}: cosigned by ${name} at ${new Date(time * 1000).toISOString()}`,
+      code: 'cosigned',
+      values: { count: from, name, time: new Date(time * 1000).toISOString() },
     })),
     witnesses: policy.witnesses.filter(({ name }) => cosigners.some((one) => one.name === name)),
   }
@@ -402,10 +468,17 @@ export function checkQuorum(
     throw new BundleError('QUORUM_NOT_MET', 'logs', `nothing in it is cosigned as the policy asks: "${policy.quorum}"`)
   const what = `${counted(own.length - after.length, 'entry', 'entries')} of this bundle: the quorum of the policy stands for them`
   return [
-    { state: 'verified', what },
+    { state: 'verified', what, code: 'quorum', values: { count: own.length - after.length } },
     ...(after.length === 0
       ? []
-      : [{ state: 'note' as const, what: `${counted(after.length, 'entry', 'entries')} came after that` }]),
+      : [
+          {
+            state: 'note' as const,
+            what: `${counted(after.length, 'entry', 'entries')} came after that`,
+            code: 'after_quorum' as const,
+            values: { count: after.length },
+          },
+        ]),
   ]
 }
 
@@ -530,8 +603,11 @@ export async function checkAnchors(
     checks.push({
       state: 'verified',
       what: `the instance log recorded the first ${counted(size, 'entry', 'entries')} of ${log.origin}: ${counted(covered, 'entry', 'entries')} of this bundle`,
+      code: 'anchored',
+      values: { size, origin: log.origin, count: covered },
     })
   }
-  if (checks.length === 0) checks.push({ state: 'note', what: 'the instance log had not recorded this log yet' })
+  if (checks.length === 0)
+    checks.push({ state: 'note', what: 'the instance log had not recorded this log yet', code: 'not_anchored' })
   return { checks, anchors }
 }

@@ -19,6 +19,7 @@ export {
   type BundlePrimitives,
   type BundleReport,
   type BundleTrust,
+  bundleCheckCodes,
   MANIFEST_SIGNER,
   readDescription,
 } from './bundle.ts'

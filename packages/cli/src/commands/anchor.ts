@@ -10,6 +10,7 @@ import type { Command } from 'commander'
 import type { App } from '../app.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Failure, usage } from '../failure.ts'
+import { mustBeFile } from '../given-file.ts'
 import { loadKeyChanges, verifyServedLog } from '../served-log.ts'
 import { entriesText } from '../text.ts'
 import { checkTimeStampReply, timeStampNonce, timeStampRequest } from '../time-stamp.ts'
@@ -40,6 +41,7 @@ Examples:
     .option('--to <file>', 'where the token goes; beside the file, as <file>.tsr, otherwise')
     .action(async (file: string, o: { tsa: string; to?: string }) => {
       if (!URL.canParse(o.tsa) || !/^https?:/.test(o.tsa)) throw usage(`"${o.tsa}" is not an http(s) URL`)
+      await mustBeFile(file, { advice: 'Give the file whose digest is to be signed; of a folder, an archive.' })
       const to = o.to ?? `${file}.tsr`
       const isThere = new Failure(`${to} is there already`, { advice: 'Choose another with --to.' })
       // Before the authority is asked, who may count or be paid by the stamp.

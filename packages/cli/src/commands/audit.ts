@@ -1,5 +1,5 @@
 import type { api, ReplyOf } from '@writ/api'
-import type { Client } from '@writ/sdk'
+import type { Client, VerifyProgress } from '@writ/sdk'
 import { saveDownload } from '@writ/sdk/node'
 import { type Command, Option } from 'commander'
 import { loadAnchoredState, loadPolicy } from '../anchors.ts'
@@ -14,6 +14,7 @@ import { allOption, type ListOptions, limitOption, listSome } from '../listing.t
 import { loadOperation } from '../operations.ts'
 import type { Field } from '../output.ts'
 import { pipeChecked } from '../pipe-checked.ts'
+import type { Progress } from '../progress.ts'
 import { followLogs, loadKeyChanges, verifyServedLog } from '../served-log.ts'
 import { counted, entriesText, safeLine, timeText } from '../text.ts'
 import { userRef } from '../who.ts'
@@ -116,7 +117,11 @@ function addSelfCheck(audit: Command, app: App): void {
     .description('Have the server compare its rows, log and day files now; exits with 5 when anything is wrong')
     .option('--full', 'everything, not only what is new and a share of the old')
     .action(async ({ full }: { full?: boolean }) => {
-      const report = await (await app.client()).audit.selfCheck({ body: { full: full ?? false } })
+      const client = await app.client()
+      const bar = app.progress('Checking', 'entries')
+      const report = await client
+        .selfCheck({ full: full ?? false, onProgress: (done) => showProgress(bar, done), signal: app.terminal.signal })
+        .finally(() => bar.end())
       if (!report.ok) throw damaged(report)
       app.out().item(report, [['Compared', `${agree(report.entries)} with log and day files`, 'green']], report.entries)
     })
@@ -155,6 +160,7 @@ interface VerifyOptions {
 }
 
 async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
+  const policy = o.policy === undefined ? undefined : await loadPolicy(o.policy)
   const client = await app.client()
   const target = await app.target()
   const { stateFolder } = app.settings
@@ -169,7 +175,6 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
   // What was trusted before leads to the key in use, if the log itself says so.
   const trusted = o.vkey ?? followed?.vkey ?? kept?.vkey ?? info.vkey
   const keys = await loadKeyChanges(client, { origin: info.origin, trusted }, signal)
-  const policy = o.policy === undefined ? undefined : await loadPolicy(o.policy)
   // What witnesses cosigned last may be signed with an earlier key: they were not given the new one yet. The server may say which
   // keys those are, because the state itself is compared with every entry below it.
   const vkeys = [...new Set([...keys.vkeys, ...(info.vkeys ?? [])])]
@@ -233,13 +238,17 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
     app.out().note(`The policy names no log: the key of the instance log was taken from the server (${vkey}).`)
 }
 
-/** What the server finds in its rows and day files; of its work the hashing of its files is one half. */
+/** Of the work of the server the hashing of its files is one half, the comparing of rows the other. */
+const showProgress = (bar: Progress, { entries, rows, size }: VerifyProgress) =>
+  bar.update(Math.min(Math.floor((entries + rows) / 2), size), size)
+
+/** What the server finds in its rows and day files. */
 async function compareRows(app: App, client: Client, kept: string | undefined) {
   const bar = app.progress('Comparing rows', 'entries')
   return client
     .verifyLog({
       kept_checkpoint: kept,
-      onProgress: ({ entries, rows, size }) => bar.update(Math.min(Math.floor((entries + rows) / 2), size), size),
+      onProgress: (done) => showProgress(bar, done),
       signal: app.terminal.signal,
     })
     .finally(() => bar.end())

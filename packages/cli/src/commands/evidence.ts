@@ -6,6 +6,7 @@ import { type App, refOf } from '../app.ts'
 import { openBundle } from '../bundle-zip.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Failure, usage } from '../failure.ts'
+import { fileFault } from '../given-file.ts'
 import type { Field } from '../output.ts'
 import type { Paint } from '../table.ts'
 import { bytesText, safeLine } from '../text.ts'
@@ -120,8 +121,8 @@ async function verify(app: App, path: string, o: Expected): Promise<void> {
   const policy = o.policy === undefined ? undefined : await loadPolicy(o.policy)
   const bundle = await openBundle(path).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
-      if (error.code !== 'EISDIR') throw error
-      throw usage(`${path} is a folder`, 'Give the zip itself; an unpacked bundle is checked by the verify.sh in it.')
+      const advice = 'Give the zip itself; an unpacked bundle is checked by the verify.sh in it.'
+      throw fileFault(error, path, { advice }) ?? error
     }
     throw notVerified({ code: 'BUNDLE_MALFORMED', path, reason: messageOf(error) })
   })

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises'
 import type { HandlerInfo } from '@writ/api'
 import { type Command, Option } from 'commander'
 import type { App } from '../app.ts'
 import { usage } from '../failure.ts'
+import { readGiven } from '../given-file.ts'
 import { countOf } from '../listing.ts'
 import type { Field } from '../output.ts'
 import type { Column } from '../table.ts'
@@ -147,7 +147,7 @@ Examples:
 const show = (app: App, found: HandlerInfo): void => app.out().item(found, fields(found), found.name)
 
 async function schemaOf(file: string): Promise<Record<string, unknown>> {
-  const text = await readFile(file, 'utf8')
+  const text = await readGiven(file, { advice: 'Give a JSON Schema.' })
   try {
     const schema: unknown = JSON.parse(text)
     if (typeof schema === 'object' && schema !== null && !Array.isArray(schema))

@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { parse } from 'yaml'
 import { type App, refOf } from '../app.ts'
 import { besideOthers } from '../beside.ts'
 import { runFields } from '../columns.ts'
 import { usage } from '../failure.ts'
+import { readGiven } from '../given-file.ts'
 import { countOf } from '../listing.ts'
 import { evidenceOf, expectationOf, openEvidence, sendFiles } from '../send-files.ts'
 import { exitCodeOfRun, sayVerdict, waitForRun } from '../verdict.ts'
@@ -53,7 +53,9 @@ async function prove(app: App, paths: string[], options: ProofOptions): Promise<
   if (options.script && options.rules) throw usage('--script and --rules name the same thing', 'Give one of them.')
   const files = await openEvidence(evidenceOf(paths, options.before, options.after))
   const script = options.rules ? `rules.${options.rules}` : options.script
-  const scriptParams: unknown = options.params ? parse(await readFile(options.params, 'utf8')) : undefined
+  const scriptParams: unknown = options.params
+    ? parse(await readGiven(options.params, { advice: 'Give parameters as YAML or JSON.' }))
+    : undefined
   const expect = options.expect ? await expectationOf(files) : undefined
   const client = await app.client()
   const out = app.out()

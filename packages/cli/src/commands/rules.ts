@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { parseDocument } from 'yaml'
 import type { App } from '../app.ts'
 import { usage } from '../failure.ts'
+import { readGiven } from '../given-file.ts'
 import { timeText } from '../text.ts'
 
 export function addRulesCommands(program: Command, app: App): void {
@@ -80,7 +80,9 @@ export async function loadRuleSet(
   file: string,
   nameFlag?: string,
 ): Promise<{ name: string; definition: Record<string, unknown> }> {
-  const parsed = parseDocument(await readFile(file, 'utf8'), { prettyErrors: true })
+  const parsed = parseDocument(await readGiven(file, { advice: '"writ rules --help" shows a rule set.' }), {
+    prettyErrors: true,
+  })
   const [problem] = parsed.errors
   if (problem) throw usage(`${file}: ${problem.message.split('\n')[0]}`, 'Correct the file.')
   const value: unknown = parsed.toJS({ maxAliasCount: 100 })

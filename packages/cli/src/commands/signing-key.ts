@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises'
 import type { SigningKey } from '@writ/api'
 import type { Command } from 'commander'
 import { type App, numberText, refOf } from '../app.ts'
 import { ticketFields } from '../columns.ts'
 import { usage } from '../failure.ts'
+import { mustBeFile, readGiven } from '../given-file.ts'
 import type { Field } from '../output.ts'
 import { sshSign } from '../ssh-sign.ts'
 import type { Column } from '../table.ts'
@@ -70,8 +70,7 @@ Example:
     .requiredOption('--ssh-key <file>', 'the private key, or the .pub file of a key that your agent holds')
     .option('--name <name>', 'what to call it; the comment of the key otherwise')
     .action(async ({ sshKey, name }: { sshKey: string; name?: string }) => {
-      const line = (await readFile(sshKey.endsWith('.pub') ? sshKey : `${sshKey}.pub`, 'utf8')).trim()
-      const [type, blob, ...comment] = line.split(/\s+/)
+      const [type, blob, ...comment] = await publicKeyOf(sshKey)
       const public_key = `${type} ${blob}`
       const client = await app.client()
       const { statement, namespace } = await client.signingKeys.statement({ body: { type: 'ssh', public_key } })
@@ -118,11 +117,25 @@ async function approve(
   app.out().item(ticket, ticketFields(ticket), ticket.number)
 }
 
+/** The words of the public key that belongs to a key that the command line names: type, key, comment. */
+async function publicKeyOf(file: string): Promise<[type: string, blob: string, ...comment: string[]]> {
+  const wanted = { advice: 'Give the private key, or the .pub file of a key that your agent holds.' }
+  const path = file.endsWith('.pub') ? file : `${file}.pub`
+  const text = await readGiven(path, wanted).catch(async (error: unknown) => {
+    // What was named, rather than what stands beside it.
+    await mustBeFile(file, wanted)
+    throw error
+  })
+  const [type, blob, ...comment] = text.trim().split(/\s+/)
+  if (!type || !blob) throw usage(`${path} holds no public key`, wanted.advice)
+  return [type, blob, ...comment]
+}
+
 async function sign(app: App, id: string, file: string) {
+  const [, blob] = await publicKeyOf(file)
   const client = await app.client()
   const { statement, namespace } = await client.tickets.approvalStatement({ params: { id } })
   const ssh = await sshSign(file, namespace, statement, app.terminal.signal)
-  const blob = (await readFile(file.endsWith('.pub') ? file : `${file}.pub`, 'utf8')).trim().split(/\s+/)[1] ?? ''
   const fingerprint = await fingerprintOf(blob)
   const same = (await client.signingKeys.list()).filter((one) => one.fingerprint === fingerprint)
   const key = same.find((one) => one.state === 'enrolled')

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import type { NewTask, RunState, TaskDetail } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { type Command, Option } from 'commander'
@@ -6,6 +5,7 @@ import { type App, refOf } from '../app.ts'
 import { besideOthers } from '../beside.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Failure, usage } from '../failure.ts'
+import { readGiven } from '../given-file.ts'
 import { allOption, countOf, dollarsOf, type ListOptions, limitOption, listSome } from '../listing.ts'
 import { addManyTaskCommands } from './many-tasks.ts'
 import { createLogSayer, isFinal, showEnd, showTask, taskColumns } from './show-task.ts'
@@ -292,7 +292,7 @@ async function taskOf(app: App, handler: string, o: RunOptions): Promise<NewTask
 
 async function textOf(app: App, given: string): Promise<string> {
   if (given === '-') return (await app.terminal.stdin.setEncoding('utf8').toArray()).join('')
-  return given.startsWith('@') ? readFile(given.slice(1), 'utf8') : given
+  return given.startsWith('@') ? readGiven(given.slice(1), { mayBeEmpty: true }) : given
 }
 
 function jsonOf(text: string, what = '--input'): unknown {

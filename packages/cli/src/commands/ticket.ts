@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises'
 import type { Ticket, TicketChanges, TicketStatus } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { type Command, Option } from 'commander'
 import { type App, noteWarnings, refOf } from '../app.ts'
 import { ticketColumns, ticketFields } from '../columns.ts'
 import { usage } from '../failure.ts'
+import { readGiven } from '../given-file.ts'
 import { allOption, type ListOptions, limitOption, listSome } from '../listing.ts'
 import type { Column } from '../table.ts'
 import { safeText, timeText } from '../text.ts'
@@ -186,7 +186,8 @@ async function fieldsOf(app: App, given: Given) {
   }
 }
 
-const textOf = async (text: string) => (text.startsWith('@') ? await readFile(text.slice(1), 'utf8') : text)
+const textOf = async (text: string) =>
+  text.startsWith('@') ? await readGiven(text.slice(1), { mayBeEmpty: true }) : text
 
 /** A day or a time as RFC 3339 UTC. Throws a usage failure on anything else. */
 export function timeOf(text: string): string {

@@ -6,6 +6,7 @@ import { bytes } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { useAction } from './ask.tsx'
 import { Mono } from './bits.tsx'
+import { checkText } from './bundle-words.ts'
 import { Icon } from './icons.tsx'
 import { saveAs } from './preview.tsx'
 import { Refusal } from './states.tsx'
@@ -234,14 +235,15 @@ function Report({ report }: { report: BundleReport }) {
 }
 
 function Checks({ checks }: { checks: readonly BundleCheck[] }) {
+  const { t } = useTranslation()
   return (
     <ul className="checks">
-      {checks.map(({ state, what, parts }) => (
-        <li key={what} className={`check check-${state === 'verified' ? 'good' : 'unchecked'}`}>
-          <Icon name={state === 'verified' ? 'check' : 'dots'} size={14} className="icon-bold" />
+      {checks.map((check) => (
+        <li key={check.what} className={`check check-${check.state === 'verified' ? 'good' : 'unchecked'}`}>
+          <Icon name={check.state === 'verified' ? 'check' : 'dots'} size={14} className="icon-bold" />
           <span>
-            {what}
-            {parts && parts.length > 0 && <Checks checks={parts} />}
+            {checkText(t, check)}
+            {check.parts && check.parts.length > 0 && <Checks checks={check.parts} />}
           </span>
         </li>
       ))}

@@ -21,6 +21,7 @@ import { createSequenceCheck } from './sequence-check.ts'
 import * as store from './store.ts'
 import * as erasures from './store-erasure.ts'
 import * as logRows from './store-logs.ts'
+import type { VerifyProgress } from './verify.ts'
 
 const HASH_BYTES = 32
 const PAGE = 2_000
@@ -36,6 +37,8 @@ export interface SelfCheckOptions {
   /** Which share of the bundles below is looked at again, 0 to 1, and the dice for it. */
   readonly share: number
   readonly random: () => number
+  /** How far it is in the log: what was looked at, and what was passed over as checked before. */
+  readonly onProgress?: ((done: VerifyProgress) => void) | undefined
 }
 
 export interface SelfChecked {
@@ -106,6 +109,7 @@ async function compareEntries(
   const bundles = Math.ceil(size / TILE_WIDTH)
   for (let bundle = 0; bundle < bundles; bundle++) {
     const from = bundle * TILE_WIDTH
+    on.onProgress?.({ entries: from, rows: from, size })
     const isNew = from + TILE_WIDTH > since
     if (!isNew && on.random() >= on.share) continue
     const width = Math.min(TILE_WIDTH, size - from)

@@ -1,6 +1,13 @@
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type AuditEvent, type auditApi, auditKeys, type ErrorCode, type VerifyReport } from '@writ/api'
+import {
+  type AuditEvent,
+  type auditApi,
+  auditKeys,
+  type ErrorCode,
+  type SelfCheckReport,
+  type VerifyReport,
+} from '@writ/api'
 import {
   type AuditFolders,
   append,
@@ -143,49 +150,70 @@ export const auditHandlers = (on: LogOn): Handlers<typeof auditApi, Caller> => (
     const log = (await ask.read((tx) => findOpenLog(tx)))!
     return on.doors.send(ask.reply, log, path, 'private')
   },
-  async verify(ask) {
-    if (!wantsStream(ask.request)) return verifyLog(on, ask)
-    // A log of millions takes minutes, and clients give up that hear nothing.
-    const over = new AbortController()
-    const signal = AbortSignal.any([over.signal, on.streams.stopping])
-    let done: VerifyProgress = { entries: 0, rows: 0, size: 0 }
-    const ended = verifyLog(on, ask, { signal, onProgress: (now) => (done = now) }).then(
-      (report) => ({ state: 'done', report }),
-      (error: unknown) => ({ state: 'failed', code: codeOf(error) }),
-    )
-    await streamEvents(on.streams, ask, '', async (_, until) => {
-      const end = await Promise.race([ended, sleep(PROGRESS_MS, undefined, { signal: until }).catch(() => undefined)])
-      const said = end ?? { state: 'running', ...done }
-      return { text: `event: verification\ndata: ${JSON.stringify(said)}\n\n`, last: end !== undefined }
-    })
-    // Nobody is there any more to hear how it ends.
-    over.abort()
-    return ask.reply
-  },
-  async selfCheck(ask) {
-    const { caller } = ask
-    const report = await on.selfChecker.check(
-      { id: caller.project!, slug: caller.projectSlug! },
-      { full: ask.body?.full ?? false },
-    )
-    await ask.change(async (tx) => {
-      await append(tx, caller.at, caller, {
-        type: 'audit.verified',
-        action: report.ok ? `Self-check of ${entriesText(report.entries)}` : `Self-check failed: ${report.reason}`,
-        details: { full: report.full, entries: report.entries, code: report.code, index: report.index },
-        success: report.ok,
-        ...(report.reason === null ? {} : { error: report.reason }),
-      })
-    })
-    return report
-  },
+  verify: (ask) => report(on, ask, (watching) => verifyLog(on, ask, watching)),
+  selfCheck: (ask) => report(on, ask, (watching) => checkLog(on, ask, watching)),
 })
+
+interface Watching {
+  readonly signal?: AbortSignal
+  readonly onProgress?: (done: VerifyProgress) => void
+}
+
+/**
+ * Answers with the report, or with a stream of how far it is and then the report: a log of millions takes minutes, and clients give
+ * up that hear nothing.
+ */
+async function report<R>(
+  on: LogOn,
+  ask: Pick<Ask<(typeof auditApi)['verify'], Caller>, 'request' | 'reply' | 'caller'>,
+  work: (watching: Watching) => Promise<R>,
+) {
+  if (!wantsStream(ask.request)) return work({})
+  const over = new AbortController()
+  const signal = AbortSignal.any([over.signal, on.streams.stopping])
+  let done: VerifyProgress = { entries: 0, rows: 0, size: 0 }
+  const ended = work({ signal, onProgress: (now) => (done = now) }).then(
+    (report) => ({ state: 'done', report }),
+    (error: unknown) => ({ state: 'failed', code: codeOf(error) }),
+  )
+  await streamEvents(on.streams, ask, '', async (_, until) => {
+    const end = await Promise.race([ended, sleep(PROGRESS_MS, undefined, { signal: until }).catch(() => undefined)])
+    const said = end ?? { state: 'running', ...done }
+    return { text: `event: verification\ndata: ${JSON.stringify(said)}\n\n`, last: end !== undefined }
+  })
+  // Nobody is there any more to hear how it ends.
+  over.abort()
+  return ask.reply
+}
+
+/** Runs the self-check now, and records that it did. */
+async function checkLog(
+  on: LogOn,
+  ask: Ask<(typeof auditApi)['selfCheck'], Caller>,
+  watching: Watching,
+): Promise<SelfCheckReport> {
+  const { caller } = ask
+  const report = await on.selfChecker.check(
+    { id: caller.project!, slug: caller.projectSlug! },
+    { full: ask.body?.full ?? false, ...watching },
+  )
+  await ask.change(async (tx) => {
+    await append(tx, caller.at, caller, {
+      type: 'audit.verified',
+      action: report.ok ? `Self-check of ${entriesText(report.entries)}` : `Self-check failed: ${report.reason}`,
+      details: { full: report.full, entries: report.entries, code: report.code, index: report.index },
+      success: report.ok,
+      ...(report.reason === null ? {} : { error: report.reason }),
+    })
+  })
+  return report
+}
 
 /** Verifies everything now, and records that it did. */
 async function verifyLog(
   on: LogOn,
   ask: Ask<(typeof auditApi)['verify'], Caller>,
-  watching: { readonly signal?: AbortSignal; readonly onProgress?: (done: VerifyProgress) => void } = {},
+  watching: Watching,
 ): Promise<VerifyReport> {
   const { caller } = ask
   const project = caller.project!

@@ -11,6 +11,7 @@ import {
   type Sequencer,
   SYSTEM,
   snapshotLog,
+  type VerifyProgress,
 } from '../audit/index.ts'
 import { listProjects } from '../identity/index.ts'
 import { type Clock, rfc3339 } from '../platform/clock.ts'
@@ -24,11 +25,17 @@ const SHARE = 0.01
 /** How far each project's log is checked, and when all of it was last. Beside the log, not in the database it checks. */
 type Memory = Record<string, { shard: number; index: number; full_at: number }>
 
+interface How {
+  readonly full: boolean
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((done: VerifyProgress) => void) | undefined
+}
+
 export interface SelfChecker {
   /** Works until stopped: everything new and a hundredth of the old each time, everything once a month. */
   run(signal: AbortSignal): Promise<void>
-  /** Checks one project now. */
-  check(project: { id: string; slug: string }, on: { full: boolean }): Promise<SelfCheckReport>
+  /** Checks one project now, when the check under way is done. Rejects when the signal ends it: then nothing was found. */
+  check(project: { id: string; slug: string }, how: How): Promise<SelfCheckReport>
   /** What was found wrong and not found right since, by project: for readiness and metrics. */
   readonly alarms: ReadonlyMap<string, string>
   readonly totals: { readonly entries: number; readonly failures: number; readonly finishedAt: number }
@@ -59,7 +66,7 @@ export function createSelfChecker(on: {
 
   async function check(
     project: { id: string; slug: string },
-    { full }: { full: boolean },
+    { full, onProgress }: How,
     verifier: VerifyProcess,
   ): Promise<SelfCheckReport> {
     memory ??= await load(on.memoryFile)
@@ -74,11 +81,11 @@ export function createSelfChecker(on: {
       }))
       const job = { database: on.database, folders: on.folders, project: project.id, slug, snapshot }
       if (full) {
-        const report = await verifier.run({ ...job, kind: 'verify', kept: undefined })
+        const report = await verifier.run({ ...job, kind: 'verify', kept: undefined }, onProgress)
         const fault = report.ok ? null : { ...report, code: report.code ?? '', reason: report.reason ?? '' }
         return { fault, entries: report.checked.rows, upTo: { shard, index: report.size } }
       }
-      return verifier.run({ ...job, kind: 'self-check', since: before, share: SHARE })
+      return verifier.run({ ...job, kind: 'self-check', since: before, share: SHARE }, onProgress)
     }
     const state = () => inProject(project.id, () => db.read(erasureState))
     let seen = await state()
@@ -152,7 +159,10 @@ export function createSelfChecker(on: {
     totals,
     check: (project, how) =>
       alone(async () => {
-        const verifier = openVerifyProcess(stopping)
+        // Whoever left while it waited needs no process.
+        how.signal?.throwIfAborted()
+        const ends = [stopping, how.signal].filter((signal) => signal !== undefined)
+        const verifier = openVerifyProcess(AbortSignal.any(ends))
         try {
           return await check(project, how, verifier)
         } finally {

@@ -26,6 +26,20 @@ export type VerifyJob =
     })
 export type JobResult<K extends VerifyJob['kind']> = K extends 'verify' ? VerifyReport : SelfChecked
 
+/** How often it is told how far it is, at most. */
+const TELL_MS = 250
+
+/** Tells the first, and then no more often than anybody looks. */
+export function nowAndThen(tell: (done: VerifyProgress) => void): (done: VerifyProgress) => void {
+  let toldAt = Number.NEGATIVE_INFINITY
+  return (done) => {
+    const now = performance.now()
+    if (now - toldAt < TELL_MS) return
+    toldAt = now
+    tell(done)
+  }
+}
+
 /** Does the job over a connection of its own, which is closed when it answers. */
 export async function runVerifyJob(
   job: VerifyJob,
@@ -35,7 +49,7 @@ export async function runVerifyJob(
   try {
     return job.kind === 'verify'
       ? await verifyProjectLog({ ...job, db, findUntoldEnd, onProgress })
-      : await selfCheck({ ...job, db, random: Math.random })
+      : await selfCheck({ ...job, db, random: Math.random, onProgress })
   } finally {
     await db.close()
   }

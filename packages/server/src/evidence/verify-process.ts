@@ -1,12 +1,16 @@
 import { fork } from 'node:child_process'
 import { getCompileCacheDir } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import type { VerifyProgress } from '../audit/index.ts'
 import type { JobResult, VerifyJob } from './verify-job.ts'
 
 /** Verifies in a process of its own, one job after the other. */
 export interface VerifyProcess {
   /** Rejects when the process died, or was ended by the signal. */
-  run<J extends VerifyJob>(job: J): Promise<JobResult<J['kind']>>
+  run<J extends VerifyJob>(
+    job: J,
+    onProgress?: ((done: VerifyProgress) => void) | undefined,
+  ): Promise<JobResult<J['kind']>>
   /** Resolves when the process is gone, and with it its connections. */
   close(): Promise<void>
 }
@@ -37,18 +41,25 @@ export function openVerifyProcess(signal?: AbortSignal): VerifyProcess {
   })
 
   return {
-    run(job) {
+    run(job, onProgress) {
       return new Promise((resolve, reject) => {
         const died = () => reject(new Error('the verification ended without an answer'))
         if (dead) return died()
-        child.once('exit', died)
-        child.once('message', (answer) => {
-          child.off('exit', died)
+        const hear = (said: unknown) => {
           // Ours sends nothing else.
-          const { result, error } = answer as { result?: JobResult<(typeof job)['kind']>; error?: string }
+          const { progress, result, error } = said as {
+            progress?: VerifyProgress
+            result?: JobResult<(typeof job)['kind']>
+            error?: string
+          }
+          if (progress) return onProgress?.(progress)
+          child.off('exit', died)
+          child.off('message', hear)
           if (error === undefined) resolve(result!)
           else reject(new Error(error))
-        })
+        }
+        child.once('exit', died)
+        child.on('message', hear)
         child.send(job, (error) => error && died())
       })
     },

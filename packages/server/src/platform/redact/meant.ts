@@ -1,4 +1,7 @@
-import { findSpans, type Span } from './rules.ts'
+import { findSpans, NAME, type Span } from './rules.ts'
+import { createWideNames } from './wide-names.ts'
+
+const findWide = createWideNames(NAME)
 
 // Of sixteen megabytes of random bytes every second file held what has the form of an address, and one in 25 what has that of
 // a password: `r@t.zg`, `pwd=` with any bytes behind it. Both are left out of bundles, and the second may be refused. Now it is one in
@@ -23,7 +26,8 @@ const SCHEME = /[A-Za-z][A-Za-z0-9+.-]+:\/\/[\t\x20-\x7e]*$/
 export const findMeant = (text: string, on: { contact: boolean }): Span[] => findWithin(text, 0, text.length, on)
 
 function findWithin(text: string, from: number, to: number, on: { contact: boolean }): Span[] {
-  const spans = findSpans(text.slice(from, to), on)
+  const part = text.slice(from, to)
+  const spans = [...findSpans(part, on), ...findWide(part)]
   return spans.flatMap(({ kind, start, end }) => {
     const span = { kind, start: from + start, end: from + end }
     if (isTextAround(text, span) || isMeant(text, span)) return [span]

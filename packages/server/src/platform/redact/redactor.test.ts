@@ -219,6 +219,60 @@ test('a scanner says kind, number and first place, also across chunks and in UTF
   assert.deepEqual(wide.end(), [{ kind: 'cloud-key', count: 1, offset: 10 }])
 })
 
+const scanned = (bytes: Uint8Array, size = bytes.length) => {
+  const scanner = createScanner(redactor)
+  for (let at = 0; at < bytes.length; at += size) scanner.push(bytes.subarray(at, at + size))
+  return scanner.end().map(({ kind, count, offset }) => [kind, count, offset])
+}
+
+test('a scanner finds in UTF-8 what Chinese words call a secret, and takes no other text for it', () => {
+  const secrets: [before: string, value: string][] = [
+    ['密码：', 'hunter2'],
+    ['管理员登录密码: ', 'hunter2'],
+    ['口令＝', '芝麻开门吧'],
+    ['密钥 = "', 'ab cd码'],
+    ['"密码1": "', 'hunter2'],
+    ['密码：　', '码农hunter2'],
+    ['password：', 'hunter2'],
+  ]
+  for (const [before, value] of secrets) {
+    const bytes = Buffer.from(`设备\n${before}${value}"\n`)
+    const at = Buffer.byteLength(`设备\n${before}`)
+    for (const size of [bytes.length, 1, 7])
+      assert.deepEqual(scanned(bytes, size), [['assigned-secret', 1, at]], `${before} in pieces of ${size}`)
+  }
+  for (const text of [
+    '密码：必填',
+    '密码：\n',
+    '请修改密码。',
+    '密码策略：至少十二位',
+    '密码：********',
+    '密码：[REDACTED:assigned-secret:12345678]',
+    '设备：核心交换机',
+    'secretary：hunter2',
+  ])
+    assert.deepEqual(scanned(Buffer.from(`${text}\n`)), [], text)
+})
+
+test('where a scanner cuts parts no value from its name', () => {
+  const wide = Buffer.from('设备码'.repeat(20_000))
+  const narrow = Buffer.alloc(180_000, 'x')
+  for (const [filler, line] of [
+    [wide, '密码：hunter2 '],
+    [narrow, 'password = hunter2 '],
+  ] as const) {
+    const secret = Buffer.from(line)
+    const at = secret.indexOf('hunter2')
+    // What is pushed at once is cut 8,192 characters before its end, or up to 4,096 before that.
+    for (const from of [8_192, 8_192 + 4_096])
+      for (let shift = -40; shift <= 40; shift++) {
+        const rest = Buffer.alloc(from + shift, 'y')
+        const bytes = Buffer.concat([filler, Buffer.from(' '), secret, rest])
+        assert.deepEqual(scanned(bytes), [['assigned-secret', 1, filler.length + 1 + at]], `${line} ${from + shift}`)
+      }
+  }
+})
+
 test('a scanner looks at the beginning of a large file, and costs nothing behind it', () => {
   const filler = Buffer.alloc(1_048_576, 'no shutdown\n')
   const scanner = createScanner(redactor)
@@ -270,6 +324,16 @@ test('the worst megabytes take time in proportion', () => {
     redactor.text(text)
     const ms = performance.now() - before
     // Quadratic would be hours. The bound is wide, because other tests run beside this one.
+    assert.ok(ms < 15_000, `${JSON.stringify(unit)} took ${ms} ms`)
+  }
+})
+
+test('the worst megabytes of UTF-8 take a scanner time in proportion', () => {
+  for (const unit of ['密码', '密码：', '密码："', '密码A', '密码\u3000', 'password：', 'passwordA', '：']) {
+    const bytes = Buffer.from(unit.repeat(Math.ceil(1_048_576 / Buffer.byteLength(unit))))
+    const before = performance.now()
+    scanned(bytes, 65_536)
+    const ms = performance.now() - before
     assert.ok(ms < 15_000, `${JSON.stringify(unit)} took ${ms} ms`)
   }
 })

@@ -5,6 +5,8 @@ import { NAME, type RedactionKind, type Span } from './rules.ts'
 // the longest value that is read to its end, and a key block until its END line, up to a limit.
 const HOLD = 8_192
 const MOST = 1_048_576
+/** Longer than a name and what stands between it and its value. */
+const BEHIND = 256
 
 /** Redacts text that comes in pieces of any size; memory is bounded. What `push` answers may be shorter or longer than what came. */
 export interface RedactingStream {
@@ -31,15 +33,15 @@ export function createRedactingStream(redactor: Redactor = processRedactor): Red
   }
 }
 
-/** Where a text may be cut so that no span is. */
-function cutOf(spans: readonly Span[], text: string): number {
+/** Where a text may be cut behind `from` so that no span is. */
+function cutOf(spans: readonly Span[], text: string, from = 0): number {
   let cut = text.length - HOLD
   for (const span of spans) if (span.start < cut && span.end > cut) cut = span.start
   // A span from the beginning on that will not end: it is redacted as far as it came.
-  if (cut === 0) return text.length > MOST ? text.length : 0
+  if (cut <= from) return text.length > MOST ? text.length : from
   // Not in the middle of a word, or its first half would look like something else, or like nothing.
   const word = /[^\s]{0,4096}$/.exec(text.slice(Math.max(0, cut - 4_096), cut))![0]
-  return word.length < cut ? cut - word.length : cut
+  return word.length < cut - from ? cut - word.length : cut
 }
 
 /** What an artifact seems to hold: how often, and where first, in bytes. Never the value. */
@@ -69,17 +71,22 @@ export function createScanner(redactor: Redactor = processRedactor): Scanner {
   const found = new Map<RedactionKind, { count: number; offset: number }>()
   let held = ''
   let base = 0
+  // So much of what is held was counted before. It is held for the name that a value stands behind: a cut may part the two, in a
+  // line without spaces, or where a byte of a wide character looks like one.
+  let known = 0
   function look(whole: boolean) {
     const spans = redactor.find(held, formOf(held))
-    const upTo = whole ? held.length : cutOf(spans, held)
+    const upTo = whole ? held.length : cutOf(spans, held, known)
     for (const { kind, start } of spans) {
-      if (start >= upTo) continue
+      if (start < known || start >= upTo) continue
       const one = found.get(kind)
       if (one) one.count++
       else found.set(kind, { count: 1, offset: base + start })
     }
-    base += upTo
-    held = held.slice(upTo)
+    const gone = Math.max(0, upTo - BEHIND)
+    base += gone
+    held = held.slice(gone)
+    known = upTo - gone
   }
   return {
     push(chunk) {

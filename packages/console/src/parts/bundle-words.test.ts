@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type BundleCheck, bundleCheckCodes, verifyBundle } from '@writ/tlog'
+import i18next from 'i18next'
+import { entryId, makeBundle, primitives, signed } from '../../../tlog/test/bundle.ts'
+import { enMore } from '../words/en-more.ts'
+import { zhCnMore } from '../words/zh-cn-more.ts'
+import { checkText } from './bundle-words.ts'
+
+const words = { en: enMore.bundleCheck, 'zh-CN': zhCnMore.bundleCheck } as const
+const valuesIn = (text: string) => new Set([...text.matchAll(/\{\{(\w+)\}\}/g)].map(([, name]) => name))
+
+test('each code of a line has words in both languages, and they name the same values', () => {
+  for (const code of bundleCheckCodes) {
+    const [en, zh] = Object.values(words).map((table: Readonly<Record<string, string>>) =>
+      code in table ? table[code] : table[`${code}_other`],
+    )
+    assert.ok(en && zh, code)
+    assert.match(zh, /[\u4e00-\u9fff]/, code)
+    assert.deepEqual(valuesIn(zh), valuesIn(en), code)
+  }
+  for (const table of Object.values(words))
+    for (const key of Object.keys(table))
+      assert.ok(
+        (bundleCheckCodes as readonly string[]).includes(key.replace(/_(one|other)$/, '')),
+        `nothing says ${key}`,
+      )
+})
+
+test('what is verified of a bundle is told in the language of the page, with every value', async () => {
+  const page = i18next.createInstance()
+  await page.init({
+    resources: { en: { translation: enMore }, 'zh-CN': { translation: zhCnMore } },
+    lng: 'en',
+    fallbackLng: false,
+    interpolation: { escapeValue: false },
+  })
+  const events = [
+    { act: 'ticket.created', res: 't', erasedBy: 1 },
+    { act: 'payload.erased', res: entryId(0) },
+  ]
+  const { fault, checks } = await verifyBundle(signed(await makeBundle(events)), primitives)
+  assert.equal(fault, undefined)
+  const linesOf = (all: readonly BundleCheck[]): BundleCheck[] =>
+    all.flatMap((one) => [one, ...linesOf(one.parts ?? [])])
+  const told = (language: 'en' | 'zh-CN') => linesOf(checks).map((one) => checkText(page.getFixedT(language), one))
+  const [en, zh] = [told('en'), told('zh-CN')]
+  for (const line of zh) assert.match(line, /[\u4e00-\u9fff]/)
+  for (const line of [...en, ...zh]) assert.doesNotMatch(line, /\{\{|bundleCheck/)
+  assert.ok(en.includes('Payload of entry 0 (ticket.created): erased, see 1'), en.join('\n'))
+  assert.ok(zh.includes('条目 0（ticket.created）的内容：已擦除，见 1'), zh.join('\n'))
+  assert.ok(zh.some((line) => /^项目日志 .+：含 2 个条目的检查点$/.test(line)))
+
+  const approved = { state: 'verified', what: '', code: 'approved_by_ssh' } as const
+  const values = { decision: 'approved', subject: 'ticket', version: 2, approver: 'ana' }
+  assert.equal(checkText(page.getFixedT('zh-CN'), { ...approved, values }), 'ana 批准了工单版本 2：用其 SSH 密钥签名')
+  const judged = { state: 'verified', what: '', code: 'judged', values: { result: 'FAILED' } } as const
+  assert.equal(checkText(page.getFixedT('zh-CN'), judged), '检查运行：失败')
+})
