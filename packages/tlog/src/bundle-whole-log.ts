@@ -67,7 +67,18 @@ export async function checkWholeLogs(
     checks.push({
       state: 'verified',
       what: `${log.role} log ${log.origin}, whole: of its first ${counted(end, 'entry', 'entries')} none about what is here was left out`,
-      parts: isLast ? [{ state: 'note', what: `it says that it is continued under ${next}, which is not here` }] : [],
+      code: 'whole_log',
+      values: { role: log.role, origin: log.origin, count: end },
+      parts: isLast
+        ? [
+            {
+              state: 'note',
+              what: `it says that it is continued under ${next}, which is not here`,
+              code: 'whole_log_goes_on',
+              values: { vkey: next },
+            },
+          ]
+        : [],
     })
   }
   return checks

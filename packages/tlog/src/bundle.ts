@@ -82,6 +82,8 @@ export const bundleCheckCodes = [
   'whole',
   'run_begun_before',
   'runs_before',
+  'whole_log',
+  'whole_log_goes_on',
   'anchored',
   'not_anchored',
   'quorum',

@@ -759,6 +759,10 @@ export const enMore = {
     run_begun_before_other: 'Run {{run}}: its first {{count}} events in a log that was dropped, see {{see}}',
     runs_before_one: 'One run of the ticket in a log that was dropped, see {{see}}',
     runs_before_other: '{{count}} runs of the ticket in a log that was dropped, see {{see}}',
+    whole_log_one: 'The whole of the {{role}} log {{origin}}: its first entry is not about anything here, or is here',
+    whole_log_other:
+      'The whole of the {{role}} log {{origin}}: of its first {{count}} entries none about what is here was left out',
+    whole_log_goes_on: 'It says that it is continued under {{vkey}}, which is not here',
     anchored_one: 'The instance log recorded {{origin}} with {{size}} entries: one entry of this bundle',
     anchored_other: 'The instance log recorded {{origin}} with {{size}} entries: {{count}} entries of this bundle',
     not_anchored: 'The instance log had not recorded this log yet',

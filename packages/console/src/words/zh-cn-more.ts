@@ -711,6 +711,8 @@ export const zhCnMore: Words<typeof enMore> = {
     whole: '工单 {{tickets}} 个，运行 {{runs}} 个；这里首尾事件之间没有缺失',
     run_begun_before_other: '运行 {{run}}：其前 {{count}} 个事件在一本已删除的日志里，见 {{see}}',
     runs_before_other: '该工单的 {{count}} 个运行在一本已删除的日志里，见 {{see}}',
+    whole_log_other: '{{role}}日志 {{origin}} 全部在内：其前 {{count}} 个条目中，涉及包内事物的没有遗漏',
+    whole_log_goes_on: '它说明由 {{vkey}} 延续，而后者不在包内',
     anchored_other: '实例日志记录了 {{origin}} 的前 {{size}} 个条目：涵盖本证据包的 {{count}} 个条目',
     not_anchored: '实例日志尚未记录这本日志',
     quorum_other: '本证据包的 {{count}} 个条目：策略要求的见证方已为其作证',
