@@ -79,7 +79,7 @@ export const authApi = {
     status: 302,
     summary: 'Come back from the identity provider',
     description:
-      'Checks what the provider says and opens the session of `POST /auth/session`: sets the cookie and redirects to `/app#csrf_token=...`, whose token writes need in `X-CSRF-Token`.',
+      'Checks what the provider says and opens the session of `POST /auth/session`: sets the cookie and redirects to `/app#csrf_token=...`, whose token writes need in `X-CSRF-Token`. Who is refused and asks for `text/html` first is redirected to `/app#sign_in=` and a word for why; others get the refusal.',
     query: Type.Object({
       code: Type.Optional(Type.String({ writeOnly: true })),
       state: Type.Optional(Type.String({ writeOnly: true })),
