@@ -269,6 +269,12 @@ test('who the identity provider knows and nobody here does is told so where one 
     await page.getByRole('alert').getByText('no account here is yours').waitFor()
     assert.equal(new URL(page.url()).hash, '')
     assert.deepEqual(await faultsOf(page), [])
+    // Told once, and not again after a login and a logout.
+    await tab.signIn(system.bob)
+    await page.getByTitle(/bob/).click()
+    await page.getByRole('menuitem', { name: 'Sign out' }).click()
+    await page.locator('input[name=username]').waitFor()
+    await countOf(page.getByRole('alert'), 0)
     provider.behave({ claims: { sub: '2', preferred_username: 'bob' } })
     await page.getByRole('link', { name: 'Sign in at your identity provider' }).click()
     await page.locator('nav.side').waitFor({ state: 'attached' })

@@ -19,6 +19,10 @@ const failures = [
 ] as const
 /** Why a login at the identity provider came to nothing, as its door said in the address; null if none did. */
 export let signInFailure: (typeof failures)[number] | 'other' | null = null
+/** It was shown: whoever signs in and out again is not told of it a second time. */
+export function forgetSignInFailure(): void {
+  signInFailure = null
+}
 /** Takes it out of the address, so that a page that is loaded again does not say it again. */
 export function takeSignInFailure(): void {
   const [, said] = /^#sign_in=(\w+)$/.exec(location.hash) ?? []
