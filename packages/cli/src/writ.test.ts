@@ -816,6 +816,15 @@ test('what would be cancelled in a queue that there is not is no number', async 
   assert.match(err, /^writ: This project has no queue called "nigth"\. /)
 })
 
+test('of a configuration with mistakes only these are told', async (t) => {
+  const { writ, folder } = await openCommandLine(t)
+  process.env.RATE_LIMIT_MAX = 'thirty'
+  t.after(() => delete process.env.RATE_LIMIT_MAX)
+  const { code, out, err } = await writ(['config', 'check', '--data-dir', folder])
+  assert.deepEqual([code, out], [1, ''])
+  assert.match(err, /^writ: RATE_LIMIT_MAX \(environment\): expected [^\n]*\n$/)
+})
+
 test('a debounced task says how long it waits at most', async (t) => {
   const { writ, asked } = await openCommandLine(t, () => ({ status: 201, json: { id, number: 7, duplicate: false } }))
   const { code, err } = await writ(['task', 'run', 'x', '--key', 'k', '--debounce', '5', '--max-wait', '60'])

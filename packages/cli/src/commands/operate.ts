@@ -20,7 +20,9 @@ export function addOperateCommands(program: Command, app: App): void {
       const checkConfig = await loadOperation('checkConfig')
       const { ok, problems, settings } = await checkConfig({ dataDir, signal })
       const out = app.out()
-      if (out.format === 'table')
+      if (out.format !== 'table') out.item({ ok, problems, settings }, [], 'config')
+      // Where something is wrong there are none, and "nothing found" would be read as that nothing is wrong.
+      else if (ok || settings.length > 0)
         out.list(
           settings,
           [
@@ -30,7 +32,6 @@ export function addOperateCommands(program: Command, app: App): void {
           ],
           (s) => s.name,
         )
-      else out.item({ ok, problems, settings }, [], 'config')
       for (const problem of problems) app.terminal.stderr.write(`writ: ${safeText(problem)}\n`)
       app.exit(ok ? exitCodes.ok : exitCodes.failure)
     })
