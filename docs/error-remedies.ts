@@ -696,6 +696,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '附件存储无法访问或写入，未保存任何内容。',
     '按 `Retry-After` 重试；若持续出现，见[运维手册](zh-CN/operate.md)。',
   ],
+  LOG_UNAVAILABLE: [
+    'Try again after `Retry-After`. `/readyz` says why; if it stays, see [operating](operate.md#503-log_unavailable).',
+    '日志文件无法访问，未做任何更改。',
+    '按 `Retry-After` 重试；`/readyz` 会说明原因。若持续出现，见[运维手册](zh-CN/operate.md)。',
+  ],
   LOG_BEHIND: [
     'Approvals, keys, erasures and exports wait for the log; all else goes on. `/readyz` says why the log does not move: a full disk, or no process with the role `sequencer`.',
     '事件等待写入日志已超过一分钟，在写入之前不执行该操作。',

@@ -164,6 +164,27 @@ test('who the provider does not prove, or nobody here is, gets no session', asyn
   }
 })
 
+test("a person's browser is led back to where one signs in, with a word for why, and without a session", async () => {
+  await using system = await TestSystem.start(settings())
+  const html = { headers: { accept: 'text/html,application/xhtml+xml;q=0.9,*/*;q=0.8' } }
+  const cases: [string, Behaviour][] = [
+    ['refused', { claims: { sub: 'h-1' }, error: 'access_denied' }],
+    ['unproven', { claims: { sub: 'h-1', preferred_username: 'bob' }, forged: { nonce: 'x' } }],
+    ['unknown', { claims: { sub: 'h-2', preferred_username: 'nobody.here' } }],
+    ['unverified', { claims: { sub: 'h-3', preferred_username: 'admin' } }],
+  ]
+  for (const [word, how] of cases) {
+    const browser = openBrowser(system)
+    const back = await browser.visit(await browser.goThere(how), html)
+    assert.deepEqual([back.status, back.headers.get('location')], [302, `/app#sign_in=${word}`])
+    assert.deepEqual([...browser.cookies.keys()], [])
+  }
+  await system.restart(settings({ WRIT_OIDC_ISSUER: 'http://127.0.0.1:9' }))
+  const browser = openBrowser(system)
+  const away = await browser.visit(browser.api('/auth/oidc/start'), html)
+  assert.deepEqual([away.status, away.headers.get('location')], [302, '/app#sign_in=away'])
+})
+
 test('an answer counts once, in the browser that asked, and not after ten minutes', async () => {
   await using system = await TestSystem.start({ ...settings(), fakeClock: true })
   const how = { claims: { sub: 'd-1', preferred_username: 'bob' } }

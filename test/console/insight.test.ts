@@ -87,6 +87,18 @@ test('what ended is shown as figures, charts, tables and a week, whole and acces
   await page.getByText('What changed against the 7 days before').waitFor()
   await page.locator('tr', { hasText: 'UPSTREAM_TIMEOUT' }).waitFor()
 
+  await using phone = await openTab(system, { width: 390, height: 844 })
+  await phone.open('default/insight?period=7d')
+  await phone.signIn(system.admin)
+  const periods = phone.page.locator('.periods label')
+  await countOf(periods, 6)
+  for (const label of await periods.all()) {
+    const { width, height } = (await label.boundingBox())!
+    assert.ok(width >= 80 && height >= 40, `${await label.textContent()}: ${width} x ${height}`)
+  }
+  await phone.page.getByText('90 days', { exact: true }).click()
+  await phone.page.waitForURL(/period=90d/)
+
   await using other = await openTab(system)
   await other.open('default/insight')
   await other.signIn(system.employee)

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Webhook } from '@writ/api'
 import { startReceiver } from '../channels/receiver.ts'
-import { fill, lookAt, looker, openTab, type Sight, skip, startConsole } from './scene.ts'
+import { faultsOf, fill, lookAt, looker, openTab, type Sight, skip, startConsole } from './scene.ts'
 
 const pages: readonly Sight[] = [
   ['home', '', '.figures'],
@@ -53,6 +53,26 @@ test('every page is whole and accessible in both themes', { skip }, async () => 
     },
   )
   assert.deepEqual(faults, [])
+})
+
+test('on a phone a project is a card with everything that its row has on a wide screen', { skip }, async () => {
+  await using system = await startConsole()
+  for (const [width, heads] of [
+    [1280, true],
+    [390, false],
+  ] as const) {
+    await using tab = await openTab(system, { width })
+    await tab.open('default/settings/projects')
+    await tab.signIn(system.admin)
+    const row = tab.page.locator('.projects tbody tr', { hasText: 'default' })
+    for (const text of ['Admin', 'Members only', /writ\.log\/.…[0-9a-f]{10}/]) await row.getByText(text).waitFor()
+    // The words stand above the columns, or beside the values.
+    for (const word of ['Role', 'Access', 'Origin', 'Created']) {
+      await row.getByText(word, { exact: true }).waitFor({ state: heads ? 'hidden' : 'visible' })
+      await tab.page.locator('.projects th', { hasText: word }).waitFor({ state: heads ? 'visible' : 'hidden' })
+    }
+    assert.deepEqual(await faultsOf(tab.page), [])
+  }
 })
 
 test('dialogs and drawers are accessible too', { skip }, async () => {

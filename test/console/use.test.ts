@@ -5,7 +5,8 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { Ticket } from '@writ/api'
 import { startReceiver } from '../channels/receiver.ts'
-import { comesTo, countOf, examples, fill, openTab, settled, skip, startConsole, textsOf } from './scene.ts'
+import { CLIENT, startOidcProvider } from '../servers/oidc-provider.ts'
+import { comesTo, countOf, examples, faultsOf, fill, openTab, settled, skip, startConsole, textsOf } from './scene.ts'
 import { createTotp } from './totp.ts'
 
 /** What a function reads that is carried to the page. */
@@ -249,6 +250,38 @@ test('a one-time password is changed at the first login, and a second factor is 
   await login('correct horse battery')
   await page.getByText('This account asks for a code of its authenticator as well.').waitFor()
   assert.deepEqual(tab.broken, [])
+})
+
+test('who the identity provider knows and nobody here does is told so where one signs in', { skip }, async () => {
+  const provider = await startOidcProvider()
+  try {
+    const env = {
+      WRIT_OIDC_ISSUER: provider.issuer,
+      WRIT_OIDC_CLIENT_ID: CLIENT.id,
+      WRIT_OIDC_CLIENT_SECRET: CLIENT.secret,
+    }
+    await using system = await startConsole({ env })
+    await using tab = await openTab(system)
+    const { page } = tab
+    provider.behave({ claims: { sub: '1', preferred_username: 'nobody.here' } })
+    await tab.open('')
+    await page.getByRole('link', { name: 'Sign in at your identity provider' }).click()
+    await page.getByRole('alert').getByText('no account here is yours').waitFor()
+    assert.equal(new URL(page.url()).hash, '')
+    assert.deepEqual(await faultsOf(page), [])
+    // Told once, and not again after a login and a logout.
+    await tab.signIn(system.bob)
+    await page.getByTitle(/bob/).click()
+    await page.getByRole('menuitem', { name: 'Sign out' }).click()
+    await page.locator('input[name=username]').waitFor()
+    await countOf(page.getByRole('alert'), 0)
+    provider.behave({ claims: { sub: '2', preferred_username: 'bob' } })
+    await page.getByRole('link', { name: 'Sign in at your identity provider' }).click()
+    await page.locator('nav.side').waitFor({ state: 'attached' })
+    assert.deepEqual(tab.broken, [])
+  } finally {
+    await provider.close()
+  }
 })
 
 test('the language and the theme are changed in place and remembered', { skip }, async () => {

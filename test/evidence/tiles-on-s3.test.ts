@@ -10,6 +10,7 @@ import { loadConfig } from '../../packages/server/src/config.ts'
 import { backends } from '../backends.ts'
 import { missingS3, startS3 } from '../servers/ceph-rgw.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
+import { startProxy } from '../servers/proxy.ts'
 import { ok } from '../verifies.ts'
 
 const skip = missingBackend('S3', missingS3())
@@ -57,6 +58,47 @@ test('a server whose tiles are on S3 publishes, verifies, restarts and backs up 
       [true],
     )
   } finally {
+    await s3.stop()
+  }
+})
+
+test('while the store of the tiles is away, what reads the log is refused with a code, and what happens waits for it', {
+  skip,
+}, async () => {
+  const s3 = await startS3()
+  const way = await startProxy(Number(new URL(s3.endpoint).port))
+  try {
+    const env = {
+      WRIT_LOG_STORAGE: 'minio',
+      ARTIFACT_STORAGE_TYPE: 'minio',
+      MINIO_ENDPOINT: `http://127.0.0.1:${way.port}`,
+      MINIO_ACCESS_KEY: s3.accessKey,
+      MINIO_SECRET_KEY: s3.secretKey,
+      MINIO_REGION: s3.region,
+      MINIO_BUCKET: 'tiles',
+      WRIT_CHECKPOINT_INTERVAL_MS: '100',
+    }
+    await using sys = await backends()[0]!.start({ env })
+    const ticket = ok(await sys.admin.post<{ number: number }>('/tickets', { title: 'Before' })).number
+    await sys.settle()
+    await way.refuse()
+    // Accepted as ever: the event is in the database.
+    ok(await sys.admin.post('/tickets', { title: 'Meanwhile' }))
+    const refused = async (asked: Promise<{ status: number; body: unknown }>) => {
+      const { status, body } = await asked
+      const { code, retryable } = body as { code: string; retryable: boolean }
+      assert.deepEqual({ status, code, retryable }, { status: 503, code: 'LOG_UNAVAILABLE', retryable: true })
+    }
+    await refused(sys.admin.post('/audit/verify', {}))
+    await refused(sys.admin.get('/audit/log/files/checkpoint'))
+    await refused(sys.admin.get(`/evidence/trail?subject=ticket&id=${ticket}`))
+    await refused(sys.admin.post('/evidence/export', { subject: 'ticket', id: ticket }))
+    await way.mend()
+    await sys.settle()
+    await sys.check()
+    ok(await sys.admin.get('/audit/log/files/checkpoint'))
+  } finally {
+    await way.stop()
     await s3.stop()
   }
 })

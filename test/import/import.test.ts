@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
+import { promisify } from 'node:util'
 import { importFrom, verifyOffline } from '@writ/server/ops'
 import pg from 'pg'
 import { missingBackend } from '../servers/missing-backend.ts'
 import { missingPostgres, startPostgres } from '../servers/postgres.ts'
 import { prepareWrit, type Writ } from '../servers/writ.ts'
 
+const run = promisify(execFile)
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 
 /** The tables of the original platform as its own migrations make them, with a little of everything in them. */
@@ -61,7 +65,15 @@ async function makeArtifacts(folder: string): Promise<string> {
 async function takeOver(writ: Writ, from: string, artifacts: string): Promise<void> {
   const place = { dataDir: writ.dataDir, env: writ.env, cwd: path.dirname(writ.dataDir) }
   const dry = await importFrom({ ...place, source: 'tep', from, artifacts, dryRun: true })
-  assert.deepEqual(dry.imported, { users: 3, assets: 1, tickets: 2, runs: 3, artifacts: 4 })
+  assert.deepEqual(dry.imported, { users: 3, assets: 1, tickets: 2, runs: 3, artifacts: 1 })
+  assert.deepEqual(
+    dry.skipped.map(({ what, field, code }) => [what, field, code]),
+    [
+      ['artifacts 22', 'sha256_hash', 'IMPORT_HASH_DIFFERS'],
+      ['artifacts 23', 'filename', 'IMPORT_FIELD_INVALID'],
+      ['artifacts 24', 'filename', 'IMPORT_FILE_MISSING'],
+    ],
+  )
 
   const done = await importFrom({ ...place, source: 'tep', from, artifacts })
   assert.deepEqual(done.imported, { users: 2, assets: 1, tickets: 2, runs: 3, artifacts: 1 })
@@ -115,6 +127,30 @@ async function takeOver(writ: Writ, from: string, artifacts: string): Promise<vo
   assert.deepEqual([report.ok, report.reason], [true, null])
 }
 
+/** Rows that the original's own tables let in, and none of which means what it should. */
+const BROKEN = `
+  insert into users values (31, null, null, 'x', null, true, false, now(), now()), (32, 'EMPLOYEE', 'Employee@example.com', 'x', null, true, false, now(), now());
+  insert into assets values (33, 'early', 'switch', null, null, null, 2, '1969-12-31', now()), (34, 'never', 'switch', null, null, null, 2, 'infinity', now());
+  insert into tickets values (41, 'No state', null, null, null, 2, null, now(), now()), (42, ' ', null, 'DONE', null, 2, null, now(), now()),
+    (43, 'Loses its asset', null, 'DONE', 34, 31, null, now(), now()), (44, 'Of the other EMPLOYEE', null, 'DONE', null, 32, null, now(), now());
+  insert into runs (id, run_type, status, ticket_id, executed_by_id, created_at, updated_at) values (51, 'PROOF', 'SUCCESS', 41, 2, now(), now()),
+    (52, null, 'SUCCESS', 43, 2, now(), now()), (53, 'PROOF', null, 43, 2, now(), now());
+  insert into artifacts (id, filename, sha256_hash, run_id, created_at, updated_at) values (61, null, null, 11, now(), now()),
+    (62, 'switch.cfg', 'abc', 11, now(), now()), (63, 'switch.cfg', '${sha256('hostname sw1\n').toUpperCase()}', 11, now(), now()),
+    (64, 'folder', '${sha256('x')}', 11, now(), now()), (65, 'switch.cfg', '${sha256('x')}', null, now(), now());`
+
+/** A source with these tables, on a server of its own, and a folder with the artifacts; both gone with the test. */
+async function openSourceWith(t: TestContext, ...sql: string[]) {
+  const folder = await mkdtemp(path.join(tmpdir(), 'writ-import-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const source = await startPostgres()
+  t.after(() => source.stop())
+  const client = new pg.Client({ connectionString: source.url })
+  await client.connect()
+  await client.query(sql.join('\n')).finally(() => client.end())
+  return { folder, url: source.url, artifacts: await makeArtifacts(folder) }
+}
+
 const skip = missingBackend('PostgreSQL', missingPostgres())
 
 for (const target of ['sqlite', 'postgres'] as const) {
@@ -138,3 +174,92 @@ for (const target of ['sqlite', 'postgres'] as const) {
     }
   })
 }
+
+test('rows of no sense are left out or changed one by one, each with its column and a code, and the dry run said so', {
+  skip,
+}, async (t) => {
+  const { folder, url, artifacts } = await openSourceWith(t, SOURCE, BROKEN)
+  await mkdir(path.join(artifacts, 'runs', '11', 'folder'))
+  const place = { dataDir: path.join(folder, 'data'), env: {}, cwd: folder, source: 'tep', from: url, artifacts }
+  const short = (flaws: readonly { what: string; field: string; code: string }[]) =>
+    flaws.map(({ what, field, code }) => `${what} ${field} ${code}`)
+  const left = [
+    'assets 33 created_at IMPORT_FIELD_INVALID',
+    'assets 34 created_at IMPORT_FIELD_INVALID',
+    'tickets 41 status IMPORT_FIELD_INVALID',
+    'tickets 42 title IMPORT_FIELD_INVALID',
+    'runs 51 ticket_id IMPORT_REFERENCE_MISSING',
+    'runs 52 run_type IMPORT_FIELD_INVALID',
+    'runs 53 status IMPORT_FIELD_INVALID',
+    'artifacts 22 sha256_hash IMPORT_HASH_DIFFERS',
+    'artifacts 23 filename IMPORT_FIELD_INVALID',
+    'artifacts 24 filename IMPORT_FILE_MISSING',
+    'artifacts 61 filename IMPORT_FIELD_INVALID',
+    'artifacts 62 sha256_hash IMPORT_FIELD_INVALID',
+    'artifacts 64 filename IMPORT_FILE_UNREADABLE',
+    'artifacts 65 run_id IMPORT_REFERENCE_MISSING',
+  ]
+  const changed = [
+    'users 31 username IMPORT_RENAMED',
+    'users 32 username IMPORT_RENAMED',
+    'tickets 43 asset_id IMPORT_REFERENCE_LOST',
+  ]
+  const dry = await importFrom({ ...place, dryRun: true })
+  assert.deepEqual([short(dry.skipped), short(dry.changed)], [left, changed])
+  assert.deepEqual(dry.imported, { users: 5, assets: 1, tickets: 4, runs: 3, artifacts: 2 })
+  assert.equal(existsSync(place.dataDir), false)
+
+  const done = await importFrom(place)
+  assert.deepEqual(short(done.skipped), ['users 1 username IMPORT_EXISTS', ...left])
+  assert.deepEqual(short(done.changed), changed.toSpliced(2, 0, 'users 32 email IMPORT_EMAIL_TAKEN'))
+  assert.deepEqual(done.imported, { ...dry.imported, users: 4 })
+  // What "EMPLOYEE" made there is not said to be made by "employee" here.
+  assert.deepEqual(
+    done.passwords.map(({ username }) => username).filter((name) => name !== 'admin'),
+    ['employee', 'gone', 'tep-user-31', 'tep-user-32'],
+  )
+  assert.equal((await verifyOffline(place)).ok, true)
+})
+
+test('an import that ends early has told the one-time passwords of the accounts that it made', { skip }, async (t) => {
+  const unreadable =
+    'alter table assets rename to assets_then; create view assets as select *, 1 / (id - id) as x from assets_then;'
+  const { folder, url } = await openSourceWith(t, SOURCE, unreadable)
+  const program = path.join(import.meta.dirname, '../../packages/cli/src/main.ts')
+  const args = [program, 'import', 'tep', url, '--data-dir', path.join(folder, 'data')]
+  const { code, stdout, stderr } = await run(process.execPath, args, { cwd: folder }).then(
+    (ended) => ({ ...ended, code: 0 }),
+    (error: { code: number; stdout: string; stderr: string }) => error,
+  )
+  assert.deepEqual([code, stdout], [1, ''])
+  assert.match(stderr, /^One-time password of employee: \S+$/m)
+  assert.match(stderr, /^writ: The source cannot be read: division by zero\. \[IMPORT_SOURCE_UNREADABLE\]$/m)
+})
+
+test('a source that is none is refused with a code before anything is made', async (t) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'writ-import-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const place = { dataDir: path.join(folder, 'data'), env: {}, cwd: folder }
+  const from = 'postgresql+asyncpg://127.0.0.1:1/tep'
+  const codeOf = (asked: { source: string; from: string; artifacts?: string }) =>
+    importFrom({ ...place, ...asked }).then(
+      () => 'taken',
+      (error: { code: string }) => error.code,
+    )
+  assert.equal(await codeOf({ source: 'procurator', from }), 'IMPORT_SYSTEM_UNKNOWN')
+  assert.equal(await codeOf({ source: 'tep', from: 'mysql://127.0.0.1/tep' }), 'IMPORT_SOURCE_UNREADABLE')
+  assert.equal(await codeOf({ source: 'tep', from }), 'IMPORT_SOURCE_UNREADABLE')
+  assert.equal(await codeOf({ source: 'tep', from, artifacts: path.join(folder, 'none') }), 'IMPORT_FOLDER_MISSING')
+  assert.equal(existsSync(place.dataDir), false)
+})
+
+test('a database without a table or a column that rows need is refused by their names', { skip }, async (t) => {
+  const { folder, url } = await openSourceWith(t, SOURCE, 'alter table users drop column is_admin;')
+  const ask = { dataDir: path.join(folder, 'data'), env: {}, cwd: folder, source: 'tep', from: url }
+  const lacking = (name: string) => ({ code: 'IMPORT_SOURCE_FOREIGN', message: new RegExp(`it has no ${name}\\.$`) })
+  await assert.rejects(importFrom(ask), lacking('column users\\.is_admin'))
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query('drop table artifacts').finally(() => client.end())
+  await assert.rejects(importFrom(ask), lacking('table artifacts'))
+})

@@ -17,6 +17,8 @@ export type Proxy = {
    * behind a router that was replaced; new ones are taken.
    */
   mend(options?: { forget: boolean }): Promise<void>
+  /** As a server that was stopped: what is connected is closed, and whoever comes is refused, until `mend`. */
+  refuse(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -101,6 +103,11 @@ export async function startProxy(target: number): Promise<Proxy> {
         }
       }
       await open()
+    },
+    async refuse() {
+      server?.close()
+      server = undefined
+      for (const pair of pairs) end(pair)
     },
     async stop() {
       server?.close()

@@ -79,7 +79,7 @@ export const authApi = {
     status: 302,
     summary: 'Come back from the identity provider',
     description:
-      'Checks what the provider says and opens the session of `POST /auth/session`: sets the cookie and redirects to `/app#csrf_token=...`, whose token writes need in `X-CSRF-Token`.',
+      'Checks what the provider says and opens the session of `POST /auth/session`: sets the cookie and redirects to `/app#csrf_token=...`, whose token writes need in `X-CSRF-Token`. Who is refused and asks for `text/html` first is redirected to `/app#sign_in=` and a word for why; others get the refusal.',
     query: Type.Object({
       code: Type.Optional(Type.String({ writeOnly: true })),
       state: Type.Optional(Type.String({ writeOnly: true })),
@@ -1254,7 +1254,7 @@ export const evidenceApi = {
     status: 200,
     unrecorded: true,
     media: 'application/zip',
-    errors: ['TICKET_NOT_FOUND', 'RUN_NOT_FOUND', 'TASK_NOT_SETTLED', 'STORAGE_UNAVAILABLE'],
+    errors: ['TICKET_NOT_FOUND', 'RUN_NOT_FOUND', 'TASK_NOT_SETTLED', 'STORAGE_UNAVAILABLE', 'LOG_UNAVAILABLE'],
     summary: 'Export the evidence of a ticket or a run',
     description:
       'One zip that anybody can check offline: statements, approvals with their signatures, files, log entries with proofs, keys, a signed manifest and verify.sh. Of a task, which is a run without a ticket: its journal, input and result, and where the result came from. The export is itself recorded.',
@@ -1267,7 +1267,7 @@ export const evidenceApi = {
     access: 'member',
     tag: 'evidence',
     status: 200,
-    errors: ['TICKET_NOT_FOUND', 'TICKET_VIEW_DENIED', 'RUN_NOT_FOUND', 'RUN_VIEW_DENIED'],
+    errors: ['TICKET_NOT_FOUND', 'TICKET_VIEW_DENIED', 'RUN_NOT_FOUND', 'RUN_VIEW_DENIED', 'LOG_UNAVAILABLE'],
     summary: 'Get what proves a ticket or a run',
     description:
       'Its entries of the log in order, each with its inclusion proof under one checkpoint, attestations and signatures: what a page verifies with @writ/tlog. Payloads and salts come only to those who may read the log.',
@@ -1355,7 +1355,7 @@ export const auditApi = {
     access: 'member',
     tag: 'audit',
     status: 200,
-    errors: ['LOG_FILE_NOT_FOUND'],
+    errors: ['LOG_FILE_NOT_FOUND', 'LOG_UNAVAILABLE'],
     media: 'application/octet-stream',
     summary: 'Read a file of the log',
     description: '`checkpoint`, `tile/...` as in C2SP tlog-tiles; the CLI verifies them without trusting the server.',
@@ -1366,7 +1366,7 @@ export const auditApi = {
     access: 'member',
     tag: 'audit',
     status: 200,
-    errors: [],
+    errors: ['LOG_UNAVAILABLE'],
     unrecorded: true,
     summary: 'Verify rows, files and tiles',
     description:
@@ -1381,7 +1381,7 @@ export const auditApi = {
     access: 'member',
     tag: 'audit',
     status: 200,
-    errors: ['LOG_NOT_ANCHORED'],
+    errors: ['LOG_NOT_ANCHORED', 'LOG_UNAVAILABLE'],
     summary: 'Evidence that witnesses stand for the log',
     description: 'The newest state of this log that is under a cosigned checkpoint, with the proof that leads there.',
     reply: s.LogAnchor,
@@ -1393,7 +1393,7 @@ export const auditApi = {
     access: 'public',
     tag: 'audit',
     status: 200,
-    errors: ['LOG_FILE_NOT_FOUND', 'NOT_AUTHENTICATED'],
+    errors: ['LOG_FILE_NOT_FOUND', 'LOG_UNAVAILABLE', 'NOT_AUTHENTICATED'],
     media: 'application/octet-stream',
     summary: 'A log as static files',
     description:
@@ -1405,7 +1405,7 @@ export const auditApi = {
     access: 'member',
     tag: 'audit',
     status: 200,
-    errors: [],
+    errors: ['LOG_UNAVAILABLE'],
     unrecorded: true,
     summary: 'Run the self-check now',
     description:
@@ -1505,7 +1505,7 @@ export const privacyApi = {
     access: 'member',
     tag: 'audit',
     status: 200,
-    errors: ['LOG_BUSY'],
+    errors: ['LOG_BUSY', 'LOG_UNAVAILABLE'],
     summary: 'Close the log and open the next',
     description: 'The new log begins with the last checkpoint of the old one, which stays as it is and verifiable.',
     body: s.Reason,
@@ -1549,7 +1549,7 @@ export const keysApi = {
     needsLog: true,
     tag: 'keys',
     status: 200,
-    errors: ['PROJECT_NOT_FOUND', 'KEY_ROTATION_UNDERWAY'],
+    errors: ['LOG_UNAVAILABLE', 'PROJECT_NOT_FOUND', 'KEY_ROTATION_UNDERWAY'],
     summary: 'Rotate a key',
     description:
       'The key of a log signs on beside the new one for `overlap_hours` (168 if left out), and the log itself names the new one. Keys of attestations and manifests change at once.',

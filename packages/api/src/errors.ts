@@ -222,6 +222,7 @@ export const errors = {
   // the house
   DATABASE_UNAVAILABLE: { status: 503, text: 'The database cannot be reached or written; nothing was changed.' },
   STORAGE_UNAVAILABLE: { status: 503, text: 'The artifact store cannot be reached or written; nothing was kept.' },
+  LOG_UNAVAILABLE: { status: 503, text: 'The files of the log cannot be reached; nothing was changed.' },
   LOG_BEHIND: {
     status: 503,
     text: 'Events have been waiting for the log for {seconds} seconds; this is not done until they are in it.',
@@ -238,6 +239,7 @@ export const retryable: ReadonlySet<ErrorCode> = new Set([
   'IDEMPOTENCY_IN_FLIGHT',
   'DATABASE_UNAVAILABLE',
   'STORAGE_UNAVAILABLE',
+  'LOG_UNAVAILABLE',
   'LOG_BEHIND',
   'SHUTTING_DOWN',
   'UPLOAD_INTERRUPTED',

@@ -47,7 +47,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   'queue drain': ['writ queue drain switches', 'writ queue drain switches --yes'],
   'dlq list': ['writ dlq list --handler proxy_forward --since 2026-11-01'],
   'dlq show': ['writ dlq show 214 --log'],
-  'dlq replay': ['writ dlq replay 214 215', 'writ dlq replay --handler proxy_forward --preview'],
+  'dlq replay': ['writ dlq replay 214 215', 'writ dlq replay --handler proxy_forward --yes'],
   'dlq purge': ['writ dlq purge 214 --yes', 'writ dlq purge --until 2026-01-01'],
   'handler show': ['writ handler show system.ping'],
   'handler add': ['writ handler add vlan.add https://hooks.example.com/vlan --input-schema vlan.json --attempts 5'],

@@ -22,6 +22,14 @@ export interface SettingShown {
   readonly source: string
 }
 
+/** What is the matter with a row of another system: table and id, column, a code that stays, and a sentence. */
+export interface RowFlaw {
+  readonly what: string
+  readonly field: string
+  readonly code: string
+  readonly why: string
+}
+
 type OnStep = (step: { done: number; size: number; what: string }) => void
 
 /** Common to all: `dataDir` undefined means that of the server's configuration. */
@@ -67,10 +75,18 @@ export interface Operations {
   }>
   doctor(o: Place): Promise<{ ok: boolean; checks: Diagnosis[] }>
   importFrom(
-    o: Place & { source: string; from: string; artifacts?: string | undefined; dryRun: boolean; onProgress?: OnStep },
+    o: Place & {
+      source: string
+      from: string
+      artifacts?: string | undefined
+      dryRun: boolean
+      onProgress?: OnStep
+      onPassword?: (made: { username: string; password: string }) => void
+    },
   ): Promise<{
     imported: Record<string, number>
-    skipped: readonly { what: string; why: string }[]
+    skipped: readonly RowFlaw[]
+    changed: readonly RowFlaw[]
     passwords: readonly { username: string; password: string }[]
   }>
 }

@@ -28,10 +28,20 @@ test('logs are added by their keys, each once, and nothing else is', async (t) =
   assert.match((await add(one.vkey)).err, /Known already/)
   assert.match((await add(two.vkey)).err, /Added/)
   assert.match((await add(one.witnessVkey)).err, /key of a witness, not of a log/)
-  assert.match((await add('nonsense')).err, /no verifier key/)
+  assert.match((await add('nonsense')).err, /no verifier key.*"writ keys list".*\[LOG_KEY_INVALID\]/)
   const witness = await openWitness(dir)
   assert.deepEqual([...(await witness.loadLogs())], [['example.org/log', [one.vkey, two.vkey]]])
   witness.close()
+})
+
+test('a list of logs that somebody damaged is refused with the line that says nothing', async (t) => {
+  const { writ, folder } = await openCommandLine(t)
+  const dir = join(folder, 'w')
+  await writ(['witness', 'init', '--dir', dir])
+  await writeFile(join(dir, 'logs'), `log ${makeKey('example.org/log').vkey}\nlog example.org/other\n`)
+  const { code, err } = await writ(['witness', 'serve', '--dir', dir, '--port', '0'])
+  assert.equal(code, 1)
+  assert.match(err, /\/w\/logs, line 2 holds no verifier key of a log: .*\[LOG_KEY_INVALID\]/)
 })
 
 test('a log is added to a witness only, and a witness has a folder of its own', async (t) => {
@@ -57,7 +67,7 @@ test('one process serves a witness; a key that others read, a damaged state or n
   assert.match((await writ(['witness', 'serve', '--dir', dir])).err, /There is no witness in/)
   await writ(['witness', 'init', '--dir', dir])
   const first = await openWitness(dir)
-  await assert.rejects(openWitness(dir), /Another process serves/)
+  await assert.rejects(openWitness(dir), { code: 'WITNESS_BUSY', message: /Another process serves/ })
   await mkdir(join(dir, 'state'), { recursive: true })
   for (const name of await readdir(join(dir, 'state'))) await rm(join(dir, 'state', name))
   const digest = Buffer.from(await crypto.subtle.digest('SHA-256', Buffer.from('example.org/log'))).toString('hex')
@@ -65,5 +75,5 @@ test('one process serves a witness; a key that others read, a damaged state or n
   await assert.rejects(first.lastOf('example.org/log'))
   first.close()
   await chmod(join(dir, 'witness.ed25519.pem'), 0o644)
-  await assert.rejects(openWitness(dir), /can be read by others/)
+  await assert.rejects(openWitness(dir), { code: 'WITNESS_KEY_OPEN', message: /can be read by others/ })
 })

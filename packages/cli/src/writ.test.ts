@@ -763,11 +763,50 @@ test('who names dead letters hears of those that are none', async (t) => {
   assert.deepEqual([some.code, some.out.trim()], [1, 'Replayed  1'])
   assert.match(some.err, /^writ: 2 of the 3 tasks are not among the dead letters/)
   // By a filter it is what it is.
-  assert.equal((await writ(['dlq', 'replay', '--queue', 'mail'])).code, 0)
+  assert.equal((await writ(['dlq', 'replay', '--queue', 'mail', '--yes'])).code, 0)
   const purged = await writ(['dlq', 'purge', '90', '91', '--yes'])
   assert.deepEqual([purged.code, purged.out.trim()], [1, 'Purged  1'])
   const { writ: other } = await openCommandLine(t, () => ({ json: { replayed: [], left: 0 } }))
   assert.match((await other(['dlq', 'replay', '90'])).err, /^writ: Task 90 is not among the dead letters/)
+})
+
+test('dead letters that a filter takes are counted, and replayed only with --yes; those that are named at once', async (t) => {
+  const again = { id, number: 91, duplicate: false, replays_run_id: id }
+  const { writ, asked } = await openCommandLine(t, ({ url }) =>
+    url.endsWith('/preview') ? { json: { count: 1_200 } } : { json: { replayed: [again], left: 0 } },
+  )
+  const paths = () => asked.splice(0).map(({ url }) => url)
+  const counted = await writ(['dlq', 'replay', '--queue', 'mail'])
+  assert.deepEqual([counted.code, counted.err], [0, ''])
+  assert.match(counted.out, /^Would be replayed +1200\nNext +--yes replays the oldest 1000\n$/)
+  assert.deepEqual(paths(), ['/dead-letters/preview'])
+  assert.match((await writ(['dlq', 'replay', '--queue', 'mail', '--yes'])).out, /^Replayed +1\n$/)
+  assert.match((await writ(['dlq', 'replay', '90'])).out, /^Replayed +1\n$/)
+  assert.deepEqual(paths(), ['/dead-letters/replay', '/dead-letters/replay'])
+  await writ(['dlq', 'replay', '90', '--preview'])
+  assert.deepEqual(paths(), ['/dead-letters/preview'])
+})
+
+test('a forwarding task completes as documented, and whoever waited is told which addresses failed', async (t) => {
+  const ended = {
+    ...{ id, number: 7, handler: 'proxy_forward', state: 'completed', completed_at: '2026-11-01T00:00:00Z' },
+    result: {
+      ...{ count: 2, success: 1, failed: 1 },
+      results: [
+        { url: 'http://a.example/', status: 200, ok: true, response: 'fine' },
+        { url: 'http://b.example/', status: 0, ok: false, error: 'timeout' },
+      ],
+    },
+  }
+  const told = 'Completed, but 1 of 2 addresses failed: http://b.example/ (timeout)\n'
+  const { writ } = await openCommandLine(t, () => ({ json: ended }))
+  const waited = await writ(['task', 'wait', '7'])
+  assert.deepEqual([waited.code, waited.err, JSON.parse(waited.out)], [0, told, ended.result])
+  const data = await writ(['-o', 'json', 'task', 'wait', '7'])
+  assert.deepEqual([data.err, JSON.parse(data.out)], [told, ended])
+  // A handler of one's own may answer with anything.
+  const own = await openCommandLine(t, () => ({ json: { ...ended, handler: 'own.forward' } }))
+  assert.equal((await own.writ(['task', 'wait', '7'])).err, '')
 })
 
 test('what would be cancelled in a queue that there is not is no number', async (t) => {
@@ -775,6 +814,15 @@ test('what would be cancelled in a queue that there is not is no number', async 
   const { code, err, out } = await writ(['queue', 'drain', 'nigth'])
   assert.deepEqual([code, out, asked.length], [1, '', 1])
   assert.match(err, /^writ: This project has no queue called "nigth"\. /)
+})
+
+test('of a configuration with mistakes only these are told', async (t) => {
+  const { writ, folder } = await openCommandLine(t)
+  process.env.RATE_LIMIT_MAX = 'thirty'
+  t.after(() => delete process.env.RATE_LIMIT_MAX)
+  const { code, out, err } = await writ(['config', 'check', '--data-dir', folder])
+  assert.deepEqual([code, out], [1, ''])
+  assert.match(err, /^writ: RATE_LIMIT_MAX \(environment\): expected [^\n]*\n$/)
 })
 
 test('a debounced task says how long it waits at most', async (t) => {

@@ -6,7 +6,7 @@ import { RouterProvider } from '@tanstack/react-router'
 import { StrictMode, startTransition } from 'react'
 import { createRoot } from 'react-dom/client'
 import { HereProvider } from './app/here.tsx'
-import { styleNonce } from './app/page-settings.ts'
+import { styleNonce, takeSignInFailure } from './app/page-settings.ts'
 import { router } from './app/router.tsx'
 import { askWhoLooks } from './app/session.tsx'
 import { theme, variables } from './app/theme.ts'
@@ -14,6 +14,7 @@ import { nextTurn } from './app/turns.ts'
 import { openWords } from './words/index.ts'
 
 // What the identity provider's door appends; the cookie tells it again (GET /auth/session), and no address should hold it.
+takeSignInFailure()
 if (location.hash.startsWith('#csrf_token=')) history.replaceState(null, '', location.pathname + location.search)
 
 const queries = new QueryClient({

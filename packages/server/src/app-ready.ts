@@ -1,11 +1,13 @@
-import type { WitnessHealth } from './audit/index.ts'
+import { isLogStoreUnavailable, type WitnessHealth } from './audit/index.ts'
 import { AppError } from './platform/app-error.ts'
 import { BlobCorrupt, BlobMissing, BlobStoreUnavailable } from './platform/blobs/index.ts'
 
-/** Errors of the byte store that have a place in the error table. */
+/** Errors of the stores of bytes and of the log's files that have a place in the error table. */
 export function recogniseStores(error: unknown): AppError | undefined {
   if (error instanceof BlobStoreUnavailable || error instanceof BlobMissing || error instanceof BlobCorrupt)
     return new AppError('STORAGE_UNAVAILABLE', {}, { cause: error, headers: { 'retry-after': '1' } })
+  if (isLogStoreUnavailable(error))
+    return new AppError('LOG_UNAVAILABLE', {}, { cause: error as Error, headers: { 'retry-after': '1' } })
   return undefined
 }
 

@@ -263,9 +263,9 @@ group('problems', () => {
         },
       },
       [
-        'API_TOKENS: a token needs at least 16 characters',
-        'API_TOKENS: a token that can be guessed is no secret: take 32 random characters',
-        'API_TOKENS: expected a role (public, trusted, dev, ops, admin), found "banana"',
+        'API_TOKENS, token 1: a token needs at least 16 characters',
+        'API_TOKENS, token 2: a token that can be guessed is no secret: take 32 random characters',
+        'API_TOKENS, token 3: expected a role (public, trusted, dev, ops, admin), found "banana"',
         'API_TOKEN: a token that can be guessed is no secret: take 32 random characters',
       ],
     ],

@@ -78,7 +78,8 @@ interface Settings {
 export function readConfiguredTokens(settings: Settings): { tokens: ConfiguredToken[]; problems: string[] } {
   const problems: string[] = []
   const written = [
-    ...(settings.apiTokens ?? []).map((one) => ({ ...one, from: 'API_TOKENS' })),
+    // By its place, which is all that may be said of it.
+    ...(settings.apiTokens ?? []).map((one, i) => ({ ...one, from: `API_TOKENS, token ${i + 1}` })),
     ...(settings.apiToken ? [{ token: settings.apiToken, word: null, from: 'API_TOKEN' }] : []),
   ]
   const tokens = new Map<string, ConfiguredToken>()

@@ -5,6 +5,7 @@ import { Failure } from '../failure.ts'
 import { allOption, type ListOptions, limitOption, listSome, sayCount } from '../listing.ts'
 import type { Column } from '../table.ts'
 import { timeText } from '../text.ts'
+import { AT_ONCE, nextOf } from './many-tasks.ts'
 import { showTask, taskColumns } from './show-task.ts'
 import { timeOf } from './ticket.ts'
 
@@ -59,7 +60,8 @@ export function addDeadLetterCommands(program: Command, app: App): void {
 Examples:
   writ dlq list --handler proxy_forward
   writ dlq replay 214
-  writ dlq replay --code FEISHU_UNREACHABLE --since 2026-01-01 --preview`,
+  writ dlq replay --code FEISHU_UNREACHABLE --since 2026-01-01        count what would be replayed
+  writ dlq replay --code FEISHU_UNREACHABLE --since 2026-01-01 --yes`,
     )
   withDeadFilter(dlq.command('list').description('List dead letters, newest first'))
     .addOption(limitOption())
@@ -76,18 +78,26 @@ Examples:
     .action(async (ref: string, o: { log?: boolean }) => {
       showTask(app, await (await app.client()).deadLetters.get({ params: { id: refOf(ref) } }), o.log)
     })
-  withDeadFilter(dlq.command('replay [tasks...]').description('Dispatch dead letters again: some, or all that match'))
-    .option('--preview', 'only count')
-    .action(async (refs: string[], o: DeadOptions & { preview?: boolean }) => {
+  withDeadFilter(
+    dlq
+      .command('replay [tasks...]')
+      .description('Dispatch dead letters again: those that are named at once, those that a filter takes with --yes'),
+  )
+    .option('--yes', 'with a filter: do it; otherwise what it takes is only counted')
+    .option('--preview', 'only count, whatever else is said')
+    .action(async (refs: string[], o: DeadOptions & { yes?: boolean; preview?: boolean }) => {
       const client = await app.client()
       const body = { ...deadFilterOf(o), ...(refs.length > 0 ? { ids: refs.map(refOf) } : {}) }
-      if (o.preview) return sayCount(app, 'Would be replayed', (await client.deadLetters.preview({ body })).count)
-      const done = await client.deadLetters.replayMany({ body: { ...body, limit: 1_000 } })
+      if (o.preview || (refs.length === 0 && !o.yes)) {
+        const { count } = await client.deadLetters.preview({ body })
+        return sayCount(app, 'Would be replayed', count, nextOf(count, false, AT_ONCE))
+      }
+      const done = await client.deadLetters.replayMany({ body: { ...body, limit: AT_ONCE } })
       app.out().item(
         done,
         [
           ['Replayed', done.replayed.length],
-          ['Left', done.left === 0 ? null : `${done.left}; at most 1000 are replayed at a time`],
+          ['Left', done.left === 0 ? null : `${done.left}; at most ${AT_ONCE} are replayed at a time`],
         ],
         done.replayed.map(({ number }) => number).join('\n'),
       )

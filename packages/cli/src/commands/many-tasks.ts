@@ -27,7 +27,7 @@ interface ReplayOptions extends ChoiceOptions {
 }
 
 /** As many as one call takes. */
-const AT_ONCE = 1_000
+export const AT_ONCE = 1_000
 
 /** What is done to tasks that a filter takes: counted first, and done with --yes. */
 export function addManyTaskCommands(task: Command, app: App): void {
@@ -142,7 +142,8 @@ function bounded(app: App, choice: ReturnType<typeof choiceOf>, ask = 'say which
   return { created_before: app.terminal.now().toISOString(), ...choice }
 }
 
-function nextOf(count: number, more: boolean, most?: number): string | null {
+/** What to say next after a count; `most` is how many --yes takes, if not all. */
+export function nextOf(count: number, more: boolean, most?: number): string | null {
   if (count === 0) return null
   const all = more ? 'there are more than these; ' : ''
   return most !== undefined && count > most ? `${all}--yes replays the oldest ${most}` : `${all}say --yes to do it`

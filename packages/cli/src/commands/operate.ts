@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander'
 import type { App } from '../app.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { usage } from '../failure.ts'
-import { loadOperation } from '../operations.ts'
+import { loadOperation, type RowFlaw } from '../operations.ts'
 import { bytesText, counted, safeText } from '../text.ts'
 
 const dataDirOption = () => new Option('--data-dir <folder>', "the server's data folder; as configured otherwise")
@@ -20,7 +20,9 @@ export function addOperateCommands(program: Command, app: App): void {
       const checkConfig = await loadOperation('checkConfig')
       const { ok, problems, settings } = await checkConfig({ dataDir, signal })
       const out = app.out()
-      if (out.format === 'table')
+      if (out.format !== 'table') out.item({ ok, problems, settings }, [], 'config')
+      // Where something is wrong there are none, and "nothing found" would be read as that nothing is wrong.
+      else if (ok || settings.length > 0)
         out.list(
           settings,
           [
@@ -30,7 +32,6 @@ export function addOperateCommands(program: Command, app: App): void {
           ],
           (s) => s.name,
         )
-      else out.item({ ok, problems, settings }, [], 'config')
       for (const problem of problems) app.terminal.stderr.write(`writ: ${safeText(problem)}\n`)
       app.exit(ok ? exitCodes.ok : exitCodes.failure)
     })
@@ -158,7 +159,7 @@ Example:
       'Take over users, tickets, runs and files of another system; the source is "tep", <from> its PostgreSQL URL',
     )
     .option('--artifacts <folder>', 'its ARTIFACT_STORAGE_PATH; without it no files are taken over')
-    .option('--dry-run', 'only say what would be done')
+    .option('--dry-run', 'read every row and file, and only say what would come into an empty Writ')
     .addOption(dataDirOption())
     .addHelpText(
       'after',
@@ -167,6 +168,9 @@ Example:
     .action(async (source: string, from: string, o: { dryRun?: boolean; dataDir?: string; artifacts?: string }) => {
       const importFrom = await loadOperation('importFrom')
       const bar = app.progress('Importing', 'entries')
+      const made: { username: string; password: string }[] = []
+      const passwordLines = () =>
+        made.map(({ username, password }) => `One-time password of ${safeText(username)}: ${password}\n`).join('')
       const done = await importFrom({
         dataDir: o.dataDir,
         source,
@@ -174,16 +178,27 @@ Example:
         artifacts: o.artifacts,
         dryRun: o.dryRun === true,
         onProgress: (step) => bar.update(step.done, step.size),
+        onPassword: (one) => made.push(one),
         signal,
-      }).finally(() => bar.end())
+      })
+        // They are kept nowhere, and an import that is called again leaves these accounts as they are.
+        .catch((error: unknown) => {
+          app.terminal.stderr.write(passwordLines())
+          throw error
+        })
+        .finally(() => bar.end())
       const out = app.out()
       out.item(
         done,
         Object.entries(done.imported).map(([what, count]) => [what, count] as const),
         'import',
       )
-      for (const { username, password } of done.passwords)
-        out.say(`One-time password of ${safeText(username)}: ${password}`)
-      for (const { what, why } of done.skipped) out.note(`Skipped ${safeText(what)}: ${safeText(why)}`)
+      if (out.quiet || out.format === 'table') out.raw(passwordLines())
+      const say = (did: string, flaws: readonly RowFlaw[]) => {
+        for (const { what, field, code, why } of flaws)
+          out.note(`${did} ${safeText(`${what}, ${field}: ${why}`)} [${code}]`)
+      }
+      say('Changed', done.changed)
+      say(o.dryRun ? 'Would skip' : 'Skipped', done.skipped)
     })
 }

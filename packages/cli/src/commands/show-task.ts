@@ -65,6 +65,8 @@ export function showTask(app: App, task: TaskDetail, withLog?: boolean): void {
   if (out.quiet || out.format !== 'table') return
   out.say(`\nInput:  ${JSON.stringify(task.input)}`)
   if (isFinal(task) && task.error_code === null) out.say(`Result: ${JSON.stringify(task.result)}`)
+  const failed = failedAddresses(task)
+  if (failed !== null) out.say(out.paint(failed, 'red'))
   if (task.attempts.length > 0) {
     out.say('')
     const columns = task.cost_usd === null ? attemptColumns : [...attemptColumns, costColumn]
@@ -103,5 +105,28 @@ export function showEnd(app: App, task: TaskDetail): void {
   else if (task.state === 'completed') out.say(JSON.stringify(task.result, null, 2))
   else
     out.say(`${out.paint(task.state, 'red')}  task #${task.number}: ${safeText(task.error ?? task.error_code ?? '')}`)
+  const failed = failedAddresses(task)
+  if (failed !== null) out.note(failed)
   app.exit(task.state === 'completed' ? exitCodes.ok : task.state === 'timeout' ? exitCodes.timeout : exitCodes.failure)
+}
+
+/** Handlers that complete with a list of what each address answered, whatever it was: that is their documented result. */
+const forwarding = ['proxy_forward', 'proxy_multi_forward']
+const SHOWN_ADDRESSES = 5
+
+/** A sentence on the addresses that a completed task did not reach, or that refused; null if there are none. */
+function failedAddresses({ handler, state, result }: TaskDetail): string | null {
+  if (state !== 'completed' || !forwarding.includes(handler)) return null
+  // Of built-in handlers, so their shape is known; a result that was erased or redacted may have another.
+  const { results } = (result ?? {}) as {
+    results?: { url?: string | null; ok?: boolean; status?: number; error?: string }[]
+  }
+  if (!Array.isArray(results)) return null
+  const failed = results.filter(({ ok }) => ok === false)
+  if (failed.length === 0) return null
+  const shown = failed
+    .slice(0, SHOWN_ADDRESSES)
+    .map(({ url, status, error }) => `${url ?? 'no url'} (${error ?? status})`)
+  const more = failed.length > shown.length ? ', ...' : ''
+  return safeText(`Completed, but ${failed.length} of ${results.length} addresses failed: ${shown.join(', ')}${more}`)
 }

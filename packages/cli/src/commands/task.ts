@@ -50,7 +50,7 @@ Examples:
   writ task list --state failed
   writ task cancel --handler proxy_forward --since 2026-11-01        count what would be cancelled
   writ task replay --state failed --tag nightly --yes        dispatch these again
-  writ dlq replay --handler proxy_forward`,
+  writ dlq replay --handler proxy_forward        count what would be dispatched again`,
     )
 
   besideOthers(task.command('run <handler>').description('Dispatch a task'), {

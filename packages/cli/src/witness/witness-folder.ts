@@ -50,7 +50,10 @@ export const originHash = (origin: string): string => Buffer.from(sha256(Buffer.
 export async function createWitness(dir: string, name?: string): Promise<string> {
   const given = name ?? `writ.witness/${randomBytes(8).toString('hex')}`
   if (/[\s+\u0000-\u001f]/u.test(given) || given === '')
-    throw new Failure(`"${given}" cannot be the name of a witness`, { advice: 'No blanks and no +.' })
+    throw new Failure(`"${given}" cannot be the name of a witness`, {
+      code: 'WITNESS_NAME_INVALID',
+      advice: 'No blanks and no +.',
+    })
   await makeOwnFolder(join(dir, 'state'))
   const { privateKey } = generateKeyPairSync('ed25519')
   await createOnce(join(dir, NAME), `${given}\n`, 0o644)
@@ -68,9 +71,13 @@ export async function addWitnessedLog(dir: string, vkey: string): Promise<boolea
   try {
     type = parseVkey(vkey, sha256).type
   } catch (error) {
-    throw new Failure(`This is no verifier key of a log: ${error instanceof Error ? error.message : String(error)}`)
+    throw new Failure(`This is no verifier key of a log: ${error instanceof Error ? error.message : String(error)}`, {
+      code: 'LOG_KEY_INVALID',
+      advice: '"writ keys list" on the server shows it.',
+    })
   }
-  if (type !== SIGNATURE_ED25519) throw new Failure('This is the key of a witness, not of a log')
+  if (type !== SIGNATURE_ED25519)
+    throw new Failure('This is the key of a witness, not of a log', { code: 'LOG_KEY_INVALID' })
   await loadIdentity(dir)
   const known = [...(await loadLogs(dir)).values()].flat()
   if (known.includes(vkey)) return false
@@ -116,9 +123,15 @@ async function loadIdentity(dir: string) {
   const file = join(dir, KEY)
   const [pem, name] = [await readText(file), await readText(join(dir, NAME))]
   if (pem === null || name === null)
-    throw new Failure(`There is no witness in ${dir}`, { advice: `Run "writ witness init --dir ${dir}".` })
+    throw new Failure(`There is no witness in ${dir}`, {
+      code: 'WITNESS_NOT_THERE',
+      advice: `Run "writ witness init --dir ${dir}".`,
+    })
   if (process.platform !== 'win32' && ((await stat(file)).mode & 0o077) !== 0)
-    throw new Failure(`The key ${file} can be read by others than its owner`, { advice: 'Set its mode to 600.' })
+    throw new Failure(`The key ${file} can be read by others than its owner`, {
+      code: 'WITNESS_KEY_OPEN',
+      advice: 'Set its mode to 600.',
+    })
   const privateKey = createPrivateKey(pem)
   const { x } = createPublicKey(privateKey).export({ format: 'jwk' })
   const publicKey = new Uint8Array(Buffer.from(x ?? '', 'base64url'))
@@ -129,12 +142,25 @@ async function loadIdentity(dir: string) {
 
 /** `log <vkey>` a line, as in a policy file; other lines of a policy may stand there and mean nothing here. */
 async function loadLogs(dir: string): Promise<ReadonlyMap<string, readonly string[]>> {
-  const vkeys = ((await readText(join(dir, LOGS))) ?? '')
-    .split('\n')
-    .map((line) => line.trim().split(/[ \t]+/))
-    .filter(([keyword]) => keyword === 'log')
-    .map(([, vkey = '']) => vkey)
-  return Map.groupBy(vkeys, (vkey) => parseVkey(vkey, sha256).name)
+  const file = join(dir, LOGS)
+  const logs = new Map<string, string[]>()
+  for (const [i, line] of ((await readText(file)) ?? '').split('\n').entries()) {
+    const [keyword, vkey = ''] = line.trim().split(/[ \t]+/)
+    if (keyword !== 'log') continue
+    const name = nameOf(vkey, `${file}, line ${i + 1}`)
+    logs.set(name, [...(logs.get(name) ?? []), vkey])
+  }
+  return logs
+}
+
+/** The origin of a log's key. Throws with the place where it stands: a line that is passed over would be a log that nobody watches. */
+function nameOf(vkey: string, place: string): string {
+  try {
+    return parseVkey(vkey, sha256).name
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new Failure(`${place} holds no verifier key of a log: ${why}`, { code: 'LOG_KEY_INVALID' })
+  }
 }
 
 /** One process at a time: two would each check against what the other is about to replace. The kernel lets go of it. */
@@ -147,7 +173,8 @@ async function hold(dir: string): Promise<{ close(): void }> {
     return database
   } catch (cause) {
     database.close()
-    throw new Failure(`Another process serves the witness in ${dir}`, { code: String(cause).slice(0, 60) })
+    if (!/locked|busy/i.test(String(cause))) throw cause
+    throw new Failure(`Another process serves the witness in ${dir}`, { code: 'WITNESS_BUSY' })
   }
 }
 

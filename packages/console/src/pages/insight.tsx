@@ -34,6 +34,7 @@ export function Insight() {
     <Page name={t('nav.insight')} title={t('nav.insight')}>
       <div className="filters filters-tasks">
         <SegmentedControl
+          className="periods"
           aria-label={t('insight.period')}
           data={(Object.keys(PERIODS) as Period[]).map((value) => ({ value, label: t(`period.${value}`) }))}
           value={period}

@@ -9,6 +9,7 @@ import { ActsHead, Mono, Section, State, Time } from '../parts/bits.tsx'
 import { FormDialog } from '../parts/form-dialog.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { Told } from '../parts/row-bits.tsx'
 import { Answer, Refusal } from '../parts/states.tsx'
 import { ROLES } from './settings-people.tsx'
 
@@ -30,15 +31,15 @@ export function Projects() {
           )
         }
       >
-        <table className="plain lined">
+        <table className="plain lined cards projects">
           <thead>
             <tr>
               <th>{t('notice.name')}</th>
               <th>{t('project.slug')}</th>
               <th>{t('me.role')}</th>
-              <th className="wide-only">{t('audit.access')}</th>
-              <th className="wide-only">{t('audit.origin')}</th>
-              <th className="right wide-only">{t('ticket.created')}</th>
+              <th>{t('audit.access')}</th>
+              <th>{t('audit.origin')}</th>
+              <th className="right">{t('ticket.created')}</th>
             </tr>
           </thead>
           <tbody>
@@ -84,14 +85,21 @@ function Row({ one }: { one: Project }) {
         </Go>
       </td>
       <td className="mono-text">{one.slug}</td>
-      <td>{one.role ? t(`role.${one.role}`) : '–'}</td>
-      <td className="wide-only">{t(`logAccess.${one.log_access}`)}</td>
-      <td className="wide-only">
+      <td>
+        <span className="card-word">{t('me.role')} </span>
+        {one.role ? t(`role.${one.role}`) : '–'}
+      </td>
+      <td>
+        <span className="card-word">{t('audit.access')} </span>
+        {t(`logAccess.${one.log_access}`)}
+      </td>
+      <td>
+        <span className="card-word">{t('audit.origin')} </span>
         <Mono value={one.log_origin} keep={10} />
       </td>
-      <td className="right wide-only">
+      <Told word={t('ticket.created')}>
         <Time at={one.created_at} />
-      </td>
+      </Told>
     </tr>
   )
 }

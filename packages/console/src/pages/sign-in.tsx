@@ -3,7 +3,7 @@ import { WritError } from '@writ/sdk'
 import { type FormEvent, useEffect, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { clientOf, loggedIn, setCsrf } from '../app/client.ts'
-import { hasIdentityProvider, instanceName, prefix } from '../app/page-settings.ts'
+import { forgetSignInFailure, hasIdentityProvider, instanceName, prefix, signInFailure } from '../app/page-settings.ts'
 import { LanguageButton, ThemeButton } from '../app/switches.tsx'
 import { useAction } from '../parts/ask.tsx'
 import { Icon } from '../parts/icons.tsx'
@@ -132,14 +132,23 @@ function Password({ done, mustChange }: { done: () => Promise<unknown>; mustChan
   )
 }
 
-/** The identity provider, where the server has one. */
+/** The identity provider, where the server has one, and why the last login there came to nothing. */
 function OtherWays() {
   const { t } = useTranslation()
+  const [failure] = useState(signInFailure)
+  useEffect(() => forgetSignInFailure, [])
   if (!hasIdentityProvider) return null
   return (
-    <Button component="a" href={`${prefix}/auth/oidc/start`} variant="default" size="sm">
-      {t('signIn.oidc')}
-    </Button>
+    <>
+      {failure !== null && (
+        <p className="refusal" role="alert">
+          <Icon name="warning" size={14} /> {t(`signIn.oidcFailed.${failure}`)}
+        </p>
+      )}
+      <Button component="a" href={`${prefix}/auth/oidc/start`} variant="default" size="sm">
+        {t('signIn.oidc')}
+      </Button>
+    </>
   )
 }
 

@@ -38,7 +38,7 @@ export {
   openKeys,
   type PublicKeyRecord,
 } from './keys.ts'
-export { LogError } from './log-error.ts'
+export { isLogStoreUnavailable, LogError } from './log-error.ts'
 export { type LogSnapshot, snapshotBeside, snapshotLog } from './log-snapshot.ts'
 export { isLogPath, readLogFile, tilePaths } from './log-store.ts'
 export { sha256, sha512, verifyEd25519, verifySignature } from './node-crypto.ts'

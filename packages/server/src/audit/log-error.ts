@@ -27,3 +27,17 @@ export class LogError extends Error {
     this.code = code
   }
 }
+
+/** The store of a log's files cannot be reached or refuses (503): nothing is wrong with the log, and it may be tried again. */
+export class LogStoreUnavailable extends Error {
+  /** Told apart by this: an error that comes out of the verification thread has lost its class. */
+  readonly code = 'LOG_UNAVAILABLE'
+
+  constructor(reason: string, cause?: unknown) {
+    super(`The files of the log cannot be reached now (${reason}).`, { cause })
+    this.name = 'LogStoreUnavailable'
+  }
+}
+
+export const isLogStoreUnavailable = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'LOG_UNAVAILABLE'

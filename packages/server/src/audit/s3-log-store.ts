@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { equalBytes } from '@writ/tlog'
 import { eachParallel } from './durable-file.ts'
-import { LogError } from './log-error.ts'
+import { LogError, LogStoreUnavailable } from './log-error.ts'
 import { CHECKPOINT, isLogPath, type LogStore } from './log-store.ts'
 
 /** An S3-compatible store for tiles. Plain strings, because it also goes to the verification thread; never printed. */
@@ -77,7 +77,9 @@ export async function openS3LogStore(settings: TileStoreSettings, prefix: string
   }
 
   async function put(path: string, Body: Uint8Array, condition: { IfNoneMatch?: string; IfMatch?: string }) {
-    const { ETag } = await client.send(new s3.PutObjectCommand({ Bucket, Key: prefix + path, Body, ...condition }))
+    const { ETag } = await client
+      .send(new s3.PutObjectCommand({ Bucket, Key: prefix + path, Body, ...condition }))
+      .catch(refuse)
     return ETag ?? null
   }
 
@@ -87,10 +89,10 @@ export async function openS3LogStore(settings: TileStoreSettings, prefix: string
   // A page at a time, and always the first: what was deleted is not listed again.
   async function dropBelow(Prefix: string): Promise<void> {
     for (;;) {
-      const { Contents = [] } = await client.send(new s3.ListObjectsV2Command({ Bucket, Prefix }))
+      const { Contents = [] } = await client.send(new s3.ListObjectsV2Command({ Bucket, Prefix })).catch(refuse)
       if (Contents.length === 0) return
       await eachParallel(Contents, PARALLEL, async ({ Key }) => {
-        await client.send(new s3.DeleteObjectCommand({ Bucket, Key }))
+        await client.send(new s3.DeleteObjectCommand({ Bucket, Key })).catch(refuse)
       })
     }
   }
@@ -111,7 +113,7 @@ export async function openS3LogStore(settings: TileStoreSettings, prefix: string
     if (await passes({ IfMatch: tag })) matching = (etag) => etag
     else if (await passes({ IfMatch: unquoted(tag) })) matching = unquoted
     const overwrites = (await passes({ IfNoneMatch: '*' })) || (await passes({ IfMatch: '"0"' }))
-    await client.send(new s3.DeleteObjectCommand({ Bucket, Key: prefix + probe }))
+    await client.send(new s3.DeleteObjectCommand({ Bucket, Key: prefix + probe })).catch(refuse)
     if (overwrites || !matching)
       throw new LogError('LOG_STORE_UNFIT', `the store of bucket ${Bucket} does not honour If-None-Match and If-Match`)
   }
@@ -147,7 +149,7 @@ export async function openS3LogReader(settings: TileStoreSettings, prefix: strin
       return { bytes: (await Body?.transformToByteArray()) ?? new Uint8Array(), etag: ETag ?? null }
     } catch (error) {
       if (error instanceof s3.NoSuchKey) return null
-      throw error
+      return refuse(error)
     }
   }
 
@@ -165,13 +167,21 @@ export async function openS3LogReader(settings: TileStoreSettings, prefix: strin
 export async function putS3Object(settings: TileStoreSettings, key: string, text: string): Promise<void> {
   const { s3, client, close } = await openS3LogReader(settings, '')
   try {
-    await client.send(new s3.PutObjectCommand({ Bucket: settings.bucket, Key: key, Body: text }))
+    await client.send(new s3.PutObjectCommand({ Bucket: settings.bucket, Key: key, Body: text })).catch(refuse)
   } finally {
     await close()
   }
 }
 
 const unquoted = (etag: string): string => etag.replace(/^"(.*)"$/, '$1')
+
+/** What the store said to a condition stays as it is; whatever else went wrong is one thing to the caller, and a reason for the operator. */
+function refuse(error: unknown): never {
+  if (isConflict(error)) throw error
+  const reason =
+    error instanceof Error ? ('code' in error && typeof error.code === 'string' ? error.code : error.name) : 'unknown'
+  throw new LogStoreUnavailable(reason, error)
+}
 
 /** 412: the condition does not hold; 409: it was being decided for somebody else at the same moment. */
 function isConflict(error: unknown): boolean {

@@ -371,6 +371,7 @@ export function createSequencer(options: {
         const began = performance.now()
         try {
           await work()
+          if (health.failing !== null) log.info('audit events go into the log again')
           health.failing = null
           first.resolve()
         } catch (error) {
@@ -381,8 +382,10 @@ export function createSequencer(options: {
             break
           }
           // The outbox is durable: what could not be placed waits, and readiness says so.
-          health.failing = error instanceof Error ? error.message : String(error)
-          log.error({ err: error }, 'audit events could not be put into the log')
+          const reason = error instanceof Error ? error.message : String(error)
+          // Once for each reason: a round comes four times a second, and a store may be away for hours.
+          if (reason !== health.failing) log.error({ err: error }, 'audit events could not be put into the log')
+          health.failing = reason
           await forgetLogs()
         }
         // A fixed pace, whatever is committed: one fsync group and one signature serve all of it. A round's own time counts, or

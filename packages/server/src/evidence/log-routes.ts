@@ -20,6 +20,7 @@ import {
   findAnchored,
   findOpenLog,
   isLogPath,
+  isLogStoreUnavailable,
   listEvents,
   listEventsForward,
   loadAnchorEvidence,
@@ -253,8 +254,11 @@ async function verifyLog(
 }
 
 /** What a stream says that broke off: the code that an answer would have. */
-const codeOf = (error: unknown): ErrorCode =>
-  error instanceof AppError ? error.code : error instanceof DatabaseUnavailable ? 'DATABASE_UNAVAILABLE' : 'INTERNAL'
+function codeOf(error: unknown): ErrorCode {
+  if (error instanceof AppError) return error.code
+  if (error instanceof DatabaseUnavailable) return 'DATABASE_UNAVAILABLE'
+  return isLogStoreUnavailable(error) ? 'LOG_UNAVAILABLE' : 'INTERNAL'
+}
 
 async function filterOf(
   tx: Tx,

@@ -28,7 +28,8 @@ export const oidcHandlers = (identity: Identity) =>
     async oidcStart(ask) {
       const provider = mustHave(identity, ask)
       const begin = async () => provider.begin(callbackUrl(identity, ask.request), ask.caller.at)
-      const begun = await begin().catch((error: unknown) => Promise.reject(refusalOf(identity, error)))
+      const begun = await begin().catch((error: unknown) => refuse(identity, ask, error))
+      if (begun === undefined) return undefined
       ask.reply.header('set-cookie', setCookie(COOKIE, begun.sealed, OIDC_LOGIN_MS / 1000))
       ask.reply.header('cache-control', 'no-store').header('location', begun.url)
       return undefined
@@ -51,7 +52,7 @@ export const oidcHandlers = (identity: Identity) =>
         return undefined
       } catch (error) {
         attempt.failed()
-        throw refusalOf(identity, error)
+        return refuse(identity, ask, error)
       } finally {
         attempt.dropped()
       }
@@ -69,7 +70,7 @@ function callbackUrl(identity: Identity, request: FastifyRequest): string {
   const path = (request.routeOptions.url ?? '').replace(/start$/, 'callback')
   if (identity.settings.publicUrl !== undefined) return identity.settings.publicUrl + path
   const { host = '' } = request.headers
-  if (!/^(\[::1\]|[\w.-]+)(:\d+)?$/.test(host)) throw new OidcRefused('the address of this server is not clear')
+  if (!/^(\[::1\]|[\w.-]+)(:\d+)?$/.test(host)) throw new OidcRefused('address')
   const peer = request.raw.socket.remoteAddress ?? ''
   const forwarded = request.headers['x-forwarded-proto'] === 'https' && identity.trusted.has(peer)
   return `${forwarded || 'encrypted' in request.raw.socket ? 'https' : 'http'}://${host}${path}`
@@ -85,11 +86,18 @@ async function admitted(identity: Identity, sealed: string | undefined, caller: 
   }
 }
 
-/** What the provider did is told to the operator, not to whoever asks. */
-function refusalOf(identity: Identity, error: unknown): unknown {
-  if (!(error instanceof OidcRefused)) return error
+/**
+ * What the provider did is told to the operator, not to whoever asks. A person's browser is led back to the page where one signs in,
+ * which says why; whatever else asks gets the refusal itself.
+ */
+function refuse(identity: Identity, { request, reply }: OidcAsk, error: unknown): undefined {
+  if (!(error instanceof OidcRefused)) throw error
   identity.log.warn({ err: error.cause ?? error, reason: error.message }, 'a login at the identity provider failed')
-  return new AppError('OIDC_FAILED', { reason: error.message }, { cause: error })
+  if (request.headers.accept?.split(',')[0]?.trim() !== 'text/html')
+    throw new AppError('OIDC_FAILED', { reason: error.message }, { cause: error })
+  // A word of ours and no sentence: what stands in an address may come from anybody.
+  reply.header('cache-control', 'no-store').header('location', `${CONSOLE}#sign_in=${error.reason}`)
+  return undefined
 }
 
 interface Opened {
@@ -118,8 +126,8 @@ async function openSession(
           ? { project, member: await makeAccount(tx, ask.caller, person, project, passwordHash) }
           : null
       const user = created?.member ?? found?.user
-      if (user === undefined) throw new OidcRefused('no account here belongs to it')
-      if (user.is_active !== 1) throw new OidcRefused('the account here is inactive')
+      if (user === undefined) throw new OidcRefused('unknown')
+      if (user.is_active !== 1) throw new OidcRefused('inactive')
       const linkedBy = created ? 'created' : found!.by
       if (linkedBy !== 'link') {
         const { issuer, subject } = person
@@ -152,8 +160,7 @@ async function openSession(
     })
     if (created) await announceMember(identity.db, created.project.id, caller.at, actorOf(user, caller), created.member)
   } catch (error) {
-    const refused =
-      error instanceof UniqueViolation ? new OidcRefused('its name is taken here', { cause: error }) : error
+    const refused = error instanceof UniqueViolation ? new OidcRefused('taken', { cause: error }) : error
     if (refused instanceof OidcRefused) await recordFailure(ask, person, refused.message)
     throw refused
   }
@@ -175,10 +182,8 @@ async function findAccount(
   const byName = byEmail || person.username === null ? undefined : await lockByName(tx, person.username)
   const user = byEmail ?? byName
   if (user === undefined) return undefined
-  if (await isLinked(tx, person.issuer, user.id))
-    throw new OidcRefused('the account here belongs to somebody else there')
-  if (!byEmail && user.is_instance_admin === 1)
-    throw new OidcRefused('an instance administrator is known by a verified address only')
+  if (await isLinked(tx, person.issuer, user.id)) throw new OidcRefused('foreign')
+  if (!byEmail && user.is_instance_admin === 1) throw new OidcRefused('unverified')
   return { user, by: byEmail ? 'email' : 'username' }
 }
 
@@ -189,7 +194,7 @@ async function makeAccount(
   project: ProjectRow,
   passwordHash: string,
 ): Promise<UserInView> {
-  if (!Check(Username, person.username)) throw new OidcRefused('its name there cannot be a name here')
+  if (!Check(Username, person.username)) throw new OidcRefused('unfit')
   return createAccount(
     tx,
     caller.at,

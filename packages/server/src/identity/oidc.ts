@@ -20,9 +20,31 @@ export interface OidcProvider {
   finish(sealed: string | undefined, query: URLSearchParams, now: number): Promise<OidcPerson>
 }
 
-/** The provider, or whoever came from it, did not bring what is needed; `message` may be shown, the cause may not. */
+/** Why a login at the provider comes to nothing, as anybody may read it. The words are for the API; the console has its own by these keys. */
+const reasons = {
+  address: 'the address of this server is not clear',
+  away: 'the provider cannot be reached',
+  refused: 'the provider refused it',
+  unproven: 'what the provider answered does not hold',
+  untold: 'the provider does not tell who it is',
+  late: 'it was not begun in this browser, or it took too long',
+  unknown: 'no account here belongs to it',
+  inactive: 'the account here is inactive',
+  taken: 'its name is taken here',
+  unfit: 'its name there cannot be a name here',
+  foreign: 'the account here belongs to somebody else there',
+  unverified: 'an instance administrator is known by a verified address only',
+} as const
+type OidcReason = keyof typeof reasons
+
+/** The provider, or whoever came from it, did not bring what is needed; `reason` and `message` may be shown, the cause may not. */
 export class OidcRefused extends Error {
   override name = 'OidcRefused'
+  readonly reason: OidcReason
+  constructor(reason: OidcReason, options?: ErrorOptions) {
+    super(reasons[reason], options)
+    this.reason = reason
+  }
 }
 
 export interface OidcSettings {
@@ -78,7 +100,7 @@ export function createOidcProvider(settings: OidcSettings, seal: Seal): OidcProv
 
     async begin(redirectUri, now) {
       const client = await import('openid-client')
-      const configuration = await refusing('the provider cannot be reached', configure(now))
+      const configuration = await refusing('away', configure(now))
       const verifier = client.randomPKCECodeVerifier()
       const attempt: Attempt = {
         state: client.randomState(),
@@ -100,13 +122,13 @@ export function createOidcProvider(settings: OidcSettings, seal: Seal): OidcProv
 
     async finish(sealed, query, now) {
       const attempt = openAttempt(seal, sealed, now)
-      if (query.get('error') !== null) throw new OidcRefused('the provider refused it')
+      if (query.get('error') !== null) throw new OidcRefused('refused')
       const client = await import('openid-client')
-      const configuration = await refusing('the provider cannot be reached', configure(now))
+      const configuration = await refusing('away', configure(now))
       const url = new URL(attempt.redirectUri)
       url.search = query.toString()
       const tokens = await refusing(
-        'what the provider answered does not hold',
+        'unproven',
         client.authorizationCodeGrant(configuration, url, {
           expectedState: attempt.state,
           expectedNonce: attempt.nonce,
@@ -115,7 +137,7 @@ export function createOidcProvider(settings: OidcSettings, seal: Seal): OidcProv
         }),
       )
       const claims = tokens.claims()
-      if (claims === undefined) throw new OidcRefused('what the provider answered does not hold')
+      if (claims === undefined) throw new OidcRefused('unproven')
       let facts: Record<string, unknown> = claims
       // Many providers keep names and addresses out of the ID token; `fetchUserInfo` makes sure of the subject.
       if (
@@ -123,7 +145,7 @@ export function createOidcProvider(settings: OidcSettings, seal: Seal): OidcProv
         configuration.serverMetadata().userinfo_endpoint !== undefined
       ) {
         const more = client.fetchUserInfo(configuration, tokens.access_token, claims.sub)
-        facts = { ...(await refusing('the provider does not tell who it is', more)), ...claims }
+        facts = { ...(await refusing('untold', more)), ...claims }
       }
       return {
         issuer: claims.iss,
@@ -161,7 +183,7 @@ async function discover(issuer: string, clientId: string, secret: Secret<string>
 }
 
 function openAttempt(seal: Seal, sealed: string | undefined, now: number): Attempt {
-  const refused = () => new OidcRefused('it was not begun in this browser, or it took too long')
+  const refused = () => new OidcRefused('late')
   if (sealed === undefined || sealed === '') throw refused()
   let attempt: Attempt
   try {
@@ -174,7 +196,7 @@ function openAttempt(seal: Seal, sealed: string | undefined, now: number): Attem
   return attempt
 }
 
-const refusing = <T>(reason: string, work: Promise<T>): Promise<T> =>
+const refusing = <T>(reason: OidcReason, work: Promise<T>): Promise<T> =>
   work.catch((cause: unknown) => Promise.reject(new OidcRefused(reason, { cause })))
 
 const textOrNull = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null)

@@ -223,7 +223,14 @@ async function checkDatabase(place: OpenPlace): Promise<Finding[]> {
   }
 }
 
-function schemaFinding({ schema, known }: StoreState): Finding {
+function schemaFinding({ schema, known, foreign }: StoreState): Finding {
+  if (foreign.length > 0)
+    return fail(
+      'schema',
+      'SCHEMA_FOREIGN',
+      `tables that Writ did not make: ${foreign.join(', ')}`,
+      'Give Writ a database of its own in DATABASE_URL, or leave it out.',
+    )
   if (schema > known)
     return fail(
       'schema',

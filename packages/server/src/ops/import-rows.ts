@@ -1,6 +1,4 @@
 import { createHash } from 'node:crypto'
-import { open } from 'node:fs/promises'
-import { basename, join } from 'node:path'
 import { type Actor, append } from '../audit/index.ts'
 import { createAccount, findUserByName, type Identity, oneTimePassword } from '../identity/index.ts'
 import type { Blobs } from '../platform/blobs/index.ts'
@@ -8,7 +6,9 @@ import { INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { jsonOrNull } from '../platform/json.ts'
 import { redactor } from '../platform/redact/index.ts'
 import { ticketDigest } from '../tickets/index.ts'
-import type { Imported } from './import-from.ts'
+import { accountName, type Flaw, flawOf, hashFlaw, lostAsset, openFile, timeOf } from './import-flaws.ts'
+import type { Imported, Password } from './import-from.ts'
+import { OperationRefused } from './place.ts'
 import type { Numbered, Source, SourceRow, SourceTable } from './store.ts'
 import * as store from './store.ts'
 
@@ -21,6 +21,7 @@ interface Importing {
   readonly by: Actor
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((step: { done: number; size: number; what: string }) => void) | undefined
+  readonly onPassword?: ((made: Password) => void) | undefined
 }
 
 /** Where a row of the source went: its id and number here. */
@@ -30,8 +31,9 @@ type Places = Record<SourceTable, Map<number, Here>>
 /** Every table in the order of its references, row by row; each row and its audit event are one transaction. */
 export async function importRows(on: Importing): Promise<Imported> {
   const imported = { users: 0, assets: 0, tickets: 0, runs: 0, artifacts: 0 }
-  const skipped: { what: string; why: string }[] = []
-  const passwords: { username: string; password: string }[] = []
+  const skipped: (Flaw & { what: string })[] = []
+  const changed: (Flaw & { what: string })[] = []
+  const passwords: Password[] = []
   const places: Places = {
     users: new Map(),
     assets: new Map(),
@@ -39,14 +41,18 @@ export async function importRows(on: Importing): Promise<Imported> {
     runs: new Map(),
     artifacts: new Map(),
   }
-  const skip = (table: SourceTable, row: SourceRow, why: string) => skipped.push({ what: `${table} ${row.id}`, why })
+  const skip = (table: SourceTable, row: SourceRow, flaw: Flaw) => skipped.push({ what: `${table} ${row.id}`, ...flaw })
+  const change = (table: SourceTable, row: SourceRow, flaw: Flaw) =>
+    changed.push({ what: `${table} ${row.id}`, ...flaw })
+  const isThere = (table: SourceTable, id: number) => places[table].has(id)
+  const people = new Set<string>()
   const months = new Set<string>()
 
   /** Takes one row over unless it was before. `make` answers the reason when it cannot be. */
   async function takeRow(
     table: Numbered,
     row: SourceRow,
-    make: (tx: Tx, here: Here) => Promise<string | undefined>,
+    make: (tx: Tx, here: Here) => Promise<Flaw | undefined>,
   ): Promise<void> {
     const created = timeOf(row.created_at)
     const month = new Date(created).toISOString().slice(0, 7)
@@ -54,7 +60,7 @@ export async function importRows(on: Importing): Promise<Imported> {
     if (!months.has(month)) await on.identity.db.prepareMonths(created)
     months.add(month)
     const id = importedId(created, table, row.id)
-    const why = await inProject(on.project.id, () =>
+    const flaw = await inProject(on.project.id, () =>
       on.identity.db.write(async (tx) => {
         const before = await store.findImported(tx, table, id)
         if (before !== undefined) {
@@ -69,27 +75,42 @@ export async function importRows(on: Importing): Promise<Imported> {
         return undefined
       }),
     ).catch((error: unknown) => {
-      if (error instanceof Skipped) return error.message
+      if (error instanceof Skipped) return error.flaw
       throw error
     })
-    if (why !== undefined) skip(table, row, why)
+    if (flaw !== undefined) skip(table, row, flaw)
   }
 
   const makers: Record<SourceTable, (row: SourceRow) => Promise<void>> = {
     users: async (row) => {
-      const made = await takeUser(on, row)
+      const { name, flaw } = accountName(row, (one) => people.has(one.toLowerCase()))
+      people.add(name.toLowerCase())
+      const made = await takeUser(on, row, name)
       places.users.set(row.id, made.here)
-      if (made.password !== undefined) {
-        imported.users++
-        passwords.push({ username: String(row.username), password: made.password })
-      } else skip('users', row, `a user "${row.username}" is here already; what the one there made belongs to this one`)
+      if (made.password === undefined) {
+        const why = `a user "${name}" is here already; what the one there made belongs to this one`
+        return void skip('users', row, { code: 'IMPORT_EXISTS', field: 'username', why })
+      }
+      imported.users++
+      passwords.push({ username: name, password: made.password })
+      on.onPassword?.({ username: name, password: made.password })
+      if (flaw) change('users', row, flaw)
+      if (made.withoutEmail) {
+        const why = 'its address is that of another account; it has none here'
+        change('users', row, { code: 'IMPORT_EMAIL_TAKEN', field: 'email', why })
+      }
     },
     assets: (row) => takeRow('assets', row, (tx, here) => takeAsset(tx, on, places, row, here)),
-    tickets: (row) => takeRow('tickets', row, (tx, here) => takeTicket(tx, on, places, row, here)),
+    tickets: async (row) => {
+      const before = imported.tickets
+      await takeRow('tickets', row, (tx, here) => takeTicket(tx, on, places, row, here))
+      const lost = imported.tickets > before ? lostAsset(row, isThere) : undefined
+      if (lost) change('tickets', row, lost)
+    },
     runs: (row) => takeRow('runs', row, (tx, here) => takeRun(tx, on, places, row, here)),
     artifacts: async (row) => {
       const stored = await storeBytes(on, row)
-      if (typeof stored === 'string') return void skip('artifacts', row, stored)
+      if ('why' in stored) return void skip('artifacts', row, stored)
       await takeRow('artifacts', row, (tx, here) => takeArtifact(tx, on, places, row, here, stored))
     },
   }
@@ -98,16 +119,38 @@ export async function importRows(on: Importing): Promise<Imported> {
     let done = 0
     for await (const row of on.source.rows(table)) {
       on.signal?.throwIfAborted()
-      await makers[table](row)
+      const flaw = flawOf(table, row, isThere)
+      if (flaw !== undefined) skip(table, row, flaw)
+      else await makers[table](row).catch((cause: Error) => refuseRow(table, row, cause))
       on.onProgress?.({ done: ++done, size, what: table })
     }
   }
-  return { imported, skipped, passwords }
+  return { imported, skipped, changed, passwords }
 }
 
-class Skipped extends Error {}
+/** Undoes a row whose flaw was found within its transaction. */
+class Skipped extends Error {
+  readonly flaw: Flaw
+  constructor(flaw: Flaw) {
+    super(flaw.why)
+    this.flaw = flaw
+  }
+}
 
-const timeOf = (value: unknown): number => (value instanceof Date ? value.getTime() : Date.parse(String(value)))
+/** Stopped here, what came before is kept; an import that is called again goes on with this row. */
+function refuseRow(table: SourceTable, row: SourceRow, cause: Error): never {
+  if (cause instanceof OperationRefused) throw cause
+  const text = `${table} ${row.id} could not be kept: ${cause.message}. Import again when that is mended.`
+  throw new OperationRefused(text, { cause, code: 'IMPORT_ROW_FAILED' })
+}
+
+const isSaid = (value: unknown): boolean => value !== null && value !== undefined
+/** Where a row is that `flawOf` found to be there. */
+function placeOf(places: Places, table: SourceTable, id: unknown): Here {
+  const here = places[table].get(Number(id))
+  if (here === undefined) throw new Error(`${table} ${id} was not taken over`)
+  return here
+}
 const textOf = (value: unknown): string | null => (value === null || value === undefined ? null : String(value))
 const source = (row: SourceRow) => ({ imported_from: 'tep', imported_id: row.id })
 
@@ -119,19 +162,24 @@ function importedId(created: number, table: string, id: number): string {
   return `${time.slice(0, 8)}-${time.slice(8)}-7${bits.slice(0, 3)}-${variant}${bits.slice(4, 7)}-${bits.slice(7, 19)}`
 }
 
-async function takeUser(on: Importing, row: SourceRow): Promise<{ here: Here; password?: string }> {
+async function takeUser(
+  on: Importing,
+  row: SourceRow,
+  username: string,
+): Promise<{ here: Here; password?: string; withoutEmail?: boolean }> {
   const { db, clock, passwords } = on.identity
-  const username = String(row.username)
   const known = await findUserByName(db, username)
   if (known) return { here: { id: known.id, number: known.number } }
   const password = oneTimePassword()
   const passwordHash = await passwords.hash(password)
+  let withoutEmail = false
   const made = await inProject(INSTANCE, () =>
     db.write(async (tx) => {
       const email = textOf(row.email)
+      withoutEmail = email !== null && (await store.hasEmail(tx, email))
       const user = await createAccount(tx, clock.now(), on.by, {
         username,
-        email: email !== null && (await store.hasEmail(tx, email)) ? null : email,
+        email: withoutEmail ? null : email,
         fullName: textOf(row.full_name),
         passwordHash,
         role: row.is_admin === true ? 'admin' : 'employee',
@@ -143,15 +191,16 @@ async function takeUser(on: Importing, row: SourceRow): Promise<{ here: Here; pa
       return user
     }),
   )
-  return { here: { id: made.id, number: made.number }, password }
+  return { here: { id: made.id, number: made.number }, password, withoutEmail }
 }
 
-async function takeAsset(tx: Tx, on: Importing, places: Places, row: SourceRow, here: Here) {
-  const creator = places.users.get(Number(row.created_by_id))
-  if (!creator) return 'its creator is not there'
+async function takeAsset(tx: Tx, on: Importing, places: Places, row: SourceRow, here: Here): Promise<Flaw | undefined> {
+  const creator = placeOf(places, 'users', row.created_by_id)
   const serial = textOf(row.serial_number)
-  if (serial !== null && (await store.hasSerial(tx, serial)))
-    return `an asset with the serial number ${serial} is here already`
+  if (serial !== null && (await store.hasSerial(tx, serial))) {
+    const why = `an asset with the serial number ${serial} is here already`
+    return { code: 'IMPORT_EXISTS', field: 'serial_number', why }
+  }
   await store.insertImported(tx, 'assets', {
     ...here,
     name: String(row.name),
@@ -167,9 +216,8 @@ async function takeAsset(tx: Tx, on: Importing, places: Places, row: SourceRow, 
   return undefined
 }
 
-async function takeTicket(tx: Tx, on: Importing, places: Places, row: SourceRow, here: Here) {
-  const creator = places.users.get(Number(row.created_by_id))
-  if (!creator) return 'its creator is not there'
+async function takeTicket(tx: Tx, on: Importing, places: Places, row: SourceRow, here: Here): Promise<undefined> {
+  const creator = placeOf(places, 'users', row.created_by_id)
   const was = String(row.status).toLowerCase()
   // An approval there names no version of the ticket, and a run that was under way there goes on nowhere.
   const status = was === 'approved' || was === 'running' ? 'submitted' : was
@@ -177,7 +225,7 @@ async function takeTicket(tx: Tx, on: Importing, places: Places, row: SourceRow,
     version: 1,
     title: String(row.title),
     description: textOf(row.description),
-    asset_id: row.asset_id === null ? null : (places.assets.get(Number(row.asset_id))?.id ?? null),
+    asset_id: isSaid(row.asset_id) ? (places.assets.get(Number(row.asset_id))?.id ?? null) : null,
     assignee_id: null,
     created_by_id: creator.id,
     due_at: null,
@@ -187,7 +235,7 @@ async function takeTicket(tx: Tx, on: Importing, places: Places, row: SourceRow,
     ...promised,
     status,
     approved_by_id:
-      status === was && row.approved_by_id !== null ? (places.users.get(Number(row.approved_by_id))?.id ?? null) : null,
+      status === was && isSaid(row.approved_by_id) ? (places.users.get(Number(row.approved_by_id))?.id ?? null) : null,
     digest: ticketDigest({ project: tx.project, id: here.id, ...promised }),
     created_at: timeOf(row.created_at),
     updated_at: timeOf(row.updated_at),
@@ -206,11 +254,9 @@ const endings: Record<string, { state: string; verdict: string | null; error_cod
   timeout: { state: 'timeout', verdict: null, error_code: 'RUN_TIMEOUT' },
 }
 
-async function takeRun(tx: Tx, on: Importing, places: Places, row: SourceRow, here: Here) {
-  const ticket = places.tickets.get(Number(row.ticket_id))
-  const executor = places.users.get(Number(row.executed_by_id))
-  if (!ticket) return 'its ticket is not there'
-  if (!executor) return 'its executor is not there'
+async function takeRun(tx: Tx, on: Importing, places: Places, row: SourceRow, here: Here): Promise<undefined> {
+  const ticket = placeOf(places, 'tickets', row.ticket_id)
+  const executor = placeOf(places, 'users', row.executed_by_id)
   const was = String(row.status).toLowerCase()
   const kind = String(row.run_type).toLowerCase() === 'action' ? 'action' : 'proof'
   const ending = endings[was] ?? { state: 'cancelled', verdict: null, error_code: 'IMPORTED_UNFINISHED' }
@@ -237,7 +283,7 @@ async function takeRun(tx: Tx, on: Importing, places: Places, row: SourceRow, he
     result_summary: textOf(row.result_summary),
     stdout_log: textOf(row.stdout_log),
     stderr_log: textOf(row.stderr_log),
-    exit_code: row.exit_code === null ? null : Number(row.exit_code),
+    exit_code: isSaid(row.exit_code) ? Number(row.exit_code) : null,
     step_count: 1,
     event_count: 1,
     created_at: timeOf(row.created_at),
@@ -254,21 +300,11 @@ async function takeRun(tx: Tx, on: Importing, places: Places, row: SourceRow, he
 }
 
 /** The bytes of an artifact in our store, or why they cannot be taken over. They must be those that were recorded. */
-async function storeBytes(on: Importing, row: SourceRow): Promise<{ sha256: string; size: number } | string> {
-  if (on.artifacts === undefined) return 'no folder of artifacts was given'
-  const name = String(row.filename)
-  if (basename(name) !== name || name === '..' || name === '.') return `its file name ${JSON.stringify(name)} is a path`
-  const recorded = String(row.sha256_hash)
-  try {
-    // Opened before it is streamed: a stream that cannot open fails before anybody listens.
-    const file = await open(join(on.artifacts, 'runs', String(row.run_id), name))
-    const stored = await on.blobs.put(on.project.id, file.createReadStream(), { maxBytes: Number.MAX_SAFE_INTEGER })
-    // The other system overwrote a file when another of the same name came: what is left is not what was recorded.
-    return stored.sha256 === recorded ? stored : `its bytes hash to ${stored.sha256}, but ${recorded} was recorded`
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return 'its file is not there'
-    throw error
-  }
+async function storeBytes(on: Importing, row: SourceRow): Promise<{ sha256: string; size: number } | Flaw> {
+  const file = await openFile(on.artifacts, row)
+  if ('why' in file) return file
+  const stored = await on.blobs.put(on.project.id, file.createReadStream(), { maxBytes: Number.MAX_SAFE_INTEGER })
+  return hashFlaw(row, stored.sha256) ?? stored
 }
 
 async function takeArtifact(
@@ -278,9 +314,8 @@ async function takeArtifact(
   row: SourceRow,
   here: Here,
   stored: { sha256: string; size: number },
-) {
-  const run = places.runs.get(Number(row.run_id))
-  if (!run) return 'its run is not there'
+): Promise<undefined> {
+  const run = placeOf(places, 'runs', row.run_id)
   const deleted = row.is_deleted === true
   await store.insertImported(tx, 'artifacts', {
     ...here,
@@ -297,7 +332,7 @@ async function takeArtifact(
     size_bytes: stored.size,
     sha256: stored.sha256,
     store: 'default',
-    uploaded_by_id: row.uploaded_by_id === null ? null : (places.users.get(Number(row.uploaded_by_id))?.id ?? null),
+    uploaded_by_id: isSaid(row.uploaded_by_id) ? (places.users.get(Number(row.uploaded_by_id))?.id ?? null) : null,
     is_deleted: deleted ? 1 : 0,
     deleted_at: deleted ? timeOf(row.updated_at) : null,
     created_at: timeOf(row.created_at),

@@ -89,6 +89,17 @@ test('where no server was, nothing is backed up or verified, and nothing is made
   assert.deepEqual(await readdir(to), before)
 })
 
+test('a database of something else is named by the doctor, and not called empty', async () => {
+  const place = await makePlace()
+  await mkdir(place.dataDir, { mode: 0o700 })
+  const database = new DatabaseSync(path.join(place.dataDir, 'writ.db'))
+  database.exec('create table tasks (task_id text primary key)')
+  database.close()
+  const found = await doctor(place)
+  assert.deepEqual(bad(found), ['SCHEMA_FOREIGN'])
+  assert.match(found.checks.find(({ code }) => code === 'SCHEMA_FOREIGN')!.detail, /tasks$/)
+})
+
 test('the doctor names what is wrong, with what to do', async () => {
   const place = await makePlace()
   await initSample(place)

@@ -17,9 +17,14 @@ export interface Place {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Something stands in the way that a person can change; the message says what, and what to do. */
+/** Something stands in the way that a person can change; the message says what, and what to do; `code`, where there is one, stays. */
 export class OperationRefused extends Error {
   override name = 'OperationRefused'
+  readonly code: string | undefined
+  constructor(message: string, { code, ...options }: ErrorOptions & { code?: string } = {}) {
+    super(message, options)
+    this.code = code
+  }
 }
 
 export interface OpenPlace {

@@ -1,12 +1,22 @@
 import pg from 'pg'
 import type { Param, Tx } from '../platform/db/index.ts'
 import { redactor } from '../platform/redact/index.ts'
+import { OperationRefused } from './place.ts'
 
 // SQL of the import: what is read from the other system's database, and rows that come with their own id and number.
 
 /** In the order of their references. */
 export const sourceTables = ['users', 'assets', 'tickets', 'runs', 'artifacts'] as const
 export type SourceTable = (typeof sourceTables)[number]
+/** Columns without which rows mean nothing; others may be missing in an older version of the source. */
+const columns: Record<SourceTable, readonly string[]> = {
+  users: ['id', 'username', 'is_active', 'is_admin'],
+  assets: ['id', 'name', 'asset_type', 'created_by_id', 'created_at', 'updated_at'],
+  tickets: ['id', 'title', 'status', 'created_by_id', 'created_at', 'updated_at'],
+  runs: ['id', 'run_type', 'status', 'ticket_id', 'executed_by_id', 'created_at', 'updated_at'],
+  artifacts: ['id', 'filename', 'sha256_hash', 'run_id', 'created_at'],
+}
+
 /** A row as the source keeps it: ids are integers, times dates, enumerations upper-case names. */
 export type SourceRow = Readonly<Record<string, unknown>> & { readonly id: number }
 
@@ -19,23 +29,34 @@ export interface Source {
 
 const PAGE = 500
 
-/** Opens the source in one read-only snapshot. Throws with a sentence if it is not what it should be. */
+/** Opens the source in one read-only snapshot. Throws OperationRefused if it cannot be read or is not what it should be. */
 export async function openSource(url: string): Promise<Source> {
-  const client = new pg.Client({
-    connectionString: url,
-    connectionTimeoutMillis: 5_000,
-    application_name: 'writ_import',
+  const client = await readSource(() => {
+    const opened = new pg.Client({
+      connectionString: url,
+      connectionTimeoutMillis: 5_000,
+      application_name: 'writ_import',
+    })
+    opened.on('error', () => {})
+    return opened.connect().then(() => opened)
   })
-  client.on('error', () => {})
-  await client.connect()
+  const read = <Row extends pg.QueryResultRow>(sql: string, values?: unknown[]) =>
+    readSource(() => client.query<Row>(sql, values))
   try {
-    await client.query('begin isolation level repeatable read read only')
-    const { rows } = await client.query<{ name: string }>(
+    await read('begin isolation level repeatable read read only')
+    const { rows } = await read<{ name: string }>(
       'select t.name from unnest($1::text[]) as t (name) where to_regclass(t.name) is null order by 1',
       [sourceTables],
     )
-    if (rows.length > 0)
-      throw new Error(`This is no database of the platform: it has no table ${rows.map((row) => row.name).join(', ')}.`)
+    refuseForeign('table', rows)
+    const wanted = sourceTables.flatMap((table) => columns[table].map((column) => [table, column]))
+    const lacking = await read<{ name: string }>(
+      `select t.name || '.' || t.col as name from unnest($1::text[], $2::text[]) as t (name, col)
+       where not exists (select from pg_attribute a where a.attrelid = to_regclass(t.name) and a.attname = t.col and not a.attisdropped)
+       order by 1`,
+      [wanted.map(([table]) => table), wanted.map(([, column]) => column)],
+    )
+    refuseForeign('column', lacking.rows)
   } catch (error) {
     await client.end()
     throw error
@@ -44,10 +65,9 @@ export async function openSource(url: string): Promise<Source> {
     async *rows(table) {
       for (let after = 0; ; ) {
         // The name is one of ours, never a caller's text.
-        const { rows } = await client.query<SourceRow>(
-          `select * from ${table} where id > $1 order by id limit ${PAGE}`,
-          [after],
-        )
+        const { rows } = await read<SourceRow>(`select * from ${table} where id > $1 order by id limit ${PAGE}`, [
+          after,
+        ])
         // Rows from elsewhere are ours to write now. A file is still found by its own name, and a person known by theirs.
         yield* table === 'users' || table === 'artifacts' ? rows : rows.map((row) => redactor.value(row))
         if (rows.length < PAGE) return
@@ -55,11 +75,26 @@ export async function openSource(url: string): Promise<Source> {
       }
     },
     async count(table) {
-      const { rows } = await client.query<{ n: number }>(`select count(*)::int as n from ${table}`)
+      const { rows } = await read<{ n: number }>(`select count(*)::int as n from ${table}`)
       return rows[0]!.n
     },
     close: () => client.end(),
   }
+}
+
+/** Whatever the other database refuses, or its loss, is a sentence of one code. */
+const readSource = <T>(ask: () => Promise<T>): Promise<T> =>
+  ask().catch((cause: Error) => {
+    const message = `The source cannot be read: ${cause.message}`
+    throw new OperationRefused(message, { cause, code: 'IMPORT_SOURCE_UNREADABLE' })
+  })
+
+function refuseForeign(what: string, missing: readonly { name: string }[]): void {
+  if (missing.length === 0) return
+  const names = missing.map(({ name }) => name).join(', ')
+  throw new OperationRefused(`The source is no database of the platform: it has no ${what} ${names}.`, {
+    code: 'IMPORT_SOURCE_FOREIGN',
+  })
 }
 
 export type Numbered = 'assets' | 'tickets' | 'runs' | 'artifacts'

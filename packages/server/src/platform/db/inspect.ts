@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { loadDriver } from './driver.ts'
-import { loadMigrations } from './migrate.ts'
+import { foreignInPostgres, foreignInSqlite, loadMigrations } from './migrate.ts'
 import type { DatabaseSettings } from './open.ts'
 import { tenantTables } from './tables.ts'
 
@@ -11,6 +11,8 @@ export interface StoreState {
   readonly schema: number
   /** Newest migration that this version of Writ ships. */
   readonly known: number
+  /** Tables of something else, which keep the first start from making Writ's. */
+  readonly foreign: readonly string[]
   /** PostgreSQL: the login is a superuser or may bypass row-level security, so the fence depends on Writ's `set role`. */
   readonly mightyLogin: boolean
   /** PostgreSQL: tables of projects without an enforced fence, and fenced tables that their role may bypass. */
@@ -33,13 +35,14 @@ function inspectSqlite(file: string): StoreState {
     known,
     mightyLogin: false,
     unfenced: [],
+    foreign: [],
     version: `SQLite ${process.versions.sqlite ?? ''}`,
   }
   if (!existsSync(file)) return empty
   const database = new DatabaseSync(file, { readOnly: true, timeout: 5_000 })
   try {
     const tables = database.prepare(`select 1 from sqlite_master where name = 'schema_migrations'`).all()
-    if (tables.length === 0) return empty
+    if (tables.length === 0) return { ...empty, foreign: foreignInSqlite(database) }
     const row = database.prepare('select max(version) as schema from schema_migrations').get()
     return { ...empty, schema: Number(row?.schema ?? 0) }
   } finally {
@@ -63,8 +66,8 @@ async function inspectPostgres(url: string): Promise<StoreState> {
        from pg_roles where rolname = current_user`,
     )
     const { mighty, version, there } = about[0]!
-    const state = { known, mightyLogin: mighty, version: `PostgreSQL ${version}` }
-    if (!there) return { ...state, schema: 0, unfenced: [] }
+    const state = { known, mightyLogin: mighty, foreign: [], version: `PostgreSQL ${version}` }
+    if (!there) return { ...state, schema: 0, unfenced: [], foreign: await foreignInPostgres(client) }
     const { rows: applied } = await client.query<{ schema: number }>(
       'select coalesce(max(version), 0)::int as schema from schema_migrations',
     )

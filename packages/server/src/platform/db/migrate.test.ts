@@ -107,6 +107,23 @@ for (const store of stores) {
     await reopen()
   })
 
+  test(`a database of something else is refused and left as it was, to the byte (${store.dialect})`, {
+    skip: store.skip,
+  }, async () => {
+    const { url, file, change, rows } = await store.make()
+    await change('create table users (id varchar(36) primary key, username varchar(50))')
+    await change(`insert into users values ('1', 'old')`)
+    const before = file === '' ? '' : readFileSync(file).toString('hex')
+    await assert.rejects(openDatabase({ url }, clock), {
+      name: 'SchemaRefused',
+      message:
+        / holds tables that Writ did not make \(users\)\. Nothing was changed there\. Give Writ a database of its own:/,
+    })
+    assert.deepEqual(await rows('select * from users'), [{ id: '1', username: 'old' }])
+    if (file !== '') assert.equal(readFileSync(file).toString('hex'), before)
+    else assert.deepEqual(await rows(`select 1 as one where to_regclass('schema_migrations') is not null`), [])
+  })
+
   test(`a store with a newer schema is refused (${store.dialect})`, { skip: store.skip }, async () => {
     const { change, reopen } = await migrated()
     await change(`insert into schema_migrations values (9999, 'later', 'x', '2026-01-01T00:00:00Z')`)

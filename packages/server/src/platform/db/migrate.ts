@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import type { Client } from 'pg'
 import type { Dialect } from './database.ts'
 import { loadDriver } from './driver.ts'
 
@@ -58,10 +59,45 @@ export function pendingMigrations(
   return all.filter((migration) => migration.version > stored)
 }
 
+/** Somebody moving over carries the old system's DATABASE_URL along: its database is evidence, and is left as it is. */
+function refuseForeign(where: string, tables: readonly string[]): void {
+  if (tables.length === 0) return
+  const some = tables.slice(0, 5).join(', ') + (tables.length > 5 ? ', ...' : '')
+  throw new SchemaRefused(
+    `${where} holds tables that Writ did not make (${some}). Nothing was changed there. Give Writ a database of its own: DATABASE_URL names it; left out, it is a file in the data directory.`,
+  )
+}
+
+/** Tables of a file that is not Writ's: any, where no migration of Writ ever ran. */
+export function foreignInSqlite(database: DatabaseSync): string[] {
+  const rows = database
+    .prepare(
+      `select name from sqlite_schema where type = 'table' and name not like 'sqlite~_%' escape '~' order by name`,
+    )
+    .all() as { name: string }[]
+  const tables = rows.map(({ name }) => name)
+  return tables.includes('schema_migrations') ? [] : tables
+}
+
+/** Tables that stand where Writ's would, and no migration of Writ ever ran. Beside others, such as an extension's, it can live. */
+export async function foreignInPostgres(client: Client): Promise<string[]> {
+  const ours = loadMigrations('postgres').flatMap(({ sql }) =>
+    [...sql.matchAll(/^\s*create table (\w+)/gim)].map((match) => match[1]!),
+  )
+  const { rows } = await client.query<{ name: string }>(
+    `select relname as name from pg_class where relnamespace = current_schema()::regnamespace and relname = any ($1)
+     and to_regclass('schema_migrations') is null order by 1`,
+    [ours],
+  )
+  return rows.map(({ name }) => name)
+}
+
 /** Brings a SQLite file to the newest schema in one transaction; a rival waits for the write lock. */
 export function migrateSqlite(file: string, now: string): number {
   const database = new DatabaseSync(file, { timeout: 30_000 })
   try {
+    // Before the first statement that writes, which already is the one that sets the journal.
+    refuseForeign(`The file ${file}`, foreignInSqlite(database))
     database.exec('pragma journal_mode = wal; pragma synchronous = full; begin immediate')
     database.exec(bookkeeping)
     const applied = database.prepare('select version, checksum from schema_migrations order by version').all() as {
@@ -90,6 +126,7 @@ export async function migratePostgres(url: string, now: string): Promise<number>
   try {
     await client.query('begin')
     await client.query(`select pg_advisory_xact_lock(hashtext('writ.migrate'))`)
+    refuseForeign('The database', await foreignInPostgres(client))
     await client.query(bookkeeping)
     const { rows } = await client.query<{ version: number; checksum: string }>(
       'select version, checksum from schema_migrations order by version',
