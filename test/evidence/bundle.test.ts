@@ -219,7 +219,7 @@ test('what only a dropped log recorded is left out, and said to be; what came la
   const later = await checked(2)
   assert.match(
     later.checks,
-    /\{"state":"note","what":"approved [^"]*: signed with the SSH key below; nothing here shows that it is theirs","parts":\[\{"state":"note","what":"key [^"]* in a log that was dropped/,
+    /\{"state":"note","what":"approved [^"]*: signed with the SSH key below; nothing here shows that it is theirs","code":"approved_by_unknown_ssh","values":\{[^}]*\},"parts":\[\{"state":"note","what":"key [^"]* in a log that was dropped/,
   )
   // So it is one of those that the reader has to know from elsewhere.
   const { value } = later.rests.find(({ what }) => what === `key that signed as ${system.admin.id}`)!

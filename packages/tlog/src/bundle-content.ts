@@ -157,7 +157,7 @@ export async function checkApprovals(
       const fact = key.type === 'ssh' ? sshFingerprint(key.spki, on.sha256) : toHex(on.sha256(key.spki))
       const what = `key that signed as ${claim.approver}`
       if (!rests.some((rest) => rest.what === what && rest.value === fact))
-        rests.push({ what, value: fact, expected: false })
+        rests.push({ what, code: 'person_key', of: claim.approver, value: fact, expected: false })
       const lost = `key ${fact}: enrolled in a log that was dropped, see ${findDrop(entries)}; compare it`
       parts.push({
         state: 'note',

@@ -124,13 +124,31 @@ export type BundleCheck = {
   parts?: BundleCheck[]
 }
 
+export const bundleRestCodes = [
+  'manifest_key',
+  'project_log_key',
+  'instance_log_key',
+  'witness_key',
+  'attestation_key',
+  'person_key',
+] as const
+
+/** A key, and whose it is: a sentence, and beside it a code and the name of the witness or person, where there is one. */
+export type BundleRest = {
+  what: string
+  code: (typeof bundleRestCodes)[number]
+  of?: string
+  value: string
+  expected: boolean
+}
+
 export type BundleReport = {
   ok: boolean
   /** The first failure; nothing after it was looked at. */
   fault?: { code: BundleFault; path: string; reason: string }
   checks: BundleCheck[]
   /** What all of it rests on: to be compared with a copy from elsewhere. */
-  rests: { what: string; value: string; expected: boolean }[]
+  rests: BundleRest[]
 }
 
 /** Thrown inside a verification and answered as its fault. */
@@ -255,7 +273,7 @@ export async function checkManifest(
       code: 'manifest',
       values: { count: listed.size },
     },
-    rest: { what: 'manifest key', value: fingerprint, expected: trust.fingerprint !== undefined },
+    rest: { what: 'manifest key', code: 'manifest_key', value: fingerprint, expected: trust.fingerprint !== undefined },
   }
 }
 
@@ -383,9 +401,18 @@ export async function checkLogs(
         })),
       ],
     })
-    for (const vkey of vkeys) rests.push({ what: `${one.role} log key`, value: vkey, expected: trusted.includes(vkey) })
+    for (const vkey of vkeys) {
+      const code = `${one.role}_log_key` as const
+      rests.push({ what: `${one.role} log key`, code, value: vkey, expected: trusted.includes(vkey) })
+    }
     for (const { name, vkey } of cosigned.witnesses) {
-      const rest = { what: `key of the witness ${name}`, value: vkey, expected: trust.policy !== undefined }
+      const rest: BundleRest = {
+        what: `key of the witness ${name}`,
+        code: 'witness_key',
+        of: name,
+        value: vkey,
+        expected: trust.policy !== undefined,
+      }
       if (!rests.some(({ what, value }) => what === rest.what && value === vkey)) rests.push(rest)
     }
     entries.push(...found)

@@ -20,6 +20,7 @@ export {
   type BundleReport,
   type BundleTrust,
   bundleCheckCodes,
+  bundleRestCodes,
   MANIFEST_SIGNER,
   readDescription,
 } from './bundle.ts'

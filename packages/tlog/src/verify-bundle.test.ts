@@ -78,12 +78,24 @@ test('the witnesses that a reader trusts must have cosigned, whatever the bundle
   const good = await verifyBundle(signed(files), primitives, { policy })
   assert.deepEqual(good.fault, undefined)
   assert.match(JSON.stringify(good.checks), /3 entries of this bundle: the quorum of the policy stands for them/)
-  const key = { what: 'key of the witness mine', value: real.witnessVkey, expected: true }
+  const key = {
+    what: 'key of the witness mine',
+    code: 'witness_key',
+    of: 'mine',
+    value: real.witnessVkey,
+    expected: true,
+  }
   assert.deepEqual(good.rests.at(-1), key)
 
   await cosign(forged)
   const own = await verifyBundle(signed(files), primitives)
-  const named = { what: 'key of the witness w', value: forged.witnessVkey, expected: false }
+  const named = {
+    what: 'key of the witness w',
+    code: 'witness_key',
+    of: 'w',
+    value: forged.witnessVkey,
+    expected: false,
+  }
   assert.deepEqual([own.ok, own.rests.at(-1)], [true, named])
   assert.equal((await verifyBundle(signed(files), primitives, { policy })).fault?.code, 'QUORUM_NOT_MET')
   files.delete('logs/project-0/checkpoint.cosigned')

@@ -55,7 +55,7 @@ export async function verifyBundle(
     const tasks = await checkTasks(files, entries, on)
     checks.push(...tasks.checks)
     for (const value of new Set([...attested.rests, ...tasks.rests]))
-      rests.push({ what: 'attestation key', value, expected: false })
+      rests.push({ what: 'attestation key', code: 'attestation_key', value, expected: false })
     rests.push(...approved.rests)
     report.ok = true
   } catch (error) {

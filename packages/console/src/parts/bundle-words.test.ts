@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type BundleCheck, bundleCheckCodes, verifyBundle } from '@writ/tlog'
+import { type BundleCheck, bundleCheckCodes, bundleRestCodes, verifyBundle } from '@writ/tlog'
 import i18next from 'i18next'
 import { entryId, makeBundle, primitives, signed } from '../../../tlog/test/bundle.ts'
 import { enMore } from '../words/en-more.ts'
@@ -25,6 +25,14 @@ test('each code of a line has words in both languages, and they name the same va
         (bundleCheckCodes as readonly string[]).includes(key.replace(/_(one|other)$/, '')),
         `nothing says ${key}`,
       )
+})
+
+test('each key that a bundle rests on has words in both languages', () => {
+  for (const code of bundleRestCodes) {
+    assert.match(zhCnMore.bundleRest[code], /[\u4e00-\u9fff]/, code)
+    assert.deepEqual(valuesIn(zhCnMore.bundleRest[code]), valuesIn(enMore.bundleRest[code]), code)
+  }
+  assert.deepEqual(Object.keys(enMore.bundleRest), [...bundleRestCodes])
 })
 
 test('what is verified of a bundle is told in the language of the page, with every value', async () => {

@@ -218,9 +218,9 @@ function Report({ report }: { report: BundleReport }) {
       <Checks checks={report.checks} />
       <h3>{t('proof.rests')}</h3>
       <ul className="plain-list small">
-        {report.rests.map(({ what, value, expected }) => (
+        {report.rests.map(({ what, code, of, value, expected }) => (
           <li key={what + value}>
-            <span className="dimmed">{what}</span> <Mono value={value} keep={12} />
+            <span className="dimmed">{t(`bundleRest.${code}`, { of })}</span> <Mono value={value} keep={12} />
             {expected && (
               <span className="small">
                 {' '}

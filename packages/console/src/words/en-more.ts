@@ -803,6 +803,14 @@ export const enMore = {
     task: 'Task {{id}}: {{handler}} {{state}}, asked for by {{asker}}',
     task_file_left_out: '{{file}} of task {{id}}: not here; its SHA-256 is {{sha256}}',
   },
+  bundleRest: {
+    manifest_key: 'Key of the manifest',
+    project_log_key: 'Key of the log of the project',
+    instance_log_key: 'Key of the log of the instance',
+    witness_key: 'Key of the witness {{of}}',
+    attestation_key: 'Key of attestations',
+    person_key: 'Key that signed as {{of}}',
+  },
   bundleWord: {
     project: 'project',
     instance: 'instance',

@@ -744,6 +744,14 @@ export const zhCnMore: Words<typeof enMore> = {
     task: '任务 {{id}}：{{handler}} {{state}}，由 {{asker}} 发起',
     task_file_left_out: '任务 {{id}} 的 {{file}}：不在此处；其 SHA-256 为 {{sha256}}',
   },
+  bundleRest: {
+    manifest_key: '清单的密钥',
+    project_log_key: '项目日志的密钥',
+    instance_log_key: '实例日志的密钥',
+    witness_key: '见证方 {{of}} 的密钥',
+    attestation_key: '证明声明的密钥',
+    person_key: '以 {{of}} 的名义签名的密钥',
+  },
   bundleWord: {
     project: '项目',
     instance: '实例',
