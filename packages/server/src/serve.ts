@@ -33,19 +33,30 @@ try {
 const { port } = await app!.listen().catch(explain)
 
 let stopping = false
+function stop(why: object): void {
+  stopping = true
+  log.info(why, 'stopping')
+  app.stop().then(
+    () => process.exit(0),
+    (err) => {
+      log.error({ err }, 'stopped badly')
+      process.exit(1)
+    },
+  )
+}
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => {
     if (stopping) process.exit(1)
-    stopping = true
-    log.info({ signal }, 'stopping')
-    app.stop().then(
-      () => process.exit(0),
-      (err) => {
-        log.error({ err }, 'stopped badly')
-        process.exit(1)
-      },
-    )
+    stop({ signal })
   })
+}
+// `npm start` puts a shell between npm and the server, and passes signals on to the shell alone, which ends with them: the server would
+// go on, and keep its port.
+if (process.env.npm_lifecycle_event === 'start') {
+  const shell = process.ppid
+  setInterval(() => {
+    if (process.ppid !== shell && !stopping) stop({ reason: 'npm has ended' })
+  }, 250).unref()
 }
 // Whoever reads that it is ready may ask it to stop at once.
 announce(app!, port)
