@@ -100,6 +100,9 @@ export function loadConfig(
   return { config }
 }
 
+/** Whether npm runs its script `start`: then the parent of this process is a shell of npm's. */
+export const isStartedByNpm = (): boolean => process.env.npm_lifecycle_event === 'start'
+
 /** A setting as it took effect; a secret is masked. */
 export interface ShownSetting {
   readonly name: string

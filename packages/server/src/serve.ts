@@ -1,6 +1,6 @@
 /** Configuration -> open -> listen -> drain. */
 import { type App, openApp } from './app.ts'
-import { type Config, loadConfig } from './config.ts'
+import { type Config, isStartedByNpm, loadConfig } from './config.ts'
 import { followSettings } from './live-settings.ts'
 import { DatabaseUnavailable } from './platform/db/index.ts'
 import { createLog } from './platform/log.ts'
@@ -52,7 +52,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 // `npm start` puts a shell between npm and the server, and passes signals on to the shell alone, which ends with them: the server would
 // go on, and keep its port.
-if (process.env.npm_lifecycle_event === 'start') {
+if (isStartedByNpm()) {
   const shell = process.ppid
   setInterval(() => {
     if (process.ppid !== shell && !stopping) stop({ reason: 'npm has ended' })
