@@ -8,7 +8,7 @@ import type { LogInfo } from '@writ/api'
 import { backup, doctor, verifyOffline } from '@writ/server/ops'
 import { loadConfig } from '../../packages/server/src/config.ts'
 import { backends } from '../backends.ts'
-import { missingS3, startS3 } from '../servers/ceph-rgw.ts'
+import { missingS3, type S3Server, startS3 } from '../servers/ceph-rgw.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
 import { startProxy } from '../servers/proxy.ts'
 import { ok } from '../verifies.ts'
@@ -17,22 +17,24 @@ const skip = missingBackend('S3', missingS3())
 const folder = await mkdtemp(path.join(tmpdir(), 'writ-tiles-'))
 after(() => rm(folder, { recursive: true, force: true }))
 
+/** Tiles and artifacts in one bucket, which `minio` makes. */
+const envOf = (s3: Pick<S3Server, 'endpoint' | 'accessKey' | 'secretKey' | 'region'>) => ({
+  WRIT_LOG_STORAGE: 'minio',
+  ARTIFACT_STORAGE_TYPE: 'minio',
+  MINIO_ENDPOINT: s3.endpoint,
+  MINIO_ACCESS_KEY: s3.accessKey,
+  MINIO_SECRET_KEY: s3.secretKey,
+  MINIO_REGION: s3.region,
+  MINIO_BUCKET: 'tiles',
+  WRIT_CHECKPOINT_INTERVAL_MS: '100',
+})
+
 test('a server whose tiles are on S3 publishes, verifies, restarts and backs up as one on disk does', {
   skip,
 }, async () => {
   const s3 = await startS3()
   try {
-    // The bucket of the artifacts, which `minio` makes, serves both.
-    const env = {
-      WRIT_LOG_STORAGE: 'minio',
-      ARTIFACT_STORAGE_TYPE: 'minio',
-      MINIO_ENDPOINT: s3.endpoint,
-      MINIO_ACCESS_KEY: s3.accessKey,
-      MINIO_SECRET_KEY: s3.secretKey,
-      MINIO_REGION: s3.region,
-      MINIO_BUCKET: 'tiles',
-      WRIT_CHECKPOINT_INTERVAL_MS: '100',
-    }
+    const env = envOf(s3)
     await using sys = await backends()[0]!.start({ env })
     for (let i = 0; i < 5; i++) ok(await sys.admin.post('/tickets', { title: `Ticket ${i}` }))
     await sys.settle()
@@ -68,16 +70,7 @@ test('while the store of the tiles is away, what reads the log is refused with a
   const s3 = await startS3()
   const way = await startProxy(Number(new URL(s3.endpoint).port))
   try {
-    const env = {
-      WRIT_LOG_STORAGE: 'minio',
-      ARTIFACT_STORAGE_TYPE: 'minio',
-      MINIO_ENDPOINT: `http://127.0.0.1:${way.port}`,
-      MINIO_ACCESS_KEY: s3.accessKey,
-      MINIO_SECRET_KEY: s3.secretKey,
-      MINIO_REGION: s3.region,
-      MINIO_BUCKET: 'tiles',
-      WRIT_CHECKPOINT_INTERVAL_MS: '100',
-    }
+    const env = envOf({ ...s3, endpoint: `http://127.0.0.1:${way.port}` })
     await using sys = await backends()[0]!.start({ env })
     const ticket = ok(await sys.admin.post<{ number: number }>('/tickets', { title: 'Before' })).number
     await sys.settle()

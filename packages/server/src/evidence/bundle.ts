@@ -22,10 +22,7 @@ import {
   STATEMENT_TYPE,
   spkiOf,
   statementBytes,
-  TILE_WIDTH,
   taskStatement,
-  tilePath,
-  tileWidth,
   toBase64,
   toHex,
   toUtf8,
@@ -44,6 +41,7 @@ import {
   readLogFile,
   tilesOf as readTilesOf,
   sha256,
+  tilePaths,
   verifyEd25519,
   vkeysOf,
 } from '../audit/index.ts'
@@ -234,8 +232,8 @@ const tilesOf = (log: PublishedLog) => ({ hash: sha256, readTile: readTilesOf(lo
 
 /** Every entry of a log, in the files in which it is published. */
 async function* wholeLog({ name, reader, checkpoint: { size } }: PublishedLog): AsyncGenerator<BundleFile> {
-  for (let index = 0; index * TILE_WIDTH < size; index++) {
-    const path = tilePath({ level: 'entries', index, width: tileWidth(size, 0, index) })
+  for (const path of tilePaths(size)) {
+    if (!path.startsWith('tile/entries/')) continue
     const body = await readLogFile(reader, path)
     if (body === null) throw new Error(`${path} is missing`)
     yield { path: `logs/${name}/${path}`, body }
