@@ -2,11 +2,10 @@ import { createReadStream } from 'node:fs'
 import { open, readdir, readFile, rename, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { setImmediate as turn } from 'node:timers/promises'
 import { makeFolder } from '../platform/make-folder.ts'
 import { type DayEvent, dayOf, isErased, jsonlLine, jsonlName, readableLine, readableName } from './day-file.ts'
 import { replaceFile, syncDirectory } from './durable-file.ts'
-import { endsSlice } from './slice.ts'
+import { createSlices } from './slice.ts'
 
 interface Memory {
   /** Log index of the next event to write. */
@@ -75,8 +74,15 @@ export async function openDayFiles(dir: string): Promise<DayFiles> {
       await remember([...days.keys()].flatMap((day) => [jsonlName(day), readableName(day)]))
       const sizes: Record<string, number> = {}
       for (const [day, rows] of days) {
-        sizes[jsonlName(day)] = await appendSynced(join(dir, jsonlName(day)), await linesOf(rows, jsonlLine))
-        sizes[readableName(day)] = await appendSynced(join(dir, readableName(day)), await linesOf(rows, readableLine))
+        const lines = [
+          [jsonlName(day), await linesOf(rows, jsonlLine)],
+          [readableName(day), await linesOf(rows, readableLine)],
+        ] as const
+        await Promise.all(
+          lines.map(async ([name, text]) => {
+            sizes[name] = await appendSynced(join(dir, name), text)
+          }),
+        )
       }
       memory = { cursor: next.index, shard: next.shard, files: sizes }
       await replaceFile(memoryFile, `${JSON.stringify(memory)}\n`)
@@ -137,9 +143,11 @@ const sizeOf = (path: string) =>
 /** In slices: thousands of lines are tens of milliseconds, in which nobody else would be answered. */
 async function linesOf(rows: readonly DayEvent[], lineOf: (row: DayEvent) => string): Promise<string> {
   let text = ''
-  for (const [i, row] of rows.entries()) {
+  const slices = createSlices()
+  for (const row of rows) {
     text += `${lineOf(row)}\n`
-    if (endsSlice(i + 1)) await turn()
+    const others = slices()
+    if (others) await others
   }
   return text
 }

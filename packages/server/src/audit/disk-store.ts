@@ -1,12 +1,14 @@
-import { mkdir, readFile, rename, rm } from 'node:fs/promises'
+import { existsSync, renameSync } from 'node:fs'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { equalBytes } from '@writ/tlog'
 import { type AfterStep, eachParallel, replaceFile, syncDirectory, writeSynced } from './durable-file.ts'
 import { LogError } from './log-error.ts'
 import { CHECKPOINT, isLogPath, type LogStore } from './log-store.ts'
 
-// Node's pool has four threads; some more keep them busy while others wait for the disk.
-const PARALLEL = 16
+// Node's pool has four threads; the others of a round wait there. One after another, each step of each file would wait for a turn of
+// the event loop, and those are long where there is much to do.
+const PARALLEL = 64
 
 /** The files of a log below `dir`, to be read; nothing is created. */
 export const createDiskReader = (dir: string): Pick<LogStore, 'read'> => ({
@@ -34,7 +36,7 @@ export async function openDiskStore(dirGiven: string, after?: AfterStep): Promis
   async function add(files: ReadonlyMap<string, Uint8Array>): Promise<void> {
     const present = new Set<string>()
     await eachParallel(files, PARALLEL, async ([path, bytes]) => {
-      const there = await readIfThere(join(dir, path))
+      const there = existsSync(join(dir, path)) && (await readIfThere(join(dir, path)))
       if (!there) return
       // Other bytes would be a second history under one path. Better no log than two.
       if (!equalBytes(there, bytes)) throw new LogError('LOG_FORK', `${path} exists with other bytes`)
@@ -49,7 +51,7 @@ export async function openDiskStore(dirGiven: string, after?: AfterStep): Promis
     await eachParallel(missing, PARALLEL, ({ temp, bytes }) => writeSynced(temp, bytes))
     after?.('files-synced')
     for (const { path, temp } of missing) {
-      await rename(temp, join(dir, path))
+      renameSync(temp, join(dir, path))
       after?.(`renamed ${path}`)
     }
     // Also for files met again: the crash may have come after their rename and before this.

@@ -1,5 +1,9 @@
-import { open, rename } from 'node:fs/promises'
+import { closeSync, fsync, openSync, renameSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { promisify } from 'node:util'
+
+const synced = promisify(fsync)
 
 // A file is either its old or its new self after a crash, and the new self for good once its directory is synced.
 
@@ -16,7 +20,7 @@ export async function replaceFile(
   const temporary = `${path}.tmp`
   await writeSynced(temporary, bytes, mode)
   after?.('temp-synced')
-  await rename(temporary, path)
+  renameSync(temporary, path)
   after?.('renamed')
   await syncDirectory(dirname(path))
   after?.('directory-synced')
@@ -36,11 +40,11 @@ export async function writeSynced(path: string, bytes: Uint8Array | string, mode
 /** Makes names created, renamed or removed in a directory durable. Windows cannot open directories and needs no such call. */
 export async function syncDirectory(path: string): Promise<void> {
   if (process.platform === 'win32') return
-  const directory = await open(path, 'r')
+  const directory = openSync(path, 'r')
   try {
-    await directory.sync()
+    await synced(directory)
   } finally {
-    await directory.close()
+    closeSync(directory)
   }
 }
 

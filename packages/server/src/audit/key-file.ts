@@ -1,4 +1,5 @@
-import { link, mkdir, readFile, rm, stat } from 'node:fs/promises'
+import { readFileSync, statSync } from 'node:fs'
+import { link, mkdir, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { type AfterStep, syncDirectory, writeSynced } from './durable-file.ts'
 import { LogError } from './log-error.ts'
@@ -9,7 +10,7 @@ import { LogError } from './log-error.ts'
 /** The text of a private key file; null if there is none. Throws SIGNER_REFUSED if others than the owner can read it. */
 export async function readKeyFile(file: string): Promise<string | null> {
   const text = await readTextFile(file)
-  if (text !== null && process.platform !== 'win32' && ((await stat(file)).mode & 0o077) !== 0) {
+  if (text !== null && process.platform !== 'win32' && (statSync(file).mode & 0o077) !== 0) {
     throw new LogError(
       'SIGNER_REFUSED',
       `the key ${file} can be read by others than its owner; set its mode to 600, and rotate it if others use this machine`,
@@ -50,7 +51,7 @@ export async function createFileOnce(file: string, text: string, mode: number, a
 /** The text of a file; null if there is none. */
 export async function readTextFile(path: string): Promise<string | null> {
   try {
-    return await readFile(path, 'utf8')
+    return readFileSync(path, 'utf8')
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
     throw error

@@ -1,4 +1,3 @@
-import { setImmediate as turn } from 'node:timers/promises'
 import {
   type Checkpoint,
   changedTiles,
@@ -23,7 +22,7 @@ import {
 import type { AfterStep } from './durable-file.ts'
 import { LogError } from './log-error.ts'
 import { CHECKPOINT, type LogStore } from './log-store.ts'
-import { endsSlice } from './slice.ts'
+import { createSlices } from './slice.ts'
 
 // The files of one log in its store, in the layout of c2sp.org/tlog-tiles.
 //
@@ -232,6 +231,7 @@ async function grow(
     tiles[level] = []
   }
 
+  const slices = createSlices()
   for (const entry of entries) {
     if (entry.length > MAX_BUNDLE_ENTRY_BYTES) throw new Error(`entry ${size} has ${entry.length} bytes`)
     size++
@@ -241,7 +241,8 @@ async function grow(
       addBundle()
       bundle = []
     }
-    if (endsSlice(size)) await turn()
+    const others = slices()
+    if (others) await others
   }
   for (const tile of changedTiles(from.size, size)) {
     if (tile.width === TILE_WIDTH) continue

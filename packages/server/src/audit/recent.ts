@@ -5,12 +5,16 @@ export interface RecentRow extends DayEvent {
   readonly entry: Uint8Array
 }
 
-// A few seconds of the fastest load that was measured, some megabytes.
-const MOST = 10_000
+/** Entries that are worth a round of their own, before its time. */
+const MANY = 5_000
+/** What comes while such a round is under way is kept, too; some megabytes. */
+const MOST = 4 * MANY
 
-let appends = new Map<string, readonly RecentRow[]>()
+/** By when they came: since the end of the last round, and before it. */
+let newer = new Map<string, readonly RecentRow[]>()
+let older = new Map<string, readonly RecentRow[]>()
 let kept = 0
-let readers = 0
+const readers = new Set<() => void>()
 
 /**
  * Rows that this process committed and no sequencer of it has put into files yet, by the id of the first event of their
@@ -20,11 +24,17 @@ let readers = 0
 export const recentRows = {
   /** Nothing is kept where nobody reads. */
   get wanted(): boolean {
-    return readers > 0
+    return readers.size > 0
   },
+  /** Whether there are so many that they should be taken now. */
+  get many(): boolean {
+    return kept >= MANY
+  },
+  /** Where there is no room the newest stay out: the oldest are the next that the sequencer asks for. */
   keep(first: string, committed: readonly RecentRow[]): void {
+    if (kept + committed.length > MOST) return
     // Not the rows themselves, which have more columns: what lives on is moved twice by the garbage collector.
-    appends.set(
+    newer.set(
       first,
       committed.map(({ timestamp, event, actor_number, resource_number, entry }) => ({
         timestamp,
@@ -35,33 +45,38 @@ export const recentRows = {
       })),
     )
     kept += committed.length
-    for (const oldest of appends.keys()) {
-      if (kept <= MOST) return
-      this.take(oldest)
-    }
+    if (this.many) for (const take of readers) take()
+  },
+  has(first: string): boolean {
+    return newer.has(first) || older.has(first)
   },
   /** The rows of an append, in their order; they are forgotten here. */
   take(first: string): readonly RecentRow[] | undefined {
-    const rows = appends.get(first)
+    const from = newer.has(first) ? newer : older
+    const rows = from.get(first)
     if (rows === undefined) return undefined
-    appends.delete(first)
+    from.delete(first)
     kept -= rows.length
     return rows
   },
   /**
-   * After many were taken. A table that has outgrown itself points to the next one, and keeps what came later in the old generation
-   * (docs/decisions/0085-what-grows-old.md): a Map of its own ends that row.
+   * A round has ended. What was here before the last one ended and was not asked for has been read from the database. In tables of
+   * their own, because one that has outgrown itself points to the next one, and keeps what came later in the old generation
+   * (docs/decisions/0085-what-grows-old.md).
    */
-  renew(): void {
-    appends = new Map(appends)
+  endRound(): void {
+    for (const rows of older.values()) kept -= rows.length
+    older = newer
+    newer = new Map()
   },
-  /** From now on rows are kept, until the answer is called. */
-  read(): () => void {
-    readers++
+  /** From now on rows are kept, until the answer is called. `take` is called when there are many, more than once. */
+  read(take: () => void): () => void {
+    readers.add(take)
     return () => {
-      readers--
-      if (readers > 0) return
-      appends.clear()
+      readers.delete(take)
+      if (readers.size > 0) return
+      newer.clear()
+      older.clear()
       kept = 0
     }
   },

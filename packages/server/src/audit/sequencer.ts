@@ -20,11 +20,14 @@ import type * as store from './store.ts'
 import * as erasures from './store-erasure.ts'
 import * as logRows from './store-logs.ts'
 
+/** Entries that one statement places, or reads back. */
 const BATCH = 5_000
+/** Entries that are published together at most, where they are at hand: what a round costs besides is waiting for the disk. */
+const GROUP = 4 * BATCH
 /** Found so often that another one leads, a second apart, this process begins as one that follows. */
 const BESIDE = 2
 const RECORD_EVERY_MS = 60_000
-/** Of the interval: what a round that took longer than that leaves to everybody else. */
+/** Of the time that a round took, but of no more than the interval: what the next one leaves to everybody else. */
 const LEAST_REST = 0.1
 
 /** Root of the empty tree (RFC 6962, 2.1): what a log without entries has. */
@@ -146,6 +149,7 @@ export function createSequencer(options: {
     for (const { row, pending } of logs) {
       if (pending || !caughtUp(row)) await integrate(row)
     }
+    recentRows.endRound()
     if (lag) {
       await writeErasures()
       await dropFiles()
@@ -176,11 +180,17 @@ export function createSequencer(options: {
     const { files, signer, days } = await openLog(row)
     let size = row.size
     for (;;) {
-      const places = await db.sequence((tx) => logRows.placeAppends(tx, { ...row, size }, BATCH))
-      const placed = places.reduce((sum, place) => sum + place.entries, 0)
-      size += placed
+      const places: logRows.Placement[] = []
+      const before = size
+      let placed: number
+      do {
+        const more = await db.sequence((tx) => logRows.placeAppends(tx, { ...row, size }, BATCH))
+        places.push(...more)
+        placed = more.reduce((sum, place) => sum + place.entries, 0)
+        size += placed
+      } while (placed >= BATCH && size - before < GROUP)
       while (files.published.size < size) {
-        const { from, rows } = await publish(row, files, signer, places)
+        const { from, rows } = await publish(row, files, signer, places, size)
         // The rows at hand are the next lines, unless the day files are behind after a crash.
         if (days.cursor.shard === row.shard && days.cursor.index === from)
           await days.write(rows, { shard: row.shard, index: from + rows.length })
@@ -216,9 +226,10 @@ export function createSequencer(options: {
     files: LogFiles,
     signer: Signer,
     places: readonly logRows.Placement[],
+    size: number,
   ): Promise<{ from: number; rows: readonly PlacedRow[] }> {
     const from = files.published.size
-    const rows = await rowsFrom(row, from, places)
+    const rows = await rowsFrom(row, from, places, size)
     const gap = rows.findIndex((one, i) => one.log_index !== from + i)
     if (rows.length === 0 || gap >= 0)
       throw new LogError('LOG_GAP', `no row for entry ${from + Math.max(gap, 0)} of ${row.origin}: a row was deleted`)
@@ -246,20 +257,24 @@ export function createSequencer(options: {
     row: store.Log,
     from: number,
     places: readonly logRows.Placement[],
+    size: number,
   ): Promise<readonly PlacedRow[]> {
     const rows: PlacedRow[] = []
-    if (places[0]?.log_index === from) {
-      for (const { first_id, log_index } of places) {
-        const recent = recentRows.take(first_id)
-        if (!recent) break
-        for (const [i, row] of recent.entries()) rows.push({ ...row, log_index: log_index + i })
+    const beginning = new Map(places.map((place) => [place.log_index, place]))
+    for (let at = from; at < size; at = from + rows.length) {
+      const place = beginning.get(at)
+      const recent = place && recentRows.take(place.first_id)
+      if (recent) {
+        for (const [i, one] of recent.entries()) rows.push({ ...one, log_index: at + i })
+        continue
       }
-      recentRows.renew()
-      const last = places.at(-1)!
-      if (rows.length === last.log_index + last.entries - from) return rows
+      if (rows.length >= BATCH) break
+      const until = places.find((one) => one.log_index > at && recentRows.has(one.first_id))?.log_index ?? size
+      const read = await db.sequence((tx) => logRows.listPlacedRows(tx, row, at, Math.min(until - at, BATCH)))
+      if (read.length === 0) break
+      rows.push(...read)
     }
-    const behind = await db.sequence((tx) => logRows.listPlacedRows(tx, row, from + rows.length, BATCH))
-    return rows.length === 0 ? behind : [...rows, ...behind]
+    return rows
   }
 
   async function writeDays(row: store.Log, days: DayFiles, size: number): Promise<void> {
@@ -364,7 +379,9 @@ export function createSequencer(options: {
     })
     const stop = AbortSignal.any([signal, leadership.lost])
     health.leading = true
-    const endReading = recentRows.read()
+    const rest = (ms: number) => sleep(ms, undefined, { signal: stop }).catch(() => {})
+    let take = () => {}
+    const endReading = recentRows.read(() => take())
     await forgetLogs()
     try {
       while (!stop.aborted) {
@@ -389,9 +406,16 @@ export function createSequencer(options: {
           await forgetLogs()
         }
         // A fixed pace, whatever is committed: one fsync group and one signature serve all of it. A round's own time counts, or
-        // a change that just missed one would wait for it twice.
-        const rest = Math.max(options.intervalMs - (performance.now() - began), options.intervalMs * LEAST_REST)
-        await sleep(rest, undefined, { signal: stop }).catch(() => {})
+        // a change that just missed one would wait for it twice. Before there are more than this process can keep at hand, the
+        // next one begins early: it would have to read them back.
+        const took = performance.now() - began
+        await rest(Math.min(took, options.intervalMs) * LEAST_REST)
+        if (took >= options.intervalMs) continue
+        const many = Promise.withResolvers<void>()
+        // What could not be placed is not tried again at once, however much of it there is.
+        take = health.failing === null ? many.resolve : () => {}
+        if (recentRows.many) take()
+        await Promise.race([many.promise, rest(options.intervalMs - took)])
       }
       if (signal.aborted) await work().catch((err) => log.error({ err }, 'audit events wait for the next start'))
     } finally {

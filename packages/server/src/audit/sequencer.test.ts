@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { test } from 'node:test'
+import { until } from '../../../../test/test-system.ts'
+import { createFakeClock } from '../platform/clock.ts'
+import { type Database, inProject, openDatabase, type Tx } from '../platform/db/index.ts'
+import { uuidv7 } from '../platform/ids.ts'
+import { createLog } from '../platform/log.ts'
+import { append, SYSTEM } from './append.ts'
+import { type AuditFolders, logFolder } from './folders.ts'
+import { recentRows } from './recent.ts'
+import { createSequencer, newOrigin } from './sequencer.ts'
+
+const T = Date.UTC(2026, 0, 1)
+const P = '0190a000-0000-7000-8000-00000000000a'
+
+const say = (db: Database, events: number) =>
+  inProject(P, () =>
+    db.write((tx) =>
+      append(
+        tx,
+        T,
+        SYSTEM,
+        ...Array.from({ length: events }, () => ({
+          type: 'ticket.created' as const,
+          resource: { type: 'ticket', id: uuidv7(T) },
+          action: 'Created ticket',
+        })),
+      ),
+    ),
+  )
+
+/** The database, and how many rows of the log the sequencer reads back. */
+function counted(db: Database): { db: Database; readBack(): number } {
+  let rows = 0
+  const listening = (tx: Tx): Tx => ({
+    ...tx,
+    async sql<Row>(text: string, params?: Parameters<Tx['sql']>[1]) {
+      const found = await tx.sql<Row>(text, params)
+      if (text.includes('e.entry')) rows += found.length
+      return found
+    },
+  })
+  return { db: { ...db, sequence: (work) => db.sequence((tx) => work(listening(tx))) }, readBack: () => rows }
+}
+
+test('a round begins before its time when much waits, and reads nothing back that is at hand', async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'writ-sequencer-'))
+  const stored = await openDatabase({ url: `sqlite:${path.join(folder, 'writ.db')}` }, createFakeClock(T))
+  const { db, readBack } = counted(stored)
+  const folders: AuditFolders = {
+    log: path.join(folder, 'log'),
+    keys: path.join(folder, 'keys'),
+    signer: path.join(folder, 'signer'),
+    days: path.join(folder, 'audit'),
+  }
+  const stop = new AbortController()
+  let working: Promise<void> = Promise.resolve()
+  const published = () => Number(readFileSync(path.join(logFolder(folders, P, 0), 'checkpoint'), 'utf8').split('\n')[1])
+  try {
+    await inProject(P, () =>
+      db.write(async (tx) => {
+        await tx.insert('projects', [{ id: P, slug: 'p', name: 'Test', policy: '{}', created_at: T }])
+        await tx.insert('logs', [{ project_id: P, shard: 0, origin: newOrigin(), root: '', opened_at: T }])
+      }),
+    )
+    // Of another process, as far as this one knows: nobody reads here yet.
+    await say(db, 3)
+    const sequencer = createSequencer({
+      db,
+      clock: createFakeClock(T),
+      log: createLog({ level: 'error', format: 'text' }),
+      folders,
+      intervalMs: 3_600_000,
+      slugOf: async () => 'p',
+    })
+    working = sequencer.run(stop.signal)
+    await sequencer.first
+    assert.deepEqual([published(), readBack()], [3, 3])
+    for (let i = 0; i < 10; i++) await say(db, 500)
+    await until('all of it is published', async () => published() === 5_003)
+    assert.equal(readBack(), 3)
+    assert.equal(recentRows.many, false)
+  } finally {
+    stop.abort()
+    await working
+    await stored.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
