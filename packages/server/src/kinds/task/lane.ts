@@ -675,6 +675,7 @@ function failure(error: unknown): Ending {
 const keep: Command<readonly NewChunk[], null> = {
   name: 'keepLines',
   apart: true,
+  weight: (chunks) => chunks.length,
   async run(tx, all) {
     await keepChunks(tx, all.flat())
     return all.map(() => null)

@@ -93,6 +93,7 @@ export const settleTasks = (
 ): Command<readonly End[], readonly boolean[]> => ({
   name: 'settleTasks',
   apart: true,
+  weight: (ends) => ends.length,
   async run(tx, inputs) {
     const ends = inputs.flat()
     const asked = queue.settle(

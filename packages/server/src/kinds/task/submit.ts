@@ -260,6 +260,7 @@ export function createSubmit(
 
   const submit: Command<SubmitTasks, readonly Submitted[]> = {
     name: 'submitTasks',
+    weight: ({ tasks }) => tasks.length,
     async run(tx, inputs) {
       let from = 0
       const all = inputs.flatMap(({ caller, tasks, schedule = null }) => {

@@ -53,6 +53,8 @@ export interface Command<I, O> {
   readonly name: string
   /** It takes no counters, and only rows that are its own: a store that can may commit it beside other changes of the project. */
   readonly apart?: true
+  /** What an input weighs: about how many things it writes; one, where it is not said. Heavy ones are committed by fewer at a time. */
+  weight?(input: I): number
   run(tx: Tx, inputs: readonly I[]): Promise<readonly O[]>
 }
 

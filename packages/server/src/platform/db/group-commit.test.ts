@@ -58,6 +58,27 @@ const leaveCounters: Command<string, string> = {
   },
 }
 
+test('heavy inputs are committed by fewer at a time', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'writ-group-'))
+  const db = await openDatabase({ url: `sqlite:${join(folder, 'writ.db')}` }, createFakeClock())
+  const groups: number[][] = []
+  const weigh: Command<number, number> = {
+    name: 'weigh',
+    weight: (input) => input,
+    run: async (_, inputs) => {
+      groups.push([...inputs])
+      return inputs
+    },
+  }
+  try {
+    await inProject(P, () => Promise.all([600, 600, 600, 1, 5_000, 2].map((input) => db.submit(weigh, input))))
+    assert.deepEqual(groups, [[600, 600], [600, 1, 5_000], [2]])
+  } finally {
+    await db.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
 const namesOf = async (db: Database) =>
   inProject(P, () => db.read((tx) => tx.sql<{ name: string }>('select name from counters order by name'))).then(
     (rows) => rows.map(({ name }) => name),

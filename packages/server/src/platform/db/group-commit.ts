@@ -54,6 +54,8 @@ export function createGroupCommit(options: {
   open(project: string): Promise<GroupTx>
   concurrent: number
   max?: number
+  /** What a group may weigh before nothing more is added to it. */
+  maxWeight: number
   /** Whether commands that are `apart` get groups of their own. Where there is one writer that would only be more commits. */
   apart?: boolean
 }): GroupCommit {
@@ -79,9 +81,14 @@ export function createGroupCommit(options: {
     const line = running < options.concurrent ? waiting.find((item) => !busy.has(item.line))?.line : undefined
     if (line === undefined) return
     const group: Waiting[] = []
-    for (let i = 0; i < waiting.length && group.length < max; ) {
-      if (waiting[i]!.line === line) group.push(...waiting.splice(i, 1))
-      else i++
+    let weight = 0
+    for (let i = 0; i < waiting.length && group.length < max && weight < options.maxWeight; ) {
+      const { line: own, command, input } = waiting[i]!
+      if (own !== line) i++
+      else {
+        weight += command.weight?.(input) ?? 1
+        group.push(...waiting.splice(i, 1))
+      }
     }
     running++
     answering++

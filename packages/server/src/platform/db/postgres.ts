@@ -85,6 +85,8 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
 
   const group = createGroupCommit({
     concurrent: 4,
+    // As long as the counters of a project are locked, nothing else of it is accepted.
+    maxWeight: 4_000,
     apart: true,
     open: async (project) => groupTransaction(await connect(pool), project, columns),
   })

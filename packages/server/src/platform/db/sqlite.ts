@@ -49,6 +49,8 @@ export function openSqlite(file: string): Database {
   const group = createGroupCommit({
     concurrent: 1,
     max: 128,
+    // Some tens of milliseconds, in which nobody else is answered.
+    maxWeight: 1_000,
     open: async (project) => {
       const unlock = await lockWriter()
       try {
