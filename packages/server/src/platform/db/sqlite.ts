@@ -269,6 +269,10 @@ function writeTransaction(
   writer.exec('begin immediate')
   const after = createAftermath()
   const behind = createBehind()
+  // Whether nothing was done yet in this transaction, and whether it is itself the savepoint of the batch under way. Within one of
+  // its own SQLite copies every page before it changes it.
+  let empty = true
+  let whole = false
   let ended = false
   const end = () => {
     if (!ended) on.unlock()
@@ -278,14 +282,23 @@ function writeTransaction(
     tx: txOn(writer, project, after, behind),
     async savepoint() {
       after.savepoint()
-      writer.exec('savepoint batch')
+      whole = empty
+      empty = false
+      if (!whole) writer.exec('savepoint batch')
     },
     async rollbackToSavepoint() {
-      writer.exec('rollback to batch; release batch')
+      try {
+        writer.exec(whole ? 'rollback; begin immediate' : 'rollback to batch; release batch')
+      } catch (error) {
+        throw translate(error)
+      }
+      empty = whole
       after.undoneToSavepoint()
       behind.forget()
     },
-    releaseSavepoint: async () => writer.exec('release batch'),
+    async releaseSavepoint() {
+      if (!whole) writer.exec('release batch')
+    },
     caughtUp: behind.caughtUp,
     async commit() {
       await behind.caughtUp().catch((error) => {
