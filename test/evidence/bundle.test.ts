@@ -151,7 +151,7 @@ test('with the whole log nothing about the subject can be left out, the newest i
     ]
     const about = { ...described, artifacts: described.artifacts.filter((one: { id: string }) => !isIts(one)) }
     const fault = await without(gone, about)
-    assert.match(`${fault?.code} ${fault?.reason}`, /ENTRY_LEFT_OUT the ticket had 2 runs then, here are 1/)
+    assert.match(`${fault?.code} ${fault?.reason}`, /ENTRY_LEFT_OUT runs of the ticket by then: 2, here: 1/)
     const { code, err } = await verifySh(other)
     assert.deepEqual([code, /a run that the ticket had then was left out/.test(err)], [1, true])
   })
