@@ -8,36 +8,11 @@ const MOST = 1_048_576
 /** Longer than a name and what stands between it and its value. */
 const BEHIND = 256
 
-/** Redacts text that comes in pieces of any size; memory is bounded. What `push` answers may be shorter or longer than what came. */
-export interface RedactingStream {
-  push(chunk: string): string
-  end(): string
-}
-
-export function createRedactingStream(redactor: Redactor = processRedactor): RedactingStream {
-  let held = ''
-  return {
-    push(chunk) {
-      held += chunk
-      if (held.length < 2 * HOLD) return ''
-      const cut = cutOf(redactor.find(held), held)
-      const ready = redactor.text(held.slice(0, cut))
-      held = held.slice(cut)
-      return ready
-    },
-    end() {
-      const rest = redactor.text(held)
-      held = ''
-      return rest
-    },
-  }
-}
-
 /** Where a text may be cut behind `from` so that no span is. */
-function cutOf(spans: readonly Span[], text: string, from = 0): number {
+function cutOf(spans: readonly Span[], text: string, from: number): number {
   let cut = text.length - HOLD
   for (const span of spans) if (span.start < cut && span.end > cut) cut = span.start
-  // A span from the beginning on that will not end: it is redacted as far as it came.
+  // A span from the beginning on that will not end: it counts as far as it came.
   if (cut <= from) return text.length > MOST ? text.length : from
   // Not in the middle of a word, or its first half would look like something else, or like nothing.
   const word = /[^\s]{0,4096}$/.exec(text.slice(Math.max(0, cut - 4_096), cut))![0]
