@@ -80,6 +80,7 @@ export async function openCommandLine(
         now: () => new Date('2026-10-21T07:28:00Z'),
         ticks: () => performance.now(),
         signal: new AbortController().signal,
+        stopped: () => new Promise(() => {}),
       },
     )
     return { code, out, err }
