@@ -390,3 +390,27 @@ test('lines that may be the beginning of a secret are known, and others are not 
   for (const line of ['Waiting for the switch:', 'tokenizer done', 'x = 1', '']) assert.equal(mayGoOn([line]), 0, line)
   assert.equal(mayGoOn([]), 0)
 })
+
+test('the worst files take time in proportion, and none is too deep', () => {
+  const noText = '\x01\x02\x03\x04'
+  const units: [name: string, unit: Buffer, mark?: string][] = [
+    ['names without an end between bytes that are no text', Buffer.from(`${noText}pwd=`)],
+    ['the same in UTF-8', Buffer.from(`${noText}密码：`)],
+    ['the same in GBK', Buffer.concat([Buffer.from(noText), gbk('密码：')])],
+    ['names in GBK', gbk('密码')],
+    ['names and signs in GBK', gbk('密码：')],
+    ['quotes in GBK', gbk('密码："')],
+    ['spaces in GBK', gbk('　')],
+    ['names in UTF-16', Buffer.from('密码', 'utf16le'), '\ufeff'],
+    ['names and signs in UTF-16', Buffer.from('密码：', 'utf16le'), '\ufeff'],
+    ['percent signs in UTF-16', Buffer.from('%41', 'utf16le')],
+  ]
+  for (const [name, unit, mark = ''] of units) {
+    const bytes = Buffer.concat([Buffer.from(mark, 'utf16le'), Buffer.alloc(1_048_576, unit)])
+    const before = performance.now()
+    scanned(bytes, 65_536)
+    const ms = performance.now() - before
+    assert.ok(ms < 15_000, `${name} took ${ms} ms`)
+  }
+  assert.equal(scanned(Buffer.alloc(65_536, `${noText}pwd=`))[0]?.[0], 'assigned-secret')
+})
