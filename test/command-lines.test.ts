@@ -26,6 +26,7 @@ function openProgram(): { program: Command; said: () => string } {
       now: () => new Date('2026-10-21T07:28:00Z'),
       ticks: () => 0,
       signal: new AbortController().signal,
+      stopped: () => new Promise(() => {}),
     },
     loadSettings(),
   )

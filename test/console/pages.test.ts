@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Webhook } from '@writ/api'
 import { startReceiver } from '../channels/receiver.ts'
+import { makeSshKey, proposeKey } from '../evidence/ssh-key.ts'
 import { faultsOf, fill, lookAt, looker, openTab, type Sight, skip, startConsole } from './scene.ts'
 
 const pages: readonly Sight[] = [
@@ -73,6 +74,62 @@ test('on a phone a project is a card with everything that its row has on a wide 
     }
     assert.deepEqual(await faultsOf(tab.page), [])
   }
+})
+
+/** What each cell of each row says, without the words that stand beside values on a phone alone. */
+const CELLS = `[...document.querySelectorAll('.content tbody tr')].map((row) => [...row.querySelectorAll('td')].map((cell) => {
+  if (!cell.checkVisibility()) return '(left out)'
+  const copy = cell.cloneNode(true)
+  for (const word of copy.querySelectorAll('.card-word')) word.remove()
+  for (const time of copy.querySelectorAll('time')) time.textContent = time.dateTime
+  return copy.textContent.trim()
+}))`
+/** How many parts have to be scrolled sideways. */
+const WIDER = `[...document.querySelectorAll('.section, table')].filter((one) => one.scrollWidth > one.clientWidth + 1).length`
+
+test('on a phone rows of settings and notices say all that they say on a wide screen', { skip }, async () => {
+  await using system = await startConsole()
+  const { admin } = system
+  const ticket = (await system.employee.post<{ id: string }>('/tickets', { title: 'x' })).body
+  const made = [
+    await admin.post('/tokens', { name: 'pipeline', role: 'dev', scopes: ['runs.start', 'tickets.list'] }),
+    await admin.post('/webhooks', { name: 'inventory', url: 'http://127.0.0.1:9/a/path', events: ['run.*'] }),
+    await admin.post('/holds', { subject_type: 'ticket', subject_id: ticket.id, reason: 'case 2026-17' }),
+    await admin.post('/audit/logs/rotate', { reason: 'a year is over' }),
+    await proposeKey(admin, await makeSshKey(system.folder, 'desk')),
+  ]
+  for (const { status, body } of made) assert.ok(status < 300, JSON.stringify(body))
+  const places = [
+    ['settings/people', 2],
+    ['settings/tokens', 1],
+    ['settings/keys', 6],
+    ['settings/retention', 3],
+    ['settings/projects', 3],
+    ['notices', 1],
+  ] as const
+  const seen = async (width: number) => {
+    await using tab = await openTab(system, { width })
+    await tab.open('default/settings/me')
+    await tab.signIn(admin)
+    const found: Record<string, string[][]> = {}
+    for (const [place, least] of places) {
+      await tab.open(`default/${place}`)
+      await tab.page
+        .locator('.content tbody tr')
+        .nth(least - 1)
+        .waitFor()
+      found[place] = (await tab.page.evaluate(CELLS)) as string[][]
+      // Nor has anything to be looked for by scrolling sideways.
+      const wide = await tab.page.evaluate(WIDER)
+      assert.equal(wide, 0, `${place} at ${width}`)
+    }
+    assert.deepEqual(tab.broken, [])
+    return found
+  }
+  await system.settle()
+  const [wide, phone] = [await seen(1280), await seen(390)]
+  for (const [place, least] of places) assert.ok(wide[place]!.length >= least, place)
+  assert.deepEqual(phone, wide)
 })
 
 test('dialogs and drawers are accessible too', { skip }, async () => {

@@ -137,7 +137,14 @@ test('a bundle with a changed file is refused by the page, with its place', { sk
   await page.getByLabel('Fingerprint of the key that signs bundles').fill('SHA256:another')
   await chooser.setInputFiles(zip)
   await page.getByText(/Does not verify: SHA256SUMS\S*: signed by SHA256:\S+, not by SHA256:another/).waitFor()
-  assert.deepEqual(tab.broken, [])
+
+  // The reason is in the language of the page, as the lines of the tree are.
+  await using chinese = await openTab(system, { locale: 'zh-CN' })
+  await chinese.signIn(system.admin)
+  await chinese.open('default/audit')
+  await chinese.page.locator('input[type=file]').setInputFiles(changed)
+  await chinese.page.getByText('核验未通过：README.txt：它的 SHA-256 与应有的不同').waitFor()
+  assert.deepEqual([...tab.broken, ...chinese.broken], [])
 })
 
 test('an approver signs with a passkey on a phone, and the proof shows the signature', { skip }, async () => {

@@ -91,7 +91,9 @@ test('with the whole log nothing about the subject can be left out, the newest i
     JSON.stringify(report.checks),
     /"project log [^"]*, whole: of its first 3\d\d entries none about what is/,
   )
-  assert.equal((await verifySh(folder)).code, 0)
+  const script = await verifySh(folder)
+  assert.equal(script.code, 0, script.err)
+  assert.match(script.out, /, whole: of its first 3\d\d entries none about what is here was left out\n/)
   const keys = await openKeys(path.join(system.folder, 'data/keys'), Date.now())
   const described = JSON.parse(await readFile(path.join(folder, 'bundle.json'), 'utf8'))
   const names = (await folderFiles(folder)).names
@@ -134,8 +136,15 @@ test('with the whole log nothing about the subject can be left out, the newest i
       `${fault?.code} ${fault?.reason}`,
       /ENTRY_LEFT_OUT entry \d+ \(ticket\.commented\) is about .* not here/,
     )
+    const { code, err } = await verifySh(other)
+    assert.deepEqual(
+      [code, /tile: entry \d+ \(ticket\.commented\) is about \S+, and is not here/.test(err)],
+      [1, true],
+      err,
+    )
     // Nothing else tells of it.
     assert.equal(await without([...remark, ...tiles], lessDescribed), undefined)
+    assert.equal((await verifySh(other)).code, 0)
   })
 
   await t.test('the newest run', async () => {
@@ -151,13 +160,18 @@ test('with the whole log nothing about the subject can be left out, the newest i
     ]
     const about = { ...described, artifacts: described.artifacts.filter((one: { id: string }) => !isIts(one)) }
     const fault = await without(gone, about)
-    assert.match(`${fault?.code} ${fault?.reason}`, /ENTRY_LEFT_OUT the ticket had 2 runs then, here are 1/)
+    assert.match(`${fault?.code} ${fault?.reason}`, /ENTRY_LEFT_OUT runs of the ticket by then: 2, here: 1/)
     const { code, err } = await verifySh(other)
     assert.deepEqual([code, /a run that the ticket had then was left out/.test(err)], [1, true])
   })
 
   await t.test('or a part of the log', async () => {
-    const codes = async (gone: readonly string[], about: object = described) => (await without(gone, about))?.code
+    const codes = async (gone: readonly string[], about: object = described) => {
+      const fault = await without(gone, about)
+      const { code, err } = await verifySh(other)
+      assert.deepEqual([code, /tile: not the whole log that bundle.json speaks of/.test(err)], [1, true], err)
+      return fault?.code
+    }
     assert.equal(await codes(tiles.slice(1)), 'BUNDLE_MALFORMED')
     assert.equal(await codes([], lessDescribed), 'BUNDLE_MALFORMED')
     assert.equal(await codes(tiles, described), 'BUNDLE_MALFORMED')
@@ -167,6 +181,10 @@ test('with the whole log nothing about the subject can be left out, the newest i
     const forged = Buffer.from(bytes)
     forged.write('ticket.updated', forged.indexOf('ticket.created'))
     assert.equal((await verifyBundle(await signedAgain(files, first!, forged, keys), on)).fault?.code, 'PROOF_INVALID')
+    await without([])
+    await writeFile(path.join(other, first!), forged)
+    await signFolder(other, keys)
+    assert.match((await verifySh(other)).err, /tile: these entries do not give the root of the checkpoint/)
     const cut = bytes.subarray(0, -1)
     assert.equal((await verifyBundle(await signedAgain(files, first!, cut, keys), on)).fault?.code, 'ENTRY_MALFORMED')
     // A log that came later and tells nothing of it comes along, or is named.

@@ -92,6 +92,10 @@ async function takeOver(writ: Writ, from: string, artifacts: string): Promise<vo
   )
   const again = await importFrom({ ...place, source: 'tep', from, artifacts })
   assert.deepEqual(again.imported, { users: 0, assets: 0, tickets: 0, runs: 0, artifacts: 0 })
+  // What was taken over before is no refusal; whose account was here before any import, is told of again.
+  assert.deepEqual(again.already, { users: [2, 3], assets: [4], tickets: [7, 9], runs: [11, 12, 13], artifacts: [21] })
+  assert.deepEqual(again.skipped, done.skipped)
+  assert.deepEqual(again.passwords, [])
 
   await writ.start()
   try {
@@ -219,6 +223,29 @@ test('rows of no sense are left out or changed one by one, each with its column 
     ['employee', 'gone', 'tep-user-31', 'tep-user-32'],
   )
   assert.equal((await verifyOffline(place)).ok, true)
+})
+
+test('what an earlier import took over is one line of the next, and a list for programs', { skip }, async (t) => {
+  const { folder, url, artifacts } = await openSourceWith(t, SOURCE)
+  const program = path.join(import.meta.dirname, '../../packages/cli/src/main.ts')
+  const again = (...more: string[]) =>
+    run(process.execPath, [program, 'import', 'tep', url, '--artifacts', artifacts, '--data-dir', 'data', ...more], {
+      cwd: folder,
+    })
+  await again()
+  const { stderr } = await again()
+  assert.deepEqual(stderr.match(/^.*(?:Taken over before|IMPORT_EXISTS).*$/gm), [
+    'Taken over before, and as they are here: 2 users, 1 asset, 2 tickets, 3 runs, 1 artifact. Their ids there are in -o json.',
+    'Skipped users 1, username: a user "admin" is here already; what the one there made belongs to this one [IMPORT_EXISTS]',
+  ])
+  const { stdout } = await again('-o', 'json')
+  assert.deepEqual(JSON.parse(stdout).already, {
+    users: [2, 3],
+    assets: [4],
+    tickets: [7, 9],
+    runs: [11, 12, 13],
+    artifacts: [21],
+  })
 })
 
 test('an import that ends early has told the one-time passwords of the accounts that it made', { skip }, async (t) => {

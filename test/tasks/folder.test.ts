@@ -47,6 +47,16 @@ export const slow = { name: 'slow', run: async (input, { signal }) => {
   return process.pid
 } }
 export const chatty = { name: 'chatty', run() { for (let i = 0; i < 50_000; i++) console.log('line ' + i); return null } }
+export const pieces = { name: 'pieces', async run(_, { step }) {
+  // A step goes to the server and back: what was written before it has been read by then.
+  const write = async (name, text) => {
+    await new Promise((done) => process.stdout.write(text, done))
+    await step(name, () => null)
+  }
+  await write('first', 'one\\n\\nsign in with passw')
+  await write('second', 'ord=hunter2 now\\ntw')
+  await write('third', 'o')
+} }
 export const steps = { name: 'steps', maxAttempts: 3, async run(_, { step, attempt, traceparent }) {
   const first = await step('first', () => attempt)
   const failed = await step('second', () => { throw new TaskError('NOT_YET', 'second') }).catch((error) => error.code)
@@ -109,6 +119,15 @@ async function startScene(
 
 for (const backend of backends()) {
   const scene = (files: Record<string, string>, env?: Record<string, string>) => startScene(backend.start, files, env)
+
+  test(`what a handler writes in pieces is kept in lines, and no secret goes by in halves (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using on = await scene({ 'rough.ts': ROUGH })
+    const { state, log } = await on.run('pieces')
+    assert.equal(state, 'completed')
+    assert.equal(log?.replace(/:[0-9a-f]{8}\]/, ']'), 'one\nsign in with password=[REDACTED:assigned-secret] now\ntwo')
+  })
 
   test(`a handler of the folder does tasks, and sees no environment but what is named (${backend.name})`, {
     skip: backend.skip,

@@ -5,11 +5,28 @@ import { type TestContext, test } from 'node:test'
 import { buildLog, makeEntries, makeKey, type TestKey } from '../../tlog/test/memory-log.ts'
 import { openCommandLine } from './test-terminal.ts'
 
+/** What a terminal was shown on one line, one after the other; '' where it was cleared. */
+const drawn = (err: string) =>
+  err
+    .split('\r\u001b[2K')
+    .slice(1)
+    .map((one) => one.replace(/ +/g, ' '))
+/** Half of it, and then all. */
+const watched = (report: object) => ({
+  events: [
+    'verification',
+    { state: 'running', entries: 8, rows: 4, size: 12 },
+    { state: 'running', entries: 12, rows: 12, size: 12 },
+    { state: 'done', report },
+  ] as const,
+})
+
 const report = { ok: true, checked: { entries: 3, rows: 3, day_files: 1 } }
 
 async function serve(t: TestContext) {
   const state = {
     unanchored: false,
+    isWatched: false,
     closed: new Map<string, Uint8Array>(),
     files: new Map<string, Uint8Array>(),
     key: makeKey('writ.log/a'),
@@ -34,7 +51,7 @@ async function serve(t: TestContext) {
     // Another log was never here.
     if (url.startsWith('/log/')) return { status: 404, json: { code: 'LOG_FILE_NOT_FOUND', status: 404, detail: 'no' } }
     if (url === '/audit/logs') return { json: [] }
-    if (method === 'POST') return { json: state.report }
+    if (method === 'POST') return state.isWatched ? watched(state.report) : { json: state.report }
     return { json: { origin: state.key.name, vkey: state.key.vkey, shard: 0, size: state.size, pending: 0 } }
   })
   return { ...line, state, show, key: state.key }
@@ -62,6 +79,48 @@ test('of one entry it is said in the singular', async (t) => {
   assert.match((await writ(['audit', 'verify'])).out, /Verified +1 entry of writ\.log\/a/)
   await show(2, key)
   assert.match((await writ(['audit', 'verify'])).out, /continues the 1 entry seen on /)
+})
+
+test('bars show how far a verification is, here and on the server, and what stays are results', async (t) => {
+  const { writ, show, key, state } = await serve(t)
+  await show(3, key)
+  state.isWatched = true
+  const { code, out, err } = await writ(['audit', 'verify'], '', { isTTY: true })
+  assert.equal(code, 0, err)
+  const half = `${'█'.repeat(12)}${'░'.repeat(12)}`
+  assert.deepEqual(drawn(err).slice(-3), [
+    `Comparing rows ${half} 50% 6 / 12`,
+    `Comparing rows ${'█'.repeat(24)} 100% 12 / 12`,
+    '',
+  ])
+  assert.match(err, /Verifying .* 3 \/ 3/)
+  assert.match(out, /Verified +3 entries/)
+  assert.equal((await writ(['audit', 'verify', '-q'], '', { isTTY: true })).err, '')
+  assert.doesNotMatch((await writ(['audit', 'verify'])).err, /█/)
+})
+
+test('a bar shows how far a self-check is, and what it finds exits with 5 below it', async (t) => {
+  let found: object = { ok: true, entries: 12 }
+  const { writ, asked } = await openCommandLine(t, ({ url }) =>
+    url === '/audit/self-check' ? watched(found) : undefined,
+  )
+  const good = await writ(['audit', 'selfcheck', '--full'], '', { isTTY: true })
+  assert.equal(good.code, 0, good.err)
+  const bar = [`Checking ${'█'.repeat(12)}${'░'.repeat(12)} 50% 6 / 12`, `Checking ${'█'.repeat(24)} 100% 12 / 12`]
+  assert.deepEqual(drawn(good.err), [...bar, ''])
+  assert.match(good.out, /Compared +12 rows agree with log and day files/)
+  assert.equal(asked.at(-1)?.body, '{"full":true}')
+  for (const line of [
+    ['audit', 'selfcheck', '-q'],
+    ['audit', 'selfcheck'],
+  ])
+    assert.equal((await writ(line, '', { isTTY: line.length > 2 })).err, '')
+
+  found = { ok: false, code: 'ROW_CHANGED', reason: 'a row differs', index: 4, path: null }
+  const bad = await writ(['audit', 'selfcheck'], '', { isTTY: true })
+  assert.equal(bad.code, 5)
+  const [, , below = ''] = drawn(bad.err)
+  assert.match(below, /^writ: The log does not verify: a row differs \(first bad entry 4\).*\[ROW_CHANGED\]/)
 })
 
 test('a changed entry exits with 5 and is named', async (t) => {

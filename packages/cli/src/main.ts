@@ -15,4 +15,11 @@ process.exitCode = await runWrit(process.argv.slice(2), loadSettings(), {
   now: () => new Date(),
   ticks: () => performance.now(),
   signal: interrupted.signal,
+  stopped: () =>
+    new Promise((resolve) => {
+      if (interrupted.signal.aborted) resolve()
+      interrupted.signal.addEventListener('abort', () => resolve())
+      // The second one ends it, too.
+      process.once('SIGTERM', () => resolve())
+    }),
 })

@@ -85,6 +85,7 @@ export interface Operations {
     },
   ): Promise<{
     imported: Record<string, number>
+    already: Record<string, readonly number[]>
     skipped: readonly RowFlaw[]
     changed: readonly RowFlaw[]
     passwords: readonly { username: string; password: string }[]

@@ -10,4 +10,6 @@ export interface Terminal {
   ticks(): number
   /** Aborts when the person interrupts. */
   readonly signal: AbortSignal
+  /** Resolves when a person interrupts or a supervisor asks with SIGTERM, which ends whatever has not called this. For what serves. */
+  stopped(): Promise<void>
 }

@@ -16,7 +16,10 @@ export interface Asked {
   readonly body: string
 }
 
-export type Answers = (asked: Asked) => { status?: number; json?: unknown; bytes?: Uint8Array } | undefined
+/** `events`: said one after the other, as a stream of this type of event. */
+export type Answers = (
+  asked: Asked,
+) => { status?: number; json?: unknown; bytes?: Uint8Array; events?: readonly [string, ...object[]] } | undefined
 
 /** Runs `writ` against a server that answers as told; 404 for the rest. */
 export async function openCommandLine(
@@ -54,7 +57,11 @@ export async function openCommandLine(
     host: 'desk',
     ...settings,
   }
-  const writ = async (line: readonly string[], stdin = '', with_: Partial<Settings> = {}) => {
+  const writ = async (
+    line: readonly string[],
+    stdin = '',
+    { isTTY = false, ...with_ }: Partial<Settings> & { isTTY?: boolean } = {},
+  ) => {
     let out = ''
     let err = ''
     const stdout = new PassThrough().on('data', (chunk) => {
@@ -69,10 +76,11 @@ export async function openCommandLine(
       {
         stdin: PassThrough.from(stdin === '' ? [] : [Buffer.from(stdin)]) as PassThrough,
         stdout,
-        stderr,
+        stderr: Object.assign(stderr, { isTTY }),
         now: () => new Date('2026-10-21T07:28:00Z'),
         ticks: () => performance.now(),
         signal: new AbortController().signal,
+        stopped: () => new Promise(() => {}),
       },
     )
     return { code, out, err }
@@ -82,6 +90,11 @@ export async function openCommandLine(
 
 function send(reply: ServerResponse, answer: ReturnType<Answers>): void {
   if (answer?.bytes) return void reply.writeHead(answer.status ?? 200).end(answer.bytes)
+  if (answer?.events) {
+    const [type, ...said] = answer.events
+    reply.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' })
+    return void reply.end(said.map((one) => `event: ${type}\ndata: ${JSON.stringify(one)}\n\n`).join(''))
+  }
   const { status = 200, json } = answer ?? { status: 404, json: problem('ROUTE_NOT_FOUND', 404) }
   reply.writeHead(status, { 'content-type': 'application/json' })
   reply.end(json === undefined ? '' : JSON.stringify(json))

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chmod, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { type IncomingMessage, request } from 'node:http'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { makeKey } from '../../tlog/test/memory-log.ts'
 import { openCommandLine } from './test-terminal.ts'
@@ -16,6 +20,40 @@ test('a witness is made once; its key is for its owner, and its name is given on
   assert.equal((await writ(['witness', 'init', '--dir', join(folder, 'x'), '--name', 'two words'])).code, 1)
   assert.equal((await stat(join(dir, 'witness.ed25519.pem'))).mode & 0o777, 0o600)
   assert.deepEqual((await readdir(dir)).sort(), ['name', 'state', 'witness.ed25519.pem'])
+})
+
+test('a witness that is asked to stop answers what it was asked, gives its folder back and exits with 0', async (t) => {
+  const { writ, folder } = await openCommandLine(t)
+  const dir = join(folder, 'w')
+  await writ(['witness', 'init', '--dir', dir])
+  const main = join(import.meta.dirname, 'main.ts')
+  const options = ['--disable-warning=ExperimentalWarning', main, 'witness', 'serve', '--dir', dir, '--port', '0']
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    const child = spawn(process.execPath, options, { stdio: ['ignore', 'pipe', 'pipe'] })
+    t.after(() => child.kill('SIGKILL'))
+    const errors = text(child.stderr)
+    const ended = once(child, 'exit')
+    const ready = await new Promise<string>((resolve) => {
+      let said = ''
+      child.stdout.on('data', (chunk) => {
+        said += String(chunk)
+        if (said.includes('\n')) resolve(said)
+      })
+    })
+    // The witness has this request when it asks for its body, and is told to stop before that comes.
+    const url = `${/http:\S+/.exec(ready)![0]}/add-checkpoint`
+    const asked = request(url, { method: 'POST', headers: { expect: '100-continue', connection: 'close' } })
+    const answered = once(asked, 'response') as Promise<[IncomingMessage]>
+    asked.flushHeaders()
+    await once(asked, 'continue')
+    child.kill(signal)
+    asked.end('old times')
+    const [answer] = await answered
+    answer.resume()
+    assert.equal(answer.statusCode, 400)
+    assert.deepEqual(await ended, [0, null], `${signal}: ${await errors}`)
+    ;(await openWitness(dir)).close()
+  }
 })
 
 test('logs are added by their keys, each once, and nothing else is', async (t) => {

@@ -217,7 +217,7 @@ group('problems', () => {
     [
       'a bad value in writ.yaml',
       { yaml: 'port: 99999' },
-      ['port (writ.yaml): expected a whole number from 0 to 65535, found "99999"'],
+      ['port (writ.yaml line 1): expected a whole number from 0 to 65535, found "99999"'],
     ],
     [
       'a short secret is not quoted',
@@ -227,7 +227,7 @@ group('problems', () => {
     [
       'an unknown key',
       { yaml: 'artifacts:\n  pth: x' },
-      ['artifacts.pth (writ.yaml): no such setting; did you mean artifacts.path?'],
+      ['artifacts.pth (writ.yaml line 2): no such setting; did you mean artifacts.path?'],
     ],
     [
       'an unknown variable',
@@ -246,7 +246,7 @@ group('problems', () => {
     [
       'a group where a value belongs',
       { yaml: 'port:\n  x: 1' },
-      ['port (writ.yaml): expected one value, found a group'],
+      ['port (writ.yaml line 1): expected one value, found a group'],
     ],
     [
       'a value and a file',
@@ -312,7 +312,7 @@ group('problems', () => {
       { argv: ['--nope', '1'], env: { PORT: '-1' }, dotEnv: 'LOG_FORMAT=xml', yaml: 'nope: 1' },
       [
         '--nope: no such flag',
-        'nope (writ.yaml): no such setting',
+        'nope (writ.yaml line 1): no such setting',
         'PORT (environment): expected a whole number from 0 to 65535, found "-1"',
         'LOG_FORMAT (.env): expected one of text, json, found "xml"',
       ],
@@ -353,8 +353,37 @@ group('problems', () => {
   }
 
   test('writ.yaml that is no YAML is named', async () => {
-    const { problems = [] } = await load({ yaml: 'port: [1' })
-    assert.match(problems[0] ?? '', /^writ\.yaml: /)
+    const { problems = [] } = await load({ yaml: '# mine\nport: 1\nhost: a\nport: 2' })
+    assert.deepEqual(problems, ['writ.yaml line 4: Map keys must be unique'])
+    assert.match((await load({ yaml: 'port: [1' })).problems?.[0] ?? '', /^writ\.yaml line 1: [^:]*$/)
+  })
+
+  test('what is wrong in writ.yaml is named with its line, in groups, lists and behind comments', async () => {
+    const yaml = `# a comment
+artifacts:
+  # another
+
+  path: /srv/evidence
+  storage: tape
+network: { allowed_ips: [10.0.0.1,
+    nobody] }
+"log.levle": debug
+`
+    const { problems = [] } = await load({ yaml })
+    assert.deepEqual(
+      problems.map((one) => one.replace(/:.*/, '')),
+      [
+        'log.levle (writ.yaml line 9)',
+        'artifacts.storage (writ.yaml line 6)',
+        'network.allowed_ips (writ.yaml line 7)',
+      ],
+    )
+    // What an alias repeats is wrong where the alias stands.
+    const twice = await load({ yaml: 'artifacts: &a\n  pth: x\nlog: *a\n' })
+    assert.deepEqual(
+      twice.problems?.map((one) => one.replace(/:.*/, '')),
+      ['artifacts.pth (writ.yaml line 2)', 'log.pth (writ.yaml line 3)'],
+    )
   })
 })
 

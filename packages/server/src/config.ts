@@ -7,7 +7,7 @@ import { isIP } from 'node:net'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { nearest } from '@writ/api/nearest'
-import { isMap, parseDocument } from 'yaml'
+import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml'
 import { type ConfiguredToken, readConfiguredTokens } from './configured-tokens.ts'
 import type { BlobSettings } from './platform/blobs/open.ts'
 import { Secret } from './platform/secret.ts'
@@ -31,8 +31,8 @@ export type Config = Values<typeof settings> & {
 
 export type Loaded = { config: Config; problems?: undefined } | { config?: undefined; problems: string[] }
 
-/** One text that was found for a setting, and where. */
-type Found = { text: string; source: string }
+/** One text that was found for a setting, and where; `place` says so more closely, for whoever has to mend it. */
+type Found = { text: string; source: string; place?: string }
 
 type AnySetting = Setting<unknown, unknown>
 
@@ -78,7 +78,7 @@ export function loadConfig(
     if (found && value === undefined) {
       // What was found may be most of a secret, mistyped.
       problems.push(
-        `${label(entry.setting, found.source)}: expected ${kind.expected}${kind.secret ? '' : `, found "${found.text}"`}`,
+        `${label(entry.setting, found.place ?? found.source)}: expected ${kind.expected}${kind.secret ? '' : `, found "${found.text}"`}`,
       )
     }
     target[entry.name] = value
@@ -316,37 +316,60 @@ function readYaml(file: string, mustExist: boolean, problems: string[]): Map<str
     if (mustExist) problems.push(`${source}: there is no such file`)
     return found
   }
+  const lines = new LineCounter()
   let document: ReturnType<typeof parseDocument>
   try {
-    document = parseDocument(readFileSync(file, 'utf8'))
+    document = parseDocument(readFileSync(file, 'utf8'), { lineCounter: lines })
   } catch (error) {
     problems.push(`${source}: ${reasonOf(error)}`)
     return found
   }
-  for (const error of document.errors) problems.push(`${source}: ${error.message.split('\n')[0]}`)
+  for (const { pos, message } of document.errors) {
+    const [first = ''] = message.split('\n')
+    problems.push(`${source} line ${lines.linePos(pos[0]).line}: ${first.replace(/ at line \d+, column \d+:?$/, '')}`)
+  }
   if (document.errors.length > 0 || document.contents === null) return found
   if (!isMap(document.contents)) {
     problems.push(`${source}: expected settings such as "port: 8000"`)
     return found
   }
   const keys = declared.map(({ setting }) => setting.key)
-  for (const [key, value] of flatten(document.toJS(), keys)) {
-    if (!keys.includes(key)) problems.push(`${key} (${source}): no such setting${meant(key, keys)}`)
+  for (const [names, value] of flatten(document.toJS(), keys)) {
+    const key = names.join('.')
+    const at = placeOf(document, names)
+    const place = at === undefined ? source : `${source} line ${lines.linePos(at).line}`
+    if (!keys.includes(key)) problems.push(`${key} (${place}): no such setting${meant(key, keys)}`)
     else if (value === null || value === '') continue
-    else if (Array.isArray(value) || typeof value !== 'object') found.set(key, { text: String(value), source })
-    else problems.push(`${key} (${source}): expected one value, found a group`)
+    else if (Array.isArray(value) || typeof value !== 'object') found.set(key, { text: String(value), source, place })
+    else problems.push(`${key} (${place}): expected one value, found a group`)
   }
   return found
 }
 
-/** Dotted keys and their values; a group is entered as long as it is not itself a setting. */
-function flatten(group: object, keys: string[], prefix = ''): [string, unknown][] {
-  return Object.entries(group).flatMap(([name, value]: [string, unknown]): [string, unknown][] => {
-    const key = prefix + name
+/** Where the name of a setting begins in the file, in characters; of what comes from an alias, where the alias stands. */
+function placeOf(document: Document, names: readonly string[]): number | undefined {
+  let group: unknown = document.contents
+  let at: number | undefined
+  for (const name of names) {
+    const pair = isMap(group)
+      ? group.items.find(({ key }) => isNode(key) && String(key.toJS(document)) === name)
+      : undefined
+    if (pair === undefined) break
+    at = isNode(pair.key) ? pair.key.range?.[0] : undefined
+    group = pair.value
+  }
+  return at
+}
+
+/** Names of settings, from the outermost group on, and their values; a group is entered as long as it is not itself a setting. */
+function flatten(group: object, keys: string[], outer: readonly string[] = []): [string[], unknown][] {
+  return Object.entries(group).flatMap(([name, value]: [string, unknown]): [string[], unknown][] => {
+    const names = [...outer, name]
+    const key = names.join('.')
     const isGroup = value !== null && typeof value === 'object' && !Array.isArray(value) && !keys.includes(key)
     // A group whose settings are all commented out is nothing, and no mistake.
     if (value === null && keys.some((known) => known.startsWith(`${key}.`))) return []
-    return isGroup ? flatten(value, keys, `${key}.`) : [[key, value]]
+    return isGroup ? flatten(value, keys, names) : [[names, value]]
   })
 }
 

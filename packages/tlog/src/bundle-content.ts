@@ -15,7 +15,7 @@ import { equalBytes, fromUtf8, toHex } from './bytes.ts'
 import { parseEnvelope, STATEMENT_TYPE, verifyEnvelope } from './dsse.ts'
 import { toBase64Url, verifyPasskey } from './passkey.ts'
 import { algorithmOf, parsePem } from './public-key.ts'
-import { createRunSequences, gapText } from './run-sequence.ts'
+import { createRunSequences } from './run-sequence.ts'
 import { parseSshSignature, sshFingerprint, verifySshSignature } from './sshsig.ts'
 import {
   APPROVAL_NAMESPACE,
@@ -30,7 +30,7 @@ import {
   type SigningKeyClaim,
   type Statement,
 } from './statement.ts'
-import { mustBeOfTask, parseTaskJournal, type TaskJournal } from './task-record.ts'
+import { isOfTask, parseTaskJournal, type TaskJournal } from './task-record.ts'
 
 // What the entries of a bundle speak of: attestations, approvals with people's signatures, files.
 
@@ -53,24 +53,24 @@ export async function checkAttestations(
   const used = new Set<number>()
   for (const path of files.names.filter((name) => name.startsWith('attestations/'))) {
     const digest = /^attestations\/([0-9a-f]{64})\.dsse\.json$/.exec(path)?.[1]
-    if (digest === undefined) throw new BundleError('ATTESTATION_INVALID', path, 'no name of an attestation')
+    if (digest === undefined) throw new BundleError('ATTESTATION_INVALID', path, 'attestation_name')
     const envelope = await within('ATTESTATION_INVALID', path, async () =>
       parseEnvelope(fromUtf8(await files.read(path))),
     )
     const key = await verifyEnvelope(envelope, keys, on.verify)
-    if (key < 0) throw new BundleError('ATTESTATION_INVALID', path, 'it is not signed by a key of keys/')
+    if (key < 0) throw new BundleError('ATTESTATION_INVALID', path, 'attestation_unsigned')
     used.add(key)
     if (envelope.payloadType !== STATEMENT_TYPE || toHex(on.sha256(envelope.payload)) !== digest)
-      throw new BundleError('ATTESTATION_INVALID', path, 'its payload is not the one that its name says')
+      throw new BundleError('ATTESTATION_INVALID', path, 'attestation_other')
     const entry = entries.find((one) => one.entry.att?.includes(`sha256:${digest}`))
-    if (!entry) throw new BundleError('ATTESTATION_UNLOGGED', path, 'no entry of the log names it')
+    if (!entry) throw new BundleError('ATTESTATION_UNLOGGED', path, 'attestation_unnamed')
     const statement = await within('ATTESTATION_INVALID', path, () => parseStatement(envelope.payload))
     attestations.push({ digest, payload: envelope.payload, statement, entry })
   }
   for (const { entry, path } of entries)
     for (const name of entry.att ?? [])
       if (!attestations.some(({ digest }) => name === `sha256:${digest}`))
-        throw new BundleError('ATTESTATION_MISSING', path, `it names the attestation ${name}, which is not here`)
+        throw new BundleError('ATTESTATION_MISSING', path, 'attestation_absent', { name })
   const results = attestations.flatMap(({ statement }) =>
     statement.predicateType === PREDICATE_TEST_RESULT ? [String(statement.predicate.result)] : [],
   )
@@ -123,7 +123,8 @@ export async function checkApprovals(
   for (const of of attestations) {
     if (of.statement.predicateType !== PREDICATE_APPROVAL) continue
     const claim = await within('APPROVAL_INVALID', of.entry.path, () => parseApproval(of.payload))
-    if (claims.has(claim.id)) throw new BundleError('APPROVAL_USED_TWICE', of.entry.path, `approval ${claim.id} again`)
+    if (claims.has(claim.id))
+      throw new BundleError('APPROVAL_USED_TWICE', of.entry.path, 'approval_again', { id: claim.id })
     mustBeOf(claim, of.entry)
     claims.set(claim.id, { claim, of })
   }
@@ -138,7 +139,7 @@ export async function checkApprovals(
     const signed = detailsOf(of.entry).signature as { key_id?: string; sha256?: string } | undefined
     if (!folders.delete(claim.id)) {
       if (signed || claim.signBefore !== null)
-        throw new BundleError('APPROVAL_INVALID', of.entry.path, "the person's signature is not here")
+        throw new BundleError('APPROVAL_INVALID', of.entry.path, 'signature_absent')
       parts.push({
         state: 'verified',
         what: `${about}: attested by the server alone`,
@@ -149,7 +150,7 @@ export async function checkApprovals(
     }
     const key = await checkSignature(files, `approvals/${claim.id}`, of.payload, APPROVAL_NAMESPACE, signed?.sha256, on)
     if (key.user_id !== claim.approver || (signed !== undefined && signed.key_id !== key.id))
-      throw new BundleError('APPROVAL_INVALID', `approvals/${claim.id}/approval.json`, 'another key than the log names')
+      throw new BundleError('APPROVAL_INVALID', `approvals/${claim.id}/approval.json`, 'signature_other_key')
     const enrolment = await checkEnrolment(files, entries, attestations, key, of.entry, on)
     const how = key.type === 'ssh' ? 'SSH key' : `passkey of ${key.rp_id}`
     if (enrolment === null) {
@@ -184,7 +185,7 @@ export async function checkApprovals(
     })
   }
   const [stray] = folders
-  if (stray) throw new BundleError('APPROVAL_INVALID', `approvals/${stray}`, 'no attested approval has this id')
+  if (stray) throw new BundleError('APPROVAL_INVALID', `approvals/${stray}`, 'approval_stray')
   // That none is there is a fact about the bundle, and nothing that was checked.
   if (claims.size === 0)
     return {
@@ -209,8 +210,7 @@ function mustBeOf(claim: ApprovalClaim, entry: BundledEntry): void {
     (actor.kind !== 'user' || actor.id === claim.approver) &&
     (entry.event === null || details.approval_id === undefined || details.approval_id === claim.id) &&
     (claim.subject.type !== 'ticket' || details.digest === undefined || details.digest === claim.subject.sha256)
-  if (!fits)
-    throw new BundleError('APPROVAL_INVALID', entry.path, `the attested approval ${claim.id} is of something else`)
+  if (!fits) throw new BundleError('APPROVAL_INVALID', entry.path, 'approval_of_other', { id: claim.id })
 }
 
 function refuseBadUse(entries: readonly BundledEntry[], claims: ReadonlyMap<unknown, { claim: ApprovalClaim }>): void {
@@ -218,11 +218,11 @@ function refuseBadUse(entries: readonly BundledEntry[], claims: ReadonlyMap<unkn
   for (const one of entries) {
     if (one.entry.act !== 'approval.consumed' || one.event === null) continue
     const id = detailsOf(one).approval_id
-    if (used.has(id)) throw new BundleError('APPROVAL_USED_TWICE', one.path, `approval ${String(id)} was used before`)
+    if (used.has(id)) throw new BundleError('APPROVAL_USED_TWICE', one.path, 'approval_used_before', { id: String(id) })
     used.add(id)
     const expiresAt = claims.get(id)?.claim.expiresAt
     if (expiresAt && Date.parse(one.entry.t) >= Date.parse(expiresAt))
-      throw new BundleError('APPROVAL_INVALID', one.path, `approval ${String(id)} was used after its end`)
+      throw new BundleError('APPROVAL_INVALID', one.path, 'approval_used_late', { id: String(id) })
   }
 }
 
@@ -239,7 +239,7 @@ async function checkSignature(
   const fault = namespace === APPROVAL_NAMESPACE ? 'APPROVAL_INVALID' : 'SIGNING_KEY_INVALID'
   const path = `${folder}/statement.json`
   const statement = await read(path)
-  if (!equalBytes(statement, payload)) throw new BundleError(fault, path, 'it is not the statement that was attested')
+  if (!equalBytes(statement, payload)) throw new BundleError(fault, path, 'statement_other')
   const about = `${folder}/${namespace === APPROVAL_NAMESPACE ? 'approval' : 'key'}.json`
   const keyId = await within(fault, about, async () => {
     const value = JSON.parse(fromUtf8(await read(about))) as { key_id?: unknown; id?: unknown }
@@ -247,13 +247,15 @@ async function checkSignature(
   })
   const key = await readKey(files, keyId)
   if (key.type === 'ssh') {
-    const text = await readTextOf(files)(`${folder}/statement.json.sig`)
-    await within(fault, `${folder}/statement.json.sig`, async () => {
+    const sigPath = `${folder}/statement.json.sig`
+    const text = await readTextOf(files)(sigPath)
+    await within(fault, sigPath, async () => {
       const signed = parseSshSignature(text)
-      if (!equalBytes(signed.spki, key.spki)) throw new Error('it was made with another key')
-      if (!(await verifySshSignature(signed, statement, namespace, on))) throw new Error('the signature is not valid')
+      if (!equalBytes(signed.spki, key.spki)) throw new BundleError(fault, sigPath, 'made_with_other_key')
+      if (!(await verifySshSignature(signed, statement, namespace, on)))
+        throw new BundleError(fault, sigPath, 'signature_invalid')
       if (logged !== undefined && toHex(on.sha256(new TextEncoder().encode(text))) !== logged)
-        throw new Error('it is not the signature that the log names')
+        throw new BundleError(fault, sigPath, 'signature_other')
     })
     return key
   }
@@ -264,14 +266,14 @@ async function checkSignature(
   }
   const rpId = key.rp_id ?? ''
   const verdict = await verifyPasskey({ assertion, statement, spki: key.spki, rpId, ...on })
-  if (!verdict.ok) throw new BundleError(fault, `${folder}/sig.der`, verdict.reason)
+  if (!verdict.ok) throw new BundleError(fault, `${folder}/sig.der`, verdict.why, { rp: rpId })
   const kept = JSON.stringify({
     authenticator_data: toBase64Url(assertion.authenticatorData),
     client_data_json: toBase64Url(assertion.clientDataJson),
     signature: toBase64Url(assertion.signature),
   })
   if (logged !== undefined && toHex(on.sha256(new TextEncoder().encode(kept))) !== logged)
-    throw new BundleError(fault, `${folder}/sig.der`, 'it is not the signature that the log names')
+    throw new BundleError(fault, `${folder}/sig.der`, 'signature_other')
   return key
 }
 
@@ -281,8 +283,9 @@ async function readKey(files: BundleFiles, id: string): Promise<Key> {
   return within('SIGNING_KEY_INVALID', path, async () => {
     const value = JSON.parse(fromUtf8(await read(path))) as Partial<Key>
     const spki = parsePem(fromUtf8(await read(`people/${id}/key.pem`)))
-    if (value.id !== id || typeof value.user_id !== 'string' || !algorithmOf(spki)) throw new Error('not a key')
-    if (value.type !== 'ssh' && value.type !== 'passkey') throw new Error('a key of no known type')
+    if (value.id !== id || typeof value.user_id !== 'string' || !algorithmOf(spki))
+      throw new BundleError('SIGNING_KEY_INVALID', path, 'no_key')
+    if (value.type !== 'ssh' && value.type !== 'passkey') throw new BundleError('SIGNING_KEY_INVALID', path, 'key_type')
     return { id, user_id: value.user_id, type: value.type, rp_id: value.rp_id ?? null, spki }
   })
 }
@@ -306,9 +309,9 @@ async function checkEnrolment(
   const enrolled = about.find((one) => one.entry.act === 'signing_key.enrolled' && before(one))
   const drop = findDrop(entries)
   if (about.some((one) => one.entry.act === 'signing_key.revoked' && before(one)))
-    throw new BundleError('SIGNING_KEY_INVALID', path, 'it was revoked before it signed')
+    throw new BundleError('SIGNING_KEY_INVALID', path, 'key_revoked')
   if (!enrolled && drop) return null
-  if (!enrolled) throw new BundleError('SIGNING_KEY_INVALID', path, 'the log does not say that it was enrolled before')
+  if (!enrolled) throw new BundleError('SIGNING_KEY_INVALID', path, 'key_not_enrolled')
   if (enrolled.event === null)
     return {
       state: 'erased',
@@ -323,7 +326,7 @@ async function checkEnrolment(
     details.key_type !== key.type ||
     details.rp_id !== key.rp_id
   )
-    throw new BundleError('SIGNING_KEY_INVALID', path, 'the log enrolled another key under this id')
+    throw new BundleError('SIGNING_KEY_INVALID', path, 'key_of_other')
   await checkPossession(files, attestations, key, on, drop !== null)
   const fingerprint = String(details.fingerprint)
   if (details.bootstrap === true)
@@ -334,7 +337,7 @@ async function checkEnrolment(
       values: { key: fingerprint },
     }
   if (enrolled.entry.actor.kind === 'user' && enrolled.entry.actor.id === key.user_id)
-    throw new BundleError('SIGNING_KEY_INVALID', path, 'its owner approved it alone')
+    throw new BundleError('SIGNING_KEY_INVALID', path, 'key_alone')
   return {
     state: 'verified',
     what: `key ${fingerprint}: enrolled by a second person, entry ${enrolled.index}`,
@@ -357,10 +360,10 @@ async function checkPossession(
   )
   // Proposed in a log that was dropped meanwhile; that it was enrolled is what counts.
   if (!proposed && isDropped) return
-  if (!proposed) throw new BundleError('SIGNING_KEY_INVALID', path, 'its statement was not attested')
+  if (!proposed) throw new BundleError('SIGNING_KEY_INVALID', path, 'key_unattested')
   const claim: SigningKeyClaim = await within('SIGNING_KEY_INVALID', path, () => parseSigningKey(proposed.payload))
   if (claim.sha256 !== toHex(on.sha256(key.spki)) || claim.owner !== key.user_id || claim.rpId !== key.rp_id)
-    throw new BundleError('SIGNING_KEY_INVALID', path, 'its statement is about another key')
+    throw new BundleError('SIGNING_KEY_INVALID', path, 'key_statement_other')
   await checkSignature(files, `people/${key.id}`, proposed.payload, SIGNING_KEY_NAMESPACE, undefined, on)
 }
 
@@ -384,7 +387,11 @@ export function checkWhole(entries: readonly BundledEntry[], subject: BundleDesc
     const gap = sequences.follow(entry)
     if (entry.run !== undefined) runs.add(entry.run)
     if (gap === undefined) continue
-    if (gap.begun || drop === null) throw new BundleError('ENTRY_LEFT_OUT', path, gapText(gap, 'this bundle'))
+    if (gap.begun || drop === null) {
+      const { run, seq, expected } = gap
+      const why = seq < expected ? 'event_again' : 'event_missing'
+      throw new BundleError('ENTRY_LEFT_OUT', path, why, { run, seq, expected })
+    }
     const what = `run ${gap.run}: its first ${counted(gap.seq, 'event')} in a log that was dropped, see ${drop}`
     parts.push({
       state: 'left out',
@@ -433,11 +440,7 @@ function checkRunsOfTicket(entries: readonly BundledEntry[], drop: string | null
     if (lacking === undefined && drop !== null && Number.isSafeInteger(said)) lacking = Number(said) - seen
     lacking ??= 0
     if (said !== seen + lacking || lacking < 0)
-      throw new BundleError(
-        'ENTRY_LEFT_OUT',
-        one.path,
-        `run ${seen + lacking} of the ticket should follow, not ${String(said)}`,
-      )
+      throw new BundleError('ENTRY_LEFT_OUT', one.path, 'run_missing', { expected: seen + lacking, said: String(said) })
   }
   return lacking ?? 0
 }
@@ -449,11 +452,7 @@ function checkRunsOfExport(entries: readonly BundledEntry[]): void {
     if (one.entry.act !== 'evidence.exported') continue
     const said = detailsOf(one).runs
     if (Number.isSafeInteger(said) && Number(said) > runs)
-      throw new BundleError(
-        'ENTRY_LEFT_OUT',
-        one.path,
-        `the ticket had ${counted(Number(said), 'run')} then, here are ${runs}`,
-      )
+      throw new BundleError('ENTRY_LEFT_OUT', one.path, 'runs_missing', { said: Number(said), here: runs })
   }
 }
 
@@ -467,20 +466,12 @@ function checkVersions(entries: readonly BundledEntry[], drop: string | null): n
     if (act !== 'ticket.updated' && act !== 'ticket.approved') continue
     const before = versions.get(res)
     if (before === undefined && drop === null)
-      throw new BundleError(
-        'ENTRY_LEFT_OUT',
-        one.path,
-        `the entry with which the ticket ${res} began is not in this bundle`,
-      )
+      throw new BundleError('ENTRY_LEFT_OUT', one.path, 'ticket_begin_missing', { id: res })
     if (before === undefined) continue
     const version = act === 'ticket.updated' ? before + 1 : before
     const said = detailsOf(one).version
     if (said !== undefined && said !== version)
-      throw new BundleError(
-        'ENTRY_LEFT_OUT',
-        one.path,
-        `version ${version} of the ticket should follow, not ${String(said)}`,
-      )
+      throw new BundleError('ENTRY_LEFT_OUT', one.path, 'version_missing', { expected: version, said: String(said) })
     versions.set(res, version)
   }
   return versions.size
@@ -507,13 +498,13 @@ export async function checkArtifacts(
       })
       continue
     }
-    if (!uploaded) throw new BundleError('ARTIFACT_CHANGED', at, `the log does not know artifact ${number}`)
+    if (!uploaded) throw new BundleError('ARTIFACT_CHANGED', at, 'artifact_unknown', { number })
     if (uploaded.event !== null && detailsOf(uploaded).sha256_hash !== sha256)
-      throw new BundleError('ARTIFACT_CHANGED', at, `the log recorded artifact ${number} with another SHA-256`)
+      throw new BundleError('ARTIFACT_CHANGED', at, 'artifact_recorded', { number })
     for (const { statement, entry } of attestations)
       for (const subject of statement.subject)
         if (subject.name === `artifact:${id}` && subject.digest.sha256 !== sha256)
-          throw new BundleError('ARTIFACT_CHANGED', entry.path, `artifact ${number} was judged with other bytes`)
+          throw new BundleError('ARTIFACT_CHANGED', entry.path, 'artifact_judged', { number })
     if (path === null) {
       const act = left_out === 'erased' ? 'artifact.erased' : left_out === 'deleted' ? 'artifact.deleted' : undefined
       const isTold = act === undefined || entries.some((one) => one.entry.act === act && one.entry.res === id)
@@ -527,20 +518,16 @@ export async function checkArtifacts(
       continue
     }
     if (!path.startsWith('artifacts/') || !files.names.includes(path))
-      throw new BundleError('ARTIFACT_CHANGED', at, `artifact ${number} is not there`)
-    if ((await files.sha256(path)) !== sha256) throw new BundleError('ARTIFACT_CHANGED', path, 'it has another SHA-256')
+      throw new BundleError('ARTIFACT_CHANGED', at, 'artifact_absent', { number })
+    if ((await files.sha256(path)) !== sha256) throw new BundleError('ARTIFACT_CHANGED', path, 'other_digest')
   }
   const ids = new Set(described.artifacts.map(({ id }) => id))
   const silent = entries.find(({ entry }) => entry.act === 'artifact.uploaded' && !ids.has(entry.res ?? ''))
   if (silent)
-    throw new BundleError(
-      'ARTIFACT_LEFT_OUT',
-      silent.path,
-      `the log knows ${silent.entry.res}, the description does not`,
-    )
+    throw new BundleError('ARTIFACT_LEFT_OUT', silent.path, 'artifact_silent', { id: String(silent.entry.res) })
   const there = new Set(described.artifacts.map(({ path }) => path))
   const stray = files.names.find((name) => name.startsWith('artifacts/') && !there.has(name))
-  if (stray) throw new BundleError('ARTIFACT_CHANGED', stray, 'no artifact of the description')
+  if (stray) throw new BundleError('ARTIFACT_CHANGED', stray, 'artifact_stray')
   if (described.artifacts.length === 0)
     return { state: 'note', what: 'no file of evidence is in this bundle', code: 'no_artifacts' }
   const count = described.artifacts.length - parts.length
@@ -566,7 +553,7 @@ export async function checkRecords(
     if (folder === 'tickets') {
       const digest = toHex(on.sha256(await files.read(path)))
       if (!entries.some((one) => one.entry.res === id?.replace('.json', '') && detailsOf(one).digest === digest))
-        throw new BundleError('RECORD_CHANGED', path, 'no entry names this version of the ticket')
+        throw new BundleError('RECORD_CHANGED', path, 'ticket_version_unnamed')
       count++
     }
     if (folder !== 'runs' || (file !== 'outputs.json' && file !== 'rules.json')) continue
@@ -579,7 +566,7 @@ export async function checkRecords(
     }
     const attested = file === 'outputs.json' ? outputs?.sha256 : configuration?.[0]?.digest?.sha256
     if (attested !== toHex(on.sha256(await files.read(path))))
-      throw new BundleError('RECORD_CHANGED', path, 'it is not the one that was attested')
+      throw new BundleError('RECORD_CHANGED', path, 'record_other')
     count++
   }
   if (count === 0)
@@ -610,15 +597,15 @@ export async function checkTasks(
     const bytes = await readFileOf(files)(path)
     const sha256 = toHex(on.sha256(bytes))
     const end = entries.find((one) => one.entry.res === id && detailsOf(one).journal_sha256 === sha256)
-    if (!end) throw new BundleError('RECORD_CHANGED', path, 'no entry commits to this journal')
+    if (!end) throw new BundleError('RECORD_CHANGED', path, 'journal_uncommitted')
     const journal = await within('RECORD_CHANGED', path, async () => parseTaskJournal(bytes))
-    if (journal.run !== id) throw new BundleError('RECORD_CHANGED', path, 'it is the journal of another task')
+    if (journal.run !== id) throw new BundleError('RECORD_CHANGED', path, 'journal_of_other')
     const named = { 'input.json': journal.inputSha256, 'result.json': journal.outputSha256 }
     for (const name of files.names.filter((one) => one.startsWith(`${folder}/`) && one !== path)) {
       const file = name.slice(folder.length + 1)
       if (file === 'provenance.dsse.json') rests.add(await checkProvenance(files, name, journal, sha256, end, on))
       else if ((await files.sha256(name)) !== named[file as keyof typeof named])
-        throw new BundleError('RECORD_CHANGED', name, 'it is not the one that the journal names')
+        throw new BundleError('RECORD_CHANGED', name, 'task_file_other')
     }
     const asker = journal.askedBy === null ? 'nobody' : journal.askedBy
     parts.push({
@@ -658,8 +645,9 @@ async function checkProvenance(
     const envelope = parseEnvelope(fromUtf8(await files.read(path)))
     const key = keys[await verifyEnvelope(envelope, keys, on.verify)]
     if (envelope.payloadType !== STATEMENT_TYPE || key === undefined)
-      throw new Error('it is not signed by a key of keys/')
-    mustBeOfTask(parseStatement(envelope.payload), journal, { journalSha256, origin: end.log.origin })
+      throw new BundleError('ATTESTATION_INVALID', path, 'attestation_unsigned')
+    if (!isOfTask(parseStatement(envelope.payload), journal, { journalSha256, origin: end.log.origin }))
+      throw new BundleError('ATTESTATION_INVALID', path, 'provenance_other')
     return toHex(on.sha256(key))
   })
 }

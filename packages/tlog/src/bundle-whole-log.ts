@@ -36,7 +36,7 @@ export async function checkWholeLogs(
     if (end === undefined && there === 0) continue
     const { size } = log.checkpoint
     if (end === undefined || end > size || there !== Math.ceil(size / TILE_WIDTH))
-      throw new BundleError('BUNDLE_MALFORMED', folder, 'it is not the whole log that the description speaks of')
+      throw new BundleError('BUNDLE_MALFORMED', folder, 'not_whole_log')
     const here = new Set(entries.filter((one) => one.log === log).map(({ index }) => index))
     const range = createCompactRange(on.sha256)
     const { leaf } = createTreeHasher(on.sha256)
@@ -53,15 +53,10 @@ export async function checkWholeLogs(
         if (place >= end || here.has(place)) continue
         const about = [entry.res, entry.run].find((id) => id !== undefined && things.has(id))
         if (about !== undefined)
-          throw new BundleError(
-            'ENTRY_LEFT_OUT',
-            path,
-            `entry ${place} (${entry.act}) is about ${about}, and is not here`,
-          )
+          throw new BundleError('ENTRY_LEFT_OUT', path, 'entry_about', { index: place, act: entry.act, id: about })
       }
     }
-    if (!equalBytes(range.root(), log.checkpoint.root))
-      throw new BundleError('PROOF_INVALID', folder, 'these entries do not give the root of the checkpoint')
+    if (!equalBytes(range.root(), log.checkpoint.root)) throw new BundleError('PROOF_INVALID', folder, 'other_root')
     const next = successors.at(-1)
     const isLast = next !== undefined && !described.logs.some(({ vkeys }) => vkeys.includes(next))
     checks.push({

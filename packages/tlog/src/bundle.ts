@@ -1,5 +1,6 @@
+import { type BundleReason, reasonText } from './bundle-reasons.ts'
 import { fromBase64, fromHex, fromUtf8, toHex } from './bytes.ts'
-import { type Checkpoint, openCheckpoint } from './checkpoint.ts'
+import { type Checkpoint, type CheckpointRefusal, openCheckpoint } from './checkpoint.ts'
 import { commitment, decodeEntry, type Entry } from './entry.ts'
 import { parseLogProof, verifyLogProof } from './log-proof.ts'
 import { createTreeHasher, type Hash } from './merkle.ts'
@@ -144,8 +145,14 @@ export type BundleRest = {
 
 export type BundleReport = {
   ok: boolean
-  /** The first failure; nothing after it was looked at. */
-  fault?: { code: BundleFault; path: string; reason: string }
+  /** The first failure; nothing after it was looked at. `reason` is a sentence, `why` and `values` say the same as a code. */
+  fault?: {
+    code: BundleFault
+    path: string
+    reason: string
+    why: BundleReason
+    values?: Readonly<Record<string, string | number>>
+  }
   checks: BundleCheck[]
   /** What all of it rests on: to be compared with a copy from elsewhere. */
   rests: BundleRest[]
@@ -154,9 +161,10 @@ export type BundleReport = {
 /** Thrown inside a verification and answered as its fault. */
 export class BundleError extends Error {
   readonly fault: NonNullable<BundleReport['fault']>
-  constructor(code: BundleFault, path: string, reason: string) {
+  constructor(code: BundleFault, path: string, why: BundleReason, values?: Readonly<Record<string, string | number>>) {
+    const reason = reasonText(why, values ?? {})
     super(reason)
-    this.fault = { code, path, reason }
+    this.fault = { code, path, reason, why, ...(values && { values }) }
   }
 }
 
@@ -214,7 +222,7 @@ export const counted = (count: number, one: string, many = `${one}s`): string =>
 
 /** Reads a file that has to be there; the fault that its absence is, is the caller's to name. */
 export const readFileOf = (files: BundleFiles) => async (name: string) => {
-  if (!files.names.includes(name)) throw new BundleError('FILE_MISSING', name, 'it is not in the bundle')
+  if (!files.names.includes(name)) throw new BundleError('FILE_MISSING', name, 'file_absent')
   return files.read(name)
 }
 
@@ -230,7 +238,7 @@ export async function within<T>(code: BundleFault, path: string, work: () => T |
     return await work()
   } catch (error) {
     if (error instanceof BundleError) throw error
-    throw new BundleError(code, path, error instanceof Error ? error.message : String(error))
+    throw new BundleError(code, path, 'unreadable', { said: error instanceof Error ? error.message : String(error) })
   }
 }
 
@@ -247,7 +255,7 @@ export async function checkManifest(
   const signers = (await readTextOf(files)('keys/allowed_signers')).split('\n').filter(Boolean)
   const fingerprint = sshFingerprint(signed.spki, on.sha256)
   if (trust.fingerprint !== undefined && trust.fingerprint !== fingerprint)
-    throw new BundleError('MANIFEST_KEY', path, `signed by ${fingerprint}, not by ${trust.fingerprint}`)
+    throw new BundleError('MANIFEST_KEY', path, 'manifest_key', { signed: fingerprint, expected: trust.fingerprint })
   const known = await within('MANIFEST_MALFORMED', 'keys/allowed_signers', () =>
     signers.some((line) => {
       const [principal, ...key] = line.split(' ')
@@ -255,16 +263,16 @@ export async function checkManifest(
     }),
   )
   if (!known || !(await verifySshSignature(signed, sums, BUNDLE_NAMESPACE, on)))
-    throw new BundleError('MANIFEST_SIGNATURE', path, 'the manifest is not signed by a key of keys/allowed_signers')
+    throw new BundleError('MANIFEST_SIGNATURE', path, 'manifest_unsigned')
 
-  const listed = await within('MANIFEST_MALFORMED', 'SHA256SUMS', () => parseSums(fromUtf8(sums)))
+  const listed = parseSums(await within('MANIFEST_MALFORMED', 'SHA256SUMS', () => fromUtf8(sums)))
   for (const name of files.names)
     if (!listed.has(name) && name !== 'SHA256SUMS' && name !== path)
-      throw new BundleError('FILE_UNLISTED', name, 'the manifest does not name it')
+      throw new BundleError('FILE_UNLISTED', name, 'file_unlisted')
   const there = new Set(files.names)
   for (const [name, digest] of listed) {
-    if (!there.has(name)) throw new BundleError('FILE_MISSING', name, 'the manifest names it')
-    if ((await files.sha256(name)) !== digest) throw new BundleError('FILE_CHANGED', name, 'it has another SHA-256')
+    if (!there.has(name)) throw new BundleError('FILE_MISSING', name, 'file_named')
+    if ((await files.sha256(name)) !== digest) throw new BundleError('FILE_CHANGED', name, 'other_digest')
   }
   return {
     check: {
@@ -277,15 +285,17 @@ export async function checkManifest(
   }
 }
 
-/** The digests of a SHA256SUMS text by path. Throws on any other form, and on paths that leave the bundle. */
+/** The digests of a SHA256SUMS text by path. Any other form is a fault, and so are paths that leave the bundle. */
 export function parseSums(text: string): Map<string, string> {
-  if (!text.endsWith('\n')) throw new Error('it does not end in a newline')
+  const malformed = (...why: [BundleReason, Record<string, string>?]) =>
+    new BundleError('MANIFEST_MALFORMED', 'SHA256SUMS', ...why)
+  if (!text.endsWith('\n')) throw malformed('no_last_newline')
   const found = new Map<string, string>()
   for (const line of text.slice(0, -1).split('\n')) {
     const [, digest, name] = /^([0-9a-f]{64}) {2}([A-Za-z0-9._/-]+)$/.exec(line) ?? []
     if (!digest || !name || name.split('/').some((part) => part === '' || part === '.' || part === '..'))
-      throw new Error(`not a line of sha256sum: ${line.slice(0, 80)}`)
-    if (found.has(name)) throw new Error(`${name} is named twice`)
+      throw malformed('sums_line', { line: line.slice(0, 80) })
+    if (found.has(name)) throw malformed('sums_twice', { name })
     found.set(name, digest)
   }
   return found
@@ -296,12 +306,15 @@ export async function readDescription(files: BundleFiles): Promise<BundleDescrip
   const path = 'bundle.json'
   return within('BUNDLE_MALFORMED', path, async () => {
     const value = Object(JSON.parse(fromUtf8(await readFileOf(files)(path)))) as Record<string, unknown>
-    if (value.format !== BUNDLE_FORMAT || value.version !== 1) throw new Error('not a bundle of version 1')
+    if (value.format !== BUNDLE_FORMAT || value.version !== 1)
+      throw new BundleError('BUNDLE_MALFORMED', path, 'version')
     const { subject, logs, artifacts } = value
     if (!isSubject(subject) || !isListOf(logs, isDescribedLog) || !isListOf(artifacts, isDescribedArtifact))
-      throw new Error('a part of the description is missing, or of another form')
-    if (new Set(logs.map(({ name }) => name)).size < logs.length) throw new Error('it describes a log twice')
-    if (new Set(artifacts.map(({ id }) => id)).size < artifacts.length) throw new Error('it describes a file twice')
+      throw new BundleError('BUNDLE_MALFORMED', path, 'description_form')
+    if (new Set(logs.map(({ name }) => name)).size < logs.length)
+      throw new BundleError('BUNDLE_MALFORMED', path, 'log_twice')
+    if (new Set(artifacts.map(({ id }) => id)).size < artifacts.length)
+      throw new BundleError('BUNDLE_MALFORMED', path, 'file_twice')
     return { format: BUNDLE_FORMAT, version: 1, exported_at: String(value.exported_at), subject, logs, artifacts }
   })
 }
@@ -352,7 +365,7 @@ export async function checkLogs(
   const names = new Set(files.names.flatMap((name) => /^logs\/([^/]+)\//.exec(name)?.[1] ?? []))
   for (const name of names)
     if (!described.logs.some((log) => log.name === name))
-      throw new BundleError('BUNDLE_MALFORMED', 'bundle.json', `it does not describe logs/${name}`)
+      throw new BundleError('BUNDLE_MALFORMED', 'bundle.json', 'log_undescribed', { name })
   for (const one of described.logs) {
     const path = `logs/${one.name}/checkpoint`
     const verifyNote: VerifyEd25519 = (raw, message, signature) =>
@@ -361,12 +374,12 @@ export async function checkLogs(
     const given = [...(trust.vkeys ?? []), ...(trust.policy?.logs.map(({ vkey }) => vkey) ?? [])]
     const trusted = [...new Set(given)].filter((vkey) => vkey.split('+')[0] === one.origin)
     if (trust.vkeys !== undefined && trusted.length === 0 && one.role === 'project')
-      throw new BundleError('LOG_KEY', path, `no key was given for ${one.origin}`)
+      throw new BundleError('LOG_KEY', path, 'log_key_not_given', { origin: one.origin })
     const vkeys = trusted.length > 0 ? trusted : one.vkeys
     const opened = await within('CHECKPOINT_INVALID', path, () =>
       openCheckpoint(note, { vkeys, hash: on.sha256, verify: verifyNote, origin: one.origin }),
     )
-    if (!opened.ok) throw new BundleError(trusted.length > 0 ? 'LOG_KEY' : 'CHECKPOINT_INVALID', path, opened.reason)
+    if (!opened.ok) throw badCheckpoint(trusted.length > 0 ? 'LOG_KEY' : 'CHECKPOINT_INVALID', path, opened, one.origin)
     await checkSpellings(files, one.name, one.vkeys, on)
     const log: BundledLog = { ...one, checkpoint: opened.checkpoint, note, cosigned: 0 }
     logs.push(log)
@@ -421,6 +434,14 @@ export async function checkLogs(
   return { logs, entries, checks, rests }
 }
 
+/** The fault that a checkpoint is which is not of this log, or not signed by it. */
+const badCheckpoint = (code: BundleFault, path: string, refusal: CheckpointRefusal, origin: string): BundleError =>
+  refusal.code === 'CHECKPOINT_MALFORMED'
+    ? new BundleError(code, path, 'unreadable', { said: refusal.reason })
+    : refusal.code === 'CHECKPOINT_ORIGIN'
+      ? new BundleError(code, path, 'checkpoint_origin', { origin })
+      : new BundleError(code, path, 'checkpoint_signature')
+
 /**
  * What witnesses cosigned, if they did: a beginning of this log, which they keep in mind. Whose witnesses they are the reader's policy
  * says; without one the bundle's own does, which is worth as much as the keys in it.
@@ -445,10 +466,22 @@ async function checkCosigned(
   if (!opened.ok && trust.policy !== undefined && opened.code === 'QUORUM_NOT_MET')
     return {
       size: 0,
-      checks: [{ state: 'note', what: opened.reason, code: 'quorum_not_met', values: { reason: opened.reason } }],
+      checks: [
+        {
+          state: 'note',
+          what: opened.reason,
+          code: 'quorum_not_met',
+          values: { quorum: policy.quorum, by: opened.by.join(', ') || 'nobody' },
+        },
+      ],
       witnesses: [],
     }
-  if (!opened.ok) throw new BundleError('CHECKPOINT_INVALID', path, opened.reason)
+  if (!opened.ok && opened.code === 'QUORUM_NOT_MET')
+    throw new BundleError('CHECKPOINT_INVALID', path, 'quorum_unmet', {
+      quorum: policy.quorum,
+      by: opened.by.join(', ') || 'nobody',
+    })
+  if (!opened.ok) throw badCheckpoint('CHECKPOINT_INVALID', path, opened, log.origin)
   const { size: from, root: fromRoot } = opened.checkpoint
   const { size: to, root: toRoot } = log.checkpoint
   const proofPath = `logs/${log.name}/consistency/${from}-${to}.txt`
@@ -456,7 +489,7 @@ async function checkCosigned(
     parseHashes(fromUtf8(await readFileOf(files)(proofPath))),
   )
   if (!verifyConsistency({ from, fromRoot, to, toRoot, proof, hash: on.sha256 }))
-    throw new BundleError('CONSISTENCY_INVALID', proofPath, 'what was cosigned is not the beginning of this log')
+    throw new BundleError('CONSISTENCY_INVALID', proofPath, 'cosigned_other')
   const { cosigners } = opened
   if (cosigners.length === 0)
     return {
@@ -494,7 +527,7 @@ export function checkQuorum(
   const own = entries.filter(({ log }) => log.role === 'project')
   const after = own.filter(({ log, index }) => index >= reaches(log))
   if (own.length === after.length)
-    throw new BundleError('QUORUM_NOT_MET', 'logs', `nothing in it is cosigned as the policy asks: "${policy.quorum}"`)
+    throw new BundleError('QUORUM_NOT_MET', 'logs', 'nothing_cosigned', { quorum: policy.quorum })
   const what = `${counted(own.length - after.length, 'entry', 'entries')} of this bundle: the quorum of the policy stands for them`
   return [
     { state: 'verified', what, code: 'quorum', values: { count: own.length - after.length } },
@@ -522,11 +555,11 @@ async function checkSpellings(
   const spkis = vkeys.map((vkey) => toHex(spkiOf(parseVkey(vkey, on.sha256).publicKey)))
   const path = `logs/${name}/log.pem`
   const pem = await within('LOG_KEY', path, async () => toHex(parsePem(fromUtf8(await read(path)))))
-  if (!spkis.includes(pem)) throw new BundleError('LOG_KEY', path, 'it is not the key that the description names')
+  if (!spkis.includes(pem)) throw new BundleError('LOG_KEY', path, 'log_key_spelling')
   const policy = (await readTextOf(files)('policy')).split('\n')
   for (const vkey of vkeys)
     if (!policy.some((line) => line === `log ${vkey}` || line.startsWith(`log ${vkey} `)))
-      throw new BundleError('LOG_KEY', 'policy', `it does not name ${vkey}`)
+      throw new BundleError('LOG_KEY', 'policy', 'log_key_unnamed', { vkey })
 }
 
 async function checkEntry(
@@ -546,10 +579,10 @@ async function checkEntry(
   const parsed = await within('PROOF_INVALID', proofPath, () => parseLogProof(proof))
   // All proofs of a log are against one checkpoint, which was read before.
   if (parsed.index !== index || parsed.checkpoint !== log.note)
-    throw new BundleError('PROOF_INVALID', proofPath, 'it is for another entry or checkpoint')
+    throw new BundleError('PROOF_INVALID', proofPath, 'proof_of_other')
   const leaf = createTreeHasher(on.sha256).leaf(bytes)
   const verdict = await verifyLogProof({ proof, leaf, vkeys, origin: log.origin, hash: on.sha256, verify })
-  if (!verdict.ok) throw new BundleError('PROOF_INVALID', proofPath, verdict.reason)
+  if (!verdict.ok) throw new BundleError('PROOF_INVALID', proofPath, 'not_included', { index })
   return { log, index, entry, ...(await readPayload(files, log, index, entry, on)), path }
 }
 
@@ -564,18 +597,17 @@ async function readPayload(
   if (files.names.includes(`${base}.erased`)) {
     const note = await readTextOf(files)(`${base}.erased`)
     const erasedBy = /^erased, see ((?:project-\d+\/)?\d+)\n$/.exec(note)?.[1]
-    if (erasedBy === undefined)
-      throw new BundleError('PAYLOAD_MISSING', `${base}.erased`, 'it is not of the form "erased, see <index>"')
+    if (erasedBy === undefined) throw new BundleError('PAYLOAD_MISSING', `${base}.erased`, 'erasure_form')
     return { event: null, erasedBy }
   }
   if (!files.names.includes(`${base}.json`) || !files.names.includes(`${base}.salt`))
-    throw new BundleError('PAYLOAD_MISSING', `${base}.json`, 'neither payload and salt nor a note of their erasure')
+    throw new BundleError('PAYLOAD_MISSING', `${base}.json`, 'payload_absent')
   const payload = await files.read(`${base}.json`)
   return within('PAYLOAD_CHANGED', `${base}.json`, async () => {
     const salt = fromUtf8(await files.read(`${base}.salt`))
-    if (!/^[0-9a-f]{64}\n$/.test(salt)) throw new Error('the salt is not 32 bytes in hexadecimal')
+    if (!/^[0-9a-f]{64}\n$/.test(salt)) throw new BundleError('PAYLOAD_CHANGED', `${base}.json`, 'salt_form')
     if (entry.pl.find(({ n }) => n === 'event')?.c !== commitment(payload, fromHex(salt.trim()), on.sha256))
-      throw new Error('it is not the payload that the entry commits to')
+      throw new BundleError('PAYLOAD_CHANGED', `${base}.json`, 'payload_other')
     return { event: Object(JSON.parse(fromUtf8(payload))) as Record<string, unknown>, erasedBy: null }
   })
 }
@@ -587,11 +619,7 @@ function checkErasures(entries: readonly BundledEntry[]): void {
     const [name, place] = erasedBy.includes('/') ? erasedBy.split('/') : [log.name, erasedBy]
     const told = entries.find((other) => other.log.name === name && other.index === Number(place))
     if (told?.entry.act !== 'payload.erased' || told.entry.res !== entry.id)
-      throw new BundleError(
-        'PAYLOAD_MISSING',
-        `logs/${log.name}/payloads/${index}.erased`,
-        'no entry payload.erased tells of the erasure',
-      )
+      throw new BundleError('PAYLOAD_MISSING', `logs/${log.name}/payloads/${index}.erased`, 'erasure_untold')
   }
 }
 
@@ -618,7 +646,7 @@ export async function checkAnchors(
     const details = Object(event?.details) as { origin?: unknown; size?: unknown; root?: unknown }
     const log = logs.find(({ role, origin }) => role === 'project' && origin === details.origin)
     const size = Number(details.size)
-    if (!log) throw new BundleError('ANCHOR_INVALID', path, 'it records a log that is not in the bundle')
+    if (!log) throw new BundleError('ANCHOR_INVALID', path, 'anchor_of_other')
     const proofPath = `logs/${log.name}/consistency/${size}-${log.checkpoint.size}.txt`
     const proof = await within('CONSISTENCY_INVALID', proofPath, async () =>
       parseHashes(fromUtf8(await readFileOf(files)(proofPath))),
@@ -626,7 +654,7 @@ export async function checkAnchors(
     const fromRoot = await within('ANCHOR_INVALID', path, () => fromBase64(String(details.root)))
     const { size: to, root: toRoot } = log.checkpoint
     if (!verifyConsistency({ from: size, fromRoot, to, toRoot, proof, hash: on.sha256 }))
-      throw new BundleError('CONSISTENCY_INVALID', proofPath, 'the recorded state is not the beginning of this log')
+      throw new BundleError('CONSISTENCY_INVALID', proofPath, 'anchor_state')
     anchors.push({ log, size, instance, index })
     const covered = entries.filter((one) => one.log === log && one.index < size).length
     checks.push({

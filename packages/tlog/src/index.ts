@@ -24,6 +24,7 @@ export {
   MANIFEST_SIGNER,
   readDescription,
 } from './bundle.ts'
+export { type BundleReason, bundleReasonCodes, bundleReasons } from './bundle-reasons.ts'
 export { equalBytes, fromBase64, fromHex, fromUtf8, toBase64, toHex, toUtf8 } from './bytes.ts'
 export { canonicalize, type Json } from './canonical.ts'
 export {
@@ -172,7 +173,7 @@ export {
   testResultStatement,
 } from './statement.ts'
 export { SUCCESSOR_ACT, type Successor, successorOf } from './successor.ts'
-export { mustBeOfTask, parseTaskJournal, type TaskJournal, taskStatement } from './task-record.ts'
+export { isOfTask, parseTaskJournal, type TaskJournal, taskStatement } from './task-record.ts'
 export {
   changedTiles,
   decodeBundle,

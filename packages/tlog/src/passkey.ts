@@ -10,7 +10,22 @@ export type PasskeyAssertion = { clientDataJson: Uint8Array; authenticatorData: 
 
 export type PasskeyVerdict =
   | { ok: true; origin: string; signCount: number; userVerified: boolean }
-  | { ok: false; reason: string }
+  | { ok: false; why: PasskeyReason; reason: string }
+
+/** Why an assertion is refused, by code; `{rp}` is the relying party. */
+export const passkeyReasons = {
+  passkey_type: 'the key is of a type that is not verified',
+  passkey_client_data: 'the client data is not JSON',
+  passkey_no_assertion: 'the client data is not that of an assertion',
+  passkey_other_statement: 'another statement was signed',
+  passkey_origin: 'the origin is missing or foreign',
+  passkey_cut: 'the authenticator data is cut',
+  passkey_rp: 'it was not made for {rp}',
+  passkey_absent: 'nobody was present',
+  passkey_unverified: 'the authenticator did not verify who was present',
+  passkey_signature: 'the signature is not valid',
+} as const
+export type PasskeyReason = keyof typeof passkeyReasons
 
 const USER_PRESENT = 0x01
 const USER_VERIFIED = 0x04
@@ -29,26 +44,29 @@ export async function verifyPasskey(claim: {
 }): Promise<PasskeyVerdict> {
   const { assertion, statement, spki, rpId, sha256, verify } = claim
   const { clientDataJson, authenticatorData, signature } = assertion
-  const refuse = (reason: string): PasskeyVerdict => ({ ok: false, reason })
+  const refuse = (why: PasskeyReason): PasskeyVerdict => ({
+    ok: false,
+    why,
+    reason: passkeyReasons[why].replace('{rp}', rpId),
+  })
   const algorithm = algorithmOf(spki)
-  if (!algorithm) return refuse('the key is of a type that is not verified')
+  if (!algorithm) return refuse('passkey_type')
   let client: Record<string, unknown>
   try {
     client = Object(JSON.parse(fromUtf8(clientDataJson))) as Record<string, unknown>
   } catch {
-    return refuse('the client data is not JSON')
+    return refuse('passkey_client_data')
   }
-  if (client.type !== 'webauthn.get') return refuse('the client data is not that of an assertion')
-  if (client.challenge !== toBase64Url(sha256(statement))) return refuse('another statement was signed')
-  if (typeof client.origin !== 'string' || client.crossOrigin === true)
-    return refuse('the origin is missing or foreign')
-  if (authenticatorData.length < 37) return refuse('the authenticator data is cut')
-  if (!equalBytes(authenticatorData.subarray(0, 32), sha256(toUtf8(rpId)))) return refuse(`it was not made for ${rpId}`)
+  if (client.type !== 'webauthn.get') return refuse('passkey_no_assertion')
+  if (client.challenge !== toBase64Url(sha256(statement))) return refuse('passkey_other_statement')
+  if (typeof client.origin !== 'string' || client.crossOrigin === true) return refuse('passkey_origin')
+  if (authenticatorData.length < 37) return refuse('passkey_cut')
+  if (!equalBytes(authenticatorData.subarray(0, 32), sha256(toUtf8(rpId)))) return refuse('passkey_rp')
   const flags = authenticatorData[32]!
-  if ((flags & USER_PRESENT) === 0) return refuse('nobody was present')
-  if ((flags & USER_VERIFIED) === 0) return refuse('the authenticator did not verify who was present')
+  if ((flags & USER_PRESENT) === 0) return refuse('passkey_absent')
+  if ((flags & USER_VERIFIED) === 0) return refuse('passkey_unverified')
   const message = concatBytes([authenticatorData, sha256(clientDataJson)])
-  if (!(await verify({ algorithm, spki }, message, signature))) return refuse('the signature is not valid')
+  if (!(await verify({ algorithm, spki }, message, signature))) return refuse('passkey_signature')
   const signCount = new DataView(authenticatorData.buffer, authenticatorData.byteOffset + 33, 4).getUint32(0)
   return { ok: true, origin: client.origin, signCount, userVerified: true }
 }

@@ -130,7 +130,8 @@ export function cosignersOf(policy: Policy, signers: readonly Signer[]): { name:
 export type PolicyVerdict =
   | { ok: true; checkpoint: Checkpoint; signers: Signer[]; cosigners: { name: string; time: number }[] }
   | CheckpointRefusal
-  | { ok: false; code: 'QUORUM_NOT_MET'; reason: string }
+  /** `by`: names of those that did cosign. */
+  | { ok: false; code: 'QUORUM_NOT_MET'; reason: string; by: readonly string[] }
 
 /**
  * Verifies a checkpoint under a policy: signed by one of the logs, cosigned by a quorum. `vkeys` are further keys of the
@@ -147,8 +148,9 @@ export async function openUnderPolicy(
   const { checkpoint, signers } = opened
   const cosigners = cosignersOf(policy, signers)
   if (!meetsQuorum(policy, signers)) {
-    const who = cosigners.length === 0 ? 'nobody' : cosigners.map(({ name }) => name).join(', ')
-    return { ok: false, code: 'QUORUM_NOT_MET', reason: `the quorum "${policy.quorum}" is not met: cosigned by ${who}` }
+    const by = cosigners.map(({ name }) => name)
+    const reason = `the quorum "${policy.quorum}" is not met: cosigned by ${by.join(', ') || 'nobody'}`
+    return { ok: false, code: 'QUORUM_NOT_MET', reason, by }
   }
   return { ok: true, checkpoint, signers, cosigners }
 }

@@ -76,16 +76,15 @@ export function taskStatement(
   })
 }
 
-/** Throws unless the statement is exactly what the journal gives, for whichever project it names. */
-export function mustBeOfTask(
+/** Whether the statement is exactly what the journal gives, for whichever project it names. */
+export function isOfTask(
   statement: Statement,
   journal: TaskJournal,
   of: { journalSha256: string; origin: string },
-): void {
+): boolean {
   const { buildDefinition } = Object(statement.predicate) as { buildDefinition?: unknown }
   const { internalParameters } = Object(buildDefinition) as { internalParameters?: unknown }
   const project = String((Object(internalParameters) as { project?: unknown }).project)
   const made = taskStatement(journal, { ...of, project })
-  if (made === undefined || canonicalize(made) !== canonicalize(statement))
-    throw new Error('the statement is not the one that the journal gives')
+  return made !== undefined && canonicalize(made) === canonicalize(statement)
 }

@@ -198,6 +198,11 @@ Example:
         for (const { what, field, code, why } of flaws)
           out.note(`${did} ${safeText(`${what}, ${field}: ${why}`)} [${code}]`)
       }
+      const already = Object.entries(done.already).filter(([, ids]) => ids.length > 0)
+      if (already.length > 0) {
+        const counts = already.map(([what, { length }]) => counted(length, what.slice(0, -1)))
+        out.note(`Taken over before, and as they are here: ${counts.join(', ')}. Their ids there are in -o json.`)
+      }
       say('Changed', done.changed)
       say(o.dryRun ? 'Would skip' : 'Skipped', done.skipped)
     })

@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { type Command, InvalidArgumentError } from 'commander'
 import type { App } from '../app.ts'
 import { usage } from '../failure.ts'
@@ -57,14 +56,16 @@ Examples:
     .action(async (o: { dir: string; host: string; port: string }) => {
       if (!/^\d{1,5}$/.test(o.port) || Number(o.port) > 65_535) throw usage(`"${o.port}" is not a port`)
       const folder = await openWitness(o.dir)
-      const { stdout, signal } = app.terminal
+      const { stdout } = app.terminal
+      // From here on: whoever reads that it is ready may ask it to stop at once.
+      const stopped = app.terminal.stopped()
       const say = (line: string) => void stdout.write(`${app.terminal.now().toISOString()} ${safeText(line)}\n`)
       try {
         const served = await serveWitness(folder, { host: o.host, port: Number(o.port), now: app.terminal.now, say })
         stdout.write(
           `Witness ${folder.name} of ${counted((await folder.loadLogs()).size, 'log')} is ready at http://${o.host}:${served.port}\n`,
         )
-        if (!signal.aborted) await once(signal, 'abort')
+        await stopped
         await served.close()
       } finally {
         folder.close()

@@ -12,6 +12,7 @@ import { Code } from '../parts/code.tsx'
 import { FormDialog } from '../parts/form-dialog.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { Told } from '../parts/row-bits.tsx'
 import { SecretDialog } from '../parts/shown-once.tsx'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
 
@@ -60,12 +61,12 @@ export function Notices() {
           list.length === 0 ? (
             <Empty icon="notices" title={t('notice.noneTitle')} text={t('notice.noneText')} />
           ) : (
-            <table className="plain lined">
+            <table className="plain lined cards">
               <thead>
                 <tr>
                   <th>{t('notice.name')}</th>
                   <th>{t('notice.state')}</th>
-                  <th className="wide-only">{t('notice.format')}</th>
+                  <th>{t('notice.format')}</th>
                   <th>{t('notice.url')}</th>
                   <th>{t('notice.events')}</th>
                 </tr>
@@ -79,9 +80,13 @@ export function Notices() {
                     <td>
                       <HookState hook={one} />
                     </td>
-                    <td className="wide-only">{t(`hookFormat.${one.format}`)}</td>
+                    <Told word={t('notice.format')} left>
+                      {t(`hookFormat.${one.format}`)}
+                    </Told>
                     <td className="breaks">{one.url}</td>
-                    <td>{one.events.join(', ')}</td>
+                    <Told word={t('notice.events')} left>
+                      {one.events.join(', ')}
+                    </Told>
                   </tr>
                 ))}
               </tbody>

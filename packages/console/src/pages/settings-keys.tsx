@@ -8,6 +8,7 @@ import { useSession } from '../app/session.tsx'
 import { EnrolButton } from '../parts/approve.tsx'
 import { Ask } from '../parts/ask.tsx'
 import { ActsHead, Mono, Section, State, Time } from '../parts/bits.tsx'
+import { Told } from '../parts/row-bits.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 
 /** Whose signature counts, and what this instance signs with. */
@@ -24,7 +25,7 @@ export function Keys() {
             list.length === 0 ? (
               <Empty icon="key" title={t('signing.noneTitle')} text={t('signing.noneText')} />
             ) : (
-              <table className="plain lined">
+              <table className="plain lined cards">
                 <thead>
                   <tr>
                     <th>{t('token.owner')}</th>
@@ -47,12 +48,12 @@ export function Keys() {
                         <State of={key.state} word={t(`keyState.${key.state}`)} />
                         {key.bootstrap && <span className="tag">{t('signing.first')}</span>}
                       </td>
-                      <td>
+                      <Told word={t('signing.fingerprint')} left>
                         <Mono value={key.fingerprint} keep={8} />
-                      </td>
-                      <td className="right">
+                      </Told>
+                      <Told word={t('ticket.created')}>
                         <Time at={key.created_at} />
-                      </td>
+                      </Told>
                       <td className="right">
                         <KeyActions signingKey={key} mine={key.user_id === me.id} />
                       </td>
@@ -144,12 +145,12 @@ function InstanceKeys() {
       <p className="small dimmed">{t('signing.instanceText')}</p>
       <Answer of={keys}>
         {({ logs, signing }) => (
-          <table className="plain lined">
+          <table className="plain lined cards">
             <thead>
               <tr>
                 <th>{t('signing.purpose')}</th>
                 <th>{t('signing.public')}</th>
-                <th className="wide-only">{t('signing.since')}</th>
+                <th>{t('signing.since')}</th>
               </tr>
             </thead>
             <tbody>
@@ -159,7 +160,7 @@ function InstanceKeys() {
                   <td>
                     <Mono value={log.vkeys.at(-1) ?? ''} keep={14} />
                   </td>
-                  <td className="wide-only">
+                  <Told word={t('signing.since')} left>
                     {log.overlap_until ? (
                       <>
                         {t('signing.overlap')} <Time at={log.overlap_until} />
@@ -167,7 +168,7 @@ function InstanceKeys() {
                     ) : (
                       '–'
                     )}
-                  </td>
+                  </Told>
                 </tr>
               ))}
               {signing.map((key) => (
@@ -176,9 +177,9 @@ function InstanceKeys() {
                   <td>
                     <Mono value={key.keyid} keep={14} />
                   </td>
-                  <td className="wide-only">
+                  <Told word={t('signing.since')} left>
                     <Time at={key.valid_from} />
-                  </td>
+                  </Told>
                 </tr>
               ))}
             </tbody>

@@ -9,6 +9,7 @@ import { ActsHead, Section, State, Time } from '../parts/bits.tsx'
 import { FormDialog } from '../parts/form-dialog.tsx'
 import { useFilters } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { Told } from '../parts/row-bits.tsx'
 import { Search } from '../parts/search.tsx'
 import { SecretDialog } from '../parts/shown-once.tsx'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
@@ -46,14 +47,14 @@ export function People() {
             list.length === 0 ? (
               <Empty icon="search" title={t('list.noMatch')} />
             ) : (
-              <table className="plain lined">
+              <table className="plain lined cards people">
                 <thead>
                   <tr>
                     <th>{t('signIn.username')}</th>
-                    <th className="wide-only">{t('me.fullName')}</th>
+                    <th>{t('me.fullName')}</th>
                     <th>{t('me.role')}</th>
                     <th>{t('people.state')}</th>
-                    <th className="right wide-only">{t('ticket.created')}</th>
+                    <th className="right">{t('ticket.created')}</th>
                     <ActsHead />
                   </tr>
                 </thead>
@@ -61,8 +62,10 @@ export function People() {
                   {list.map((user) => (
                     <tr key={user.id}>
                       <td>{user.username}</td>
-                      <td className="wide-only">{user.full_name ?? '–'}</td>
-                      <td>{user.role ? t(`role.${user.role}`) : '–'}</td>
+                      <td>{user.full_name ?? '–'}</td>
+                      <Told word={t('me.role')} left>
+                        {user.role ? t(`role.${user.role}`) : '–'}
+                      </Told>
                       <td>
                         {user.is_active ? (
                           <State of="active" word={t('people.active')} />
@@ -70,9 +73,9 @@ export function People() {
                           <State of="disabled" word={t('people.inactive')} />
                         )}
                       </td>
-                      <td className="right wide-only">
+                      <Told word={t('ticket.created')}>
                         <Time at={user.created_at} />
-                      </td>
+                      </Told>
                       <td className="right">{can('users.update') && <UserMenu user={user} />}</td>
                     </tr>
                   ))}

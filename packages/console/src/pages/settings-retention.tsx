@@ -10,6 +10,7 @@ import { ActsHead, Mono, Person, Section, State, Time } from '../parts/bits.tsx'
 import { FormDialog } from '../parts/form-dialog.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { Told } from '../parts/row-bits.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 
 /** How long the log is kept, and what must be kept whatever anybody asks. */
@@ -52,14 +53,14 @@ function Logs() {
           // Logs go in the order in which they continue each other.
           const oldest = list.find((log) => log.dropped_at === null && log.closed_at !== null)
           return (
-            <table className="plain lined">
+            <table className="plain lined cards">
               <thead>
                 <tr>
                   <th>{t('retention.log')}</th>
                   <th>{t('people.state')}</th>
                   <th className="right">{t('retention.entries')}</th>
-                  <th className="right wide-only">{t('retention.opened')}</th>
-                  <th className="right wide-only">{t('retention.closed')}</th>
+                  <th className="right">{t('retention.opened')}</th>
+                  <th className="right">{t('retention.closed')}</th>
                   <ActsHead />
                 </tr>
               </thead>
@@ -72,13 +73,13 @@ function Logs() {
                     <td>
                       <LogState log={log} />
                     </td>
-                    <td className="right">{count(log.size, i18n.language)}</td>
-                    <td className="right wide-only">
+                    <Told word={t('retention.entries')}>{count(log.size, i18n.language)}</Told>
+                    <Told word={t('retention.opened')}>
                       <Time at={log.opened_at} />
-                    </td>
-                    <td className="right wide-only">
+                    </Told>
+                    <Told word={t('retention.closed')}>
                       <Time at={log.closed_at} />
-                    </td>
+                    </Told>
                     <td className="right">
                       {log === oldest && can('privacy.dropLog') && (
                         <Button
@@ -168,7 +169,7 @@ function Holds() {
           list.length === 0 ? (
             <Empty icon="hand" title={t('retention.noneTitle')} text={t('retention.noneText')} />
           ) : (
-            <table className="plain lined">
+            <table className="plain lined cards">
               <thead>
                 <tr>
                   <th>{t('retention.on')}</th>
@@ -201,12 +202,12 @@ function Holds() {
                         </>
                       )}
                     </td>
-                    <td>
+                    <Told word={t('retention.by')} left>
                       <Person id={hold.set_by_id} />
-                    </td>
-                    <td className="right">
+                    </Told>
+                    <Told word={t('retention.since')}>
                       <Time at={hold.created_at} />
-                    </td>
+                    </Told>
                     <td className="right">
                       {hold.released_at === null && can('privacy.releaseHold') && (
                         <Button

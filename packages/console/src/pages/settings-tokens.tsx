@@ -8,6 +8,7 @@ import { Ask } from '../parts/ask.tsx'
 import { ActsHead, Person, Section, State, Time } from '../parts/bits.tsx'
 import { FormDialog } from '../parts/form-dialog.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { Told } from '../parts/row-bits.tsx'
 import { SecretDialog } from '../parts/shown-once.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 import { ROLES, RoleSelect } from './settings-people.tsx'
@@ -37,7 +38,7 @@ export function Tokens() {
           list.length === 0 ? (
             <Empty icon="key" title={t('token.noneTitle')} text={t('token.noneText')} />
           ) : (
-            <table className="plain lined">
+            <table className="plain lined cards">
               <thead>
                 <tr>
                   <th>{t('notice.name')}</th>
@@ -54,19 +55,19 @@ export function Tokens() {
                   <tr key={token.id}>
                     <td>{token.name}</td>
                     <td className="mono-text">{token.prefix}</td>
-                    <td>
+                    <Told word={t('token.owner')} left>
                       <Person id={token.user_id} />
-                    </td>
-                    <td>
+                    </Told>
+                    <Told word={t('me.role')} left>
                       {t(`role.${token.role}`)}
                       {token.scopes.length > 0 && <span className="dimmed small"> · {token.scopes.join(', ')}</span>}
-                    </td>
+                    </Told>
                     <td>
                       <TokenState token={token} />
                     </td>
-                    <td className="right">
+                    <Told word={t('token.lastUsed')}>
                       <Time at={token.last_used_at} />
-                    </td>
+                    </Told>
                     <td className="right">
                       {token.revoked_at === null && <TokenActions token={token} show={setSecret} />}
                     </td>

@@ -1,14 +1,34 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type BundleCheck, bundleCheckCodes, bundleRestCodes, verifyBundle } from '@writ/tlog'
+import {
+  type BundleCheck,
+  bundleCheckCodes,
+  bundleReasonCodes,
+  bundleReasons,
+  bundleRestCodes,
+  fromUtf8,
+  toUtf8,
+  verifyBundle,
+} from '@writ/tlog'
 import i18next from 'i18next'
 import { entryId, makeBundle, primitives, signed } from '../../../tlog/test/bundle.ts'
 import { enMore } from '../words/en-more.ts'
 import { zhCnMore } from '../words/zh-cn-more.ts'
-import { checkText } from './bundle-words.ts'
+import { checkText, reasonText } from './bundle-words.ts'
 
 const words = { en: enMore.bundleCheck, 'zh-CN': zhCnMore.bundleCheck } as const
 const valuesIn = (text: string) => new Set([...text.matchAll(/\{\{(\w+)\}\}/g)].map(([, name]) => name))
+
+async function pageOf() {
+  const page = i18next.createInstance()
+  await page.init({
+    resources: { en: { translation: enMore }, 'zh-CN': { translation: zhCnMore } },
+    lng: 'en',
+    fallbackLng: false,
+    interpolation: { escapeValue: false },
+  })
+  return page
+}
 
 test('each code of a line has words in both languages, and they name the same values', () => {
   for (const code of bundleCheckCodes) {
@@ -35,14 +55,46 @@ test('each key that a bundle rests on has words in both languages', () => {
   assert.deepEqual(Object.keys(enMore.bundleRest), [...bundleRestCodes])
 })
 
+test('each reason why a bundle does not verify has words in both languages, with the values of its sentence', () => {
+  for (const code of bundleReasonCodes) {
+    const values = new Set([...bundleReasons[code].matchAll(/\{(\w+)\}/g)].map(([, name]) => name))
+    assert.match(zhCnMore.bundleReason[code], /[\u4e00-\u9fff]/, code)
+    assert.deepEqual(valuesIn(enMore.bundleReason[code]), values, code)
+    assert.deepEqual(valuesIn(zhCnMore.bundleReason[code]), values, code)
+  }
+  assert.deepEqual(Object.keys(enMore.bundleReason), [...bundleReasonCodes])
+})
+
+test('why a bundle does not verify is told in the language of the page', async () => {
+  const page = await pageOf()
+  const told = async (change: (files: Map<string, Uint8Array>) => void) => {
+    const files = await makeBundle([{ act: 'ticket.created', res: 't' }])
+    change(files)
+    const { fault } = await verifyBundle(signed(files), primitives)
+    return [
+      fault!.reason,
+      ...(['en', 'zh-CN'] as const).map((language) => reasonText(page.getFixedT(language), fault!)),
+    ]
+  }
+  assert.deepEqual(await told((files) => files.delete('policy')), [
+    'it is not in the bundle',
+    'it is not in the bundle',
+    '它不在证据包内',
+  ])
+  const payload = 'logs/project-0/payloads/0.json'
+  assert.deepEqual(await told((files) => files.set(payload, toUtf8(`${fromUtf8(files.get(payload)!)} `))), [
+    'it is not the payload that the entry commits to',
+    'it is not the payload that the entry commits to',
+    '它不是该条目所承诺的内容',
+  ])
+  // What a parser says stays as it says it.
+  const [reason, en, zh] = await told((files) => files.set('bundle.json', toUtf8('{')))
+  assert.deepEqual([en, zh], [`it is not of its form (${reason})`, `不符合其格式（${reason}）`])
+  assert.match(reason!, /JSON/)
+})
+
 test('what is verified of a bundle is told in the language of the page, with every value', async () => {
-  const page = i18next.createInstance()
-  await page.init({
-    resources: { en: { translation: enMore }, 'zh-CN': { translation: zhCnMore } },
-    lng: 'en',
-    fallbackLng: false,
-    interpolation: { escapeValue: false },
-  })
+  const page = await pageOf()
   const events = [
     { act: 'ticket.created', res: 't', erasedBy: 1 },
     { act: 'payload.erased', res: entryId(0) },

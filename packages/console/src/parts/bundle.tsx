@@ -6,7 +6,7 @@ import { bytes } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { useAction } from './ask.tsx'
 import { Mono } from './bits.tsx'
-import { checkText } from './bundle-words.ts'
+import { checkText, reasonText } from './bundle-words.ts'
 import { Icon } from './icons.tsx'
 import { saveAs } from './preview.tsx'
 import { Refusal } from './states.tsx'
@@ -213,7 +213,7 @@ function Report({ report }: { report: BundleReport }) {
         <Icon name={report.ok ? 'check' : 'cross'} size={18} />
         {report.ok
           ? t('bundle.good')
-          : t('bundle.bad', { path: report.fault?.path ?? '', reason: report.fault?.reason ?? '' })}
+          : report.fault && t('bundle.bad', { path: report.fault.path, reason: reasonText(t, report.fault) })}
       </p>
       <Checks checks={report.checks} />
       <h3>{t('proof.rests')}</h3>

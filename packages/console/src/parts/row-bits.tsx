@@ -3,9 +3,10 @@ import type { ReactNode } from 'react'
 import { Icon, type IconName } from './icons.tsx'
 
 /** A value of a row. Where rows are cards it has the word that the head of its column has elsewhere. */
-export function Told({ word, children, className = '' }: { word: string; children: ReactNode; className?: string }) {
+export function Told(props: { word: string; children: ReactNode; className?: string; left?: boolean }) {
+  const { word, children, className = '', left = false } = props
   return (
-    <td className={`right ${className}`}>
+    <td className={left ? className : `right ${className}`}>
       <span className="card-word">{word} </span>
       {children}
     </td>

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { equalBytes } from '@writ/tlog'
+import { S3_ANSWER_MS, S3_HANDLER } from '../platform/blobs/index.ts'
 import { eachParallel } from './durable-file.ts'
 import { LogError, LogStoreUnavailable } from './log-error.ts'
 import { CHECKPOINT, isLogPath, type LogStore } from './log-store.ts'
@@ -13,6 +14,8 @@ export interface TileStoreSettings {
   /** Left out, both: the provider chain of the SDK. */
   readonly accessKey?: string | undefined
   readonly secretKey?: string | undefined
+  /** How long the store may take to begin its answer to a question, in milliseconds; see `S3_ANSWER_MS`. */
+  readonly answerMs?: number | undefined
 }
 
 const PARALLEL = 16
@@ -139,13 +142,15 @@ export async function openS3LogReader(settings: TileStoreSettings, prefix: strin
     ...(accessKey && secretKey ? { credentials: { accessKeyId: accessKey, secretAccessKey: secretKey } } : {}),
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    requestHandler: { connectionTimeout: 5_000, socketTimeout: 30_000 },
+    requestHandler: { ...S3_HANDLER, socketTimeout: 30_000 },
     maxAttempts: 3,
   })
 
+  const soon = { requestTimeout: settings.answerMs ?? S3_ANSWER_MS }
+
   async function fetchObject(path: string): Promise<{ bytes: Uint8Array; etag: string | null } | null> {
     try {
-      const { Body, ETag } = await client.send(new s3.GetObjectCommand({ Bucket, Key: prefix + path }))
+      const { Body, ETag } = await client.send(new s3.GetObjectCommand({ Bucket, Key: prefix + path }), soon)
       return { bytes: (await Body?.transformToByteArray()) ?? new Uint8Array(), etag: ETag ?? null }
     } catch (error) {
       if (error instanceof s3.NoSuchKey) return null

@@ -255,7 +255,65 @@ if [ "$(jq -r .subject.type bundle.json)" = ticket ]; then
   done <"$tmp/exported"
 fi
 
-# 6. Tasks: the log commits to the journal, and the journal to input and result.
+# 6. Where the whole log is here: its entries give the root of the checkpoint, and of those that were in it when the bundle was
+# made (whole_to) each one about what is here is among those of above. What is hashed has to be a file; a few thousand of them
+# are written, hashed at once and written anew, in memory where the system has a folder of that kind.
+tree=$(mktemp -d /dev/shm/writ.XXXXXX 2>/dev/null) || tree=$(mktemp -d)
+trap 'rm -rf "$tmp" "$tree"' EXIT
+hashed() { # lines, of which each writes a file; leaves their SHA-256 in $tmp/level, 32 bytes each
+  rm -f "$tmp/part."*
+  split -l 4096 -a 5 - "$tmp/part."
+  for part in "$tmp/part."*; do
+    i=0 files=$(wc -l <"$part")
+    while [ "$i" -lt "$files" ]; do i=$((i + 1)) && echo "$i"; done >"$tmp/files"
+    (cd "$tree" && sh -c 'i=0; . "$1"' sh "$part" && xargs openssl dgst -sha256 -binary <"$tmp/files")
+  done >"$tmp/level"
+}
+climb() { # from the hashes of the leaves in $tmp/level to the root; the last of an odd number goes up as it is
+  while n=$(($(wc -c <"$tmp/level") / 32)) && [ "$n" -gt 1 ]; do
+    mv "$tmp/level" "$tmp/below"
+    head -c $((n / 2 * 64)) "$tmp/below" | od -An -v -to1 | sed 'N;N;N;s/\n//g' |
+      sed "s/ *\$//;s/ \\{1,\\}/\\\\/g;s/.*/printf '\\\\001&' >\$((i+=1))/" | hashed
+    [ $((n % 2)) -eq 0 ] || tail -c 32 "$tmp/below" >>"$tmp/level"
+  done
+}
+cat logs/project-*/entries/*.json | jq -r '.run // empty, (select(.act | startswith("ticket.")).res // empty)' >"$tmp/things"
+jq -r '.subject.id, .artifacts[].id' bundle.json >>"$tmp/things"
+for folder in people/*/; do
+  [ ! -d "$folder" ] || basename "$folder" >>"$tmp/things"
+done
+jq -R . "$tmp/things" >"$tmp/about"
+for log in logs/*/; do
+  name=$(basename "$log")
+  end=$(jq -r --arg name "$name" '.logs[] | select(.name == $name) | .whole_to // empty' bundle.json)
+  find "$log" -path "${log}tile/*" -type f | sort >"$tmp/tiles"
+  [ -n "$end" ] || [ -s "$tmp/tiles" ] || continue
+  { read -r origin && read -r size && read -r root; } <"${log}checkpoint"
+  # A tile has each entry behind two bytes of its length. Neither a line's end nor a zero is in an entry, but in a length.
+  while read -r tile; do tr '\000\n' '\001\002' <"$tile" && echo; done <"$tmp/tiles" | sed 's/..{"act":"/\
+{"act":"/g' | sed '/^$/d' >"$tmp/whole"
+  [ "$(wc -l <"$tmp/whole")" -eq "$size" ] && [ -n "$end" ] && [ "$end" -le "$size" ] ||
+    fail "${log}tile: not the whole log that bundle.json speaks of"
+  sed "s/'/'\\\\''/g;s/.*/printf '\\\\000%s' '&' >\$((i+=1))/" "$tmp/whole" | hashed
+  climb
+  [ "$(openssl base64 -A <"$tmp/level")" = "$root" ] || fail "${log}tile: these entries do not give the root of the checkpoint"
+  for entry in "${log}entries/"*.json; do basename "$entry" .json; done >"$tmp/here"
+  jq -nr --argjson upto "$end" --slurpfile here "$tmp/here" --slurpfile about "$tmp/about" '
+    def set: reduce .[] as $one ({}; .[$one | tostring] = true);
+    ($here | set) as $here | ($about | set) as $about |
+    foreach inputs as $entry (-1; . + 1;
+      select(. < $upto and $here[tostring] != true) as $place |
+      first([$entry.res, $entry.run][] | select(. != null and $about[.])) as $id |
+      "entry \($place) (\($entry.act)) is about \($id), and is not here")' "$tmp/whole" >"$tmp/missing" ||
+    fail "${log}tile: not a list of entries"
+  [ ! -s "$tmp/missing" ] || fail "${log}tile: $(head -n 1 "$tmp/missing")"
+  next=$(jq -r 'select(.act == "log.succeeded") | .res' "$tmp/whole" | tail -n 1)
+  [ -z "$next" ] || jq -e --arg next "$next" '[.logs[].vkeys[]] | index($next)' bundle.json >/dev/null ||
+    echo "log $origin: continued under $next, which is not here"
+  echo "log $origin, whole: of its first $end entries none about what is here was left out"
+done
+
+# 7. Tasks: the log commits to the journal, and the journal to input and result.
 count=0
 for folder in tasks/*/; do
   [ -d "$folder" ] || continue
@@ -287,7 +345,7 @@ for folder in tasks/*/; do
 done
 [ "$count" -eq 0 ] || echo "tasks: $count"
 
-# 7. Files of evidence: those that were recorded, and all of them.
+# 8. Files of evidence: those that were recorded, and all of them.
 jq -r '.artifacts[].id' bundle.json >"$tmp/described"
 jq -r 'select(.act == "artifact.uploaded") | "\(input_filename) \(.res)"' logs/project-*/entries/*.json >"$tmp/uploaded"
 while read -r entry id; do

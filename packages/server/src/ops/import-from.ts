@@ -33,6 +33,8 @@ export interface Password {
 export interface Imported {
   /** How many of each were taken over by this call, or would be. */
   readonly imported: Record<SourceTable, number>
+  /** Rows that an earlier import took over, by their ids there. They stay as they are here. */
+  readonly already: Record<SourceTable, readonly number[]>
   /** Rows that were left out; `what` is the table and the id there. */
   readonly skipped: readonly (Flaw & { readonly what: string })[]
   /** Rows that were taken over with something else in a column than there. */

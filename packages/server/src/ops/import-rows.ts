@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type Actor, append } from '../audit/index.ts'
+import { type Actor, append, listEventsAbout } from '../audit/index.ts'
 import { createAccount, findUserByName, type Identity, oneTimePassword } from '../identity/index.ts'
 import type { Blobs } from '../platform/blobs/index.ts'
 import { INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
@@ -31,6 +31,7 @@ type Places = Record<SourceTable, Map<number, Here>>
 /** Every table in the order of its references, row by row; each row and its audit event are one transaction. */
 export async function importRows(on: Importing): Promise<Imported> {
   const imported = { users: 0, assets: 0, tickets: 0, runs: 0, artifacts: 0 }
+  const already: Record<SourceTable, number[]> = { users: [], assets: [], tickets: [], runs: [], artifacts: [] }
   const skipped: (Flaw & { what: string })[] = []
   const changed: (Flaw & { what: string })[] = []
   const passwords: Password[] = []
@@ -65,6 +66,7 @@ export async function importRows(on: Importing): Promise<Imported> {
         const before = await store.findImported(tx, table, id)
         if (before !== undefined) {
           places[table].set(row.id, { id, number: before })
+          already[table].push(row.id)
           return undefined
         }
         const here = { id, number: await store.takeNumber(tx, table, row.id) }
@@ -88,6 +90,7 @@ export async function importRows(on: Importing): Promise<Imported> {
       const made = await takeUser(on, row, name)
       places.users.set(row.id, made.here)
       if (made.password === undefined) {
+        if (await wasTakenOver(on, made.here.id, row)) return void already.users.push(row.id)
         const why = `a user "${name}" is here already; what the one there made belongs to this one`
         return void skip('users', row, { code: 'IMPORT_EXISTS', field: 'username', why })
       }
@@ -125,7 +128,7 @@ export async function importRows(on: Importing): Promise<Imported> {
       on.onProgress?.({ done: ++done, size, what: table })
     }
   }
-  return { imported, skipped, changed, passwords }
+  return { imported, already, skipped, changed, passwords }
 }
 
 /** Undoes a row whose flaw was found within its transaction. */
@@ -160,6 +163,19 @@ function importedId(created: number, table: string, id: number): string {
   const time = Math.max(0, created).toString(16).padStart(12, '0')
   const variant = '89ab'[Number.parseInt(bits[3]!, 16) & 3]
   return `${time.slice(0, 8)}-${time.slice(8)}-7${bits.slice(0, 3)}-${variant}${bits.slice(4, 7)}-${bits.slice(7, 19)}`
+}
+
+/** Whether an account here was made of this row by an earlier import: its ids say nothing of it, the event of its creation does. */
+async function wasTakenOver({ identity: { db } }: Importing, account: string, row: SourceRow): Promise<boolean> {
+  const told = await inProject(INSTANCE, () => db.read((tx) => listEventsAbout(tx, account, ['user.created'])))
+  const { imported_from, imported_id } = source(row)
+  // Where it was erased, nobody knows whose account that was.
+  return told.some(({ event }) => {
+    const { details } = Object(event === '' ? null : JSON.parse(event)) as {
+      details?: Partial<ReturnType<typeof source>>
+    }
+    return details?.imported_from === imported_from && details.imported_id === imported_id
+  })
 }
 
 async function takeUser(

@@ -57,5 +57,6 @@ export async function judgeRows(on: {
       on.onProgress?.({ done: ++done, size, what: table })
     }
   }
-  return { imported, skipped, changed, passwords: [] }
+  const already = { users: [], assets: [], tickets: [], runs: [], artifacts: [] }
+  return { imported, already, skipped, changed, passwords: [] }
 }

@@ -14,10 +14,12 @@ import {
 import { missingS3, type S3Server, startS3 } from '../../../../../test/servers/ceph-rgw.ts'
 import { freePort } from '../../../../../test/servers/free-port.ts'
 import { missingBackend } from '../../../../../test/servers/missing-backend.ts'
+import { startSilent } from '../../../../../test/servers/silent-server.ts'
 import { Secret } from '../secret.ts'
 import { BlobStoreUnavailable, blobPath } from './blobs.ts'
 import { exerciseBlobs } from './conformance.ts'
 import { openBlobs } from './open.ts'
+import { S3_ANSWER_MS } from './s3-patience.ts'
 
 const MIB = 1024 * 1024
 const skip = missingBackend('S3', missingS3())
@@ -118,3 +120,48 @@ test('s3: a store that does not answer is unavailable', async () => {
     { name: 'BlobStoreUnavailable', reason: 'ECONNREFUSED' },
   )
 })
+
+test('a store that takes connections and never answers is away after some seconds, not minutes', async () => {
+  await using silent = await startSilent()
+  const nobody = { region: 'r', bucket: 'b', accessKey: new Secret('a'), secretKey: new Secret('s') }
+  await assert.rejects(openBlobs({ ...nobody, type: 's3', endpoint: silent.endpoint, answerMs: 50 }), {
+    name: 'BlobStoreUnavailable',
+    reason: 'ETIMEDOUT',
+  })
+  // Each of three attempts.
+  assert.equal(silent.unanswered.length, 3)
+  assert.ok(S3_ANSWER_MS <= 5_000)
+})
+
+test('questions to a store that fell silent end; an upload that takes longer than they may goes on', {
+  skip,
+}, async () => {
+  const bucket = `writ-${randomUUID()}`
+  const released = Promise.withResolvers<void>()
+  const arrived = Promise.withResolvers<void>()
+  let isSilent = false
+  await using silent = await startSilent(server.endpoint, ({ method, headers }) => {
+    if (!isSilent) return Promise.resolve()
+    if (method !== 'PUT' || headers['content-length'] !== '7') return undefined
+    arrived.resolve()
+    return released.promise
+  })
+  const blobs = await openBlobs({ ...settings(bucket), endpoint: silent.endpoint, answerMs: 1_000 })
+  const { sha256 } = await blobs.put(randomUUID(), streamOf('before'), { maxBytes: MIB })
+  isSilent = true
+  const project = randomUUID()
+  const slow = blobs.put(project, streamOf('through'), { maxBytes: MIB })
+  await arrived.promise
+  const asked = [blobs.stat(project, sha256), blobs.open(project, sha256), blobs.check()]
+  for (const { status, reason } of (await Promise.allSettled(asked)) as PromiseRejectedResult[])
+    assert.deepEqual([status, reason.name, reason.reason], ['rejected', 'BlobStoreUnavailable', 'ETIMEDOUT'])
+  isSilent = false
+  released.resolve()
+  const kept = await slow
+  assert.equal((await blobs.stat(project, kept.sha256))?.size, 7)
+  await blobs.close()
+})
+
+async function* streamOf(text: string) {
+  yield Buffer.from(text)
+}

@@ -19,6 +19,7 @@ import {
   projectFolder,
   resolveRange,
 } from './blobs.ts'
+import { S3_ANSWER_MS, S3_HANDLER } from './s3-patience.ts'
 import { giveOut, takeIn } from './streams.ts'
 
 export type S3Settings = {
@@ -37,6 +38,8 @@ export type S3Settings = {
   partBytes?: number
   /** The largest object that one copy request may copy. S3's own limit, 5 GiB, unless a test needs less. */
   singleCopyBytes?: number
+  /** How long a store may take to begin its answer to a question, in milliseconds; see `S3_ANSWER_MS`. */
+  answerMs?: number
   /** How old a leftover must be, in milliseconds, before open removes it. Default: a day. */
   sweepAfterMs?: number
 }
@@ -65,9 +68,11 @@ export async function openS3Blobs(settings: S3Settings): Promise<Blobs> {
     // The SDK's default checksums in trailers are refused or ignored by many stores that are not Amazon's.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    requestHandler: { connectionTimeout: 5_000, socketTimeout: 60_000 },
+    requestHandler: { ...S3_HANDLER, socketTimeout: 60_000 },
     maxAttempts: 3,
   })
+
+  const soon = { requestTimeout: settings.answerMs ?? S3_ANSWER_MS }
 
   const keyOf = (project: string, sha256: string) => prefix + blobPath(project, sha256)
   const temporaryKey = () => `${prefix}tmp/${randomUUID()}`
@@ -182,7 +187,7 @@ export async function openS3Blobs(settings: S3Settings): Promise<Blobs> {
   async function holds(Key: string, ref: BlobRef): Promise<boolean> {
     const size = await sizeOf(Key)
     if (size !== ref.size) return false
-    const { Body } = await client.send(new s3.GetObjectCommand({ Bucket, Key }))
+    const { Body } = await client.send(new s3.GetObjectCommand({ Bucket, Key }), soon)
     const intake = takeIn(streamOf(Body), { maxBytes: ref.size })
     for await (const _ of intake.chunks);
     return intake.ref().sha256 === ref.sha256
@@ -190,11 +195,11 @@ export async function openS3Blobs(settings: S3Settings): Promise<Blobs> {
 
   async function sizeOf(Key: string): Promise<number | undefined> {
     try {
-      return (await client.send(new s3.HeadObjectCommand({ Bucket, Key }))).ContentLength ?? 0
+      return (await client.send(new s3.HeadObjectCommand({ Bucket, Key }), soon)).ContentLength ?? 0
     } catch (error) {
       // A HEAD has no body to name the reason: a bucket that is gone says 404 like a key that is not there.
       if (statusOf(error) !== 404) throw error
-      await client.send(new s3.HeadBucketCommand({ Bucket }))
+      await client.send(new s3.HeadBucketCommand({ Bucket }), soon)
       return undefined
     }
   }
@@ -203,14 +208,14 @@ export async function openS3Blobs(settings: S3Settings): Promise<Blobs> {
     const Key = keyOf(project, sha256)
     try {
       if (range.start === undefined && range.end === undefined) {
-        const whole = await client.send(new s3.GetObjectCommand({ Bucket, Key }))
+        const whole = await client.send(new s3.GetObjectCommand({ Bucket, Key }), soon)
         return giveOut(streamOf(whole.Body), sha256, whole.ContentLength ?? 0, unavailable)
       }
       const size = await sizeOf(Key)
       if (size === undefined) throw new BlobMissing(sha256)
       const { start, end, whole } = resolveRange(range, size)
       const Range = whole ? undefined : `bytes=${start}-${end}`
-      const part = await client.send(new s3.GetObjectCommand({ Bucket, Key, Range }))
+      const part = await client.send(new s3.GetObjectCommand({ Bucket, Key, Range }), soon)
       return giveOut(streamOf(part.Body), whole ? sha256 : undefined, end - start + 1, unavailable)
     } catch (error) {
       if (error instanceof RangeError || error instanceof BlobMissing) throw error
@@ -248,7 +253,7 @@ export async function openS3Blobs(settings: S3Settings): Promise<Blobs> {
 
   async function check(): Promise<void> {
     const Key = temporaryKey()
-    await system(client.send(new s3.PutObjectCommand({ Bucket, Key, Body: 'probe' })))
+    await system(client.send(new s3.PutObjectCommand({ Bucket, Key, Body: 'probe' }), soon))
     await system(deleteKey(Key))
   }
 
@@ -280,7 +285,7 @@ export async function openS3Blobs(settings: S3Settings): Promise<Blobs> {
   }
 
   try {
-    await client.send(new s3.HeadBucketCommand({ Bucket })).catch(async (error) => {
+    await client.send(new s3.HeadBucketCommand({ Bucket }), soon).catch(async (error) => {
       if (statusOf(error) !== 404) throw error
       if (!settings.createBucket) throw new BlobStoreUnavailable(`there is no bucket ${Bucket}`, error)
       await client.send(new s3.CreateBucketCommand({ Bucket })).catch((again) => {

@@ -2,10 +2,8 @@
 export { configureRedaction, createRedactor, type Fields, liveSecrets, type Redactor, redactor } from './redactor.ts'
 export { isRedacted, personalKinds, REDACTION_VERSION, type RedactionKind, redactionKinds } from './rules.ts'
 export {
-  createRedactingStream,
   createScanner,
   type Finding,
   mayGoOn,
-  type RedactingStream,
   type Scanner,
 } from './stream.ts'

@@ -16,6 +16,8 @@ const TEXT = /(?:[\0\t\x20-\x7e]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2
 const SHORTEST_VALUE = 4
 /** Of 16 GiB of random bytes 860 had a shorter address, and 80 one of this length or more; of those few had a domain in one case. */
 const SHORTEST_ADDRESS = 9
+/** Values within values: of random bytes a few; so many are made, and count, or a made file would be looked at for ever. */
+const DEEPEST = 16
 const SCHEME = /[A-Za-z][A-Za-z0-9+.-]+:\/\/[\t\x20-\x7e]*$/
 
 /**
@@ -23,17 +25,17 @@ const SCHEME = /[A-Za-z][A-Za-z0-9+.-]+:\/\/[\t\x20-\x7e]*$/
  * that are no text (a file of a database, of a program, of random bytes) a value ends where the text ends, as it does for whoever
  * reads it, and counts if something is left; an address counts if it is no shorter than chance makes them, and its domain in one case.
  */
-export const findMeant = (text: string, on: { contact: boolean }): Span[] => findWithin(text, 0, text.length, on)
+export const findMeant = (text: string, on: { contact: boolean }): Span[] => findWithin(text, 0, text.length, on, 0)
 
-function findWithin(text: string, from: number, to: number, on: { contact: boolean }): Span[] {
+function findWithin(text: string, from: number, to: number, on: { contact: boolean }, depth: number): Span[] {
   const part = text.slice(from, to)
   const spans = [...findSpans(part, on), ...findWide(part)]
   return spans.flatMap(({ kind, start, end }) => {
     const span = { kind, start: from + start, end: from + end }
-    if (isTextAround(text, span) || isMeant(text, span)) return [span]
+    if (depth === DEEPEST || isTextAround(text, span) || isMeant(text, span)) return [span]
     // What was taken for a value may hold one: it went to the next space, over whatever lies between. Each is shorter than the
     // one around it by the name that it stands behind.
-    return end - start < to - from ? findWithin(text, span.start, span.end, on) : []
+    return end - start < to - from ? findWithin(text, span.start, span.end, on, depth + 1) : []
   })
 }
 

@@ -69,7 +69,7 @@ export function createRedactor(on: { key: Uint8Array; live?: readonly string[] }
         spans.push({ kind: 'live-secret', start: at, end: at + secret.length })
     }
     findEncoded(folded.text, (decoded) => suspect(decoded) && spansOf(decoded, contact)[0]?.kind, spans)
-    return joined(unfolded(spans, folded), text)
+    return unfolded(joined(spans, folded.text), folded)
   }
 
   function replace(text: string, contact: boolean): string {
@@ -160,7 +160,7 @@ function findEncoded(
 }
 
 /** The same spans in the text before it was folded. */
-const unfolded = (spans: readonly Span[], { at }: Folded): readonly Span[] =>
+const unfolded = (spans: Span[], { at }: Folded): Span[] =>
   at === undefined ? spans : spans.map(({ kind, start, end }) => ({ kind, start: at[start]!, end: at[end]! }))
 
 /** In order, overlapping ones as one (under the kind of the first, or of a live secret), and none that touches a marker. */

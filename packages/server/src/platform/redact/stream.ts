@@ -8,36 +8,11 @@ const MOST = 1_048_576
 /** Longer than a name and what stands between it and its value. */
 const BEHIND = 256
 
-/** Redacts text that comes in pieces of any size; memory is bounded. What `push` answers may be shorter or longer than what came. */
-export interface RedactingStream {
-  push(chunk: string): string
-  end(): string
-}
-
-export function createRedactingStream(redactor: Redactor = processRedactor): RedactingStream {
-  let held = ''
-  return {
-    push(chunk) {
-      held += chunk
-      if (held.length < 2 * HOLD) return ''
-      const cut = cutOf(redactor.find(held), held)
-      const ready = redactor.text(held.slice(0, cut))
-      held = held.slice(cut)
-      return ready
-    },
-    end() {
-      const rest = redactor.text(held)
-      held = ''
-      return rest
-    },
-  }
-}
-
 /** Where a text may be cut behind `from` so that no span is. */
-function cutOf(spans: readonly Span[], text: string, from = 0): number {
+function cutOf(spans: readonly Span[], text: string, from: number): number {
   let cut = text.length - HOLD
   for (const span of spans) if (span.start < cut && span.end > cut) cut = span.start
-  // A span from the beginning on that will not end: it is redacted as far as it came.
+  // A span from the beginning on that will not end: it counts as far as it came.
   if (cut <= from) return text.length > MOST ? text.length : from
   // Not in the middle of a word, or its first half would look like something else, or like nothing.
   const word = /[^\s]{0,4096}$/.exec(text.slice(Math.max(0, cut - 4_096), cut))![0]
@@ -68,20 +43,26 @@ export const SCANNED_BYTES = 16 * 1_048_576
  * places are exact.
  */
 export function createScanner(redactor: Redactor = processRedactor): Scanner {
-  const found = new Map<RedactionKind, { count: number; offset: number }>()
+  const counted = new Map<RedactionKind, { count: number; offset: number }>()
   let held = ''
   let base = 0
   // So much of what is held was counted before. It is held for the name that a value stands behind: a cut may part the two, in a
   // line without spaces, or where a byte of a wide character looks like one.
   let known = 0
+  /** How two bytes make a character, where the first two of the file say so. */
+  let marked: Order | undefined
   function look(whole: boolean) {
-    const spans = redactor.find(held, formOf(held))
+    if (base === 0) marked = markOf(held)
+    const form = formOf(held)
+    const order = marked ?? (form.bytes ? undefined : orderOf(held, base))
+    const found = redactor.find(held, form)
+    const spans = order === undefined ? found : together(found, findWide(redactor, held, base, order))
     const upTo = whole ? held.length : cutOf(spans, held, known)
     for (const { kind, start } of spans) {
       if (start < known || start >= upTo) continue
-      const one = found.get(kind)
+      const one = counted.get(kind)
       if (one) one.count++
-      else found.set(kind, { count: 1, offset: base + start })
+      else counted.set(kind, { count: 1, offset: base + start })
     }
     const gone = Math.max(0, upTo - BEHIND)
     base += gone
@@ -97,7 +78,7 @@ export function createScanner(redactor: Redactor = processRedactor): Scanner {
     },
     end() {
       look(true)
-      return [...found]
+      return [...counted]
         .map(([kind, { count, offset }]) => ({ kind, count, offset }))
         .sort((a, b) => a.offset - b.offset)
     },
@@ -115,6 +96,39 @@ function formOf(text: string): { plain: boolean; bytes: boolean } {
   // The other half of a letter may be any byte.
   if (zeros > 0.3 && zeros < 0.7) return { plain: false, bytes: false }
   return { plain: share(/[\t\n\r\x20-\x7e]/g) > 0.3 || !/%[0-9a-fA-F]{2}/.test(text), bytes: true }
+}
+
+type Order = 'little' | 'big'
+
+/** The mark at the beginning of a file of two bytes a character. */
+const markOf = (text: string): Order | undefined =>
+  text.startsWith('\xff\xfe') ? 'little' : text.startsWith('\xfe\xff') ? 'big' : undefined
+
+/** Which byte of a character comes first, by the zeros of its ASCII. `base` is where in the file the text begins. */
+function orderOf(text: string, base: number): Order {
+  const start = text.slice(0, 512)
+  let even = 0
+  for (let at = start.indexOf('\0'); at >= 0; at = start.indexOf('\0', at + 1)) even += (base + at) % 2 === 0 ? 1 : -1
+  return even > 0 ? 'big' : 'little'
+}
+
+/** What there is in a text of two bytes a character, which is given as one character a byte. */
+function findWide(redactor: Redactor, text: string, base: number, order: Order): Span[] {
+  const skip = base % 2
+  const bytes = Buffer.from(text.slice(skip, text.length - ((text.length - skip) % 2)), 'latin1')
+  const decoded = (order === 'big' ? bytes.swap16() : bytes).toString('utf16le')
+  return redactor.find(decoded).map(({ kind, start, end }) => ({ kind, start: skip + 2 * start, end: skip + 2 * end }))
+}
+
+/** Spans that were found in two ways, in order: where both found something it counts once, as the first way has it. */
+function together(spans: readonly Span[], more: readonly Span[]): Span[] {
+  const all = [...spans]
+  let at = 0
+  for (const span of more) {
+    while (at < spans.length && spans[at]!.end <= span.start) at++
+    if (at === spans.length || spans[at]!.start >= span.end) all.push(span)
+  }
+  return all.sort((a, b) => a.start - b.start)
 }
 
 // A name of something secret at the end of a line, or with the sign behind it: its value may be the next.

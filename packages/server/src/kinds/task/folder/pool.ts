@@ -50,6 +50,8 @@ export interface Reader {
 const DESCRIBE_MS = 10_000
 const LEAVE_MS = 2_000
 const KEPT_ERRORS = 2_000
+/** Of a line that does not end the newest so many characters are kept. */
+const LONGEST_LINE = 64 * 1024
 /** Of the memory: a process that took so much is replaced before another task pays for it. */
 const FULL = 0.8
 const child = fileURLToPath(new URL('./child.ts', import.meta.url))
@@ -231,12 +233,21 @@ function openProcess(on: PoolSettings, sources: Sources): Process {
     | undefined
 
   const kill = () => killGroup(forked)
-  const heard = (text: string) => {
-    errors = (errors + text).slice(-KEPT_ERRORS)
-    for (const line of text.split('\n')) if (line !== '') current?.log(line)
+  /** What came comes in pieces of any size: a line counts once it is whole, or a secret would go by in halves. */
+  const begun = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const)
+    forked[name]!.setEncoding('utf8').on('data', (text: string) => {
+      errors = (errors + text).slice(-KEPT_ERRORS)
+      const lines = (begun[name] + text).split('\n')
+      begun[name] = lines.pop()!.slice(-LONGEST_LINE)
+      for (const line of lines) if (line !== '') current?.log(line)
+    })
+  /** What the work wrote last may have no end of its line; what the next one writes begins a line. */
+  function endLines(): void {
+    for (const line of [begun.stdout, begun.stderr]) if (line !== '') current?.log(line)
+    begun.stdout = ''
+    begun.stderr = ''
   }
-  forked.stdout!.setEncoding('utf8').on('data', heard)
-  forked.stderr!.setEncoding('utf8').on('data', heard)
   const { promise: ready, resolve: isReady } = Promise.withResolvers<void>()
   forked.on('message', (message: FromChild) => {
     if (message.say === 'ready') return isReady()
@@ -336,6 +347,7 @@ function openProcess(on: PoolSettings, sources: Sources): Process {
           log: keep,
           may,
           over(outcome) {
+            endLines()
             current = undefined
             stepping.clear()
             clearTimeout(patience)
