@@ -94,7 +94,7 @@ export async function openLogFiles(options: {
     if (bytes.length < width * HASH_BYTES) throw new LogError('LOG_DAMAGED', `${level}/${index}: the hash tile is cut`)
     return bytes.subarray(0, width * HASH_BYTES)
   }
-  // What was written last is what the next proof is about: read back, it would be a request to the store for each tile of it.
+  // The tiles of hashes that were written last: the next proof is about them, and read back each would be a request to the store.
   let written: ReadonlyMap<string, Uint8Array> = new Map()
   const readWide = async (tile: Tile) => {
     const path = tilePath(tile)
@@ -146,7 +146,7 @@ export async function openLogFiles(options: {
     const grown = await grow(from, entries, hash)
     // Stopped anywhere in here, the published log is untouched and whole.
     await store.add(grown.files)
-    written = grown.files
+    written = new Map([...grown.files].filter(([path]) => !path.startsWith('tile/entries/')))
     edge = grown.edge
     return { size: edge.size, root: edge.root }
   }
