@@ -766,6 +766,13 @@ test('who names dead letters hears of those that are none', async (t) => {
   assert.equal((await writ(['dlq', 'replay', '--queue', 'mail', '--yes'])).code, 0)
   const purged = await writ(['dlq', 'purge', '90', '91', '--yes'])
   assert.deepEqual([purged.code, purged.out.trim()], [1, 'Purged  1'])
+  const { writ: held } = await openCommandLine(t, () => ({ json: { replayed: [again], left: 1 } }))
+  const stays = await held(['dlq', 'replay', '90', '91'])
+  assert.deepEqual(
+    [stays.code, stays.out.split('\n')[1]],
+    [1, 'Left      1; another task with the same unique key has not ended'],
+  )
+  assert.match(stays.err, /^writ: Of those that were named, 1 stayed as they are/)
   const { writ: other } = await openCommandLine(t, () => ({ json: { replayed: [], left: 0 } }))
   assert.match((await other(['dlq', 'replay', '90'])).err, /^writ: Task 90 is not among the dead letters/)
 })
