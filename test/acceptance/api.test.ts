@@ -119,6 +119,17 @@ holds('a refusal says in words what was expected', async ({ admin, employee }) =
       'body.due_at',
       'must be a time as in RFC 3339, such as 2026-05-17T09:30:00Z, or null',
     ],
+    // An offset without minutes, a leap second: no time that can be counted with.
+    ...(await Promise.all(
+      ['2027-01-31T09:00:00+08', '2016-12-31T23:59:60Z'].map(
+        async (run_at) =>
+          [
+            await admin.post('/tasks', { handler: 'system.ping', run_at }),
+            'body.run_at',
+            'must be a time as in RFC 3339, such as 2026-05-17T09:30:00Z',
+          ] as const,
+      ),
+    )),
   ] as const
   for (const [answer, path, message] of faults) {
     const { errors, detail } = refused(answer, 422, 'VALIDATION_FAILED')
