@@ -616,9 +616,9 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '请从第一条未保存的行开始发送，或以 `left_out` 说明之前丢弃了多少行。',
   ],
   STEP_INVALID: [
-    'A name has up to 100 letters, digits, spaces and `_.:/#-`; a result is JSON of at most 64 KiB.',
+    'A name has up to 100 characters in one line; a result is JSON of at most 64 KiB.',
     '这不是有效的步骤。',
-    '名称最多 100 个字母、数字、空格或 `_.:/#-`；结果为不超过 64 KiB 的 JSON。',
+    '名称最多 100 个字符，不换行；结果为不超过 64 KiB 的 JSON。',
   ],
   DISPATCH_DENIED: [
     'Whoever dispatched the parent must be an active member who may dispatch tasks; dispatch it again as somebody who may.',

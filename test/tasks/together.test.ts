@@ -59,12 +59,13 @@ function handlers() {
       handlerOf(
         'test.begins',
         async (input, ctx) => {
-          const first = await ctx.step('first', async () => input)
+          const first = await ctx.step('第一步（🧧，“a@b” → c）', async () => input)
           if (ctx.attempt === 1) throw new Error('not yet')
           return { first, input }
         },
         { maxAttempts: 2 },
       ),
+      handlerOf('test.names', async (input, ctx) => ctx.step(String(input), async () => 1)),
       handlerOf('test.stranger', async (input, ctx) => ctx.waitFor(String(input))),
       handlerOf('test.wrong', async (_, ctx) => ctx.dispatch('x', { handler: 'no.such.handler' })),
     ],
@@ -430,6 +431,21 @@ for (const [how, end] of [
     assert.equal(children.length, 2)
     for (const { id } of children) assert.equal((await by.settled(id)).state, 'cancelled')
   })
+
+scenario('a step that has no name is refused in words', async ({ by }) => {
+  for (const [name, shown] of [
+    ['', '""'],
+    ['a\nb', '"a\\nb"'],
+    ['长'.repeat(101), `"${'长'.repeat(100)}"`],
+  ] as const) {
+    const task = await by.settled((await by.dispatch('test.names', name, { max_attempts: 3 })).id)
+    assert.deepEqual(
+      [task.error_code, task.error, task.attempt],
+      ['STEP_NAME_INVALID', `${shown} is no name of a step: 1 to 100 characters, in one line`, 1],
+    )
+  }
+  assert.equal((await by.settled((await by.dispatch('test.names', '🏭'.repeat(100))).id)).state, 'completed')
+})
 
 scenario('a deadline before the first start is refused, also where debouncing says when that is', async (on) => {
   const { system, by } = on

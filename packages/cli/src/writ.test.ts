@@ -559,16 +559,25 @@ test('a schedule is added with its times, and times that are not saved are shown
     '{"n":1}',
     '--when-running',
     'skip',
+    '--attempts',
+    '3',
+    '--limit',
+    '90',
+    '--concurrency-key',
+    '客户 17',
   ]
   const { out, code } = await writ(add)
   assert.equal(code, 0)
   assert.match(out, /every 5400 s/)
+  assert.match(out, /^Input +\{"n":1\}$/m)
+  assert.match(out, /^Its tasks +queue night$/m)
   assert.deepEqual(JSON.parse(asked[0]?.body ?? ''), {
     name: 'nightly',
     handler: 'system.ping',
     every_seconds: 5_400,
     input: { n: 1 },
     when_running: 'skip',
+    options: { max_attempts: 3, timeout_ms: 90_000, concurrency_key: '客户 17' },
   })
   const next = await writ(['schedule', 'next', '--cron', '0 9 * * *', '--zone', 'Asia/Shanghai'])
   assert.match(next.out, /2026-01-06 01:00:00Z/)

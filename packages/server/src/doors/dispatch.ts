@@ -28,7 +28,7 @@ import type { Tx } from '../platform/db/index.ts'
 import { serveDocs } from '../platform/http/docs.ts'
 import { whileConnected } from '../platform/http/gone.ts'
 import { type Ask, type Handlers, type Mounting, mount } from '../platform/http/mount.ts'
-import { type Recognise, refusalOf } from '../platform/http/problem.ts'
+import { isCutOff, type Recognise, refusalOf } from '../platform/http/problem.ts'
 import { whenAsked } from '../platform/http/when-asked.ts'
 import type { Logger } from '../platform/log.ts'
 import { readLax } from './lax.ts'
@@ -455,6 +455,10 @@ function answerAsFastApi(scope: FastifyInstance, on: DispatchOn): void {
       return reply
         .code(422)
         .send({ detail: known.fields.map(({ path, message }) => ({ type: 'value_error', loc: [path], msg: message })) })
+    if (!known && isCutOff(request)) {
+      on.log.info({ request: request.id }, 'request cut off')
+      return reply
+    }
     const refusal = known ?? new AppError('INTERNAL')
     if (!known || refusal.status >= 500)
       on.log[known ? 'warn' : 'error'](

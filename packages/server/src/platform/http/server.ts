@@ -13,7 +13,7 @@ import type { Clock } from '../clock.ts'
 import { uuidv7 } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import { clientAddress, createAddressSet } from './client-address.ts'
-import { problemOf, type Recognise, refusalOf } from './problem.ts'
+import { isCutOff, problemOf, type Recognise, refusalOf } from './problem.ts'
 import { whenAsked } from './when-asked.ts'
 
 declare module 'fastify' {
@@ -160,6 +160,10 @@ export async function createHttpServer(on: {
 
   app.setErrorHandler(async (error, request, reply) => {
     const known = refusalOf(error, on.recognise)
+    if (!known && isCutOff(request)) {
+      log.info({ request: request.id }, 'request cut off')
+      return reply
+    }
     const refusal = known ?? new AppError('INTERNAL')
     if (!known || refusal.status >= 500) {
       log[known ? 'warn' : 'error'](
