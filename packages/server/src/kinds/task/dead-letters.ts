@@ -2,7 +2,7 @@ import type { Submitted, TaskDetail } from '@writ/api'
 import { append, appendAll } from '../../audit/index.ts'
 import type { Caller } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
-import type { Tx } from '../../platform/db/index.ts'
+import { DatabaseConflict, type Tx } from '../../platform/db/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 import {
   type Asked,
@@ -102,7 +102,12 @@ export function createDeadLetters(on: {
       })),
     )
     const replayed = rows.flatMap((row, i) => (submitted[i]!.duplicate ? [] : [{ row, as: submitted[i]! }]))
-    if (replayed.length > 0) await store.purgeDead(tx, { ids: replayed.map(({ row }) => row.id) }, caller.at)
+    const dead = replayed.filter(({ row }) => row.dead_at !== null && row.purged_at === null)
+    if (dead.length > 0) {
+      const left = await store.purgeDead(tx, { ids: dead.map(({ row }) => row.id) }, caller.at)
+      // Another server replayed or purged some of them since they were read: tried again, they are not there.
+      if (left < dead.length) throw new DatabaseConflict(new Error('a dead letter is gone meanwhile'))
+    }
     await appendAll(
       tx,
       await Promise.all(

@@ -3,7 +3,14 @@ import { SYSTEM } from '../../audit/index.ts'
 import { type Caller, personOf, seesAll } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
-import { type Command, type RequestKey, remember, type Tx, takeNumbersOf } from '../../platform/db/index.ts'
+import {
+  type Command,
+  DatabaseConflict,
+  type RequestKey,
+  remember,
+  type Tx,
+  takeNumbersOf,
+} from '../../platform/db/index.ts'
 import { answerOf } from '../../platform/http/mount.ts'
 import { uuidv7 } from '../../platform/ids.ts'
 import { jsonOrNull } from '../../platform/json.ts'
@@ -200,8 +207,12 @@ export function createSubmit(
       return foldedInto(i) ?? (key === null ? undefined : owners?.get(key))
     }
     for (const [i, { task }] of all.entries()) {
-      const owner = task.uniquePolicy === 'reject' ? ownerOf(i) : undefined
-      if (owner && owner.id !== ids[i]) throw new AppError('TASK_DUPLICATE', { key: task.uniqueKey!, task: owner.id })
+      const owner = ownerOf(i)
+      if (!owner || owner.id === ids[i] || foldedInto(i)) continue
+      // Whom another server put there since it was looked for is met when all of this is tried again.
+      if ((task.uniquePolicy === 'replace' || task.debounce !== null) && !ids.includes(owner.id))
+        throw new DatabaseConflict(new Error(`unique key ${task.uniqueKey} was taken meanwhile`))
+      if (task.uniquePolicy === 'reject') throw new AppError('TASK_DUPLICATE', { key: task.uniqueKey!, task: owner.id })
     }
     const after = new Map(
       [...(rivals ?? [])].flatMap(([i, rival]) => ('after' in rival ? [[ids[i]!, rival.after] as const] : [])),
