@@ -475,6 +475,17 @@ export async function findCancelReasons(tx: Tx, ids: readonly string[]): Promise
   return new Map(rows.flatMap(({ id, cancel_reason }) => (cancel_reason === null ? [] : [[id, cancel_reason]])))
 }
 
+/** Which of these were asked to stop, with the reason if somebody gave one. */
+export async function findCancelled(tx: Tx, ids: readonly string[]): Promise<Map<string, string | null>> {
+  const rows = await tx.db
+    .selectFrom('runs')
+    .select(['id', 'cancel_reason'])
+    .where('id', 'in', ids)
+    .where('cancel_requested_at', 'is not', null)
+    .execute()
+  return new Map(rows.map(({ id, cancel_reason }) => [id, cancel_reason]))
+}
+
 /** When its work was begun for the first time, of a task that goes on later. */
 export async function noteStart(tx: Tx, id: string, at: number | null): Promise<void> {
   if (at !== null)
