@@ -6,7 +6,7 @@ import { faultsOf, type Handler, TaskError } from './handler.ts'
 import { INLINE_BYTES, keepJson } from './payload.ts'
 import { backoffMs } from './retry.ts'
 import type { Payloads } from './sealed.ts'
-import { type Attempted, CANCELLED, type End, type Ending } from './settle.ts'
+import type { Attempted, End, Ending } from './settle.ts'
 import type { WorkRow } from './store.ts'
 
 // How an attempt ends, wherever it was made: in this server, or by a worker that tells it.
