@@ -539,9 +539,9 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '至少给出检查、工单、资产、时间或文字之一；先查看预计数量。',
   ],
   TASKS_UNFILTERED: [
-    'Name at least one of queue, handler, error code, tag or time; look at the count first.',
+    'Name at least one of queue, handler, error code, tag, cost or time; look at the count first.',
     '必须指明要处理哪些任务。',
-    '至少给出队列、处理器、错误码、标签或时间之一；先查看预计数量。',
+    '至少给出队列、处理器、错误码、标签、费用或时间之一；先查看预计数量。',
   ],
   TASK_CALLBACK_REFUSED: [
     'Use an https url of a public address, or name the host in WRIT_EGRESS_ALLOW.',
