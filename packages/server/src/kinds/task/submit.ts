@@ -207,7 +207,7 @@ export function createSubmit(
       return foldedInto(i) ?? (key === null ? undefined : owners?.get(key))
     }
     for (const [i, { task }] of all.entries()) {
-      const owner = ownerOf(i)
+      const owner = task.uniqueKey === null ? undefined : ownerOf(i)
       if (!owner || owner.id === ids[i] || foldedInto(i)) continue
       // Whom another server put there since it was looked for is met when all of this is tried again.
       if ((task.uniquePolicy === 'replace' || task.debounce !== null) && !ids.includes(owner.id))
@@ -309,9 +309,9 @@ export function createSubmit(
 function someMeet(inputs: readonly SubmitTasks[]): boolean {
   const keys = new Set<string>()
   for (const { tasks } of inputs) {
-    const mine = tasks.filter(({ uniqueKey }) => uniqueKey !== null)
-    if (mine.some((one) => keys.has(one.uniqueKey!) && (one.uniquePolicy === 'replace' || one.debounce))) return true
-    for (const { uniqueKey } of mine) keys.add(uniqueKey!)
+    for (const { uniqueKey, uniquePolicy, debounce } of tasks)
+      if (uniqueKey !== null && keys.has(uniqueKey) && (uniquePolicy === 'replace' || debounce !== null)) return true
+    for (const { uniqueKey } of tasks) if (uniqueKey !== null) keys.add(uniqueKey)
   }
   return false
 }
