@@ -539,9 +539,9 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '至少给出检查、工单、资产、时间或文字之一；先查看预计数量。',
   ],
   TASKS_UNFILTERED: [
-    'Name at least one of queue, handler, error code, tag or time; look at the count first.',
+    'Name at least one of queue, handler, error code, tag, cost or time; look at the count first.',
     '必须指明要处理哪些任务。',
-    '至少给出队列、处理器、错误码、标签或时间之一；先查看预计数量。',
+    '至少给出队列、处理器、错误码、标签、费用或时间之一；先查看预计数量。',
   ],
   TASK_CALLBACK_REFUSED: [
     'Use an https url of a public address, or name the host in WRIT_EGRESS_ALLOW.',
@@ -616,9 +616,9 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '请从第一条未保存的行开始发送，或以 `left_out` 说明之前丢弃了多少行。',
   ],
   STEP_INVALID: [
-    'A name has up to 100 letters, digits, spaces and `_.:/#-`; a result is JSON of at most 64 KiB.',
+    'A name has up to 100 characters in one line; a result is JSON of at most 64 KiB.',
     '这不是有效的步骤。',
-    '名称最多 100 个字母、数字、空格或 `_.:/#-`；结果为不超过 64 KiB 的 JSON。',
+    '名称最多 100 个字符，不换行；结果为不超过 64 KiB 的 JSON。',
   ],
   DISPATCH_DENIED: [
     'Whoever dispatched the parent must be an active member who may dispatch tasks; dispatch it again as somebody who may.',

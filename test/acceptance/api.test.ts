@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import type { Comment, Project, Ticket, Token } from '@writ/api'
 import type { Static } from 'typebox'
+import { until } from '../test-system.ts'
 import { holds, ok, refused } from '../verifies.ts'
 
 const keyed = (key: string) => ({ headers: { 'idempotency-key': key } })
@@ -119,6 +122,17 @@ holds('a refusal says in words what was expected', async ({ admin, employee }) =
       'body.due_at',
       'must be a time as in RFC 3339, such as 2026-05-17T09:30:00Z, or null',
     ],
+    // An offset without minutes, a leap second: no time that can be counted with.
+    ...(await Promise.all(
+      ['2027-01-31T09:00:00+08', '2016-12-31T23:59:60Z'].map(
+        async (run_at) =>
+          [
+            await admin.post('/tasks', { handler: 'system.ping', run_at }),
+            'body.run_at',
+            'must be a time as in RFC 3339, such as 2026-05-17T09:30:00Z',
+          ] as const,
+      ),
+    )),
   ] as const
   for (const [answer, path, message] of faults) {
     const { errors, detail } = refused(answer, 422, 'VALIDATION_FAILED')
@@ -137,6 +151,26 @@ holds('a body that is announced and not sent is none; one that is no JSON is ref
   refused(await employee.post('/tickets', undefined, json), 422, 'VALIDATION_FAILED')
   const text = { headers: { 'content-type': 'text/plain' } }
   refused(await employee.post('/tickets', { title: 'x' }, text), 415, 'MEDIA_TYPE_UNSUPPORTED')
+})
+
+holds('a client that goes away in the middle of its body is no failure of the server', async (system) => {
+  const { hostname, port } = new URL(system.base)
+  const { token } = ok(await system.admin.post<{ token: string }>('/tokens', { name: 'cut off', role: 'admin' }), 201)
+  for (const path of ['/dispatch', '/api/v1/tasks']) {
+    const head = `POST ${path} HTTP/1.1\r\nHost: x\r\nX-API-Token: ${token}\r\nContent-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n`
+    const before = system.log().length
+    // Whoever goes before the body is read is not heard of at all.
+    await until(`${path} heard of it`, async () => {
+      const socket = connect(Number(port), hostname)
+      socket.on('error', () => {})
+      socket.write(head)
+      await once(socket, 'data')
+      ok(await system.admin.get('/auth/me'))
+      socket.destroy()
+      return system.log().slice(before).includes('request cut off')
+    })
+  }
+  assert.doesNotMatch(system.log(), /request failed/)
 })
 
 holds('projects are fenced off from each other, and named by X-Project', async ({ admin, employee, bob }) => {

@@ -92,6 +92,16 @@ verifies(
       [broken.status, await broken.json()],
       [422, { detail: [{ type: 'json_invalid', loc: ['body'], msg: 'JSON decode error', input: {} }] }],
     )
+    const forbidden = await fetch(`${sys.base}/dispatch`, {
+      method: 'POST',
+      headers: { 'x-api-token': token, 'content-type': 'application/json' },
+      body: '{"task": "system.ping", "taskData": {"__proto__": 1}}',
+    })
+    const said = 'must have no field called __proto__, nor constructor with prototype in it'
+    assert.deepEqual(
+      [forbidden.status, await forbidden.json()],
+      [422, { detail: [{ type: 'value_error', loc: ['body'], msg: said }] }],
+    )
     const params = await admin.post('/dispatch', { task: 'proxy_forward', taskData: {} })
     assert.deepEqual([params.status, params.body], [422, { detail: 'Invalid task params: urls required' }])
     const unknown = await admin.post('/dispatch', { task: 'nope', taskData: {} })
@@ -102,6 +112,30 @@ verifies(
     assert.equal(ok(await admin.get('/task/nosuch/detail')), null)
   },
 )
+
+holds('numbers and booleans are read as the gateway read them, and what it ignored is ignored', async (sys) => {
+  const admin = await withToken(sys, 'admin')
+  const ping = { task: 'system.ping', taskData: {} }
+  type Answer = { task_id: string; status?: string; detail: { type: string; msg: string }[] }
+  const done = ok(await admin.post<Answer>('/dispatch', { ...ping, async: 'False', maxRetries: ' 3 ' }))
+  assert.equal(done.status, 'completed')
+  const [task] = ok(await sys.admin.get<{ max_attempts: number }[]>('/tasks?limit=1'))
+  assert.equal(task!.max_attempts, 4)
+  assert.equal(ok(await admin.post<Answer>('/dispatch', { ...ping, async: 0 })).status, 'completed')
+  // Of the one in the data only `false` itself says so.
+  assert.equal(ok(await admin.post<Answer>('/dispatch', { ...ping, taskData: { async: 'false' } })).status, undefined)
+  for (const [body, type] of [
+    [{ ...ping, maxRetries: 'three' }, 'int_parsing'],
+    [{ ...ping, maxRetries: 3.5 }, 'int_from_float'],
+    [{ ...ping, async: 'maybe' }, 'bool_parsing'],
+    [{ ...ping, async: 2 }, 'bool_type'],
+  ] as const) {
+    const refused = await admin.post<Answer>('/dispatch', body)
+    assert.deepEqual([refused.status, refused.body.detail[0]?.type], [422, type])
+  }
+  assert.ok(Array.isArray(ok(await admin.get('/logs/list?backup=1'))))
+  assert.ok(ok(await admin.get<{ tasks: string[] }>('/tasks?_=1795815900')).tasks.includes('system.ping'))
+})
 
 holds('the door has a port of its own where one is set, with its documents and one limit for both', async (sys) => {
   const port = await freePort()

@@ -98,7 +98,10 @@ for (const backend of backends()) {
     'at its time a schedule starts a task in its owner’s name, and says so',
     async ({ system, by, add, get, pass }) => {
       const due = system.now() + HOUR
-      const made = await add({ input: { n: 7 }, options: { priority: 3, tags: ['nightly'] } })
+      const made = await add({
+        input: { n: 7 },
+        options: { priority: 3, tags: ['nightly'], concurrency_key: '客户 17 🏭' },
+      })
       assert.equal(made.next_at, text(due))
       assert.deepEqual(
         made.next,
@@ -115,8 +118,8 @@ for (const backend of backends()) {
       assert.equal(fired.next_at, text(due + HOUR))
       const task: TaskDetail = await by.settled(fired.last_run_id!)
       assert.deepEqual(
-        [task.state, task.input, task.priority, task.tags, task.executed_by_username],
-        ['completed', { n: 7 }, 3, ['nightly'], 'admin'],
+        [task.state, task.input, task.priority, task.tags, task.concurrency_key, task.executed_by_username],
+        ['completed', { n: 7 }, 3, ['nightly'], '客户 17 🏭', 'admin'],
       )
       assert.deepEqual(task.metadata.schedule, { id: made.id, name: made.name, due_at: text(due) })
       const [run] = await by.read((tx) =>

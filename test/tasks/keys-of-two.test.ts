@@ -2,14 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type App, openApp } from '../../packages/server/src/app.ts'
-import { loadConfig } from '../../packages/server/src/config.ts'
-import { createLog } from '../../packages/server/src/platform/log.ts'
+import type { App } from '../../packages/server/src/app.ts'
 import { backends } from '../backends.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
 import { missingRedis, startRedis } from '../servers/redis.ts'
 import { type TestSystem, until } from '../test-system.ts'
 import { dispatcherOf, handlerOf } from './dispatch.ts'
+import { openSecond } from './second.ts'
 
 /** Of one queue each server does two at once: three that run are on both. */
 const EACH = 2
@@ -133,34 +132,4 @@ async function runBoth(
   }
   await system.settle()
   await system.check()
-}
-
-/** On the data and the database of the first. */
-async function openSecond(
-  system: TestSystem,
-  testHandlers: ReturnType<typeof handlerOf>[],
-  env: Record<string, string>,
-) {
-  const { config, problems } = loadConfig({
-    argv: [],
-    cwd: system.folder,
-    env: {
-      HOST: '127.0.0.1',
-      PORT: '0',
-      WRIT_DATA_DIR: `${system.folder}/data`,
-      WRIT_CHECKPOINT_INTERVAL_MS: '20',
-      WRIT_SELF_CHECK_MINUTES: '0',
-      DATABASE_URL: system.databaseUrl!,
-      ...env,
-    },
-  })
-  assert.ok(config, problems?.join('\n'))
-  const app = await openApp({
-    config,
-    log: createLog({ level: 'error', format: 'text' }),
-    passwordCost: { memory: 64, passes: 1, parallelism: 1 },
-    testHandlers,
-  })
-  await app.listen()
-  return { app, [Symbol.asyncDispose]: () => app.stop() }
 }

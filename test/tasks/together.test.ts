@@ -56,6 +56,16 @@ function handlers() {
         if (ctx.attempt === 1) throw new Error('after the dispatch')
         return id
       }),
+      handlerOf(
+        'test.begins',
+        async (input, ctx) => {
+          const first = await ctx.step('第一步（🧧，“a@b” → c）', async () => input)
+          if (ctx.attempt === 1) throw new Error('not yet')
+          return { first, input }
+        },
+        { maxAttempts: 2 },
+      ),
+      handlerOf('test.names', async (input, ctx) => ctx.step(String(input), async () => 1)),
       handlerOf('test.stranger', async (input, ctx) => ctx.waitFor(String(input))),
       handlerOf('test.wrong', async (_, ctx) => ctx.dispatch('x', { handler: 'no.such.handler' })),
     ],
@@ -350,3 +360,122 @@ scenario(
     for (const { id } of submitted) await by.settled(id)
   },
 )
+
+scenario('what a task of a batch waits for is its own, whatever another with its unique key names', async ({ by }) => {
+  const never = await by.dispatch('test.echo', 'never', { run_at: '2999-01-01T00:00:00Z' })
+  const keyed = { handler: 'test.echo', unique_key: 'twice in a batch' }
+  const [first, again, last] = await by.submit(
+    { ...keyed, input: 'first' },
+    { ...keyed, input: 'again', depends_on: ['batch:0', never.id] },
+    { handler: 'test.echo', input: 'last', depends_on: ['batch:1'] },
+  )
+  assert.deepEqual([again!.id, again!.duplicate], [first!.id, true])
+  assert.equal((await by.settled(last!.id)).state, 'completed')
+  const done = await by.settled(first!.id)
+  assert.deepEqual([done.result, done.depends_on], ['first', []])
+})
+
+scenario(
+  'of dispatches that are committed together the last one is debounced, and the last one replaces',
+  async (on) => {
+    const { system, by, work } = on
+    const soon = { unique_key: 'at once', debounce: { wait_ms: 5_000 } }
+    const all = await Promise.all(['a', 'b', 'c'].map((input) => by.dispatch('test.echo', input, soon)))
+    assert.equal(new Set(all.map(({ id }) => id)).size, 1)
+    system.advance(5_000)
+    assert.equal((await by.settled(all[0]!.id)).result, 'c')
+    const place = { unique_key: 'the place', unique_policy: 'replace', run_at: '2999-01-01T00:00:00Z' } as const
+    const rivals = await Promise.all(['x', 'y'].map((input) => by.dispatch('test.echo', input, place)))
+    assert.deepEqual(
+      rivals.map(({ duplicate }) => duplicate),
+      [false, false],
+    )
+    assert.equal((await by.settled(rivals[0]!.id)).error_code, 'REPLACED')
+    assert.equal((await by.find(rivals[1]!.id)).state, 'pending')
+    assert.deepEqual(work.ran, ['c'])
+  },
+)
+
+scenario('a task that has begun keeps its input: what is debounced comes after it', async ({ system, by }) => {
+  const key = { unique_key: 'has begun' }
+  const begun = await by.dispatch('test.begins', 'old', key)
+  await until('it failed once', async () => (await by.find(begun.id)).attempts[0]?.outcome === 'failed')
+  const next = await by.dispatch('test.echo', 'new', { ...key, debounce: { wait_ms: 1 } })
+  assert.deepEqual([next.id === begun.id, next.duplicate], [false, false])
+  assert.equal((await by.find(next.id)).waiting_for, 'dependencies')
+  system.advance(10_000)
+  assert.deepEqual((await by.settled(begun.id)).result, { first: 'old', input: 'old' })
+  assert.equal((await by.settled(next.id)).result, 'new')
+})
+
+for (const [how, end] of [
+  [
+    'is replaced',
+    ({ by }) => by.dispatch('test.echo', 'in its place', { unique_key: 'of a parent', unique_policy: 'replace' }),
+  ],
+  [
+    'is drained with its queue',
+    ({ system, by }) => by.write((tx) => system.app.tasks.drainQueue(tx, by.caller, 'parents', 9)),
+  ],
+] satisfies [string, (on: Parameters<Scenario>[0]) => Promise<unknown>][])
+  scenario(`what a parent dispatched ends with it when it ${how}`, async (on) => {
+    const { system, by, work } = on
+    const parent = await by.dispatch('test.starts', {}, { queue: 'parents', unique_key: 'of a parent' })
+    await until('a child runs', async () => work.ran.includes('one'))
+    await until('the parent waits', async () => (await by.find(parent.id)).waiting_for === 'dependencies')
+    await end(on)
+    assert.equal((await by.settled(parent.id)).state, 'cancelled')
+    const children = await by.read((tx) =>
+      system.app.tasks.list(tx, by.caller, { parent: parent.id }, { limit: 9, skip: 0 }),
+    )
+    assert.equal(children.length, 2)
+    for (const { id } of children) assert.equal((await by.settled(id)).state, 'cancelled')
+  })
+
+scenario('a step that has no name is refused in words', async ({ by }) => {
+  for (const [name, shown] of [
+    ['', '""'],
+    ['a\nb', '"a\\nb"'],
+    ['长'.repeat(101), `"${'长'.repeat(100)}"`],
+  ] as const) {
+    const task = await by.settled((await by.dispatch('test.names', name, { max_attempts: 3 })).id)
+    assert.deepEqual(
+      [task.error_code, task.error, task.attempt],
+      ['STEP_NAME_INVALID', `${shown} is no name of a step: 1 to 100 characters, in one line`, 1],
+    )
+  }
+  assert.equal((await by.settled((await by.dispatch('test.names', '🏭'.repeat(100))).id)).state, 'completed')
+})
+
+scenario('a deadline before the first start is refused, also where debouncing says when that is', async (on) => {
+  const { system, by } = on
+  const soon = { unique_key: 'too late', debounce: { wait_ms: 5_000 } }
+  const at = (ms: number) => ({ ...soon, deadline_at: new Date(system.now() + ms).toISOString() })
+  await assert.rejects(by.dispatch('test.echo', {}, at(5_000)), { code: 'TASK_TIMES_INVALID' })
+  const kept = await by.dispatch('test.echo', {}, at(6_000))
+  system.advance(5_000)
+  assert.equal((await by.settled(kept.id)).state, 'completed')
+})
+
+scenario('a dead letter is not replayed while its unique key is another’s, or its handler is disabled', async (on) => {
+  const { system, by } = on
+  const key = { unique_key: 'replayed' }
+  const dead = await by.settled((await by.dispatch('test.fails', 'dead', key)).id)
+  const lives = await by.dispatch('test.echo', 'lives', { ...key, run_at: '2999-01-01T00:00:00Z' })
+  const replay = () => system.admin.post<{ code: string; id: string }>(`/dead-letters/${dead.number}/replay`)
+  const code = async () => {
+    const { status, body } = await replay()
+    return [status, body.code]
+  }
+  assert.deepEqual(await code(), [409, 'TASK_DUPLICATE'])
+  const many = await system.admin.post<{ replayed: unknown[] }>('/dead-letters/replay', { ids: [dead.number] })
+  assert.deepEqual(many.body.replayed, [])
+  assert.notEqual((await by.find(dead.id)).dead_at, null)
+  await by.write((tx) => system.app.tasks.cancel(tx, by.caller, lives.id, null))
+  assert.equal((await system.admin.post('/handlers/test.fails/disable')).status, 200)
+  assert.deepEqual(await code(), [409, 'HANDLER_DISABLED'])
+  assert.equal((await system.admin.post('/handlers/test.fails/enable')).status, 200)
+  const again = await replay()
+  assert.equal(again.status, 201)
+  assert.equal((await by.settled(again.body.id)).replays_run_id, dead.id)
+})

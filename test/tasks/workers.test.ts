@@ -286,6 +286,18 @@ for (const [name, backend] of [...stores.map((one) => [one.name, one] as const),
     assert.deepEqual(told.body.leases[0], { run_id: called, state: 'stop', reason: 'cancelled' })
     assert.equal(await on.settle(taken!.lease, { outcome: 'cancelled' }), true)
     assert.equal((await on.get(called)).state, 'cancelled')
+    // One that fails before it hears of it has no next attempt to wait for.
+    const failing = await on.dispatch('x', { n: 1 }, { max_attempts: 3 })
+    const [held] = await on.claim('w2', ['x'])
+    const why = { reason: '不需要了 🛑' }
+    assert.equal((await system.admin.post(`/tasks/${failing}/cancel`, why)).status, 200)
+    const failed = { outcome: 'failed', error_code: 'BUSY', error: 'busy', retryable: true } as const
+    assert.equal(await on.settle(held!.lease, failed), true)
+    const stopped = await on.get(failing)
+    assert.deepEqual(
+      [stopped.state, stopped.error_code, stopped.error, stopped.attempts.map(({ outcome }) => outcome)],
+      ['cancelled', 'CANCELLED', 'Cancelled: 不需要了 🛑', ['failed']],
+    )
 
     // Pauses and drains are of the queue, whoever does its tasks.
     const waits = await on.dispatch('x')

@@ -41,7 +41,8 @@ export const ForwardBody = Type.Object({
   queue: Type.Optional(orNull<string>('string', { pattern: QUEUE })),
 })
 
-const at = { access: 'member', root: true, tag: 'dispatch', errors: [], status: 200 } as const
+// What a query has beside what is read is ignored, as in a body.
+const at = { access: 'member', root: true, tag: 'dispatch', errors: [], status: 200, query: query({}) } as const
 
 export const dispatchApi = {
   ping: endpoint({

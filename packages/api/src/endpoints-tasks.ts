@@ -214,10 +214,10 @@ export const tasksApi = {
     access: 'member',
     tag: 'tasks',
     status: 200,
-    errors: ['TASKS_UNFILTERED', 'TASK_UNKNOWN_HANDLER'],
+    errors: ['TASKS_UNFILTERED', 'TASK_UNKNOWN_HANDLER', 'HANDLER_DISABLED'],
     summary: 'Replay tasks',
     description:
-      'Up to `limit` of those that the filter takes and that ended so, oldest first: each as a new task, which names the old one. Dead letters among them leave their list. An empty filter, a state alone, is refused.',
+      'Up to `limit` of those that the filter takes and that ended so, oldest first: each as a new task, which names the old one. Dead letters among them leave their list. What has the unique key of a task that has not ended is left out. An empty filter, a state alone, is refused.',
     body: t.ReplayTasks,
     reply: Type.Object({
       replayed: Type.Array(Type.Object({ ...t.Submitted.properties, replays_run_id: s.Id })),
@@ -408,9 +408,10 @@ export const deadLettersApi = {
     tag: 'dead letters',
     status: 201,
     ...id,
-    errors: ['TASK_NOT_FOUND', 'TASK_NOT_DEAD', 'TASK_UNKNOWN_HANDLER'],
+    errors: ['TASK_NOT_FOUND', 'TASK_NOT_DEAD', 'TASK_UNKNOWN_HANDLER', 'HANDLER_DISABLED', 'TASK_DUPLICATE'],
     summary: 'Replay a dead letter',
-    description: 'The same work as a new task, which names the old one; the old one leaves the dead letters.',
+    description:
+      'The same work as a new task, which names the old one; the old one leaves the dead letters. Refused while another task has its unique key.',
     reply: t.Submitted,
   }),
   preview: endpoint({
@@ -433,9 +434,10 @@ export const deadLettersApi = {
     access: 'member',
     tag: 'dead letters',
     status: 200,
-    errors: ['DEAD_LETTERS_UNFILTERED'],
+    errors: ['DEAD_LETTERS_UNFILTERED', 'TASK_UNKNOWN_HANDLER', 'HANDLER_DISABLED'],
     summary: 'Replay dead letters',
-    description: 'Up to `limit` of those that the filter takes, oldest first. An empty filter is refused.',
+    description:
+      'Up to `limit` of those that the filter takes, oldest first. What has the unique key of a task that has not ended stays a dead letter. An empty filter is refused.',
     body: t.ReplayDead,
     reply: Type.Object({
       replayed: Type.Array(Type.Object({ ...t.Submitted.properties, replays_run_id: s.Id })),

@@ -176,7 +176,7 @@ export const errors = {
     text: 'Say which dead letters: by id, queue, handler, error code or time.',
   },
   RUNS_UNFILTERED: { status: 422, text: 'Say which runs: by check, ticket, asset, time or a text.' },
-  TASKS_UNFILTERED: { status: 422, text: 'Say which tasks: by queue, handler, error code, tag or time.' },
+  TASKS_UNFILTERED: { status: 422, text: 'Say which tasks: by queue, handler, error code, tag, cost or time.' },
   TASK_CALLBACK_REFUSED: { status: 422, text: 'This callback cannot be called: {reason}.' },
   QUEUE_UNKNOWN: { status: 404, text: 'This project has no queue called "{queue}".' },
   HANDLER_UNKNOWN: { status: 404, text: 'This project has no handler called "{handler}".' },

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { meaning } from './patterns.ts'
 import { command, Id, nullable, Time } from './shapes.ts'
-import { HandlerName, QueueName } from './tasks.ts'
+import { HandlerName, Key, QueueName } from './tasks.ts'
 
 const oneOf = <const T extends readonly string[]>(words: T, description?: string) =>
   Type.Unsafe<T[number]>({ type: 'string', enum: words, ...(description ? { description } : {}) })
@@ -44,6 +44,7 @@ const options = {
   priority: Type.Optional(Type.Integer({ minimum: -100, maximum: 100 })),
   max_attempts: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
   timeout_ms: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400_000 })),
+  concurrency_key: Type.Optional(Key),
   tags: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 60 }), { maxItems: 20, uniqueItems: true })),
   metadata: Type.Optional(anyObject),
 } as const

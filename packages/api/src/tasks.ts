@@ -9,7 +9,7 @@ export const QueueName = Type.String({
 })
 const anyObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
 const anyValue = Type.Unsafe<unknown>({})
-const Key = Type.String({ minLength: 1, maxLength: 200, pattern: KEY })
+export const Key = Type.String({ minLength: 1, maxLength: 200, pattern: KEY })
 const Tags = Type.Array(Type.String({ minLength: 1, maxLength: 60 }), { maxItems: 20, uniqueItems: true })
 
 const Count = Type.Integer({ minimum: 1, maximum: 10_000 })

@@ -559,16 +559,25 @@ test('a schedule is added with its times, and times that are not saved are shown
     '{"n":1}',
     '--when-running',
     'skip',
+    '--attempts',
+    '3',
+    '--limit',
+    '90',
+    '--concurrency-key',
+    '客户 17',
   ]
   const { out, code } = await writ(add)
   assert.equal(code, 0)
   assert.match(out, /every 5400 s/)
+  assert.match(out, /^Input +\{"n":1\}$/m)
+  assert.match(out, /^Its tasks +queue night$/m)
   assert.deepEqual(JSON.parse(asked[0]?.body ?? ''), {
     name: 'nightly',
     handler: 'system.ping',
     every_seconds: 5_400,
     input: { n: 1 },
     when_running: 'skip',
+    options: { max_attempts: 3, timeout_ms: 90_000, concurrency_key: '客户 17' },
   })
   const next = await writ(['schedule', 'next', '--cron', '0 9 * * *', '--zone', 'Asia/Shanghai'])
   assert.match(next.out, /2026-01-06 01:00:00Z/)
@@ -766,6 +775,13 @@ test('who names dead letters hears of those that are none', async (t) => {
   assert.equal((await writ(['dlq', 'replay', '--queue', 'mail', '--yes'])).code, 0)
   const purged = await writ(['dlq', 'purge', '90', '91', '--yes'])
   assert.deepEqual([purged.code, purged.out.trim()], [1, 'Purged  1'])
+  const { writ: held } = await openCommandLine(t, () => ({ json: { replayed: [again], left: 1 } }))
+  const stays = await held(['dlq', 'replay', '90', '91'])
+  assert.deepEqual(
+    [stays.code, stays.out.split('\n')[1]],
+    [1, 'Left      1; another task with the same unique key has not ended'],
+  )
+  assert.match(stays.err, /^writ: Of those that were named, 1 stayed as they are/)
   const { writ: other } = await openCommandLine(t, () => ({ json: { replayed: [], left: 0 } }))
   assert.match((await other(['dlq', 'replay', '90'])).err, /^writ: Task 90 is not among the dead letters/)
 })

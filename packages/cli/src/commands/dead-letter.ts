@@ -50,6 +50,14 @@ function mustBeAll(refs: readonly string[], done: number): void {
   })
 }
 
+const SAME_KEY = 'another task with the same unique key has not ended'
+
+/** What stays of those that were asked for, and why. */
+function leftOf({ replayed, left }: { replayed: readonly unknown[]; left: number }): string | null {
+  if (left === 0) return null
+  return `${left}; ${replayed.length + left <= AT_ONCE ? SAME_KEY : `at most ${AT_ONCE} are replayed at a time`}`
+}
+
 export function addDeadLetterCommands(program: Command, app: App): void {
   const dlq = program
     .command('dlq')
@@ -97,10 +105,14 @@ Examples:
         done,
         [
           ['Replayed', done.replayed.length],
-          ['Left', done.left === 0 ? null : `${done.left}; at most ${AT_ONCE} are replayed at a time`],
+          ['Left', leftOf(done)],
         ],
         done.replayed.map(({ number }) => number).join('\n'),
       )
+      if (done.left > 0 && refs.length > 0 && refs.length <= AT_ONCE)
+        throw new Failure(`Of those that were named, ${done.left} stayed as they are: ${SAME_KEY}.`, {
+          code: 'TASK_DUPLICATE',
+        })
       if (done.left === 0) mustBeAll(refs, done.replayed.length)
     })
   withDeadFilter(dlq.command('purge [tasks...]').description('Take dead letters off the list; their record stays'))

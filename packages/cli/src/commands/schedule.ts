@@ -2,6 +2,7 @@ import type { ChangeSchedule, NewSchedule, PreviewSchedule, Schedule, ScheduleDe
 import { type Command, Option } from 'commander'
 import type { App } from '../app.ts'
 import { usage } from '../failure.ts'
+import { countOf } from '../listing.ts'
 import type { Field } from '../output.ts'
 import type { Column } from '../table.ts'
 import { timeText } from '../text.ts'
@@ -34,11 +35,21 @@ function timesText(s: Schedule): string {
   return s.every_seconds === null ? `once, ${timeText(s.at)}` : `every ${s.every_seconds} s`
 }
 
+/** What a schedule says of its tasks beside their input, as it is given. */
+function optionsText(options: Record<string, unknown>): string | null {
+  const parts = Object.entries(options).map(
+    ([name, value]) => `${name} ${typeof value === 'object' ? JSON.stringify(value) : value}`,
+  )
+  return parts.length === 0 ? null : parts.join('\n')
+}
+
 const fields = (s: ScheduleDetail): Field[] => [
   ['Schedule', s.name, 'bold'],
   ['State', s.state, colour(s.state)],
   ['Because', s.paused_reason],
   ['Handler', s.handler],
+  ['Input', s.input === undefined ? null : JSON.stringify(s.input)],
+  ['Its tasks', optionsText(s.options)],
   ['Times', timesText(s)],
   ['Clocks forward, back', s.cron === null ? null : `${s.dst_gap}, ${s.dst_overlap}`],
   ['Missed times', s.catch_up === 'all' ? `all, up to ${s.catch_up_limit}` : s.catch_up],
@@ -65,6 +76,9 @@ interface TaskOptions {
   input?: string
   queue?: string
   priority?: string
+  attempts?: number
+  limit?: number
+  concurrencyKey?: string
   tag?: string[]
   catchUp?: 'none' | 'last' | 'all'
   catchUpLimit?: string
@@ -223,6 +237,9 @@ const withTask = (command: Command): Command =>
     .option('--input <json>', 'what the handler is given')
     .option('--queue <name>', "instead of the handler's")
     .option('--priority <number>', `-100 to 100, higher first${byDefault(command, '0')}`)
+    .option('--attempts <n>', 'how often each may be tried; as its handler says otherwise', countOf)
+    .option('--limit <seconds>', 'how long one attempt may take; as its handler says otherwise', countOf)
+    .option('--concurrency-key <key>', 'under one key as many run, and start, as the handler allows')
     .option('--tag <tag...>', 'of its tasks')
     .addOption(
       new Option('--catch-up <what>', `times that were missed${byDefault(command, 'last')}`).choices([
@@ -243,6 +260,9 @@ function taskOf(o: TaskOptions) {
   const options = {
     ...(o.queue ? { queue: o.queue } : {}),
     ...(o.priority ? { priority: wholeOf(o.priority) } : {}),
+    ...(o.attempts ? { max_attempts: o.attempts } : {}),
+    ...(o.limit ? { timeout_ms: o.limit * 1_000 } : {}),
+    ...(o.concurrencyKey ? { concurrency_key: o.concurrencyKey } : {}),
     ...(o.tag ? { tags: o.tag } : {}),
   }
   return {

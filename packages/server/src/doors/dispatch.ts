@@ -28,9 +28,10 @@ import type { Tx } from '../platform/db/index.ts'
 import { serveDocs } from '../platform/http/docs.ts'
 import { whileConnected } from '../platform/http/gone.ts'
 import { type Ask, type Handlers, type Mounting, mount } from '../platform/http/mount.ts'
-import { type Recognise, refusalOf } from '../platform/http/problem.ts'
+import { isCutOff, type Recognise, refusalOf } from '../platform/http/problem.ts'
 import { whenAsked } from '../platform/http/when-asked.ts'
 import type { Logger } from '../platform/log.ts'
+import { readLax } from './lax.ts'
 import { listLogFiles, localTime, readLogFile } from './log-files.ts'
 import { createRateLimit } from './rate-limit.ts'
 
@@ -431,6 +432,12 @@ function answerAsFastApi(scope: FastifyInstance, on: DispatchOn): void {
   scope.setValidatorCompiler(({ schema, httpPart }) =>
     whenAsked(() => (httpPart === 'body' ? bodies : texts).compile(schema as object)),
   )
+  scope.addHook('preValidation', (request, _reply, done) => {
+    const { endpoint } = request.routeOptions.config
+    readLax(endpoint?.body, request.body)
+    readLax(endpoint?.query, request.query)
+    done()
+  })
 
   scope.setErrorHandler(async (error: unknown, request, reply) => {
     if (error instanceof DoorRefusal)
@@ -444,6 +451,14 @@ function answerAsFastApi(scope: FastifyInstance, on: DispatchOn): void {
       return reply
         .code(422)
         .send({ detail: [{ type: 'json_invalid', loc: ['body'], msg: 'JSON decode error', input: {} }] })
+    if (known?.code === 'VALIDATION_FAILED')
+      return reply
+        .code(422)
+        .send({ detail: known.fields.map(({ path, message }) => ({ type: 'value_error', loc: [path], msg: message })) })
+    if (!known && isCutOff(request)) {
+      on.log.info({ request: request.id }, 'request cut off')
+      return reply
+    }
     const refusal = known ?? new AppError('INTERNAL')
     if (!known || refusal.status >= 500)
       on.log[known ? 'warn' : 'error'](
@@ -481,7 +496,7 @@ function faultsOf(where: string, faults: readonly ErrorObject[], request: Fastif
       const { missingProperty } = fault.params as { missingProperty: string }
       return { type: 'missing', loc: [root, ...path, missingProperty], msg: 'Field required', input: input ?? null }
     }
-    const [type, msg] = pydanticOf(fault, root)
+    const [type, msg] = pydanticOf(fault, input)
     return { type, loc: [root, ...path], msg, input: input ?? null }
   })
 }
@@ -489,7 +504,7 @@ function faultsOf(where: string, faults: readonly ErrorObject[], request: Fastif
 const stepOf = (text: string): string | number =>
   /^\d+$/.test(text) ? Number(text) : text.replaceAll('~1', '/').replaceAll('~0', '~')
 
-function pydanticOf(fault: ErrorObject, root: string): [type: string, message: string] {
+function pydanticOf(fault: ErrorObject, input: unknown): [type: string, message: string] {
   if (fault.keyword === 'pattern' && String(fault.params.pattern).startsWith('^https?'))
     return ['url_scheme', "URL scheme should be 'http' or 'https'"]
   if (fault.keyword === 'pattern')
@@ -503,10 +518,14 @@ function pydanticOf(fault: ErrorObject, root: string): [type: string, message: s
     case 'array':
       return ['list_type', 'Input should be a valid list']
     case 'boolean':
-      return ['bool_type', 'Input should be a valid boolean']
+      return typeof input === 'string'
+        ? ['bool_parsing', 'Input should be a valid boolean, unable to interpret input']
+        : ['bool_type', 'Input should be a valid boolean']
     default:
-      return root === 'body'
-        ? ['int_type', 'Input should be a valid integer']
-        : ['int_parsing', 'Input should be a valid integer, unable to parse string as an integer']
+      if (typeof input === 'string')
+        return ['int_parsing', 'Input should be a valid integer, unable to parse string as an integer']
+      return typeof input === 'number'
+        ? ['int_from_float', 'Input should be a valid integer, got a number with a fractional part']
+        : ['int_type', 'Input should be a valid integer']
   }
 }

@@ -185,7 +185,15 @@ test('what is no cron, and no zone, is said', () => {
   assert.equal(faultOf(timing({ cron: '0 2 * * *', zone: 'Europe/Berlin' })), null)
   assert.equal(faultOf(timing({ cron: '60 * * * *' }))?.field, 'cron')
   assert.match(faultOf(timing({ cron: '* * * *' }))?.reason ?? '', /five/)
-  assert.equal(faultOf(timing({ cron: '* * * * * * *' }))?.field, 'cron')
+  assert.deepEqual(faultOf(timing({ cron: '0 0 0 1 1 * 2030' })), {
+    field: 'cron',
+    reason: 'cron has five fields, or six with seconds first; this has 7',
+  })
+  assert.equal(faultOf(timing({ cron: '@daily', zone: 'PRC' })), null)
+  assert.deepEqual(faultOf(timing({ cron: '* * * * *', zone: 'CST' })), {
+    field: 'zone',
+    reason: '"CST" is no IANA time zone; name a place, such as Asia/Shanghai',
+  })
   assert.deepEqual(faultOf(timing({ cron: '* * * * *', zone: 'Mars/Olympus' })), {
     field: 'zone',
     reason: '"Mars/Olympus" is no IANA time zone',

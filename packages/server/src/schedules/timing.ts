@@ -49,6 +49,12 @@ export function lastTimes(timing: Timing, from: number, to: number, count: numbe
   }
 }
 
+/**
+ * The names of three letters that IANA has. The runtime knows others, and not as everybody means them: CST is Chicago to it, BST is
+ * Dhaka.
+ */
+const SHORT_ZONES = new Set(['CET', 'EET', 'EST', 'GMT', 'HST', 'MET', 'MST', 'PRC', 'ROC', 'ROK', 'UCT', 'UTC', 'WET'])
+
 /** What is wrong with it: the field and a sentence; null when nothing is. */
 export function faultOf(timing: Timing): { field: 'cron' | 'zone'; reason: string } | null {
   try {
@@ -56,7 +62,12 @@ export function faultOf(timing: Timing): { field: 'cron' | 'zone'; reason: strin
   } catch {
     return { field: 'zone', reason: `"${timing.zone}" is no IANA time zone` }
   }
+  if (timing.zone.length === 3 && !SHORT_ZONES.has(timing.zone.toUpperCase()))
+    return { field: 'zone', reason: `"${timing.zone}" is no IANA time zone; name a place, such as Asia/Shanghai` }
   if (timing.cron === null) return null
+  const fields = timing.cron.trim().split(/\s+/).length
+  if (!timing.cron.trim().startsWith('@') && fields !== 5 && fields !== 6)
+    return { field: 'cron', reason: `cron has five fields, or six with seconds first; this has ${fields}` }
   try {
     cronOf(timing.cron)
   } catch (error) {

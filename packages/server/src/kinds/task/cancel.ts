@@ -35,10 +35,14 @@ export interface Cancelling {
 
 /** For others that cancel. */
 export interface Cancels {
-  /** Cancels tasks that nobody holds; answers how many it could. */
-  cancelWaiting(tx: Tx, caller: Caller, ids: readonly string[], reason: string | null): Promise<number>
+  /** Cancels tasks that nobody holds; answers those that it could, and those that ended with them. */
+  cancelWaiting(tx: Tx, caller: Caller, ids: readonly string[], reason: string | null): Promise<readonly string[]>
   /** Cancels these and all that they dispatched: what waits at once, what runs is asked to stop. */
   cancelAll(tx: Tx, caller: Caller, ids: readonly string[], reason: string): Promise<void>
+  /** The same, of what these dispatched. */
+  cancelChildren(tx: Tx, caller: Caller, parentIds: readonly string[], reason: string): Promise<void>
+  /** After the commit, those who wait for one of these hear that it has ended. */
+  settled(tx: Tx, rows: readonly Pick<store.WorkRow, 'id'>[]): void
 }
 
 /**
@@ -72,14 +76,17 @@ const MOST_COUNTED = 10_000
 export function createCancelling(on: { readonly queue: Queue; readonly waiting: Waiting }): Cancelling & Cancels {
   const { queue, waiting } = on
 
-  async function cancelWaiting(tx: Tx, caller: Caller, ids: readonly string[], reason: string | null): Promise<number> {
+  const told: Cancels['settled'] = (tx, rows) =>
+    tx.afterCommit(() => {
+      for (const { id } of rows) waiting.settled(id)
+    })
+
+  const cancelWaiting: Cancels['cancelWaiting'] = async (tx, caller, ids, reason) => {
     const rows = await store.loadWork(tx, ids)
     const ending = { ...CANCELLED, error: reason === null ? 'Cancelled while it waited' : `Cancelled: ${reason}` }
     const settled = await settleWaiting(tx, queue, [...rows.values()], ending, caller, caller.at)
-    tx.afterCommit(() => {
-      for (const { id } of settled) waiting.settled(id)
-    })
-    return settled.length
+    told(tx, settled)
+    return settled.map(({ id }) => id)
   }
 
   async function cancelAll(tx: Tx, caller: Caller, ids: readonly string[], reason: string): Promise<void> {
@@ -90,21 +97,26 @@ export function createCancelling(on: { readonly queue: Queue; readonly waiting: 
     }
   }
 
+  const cancelChildren: Cancels['cancelChildren'] = async (tx, caller, parentIds, reason) =>
+    cancelAll(tx, caller, await held.listOpenChildren(tx, parentIds), reason)
+
   return {
     cancelWaiting,
     cancelAll,
+    cancelChildren,
+    settled: told,
 
     async cancel(tx, caller, ref, reason) {
       const row = await see(tx, caller, ref)
       if (isFinal(row.state)) throw new AppError('TASK_NOT_CANCELLABLE', { state: row.state })
       // Between a look and the next it may come back from its worker, or go to one.
-      for (let tries = 1; (await cancelWaiting(tx, caller, [row.id], reason)) === 0; tries++) {
+      for (let tries = 1; (await cancelWaiting(tx, caller, [row.id], reason)).length === 0; tries++) {
         // Somebody holds it. If its work ends before it hears, it ends as it did.
         if (await askToStop(tx, queue, caller, row, reason)) break
         const { state } = await see(tx, caller, row.id)
         if (isFinal(state) || tries === CANCEL_TRIES) throw new AppError('TASK_NOT_CANCELLABLE', { state })
       }
-      await cancelAll(tx, caller, await held.listOpenChildren(tx, [row.id]), `task ${row.number} was cancelled`)
+      await cancelChildren(tx, caller, [row.id], `task ${row.number} was cancelled`)
       return showTask(await see(tx, caller, row.id))
     },
 
@@ -119,7 +131,7 @@ export function createCancelling(on: { readonly queue: Queue; readonly waiting: 
       requireTaskFilter(filter)
       const rows = await store.listOpen(tx, filter, limit)
       const free = rows.filter(({ held }) => !held).map(({ id }) => id)
-      const cancelled = await cancelWaiting(tx, caller, free, reason)
+      const { length: cancelled } = await cancelWaiting(tx, caller, free, reason)
       let stopping = 0
       // One that was taken meanwhile is held now; in the order of ids, as everybody locks them.
       const rest = await store.loadWork(
@@ -127,11 +139,8 @@ export function createCancelling(on: { readonly queue: Queue; readonly waiting: 
         rows.map(({ id }) => id),
       )
       for (const { id } of rows) if (await askToStop(tx, queue, caller, rest.get(id)!, reason)) stopping++
-      const children = await held.listOpenChildren(
-        tx,
-        rows.map(({ id }) => id),
-      )
-      await cancelAll(tx, caller, children, 'what dispatched it was cancelled')
+      const parents = rows.map(({ id }) => id)
+      await cancelChildren(tx, caller, parents, 'what dispatched it was cancelled')
       // What was asked to stop is open until it has: it is none of those that are left to be asked.
       const left = (await store.listOpen(tx, filter, MOST_COUNTED + stopping)).length - stopping
       return { cancelled, stopping, left: Math.max(0, left) }

@@ -11,7 +11,7 @@ import { pauseKey } from './hold.ts'
 import { attemptSpanId } from './lane.ts'
 import { readResult } from './payload.ts'
 import type { Payloads } from './sealed.ts'
-import { STEP_NAME } from './step.ts'
+import { requireStepName } from './step.ts'
 import * as store from './store.ts'
 import type { Accepted, PreparedTask } from './submit.ts'
 
@@ -61,7 +61,7 @@ export function createChildren(on: {
 
   return {
     async dispatch(work, name, task) {
-      if (!STEP_NAME.test(name)) throw never('STEP_NAME_INVALID', `"${name}" is no name of a step`)
+      requireStepName(name)
       const before = await stepOf(work, name)
       if (before) return before
       const { project, row } = work

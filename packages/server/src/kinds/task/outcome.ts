@@ -32,7 +32,6 @@ export const failedWith = (code: string, message: string): Ending =>
 
 export const TIMED_OUT = ended('timeout', 'TASK_TIMEOUT', 'The attempt took longer than it may')
 export const PAST_DEADLINE = ended('timeout', 'DEADLINE_EXCEEDED', 'The deadline passed while it ran')
-export const CANCELLED = ended('cancelled', 'CANCELLED', 'Cancelled while it ran')
 
 /** What ends a task before its handler is called. */
 export function refusalOf(row: WorkRow, lease: Lease, on: { now: number; maxLost: number }): Ending | undefined {

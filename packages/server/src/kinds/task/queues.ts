@@ -26,8 +26,10 @@ export interface Queues {
   drainQueue(tx: Tx, caller: Caller, name: string, limit: number): Promise<{ cancelled: number; left: number }>
 }
 
-export function createQueues(on: Pick<Cancels, 'cancelWaiting'> & { readonly queue: RunQueue }): Queues {
-  const { queue, cancelWaiting } = on
+export function createQueues(
+  on: Pick<Cancels, 'cancelWaiting' | 'cancelChildren'> & { readonly queue: RunQueue },
+): Queues {
+  const { queue, cancelWaiting, cancelChildren } = on
 
   const knownQueue = async (tx: Tx, name: string) => {
     const row = (await store.listQueues(tx)).find((one) => one.name === name)
@@ -84,7 +86,10 @@ export function createQueues(on: Pick<Cancels, 'cancelWaiting'> & { readonly que
     async drainQueue(tx, caller, name, limit) {
       await knownQueue(tx, name)
       const ids = await store.listWaiting(tx, name, limit)
-      const cancelled = await cancelWaiting(tx, caller, ids, `queue ${name} was drained`)
+      const ended = await cancelWaiting(tx, caller, ids, `queue ${name} was drained`)
+      // Of those that wait for what they dispatched, wherever that is.
+      await cancelChildren(tx, caller, ended, 'what dispatched it was cancelled')
+      const cancelled = ended.length
       if (cancelled > 0)
         await append(tx, caller.at, caller, {
           type: 'queue.drained',

@@ -112,7 +112,8 @@ const EXPIRED: Ending = {
 
 export function createTasks(on: TasksOn): Tasks {
   const { queue, handlers, remote, http, switches, waiting } = on
-  const { accept, submit } = createSubmit(queue, on)
+  const { cancelWaiting, cancelAll, cancelChildren, settled, ...cancelling } = createCancelling(on)
+  const { accept, submit } = createSubmit(queue, { ...on, cancelChildren, settled })
   const looks = createLooks(LOG_POLL_MS)
 
   const findRemote = (project: string, name: string) =>
@@ -158,7 +159,6 @@ export function createTasks(on: TasksOn): Tasks {
     }
   }
 
-  const { cancelWaiting, cancelAll, ...cancelling } = createCancelling(on)
   const deadLetters = createDeadLetters({ ...on, accept, detail })
 
   return {
@@ -194,7 +194,7 @@ export function createTasks(on: TasksOn): Tasks {
 
     ...cancelling,
     ...deadLetters,
-    ...createQueues({ queue, cancelWaiting }),
+    ...createQueues({ queue, cancelWaiting, cancelChildren }),
     ...createBatches({ cancelAll }),
     ...createKeys(on),
     admitDue: () =>
@@ -206,11 +206,9 @@ export function createTasks(on: TasksOn): Tasks {
 
     async expire(tx, runId) {
       const rows = await store.loadWork(tx, [runId])
-      const settled = await settleWaiting(tx, queue, [...rows.values()], EXPIRED, SYSTEM, on.clock.now())
-      tx.afterCommit(() => {
-        for (const { id } of settled) waiting.settled(id)
-      })
-      return settled.length > 0
+      const expired = await settleWaiting(tx, queue, [...rows.values()], EXPIRED, SYSTEM, on.clock.now())
+      settled(tx, expired)
+      return expired.length > 0
     },
   }
 }

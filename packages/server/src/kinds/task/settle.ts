@@ -76,6 +76,15 @@ export const dependencyFailed = (onRunId: string): Ending => ({
   error: `Task ${onRunId}, which had to complete first, did not`,
 })
 
+/** Of work that was asked to stop. */
+export const CANCELLED: Ending = {
+  state: 'cancelled',
+  result: null,
+  outputSha256: null,
+  errorCode: 'CANCELLED',
+  error: 'Cancelled while it ran',
+}
+
 /** Ends of which one was of a lost lease, when they were settled together. */
 const doubted = new WeakSet<End>()
 
@@ -133,10 +142,11 @@ export const settleTasks = (
       throw new DatabaseConflict(new Error('a lease was lost'))
     }
     const mine = ends.filter((_, i) => held[i])
-    const [along] = await (trusted ?? write(mine))
+    const along = [...(await (trusted ?? write(mine)))[0]]
     const rests = mine.flatMap((end) => end.rest ?? [])
     if (rests.length > 0) await keepChunks(tx, rests)
     await keepBack(tx, queue, mine, now())
+    along.push(...(await endCancelled(tx, queue, mine, now())))
     if (along.length > 0)
       tx.afterCommit(() => {
         for (const { id, state } of along) told(id, state)
@@ -164,6 +174,28 @@ async function keepBack(tx: Tx, queue: Queue, ends: readonly End[], now: number)
     await store.noteStart(tx, end.row.id, end.startedAt)
     await holdUntil(tx, queue, end.row.id, end.on, now)
   }
+}
+
+/**
+ * Work that was asked to stop and failed, or went to wait, before it heard of it has no next attempt: it would wait for its time, or for a
+ * worker, only to end. Answers those that ended so, and with them.
+ */
+async function endCancelled(
+  tx: Tx,
+  queue: Queue,
+  ends: readonly End[],
+  now: number,
+): Promise<{ readonly id: string; readonly state: Ending['state'] }[]> {
+  const ids = ends.flatMap(({ next, row }) => (next === 'retry' || next === 'wait' ? [row.id] : []))
+  const ended: { readonly id: string; readonly state: Ending['state'] }[] = []
+  const asked = ids.length === 0 ? new Map<string, string | null>() : await store.findCancelled(tx, ids)
+  for (const [id, reason] of asked) {
+    const rows = [...(await store.loadWork(tx, [id])).values()]
+    const ending = reason === null ? CANCELLED : { ...CANCELLED, error: `Cancelled: ${reason}` }
+    const settled = await settleWaiting(tx, queue, rows, ending, SYSTEM, now)
+    ended.push(...settled.map((one) => ({ id: one.id, state: 'cancelled' as const })))
+  }
+  return ended
 }
 
 /**

@@ -1,3 +1,4 @@
+import { KEY } from '@writ/api'
 import type { Clock } from '../../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import type { Cost, Costs } from './cost.ts'
@@ -6,8 +7,19 @@ import type { Payloads } from './sealed.ts'
 import * as store from './store.ts'
 import { addCosts } from './store-cost.ts'
 
-export const STEP_NAME = /^[\p{L}\p{N}_][\p{L}\p{N}_ .:/#-]{0,99}$/u
+const NAME = new RegExp(KEY, 'u')
+const MOST_CHARACTERS = 100
 const MAX_RESULT_BYTES = 64 * 1024
+
+/** In any language, in one line: a name says what was done. Throws TaskError: STEP_NAME_INVALID. */
+export function requireStepName(name: string): void {
+  const characters = [...String(name)]
+  if (NAME.test(name) && characters.length <= MOST_CHARACTERS) return
+  const shown = JSON.stringify(characters.slice(0, MOST_CHARACTERS).join(''))
+  throw new TaskError('STEP_NAME_INVALID', `${shown} is no name of a step: 1 to 100 characters, in one line`, {
+    retryable: false,
+  })
+}
 
 /** What a task has done in steps, wherever its work is done. */
 export interface StepRecord {
@@ -31,12 +43,8 @@ export interface StepRecord {
 }
 
 export function createStepRecord(on: { db: Database; clock: Clock; payloads: Payloads }): StepRecord {
-  const check = (name: string) => {
-    if (!STEP_NAME.test(name))
-      throw new TaskError('STEP_NAME_INVALID', `"${name}" is no name of a step`, { retryable: false })
-  }
   async function find(project: string, runId: string, name: string) {
-    check(name)
+    requireStepName(name)
     const row = await inProject(project, () => on.db.read((tx) => store.findStep(tx, runId, name)))
     if (!row) return undefined
     const text = row.result_sealed === null ? row.result : on.payloads.open(project, row.result_sealed, row.sha256)
@@ -45,7 +53,7 @@ export function createStepRecord(on: { db: Database; clock: Clock; payloads: Pay
   return {
     find,
     async keep(run, { name, startedAt, value, costs }, allowed) {
-      check(name)
+      requireStepName(name)
       const text = JSON.stringify(value ?? null) as string | undefined
       if (text === undefined || Buffer.byteLength(text) > MAX_RESULT_BYTES)
         throw new TaskError('STEP_RESULT_INVALID', `The result of step "${name}" is no JSON of at most 64 KiB`, {

@@ -475,6 +475,17 @@ export async function findCancelReasons(tx: Tx, ids: readonly string[]): Promise
   return new Map(rows.flatMap(({ id, cancel_reason }) => (cancel_reason === null ? [] : [[id, cancel_reason]])))
 }
 
+/** Which of these were asked to stop, with the reason if somebody gave one. */
+export async function findCancelled(tx: Tx, ids: readonly string[]): Promise<Map<string, string | null>> {
+  const rows = await tx.db
+    .selectFrom('runs')
+    .select(['id', 'cancel_reason'])
+    .where('id', 'in', ids)
+    .where('cancel_requested_at', 'is not', null)
+    .execute()
+  return new Map(rows.map(({ id, cancel_reason }) => [id, cancel_reason]))
+}
+
 /** When its work was begun for the first time, of a task that goes on later. */
 export async function noteStart(tx: Tx, id: string, at: number | null): Promise<void> {
   if (at !== null)
@@ -586,6 +597,8 @@ export interface Rival {
   readonly input_sha256: string | null
   /** A worker has it. */
   readonly claimed: boolean
+  /** Something of it was done: its input is no longer to be changed. */
+  readonly begun: boolean
   readonly entry: Omit<Entry, 'runAt'>
 }
 
@@ -596,23 +609,35 @@ export async function lockRival(tx: Tx, key: string): Promise<Rival | undefined>
   const [owner] = await findOwner()
   if (!owner) return undefined
   // The queue's row first, as those do who settle.
-  const [entry] = await tx.sql<{ queue: string; handler: string; priority: number; lease_until: number | null }>(
-    `select queue, handler, priority, lease_until from queue where run_id = ?1 and project_id = ?2 ${forUpdate(tx)}`,
+  const [entry] = await tx.sql<{
+    queue: string
+    handler: string
+    priority: number
+    attempt: number
+    lease_until: number | null
+  }>(
+    `select queue, handler, priority, attempt, lease_until from queue where run_id = ?1 and project_id = ?2 ${forUpdate(tx)}`,
     [owner.run_id, tx.project],
   )
   const [still] = await findOwner()
-  const [row] = await tx.sql<Pick<Runs, 'number' | 'created_at' | 'input_sha256'>>(
-    'select number, created_at, input_sha256 from runs where project_id = ?1 and id = ?2',
+  const [row] = await tx.sql<Pick<Runs, 'number' | 'created_at' | 'input_sha256' | 'started_at'>>(
+    'select number, created_at, input_sha256, started_at from runs where project_id = ?1 and id = ?2',
     [tx.project, owner.run_id],
   )
   // It settles just now, and its key with it.
   if (!entry || !row || still?.run_id !== owner.run_id)
     throw new DatabaseConflict(new Error(`the run with unique key ${key} settled meanwhile`))
-  const { queue, handler, priority, lease_until } = entry
+  const { queue, handler, priority, attempt, lease_until } = entry
+  // A server that stops hands work back uncounted: its steps are all that is left of it.
+  const [step] = await tx.sql('select name from steps where project_id = ?1 and run_id = ?2 limit 1', [
+    tx.project,
+    owner.run_id,
+  ])
   return {
     ...row,
     id: owner.run_id,
     claimed: lease_until !== null,
+    begun: lease_until !== null || attempt > 0 || row.started_at !== null || step !== undefined,
     entry: { runId: owner.run_id, queue, handler, priority },
   }
 }

@@ -3,12 +3,20 @@ import { SYSTEM } from '../../audit/index.ts'
 import { type Caller, personOf, seesAll } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
-import { type Command, type RequestKey, remember, type Tx, takeNumbersOf } from '../../platform/db/index.ts'
+import {
+  type Command,
+  DatabaseConflict,
+  type RequestKey,
+  remember,
+  type Tx,
+  takeNumbersOf,
+} from '../../platform/db/index.ts'
 import { answerOf } from '../../platform/http/mount.ts'
 import { uuidv7 } from '../../platform/ids.ts'
 import { jsonOrNull } from '../../platform/json.ts'
 import { type Entry, type Queue, remotePlace } from '../../queue/index.ts'
 import type { Ref } from '../../tickets/index.ts'
+import type { Cancels } from './cancel.ts'
 import type { Eager } from './eager.ts'
 import { faultsOf, type Handler, type Handlers } from './handler.ts'
 import { type Holding, hold } from './hold.ts'
@@ -111,11 +119,13 @@ export async function prepareTask(
   if (fields.length > 0) throw new AppError('TASK_INPUT_INVALID', { handler: handler.name }, { fields })
   const runAt = timeOf(asked.run_at)
   const deadlineAt = timeOf(asked.deadline_at)
-  if (deadlineAt !== null && deadlineAt <= Math.max(caller.at, runAt ?? 0)) throw new AppError('TASK_TIMES_INVALID')
   refuseContradictions(asked)
   const debounce = asked.debounce
     ? { waitMs: asked.debounce.wait_ms, maxWaitMs: asked.debounce.max_wait_ms ?? null }
     : null
+  const firstStart = debounce ? caller.at + debounce.waitMs : runAt
+  if (deadlineAt !== null && deadlineAt <= Math.max(caller.at, firstStart ?? 0))
+    throw new AppError('TASK_TIMES_INVALID')
   const given = JSON.stringify(value)
   // A long one is redacted and sealed at length, so it is refused before.
   if (given.length > INLINE_BYTES && Buffer.byteLength(given) > MAX_INPUT_BYTES)
@@ -126,7 +136,7 @@ export async function prepareTask(
     queue: asked.queue ?? handler.queue,
     remote: handler.source === 'worker',
     priority: asked.priority ?? 0,
-    runAt: debounce ? caller.at + debounce.waitMs : runAt,
+    runAt: firstStart,
     maxAttempts: asked.max_attempts ?? handler.maxAttempts,
     timeoutMs: asked.timeout_ms ?? handler.timeoutMs,
     deadlineAt,
@@ -166,12 +176,12 @@ export interface Accepted {
  */
 export function createSubmit(
   queue: Queue,
-  on: {
+  on: Pick<Cancels, 'cancelChildren' | 'settled'> & {
     /** Hears of each after the commit. */
     readonly accepted?: (queue: string, handler: string) => void
     /** Where this process works on tasks. */
     eager?(): Eager | undefined
-  } = {},
+  },
 ) {
   const { accepted } = on
   /** Queues that are known to be there, by project: a row is written once. */
@@ -181,7 +191,9 @@ export function createSubmit(
     const ids = all.map(({ caller }) => uuidv7(caller.at))
     // Those that share the transaction came one after the other: by the time of the first the others would wait for theirs.
     const now = all.reduce((latest, { caller }) => Math.max(latest, caller.at), 0)
-    const rivals = all.some(({ task }) => task.uniqueKey !== null) ? await meetRivals(tx, queue, all, ids) : undefined
+    const rivals = all.some(({ task }) => task.uniqueKey !== null)
+      ? await meetRivals(tx, queue, on, all, ids)
+      : undefined
     const foldedInto = (i: number) => {
       const rival = rivals?.get(i)
       return rival && 'folded' in rival ? rival.folded : undefined
@@ -195,8 +207,12 @@ export function createSubmit(
       return foldedInto(i) ?? (key === null ? undefined : owners?.get(key))
     }
     for (const [i, { task }] of all.entries()) {
-      const owner = task.uniquePolicy === 'reject' ? ownerOf(i) : undefined
-      if (owner && owner.id !== ids[i]) throw new AppError('TASK_DUPLICATE', { key: task.uniqueKey!, task: owner.id })
+      const owner = task.uniqueKey === null ? undefined : ownerOf(i)
+      if (!owner || owner.id === ids[i] || foldedInto(i)) continue
+      // Whom another server put there since it was looked for is met when all of this is tried again.
+      if ((task.uniquePolicy === 'replace' || task.debounce !== null) && !ids.includes(owner.id))
+        throw new DatabaseConflict(new Error(`unique key ${task.uniqueKey} was taken meanwhile`))
+      if (task.uniquePolicy === 'reject') throw new AppError('TASK_DUPLICATE', { key: task.uniqueKey!, task: owner.id })
     }
     const after = new Map(
       [...(rivals ?? [])].flatMap(([i, rival]) => ('after' in rival ? [[ids[i]!, rival.after] as const] : [])),
@@ -214,7 +230,7 @@ export function createSubmit(
       store.addQueues(tx, unknown, now),
     ])
     const last = numbered?.get('runs') ?? 0
-    const dependsOn = await findDependencies(tx, all, (i) => ownerOf(i)?.id ?? ids[i]!)
+    const dependsOn = await findDependencies(tx, all, ids, (i) => ownerOf(i)?.id ?? ids[i]!)
     const traced = fresh.some(({ caller }) => caller.spanId !== null)
     const rows = fresh.map((one, i) => ({
       ...rowOf(one, last - fresh.length + 1 + i),
@@ -262,6 +278,7 @@ export function createSubmit(
     name: 'submitTasks',
     weight: ({ tasks }) => tasks.length,
     async run(tx, inputs) {
+      if (inputs.length > 1 && someMeet(inputs)) throw new Error('one after the other')
       let from = 0
       const all = inputs.flatMap(({ caller, tasks, schedule = null }) => {
         const begin = from
@@ -284,6 +301,20 @@ export function createSubmit(
     },
   }
   return { accept, submit }
+}
+
+/**
+ * Whether some of these replace or debounce what another of them dispatches: the last of them is to count, so they must not be accepted
+ * as one. What throws is tried again one by one.
+ */
+function someMeet(inputs: readonly SubmitTasks[]): boolean {
+  const keys = new Set<string>()
+  for (const { tasks } of inputs) {
+    for (const { uniqueKey, uniquePolicy, debounce } of tasks)
+      if (uniqueKey !== null && keys.has(uniqueKey) && (uniquePolicy === 'replace' || debounce !== null)) return true
+    for (const { uniqueKey } of tasks) if (uniqueKey !== null) keys.add(uniqueKey)
+  }
+  return false
 }
 
 /** What is to be done of each of these, by id. */
@@ -322,11 +353,14 @@ async function noteBatches(
 
 /**
  * Whom each of these is to wait for, by id. Only what is there already can be named, or what stands before it in its batch: so
- * there is no circle. Throws TASK_DEPENDENCY_UNKNOWN.
+ * there is no circle. One that is a duplicate of another waits for nobody: it is not made. Throws TASK_DEPENDENCY_UNKNOWN.
  */
 async function findDependencies(
   tx: Tx,
   all: readonly Accepted[],
+  /** Those that they get if they are made. */
+  ids: readonly string[],
+  /** Those that they are: of a duplicate, the one that was there. */
   idOf: (i: number) => string,
 ): Promise<Map<string, readonly string[]>> {
   const wanting = all.flatMap((one, i) => (one.task.dependsOn ? [{ ...one, i, dependsOn: one.task.dependsOn }] : []))
@@ -338,12 +372,12 @@ async function findDependencies(
       refs.filter(({ at }) => at === undefined).map(({ ref }) => ref),
       seesAll(caller) ? undefined : personOf(caller),
     )
-    const ids = refs.map(({ ref, at }) => {
+    const named = refs.map(({ ref, at }) => {
       const id = at === undefined ? known(ref) : from + Number(at) < i ? idOf(from + Number(at)) : undefined
       if (id === undefined) throw new AppError('TASK_DEPENDENCY_UNKNOWN', { task: String(ref) })
       return id
     })
-    found.set(idOf(i), [...new Set(ids)])
+    if (idOf(i) === ids[i]) found.set(ids[i], [...new Set(named)])
   }
   return found
 }

@@ -1,7 +1,7 @@
 import { append } from '../../audit/index.ts'
 import type { Tx } from '../../platform/db/index.ts'
 import { HELD_AT, type Queue } from '../../queue/index.ts'
-import { askToStop } from './cancel.ts'
+import { askToStop, type Cancels } from './cancel.ts'
 import { holdAgain } from './hold.ts'
 import { type Ending, settleWaiting } from './settle.ts'
 import * as store from './store.ts'
@@ -34,13 +34,15 @@ const replacedBy = (id: string): Ending => ({
 const tookItsPlace = (id: string): string => `Task ${id} with the same unique key took its place`
 
 /**
- * Looks for live tasks whose keys these dispatches replace or debounce. One that waits is cancelled, or gets the new input; one
- * that a worker has is asked to stop, or left alone, and loses its key. Whoever claims it at the same time waits for this
- * transaction, or passes it. Answers by the place in `all`, for those that met one.
+ * Looks for live tasks whose keys these dispatches replace or debounce. One that is replaced is cancelled while it waits, asked to stop
+ * while it runs, and what it dispatched with it. One that is debounced gets the new input, unless it has begun: its steps are
+ * of the old one. Then it is left alone and loses its key. Whoever claims it at the same time waits for this transaction, or passes it.
+ * Answers by the place in `all`, for those that met one.
  */
 export async function meetRivals(
   tx: Tx,
   queue: Queue,
+  cancels: Pick<Cancels, 'cancelChildren' | 'settled'>,
   all: readonly Accepted[],
   ids: readonly string[],
 ): Promise<Map<number, Met>> {
@@ -50,21 +52,23 @@ export async function meetRivals(
     if (uniqueKey === null || (uniquePolicy !== 'replace' && debounce === null)) continue
     const rival = await store.lockRival(tx, uniqueKey)
     if (!rival) continue
-    if (debounce !== null && !rival.claimed) {
+    if (debounce !== null && !rival.begun) {
       await fold(tx, queue, one, rival, debounce)
       met.set(i, { folded: { id: rival.id, number: rival.number } })
       continue
     }
     const { caller } = one
-    if (!rival.claimed) {
-      const rows = [...(await store.loadWork(tx, [rival.id])).values()]
-      // This frees its key.
-      await settleWaiting(tx, queue, rows, replacedBy(ids[i]!), caller, caller.at)
-      continue
-    }
     if (debounce === null) {
       const { id, number, entry } = rival
-      await askToStop(tx, queue, caller, { id, number, handler: entry.handler }, tookItsPlace(ids[i]!))
+      if (rival.claimed)
+        await askToStop(tx, queue, caller, { id, number, handler: entry.handler }, tookItsPlace(ids[i]!))
+      else {
+        const rows = [...(await store.loadWork(tx, [id])).values()]
+        // This frees its key.
+        cancels.settled(tx, await settleWaiting(tx, queue, rows, replacedBy(ids[i]!), caller, caller.at))
+      }
+      await cancels.cancelChildren(tx, caller, [id], `task ${number} was replaced`)
+      if (!rival.claimed) continue
     }
     await store.freeKeys(tx, [{ unique_key: uniqueKey, id: rival.id }])
     met.set(i, { after: rival.id })

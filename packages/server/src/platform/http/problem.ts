@@ -36,6 +36,11 @@ export function refusalOf(error: unknown, recognise: Recognise): AppError | unde
   return FASTIFY[code]?.()
 }
 
+/** Whether a client went away before it had sent its whole body: no fault of the server's, and nobody is left to be answered. */
+export const isCutOff = (request: {
+  readonly raw: { readonly destroyed: boolean; readonly complete: boolean }
+}): boolean => request.raw.destroyed && !request.raw.complete
+
 /** RFC 9457 problem details of a refusal. */
 export function problemOf(refusal: AppError, at: { url: string; requestId: string }): Problem {
   const first = refusal.fields[0]

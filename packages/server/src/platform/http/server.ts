@@ -6,13 +6,14 @@ import websocket from '@fastify/websocket'
 import type { Endpoint } from '@writ/api'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
+import { fullFormats } from 'ajv-formats/dist/formats.js'
 import { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, fastify, LogController } from 'fastify'
 import { AppError } from '../app-error.ts'
 import type { Clock } from '../clock.ts'
 import { uuidv7 } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import { clientAddress, createAddressSet } from './client-address.ts'
-import { problemOf, type Recognise, refusalOf } from './problem.ts'
+import { isCutOff, problemOf, type Recognise, refusalOf } from './problem.ts'
 import { whenAsked } from './when-asked.ts'
 
 declare module 'fastify' {
@@ -75,12 +76,8 @@ export async function createHttpServer(on: {
   app.decorateRequest('caller', undefined)
 
   // Bodies are taken as they are written; paths and queries are text and must be read as numbers and booleans.
-  const bodies = addFormats.default(
-    new Ajv2020({ allErrors: false, strict: false, coerceTypes: false, useDefaults: true }),
-  )
-  const texts = addFormats.default(
-    new Ajv2020({ allErrors: false, strict: false, coerceTypes: true, useDefaults: true }),
-  )
+  const bodies = knowFormats(new Ajv2020({ allErrors: false, strict: false, coerceTypes: false, useDefaults: true }))
+  const texts = knowFormats(new Ajv2020({ allErrors: false, strict: false, coerceTypes: true, useDefaults: true }))
   app.setValidatorCompiler(({ schema, httpPart }) =>
     whenAsked(() => (httpPart === 'body' ? bodies : texts).compile(schema as object)),
   )
@@ -91,7 +88,7 @@ export async function createHttpServer(on: {
   app.removeContentTypeParser(['application/json', 'text/plain'])
   app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
     if (body === '') done(null, undefined)
-    else parseJson(request, body, done)
+    else parseJson(request, body, (error, value) => done(error && (forbiddenIn(body) ?? error), value))
   })
 
   let closing = false
@@ -163,6 +160,10 @@ export async function createHttpServer(on: {
 
   app.setErrorHandler(async (error, request, reply) => {
     const known = refusalOf(error, on.recognise)
+    if (!known && isCutOff(request)) {
+      log.info({ request: request.id }, 'request cut off')
+      return reply
+    }
     const refusal = known ?? new AppError('INTERNAL')
     if (!known || refusal.status >= 500) {
       log[known ? 'warn' : 'error'](
@@ -188,6 +189,24 @@ export async function createHttpServer(on: {
       .send(JSON.stringify(problemOf(refusal, { url: request.url, requestId: request.id })))
   })
   return app
+}
+
+/** Times are those that can be counted with: no leap second has a number, and an offset has minutes. */
+function knowFormats(ajv: Ajv2020): Ajv2020 {
+  addFormats.default(ajv)
+  const { validate } = fullFormats['date-time'] as { validate(text: string): boolean }
+  return ajv.addFormat('date-time', (text: string) => validate(text) && !Number.isNaN(Date.parse(text)))
+}
+
+/** Names in which a value could get to what all objects share are refused, wherever they stand; undefined if it is no JSON either. */
+function forbiddenIn(body: string): AppError | undefined {
+  try {
+    JSON.parse(body)
+  } catch {
+    return undefined
+  }
+  const message = 'must have no field called __proto__, nor constructor with prototype in it'
+  return new AppError('VALIDATION_FAILED', {}, { fields: [{ path: 'body', message }] })
 }
 
 /** Whether an address may connect, as the setting says at that moment. */
