@@ -57,6 +57,13 @@ export const pieces = { name: 'pieces', async run(_, { step }) {
   await write('second', 'ord=hunter2 now\\ntw')
   await write('third', 'o')
 } }
+export const lastly = { name: 'lastly', maxAttempts: 1, run({ fail }) {
+  const stream = fail ? process.stderr : process.stdout
+  for (let i = 0; i < 400; i++) stream.write('x'.repeat(999) + '\\n')
+  stream.write('the end')
+  if (fail) throw new Error('no')
+  return null
+} }
 export const steps = { name: 'steps', maxAttempts: 3, async run(_, { step, attempt, traceparent }) {
   const first = await step('first', () => attempt)
   const failed = await step('second', () => { throw new TaskError('NOT_YET', 'second') }).catch((error) => error.code)
@@ -127,6 +134,20 @@ for (const backend of backends()) {
     const { state, log } = await on.run('pieces')
     assert.equal(state, 'completed')
     assert.equal(log?.replace(/:[0-9a-f]{8}\]/, ']'), 'one\nsign in with password=[REDACTED:assigned-secret] now\ntwo')
+  })
+
+  test(`what a handler writes last is kept, whether it answers or fails (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using on = await scene({ 'rough.ts': ROUGH })
+    for (const [fail, ends] of [
+      [false, 'completed'],
+      [true, 'failed'],
+    ] as const) {
+      const { state, log } = await on.run('lastly', { fail })
+      assert.equal(state, ends)
+      assert.ok(log?.endsWith('the end'), `ends with ${log?.slice(-20)}`)
+    }
   })
 
   test(`a handler of the folder does tasks, and sees no environment but what is named (${backend.name})`, {

@@ -110,8 +110,9 @@ function failStep({ id, failure }: Extract<ToChild, { say: 'stepNot' }>): void {
 }
 
 function answer(work: () => Promise<void>): void {
-  work().catch((error: unknown) => {
+  work().catch(async (error: unknown) => {
     log.flush()
+    await writesHaveLeft()
     const { code, message, retryable } = failureOf(error)
     say({ say: 'failed', code, message, retryable, rss: process.memoryUsage.rss() })
   })
@@ -243,10 +244,17 @@ async function run(task: Extract<ToChild, { say: 'run' }>): Promise<void> {
     if (result === undefined) throw never('RESULT_INVALID', 'The result is not JSON')
     if (result.length > MAX_RESULT_CHARS) throw never('RESULT_TOO_LARGE', `The result has ${result.length} characters`)
     mine.flush()
+    await writesHaveLeft()
     say({ say: 'done', result, rss: process.memoryUsage.rss() })
   } finally {
     running = null
   }
+}
+
+/** What a handler wrote past `console` goes another way than its result, and must be there before it. */
+async function writesHaveLeft(): Promise<void> {
+  for (const stream of [process.stdout, process.stderr])
+    if (stream.writableLength > 0) await new Promise((done) => stream.write('', done))
 }
 
 const never = (code: string, message: string) => Object.assign(new Error(message), { code, retryable: false })

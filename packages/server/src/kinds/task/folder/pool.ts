@@ -261,7 +261,11 @@ function openProcess(on: PoolSettings, sources: Sources): Process {
     if (message.say === 'stepDone') return stepping.get(message.id)?.resolve(JSON.parse(message.result))
     if (message.say === 'stepFailed') return stepping.get(message.id)?.reject(errorOf(message.failure))
     if ('rss' in message) full = message.rss > FULL * on.memoryMb * 2 ** 20
-    current?.over(message.say === 'failed' ? errorOf(message) : message)
+    const mine = current
+    // What was written before is in the pipes by now, and is read within this turn of the event loop.
+    setImmediate(() => {
+      if (mine === current) mine?.over(message.say === 'failed' ? errorOf(message) : message)
+    })
   })
   /** The record of a step is kept here; its work is done there. */
   const stepping = new Map<number, PromiseWithResolvers<unknown>>()
