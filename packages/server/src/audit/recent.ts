@@ -7,7 +7,7 @@ export interface RecentRow extends DayEvent {
 
 /** Entries that are worth a round of their own, before its time. */
 const MANY = 5_000
-/** What comes while such a round is under way is kept, too; some megabytes. */
+/** What comes while such a round is under way is kept, too; some tens of megabytes at most. */
 const MOST = 4 * MANY
 
 /** By when they came: since the end of the last round, and before it. */
