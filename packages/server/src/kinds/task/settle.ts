@@ -191,8 +191,7 @@ async function endCancelled(
   const asked = ids.length === 0 ? new Map<string, string | null>() : await store.findCancelled(tx, ids)
   for (const [id, reason] of asked) {
     const rows = [...(await store.loadWork(tx, [id])).values()]
-    const ending = reason === null ? CANCELLED : { ...CANCELLED, error: `Cancelled: ${reason}` }
-    const settled = await settleWaiting(tx, queue, rows, ending, SYSTEM, now)
+    const settled = await settleWaiting(tx, queue, rows, stoppedFor(CANCELLED, reason), SYSTEM, now)
     ended.push(...settled.map((one) => ({ id: one.id, state: 'cancelled' as const })))
   }
   return ended
@@ -311,18 +310,22 @@ async function addedUp(tx: Tx, all: readonly Finished[]): Promise<ReadonlyMap<st
 }
 
 /** Why work was asked to stop that ended so: its worker heard that it was, and no more. */
-async function whyStopped(tx: Tx, all: readonly Finished[]): Promise<ReadonlyMap<string, string> | undefined> {
+async function whyStopped(tx: Tx, all: readonly Finished[]): Promise<ReadonlyMap<string, string | null> | undefined> {
   const stopped = all.filter(({ ending, attempt }) => ending.errorCode === 'CANCELLED' && attempt.worker !== null)
   return stopped.length === 0
     ? undefined
-    : store.findCancelReasons(
+    : store.findCancelled(
         tx,
         stopped.map(({ row }) => row.id),
       )
 }
 
-const withReason = (one: Finished, reason: string | undefined): Finished =>
-  reason === undefined ? one : { ...one, ending: { ...one.ending, error: `Cancelled: ${reason}` } }
+/** Says why somebody had it stopped, if that was told. */
+const stoppedFor = (ending: Ending, reason: string | null): Ending =>
+  reason === null ? ending : { ...ending, error: `Cancelled: ${reason}` }
+
+const withReason = (one: Finished, reason: string | null | undefined): Finished =>
+  reason === undefined ? one : { ...one, ending: stoppedFor(one.ending, reason) }
 
 /** A first attempt that waited for a child began before it did, and is one. */
 const sinceItsFirstStart = (one: Finished): Finished =>

@@ -469,12 +469,6 @@ export async function noteCancel(tx: Tx, id: string, at: number, reason: string 
   return done.numUpdatedRows === 1n
 }
 
-/** Why these were asked to stop, as far as somebody said so. */
-export async function findCancelReasons(tx: Tx, ids: readonly string[]): Promise<Map<string, string>> {
-  const rows = await tx.db.selectFrom('runs').select(['id', 'cancel_reason']).where('id', 'in', ids).execute()
-  return new Map(rows.flatMap(({ id, cancel_reason }) => (cancel_reason === null ? [] : [[id, cancel_reason]])))
-}
-
 /** Which of these were asked to stop, with the reason if somebody gave one. */
 export async function findCancelled(tx: Tx, ids: readonly string[]): Promise<Map<string, string | null>> {
   const rows = await tx.db
