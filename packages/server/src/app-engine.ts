@@ -167,7 +167,7 @@ export async function openEngine(on: {
   })
   const settledTask = (runId: string, state: 'completed' | 'failed' | 'timeout' | 'cancelled') => {
     waiting.settled(runId)
-    metrics.runsSettled.inc({ kind: 'task', outcome: state })
+    metrics.runsSettled('task', state)
   }
   const taskLog = log.child({ part: 'tasks' })
   const observe: NonNullable<Parameters<typeof createTaskLane>[0]['observe']> = {

@@ -1,5 +1,6 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { Gauge, type Registry } from 'prom-client'
 import { createLabels } from '../platform/metrics.ts'
+import { plainCounter, plainHistogram } from '../platform/plain-metrics.ts'
 
 /** What the engine tells of tasks as they go. */
 export interface TaskObserver {
@@ -17,40 +18,37 @@ export function createDispatchMetrics(
   registry: Registry,
   sizes: () => Promise<Readonly<Record<string, number>>>,
 ): TaskObserver {
-  const registers = [registry]
   const labelNames = ['queue', 'task_name']
   const labelOf = createLabels()
   const counter = (name: string, help: string, more: string[] = []) =>
-    new Counter({ name, help, labelNames: [...labelNames, ...more], registers })
+    plainCounter(registry, { name, help, labelNames: [...labelNames, ...more] })
   const enqueued = counter('procurator_task_enqueued_total', 'Tasks accepted.')
   const started = counter('procurator_task_started_total', 'Attempts begun.')
   const finished = counter('procurator_task_finished_total', 'Attempts that went well.')
   const failed = counter('procurator_task_failed_total', 'Attempts that failed, by error code.', ['error_type'])
-  const seconds = new Histogram({
+  const seconds = plainHistogram(registry, {
     name: 'procurator_task_execution_seconds',
     help: 'How long attempts took.',
     labelNames,
     buckets: [1, 5, 10, 30, 60, 120, 300, 600],
-    registers,
   })
   new Gauge({
     name: 'procurator_task_queue_size',
     help: 'Tasks that wait and could start now.',
     labelNames: ['queue'],
-    registers,
+    registers: [registry],
     async collect() {
       this.reset()
       for (const [queue, size] of Object.entries(await sizes())) this.inc({ queue: labelOf(queue) }, size)
     },
   })
   return {
-    accepted: (queue, task_name) => enqueued.inc({ queue: labelOf(queue), task_name }),
-    started: (queue, task_name) => started.inc({ queue: labelOf(queue), task_name }),
-    ended(queue, task_name, took, error) {
-      const labels = { queue: labelOf(queue), task_name }
-      seconds.observe(labels, took)
-      if (error === null) finished.inc(labels)
-      else failed.inc({ ...labels, error_type: error })
+    accepted: (queue, handler) => enqueued(labelOf(queue), handler),
+    started: (queue, handler) => started(labelOf(queue), handler),
+    ended(queue, handler, took, error) {
+      seconds(took, labelOf(queue), handler)
+      if (error === null) finished(labelOf(queue), handler)
+      else failed(labelOf(queue), handler, error)
     },
   }
 }

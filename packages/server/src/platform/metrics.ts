@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { plainCounter } from './plain-metrics.ts'
 import { createRequestMetrics } from './request-metrics.ts'
 
 /** Names that get a label of their own. */
@@ -27,11 +28,10 @@ export function createMetrics() {
       labelNames: ['code'],
       registers,
     }),
-    runsSettled: new Counter({
+    runsSettled: plainCounter(registry, {
       name: 'writ_runs_settled_total',
       help: 'Runs settled, by kind and outcome.',
       labelNames: ['kind', 'outcome'],
-      registers,
     }),
     /** A gauge with one label; `collect` answers its values by that label. */
     gaugeBy: (name: string, help: string, label: string, collect: () => Record<string, number>) =>

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import { createLabels } from '../../platform/metrics.ts'
+import { plainCounter } from '../../platform/plain-metrics.ts'
 import type { Depth, Step } from '../../queue/index.ts'
 import type { Backlog } from './backlog.ts'
 
@@ -52,11 +53,10 @@ export function createTaskMetrics(
       this.set((await backlog()).deadLetters)
     },
   })
-  const attempts = new Counter({
+  const attempts = plainCounter(registry, {
     name: 'writ_task_attempts_total',
     help: 'Attempts that ended, by outcome.',
     labelNames: ['outcome'],
-    registers,
   })
   const lost = new Counter({
     name: 'writ_task_leases_lost_total',
@@ -81,7 +81,7 @@ export function createTaskMetrics(
   return {
     redisRefused: (code) => redisRefusals.inc({ code }),
     batch: (step, count) => batches.observe({ step }, count),
-    ended: (outcome) => attempts.inc({ outcome }),
+    ended: attempts,
     leaseLost: () => lost.inc(),
   }
 }
