@@ -13,20 +13,16 @@ const HEADER = 20
 export function binaryArray(type: string | undefined, values: readonly (Param | undefined)[]): Buffer | undefined {
   if (type === undefined || !(type in OIDS)) return undefined
   const known = type as keyof typeof OIDS
-  // Most columns of a batch hold one value: it is written once and copied.
-  const alike = values.length > 1 && values.every((value) => value === values[0])
-  const written = alike ? values.slice(0, 1) : values
   const fixed = FIXED[known]
-  let bytes = 4 * written.length
+  let bytes = HEADER + 4 * values.length
   let nulls = 0
-  for (const value of written) {
+  for (const value of values) {
     if (value === null || value === undefined) nulls = 1
     else if (fixed !== undefined) bytes += fixed
     else if (typeof value === 'string') bytes += Buffer.byteLength(value)
     else if (value instanceof Uint8Array) bytes += value.length
   }
-  const end = HEADER + (alike ? bytes * values.length : bytes)
-  const array = Buffer.allocUnsafe(end)
+  const array = Buffer.allocUnsafe(bytes)
   array.writeInt32BE(values.length === 0 ? 0 : 1, 0)
   array.writeInt32BE(nulls, 4)
   array.writeInt32BE(OIDS[known], 8)
@@ -34,7 +30,7 @@ export function binaryArray(type: string | undefined, values: readonly (Param | 
   array.writeInt32BE(values.length, 12)
   array.writeInt32BE(1, 16)
   let at = HEADER
-  for (const value of written) {
+  for (const value of values) {
     if (value === null || value === undefined) {
       at = array.writeInt32BE(-1, at)
       continue
@@ -43,8 +39,6 @@ export function binaryArray(type: string | undefined, values: readonly (Param | 
     array.writeInt32BE(length, at)
     at += 4 + length
   }
-  // Twice as much each time; a copy stops at the end.
-  for (; at < end; at += at - HEADER) array.copyWithin(at, HEADER, at)
   return array
 }
 

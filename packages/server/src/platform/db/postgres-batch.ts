@@ -33,6 +33,25 @@ interface Asked {
   reject(error: unknown): void
 }
 
+/** Statements that begin so go through what grew for years, and have a day. */
+const SLOW = '/* slow */'
+const SLOW_ANSWER_MS = 86_400_000
+
+// Statements are written with ?1, ?2; each is rewritten and named once, however often it runs.
+const statements = new Map<string, Statement>()
+export function statementOf(sql: string): Statement {
+  let statement = statements.get(sql)
+  if (!statement) {
+    statement = {
+      name: `w${statements.size}`,
+      text: sql.replace(/\?(\d+)/g, '$$$1'),
+      ...(sql.startsWith(SLOW) ? { query_timeout: SLOW_ANSWER_MS } : {}),
+    }
+    statements.set(sql, statement)
+  }
+  return statement
+}
+
 /**
  * Asks a statement of a connection. What is asked for within one turn of the event loop leaves in one write, and is answered in one:
  * each write is a system call of ours and a wake-up of the backend, and so is each answer the other way, which together cost more than

@@ -7,55 +7,10 @@ import { kyselyOn } from './connection.ts'
 import { DatabaseConflict, DatabaseUnavailable, type Param, type Tx } from './database.ts'
 import { ProjectFence } from './fence.ts'
 import { FailedBehind, type GroupTx } from './group-commit.ts'
-import { type Answer, ask, askOnce, type Statement, sendAsked } from './postgres-batch.ts'
+import { type Answer, ask, askOnce, type Statement, sendAsked, statementOf } from './postgres-batch.ts'
+import { type ColumnTypes, insertOf, updateOf } from './postgres-rows.ts'
 import { translate } from './postgres-wire.ts'
 import type { Tables } from './tables.ts'
-
-export type ColumnTypes = ReadonlyMap<string, ReadonlyMap<string, string>>
-/** Statements that begin so go through what grew for years, and have a day. */
-const SLOW = '/* slow */'
-const SLOW_ANSWER_MS = 86_400_000
-
-// Statements are written with ?1, ?2; each is rewritten and named once, however often it runs.
-const statements = new Map<string, Statement>()
-export function statementOf(sql: string): Statement {
-  let statement = statements.get(sql)
-  if (!statement) {
-    statement = {
-      name: `w${statements.size}`,
-      text: sql.replace(/\?(\d+)/g, '$$$1'),
-      ...(sql.startsWith(SLOW) ? { query_timeout: SLOW_ANSWER_MS } : {}),
-    }
-    statements.set(sql, statement)
-  }
-  return statement
-}
-
-/** A statement about many rows, whose columns are its parameters. */
-interface ForRows {
-  readonly keys: readonly string[]
-  readonly types: readonly (string | undefined)[]
-  readonly statement: Statement
-}
-const forRows = new WeakMap<ColumnTypes, Map<string, ForRows>>()
-
-/** The statement `name` for rows such as this one. The next rows mostly have the same columns, and its text is long. */
-function statementFor(
-  columns: ColumnTypes,
-  name: string,
-  table: string,
-  row: Readonly<Record<string, Param>>,
-  textOf: (keys: readonly string[], types: readonly (string | undefined)[]) => string,
-): ForRows {
-  const keys = Object.keys(row)
-  const known = forRows.get(columns) ?? new Map<string, ForRows>()
-  const last = known.get(name)
-  if (last && last.keys.length === keys.length && last.keys.every((key, i) => key === keys[i])) return last
-  const types = keys.map((key) => columns.get(table)?.get(key))
-  const made = { keys, types, statement: statementOf(textOf(keys, types)) }
-  forRows.set(columns, known.set(name, made))
-  return made
-}
 
 const ENTER = statementOf("select set_config('writ.project', ?1, true)")
 export const COMMIT = statementOf('commit')
@@ -94,7 +49,7 @@ export function txOn(
     )
     return fenced ? plain.withPlugin(new ProjectFence(project)) : plain
   }
-  const prepared = async (statement: Statement, values: unknown[]): Promise<Answer> => {
+  const prepared = async (statement: Statement, values: readonly unknown[]): Promise<Answer> => {
     try {
       return await ask(client, statement, values)
     } catch (error) {
@@ -108,48 +63,15 @@ export function txOn(
     },
     async insert(table, rows) {
       if (rows.length === 0) return
-      const { keys, types, statement } = statementFor(
-        columns,
-        table,
-        table,
-        rows[0]!,
-        (keys, types) =>
-          `insert into ${table} (${keys.join(', ')}) select * from unnest(${types.map((type, i) => `$${i + 1}::${type}[]`).join(', ')})`,
-      )
-      await prepared(
-        statement,
-        keys.map((key, i) => arrayOf(types[i], rows, key)),
-      )
+      const { statement, values } = insertOf(columns, table, rows)
+      await prepared(statement, values)
     },
     async update(table, key, rows, when, returning) {
       if (rows.length === 0) return []
-      const ids = rows.map((row) => String(row[key]))
-      // The bounds let partitions be left out; UUIDs sort alike under every collation. The list is for batches whose ids
-      // lie far apart: between the bounds there may be millions of rows.
-      const sorted = ids.toSorted()
-      const { keys, types, statement } = statementFor(
-        columns,
-        `${table} by ${key} ${when} ${returning}`,
-        table,
-        rows[0]!,
-        (keys, types) => {
-          const n = keys.length
-          const sets = keys.filter((one) => one !== key).map((one) => `${one} = u.new_${one}`)
-          return `update ${table} set ${sets.join(', ')}
-           from unnest(${types.map((type, i) => `$${i + 1}::${type}[]`).join(', ')}) as u(${keys.map((one) => `new_${one}`).join(', ')})
-           where project_id = $${n + 1} and ${key} = u.new_${key} and ${key} = any($1) and ${key} >= $${n + 2} and ${key} <= $${n + 3} and ${when}
-           returning ${key} as updated, ${returning} as told`
-        },
-      )
-      const result = await prepared(statement, [
-        ...keys.map((one, i) => arrayOf(types[i], rows, one)),
-        project,
-        sorted[0],
-        sorted.at(-1),
-      ])
-      const changed = result.rows as { updated: string; told: number }[]
-      const updated = new Map(changed.map((row) => [row.updated, row.told]))
-      return ids.map((id) => updated.get(id))
+      const { statement, values } = updateOf(columns, { table, project, key, rows, when, returning })
+      const { rows: changed } = await prepared(statement, values)
+      const told = new Map((changed as { updated: string; told: number }[]).map((row) => [row.updated, row.told]))
+      return rows.map((row) => told.get(String(row[key])))
     },
     behind: behind.leave,
     flush: () => sendAsked(client),
@@ -192,12 +114,6 @@ class PostgresTx implements Tx {
     this.#db ??= this.#open()
     return this.#db
   }
-}
-
-/** One column of many rows as a parameter. */
-function arrayOf(type: string | undefined, rows: readonly Record<string, Param>[], key: string): unknown {
-  const values = rows.map((row) => row[key])
-  return binaryArray(type, values) ?? values
 }
 
 /** A list of texts, whose type is plain, goes in binary; lists of numbers may be of any width and are left to the driver. */
