@@ -271,6 +271,20 @@ export function exerciseQueue(name: string, open: () => Promise<Exercise>, skip:
   })
 
   queueTest(
+    'of work that is done all at once, what was settled before is told apart',
+    async ({ db, queue, put, claim }) => {
+      for (let i = 0; i < 5; i++) await put({})
+      const leases = await claim({ limit: 4 })
+      const ends: Settlement[] = leases.map(({ runId, fence }) => ({ runId, fence, next: 'done' }))
+      const settle = (some: readonly Settlement[]) => inProject(A, () => db.write((tx) => queue.settle(tx, some)))
+      assert.deepEqual(await settle([ends[1]!, ends[2]!]), [true, true])
+      assert.deepEqual(await settle(ends), [true, false, false, true])
+      assert.deepEqual(await settle(ends), [false, false, false, false])
+      assert.equal((await claim({ limit: 9 })).length, 1)
+    },
+  )
+
+  queueTest(
     'of two claims of one run, settled in one go, the newer counts',
     async ({ db, queue, put, claim, sweep }) => {
       await put({})

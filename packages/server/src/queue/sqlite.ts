@@ -1,4 +1,4 @@
-import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
+import { type Database, INSTANCE, inList, inProject, type Tx } from '../platform/db/index.ts'
 import type { Entry, Lease, Listener, Queue, Settlement } from './queue.ts'
 import {
   countDepth,
@@ -86,9 +86,11 @@ export function openSqliteQueue(db: Database): Queue {
       return { lost, stop }
     },
     async settle(tx, settlements) {
+      limits.ended(tx, () => listener)
+      const ended = await endTogether(tx, settlements)
+      if (ended) return ended
       const settled: boolean[] = []
       for (const one of settlements) settled.push(await settleOne(tx, one))
-      limits.ended(tx, () => listener)
       return settled
     },
     async sweep(now) {
@@ -133,6 +135,23 @@ export function tellOf(tx: Tx, entries: readonly Entry[], now: number, listener:
       if (due > 0) listener()?.runnable({ queue, project: tx.project }, due)
     }
   })
+}
+
+/**
+ * Work that is done, in one statement: mostly that is all of what is settled, and was claimed for the first time, so that all fences are
+ * alike. Undefined where it is not.
+ */
+async function endTogether(tx: Tx, settlements: readonly Settlement[]): Promise<boolean[] | undefined> {
+  const fence = settlements[0]?.fence
+  if (settlements.length < 2 || fence === undefined || fence === 'unclaimed') return undefined
+  if (settlements.some((one) => one.next !== 'done' || one.fence !== fence)) return undefined
+  const ids = settlements.map(({ runId }) => runId)
+  const rows = await tx.sql<{ run_id: string }>(
+    `delete from queue where ${inList(tx, 'run_id', '?1')} and fence = ?2 and lease_until is not null returning run_id`,
+    [ids, fence],
+  )
+  const gone = new Set(rows.map(({ run_id }) => run_id))
+  return ids.map((id) => gone.delete(id))
 }
 
 async function settleOne(tx: Tx, one: Settlement): Promise<boolean> {

@@ -8,6 +8,7 @@ import { type Database, DatabaseUnavailable, type Param, type Tx, UniqueViolatio
 import { ProjectFence } from './fence.ts'
 import { createGroupCommit, FailedBehind, type GroupTx, unit } from './group-commit.ts'
 import { INSTANCE, projectInContext } from './project.ts'
+import { insertTogether } from './sqlite-rows.ts'
 import type { Tables } from './tables.ts'
 import { openWal, type Wal } from './wal.ts'
 
@@ -231,6 +232,11 @@ function txOn(connection: Connection, project: string, after: Aftermath, behind:
     },
     async insert(table, rows) {
       if (rows.length === 0) return
+      const together = insertTogether(table, rows)
+      if (together) {
+        run(connection.prepare(together.sql), together.params)
+        return
+      }
       const columns = Object.keys(rows[0]!)
       const statement = connection.prepare(
         `insert into ${table} (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')})`,
