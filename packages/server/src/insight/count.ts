@@ -117,20 +117,21 @@ interface Sum {
 }
 
 /** Runs of one batch by step, time, handler and queue. In the order of the table's key: rows are locked in one order. */
-function summed(runs: readonly Ended[]): Sum[] {
+function summed(all: readonly Ended[]): Sum[] {
   const minutes = new Map<string, Sum>()
-  for (const run of runs) {
+  for (const one of all) {
+    const { runs } = one
     // What waits for nobody's queue has a name that no queue of tasks can have.
-    const sum = sumOf(minutes, 'minute', run.completed_at, run.handler, run.queue ?? `.${run.kind}`)
-    sum.ended++
-    if (run.state === 'failed' || run.state === 'timeout') sum.failed++
-    if (run.state === 'cancelled') sum.cancelled++
-    if (run.error_code !== null) count(sum.codes, run.error_code)
+    const sum = sumOf(minutes, 'minute', one.minute, one.handler, one.queue ?? `.${one.kind}`)
+    sum.ended += runs
+    if (one.state === 'failed' || one.state === 'timeout') sum.failed += runs
+    if (one.state === 'cancelled') sum.cancelled += runs
+    if (one.error_code !== null) count(sum.codes, one.error_code, runs)
     // Its last word: costs are kept before a run ends or with its end.
-    sum.cost_nanos = Math.min(sum.cost_nanos + nanosOf(run.cost_usd ?? 0), MOST_COUNTED)
-    if (run.started_at === null) continue
-    count(sum.ran, classOf(run.completed_at - run.started_at))
-    count(sum.waited, classOf(run.started_at - Math.max(run.created_at, run.run_at ?? 0)))
+    sum.cost_nanos = Math.min(sum.cost_nanos + nanosOf(one.cost_usd ?? 0) * runs, MOST_COUNTED)
+    if (one.ran === null || one.waited === null) continue
+    count(sum.ran, classOf(one.ran), runs)
+    count(sum.waited, classOf(one.waited), runs)
   }
   const sums = new Map(minutes)
   // Each run once, and its minute in its hour and its day.
@@ -165,6 +166,6 @@ function sumOf(sums: Map<string, Sum>, step: Step, time: number, handler: string
   return sum
 }
 
-const count = (into: Record<string, number>, name: string | number): void => {
-  into[name] = (into[name] ?? 0) + 1
+const count = (into: Record<string, number>, name: string | number, more: number): void => {
+  into[name] = (into[name] ?? 0) + more
 }
