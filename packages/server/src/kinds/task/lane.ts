@@ -233,45 +233,43 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     const input = await readInput(on, lease.project, row)
     if (work.reason !== null) throw stopOf(work.reason)
     limit(work, handler.waitsForPlace ? Number.POSITIVE_INFINITY : row.timeout_ms)
-    const context = new Context(work, {
-      began() {
-        if (work.over || work.reason !== null) return
-        work.startedAt = clock.now()
-        limit(work, row.timeout_ms)
-      },
-      step: createSteps(on, {
-        project: lease.project,
-        id: row.id,
-        attempt: lease.attempt,
-        fence: lease.fence,
-        began: () => work.steps++,
-        costs: () => work.costs,
-      }),
-      log: (line) => print(work, line),
-      cost: (usd, what) => spend(work, usd, what),
-      ...childrenOf(work),
-    })
+    const context = new Context(work, may)
     const value = await inProject(lease.project, () => handler.run(input, context))
     return resultOf(on, handler, lease.project, value)
   }
 
-  /** What the work may do with other tasks. */
-  function childrenOf(work: Work): Pick<TaskContext, 'dispatch' | 'waitFor' | 'pauseKey'> {
-    const at: AtWork = { project: work.lease.project, row: work.row, attempt: work.lease.attempt }
-    return {
-      dispatch(name, task) {
-        work.steps++
-        return on.children.dispatch(at, name, task)
-      },
-      async waitFor(child) {
-        const id = typeof child === 'string' ? child : child.id
-        const outcome = await on.children.outcome(at, id)
-        if (outcome) return outcome
-        work.awaits = [...new Set([...work.awaits, id])]
-        throw new Suspended(id)
-      },
-      pauseKey: (key, until) => on.children.pauseKey(at, key, Number(until)),
-    }
+  const atWork = (work: Work): AtWork => ({ project: work.lease.project, row: work.row, attempt: work.lease.attempt })
+
+  /** What handlers may ask for. */
+  const may: May = {
+    began(work) {
+      if (work.over || work.reason !== null) return
+      work.startedAt = clock.now()
+      limit(work, work.row.timeout_ms)
+    },
+    steps: (work) =>
+      createSteps(on, {
+        project: work.lease.project,
+        id: work.row.id,
+        attempt: work.lease.attempt,
+        fence: work.lease.fence,
+        began: () => work.steps++,
+        costs: () => work.costs,
+      }),
+    dispatch(work, name, task) {
+      work.steps++
+      return on.children.dispatch(atWork(work), name, task)
+    },
+    async waitFor(work, child) {
+      const id = typeof child === 'string' ? child : child.id
+      const outcome = await on.children.outcome(atWork(work), id)
+      if (outcome) return outcome
+      work.awaits = [...new Set([...work.awaits, id])]
+      throw new Suspended(id)
+    },
+    pauseKey: (work, key, until) => on.children.pauseKey(atWork(work), key, Number(until)),
+    log: print,
+    cost: spend,
   }
 
   /** Says in the log what will be done, before it is done: it cannot be taken back. */
@@ -573,43 +571,73 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
   }
 }
 
+type Rest<F> = F extends (...args: infer A) => infer R ? (work: Work, ...args: A) => R : never
+
+/** What the lane does for work that asks. */
+interface May {
+  began(work: Work): void
+  steps(work: Work): TaskContext['step']
+  readonly dispatch: Rest<TaskContext['dispatch']>
+  readonly waitFor: Rest<TaskContext['waitFor']>
+  readonly pauseKey: Rest<TaskContext['pauseKey']>
+  readonly log: Rest<TaskContext['log']>
+  readonly cost: Rest<TaskContext['cost']>
+}
+
 /**
- * What a handler is given. A class for its getters: those of an object of its own would be functions that the engine puts into the old
+ * What a handler is given. Its functions are made when they are asked for: most handlers ask for none, and a dozen for each task was a
+ * thirtieth of its cost. A class for its getters: those of an object of its own would be functions that the engine puts into the old
  * generation, and with them all that they see (docs/decisions/0085-what-grows-old.md).
  */
 class Context implements TaskContext {
   readonly #work: Work
+  readonly #may: May
+  #steps: TaskContext['step'] | undefined
   readonly runId: string
   readonly project: string
   readonly attempt: number
   readonly handler: string
   readonly concurrencyKey: string | null
-  readonly began: () => void
-  readonly step: TaskContext['step']
-  readonly dispatch: TaskContext['dispatch']
-  readonly waitFor: TaskContext['waitFor']
-  readonly pauseKey: TaskContext['pauseKey']
-  readonly log: TaskContext['log']
-  readonly cost: TaskContext['cost']
 
-  constructor(
-    work: Work,
-    may: Pick<TaskContext, 'step' | 'dispatch' | 'waitFor' | 'pauseKey' | 'log' | 'cost'> & { began(): void },
-  ) {
+  constructor(work: Work, may: May) {
     const { row, lease } = work
     this.#work = work
+    this.#may = may
     this.runId = row.id
     this.project = lease.project
     this.attempt = lease.attempt
     this.handler = row.handler
     this.concurrencyKey = row.concurrency_key
-    this.began = may.began
-    this.step = may.step
-    this.dispatch = may.dispatch
-    this.waitFor = may.waitFor
-    this.pauseKey = may.pauseKey
-    this.log = may.log
-    this.cost = may.cost
+  }
+
+  get began(): () => void {
+    return () => this.#may.began(this.#work)
+  }
+
+  get step(): TaskContext['step'] {
+    // One for the whole attempt: it knows which names were used.
+    this.#steps ??= this.#may.steps(this.#work)
+    return this.#steps
+  }
+
+  get dispatch(): TaskContext['dispatch'] {
+    return (name, task) => this.#may.dispatch(this.#work, name, task)
+  }
+
+  get waitFor(): TaskContext['waitFor'] {
+    return (child) => this.#may.waitFor(this.#work, child)
+  }
+
+  get pauseKey(): TaskContext['pauseKey'] {
+    return (key, until) => this.#may.pauseKey(this.#work, key, until)
+  }
+
+  get log(): TaskContext['log'] {
+    return (line) => this.#may.log(this.#work, line)
+  }
+
+  get cost(): TaskContext['cost'] {
+    return (usd, what) => this.#may.cost(this.#work, usd, what)
   }
 
   get endsAt() {

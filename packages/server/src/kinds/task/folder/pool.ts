@@ -339,7 +339,8 @@ function openProcess(on: PoolSettings, sources: Sources): Process {
     sources,
     ready,
     gone,
-    ask(message, { signal, log: keep, ...may }) {
+    ask(message, may) {
+      const { signal, log: keep } = may
       return new Promise((resolve, reject) => {
         let patience: NodeJS.Timeout | undefined
         const stop = () => {
