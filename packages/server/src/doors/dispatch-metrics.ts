@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import { createLabels } from '../platform/metrics.ts'
+import { createLabels, whileThere } from '../platform/metrics.ts'
 
 /** What the engine tells of tasks as they go. */
 export interface TaskObserver {
@@ -39,8 +39,9 @@ export function createDispatchMetrics(
     labelNames: ['queue'],
     registers,
     async collect() {
+      const now = (await whileThere(sizes())) ?? {}
       this.reset()
-      for (const [queue, size] of Object.entries(await sizes())) this.inc({ queue: labelOf(queue) }, size)
+      for (const [queue, size] of Object.entries(now)) this.inc({ queue: labelOf(queue) }, size)
     },
   })
   return {

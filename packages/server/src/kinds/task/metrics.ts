@@ -1,9 +1,12 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import { createLabels } from '../../platform/metrics.ts'
+import { createLabels, whileThere } from '../../platform/metrics.ts'
 import type { Depth, Step } from '../../queue/index.ts'
 import type { Backlog } from './backlog.ts'
 
-/** The engine's own metrics. Gauges are read at the scrape; counters are of this process. */
+/**
+ * The engine's own metrics. Gauges are read at the scrape, from the database of all servers, and have no value while that is away;
+ * counters are of this process.
+ */
 export function createTaskMetrics(
   registry: Registry,
   on: { now(): number; redis: boolean; backlog(): Promise<Backlog> },
@@ -24,13 +27,13 @@ export function createTaskMetrics(
       labelNames: ['queue'],
       registers,
       async collect() {
-        this.reset()
         const values = new Map<string, number>()
-        for (const depth of (await backlog()).queues) {
+        for (const depth of (await whileThere(backlog()))?.queues ?? []) {
           const label = labelOf(depth.queue)
           const before = values.get(label)
           values.set(label, before === undefined ? read(depth) : merge(before, read(depth)))
         }
+        this.reset()
         for (const [queue, value] of values) this.set({ queue }, value)
       },
     })
@@ -49,7 +52,9 @@ export function createTaskMetrics(
     help: 'Dead letters that were neither replayed nor purged.',
     registers,
     async collect() {
-      this.set((await backlog()).deadLetters)
+      const there = await whileThere(backlog())
+      if (there === undefined) this.remove()
+      else this.set(there.deadLetters)
     },
   })
   const attempts = new Counter({
@@ -58,6 +63,8 @@ export function createTaskMetrics(
     labelNames: ['outcome'],
     registers,
   })
+  // There from the start: what appears with a 1 is no increase for Prometheus.
+  for (const outcome of ['completed', 'failed', 'timeout', 'cancelled']) attempts.inc({ outcome }, 0)
   const lost = new Counter({
     name: 'writ_task_leases_lost_total',
     help: 'Leases that were lost while their work ran.',
