@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { missingBackend } from './servers/missing-backend.ts'
 import { isBorrowed, missingPostgres, type Postgres, startPostgres } from './servers/postgres.ts'
-import { type Proxy, startProxy } from './servers/proxy.ts'
+import { startProxy } from './servers/proxy.ts'
 import { TestSystem, until } from './test-system.ts'
 import { ok } from './verifies.ts'
 
@@ -21,7 +21,7 @@ async function scrape(sys: TestSystem): Promise<Map<string, number>> {
 
 describe('metrics while the database is away', { skip }, () => {
   let postgres: Postgres
-  let way: Proxy
+  let way: Awaited<ReturnType<typeof startProxy>>
   let sys: TestSystem
   before(async () => {
     postgres = await startPostgres()

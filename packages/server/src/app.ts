@@ -555,7 +555,7 @@ export async function openApp(on: {
   return {
     created,
     keys,
-    notes: db.notes,
+    notes: [...db.notes, ...engine.notes],
     failed,
     audit: sequencer,
     tasks,
