@@ -69,6 +69,9 @@ test('the composition starts what its files configure, and opens nothing to the 
     >
     volumes: Record<string, unknown>
   }
+  // pg_dump of the image is for this server.
+  const [, dumped] = readFileSync(path.join(deploy, 'Dockerfile'), 'utf8').match(/^ARG POSTGRES=(\S+)$/m)!
+  assert.equal(dumped, compose.services.postgres!.image)
   // Workers are servers with the same settings, but for what they do and for the port.
   const { writ, worker } = compose.services
   assert.deepEqual(worker!.environment, { ...writ!.environment, WRIT_ROLES: 'worker' })

@@ -20,8 +20,11 @@ export const witnessLine = ({ name, state, reason, ahead }: WitnessHealth): [str
   return [[`witness ${name}`, `its clock is ${by} the clock of this server; one of the two is wrong`]]
 }
 
-/** A part that is silent so long is not ready: whoever asks, Prometheus and load balancers, waits for no statement's time. */
-const PATIENCE_MS = 5_000
+/**
+ * A part that is silent so long is not ready: whoever asks, Prometheus and load balancers, waits for no statement's time. A connection
+ * that is not to be had says so after five seconds, by itself.
+ */
+const PATIENCE_MS = 6_000
 
 /** Whether requests can be served: each part with its reason if not. The byte store is asked every few seconds only. */
 export function readiness(on: {
@@ -32,7 +35,7 @@ export function readiness(on: {
   let checked = { at: Number.NEGATIVE_INFINITY, result: Promise.resolve<string | null>(null) }
   const reasonOf = async (work: Promise<void>): Promise<string | null> => {
     const patience = new AbortController()
-    const silent = sleep(PATIENCE_MS, 'no answer for five seconds', { ref: false, signal: patience.signal })
+    const silent = sleep(PATIENCE_MS, 'no answer for six seconds', { ref: false, signal: patience.signal })
     const reason = work.then(
       () => null,
       (error: Error) => error.message,
