@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import type { Submitted } from '@writ/api'
-import { parse } from 'yaml'
+import { parse, stringify } from 'yaml'
 import { missingBackend } from './servers/missing-backend.ts'
 import { TestSystem } from './test-system.ts'
 import { ok } from './verifies.ts'
@@ -62,10 +62,20 @@ test('dashboard and rules ask for metrics that there are', async () => {
 })
 
 test('the composition starts what its files configure, and opens nothing to the outside', () => {
-  const compose = parse(readFileSync(path.join(deploy, 'compose.yaml'), 'utf8')) as {
-    services: Record<string, { image?: string; ports?: string[]; volumes?: string[] }>
+  const compose = parse(readFileSync(path.join(deploy, 'compose.yaml'), 'utf8'), { merge: true }) as {
+    services: Record<
+      string,
+      { image?: string; ports?: string[]; volumes?: string[]; environment?: Record<string, string> }
+    >
     volumes: Record<string, unknown>
   }
+  // pg_dump of the image is for this server.
+  const [, dumped] = readFileSync(path.join(deploy, 'Dockerfile'), 'utf8').match(/^ARG POSTGRES=(\S+)$/m)!
+  assert.equal(dumped, compose.services.postgres!.image)
+  // Workers are servers with the same settings, but for what they do and for the port.
+  const { writ, worker } = compose.services
+  assert.deepEqual(worker!.environment, { ...writ!.environment, WRIT_ROLES: 'worker' })
+  assert.deepEqual([worker!.volumes, worker!.ports], [writ!.volumes, undefined])
   for (const [name, { image, ports = [], volumes = [] }] of Object.entries(compose.services)) {
     if (image !== undefined) assert.match(image, /:v?\d+(\.\d+)*(-[a-z]+)?$/, `${name} has a pinned image`)
     for (const port of ports) assert.match(port, /^127\.0\.0\.1:/, `${name} listens on this machine only`)
@@ -73,7 +83,128 @@ test('the composition starts what its files configure, and opens nothing to the 
       if (source!.startsWith('.')) assert.ok(existsSync(path.join(deploy, source!)), `${source} is there`)
       else assert.ok(source! in compose.volumes, `${source} is a volume`)
   }
-  for (const file of globSync('**/*.yaml', { cwd: deploy })) parse(readFileSync(path.join(deploy, file), 'utf8'))
+  for (const file of globSync('**/*.yaml', { cwd: deploy }))
+    parse(readFileSync(path.join(deploy, file), 'utf8'), { merge: true })
+})
+
+test('what ships logs asks of Alloy only what the pinned version knows', () => {
+  const { services } = parse(readFileSync(path.join(deploy, 'compose.yaml'), 'utf8'), { merge: true }) as {
+    services: Record<string, { image?: string }>
+  }
+  // By hand, from the sources of that version; another version needs another look.
+  assert.equal(services.alloy!.image, 'grafana/alloy:v1.7.5')
+  const known: Record<string, readonly string[]> = {
+    'local.file_match': ['path_targets'],
+    'loki.source.file': ['targets', 'forward_to'],
+    'loki.process': ['forward_to'],
+    'stage.regex': ['expression', 'source'],
+    'stage.json': ['expressions', 'source', 'drop_malformed'],
+    'stage.labels': ['values'],
+    'stage.timestamp': ['source', 'format', 'fallback_formats', 'location', 'action_on_failure'],
+    'loki.write': [],
+    endpoint: ['url'],
+  }
+  const inside: string[] = []
+  const unknown: string[] = []
+  for (const line of readFileSync(path.join(deploy, 'alloy/config.alloy'), 'utf8').split('\n')) {
+    const block = line.match(/^\s*([a-z._]+)(?: "\w+")? \{$/)?.[1]
+    const attribute = line.match(/^\s*(\w+)\s*=/)?.[1]
+    if (block !== undefined) inside.push(block)
+    else if (line.trim() === '}') inside.pop()
+    else if (attribute !== undefined && !known[inside.at(-1)!]?.includes(attribute))
+      unknown.push(`${inside.join(' > ')}: ${attribute}`)
+  }
+  assert.deepEqual([inside, unknown], [[], []])
+})
+
+/** What Prometheus makes of the rules: an alert as it should stand at a time, with its labels and annotations, or none. */
+const alerts = [
+  {
+    title: 'a part that is not ready',
+    series: { 'writ_ready{job="writ",instance="a",part="database"}': '1 0x9' },
+    at: '3m',
+    alert: 'WritNotReady',
+    labels: { severity: 'critical', job: 'writ', instance: 'a', part: 'database' },
+    says: 'Writ is not ready: database',
+  },
+  {
+    title: 'a server that answers no scrape',
+    series: { 'up{job="writ",instance="a"}': '1 0x9', 'up{job="writ",instance="b"}': '1x10' },
+    at: '3m',
+    alert: 'WritDown',
+    labels: { severity: 'critical', job: 'writ', instance: 'a' },
+    says: 'a has not answered a scrape for a minute.',
+  },
+  {
+    title: 'no server, of which nothing is known any more',
+    series: { 'up{job="writ",instance="a"}': '1 1 stale' },
+    at: '5m',
+    alert: 'WritDown',
+    labels: { severity: 'critical', job: 'writ' },
+    says: 'There has been no server to scrape for a minute.',
+  },
+  {
+    title: 'the first dead letter, once for all servers',
+    series: {
+      'writ_dead_letters{job="writ",instance="a"}': '0 0 1x9',
+      'writ_dead_letters{job="writ",instance="b"}': '0 0 1x9',
+    },
+    at: '4m',
+    alert: 'WritDeadLetters',
+    labels: { severity: 'warning', job: 'writ' },
+    says: 'There are 1 dead letters. `writ dlq list` shows them.',
+  },
+  {
+    title: 'dead letters that were known before the database was away',
+    series: { 'writ_dead_letters{job="writ",instance="a"}': '2 2 stale _ 2x9' },
+    at: '6m',
+    alert: 'WritDeadLetters',
+  },
+  {
+    title: 'the first delivery that is given up',
+    series: { 'writ_webhook_deliveries_total{job="writ",instance="a",outcome="failed"}': '0 0 1x9' },
+    at: '4m',
+    alert: 'WritWebhooksFail',
+    labels: { severity: 'warning', job: 'writ' },
+    says: '`writ webhook list` shows which fail, and since when.',
+  },
+]
+test('alerts fire for what they are about, once', { skip }, () => {
+  const rules = parse(readFileSync(path.join(deploy, 'prometheus/rules.yml'), 'utf8')) as {
+    groups: { rules: { alert: string; annotations: { summary: string; description?: string } }[] }[]
+  }
+  const folder = mkdtempSync(path.join(tmpdir(), 'writ-rules-'))
+  try {
+    const tests = alerts.map(({ title, series, at, alert, labels, says }) => {
+      const { summary, description } = rules.groups[0]!.rules.find((rule) => rule.alert === alert)!.annotations
+      const annotations =
+        summary.includes('{{') || description === undefined ? { summary: says } : { summary, description: says }
+      // The description of a part names its server.
+      if (alert === 'WritNotReady')
+        Object.assign(annotations, { description: description!.replace('{{ $labels.instance }}', 'a') })
+      return {
+        name: title,
+        interval: '1m',
+        input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
+        alert_rule_test: [
+          {
+            eval_time: at,
+            alertname: alert,
+            exp_alerts: labels === undefined ? [] : [{ exp_labels: labels, exp_annotations: annotations }],
+          },
+        ],
+      }
+    })
+    const file = path.join(folder, 'test.yml')
+    writeFileSync(
+      file,
+      stringify({ rule_files: [path.join(deploy, 'prometheus/rules.yml')], evaluation_interval: '1m', tests }),
+    )
+    const { status, stderr, stdout } = spawnSync(promtool, ['test', 'rules', file], { encoding: 'utf8' })
+    assert.equal(status, 0, stderr + stdout)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })
 
 /** What a stage of the Dockerfile copies out of the repository, in a folder of its own, with the packages that npm would install. */

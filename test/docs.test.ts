@@ -91,8 +91,11 @@ test('every variable and code that a document names exists', async () => {
   const ofBenches = benches.flatMap((text) =>
     [...text.matchAll(/process\.env\.(BENCH_\w+)/g)].map((match) => match[1]!),
   )
+  const composition = await readFile(path.join(root, 'deploy/compose.yaml'), 'utf8')
+  const ofComposition = [...composition.matchAll(/\$\{(\w+)/g)].map((match) => match[1]!)
   const known = new Set([
     ...variables,
+    ...ofComposition,
     ...ofCli,
     ...ofTests,
     ...ofBenches,

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import { loadConfig } from '../../packages/server/src/config.ts'
-import { removeFolder } from '../servers/guard.ts'
+import { freePort } from '../servers/free-port.ts'
+import { removeFolder, startGuarded } from '../servers/guard.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
 import { missingPostgres, startPostgres } from '../servers/postgres.ts'
 import { missingRedis, startRedisCluster } from '../servers/redis.ts'
@@ -74,6 +75,37 @@ for (const [queue, skip] of [
       removeFolder(folder)
     }
   })
+
+test('a process without API says what it is, and not the address of those that have one', {
+  skip: noPostgres,
+}, async () => {
+  const postgres = await startPostgres()
+  const folder = await mkdtemp(path.join(tmpdir(), 'writ-role-'))
+  const server = await startGuarded({
+    command: process.execPath,
+    args: [
+      '--disable-warning=ExperimentalWarning',
+      path.join(import.meta.dirname, '../../packages/server/src/main.js'),
+    ],
+    folder,
+    env: {
+      PATH: process.env.PATH,
+      HOST: '127.0.0.1',
+      PORT: String(await freePort()),
+      WRIT_DATA_DIR: path.join(folder, 'data'),
+      DATABASE_URL: postgres.url,
+      WRIT_PUBLIC_URL: 'https://writ.example.com',
+      WRIT_ROLES: 'worker,sequencer',
+    },
+  })
+  try {
+    await Promise.race([server.saying(' as worker, sequencer (no API there)'), server.failed])
+  } finally {
+    await server.stop()
+    await postgres.stop()
+    removeFolder(folder)
+  }
+})
 
 test('SQLite has one process, with every role', () => {
   const { problems = [] } = loadConfig({ argv: ['--roles', 'api,worker'], env: {}, cwd: tmpdir() })

@@ -114,13 +114,12 @@ export async function openEngine(on: {
     timeoutSeconds: config.dispatch.scriptTimeoutSeconds,
     concurrent: config.dispatch.maxConcurrentScripts,
   }
+  const { scriptsDir, scriptsNetwork, scriptsSandbox } = config.dispatch
+  const sandbox = scriptsDir === undefined ? null : await openSandbox(scriptsSandbox)
   const scripts =
-    config.dispatch.scriptsDir === undefined
+    scriptsDir === undefined || sandbox === null
       ? null
-      : createScripts(
-          { ...scriptLimits, dir: config.dispatch.scriptsDir, network: config.dispatch.scriptsNetwork },
-          await openSandbox(config.dispatch.scriptsSandbox),
-        )
+      : createScripts({ ...scriptLimits, dir: scriptsDir, network: scriptsNetwork }, sandbox)
   const handlers = createHandlers(
     [...builtinHandlers({ clock, egress, feishu, scripts, scriptLimits }), ...(on.testHandlers ?? [])],
     { testHandlers: on.testHandlers !== undefined },
@@ -252,6 +251,8 @@ export async function openEngine(on: {
   if (config.roles.includes('worker')) eager = createEager({ queue, worker, lane: taskLane })
 
   return {
+    // Who asked for a tier knows what it holds; nobody asked for the lesser one.
+    notes: sandbox?.tier === 'process' && scriptsSandbox === undefined ? [sandbox.note] : [],
     kinds,
     waiting,
     queue,

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { isLogStoreUnavailable, type WitnessHealth } from './audit/index.ts'
 import { AppError } from './platform/app-error.ts'
 import { BlobCorrupt, BlobMissing, BlobStoreUnavailable } from './platform/blobs/index.ts'
@@ -19,6 +20,12 @@ export const witnessLine = ({ name, state, reason, ahead }: WitnessHealth): [str
   return [[`witness ${name}`, `its clock is ${by} the clock of this server; one of the two is wrong`]]
 }
 
+/**
+ * A part that is silent so long is not ready: whoever asks, Prometheus and load balancers, waits for no statement's time. A connection
+ * that is not to be had says so after five seconds, by itself.
+ */
+const PATIENCE_MS = 6_000
+
 /** Whether requests can be served: each part with its reason if not. The byte store is asked every few seconds only. */
 export function readiness(on: {
   db: { ping(): Promise<void> }
@@ -26,11 +33,15 @@ export function readiness(on: {
   sequencer: { health: { failing: string | null } }
 }) {
   let checked = { at: Number.NEGATIVE_INFINITY, result: Promise.resolve<string | null>(null) }
-  const reasonOf = (work: Promise<void>) =>
-    work.then(
+  const reasonOf = async (work: Promise<void>): Promise<string | null> => {
+    const patience = new AbortController()
+    const silent = sleep(PATIENCE_MS, 'no answer for six seconds', { ref: false, signal: patience.signal })
+    const reason = work.then(
       () => null,
       (error: Error) => error.message,
     )
+    return Promise.race([reason, silent.catch(() => null)]).finally(() => patience.abort())
+  }
   return async (): Promise<Record<string, string | null>> => {
     if (performance.now() - checked.at > 5_000) checked = { at: performance.now(), result: reasonOf(on.blobs.check()) }
     const [database, artifacts] = await Promise.all([reasonOf(on.db.ping()), checked.result])

@@ -90,7 +90,7 @@ import { createHttpServer } from './platform/http/server.ts'
 import { serveMetrics, serveSystem } from './platform/http/system.ts'
 import { lockDataDir } from './platform/lock.ts'
 import type { Logger } from './platform/log.ts'
-import { createMetrics } from './platform/metrics.ts'
+import { createMetrics, whileThere } from './platform/metrics.ts'
 import { noTracing, openTracing } from './platform/tracing.ts'
 import { artifactHandlers, findTraceId, removeErasedBytes, runHandlers } from './runs/index.ts'
 import { type Scheduler, scheduleHandlers } from './schedules/index.ts'
@@ -345,7 +345,7 @@ export async function openApp(on: {
     told: deliverer.wake,
   })
   metrics.gauge('writ_webhook_queue_depth', 'Deliveries that wait or are under way.', () =>
-    inProject(INSTANCE, () => db.read(countQueued)),
+    whileThere(inProject(INSTANCE, () => db.read(countQueued))),
   )
   const streams = new AbortController()
   const open = new Set<Promise<void>>()
@@ -555,7 +555,7 @@ export async function openApp(on: {
   return {
     created,
     keys,
-    notes: db.notes,
+    notes: [...db.notes, ...engine.notes],
     failed,
     audit: sequencer,
     tasks,

@@ -82,8 +82,14 @@ function openFiles() {
 }
 
 function announce(opened: App, at: number): void {
-  const base = config.publicUrl ?? `http://localhost:${at}`
-  const lines = [`Writ ${version} is ready at ${base} (API and docs: ${base}${config.apiPrefix}/docs)`]
+  const here = `http://localhost:${at}`
+  const base = config.publicUrl ?? here
+  const lines = [
+    config.roles.includes('api')
+      ? `Writ ${version} is ready at ${base} (API and docs: ${base}${config.apiPrefix}/docs)`
+      : // What users type leads to another process.
+        `Writ ${version} is ready at ${here} as ${config.roles.join(', ')} (no API there)`,
+  ]
   for (const note of opened.notes) lines.push(`Note: ${note}`)
   if (opened.created) {
     const { username, password } = opened.created

@@ -1,5 +1,5 @@
 import { Gauge, type Registry } from 'prom-client'
-import { createLabels } from '../platform/metrics.ts'
+import { createLabels, whileThere } from '../platform/metrics.ts'
 import { plainCounter, plainHistogram } from '../platform/plain-metrics.ts'
 
 /** What the engine tells of tasks as they go. */
@@ -38,8 +38,9 @@ export function createDispatchMetrics(
     labelNames: ['queue'],
     registers: [registry],
     async collect() {
+      const now = (await whileThere(sizes())) ?? {}
       this.reset()
-      for (const [queue, size] of Object.entries(await sizes())) this.inc({ queue: labelOf(queue) }, size)
+      for (const [queue, size] of Object.entries(now)) this.inc({ queue: labelOf(queue) }, size)
     },
   })
   return {

@@ -1,6 +1,25 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { DatabaseUnavailable } from './db/index.ts'
 import { plainCounter } from './plain-metrics.ts'
 import { createRequestMetrics } from './request-metrics.ts'
+
+/** What is read of the database for a scrape waits no longer: Prometheus gives up after ten seconds, and then has nothing at all. */
+const PATIENCE_MS = 5_000
+
+/** What a scrape reads of the database. undefined when that is away or does not answer: the rest is told all the same. */
+export async function whileThere<T>(reading: Promise<T>): Promise<T | undefined> {
+  const patience = new AbortController()
+  const late = sleep(PATIENCE_MS, undefined, { ref: false, signal: patience.signal }).catch(() => undefined)
+  try {
+    return await Promise.race([reading, late])
+  } catch (error) {
+    if (error instanceof DatabaseUnavailable) return undefined
+    throw error
+  } finally {
+    patience.abort()
+  }
+}
 
 /** Names that get a label of their own. */
 const MOST_LABELS = 100
@@ -19,6 +38,14 @@ export function createMetrics() {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'writ_' })
   const registers = [registry]
+  const deliveries = new Counter({
+    name: 'writ_webhook_deliveries_total',
+    help: 'Attempts to deliver to webhooks, by outcome.',
+    labelNames: ['outcome'],
+    registers,
+  })
+  // There from the start: what appears with a 1 is no increase for Prometheus.
+  for (const outcome of ['delivered', 'retried', 'failed']) deliveries.inc({ outcome }, 0)
   return {
     registry,
     requests: createRequestMetrics(registry),
@@ -34,30 +61,35 @@ export function createMetrics() {
       labelNames: ['kind', 'outcome'],
     }),
     /** A gauge with one label; `collect` answers its values by that label. */
-    gaugeBy: (name: string, help: string, label: string, collect: () => Record<string, number>) =>
+    gaugeBy: (
+      name: string,
+      help: string,
+      label: string,
+      collect: () => Record<string, number> | Promise<Record<string, number>>,
+    ) =>
       new Gauge({
         name,
         help,
         labelNames: [label],
         registers,
-        collect() {
+        async collect() {
+          const values = await collect()
           this.reset()
-          for (const [value, n] of Object.entries(collect())) this.set({ [label]: value }, n)
+          for (const [value, n] of Object.entries(values)) this.set({ [label]: value }, n)
         },
       }),
-    deliveries: new Counter({
-      name: 'writ_webhook_deliveries_total',
-      help: 'Attempts to deliver to webhooks, by outcome.',
-      labelNames: ['outcome'],
-      registers,
-    }),
-    gauge: (name: string, help: string, collect: () => number | Promise<number>) =>
+    deliveries,
+    /** A gauge without labels; it has no value while `collect` answers undefined. */
+    gauge: (name: string, help: string, collect: () => number | undefined | Promise<number | undefined>) =>
       new Gauge({
         name,
         help,
         registers,
         async collect() {
-          this.set(await collect())
+          const value = await collect()
+          // Reset would set it to 0, and so would be a fall and a rise that there were not.
+          if (value === undefined) this.remove()
+          else this.set(value)
         },
       }),
   }

@@ -29,3 +29,16 @@ test('plain metrics tell a scrape what those of prom-client do', async () => {
   const lines = (text: string) => text.split('\n').toSorted()
   assert.deepEqual(lines(await ours.metrics()), lines(await theirs.metrics()))
 })
+
+test('values that are known are there before they are seen', async () => {
+  const registry = new Registry()
+  const count = plainCounter(registry, {
+    name: 'ends_total',
+    help: 'Ends.',
+    labelNames: ['outcome'],
+    known: ['a', 'b'],
+  })
+  count('b')
+  const lines = (await registry.metrics()).split('\n').filter((line) => line.startsWith('ends_total'))
+  assert.deepEqual(lines, ['ends_total{outcome="a"} 0', 'ends_total{outcome="b"} 1'])
+})

@@ -14,12 +14,16 @@ interface Labelled {
   readonly labels: Readonly<Record<string, string>>
 }
 
-/** A counter of up to three labels. Their values are for ever: never an id, or a text that callers make up. */
+/**
+ * A counter of up to three labels. Their values are for ever: never an id, or a text that callers make up. `known` values of the first
+ * are there from the start: what appears with a 1 is no increase for Prometheus.
+ */
 export function plainCounter(
   registry: Registry,
-  described: Described,
+  described: Described & { readonly known?: readonly string[] },
 ): (first: string, second?: string, third?: string) => void {
   const at = cells(described, (): { value: number } => ({ value: 0 }))
+  for (const first of described.known ?? []) at.of(first)
   register(registry, described, 'counter', () => [...at.all()].map(({ labels, value }) => ({ labels, value })))
   return (first, second, third) => {
     at.of(first, second, third).value++

@@ -1,10 +1,13 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import { createLabels } from '../../platform/metrics.ts'
+import { createLabels, whileThere } from '../../platform/metrics.ts'
 import { plainCounter } from '../../platform/plain-metrics.ts'
 import type { Depth, Step } from '../../queue/index.ts'
 import type { Backlog } from './backlog.ts'
 
-/** The engine's own metrics. Gauges are read at the scrape; counters are of this process. */
+/**
+ * The engine's own metrics. Gauges are read at the scrape, from the database of all servers, and have no value while that is away;
+ * counters are of this process.
+ */
 export function createTaskMetrics(
   registry: Registry,
   on: { now(): number; redis: boolean; backlog(): Promise<Backlog> },
@@ -25,13 +28,13 @@ export function createTaskMetrics(
       labelNames: ['queue'],
       registers,
       async collect() {
-        this.reset()
         const values = new Map<string, number>()
-        for (const depth of (await backlog()).queues) {
+        for (const depth of (await whileThere(backlog()))?.queues ?? []) {
           const label = labelOf(depth.queue)
           const before = values.get(label)
           values.set(label, before === undefined ? read(depth) : merge(before, read(depth)))
         }
+        this.reset()
         for (const [queue, value] of values) this.set({ queue }, value)
       },
     })
@@ -50,13 +53,16 @@ export function createTaskMetrics(
     help: 'Dead letters that were neither replayed nor purged.',
     registers,
     async collect() {
-      this.set((await backlog()).deadLetters)
+      const there = await whileThere(backlog())
+      if (there === undefined) this.remove()
+      else this.set(there.deadLetters)
     },
   })
   const attempts = plainCounter(registry, {
     name: 'writ_task_attempts_total',
     help: 'Attempts that ended, by outcome.',
     labelNames: ['outcome'],
+    known: ['completed', 'failed', 'timeout', 'cancelled'],
   })
   const lost = new Counter({
     name: 'writ_task_leases_lost_total',

@@ -41,6 +41,9 @@ export function serveSystem(
       ...(Object.keys(on.degraded()).length === 0 ? {} : { degraded: on.degraded() }),
     })
   })
+  on.metrics.gaugeBy('writ_ready', 'Whether a part is ready, as /readyz says it.', 'part', async () =>
+    Object.fromEntries(Object.entries(await on.ready()).map(([part, reason]) => [part, reason === null ? 1 : 0])),
+  )
   on.metrics.gauge('writ_audit_integrated_entries', 'Entries put into logs by this process.', on.gauges.integrated)
   on.metrics.gauge(
     'writ_audit_unanchored_entries',

@@ -64,17 +64,22 @@ const limited = (program: 'python' | 'node', args: readonly string[]): string[] 
   ...args,
 ]
 
-/** Finds the best tier that works here, by trying it. Throws SandboxUnavailable with what to install. */
+/**
+ * Finds the best tier that works here, by trying it; the note of a lesser one says why it is not a better one.
+ * Throws SandboxUnavailable with what to install.
+ */
 export async function openSandbox(want?: Tier): Promise<Sandbox> {
   const reasons: string[] = []
   for (const tier of [bubblewrap, otherUser]) {
     if (want !== undefined && tier.tier !== want) continue
     const reason = await tier.missing()
-    if (reason === undefined) return tier
+    if (reason === undefined) return { ...tier, note: [tier.note, ...reasons.map(sentence)].join(' ') }
     reasons.push(reason)
   }
   throw new SandboxUnavailable(`no script can be run safely on this host: ${reasons.join('; ')}`)
 }
+
+const sentence = (reason: string): string => `${reason.charAt(0).toUpperCase()}${reason.slice(1).replace(/\.?$/, '.')}`
 
 const bubblewrap: Sandbox & { missing(): Promise<string | undefined> } = {
   tier: 'bubblewrap',
@@ -133,7 +138,7 @@ const bubblewrap: Sandbox & { missing(): Promise<string | undefined> } = {
 
 const otherUser: Sandbox & { missing(): Promise<string | undefined> } = {
   tier: 'process',
-  note: 'Scripts run as another user with an empty environment and limits, but they see the file system and the network: install bubblewrap for more.',
+  note: 'Scripts run as another user with an empty environment and limits, but they see the file system and the network.',
   async missing() {
     if (process.getuid?.() !== 0) return 'the server is not root, so it cannot start a process as another user'
     return run('prlimit', ['--version']).then(
