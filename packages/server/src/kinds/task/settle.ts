@@ -177,8 +177,8 @@ async function keepBack(tx: Tx, queue: Queue, ends: readonly End[], now: number)
 }
 
 /**
- * Work that was asked to stop and failed, or went to wait, before it heard of it has no next attempt: it would wait for its time, or for a
- * worker, only to end. Answers those that ended so, and with them.
+ * Work that was asked to stop and failed, went to wait or was handed back before it heard of it has no next attempt: it would wait for
+ * its time, or for a worker, only to end. Answers those that ended so, and with them.
  */
 async function endCancelled(
   tx: Tx,
@@ -186,7 +186,7 @@ async function endCancelled(
   ends: readonly End[],
   now: number,
 ): Promise<{ readonly id: string; readonly state: Ending['state'] }[]> {
-  const ids = ends.flatMap(({ next, row }) => (next === 'retry' || next === 'wait' ? [row.id] : []))
+  const ids = ends.flatMap(({ next, row }) => (next === 'settle' ? [] : [row.id]))
   const ended: { readonly id: string; readonly state: Ending['state'] }[] = []
   const asked = ids.length === 0 ? new Map<string, string | null>() : await store.findCancelled(tx, ids)
   for (const [id, reason] of asked) {
@@ -309,9 +309,12 @@ async function addedUp(tx: Tx, all: readonly Finished[]): Promise<ReadonlyMap<st
   return Map.groupBy(rows, (one) => one.run_id)
 }
 
-/** Why work was asked to stop that ended so: its worker heard that it was, and no more. */
+/** Why work was asked to stop that ended so: its worker heard that it was, and no more; or it was not heard of again. */
 async function whyStopped(tx: Tx, all: readonly Finished[]): Promise<ReadonlyMap<string, string | null> | undefined> {
-  const stopped = all.filter(({ ending, attempt }) => ending.errorCode === 'CANCELLED' && attempt.worker !== null)
+  const stopped = all.filter(
+    ({ row, ending, attempt }) =>
+      ending.errorCode === 'CANCELLED' && (attempt.worker !== null || row.cancel_requested_at !== null),
+  )
   return stopped.length === 0
     ? undefined
     : store.findCancelled(
