@@ -296,7 +296,11 @@ scenario('a task with the key of a live one is refused, or takes its place', asy
   assert.deepEqual([replaced.state, replaced.error_code], ['cancelled', 'REPLACED'])
   await until('the second runs', async () => work.ran.includes('second'))
   const third = await by.dispatch('test.echo', 'third', { ...key, unique_policy: 'replace' })
-  assert.equal((await by.settled(second.id)).state, 'cancelled')
+  const stopped = await by.settled(second.id)
+  assert.deepEqual(
+    [stopped.state, stopped.error_code, stopped.error],
+    ['cancelled', 'REPLACED', `Task ${third.id} with the same unique key took its place`],
+  )
   assert.equal((await by.settled(third.id)).result, 'third')
   const free = await by.dispatch('test.echo', 'free', { ...key, unique_policy: 'reject' })
   assert.equal((await by.settled(free.id)).state, 'completed')

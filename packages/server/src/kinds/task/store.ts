@@ -458,26 +458,29 @@ export async function updateTask(tx: Tx, id: string, change: Partial<Runs>): Pro
   await tx.db.updateTable('runs').set(change).where('id', '=', id).execute()
 }
 
+/** Why a task was asked to stop; with who took its place, if that is why. */
+export type StopReason = Pick<Runs, 'cancel_reason' | 'replaced_by_run_id'>
+
 /** Asks for the end of a task that a worker holds; who asked first, and why, stays. Answers whether nobody had asked before. */
-export async function noteCancel(tx: Tx, id: string, at: number, reason: string | null): Promise<boolean> {
+export async function noteCancel(tx: Tx, id: string, at: number, why: StopReason): Promise<boolean> {
   const done = await tx.db
     .updateTable('runs')
-    .set({ cancel_requested_at: at, cancel_reason: reason, updated_at: at })
+    .set({ ...why, cancel_requested_at: at, updated_at: at })
     .where('id', '=', id)
     .where('cancel_requested_at', 'is', null)
     .executeTakeFirst()
   return done.numUpdatedRows === 1n
 }
 
-/** Which of these were asked to stop, with the reason if somebody gave one. */
-export async function findCancelled(tx: Tx, ids: readonly string[]): Promise<Map<string, string | null>> {
+/** Which of these were asked to stop, and why. */
+export async function findCancelled(tx: Tx, ids: readonly string[]): Promise<Map<string, StopReason>> {
   const rows = await tx.db
     .selectFrom('runs')
-    .select(['id', 'cancel_reason'])
+    .select(['id', 'cancel_reason', 'replaced_by_run_id'])
     .where('id', 'in', ids)
     .where('cancel_requested_at', 'is not', null)
     .execute()
-  return new Map(rows.map(({ id, cancel_reason }) => [id, cancel_reason]))
+  return new Map(rows.map(({ id, ...why }) => [id, why]))
 }
 
 /** When its work was begun for the first time, of a task that goes on later. */

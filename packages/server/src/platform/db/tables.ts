@@ -256,6 +256,7 @@ export interface RunsTable {
   depends_on: string | null
   awaited: Generated<number>
   parent_span_id: string | null
+  replaced_by_run_id: string | null
 }
 
 export interface QueueTable {

@@ -1,0 +1,6 @@
+-- Tasks found by their concurrency key; who took the place of a task that ran. SQLite.
+
+create index runs_keyed on runs (project_id, concurrency_key, number) where concurrency_key is not null;
+
+-- A task that was asked to stop because a later dispatch replaces it.
+alter table runs add column replaced_by_run_id text;
