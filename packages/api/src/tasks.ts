@@ -168,9 +168,13 @@ export const Task = Type.Object({
   depends_on: Type.Array(Id),
   depends_on_policy: nullable(Type.Unsafe<'cancel' | 'run'>({ type: 'string', enum: ['cancel', 'run'] })),
   parent_run_id: nullable(Id),
-  /** What holds it back beside its time. */
   waiting_for: nullable(
-    Type.Unsafe<'dependencies' | 'concurrency_key'>({ type: 'string', enum: ['dependencies', 'concurrency_key'] }),
+    Type.Unsafe<'dependencies' | 'time' | 'concurrency_key'>({
+      type: 'string',
+      enum: ['dependencies', 'time', 'concurrency_key'],
+      description:
+        'what it waits for first: the end of other tasks, its time (`run_at`), a place under its key; null when a worker has it or may take it',
+    }),
   ),
   tags: Type.Array(Type.String()),
   metadata: anyObject,

@@ -118,7 +118,7 @@ export function createCancelling(on: { readonly queue: Queue; readonly waiting: 
         if (isFinal(state) || tries === CANCEL_TRIES) throw new AppError('TASK_NOT_CANCELLABLE', { state })
       }
       await cancelChildren(tx, caller, [row.id], `task ${row.number} was cancelled`)
-      return showTask(await see(tx, caller, row.id))
+      return showTask(await see(tx, caller, row.id), caller.at)
     },
 
     async preview(tx, filter, open) {
