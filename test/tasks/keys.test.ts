@@ -240,6 +240,28 @@ scenario('what was admitted and did not begin when its key was paused goes back,
   assert.deepEqual(work.started, ['first', 'late'])
 })
 
+scenario('tasks are listed, counted and cancelled by the key that they are under', async ({ system, by }) => {
+  const { admin } = system
+  const later = { run_at: '2999-01-01T00:00:00Z' }
+  const under = async (key: string | null) =>
+    (await by.dispatch('test.echo', key, { ...later, ...(key === null ? {} : { concurrency_key: key }) })).id
+  const [one, , two] = [await under('客户 1'), await under('客户 10'), await under('客户 1'), await under(null)]
+  const filter = { concurrency_key: '客户 1' }
+  const query = new URLSearchParams(filter)
+  const list = await admin.get<{ id: string }[]>(`/tasks?${query}`)
+  assert.deepEqual(
+    list.body.map(({ id }) => id),
+    [two, one],
+  )
+  assert.equal(list.headers.get('x-total-count'), '2')
+  assert.equal((await admin.get('/tasks?concurrency_key=')).status, 422)
+  const counted = await admin.post<{ count: number }>('/tasks/preview', { ...filter, open: true })
+  assert.equal(counted.body.count, 2)
+  const cancelled = await admin.post<{ cancelled: number }>('/tasks/cancel', filter)
+  assert.equal(cancelled.body.cancelled, 2)
+  assert.equal((await admin.get<unknown[]>(`/tasks?${query}&state=cancelled`)).body.length, 2)
+})
+
 scenario('between its attempts a task leaves its place under its key to others', async (on) => {
   const { system, by, work } = on
   const flaky = await by.dispatch('test.flaky', 'flaky', { concurrency_key: 'f' })

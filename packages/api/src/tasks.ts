@@ -373,6 +373,7 @@ export const taskFilter = {
   error_code: Type.Optional(Type.String({ minLength: 1, maxLength: 100 })),
   tag: Type.Optional(Type.String({ minLength: 1, maxLength: 60 })),
   cost_min: Type.Optional(CostMin),
+  concurrency_key: Type.Optional(Key),
   created_after: Type.Optional(Time),
   created_before: Type.Optional(Time),
 }

@@ -157,6 +157,7 @@ export const enMore = {
     ofHandler: 'of {{handler}}',
     onQueue: 'on queue {{queue}}',
     tagged: 'tagged {{tag}}',
+    underKey: 'under the concurrency key {{key}}',
     costing: 'that cost at least {{usd}} US dollars',
     between: 'dispatched between {{from}} and {{to}}',
     until: 'dispatched before {{to}}',

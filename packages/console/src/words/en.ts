@@ -517,6 +517,7 @@ export const en = {
     deadline: 'Deadline',
     limit: 'Limit of an attempt',
     uniqueKey: 'Unique key',
+    concurrencyKey: 'Concurrency key',
     callback: 'Tells',
     worker: 'Worker',
     dead: 'Dead since',

@@ -156,6 +156,7 @@ export const zhCnMore: Words<typeof enMore> = {
     ofHandler: '处理器 {{handler}}',
     onQueue: '队列 {{queue}}',
     tagged: '标签 {{tag}}',
+    underKey: '并发键 {{key}}',
     costing: '费用不低于 {{usd}} 美元',
     between: '派发于 {{from}} 与 {{to}} 之间',
     until: '派发于 {{to}} 之前',

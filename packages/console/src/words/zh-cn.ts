@@ -515,6 +515,7 @@ export const zhCn: Words<typeof en> = {
     deadline: '截止时间',
     limit: '单次尝试时限',
     uniqueKey: '唯一键',
+    concurrencyKey: '并发键',
     callback: '回调',
     worker: '执行进程',
     dead: '成为死信',
