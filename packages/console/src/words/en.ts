@@ -580,6 +580,7 @@ export const en = {
     attempts: 'Attempts',
     limit: 'Limit of an attempt (seconds)',
     keyHint: 'While a task with this key lives, another dispatch answers that one',
+    concurrencyKeyHint: 'Under one key as many run as the handler allows',
     tagsHint: 'Words to find it by; Enter after each',
     callback: 'Callback',
     callbackHint: 'Told how the task ended',

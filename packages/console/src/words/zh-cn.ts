@@ -573,6 +573,7 @@ export const zhCn: Words<typeof en> = {
     attempts: '尝试次数',
     limit: '单次尝试时限（秒）',
     keyHint: '同一键的任务仍在时，再次派发会返回那个任务',
+    concurrencyKeyHint: '同一键下同时运行的数量由处理器规定',
     tagsHint: '便于查找的词；每个以回车结束',
     callback: '回调地址',
     callbackHint: '任务结束后通知此地址',

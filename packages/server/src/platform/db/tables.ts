@@ -674,6 +674,7 @@ export interface SchedulesTable {
   input_sha256: string
   input_sealed: string | null
   options: string
+  callback: string | null
   cron: string | null
   every_ms: number | null
   at: number | null
