@@ -547,7 +547,7 @@ export const WorkerDispatch = command({
   task: NewTask,
 })
 export type WorkerDispatch = Static<typeof WorkerDispatch>
-export const WorkerDispatched = Type.Object({ id: Id, number: Type.Integer() })
+export const WorkerDispatched = Type.Object({ id: Id, number: Type.Integer(), duplicate: Type.Boolean() })
 export type WorkerDispatched = Static<typeof WorkerDispatched>
 
 /** A child of a claimed task that is asked for. `outcome` is null while it has not ended: then the claimed task is settled as `wait`. */
