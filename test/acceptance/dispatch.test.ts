@@ -473,6 +473,25 @@ verifies(
   },
 )
 
+holds('a path of the door is answered with a slash at its end, too', async (sys) => {
+  const admin = await withToken(sys, 'admin')
+  const sent = ok(await admin.post<Accepted>('/dispatch/', { task: 'system.ping', taskData: {}, async: false }))
+  assert.equal(sent.accepted, true)
+  assert.deepEqual(ok(await admin.get(`/task/${sent.task_id}/`)), { status: 'completed' })
+  for (const path of ['/ping', '/tasks', `/task/${sent.task_id}/detail`, '/dlq/api', '/logs/list'])
+    assert.deepEqual(
+      ok(await admin.get(`${path}/?limit=5`)) as unknown,
+      ok(await admin.get(`${path}?limit=5`)) as unknown,
+      path,
+    )
+  assert.match(ok(await at(sys, {}).get<string>('/metrics/')), /^procurator_task_enqueued_total/m)
+  const nobody = await at(sys, {}).post('/dispatch/', { task: 'system.ping' })
+  assert.deepEqual([nobody.status, nobody.body], [401, { detail: 'Unauthorized' }])
+  assert.equal((await at(sys, {}).get('/dispatch/')).status, 405)
+  // Ours, and not the gateway's.
+  assert.equal((await at(sys, {}).get('/healthz/')).status, 404)
+})
+
 verifies('P35', 'an address that is not allowed gets nowhere', async (sys) => {
   await sys.restart({ env: { ALLOWED_IPS: '10.0.0.1' } })
   for (const path of ['/ping', '/metrics', '/task/x', '/tasks']) {

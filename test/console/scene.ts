@@ -48,6 +48,8 @@ export async function openTab(
     colorScheme: scheme,
     viewport: { width, height },
     reducedMotion: 'reduce',
+    // What is as narrow as a phone is touched.
+    hasTouch: width < 600,
     timezoneId: 'Asia/Shanghai',
     permissions: ['clipboard-read', 'clipboard-write'],
   })
@@ -158,6 +160,7 @@ export async function faultsOf(page: Page): Promise<string[]> {
     ...(await accessibilityFaults(page)),
     ...((await fits(page)) ? [] : ['wider than the screen']),
     ...((await rowsAreWhole(page)) ? [] : ['a row is lower than what it holds']),
+    ...(await lowTargets(page)).map((target) => `too low for a finger: ${target}`),
   ]
   let faults = await look()
   for (let i = 0; i < 20 && faults.length > 0; i++) {
@@ -185,6 +188,16 @@ const rowsAreWhole = async (page: Page): Promise<boolean> =>
   (await page.evaluate(
     `[...document.querySelectorAll('.list-row')].every((row) => row.scrollHeight <= row.clientHeight + 1)`,
   )) as boolean
+
+/** What can be pressed in rows of tables and lists is high enough for a finger, where fingers are what there is. */
+const lowTargets = async (page: Page): Promise<string[]> =>
+  (await page.evaluate(
+    `matchMedia('(pointer: coarse)').matches
+       ? [...document.querySelectorAll('td button, td .mantine-Button-root, .list-row button')]
+           .filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 40)
+           .map((one) => (one.ariaLabel ?? one.textContent) + ', ' + one.getBoundingClientRect().height + ' px')
+       : innerWidth < 600 ? ['no touch screen'] : []`,
+  )) as string[]
 
 const screenshots = path.join(import.meta.dirname, '../../packages/console/screenshots')
 

@@ -26,6 +26,11 @@ test('a schedule is added by its form, run, paused, resumed, changed and deleted
   await page.getByRole('textbox', { name: 'Cron' }).fill(YEARLY)
   await page.locator('.preview-times li').nth(9).waitFor()
   await page.getByLabel('name', { exact: true }).fill('core-sw-1')
+  await page.locator('details.options summary').click()
+  await page.getByLabel('Concurrency key').fill('core')
+  await page.getByLabel('Limit of an attempt (seconds)').fill('90')
+  await page.getByLabel('To end within (seconds)').fill('3600')
+  await page.getByLabel('Callback').fill(`${system.base}/hook?k=1`)
   await page.getByRole('button', { name: 'Add schedule' }).click()
   await page.locator('.mantine-TextInput-error').first().waitFor()
   await page.getByLabel('Name', { exact: true }).fill('nightly-inventory')
@@ -33,6 +38,8 @@ test('a schedule is added by its form, run, paused, resumed, changed and deleted
   await page.getByRole('heading', { name: 'nightly-inventory' }).waitFor()
   const made = (await only())!
   assert.deepEqual([made.cron, made.zone, made.handler], [YEARLY, 'Asia/Shanghai', 'demo_script'])
+  assert.deepEqual(made.options, { concurrency_key: 'core', timeout_ms: 90_000, ttl_ms: 3_600_000 })
+  assert.deepEqual(made.callback, { url: `${system.base}/hook?…` })
   await page.getByText('It has not been due yet.').waitFor()
 
   await page.getByRole('button', { name: 'Run now' }).click()
@@ -61,6 +68,7 @@ test('a schedule is added by its form, run, paused, resumed, changed and deleted
   const changed = (await system.admin.get<ScheduleDetail>(`/schedules/${made.id}`)).body
   assert.deepEqual([changed.cron, changed.every_seconds], [null, 172_800])
   assert.deepEqual(changed.input, { name: 'core-sw-1' })
+  assert.deepEqual([changed.options, changed.callback], [made.options, made.callback])
 
   // By keyboard to the list; on the calendar every other day has it.
   for (const key of ['g', 'c']) await page.keyboard.press(key)

@@ -6,6 +6,7 @@ import { openDatabase } from '../../packages/server/src/platform/db/index.ts'
 import { createLog } from '../../packages/server/src/platform/log.ts'
 import { createScheduler } from '../../packages/server/src/schedules/index.ts'
 import { backends } from '../backends.ts'
+import { startReceiver } from '../channels/receiver.ts'
 import type { Answer } from '../client.ts'
 import { type Dispatcher, dispatcherOf, handlerOf } from '../tasks/dispatch.ts'
 import { type Person, type TestSystem, until } from '../test-system.ts'
@@ -330,6 +331,86 @@ for (const backend of backends()) {
       await system.check()
     },
   )
+
+  scenario(
+    'whom a schedule names is told how each of its tasks ended, until it names nobody',
+    async ({ system, by, add, get, pass, events }) => {
+      await using receiver = await startReceiver()
+      const { admin } = system
+      const url = `${receiver.url}?token=correct-horse-battery`
+      const made = await add({ callback: { url } })
+      assert.deepEqual(made.callback, { url: `${receiver.url}?…` })
+      await pass(HOUR)
+      await until('it was told', async () => receiver.received.length === 1)
+      const [first] = receiver.received
+      assert.equal(first!.path, '/hook?token=correct-horse-battery')
+      assert.equal(first!.event.data.resource_id, (await get(made.id)).last_run_id)
+      // What is changed beside it leaves it.
+      good(await admin.patch(`/schedules/${made.id}`, { input: { n: 1 }, options: { priority: 1 } }))
+      const triggered = good(await admin.post<Submitted>(`/schedules/${made.id}/trigger`))
+      await until('it was told again', async () => receiver.received.length === 2)
+      assert.equal(receiver.received[1]!.event.data.resource_id, triggered.id)
+      assert.equal(good(await admin.patch<ScheduleDetail>(`/schedules/${made.id}`, { callback: null })).callback, null)
+      await pass(HOUR)
+      const silent = await by.settled((await get(made.id)).last_run_id!)
+      assert.deepEqual([silent.state, silent.callback], ['completed', null])
+      assert.deepEqual(good(await admin.get('/webhooks')), [])
+      const said = (await events()).filter(({ event_type }) => event_type === 'schedule.updated')
+      assert.deepEqual((said[1]!.details.changes as Record<string, unknown>).callback, {
+        old: `${receiver.url}?…`,
+        new: null,
+      })
+      assert.ok(!JSON.stringify(await events()).includes('correct-horse-battery'))
+      const { status, body } = await admin.post<{ code: string }>('/schedules', {
+        name: 'inwards',
+        handler: 'test.noop',
+        every_seconds: 60,
+        callback: { url: 'http://10.0.0.1/hook' },
+      })
+      assert.deepEqual([status, body.code], [422, 'TASK_CALLBACK_REFUSED'])
+      assert.equal(receiver.received.length, 2)
+      await system.check()
+    },
+  )
+
+  scenario(
+    'a task of a schedule has to end so long after it was due, and what was missed for longer is skipped',
+    async ({ system, by, add, get, pass }) => {
+      const made = await add({ catch_up: 'all', catch_up_limit: 100, options: { ttl_ms: 2 * HOUR } })
+      const due = Date.parse(made.next_at!)
+      await pass(HOUR + 30_000)
+      const task = await by.find((await get(made.id)).last_run_id!)
+      assert.equal(task.deadline_at, text(due + 2 * HOUR))
+      // Away for half a day: twelve times were missed, of which the newest two may still be done in time.
+      await pass(12 * HOUR)
+      const { fires, state } = await get(made.id)
+      assert.deepEqual(
+        fires.map(({ outcome, error_code }) => `${outcome} ${error_code}`),
+        [
+          ...['started null', 'started null'],
+          ...Array.from({ length: 10 }, () => 'skipped DEADLINE_EXCEEDED'),
+          'started null',
+        ],
+      )
+      assert.equal(state, 'active')
+      const [newest] = fires
+      assert.equal((await by.find(newest!.run_id!)).deadline_at, text(Date.parse(newest!.due_at) + 2 * HOUR))
+      // By hand it is counted from now.
+      const triggered = good(await system.admin.post<Submitted>(`/schedules/${made.id}/trigger`))
+      assert.equal((await by.find(triggered.id)).deadline_at, text(system.now() + 2 * HOUR))
+      const short = { name: 'short', handler: 'test.noop', every_seconds: 60, options: { ttl_ms: 999 } }
+      assert.equal((await system.admin.post('/schedules', short)).status, 422)
+    },
+  )
+
+  scenario('what is secret in tags and metadata is in no task of a schedule', async ({ by, add, get, pass }) => {
+    const made = await add({ options: { metadata: { note: 'password=correct-horse-battery' } } })
+    await pass(HOUR)
+    const task = await by.settled((await get(made.id)).last_run_id!)
+    assert.match(String(task.metadata.note), /^password=\[REDACTED:assigned-secret/)
+    const [row] = await by.read((tx) => tx.db.selectFrom('schedules').select('options').execute())
+    assert.ok(!row!.options.includes('correct-horse-battery'))
+  })
 
   scenario('a schedule goes by its name as well as by its id', async ({ system, add, events }) => {
     const { admin } = system

@@ -188,14 +188,24 @@ scenario('a paused key starts nothing until its time, or until somebody resumes 
   await by.settled((await by.dispatch('test.echo', 'free')).id)
   assert.equal((await by.find(held.id)).waiting_for, 'concurrency_key')
   assert.equal((await keyOf('p'))?.waiting, 1)
-  system.advance(60_000)
+  // What it waits for first is told: a key is no matter before its time, and none of one that has no key.
+  const soon = { run_at: new Date(at(30_000)).toISOString() }
+  const late = await by.dispatch('test.echo', 'late', { concurrency_key: 'p', ...soon })
+  const alone = await by.dispatch('test.echo', 'alone', soon)
+  const waits = async () => Promise.all([late, alone].map(async ({ id }) => (await by.find(id)).waiting_for))
+  assert.deepEqual(await waits(), ['time', 'time'])
+  system.advance(40_000)
+  await by.settled(alone.id)
+  assert.deepEqual(await waits(), ['concurrency_key', null])
+  await by.write((tx) => tasks.cancel(tx, by.caller, late.id, null))
+  system.advance(20_000)
   await by.settled(held.id)
   await by.write((tx) => tasks.pauseKey(tx, by.caller, 'p', at(3_600_000)))
   const again = await by.dispatch('test.echo', 'again', { concurrency_key: 'p' })
   assert.equal((await by.find(again.id)).waiting_for, 'concurrency_key')
   await by.write((tx) => tasks.resumeKey(tx, by.caller, 'p'))
   await by.settled(again.id)
-  assert.deepEqual(work.started, ['free', 'held', 'again'])
+  assert.deepEqual(work.started, ['free', 'alone', 'held', 'again'])
   await system.settle()
   const events =
     await system.admin.get<{ event_type: string; actor_username: string; details: { key: string } }[]>(
@@ -228,6 +238,28 @@ scenario('what was admitted and did not begin when its key was paused goes back,
   const done = await by.settled(admitted.id)
   assert.deepEqual([done.attempt, done.attempts.length], [1, 1])
   assert.deepEqual(work.started, ['first', 'late'])
+})
+
+scenario('tasks are listed, counted and cancelled by the key that they are under', async ({ system, by }) => {
+  const { admin } = system
+  const later = { run_at: '2999-01-01T00:00:00Z' }
+  const under = async (key: string | null) =>
+    (await by.dispatch('test.echo', key, { ...later, ...(key === null ? {} : { concurrency_key: key }) })).id
+  const [one, , two] = [await under('客户 1'), await under('客户 10'), await under('客户 1'), await under(null)]
+  const filter = { concurrency_key: '客户 1' }
+  const query = new URLSearchParams(filter)
+  const list = await admin.get<{ id: string }[]>(`/tasks?${query}`)
+  assert.deepEqual(
+    list.body.map(({ id }) => id),
+    [two, one],
+  )
+  assert.equal(list.headers.get('x-total-count'), '2')
+  assert.equal((await admin.get('/tasks?concurrency_key=')).status, 422)
+  const counted = await admin.post<{ count: number }>('/tasks/preview', { ...filter, open: true })
+  assert.equal(counted.body.count, 2)
+  const cancelled = await admin.post<{ cancelled: number }>('/tasks/cancel', filter)
+  assert.equal(cancelled.body.cancelled, 2)
+  assert.equal((await admin.get<unknown[]>(`/tasks?${query}&state=cancelled`)).body.length, 2)
 })
 
 scenario('between its attempts a task leaves its place under its key to others', async (on) => {

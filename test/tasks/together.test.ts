@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Submitted } from '@writ/api'
 import type { Handler } from '../../packages/server/src/kinds/task/index.ts'
 import { backends } from '../backends.ts'
 import { type TestSystem, until } from '../test-system.ts'
@@ -67,6 +68,18 @@ function handlers() {
       ),
       handlerOf('test.names', async (input, ctx) => ctx.step(String(input), async () => 1)),
       handlerOf('test.stranger', async (input, ctx) => ctx.waitFor(String(input))),
+      handlerOf(
+        'test.meets',
+        async (input, ctx) => {
+          const other = { handler: 'test.echo', unique_key: String(input), run_at: '2999-01-01T00:00:00Z' }
+          const met = await ctx.dispatch('other', other)
+          const mine = await ctx.dispatch('mine', { ...other, unique_key: `${input} of mine` })
+          const again = await ctx.dispatch('again', { ...other, unique_key: `${input} of mine` })
+          if (ctx.attempt === 1) throw new Error('after the dispatches')
+          return [met, mine, again]
+        },
+        { maxAttempts: 2 },
+      ),
       handlerOf('test.wrong', async (_, ctx) => ctx.dispatch('x', { handler: 'no.such.handler' })),
     ],
   }
@@ -284,6 +297,19 @@ scenario('a task waits for its own children only, and a dispatch that is refused
   assert.deepEqual([wrong.state, wrong.error_code, wrong.attempt], ['failed', 'TASK_UNKNOWN_HANDLER', 1])
 })
 
+scenario('a dispatch of a handler says of what was there that it was, in later attempts too', async (on) => {
+  const { system, by } = on
+  const other = await by.dispatch('test.echo', 0, { unique_key: 'met', run_at: '2999-01-01T00:00:00Z' })
+  const parent = await by.dispatch('test.meets', 'met')
+  await until('it failed once', async () => (await by.find(parent.id)).attempts[0]?.outcome === 'failed')
+  system.advance(10_000)
+  const done = await by.settled(parent.id)
+  const [met, mine, again] = done.result as Submitted[]
+  assert.deepEqual(met, { id: other.id, number: other.number, duplicate: true })
+  assert.equal(mine!.duplicate, false)
+  assert.deepEqual(again, { ...mine, duplicate: true })
+})
+
 scenario('a task with the key of a live one is refused, or takes its place', async ({ by, work }) => {
   const key = { unique_key: 'one' }
   const at = { ...key, run_at: '2999-01-01T00:00:00Z' }
@@ -296,7 +322,11 @@ scenario('a task with the key of a live one is refused, or takes its place', asy
   assert.deepEqual([replaced.state, replaced.error_code], ['cancelled', 'REPLACED'])
   await until('the second runs', async () => work.ran.includes('second'))
   const third = await by.dispatch('test.echo', 'third', { ...key, unique_policy: 'replace' })
-  assert.equal((await by.settled(second.id)).state, 'cancelled')
+  const stopped = await by.settled(second.id)
+  assert.deepEqual(
+    [stopped.state, stopped.error_code, stopped.error],
+    ['cancelled', 'REPLACED', `Task ${third.id} with the same unique key took its place`],
+  )
   assert.equal((await by.settled(third.id)).result, 'third')
   const free = await by.dispatch('test.echo', 'free', { ...key, unique_policy: 'reject' })
   assert.equal((await by.settled(free.id)).state, 'completed')

@@ -299,6 +299,29 @@ for (const [name, backend] of [...stores.map((one) => [one.name, one] as const),
       ['cancelled', 'CANCELLED', 'Cancelled: 不需要了 🛑', ['failed']],
     )
 
+    // One whose worker dies before it hears of it ends without another, for none may ever come; and so does one that is handed back.
+    const [dying, handed] = [await on.dispatch('x', { n: 2 }), await on.dispatch('y')]
+    await on.claim('w3', ['x'])
+    const [mine] = await on.claim('w3', ['y'])
+    const old = await on.dispatch('y', {}, { unique_key: 'place' })
+    await on.claim('w3', ['y'])
+    const later = await on.dispatch('y', {}, { unique_key: 'place', unique_policy: 'replace' })
+    assert.equal((await on.get(later)).waiting_for, 'dependencies')
+    for (const id of [dying, handed]) await system.admin.post(`/tasks/${id}/cancel`, { reason: 'enough' })
+    assert.equal(await on.settle(mine!.lease, { outcome: 'back' }), true)
+    assert.equal((await on.get(handed)).error, 'Cancelled: enough')
+    assert.equal((await on.get(dying)).state, 'running')
+    system.advance(60_000)
+    const dead = await on.ended(dying)
+    assert.deepEqual(
+      [dead.state, dead.error_code, dead.error, dead.attempt, dead.attempts.map(({ outcome }) => outcome)],
+      ['cancelled', 'CANCELLED', 'Cancelled: enough', 1, ['cancelled']],
+    )
+    assert.deepEqual([(await on.ended(old)).state, (await on.get(old)).error_code], ['cancelled', 'REPLACED'])
+    const [goesOn] = await on.claim('w4', ['y'], { wait_seconds: 20 })
+    assert.equal(goesOn?.run_id, later)
+    assert.equal(await on.settle(goesOn!.lease), true)
+
     // Pauses and drains are of the queue, whoever does its tasks.
     const waits = await on.dispatch('x')
     await system.admin.post('/queues/api/pause')

@@ -72,6 +72,7 @@ export const tasksApi = {
       error_code: Type.Optional(Type.String({ maxLength: 100 })),
       tag: Type.Optional(Type.String({ maxLength: 60 })),
       cost_min: Type.Optional(t.CostMin),
+      concurrency_key: Type.Optional(t.Key),
       unique_key: Type.Optional(Type.String({ maxLength: 200 })),
       parent: Type.Optional(Type.String({ format: 'uuid', description: 'what this task dispatched' })),
       batch: Type.Optional(Type.String({ format: 'uuid', description: 'what was dispatched with this batch' })),

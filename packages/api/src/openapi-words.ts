@@ -67,6 +67,7 @@ export const parameters: Readonly<Record<string, string>> = {
   handler: 'only tasks of this handler',
   queue: 'only tasks of this queue',
   tag: 'only tasks with this tag',
+  concurrency_key: 'only tasks under this concurrency key',
   unique_key: 'only tasks with this unique key',
   error_code: 'only those that ended with this code',
   timeout: 'seconds; what has not ended by then is answered as it is',

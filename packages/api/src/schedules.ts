@@ -45,9 +45,22 @@ const options = {
   max_attempts: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
   timeout_ms: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400_000 })),
   concurrency_key: Type.Optional(Key),
+  ttl_ms: Type.Optional(
+    Type.Integer({
+      minimum: 1_000,
+      maximum: 31_536_000_000,
+      description:
+        'each task has to end so long after the time that it was due; what was missed for longer is not started',
+    }),
+  ),
   tags: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 60 }), { maxItems: 20, uniqueItems: true })),
   metadata: Type.Optional(anyObject),
 } as const
+
+const callback = Type.Object(
+  { url: Type.String({ format: 'uri', maxLength: 2000 }) },
+  { additionalProperties: false, writeOnly: true, description: 'told how each of its tasks ended' },
+)
 
 const policies = {
   catch_up: Type.Optional(CatchUp),
@@ -63,6 +76,7 @@ export const NewSchedule = command({
   handler: HandlerName,
   input: Input,
   options: Type.Optional(ScheduleOptions),
+  callback: Type.Optional(callback),
   ...timing,
   ...policies,
 })
@@ -74,6 +88,8 @@ export const ChangeSchedule = command({
   handler: Type.Optional(HandlerName),
   input: Input,
   options: Type.Optional(ScheduleOptions),
+  /** Null: nobody is told any more. */
+  callback: Type.Optional(nullable(callback)),
   ...timing,
   ...policies,
 })
@@ -116,6 +132,7 @@ export const Schedule = Type.Object({
   starts_at: nullable(Time),
   ends_at: nullable(Time),
   options: anyObject,
+  callback: nullable(Type.Object({ url: Type.String() })),
   next_at: nullable(Time),
   last_due_at: nullable(Time),
   last_run_id: nullable(Id),

@@ -168,9 +168,13 @@ export const Task = Type.Object({
   depends_on: Type.Array(Id),
   depends_on_policy: nullable(Type.Unsafe<'cancel' | 'run'>({ type: 'string', enum: ['cancel', 'run'] })),
   parent_run_id: nullable(Id),
-  /** What holds it back beside its time. */
   waiting_for: nullable(
-    Type.Unsafe<'dependencies' | 'concurrency_key'>({ type: 'string', enum: ['dependencies', 'concurrency_key'] }),
+    Type.Unsafe<'dependencies' | 'time' | 'concurrency_key'>({
+      type: 'string',
+      enum: ['dependencies', 'time', 'concurrency_key'],
+      description:
+        'what it waits for first: the end of other tasks, its time (`run_at`), a place under its key; null when a worker has it or may take it',
+    }),
   ),
   tags: Type.Array(Type.String()),
   metadata: anyObject,
@@ -369,6 +373,7 @@ export const taskFilter = {
   error_code: Type.Optional(Type.String({ minLength: 1, maxLength: 100 })),
   tag: Type.Optional(Type.String({ minLength: 1, maxLength: 60 })),
   cost_min: Type.Optional(CostMin),
+  concurrency_key: Type.Optional(Key),
   created_after: Type.Optional(Time),
   created_before: Type.Optional(Time),
 }
@@ -542,7 +547,7 @@ export const WorkerDispatch = command({
   task: NewTask,
 })
 export type WorkerDispatch = Static<typeof WorkerDispatch>
-export const WorkerDispatched = Type.Object({ id: Id, number: Type.Integer() })
+export const WorkerDispatched = Type.Object({ id: Id, number: Type.Integer(), duplicate: Type.Boolean() })
 export type WorkerDispatched = Static<typeof WorkerDispatched>
 
 /** A child of a claimed task that is asked for. `outcome` is null while it has not ended: then the claimed task is settled as `wait`. */

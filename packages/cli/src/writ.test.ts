@@ -531,6 +531,7 @@ test('a schedule is added with its times, and times that are not saved are shown
     starts_at: null,
     ends_at: null,
     options: { queue: 'night', priority: 1 },
+    callback: { url: 'https://hooks.example/nightly?…' },
     next_at: '2026-01-05T09:30:00.000Z',
     last_due_at: null,
     last_run_id: null,
@@ -565,19 +566,25 @@ test('a schedule is added with its times, and times that are not saved are shown
     '90',
     '--concurrency-key',
     '客户 17',
+    '--ttl',
+    '6h',
+    '--callback',
+    'https://hooks.example/nightly?k=1',
   ]
   const { out, code } = await writ(add)
   assert.equal(code, 0)
   assert.match(out, /every 5400 s/)
   assert.match(out, /^Input +\{"n":1\}$/m)
   assert.match(out, /^Its tasks +queue night$/m)
+  assert.match(out, /^Tells +https:\/\/hooks\.example\/nightly\?…$/m)
   assert.deepEqual(JSON.parse(asked[0]?.body ?? ''), {
     name: 'nightly',
     handler: 'system.ping',
     every_seconds: 5_400,
     input: { n: 1 },
     when_running: 'skip',
-    options: { max_attempts: 3, timeout_ms: 90_000, concurrency_key: '客户 17' },
+    options: { max_attempts: 3, timeout_ms: 90_000, concurrency_key: '客户 17', ttl_ms: 21_600_000 },
+    callback: { url: 'https://hooks.example/nightly?k=1' },
   })
   const next = await writ(['schedule', 'next', '--cron', '0 9 * * *', '--zone', 'Asia/Shanghai'])
   assert.match(next.out, /2026-01-06 01:00:00Z/)
@@ -591,6 +598,8 @@ test('a schedule is added with its times, and times that are not saved are shown
     dst_gap: 'skip',
     options: { queue: 'night', priority: 5 },
   })
+  assert.equal((await writ(['schedule', 'change', schedule.id, '--no-callback'])).code, 0)
+  assert.deepEqual(JSON.parse(asked.at(-1)?.body ?? ''), { callback: null })
   assert.equal((await writ(['schedule', 'change', schedule.id])).code, 2)
   assert.equal((await writ(['schedule', 'change', schedule.id, '--at', '2026-01-07', '--every', '1h'])).code, 2)
 })

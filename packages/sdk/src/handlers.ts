@@ -51,6 +51,8 @@ export interface HandlerContext {
 export interface Dispatched {
   readonly id: string
   readonly number: number
+  /** It was there already, with the same unique key: no child to wait for, unless this task dispatched it before. */
+  readonly duplicate: boolean
 }
 
 /** How a child ended. */

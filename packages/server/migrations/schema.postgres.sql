@@ -687,6 +687,7 @@ CREATE TABLE public.runs (
     awaited smallint DEFAULT 0 NOT NULL,
     cancel_reason text,
     parent_span_id text,
+    replaced_by_run_id text,
     CONSTRAINT runs_door_check CHECK ((door = 'dispatch'::text)),
     CONSTRAINT runs_finalize_check CHECK ((finalize = ANY (ARRAY['auto'::text, 'manual'::text]))),
     CONSTRAINT runs_run_type_check CHECK ((run_type = ANY (ARRAY['proof'::text, 'action'::text]))),
@@ -748,6 +749,7 @@ CREATE TABLE public.schedules (
     created_by_id text NOT NULL,
     created_at bigint NOT NULL,
     updated_at bigint NOT NULL,
+    callback text,
     CONSTRAINT schedules_catch_up_check CHECK ((catch_up = ANY (ARRAY['none'::text, 'last'::text, 'all'::text]))),
     CONSTRAINT schedules_dst_gap_check CHECK ((dst_gap = ANY (ARRAY['skip'::text, 'after'::text]))),
     CONSTRAINT schedules_dst_overlap_check CHECK ((dst_overlap = ANY (ARRAY['first'::text, 'both'::text]))),
@@ -1215,6 +1217,8 @@ CREATE INDEX queue_ready ON public.queue USING btree (queue, project_id, priorit
 CREATE INDEX runs_children ON ONLY public.runs USING btree (project_id, parent_run_id) WHERE (parent_run_id IS NOT NULL);
 
 CREATE INDEX runs_dead ON ONLY public.runs USING btree (project_id, queue, dead_at, id) WHERE (dead_at IS NOT NULL);
+
+CREATE INDEX runs_keyed ON ONLY public.runs USING btree (project_id, concurrency_key, number) WHERE (concurrency_key IS NOT NULL);
 
 CREATE INDEX runs_number ON ONLY public.runs USING btree (project_id, number);
 

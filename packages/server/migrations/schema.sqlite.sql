@@ -562,7 +562,7 @@ create table "runs" (
   callback text,
   tags text,
   metadata text,
-  journal_sha256 text, input_sealed text, result_sealed text, concurrency_key text, depends_on text, awaited integer not null default 0, cancel_reason text, parent_span_id text,
+  journal_sha256 text, input_sealed text, result_sealed text, concurrency_key text, depends_on text, awaited integer not null default 0, cancel_reason text, parent_span_id text, replaced_by_run_id text,
   primary key (project_id, id),
   foreign key (project_id, ticket_id) references tickets (project_id, id)
 ) strict;
@@ -570,6 +570,8 @@ create table "runs" (
 create index runs_children on runs (project_id, parent_run_id) where parent_run_id is not null;
 
 create index runs_dead on runs (project_id, queue, dead_at, id) where dead_at is not null;
+
+create index runs_keyed on runs (project_id, concurrency_key, number) where concurrency_key is not null;
 
 create index runs_number on runs (project_id, number);
 
@@ -630,7 +632,7 @@ create table schedules (
   refusals integer not null default 0,
   created_by_id text not null references users (id),
   created_at integer not null,
-  updated_at integer not null,
+  updated_at integer not null, callback text,
   primary key (project_id, id)
 ) strict;
 

@@ -9,6 +9,7 @@ import {
   builtinHandlers,
   createBacklog,
   createEager,
+  createEndStopped,
   createFeishu,
   createHandlerPool,
   createHandlers,
@@ -240,6 +241,7 @@ export async function openEngine(on: {
     log: executing.log,
     lanes: [createCheckLane(executing, 4, () => worker.wake()), taskLane],
     elsewhere: workers.wake,
+    endStopped: createEndStopped({ db, queue, clock, log: taskLog, settled: settledTask, observe }),
     async timers() {
       await fireTimers(executing, tasks.expire)
       await tasks.admitDue()

@@ -495,7 +495,7 @@ export async function openApp(on: {
     serveMetrics(doorHttp, metrics)
   }
   mount(http, 'insight', api.insight, insightHandlers(), mounting)
-  mount(http, 'schedules', api.schedules, scheduleHandlers({ tasks, payloads }), mounting)
+  mount(http, 'schedules', api.schedules, scheduleHandlers({ ...dispatching, payloads }), mounting)
   await serveApprovePage(http, config.apiPrefix)
   await serveConsole(http, {
     folder: CONSOLE,

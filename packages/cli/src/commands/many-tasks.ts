@@ -12,6 +12,7 @@ interface ChoiceOptions {
   queue?: string
   tag?: string
   error?: string
+  concurrencyKey?: string
   cost?: number
   since?: string
   until?: string
@@ -120,6 +121,7 @@ const withChoice = (command: Command) =>
     .option('--queue <queue>', 'all of this queue')
     .option('--tag <tag>', 'all with this tag')
     .option('--error <code>', 'all whose last attempt failed with this code')
+    .option('--concurrency-key <key>', 'all under this concurrency key')
     .option('--cost <usd>', 'all that cost at least so many US dollars', dollarsOf)
     .option('--since <time>', 'dispatched at or after')
     .option('--until <time>', 'dispatched before')
@@ -130,6 +132,7 @@ const choiceOf = (o: ChoiceOptions) => ({
   ...(o.queue ? { queue: o.queue } : {}),
   ...(o.tag ? { tag: o.tag } : {}),
   ...(o.error ? { error_code: o.error } : {}),
+  ...(o.concurrencyKey ? { concurrency_key: o.concurrencyKey } : {}),
   ...(o.cost === undefined ? {} : { cost_min: o.cost }),
   ...(o.since ? { created_after: timeOf(o.since) } : {}),
   ...(o.until ? { created_before: timeOf(o.until) } : {}),
@@ -138,7 +141,7 @@ const choiceOf = (o: ChoiceOptions) => ({
 /** Bounded by now, so that what is dispatched later is not among those that were counted. */
 function bounded(app: App, choice: ReturnType<typeof choiceOf>, ask = 'say which tasks') {
   if (Object.keys(choice).length === 0)
-    throw usage(`${ask} by --handler, --queue, --tag, --error, --cost, --since or --until`)
+    throw usage(`${ask} by --handler, --queue, --tag, --error, --concurrency-key, --cost, --since or --until`)
   return { created_before: app.terminal.now().toISOString(), ...choice }
 }
 

@@ -50,6 +50,7 @@ const fields = (s: ScheduleDetail): Field[] => [
   ['Handler', s.handler],
   ['Input', s.input === undefined ? null : JSON.stringify(s.input)],
   ['Its tasks', optionsText(s.options)],
+  ['Tells', s.callback?.url],
   ['Times', timesText(s)],
   ['Clocks forward, back', s.cron === null ? null : `${s.dst_gap}, ${s.dst_overlap}`],
   ['Missed times', s.catch_up === 'all' ? `all, up to ${s.catch_up_limit}` : s.catch_up],
@@ -79,6 +80,9 @@ interface TaskOptions {
   attempts?: number
   limit?: number
   concurrencyKey?: string
+  ttl?: string
+  /** False: nobody is told any more. */
+  callback?: string | false
   tag?: string[]
   catchUp?: 'none' | 'last' | 'all'
   catchUpLimit?: string
@@ -117,7 +121,8 @@ Examples:
         .command('change <schedule>')
         .description('Change what is given and keep the rest; from now on it dispatches in your name')
         .option('--name <name>', 'another name')
-        .option('--handler <name>', 'another handler'),
+        .option('--handler <name>', 'another handler')
+        .option('--no-callback', 'tell nobody any more'),
     ),
   ).action(async (id: string, o: ChangeOptions) => {
     const client = await app.client()
@@ -127,6 +132,7 @@ Examples:
       ...(o.handler ? { handler: o.handler } : {}),
       ...givenTimes(o),
       ...rest,
+      ...(o.callback === false ? { callback: null } : {}),
       // They are set as a whole.
       ...(options ? { options: { ...(await client.schedules.get({ params: { id } })).options, ...options } } : {}),
     }
@@ -240,6 +246,8 @@ const withTask = (command: Command): Command =>
     .option('--attempts <n>', 'how often each may be tried; as its handler says otherwise', countOf)
     .option('--limit <seconds>', 'how long one attempt may take; as its handler says otherwise', countOf)
     .option('--concurrency-key <key>', 'under one key as many run, and start, as the handler allows')
+    .option('--ttl <time>', 'each has to end so long after its time: 90s, 15m, 6h or 7d')
+    .option('--callback <url>', 'tell this address how each ended')
     .option('--tag <tag...>', 'of its tasks')
     .addOption(
       new Option('--catch-up <what>', `times that were missed${byDefault(command, 'last')}`).choices([
@@ -263,11 +271,13 @@ function taskOf(o: TaskOptions) {
     ...(o.attempts ? { max_attempts: o.attempts } : {}),
     ...(o.limit ? { timeout_ms: o.limit * 1_000 } : {}),
     ...(o.concurrencyKey ? { concurrency_key: o.concurrencyKey } : {}),
+    ...(o.ttl ? { ttl_ms: secondsOf(o.ttl) * 1_000 } : {}),
     ...(o.tag ? { tags: o.tag } : {}),
   }
   return {
     ...(o.input === undefined ? {} : { input: jsonOf(o.input) }),
     ...(Object.keys(options).length > 0 ? { options } : {}),
+    ...(o.callback ? { callback: { url: o.callback } } : {}),
     ...(o.catchUp ? { catch_up: o.catchUp } : {}),
     ...(o.catchUpLimit ? { catch_up_limit: wholeOf(o.catchUpLimit) } : {}),
     ...(o.whenRunning ? { when_running: o.whenRunning } : {}),

@@ -21,6 +21,8 @@ export const taskColumns: Column<Task>[] = [
   { head: 'DISPATCHED', value: (t) => timeText(t.created_at) },
 ]
 
+const waits = { dependencies: 'other tasks', time: 'its time', concurrency_key: 'its key' } as const
+
 export const taskFields = (t: Task): Field[] => [
   ['Task', `#${t.number}  ${t.handler}`, 'bold'],
   ['State', t.state, colourOf(t.state)],
@@ -35,7 +37,7 @@ export const taskFields = (t: Task): Field[] => [
   ['Replays', t.replays_run_id],
   ['Unique key', t.unique_key],
   ['Concurrency key', t.concurrency_key],
-  ['Waits for', isFinal(t) ? null : t.waiting_for === 'dependencies' ? 'other tasks' : t.waiting_for && 'its key'],
+  ['Waits for', t.waiting_for && waits[t.waiting_for]],
   ['Depends on', t.depends_on.join(' ')],
   ['Dispatched by task', t.parent_run_id],
   ['Tags', t.tags.join(' ')],

@@ -111,6 +111,7 @@ Examples:
     .option('--parent <id>', 'only those that this task dispatched')
     .option('--batch <batch>', 'only those of this batch')
     .option('--key <key>', 'only those with this unique key')
+    .option('--concurrency-key <key>', 'only those under this concurrency key')
     .option('--cost <usd>', 'only those that cost at least so many US dollars', dollarsOf)
     .option('--error <code>', 'only those that failed with this code')
     .option(
@@ -131,6 +132,7 @@ Examples:
           parent?: string
           batch?: string
           key?: string
+          concurrencyKey?: string
           cost?: number
           error?: string
           text?: string
@@ -146,6 +148,7 @@ Examples:
           parent: o.parent,
           batch: o.batch,
           unique_key: o.key,
+          concurrency_key: o.concurrencyKey,
           cost_min: o.cost,
           error_code: o.error,
           q: o.text,

@@ -32,6 +32,7 @@ interface Options {
   readonly max_attempts?: number
   readonly seconds?: number
   readonly unique_key?: string
+  readonly concurrency_key?: string
   readonly tags?: string[]
   readonly callback?: string
 }
@@ -49,6 +50,7 @@ function taskOf(handler: string, input: unknown, options: Options): NewTask {
     max_attempts: options.max_attempts,
     timeout_ms: options.seconds === undefined ? undefined : options.seconds * 1_000,
     unique_key: text(options.unique_key),
+    concurrency_key: text(options.concurrency_key),
     tags: options.tags && options.tags.length > 0 ? options.tags : undefined,
     callback: callback === undefined ? undefined : { url: callback },
   }
@@ -268,13 +270,22 @@ function Form({ handler, given }: { handler: HandlerInfo; given: ReturnType<type
                   }
                 />
               </div>
-              <TextInput
-                label={t('task.uniqueKey')}
-                description={t('dispatch.keyHint')}
-                error={faults.get('unique_key')}
-                value={options.unique_key ?? ''}
-                onChange={(event) => option({ unique_key: event.currentTarget.value })}
-              />
+              <div className="pair">
+                <TextInput
+                  label={t('task.uniqueKey')}
+                  description={t('dispatch.keyHint')}
+                  error={faults.get('unique_key')}
+                  value={options.unique_key ?? ''}
+                  onChange={(event) => option({ unique_key: event.currentTarget.value })}
+                />
+                <TextInput
+                  label={t('task.concurrencyKey')}
+                  description={t('dispatch.concurrencyKeyHint')}
+                  error={faults.get('concurrency_key')}
+                  value={options.concurrency_key ?? ''}
+                  onChange={(event) => option({ concurrency_key: event.currentTarget.value })}
+                />
+              </div>
               <TagsInput
                 label={t('task.tags')}
                 description={t('dispatch.tagsHint')}

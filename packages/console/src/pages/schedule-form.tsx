@@ -136,10 +136,12 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
     when_running: first?.when_running ?? ('allow' as const),
   })
   const [options, setOptions] = useState<ScheduleOptions>((first?.options ?? {}) as ScheduleOptions)
-  const { input: inputFaults, body: faults } = useMemo(
-    () => faultsByPath(action.error instanceof WritError ? action.error.fields : []),
-    [action.error],
-  )
+  // Of an address that was kept only what may be seen is shown: left as it stands, it stays.
+  const [callback, setCallback] = useState(first?.callback?.url ?? '')
+  const fields = action.error instanceof WritError ? action.error.fields : []
+  const { input: inputFaults, body: faults } = useMemo(() => faultsByPath(fields), [fields])
+  const faultOf = (option: keyof ScheduleOptions) =>
+    fields.find(({ path }) => path === `body.options.${option}`)?.message
   const asked = askedOf(times)
   const choose = (next: string | null) => {
     setHandlerName(next ?? '')
@@ -158,16 +160,20 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
       const given = replaces && input !== undefined ? { input } : {}
       // What stays is not sent: options are told without what is secret in them, and times would be looked at anew.
       const kept = (now: unknown, then: unknown) => first !== null && JSON.stringify(now) === JSON.stringify(then)
-      const body: NewSchedule = {
+      const url = callback.trim()
+      const tells = url !== '' ? { callback: { url } } : first === null ? {} : { callback: null }
+      const body = {
         name,
         handler: handlerName,
         ...given,
         ...(kept(said, first?.options) ? {} : { options: said }),
+        ...(kept(callback, first?.callback?.url ?? '') ? {} : tells),
         ...(kept(asked, askedOf(timesOf(first))) ? {} : asked),
         ...more,
       }
       const saved = await (first === null
-        ? client.schedules.create({ body })
+        ? // Null is said of a change alone.
+          client.schedules.create({ body: body as NewSchedule })
         : client.schedules.update({ params: { id: first.id }, body }))
       again('schedules')
       go(`schedules/${saved.id}`)
@@ -362,7 +368,7 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
               <TextInput
                 label={t('task.queue')}
                 placeholder={handler?.queue}
-                error={faults.get('options')}
+                error={faultOf('queue')}
                 value={options.queue ?? ''}
                 onChange={(event) => {
                   const queue = event.currentTarget.value
@@ -372,6 +378,7 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
               <NumberInput
                 label={t('task.priority')}
                 description={t('dispatch.priorityHint')}
+                error={faultOf('priority')}
                 allowDecimal={false}
                 hideControls
                 value={options.priority ?? ''}
@@ -381,6 +388,7 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
             <div className="pair">
               <NumberInput
                 label={t('dispatch.attempts')}
+                error={faultOf('max_attempts')}
                 allowDecimal={false}
                 hideControls
                 {...(handler ? { placeholder: String(handler.max_attempts) } : {})}
@@ -389,9 +397,53 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
                   setOptions(({ max_attempts: _, ...old }) => withNumber(old, 'max_attempts', value))
                 }
               />
+              <NumberInput
+                label={t('dispatch.limit')}
+                error={faultOf('timeout_ms')}
+                allowDecimal={false}
+                hideControls
+                {...(handler ? { placeholder: String(handler.timeout_ms / 1_000) } : {})}
+                value={secondsOf(options.timeout_ms)}
+                onChange={(value) =>
+                  setOptions(({ timeout_ms: _, ...old }) => withNumber(old, 'timeout_ms', value, 1_000))
+                }
+              />
+            </div>
+            <div className="pair">
+              <TextInput
+                label={t('task.concurrencyKey')}
+                description={t('dispatch.concurrencyKeyHint')}
+                error={faultOf('concurrency_key')}
+                value={options.concurrency_key ?? ''}
+                onChange={(event) => {
+                  const concurrency_key = event.currentTarget.value
+                  setOptions((old) => ({ ...old, concurrency_key }))
+                }}
+              />
+              <NumberInput
+                label={t('schedule.ttl')}
+                description={t('schedule.ttlHint')}
+                error={faultOf('ttl_ms')}
+                min={1}
+                allowDecimal={false}
+                hideControls
+                value={secondsOf(options.ttl_ms)}
+                onChange={(value) => setOptions(({ ttl_ms: _, ...old }) => withNumber(old, 'ttl_ms', value, 1_000))}
+              />
+            </div>
+            <div className="pair">
+              <TextInput
+                type="url"
+                label={t('dispatch.callback')}
+                description={t('schedule.callbackHint')}
+                error={faults.get('callback')}
+                value={callback}
+                onChange={(event) => setCallback(event.currentTarget.value)}
+              />
               <TagsInput
                 label={t('task.tags')}
                 description={t('dispatch.tagsHint')}
+                error={faultOf('tags')}
                 value={options.tags ?? []}
                 onChange={(tags) => setOptions((old) => ({ ...old, tags }))}
               />
@@ -424,8 +476,13 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
 }
 
 const isEmpty = (value: unknown) => Array.isArray(value) && value.length === 0
-const withNumber = (rest: ScheduleOptions, name: 'priority' | 'max_attempts', value: string | number) =>
-  value === '' ? rest : { ...rest, [name]: Number(value) }
+const withNumber = (
+  rest: ScheduleOptions,
+  name: 'priority' | 'max_attempts' | 'timeout_ms' | 'ttl_ms',
+  value: string | number,
+  unit = 1,
+) => (value === '' ? rest : { ...rest, [name]: Number(value) * unit })
+const secondsOf = (ms: number | undefined) => (ms === undefined ? '' : ms / 1_000)
 
 /** When it would be due, asked while one types: the server computes it, clocks and all. */
 function Preview({ asked, before }: { asked: PreviewSchedule | undefined; before: ScheduleDetail | null }) {

@@ -164,6 +164,7 @@ function Whole({ schedule }: { schedule: ScheduleDetail }) {
               [t('schedule.when'), <When key="w" of={schedule} />],
               schedule.starts_at === null ? null : [t('schedule.from'), <Time key="s" at={schedule.starts_at} />],
               schedule.ends_at === null ? null : [t('schedule.until'), <Time key="e" at={schedule.ends_at} />],
+              schedule.callback === null ? null : [t('task.callback'), schedule.callback.url],
               [t('schedule.owner'), <Person key="o" id={schedule.owner_id} />],
               [t('schedule.version'), String(schedule.version)],
               [t('ticket.changed'), <Time key="u" at={schedule.updated_at} />],

@@ -228,6 +228,14 @@ function TaskFacts({ task }: { task: TaskDetail }) {
         [t('task.attempts'), t('task.attemptOf', { attempt: task.attempt, most: task.max_attempts })],
         [t('task.limit'), duration(task.timeout_ms, i18n.language)],
         task.unique_key === null ? null : [t('task.uniqueKey'), <Mono key="k" value={task.unique_key} keep={10} />],
+        task.concurrency_key === null
+          ? null
+          : [
+              t('task.concurrencyKey'),
+              <Go key="under" to="tasks" filters={{ key: task.concurrency_key }} className="mono-text breaks">
+                {task.concurrency_key}
+              </Go>,
+            ],
         task.tags.length === 0
           ? null
           : [

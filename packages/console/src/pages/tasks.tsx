@@ -32,7 +32,11 @@ export function Tasks() {
   const [said, setSaid] = useState<string | null>(null)
   const [filters, set] = all
   const [costs, setCosts] = useState(false)
-  const onRows = useCallback((rows: readonly Task[]) => setCosts(rows.some((row) => row.cost_usd !== null)), [])
+  const [keyed, setKeyed] = useState(false)
+  const onRows = useCallback((rows: readonly Task[]) => {
+    setCosts(rows.some((row) => row.cost_usd !== null))
+    setKeyed(rows.some((row) => row.concurrency_key !== null))
+  }, [])
   const columns = useTaskColumns({ title: t('task.created'), at: (row) => row.created_at }, costs)
   const times = { created_after: instantOf(filters.from), created_before: instantOf(filters.to) }
   const query: Record<string, string> = Object.fromEntries(
@@ -41,6 +45,7 @@ export function Tasks() {
       handler: filters.handler,
       queue: filters.queue?.trim(),
       tag: filters.tag?.trim(),
+      concurrency_key: filters.key?.trim(),
       cost_min: dollarsOf(filters.cost),
       q: filters.q?.trim(),
       ...times,
@@ -111,6 +116,9 @@ export function Tasks() {
         />
         <WhatFilters filters={all} />
         <Search label={t('task.tag')} value={filters.tag ?? ''} set={(tag) => set({ tag })} />
+        {(keyed || filters.key !== undefined) && (
+          <Search label={t('task.concurrencyKey')} value={filters.key ?? ''} set={(key) => set({ key })} />
+        )}
         {(costs || filters.cost !== undefined) && (
           <Search
             label={t('task.costMin')}

@@ -7,6 +7,7 @@ import { count, duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from './ask.tsx'
 import { Section, Time } from './bits.tsx'
+import { Go } from './go.tsx'
 import { RowAct, Told } from './row-bits.tsx'
 import { Answer } from './states.tsx'
 
@@ -63,7 +64,9 @@ export function ConcurrencyKeys() {
                 {list.map((one) => (
                   <tr key={one.key}>
                     <td>
-                      <span className="mono-text breaks">{one.key}</span>
+                      <Go to="tasks" filters={{ key: one.key }} className="mono-text breaks">
+                        {one.key}
+                      </Go>
                       {one.limits.map((limit) => (
                         <span key={limit.handler ?? ''} className="dimmed handler-title">
                           <LimitText of={limit} />{' '}

@@ -22,6 +22,7 @@ export function snippetsOf(task: NewTask, on: { readonly api: string; readonly p
     ['--limit', task.timeout_ms === undefined ? undefined : task.timeout_ms / 1_000],
     ['--deadline', task.deadline_at],
     ['--key', task.unique_key],
+    ['--concurrency-key', task.concurrency_key],
     ...(task.tags ?? []).map((tag): [string, string] => ['--tag', tag]),
     ['--callback', task.callback?.url],
   ]

@@ -9,6 +9,7 @@ export interface TaskChoice {
   readonly handler?: string
   readonly queue?: string
   readonly tag?: string
+  readonly concurrency_key?: string
   readonly cost_min?: number
   readonly state?: string
   readonly created_after?: string
@@ -84,6 +85,7 @@ function Which({ act, choice }: { act: 'cancel' | 'replay'; choice: TaskChoice }
     choice.handler && t('many.ofHandler', { handler: choice.handler }),
     choice.queue && t('many.onQueue', { queue: choice.queue }),
     choice.tag && t('many.tagged', { tag: choice.tag }),
+    choice.concurrency_key && t('many.underKey', { key: choice.concurrency_key }),
     choice.cost_min !== undefined && t('many.costing', { usd: choice.cost_min }),
     t(choice.created_after ? 'many.between' : 'many.until', periodOf(choice, i18n.language)),
   ]

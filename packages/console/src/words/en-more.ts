@@ -44,6 +44,9 @@ export const enMore = {
     overlap: 'When clocks go back',
     catchUp: 'Times that were missed',
     catchUpLimit: 'At most so many',
+    ttl: 'To end within (seconds)',
+    ttlHint: 'After its time; what was missed for longer is skipped',
+    callbackHint: 'Told how each of its tasks ended',
     whenRunning: 'While the last task is open',
     inputKept:
       'The input stays as it is. What is secret in it is not shown, so it is replaced as a whole or not at all.',
@@ -157,6 +160,7 @@ export const enMore = {
     ofHandler: 'of {{handler}}',
     onQueue: 'on queue {{queue}}',
     tagged: 'tagged {{tag}}',
+    underKey: 'under the concurrency key {{key}}',
     costing: 'that cost at least {{usd}} US dollars',
     between: 'dispatched between {{from}} and {{to}}',
     until: 'dispatched before {{to}}',

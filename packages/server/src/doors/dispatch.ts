@@ -78,6 +78,7 @@ export function createDispatchDoor(on: DispatchOn, mounting: Mounting<Caller>): 
     async serve(app) {
       await app.register(async (scope) => {
         answerAsFastApi(scope, on)
+        answerWithSlash(scope)
         mount(scope, 'dispatch', dispatchApi, handlers, { ...mounting, resume })
       })
       const info = { title: 'Task gateway', version: on.version, prefix: '', errors: 'fastapi' } as const
@@ -89,6 +90,17 @@ export function createDispatchDoor(on: DispatchOn, mounting: Mounting<Caller>): 
 export interface DispatchDoor {
   /** Adds the documented paths to a server, with their document at /openapi.json and its pages at /docs and /redoc. */
   serve(app: FastifyInstance): Promise<void>
+}
+
+/**
+ * The original sent what was asked for with a slash at the end to the path without. It is answered here: who follows such an answer
+ * gets the same, and who does not, or would lose their token on the way, gets anything at all.
+ */
+function answerWithSlash(scope: FastifyInstance): void {
+  scope.addHook('onRoute', (route) => {
+    // Of a GET comes a HEAD, with and without.
+    if (!route.url.endsWith('/') && route.method !== 'HEAD') scope.route({ ...route, url: `${route.url}/` })
+  })
 }
 
 interface DoorHandlers {

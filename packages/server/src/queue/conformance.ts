@@ -204,9 +204,13 @@ export function exerciseQueue(name: string, open: () => Promise<Exercise>, skip:
 
   queueTest('nothing is claimed before its time, and a sweep says when that is', async ({ queue, put, claim }) => {
     const run = await put({ runAt: T + 500 })
-    assert.deepEqual(await queue.sweep(T + 499), { runnable: [], next: T + 500 })
+    assert.deepEqual(await queue.sweep(T + 499), { runnable: [], next: T + 500, stopped: [] })
     assert.deepEqual(await claim({ now: T + 499 }), [])
-    assert.deepEqual(await queue.sweep(T + 500), { runnable: [{ queue: 'api', project: A }], next: null })
+    assert.deepEqual(await queue.sweep(T + 500), {
+      runnable: [{ queue: 'api', project: A }],
+      next: null,
+      stopped: [],
+    })
     assert.deepEqual(
       (await claim({ now: T + 500 })).map((lease) => lease.runId),
       [run],
@@ -373,6 +377,38 @@ export function exerciseQueue(name: string, open: () => Promise<Exercise>, skip:
     assert.equal(await stop(), true)
     assert.deepEqual(await queue.extend([lease!], T + LEASE), { lost: [], stop: [lease] })
   })
+
+  queueTest(
+    'what was to stop and whose holder is gone is never claimed again, and named until one has settled it',
+    async ({ db, queue, put, claim, reopen }) => {
+      const run = await put({})
+      const [lease] = await claim()
+      const other = await put({})
+      await claim()
+      await inProject(A, () => db.write((tx) => queue.stop(tx, run)))
+      assert.deepEqual((await queue.sweep(T + LEASE - 1)).stopped, [])
+      const swept = await queue.sweep(T + LEASE)
+      assert.deepEqual(swept.stopped, [lease])
+      // What was held beside it goes on.
+      assert.deepEqual(swept.runnable, [{ queue: 'api', project: A }])
+      const [next] = await claim({ now: T + LEASE, limit: 9 })
+      assert.equal(next!.runId, other)
+      assert.deepEqual(await claim({ now: T + LEASE, limit: 9 }), [])
+      // Killed before it was settled: the next process is told as well.
+      const restarted = await reopen()
+      const { claim: claimNow, done } = verbs(db, restarted)
+      const named = async (now: number) =>
+        (await restarted.sweep(now)).stopped.filter(({ runId }) => runId === run).map(({ fence }) => fence)
+      assert.deepEqual(await named(T + LEASE + 1), [1])
+      // Of two that were told one settles it.
+      assert.deepEqual((await Promise.all([done(lease!), done(lease!)])).toSorted(), [false, true])
+      assert.deepEqual(await named(T + 9 * LEASE), [])
+      assert.deepEqual(
+        (await claimNow({ now: T + 9 * LEASE, limit: 9 })).map(({ runId }) => runId),
+        [other],
+      )
+    },
+  )
 
   queueTest('a hint comes after the commit, with the place', async ({ db, queue }) => {
     const heard: (Runnable | null)[] = []

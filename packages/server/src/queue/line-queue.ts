@@ -116,7 +116,8 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
     async sweep(now) {
       await limits.refresh()
       // On SQLite this process is the only one: at its first sweep every lease belongs to one that is gone.
-      const lapsed = await endLapsed(db, swept || db.dialect === 'postgres' ? now : Number.MAX_SAFE_INTEGER)
+      const until = swept || db.dialect === 'postgres' ? now : Number.MAX_SAFE_INTEGER
+      const { lapsed, stopped } = await endLapsed(db, until)
       if (lapsed.length < PAGE) swept = true
       put('keep', lapsed, true)
       for (const [ask, { place, taken, at }] of reserved)
@@ -130,6 +131,7 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
       return {
         runnable: await unpaused(db, runnable),
         next: lapsed.length === PAGE || looked === PAGE ? now : next,
+        stopped,
       }
     },
     async clockSet(change) {

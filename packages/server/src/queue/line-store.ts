@@ -1,7 +1,8 @@
 import { type Database, INSTANCE, inList, inProject, type Tx } from '../platform/db/index.ts'
 import { randomToken } from '../platform/ids.ts'
 import { type Copy, type Line, type Place, type Placed, placeText, type Source } from './line.ts'
-import type { Depth, Entry, Runnable } from './queue.ts'
+import type { Depth, Entry, Lease, Runnable } from './queue.ts'
+import { listStopped } from './rows.ts'
 
 // The table `queue` as a queue with a line uses it. `ready` is 0 of what was not seen in the line, 2 of what was.
 
@@ -85,25 +86,29 @@ export async function removeUnheld(tx: Tx, runIds: readonly string[]): Promise<{
   return rows.map((row) => ({ runId: row.run_id, queue: row.queue }))
 }
 
-/** Ends up to a page of leases that ran out at `until`; answers their entries. */
-export async function endLapsed(db: Database, until: number): Promise<Placed[]> {
+/** Ends up to a page of leases that ran out at `until`; answers their entries, and the leases of what was asked to stop, which stay. */
+export async function endLapsed(
+  db: Database,
+  until: number,
+): Promise<{ lapsed: readonly Placed[]; stopped: readonly Lease[] }> {
   const [first] = await db.lookup<{ lapse: number | null }>(
     'select min(lease_until) as lapse from queue where lease_until is not null',
     [],
   )
-  if (first!.lapse === null || first!.lapse > until) return []
+  if (first!.lapse === null || first!.lapse > until) return { lapsed: [], stopped: [] }
   const rows = await inProject(INSTANCE, () =>
     db.write((tx) =>
       tx.sql<EntryRow>(
-        `update queue set ready = 0, lease_owner = null, lease_until = null, claimed_at = null, stop = 0 where run_id in
-           (select run_id from queue where lease_until is not null and lease_until <= ?1 order by lease_until limit ${PAGE})
-           and lease_until is not null and lease_until <= ?1
+        `update queue set ready = 0, lease_owner = null, lease_until = null, claimed_at = null where run_id in
+           (select run_id from queue where lease_until is not null and lease_until <= ?1 and stop = 0
+            order by lease_until limit ${PAGE})
+           and lease_until is not null and lease_until <= ?1 and stop = 0
          returning ${columns}`,
         [until],
       ),
     ),
   )
-  return rows.map(placedOf)
+  return { lapsed: rows.map(placedOf), stopped: await listStopped(db, until) }
 }
 
 /** After the clock went back: what was due before is due now, for a claim is refused what its time has not come. */

@@ -78,6 +78,18 @@ export interface Runnable {
   readonly project: string
 }
 
+/** What a sweep found. */
+export interface Swept {
+  readonly runnable: readonly Runnable[]
+  /** When the next falls due, or null. */
+  readonly next: number | null
+  /**
+   * Leases that ran out of what was asked to stop. They stand as they were, so that whoever stops before it settled them, with their
+   * fence, leaves them to the next sweep; of two who do, one is told that its lease is lost.
+   */
+  readonly stopped: readonly Lease[]
+}
+
 export interface Depth {
   readonly queue: string
   /** Could be claimed now, paused or not. */
@@ -100,6 +112,7 @@ export interface Depth {
  * - A paused queue is not claimed from. Nothing is claimed before its time.
  * - Of a queue with a limit no more are claimed at once than it allows, whoever claims; a new limit counts from the next sweep on.
  * - A claim costs by what it takes, not by what waits.
+ * - What was asked to stop, and whose lease ran out, is never claimed again: each sweep names it until somebody settles it.
  *
  * Enqueue, claim and settle are part of the caller's transaction and of its project.
  */
@@ -127,8 +140,8 @@ export interface Queue {
   extend(leases: readonly Lease[], until: number): Promise<{ lost: readonly Lease[]; stop: readonly Lease[] }>
   /** Ends leases, and entries with them; false for each whose lease was lost, or that is claimed while `unclaimed` is asked for. */
   settle(tx: Tx, settlements: readonly Settlement[]): Promise<boolean[]>
-  /** Ends what ran out, makes what fell due claimable, and says where there is something; when the next falls due, or null. */
-  sweep(now: number): Promise<{ runnable: readonly Runnable[]; next: number | null }>
+  /** Ends what ran out, makes what fell due claimable, and says where there is something. */
+  sweep(now: number): Promise<Swept>
   /**
    * Somebody set the clock, from one time to another: every lease ends at `leaseUntil`, and what was due stays due. With `from` and
    * `to` alike, as when a process begins, only leases that end later do: they were given by a clock that was ahead.

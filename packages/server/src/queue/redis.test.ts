@@ -438,7 +438,7 @@ test('what is accepted while Redis is away waits in the database, and is found w
     await redis.kill9()
     const one = entry()
     await enqueue(db, queue, [one])
-    assert.deepEqual(await queue.sweep(systemClock.now()), { runnable: [], next: null })
+    assert.deepEqual(await queue.sweep(systemClock.now()), { runnable: [], next: null, stopped: [] })
     assert.deepEqual(await claim(db, queue), [])
     assert.equal(lines.filter((line) => line.includes('redis is away')).length, 1)
     assert.equal(typeof healths.at(-1), 'string')

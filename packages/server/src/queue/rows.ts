@@ -9,6 +9,7 @@ import {
   queueOfPlace,
   type Runnable,
   remotePlace,
+  type Swept,
 } from './queue.ts'
 
 // What the two databases say alike. Claiming and settling, the hot statements, are each backend's own.
@@ -147,19 +148,39 @@ export function enqueueHeld(tx: Tx, entries: readonly Entry[], holder: Holder): 
 }
 
 /** What `Queue.sweep` promises. */
-export async function sweepRows(
-  db: Database,
-  now: number,
-): Promise<{ runnable: readonly Runnable[]; next: number | null }> {
+export async function sweepRows(db: Database, now: number): Promise<Swept> {
   const ahead = await lookAhead(db)
   const due = ahead.due !== null && ahead.due <= now
   const lapse = ahead.lapse !== null && ahead.lapse <= now
   const [ripe, ended] = await inProject(INSTANCE, () =>
     Promise.all([due ? db.write((tx) => ripen(tx, now)) : 0, lapse ? db.write((tx) => endLapsed(tx, now)) : 0]),
   )
-  if (ripe === SWEEP_LIMIT || ended === SWEEP_LIMIT) return { runnable: await listRunnable(db), next: now }
-  return { runnable: await listRunnable(db), next: due ? (await lookAhead(db)).due : ahead.due }
+  const stopped = lapse ? await listStopped(db, now) : []
+  if (ripe === SWEEP_LIMIT || ended === SWEEP_LIMIT) return { runnable: await listRunnable(db), next: now, stopped }
+  return { runnable: await listRunnable(db), next: due ? (await lookAhead(db)).due : ahead.due, stopped }
 }
+
+/** Leases that ran out at `until` of what was asked to stop; nobody is to claim it again. */
+export const listStopped = async (db: Database, until: number): Promise<Lease[]> =>
+  leasesOf(
+    await db.lookup<LeaseRow>(
+      `select ${leaseColumns} from queue where lease_until is not null and lease_until <= ?1 and stop = 1
+       order by lease_until limit ${SWEEP_LIMIT}`,
+      [until],
+    ),
+  )
+
+/** On SQLite this process is the only one: at its first sweep every lease belongs to one that is gone. */
+export const endAll = (db: Database): Promise<unknown> =>
+  inProject(INSTANCE, () =>
+    db.write(async (tx) => {
+      await tx.sql(
+        `update queue set ready = 1, lease_owner = null, lease_until = null, claimed_at = null
+         where lease_until is not null and stop = 0`,
+      )
+      await tx.sql('update queue set lease_until = 0 where lease_until is not null and stop = 1')
+    }),
+  )
 
 /** What `Queue.clockSet` promises of leases. */
 export async function renewLeases(
@@ -203,12 +224,13 @@ async function ripen(tx: Tx, now: number): Promise<number> {
   return rows.length
 }
 
-/** Ends leases that ran out: their entries may be claimed again. */
+/** Ends leases that ran out: their entries may be claimed again, but for what was asked to stop. */
 async function endLapsed(tx: Tx, now: number): Promise<number> {
   const rows = await tx.sql(
-    `update queue set ready = 1, lease_owner = null, lease_until = null, claimed_at = null, stop = 0 where run_id in
-       (select run_id from queue where lease_until is not null and lease_until <= ?1 order by lease_until limit ${SWEEP_LIMIT})
-       and lease_until is not null and lease_until <= ?1
+    `update queue set ready = 1, lease_owner = null, lease_until = null, claimed_at = null where run_id in
+       (select run_id from queue where lease_until is not null and lease_until <= ?1 and stop = 0
+        order by lease_until limit ${SWEEP_LIMIT})
+       and lease_until is not null and lease_until <= ?1 and stop = 0
      returning run_id`,
     [now],
   )

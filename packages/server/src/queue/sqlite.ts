@@ -3,6 +3,7 @@ import type { Entry, Lease, Listener, Queue, Settlement } from './queue.ts'
 import {
   countDepth,
   createQueueLimits,
+  endAll,
   enqueueHeld,
   type LeaseRow,
   leaseColumns,
@@ -94,15 +95,7 @@ export function openSqliteQueue(db: Database): Queue {
       return settled
     },
     async sweep(now) {
-      if (!taken)
-        await inProject(INSTANCE, () =>
-          db.write((tx) =>
-            tx.sql(
-              `update queue set ready = 1, lease_owner = null, lease_until = null, claimed_at = null, stop = 0
-               where lease_until is not null`,
-            ),
-          ),
-        )
+      if (!taken) await endAll(db)
       taken = true
       await limits.refresh()
       return sweepRows(db, now)

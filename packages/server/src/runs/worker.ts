@@ -4,7 +4,7 @@ import type { Clock } from '../platform/clock.ts'
 import { type Command, type Database, DatabaseUnavailable, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
-import type { Ask, Entry, Holder, Queue, Runnable } from '../queue/index.ts'
+import type { Ask, Entry, Holder, Lease, Queue, Runnable } from '../queue/index.ts'
 import type { Executing } from './execute.ts'
 import { dequeueCheck, type EagerLane, type Lane } from './lane.ts'
 import { settleRun } from './settle.ts'
@@ -39,6 +39,8 @@ export interface WorkerSettings {
   readonly lanes: readonly Lane[]
   /** Hears of places that none of the lanes serves; null: somewhere. */
   elsewhere?(where: Runnable | null): void
+  /** Ends what was asked to stop and whose holder is gone; what it could not, the next sweep names again. */
+  endStopped(leases: readonly Lease[]): Promise<void>
   /** What falls due by the clock besides the queue. */
   timers(): Promise<void>
   readonly leaseMs: number
@@ -238,6 +240,7 @@ export function createWorker(on: WorkerSettings): Worker {
     next = found.next
     for (const where of found.runnable) add(where, Number.POSITIVE_INFINITY)
     claims.ring()
+    if (found.stopped.length > 0) await on.endStopped(found.stopped)
     await on.timers()
   }
 

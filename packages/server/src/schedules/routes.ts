@@ -1,7 +1,7 @@
 import type { ScheduleDetail, schedulesApi } from '@writ/api'
 import { append } from '../audit/index.ts'
 import { type Caller, personOf } from '../identity/index.ts'
-import type { Payloads, Tasks } from '../kinds/task/index.ts'
+import type { Dispatching, Payloads, Tasks } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339 } from '../platform/clock.ts'
 import type { Tx } from '../platform/db/index.ts'
@@ -12,6 +12,7 @@ import {
   firstTime,
   inputColumns,
   inputOf,
+  keptOptions,
   type ScheduleColumns,
   showFire,
   showSchedule,
@@ -26,12 +27,16 @@ const WAYS = ['cron', 'every_seconds', 'at'] as const
 const SHOWN_TIMES = 10
 const SHOWN_FIRES = 20
 
-export interface SchedulesOn {
+export interface SchedulesOn extends Pick<Dispatching, 'callback'> {
   readonly tasks: Pick<Tasks, 'prepare' | 'submit'>
   readonly payloads: Payloads
 }
 
-export const scheduleHandlers = ({ tasks, payloads }: SchedulesOn): Handlers<typeof schedulesApi, Caller> => ({
+export const scheduleHandlers = ({
+  tasks,
+  payloads,
+  callback,
+}: SchedulesOn): Handlers<typeof schedulesApi, Caller> => ({
   list: async (ask) => (await ask.read((tx) => store.listSchedules(tx))).map(showSchedule),
   get: (ask) => ask.read(async (tx) => detail(tx, known(await store.findSchedule(tx, ask.params.id)), ask.caller.at)),
 
@@ -46,12 +51,13 @@ export const scheduleHandlers = ({ tasks, payloads }: SchedulesOn): Handlers<typ
     const { caller, body } = ask
     const times = timingColumns(body)
     const input = body.input ?? {}
-    const row: ScheduleColumns = {
+    const asked: ScheduleColumns = {
       id: uuidv7(caller.at),
       name: body.name,
       handler: body.handler,
       ...inputColumns(payloads, caller.project!, input),
-      options: JSON.stringify(body.options ?? {}),
+      options: keptOptions(body.options ?? {}),
+      callback: null,
       ...times,
       catch_up: body.catch_up ?? 'last',
       catch_up_limit: body.catch_up_limit ?? 10,
@@ -69,7 +75,8 @@ export const scheduleHandlers = ({ tasks, payloads }: SchedulesOn): Handlers<typ
       updated_at: caller.at,
     }
     // Refused here what would be refused each time.
-    await tasks.prepare(caller, taskOf(row, input, null))
+    await tasks.prepare(caller, taskOf(asked, input, null, caller.at))
+    const row = { ...asked, callback: await told(body.callback, (url) => callback(caller, url, 'event')) }
     return ask.change(async (tx) => {
       await mustBeFree(tx, row.name, null)
       await store.insertSchedule(tx, row)
@@ -90,20 +97,31 @@ export const scheduleHandlers = ({ tasks, payloads }: SchedulesOn): Handlers<typ
     const asked = askedTimes(before)
     // A new way takes the place of the old one.
     if (WAYS.some((way) => body[way] !== undefined)) for (const way of WAYS) delete asked[way]
-    const { name, handler, input, options, catch_up, catch_up_limit, when_running, ...newTimes } = body
+    const {
+      name,
+      handler,
+      input,
+      options,
+      catch_up,
+      catch_up_limit,
+      when_running,
+      callback: toTell,
+      ...newTimes
+    } = body
     const times = timingColumns({ ...asked, ...newTimes })
     const change = {
       ...(name === undefined ? {} : { name }),
       ...(handler === undefined ? {} : { handler }),
       ...(input === undefined ? {} : inputColumns(payloads, caller.project!, input)),
-      ...(options === undefined ? {} : { options: JSON.stringify(options) }),
+      ...(options === undefined ? {} : { options: keptOptions(options) }),
       ...(catch_up === undefined ? {} : { catch_up }),
       ...(catch_up_limit === undefined ? {} : { catch_up_limit }),
       ...(when_running === undefined ? {} : { when_running }),
       ...times,
     }
     const after = { ...before, ...change }
-    await tasks.prepare(caller, taskOf(after, input ?? inputOf(payloads, caller.project!, before), null))
+    await tasks.prepare(caller, taskOf(after, input ?? inputOf(payloads, caller.project!, before), null, caller.at))
+    const tells = toTell === undefined ? {} : { callback: await told(toTell, (url) => callback(caller, url, 'event')) }
     return ask.change(async (tx) => {
       const row = known(await store.lockSchedule(tx, params.id))
       // What was examined is what is changed.
@@ -112,6 +130,7 @@ export const scheduleHandlers = ({ tasks, payloads }: SchedulesOn): Handlers<typ
       const state = row.state === 'paused' ? 'paused' : 'active'
       const moved = {
         ...change,
+        ...tells,
         state,
         next_at: state === 'active' ? firstTime(after, caller.at) : null,
         owner_id: personOf(caller),
@@ -186,7 +205,7 @@ export const scheduleHandlers = ({ tasks, payloads }: SchedulesOn): Handlers<typ
   async resume(ask) {
     const { caller } = ask
     const before = alive(await ask.read((tx) => store.findSchedule(tx, ask.params.id)))
-    await tasks.prepare(caller, taskOf(before, inputOf(payloads, caller.project!, before), null))
+    await tasks.prepare(caller, taskOf(before, inputOf(payloads, caller.project!, before), null, caller.at))
     return ask.change(async (tx) => {
       const row = alive(await store.lockSchedule(tx, ask.params.id))
       if (row.state === 'active') return detail(tx, row, caller.at)
@@ -216,16 +235,23 @@ export const scheduleHandlers = ({ tasks, payloads }: SchedulesOn): Handlers<typ
   async trigger(ask) {
     const { caller } = ask
     const row = known(await ask.read((tx) => store.findSchedule(tx, ask.params.id)))
-    const prepared = await tasks.prepare(caller, taskOf(row, inputOf(payloads, caller.project!, row), null))
+    const input = inputOf(payloads, caller.project!, row)
+    const prepared = await tasks.prepare(caller, taskOf(row, input, null, caller.at))
     const [submitted] = await ask.submit(tasks.submit, {
       caller,
-      tasks: [prepared],
+      tasks: [{ ...prepared, callback: row.callback }],
       schedule: row.id,
       answer: { status: 201, body: ([one]) => one },
     })
     return submitted!
   },
 })
+
+/** Whom its tasks tell, as the row has it. The address may be secret: of it the schedule keeps what may be seen, and which webhook it is. */
+const told = async (
+  callback: { readonly url: string } | null | undefined,
+  ensure: (url: string) => Promise<{ webhook_id: string; url: string }>,
+): Promise<string | null> => (callback ? JSON.stringify(await ensure(callback.url)) : null)
 
 function known(row: store.ScheduleRow | undefined): store.ScheduleRow {
   if (!row) throw new AppError('SCHEDULE_NOT_FOUND')
@@ -253,11 +279,13 @@ async function detail(tx: Tx, row: ScheduleColumns, now: number): Promise<Schedu
 
 /** What an event tells of it; of the input, which may be large and secret, its digest. */
 function saidOf(row: ScheduleColumns): Record<string, unknown> {
+  const shown = showSchedule(row)
   const { name, handler, cron, every_seconds, at, zone, dst_gap, dst_overlap, starts_at, ends_at, options, owner_id } =
-    showSchedule(row)
+    shown
   const { catch_up, catch_up_limit, when_running } = row
   return {
     ...{ name, handler, cron, every_seconds, at, zone, dst_gap, dst_overlap, starts_at, ends_at, options, owner_id },
     ...{ catch_up, catch_up_limit, when_running, input_sha256: row.input_sha256 },
+    callback: shown.callback?.url ?? null,
   }
 }

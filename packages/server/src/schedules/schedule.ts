@@ -82,15 +82,32 @@ export const inputOf = (payloads: Pick<Payloads, 'open'>, project: string, row: 
 /** A schedule before it is anybody's. */
 export type ScheduleColumns = Omit<ScheduleRow, 'project_id'>
 
+/** Kept as text, and in every task: so without what is secret, as those of a dispatch. */
+export const keptOptions = (options: NonNullable<NewSchedule['options']>): string =>
+  redactor.json(JSON.stringify(options))
+
+// Rows of before may hold what is redacted now.
+const optionsOf = (row: Pick<ScheduleRow, 'options'>) =>
+  JSON.parse(redactor.json(row.options)) as NonNullable<NewSchedule['options']>
+
+/** When the task of a due time has to have ended; null: whenever. */
+export function deadlineOf(row: Pick<ScheduleRow, 'options'>, dueAt: number): number | null {
+  const { ttl_ms } = optionsOf(row)
+  return ttl_ms === undefined ? null : dueAt + ttl_ms
+}
+
 /** The task that a due time dispatches; `dueAt` null: somebody does so now. */
 export function taskOf(
   row: Pick<ScheduleRow, 'id' | 'name' | 'handler' | 'options' | 'when_running'>,
   input: unknown,
   dueAt: number | null,
+  now: number,
 ): NewTask {
-  const options = JSON.parse(row.options) as NonNullable<NewSchedule['options']>
+  const { ttl_ms: _, ...options } = optionsOf(row)
+  const deadline = deadlineOf(row, dueAt ?? now)
   return {
     ...options,
+    ...(deadline === null ? {} : { deadline_at: rfc3339(deadline) }),
     handler: row.handler,
     input,
     metadata: {
@@ -120,6 +137,7 @@ export const showSchedule = (row: Omit<ScheduleRow, 'project_id'>): Schedule => 
   starts_at: rfc3339OrNull(row.starts_at),
   ends_at: rfc3339OrNull(row.ends_at),
   options: JSON.parse(redactor.json(row.options)) as Record<string, unknown>,
+  callback: row.callback === null ? null : { url: (JSON.parse(row.callback) as { url: string }).url },
   next_at: rfc3339OrNull(row.next_at),
   last_due_at: rfc3339OrNull(row.last_due_at),
   last_run_id: row.last_run_id,

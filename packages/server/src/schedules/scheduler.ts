@@ -6,7 +6,7 @@ import { AppError } from '../platform/app-error.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import type { Logger } from '../platform/log.ts'
-import { inputOf, taskOf, timingOf } from './schedule.ts'
+import { deadlineOf, inputOf, taskOf, timingOf } from './schedule.ts'
 import * as store from './store.ts'
 import { lastTimes, nextAfter, nextTimes, type Timing } from './timing.ts'
 
@@ -91,10 +91,13 @@ export function createScheduler(on: SchedulerOn): Scheduler {
       // SECRET_KEY was changed since, and the one before is gone.
       return { refusal: 'INPUT_UNREADABLE' }
     }
-    return on.tasks.prepare(caller, taskOf(row, input, dueAt)).catch((error: unknown) => {
-      if (error instanceof AppError) return { refusal: error.code }
-      throw error
-    })
+    const prepared = on.tasks.prepare(caller, taskOf(row, input, dueAt, dueAt))
+    return prepared
+      .then((task) => ({ ...task, callback: row.callback }))
+      .catch((error: unknown) => {
+        if (error instanceof AppError) return { refusal: error.code }
+        throw error
+      })
   }
 
   async function fire(id: string, now: number): Promise<void> {
@@ -111,8 +114,11 @@ export function createScheduler(on: SchedulerOn): Scheduler {
     }
     // Outside of the transaction, because a large input goes into the store of bytes.
     const times = row.next_at === null ? [] : dueTimes(row, row.next_at, now)
-    const prepared = new Map<number, PreparedTask | { readonly refusal: string }>()
-    for (const dueAt of times) prepared.set(dueAt, await prepare(row, caller, dueAt))
+    const prepared = new Map<number, PreparedTask | { readonly refusal: string } | 'too late'>()
+    for (const dueAt of times) {
+      const deadline = deadlineOf(row, dueAt)
+      prepared.set(dueAt, deadline !== null && deadline <= now ? 'too late' : await prepare(row, caller, dueAt))
+    }
     await db.write(async (tx) => {
       const found = await store.lockSchedule(tx, id)
       // Changed meanwhile: the next look sees what it is now.
@@ -120,6 +126,12 @@ export function createScheduler(on: SchedulerOn): Scheduler {
       let { refusals, last_due_at, last_run_id } = found
       for (const [dueAt, task] of prepared) {
         if (!(await store.takeFire(tx, id, dueAt, now))) continue
+        if (task === 'too late') {
+          // As it was asked for, and no reason to pause.
+          const outcome = { outcome: 'skipped', run_id: null, error_code: 'DEADLINE_EXCEEDED' } as const
+          await store.updateFire(tx, id, dueAt, outcome)
+          continue
+        }
         if ('refusal' in task) {
           refusals++
           await store.updateFire(tx, id, dueAt, { outcome: 'refused', run_id: null, error_code: task.refusal })

@@ -55,10 +55,11 @@ export async function askToStop(
   caller: Caller,
   { id, number, handler }: Pick<store.WorkRow, 'id' | 'number' | 'handler'>,
   reason: string | null,
+  replacedBy: string | null = null,
 ): Promise<boolean> {
   if (!(await queue.stop(tx, id))) return false
   // Twice is once: the first who asked has stopped it.
-  if (await store.noteCancel(tx, id, caller.at, reason))
+  if (await store.noteCancel(tx, id, caller.at, { cancel_reason: reason, replaced_by_run_id: replacedBy }))
     await append(tx, caller.at, caller, {
       type: 'run.cancel_requested',
       resource: { type: 'run', id, number },
@@ -117,7 +118,7 @@ export function createCancelling(on: { readonly queue: Queue; readonly waiting: 
         if (isFinal(state) || tries === CANCEL_TRIES) throw new AppError('TASK_NOT_CANCELLABLE', { state })
       }
       await cancelChildren(tx, caller, [row.id], `task ${row.number} was cancelled`)
-      return showTask(await see(tx, caller, row.id))
+      return showTask(await see(tx, caller, row.id), caller.at)
     },
 
     async preview(tx, filter, open) {

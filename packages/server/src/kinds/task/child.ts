@@ -56,7 +56,8 @@ export function createChildren(on: {
     const kept = JSON.parse(row.result) as Partial<Dispatched> | null
     if (typeof kept?.id !== 'string' || typeof kept.number !== 'number')
       throw never('STEP_NAME_TAKEN', `Step "${name}" was no dispatch`)
-    return { id: kept.id, number: kept.number }
+    // Steps of before do not say.
+    return { id: kept.id, number: kept.number, duplicate: kept.duplicate === true }
   }
 
   return {
@@ -81,8 +82,8 @@ export function createChildren(on: {
           const [child] = await on.accept(tx, [
             { caller: asker, task: prepared, parent: { id: row.id, root: root ?? row.id } },
           ])
-          const { id, number } = child!
-          const { shown, sha256, sealed } = on.payloads.hide(project, JSON.stringify({ id, number }))
+          const { id, number, duplicate } = child!
+          const { shown, sha256, sealed } = on.payloads.hide(project, JSON.stringify({ id, number, duplicate }))
           const kept = await store.keepStep(tx, {
             run_id: row.id,
             name,
@@ -95,7 +96,7 @@ export function createChildren(on: {
           })
           // Somebody under another lease was quicker.
           if (!kept) throw new Taken()
-          return { id, number }
+          return { id, number, duplicate }
         }),
       ).catch((error: unknown) => {
         if (error instanceof AppError) throw never(error.code, error.message, error)

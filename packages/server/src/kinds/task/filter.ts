@@ -21,6 +21,7 @@ export interface TaskFilter {
   readonly tag?: string | undefined
   /** US dollars. */
   readonly cost_min?: number | undefined
+  readonly concurrency_key?: string | undefined
   readonly unique_key?: string | undefined
   /** Children of this task. */
   readonly parent?: string | undefined

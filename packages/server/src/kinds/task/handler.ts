@@ -92,6 +92,8 @@ export interface TaskContext {
 export interface Dispatched {
   readonly id: string
   readonly number: number
+  /** It was there already, with the same unique key: no child, unless this task dispatched it before. */
+  readonly duplicate: boolean
 }
 
 /** How a child ended; its exact result. */

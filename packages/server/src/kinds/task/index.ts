@@ -35,5 +35,6 @@ export {
   type Tasks,
 } from './service.ts'
 export type { Ending } from './settle.ts'
+export { createEndStopped } from './stopped.ts'
 export type { TaskRow, WorkRow } from './store.ts'
 export type { PreparedTask, SubmitTasks } from './submit.ts'

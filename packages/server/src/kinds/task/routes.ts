@@ -305,6 +305,7 @@ const taskFilterOf = (asked: {
   error_code?: string
   tag?: string
   cost_min?: number
+  concurrency_key?: string
   created_after?: string
   created_before?: string
 }): TaskFilter => ({
@@ -314,6 +315,7 @@ const taskFilterOf = (asked: {
   error_code: asked.error_code,
   tag: asked.tag,
   cost_min: asked.cost_min,
+  concurrency_key: asked.concurrency_key,
   created_after: millisOf(asked.created_after),
   created_before: millisOf(asked.created_before),
 })

@@ -149,7 +149,7 @@ export function createTasks(on: TasksOn): Tasks {
       readJson(on.blobs, row.project_id, row.result, row.output_sha256),
     ])
     return {
-      ...showTask(row),
+      ...showTask(row, on.clock.now()),
       input: input ?? null,
       result: result ?? null,
       log: row.stdout_log,
@@ -190,7 +190,7 @@ export function createTasks(on: TasksOn): Tasks {
     },
     list: async (tx, caller, filter, page) => store.listTasks(tx, await bounded(tx, caller, filter), page),
     count: async (tx, caller, filter) => store.countTasks(tx, await bounded(tx, caller, filter)),
-    show: showTask,
+    show: (row) => showTask(row, on.clock.now()),
 
     ...cancelling,
     ...deadLetters,

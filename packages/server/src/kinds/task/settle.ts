@@ -76,6 +76,15 @@ export const dependencyFailed = (onRunId: string): Ending => ({
   error: `Task ${onRunId}, which had to complete first, did not`,
 })
 
+/** Of what another with its unique key took the place of. */
+export const replacedBy = (id: string): Ending => ({
+  state: 'cancelled',
+  result: null,
+  outputSha256: null,
+  errorCode: 'REPLACED',
+  error: `Task ${id} with the same unique key took its place`,
+})
+
 /** Of work that was asked to stop. */
 export const CANCELLED: Ending = {
   state: 'cancelled',
@@ -177,8 +186,8 @@ async function keepBack(tx: Tx, queue: Queue, ends: readonly End[], now: number)
 }
 
 /**
- * Work that was asked to stop and failed, or went to wait, before it heard of it has no next attempt: it would wait for its time, or for a
- * worker, only to end. Answers those that ended so, and with them.
+ * Work that was asked to stop and failed, went to wait or was handed back before it heard of it has no next attempt: it would wait for
+ * its time, or for a worker, only to end. Answers those that ended so, and with them.
  */
 async function endCancelled(
   tx: Tx,
@@ -186,12 +195,12 @@ async function endCancelled(
   ends: readonly End[],
   now: number,
 ): Promise<{ readonly id: string; readonly state: Ending['state'] }[]> {
-  const ids = ends.flatMap(({ next, row }) => (next === 'retry' || next === 'wait' ? [row.id] : []))
+  const ids = ends.flatMap(({ next, row }) => (next === 'settle' ? [] : [row.id]))
   const ended: { readonly id: string; readonly state: Ending['state'] }[] = []
-  const asked = ids.length === 0 ? new Map<string, string | null>() : await store.findCancelled(tx, ids)
-  for (const [id, reason] of asked) {
+  const asked = ids.length === 0 ? new Map<string, store.StopReason>() : await store.findCancelled(tx, ids)
+  for (const [id, why] of asked) {
     const rows = [...(await store.loadWork(tx, [id])).values()]
-    const settled = await settleWaiting(tx, queue, rows, stoppedFor(CANCELLED, reason), SYSTEM, now)
+    const settled = await settleWaiting(tx, queue, rows, stoppedFor(CANCELLED, why), SYSTEM, now)
     ended.push(...settled.map((one) => ({ id: one.id, state: 'cancelled' as const })))
   }
   return ended
@@ -309,9 +318,15 @@ async function addedUp(tx: Tx, all: readonly Finished[]): Promise<ReadonlyMap<st
   return Map.groupBy(rows, (one) => one.run_id)
 }
 
-/** Why work was asked to stop that ended so: its worker heard that it was, and no more. */
-async function whyStopped(tx: Tx, all: readonly Finished[]): Promise<ReadonlyMap<string, string | null> | undefined> {
-  const stopped = all.filter(({ ending, attempt }) => ending.errorCode === 'CANCELLED' && attempt.worker !== null)
+/** Why work was asked to stop that ended so: its worker heard that it was, and no more; or it was not heard of again. */
+async function whyStopped(
+  tx: Tx,
+  all: readonly Finished[],
+): Promise<ReadonlyMap<string, store.StopReason> | undefined> {
+  const stopped = all.filter(
+    ({ row, ending, attempt }) =>
+      ending.errorCode === 'CANCELLED' && (attempt.worker !== null || row.cancel_requested_at !== null),
+  )
   return stopped.length === 0
     ? undefined
     : store.findCancelled(
@@ -321,11 +336,13 @@ async function whyStopped(tx: Tx, all: readonly Finished[]): Promise<ReadonlyMap
 }
 
 /** Says why somebody had it stopped, if that was told. */
-const stoppedFor = (ending: Ending, reason: string | null): Ending =>
-  reason === null ? ending : { ...ending, error: `Cancelled: ${reason}` }
+const stoppedFor = (ending: Ending, { cancel_reason: reason, replaced_by_run_id: by }: store.StopReason): Ending => {
+  if (by !== null) return replacedBy(by)
+  return reason === null ? ending : { ...ending, error: `Cancelled: ${reason}` }
+}
 
-const withReason = (one: Finished, reason: string | null | undefined): Finished =>
-  reason === undefined ? one : { ...one, ending: stoppedFor(one.ending, reason) }
+const withReason = (one: Finished, why: store.StopReason | undefined): Finished =>
+  why === undefined ? one : { ...one, ending: stoppedFor(one.ending, why) }
 
 /** A first attempt that waited for a child began before it did, and is one. */
 const sinceItsFirstStart = (one: Finished): Finished =>

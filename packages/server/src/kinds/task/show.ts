@@ -19,13 +19,15 @@ function statusOf(row: TaskRow): Task['status'] {
   return state === 'waiting_approval' || state === 'waiting_tool' ? 'pending' : state
 }
 
-function waitingFor(row: TaskRow): Task['waiting_for'] {
-  if (row.waits_for === null || row.state !== 'pending' || row.lease_until !== null) return null
-  if (row.waits_for > 0) return 'dependencies'
-  return row.admitted === 1 ? null : 'concurrency_key'
+/** The first of what it waits for: a place under its key is given to nobody whose time has not come. */
+function waitingFor(row: TaskRow, now: number): Task['waiting_for'] {
+  if (row.state !== 'pending' || row.lease_until !== null) return null
+  if (row.waits_for !== null && row.waits_for > 0) return 'dependencies'
+  if (row.run_at > now) return 'time'
+  return row.waits_for === null || row.admitted === 1 ? null : 'concurrency_key'
 }
 
-export function showTask(row: TaskRow): Task {
+export function showTask(row: TaskRow, now: number): Task {
   const dependsOn = parsed<{ ids: string[]; policy: 'cancel' | 'run' }>(row.depends_on)
   return {
     id: row.id,
@@ -46,7 +48,7 @@ export function showTask(row: TaskRow): Task {
     depends_on: dependsOn?.ids ?? [],
     depends_on_policy: dependsOn?.policy ?? null,
     parent_run_id: row.parent_run_id,
-    waiting_for: waitingFor(row),
+    waiting_for: waitingFor(row, now),
     tags: parsed<string[]>(row.tags) ?? [],
     metadata: parsed<Record<string, unknown>>(row.metadata) ?? {},
     callback: parsed<{ url: string }>(row.callback),

@@ -108,6 +108,7 @@ export interface Wanted {
   readonly error_code?: string | undefined
   readonly tag?: string | undefined
   readonly cost_min?: number | undefined
+  readonly concurrency_key?: string | undefined
   readonly unique_key?: string | undefined
   readonly parent?: string | undefined
   /** The numbers of a batch; its tasks have them all and nothing else has any. */
@@ -157,6 +158,9 @@ function predicate(want: Wanted): RawBuilder<boolean> {
   if (want.tag !== undefined) all.push(sql`runs.tags like ${`%${escaped(JSON.stringify(want.tag))}%`} escape '\\'`)
   // What cost something is in an index of its own, which what cost nothing does not fill.
   if (want.cost_min !== undefined) all.push(sql`runs.cost_usd is not null and runs.cost_usd >= ${want.cost_min}`)
+  // The same for those that have a key; by it and in the order of lists, so that it costs by what is shown.
+  if (want.concurrency_key !== undefined)
+    all.push(sql`runs.concurrency_key is not null and runs.concurrency_key = ${want.concurrency_key}`)
   if (want.unique_key !== undefined) all.push(sql`runs.unique_key = ${want.unique_key}`)
   if (want.parent !== undefined) all.push(sql`runs.parent_run_id = ${want.parent} and runs.parent_run_id is not null`)
   if (want.numbers !== undefined) all.push(sql`runs.number between ${want.numbers[0]} and ${want.numbers[1]}`)
@@ -458,26 +462,29 @@ export async function updateTask(tx: Tx, id: string, change: Partial<Runs>): Pro
   await tx.db.updateTable('runs').set(change).where('id', '=', id).execute()
 }
 
+/** Why a task was asked to stop; with who took its place, if that is why. */
+export type StopReason = Pick<Runs, 'cancel_reason' | 'replaced_by_run_id'>
+
 /** Asks for the end of a task that a worker holds; who asked first, and why, stays. Answers whether nobody had asked before. */
-export async function noteCancel(tx: Tx, id: string, at: number, reason: string | null): Promise<boolean> {
+export async function noteCancel(tx: Tx, id: string, at: number, why: StopReason): Promise<boolean> {
   const done = await tx.db
     .updateTable('runs')
-    .set({ cancel_requested_at: at, cancel_reason: reason, updated_at: at })
+    .set({ ...why, cancel_requested_at: at, updated_at: at })
     .where('id', '=', id)
     .where('cancel_requested_at', 'is', null)
     .executeTakeFirst()
   return done.numUpdatedRows === 1n
 }
 
-/** Which of these were asked to stop, with the reason if somebody gave one. */
-export async function findCancelled(tx: Tx, ids: readonly string[]): Promise<Map<string, string | null>> {
+/** Which of these were asked to stop, and why. */
+export async function findCancelled(tx: Tx, ids: readonly string[]): Promise<Map<string, StopReason>> {
   const rows = await tx.db
     .selectFrom('runs')
-    .select(['id', 'cancel_reason'])
+    .select(['id', 'cancel_reason', 'replaced_by_run_id'])
     .where('id', 'in', ids)
     .where('cancel_requested_at', 'is not', null)
     .execute()
-  return new Map(rows.map(({ id, cancel_reason }) => [id, cancel_reason]))
+  return new Map(rows.map(({ id, ...why }) => [id, why]))
 }
 
 /** When its work was begun for the first time, of a task that goes on later. */

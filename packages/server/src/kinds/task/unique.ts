@@ -3,7 +3,7 @@ import type { Tx } from '../../platform/db/index.ts'
 import { HELD_AT, type Queue } from '../../queue/index.ts'
 import { askToStop, type Cancels } from './cancel.ts'
 import { holdAgain } from './hold.ts'
-import { type Ending, settleWaiting } from './settle.ts'
+import { replacedBy, settleWaiting } from './settle.ts'
 import * as store from './store.ts'
 import * as held from './store-held.ts'
 import type { Accepted } from './submit.ts'
@@ -23,15 +23,6 @@ export type Met =
   | { readonly folded: { readonly id: string; readonly number: number } }
   /** It has lost its key, and ends before the new one begins. */
   | { readonly after: string }
-
-const replacedBy = (id: string): Ending => ({
-  state: 'cancelled',
-  result: null,
-  outputSha256: null,
-  errorCode: 'REPLACED',
-  error: tookItsPlace(id),
-})
-const tookItsPlace = (id: string): string => `Task ${id} with the same unique key took its place`
 
 /**
  * Looks for live tasks whose keys these dispatches replace or debounce. One that is replaced is cancelled while it waits, asked to stop
@@ -60,12 +51,13 @@ export async function meetRivals(
     const { caller } = one
     if (debounce === null) {
       const { id, number, entry } = rival
+      const ending = replacedBy(ids[i]!)
       if (rival.claimed)
-        await askToStop(tx, queue, caller, { id, number, handler: entry.handler }, tookItsPlace(ids[i]!))
+        await askToStop(tx, queue, caller, { id, number, handler: entry.handler }, ending.error, ids[i])
       else {
         const rows = [...(await store.loadWork(tx, [id])).values()]
         // This frees its key.
-        cancels.settled(tx, await settleWaiting(tx, queue, rows, replacedBy(ids[i]!), caller, caller.at))
+        cancels.settled(tx, await settleWaiting(tx, queue, rows, ending, caller, caller.at))
       }
       await cancels.cancelChildren(tx, caller, [id], `task ${number} was replaced`)
       if (!rival.claimed) continue

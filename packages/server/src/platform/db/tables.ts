@@ -256,6 +256,7 @@ export interface RunsTable {
   depends_on: string | null
   awaited: Generated<number>
   parent_span_id: string | null
+  replaced_by_run_id: string | null
 }
 
 export interface QueueTable {
@@ -673,6 +674,7 @@ export interface SchedulesTable {
   input_sha256: string
   input_sealed: string | null
   options: string
+  callback: string | null
   cron: string | null
   every_ms: number | null
   at: number | null

@@ -75,9 +75,10 @@ export function serveSystem(
   app.get('/docs/errors', async (_, reply) => reply.type('text/html; charset=utf-8').send(page))
 }
 
-/** What Prometheus scrapes. */
+/** What Prometheus scrapes. A path of the gateway's too, so with a slash at its end as well. */
 export function serveMetrics(app: FastifyInstance, { registry }: Metrics): void {
-  app.get('/metrics', async (_, reply) => reply.type(registry.contentType).send(await registry.metrics()))
+  for (const path of ['/metrics', '/metrics/'])
+    app.get(path, async (_, reply) => reply.type(registry.contentType).send(await registry.metrics()))
 }
 
 function errorsPage(): string {

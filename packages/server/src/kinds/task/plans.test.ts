@@ -1,0 +1,135 @@
+/** That tasks under a key are found by its index, however many others there are: asked of the planner, because time says little. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { test } from 'node:test'
+import { createQueryId, type RootOperationNode } from 'kysely'
+import pg from 'pg'
+import { missingBackend } from '../../../../../test/servers/missing-backend.ts'
+import { missingPostgres, startPostgres } from '../../../../../test/servers/postgres.ts'
+import { createFakeClock } from '../../platform/clock.ts'
+import { type Database, inProject, openDatabase, type Tx } from '../../platform/db/index.ts'
+import { uuidv7 } from '../../platform/ids.ts'
+import { countUpTo, listTasks, type Wanted } from './store.ts'
+
+const A = '0190a000-0000-7000-8000-00000000000a'
+const T = 1_800_000_000_000
+const TASKS = 6_000
+/** One in a thousand has a key. */
+const rows = Array.from({ length: TASKS }, (_, n) => {
+  const id = uuidv7(T + n)
+  return {
+    id,
+    project_id: A,
+    number: n + 1,
+    kind: 'task',
+    handler: 'noop',
+    state: n % 2 === 0 ? 'completed' : 'failed',
+    error_code: n % 2 === 0 ? null : 'TASK_FAILED',
+    root_run_id: id,
+    trigger: '{}',
+    trace_id: '0',
+    queue: 'api',
+    priority: 0,
+    run_at: T,
+    max_attempts: 1,
+    timeout_ms: 1_000,
+    concurrency_key: n % 1_000 === 0 ? 'customer 17' : null,
+    created_at: T + n,
+    updated_at: T + n,
+  }
+})
+
+interface Said {
+  readonly sql: string
+  readonly parameters: readonly unknown[]
+}
+
+/** What is asked of the database for a page of such tasks and for their count. */
+async function asked(db: Database, want: Wanted): Promise<Said[]> {
+  const said: Said[] = []
+  await inProject(A, () =>
+    db.read(async (tx) => {
+      const nodes: RootOperationNode[] = []
+      const listening: Tx = {
+        ...tx,
+        db: tx.db.withPlugin({
+          transformQuery({ node }) {
+            nodes.push(node)
+            return node
+          },
+          transformResult: async ({ result }) => result,
+        }),
+      }
+      const page = await listTasks(listening, want, { limit: 4, skip: 0, before: 5_500 })
+      assert.deepEqual(
+        page.map(({ number }) => number),
+        [5_001, 4_001, 3_001, 2_001],
+      )
+      assert.equal(await countUpTo(listening, want, 100), 6)
+      for (const node of nodes) said.push(tx.db.getExecutor().compileQuery(node, createQueryId()))
+    }),
+  )
+  assert.equal(said.length, 2)
+  return said
+}
+
+async function fill(db: Database): Promise<void> {
+  await inProject(A, () =>
+    db.write((tx) => tx.insert('projects', [{ id: A, slug: 'p', name: 'Test', policy: '{}', created_at: 0 }])),
+  )
+  await db.prepareMonths(T)
+  await inProject(A, () => db.write((tx) => tx.insert('runs', rows)))
+}
+
+const WANTED: Wanted = { concurrency_key: 'customer 17' }
+
+test('SQLite: tasks under a key are found by its index, in the order of lists', async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'writ-plans-'))
+  const db = await openDatabase({ url: `sqlite:${path.join(folder, 'writ.db')}` }, createFakeClock(T))
+  try {
+    await fill(db)
+    for (const { sql, parameters } of await asked(db, WANTED)) {
+      const plan = await inProject(A, () =>
+        // Of this file: what the store asked with.
+        db.read((tx) => tx.sql<{ detail: string }>(`explain query plan ${sql}`, parameters as never)),
+      )
+      const details = plan.map((one) => one.detail).join('\n')
+      assert.match(details, /SEARCH runs USING INDEX runs_keyed \(project_id=\? AND concurrency_key=\?/)
+      assert.doesNotMatch(details, /SCAN runs\b|TEMP B-TREE/)
+    }
+  } finally {
+    await db.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+test('PostgreSQL: tasks under a key are found by its index, also behind row-level security', {
+  skip: missingBackend('PostgreSQL', missingPostgres()),
+}, async () => {
+  const postgres = await startPostgres()
+  const client = new pg.Client({ connectionString: postgres.url })
+  const db = await openDatabase({ url: postgres.url }, createFakeClock(T))
+  try {
+    await client.connect()
+    await fill(db)
+    const said = await asked(db, WANTED)
+    await client.query('analyze runs')
+    await client.query(`set role writ_app; set writ.project = '${A}'`)
+    for (const { sql, parameters } of said) {
+      const { rows: told } = await client.query<{ 'QUERY PLAN': [{ Plan: { 'Shared Hit Blocks': number } }] }>(
+        `explain (analyze, buffers, format json) ${sql}`,
+        [...parameters],
+      )
+      const plan = told[0]!['QUERY PLAN'][0]
+      assert.match(JSON.stringify(plan), /concurrency_key/)
+      // All of the tasks are some hundred blocks.
+      assert.ok(plan.Plan['Shared Hit Blocks'] < 40, JSON.stringify(plan))
+    }
+  } finally {
+    await client.end()
+    await db.close()
+    await postgres.stop()
+  }
+})
