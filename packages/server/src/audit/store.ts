@@ -401,16 +401,32 @@ export type VerifiedRow = LogRow & {
   readonly success: number
 }
 
-/** The rows of a shard in log order from `from` on, with what verification compares. */
+/**
+ * The rows of a shard in log order from `from` on, with what verification compares. An event that is not between the first and the last
+ * of its append is none of it.
+ */
 export async function listLogRows(tx: Tx, shard: number, from: number, limit: number): Promise<VerifiedRow[]> {
-  return tx.sql(
-    `select ${INDEX} as log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, e.salt, e.event_type,
-            e.actor_kind, e.actor_id, e.actor_username, e.resource_type, e.resource_id, e.run_id, e.success, ${ERASED}
-     from ${PLACES} ${ERASURE}
-     where b.project_id = ?1 and b.shard = ?2 and b.log_index >= ${APPEND_OF_ENTRY} and b.log_index < ?3 + ?4 and ${INDEX} >= ?3
-     order by b.log_index, e.place limit ?4`,
+  const appends = await tx.sql<Append>(
+    `select seq, first_id, last_id, entries, shard, log_index, ends from audit_appends
+     where project_id = ?1 and shard = ?2 and log_index >= ${APPEND_OF_ENTRY} and log_index < ?3 + ?4`,
     [tx.project, shard, from, limit],
   )
+  if (appends.length === 0) return []
+  const rows = await tx.sql<Omit<VerifiedRow, 'log_index'> & { append: number; place: number }>(
+    `select e.append, e.place, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, e.salt, e.event_type,
+            e.actor_kind, e.actor_id, e.actor_username, e.resource_type, e.resource_id, e.run_id, e.success, ${ERASED}
+     from audit_events e ${ERASURE} where ${EVENTS_OF(tx)}`,
+    eventsOf(tx, appends),
+  )
+  const bySeq = new Map(appends.map((append) => [append.seq, append]))
+  return rows
+    .flatMap(({ append, place, ...row }) => {
+      const { first_id, last_id, log_index } = bySeq.get(append)!
+      const at = log_index + place
+      return row.id < first_id || row.id > last_id || at < from ? [] : [{ ...row, log_index: at }]
+    })
+    .sort((a, b) => a.log_index - b.log_index)
+    .slice(0, limit)
 }
 
 /**

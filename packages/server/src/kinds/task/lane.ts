@@ -586,7 +586,7 @@ interface May {
 
 /**
  * What a handler is given. Its functions are made when they are asked for: most handlers ask for none, and a dozen for each task was a
- * thirtieth of its cost. A class for its getters: those of an object of its own would be functions that the engine puts into the old
+ * twenty-fifth of what is allocated for it. A class for its getters: those of an object of its own would be functions that the engine puts into the old
  * generation, and with them all that they see (docs/decisions/0085-what-grows-old.md).
  */
 class Context implements TaskContext {
