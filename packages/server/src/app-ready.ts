@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { isLogStoreUnavailable, type WitnessHealth } from './audit/index.ts'
 import { AppError } from './platform/app-error.ts'
 import { BlobCorrupt, BlobMissing, BlobStoreUnavailable } from './platform/blobs/index.ts'
+import { inTime } from './platform/in-time.ts'
 
 /** Errors of the stores of bytes and of the log's files that have a place in the error table. */
 export function recogniseStores(error: unknown): AppError | undefined {
@@ -33,14 +33,12 @@ export function readiness(on: {
   sequencer: { health: { failing: string | null } }
 }) {
   let checked = { at: Number.NEGATIVE_INFINITY, result: Promise.resolve<string | null>(null) }
-  const reasonOf = async (work: Promise<void>): Promise<string | null> => {
-    const patience = new AbortController()
-    const silent = sleep(PATIENCE_MS, 'no answer for six seconds', { ref: false, signal: patience.signal })
+  const reasonOf = (work: Promise<void>): Promise<string | null> => {
     const reason = work.then(
       () => null,
       (error: Error) => error.message,
     )
-    return Promise.race([reason, silent.catch(() => null)]).finally(() => patience.abort())
+    return inTime(reason, PATIENCE_MS, 'no answer for six seconds')
   }
   return async (): Promise<Record<string, string | null>> => {
     if (performance.now() - checked.at > 5_000) checked = { at: performance.now(), result: reasonOf(on.blobs.check()) }

@@ -1,14 +1,10 @@
 /** That reading on from a place costs what is behind it, and not what is before: counted in blocks, because time says little. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
 import { test } from 'node:test'
-import pg from 'pg'
 import { missingBackend } from '../../../../test/servers/missing-backend.ts'
-import { missingPostgres, startPostgres } from '../../../../test/servers/postgres.ts'
-import { createFakeClock } from '../platform/clock.ts'
-import { type Database, inProject, openDatabase, type Tx } from '../platform/db/index.ts'
+import { missingPostgres } from '../../../../test/servers/postgres.ts'
+import { onPostgres, onSqlite } from '../../../../test/servers/stores.ts'
+import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import { listEndsBehind, listEventsBehind } from './store.ts'
 
 const T = Date.UTC(2026, 0, 1)
@@ -69,9 +65,7 @@ const addProject = (db: Database) =>
   )
 
 test('SQLite: what is behind a place is found by its index', async () => {
-  const folder = mkdtempSync(path.join(tmpdir(), 'writ-behind-'))
-  const db = await openDatabase({ url: `sqlite:${path.join(folder, 'writ.db')}` }, createFakeClock(T))
-  try {
+  await onSqlite(T, async (db) => {
     await addProject(db)
     const numbers = (count: number) =>
       `(with recursive numbers(n) as (select 0 union all select n + 1 from numbers where n < ${count - 1}) select n from numbers)`
@@ -95,20 +89,13 @@ test('SQLite: what is behind a place is found by its index', async () => {
       )
       assert.doesNotMatch(details, /SCAN (c|e|audit_appends)\b/)
     }
-  } finally {
-    await db.close()
-    rmSync(folder, { recursive: true, force: true })
-  }
+  })
 })
 
 test('PostgreSQL: what is behind a place is found by its index, also behind row-level security', {
   skip: missingBackend('PostgreSQL', missingPostgres()),
 }, async () => {
-  const postgres = await startPostgres()
-  const client = new pg.Client({ connectionString: postgres.url })
-  const db = await openDatabase({ url: postgres.url }, createFakeClock(T))
-  try {
-    await client.connect()
+  await onPostgres(T, async (db, client) => {
     await addProject(db)
     await db.prepareMonths(T)
     await client.query(appends(`generate_series(0, ${APPENDS - 1}) n`))
@@ -129,9 +116,5 @@ test('PostgreSQL: what is behind a place is found by its index, also behind row-
       // The whole log is some hundred blocks of appends and thousands of events.
       assert.ok(plan.Plan['Shared Hit Blocks'] < 60, JSON.stringify(plan))
     }
-  } finally {
-    await client.end()
-    await db.close()
-    await postgres.stop()
-  }
+  })
 })

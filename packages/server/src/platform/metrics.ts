@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { DatabaseUnavailable } from './db/index.ts'
+import { inTime } from './in-time.ts'
 import { plainCounter } from './plain-metrics.ts'
 import { createRequestMetrics } from './request-metrics.ts'
 
@@ -9,15 +9,11 @@ const PATIENCE_MS = 5_000
 
 /** What a scrape reads of the database. undefined when that is away or does not answer: the rest is told all the same. */
 export async function whileThere<T>(reading: Promise<T>): Promise<T | undefined> {
-  const patience = new AbortController()
-  const late = sleep(PATIENCE_MS, undefined, { ref: false, signal: patience.signal }).catch(() => undefined)
   try {
-    return await Promise.race([reading, late])
+    return await inTime(reading, PATIENCE_MS, undefined)
   } catch (error) {
     if (error instanceof DatabaseUnavailable) return undefined
     throw error
-  } finally {
-    patience.abort()
   }
 }
 

@@ -1,14 +1,10 @@
 /** That a claim reads the index in its order, and nothing else, however many wait: asked of the planner, because time says little. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
 import { test } from 'node:test'
-import pg from 'pg'
 import { missingBackend } from '../../../../test/servers/missing-backend.ts'
-import { missingPostgres, startPostgres } from '../../../../test/servers/postgres.ts'
-import { createFakeClock } from '../platform/clock.ts'
-import { type Database, inProject, openDatabase, type Tx } from '../platform/db/index.ts'
+import { missingPostgres } from '../../../../test/servers/postgres.ts'
+import { onPostgres, onSqlite } from '../../../../test/servers/stores.ts'
+import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import { A, T } from './conformance.ts'
 import { openPostgresQueue } from './postgres.ts'
 import type { Queue } from './queue.ts'
@@ -51,9 +47,7 @@ const addProject = (db: Database) =>
   )
 
 test('SQLite: a claim among many walks the index of what is ready, without sorting', async () => {
-  const folder = mkdtempSync(path.join(tmpdir(), 'writ-plans-'))
-  const db = await openDatabase({ url: `sqlite:${path.join(folder, 'writ.db')}` }, createFakeClock(T))
-  try {
+  await onSqlite(T, async (db) => {
     await addProject(db)
     await inProject(A, () =>
       db.write((tx) =>
@@ -88,20 +82,13 @@ test('SQLite: a claim among many walks the index of what is ready, without sorti
     const details = steps.map((one) => one.detail).join('\n')
     assert.match(details, /SEARCH queue USING COVERING INDEX queue_ready \(queue=\? AND project_id>\?\)/)
     assert.equal(details.match(/SCAN queue\b/g)?.length, 2, details)
-  } finally {
-    await db.close()
-    rmSync(folder, { recursive: true, force: true })
-  }
+  })
 })
 
 test('PostgreSQL: a claim among many walks the index of what is ready, without sorting, also by a generic plan', {
   skip: missingBackend('PostgreSQL', missingPostgres()),
 }, async () => {
-  const postgres = await startPostgres()
-  const client = new pg.Client({ connectionString: postgres.url })
-  const db = await openDatabase({ url: postgres.url }, createFakeClock(T))
-  try {
-    await client.connect()
+  await onPostgres(T, async (db, client) => {
     await addProject(db)
     await client.query(`insert into queue (${COLUMNS}) select 'r' || n, ${ROW} from generate_series(1, ${WAITING}) n`)
     for (const analyzed of [false, true]) {
@@ -122,9 +109,5 @@ test('PostgreSQL: a claim among many walks the index of what is ready, without s
         }
       }
     }
-  } finally {
-    await client.end()
-    await db.close()
-    await postgres.stop()
-  }
+  })
 })

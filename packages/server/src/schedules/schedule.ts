@@ -103,11 +103,10 @@ export function taskOf(
   dueAt: number | null,
   now: number,
 ): NewTask {
-  const { ttl_ms: _, ...options } = optionsOf(row)
-  const deadline = deadlineOf(row, dueAt ?? now)
+  const { ttl_ms, ...options } = optionsOf(row)
   return {
     ...options,
-    ...(deadline === null ? {} : { deadline_at: rfc3339(deadline) }),
+    ...(ttl_ms === undefined ? {} : { deadline_at: rfc3339((dueAt ?? now) + ttl_ms) }),
     handler: row.handler,
     input,
     metadata: {
@@ -136,7 +135,7 @@ export const showSchedule = (row: Omit<ScheduleRow, 'project_id'>): Schedule => 
   when_running: row.when_running,
   starts_at: rfc3339OrNull(row.starts_at),
   ends_at: rfc3339OrNull(row.ends_at),
-  options: JSON.parse(redactor.json(row.options)) as Record<string, unknown>,
+  options: optionsOf(row),
   callback: row.callback === null ? null : { url: (JSON.parse(row.callback) as { url: string }).url },
   next_at: rfc3339OrNull(row.next_at),
   last_due_at: rfc3339OrNull(row.last_due_at),

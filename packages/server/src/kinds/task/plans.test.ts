@@ -1,15 +1,11 @@
 /** That tasks under a key are found by its index, however many others there are: asked of the planner, because time says little. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
 import { test } from 'node:test'
 import { createQueryId, type RootOperationNode } from 'kysely'
-import pg from 'pg'
 import { missingBackend } from '../../../../../test/servers/missing-backend.ts'
-import { missingPostgres, startPostgres } from '../../../../../test/servers/postgres.ts'
-import { createFakeClock } from '../../platform/clock.ts'
-import { type Database, inProject, openDatabase, type Tx } from '../../platform/db/index.ts'
+import { missingPostgres } from '../../../../../test/servers/postgres.ts'
+import { onPostgres, onSqlite } from '../../../../../test/servers/stores.ts'
+import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { uuidv7 } from '../../platform/ids.ts'
 import { countUpTo, listTasks, type Wanted } from './store.ts'
 
@@ -86,9 +82,7 @@ async function fill(db: Database): Promise<void> {
 const WANTED: Wanted = { concurrency_key: 'customer 17' }
 
 test('SQLite: tasks under a key are found by its index, in the order of lists', async () => {
-  const folder = mkdtempSync(path.join(tmpdir(), 'writ-plans-'))
-  const db = await openDatabase({ url: `sqlite:${path.join(folder, 'writ.db')}` }, createFakeClock(T))
-  try {
+  await onSqlite(T, async (db) => {
     await fill(db)
     for (const { sql, parameters } of await asked(db, WANTED)) {
       const plan = await inProject(A, () =>
@@ -99,20 +93,13 @@ test('SQLite: tasks under a key are found by its index, in the order of lists', 
       assert.match(details, /SEARCH runs USING INDEX runs_keyed \(project_id=\? AND concurrency_key=\?/)
       assert.doesNotMatch(details, /SCAN runs\b|TEMP B-TREE/)
     }
-  } finally {
-    await db.close()
-    rmSync(folder, { recursive: true, force: true })
-  }
+  })
 })
 
 test('PostgreSQL: tasks under a key are found by its index, also behind row-level security', {
   skip: missingBackend('PostgreSQL', missingPostgres()),
 }, async () => {
-  const postgres = await startPostgres()
-  const client = new pg.Client({ connectionString: postgres.url })
-  const db = await openDatabase({ url: postgres.url }, createFakeClock(T))
-  try {
-    await client.connect()
+  await onPostgres(T, async (db, client) => {
     await fill(db)
     const said = await asked(db, WANTED)
     await client.query('analyze runs')
@@ -127,9 +114,5 @@ test('PostgreSQL: tasks under a key are found by its index, also behind row-leve
       // All of the tasks are some hundred blocks.
       assert.ok(plan.Plan['Shared Hit Blocks'] < 40, JSON.stringify(plan))
     }
-  } finally {
-    await client.end()
-    await db.close()
-    await postgres.stop()
-  }
+  })
 })

@@ -13,7 +13,8 @@ export function insertTogether(
   table: string,
   rows: readonly Row[],
 ): { readonly sql: string; readonly params: readonly Param[] } | undefined {
-  if (rows.length < MANY_ROWS) return undefined
+  // Whether the events of the log can be is asked for every batch: their bytes say no at once.
+  if (rows.length < MANY_ROWS || Object.values(rows[0]!).some((value) => value instanceof Uint8Array)) return undefined
   const keys = Object.keys(rows[0]!)
   const name = `${table} ${keys.join()}`
   const known = shapes.get(name) ?? createShapes((alike) => textOf(table, keys, alike))
