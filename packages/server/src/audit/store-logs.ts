@@ -1,6 +1,6 @@
 import type { Tx } from '../platform/db/index.ts'
-import type { Log, LogRow } from './store.ts'
-import { APPEND_OF_ENTRY, ERASED, ERASURE, EVENTS_PLACED, INDEX, PLACES } from './store-sql.ts'
+import { type Log, type LogRow, listRowsFrom } from './store.ts'
+import { ERASED, EVENTS_PLACED, INDEX } from './store-sql.ts'
 
 // SQL of the sequencer and of what keeps logs: it runs outside the fences and carries project_id itself.
 
@@ -57,20 +57,17 @@ export interface Placement {
  * The entries of a log from `from` on, of whole appends that begin within `limit` entries: what was published always ends
  * with an append, so that an append never stands in two logs.
  */
-export async function listPlacedRows(
+export const listPlacedRows = (
   tx: Tx,
   log: Pick<Log, 'project_id' | 'shard'>,
   from: number,
   limit: number,
-): Promise<LogRow[]> {
-  return tx.sql(
-    `select ${INDEX} as log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, ${ERASED}
-     from ${PLACES} ${ERASURE}
-     where b.project_id = ?1 and b.shard = ?2 and b.log_index >= ${APPEND_OF_ENTRY} and b.log_index < ?3 + ?4 and ${INDEX} >= ?3
-     order by b.log_index, e.place`,
-    [log.project_id, log.shard, from, limit],
-  )
-}
+): Promise<LogRow[]> =>
+  listRowsFrom(tx, log, {
+    from,
+    limit,
+    columns: `e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, ${ERASED}`,
+  })
 
 export async function setVkey(tx: Tx, log: Pick<Log, 'project_id' | 'shard'>, vkey: string): Promise<void> {
   await tx.sql('update logs set vkey = ?3 where project_id = ?1 and shard = ?2 and vkey is null', [

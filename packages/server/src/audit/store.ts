@@ -245,10 +245,10 @@ async function listAppendsBehind(tx: Tx, { shard, index }: Position, limit: numb
  * appends there are reads every event.
  */
 const EVENTS_OF = (tx: Tx) => `e.project_id = ?1 and e.id >= ?2 and e.id <= ?3 and ${inList(tx, 'e.append', '?4')}`
-function eventsOf(tx: Tx, appends: readonly Append[]): [string, string, string, number[]] {
+function eventsOf(project: string, appends: readonly Append[]): [string, string, string, number[]] {
   const first = appends.reduce((least, { first_id }) => (first_id < least ? first_id : least), appends[0]!.first_id)
   const last = appends.reduce((most, { last_id }) => (last_id > most ? last_id : most), '')
-  return [tx.project, first, last, appends.map((append) => append.seq)]
+  return [project, first, last, appends.map((append) => append.seq)]
 }
 
 /**
@@ -267,7 +267,7 @@ export async function listEventsBehind(tx: Tx, after: Position, limit: number): 
   const read = enough < 0 ? appends : appends.slice(0, enough + 1)
   const rows = await tx.sql<Omit<PlacedRow, 'shard' | 'log_index'> & { append: number; place: number }>(
     `select ${eventColumns}, e.append, e.place from audit_events e where ${EVENTS_OF(tx)}`,
-    eventsOf(tx, read),
+    eventsOf(tx.project, read),
   )
   const bySeq = new Map(read.map((append) => [append.seq, append]))
   return rows
@@ -316,7 +316,7 @@ export async function listEndsBehind(
       : await tx.sql<{ resource_id: string; append: number; place: number }>(
           `select e.resource_id, e.append, e.place from audit_events e
            where ${EVENTS_OF(tx)} and ${inList(tx, 'e.event_type', '?5')} and e.resource_id is not null`,
-          [...eventsOf(tx, telling), [...RUN_ENDS]],
+          [...eventsOf(tx.project, telling), [...RUN_ENDS]],
         )
   // Only the first may begin before the place.
   const [first] = read
@@ -401,32 +401,42 @@ export type VerifiedRow = LogRow & {
   readonly success: number
 }
 
-/**
- * The rows of a shard in log order from `from` on, with what verification compares. An event that is not between the first and the last
- * of its append is none of it.
- */
+/** The rows of a shard in log order from `from` on, with what verification compares. */
 export async function listLogRows(tx: Tx, shard: number, from: number, limit: number): Promise<VerifiedRow[]> {
+  const columns = `e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, e.salt, e.event_type, e.actor_kind, e.actor_id,
+    e.actor_username, e.resource_type, e.resource_id, e.run_id, e.success, ${ERASED}`
+  const rows = await listRowsFrom<VerifiedRow>(tx, { project_id: tx.project, shard }, { from, limit, columns })
+  return rows.slice(0, limit)
+}
+
+/**
+ * The rows of a log in its order, from an entry on: of every append that begins within `limit` entries, to its end. An event that is
+ * not between the first and the last of its append is none of it. Their appends first, as `EVENTS_OF` says.
+ */
+export async function listRowsFrom<Row extends { readonly id: string; readonly log_index: number }>(
+  tx: Tx,
+  { project_id, shard }: Pick<Log, 'project_id' | 'shard'>,
+  { from, limit, columns }: { from: number; limit: number; columns: string },
+): Promise<Row[]> {
   const appends = await tx.sql<Append>(
     `select seq, first_id, last_id, entries, shard, log_index, ends from audit_appends
      where project_id = ?1 and shard = ?2 and log_index >= ${APPEND_OF_ENTRY} and log_index < ?3 + ?4`,
-    [tx.project, shard, from, limit],
+    [project_id, shard, from, limit],
   )
   if (appends.length === 0) return []
-  const rows = await tx.sql<Omit<VerifiedRow, 'log_index'> & { append: number; place: number }>(
-    `select e.append, e.place, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, e.salt, e.event_type,
-            e.actor_kind, e.actor_id, e.actor_username, e.resource_type, e.resource_id, e.run_id, e.success, ${ERASED}
-     from audit_events e ${ERASURE} where ${EVENTS_OF(tx)}`,
-    eventsOf(tx, appends),
+  const rows = await tx.sql<Omit<Row, 'log_index'> & { id: string; append: number; place: number }>(
+    `select e.append, e.place, e.id, ${columns} from audit_events e ${ERASURE} where ${EVENTS_OF(tx)}`,
+    eventsOf(project_id, appends),
   )
   const bySeq = new Map(appends.map((append) => [append.seq, append]))
   return rows
     .flatMap(({ append, place, ...row }) => {
       const { first_id, last_id, log_index } = bySeq.get(append)!
       const at = log_index + place
-      return row.id < first_id || row.id > last_id || at < from ? [] : [{ ...row, log_index: at }]
+      // What is left is the row that the caller's columns make.
+      return row.id < first_id || row.id > last_id || at < from ? [] : [{ ...row, log_index: at } as unknown as Row]
     })
     .sort((a, b) => a.log_index - b.log_index)
-    .slice(0, limit)
 }
 
 /**
