@@ -64,5 +64,8 @@ describe('metrics while the database is away', { skip }, () => {
       })
       await gone.finally(() => way.mend())
       await until('it is back', async () => isDeepStrictEqual(seen(await scrape(sys)), there))
+      // Each loop has said that it stood still, and now that it does not.
+      for (const again of ['leases are swept again', 'events are read for webhooks again', 'deliveries go on'])
+        await until(again, async () => sys.log().includes(again))
     })
 })

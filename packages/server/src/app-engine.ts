@@ -24,6 +24,7 @@ import {
   createTasks,
   createWorkers,
   type Eager,
+  type Ending,
   type Handler,
   openHandlerFolder,
   openSandbox,
@@ -66,7 +67,7 @@ export async function openEngine(on: {
   const { config, log, clock, db, blobs, egress, secretKeys, metrics, tracing, attest, leaseMs } = on
   const judges = createJudgeThread()
   const kinds = new Map([createProofKind({ blobs, clock, judges })].map((kind) => [kind.name, kind]))
-  const waiting = createWaiting()
+  const waiting = createWaiting(metrics.runsSettled)
   let trouble: string | null = null
   const ours = createTaskMetrics(metrics.registry, {
     now: clock.now,
@@ -165,10 +166,7 @@ export async function openEngine(on: {
     accepted: documented.accepted,
     eager: () => eager,
   })
-  const settledTask = (runId: string, state: 'completed' | 'failed' | 'timeout' | 'cancelled') => {
-    waiting.settled(runId)
-    metrics.runsSettled('task', state)
-  }
+  const settledTask = (runId: string, state: Ending['state']) => waiting.settled(runId, 'task', state)
   const taskLog = log.child({ part: 'tasks' })
   const observe: NonNullable<Parameters<typeof createTaskLane>[0]['observe']> = {
     started: documented.started,

@@ -2,12 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Delivery, Event } from '@writ/api'
 import { append, findPlacedEvent, SYSTEM } from '../audit/index.ts'
 import { type Clock, rfc3339 } from '../platform/clock.ts'
-import { type Database, DatabaseUnavailable, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
+import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { type Egress, EgressRefused, EgressTimeout, type Incoming } from '../platform/egress.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { redactor } from '../platform/redact/index.ts'
 import { spanIdOf, type Tracing, traceIdOf, traceparentOf } from '../platform/tracing.ts'
+import { createTrouble } from '../platform/trouble.ts'
 import { showEvent } from './event.ts'
 import { type Mail, recipientsOf } from './mail.ts'
 import { faultOf, writeDispatched, writeLetter, writeMessage } from './message.ts'
@@ -100,16 +101,14 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
     }
   }
 
+  const trouble = createTrouble(on.log, { stopped: 'nothing delivered', again: 'deliveries go on' })
   return {
     wake: () => wakeUp.abort(),
     async run(stop) {
       if (on.alone) await inProject(INSTANCE, () => on.db.write((tx) => store.endDeliveryLeases(tx, on.clock.now())))
       while (!stop.aborted) {
         wakeUp = new AbortController()
-        await claimAndSend(stop).catch((err) => {
-          if (err instanceof DatabaseUnavailable) on.log.warn({ err }, 'nothing delivered, the database is away')
-          else on.log.error({ err }, 'nothing delivered')
-        })
+        await claimAndSend(stop).then(trouble.over, trouble.met)
         await sleep(on.pollMs, undefined, { signal: AbortSignal.any([stop, wakeUp.signal]) }).catch(() => {})
       }
       await Promise.allSettled(running.keys())

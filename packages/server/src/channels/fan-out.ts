@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { endOfLog, listEventsBehind, type PlacedEvent, type Position, RUN_ENDS } from '../audit/index.ts'
 import type { Clock } from '../platform/clock.ts'
-import { type Database, DatabaseUnavailable, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
+import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { firstIdAt, uuidv7 } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
+import { createTrouble } from '../platform/trouble.ts'
 import { covers } from './event.ts'
 import * as store from './store.ts'
 
@@ -33,13 +34,14 @@ export function createFanOut(on: { db: Database; clock: Clock; log: Logger; poll
     }
   }
 
+  const trouble = createTrouble(on.log, {
+    stopped: 'no events read for webhooks',
+    again: 'events are read for webhooks again',
+  })
   return {
     async run(stop) {
       while (!stop.aborted) {
-        await round().catch((err) => {
-          if (err instanceof DatabaseUnavailable) on.log.warn({ err }, 'no events read, the database is away')
-          else on.log.error({ err }, 'no events read for webhooks')
-        })
+        await round().then(trouble.over, trouble.met)
         await sleep(on.pollMs, undefined, { signal: stop }).catch(() => {})
       }
     },

@@ -3,8 +3,9 @@ import { nanosOf } from '@writ/api/costs'
 import { listEndsBehind } from '../audit/index.ts'
 import { listProjects } from '../identity/index.ts'
 import type { Clock } from '../platform/clock.ts'
-import { type Database, DatabaseUnavailable, inProject } from '../platform/db/index.ts'
+import { type Database, inProject } from '../platform/db/index.ts'
 import type { Logger } from '../platform/log.ts'
+import { createTrouble } from '../platform/trouble.ts'
 import { addTo, classOf } from './histogram.ts'
 import type { Ended, StatsKey, Step } from './store.ts'
 import * as store from './store.ts'
@@ -91,14 +92,12 @@ export function createCounter(on: { db: Database; clock: Clock; log: Logger; pol
     return all
   }
 
+  const trouble = createTrouble(log, { stopped: 'no runs counted', again: 'runs are counted again' })
   return {
     round,
     async run(stop) {
       while (!stop.aborted) {
-        await round(stop).catch((err) => {
-          if (err instanceof DatabaseUnavailable) log.warn({ err }, 'no runs counted, the database is away')
-          else log.error({ err }, 'no runs counted')
-        })
+        await round(stop).then(trouble.over, trouble.met)
         await sleep(on.pollMs, undefined, { signal: stop }).catch(() => {})
       }
     },

@@ -9,6 +9,7 @@ import type { Outcome, RunKind } from './kind.ts'
 import { isFinal, requireMove } from './run.ts'
 import { type Ending, endingOf, type StoredReport, settleRun } from './settle.ts'
 import * as store from './store.ts'
+import type { Waiting } from './waiting.ts'
 
 export interface Executing {
   readonly db: Database
@@ -24,8 +25,8 @@ export interface Executing {
   readonly maxDeliveries: number
   /** Root of the newest checkpoint that witnesses cosigned, if there is one: no run began before it. */
   notBefore?(): string | undefined
-  /** After the commit: waiters and watchers hear of it. */
-  settled(runId: string): void
+  /** After the commit: who waits hears of it. */
+  readonly settled: Waiting['settled']
 }
 
 type Begun = {
@@ -59,7 +60,6 @@ export async function executeRun(on: Executing, claim: Lease, stop: AbortSignal)
       { run: claim.runId, kind: begun.run.kind, state: ending.state, verdict: ending.verdict ?? null },
       'run settled',
     )
-    on.settled(claim.runId)
   })
 }
 
@@ -81,7 +81,7 @@ async function begin(tx: Tx, on: Executing, claim: Lease): Promise<Begun | null>
     await done(tx, on, claim)
     await settleRun(
       tx,
-      on.attest,
+      on,
       { ...run, state: 'running' },
       SYSTEM,
       { state: 'failed', summary: 'Run failed: its workers were lost too often', errorCode: 'DELIVERIES_EXHAUSTED' },
@@ -247,6 +247,6 @@ async function settle(
       run: { id: run.id, seq: await store.nextEvent(tx, run.id) },
     })
   }
-  await settleRun(tx, on.attest, run, SYSTEM, ending, now, report)
+  await settleRun(tx, on, run, SYSTEM, ending, now, report)
   return true
 }

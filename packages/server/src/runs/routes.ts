@@ -134,8 +134,8 @@ async function cancelRun(
 ): Promise<void> {
   await dequeueCheck(on.queue, tx, run.id)
   const summary = reason ? `Run cancelled: ${reason}` : 'Run cancelled'
-  await settleRun(tx, on.attest, run, caller, { state: 'cancelled', summary, errorCode: 'CANCELLED' }, caller.at)
-  tx.afterCommit(() => on.waiting.settled(run.id))
+  const settling = { attest: on.attest, settled: on.waiting.settled }
+  await settleRun(tx, settling, run, caller, { state: 'cancelled', summary, errorCode: 'CANCELLED' }, caller.at)
 }
 
 /** The same path below /tasks: the answer has another shape, so it has another address. */

@@ -9,6 +9,7 @@ import { digestOf, recordArtifact } from './artifact.ts'
 import type { Outcome } from './kind.ts'
 import { requireMove, settledEvent, statusOf } from './run.ts'
 import * as store from './store.ts'
+import type { Waiting } from './waiting.ts'
 
 /** How a run ends, as its row will say. */
 export interface Ending {
@@ -59,7 +60,7 @@ export const endingOf = (outcome: Outcome): Ending =>
  */
 export async function settleRun(
   tx: Tx,
-  attest: Attest,
+  on: { readonly attest: Attest; readonly settled: Waiting['settled'] },
   run: store.RunRow,
   by: Actor,
   found: Ending,
@@ -93,7 +94,8 @@ export async function settleRun(
   })
   await store.clearTimers(tx, run.id)
   const settled = { state: ending.state, verdict }
-  const att = run.run_type === 'proof' ? [await attestProof(tx, attest, run, ending, now, outputs, report)] : undefined
+  const att =
+    run.run_type === 'proof' ? [await attestProof(tx, on.attest, run, ending, now, outputs, report)] : undefined
   await append(tx, now, by, {
     type: settledEvent(settled),
     resource: { type: 'run', id: run.id, number: run.number },
@@ -112,6 +114,7 @@ export async function settleRun(
     run: { id: run.id, seq: await store.nextEvent(tx, run.id) },
     ...(att ? { att } : {}),
   })
+  tx.afterCommit(() => on.settled(run.id, run.kind, ending.state))
   if (run.verifies_run_id === null && (await store.countOpenRuns(tx, run.ticket_id)) === 0) {
     const chains = await store.newestOfChains(tx, run.ticket_id)
     await endWork(

@@ -10,13 +10,14 @@ export interface Waiting {
     gone: AbortSignal,
   ): Promise<R>
   /** Called after the commit that settled a run. */
-  settled(runId: string): void
+  settled(runId: string, kind: string, state: RunState): void
 }
 
 /** Another process may settle the run: polling is the promise, the signal only makes it quicker. */
 const POLL_MS = 500
 
-export function createWaiting(): Waiting {
+/** `count` hears of every run that this process settled, whoever waits for it. */
+export function createWaiting(count: (kind: string, state: RunState) => void): Waiting {
   const waiters = new Map<string, Set<() => void>>()
   return {
     async until(runId, read, timeoutMs, gone) {
@@ -41,7 +42,8 @@ export function createWaiting(): Waiting {
         })
       }
     },
-    settled(runId) {
+    settled(runId, kind, state) {
+      count(kind, state)
       for (const wake of [...(waiters.get(runId) ?? [])]) wake()
     },
   }

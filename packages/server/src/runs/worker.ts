@@ -1,9 +1,10 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { append, SYSTEM } from '../audit/index.ts'
 import type { Clock } from '../platform/clock.ts'
-import { type Command, type Database, DatabaseUnavailable, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
+import { type Command, type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
+import { createTrouble } from '../platform/trouble.ts'
 import type { Ask, Entry, Holder, Lease, Queue, Runnable } from '../queue/index.ts'
 import type { Executing } from './execute.ts'
 import { dequeueCheck, type EagerLane, type Lane } from './lane.ts'
@@ -244,15 +245,19 @@ export function createWorker(on: WorkerSettings): Worker {
     await on.timers()
   }
 
+  const sweeping = createTrouble(log, { stopped: 'no leases swept', again: 'leases are swept again' })
+  const claiming = createTrouble(log, { stopped: 'no runs claimed', again: 'runs are claimed again' })
+
   async function sweepUntil(stop: AbortSignal, first: () => void): Promise<void> {
     while (!stop.aborted) {
       let ms = on.pollMs
       try {
         await sweepIfDue()
+        sweeping.over()
         first()
         ms = Math.max(0, Math.min(ms, (next ?? Number.POSITIVE_INFINITY) - clock.now()))
       } catch (err) {
-        complain(err)
+        sweeping.met(err)
       }
       await sweeps.rest(ms)
     }
@@ -266,18 +271,14 @@ export function createWorker(on: WorkerSettings): Worker {
       claims.reset()
       try {
         await claimRound()
+        claiming.over()
         if (hungry()) continue
       } catch (err) {
-        complain(err)
+        claiming.met(err)
       }
       // What a failure left behind is found by the next sweep.
       await claims.rest(on.pollMs)
     }
-  }
-
-  function complain(err: unknown): void {
-    if (err instanceof DatabaseUnavailable) log.warn({ err }, 'no runs claimed, the database is away')
-    else log.error({ err }, 'no runs claimed')
   }
 
   /** How far the wall time was from the clock that only goes forward, when last looked at. */
@@ -392,16 +393,16 @@ function createBell() {
 export async function fireTimers(
   on: Pick<Executing, 'db' | 'clock' | 'queue' | 'attest' | 'settled'>,
   /** A run that is on no ticket: its kind settles it. */
-  expire: (tx: Tx, runId: string) => Promise<boolean>,
+  expire: (tx: Tx, runId: string) => Promise<void>,
 ): Promise<void> {
   const due = await inProject(INSTANCE, () => on.db.read((tx) => store.listDueTimers(tx, on.clock.now(), 100)))
   for (const timer of due) {
-    const acted = await inProject(timer.project_id, () =>
+    await inProject(timer.project_id, () =>
       on.db.write(async (tx) => {
-        if (!(await store.takeTimer(tx, timer))) return false
+        if (!(await store.takeTimer(tx, timer))) return
         const run = await store.lockRun(tx, timer.run_id)
         if (!run) return expire(tx, timer.run_id)
-        if (run.state !== 'pending' || run.waiting_for !== 'evidence') return false
+        if (run.state !== 'pending' || run.waiting_for !== 'evidence') return
         if (timer.what === 'remind') {
           await append(tx, on.clock.now(), SYSTEM, {
             type: 'run.reminded',
@@ -410,7 +411,7 @@ export async function fireTimers(
             details: { ticket_id: run.ticket_id, executed_by_id: run.executed_by_id, timeout_at: run.timeout_at },
             run: { id: run.id, seq: await store.nextEvent(tx, run.id) },
           })
-          return false
+          return
         }
         await dequeueCheck(on.queue, tx, run.id)
         const ending = {
@@ -419,10 +420,8 @@ export async function fireTimers(
           stderr: 'No evidence came in time',
           errorCode: 'EVIDENCE_EXPIRED',
         } as const
-        await settleRun(tx, on.attest, run, SYSTEM, ending, on.clock.now())
-        return true
+        await settleRun(tx, on, run, SYSTEM, ending, on.clock.now())
       }),
     )
-    if (acted) on.settled(timer.run_id)
   }
 }

@@ -6,6 +6,7 @@ import { AppError } from '../platform/app-error.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import type { Logger } from '../platform/log.ts'
+import { createTrouble } from '../platform/trouble.ts'
 import { deadlineOf, inputOf, taskOf, timingOf } from './schedule.ts'
 import * as store from './store.ts'
 import { lastTimes, nextAfter, nextTimes, type Timing } from './timing.ts'
@@ -162,6 +163,10 @@ export function createScheduler(on: SchedulerOn): Scheduler {
     })
   }
 
+  const trouble = createTrouble(log, {
+    stopped: 'schedules could not be looked at',
+    again: 'schedules are looked at again',
+  })
   return {
     tick,
     async run(stop) {
@@ -169,7 +174,7 @@ export function createScheduler(on: SchedulerOn): Scheduler {
         const lead = await db.lead('schedules', stop).catch(() => undefined)
         if (!lead) continue
         while (!stop.aborted && !lead.lost.aborted) {
-          await tick().catch((err) => log.warn({ err }, 'schedules could not be looked at'))
+          await tick().then(trouble.over, trouble.met)
           await sleep(on.pollMs, undefined, { signal: AbortSignal.any([stop, lead.lost]) }).catch(() => {})
         }
         await lead.release()

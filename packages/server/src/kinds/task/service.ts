@@ -82,7 +82,7 @@ export interface Tasks extends Cancelling, DeadLetters, Queues, Batches, Keys {
   readonly children: Children
 
   /** The deadline of a task passed while it waited: settles it, unless a worker has it, who knows the deadline too. */
-  expire(tx: Tx, runId: string): Promise<boolean>
+  expire(tx: Tx, runId: string): Promise<void>
 }
 
 export interface TasksOn {
@@ -206,9 +206,7 @@ export function createTasks(on: TasksOn): Tasks {
 
     async expire(tx, runId) {
       const rows = await store.loadWork(tx, [runId])
-      const expired = await settleWaiting(tx, queue, [...rows.values()], EXPIRED, SYSTEM, on.clock.now())
-      settled(tx, expired)
-      return expired.length > 0
+      settled(tx, await settleWaiting(tx, queue, [...rows.values()], EXPIRED, SYSTEM, on.clock.now()), EXPIRED.state)
     },
   }
 }
