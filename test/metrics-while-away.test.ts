@@ -62,9 +62,12 @@ describe('metrics while the database is away', { skip }, () => {
         assert.equal(values.get('writ_task_attempts_total{outcome="failed"}'), 0)
         return isDeepStrictEqual(seen(values), away)
       })
-      await gone.finally(() => way.mend())
+      const stopped = ['no leases swept', 'no events read for webhooks', 'nothing delivered']
+      const said = until('each loop has said that it stands still', async () =>
+        stopped.every((what) => sys.log().includes(`${what}, the database is away`)),
+      )
+      await Promise.all([gone, said]).finally(() => way.mend())
       await until('it is back', async () => isDeepStrictEqual(seen(await scrape(sys)), there))
-      // Each loop has said that it stood still, and now that it does not.
       for (const again of ['leases are swept again', 'events are read for webhooks again', 'deliveries go on'])
         await until(again, async () => sys.log().includes(again))
     })
