@@ -72,7 +72,7 @@ export const openClient = (terminal: Terminal, to: Pick<ClientOptions, 'url' | '
  * Flags win over the environment, and that over the context in use. A context's token goes to the context's own server
  * and to no other: with another url it is not sent.
  */
-export function chooseTarget(globals: Globals, settings: Settings, known: Contexts): Target {
+function chooseTarget(globals: Globals, settings: Settings, known: Contexts): Target {
   const named = globals.context ?? settings.context
   if (named !== undefined && !known.contexts[named]) {
     throw usage(`There is no context "${named}"`, '"writ context list" shows them.')

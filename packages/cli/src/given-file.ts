@@ -24,7 +24,7 @@ export function fileFault(error: unknown, path: string, { advice }: Wanted = {})
 }
 
 /** Does something with a file that the command line names. Throws a usage failure when that cannot be read. */
-export async function withGiven<T>(path: string, work: () => Promise<T>, wanted: Wanted = {}): Promise<T> {
+async function withGiven<T>(path: string, work: () => Promise<T>, wanted: Wanted = {}): Promise<T> {
   return work().catch((error: unknown) => {
     throw fileFault(error, path, wanted) ?? error
   })

@@ -97,7 +97,7 @@ import { type Scheduler, scheduleHandlers } from './schedules/index.ts'
 import { assetHandlers, ticketHandlers } from './tickets/index.ts'
 import { version } from './version.ts'
 
-export { auditFolders, databaseSettings, setUpRedaction } from './app-stores.ts'
+export { auditFolders, databaseSettings } from './app-stores.ts'
 
 export interface App {
   /** Listens; answers with the address. */

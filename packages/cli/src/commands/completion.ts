@@ -20,7 +20,7 @@ fish:  writ completion fish > ~/.config/fish/completions/writ.fish`,
 }
 
 /** The completion script of a shell, made from the commands as they are declared. */
-export function completionScript(program: Command, shell: 'bash' | 'zsh' | 'fish'): string {
+function completionScript(program: Command, shell: 'bash' | 'zsh' | 'fish'): string {
   const tree = wordsOf(program, '')
   if (shell === 'fish') return fishScript(tree)
   const body = bashScript(tree)

@@ -76,7 +76,7 @@ Examples:
 }
 
 /** Reads a rule set; versions are the server's to give, so one in the file is left out. Throws a usage failure. */
-export async function loadRuleSet(
+async function loadRuleSet(
   file: string,
   nameFlag?: string,
 ): Promise<{ name: string; definition: Record<string, unknown> }> {

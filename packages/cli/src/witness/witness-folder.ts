@@ -44,7 +44,7 @@ const KEY = 'witness.ed25519.pem'
 const NAME = 'name'
 const LOGS = 'logs'
 
-export const originHash = (origin: string): string => Buffer.from(sha256(Buffer.from(origin))).toString('hex')
+const originHash = (origin: string): string => Buffer.from(sha256(Buffer.from(origin))).toString('hex')
 
 /** Makes a witness in a folder, with a new key; answers its vkey. An existing one is left as it is. */
 export async function createWitness(dir: string, name?: string): Promise<string> {

@@ -23,7 +23,7 @@ export type LogMode = 'live' | 'polling' | 'over' | 'failed'
  * The lines of one attempt outside of React: a thousand a second are added here, and the page draws those that are in view. The same
  * object is changed; `version` says when.
  */
-export function createTaskLines() {
+function createTaskLines() {
   let rows: LogRow[] = []
   let found: LogRow[] | null = null
   let needle = ''

@@ -240,7 +240,7 @@ export function TicketRows({ tickets, none }: { tickets: readonly Ticket[]; none
   )
 }
 
-export function RunRows({ runs, none }: { runs: readonly Run[]; none: string }) {
+function RunRows({ runs, none }: { runs: readonly Run[]; none: string }) {
   const { t } = useTranslation()
   if (runs.length === 0) return <p className="dimmed small">{none}</p>
   return (

@@ -13,7 +13,7 @@ import { Icon } from './icons.tsx'
 import { Answer, Refusal } from './states.tsx'
 
 /** Who may approve this ticket, and who may not and why, as the project's policy says. */
-export function useApprovers(ticket: Ticket) {
+function useApprovers(ticket: Ticket) {
   const { client, project, me, can } = useSession()
   const { t } = useTranslation()
   const members = useMembers()

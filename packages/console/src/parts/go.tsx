@@ -1,15 +1,15 @@
 import { useLocation, useNavigate, useParams } from '@tanstack/react-router'
 import { type AnchorHTMLAttributes, type MouseEvent, useCallback } from 'react'
 
-export const BASE = '/app'
+const BASE = '/app'
 
 /** The project of the address. */
-export const useProject = (): string => useParams({ strict: false, select: (params) => String(params.project ?? '') })
+const useProject = (): string => useParams({ strict: false, select: (params) => String(params.project ?? '') })
 
 const NONE: Readonly<Record<string, string>> = {}
 
 /** The address of a page of this project: `tickets/12`. */
-export function addressOf(project: string, to: string, filters: Readonly<Record<string, string>> = NONE): string {
+function addressOf(project: string, to: string, filters: Readonly<Record<string, string>> = NONE): string {
   const search = filters === NONE ? '' : new URLSearchParams(filters).toString()
   return `/${project}${to === '' ? '' : `/${to}`}${search === '' ? '' : `?${search}`}`
 }

@@ -175,7 +175,7 @@ function marked(line: string, needle: string) {
 }
 
 /** A line in the colours in which it was printed. */
-export function Line({ text }: { text: string }) {
+function Line({ text }: { text: string }) {
   return paintedOf(text).map(({ text: part, look }, i) =>
     look === '' ? (
       part

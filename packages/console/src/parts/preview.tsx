@@ -21,7 +21,7 @@ export type Shown =
   | { kind: 'binary' }
 
 /** The bytes of an artifact, and whether they are those that were recorded: hashed in this browser. */
-export async function fetchArtifact(
+async function fetchArtifact(
   client: ReturnType<typeof useSession>['client'],
   artifact: Artifact,
   signal?: AbortSignal,

@@ -1,4 +1,4 @@
-import { Button, Drawer } from '@mantine/core'
+import { Drawer } from '@mantine/core'
 import type { Trail } from '@writ/api'
 import { toBase64 } from '@writ/tlog'
 import { useTranslation } from 'react-i18next'
@@ -200,13 +200,4 @@ function KeySeen({ origin, vkey }: { origin: string; vkey: string }) {
   if (kept === null) preferences.set(`log-key ${origin}`, vkey)
   const state = kept === null ? 'keyFirst' : kept === vkey ? 'keySame' : 'keyOther'
   return <span className={state === 'keyOther' ? 'small refusal' : 'small dimmed'}>{t(`proof.${state}`)}</span>
-}
-
-export function ProofButton({ open }: { open: () => void }) {
-  const { t } = useTranslation()
-  return (
-    <Button variant="default" leftSection={<Icon name="audit" size={14} />} onClick={open}>
-      {t('proof.check')}
-    </Button>
-  )
 }

@@ -21,7 +21,7 @@ interface FieldProps {
 }
 
 /** A field, or a group of fields, for what a JSON Schema asks for. What a form cannot ask for is written as JSON. */
-export function SchemaField(props: FieldProps) {
+function SchemaField(props: FieldProps) {
   const { schema, label, path, required, value, change, faults } = props
   const { t } = useTranslation()
   const shape = shapeOf(schema)
@@ -227,7 +227,7 @@ export function InputField({
 }
 
 /** Text that is JSON, or says that it is none yet. Left empty it is left out. */
-export function JsonField(props: Omit<FieldProps, 'schema'> & { schema?: Schema; rows?: number }) {
+function JsonField(props: Omit<FieldProps, 'schema'> & { schema?: Schema; rows?: number }) {
   const { label, path, required, value, change, faults, schema = {}, rows = 2 } = props
   const { t } = useTranslation()
   const [text, setText] = useState(() =>

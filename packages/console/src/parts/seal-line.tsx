@@ -2,7 +2,7 @@ import type { Seal } from '@writ/api'
 import { useTranslation } from 'react-i18next'
 import { useHere } from '../app/here.tsx'
 import { Person, Time } from './bits.tsx'
-import { STATIONS, type Station, type StationName } from './seal.ts'
+import type { Station, StationName } from './seal.ts'
 
 /** How far something came, in words: what a screen reader says of the whole line. */
 function useWords(): (stations: readonly Station[]) => string {
@@ -89,5 +89,3 @@ export function SealStations(props: {
     </ol>
   )
 }
-
-export { STATIONS }

@@ -33,7 +33,7 @@ export function Empty(props: { icon?: IconName; title: string; text?: ReactNode;
 }
 
 /** What a refusal says, in the viewer's language where we have the sentence. */
-export function useSentence(): (error: unknown) => string {
+function useSentence(): (error: unknown) => string {
   const { t, i18n } = useTranslation()
   return (error) => {
     if (error instanceof ConnectionLost) return t('error.lost')

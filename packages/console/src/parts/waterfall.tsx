@@ -14,7 +14,7 @@ interface Bar {
 }
 
 /** Where each attempt stands in time: it waits from its due time on, and runs from its start. What has no time of its own has none here. */
-export function barsOf(task: Pick<TaskDetail, 'created_at' | 'run_at' | 'attempts'>, now: number): Bar[] {
+function barsOf(task: Pick<TaskDetail, 'created_at' | 'run_at' | 'attempts'>, now: number): Bar[] {
   let due = Math.max(Date.parse(task.created_at), 0)
   return task.attempts.map((attempt) => {
     const started = attempt.started_at === null ? due : Date.parse(attempt.started_at)

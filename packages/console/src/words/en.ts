@@ -169,7 +169,6 @@ export const en = {
   },
   proof: {
     title: 'proof',
-    check: 'Check the proof',
     good_one: 'One entry, checked in this page: all good.',
     good_other: '{{count}} entries, checked in this page: all good.',
     bad: 'Something does not fit. Do not rely on what is shown here.',
@@ -567,7 +566,6 @@ export const en = {
     asJson: 'JSON',
     badJson: 'This is no JSON yet.',
     anyJson: 'Any JSON.',
-    noFields: 'It takes nothing.',
     add: 'Add',
     remove: 'Remove {{name}}',
     item: '{{number}}',

@@ -175,7 +175,6 @@ export const zhCn: Words<typeof en> = {
   },
   proof: {
     title: '证明',
-    check: '检查证明',
     good_other: '{{count}} 个条目，已在本页面检查：全部正确。',
     bad: '有内容不一致，请勿依赖此处显示的信息。',
     none: '尚无记录',
@@ -560,7 +559,6 @@ export const zhCn: Words<typeof en> = {
     asJson: 'JSON',
     badJson: '这还不是有效的 JSON。',
     anyJson: '任意 JSON。',
-    noFields: '不需要输入。',
     add: '添加',
     remove: '移除 {{name}}',
     item: '{{number}}',

@@ -1,7 +1,7 @@
 /** The audit log: appending in the caller's transaction, sequencing into a Merkle log, querying, verifying. */
 // What the log commits to is written in this form; whoever binds a digest of a document uses the same.
 export { canonicalize, type Json, keyChangePath } from '@writ/tlog'
-export { type AnchorEvidence, type Anchored, findAnchored, loadAnchorEvidence, tilesOf } from './anchored.ts'
+export { findAnchored, loadAnchorEvidence, tilesOf } from './anchored.ts'
 export {
   type Actor,
   type Appended,
@@ -13,8 +13,8 @@ export {
   SYSTEM,
 } from './append.ts'
 export type { Attest } from './attest.ts'
-export { type Continuation, openNote } from './continuation.ts'
-export { type ContinuedLog, continueLog, findLogsAhead, type LogAhead, rebuildDayFiles } from './continue-log.ts'
+export { openNote } from './continuation.ts'
+export { type ContinuedLog, continueLog, findLogsAhead, rebuildDayFiles } from './continue-log.ts'
 export { replaceFile, syncDirectory, writeSynced } from './durable-file.ts'
 export { dropOldestLog, erasePayload, isErasable } from './erase.ts'
 export { faultOfPatterns, requireEventPatterns, requireEventType } from './event-types.ts'
@@ -26,15 +26,10 @@ export {
   logPlace,
   openLogReader,
   readLogText,
-  signerStateFile,
 } from './folders.ts'
 export {
-  type AttestationKey,
   allowedSigners,
-  type KeyPurpose,
   type Keys,
-  MANIFEST_PRINCIPAL,
-  type ManifestKey,
   openKeys,
   type PublicKeyRecord,
 } from './keys.ts'
@@ -43,8 +38,8 @@ export { type LogSnapshot, snapshotBeside, snapshotLog } from './log-snapshot.ts
 export { isLogPath, readLogFile, tilePaths } from './log-store.ts'
 export { sha256, sha512, verifyEd25519, verifySignature } from './node-crypto.ts'
 export { requireLog } from './require-log.ts'
-export { loadLogKeys, type RotatedLogKey, rotateLogKey } from './rotate-log-key.ts'
-export { type SelfChecked, type SelfCheckOptions, selfCheck } from './self-check.ts'
+export { loadLogKeys, rotateLogKey } from './rotate-log-key.ts'
+export { type SelfChecked, selfCheck } from './self-check.ts'
 export {
   createSequencer,
   EMPTY_ROOT,
@@ -73,13 +68,12 @@ export {
   listLogs,
   listProvenEvents,
   newestEventOf,
-  type Placed,
   type PlacedEvent,
   type Position,
   type ProvenEvent,
   RUN_ENDS,
 } from './store.ts'
 export { erasureState, findEvent, listEventsOfPerson } from './store-erasure.ts'
-export { findLogByOrigin, findOpenLogOf, listAllLogs, listOpenLogs, vkeysOf } from './store-logs.ts'
-export { readKeyChanges, type VerifyOptions, type VerifyProgress, verifyProjectLog } from './verify.ts'
+export { findLogByOrigin, listAllLogs, listOpenLogs, vkeysOf } from './store-logs.ts'
+export { readKeyChanges, type VerifyProgress, verifyProjectLog } from './verify.ts'
 export { createWitnesses, loadWitnessPolicy, type Witnesses, type WitnessHealth } from './witnesses.ts'

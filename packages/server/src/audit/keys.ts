@@ -60,7 +60,7 @@ export interface Keys {
 }
 
 /** Who signs manifests, as an allowed_signers file names them. */
-export const MANIFEST_PRINCIPAL = 'writ-manifest'
+const MANIFEST_PRINCIPAL = 'writ-manifest'
 
 const purposes: readonly KeyPurpose[] = ['attestation', 'manifest']
 

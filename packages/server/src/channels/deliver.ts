@@ -40,7 +40,7 @@ export interface Delivering {
 }
 
 /** Attempts of one delivery: with the waits below, over about a day. */
-export const MAX_ATTEMPTS = 15
+const MAX_ATTEMPTS = 15
 const FIRST_WAIT_MS = 5_000
 const MOST_PATIENCE_MS = 3_600_000
 const KEPT_BYTES = 1_024
@@ -51,7 +51,7 @@ const AT_ONCE_EACH = 4
  * Milliseconds to wait after a failed attempt (counted from 1): 5 s, doubled each time, with jitter of +-25 %; 15 attempts
  * take 22 h 45 min. A receiver's `Retry-After` in seconds is kept to up to an hour.
  */
-export function waitAfter(attempt: number, random: number, retryAfter: string | undefined): number {
+function waitAfter(attempt: number, random: number, retryAfter: string | undefined): number {
   const own = FIRST_WAIT_MS * 2 ** (attempt - 1) * (0.75 + random / 2)
   const asked = /^\d{1,6}$/.test(retryAfter ?? '') ? Math.min(Number(retryAfter) * 1000, MOST_PATIENCE_MS) : 0
   return Math.round(Math.max(own, asked))

@@ -74,7 +74,7 @@ function taskIn(
 const turnOf = ({ shard, index }: Position): number => shard * 1e12 + index
 
 /** One batch of one project; true if there may be more. */
-export async function fanOut(tx: Tx, now: number): Promise<boolean> {
+async function fanOut(tx: Tx, now: number): Promise<boolean> {
   const after = await store.lockCursor(tx)
   if (after === undefined) return false
   const webhooks = await store.listActiveWebhooks(tx)

@@ -1,5 +1,5 @@
 /** Channels: what a project tells the outside of itself, by webhooks and to whoever watches. */
-export { type Callbacks, createCallbacks } from './callbacks.ts'
+export { createCallbacks } from './callbacks.ts'
 export { createDeliverer } from './deliver.ts'
 export { createFanOut, forgetOldDeliveries } from './fan-out.ts'
 export { createFeed } from './feed.ts'

@@ -13,7 +13,7 @@ export interface LogFile {
   readonly type: 'file' | 'backup'
 }
 
-export const MAX_LINES = 2_000
+const MAX_LINES = 2_000
 const CHUNK = 64 * 1024
 
 /** The log files of a folder, the newest first. Links and folders are none. */
@@ -73,7 +73,7 @@ function countBreaks(bytes: Buffer): number {
 }
 
 /** As documented: "0 B", "170.00 B", "1.23 KB". */
-export function sizeText(bytes: number): string {
+function sizeText(bytes: number): string {
   if (bytes === 0) return '0 B'
   const units = ['B', 'KB', 'MB', 'GB', 'TB']
   const step = Math.min(Math.floor(Math.log(bytes) / Math.log(1024)), units.length - 1)

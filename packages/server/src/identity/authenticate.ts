@@ -18,7 +18,7 @@ import { tokenRole } from './permissions.ts'
 import { findSessions, findTokens, type SessionAccess, type TokenAccess, touch } from './store-access.ts'
 
 /** How long a cookie session lives without being used, and at most. */
-export const COOKIE_IDLE_MS = 2 * 3_600_000
+const COOKIE_IDLE_MS = 2 * 3_600_000
 export const COOKIE_MAX_MS = 12 * 3_600_000
 const TOUCH_EVERY_MS = 60_000
 

@@ -2,18 +2,17 @@
 export { announceMember, createAccount } from './accounts.ts'
 export { actFor } from './acting.ts'
 export {
-  consume,
   type Decision,
   recordApproval,
   SIGN_WITHIN_MS,
   statementOf,
 } from './approval.ts'
-export { type Authenticator, createAuthenticator } from './authenticate.ts'
+export type { Authenticator } from './authenticate.ts'
 export { type Bootstrapped, bootstrap } from './bootstrap.ts'
 export { type Caller, personOf, seesAll } from './caller.ts'
 export { type Identity, type IdentitySettings, openIdentity } from './identity.ts'
-export { defaultPasswordCost, oneTimePassword, type PasswordCost } from './password.ts'
-export { authorize, permissions, permissionsOf, requirePermission, requireWorkerScope } from './permissions.ts'
+export { oneTimePassword, type PasswordCost } from './password.ts'
+export { authorize, requirePermission, requireWorkerScope } from './permissions.ts'
 export {
   mustBeUsable,
   openSigned,
@@ -24,9 +23,8 @@ export {
 export { authHandlers, projectsHandlers, signingKeyHandlers, tokensHandlers, usersHandlers } from './routes.ts'
 export { createSeal, deriveKey, loadSecretKey, redactionKey, type Seal } from './secret-key.ts'
 export { anonymiseUser, findAccount, findUserByName, findUserRef, forgetAnswers, type UserRef } from './store.ts'
-export { type ApprovalRow, findApproval, insertApproval } from './store-approvals.ts'
+export { findApproval } from './store-approvals.ts'
 export {
-  type Approver,
   countOtherAdmins,
   findProject,
   listProjects,

@@ -10,7 +10,7 @@ export interface PasswordCost {
   readonly passes: number
   readonly parallelism: number
 }
-export const defaultPasswordCost: PasswordCost = { memory: 19_456, passes: 2, parallelism: 1 }
+const defaultPasswordCost: PasswordCost = { memory: 19_456, passes: 2, parallelism: 1 }
 
 const MIN = 10
 const MAX = 256

@@ -159,7 +159,7 @@ export const listWithRoles = (tx: Tx, roles: readonly Role[]): Promise<Approver[
  * Up to three who may approve: enough to know whether one is neither creator nor assignee. They are those whom
  * `listWithRoles` names, found without reading every user, because each ticket that is opened asks.
  */
-export async function someApprovers(tx: Tx, policy: Pick<Policy, 'approver_roles'>): Promise<string[]> {
+async function someApprovers(tx: Tx, policy: Pick<Policy, 'approver_roles'>): Promise<string[]> {
   const roles: readonly Role[] = policy.approver_roles
   const members = `select id from (
       select u.id from memberships m join users u on u.id = m.user_id

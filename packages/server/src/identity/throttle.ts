@@ -7,7 +7,7 @@ export interface ThrottleLimits {
   readonly perAddress: number
   readonly windowMs: number
 }
-export const defaultThrottleLimits: ThrottleLimits = { perName: 10, perAddress: 50, windowMs: 300_000 }
+const defaultThrottleLimits: ThrottleLimits = { perName: 10, perAddress: 50, windowMs: 300_000 }
 
 // Attempts that are being checked count too, or a burst would go through before the first failure is known. The bound
 // is wider, because a busy client may log in many times at once with the right password.

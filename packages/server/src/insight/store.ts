@@ -42,7 +42,7 @@ export interface StatsRow extends StatsKey {
 }
 
 /** Before the first place of a log. */
-export const START: Position = { shard: -1, index: -1 }
+const START: Position = { shard: -1, index: -1 }
 
 /** Up to where this project's log was counted; before the first entry if nothing was. */
 export async function findCursor(tx: Tx): Promise<Position> {

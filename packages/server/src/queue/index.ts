@@ -1,6 +1,6 @@
 /** What waits for workers: references with times, priorities and leases. */
 export { observed, type Step } from './observed.ts'
-export { openQueue, type QueueSettings } from './open.ts'
+export { openQueue } from './open.ts'
 export {
   type Ask,
   type Depth,
@@ -8,12 +8,9 @@ export {
   HELD_AT,
   type Holder,
   type Lease,
-  type Listener,
-  type Next,
   PROOFS,
   type Queue,
   queueOfPlace,
   type Runnable,
   remotePlace,
-  type Settlement,
 } from './queue.ts'

@@ -278,7 +278,7 @@ async function download(on: RunsOn, ask: Ask<(typeof artifactsApi)['download'], 
 }
 
 /** One byte range as RFC 9110, 14.1.2 writes it; several, or a form that is not understood, mean the whole. */
-export function rangeOf(header: string | undefined, size: number): { start: number; end: number } | undefined {
+function rangeOf(header: string | undefined, size: number): { start: number; end: number } | undefined {
   const match = /^bytes=(\d*)-(\d*)$/.exec(header ?? '')
   if (!match || (match[1] === '' && match[2] === '')) return undefined
   const last = size - 1
@@ -290,13 +290,13 @@ export function rangeOf(header: string | undefined, size: number): { start: numb
 }
 
 /** A file name is only a label: no path, no control character, at most 255 characters, never empty. */
-export function labelOf(name: string | undefined): string {
+function labelOf(name: string | undefined): string {
   const plain = (name ?? '').replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '_').trim()
   return plain.slice(0, 255) || 'unnamed'
 }
 
 /** `attachment` with an ASCII name for old clients and the real one as RFC 5987 (RFC 6266, 4.3). */
-export function dispositionOf(name: string): string {
+function dispositionOf(name: string): string {
   const ascii = name.replace(/[^\x20-\x7e]|["\\%]/g, '_')
   const encoded = encodeURIComponent(name).replace(/['()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
   return `attachment; filename="${ascii}"${ascii === name ? '' : `; filename*=UTF-8''${encoded}`}`

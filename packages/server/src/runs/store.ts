@@ -413,7 +413,7 @@ export async function listEvidence(tx: Tx, runId: string): Promise<ArtifactRow[]
 // ---- uploads under way
 
 /** An upload that was not touched for this long is dead: its client or its server is gone. */
-export const UPLOAD_DEAD_MS = 60_000
+const UPLOAD_DEAD_MS = 60_000
 
 export async function openUpload(tx: Tx, upload: { id: string; run_id: string; now: number }): Promise<void> {
   await tx.insert('uploads', [{ project_id: tx.project, id: upload.id, run_id: upload.run_id, touched_at: upload.now }])

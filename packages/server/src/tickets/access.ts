@@ -5,7 +5,7 @@ import type { Tx } from '../platform/db/index.ts'
 import { findTicket, lockTicket, type Ref, type TicketRow } from './store.ts'
 
 /** Creator and assignee have a part in a ticket. */
-export const hasPart = (caller: Caller, ticket: Pick<TicketRow, 'created_by_id' | 'assignee_id'>): boolean =>
+const hasPart = (caller: Caller, ticket: Pick<TicketRow, 'created_by_id' | 'assignee_id'>): boolean =>
   caller.userId !== null && (ticket.created_by_id === caller.userId || ticket.assignee_id === caller.userId)
 
 /** May look at the ticket and what belongs to it. */

@@ -17,8 +17,7 @@ export const moves = {
   closed: ['submitted'],
 } as const satisfies Record<TicketStatus, readonly TicketStatus[]>
 
-export const mayMove = (from: TicketStatus, to: TicketStatus): boolean =>
-  (moves[from] as readonly TicketStatus[]).includes(to)
+const mayMove = (from: TicketStatus, to: TicketStatus): boolean => (moves[from] as readonly TicketStatus[]).includes(to)
 
 /** Throws TICKET_MOVE_ILLEGAL unless the table has this move. */
 export function requireMove(from: TicketStatus, to: TicketStatus): void {

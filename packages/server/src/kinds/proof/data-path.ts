@@ -4,7 +4,7 @@ import { pointerPart } from './formats/json.ts'
 
 /** `any` stands for every key or index. */
 export type Step = string | number | typeof any
-export const any = Symbol('any')
+const any = Symbol('any')
 
 export interface Place {
   /** Where it is, as a JSON Pointer. */

@@ -3,7 +3,7 @@
 import type { Evidence } from './validator.ts'
 
 /** 1 MiB: room for some 20,000 lines of configuration. Parsers take time linear in it; hostile YAML is the slowest, at seconds. */
-export const largestText = 1_048_576
+const largestText = 1_048_576
 
 /** How many levels of nesting any parsed document may have. */
 export const deepestNesting = 100

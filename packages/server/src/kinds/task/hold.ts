@@ -24,7 +24,7 @@ const entryOf = (row: held.HeldRow): Entry => ({
 })
 
 /** Admits what there is room for under these keys; answers what is to be put into the queue. Takes keys in their order. */
-export async function admit(tx: Tx, keys: Iterable<string>, now: number): Promise<Entry[]> {
+async function admit(tx: Tx, keys: Iterable<string>, now: number): Promise<Entry[]> {
   const entries: Entry[] = []
   for (const key of [...new Set(keys)].sort()) entries.push(...(await admitUnder(tx, key, now)))
   return entries

@@ -4,10 +4,9 @@ export { createBacklog } from './backlog.ts'
 export { builtinHandlers } from './builtin/index.ts'
 export { createEager, type Eager } from './eager.ts'
 export { createFeishu, type Feishu } from './feishu/feishu.ts'
-export type { Asked, DeadFilter, TaskFilter, TaskPage } from './filter.ts'
-export { type HandlerFolder, openHandlerFolder } from './folder/folder.ts'
+export { openHandlerFolder } from './folder/folder.ts'
 export { createHandlerPool } from './folder/pool.ts'
-export { createHandlers, type Handler, type Handlers, type TaskContext, TaskError } from './handler.ts'
+export { createHandlers, type Handler, TaskError } from './handler.ts'
 export { createHttpHandlers } from './http/http-handlers.ts'
 export { createSwitches } from './http/switches.ts'
 export { type AttemptEnded, attemptSpanId, createTaskLane } from './lane.ts'
@@ -15,7 +14,7 @@ export { createTaskMetrics } from './metrics.ts'
 export { loadTaskRecord, type TaskRecord } from './record.ts'
 export { createLeaseTexts } from './remote/lease-text.ts'
 export { createRemoteHandlers } from './remote/registry.ts'
-export { createWorkers, type Workers } from './remote/workers.ts'
+export { createWorkers } from './remote/workers.ts'
 export {
   concurrencyKeyHandlers,
   type Dispatching,
@@ -27,7 +26,7 @@ export {
   taskHandlers,
   workerHandlers,
 } from './routes.ts'
-export { openSandbox, SandboxUnavailable } from './script/sandbox.ts'
+export { openSandbox } from './script/sandbox.ts'
 export { createScripts, type Scripts } from './script/scripts.ts'
 export { createPayloads, type Payloads } from './sealed.ts'
 export {

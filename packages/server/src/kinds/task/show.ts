@@ -9,7 +9,7 @@ import type { CostRow } from './store-cost.ts'
 const parsed = <T>(json: string | null): T | null => (json === null ? null : (JSON.parse(json) as T))
 
 /** What runs is told from its lease: in its row it is pending until it is settled. */
-export const stateOf = (row: TaskRow): Task['state'] =>
+const stateOf = (row: TaskRow): Task['state'] =>
   row.state === 'pending' && row.lease_until !== null ? 'running' : row.state
 
 function statusOf(row: TaskRow): Task['status'] {

@@ -43,8 +43,8 @@ export function lastChunk(
 export type ChunkRow = Pick<Selectable<LogChunksTable>, 'first_line' | 'lines' | 'kept_at' | 'text'>
 
 /** Of one attempt, beyond which the oldest chunks go. */
-export const MAX_KEPT_CHARS = 2 * 1024 * 1024
-export const MAX_KEPT_LINES = 50_000
+const MAX_KEPT_CHARS = 2 * 1024 * 1024
+const MAX_KEPT_LINES = 50_000
 /** They go in eighths, not with each chunk. */
 const EIGHTHS = 8
 

@@ -9,7 +9,7 @@ import { loadDriver } from './driver.ts'
 const run = promisify(execFile)
 
 /** The database's own tools are missing or refused; the message is a sentence. */
-export class BackupToolFailed extends Error {
+class BackupToolFailed extends Error {
   override name = 'BackupToolFailed'
 }
 

@@ -39,7 +39,7 @@ const bookkeeping =
   'create table if not exists schema_migrations (version integer primary key, name text not null, checksum text not null, applied_at text not null)'
 
 /** The migrations still to run, given those that ran. Throws SchemaRefused for a newer or altered history. */
-export function pendingMigrations(
+function pendingMigrations(
   all: readonly Migration[],
   applied: readonly { version: number; checksum: string }[],
 ): Migration[] {

@@ -332,7 +332,7 @@ function findIbans(text: string, add: Add): void {
 }
 
 /** The check digit of cards (ISO/IEC 7812-1). */
-export function isLuhn(digits: string): boolean {
+function isLuhn(digits: string): boolean {
   let sum = 0
   for (let i = 0; i < digits.length; i++) {
     let digit = digits.charCodeAt(digits.length - 1 - i) - 48
@@ -343,7 +343,7 @@ export function isLuhn(digits: string): boolean {
 }
 
 /** The check digits of an IBAN (ISO 13616): moved to the end, letters as numbers, the remainder by 97 is 1. */
-export function isIban(text: string): boolean {
+function isIban(text: string): boolean {
   let rest = 0
   for (const char of text.slice(4) + text.slice(0, 4)) {
     const value = Number.parseInt(char, 36)

@@ -136,7 +136,7 @@ async function send(
 }
 
 /** What came back: JSON as it is, any other text cut to `max` characters. */
-export function responseOf(answer: Incoming, max: number): unknown {
+function responseOf(answer: Incoming, max: number): unknown {
   const text = answer.body.toString('utf8')
   try {
     return JSON.parse(text)

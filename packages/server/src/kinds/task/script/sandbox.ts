@@ -36,7 +36,7 @@ export interface Sandbox {
 }
 
 /** The machine has no tier that is safe enough. */
-export class SandboxUnavailable extends Error {
+class SandboxUnavailable extends Error {
   constructor(reason: string) {
     super(reason)
     this.name = 'SandboxUnavailable'
