@@ -27,6 +27,7 @@ const floors: readonly (readonly string[])[] = [
 /** Files at the top of src and the room that they belong to. */
 const topFiles: Record<string, string> = {
   'app.ts': 'app',
+  'app-chores.ts': 'app',
   'app-engine.ts': 'app',
   'app-ready.ts': 'app',
   'app-spans.ts': 'app',

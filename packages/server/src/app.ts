@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { api, type Endpoint, openapi } from '@writ/api'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { runChores } from './app-chores.ts'
 import { openEngine } from './app-engine.ts'
 import { readiness, recogniseStores, witnessLine } from './app-ready.ts'
 import { accessOf, headersOf, spanOfRequest } from './app-spans.ts'
@@ -29,7 +30,6 @@ import {
   createMail,
   createSealed,
   eventHandlers,
-  forgetOldDeliveries,
   webhookHandlers,
 } from './channels/index.ts'
 import { type Config, isLoopback } from './config.ts'
@@ -52,7 +52,6 @@ import {
   type Caller,
   createSeal,
   deriveKey,
-  listProjects,
   loadSecretKey,
   openIdentity,
   type PasswordCost,
@@ -92,7 +91,7 @@ import { lockDataDir } from './platform/lock.ts'
 import type { Logger } from './platform/log.ts'
 import { createMetrics, whileThere } from './platform/metrics.ts'
 import { noTracing, openTracing } from './platform/tracing.ts'
-import { artifactHandlers, findTraceId, removeErasedBytes, runHandlers } from './runs/index.ts'
+import { artifactHandlers, findTraceId, runHandlers } from './runs/index.ts'
 import { type Scheduler, scheduleHandlers } from './schedules/index.ts'
 import { assetHandlers, ticketHandlers } from './tickets/index.ts'
 import { version } from './version.ts'
@@ -539,15 +538,19 @@ export async function openApp(on: {
     ...(has('scheduler') ? [scheduler, counter].map((one) => one.run(stopping.signal)) : []),
     // A process that only accepts tasks knows the contracts too.
     ...(engine.folder ? [engine.folder.run(stopping.signal)] : []),
-    every(1_000, stopping.signal, log, engine.refresh),
-    every(60_000, stopping.signal, log, async () => {
-      await inProject(INSTANCE, () => identity.sweep())
-      await db.prepareMonths(clock.now())
-      // Bytes that were erased while the store was away, or just before a stop.
-      for (const { id } of await listProjects(db)) await removeErasedBytes({ db, blobs, clock }, id)
-      if (has('sequencer')) await sequencer.rotateDue({ days: config.logRotateDays, entries: config.logRotateEntries })
-      await forgetOldDeliveries(db, clock.now())
-    }),
+    ...runChores(
+      {
+        config,
+        log,
+        db,
+        blobs,
+        clock,
+        identity,
+        sequencer: has('sequencer') ? sequencer : undefined,
+        refreshHandlers: engine.refresh,
+      },
+      stopping.signal,
+    ),
   ]
   const failed = Promise.all(chores).then(() => new Promise<never>(() => {}))
   failed.catch(() => {})
@@ -590,12 +593,5 @@ export async function openApp(on: {
       await db.close()
       lock?.release()
     },
-  }
-}
-
-async function every(ms: number, stop: AbortSignal, log: Logger, work: () => Promise<void>): Promise<void> {
-  while (!stop.aborted) {
-    await work().catch((err) => log.warn({ err }, 'a chore failed and will be tried again'))
-    await sleep(ms, undefined, { signal: stop }).catch(() => {})
   }
 }

@@ -4,6 +4,7 @@ import type { Clock } from '../platform/clock.ts'
 import { type Database, INSTANCE } from '../platform/db/index.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
+import { createTrouble } from '../platform/trouble.ts'
 import { type Actor, append, appendUnfenced, SYSTEM } from './append.ts'
 import { type ContinuedLog, continueLog } from './continue-log.ts'
 import { dayOf } from './day-file.ts'
@@ -106,6 +107,10 @@ export function createSequencer(options: {
   // Somebody may lead, we or another process; without `run` this is a tool that works alone.
   let following = false
   const health = { leading: false, failing: null as string | null, integrated: 0 }
+  const trouble = createTrouble(log, {
+    stopped: 'audit events do not go into the log',
+    again: 'audit events go into the log again',
+  })
 
   async function openLog(row: store.Log): Promise<OpenLog> {
     const known = open.get(row.project_id)
@@ -388,7 +393,7 @@ export function createSequencer(options: {
         const began = performance.now()
         try {
           await work()
-          if (health.failing !== null) log.info('audit events go into the log again')
+          trouble.over()
           health.failing = null
           first.resolve()
         } catch (error) {
@@ -399,10 +404,8 @@ export function createSequencer(options: {
             break
           }
           // The outbox is durable: what could not be placed waits, and readiness says so.
-          const reason = error instanceof Error ? error.message : String(error)
-          // Once for each reason: a round comes four times a second, and a store may be away for hours.
-          if (reason !== health.failing) log.error({ err: error }, 'audit events could not be put into the log')
-          health.failing = reason
+          trouble.met(error)
+          health.failing = error instanceof Error ? error.message : String(error)
           await forgetLogs()
         }
         // A fixed pace, whatever is committed: one fsync group and one signature serve all of it. A round's own time counts, or

@@ -22,6 +22,7 @@ import {
 import { type Clock, rfc3339 } from '../platform/clock.ts'
 import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
 import type { Logger } from '../platform/log.ts'
+import { createTrouble } from '../platform/trouble.ts'
 import { tilesOf } from './anchored.ts'
 import { append, SYSTEM } from './append.ts'
 import { openNote } from './continuation.ts'
@@ -311,9 +312,10 @@ export function createWitnesses(options: {
     const leadership = await db.lead('witnesses', signal)
     const stop = AbortSignal.any([signal, leadership.lost])
     progress.clear()
+    const trouble = createTrouble(log, { stopped: 'witnesses are not asked', again: 'witnesses are asked again' })
     try {
       while (!stop.aborted) {
-        await round(by).catch((err) => log.warn({ err }, 'witnesses could not be asked'))
+        await round(by).then(trouble.over, trouble.met)
         await sleep(options.intervalMs, undefined, { signal: stop }).catch(() => {})
       }
     } finally {
@@ -324,9 +326,13 @@ export function createWitnesses(options: {
   return {
     async run(signal) {
       if (!policy || asked.length === 0) return
+      const trouble = createTrouble(log, {
+        stopped: 'the newest cosigned checkpoint is not read',
+        again: 'the newest cosigned checkpoint is read again',
+      })
       const following = (async () => {
         while (!signal.aborted) {
-          await refresh().catch((err) => log.warn({ err }, 'the newest cosigned checkpoint could not be read'))
+          await refresh().then(trouble.over, trouble.met)
           await sleep(options.intervalMs, undefined, { signal }).catch(() => {})
         }
       })()

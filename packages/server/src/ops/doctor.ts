@@ -307,7 +307,7 @@ async function checkLogs({ folders }: OpenPlace, db: Database): Promise<Finding[
           'logs',
           'CHECKPOINT_OLD',
           `${waiting} logs have events of more than a minute ago that are in no checkpoint`,
-          'If the server runs, look for "audit events could not be put into the log" in its log; if not, start it.',
+          'If the server runs, look for "audit events do not go into the log" in its log; if not, start it.',
         ),
   )
   found.push(

@@ -9,8 +9,8 @@ test('what keeps a loop from its work is said once for each reason, and once tha
   const said: string[] = []
   const destination = new Writable({
     write(line: Buffer, _encoding, done) {
-      const { level, msg, err } = JSON.parse(line.toString())
-      said.push(`${level}: ${msg}${err ? ` (${err.message})` : ''}`)
+      const { level, msg, err, reason } = JSON.parse(line.toString())
+      said.push(`${level}: ${msg}${err ? ` (${err.message})` : ''}${reason ? ` (${reason})` : ''}`)
       done()
     },
   })
@@ -23,7 +23,7 @@ test('what keeps a loop from its work is said once for each reason, and once tha
   trouble.over()
   trouble.met(new Error('no such column'))
   assert.deepEqual(said, [
-    'warn: nothing done, the database is away (database unavailable: refused 0 times)',
+    'warn: nothing done, the database is away (refused 0 times)',
     'error: nothing done (no such column)',
     'info: it goes on',
     'error: nothing done (no such column)',

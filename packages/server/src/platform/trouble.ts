@@ -15,10 +15,12 @@ export function createTrouble(log: Logger, words: { readonly stopped: string; re
   let reason: string | null = null
   return {
     met(error) {
-      const met = error instanceof Error ? error.message : String(error)
+      const met = textOf(error)
       if (met === reason) return
       reason = met
-      if (error instanceof DatabaseUnavailable) log.warn({ err: error }, `${words.stopped}, the database is away`)
+      // Every loop meets this one, and where in it says nothing.
+      if (error instanceof DatabaseUnavailable)
+        log.warn({ reason: textOf(error.cause) }, `${words.stopped}, the database is away`)
       else log.error({ err: error }, words.stopped)
     },
     over() {
@@ -28,3 +30,5 @@ export function createTrouble(log: Logger, words: { readonly stopped: string; re
     },
   }
 }
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -247,6 +247,7 @@ export function createWorker(on: WorkerSettings): Worker {
 
   const sweeping = createTrouble(log, { stopped: 'no leases swept', again: 'leases are swept again' })
   const claiming = createTrouble(log, { stopped: 'no runs claimed', again: 'runs are claimed again' })
+  const extending = createTrouble(log, { stopped: 'no leases extended', again: 'leases are extended again' })
 
   async function sweepUntil(stop: AbortSignal, first: () => void): Promise<void> {
     while (!stop.aborted) {
@@ -332,7 +333,7 @@ export function createWorker(on: WorkerSettings): Worker {
     if (beating) return
     beating = true
     beat()
-      .catch((err) => log.warn({ err }, 'leases could not be extended'))
+      .then(extending.over, extending.met)
       .finally(() => {
         beating = false
       })
