@@ -1,9 +1,9 @@
 /** The stores on which every scenario has to hold. */
 import { randomBytes } from 'node:crypto'
 import { after } from 'node:test'
-import { Client } from 'pg'
 import { createFakeClock } from '../packages/server/src/platform/clock.ts'
 import { openDatabase } from '../packages/server/src/platform/db/index.ts'
+import { addDatabase, addLogins, asSuperuser, databaseAt } from './servers/logins.ts'
 import { missingBackend } from './servers/missing-backend.ts'
 import { isBorrowed, missingPostgres, type Postgres, startPostgres } from './servers/postgres.ts'
 import { type StartOptions, TestSystem } from './test-system.ts'
@@ -33,18 +33,23 @@ export function backends(): readonly Backend[] {
         server ??= startPostgres()
         const { url } = await server
         const name = `writ_system_${randomBytes(6).toString('hex')}`
-        if (!isBorrowed()) {
+        const databaseUrl = databaseAt(url, name)
+        let env: Record<string, string>
+        if (isBorrowed()) {
+          // In a server of somebody else's no logins are made.
+          await asSuperuser(url, `create database ${name}`)
+          env = { DATABASE_URL: databaseUrl }
+        } else {
           migrated ??= addMigrated(url)
           await migrated
+          env = await addDatabase(url, name, MIGRATED)
         }
-        await execute(url, `create database ${name}${isBorrowed() ? '' : ` template ${MIGRATED}`}`)
-        const own = new URL(url)
-        own.pathname = `/${name}`
         return TestSystem.start({
           ...options,
-          env: { ...options.env, DATABASE_URL: own.href },
+          databaseUrl,
+          env: { ...options.env, ...env },
           async afterwards() {
-            await execute(url, `drop database ${name} with (force)`)
+            await asSuperuser(url, `drop database ${name} with (force)`)
           },
         })
       },
@@ -59,16 +64,10 @@ const MIGRATED = 'writ_migrated'
  * takes twice as long. Nothing to do where there is one.
  */
 export async function addMigrated(url: string): Promise<void> {
-  const [found] = await execute(url, `select from pg_database where datname = '${MIGRATED}'`)
+  const [found] = await asSuperuser(url, `select from pg_database where datname = '${MIGRATED}'`)
   if (found) return
-  await execute(url, `create database ${MIGRATED}`)
-  const own = new URL(url)
-  own.pathname = `/${MIGRATED}`
-  await (await openDatabase({ url: own.href }, createFakeClock())).close()
-}
-
-async function execute(url: string, statement: string): Promise<unknown[]> {
-  const client = new Client({ connectionString: url })
-  await client.connect()
-  return (await client.query(statement).finally(() => client.end())).rows
+  await addLogins(url)
+  const { DATABASE_URL, WRIT_MIGRATION_URL } = await addDatabase(url, MIGRATED)
+  const settings = { url: DATABASE_URL, migrationUrl: WRIT_MIGRATION_URL }
+  await (await openDatabase(settings, createFakeClock())).close()
 }

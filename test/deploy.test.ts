@@ -8,6 +8,7 @@ import { test } from 'node:test'
 import type { Submitted } from '@writ/api'
 import { parse, stringify } from 'yaml'
 import { missingBackend } from './servers/missing-backend.ts'
+import { isBorrowed, missingPostgres, startPostgres } from './servers/postgres.ts'
 import { TestSystem } from './test-system.ts'
 import { ok } from './verifies.ts'
 
@@ -85,6 +86,40 @@ test('the composition starts what its files configure, and opens nothing to the 
   }
   for (const file of globSync('**/*.yaml', { cwd: deploy }))
     parse(readFileSync(path.join(deploy, file), 'utf8'), { merge: true })
+})
+
+const withoutPostgres =
+  missingBackend('PostgreSQL', missingPostgres()) ||
+  (isBorrowed() && 'another server of PostgreSQL gets no logins of ours')
+test('the database of the composition has two logins, and the server runs as neither owner nor superuser', {
+  skip: withoutPostgres,
+}, async () => {
+  const postgres = await startPostgres()
+  try {
+    const { port, username } = new URL(postgres.url)
+    const passwords = { OWNER_PASSWORD: "own'er", SERVER_PASSWORD: 'server' }
+    execFileSync('bash', [path.join(deploy, 'postgres/logins.sh')], {
+      env: { PATH: process.env.PATH, PGHOST: '127.0.0.1', PGPORT: port, POSTGRES_USER: username, ...passwords },
+    })
+    const { services } = parse(readFileSync(path.join(deploy, 'compose.yaml'), 'utf8'), { merge: true }) as {
+      services: { writ: { environment: Record<string, string> } }
+    }
+    const settings = Object.entries(services.writ.environment).filter(([, value]) => value.startsWith('postgres://'))
+    const env = Object.fromEntries(
+      settings.map(([name, url]) => [
+        name,
+        url
+          .replace(/\$\{(\w+):\?[^}]*\}/, (_, asked: keyof typeof passwords) => encodeURIComponent(passwords[asked]))
+          .replace('@postgres:5432', `@127.0.0.1:${port}`),
+      ]),
+    )
+    assert.deepEqual(Object.keys(env), ['DATABASE_URL', 'WRIT_MIGRATION_URL'])
+    await using sys = await TestSystem.start({ env })
+    assert.deepEqual(sys.app.notes, [])
+    ok(await sys.employee.post('/tickets', { title: 'x' }))
+  } finally {
+    await postgres.stop()
+  }
 })
 
 test('what ships logs asks of Alloy only what the pinned version knows', () => {

@@ -20,6 +20,8 @@ import { checkTasks } from './tasks/check.ts'
 export interface StartOptions {
   /** Settings as environment variables, above the test's own. */
   readonly env?: Readonly<Record<string, string>>
+  /** The database as its superuser sees it, for what is done behind the server's back; DATABASE_URL when left out. */
+  readonly databaseUrl?: string
   /** A server process of its own (`node packages/server/src/main.js`), which can be killed; otherwise in this process, which is quicker. */
   readonly process?: boolean
   /** Handlers of tasks, whose names begin with `test.`; only in this process. */
@@ -45,7 +47,7 @@ export interface TestSystem extends AsyncDisposable {
   readonly folder: string
   /** The server of this process, for what has no endpoint. */
   readonly app: App
-  /** The PostgreSQL database, or undefined for SQLite. */
+  /** The PostgreSQL database as its superuser sees it, or undefined for SQLite. */
   readonly databaseUrl: string | undefined
   /** http://127.0.0.1:port */
   readonly base: string
@@ -152,10 +154,11 @@ export const TestSystem = {
     const employee = await hire('employee', 'employee', 'employee123')
     const bob = await hire('bob', 'employee')
     const kept = new Map<string, string>()
+    const databaseUrl = options.databaseUrl ?? options.env?.DATABASE_URL
 
     const system: TestSystem = {
       folder,
-      databaseUrl: options.env?.DATABASE_URL,
+      databaseUrl,
       get app() {
         assert.ok(running?.app, 'the server is none of this process')
         return running.app
@@ -187,7 +190,7 @@ export const TestSystem = {
         clock.set(ms)
         for (const one of people) one.forget()
       },
-      check: () => checkEverything({ admin, folder, kept, databaseUrl: current.env?.DATABASE_URL }),
+      check: () => checkEverything({ admin, folder, kept, databaseUrl }),
       log: () => said,
       async kill9() {
         await running?.kill9()

@@ -7,8 +7,9 @@ import { after, test } from 'node:test'
 import { backup, restore, verifyOffline } from '@writ/server/ops'
 import { decodeEntry, splitBundle } from '@writ/tlog'
 import pg from 'pg'
+import { addDatabase, addLogins } from '../servers/logins.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
-import { missingPostgres, startPostgres } from '../servers/postgres.ts'
+import { missingPostgres, type Postgres, startPostgres } from '../servers/postgres.ts'
 import { prepareWrit, type Writ } from '../servers/writ.ts'
 import { startLoad } from './load.ts'
 
@@ -106,11 +107,13 @@ test('SQLite: a backup made under load is restored elsewhere, and the log contin
 const skip = missingBackend('PostgreSQL', missingPostgres())
 test('PostgreSQL: a backup made under load is restored into another database', { skip }, async () => {
   const [postgres, other] = [await startPostgres(), await startPostgres()]
+  // By the owner, who is no superuser: into a server that has never heard of Writ's roles.
+  const prepare = async ({ url }: Postgres) => {
+    await addLogins(url)
+    return prepareWrit({ folder: await makeFolder(), env: await addDatabase(url, 'writ') })
+  }
   try {
-    await survive(
-      await prepareWrit({ folder: await makeFolder(), databaseUrl: postgres.url }),
-      await prepareWrit({ folder: await makeFolder(), databaseUrl: other.url }),
-    )
+    await survive(await prepare(postgres), await prepare(other))
   } finally {
     await postgres.stop()
     await other.stop()

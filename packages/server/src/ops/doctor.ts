@@ -249,7 +249,7 @@ function schemaFinding({ schema, known, foreign }: StoreState): Finding {
     : fine('schema', 'SCHEMA_NEWER', `schema ${schema}, the newest`)
 }
 
-function fenceFindings({ unfenced, mightyLogin, schema }: StoreState): Finding[] {
+function fenceFindings({ unfenced, mightyLogin, fencedOwner, schema }: StoreState): Finding[] {
   const found: Finding[] = []
   if (schema > 0 && unfenced.length > 0)
     found.push(
@@ -268,6 +268,15 @@ function fenceFindings({ unfenced, mightyLogin, schema }: StoreState): Finding[]
         'LOGIN_MIGHTY',
         'the login of DATABASE_URL may bypass row-level security',
         'Give the owner in WRIT_MIGRATION_URL and a plain login in DATABASE_URL.',
+      ),
+    )
+  if (fencedOwner !== null)
+    found.push(
+      warn(
+        'backups',
+        'BACKUP_FENCED',
+        `"${fencedOwner}" sees the rows of one project at a time, so "writ backup" cannot dump the database`,
+        `Let a superuser run once: alter role ${fencedOwner} bypassrls`,
       ),
     )
   return found

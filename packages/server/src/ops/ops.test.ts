@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, test } from 'node:test'
+import { addDatabase, addLogins, asSuperuser, databaseAt } from '../../../../test/servers/logins.ts'
 import { missingBackend } from '../../../../test/servers/missing-backend.ts'
 import { missingPostgres, startPostgres } from '../../../../test/servers/postgres.ts'
 import { backup, checkConfig, type Diagnosis, doctor, initSample, type Place, verifyOffline } from './index.ts'
@@ -150,11 +151,56 @@ test('on PostgreSQL the doctor looks at the fences and the login', { skip }, asy
     const well = await doctor(place)
     assert.deepEqual(bad(well), [])
     assert.equal(warned(well).includes('LOGIN_MIGHTY'), true)
-    const { Client } = await import('pg').then((module) => module.default)
-    const client = new Client({ connectionString: postgres.url })
-    await client.connect()
-    await client.query('alter table tickets no force row level security').finally(() => client.end())
+    await asSuperuser(postgres.url, 'alter table tickets no force row level security')
     assert.deepEqual(bad(await doctor(place)), ['RLS_OFF'])
+  } finally {
+    await postgres.stop()
+  }
+})
+
+test('with an owner and a plain login one start is enough, and what it lacks is said with what to do', {
+  skip,
+}, async () => {
+  const postgres = await startPostgres()
+  try {
+    await addLogins(postgres.url)
+    const place = await makePlace(await addDatabase(postgres.url, 'writ'))
+    await initSample(place)
+    const well = await doctor(place)
+    assert.deepEqual([bad(well), warned(well)], [[], []])
+
+    await asSuperuser(postgres.url, 'alter role writ_owner nobypassrls nocreaterole')
+    assert.deepEqual(warned(await doctor(place)), ['BACKUP_FENCED'])
+    await assert.rejects(backup({ ...place, to: path.join(place.cwd!, 'backup') }), {
+      name: 'BackupToolFailed',
+      message: /^The login "writ_owner" sees the rows of one project at a time.*: alter role writ_owner bypassrls$/,
+    })
+
+    await asSuperuser(postgres.url, 'create role writ_other login')
+    const DATABASE_URL = databaseAt(postgres.url, 'writ', 'writ_other')
+    await assert.rejects(initSample({ ...place, env: { ...place.env, DATABASE_URL } }), {
+      message: /"writ_other" of DATABASE_URL is no member .*: grant writ_app, writ_sequencer to writ_other$/,
+    })
+  } finally {
+    await postgres.stop()
+  }
+})
+
+test('an owner who may make no roles is given them by a superuser', { skip }, async () => {
+  const postgres = await startPostgres()
+  try {
+    for (const statement of [
+      'create role writ_app',
+      'create role writ_sequencer',
+      'create role writ_owner login',
+      'create role writ_server login',
+      'grant writ_app, writ_sequencer to writ_owner with admin option',
+    ])
+      await asSuperuser(postgres.url, statement)
+    const place = await makePlace(await addDatabase(postgres.url, 'writ'))
+    await initSample(place)
+    const found = await doctor(place)
+    assert.deepEqual([bad(found), warned(found)], [[], ['BACKUP_FENCED']])
   } finally {
     await postgres.stop()
   }

@@ -3,8 +3,7 @@ import { execFile } from 'node:child_process'
 import { open } from 'node:fs/promises'
 import { backup, DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
-import type pg from 'pg'
-import { loadDriver } from './driver.ts'
+import { withClient } from './driver.ts'
 
 const run = promisify(execFile)
 
@@ -38,8 +37,21 @@ export async function copySqlite(file: string, to: string): Promise<void> {
   await handle.sync().finally(() => handle.close())
 }
 
-/** Dumps a PostgreSQL database in pg_dump's custom format, as of one moment, beside running servers. */
+/**
+ * Dumps a PostgreSQL database in pg_dump's custom format, as of one moment, beside running servers. Throws BackupToolFailed, also
+ * where the login cannot see the rows of every project: the fences hold for an owner too, and pg_dump refuses to dump a part.
+ */
 export async function dumpPostgres(url: string, to: string): Promise<void> {
+  await withClient(url, 'writ_backup', async (client) => {
+    const { rows } = await client.query<{ all: boolean; login: string; quoted: string }>(
+      'select rolsuper or rolbypassrls as all, rolname as login, quote_ident(rolname) as quoted from pg_roles where rolname = current_user',
+    )
+    const { all, login, quoted } = rows[0]!
+    if (!all)
+      throw new BackupToolFailed(
+        `The login "${login}" sees the rows of one project at a time, so it cannot dump the database. Let a superuser run this once: alter role ${quoted} bypassrls`,
+      )
+  })
   await tool('pg_dump', url, ['--format=custom', '--no-owner', `--file=${to}`])
   const handle = await open(to, 'r+')
   await handle.sync().finally(() => handle.close())
@@ -47,7 +59,7 @@ export async function dumpPostgres(url: string, to: string): Promise<void> {
 
 /** Puts a dump into an empty database, in one transaction. The roles that it grants to are made first. */
 export async function restorePostgres(url: string, from: string): Promise<void> {
-  await withClient(url, async (client) => {
+  await withClient(url, 'writ_backup', async (client) => {
     for (const role of ['writ_app', 'writ_sequencer']) {
       const { rowCount } = await client.query('select from pg_roles where rolname = $1', [role])
       if (rowCount === 0)
@@ -63,23 +75,12 @@ export async function restorePostgres(url: string, from: string): Promise<void> 
 
 /** Whether there is anything of ours in a PostgreSQL database. */
 export const isEmptyPostgres = (url: string): Promise<boolean> =>
-  withClient(url, async (client) => {
+  withClient(url, 'writ_backup', async (client) => {
     const { rows } = await client.query<{ there: boolean }>(
       `select to_regclass('schema_migrations') is not null or to_regclass('projects') is not null as there`,
     )
     return !rows[0]!.there
   })
-
-async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new (await loadDriver()).Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
-  client.on('error', () => {})
-  await client.connect()
-  try {
-    return await work(client)
-  } finally {
-    await client.end()
-  }
-}
 
 /** The password goes through the environment: every user of a machine can read arguments. */
 async function tool(name: string, url: string, args: readonly string[]): Promise<void> {

@@ -1,7 +1,8 @@
 /** What an operator wants to know of a store that may be in any state; reads only, and never migrates. */
 import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
-import { loadDriver } from './driver.ts'
+import type { Client } from 'pg'
+import { withClient } from './driver.ts'
 import { foreignInPostgres, foreignInSqlite, loadMigrations } from './migrate.ts'
 import type { DatabaseSettings } from './open.ts'
 import { tenantTables } from './tables.ts'
@@ -15,6 +16,8 @@ export interface StoreState {
   readonly foreign: readonly string[]
   /** PostgreSQL: the login is a superuser or may bypass row-level security, so the fence depends on Writ's `set role`. */
   readonly mightyLogin: boolean
+  /** PostgreSQL: who migrates and backs up, if row-level security hides rows from that login. */
+  readonly fencedOwner: string | null
   /** PostgreSQL: tables of projects without an enforced fence, and fenced tables that their role may bypass. */
   readonly unfenced: readonly string[]
   /** Name and version of the database. */
@@ -25,7 +28,7 @@ export interface StoreState {
 export async function inspectStore(settings: DatabaseSettings): Promise<StoreState> {
   return settings.url.startsWith('sqlite:')
     ? inspectSqlite(settings.url.slice('sqlite:'.length))
-    : inspectPostgres(settings.url)
+    : inspectPostgres(settings)
 }
 
 function inspectSqlite(file: string): StoreState {
@@ -34,6 +37,7 @@ function inspectSqlite(file: string): StoreState {
     schema: 0,
     known,
     mightyLogin: false,
+    fencedOwner: null,
     unfenced: [],
     foreign: [],
     version: `SQLite ${process.versions.sqlite ?? ''}`,
@@ -50,23 +54,22 @@ function inspectSqlite(file: string): StoreState {
   }
 }
 
-async function inspectPostgres(url: string): Promise<StoreState> {
+async function inspectPostgres({ url, migrationUrl }: DatabaseSettings): Promise<StoreState> {
   const known = loadMigrations('postgres').at(-1)?.version ?? 0
-  const client = new (await loadDriver()).Client({
-    connectionString: url,
-    connectionTimeoutMillis: 5_000,
-    application_name: 'writ_doctor',
-  })
-  client.on('error', () => {})
-  await client.connect()
-  try {
-    const { rows: about } = await client.query<{ mighty: boolean; version: string; there: boolean }>(
-      `select rolsuper or rolbypassrls as mighty, current_setting('server_version') as version,
-              to_regclass('schema_migrations') is not null as there
-       from pg_roles where rolname = current_user`,
+  const server = await withClient(url, 'writ_doctor', loginOf)
+  return withClient(migrationUrl ?? url, 'writ_doctor', async (client) => {
+    const owner = await loginOf(client)
+    const { rows } = await client.query<{ version: string; there: boolean }>(
+      `select current_setting('server_version') as version, to_regclass('schema_migrations') is not null as there`,
     )
-    const { mighty, version, there } = about[0]!
-    const state = { known, mightyLogin: mighty, foreign: [], version: `PostgreSQL ${version}` }
+    const { version, there } = rows[0]!
+    const state = {
+      known,
+      mightyLogin: server.mighty,
+      fencedOwner: owner.mighty ? null : owner.name,
+      foreign: [],
+      version: `PostgreSQL ${version}`,
+    }
     if (!there) return { ...state, schema: 0, unfenced: [], foreign: await foreignInPostgres(client) }
     const { rows: applied } = await client.query<{ schema: number }>(
       'select coalesce(max(version), 0)::int as schema from schema_migrations',
@@ -81,7 +84,13 @@ async function inspectPostgres(url: string): Promise<StoreState> {
       [[...tenantTables]],
     )
     return { ...state, schema: applied[0]!.schema, unfenced: open.map((row) => row.name) }
-  } finally {
-    await client.end()
-  }
+  })
+}
+
+/** A login, and whether row-level security holds nothing back from it. */
+async function loginOf(client: Client): Promise<{ name: string; mighty: boolean }> {
+  const { rows } = await client.query<{ name: string; mighty: boolean }>(
+    'select rolname as name, rolsuper or rolbypassrls as mighty from pg_roles where rolname = current_user',
+  )
+  return rows[0]!
 }

@@ -119,9 +119,13 @@ export function migrateSqlite(file: string, now: string): number {
   }
 }
 
-/** Brings a PostgreSQL database to the newest schema, as its owner, under an advisory lock, in one transaction. */
-export async function migratePostgres(url: string, now: string): Promise<number> {
-  const client = new (await loadDriver()).Client({ connectionString: url, application_name: 'writ_migrate' })
+/**
+ * Brings a PostgreSQL database to the newest schema, as its owner, under an advisory lock, in one transaction, and lets in the login
+ * of `server`, the URL under which it will be served. Throws SchemaRefused, also where the owner may not let it in.
+ */
+export async function migratePostgres(url: string, server: string, now: string): Promise<number> {
+  const { Client } = await loadDriver()
+  const client = new Client({ connectionString: url, application_name: 'writ_migrate' })
   await client.connect()
   try {
     await client.query('begin')
@@ -142,9 +146,31 @@ export async function migratePostgres(url: string, now: string): Promise<number>
       ])
     }
     await client.query(`select writ_make_partitions($1::timestamptz, 3)`, [now])
+    await letIn(client, new Client({ connectionString: server }).user)
     await client.query('commit')
     return pending.length
   } finally {
     await client.end()
+  }
+}
+
+/** Makes a login a member of the roles that a server runs as, if it is none. */
+async function letIn(client: Client, login: string | undefined): Promise<void> {
+  const { rows } = await client.query<{ owner: string; quoted: string; needed: boolean }>(
+    `select current_user as owner, quote_ident(rolname) as quoted,
+            not (pg_has_role(oid, 'writ_app', 'member') and pg_has_role(oid, 'writ_sequencer', 'member')) as needed
+     from pg_roles where rolname = $1 and rolname <> current_user`,
+    [login],
+  )
+  // Whoever migrates is a member since the first migration; and a login that is not there will be told so.
+  const found = rows[0]
+  if (!found?.needed) return
+  try {
+    await client.query(`grant writ_app, writ_sequencer to ${found.quoted}`)
+  } catch (cause) {
+    throw new SchemaRefused(
+      `The login "${login}" of DATABASE_URL is no member of the roles writ_app and writ_sequencer, and "${found.owner}" of WRIT_MIGRATION_URL may not make it one. Nothing was changed. Let a superuser do it once: grant writ_app, writ_sequencer to ${found.quoted}`,
+      { cause },
+    )
   }
 }

@@ -22,7 +22,7 @@ export async function openDatabase(settings: DatabaseSettings, clock: Clock): Pr
     return openSqlite(file)
   }
   try {
-    await migratePostgres(settings.migrationUrl ?? settings.url, now)
+    await migratePostgres(settings.migrationUrl ?? settings.url, settings.url, now)
   } catch (error) {
     if (error instanceof SchemaRefused) throw error
     throw new DatabaseUnavailable(error)
