@@ -168,6 +168,9 @@ test('with an owner and a plain login one start is enough, and what it lacks is 
     await initSample(place)
     const well = await doctor(place)
     assert.deepEqual([bad(well), warned(well)], [[], []])
+    // Limits that a URL may have, and of which pg_dump has never heard.
+    const WRIT_MIGRATION_URL = `${place.env!.WRIT_MIGRATION_URL}?query_timeout=60000&idle_in_transaction_session_timeout=30000`
+    await backup({ ...place, env: { ...place.env, WRIT_MIGRATION_URL }, to: path.join(place.cwd!, 'first') })
 
     await asSuperuser(postgres.url, 'alter role writ_owner nobypassrls nocreaterole')
     assert.deepEqual(warned(await doctor(place)), ['BACKUP_FENCED'])

@@ -82,11 +82,19 @@ export const isEmptyPostgres = (url: string): Promise<boolean> =>
     return !rows[0]!.there
   })
 
+/**
+ * What of a URL libpq knows as well (https://www.postgresql.org/docs/15/libpq-connect.html#LIBPQ-PARAMKEYWORDS). It refuses a URL with
+ * anything else, and time limits of the driver are none of its tools' business.
+ */
+const SHARED = new Set(['host', 'port', 'options', 'sslmode', 'sslcert', 'sslkey', 'sslrootcert', 'connect_timeout'])
+
 /** The password goes through the environment: every user of a machine can read arguments. */
 async function tool(name: string, url: string, args: readonly string[]): Promise<void> {
   const address = new URL(url)
   const password = decodeURIComponent(address.password)
   address.password = ''
+  for (const parameter of [...address.searchParams.keys()])
+    if (!SHARED.has(parameter)) address.searchParams.delete(parameter)
   const named = args.some((arg) => arg === '--dbname=')
     ? args.map((arg) => (arg === '--dbname=' ? `--dbname=${address.href}` : arg))
     : [...args, `--dbname=${address.href}`]
