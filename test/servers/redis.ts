@@ -15,7 +15,14 @@ export type RedisOptions = {
   keep?: 'nothing' | 'all'
   /** A password that clients must give. */
   password?: string
+  /** The URL is that of a user who may do no more than docs/operate.md says. */
+  limited?: boolean
 }
+
+/** As in docs/operate.md, "Queues". */
+const LIMITED =
+  '~{writ:* &writ:* -@all +@connection +@read +@write +@stream +@scripting +@transaction +@pubsub +info +time +cluster'
+const LIMITED_LOGIN = 'writ:limited@'
 
 export type RedisServer = {
   /** redis://127.0.0.1:port/0, with the password if there is one. */
@@ -42,7 +49,8 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   const [port] = await freePorts(1)
   const folder = await mkdtemp(path.join(tmpdir(), 'writ-redis-'))
   const server = await startNode(folder, port!, options, [])
-  const secret = options.password === undefined ? '' : `:${encodeURIComponent(options.password)}@`
+  const password = options.password === undefined ? '' : `:${encodeURIComponent(options.password)}@`
+  const secret = options.limited ? LIMITED_LOGIN : password
   return {
     url: `redis://${secret}127.0.0.1:${port}/0`,
     port: port!,
@@ -64,7 +72,9 @@ export type RedisCluster = {
 }
 
 /** Three masters that share the slots. */
-export async function startRedisCluster(): Promise<RedisCluster> {
+export async function startRedisCluster({
+  limited = false,
+}: Pick<RedisOptions, 'limited'> = {}): Promise<RedisCluster> {
   const ports = await freePorts(6)
   const folder = await mkdtemp(path.join(tmpdir(), 'writ-redis-cluster-'))
   const nodes: Node[] = []
@@ -78,7 +88,7 @@ export async function startRedisCluster(): Promise<RedisCluster> {
       mkdirSync(own)
       const bus = ports[3 + nodes.length]!
       nodes.push(
-        await startNode(own, port, { keep: 'all' }, [
+        await startNode(own, port, { keep: 'all', limited }, [
           '--cluster-enabled',
           'yes',
           '--cluster-port',
@@ -91,7 +101,7 @@ export async function startRedisCluster(): Promise<RedisCluster> {
     const addresses = ports.slice(0, 3).map((port) => `127.0.0.1:${port}`)
     await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes'])
     for (const port of ports.slice(0, 3)) await agreeing(port)
-    return { url: `redis://127.0.0.1:${ports[0]}/0`, nodes, stop }
+    return { url: `redis://${limited ? LIMITED_LOGIN : ''}127.0.0.1:${ports[0]}/0`, nodes, stop }
   } catch (error) {
     await stop()
     throw error
@@ -105,6 +115,7 @@ async function startNode(folder: string, port: number, options: RedisOptions, mo
     ...['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', ''],
     ...(options.keep === 'all' ? ['--appendonly', 'yes', '--appendfsync', 'always'] : ['--appendonly', 'no']),
     ...(options.password === undefined ? [] : ['--requirepass', options.password]),
+    ...(options.limited ? ['--user', 'writ', 'on', '>limited', ...LIMITED.split(' ')] : []),
     ...more,
   ]
   let server: Guarded

@@ -68,11 +68,11 @@ after(async () => {
   for (const started of [server, redis, cluster]) await (await started)?.stop()
 })
 const redisBackend = async (): Promise<Backend> => {
-  redis ??= startRedis()
+  redis ??= startRedis({ limited: true })
   return { backend: 'redis', redisUrl: (await redis).url }
 }
 const clusterBackend = async (): Promise<Backend> => {
-  cluster ??= startRedisCluster()
+  cluster ??= startRedisCluster({ limited: true })
   return { backend: 'redis', redisUrl: (await cluster).url }
 }
 
