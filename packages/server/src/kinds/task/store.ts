@@ -161,8 +161,7 @@ function predicate(want: Wanted): RawBuilder<boolean> {
   // The same for those that have one key or the other; by it and in the order of lists, so that it costs by what is shown.
   if (want.concurrency_key !== undefined)
     all.push(sql`runs.concurrency_key is not null and runs.concurrency_key = ${want.concurrency_key}`)
-  if (want.unique_key !== undefined)
-    all.push(sql`runs.unique_key is not null and runs.unique_key = ${want.unique_key}`)
+  if (want.unique_key !== undefined) all.push(sql`runs.unique_key is not null and runs.unique_key = ${want.unique_key}`)
   if (want.parent !== undefined) all.push(sql`runs.parent_run_id = ${want.parent} and runs.parent_run_id is not null`)
   if (want.numbers !== undefined) all.push(sql`runs.number between ${want.numbers[0]} and ${want.numbers[1]}`)
   // Ids begin with the time at which they were made, which is that of the row or, in a burst, a little later: by them partitions
