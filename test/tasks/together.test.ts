@@ -80,6 +80,19 @@ function handlers() {
         },
         { maxAttempts: 2 },
       ),
+      handlerOf('test.late', async (input, ctx) => {
+        const dispatch = (name: string) =>
+          ctx.dispatch(name, { handler: 'test.echo', input: name }).then(
+            () => note(`${name} dispatched`),
+            (error: unknown) => note(`${name} ${(error as { code?: string }).code}`),
+          )
+        await dispatch('before')
+        open.set('after the end', () => void dispatch('after the end'))
+        // It does not listen to the signal, and catches what it is told.
+        await new Promise<void>((resolve) => open.set(String(input), resolve))
+        await dispatch('late')
+        return 'nevertheless'
+      }),
       handlerOf('test.wrong', async (_, ctx) => ctx.dispatch('x', { handler: 'no.such.handler' })),
     ],
   }
@@ -287,6 +300,35 @@ scenario('whoever cancels a parent cancels what it dispatched', async ({ system,
   assert.equal(children.length, 2)
   await by.write((tx) => system.app.tasks.cancel(tx, by.caller, parent.id, null))
   for (const { id } of [parent, ...children]) assert.equal((await by.settled(id)).state, 'cancelled')
+})
+
+scenario('a task that was asked to stop dispatches nothing more, nor does one that has ended', async (on) => {
+  const { system, by, work } = on
+  const children = (parent: string) =>
+    by.read((tx) => system.app.tasks.list(tx, by.caller, { parent }, { limit: 9, skip: 0 }))
+  const stopped = await by.dispatch('test.late', 'go on')
+  await until('it runs', async () => work.ran.includes('before dispatched'))
+  await by.write((tx) => system.app.tasks.cancel(tx, by.caller, stopped.id, 'no more'))
+  work.letGo('go on')
+  const ended = await by.settled(stopped.id)
+  assert.deepEqual([ended.state, ended.error_code, ended.error], ['cancelled', 'CANCELLED', 'Cancelled: no more'])
+  assert.deepEqual(
+    work.ran.filter((line) => line.includes('late')),
+    ['late TASK_STOPPING'],
+  )
+  assert.equal((await children(stopped.id)).length, 1)
+
+  const done = await by.dispatch('test.late', 'to its end')
+  await until('it runs', async () => work.ran.filter((line) => line === 'before dispatched').length === 2)
+  work.letGo('to its end')
+  assert.equal((await by.settled(done.id)).state, 'completed')
+  work.letGo('after the end')
+  await until('it was told', async () => work.ran.includes('after the end LEASE_LOST'))
+  assert.equal((await children(done.id)).length, 2)
+  assert.deepEqual(
+    (await by.find(done.id)).steps.map(({ name }) => name),
+    ['before', 'late'],
+  )
 })
 
 scenario('a task waits for its own children only, and a dispatch that is refused says why', async ({ by }) => {

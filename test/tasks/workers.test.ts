@@ -336,6 +336,34 @@ for (const [name, backend] of [...stores.map((one) => [one.name, one] as const),
 }
 
 for (const backend of stores) {
+  test(`what a worker has that was asked to stop dispatches nothing more (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    const on = await sceneOf(system)
+    await on.claim('parts', ['parent', 'part'])
+    // One that does not hear that it is to stop, and fails with what it was told.
+    const id = await on.dispatch('parent', {}, { max_attempts: 3 })
+    const [first] = await on.claim('parts', ['parent'])
+    const child = (name: string) => ({ lease: first!.lease, name, task: { handler: 'part' } })
+    const dispatch = (name: string) => on.by.post<{ code?: string; id?: string }>('/workers/dispatch', child(name))
+    const early = await dispatch('early')
+    assert.equal(early.status, 200)
+    await system.admin.post(`/tasks/${id}/cancel`, { reason: 'no more' })
+    assert.equal((await on.get(early.body.id!)).state, 'cancelled')
+    const late = await dispatch('late')
+    assert.deepEqual([late.status, late.body.code], [409, 'TASK_STOPPING'])
+    // What was dispatched before is answered as ever.
+    assert.deepEqual((await dispatch('early')).body, early.body)
+    const failed = { outcome: 'failed', error_code: 'TASK_STOPPING', error: 'told so', retryable: false }
+    assert.equal(await on.settle(first!.lease, failed), true)
+    const ended = await on.get(id)
+    assert.deepEqual([ended.state, ended.error_code, ended.error], ['cancelled', 'CANCELLED', 'Cancelled: no more'])
+    assert.equal((await system.admin.get<Submitted[]>(`/tasks?parent=${id}`)).body.length, 1)
+    await system.settle()
+    await system.check()
+  })
+
   test(`another worker finishes what a killed one began, once (${backend.name})`, { skip: backend.skip }, async () => {
     await using system = await backend.start({ fakeClock: true })
     const on = await sceneOf(system)

@@ -5,6 +5,7 @@ import { AppError } from '../../platform/app-error.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
 import { type Clock, rfc3339 } from '../../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
+import type { Lease } from '../../queue/index.ts'
 import { isFinal } from '../../runs/index.ts'
 import { type Dispatched, type Outcome, TaskError } from './handler.ts'
 import { pauseKey } from './hold.ts'
@@ -23,13 +24,21 @@ export interface AtWork {
   readonly project: string
   readonly row: Pick<store.WorkRow, 'id' | 'executed_by_id' | 'trace_id' | 'concurrency_key'>
   readonly attempt: number
-  /** Asked in the transaction of each change; throws when the work is somebody else's by now. */
-  readonly allowed?: (tx: Tx) => Promise<void>
+  /** Asked in the transaction of each change; throws when the work is somebody else's by now, or over. */
+  readonly allowed: (tx: Tx) => Promise<void>
+}
+
+/** Whose lease it is, until this transaction ends. Throws LEASE_LOST. */
+export async function requireHolder(tx: Tx, { runId, fence }: Pick<Lease, 'runId' | 'fence'>): Promise<void> {
+  if (!(await store.isHolder(tx, runId, fence, 'lock'))) throw new AppError('LEASE_LOST')
 }
 
 /** What a task may do with other tasks while it runs. Throws TaskError; no try mends one that is not retryable. */
 export interface Children {
-  /** Dispatches a task, once for each name whatever attempts come; the person who dispatched the parent asks for it. */
+  /**
+   * Dispatches a task, once for each name whatever attempts come; the person who dispatched the parent asks for it. One that was asked
+   * to stop dispatches nothing more, TASK_STOPPING: what it dispatched is cancelled with it, and this would come too late for that.
+   */
   dispatch(work: AtWork, name: string, task: NewTask): Promise<Dispatched>
   /** What a child came to; null while it has not ended. */
   outcome(work: AtWork, id: string): Promise<Outcome | null>
@@ -77,10 +86,12 @@ export function createChildren(on: {
       // Child and record are one transaction: whatever attempt comes after this one finds both or neither.
       const dispatched = await inProject(project, () =>
         db.write(async (tx) => {
-          await work.allowed?.(tx)
-          const root = await store.findRoot(tx, row.id)
+          // Whoever has it stopped waits for this, and then finds the child; or this finds that it was stopped.
+          await work.allowed(tx)
+          const parent = await store.findParent(tx, row.id)
+          if (!parent || parent.cancel_requested_at !== null) throw new AppError('TASK_STOPPING')
           const [child] = await on.accept(tx, [
-            { caller: asker, task: prepared, parent: { id: row.id, root: root ?? row.id } },
+            { caller: asker, task: prepared, parent: { id: row.id, root: parent.root_run_id ?? row.id } },
           ])
           const { id, number, duplicate } = child!
           const { shown, sha256, sealed } = on.payloads.hide(project, JSON.stringify({ id, number, duplicate }))
@@ -128,7 +139,7 @@ export function createChildren(on: {
       if (end <= now) return
       await inProject(work.project, () =>
         db.write(async (tx) => {
-          await work.allowed?.(tx)
+          await work.allowed(tx)
           const begins = await pauseKey(tx, key, end, now)
           if (begins)
             await append(tx, now, SYSTEM, {

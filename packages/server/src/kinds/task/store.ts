@@ -540,8 +540,11 @@ export async function keepStep(tx: Tx, step: Omit<StepRow, 'project_id'>): Promi
   return rows.length === 1
 }
 
-export const findRoot = async (tx: Tx, runId: string): Promise<string | undefined> =>
-  (await tx.db.selectFrom('runs').select('root_run_id').where('id', '=', runId).executeTakeFirst())?.root_run_id
+export const findParent = (
+  tx: Tx,
+  runId: string,
+): Promise<Pick<Runs, 'root_run_id' | 'cancel_requested_at'> | undefined> =>
+  tx.db.selectFrom('runs').select(['root_run_id', 'cancel_requested_at']).where('id', '=', runId).executeTakeFirst()
 
 /** Whether a lease holds; nobody ends it before this transaction does. */
 export async function isHolder(tx: Tx, runId: string, fence: number, lock?: 'lock'): Promise<boolean> {
