@@ -310,13 +310,20 @@ for (const [name, backend] of [...stores.map((one) => [one.name, one] as const),
     for (const id of [dying, handed]) await system.admin.post(`/tasks/${id}/cancel`, { reason: 'enough' })
     assert.equal(await on.settle(mine!.lease, { outcome: 'back' }), true)
     assert.equal((await on.get(handed)).error, 'Cancelled: enough')
-    assert.equal((await on.get(dying)).state, 'running')
+    const running = await on.get(dying)
+    assert.equal(running.state, 'running')
     system.advance(60_000)
     const dead = await on.ended(dying)
     assert.deepEqual(
       [dead.state, dead.error_code, dead.error, dead.attempt, dead.attempts.map(({ outcome }) => outcome)],
       ['cancelled', 'CANCELLED', 'Cancelled: enough', 1, ['cancelled']],
     )
+    // It had begun, as who saw it run was told.
+    assert.deepEqual(
+      [dead.started_at, dead.attempts[0]?.started_at, dead.attempts[0]?.worker],
+      [running.started_at, running.started_at, 'w3'],
+    )
+    assert.ok(running.started_at)
     assert.deepEqual([(await on.ended(old)).state, (await on.get(old)).error_code], ['cancelled', 'REPLACED'])
     const [goesOn] = await on.claim('w4', ['y'], { wait_seconds: 20 })
     assert.equal(goesOn?.run_id, later)

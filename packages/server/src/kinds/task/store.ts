@@ -546,6 +546,20 @@ export const findParent = (
 ): Promise<Pick<Runs, 'root_run_id' | 'cancel_requested_at'> | undefined> =>
   tx.db.selectFrom('runs').select(['root_run_id', 'cancel_requested_at']).where('id', '=', runId).executeTakeFirst()
 
+export interface Holder {
+  readonly worker: string | null
+  readonly since: number | null
+}
+
+/** Who holds each of these, and since when. */
+export async function findHolders(tx: Tx, runIds: readonly string[]): Promise<Map<string, Holder>> {
+  const rows = await tx.sql<{ run_id: string; lease_owner: string | null; claimed_at: number | null }>(
+    `select run_id, lease_owner, claimed_at from queue where project_id = ?1 and ${inList(tx, 'run_id', '?2')}`,
+    [tx.project, runIds],
+  )
+  return new Map(rows.map((row) => [row.run_id, { worker: row.lease_owner, since: row.claimed_at }]))
+}
+
 /** Whether a lease holds; nobody ends it before this transaction does. */
 export async function isHolder(tx: Tx, runId: string, fence: number, lock?: 'lock'): Promise<boolean> {
   const rows = await tx.sql(
