@@ -93,6 +93,16 @@ function handlers() {
         await dispatch('late')
         return 'nevertheless'
       }),
+      handlerOf('test.circle', async (input, ctx) => {
+        const after = (on: string) => ({ handler: 'test.echo', input, depends_on: [on] })
+        const child = await ctx.dispatch('after this one', after(ctx.runId))
+        return ctx.waitFor(input === 'far' ? await ctx.dispatch('after that', after(child.id)) : child)
+      }),
+      handlerOf('test.takes-my-place', async (input, ctx) =>
+        ctx.waitFor(
+          await ctx.dispatch('next', { handler: 'test.echo', input, unique_key: 'mine', unique_policy: 'replace' }),
+        ),
+      ),
       handlerOf('test.wrong', async (_, ctx) => ctx.dispatch('x', { handler: 'no.such.handler' })),
     ],
   }
@@ -329,6 +339,21 @@ scenario('a task that was asked to stop dispatches nothing more, nor does one th
     (await by.find(done.id)).steps.map(({ name }) => name),
     ['before', 'late'],
   )
+})
+
+scenario('a task does not wait for what waits for its own end', async ({ system, by, work }) => {
+  for (const how of ['near', 'far']) {
+    const circle = await by.settled((await by.dispatch('test.circle', how, { max_attempts: 3 })).id)
+    assert.deepEqual([circle.state, circle.error_code, circle.attempt], ['failed', 'WAIT_CIRCLE', 1])
+    const children = await by.read((tx) =>
+      system.app.tasks.list(tx, by.caller, { parent: circle.id }, { limit: 9, skip: 0 }),
+    )
+    for (const { id } of children) assert.equal((await by.settled(id)).error_code, 'DEPENDENCY_FAILED')
+  }
+  // One whose place its child takes was asked to stop: it ends as that.
+  const replaced = await by.settled((await by.dispatch('test.takes-my-place', 'next', { unique_key: 'mine' })).id)
+  assert.deepEqual([replaced.state, replaced.error_code], ['cancelled', 'REPLACED'])
+  await until('the child ran', async () => work.ran.includes('next'))
 })
 
 scenario('a task waits for its own children only, and a dispatch that is refused says why', async ({ by }) => {

@@ -543,7 +543,7 @@ export const workersApi = {
     tag: 'workers',
     status: 200,
     unrecorded: true,
-    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID', 'LEASE_LOST', 'NOT_A_CHILD'],
+    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID', 'LEASE_LOST', 'NOT_A_CHILD', 'WAIT_CIRCLE'],
     summary: 'Ask what a child of a claimed task came to',
     description:
       'Answers at once. While it has not ended, settle the claimed task as `wait` with its id: the lease is given back, and the task comes again, uncounted, when the child has ended.',

@@ -14,6 +14,7 @@ import { readResult } from './payload.ts'
 import type { Payloads } from './sealed.ts'
 import { requireStepName } from './step.ts'
 import * as store from './store.ts'
+import { isAfter } from './store-held.ts'
 import type { Accepted, PreparedTask } from './submit.ts'
 
 const IS_KEY = new RegExp(KEY, 'u')
@@ -40,7 +41,7 @@ export interface Children {
    * to stop dispatches nothing more, TASK_STOPPING: what it dispatched is cancelled with it, and this would come too late for that.
    */
   dispatch(work: AtWork, name: string, task: NewTask): Promise<Dispatched>
-  /** What a child came to; null while it has not ended. */
+  /** What a child came to; null while it has not ended. One that waits, itself or through others, for the end of this is refused: WAIT_CIRCLE. */
   outcome(work: AtWork, id: string): Promise<Outcome | null>
   pauseKey(work: AtWork, key: string, until: number): Promise<void>
 }
@@ -118,8 +119,14 @@ export function createChildren(on: {
     },
 
     async outcome(work, id) {
-      const row = await inProject(work.project, () => db.read((tx) => store.findTask(tx, id)))
+      const { row, circle } = await inProject(work.project, () =>
+        db.read(async (tx) => ({
+          row: await store.findTask(tx, id),
+          circle: (await isAfter(tx, id, work.row.id)) && !(await isToStop(tx, work.row.id)),
+        })),
+      )
       if (row?.parent_run_id !== work.row.id) throw never('NOT_A_CHILD', `Task ${id} was not dispatched by this one`)
+      if (circle) throw never('WAIT_CIRCLE', `Task ${id} waits until this one has ended`)
       if (!isFinal(row.state)) return null
       return {
         id: row.id,
@@ -152,5 +159,8 @@ export function createChildren(on: {
     },
   }
 }
+
+/** Whoever waits for the end of one that is to stop waits for no wait of it. */
+const isToStop = async (tx: Tx, id: string): Promise<boolean> => (await store.findCancelled(tx, [id])).has(id)
 
 class Taken extends Error {}

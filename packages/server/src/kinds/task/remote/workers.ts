@@ -61,7 +61,7 @@ export interface Workers {
   step(caller: Caller, step: WorkerStep): Promise<WorkedStep>
   /** What a handler of the server does with `ctx.dispatch`. Throws what `step` does, DISPATCH_DENIED, TASK_STOPPING, and what dispatching a task does. */
   dispatch(caller: Caller, asked: WorkerDispatch): Promise<WorkerDispatched>
-  /** What a child came to; null while it has not ended. Throws SCOPE_NOT_ALLOWED, LEASE_INVALID, LEASE_LOST, NOT_A_CHILD. */
+  /** What a child came to; null while it has not ended. Throws SCOPE_NOT_ALLOWED, LEASE_INVALID, LEASE_LOST, NOT_A_CHILD, WAIT_CIRCLE. */
   wait(caller: Caller, asked: WorkerWait): Promise<WaitedFor>
   /** Throws SCOPE_NOT_ALLOWED, LEASE_INVALID, LEASE_LOST. */
   pauseKey(caller: Caller, asked: WorkerPause): Promise<void>
@@ -550,6 +550,7 @@ function refusalIn(error: unknown, child = ''): unknown {
   if (error.cause instanceof AppError) return error.cause
   if (error.code === 'DISPATCH_DENIED') return new AppError('DISPATCH_DENIED', {}, { cause: error })
   if (error.code === 'COST_INVALID') return new AppError('COST_INVALID', { reason: error.message }, { cause: error })
+  if (error.code === 'WAIT_CIRCLE') return new AppError('WAIT_CIRCLE', { task: child }, { cause: error })
   if (error.code === 'NOT_A_CHILD') return new AppError('NOT_A_CHILD', { task: child }, { cause: error })
   return new AppError('STEP_INVALID', { reason: error.message }, { cause: error })
 }
