@@ -625,6 +625,16 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '派发该任务的用户已无权派发任务。',
     '父任务的派发者须为有权派发任务的有效成员；请由有权者重新派发。',
   ],
+  WAIT_CIRCLE: [
+    'Dispatch the child without `depends_on` of this task, or do not wait for it.',
+    '该任务（直接或间接）在等待当前任务结束。',
+    '派发子任务时不要以当前任务为 `depends_on`，或者不要等待它。',
+  ],
+  TASK_STOPPING: [
+    'End the attempt. What is to be done whatever becomes of a task is dispatched beside it, with `depends_on` and `depends_on_policy: "run"`.',
+    '该任务已被要求停止，不再派发其他任务。',
+    '请结束本次尝试。无论任务结局如何都要执行的工作，应以 `depends_on` 和 `depends_on_policy: "run"` 与其一同派发。',
+  ],
   NOT_A_CHILD: [
     'A task waits only for children that it dispatched itself.',
     '该任务不是由当前任务派发的。',

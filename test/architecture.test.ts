@@ -55,8 +55,8 @@ const openTo: readonly { readonly who: RegExp; readonly what: RegExp; readonly w
   { who: /(^|\/)store[a-z-]*\.ts$/, what: /^platform\/db\/tables\.ts$/, why: 'stores name the columns of their rows' },
   {
     who: /^doors\//,
-    what: /^platform\/http\/(problem|docs|when-asked)\.ts$/,
-    why: 'a door has errors, documents and validators of its own',
+    what: /^platform\/http\/(problem|docs|when-asked|json-body)\.ts$/,
+    why: 'a door has errors, documents, bodies and validators of its own',
   },
   { who: /^(config|settings)\.ts$/, what: /^platform\/blobs\/open\.ts$/, why: 'a type, without loading the store' },
 ]

@@ -137,6 +137,55 @@ holds('numbers and booleans are read as the gateway read them, and what it ignor
   assert.ok(ok(await admin.get<{ tasks: string[] }>('/tasks?_=1795815900')).tasks.includes('system.ping'))
 })
 
+holds(
+  'a body is read by the content types that the gateway knew, and of a repeated parameter the last counts',
+  async (sys) => {
+    const { token } = ok(await sys.admin.post<{ token: string }>('/tokens', { name: 'raw', role: 'admin' }), 201)
+    const post = async (body: string | Blob, headers: Record<string, string> = {}) => {
+      const answer = await fetch(`${sys.base}/dispatch`, {
+        method: 'POST',
+        headers: { 'x-api-token': token, ...headers },
+        body,
+      })
+      return { status: answer.status, body: (await answer.json()) as { accepted?: boolean; detail?: unknown[] } }
+    }
+    const ping = '{"task": "system.ping", "taskData": {}, "async": false}'
+    // Of a Blob without a type nothing says what it is.
+    assert.equal((await post(new Blob([ping]))).body.accepted, true)
+    for (const type of [
+      'application/json; charset=utf-8',
+      'application/vnd.api+json',
+      'Application/CloudEvents+JSON; v=1',
+    ])
+      assert.equal((await post(ping, { 'content-type': type })).body.accepted, true, type)
+    const noObject = 'Input should be a valid dictionary or object to extract fields from'
+    for (const type of ['text/plain', 'application/x-www-form-urlencoded'])
+      assert.deepEqual(await post('a=1', { 'content-type': type }), {
+        status: 422,
+        body: { detail: [{ type: 'model_attributes_type', loc: ['body'], msg: noObject, input: 'a=1' }] },
+      })
+    assert.deepEqual((await post('[]', { 'content-type': 'application/json' })).body.detail, [
+      { type: 'model_attributes_type', loc: ['body'], msg: noObject, input: [] },
+    ])
+    for (const nothing of ['', 'null'])
+      assert.deepEqual(await post(nothing, { 'content-type': 'application/json' }), {
+        status: 422,
+        body: { detail: [{ type: 'missing', loc: ['body'], msg: 'Field required', input: null }] },
+      })
+    assert.equal((await post(new Blob(['{"task": ']))).status, 422)
+    assert.equal((await post(new Blob(['{"task": "system.ping", "taskData": {"__proto__": 1}}']))).status, 422)
+
+    const admin = at(sys, { 'x-api-token': token })
+    assert.deepEqual(ok(await admin.get('/dlq/api?count=0&count=5')), [])
+    assert.equal((await admin.get('/dlq/api?count=5&count=0')).status, 422)
+    assert.equal((await admin.get('/logs/read?filename=nope.log&filename=../x')).status, 400)
+    assert.equal((await admin.get('/logs/read?filename=../x&filename=nope.log')).status, 404)
+    assert.deepEqual((await admin.get('/logs/read')).body, {
+      detail: [{ type: 'missing', loc: ['query', 'filename'], msg: 'Field required', input: null }],
+    })
+  },
+)
+
 holds('the door has a port of its own where one is set, with its documents and one limit for both', async (sys) => {
   const port = await freePort()
   await sys.restart({ env: { SERVER_PORT: String(port), RATE_LIMIT_MAX: '2', SERVER_ACCESS_LOG: '1' } })

@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict'
+import { get, type IncomingMessage } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { TestSystem, until } from '../test-system.ts'
 import { holds, ok, refused } from '../verifies.ts'
+
+/** Asks for a path as it stands. */
+async function raw(base: string, path: string, headers: Record<string, string> = {}) {
+  const { hostname, port } = new URL(base)
+  const answer = await new Promise<IncomingMessage>((resolve, reject) =>
+    get({ hostname, port, path, headers, agent: false }, resolve).on('error', reject),
+  )
+  return { status: answer.statusCode, headers: answer.headers, body: await text(answer) }
+}
 
 test('every answer carries the security headers, literally', async () => {
   await using system = await TestSystem.start()
@@ -53,6 +64,32 @@ test('problems name their code, their request and whether to try again', async (
     [wrong.status, wrong.body.code, wrong.headers.get('allow')],
     [405, 'METHOD_NOT_ALLOWED', 'POST, GET, HEAD'],
   )
+})
+
+test('an address that no route can be is a problem like any other', async () => {
+  await using system = await TestSystem.start()
+  // A %zz, and a name that is longer than any.
+  for (const path of ['/api/v1/tasks/%zz', `/api/v1/tasks/${'x'.repeat(501)}`, '/task/%zz']) {
+    const { status, headers, body } = await raw(system.base, path, { 'x-request-id': 'my-own-id-2' })
+    assert.equal(headers['content-type'], 'application/problem+json; charset=utf-8')
+    assert.deepEqual(JSON.parse(body), {
+      type: '/docs/errors#ROUTE_NOT_FOUND',
+      title: 'Not Found',
+      status: 404,
+      detail: 'Not Found',
+      instance: path,
+      code: 'ROUTE_NOT_FOUND',
+      request_id: 'my-own-id-2',
+      retryable: false,
+    })
+    assert.deepEqual(
+      [status, headers['x-content-type-options'], headers['x-request-id']],
+      [404, 'nosniff', 'my-own-id-2'],
+    )
+  }
+  await system.restart({ env: { ALLOWED_IPS: '10.0.0.0/8' } })
+  const { status, body } = await raw(system.base, '/api/v1/tasks/%zz')
+  assert.deepEqual([status, (JSON.parse(body) as { code: string }).code], [403, 'IP_NOT_ALLOWED'])
 })
 
 test('long answers are compressed for who asks for it', async () => {

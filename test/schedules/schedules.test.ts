@@ -403,6 +403,57 @@ for (const backend of backends()) {
     },
   )
 
+  scenario(
+    'of the options of a schedule those change that are said, and null drops one, or all',
+    async ({ system, by, add, get, pass, events }) => {
+      const { admin } = system
+      const change = (body: object) =>
+        admin.patch<ScheduleDetail & { errors?: { field: string }[] }>('/schedules/s1', body)
+      const starts = system.now() + HOUR
+      await add({
+        ends_at: text(starts + 5 * HOUR),
+        options: {
+          ...{ queue: 'night', priority: 3, max_attempts: 2, timeout_ms: 9_000, concurrency_key: 'k', ttl_ms: HOUR },
+          ...{ tags: ['a', 'b'], metadata: { room: 1, rack: { unit: 7, side: 'left' }, path: ['x'] } },
+        },
+      })
+      const said = good(
+        await change({
+          options: {
+            ...{ priority: 5, concurrency_key: null, ttl_ms: null, tags: ['c'] },
+            ...{ metadata: { rack: { unit: null, row: 2 }, room: null, path: ['y'] } },
+          },
+        }),
+      )
+      const kept = { queue: 'night', priority: 5, max_attempts: 2, timeout_ms: 9_000, tags: ['c'] }
+      assert.deepEqual(said.options, { ...kept, metadata: { rack: { side: 'left', row: 2 }, path: ['y'] } })
+      assert.deepEqual(
+        (await events())
+          .filter(({ event_type }) => event_type === 'schedule.updated')
+          .map(({ details }) => Object.keys(details.changes as object)),
+        [['options']],
+      )
+      await pass(HOUR)
+      const task = await by.settled((await get('s1')).last_run_id!)
+      assert.deepEqual(
+        [task.queue, task.priority, task.concurrency_key, task.deadline_at, task.tags, task.metadata.path],
+        ['night', 5, null, null, ['c'], ['y']],
+      )
+      // What is no option, or no value of one, changes nothing.
+      for (const options of [{ priority: 101 }, { queue: '' }, { tags: null, colour: null }, { metadata: [] }, []])
+        assert.equal((await change({ options })).status, 422, JSON.stringify(options))
+      assert.equal((await get('s1')).version, 2)
+      assert.deepEqual(good(await change({ options: { metadata: null } })).options, kept)
+      assert.deepEqual(good(await change({ options: {} })).options, kept)
+      assert.deepEqual(good(await change({ options: null, ends_at: null })).options, {})
+      const unbound = good(await change({ starts_at: null }))
+      assert.deepEqual([unbound.starts_at, unbound.ends_at, unbound.options], [null, null, {}])
+      const made = { handler: 'test.noop', every_seconds: 60, options: { queue: null } }
+      assert.equal((await admin.post('/schedules', { name: 'new', ...made })).status, 422)
+      await system.check()
+    },
+  )
+
   scenario('what is secret in tags and metadata is in no task of a schedule', async ({ by, add, get, pass }) => {
     const made = await add({ options: { metadata: { note: 'password=correct-horse-battery' } } })
     await pass(HOUR)

@@ -80,6 +80,29 @@ function handlers() {
         },
         { maxAttempts: 2 },
       ),
+      handlerOf('test.late', async (input, ctx) => {
+        const dispatch = (name: string) =>
+          ctx.dispatch(name, { handler: 'test.echo', input: name }).then(
+            () => note(`${name} dispatched`),
+            (error: unknown) => note(`${name} ${(error as { code?: string }).code}`),
+          )
+        await dispatch('before')
+        open.set('after the end', () => void dispatch('after the end'))
+        // It does not listen to the signal, and catches what it is told.
+        await new Promise<void>((resolve) => open.set(String(input), resolve))
+        await dispatch('late')
+        return 'nevertheless'
+      }),
+      handlerOf('test.circle', async (input, ctx) => {
+        const after = (on: string) => ({ handler: 'test.echo', input, depends_on: [on] })
+        const child = await ctx.dispatch('after this one', after(ctx.runId))
+        return ctx.waitFor(input === 'far' ? await ctx.dispatch('after that', after(child.id)) : child)
+      }),
+      handlerOf('test.takes-my-place', async (input, ctx) =>
+        ctx.waitFor(
+          await ctx.dispatch('next', { handler: 'test.echo', input, unique_key: 'mine', unique_policy: 'replace' }),
+        ),
+      ),
       handlerOf('test.wrong', async (_, ctx) => ctx.dispatch('x', { handler: 'no.such.handler' })),
     ],
   }
@@ -287,6 +310,50 @@ scenario('whoever cancels a parent cancels what it dispatched', async ({ system,
   assert.equal(children.length, 2)
   await by.write((tx) => system.app.tasks.cancel(tx, by.caller, parent.id, null))
   for (const { id } of [parent, ...children]) assert.equal((await by.settled(id)).state, 'cancelled')
+})
+
+scenario('a task that was asked to stop dispatches nothing more, nor does one that has ended', async (on) => {
+  const { system, by, work } = on
+  const children = (parent: string) =>
+    by.read((tx) => system.app.tasks.list(tx, by.caller, { parent }, { limit: 9, skip: 0 }))
+  const stopped = await by.dispatch('test.late', 'go on')
+  await until('it runs', async () => work.ran.includes('before dispatched'))
+  await by.write((tx) => system.app.tasks.cancel(tx, by.caller, stopped.id, 'no more'))
+  work.letGo('go on')
+  const ended = await by.settled(stopped.id)
+  assert.deepEqual([ended.state, ended.error_code, ended.error], ['cancelled', 'CANCELLED', 'Cancelled: no more'])
+  assert.deepEqual(
+    work.ran.filter((line) => line.includes('late')),
+    ['late TASK_STOPPING'],
+  )
+  assert.equal((await children(stopped.id)).length, 1)
+
+  const done = await by.dispatch('test.late', 'to its end')
+  await until('it runs', async () => work.ran.filter((line) => line === 'before dispatched').length === 2)
+  work.letGo('to its end')
+  assert.equal((await by.settled(done.id)).state, 'completed')
+  work.letGo('after the end')
+  await until('it was told', async () => work.ran.includes('after the end LEASE_LOST'))
+  assert.equal((await children(done.id)).length, 2)
+  assert.deepEqual(
+    (await by.find(done.id)).steps.map(({ name }) => name),
+    ['before', 'late'],
+  )
+})
+
+scenario('a task does not wait for what waits for its own end', async ({ system, by, work }) => {
+  for (const how of ['near', 'far']) {
+    const circle = await by.settled((await by.dispatch('test.circle', how, { max_attempts: 3 })).id)
+    assert.deepEqual([circle.state, circle.error_code, circle.attempt], ['failed', 'WAIT_CIRCLE', 1])
+    const children = await by.read((tx) =>
+      system.app.tasks.list(tx, by.caller, { parent: circle.id }, { limit: 9, skip: 0 }),
+    )
+    for (const { id } of children) assert.equal((await by.settled(id)).error_code, 'DEPENDENCY_FAILED')
+  }
+  // One whose place its child takes was asked to stop: it ends as that.
+  const replaced = await by.settled((await by.dispatch('test.takes-my-place', 'next', { unique_key: 'mine' })).id)
+  assert.deepEqual([replaced.state, replaced.error_code], ['cancelled', 'REPLACED'])
+  await until('the child ran', async () => work.ran.includes('next'))
 })
 
 scenario('a task waits for its own children only, and a dispatch that is refused says why', async ({ by }) => {

@@ -310,13 +310,20 @@ for (const [name, backend] of [...stores.map((one) => [one.name, one] as const),
     for (const id of [dying, handed]) await system.admin.post(`/tasks/${id}/cancel`, { reason: 'enough' })
     assert.equal(await on.settle(mine!.lease, { outcome: 'back' }), true)
     assert.equal((await on.get(handed)).error, 'Cancelled: enough')
-    assert.equal((await on.get(dying)).state, 'running')
+    const running = await on.get(dying)
+    assert.equal(running.state, 'running')
     system.advance(60_000)
     const dead = await on.ended(dying)
     assert.deepEqual(
       [dead.state, dead.error_code, dead.error, dead.attempt, dead.attempts.map(({ outcome }) => outcome)],
       ['cancelled', 'CANCELLED', 'Cancelled: enough', 1, ['cancelled']],
     )
+    // It had begun, as who saw it run was told.
+    assert.deepEqual(
+      [dead.started_at, dead.attempts[0]?.started_at, dead.attempts[0]?.worker],
+      [running.started_at, running.started_at, 'w3'],
+    )
+    assert.ok(running.started_at)
     assert.deepEqual([(await on.ended(old)).state, (await on.get(old)).error_code], ['cancelled', 'REPLACED'])
     const [goesOn] = await on.claim('w4', ['y'], { wait_seconds: 20 })
     assert.equal(goesOn?.run_id, later)
@@ -336,6 +343,34 @@ for (const [name, backend] of [...stores.map((one) => [one.name, one] as const),
 }
 
 for (const backend of stores) {
+  test(`what a worker has that was asked to stop dispatches nothing more (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    const on = await sceneOf(system)
+    await on.claim('parts', ['parent', 'part'])
+    // One that does not hear that it is to stop, and fails with what it was told.
+    const id = await on.dispatch('parent', {}, { max_attempts: 3 })
+    const [first] = await on.claim('parts', ['parent'])
+    const child = (name: string) => ({ lease: first!.lease, name, task: { handler: 'part' } })
+    const dispatch = (name: string) => on.by.post<{ code?: string; id?: string }>('/workers/dispatch', child(name))
+    const early = await dispatch('early')
+    assert.equal(early.status, 200)
+    await system.admin.post(`/tasks/${id}/cancel`, { reason: 'no more' })
+    assert.equal((await on.get(early.body.id!)).state, 'cancelled')
+    const late = await dispatch('late')
+    assert.deepEqual([late.status, late.body.code], [409, 'TASK_STOPPING'])
+    // What was dispatched before is answered as ever.
+    assert.deepEqual((await dispatch('early')).body, early.body)
+    const failed = { outcome: 'failed', error_code: 'TASK_STOPPING', error: 'told so', retryable: false }
+    assert.equal(await on.settle(first!.lease, failed), true)
+    const ended = await on.get(id)
+    assert.deepEqual([ended.state, ended.error_code, ended.error], ['cancelled', 'CANCELLED', 'Cancelled: no more'])
+    assert.equal((await system.admin.get<Submitted[]>(`/tasks?parent=${id}`)).body.length, 1)
+    await system.settle()
+    await system.check()
+  })
+
   test(`another worker finishes what a killed one began, once (${backend.name})`, { skip: backend.skip }, async () => {
     await using system = await backend.start({ fakeClock: true })
     const on = await sceneOf(system)

@@ -67,7 +67,8 @@ export const schedulesApi = {
     ...id,
     errors: ['SCHEDULE_NOT_FOUND', 'SCHEDULE_NAME_TAKEN', 'SCHEDULE_TIMES_INVALID', 'SCHEDULE_CHANGED', ...taskErrors],
     summary: 'Change a schedule',
-    description: 'From now on it dispatches in your name. The audit log has the old and the new values.',
+    description:
+      'A merge patch (RFC 7396): what is left out stays, `options` and their `metadata` are changed one by one, and null drops an option, all of them, the callback, `starts_at` or `ends_at`. Arrays and the input are set as a whole. From now on it dispatches in your name. The audit log has the old and the new values.',
     body: c.ChangeSchedule,
     reply: c.ScheduleDetail,
     example: { cron: '0 3 * * *' },

@@ -514,10 +514,20 @@ export const workersApi = {
     tag: 'workers',
     status: 200,
     unrecorded: true,
-    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID', 'LEASE_LOST', 'STEP_INVALID', 'DISPATCH_DENIED', ...dispatchErrors],
+    errors: [
+      ...([
+        'SCOPE_NOT_ALLOWED',
+        'LEASE_INVALID',
+        'LEASE_LOST',
+        'STEP_INVALID',
+        'DISPATCH_DENIED',
+        'TASK_STOPPING',
+      ] as const),
+      ...dispatchErrors,
+    ],
     summary: 'Dispatch a child of a claimed task',
     description:
-      'A step of this name: asked for again, by whatever attempt, it answers the child that is there and dispatches none. Whoever dispatched the claimed task is who asks for it. The child is cancelled with its parent.',
+      'A step of this name: asked for again, by whatever attempt, it answers the child that is there and dispatches none. Whoever dispatched the claimed task is who asks for it. The child is cancelled with its parent; one that was asked to stop dispatches nothing more.',
     body: t.WorkerDispatch,
     reply: t.WorkerDispatched,
     example: {
@@ -533,7 +543,7 @@ export const workersApi = {
     tag: 'workers',
     status: 200,
     unrecorded: true,
-    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID', 'LEASE_LOST', 'NOT_A_CHILD'],
+    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID', 'LEASE_LOST', 'NOT_A_CHILD', 'WAIT_CIRCLE'],
     summary: 'Ask what a child of a claimed task came to',
     description:
       'Answers at once. While it has not ended, settle the claimed task as `wait` with its id: the lease is given back, and the task comes again, uncounted, when the child has ended.',

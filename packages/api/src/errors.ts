@@ -190,6 +190,8 @@ export const errors = {
   },
   STEP_INVALID: { status: 422, text: 'This is no step: {reason}.' },
   DISPATCH_DENIED: { status: 403, text: 'Whoever dispatched this task may not dispatch tasks any more.' },
+  WAIT_CIRCLE: { status: 409, text: 'Task {task} waits, itself or through others, until this one has ended.' },
+  TASK_STOPPING: { status: 409, text: 'This task was asked to stop: it dispatches nothing more.' },
   NOT_A_CHILD: { status: 422, text: 'Task {task} was not dispatched by this one.' },
   HANDLER_UNSIGNED: { status: 409, text: 'The handler "{handler}" is not called over HTTP, so it has no secret.' },
   HANDLER_NOT_REMOVABLE: { status: 409, text: 'The handler "{handler}" is the server\'s own; it can be disabled.' },

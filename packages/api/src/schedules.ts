@@ -82,15 +82,30 @@ export const NewSchedule = command({
 })
 export type NewSchedule = Static<typeof NewSchedule>
 
+/** Each option by itself: what is given is set, null drops it. */
+const changedOptions = command({
+  queue: Type.Optional(nullable(options.queue)),
+  priority: Type.Optional(nullable(options.priority)),
+  max_attempts: Type.Optional(nullable(options.max_attempts)),
+  timeout_ms: Type.Optional(nullable(options.timeout_ms)),
+  concurrency_key: Type.Optional(nullable(options.concurrency_key)),
+  ttl_ms: Type.Optional(nullable(options.ttl_ms)),
+  tags: Type.Optional(nullable(options.tags)),
+  metadata: Type.Optional(nullable(options.metadata)),
+})
+
 /** What is given is set; a new `cron`, `every_seconds` or `at` takes the place of the old. */
 export const ChangeSchedule = command({
   name: Type.Optional(Name),
   handler: Type.Optional(HandlerName),
   input: Input,
-  options: Type.Optional(ScheduleOptions),
+  options: Type.Optional(nullable(changedOptions)),
   /** Null: nobody is told any more. */
   callback: Type.Optional(nullable(callback)),
   ...timing,
+  /** Null: no bound any more. */
+  starts_at: Type.Optional(nullable(Time)),
+  ends_at: Type.Optional(nullable(Time)),
   ...policies,
 })
 export type ChangeSchedule = Static<typeof ChangeSchedule>

@@ -596,8 +596,29 @@ test('a schedule is added with its times, and times that are not saved are shown
   assert.deepEqual(JSON.parse(asked.at(-1)?.body ?? ''), {
     handler: 'x',
     dst_gap: 'skip',
-    options: { queue: 'night', priority: 5 },
+    options: { priority: 5 },
   })
+  const dropped = ['--no-queue', '--no-priority', '--no-attempts', '--no-limit', '--no-concurrency-key', '--no-ttl']
+  const rest = ['--no-callback', '--no-tag', '--no-from', '--no-until', '--metadata', '{"room": null, "floor": 2}']
+  assert.equal((await writ(['schedule', 'change', schedule.id, ...dropped, ...rest])).code, 0)
+  assert.deepEqual(JSON.parse(asked.at(-1)?.body ?? ''), {
+    starts_at: null,
+    ends_at: null,
+    options: {
+      queue: null,
+      priority: null,
+      max_attempts: null,
+      timeout_ms: null,
+      concurrency_key: null,
+      ttl_ms: null,
+      tags: null,
+      metadata: { room: null, floor: 2 },
+    },
+    callback: null,
+  })
+  assert.equal((await writ(['schedule', 'change', schedule.id, '--no-metadata'])).code, 0)
+  assert.deepEqual(JSON.parse(asked.at(-1)?.body ?? ''), { options: { metadata: null } })
+  assert.equal((await writ(['schedule', 'change', schedule.id, '--metadata', '[1]'])).code, 2)
   assert.equal((await writ(['schedule', 'change', schedule.id, '--no-callback'])).code, 0)
   assert.deepEqual(JSON.parse(asked.at(-1)?.body ?? ''), { callback: null })
   assert.equal((await writ(['schedule', 'change', schedule.id])).code, 2)

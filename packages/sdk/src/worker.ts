@@ -194,6 +194,8 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
       } catch (error) {
         if (signal.aborted) throw signal.reason
         if (error instanceof WritError && error.code === 'LEASE_LOST') interrupt(work, 'lost')
+        // Heard here before the lease was extended.
+        else if (error instanceof WritError && error.code === 'TASK_STOPPING') interrupt(work, 'cancelled')
         else if (error instanceof WritError && error.status < 500 && error.status !== 429)
           throw new TaskError(error.code, error.detail, { retryable: false, cause: error })
         else onError(error)

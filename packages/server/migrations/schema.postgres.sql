@@ -1230,6 +1230,8 @@ CREATE INDEX runs_ticket ON ONLY public.runs USING btree (project_id, ticket_id,
 
 CREATE INDEX runs_troubled ON ONLY public.runs USING btree (project_id, number) WHERE (error_code IS NOT NULL);
 
+CREATE INDEX runs_unique_keyed ON ONLY public.runs USING btree (project_id, unique_key, number) WHERE (unique_key IS NOT NULL);
+
 CREATE INDEX schedule_due_next ON public.schedule_due USING btree (next_at);
 
 CREATE UNIQUE INDEX schedules_name ON public.schedules USING btree (project_id, name) WHERE (state <> 'deleted'::text);

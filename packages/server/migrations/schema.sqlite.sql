@@ -583,6 +583,8 @@ create index runs_ticket on runs (project_id, ticket_id, number) where ticket_id
 
 create index runs_troubled on runs (project_id, number) where error_code is not null;
 
+create index runs_unique_keyed on runs (project_id, unique_key, number) where unique_key is not null;
+
 create table schedule_due (
   schedule_id text primary key,
   project_id text not null,

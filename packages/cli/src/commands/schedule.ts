@@ -70,20 +70,21 @@ interface TimesOptions {
   zone?: string
   gap?: 'skip' | 'after'
   overlap?: 'first' | 'both'
-  from?: string
-  until?: string
+  from?: string | false
+  until?: string | false
 }
+/** False, of a change: what was said of it is dropped. */
 interface TaskOptions {
   input?: string
-  queue?: string
-  priority?: string
-  attempts?: number
-  limit?: number
-  concurrencyKey?: string
-  ttl?: string
-  /** False: nobody is told any more. */
+  queue?: string | false
+  priority?: string | false
+  attempts?: number | false
+  limit?: number | false
+  concurrencyKey?: string | false
+  ttl?: string | false
   callback?: string | false
-  tag?: string[]
+  tag?: string[] | false
+  metadata?: string | false
   catchUp?: 'none' | 'last' | 'all'
   catchUpLimit?: string
   whenRunning?: 'allow' | 'skip'
@@ -110,34 +111,30 @@ Examples:
       schedule.command('add <name> <handler>').description('Add a schedule; its tasks are dispatched in your name'),
     ),
   ).action(async (name: string, handler: string, o: TimesOptions & TaskOptions) => {
-    const { options, ...rest } = taskOf(o)
-    const body: NewSchedule = { name, handler, ...timesOf(o), ...rest, ...(options ? { options } : {}) }
+    // Nothing can be dropped from what is not there: those options are of a change.
+    const body = { name, handler, ...timesOf(o), ...taskOf(o) } as NewSchedule
     show(app, await (await app.client()).schedules.create({ body }))
   })
 
-  withTask(
-    withTimes(
-      schedule
-        .command('change <schedule>')
-        .description('Change what is given and keep the rest; from now on it dispatches in your name')
-        .option('--name <name>', 'another name')
-        .option('--handler <name>', 'another handler')
-        .option('--no-callback', 'tell nobody any more'),
+  droppingSome(
+    withTask(
+      withTimes(
+        schedule
+          .command('change <schedule>')
+          .description('Change what is given and keep the rest; from now on it dispatches in your name')
+          .option('--name <name>', 'another name')
+          .option('--handler <name>', 'another handler'),
+      ),
     ),
   ).action(async (id: string, o: ChangeOptions) => {
-    const client = await app.client()
-    const { options, ...rest } = taskOf(o)
     const body: ChangeSchedule = {
       ...(o.name ? { name: o.name } : {}),
       ...(o.handler ? { handler: o.handler } : {}),
       ...givenTimes(o),
-      ...rest,
-      ...(o.callback === false ? { callback: null } : {}),
-      // They are set as a whole.
-      ...(options ? { options: { ...(await client.schedules.get({ params: { id } })).options, ...options } } : {}),
+      ...taskOf(o),
     }
     if (Object.keys(body).length === 0) throw usage('Say what to change.', 'See writ schedule change --help.')
-    show(app, await client.schedules.update({ params: { id }, body }))
+    show(app, await (await app.client()).schedules.update({ params: { id }, body }))
   })
 
   schedule
@@ -249,6 +246,10 @@ const withTask = (command: Command): Command =>
     .option('--ttl <time>', 'each has to end so long after its time: 90s, 15m, 6h or 7d')
     .option('--callback <url>', 'tell this address how each ended')
     .option('--tag <tag...>', 'of its tasks')
+    .option(
+      '--metadata <json>',
+      `of its tasks${command.name() === 'change' ? '; a field that is null is dropped' : ''}`,
+    )
     .addOption(
       new Option('--catch-up <what>', `times that were missed${byDefault(command, 'last')}`).choices([
         'none',
@@ -264,20 +265,39 @@ const withTask = (command: Command): Command =>
       ]),
     )
 
+const droppingSome = (command: Command): Command =>
+  command
+    .option('--no-queue', "the handler's again")
+    .option('--no-priority', '0 again')
+    .option('--no-attempts', 'as often as its handler says')
+    .option('--no-limit', 'as long as its handler says')
+    .option('--no-concurrency-key', 'under no key any more')
+    .option('--no-ttl', 'whenever they end')
+    .option('--no-callback', 'tell nobody any more')
+    .option('--no-tag', 'no tags any more')
+    .option('--no-metadata', 'no metadata any more')
+    .option('--no-from', 'from whenever')
+    .option('--no-until', 'without end')
+
+/** What an option says: left out it says nothing, and of a change false is null, which drops it. */
+const said = <const Name extends string, G, V>(name: Name, given: G | false | undefined, read: (given: G) => V) =>
+  (given === undefined ? {} : { [name]: given === false ? null : read(given) }) as { [_ in Name]?: V | null }
+
 function taskOf(o: TaskOptions) {
   const options = {
-    ...(o.queue ? { queue: o.queue } : {}),
-    ...(o.priority ? { priority: wholeOf(o.priority) } : {}),
-    ...(o.attempts ? { max_attempts: o.attempts } : {}),
-    ...(o.limit ? { timeout_ms: o.limit * 1_000 } : {}),
-    ...(o.concurrencyKey ? { concurrency_key: o.concurrencyKey } : {}),
-    ...(o.ttl ? { ttl_ms: secondsOf(o.ttl) * 1_000 } : {}),
-    ...(o.tag ? { tags: o.tag } : {}),
+    ...said('queue', o.queue, String),
+    ...said('priority', o.priority, wholeOf),
+    ...said('max_attempts', o.attempts, Number),
+    ...said('timeout_ms', o.limit, (seconds) => seconds * 1_000),
+    ...said('concurrency_key', o.concurrencyKey, String),
+    ...said('ttl_ms', o.ttl, (text) => secondsOf(text) * 1_000),
+    ...said('tags', o.tag, (tags) => tags),
+    ...said('metadata', o.metadata, (text) => objectOf('--metadata', text)),
   }
   return {
-    ...(o.input === undefined ? {} : { input: jsonOf(o.input) }),
+    ...(o.input === undefined ? {} : { input: jsonOf('--input', o.input) }),
     ...(Object.keys(options).length > 0 ? { options } : {}),
-    ...(o.callback ? { callback: { url: o.callback } } : {}),
+    ...said('callback', o.callback, (url) => ({ url })),
     ...(o.catchUp ? { catch_up: o.catchUp } : {}),
     ...(o.catchUpLimit ? { catch_up_limit: wholeOf(o.catchUpLimit) } : {}),
     ...(o.whenRunning ? { when_running: o.whenRunning } : {}),
@@ -288,10 +308,11 @@ const waysOf = ({ cron, every, at }: TimesOptions) => [cron, every, at].filter((
 
 function timesOf(o: TimesOptions): PreviewSchedule {
   if (waysOf(o) !== 1) throw usage('Say when: one of --cron, --every and --at.')
-  return givenTimes(o)
+  // Bounds are dropped by a change alone.
+  return givenTimes(o) as PreviewSchedule
 }
 
-function givenTimes(o: TimesOptions): PreviewSchedule {
+function givenTimes(o: TimesOptions) {
   if (waysOf(o) > 1) throw usage('Say when in one way: --cron, --every or --at.')
   return {
     ...(o.cron ? { cron: o.cron } : {}),
@@ -300,8 +321,8 @@ function givenTimes(o: TimesOptions): PreviewSchedule {
     ...(o.zone ? { zone: o.zone } : {}),
     ...(o.gap ? { dst_gap: o.gap } : {}),
     ...(o.overlap ? { dst_overlap: o.overlap } : {}),
-    ...(o.from ? { starts_at: timeOf(o.from) } : {}),
-    ...(o.until ? { ends_at: timeOf(o.until) } : {}),
+    ...said('starts_at', o.from, timeOf),
+    ...said('ends_at', o.until, timeOf),
   }
 }
 
@@ -319,10 +340,17 @@ function wholeOf(text: string): number {
   return Number(text)
 }
 
-function jsonOf(text: string): unknown {
+function jsonOf(option: string, text: string): unknown {
   try {
     return JSON.parse(text) as unknown
   } catch {
-    throw usage('--input is no JSON', `It looks like '{"name": "value"}'.`)
+    throw usage(`${option} is no JSON`, `It looks like '{"name": "value"}'.`)
   }
+}
+
+function objectOf(option: string, text: string): Record<string, unknown> {
+  const value = jsonOf(option, text)
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw usage(`${option} is no object`, `It looks like '{"name": "value"}'.`)
+  return { ...value }
 }

@@ -2,7 +2,14 @@ import { Button, NumberInput, SegmentedControl, Select, TagsInput, TextInput } f
 import { useDebouncedValue } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
-import type { HandlerInfo, NewSchedule, PreviewSchedule, ScheduleDetail, ScheduleOptions } from '@writ/api'
+import type {
+  ChangeSchedule,
+  HandlerInfo,
+  NewSchedule,
+  PreviewSchedule,
+  ScheduleDetail,
+  ScheduleOptions,
+} from '@writ/api'
 import { WritError } from '@writ/sdk'
 import { type FormEvent, useMemo, useState } from 'react'
 import { useTranslation } from 'react-i18next'
@@ -153,6 +160,7 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
   const said = Object.fromEntries(
     Object.entries(options).filter(([, value]) => value !== undefined && value !== '' && !isEmpty(value)),
   ) as ScheduleOptions
+  const changed = optionsThatChanged((first?.options ?? {}) as ScheduleOptions, said)
   const submit = (event: FormEvent) => {
     event.preventDefault()
     if (asked === undefined) return
@@ -166,7 +174,7 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
         name,
         handler: handlerName,
         ...given,
-        ...(kept(said, first?.options) ? {} : { options: said }),
+        ...(first === null ? { options: said } : Object.keys(changed).length === 0 ? {} : { options: changed }),
         ...(kept(callback, first?.callback?.url ?? '') ? {} : tells),
         ...(kept(asked, askedOf(timesOf(first))) ? {} : asked),
         ...more,
@@ -482,6 +490,14 @@ const withNumber = (
   value: string | number,
   unit = 1,
 ) => (value === '' ? rest : { ...rest, [name]: Number(value) * unit })
+
+/** What a change says of options: only of those that differ, and null of those that are gone. */
+const optionsThatChanged = (before: ScheduleOptions, now: ScheduleOptions): NonNullable<ChangeSchedule['options']> =>
+  Object.fromEntries(
+    (Object.keys({ ...before, ...now }) as (keyof ScheduleOptions)[])
+      .filter((name) => JSON.stringify(before[name]) !== JSON.stringify(now[name]))
+      .map((name) => [name, now[name] ?? null]),
+  )
 const secondsOf = (ms: number | undefined) => (ms === undefined ? '' : ms / 1_000)
 
 /** When it would be due, asked while one types: the server computes it, clocks and all. */

@@ -31,7 +31,7 @@ import { type Ask, type Handlers, type Mounting, mount } from '../platform/http/
 import { isCutOff, type Recognise, refusalOf } from '../platform/http/problem.ts'
 import { whenAsked } from '../platform/http/when-asked.ts'
 import type { Logger } from '../platform/log.ts'
-import { readLax } from './lax.ts'
+import { readAsFastApi } from './lax.ts'
 import { listLogFiles, localTime, readLogFile } from './log-files.ts'
 import { createRateLimit } from './rate-limit.ts'
 
@@ -77,6 +77,7 @@ export function createDispatchDoor(on: DispatchOn, mounting: Mounting<Caller>): 
   return {
     async serve(app) {
       await app.register(async (scope) => {
+        readAsFastApi(scope)
         answerAsFastApi(scope, on)
         answerWithSlash(scope)
         mount(scope, 'dispatch', dispatchApi, handlers, { ...mounting, resume })
@@ -444,13 +445,6 @@ function answerAsFastApi(scope: FastifyInstance, on: DispatchOn): void {
   scope.setValidatorCompiler(({ schema, httpPart }) =>
     whenAsked(() => (httpPart === 'body' ? bodies : texts).compile(schema as object)),
   )
-  scope.addHook('preValidation', (request, _reply, done) => {
-    const { endpoint } = request.routeOptions.config
-    readLax(endpoint?.body, request.body)
-    readLax(endpoint?.query, request.query)
-    done()
-  })
-
   scope.setErrorHandler(async (error: unknown, request, reply) => {
     if (error instanceof DoorRefusal)
       return reply.code(error.status).headers(error.headers).send({ detail: error.message })
@@ -506,12 +500,19 @@ function faultsOf(where: string, faults: readonly ErrorObject[], request: Fastif
     )
     if (fault.keyword === 'required') {
       const { missingProperty } = fault.params as { missingProperty: string }
-      return { type: 'missing', loc: [root, ...path, missingProperty], msg: 'Field required', input: input ?? null }
+      // Parameters were looked at one by one.
+      const within = root === 'body' ? (input ?? null) : null
+      return { type: 'missing', loc: [root, ...path, missingProperty], msg: 'Field required', input: within }
     }
-    const [type, msg] = pydanticOf(fault, input)
+    const [type, msg] = root === 'body' && path.length === 0 ? bodyFault(input) : pydanticOf(fault, input)
     return { type, loc: [root, ...path], msg, input: input ?? null }
   })
 }
+
+const bodyFault = (input: unknown): [type: string, message: string] =>
+  input === undefined || input === null
+    ? ['missing', 'Field required']
+    : ['model_attributes_type', 'Input should be a valid dictionary or object to extract fields from']
 
 const stepOf = (text: string): string | number =>
   /^\d+$/.test(text) ? Number(text) : text.replaceAll('~1', '/').replaceAll('~0', '~')

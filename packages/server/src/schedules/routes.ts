@@ -9,6 +9,7 @@ import type { Handlers } from '../platform/http/mount.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import {
   askedTimes,
+  changedOptions,
   firstTime,
   inputColumns,
   inputOf,
@@ -106,14 +107,19 @@ export const scheduleHandlers = ({
       catch_up_limit,
       when_running,
       callback: toTell,
+      starts_at,
+      ends_at,
       ...newTimes
     } = body
-    const times = timingColumns({ ...asked, ...newTimes })
+    if (starts_at !== undefined) delete asked.starts_at
+    if (ends_at !== undefined) delete asked.ends_at
+    const bounds = { ...(starts_at ? { starts_at } : {}), ...(ends_at ? { ends_at } : {}) }
+    const times = timingColumns({ ...asked, ...newTimes, ...bounds })
     const change = {
       ...(name === undefined ? {} : { name }),
       ...(handler === undefined ? {} : { handler }),
       ...(input === undefined ? {} : inputColumns(payloads, caller.project!, input)),
-      ...(options === undefined ? {} : { options: keptOptions(options) }),
+      ...(options === undefined ? {} : { options: changedOptions(before, options) }),
       ...(catch_up === undefined ? {} : { catch_up }),
       ...(catch_up_limit === undefined ? {} : { catch_up_limit }),
       ...(when_running === undefined ? {} : { when_running }),

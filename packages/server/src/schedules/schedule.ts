@@ -1,4 +1,12 @@
-import type { NewSchedule, NewTask, PreviewSchedule, Schedule, ScheduleFire } from '@writ/api'
+import type {
+  ChangeSchedule,
+  NewSchedule,
+  NewTask,
+  PreviewSchedule,
+  Schedule,
+  ScheduleFire,
+  ScheduleOptions,
+} from '@writ/api'
 import type { Payloads } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
@@ -85,6 +93,22 @@ export type ScheduleColumns = Omit<ScheduleRow, 'project_id'>
 /** Kept as text, and in every task: so without what is secret, as those of a dispatch. */
 export const keptOptions = (options: NonNullable<NewSchedule['options']>): string =>
   redactor.json(JSON.stringify(options))
+
+/** The options of a row with those that a change says; null drops one, or all of them (RFC 7396). */
+export const changedOptions = (row: Pick<ScheduleRow, 'options'>, change: ChangeSchedule['options']): string =>
+  keptOptions((mergePatch(JSON.parse(row.options), change ?? null) ?? {}) as ScheduleOptions)
+
+function mergePatch(old: unknown, patch: unknown): unknown {
+  if (!isObject(patch)) return patch
+  const merged = new Map(isObject(old) ? Object.entries(old) : [])
+  for (const [name, value] of Object.entries(patch))
+    if (value === null) merged.delete(name)
+    else merged.set(name, mergePatch(merged.get(name), value))
+  return Object.fromEntries(merged)
+}
+
+const isObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 // Rows of before may hold what is redacted now.
 const optionsOf = (row: Pick<ScheduleRow, 'options'>) =>

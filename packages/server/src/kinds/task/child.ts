@@ -5,6 +5,7 @@ import { AppError } from '../../platform/app-error.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
 import { type Clock, rfc3339 } from '../../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
+import type { Lease } from '../../queue/index.ts'
 import { isFinal } from '../../runs/index.ts'
 import { type Dispatched, type Outcome, TaskError } from './handler.ts'
 import { pauseKey } from './hold.ts'
@@ -13,6 +14,7 @@ import { readResult } from './payload.ts'
 import type { Payloads } from './sealed.ts'
 import { requireStepName } from './step.ts'
 import * as store from './store.ts'
+import { isAfter } from './store-held.ts'
 import type { Accepted, PreparedTask } from './submit.ts'
 
 const IS_KEY = new RegExp(KEY, 'u')
@@ -23,15 +25,23 @@ export interface AtWork {
   readonly project: string
   readonly row: Pick<store.WorkRow, 'id' | 'executed_by_id' | 'trace_id' | 'concurrency_key'>
   readonly attempt: number
-  /** Asked in the transaction of each change; throws when the work is somebody else's by now. */
-  readonly allowed?: (tx: Tx) => Promise<void>
+  /** Asked in the transaction of each change; throws when the work is somebody else's by now, or over. */
+  readonly allowed: (tx: Tx) => Promise<void>
+}
+
+/** Whose lease it is, until this transaction ends. Throws LEASE_LOST. */
+export async function requireHolder(tx: Tx, { runId, fence }: Pick<Lease, 'runId' | 'fence'>): Promise<void> {
+  if (!(await store.isHolder(tx, runId, fence, 'lock'))) throw new AppError('LEASE_LOST')
 }
 
 /** What a task may do with other tasks while it runs. Throws TaskError; no try mends one that is not retryable. */
 export interface Children {
-  /** Dispatches a task, once for each name whatever attempts come; the person who dispatched the parent asks for it. */
+  /**
+   * Dispatches a task, once for each name whatever attempts come; the person who dispatched the parent asks for it. One that was asked
+   * to stop dispatches nothing more, TASK_STOPPING: what it dispatched is cancelled with it, and this would come too late for that.
+   */
   dispatch(work: AtWork, name: string, task: NewTask): Promise<Dispatched>
-  /** What a child came to; null while it has not ended. */
+  /** What a child came to; null while it has not ended. One that waits, itself or through others, for the end of this is refused: WAIT_CIRCLE. */
   outcome(work: AtWork, id: string): Promise<Outcome | null>
   pauseKey(work: AtWork, key: string, until: number): Promise<void>
 }
@@ -77,10 +87,12 @@ export function createChildren(on: {
       // Child and record are one transaction: whatever attempt comes after this one finds both or neither.
       const dispatched = await inProject(project, () =>
         db.write(async (tx) => {
-          await work.allowed?.(tx)
-          const root = await store.findRoot(tx, row.id)
+          // Whoever has it stopped waits for this, and then finds the child; or this finds that it was stopped.
+          await work.allowed(tx)
+          const parent = await store.findParent(tx, row.id)
+          if (!parent || parent.cancel_requested_at !== null) throw new AppError('TASK_STOPPING')
           const [child] = await on.accept(tx, [
-            { caller: asker, task: prepared, parent: { id: row.id, root: root ?? row.id } },
+            { caller: asker, task: prepared, parent: { id: row.id, root: parent.root_run_id ?? row.id } },
           ])
           const { id, number, duplicate } = child!
           const { shown, sha256, sealed } = on.payloads.hide(project, JSON.stringify({ id, number, duplicate }))
@@ -107,8 +119,14 @@ export function createChildren(on: {
     },
 
     async outcome(work, id) {
-      const row = await inProject(work.project, () => db.read((tx) => store.findTask(tx, id)))
+      const { row, circle } = await inProject(work.project, () =>
+        db.read(async (tx) => ({
+          row: await store.findTask(tx, id),
+          circle: (await isAfter(tx, id, work.row.id)) && !(await isToStop(tx, work.row.id)),
+        })),
+      )
       if (row?.parent_run_id !== work.row.id) throw never('NOT_A_CHILD', `Task ${id} was not dispatched by this one`)
+      if (circle) throw never('WAIT_CIRCLE', `Task ${id} waits until this one has ended`)
       if (!isFinal(row.state)) return null
       return {
         id: row.id,
@@ -128,7 +146,7 @@ export function createChildren(on: {
       if (end <= now) return
       await inProject(work.project, () =>
         db.write(async (tx) => {
-          await work.allowed?.(tx)
+          await work.allowed(tx)
           const begins = await pauseKey(tx, key, end, now)
           if (begins)
             await append(tx, now, SYSTEM, {
@@ -141,5 +159,8 @@ export function createChildren(on: {
     },
   }
 }
+
+/** Whoever waits for the end of one that is to stop waits for no wait of it. */
+const isToStop = async (tx: Tx, id: string): Promise<boolean> => (await store.findCancelled(tx, [id])).has(id)
 
 class Taken extends Error {}

@@ -16,7 +16,7 @@ import { spanIdOf, traceparentOf } from '../../platform/tracing.ts'
 import type { Lease, Queue } from '../../queue/index.ts'
 import { type EagerLane, isFinal } from '../../runs/index.ts'
 import { type AttemptLog, createAttemptLog, type TakenLines } from './attempt-log.ts'
-import type { AtWork, Children } from './child.ts'
+import { type AtWork, type Children, requireHolder } from './child.ts'
 import { type Costs, createCosts } from './cost.ts'
 import { type Handlers, Suspended, type TaskContext, TaskError } from './handler.ts'
 import type { HttpHandler, HttpHandlers } from './http/http-handlers.ts'
@@ -238,7 +238,12 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     return resultOf(on, handler, lease.project, value)
   }
 
-  const atWork = (work: Work): AtWork => ({ project: work.lease.project, row: work.row, attempt: work.lease.attempt })
+  const atWork = ({ lease, row }: Work): AtWork => ({
+    project: lease.project,
+    row,
+    attempt: lease.attempt,
+    allowed: (tx) => requireHolder(tx, lease),
+  })
 
   /** What handlers may ask for. */
   const may: May = {
@@ -256,9 +261,15 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
         began: () => work.steps++,
         costs: () => work.costs,
       }),
-    dispatch(work, name, task) {
+    async dispatch(work, name, task) {
       work.steps++
-      return on.children.dispatch(atWork(work), name, task)
+      try {
+        return await on.children.dispatch(atWork(work), name, task)
+      } catch (error) {
+        // What the queue says of it may come later, or never.
+        if (error instanceof TaskError && error.code === 'TASK_STOPPING') interrupt(work, 'cancelled')
+        throw error
+      }
     },
     async waitFor(work, child) {
       const id = typeof child === 'string' ? child : child.id

@@ -1,4 +1,4 @@
-/** That tasks under a key are found by its index, however many others there are: asked of the planner, because time says little. */
+/** That tasks with a key are found by its index, however many others there are: asked of the planner, because time says little. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createQueryId, type RootOperationNode } from 'kysely'
@@ -12,7 +12,7 @@ import { countUpTo, listTasks, type Wanted } from './store.ts'
 const A = '0190a000-0000-7000-8000-00000000000a'
 const T = 1_800_000_000_000
 const TASKS = 6_000
-/** One in a thousand has a key. */
+/** One in a thousand has keys. */
 const rows = Array.from({ length: TASKS }, (_, n) => {
   const id = uuidv7(T + n)
   return {
@@ -32,6 +32,7 @@ const rows = Array.from({ length: TASKS }, (_, n) => {
     max_attempts: 1,
     timeout_ms: 1_000,
     concurrency_key: n % 1_000 === 0 ? 'customer 17' : null,
+    unique_key: n % 1_000 === 0 ? 'night 17' : null,
     created_at: T + n,
     updated_at: T + n,
   }
@@ -79,40 +80,45 @@ async function fill(db: Database): Promise<void> {
   await inProject(A, () => db.write((tx) => tx.insert('runs', rows)))
 }
 
-const WANTED: Wanted = { concurrency_key: 'customer 17' }
+const KEYS: { wanted: Wanted; column: string; index: string }[] = [
+  { wanted: { concurrency_key: 'customer 17' }, column: 'concurrency_key', index: 'runs_keyed' },
+  { wanted: { unique_key: 'night 17' }, column: 'unique_key', index: 'runs_unique_keyed' },
+]
 
-test('SQLite: tasks under a key are found by its index, in the order of lists', async () => {
+test('SQLite: tasks with a key are found by its index, in the order of lists', async () => {
   await onSqlite(T, async (db) => {
     await fill(db)
-    for (const { sql, parameters } of await asked(db, WANTED)) {
-      const plan = await inProject(A, () =>
-        // Of this file: what the store asked with.
-        db.read((tx) => tx.sql<{ detail: string }>(`explain query plan ${sql}`, parameters as never)),
-      )
-      const details = plan.map((one) => one.detail).join('\n')
-      assert.match(details, /SEARCH runs USING INDEX runs_keyed \(project_id=\? AND concurrency_key=\?/)
-      assert.doesNotMatch(details, /SCAN runs\b|TEMP B-TREE/)
-    }
+    for (const { wanted, column, index } of KEYS)
+      for (const { sql, parameters } of await asked(db, wanted)) {
+        const plan = await inProject(A, () =>
+          // Of this file: what the store asked with.
+          db.read((tx) => tx.sql<{ detail: string }>(`explain query plan ${sql}`, parameters as never)),
+        )
+        const details = plan.map((one) => one.detail).join('\n')
+        assert.match(details, new RegExp(`SEARCH runs USING INDEX ${index} \\(project_id=\\? AND ${column}=\\?`))
+        assert.doesNotMatch(details, /SCAN runs\b|TEMP B-TREE/)
+      }
   })
 })
 
-test('PostgreSQL: tasks under a key are found by its index, also behind row-level security', {
+test('PostgreSQL: tasks with a key are found by its index, also behind row-level security', {
   skip: missingBackend('PostgreSQL', missingPostgres()),
 }, async () => {
   await onPostgres(T, async (db, client) => {
     await fill(db)
-    const said = await asked(db, WANTED)
+    const said = await Promise.all(KEYS.map(async ({ wanted, column }) => ({ column, all: await asked(db, wanted) })))
     await client.query('analyze runs')
     await client.query(`set role writ_app; set writ.project = '${A}'`)
-    for (const { sql, parameters } of said) {
-      const { rows: told } = await client.query<{ 'QUERY PLAN': [{ Plan: { 'Shared Hit Blocks': number } }] }>(
-        `explain (analyze, buffers, format json) ${sql}`,
-        [...parameters],
-      )
-      const plan = told[0]!['QUERY PLAN'][0]
-      assert.match(JSON.stringify(plan), /concurrency_key/)
-      // All of the tasks are some hundred blocks.
-      assert.ok(plan.Plan['Shared Hit Blocks'] < 40, JSON.stringify(plan))
-    }
+    for (const { column, all } of said)
+      for (const { sql, parameters } of all) {
+        const { rows: told } = await client.query<{ 'QUERY PLAN': [{ Plan: { 'Shared Hit Blocks': number } }] }>(
+          `explain (analyze, buffers, format json) ${sql}`,
+          [...parameters],
+        )
+        const plan = told[0]!['QUERY PLAN'][0]
+        assert.match(JSON.stringify(plan), new RegExp(`"Index Cond":"[^"]*${column}`))
+        // All of the tasks are some hundred blocks.
+        assert.ok(plan.Plan['Shared Hit Blocks'] < 40, JSON.stringify(plan))
+      }
   })
 })

@@ -5,7 +5,7 @@ import type { Lease, Queue } from '../../queue/index.ts'
 import { isFinal } from '../../runs/index.ts'
 import { ended } from './outcome.ts'
 import { type End, type Ending, settleTasks } from './settle.ts'
-import { loadWork, type WorkRow } from './store.ts'
+import { findHolders, type Holder, loadWork, type WorkRow } from './store.ts'
 
 /** Of work that was asked to stop, and nobody is left who could. */
 const LOST = ended('cancelled', 'CANCELLED', 'Cancelled while it ran, and its worker was lost')
@@ -28,9 +28,11 @@ export function createEndStopped(on: {
   const { db, queue, clock, log } = on
   const settle = settleTasks(queue, clock.now, on.settled)
 
-  async function end(lease: Lease, row: WorkRow): Promise<void> {
+  /** Whoever saw it run was told that it began when it was claimed; nobody says otherwise any more. */
+  async function end(lease: Lease, row: WorkRow, by: Holder | undefined): Promise<void> {
     const at = clock.now()
-    const attempt = { worker: null, startedAt: null, endedAt: at, log: null, events: row.event_count, steps: 0 }
+    const { worker = null, since: startedAt = null } = by ?? {}
+    const attempt = { worker, startedAt, endedAt: at, log: null, events: row.event_count, steps: 0 }
     const what: End = { next: 'settle', lease, row, ending: LOST, attempt }
     const [mine] = await db.submit(settle, [what])
     if (!mine) return
@@ -46,12 +48,12 @@ export function createEndStopped(on: {
     for (const [project, mine] of Map.groupBy(leases, (lease) => lease.project))
       await inProject(project, async () => {
         const ids = mine.map(({ runId }) => runId)
-        const rows = await db.read((tx) => loadWork(tx, ids))
+        const [rows, holders] = await db.read((tx) => Promise.all([loadWork(tx, ids), findHolders(tx, ids)]))
         // Each by itself, so that one that cannot be settled holds up none; they share a commit all the same.
         const done = await Promise.allSettled(
           mine.map((lease) => {
             const row = rows.get(lease.runId)
-            return row && !isFinal(row.state) ? end(lease, row) : forget(lease)
+            return row && !isFinal(row.state) ? end(lease, row, holders.get(lease.runId)) : forget(lease)
           }),
         )
         for (const [i, one] of done.entries())

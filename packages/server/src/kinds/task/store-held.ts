@@ -204,6 +204,19 @@ export async function insertDependencies(tx: Tx, rows: readonly Dependency[]): P
   )
 }
 
+/** Whether a task waits, itself or through others, until that one has ended. */
+export async function isAfter(tx: Tx, runId: string, thatId: string): Promise<boolean> {
+  const rows = await tx.sql(
+    `with recursive before (id) as (
+       select on_run_id from dependencies where project_id = ?1 and run_id = ?2
+       union
+       select next.on_run_id from dependencies next join before on next.run_id = before.id where next.project_id = ?1)
+     select id from before where id = ?3`,
+    [tx.project, runId, thatId],
+  )
+  return rows.length > 0
+}
+
 /** Of tasks that have ended: who waited for them waits for them no more. */
 export const takeDependencies = (tx: Tx, onRunIds: readonly string[]): Promise<Dependency[]> =>
   tx.sql<Dependency>(

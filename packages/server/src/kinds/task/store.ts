@@ -158,10 +158,10 @@ function predicate(want: Wanted): RawBuilder<boolean> {
   if (want.tag !== undefined) all.push(sql`runs.tags like ${`%${escaped(JSON.stringify(want.tag))}%`} escape '\\'`)
   // What cost something is in an index of its own, which what cost nothing does not fill.
   if (want.cost_min !== undefined) all.push(sql`runs.cost_usd is not null and runs.cost_usd >= ${want.cost_min}`)
-  // The same for those that have a key; by it and in the order of lists, so that it costs by what is shown.
+  // The same for those that have one key or the other; by it and in the order of lists, so that it costs by what is shown.
   if (want.concurrency_key !== undefined)
     all.push(sql`runs.concurrency_key is not null and runs.concurrency_key = ${want.concurrency_key}`)
-  if (want.unique_key !== undefined) all.push(sql`runs.unique_key = ${want.unique_key}`)
+  if (want.unique_key !== undefined) all.push(sql`runs.unique_key is not null and runs.unique_key = ${want.unique_key}`)
   if (want.parent !== undefined) all.push(sql`runs.parent_run_id = ${want.parent} and runs.parent_run_id is not null`)
   if (want.numbers !== undefined) all.push(sql`runs.number between ${want.numbers[0]} and ${want.numbers[1]}`)
   // Ids begin with the time at which they were made, which is that of the row or, in a burst, a little later: by them partitions
@@ -540,8 +540,25 @@ export async function keepStep(tx: Tx, step: Omit<StepRow, 'project_id'>): Promi
   return rows.length === 1
 }
 
-export const findRoot = async (tx: Tx, runId: string): Promise<string | undefined> =>
-  (await tx.db.selectFrom('runs').select('root_run_id').where('id', '=', runId).executeTakeFirst())?.root_run_id
+export const findParent = (
+  tx: Tx,
+  runId: string,
+): Promise<Pick<Runs, 'root_run_id' | 'cancel_requested_at'> | undefined> =>
+  tx.db.selectFrom('runs').select(['root_run_id', 'cancel_requested_at']).where('id', '=', runId).executeTakeFirst()
+
+export interface Holder {
+  readonly worker: string | null
+  readonly since: number | null
+}
+
+/** Who holds each of these, and since when. */
+export async function findHolders(tx: Tx, runIds: readonly string[]): Promise<Map<string, Holder>> {
+  const rows = await tx.sql<{ run_id: string; lease_owner: string | null; claimed_at: number | null }>(
+    `select run_id, lease_owner, claimed_at from queue where project_id = ?1 and ${inList(tx, 'run_id', '?2')}`,
+    [tx.project, runIds],
+  )
+  return new Map(rows.map((row) => [row.run_id, { worker: row.lease_owner, since: row.claimed_at }]))
+}
 
 /** Whether a lease holds; nobody ends it before this transaction does. */
 export async function isHolder(tx: Tx, runId: string, fence: number, lock?: 'lock'): Promise<boolean> {

@@ -7,12 +7,20 @@ import type { Endpoint } from '@writ/api'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import { fullFormats } from 'ajv-formats/dist/formats.js'
-import { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, fastify, LogController } from 'fastify'
+import {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+  LogController,
+} from 'fastify'
 import { AppError } from '../app-error.ts'
 import type { Clock } from '../clock.ts'
 import { uuidv7 } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import { clientAddress, createAddressSet } from './client-address.ts'
+import { createJsonParser } from './json-body.ts'
 import { isCutOff, problemOf, type Recognise, refusalOf } from './problem.ts'
 import { whenAsked } from './when-asked.ts'
 
@@ -55,6 +63,8 @@ export async function createHttpServer(on: {
   const { settings, log } = on
   const trusted = createAddressSet(settings.trustedProxies)
   const isAllowed = createGate(settings)
+  const clientOf = ({ ip, headers: { 'x-forwarded-for': forwarded } }: FastifyRequest) =>
+    clientAddress(ip, Array.isArray(forwarded) ? forwarded.join(',') : forwarded, trusted)
   const app = fastify({
     // Pino's logger has all that Fastify asks of one; its type differs in `child` alone.
     loggerInstance: log as FastifyBaseLogger,
@@ -71,6 +81,12 @@ export async function createHttpServer(on: {
     // Ours says so as a problem, like every other refusal.
     return503OnClosing: false,
     exposeHeadRoutes: true,
+    // An address that cannot be read, before there are hooks and an error handler.
+    frameworkErrors(error, request, reply) {
+      const refusal = isAllowed(clientOf(request)) ? refusalOf(error, on.recognise) : new AppError('IP_NOT_ALLOWED')
+      reply.headers(SECURITY_HEADERS).header('x-request-id', request.id)
+      answerProblem(reply, request, refusal ?? new AppError('ROUTE_NOT_FOUND'))
+    },
   })
   app.decorateRequest('clientIp', '')
   app.decorateRequest('caller', undefined)
@@ -83,13 +99,9 @@ export async function createHttpServer(on: {
   )
   app.setSerializerCompiler(() => JSON.stringify)
 
-  // Many clients name a content type for a body that they do not send. Where one is needed, the schema says so.
-  const parseJson = app.getDefaultJsonParser('error', 'error')
+  // Where a body is needed, the schema says so.
   app.removeContentTypeParser(['application/json', 'text/plain'])
-  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '') done(null, undefined)
-    else parseJson(request, body, (error, value) => done(error && (forbiddenIn(body) ?? error), value))
-  })
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, createJsonParser(app))
 
   let closing = false
   // Clients open spare connections. One on which nothing was asked yet is idle to us but not to Node, and would hold up
@@ -109,8 +121,7 @@ export async function createHttpServer(on: {
   })
   // Callback style: an async hook costs a promise for every request.
   app.addHook('onRequest', (request, reply, done) => {
-    const forwarded = request.headers['x-forwarded-for']
-    request.clientIp = clientAddress(request.ip, Array.isArray(forwarded) ? forwarded.join(',') : forwarded, trusted)
+    request.clientIp = clientOf(request)
     reply.headers(SECURITY_HEADERS)
     reply.header('x-request-id', request.id)
     if (closing) done(new AppError('SHUTTING_DOWN', {}, { headers: { connection: 'close', 'retry-after': '1' } }))
@@ -183,30 +194,22 @@ export async function createHttpServer(on: {
     if (reply.sent) return reply
     for (const [name, value] of Object.entries(refusal.headers)) reply.header(name, value)
     if (refusal.code === 'RATE_LIMITED' && !reply.hasHeader('retry-after')) reply.header('retry-after', '60')
-    return reply
-      .code(refusal.status)
-      .type('application/problem+json; charset=utf-8')
-      .send(JSON.stringify(problemOf(refusal, { url: request.url, requestId: request.id })))
+    return answerProblem(reply, request, refusal)
   })
   return app
 }
+
+const answerProblem = (reply: FastifyReply, request: FastifyRequest, refusal: AppError): FastifyReply =>
+  reply
+    .code(refusal.status)
+    .type('application/problem+json; charset=utf-8')
+    .send(JSON.stringify(problemOf(refusal, { url: request.url, requestId: request.id })))
 
 /** Times are those that can be counted with: no leap second has a number, and an offset has minutes. */
 function knowFormats(ajv: Ajv2020): Ajv2020 {
   addFormats.default(ajv)
   const { validate } = fullFormats['date-time'] as { validate(text: string): boolean }
   return ajv.addFormat('date-time', (text: string) => validate(text) && !Number.isNaN(Date.parse(text)))
-}
-
-/** Names in which a value could get to what all objects share are refused, wherever they stand; undefined if it is no JSON either. */
-function forbiddenIn(body: string): AppError | undefined {
-  try {
-    JSON.parse(body)
-  } catch {
-    return undefined
-  }
-  const message = 'must have no field called __proto__, nor constructor with prototype in it'
-  return new AppError('VALIDATION_FAILED', {}, { fields: [{ path: 'body', message }] })
 }
 
 /** Whether an address may connect, as the setting says at that moment. */

@@ -18,13 +18,13 @@ import { type Caller, requireWorkerScope } from '../../../identity/index.ts'
 import { AppError } from '../../../platform/app-error.ts'
 import type { Blobs } from '../../../platform/blobs/index.ts'
 import type { Clock } from '../../../platform/clock.ts'
-import { type Command, type Database, inProject, type Tx } from '../../../platform/db/index.ts'
+import { type Command, type Database, inProject } from '../../../platform/db/index.ts'
 import { mayGoOn, redactor } from '../../../platform/redact/index.ts'
 import { storable } from '../../../platform/storable.ts'
 import { traceparentOf } from '../../../platform/tracing.ts'
 import { type Ask, type Lease, type Queue, type Runnable, remotePlace } from '../../../queue/index.ts'
 import { isFinal } from '../../../runs/index.ts'
-import type { AtWork, Children } from '../child.ts'
+import { type AtWork, type Children, requireHolder } from '../child.ts'
 import { type Cost, costsSaid } from '../cost.ts'
 import { TaskError } from '../handler.ts'
 import { announce } from '../intent.ts'
@@ -59,9 +59,9 @@ export interface Workers {
    * LEASE_LOST, STEP_INVALID.
    */
   step(caller: Caller, step: WorkerStep): Promise<WorkedStep>
-  /** What a handler of the server does with `ctx.dispatch`. Throws what `step` does, DISPATCH_DENIED, and what dispatching a task does. */
+  /** What a handler of the server does with `ctx.dispatch`. Throws what `step` does, DISPATCH_DENIED, TASK_STOPPING, and what dispatching a task does. */
   dispatch(caller: Caller, asked: WorkerDispatch): Promise<WorkerDispatched>
-  /** What a child came to; null while it has not ended. Throws SCOPE_NOT_ALLOWED, LEASE_INVALID, LEASE_LOST, NOT_A_CHILD. */
+  /** What a child came to; null while it has not ended. Throws SCOPE_NOT_ALLOWED, LEASE_INVALID, LEASE_LOST, NOT_A_CHILD, WAIT_CIRCLE. */
   wait(caller: Caller, asked: WorkerWait): Promise<WaitedFor>
   /** Throws SCOPE_NOT_ALLOWED, LEASE_INVALID, LEASE_LOST. */
   pauseKey(caller: Caller, asked: WorkerPause): Promise<void>
@@ -306,6 +306,8 @@ export function createWorkers(on: WorkersOn): Workers {
       return { next: 'wait', lease, row, on: [...own], startedAt, costs, rest: restOf(held, said, 'wait') }
     }
     if (said.outcome === 'wait') return end(CANCELLED)
+    // It gave up because it was refused what one that is to stop may not.
+    if (said.error_code === 'TASK_STOPPING' && row.cancel_requested_at !== null) return end(CANCELLED)
     // Nobody asked for it, so the work was given up by itself.
     if (said.outcome === 'cancelled') return row.cancel_requested_at === null ? back() : end(CANCELLED)
     if (said.outcome === 'timeout') return end(held.by === 'deadline' ? PAST_DEADLINE : TIMED_OUT)
@@ -335,10 +337,6 @@ export function createWorkers(on: WorkersOn): Workers {
     )
     if (!row || isFinal(row.state)) throw new AppError('LEASE_LOST')
     return { project, row, attempt: lease.attempt, allowed: (tx) => requireHolder(tx, lease) }
-  }
-
-  async function requireHolder(tx: Tx, lease: Lease): Promise<void> {
-    if (!(await isHolder(tx, lease.runId, lease.fence, 'lock'))) throw new AppError('LEASE_LOST')
   }
 
   return {
@@ -552,6 +550,7 @@ function refusalIn(error: unknown, child = ''): unknown {
   if (error.cause instanceof AppError) return error.cause
   if (error.code === 'DISPATCH_DENIED') return new AppError('DISPATCH_DENIED', {}, { cause: error })
   if (error.code === 'COST_INVALID') return new AppError('COST_INVALID', { reason: error.message }, { cause: error })
+  if (error.code === 'WAIT_CIRCLE') return new AppError('WAIT_CIRCLE', { task: child }, { cause: error })
   if (error.code === 'NOT_A_CHILD') return new AppError('NOT_A_CHILD', { task: child }, { cause: error })
   return new AppError('STEP_INVALID', { reason: error.message }, { cause: error })
 }

@@ -1,0 +1,3 @@
+-- Tasks found by their unique key, in the order of lists, however long ago they ended. PostgreSQL.
+
+create index runs_unique_keyed on runs (project_id, unique_key, number) where unique_key is not null;
