@@ -14,6 +14,7 @@ import { uuidv7 } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import { clientAddress, createAddressSet } from './client-address.ts'
 import { isCutOff, problemOf, type Recognise, refusalOf } from './problem.ts'
+import { readJsonBodies } from './read-json.ts'
 import { whenAsked } from './when-asked.ts'
 
 declare module 'fastify' {
@@ -83,13 +84,7 @@ export async function createHttpServer(on: {
   )
   app.setSerializerCompiler(() => JSON.stringify)
 
-  // Many clients name a content type for a body that they do not send. Where one is needed, the schema says so.
-  const parseJson = app.getDefaultJsonParser('error', 'error')
-  app.removeContentTypeParser(['application/json', 'text/plain'])
-  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '') done(null, undefined)
-    else parseJson(request, body, (error, value) => done(error && (forbiddenIn(body) ?? error), value))
-  })
+  readJsonBodies(app)
 
   let closing = false
   // Clients open spare connections. One on which nothing was asked yet is idle to us but not to Node, and would hold up
@@ -196,17 +191,6 @@ function knowFormats(ajv: Ajv2020): Ajv2020 {
   addFormats.default(ajv)
   const { validate } = fullFormats['date-time'] as { validate(text: string): boolean }
   return ajv.addFormat('date-time', (text: string) => validate(text) && !Number.isNaN(Date.parse(text)))
-}
-
-/** Names in which a value could get to what all objects share are refused, wherever they stand; undefined if it is no JSON either. */
-function forbiddenIn(body: string): AppError | undefined {
-  try {
-    JSON.parse(body)
-  } catch {
-    return undefined
-  }
-  const message = 'must have no field called __proto__, nor constructor with prototype in it'
-  return new AppError('VALIDATION_FAILED', {}, { fields: [{ path: 'body', message }] })
 }
 
 /** Whether an address may connect, as the setting says at that moment. */
