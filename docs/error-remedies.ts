@@ -45,6 +45,16 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '缺少名为 `file` 的 multipart 部分。',
     '上传时带上一个名为 `file` 的部分（curl：`-F file=@文件名`）。',
   ],
+  FILES_TOO_MANY: [
+    'Send each file in a request of its own, all to the same `run_id`.',
+    '一次上传只能带一个文件，什么都没有保存。',
+    '每个文件单独发送一个请求，使用相同的 `run_id`。',
+  ],
+  MULTIPART_INVALID: [
+    'Let a library or curl write the form: the `Content-Type` names the boundary, every part begins with it, and the last ends with it and `--`. Bodies are not sent compressed.',
+    '请求体不是合法的 multipart 表单，什么都没有保存。',
+    '请使用库或 curl 生成表单：`Content-Type` 中给出 boundary，每个部分以它开头，最后以它加 `--` 结束。请求体不要压缩。',
+  ],
   CURSOR_INVALID: [
     'Start again with an empty `cursor=`, and keep the filters the same on every page.',
     '游标不属于这个列表，或筛选条件已改变。',

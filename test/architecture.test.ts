@@ -45,7 +45,7 @@ const topFiles: Record<string, string> = {
 /** Doors into rooms beside their index.ts. */
 const open: readonly RegExp[] = [
   /^platform\/[a-z-]+\.ts$/, // each is a thing of its own
-  /^platform\/http\/(mount|client-address|gone|event-stream)\.ts$/, // how every room serves HTTP and tells who is at the other end
+  /^platform\/http\/(mount|client-address|gone|receive-file|event-stream)\.ts$/, // how every room serves HTTP and tells who is at the other end
   /^(config|live-settings|version|app)\.ts$/,
 ]
 

@@ -148,3 +148,43 @@ holds('health, readiness and metrics tell what they should', async ({ anonymous,
     return metrics.includes('writ_http_requests_total{route="tickets.create",method="POST",status="200"} 1')
   })
 })
+
+holds(
+  'text that UTF-8 cannot carry is refused with its place, and changes nothing',
+  async ({ employee, admin, base }) => {
+    const half = 'half \ud800'
+    const surrogate = 'must have no half of a surrogate pair (\\ud800 to \\udfff)'
+    const asset = ok(await employee.post<{ number: number }>('/assets', { name: 'a 😀', asset_type: 'x' }))
+    const ticket = ok(await employee.post<{ number: number }>('/tickets', { title: '😀', asset_id: asset.number }))
+    const proof = { run_type: 'proof', ticket_id: ticket.number }
+    const bodies: [path: string, body: unknown, at: string][] = [
+      ['/tickets', { title: half }, 'body.title'],
+      ['/tickets', { title: 'x', description: half }, 'body.description'],
+      ['/assets', { name: half, asset_type: 'x' }, 'body.name'],
+      [`/tickets/${ticket.number}/comments`, { body: half }, 'body.body'],
+      ['/runs', { ...proof, expect: [{ name: 'a.cfg' }, { name: half }] }, 'body.expect.1.name'],
+      ['/runs', { ...proof, execution_context: { note: { [half]: 1 } } }, 'body.execution_context.note'],
+      ['/auth/login', { username: half, password: 'x' }, 'body.username'],
+    ]
+    for (const [path, body, at] of bodies) {
+      const answer = await employee.post(path, body)
+      const { errors } = refused(answer, 422, 'VALIDATION_FAILED')
+      assert.deepEqual(errors, [{ path: at, message: surrogate }], path)
+    }
+    // What a command line of another encoding sends, such as GBK.
+    const gbk = await fetch(`${base}/api/v1/auth/login`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: Buffer.concat([
+        Buffer.from('{"username":"'),
+        Buffer.from('b0b2d7b0', 'hex'),
+        Buffer.from('","password":"x"}'),
+      ]),
+    })
+    const problem = (await gbk.json()) as { detail: string }
+    assert.equal(gbk.status, 422)
+    assert.match(problem.detail, /body: must be UTF-8$/)
+    assert.equal((await employee.get('/tickets')).headers.get('x-total-count'), '1')
+    assert.equal(ok(await admin.post<{ ok: boolean }>('/audit/verify')).ok, true)
+  },
+)

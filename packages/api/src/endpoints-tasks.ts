@@ -504,6 +504,7 @@ export const workersApi = {
     description:
       'Without `result`: whether the step of this name was done, by whatever attempt, and what it answered. With it: keeps that under the lease, and answers what counts: who kept it first is right. At most 64 KiB. `costs` count with it, and not if it was there already.',
     body: t.WorkerStep,
+    foreignText: true,
     reply: t.WorkedStep,
     example: { lease: 'eyJsZWFzZSI6e319.c2lnbmVkLWJ5LXRoZS1zZXJ2ZXI', name: 'open change' },
   }),
@@ -583,6 +584,7 @@ export const workersApi = {
     description:
       'So that people can read them while the tasks run. Each task at most once in a call. What was not kept goes with the next call, or with what became of the task (`log_rest`). Where no answer came, send the same again: with `first`, lines that are there already are kept once.',
     body: t.KeepLines,
+    foreignText: true,
     reply: t.KeptLines,
     example: {
       logs: [{ lease: 'eyJsZWFzZSI6e319.c2lnbmVkLWJ5LXRoZS1zZXJ2ZXI', lines: ['2 of 40 devices are done'], first: 1 }],
@@ -600,6 +602,7 @@ export const workersApi = {
     description:
       'Settled once: where the lease was lost, nothing is written, and `settled` is false. So it is when sent twice. `costs`, in US dollars, are added to what the task cost, whatever the outcome is.',
     body: t.SettleTasks,
+    foreignText: true,
     reply: t.SettledTasks,
     example: {
       results: [

@@ -1066,6 +1066,8 @@ export const artifactsApi = {
       'ARTIFACT_TOO_LARGE',
       'ARTIFACT_UNEXPECTED',
       'FILE_MISSING',
+      'FILES_TOO_MANY',
+      'MULTIPART_INVALID',
       'STORAGE_UNAVAILABLE',
       'UPLOAD_INTERRUPTED',
     ],

@@ -10,6 +10,8 @@ export const errors = {
   BODY_TOO_LARGE: { status: 413, text: 'The body is larger than this operation accepts.' },
   MEDIA_TYPE_UNSUPPORTED: { status: 415, text: 'This operation does not take that content type.' },
   FILE_MISSING: { status: 422, text: 'The request must carry one multipart part called "file".' },
+  FILES_TOO_MANY: { status: 422, text: 'An upload carries one file; nothing was kept.' },
+  MULTIPART_INVALID: { status: 400, text: 'The body is not well-formed multipart form data; nothing was kept.' },
   CURSOR_INVALID: { status: 422, text: 'The cursor was not made by this list, or its filters changed.' },
   ROUTE_NOT_FOUND: { status: 404, text: 'Not Found' },
   METHOD_NOT_ALLOWED: { status: 405, text: 'Method Not Allowed' },

@@ -380,6 +380,8 @@ function findDrop(entries: readonly BundledEntry[]): string | null {
 export function checkWhole(entries: readonly BundledEntry[], subject: BundleDescription['subject']): BundleCheck[] {
   const ofProject = entries.filter(({ log }) => log.role === 'project')
   const drop = findDrop(entries)
+  if (drop === null && !ofProject.some(({ entry }) => entry.res === subject.id || entry.run === subject.id))
+    throw new BundleError('BUNDLE_MALFORMED', 'bundle.json', 'subject_untold', { id: subject.id })
   const sequences = createRunSequences()
   const runs = new Set<string>()
   const parts: BundleCheck[] = []
@@ -569,14 +571,39 @@ export async function checkRecords(
       throw new BundleError('RECORD_CHANGED', path, 'record_other')
     count++
   }
-  if (count === 0)
+  const parts = recordsLeftOut(files, entries, attestations)
+  if (count === 0 && parts.length === 0)
     return { state: 'note', what: 'no record of the ticket or of a check is in this bundle', code: 'no_records' }
   return {
     state: 'verified',
     what: `${counted(count, 'record')}: ticket, rules and findings are those that were attested`,
     code: 'records',
     values: { count },
+    parts,
   }
+}
+
+/** Records that an attestation or the newest event of a ticket names by its digest, and that are not here. */
+function recordsLeftOut(
+  files: BundleFiles,
+  entries: readonly BundledEntry[],
+  attestations: readonly BundledAttestation[],
+): BundleCheck[] {
+  const named = new Map<string, unknown>()
+  for (const one of entries)
+    if (one.entry.act.startsWith('ticket.') && typeof detailsOf(one).digest === 'string')
+      named.set(`tickets/${one.entry.res}.json`, detailsOf(one).digest)
+  for (const { statement, entry } of attestations) {
+    if (statement.predicateType !== PREDICATE_TEST_RESULT) continue
+    const { outputs, configuration } = Object(statement.predicate)
+    named.set(`runs/${entry.entry.res}/rules.json`, configuration?.[0]?.digest?.sha256)
+    named.set(`runs/${entry.entry.res}/outputs.json`, outputs?.sha256)
+  }
+  return [...named].flatMap(([path, sha256]) => {
+    if (typeof sha256 !== 'string' || files.names.includes(path)) return []
+    const what = `${path}: not here; its SHA-256 is ${sha256}`
+    return [{ state: 'left out', what, code: 'record_left_out', values: { path, sha256 } } satisfies BundleCheck]
+  })
 }
 
 /**

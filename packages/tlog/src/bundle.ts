@@ -108,6 +108,8 @@ export const bundleCheckCodes = [
   'artifact_dropped',
   'artifact_left_out',
   'artifact_untold',
+  'record_left_out',
+  'unknown_file',
   'records',
   'no_records',
   'tasks',
@@ -291,15 +293,40 @@ export function parseSums(text: string): Map<string, string> {
     new BundleError('MANIFEST_MALFORMED', 'SHA256SUMS', ...why)
   if (!text.endsWith('\n')) throw malformed('no_last_newline')
   const found = new Map<string, string>()
+  const folded = new Set<string>()
   for (const line of text.slice(0, -1).split('\n')) {
     const [, digest, name] = /^([0-9a-f]{64}) {2}([A-Za-z0-9._/-]+)$/.exec(line) ?? []
     if (!digest || !name || name.split('/').some((part) => part === '' || part === '.' || part === '..'))
       throw malformed('sums_line', { line: line.slice(0, 80) })
     if (found.has(name)) throw malformed('sums_twice', { name })
+    // Where a system knows no difference between them, one would replace the other when the bundle is unpacked.
+    if (folded.has(name.toLowerCase())) throw malformed('sums_case', { name })
+    folded.add(name.toLowerCase())
     found.set(name, digest)
   }
   return found
 }
+
+const PARTS = [
+  'SHA256SUMS(\\.(sig|tsr))?|verify\\.sh|README\\.txt|bundle\\.json|policy|tsa-root\\.pem',
+  'keys/(allowed_signers|attestation-[0-9a-f]+\\.pem)',
+  'logs/[^/]+/(checkpoint(\\.cosigned)?|log\\.pem|entries/[0-9]+\\.(json|tlog-proof)|payloads/[0-9]+\\.(json|salt|erased))',
+  'logs/[^/]+/(consistency/[0-9]+-[0-9]+\\.txt|tile/entries/.+)',
+  '(attestations|artifacts|approvals/[^/]+|people/[^/]+|tasks/[^/]+)/[^/]+',
+  'tickets/[^/]+\\.json|runs/[^/]+/(rules|outputs)\\.json',
+]
+const PART = new RegExp(`^(${PARTS.join('|')})$`)
+
+/** Files that the manifest names and nothing else speaks of: of a later version of bundles, or somebody's own. */
+export const noteUnknownFiles = (files: BundleFiles): BundleCheck[] =>
+  files.names
+    .filter((name) => !PART.test(name))
+    .map((path) => ({
+      state: 'note',
+      what: `${path}: no part of a bundle; only its digest was checked`,
+      code: 'unknown_file',
+      values: { path },
+    }))
 
 /** The description of the bundle. */
 export async function readDescription(files: BundleFiles): Promise<BundleDescription> {

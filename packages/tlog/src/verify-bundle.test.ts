@@ -233,10 +233,10 @@ test('a file that the log knows is described, and what became of it is what the 
     files.set('bundle.json', toUtf8(JSON.stringify(about)))
     return verifyBundle(signed(files), primitives)
   }
-  assert.deepEqual((await described([uploaded], [])).fault?.code, 'ARTIFACT_LEFT_OUT')
-  const told = await described([uploaded, { act: 'artifact.deleted', res: 'a' }], [file])
+  assert.deepEqual((await described([opened, uploaded], [])).fault?.code, 'ARTIFACT_LEFT_OUT')
+  const told = await described([opened, uploaded, { act: 'artifact.deleted', res: 'a' }], [file])
   assert.match(JSON.stringify(told.checks), /"what":"artifact 1: deleted"/)
-  const untold = await described([uploaded], [file])
+  const untold = await described([opened, uploaded], [file])
   assert.match(JSON.stringify(untold.checks), /"what":"artifact 1: deleted, which no entry tells of"/)
 })
 
@@ -310,7 +310,10 @@ test('a journal of whatever form is a fault or a verdict, and no crash', async (
   const told = async (value: unknown) => {
     const bytes = toUtf8(JSON.stringify(value))
     const end: BundleEvent = { ...ran(0, 'run.completed'), details: { journal_sha256: toHex(sha256(bytes)) } }
-    return verifyBundle(signed(new Map([...(await makeBundle([end])), ['tasks/r/journal.json', bytes]])), primitives)
+    return verifyBundle(
+      signed(new Map([...(await makeBundle([opened, end])), ['tasks/r/journal.json', bytes]])),
+      primitives,
+    )
   }
   const good = await told(journal)
   assert.deepEqual(good.fault, undefined)

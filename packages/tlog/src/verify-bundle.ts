@@ -8,6 +8,7 @@ import {
   checkLogs,
   checkManifest,
   checkQuorum,
+  noteUnknownFiles,
   readDescription,
 } from './bundle.ts'
 import {
@@ -34,7 +35,7 @@ export async function verifyBundle(
   const { checks, rests } = report
   try {
     const manifest = await checkManifest(files, on, trust)
-    checks.push(manifest.check)
+    checks.push(manifest.check, ...noteUnknownFiles(files))
     rests.push(manifest.rest)
     const described = await readDescription(files)
     const logs = await checkLogs(files, described, on, trust)

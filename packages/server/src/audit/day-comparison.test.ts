@@ -55,6 +55,13 @@ test('lines are compared over many pieces of a file, and the first that differs 
   await assert.rejects(compare(rows), new RegExp(`${READABLE} does not hold the line of entry 0`))
 })
 
+test('a text that UTF-8 cannot carry is compared as it was written', async (t) => {
+  const half = [row('half of a pair: \ud800'), row('another')]
+  const { checked, compare } = write(t, half)
+  await compare(half)
+  assert.equal(checked.day_files, 2)
+})
+
 test('a line whose erasure is under way is passed over, however long it is', async (t) => {
   const { compare } = write(t, rows)
   await compare(rows.map((one, i) => (i === 7 || i === 1_500 ? { ...one, event: '', in_day_file: 0 } : one)))

@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { equalBytes, toUtf8 } from '@writ/tlog'
+import { equalBytes } from '@writ/tlog'
 import { type DayEvent, dayOf, isErased, jsonlLine, jsonlName, readableLine, readableName } from './day-file.ts'
 import { Found } from './finding.ts'
 
@@ -41,7 +41,8 @@ export function createDayComparison(
 
   async function compare(name: string, line: string, index: number): Promise<void> {
     const from = offsets.get(name) ?? 0
-    const expected = toUtf8(`${line}\n`)
+    // As it was written: half of a surrogate pair, which requests could once bring in, stands there as U+FFFD.
+    const expected = Buffer.from(`${line}\n`)
     const found = await read(name, from, expected.length)
     if (!equalBytes(found.subarray(0, expected.length), expected)) {
       throw new Found({

@@ -8,10 +8,10 @@ import { createJsonParser } from '../platform/http/json-body.ts'
  */
 export function readAsFastApi(scope: FastifyInstance): void {
   const parse = createJsonParser(scope)
-  scope.addContentTypeParser(/^application\/[^;]*\+json *(;|$)/i, { parseAs: 'string' }, parse)
-  scope.addContentTypeParser<string>('*', { parseAs: 'string' }, (request, body, done) => {
+  scope.addContentTypeParser(/^application\/[^;]*\+json *(;|$)/i, { parseAs: 'buffer' }, parse)
+  scope.addContentTypeParser<Buffer>('*', { parseAs: 'buffer' }, (request, body, done) => {
     if (request.headers['content-type'] === undefined) return parse(request, body, done)
-    done(null, body)
+    done(null, body.toString())
   })
   scope.addHook('preValidation', (request, _reply, done) => {
     const { endpoint } = request.routeOptions.config

@@ -38,6 +38,9 @@ sha256sum -c SHA256SUMS >"$tmp/said" 2>&1 || fail "$(grep -v ': OK$' "$tmp/said"
 cut -c 67- SHA256SUMS | sort >"$tmp/listed"
 find . ! -type d | sed 's|^\./||' | grep -vxE 'SHA256SUMS(\.sig)?' | sort >"$tmp/there"
 cmp -s "$tmp/listed" "$tmp/there" || fail 'there are files that the manifest does not name'
+# Where a system knows no difference between them, one would have replaced the other.
+twice=$(tr A-Z a-z <"$tmp/listed" | sort | uniq -d | head -n 1)
+[ -z "$twice" ] || fail "SHA256SUMS: $twice is named twice, in capitals and without"
 echo "manifest: $(wc -l <"$tmp/listed" | tr -d ' ') files, signed by $fingerprint"
 
 # 2. Each log: the signature of its checkpoint, then every entry in it, then what the entry commits to. A hash is known by
@@ -131,12 +134,15 @@ cat logs/*/entries/*.json | jq -r '.att // [] | .[]' | sort -u >"$tmp/named"
 count=0
 envelope() { # its file; leaves what was signed in $tmp/payload
   jq -r .payload "$1" | raw >"$tmp/payload"
-  jq -r '.signatures[0].sig' "$1" | raw >"$tmp/sig"
   type=$(jq -r .payloadType "$1")
   { printf 'DSSEv1 %d %s %d ' "${#type}" "$type" "$(wc -c <"$tmp/payload")" && cat "$tmp/payload"; } >"$tmp/pae"
-  for key in keys/attestation-*.pem; do
-    openssl dgst -sha256 -verify "$key" -signature "$tmp/sig" "$tmp/pae" >/dev/null 2>&1 && return 0
-  done
+  jq -r '.signatures[].sig' "$1" >"$tmp/signatures"
+  while read -r signature; do
+    printf %s "$signature" | raw >"$tmp/sig"
+    for key in keys/attestation-*.pem; do
+      openssl dgst -sha256 -verify "$key" -signature "$tmp/sig" "$tmp/pae" >/dev/null 2>&1 && return 0
+    done
+  done <"$tmp/signatures"
   fail "$1: the signature is not valid"
 }
 for envelope in attestations/*.dsse.json; do
@@ -223,6 +229,12 @@ for folder in approvals/*/; do
   signed "people/$id" "$id" writ-signing-key
   count=$((count + 1))
 done
+for statement in "$tmp/"*.statement; do
+  [ -e "$statement" ] || continue
+  id=$(jq -r 'select(.predicateType == "urn:writ:attestation:approval:v1" and .predicate.signBefore != null) |
+    .predicate.approvalId' "$statement")
+  [ -z "$id" ] || [ -d "approvals/$id" ] || fail "approvals/$id: the person's signature is not here"
+done
 echo "approvals signed by people: $count"
 
 # 5. The events of a run are numbered: of those between the first and the last that are here, none was left out.
@@ -233,6 +245,11 @@ while read -r kind run; do
   [ "$kind" = late ] && dropped || fail "run $run: an entry of it was left out"
   echo "run $run: it begins in a log that was dropped"
 done <"$tmp/runs"
+
+# What the bundle says that it is about is what the entries tell of.
+id=$(jq -r .subject.id bundle.json)
+cat logs/project-*/entries/*.json | jq -e -s --arg id "$id" 'any(.res == $id or .run == $id)' >/dev/null || dropped ||
+  fail "bundle.json: no entry tells of its subject $id"
 
 # Each run of a ticket says which of its runs it is.
 if [ "$(jq -r .subject.type bundle.json)" = ticket ]; then
@@ -360,6 +377,51 @@ while read -r id sum path; do
   grep -qF -e " $id" "$tmp/uploaded" || fail "$path: no entry of the log tells of it"
   [ "$(digest "$path")" = "$sum" ] || fail "$path: not the file that was recorded"
 done <"$tmp/artifacts"
-jq -r '.artifacts[] | select(.path == null) | "artifact \(.number): \(.left_out)"' bundle.json
+find artifacts -type f 2>/dev/null | sort >"$tmp/there"
+while read -r path; do
+  jq -e --arg path "$path" 'any(.artifacts[]; .path == $path)' bundle.json >/dev/null || fail "$path: bundle.json does not describe it"
+done <"$tmp/there"
+jq -r '.artifacts[] | select(.path == null) | "\(.id) \(.number) \(.left_out)"' bundle.json >"$tmp/gone"
+while read -r id number why; do
+  case $why in
+  deleted | erased)
+    cat logs/project-*/entries/*.json | jq -e -s --arg id "$id" --arg act "artifact.$why" 'any(.act == $act and .res == $id)' \
+      >/dev/null || why="$why, which no entry tells of"
+    ;;
+  flagged | dropped) ;;
+  *) fail "bundle.json: artifact $number is left out for no known reason" ;;
+  esac
+  echo "artifact $number: $why"
+done <"$tmp/gone"
 echo "files of evidence: $(wc -l <"$tmp/artifacts" | tr -d ' ')"
+
+# 9. Records for people: the ticket in a version that an entry names, rules and findings of a check as they were attested.
+count=0
+for file in tickets/*; do
+  [ -e "$file" ] || continue
+  sum=$(digest "$file") good=
+  jq -r --arg id "$(basename "$file" .json)" 'select(.res == $id) | input_filename' logs/project-*/entries/*.json >"$tmp/about"
+  while read -r entry; do
+    payload=${entry%/entries/*}/payloads/${entry##*/}
+    [ -f "$payload" ] && jq -e --arg sum "$sum" '.details.digest? == $sum' "$payload" >/dev/null && good=1
+  done <"$tmp/about"
+  [ -n "$good" ] || fail "$file: no entry names this version of the ticket"
+  count=$((count + 1))
+done
+for file in runs/*/*; do
+  [ -e "$file" ] || continue
+  case $file in
+  */outputs.json) named=.outputs.sha256 ;;
+  */rules.json) named='.configuration[0].digest.sha256' ;;
+  *) fail "$file: no record of a run" ;;
+  esac
+  sum=$(digest "$file") run=$(basename "$(dirname "$file")") good=
+  for statement in "$tmp/"*.statement; do
+    jq -e --arg run "$run" --arg sum "$sum" '.predicateType == "https://in-toto.io/attestation/test-result/v0.1" and
+      (.predicate | .run.id == $run and '"$named"' == $sum)' "$statement" >/dev/null 2>&1 && good=1
+  done
+  [ -n "$good" ] || fail "$file: not the one that was attested"
+  count=$((count + 1))
+done
+echo "records: $count"
 echo "OK. Compare $fingerprint and the file policy with copies from elsewhere: see README.txt"

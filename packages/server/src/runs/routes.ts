@@ -9,6 +9,7 @@ import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import { whileConnected } from '../platform/http/gone.ts'
 import { type Ask, contentsText, type Handlers } from '../platform/http/mount.ts'
+import { receiveFile } from '../platform/http/receive-file.ts'
 import { redactor } from '../platform/redact/index.ts'
 import type { Queue } from '../queue/index.ts'
 import { type Ref, refuseIfHeld, seeTicket } from '../tickets/index.ts'
@@ -199,8 +200,7 @@ async function upload(
   ask: Ask<(typeof artifactsApi)['upload'], Caller>,
 ): Promise<Awaited<ReturnType<typeof takeUpload>>> {
   const { caller, query, request } = ask
-  const part = await request.file({ limits: { files: 1, fileSize: Number.POSITIVE_INFINITY } })
-  if (part?.fieldname !== 'file') throw new AppError('FILE_MISSING')
+  const file = await receiveFile(request)
   const gone = new AbortController()
   request.raw.once('aborted', () => gone.abort(new AppError('UPLOAD_INTERRUPTED')))
   const project = caller.project!
@@ -210,18 +210,18 @@ async function upload(
       caller,
       {
         runRef: query.run_id,
-        filename: redactor.text(labelOf(part.filename)),
-        contentType: redactor.text(part.mimetype?.slice(0, 100) ?? '') || null,
+        filename: redactor.text(labelOf(file.filename)),
+        contentType: redactor.text(file.mimetype.slice(0, 100)) || null,
         artifactType: query.artifact_type ?? null,
         description: query.description ?? null,
         role: query.role ?? null,
         expectedSha256: query.sha256 ?? null,
-        bytes: part.file,
-        abandoned: () => part.file.truncated || (request.raw.destroyed && !request.raw.complete),
+        bytes: file.bytes,
+        abandoned: file.cutShort,
         signal: gone.signal,
       },
       (work, blob) => {
-        ask.received(contentsText(part.filename, blob.sha256))
+        ask.received(contentsText(file.filename, blob.sha256))
         return ask.change(work)
       },
     ),

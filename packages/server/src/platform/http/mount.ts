@@ -20,6 +20,7 @@ import {
 import { redactor } from '../redact/index.ts'
 import type { Cursors } from './cursor.ts'
 import { declaredFields } from './declared-fields.ts'
+import { receiveFile } from './receive-file.ts'
 
 /** What the routes need to know of whoever asks; `project` is an id, or null outside projects. */
 export interface Asking {
@@ -206,11 +207,10 @@ export const contentsText = (name: string | undefined, sha256: string): string =
 
 /** Reads an upload that was taken before, to the end, for its digest alone. */
 async function contentsOf(request: FastifyRequest): Promise<string> {
-  const part = await request.file({ limits: { files: 1, fileSize: Number.POSITIVE_INFINITY } })
-  if (!part) throw new AppError('FILE_MISSING')
+  const file = await receiveFile(request)
   const digest = createHash('sha256')
-  for await (const chunk of part.file) digest.update(chunk as Uint8Array)
-  return contentsText(part.filename, digest.digest('hex'))
+  for await (const chunk of file.bytes) digest.update(chunk)
+  return contentsText(file.filename, digest.digest('hex'))
 }
 
 async function recallAnswer(db: Database, project: string | null, asked: RequestKey): Promise<Remembered | undefined> {

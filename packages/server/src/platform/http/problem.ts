@@ -14,7 +14,6 @@ const FASTIFY: Record<string, () => AppError> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () => new AppError('MEDIA_TYPE_UNSUPPORTED'),
   FST_ERR_BAD_URL: () => new AppError('ROUTE_NOT_FOUND'),
   FST_ERR_MAX_PARAM_LENGTH: () => new AppError('ROUTE_NOT_FOUND'),
-  FST_INVALID_MULTIPART_CONTENT_TYPE: () => new AppError('FILE_MISSING'),
 }
 
 /** The refusal that an error is, or undefined for a bug. */

@@ -101,7 +101,7 @@ export async function createHttpServer(on: {
 
   // Where a body is needed, the schema says so.
   app.removeContentTypeParser(['application/json', 'text/plain'])
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, createJsonParser(app))
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, createJsonParser(app))
 
   let closing = false
   // Clients open spare connections. One on which nothing was asked yet is idle to us but not to Node, and would hold up
