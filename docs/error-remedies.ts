@@ -711,6 +711,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '数据库无法访问或写入，未做任何更改。',
     '按 `Retry-After` 重试；若持续出现，见[运维手册](zh-CN/operate.md)。',
   ],
+  SECRETS_UNREADABLE: [
+    'Give the server the old key in `SECRET_KEY_PREVIOUS`, or set anew what it sealed: [rotation of SECRET_KEY](operate.md#rotation-of-secret_key).',
+    '封存该内容的 SECRET_KEY 已不在服务器上。',
+    '在 `SECRET_KEY_PREVIOUS` 中给出旧密钥，或重新设置被封存的内容：[更换 SECRET_KEY](zh-CN/operate.md#更换-secret_key)。',
+  ],
   STORAGE_UNAVAILABLE: [
     'Try again after `Retry-After`. If it stays, see [operating](operate.md#503-storage_unavailable).',
     '附件存储无法访问或写入，未保存任何内容。',

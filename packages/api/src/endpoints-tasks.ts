@@ -499,7 +499,7 @@ export const workersApi = {
     tag: 'workers',
     status: 200,
     unrecorded: true,
-    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID', 'LEASE_LOST', 'STEP_INVALID', 'COST_INVALID'],
+    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID', 'LEASE_LOST', 'STEP_INVALID', 'COST_INVALID', 'SECRETS_UNREADABLE'],
     summary: 'Ask for a step of a claimed task, or keep it',
     description:
       'Without `result`: whether the step of this name was done, by whatever attempt, and what it answered. With it: keeps that under the lease, and answers what counts: who kept it first is right. At most 64 KiB. `costs` count with it, and not if it was there already.',
@@ -523,6 +523,7 @@ export const workersApi = {
         'STEP_INVALID',
         'DISPATCH_DENIED',
         'TASK_STOPPING',
+        'SECRETS_UNREADABLE',
       ] as const),
       ...dispatchErrors,
     ],
@@ -544,7 +545,7 @@ export const workersApi = {
     tag: 'workers',
     status: 200,
     unrecorded: true,
-    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID', 'LEASE_LOST', 'NOT_A_CHILD', 'WAIT_CIRCLE'],
+    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID', 'LEASE_LOST', 'NOT_A_CHILD', 'WAIT_CIRCLE', 'SECRETS_UNREADABLE'],
     summary: 'Ask what a child of a claimed task came to',
     description:
       'Answers at once. While it has not ended, settle the claimed task as `wait` with its id: the lease is given back, and the task comes again, uncounted, when the child has ended.',

@@ -42,7 +42,7 @@ export const authApi = {
     description: 'Answers a bearer JWT. A wrong name, a wrong password and an inactive account answer alike.',
     body: s.Login,
     reply: s.Bearer,
-    errors: ['LOGIN_FAILED', 'TOTP_REQUIRED', 'RATE_LIMITED'],
+    errors: ['LOGIN_FAILED', 'TOTP_REQUIRED', 'SECRETS_UNREADABLE', 'RATE_LIMITED'],
     example: { username: 'admin', password: 'a-long-password' },
   }),
   cookieLogin: endpoint({
@@ -57,7 +57,7 @@ export const authApi = {
     description: 'Sets a `__Host-` session cookie; writes then need the answered token in `X-CSRF-Token`.',
     body: s.Login,
     reply: s.CookieSession,
-    errors: ['LOGIN_FAILED', 'TOTP_REQUIRED', 'RATE_LIMITED', 'COOKIE_NEEDS_TLS'],
+    errors: ['LOGIN_FAILED', 'TOTP_REQUIRED', 'SECRETS_UNREADABLE', 'RATE_LIMITED', 'COOKIE_NEEDS_TLS'],
     example: { username: 'admin', password: 'a-long-password' },
   }),
   oidcStart: endpoint({
@@ -200,7 +200,7 @@ export const authApi = {
     summary: 'Switch one-time codes on',
     description: 'From now on a login needs one.',
     body: s.TotpCode,
-    errors: ['TOTP_INVALID', 'TOTP_ALREADY_ON'],
+    errors: ['TOTP_INVALID', 'TOTP_ALREADY_ON', 'SECRETS_UNREADABLE'],
     example: { code: '123456' },
   }),
   totpOff: endpoint({
@@ -213,7 +213,7 @@ export const authApi = {
     summary: 'Switch one-time codes off',
     description: 'Needs a code.',
     body: s.TotpCode,
-    errors: ['TOTP_INVALID'],
+    errors: ['TOTP_INVALID', 'SECRETS_UNREADABLE'],
     example: { code: '123456' },
   }),
 } as const

@@ -225,6 +225,10 @@ export const errors = {
 
   // the house
   DATABASE_UNAVAILABLE: { status: 503, text: 'The database cannot be reached or written; nothing was changed.' },
+  SECRETS_UNREADABLE: {
+    status: 503,
+    text: 'This was sealed under a SECRET_KEY that the server does not have any more.',
+  },
   STORAGE_UNAVAILABLE: { status: 503, text: 'The artifact store cannot be reached or written; nothing was kept.' },
   LOG_UNAVAILABLE: { status: 503, text: 'The files of the log cannot be reached; nothing was changed.' },
   LOG_BEHIND: {

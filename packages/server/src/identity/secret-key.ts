@@ -1,6 +1,7 @@
 import { createCipheriv, createDecipheriv, generateKeyPairSync, hkdfSync, randomBytes } from 'node:crypto'
 import { link, mkdir, open, readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { AppError } from '../platform/app-error.ts'
 import type { Secret } from '../platform/secret.ts'
 
 /** The live key first, then the one before, which still opens and verifies. */
@@ -64,7 +65,7 @@ export const redactionKey = (keys: SecretKeys): Buffer => deriveKey(keys[0], 're
 
 /**
  * Seals a short secret with AES-256-GCM; `about` (an id) is authenticated, so a sealed value cannot be moved to another
- * row. `open` tries both live keys and throws for anything that was not sealed so.
+ * row. `open` tries both live keys and throws SECRETS_UNREADABLE for anything that was not sealed so.
  */
 export function createSeal(keys: SecretKeys, purpose: string) {
   const derived = keys.filter((key) => key !== undefined).map((key) => deriveKey(key, purpose))
@@ -86,7 +87,7 @@ export function createSeal(keys: SecretKeys, purpose: string) {
           // Sealed with the other key, or by nobody: the last try decides.
         }
       }
-      throw new Error('a sealed value opens with neither SECRET_KEY nor SECRET_KEY_PREVIOUS')
+      throw new AppError('SECRETS_UNREADABLE')
     },
   }
 }

@@ -1,15 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { thrownText } from '@writ/api/thrown'
-import { AppError } from '../../platform/app-error.ts'
-import { BlobStoreUnavailable, type Blobs } from '../../platform/blobs/index.ts'
+import type { Blobs } from '../../platform/blobs/index.ts'
 import type { Clock } from '../../platform/clock.ts'
-import {
-  type Command,
-  type Database,
-  DatabaseConflict,
-  DatabaseUnavailable,
-  inProject,
-} from '../../platform/db/index.ts'
+import { type Command, type Database, inProject } from '../../platform/db/index.ts'
 import { randomToken } from '../../platform/ids.ts'
 import type { Logger } from '../../platform/log.ts'
 import { spanIdOf, traceparentOf } from '../../platform/tracing.ts'
@@ -21,7 +13,7 @@ import { type Costs, createCosts } from './cost.ts'
 import { type Handlers, Suspended, type TaskContext, TaskError } from './handler.ts'
 import type { HttpHandler, HttpHandlers } from './http/http-handlers.ts'
 import { announce } from './intent.ts'
-import { ended, endOf, failedWith, PAST_DEADLINE, refusalOf, resultOf, TIMED_OUT } from './outcome.ts'
+import { ended, endOf, failureOf, isAway, PAST_DEADLINE, refusalOf, resultOf, TIMED_OUT } from './outcome.ts'
 import { readInput } from './payload.ts'
 import type { Payloads } from './sealed.ts'
 import { CANCELLED, type End, type Ending, settleTasks } from './settle.ts'
@@ -206,7 +198,7 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
       run(work).then(
         (ending) => finished(work, ending),
         (error: unknown) => {
-          if (!isAway(error)) return finished(work, failure(error), error)
+          if (!isAway(error)) return finished(work, failureOf(error), error)
           // Ours to mend, and no failure of the handler's: as if its worker had been lost, but at once, and after a moment.
           log.warn({ err: error, run: row.id, handler: row.handler }, 'a store is away, the task is put back')
           setTimeout(() => finished(work, null), RESETTLE_MS)
@@ -692,10 +684,6 @@ function createHeld() {
   }
 }
 
-/** That the database or the store of bytes cannot be used now: for the record of an intent, a large input, a step, a large result. */
-const isAway = (error: unknown): boolean =>
-  error instanceof DatabaseUnavailable || error instanceof DatabaseConflict || error instanceof BlobStoreUnavailable
-
 const stopOf = (reason: Reason): Error => new Error(`the task is to stop: ${reason}`)
 
 /** How work ends that was told to stop; null: it goes back, uncounted. */
@@ -704,11 +692,6 @@ function stoppedBy(reason: Reason): Ending | null {
   if (reason === 'deadline') return PAST_DEADLINE
   if (reason === 'cancelled') return CANCELLED
   return null
-}
-
-function failure(error: unknown): Ending {
-  const code = error instanceof TaskError || error instanceof AppError ? error.code : 'TASK_FAILED'
-  return failedWith(code, code === 'TASK_FAILED' ? thrownText(error) : (error as Error).message)
 }
 
 const keep: Command<readonly NewChunk[], null> = {

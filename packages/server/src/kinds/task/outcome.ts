@@ -1,4 +1,7 @@
-import type { Blobs } from '../../platform/blobs/index.ts'
+import { thrownText } from '@writ/api/thrown'
+import { AppError } from '../../platform/app-error.ts'
+import { BlobStoreUnavailable, type Blobs } from '../../platform/blobs/index.ts'
+import { DatabaseConflict, DatabaseUnavailable } from '../../platform/db/index.ts'
 import { redactor } from '../../platform/redact/index.ts'
 import { storable } from '../../platform/storable.ts'
 import type { Lease } from '../../queue/index.ts'
@@ -29,6 +32,16 @@ export const ended = (state: Ending['state'], errorCode: string, error: string):
 /** `code` of the handler's own; the message is redacted here. Whatever is thrown can be kept. */
 export const failedWith = (code: string, message: string): Ending =>
   ended('failed', storable(code.slice(0, 100)), redactor.text(storable(message.slice(0, MAX_ERROR_CHARS))))
+
+/** How an attempt ends that threw. */
+export function failureOf(error: unknown): Ending {
+  const code = error instanceof TaskError || error instanceof AppError ? error.code : 'TASK_FAILED'
+  return failedWith(code, code === 'TASK_FAILED' ? thrownText(error) : (error as Error).message)
+}
+
+/** That the database or the store of bytes cannot be used now: for the record of an intent, a large input, a step, a large result. */
+export const isAway = (error: unknown): boolean =>
+  error instanceof DatabaseUnavailable || error instanceof DatabaseConflict || error instanceof BlobStoreUnavailable
 
 export const TIMED_OUT = ended('timeout', 'TASK_TIMEOUT', 'The attempt took longer than it may')
 export const PAST_DEADLINE = ended('timeout', 'DEADLINE_EXCEEDED', 'The deadline passed while it ran')

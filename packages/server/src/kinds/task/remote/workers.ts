@@ -29,7 +29,17 @@ import { type Cost, costsSaid } from '../cost.ts'
 import { TaskError } from '../handler.ts'
 import { announce } from '../intent.ts'
 import { attemptSpanId, type TaskLaneSettings } from '../lane.ts'
-import { ended, endOf, failedWith, PAST_DEADLINE, refusalOf, resultOf, TIMED_OUT } from '../outcome.ts'
+import {
+  ended,
+  endOf,
+  failedWith,
+  failureOf,
+  isAway,
+  PAST_DEADLINE,
+  refusalOf,
+  resultOf,
+  TIMED_OUT,
+} from '../outcome.ts'
 import { readInput } from '../payload.ts'
 import type { Payloads } from '../sealed.ts'
 import { CANCELLED, type End, type Ending, settleTasks } from '../settle.ts'
@@ -198,31 +208,46 @@ export function createWorkers(on: WorkersOn): Workers {
         ]
       return paused ? [{ next: 'hold', lease, row }] : []
     })
-    await settleEnds(project, refused)
-    return Promise.all(
-      claimed
-        .filter(({ refusal, paused }) => !refusal && !paused)
-        .map(async ({ lease, row }) => {
-          on.observe?.started(row.queue, row.handler)
-          const deadline = row.deadline_at ?? Number.POSITIVE_INFINITY
-          const endsAt = Math.min(deadline, now + row.timeout_ms)
-          const by = endsAt === deadline ? 'deadline' : 'timeout'
-          return {
-            run_id: row.id,
-            project_id: project,
-            number: row.number,
-            handler: row.handler,
-            queue: row.queue,
-            // In clear: whoever may claim it is to do it.
-            input: (await readInput(on, project, row)) ?? null,
-            attempt: lease.attempt,
-            lease: texts.write({ lease, queue: row.queue, worker, startedAt: now, endsAt, by }),
-            ends_in_ms: endsAt - now,
-            concurrency_key: row.concurrency_key,
-            traceparent: traceparentOf(row.trace_id, attemptSpanId(row.id, lease.attempt)),
-          }
-        }),
-    )
+    const fit = claimed.filter(({ refusal, paused }) => !refusal && !paused)
+    // In clear: whoever may claim it is to do it.
+    const inputs = await Promise.allSettled(fit.map(({ row }) => readInput(on, project, row)))
+    const tasks: ClaimedTask[] = []
+    const unread: End[] = []
+    let away: unknown
+    for (const [i, { lease, row }] of fit.entries()) {
+      const input = inputs[i]!
+      if (input.status === 'rejected' && isAway(input.reason)) {
+        away = input.reason
+        unread.push({ next: 'back', lease, row })
+        continue
+      }
+      on.observe?.started(row.queue, row.handler)
+      if (input.status === 'rejected') {
+        const attempt = { ...attempted(now), worker, events: row.event_count }
+        unread.push(endOf({ lease, row, ending: failureOf(input.reason), attempt, final: false }, on.random))
+        continue
+      }
+      const deadline = row.deadline_at ?? Number.POSITIVE_INFINITY
+      const endsAt = Math.min(deadline, now + row.timeout_ms)
+      const by = endsAt === deadline ? 'deadline' : 'timeout'
+      tasks.push({
+        run_id: row.id,
+        project_id: project,
+        number: row.number,
+        handler: row.handler,
+        queue: row.queue,
+        input: input.value ?? null,
+        attempt: lease.attempt,
+        lease: texts.write({ lease, queue: row.queue, worker, startedAt: now, endsAt, by }),
+        ends_in_ms: endsAt - now,
+        concurrency_key: row.concurrency_key,
+        traceparent: traceparentOf(row.trace_id, attemptSpanId(row.id, lease.attempt)),
+      })
+    }
+    await settleEnds(project, [...refused, ...unread])
+    // Whoever asks again at once would only wait for the same store.
+    if (away !== undefined && tasks.length === 0) throw away
+    return tasks
   }
 
   const attempted = (now: number) => ({ worker: null, startedAt: now, endedAt: now, log: null, steps: 0 })
