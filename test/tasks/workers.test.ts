@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { renameSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { ClaimedTask, HandlerInfo, KeptLines, NewTask, Queue, Submitted, TaskDetail } from '@writ/api'
@@ -500,4 +501,24 @@ test('a server that stops does not wait for connections on which it answers a la
   await system.stop()
   assert.ok(performance.now() - began < 10_000, `${performance.now() - began} ms`)
   assert.deepEqual(await asked, [200, []])
+})
+
+test('of tasks that are claimed at once, one whose input is in a store that is away goes back, uncounted', async () => {
+  await using system = await sqlite!.start()
+  const on = await sceneOf(system)
+  assert.deepEqual(await on.claim('w', ['by.hand']), [])
+  const large = await on.dispatch('by.hand', 'x'.repeat(20_000))
+  const small = await on.dispatch('by.hand', 'small')
+  const blobs = path.join(system.folder, 'data/blobs')
+  renameSync(blobs, `${blobs}.away`)
+  assert.deepEqual(
+    (await on.claim('w', ['by.hand'])).map((task) => task.run_id),
+    [small],
+  )
+  const body = { worker: 'w', queues: ['api'], handlers: [{ name: 'by.hand' }], wait_seconds: 20 }
+  const alone = await on.by.post<{ code: string }>('/workers/claim', body)
+  assert.deepEqual([alone.status, alone.body.code], [503, 'STORAGE_UNAVAILABLE'])
+  renameSync(`${blobs}.away`, blobs)
+  const [task] = await on.claim('w', ['by.hand'], { wait_seconds: 20 })
+  assert.deepEqual([task?.run_id, task?.attempt, String(task?.input).length], [large, 1, 20_000])
 })
