@@ -46,6 +46,18 @@ test('a full file is moved away, and only the newest twenty stay', () => {
   assert.equal(readFileSync(path.join(dir, 'api.log'), 'utf8'), `${'29'.padStart(59, '0')}\n`)
 })
 
+test('processes that share a folder lose no line of each other, however often a file is full', () => {
+  const at = () => Date.UTC(2026, 0, 1)
+  const processes = [1, 2, 3].map(() => openLogFiles(dir, 200, at))
+  const lines = Array.from({ length: 60 }, (_, i) => `line ${String(i).padStart(2, '0')} of sixty`)
+  for (const [i, line] of lines.entries()) processes[(i * i) % 3]!.write('api', `${line}\n`)
+  for (const files of processes) files.end()
+  const backups = readdirSync(path.join(dir, 'backup')).map((name) => path.join('backup', name))
+  const texts = ['api.log', ...backups].map((name) => readFileSync(path.join(dir, name), 'utf8'))
+  assert.deepEqual(texts.flatMap((text) => text.trimEnd().split('\n')).sort(), lines)
+  for (const text of texts) assert.ok(text.length <= 200)
+})
+
 test('a folder that went away does not stop the log', () => {
   const files = openLogFiles(dir, 10)
   files.write('api', 'before\n')
