@@ -18,6 +18,10 @@ for (const backend of backends()) {
   }, async () => {
     await using system = await backend.start()
     const { admin } = system
+    const none = { completed: 0, failed: 0, timeout: 0, cancelled: 0 }
+    const of = (kind: string, counts: Record<string, number>) =>
+      Object.fromEntries(Object.entries({ ...none, ...counts }).map(([outcome, n]) => [`${kind} ${outcome}`, n]))
+    assert.deepEqual(await settled(system), { ...of('proof', {}), ...of('task', {}) })
     const ticket = ok(await admin.post<Ticket>('/tickets', { title: 'Renew' }))
     const start = async () =>
       ok(
@@ -40,10 +44,8 @@ for (const backend of backends()) {
 
     const { state } = (await admin.get<Run>(`/runs/${proven.number}`)).body
     assert.deepEqual(await settled(system), {
-      [`proof ${state}`]: 1,
-      'proof cancelled': 1,
-      'task completed': 1,
-      'task cancelled': 1,
+      ...of('proof', { [state]: 1, cancelled: 1 }),
+      ...of('task', { completed: 1, cancelled: 1 }),
     })
   })
 }

@@ -55,6 +55,9 @@ export function createMetrics() {
       name: 'writ_runs_settled_total',
       help: 'Runs settled, by kind and outcome.',
       labelNames: ['kind', 'outcome'],
+      known: ['proof', 'task'].flatMap((kind) =>
+        ['completed', 'failed', 'timeout', 'cancelled'].map((outcome) => [kind, outcome] as const),
+      ),
     }),
     /** A gauge with one label; `collect` answers its values by that label. */
     gaugeBy: (

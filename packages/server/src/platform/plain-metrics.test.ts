@@ -36,7 +36,7 @@ test('values that are known are there before they are seen', async () => {
     name: 'ends_total',
     help: 'Ends.',
     labelNames: ['outcome'],
-    known: ['a', 'b'],
+    known: [['a'], ['b']],
   })
   count('b')
   const lines = (await registry.metrics()).split('\n').filter((line) => line.startsWith('ends_total'))

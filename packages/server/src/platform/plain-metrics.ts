@@ -15,15 +15,15 @@ interface Labelled {
 }
 
 /**
- * A counter of up to three labels. Their values are for ever: never an id, or a text that callers make up. `known` values of the first
- * are there from the start: what appears with a 1 is no increase for Prometheus.
+ * A counter of up to three labels. Their values are for ever: never an id, or a text that callers make up. What is `known`
+ * is there from the start: what appears with a 1 is no increase for Prometheus.
  */
 export function plainCounter(
   registry: Registry,
-  described: Described & { readonly known?: readonly string[] },
+  described: Described & { readonly known?: readonly (readonly [first: string, second?: string, third?: string])[] },
 ): (first: string, second?: string, third?: string) => void {
   const at = cells(described, (): { value: number } => ({ value: 0 }))
-  for (const first of described.known ?? []) at.of(first)
+  for (const values of described.known ?? []) at.of(...values)
   register(registry, described, 'counter', () => [...at.all()].map(({ labels, value }) => ({ labels, value })))
   return (first, second, third) => {
     at.of(first, second, third).value++

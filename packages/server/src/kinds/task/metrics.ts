@@ -62,7 +62,7 @@ export function createTaskMetrics(
     name: 'writ_task_attempts_total',
     help: 'Attempts that ended, by outcome.',
     labelNames: ['outcome'],
-    known: ['completed', 'failed', 'timeout', 'cancelled'],
+    known: [['completed'], ['failed'], ['timeout'], ['cancelled']],
   })
   const lost = new Counter({
     name: 'writ_task_leases_lost_total',
