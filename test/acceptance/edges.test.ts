@@ -136,6 +136,49 @@ test('addresses outside of ALLOWED_IPS meet 403 everywhere, and only a trusted p
   )
 })
 
+holds(
+  'what no database can look for, and what is nested without end, is refused',
+  async ({ base, admin, anonymous }) => {
+    for (const path of [
+      '/tasks?q=%00',
+      '/tasks?unique_key=%00',
+      '/assets?asset_type=a%00',
+      '/queues/%00/depth',
+      '/users/%00',
+    ])
+      assert.ok([404, 422].includes((await admin.get(path)).status), path)
+    const [fault] = refused(await admin.get('/tasks?unique_key=a%00b'), 422, 'VALIDATION_FAILED').errors!
+    assert.deepEqual([fault?.path, fault?.message], ['query.unique_key', 'must hold no character 0'])
+    refused(await anonymous.get('/tasks?q=%00'), 401, 'NOT_AUTHENTICATED')
+    const { token } = ok(await admin.post<{ token: string }>('/tokens', { name: 'deep', role: 'admin' }), 201)
+    const post = async (path: string, depth: number, array = false) => {
+      const [open, close] = array ? ['[', ']'] : ['{"a":', '}']
+      const body = `{${path === '/dispatch' ? '"task":"system.ping","taskData":{},' : '"handler":"system.ping",'}"input":${open.repeat(depth - 1)}1${close.repeat(depth - 1)}}`
+      const headers = { 'x-api-token': token, 'content-type': 'application/json' }
+      const answer = await fetch(base + path, { method: 'POST', headers, body })
+      return { status: answer.status, headers: answer.headers, body: await answer.json() }
+    }
+    for (const array of [true, false]) {
+      ok(await post('/api/v1/tasks', 200, array), 201)
+      for (const depth of [201, 50_000]) {
+        const [deep] = refused(await post('/api/v1/tasks', depth, array), 422, 'VALIDATION_FAILED').errors!
+        assert.deepEqual([deep?.path, deep?.message], ['body', 'must be nested at most 200 deep'])
+      }
+    }
+    assert.deepEqual((await post('/dispatch', 201)).body, {
+      detail: [{ type: 'value_error', loc: ['body'], msg: 'must be nested at most 200 deep' }],
+    })
+    // Many brackets are not deep.
+    ok(
+      await admin.post('/tasks', {
+        handler: 'system.ping',
+        input: ['['.repeat(5_000), Array.from({ length: 5_000 }, () => [])],
+      }),
+      201,
+    )
+  },
+)
+
 holds('health, readiness and metrics tell what they should', async ({ anonymous, employee }) => {
   assert.deepEqual(ok(await anonymous.get('//healthz')), { status: 'ok' })
   assert.deepEqual(ok(await anonymous.get('//readyz')), {

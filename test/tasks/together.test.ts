@@ -308,6 +308,11 @@ scenario('whoever cancels a parent cancels what it dispatched', async ({ system,
     system.app.tasks.list(tx, by.caller, { parent: parent.id }, { limit: 9, skip: 0 }),
   )
   assert.equal(children.length, 2)
+  // By the number as well as by the id.
+  const byNumber = await system.admin.get<{ id: string }[]>(`/tasks?parent=${parent.number}`)
+  assert.deepEqual([byNumber.status, byNumber.body.map(({ id }) => id)], [200, children.map(({ id }) => id)])
+  assert.equal(byNumber.headers.get('x-total-count'), '2')
+  assert.deepEqual((await system.admin.get('/tasks?parent=987654')).body, [])
   await by.write((tx) => system.app.tasks.cancel(tx, by.caller, parent.id, null))
   for (const { id } of [parent, ...children]) assert.equal((await by.settled(id)).state, 'cancelled')
 })

@@ -127,8 +127,15 @@ export function createTasks(on: TasksOn): Tasks {
   /** The filter as this caller may use it; a search has a floor, so that it costs the same however many runs there are. */
   async function bounded(tx: Tx, caller: Caller, filter: TaskFilter): Promise<store.Wanted> {
     const above = filter.q === undefined ? undefined : await searchFloor(tx, filter.created_before)
-    const { batch, ...rest } = filter
-    return { ...rest, of: mine(caller), above, numbers: batch === undefined ? undefined : await numbersOf(tx, batch) }
+    const { batch, parent, ...rest } = filter
+    return {
+      ...rest,
+      of: mine(caller),
+      above,
+      // What is no task has dispatched nothing; no id is empty.
+      parent: parent === undefined ? undefined : ((await store.findIds(tx, [parent], undefined))(parent) ?? ''),
+      numbers: batch === undefined ? undefined : await numbersOf(tx, batch),
+    }
   }
 
   // There are no tasks of a batch that is none.

@@ -127,6 +127,10 @@ export async function createHttpServer(on: {
     if (closing) done(new AppError('SHUTTING_DOWN', {}, { headers: { connection: 'close', 'retry-after': '1' } }))
     else done(isAllowed(request.clientIp) ? undefined : new AppError('IP_NOT_ALLOWED'))
   })
+  // PostgreSQL takes no such text, and nothing is called so. After the caller is known, as everything that is wrong with a request.
+  app.addHook('preValidation', (request, _reply, done) => {
+    done(request.url.includes('%00') && !request.is404 ? nulIn(request) : undefined)
+  })
   if (settings.corsOrigins.length > 0) {
     await app.register(cors, {
       origin: [...settings.corsOrigins],
@@ -210,6 +214,16 @@ function knowFormats(ajv: Ajv2020): Ajv2020 {
   addFormats.default(ajv)
   const { validate } = fullFormats['date-time'] as { validate(text: string): boolean }
   return ajv.addFormat('date-time', (text: string) => validate(text) && !Number.isNaN(Date.parse(text)))
+}
+
+function nulIn(request: FastifyRequest): AppError | undefined {
+  const parts = Object.entries({ params: request.params ?? {}, query: request.query ?? {} })
+  const fields = parts.flatMap(([where, values]) =>
+    Object.entries(values as Record<string, unknown>)
+      .filter(([name, value]) => [name, value].flat().some((one) => String(one).includes('\0')))
+      .map(([name]) => ({ path: `${where}.${name}`, message: 'must hold no character 0' })),
+  )
+  return fields.length === 0 ? undefined : new AppError('VALIDATION_FAILED', {}, { fields })
 }
 
 /** Whether an address may connect, as the setting says at that moment. */
