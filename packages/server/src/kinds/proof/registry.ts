@@ -5,7 +5,7 @@ import { configFormat1 } from './validators/config-format-1.ts'
 import { fields1 } from './validators/fields-1.ts'
 import { fileHash1 } from './validators/file-hash-1.ts'
 import { image1 } from './validators/image-1.ts'
-import { jsonSchema1 } from './validators/json-schema-1.ts'
+import { jsonSchema1, jsonSchema2 } from './validators/json-schema.ts'
 import { size1 } from './validators/size-1.ts'
 
 const validators: readonly Validator[] = [
@@ -13,6 +13,7 @@ const validators: readonly Validator[] = [
   configFormat1,
   fields1,
   jsonSchema1,
+  jsonSchema2,
   size1,
   image1,
   configDiff1,

@@ -88,6 +88,8 @@ function ruleProblems(rule: Rule, path: string): Problem[] {
   const deeper = validator
     .examineParams(params)
     .map((problem) => ({ ...problem, path: `${path}/params${problem.path}` }))
+  const retired = validator.retired?.(params)
+  if (retired !== undefined) deeper.push({ path: `${path}/validator`, message: retired, code: 'VALIDATOR_RETIRED' })
   return [...problems, ...deeper]
 }
 
