@@ -132,6 +132,7 @@ test('validators are found under their frozen names only', () => {
     'file_hash@1',
     'config_format@1',
     'fields@1',
+    'fields@2',
     'json_schema@1',
     'json_schema@2',
     'size@1',

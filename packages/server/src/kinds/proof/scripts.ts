@@ -34,7 +34,7 @@ const scripts: readonly ScriptSpec[] = [
   script(
     'proof.fields',
     'Fields Validator',
-    'fields@1',
+    'fields@2',
     'Required fields, lines and blocks are there; forbidden ones are not.',
   ),
   script(
