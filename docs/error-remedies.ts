@@ -320,6 +320,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '序列号已被本项目的其他资产使用。',
     '使用已有资产，或改正序列号。',
   ],
+  ASSIGNEE_INACTIVE: [
+    'Assign the ticket to somebody else, or have an administrator activate the account.',
+    '此人已停用，不能再被指派。',
+    '请指派给其他人，或请管理员重新启用该账户。',
+  ],
   ASSET_UPDATE_DENIED: ['Its creator or an admin changes it.', '无权修改该资产。', '由创建人或管理员修改。'],
   TICKET_VIEW_DENIED: [
     'Creator and assignee see it, and the roles ops, auditor and admin.',

@@ -75,6 +75,20 @@ verifies(
     )
     const part = await employee.download('/artifacts/1/download', { headers: { range: 'bytes=1-2' } })
     assert.deepEqual([part.status, part.body.toString(), part.headers.get('content-range')], [206, 'yt', 'bytes 1-2/5'])
+    const etag = served.headers.get('etag')!
+    const asked = async (headers: Record<string, string>) => {
+      const { status, body } = await employee.download('/artifacts/1/download', { headers })
+      return [status, body.toString()]
+    }
+    assert.deepEqual(await asked({ range: 'bytes=1-2', 'if-range': etag }), [206, 'yt'])
+    assert.deepEqual(await asked({ range: 'bytes=1-2', 'if-range': '"of other bytes"' }), [200, 'bytes'])
+    assert.deepEqual(await asked({ 'if-none-match': '"of other bytes"' }), [200, 'bytes'])
+    // Nothing was sent, so nothing was taken: five downloads, and these two.
+    assert.deepEqual(await asked({ 'if-none-match': `"of other bytes", W/${etag}` }), [304, ''])
+    assert.deepEqual(await asked({ 'if-none-match': '*' }), [304, ''])
+    const taken = await admin.get('/audit/events?event_type=artifact.downloaded&limit=1')
+    assert.equal(taken.headers.get('x-total-count'), '5')
+    refused(await bob.get('/artifacts/1/download', { headers: { 'if-none-match': etag } }), 403, 'ARTIFACT_VIEW_DENIED')
   },
 )
 

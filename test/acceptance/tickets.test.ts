@@ -155,6 +155,21 @@ holds('comments are kept in order, by whoever may see the ticket', async (sys) =
   )
 })
 
+holds('nobody who was deactivated is assigned a ticket; who was before stays named', async (sys) => {
+  const { admin, employee, bob } = sys
+  const ticket = await open(sys, { assignee_id: bob.number })
+  ok(await admin.patch(`/users/${bob.number}`, { is_active: false }))
+  refused(await employee.post('/tickets', { title: 'x', assignee_id: bob.number }), 422, 'ASSIGNEE_INACTIVE')
+  const other = await open(sys)
+  refused(await employee.patch(`/tickets/${other.number}`, { assignee_id: bob.id }), 422, 'ASSIGNEE_INACTIVE')
+  const kept = await employee.patch<{ assignee_id: string }>(`/tickets/${ticket.number}`, {
+    title: 'moved',
+    assignee_id: bob.number,
+  })
+  assert.equal(ok(kept).assignee_id, bob.id)
+  ok(await employee.patch(`/tickets/${ticket.number}`, { assignee_id: null }))
+})
+
 holds('a ticket has an assignee, who works on it, and a due date', async (sys) => {
   const { employee, bob } = sys
   const ticket = await open(sys, { assignee_id: bob.number, due_at: '2031-02-03T04:05:06.000Z' })

@@ -58,7 +58,7 @@ for (const backend of backends()) {
     const vkeys = report.rests.filter(({ what }) => what.endsWith('log key')).map(({ value }) => value)
     const said = await verifySh(path.join(system.folder, 'bundle'), fingerprint)
     assert.equal(said.code, 0, said.err)
-    assert.match(said.out, /approvals signed by people: 1\nfiles of evidence: 4\nOK/)
+    assert.match(said.out, /approvals signed by people: 1\nfiles of evidence: 4\nrecords: 5\nOK/)
     const expected = await verifyBundle(await openBundle(zip), on, { fingerprint, vkeys })
     assert.ok(expected.ok && expected.rests.every((one) => one.expected || one.what === 'attestation key'))
     const other = `SHA256:${'A'.repeat(43)}`

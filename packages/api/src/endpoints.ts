@@ -616,7 +616,7 @@ export const ticketsApi = {
     description: 'A promise of work. It is submitted at once unless `status` is `draft`.',
     body: s.CreateTicket,
     reply: s.Ticket,
-    errors: ['ASSET_NOT_FOUND', 'USER_NOT_FOUND'],
+    errors: ['ASSET_NOT_FOUND', 'USER_NOT_FOUND', 'ASSIGNEE_INACTIVE'],
     example: { title: '安装工厂交换机', description: '在工厂 A 安装新交换机并上传配置', asset_id: 3 },
   }),
   list: endpoint({
@@ -666,6 +666,7 @@ export const ticketsApi = {
       'TICKET_CLOSED',
       'ASSET_NOT_FOUND',
       'USER_NOT_FOUND',
+      'ASSIGNEE_INACTIVE',
     ],
     summary: 'Edit a ticket',
     description: 'Only the given fields; never the status. An edit of an approved ticket voids the approval.',

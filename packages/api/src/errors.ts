@@ -93,6 +93,7 @@ export const errors = {
 
   // assets and tickets
   SERIAL_TAKEN: { status: 400, text: 'Asset with this serial number already exists' },
+  ASSIGNEE_INACTIVE: { status: 422, text: 'This person was deactivated, and can be assigned nothing.' },
   ASSET_UPDATE_DENIED: { status: 403, text: 'Not authorized to update this asset' },
   TICKET_VIEW_DENIED: { status: 403, text: 'Not authorized to view this ticket' },
   TICKET_UPDATE_DENIED: { status: 403, text: 'Not authorized to update this ticket' },

@@ -19,7 +19,9 @@ export async function openBundle(path: string): Promise<BundleFiles & { close():
       const name = entry.fileName
       // The upper half is the Unix mode; 0o120000 is a link.
       const isLink = ((entry.externalFileAttributes >>> 16) & 0o170000) === 0o120000
-      if (entries.has(name) || isLink || entry.isEncrypted()) throw new Error(`the archive has no plain file ${name}`)
+      if (entries.has(name)) throw new Error(`the archive has ${name} twice`)
+      if (isLink) throw new Error(`${name} of the archive is a link`)
+      if (entry.isEncrypted()) throw new Error(`${name} of the archive is encrypted`)
       if (!name.endsWith('/')) entries.set(name, entry)
     }
     const chunksOf = async function* (name: string): AsyncGenerator<Buffer> {

@@ -1,5 +1,12 @@
 import { saveDownload } from '@writ/sdk/node'
-import { type BundleCheck, type BundleDescription, type BundleReport, readDescription, verifyBundle } from '@writ/tlog'
+import {
+  type BundleCheck,
+  type BundleDescription,
+  type BundleReport,
+  parseVkey,
+  readDescription,
+  verifyBundle,
+} from '@writ/tlog'
 import { type Command, Option } from 'commander'
 import { loadPolicy } from '../anchors.ts'
 import { type App, refOf } from '../app.ts'
@@ -117,7 +124,24 @@ interface Expected {
   policy?: string
 }
 
+/** A key that is mistyped must not look like a bundle that was forged. Throws a usage failure. */
+function requireKeys(o: Expected): void {
+  if (o.fingerprint !== undefined && !/^SHA256:[A-Za-z0-9+/]{43}$/.test(o.fingerprint))
+    throw usage(
+      `${o.fingerprint} is no fingerprint`,
+      'It is SHA256: and 43 characters, as "writ keys list" and ssh-keygen -l print it.',
+    )
+  for (const vkey of o.vkey ?? []) {
+    try {
+      parseVkey(vkey, sha256)
+    } catch {
+      throw usage(`${vkey} is no verifier key`, 'It is <origin>+<id>+<key>, as "writ audit log" prints it.')
+    }
+  }
+}
+
 async function verify(app: App, path: string, o: Expected): Promise<void> {
+  requireKeys(o)
   const policy = o.policy === undefined ? undefined : await loadPolicy(o.policy)
   const bundle = await openBundle(path).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && typeof error.code === 'string') {

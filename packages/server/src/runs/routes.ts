@@ -255,6 +255,8 @@ async function download(on: RunsOn, ask: Ask<(typeof artifactsApi)['download'], 
     const found = await artifactToSee(tx, caller, ask.params.id)
     if (found.erased_at !== null) throw new AppError('ARTIFACT_ERASED')
     if (found.is_deleted === 1) throw new AppError('ARTIFACT_DELETED')
+    // Who has the bytes is sent none, and that is nothing to record.
+    if (isNamed(request.headers['if-none-match'], etagOf(found))) return { ...found, isUnchanged: true }
     await append(tx, caller.at, caller, {
       type: 'artifact.downloaded',
       resource: { type: 'artifact', id: found.id, number: found.number },
@@ -262,20 +264,30 @@ async function download(on: RunsOn, ask: Ask<(typeof artifactsApi)['download'], 
       details: { run_id: found.run_id, filename: found.filename },
       run: { id: found.run_id, seq: await store.nextEvent(tx, found.run_id) },
     })
-    return found
+    return { ...found, isUnchanged: false }
   })
-  const range = rangeOf(request.headers.range, artifact.size_bytes)
+  const etag = etagOf(artifact)
+  if (artifact.isUnchanged) return reply.code(304).header('etag', etag).send()
+  // A part of other bytes is no use to whoever has the rest of these.
+  const isOther = request.headers['if-range'] !== undefined && request.headers['if-range'] !== etag
+  const range = isOther ? undefined : rangeOf(request.headers.range, artifact.size_bytes)
   const stream = await on.blobs.open(caller.project!, artifact.sha256, range ?? {})
   reply.header('content-type', artifact.content_type ?? 'application/octet-stream')
   reply.header('content-disposition', dispositionOf(artifact.filename))
   reply.header('accept-ranges', 'bytes')
-  reply.header('etag', `"${artifact.sha256}"`)
+  reply.header('etag', etag)
   reply.header('x-content-type-options', 'nosniff')
   reply.header('repr-digest', `sha-256=:${Buffer.from(artifact.sha256, 'hex').toString('base64')}:`)
   reply.header('content-length', String(range ? range.end - range.start + 1 : artifact.size_bytes))
   if (range) reply.code(206).header('content-range', `bytes ${range.start}-${range.end}/${artifact.size_bytes}`)
   return reply.send(Readable.from(stream))
 }
+
+const etagOf = (artifact: { sha256: string }): string => `"${artifact.sha256}"`
+
+/** Whether If-None-Match names this tag (RFC 9110, 13.1.2). */
+const isNamed = (header: string | undefined, etag: string): boolean =>
+  header === '*' || (header?.split(',').some((one) => one.trim().replace(/^W\//, '') === etag) ?? false)
 
 /** One byte range as RFC 9110, 14.1.2 writes it; several, or a form that is not understood, mean the whole. */
 function rangeOf(header: string | undefined, size: number): { start: number; end: number } | undefined {

@@ -43,7 +43,7 @@ export async function editTicket(tx: Tx, caller: Caller, ref: store.Ref, body: U
   const { status, ...rest } = body
   if (status !== undefined && status !== before.status) throw new AppError('TICKET_STATUS_BY_PATCH')
   if (before.status === 'closed') throw new AppError('TICKET_CLOSED')
-  const edited = { ...before, ...(await resolve(tx, rest)) }
+  const edited = { ...before, ...(await resolve(tx, rest, before)) }
   const changed = changesOf(before, edited)
   if (changed.length === 0) return showTicket(before)
   const voided = before.status === 'approved'
@@ -78,12 +78,18 @@ export async function editTicket(tx: Tx, caller: Caller, ref: store.Ref, body: U
   return showTicket((await store.findTicket(tx, before.id))!)
 }
 
-async function resolve(tx: Tx, body: Omit<UpdateTicket, 'status'>): Promise<Partial<store.TicketRow>> {
+async function resolve(
+  tx: Tx,
+  body: Omit<UpdateTicket, 'status'>,
+  before: Pick<store.TicketRow, 'assignee_id'>,
+): Promise<Partial<store.TicketRow>> {
   const { asset_id, assignee_id, due_at, ...plain } = body
   const asset = asset_id == null ? undefined : await store.findAsset(tx, asset_id)
   if (asset_id != null && !asset) throw new AppError('ASSET_NOT_FOUND')
   const assignee = assignee_id == null ? undefined : await findUserRef(tx, assignee_id)
   if (assignee_id != null && !assignee) throw new AppError('USER_NOT_FOUND')
+  // Who was deactivated since stays what they were; a form that sends everything back changes nothing.
+  if (assignee && !assignee.is_active && assignee.id !== before.assignee_id) throw new AppError('ASSIGNEE_INACTIVE')
   return {
     ...plain,
     ...(asset_id === undefined ? {} : { asset_id: asset?.id ?? null }),

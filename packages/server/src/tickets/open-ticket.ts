@@ -19,7 +19,7 @@ export interface OpenTicket {
 /**
  * Opens tickets: everything that callers ask for in the same few milliseconds is one row lock, one insert a table and
  * one commit, however many they are. Each ticket has its audit event in that same commit.
- * Throws ASSET_NOT_FOUND, USER_NOT_FOUND.
+ * Throws ASSET_NOT_FOUND, USER_NOT_FOUND, ASSIGNEE_INACTIVE.
  */
 export const openTickets: Command<OpenTicket, Ticket> = {
   name: 'openTickets',
@@ -82,6 +82,7 @@ function ticketOf(
   if (asset === undefined) throw new AppError('ASSET_NOT_FOUND')
   const assignee = body.assignee_id == null ? null : users.get(body.assignee_id)
   if (assignee === undefined) throw new AppError('USER_NOT_FOUND')
+  if (assignee?.is_active === false) throw new AppError('ASSIGNEE_INACTIVE')
   const promised = {
     id: uuidv7(caller.at),
     version: 1,

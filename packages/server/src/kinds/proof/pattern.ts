@@ -6,7 +6,7 @@ import type { Problem } from './problem.ts'
 
 const longestPattern = 512
 const largestProgram = 1000
-const longestSubject = 16_384
+export const longestSubject = 16_384
 
 /** A regular expression in RE2 syntax (no look-around, no back-references). It must match the whole of what it is held against. */
 export const PatternText = Type.String({ minLength: 1, maxLength: longestPattern })

@@ -8,6 +8,7 @@ export interface Problem {
 export type ProblemCode =
   | 'RULE_SET_INVALID'
   | 'VALIDATOR_UNKNOWN'
+  | 'VALIDATOR_RETIRED'
   | 'PARAMS_INVALID'
   | 'REGEX_INVALID'
   | 'SCHEMA_INVALID'

@@ -2,17 +2,19 @@
 import { citation, type Validator } from './validator.ts'
 import { configDiff1 } from './validators/config-diff-1.ts'
 import { configFormat1 } from './validators/config-format-1.ts'
-import { fields1 } from './validators/fields-1.ts'
+import { fields1, fields2 } from './validators/fields.ts'
 import { fileHash1 } from './validators/file-hash-1.ts'
 import { image1 } from './validators/image-1.ts'
-import { jsonSchema1 } from './validators/json-schema-1.ts'
+import { jsonSchema1, jsonSchema2 } from './validators/json-schema.ts'
 import { size1 } from './validators/size-1.ts'
 
 const validators: readonly Validator[] = [
   fileHash1, //
   configFormat1,
   fields1,
+  fields2,
   jsonSchema1,
+  jsonSchema2,
   size1,
   image1,
   configDiff1,

@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { bytesEvidence } from './bytes-evidence.ts'
 import { parseYaml } from './formats/yaml.ts'
 import { judge } from './judge.ts'
+import type { Problem } from './problem.ts'
 import { findValidator, listValidators } from './registry.ts'
 import { appliesTo, examineRuleSet, type Rule, ruleSetDigest } from './rule-set.ts'
 import { findScript, listScripts, scriptRuleSet } from './scripts.ts'
@@ -62,7 +63,7 @@ const refusals: [string, unknown, string[]][] = [
   ],
   [
     'a schema pattern with a look-ahead',
-    { validator: 'json_schema@1', params: { schema: { type: 'string', pattern: '(?=a)' } } },
+    { validator: 'json_schema@2', params: { schema: { type: 'string', pattern: '(?=a)' } } },
     ['SCHEMA_INVALID /rules/0/params/schema'],
   ],
   ['a glob that backtracks', { validator: 'size@1', files: '*a*a*a*a*a*' }, ['GLOB_INVALID /rules/0/files']],
@@ -104,12 +105,36 @@ test('globs match file names without regard to case', () => {
   assert.equal(appliesTo(rule('*.cfg'), 'sw.json'), false)
 })
 
+test('a validator that does not do what its parameters ask for is not begun with', () => {
+  const cited = (validator: string, schema: object) =>
+    examineRuleSet({ name: 'r', version: '1.0.0', rules: [{ validator, params: { schema } }] })
+  const patterned = { properties: { hostname: { pattern: '^SW-' } } }
+  assert.deepEqual(cited('json_schema@1', patterned), {
+    ok: false,
+    problems: [
+      {
+        path: '/rules/0/validator',
+        message: 'json_schema@1 does not apply the patterns of a schema: cite json_schema@2',
+        code: 'VALIDATOR_RETIRED',
+      },
+    ],
+  })
+  assert.equal(cited('json_schema@1', { required: ['hostname'] }).ok, true)
+  assert.equal(cited('json_schema@2', patterned).ok, true)
+  const { problems } = cited('json_schema@2', { $schema: 'http://json-schema.org/draft-04/schema#' }) as {
+    problems?: Problem[]
+  }
+  assert.match(problems![0]!.message, /its \$schema is none of the drafts 2020-12, 2019-09 and 07$/)
+})
+
 test('validators are found under their frozen names only', () => {
   assert.deepEqual(listValidators().map(citation), [
     'file_hash@1',
     'config_format@1',
     'fields@1',
+    'fields@2',
     'json_schema@1',
+    'json_schema@2',
     'size@1',
     'image@1',
     'config_diff@1',

@@ -12,7 +12,7 @@ import { citation } from './validator.ts'
 
 export const Rule = Type.Object(
   {
-    validator: Type.String({ minLength: 1, maxLength: 100, description: 'Name and version, such as `fields@1`.' }),
+    validator: Type.String({ minLength: 1, maxLength: 100, description: 'Name and version, such as `fields@2`.' }),
     params: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
     files: Type.Optional(
       Type.String({
@@ -88,6 +88,8 @@ function ruleProblems(rule: Rule, path: string): Problem[] {
   const deeper = validator
     .examineParams(params)
     .map((problem) => ({ ...problem, path: `${path}/params${problem.path}` }))
+  const retired = validator.retired?.(params)
+  if (retired !== undefined) deeper.push({ path: `${path}/validator`, message: retired, code: 'VALIDATOR_RETIRED' })
   return [...problems, ...deeper]
 }
 

@@ -34,14 +34,14 @@ const scripts: readonly ScriptSpec[] = [
   script(
     'proof.fields',
     'Fields Validator',
-    'fields@1',
+    'fields@2',
     'Required fields, lines and blocks are there; forbidden ones are not.',
   ),
   script(
     'proof.json_schema',
     'JSON Schema Validator',
-    'json_schema@1',
-    'The data of each file satisfies a JSON Schema (draft 2020-12).',
+    'json_schema@2',
+    'The data of each file satisfies a JSON Schema (draft 2020-12, 2019-09 or 07).',
   ),
   script('proof.size', 'Size Validator', 'size@1', 'The size of each file lies within bounds.'),
   script('proof.image', 'Image Validator', 'image@1', 'Each file is a picture that decodes fully and is not blank.'),

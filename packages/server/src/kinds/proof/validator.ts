@@ -41,6 +41,8 @@ interface Described {
   readonly libraries: LibraryVersions
   /** What the schema cannot say: bad regular expressions, bad schemas, rules that ask for nothing. Paths are relative to the parameters. */
   examineParams(params: unknown): Problem[]
+  /** Why nothing new is judged by it with these parameters; what it judged before is still verified by it. */
+  retired?(params: unknown): string | undefined
 }
 
 /** Judges each file alone. */
@@ -65,6 +67,7 @@ interface Definition<S extends TSchema, Subject> {
   params: S
   libraries: LibraryVersions
   examineParams?(params: Static<S>): Problem[]
+  retired?: ((params: Static<S>) => string | undefined) | undefined
   check(subject: Subject, params: Static<S>): Promise<Finding>
 }
 
@@ -86,6 +89,7 @@ function erased<S extends TSchema, Subject>(definition: Definition<S, Subject>) 
     libraries: definition.libraries,
     // Static<S> is what the schema checked: a rule set passes examineRuleSet before anything calls a validator.
     examineParams: (params: unknown) => definition.examineParams?.(params as Static<S>) ?? [],
+    retired: (params: unknown) => definition.retired?.(params as Static<S>),
     check: (subject: Subject, params: unknown) => definition.check(subject, params as Static<S>),
   }
 }

@@ -2,11 +2,14 @@ import { isUtf8 } from 'node:buffer'
 import type { FastifyBodyParser, FastifyInstance, FastifyRequest } from 'fastify'
 import { AppError } from '../app-error.ts'
 
-<<<<<<< HEAD
+/** Whoever walks through a value calls itself for each level of it, and a stack ends at some thousands. */
+const MAX_DEPTH = 200
+
 /**
  * Reads a body as JSON; an empty one is none: many clients name a content type for a body that they do not send. What is no UTF-8 is
  * refused rather than read with replaced characters: a title in GBK would be kept as nobody typed it. So is half of a surrogate pair,
- * which JSON can write and UTF-8 cannot keep: no digest could be taken of it, and every database keeps something else.
+ * which JSON can write and UTF-8 cannot keep: no digest could be taken of it, and every database keeps something else. So are names in
+ * which a value could get to what all objects share, wherever they stand, and what is nested deeper than anybody nests.
  */
 export function createJsonParser(app: FastifyInstance): FastifyBodyParser<Buffer> {
   const parse = app.getDefaultJsonParser('error', 'error')
@@ -14,6 +17,7 @@ export function createJsonParser(app: FastifyInstance): FastifyBodyParser<Buffer
     if (bytes.length === 0) return done(null, undefined)
     if (!isUtf8(bytes)) return done(refused('body', 'must be UTF-8'))
     const body = bytes.toString()
+    if (depthOf(body) > MAX_DEPTH) return done(refused('body', `must be nested at most ${MAX_DEPTH} deep`))
     parse(request, body, (error, value) => {
       if (error) done(forbiddenIn(body) ?? error)
       else done(halfIn(request, body, value) ?? null, value)
@@ -24,62 +28,14 @@ export function createJsonParser(app: FastifyInstance): FastifyBodyParser<Buffer
 const refused = (path: string, message: string) =>
   new AppError('VALIDATION_FAILED', {}, { fields: [{ path, message }] })
 
-/** Names in which a value could get to what all objects share are refused, wherever they stand; undefined if it is no JSON either. */
-=======
-/** Whoever walks through a value calls itself for each level of it, and a stack ends at some thousands. */
-const MAX_DEPTH = 200
-
-/**
- * Reads a body as JSON; an empty one is none: many clients name a content type for a body that they do not send. Names in which a value
- * could get to what all objects share are refused, wherever they stand, and what is nested deeper than anybody nests.
- */
-export function createJsonParser(app: FastifyInstance): FastifyBodyParser<string> {
-  const parse = app.getDefaultJsonParser('error', 'error')
-  return (request, body, done) => {
-    if (body === '') done(null, undefined)
-    else if (depthOf(body) > MAX_DEPTH) done(refused(`must be nested at most ${MAX_DEPTH} deep`))
-    else parse(request, body, (error, value) => done(error && (forbiddenIn(body) ?? error), value))
-  }
-}
-
-const refused = (message: string) => new AppError('VALIDATION_FAILED', {}, { fields: [{ path: 'body', message }] })
-
 /** Undefined if it is no JSON either. */
->>>>>>> dp19
 function forbiddenIn(body: string): AppError | undefined {
   try {
     JSON.parse(body)
   } catch {
     return undefined
   }
-<<<<<<< HEAD
   return refused('body', 'must have no field called __proto__, nor constructor with prototype in it')
-}
-
-const ESCAPED_HALF = /\\u[dD][89a-fA-F]/
-
-/** In UTF-8 halves can only be escaped, so hardly any body is walked through. */
-function halfIn(request: FastifyRequest, body: string, value: unknown): AppError | undefined {
-  if (request.routeOptions.config.endpoint?.foreignText || !ESCAPED_HALF.test(body)) return undefined
-  const path = pathOfHalf(value, 'body')
-  return path === undefined ? undefined : refused(path, 'must have no half of a surrogate pair (\\ud800 to \\udfff)')
-}
-
-/** Without recursion: JSON of a megabyte can be half a million levels deep. */
-function pathOfHalf(body: unknown, name: string): string | undefined {
-  const left: [value: unknown, path: string][] = [[body, name]]
-  for (let next = left.pop(); next; next = left.pop()) {
-    const [value, path] = next
-    if (typeof value === 'string' && !value.isWellFormed()) return path
-    if (typeof value !== 'object' || value === null) continue
-    for (const [key, inner] of Object.entries(value).reverse()) {
-      if (!key.isWellFormed()) return path
-      left.push([inner, `${path}.${key}`])
-    }
-  }
-  return undefined
-=======
-  return refused('must have no field called __proto__, nor constructor with prototype in it')
 }
 
 const BRACKETS = /["[\]{}]/g
@@ -106,5 +62,27 @@ function endOfText(json: string, start: number): number {
     if (escapes % 2 === 0) return end
   }
   return json.length
->>>>>>> dp19
+}
+
+const ESCAPED_HALF = /\\u[dD][89a-fA-F]/
+
+/** In UTF-8 halves can only be escaped, so hardly any body is walked through. */
+function halfIn(request: FastifyRequest, body: string, value: unknown): AppError | undefined {
+  if (request.routeOptions.config.endpoint?.foreignText || !ESCAPED_HALF.test(body)) return undefined
+  const path = pathOfHalf(value, 'body')
+  return path === undefined ? undefined : refused(path, 'must have no half of a surrogate pair (\\ud800 to \\udfff)')
+}
+
+function pathOfHalf(body: unknown, name: string): string | undefined {
+  const left: [value: unknown, path: string][] = [[body, name]]
+  for (let next = left.pop(); next; next = left.pop()) {
+    const [value, path] = next
+    if (typeof value === 'string' && !value.isWellFormed()) return path
+    if (typeof value !== 'object' || value === null) continue
+    for (const [key, inner] of Object.entries(value).reverse()) {
+      if (!key.isWellFormed()) return path
+      left.push([inner, `${path}.${key}`])
+    }
+  }
+  return undefined
 }

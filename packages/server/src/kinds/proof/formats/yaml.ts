@@ -36,6 +36,8 @@ export function parseYaml(text: string): Yaml | { error: string } {
     for (const warning of document.warnings.slice(0, 20)) warnings.push(`${warning.message} ${place(warning.pos[0])}`)
     const twice = duplicateKey(document)
     if (twice !== undefined) return { error: `Map keys must be unique ${place(twice)}` }
+    const endless = aliasWithin(document)
+    if (endless !== undefined) return { error: `an alias stands within what it repeats ${place(endless)}` }
     try {
       data.push(document.toJS({ maxAliasCount: mostAliasUses }))
     } catch (error) {
@@ -82,6 +84,20 @@ function duplicateKey(document: Document.Parsed): number | undefined {
         keys.add(name)
       }
       return undefined
+    },
+  })
+  return offset
+}
+
+/** Where an alias would make its own anchor a part of itself: no data, and nothing that reads it would come to an end. */
+function aliasWithin(document: Document.Parsed): number | undefined {
+  let offset: number | undefined
+  visit(document, {
+    Alias(_, alias, path) {
+      const repeated = alias.resolve(document)
+      if (!repeated || !path.includes(repeated)) return undefined
+      offset = alias.range?.[0] ?? 0
+      return visit.BREAK
     },
   })
   return offset
