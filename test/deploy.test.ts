@@ -94,7 +94,7 @@ const withoutPostgres =
 test('the database of the composition has two logins, and the server runs as neither owner nor superuser', {
   skip: withoutPostgres,
 }, async () => {
-  const postgres = await startPostgres()
+  const postgres = await startPostgres({ fresh: true })
   try {
     const { port, username } = new URL(postgres.url)
     const passwords = { OWNER_PASSWORD: "own'er", SERVER_PASSWORD: 'server' }

@@ -106,7 +106,7 @@ test('SQLite: a backup made under load is restored elsewhere, and the log contin
 
 const skip = missingBackend('PostgreSQL', missingPostgres())
 test('PostgreSQL: a backup made under load is restored into another database', { skip }, async () => {
-  const [postgres, other] = [await startPostgres(), await startPostgres()]
+  const [postgres, other] = [await startPostgres({ fresh: true }), await startPostgres({ fresh: true })]
   // By the owner, who is no superuser: into a server that has never heard of Writ's roles.
   const prepare = async ({ url }: Postgres) => {
     await addLogins(url)

@@ -4,7 +4,7 @@ import { Client } from 'pg'
 const OWNER = 'writ_owner'
 const LOGIN = 'writ_server'
 
-/** Makes both in a cluster of the test's own, which asks for no passwords. `url` is its superuser's. */
+/** Makes both in a fresh cluster of the test's own, which asks for no passwords. `url` is its superuser's. */
 export async function addLogins(url: string): Promise<void> {
   await asSuperuser(url, `create role ${OWNER} login createrole bypassrls`)
   await asSuperuser(url, `create role ${LOGIN} login`)

@@ -19,6 +19,8 @@ export type PostgresOptions = {
   settings?: Record<string, string>
   /** Where its files are left when it stops, for `WRIT_TEST_POSTGRES_CLUSTER`. */
   keepAs?: string
+  /** Made anew, for a test in which nobody may have heard of Writ's roles yet. */
+  fresh?: boolean
 }
 
 export type Postgres = {
@@ -77,7 +79,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
       '--no-instructions',
     ]
     // A copy of an empty cluster is one like any other, and a second sooner there.
-    const cluster = process.env.WRIT_TEST_POSTGRES_CLUSTER
+    const cluster = options.fresh ? undefined : process.env.WRIT_TEST_POSTGRES_CLUSTER
     if (cluster) await run('cp', ['-a', cluster, data])
     else await run(path.join(programs, 'initdb'), init, { ...user, env, cwd: folder })
     const port = await freePort()
