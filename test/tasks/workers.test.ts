@@ -372,6 +372,37 @@ for (const [name, backend] of [...stores.map((one) => [one.name, one] as const),
   })
 }
 
+for (const [name, backend] of [...stores.map((one) => [one.name, one] as const), ['memory', withMemory] as const]) {
+  test(`what a worker has stays with it while the server is started anew (${name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    const on = await sceneOf(system)
+    await on.claim('parts', ['part'])
+    const [kept, lost] = [await on.dispatch('part'), await on.dispatch('part')]
+    const leases = new Map((await on.claim('parts', ['part'])).map((one) => [one.run_id, one.lease]))
+    await system.restart()
+    await until('the queue was swept', async () => (await system.anonymous.get('//readyz')).status === 200)
+    // Nobody else gets it, and what it came to counts.
+    const next = await on.dispatch('part')
+    assert.deepEqual(
+      (await on.claim('others', ['part'], { wait_seconds: 10 })).map(({ run_id }) => run_id),
+      [next],
+    )
+    assert.equal(await on.settle(leases.get(kept)!), true)
+    assert.deepEqual(
+      (await on.ended(kept)).attempts.map(({ outcome }) => outcome),
+      ['completed'],
+    )
+    const extended = await on.by.post<{ leases: { state: string }[] }>('/workers/extend', {
+      leases: [leases.get(lost)!],
+    })
+    assert.equal(extended.body.leases[0]?.state, 'held')
+    await system.settle()
+    await system.check()
+  })
+}
+
 for (const backend of stores) {
   test(`what a worker has that was asked to stop dispatches nothing more (${backend.name})`, {
     skip: backend.skip,
