@@ -100,7 +100,7 @@ export function asyncApi() {
         message('pong', say({ type: { const: 'pong' }, timestamp: { type: 'string' } }, ['type'])),
         message(
           'subscriptionConfirmed',
-          say({ type: { const: 'subscription:confirmed' }, action: { type: 'string' }, events }, [
+          say({ type: { const: 'subscription:confirmed' }, action: { type: 'string' }, events, except: events }, [
             'type',
             'action',
             'events',
@@ -209,13 +209,13 @@ Programs send their token in the \`Authorization\` header; pages of the same ori
 | \`{"type":"connection:status","status":"connected","timestamp","server_time","sequence"}\` | first; \`disconnected\` with a \`reason\` is the last |
 | \`{"type":"event","event":{…}}\` | one event |
 | \`{"type":"ping","timestamp","sequence"}\` | every heartbeat, beside a ping frame; who answers neither is told \`disconnected\` and closed with 1008, where it takes that still |
-| \`{"type":"subscription:confirmed","action","events"}\` | what is listened to from now on |
+| \`{"type":"subscription:confirmed","action","events"}\` | what is listened to from now on; \`except\` what of it is not |
 | \`{"type":"error","code":"MESSAGE_INVALID","message"}\` | that was not understood |
 
 | client | |
 |---|---|
 | \`{"action":"subscribe","events":["run.*"]}\` | these, and no longer everything; later ones add |
-| \`{"action":"unsubscribe","events":["run.*"]}\` | these no more |
+| \`{"action":"unsubscribe","events":["run.*"]}\` | these no more, also where everything is listened to |
 | \`{"action":"subscribe_all"}\` | everything again |
 | \`{"action":"pong"}\`, \`{"type":"ping"}\` | alive; asks for a \`pong\` |
 
@@ -304,13 +304,13 @@ data: {"specversion":"1.0", …}
 | \`{"type":"connection:status","status":"connected","timestamp","server_time","sequence"}\` | 第一条；最后一条为 \`disconnected\` 并带 \`reason\` |
 | \`{"type":"event","event":{…}}\` | 一个事件 |
 | \`{"type":"ping","timestamp","sequence"}\` | 每次心跳一条，另有 ping 帧；两者都不回应的连接会收到 \`disconnected\`（若仍可送达）并以 1008 关闭 |
-| \`{"type":"subscription:confirmed","action","events"}\` | 从现在起监听的内容 |
+| \`{"type":"subscription:confirmed","action","events"}\` | 从现在起监听的内容；\`except\` 为其中除外的内容 |
 | \`{"type":"error","code":"MESSAGE_INVALID","message"}\` | 消息无法理解 |
 
 | 客户端 | |
 |---|---|
 | \`{"action":"subscribe","events":["run.*"]}\` | 只听这些，不再听全部；之后的会累加 |
-| \`{"action":"unsubscribe","events":["run.*"]}\` | 不再听这些 |
+| \`{"action":"unsubscribe","events":["run.*"]}\` | 不再听这些，监听全部时亦然 |
 | \`{"action":"subscribe_all"}\` | 恢复听全部 |
 | \`{"action":"pong"}\`、\`{"type":"ping"}\` | 表示仍在线；请求一条 \`pong\` |
 

@@ -10,6 +10,7 @@ interface Message {
   readonly status?: string
   readonly action?: string
   readonly events?: string[]
+  readonly except?: string[]
   readonly event?: Event
   readonly sequence?: string
   readonly code?: string
@@ -114,6 +115,35 @@ test('subscriptions narrow and widen what comes; what is not understood is said'
       ['subscribe_all', ['*']],
     ],
   )
+  // All but some.
+  listener.say({ action: 'unsubscribe', events: ['ticket.created', 'ticket.submitted', 'run.*'] })
+  listener.say({ action: 'unsubscribe', events: ['ticket.*'] })
+  listener.say({ action: 'unsubscribe', events: ['*'] })
+  listener.say({ action: 'subscribe', events: ['ticket.*'] })
+  listener.say({ action: 'unsubscribe', events: ['ticket.created', 'ticket.submitted'] })
+  listener.say({ action: 'subscribe', events: ['ticket.submitted'] })
+  await until('each is confirmed', async () => heard(listener, 'subscription:confirmed').length === 10)
+  assert.deepEqual(
+    heard(listener, 'subscription:confirmed')
+      .slice(4)
+      .map(({ events, except }) => [events, except]),
+    [
+      [['*'], ['ticket.created', 'ticket.submitted', 'run.*']],
+      [['*'], ['run.*', 'ticket.*']],
+      [[], undefined],
+      [['ticket.*'], undefined],
+      [['ticket.*'], ['ticket.created', 'ticket.submitted']],
+      [['ticket.*', 'ticket.submitted'], ['ticket.created']],
+    ],
+  )
+  const before = listener.events.length
+  const other = await openTicket(system.employee, 'half heard')
+  assert.equal((await system.employee.post(`/tickets/${other.id}/close`)).status, 200)
+  await until(
+    'the closing came',
+    async () => listener.events.at(-1)?.data.event_type === 'ticket.closed' && listener.events.length > before,
+  )
+  assert.ok(listener.events.slice(before).every((event) => event.data.event_type !== 'ticket.created'))
   const unknown = { action: 'subscribe', events: ['ticket.close'] }
   for (const nonsense of [
     'no json',

@@ -120,6 +120,18 @@ for (const backend of stores) {
     })
     worker.handle('denied', { maxAttempts: 3 }, async (_, ctx) => ctx.dispatch('x', { handler: 'no.such.handler' }))
     worker.handle('stranger', { maxAttempts: 3 }, async (input, ctx) => ctx.waitFor(String(input)))
+    const cycle: { self?: unknown } = {}
+    cycle.self = cycle
+    const odd: Record<string, unknown> = {
+      bigint: 1n,
+      cycle,
+      function: () => 1,
+      symbol: Symbol('x'),
+      long: 'x'.repeat(1024 * 1024),
+    }
+    worker.handle('odd', { maxAttempts: 3 }, (input) => odd[String(input)])
+    worker.handle('odd-step', { maxAttempts: 3 }, (input, ctx) => ctx.step('odd', () => odd[String(input)]))
+    worker.handle('odd-child', { maxAttempts: 1 }, (_, ctx) => ctx.dispatch('odd', { handler: 'greet', input: 1n }))
     worker.handle('forever', { sideEffect: 'irreversible' }, async (_, { signal }) => {
       await new Promise((stopped) => signal.addEventListener('abort', stopped))
     })
@@ -156,6 +168,24 @@ for (const backend of stores) {
     assert.ok(!JSON.stringify(stepped).includes('correct-horse'))
     const never = await on.ended(await on.dispatch('never'))
     assert.deepEqual([never.error_code, never.attempts.length], ['NOT_TODAY', 1])
+    // What is no JSON, or too long, no other try mends, and it is the server for nobody.
+    for (const [what, code] of [
+      ['bigint', 'RESULT_INVALID'],
+      ['cycle', 'RESULT_INVALID'],
+      ['function', 'RESULT_INVALID'],
+      ['symbol', 'RESULT_INVALID'],
+      ['long', 'RESULT_TOO_LARGE'],
+    ] as const) {
+      const result = await on.ended(await on.dispatch('odd', what))
+      const step = await on.ended(await on.dispatch('odd-step', what))
+      assert.deepEqual(
+        [result.error_code, result.attempts.length, step.error_code, step.attempts.length, step.steps.length],
+        [code, 1, 'STEP_RESULT_INVALID', 1, 0],
+        what,
+      )
+    }
+    const child = await on.ended(await on.dispatch('odd-child'))
+    assert.deepEqual([child.error_code, child.error], ['TASK_FAILED', 'Do not know how to serialize a BigInt'])
     const late = await on.ended(await on.dispatch('forever', {}, { timeout_ms: 200 }))
     assert.deepEqual([late.state, late.error_code], ['timeout', 'TASK_TIMEOUT'])
     // A retry, and being called again, dispatch nothing anew.
@@ -338,6 +368,37 @@ for (const [name, backend] of [...stores.map((one) => [one.name, one] as const),
     const drained = await system.admin.post<{ cancelled: number }>('/queues/api/drain', {})
     assert.equal(drained.body.cancelled, 1)
     assert.equal((await on.get(waits)).state, 'cancelled')
+    await system.settle()
+    await system.check()
+  })
+}
+
+for (const [name, backend] of [...stores.map((one) => [one.name, one] as const), ['memory', withMemory] as const]) {
+  test(`what a worker has stays with it while the server is started anew (${name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    const on = await sceneOf(system)
+    await on.claim('parts', ['part'])
+    const [kept, lost] = [await on.dispatch('part'), await on.dispatch('part')]
+    const leases = new Map((await on.claim('parts', ['part'])).map((one) => [one.run_id, one.lease]))
+    await system.restart()
+    await until('the queue was swept', async () => (await system.anonymous.get('//readyz')).status === 200)
+    // Nobody else gets it, and what it came to counts.
+    const next = await on.dispatch('part')
+    assert.deepEqual(
+      (await on.claim('others', ['part'], { wait_seconds: 10 })).map(({ run_id }) => run_id),
+      [next],
+    )
+    assert.equal(await on.settle(leases.get(kept)!), true)
+    assert.deepEqual(
+      (await on.ended(kept)).attempts.map(({ outcome }) => outcome),
+      ['completed'],
+    )
+    const extended = await on.by.post<{ leases: { state: string }[] }>('/workers/extend', {
+      leases: [leases.get(lost)!],
+    })
+    assert.equal(extended.body.leases[0]?.state, 'held')
     await system.settle()
     await system.check()
   })

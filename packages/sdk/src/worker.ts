@@ -64,6 +64,9 @@ const MAX_CLAIM = 100
 const MAX_BATCH = 50
 /** Of all results that are sent together; a server takes a body of 1 MiB. */
 const MAX_BATCH_CHARS = 256 * 1024
+/** In bytes, of which no character has less than one: what is at the border the server decides. */
+const MAX_RESULT_CHARS = 1024 * 1024
+const MAX_STEP_CHARS = 64 * 1024
 /** Lines are sent so long after they were printed, unless the task ends before. */
 const TELL_MS = 400
 /** Of all tasks that are told of together; a server takes a body of 1 MiB. */
@@ -146,6 +149,11 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     const began = performance.now()
     const value = await part()
     const took_ms = Math.round(performance.now() - began)
+    const text = jsonOf(value)
+    if (text === undefined || text.length > MAX_STEP_CHARS)
+      throw new TaskError('STEP_RESULT_INVALID', `The result of step "${name}" is no JSON of at most 64 KiB`, {
+        retryable: false,
+      })
     const said = work.costs?.take() ?? {}
     const body = { lease, name, result: value ?? null, took_ms, ...said }
     try {
@@ -162,7 +170,11 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
   ): Pick<HandlerContext, 'dispatch' | 'waitFor' | 'concurrencyKey' | 'pauseKey' | 'traceparent'> {
     const { lease, concurrency_key, traceparent } = work.task
     return {
-      dispatch: (name, task) => ask(work, (signal) => client.workers.dispatch({ body: { lease, name, task }, signal })),
+      async dispatch(name, task) {
+        // What is no JSON is no server that is away.
+        JSON.stringify(task)
+        return ask(work, (signal) => client.workers.dispatch({ body: { lease, name, task }, signal }))
+      },
       async waitFor(child) {
         const id = typeof child === 'string' ? child : child.id
         const { outcome } = await ask(work, (signal) => client.workers.wait({ body: { lease, child: id }, signal }))
@@ -282,13 +294,16 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
   }
 
   function send(work: Work, result: WorkResult): void {
-    let size = 0
-    try {
-      size = JSON.stringify(result).length
-    } catch {
-      const refused = { error_code: 'RESULT_INVALID', error: 'The result is not JSON', retryable: false }
-      result = { lease: result.lease, outcome: 'failed', ...refused }
-    }
+    const { result: value, ...rest } = result
+    const text = jsonOf(value)
+    // As the server would, without sending it.
+    if (text === undefined) result = { ...rest, ...failedFor('RESULT_INVALID', 'The result is not JSON') }
+    else if (text.length > MAX_RESULT_CHARS)
+      result = {
+        ...rest,
+        ...failedFor('RESULT_TOO_LARGE', `The result has ${text.length} characters; at most ${MAX_RESULT_CHARS} bytes`),
+      }
+    const size = JSON.stringify(rest).length + (text?.length ?? 0)
     outbox.push({ work, result, size })
     if (sending) return
     sending = true
@@ -519,6 +534,18 @@ function failureOf(error: unknown): Omit<WorkResult, 'lease'> {
   if (!(error instanceof TaskError)) return { outcome: 'failed', error: thrownText(error).slice(0, 5_000) }
   const code = /^[A-Z][A-Z0-9_]{0,99}$/.test(error.code) ? { error_code: error.code } : {}
   return { outcome: 'failed', error: error.message.slice(0, 5_000), retryable: error.retryable, ...code }
+}
+
+const failedFor = (error_code: string, error: string) =>
+  ({ outcome: 'failed', error_code, error, retryable: false }) as const
+
+/** Undefined if it is none; nothing is null, as in the server. */
+function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value ?? null)
+  } catch {
+    return undefined
+  }
 }
 
 const aborted = (signal: AbortSignal): Promise<void> =>

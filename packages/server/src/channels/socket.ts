@@ -55,6 +55,8 @@ export async function serveSocket(
   let place: Position = { shard: -1, index: -1 }
   /** Unsubscribed from everything is not subscribed to everything. */
   let patterns = new Set(interest.patterns)
+  /** Of what the patterns cover, what is not wanted. */
+  let except: readonly string[] = []
   let alive = true
   let said = Promise.resolve(true)
   let owed = 0
@@ -93,21 +95,35 @@ export async function serveSocket(
       Array.isArray(events) && events.length > 0 && events.every((one) => typeof one === 'string' && PATTERN.test(one))
     if (!fits) return refusal('events must be a list of types such as run.completed, groups such as run.*, or *')
     const named = events as string[]
-    if (asked.action === 'unsubscribe')
-      return confirm('unsubscribe', new Set([...patterns].filter((one) => !named.includes(one))))
     const fault = faultOfPatterns(named)
     if (fault !== undefined) return refusal(fault)
+    if (asked.action === 'unsubscribe') {
+      const left = [...patterns].filter((one) => !covers(named, one))
+      // What is left may be wider than what is not wanted any more.
+      const without = new Set([
+        ...except.filter((one) => !covers(named, one)),
+        ...named.filter((one) => covers(left, one)),
+      ])
+      if (without.size > MAX_PATTERNS) return refusal(`at most ${MAX_PATTERNS} patterns`)
+      return confirm('unsubscribe', new Set(left), [...without])
+    }
     // The first wish replaces "everything"; later ones add to it.
-    const before = patterns.has('*') ? [] : [...patterns]
-    const wanted = new Set([...before, ...named])
+    const all = patterns.has('*')
+    const wanted = new Set([...(all ? [] : patterns), ...named])
     if (wanted.size > MAX_PATTERNS) return refusal(`at most ${MAX_PATTERNS} patterns`)
-    return confirm('subscribe', wanted)
+    return confirm('subscribe', wanted, all ? [] : except.filter((one) => !covers(named, one)))
   }
 
-  function confirm(action: string, wanted: Set<string>): string {
+  function confirm(action: string, wanted: Set<string>, without: readonly string[] = []): string {
     patterns = wanted
+    except = without
     interest = { ...interest, patterns: [...wanted] }
-    return JSON.stringify({ type: 'subscription:confirmed', action, events: interest.patterns })
+    return JSON.stringify({
+      type: 'subscription:confirmed',
+      action,
+      events: interest.patterns,
+      ...(except.length > 0 ? { except } : {}),
+    })
   }
 
   const status = (word: 'connected' | 'disconnected', reason?: string) =>
@@ -133,7 +149,9 @@ export async function serveSocket(
       const { events, upTo } = await hear(on, caller, { ...interest, patterns: ALL }, place, BATCH, until)
       place = upTo
       // A wish that was confirmed while we waited holds for these already.
-      const wanted = events.filter(({ row }) => covers(interest.patterns, row.event_type))
+      const wanted = events.filter(
+        ({ row }) => covers(interest.patterns, row.event_type) && !covers(except, row.event_type),
+      )
       if (wanted.length > 0) void say(...wanted.map(({ message }) => message))
       if (!(await said)) return
       if (performance.now() - beatAt < on.heartbeatMs) continue

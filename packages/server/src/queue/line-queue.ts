@@ -13,7 +13,16 @@ import {
   unpaused,
 } from './line-store.ts'
 import type { Ask, Listener, Queue, Settlement } from './queue.ts'
-import { createQueueLimits, enqueueHeld, type LeaseRow, leaseColumns, leasesOf, mayHold, unpausedAt } from './rows.ts'
+import {
+  createQueueLimits,
+  endOwn,
+  enqueueHeld,
+  type LeaseRow,
+  leaseColumns,
+  leasesOf,
+  mayHold,
+  unpausedAt,
+} from './rows.ts'
 
 /** How long after its time it is not yet looked for an entry in the line: most are claimed and done by then. */
 const LOOK_AFTER_MS = 2_000
@@ -115,10 +124,9 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
     },
     async sweep(now) {
       await limits.refresh()
-      // On SQLite this process is the only one: at its first sweep every lease belongs to one that is gone.
-      const until = swept || db.dialect === 'postgres' ? now : Number.MAX_SAFE_INTEGER
-      const { lapsed, stopped } = await endLapsed(db, until)
-      if (lapsed.length < PAGE) swept = true
+      if (!swept && db.dialect === 'sqlite') await endOwn(db)
+      swept = true
+      const { lapsed, stopped } = await endLapsed(db, now)
       put('keep', lapsed, true)
       for (const [ask, { place, taken, at }] of reserved)
         if (at + HANDOVER_MS <= now) {

@@ -170,16 +170,15 @@ export const listStopped = async (db: Database, until: number): Promise<Lease[]>
     ),
   )
 
-/** On SQLite this process is the only one: at its first sweep every lease belongs to one that is gone. */
-export const endAll = (db: Database): Promise<unknown> =>
+/**
+ * On SQLite this process is the only server: at its first sweep the leases of servers are those of one that is gone, and have run out.
+ * Those of workers elsewhere go on: they may not even have noticed.
+ */
+export const endOwn = (db: Database): Promise<unknown> =>
   inProject(INSTANCE, () =>
-    db.write(async (tx) => {
-      await tx.sql(
-        `update queue set ready = 1, lease_owner = null, lease_until = null, claimed_at = null
-         where lease_until is not null and stop = 0`,
-      )
-      await tx.sql('update queue set lease_until = 0 where lease_until is not null and stop = 1')
-    }),
+    db.write((tx) =>
+      tx.sql(`update queue set lease_until = 0 where lease_until is not null and substr(queue, 1, 1) <> '@'`),
+    ),
   )
 
 /** What `Queue.clockSet` promises of leases. */

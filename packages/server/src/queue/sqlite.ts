@@ -3,7 +3,7 @@ import type { Entry, Lease, Listener, Queue, Settlement } from './queue.ts'
 import {
   countDepth,
   createQueueLimits,
-  endAll,
+  endOwn,
   enqueueHeld,
   type LeaseRow,
   leaseColumns,
@@ -95,7 +95,7 @@ export function openSqliteQueue(db: Database): Queue {
       return settled
     },
     async sweep(now) {
-      if (!taken) await endAll(db)
+      if (!taken) await endOwn(db)
       taken = true
       await limits.refresh()
       return sweepRows(db, now)
