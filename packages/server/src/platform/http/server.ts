@@ -13,6 +13,7 @@ import type { Clock } from '../clock.ts'
 import { uuidv7 } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import { clientAddress, createAddressSet } from './client-address.ts'
+import { answerClientError } from './client-error.ts'
 import { isCutOff, problemOf, type Recognise, refusalOf } from './problem.ts'
 import { readJsonBodies } from './read-json.ts'
 import { whenAsked } from './when-asked.ts'
@@ -72,6 +73,7 @@ export async function createHttpServer(on: {
     // Ours says so as a problem, like every other refusal.
     return503OnClosing: false,
     exposeHeadRoutes: true,
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, on.clock.now()),
   })
   app.decorateRequest('clientIp', '')
   app.decorateRequest('caller', undefined)
