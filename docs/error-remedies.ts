@@ -25,6 +25,21 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '请求不符合该接口的数据结构。',
     '查看 `errors[]`，里面逐个列出字段和原因。未知字段同样会被拒绝，请改正拼写或删除。',
   ],
+  REQUEST_MALFORMED: [
+    'Let a library or curl write the request: `Content-Length`, `Transfer-Encoding` or a header do not fit what was sent.',
+    '这不是合法的 HTTP 请求。',
+    '请使用库或 curl 发送请求：`Content-Length`、`Transfer-Encoding` 或某个请求头与实际发送的内容不符。',
+  ],
+  REQUEST_TIMEOUT: [
+    'Send the headers without a pause; connections on which nothing comes are ended.',
+    '请求没有及时送达。',
+    '请一次发送完请求头；长时间没有数据的连接会被关闭。',
+  ],
+  HEADERS_TOO_LARGE: [
+    'Headers may have 16 KiB; cookies of other sites on the same host are the usual cause.',
+    '请求头过大。',
+    '请求头上限为 16 KiB；通常是同一主机上其他站点的 cookie 过多。',
+  ],
   BODY_INVALID: [
     'Send well-formed JSON, and a `Content-Length` that fits.',
     '请求体不是合法的 JSON。',

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { get, type IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { TestSystem, until } from '../test-system.ts'
@@ -231,3 +232,27 @@ holds(
     assert.equal(ok(await admin.post<{ ok: boolean }>('/audit/verify')).ok, true)
   },
 )
+
+test('what is no HTTP request is answered as a problem, and the connection ends', async () => {
+  await using system = await TestSystem.start()
+  const { hostname, port } = new URL(system.base)
+  const ask = async (text: string) => {
+    const socket = connect(Number(port), hostname)
+    socket.end(text)
+    const answer = (await socket.toArray()).join('')
+    const [head, body] = answer.split('\r\n\r\n')
+    assert.match(head!, /\r\nContent-Type: application\/problem\+json/i)
+    const { code, status, detail } = JSON.parse(body!) as { code: string; status: number; detail: string }
+    assert.equal(typeof detail, 'string')
+    return [head!.split(' ')[1], code, status]
+  }
+  const head = 'POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
+  assert.deepEqual(await ask('hello\r\n\r\n'), ['400', 'REQUEST_MALFORMED', 400])
+  assert.deepEqual(await ask(`${head}Content-Length: -5\r\n\r\n{}`), ['400', 'REQUEST_MALFORMED', 400])
+  assert.deepEqual(await ask(`${head}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}`), [
+    '400',
+    'REQUEST_MALFORMED',
+    400,
+  ])
+  assert.deepEqual(await ask(`${head}X-Long: ${'x'.repeat(20_000)}\r\n\r\n`), ['431', 'HEADERS_TOO_LARGE', 431])
+})

@@ -57,6 +57,10 @@ test('enrol, approve, export, verify', async () => {
 
   const exported = await writ(second, 'evidence', 'export', 'ticket', '1', '--to', 'e.zip')
   assert.match(exported.out, /Next +writ verify e\.zip/, exported.err)
+  const again = await writ(second, 'evidence', 'export', 'ticket', '1', '--to', 'e.zip')
+  assert.deepEqual([again.code, /e\.zip exists already\. Choose another name/.test(again.err)], [1, true], again.err)
+  const exports = await system.admin.get('/audit/events?event_type=evidence.exported')
+  assert.equal(exports.headers.get('x-total-count'), '1', 'what was not saved was not taken')
   // No server is named here.
   const verified = await writ(null, 'verify', 'e.zip')
   assert.match(verified.out, /signed with their SSH key/, verified.err)

@@ -6,6 +6,9 @@
 export const errors = {
   // the request itself
   VALIDATION_FAILED: { status: 422, text: 'The request does not fit the schema of this operation.' },
+  REQUEST_MALFORMED: { status: 400, text: 'This is no well-formed HTTP request.' },
+  REQUEST_TIMEOUT: { status: 408, text: 'The request did not come in time.' },
+  HEADERS_TOO_LARGE: { status: 431, text: 'The headers are larger than this server accepts.' },
   BODY_INVALID: { status: 400, text: 'The body is not valid JSON.' },
   BODY_TOO_LARGE: { status: 413, text: 'The body is larger than this operation accepts.' },
   MEDIA_TYPE_UNSUPPORTED: { status: 415, text: 'This operation does not take that content type.' },

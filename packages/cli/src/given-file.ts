@@ -1,5 +1,5 @@
 import { access, constants, readFile, stat } from 'node:fs/promises'
-import { type Failure, usage } from './failure.ts'
+import { Failure, usage } from './failure.ts'
 
 /** What is said of a file that a command line names, and what the file should be: `Give the private key.` */
 export interface Wanted {
@@ -49,4 +49,16 @@ export async function mustBeFile(path: string, wanted: Wanted = {}): Promise<voi
   )
   if (found.isDirectory()) throw usage(sentences.EISDIR!(path), wanted.advice)
   if (found.isFile() && found.size === 0 && !wanted.mayBeEmpty) throw usage(`${path} is empty`, wanted.advice)
+}
+
+/**
+ * Throws a failure if there is something of this name already. Asked before a server is: what it sends is recorded as taken, and
+ * would have been kept nowhere.
+ */
+export async function requireFree(path: string, advice: string): Promise<void> {
+  const isTaken = await access(path).then(
+    () => true,
+    () => false,
+  )
+  if (isTaken) throw new Failure(`${path} exists already`, { advice })
 }

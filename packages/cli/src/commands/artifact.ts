@@ -5,6 +5,7 @@ import { type App, refOf } from '../app.ts'
 import { artifactColumns, artifactFields } from '../columns.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Failure } from '../failure.ts'
+import { requireFree } from '../given-file.ts'
 import { loadOperation, storeTypes } from '../operations.ts'
 import { pipeChecked } from '../pipe-checked.ts'
 import type { Progress } from '../progress.ts'
@@ -147,6 +148,7 @@ async function download(app: App, id: string, { to, force }: { to?: string; forc
   if (path === '' || path === '.' || path === '..') {
     throw new Failure(`Artifact #${known.number} has no name that could be a file`, { advice: 'Give one with --to.' })
   }
+  if (path !== '-' && !force) await requireFree(path, 'Choose another name with --to, or overwrite it with --force.')
   const file = await client.artifacts.download({ params: { id } })
   if (path === '-') return pipeChecked(file.stream, app.terminal.stdout, known.sha256_hash)
   const bar = app.progress(path)

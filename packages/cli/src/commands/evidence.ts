@@ -13,7 +13,7 @@ import { type App, refOf } from '../app.ts'
 import { openBundle } from '../bundle-zip.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Failure, usage } from '../failure.ts'
-import { fileFault } from '../given-file.ts'
+import { fileFault, requireFree } from '../given-file.ts'
 import type { Field } from '../output.ts'
 import type { Paint } from '../table.ts'
 import { bytesText, safeLine } from '../text.ts'
@@ -46,8 +46,9 @@ export function addEvidenceCommands(program: Command, app: App): void {
         include_flagged: o.includeFlagged,
         whole_log: o.wholeLog,
       } as const
-      const file = await (await app.client()).evidence.export({ body })
       const path = o.to ?? `evidence-${subject}-${id}.zip`
+      await requireFree(path, 'Choose another name with --to.')
+      const file = await (await app.client()).evidence.export({ body })
       const bar = app.progress(path)
       const saved = await saveDownload(file, path, {
         onProgress: ({ bytes, size }) => bar.update(bytes, size),

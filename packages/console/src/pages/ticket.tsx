@@ -12,6 +12,7 @@ import { Facts, Mono, Page, Person, RunStateBadge, Section, TicketBadge, Time } 
 import { Bundle } from '../parts/bundle.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { plainText } from '../parts/plain-text.ts'
 import { ProofDrawer } from '../parts/proof-drawer.tsx'
 import { type StationName, stationsOfTicket } from '../parts/seal.ts'
 import { SealStations } from '../parts/seal-line.tsx'
@@ -77,12 +78,13 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
   )
   return (
     <Page
-      name={`#${ticket.number} ${ticket.title}`}
+      name={`#${ticket.number} ${plainText(ticket.title)}`}
       state={ticket.status}
       above={back}
       title={
         <>
-          <span className="number">#{ticket.number}</span> {ticket.title} <TicketBadge status={ticket.status} />
+          <span className="number">#{ticket.number}</span> {plainText(ticket.title)}{' '}
+          <TicketBadge status={ticket.status} />
         </>
       }
       actions={<Actions ticket={ticket} />}
@@ -107,7 +109,7 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
         <div>
           {ticket.description && (
             <Section title={t('ticket.description')}>
-              <p className="prose">{ticket.description}</p>
+              <p className="prose">{plainText(ticket.description)}</p>
             </Section>
           )}
           <Section title={t('ticket.runs')} actions={<StartRun ticket={ticket} />}>

@@ -5,6 +5,7 @@ import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
 import { useAgain } from './ask.tsx'
 import { Mono, Person, Time } from './bits.tsx'
+import { plainText } from './plain-text.ts'
 import { Answer } from './states.tsx'
 
 /** The difference to the last approved version, field by field, in words. */
@@ -78,7 +79,7 @@ function OneChange({ field, from, to }: Change) {
     queryKey: ['lines', from, to],
     enabled: texts,
     staleTime: Number.POSITIVE_INFINITY,
-    queryFn: async () => (await import('diff')).diffLines(from ?? '', to ?? ''),
+    queryFn: async () => (await import('diff')).diffLines(plainText(from ?? ''), plainText(to ?? '')),
   })
   if (texts)
     return (
@@ -114,7 +115,7 @@ function shown(field: Change['field'], value: string | null): ReactNode {
   if (value === null || value === '') return '–'
   if (field === 'due_at') return <Time at={value} exact />
   if (field === 'assignee_id') return <Person id={value} />
-  return field === 'asset_id' ? <AssetName id={value} /> : value
+  return field === 'asset_id' ? <AssetName id={value} /> : plainText(value)
 }
 
 /** A device by its number and name. */

@@ -176,8 +176,8 @@ async function load() {
   ticket = await call('GET', `/tickets/${encodeURIComponent(ticketRef)}`)
   const all = await call('GET', '/signing-keys')
   keys = all.filter((key) => key.user_id === me.id && key.type === 'passkey')
-  byId('ticket-title').textContent = `#${ticket.number}  ${ticket.title}`
-  byId('ticket-description').textContent = ticket.description ?? ''
+  byId('ticket-title').textContent = `#${ticket.number}  ${plainText(ticket.title)}`
+  byId('ticket-description').textContent = plainText(ticket.description ?? '')
   byId('ticket-status').textContent = say.statuses[ticket.status] ?? ticket.status
   await review()
   byId('ticket-version').textContent = String(ticket.version)
@@ -234,7 +234,7 @@ async function review() {
         if (value === null || value === '') return '–'
         if (field === 'due_at') return timeText(value)
         if (field === 'assignee_id') return nameOf(value)
-        return field === 'asset_id' ? assetName(value) : value
+        return field === 'asset_id' ? assetName(value) : plainText(value)
       }
       const [was, is] = await Promise.all([text(from), text(to)])
       return [
@@ -276,6 +276,14 @@ function nullIfDenied(error) {
 async function assetName(id) {
   const asset = await call('GET', `/assets/${id}`)
   return `#${asset.number} ${asset.name}`
+}
+
+/** What is not seen and makes letters be seen elsewhere is written out: a person agrees to what they read. */
+function plainText(text) {
+  return text.replace(
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (one) => `[U+${one.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}]`,
+  )
 }
 
 function element(tag, text) {

@@ -20,6 +20,7 @@ import type { Clock } from '../clock.ts'
 import { uuidv7 } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import { clientAddress, createAddressSet } from './client-address.ts'
+import { answerClientError } from './client-error.ts'
 import { createJsonParser } from './json-body.ts'
 import { isCutOff, problemOf, type Recognise, refusalOf } from './problem.ts'
 import { whenAsked } from './when-asked.ts'
@@ -87,6 +88,7 @@ export async function createHttpServer(on: {
       reply.headers(SECURITY_HEADERS).header('x-request-id', request.id)
       answerProblem(reply, request, refusal ?? new AppError('ROUTE_NOT_FOUND'))
     },
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, on.clock.now()),
   })
   app.decorateRequest('clientIp', '')
   app.decorateRequest('caller', undefined)
