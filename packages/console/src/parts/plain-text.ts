@@ -1,6 +1,7 @@
 // Characters that are not seen, and that make others be seen elsewhere: what somebody agrees to would read as something else.
 // Source: Unicode TR36, CVE-2021-42574.
-const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
+const HIDDEN =
+  /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]|\r(?!\n)/g
 
 /** A text that others typed, with what reorders or hides its letters written out. */
 export const plainText = (text: string): string =>
