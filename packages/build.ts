@@ -51,6 +51,8 @@ export async function buildPackages(out = path.join(root, 'dist/packages')): Pro
     const manifest = publish(source, descriptions[name])
     await writeFile(path.join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
     for (const file of Object.values(manifest.bin ?? {})) await chmod(path.join(folder, file), 0o755)
+    for (const page of ['README.md', 'README.zh-CN.md'])
+      await copyFile(path.join(root, 'packages', name, page), path.join(folder, page))
     await copyFile(path.join(root, 'LICENSE'), path.join(folder, 'LICENSE')).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error
     })

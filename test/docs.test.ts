@@ -132,7 +132,7 @@ const isElsewhere = (name: string) =>
 const englishOnly = ['docs/deviations.md', 'docs/lifecycles.md']
 /** Where the Chinese page of an English one stands. */
 function twinOf(file: string): string {
-  if (file === 'README.md') return 'README.zh-CN.md'
+  if (file.endsWith('README.md')) return file.replace('README.md', 'README.zh-CN.md')
   if (file === 'docs/errors.md') return 'docs/errors.zh-CN.md'
   return file.replace(/^docs\//, 'docs/zh-CN/')
 }
@@ -160,7 +160,8 @@ function saysTheSame(english: string, chinese: string): boolean {
 }
 
 const forBoth = files.filter(
-  (file) => /^(README\.md|docs\/([\w-]+|howto\/[\w-]+)\.md)$/.test(file) && !englishOnly.includes(file),
+  (file) =>
+    /^((packages\/\w+\/)?README\.md|docs\/([\w-]+|howto\/[\w-]+)\.md)$/.test(file) && !englishOnly.includes(file),
 )
 
 for (const file of forBoth.filter((file) => file !== 'docs/errors.zh-CN.md')) {

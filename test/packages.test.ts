@@ -89,13 +89,28 @@ export const name: Promise<string> = client.auth.me().then((me) => me.username)
 export const number: Promise<number> = client.auth.me().then((me) => me.username)
 export const verify: Function = verifyLog
 `
+  assert.equal(await faultsOf(user, [program]), '')
+})
+
+test('the programs that the packages show are checked, too', async () => {
+  const pages = published.map((name) => readFile(path.join(installed, '@writ', name, 'README.md'), 'utf8'))
+  const shown = (await Promise.all(pages)).flatMap((page) =>
+    [...page.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, program]) => program!),
+  )
+  assert.equal(shown.length, 5)
+  assert.equal(await faultsOf(path.dirname(installed), shown), '')
+})
+
+/** What the compiler says of programs beside the packages that they import; nothing if they are right. */
+async function faultsOf(user: string, programs: readonly string[]): Promise<string> {
   await writeFile(path.join(user, 'package.json'), '{"type":"module"}')
-  await writeFile(path.join(user, 'program.ts'), program)
+  const files = programs.map((_, i) => `program-${i}.ts`)
+  for (const [i, file] of files.entries()) await writeFile(path.join(user, file), programs[i]!)
   const options = ['--noEmit', '--strict', '--skipLibCheck', '--target', 'es2024', '--module', 'nodenext']
   const roots = ['--types', 'node', '--typeRoots', path.join(modules, '@types')]
-  const checked = run(path.join(modules, '.bin/tsc'), [...options, ...roots, 'program.ts'], { cwd: user })
-  assert.equal(await checked.then(({ stdout }) => stdout).catch((error: { stdout: string }) => error.stdout), '')
-})
+  const checked = run(path.join(modules, '.bin/tsc'), [...options, ...roots, ...files], { cwd: user })
+  return checked.then(({ stdout }) => stdout).catch((error: { stdout: string }) => error.stdout)
+}
 
 test('a package holds compiled files only, says what Node it needs, and under which licence it is', async () => {
   for (const name of published) {

@@ -17,6 +17,11 @@ export interface Sandboxed {
   readonly uid?: number
   readonly gid?: number
   readonly env: Readonly<Record<string, string>>
+  /**
+   * It tells here, as bwrap(1) does with `--info-fd`, which process holds all others. That one is to be killed: the one that was spawned,
+   * killed before that one has asked to die with it, would leave all of them running.
+   */
+  readonly infoFd?: typeof INFO_FD
 }
 
 export interface Sandbox {
@@ -44,6 +49,8 @@ class SandboxUnavailable extends Error {
 }
 
 const NOBODY = 65_534
+/** The first that a child has beside its three streams. */
+export const INFO_FD = 3
 const PYTHON = '/usr/bin/python3'
 const run = promisify(execFile)
 // A file of 256 MiB, 256 open files, no core dumps. Memory: Node reserves far more address space than it uses.
@@ -92,7 +99,9 @@ const bubblewrap: Sandbox & { missing(): Promise<string | undefined> } = {
       readable: [],
       network: false,
     })
-    return run(command, [...args], { timeout: 10_000 }).then(
+    // Nobody listens to what it tells.
+    const quiet = args.filter((arg, i) => arg !== '--info-fd' && args[i - 1] !== '--info-fd')
+    return run(command, quiet, { timeout: 10_000 }).then(
       () => undefined,
       (error: Error) => `bubblewrap does not work (${error.message.trim().split('\n').at(-1)})`,
     )
@@ -115,6 +124,8 @@ const bubblewrap: Sandbox & { missing(): Promise<string | undefined> } = {
         'ALL',
         '--disable-userns',
         '--die-with-parent',
+        '--info-fd',
+        String(INFO_FD),
         '--new-session',
         '--clearenv',
         ...Object.entries({ ...ENV, HOME: workDir }).flatMap(([name, value]) => ['--setenv', name, value]),
@@ -132,6 +143,7 @@ const bubblewrap: Sandbox & { missing(): Promise<string | undefined> } = {
         ...limited(program, args),
       ],
       env: { PATH: ENV.PATH },
+      infoFd: INFO_FD,
     }
   },
 }

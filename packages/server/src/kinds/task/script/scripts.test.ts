@@ -113,6 +113,21 @@ for (const tier of ['bubblewrap', 'process'] as const satisfies Tier[]) {
       await assert.rejects(running, /cancelled/)
     })
 
+    test('one that is cancelled while it is begun is gone, at whatever moment', { timeout: 60_000 }, async () => {
+      for (let at = 0; at < 16; at += 0.2) {
+        const cancel = new AbortController()
+        const spawns = Promise.withResolvers<void>()
+        const running = scripts.run('endless', {}, { taskId: 't', signal: cancel.signal, log: () => spawns.resolve() })
+        running.catch(() => {})
+        await spawns.promise
+        const end = performance.now() + at
+        while (performance.now() < end) await new Promise((turn) => setImmediate(turn))
+        cancel.abort(new Error('cancelled'))
+        // Whoever is left would hold its output open, and this would never end.
+        await assert.rejects(running, /cancelled/)
+      }
+    })
+
     test('sees nothing of our environment', async () => {
       process.env.WRIT_TEST_CANARY = 'canary'
       try {

@@ -1,9 +1,10 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { copyFile, lstat, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import type { Readable } from 'node:stream'
 import { TaskError } from '../handler.ts'
-import type { Sandbox } from './sandbox.ts'
+import { INFO_FD, type Sandbox } from './sandbox.ts'
 
 /** Another try would come to the same. */
 const NEVER = { retryable: false }
@@ -121,16 +122,17 @@ async function resultIn(file: string): Promise<unknown> {
   }
 }
 
-/** Runs to the end, or until aborted: then the whole group is killed. Output and errors come as one, in lines. */
+/** Runs to the end, or until aborted: then all of it is killed. Output and errors come as one, in lines. */
 function spawned(
   on: ReturnType<Sandbox['wrap']>,
   signal: AbortSignal,
   log: (line: string) => void,
 ): Promise<{ code: number | null; output: string }> {
+  if (signal.aborted) return Promise.resolve({ code: null, output: '' })
   return new Promise((resolve, reject) => {
     const child = spawn(on.command, on.args, {
       env: { ...on.env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', on.infoFd === undefined ? 'ignore' : 'pipe'],
       detached: true,
       ...(on.uid === undefined ? {} : { uid: on.uid, gid: on.gid }),
     })
@@ -142,28 +144,49 @@ function spawned(
       begun = lines.pop()!.slice(-MAX_LOG)
       for (const line of lines) log(line)
     }
-    child.stdout.setEncoding('utf8').on('data', take)
-    child.stderr.setEncoding('utf8').on('data', take)
-    const kill = () => {
-      try {
-        process.kill(-child.pid!, 'SIGKILL')
-      } catch {
-        // It is gone already.
-      }
-    }
-    if (child.pid !== undefined) {
-      if (signal.aborted) kill()
-      else signal.addEventListener('abort', kill, { once: true })
-    }
+    child.stdout!.setEncoding('utf8').on('data', take)
+    child.stderr!.setEncoding('utf8').on('data', take)
+    const holder = holderOf(child)
+    const stop = () => void holder.then((pid) => endAll(child.pid, pid))
+    if (child.pid !== undefined) signal.addEventListener('abort', stop, { once: true })
     child.once('error', (error) => reject(new TaskError('SCRIPT_FAILED', `Script execution failed: ${error.message}`)))
-    // What it left running in its group would outlive it and hold the pipes open.
-    child.once('exit', kill)
+    // What it left running in its group would outlive it and hold the pipes open. One that ended by itself has waited for its holder,
+    // whose number may be somebody else's by now; one that was killed, by whomever, has not.
+    child.once('exit', (_code, killed) => (killed === null ? endAll(child.pid) : stop()))
     child.once('close', (code) => {
-      signal.removeEventListener('abort', kill)
+      signal.removeEventListener('abort', stop)
       if (begun !== '') log(begun)
       resolve({ code, output })
     })
   })
+}
+
+/** The process that holds all others, as soon as it is told; undefined if none is. */
+function holderOf(child: ChildProcess): Promise<number | undefined> {
+  const info = child.stdio[INFO_FD] as Readable | null | undefined
+  if (!info) return Promise.resolve(undefined)
+  return new Promise((resolve) => {
+    let told = ''
+    // To its end, or whoever tells would be killed for it.
+    info.setEncoding('utf8').on('data', (text: string) => {
+      told += text
+      const pid = /"child-pid": (\d+)\D/.exec(told)?.[1]
+      if (pid !== undefined) resolve(Number(pid))
+    })
+    info.once('close', () => resolve(undefined))
+  })
+}
+
+/** Kills what holds all others, and the group of what was spawned. What is gone already is gone. */
+function endAll(spawned: number | undefined, holder?: number): void {
+  for (const pid of [holder, spawned && -spawned]) {
+    if (pid === undefined) continue
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch {
+      // It is gone.
+    }
+  }
 }
 
 /** Lets `size` in at once; the others wait in order, or leave when their signal aborts. */
