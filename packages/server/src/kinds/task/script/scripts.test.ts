@@ -18,6 +18,8 @@ const files: Record<string, string> = {
   'raises.py': 'def run(context):\n    raise ValueError("no such VLAN")\n',
   'no_run.py': 'x = 1\n',
   'endless.py': 'import subprocess\ndef run(context):\n    subprocess.run(["sleep", "600"])\n',
+  'leaves.py':
+    'import subprocess\ndef run(context):\n    subprocess.Popen(["sleep", "20"], start_new_session=True)\n    return "left"\n',
   'environment.py': 'import os\ndef run(context):\n    return dict(os.environ)\n',
   'reads.py': 'def run(context):\n    return open(context.get_arg("path")).read()\n',
   'dials.py':
@@ -126,6 +128,12 @@ for (const tier of ['bubblewrap', 'process'] as const satisfies Tier[]) {
         // Whoever is left would hold its output open, and this would never end.
         await assert.rejects(running, /cancelled/)
       }
+    })
+
+    test('what it leaves in a session of its own is not waited for', async () => {
+      const began = performance.now()
+      assert.equal((await run('leaves')).result, 'left')
+      assert.ok(performance.now() - began < 15_000, 'before that ends')
     })
 
     test('sees nothing of our environment', async () => {

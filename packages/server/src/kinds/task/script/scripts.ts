@@ -13,6 +13,8 @@ const ENDINGS = ['.py', '.ts', '.mjs', '.js'] as const
 /** What is kept of the output: its end, where the reason of a failure stands. */
 const MAX_LOG = 64 * 1024
 const MAX_RESULT = 8 * 1024 * 1024
+/** What was printed arrives within it, once the script has ended. */
+const LAST_WORDS_MS = 1_000
 
 export interface Scripts {
   /** Names that can be run, in order. */
@@ -152,7 +154,15 @@ function spawned(
     child.once('error', (error) => reject(new TaskError('SCRIPT_FAILED', `Script execution failed: ${error.message}`)))
     // What it left running in its group would outlive it and hold the pipes open. One that ended by itself has waited for its holder,
     // whose number may be somebody else's by now; one that was killed, by whomever, has not.
-    child.once('exit', (_code, killed) => (killed === null ? endAll(child.pid) : stop()))
+    child.once('exit', (_code, killed) => {
+      if (killed === null) endAll(child.pid)
+      else stop()
+      // What went into a session of its own may hold the pipes all the same, where nothing holds it. It is not waited for.
+      setTimeout(() => {
+        child.stdout!.destroy()
+        child.stderr!.destroy()
+      }, LAST_WORDS_MS).unref()
+    })
     child.once('close', (code) => {
       signal.removeEventListener('abort', stop)
       if (begun !== '') log(begun)
