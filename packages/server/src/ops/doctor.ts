@@ -205,7 +205,14 @@ async function checkDatabase(place: OpenPlace): Promise<Finding[]> {
   try {
     state = await inspectStore(place.database)
   } catch (error) {
-    return [fail('database', 'DATABASE_UNAVAILABLE', reasonOf(error), 'Start the database, or correct DATABASE_URL.')]
+    return [
+      fail(
+        'database',
+        'DATABASE_UNAVAILABLE',
+        reasonOf(error),
+        'Start the database, or correct DATABASE_URL (or WRIT_MIGRATION_URL).',
+      ),
+    ]
   }
   const found = [fine('database', 'DATABASE_UNAVAILABLE', `${state.version} answers`), schemaFinding(state)]
   if (place.config.database.kind === 'postgres') found.push(...fenceFindings(state))

@@ -5,6 +5,7 @@ import type { Payloads, PreparedTask, Tasks } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
+import { randomHex } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { createTrouble } from '../platform/trouble.ts'
 import { deadlineOf, inputOf, taskOf, timingOf } from './schedule.ts'
@@ -138,7 +139,11 @@ export function createScheduler(on: SchedulerOn): Scheduler {
           await store.updateFire(tx, id, dueAt, { outcome: 'refused', run_id: null, error_code: task.refusal })
           continue
         }
-        const [submitted] = await on.tasks.submit.run(tx, [{ caller, tasks: [task], remember: null, schedule: id }])
+        // Of several that are due at once each begins a trace of its own.
+        const asker = { ...caller, traceId: randomHex(16) }
+        const [submitted] = await on.tasks.submit.run(tx, [
+          { caller: asker, tasks: [task], remember: null, schedule: id },
+        ])
         const { id: runId, duplicate } = submitted![0]!
         refusals = 0
         last_due_at = dueAt
