@@ -155,6 +155,7 @@ function spawned(
     // What it left running in its group would outlive it and hold the pipes open. One that ended by itself has waited for its holder,
     // whose number may be somebody else's by now; one that was killed, by whomever, has not.
     child.once('exit', (_code, killed) => {
+      signal.removeEventListener('abort', stop)
       if (killed === null) endAll(child.pid)
       else stop()
       // What went into a session of its own may hold the pipes all the same, where nothing holds it. It is not waited for.
@@ -164,7 +165,6 @@ function spawned(
       }, LAST_WORDS_MS).unref()
     })
     child.once('close', (code) => {
-      signal.removeEventListener('abort', stop)
       if (begun !== '') log(begun)
       resolve({ code, output })
     })
