@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { open } from 'node:fs/promises'
 import { backup, DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
-import { withClient } from './driver.ts'
+import { loginOf, withClient } from './driver.ts'
 
 const run = promisify(execFile)
 
@@ -42,16 +42,11 @@ export async function copySqlite(file: string, to: string): Promise<void> {
  * where the login cannot see the rows of every project: the fences hold for an owner too, and pg_dump refuses to dump a part.
  */
 export async function dumpPostgres(url: string, to: string): Promise<void> {
-  await withClient(url, 'writ_backup', async (client) => {
-    const { rows } = await client.query<{ all: boolean; login: string; quoted: string }>(
-      'select rolsuper or rolbypassrls as all, rolname as login, quote_ident(rolname) as quoted from pg_roles where rolname = current_user',
+  const { name, quoted, mighty } = await withClient(url, 'writ_backup', loginOf)
+  if (!mighty)
+    throw new BackupToolFailed(
+      `The login "${name}" sees the rows of one project at a time, so it cannot dump the database. Let a superuser run this once: alter role ${quoted} bypassrls`,
     )
-    const { all, login, quoted } = rows[0]!
-    if (!all)
-      throw new BackupToolFailed(
-        `The login "${login}" sees the rows of one project at a time, so it cannot dump the database. Let a superuser run this once: alter role ${quoted} bypassrls`,
-      )
-  })
   await tool('pg_dump', url, ['--format=custom', '--no-owner', `--file=${to}`])
   const handle = await open(to, 'r+')
   await handle.sync().finally(() => handle.close())

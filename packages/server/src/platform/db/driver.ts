@@ -16,3 +16,12 @@ export async function withClient<T>(url: string, name: string, work: (client: pg
     await client.end()
   }
 }
+
+/** Who a connection is, quoted for SQL as well, and whether row-level security holds nothing back from it. */
+export async function loginOf(client: pg.Client): Promise<{ name: string; quoted: string; mighty: boolean }> {
+  const { rows } = await client.query<{ name: string; quoted: string; mighty: boolean }>(
+    `select rolname as name, quote_ident(rolname) as quoted, rolsuper or rolbypassrls as mighty
+     from pg_roles where rolname = current_user`,
+  )
+  return rows[0]!
+}

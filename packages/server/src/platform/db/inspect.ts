@@ -1,8 +1,7 @@
 /** What an operator wants to know of a store that may be in any state; reads only, and never migrates. */
 import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
-import type { Client } from 'pg'
-import { withClient } from './driver.ts'
+import { loginOf, withClient } from './driver.ts'
 import { foreignInPostgres, foreignInSqlite, loadMigrations } from './migrate.ts'
 import type { DatabaseSettings } from './open.ts'
 import { tenantTables } from './tables.ts'
@@ -85,12 +84,4 @@ async function inspectPostgres({ url, migrationUrl }: DatabaseSettings): Promise
     )
     return { ...state, schema: applied[0]!.schema, unfenced: open.map((row) => row.name) }
   })
-}
-
-/** A login, and whether row-level security holds nothing back from it. */
-async function loginOf(client: Client): Promise<{ name: string; mighty: boolean }> {
-  const { rows } = await client.query<{ name: string; mighty: boolean }>(
-    'select rolname as name, rolsuper or rolbypassrls as mighty from pg_roles where rolname = current_user',
-  )
-  return rows[0]!
 }
