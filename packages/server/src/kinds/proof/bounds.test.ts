@@ -7,8 +7,8 @@ import { findValidator } from './registry.ts'
 
 const mebibyte = 1_048_576
 
-const validator = findValidator('config_format@1')
-if (validator?.scope !== 'file') assert.fail('config_format@1 judges files')
+const validator = findValidator('config_format@2')
+if (validator?.scope !== 'file') assert.fail('config_format@2 judges files')
 
 const hostile: [string, string][] = [
   ['brackets.json', '['.repeat(mebibyte)],
@@ -23,6 +23,18 @@ const hostile: [string, string][] = [
   ['quotes.csv', '"'.repeat(mebibyte - 1)],
   ['commas.csv', ','.repeat(mebibyte)],
   ['indents.cfg', `hostname a\nversion 1\n${Array.from({ length: 1400 }, (_, n) => `${' '.repeat(n)}x`).join('\n')}`],
+  ['braces.conf', `system {\n${'a {\n'.repeat(mebibyte / 4)}`],
+  ['braces-in-a-line.conf', `system {\n${'a{'.repeat(mebibyte / 2)}`],
+  ['apostrophes.conf', `system {\n${"a' '".repeat(mebibyte / 4)}`],
+  ['hashes.conf', `system {\n${'/*/a#'.repeat(mebibyte / 5)}`],
+  ['dashes.conf', `system {\n${'-'.repeat(mebibyte)}`],
+  ['indents-and-hashes.cfg', `sysname a\n${Array.from({ length: 1400 }, (_, n) => `${' '.repeat(n)}x`).join('\n')}`],
+  ['banner.cfg', `sysname a\nheader login information %\n${'#\n'.repeat(mebibyte / 2)}`],
+  ['edits.conf', `#config-version=1\n${'config a\nedit b\n'.repeat(mebibyte / 16)}`],
+  ['quotes.conf', `#config-version=1\nset a "\n${'\\"\n'.repeat(mebibyte / 3)}`],
+  ['going-on.rsc', `# today by RouterOS 7\n${'\\\n'.repeat(mebibyte / 2)}`],
+  ['backslashes.rsc', `# today by RouterOS 7\n/ip address\nadd ${'\\'.repeat(mebibyte - 45)}`],
+  ['commands.txt', `set system services ssh\n${"set a '\n--more--\n".repeat(mebibyte / 16)}`],
   ['lines.ini', `[a]\n${'x\n'.repeat(500_000)}`],
 ]
 for (const [name, text] of hostile) {

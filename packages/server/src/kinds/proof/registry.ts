@@ -1,8 +1,8 @@
 // The open set of validators: one line each. A published line is never removed or changed, only joined by a newer version.
 import { citation, type Validator } from './validator.ts'
-import { configDiff1 } from './validators/config-diff-1.ts'
-import { configFormat1 } from './validators/config-format-1.ts'
-import { fields1, fields2 } from './validators/fields.ts'
+import { configDiff1, configDiff2 } from './validators/config-diff.ts'
+import { configFormat1, configFormat2 } from './validators/config-format.ts'
+import { fields1, fields2, fields3 } from './validators/fields.ts'
 import { fileHash1 } from './validators/file-hash-1.ts'
 import { image1 } from './validators/image-1.ts'
 import { jsonSchema1, jsonSchema2 } from './validators/json-schema.ts'
@@ -11,13 +11,16 @@ import { size1 } from './validators/size-1.ts'
 const validators: readonly Validator[] = [
   fileHash1, //
   configFormat1,
+  configFormat2,
   fields1,
   fields2,
+  fields3,
   jsonSchema1,
   jsonSchema2,
   size1,
   image1,
   configDiff1,
+  configDiff2,
 ]
 
 const byCitation = new Map(validators.map((validator) => [citation(validator), validator]))

@@ -1,6 +1,7 @@
 // IOS-style device text: a line at the margin opens a block, indented lines belong to it, `!` separates. There is no grammar of the
 // commands here, only of the shape, and of what gets into the file when somebody copies it out of a terminal.
 import { deepestNesting, linesOf } from '../text.ts'
+import { controlCharacter, repeatedBlocks } from './device-reading.ts'
 
 /** One command and the commands inside its block. */
 export interface DeviceLine {
@@ -42,7 +43,7 @@ export function parseDeviceConfig(text: string): DeviceConfig {
       errors.push(`line ${line}: ${residue}`)
       continue
     }
-    if (/[\u0000-\u0002\u0004-\u0008\u000b-\u001f\u007f]/.test(raw)) errors.push(`line ${line}: control character`)
+    if (controlCharacter.test(raw)) errors.push(`line ${line}: control character`)
 
     const indent = indentOf(raw)
     const innermost = open.at(-1)
@@ -75,15 +76,25 @@ export function parseDeviceConfig(text: string): DeviceConfig {
   }
 }
 
+const firstTelling =
+  /^(?:hostname \S|interface \S|version \d|service \S|enable (?:secret|password) |aaa \S|vlan \d|ip \S|ipv6 \S|line (?:con|vty|aux) |router \S|spanning-tree \S|snmp-server \S|ntp \S|logging \S|access-list \S|banner \S|username \S|switchport \S|no \S|boot-start-marker|end$)/
+// A part of a configuration has few lines at the margin: a route map, an access list, a firewall's objects.
+const alsoTelling =
+  /^(?:ASA Version \d|access-group \S|as-path-set \S|class-map \S|community-list \S|crypto \S|feature \S|flow \S|key chain \S|l2vpn|mpls \S|nat \(|object(?:-group)? \S|policy-map \S|prefix-set \S|radius \S|radius-server \S|route-map \S|route-policy \S|tacacs \S|tacacs-server \S|track \d|vrf \S|zone \S)/
+
 /** Whether a text looks like device commands: at least two lines at the margin that only such files have. */
-export function looksLikeDeviceConfig(text: string): boolean {
-  const telling =
-    /^(?:hostname \S|interface \S|version \d|service \S|enable (?:secret|password) |aaa \S|vlan \d|ip \S|ipv6 \S|line (?:con|vty|aux) |router \S|spanning-tree \S|snmp-server \S|ntp \S|logging \S|access-list \S|banner \S|username \S|switchport \S|no \S|boot-start-marker|end$)/
+export function looksLikeDeviceConfig(lines: readonly string[]): boolean {
+  return twoOf(lines, (line) => firstTelling.test(line) || alsoTelling.test(line))
+}
+
+/** The same as it was at first, frozen. */
+export function lookedLikeDeviceConfig(text: string): boolean {
+  return twoOf(linesOf(text).slice(0, 2000), (line) => firstTelling.test(line))
+}
+
+function twoOf(lines: readonly string[], tells: (line: string) => boolean): boolean {
   let found = 0
-  for (const line of linesOf(text).slice(0, 2000)) {
-    if (telling.test(line) && ++found >= 2) return true
-  }
-  return false
+  return lines.some((line) => tells(line) && ++found >= 2)
 }
 
 /** Every line of the file with its depth-first path of block headers. */
@@ -130,16 +141,4 @@ function bannerStart(command: string, line: number) {
 
 function printable(delimiter: string): string {
   return delimiter === '\u0003' ? '^C' : delimiter
-}
-
-function repeatedBlocks(top: readonly DeviceLine[]): string[] {
-  const first = new Map<string, number>()
-  const warnings: string[] = []
-  for (const block of top) {
-    if (block.children.length === 0) continue
-    const before = first.get(block.text)
-    if (before !== undefined) warnings.push(`line ${block.line}: block stands at line ${before} already`)
-    else first.set(block.text, block.line)
-  }
-  return warnings
 }

@@ -1,14 +1,26 @@
 // Which format a file has, and what is in it. The extension decides when it says something; otherwise the content does.
 import { linesOf } from '../text.ts'
 import { parseCsv } from './csv.ts'
-import { type DeviceLine, looksLikeDeviceConfig, parseDeviceConfig } from './device-config.ts'
+import {
+  type DeviceConfig,
+  type DeviceLine,
+  lookedLikeDeviceConfig,
+  looksLikeDeviceConfig,
+  parseDeviceConfig,
+} from './device-config.ts'
+import { looksLikeFortios, parseFortios } from './fortios.ts'
 import { parseIni } from './ini.ts'
 import { parseJson } from './json.ts'
+import { looksLikeJunos, looksLikeJunosSet, parseJunos, parseJunosSet } from './junos.ts'
+import { looksLikeRouteros, parseRouteros } from './routeros.ts'
 import { parseToml } from './toml.ts'
+import { looksLikeVrp, parseVrp } from './vrp.ts'
 import { parseXml } from './xml.ts'
 import { parseYaml } from './yaml.ts'
 
-export const formats = ['json', 'yaml', 'ini', 'toml', 'xml', 'csv', 'ios'] as const
+/** What there was to recognise before other devices than those of IOS style were known: what was judged then is verified by it. */
+export const firstFormats = ['json', 'yaml', 'ini', 'toml', 'xml', 'csv', 'ios'] as const
+export const formats = [...firstFormats, 'vrp', 'junos', 'junos_set', 'fortios', 'routeros'] as const
 export type Format = (typeof formats)[number]
 
 export interface Parsed {
@@ -33,6 +45,20 @@ const labels: Record<Format, string> = {
   xml: 'XML',
   csv: 'CSV',
   ios: 'IOS configuration',
+  vrp: 'VRP configuration',
+  junos: 'Junos configuration',
+  junos_set: 'Junos set commands',
+  fortios: 'FortiOS configuration',
+  routeros: 'RouterOS export',
+}
+
+const devices: Partial<Record<Format, (text: string) => DeviceConfig>> = {
+  ios: parseDeviceConfig,
+  vrp: parseVrp,
+  junos: parseJunos,
+  junos_set: parseJunosSet,
+  fortios: parseFortios,
+  routeros: parseRouteros,
 }
 
 const byExtension: Record<string, Format> = {
@@ -54,7 +80,27 @@ const longestMessage = 300
 
 /** The format of a file, or undefined if neither its name nor its content tells. The extension's case does not matter. */
 export function recogniseFormat(name: string, text: string): Format | undefined {
-  const extension = /\.([^./\\]+)$/.exec(name)?.[1]?.toLowerCase() ?? ''
+  const first = recogniseFirstFormat(name, text)
+  const extension = extensionOf(name)
+  if (Object.hasOwn(byExtension, extension) || neverGuessed.has(extension)) return first
+  const lines = linesOf(text).slice(0, 2000)
+  // What was copied out of a terminal may begin with `<SW1>` or `[~SW1]`, which is neither XML nor JSON.
+  const copied = /^(?:<[^<>\s]+>|\[[^[\]]+\]) *[^\s,]/.test(lines.find((line) => line.trim() !== '') ?? '')
+  return first === undefined || first === 'ios' || copied ? (recogniseDevice(lines) ?? first) : first
+}
+
+function recogniseDevice(lines: readonly string[]): Format | undefined {
+  if (looksLikeFortios(lines)) return 'fortios'
+  if (looksLikeVrp(lines)) return 'vrp'
+  if (looksLikeJunos(lines)) return 'junos'
+  if (looksLikeJunosSet(lines)) return 'junos_set'
+  if (looksLikeRouteros(lines)) return 'routeros'
+  return looksLikeDeviceConfig(lines) ? 'ios' : undefined
+}
+
+/** The format among the first ones, frozen. */
+export function recogniseFirstFormat(name: string, text: string): Format | undefined {
+  const extension = extensionOf(name)
   const known = Object.hasOwn(byExtension, extension) ? byExtension[extension] : undefined
   if (known || neverGuessed.has(extension)) return known
   const first = linesOf(text)
@@ -65,7 +111,11 @@ export function recogniseFormat(name: string, text: string): Format | undefined 
   if (/^(?:\{|\[)/.test(first)) return 'json'
   if (/^<(?:\?xml|!--|[A-Za-z_])/.test(first)) return 'xml'
   if (/^(?:---(?:\s|$)|%YAML )/.test(first)) return 'yaml'
-  return looksLikeDeviceConfig(text) ? 'ios' : undefined
+  return lookedLikeDeviceConfig(text) ? 'ios' : undefined
+}
+
+function extensionOf(name: string): string {
+  return /\.([^./\\]+)$/.exec(name)?.[1]?.toLowerCase() ?? ''
 }
 
 /** Parses text as the given format. Malformed text is in `errors`, worded `Invalid JSON: ...`. */
@@ -120,19 +170,21 @@ export function parseAs(format: Format, text: string): Parsed {
       const csv = parseCsv(text)
       return 'error' in csv ? invalid(csv.error) : valid(csv.data, { columns: csv.columns, rows: csv.data.length })
     }
-    case 'ios': {
-      const device = parseDeviceConfig(text)
-      const blocks = device.lines.filter((line) => line.children.length > 0).map((line) => line.text)
-      const empty = device.lines.length === 0 && device.errors.length === 0 ? ['no commands in the file'] : []
-      return {
-        format,
-        label,
-        errors: [...device.errors, ...empty].map((error) => `Invalid ${label}: ${error}`),
-        warnings: device.warnings,
-        summary: { blocks: blocks.slice(0, 200), commands: device.lines.length },
-        lines: device.lines,
-      }
-    }
+    default:
+      return parsedDevice(format, label, devices[format]!(text))
+  }
+}
+
+function parsedDevice(format: Format, label: string, device: DeviceConfig): Parsed {
+  const blocks = device.lines.filter((line) => line.children.length > 0).map((line) => line.text)
+  const empty = device.lines.length === 0 && device.errors.length === 0 ? ['no commands in the file'] : []
+  return {
+    format,
+    label,
+    errors: [...device.errors, ...empty].map((error) => `Invalid ${label}: ${error}`),
+    warnings: device.warnings,
+    summary: { blocks: blocks.slice(0, 200), commands: device.lines.length },
+    lines: device.lines,
   }
 }
 

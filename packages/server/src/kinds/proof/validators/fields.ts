@@ -1,11 +1,11 @@
 import { Type } from 'typebox'
 import { follow, parsePath } from '../data-path.ts'
 import { type DeviceLine, everyLine } from '../formats/device-config.ts'
-import { parseAs, recogniseFormat } from '../formats/format.ts'
+import { parseAs, recogniseFirstFormat, recogniseFormat } from '../formats/format.ts'
 import { versionsOf } from '../libraries.ts'
 import { acceptedPattern, longestSubject, PatternText, patternProblems } from '../pattern.ts'
 import type { Problem } from '../problem.ts'
-import { linesOf, readText } from '../text.ts'
+import { type Encoding, encodings, linesOf, readText } from '../text.ts'
 import { fileValidator, finding } from '../validator.ts'
 
 const PathText = Type.String({ minLength: 1, maxLength: 512 })
@@ -30,14 +30,14 @@ const mostErrors = 100
 
 /**
  * What must and must not stand in a file. `required` and `forbidden` are paths and `values` are paths with a pattern, for structured
- * formats. `lines` are patterns for single lines of any text. `blocks` are for IOS-style text: each block whose header matches
+ * formats. `lines` are patterns for single lines of any text. `blocks` are for the text of devices: each block whose header matches
  * `block` must contain a line for each `required` pattern and none that matches a `forbidden` one; no such block is an error unless
  * `optional`. Patterns match whole lines or values, blanks at both ends aside. Findings never quote the file: it may hold secrets.
  *
- * Version 1 let what is forbidden pass where a line was longer than patterns are held against, and where lines ended in a bare carriage
- * return.
+ * Version 2 knew no devices but those of IOS style, and no encoding but UTF-8. Version 1 let what is forbidden pass where a line was
+ * longer than patterns are held against, and where lines ended in a bare carriage return.
  */
-const fields = (version: 1 | 2) =>
+const fields = (version: 1 | 2 | 3) =>
   fileValidator({
     name: 'fields',
     version,
@@ -48,6 +48,7 @@ const fields = (version: 1 | 2) =>
         values: Type.Optional(Type.Array(Value, { maxItems: 200 })),
         lines: Type.Optional(Lines),
         blocks: Type.Optional(Type.Array(Block, { maxItems: 100 })),
+        ...(version > 2 && { encoding: Type.Optional(Type.Enum([...encodings])) }),
       },
       { additionalProperties: false },
     ),
@@ -89,7 +90,7 @@ const fields = (version: 1 | 2) =>
     },
 
     async check(evidence, params) {
-      const read = await readText(evidence)
+      const read = await readText(evidence, params.encoding as Encoding | undefined)
       if ('refused' in read) return finding([read.refused], [], { format: 'unknown', checked: 0 })
       const errors: string[] = []
       let checked = 0
@@ -98,15 +99,18 @@ const fields = (version: 1 | 2) =>
         if (!holds && errors.length < mostErrors) errors.push(otherwise)
       }
 
-      const format = recogniseFormat(evidence.name, read.text)
+      const format = (version > 2 ? recogniseFormat : recogniseFirstFormat)(evidence.name, read.text)
       const parsed = format && parseAs(format, read.text)
+      const ofDevice = parsed?.lines !== undefined
       const asksData = [params.required, params.forbidden, params.values].some((list) => list && list.length > 0)
       const asksBlocks = (params.blocks ?? []).length > 0
       if (parsed) errors.push(...parsed.errors)
       else if (asksData || asksBlocks) errors.push(`Unknown config format for file: ${evidence.name}`)
-      if (asksData && parsed?.format === 'ios')
-        errors.push('Rules for fields do not apply to IOS-style text: use blocks or lines')
-      if (asksBlocks && parsed && parsed.format !== 'ios')
+      if (asksData && ofDevice)
+        errors.push(
+          `Rules for fields do not apply to ${format === 'ios' ? 'IOS-style text' : parsed.label}: use blocks or lines`,
+        )
+      if (asksBlocks && parsed && !ofDevice)
         errors.push(`Rules for blocks do not apply to ${parsed.label}: use fields or lines`)
 
       if (parsed?.data !== undefined) {
@@ -160,6 +164,7 @@ const fields = (version: 1 | 2) =>
 
 export const fields1 = fields(1)
 export const fields2 = fields(2)
+export const fields3 = fields(3)
 
 /** No pattern matches a line that long, so nothing would be forbidden in it. */
 function refuseLong(lines: readonly Line[], errors: string[]): void {

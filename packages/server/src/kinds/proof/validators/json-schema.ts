@@ -5,7 +5,7 @@ import addFormats from 'ajv-formats'
 import { RE2JS } from 're2js'
 import { Type } from 'typebox'
 import { canonicalJson } from '../canonical-json.ts'
-import { parseAs, recogniseFormat } from '../formats/format.ts'
+import { parseAs, recogniseFirstFormat } from '../formats/format.ts'
 import { versionsOf } from '../libraries.ts'
 import { compilePattern } from '../pattern.ts'
 import { readText } from '../text.ts'
@@ -50,7 +50,7 @@ const jsonSchema = (version: 1 | 2) =>
       if ('refused' in compiled) throw new Error(`schema was never examined: ${compiled.refused}`)
       const read = await readText(evidence)
       if ('refused' in read) return finding([read.refused], [], { format: 'unknown', violations: null })
-      const format = recogniseFormat(evidence.name, read.text)
+      const format = recogniseFirstFormat(evidence.name, read.text)
       if (!format)
         return finding([`Unknown config format for file: ${evidence.name}`], [], {
           format: 'unknown',

@@ -1,10 +1,10 @@
 import { createTwoFilesPatch } from 'diff'
 import { type Static, Type } from 'typebox'
 import { type Change, dataChanges, deviceChanges } from '../formats/changes.ts'
-import { type Parsed, parseAs, recogniseFormat } from '../formats/format.ts'
+import { type Parsed, parseAs, recogniseFirstFormat, recogniseFormat } from '../formats/format.ts'
 import { versionsOf } from '../libraries.ts'
 import { acceptedPattern, PatternText, patternProblems } from '../pattern.ts'
-import { readText } from '../text.ts'
+import { type Encoding, encodings, readText } from '../text.ts'
 import { type Evidence, finding, setValidator } from '../validator.ts'
 
 const ChangeRule = Type.Object(
@@ -26,58 +26,78 @@ const longestEdit = 4000
  * What changed between the file with role `before` and the one with role `after`: a unified diff of the text and the changes of the
  * parsed data (device text: of commands in their blocks). With `allowed`, every change must match one; every `required` one must
  * have happened; no `forbidden` one may. `path` is a pattern over the whole path of a change, such as `/vlans/.*` or
- * `interface GigabitEthernet0/2 > description .+`. No change at all fails unless `allow_unchanged`.
+ * `interface GigabitEthernet0/2 > description .+`. No change at all fails unless `allow_unchanged`. `encoding` is that of both files.
+ *
+ * Version 1 knew no devices but those of IOS style, and no encoding but UTF-8.
  */
-export const configDiff1 = setValidator({
-  name: 'config_diff',
-  version: 1,
-  params: Type.Object(
-    {
-      allowed: Type.Optional(ChangeRules),
-      required: Type.Optional(ChangeRules),
-      forbidden: Type.Optional(ChangeRules),
-      allow_unchanged: Type.Optional(Type.Boolean()),
-      context_lines: Type.Optional(Type.Integer({ minimum: 0, maximum: 20 })),
-    },
-    { additionalProperties: false },
-  ),
-  libraries: versionsOf('diff', 'microdiff', 're2js', 'yaml', 'smol-toml', 'fast-xml-parser', 'csv-parse'),
-  examineParams: (params) =>
-    (['allowed', 'required', 'forbidden'] as const).flatMap((list) =>
-      (params[list] ?? []).flatMap((rule, index) => patternProblems(`/${list}/${index}/path`, rule.path)),
+const configDiff = (version: 1 | 2) =>
+  setValidator({
+    name: 'config_diff',
+    version,
+    params: Type.Object(
+      {
+        allowed: Type.Optional(ChangeRules),
+        required: Type.Optional(ChangeRules),
+        forbidden: Type.Optional(ChangeRules),
+        allow_unchanged: Type.Optional(Type.Boolean()),
+        context_lines: Type.Optional(Type.Integer({ minimum: 0, maximum: 20 })),
+        ...(version > 1 && { encoding: Type.Optional(Type.Enum([...encodings])) }),
+      },
+      { additionalProperties: false },
     ),
+    libraries: versionsOf('diff', 'microdiff', 're2js', 'yaml', 'smol-toml', 'fast-xml-parser', 'csv-parse'),
+    examineParams: (params) =>
+      (['allowed', 'required', 'forbidden'] as const).flatMap((list) =>
+        (params[list] ?? []).flatMap((rule, index) => patternProblems(`/${list}/${index}/path`, rule.path)),
+      ),
 
-  async check(evidence, params) {
-    const pair = pairOf(evidence)
-    if ('refused' in pair) return finding([pair.refused], [], { files: evidence.map(({ name }) => name) })
-    const files = [pair.before.name, pair.after.name]
-    const before = await readText(pair.before)
-    const after = await readText(pair.after)
-    if ('refused' in before) return finding([before.refused], [], { files })
-    if ('refused' in after) return finding([after.refused], [], { files })
+    async check(evidence, params) {
+      const pair = pairOf(evidence)
+      if ('refused' in pair) return finding([pair.refused], [], { files: evidence.map(({ name }) => name) })
+      const files = [pair.before.name, pair.after.name]
+      const encoding = params.encoding as Encoding | undefined
+      const before = await readText(pair.before, encoding)
+      const after = await readText(pair.after, encoding)
+      if ('refused' in before) return finding([before.refused], [], { files })
+      if ('refused' in after) return finding([after.refused], [], { files })
 
-    const warnings = [...before.warnings, ...after.warnings]
-    const parsed = [parse(pair.before.name, before.text), parse(pair.after.name, after.text)] as const
-    const errors = parsed.flatMap((side, index) => side.errors.map((error) => `${files[index]}: ${error}`))
-    const unified = createTwoFilesPatch(files[0] ?? '', files[1] ?? '', before.text, after.text, undefined, undefined, {
-      context: params.context_lines ?? 3,
-      maxEditLength: longestEdit,
-    })
-    if (unified === undefined) warnings.push('The files differ too much for a unified diff')
-    const changes = errors.length > 0 ? undefined : changesOf(...parsed)
-    if (errors.length === 0 && changes === undefined)
-      errors.push(`Files have different formats: ${parsed[0].format}, ${parsed[1].format}`)
-    if (changes) errors.push(...judgeChanges(changes, params))
-    return finding(errors.slice(0, mostErrors), warnings, {
-      files,
-      format: parsed[1].format,
-      text_changed: before.text !== after.text,
-      unified_diff: unified ?? null,
-      changes: changes?.slice(0, mostReported) ?? null,
-      total_changes: changes?.length ?? null,
-    })
-  },
-})
+      const warnings = [...before.warnings, ...after.warnings]
+      const recognise = version > 1 ? recogniseFormat : recogniseFirstFormat
+      const parsed = [
+        parse(pair.before.name, before.text, recognise),
+        parse(pair.after.name, after.text, recognise),
+      ] as const
+      const errors = parsed.flatMap((side, index) => side.errors.map((error) => `${files[index]}: ${error}`))
+      const unified = createTwoFilesPatch(
+        files[0] ?? '',
+        files[1] ?? '',
+        before.text,
+        after.text,
+        undefined,
+        undefined,
+        {
+          context: params.context_lines ?? 3,
+          maxEditLength: longestEdit,
+        },
+      )
+      if (unified === undefined) warnings.push('The files differ too much for a unified diff')
+      const changes = errors.length > 0 ? undefined : changesOf(...parsed)
+      if (errors.length === 0 && changes === undefined)
+        errors.push(`Files have different formats: ${parsed[0].format}, ${parsed[1].format}`)
+      if (changes) errors.push(...judgeChanges(changes, params))
+      return finding(errors.slice(0, mostErrors), warnings, {
+        files,
+        format: parsed[1].format,
+        text_changed: before.text !== after.text,
+        unified_diff: unified ?? null,
+        changes: changes?.slice(0, mostReported) ?? null,
+        total_changes: changes?.length ?? null,
+      })
+    },
+  })
+
+export const configDiff1 = configDiff(1)
+export const configDiff2 = configDiff(2)
 
 function pairOf(evidence: readonly Evidence[]): { before: Evidence; after: Evidence } | { refused: string } {
   const [before, ...moreBefore] = evidence.filter(({ role }) => role === 'before')
@@ -88,8 +108,10 @@ function pairOf(evidence: readonly Evidence[]): { before: Evidence; after: Evide
   return { before, after }
 }
 
-function parse(name: string, text: string): Parsed | { format: 'unknown'; errors: string[] } {
-  const format = recogniseFormat(name, text)
+type Unparsed = { format: 'unknown'; errors: string[] }
+
+function parse(name: string, text: string, recognise: typeof recogniseFormat): Parsed | Unparsed {
+  const format = recognise(name, text)
   return format ? parseAs(format, text) : { format: 'unknown', errors: [`Unknown config format for file: ${name}`] }
 }
 
