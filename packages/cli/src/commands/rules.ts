@@ -15,7 +15,7 @@ export function addRulesCommands(program: Command, app: App): void {
 A rule set is a file:
   name: access-switch
   rules:
-    - validator: fields@2
+    - validator: fields@3
       files: "*.cfg"
       params: { lines: { required: ["no ip http server"] } }
 
