@@ -494,8 +494,13 @@ export const CreateTicket = command({
 })
 export type CreateTicket = Static<typeof CreateTicket>
 export const UpdateTicket = command(
-  { title: Type.Optional(line(200)), ...ticketFields, status: Type.Optional(TicketStatus) },
-  { minProperties: 1 },
+  {
+    title: Type.Optional(line(200)),
+    ...ticketFields,
+    status: Type.Optional(TicketStatus),
+    digest: Type.Optional(Sha256),
+  },
+  { minProperties: 1, description: 'digest: the version that was read; another one answers 409 TICKET_CHANGED' },
 )
 export type UpdateTicket = Static<typeof UpdateTicket>
 export const Reason = command({ reason: text(2000) })
