@@ -11,10 +11,11 @@ import { clientOf, loggedIn, setCsrf } from './client.ts'
 import { exactInCopies } from './copies.ts'
 import { connection, useLive } from './live.ts'
 import { instanceName, preferences } from './page-settings.ts'
+import { patient } from './patient.ts'
 import { useSession } from './session.tsx'
 import { LanguageButton, ThemeButton } from './switches.tsx'
 
-const loadPalette = () => import('./palette.tsx').then((module) => ({ default: module.Palette }))
+const loadPalette = () => patient(() => import('./palette.tsx')).then((module) => ({ default: module.Palette }))
 const Palette = lazy(loadPalette)
 
 export interface Place {

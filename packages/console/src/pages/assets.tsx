@@ -124,8 +124,8 @@ function AssetForm({
         void action.run(() =>
           act({
             name: text('name'),
-            asset_type: text('type'),
-            serial_number: maybe('serial'),
+            asset_type: text('asset_type'),
+            serial_number: maybe('serial_number'),
             location: maybe('location'),
             description: maybe('description'),
           }),
@@ -143,13 +143,18 @@ function AssetForm({
       />
       <TextInput
         label={t('asset.type')}
-        name="type"
+        name="asset_type"
         defaultValue={asset?.asset_type ?? ''}
         required
         withAsterisk={false}
         maxLength={50}
       />
-      <TextInput label={t('asset.serial')} name="serial" defaultValue={asset?.serial_number ?? ''} maxLength={100} />
+      <TextInput
+        label={t('asset.serial')}
+        name="serial_number"
+        defaultValue={asset?.serial_number ?? ''}
+        maxLength={100}
+      />
       <TextInput label={t('asset.location')} name="location" defaultValue={asset?.location ?? ''} maxLength={255} />
       <Textarea
         label={t('ticket.description')}

@@ -21,7 +21,7 @@ import { Answer, Empty, Refusal } from '../parts/states.tsx'
 import { SummaryText } from '../parts/summary-text.tsx'
 import { Timeline } from '../parts/timeline.tsx'
 import { useTrail } from '../parts/trail.ts'
-import { TicketForm } from './ticket-form.tsx'
+import { EditTicket } from './ticket-form.tsx'
 
 export function TicketPage() {
   const { client, project } = useSession()
@@ -284,19 +284,13 @@ function Actions({ ticket }: { ticket: Ticket }) {
             <Icon name="warning" size={14} /> {t('ticket.editVoids')}
           </p>
         )}
-        <TicketForm
+        <EditTicket
           ticket={ticket}
           cancel={shut}
-          buttons={[
-            {
-              verb: t('action.save'),
-              act: async (fields) => {
-                await client.tickets.update({ params, body: fields })
-                again(...CHANGED)
-                shut()
-              },
-            },
-          ]}
+          done={() => {
+            again(...CHANGED)
+            shut()
+          }}
         />
       </Modal>
     </>
