@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Ticket } from '@writ/api'
+import type { Page } from 'playwright-core'
 import { comesTo, openTab, skip, startConsole } from './scene.ts'
 
 test('a session that ends in the middle of a form is asked for again, and the form goes on', { skip }, async () => {
@@ -105,4 +106,92 @@ test('a page that was not yet loaded when the server went away comes when it is 
   await tab.context.setOffline(false)
   await page.getByRole('heading', { name: 'Audit', level: 1 }).waitFor()
   await comesTo(() => page.locator('.connection-lost').count(), 0)
+})
+
+test('whoever closes a dialog or the menu by keyboard goes on where they were', { skip }, async () => {
+  await using system = await startConsole()
+  await system.admin.post('/tasks', { handler: 'system.ping' })
+  const focusOn = (page: Page) =>
+    page.evaluate<string>(
+      'document.activeElement.ariaLabel ?? (document.activeElement.id || document.activeElement.tagName)',
+    )
+  await using tab = await openTab(system)
+  await tab.open('default/queues')
+  await tab.signIn(system.admin)
+  const pause = tab.page.getByRole('button', { name: 'Pause: api' })
+  await pause.press('Enter')
+  await tab.page.getByRole('dialog').waitFor()
+  await tab.page.keyboard.press('Escape')
+  await comesTo(() => focusOn(tab.page), 'Pause: api')
+  // Nor after the deed.
+  await pause.press('Enter')
+  await tab.page.getByRole('dialog').getByRole('button', { name: 'Pause' }).press('Enter')
+  await tab.page.getByRole('button', { name: 'Resume: api' }).waitFor()
+  await comesTo(() => focusOn(tab.page), 'Resume: api')
+
+  await using phone = await openTab(system, { width: 390, height: 844 })
+  await phone.open('default/tickets')
+  await phone.signIn(system.admin)
+  const menu = phone.page.getByRole('button', { name: 'Menu' })
+  const side = phone.page.locator('nav.side')
+  await menu.press('Enter')
+  await side.waitFor()
+  assert.equal(await menu.getAttribute('aria-expanded'), 'true')
+  await phone.page.keyboard.press('Escape')
+  await side.waitFor({ state: 'hidden' })
+  assert.ok(await menu.evaluate((button) => button.matches(':focus')))
+  // The link of the page that is there leads to it.
+  await menu.press('Enter')
+  await side.getByRole('link', { name: 'Tickets' }).press('Enter')
+  await side.waitFor({ state: 'hidden' })
+  assert.deepEqual([...tab.broken, ...phone.broken], [])
+})
+
+test('a second press, or one beside a dialog, loses neither a secret nor what was typed', { skip }, async () => {
+  await using system = await startConsole()
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/settings/tokens')
+  await tab.signIn(system.admin)
+  await page.getByRole('button', { name: 'New token' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByLabel('Name').fill('ci')
+  await page.mouse.click(5, 5)
+  assert.equal(await dialog.getByLabel('Name').inputValue(), 'ci')
+  const button = (await dialog.locator('button[type=submit]').boundingBox())!
+  await dialog.locator('button[type=submit]').click()
+  await dialog.getByText('shown only now').waitFor()
+  await page.mouse.click(button.x + 20, button.y + 10)
+  await page.keyboard.press('Escape')
+  assert.match((await dialog.locator('.secret').textContent()) ?? '', /^writ_/)
+  await dialog.getByRole('button', { name: 'I have kept it' }).click()
+  await dialog.waitFor({ state: 'detached' })
+})
+
+test('who goes back to a list is where they were, who comes by a link is at the top', { skip }, async () => {
+  await using system = await startConsole()
+  for (let i = 0; i < 60; i++) await system.admin.post('/assets', { name: `switch ${i + 1}`, asset_type: 'switch' })
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/assets')
+  await tab.signIn(system.admin)
+  const body = page.locator('.list-body')
+  await body.waitFor()
+  const top = () => body.evaluate((list) => list.scrollTop)
+  await body.evaluate((list) => {
+    list.scrollTop = 320
+  })
+  await comesTo(top, 320)
+  // Row 14 of the list is in view then, and not before.
+  await page.locator('.list-row[aria-rowindex="15"] a').click()
+  await page.getByRole('heading', { name: /^switch/, level: 1 }).waitFor()
+  await page.goBack()
+  await page.locator('.list-row[aria-rowindex="15"]').waitFor()
+  await comesTo(top, 320)
+  const side = page.locator('nav.side')
+  await side.getByRole('link', { name: 'Queues' }).click()
+  await page.getByRole('heading', { name: 'Queues', level: 1 }).waitFor()
+  await side.getByRole('link', { name: 'Assets' }).click()
+  await page.locator('.list-row[aria-rowindex="2"]').waitFor()
+  await comesTo(top, 0)
 })

@@ -83,6 +83,7 @@ export function Assets() {
         opened={open}
         onClose={() => setOpen(false)}
         title={t('asset.new')}
+        closeOnClickOutside={false}
         closeButtonProps={{ 'aria-label': t('action.close') }}
       >
         <AssetForm
@@ -250,6 +251,7 @@ export function AssetPage() {
               opened={editing}
               onClose={() => setEditing(false)}
               title={t('action.edit')}
+              closeOnClickOutside={false}
               closeButtonProps={{ 'aria-label': t('action.close') }}
             >
               <AssetForm

@@ -275,6 +275,7 @@ function Actions({ ticket }: { ticket: Ticket }) {
       <Modal
         opened={asking === 'edit'}
         onClose={shut}
+        closeOnClickOutside={false}
         title={t('ticket.editTitle', { number: ticket.number })}
         size="lg"
         closeButtonProps={{ 'aria-label': t('action.close') }}
