@@ -184,7 +184,8 @@ test('who goes back to a list is where they were, who comes by a link is at the 
   await comesTo(top, 320)
   // Row 14 of the list is in view then, and not before.
   await page.locator('.list-row[aria-rowindex="15"] a').click()
-  await page.getByRole('heading', { name: /^switch/, level: 1 }).waitFor()
+  await page.waitForURL(/assets\/\d+$/)
+  await body.waitFor({ state: 'detached' })
   await page.goBack()
   await page.locator('.list-row[aria-rowindex="15"]').waitFor()
   await comesTo(top, 320)
