@@ -358,6 +358,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '工单不能这样流转。',
     '可用的流转见[生命周期](lifecycles.md#tickets)。',
   ],
+  TICKET_CHANGED: [
+    'Read the ticket again and send its present `digest`, or none.',
+    '其间有人修改了该工单。',
+    '重新查看工单，带上当前的 `digest` 再提交，或不带。',
+  ],
   TICKET_CLOSED: ['Reopen it first.', '工单已关闭。', '先重新打开。'],
 
   RUN_VIEW_DENIED: ['You must be allowed to see its ticket.', '无权查看该执行。', '需要能查看对应的工单。'],

@@ -111,7 +111,11 @@ holds('a refusal says in words what was expected', async ({ admin, employee }) =
     ],
     [await admin.post('/tickets/1/approve', { nonsense: 1 }), 'body.nonsense', 'unknown field'],
     [await employee.post('/tickets', { title: '' }), 'body.title', 'must not be empty'],
-    [await employee.post('/tickets', { title: 'a\nb' }), 'body.title', 'must be one line, without control characters'],
+    [
+      await employee.post('/tickets', { title: 'a\nb' }),
+      'body.title',
+      'must be one line that is not blank, without control characters',
+    ],
     [
       await employee.post('/tickets', { title: 'x', asset_id: 'z' }),
       'body.asset_id',
@@ -151,6 +155,53 @@ holds('a body that is announced and not sent is none; one that is no JSON is ref
   refused(await employee.post('/tickets', undefined, json), 422, 'VALIDATION_FAILED')
   const text = { headers: { 'content-type': 'text/plain' } }
   refused(await employee.post('/tickets', { title: 'x' }, text), 415, 'MEDIA_TYPE_UNSUPPORTED')
+})
+
+holds('what is no JSON is told by line and column, and none of it is repeated', async (sys) => {
+  const answer = await fetch(`${sys.base}/api/v1/tickets`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${await sys.employee.token()}`, 'content-type': 'application/json' },
+    body: '{"title": "t",\n "description": s3cret}',
+  })
+  const { code, detail, errors } = (await answer.json()) as { code: string; detail: string; errors: unknown }
+  assert.deepEqual(
+    [answer.status, code, detail, errors],
+    [
+      400,
+      'BODY_INVALID',
+      'The body is not valid JSON. body: must have a value at line 2, column 17',
+      [{ path: 'body', message: 'must have a value at line 2, column 17' }],
+    ],
+  )
+})
+
+holds('what has to be named is not named with blanks', async ({ admin, employee }) => {
+  ok(await admin.post('/assets', { name: 'One', asset_type: 'switch' }))
+  ok(await employee.post('/tickets', { title: 'T' }))
+  const line = 'must be one line that is not blank, without control characters'
+  const text = 'must be text that is not blank, without control characters other than tabs and line breaks'
+  for (const blank of ['   ', '\u3000\u00a0', '\u200b\u2060', '\u2800\u3164']) {
+    const asked = [
+      [await employee.post('/tickets', { title: blank }), 'body.title', line],
+      [await employee.patch('/tickets/1', { title: blank }), 'body.title', line],
+      [await employee.post('/tickets/1/comments', { body: `\n${blank}\t` }), 'body.body', text],
+      [await admin.post('/assets', { name: blank, asset_type: 'switch' }), 'body.name', line],
+      [await admin.patch('/assets/1', { asset_type: blank }), 'body.asset_type', line],
+      [await admin.post('/tokens', { name: blank }), 'body.name', line],
+      [await admin.post('/projects', { slug: 'blank', name: blank }), 'body.name', line],
+      [await admin.post('/webhooks', { name: blank, url: 'https://example.com', events: ['*'] }), 'body.name', line],
+      [await admin.post('/tasks', { handler: 'system.ping', tags: [blank] }), 'body.tags.0', line],
+      [await admin.post('/holds', { subject_type: 'project', reason: blank.padEnd(3, blank) }), 'body.reason', line],
+    ] as const
+    for (const [answer, path, message] of asked) {
+      const { errors } = refused(answer, 422, 'VALIDATION_FAILED')
+      assert.deepEqual(
+        errors?.map((one) => [one.path, one.message]),
+        [[path, message]],
+      )
+    }
+  }
+  assert.equal(ok(await employee.post<{ title: string }>('/tickets', { title: ' 换交换机 ' })).title, ' 换交换机 ')
 })
 
 holds('a client that goes away in the middle of its body is no failure of the server', async (system) => {

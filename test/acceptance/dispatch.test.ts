@@ -90,7 +90,20 @@ verifies(
     })
     assert.deepEqual(
       [broken.status, await broken.json()],
-      [422, { detail: [{ type: 'json_invalid', loc: ['body'], msg: 'JSON decode error', input: {} }] }],
+      [
+        422,
+        {
+          detail: [
+            {
+              type: 'json_invalid',
+              loc: ['body', 9],
+              msg: 'JSON decode error',
+              input: {},
+              ctx: { error: 'Expecting a value' },
+            },
+          ],
+        },
+      ],
     )
     const forbidden = await fetch(`${sys.base}/dispatch`, {
       method: 'POST',

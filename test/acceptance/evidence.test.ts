@@ -83,7 +83,20 @@ verifies(
     assert.deepEqual(await asked({ range: 'bytes=1-2', 'if-range': etag }), [206, 'yt'])
     assert.deepEqual(await asked({ range: 'bytes=1-2', 'if-range': '"of other bytes"' }), [200, 'bytes'])
     assert.deepEqual(await asked({ 'if-none-match': '"of other bytes"' }), [200, 'bytes'])
-    // Nothing was sent, so nothing was taken: five downloads, and these two.
+    // Nothing was sent, so nothing was taken: five downloads, and these.
+    const head = async (headers: Record<string, string>) =>
+      fetch(`${sys.base}/api/v1/artifacts/1/download`, {
+        method: 'HEAD',
+        headers: { authorization: `Bearer ${await employee.token()}`, ...headers },
+      })
+    const known = await head({})
+    assert.deepEqual(
+      [known.status, ...['content-length', 'etag', 'content-type'].map((name) => known.headers.get(name))],
+      [200, '5', etag, served.headers.get('content-type')],
+    )
+    const knownPart = await head({ range: 'bytes=1-2' })
+    assert.deepEqual([knownPart.status, knownPart.headers.get('content-length')], [206, '2'])
+    assert.equal((await head({ 'if-none-match': etag })).status, 304)
     assert.deepEqual(await asked({ 'if-none-match': `"of other bytes", W/${etag}` }), [304, ''])
     assert.deepEqual(await asked({ 'if-none-match': '*' }), [304, ''])
     const taken = await admin.get('/audit/events?event_type=artifact.downloaded&limit=1')

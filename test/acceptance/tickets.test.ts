@@ -47,6 +47,10 @@ verifies(
     refused(await employee.patch('/tickets/1', { status: 'approved' }), 409, 'TICKET_STATUS_BY_PATCH')
     refused(await admin.patch('/tickets/1', { status: 'done' }), 409, 'TICKET_STATUS_BY_PATCH')
     refused(await employee.patch('/tickets/1', { title: null }), 422, 'VALIDATION_FAILED')
+    const read = ok(await employee.get<Ticket>('/tickets/1'))
+    const edited = ok(await employee.patch<Ticket>('/tickets/1', { title: 'mine', digest: read.digest }))
+    refused(await employee.patch('/tickets/1', { title: 'unread', digest: read.digest }), 409, 'TICKET_CHANGED')
+    assert.deepEqual(ok(await employee.get<Ticket>('/tickets/1')), edited)
     refused(await employee.patch('/tickets/999', { title: 'n' }), 404, 'TICKET_NOT_FOUND', 'Ticket not found')
     assert.equal(ok(await employee.get<Ticket>('/tickets/1')).status, 'submitted')
   },

@@ -218,7 +218,7 @@ interface Shape {
 /**
  * Opens each page as the admin, in the light theme on a wide screen in English and in the dark one on a phone in Chinese: so each
  * fault is seen by one of them. Takes a screenshot of each: in both themes on the wide screen without loading it again, of every
- * second one also at 1024, where columns are the tightest, and in the light theme on the phone; one costs a sixth of a second, and
+ * second one also at 1024, where columns are the tightest, and in the light theme on the phone, and sees that it fits at 768; one costs a sixth of a second, and
  * `WRIT_SCREENSHOTS=all` takes all. Answers what is wrong with the pages.
  */
 export async function lookAt(
@@ -276,10 +276,13 @@ export function looker(page: Page, shape: Shape, faults: string[]): Look {
       await shoot(other, width)
     }
     if (width > 1024) {
-      await page.setViewportSize({ width: 1024, height })
-      // Lists leave out columns when they hear that they are narrower.
-      const narrow = await comesTo(() => fits(page), true, 5_000).catch(() => 'wider than the screen')
-      if (narrow) faults.push(`${name}, 1024, ${locale}: ${narrow}`)
+      // The last one before rows are cards: a tablet that is held upright, or a page that is zoomed.
+      for (const at of [768, 1024]) {
+        await page.setViewportSize({ width: at, height })
+        // Lists leave out columns when they hear that they are narrower.
+        const narrow = await comesTo(() => fits(page), true, 5_000).catch(() => 'wider than the screen')
+        if (narrow) faults.push(`${name}, ${at}, ${locale}: ${narrow}`)
+      }
       if (wholeMatrix || turn % 2 === 1) await shoot(other, 1024)
       if (wholeMatrix) {
         await page.emulateMedia({ colorScheme: scheme })

@@ -106,6 +106,7 @@ export const errors = {
   },
   TICKET_NOT_SUBMITTED: { status: 400, text: 'Ticket must be in SUBMITTED status to be approved (current: {status})' },
   TICKET_MOVE_ILLEGAL: { status: 409, text: 'A ticket that is {status} cannot be moved to {to}.' },
+  TICKET_CHANGED: { status: 409, text: 'Somebody changed this ticket meanwhile; read it again.' },
   TICKET_CLOSED: { status: 409, text: 'The ticket is closed; reopen it first.' },
 
   // runs and evidence

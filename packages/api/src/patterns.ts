@@ -9,6 +9,14 @@ export function meaning(inWords: string, pattern: string): string {
   return pattern
 }
 
+/** Inside of a class: what ends a line or cannot be printed. */
+export const LINE_CONTROLS = '\\u0000-\\u001f\\u007f\\u2028\\u2029'
+/** The same of text in several lines, which has tabs and line breaks. */
+export const TEXT_CONTROLS = '\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f'
+/** Inside of a class: spaces of every width, and characters that show nothing at all. Listed, because not every validator of schemas means the same by \\s. */
+export const BLANK =
+  ' \\u00a0\\u00ad\\u034f\\u115f\\u1160\\u1680\\u180e\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u2800\\u3000\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0'
+
 export const HTTP_URL = meaning('an address that begins with http:// or https://', '^https?://')
 /** Whatever language a customer's name is in; nothing that cannot be seen, so that two that look alike are one. */
 export const KEY = meaning(

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { meaning } from './patterns.ts'
 import { command, Id, nullable, Time } from './shapes.ts'
-import { HandlerName, Key, QueueName } from './tasks.ts'
+import { HandlerName, Key, QueueName, Tag } from './tasks.ts'
 
 const oneOf = <const T extends readonly string[]>(words: T, description?: string) =>
   Type.Unsafe<T[number]>({ type: 'string', enum: words, ...(description ? { description } : {}) })
@@ -53,7 +53,7 @@ const options = {
         'each task has to end so long after the time that it was due; what was missed for longer is not started',
     }),
   ),
-  tags: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 60 }), { maxItems: 20, uniqueItems: true })),
+  tags: Type.Optional(Type.Array(Tag, { maxItems: 20, uniqueItems: true })),
   metadata: Type.Optional(anyObject),
 } as const
 

@@ -1,6 +1,6 @@
 import { type Static, type TSchema, Type } from 'typebox'
 import { auditEvents } from './audit.ts'
-import { EVENT_PATTERN, HANDLER_NAME, meaning } from './patterns.ts'
+import { BLANK, EVENT_PATTERN, HANDLER_NAME, LINE_CONTROLS, meaning, TEXT_CONTROLS } from './patterns.ts'
 
 // Commands refuse fields that they do not know; replies list all of theirs.
 const closed = { additionalProperties: false } as const
@@ -52,12 +52,20 @@ export const Verdict = words(['passed', 'failed'])
 export type Verdict = Static<typeof Verdict>
 export const EvidenceRole = words(['before', 'after'])
 
-// Text that people type: no control characters but tab and line breaks, so nothing forges a line elsewhere.
-const oneLine = meaning('one line, without control characters', '^[^\\u0000-\\u001f\\u007f\\u2028\\u2029]*$')
-const line = (max: number, min = 1) => Type.String({ minLength: min, maxLength: max, pattern: oneLine })
-const plain = meaning(
-  'text without control characters other than tabs and line breaks',
-  '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]*$',
+// Text that people type: no control characters but tab and line breaks, so nothing forges a line elsewhere. What has to be given is
+// more than blanks: of such a title a list shows nothing, and there is nothing to press.
+const oneLine = meaning('one line, without control characters', `^[^${LINE_CONTROLS}]*$`)
+export const lineThatSays = meaning(
+  'one line that is not blank, without control characters',
+  `^[${BLANK}]*[^${LINE_CONTROLS}${BLANK}][^${LINE_CONTROLS}]*$`,
+)
+/** With `min` 0 it may be left empty. */
+const line = (max: number, min = 1) =>
+  Type.String({ minLength: min, maxLength: max, pattern: min === 0 ? oneLine : lineThatSays })
+const plain = meaning('text without control characters other than tabs and line breaks', `^[^${TEXT_CONTROLS}]*$`)
+export const textThatSays = meaning(
+  'text that is not blank, without control characters other than tabs and line breaks',
+  `^[\\t\\n\\r${BLANK}]*[^${TEXT_CONTROLS}\\t\\n\\r${BLANK}][^${TEXT_CONTROLS}]*$`,
 )
 export const text = (max: number) => Type.String({ maxLength: max, pattern: plain })
 export const Username = Type.String({
@@ -486,8 +494,13 @@ export const CreateTicket = command({
 })
 export type CreateTicket = Static<typeof CreateTicket>
 export const UpdateTicket = command(
-  { title: Type.Optional(line(200)), ...ticketFields, status: Type.Optional(TicketStatus) },
-  { minProperties: 1 },
+  {
+    title: Type.Optional(line(200)),
+    ...ticketFields,
+    status: Type.Optional(TicketStatus),
+    digest: Type.Optional(Sha256),
+  },
+  { minProperties: 1, description: 'digest: the version that was read; another one answers 409 TICKET_CHANGED' },
 )
 export type UpdateTicket = Static<typeof UpdateTicket>
 export const Reason = command({ reason: text(2000) })
@@ -544,7 +557,7 @@ export const CreateComment = command({
   body: Type.String({
     minLength: 1,
     maxLength: 20_000,
-    pattern: plain,
+    pattern: textThatSays,
   }),
 })
 
@@ -879,7 +892,7 @@ export type RotatedKey = Static<typeof RotatedKey>
 const ground = Type.String({
   minLength: 3,
   maxLength: 500,
-  pattern: oneLine,
+  pattern: lineThatSays,
   description: 'why the law or the person asks for it; it is kept in the log',
 })
 export const Erase = command({ ground })
@@ -914,7 +927,7 @@ const HoldSubject = words(['ticket', 'run', 'project'])
 export const SetHold = command({
   subject_type: HoldSubject,
   subject_id: Type.Optional(Ref),
-  reason: Type.String({ minLength: 3, maxLength: 500, pattern: oneLine }),
+  reason: Type.String({ minLength: 3, maxLength: 500, pattern: lineThatSays }),
 })
 export const Hold = Type.Object({
   id: Id,

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { HANDLER_NAME, HTTP_URL, KEY, meaning, PRINTABLE } from './patterns.ts'
-import { command, Id, nullable, Ref, RunState, Sha256, Time } from './shapes.ts'
+import { command, Id, lineThatSays, nullable, Ref, RunState, Sha256, Time, textThatSays } from './shapes.ts'
 
 /** A name of a handler: dotted words, as `system.ping`. */
 export const HandlerName = Type.String({ pattern: HANDLER_NAME })
@@ -10,7 +10,8 @@ export const QueueName = Type.String({
 const anyObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
 const anyValue = Type.Unsafe<unknown>({})
 export const Key = Type.String({ minLength: 1, maxLength: 200, pattern: KEY })
-const Tags = Type.Array(Type.String({ minLength: 1, maxLength: 60 }), { maxItems: 20, uniqueItems: true })
+export const Tag = Type.String({ minLength: 1, maxLength: 60, pattern: lineThatSays })
+const Tags = Type.Array(Tag, { maxItems: 20, uniqueItems: true })
 
 const Count = Type.Integer({ minimum: 1, maximum: 10_000 })
 
@@ -309,7 +310,7 @@ export const LimitKey = command({
   handler: Type.Optional(HandlerName),
   ...KeyLimits.properties,
   until: Type.Optional(Time),
-  reason: Type.String({ minLength: 1, maxLength: 500 }),
+  reason: Type.String({ minLength: 1, maxLength: 500, pattern: textThatSays }),
 })
 export const LiftKeyLimit = command({ key: Key, handler: Type.Optional(HandlerName) })
 

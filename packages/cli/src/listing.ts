@@ -1,7 +1,8 @@
-import type { Client, ItemOf, ListId } from '@writ/sdk'
+import type { ItemOf, ListId } from '@writ/sdk'
 import { Option } from 'commander'
 import type { App } from './app.ts'
 import { usage } from './failure.ts'
+import type { Column } from './table.ts'
 
 /** How many of a list a person wants. */
 export interface ListOptions {
@@ -25,22 +26,34 @@ export function dollarsOf(text: string): number {
   return Number(text)
 }
 
-/** The first `limit` of a list, or all, by cursor. */
+/** Prints the first `limit` of a list, or all, by cursor, and says beside it when there are more. */
 export async function listSome<I extends ListId>(
-  client: Client,
+  app: App,
   id: I,
   query: Record<string, unknown>,
   { limit, all }: ListOptions,
-): Promise<ItemOf<I>[]> {
-  const found: ItemOf<I>[] = []
+  columns: readonly Column<ItemOf<I>>[],
+  key: (row: ItemOf<I>) => string | number,
+): Promise<void> {
+  const client = await app.client()
+  // The filters of each list are typed where they are made; here any list will do, and with a cursor each answers pages.
+  const call = client.call as unknown as (id: string, args: object) => Promise<{ data: Page<ItemOf<I>> }>
   const wanted = all ? Number.POSITIVE_INFINITY : limit
-  // The filters of each list are typed where they are made; here any list will do.
-  const args = { query: { ...query, limit: Math.min(wanted, 500) } } as unknown as Parameters<Client['items']>[1]
-  for await (const page of client.pages(id, args as never)) {
-    found.push(...page.slice(0, wanted - found.length))
-    if (found.length >= wanted) break
+  const found: ItemOf<I>[] = []
+  let cursor: string | null = ''
+  while (cursor !== null && found.length < wanted) {
+    const asked = { ...query, limit: Math.min(wanted - found.length, 500), cursor }
+    const { data }: { data: Page<ItemOf<I>> } = await call(id, { query: asked })
+    found.push(...data.items.slice(0, wanted - found.length))
+    cursor = data.next_cursor
   }
-  return found
+  app.out().list(found, columns, key)
+  if (cursor !== null) app.out().note(`The first ${found.length} are shown; there are more: --all, or --limit.`)
+}
+
+interface Page<Item> {
+  readonly items: readonly Item[]
+  readonly next_cursor: string | null
 }
 
 /** What was counted, or done so often. */

@@ -888,6 +888,21 @@ const people = [
   { id: id.replace('01a', '02a'), number: 4, username: 'li.nan', role: 'dev', is_active: true },
 ]
 
+test('a list that was cut says so beside it, in every format', async (t) => {
+  const { writ } = await openCommandLine(t, ({ url }) => {
+    const at = new URL(url, 'http://x').searchParams
+    const items = Array.from({ length: Number(at.get('limit')) }, () => ticket)
+    return { json: { items, next_cursor: at.get('cursor') === 'last' ? null : 'last' } }
+  })
+  const remark = 'The first 2 are shown; there are more: --all, or --limit.\n'
+  assert.equal((await writ(['ticket', 'list', '-n', '2'])).err, remark)
+  const { out, err } = await writ(['ticket', 'list', '-n', '2', '-o', 'json'])
+  assert.deepEqual([JSON.parse(out).length, err], [2, remark])
+  assert.equal((await writ(['ticket', 'list', '-n', '2', '-q'])).err, '')
+  const all = await writ(['ticket', 'list', '--all', '-o', 'json'])
+  assert.deepEqual([JSON.parse(all.out).length, all.err], [1_000, ''])
+})
+
 test('people are named by their user names wherever a user is meant', async (t) => {
   const { writ, asked } = await openCommandLine(t, ({ url }) => {
     if (url.startsWith('/users?')) return { json: { items: people, next_cursor: null } }

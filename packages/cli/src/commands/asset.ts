@@ -43,7 +43,7 @@ export function addAssetCommands(program: Command, app: App): void {
     .addOption(allOption())
     .action(async (options: ListOptions & { type?: string; search?: string }) => {
       const query = { asset_type: options.type, q: options.search }
-      app.out().list(await listSome(await app.client(), 'assets.list', query, options), assetColumns, (a) => a.number)
+      await listSome(app, 'assets.list', query, options, assetColumns, (a) => a.number)
     })
 
   asset

@@ -27,8 +27,11 @@ export function addBatchCommands(program: Command, app: App): void {
     .addOption(limitOption())
     .addOption(allOption())
     .action(async (o: ListOptions) =>
-      app.out().list(
-        await listSome(await app.client(), 'tasks.batches', {}, o),
+      listSome(
+        app,
+        'tasks.batches',
+        {},
+        o,
         [
           { head: 'BATCH', value: (b) => b.id },
           { head: 'TASKS', value: (b) => b.total, right: true },

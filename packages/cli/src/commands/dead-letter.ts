@@ -75,9 +75,7 @@ Examples:
     .addOption(limitOption())
     .addOption(allOption())
     .action(async (o: ListOptions & DeadOptions) =>
-      app
-        .out()
-        .list(await listSome(await app.client(), 'deadLetters.list', deadFilterOf(o), o), deadColumns, (t) => t.number),
+      listSome(app, 'deadLetters.list', deadFilterOf(o), o, deadColumns, (t) => t.number),
     )
   dlq
     .command('show <task>')

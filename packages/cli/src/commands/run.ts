@@ -83,7 +83,7 @@ Examples:
     .addOption(allOption())
     .action(async (o: ListOptions & ChoiceOptions & { state?: RunState; verdict?: Verdict; kind?: string }) => {
       const query = { ...choiceOf(o), state: o.state, verdict: o.verdict, kind: o.kind }
-      app.out().list(await listSome(await app.client(), 'runs.list', query, o), runColumns, (r) => r.number)
+      await listSome(app, 'runs.list', query, o, runColumns, (r) => r.number)
     })
 
   run

@@ -155,7 +155,7 @@ Examples:
           created_after: o.since && timeOf(o.since),
           created_before: o.until && timeOf(o.until),
         }
-        app.out().list(await listSome(await app.client(), 'tasks.list', query, o), taskColumns, (t) => t.number)
+        await listSome(app, 'tasks.list', query, o, taskColumns, (t) => t.number)
       },
     )
 

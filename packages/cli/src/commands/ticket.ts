@@ -81,9 +81,7 @@ Examples:
           q: options.search,
           due_before: options.dueBefore && timeOf(options.dueBefore),
         }
-        app
-          .out()
-          .list(await listSome(await app.client(), 'tickets.list', query, options), ticketColumns, (t) => t.number)
+        await listSome(app, 'tickets.list', query, options, ticketColumns, (t) => t.number)
       },
     )
 

@@ -34,7 +34,7 @@ Examples:
     .addOption(allOption())
     .action(async (options: ListOptions & { role?: Role; search?: string }) => {
       const query = { role: options.role, q: options.search }
-      app.out().list(await listSome(await app.client(), 'users.list', query, options), userColumns, (u) => u.number)
+      await listSome(app, 'users.list', query, options, userColumns, (u) => u.number)
     })
 
   user

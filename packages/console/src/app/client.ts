@@ -5,8 +5,12 @@ import { nextTurn } from './turns.ts'
 
 /** Whether the server answers. A request that got any answer says that it does. */
 export const reachable = createStore(true)
-/** Whether somebody is logged in, as far as the last answer told; null before the first. */
-export const loggedIn = createStore<boolean | null>(null)
+/** Whether somebody is logged in, as far as the last answer told; null before the first. `ended`: not any more, and nobody signed out. */
+export const loggedIn = createStore<boolean | 'ended' | null>(null)
+
+/** An answer said that nobody is. */
+export const nobodyHere = (): void =>
+  loggedIn.set(loggedIn.get() === true || loggedIn.get() === 'ended' ? 'ended' : false)
 
 /** How the page hears of changes: as they happen, or (as long as no stream comes through) by asking. */
 export const hearing = createStore<'connecting' | 'live' | 'polling'>('connecting')
@@ -26,7 +30,7 @@ async function send(input: RequestInfo | URL, init: RequestInit = {}): Promise<R
     const answer = await fetch(input, { ...init, headers, credentials: 'same-origin' })
     reachable.set(true)
     // A wrong password is a 401 too, and says nothing of the session.
-    if (answer.status === 401 && !/\/auth\/(session|login)$/.test(String(input))) loggedIn.set(false)
+    if (answer.status === 401 && !/\/auth\/(session|login)$/.test(String(input))) nobodyHere()
     return isFeed(input, headers) && answer.ok ? overheard(answer) : answer
   } catch (error) {
     // A stream that does not come through says nothing about the rest.
@@ -68,6 +72,13 @@ export interface Readiness {
 export const askReadiness = async (signal: AbortSignal): Promise<Readiness> =>
   // The server says it in this form.
   (await send('/readyz', { signal })).json() as Promise<Readiness>
+
+/** Whether the server answers and serves the console: what of it is missing then is of another version. */
+export const isServed = (): Promise<boolean> =>
+  send('/app/', { method: 'HEAD', cache: 'no-store' }).then(
+    ({ ok }) => ok,
+    () => false,
+  )
 
 const clients = new Map<string, Client>()
 

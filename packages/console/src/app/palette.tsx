@@ -3,6 +3,7 @@ import { useDebouncedValue } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { type KeyboardEvent, useId, useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { useFocusBack } from '../parts/focus-back.ts'
 import { useGo } from '../parts/go.tsx'
 import { Icon, type IconName } from '../parts/icons.tsx'
 import { speak } from '../words/index.ts'
@@ -22,6 +23,7 @@ export function Palette({ close, help }: { close: () => void; help: () => void }
   const { client, project, projects, can } = useSession()
   const { t, i18n } = useTranslation()
   const go = useGo()
+  useFocusBack(true)
   const signOut = useSignOut()
   const { setColorScheme } = useMantineColorScheme()
   const dark = useComputedColorScheme('light') === 'dark'

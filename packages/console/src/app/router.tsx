@@ -15,6 +15,7 @@ import { Empty, Failed, InPieces, Loading } from '../parts/states.tsx'
 import { withWords } from '../words/index.ts'
 import { Members } from './members.tsx'
 import { preferences } from './page-settings.ts'
+import { patient } from './patient.ts'
 import { Gate, InProject } from './session.tsx'
 import { Shell } from './shell.tsx'
 
@@ -102,103 +103,103 @@ const tree = root.addChildren([
     page('/', Home),
     page(
       'start',
-      lazyRouteComponent(() => withWords(import('../pages/start.tsx')), 'Start'),
+      lazyRouteComponent(() => withWords(() => import('../pages/start.tsx')), 'Start'),
     ),
     page(
       'tickets',
-      lazyRouteComponent(() => withWords(import('../pages/tickets.tsx')), 'Tickets'),
+      lazyRouteComponent(() => withWords(() => import('../pages/tickets.tsx')), 'Tickets'),
     ),
     page(
       'tickets/new',
-      lazyRouteComponent(() => import('../pages/ticket-form.tsx'), 'NewTicket'),
+      lazyRouteComponent(() => patient(() => import('../pages/ticket-form.tsx')), 'NewTicket'),
     ),
     page(
       'tickets/$number',
-      lazyRouteComponent(() => withWords(import('../pages/ticket.tsx')), 'TicketPage'),
+      lazyRouteComponent(() => withWords(() => import('../pages/ticket.tsx')), 'TicketPage'),
     ),
     page(
       'runs',
-      lazyRouteComponent(() => withWords(import('../pages/runs.tsx')), 'Runs'),
+      lazyRouteComponent(() => withWords(() => import('../pages/runs.tsx')), 'Runs'),
     ),
     page(
       'runs/$number',
-      lazyRouteComponent(() => withWords(import('../pages/run.tsx')), 'RunPage'),
+      lazyRouteComponent(() => withWords(() => import('../pages/run.tsx')), 'RunPage'),
     ),
     page(
       'assets',
-      lazyRouteComponent(() => withWords(import('../pages/assets.tsx')), 'Assets'),
+      lazyRouteComponent(() => withWords(() => import('../pages/assets.tsx')), 'Assets'),
     ),
     page(
       'assets/$number',
-      lazyRouteComponent(() => withWords(import('../pages/assets.tsx')), 'AssetPage'),
+      lazyRouteComponent(() => withWords(() => import('../pages/assets.tsx')), 'AssetPage'),
     ),
     page(
       'tasks',
-      lazyRouteComponent(() => withWords(import('../pages/tasks.tsx')), 'Tasks'),
+      lazyRouteComponent(() => withWords(() => import('../pages/tasks.tsx')), 'Tasks'),
     ),
     page(
       'tasks/new',
-      lazyRouteComponent(() => withWords(import('../pages/dispatch.tsx')), 'Dispatch'),
+      lazyRouteComponent(() => withWords(() => import('../pages/dispatch.tsx')), 'Dispatch'),
     ),
     page(
       'tasks/$number',
-      lazyRouteComponent(() => withWords(import('../pages/task.tsx')), 'TaskPage'),
+      lazyRouteComponent(() => withWords(() => import('../pages/task.tsx')), 'TaskPage'),
     ),
     page(
       'batches',
-      lazyRouteComponent(() => withWords(import('../pages/batches.tsx')), 'Batches'),
+      lazyRouteComponent(() => withWords(() => import('../pages/batches.tsx')), 'Batches'),
     ),
     page(
       'batches/$id',
-      lazyRouteComponent(() => withWords(import('../pages/batches.tsx')), 'BatchPage'),
+      lazyRouteComponent(() => withWords(() => import('../pages/batches.tsx')), 'BatchPage'),
     ),
     page(
       'queues',
-      lazyRouteComponent(() => withWords(import('../pages/queues.tsx')), 'Queues'),
+      lazyRouteComponent(() => withWords(() => import('../pages/queues.tsx')), 'Queues'),
     ),
     page(
       'dead-letters',
-      lazyRouteComponent(() => withWords(import('../pages/dead-letters.tsx')), 'DeadLetters'),
+      lazyRouteComponent(() => withWords(() => import('../pages/dead-letters.tsx')), 'DeadLetters'),
     ),
     page(
       'handlers',
-      lazyRouteComponent(() => withWords(import('../pages/handlers.tsx')), 'Handlers'),
+      lazyRouteComponent(() => withWords(() => import('../pages/handlers.tsx')), 'Handlers'),
     ),
     page(
       'schedules',
-      lazyRouteComponent(() => withWords(import('../pages/schedules.tsx')), 'Schedules'),
+      lazyRouteComponent(() => withWords(() => import('../pages/schedules.tsx')), 'Schedules'),
     ),
     page(
       'schedules/new',
-      lazyRouteComponent(() => withWords(import('../pages/schedule-form.tsx')), 'NewSchedulePage'),
+      lazyRouteComponent(() => withWords(() => import('../pages/schedule-form.tsx')), 'NewSchedulePage'),
     ),
     page(
       'schedules/$id',
-      lazyRouteComponent(() => withWords(import('../pages/schedule.tsx')), 'SchedulePage'),
+      lazyRouteComponent(() => withWords(() => import('../pages/schedule.tsx')), 'SchedulePage'),
     ),
     page(
       'schedules/$id/edit',
-      lazyRouteComponent(() => withWords(import('../pages/schedule-form.tsx')), 'EditSchedulePage'),
+      lazyRouteComponent(() => withWords(() => import('../pages/schedule-form.tsx')), 'EditSchedulePage'),
     ),
     page(
       'insight',
-      lazyRouteComponent(() => withWords(import('../pages/insight.tsx')), 'Insight'),
+      lazyRouteComponent(() => withWords(() => import('../pages/insight.tsx')), 'Insight'),
     ),
     page(
       'audit',
-      lazyRouteComponent(() => withWords(import('../pages/audit.tsx')), 'Audit'),
+      lazyRouteComponent(() => withWords(() => import('../pages/audit.tsx')), 'Audit'),
     ),
     page(
       'notices',
-      lazyRouteComponent(() => withWords(import('../pages/notices.tsx')), 'Notices'),
+      lazyRouteComponent(() => withWords(() => import('../pages/notices.tsx')), 'Notices'),
     ),
     page(
       'notices/$id',
-      lazyRouteComponent(() => withWords(import('../pages/notices.tsx')), 'WebhookPage'),
+      lazyRouteComponent(() => withWords(() => import('../pages/notices.tsx')), 'WebhookPage'),
     ),
     page(
       'settings/$part',
-      lazyRouteComponent(() => withWords(import('../pages/settings.tsx')), 'Settings'),
+      lazyRouteComponent(() => withWords(() => import('../pages/settings.tsx')), 'Settings'),
     ),
   ]),
 ])

@@ -1,14 +1,27 @@
+import { Modal } from '@mantine/core'
 import { type QueryClient, useQuery, useQueryClient } from '@tanstack/react-query'
 import type { Me, Project } from '@writ/api'
 import { type Client, WritError } from '@writ/sdk'
-import { createContext, lazy, type ReactNode, Suspense, useContext, useDeferredValue, useMemo } from 'react'
+import {
+  createContext,
+  Fragment,
+  lazy,
+  type ReactNode,
+  Suspense,
+  useContext,
+  useDeferredValue,
+  useEffect,
+  useMemo,
+  useState,
+} from 'react'
 import { Failed, Loading } from '../parts/states.tsx'
-import { clientOf, loggedIn, setCsrf } from './client.ts'
+import { clientOf, loggedIn, nobodyHere, setCsrf } from './client.ts'
 import { preferences } from './page-settings.ts'
+import { patient } from './patient.ts'
 import { useStore } from './store.ts'
 
 // Whoever is signed in already does not load the form.
-const SignIn = lazy(() => import('../pages/sign-in.tsx').then((module) => ({ default: module.SignIn })))
+const SignIn = lazy(() => patient(() => import('../pages/sign-in.tsx')).then((module) => ({ default: module.SignIn })))
 
 /** Who looks, at which project, and what they may do in it. */
 export interface Session {
@@ -32,8 +45,14 @@ export function useSession(): Session {
 /** Somebody was signed in at this browser, and probably still is: the project that was looked at last is kept (Shell). */
 const wasHere = (): boolean => preferences.get('project') !== null
 
+/** Whose browser it is, and the projects of that person. */
+interface Person {
+  readonly id: string
+  readonly projects: readonly Project[]
+}
+
 /** Asks the server whose browser this is: null for nobody's. */
-async function loadPerson(): Promise<Project[] | null> {
+async function loadPerson(): Promise<Person | null> {
   const client = clientOf()
   // All at once where the answers are likely; a stranger's browser asks only whether it is one.
   const session = client.auth.session()
@@ -43,13 +62,14 @@ async function loadPerson(): Promise<Project[] | null> {
   try {
     setCsrf((await session).csrf_token)
     // A one-time password opens nothing but the form that changes it.
-    if ((await (me ?? client.auth.me())).must_change_password) return null
+    const { id, must_change_password } = await (me ?? client.auth.me())
+    if (must_change_password) return null
     const all = await (projects ?? client.projects.list())
     loggedIn.set(true)
-    return all
+    return { id, projects: all }
   } catch (error) {
     if (error instanceof WritError && (error.status === 401 || error.code === 'SESSION_NOT_FOUND')) {
-      loggedIn.set(false)
+      nobodyHere()
       return null
     }
     throw error
@@ -70,27 +90,57 @@ export function askWhoLooks(queries: QueryClient): void {
   if (project !== undefined && wasHere()) void queries.prefetchQuery(meIn(project))
 }
 
-/** Lets nobody through who is not logged in; the address stays, so that a link leads where it says after the login. */
+/**
+ * Lets nobody through who is not logged in; the address stays, so that a link leads where it says after the login. A session that ends
+ * while somebody works is asked for again above the page, which keeps what was typed; whoever else signs in there gets pages of their own.
+ */
 export function Gate({ children }: { children: (projects: readonly Project[]) => ReactNode }) {
   const queries = useQueryClient()
   const there = useStore(loggedIn)
   const asked = useQuery(person)
   // Drawn in pieces: what surrounds every page is much at once.
-  const projects = useDeferredValue(asked.data)
+  const answered = useDeferredValue(asked.data)
+  const [kept, keep] = useState<Person | null>(null)
+  useEffect(() => {
+    if (there === false) keep(null)
+    else if (answered) keep(answered)
+  }, [there, answered])
   const again = async () => {
+    const me = await clientOf().auth.me()
     // What another person saw is not shown to this one, not even for a moment.
+    if (me.id === kept?.id) return queries.invalidateQueries()
+    keep(null)
     queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'person' })
-    await queries.invalidateQueries({ queryKey: ['person'] })
+    return queries.resetQueries({ queryKey: ['person'] })
   }
-  if (asked.isError) return <Failed error={asked.error} retry={() => asked.refetch()} whole />
-  if (projects === undefined) return <Loading whole />
-  if (projects === null || asked.data === null || there === false)
+  const shown = there === 'ended' ? kept : answered
+  if (asked.isError && !shown) return <Failed error={asked.error} retry={() => asked.refetch()} whole />
+  if (shown === undefined) return <Loading whole />
+  if (shown === null || there === false || (asked.data === null && there !== 'ended'))
     return (
       <Suspense fallback={<Loading whole />}>
         <SignIn done={again} />
       </Suspense>
     )
-  return <>{children(projects)}</>
+  return (
+    <>
+      <Fragment key={shown.id}>{children(shown.projects)}</Fragment>
+      <Modal
+        opened={there === 'ended'}
+        onClose={() => {}}
+        fullScreen
+        padding={0}
+        withCloseButton={false}
+        closeOnEscape={false}
+        zIndex={1000}
+        transitionProps={{ duration: 0 }}
+      >
+        <Suspense fallback={<Loading whole />}>
+          <SignIn done={again} ended />
+        </Suspense>
+      </Modal>
+    </>
+  )
 }
 
 /** The session in one project. Somebody who has no role in it is told so. */
@@ -103,7 +153,10 @@ export function InProject(props: { project: string; projects: readonly Project[]
     const allowed = new Set(me?.permissions)
     return me && { me, project, projects, client, can: (operation: string) => allowed.has(operation) }
   }, [me, project, projects, client])
-  if (asked.isError) return <Failed error={asked.error} retry={() => asked.refetch()} whole />
+  // Without an answer what is shown stays; a refusal is one.
+  const isRefused = asked.error instanceof WritError && asked.error.status !== 401
+  if (asked.isError && (!session || isRefused))
+    return <Failed error={asked.error} retry={() => asked.refetch()} whole />
   if (!session) return <Loading whole />
   return <SessionContext.Provider value={session}>{children}</SessionContext.Provider>
 }

@@ -4,6 +4,7 @@ import { useQueryClient } from '@tanstack/react-query'
 import { useLocation } from '@tanstack/react-router'
 import { lazy, type ReactNode, Suspense, useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { useTranslation } from 'react-i18next'
+import { useFocusBack } from '../parts/focus-back.ts'
 import { Go, useGo } from '../parts/go.tsx'
 import { Icon, type IconName } from '../parts/icons.tsx'
 import { InPieces, Loading } from '../parts/states.tsx'
@@ -11,10 +12,11 @@ import { clientOf, loggedIn, setCsrf } from './client.ts'
 import { exactInCopies } from './copies.ts'
 import { connection, useLive } from './live.ts'
 import { instanceName, preferences } from './page-settings.ts'
+import { patient } from './patient.ts'
 import { useSession } from './session.tsx'
 import { LanguageButton, ThemeButton } from './switches.tsx'
 
-const loadPalette = () => import('./palette.tsx').then((module) => ({ default: module.Palette }))
+const loadPalette = () => patient(() => import('./palette.tsx')).then((module) => ({ default: module.Palette }))
 const Palette = lazy(loadPalette)
 
 export interface Place {
@@ -73,6 +75,17 @@ export function Shell({ children }: { children: ReactNode }) {
     // Writing is slow where a browser writes at once.
     if (preferences.get('project') !== project) preferences.set('project', project)
   }, [project])
+  const burger = useRef<HTMLButtonElement>(null)
+  useEffect(() => {
+    if (!open) return
+    const hear = (event: KeyboardEvent) => {
+      if (event.key !== 'Escape') return
+      menu.close()
+      burger.current?.focus()
+    }
+    document.addEventListener('keydown', hear)
+    return () => document.removeEventListener('keydown', hear)
+  }, [open, menu])
   const shown = useRef(pathname)
   useEffect(() => {
     if (shown.current === pathname) return
@@ -101,7 +114,16 @@ export function Shell({ children }: { children: ReactNode }) {
         {t('shell.skip')}
       </a>
       <header className="top">
-        <Burger opened={open} onClick={menu.toggle} size="sm" className="narrow-only" aria-label={t('shell.menu')} />
+        <Burger
+          ref={burger}
+          opened={open}
+          onClick={menu.toggle}
+          size="sm"
+          className="narrow-only"
+          aria-label={t('shell.menu')}
+          aria-expanded={open}
+          aria-controls="places"
+        />
         <Go to="" className="brand" aria-label={`${instanceName}: ${t('nav.home')}`}>
           <span className="brand-mark" aria-hidden="true" />
           <span className="brand-name">{instanceName}</span>
@@ -129,13 +151,19 @@ export function Shell({ children }: { children: ReactNode }) {
           <Account />
         </span>
       </header>
-      <nav className="side" aria-label={t('shell.navigation')}>
+      <nav className="side" id="places" aria-label={t('shell.navigation')}>
         {places
           .filter(({ needs }) => needs === undefined || can(needs))
           .map(({ to, word, icon, also }) => {
             const current = here === (to.split('/')[0] ?? '') || also?.includes(here)
             return (
-              <Go key={word} to={to} className="side-link" {...(current ? { 'aria-current': 'page' as const } : {})}>
+              <Go
+                key={word}
+                to={to}
+                onClick={menu.close}
+                className="side-link"
+                {...(current ? { 'aria-current': 'page' as const } : {})}
+              >
                 <Icon name={icon} />
                 {t(`nav.${word}`)}
               </Go>
@@ -274,6 +302,7 @@ function Account() {
 
 function Keys({ close }: { close: () => void }) {
   const { t } = useTranslation()
+  useFocusBack(true)
   const rows: [string, string][] = [
     ['Ctrl K', t('keys.search')],
     ['/', t('keys.filter')],

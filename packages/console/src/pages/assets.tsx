@@ -83,6 +83,7 @@ export function Assets() {
         opened={open}
         onClose={() => setOpen(false)}
         title={t('asset.new')}
+        closeOnClickOutside={false}
         closeButtonProps={{ 'aria-label': t('action.close') }}
       >
         <AssetForm
@@ -124,8 +125,8 @@ function AssetForm({
         void action.run(() =>
           act({
             name: text('name'),
-            asset_type: text('type'),
-            serial_number: maybe('serial'),
+            asset_type: text('asset_type'),
+            serial_number: maybe('serial_number'),
             location: maybe('location'),
             description: maybe('description'),
           }),
@@ -143,13 +144,18 @@ function AssetForm({
       />
       <TextInput
         label={t('asset.type')}
-        name="type"
+        name="asset_type"
         defaultValue={asset?.asset_type ?? ''}
         required
         withAsterisk={false}
         maxLength={50}
       />
-      <TextInput label={t('asset.serial')} name="serial" defaultValue={asset?.serial_number ?? ''} maxLength={100} />
+      <TextInput
+        label={t('asset.serial')}
+        name="serial_number"
+        defaultValue={asset?.serial_number ?? ''}
+        maxLength={100}
+      />
       <TextInput label={t('asset.location')} name="location" defaultValue={asset?.location ?? ''} maxLength={255} />
       <Textarea
         label={t('ticket.description')}
@@ -245,6 +251,7 @@ export function AssetPage() {
               opened={editing}
               onClose={() => setEditing(false)}
               title={t('action.edit')}
+              closeOnClickOutside={false}
               closeButtonProps={{ 'aria-label': t('action.close') }}
             >
               <AssetForm

@@ -56,7 +56,7 @@ export function Audit() {
     )
   const columns: Column<AuditEvent>[] = [
     { name: 'title', title: t('audit.event'), width: '160px', show: (row) => row.event_type },
-    { name: 'action', title: t('audit.action'), width: 'minmax(220px, 1fr)', show: (row) => told(row) },
+    { name: 'action', title: t('audit.action'), width: 'minmax(200px, 1fr)', show: (row) => told(row) },
     {
       name: 'actor',
       title: t('audit.actor'),

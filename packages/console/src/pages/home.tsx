@@ -17,7 +17,7 @@ import { Answer, Empty, Loading } from '../parts/states.tsx'
 import { withWords } from '../words/index.ts'
 
 // Not of the first look: it is asked for when the figures are there.
-const Trend = lazy(() => withWords(import('../parts/trend.tsx')))
+const Trend = lazy(() => withWords(() => import('../parts/trend.tsx')))
 
 /** What waits for me: by what my role can do about it. */
 export function Home() {

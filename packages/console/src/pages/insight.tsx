@@ -3,6 +3,7 @@ import type { InsightCounts } from '@writ/api'
 import { lazy, type ReactNode, Suspense } from 'react'
 import { useTranslation } from 'react-i18next'
 import { count, duration, percent, roughUsd, usd } from '../app/format.ts'
+import { patient } from '../app/patient.ts'
 import { useSession } from '../app/session.tsx'
 import { Page, Section } from '../parts/bits.tsx'
 import { Broken } from '../parts/broken.tsx'
@@ -13,7 +14,7 @@ import { WhatFilters } from '../parts/task-bits.tsx'
 import { useInsight } from '../parts/use-insight.ts'
 
 // The library of charts is loaded after the figures are there.
-const Chart = lazy(() => import('../parts/chart.tsx'))
+const Chart = lazy(() => patient(() => import('../parts/chart.tsx')))
 
 const ORDERS = ['failing', 'slow', 'busy', 'costly'] as const
 

@@ -212,7 +212,7 @@ function Findings({ report }: { report: Report }) {
   const { t } = useTranslation()
   return (
     <Section title={t('run.findings')}>
-      <table className="plain lined">
+      <table className="plain lined findings">
         <thead>
           <tr>
             <th>{t('run.file')}</th>

@@ -44,7 +44,11 @@ function Password() {
     const form = event.currentTarget
     const text = (name: string) => String(new FormData(form).get(name) ?? '')
     void action
-      .run(() => client.auth.changePassword({ body: { current_password: text('current'), new_password: text('new') } }))
+      .run(() =>
+        client.auth.changePassword({
+          body: { current_password: text('current_password'), new_password: text('new_password') },
+        }),
+      )
       .then((changed) => {
         setDone(changed)
         if (changed) form.reset()
@@ -55,14 +59,14 @@ function Password() {
       <form className="form" onSubmit={submit}>
         <PasswordField
           label={t('me.current')}
-          name="current"
+          name="current_password"
           autoComplete="current-password"
           required
           withAsterisk={false}
         />
         <PasswordField
           label={t('signIn.newPassword')}
-          name="new"
+          name="new_password"
           autoComplete="new-password"
           minLength={10}
           required

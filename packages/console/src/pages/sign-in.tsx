@@ -2,7 +2,7 @@ import { Alert, Button, Tabs, TextInput } from '@mantine/core'
 import { WritError } from '@writ/sdk'
 import { type FormEvent, useEffect, useState } from 'react'
 import { useTranslation } from 'react-i18next'
-import { clientOf, loggedIn, setCsrf } from '../app/client.ts'
+import { clientOf, setCsrf } from '../app/client.ts'
 import { forgetSignInFailure, hasIdentityProvider, instanceName, prefix, signInFailure } from '../app/page-settings.ts'
 import { LanguageButton, ThemeButton } from '../app/switches.tsx'
 import { useAction } from '../parts/ask.tsx'
@@ -11,15 +11,20 @@ import { PasswordField } from '../parts/password-field.tsx'
 import { Refusal } from '../parts/states.tsx'
 
 /** Who are you? By password, with a one-time code if the account asks for one; a one-time password is changed at once. */
-export function SignIn({ done }: { done: () => Promise<unknown> }) {
+export function SignIn({ done, ended = false }: { done: () => Promise<unknown>; ended?: boolean }) {
   const { t } = useTranslation()
   const [change, setChange] = useState<string | null>(null)
   const [joining] = useState(() => new URLSearchParams(location.search).get('invite'))
   useEffect(() => {
+    const before = document.title
     document.title = `${t('signIn.title')} · ${instanceName}`
+    return () => {
+      document.title = before
+    }
   }, [t])
+  const Place = ended ? 'div' : 'main'
   return (
-    <main className="sign-in">
+    <Place className="sign-in">
       <div className="sign-in-card">
         <div className="sign-in-head">
           <span className="brand">
@@ -43,15 +48,15 @@ export function SignIn({ done }: { done: () => Promise<unknown> }) {
               <Join invite={joining} done={done} />
             </Tabs.Panel>
             <Tabs.Panel value="in">
-              <Password done={done} mustChange={setChange} />
+              <Password done={done} mustChange={setChange} ended={ended} />
             </Tabs.Panel>
           </Tabs>
         ) : (
-          <Password done={done} mustChange={setChange} />
+          <Password done={done} mustChange={setChange} ended={ended} />
         )}
       </div>
       <p className="dimmed small">{t('signIn.foot')}</p>
-    </main>
+    </Place>
   )
 }
 
@@ -59,12 +64,16 @@ export function SignIn({ done }: { done: () => Promise<unknown> }) {
 async function open(body: { username: string; password: string; totp?: string }): Promise<boolean> {
   const client = clientOf()
   setCsrf((await client.auth.cookieLogin({ body })).csrf_token)
-  const me = await client.auth.me()
-  if (!me.must_change_password) loggedIn.set(true)
-  return me.must_change_password
+  return (await client.auth.me()).must_change_password
 }
 
-function Password({ done, mustChange }: { done: () => Promise<unknown>; mustChange: (current: string) => void }) {
+function Password(props: {
+  done: () => Promise<unknown>
+  mustChange: (current: string) => void
+  /** The page behind waits for its session. */
+  ended: boolean
+}) {
+  const { done, mustChange, ended } = props
   const { t } = useTranslation()
   const [totp, setTotp] = useState(false)
   const action = useAction()
@@ -91,6 +100,7 @@ function Password({ done, mustChange }: { done: () => Promise<unknown>; mustChan
   return (
     <form onSubmit={submit} className="stack">
       <h1>{t('signIn.title')}</h1>
+      {ended && <p role="status">{t('signIn.ended')}</p>}
       <TextInput
         label={t('signIn.username')}
         name="username"
@@ -157,10 +167,9 @@ function NewPassword({ current, done }: { current: string; done: () => Promise<u
   const action = useAction()
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
-    const password = String(new FormData(event.currentTarget).get('new') ?? '')
+    const password = String(new FormData(event.currentTarget).get('new_password') ?? '')
     void action.run(async () => {
       await clientOf().auth.changePassword({ body: { current_password: current, new_password: password } })
-      loggedIn.set(true)
       await done()
     })
   }
@@ -170,7 +179,7 @@ function NewPassword({ current, done }: { current: string; done: () => Promise<u
       <p className="dimmed">{t('signIn.newText')}</p>
       <PasswordField
         label={t('signIn.newPassword')}
-        name="new"
+        name="new_password"
         autoComplete="new-password"
         minLength={10}
         autoFocus

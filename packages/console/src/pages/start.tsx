@@ -145,7 +145,7 @@ function AssetStep({ done }: { done: (asset: Asset) => void }) {
         const form = new FormData(event.currentTarget)
         const text = (name: string) => String(form.get(name) ?? '').trim()
         void action.run(async () => {
-          const body = { name: text('name'), asset_type: text('type'), location: text('location') || null }
+          const body = { name: text('name'), asset_type: text('asset_type'), location: text('location') || null }
           done(await client.assets.create({ body }))
           again('assets')
         })
@@ -163,7 +163,7 @@ function AssetStep({ done }: { done: (asset: Asset) => void }) {
         />
         <TextInput
           label={t('asset.type')}
-          name="type"
+          name="asset_type"
           defaultValue="switch"
           required
           withAsterisk={false}

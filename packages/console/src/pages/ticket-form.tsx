@@ -1,12 +1,13 @@
 import { Button, Select, Textarea, TextInput } from '@mantine/core'
-import { useQuery } from '@tanstack/react-query'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
 import type { Ticket } from '@writ/api'
-import { type FormEvent, useState } from 'react'
+import { WritError } from '@writ/sdk'
+import { type FormEvent, type ReactNode, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useMembers } from '../app/members.tsx'
 import { useSession } from '../app/session.tsx'
 import { useAction, useAgain } from '../parts/ask.tsx'
-import { Page } from '../parts/bits.tsx'
+import { Page, Time } from '../parts/bits.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { Refusal } from '../parts/states.tsx'
@@ -51,6 +52,75 @@ export function NewTicket() {
   )
 }
 
+/**
+ * An edit sends what was changed, and the version that was read: what somebody else changed meanwhile is shown before it is replaced, and
+ * saving again puts the edit on top of it.
+ */
+export function EditTicket({ ticket, done, cancel }: { ticket: Ticket; done: () => void; cancel: () => void }) {
+  const { client, project } = useSession()
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  // As it was when the form was opened; the page goes on to hear of changes.
+  const [opened] = useState(ticket)
+  const [read, setRead] = useState(ticket)
+  const save = async (fields: TicketFields) => {
+    const changed = Object.fromEntries(
+      Object.entries(fields).filter(([name, value]) => value !== opened[name as Field]),
+    )
+    if (Object.keys(changed).length === 0) return done()
+    try {
+      await client.tickets.update({ params: { id: ticket.id }, body: { ...changed, digest: read.digest } })
+    } catch (error) {
+      if (error instanceof WritError && error.code === 'TICKET_CHANGED') {
+        const now = await client.tickets.get({ params: { id: ticket.id } })
+        queries.setQueryData([project, 'ticket', String(ticket.number)], now)
+        setRead(now)
+      }
+      throw error
+    }
+    done()
+  }
+  return (
+    <TicketForm
+      ticket={opened}
+      cancel={cancel}
+      buttons={[{ verb: t('action.save'), act: save }]}
+      beside={read.digest !== opened.digest && <Theirs opened={opened} now={read} />}
+    />
+  )
+}
+
+type Field = keyof TicketFields
+
+/** What somebody else changed since the form was opened. */
+function Theirs({ opened, now }: { opened: Ticket; now: Ticket }) {
+  const { t } = useTranslation()
+  const members = useMembers()
+  const rows: readonly (readonly [Field, string, ReactNode])[] = [
+    ['title', t('ticket.title'), now.title],
+    ['description', t('ticket.description'), now.description],
+    ['asset_id', t('ticket.asset'), now.asset_number === null ? null : `#${now.asset_number}`],
+    ['assignee_id', t('ticket.assignee'), now.assignee_id === null ? null : members.get(now.assignee_id)?.username],
+    ['due_at', t('ticket.due'), <Time key="due" at={now.due_at} exact />],
+  ]
+  return (
+    <div className="theirs">
+      <p>{t('ticket.theirs')}</p>
+      <dl className="facts">
+        {rows
+          .filter(([name]) => now[name] !== opened[name])
+          .map(([name, label, value]) => (
+            <div key={name}>
+              <dt>{label}</dt>
+              <dd className="plain-text">{value ?? '–'}</dd>
+            </div>
+          ))}
+      </dl>
+      <p>{t('ticket.saveOver')}</p>
+    </div>
+  )
+}
+
 /** The fields of a ticket, for a new one and for one that is edited; the first button is the one that Enter presses. */
 export function TicketForm(props: {
   ticket?: Ticket
@@ -58,14 +128,17 @@ export function TicketForm(props: {
   asset?: string
   buttons: readonly { verb: string; act: (fields: TicketFields) => Promise<unknown> }[]
   cancel?: () => void
+  /** Stands below a refusal. */
+  beside?: ReactNode
 }) {
-  const { ticket, buttons, cancel } = props
+  const { ticket, buttons, cancel, beside } = props
   const { client, project } = useSession()
   const { t } = useTranslation()
   const members = useMembers()
   const [asset, setAsset] = useState<string | null>(ticket?.asset_id ?? props.asset ?? null)
   const [assignee, setAssignee] = useState<string | null>(ticket?.assignee_id ?? null)
   const [pressed, setPressed] = useState(0)
+  const dueShown = ticket?.due_at ? localInput(ticket.due_at) : ''
   const action = useAction()
   const assets = useQuery({
     queryKey: [project, 'assets', 'choice'],
@@ -76,13 +149,17 @@ export function TicketForm(props: {
     event.preventDefault()
     const form = new FormData(event.currentTarget)
     const text = (name: string) => String(form.get(name) ?? '').trim()
-    const due = text('due')
+    const due = text('due_at')
+    // What was not touched stays as it is, seconds and blanks that a field does not show included.
+    const isAsItWas = (name: string, shown: string) => ticket !== undefined && lines(form.get(name)) === lines(shown)
     const fields = {
-      title: text('title'),
-      description: text('description') || null,
+      title: isAsItWas('title', ticket?.title ?? '') ? ticket!.title : text('title'),
+      description: isAsItWas('description', ticket?.description ?? '')
+        ? ticket!.description
+        : text('description') || null,
       asset_id: asset,
       assignee_id: assignee,
-      due_at: due === '' ? null : new Date(due).toISOString(),
+      due_at: isAsItWas('due_at', dueShown) ? ticket!.due_at : due === '' ? null : new Date(due).toISOString(),
     }
     void action.run(() => buttons[pressed]!.act(fields))
   }
@@ -125,13 +202,9 @@ export function TicketForm(props: {
         searchable
         clearable
       />
-      <TextInput
-        label={t('ticket.due')}
-        name="due"
-        type="datetime-local"
-        defaultValue={ticket?.due_at ? localInput(ticket.due_at) : ''}
-      />
+      <TextInput label={t('ticket.due')} name="due_at" type="datetime-local" defaultValue={dueShown} />
       <Refusal error={action.error} />
+      {beside}
       <div className="form-buttons">
         {buttons.map(({ verb }, i) => (
           <Button
@@ -154,6 +227,9 @@ export function TicketForm(props: {
     </form>
   )
 }
+
+/** Fields of the browser end lines in their own way. */
+const lines = (text: unknown): string => String(text ?? '').replace(/\r\n?/g, '\n')
 
 /** A time as the field of the browser takes it: local, to the minute. */
 function localInput(at: string): string {

@@ -21,7 +21,7 @@ import { Answer, Empty, Refusal } from '../parts/states.tsx'
 import { SummaryText } from '../parts/summary-text.tsx'
 import { Timeline } from '../parts/timeline.tsx'
 import { useTrail } from '../parts/trail.ts'
-import { TicketForm } from './ticket-form.tsx'
+import { EditTicket } from './ticket-form.tsx'
 
 export function TicketPage() {
   const { client, project } = useSession()
@@ -275,6 +275,7 @@ function Actions({ ticket }: { ticket: Ticket }) {
       <Modal
         opened={asking === 'edit'}
         onClose={shut}
+        closeOnClickOutside={false}
         title={t('ticket.editTitle', { number: ticket.number })}
         size="lg"
         closeButtonProps={{ 'aria-label': t('action.close') }}
@@ -284,19 +285,13 @@ function Actions({ ticket }: { ticket: Ticket }) {
             <Icon name="warning" size={14} /> {t('ticket.editVoids')}
           </p>
         )}
-        <TicketForm
+        <EditTicket
           ticket={ticket}
           cancel={shut}
-          buttons={[
-            {
-              verb: t('action.save'),
-              act: async (fields) => {
-                await client.tickets.update({ params, body: fields })
-                again(...CHANGED)
-                shut()
-              },
-            },
-          ]}
+          done={() => {
+            again(...CHANGED)
+            shut()
+          }}
         />
       </Modal>
     </>

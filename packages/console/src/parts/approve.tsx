@@ -167,6 +167,7 @@ function Approve(props: {
       opened={opened}
       onClose={close}
       title={t('approve.title', { number: ticket.number })}
+      closeOnClickOutside={false}
       size="lg"
       closeButtonProps={{ 'aria-label': t('action.close') }}
     >
@@ -315,6 +316,7 @@ function Reject({ ticket, opened, close }: { ticket: Ticket; opened: boolean; cl
       opened={opened}
       onClose={close}
       title={t('approve.rejectTitle', { number: ticket.number })}
+      closeOnClickOutside={false}
       closeButtonProps={{ 'aria-label': t('action.close') }}
     >
       <p className="small">{t('approve.rejectText')}</p>

@@ -3,6 +3,7 @@ import { useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
+import { useFocusBack } from './focus-back.ts'
 import { Refusal } from './states.tsx'
 
 /**
@@ -28,6 +29,7 @@ export function Ask(props: {
 }) {
   const { opened, close, title, verb, danger = false, back, children, reason, ready = true, changes = [], act } = props
   const again = useAgain()
+  useFocusBack(opened)
   const { t } = useTranslation()
   const [text, setText] = useState('')
   const [busy, setBusy] = useState(false)
@@ -56,6 +58,7 @@ export function Ask(props: {
       opened={opened}
       onClose={shut}
       title={title}
+      closeOnClickOutside={text === ''}
       closeButtonProps={{ 'aria-label': t('action.close') }}
       size="lg"
     >

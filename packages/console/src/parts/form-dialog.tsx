@@ -2,6 +2,7 @@ import { Button, Modal } from '@mantine/core'
 import { type FormEvent, type ReactNode, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useAction, useAgain } from './ask.tsx'
+import { useFocusBack } from './focus-back.ts'
 import { ShownOnce } from './shown-once.tsx'
 import { Refusal } from './states.tsx'
 
@@ -26,6 +27,7 @@ export function FormDialog(props: {
   const { opened, close, title, verb, secret = '', size = 'md', ready = true, changes = [], act, children } = props
   const { t } = useTranslation()
   const again = useAgain()
+  useFocusBack(opened)
   const action = useAction()
   const [made, setMade] = useState<string | null>(null)
   const shut = () => {
@@ -49,6 +51,9 @@ export function FormDialog(props: {
       onClose={shut}
       title={title}
       size={size}
+      // A second press, or one beside the form, would take what was typed along, or a secret that nobody has kept yet.
+      closeOnClickOutside={false}
+      closeOnEscape={made === null}
       closeButtonProps={{ 'aria-label': t('action.close') }}
     >
       {made !== null ? (

@@ -1,6 +1,7 @@
 import { Button } from '@mantine/core'
 import { useMediaQuery } from '@mantine/hooks'
 import { type InfiniteData, useInfiniteQuery, useQueryClient } from '@tanstack/react-query'
+import { useLocation } from '@tanstack/react-router'
 import { useVirtualizer } from '@tanstack/react-virtual'
 import {
   type CSSProperties,
@@ -270,6 +271,12 @@ function thatFit<T>(columns: readonly Column<T>[], width: number): readonly Colu
       )
 }
 
+/**
+ * Where in each list somebody was, by the entry of the history that it was looked at in: who goes back is there again, who comes by a
+ * link is at the top.
+ */
+const places = new Map<string, { readonly top: number; readonly first: number }>()
+
 /** The row itself if nothing of it is new, so that it is not drawn again. */
 const newer = <T,>(row: T, now: T | undefined): T =>
   now === undefined || JSON.stringify(row) === JSON.stringify(now) ? row : now
@@ -290,13 +297,27 @@ function Rows<T extends { id: string }>(props: {
   const go = useGo()
   const link = useLinks()
   const [at, setAt] = useState(-1)
+  const entry = useLocation({ select: ({ state }) => state.__TSR_key })
+  const [place] = useState(`${entry} ${label}`)
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
+    initialOffset: places.get(place)?.top ?? 0,
     estimateSize: () => height,
     overscan: 4,
     getItemKey: (i) => rows[i]!.id,
   })
+  // biome-ignore lint/correctness/useExhaustiveDependencies: cards that become rows, or the other way round, are where they are
+  useLayoutEffect(() => {
+    const body = scroller.current
+    const before = places.get(place)
+    if (!body) return
+    if (before && cards) virtual.scrollToIndex(before.first, { align: 'start' })
+    else if (before) body.scrollTop = before.top
+    const remember = () => places.set(place, { top: body.scrollTop, first: virtual.range?.startIndex ?? 0 })
+    body.addEventListener('scroll', remember, { passive: true })
+    return () => body.removeEventListener('scroll', remember)
+  }, [place, scroller])
   const shown = virtual.getVirtualItems()
   const end = shown.at(-1)?.index ?? 0
   // By index: while a list stands, a place in it is the same row. Cards are measured, each by itself, and keep their own elements.

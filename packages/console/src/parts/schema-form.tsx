@@ -1,12 +1,13 @@
 import { Button, Input, NumberInput, Select, Textarea, TextInput } from '@mantine/core'
 import { lazy, type ReactNode, Suspense, useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { patient } from '../app/patient.ts'
 import type { EditorProps } from './editor.tsx'
 import { Icon } from './icons.tsx'
 import { PasswordField } from './password-field.tsx'
 import { blankOf, descriptionOf, type Schema, shapeOf, Unparsed } from './schema.ts'
 
-const Editor = lazy(() => import('./editor.tsx'))
+const Editor = lazy(() => patient(() => import('./editor.tsx')))
 
 interface FieldProps {
   readonly schema: Schema

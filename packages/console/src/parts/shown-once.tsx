@@ -30,7 +30,14 @@ export function ShownOnce({ secret, what, done }: { secret: string; what: string
 export function SecretDialog({ secret, what, close }: { secret: string | null; what: string; close: () => void }) {
   const { t } = useTranslation()
   return (
-    <Modal opened={secret !== null} onClose={close} title={what} closeButtonProps={{ 'aria-label': t('action.close') }}>
+    <Modal
+      opened={secret !== null}
+      onClose={close}
+      title={what}
+      closeOnClickOutside={false}
+      closeOnEscape={false}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
       {secret !== null && <ShownOnce secret={secret} what={what} done={close} />}
     </Modal>
   )

@@ -1,8 +1,9 @@
 import { Button, Skeleton } from '@mantine/core'
 import type { UseQueryResult } from '@tanstack/react-query'
 import { ConnectionLost, WritError } from '@writ/sdk'
-import { type ReactNode, useDeferredValue } from 'react'
+import { type ReactNode, useDeferredValue, useId } from 'react'
 import { useTranslation } from 'react-i18next'
+import { useFaultyFields } from './faulty-fields.ts'
 import { Icon, type IconName } from './icons.tsx'
 
 /** Grey lines where text will be; a screen reader hears that something is being loaded. */
@@ -32,14 +33,22 @@ export function Empty(props: { icon?: IconName; title: string; text?: ReactNode;
   )
 }
 
-/** What a refusal says, in the viewer's language where we have the sentence. */
-function useSentence(): (error: unknown) => string {
+/** What a refusal says, in the viewer's language where we have the sentence. `labels`: what a form calls its fields. */
+function useSentence(): (error: unknown, labels?: ReadonlyMap<string, string>) => string {
   const { t, i18n } = useTranslation()
-  return (error) => {
+  const faultOf = ({ code, message }: WritError['fields'][number]) => {
+    const key = `faults.${code}`
+    const count = Number(/\d+/.exec(message)?.[0] ?? 1)
+    return i18n.exists(key) ? t(key as 'faults.pattern', { message, count }) : message
+  }
+  return (error, labels) => {
     if (error instanceof ConnectionLost) return t('error.lost')
     if (!(error instanceof WritError)) return error instanceof Error ? error.message : String(error)
     const key = `codes.${error.code}`
-    const fields = error.fields.map(({ path, message }) => `${path.replace(/^(body|query|params)\./, '')}: ${message}`)
+    const fields = error.fields.map((field) => {
+      const name = field.path.replace(/^(body|query|params)\./, '')
+      return `${labels?.get(name) ?? name}: ${faultOf(field)}`
+    })
     // Codes are many and sentences are written for the common ones; the server's own is the rest.
     const own = i18n.exists(key) ? t(key as 'codes.LOGIN_FAILED') : error.detail
     return fields.length > 0 ? `${own} (${fields.join('; ')})` : own
@@ -92,11 +101,13 @@ export function Failed(props: { error: unknown; retry?: () => unknown; whole?: b
 export function Refusal({ error }: { error: unknown }) {
   const sentence = useSentence()
   const { t } = useTranslation()
+  const id = useId()
+  const { place, labels } = useFaultyFields(error, id)
   if (error === null || error === undefined) return null
   const known = error instanceof WritError ? error : null
   return (
-    <p className="refusal" role="alert">
-      <Icon name="warning" size={14} /> {sentence(error)}
+    <p className="refusal" role="alert" id={id} ref={place}>
+      <Icon name="warning" size={14} /> {sentence(error, labels)}
       {known && (
         <span className="small">
           {' '}

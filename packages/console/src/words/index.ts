@@ -1,6 +1,7 @@
 import i18next from 'i18next'
 import { initReactI18next } from 'react-i18next'
 import { preferences } from '../app/page-settings.ts'
+import { patient } from '../app/patient.ts'
 import type { en } from './en.ts'
 import type { enMore } from './en-more.ts'
 
@@ -32,10 +33,10 @@ async function addMore(code: string): Promise<void> {
   whole.add(code)
 }
 
-/** Whatever is loaded here needs the words that the first look leaves out: `withWords(import('../pages/insight.tsx'))`. */
-export async function withWords<T>(module: Promise<T>): Promise<T> {
+/** Whatever is loaded here needs the words that the first look leaves out: `withWords(() => import('../pages/insight.tsx'))`. */
+export async function withWords<T>(module: () => Promise<T>): Promise<T> {
   wantsMore = true
-  const [loaded] = await Promise.all([module, addMore(i18next.language)])
+  const [loaded] = await Promise.all([patient(module), patient(() => addMore(i18next.language))])
   return loaded
 }
 

@@ -453,10 +453,13 @@ function answerAsFastApi(scope: FastifyInstance, on: DispatchOn): void {
       return reply.code(422).send({ detail: faultsOf(where, error.validation as ErrorObject[], request) })
     }
     const known = refusalOf(error, on.recognise)
-    if (known?.code === 'BODY_INVALID')
-      return reply
-        .code(422)
-        .send({ detail: [{ type: 'json_invalid', loc: ['body'], msg: 'JSON decode error', input: {} }] })
+    if (known?.code === 'BODY_INVALID') {
+      const { at, expected } = known.facts
+      // Without them it is the length that was wrong, and there is no place to name.
+      const where =
+        at === undefined ? { loc: ['body'] } : { loc: ['body', at], ctx: { error: `Expecting ${expected}` } }
+      return reply.code(422).send({ detail: [{ type: 'json_invalid', msg: 'JSON decode error', input: {}, ...where }] })
+    }
     if (known?.code === 'VALIDATION_FAILED')
       return reply
         .code(422)

@@ -248,15 +248,23 @@ async function artifactToSee(tx: Tx, caller: Caller, ref: Ref): Promise<store.Ar
   return artifact
 }
 
+/** Of a HEAD: its answer has the headers of the bytes, and none of them. */
+const NOTHING: readonly Uint8Array[] = []
+
 async function download(on: RunsOn, ask: Ask<(typeof artifactsApi)['download'], Caller>): Promise<FastifyReply> {
   const { caller, reply, request } = ask
-  // The record that somebody took the bytes is durable before the first byte leaves.
-  const artifact = await ask.change(async (tx) => {
+  const isHead = request.method === 'HEAD'
+  const find = async (tx: Tx) => {
     const found = await artifactToSee(tx, caller, ask.params.id)
     if (found.erased_at !== null) throw new AppError('ARTIFACT_ERASED')
     if (found.is_deleted === 1) throw new AppError('ARTIFACT_DELETED')
+    return { ...found, isUnchanged: isNamed(request.headers['if-none-match'], etagOf(found)) }
+  }
+  // The record that somebody took the bytes is durable before the first byte leaves.
+  const take = async (tx: Tx) => {
+    const found = await find(tx)
     // Who has the bytes is sent none, and that is nothing to record.
-    if (isNamed(request.headers['if-none-match'], etagOf(found))) return { ...found, isUnchanged: true }
+    if (found.isUnchanged) return found
     await append(tx, caller.at, caller, {
       type: 'artifact.downloaded',
       resource: { type: 'artifact', id: found.id, number: found.number },
@@ -264,14 +272,15 @@ async function download(on: RunsOn, ask: Ask<(typeof artifactsApi)['download'], 
       details: { run_id: found.run_id, filename: found.filename },
       run: { id: found.run_id, seq: await store.nextEvent(tx, found.run_id) },
     })
-    return { ...found, isUnchanged: false }
-  })
+    return found
+  }
+  const artifact = await (isHead ? ask.read(find) : ask.change(take))
   const etag = etagOf(artifact)
   if (artifact.isUnchanged) return reply.code(304).header('etag', etag).send()
   // A part of other bytes is no use to whoever has the rest of these.
   const isOther = request.headers['if-range'] !== undefined && request.headers['if-range'] !== etag
   const range = isOther ? undefined : rangeOf(request.headers.range, artifact.size_bytes)
-  const stream = await on.blobs.open(caller.project!, artifact.sha256, range ?? {})
+  const stream = isHead ? NOTHING : await on.blobs.open(caller.project!, artifact.sha256, range ?? {})
   reply.header('content-type', artifact.content_type ?? 'application/octet-stream')
   reply.header('content-disposition', dispositionOf(artifact.filename))
   reply.header('accept-ranges', 'bytes')

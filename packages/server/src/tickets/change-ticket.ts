@@ -40,7 +40,8 @@ const mayEdit = (caller: Caller, ticket: Pick<store.TicketRow, 'created_by_id'>)
  */
 export async function editTicket(tx: Tx, caller: Caller, ref: store.Ref, body: UpdateTicket): Promise<Ticket> {
   const before = await holdTicket(tx, caller, ref, mayEdit, 'TICKET_UPDATE_DENIED')
-  const { status, ...rest } = body
+  const { status, digest: read, ...rest } = body
+  if (read !== undefined && read !== before.digest) throw new AppError('TICKET_CHANGED')
   if (status !== undefined && status !== before.status) throw new AppError('TICKET_STATUS_BY_PATCH')
   if (before.status === 'closed') throw new AppError('TICKET_CLOSED')
   const edited = { ...before, ...(await resolve(tx, rest, before)) }
@@ -80,7 +81,7 @@ export async function editTicket(tx: Tx, caller: Caller, ref: store.Ref, body: U
 
 async function resolve(
   tx: Tx,
-  body: Omit<UpdateTicket, 'status'>,
+  body: Omit<UpdateTicket, 'status' | 'digest'>,
   before: Pick<store.TicketRow, 'assignee_id'>,
 ): Promise<Partial<store.TicketRow>> {
   const { asset_id, assignee_id, due_at, ...plain } = body

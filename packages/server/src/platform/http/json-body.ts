@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { FastifyBodyParser, FastifyInstance, FastifyRequest } from 'fastify'
 import { AppError } from '../app-error.ts'
+import { jsonFault } from './json-fault.ts'
 
 /** Whoever walks through a value calls itself for each level of it, and a stack ends at some thousands. */
 const MAX_DEPTH = 200
@@ -19,7 +20,7 @@ export function createJsonParser(app: FastifyInstance): FastifyBodyParser<Buffer
     const body = bytes.toString()
     if (depthOf(body) > MAX_DEPTH) return done(refused('body', `must be nested at most ${MAX_DEPTH} deep`))
     parse(request, body, (error, value) => {
-      if (error) done(forbiddenIn(body) ?? error)
+      if (error) done(refusalIn(body))
       else done(halfIn(request, body, value) ?? null, value)
     })
   }
@@ -28,14 +29,16 @@ export function createJsonParser(app: FastifyInstance): FastifyBodyParser<Buffer
 const refused = (path: string, message: string) =>
   new AppError('VALIDATION_FAILED', {}, { fields: [{ path, message }] })
 
-/** Undefined if it is no JSON either. */
-function forbiddenIn(body: string): AppError | undefined {
-  try {
-    JSON.parse(body)
-  } catch {
-    return undefined
-  }
-  return refused('body', 'must have no field called __proto__, nor constructor with prototype in it')
+/** Why the parser took it not: where it stops being JSON, or else what is forbidden in it. */
+function refusalIn(body: string): AppError {
+  const fault = jsonFault(body)
+  if (!fault) return refused('body', 'must have no field called __proto__, nor constructor with prototype in it')
+  const { at, expected, line, column } = fault
+  return new AppError(
+    'BODY_INVALID',
+    { at, expected },
+    { fields: [{ path: 'body', message: `must have ${expected} at line ${line}, column ${column}` }] },
+  )
 }
 
 const BRACKETS = /["[\]{}]/g

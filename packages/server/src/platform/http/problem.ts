@@ -44,7 +44,7 @@ export const isCutOff = (request: {
 export function problemOf(refusal: AppError, at: { url: string; requestId: string }): Problem {
   const first = refusal.fields[0]
   const detailText =
-    refusal.code === 'VALIDATION_FAILED' && first
+    (refusal.code === 'VALIDATION_FAILED' || refusal.code === 'BODY_INVALID') && first
       ? `${refusal.message} ${first.path}: ${first.message}`
       : refusal.message
   return {
