@@ -1,0 +1,81 @@
+/** A server on which one program after the other is played and judged. */
+import assert from 'node:assert/strict'
+import { Redis } from 'ioredis'
+import { backends } from '../../backends.ts'
+import { type RedisServer, startRedis } from '../../servers/redis.ts'
+import type { StartOptions, TestSystem } from '../../test-system.ts'
+import { judge, judgeViews } from './judge.ts'
+import { play } from './play.ts'
+import type { Order } from './program.ts'
+import { createWorld } from './world.ts'
+
+export type Store = 'sqlite' | 'memory' | 'postgres' | 'redis' | 'redis-postgres'
+
+export interface Table extends AsyncDisposable {
+  readonly system: TestSystem
+  /** Throws what is wrong. */
+  play(orders: readonly Order[], tell?: (text: string) => void): Promise<void>
+}
+
+const stores = backends()
+let tables = 0
+
+export async function openTable(store: Store): Promise<Table> {
+  const redis = store.startsWith('redis') ? await startRedis() : undefined
+  const database = stores.find(({ name }) => name === (store.endsWith('postgres') ? 'postgres' : 'sqlite'))!
+  let system: TestSystem | undefined
+  const world = createWorld(() => system!.now())
+  const options: StartOptions = {
+    testHandlers: world.handlers,
+    fakeClock: true,
+    env: {
+      WRIT_SHUTDOWN_GRACE_SECONDS: '0',
+      ...(store === 'memory' ? { QUEUE_BACKEND: 'memory' } : {}),
+      ...(redis ? { QUEUE_BACKEND: 'redis', REDIS_URL: redis.url } : {}),
+    },
+  }
+  system = await database.start(options)
+  const [found] = await system.app.db.lookup<{ id: string }>("select id from projects where slug = 'default'", [])
+  const run = `m${tables++}`
+  let programs = 0
+  return {
+    system,
+    async play(orders, tell) {
+      world.clear()
+      const prefix = `${run}-${programs++}`
+      const played = await play(
+        {
+          system: system!,
+          world,
+          project: found!.id,
+          prefix,
+          ...(tell ? { tell } : {}),
+          ...(redis ? { loseLine: () => emptied(redis) } : {}),
+        },
+        orders,
+      )
+      judge(played)
+      await judgeViews(system!.admin, played)
+      await leftOver(system!)
+      await system!.check()
+    },
+    async [Symbol.asyncDispose]() {
+      await system?.[Symbol.asyncDispose]()
+      await redis?.stop()
+    },
+  }
+}
+
+async function emptied(redis: RedisServer): Promise<void> {
+  const operator = new Redis(redis.url)
+  await operator.flushall()
+  await operator.quit()
+}
+
+/** Of tasks that have all ended nothing is left but their rows. */
+async function leftOver({ app, admin }: TestSystem): Promise<void> {
+  for (const name of ['queue', 'held', 'dependencies', 'unique_keys', 'timers'])
+    assert.deepEqual(await app.db.lookup(`select * from ${name}`, []), [], `${name} is empty`)
+  const { body } = await admin.get<{ waiting: number; delayed: number; in_flight: number }[]>('/queues')
+  for (const queue of body) assert.deepEqual([queue.waiting, queue.delayed, queue.in_flight], [0, 0, 0])
+}
