@@ -710,7 +710,7 @@ test('tasks that ended so are replayed by a filter, at most a thousand in a call
   const { writ, asked } = await openCommandLine(t, ({ url }) =>
     url.endsWith('/preview')
       ? { json: { count: 1_500, more: false } }
-      : { json: { replayed: [{ id, number: 9, replays_run_id: id }] } },
+      : { json: { replayed: [{ id, number: 9, replays_run_id: id }], not_replayed: [] } },
   )
   const line = ['task', 'replay', '-s', 'failed', '--error', 'HTTP_500', '--until', '2026-11-01']
   assert.match((await writ(line)).out, /Would be replayed +1500\nNext +--yes replays the oldest 1000/)

@@ -215,7 +215,10 @@ function judgeEnd(row: TaskRow, byId: ReadonlyMap<string, TaskRow>, { world, can
 
 function judgeResult(row: TaskRow, byId: ReadonlyMap<string, TaskRow>, what: string): void {
   const result = JSON.parse(row.result ?? 'null') as unknown
-  if (!Array.isArray(result)) return assert.equal(result, inputOf(row).label, `${what} answers what it did`)
+  if (!Array.isArray(result)) {
+    assert.equal(result, inputOf(row).label, `${what} answers what it did`)
+    return
+  }
   for (const one of result as ('duplicate' | [string, string])[])
     if (one !== 'duplicate') assert.equal(byId.get(one[0])?.state, one[1], `${what} was told how its child ended`)
 }
