@@ -50,8 +50,10 @@ export const RATED = 'test.rated'
 export const NARROW = 'test.narrow'
 /** Workers outside of the server do it: the program itself, which may die. */
 export const OUTSIDE = 'outside'
-const HANDLERS = [PLAIN, PLAIN, PLAIN, SINGLE, RATED, NARROW, OUTSIDE] as const
+const HANDLERS = [PLAIN, PLAIN, PLAIN, SINGLE, RATED, NARROW, NARROW, OUTSIDE] as const
 
+/** Of those that debounce. */
+export const SHORTEST_WAIT_MS = 1_000
 export const QUEUES = 2
 export const KEYS = 2
 const UNIQUE = 3
@@ -102,7 +104,7 @@ export function programOf(seed: number, options: ProgramOptions): Order[] {
       ...(maybe(0.12) ? { deadlineMs: pick([70_000, 90_000, 200_000]) } : {}),
       ...(unique === undefined ? {} : { unique }),
       ...(unique === undefined || debounced || maybe(0.3) ? {} : { policy: pick(['return', 'reject', 'replace']) }),
-      ...(debounced ? { debounceMs: pick([1_000, 10_000]) } : {}),
+      ...(debounced ? { debounceMs: pick([SHORTEST_WAIT_MS, 10_000]) } : {}),
       ...(maybe(0.45) || handler === SINGLE || handler === RATED ? { key: below(KEYS) } : {}),
       ...(before > 0 && maybe(0.3)
         ? {

@@ -720,6 +720,14 @@ export async function clearDeadlines(tx: Tx, runIds: readonly string[]): Promise
 export const listQueues = (tx: Tx): Promise<QueueRow[]> =>
   tx.sql('select * from queues where project_id = ?1 order by name', [tx.project])
 
+export async function isPaused(tx: Tx, name: string): Promise<boolean> {
+  const rows = await tx.sql('select name from queues where project_id = ?1 and name = ?2 and paused_at is not null', [
+    tx.project,
+    name,
+  ])
+  return rows.length === 1
+}
+
 export async function addQueues(tx: Tx, names: readonly string[], now: number): Promise<void> {
   for (const name of names)
     await tx.sql('insert into queues (project_id, name, created_at) values (?1, ?2, ?3) on conflict do nothing', [
