@@ -60,12 +60,34 @@ function whyNoPlace(row: TaskRow, { standing, rows, world, now }: Played): strin
   return row.handler === RATED ? 'rate' : undefined
 }
 
-/** Of a program in which all has ended. */
-export function judge(played: Played): void {
+/**
+ * Of a program in which all has ended. `apart`: in this store a claim and a pause do not wait for each other, so what was just being
+ * claimed may begin after the pause was answered; docs/tasks.md says so.
+ */
+export function judge(played: Played, { apart }: { apart: boolean }): void {
   const { rows, world } = played
   const byId = new Map(rows.map((row) => [row.id, row]))
-  judgeStarts(world.history, byId, played)
+  judgeStarts(apart ? settledDown(world.history) : world.history, byId, played)
   for (const row of rows) judgeEnd(row, byId, played)
+}
+
+/** The history in which what closes something does so when everything is quiet for the first time after it. */
+function settledDown(history: readonly Event[]): Event[] {
+  const told: Event[] = []
+  let closing: Event[] = []
+  const opens = (event: Event, earlier: Event) =>
+    (event.type === 'queue resuming' && earlier.type === 'queue paused' && earlier.queue === event.queue) ||
+    (event.type === 'key resuming' && earlier.type === 'key paused' && earlier.key === event.key) ||
+    (event.type === 'enabling' && earlier.type === 'disabled' && earlier.handler === event.handler)
+  for (const event of history) {
+    if (event.type === 'queue paused' || event.type === 'key paused' || event.type === 'disabled') closing.push(event)
+    else {
+      if (event.type === 'quiet') told.push(...closing.splice(0))
+      closing = closing.filter((earlier) => !opens(event, earlier))
+      told.push(event)
+    }
+  }
+  return told
 }
 
 /** Nothing began that was not to begin then. */
