@@ -416,7 +416,7 @@ async function createPlayer(on: PlayOn) {
     while (schedules.length > 0) await acts.changeSchedule({ do: 'changeSchedule', to: 'delete' })
     for (let queue = 0; queue < QUEUES; queue++) {
       await acts.resumeQueue({ do: 'resumeQueue', queue })
-      await acts.limitQueue({ do: 'limitQueue', queue, to: null })
+      if (standing.limits.has(name(`q${queue}`))) await acts.limitQueue({ do: 'limitQueue', queue, to: null })
     }
     for (let key = 0; key < KEYS; key++) {
       await acts.resumeKey({ do: 'resumeKey', key })
@@ -428,7 +428,7 @@ async function createPlayer(on: PlayOn) {
       for (const go of [...world.hanging.values()]) go()
       await claim(20)
       while (claims.length > 0) await settle(0, 'completed')
-      await advance(20_000)
+      await advance(29_000)
     }
   }
 
