@@ -485,3 +485,33 @@ scenario(
     }
   },
 )
+
+scenario('starts of a rate that nobody used are not saved up while a queue is paused', async (on) => {
+  const { system, by, work } = on
+  const queue = 'saved'
+  await by.write((tx) => system.app.tasks.pauseQueue(tx, by.caller, queue, true))
+  const labels = ['s1', 's2', 's3', 's4', 's5', 's6']
+  const all = await by.submit(
+    ...labels.map((input) => ({ handler: 'test.rated', input, queue, concurrency_key: 'saver' })),
+  )
+  // Two a minute: after five minutes each of them has had its turn.
+  for (const left of [3, 2, 1, 0]) {
+    system.advance(30_000)
+    await until('one more has its place', async () => (await on.keyOf('saver'))?.waiting === left)
+  }
+  system.advance(180_000)
+  await by.write((tx) => system.app.tasks.resumeQueue(tx, by.caller, queue))
+  await until('two start', async () => work.started.length >= 2)
+  await until('the others wait again', async () => (await on.keyOf('saver'))?.waiting === 4)
+  assert.equal(work.started.length, 2)
+  system.advance(30_000)
+  await until('the third starts', async () => work.started.length >= 3)
+  for (const count of [4, 5, 6]) {
+    system.advance(30_000)
+    await until('the next starts', async () => work.started.length >= count)
+  }
+  for (const { id } of all) {
+    const done = await by.settled(id)
+    assert.deepEqual([done.state, done.attempt], ['completed', 1])
+  }
+})

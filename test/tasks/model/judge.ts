@@ -4,7 +4,7 @@ import type { TaskDetail } from '@writ/api'
 import type { TaskRow } from '../../../packages/server/src/kinds/task/store.ts'
 import type { Client } from '../../client.ts'
 import type { Played } from './play.ts'
-import { NARROW, OUTSIDE, RATED, SHORTEST_WAIT_MS, SINGLE } from './program.ts'
+import { NARROW, OUTSIDE, RATE, RATED, SHORTEST_WAIT_MS, SINGLE } from './program.ts'
 import { type Event, type Input, LATE_MS } from './world.ts'
 
 const isFinal = ({ state }: TaskRow) => state !== 'pending'
@@ -102,6 +102,9 @@ function judgeStarts(history: readonly Event[], byId: ReadonlyMap<string, TaskRo
   const loosest = new Map<string, number>()
   const keyBounds = new Map<string, number>()
   const ended = new Set<string>()
+  /** What is left of the starts of each key, and since when: the bucket of docs/tasks.md, and one that may have been taken before. */
+  const buckets = new Map<string, { left: number; at: number }>()
+  const counted = new Set<string>()
 
   for (const [seq, event] of history.entries()) {
     if (event.type === 'queue paused') paused.add(event.queue)
@@ -175,6 +178,13 @@ function judgeStarts(history: readonly Event[], byId: ReadonlyMap<string, TaskRo
     const key = row.concurrency_key
     if (key === null) return
     assert.ok((keysPaused.get(key) ?? 0) <= at, `${what} began while its key was paused`)
+    if (row.handler === RATED && !counted.has(`${run} ${attempt}`)) {
+      counted.add(`${run} ${attempt}`)
+      const before = buckets.get(key) ?? { left: RATE.limit + 1, at }
+      const left = Math.min(RATE.limit + 1, before.left + ((at - before.at) * RATE.limit) / RATE.periodMs) - 1
+      assert.ok(left > -0.1, `${what} began before the rate of its key allows it`)
+      buckets.set(key, { left, at })
+    }
     if (row.handler === SINGLE)
       assert.ok(
         countOf(running, (one) => one.concurrency_key === key && one.handler === SINGLE) <= (loosest.get(key) ?? 1),

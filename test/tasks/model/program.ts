@@ -44,8 +44,9 @@ export type Order =
 export const PLAIN = 'test.does'
 /** One under each key. */
 export const SINGLE = 'test.single'
-/** Two starts a minute under each key. */
+/** So many starts under each key. */
 export const RATED = 'test.rated'
+export const RATE = { limit: 2, periodMs: 60_000 }
 /** Two at once on this server. */
 export const NARROW = 'test.narrow'
 /** Workers outside of the server do it: the program itself, which may die. */

@@ -1,7 +1,7 @@
 /** What handlers of a program do, and the history of what happened, in its order. */
 import { type Handler, TaskError } from '../../../packages/server/src/kinds/task/index.ts'
 import { handlerOf } from '../dispatch.ts'
-import { type Act, NARROW, OUTSIDE, PLAIN, RATED, SINGLE, type Wish } from './program.ts'
+import { type Act, NARROW, OUTSIDE, PLAIN, RATE, RATED, SINGLE, type Wish } from './program.ts'
 
 /** What a task is given. */
 export interface Input {
@@ -157,7 +157,7 @@ export function createWorld(now: () => number): World {
     handlers: [
       handlerOf(PLAIN, run),
       handlerOf(SINGLE, run, { perKey: { concurrency: 1, rate: null } }),
-      handlerOf(RATED, run, { perKey: { concurrency: null, rate: { limit: 2, periodMs: 60_000 } } }),
+      handlerOf(RATED, run, { perKey: { concurrency: null, rate: RATE } }),
       handlerOf(NARROW, run, { concurrency: 2 }),
     ],
     history,

@@ -11,6 +11,7 @@ import { type AttemptLog, createAttemptLog, type TakenLines } from './attempt-lo
 import { type AtWork, type Children, requireHolder } from './child.ts'
 import { type Costs, createCosts } from './cost.ts'
 import { type Handlers, Suspended, type TaskContext, TaskError } from './handler.ts'
+import { findHeldBack } from './hold.ts'
 import type { HttpHandler, HttpHandlers } from './http/http-handlers.ts'
 import { announce } from './intent.ts'
 import { ended, endOf, failureOf, isAway, PAST_DEADLINE, refusalOf, resultOf, TIMED_OUT } from './outcome.ts'
@@ -18,8 +19,7 @@ import { readInput } from './payload.ts'
 import type { Payloads } from './sealed.ts'
 import { CANCELLED, type End, type Ending, settleTasks } from './settle.ts'
 import { createSteps } from './step.ts'
-import { isPaused, loadWork, type WorkRow } from './store.ts'
-import { findPaused } from './store-held.ts'
+import { isPaused, keyedAmong, loadWork, type WorkRow } from './store.ts'
 import { keepChunks, lastChunk, type NewChunk } from './store-log.ts'
 
 /** An attempt that is over, whatever comes of it. */
@@ -218,8 +218,7 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
 
   async function closedTo(tx: Tx, { lease, row }: Work): Promise<'back' | 'hold' | null> {
     if (on.off(lease.project).includes(row.handler) || (await isPaused(tx, row.queue))) return 'back'
-    const key = row.concurrency_key
-    return key !== null && (await findPaused(tx, [key], clock.now())).has(key) ? 'hold' : null
+    return row.concurrency_key !== null && (await findHeldBack(tx, [row.id], clock.now())).size > 0 ? 'hold' : null
   }
 
   function start(work: Work): void {
@@ -544,16 +543,14 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
       )
       const strange = new Set([...rows.values()].map((row) => row.handler).filter((name) => !handlers.find(name)))
       const http = strange.size > 0 ? await on.http.find(tx, [...strange]) : undefined
-      const keys = new Set([...rows.values()].flatMap((row) => row.concurrency_key ?? []))
-      const paused = keys.size > 0 ? await findPaused(tx, [...keys], clock.now()) : undefined
+      const heldBack = await findHeldBack(tx, keyedAmong(rows.values()), clock.now())
       return () => {
         for (const lease of leases) {
           const row = rows.get(lease.runId)
           if (!row || isFinal(row.state)) throw new Error(`queued task ${lease.runId} is ${row?.state ?? 'gone'}`)
           const work = hold(lease, row, http?.get(row.handler))
           if (stopped) end(work, { next: 'back', lease, row })
-          else if (row.concurrency_key !== null && paused?.has(row.concurrency_key))
-            end(work, { next: 'hold', lease, row })
+          else if (heldBack.has(row.id)) end(work, { next: 'hold', lease, row })
           else begin(work)
         }
       }

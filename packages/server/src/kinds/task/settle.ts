@@ -56,7 +56,7 @@ export type End = { readonly rest?: NewChunk | undefined; readonly costs?: reado
       readonly runAt: number
     }
   | { readonly next: 'back'; readonly lease: Lease; readonly row: store.WorkRow }
-  /** Its key was paused before it began. */
+  /** Its key was paused before it began, or gives it no start now. */
   | { readonly next: 'hold'; readonly lease: Lease; readonly row: store.WorkRow }
   /** It goes on, from its first line and with its steps done, when these have ended. */
   | {

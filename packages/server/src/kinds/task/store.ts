@@ -279,6 +279,10 @@ export async function loadWork(tx: Tx, ids: readonly string[]): Promise<Map<stri
   return new Map(rows.map((row) => [row.id, row]))
 }
 
+/** Those under a concurrency key. */
+export const keyedAmong = (rows: Iterable<WorkRow>): string[] =>
+  [...rows].flatMap((row) => (row.concurrency_key === null ? [] : [row.id]))
+
 /** The queue ?2 itself, and the places of workers beside it. */
 const OF_QUEUE = '(queue = ?2 or substr(queue, 1, length(?3)) = ?3)'
 
