@@ -262,6 +262,12 @@ export async function judgeViews(admin: Client, played: Played): Promise<void> {
   const { rows, world } = played
   const dead = new Set((await admin.get<{ id: string }[]>('/dead-letters?limit=1000')).body.map(({ id }) => id))
   const listed = new Map((await admin.get<TaskDetail[]>('/tasks?limit=1000')).body.map((task) => [task.id, task]))
+  for (const [queue, all] of Map.groupBy(rows, (row) => row.queue))
+    for (const state of ['completed', 'failed', 'timeout', 'cancelled', 'pending', 'running']) {
+      const { headers } = await admin.get(`/tasks?queue=${queue}&state=${state}&limit=1`)
+      const count = all.filter((row) => row.state === state).length
+      assert.equal(Number(headers.get('x-total-count')), count, `${state} of ${queue} are counted`)
+    }
   for (const row of rows) {
     if (row.handler === 'system.ping') continue
     const { body: task } = await admin.get<TaskDetail>(`/tasks/${row.id}`)

@@ -43,6 +43,7 @@ export async function openTable(store: Store): Promise<Table> {
     async play(orders, tell) {
       world.clear()
       const prefix = `${run}-${programs++}`
+      const before = await settledSoFar(system!)
       const played = await play(
         {
           system: system!,
@@ -57,6 +58,13 @@ export async function openTable(store: Store): Promise<Table> {
       judge(played, { apart: store.endsWith('postgres') })
       await judgeViews(system!.admin, played)
       await leftOver(system!)
+      // Counted since the process began.
+      if (!world.history.some(({ type }) => type === 'restarted'))
+        assert.deepEqual(
+          await settledSoFar(system!),
+          played.rows.reduce((all, { state }) => all.set(state, (all.get(state) ?? 0) + 1), before),
+          'each end is counted once',
+        )
       await system!.check()
     },
     async [Symbol.asyncDispose]() {
@@ -66,10 +74,24 @@ export async function openTable(store: Store): Promise<Table> {
   }
 }
 
+let losses = 0
+
+/** Somebody empties it, or it dies and comes back with nothing. */
 async function emptied(redis: RedisServer): Promise<void> {
+  if (losses++ % 2 === 1) {
+    await redis.kill9()
+    return redis.restart({ empty: true })
+  }
   const operator = new Redis(redis.url)
   await operator.flushall()
   await operator.quit()
+}
+
+/** How many tasks the metrics say have ended so. */
+async function settledSoFar({ admin }: TestSystem): Promise<Map<string, number>> {
+  const { body } = await admin.get<string>('//metrics')
+  const lines = body.matchAll(/^writ_runs_settled_total\{kind="task",outcome="(\w+)"\} ([0-9]+)$/gm)
+  return new Map([...lines].map(([, state, count]) => [state!, Number(count)]))
 }
 
 /** Of tasks that have all ended nothing is left but their rows. */
