@@ -551,6 +551,8 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
           const work = hold(lease, row, http?.get(row.handler))
           if (stopped) end(work, { next: 'back', lease, row })
           else if (heldBack.has(row.id)) end(work, { next: 'hold', lease, row })
+          // It was asked for before its handler was disabled: a claim takes a moment.
+          else if (on.off(lease.project).includes(row.handler)) end(work, { next: 'back', lease, row })
           else begin(work)
         }
       }
