@@ -47,5 +47,19 @@ for (const backend of backends()) {
       ...of('proof', { [state]: 1, cancelled: 1 }),
       ...of('task', { completed: 1, cancelled: 1 }),
     })
+
+    // One whose deadline passes while its queue is paused takes along what depends on it; what comes after that ends where it is accepted.
+    const queue = 'held'
+    ok(await admin.post(`/queues/${queue}/pause`, { create: true }))
+    const dispatch = async (more: object) =>
+      ok(await admin.post<Task>('/tasks', { handler: 'system.ping', queue, ...more }), 201)
+    const late = await dispatch({ deadline_at: new Date(system.now() + 500).toISOString() })
+    const along = await dispatch({ depends_on: [late.number] })
+    for (const { number } of [late, along]) ok(await admin.get<Task>(`/tasks/${number}/wait`))
+    await dispatch({ depends_on: [along.number] })
+    assert.deepEqual(await settled(system), {
+      ...of('proof', { [state]: 1, cancelled: 1 }),
+      ...of('task', { completed: 1, timeout: 1, cancelled: 3 }),
+    })
   })
 }

@@ -127,6 +127,16 @@ for (const backend of backends()) {
   })
 }
 
+test('WRIT_OIDC_USERNAME_CLAIM names the claim by which an account is found, and no other is', async () => {
+  await using system = await TestSystem.start(settings({ WRIT_OIDC_USERNAME_CLAIM: 'employee_id' }))
+  const browser = openBrowser(system)
+  const claims = { sub: 'c-1', preferred_username: 'employee', employee_id: 'bob' }
+  assert.equal((await browser.logIn({ claims })).status, 302)
+  assert.equal(((await (await browser.visit(browser.api('/auth/me'))).json()) as Me).username, 'bob')
+  const other = await openBrowser(system).logIn({ claims: { sub: 'c-2', preferred_username: 'employee' } })
+  assert.equal(other.status, 401)
+})
+
 test('who the provider does not prove, or nobody here is, gets no session', async (t) => {
   await using system = await TestSystem.start(settings())
   const bob = { sub: 'c-1', preferred_username: 'bob' }

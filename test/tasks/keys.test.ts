@@ -40,6 +40,7 @@ function handlers() {
       gate('test.two', { perKey: { concurrency: 2, rate: null } }),
       gate('test.single', { perKey: { concurrency: 1, rate: null } }),
       handlerOf('test.rated', note, { perKey: { concurrency: null, rate: { limit: 2, periodMs: 60_000 } } }),
+      gate('test.narrow', { concurrency: 1 }),
       handlerOf('test.echo', note),
       handlerOf(
         'test.flaky',
@@ -433,5 +434,84 @@ scenario('a key is in whatever language its customer is, and one that cannot be 
   for (const bad of ['', 'a\nb', 'a\u200bb', 'a\u202eb', '\ud800']) {
     const refused = await system.admin.post('/tasks', { handler: 'test.echo', input: 1, concurrency_key: bad })
     assert.equal(refused.status, 422, JSON.stringify(bad))
+  }
+})
+
+scenario(
+  'what a server has taken and has no room for yet does not begin while it is paused or disabled',
+  async (on) => {
+    const { system, by, work } = on
+    const { admin } = system
+    const queue = 'roomy'
+    const key = 'customer of a narrow handler'
+    const ways = [
+      {
+        close: () => admin.post(`/queues/${queue}/pause`),
+        open: () => admin.post(`/queues/${queue}/resume`),
+        waits: 'queue',
+      },
+      {
+        close: () => admin.post('/handlers/test.narrow/disable'),
+        open: () => admin.post('/handlers/test.narrow/enable'),
+        waits: 'handler',
+      },
+      {
+        close: () => by.write((tx) => system.app.tasks.pauseKey(tx, by.caller, key, system.now() + 60_000)),
+        open: () => by.write((tx) => system.app.tasks.resumeKey(tx, by.caller, key)),
+        waits: 'concurrency_key',
+      },
+    ]
+    for (const { close, open, waits } of ways) {
+      const [first, second] = await by.submit(
+        ...['first', 'second'].map((input) => ({
+          handler: 'test.narrow',
+          input: `${input} for ${waits}`,
+          queue,
+          concurrency_key: key,
+        })),
+      )
+      await until('one runs, the other is taken', async () => (await by.find(second!.id)).state === 'running')
+      await until('one runs', async () => work.running.has(`first for ${waits}`))
+      await close()
+      work.letGo(`first for ${waits}`)
+      assert.equal((await by.settled(first!.id)).state, 'completed')
+      await until('the other is back', async () => (await by.find(second!.id)).waiting_for === waits)
+      assert.equal(work.running.size, 0)
+      await open()
+      await until('it runs', async () => work.running.has(`second for ${waits}`))
+      work.letGo(`second for ${waits}`)
+      const done = await by.settled(second!.id)
+      assert.deepEqual([done.state, done.attempt, done.attempts.length], ['completed', 1, 1])
+    }
+  },
+)
+
+scenario('starts of a rate that nobody used are not saved up while a queue is paused', async (on) => {
+  const { system, by, work } = on
+  const queue = 'saved'
+  await by.write((tx) => system.app.tasks.pauseQueue(tx, by.caller, queue, true))
+  const labels = ['s1', 's2', 's3', 's4', 's5', 's6']
+  const all = await by.submit(
+    ...labels.map((input) => ({ handler: 'test.rated', input, queue, concurrency_key: 'saver' })),
+  )
+  // Two a minute: after five minutes each of them has had its turn.
+  for (const left of [3, 2, 1, 0]) {
+    system.advance(30_000)
+    await until('one more has its place', async () => (await on.keyOf('saver'))?.waiting === left)
+  }
+  system.advance(180_000)
+  await by.write((tx) => system.app.tasks.resumeQueue(tx, by.caller, queue))
+  await until('two start', async () => work.started.length >= 2)
+  await until('the others wait again', async () => (await on.keyOf('saver'))?.waiting === 4)
+  assert.equal(work.started.length, 2)
+  system.advance(30_000)
+  await until('the third starts', async () => work.started.length >= 3)
+  for (const count of [4, 5, 6]) {
+    system.advance(30_000)
+    await until('the next starts', async () => work.started.length >= count)
+  }
+  for (const { id } of all) {
+    const done = await by.settled(id)
+    assert.deepEqual([done.state, done.attempt], ['completed', 1])
   }
 })

@@ -10,6 +10,7 @@ import { type Dispatcher, dispatcherOf, handlerOf } from './dispatch.ts'
 function handlers() {
   const ran: string[] = []
   const open = new Map<string, () => void>()
+  const broken = new Set<string>()
   const note = (label: unknown) => void ran.push(String(label))
   const waits: Handler['run'] = async (input, ctx) => {
     note(input)
@@ -32,6 +33,11 @@ function handlers() {
         throw new Error('it cannot be done')
       }),
       handlerOf('test.waits', waits),
+      handlerOf('test.breaks', async (input) => {
+        if (broken.has(String(input))) return input
+        broken.add(String(input))
+        throw new Error('it cannot be done yet')
+      }),
       handlerOf(
         'test.parent',
         async (input, ctx) => {
@@ -580,4 +586,64 @@ scenario('a dead letter is not replayed while its unique key is another’s, or 
   const again = await replay()
   assert.equal(again.status, 201)
   assert.equal((await by.settled(again.body.id)).replays_run_id, dead.id)
+})
+
+scenario('of many what may be replayed is, and the answer says why the others were not', async ({ system, by }) => {
+  type Passed = { error_code: string; handler: string | null; count: number; first: { number: number }[] }
+  type Answer = { replayed: { replays_run_id: string }[]; not_replayed: Passed[]; left: number }
+  const queue = 'many'
+  const key = { unique_key: 'one of many' }
+  const dead = async (handler: string, input: string, more: object = {}) =>
+    by.settled((await by.dispatch(handler, input, { queue, ...more })).id)
+  const off = [await dead('test.fails', 'a'), await dead('test.fails', 'b')]
+  const busy = await dead('test.breaks', 'c', key)
+  const rest = [await dead('test.breaks', 'd'), await dead('test.breaks', 'e')]
+  await by.dispatch('test.echo', 'lives', { ...key, run_at: '2999-01-01T00:00:00Z' })
+  assert.equal((await system.admin.post('/handlers/test.fails/disable')).status, 200)
+  const shown = ({ body: { replayed, not_replayed, left } }: { body: Answer }) => ({
+    replayed: replayed.map((one) => one.replays_run_id),
+    passed: not_replayed.map((one) => [
+      one.error_code,
+      one.handler,
+      one.count,
+      ...one.first.map(({ number }) => number),
+    ]),
+    left,
+  })
+  const passed = [
+    ['HANDLER_DISABLED', 'test.fails', 2, off[0]!.number, off[1]!.number],
+    ['TASK_DUPLICATE', null, 1, busy.number],
+  ]
+  // The oldest of them cannot be, and take none of the room.
+  const replay = (limit: number) => system.admin.post<Answer>('/dead-letters/replay', { queue, limit })
+  assert.deepEqual(shown(await replay(1)), { replayed: [rest[0]!.id], passed, left: 4 })
+  assert.deepEqual(shown(await replay(9)), { replayed: [rest[1]!.id], passed, left: 3 })
+  const again = await system.admin.post<Answer>('/tasks/replay', { queue, state: 'failed', limit: 9 })
+  assert.equal(again.status, 200, JSON.stringify(again.body))
+  assert.deepEqual(shown(again).passed, passed)
+  const states = shown(again).replayed.slice(0, 2)
+  assert.deepEqual(states, [rest[0]!.id, rest[1]!.id])
+  assert.equal((await system.admin.post('/handlers/test.fails/enable')).status, 200)
+  assert.deepEqual(shown(await replay(2)).replayed, [off[0]!.id, off[1]!.id])
+})
+
+scenario('a task says that it waits for its paused queue, or for its disabled handler', async ({ system, by }) => {
+  const queue = 'waited'
+  const { admin } = system
+  const pause = await admin.post(`/queues/${queue}/pause`, { create: true })
+  assert.equal(pause.status, 200)
+  const { id } = await by.dispatch('test.echo', 'held', { queue })
+  const told = async () => {
+    const listed = (await admin.get<{ waiting_for: string }[]>(`/tasks?queue=${queue}`)).body[0]!.waiting_for
+    const { waiting_for } = await by.find(id)
+    assert.equal(listed, waiting_for)
+    return waiting_for
+  }
+  assert.equal(await told(), 'queue')
+  assert.equal((await admin.post('/handlers/test.echo/disable')).status, 200)
+  assert.equal(await told(), 'handler')
+  assert.equal((await admin.post(`/queues/${queue}/resume`)).status, 200)
+  assert.equal(await told(), 'handler')
+  assert.equal((await admin.post('/handlers/test.echo/enable')).status, 200)
+  assert.equal((await by.settled(id)).waiting_for, null)
 })

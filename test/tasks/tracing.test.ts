@@ -18,20 +18,29 @@ interface Span {
   status?: { code?: number; message?: string }
 }
 
+interface ResourceSpans {
+  resource: { attributes: { key: string; value: { stringValue: string } }[] }
+  scopeSpans: { spans: Span[] }[]
+}
+
 /** A collector that takes OTLP over HTTP as JSON. */
 async function startCollector() {
   const spans: Span[] = []
+  const services = new Set<string>()
   const server = createServer(async (request, response) => {
     let body = ''
     for await (const chunk of request) body += chunk
     assert.deepEqual([request.url, request.headers['x-tenant']], ['/v1/traces', 'plant A'])
-    const { resourceSpans } = JSON.parse(body) as { resourceSpans: { scopeSpans: { spans: Span[] }[] }[] }
+    const { resourceSpans } = JSON.parse(body) as { resourceSpans: ResourceSpans[] }
+    for (const { resource } of resourceSpans)
+      for (const { key, value } of resource.attributes) if (key === 'service.name') services.add(value.stringValue)
     spans.push(...resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap((scope) => scope.spans)))
     response.setHeader('content-type', 'application/json').end('{}')
   })
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
   return {
     spans,
+    services,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     close: () => {
       server.closeAllConnections()
@@ -46,7 +55,11 @@ test('one trace goes from the request over the attempt to what the task calls an
   receiver.answer = ({ path }) => ({ status: path === '/fails' ? 500 : 200 })
   try {
     await using sys = await TestSystem.start({
-      env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_EXPORTER_OTLP_HEADERS: 'x-tenant=plant%20A' },
+      env: {
+        OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+        OTEL_EXPORTER_OTLP_HEADERS: 'x-tenant=plant%20A',
+        OTEL_SERVICE_NAME: 'writ of plant A',
+      },
     })
     await (await fetch(`${sys.base}/readyz`)).text()
     const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
@@ -69,6 +82,7 @@ test('one trace goes from the request over the attempt to what the task calls an
       assert.match(String(headers.traceparent), new RegExp(`^00-${trace}-[0-9a-f]{16}-01$`))
     const mine = () => collector.spans.filter((span) => span.traceId === trace)
     await until('the spans were sent', async () => mine().length >= 4)
+    assert.deepEqual([...collector.services], ['writ of plant A'])
     // A probe that came before all of it is no span.
     assert.deepEqual(
       collector.spans.filter(({ name }) => name.includes('readyz')),

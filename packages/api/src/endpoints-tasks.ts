@@ -215,13 +215,14 @@ export const tasksApi = {
     access: 'member',
     tag: 'tasks',
     status: 200,
-    errors: ['TASKS_UNFILTERED', 'TASK_UNKNOWN_HANDLER', 'HANDLER_DISABLED'],
+    errors: ['TASKS_UNFILTERED'],
     summary: 'Replay tasks',
     description:
-      'Up to `limit` of those that the filter takes and that ended so, oldest first: each as a new task, which names the old one. Dead letters among them leave their list. What has the unique key of a task that has not ended is left out. An empty filter, a state alone, is refused.',
+      'Up to `limit` of those that the filter takes and that ended so, oldest first: each as a new task, which names the old one. Dead letters among them leave their list. What cannot be replayed now, because its handler is disabled or gone or another task has its unique key, is passed over and stands in `not_replayed`. An empty filter, a state alone, is refused.',
     body: t.ReplayTasks,
     reply: Type.Object({
       replayed: Type.Array(Type.Object({ ...t.Submitted.properties, replays_run_id: s.Id })),
+      not_replayed: Type.Array(t.NotReplayed),
     }),
     example: { state: 'failed', handler: 'system.ping', limit: 100 },
   }),
@@ -435,13 +436,14 @@ export const deadLettersApi = {
     access: 'member',
     tag: 'dead letters',
     status: 200,
-    errors: ['DEAD_LETTERS_UNFILTERED', 'TASK_UNKNOWN_HANDLER', 'HANDLER_DISABLED'],
+    errors: ['DEAD_LETTERS_UNFILTERED'],
     summary: 'Replay dead letters',
     description:
-      'Up to `limit` of those that the filter takes, oldest first. What has the unique key of a task that has not ended stays a dead letter. An empty filter is refused.',
+      'Up to `limit` of those that the filter takes, oldest first. What cannot be replayed now, because its handler is disabled or gone or another task has its unique key, stays a dead letter, keeps no other back, and stands in `not_replayed`. `left` are those that the filter still takes. An empty filter is refused.',
     body: t.ReplayDead,
     reply: Type.Object({
       replayed: Type.Array(Type.Object({ ...t.Submitted.properties, replays_run_id: s.Id })),
+      not_replayed: Type.Array(t.NotReplayed),
       left: Type.Integer(),
     }),
     example: { handler: 'system.ping', limit: 100 },

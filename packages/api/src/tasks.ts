@@ -170,11 +170,11 @@ export const Task = Type.Object({
   depends_on_policy: nullable(Type.Unsafe<'cancel' | 'run'>({ type: 'string', enum: ['cancel', 'run'] })),
   parent_run_id: nullable(Id),
   waiting_for: nullable(
-    Type.Unsafe<'dependencies' | 'time' | 'concurrency_key'>({
+    Type.Unsafe<'dependencies' | 'time' | 'concurrency_key' | 'queue' | 'handler'>({
       type: 'string',
-      enum: ['dependencies', 'time', 'concurrency_key'],
+      enum: ['dependencies', 'time', 'concurrency_key', 'queue', 'handler'],
       description:
-        'what it waits for first: the end of other tasks, its time (`run_at`), a place under its key; null when a worker has it or may take it',
+        'what it waits for first: the end of other tasks, its time (`run_at`), a place under its key, its paused queue, its disabled handler; null when a worker has it or may take it',
     }),
   ),
   tags: Type.Array(Type.String()),
@@ -357,6 +357,22 @@ export const ReplayDead = command({
   ...deadChoice,
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 100 })),
 })
+
+/** Tasks that a filter took and that were not replayed. */
+export const NotReplayed = Type.Object({
+  error_code: Type.Unsafe<'HANDLER_DISABLED' | 'TASK_UNKNOWN_HANDLER' | 'TASK_DUPLICATE'>({
+    type: 'string',
+    enum: ['HANDLER_DISABLED', 'TASK_UNKNOWN_HANDLER', 'TASK_DUPLICATE'],
+    description: 'why: as the replay of each would have been refused',
+  }),
+  handler: nullable(Type.String({ description: 'that is disabled or gone; null: it is not about one handler' })),
+  count: Type.Integer({
+    description:
+      'of a handler, all that the filter takes; of unique keys that others have, those that were passed over on the way',
+  }),
+  first: Type.Array(Type.Object({ id: Id, number: Type.Integer() }), { description: 'the oldest, up to 10' }),
+})
+export type NotReplayed = Static<typeof NotReplayed>
 
 const choiceOf = <const T extends readonly string[]>(values: T) =>
   Type.Unsafe<T[number]>({ type: 'string', enum: values })

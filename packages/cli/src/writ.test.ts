@@ -710,7 +710,7 @@ test('tasks that ended so are replayed by a filter, at most a thousand in a call
   const { writ, asked } = await openCommandLine(t, ({ url }) =>
     url.endsWith('/preview')
       ? { json: { count: 1_500, more: false } }
-      : { json: { replayed: [{ id, number: 9, replays_run_id: id }] } },
+      : { json: { replayed: [{ id, number: 9, replays_run_id: id }], not_replayed: [] } },
   )
   const line = ['task', 'replay', '-s', 'failed', '--error', 'HTTP_500', '--until', '2026-11-01']
   assert.match((await writ(line)).out, /Would be replayed +1500\nNext +--yes replays the oldest 1000/)
@@ -794,7 +794,7 @@ test('an option that says nothing without another names it', async (t) => {
 test('who names dead letters hears of those that are none', async (t) => {
   const again = { id, number: 91, duplicate: false, replays_run_id: id }
   const { writ } = await openCommandLine(t, ({ url }) =>
-    url.endsWith('/purge') ? { json: { purged: 1 } } : { json: { replayed: [again], left: 0 } },
+    url.endsWith('/purge') ? { json: { purged: 1 } } : { json: { replayed: [again], not_replayed: [], left: 0 } },
   )
   const all = await writ(['dlq', 'replay', '90'])
   assert.deepEqual([all.code, all.err, all.out.trim()], [0, '', 'Replayed  1'])
@@ -805,14 +805,17 @@ test('who names dead letters hears of those that are none', async (t) => {
   assert.equal((await writ(['dlq', 'replay', '--queue', 'mail', '--yes'])).code, 0)
   const purged = await writ(['dlq', 'purge', '90', '91', '--yes'])
   assert.deepEqual([purged.code, purged.out.trim()], [1, 'Purged  1'])
-  const { writ: held } = await openCommandLine(t, () => ({ json: { replayed: [again], left: 1 } }))
+  const busy = { error_code: 'TASK_DUPLICATE', handler: null, count: 1, first: [{ id, number: 90 }] }
+  const { writ: held } = await openCommandLine(t, () => ({
+    json: { replayed: [again], not_replayed: [busy], left: 1 },
+  }))
   const stays = await held(['dlq', 'replay', '90', '91'])
   assert.deepEqual(
     [stays.code, stays.out.split('\n')[1]],
-    [1, 'Left      1; another task with the same unique key has not ended'],
+    [1, 'Left      1; 1, because another task with the same unique key has not ended (#90)'],
   )
   assert.match(stays.err, /^writ: Of those that were named, 1 stayed as they are/)
-  const { writ: other } = await openCommandLine(t, () => ({ json: { replayed: [], left: 0 } }))
+  const { writ: other } = await openCommandLine(t, () => ({ json: { replayed: [], not_replayed: [], left: 0 } }))
   assert.match((await other(['dlq', 'replay', '90'])).err, /^writ: Task 90 is not among the dead letters/)
 })
 

@@ -1,11 +1,11 @@
-import type { Task } from '@writ/api'
+import type { NotReplayed, Task } from '@writ/api'
 import type { Command } from 'commander'
 import { type App, refOf } from '../app.ts'
 import { Failure } from '../failure.ts'
 import { allOption, type ListOptions, limitOption, listSome, sayCount } from '../listing.ts'
 import type { Column } from '../table.ts'
 import { timeText } from '../text.ts'
-import { AT_ONCE, nextOf } from './many-tasks.ts'
+import { AT_ONCE, nextOf, notReplayedText } from './many-tasks.ts'
 import { showTask, taskColumns } from './show-task.ts'
 import { timeOf } from './ticket.ts'
 
@@ -50,12 +50,18 @@ function mustBeAll(refs: readonly string[], done: number): void {
   })
 }
 
-const SAME_KEY = 'another task with the same unique key has not ended'
-
 /** What stays of those that were asked for, and why. */
-function leftOf({ replayed, left }: { replayed: readonly unknown[]; left: number }): string | null {
+function leftOf({ replayed, not_replayed, left }: Replayed): string | null {
   if (left === 0) return null
-  return `${left}; ${replayed.length + left <= AT_ONCE ? SAME_KEY : `at most ${AT_ONCE} are replayed at a time`}`
+  const why = not_replayed.map(notReplayedText)
+  const atMost = replayed.length === AT_ONCE ? [`at most ${AT_ONCE} are replayed at a time`] : []
+  return [String(left), ...why, ...atMost].join('; ')
+}
+
+interface Replayed {
+  readonly replayed: readonly unknown[]
+  readonly not_replayed: readonly NotReplayed[]
+  readonly left: number
 }
 
 export function addDeadLetterCommands(program: Command, app: App): void {
@@ -108,9 +114,10 @@ Examples:
         done.replayed.map(({ number }) => number).join('\n'),
       )
       if (done.left > 0 && refs.length > 0 && refs.length <= AT_ONCE)
-        throw new Failure(`Of those that were named, ${done.left} stayed as they are: ${SAME_KEY}.`, {
-          code: 'TASK_DUPLICATE',
-        })
+        throw new Failure(
+          `Of those that were named, ${done.left} stayed as they are: ${done.not_replayed.map(notReplayedText).join('; ')}.`,
+          { code: done.not_replayed[0]?.error_code ?? 'TASK_DUPLICATE' },
+        )
       if (done.left === 0) mustBeAll(refs, done.replayed.length)
     })
   withDeadFilter(dlq.command('purge [tasks...]').description('Take dead letters off the list; their record stays'))

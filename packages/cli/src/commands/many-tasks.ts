@@ -1,4 +1,4 @@
-import type { CancelTasks, ReplayTasks } from '@writ/api'
+import type { CancelTasks, NotReplayed, ReplayTasks } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { type Command, Option } from 'commander'
 import { type App, refOf } from '../app.ts'
@@ -82,13 +82,14 @@ export function addManyTaskCommands(task: Command, app: App): void {
       const { count, more } = await client.tasks.preview({ body })
       if (!o.yes) return sayCount(app, 'Would be replayed', count, nextOf(count, more, AT_ONCE))
       // Not again for the rest: a replay stays among those that ended so, and would be taken a second time.
-      const { replayed } = await client.tasks.replayMany({
+      const { replayed, not_replayed } = await client.tasks.replayMany({
         body: { ...body, limit: Math.max(1, Math.min(AT_ONCE, count)) },
       })
       app.out().item(
-        { replayed },
+        { replayed, not_replayed },
         [
           ['Replayed', replayed.length],
+          ['Not replayed', not_replayed.map(notReplayedText).join('; ') || null],
           ['Left', more || count > AT_ONCE ? `the newest; at most ${AT_ONCE} are replayed at a time` : null],
         ],
         replayed.map(({ number }) => number).join('\n'),
@@ -143,6 +144,16 @@ function bounded(app: App, choice: ReturnType<typeof choiceOf>, ask = 'say which
   if (Object.keys(choice).length === 0)
     throw usage(`${ask} by --handler, --queue, --tag, --error, --concurrency-key, --cost, --since or --until`)
   return { created_before: app.terminal.now().toISOString(), ...choice }
+}
+
+/** Why some were passed over, and the oldest of them. */
+export function notReplayedText({ error_code, handler, count, first }: NotReplayed): string {
+  const which = `${first.map(({ number }) => `#${number}`).join(' ')}${count > first.length ? ' ...' : ''}`
+  const why =
+    error_code === 'TASK_DUPLICATE'
+      ? 'another task with the same unique key has not ended'
+      : `handler ${handler} is ${error_code === 'HANDLER_DISABLED' ? 'disabled' : 'not there any more'}`
+  return `${count}, because ${why} (${which})`
 }
 
 /** What to say next after a count; `most` is how many --yes takes, if not all. */

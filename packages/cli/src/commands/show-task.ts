@@ -21,7 +21,13 @@ export const taskColumns: Column<Task>[] = [
   { head: 'DISPATCHED', value: (t) => timeText(t.created_at) },
 ]
 
-const waits = { dependencies: 'other tasks', time: 'its time', concurrency_key: 'its key' } as const
+const waits = {
+  dependencies: 'other tasks',
+  time: 'its time',
+  concurrency_key: 'its key',
+  queue: 'its queue, which is paused',
+  handler: 'its handler, which is disabled',
+} as const
 
 export const taskFields = (t: Task): Field[] => [
   ['Task', `#${t.number}  ${t.handler}`, 'bold'],

@@ -1,6 +1,6 @@
 import { Button } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import type { DeadFilter, Task } from '@writ/api'
+import type { DeadFilter, NotReplayed, Task } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
@@ -16,6 +16,7 @@ import { Search } from '../parts/search.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 import { ReplayOne } from '../parts/task-acts.tsx'
 import { instantOf, TimeFilters, useTaskColumns, WhatFilters } from '../parts/task-bits.tsx'
+import { useNotReplayed } from '../parts/task-many.tsx'
 
 /** As many as one call replays at most. */
 const REPLAY_AT_ONCE = 1_000
@@ -29,6 +30,7 @@ export function DeadLetters() {
   const [one, setOne] = useState<Task | null>(null)
   const [asking, setAsking] = useState<{ act: 'replay' | 'purge'; filter: DeadFilter } | null>(null)
   const [said, setSaid] = useState<string | null>(null)
+  const sayPassed = useNotReplayed()
   const base = useTaskColumns({ title: t('dead.died'), at: (row) => row.dead_at })
   const query: Record<string, string> = Object.fromEntries(
     Object.entries({
@@ -128,11 +130,14 @@ export function DeadLetters() {
           act={asking.act}
           filter={asking.filter}
           close={() => setAsking(null)}
-          said={(done, left) =>
+          said={(done, left, passed) =>
             setSaid(
               asking.act === 'purge'
                 ? t('dead.purged', { count: done })
-                : t('dead.replayed', { done: count(done, i18n.language), left: count(left, i18n.language) }),
+                : [
+                    t('dead.replayed', { done: count(done, i18n.language), left: count(left, i18n.language) }),
+                    ...passed.map(sayPassed),
+                  ].join(' '),
             )
           }
         />
@@ -142,17 +147,19 @@ export function DeadLetters() {
 }
 
 /** Replays what the filter takes, a thousand at a time, and no more than were counted. Stopped in between, some were replayed and left the list. */
-async function replayAll(client: Client, filter: DeadFilter, most: number): Promise<{ done: number; left: number }> {
+async function replayAll(client: Client, filter: DeadFilter, most: number) {
   let done = 0
   let left = most
+  let passed: readonly NotReplayed[] = []
   while (done < most && left > 0) {
     const limit = Math.min(REPLAY_AT_ONCE, most - done)
     const answer = await client.deadLetters.replayMany({ body: { ...filter, limit } })
+    left = answer.left
+    passed = answer.not_replayed
     if (answer.replayed.length === 0) break
     done += answer.replayed.length
-    left = answer.left
   }
-  return { done, left }
+  return { done, left, passed }
 }
 
 /** Says how many and which, before any of them is touched. */
@@ -160,7 +167,7 @@ function AskMany(props: {
   act: 'replay' | 'purge'
   filter: DeadFilter
   close: () => void
-  said: (done: number, left: number) => void
+  said: (done: number, left: number, passed: readonly NotReplayed[]) => void
 }) {
   const { act, filter, close, said } = props
   const { client, project } = useSession()
@@ -182,10 +189,10 @@ function AskMany(props: {
       verb={title}
       ready={found !== undefined && found > 0}
       act={async () => {
-        if (act === 'purge') said((await client.deadLetters.purge({ body: filter })).purged, 0)
+        if (act === 'purge') said((await client.deadLetters.purge({ body: filter })).purged, 0, [])
         else {
-          const { done, left } = await replayAll(client, filter, found ?? 0)
-          said(done, left)
+          const { done, left, passed } = await replayAll(client, filter, found ?? 0)
+          said(done, left, passed)
         }
         for (const name of ['dead-letters', 'tasks', 'waiting', 'queues'])
           void queries.invalidateQueries({ queryKey: [project, name] })

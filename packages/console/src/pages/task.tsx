@@ -88,6 +88,7 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
             </p>
           )}
           {isDead && <p className="dimmed small lead">{t('task.deadText')}</p>}
+          {task.waiting_for !== null && <p className="dimmed small lead">{t(`task.waits_${task.waiting_for}`)}</p>}
           {task.cancel_requested_at !== null && task.completed_at === null && (
             <p className="dimmed small lead">{t('task.stopping')}</p>
           )}

@@ -1,4 +1,4 @@
-import type { CancelTasks, CountTasks, ReplayTasks } from '@writ/api'
+import type { CancelTasks, CountTasks, NotReplayed, ReplayTasks } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { useTranslation } from 'react-i18next'
 import { count } from '../app/format.ts'
@@ -39,6 +39,17 @@ async function cancelAll(client: Client, choice: TaskChoice, most: number, reaso
   return { cancelled, stopping }
 }
 
+/** Why some were passed over, and the oldest of them. */
+export function useNotReplayed(): (one: NotReplayed) => string {
+  const { t, i18n } = useTranslation()
+  return ({ error_code, handler, count: all, first }) =>
+    t(`many.notReplayed_${error_code}`, {
+      count: all,
+      handler: handler ?? '',
+      which: `${first.map(({ number }) => `#${count(number, i18n.language)}`).join(' ')}${all > first.length ? ' …' : ''}`,
+    })
+}
+
 /** Asks before many tasks are cancelled or replayed. */
 export function AskTasks(props: {
   act: 'cancel' | 'replay'
@@ -50,6 +61,7 @@ export function AskTasks(props: {
   const { client } = useSession()
   const { t, i18n } = useTranslation()
   const number = (value: number) => count(value, i18n.language)
+  const say = useNotReplayed()
   return (
     <AskMany
       of={['tasks', act, choice]}
@@ -68,7 +80,8 @@ export function AskTasks(props: {
           return t('many.cancelled', { done: number(done.cancelled), stopping: number(done.stopping) })
         }
         const body = { ...choice, limit: most } as ReplayTasks
-        return t('many.replayed', { done: number((await client.tasks.replayMany({ body })).replayed.length) })
+        const { replayed, not_replayed } = await client.tasks.replayMany({ body })
+        return [t('many.replayed', { done: number(replayed.length) }), ...not_replayed.map(say)].join(' ')
       }}
       changes={['dead-letters', 'tasks', 'waiting', 'queues']}
       close={props.close}

@@ -175,6 +175,9 @@ export const enMore = {
     replayText:
       'Each is dispatched as a new task, oldest first, that names the old one. Dead letters among them leave their list.',
     replayed: '{{done}} replayed.',
+    notReplayed_HANDLER_DISABLED: '{{count}} not: {{handler}} is disabled ({{which}}).',
+    notReplayed_TASK_UNKNOWN_HANDLER: '{{count}} not: {{handler}} is not there any more ({{which}}).',
+    notReplayed_TASK_DUPLICATE: '{{count}} not: another task with the same unique key has not ended ({{which}}).',
     verify: 'Check again …',
     waitingRuns: 'It takes runs that still wait',
     settledRuns: 'It takes runs that have ended and were not cancelled',

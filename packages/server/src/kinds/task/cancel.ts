@@ -8,7 +8,7 @@ import { isFinal, type Waiting } from '../../runs/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 import { requireTaskFilter, type TaskFilter } from './filter.ts'
 import { see } from './see.ts'
-import { type Ending, settleWaiting } from './settle.ts'
+import { type Ended, settleWaiting } from './settle.ts'
 import { showTask } from './show.ts'
 import * as store from './store.ts'
 import * as held from './store-held.ts'
@@ -42,7 +42,7 @@ export interface Cancels {
   /** The same, of what these dispatched. */
   cancelChildren(tx: Tx, caller: Caller, parentIds: readonly string[], reason: string): Promise<void>
   /** After the commit, those who wait for one of these hear that it has ended. */
-  settled(tx: Tx, rows: readonly Pick<store.WorkRow, 'id'>[], state: Ending['state']): void
+  settled(tx: Tx, ended: readonly Ended[]): void
 }
 
 /**
@@ -77,16 +77,16 @@ const MOST_COUNTED = 10_000
 export function createCancelling(on: { readonly queue: Queue; readonly waiting: Waiting }): Cancelling & Cancels {
   const { queue, waiting } = on
 
-  const told: Cancels['settled'] = (tx, rows, state) =>
+  const told: Cancels['settled'] = (tx, ended) =>
     tx.afterCommit(() => {
-      for (const { id } of rows) waiting.settled(id, 'task', state)
+      for (const { id, state } of ended) waiting.settled(id, 'task', state)
     })
 
   const cancelWaiting: Cancels['cancelWaiting'] = async (tx, caller, ids, reason) => {
     const rows = await store.loadWork(tx, ids)
     const ending = { ...CANCELLED, error: reason === null ? 'Cancelled while it waited' : `Cancelled: ${reason}` }
     const settled = await settleWaiting(tx, queue, [...rows.values()], ending, caller, caller.at)
-    told(tx, settled, ending.state)
+    told(tx, settled)
     return settled.map(({ id }) => id)
   }
 

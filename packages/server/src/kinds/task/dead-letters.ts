@@ -1,4 +1,4 @@
-import type { Submitted, TaskDetail } from '@writ/api'
+import type { NotReplayed, Submitted, TaskDetail } from '@writ/api'
 import { append, appendAll } from '../../audit/index.ts'
 import type { Caller } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
@@ -21,18 +21,25 @@ import type { Accepted, PreparedTask } from './submit.ts'
 
 type TaskRow = store.TaskRow
 
+/** So many of those that cannot be replayed are named. */
+const MOST_NAMED = 10
+/** So many whose unique key is taken are passed over, before no more are looked for. */
+const MOST_PASSED = 1_000
+
+type Replayed = Submitted & { readonly replays_run_id: string }
+
 /** What ended badly: looked at, dispatched again, or taken off the list. */
 export interface DeadLetters {
   /**
-   * Up to `limit` tasks that ended in the state of the filter as new ones, oldest first, without those whose unique key another has.
-   * Throws TASKS_UNFILTERED, TASK_UNKNOWN_HANDLER, HANDLER_DISABLED.
+   * Up to `limit` tasks that ended in the state of the filter as new ones, oldest first, and which were passed over.
+   * Throws TASKS_UNFILTERED.
    */
   replayEnded(
     tx: Tx,
     caller: Caller,
     filter: TaskFilter,
     limit: number,
-  ): Promise<(Submitted & { replays_run_id: string })[]>
+  ): Promise<{ replayed: Replayed[]; not_replayed: NotReplayed[] }>
 
   /** Dead letters for `ask.page`, newest first. */
   listDead(tx: Tx, filter: DeadFilter, page: TaskPage): Promise<TaskRow[]>
@@ -47,15 +54,15 @@ export interface DeadLetters {
    */
   replay(tx: Tx, caller: Caller, ref: Ref): Promise<Submitted>
   /**
-   * As `replay` for up to `limit` of those that the filter takes, oldest first; what has another's unique key stays where it is.
-   * Throws DEAD_LETTERS_UNFILTERED, TASK_UNKNOWN_HANDLER, HANDLER_DISABLED.
+   * As `replay` for up to `limit` of those that the filter takes, oldest first. What cannot be replayed stays where it is, and keeps no
+   * other back: the answer says which those are, and why. Throws DEAD_LETTERS_UNFILTERED.
    */
   replayMany(
     tx: Tx,
     caller: Caller,
     filter: DeadFilter,
     limit: number,
-  ): Promise<{ replayed: (Submitted & { replays_run_id: string })[]; left: number }>
+  ): Promise<{ replayed: Replayed[]; not_replayed: NotReplayed[]; left: number }>
   /** Takes those off the list; their runs stay. Throws DEAD_LETTERS_UNFILTERED. */
   purge(tx: Tx, caller: Caller, filter: DeadFilter): Promise<{ purged: number }>
 }
@@ -77,31 +84,40 @@ export function createDeadLetters(on: {
     return row
   }
 
+  /** Why the handler of each of these tasks takes none; of those that take them, the handler. */
+  async function handlersOf(
+    tx: Tx,
+    caller: Caller,
+    rows: readonly TaskRow[],
+  ): Promise<(row: TaskRow) => Handler | AppError> {
+    const names = rows.map((row) => row.handler)
+    const theirs = new Map<string, Handler>([...(await remote.find(tx, names)), ...(await http.find(tx, names))])
+    return ({ handler }) => {
+      const found = handlers.find(handler) ?? theirs.get(handler)
+      if (!found) return new AppError('TASK_UNKNOWN_HANDLER', { handler })
+      return found.enabled === false || switches.isOff(caller.project!, found.name)
+        ? new AppError('HANDLER_DISABLED', { handler })
+        : found
+    }
+  }
+
   /** Answers those that were made. Of the others the unique key is another's: they stay what they are, or are refused. */
   async function replayRows(
     tx: Tx,
     caller: Caller,
-    rows: readonly TaskRow[],
+    rows: readonly { readonly row: TaskRow; readonly handler: Handler }[],
     uniquePolicy: 'return' | 'reject' = 'return',
   ): Promise<{ readonly row: TaskRow; readonly as: Submitted }[]> {
-    const names = rows.map((row) => row.handler)
-    const theirs = new Map<string, Handler>([...(await remote.find(tx, names)), ...(await http.find(tx, names))])
-    const handlerOf = (row: TaskRow): Handler => {
-      const found = handlers.find(row.handler) ?? theirs.get(row.handler)
-      if (!found) throw new AppError('TASK_UNKNOWN_HANDLER', { handler: row.handler })
-      if (found.enabled === false || switches.isOff(caller.project!, found.name))
-        throw new AppError('HANDLER_DISABLED', { handler: found.name })
-      return found
-    }
+    if (rows.length === 0) return []
     const submitted = await accept(
       tx,
-      rows.map((row) => ({
+      rows.map(({ row, handler }) => ({
         caller,
-        task: { ...preparedFrom(row, handlerOf(row)), uniquePolicy },
+        task: { ...preparedFrom(row, handler), uniquePolicy },
         replays: { id: row.id, root: row.root_run_id },
       })),
     )
-    const replayed = rows.flatMap((row, i) => (submitted[i]!.duplicate ? [] : [{ row, as: submitted[i]! }]))
+    const replayed = rows.flatMap(({ row }, i) => (submitted[i]!.duplicate ? [] : [{ row, as: submitted[i]! }]))
     const dead = replayed.filter(({ row }) => row.dead_at !== null && row.purged_at === null)
     if (dead.length > 0) {
       const left = await store.purgeDead(tx, { ids: dead.map(({ row }) => row.id) }, caller.at)
@@ -127,14 +143,62 @@ export function createDeadLetters(on: {
     return replayed
   }
 
-  const shown = (all: Awaited<ReturnType<typeof replayRows>>) =>
-    all.map(({ row, as }) => ({ ...as, replays_run_id: row.id }))
+  /**
+   * As many of those that a filter takes as may be replayed, up to `limit`, oldest first. Of a handler that takes none the others are
+   * not even read, however many there are; of those whose unique key is taken, as many as there are before the last that is replayed.
+   */
+  async function replaySome(tx: Tx, caller: Caller, want: store.Wanted, limit: number) {
+    const replayed: { readonly row: TaskRow; readonly as: Submitted }[] = []
+    const taken: TaskRow[] = []
+    const refused = new Map<string, AppError>()
+    for (let more = true; more && replayed.length < limit; ) {
+      const otherHandlers = [...refused.keys()]
+      // Dead letters that were replayed are none any more; what ended otherwise still has.
+      const skip = taken.length + (want.dead ? 0 : replayed.length)
+      const page = { limit: limit - replayed.length, skip, oldest: true }
+      const rows = await store.listTasks(tx, { ...want, otherHandlers }, page)
+      const handlerOf = await handlersOf(tx, caller, rows)
+      const able: { readonly row: TaskRow; readonly handler: Handler }[] = []
+      for (const row of rows) {
+        const handler = handlerOf(row)
+        if (handler instanceof AppError) refused.set(row.handler, handler)
+        else able.push({ row, handler })
+      }
+      const done = await replayRows(tx, caller, able)
+      const made = new Set(done.map(({ row }) => row.id))
+      taken.push(...able.flatMap(({ row }) => (made.has(row.id) ? [] : [row])))
+      replayed.push(...done)
+      more = rows.length === page.limit && taken.length < MOST_PASSED
+    }
+    return {
+      replayed: replayed.map(({ row, as }) => ({ ...as, replays_run_id: row.id })),
+      not_replayed: await passedOver(tx, want, refused, taken),
+    }
+  }
+
+  async function passedOver(
+    tx: Tx,
+    want: store.Wanted,
+    refused: ReadonlyMap<string, AppError>,
+    taken: readonly TaskRow[],
+  ): Promise<NotReplayed[]> {
+    const named = (rows: readonly TaskRow[]) => rows.slice(0, MOST_NAMED).map(({ id, number }) => ({ id, number }))
+    const all: NotReplayed[] = []
+    for (const [handler, { code }] of [...refused].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      const of = { ...want, handler }
+      const first = named(await store.listTasks(tx, of, { limit: MOST_NAMED, skip: 0, oldest: true }))
+      // Of the two that `handlersOf` answers.
+      all.push({ error_code: code as NotReplayed['error_code'], handler, count: await store.countTasks(tx, of), first })
+    }
+    if (taken.length > 0)
+      all.push({ error_code: 'TASK_DUPLICATE', handler: null, count: taken.length, first: named(taken) })
+    return all
+  }
 
   return {
     async replayEnded(tx, caller, filter, limit) {
       requireTaskFilter(filter)
-      const rows = await store.listTasks(tx, filter, { limit, skip: 0, oldest: true })
-      return shown(await replayRows(tx, caller, rows))
+      return replaySome(tx, caller, filter, limit)
     },
 
     requireDeadFilter,
@@ -143,16 +207,15 @@ export function createDeadLetters(on: {
     findDead: async (asked, ref) => detail(asked, await asked.read((tx) => seeDead(tx, ref))),
     async replay(tx, caller, ref) {
       const row = await seeDead(tx, ref)
-      return (await replayRows(tx, caller, [row], 'reject'))[0]!.as
+      const handler = (await handlersOf(tx, caller, [row]))(row)
+      if (handler instanceof AppError) throw handler
+      return (await replayRows(tx, caller, [{ row, handler }], 'reject'))[0]!.as
     },
     async replayMany(tx, caller, filter, limit) {
       requireDeadFilter(filter)
-      const rows = await store.listTasks(tx, { ...filter, dead: true }, { limit, skip: 0, oldest: true })
-      const replayed = shown(await replayRows(tx, caller, rows))
-      return {
-        replayed,
-        left: await store.countTasks(tx, { ...filter, dead: true }),
-      }
+      const want = { ...filter, dead: true }
+      const done = await replaySome(tx, caller, want, limit)
+      return { ...done, left: await store.countTasks(tx, want) }
     },
     async purge(tx, caller, filter) {
       requireDeadFilter(filter)

@@ -45,6 +45,7 @@ async function admitUnder(tx: Tx, key: string, now: number): Promise<Entry[]> {
     }))
     let active = page.some(({ concurrency }) => concurrency !== null) ? await held.countAdmitted(tx, key) : 0
     const taken: held.HeldRow[] = []
+    const rated: string[] = []
     for (const { one, concurrency, rate } of page) {
       if (concurrency !== null && active >= concurrency) continue
       const token = takeToken(rate, next_us, now)
@@ -53,6 +54,7 @@ async function admitUnder(tx: Tx, key: string, now: number): Promise<Entry[]> {
         next_us = token.next_us
         active++
         taken.push(one)
+        if (rate !== null) rated.push(one.run_id)
       }
     }
     if (taken.length > 0)
@@ -60,6 +62,7 @@ async function admitUnder(tx: Tx, key: string, now: number): Promise<Entry[]> {
         tx,
         taken.map(({ run_id }) => run_id),
       )
+    if (rated.length > 0) await held.noteTaken(tx, rated, now)
     admitted.push(...taken)
     more = page.length === PAGE && taken.length === PAGE
   }
@@ -104,6 +107,29 @@ function takeToken(
   const full = Math.max(nextUs, now * 1_000)
   const allowedUs = full - (rate.limit - 1) * each
   return allowedUs > now * 1_000 ? { waitUntil: Math.ceil(allowedUs / 1_000) } : { next_us: full + each }
+}
+
+/** A start of a rate that was taken so much earlier than it is used is none: at least a second, for what is claimed takes its moment. */
+const KEEPS_MS = 1_000
+
+/**
+ * Of tasks under keys that were just claimed, those that are not to begin now and are to be held again: their key is paused, or they
+ * took their start under its rate a while ago, because their queue was paused, their handler disabled or nobody had room. All that
+ * waited so would begin at once.
+ */
+export async function findHeldBack(tx: Tx, runIds: readonly string[], now: number): Promise<ReadonlySet<string>> {
+  if (runIds.length === 0) return new Set()
+  const rows = await held.listAdmitted(tx, runIds)
+  return new Set(rows.flatMap((row) => (isPausedKey(row, now) || isStale(row, now) ? [row.run_id] : [])))
+}
+
+const isPausedKey = ({ paused_until }: Pick<held.KeyRow, 'paused_until'>, now: number): boolean =>
+  paused_until !== null && paused_until > now
+
+function isStale(row: held.HeldRow & Pick<held.KeyRow, 'limits'>, now: number): boolean {
+  const limits = parseLimits(row.limits).filter((one) => !isOver(one, now))
+  const { rate } = limitsFor(row.handler, contractOf(row), limits)
+  return rate !== null && now - row.run_at > Math.max(KEEPS_MS, rate.periodMs / rate.limit)
 }
 
 /** A new task that something may hold back. */

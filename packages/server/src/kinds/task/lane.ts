@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Blobs } from '../../platform/blobs/index.ts'
 import type { Clock } from '../../platform/clock.ts'
-import { type Command, type Database, inProject } from '../../platform/db/index.ts'
+import { type Command, type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { randomToken } from '../../platform/ids.ts'
 import type { Logger } from '../../platform/log.ts'
 import { spanIdOf, traceparentOf } from '../../platform/tracing.ts'
@@ -11,6 +11,7 @@ import { type AttemptLog, createAttemptLog, type TakenLines } from './attempt-lo
 import { type AtWork, type Children, requireHolder } from './child.ts'
 import { type Costs, createCosts } from './cost.ts'
 import { type Handlers, Suspended, type TaskContext, TaskError } from './handler.ts'
+import { findHeldBack } from './hold.ts'
 import type { HttpHandler, HttpHandlers } from './http/http-handlers.ts'
 import { announce } from './intent.ts'
 import { ended, endOf, failureOf, isAway, PAST_DEADLINE, refusalOf, resultOf, TIMED_OUT } from './outcome.ts'
@@ -18,8 +19,7 @@ import { readInput } from './payload.ts'
 import type { Payloads } from './sealed.ts'
 import { CANCELLED, type End, type Ending, settleTasks } from './settle.ts'
 import { createSteps } from './step.ts'
-import { loadWork, type WorkRow } from './store.ts'
-import { findPaused } from './store-held.ts'
+import { isPaused, keyedAmong, loadWork, type WorkRow } from './store.ts'
 import { keepChunks, lastChunk, type NewChunk } from './store-log.ts'
 
 /** An attempt that is over, whatever comes of it. */
@@ -131,6 +131,8 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
   const held = createHeld()
   /** What its handler has no room for yet, in order. */
   const parked = new Map<string, Work[]>()
+  /** Of those, what has room now and is looked at once more before it begins. */
+  const looked = new Set<Work>()
   const running = new Map<string, number>()
   const perQueue = new Map<string, number>()
   const perPlace = new Map<string, number>()
@@ -183,6 +185,40 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     // A few more than can run are kept at hand; the others are for servers that have room.
     else if (waiting.length < limitOf(handler)) parked.set(handler, [...waiting, work])
     else end(work, { next: 'back', lease: work.lease, row: work.row })
+  }
+
+  /** There is room for one more of what this handler has parked. */
+  function beginNext(handler: string): void {
+    const next = parked.get(handler)?.shift()
+    if (next) beginAfterLook(next)
+  }
+
+  /**
+   * What was parked was claimed a while ago: if its queue or its key was paused since, or its handler disabled, it is not to begin. Its
+   * room is kept meanwhile; somebody else has it if it was told to stop.
+   */
+  function beginAfterLook(work: Work): void {
+    const { lease, row } = work
+    looked.add(work)
+    count(running, row.handler, 1)
+    const open = (closed: 'back' | 'hold' | null) => {
+      count(running, row.handler, -1)
+      if (looked.delete(work)) {
+        if (stopped) end(work, { next: 'back', lease, row })
+        else if (closed === null) return begin(work)
+        else end(work, { next: closed, lease, row })
+      }
+      beginNext(row.handler)
+    }
+    inProject(lease.project, () => db.read((tx) => closedTo(tx, work))).then(open, (err: unknown) => {
+      log.warn({ err, run: row.id }, 'whether a task may begin is not known, it is put back')
+      open('back')
+    })
+  }
+
+  async function closedTo(tx: Tx, { lease, row }: Work): Promise<'back' | 'hold' | null> {
+    if (on.off(lease.project).includes(row.handler) || (await isPaused(tx, row.queue))) return 'back'
+    return row.concurrency_key !== null && (await findHeldBack(tx, [row.id], clock.now())).size > 0 ? 'hold' : null
   }
 
   function start(work: Work): void {
@@ -316,8 +352,7 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     count(running, row.handler, -1)
     count(perQueue, lease.queue, -1)
     runningAll--
-    const next = parked.get(row.handler)?.shift()
-    if (next) begin(next)
+    beginNext(row.handler)
     const conclude = () => end(work, decide(work, reason === null ? found! : stoppedBy(reason), error))
     // What is kept of its log must not come behind its end.
     if (work.keeping) void work.keeping.then(conclude)
@@ -508,16 +543,16 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
       )
       const strange = new Set([...rows.values()].map((row) => row.handler).filter((name) => !handlers.find(name)))
       const http = strange.size > 0 ? await on.http.find(tx, [...strange]) : undefined
-      const keys = new Set([...rows.values()].flatMap((row) => row.concurrency_key ?? []))
-      const paused = keys.size > 0 ? await findPaused(tx, [...keys], clock.now()) : undefined
+      const heldBack = await findHeldBack(tx, keyedAmong(rows.values()), clock.now())
       return () => {
         for (const lease of leases) {
           const row = rows.get(lease.runId)
           if (!row || isFinal(row.state)) throw new Error(`queued task ${lease.runId} is ${row?.state ?? 'gone'}`)
           const work = hold(lease, row, http?.get(row.handler))
           if (stopped) end(work, { next: 'back', lease, row })
-          else if (row.concurrency_key !== null && paused?.has(row.concurrency_key))
-            end(work, { next: 'hold', lease, row })
+          else if (heldBack.has(row.id)) end(work, { next: 'hold', lease, row })
+          // It was asked for before its handler was disabled: a claim takes a moment.
+          else if (on.off(lease.project).includes(row.handler)) end(work, { next: 'back', lease, row })
           else begin(work)
         }
       }
@@ -567,6 +602,7 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
   }
 
   function unpark(work: Work): boolean {
+    if (looked.delete(work)) return true
     const waiting = parked.get(work.row.handler)
     const at = waiting?.indexOf(work) ?? -1
     if (at >= 0) waiting!.splice(at, 1)

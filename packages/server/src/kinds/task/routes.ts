@@ -142,9 +142,7 @@ export const taskHandlers = (
         tasks.cancelMany(tx, ask.caller, taskFilterOf(ask.body), ask.body.limit ?? 100, ask.body.reason ?? null),
       ),
     replayMany: (ask) =>
-      ask.change(async (tx) => ({
-        replayed: await tasks.replayEnded(tx, ask.caller, taskFilterOf(ask.body), ask.body.limit ?? 100),
-      })),
+      ask.change((tx) => tasks.replayEnded(tx, ask.caller, taskFilterOf(ask.body), ask.body.limit ?? 100)),
     async handlers(ask) {
       const { handlers, remote, http } = tasks
       const theirs = (await ask.read(async (tx) => [...(await http.list(tx)), ...(await remote.list(tx))])).filter(

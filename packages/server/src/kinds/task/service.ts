@@ -213,7 +213,7 @@ export function createTasks(on: TasksOn): Tasks {
 
     async expire(tx, runId) {
       const rows = await store.loadWork(tx, [runId])
-      settled(tx, await settleWaiting(tx, queue, [...rows.values()], EXPIRED, SYSTEM, on.clock.now()), EXPIRED.state)
+      settled(tx, await settleWaiting(tx, queue, [...rows.values()], EXPIRED, SYSTEM, on.clock.now()))
     },
   }
 }

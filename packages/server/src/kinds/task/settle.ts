@@ -22,6 +22,12 @@ export interface Ending {
   readonly error: string | null
 }
 
+/** A task that has ended, and how. */
+export interface Ended {
+  readonly id: string
+  readonly state: Ending['state']
+}
+
 /** One attempt as the worker saw it. */
 export interface Attempted {
   readonly worker: string | null
@@ -56,7 +62,7 @@ export type End = { readonly rest?: NewChunk | undefined; readonly costs?: reado
       readonly runAt: number
     }
   | { readonly next: 'back'; readonly lease: Lease; readonly row: store.WorkRow }
-  /** Its key was paused before it began. */
+  /** Its key was paused before it began, or gives it no start now. */
   | { readonly next: 'hold'; readonly lease: Lease; readonly row: store.WorkRow }
   /** It goes on, from its first line and with its steps done, when these have ended. */
   | {
@@ -189,26 +195,20 @@ async function keepBack(tx: Tx, queue: Queue, ends: readonly End[], now: number)
  * Work that was asked to stop and failed, went to wait or was handed back before it heard of it has no next attempt: it would wait for
  * its time, or for a worker, only to end. Answers those that ended so, and with them.
  */
-async function endCancelled(
-  tx: Tx,
-  queue: Queue,
-  ends: readonly End[],
-  now: number,
-): Promise<{ readonly id: string; readonly state: Ending['state'] }[]> {
+async function endCancelled(tx: Tx, queue: Queue, ends: readonly End[], now: number): Promise<Ended[]> {
   const ids = ends.flatMap(({ next, row }) => (next === 'settle' ? [] : [row.id]))
-  const ended: { readonly id: string; readonly state: Ending['state'] }[] = []
+  const ended: Ended[] = []
   const asked = ids.length === 0 ? new Map<string, store.StopReason>() : await store.findCancelled(tx, ids)
   for (const [id, why] of asked) {
     const rows = [...(await store.loadWork(tx, [id])).values()]
-    const settled = await settleWaiting(tx, queue, rows, stoppedFor(CANCELLED, why), SYSTEM, now)
-    ended.push(...settled.map((one) => ({ id: one.id, state: 'cancelled' as const })))
+    ended.push(...(await settleWaiting(tx, queue, rows, stoppedFor(CANCELLED, why), SYSTEM, now)))
   }
   return ended
 }
 
 /**
- * Settles tasks that nobody holds: cancelled or out of time while they waited. Answers the rows that were there to settle, and
- * after them those that ended with them.
+ * Settles tasks that nobody holds: cancelled or out of time while they waited. Answers those that were there to settle, and
+ * after them those that ended with them, which whoever commits has to tell.
  */
 export async function settleWaiting(
   tx: Tx,
@@ -217,7 +217,7 @@ export async function settleWaiting(
   ending: Ending,
   by: Actor,
   now: number,
-): Promise<readonly Pick<store.WorkRow, 'id'>[]> {
+): Promise<readonly Ended[]> {
   const free = await queue.settle(
     tx,
     rows.map(({ id }) => ({ runId: id, fence: 'unclaimed', next: 'done' })),
@@ -241,7 +241,7 @@ export async function settleWaiting(
       attempt: { worker: null, startedAt: null, endedAt: now, log: null, events: row.event_count, steps: 0 },
     })),
   )
-  return [...mine, ...along]
+  return [...mine.map(({ id }) => ({ id, state: ending.state })), ...along]
 }
 
 interface Finished {
@@ -254,11 +254,7 @@ interface Finished {
 }
 
 /** Answers tasks that ended along with these: they were not to run without them. */
-async function finish(
-  tx: Tx,
-  queue: Queue,
-  all: readonly Finished[],
-): Promise<{ readonly id: string; readonly state: Ending['state'] }[]> {
+async function finish(tx: Tx, queue: Queue, all: readonly Finished[]): Promise<Ended[]> {
   if (all.length === 0) return []
   const because = await whyStopped(tx, all)
   // Whatever was attempted before this one stands in rows of its own.
@@ -356,12 +352,11 @@ async function endDependents(
   queue: Queue,
   ended: readonly { readonly id: string; readonly state: string }[],
   now: number,
-): Promise<{ readonly id: string; readonly state: Ending['state'] }[]> {
-  const along: { readonly id: string; readonly state: Ending['state'] }[] = []
+): Promise<Ended[]> {
+  const along: Ended[] = []
   for (const { runId, onRunId } of await endedFor(tx, queue, ended, now)) {
     const rows = [...(await store.loadWork(tx, [runId])).values()]
-    const cancelled = await settleWaiting(tx, queue, rows, dependencyFailed(onRunId), SYSTEM, now)
-    along.push(...cancelled.map(({ id }) => ({ id, state: 'cancelled' as const })))
+    along.push(...(await settleWaiting(tx, queue, rows, dependencyFailed(onRunId), SYSTEM, now)))
   }
   return along
 }

@@ -19,12 +19,17 @@ function statusOf(row: TaskRow): Task['status'] {
   return state === 'waiting_approval' || state === 'waiting_tool' ? 'pending' : state
 }
 
-/** The first of what it waits for: a place under its key is given to nobody whose time has not come. */
+/**
+ * The first of what it waits for: a place under its key is given to nobody whose time has not come, and the end of a pause is no
+ * help to whom nobody may do.
+ */
 function waitingFor(row: TaskRow, now: number): Task['waiting_for'] {
   if (row.state !== 'pending' || row.lease_until !== null) return null
   if (row.waits_for !== null && row.waits_for > 0) return 'dependencies'
   if (row.run_at > now) return 'time'
-  return row.waits_for === null || row.admitted === 1 ? null : 'concurrency_key'
+  if (row.waits_for !== null && row.admitted !== 1) return 'concurrency_key'
+  if (row.handler_off === 1) return 'handler'
+  return row.queue_paused_at === null ? null : 'queue'
 }
 
 export function showTask(row: TaskRow, now: number): Task {

@@ -75,15 +75,17 @@ export const listDueKeys = (
     [now, limit],
   )
 
-/** Which of these keys are paused, and until when. */
-export async function findPaused(tx: Tx, keys: readonly string[], now: number): Promise<Map<string, number>> {
-  if (keys.length === 0) return new Map()
-  const rows = await tx.sql<{ key: string; paused_until: number }>(
-    `select key, paused_until from concurrency_keys where project_id = ?1 and paused_until > ?2 and ${inList(tx, 'key', '?3')}`,
-    [tx.project, now, keys],
+/** Of tasks that have their place, what they got it by, with the row of their key. */
+export const listAdmitted = (
+  tx: Tx,
+  runIds: readonly string[],
+): Promise<(HeldRow & Pick<KeyRow, 'paused_until' | 'limits'>)[]> =>
+  tx.sql(
+    `select held.*, concurrency_keys.paused_until as paused_until, concurrency_keys.limits as limits
+     from held left join concurrency_keys on concurrency_keys.project_id = held.project_id and concurrency_keys.key = held.key
+     where held.project_id = ?1 and ${inList(tx, 'held.run_id', '?2')} and held.key is not null`,
+    [tx.project, runIds],
   )
-  return new Map(rows.map((row) => [row.key, row.paused_until]))
-}
 
 const WAITING = 'project_id = ?1 and key = ?2 and admitted = 0 and waits_for = 0'
 
@@ -115,6 +117,15 @@ export async function admitHeld(tx: Tx, runIds: readonly string[]): Promise<void
   await tx.sql(`update held set admitted = 1 where project_id = ?1 and ${inList(tx, 'run_id', '?2')}`, [
     tx.project,
     runIds,
+  ])
+}
+
+/** When these took their starts of a rate: from then on their time says that. */
+export async function noteTaken(tx: Tx, runIds: readonly string[], at: number): Promise<void> {
+  await tx.sql(`update held set run_at = ?3 where project_id = ?1 and ${inList(tx, 'run_id', '?2')}`, [
+    tx.project,
+    runIds,
+    at,
   ])
 }
 

@@ -25,6 +25,10 @@ export type TaskRow = Runs & {
   /** Of what holds it back; null if nothing does. */
   readonly waits_for: number | null
   readonly admitted: number | null
+  /** Since when its queue is paused; null if it is not, or if the task has ended. */
+  readonly queue_paused_at: number | null
+  /** 1: it has not ended, and its handler is disabled. */
+  readonly handler_off: number
 }
 export type AttemptRow = Selectable<AttemptsTable>
 export type QueueRow = Selectable<QueuesTable>
@@ -64,6 +68,26 @@ const tasks = (tx: Tx) =>
     .leftJoin('held', (join) =>
       join.onRef('held.project_id', '=', 'runs.project_id').onRef('held.run_id', '=', 'runs.id'),
     )
+    // Of what waits only: what has ended waits for neither.
+    .leftJoin('queues', (join) =>
+      join
+        .onRef('queues.project_id', '=', 'runs.project_id')
+        .onRef('queues.name', '=', 'runs.queue')
+        .on('runs.state', '=', 'pending'),
+    )
+    .leftJoin('disabled_handlers', (join) =>
+      join
+        .onRef('disabled_handlers.project_id', '=', 'runs.project_id')
+        .onRef('disabled_handlers.name', '=', 'runs.handler')
+        .on('runs.state', '=', 'pending'),
+    )
+    .leftJoin('worker_handlers', (join) =>
+      join
+        .onRef('worker_handlers.project_id', '=', 'runs.project_id')
+        .onRef('worker_handlers.name', '=', 'runs.handler')
+        .on('worker_handlers.enabled', '=', 0)
+        .on('runs.state', '=', 'pending'),
+    )
     .selectAll('runs')
     .select([
       'users.username as executed_by_username',
@@ -72,6 +96,10 @@ const tasks = (tx: Tx) =>
       'queue.attempt as deliveries',
       'held.waits_for as waits_for',
       'held.admitted as admitted',
+      'queues.paused_at as queue_paused_at',
+      sql<number>`case when disabled_handlers.name is null and worker_handlers.name is null then 0 else 1 end`.as(
+        'handler_off',
+      ),
     ])
     .where('runs.kind', '=', 'task')
     // Every task has them: the table has nulls for other kinds.
@@ -104,6 +132,8 @@ export interface Wanted {
   readonly ids?: readonly Ref[] | undefined
   readonly queue?: string | undefined
   readonly handler?: string | undefined
+  /** Than these. */
+  readonly otherHandlers?: readonly string[] | undefined
   readonly state?: RunState | undefined
   readonly error_code?: string | undefined
   readonly tag?: string | undefined
@@ -147,6 +177,8 @@ function predicate(want: Wanted): RawBuilder<boolean> {
   }
   if (want.queue !== undefined) all.push(sql`runs.queue = ${want.queue}`)
   if (want.handler !== undefined) all.push(sql`runs.handler = ${want.handler}`)
+  if (want.otherHandlers !== undefined && want.otherHandlers.length > 0)
+    all.push(sql`runs.handler not in (${sql.join(want.otherHandlers)})`)
   // A task that is being worked on stays pending in its row.
   if (want.state === 'running') all.push(sql`runs.state = 'pending' and queue.lease_until is not null`)
   else if (want.state === 'pending') all.push(sql`runs.state = 'pending' and queue.lease_until is null`)
@@ -246,6 +278,10 @@ export async function loadWork(tx: Tx, ids: readonly string[]): Promise<Map<stri
   )
   return new Map(rows.map((row) => [row.id, row]))
 }
+
+/** Those under a concurrency key. */
+export const keyedAmong = (rows: Iterable<WorkRow>): string[] =>
+  [...rows].flatMap((row) => (row.concurrency_key === null ? [] : [row.id]))
 
 /** The queue ?2 itself, and the places of workers beside it. */
 const OF_QUEUE = '(queue = ?2 or substr(queue, 1, length(?3)) = ?3)'
@@ -687,6 +723,14 @@ export async function clearDeadlines(tx: Tx, runIds: readonly string[]): Promise
 
 export const listQueues = (tx: Tx): Promise<QueueRow[]> =>
   tx.sql('select * from queues where project_id = ?1 order by name', [tx.project])
+
+export async function isPaused(tx: Tx, name: string): Promise<boolean> {
+  const rows = await tx.sql('select name from queues where project_id = ?1 and name = ?2 and paused_at is not null', [
+    tx.project,
+    name,
+  ])
+  return rows.length === 1
+}
 
 export async function addQueues(tx: Tx, names: readonly string[], now: number): Promise<void> {
   for (const name of names)

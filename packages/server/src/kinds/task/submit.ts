@@ -260,7 +260,7 @@ export function createSubmit(
     if (toQueue.length > 0) await queue.enqueue(tx, toQueue, now)
     for (const one of doomed) {
       const [row] = (await store.loadWork(tx, [one.run_id])).values()
-      if (row) await settleWaiting(tx, queue, [row], dependencyFailed(one.on_run_id), SYSTEM, now)
+      if (row) on.settled(tx, await settleWaiting(tx, queue, [row], dependencyFailed(one.on_run_id), SYSTEM, now))
     }
     tx.afterCommit(() => {
       if (accepted) for (const row of rows) accepted(row.queue!, row.handler)

@@ -57,7 +57,7 @@ export async function meetRivals(
       else {
         const rows = [...(await store.loadWork(tx, [id])).values()]
         // This frees its key.
-        cancels.settled(tx, await settleWaiting(tx, queue, rows, ending, caller, caller.at), ending.state)
+        cancels.settled(tx, await settleWaiting(tx, queue, rows, ending, caller, caller.at))
       }
       await cancels.cancelChildren(tx, caller, [id], `task ${number} was replaced`)
       if (!rival.claimed) continue

@@ -27,6 +27,7 @@ import { isFinal } from '../../../runs/index.ts'
 import { type AtWork, type Children, requireHolder } from '../child.ts'
 import { type Cost, costsSaid } from '../cost.ts'
 import { TaskError } from '../handler.ts'
+import { findHeldBack } from '../hold.ts'
 import { announce } from '../intent.ts'
 import { attemptSpanId, type TaskLaneSettings } from '../lane.ts'
 import {
@@ -44,8 +45,7 @@ import { readInput } from '../payload.ts'
 import type { Payloads } from '../sealed.ts'
 import { CANCELLED, type End, type Ending, settleTasks } from '../settle.ts'
 import { createStepRecord } from '../step.ts'
-import { findChildren, isHolder, listQueues, loadWork, type WorkRow } from '../store.ts'
-import { findPaused } from '../store-held.ts'
+import { findChildren, isHolder, keyedAmong, listQueues, loadWork, type WorkRow } from '../store.ts'
 import { countTold, keepChunks, lastChunk, type NewChunk, withoutTold } from '../store-log.ts'
 import type { Held, LeaseTexts } from './lease-text.ts'
 import type { RemoteHandlers } from './registry.ts'
@@ -123,8 +123,8 @@ interface Claimed {
   readonly lease: Lease
   readonly row: WorkRow
   readonly refusal: Ending | undefined
-  /** Its key is paused: it goes back before anybody hears of it. */
-  readonly paused: boolean
+  /** Its key is not to give it yet: it goes back before anybody hears of it. */
+  readonly isHeldBack: boolean
 }
 
 export function createWorkers(on: WorkersOn): Workers {
@@ -152,16 +152,15 @@ export function createWorkers(on: WorkersOn): Workers {
           leases.map(({ runId }) => runId),
         )
         const claimed: Claimed[] = []
-        const keys = new Set([...rows.values()].flatMap((row) => row.concurrency_key ?? []))
-        const closed = await findPaused(tx, [...keys], ask.now)
+        const heldBack = await findHeldBack(tx, keyedAmong(rows.values()), ask.now)
         for (const lease of leases) {
           const row = rows.get(lease.runId)
           if (!row || isFinal(row.state)) throw new Error(`queued task ${lease.runId} is ${row?.state ?? 'gone'}`)
           const refusal = refusalOf(row, lease, { now: ask.now, maxLost: on.maxLost })
-          const paused = row.concurrency_key !== null && closed.has(row.concurrency_key)
-          if (!refusal && !paused && irreversible)
+          const isHeldBack = heldBack.has(row.id)
+          if (!refusal && !isHeldBack && irreversible)
             await announce(tx, { row, lease, now: ask.now, ckpt: on.notBefore() })
-          claimed.push({ lease, row, refusal, paused })
+          claimed.push({ lease, row, refusal, isHeldBack })
         }
         outcomes.push(claimed)
       }
@@ -201,14 +200,14 @@ export function createWorkers(on: WorkersOn): Workers {
 
   async function handOut(project: string, worker: string, claimed: readonly Claimed[]): Promise<ClaimedTask[]> {
     const now = clock.now()
-    const refused = claimed.flatMap(({ lease, row, refusal, paused }): End[] => {
+    const refused = claimed.flatMap(({ lease, row, refusal, isHeldBack }): End[] => {
       if (refusal)
         return [
           { next: 'settle', lease, row, ending: refusal, attempt: { ...attempted(now), events: row.event_count } },
         ]
-      return paused ? [{ next: 'hold', lease, row }] : []
+      return isHeldBack ? [{ next: 'hold', lease, row }] : []
     })
-    const fit = claimed.filter(({ refusal, paused }) => !refusal && !paused)
+    const fit = claimed.filter(({ refusal, isHeldBack }) => !refusal && !isHeldBack)
     // In clear: whoever may claim it is to do it.
     const inputs = await Promise.allSettled(fit.map(({ row }) => readInput(on, project, row)))
     const tasks: ClaimedTask[] = []
