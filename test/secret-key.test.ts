@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import path from 'node:path'
 import { test } from 'node:test'
 import type { ClaimedTask, Delivery, Submitted, TaskDetail, Webhook } from '@writ/api'
+import { doctor } from '../packages/server/src/ops/index.ts'
+import { backends } from './backends.ts'
 import { startReceiver } from './channels/receiver.ts'
 import { createTotp } from './console/totp.ts'
 import { handlerOf } from './tasks/dispatch.ts'
@@ -123,3 +126,112 @@ test('what was sealed under a key that is gone is refused by name, and holds up 
   assert.deepEqual([tried.state, tried.error_code], ['failed', 'SECRETS_UNREADABLE'])
   assert.deepEqual(seen, [])
 })
+
+for (const backend of backends())
+  test(`what the key before sealed is sealed anew, and then that key can go (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using hook = await startReceiver()
+    const seen: unknown[] = []
+    let refusing = true
+    const sys = await backend.start({
+      fakeClock: true,
+      env: { SECRET_KEY: FIRST },
+      testHandlers: [
+        handlerOf('test.see', async (input) => {
+          seen.push(input)
+          return input
+        }),
+        handlerOf('test.in_steps', async (_, ctx) => {
+          const token = await ctx.step('fetch a token', async () => INPUT)
+          if (refusing) throw new Error('not yet')
+          return token
+        }),
+      ],
+    })
+    await using _ = sys
+    const { admin, bob } = sys
+    const { secret } = ok(await bob.post<{ secret: string }>('/auth/totp', {}))
+    ok(await bob.post('/auth/totp/confirm', { code: createTotp(secret, sys.now()) }), 204)
+    sys.advance(60_000)
+    const webhook = ok(
+      await admin.post<Webhook>('/webhooks', {
+        name: 'w',
+        url: hook.url,
+        events: ['ticket.created'],
+        headers: { 'x-key': 'abc' },
+      }),
+      201,
+    )
+    ok(await admin.post('/handlers', { name: 'far.away', url: hook.url, max_attempts: 1 }), 201)
+    const dispatch = async (handler: string, more: object = {}) =>
+      ok(await admin.post<Submitted>('/tasks', { handler, input: INPUT, max_attempts: 1, ...more }), 201).id
+    const endOf = async (id: string) => ok(await admin.get<TaskDetail>(`/tasks/${id}/wait?timeout=20`))
+    const later = { run_at: new Date(sys.now() + AN_HOUR).toISOString() }
+    // More of them than are looked at together.
+    const waiting: string[] = []
+    for (let i = 0; i < 60; i++) waiting.push(await dispatch('test.see', later))
+    ok(await admin.post('/schedules', { name: 'hourly', handler: 'test.see', input: INPUT, every_seconds: 3_600 }), 201)
+    const inSteps = await dispatch('test.in_steps', { max_attempts: 5 })
+    await until(
+      'the step is kept',
+      async () => ok(await admin.get<TaskDetail>(`/tasks/${inSteps}`)).attempts.length === 1,
+    )
+
+    await sys.restart({ env: { SECRET_KEY: SECOND, SECRET_KEY_PREVIOUS: FIRST } })
+    // The step of a task that has not ended is not changed any more: it is waited for.
+    await until('all but the step is sealed anew', async () => (await leftOf(sys)) === 1)
+    if (backend.name === 'sqlite')
+      assert.deepEqual(await sealsOf(sys, [SECOND, FIRST]), [
+        'SECRET_KEY_PREVIOUS',
+        'warn',
+        '1 are not sealed under SECRET_KEY yet',
+      ])
+    refusing = false
+    sys.advance(AN_HOUR)
+    for (const id of [inSteps, ...waiting]) assert.equal((await endOf(id)).state, 'completed')
+    await sys.restart({ env: { SECRET_KEY: SECOND, SECRET_KEY_PREVIOUS: FIRST } })
+    await until('nothing needs the key before', async () => (await leftOf(sys)) === 0)
+
+    if (backend.name === 'sqlite') {
+      const [code, level] = await sealsOf(sys, [SECOND, FIRST])
+      assert.deepEqual([code, level], ['SECRET_KEY_PREVIOUS', 'ok'])
+      const [lost, warned] = await sealsOf(sys, [FIRST])
+      assert.deepEqual([lost, warned], ['SECRETS_UNREADABLE', 'warn'])
+    }
+    await sys.restart({ env: { SECRET_KEY: SECOND } })
+    ok(
+      await sys.anonymous.post('/auth/login', {
+        username: bob.username,
+        password: bob.password,
+        totp: createTotp(secret, sys.now()),
+      }),
+    )
+    ok(await admin.post('/tickets', { title: 'x' }))
+    await sys.settle()
+    await until('the webhook is told', async () => hook.received.some(({ headers }) => headers['x-key'] === 'abc'))
+    assert.equal(
+      ok(await admin.get<Delivery[]>(`/webhooks/${webhook.id}/deliveries`))[0]?.attempts[0]?.error ?? null,
+      null,
+    )
+    assert.equal((await endOf(await dispatch('far.away'))).state, 'completed')
+    const before = seen.length
+    sys.advance(AN_HOUR)
+    await until('the schedule started its task', async () => seen.length > before)
+    assert.deepEqual(seen.at(-1), INPUT)
+    await sys.check()
+  })
+
+/** How many sealed values need another key than the live one, as the metrics tell. */
+async function leftOf(sys: TestSystem): Promise<number | undefined> {
+  const text = await (await fetch(`${sys.base}/metrics`)).text()
+  const told = /^writ_sealed_under_other_keys (\d+)$/m.exec(text)?.[1]
+  return told === undefined ? undefined : Number(told)
+}
+
+/** What the doctor finds of sealed values, with these keys. */
+async function sealsOf(sys: TestSystem, [SECRET_KEY, SECRET_KEY_PREVIOUS]: string[]): Promise<string[]> {
+  const place = { dataDir: path.join(sys.folder, 'data'), cwd: sys.folder, env: { SECRET_KEY, SECRET_KEY_PREVIOUS } }
+  const { code, level, detail } = (await doctor(place)).checks.find(({ name }) => name === 'sealed values')!
+  return [code, level, detail]
+}

@@ -120,6 +120,40 @@ test('PostgreSQL: a backup made under load is restored into another database', {
   }
 })
 
+for (const lost of [['keys'], ['signer'], ['keys', 'signer'], []])
+  test(`with ${lost.length > 0 ? `${lost.join(' and ')} lost for good` : 'a key that leaked'}, every log is closed and goes on in a new one`, async () => {
+    const folder = await makeFolder()
+    const writ = await prepareWrit({ folder })
+    const keptDir = path.join(folder, 'kept')
+    try {
+      await writ.start()
+      await writ.login()
+      await open(writ, 3, 'before')
+      await writ.stop()
+      await verified(writ, keptDir)
+      for (const one of lost) await rm(path.join(writ.dataDir, one), { recursive: true })
+      if (lost.length > 0) assert.match(await writ.refusal(), /is gone|are older than its log/)
+      await assert.rejects(restore({ ...place(writ), acceptLoss: true }), /close every log with --all-logs/)
+      const { continued } = await restore({
+        ...place(writ),
+        acceptLoss: true,
+        allLogs: true,
+        reason: 'disk of the keys',
+      })
+      assert.deepEqual([continued.length, continued.map(({ lost_entries }) => lost_entries)], [2, [0, 0]])
+      await writ.start()
+      await writ.login()
+      await open(writ, 2, 'after')
+      assert.equal(await total(writ), 5)
+      await writ.stop()
+      assert.equal((await firstEntry(writ)).act, 'log.continued')
+      // The old logs too, and against the checkpoint that was kept before.
+      await verified(writ, keptDir)
+    } finally {
+      await writ.stop().catch(() => {})
+    }
+  })
+
 test('an older database under a longer log is refused, until the loss is accepted and logged', async () => {
   const folder = await makeFolder()
   const writ = await prepareWrit({ folder })

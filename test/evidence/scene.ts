@@ -26,8 +26,17 @@ export async function enrolSigner(system: TestSystem): Promise<Signer> {
   return { key, id: enrolled.body.id }
 }
 
-/** A ticket signed by an admin with an SSH key, proven by two runs, one good and one bad. */
-export async function makeTicket(system: TestSystem, signer?: Signer): Promise<Ticket> {
+const GOOD_AND_BAD = [
+  ['core switch.json', '{"hostname":"sw1"}'],
+  ['broken.json', '{'],
+] as const
+
+/** A ticket signed by an admin with an SSH key, proven by a run for each file. */
+export async function makeTicket(
+  system: TestSystem,
+  signer?: Signer,
+  files: readonly (readonly [string, string])[] = GOOD_AND_BAD,
+): Promise<Ticket> {
   const { key, id } = signer ?? (await enrolSigner(system))
   const { body: ticket } = await system.employee.post<Ticket>('/tickets', {
     title: '更换主交换机',
@@ -36,10 +45,7 @@ export async function makeTicket(system: TestSystem, signer?: Signer): Promise<T
   const signed = await signApproval(system.admin, ticket.number, key, id)
   const approved = await system.admin.post(`/tickets/${ticket.number}/approve`, { signed, reason: 'window agreed' })
   assert.equal(approved.status, 200, JSON.stringify(approved.body))
-  for (const [name, bytes] of [
-    ['core switch.json', '{"hostname":"sw1"}'],
-    ['broken.json', '{'],
-  ] as const) {
+  for (const [name, bytes] of files) {
     const script_id = 'proof.config_format'
     const opened = await system.employee.post<Run>('/runs', { run_type: 'proof', ticket_id: ticket.number, script_id })
     assert.equal(opened.status, 200, JSON.stringify(opened.body))

@@ -51,7 +51,7 @@ export interface Operations {
     o: Place & { to: string; onProgress?: OnStep },
   ): Promise<{ path: string; bytes: number; files: number; notes: readonly string[] }>
   restore(
-    o: Place & { from: string | undefined; reason: string; acceptLoss: boolean; onProgress?: OnStep },
+    o: Place & { from: string | undefined; reason: string; acceptLoss: boolean; allLogs: boolean; onProgress?: OnStep },
   ): Promise<{ dataDir: string; size: number; old_origin: string; new_origin: string }>
   initSample(o: Place): Promise<{ created: string[]; notes: string[] }>
   moveArtifacts(

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sequencer } from './audit/index.ts'
 import { forgetOldDeliveries } from './channels/index.ts'
 import type { Config } from './config.ts'
-import { type Identity, listProjects } from './identity/index.ts'
+import { type Identity, listProjects, type SealRenewal } from './identity/index.ts'
 import type { Blobs } from './platform/blobs/index.ts'
 import type { Clock } from './platform/clock.ts'
 import { type Database, INSTANCE, inProject } from './platform/db/index.ts'
@@ -19,6 +19,7 @@ export interface ChoresOn {
   readonly identity: Identity
   /** Only where this process may lead. */
   readonly sequencer: Sequencer | undefined
+  readonly seals: SealRenewal
   /** Reads which handlers are enabled. */
   readonly refreshHandlers: () => Promise<void>
 }
@@ -28,7 +29,7 @@ export interface ChoresOn {
  * none of the others waiting.
  */
 export function runChores(on: ChoresOn, stop: AbortSignal): Promise<void>[] {
-  const { config, db, blobs, clock, identity, sequencer } = on
+  const { config, db, blobs, clock, identity, sequencer, seals } = on
   const chores: Record<string, () => Promise<unknown>> = {
     'clear away what expired': () => inProject(INSTANCE, () => identity.sweep()),
     'prepare the next months': () => db.prepareMonths(clock.now()),
@@ -38,6 +39,7 @@ export function runChores(on: ChoresOn, stop: AbortSignal): Promise<void>[] {
     },
     'rotate logs': async () => sequencer?.rotateDue({ days: config.logRotateDays, entries: config.logRotateEntries }),
     'forget old deliveries': () => forgetOldDeliveries(db, clock.now()),
+    'seal anew what SECRET_KEY_PREVIOUS sealed': async () => (sequencer ? seals.run() : undefined),
   }
   return [
     every(1_000, 'read which handlers are enabled', on.refreshHandlers),

@@ -1,11 +1,14 @@
 import { join } from 'node:path'
 import { type AuditFolders, append, listEvents, SYSTEM } from './audit/index.ts'
+import { sealedOfWebhooks } from './channels/index.ts'
 import { blobSettings, type Config } from './config.ts'
-import { loadSecretKey, redactionKey } from './identity/index.ts'
+import { loadSecretKey, redactionKey, type SealedColumn, sealedOfUsers } from './identity/index.ts'
+import { sealedOfApps, sealedOfHandlers, sealedOfTasks } from './kinds/task/index.ts'
 import type { Clock } from './platform/clock.ts'
 import { type Database, type DatabaseSettings, INSTANCE, inProject } from './platform/db/index.ts'
 import { configureRedaction, liveSecrets, REDACTION_VERSION, redactionKinds } from './platform/redact/index.ts'
 import { Secret } from './platform/secret.ts'
+import { sealedOfSchedules } from './schedules/index.ts'
 
 /** Where the audit log and its keys are. */
 export const auditFolders = (config: Config): AuditFolders => ({
@@ -28,6 +31,16 @@ export const databaseSettings = (config: Pick<Config, 'database' | 'migrationUrl
   url: config.database.kind === 'sqlite' ? `sqlite:${config.database.file}` : config.database.url.reveal(),
   migrationUrl: config.migrationUrl?.reveal(),
 })
+
+/** Every column of values that are sealed under SECRET_KEY. */
+export const sealedColumns: readonly SealedColumn[] = [
+  ...sealedOfUsers,
+  ...sealedOfWebhooks,
+  ...sealedOfHandlers,
+  ...sealedOfApps,
+  ...sealedOfTasks,
+  ...sealedOfSchedules,
+]
 
 /** Tells the redactor the secrets of this process and the key of this installation. Before anything is written or logged. */
 export async function setUpRedaction(config: Config): Promise<void> {

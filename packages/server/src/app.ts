@@ -7,7 +7,7 @@ import { runChores } from './app-chores.ts'
 import { openEngine } from './app-engine.ts'
 import { readiness, recogniseStores, witnessLine } from './app-ready.ts'
 import { accessOf, headersOf, spanOfRequest } from './app-spans.ts'
-import { auditFolders, databaseSettings, recordRedaction, setUpRedaction } from './app-stores.ts'
+import { auditFolders, databaseSettings, recordRedaction, sealedColumns, setUpRedaction } from './app-stores.ts'
 import {
   append,
   createSequencer,
@@ -51,6 +51,7 @@ import {
   bootstrap,
   type Caller,
   createSeal,
+  createSealRenewal,
   deriveKey,
   loadSecretKey,
   openIdentity,
@@ -96,7 +97,7 @@ import { type Scheduler, scheduleHandlers } from './schedules/index.ts'
 import { assetHandlers, ticketHandlers } from './tickets/index.ts'
 import { version } from './version.ts'
 
-export { auditFolders, databaseSettings } from './app-stores.ts'
+export { auditFolders, databaseSettings, sealedColumns } from './app-stores.ts'
 
 export interface App {
   /** Listens; answers with the address. */
@@ -225,6 +226,18 @@ export async function openApp(on: {
   })
 
   const secretKeys = await loadSecretKey(config)
+  const seals = createSealRenewal({
+    db,
+    clock,
+    log: log.child({ part: 'seals' }),
+    keys: secretKeys,
+    columns: sealedColumns,
+  })
+  metrics.gauge(
+    'writ_sealed_under_other_keys',
+    'Sealed values that need SECRET_KEY_PREVIOUS, or open no more.',
+    () => seals.left,
+  )
   const egress = createEgress({ allow: config.egressAllow, loopback: isLoopback(config.host) })
   const engine = await openEngine({
     config,
@@ -547,6 +560,7 @@ export async function openApp(on: {
         clock,
         identity,
         sequencer: has('sequencer') ? sequencer : undefined,
+        seals,
         refreshHandlers: engine.refresh,
       },
       stopping.signal,

@@ -130,13 +130,13 @@ export const settings = {
     'auth.secret_key',
     ['SECRET_KEY'],
     secret(32),
-    'Signs access tokens. Generated in the data directory on loopback.',
+    'Signs access tokens, and seals what has to be known in clear. Generated in the data directory on loopback.',
   ),
   secretKeyPrevious: optional(
     'auth.secret_key_previous',
     ['SECRET_KEY_PREVIOUS'],
     secret(32),
-    'The key before: tokens that it signed stay valid during a rotation.',
+    'The key before: during a rotation tokens that it signed stay valid, and what it sealed is sealed anew.',
   ),
   algorithm: required(
     'auth.algorithm',

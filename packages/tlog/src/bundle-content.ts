@@ -16,7 +16,7 @@ import { parseEnvelope, STATEMENT_TYPE, verifyEnvelope } from './dsse.ts'
 import { toBase64Url, verifyPasskey } from './passkey.ts'
 import { algorithmOf, parsePem } from './public-key.ts'
 import { createRunSequences } from './run-sequence.ts'
-import { parseSshSignature, sshFingerprint, verifySshSignature } from './sshsig.ts'
+import { parseSshKey, parseSshSignature, sshFingerprint, verifySshSignature } from './sshsig.ts'
 import {
   APPROVAL_NAMESPACE,
   type ApprovalClaim,
@@ -243,7 +243,9 @@ async function checkSignature(
   const about = `${folder}/${namespace === APPROVAL_NAMESPACE ? 'approval' : 'key'}.json`
   const keyId = await within(fault, about, async () => {
     const value = JSON.parse(fromUtf8(await read(about))) as { key_id?: unknown; id?: unknown }
-    return String(value.key_id ?? value.id)
+    const id = value.key_id ?? value.id
+    if (typeof id !== 'string') throw new Error('it names no key')
+    return id
   })
   const key = await readKey(files, keyId)
   if (key.type === 'ssh') {
@@ -286,6 +288,12 @@ async function readKey(files: BundleFiles, id: string): Promise<Key> {
     if (value.id !== id || typeof value.user_id !== 'string' || !algorithmOf(spki))
       throw new BundleError('SIGNING_KEY_INVALID', path, 'no_key')
     if (value.type !== 'ssh' && value.type !== 'passkey') throw new BundleError('SIGNING_KEY_INVALID', path, 'key_type')
+    // Another spelling of the same key, which ssh-keygen reads.
+    if (
+      value.type === 'ssh' &&
+      !equalBytes(parseSshKey((await readTextOf(files)(`people/${id}/key.pub`)).trim()), spki)
+    )
+      throw new BundleError('SIGNING_KEY_INVALID', `people/${id}/key.pub`, 'key_spelling')
     return { id, user_id: value.user_id, type: value.type, rp_id: value.rp_id ?? null, spki }
   })
 }
@@ -380,8 +388,6 @@ function findDrop(entries: readonly BundledEntry[]): string | null {
 export function checkWhole(entries: readonly BundledEntry[], subject: BundleDescription['subject']): BundleCheck[] {
   const ofProject = entries.filter(({ log }) => log.role === 'project')
   const drop = findDrop(entries)
-  if (drop === null && !ofProject.some(({ entry }) => entry.res === subject.id || entry.run === subject.id))
-    throw new BundleError('BUNDLE_MALFORMED', 'bundle.json', 'subject_untold', { id: subject.id })
   const sequences = createRunSequences()
   const runs = new Set<string>()
   const parts: BundleCheck[] = []

@@ -105,6 +105,7 @@ export const bundleCheckCodes = [
   'key_enrolled',
   'artifacts',
   'no_artifacts',
+  'numbers_unproven',
   'artifact_dropped',
   'artifact_left_out',
   'artifact_untold',
@@ -312,7 +313,8 @@ const PARTS = [
   'keys/(allowed_signers|attestation-[0-9a-f]+\\.pem)',
   'logs/[^/]+/(checkpoint(\\.cosigned)?|log\\.pem|entries/[0-9]+\\.(json|tlog-proof)|payloads/[0-9]+\\.(json|salt|erased))',
   'logs/[^/]+/(consistency/[0-9]+-[0-9]+\\.txt|tile/entries/.+)',
-  '(attestations|artifacts|approvals/[^/]+|people/[^/]+|tasks/[^/]+)/[^/]+',
+  '(attestations|artifacts|tasks/[^/]+)/[^/]+|people/[^/]+/key\\.(json|pem|pub)',
+  '(approvals|people)/[^/]+/(approval\\.json|statement\\.json(\\.sig)?|clientData\\.json|authData\\.bin|sig\\.der)',
   'tickets/[^/]+\\.json|runs/[^/]+/(rules|outputs)\\.json',
 ]
 const PART = new RegExp(`^(${PARTS.join('|')})$`)
@@ -360,10 +362,11 @@ function isSubject(value: unknown): value is BundleDescription['subject'] {
 
 function isDescribedLog(value: unknown): value is BundleDescription['logs'][number] {
   const { name, role, origin, vkeys, whole_to } = Object(value) as Record<string, unknown>
-  const isName = isText(name) && /^[a-z]+-\d+$/.test(name)
   return (
-    isName &&
     (role === 'project' || role === 'instance') &&
+    isText(name) &&
+    // What reads the folders alone has the role from the name.
+    new RegExp(`^${role}-\\d+$`).test(name) &&
     isText(origin) &&
     isListOf(vkeys, isText) &&
     (whole_to === undefined || isCount(whole_to))
@@ -416,6 +419,7 @@ export async function checkLogs(
       const index = file.startsWith(folder) ? /^(\d+)\.json$/.exec(file.slice(folder.length))?.[1] : undefined
       if (index !== undefined) found.push(await checkEntry(files, log, Number(index), file, vkeys, verifyNote, on))
     }
+    refuseStrays(files, one.name)
     found.sort((a, b) => a.index - b.index)
     const erased = found.filter(({ erasedBy }) => erasedBy !== null)
     const cosigned = await checkCosigned(files, log, vkeys, verifyNote, on, trust)
@@ -459,6 +463,20 @@ export async function checkLogs(
   }
   checkErasures(entries)
   return { logs, entries, checks, rests }
+}
+
+/** A proof or a payload of which no entry speaks: nothing was checked of it, and who opens the file would take it for checked. */
+function refuseStrays(files: BundleFiles, log: string): void {
+  const there = new Set(files.names)
+  for (const path of files.names) {
+    const [, kind, index, form] =
+      /^logs\/([^/]+\/(?:entries|payloads))\/(.+)\.(tlog-proof|json|salt|erased)$/.exec(path) ?? []
+    if (!kind?.startsWith(`${log}/`) || (kind.endsWith('entries') && form === 'json')) continue
+    const isOfEntry = there.has(`logs/${log}/entries/${index}.json`)
+    const isErased = form !== 'erased' && kind.endsWith('payloads') && there.has(`logs/${log}/payloads/${index}.erased`)
+    if (!isOfEntry || isErased)
+      throw new BundleError('BUNDLE_MALFORMED', path, isErased ? 'erased_beside' : 'entry_stray')
+  }
 }
 
 /** The fault that a checkpoint is which is not of this log, or not signed by it. */

@@ -157,6 +157,9 @@ export async function verifyNote(
   return signers.length > 0 ? { ok: true, signers } : { ok: false, reason: 'no signature by a known key' }
 }
 
+// The last second that RFC 3339 can write. What tells of a later one, milliseconds for example, tells no time.
+const LAST_TIME = 253_402_300_799n
+
 async function verifyLine(
   text: string,
   line: NoteSignature,
@@ -170,7 +173,7 @@ async function verifyLine(
   }
   if (line.signature.length !== 72) return null
   const stamp = new DataView(line.signature.buffer, line.signature.byteOffset, 8).getBigUint64(0)
-  if (stamp > BigInt(Number.MAX_SAFE_INTEGER)) return null
+  if (stamp > LAST_TIME) return null
   const good = await verify(key.publicKey, cosignedMessage(text, stamp), line.signature.subarray(8))
   return good ? { ...signer, time: Number(stamp) } : null
 }

@@ -63,6 +63,24 @@ test('a cosigned checkpoint is verified where there is one', async () => {
   assert.equal((await verifyBundle(signed(files), primitives)).fault?.code, 'CHECKPOINT_INVALID')
 })
 
+test('a cosignature of a time that no calendar has is none, and ends in a verdict', async () => {
+  const witness = makeKey('witness.example')
+  const files = await makeBundle([opened, opened])
+  const note = fromUtf8(files.get('logs/project-0/checkpoint')!)
+  files.set('logs/project-0/consistency/2-2.txt', toUtf8(''))
+  files.set('policy', toUtf8(`log ${logKey.vkey}\nwitness w ${witness.witnessVkey}\nquorum w\n`))
+  // Microseconds where seconds belong.
+  for (const [time, fault] of [
+    [253_402_300_799, undefined],
+    [253_402_300_800, 'CHECKPOINT_INVALID'],
+    [1_763_769_600_000_000, 'CHECKPOINT_INVALID'],
+  ] as const) {
+    const line = await cosignText(parseNote(note).text, witness, time, witness.sign, sha256)
+    files.set('logs/project-0/checkpoint.cosigned', toUtf8(addSignatures(note, [line])))
+    assert.equal((await verifyBundle(signed(files), primitives)).fault?.code, fault, String(time))
+  }
+})
+
 test('the witnesses that a reader trusts must have cosigned, whatever the bundle calls its own', async () => {
   const [real, forged] = [makeKey('witness.example'), makeKey('witness.example')]
   const files = await makeBundle([opened, opened, opened])

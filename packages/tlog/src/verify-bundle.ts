@@ -19,6 +19,7 @@ import {
   checkTasks,
   checkWhole,
 } from './bundle-content.ts'
+import { checkSubject } from './bundle-subject.ts'
 import { checkWholeLogs } from './bundle-whole-log.ts'
 
 /**
@@ -42,7 +43,7 @@ export async function verifyBundle(
     checks.push(...logs.checks)
     rests.push(...logs.rests)
     const { entries } = logs
-    checks.push(...checkWhole(entries, described.subject))
+    checks.push(...checkSubject(entries, described), ...checkWhole(entries, described.subject))
     checks.push(...(await checkWholeLogs(files, described, logs.logs, entries, on)))
     const anchored = await checkAnchors(files, entries, logs.logs, on)
     checks.push(...anchored.checks)

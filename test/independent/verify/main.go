@@ -11,6 +11,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
@@ -79,6 +80,11 @@ func main() {
 // makeRoot hashes every entry into a tree of its own and compares its root with the signed one.
 func makeRoot(dir string, newest tlog.Tree) {
 	var stored memory
+	if newest.N == 0 {
+		// Its root was compared when it was opened.
+		fmt.Printf("ok: 0 entries, root %s\n", newest.Hash)
+		return
+	}
 	for bundle := int64(0); bundle*256 < newest.N; bundle++ {
 		width := newest.N - bundle*256
 		if width > 256 {
@@ -121,20 +127,31 @@ func open(path string, verifier note.Verifier) tlog.Tree {
 	}
 	size, err := strconv.ParseInt(lines[1], 10, 64)
 	check(err, "size of checkpoint %s", filepath.Base(path))
-	root, err := base64.StdEncoding.DecodeString(lines[2])
+	if size < 0 || strconv.FormatInt(size, 10) != lines[1] {
+		fail("size of checkpoint %s: not plain decimal", filepath.Base(path))
+	}
+	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
 	check(err, "root of checkpoint %s", filepath.Base(path))
 	tree := tlog.Tree{N: size}
-	if copy(tree.Hash[:], root) != tlog.HashSize {
+	if len(root) == tlog.HashSize {
+		copy(tree.Hash[:], root)
+	} else {
 		fail("root of checkpoint %s has %d bytes", filepath.Base(path), len(root))
+	}
+	if size == 0 && tree.Hash != emptyRoot {
+		fail("root of checkpoint %s: not that of no entries", filepath.Base(path))
 	}
 	return tree
 }
+
+// emptyRoot is the root of a tree without entries (RFC 6962), of which x/mod says nothing.
+var emptyRoot = tlog.Hash(sha256.Sum256(nil))
 
 // eachEntry walks a bundle (C2SP tlog-tiles): each entry is preceded by its length in two bytes, big-endian.
 func eachEntry(dir string, bundle int64, width int, visit func(index int64, entry []byte)) {
 	tile := tlog.Tile{H: height, L: -1, N: bundle, W: width}
 	path := strings.Replace(tile.Path(), "tile/8/data/", "tile/entries/", 1)
-	bytes := read(dir, path, width)
+	bytes, isFull := read(dir, path, width)
 	for i := 0; i < width; i++ {
 		index := bundle*256 + int64(i)
 		if len(bytes) < 2 || len(bytes)-2 < int(binary.BigEndian.Uint16(bytes)) {
@@ -144,8 +161,8 @@ func eachEntry(dir string, bundle int64, width int, visit func(index int64, entr
 		visit(index, bytes[2:2+length])
 		bytes = bytes[2+length:]
 	}
-	if len(bytes) > 0 && width == 256 {
-		fail("entry %d: bundle %s goes on after its last entry", bundle*256+255, path)
+	if len(bytes) > 0 && (width == 256 || !isFull) {
+		fail("entry %d: bundle %s goes on after its last entry", bundle*256+int64(width), path)
 	}
 }
 
@@ -165,25 +182,32 @@ func (f *files) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 		path := strings.Replace(tile.Path(), "tile/8/", "tile/", 1)
 		bytes, known := f.read[path]
 		if !known {
-			bytes = read(f.dir, path, tile.W)
+			var isFull bool
+			bytes, isFull = read(f.dir, path, tile.W)
+			width := tile.W
+			if isFull {
+				width = 256
+			}
+			if len(bytes) != width*tlog.HashSize {
+				return nil, fmt.Errorf("tile %s has %d bytes", path, len(bytes))
+			}
 			f.read[path] = bytes
-		}
-		if len(bytes) < tile.W*tlog.HashSize {
-			return nil, fmt.Errorf("tile %s is cut", tile.Path())
 		}
 		all = append(all, bytes[:tile.W*tlog.HashSize])
 	}
 	return all, nil
 }
 
-// read takes the full tile where the partial one is gone: a log may drop partial tiles once they are full.
-func read(dir, path string, width int) []byte {
+// read takes the full tile where the partial one is gone, and says so: a log may drop partial tiles once they are full.
+func read(dir, path string, width int) (bytes []byte, isFull bool) {
 	bytes, err := os.ReadFile(filepath.Join(dir, path))
-	if os.IsNotExist(err) && width < 256 {
+	isFull = width == 256
+	if os.IsNotExist(err) && !isFull {
 		bytes, err = os.ReadFile(filepath.Join(dir, path[:strings.Index(path, ".p/")]))
+		isFull = true
 	}
 	check(err, "file %s", path)
-	return bytes
+	return bytes, isFull
 }
 
 func check(err error, format string, args ...interface{}) {

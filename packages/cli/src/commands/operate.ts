@@ -71,6 +71,10 @@ export function addOperateCommands(program: Command, app: App): void {
     )
     .requiredOption('--reason <text>', 'why; it stands in the first entry of the new log')
     .option('--accept-loss', 'without a backup: what was published beyond the database is lost')
+    .option(
+      '--all-logs',
+      'with --accept-loss: close every log, as when a key leaked, or keys/ or signer/ cannot be put back',
+    )
     .addOption(dataDirOption())
     .addHelpText(
       'after',
@@ -78,20 +82,22 @@ export function addOperateCommands(program: Command, app: App): void {
 The old log is closed and a new one opened that names it: verifiers learn that what came after the backup is gone.
 Example:
   writ restore /backups/writ-monday --data-dir ./data --reason "the disk failed"
-  writ restore --accept-loss --reason "database put back from a dump"`,
+  writ restore --accept-loss --reason "database put back from a dump"
+  writ restore --accept-loss --all-logs --reason "the log keys were on a lost disk"`,
     )
     .action(
       async (
         from: string | undefined,
-        { dataDir, reason, acceptLoss }: { dataDir?: string; reason: string; acceptLoss?: boolean },
+        o: { dataDir?: string; reason: string; acceptLoss?: boolean; allLogs?: boolean },
       ) => {
         const restore = await loadOperation('restore')
         const bar = app.progress('Restoring')
         const done = await restore({
-          dataDir,
+          dataDir: o.dataDir,
           from,
-          reason,
-          acceptLoss: acceptLoss === true,
+          reason: o.reason,
+          acceptLoss: o.acceptLoss === true,
+          allLogs: o.allLogs === true,
           onProgress: (step) => bar.update(step.done, step.size),
           signal,
         }).finally(() => bar.end())

@@ -125,6 +125,7 @@ export function createSequencer(options: {
         keysDir: folders.keys,
         origin: row.origin,
         stateFile: signerStateFile(folders, row.origin),
+        isNamed: row.vkey !== null,
         now: clock.now,
       }),
       openDayFiles(dayFolder(folders, row.project_id, await options.slugOf(row.project_id))),

@@ -49,10 +49,12 @@ export async function createSigner(options: {
   keysDir: string
   origin: string
   stateFile: string
+  /** The log has named its key already, so that none may be made under this origin. */
+  isNamed?: boolean
   now?: () => number
   after?: AfterStep
 }): Promise<Signer> {
-  const { keysDir, origin, stateFile, now = systemClock.now, after } = options
+  const { keysDir, origin, stateFile, isNamed = false, now = systemClock.now, after } = options
   await mkdir(keysDir, { recursive: true, mode: 0o700 })
   await mkdir(dirname(stateFile), { recursive: true })
   if (!(await hasKey(keysDir, origin))) await createKey()
@@ -68,6 +70,7 @@ export async function createSigner(options: {
   /** Memory first, key second: stopped in between, there is a state of size 0 and no key, and the next start goes on. */
   async function createKey(): Promise<void> {
     const memory = await readTextFile(stateFile)
+    if (isNamed) refuse(`the key of ${origin} is gone, but has signed; open a new origin`)
     if (memory === null) await saveMemory({ size: 0, root: createTreeHasher(sha256).empty() })
     else if (parseMemory(memory, origin).size > 0)
       refuse(`the key of ${origin} is gone, but has signed; open a new origin`)

@@ -1,4 +1,4 @@
-import type { Seal } from '../identity/index.ts'
+import type { Seal, SealedColumn } from '../identity/index.ts'
 import type { WebhookRow } from './store.ts'
 
 /** What of a webhook is secret, sealed at rest: a chat's url is its password, and a header may be one. */
@@ -14,9 +14,26 @@ export interface Sealed {
 }
 type Part = 'url' | 'headers' | 'secret'
 
+// The part is bound too, so that no sealed value can be put in another's place.
+const about = (id: string, part: Part) => `${id} ${part}`
+
+const partOf = {
+  sealed_url: 'url',
+  sealed_headers: 'headers',
+  sealed_secret: 'secret',
+  sealed_previous_secret: 'secret',
+} as const
+
+/** Where sealed values of webhooks are. */
+export const sealedOfWebhooks: readonly SealedColumn[] = Object.entries(partOf).map(([column, part]) => ({
+  table: 'webhooks',
+  column,
+  key: 'id',
+  purpose: 'webhooks',
+  about: ({ key }) => about(key, part),
+}))
+
 export function createSealed(seal: Seal): Sealed {
-  // The part is bound too, so that no sealed value can be put in another's place.
-  const about = (id: string, part: Part) => `${id} ${part}`
   return {
     seal: (id, part, text) => seal.seal(text, about(id, part)),
     urlOf: (row) => seal.open(row.sealed_url, about(row.id, 'url')),

@@ -35,7 +35,8 @@ export const evidenceHandlers = (on: EvidenceOn): Handlers<typeof evidenceApi, C
         type: 'evidence.exported',
         resource: { type, id, number },
         action: `Exported evidence of ${type} ${number}`,
-        details: { include_flagged: asked.flagged, whole_log: asked.whole, runs },
+        // Of a number no leaf tells: who is given the bundle finds it said here.
+        details: { number, include_flagged: asked.flagged, whole_log: asked.whole, runs },
       })
       return found
     })

@@ -43,6 +43,32 @@ twice=$(tr A-Z a-z <"$tmp/listed" | sort | uniq -d | head -n 1)
 [ -z "$twice" ] || fail "SHA256SUMS: $twice is named twice, in capitals and without"
 echo "manifest: $(wc -l <"$tmp/listed" | tr -d ' ') files, signed by $fingerprint"
 
+# What is read here is JSON, and bundle.json describes what is here. What was handed in is not looked into.
+find bundle.json logs attestations approvals people runs tickets -name '*.json' 2>/dev/null | sort >"$tmp/json"
+xargs jq -n 'inputs | empty' <"$tmp/json" >/dev/null 2>&1 || while read -r file; do
+  jq -e -n '[inputs] | length == 1' "$file" >/dev/null 2>&1 || fail "$file: not JSON"
+done <"$tmp/json"
+jq -e '.format == "writ-evidence-bundle" and .version == 1' bundle.json >/dev/null 2>&1 || fail 'bundle.json: not a bundle of version 1'
+jq -e 'def count: type == "number" and . >= 0 and . == floor; def text: type == "string";
+  (.subject | (.type | text) and (.id | text) and (.number | count)) and
+  (.logs | type == "array" and all(.[]; .role as $role | ($role == "project" or $role == "instance") and
+    (.name | text and test("^\($role)-[0-9]+$")) and (.origin | text) and (.vkeys | type == "array" and all(.[]; text)) and
+    (.whole_to == null or (.whole_to | count)))) and
+  (.artifacts | type == "array" and all(.[]; (.id | text) and (.number | count) and (.size | count) and
+    (.sha256 | text and test("^[0-9a-f]{64}$")) and
+    if .path | text then .left_out == null
+    else .path == null and (.left_out | . == "deleted" or . == "flagged" or . == "erased" or . == "dropped") end))' bundle.json >/dev/null 2>&1 ||
+  fail 'bundle.json: a part of the description is missing, or of another form'
+jq -e '([.logs[].name] | length == (unique | length)) and ([.artifacts[].id] | length == (unique | length))' bundle.json >/dev/null ||
+  fail 'bundle.json: it describes a log or a file twice'
+jq -r '.logs[].name' bundle.json | sort >"$tmp/logs"
+for log in logs/*/; do
+  [ ! -d "$log" ] || grep -qxF -e "$(basename "$log")" "$tmp/logs" || fail "bundle.json: it does not describe ${log%/}"
+done
+while read -r log; do
+  [ -f "logs/$log/checkpoint" ] || fail "logs/$log/checkpoint: it is not in the bundle"
+done <"$tmp/logs"
+
 # 2. Each log: the signature of its checkpoint, then every entry in it, then what the entry commits to. A hash is known by
 # its base64 with _ for /, which can be the name of a file; nodes that several proofs share are computed once.
 mkdir "$tmp/raw" "$tmp/nodes"
@@ -61,10 +87,14 @@ node() {
   fi
 }
 halve() { own=$((own / 2)) last=$((last / 2)); }
+[ -f policy ] || fail 'policy: it is not in the bundle'
 for log in logs/*/; do
+  [ -f "${log}log.pem" ] || fail "${log}log.pem: it is not in the bundle"
   sed '/^$/,$d' "${log}checkpoint" >"$tmp/text"
   { read -r origin && read -r size && read -r root; } <"$tmp/text" || fail "${log}checkpoint: not a checkpoint"
-  openssl pkey -pubin -in "${log}log.pem" -outform DER | tail -c 32 | openssl base64 -A >"$tmp/key"
+  jq -e --arg name "$(basename "$log")" --arg origin "$origin" 'any(.logs[]; .name == $name and .origin == $origin)' bundle.json >/dev/null ||
+    fail "${log}checkpoint: it is not of the log that bundle.json names"
+  openssl pkey -pubin -in "${log}log.pem" -outform DER 2>/dev/null | tail -c 32 | openssl base64 -A >"$tmp/key"
   good=
   grep "^log $origin+" policy >"$tmp/keys" || fail "policy: it names no key of $origin"
   while read -r word vkey; do
@@ -86,6 +116,7 @@ for log in logs/*/; do
   jq -r '"\(input_filename) \(.id) \(.pl[] | select(.n == "event") | .c)"' "${log}entries/"*.json >"$tmp/entries"
   while read -r entry id commitment; do
     index=${entry##*/} index=${index%.json} proof=${entry%json}tlog-proof
+    [ -f "$proof" ] || fail "$proof: it is not in the bundle"
     { read -r head && read -r place; } <"$proof" || fail "$proof: not a proof"
     [ "$head" = 'c2sp.org/tlog-proof@v1' ] && [ "$place" = "index $index" ] || fail "$proof: not a proof of entry $index"
     sed '1,/^$/d' "$proof" | cmp -s - "${log}checkpoint" || fail "$proof: for another checkpoint"
@@ -109,6 +140,7 @@ for log in logs/*/; do
 
     payload=${log}payloads/$index
     if [ -f "$payload.erased" ]; then
+      [ ! -e "$payload.json" ] && [ ! -e "$payload.salt" ] || fail "$payload.json: it is called erased"
       see=$(sed -n 's|^erased, see \([a-z0-9/-]*[0-9]\)$|\1|p' "$payload.erased")
       case $see in
       */*) told=logs/${see%/*}/entries/${see#*/}.json ;;
@@ -119,6 +151,7 @@ for log in logs/*/; do
       echo "entry $index of $origin: payload erased, see $see"
     else
       [ -f "$payload.json" ] && [ -f "$payload.salt" ] || fail "$payload: payload or salt is missing"
+      grep -qxE '[0-9a-f]{64}' "$payload.salt" || fail "$payload.salt: not 32 bytes in hexadecimal"
       read -r salt <"$payload.salt"
       mac=$(openssl dgst -sha256 -mac HMAC -macopt "hexkey:$salt" "$payload.json")
       [ "hmac-sha256:${mac##* }" = "$commitment" ] || fail "$payload.json: not what entry $index commits to"
@@ -126,6 +159,11 @@ for log in logs/*/; do
     count=$((count + 1))
   done <"$tmp/entries"
   [ "$count" -eq "$(find "${log}entries" -name '*.json' | wc -l)" ] || fail "${log}entries: not every entry commits to an event"
+  find "${log}entries" "${log}payloads" -type f ! -path "${log}entries/*.json" 2>/dev/null | sort >"$tmp/strays"
+  while read -r file; do
+    index=$(basename "${file%.*}")
+    [ -f "${log}entries/$index.json" ] || fail "$file: no entry that is here has it"
+  done <"$tmp/strays"
   echo "log $origin: checkpoint of $size entries, $count of them here"
 done
 
@@ -133,6 +171,8 @@ done
 cat logs/*/entries/*.json | jq -r '.att // [] | .[]' | sort -u >"$tmp/named"
 count=0
 envelope() { # its file; leaves what was signed in $tmp/payload
+  jq -e '(.payload | type == "string") and (.payloadType | type == "string") and (.signatures | type == "array" and length > 0)' "$1" >/dev/null 2>&1 ||
+    fail "$1: no envelope"
   jq -r .payload "$1" | raw >"$tmp/payload"
   type=$(jq -r .payloadType "$1")
   { printf 'DSSEv1 %d %s %d ' "${#type}" "$type" "$(wc -c <"$tmp/payload")" && cat "$tmp/payload"; } >"$tmp/pae"
@@ -145,8 +185,9 @@ envelope() { # its file; leaves what was signed in $tmp/payload
   done <"$tmp/signatures"
   fail "$1: the signature is not valid"
 }
-for envelope in attestations/*.dsse.json; do
+for envelope in attestations/*; do
   [ -e "$envelope" ] || continue
+  echo "$envelope" | grep -qxE 'attestations/[0-9a-f]{64}\.dsse\.json' || fail "$envelope: no name of an attestation"
   name=$(basename "$envelope" .dsse.json)
   envelope "$envelope"
   [ "$(digest "$tmp/payload")" = "$name" ] || fail "$envelope: not the payload that its name says"
@@ -162,10 +203,20 @@ echo "attestations: $count"
 # 4. What people signed: approvals, and the statements with which they proposed their keys.
 signed() { # folder, id of the key, namespace
   key=people/$2
+  [ -f "$1/statement.json" ] || fail "$1/statement.json: it is not in the bundle"
+  [ -f "$key/key.json" ] || fail "$key/key.json: it is not in the bundle"
+  [ -f "$key/key.pem" ] || fail "$key/key.pem: it is not in the bundle"
+  jq -e --arg id "$2" '.id == $id and (.type == "ssh" or .type == "passkey") and (.user_id | type == "string")' "$key/key.json" >/dev/null ||
+    fail "$key/key.json: not a key"
   if [ ! -f "$tmp/$(digest "$1/statement.json").statement" ]; then
     [ "$3" = writ-signing-key ] && dropped && return 0
     fail "$1/statement.json: not what was attested"
   fi
+  jq -e --arg folder "$1" --arg owner "$(jq -r .user_id "$key/key.json")" '.predicate as $of | if $folder | startswith("approvals/")
+    then $folder == "approvals/\($of.approvalId)" and $of.approver == $owner
+    else $folder == "people/\(.subject[0].name | ltrimstr("signing_key:"))" and $of.owner == $owner end' "$1/statement.json" >/dev/null ||
+    fail "$1/statement.json: of another key, person or approval"
+  pem=$(openssl pkey -pubin -in "$key/key.pem" -outform DER 2>/dev/null | sha256sum | cut -d ' ' -f 1)
   if [ "$(jq -r .type "$key/key.json")" = ssh ]; then
     echo "person $(cat "$key/key.pub")" >"$tmp/signers"
     ssh-keygen -Y verify -f "$tmp/signers" -I person -n "$3" -s "$1/statement.json.sig" <"$1/statement.json" >/dev/null 2>&1 ||
@@ -185,7 +236,7 @@ signed() { # folder, id of the key, namespace
     else
       openssl dgst -sha256 -verify "$key/key.pem" -signature "$1/sig.der" "$tmp/assertion" >/dev/null 2>&1
     fi || fail "$1: the signature is not valid"
-    fact=public_key_sha256 value=$(openssl pkey -pubin -in "$key/key.pem" -outform DER | sha256sum | cut -d ' ' -f 1)
+    fact=public_key_sha256 value=$pem
   fi
   enrolled "$2" && return 0
   dropped || fail "$key: the log does not say that this key was enrolled"
@@ -205,7 +256,9 @@ enrolled() { # id of the key; $fact and $value are what the log has to say of it
       echo "$key: enrolled; what the log said of it was erased"
       return 0
     fi
-    jq -e --arg fact "$fact" --arg value "$value" '.details[$fact] == $value' "${payload}json" >/dev/null && return 0
+    # The files key.pem and key.pub are two spellings of one key, whose owner the log names.
+    jq -e --arg fact "$fact" --arg value "$value" --arg pem "$pem" --arg owner "$(jq -r .user_id "$key/key.json")" \
+      '.details[$fact] == $value and .details.public_key_sha256 == $pem and .details.user_id == $owner' "${payload}json" >/dev/null && return 0
   done
   return 1
 }
@@ -223,7 +276,10 @@ revoked() { # id of the key, what it signed: whether the log says so before the 
 count=0
 for folder in approvals/*/; do
   [ -d "$folder" ] || continue
-  folder=${folder%/} id=$(jq -r .key_id "$folder/approval.json")
+  folder=${folder%/}
+  [ -f "$folder/approval.json" ] || fail "$folder/approval.json: it is not in the bundle"
+  id=$(jq -r '.key_id | strings' "$folder/approval.json")
+  [ -n "$id" ] || fail "$folder/approval.json: it names no key"
   ! revoked "$id" "$(digest "$folder/statement.json")" || fail "people/$id: it was revoked before it signed"
   signed "$folder" "$id" writ-approval
   signed "people/$id" "$id" writ-signing-key
@@ -250,6 +306,35 @@ done <"$tmp/runs"
 id=$(jq -r .subject.id bundle.json)
 cat logs/project-*/entries/*.json | jq -e -s --arg id "$id" 'any(.res == $id or .run == $id)' >/dev/null || dropped ||
   fail "bundle.json: no entry tells of its subject $id"
+type=$(cat logs/project-*/entries/*.json | jq -rs --arg id "$id" '[.[] | select(.res == $id) | .act |
+  if startswith("ticket.") then "ticket" elif startswith("run.") or startswith("task.") then "run" else empty end] | first // empty')
+[ -z "$type" ] || [ "$type" = "$(jq -r .subject.type bundle.json)" ] || fail "bundle.json: its subject $id is a $type to an entry"
+# So are the numbers of it and of its files, where an entry says them.
+jq -r '(.subject, .artifacts[]) | "\(.id) \(.number)"' bundle.json >"$tmp/numbers"
+jq -r 'select(.act | test("^(evidence.exported|artifact.uploaded|run.created|ticket.(submitted|approved|rejected|closed|reopened))$")) |
+  "\(input_filename) \(.res)"' logs/project-*/entries/*.json >"$tmp/numbered"
+while read -r entry id; do
+  payload=${entry%/entries/*}/payloads/${entry##*/}
+  number=$(grep -F -e "$id " "$tmp/numbers" | cut -d ' ' -f 2)
+  [ -f "$payload" ] && [ -n "$number" ] || continue
+  jq -e --arg number "$number" '.details.number == null or (.details.number | tostring) == $number' "$payload" >/dev/null ||
+    fail "bundle.json: $entry says another number of $id than $number"
+done <"$tmp/numbered"
+
+# Each edit of a ticket makes its next version, and what is approved is the newest.
+jq -r 'select(.act | test("^ticket\\.(created|updated|approved)$")) | "\(input_filename) \(.act) \(.res)"' logs/project-*/entries/*.json |
+  sort -t / -k 2.9n -k 4n >"$tmp/edits"
+while read -r entry act id; do
+  payload=${entry%/entries/*}/payloads/${entry##*/} said=null
+  [ ! -f "$payload" ] || said=$(jq '(.details | objects | .version) // null' "$payload")
+  jq -nc --arg entry "$entry" --arg act "$act" --arg id "$id" --argjson said "$said" '[$entry, $act, $id, $said]'
+done <"$tmp/edits" | jq -rn --argjson dropped "$(dropped && echo true || echo false)" 'foreach inputs as [$entry, $act, $id, $said] ({of: {}};
+  .bad = null | .of[$id] as $before |
+  if $act == "ticket.created" then .of[$id] = 1
+  elif $before == null then if $dropped then . else .bad = "\($entry): the entry with which the ticket \($id) began was left out" end
+  else (if $act == "ticket.updated" then $before + 1 else $before end) as $version | .of[$id] = $version |
+    if $said == null or $said == $version then . else .bad = "\($entry): version \($version) of the ticket was left out" end end; .bad // empty)' >"$tmp/bad"
+[ ! -s "$tmp/bad" ] || fail "$(head -n 1 "$tmp/bad")"
 
 # Each run of a ticket says which of its runs it is.
 if [ "$(jq -r .subject.type bundle.json)" = ticket ]; then
@@ -375,6 +460,7 @@ done <"$tmp/uploaded"
 jq -r '.artifacts[] | select(.path != null) | "\(.id) \(.sha256) \(.path)"' bundle.json >"$tmp/artifacts"
 while read -r id sum path; do
   grep -qF -e " $id" "$tmp/uploaded" || fail "$path: no entry of the log tells of it"
+  grep -qxF -e "$path" "$tmp/listed" && [ "${path#artifacts/}" != "$path" ] || fail "$path: it is not in the bundle"
   [ "$(digest "$path")" = "$sum" ] || fail "$path: not the file that was recorded"
 done <"$tmp/artifacts"
 jq -r '.artifacts[].path // empty' bundle.json >"$tmp/paths"

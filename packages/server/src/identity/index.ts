@@ -20,8 +20,9 @@ export {
   relyingPartyOf,
   type SignedApproval,
 } from './personal-signature.ts'
+export { createSealRenewal, type SealedColumn, type SealRenewal, sealedOfUsers } from './renew-sealed.ts'
 export { authHandlers, projectsHandlers, signingKeyHandlers, tokensHandlers, usersHandlers } from './routes.ts'
-export { createSeal, deriveKey, loadSecretKey, redactionKey, type Seal } from './secret-key.ts'
+export { createSeal, deriveKey, loadSecretKey, redactionKey, type Seal, sealMark } from './secret-key.ts'
 export { anonymiseUser, findAccount, findUserByName, findUserRef, forgetAnswers, type UserRef } from './store.ts'
 export { findApproval } from './store-approvals.ts'
 export {
@@ -33,4 +34,5 @@ export {
   logAccessOf,
   slugOf,
 } from './store-projects.ts'
+export { countSealed } from './store-sealed.ts'
 export { findSigningKey, lockSigningKey, type SigningKeyRow } from './store-signing-keys.ts'

@@ -64,24 +64,32 @@ export const deriveKey = (secret: string, purpose: string): Buffer =>
 export const redactionKey = (keys: SecretKeys): Buffer => deriveKey(keys[0], 'redaction')
 
 /**
+ * What a value begins with that was sealed under a key, whatever its purpose: so a database can be asked which of its values still
+ * need the key before. It tells no more of the key than the value itself does.
+ */
+export const sealMark = (key: string): string => `v2.${deriveKey(key, 'name of the key').toString('hex', 0, 4)}.`
+
+/**
  * Seals a short secret with AES-256-GCM; `about` (an id) is authenticated, so a sealed value cannot be moved to another
  * row. `open` tries both live keys and throws SECRETS_UNREADABLE for anything that was not sealed so.
  */
 export function createSeal(keys: SecretKeys, purpose: string) {
   const derived = keys.filter((key) => key !== undefined).map((key) => deriveKey(key, purpose))
+  const mark = sealMark(keys[0])
   return {
     seal(text: string, about: string): string {
       const iv = randomBytes(12)
       const cipher = createCipheriv('aes-256-gcm', derived[0]!, iv).setAAD(Buffer.from(about))
       const sealed = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()])
-      return `v1.${Buffer.concat([iv, cipher.getAuthTag(), sealed]).toString('base64url')}`
+      return mark + Buffer.concat([iv, cipher.getAuthTag(), sealed]).toString('base64url')
     },
     open(sealed: string, about: string): string {
-      const bytes = Buffer.from(sealed.replace(/^v1\./, ''), 'base64url')
+      // Those of v1 do not name their key.
+      const bytes = Buffer.from(sealed.slice(sealed.lastIndexOf('.') + 1), 'base64url')
       for (const key of derived) {
-        const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, 12), { authTagLength: 16 })
-        decipher.setAAD(Buffer.from(about)).setAuthTag(bytes.subarray(12, 28))
         try {
+          const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, 12), { authTagLength: 16 })
+          decipher.setAAD(Buffer.from(about)).setAuthTag(bytes.subarray(12, 28))
           return Buffer.concat([decipher.update(bytes.subarray(28)), decipher.final()]).toString('utf8')
         } catch {
           // Sealed with the other key, or by nobody: the last try decides.

@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { access, constants, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { sealedColumns } from '../app.ts'
 import { findLogsAhead, listEvents, listLogs, openNote, readLogText } from '../audit/index.ts'
 import { type Config, loadConfig } from '../config.ts'
-import { listProjects } from '../identity/index.ts'
+import { countSealed, listProjects, sealMark } from '../identity/index.ts'
 import { openBlobs } from '../platform/blobs/index.ts'
 import { rfc3339, systemClock } from '../platform/clock.ts'
 import {
@@ -219,7 +220,9 @@ async function checkDatabase(place: OpenPlace): Promise<Finding[]> {
   if (state.schema === 0 || state.schema > state.known) return found
   const db = await attachDatabase(place.database)
   try {
-    return [...found, ...(await checkLogs(place, db))]
+    // An older schema lacks tables.
+    const seals = state.schema < state.known ? [] : await checkSeals(place, db)
+    return [...found, ...seals, ...(await checkLogs(place, db))]
   } catch (error) {
     return [
       ...found,
@@ -287,6 +290,43 @@ function fenceFindings({ unfenced, mightyLogin, fencedOwner, schema }: StoreStat
       ),
     )
   return found
+}
+
+/** A key of the server's own making is never rotated, so there is nothing to ask. */
+async function checkSeals({ config }: OpenPlace, db: Database): Promise<Finding[]> {
+  if (config.secretKey === undefined) return []
+  const mark = sealMark(config.secretKey.reveal())
+  const name = 'sealed values'
+  if (config.secretKeyPrevious === undefined) {
+    const lost = await countSealed(db, sealedColumns, mark, true)
+    return lost === 0
+      ? [fine(name, 'SECRETS_UNREADABLE', 'none names another key than SECRET_KEY')]
+      : [
+          warn(
+            name,
+            'SECRETS_UNREADABLE',
+            `${lost} were sealed under another key than SECRET_KEY`,
+            'Give the server that key in SECRET_KEY_PREVIOUS, or set anew what was sealed under it.',
+          ),
+        ]
+  }
+  const left = await countSealed(db, sealedColumns, mark)
+  return left === 0
+    ? [
+        fine(
+          name,
+          'SECRET_KEY_PREVIOUS',
+          `none needs SECRET_KEY_PREVIOUS: it can go ${config.accessTokenMinutes} minutes after every server has the new key`,
+        ),
+      ]
+    : [
+        warn(
+          name,
+          'SECRET_KEY_PREVIOUS',
+          `${left} are not sealed under SECRET_KEY yet`,
+          'Leave SECRET_KEY_PREVIOUS where it is. A running server seals them anew; what stays is of tasks that have not ended, or opens with neither key.',
+        ),
+      ]
 }
 
 async function checkLogs({ folders }: OpenPlace, db: Database): Promise<Finding[]> {

@@ -354,7 +354,13 @@ async function takeArtifact(
     created_at: timeOf(row.created_at),
   })
   await store.insertEvidence(tx, run.id, here.id)
-  const details = { run_id: run.id, filename: row.filename, size_bytes: stored.size, sha256_hash: stored.sha256 }
+  const details = {
+    run_id: run.id,
+    number: here.number,
+    filename: row.filename,
+    size_bytes: stored.size,
+    sha256_hash: stored.sha256,
+  }
   await tell(tx, on, row, 'artifact.uploaded', 'artifact', here, `Imported artifact: ${row.filename}`, details)
   return undefined
 }

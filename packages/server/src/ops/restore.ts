@@ -23,6 +23,8 @@ export interface Restore extends Place {
   readonly from?: string | undefined
   /** Without `from`: agree that what was published beyond the database is lost. */
   readonly acceptLoss?: boolean | undefined
+  /** Without `from`: every log is continued, also those that lost nothing. For a key that leaked, or cannot be put back. */
+  readonly allLogs?: boolean | undefined
   /** Why; it stands in the first entry of each new log. */
   readonly reason?: string | undefined
   /** Who; the system's user if left out. */
@@ -45,7 +47,7 @@ export interface Restored {
  * Nobody can know what was published after a backup was made, so nothing is ever signed again under the names of its
  * logs: each is closed, and a new one opened whose first entry says which log it continues, its last checkpoint, how much
  * of it the database knows, who did it and why (`log.continued`). Without `from` only those logs are continued
- * of which more was published than the database knows.
+ * of which more was published than the database knows, or with `allLogs` every one: nothing of `keys/` and `signer/` is needed for that.
  *
  * Throws OperationRefused: a damaged backup, a target that is not empty, a server that runs, nothing to accept.
  * Stopped while copying, the target is not empty and the next call says so; stopped later, a call without `from` goes on.
@@ -123,10 +125,11 @@ async function continueLogs(on: Restore, place: OpenPlace, db: Database): Promis
   try {
     const all = await db.sequence(listOpenLogs)
     const ahead = await findLogsAhead(db, folders)
-    const chosen = on.from !== undefined ? all : all.filter((log) => ahead.some((one) => one.origin === log.origin))
+    const every = on.from !== undefined || on.allLogs === true
+    const chosen = every ? all : all.filter((log) => ahead.some((one) => one.origin === log.origin))
     if (chosen.length === 0)
       throw new OperationRefused(
-        'No log was published beyond what the database knows: there is no loss to accept. Start the server.',
+        'No log was published beyond what the database knows: there is no loss to accept. Start the server; if a key leaked, or keys/ or signer/ cannot be put back, close every log with --all-logs.',
       )
     const continued: ContinuedLog[] = []
     for (const log of chosen) {
@@ -140,7 +143,7 @@ async function continueLogs(on: Restore, place: OpenPlace, db: Database): Promis
           project: log.project_id,
           slug,
           operator: on.operator ?? userInfo().username,
-          reason: on.reason ?? (on.from === undefined ? 'the database was put back' : 'restored from a backup'),
+          reason: on.reason ?? (on.from === undefined ? 'continued without a backup' : 'restored from a backup'),
           now,
         }),
       )

@@ -62,6 +62,7 @@ export async function recordArtifact(
     action: `Uploaded artifact: ${filename}`,
     details: {
       run_id: run.id,
+      number,
       filename,
       size_bytes: blob.size,
       sha256_hash: blob.sha256,

@@ -182,6 +182,7 @@ async function insert(tx: Tx, caller: Caller, run: NewRun): Promise<void> {
     resource: { type: 'run', id: run.id, number },
     action: `Created ${run.kind} run for ticket ${run.ticket.number}`,
     details: {
+      number,
       run_type: run.kind,
       ticket_id: run.ticket.id,
       script_id: run.prepared.scriptId,

@@ -7,7 +7,7 @@ import type {
   ScheduleFire,
   ScheduleOptions,
 } from '@writ/api'
-import type { Payloads } from '../kinds/task/index.ts'
+import { type Payloads, sealedPayloads } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
 import { redactor } from '../platform/redact/index.ts'
@@ -76,6 +76,11 @@ export const askedTimes = (row: ScheduleRow): PreviewSchedule => ({
   ...(row.starts_at === null ? {} : { starts_at: rfc3339(row.starts_at) }),
   ...(row.ends_at === null ? {} : { ends_at: rfc3339(row.ends_at) }),
 })
+
+/** Where sealed inputs of schedules are. */
+export const sealedOfSchedules = [
+  sealedPayloads({ table: 'schedules', column: 'input_sealed', key: 'id', beside: 'input_sha256' }),
+]
 
 /** The columns of an input: in the open what may be seen, and the whole of it sealed if that is less. */
 export function inputColumns(payloads: Payloads, project: string, input: unknown) {

@@ -140,6 +140,7 @@ export async function approveTicket(
     resource: resourceOf(ticket),
     action: `Approved ticket: ${ticket.title}`,
     details: {
+      number: ticket.number,
       created_by_id: ticket.created_by_id,
       version: ticket.version,
       digest: ticket.digest,
@@ -259,7 +260,7 @@ async function move(
     type,
     resource: resourceOf(ticket),
     action,
-    details: { from: ticket.status, to, reason },
+    details: { number: ticket.number, from: ticket.status, to, reason },
     ...(att ? { att } : {}),
   })
   return showTicket((await store.findTicket(tx, ticket.id))!)

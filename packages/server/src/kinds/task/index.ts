@@ -3,11 +3,11 @@
 export { createBacklog } from './backlog.ts'
 export { builtinHandlers } from './builtin/index.ts'
 export { createEager, type Eager } from './eager.ts'
-export { createFeishu, type Feishu } from './feishu/feishu.ts'
+export { createFeishu, type Feishu, sealedOfApps } from './feishu/feishu.ts'
 export { openHandlerFolder } from './folder/folder.ts'
 export { createHandlerPool } from './folder/pool.ts'
 export { createHandlers, type Handler, TaskError } from './handler.ts'
-export { createHttpHandlers } from './http/http-handlers.ts'
+export { createHttpHandlers, sealedOfHandlers } from './http/http-handlers.ts'
 export { createSwitches } from './http/switches.ts'
 export { type AttemptEnded, attemptSpanId, createTaskLane } from './lane.ts'
 export { createTaskMetrics } from './metrics.ts'
@@ -28,7 +28,7 @@ export {
 } from './routes.ts'
 export { openSandbox } from './script/sandbox.ts'
 export { createScripts, type Scripts } from './script/scripts.ts'
-export { createPayloads, type Payloads } from './sealed.ts'
+export { createPayloads, type Payloads, sealedOfTasks, sealedPayloads } from './sealed.ts'
 export {
   createTasks,
   type Tasks,

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { Seal } from '../../identity/index.ts'
+import type { Seal, SealedColumn } from '../../identity/index.ts'
 import { redactor } from '../../platform/redact/index.ts'
 
 /** A JSON text as it may be seen, with its digest; and as it is, sealed, if something in it is secret. */
@@ -20,11 +20,32 @@ export interface Payloads {
   open(project: string, sealed: string, sha256: string): string
 }
 
+const about = (project: string, sha256: string) => `${project} ${sha256}`
+
 export const createPayloads = (seal: Seal): Payloads => ({
   hide(project, text) {
     const shown = redactor.json(text)
     const sha256 = hash('sha256', shown, 'hex')
-    return { shown, sha256, sealed: shown === text ? null : seal.seal(text, `${project} ${sha256}`) }
+    return { shown, sha256, sealed: shown === text ? null : seal.seal(text, about(project, sha256)) }
   },
-  open: (project, sealed, sha256) => seal.open(sealed, `${project} ${sha256}`),
+  open: (project, sealed, sha256) => seal.open(sealed, about(project, sha256)),
 })
+
+/** A column of sealed payloads, as `hide` made them. */
+export const sealedPayloads = (
+  at: Pick<SealedColumn, 'table' | 'column' | 'key' | 'neededBy'> & { readonly beside: string },
+): SealedColumn => ({ ...at, purpose: 'payloads', about: ({ project, beside }) => about(project, beside) })
+
+/** Where sealed payloads of tasks are. Of a task that ended nobody asks for its steps. */
+export const sealedOfTasks: readonly SealedColumn[] = [
+  sealedPayloads({ table: 'runs', column: 'input_sealed', key: 'id', beside: 'input_sha256' }),
+  sealedPayloads({ table: 'runs', column: 'result_sealed', key: 'id', beside: 'output_sha256' }),
+  sealedPayloads({
+    table: 'steps',
+    column: 'result_sealed',
+    key: 'run_id',
+    beside: 'sha256',
+    neededBy:
+      'exists (select 1 from runs where runs.project_id = ?1 and runs.id = steps.run_id and runs.completed_at is null)',
+  }),
+]

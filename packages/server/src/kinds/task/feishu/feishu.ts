@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import { append, SYSTEM } from '../../../audit/index.ts'
-import type { Seal } from '../../../identity/index.ts'
+import type { Seal, SealedColumn } from '../../../identity/index.ts'
 import type { Clock } from '../../../platform/clock.ts'
 import { type Database, inProject } from '../../../platform/db/index.ts'
 import { type Egress, EgressRefused, type Incoming } from '../../../platform/egress.ts'
@@ -47,6 +47,17 @@ export interface FeishuSettings {
   readonly appSecret?: { reveal(): string } | undefined
 }
 
+const about = (project: string, appId: string, part: 'secret' | 'token') => `${project} ${appId} ${part}`
+
+/** Where sealed secrets and tokens of applications are. */
+export const sealedOfApps: readonly SealedColumn[] = (['secret', 'token'] as const).map((part) => ({
+  table: 'feishu_apps',
+  column: `sealed_${part}`,
+  key: 'app_id',
+  purpose: 'feishu',
+  about: ({ project, key }) => about(project, key, part),
+}))
+
 export function createFeishu(on: {
   db: Database
   clock: Clock
@@ -58,7 +69,6 @@ export function createFeishu(on: {
 }): Feishu {
   const { db, clock, egress, seal, settings } = on
   const fetched = new Map<string, { token: string; until: number }>()
-  const about = (project: string, appId: string, part: 'secret' | 'token') => `${project} ${appId} ${part}`
   const handleOf = (id: string, secret: string) =>
     createHmac('sha256', on.handleKey).update(`${id}\n${secret}`).digest('hex').slice(0, 32)
 

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { AddHandler } from '@writ/api'
 import { append } from '../../../audit/index.ts'
-import { type Caller, personOf, type Seal } from '../../../identity/index.ts'
+import { type Caller, personOf, type Seal, type SealedColumn } from '../../../identity/index.ts'
 import { AppError } from '../../../platform/app-error.ts'
 import { type Clock, rfc3339 } from '../../../platform/clock.ts'
 import type { Tx } from '../../../platform/db/index.ts'
@@ -48,11 +48,21 @@ const COST = 'writ-cost-usd'
 /** Receivers have so long to learn another secret. */
 const OVERLAP_MS = 24 * 3_600_000
 
+const about = (project: string, name: string) => `${project} ${name}`
+
+/** Where sealed secrets of these handlers are. */
+export const sealedOfHandlers: readonly SealedColumn[] = ['sealed_secret', 'sealed_previous_secret'].map((column) => ({
+  table: 'http_handlers',
+  column,
+  key: 'name',
+  purpose: 'http handlers',
+  about: ({ project, key }) => about(project, key),
+}))
+
 export function createHttpHandlers(on: { egress: Egress; seal: Seal; clock: Clock }): HttpHandlers {
   const { egress, seal } = on
   // Schemas are compiled once for each contract.
   const contracts = new Map<string, Contract>()
-  const about = (project: string, name: string) => `${project} ${name}`
 
   function contractIn(text: string): Contract {
     const known = contracts.get(text)
