@@ -107,6 +107,7 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'GET /scripts': all,
   'GET /rule-sets': all,
   'POST /rule-sets': admins,
+  'POST /rule-sets/try': workers,
 
   'POST /artifacts': workers,
   'GET /artifacts/:id': all,

@@ -1052,6 +1052,23 @@ export const rulesApi = {
     reply: s.RuleSet,
     example: { name: 'access-switch', definition: { rules: [{ validator: 'size@1', params: { min_bytes: 1 } }] } },
   }),
+  try: endpoint({
+    method: 'POST',
+    path: '/rule-sets/try',
+    access: 'member',
+    tag: 'rules',
+    status: 200,
+    errors: ['RULE_SET_INVALID', 'TRIAL_TOO_LONG', 'TRIALS_TOO_MANY'],
+    summary: 'Try rules on files',
+    description:
+      'What a run with these rules would find in these files. Nothing is published, kept or recorded. The body holds at most 1 MiB, so the files somewhat less.',
+    body: s.TryRuleSet,
+    reply: s.RuleTrial,
+    example: {
+      definition: { rules: [{ validator: 'config_format@2' }] },
+      files: [{ name: 'vlans.json', content: 'eyJ2bGFucyI6IFsxMF19Cg==' }],
+    },
+  }),
 } as const
 
 export const artifactsApi = {

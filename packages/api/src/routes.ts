@@ -90,6 +90,7 @@ export const routes: Routes = {
     scripts: { method: 'GET', path: '/scripts', json: true },
     list: { method: 'GET', path: '/rule-sets', json: true },
     publish: { method: 'POST', path: '/rule-sets', json: true },
+    try: { method: 'POST', path: '/rule-sets/try', json: true },
   },
   artifacts: {
     upload: { method: 'POST', path: '/artifacts', json: true },

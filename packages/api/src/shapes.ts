@@ -748,6 +748,24 @@ export const PublishRuleSet = command({
   definition: anyJson('{"description"?, "rules": [{"validator", "params"?, "files"?}]}'),
 })
 
+export const TryRuleSet = command({
+  definition: anyJson('{"description"?, "rules": [{"validator", "params"?, "files"?}]}'),
+  files: Type.Array(
+    command({
+      name: Type.String({ minLength: 1, maxLength: 255 }),
+      role: Type.Optional(words(['before', 'after'])),
+      content: Type.String({ contentEncoding: 'base64', description: 'the bytes of the file' }),
+    }),
+    { minItems: 1, maxItems: 50 },
+  ),
+})
+export const RuleTrial = Type.Object({
+  verdict: words(['passed', 'failed']),
+  result_summary: Type.String(),
+  validation_report: anyJson('as in the outputs of a run, without its run'),
+})
+export type RuleTrial = Static<typeof RuleTrial>
+
 // ---- audit
 
 export const AuditEvent = Type.Object({

@@ -66,6 +66,10 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   'asset show': ['writ asset show 3'],
   'asset edit': ['writ asset edit 3 --location "Hall 4"'],
   'rules publish': ['writ rules publish access-switch.yaml'],
+  'rules try': [
+    'writ rules try access-switch.yaml sw1.cfg sw2.cfg',
+    'writ rules try window.yaml --before old.cfg --after new.cfg',
+  ],
   'audit list': ['writ audit list --event ticket.approved --from 2026-11-01', 'writ audit list --actor li.na --failed'],
   'audit export': ['writ audit export --format csv --from 2026-11-01 --until 2026-11-30 --to november.csv'],
   'audit selfcheck': ['writ audit selfcheck --full'],

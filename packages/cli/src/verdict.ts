@@ -46,6 +46,16 @@ interface Finding {
 /** Prints verdict and findings for people: each file, and below it what is wrong with it. */
 export function sayVerdict(out: Output, run: RunDetail): void {
   const report = recordOf(run.outputs_manifest?.validation_report)
+  sayReport(out, report)
+  if (!report && run.stderr_log) out.say(safeText(run.stderr_log))
+  const word = run.verdict ?? run.state
+  out.say(
+    `${out.paint(word, exitCodeOfRun(run) === exitCodes.ok ? 'green' : 'red')}  run #${run.number}: ${safeLine(run.result_summary ?? run.error_code ?? run.state)}`,
+  )
+}
+
+/** Prints the findings of a report, whether a run made it or a trial. */
+export function sayReport(out: Output, report: Record<string, unknown> | undefined): void {
   for (const result of listOf(report?.validation_results).map(recordOf)) {
     if (!result) continue
     const passed = result.validation === 'passed'
@@ -61,11 +71,6 @@ export function sayVerdict(out: Output, run: RunDetail): void {
   }
   sayFindings(out, listOf(report?.set_results).map(findingOf))
   for (const error of listOf(report?.errors)) out.say(`        ${safeLine(String(error))}`)
-  if (!report && run.stderr_log) out.say(safeText(run.stderr_log))
-  const word = run.verdict ?? run.state
-  out.say(
-    `${out.paint(word, exitCodeOfRun(run) === exitCodes.ok ? 'green' : 'red')}  run #${run.number}: ${safeLine(run.result_summary ?? run.error_code ?? run.state)}`,
-  )
 }
 
 function sayFindings(out: Output, findings: readonly Finding[]): void {

@@ -272,6 +272,6 @@ export async function openEngine(on: {
       await pool?.close()
       await queue.close()
     },
-    closeJudges: judges.close,
+    judges,
   }
 }

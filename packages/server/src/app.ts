@@ -441,7 +441,7 @@ export async function openApp(on: {
   mount(http, 'assets', api.assets, assetHandlers, mounting)
   mount(http, 'tickets', api.tickets, ticketHandlers({ attest, party }), mounting)
   mount(http, 'runs', api.runs, runHandlers(runsOn), mounting)
-  mount(http, 'rules', api.rules, rulesHandlers, mounting)
+  mount(http, 'rules', api.rules, rulesHandlers({ judges: engine.judges, clock }), mounting)
   mount(http, 'artifacts', api.artifacts, artifactHandlers(runsOn), mounting)
   mount(
     http,
@@ -601,7 +601,7 @@ export async function openApp(on: {
       await Promise.allSettled(chores)
       await engine.closeQueues()
       await tracing.stop()
-      await engine.closeJudges()
+      await engine.judges.close()
       await doors.close()
       await blobs.close()
       await db.close()

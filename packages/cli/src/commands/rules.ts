@@ -1,9 +1,13 @@
+import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { parseDocument } from 'yaml'
 import type { App } from '../app.ts'
+import { exitCodes } from '../exit-codes.ts'
 import { usage } from '../failure.ts'
-import { readGiven } from '../given-file.ts'
+import { mustBeFile, readGiven } from '../given-file.ts'
+import { type EvidenceFile, evidenceOf } from '../send-files.ts'
 import { timeText } from '../text.ts'
+import { sayReport } from '../verdict.ts'
 
 export function addRulesCommands(program: Command, app: App): void {
   const rules = program
@@ -73,6 +77,35 @@ Examples:
         `${made.name}@${made.version}`,
       )
     })
+
+  rules
+    .command('try <file> [files...]')
+    .description('Say what a rule set (YAML or JSON) finds in files, without publishing or keeping anything')
+    .option('--before <file...>', 'how it was before the change')
+    .option('--after <file...>', 'how it is after it')
+    .action(async (file: string, paths: string[], options: { before?: string[]; after?: string[] }) => {
+      const files = evidenceOf(paths, options.before, options.after)
+      // Nothing is published, so it needs no name.
+      const { definition } = await loadRuleSet(file, 'trial')
+      const found = await (await app.client()).rules.try({ body: { definition, files: await contentsOf(files) } })
+      const out = app.out()
+      if (out.quiet || out.format !== 'table') out.item(found, [], found.verdict)
+      else {
+        sayReport(out, found.validation_report)
+        out.say(`${out.paint(found.verdict, found.verdict === 'passed' ? 'green' : 'red')}  ${found.result_summary}`)
+      }
+      app.exit(found.verdict === 'passed' ? exitCodes.ok : exitCodes.verificationFailed)
+    })
+}
+
+/** What a trial sends of each file: its bytes, which are little, for the whole request is. */
+async function contentsOf(files: readonly EvidenceFile[]) {
+  return Promise.all(
+    files.map(async ({ path, name, role }) => {
+      await mustBeFile(path, { advice: 'Files are tried one by one.', mayBeEmpty: true })
+      return { name, content: (await readFile(path)).toString('base64'), ...(role && { role }) }
+    }),
+  )
 }
 
 /** Reads a rule set; versions are the server's to give, so one in the file is left out. Throws a usage failure. */

@@ -66,6 +66,7 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'rules.scripts': everybody,
   'rules.list': everybody,
   'rules.publish': admins,
+  'rules.try': writers,
   'artifacts.upload': writers,
   'artifacts.get': everybody,
   'artifacts.download': everybody,

@@ -1,10 +1,13 @@
+import { createHash } from 'node:crypto'
 import type { rulesApi } from '@writ/api'
 import { append, canonicalize, type Json } from '../../audit/index.ts'
 import { type Caller, personOf } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
-import { rfc3339 } from '../../platform/clock.ts'
+import { type Clock, rfc3339 } from '../../platform/clock.ts'
 import type { Handlers } from '../../platform/http/mount.ts'
 import { uuidv7 } from '../../platform/ids.ts'
+import type { ValidationReport } from './judge.ts'
+import type { JudgeThread } from './judge-thread.ts'
 import { fieldsOf } from './kind.ts'
 import * as store from './store.ts'
 
@@ -18,7 +21,12 @@ const show = (row: store.RuleSetRow) => ({
   created_at: rfc3339(row.created_at),
 })
 
-export const rulesHandlers: Handlers<typeof rulesApi, Caller> = {
+/** Trials at a time: each may hold a core and half a gigabyte, and those who try rules are not those who wait for verdicts. */
+const TRIALS_AT_MOST = 2
+const LONGEST_TRIAL_SECONDS = 20
+
+/** The routes of rule sets. */
+export const rulesHandlers = (on: { judges: JudgeThread; clock: Clock }): Handlers<typeof rulesApi, Caller> => ({
   async scripts(ask) {
     const { listScripts, ruleSetDigest, scriptRuleSet } = await import('./rules.ts')
     const sets = await ask.read((tx) => store.listRuleSets(tx))
@@ -82,4 +90,82 @@ export const rulesHandlers: Handlers<typeof rulesApi, Caller> = {
       return show({ ...row, project_id: tx.project })
     })
   },
+  try: createTrial(on),
+})
+
+function createTrial({
+  judges,
+  clock,
+}: {
+  judges: JudgeThread
+  clock: Clock
+}): Handlers<typeof rulesApi, Caller>['try'] {
+  let trials = 0
+  return async ({ body }) => {
+    const { examineRuleSet } = await import('./rules.ts')
+    const examined = examineRuleSet({ name: 'trial', version: '1.0.0', ...body.definition })
+    if (!examined.ok)
+      throw new AppError('RULE_SET_INVALID', {}, { fields: fieldsOf(examined.problems, 'body.definition') })
+    const files = body.files.map(({ name, role, content }, at) => ({ name, role, bytes: bytesOf(content, at) }))
+    if (trials >= TRIALS_AT_MOST)
+      throw new AppError('TRIALS_TOO_MANY', { limit: TRIALS_AT_MOST }, { headers: { 'retry-after': '1' } })
+    trials++
+    try {
+      const judgement = await judges.judge(
+        {
+          runId: '',
+          runNumber: 0,
+          ticketNumber: 0,
+          script: null,
+          ruleSet: examined.ruleSet,
+          context: null,
+          now: clock.now(),
+          evidence: files.map(({ name, role, bytes }, at) => ({
+            id: String(at),
+            number: at + 1,
+            name,
+            size: bytes.byteLength,
+            sha256: createHash('sha256').update(bytes).digest('hex'),
+            ...(role && { role }),
+          })),
+        },
+        async (id) => inOnePiece(files[Number(id)]!.bytes),
+        AbortSignal.timeout(LONGEST_TRIAL_SECONDS * 1_000),
+      )
+      if (judgement.state === 'failed') throw new Error('a trial without files')
+      return {
+        verdict: judgement.verdict,
+        result_summary: judgement.resultSummary,
+        validation_report: withoutRun(judgement.report),
+      }
+    } catch (error) {
+      if (error instanceof DOMException && error.name === 'TimeoutError')
+        throw new AppError('TRIAL_TOO_LONG', { seconds: LONGEST_TRIAL_SECONDS }, { cause: error })
+      throw error
+    } finally {
+      trials--
+    }
+  }
+}
+
+function bytesOf(content: string, at: number): Buffer {
+  if (/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(content))
+    return Buffer.from(content, 'base64')
+  throw new AppError(
+    'VALIDATION_FAILED',
+    {},
+    { fields: [{ path: `body.files.${at}.content`, message: 'must be base64' }] },
+  )
+}
+
+async function* inOnePiece(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  yield bytes
+}
+
+/** Nothing was run, and the files have no numbers. */
+function withoutRun({ run_id, run_uuid, ticket_id, ticket_uuid, validation_results, ...report }: ValidationReport) {
+  return {
+    ...report,
+    validation_results: validation_results.map(({ artifact_id, artifact_uuid, ...result }) => result),
+  }
 }
