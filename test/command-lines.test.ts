@@ -34,8 +34,11 @@ function openProgram(): { program: Command; said: () => string } {
   return { program, said: () => text }
 }
 
-const leavesOf = (command: Command): Command[] =>
-  command.commands.length === 0 ? [command] : command.commands.flatMap(leavesOf)
+/** What does something: commands without further ones, and those that take something themselves. */
+const leavesOf = (command: Command): Command[] => {
+  const leaves = command.commands.flatMap(leavesOf)
+  return leaves.length === 0 || command.registeredArguments.length > 0 ? [command, ...leaves] : leaves
+}
 
 const pathOf = (command: Command): string =>
   command.parent ? `${pathOf(command.parent)} ${command.name()}`.trim() : ''

@@ -188,6 +188,7 @@ export const Invite = Type.Object({
   used_at: nullable(Time),
   revoked_at: nullable(Time),
 })
+export type Invite = Static<typeof Invite>
 export const CreateInvite = command({
   email: Type.Optional(nullable(Email)),
   role: Type.Optional(Role),

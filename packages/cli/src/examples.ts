@@ -83,6 +83,8 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   'project policy-reject': [
     'writ project policy-reject 01a20755-7fdc-7723-963f-3a415ba9b242 --reason "too few approvers"',
   ],
+  'invite list': ['writ invite list'],
+  'invite revoke': ['writ invite revoke wang.li@example.com'],
   'user list': ['writ user list --role admin'],
   'user show': ['writ user show li.na'],
   'user add': ['writ user add li.na --email li.na@example.com --full-name "Li Na" --role dev'],

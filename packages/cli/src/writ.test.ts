@@ -969,6 +969,29 @@ const tokens = [
   tokenOf('5', 'old', { expires_at: '2026-10-02T00:00:00Z' }),
 ]
 
+test('invitations are listed, and revoked by the address they are for while they can be used', async (t) => {
+  const of = (id: string, email: string | null, more = {}) => ({
+    ...{ id, email, role: 'dev', created_by_id: 'a', created_at: '', used_at: null, revoked_at: null },
+    expires_at: '2026-12-01T00:00:00Z',
+    ...more,
+  })
+  const used = { used_at: '2026-11-20T00:00:00Z' }
+  const late = { expires_at: '2025-12-01T00:00:00Z' }
+  const invites = [of('i1', 'wang.li@example.com'), of('i2', 'wang.li@example.com', used), of('i3', null, late)]
+  const { writ, asked } = await openCommandLine(t, () => ({ json: invites }))
+  const { out } = await writ(['invite', 'list'])
+  assert.match(out, /wang\.li@example\.com +dev +open /)
+  assert.match(out, /anybody +dev +expired /)
+  assert.equal((await writ(['invite', 'revoke', 'Wang.Li@example.com'])).code, 0)
+  assert.deepEqual(
+    asked.map(({ method, url }) => `${method} ${url.split('?')[0]}`),
+    ['GET /invites', 'GET /invites', 'DELETE /invites/i1'],
+  )
+  const { code, err } = await writ(['invite', 'revoke', 'i2'])
+  assert.equal(code, 2)
+  assert.match(err, /No open invitation is i2/)
+})
+
 test('a token is revoked by its name, if one that works has it', async (t) => {
   const { writ, asked } = await openCommandLine(t, ({ method }) =>
     method === 'GET' ? { json: tokens } : { status: 204 },

@@ -1,10 +1,10 @@
-import type { Role } from '@writ/api'
+import type { Invite, Role } from '@writ/api'
 import { type Command, Option } from 'commander'
 import type { App } from '../app.ts'
 import { userColumns, userFields } from '../columns.ts'
 import { usage } from '../failure.ts'
 import { allOption, countOf, type ListOptions, limitOption, listSome } from '../listing.ts'
-import { timeText } from '../text.ts'
+import { safeLine, timeText } from '../text.ts'
 import { userRef } from '../who.ts'
 
 export const roleOption = (text: string) =>
@@ -96,7 +96,11 @@ Examples:
       app.out().item(changed, userFields(changed), changed.number)
     })
 
-  program
+  addInviteCommands(program, app)
+}
+
+function addInviteCommands(program: Command, app: App): void {
+  const invite = program
     .command('invite [email]')
     .description('Invite somebody to register; the code is shown once')
     .addOption(roleOption('the role that the invited will have').default('employee'))
@@ -115,4 +119,40 @@ Examples:
         made.invite,
       )
     })
+
+  invite
+    .command('list')
+    .description('List the invitations of this project, the newest first, those that were used or revoked too')
+    .action(async () =>
+      app.out().list(
+        await (await app.client()).users.invites(),
+        [
+          { head: 'FOR', value: (i) => i.email ?? 'anybody' },
+          { head: 'ROLE', value: (i) => i.role },
+          { head: 'STATE', value: (i) => stateOf(i, app.terminal.now()) },
+          { head: 'WORKS UNTIL', value: (i) => timeText(i.expires_at) },
+          { head: 'ID', value: (i) => i.id },
+        ],
+        (i) => i.id,
+      ),
+    )
+
+  invite
+    .command('revoke <invitation>')
+    .description('Make an invitation useless, by its id or by the address it is for')
+    .action(async (ref: string) => {
+      const client = await app.client()
+      const open = (await client.users.invites()).filter((one) => stateOf(one, app.terminal.now()) === 'open')
+      const meant = open.filter(({ id, email }) => id === ref || email?.toLowerCase() === ref.toLowerCase())
+      if (meant.length > 1) throw usage(`${meant.length} invitations are for ${ref}`, 'Give the id of one.')
+      if (!meant[0]) throw usage(`No open invitation is ${ref}, or is for it`, '"writ invite list" shows them.')
+      await client.users.revokeInvite({ params: { id: meant[0].id } })
+      app.out().note(`Revoked: the invitation for ${safeLine(meant[0].email ?? 'anybody')} cannot be used any more.`)
+    })
+}
+
+function stateOf({ used_at, revoked_at, expires_at }: Invite, now: Date): string {
+  if (used_at !== null) return 'used'
+  if (revoked_at !== null) return 'revoked'
+  return Date.parse(expires_at) > now.getTime() ? 'open' : 'expired'
 }
