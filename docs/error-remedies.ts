@@ -400,10 +400,10 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '规则集不合法。',
     '`errors[]` 列出了每个问题及其位置。',
   ],
-  TRIAL_TOO_LONG: [
-    'Try fewer or smaller files, or simpler rules; a run has more time.',
-    '判断这些文件超过了时限。',
-    '减少或缩小文件，或简化规则；正式的执行有更多时间。',
+  TRIAL_TOO_MUCH: [
+    'Try fewer or smaller files, or simpler rules; a run has more time, but no more memory.',
+    '判断这些文件超过了时限，或所需内存过多。',
+    '减少或缩小文件，或简化规则；正式的执行时间更长，但内存相同。',
   ],
   TRIALS_TOO_MANY: ['Try again in a moment.', '同时试用规则的人太多。', '稍后重试。'],
   ARTIFACT_UPLOAD_DENIED: [

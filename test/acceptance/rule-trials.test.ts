@@ -70,3 +70,14 @@ holds('more trials than a server judges at a time are told to come again', async
   for (const answer of busy) refused(answer, 503, 'TRIALS_TOO_MANY')
   assert.ok(answers.every(({ status }) => status === 503 || status === 200))
 })
+
+holds('a schema that branches without bound is told to be too much, and the server goes on', async (sys) => {
+  const twice = (n: number) => ({ anyOf: [{ $ref: `#/$defs/n${n}` }, { $ref: `#/$defs/n${n}` }] })
+  const branches = Array.from({ length: 39 }, (_, n) => [`n${n + 1}`, twice(n)])
+  const schema = { $defs: { n0: { type: 'integer' }, ...Object.fromEntries(branches) }, $ref: '#/$defs/n39' }
+  const answer = await attempt(sys, { rules: [{ validator: 'json_schema@2', params: { schema } }] }, [
+    file('a.json', '"x"'),
+  ])
+  refused(answer, 422, 'TRIAL_TOO_MUCH')
+  assert.equal(ok(await attempt(sys, rules, [file('sw1.cfg', switchText)])).verdict, 'passed')
+})

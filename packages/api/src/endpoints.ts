@@ -1058,7 +1058,7 @@ export const rulesApi = {
     access: 'member',
     tag: 'rules',
     status: 200,
-    errors: ['RULE_SET_INVALID', 'TRIAL_TOO_LONG', 'TRIALS_TOO_MANY'],
+    errors: ['RULE_SET_INVALID', 'TRIAL_TOO_MUCH', 'TRIALS_TOO_MANY'],
     summary: 'Try rules on files',
     description:
       'What a run with these rules would find in these files. Nothing is published, kept or recorded. The body holds at most 1 MiB, so the files somewhat less.',

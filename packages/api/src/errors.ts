@@ -123,7 +123,10 @@ export const errors = {
   KIND_NOT_AVAILABLE: { status: 409, text: 'This server has no runs of kind "{kind}".' },
   SCRIPT_UNKNOWN: { status: 422, text: 'No script or rule set is called "{script}" here.' },
   RULE_SET_INVALID: { status: 422, text: 'The rule set is not valid.' },
-  TRIAL_TOO_LONG: { status: 422, text: 'Judging these files took longer than {seconds} seconds.' },
+  TRIAL_TOO_MUCH: {
+    status: 422,
+    text: 'Judging these files takes more than {seconds} seconds, or more memory than there is for it.',
+  },
   TRIALS_TOO_MANY: { status: 503, text: 'Others are trying rules; this server judges {limit} trials at a time.' },
   ARTIFACT_UPLOAD_DENIED: { status: 403, text: 'Not authorized to upload artifacts for this run' },
   ARTIFACT_VIEW_DENIED: { status: 403, text: 'Not authorized to view this artifact' },

@@ -139,14 +139,19 @@ function createTrial({
         validation_report: withoutRun(judgement.report),
       }
     } catch (error) {
-      if (error instanceof DOMException && error.name === 'TimeoutError')
-        throw new AppError('TRIAL_TOO_LONG', { seconds: LONGEST_TRIAL_SECONDS }, { cause: error })
-      throw error
+      throw isTooMuch(error)
+        ? new AppError('TRIAL_TOO_MUCH', { seconds: LONGEST_TRIAL_SECONDS }, { cause: error })
+        : error
     } finally {
       trials--
     }
   }
 }
+
+/** The time was over, or the thread had no memory left: a schema may branch without bound. */
+const isTooMuch = (error: unknown): boolean =>
+  error instanceof Error &&
+  (error.name === 'TimeoutError' || ('code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY'))
 
 function bytesOf(content: string, at: number): Buffer {
   if (/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(content))
