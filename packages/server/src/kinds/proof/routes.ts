@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { rulesApi } from '@writ/api'
 import { append, canonicalize, type Json } from '../../audit/index.ts'
 import { type Caller, personOf } from '../../identity/index.ts'
@@ -6,6 +5,7 @@ import { AppError } from '../../platform/app-error.ts'
 import { type Clock, rfc3339 } from '../../platform/clock.ts'
 import type { Handlers } from '../../platform/http/mount.ts'
 import { uuidv7 } from '../../platform/ids.ts'
+import { bytesEvidence } from './bytes-evidence.ts'
 import type { ValidationReport } from './judge.ts'
 import type { JudgeThread } from './judge-thread.ts'
 import { fieldsOf } from './kind.ts'
@@ -106,7 +106,11 @@ function createTrial({
     const examined = examineRuleSet({ name: 'trial', version: '1.0.0', ...body.definition })
     if (!examined.ok)
       throw new AppError('RULE_SET_INVALID', {}, { fields: fieldsOf(examined.problems, 'body.definition') })
-    const files = body.files.map(({ name, role, content }, at) => ({ name, role, bytes: bytesOf(content, at) }))
+    const files = body.files.map(({ name, role, content }, at) => ({
+      id: String(at),
+      number: at + 1,
+      ...bytesEvidence(name, bytesOf(content, at), role && { role }),
+    }))
     if (trials >= TRIALS_AT_MOST)
       throw new AppError('TRIALS_TOO_MANY', { limit: TRIALS_AT_MOST }, { headers: { 'retry-after': '1' } })
     trials++
@@ -120,16 +124,10 @@ function createTrial({
           ruleSet: examined.ruleSet,
           context: null,
           now: clock.now(),
-          evidence: files.map(({ name, role, bytes }, at) => ({
-            id: String(at),
-            number: at + 1,
-            name,
-            size: bytes.byteLength,
-            sha256: createHash('sha256').update(bytes).digest('hex'),
-            ...(role && { role }),
-          })),
+          // The thread asks for the bytes: functions do not travel.
+          evidence: files.map(({ bytes, stream, ...file }) => file),
         },
-        async (id) => inOnePiece(files[Number(id)]!.bytes),
+        async (id) => files[Number(id)]!.stream(),
         AbortSignal.timeout(LONGEST_TRIAL_SECONDS * 1_000),
       )
       if (judgement.state === 'failed') throw new Error('a trial without files')
@@ -161,10 +159,6 @@ function bytesOf(content: string, at: number): Buffer {
     {},
     { fields: [{ path: `body.files.${at}.content`, message: 'must be base64' }] },
   )
-}
-
-async function* inOnePiece(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes
 }
 
 /** Nothing was run, and the files have no numbers. */
