@@ -31,23 +31,7 @@ async function scene() {
     ],
   })
   const { admin, bob } = sys
-  const { secret } = ok(await bob.post<{ secret: string }>('/auth/totp', {}))
-  ok(await bob.post('/auth/totp/confirm', { code: createTotp(secret, sys.now()) }), 204)
-  // The next code has to be another one.
-  sys.advance(60_000)
-  const webhook = ok(
-    await admin.post<Webhook>('/webhooks', {
-      name: 'w',
-      url: hook.url,
-      events: ['ticket.created'],
-      headers: { 'x-key': 'abc' },
-    }),
-    201,
-  )
-  ok(await admin.post('/handlers', { name: 'far.away', url: hook.url, max_attempts: 1 }), 201)
-  const dispatch = async (handler: string, more: object = {}) =>
-    ok(await admin.post<Submitted>('/tasks', { handler, input: INPUT, max_attempts: 1, ...more }), 201).id
-  const endOf = async (id: string) => ok(await admin.get<TaskDetail>(`/tasks/${id}/wait?timeout=20`))
+  const { secret, webhook, dispatch, endOf } = await sealSome(sys, hook.url)
   const login = () =>
     sys.anonymous.post<{ code?: string }>('/auth/login', {
       username: bob.username,
@@ -151,22 +135,7 @@ for (const backend of backends())
     })
     await using _ = sys
     const { admin, bob } = sys
-    const { secret } = ok(await bob.post<{ secret: string }>('/auth/totp', {}))
-    ok(await bob.post('/auth/totp/confirm', { code: createTotp(secret, sys.now()) }), 204)
-    sys.advance(60_000)
-    const webhook = ok(
-      await admin.post<Webhook>('/webhooks', {
-        name: 'w',
-        url: hook.url,
-        events: ['ticket.created'],
-        headers: { 'x-key': 'abc' },
-      }),
-      201,
-    )
-    ok(await admin.post('/handlers', { name: 'far.away', url: hook.url, max_attempts: 1 }), 201)
-    const dispatch = async (handler: string, more: object = {}) =>
-      ok(await admin.post<Submitted>('/tasks', { handler, input: INPUT, max_attempts: 1, ...more }), 201).id
-    const endOf = async (id: string) => ok(await admin.get<TaskDetail>(`/tasks/${id}/wait?timeout=20`))
+    const { secret, webhook, dispatch, endOf } = await sealSome(sys, hook.url)
     const later = { run_at: new Date(sys.now() + AN_HOUR).toISOString() }
     // More of them than are looked at together.
     const waiting: string[] = []
@@ -234,4 +203,26 @@ async function sealsOf(sys: TestSystem, [SECRET_KEY, SECRET_KEY_PREVIOUS]: strin
   const place = { dataDir: path.join(sys.folder, 'data'), cwd: sys.folder, env: { SECRET_KEY, SECRET_KEY_PREVIOUS } }
   const { code, level, detail } = (await doctor(place)).checks.find(({ name }) => name === 'sealed values')!
   return [code, level, detail]
+}
+
+/** What is sealed of a person, a webhook and a handler; their tasks seal more. */
+async function sealSome(sys: TestSystem, url: string) {
+  const { secret } = ok(await sys.bob.post<{ secret: string }>('/auth/totp', {}))
+  ok(await sys.bob.post('/auth/totp/confirm', { code: createTotp(secret, sys.now()) }), 204)
+  // The next code has to be another one.
+  sys.advance(60_000)
+  const webhook = ok(
+    await sys.admin.post<Webhook>('/webhooks', {
+      name: 'w',
+      url,
+      events: ['ticket.created'],
+      headers: { 'x-key': 'abc' },
+    }),
+    201,
+  )
+  ok(await sys.admin.post('/handlers', { name: 'far.away', url, max_attempts: 1 }), 201)
+  const dispatch = async (handler: string, more: object = {}) =>
+    ok(await sys.admin.post<Submitted>('/tasks', { handler, input: INPUT, max_attempts: 1, ...more }), 201).id
+  const endOf = async (id: string) => ok(await sys.admin.get<TaskDetail>(`/tasks/${id}/wait?timeout=20`))
+  return { secret, webhook, dispatch, endOf }
 }
