@@ -1704,6 +1704,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.schedule_fires TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.schedules TO writ_app;
 
+GRANT SELECT ON TABLE public.schema_migrations TO writ_app;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.signing_keys TO writ_app;

@@ -80,7 +80,14 @@ import { type LiveSettings, liveIn } from './live-settings.ts'
 import { AppError } from './platform/app-error.ts'
 import { openBlobs } from './platform/blobs/index.ts'
 import { type Clock, systemClock } from './platform/clock.ts'
-import { type Database, type DatabaseSettings, INSTANCE, inProject, openDatabase } from './platform/db/index.ts'
+import {
+  type Database,
+  type DatabaseSettings,
+  holdSchema,
+  INSTANCE,
+  inProject,
+  openDatabase,
+} from './platform/db/index.ts'
 import { createEgress } from './platform/egress.ts'
 import { serveConsole } from './platform/http/console.ts'
 import { createCursors } from './platform/http/cursor.ts'
@@ -150,7 +157,9 @@ export async function openApp(on: {
   const policy = config.witnessPolicy === undefined ? undefined : await loadWitnessPolicy(config.witnessPolicy)
   const lock = config.database.kind === 'sqlite' ? lockDataDir(config.dataDir) : null
   const settings = databaseSettings(config)
-  const db = await openDatabase(settings, clock)
+  const db = await openDatabase(settings, clock, (servers) =>
+    log.warn({ servers }, 'waiting for servers of an older version to stop, to migrate the database'),
+  )
   const folders = auditFolders(config)
   // Before anything is written: a database that was put back must not grow a second history.
   const [ahead] = await findLogsAhead(db, folders)
@@ -159,6 +168,7 @@ export async function openApp(on: {
     lock?.release()
     throw new LogAheadOfDatabase(ahead.project, ahead.published, ahead.stored)
   }
+  const schema = await holdSchema(settings)
   const keys = await openKeys(folders.keys, clock.now())
   const attest = createAttest(keys)
   const party = relyingPartyOf(config.publicUrl)
@@ -545,6 +555,7 @@ export async function openApp(on: {
   })
 
   const chores = [
+    schema.run(stopping.signal),
     ...(has('sequencer') ? [sequencer.run(stopping.signal), witnesses.run(stopping.signal)] : []),
     ...(has('sequencer') && config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
     ...(has('worker') ? [worker, fanOut, deliverer].map((one) => one.run(stopping.signal)) : []),

@@ -6,4 +6,5 @@ export { type Remembered, type RequestKey, recall, remember } from './idempotenc
 export { inspectStore, type StoreState } from './inspect.ts'
 export { attachDatabase, type DatabaseSettings, openDatabase } from './open.ts'
 export { INSTANCE, inProject, projectInContext } from './project.ts'
+export { holdSchema } from './schema-hold.ts'
 export { tenantTables } from './tables.ts'

@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { loginOf, withClient } from './driver.ts'
-import { foreignInPostgres, foreignInSqlite, loadMigrations } from './migrate.ts'
+import { foreignInPostgres, foreignInSqlite } from './migrate.ts'
+import { loadMigrations } from './migrations.ts'
 import type { DatabaseSettings } from './open.ts'
 import { tenantTables } from './tables.ts'
 

@@ -11,7 +11,7 @@ import pg from 'pg'
 import { missingBackend } from '../../../../../test/servers/missing-backend.ts'
 import { findPgDump, missingPostgres, type Postgres, startPostgres } from '../../../../../test/servers/postgres.ts'
 import { createFakeClock } from '../clock.ts'
-import { loadMigrations } from './migrate.ts'
+import { loadMigrations } from './migrations.ts'
 import { openDatabase } from './open.ts'
 
 const run = promisify(execFile)

@@ -1,39 +1,8 @@
-import { createHash } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import type { Client } from 'pg'
-import type { Dialect } from './database.ts'
 import { loadDriver } from './driver.ts'
-
-const folder = new URL('../../../migrations/', import.meta.url)
-
-interface Migration {
-  readonly version: number
-  readonly name: string
-  readonly sql: string
-  readonly checksum: string
-}
-
-/** The migrations of a dialect in order: files named `NNNN_name.<dialect>.sql`. */
-export function loadMigrations(dialect: Dialect): Migration[] {
-  return readdirSync(folder)
-    .filter((file) => /^\d{4}_/.test(file) && file.endsWith(`.${dialect}.sql`)) // beside them lies what they result in
-    .sort()
-    .map((file) => {
-      const sql = readFileSync(new URL(file, folder), 'utf8')
-      return {
-        version: Number(file.slice(0, 4)),
-        name: file.slice(5, file.indexOf('.')),
-        sql,
-        checksum: createHash('sha256').update(sql).digest('hex'),
-      }
-    })
-}
-
-/** A store that this version may not touch: newer than the code, or changed behind its back. */
-export class SchemaRefused extends Error {
-  override name = 'SchemaRefused'
-}
+import { loadMigrations, type Migration, SchemaRefused } from './migrations.ts'
+import { waitForServers } from './schema-hold.ts'
 
 const bookkeeping =
   'create table if not exists schema_migrations (version integer primary key, name text not null, checksum text not null, applied_at text not null)'
@@ -119,11 +88,28 @@ export function migrateSqlite(file: string, now: string): number {
   }
 }
 
+/** How long a start waits for servers of an older version to stop: longer than their container is given. */
+const PATIENCE_MS = 60_000
+
+export interface MigrationOptions {
+  /** Told once which servers of an older version have to stop first. */
+  readonly waiting?: (servers: readonly string[]) => void
+  readonly patienceMs?: number
+  /** Those of this version unless a test brings one that is newer. */
+  readonly migrations?: readonly Migration[]
+}
+
 /**
  * Brings a PostgreSQL database to the newest schema, as its owner, under an advisory lock, in one transaction, and lets in the login
- * of `server`, the URL under which it will be served. Throws SchemaRefused, also where the owner may not let it in.
+ * of `server`, the URL under which it will be served. Throws SchemaRefused, also where the owner may not let it in, and where
+ * servers of an older version go on.
  */
-export async function migratePostgres(url: string, server: string, now: string): Promise<number> {
+export async function migratePostgres(
+  url: string,
+  server: string,
+  now: string,
+  { waiting = () => {}, patienceMs = PATIENCE_MS, migrations = loadMigrations('postgres') }: MigrationOptions = {},
+): Promise<number> {
   const { Client } = await loadDriver()
   const client = new Client({ connectionString: url, application_name: 'writ_migrate' })
   await client.connect()
@@ -135,7 +121,8 @@ export async function migratePostgres(url: string, server: string, now: string):
     const { rows } = await client.query<{ version: number; checksum: string }>(
       'select version, checksum from schema_migrations order by version',
     )
-    const pending = pendingMigrations(loadMigrations('postgres'), rows)
+    const pending = pendingMigrations(migrations, rows)
+    if (pending.length > 0 && rows.length > 0) await waitForServers(client, patienceMs, waiting)
     for (const migration of pending) {
       await client.query(migration.sql)
       await client.query('insert into schema_migrations values ($1, $2, $3, $4)', [
@@ -146,6 +133,8 @@ export async function migratePostgres(url: string, server: string, now: string):
       ])
     }
     await client.query(`select writ_make_partitions($1::timestamptz, 3)`, [now])
+    // The table is older than the roles. Who serves looks whether the schema is still its own.
+    await client.query('grant select on schema_migrations to writ_app')
     await letIn(client, new Client({ connectionString: server }).user)
     await client.query('commit')
     return pending.length

@@ -2,7 +2,8 @@ import { dirname } from 'node:path'
 import { type Clock, rfc3339 } from '../clock.ts'
 import { makeFolder } from '../make-folder.ts'
 import { type Database, DatabaseUnavailable } from './database.ts'
-import { migratePostgres, migrateSqlite, SchemaRefused } from './migrate.ts'
+import { migratePostgres, migrateSqlite } from './migrate.ts'
+import { SchemaRefused } from './migrations.ts'
 import { openSqlite } from './sqlite.ts'
 
 /** `sqlite:<absolute file>`, or a postgres URL; `migrationUrl` is the owner's, when it is another. */
@@ -12,8 +13,15 @@ export interface DatabaseSettings {
   readonly poolSize?: number
 }
 
-/** Migrates under a lock, then opens. Throws SchemaRefused or DatabaseUnavailable. */
-export async function openDatabase(settings: DatabaseSettings, clock: Clock): Promise<Database> {
+/**
+ * Migrates under a lock, then opens. Throws SchemaRefused or DatabaseUnavailable. `waiting` is told which servers of an older version
+ * hold a migration up.
+ */
+export async function openDatabase(
+  settings: DatabaseSettings,
+  clock: Clock,
+  waiting?: (servers: readonly string[]) => void,
+): Promise<Database> {
   const now = rfc3339(clock.now())
   if (settings.url.startsWith('sqlite:')) {
     const file = settings.url.slice('sqlite:'.length)
@@ -22,7 +30,7 @@ export async function openDatabase(settings: DatabaseSettings, clock: Clock): Pr
     return openSqlite(file)
   }
   try {
-    await migratePostgres(settings.migrationUrl ?? settings.url, settings.url, now)
+    await migratePostgres(settings.migrationUrl ?? settings.url, settings.url, now, waiting ? { waiting } : {})
   } catch (error) {
     if (error instanceof SchemaRefused) throw error
     throw new DatabaseUnavailable(error)
