@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
@@ -16,8 +16,8 @@ import { createSequencer, newOrigin } from './sequencer.ts'
 const T = Date.UTC(2026, 0, 1)
 const P = '0190a000-0000-7000-8000-00000000000a'
 
-const say = (db: Database, events: number) =>
-  inProject(P, () =>
+const say = (db: Database, events: number, project = P) =>
+  inProject(project, () =>
     db.write((tx) =>
       append(
         tx,
@@ -87,6 +87,63 @@ test('a round begins before its time when much waits, and reads nothing back tha
     stop.abort()
     await working
     await stored.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+test('a log that cannot be written holds up no other, and goes on when it can', async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'writ-sequencer-'))
+  const db = await openDatabase({ url: `sqlite:${path.join(folder, 'writ.db')}` }, createFakeClock(T))
+  const folders: AuditFolders = {
+    log: path.join(folder, 'log'),
+    keys: path.join(folder, 'keys'),
+    signer: path.join(folder, 'signer'),
+    days: path.join(folder, 'audit'),
+  }
+  const projects = Array.from({ length: 20 }, (_, i) => `0190a000-0000-7000-8000-0000000001${10 + i}`)
+  const stop = new AbortController()
+  let working: Promise<void> = Promise.resolve()
+  try {
+    for (const [i, project] of projects.entries()) {
+      await inProject(project, () =>
+        db.write(async (tx) => {
+          await tx.insert('projects', [{ id: project, slug: `p${i}`, name: 'Test', policy: '{}', created_at: T }])
+          await tx.insert('logs', [{ project_id: project, shard: 0, origin: newOrigin(), root: '', opened_at: T }])
+        }),
+      )
+      await say(db, 3, project)
+    }
+    const [first, ...others] = projects
+    const obstacle = logFolder(folders, first!, 0)
+    mkdirSync(path.dirname(obstacle), { recursive: true })
+    writeFileSync(obstacle, 'no folder')
+    const published = (project: string) => {
+      const checkpoint = path.join(logFolder(folders, project, 0), 'checkpoint')
+      return Number(readFileSync(checkpoint, 'utf8').split('\n')[1])
+    }
+    const sequencer = createSequencer({
+      db,
+      clock: createFakeClock(T),
+      log: createLog({ level: 'fatal', format: 'text' }),
+      folders,
+      intervalMs: 10,
+      slugOf: async (project) => `p${projects.indexOf(project)}`,
+    })
+    working = sequencer.run(stop.signal)
+    await until('the first is met', async () => sequencer.health.failing !== null)
+    assert.match(sequencer.health.failing!, /ENOTDIR|EEXIST/)
+    assert.deepEqual(
+      others.map(published),
+      others.map(() => 3),
+    )
+    rmSync(obstacle)
+    await sequencer.first
+    assert.equal(published(first!), 3)
+    assert.equal(sequencer.health.failing, null)
+  } finally {
+    stop.abort()
+    await working
+    await db.close()
     rmSync(folder, { recursive: true, force: true })
   }
 })

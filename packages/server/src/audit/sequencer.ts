@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { formatKeyChange, keyChangePath, toBase64 } from '@writ/tlog'
 import type { Clock } from '../platform/clock.ts'
-import { type Database, INSTANCE } from '../platform/db/index.ts'
+import { type Database, DatabaseUnavailable, INSTANCE } from '../platform/db/index.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { createTrouble } from '../platform/trouble.ts'
@@ -9,6 +9,7 @@ import { type Actor, append, appendUnfenced, SYSTEM } from './append.ts'
 import { type ContinuedLog, continueLog } from './continue-log.ts'
 import { dayOf } from './day-file.ts'
 import { type DayFiles, openDayFiles } from './day-files.ts'
+import { eachParallel } from './durable-file.ts'
 import { type AuditFolders, dayFolder, openLogStore, signerStateFile } from './folders.ts'
 import { LogError } from './log-error.ts'
 import { type LogFiles, openLogFiles } from './log-files.ts'
@@ -27,6 +28,8 @@ const BATCH = 5_000
 const GROUP = 4 * BATCH
 /** Found so often that another one leads, a second apart, this process begins as one that follows. */
 const BESIDE = 2
+/** Logs that are written side by side: one alone mostly waits for the disk, which syncs several at the price of one. */
+const AT_ONCE = 8
 const RECORD_EVERY_MS = 60_000
 /** Of the time that a round took, but of no more than the interval: what the next one leaves to everybody else. */
 const LEAST_REST = 0.1
@@ -47,6 +50,10 @@ export class LogAheadOfDatabase extends Error {
     )
   }
 }
+
+/** Files, keys and database of a log do not fit together. */
+const isDamage = (error: unknown) => error instanceof LogAheadOfDatabase || error instanceof LogError
+const stopsAll = (error: unknown) => isDamage(error) || error instanceof DatabaseUnavailable
 
 /** The log cannot be closed at this moment, or not by this process. */
 export class LogBusy extends Error {
@@ -152,10 +159,20 @@ export function createSequencer(options: {
       const logs = (await logRows.listOpenLogs(tx)).map((row) => ({ row, pending: pending.has(row.project_id) }))
       return { logs, lag: await erasures.filesLag(tx) }
     })
-    for (const { row, pending } of logs) {
-      if (pending || !caughtUp(row)) await integrate(row)
-    }
+    const moved = logs.filter(({ row, pending }) => pending || !caughtUp(row))
+    const failures: unknown[] = []
+    await eachParallel(moved, AT_ONCE, async ({ row }) => {
+      try {
+        await integrate(row)
+      } catch (error) {
+        await forgetLog(row.project_id)
+        // What one log has met by itself, such as a folder that cannot be written, holds up no other one.
+        if (stopsAll(error)) throw error
+        failures.push(error)
+      }
+    })
     recentRows.endRound()
+    if (failures.length > 0) throw failures[0]
     if (lag) {
       await writeErasures()
       await dropFiles()
@@ -166,10 +183,15 @@ export function createSequencer(options: {
     }
   }
 
+  /** It is opened again from its files, whatever was done to it in memory. */
+  async function forgetLog(project: string): Promise<void> {
+    const known = open.get(project)
+    open.delete(project)
+    await known?.files.close()
+  }
+
   async function forgetLogs(): Promise<void> {
-    const stores = [...open.values()].map((one) => one.files)
-    open.clear()
-    await Promise.all(stores.map((files) => files.close()))
+    await Promise.all([...open.keys()].map(forgetLog))
   }
 
   function caughtUp(row: store.Log): boolean {
@@ -398,7 +420,7 @@ export function createSequencer(options: {
           health.failing = null
           first.resolve()
         } catch (error) {
-          if (error instanceof LogAheadOfDatabase || error instanceof LogError) {
+          if (isDamage(error)) {
             if (await leadership.held()) throw error
             // A leader that was paused and is none any more meets what its successor wrote. That is no damage; it follows.
             log.warn({ err: error }, 'leadership was lost; what this process was about to publish is refused')
@@ -407,7 +429,6 @@ export function createSequencer(options: {
           // The outbox is durable: what could not be placed waits, and readiness says so.
           trouble.met(error)
           health.failing = error instanceof Error ? error.message : String(error)
-          await forgetLogs()
         }
         // A fixed pace, whatever is committed: one fsync group and one signature serve all of it. A round's own time counts, or
         // a change that just missed one would wait for it twice. Before there are more than this process can keep at hand, the

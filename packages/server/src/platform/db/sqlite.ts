@@ -96,16 +96,14 @@ export function openSqlite(file: string): Database {
       const unlock = await lockWriter()
       const after = createAftermath()
       const behind = createBehind()
+      let result: Awaited<ReturnType<typeof work>>
       try {
         writer.exec('begin immediate')
-        const result = await work({ ...txOn(writer, INSTANCE, after, behind), db: writer.db })
+        result = await work({ ...txOn(writer, INSTANCE, after, behind), db: writer.db })
         await behind.caughtUp()
         wal.refuseLost()
         writer.exec('commit')
         committed()
-        await wal.onDisk()
-        after.committed()
-        return result
       } catch (error) {
         if (writer.database.isTransaction) {
           writer.exec('rollback')
@@ -115,6 +113,10 @@ export function openSqlite(file: string): Database {
       } finally {
         unlock()
       }
+      // Others go on meanwhile: one sync serves all of them.
+      await wal.onDisk()
+      after.committed()
+      return result
     },
     lead: async () => ({ lost: new AbortController().signal, held: async () => true, release: async () => {} }),
     hints: () => ({ say: () => {}, close: async () => {} }),
