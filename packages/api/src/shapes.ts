@@ -744,6 +744,7 @@ export const RuleSet = Type.Object({
   created_by_id: Id,
   created_at: Time,
 })
+export type RuleSet = Static<typeof RuleSet>
 export const PublishRuleSet = command({
   name: Type.String({ pattern: meaning('1 to 63 of a-z, 0-9, _ and -, a letter first', '^[a-z][a-z0-9_-]{0,62}$') }),
   definition: anyJson('{"description"?, "rules": [{"validator", "params"?, "files"?}]}'),

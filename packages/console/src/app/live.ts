@@ -29,7 +29,7 @@ const touched: Readonly<Record<string, readonly string[]>> = {
   token: ['tokens'],
   policy: ['policy', 'policy-changes'],
   signing_key: ['signing-keys'],
-  rule_set: ['scripts'],
+  rule_set: ['scripts', 'rule-sets'],
   webhook: ['webhooks', 'deliveries'],
   hold: ['holds'],
   log: ['logs'],
