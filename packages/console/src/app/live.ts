@@ -25,7 +25,8 @@ const touched: Readonly<Record<string, readonly string[]>> = {
   run: ['run', 'task', 'ticket', 'ticket-runs', 'trail', 'seals', 'waiting', 'row', 'queues'],
   artifact: ['artifacts', 'trail', 'run'],
   asset: ['assets'],
-  member: ['members', 'users'],
+  // One's own role among them.
+  member: ['members', 'users', 'me'],
   token: ['tokens'],
   policy: ['policy', 'policy-changes'],
   signing_key: ['signing-keys'],

@@ -38,7 +38,7 @@ export function RunPage() {
       <Icon name="left" size={13} /> {t('nav.runs')}
     </Go>
   )
-  if (run.data) return <Whole run={run.data} back={back} />
+  if (run.data) return <Whole key={run.data.id} run={run.data} back={back} />
   return (
     <Page name={t('run.one', { number })} title={t('run.one', { number })} above={back}>
       <Answer of={run}>{() => null}</Answer>

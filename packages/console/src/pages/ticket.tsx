@@ -4,6 +4,7 @@ import { useParams } from '@tanstack/react-router'
 import type { Run, Ticket } from '@writ/api'
 import { type ReactNode, useId, useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { drafts } from '../app/drafts.ts'
 import { useSession } from '../app/session.tsx'
 import { ApprovalPanel } from '../parts/approve.tsx'
 import { Artifacts, Dropzone } from '../parts/artifacts.tsx'
@@ -36,7 +37,8 @@ export function TicketPage() {
       <Icon name="left" size={13} /> {t('nav.tickets')}
     </Go>
   )
-  if (ticket.data) return <Whole ticket={ticket.data} back={back} />
+  // By its ticket: what is open or chosen on one is not on the next.
+  if (ticket.data) return <Whole key={ticket.data.id} ticket={ticket.data} back={back} />
   return (
     <Page name={t('ticket.one', { number })} title={t('ticket.one', { number })} above={back}>
       <Answer of={ticket}>{() => null}</Answer>
@@ -435,10 +437,15 @@ export function WaitingRun({ run }: { run: Run }) {
 }
 
 function AddComment({ ticket }: { ticket: Ticket }) {
-  const { client, project, can } = useSession()
+  const { client, project, me, can } = useSession()
   const { t } = useTranslation()
   const queries = useQueryClient()
-  const [text, setText] = useState('')
+  const draft = { person: me.id, project, thing: `comment on ticket ${ticket.id}` }
+  const [text, setText] = useState(() => drafts.get(draft) ?? '')
+  const write = (next: string) => {
+    setText(next)
+    drafts.set(draft, next)
+  }
   const action = useAction()
   if (!can('tickets.comment')) return null
   const send = async () => {
@@ -446,7 +453,7 @@ function AddComment({ ticket }: { ticket: Ticket }) {
       client.tickets.comment({ params: { id: ticket.id }, body: { body: text.trim() } }),
     )
     if (!sent) return
-    setText('')
+    write('')
     void queries.invalidateQueries({ queryKey: [project, 'comments', ticket.id] })
   }
   return (
@@ -461,7 +468,7 @@ function AddComment({ ticket }: { ticket: Ticket }) {
         aria-label={t('ticket.comment')}
         placeholder={t('ticket.comment')}
         value={text}
-        onChange={(event) => setText(event.currentTarget.value)}
+        onChange={(event) => write(event.currentTarget.value)}
         autosize
         minRows={2}
         maxLength={20_000}
