@@ -504,7 +504,8 @@ export const UpdateTicket = command(
   { minProperties: 1, description: 'digest: the version that was read; another one answers 409 TICKET_CHANGED' },
 )
 export type UpdateTicket = Static<typeof UpdateTicket>
-export const Reason = command({ reason: text(2000) })
+/** Where one has to be given it says something. */
+export const Reason = command({ reason: Type.String({ minLength: 1, maxLength: 2000, pattern: textThatSays }) })
 export const OptionalReason = Type.Union([command({ reason: Type.Optional(text(2000)) }), Type.Null()])
 export const ApproveTicket = Type.Union(
   [

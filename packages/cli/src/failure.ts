@@ -68,9 +68,23 @@ export function exitCodeOf(error: unknown): number {
   if (error instanceof DOMException && error.name === 'AbortError') return exitCodes.interrupted
   if (!(error instanceof WritError)) return exitCodes.failure
   if (error.code === 'ACTION_NEEDS_APPROVAL') return exitCodes.waitingForApproval
-  if (error.code === 'VALIDATION_FAILED') return exitCodes.usage
-  return error.status === 401 || error.status === 403 ? exitCodes.notAllowed : exitCodes.failure
+  if (error.status === 401 || error.status === 403) return exitCodes.notAllowed
+  return inputRefused.has(error.status) && !refusedForNow.has(error.code) ? exitCodes.usage : exitCodes.failure
 }
+
+/** What was given is wrong by itself. Elsewhere it is what there is, or the state that it is in, that does not fit. */
+const inputRefused: ReadonlySet<number> = new Set([400, 413, 415, 416, 422, 431])
+
+/** Documented with the status of bad input, but refused for what is there: the same may be taken tomorrow. */
+const refusedForNow: ReadonlySet<string> = new Set([
+  'COOKIE_NEEDS_TLS',
+  'EMAIL_TAKEN',
+  'INVITE_INVALID',
+  'SERIAL_TAKEN',
+  'TICKET_NOT_SUBMITTED',
+  'UPLOAD_INTERRUPTED',
+  'USERNAME_TAKEN',
+])
 
 /** An error as one line: what happened, what to do, code and request id. */
 export function failureLine(error: unknown): string {
