@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Ticket } from '@writ/api'
 import type { Page } from 'playwright-core'
-import { comesTo, countOf, openTab, skip, startConsole, textsOf } from './scene.ts'
+import { comesTo, countOf, fill, openTab, settled, skip, startConsole, textsOf } from './scene.ts'
 
 const openByPalette = async (page: Page, number: number) => {
   await page.locator('h1').click()
@@ -237,4 +237,57 @@ test('every page says that it is loading for as long as the server is silent, an
     held = []
   }
   assert.deepEqual([silent, twice], [[], []])
+})
+
+test('on paper a run and a ticket are what they are about, with exact times', { skip }, async () => {
+  await using system = await startConsole()
+  await fill(system)
+  await using tab = await openTab(system, { scheme: 'dark', width: 800 })
+  const { page } = tab
+  await tab.open('default/runs/2')
+  await tab.signIn(system.admin)
+  for (const [place, shown] of [
+    ['runs/2', '.findings .found-error'],
+    ['tickets/1', '.timeline .said'],
+  ] as const) {
+    await tab.open(`default/${place}`)
+    await page.locator(shown).first().waitFor()
+    await settled(page)
+    await page.emulateMedia({ media: 'print' })
+    for (const around of ['.top', '.side', '.actions button', '.comment-form', '.bundle'])
+      assert.equal(await page.locator(around).filter({ visible: true }).count(), 0, around)
+    const exact = await page.evaluate<string>(
+      `getComputedStyle(document.querySelector('.facts time'), '::after').content`,
+    )
+    assert.match(exact, /^" \(.*\d{4}.*GMT\+8\)"$/)
+    assert.equal(await page.evaluate('getComputedStyle(document.body).color'), 'rgb(0, 0, 0)')
+    await page.emulateMedia({ media: 'screen' })
+  }
+  assert.deepEqual(tab.broken, [])
+})
+
+test('a stream that is cut is said so, what happens meanwhile is asked for, and the sign goes when it is back', {
+  skip,
+}, async () => {
+  await using system = await startConsole()
+  await system.employee.post<Ticket>('/tickets', { title: 'Before' })
+  await using tab = await openTab(system)
+  const { page } = tab
+  let isCut = true
+  await page.route(/\/api\/v1\/events/, (route) => (isCut ? route.abort() : route.continue()))
+  await tab.open('default/tickets/1')
+  await tab.signIn(system.admin)
+  await page.locator('.connection-polling').waitFor()
+  await system.employee.post('/tickets/1/comments', { body: 'said meanwhile' })
+  await page.locator('.said', { hasText: 'said meanwhile' }).waitFor()
+  isCut = false
+  await page.locator('.connection-ok').waitFor({ timeout: 60_000 })
+  await system.employee.post('/tickets/1/comments', { body: 'said live' })
+  await countOf(page.locator('.said', { hasText: 'said live' }), 1)
+  await countOf(page.locator('.said'), 2)
+  // What the browser says of requests that were cut is what was meant to happen.
+  assert.deepEqual(
+    tab.broken.filter((text) => !text.includes('net::ERR_FAILED')),
+    [],
+  )
 })

@@ -109,8 +109,11 @@ function describe(error: unknown): { what: string; todo?: string; code?: string 
     }
   }
   if (error instanceof ConnectionLost) {
+    const { origin } = new URL(error.url)
+    const encryption = encryptionAdvice(error.reason)
+    if (encryption !== undefined) return { what: `No answer from ${origin}`, todo: encryption, code: error.reason }
     return {
-      what: `No answer from ${new URL(error.url).origin}`,
+      what: `No answer from ${origin}`,
       todo: 'Is the server running there? --url, WRIT_URL or "writ context use" choose another.',
       code: error.reason,
     }
@@ -122,6 +125,19 @@ function describe(error: unknown): { what: string; todo?: string; code?: string 
   if (!(error instanceof Error)) return { what: String(error) }
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
   return { what: fileSentence(error, code) ?? error.message, code }
+}
+
+/** Somebody answered there, and the two could not agree how to speak. */
+function encryptionAdvice(reason: string | undefined): string | undefined {
+  if (reason === undefined) return undefined
+  if (reason === 'ERR_SSL_WRONG_VERSION_NUMBER' || reason === 'ERR_SSL_PACKET_LENGTH_TOO_LONG')
+    return 'What listens there does not speak HTTPS: try http:// in place of https://.'
+  if (reason === 'CERT_HAS_EXPIRED') return 'The certificate of the server has expired; tell whoever runs it.'
+  if (reason === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return 'Its certificate is for another name: is this how the server is called?'
+  return /SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)/.test(reason)
+    ? 'Nobody known here vouches for its certificate. Name the file of the authority that does in NODE_EXTRA_CA_CERTS.'
+    : undefined
 }
 
 function fileSentence(error: Error, code: string | undefined): string | undefined {

@@ -17,7 +17,7 @@ export function Time({ at, exact = false }: { at: string | null | undefined; exa
   const whole = exactTime(ms, language)
   const fromNow = relativeTime(ms, Math.max(now, ms > serverNow() ? 0 : ms), language)
   return (
-    <time dateTime={at} title={exact ? fromNow : whole}>
+    <time dateTime={at} title={exact ? fromNow : whole} className={exact ? 'time-exact' : undefined}>
       {exact ? whole : fromNow}
     </time>
   )

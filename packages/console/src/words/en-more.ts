@@ -467,7 +467,7 @@ export const enMore = {
     prefix: 'Begins with',
     owner: 'Owner',
     lastUsed: 'Last used',
-    until: 'until',
+    until: 'ends',
     expired: 'Expired',
     revoked: 'Revoked',
     lasts: 'Lasts',

@@ -437,7 +437,7 @@ export const zhCnMore: Words<typeof enMore> = {
     prefix: '开头',
     owner: '所有者',
     lastUsed: '最近使用',
-    until: '有效期至',
+    until: '到期：',
     expired: '已过期',
     revoked: '已吊销',
     lasts: '期限',
