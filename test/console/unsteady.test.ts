@@ -291,3 +291,109 @@ test('a stream that is cut is said so, what happens meanwhile is asked for, and 
     [],
   )
 })
+
+test('what is sent slowly is sent once, however often one presses', { skip }, async () => {
+  await using system = await startConsole()
+  await system.employee.post<Ticket>('/tickets', { title: 'One' })
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/tickets/1')
+  await tab.signIn(system.admin)
+  const comment = page.getByLabel('Write a comment')
+  await comment.fill('once')
+  let held: (() => void)[] = []
+  const sent: string[] = []
+  await page.route(/\/api\/v1\//, async (route) => {
+    if (route.request().method() === 'GET') return route.continue()
+    sent.push(
+      route
+        .request()
+        .url()
+        .replace(/.*\/v1/, ''),
+    )
+    await new Promise<void>((go) => held.push(go))
+    await route.continue().catch(() => {})
+  })
+  const letGo = async () => {
+    await comesTo(async () => held.length > 0, true)
+    for (const go of held) go()
+    held = []
+  }
+  for (let i = 0; i < 3; i++) await comment.press('Control+Enter')
+  await letGo()
+  await page.locator('.said', { hasText: 'once' }).waitFor()
+  await comesTo(() => comment.inputValue(), '')
+  await page.locator('nav.side').getByRole('link', { name: 'Tickets' }).click()
+  await page.getByRole('link', { name: 'New ticket' }).first().click()
+  await page.getByLabel('Title').fill('Once too')
+  for (let i = 0; i < 3; i++) await page.getByLabel('Title').press('Enter')
+  await letGo()
+  await page.getByRole('heading', { name: 'Once too' }).waitFor()
+  assert.deepEqual(
+    sent.map((path) => path.replace(/[0-9a-f-]{36}/, ':id')),
+    ['/tickets/:id/comments', '/tickets'],
+  )
+  assert.equal((await system.admin.get<unknown[]>('/tickets/1/comments')).body.length, 1)
+  assert.deepEqual(tab.broken, [])
+})
+
+test('at four hundred percent nothing is wider than the page, and its heading is in sight', { skip }, async () => {
+  await using system = await startConsole()
+  await fill(system)
+  await system.admin.post('/rule-sets', {
+    name: 'a-rule-set-with-a-long-name',
+    definition: { rules: [{ validator: 'size@1' }] },
+  })
+  await system.admin.post('/schedules', { name: 'a-schedule', handler: 'system.ping', cron: '0 4 * * *', zone: 'UTC' })
+  await system.admin.post('/tasks', { handler: 'system.ping' })
+  // 1280 by 1024 at 400 %.
+  await using tab = await openTab(system, { width: 320, height: 256 })
+  const { page } = tab
+  await tab.open('default')
+  await tab.signIn(system.admin)
+  const wide: string[] = []
+  for (const place of [
+    '',
+    'start',
+    'tickets',
+    'tickets/new',
+    'tickets/1',
+    'tickets/3',
+    'runs',
+    'runs/2',
+    'assets',
+    'assets/1',
+    'rules',
+    'rules/of/a-rule-set-with-a-long-name',
+    'rules/write',
+    'tasks',
+    'tasks/new',
+    'batches',
+    'queues',
+    'dead-letters',
+    'handlers',
+    'schedules',
+    'schedules?view=month',
+    'schedules?view=week',
+    'schedules/new',
+    'insight',
+    'audit',
+    'notices',
+    'settings/me',
+    'settings/people',
+    'settings/tokens',
+    'settings/keys',
+    'settings/policy',
+    'settings/retention',
+    'settings/projects',
+  ]) {
+    await tab.open(`default/${place}`)
+    await page.locator('h1').waitFor()
+    await settled(page)
+    const reaches = await page.evaluate<number>('document.documentElement.scrollWidth')
+    const top = (await page.locator('h1').boundingBox())!.y
+    if (reaches > 320) wide.push(`${place}: ${reaches} px`)
+    if (top > 200) wide.push(`${place}: heading at ${top}`)
+  }
+  assert.deepEqual(wide, [])
+})

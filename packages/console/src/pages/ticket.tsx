@@ -2,7 +2,7 @@ import { Button, Menu, Modal, Select, Textarea } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
 import type { Run, Ticket } from '@writ/api'
-import { type ReactNode, useId, useState } from 'react'
+import { type ReactNode, useId, useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { drafts } from '../app/drafts.ts'
 import { useSession } from '../app/session.tsx'
@@ -442,7 +442,9 @@ function AddComment({ ticket }: { ticket: Ticket }) {
   const queries = useQueryClient()
   const draft = { person: me.id, project, thing: `comment on ticket ${ticket.id}` }
   const [text, setText] = useState(() => drafts.get(draft) ?? '')
+  const latest = useRef(text)
   const write = (next: string) => {
+    latest.current = next
     setText(next)
     drafts.set(draft, next)
   }
@@ -453,7 +455,8 @@ function AddComment({ ticket }: { ticket: Ticket }) {
       client.tickets.comment({ params: { id: ticket.id }, body: { body: text.trim() } }),
     )
     if (!sent) return
-    write('')
+    // What was typed while it was under way is the next one.
+    if (latest.current === text) write('')
     void queries.invalidateQueries({ queryKey: [project, 'comments', ticket.id] })
   }
   return (

@@ -1,12 +1,18 @@
 import { ActionIcon, Button, Select } from '@mantine/core'
-import { type DragEvent, useRef, useState } from 'react'
+import { type Dispatch, type DragEvent, type SetStateAction, useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { bytes } from '../app/format.ts'
 import { Icon } from './icons.tsx'
 import { readTrialFiles, type TrialFile, withFiles } from './trial-files.ts'
 
 /** The files that rules are tried on: dropped or chosen, once more when they were corrected. */
-export function TrialDrop({ files, set }: { files: readonly TrialFile[]; set: (files: readonly TrialFile[]) => void }) {
+export function TrialDrop({
+  files,
+  set,
+}: {
+  files: readonly TrialFile[]
+  set: Dispatch<SetStateAction<readonly TrialFile[]>>
+}) {
   const { t } = useTranslation()
   const field = useRef<HTMLInputElement>(null)
   const [over, setOver] = useState(false)
@@ -14,7 +20,9 @@ export function TrialDrop({ files, set }: { files: readonly TrialFile[]; set: (f
   const take = async (come: readonly File[]) => {
     setFailed(false)
     try {
-      set(withFiles(files, await readTrialFiles(come)))
+      const read = await readTrialFiles(come)
+      // Others may have come while these were read.
+      set((there) => withFiles(there, read))
     } catch {
       setFailed(true)
     }
