@@ -29,6 +29,8 @@ const advice: Record<string, string> = {
   PASSWORD_CHANGE_REQUIRED: 'Run "writ login"; it asks for a new password.',
   ADMIN_REQUIRED: 'Ask an administrator of the project.',
   ROLE_NOT_ALLOWED: 'Ask an administrator of the project for a role that may; "writ whoami" shows yours.',
+  ROUTE_NOT_FOUND:
+    'The url is that of the server, without /api/v1 or /app. If it is, the server may be older than this command.',
   NOT_A_MEMBER: 'Ask an administrator of the project to add you, or choose another with --project.',
   TOKEN_FOREIGN_PROJECT: 'A token belongs to one project: run "writ login --project <slug>".',
   PROJECT_NOT_FOUND: '"writ project list" shows the projects that you may see.',
