@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type ErrorCode, errors } from '@writ/api'
-import { WritError } from '@writ/sdk'
-import { exitCodeOf } from './failure.ts'
+import { ConnectionLost, WritError } from '@writ/sdk'
+import { exitCodeOf, failureLine } from './failure.ts'
 
 const refusal = (code: ErrorCode) =>
   new WritError({
@@ -43,4 +43,28 @@ test('every refusal exits as it is documented: input 2, whoever asks 3, an appro
   assert.deepEqual(byExit.get(3), WHO)
   assert.deepEqual(byExit.get(4), ['ACTION_NEEDS_APPROVAL'])
   assert.deepEqual([...byExit.keys()].sort(), [1, 2, 3, 4])
+})
+
+test('why no answer came is told as what it is', () => {
+  const url = 'https://writ.example.com/api/v1/auth/me'
+  // As Node has it.
+  const told = (reason: string) =>
+    failureLine(
+      new ConnectionLost(url, new TypeError('fetch failed', { cause: Object.assign(new Error(), { code: reason }) })),
+    )
+  for (const [reason, sentence] of [
+    ['ECONNREFUSED', 'Is the server running there?'],
+    ['ENOTFOUND', 'No host of that name is known here'],
+    ['ERR_SSL_WRONG_VERSION_NUMBER', 'try http:// in place of https://'],
+    ['CERT_HAS_EXPIRED', 'The certificate of the server has expired'],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', 'Its certificate is for another name'],
+    ['DEPTH_ZERO_SELF_SIGNED_CERT', 'NODE_EXTRA_CA_CERTS'],
+    ['SELF_SIGNED_CERT_IN_CHAIN', 'NODE_EXTRA_CA_CERTS'],
+    ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'NODE_EXTRA_CA_CERTS'],
+    ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'NODE_EXTRA_CA_CERTS'],
+  ] as const) {
+    const line = told(reason)
+    assert.ok(line.startsWith('writ: No answer from https://writ.example.com. '), line)
+    assert.ok(line.includes(sentence) && line.endsWith(`[${reason}]`), line)
+  }
 })

@@ -112,8 +112,8 @@ function describe(error: unknown): { what: string; todo?: string; code?: string 
   }
   if (error instanceof ConnectionLost) {
     const { origin } = new URL(error.url)
-    const encryption = encryptionAdvice(error.reason)
-    if (encryption !== undefined) return { what: `No answer from ${origin}`, todo: encryption, code: error.reason }
+    const known = lossAdvice(error.reason)
+    if (known !== undefined) return { what: `No answer from ${origin}`, todo: known, code: error.reason }
     return {
       what: `No answer from ${origin}`,
       todo: 'Is the server running there? --url, WRIT_URL or "writ context use" choose another.',
@@ -129,9 +129,10 @@ function describe(error: unknown): { what: string; todo?: string; code?: string 
   return { what: fileSentence(error, code) ?? error.message, code }
 }
 
-/** Somebody answered there, and the two could not agree how to speak. */
-function encryptionAdvice(reason: string | undefined): string | undefined {
+/** There is no such place, or somebody answered there and the two could not agree how to speak. */
+function lossAdvice(reason: string | undefined): string | undefined {
   if (reason === undefined) return undefined
+  if (reason === 'ENOTFOUND') return 'No host of that name is known here; check the url.'
   if (reason === 'ERR_SSL_WRONG_VERSION_NUMBER' || reason === 'ERR_SSL_PACKET_LENGTH_TOO_LONG')
     return 'What listens there does not speak HTTPS: try http:// in place of https://.'
   if (reason === 'CERT_HAS_EXPIRED') return 'The certificate of the server has expired; tell whoever runs it.'
