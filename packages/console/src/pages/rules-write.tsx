@@ -142,7 +142,7 @@ function Workbench({ from, first }: { from: string | null; first: string }) {
           />
         </Suspense>
         {faults.length > 0 && (
-          <div className="refusal" role="alert">
+          <div className="refusal" role={read.ok ? 'alert' : 'status'}>
             <ul className="found">
               {faults.map(({ line, place, sentence }) => (
                 <li key={`${place} ${sentence}`} className="found-error">
