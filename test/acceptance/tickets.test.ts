@@ -113,7 +113,8 @@ holds('an approval binds the version that was read, and an edit voids it', async
 holds('a rejection needs a reason and leads back to draft, from where the creator submits again', async (sys) => {
   const { admin, employee, bob } = sys
   await open(sys)
-  refused(await admin.post('/tickets/1/reject', {}), 422, 'VALIDATION_FAILED')
+  for (const body of [{}, { reason: '' }, { reason: ' \t\n ' }, { reason: '\u3000' }])
+    refused(await admin.post('/tickets/1/reject', body), 422, 'VALIDATION_FAILED')
   assert.equal(ok(await admin.post<Ticket>('/tickets/1/reject', { reason: 'no rollback plan' })).status, 'draft')
   const [decision] = ok(await employee.get<Approval[]>('/tickets/1/approvals'))
   assert.deepEqual([decision?.decision, decision?.reason], ['rejected', 'no rollback plan'])

@@ -74,6 +74,17 @@ test('every operation has a summary, a description, its errors, and an example w
   }
 })
 
+test('a reason is held to what text is held to, whatever it is given for', () => {
+  const free = operations(now).flatMap(([name, { requestBody }]) =>
+    Object.values(requestBody?.content ?? {}).flatMap(({ schema }) =>
+      [schema, ...(schema.anyOf ?? [])].flatMap(({ properties }) =>
+        properties?.reason !== undefined && !('pattern' in properties.reason) ? [name] : [],
+      ),
+    ),
+  )
+  assert.deepEqual(free, [])
+})
+
 test('every pattern is said in words, too', () => {
   JSON.stringify(endpoints, (key, value) => {
     if (key === 'pattern' && typeof value === 'string') assert.ok(patternWords.get(value), value)

@@ -160,6 +160,7 @@ export async function faultsOf(page: Page): Promise<string[]> {
     ...(await accessibilityFaults(page)),
     ...((await fits(page)) ? [] : ['wider than the screen']),
     ...((await rowsAreWhole(page)) ? [] : ['a row is lower than what it holds']),
+    ...(await cutLabels(page)).map((label) => `cut off at its foot: ${label}`),
     ...(await lowTargets(page)).map((target) => `too low for a finger: ${target}`),
   ]
   let faults = await look()
@@ -188,6 +189,14 @@ const rowsAreWhole = async (page: Page): Promise<boolean> =>
   (await page.evaluate(
     `[...document.querySelectorAll('.list-row')].every((row) => row.scrollHeight <= row.clientHeight + 1)`,
   )) as boolean
+
+/** What stands on buttons is whole: no tail of a letter is cut off. */
+const cutLabels = async (page: Page): Promise<string[]> =>
+  (await page.evaluate(
+    `[...document.querySelectorAll('.mantine-Button-label')]
+       .filter((one) => one.checkVisibility() && one.scrollHeight > one.clientHeight + 1)
+       .map((one) => one.textContent)`,
+  )) as string[]
 
 /** What can be pressed in rows of tables and lists is high enough for a finger, where fingers are what there is. */
 const lowTargets = async (page: Page): Promise<string[]> =>

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Schedule, ScheduleDetail } from '@writ/api'
 import { until } from '../test-system.ts'
-import { lookAt, openTab, skip, startConsole } from './scene.ts'
+import { lookAt, openTab, skip, startConsole, textsOf } from './scene.ts'
 
 // New Year is far from any day on which this runs, and from any clock change.
 const YEARLY = '0 3 1 1 *'
@@ -89,6 +89,49 @@ test('a schedule is added by its form, run, paused, resumed, changed and deleted
   assert.deepEqual([...tab.broken, ...other.broken], [])
   await system.settle()
   await system.check()
+})
+
+test('schedules are chosen by state, handler and words, in the list as on the calendar', { skip }, async () => {
+  await using system = await startConsole()
+  for (const [name, handler, cron] of [
+    ['backup-hall-1', 'system.ping', '0 4 * * *'],
+    ['backup-hall-2', 'demo_script', '30 4 * * *'],
+    ['report', 'system.ping', '0 8 * * *'],
+  ] as const) {
+    const input = handler === 'demo_script' ? { name: 'x' } : {}
+    assert.equal((await system.admin.post('/schedules', { name, handler, input, cron, zone: 'UTC' })).status, 201)
+  }
+  await system.admin.post('/schedules/report/pause', {})
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/schedules')
+  await tab.signIn(system.admin)
+  const names = page.locator('tbody tr td:first-child')
+  await textsOf(names, [' backup-hall-1', ' backup-hall-2', ' report'])
+  await page.locator('[data-filter]').fill('BACKUP 30')
+  await textsOf(names, [' backup-hall-2'])
+  await page.locator('[data-filter]').fill('')
+  await page.getByRole('combobox', { name: 'State' }).click()
+  await page.getByRole('option', { name: 'Active' }).click()
+  await textsOf(names, [' backup-hall-1', ' backup-hall-2'])
+  await page.getByRole('combobox', { name: 'Handler' }).click()
+  await page.getByRole('option', { name: 'system.ping' }).click()
+  await textsOf(names, [' backup-hall-1'])
+  assert.match(page.url(), /schedules\?state=active&handler=system\.ping$/)
+  // The calendar shows the same, and each of its links is high enough.
+  await page.getByRole('link', { name: 'Month', exact: true }).click()
+  const due = page.locator('.calendar-due')
+  await due.first().waitFor()
+  assert.match(page.url(), /state=active.*view=month/)
+  assert.deepEqual(
+    [...new Set(await page.locator('.calendar-due .calendar-name').allTextContents())],
+    ['backup-hall-1'],
+  )
+  for (const box of await due.all()) assert.ok((await box.boundingBox())!.height >= 24)
+  await tab.open('default/schedules?q=nothing-like-it')
+  await page.getByRole('link', { name: 'Clear the filters' }).click()
+  await textsOf(names, [' backup-hall-1', ' backup-hall-2', ' report'])
+  assert.deepEqual(tab.broken, [])
 })
 
 test('the pages of schedules are whole and accessible in both themes', { skip }, async () => {

@@ -333,6 +333,41 @@ test('tokens and users are made here, and their secrets are shown once', { skip 
   await guest.page.getByLabel('New password').fill('correct horse battery')
   await guest.page.getByRole('button', { name: 'Create my account' }).click()
   await guest.page.getByText('Hello, guest').waitFor()
+
+  // What became of it, and one that is taken back before anybody used it.
+  await page.getByRole('button', { name: 'I have kept it' }).click()
+  const used = page.locator('tr', { hasText: 'Whoever has the link' })
+  await tab.open('default/settings/people')
+  await used.locator('.state', { hasText: 'Used' }).waitFor()
+  await page.getByRole('button', { name: 'Invite somebody' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByLabel('E-mail').fill('late@example.com')
+  await dialog.getByRole('combobox', { name: 'Lasts' }).click()
+  await page.getByRole('option', { name: '1 day' }).click()
+  await dialog.getByRole('button', { name: 'Make an invitation' }).click()
+  const late = new URL((await page.locator('.secret').textContent())!).searchParams.get('invite')
+  await dialog.getByRole('button', { name: 'I have kept it' }).click()
+  const open = page.locator('tr', { hasText: 'late@example.com' })
+  await open.locator('.state', { hasText: 'Open' }).waitFor()
+  await open.getByText('in 23 hours').waitFor()
+  await open.getByRole('button', { name: 'Revoke' }).click()
+  await page
+    .getByRole('dialog', { name: /late@example\.com, Employee/ })
+    .getByRole('button', { name: 'Revoke' })
+    .click()
+  await open.locator('.state', { hasText: 'Revoked' }).waitFor()
+  const registered = await system.anonymous.post<{ code: string }>('/auth/register', {
+    username: 'late',
+    email: 'late@example.com',
+    password: 'correct horse battery',
+    invite: late,
+  })
+  assert.equal(registered.body.code, 'INVITE_INVALID')
+  await page.getByRole('combobox', { name: 'State of invitations' }).click()
+  await page.getByRole('option', { name: 'Used' }).click()
+  await open.waitFor({ state: 'detached' })
+  await used.waitFor()
+  assert.match(page.url(), /invites=used/)
   assert.deepEqual([...tab.broken, ...guest.broken], [])
 })
 

@@ -504,7 +504,8 @@ export const UpdateTicket = command(
   { minProperties: 1, description: 'digest: the version that was read; another one answers 409 TICKET_CHANGED' },
 )
 export type UpdateTicket = Static<typeof UpdateTicket>
-export const Reason = command({ reason: text(2000) })
+/** Where one has to be given it says something. */
+export const Reason = command({ reason: Type.String({ minLength: 1, maxLength: 2000, pattern: textThatSays }) })
 export const OptionalReason = Type.Union([command({ reason: Type.Optional(text(2000)) }), Type.Null()])
 export const ApproveTicket = Type.Union(
   [
@@ -744,6 +745,7 @@ export const RuleSet = Type.Object({
   created_by_id: Id,
   created_at: Time,
 })
+export type RuleSet = Static<typeof RuleSet>
 export const PublishRuleSet = command({
   name: Type.String({ pattern: meaning('1 to 63 of a-z, 0-9, _ and -, a letter first', '^[a-z][a-z0-9_-]{0,62}$') }),
   definition: anyJson('{"description"?, "rules": [{"validator", "params"?, "files"?}]}'),

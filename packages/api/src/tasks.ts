@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { HANDLER_NAME, HTTP_URL, KEY, meaning, PRINTABLE } from './patterns.ts'
-import { command, Id, lineThatSays, nullable, Ref, RunState, Sha256, Time, textThatSays } from './shapes.ts'
+import { command, Id, lineThatSays, nullable, Ref, RunState, Sha256, Time, text, textThatSays } from './shapes.ts'
 
 /** A name of a handler: dotted words, as `system.ping`. */
 export const HandlerName = Type.String({ pattern: HANDLER_NAME })
@@ -397,7 +397,7 @@ export const taskFilter = {
 const openChoice = { ...taskFilter, state: Type.Optional(choiceOf(['pending', 'running'])) }
 export const CancelTasks = command({
   ...openChoice,
-  reason: Type.Optional(Type.String({ maxLength: 2_000 })),
+  reason: Type.Optional(text(2_000)),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 100 })),
 })
 export type CancelTasks = Static<typeof CancelTasks>

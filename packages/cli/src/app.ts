@@ -64,9 +64,13 @@ export function createApp(program: Command, terminal: Terminal, settings: Settin
   }
 }
 
-/** A client that the audit log knows by name and that ends when the person interrupts. */
-export const openClient = (terminal: Terminal, to: Pick<ClientOptions, 'url' | 'project' | 'token'>): Client =>
-  createClient({ ...to, headers: { 'user-agent': 'writ-cli/0.1.0' }, signal: terminal.signal })
+/** A client that the audit log knows by name and that ends when the person interrupts. Throws a usage failure on what cannot be a token. */
+export function openClient(terminal: Terminal, to: Pick<ClientOptions, 'url' | 'project' | 'token'>): Client {
+  // A header takes no other; with blanks in it the server sees none at all, and says that somebody has to log in.
+  if (typeof to.token === 'string' && !/^[\x21-\x7e]+$/.test(to.token))
+    throw usage('What was given as a token is none', 'It is one word, as "writ token create" shows it: writ_…')
+  return createClient({ ...to, headers: { 'user-agent': 'writ-cli/0.1.0' }, signal: terminal.signal })
+}
 
 /**
  * Flags win over the environment, and that over the context in use. A context's token goes to the context's own server

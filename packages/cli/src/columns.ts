@@ -25,10 +25,10 @@ export const ticketColumns: Column<Ticket>[] = [
   { head: '#', value: (t) => t.number, right: true },
   { head: 'STATUS', value: (t) => t.status, paint: (t) => colourOf(t.status) },
   { head: 'TITLE', value: (t) => t.title, shrink: true },
-  { head: 'ASSET', value: (t) => numberText(t.asset_number) },
+  { head: 'ASSET', value: (t) => numberText(t.asset_number), spare: true },
   { head: 'BY', value: (t) => numberText(t.created_by_number) },
-  { head: 'FOR', value: (t) => numberText(t.assignee_number) },
-  { head: 'DUE', value: (t) => t.due_at?.slice(0, 10) },
+  { head: 'FOR', value: (t) => numberText(t.assignee_number), spare: true },
+  { head: 'DUE', value: (t) => t.due_at?.slice(0, 10), spare: true },
   { head: 'CHANGED', value: (t) => timeText(t.updated_at) },
 ]
 

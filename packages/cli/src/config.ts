@@ -28,7 +28,8 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
   const home = homedir()
   return {
     url: env.WRIT_URL || undefined,
-    token: env.WRIT_TOKEN || undefined,
+    // From a file it comes with the end of its line.
+    token: env.WRIT_TOKEN?.trim() || undefined,
     project: env.WRIT_PROJECT || undefined,
     context: env.WRIT_CONTEXT || undefined,
     configFolder: join(env.XDG_CONFIG_HOME || join(home, '.config'), 'writ'),

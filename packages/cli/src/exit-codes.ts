@@ -14,7 +14,7 @@ export const exitCodeHelp = `
 Exit codes:
   0    done, and what was checked is good
   1    failed
-  2    the command line is wrong; --help shows how it is meant
+  2    the command line is wrong, or what it gives: as it is, it is refused every time
   3    not logged in, or not allowed
   4    waiting for an approval
   5    a verification failed: bad evidence, a wrong digest, a damaged log

@@ -29,6 +29,8 @@ const advice: Record<string, string> = {
   PASSWORD_CHANGE_REQUIRED: 'Run "writ login"; it asks for a new password.',
   ADMIN_REQUIRED: 'Ask an administrator of the project.',
   ROLE_NOT_ALLOWED: 'Ask an administrator of the project for a role that may; "writ whoami" shows yours.',
+  ROUTE_NOT_FOUND:
+    'The url is that of the server, without /api/v1 or /app. If it is, the server may be older than this command.',
   NOT_A_MEMBER: 'Ask an administrator of the project to add you, or choose another with --project.',
   TOKEN_FOREIGN_PROJECT: 'A token belongs to one project: run "writ login --project <slug>".',
   PROJECT_NOT_FOUND: '"writ project list" shows the projects that you may see.',
@@ -68,9 +70,23 @@ export function exitCodeOf(error: unknown): number {
   if (error instanceof DOMException && error.name === 'AbortError') return exitCodes.interrupted
   if (!(error instanceof WritError)) return exitCodes.failure
   if (error.code === 'ACTION_NEEDS_APPROVAL') return exitCodes.waitingForApproval
-  if (error.code === 'VALIDATION_FAILED') return exitCodes.usage
-  return error.status === 401 || error.status === 403 ? exitCodes.notAllowed : exitCodes.failure
+  if (error.status === 401 || error.status === 403) return exitCodes.notAllowed
+  return inputRefused.has(error.status) && !refusedForNow.has(error.code) ? exitCodes.usage : exitCodes.failure
 }
+
+/** What was given is wrong by itself. Elsewhere it is what there is, or the state that it is in, that does not fit. */
+const inputRefused: ReadonlySet<number> = new Set([400, 413, 415, 416, 422, 431])
+
+/** Documented with the status of bad input, but refused for what is there: the same may be taken tomorrow. */
+const refusedForNow: ReadonlySet<string> = new Set([
+  'COOKIE_NEEDS_TLS',
+  'EMAIL_TAKEN',
+  'INVITE_INVALID',
+  'SERIAL_TAKEN',
+  'TICKET_NOT_SUBMITTED',
+  'UPLOAD_INTERRUPTED',
+  'USERNAME_TAKEN',
+])
 
 /** An error as one line: what happened, what to do, code and request id. */
 export function failureLine(error: unknown): string {
@@ -95,8 +111,11 @@ function describe(error: unknown): { what: string; todo?: string; code?: string 
     }
   }
   if (error instanceof ConnectionLost) {
+    const { origin } = new URL(error.url)
+    const known = lossAdvice(error.reason)
+    if (known !== undefined) return { what: `No answer from ${origin}`, todo: known, code: error.reason }
     return {
-      what: `No answer from ${new URL(error.url).origin}`,
+      what: `No answer from ${origin}`,
       todo: 'Is the server running there? --url, WRIT_URL or "writ context use" choose another.',
       code: error.reason,
     }
@@ -108,6 +127,20 @@ function describe(error: unknown): { what: string; todo?: string; code?: string 
   if (!(error instanceof Error)) return { what: String(error) }
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
   return { what: fileSentence(error, code) ?? error.message, code }
+}
+
+/** There is no such place, or somebody answered there and the two could not agree how to speak. */
+function lossAdvice(reason: string | undefined): string | undefined {
+  if (reason === undefined) return undefined
+  if (reason === 'ENOTFOUND') return 'No host of that name is known here; check the url.'
+  if (reason === 'ERR_SSL_WRONG_VERSION_NUMBER' || reason === 'ERR_SSL_PACKET_LENGTH_TOO_LONG')
+    return 'What listens there does not speak HTTPS: try http:// in place of https://.'
+  if (reason === 'CERT_HAS_EXPIRED') return 'The certificate of the server has expired; tell whoever runs it.'
+  if (reason === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return 'Its certificate is for another name: is this how the server is called?'
+  return /SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)/.test(reason)
+    ? 'Nobody known here vouches for its certificate. Name the file of the authority that does in NODE_EXTRA_CA_CERTS.'
+    : undefined
 }
 
 function fileSentence(error: Error, code: string | undefined): string | undefined {

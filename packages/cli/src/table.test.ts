@@ -37,9 +37,18 @@ test('a terminal too narrow for all columns loses what can be spared, and only t
     { head: 'CHANGED', value: () => '2026-11-23 08:18:50Z', spare: true as const },
   ]
   const laid = (width: number) => layTable(rows, more, { ...plain, width })[1]
-  assert.equal(laid(48), '1  Replace…  done    li.na  2026-11-23 08:18:50Z')
-  assert.equal(laid(47), '1  Replace the main switch  done    li.na')
+  assert.equal(laid(56), '1  Replace the mai…  done    li.na  2026-11-23 08:18:50Z')
+  assert.equal(laid(55), '1  Replace the main switch  done    li.na')
   assert.equal(laid(25), '1  Replace the m…  done')
+  assert.equal(laid(17), '1  Replace…  done')
+})
+
+test('a column that says nothing gives way before what says something is shortened', () => {
+  const rows = [{ n: 1, title: '安装工厂交换机' }]
+  const more = [...columns, { head: 'ASSET', value: () => null }]
+  const laid = (width: number) => layTable(rows, more, { ...plain, width })
+  assert.deepEqual(laid(34), ['#  TITLE           STATUS  ASSET', '1  安装工厂交换机  done'])
+  assert.deepEqual(laid(26), ['#  TITLE           STATUS', '1  安装工厂交换机  done'])
 })
 
 test('what people look at most fits into 80 columns', () => {

@@ -22,7 +22,10 @@ export interface TableStyle {
 }
 
 const GAP = '  '
+/** What can be shortened is not cut below this. */
 const NARROWEST = 8
+/** As long as columns can be spared, this much stays of what can be shortened: of a title of three characters nobody knows the ticket. */
+const READABLE = 16
 
 /** Lines of a table, widths measured as a terminal shows them. */
 export function layTable<Row>(rows: readonly Row[], all: readonly Column<Row>[], style: TableStyle): string[] {
@@ -30,7 +33,7 @@ export function layTable<Row>(rows: readonly Row[], all: readonly Column<Row>[],
     const cells = rows.map((row) => safeLine(String(column.value(row) ?? '')))
     return { column, cells, width: Math.max(widthOf(column.head), ...cells.map(widthOf)) }
   })
-  const shown = style.width === undefined ? laid : whatFits(laid, style.width)
+  const shown = style.width === undefined ? laid : whatFits(withoutEmpty(laid, style.width), style.width)
   const columns = shown.map(({ column }) => column)
   const cells = rows.map((_, row) => shown.map(({ cells }) => cells[row] ?? ''))
   const widths = shown.map(({ width }) => width)
@@ -56,13 +59,25 @@ export function layTable<Row>(rows: readonly Row[], all: readonly Column<Row>[],
   ]
 }
 
-/** Without the columns that can be spared, as far as the others, shortened as much as they may be, do not fit. */
+interface Laid<Row> {
+  readonly column: Column<Row>
+  readonly cells: readonly string[]
+  readonly width: number
+}
+
+/** What says nothing in any row gives way before what says something is shortened. */
+function withoutEmpty<Row>(laid: readonly Laid<Row>[], room: number): readonly Laid<Row>[] {
+  const whole = laid.reduce((sum, { width }) => sum + width + GAP.length, -GAP.length)
+  return whole <= room ? laid : laid.filter(({ cells }) => cells.length === 0 || cells.some((text) => text !== ''))
+}
+
+/** Without the columns that can be spared, as far as the others do not fit while what can be shortened is still readable. */
 function whatFits<Laid extends { readonly column: Pick<Column<never>, 'shrink' | 'spare'>; readonly width: number }>(
   laid: readonly Laid[],
   room: number,
 ): readonly Laid[] {
   const least = laid.reduce(
-    (sum, { column, width }) => sum + (column.shrink ? Math.min(width, NARROWEST) : width) + GAP.length,
+    (sum, { column, width }) => sum + (column.shrink ? Math.min(width, READABLE) : width) + GAP.length,
     -GAP.length,
   )
   const spare = laid.findLastIndex(({ column }) => column.spare)

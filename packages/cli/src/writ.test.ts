@@ -785,6 +785,16 @@ test('who has never logged in is told how, with the exit code of somebody who is
   assert.deepEqual(asked, [])
 })
 
+test('what cannot be a token is told as that, before anything is asked', async (t) => {
+  for (const token of ['writ_a writ_b', '令牌', 'writ_a\nx']) {
+    const { writ, asked } = await openCommandLine(t, undefined, { token })
+    const { code, err } = await writ(['ticket', 'list'])
+    assert.equal(code, 2)
+    assert.match(err, /^writ: What was given as a token is none\. It is one word/)
+    assert.deepEqual(asked, [])
+  }
+})
+
 test('an option that says nothing without another names it', async (t) => {
   const { writ } = await openCommandLine(t)
   const { err } = await writ(['task', 'run', 'x', '--after-anyway'])

@@ -63,7 +63,7 @@ export function createProgram(
     .option('--project <slug>', 'the project (WRIT_PROJECT)')
     .option('--context <name>', 'a saved login (WRIT_CONTEXT); "writ context list" shows them')
     .version('0.1.0')
-    .configureHelp({ showGlobalOptions: true, optionDescription })
+    .configureHelp({ showGlobalOptions: true, optionDescription, minWidthToWrap: 20 })
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void terminal.stdout.write(text),

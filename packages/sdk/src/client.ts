@@ -201,7 +201,7 @@ async function read(response: Response, route: Route, url: string): Promise<Answ
       type: 'about:blank',
       title: 'Not an answer of Writ',
       status,
-      detail: `${new URL(url).origin} does not answer like a Writ server; check the url.`,
+      detail: `${url.replace(/[?#].*$/, '')} does not answer like a Writ server; check the url.`,
       instance: '',
       code: `HTTP_${status}`,
       request_id: headers.get('x-request-id') ?? '',

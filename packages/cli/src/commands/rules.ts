@@ -24,6 +24,7 @@ A rule set is a file:
       params: { lines: { required: ["no ip http server"] } }
 
 Examples:
+  writ rules try access-switch.yaml sw1.cfg
   writ rules publish access-switch.yaml
   writ proof run -t 1 sw1.cfg --rules access-switch --wait`,
     )

@@ -1,4 +1,5 @@
 import { type Client, createClient, type ItemOf, type ListId } from '@writ/sdk'
+import { hearTime } from './clock.ts'
 import { prefix } from './page-settings.ts'
 import { createStore } from './store.ts'
 import { nextTurn } from './turns.ts'
@@ -11,6 +12,9 @@ export const loggedIn = createStore<boolean | 'ended' | null>(null)
 /** An answer said that nobody is. */
 export const nobodyHere = (): void =>
   loggedIn.set(loggedIn.get() === true || loggedIn.get() === 'ended' ? 'ended' : false)
+
+/** How often an answer said that the role does not allow what was asked: what the page offers may be of a role that is lost. */
+export const denials = createStore(0)
 
 /** How the page hears of changes: as they happen, or (as long as no stream comes through) by asking. */
 export const hearing = createStore<'connecting' | 'live' | 'polling'>('connecting')
@@ -27,10 +31,14 @@ async function send(input: RequestInfo | URL, init: RequestInit = {}): Promise<R
   const headers = new Headers(init.headers)
   if (init.method !== undefined && init.method !== 'GET') headers.set('x-csrf-token', csrf)
   try {
+    const askedAt = Date.now()
     const answer = await fetch(input, { ...init, headers, credentials: 'same-origin' })
+    hearTime(answer.headers.get('date'), askedAt, Date.now())
     reachable.set(true)
     // A wrong password is a 401 too, and says nothing of the session.
     if (answer.status === 401 && !/\/auth\/(session|login)$/.test(String(input))) nobodyHere()
+    // Asking who one is would be answered so again and again, and a page would ask for ever.
+    if (answer.status === 403 && !/\/auth\/me$/.test(String(input))) denials.set(denials.get() + 1)
     return isFeed(input, headers) && answer.ok ? overheard(answer) : answer
   } catch (error) {
     // A stream that does not come through says nothing about the rest.

@@ -1,14 +1,17 @@
 import type { TFunction } from 'i18next'
 import { createContext, type ReactNode, useContext, useMemo, useSyncExternalStore } from 'react'
 import { useTranslation } from 'react-i18next'
+import { ahead, now as serverNow } from './clock.ts'
 
 // One clock for all times on the page.
-let now = Date.now()
+let now = serverNow()
 const ticking = new Set<() => void>()
-setInterval(() => {
-  now = Date.now()
+const tickAll = () => {
+  now = serverNow()
   for (const tick of ticking) tick()
-}, 20_000)
+}
+setInterval(tickAll, 20_000)
+ahead.subscribe(tickAll)
 const onTick = (tick: () => void) => {
   ticking.add(tick)
   return () => ticking.delete(tick)
@@ -17,7 +20,7 @@ const onTick = (tick: () => void) => {
 export interface Here {
   readonly t: TFunction
   readonly language: string
-  /** Milliseconds; moves every twenty seconds. */
+  /** Milliseconds, by the server's clock; moves every twenty seconds. */
   readonly now: number
   /** As `t` for words without values, kept: rows say the same few hundreds of times. */
   word(key: string): string

@@ -134,6 +134,19 @@ const tree = root.addChildren([
       lazyRouteComponent(() => withWords(() => import('../pages/assets.tsx')), 'AssetPage'),
     ),
     page(
+      'rules',
+      lazyRouteComponent(() => withWords(() => import('../pages/rules.tsx')), 'Rules'),
+    ),
+    // Beside `of`: any word may be the name of a rule set.
+    page(
+      'rules/write',
+      lazyRouteComponent(() => withWords(() => import('../pages/rules-write.tsx')), 'WriteRules'),
+    ),
+    page(
+      'rules/of/$name',
+      lazyRouteComponent(() => withWords(() => import('../pages/rules.tsx')), 'RuleSetPage'),
+    ),
+    page(
       'tasks',
       lazyRouteComponent(() => withWords(() => import('../pages/tasks.tsx')), 'Tasks'),
     ),

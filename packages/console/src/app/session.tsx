@@ -15,7 +15,7 @@ import {
   useState,
 } from 'react'
 import { Failed, Loading } from '../parts/states.tsx'
-import { clientOf, loggedIn, nobodyHere, setCsrf } from './client.ts'
+import { clientOf, denials, loggedIn, nobodyHere, setCsrf } from './client.ts'
 import { preferences } from './page-settings.ts'
 import { patient } from './patient.ts'
 import { useStore } from './store.ts'
@@ -143,12 +143,25 @@ export function Gate({ children }: { children: (projects: readonly Project[]) =>
   )
 }
 
+const DENIED_APART_MS = 5_000
+
 /** The session in one project. Somebody who has no role in it is told so. */
 export function InProject(props: { project: string; projects: readonly Project[]; children: ReactNode }) {
   const { project, projects, children } = props
   const client = clientOf(project)
-  const asked = useQuery(meIn(project))
+  // A role that is taken away is told by no event to whoever has lost it.
+  const asked = useQuery({ ...meIn(project), refetchInterval: 60_000 })
   const me = useDeferredValue(asked.data)
+  const queries = useQueryClient()
+  useEffect(() => {
+    let told = Number.NEGATIVE_INFINITY
+    // A page that asks again and again for what it may not have does not ask each time who looks.
+    return denials.subscribe(() => {
+      if (performance.now() - told < DENIED_APART_MS) return
+      told = performance.now()
+      void queries.invalidateQueries({ queryKey: [project, 'me'] })
+    })
+  }, [queries, project])
   const session = useMemo(() => {
     const allowed = new Set(me?.permissions)
     return me && { me, project, projects, client, can: (operation: string) => allowed.has(operation) }

@@ -10,6 +10,7 @@ import { Icon, type IconName } from '../parts/icons.tsx'
 import { InPieces, Loading } from '../parts/states.tsx'
 import { clientOf, loggedIn, setCsrf } from './client.ts'
 import { exactInCopies } from './copies.ts'
+import { drafts } from './drafts.ts'
 import { connection, useLive } from './live.ts'
 import { instanceName, preferences } from './page-settings.ts'
 import { patient } from './patient.ts'
@@ -26,6 +27,7 @@ export interface Place {
     | 'tickets'
     | 'runs'
     | 'assets'
+    | 'rules'
     | 'audit'
     | 'notices'
     | 'settings'
@@ -51,6 +53,7 @@ export const places: readonly Place[] = [
   { to: 'tickets', word: 'tickets', icon: 'ticket', key: 't' },
   { to: 'runs', word: 'runs', icon: 'run', key: 'r' },
   { to: 'assets', word: 'assets', icon: 'asset', key: 'a' },
+  { to: 'rules', word: 'rules', icon: 'rules', key: 'e' },
   { to: 'tasks', word: 'tasks', icon: 'task', also: ['batches'], key: 'x' },
   { to: 'queues', word: 'queues', icon: 'queue', needs: 'queues.list', key: 'q' },
   { to: 'dead-letters', word: 'dead', icon: 'dead', needs: 'deadLetters.list', key: 'd' },
@@ -269,6 +272,7 @@ export function useSignOut(): () => Promise<void> {
     setCsrf('')
     loggedIn.set(false)
     queries.clear()
+    drafts.clear()
   }
 }
 

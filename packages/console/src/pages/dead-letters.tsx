@@ -4,6 +4,7 @@ import type { DeadFilter, NotReplayed, Task } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { now } from '../app/clock.ts'
 import { count, exactTime } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from '../parts/ask.tsx'
@@ -72,7 +73,7 @@ export function DeadLetters() {
       : []),
   ]
   // Fixed when it is asked: what dies later is not among those that were counted.
-  const filterNow = (): DeadFilter => ({ ...query, died_before: query.died_before ?? new Date().toISOString() })
+  const filterNow = (): DeadFilter => ({ ...query, died_before: query.died_before ?? new Date(now()).toISOString() })
   return (
     <Page
       name={t('nav.dead')}

@@ -12,6 +12,7 @@ import { Facts, Mono, Page, Person, RunStateBadge, Section, shownState, Time } f
 import { Broken } from '../parts/broken.tsx'
 import { Bundle } from '../parts/bundle.tsx'
 import { Entries } from '../parts/entries.tsx'
+import { Findings, type Report } from '../parts/findings.tsx'
 import { Go, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { ProofDrawer } from '../parts/proof-drawer.tsx'
@@ -37,7 +38,7 @@ export function RunPage() {
       <Icon name="left" size={13} /> {t('nav.runs')}
     </Go>
   )
-  if (run.data) return <Whole run={run.data} back={back} />
+  if (run.data) return <Whole key={run.data.id} run={run.data} back={back} />
   return (
     <Page name={t('run.one', { number })} title={t('run.one', { number })} above={back}>
       <Answer of={run}>{() => null}</Answer>
@@ -93,7 +94,11 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
             <Artifacts run={run} heading />
             {waits && <WaitingRun run={run} />}
           </Section>
-          {report && <Findings report={report} />}
+          {report && (
+            <Section title={t('run.findings')}>
+              <Findings report={report} />
+            </Section>
+          )}
           <Section title={t('run.log')}>
             <Log text={[run.stdout_log, run.stderr_log].filter(Boolean).join('\n')} />
           </Section>
@@ -193,56 +198,6 @@ function Actions({ run }: { run: RunDetail }) {
         <p>{t('run.verifyText')}</p>
       </Ask>
     </>
-  )
-}
-
-/** The parts of a validation report that are shown; it is the judge's, and newer ones may hold more. */
-interface Report {
-  readonly overall_result?: string
-  readonly validation_results?: readonly {
-    readonly artifact_id?: number
-    readonly filename?: string
-    readonly validation?: string
-    readonly error?: string
-    readonly findings?: readonly { readonly validator?: string; readonly passed?: boolean; readonly message?: string }[]
-  }[]
-}
-
-function Findings({ report }: { report: Report }) {
-  const { t } = useTranslation()
-  return (
-    <Section title={t('run.findings')}>
-      <table className="plain lined findings">
-        <thead>
-          <tr>
-            <th>{t('run.file')}</th>
-            <th>{t('run.verdict')}</th>
-            <th className="half">{t('run.why')}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {report.validation_results?.map((one) => {
-            const passed = one.validation?.toLowerCase() === 'passed'
-            return (
-              <tr key={one.artifact_id}>
-                <td>{one.filename}</td>
-                <td>
-                  <RunStateBadge state="completed" verdict={passed ? 'passed' : 'failed'} />
-                </td>
-                <td className="prose">
-                  {one.error ??
-                    one.findings
-                      ?.map(({ message }) => message)
-                      .filter(Boolean)
-                      .join('\n') ??
-                    ''}
-                </td>
-              </tr>
-            )
-          })}
-        </tbody>
-      </table>
-    </Section>
   )
 }
 

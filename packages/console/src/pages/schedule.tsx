@@ -60,7 +60,7 @@ export function SchedulePage() {
         )
       }
     >
-      <Answer of={schedule}>{(found) => <Whole schedule={found} />}</Answer>
+      <Answer of={schedule}>{(found) => <Whole key={found.id} schedule={found} />}</Answer>
     </Page>
   )
 }

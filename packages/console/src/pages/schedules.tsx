@@ -1,4 +1,4 @@
-import { Button } from '@mantine/core'
+import { Button, Select } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import type { Schedule } from '@writ/api'
 import { useTranslation } from 'react-i18next'
@@ -8,6 +8,7 @@ import { Calendar } from '../parts/calendar.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { Hue, hueOf, ScheduleActs, ScheduleState, When } from '../parts/schedule-bits.tsx'
+import { Search } from '../parts/search.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 
 /** All schedules of the project, by name. */
@@ -32,7 +33,7 @@ const VIEWS = [
 export function Schedules() {
   const { can } = useSession()
   const { t } = useTranslation()
-  const [filters] = useFilters()
+  const [filters, set] = useFilters()
   const schedules = useSchedules()
   const view = filters.view === 'month' || filters.view === 'week' ? filters.view : 'list'
   if (!can('schedules.list'))
@@ -41,6 +42,9 @@ export function Schedules() {
         <Empty icon="hand" title={t('error.denied')} text={t('schedule.denied')} />
       </Page>
     )
+  const chosen = (all: readonly Schedule[]) => all.filter((one) => matches(one, filters))
+  const narrowed = ['state', 'handler', 'q'].some((name) => (filters[name] ?? '') !== '')
+  const { view: _, ...kept } = filters
   const add = can('schedules.create') && (
     <Button component={Go} to="schedules/new" leftSection={<Icon name="plus" size={14} />}>
       {t('schedule.new')}
@@ -53,7 +57,7 @@ export function Schedules() {
           <Go
             key={name}
             to="schedules"
-            filters={to}
+            filters={{ ...kept, ...to }}
             className="view"
             {...(name === view ? { 'aria-current': 'true' as const } : {})}
           >
@@ -67,10 +71,25 @@ export function Schedules() {
             <Empty icon="clock" title={t('schedule.noneTitle')} text={t('schedule.noneText')}>
               {add}
             </Empty>
-          ) : view === 'list' ? (
-            <Table schedules={list} />
           ) : (
-            <Calendar schedules={list} view={view} />
+            <>
+              <ScheduleFilters schedules={list} filters={filters} set={set} />
+              {narrowed && chosen(list).length === 0 ? (
+                <Empty
+                  icon="search"
+                  title={t('list.noMatch')}
+                  text={
+                    <Go to="schedules" filters={view === 'list' ? {} : { view }}>
+                      {t('list.clear')}
+                    </Go>
+                  }
+                />
+              ) : view === 'list' ? (
+                <Table schedules={chosen(list)} all={list} />
+              ) : (
+                <Calendar schedules={chosen(list)} all={list} view={view} />
+              )}
+            </>
           )
         }
       </Answer>
@@ -78,7 +97,58 @@ export function Schedules() {
   )
 }
 
-function Table({ schedules }: { schedules: readonly Schedule[] }) {
+/** State, handler, and words that stand in the name, the handler or the cron. All schedules are here, so they are chosen here. */
+function matches(one: Schedule, { state, handler, q }: Readonly<Record<string, string>>): boolean {
+  const told = `${one.name} ${one.handler} ${one.cron ?? ''}`.toLowerCase()
+  return (
+    (!state || one.state === state) &&
+    (!handler || one.handler === handler) &&
+    (q ?? '')
+      .toLowerCase()
+      .split(/\s+/)
+      .every((word) => told.includes(word))
+  )
+}
+
+function ScheduleFilters(props: {
+  schedules: readonly Schedule[]
+  filters: Readonly<Record<string, string>>
+  set: ReturnType<typeof useFilters>[1]
+}) {
+  const { schedules, filters, set } = props
+  const { t } = useTranslation()
+  const handlers = new Set(schedules.map(({ handler }) => handler))
+  // What stands in the address is shown, also if no schedule has it any more.
+  if (filters.handler) handlers.add(filters.handler)
+  return (
+    <div className="filters">
+      <Select
+        aria-label={t('schedule.state')}
+        placeholder={t('run.anyState')}
+        data={(['active', 'paused', 'ended'] as const).map((value) => ({ value, label: t(`scheduleState.${value}`) }))}
+        value={filters.state ?? null}
+        onChange={(state) => set({ state })}
+        clearable
+        w={140}
+      />
+      <Select
+        aria-label={t('task.handler')}
+        placeholder={t('task.anyHandler')}
+        data={[...handlers].sort()}
+        value={filters.handler ?? null}
+        onChange={(handler) => set({ handler })}
+        clearable
+        searchable
+        nothingFoundMessage={t('list.none')}
+        w={200}
+      />
+      <Search label={t('schedule.search')} value={filters.q ?? ''} set={(q) => set({ q })} />
+    </div>
+  )
+}
+
+/** `all`: those beside which they have their colours. */
+function Table({ schedules, all }: { schedules: readonly Schedule[]; all: readonly Schedule[] }) {
   const { t } = useTranslation()
   return (
     <table className="plain lined cards">
@@ -99,7 +169,7 @@ function Table({ schedules }: { schedules: readonly Schedule[] }) {
         {schedules.map((one) => (
           <tr key={one.id}>
             <td>
-              <Hue hue={hueOf(schedules, one.id)} /> <Go to={`schedules/${one.id}`}>{one.name}</Go>
+              <Hue hue={hueOf(all, one.id)} /> <Go to={`schedules/${one.id}`}>{one.name}</Go>
             </td>
             <td>
               <ScheduleState of={one.state} />

@@ -4,7 +4,7 @@ import type { Role, User } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
-import { Ask, useAction, useAgain } from '../parts/ask.tsx'
+import { Ask } from '../parts/ask.tsx'
 import { ActsHead, Section, State, Time } from '../parts/bits.tsx'
 import { FormDialog } from '../parts/form-dialog.tsx'
 import { useFilters } from '../parts/go.tsx'
@@ -12,7 +12,8 @@ import { Icon } from '../parts/icons.tsx'
 import { Told } from '../parts/row-bits.tsx'
 import { Search } from '../parts/search.tsx'
 import { SecretDialog } from '../parts/shown-once.tsx'
-import { Answer, Empty, Refusal } from '../parts/states.tsx'
+import { Answer, Empty } from '../parts/states.tsx'
+import { Invites } from './settings-invites.tsx'
 
 export const ROLES: readonly Role[] = ['admin', 'ops', 'dev', 'employee', 'auditor']
 
@@ -215,84 +216,5 @@ function UserMenu({ user }: { user: User }) {
       </Ask>
       <SecretDialog secret={password} what={t('people.oneTime')} close={() => setPassword(null)} />
     </>
-  )
-}
-
-function Invites() {
-  const { client, project, can } = useSession()
-  const { t } = useTranslation()
-  const again = useAgain()
-  const [opened, setOpened] = useState(false)
-  const [role, setRole] = useState<Role>('employee')
-  const [code, setCode] = useState<string | null>(null)
-  const action = useAction()
-  const invites = useQuery({ queryKey: [project, 'invites'], queryFn: () => client.users.invites() })
-  const refresh = () => again('invites')
-  const state = (one: { used_at: string | null; revoked_at: string | null; expires_at: string }) =>
-    one.used_at ? 'used' : one.revoked_at ? 'revoked' : Date.parse(one.expires_at) < Date.now() ? 'expired' : 'open'
-  return (
-    <Section
-      title={t('invite.title')}
-      actions={
-        can('users.invite') && (
-          <Button variant="default" onClick={() => setOpened(true)}>
-            {t('invite.new')}
-          </Button>
-        )
-      }
-    >
-      <Refusal error={action.error} />
-      <Answer of={invites} lines={1}>
-        {(list) =>
-          list.length === 0 ? (
-            <p className="dimmed small">{t('invite.none')}</p>
-          ) : (
-            <ul className="rows">
-              {list.slice(0, 20).map((one) => (
-                <li key={one.id} className="row">
-                  <span className="row-main">
-                    {t(`role.${one.role}`)} {one.email && `· ${one.email}`}
-                  </span>
-                  <span className="dimmed small">
-                    {t(`invite.${state(one)}`)} · <Time at={one.created_at} />
-                  </span>
-                  {state(one) === 'open' && can('users.revokeInvite') && (
-                    <Button
-                      variant="default"
-                      size="compact-xs"
-                      onClick={() =>
-                        void action.run(async () => {
-                          await client.users.revokeInvite({ params: { id: one.id } })
-                          refresh()
-                        })
-                      }
-                    >
-                      {t('action.revoke')}
-                    </Button>
-                  )}
-                </li>
-              ))}
-            </ul>
-          )
-        }
-      </Answer>
-      <Ask
-        opened={opened}
-        close={() => setOpened(false)}
-        title={t('invite.new')}
-        verb={t('invite.create')}
-        changes={['invites']}
-        act={async () => {
-          setCode((await client.users.invite({ body: { role } })).invite)
-        }}
-      >
-        <RoleSelect value={role} set={setRole} />
-      </Ask>
-      <SecretDialog
-        secret={code === null ? null : `${location.origin}/app/?invite=${encodeURIComponent(code)}`}
-        what={t('invite.link')}
-        close={() => setCode(null)}
-      />
-    </Section>
   )
 }

@@ -3,6 +3,7 @@ import { useQuery } from '@tanstack/react-query'
 import type { Role, Token } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { now } from '../app/clock.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from '../parts/ask.tsx'
 import { ActsHead, Person, Section, State, Time } from '../parts/bits.tsx'
@@ -87,7 +88,7 @@ export function Tokens() {
 function TokenState({ token }: { token: Token }) {
   const { t } = useTranslation()
   if (token.revoked_at) return <State of="revoked" word={t('token.revoked')} />
-  if (Date.parse(token.expires_at) < Date.now()) return <State of="disabled" word={t('token.expired')} />
+  if (Date.parse(token.expires_at) < now()) return <State of="disabled" word={t('token.expired')} />
   return (
     <span className="small">
       {t('token.until')} <Time at={token.expires_at} />
@@ -170,7 +171,7 @@ function NewToken({ opened, close }: { opened: boolean; close: () => void }) {
       secret={t('token.one')}
       changes={['tokens']}
       act={async (text) => {
-        const expires_at = new Date(Date.now() + Number(days) * 86_400_000).toISOString()
+        const expires_at = new Date(now() + Number(days) * 86_400_000).toISOString()
         const { token } = await client.tokens.create({
           body: { name: text('name'), role, expires_at, ...(scopes.length > 0 ? { scopes } : {}) },
         })

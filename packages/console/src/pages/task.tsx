@@ -45,7 +45,7 @@ export function TaskPage() {
       <Icon name="left" size={13} /> {t('nav.tasks')}
     </Go>
   )
-  if (task.data) return <Whole task={task.data} readAt={task.dataUpdatedAt} back={back} />
+  if (task.data) return <Whole key={task.data.id} task={task.data} readAt={task.dataUpdatedAt} back={back} />
   return (
     <Page name={t('task.one', { number })} title={t('task.one', { number })} above={back}>
       <Answer of={task}>{() => null}</Answer>

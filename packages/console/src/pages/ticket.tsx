@@ -2,8 +2,9 @@ import { Button, Menu, Modal, Select, Textarea } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
 import type { Run, Ticket } from '@writ/api'
-import { type ReactNode, useId, useState } from 'react'
+import { type ReactNode, useId, useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { drafts } from '../app/drafts.ts'
 import { useSession } from '../app/session.tsx'
 import { ApprovalPanel } from '../parts/approve.tsx'
 import { Artifacts, Dropzone } from '../parts/artifacts.tsx'
@@ -36,7 +37,8 @@ export function TicketPage() {
       <Icon name="left" size={13} /> {t('nav.tickets')}
     </Go>
   )
-  if (ticket.data) return <Whole ticket={ticket.data} back={back} />
+  // By its ticket: what is open or chosen on one is not on the next.
+  if (ticket.data) return <Whole key={ticket.data.id} ticket={ticket.data} back={back} />
   return (
     <Page name={t('ticket.one', { number })} title={t('ticket.one', { number })} above={back}>
       <Answer of={ticket}>{() => null}</Answer>
@@ -435,10 +437,17 @@ export function WaitingRun({ run }: { run: Run }) {
 }
 
 function AddComment({ ticket }: { ticket: Ticket }) {
-  const { client, project, can } = useSession()
+  const { client, project, me, can } = useSession()
   const { t } = useTranslation()
   const queries = useQueryClient()
-  const [text, setText] = useState('')
+  const draft = { person: me.id, project, thing: `comment on ticket ${ticket.id}` }
+  const [text, setText] = useState(() => drafts.get(draft) ?? '')
+  const latest = useRef(text)
+  const write = (next: string) => {
+    latest.current = next
+    setText(next)
+    drafts.set(draft, next)
+  }
   const action = useAction()
   if (!can('tickets.comment')) return null
   const send = async () => {
@@ -446,7 +455,8 @@ function AddComment({ ticket }: { ticket: Ticket }) {
       client.tickets.comment({ params: { id: ticket.id }, body: { body: text.trim() } }),
     )
     if (!sent) return
-    setText('')
+    // What was typed while it was under way is the next one.
+    if (latest.current === text) write('')
     void queries.invalidateQueries({ queryKey: [project, 'comments', ticket.id] })
   }
   return (
@@ -461,7 +471,7 @@ function AddComment({ ticket }: { ticket: Ticket }) {
         aria-label={t('ticket.comment')}
         placeholder={t('ticket.comment')}
         value={text}
-        onChange={(event) => setText(event.currentTarget.value)}
+        onChange={(event) => write(event.currentTarget.value)}
         autosize
         minRows={2}
         maxLength={20_000}

@@ -1,6 +1,6 @@
 import { Button, Modal, Textarea } from '@mantine/core'
 import { useQueryClient } from '@tanstack/react-query'
-import { type ReactNode, useState } from 'react'
+import { type ReactNode, useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
 import { useFocusBack } from './focus-back.ts'
@@ -39,7 +39,10 @@ export function Ask(props: {
     setText('')
     close()
   }
+  const acts = useRef(false)
   const submit = async () => {
+    if (acts.current) return
+    acts.current = true
     setBusy(true)
     setError(null)
     try {
@@ -50,6 +53,7 @@ export function Ask(props: {
       setError(refused)
     } finally {
       again(...changes)
+      acts.current = false
       setBusy(false)
     }
   }
@@ -110,7 +114,7 @@ export function useAgain(): (...names: string[]) => void {
   }
 }
 
-/** Runs one action at a time and keeps its refusal. */
+/** Runs one action at a time and keeps its refusal; what is pressed meanwhile, by a key that no button guards, is not done again. */
 export function useAction(): {
   busy: boolean
   error: unknown
@@ -119,7 +123,10 @@ export function useAction(): {
 } {
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<unknown>(null)
+  const acts = useRef(false)
   const run = async (work: () => Promise<unknown>) => {
+    if (acts.current) return false
+    acts.current = true
     setBusy(true)
     setError(null)
     try {
@@ -129,6 +136,7 @@ export function useAction(): {
       setError(refused)
       return false
     } finally {
+      acts.current = false
       setBusy(false)
     }
   }

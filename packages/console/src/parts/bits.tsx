@@ -1,6 +1,7 @@
 import { Tooltip } from '@mantine/core'
 import { type ReactNode, useEffect, useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { now as serverNow } from '../app/clock.ts'
 import { exactTime, middle, relativeTime } from '../app/format.ts'
 import { useHere } from '../app/here.tsx'
 import { useMembers } from '../app/members.tsx'
@@ -14,9 +15,9 @@ export function Time({ at, exact = false }: { at: string | null | undefined; exa
   if (!at) return <span className="dimmed">–</span>
   const ms = Date.parse(at)
   const whole = exactTime(ms, language)
-  const fromNow = relativeTime(ms, Math.max(now, ms > Date.now() ? 0 : ms), language)
+  const fromNow = relativeTime(ms, Math.max(now, ms > serverNow() ? 0 : ms), language)
   return (
-    <time dateTime={at} title={exact ? fromNow : whole}>
+    <time dateTime={at} title={exact ? fromNow : whole} className={exact ? 'time-exact' : undefined}>
       {exact ? whole : fromNow}
     </time>
   )

@@ -2,6 +2,7 @@ import { ActionIcon, Button } from '@mantine/core'
 import { useQueries } from '@tanstack/react-query'
 import type { PreviewSchedule, Schedule } from '@writ/api'
 import { useTranslation } from 'react-i18next'
+import { now as serverNow } from '../app/clock.ts'
 import { useSession } from '../app/session.tsx'
 import { type CalendarView, type Due, dateOf, dayOf, dueDays, later, type Plan, weeksOf } from './due-days.ts'
 import { Go, useFilters } from './go.tsx'
@@ -26,11 +27,17 @@ export const timingOf = (of: Schedule): PreviewSchedule => ({
 })
 
 /** What the active schedules will do, day by day, as the server computes it. What is over is not asked for: runs tell of it. */
-export function Calendar({ schedules, view }: { schedules: readonly Schedule[]; view: CalendarView }) {
+export function Calendar(props: {
+  schedules: readonly Schedule[]
+  /** Those beside which they have their colours. */
+  all: readonly Schedule[]
+  view: CalendarView
+}) {
+  const { schedules, all, view } = props
   const { client, project } = useSession()
   const { t, i18n } = useTranslation()
   const [filters, set] = useFilters()
-  const now = new Date()
+  const now = new Date(serverNow())
   const at = dateOf(filters.on, now)
   const weeks = weeksOf(view, at)
   const days = weeks.flat()
@@ -121,7 +128,7 @@ export function Calendar({ schedules, view }: { schedules: readonly Schedule[]; 
                       <ul>
                         {due.map((one) => (
                           <li key={one.id}>
-                            <DueLine due={one} schedules={schedules} />
+                            <DueLine due={one} schedules={all} />
                           </li>
                         ))}
                       </ul>

@@ -3,6 +3,7 @@ import { useQuery } from '@tanstack/react-query'
 import type { ConcurrencyKey } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { now } from '../app/clock.ts'
 import { count, duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from './ask.tsx'
@@ -174,7 +175,7 @@ function AskLimit({ of: { key, active }, close }: { of: ConcurrencyKey; close: (
   const [until, setUntil] = useState('')
   const numberOf = (value: number | string) => (typeof value === 'number' ? value : null)
   const rate = starts === null || seconds === null ? undefined : { limit: starts, period_ms: seconds * 1_000 }
-  const soon = until !== '' && Date.parse(until) <= Date.now()
+  const soon = until !== '' && Date.parse(until) <= now()
   return (
     <Ask
       opened
@@ -266,7 +267,7 @@ function AskKey({
 }) {
   const { client } = useSession()
   const { t, i18n } = useTranslation()
-  const [until, setUntil] = useState(() => localOf(Date.now() + HOUR_MS))
+  const [until, setUntil] = useState(() => localOf(now() + HOUR_MS))
   const at = Date.parse(until)
   const pauses = act === 'pause'
   return (
@@ -276,7 +277,7 @@ function AskKey({
       changes={['queues']}
       title={t(pauses ? 'key.pauseTitle' : 'key.resumeTitle', { key })}
       verb={t(pauses ? 'key.pauseVerb' : 'queue.resume')}
-      ready={!pauses || at > Date.now()}
+      ready={!pauses || at > now()}
       act={async () => {
         if (pauses) await client.concurrencyKeys.pause({ body: { key, until: new Date(at).toISOString() } })
         else await client.concurrencyKeys.resume({ body: { key } })

@@ -6,8 +6,8 @@ import {
   type LanguageSupport,
   syntaxHighlighting,
 } from '@codemirror/language'
-import { Compartment, EditorState } from '@codemirror/state'
-import { drawSelection, EditorView, keymap, lineNumbers } from '@codemirror/view'
+import { Compartment, EditorState, type Text } from '@codemirror/state'
+import { Decoration, drawSelection, EditorView, keymap, lineNumbers } from '@codemirror/view'
 import { tags } from '@lezer/highlight'
 import { useEffect, useRef } from 'react'
 import { styleNonce } from '../app/page-settings.ts'
@@ -23,6 +23,10 @@ export interface EditorProps {
   /** Lines that are there at least. */
   readonly rows: number
   readonly invalid: boolean
+  /** Lines in which something is wrong, until the text is changed. */
+  readonly marks?: readonly number[]
+  /** A line to go to; another object goes there again. */
+  readonly at?: { readonly line: number } | null
 }
 
 /** Each language is a file of its own, loaded when it is asked for. */
@@ -47,9 +51,10 @@ const highlighting = syntaxHighlighting(
 const look = EditorView.theme({
   '&': { fontSize: '12.5px', color: 'var(--ink)', backgroundColor: 'transparent' },
   '&.cm-focused': { outline: 'none' },
-  '.cm-scroller': { fontFamily: 'var(--mono)', lineHeight: '20px', maxHeight: '480px' },
+  '.cm-scroller': { fontFamily: 'var(--mono)', lineHeight: '20px', maxHeight: 'var(--editor-most, 480px)' },
   '.cm-content': { caretColor: 'var(--ink)', padding: '6px 0' },
   '.cm-cursor': { borderLeftColor: 'var(--ink)' },
+  '.cm-marked': { backgroundColor: 'var(--bad-soft)' },
   '.cm-gutters': { backgroundColor: 'transparent', color: 'var(--ink-2)', border: 'none' },
   '.cm-selectionBackground, &.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground': {
     backgroundColor: 'var(--move-soft)',
@@ -61,13 +66,13 @@ const look = EditorView.theme({
  * Text of machines that people write: colours, matching brackets, undo. Tab goes on to the next field as everywhere, so nobody is
  * caught in here.
  */
-export default function Editor({ label, text, change, language, rows, invalid }: EditorProps) {
+export default function Editor({ label, text, change, language, rows, invalid, marks = NONE, at = null }: EditorProps) {
   const place = useRef<HTMLDivElement>(null)
   const view = useRef<EditorView>(null)
   const said = useRef(change)
   said.current = change
   const begun = useRef({ text, label, invalid })
-  const parts = useRef({ language: new Compartment(), attributes: new Compartment() })
+  const parts = useRef({ language: new Compartment(), attributes: new Compartment(), marks: new Compartment() })
 
   useEffect(() => {
     if (!place.current) return
@@ -90,6 +95,7 @@ export default function Editor({ label, text, change, language, rows, invalid }:
           highlighting,
           parts.current.language.of([]),
           parts.current.attributes.of(attributes(label, invalid)),
+          parts.current.marks.of([]),
           EditorView.updateListener.of((update) => {
             if (update.docChanged) said.current(update.state.doc.toString())
           }),
@@ -117,6 +123,19 @@ export default function Editor({ label, text, change, language, rows, invalid }:
     view.current?.dispatch({ effects: parts.current.attributes.reconfigure(attributes(label, invalid)) })
   }, [label, invalid])
 
+  useEffect(() => {
+    const { current } = view
+    current?.dispatch({ effects: parts.current.marks.reconfigure(marked(current.state.doc, marks)) })
+  }, [marks])
+
+  useEffect(() => {
+    const { current } = view
+    if (!current || at === null) return
+    const { from } = current.state.doc.line(Math.min(at.line, current.state.doc.lines))
+    current.dispatch({ selection: { anchor: from }, effects: EditorView.scrollIntoView(from, { y: 'center' }) })
+    current.focus()
+  }, [at])
+
   return (
     <div
       ref={place}
@@ -127,5 +146,19 @@ export default function Editor({ label, text, change, language, rows, invalid }:
   )
 }
 
+const NONE: readonly number[] = []
+const inMark = Decoration.line({ class: 'cm-marked' })
+const marked = (doc: Text, lines: readonly number[]) =>
+  EditorView.decorations.of(
+    Decoration.set(
+      [...new Set(lines)].filter((line) => line <= doc.lines).map((line) => inMark.range(doc.line(line).from)),
+      true,
+    ),
+  )
+
 const attributes = (label: string, invalid: boolean) =>
-  EditorView.contentAttributes.of({ 'aria-label': label, ...(invalid ? { 'aria-invalid': 'true' } : {}) })
+  EditorView.contentAttributes.of({
+    'aria-label': label,
+    tabindex: '0',
+    ...(invalid ? { 'aria-invalid': 'true' } : {}),
+  })

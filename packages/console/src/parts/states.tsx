@@ -1,7 +1,7 @@
 import { Button, Skeleton } from '@mantine/core'
 import type { UseQueryResult } from '@tanstack/react-query'
 import { ConnectionLost, WritError } from '@writ/sdk'
-import { type ReactNode, useDeferredValue, useId } from 'react'
+import { type ReactNode, useCallback, useDeferredValue, useId } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useFaultyFields } from './faulty-fields.ts'
 import { Icon, type IconName } from './icons.tsx'
@@ -33,14 +33,23 @@ export function Empty(props: { icon?: IconName; title: string; text?: ReactNode;
   )
 }
 
+/** What is wrong with a field, in the viewer's language where we have the sentence. */
+export function useFaultWords(): (fault: WritError['fields'][number]) => string {
+  const { t, i18n } = useTranslation()
+  return useCallback(
+    ({ code, message }) => {
+      const key = `faults.${code}`
+      const count = Number(/\d+/.exec(message)?.[0] ?? 1)
+      return i18n.exists(key) ? t(key as 'faults.pattern', { message, count }) : message
+    },
+    [t, i18n],
+  )
+}
+
 /** What a refusal says, in the viewer's language where we have the sentence. `labels`: what a form calls its fields. */
 function useSentence(): (error: unknown, labels?: ReadonlyMap<string, string>) => string {
   const { t, i18n } = useTranslation()
-  const faultOf = ({ code, message }: WritError['fields'][number]) => {
-    const key = `faults.${code}`
-    const count = Number(/\d+/.exec(message)?.[0] ?? 1)
-    return i18n.exists(key) ? t(key as 'faults.pattern', { message, count }) : message
-  }
+  const faultOf = useFaultWords()
   return (error, labels) => {
     if (error instanceof ConnectionLost) return t('error.lost')
     if (!(error instanceof WritError)) return error instanceof Error ? error.message : String(error)

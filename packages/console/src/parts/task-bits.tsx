@@ -2,6 +2,7 @@ import { Select, TextInput } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import type { HandlerInfo, Task } from '@writ/api'
 import { useTranslation } from 'react-i18next'
+import { now } from '../app/clock.ts'
 import { duration, roughUsd, usd } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { numbered, RunStateBadge, Time } from './bits.tsx'
@@ -37,8 +38,8 @@ export function instantOf(local: string | undefined): string | undefined {
 
 /** The earlier of this time and now: what comes later than the question is not among what was counted. */
 export function untilNow(time: string | undefined): string {
-  const now = new Date().toISOString()
-  return time !== undefined && time < now ? time : now
+  const at = new Date(now()).toISOString()
+  return time !== undefined && time < at ? time : at
 }
 
 type Filters = ReturnType<typeof useFilters>

@@ -1,4 +1,5 @@
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
+import { now as serverNow } from '../app/clock.ts'
 import { useSession } from '../app/session.tsx'
 import { PERIODS, type Period } from './insight.ts'
 
@@ -13,7 +14,7 @@ export function useInsight(period: Period, filter: { handler?: string | undefine
     queryKey: [project, 'insight', period, what],
     queryFn: async ({ signal }) => {
       const length = PERIODS[period] * MINUTE
-      const to = Math.ceil(Date.now() / MINUTE) * MINUTE
+      const to = Math.ceil(serverNow() / MINUTE) * MINUTE
       const ask = (from: number, until: number) =>
         client.insight.get({
           query: { from: new Date(from).toISOString(), to: new Date(until).toISOString(), ...what },

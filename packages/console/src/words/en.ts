@@ -40,6 +40,7 @@ export const en = {
     tickets: 'Tickets',
     runs: 'Runs',
     assets: 'Assets',
+    rules: 'Rule sets',
     audit: 'Audit',
     notices: 'Notices',
     settings: 'Settings',
@@ -635,6 +636,10 @@ export const en = {
     TICKET_MOVE_ILLEGAL: 'The ticket is not in a state from which this can be done.',
     RUN_NOT_FOUND: 'There is no run of this number in this project.',
     RUN_VIEW_DENIED: 'You see runs on tickets that you opened or that are assigned to you.',
+    RULE_SET_INVALID: 'These rules do not hold together.',
+    TRIAL_TOO_MUCH:
+      'To judge these files takes too long, or too much memory. Try fewer or smaller files, or simpler rules.',
+    TRIALS_TOO_MANY: 'Others are trying rules right now. Try again in a moment.',
     RUN_SETTLED: 'The run is settled and takes no more files.',
     ARTIFACT_TOO_LARGE: 'The file is larger than this server takes.',
     PASSWORD_WEAK: 'At least 10 characters, none too common, and not the name.',

@@ -1,0 +1,114 @@
+import { useTranslation } from 'react-i18next'
+import { RunStateBadge } from './bits.tsx'
+import { Icon } from './icons.tsx'
+
+/** What one rule said about a file, or about all of them. */
+interface Finding {
+  readonly validator?: string
+  /** Its place in the rule set. */
+  readonly rule?: number
+  readonly errors?: readonly string[]
+  readonly warnings?: readonly string[]
+}
+
+/** The parts of a validation report that are shown; it is the judge's, and newer ones may hold more. */
+export interface Report {
+  readonly overall_result?: string
+  readonly validation_results?: readonly {
+    readonly artifact_id?: number
+    readonly filename?: string
+    readonly validation?: string
+    readonly error?: string
+    readonly findings?: readonly Finding[]
+  }[]
+  readonly set_results?: readonly Finding[]
+  readonly errors?: readonly string[]
+}
+
+interface Said {
+  readonly text: string
+  readonly warns: boolean
+  readonly by?: string | undefined
+  readonly rule?: number | undefined
+}
+
+/** What was found in each file, and in all of them together. `toRule` leads to the rule that said it. */
+export function Findings({ report, toRule }: { report: Report; toRule?: (rule: number) => void }) {
+  const { t } = useTranslation()
+  // What is said of the set stands at each of its files as well, in one sentence (`error`): it is told once, below.
+  const ofAll = [...saidBy(report.set_results), ...(report.errors ?? []).map((text) => ({ text, warns: false }))]
+  return (
+    <table className="plain lined findings">
+      <thead>
+        <tr>
+          <th>{t('run.file')}</th>
+          <th>{t('run.verdict')}</th>
+          <th className="half">{t('run.why')}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {report.validation_results?.map(({ filename, validation, error, findings }, i) => {
+          const said = saidBy(findings)
+          // Where the bytes themselves were wrong no rule was asked.
+          const rest =
+            error !== undefined && ![...said, ...ofAll].some(({ text }) => error.includes(text)) ? error : null
+          return (
+            // biome-ignore lint/suspicious/noArrayIndexKey: files of a report are their places
+            <tr key={i}>
+              <td>{filename}</td>
+              <td>
+                <RunStateBadge state="completed" verdict={validation === 'passed' ? 'passed' : 'failed'} />
+              </td>
+              <td className="prose">
+                <SaidList said={rest === null ? said : [...said, { text: rest, warns: false }]} toRule={toRule} />
+              </td>
+            </tr>
+          )
+        })}
+        {ofAll.length > 0 && (
+          <tr>
+            <td>{t('rules.allFiles')}</td>
+            <td>
+              <RunStateBadge state="completed" verdict={ofAll.every(({ warns }) => warns) ? 'passed' : 'failed'} />
+            </td>
+            <td className="prose">
+              <SaidList said={ofAll} toRule={toRule} />
+            </td>
+          </tr>
+        )}
+      </tbody>
+    </table>
+  )
+}
+
+const saidBy = (findings: readonly Finding[] | undefined): Said[] =>
+  (findings ?? []).flatMap(({ validator, rule, errors = [], warnings = [] }) => [
+    ...errors.map((text) => ({ text, warns: false, by: validator, rule })),
+    ...warnings.map((text) => ({ text, warns: true, by: validator, rule })),
+  ])
+
+function SaidList({ said, toRule }: { said: readonly Said[]; toRule: ((rule: number) => void) | undefined }) {
+  const { t } = useTranslation()
+  return (
+    <ul className="found">
+      {said.map(({ text, warns, by, rule }, i) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: sentences are their places
+        <li key={i} className={warns ? 'found-warning' : 'found-error'}>
+          <Icon name={warns ? 'warning' : 'cross'} size={13} />
+          <span>
+            <span className="unseen">{t(warns ? 'rules.warning' : 'rules.error')} </span>
+            {text}{' '}
+            {by !== undefined &&
+              (toRule && rule !== undefined ? (
+                <button type="button" className="link small" onClick={() => toRule(rule)}>
+                  {t('rules.rule', { number: rule + 1 })} · {by}
+                </button>
+              ) : (
+                <span className="dimmed small">{by}</span>
+              ))}
+          </span>
+        </li>
+      ))}
+    </ul>
+  )
+}

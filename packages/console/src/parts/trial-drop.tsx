@@ -1,0 +1,103 @@
+import { ActionIcon, Button, Select } from '@mantine/core'
+import { type Dispatch, type DragEvent, type SetStateAction, useRef, useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { bytes } from '../app/format.ts'
+import { Icon } from './icons.tsx'
+import { readTrialFiles, type TrialFile, withFiles } from './trial-files.ts'
+
+/** The files that rules are tried on: dropped or chosen, once more when they were corrected. */
+export function TrialDrop({
+  files,
+  set,
+}: {
+  files: readonly TrialFile[]
+  set: Dispatch<SetStateAction<readonly TrialFile[]>>
+}) {
+  const { t } = useTranslation()
+  const field = useRef<HTMLInputElement>(null)
+  const [over, setOver] = useState(false)
+  const [failed, setFailed] = useState(false)
+  const take = async (come: readonly File[]) => {
+    setFailed(false)
+    try {
+      const read = await readTrialFiles(come)
+      // Others may have come while these were read.
+      set((there) => withFiles(there, read))
+    } catch {
+      setFailed(true)
+    }
+  }
+  const drop = (event: DragEvent) => {
+    event.preventDefault()
+    setOver(false)
+    void take([...event.dataTransfer.files])
+  }
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: dropping is one way; the button is the other
+    <div
+      className={`dropzone dropzone-compact ${over ? 'dropzone-over' : ''}`}
+      onDragOver={(event) => {
+        event.preventDefault()
+        setOver(true)
+      }}
+      onDragLeave={() => setOver(false)}
+      onDrop={drop}
+    >
+      <p>{t('rules.drop')}</p>
+      <div className="dropzone-buttons">
+        <Button variant="default" onClick={() => field.current?.click()}>
+          {t('artifact.choose')}
+        </Button>
+      </div>
+      <input
+        ref={field}
+        type="file"
+        multiple
+        hidden
+        aria-label={t('artifact.choose')}
+        onChange={(event) => {
+          void take([...(event.currentTarget.files ?? [])])
+          event.currentTarget.value = ''
+        }}
+      />
+      {failed && (
+        <p className="refusal" role="alert">
+          <Icon name="warning" size={14} /> {t('rules.unreadable')}
+        </p>
+      )}
+      {files.length > 0 && (
+        <ul className="files trial-files" aria-label={t('rules.files')}>
+          {files.map((file) => (
+            <li key={file.name}>
+              <Icon name="file" size={14} />
+              <span className="breaks">{file.name}</span>
+              <span className="file-more">
+                <span className="dimmed">{bytes(file.size)}</span>
+                <Select
+                  aria-label={`${t('evidence.role')}: ${file.name}`}
+                  placeholder={t('evidence.noRole')}
+                  data={(['before', 'after'] as const).map((value) => ({ value, label: t(`evidence.${value}`) }))}
+                  value={file.role}
+                  onChange={(role) =>
+                    set(files.map((one) => (one === file ? { ...one, role: role as TrialFile['role'] } : one)))
+                  }
+                  clearable
+                  size="xs"
+                  w={160}
+                />
+                <ActionIcon
+                  variant="subtle"
+                  color="gray"
+                  aria-label={t('dispatch.remove', { name: file.name })}
+                  onClick={() => set(files.filter((one) => one !== file))}
+                >
+                  <Icon name="cross" size={14} />
+                </ActionIcon>
+              </span>
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
+  )
+}
