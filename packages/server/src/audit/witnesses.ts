@@ -372,13 +372,17 @@ async function post(prefix: string, body: string): Promise<{ status: number; bod
     redirect: 'manual',
     signal: AbortSignal.timeout(TIMEOUT_MS),
   })
+  if (response.status >= 500 || response.status === 429) {
+    // What a proxy shows for it may be long, and says less than the status. Broken off, the connection is free.
+    await response.body?.cancel().catch(() => {})
+    throw new Error(`it answered ${response.status}`)
+  }
   let text = ''
   const decoder = new TextDecoder()
   for await (const chunk of response.body ?? []) {
     text += decoder.decode(chunk, { stream: true })
     if (text.length > MAX_ANSWER) throw new Error('the answer is longer than any that the protocol knows')
   }
-  if (response.status >= 500 || response.status === 429) throw new Error(`it answered ${response.status}`)
   return { status: response.status, body: text }
 }
 
