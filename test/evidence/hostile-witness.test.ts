@@ -1,20 +1,27 @@
 // Witnesses that answer as no witness should. Written here, because they are not ours: whatever comes back, the log goes on, nothing
 // of it counts as anchored that is not, somebody is told, and it ends when the witness behaves.
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import { createGzip } from 'node:zlib'
-import { cosignText, formatSignatures, parseNote, parseSubmission } from '@writ/tlog'
+import type { LogInfo, Seal } from '@writ/api'
+import { cosignText, formatSignatures, parseNote, parsePolicy, parseSubmission, verifyBundle } from '@writ/tlog'
+import { openBundle } from '../../packages/cli/src/bundle-zip.ts'
+import { sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
 import { makeKey, sha256, type TestKey } from '../../packages/tlog/test/memory-log.ts'
+import { backends } from '../backends.ts'
 import { TestSystem, until } from '../test-system.ts'
 import { ok } from '../verifies.ts'
+import { exportBundle, unpack, verifySh } from './scene.ts'
 
 const folder = await mkdtemp(path.join(tmpdir(), 'writ-hostile-witness-'))
 after(() => rm(folder, { recursive: true, force: true }))
+
+const on = { sha256, sha512, verify: verifySignature }
 
 type Answering = (on: { text: string; size: number; request: IncomingMessage; reply: ServerResponse }) => unknown
 
@@ -235,3 +242,157 @@ test('whatever a witness answers, the log goes on, and only what it signed of it
   })
   await system.check()
 })
+
+const sqlite = backends()[0]!
+
+/** A server whose witness does as `witness.answer` says, and what each of these tests does with it. */
+async function withForeign(
+  name: string,
+  env: Record<string, string> = {},
+  start: (typeof sqlite)['start'] = sqlite.start,
+) {
+  const witness = await openForeign(name)
+  const file = path.join(folder, `${name}.policy`)
+  await writeFile(file, `witness W1 ${witness.key.witnessVkey} ${witness.url}\nquorum W1\n`)
+  const policy = parsePolicy(await readFile(file, 'utf8'), sha256)
+  const system = await start({
+    fakeClock: true,
+    env: { WRIT_WITNESS_POLICY: file, WRIT_WITNESS_INTERVAL_MS: '20', ...env },
+  })
+  const good: Answering = async ({ text, reply }) =>
+    reply.end(await cosigned(witness.key, text, Math.floor(system.now() / 1_000)))
+  witness.answer = good
+  return {
+    witness,
+    system,
+    good,
+    readyz: async () => {
+      const { degraded } = (await (await fetch(`${system.base}/readyz`)).json()) as {
+        degraded?: Record<string, string>
+      }
+      return degraded?.['witness W1']
+    },
+    /** So that all that is due by the clock is done, and the log of the project moves. */
+    async later() {
+      system.advance(301_000)
+      ok(await system.admin.post('/tickets', { title: 'the log goes on' }))
+      await system.settle()
+    },
+    /** Verifies a bundle of ticket 1 under the policy: entries for which the quorum stands, and those after it. */
+    async quorumOf(ticket: number): Promise<{ fault: string | undefined; stands: unknown; after: unknown }> {
+      const zip = path.join(folder, `${name}.zip`)
+      await exportBundle(system, zip, { subject: 'ticket', id: ticket })
+      await unpack(zip, path.join(folder, name))
+      const script = await verifySh(path.join(folder, name))
+      assert.equal(script.code, 0, script.err)
+      const { checks, fault } = await verifyBundle(await openBundle(zip), on, { policy })
+      const count = (code: string) => checks.find((check) => check.code === code)?.values?.count
+      return { fault: fault?.code, stands: count('quorum'), after: count('after_quorum') }
+    },
+    async [Symbol.asyncDispose]() {
+      await system[Symbol.asyncDispose]()
+      await witness.close()
+    },
+  }
+}
+
+test('what a witness refused of a log is no alarm any more when that log is closed', async () => {
+  await using one = await withForeign('closed', { WRIT_WITNESS_PROJECTS: 'true' })
+  const { origin } = ok(await one.system.admin.get<{ origin: string }>('/audit/log'))
+  one.witness.answer = (on) =>
+    on.text.startsWith(`${origin}\n`) ? on.reply.writeHead(404).end('no such log\n') : one.good(on)
+  await until('it refuses', async () => {
+    await one.later()
+    return /^refused: 404 for/.test((await one.readyz()) ?? '')
+  })
+  ok(await one.system.admin.post('/audit/logs/rotate', { reason: 'end of the year' }))
+  await until('nothing is wrong with a log that is open', async () => {
+    await one.later()
+    return (await one.readyz()) === undefined
+  })
+})
+
+for (const backend of backends())
+  test(`what a log ended with is anchored, although another continues it (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using one = await withForeign(`ended-${backend.name}`, {}, backend.start)
+    const { system } = one
+    ok(await system.admin.post('/tickets', { title: 'begun early' }))
+    await until('it is anchored', async () => {
+      await one.later()
+      return ok(await system.admin.get<LogInfo>('/audit/log')).anchored !== null
+    })
+    // In the same minute as the end: the instance log had recorded it before, and will not again.
+    const last = ok(
+      await system.admin.post<{ number: number }>('/tickets', { title: 'the last of the old log' }),
+    ).number
+    ok(await system.admin.post('/audit/logs/rotate', { reason: 'end of the year' }))
+    const sealed = async () => ok(await system.admin.get<Seal[]>(`/evidence/seals?subject=ticket&ids=1,${last}`))
+    await until('both are anchored', async () => {
+      await one.later()
+      return (await sealed()).every(({ anchored }) => anchored)
+    })
+    for (const ticket of [1, last])
+      assert.deepEqual(await one.quorumOf(ticket), { fault: undefined, stands: 1, after: 1 })
+    await system.check()
+  })
+
+test('a log of the instance that is closed leaves no project unanchored, however quiet', async () => {
+  await using one = await withForeign('instance')
+  const { system } = one
+  const anchored = async () => ok(await system.admin.get<LogInfo>('/audit/log')).anchored
+  const quiet = ok(await system.admin.post<{ number: number }>('/tickets', { title: 'quiet' })).number
+  await system.settle()
+  await until('it is anchored', async () => {
+    system.advance(61_000)
+    await system.settle()
+    return (await anchored()) !== null
+  })
+  const { size, anchored: before } = ok(await system.admin.get<LogInfo>('/audit/log'))
+  assert.equal(before!.size, size)
+  // As the policy of rotation does it, which knows no project.
+  await system.restart({ env: { WRIT_LOG_ROTATE_ENTRIES: '3' } })
+  await until('the log of the instance was closed', () =>
+    access(path.join(system.folder, 'data/log/_instance/1/checkpoint')).then(
+      () => true,
+      () => false,
+    ),
+  )
+  await system.restart({ env: { WRIT_LOG_ROTATE_ENTRIES: '0' } })
+  await until('it is anchored still, or again', async () => {
+    system.advance(61_000)
+    await system.settle()
+    return (await anchored()) !== null
+  })
+  assert.deepEqual((await one.quorumOf(quiet)).fault, undefined)
+  await until('the closed log is cosigned to its end', async () => {
+    system.advance(61_000)
+    await system.settle()
+    const sizeIn = async (name: string) =>
+      Number((await readFile(path.join(system.folder, 'data/log/_instance/0', name), 'utf8')).split('\n')[1])
+    return (await sizeIn('checkpoint.cosigned')) === (await sizeIn('checkpoint'))
+  })
+  await system.check()
+})
+
+for (const backend of backends())
+  test(`what a witness stood for before it went away a bundle shows, however long it is away (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using one = await withForeign(`away-${backend.name}`, {}, backend.start)
+    const { system, witness } = one
+    ok(await system.admin.post('/tickets', { title: 'while it was there' }))
+    await until('it is anchored', async () => {
+      await one.later()
+      return ok(await system.admin.get<LogInfo>('/audit/log')).anchored !== null
+    })
+    witness.answer = ({ reply }) => reply.writeHead(503).end()
+    for (let minutes = 0; minutes < 3; minutes++) {
+      await one.later()
+      // What was recorded is placed, and published.
+      await system.settle()
+    }
+    assert.deepEqual(await one.quorumOf(1), { fault: undefined, stands: 1, after: 1 })
+    await system.check()
+  })

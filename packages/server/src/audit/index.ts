@@ -66,6 +66,7 @@ export {
   listEventsBehind,
   listEventsForward,
   listLogs,
+  listProvenById,
   listProvenEvents,
   newestEventOf,
   type PlacedEvent,
