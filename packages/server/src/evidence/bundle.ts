@@ -26,6 +26,7 @@ import {
   toBase64,
   toHex,
   toUtf8,
+  type VerifierKey,
 } from '@writ/tlog'
 import {
   type AuditFolders,
@@ -127,7 +128,7 @@ async function* filesOf(
 
   for (const log of [...logs, ...instance]) {
     yield text(`logs/${log.name}/checkpoint`, log.note)
-    yield text(`logs/${log.name}/log.pem`, formatPem(spkiOf(parseVkey(vkeysOf(log.row).at(-1)!, sha256).publicKey)))
+    yield text(`logs/${log.name}/log.pem`, formatPem(spkiOf(signerOf(log).publicKey)))
     const events = log.role === 'project' ? collected.events : records.map(({ event }) => event)
     for (const event of events)
       if (event.shard === log.row.shard && event.log_index < log.checkpoint.size)
@@ -149,6 +150,16 @@ async function* filesOf(
   }
   yield* contentFiles(on, project.id, collected)
   if (collected.task) yield* taskFiles(on, project.id, collected.task, collected.events, logs)
+}
+
+/**
+ * The newest key of a log that signed the checkpoint of this bundle. Right after a rotation, before the log was published again, that is
+ * not the newest key.
+ */
+function signerOf({ row, note }: PublishedLog): VerifierKey {
+  const keys = vkeysOf(row).map((vkey) => parseVkey(vkey, sha256))
+  const { signatures } = parseNote(note)
+  return keys.findLast((key) => signatures.some((line) => line.name === key.name && line.keyId === key.keyId))!
 }
 
 async function publishedLogs(
