@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { type IncomingMessage, request } from 'node:http'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
-import { makeKey } from '../../tlog/test/memory-log.ts'
+import { buildLog, makeEntries, makeKey, sha256 } from '../../tlog/test/memory-log.ts'
 import { openCommandLine } from './test-terminal.ts'
+import { serveWitness } from './witness/serve-witness.ts'
 import { openWitness } from './witness/witness-folder.ts'
 
 test('a witness is made once; its key is for its owner, and its name is given once', async (t) => {
@@ -54,6 +56,58 @@ test('a witness that is asked to stop answers what it was asked, gives its folde
     assert.deepEqual(await ended, [0, null], `${signal}: ${await errors}`)
     ;(await openWitness(dir)).close()
   }
+})
+
+test('a witness that is asked to stop does not wait for whoever never ends a request, and serves others beside them', async (t) => {
+  const { writ, folder } = await openCommandLine(t)
+  const dir = join(folder, 'w')
+  await writ(['witness', 'init', '--dir', dir])
+  const witness = await openWitness(dir)
+  t.after(() => witness.close())
+  const served = await serveWitness(witness, { host: '127.0.0.1', port: 0, now: () => new Date(), say: () => {} })
+  const slow: Promise<unknown>[] = []
+  for (let i = 0; i < 50; i++) {
+    const socket = connect(served.port, '127.0.0.1')
+    socket.on('error', () => {})
+    slow.push(once(socket, 'close'))
+    await once(socket, 'connect')
+    socket.write('POST /add-checkpoint HTTP/1.1\r\nhost: w\r\ncontent-length: 500\r\n\r\nold')
+  }
+  const answer = await fetch(`http://127.0.0.1:${served.port}/`)
+  assert.equal((await answer.text()).trim(), witness.vkey)
+  await served.close()
+  await Promise.all(slow)
+})
+
+test('a state that was damaged is named, and is neither signed over nor in the way of other logs', async (t) => {
+  const { writ, folder } = await openCommandLine(t)
+  const dir = join(folder, 'w')
+  await writ(['witness', 'init', '--dir', dir])
+  const keys = ['example.org/one', 'example.org/two'].map(makeKey)
+  for (const { vkey } of keys) await writ(['witness', 'add-log', '--dir', dir, vkey])
+  const witness = await openWitness(dir)
+  t.after(() => witness.close())
+  const said: string[] = []
+  const say = (line: string) => said.push(line)
+  const served = await serveWitness(witness, { host: '127.0.0.1', port: 0, now: () => new Date(), say })
+  t.after(served.close)
+  const submit = async (key: (typeof keys)[number]) => {
+    const note = (await buildLog(makeEntries(5), key)).get('checkpoint')!
+    const body = `old 0\n\n${Buffer.from(note)}`
+    return (await fetch(`http://127.0.0.1:${served.port}/add-checkpoint`, { method: 'POST', body })).status
+  }
+  const state = join(dir, 'state', Buffer.from(sha256(Buffer.from('example.org/one'))).toString('hex'))
+  assert.equal(await submit(keys[0]!), 200)
+  const sound = await readFile(state)
+  for (const bytes of [sound.subarray(0, 30), Buffer.alloc(0)]) {
+    await writeFile(state, bytes)
+    assert.equal(await submit(keys[0]!), 500)
+    assert.ok(said.at(-1)?.startsWith(`500 the state ${state} of example.org/one is damaged: `), said.at(-1))
+    assert.deepEqual(await readFile(state), bytes)
+  }
+  assert.equal(await submit(keys[1]!), 200)
+  await writeFile(state, sound)
+  assert.equal(await submit(keys[0]!), 409)
 })
 
 test('logs are added by their keys, each once, and nothing else is', async (t) => {

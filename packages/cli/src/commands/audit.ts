@@ -173,7 +173,7 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
 
   // What was trusted before leads to the key in use, if the log itself says so.
   const trusted = o.vkey ?? followed?.vkey ?? kept?.vkey ?? info.vkey
-  const keys = await loadKeyChanges(client, { origin: info.origin, trusted }, signal)
+  let keys = await loadKeyChanges(client, { origin: info.origin, trusted }, signal)
   // What witnesses cosigned last may be signed with an earlier key: they were not given the new one yet. The server may say which
   // keys those are, because the state itself is compared with every entry below it.
   const vkeys = [...new Set([...keys.vkeys, ...(info.vkeys ?? [])])]
@@ -187,25 +187,35 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
   })
   const runs = createRunWatch()
   const bar = app.progress('Verifying', 'entries')
-  const { verdict, checkpoint } = await verifyServedLog(
-    client,
-    {
-      origin: info.origin,
-      vkey: trusted,
-      kept: kept?.checkpoint,
-      keyChanges: keys.files,
-      // Every entry below is hashed anyway: so the anchored state is compared with the content, not with a proof.
-      ...(anchored ? { pasts: [anchored] } : {}),
-    },
-    {
-      onProgress: ({ entries, size }) => bar.update(entries, size),
-      onEntry(index, entry) {
-        times.look(index, entry)
-        runs.look(index, entry)
+  const verifyOnce = () =>
+    verifyServedLog(
+      client,
+      {
+        origin: info.origin,
+        vkey: trusted,
+        kept: kept?.checkpoint,
+        keyChanges: keys.files,
+        // Every entry below is hashed anyway: so the anchored state is compared with the content, not with a proof.
+        ...(anchored ? { pasts: [anchored] } : {}),
       },
-      signal,
-    },
-  ).finally(() => bar.end())
+      {
+        onProgress: ({ entries, size }) => bar.update(entries, size),
+        onEntry(index, entry) {
+          times.look(index, entry)
+          runs.look(index, entry)
+        },
+        signal,
+      },
+    )
+  let { verdict, checkpoint } = await verifyOnce().finally(() => bar.end())
+  if (!verdict.ok && verdict.code === 'CHECKPOINT_SIGNATURE') {
+    // Its key may have been replaced since the changes were read; no entry was looked at yet.
+    const newer = await loadKeyChanges(client, { origin: info.origin, trusted }, signal)
+    if (newer.vkeys.length > keys.vkeys.length) {
+      keys = newer
+      ;({ verdict, checkpoint } = await verifyOnce().finally(() => bar.end()))
+    }
+  }
   signal.throwIfAborted()
   if (!verdict.ok && /^CHECKPOINT_(SIGNATURE|ORIGIN)$/.test(verdict.code) && !keys.vkeys.includes(info.vkey))
     throw otherKey(info, kept, o.vkey)

@@ -3,6 +3,10 @@ import { formatSignatures, judgeSubmission } from '@writ/tlog'
 import { sha256, verifyEd25519 } from '../verify-crypto.ts'
 import type { WitnessFolder } from './witness-folder.ts'
 
+// A submission is a few kilobytes. Whoever takes longer to send one holds a connection, and nothing else.
+const MOST_MS = 30_000
+// What was asked when the witness is told to stop; a supervisor waits no longer for a request that never ends.
+const GRACE_MS = 3_000
 // 63 hashes and a checkpoint with a hundred signatures fit several times.
 const MAX_BODY = 64 * 1024
 
@@ -65,7 +69,7 @@ export async function serveWitness(
     send(reply, 404, 'not here\n')
   }
 
-  const server = createServer((request, reply) => {
+  const server = createServer({ requestTimeout: MOST_MS, headersTimeout: MOST_MS }, (request, reply) => {
     answer(request, reply).catch((error: unknown) => {
       on.say(`500 ${error instanceof Error ? error.message : String(error)}`)
       if (!reply.headersSent) send(reply, 500, 'the witness could not keep its state\n')
@@ -80,7 +84,11 @@ export async function serveWitness(
     port: typeof address === 'object' && address ? address.port : on.port,
     close: () =>
       new Promise((resolve) => {
-        server.close(() => resolve())
+        const late = setTimeout(() => server.closeAllConnections(), GRACE_MS)
+        server.close(() => {
+          clearTimeout(late)
+          resolve()
+        })
         server.closeIdleConnections()
       }),
   }

@@ -103,8 +103,16 @@ export async function openWitness(dir: string): Promise<WitnessFolder> {
     async lastOf(origin) {
       const note = await noteOf(originHash(origin))
       if (note === null) return null
-      const at = parseCheckpoint(parseNote(note).text)
-      if (at.origin !== origin) throw new Error(`the state of ${origin} is that of ${at.origin}`)
+      // Whoever runs the witness has to find the file, and put it back: one that forgot would sign a log that was rewritten.
+      const damaged = (why: unknown) =>
+        new Error(`the state ${join(state, originHash(origin))} of ${origin} is damaged: ${why}`)
+      let at: ReturnType<typeof parseCheckpoint>
+      try {
+        at = parseCheckpoint(parseNote(note).text)
+      } catch (cause) {
+        throw damaged(cause instanceof Error ? cause.message : cause)
+      }
+      if (at.origin !== origin) throw damaged(`it is that of ${at.origin}`)
       return at
     },
     async cosign(text, logLines, now) {

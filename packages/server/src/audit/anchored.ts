@@ -13,23 +13,28 @@ export interface Anchored {
   readonly via: 'log' | 'instance'
   /** The cosigned note: of the log itself, or of the instance log. */
   readonly note: string
-  /** The instance log's entry that records the state; only via `instance`. */
-  readonly recorded?: logRows.RecordedRow
+  /** The instance log's entry that records the state, and the log that it is in; only via `instance`. */
+  readonly recorded?: { readonly row: logRows.RecordedRow; readonly instance: store.Log }
 }
 
-/** Looks for the largest anchored state of a log; null if there is none. One statement or three. */
+/**
+ * Looks for the largest anchored state of a log; null if there is none. One statement or three, and one more for each log of the instance
+ * that was closed since this one was recorded.
+ */
 export async function findAnchored(db: Database, log: store.Log): Promise<Anchored | null> {
   return db.sequence(async (tx) => {
     const own: Anchored | null =
       log.cosigned === null ? null : { size: log.cosigned_size, via: 'log', note: log.cosigned }
     if (log.project_id === INSTANCE) return own
-    const instance = await logRows.findOpenLogOf(tx, INSTANCE)
-    if (!instance?.cosigned) return own
-    const recorded = await logRows.findRecorded(tx, instance, log.project_id, instance.cosigned_size)
-    if (!recorded) return own
-    const state = parseRecordedState(toUtf8(recorded.event))
-    if (state.origin !== log.origin || (own && own.size >= state.size)) return own
-    return { size: state.size, via: 'instance', note: instance.cosigned, recorded }
+    const until = log.closed_at ?? Number.MAX_SAFE_INTEGER
+    for (const instance of await logRows.listCosignedOf(tx, INSTANCE)) {
+      const row = await logRows.findRecorded(tx, instance, log.project_id, instance.cosigned_size, until)
+      const state = row && parseRecordedState(toUtf8(row.event))
+      if (!row || state?.origin !== log.origin) continue
+      if (own && own.size >= state.size) return own
+      return { size: state.size, via: 'instance', note: instance.cosigned!, recorded: { row, instance } }
+    }
+    return own
   })
 }
 
@@ -48,14 +53,10 @@ export interface AnchorEvidence {
 }
 
 /** The evidence of what `findAnchored` found. Reads tiles of the instance log. */
-export async function loadAnchorEvidence(
-  db: Database,
-  folders: AuditFolders,
-  anchored: Anchored,
-): Promise<AnchorEvidence> {
-  const { via, note, recorded } = anchored
-  if (!recorded) return { via, checkpoint: note, instance: null }
-  const instance = (await db.sequence((tx) => logRows.findOpenLogOf(tx, INSTANCE)))!
+export async function loadAnchorEvidence(folders: AuditFolders, anchored: Anchored): Promise<AnchorEvidence> {
+  const { via, note } = anchored
+  if (!anchored.recorded) return { via, checkpoint: note, instance: null }
+  const { row: recorded, instance } = anchored.recorded
   const { size } = openNote(note)!
   const reader = await openLogReader(folders, INSTANCE, instance.shard)
   try {

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import type { Database } from '../platform/db/index.ts'
+import { type Database, INSTANCE } from '../platform/db/index.ts'
 import { type Actor, appendUnfenced, SYSTEM } from './append.ts'
 import { type Continuation, openNote } from './continuation.ts'
 import { openDayFiles } from './day-files.ts'
@@ -90,6 +90,7 @@ export async function continueLog(on: {
     await logRows.releaseRows(tx, old, kept)
     await logRows.closeLog(tx, old, { size: kept, now })
     await logRows.insertContinuedLog(tx, next)
+    if (project === INSTANCE) await logRows.forgetRecorded(tx)
     await appendUnfenced(tx, project, now, on.by ?? SYSTEM, {
       type: 'log.continued',
       resource: { type: 'log', id: project },

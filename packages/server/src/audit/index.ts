@@ -34,7 +34,7 @@ export {
   type PublicKeyRecord,
 } from './keys.ts'
 export { isLogStoreUnavailable, LogError } from './log-error.ts'
-export { type LogSnapshot, snapshotBeside, snapshotLog } from './log-snapshot.ts'
+export { type LogSnapshot, readKeyChanges, snapshotBeside, snapshotLog } from './log-snapshot.ts'
 export { isLogPath, readLogFile, tilePaths } from './log-store.ts'
 export { sha256, sha512, verifyEd25519, verifySignature } from './node-crypto.ts'
 export { requireLog } from './require-log.ts'
@@ -66,6 +66,7 @@ export {
   listEventsBehind,
   listEventsForward,
   listLogs,
+  listProvenById,
   listProvenEvents,
   newestEventOf,
   type PlacedEvent,
@@ -75,5 +76,5 @@ export {
 } from './store.ts'
 export { erasureState, findEvent, listEventsOfPerson } from './store-erasure.ts'
 export { findLogByOrigin, listAllLogs, listOpenLogs, vkeysOf } from './store-logs.ts'
-export { readKeyChanges, type VerifyProgress, verifyProjectLog } from './verify.ts'
+export { type VerifyProgress, verifyProjectLog } from './verify.ts'
 export { createWitnesses, loadWitnessPolicy, type Witnesses, type WitnessHealth } from './witnesses.ts'

@@ -1,15 +1,20 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { keyChangePath } from '@writ/tlog'
 import { openNote } from './continuation.ts'
-import { type AuditFolders, dayFolder, readLogText } from './folders.ts'
+import { type AuditFolders, dayFolder, type LogReader, openLogReader, readLogText } from './folders.ts'
 import { CHECKPOINT } from './log-store.ts'
 
 const PAUSE_MS = 25
+/** Looks at a log that another server publishes meanwhile. */
+const MOST_TRIES = 5
 
 /** What a verification compares with: the published checkpoint, and the day files as long as they were at that moment. */
 export interface LogSnapshot {
   readonly checkpoint: string
+  /** The key changes at that moment: one that came after it is under a checkpoint that this one does not reach. */
+  readonly keyChanges: readonly string[]
   readonly days: Readonly<Record<string, number>>
   /** The checkpoint that the database recorded, read before the other two: the published one cannot be older. */
   readonly recorded?: string | null | undefined
@@ -25,7 +30,18 @@ export async function snapshotLog(
   const days = dayFolder(folders, project, slug)
   const names = (await readdir(days).catch((): string[] => [])).filter((name) => /^audit_.*\.(jsonl|txt)$/.test(name))
   const sizes = await Promise.all(names.map(async (name) => [name, (await stat(join(days, name))).size] as const))
-  return { checkpoint: await readCheckpoint(folders, project, shard), days: Object.fromEntries(sizes) }
+  const reader = await openLogReader(folders, project, shard)
+  try {
+    for (let tries = 1; ; tries++) {
+      const checkpoint = await readCheckpoint(folders, project, shard)
+      // A change is kept after the checkpoint that it is under, and before the first that the key before does not sign.
+      const keyChanges = await readKeyChanges(reader)
+      const rests = checkpoint === (await readCheckpoint(folders, project, shard))
+      if (rests || tries === MOST_TRIES) return { checkpoint, keyChanges, days: Object.fromEntries(sizes) }
+    }
+  } finally {
+    await reader.close()
+  }
 }
 
 /**
@@ -68,5 +84,15 @@ function parseMemory(text: string): { cursor: number; shard: number; files: Reco
     return { cursor: 0, shard: 0, files: {}, ...(JSON.parse(text) as object) }
   } catch {
     return { cursor: 0, shard: 0, files: {} }
+  }
+}
+
+/** The key changes of a log, in order. */
+export async function readKeyChanges(reader: Pick<LogReader, 'read'>): Promise<string[]> {
+  const changes: string[] = []
+  for (;;) {
+    const file = await reader.read(keyChangePath(changes.length))
+    if (file === null) return changes
+    changes.push(Buffer.from(file).toString())
   }
 }

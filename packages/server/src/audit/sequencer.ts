@@ -5,7 +5,7 @@ import { type Database, DatabaseUnavailable, INSTANCE } from '../platform/db/ind
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { createTrouble } from '../platform/trouble.ts'
-import { type Actor, append, appendUnfenced, SYSTEM } from './append.ts'
+import { type Actor, appendUnfenced, SYSTEM } from './append.ts'
 import { type ContinuedLog, continueLog } from './continue-log.ts'
 import { dayOf } from './day-file.ts'
 import { type DayFiles, openDayFiles } from './day-files.ts'
@@ -374,7 +374,7 @@ export function createSequencer(options: {
     await db.sequence(async (tx) => {
       for (const row of moved) {
         const { size, root } = open.get(row.project_id)!.files.published
-        await append(tx, clock.now(), SYSTEM, {
+        await appendUnfenced(tx, INSTANCE, clock.now(), SYSTEM, {
           type: 'project.checkpoint',
           resource: { type: 'log', id: row.project_id },
           action: `Recorded checkpoint of ${row.origin}`,
@@ -477,7 +477,10 @@ export function createSequencer(options: {
       )
       await this.settle()
       return this.hold(async () => {
-        await rotatable(project)
+        const row = await rotatable(project)
+        // Nothing tells of it afterwards: what witnesses of the instance log are to stand for is recorded to its end. Stopped behind
+        // this, it was recorded early.
+        await recordCheckpoints([row])
         const slug = await options.slugOf(project)
         const operator = by.username ?? 'retention'
         return continueLog({ db, folders, project, slug, operator, reason, origin, now: clock.now(), by })

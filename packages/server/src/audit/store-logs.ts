@@ -1,5 +1,5 @@
 import type { Tx } from '../platform/db/index.ts'
-import { type Log, type LogRow, listRowsFrom } from './store.ts'
+import { type Log, type LogRow, listRowsFrom, type ProvenEvent } from './store.ts'
 import { ERASED, EVENTS_PLACED, INDEX } from './store-sql.ts'
 
 // SQL of the sequencer and of what keeps logs: it runs outside the fences and carries project_id itself.
@@ -7,6 +7,17 @@ import { ERASED, EVENTS_PLACED, INDEX } from './store-sql.ts'
 export async function listOpenLogs(tx: Tx): Promise<Log[]> {
   return tx.sql('select * from logs where closed_at is null order by project_id')
 }
+
+/** Logs that were closed before witnesses had signed all that they signed a part of. */
+export const listHalfCosigned = (tx: Tx): Promise<Log[]> =>
+  tx.sql(
+    `select * from logs where closed_at is not null and dropped_at is null and cosigned_size > 0 and cosigned_size < size
+     order by project_id, shard`,
+  )
+
+/** The logs of the instance that witnesses have signed, the newest first. */
+export const listCosignedOf = (tx: Tx, project: string): Promise<Log[]> =>
+  tx.sql('select * from logs where project_id = ?1 and cosigned_size > 0 order by shard desc', [project])
 
 export const listAllLogs = (tx: Tx): Promise<Log[]> => tx.sql('select * from logs order by project_id, shard')
 
@@ -140,28 +151,27 @@ export async function findOpenLogOf(tx: Tx, project: string): Promise<Log | unde
 }
 
 /** An entry of the instance log that records a project's checkpoint. */
-export interface RecordedRow {
-  readonly log_index: number
-  readonly entry: Uint8Array
-  readonly event: string
-  readonly salt: Uint8Array
-}
+export type RecordedRow = Omit<ProvenEvent, 'shard'>
 
-/** The newest `project.checkpoint` of a project among the first `below` entries of a shard of the instance log. */
+/**
+ * The newest `project.checkpoint` of a project among the first `below` entries of a shard of the instance log. For one of a log that
+ * was closed `until` is when: what is newer tells of the log that continues it.
+ */
 export async function findRecorded(
   tx: Tx,
   instance: Pick<Log, 'project_id' | 'shard'>,
   project: string,
   below: number,
+  until: number,
 ): Promise<RecordedRow | undefined> {
   const rows = await tx.sql<RecordedRow>(
-    `select ${INDEX} as log_index, e.entry, e.event, e.salt
+    `select e.id, ${INDEX} as log_index, e.event_type, e.resource_id, e.entry, e.event, e.salt
      from ${EVENTS_PLACED}
      where e.project_id = ?1 and e.resource_type = 'log' and e.resource_id = ?3 and b.shard = ?2
        and e.event_type = 'project.checkpoint'
-       and ${INDEX} < ?4
+       and ${INDEX} < ?4 and e.timestamp <= ?5
      order by e.id desc limit 1`,
-    [instance.project_id, instance.shard, project, below],
+    [instance.project_id, instance.shard, project, below, until],
   )
   return rows[0]
 }
@@ -227,6 +237,11 @@ export async function placeContinuation(tx: Tx, log: { project_id: string; shard
     [log.project_id, log.shard],
   )
   await tx.sql('update logs set size = 1 where project_id = ?1 and shard = ?2', [log.project_id, log.shard])
+}
+
+/** A new log of the instance tells of no project yet: each is recorded in it again, whether it moves or not. */
+export async function forgetRecorded(tx: Tx): Promise<void> {
+  await tx.sql('update logs set recorded_size = 0 where closed_at is null')
 }
 
 export async function setRecordedSize(tx: Tx, log: Pick<Log, 'project_id' | 'shard'>, size: number): Promise<void> {

@@ -129,6 +129,16 @@ export const listProvenEvents = (tx: Tx, resources: readonly string[]): Promise<
     [tx.project, resources],
   )
 
+/** As `listProvenEvents`, those with these ids: of what has as many as a project has recorded checkpoints. */
+export const listProvenById = (tx: Tx, ids: readonly string[]): Promise<ProvenEvent[]> =>
+  tx.sql(
+    `select e.id, b.shard, ${INDEX} as log_index, e.event_type, e.resource_id, e.event, e.salt, e.entry
+     from ${EVENTS_PLACED}
+     where e.project_id = ?1 and ${inList(tx, 'e.id', '?2')} and b.log_index is not null
+     order by b.shard, ${INDEX}`,
+    [tx.project, ids],
+  )
+
 /** The events of some types about a thing, oldest first, whether they have a place or not. `event` is empty where it was erased. */
 export const listEventsAbout = (
   tx: Tx,

@@ -1,5 +1,5 @@
 import type { VerifyReport } from '@writ/api'
-import { keyChangePath, toBase64, toUtf8, verifyLog } from '@writ/tlog'
+import { toBase64, toUtf8, verifyLog } from '@writ/tlog'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import { compareRows } from './compare-rows.ts'
 import { openNote, readContinuation } from './continuation.ts'
@@ -9,7 +9,7 @@ import { createErasureCheck, type ErasureCheck } from './erasure-check.ts'
 import { type Fault, Found } from './finding.ts'
 import { type AuditFolders, dayFolder, type LogReader, openLogReader, readLogText } from './folders.ts'
 import { loadLogVkeys } from './log-keys.ts'
-import { type LogSnapshot, snapshotLog } from './log-snapshot.ts'
+import { type LogSnapshot, readKeyChanges, snapshotLog } from './log-snapshot.ts'
 import { CHECKPOINT, readLogFile } from './log-store.ts'
 import { sha256, verifyEd25519 } from './node-crypto.ts'
 import { createSequenceCheck, type SequenceCheck } from './sequence-check.ts'
@@ -106,6 +106,7 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
         reader,
         log: one,
         checkpoint: next ? await readLogText(folders, one, CHECKPOINT) : snapshot.checkpoint,
+        keyChanges: next ? undefined : snapshot.keyChanges,
         recorded: next ? null : snapshot.recorded,
         // The end that the next log names counts as kept: a closed log can be cut no more than an open one.
         kept: [...(kept.get(one.origin) ?? []), ...(end?.last_checkpoint ? [end.last_checkpoint] : [])],
@@ -153,6 +154,8 @@ async function verifyFiles(
     reader: LogReader
     log: store.Log
     checkpoint: string
+    /** Those at the moment of the checkpoint; all that there are where they are left out. */
+    keyChanges: readonly string[] | undefined
     recorded: string | null | undefined
     kept: readonly string[]
     checked: { entries: number; rows: number }
@@ -183,7 +186,7 @@ async function verifyFiles(
     })
   const read = (path: string) =>
     path === CHECKPOINT ? Promise.resolve(checkpoint === '' ? null : toUtf8(checkpoint)) : readLogFile(on.reader, path)
-  const keyChanges = await readKeyChanges(on.reader)
+  const keyChanges = on.keyChanges ?? (await readKeyChanges(on.reader))
   // The content is hashed with the first; a further kept checkpoint is checked the same way.
   const others = on.kept.filter((note) => note !== checkpoint)
   const rounds = others.length === 0 ? [undefined] : others
@@ -274,14 +277,4 @@ function keptByOrigin(kept: VerifyOptions['kept'], logs: readonly store.Log[]): 
       })
   }
   return byOrigin
-}
-
-/** The key changes of a log, in order. */
-export async function readKeyChanges(reader: Pick<LogReader, 'read'>): Promise<string[]> {
-  const changes: string[] = []
-  for (;;) {
-    const file = await reader.read(keyChangePath(changes.length))
-    if (file === null) return changes
-    changes.push(Buffer.from(file).toString())
-  }
 }

@@ -130,14 +130,28 @@ export function createWitnesses(options: {
       refusals: new Map(),
     }))
   const progress = new Map<string, Progress>()
+  /** Origins of the logs that are open. */
+  let open = new Set<string>()
   let newest: string | undefined
   let unanchored = policy ? 0 : -1
 
   /** Asks every witness that is due about every log that moved, once. */
   async function round(by: Policy): Promise<void> {
-    const logs = await db.sequence(logRows.listOpenLogs)
+    const logs = await db.sequence(async (tx) => [
+      ...(await logRows.listOpenLogs(tx)),
+      ...(await logRows.listHalfCosigned(tx)),
+    ])
+    open = new Set(logs.filter(({ closed_at }) => closed_at === null).map(({ origin }) => origin))
+    await forgetBut(new Set(logs.map(({ origin }) => origin)))
     for (const row of logs) if (row.project_id === INSTANCE || options.projects) await witness(row, by)
     await refresh()
+  }
+
+  /** What was refused of a log that has been closed since is no alarm any more, and nothing is kept of one that is not asked about. */
+  async function forgetBut(shown: ReadonlySet<string>): Promise<void> {
+    for (const kept of [progress, ...asked.flatMap(({ last, refusals }) => [last, refusals])])
+      for (const origin of kept.keys()) if (!shown.has(origin)) kept.delete(origin)
+    for (const one of asked) if (one.state === 'refused') await tellRefusals(one)
   }
 
   /** Brings one log before the witnesses that have not signed its newest checkpoint. */
@@ -259,7 +273,12 @@ export function createWitnesses(options: {
   async function answered(one: Asked): Promise<void> {
     one.failures = 0
     one.retryAt = 0
-    const reasons = [...one.refusals.values()].map(({ reason }) => reason)
+    await tellRefusals(one)
+  }
+
+  /** Of the logs that are open: nobody will make a witness know one that is closed. */
+  async function tellRefusals(one: Asked): Promise<void> {
+    const reasons = [...one.refusals].filter(([origin]) => open.has(origin)).map(([, { reason }]) => reason)
     await setState(one, reasons.length > 0 ? 'refused' : 'ok', reasons.slice(0, 3).join('; ') || null)
   }
 
@@ -372,13 +391,17 @@ async function post(prefix: string, body: string): Promise<{ status: number; bod
     redirect: 'manual',
     signal: AbortSignal.timeout(TIMEOUT_MS),
   })
+  if (response.status >= 500 || response.status === 429) {
+    // What a proxy shows for it may be long, and says less than the status. Broken off, the connection is free.
+    await response.body?.cancel().catch(() => {})
+    throw new Error(`it answered ${response.status}`)
+  }
   let text = ''
   const decoder = new TextDecoder()
   for await (const chunk of response.body ?? []) {
     text += decoder.decode(chunk, { stream: true })
     if (text.length > MAX_ANSWER) throw new Error('the answer is longer than any that the protocol knows')
   }
-  if (response.status >= 500 || response.status === 429) throw new Error(`it answered ${response.status}`)
   return { status: response.status, body: text }
 }
 

@@ -26,16 +26,18 @@ import {
   toBase64,
   toHex,
   toUtf8,
+  type VerifierKey,
 } from '@writ/tlog'
 import {
   type AuditFolders,
   allowedSigners,
+  findAnchored,
   type Keys,
   type Log,
   type LogReader,
   listEvents,
   listLogs,
-  listProvenEvents,
+  listProvenById,
   openLogReader,
   type ProvenEvent,
   readLogFile,
@@ -93,7 +95,7 @@ export async function* bundleFiles(
 ): AsyncGenerator<BundleFile> {
   const collected = all.drop ? { ...all, events: [...all.events, all.drop] } : all
   const logs = await publishedLogs(on, project.id, 'project', collected.events, collected.sizes !== null)
-  const records = await inProject(INSTANCE, () => findRecords(on, project.id, logs))
+  const records = await findRecords(on, project.id, logs)
   const instance = await publishedLogs(
     on,
     INSTANCE,
@@ -126,7 +128,7 @@ async function* filesOf(
 
   for (const log of [...logs, ...instance]) {
     yield text(`logs/${log.name}/checkpoint`, log.note)
-    yield text(`logs/${log.name}/log.pem`, formatPem(spkiOf(parseVkey(vkeysOf(log.row).at(-1)!, sha256).publicKey)))
+    yield text(`logs/${log.name}/log.pem`, formatPem(spkiOf(signerOf(log).publicKey)))
     const events = log.role === 'project' ? collected.events : records.map(({ event }) => event)
     for (const event of events)
       if (event.shard === log.row.shard && event.log_index < log.checkpoint.size)
@@ -148,6 +150,16 @@ async function* filesOf(
   }
   yield* contentFiles(on, project.id, collected)
   if (collected.task) yield* taskFiles(on, project.id, collected.task, collected.events, logs)
+}
+
+/**
+ * The newest key of a log that signed the checkpoint of this bundle. Right after a rotation, before the log was published again, that is
+ * not the newest key.
+ */
+function signerOf({ row, note }: PublishedLog): VerifierKey {
+  const keys = vkeysOf(row).map((vkey) => parseVkey(vkey, sha256))
+  const { signatures } = parseNote(note)
+  return keys.findLast((key) => signatures.some((line) => line.name === key.name && line.keyId === key.keyId))!
 }
 
 async function publishedLogs(
@@ -208,22 +220,34 @@ interface Record {
 
 /**
  * The newest entry of the instance log that records each log as it is proven here or as it was before, if there is one: of one
- * that has grown since its checkpoint was read, a newer state may be recorded. In the instance's context.
+ * that has grown since its checkpoint was read, a newer state may be recorded. And the newest that witnesses have signed, where they are
+ * behind: while they are away the log is recorded on, and what they stood for before they still stand for.
  */
 async function findRecords(on: BundleOn, project: string, logs: readonly PublishedLog[]): Promise<Record[]> {
-  const rows = await on.db.read(async (tx) => {
-    const newest = await listEvents(tx, { event_type: 'project.checkpoint', resource: project }, { limit: 1_000 })
-    const picked = logs.flatMap((log) => {
-      const row = newest.find((one) => {
-        const { origin, size } = recordedIn(one.event)
-        return one.log_index !== null && origin === log.row.origin && size <= log.checkpoint.size
-      })
-      return row ? [{ log, id: row.id }] : []
-    })
-    const proven = picked.length === 0 ? [] : await listProvenEvents(tx, [project])
-    return picked.map(({ log, id }) => ({ log, event: proven.find((one) => one.id === id)! }))
-  })
-  return rows.map((one) => ({ ...one, size: recordedIn(one.event.event).size }))
+  const found: Record[] = []
+  for (const log of logs) {
+    // Of a log that was closed long ago: behind what was recorded since of the one that continues it.
+    const until = log.row.closed_at === null ? {} : { until: log.row.closed_at + 1 }
+    const about = { event_type: 'project.checkpoint', resource: project, ...until }
+    const newest = await inProject(INSTANCE, () =>
+      on.db.read(async (tx) => {
+        const row = (await listEvents(tx, about, { limit: 1_000 })).find(
+          (one) => one.log_index !== null && isBegin(log, one.event),
+        )
+        return row ? await listProvenById(tx, [row.id]) : []
+      }),
+    )
+    const { recorded } = (await findAnchored(on.db, log.row)) ?? {}
+    const signed = recorded && { ...recorded.row, shard: recorded.instance.shard }
+    const all = signed && isBegin(log, signed.event) && signed.id !== newest[0]?.id ? [...newest, signed] : newest
+    found.push(...all.map((event) => ({ log, event, size: recordedIn(event.event).size })))
+  }
+  return found
+}
+
+const isBegin = (log: PublishedLog, event: string): boolean => {
+  const { origin, size } = recordedIn(event)
+  return origin === log.row.origin && size <= log.checkpoint.size
 }
 
 const recordedIn = (event: string) => (JSON.parse(event) as { details: { origin: string; size: number } }).details

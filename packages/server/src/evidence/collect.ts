@@ -1,5 +1,5 @@
 import { decodeEntry, toHex, toUtf8 } from '@writ/tlog'
-import { listEvents, listLogs, listProvenEvents, type ProvenEvent, sha256 } from '../audit/index.ts'
+import { listEvents, listLogs, listProvenById, listProvenEvents, type ProvenEvent, sha256 } from '../audit/index.ts'
 import { findSigningKey, type SigningKeyRow } from '../identity/index.ts'
 import { loadTaskRecord, type TaskRecord } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
@@ -116,7 +116,7 @@ async function ofTask(
 /** Most projects have dropped nothing, so this is one look into an index. */
 async function findDrop(tx: Tx): Promise<ProvenEvent | undefined> {
   const [newest] = await listEvents(tx, { event_type: 'log.dropped' }, { limit: 1 })
-  return newest && (await listProvenEvents(tx, [tx.project])).find(({ id }) => id === newest.id)
+  return newest && (await listProvenById(tx, [newest.id]))[0]
 }
 
 /** What the log holds about these things, and the statements that its entries name. */

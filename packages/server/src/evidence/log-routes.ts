@@ -145,7 +145,7 @@ export const auditHandlers = (on: LogOn): Handlers<typeof auditApi, Caller> => (
     const log = (await ask.read(findOpenLog))!
     const anchored = await findAnchored(on.db, log)
     if (!anchored) throw new AppError('LOG_NOT_ANCHORED')
-    return loadAnchorEvidence(on.db, on.folders, anchored)
+    return loadAnchorEvidence(on.folders, anchored)
   },
   served: (ask) => on.doors.serve(ask.request, ask.reply),
   async file(ask) {

@@ -1,6 +1,6 @@
 import type { evidenceApi, Seal } from '@writ/api'
 import { parseCheckpoint, parseNote } from '@writ/tlog'
-import { countPlaced, findAnchored, findOpenLog } from '../audit/index.ts'
+import { countPlaced, findAnchored, listLogs } from '../audit/index.ts'
 import { type Caller, personOf, seesAll } from '../identity/index.ts'
 import type { Ask } from '../platform/http/mount.ts'
 import * as store from './store.ts'
@@ -11,13 +11,17 @@ export async function sealsOf(on: Pick<TrailOn, 'db'>, ask: Ask<typeof evidenceA
   const { caller, query } = ask
   const numbers = query.ids.split(',').map(Number)
   const of = seesAll(caller) ? null : personOf(caller)
-  const { things, placed, log } = await ask.read(async (tx) => {
+  const { things, placed, logs } = await ask.read(async (tx) => {
     const found = await store.listSealed(tx, query.subject, numbers, of)
     const about = found.flatMap(({ id, runs }) => [id, ...runs])
-    return { things: found, placed: about.length === 0 ? [] : await countPlaced(tx, about), log: await findOpenLog(tx) }
+    return { things: found, placed: about.length === 0 ? [] : await countPlaced(tx, about), logs: await listLogs(tx) }
   })
+  const log = logs.at(-1)
   const published = log?.checkpoint ? parseCheckpoint(parseNote(log.checkpoint).text).size : 0
-  const anchored = log && things.length > 0 ? ((await findAnchored(on.db, log))?.size ?? 0) : 0
+  const anchored = new Map<number, number>()
+  for (const row of logs)
+    if (placed.some(({ shard }) => shard === row.shard))
+      anchored.set(row.shard, (await findAnchored(on.db, row))?.size ?? 0)
   return things.map(({ id, number, runs }) => {
     const own = placed.filter(({ resource_id }) => resource_id === id || runs.includes(resource_id))
     const count = (rows: typeof own) => rows.reduce((sum, { events }) => sum + events, 0)
@@ -34,7 +38,7 @@ export async function sealsOf(on: Pick<TrailOn, 'db'>, ask: Ask<typeof evidenceA
       pending,
       last_index: last < 0 ? null : last,
       sealed: last >= 0 && pending === 0 && (closed || last < published),
-      anchored: last >= 0 && pending === 0 && !closed && last < anchored,
+      anchored: last >= 0 && pending === 0 && last < (anchored.get(newest) ?? 0),
     }
   })
 }
