@@ -39,6 +39,7 @@ export const schedulesApi = {
     access: 'member',
     tag: 'schedules',
     status: 200,
+    unrecorded: true,
     errors: ['SCHEDULE_TIMES_INVALID'],
     summary: 'Show when something would be due',
     description: 'The next times of what was not saved yet.',

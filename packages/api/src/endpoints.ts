@@ -1058,6 +1058,7 @@ export const rulesApi = {
     access: 'member',
     tag: 'rules',
     status: 200,
+    unrecorded: true,
     errors: ['RULE_SET_INVALID', 'TRIAL_TOO_MUCH', 'TRIALS_TOO_MANY'],
     summary: 'Try rules on files',
     description:

@@ -243,11 +243,13 @@ export function answerOf(
   endpoint: Pick<Endpoint, 'secret' | 'status'>,
   reply: unknown,
 ): { status: number; response: string | null; resourceId: string | null } {
-  const id = typeof reply === 'object' && reply !== null && 'id' in reply ? String(reply.id) : null
+  // A handler has a name and no id.
+  const made = typeof reply === 'object' && reply !== null ? (reply as { id?: unknown; name?: unknown }) : {}
+  const id = made.id ?? made.name
   return {
     status: endpoint.status,
     response: endpoint.secret || reply === undefined ? null : JSON.stringify(reply),
-    resourceId: id,
+    resourceId: id === undefined ? null : String(id),
   }
 }
 
