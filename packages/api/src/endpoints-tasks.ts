@@ -22,7 +22,7 @@ const dispatchErrors = [
   'TASK_DUPLICATE',
 ] as const
 
-const submitErrors = [...dispatchErrors, 'TASK_CALLBACK_REFUSED'] as const
+export const submitErrors = [...dispatchErrors, 'TASK_CALLBACK_REFUSED'] as const
 
 export const tasksApi = {
   submit: endpoint({
@@ -472,7 +472,7 @@ export const workersApi = {
     tag: 'workers',
     status: 200,
     unrecorded: true,
-    errors: ['SCOPE_NOT_ALLOWED', 'HANDLER_NAME_TAKEN', 'HANDLER_CONTRACT_INVALID'],
+    errors: ['SCOPE_NOT_ALLOWED', 'HANDLER_NAME_TAKEN', 'HANDLER_CONTRACT_INVALID', 'STORAGE_UNAVAILABLE'],
     summary: 'Claim tasks for a worker',
     description:
       'Up to `limit` tasks of these queues that are for one of these handlers; with `wait_seconds` it waits until there is one. Each is leased: extend it, or somebody else gets it. Handlers that are new are registered. API tokens need the scope `worker:<queue>`.',
