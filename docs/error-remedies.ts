@@ -51,9 +51,9 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '除上传外，请求体上限为 1 MiB；文件请作为附件（artifact）上传。',
   ],
   MEDIA_TYPE_UNSUPPORTED: [
-    'Send `application/json`, or `multipart/form-data` to the upload.',
-    '不支持该内容类型。',
-    '使用 `application/json`；上传接口使用 `multipart/form-data`。',
+    'Send `application/json` in UTF-8, packed with gzip, deflate or br if at all; to the upload `multipart/form-data`, not packed.',
+    '不支持该内容类型或内容编码。',
+    '使用 UTF-8 的 `application/json`，如需压缩只用 gzip、deflate 或 br；上传接口使用不压缩的 `multipart/form-data`。',
   ],
   FILE_MISSING: [
     'Send one multipart part named `file` (curl: `-F file=@name`).',

@@ -1,5 +1,6 @@
 /** The HTTP API as one user of a test sees it. */
-import type { Artifact } from '@writ/api'
+import assert from 'node:assert/strict'
+import { type Artifact, api, type Endpoint, errorsOf } from '@writ/api'
 
 /** What came back. `body` is parsed JSON, text for anything else, null for nothing. */
 export interface Answer<T> {
@@ -43,13 +44,16 @@ export function createClient(on: {
     path: string,
     body: string | FormData | null,
     headers: Readonly<Record<string, string>>,
-  ) =>
-    fetch(path.startsWith('//') ? on.base() + path.slice(1) : on.base() + on.prefix + path, {
+  ) => {
+    const answer = await fetch(path.startsWith('//') ? on.base() + path.slice(1) : on.base() + on.prefix + path, {
       method,
       headers: { ...(await on.credentials()), ...headers },
       body,
       redirect: 'manual',
     })
+    if (answer.status >= 400 && !path.startsWith('//')) await mustBeDeclared(method, path, answer.clone())
+    return answer
+  }
   const json = async <T>(method: string, path: string, body: unknown, sent: Sent = {}): Promise<Answer<T>> => {
     const content = body === undefined ? null : JSON.stringify(body)
     const type: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' }
@@ -72,6 +76,32 @@ export function createClient(on: {
       return { status: answer.status, headers: answer.headers, body: Buffer.from(await answer.arrayBuffer()) }
     },
   }
+}
+
+const endpoints: Endpoint[] = Object.values(api).flatMap((group) => Object.values(group as Record<string, Endpoint>))
+
+/** Operations that there are, as they are asked for. What names itself goes before a parameter. */
+function endpointOf(method: string, path: string): Endpoint | undefined {
+  const parts = path.split('?')[0]!.split('/')
+  const fits = ({ path: of }: Endpoint) => {
+    const declared = of.split('/')
+    return declared.length === parts.length && declared.every((part, i) => part.startsWith(':') || part === parts[i])
+  }
+  return endpoints
+    .filter((one) => one.method === method && fits(one))
+    .toSorted((a, b) => a.path.split(':').length - b.path.split(':').length)[0]
+}
+
+/** Whatever the server may answer in any place, because of what it is, what it is doing or who asks from where. */
+const ANYWHERE = new Set(['ROUTE_NOT_FOUND', 'METHOD_NOT_ALLOWED', 'IP_NOT_ALLOWED', 'SHUTTING_DOWN'])
+
+/** A refusal that an operation does not declare is in no document, and no client knows of it. */
+async function mustBeDeclared(method: string, path: string, answer: Response): Promise<void> {
+  const endpoint = endpointOf(method, path)
+  if (!endpoint || !answer.headers.get('content-type')?.startsWith('application/problem+json')) return
+  const { code } = (await answer.json()) as { code: string }
+  const declared: readonly string[] = errorsOf(endpoint)
+  assert.ok(ANYWHERE.has(code) || declared.includes(code), `${method} ${endpoint.path} answers ${code}, undeclared`)
 }
 
 async function parsed<T>(answer: Response): Promise<Answer<T>> {

@@ -81,3 +81,28 @@ holds('a schema that branches without bound is told to be too much, and the serv
   refused(answer, 422, 'TRIAL_TOO_MUCH')
   assert.equal(ok(await attempt(sys, rules, [file('sw1.cfg', switchText)])).verdict, 'passed')
 })
+
+holds(
+  'rules say which of their checks have a newer version, and go on judging by the one that they cite',
+  async (sys) => {
+    const publish = (validator: string) => sys.admin.post('/rule-sets', { name: 'lines', definition: ruled(validator) })
+    const ruled = (validator: string) => ({ rules: [{ ...rules.rules[0], validator }, { validator: 'size@1' }] })
+    const superseded = [{ validator: 'fields@2', newest: 'fields@3' }]
+    assert.deepEqual(ok(await publish('fields@2'), 201).superseded, superseded)
+    const script = async () => {
+      const all = ok(await sys.employee.get<{ script_id: string; superseded: unknown }[]>('/scripts'))
+      return all.find(({ script_id }) => script_id === 'rules.lines')?.superseded
+    }
+    assert.deepEqual(await script(), superseded)
+    assert.deepEqual(ok(await publish('fields@3'), 201).superseded, [])
+    assert.deepEqual(await script(), [])
+    const listed = ok(await sys.employee.get<{ version: number; superseded: unknown }[]>('/rule-sets'))
+    assert.deepEqual(
+      listed.map((one) => [one.version, one.superseded]),
+      [
+        [2, []],
+        [1, superseded],
+      ],
+    )
+  },
+)

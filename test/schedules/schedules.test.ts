@@ -485,6 +485,21 @@ for (const backend of backends()) {
     )
   })
 
+  scenario('while its handler is disabled a schedule gets other times, and no other work', async ({ system, add }) => {
+    const { admin } = system
+    const { id } = await add({ cron: '30 2 * * *' })
+    good(await admin.post('/handlers/test.noop/disable'))
+    const change = (body: object) => admin.patch<ScheduleDetail & { code: string }>(`/schedules/${id}`, body)
+    const changed = good(await change({ every_seconds: 3_600, name: 'hourly', when_running: 'skip' }))
+    assert.deepEqual([changed.cron, changed.every_seconds, changed.name], [null, 3_600, 'hourly'])
+    for (const body of [{ handler: 'test.noop' }, { input: { n: 1 } }, { options: { priority: 1 } }]) {
+      const answer = await change(body)
+      assert.deepEqual([answer.status, answer.body.code], [409, 'HANDLER_DISABLED'], JSON.stringify(body))
+    }
+    good(await admin.post('/handlers/test.noop/enable'))
+    assert.equal(good(await change({ input: { n: 1 } })).version, 3)
+  })
+
   scenario('what cannot be is refused, with the reason', async ({ system, add }) => {
     const { admin } = system
     await add({ name: 'taken' })

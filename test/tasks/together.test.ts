@@ -614,6 +614,15 @@ scenario('of many what may be replayed is, and the answer says why the others we
     ['HANDLER_DISABLED', 'test.fails', 2, off[0]!.number, off[1]!.number],
     ['TASK_DUPLICATE', null, 1, busy.number],
   ]
+  // A count says so before, and changes nothing.
+  const counted = async (path: string, more: object = {}) => {
+    const { body } = await system.admin.post<{ count: number; not_replayed: Passed[] }>(path, { queue, ...more })
+    return [body.count, shown({ body: { replayed: [], left: 0, ...body } }).passed]
+  }
+  assert.deepEqual(await counted('/dead-letters/preview'), [5, passed])
+  assert.deepEqual(await counted('/tasks/preview', { state: 'failed' }), [5, passed])
+  assert.deepEqual(await counted('/tasks/preview', { open: true }), [0, []])
+  assert.deepEqual(await counted('/tasks/preview'), [5, []])
   // The oldest of them cannot be, and take none of the room.
   const replay = (limit: number) => system.admin.post<Answer>('/dead-letters/replay', { queue, limit })
   assert.deepEqual(shown(await replay(1)), { replayed: [rest[0]!.id], passed, left: 4 })
@@ -626,6 +635,26 @@ scenario('of many what may be replayed is, and the answer says why the others we
   assert.equal((await system.admin.post('/handlers/test.fails/enable')).status, 200)
   assert.deepEqual(shown(await replay(2)).replayed, [off[0]!.id, off[1]!.id])
 })
+
+scenario(
+  'of dead letters that had one unique key a count says that only the first is replayed',
+  async ({ system, by }) => {
+    const queue = 'alike'
+    const dead = async () => by.settled((await by.dispatch('test.fails', 'x', { queue, unique_key: 'alike' })).id)
+    const [first, second] = [await dead(), await dead()]
+    const { body } = await system.admin.post('/dead-letters/preview', { queue })
+    const { id, number } = second
+    const passed = [{ error_code: 'TASK_DUPLICATE', handler: null, count: 1, first: [{ id, number }] }]
+    assert.deepEqual(body, { count: 2, not_replayed: passed })
+    // Held, so that it has not ended before the other is looked at.
+    assert.equal((await system.admin.post(`/queues/${queue}/pause`)).status, 200)
+    const { body: done } = await system.admin.post<{ replayed: { replays_run_id: string }[]; not_replayed: unknown }>(
+      '/dead-letters/replay',
+      { queue, limit: 9 },
+    )
+    assert.deepEqual([done.replayed.map((one) => one.replays_run_id), done.not_replayed], [[first.id], passed])
+  },
+)
 
 scenario('a task says that it waits for its paused queue, or for its disabled handler', async ({ system, by }) => {
   const queue = 'waited'

@@ -5,7 +5,7 @@ import * as s from './shapes.ts'
 import { Submitted } from './tasks.ts'
 
 const id = { params: Type.Object({ id: c.ScheduleRef }) } as const
-const taskErrors = ['TASK_UNKNOWN_HANDLER', 'TASK_INPUT_INVALID', 'TASK_INPUT_TOO_LARGE'] as const
+const taskErrors = ['TASK_UNKNOWN_HANDLER', 'HANDLER_DISABLED', 'TASK_INPUT_INVALID', 'TASK_INPUT_TOO_LARGE'] as const
 
 export const schedulesApi = {
   list: endpoint({
@@ -25,7 +25,7 @@ export const schedulesApi = {
     access: 'member',
     tag: 'schedules',
     status: 201,
-    errors: ['SCHEDULE_NAME_TAKEN', 'SCHEDULE_TIMES_INVALID', ...taskErrors],
+    errors: ['SCHEDULE_NAME_TAKEN', 'SCHEDULE_TIMES_INVALID', 'TASK_CALLBACK_REFUSED', ...taskErrors],
     summary: 'Add a schedule',
     description:
       'At its times it dispatches a task in your name. Your role is looked at again each time; if you may not any more, the schedule is paused.',
@@ -39,6 +39,7 @@ export const schedulesApi = {
     access: 'member',
     tag: 'schedules',
     status: 200,
+    unrecorded: true,
     errors: ['SCHEDULE_TIMES_INVALID'],
     summary: 'Show when something would be due',
     description: 'The next times of what was not saved yet.',
@@ -65,7 +66,14 @@ export const schedulesApi = {
     tag: 'schedules',
     status: 200,
     ...id,
-    errors: ['SCHEDULE_NOT_FOUND', 'SCHEDULE_NAME_TAKEN', 'SCHEDULE_TIMES_INVALID', 'SCHEDULE_CHANGED', ...taskErrors],
+    errors: [
+      'SCHEDULE_NOT_FOUND',
+      'SCHEDULE_NAME_TAKEN',
+      'SCHEDULE_TIMES_INVALID',
+      'SCHEDULE_CHANGED',
+      'TASK_CALLBACK_REFUSED',
+      ...taskErrors,
+    ],
     summary: 'Change a schedule',
     description:
       'A merge patch (RFC 7396): what is left out stays, `options` and their `metadata` are changed one by one, and null drops an option, all of them, the callback, `starts_at` or `ends_at`. Arrays and the input are set as a whole. From now on it dispatches in your name. The audit log has the old and the new values.',

@@ -22,7 +22,7 @@ const dispatchErrors = [
   'TASK_DUPLICATE',
 ] as const
 
-const submitErrors = [...dispatchErrors, 'TASK_CALLBACK_REFUSED'] as const
+export const submitErrors = [...dispatchErrors, 'TASK_CALLBACK_REFUSED'] as const
 
 export const tasksApi = {
   submit: endpoint({
@@ -190,9 +190,9 @@ export const tasksApi = {
     errors: ['TASKS_UNFILTERED'],
     summary: 'Count the tasks that a filter takes',
     description:
-      'What `cancel` (with `open`: those that have not ended) or `replay` with this filter would touch. Changes nothing. Up to 10,000 are counted: `more` says that there are others.',
+      'What `cancel` (with `open`: those that have not ended) or `replay` with this filter would touch. Changes nothing. Up to 10,000 are counted: `more` says that there are others. With a `state` in which tasks end, `not_replayed` says which of them `replay` would pass over as things are now, and why.',
     body: t.CountTasks,
-    reply: Type.Object({ count: Type.Integer(), more: Type.Boolean() }),
+    reply: Type.Object({ count: Type.Integer(), more: Type.Boolean(), not_replayed: Type.Array(t.NotReplayed) }),
     example: { handler: 'system.ping', open: true },
   }),
   cancelMany: endpoint({
@@ -425,9 +425,10 @@ export const deadLettersApi = {
     unrecorded: true,
     errors: ['DEAD_LETTERS_UNFILTERED'],
     summary: 'Count what a filter takes',
-    description: 'What `replay` or `purge` with this filter would touch. Changes nothing.',
+    description:
+      'What `replay` or `purge` with this filter would touch. Changes nothing. `not_replayed` says which of them (of the oldest 10,000) `replay` would pass over as things are now, and why.',
     body: t.DeadFilter,
-    reply: Type.Object({ count: Type.Integer() }),
+    reply: Type.Object({ count: Type.Integer(), not_replayed: Type.Array(t.NotReplayed) }),
     example: { handler: 'system.ping' },
   }),
   replayMany: endpoint({
@@ -471,7 +472,7 @@ export const workersApi = {
     tag: 'workers',
     status: 200,
     unrecorded: true,
-    errors: ['SCOPE_NOT_ALLOWED', 'HANDLER_NAME_TAKEN', 'HANDLER_CONTRACT_INVALID'],
+    errors: ['SCOPE_NOT_ALLOWED', 'HANDLER_NAME_TAKEN', 'HANDLER_CONTRACT_INVALID', 'STORAGE_UNAVAILABLE'],
     summary: 'Claim tasks for a worker',
     description:
       'Up to `limit` tasks of these queues that are for one of these handlers; with `wait_seconds` it waits until there is one. Each is leased: extend it, or somebody else gets it. Handlers that are new are registered. API tokens need the scope `worker:<queue>`.',

@@ -1,7 +1,15 @@
 import { type TSchema, Type } from 'typebox'
 import { endpoint } from './endpoint.ts'
 import { schedulesApi } from './endpoints-schedules.ts'
-import { concurrencyKeysApi, deadLettersApi, handlersApi, queuesApi, tasksApi, workersApi } from './endpoints-tasks.ts'
+import {
+  concurrencyKeysApi,
+  deadLettersApi,
+  handlersApi,
+  queuesApi,
+  submitErrors,
+  tasksApi,
+  workersApi,
+} from './endpoints-tasks.ts'
 import * as e from './events.ts'
 import { insightApi } from './insight.ts'
 import { listOf, paging } from './pages.ts'
@@ -856,11 +864,7 @@ export const runsApi = {
       'ACTION_NEEDS_APPROVAL',
       'ACTION_ADMIN_ONLY',
       'KIND_NOT_AVAILABLE',
-      'TASK_UNKNOWN_HANDLER',
-      'TASK_INPUT_INVALID',
-      'TASK_INPUT_TOO_LARGE',
-      'TASK_TIMES_INVALID',
-      'TASK_CALLBACK_REFUSED',
+      ...submitErrors,
     ],
     summary: 'Start a run',
     description:
@@ -1058,6 +1062,7 @@ export const rulesApi = {
     access: 'member',
     tag: 'rules',
     status: 200,
+    unrecorded: true,
     errors: ['RULE_SET_INVALID', 'TRIAL_TOO_MUCH', 'TRIALS_TOO_MANY'],
     summary: 'Try rules on files',
     description:
@@ -1088,6 +1093,7 @@ export const artifactsApi = {
       'FILE_MISSING',
       'FILES_TOO_MANY',
       'MULTIPART_INVALID',
+      'SECRET_IN_ARTIFACT',
       'STORAGE_UNAVAILABLE',
       'UPLOAD_INTERRUPTED',
     ],
@@ -1124,6 +1130,7 @@ export const artifactsApi = {
     ...id,
     media: 'application/octet-stream',
     errors: [
+      'ARTIFACT_ERASED',
       'ARTIFACT_NOT_FOUND',
       'ARTIFACT_VIEW_DENIED',
       'ARTIFACT_DELETED',
@@ -1152,7 +1159,7 @@ export const artifactsApi = {
     tag: 'artifacts',
     status: 204,
     ...id,
-    errors: ['ARTIFACT_NOT_FOUND', 'ARTIFACT_DELETE_DENIED', 'ARTIFACT_DELETED'],
+    errors: ['ARTIFACT_NOT_FOUND', 'ARTIFACT_VIEW_DENIED', 'ARTIFACT_DELETE_DENIED', 'ARTIFACT_DELETED', 'LEGAL_HOLD'],
     summary: 'Delete an artifact',
     description: 'Soft: it is no longer served; its record, hash and bytes stay until they are erased.',
   }),

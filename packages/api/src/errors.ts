@@ -11,7 +11,7 @@ export const errors = {
   HEADERS_TOO_LARGE: { status: 431, text: 'The headers are larger than this server accepts.' },
   BODY_INVALID: { status: 400, text: 'The body is not valid JSON.' },
   BODY_TOO_LARGE: { status: 413, text: 'The body is larger than this operation accepts.' },
-  MEDIA_TYPE_UNSUPPORTED: { status: 415, text: 'This operation does not take that content type.' },
+  MEDIA_TYPE_UNSUPPORTED: { status: 415, text: 'This operation does not take a body of that type or coding.' },
   FILE_MISSING: { status: 422, text: 'The request must carry one multipart part called "file".' },
   FILES_TOO_MANY: { status: 422, text: 'An upload carries one file; nothing was kept.' },
   MULTIPART_INVALID: { status: 400, text: 'The body is not well-formed multipart form data; nothing was kept.' },

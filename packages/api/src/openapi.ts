@@ -10,8 +10,9 @@ const common = (e: Endpoint): ErrorCode[] => [
   'INTERNAL',
   'DATABASE_UNAVAILABLE',
   'SHUTTING_DOWN',
-  ...(e.body || e.query || e.params ? (['VALIDATION_FAILED'] as const) : []),
-  ...(e.body ? (['BODY_INVALID', 'BODY_TOO_LARGE', 'MEDIA_TYPE_UNSUPPORTED'] as const) : []),
+  // Of parameters that it does not know, too, and of a body where it takes none.
+  'VALIDATION_FAILED',
+  ...(e.method === 'GET' || e.upload ? [] : (['BODY_INVALID', 'BODY_TOO_LARGE', 'MEDIA_TYPE_UNSUPPORTED'] as const)),
   ...(e.access === 'public'
     ? []
     : ([
@@ -24,7 +25,7 @@ const common = (e: Endpoint): ErrorCode[] => [
         'SCOPE_NOT_ALLOWED',
       ] as const)),
   ...(e.access === 'member'
-    ? (['NOT_A_MEMBER', 'ROLE_NOT_ALLOWED', 'PROJECT_NOT_FOUND', 'TOKEN_FOREIGN_PROJECT'] as const)
+    ? (['NOT_A_MEMBER', 'ROLE_NOT_ALLOWED', 'ADMIN_REQUIRED', 'PROJECT_NOT_FOUND', 'TOKEN_FOREIGN_PROJECT'] as const)
     : []),
   ...(e.needsLog ? (['LOG_BEHIND'] as const) : []),
   ...(e.access === 'instance' ? (['INSTANCE_ADMIN_REQUIRED'] as const) : []),

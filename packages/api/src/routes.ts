@@ -90,7 +90,7 @@ export const routes: Routes = {
     scripts: { method: 'GET', path: '/scripts', json: true },
     list: { method: 'GET', path: '/rule-sets', json: true },
     publish: { method: 'POST', path: '/rule-sets', json: true },
-    try: { method: 'POST', path: '/rule-sets/try', json: true },
+    try: { method: 'POST', path: '/rule-sets/try', unrecorded: true, json: true },
   },
   artifacts: {
     upload: { method: 'POST', path: '/artifacts', json: true },
@@ -193,7 +193,7 @@ export const routes: Routes = {
   schedules: {
     list: { method: 'GET', path: '/schedules', json: true },
     create: { method: 'POST', path: '/schedules', json: true },
-    preview: { method: 'POST', path: '/schedules/preview', json: true },
+    preview: { method: 'POST', path: '/schedules/preview', unrecorded: true, json: true },
     get: { method: 'GET', path: '/schedules/:id', json: true },
     update: { method: 'PATCH', path: '/schedules/:id', json: true },
     delete: { method: 'DELETE', path: '/schedules/:id' },

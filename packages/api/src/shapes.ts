@@ -720,6 +720,11 @@ export const Artifact = Type.Object({
 })
 export type Artifact = Static<typeof Artifact>
 export const Uploaded = Type.Object({ artifact: Artifact, message: Type.String() })
+/** Checks that rules cite and of which there is a newer version. The rules judge as before until they are published again. */
+const Superseded = Type.Array(Type.Object({ validator: Type.String(), newest: Type.String() }), {
+  description:
+    'checks that are cited and have a newer version; judged by what is cited until the rules are published again',
+})
 export const Script = Type.Object({
   script_id: Type.String(),
   name: Type.String(),
@@ -728,6 +733,7 @@ export const Script = Type.Object({
   script_type: words(['proof', 'action']),
   requires_approval: Type.Boolean(),
   validators: Type.Array(Type.String()),
+  superseded: Superseded,
   rule_set: nullable(Type.String()),
   digest: nullable(
     Type.String({
@@ -742,6 +748,7 @@ export const RuleSet = Type.Object({
   version: Type.Integer(),
   digest: Sha256,
   definition: anyJson('rules in order'),
+  superseded: Superseded,
   created_by_id: Id,
   created_at: Time,
 })

@@ -358,7 +358,7 @@ export const ReplayDead = command({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 100 })),
 })
 
-/** Tasks that a filter took and that were not replayed. */
+/** Tasks that a filter took and that were not replayed, or would not be. */
 export const NotReplayed = Type.Object({
   error_code: Type.Unsafe<'HANDLER_DISABLED' | 'TASK_UNKNOWN_HANDLER' | 'TASK_DUPLICATE'>({
     type: 'string',

@@ -56,13 +56,11 @@ interface Page<Item> {
   readonly next_cursor: string | null
 }
 
-/** What was counted, or done so often. */
-export const sayCount = (app: App, what: string, count: number, next: string | null = null) =>
-  app.out().item(
-    { count },
-    [
-      [what, count],
-      ['Next', next],
-    ],
-    String(count),
-  )
+/** What was counted, or done so often. `more` is what a program is told besides, `rows` the same for people. */
+export const sayCount = (
+  app: App,
+  what: string,
+  count: number,
+  next: string | null = null,
+  more: { readonly said: object; readonly rows: readonly [string, string | null][] } = { said: {}, rows: [] },
+) => app.out().item({ count, ...more.said }, [[what, count], ...more.rows, ['Next', next]], String(count))

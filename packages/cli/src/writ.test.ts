@@ -357,11 +357,14 @@ test('a command that needs the server package says so when it is not there', asy
 })
 
 test('a rule set is published under its name, without the version that is the server’s to give', async (t) => {
-  const { writ, asked, folder } = await openCommandLine(t, () => ({ json: { name: 'a', version: 2, digest: 'd' } }))
+  const { writ, asked, folder } = await openCommandLine(t, () => ({
+    json: { name: 'a', version: 2, digest: 'd', superseded: [{ validator: 'fields@2', newest: 'fields@3' }] },
+  }))
   const file = join(folder, 'rules.yaml')
   await writeFile(file, 'name: a\nversion: 1.0.0\nrules:\n  - validator: size@1\n')
   assert.equal((await writ(['rules', 'publish', file, '-q'])).out, 'a@2\n')
   assert.deepEqual(JSON.parse(asked[0]?.body ?? ''), { name: 'a', definition: { rules: [{ validator: 'size@1' }] } })
+  assert.match((await writ(['rules', 'publish', file])).out, /Newer checks +fields@3 instead of fields@2/)
   await writeFile(file, 'name: [a\n')
   assert.equal((await writ(['rules', 'publish', file])).code, 2)
 })
@@ -709,7 +712,7 @@ test('what of many tasks runs is asked to stop, after those that wait', async (t
 test('tasks that ended so are replayed by a filter, at most a thousand in a call', async (t) => {
   const { writ, asked } = await openCommandLine(t, ({ url }) =>
     url.endsWith('/preview')
-      ? { json: { count: 1_500, more: false } }
+      ? { json: { count: 1_500, more: false, not_replayed: [] } }
       : { json: { replayed: [{ id, number: 9, replays_run_id: id }], not_replayed: [] } },
   )
   const line = ['task', 'replay', '-s', 'failed', '--error', 'HTTP_500', '--until', '2026-11-01']
@@ -829,10 +832,27 @@ test('who names dead letters hears of those that are none', async (t) => {
   assert.match((await other(['dlq', 'replay', '90'])).err, /^writ: Task 90 is not among the dead letters/)
 })
 
+test('a count of what a replay takes says what cannot be replayed, and why', async (t) => {
+  const off = { error_code: 'HANDLER_DISABLED', handler: 'mail', count: 2, first: [{ id, number: 7 }] }
+  const { writ } = await openCommandLine(t, () => ({ json: { count: 5, more: false, not_replayed: [off] } }))
+  const said = [
+    'Would be replayed  3',
+    'Not replayed       2, because handler mail is disabled (#7 ...)',
+    'Next               say --yes to do it',
+  ]
+  for (const line of [
+    ['dlq', 'replay', '--queue', 'mail'],
+    ['task', 'replay', '-s', 'failed', '--queue', 'mail'],
+  ]) {
+    assert.deepEqual((await writ(line)).out.trim().split('\n'), said)
+    assert.deepEqual(JSON.parse((await writ(['-o', 'json', ...line])).out), { count: 3, not_replayed: [off] })
+  }
+})
+
 test('dead letters that a filter takes are counted, and replayed only with --yes; those that are named at once', async (t) => {
   const again = { id, number: 91, duplicate: false, replays_run_id: id }
   const { writ, asked } = await openCommandLine(t, ({ url }) =>
-    url.endsWith('/preview') ? { json: { count: 1_200 } } : { json: { replayed: [again], left: 0 } },
+    url.endsWith('/preview') ? { json: { count: 1_200, not_replayed: [] } } : { json: { replayed: [again], left: 0 } },
   )
   const paths = () => asked.splice(0).map(({ url }) => url)
   const counted = await writ(['dlq', 'replay', '--queue', 'mail'])

@@ -5,7 +5,7 @@ import { Failure } from '../failure.ts'
 import { allOption, type ListOptions, limitOption, listSome, sayCount } from '../listing.ts'
 import type { Column } from '../table.ts'
 import { timeText } from '../text.ts'
-import { AT_ONCE, nextOf, notReplayedText } from './many-tasks.ts'
+import { AT_ONCE, notReplayedText, sayReplayable } from './many-tasks.ts'
 import { showTask, taskColumns } from './show-task.ts'
 import { timeOf } from './ticket.ts'
 
@@ -100,10 +100,8 @@ Examples:
     .action(async (refs: string[], o: DeadOptions & { yes?: boolean; preview?: boolean }) => {
       const client = await app.client()
       const body = { ...deadFilterOf(o), ...(refs.length > 0 ? { ids: refs.map(refOf) } : {}) }
-      if (o.preview || (refs.length === 0 && !o.yes)) {
-        const { count } = await client.deadLetters.preview({ body })
-        return sayCount(app, 'Would be replayed', count, nextOf(count, false, AT_ONCE))
-      }
+      if (o.preview || (refs.length === 0 && !o.yes))
+        return sayReplayable(app, await client.deadLetters.preview({ body }))
       const done = await client.deadLetters.replayMany({ body: { ...body, limit: AT_ONCE } })
       app.out().item(
         done,

@@ -79,8 +79,9 @@ export function addManyTaskCommands(task: Command, app: App): void {
     .action(async (o: ReplayOptions) => {
       const body = { ...bounded(app, choiceOf(o)), state: o.state }
       const client = await app.client()
-      const { count, more } = await client.tasks.preview({ body })
-      if (!o.yes) return sayCount(app, 'Would be replayed', count, nextOf(count, more, AT_ONCE))
+      const found = await client.tasks.preview({ body })
+      if (!o.yes) return sayReplayable(app, found, found.more)
+      const { count, more } = found
       // Not again for the rest: a replay stays among those that ended so, and would be taken a second time.
       const { replayed, not_replayed } = await client.tasks.replayMany({
         body: { ...body, limit: Math.max(1, Math.min(AT_ONCE, count)) },
@@ -154,6 +155,19 @@ export function notReplayedText({ error_code, handler, count, first }: NotReplay
       ? 'another task with the same unique key has not ended'
       : `handler ${handler} is ${error_code === 'HANDLER_DISABLED' ? 'disabled' : 'not there any more'}`
   return `${count}, because ${why} (${which})`
+}
+
+/** How many of those that a filter takes would be replayed, and why not the others. */
+export function sayReplayable(
+  app: App,
+  { count, not_replayed }: { readonly count: number; readonly not_replayed: readonly NotReplayed[] },
+  more = false,
+): void {
+  const able = count - not_replayed.reduce((sum, one) => sum + one.count, 0)
+  sayCount(app, 'Would be replayed', able, nextOf(able, more, AT_ONCE), {
+    said: { not_replayed },
+    rows: [['Not replayed', not_replayed.map(notReplayedText).join('; ') || null]],
+  })
 }
 
 /** What to say next after a count; `most` is how many --yes takes, if not all. */

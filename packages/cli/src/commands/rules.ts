@@ -40,6 +40,7 @@ Examples:
           { head: 'VERSION', value: (r) => r.version, right: true },
           { head: 'DIGEST', value: (r) => r.digest.slice(0, 16) },
           { head: 'PUBLISHED', value: (r) => timeText(r.created_at) },
+          { head: 'NEWER CHECKS', value: (r) => newerText(r.superseded), shrink: true },
         ],
         (r) => `${r.name}@${r.version}`,
       ),
@@ -74,6 +75,7 @@ Examples:
           ['Rule set', `${made.name}@${made.version}`, 'bold'],
           ['Script', `rules.${made.name}`],
           ['Digest', made.digest],
+          ['Newer checks', made.superseded.length > 0 ? newerText(made.superseded) : null],
         ],
         `${made.name}@${made.version}`,
       )
@@ -98,6 +100,10 @@ Examples:
       app.exit(found.verdict === 'passed' ? exitCodes.ok : exitCodes.verificationFailed)
     })
 }
+
+/** Checks of which there is a newer version than rules cite. */
+const newerText = (superseded: readonly { readonly validator: string; readonly newest: string }[]): string =>
+  superseded.map(({ validator, newest }) => `${newest} instead of ${validator}`).join(', ')
 
 /** What a trial sends of each file: its bytes, which are little, for the whole request is. */
 async function contentsOf(files: readonly EvidenceFile[]) {

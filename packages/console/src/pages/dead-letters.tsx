@@ -17,7 +17,7 @@ import { Search } from '../parts/search.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 import { ReplayOne } from '../parts/task-acts.tsx'
 import { instantOf, TimeFilters, useTaskColumns, WhatFilters } from '../parts/task-bits.tsx'
-import { useNotReplayed } from '../parts/task-many.tsx'
+import { sumOf, useNotReplayed } from '../parts/task-many.tsx'
 
 /** As many as one call replays at most. */
 const REPLAY_AT_ONCE = 1_000
@@ -174,12 +174,14 @@ function AskMany(props: {
   const { client, project } = useSession()
   const { t } = useTranslation()
   const queries = useQueryClient()
+  const say = useNotReplayed()
   const preview = useQuery({
     queryKey: ['dead-preview', project, filter],
     queryFn: () => client.deadLetters.preview({ body: filter }),
     gcTime: 0,
   })
-  const found = preview.data?.count
+  const passed = act === 'replay' ? (preview.data?.not_replayed ?? []) : []
+  const found = preview.data && preview.data.count - sumOf(passed)
   const title = t(`dead.${act}Title`, { count: found ?? 0 })
   return (
     <Ask
@@ -200,14 +202,15 @@ function AskMany(props: {
       }}
     >
       <Answer of={preview} lines={2}>
-        {({ count: all }) =>
-          all === 0 ? (
-            <p>{t('dead.nothing')}</p>
+        {() =>
+          found === 0 ? (
+            <p>{[t('dead.nothing'), ...passed.map(say)].join(' ')}</p>
           ) : (
             <>
               <p>
                 <Which filter={filter} />
               </p>
+              {passed.length > 0 && <p>{passed.map(say).join(' ')}</p>}
               <p className="dimmed">{t(`dead.${act}Text`)}</p>
             </>
           )

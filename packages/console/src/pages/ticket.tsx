@@ -347,6 +347,11 @@ function StartRun({ ticket }: { ticket: Ticket }) {
           searchable
         />
         {chosen && <p className="small dimmed">{chosen.description}</p>}
+        {chosen?.superseded.map(({ validator, newest }) => (
+          <p key={validator} className="small dimmed">
+            {t('run.superseded', { validator, newest })}
+          </p>
+        ))}
       </Ask>
     </>
   )

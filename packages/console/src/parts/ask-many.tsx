@@ -13,7 +13,8 @@ import { Answer } from './states.tsx'
 export function AskMany(props: {
   /** What the preview is kept under. */
   of: readonly unknown[]
-  count: () => Promise<{ count: number; more: boolean }>
+  /** `notes`: of some that the filter takes and that are not counted, why. */
+  count: () => Promise<{ count: number; more: boolean; notes?: readonly string[] }>
   /** No more than these, however many there are. */
   most: number
   danger?: boolean
@@ -52,13 +53,14 @@ export function AskMany(props: {
       act={async (reason) => props.said(await props.act(most, reason))}
     >
       <Answer of={preview} lines={2}>
-        {({ count: all, more }) =>
+        {({ count: all, more, notes = [] }) =>
           all === 0 ? (
-            <p>{t('many.nothing')}</p>
+            <p>{[t('many.nothing'), ...notes].join(' ')}</p>
           ) : (
             <>
               <p>{props.which}</p>
               {(more || all > most) && <p>{t('many.oldest', { number: most.toLocaleString(i18n.language) })}</p>}
+              {notes.length > 0 && <p>{notes.join(' ')}</p>}
               <p className="dimmed">{props.text}</p>
             </>
           )

@@ -39,6 +39,9 @@ async function cancelAll(client: Client, choice: TaskChoice, most: number, reaso
   return { cancelled, stopping }
 }
 
+/** How many were passed over. */
+export const sumOf = (all: readonly NotReplayed[]): number => all.reduce((sum, { count: one }) => sum + one, 0)
+
 /** Why some were passed over, and the oldest of them. */
 export function useNotReplayed(): (one: NotReplayed) => string {
   const { t, i18n } = useTranslation()
@@ -65,9 +68,11 @@ export function AskTasks(props: {
   return (
     <AskMany
       of={['tasks', act, choice]}
-      count={() =>
-        client.tasks.preview({ body: { ...choice, ...(act === 'cancel' ? { open: true } : {}) } as CountTasks })
-      }
+      count={async () => {
+        const body = { ...choice, ...(act === 'cancel' ? { open: true } : {}) } as CountTasks
+        const { count: all, more, not_replayed } = await client.tasks.preview({ body })
+        return { count: all - sumOf(not_replayed), more, notes: not_replayed.map(say) }
+      }}
       // A replay stays among those that ended so: a second call would take the same ones again.
       most={act === 'replay' ? AT_ONCE : 10_000}
       danger={act === 'cancel'}

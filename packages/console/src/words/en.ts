@@ -349,6 +349,7 @@ export const en = {
     took: 'Took',
     when: 'When',
     defaultScript: 'default check',
+    superseded: 'These rules judge by {{validator}}; {{newest}} is there. They use it once they are published with it.',
     noneTitle: 'No runs yet',
     noneText: 'Runs are started from a ticket.',
     again: 'checked again',

@@ -351,6 +351,7 @@ export const zhCn: Words<typeof en> = {
     took: '耗时',
     when: '时间',
     defaultScript: '默认检查',
+    superseded: '这些规则按 {{validator}} 判断；已有 {{newest}}，引用它并重新发布后才会使用。',
     noneTitle: '还没有执行',
     noneText: '执行从工单发起。',
     again: '重新检查',

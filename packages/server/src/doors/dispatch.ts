@@ -80,7 +80,7 @@ export function createDispatchDoor(on: DispatchOn, mounting: Mounting<Caller>): 
         readAsFastApi(scope)
         answerAsFastApi(scope, on)
         answerWithSlash(scope)
-        mount(scope, 'dispatch', dispatchApi, handlers, { ...mounting, resume })
+        mount(scope, 'dispatch', dispatchApi, handlers, { ...mounting, resume, lax: true })
       })
       const info = { title: 'Task gateway', version: on.version, prefix: '', errors: 'fastapi' } as const
       await serveDocs(app, () => openapi({ dispatch: dispatchApi }, info), '', info.title)

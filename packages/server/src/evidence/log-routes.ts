@@ -8,6 +8,7 @@ import {
   type SelfCheckReport,
   type VerifyReport,
 } from '@writ/api'
+import { parseCheckpoint, parseNote } from '@writ/tlog'
 import {
   type AuditFolders,
   append,
@@ -65,13 +66,15 @@ export const auditHandlers = (on: LogOn): Handlers<typeof auditApi, Caller> => (
   async events(ask) {
     const { skip, limit, cursor, ...asked } = ask.query
     const filter = await ask.read((tx) => filterOf(tx, asked))
-    await ask.change(async (tx) => {
-      await append(tx, ask.caller.at, ask.caller, {
-        type: 'audit.read',
-        action: 'Read audit events',
-        details: { ...asked, skip, limit },
+    // Who asks for the headers alone reads no event.
+    if (ask.request.method !== 'HEAD')
+      await ask.change(async (tx) => {
+        await append(tx, ask.caller.at, ask.caller, {
+          type: 'audit.read',
+          action: 'Read audit events',
+          details: { ...asked, skip, limit },
+        })
       })
-    })
     return ask.page({
       rows: (tx, page) =>
         listEvents(tx, filter, {
@@ -122,13 +125,15 @@ export const auditHandlers = (on: LogOn): Handlers<typeof auditApi, Caller> => (
       pending: await countPending(tx),
     }))
     const anchored = await findAnchored(on.db, log)
+    // Entries have their places before the root over them is signed: what is shown is what the newest checkpoint says.
+    const published = log.checkpoint === null ? 0 : parseCheckpoint(parseNote(log.checkpoint).text).size
     return {
       origin: log.origin,
       vkey: log.vkey ?? '',
       shard: log.shard,
-      size: log.size,
+      size: published,
       root: log.root,
-      pending,
+      pending: pending + log.size - published,
       folder: logPlace(on.folders, log.project_id, log.shard),
       audit_folder: dayFolder(on.folders, log.project_id, ask.caller.projectSlug ?? undefined),
       vkeys: [...vkeysOf(log)],

@@ -89,6 +89,7 @@ export const privacyHandlers = (on: { db: Database; sequencer: Sequencer }): Han
       if (!body.preview) await inProject(id, () => on.db.write((tx) => forgetAnswers(tx, user.username)))
       if (events > 0 || held > 0) logs.push({ project: slug, events, held })
     }
+    const answer = { preview: body.preview ?? false, user_id: user.id, user_number: user.number, logs }
     if (!body.preview)
       await ask.instance.change(async (tx) => {
         await anonymiseUser(tx, user, caller.at)
@@ -98,8 +99,9 @@ export const privacyHandlers = (on: { db: Database; sequencer: Sequencer }): Han
           action: `Erased user ${user.number}`,
           details: { ground: body.ground, logs },
         })
+        return answer
       })
-    return { preview: body.preview ?? false, user_id: user.id, user_number: user.number, logs }
+    return answer
   },
 
   logs: async (ask) => (await ask.read(listLogs)).map(showLog),
@@ -108,8 +110,11 @@ export const privacyHandlers = (on: { db: Database; sequencer: Sequencer }): Han
     await on.sequencer.rotate(caller.project!, caller, ask.body.reason).catch((error: unknown) => {
       throw error instanceof LogBusy ? new AppError('LOG_BUSY', { reason: error.message }) : error
     })
-    const logs = await ask.read(listLogs)
-    return { closed: showLog(logs.at(-2)!), opened: showLog(logs.at(-1)!) }
+    // The logs tell of it themselves; what is kept here is the answer, so that the same request closes no second one.
+    return ask.change(async (tx) => {
+      const logs = await listLogs(tx)
+      return { closed: showLog(logs.at(-2)!), opened: showLog(logs.at(-1)!) }
+    })
   },
   dropLog: (ask) =>
     ask.change(async (tx) => {

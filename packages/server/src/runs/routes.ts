@@ -276,6 +276,8 @@ async function download(on: RunsOn, ask: Ask<(typeof artifactsApi)['download'], 
   }
   const artifact = await (isHead ? ask.read(find) : ask.change(take))
   const etag = etagOf(artifact)
+  // A browser may keep them, if it asks each time whether it still may have them.
+  reply.header('cache-control', 'private, no-cache')
   if (artifact.isUnchanged) return reply.code(304).header('etag', etag).send()
   // A part of other bytes is no use to whoever has the rest of these.
   const isOther = request.headers['if-range'] !== undefined && request.headers['if-range'] !== etag

@@ -126,7 +126,12 @@ export const scheduleHandlers = ({
       ...times,
     }
     const after = { ...before, ...change }
-    await tasks.prepare(caller, taskOf(after, input ?? inputOf(payloads, caller.project!, before), null, caller.at))
+    const work = taskOf(after, input ?? inputOf(payloads, caller.project!, before), null, caller.at)
+    const isSameWork = handler === undefined && input === undefined && options === undefined
+    await tasks.prepare(caller, work).catch((error: unknown) => {
+      // When it is done can be changed while it cannot be done.
+      if (!isSameWork || !isHandlerAway(error)) throw error
+    })
     const tells = toTell === undefined ? {} : { callback: await told(toTell, (url) => callback(caller, url, 'event')) }
     return ask.change(async (tx) => {
       const row = known(await store.lockSchedule(tx, params.id))
@@ -252,6 +257,9 @@ export const scheduleHandlers = ({
     return submitted!
   },
 })
+
+const isHandlerAway = (error: unknown): boolean =>
+  error instanceof AppError && (error.code === 'HANDLER_DISABLED' || error.code === 'TASK_UNKNOWN_HANDLER')
 
 /** Whom its tasks tell, as the row has it. The address may be secret: of it the schedule keeps what may be seen, and which webhook it is. */
 const told = async (

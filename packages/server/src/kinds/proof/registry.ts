@@ -30,6 +30,13 @@ export function findValidator(cited: string): Validator | undefined {
   return byCitation.get(cited)
 }
 
+/** The newest version of the validator that is cited, if it is another one. */
+export function newerThan(cited: string): string | undefined {
+  const found = findValidator(cited)
+  const newest = validators.filter(({ name }) => name === found?.name).toSorted((a, b) => b.version - a.version)[0]
+  return newest && newest !== found ? citation(newest) : undefined
+}
+
 /** All validators, in a fixed order. */
 export function listValidators(): readonly Validator[] {
   return validators

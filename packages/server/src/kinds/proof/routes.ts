@@ -11,15 +11,23 @@ import type { JudgeThread } from './judge-thread.ts'
 import { fieldsOf } from './kind.ts'
 import * as store from './store.ts'
 
-const show = (row: store.RuleSetRow) => ({
-  id: row.id,
-  name: row.name,
-  version: row.version,
-  digest: row.digest,
-  definition: JSON.parse(row.definition) as Record<string, unknown>,
-  created_by_id: row.created_by_id,
-  created_at: rfc3339(row.created_at),
-})
+type Cited = { readonly rules: readonly { readonly validator: string }[] }
+
+/** Whoever shows one has loaded the validators: that is what `supersededIn` is of. */
+const showWith = (supersededIn: typeof import('./rules.ts').supersededIn) => (row: store.RuleSetRow) => {
+  // It was examined when it was published.
+  const definition = JSON.parse(row.definition) as Record<string, unknown> & Cited
+  return {
+    id: row.id,
+    name: row.name,
+    version: row.version,
+    digest: row.digest,
+    definition,
+    superseded: supersededIn(definition.rules.map((rule) => rule.validator)),
+    created_by_id: row.created_by_id,
+    created_at: rfc3339(row.created_at),
+  }
+}
 
 /** Trials at a time: each may hold a core and half a gigabyte, and those who try rules are not those who wait for verdicts. */
 const TRIALS_AT_MOST = 2
@@ -28,7 +36,7 @@ const LONGEST_TRIAL_SECONDS = 20
 /** The routes of rule sets. */
 export const rulesHandlers = (on: { judges: JudgeThread; clock: Clock }): Handlers<typeof rulesApi, Caller> => ({
   async scripts(ask) {
-    const { listScripts, ruleSetDigest, scriptRuleSet } = await import('./rules.ts')
+    const { listScripts, ruleSetDigest, scriptRuleSet, supersededIn } = await import('./rules.ts')
     const sets = await ask.read((tx) => store.listRuleSets(tx))
     const newest = sets.filter((row, i) => sets[i - 1]?.name !== row.name)
     return [
@@ -42,12 +50,14 @@ export const rulesHandlers = (on: { judges: JudgeThread; clock: Clock }): Handle
           script_type: script.type,
           requires_approval: script.requiresApproval,
           validators: [script.validator],
+          superseded: [],
           rule_set: null,
           digest: plain.ok ? ruleSetDigest(plain.ruleSet) : null,
         }
       }),
       ...newest.map((row) => {
-        const definition = JSON.parse(row.definition) as { description?: string; rules: { validator: string }[] }
+        const definition = JSON.parse(row.definition) as { description?: string } & Cited
+        const cited = definition.rules.map((rule) => rule.validator)
         return {
           script_id: `rules.${row.name}`,
           name: row.name,
@@ -55,16 +65,20 @@ export const rulesHandlers = (on: { judges: JudgeThread; clock: Clock }): Handle
           version: String(row.version),
           script_type: 'proof' as const,
           requires_approval: false,
-          validators: [...new Set(definition.rules.map((rule) => rule.validator))],
+          validators: [...new Set(cited)],
+          superseded: supersededIn(cited),
           rule_set: `${row.name}@${row.version}`,
           digest: row.digest,
         }
       }),
     ]
   },
-  list: async (ask) => (await ask.read((tx) => store.listRuleSets(tx))).map(show),
+  async list(ask) {
+    const { supersededIn } = await import('./rules.ts')
+    return (await ask.read((tx) => store.listRuleSets(tx))).map(showWith(supersededIn))
+  },
   async publish(ask) {
-    const { examineRuleSet, ruleSetDigest } = await import('./rules.ts')
+    const { examineRuleSet, ruleSetDigest, supersededIn } = await import('./rules.ts')
     return ask.change(async (tx) => {
       const { caller, body } = ask
       const version = ((await store.findRuleSet(tx, body.name))?.version ?? 0) + 1
@@ -87,7 +101,7 @@ export const rulesHandlers = (on: { judges: JudgeThread; clock: Clock }): Handle
         action: `Published rule set ${body.name} version ${version}`,
         details: { name: body.name, version, digest: row.digest },
       })
-      return show({ ...row, project_id: tx.project })
+      return showWith(supersededIn)({ ...row, project_id: tx.project })
     })
   },
   try: createTrial(on),

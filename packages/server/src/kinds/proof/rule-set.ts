@@ -7,7 +7,7 @@ import { Errors } from 'typebox/value'
 import { isRedacted } from '../../platform/redact/index.ts'
 import { canonicalJson } from './canonical-json.ts'
 import type { Problem } from './problem.ts'
-import { findValidator, listValidators } from './registry.ts'
+import { findValidator, listValidators, newerThan } from './registry.ts'
 import { citation } from './validator.ts'
 
 export const Rule = Type.Object(
@@ -59,6 +59,13 @@ export function examineRuleSet(value: unknown): Examined {
 export function ruleSetDigest(ruleSet: RuleSet): string {
   return createHash('sha256').update(canonicalJson(ruleSet)).digest('hex')
 }
+
+/** Which of these validators have newer versions. Rules keep to what they cite: who wants the newer one publishes them again. */
+export const supersededIn = (validators: readonly string[]): { validator: string; newest: string }[] =>
+  [...new Set(validators)].flatMap((validator) => {
+    const newest = newerThan(validator)
+    return newest === undefined ? [] : [{ validator, newest }]
+  })
 
 /** Whether the rule applies to a file of this name. */
 export function appliesTo(rule: Rule, fileName: string): boolean {

@@ -21,8 +21,8 @@ export interface Cancelling {
    */
   cancel(tx: Tx, caller: Caller, ref: Ref, reason: string | null): Promise<Task>
 
-  /** How many tasks the filter takes, up to 10,000; `open`: of those that have not ended. Throws TASKS_UNFILTERED. */
-  preview(tx: Tx, filter: TaskFilter, open: boolean): Promise<{ count: number; more: boolean }>
+  /** How many tasks that have not ended the filter takes, up to 10,000. Throws TASKS_UNFILTERED. */
+  previewOpen(tx: Tx, filter: TaskFilter): Promise<{ count: number; more: boolean }>
   /** Cancels up to `limit` tasks that have not ended, oldest first, as `cancel` does. Throws TASKS_UNFILTERED. */
   cancelMany(
     tx: Tx,
@@ -121,11 +121,9 @@ export function createCancelling(on: { readonly queue: Queue; readonly waiting: 
       return showTask(await see(tx, caller, row.id), caller.at)
     },
 
-    async preview(tx, filter, open) {
+    async previewOpen(tx, filter) {
       requireTaskFilter(filter)
-      const found = open
-        ? (await store.listOpen(tx, filter, MOST_COUNTED + 1)).length
-        : await store.countUpTo(tx, filter, MOST_COUNTED + 1)
+      const found = (await store.listOpen(tx, filter, MOST_COUNTED + 1)).length
       return { count: Math.min(found, MOST_COUNTED), more: found > MOST_COUNTED }
     },
     async cancelMany(tx, caller, filter, limit, reason) {

@@ -26,6 +26,17 @@ const MOST_NAMED = 10
 /** So many whose unique key is taken are passed over, before no more are looked for. */
 const MOST_PASSED = 1_000
 
+/** So many are looked at before they are replayed. */
+const MOST_FORESEEN = 10_000
+
+interface Foreseen {
+  count: number
+  not_replayed: NotReplayed[]
+}
+
+/** The states in which something can be replayed. */
+const ENDED: ReadonlySet<string | undefined> = new Set(['completed', 'failed', 'timeout', 'cancelled'])
+
 type Replayed = Submitted & { readonly replays_run_id: string }
 
 /** What ended badly: looked at, dispatched again, or taken off the list. */
@@ -41,11 +52,17 @@ export interface DeadLetters {
     limit: number,
   ): Promise<{ replayed: Replayed[]; not_replayed: NotReplayed[] }>
 
+  /**
+   * How many ended in the state of the filter, up to 10,000, and which of those `replayEnded` would pass over as things are now. Of a
+   * filter without such a state only how many. Throws TASKS_UNFILTERED.
+   */
+  previewEnded(tx: Tx, caller: Caller, filter: TaskFilter): Promise<Foreseen & { more: boolean }>
+
   /** Dead letters for `ask.page`, newest first. */
   listDead(tx: Tx, filter: DeadFilter, page: TaskPage): Promise<TaskRow[]>
   countDead(tx: Tx, filter: DeadFilter): Promise<number>
-  /** Throws DEAD_LETTERS_UNFILTERED for a filter that would take all. */
-  requireDeadFilter(filter: DeadFilter): void
+  /** How many the filter takes, and which of the oldest 10,000 `replayMany` would pass over as things are now. Throws DEAD_LETTERS_UNFILTERED. */
+  previewDead(tx: Tx, caller: Caller, filter: DeadFilter): Promise<Foreseen>
   /** The whole of a dead letter. Throws TASK_NOT_FOUND, TASK_NOT_DEAD. */
   findDead(asked: Asked, ref: Ref): Promise<TaskDetail>
   /**
@@ -88,9 +105,9 @@ export function createDeadLetters(on: {
   async function handlersOf(
     tx: Tx,
     caller: Caller,
-    rows: readonly TaskRow[],
-  ): Promise<(row: TaskRow) => Handler | AppError> {
-    const names = rows.map((row) => row.handler)
+    rows: readonly Pick<TaskRow, 'handler'>[],
+  ): Promise<(row: Pick<TaskRow, 'handler'>) => Handler | AppError> {
+    const names = [...new Set(rows.map((row) => row.handler))]
     const theirs = new Map<string, Handler>([...(await remote.find(tx, names)), ...(await http.find(tx, names))])
     return ({ handler }) => {
       const found = handlers.find(handler) ?? theirs.get(handler)
@@ -182,9 +199,8 @@ export function createDeadLetters(on: {
     refused: ReadonlyMap<string, AppError>,
     taken: readonly TaskRow[],
   ): Promise<NotReplayed[]> {
-    const named = (rows: readonly TaskRow[]) => rows.slice(0, MOST_NAMED).map(({ id, number }) => ({ id, number }))
     const all: NotReplayed[] = []
-    for (const [handler, { code }] of [...refused].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    for (const [handler, { code }] of [...refused].sort(([a], [b]) => order(a, b))) {
       const of = { ...want, handler }
       const first = named(await store.listTasks(tx, of, { limit: MOST_NAMED, skip: 0, oldest: true }))
       // Of the two that `handlersOf` answers.
@@ -195,13 +211,51 @@ export function createDeadLetters(on: {
     return all
   }
 
+  /** What `replaySome` would pass over of these, the oldest first. */
+  async function foresee(tx: Tx, caller: Caller, rows: readonly store.Replayable[]): Promise<NotReplayed[]> {
+    const handlerOf = await handlersOf(tx, caller, rows)
+    const keys = [...new Set(rows.flatMap(({ unique_key }) => unique_key ?? []))]
+    const taken = await store.findTakenKeys(tx, keys)
+    const passed = new Map<string, { of: Pick<NotReplayed, 'error_code' | 'handler'>; rows: store.Replayable[] }>()
+    const pass = (row: store.Replayable, error_code: NotReplayed['error_code'], handler: string | null) => {
+      const group = passed.get(handler ?? '') ?? { of: { error_code, handler }, rows: [] }
+      group.rows.push(row)
+      passed.set(handler ?? '', group)
+    }
+    for (const row of rows) {
+      const handler = handlerOf(row)
+      // Of the two that `handlersOf` answers.
+      if (handler instanceof AppError) pass(row, handler.code as NotReplayed['error_code'], row.handler)
+      else if (row.unique_key !== null) {
+        if (taken.has(row.unique_key)) pass(row, 'TASK_DUPLICATE', null)
+        // The first of them has it then.
+        taken.add(row.unique_key)
+      }
+    }
+    const byName = [...passed.values()].sort((a, b) => order(a.of.handler, b.of.handler))
+    return byName.map((group) => ({ ...group.of, count: group.rows.length, first: named(group.rows) }))
+  }
+
   return {
     async replayEnded(tx, caller, filter, limit) {
       requireTaskFilter(filter)
       return replaySome(tx, caller, filter, limit)
     },
+    async previewEnded(tx, caller, filter) {
+      requireTaskFilter(filter)
+      const rows = await store.listReplayable(tx, filter, MOST_FORESEEN + 1)
+      const seen = rows.slice(0, MOST_FORESEEN)
+      const not_replayed = ENDED.has(filter.state) ? await foresee(tx, caller, seen) : []
+      return { count: seen.length, more: rows.length > seen.length, not_replayed }
+    },
 
-    requireDeadFilter,
+    async previewDead(tx, caller, filter) {
+      requireDeadFilter(filter)
+      const want = { ...filter, dead: true }
+      const rows = await store.listReplayable(tx, want, MOST_FORESEEN)
+      const count = rows.length < MOST_FORESEEN ? rows.length : await store.countTasks(tx, want)
+      return { count, not_replayed: await foresee(tx, caller, rows) }
+    },
     listDead: (tx, filter, page) => store.listTasks(tx, { ...filter, dead: true }, page),
     countDead: (tx, filter) => store.countTasks(tx, { ...filter, dead: true }),
     findDead: async (asked, ref) => detail(asked, await asked.read((tx) => seeDead(tx, ref))),
@@ -230,6 +284,12 @@ export function createDeadLetters(on: {
     },
   }
 }
+
+const named = (rows: readonly Pick<TaskRow, 'id' | 'number'>[]) =>
+  rows.slice(0, MOST_NAMED).map(({ id, number }) => ({ id, number }))
+
+/** Handlers by name, and last what is not about one. */
+const order = (a: string | null, b: string | null): number => (a === null ? 1 : b === null ? -1 : a < b ? -1 : 1)
 
 /** What a dead letter asked for, without the times that have passed. */
 const preparedFrom = (row: TaskRow, handler: Handler): PreparedTask => ({

@@ -7,7 +7,7 @@ import { missingPostgres } from '../../../../../test/servers/postgres.ts'
 import { onPostgres, onSqlite } from '../../../../../test/servers/stores.ts'
 import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { uuidv7 } from '../../platform/ids.ts'
-import { countUpTo, listTasks, type Wanted } from './store.ts'
+import { listReplayable, listTasks, type Wanted } from './store.ts'
 
 const A = '0190a000-0000-7000-8000-00000000000a'
 const T = 1_800_000_000_000
@@ -64,7 +64,7 @@ async function asked(db: Database, want: Wanted): Promise<Said[]> {
         page.map(({ number }) => number),
         [5_001, 4_001, 3_001, 2_001],
       )
-      assert.equal(await countUpTo(listening, want, 100), 6)
+      assert.equal((await listReplayable(listening, want, 100)).length, 6)
       for (const node of nodes) said.push(tx.db.getExecutor().compileQuery(node, createQueryId()))
     }),
   )

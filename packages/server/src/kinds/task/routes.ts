@@ -136,7 +136,12 @@ export const taskHandlers = (
     batch: (ask) => ask.read((tx) => tasks.batch(tx, ask.caller, String(ask.params.id))),
     cancelBatch: (ask) =>
       ask.change((tx) => tasks.cancelBatch(tx, ask.caller, String(ask.params.id), ask.body?.limit ?? 1_000)),
-    preview: (ask) => ask.read((tx) => tasks.preview(tx, taskFilterOf(ask.body), ask.body.open ?? false)),
+    preview: (ask) =>
+      ask.read(async (tx) =>
+        ask.body.open
+          ? { ...(await tasks.previewOpen(tx, taskFilterOf(ask.body))), not_replayed: [] }
+          : tasks.previewEnded(tx, ask.caller, taskFilterOf(ask.body)),
+      ),
     cancelMany: (ask) =>
       ask.change((tx) =>
         tasks.cancelMany(tx, ask.caller, taskFilterOf(ask.body), ask.body.limit ?? 100, ask.body.reason ?? null),
@@ -286,11 +291,7 @@ export const deadLetterHandlers = ({ tasks }: Dispatching): Routes<typeof deadLe
   },
   get: (ask) => tasks.findDead(ask, ask.params.id),
   replay: (ask) => ask.change((tx) => tasks.replay(tx, ask.caller, ask.params.id)),
-  async preview(ask) {
-    const filter = deadFilterOf(ask.body)
-    tasks.requireDeadFilter(filter)
-    return { count: await ask.read((tx) => tasks.countDead(tx, filter)) }
-  },
+  preview: (ask) => ask.read((tx) => tasks.previewDead(tx, ask.caller, deadFilterOf(ask.body))),
   replayMany: (ask) =>
     ask.change((tx) => tasks.replayMany(tx, ask.caller, deadFilterOf(ask.body), ask.body.limit ?? 100)),
   purge: (ask) => ask.change((tx) => tasks.purge(tx, ask.caller, deadFilterOf(ask.body))),

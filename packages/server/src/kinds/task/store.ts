@@ -241,16 +241,34 @@ export async function listOpen(tx: Tx, want: Wanted, limit: number): Promise<{ i
   return rows.map(({ id, lease_until }) => ({ id, held: lease_until !== null }))
 }
 
-/** How many the filter takes, counted up to `most`. */
-export async function countUpTo(tx: Tx, want: Wanted, most: number): Promise<number> {
-  const rows = await tx.db
+/** What of a task says whether it can be replayed. */
+export interface Replayable {
+  readonly id: string
+  readonly number: number
+  readonly handler: string
+  readonly unique_key: string | null
+}
+
+/** Up to `limit` of those that the filter takes, oldest first. */
+export async function listReplayable(tx: Tx, want: Wanted, limit: number): Promise<Replayable[]> {
+  return tx.db
     .selectFrom('runs')
     .leftJoin('queue', 'queue.run_id', 'runs.id')
-    .select('runs.id')
+    .select(['runs.id', 'runs.number', sql<string>`runs.handler`.as('handler'), 'runs.unique_key'])
     .where(sql<boolean>`${predicate(want)}`)
-    .limit(most)
+    .orderBy('runs.number')
+    .limit(limit)
     .execute()
-  return rows.length
+}
+
+/** Which of these unique keys live tasks have. */
+export async function findTakenKeys(tx: Tx, keys: readonly string[]): Promise<Set<string>> {
+  if (keys.length === 0) return new Set()
+  const rows = await tx.sql<{ key: string }>(
+    `select key from unique_keys where project_id = ?1 and ${inList(tx, 'key', '?2')}`,
+    [tx.project, keys],
+  )
+  return new Set(rows.map(({ key }) => key))
 }
 
 export async function countTasks(tx: Tx, want: Wanted): Promise<number> {

@@ -6,6 +6,10 @@ import { jsonFault } from './json-fault.ts'
 /** Whoever walks through a value calls itself for each level of it, and a stack ends at some thousands. */
 const MAX_DEPTH = 200
 
+const CHARSET = /;\s*charset\s*=\s*"?([^";\s]+)/i
+/** ASCII is a part of it. */
+const UTF8 = new Set(['utf-8', 'utf8', 'us-ascii'])
+
 /**
  * Reads a body as JSON; an empty one is none: many clients name a content type for a body that they do not send. What is no UTF-8 is
  * refused rather than read with replaced characters: a title in GBK would be kept as nobody typed it. So is half of a surrogate pair,
@@ -16,6 +20,15 @@ export function createJsonParser(app: FastifyInstance): FastifyBodyParser<Buffer
   const parse = app.getDefaultJsonParser('error', 'error')
   return (request, bytes, done) => {
     if (bytes.length === 0) return done(null, undefined)
+    const charset = CHARSET.exec(request.headers['content-type'] ?? '')?.[1]?.toLowerCase()
+    if (charset !== undefined && !UTF8.has(charset))
+      return done(
+        new AppError(
+          'MEDIA_TYPE_UNSUPPORTED',
+          {},
+          { fields: [{ path: 'headers.content-type', message: 'must have no charset, or utf-8' }] },
+        ),
+      )
     if (!isUtf8(bytes)) return done(refused('body', 'must be UTF-8'))
     const body = bytes.toString()
     if (depthOf(body) > MAX_DEPTH) return done(refused('body', `must be nested at most ${MAX_DEPTH} deep`))

@@ -21,6 +21,7 @@ import { redactor } from '../redact/index.ts'
 import type { Cursors } from './cursor.ts'
 import { declaredFields } from './declared-fields.ts'
 import { receiveFile } from './receive-file.ts'
+import { bodySchema, refusalOfForm } from './strict.ts'
 
 /** What the routes need to know of whoever asks; `project` is an id, or null outside projects. */
 export interface Asking {
@@ -82,6 +83,8 @@ export interface Mounting<C extends Asking> {
   readonly resume?: Readonly<Record<string, (ask: Ask<Endpoint, C>, kept: unknown) => Promise<unknown>>>
   /** Who serves a WebSocket, by the id of its endpoint, once the caller is known and allowed. */
   readonly sockets?: Readonly<Record<string, (socket: WebSocket, request: FastifyRequest, caller: C) => Promise<void>>>
+  /** For clients of other systems, which let pass what is refused elsewhere: fields of a body where none is taken, and the like. */
+  readonly lax?: true
 }
 
 /** Mounts a group of endpoints: validation, caller, fences, idempotency, pages. */
@@ -96,12 +99,13 @@ export function mount<G extends Record<string, Endpoint>, C extends Asking>(
     const id = `${group}.${name}`
     // The mapped type ties each handler to its endpoint; behind the loop they are one of many.
     const handle = handlers[name as keyof G] as unknown as Handler<Endpoint, C>
+    const body = on.lax ? endpoint.body : bodySchema(endpoint)
     const schema: FastifySchema = {
       ...(endpoint.params ? { params: endpoint.params } : {}),
       ...(endpoint.query
         ? { querystring: endpoint.query }
         : { querystring: { type: 'object', additionalProperties: false } }),
-      ...(endpoint.body ? { body: endpoint.body } : {}),
+      ...(body ? { body } : {}),
     }
     const fields = declaredFields(endpoint)
     const route: RouteOptions = {
@@ -118,6 +122,7 @@ export function mount<G extends Record<string, Endpoint>, C extends Asking>(
         request.caller = caller
         on.authorize(id, endpoint, caller)
       },
+      ...(on.lax ? {} : { preValidation: (request, _reply, done) => done(refusalOfForm(request)) }),
       handler: async (request, reply) => {
         // Here, so that no handler, row, event or idempotency record sees what was not meant to be kept.
         request.body = redactor.value(request.body, fields)
@@ -238,11 +243,13 @@ export function answerOf(
   endpoint: Pick<Endpoint, 'secret' | 'status'>,
   reply: unknown,
 ): { status: number; response: string | null; resourceId: string | null } {
-  const id = typeof reply === 'object' && reply !== null && 'id' in reply ? String(reply.id) : null
+  // A handler has a name and no id.
+  const made = typeof reply === 'object' && reply !== null ? (reply as { id?: unknown; name?: unknown }) : {}
+  const id = made.id ?? made.name
   return {
     status: endpoint.status,
     response: endpoint.secret || reply === undefined ? null : JSON.stringify(reply),
-    resourceId: id,
+    resourceId: id === undefined ? null : String(id),
   }
 }
 

@@ -6,12 +6,34 @@ import { fieldsOf, type ValidationFault } from '../validation-fields.ts'
 /** Errors of other layers that have a place in the table; each says when it is meant. */
 export type Recognise = (error: unknown) => AppError | undefined
 
+/** How bodies may be packed. */
+const CODINGS = 'gzip, deflate, br, identity'
+
+/** Problems whose detail says as well what is wrong in the first place that they name. */
+const TELLING = new Set(['VALIDATION_FAILED', 'BODY_INVALID', 'MEDIA_TYPE_UNSUPPORTED'])
+
 // https://fastify.dev/docs/latest/Reference/Errors/
 const FASTIFY: Record<string, () => AppError> = {
   FST_ERR_CTP_INVALID_JSON_BODY: () => new AppError('BODY_INVALID'),
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => new AppError('BODY_INVALID'),
   FST_ERR_CTP_BODY_TOO_LARGE: () => new AppError('BODY_TOO_LARGE'),
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () => new AppError('MEDIA_TYPE_UNSUPPORTED'),
+  // Of @fastify/compress, which unpacks bodies.
+  FST_CP_ERR_INVALID_CONTENT: () =>
+    new AppError(
+      'BODY_INVALID',
+      {},
+      { fields: [{ path: 'body', message: 'must be packed as Content-Encoding says' }] },
+    ),
+  FST_CP_ERR_INVALID_CONTENT_ENCODING: () =>
+    new AppError(
+      'MEDIA_TYPE_UNSUPPORTED',
+      {},
+      {
+        fields: [{ path: 'headers.content-encoding', message: `must be one of ${CODINGS}` }],
+        headers: { 'accept-encoding': CODINGS },
+      },
+    ),
   FST_ERR_BAD_URL: () => new AppError('ROUTE_NOT_FOUND'),
   FST_ERR_MAX_PARAM_LENGTH: () => new AppError('ROUTE_NOT_FOUND'),
 }
@@ -44,9 +66,7 @@ export const isCutOff = (request: {
 export function problemOf(refusal: AppError, at: { url: string; requestId: string }): Problem {
   const first = refusal.fields[0]
   const detailText =
-    (refusal.code === 'VALIDATION_FAILED' || refusal.code === 'BODY_INVALID') && first
-      ? `${refusal.message} ${first.path}: ${first.message}`
-      : refusal.message
+    first && TELLING.has(refusal.code) ? `${refusal.message} ${first.path}: ${first.message}` : refusal.message
   return {
     type: `/docs/errors#${refusal.code}`,
     // The same for every problem of its type, so without what is particular to this one.
