@@ -61,7 +61,7 @@ holds('a trial is refused with the place of what is wrong', async (sys) => {
 })
 
 holds('more trials than a server judges at a time are told to come again', async (sys) => {
-  const lines = (word: string) => Array.from({ length: 6_000 }, (_, n) => `${word} ${n}`).join('\n')
+  const lines = (word: string) => Array.from({ length: 3_000 }, (_, n) => `${word} ${n}`).join('\n')
   const slow = { rules: Array.from({ length: 2 }, () => ({ validator: 'config_diff@2', params: {} })) }
   const files = [file('a.txt', lines('alpha'), { role: 'before' }), file('b.txt', lines('beta'), { role: 'after' })]
   const answers = await Promise.all(Array.from({ length: 6 }, () => attempt(sys, slow, files)))

@@ -273,7 +273,7 @@ for (const backend of backends()) {
   test(`a receiver that never answers costs its time limit and holds up no other (${backend.name})`, on, async () => {
     await using silent = await startReceiver()
     await using receiver = await startReceiver()
-    await using system = await backend.start({ env: { WRIT_WEBHOOK_TIMEOUT_SECONDS: '1' } })
+    await using system = await backend.start({ env: { WRIT_WEBHOOK_TIMEOUT_SECONDS: '3' } })
     silent.answer = () => null
     const slow = await addWebhook(system, { url: silent.url })
     const quick = await addWebhook(system, { url: receiver.url })
