@@ -577,7 +577,7 @@ export async function openApp(on: {
       stopping.signal,
     ),
   ]
-  const failed = Promise.all(chores).then(() => new Promise<never>(() => {}))
+  const failed = Promise.race([Promise.all(chores).then(() => new Promise<never>(() => {})), db.lost])
   failed.catch(() => {})
 
   return {

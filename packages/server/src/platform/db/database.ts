@@ -82,6 +82,8 @@ export interface Database {
    * SQLite has one process, and so nothing to pass on.
    */
   hints(channel: string, heard: (text: string) => void): Hints
+  /** Rejects when nothing can be written any more until the process starts anew. PostgreSQL: never, a new connection is enough. */
+  readonly lost: Promise<never>
   /** Throws DatabaseUnavailable unless a row can be read now. */
   ping(): Promise<void>
   /** Makes the partitions of the coming months; nothing to do on SQLite. */

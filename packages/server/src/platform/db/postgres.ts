@@ -114,6 +114,7 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
     sequence: (work) => inTransaction(sequencers, 'begin', INSTANCE, work, false),
     lead: (name, signal, beside) => lead(url, name, signal, beside),
     hints: (channel, heard) => hear(url, pool, channel, heard),
+    lost: new Promise(() => {}),
     async ping() {
       const client = await connect(pool)
       try {

@@ -120,6 +120,7 @@ export function openSqlite(file: string): Database {
     },
     lead: async () => ({ lost: new AbortController().signal, held: async () => true, release: async () => {} }),
     hints: () => ({ say: () => {}, close: async () => {} }),
+    lost: wal.broken,
     async ping() {
       wal.refuseLost()
       try {

@@ -111,6 +111,7 @@ test('after a sync that failed nothing is said to be on the disk any more', {
   await assert.rejects(wal.onDisk(), DatabaseUnavailable)
   assert.throws(() => wal.refuseLost(), DatabaseUnavailable)
   await assert.rejects(wal.onDisk(), DatabaseUnavailable)
+  await assert.rejects(wal.broken, /^Error: The disk did not keep what the database was given \(EINVAL: /)
   await wal.close()
 })
 

@@ -11,6 +11,8 @@ export interface Wal {
   wrote(): void
   /** Throws DatabaseUnavailable once a sync has failed. */
   refuseLost(): void
+  /** Rejects when a sync has failed. */
+  readonly broken: Promise<never>
   close(): Promise<void>
 }
 
@@ -20,8 +22,10 @@ export interface Wal {
  * sync serves all commits before it; the log is one file that only grows between checkpoints, so what is on the disk is always
  * a whole number of transactions from the first on (https://sqlite.org/wal.html, sections 2.1 and 3.1).
  *
- * When a sync fails, what it was to save may be lost although the next one succeeds. Nothing is committed any more then: the
- * server has to be started again, and finds what the disk has.
+ * When a sync fails, what it was to save may be lost although the next one succeeds (https://wiki.postgresql.org/wiki/Fsync_Errors).
+ * Nothing is committed any more then: the server has to be started again. The start goes on with what it can read: the last connection
+ * that closes (`migrateSqlite`) carries the log into the database file, syncs that, and begins a new log, so that nothing that comes
+ * later stands behind a gap.
  */
 export function openWal(file: string): Wal {
   // SQLite holds no lock on this file, so closing it lets none go (https://sqlite.org/howtocorrupt.html, section 2.2).
@@ -31,13 +35,22 @@ export function openWal(file: string): Wal {
   let running: Promise<void> | undefined
   let following: Promise<void> | undefined
   let lost: DatabaseUnavailable | undefined
+  const broken = Promise.withResolvers<never>()
+  broken.promise.catch(() => {}) // A tool looks at what it asked for.
 
   function sync(): Promise<void> {
     const upTo = written
     return new Promise((resolve, reject) =>
       fdatasync(log, (error) => {
-        if (error) lost ??= new DatabaseUnavailable(error)
-        else saved = upTo
+        if (error) {
+          lost ??= new DatabaseUnavailable(error)
+          broken.reject(
+            new Error(
+              `The disk did not keep what the database was given (${error.message}). None of it was answered. Started again, Writ goes on with what the disk has.`,
+              { cause: error },
+            ),
+          )
+        } else saved = upTo
         running = undefined
         if (lost) reject(lost)
         else resolve()
@@ -68,6 +81,7 @@ export function openWal(file: string): Wal {
     wrote() {
       written++
     },
+    broken: broken.promise,
     refuseLost() {
       if (lost) throw lost
     },
