@@ -95,3 +95,31 @@ test('while the store of the tiles is away, what reads the log is refused with a
     await s3.stop()
   }
 })
+
+test('a store that loses its answers is asked again, and neither a tile nor a checkpoint is written twice', {
+  skip,
+}, async () => {
+  const s3 = await startS3()
+  const way = await startProxy(Number(new URL(s3.endpoint).port))
+  try {
+    const env = envOf({ ...s3, endpoint: `http://127.0.0.1:${way.port}` })
+    await using sys = await backends()[0]!.start({ env })
+    await sys.settle()
+    const { folder } = ok(await sys.admin.get<LogInfo>('/audit/log'))
+    const prefix = folder.replace('s3://', '/')
+    for (const file of ['tile/0/', 'tile/entries/', 'checkpoint']) {
+      // The put has gone on and is done; who asked for it hears that the connection was closed.
+      const done = way.cutAfter(`PUT ${prefix}${file}`)
+      ok(await sys.admin.post('/tickets', { title: `Lost: ${file}` }))
+      await done
+      await way.refuse()
+      ok(await sys.admin.post('/tickets', { title: 'Meanwhile' }))
+      await way.mend()
+      await sys.settle()
+    }
+    await sys.check()
+  } finally {
+    await way.stop()
+    await s3.stop()
+  }
+})

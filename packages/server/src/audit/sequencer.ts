@@ -11,7 +11,7 @@ import { dayOf } from './day-file.ts'
 import { type DayFiles, openDayFiles } from './day-files.ts'
 import { eachParallel } from './durable-file.ts'
 import { type AuditFolders, dayFolder, openLogStore, signerStateFile } from './folders.ts'
-import { LogError } from './log-error.ts'
+import { LogError, LogStoreUnavailable } from './log-error.ts'
 import { type LogFiles, openLogFiles } from './log-files.ts'
 import { CHECKPOINT } from './log-store.ts'
 import { sha256 } from './node-crypto.ts'
@@ -53,7 +53,9 @@ export class LogAheadOfDatabase extends Error {
 
 /** Files, keys and database of a log do not fit together. */
 const isDamage = (error: unknown) => error instanceof LogAheadOfDatabase || error instanceof LogError
-const stopsAll = (error: unknown) => isDamage(error) || error instanceof DatabaseUnavailable
+/** What the next log would meet as well. */
+const stopsAll = (error: unknown) =>
+  isDamage(error) || error instanceof DatabaseUnavailable || error instanceof LogStoreUnavailable
 
 /** The log cannot be closed at this moment, or not by this process. */
 export class LogBusy extends Error {
