@@ -132,6 +132,10 @@ test('a log that cannot be written holds up no other, and goes on when it can', 
     working = sequencer.run(stop.signal)
     await until('the first is met', async () => sequencer.health.failing !== null)
     assert.match(sequencer.health.failing!, /ENOTDIR|EEXIST/)
+    const recorded = await db.sequence((tx) =>
+      tx.sql<{ n: number }>("select count(*) as n from audit_events where event_type = 'project.checkpoint'"),
+    )
+    assert.equal(recorded[0]!.n, others.length)
     assert.deepEqual(
       others.map(published),
       others.map(() => 3),

@@ -174,7 +174,6 @@ export function createSequencer(options: {
       }
     })
     recentRows.endRound()
-    if (failures.length > 0) throw failures[0]
     if (lag) {
       await writeErasures()
       await dropFiles()
@@ -183,6 +182,7 @@ export function createSequencer(options: {
       recordedAt = clock.now()
       await recordCheckpoints(logs.map((one) => one.row))
     }
+    if (failures.length > 0) throw failures[0]
   }
 
   /** It is opened again from its files, whatever was done to it in memory. */
