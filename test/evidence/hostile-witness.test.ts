@@ -383,9 +383,12 @@ for (const backend of backends())
     await using one = await withForeign(`away-${backend.name}`, {}, backend.start)
     const { system, witness } = one
     ok(await system.admin.post('/tickets', { title: 'while it was there' }))
+    await system.settle()
+    const { size } = ok(await system.admin.get<LogInfo>('/audit/log'))
     await until('it is anchored', async () => {
       await one.later()
-      return ok(await system.admin.get<LogInfo>('/audit/log')).anchored !== null
+      const { anchored } = ok(await system.admin.get<LogInfo>('/audit/log'))
+      return anchored !== null && anchored.size >= size
     })
     witness.answer = ({ reply }) => reply.writeHead(503).end()
     for (let minutes = 0; minutes < 3; minutes++) {

@@ -70,7 +70,7 @@ holds('a log of members is read with the token of an auditor, and with nobody el
   const read = await asked(token)
   assert.equal(read.status, 200)
   const tile = await fetchFile(sys, door, 'tile/entries/000.p/1', { authorization: `Bearer ${token}` })
-  assert.match(tile.headers.get('cache-control') ?? 'none', /^(private|none)/)
+  assert.match(tile.headers.get('cache-control') ?? 'none', /^(private|no-store|none)/)
   assert.equal((await asked(await sys.employee.token())).status, 403)
 
   // Another project's administrator does not learn that there is such a log.

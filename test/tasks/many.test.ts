@@ -37,10 +37,15 @@ for (const backend of backends()) {
     const waiting = [await by.dispatch('test.waits', {}, LATER), await by.dispatch('test.waits', {}, LATER)]
     const other = await by.dispatch('system.ping', {}, LATER)
     const filter = { handler: 'test.waits' }
-    assert.deepEqual(await post('/tasks/preview', { ...filter, open: true }), { count: 3, more: false })
+    assert.deepEqual(await post('/tasks/preview', { ...filter, open: true }), {
+      count: 3,
+      more: false,
+      not_replayed: [],
+    })
     assert.deepEqual(await post('/tasks/preview', { ...filter, state: 'running', open: true }), {
       count: 1,
       more: false,
+      not_replayed: [],
     })
     assert.deepEqual(await post('/tasks/cancel', { ...filter, state: 'pending', limit: 1, reason: 'a freeze' }), {
       cancelled: 1,
@@ -63,7 +68,7 @@ for (const backend of backends()) {
     ]
     for (const { id } of failed) await by.settled(id)
     const choice = { state: 'failed', tag: 'nightly' }
-    assert.deepEqual(await post('/tasks/preview', choice), { count: 2, more: false })
+    assert.deepEqual(await post('/tasks/preview', choice), { count: 2, more: false, not_replayed: [] })
     const { replayed } = await post<{ replayed: { id: string; replays_run_id: string }[] }>('/tasks/replay', choice)
     assert.deepEqual(
       replayed.map((one) => one.replays_run_id),
