@@ -16,6 +16,31 @@ import { createSequencer, newOrigin } from './sequencer.ts'
 const T = Date.UTC(2026, 0, 1)
 const P = '0190a000-0000-7000-8000-00000000000a'
 
+/** A new database, and where the files of its logs go. */
+async function openStore(): Promise<{ folder: string; folders: AuditFolders; db: Database }> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'writ-sequencer-'))
+  const folders = {
+    log: path.join(folder, 'log'),
+    keys: path.join(folder, 'keys'),
+    signer: path.join(folder, 'signer'),
+    days: path.join(folder, 'audit'),
+  }
+  const db = await openDatabase({ url: `sqlite:${path.join(folder, 'writ.db')}` }, createFakeClock(T))
+  return { folder, folders, db }
+}
+
+const addProject = (db: Database, id: string, slug: string) =>
+  inProject(id, () =>
+    db.write(async (tx) => {
+      await tx.insert('projects', [{ id, slug, name: 'Test', policy: '{}', created_at: T }])
+      await tx.insert('logs', [{ project_id: id, shard: 0, origin: newOrigin(), root: '', opened_at: T }])
+    }),
+  )
+
+/** The size of a project's published checkpoint. */
+const publishedIn = (folders: AuditFolders, project: string): number =>
+  Number(readFileSync(path.join(logFolder(folders, project, 0), 'checkpoint'), 'utf8').split('\n')[1])
+
 const say = (db: Database, events: number, project = P) =>
   inProject(project, () =>
     db.write((tx) =>
@@ -47,25 +72,13 @@ function counted(db: Database): { db: Database; readBack(): number } {
 }
 
 test('a round begins before its time when much waits, and reads nothing back that is at hand', async () => {
-  const folder = mkdtempSync(path.join(tmpdir(), 'writ-sequencer-'))
-  const stored = await openDatabase({ url: `sqlite:${path.join(folder, 'writ.db')}` }, createFakeClock(T))
+  const { folder, folders, db: stored } = await openStore()
   const { db, readBack } = counted(stored)
-  const folders: AuditFolders = {
-    log: path.join(folder, 'log'),
-    keys: path.join(folder, 'keys'),
-    signer: path.join(folder, 'signer'),
-    days: path.join(folder, 'audit'),
-  }
   const stop = new AbortController()
   let working: Promise<void> = Promise.resolve()
-  const published = () => Number(readFileSync(path.join(logFolder(folders, P, 0), 'checkpoint'), 'utf8').split('\n')[1])
+  const published = () => publishedIn(folders, P)
   try {
-    await inProject(P, () =>
-      db.write(async (tx) => {
-        await tx.insert('projects', [{ id: P, slug: 'p', name: 'Test', policy: '{}', created_at: T }])
-        await tx.insert('logs', [{ project_id: P, shard: 0, origin: newOrigin(), root: '', opened_at: T }])
-      }),
-    )
+    await addProject(db, P, 'p')
     // Of another process, as far as this one knows: nobody reads here yet.
     await say(db, 3)
     const sequencer = createSequencer({
@@ -92,35 +105,20 @@ test('a round begins before its time when much waits, and reads nothing back tha
 })
 
 test('a log that cannot be written holds up no other, and goes on when it can', async () => {
-  const folder = mkdtempSync(path.join(tmpdir(), 'writ-sequencer-'))
-  const db = await openDatabase({ url: `sqlite:${path.join(folder, 'writ.db')}` }, createFakeClock(T))
-  const folders: AuditFolders = {
-    log: path.join(folder, 'log'),
-    keys: path.join(folder, 'keys'),
-    signer: path.join(folder, 'signer'),
-    days: path.join(folder, 'audit'),
-  }
+  const { folder, folders, db } = await openStore()
   const projects = Array.from({ length: 20 }, (_, i) => `0190a000-0000-7000-8000-0000000001${10 + i}`)
   const stop = new AbortController()
   let working: Promise<void> = Promise.resolve()
   try {
     for (const [i, project] of projects.entries()) {
-      await inProject(project, () =>
-        db.write(async (tx) => {
-          await tx.insert('projects', [{ id: project, slug: `p${i}`, name: 'Test', policy: '{}', created_at: T }])
-          await tx.insert('logs', [{ project_id: project, shard: 0, origin: newOrigin(), root: '', opened_at: T }])
-        }),
-      )
+      await addProject(db, project, `p${i}`)
       await say(db, 3, project)
     }
     const [first, ...others] = projects
     const obstacle = logFolder(folders, first!, 0)
     mkdirSync(path.dirname(obstacle), { recursive: true })
     writeFileSync(obstacle, 'no folder')
-    const published = (project: string) => {
-      const checkpoint = path.join(logFolder(folders, project, 0), 'checkpoint')
-      return Number(readFileSync(checkpoint, 'utf8').split('\n')[1])
-    }
+    const published = (project: string) => publishedIn(folders, project)
     const sequencer = createSequencer({
       db,
       clock: createFakeClock(T),

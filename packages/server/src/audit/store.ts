@@ -119,25 +119,20 @@ export interface ProvenEvent {
   readonly entry: Uint8Array
 }
 
-/** Every placed event about these things, in log order. */
-export const listProvenEvents = (tx: Tx, resources: readonly string[]): Promise<ProvenEvent[]> =>
+const listProvenBy = (tx: Tx, column: 'id' | 'resource_id', values: readonly string[]): Promise<ProvenEvent[]> =>
   tx.sql(
     `select e.id, b.shard, ${INDEX} as log_index, e.event_type, e.resource_id, e.event, e.salt, e.entry
      from ${EVENTS_PLACED}
-     where e.project_id = ?1 and ${inList(tx, 'e.resource_id', '?2')} and b.log_index is not null
+     where e.project_id = ?1 and ${inList(tx, `e.${column}`, '?2')} and b.log_index is not null
      order by b.shard, ${INDEX}`,
-    [tx.project, resources],
+    [tx.project, values],
   )
 
+/** Every placed event about these things, in log order. */
+export const listProvenEvents = (tx: Tx, resources: readonly string[]) => listProvenBy(tx, 'resource_id', resources)
+
 /** As `listProvenEvents`, those with these ids: of what has as many as a project has recorded checkpoints. */
-export const listProvenById = (tx: Tx, ids: readonly string[]): Promise<ProvenEvent[]> =>
-  tx.sql(
-    `select e.id, b.shard, ${INDEX} as log_index, e.event_type, e.resource_id, e.event, e.salt, e.entry
-     from ${EVENTS_PLACED}
-     where e.project_id = ?1 and ${inList(tx, 'e.id', '?2')} and b.log_index is not null
-     order by b.shard, ${INDEX}`,
-    [tx.project, ids],
-  )
+export const listProvenById = (tx: Tx, ids: readonly string[]) => listProvenBy(tx, 'id', ids)
 
 /** The events of some types about a thing, oldest first, whether they have a place or not. `event` is empty where it was erased. */
 export const listEventsAbout = (
