@@ -1,5 +1,5 @@
 import { Command, CommanderError, Help, Option } from 'commander'
-import { createApp } from './app.ts'
+import { type App, createApp } from './app.ts'
 import { addAnchorCommands } from './commands/anchor.ts'
 import { addArtifactCommands } from './commands/artifact.ts'
 import { addAssetCommands } from './commands/asset.ts'
@@ -44,6 +44,46 @@ A first day with Writ:
 
 Every list and every answer is also data: add -o json or -o yaml. Numbers and ids mean the same everywhere.`
 
+type Adder = (program: Command, app: App) => void
+
+/** Commands as the help of all of them lists them: by what somebody came for. Some add to the commands of those before them. */
+const groups: readonly (readonly [heading: string, ...adders: Adder[]])[] = [
+  ['Logging in:', addLoginCommands],
+  [
+    'Work and its evidence:',
+    addTicketCommands,
+    addProofCommands,
+    addRunCommands,
+    addArtifactCommands,
+    addAssetCommands,
+    addRulesCommands,
+    addSigningKeyCommands,
+  ],
+  [
+    'Tasks:',
+    addTaskCommands,
+    addBatchCommands,
+    addQueueCommands,
+    addDeadLetterCommands,
+    addHandlerCommands,
+    addScheduleCommands,
+    addWebhookCommands,
+    addWatchCommand,
+  ],
+  ['Projects, people, programs:', addProjectCommands, addUserCommands, addTokenCommands],
+  [
+    'What was recorded, and who can check it:',
+    addAuditCommands,
+    addEvidenceCommands,
+    addPrivacyCommands,
+    addKeysCommands,
+    addWitnessCommands,
+    addAnchorCommands,
+  ],
+  ['The server on this host:', addOperateCommands],
+  ['This command:', addCompletionCommand],
+]
+
 /** All commands, as they are declared, with what they work with. */
 export function createProgram(
   terminal: Terminal,
@@ -75,37 +115,11 @@ export function createProgram(
     })
     .showHelpAfterError('Add --help for usage and examples.')
     .addHelpText('after', `${examples}\n${exitCodeHelp}`)
-  for (const add of [
-    addLoginCommands,
-    addTicketCommands,
-    addProofCommands,
-    addRunCommands,
-    addTaskCommands,
-    addBatchCommands,
-    addQueueCommands,
-    addDeadLetterCommands,
-    addHandlerCommands,
-    addArtifactCommands,
-    addAssetCommands,
-    addRulesCommands,
-    addAuditCommands,
-    addEvidenceCommands,
-    addSigningKeyCommands,
-    addProjectCommands,
-    addUserCommands,
-    addTokenCommands,
-    addPrivacyCommands,
-    addKeysCommands,
-    addWitnessCommands,
-    addAnchorCommands,
-    addWebhookCommands,
-    addScheduleCommands,
-    addWatchCommand,
-    addOperateCommands,
-    addCompletionCommand,
-  ]) {
-    add(program, app)
+  for (const [heading, ...adders] of groups) {
+    program.commandsGroup(heading)
+    for (const add of adders) add(program, app)
   }
+  program.helpCommand(true)
   addExamples(program)
   return { program, app }
 }
