@@ -132,7 +132,10 @@ test('what rules cannot be tried on is said before it is sent, and who may not p
     await page.getByRole('option', { name: role }).click()
   }
   await attempt.click()
-  await page.locator('.findings tr', { hasText: '所有文件' }).locator('.found-error').first().waitFor()
+  const found = page.locator('.findings tr', { hasText: '所有文件' }).locator('.found-error').first()
+  await found.getByText(/^不允许的变更：/).waitFor()
+  // What was recorded is the evidence, and shows on hovering.
+  assert.match((await found.locator('[title]').getAttribute('title'))!, /^Change is not allowed: /)
 
   const audra = await system.hire('audra', 'auditor')
   await using auditor = await openTab(system)

@@ -1,4 +1,5 @@
 import { useTranslation } from 'react-i18next'
+import { sayFound } from '../words/index.ts'
 import { RunStateBadge } from './bits.tsx'
 import { Icon } from './icons.tsx'
 
@@ -97,7 +98,7 @@ function SaidList({ said, toRule }: { said: readonly Said[]; toRule: ((rule: num
           <Icon name={warns ? 'warning' : 'cross'} size={13} />
           <span>
             <span className="unseen">{t(warns ? 'rules.warning' : 'rules.error')} </span>
-            {text}{' '}
+            <Sentence text={text} />{' '}
             {by !== undefined &&
               (toRule && rule !== undefined ? (
                 <button type="button" className="link small" onClick={() => toRule(rule)}>
@@ -111,4 +112,10 @@ function SaidList({ said, toRule }: { said: readonly Said[]; toRule: ((rule: num
       ))}
     </ul>
   )
+}
+
+/** Where it is said in another language, what was recorded shows on hovering: that is the evidence. */
+function Sentence({ text }: { text: string }) {
+  const said = sayFound(text)
+  return said === text ? text : <span title={text}>{said}</span>
 }

@@ -3,6 +3,7 @@ import type { UseQueryResult } from '@tanstack/react-query'
 import { ConnectionLost, WritError } from '@writ/sdk'
 import { type ReactNode, useCallback, useDeferredValue, useId } from 'react'
 import { useTranslation } from 'react-i18next'
+import { sayFound } from '../words/index.ts'
 import { useFaultyFields } from './faulty-fields.ts'
 import { Icon, type IconName } from './icons.tsx'
 
@@ -40,7 +41,7 @@ export function useFaultWords(): (fault: WritError['fields'][number]) => string 
     ({ code, message }) => {
       const key = `faults.${code}`
       const count = Number(/\d+/.exec(message)?.[0] ?? 1)
-      return i18n.exists(key) ? t(key as 'faults.pattern', { message, count }) : message
+      return i18n.exists(key) ? t(key as 'faults.pattern', { message, count }) : sayFound(message)
     },
     [t, i18n],
   )

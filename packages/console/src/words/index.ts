@@ -4,6 +4,7 @@ import { preferences } from '../app/page-settings.ts'
 import { patient } from '../app/patient.ts'
 import type { en } from './en.ts'
 import type { enMore } from './en-more.ts'
+import { type FoundWords, inWords } from './found.ts'
 
 export const languages = { en: 'English', 'zh-CN': '简体中文' } as const
 
@@ -23,13 +24,21 @@ const loadMore: Readonly<Record<string, () => Promise<object>>> = {
   'zh-CN': async () => (await import('./zh-cn-more.ts')).zhCnMore,
 }
 
+// What checks say is English as it is.
+const loadFound: Readonly<Record<string, () => Promise<FoundWords>>> = {
+  'zh-CN': async () => (await import('./found-zh-cn.ts')).foundZhCn,
+}
+const foundIn = new Map<string, FoundWords>()
+
 // Languages that have all their words, and whether a page has asked for all.
 const whole = new Set<string>()
 let wantsMore = false
 
 async function addMore(code: string): Promise<void> {
   if (whole.has(code)) return
-  i18next.addResourceBundle(code, 'translation', await loadMore[code]?.(), true)
+  const [more, found] = await Promise.all([loadMore[code]?.(), loadFound[code]?.()])
+  i18next.addResourceBundle(code, 'translation', more, true)
+  if (found) foundIn.set(code, found)
   whole.add(code)
 }
 
@@ -39,6 +48,9 @@ export async function withWords<T>(module: () => Promise<T>): Promise<T> {
   const [loaded] = await Promise.all([patient(module), patient(() => addMore(i18next.language))])
   return loaded
 }
+
+/** What a check said, in the language of the page. */
+export const sayFound = (text: string): string => inWords(text, foundIn.get(i18next.language) ?? [])
 
 /** Changes the language of the page, and remembers it in this browser. Words of the other one are not loaded. */
 export async function speak(code: string, remember = true): Promise<void> {

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { examineRuleSet } from '../../../server/src/kinds/proof/rule-set.ts'
+import { inWords } from './found.ts'
+import { foundZhCn } from './found-zh-cn.ts'
+
+const corpus = join(import.meta.dirname, '../../../server/src/kinds/proof/corpus')
+const say = (text: string) => inWords(text, foundZhCn)
+
+/** Every sentence that a check says of the files of the corpus. */
+async function allSaid(): Promise<ReadonlySet<string>> {
+  const pins = (await readdir(corpus, { recursive: true })).filter((name) => name.endsWith('.expected.json'))
+  const found = await Promise.all(
+    pins.map(async (name) => JSON.parse(await readFile(join(corpus, name), 'utf8')) as Found),
+  )
+  return new Set(found.flatMap(({ errors, warnings }) => [...errors, ...warnings]))
+}
+interface Found {
+  readonly errors: readonly string[]
+  readonly warnings: readonly string[]
+}
+
+test('whatever a check says of the files of the corpus is said in Chinese, with every number in it', async () => {
+  const all = await allSaid()
+  assert.ok(all.size > 100)
+  for (const text of all) {
+    const said = say(text)
+    assert.match(said, /\p{Script=Han}/u, text)
+    assert.deepEqual((said.match(/\d+/g) ?? []).toSorted(), (text.match(/\d+/g) ?? []).toSorted(), `${text}: ${said}`)
+  }
+})
+
+for (const [text, said] of [
+  ['Missing required field: vlans[*].id (at /vlans/3/id)', '缺少必填字段：vlans[*].id（位于 /vlans/3/id）'],
+  [
+    'Forbidden line 7: telnet (a|b) in block at line 5 (line vty .+)',
+    '第 5 行的块（line vty .+）中存在禁止的行（第 7 行）：telnet (a|b)',
+  ],
+  ['Invalid IOS configuration: line 4: prompt of a terminal', 'IOS 配置无效：第 4 行：终端的命令提示符'],
+  [
+    "Invalid JSON: Expecting ':' delimiter: line 1 column 8 (char 7)",
+    'JSON 无效：此处应为分隔符“:”（第 1 行第 8 列，偏移 7）',
+  ],
+  ['after.json: Unknown config format for file: after.json', 'after.json：无法识别文件的配置格式：after.json'],
+  ['size@1 was not applied: cannot read sw1.cfg', '未应用 size@1：无法读取 sw1.cfg'],
+  ['Invalid XML: something that a library says', 'XML 无效：something that a library says'],
+] as const)
+  test(`"${text}" in Chinese`, () => assert.equal(say(text), said))
+
+for (const rule of [
+  { validator: 'size@9' },
+  { validator: 'size@1', files: '*a*a*a*a*a*' },
+  { validator: 'size@1', files: '+(a|aa)' },
+  { validator: 'size@1', params: { min_bytes: 2, max_bytes: 1 } },
+  { validator: 'size@1', params: { bytes: 1 } },
+  { validator: 'fields@3', params: {} },
+  { validator: 'fields@3', params: { required: ['[['] } },
+  { validator: 'fields@3', params: { lines: { required: ['('] } } },
+  { validator: 'json_schema@2', params: { schema: { type: 'text' } } },
+  { validator: 'json_schema@1', params: { schema: { pattern: '^a' } } },
+])
+  test(`why ${JSON.stringify(rule)} is refused is said in Chinese`, () => {
+    const examined = examineRuleSet({ name: 'x', version: '1.0.0', rules: [rule] })
+    assert.ok(!examined.ok)
+    for (const { message } of examined.problems) assert.match(say(message), /\p{Script=Han}/u, message)
+  })
+
+test('what no check says stays as it is', () => {
+  for (const text of ['', 'constructor', 'A sentence of tomorrow', '安装工厂交换机']) assert.equal(say(text), text)
+})
+
+test('a file name that looks like a sentence or a group of a pattern stays a name', () => {
+  assert.equal(say('File is empty: $1 Nothing changed'), '文件为空：$1 Nothing changed')
+})
+
+test('a text without an end is no sentence', () => {
+  const long = `Forbidden line 1: ${'in block at line 1 ('.repeat(5_000)}`
+  assert.equal(say(long), long)
+})
