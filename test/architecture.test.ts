@@ -246,3 +246,38 @@ test('the rules above see what they forbid', () => {
     './c.ts',
   ])
 })
+
+test('what a file imports is declared by its package, or by that of the workspace where it is a test or a benchmark', () => {
+  const declaredBy = (folder: string): ReadonlySet<string> => {
+    const manifest = JSON.parse(readFileSync(path.join(root, folder, 'package.json'), 'utf8'))
+    const { name, dependencies, devDependencies, peerDependencies } = manifest
+    return new Set([
+      name,
+      ...[dependencies, devDependencies, peerDependencies].flatMap((some) => Object.keys(some ?? {})),
+    ])
+  }
+  const packages = globSync('packages/*/package.json', { cwd: root }).map(path.dirname)
+  const ours = packages.map((folder) => `@writ/${path.basename(folder)}`)
+  const whole = new Set([...declaredBy('.'), ...ours])
+  const undeclared: string[] = []
+  for (const folder of [...packages, 'bench', 'test', 'docs']) {
+    const own = /^(test|docs)$/.test(folder) ? whole : declaredBy(folder)
+    const isOfWhole = (file: string) => folder === 'bench' || /\.test\.ts$/.test(file)
+    const files = globSync('**/*.{ts,tsx,js}', {
+      cwd: path.join(root, folder),
+      exclude: ['**/node_modules', '**/dist'],
+    })
+    for (const file of files) {
+      const text = readFileSync(path.join(root, folder, file), 'utf8')
+      for (const [, still, asked] of text.matchAll(
+        /^(?:import|export)\b[^'"`]* from '([^'.][^']*)'|\bimport\('([^'.$][^']*)'\)/gm,
+      )) {
+        const wanted = still ?? asked!
+        if (wanted.startsWith('node:')) continue
+        const name = /^(@[^/]+\/)?[^/]+/.exec(wanted)![0]
+        if (!own.has(name) && !(isOfWhole(file) && whole.has(name))) undeclared.push(`${folder}/${file}: ${name}`)
+      }
+    }
+  }
+  assert.deepEqual(undeclared, [])
+})
