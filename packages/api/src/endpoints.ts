@@ -1070,7 +1070,7 @@ export const rulesApi = {
     body: s.TryRuleSet,
     reply: s.RuleTrial,
     example: {
-      definition: { rules: [{ validator: 'config_format@2' }] },
+      definition: { rules: [{ validator: 'config_format@3' }] },
       files: [{ name: 'vlans.json', content: 'eyJ2bGFucyI6IFsxMF19Cg==' }],
     },
   }),

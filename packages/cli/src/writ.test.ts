@@ -358,13 +358,13 @@ test('a command that needs the server package says so when it is not there', asy
 
 test('a rule set is published under its name, without the version that is the server’s to give', async (t) => {
   const { writ, asked, folder } = await openCommandLine(t, () => ({
-    json: { name: 'a', version: 2, digest: 'd', superseded: [{ validator: 'fields@2', newest: 'fields@3' }] },
+    json: { name: 'a', version: 2, digest: 'd', superseded: [{ validator: 'fields@3', newest: 'fields@4' }] },
   }))
   const file = join(folder, 'rules.yaml')
   await writeFile(file, 'name: a\nversion: 1.0.0\nrules:\n  - validator: size@1\n')
   assert.equal((await writ(['rules', 'publish', file, '-q'])).out, 'a@2\n')
   assert.deepEqual(JSON.parse(asked[0]?.body ?? ''), { name: 'a', definition: { rules: [{ validator: 'size@1' }] } })
-  assert.match((await writ(['rules', 'publish', file])).out, /Newer checks +fields@3 instead of fields@2/)
+  assert.match((await writ(['rules', 'publish', file])).out, /Newer checks +fields@4 instead of fields@3/)
   await writeFile(file, 'name: [a\n')
   assert.equal((await writ(['rules', 'publish', file])).code, 2)
 })

@@ -185,7 +185,7 @@ export const foundZhCn: FoundWords = [
   // What holds another sentence.
   [/^Invalid image: (?<rest>.+)$/s, '图片无效：$<rest>'],
   [/^Invalid regular expression: (.+)$/s, '正则表达式无效：$1'],
-  [/^Invalid (\w+) configuration: (?<rest>.+)$/s, '$1 配置无效：$<rest>'],
+  [/^Invalid ([^:]+?) configuration: (?<rest>.+)$/s, '$1 配置无效：$<rest>'],
   [/^Invalid Junos set commands: (?<rest>.+)$/s, 'Junos set 命令无效：$<rest>'],
   [/^Invalid RouterOS export: (?<rest>.+)$/s, 'RouterOS 导出无效：$<rest>'],
   [/^Invalid (.+?): (?<rest>.+)$/s, '$1 无效：$<rest>'],

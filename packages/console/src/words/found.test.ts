@@ -55,9 +55,9 @@ for (const rule of [
   { validator: 'size@1', files: '+(a|aa)' },
   { validator: 'size@1', params: { min_bytes: 2, max_bytes: 1 } },
   { validator: 'size@1', params: { bytes: 1 } },
-  { validator: 'fields@3', params: {} },
-  { validator: 'fields@3', params: { required: ['[['] } },
-  { validator: 'fields@3', params: { lines: { required: ['('] } } },
+  { validator: 'fields@4', params: {} },
+  { validator: 'fields@4', params: { required: ['[['] } },
+  { validator: 'fields@4', params: { lines: { required: ['('] } } },
   { validator: 'json_schema@2', params: { schema: { type: 'text' } } },
   { validator: 'json_schema@1', params: { schema: { pattern: '^a' } } },
 ])

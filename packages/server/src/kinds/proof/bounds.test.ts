@@ -7,8 +7,8 @@ import { findValidator } from './registry.ts'
 
 const mebibyte = 1_048_576
 
-const validator = findValidator('config_format@2')
-if (validator?.scope !== 'file') assert.fail('config_format@2 judges files')
+const validator = findValidator('config_format@3')
+if (validator?.scope !== 'file') assert.fail('config_format@3 judges files')
 
 const hostile: [string, string][] = [
   ['brackets.json', '['.repeat(mebibyte)],
@@ -35,6 +35,11 @@ const hostile: [string, string][] = [
   ['going-on.rsc', `# today by RouterOS 7\n${'\\\n'.repeat(mebibyte / 2)}`],
   ['backslashes.rsc', `# today by RouterOS 7\n/ip address\nadd ${'\\'.repeat(mebibyte - 45)}`],
   ['commands.txt', `set system services ssh\n${"set a '\n--more--\n".repeat(mebibyte / 16)}`],
+  ['banners.cfg', `hostname a\nsw1#show\n${'banner login\nEOF\n'.repeat(mebibyte / 17)}`],
+  ['scripts.conf', `ltm rule a {\n${'when {\n'.repeat(mebibyte / 8)}`],
+  ['script-in-a-line.conf', `ltm rule a {\n${'{'.repeat(mebibyte)}`],
+  ['quotes-in-braces.conf', `ltm pool a {\n${'"a\\"\n'.repeat(mebibyte / 6)}`],
+  ['echoes.cfg', `# TiMOS-C\n${'configure\n '.repeat(mebibyte / 12)}\n   a\n  b`],
   ['lines.ini', `[a]\n${'x\n'.repeat(500_000)}`],
 ]
 for (const [name, text] of hostile) {

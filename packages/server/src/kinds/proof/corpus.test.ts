@@ -14,10 +14,15 @@ const pin = '.expected.json'
 
 for (const validator of listValidators()) {
   const own = await casesOf(validator)
-  // A version finds what those before it found, where its own folder says nothing else of a file of that name.
+  // A version finds what the one before it found, where its own folder says nothing else of a file of that name.
   const names = new Set(own.map(({ name }) => name))
+  const inherited: typeof own = []
   const earlier = listValidators().filter(({ name, version }) => name === validator.name && version < validator.version)
-  const inherited = (await Promise.all(earlier.map(casesOf))).flat().filter(({ name }) => !names.has(name))
+  for (const before of earlier.toSorted((a, b) => b.version - a.version)) {
+    const cases = (await casesOf(before)).filter(({ name }) => !names.has(name))
+    inherited.push(...cases)
+    for (const { name } of cases) names.add(name)
+  }
   for (const outcome of ['accept', 'reject'] as const)
     test(`${citation(validator)} has files to ${outcome}`, () => assert.ok(own.some((one) => one.outcome === outcome)))
   for (const { folder, name, outcome } of [...own, ...inherited]) {

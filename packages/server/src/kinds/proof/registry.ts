@@ -1,8 +1,8 @@
 // The open set of validators: one line each. A published line is never removed or changed, only joined by a newer version.
 import { citation, type Validator } from './validator.ts'
-import { configDiff1, configDiff2 } from './validators/config-diff.ts'
-import { configFormat1, configFormat2 } from './validators/config-format.ts'
-import { fields1, fields2, fields3 } from './validators/fields.ts'
+import { configDiff1, configDiff2, configDiff3 } from './validators/config-diff.ts'
+import { configFormat1, configFormat2, configFormat3 } from './validators/config-format.ts'
+import { fields1, fields2, fields3, fields4 } from './validators/fields.ts'
 import { fileHash1 } from './validators/file-hash-1.ts'
 import { image1 } from './validators/image-1.ts'
 import { jsonSchema1, jsonSchema2 } from './validators/json-schema.ts'
@@ -12,15 +12,18 @@ const validators: readonly Validator[] = [
   fileHash1, //
   configFormat1,
   configFormat2,
+  configFormat3,
   fields1,
   fields2,
   fields3,
+  fields4,
   jsonSchema1,
   jsonSchema2,
   size1,
   image1,
   configDiff1,
   configDiff2,
+  configDiff3,
 ]
 
 const byCitation = new Map(validators.map((validator) => [citation(validator), validator]))

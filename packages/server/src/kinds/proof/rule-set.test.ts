@@ -132,15 +132,18 @@ test('validators are found under their frozen names only', () => {
     'file_hash@1',
     'config_format@1',
     'config_format@2',
+    'config_format@3',
     'fields@1',
     'fields@2',
     'fields@3',
+    'fields@4',
     'json_schema@1',
     'json_schema@2',
     'size@1',
     'image@1',
     'config_diff@1',
     'config_diff@2',
+    'config_diff@3',
   ])
   assert.equal(findValidator('config_format@1')?.name, 'config_format')
   assert.equal(findValidator('config_format'), undefined)

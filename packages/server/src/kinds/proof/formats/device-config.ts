@@ -18,12 +18,50 @@ export interface DeviceConfig {
   readonly warnings: string[]
 }
 
-const separator = /^\s*!/
-const preamble = /^(?:Building configuration\.\.\.|Current configuration ?: \d+ bytes|Using \d+ out of \d+ bytes)/
 const mostErrors = 20
 
+/** How devices of a kind write what is not a command in its block. */
+export interface DeviceStyle {
+  /** Lines that say nothing, beside blank ones. */
+  readonly passedOver: RegExp
+  /** What a terminal left in this line, if anything. */
+  residue(raw: string): string | undefined
+  /** What ends the text that begins behind the command of this line, or undefined if none begins. */
+  textUntil(command: string, index: number): string | undefined
+}
+
+const iosStyle: DeviceStyle = {
+  passedOver: /^(?:\s*!|Building configuration\.\.\.|Current configuration ?: \d+ bytes|Using \d+ out of \d+ bytes)/,
+  residue: terminalResidue,
+  textUntil: delimiterOf,
+}
+
+/** How the lines of a text write banners: as IOS does, or as ASA (each line is a command of its own) and EOS (until `EOF`) do. */
+export function styleOfBanners(lines: readonly string[]): DeviceStyle {
+  const kindOf = (line: string | undefined) => /^banner \S+/.exec(line ?? '')?.[0]
+  const eachLineAlone = lines.some(
+    (line, index) =>
+      /^(?:ASA|NGFW) Version \d/.test(line) ||
+      (index > 0 && line.startsWith('banner ') && kindOf(line) === kindOf(lines[index - 1])),
+  )
+  const lastEnd = lines.findLastIndex((line) => line.trim() === 'EOF')
+  return {
+    ...iosStyle,
+    textUntil(command, index) {
+      if (eachLineAlone) return undefined
+      // What no `EOF` follows is another device's, on which nothing begins here.
+      return /^(?:banner \S+|action bash)$/.test(command) && index < lastEnd ? 'EOF' : delimiterOf(command)
+    },
+  }
+}
+
 /** Parses device text. What is malformed stands in `errors`, with line numbers; the lines that could be read are there all the same. */
-export function parseDeviceConfig(text: string): DeviceConfig {
+export function parseDeviceConfig(
+  text: string,
+  styleOf: (lines: readonly string[]) => DeviceStyle = () => iosStyle,
+): DeviceConfig {
+  const source = linesOf(text)
+  const style = styleOf(source)
   const top: DeviceLine[] = []
   const errors: string[] = []
   const warnings: string[] = []
@@ -31,14 +69,14 @@ export function parseDeviceConfig(text: string): DeviceConfig {
   let banner: { line: number; delimiter: string } | undefined
   let ended = false
 
-  for (const [index, raw] of linesOf(text).entries()) {
+  for (const [index, raw] of source.entries()) {
     const line = index + 1
     if (banner) {
       if (raw.includes(banner.delimiter)) banner = undefined
       continue
     }
-    if (raw.trim() === '' || separator.test(raw) || preamble.test(raw)) continue
-    const residue = terminalResidue(raw)
+    if (raw.trim() === '' || style.passedOver.test(raw)) continue
+    const residue = style.residue(raw)
     if (residue) {
       errors.push(`line ${line}: ${residue}`)
       continue
@@ -66,7 +104,8 @@ export function parseDeviceConfig(text: string): DeviceConfig {
     if (ended) warnings.push(`line ${line}: text after end`)
     ended ||= indent === 0 && command === 'end'
     open.at(-1)?.children.push({ text: command, line, children: [] })
-    banner = bannerStart(command, line)
+    const delimiter = style.textUntil(command, index)
+    banner = delimiter === undefined ? undefined : { line, delimiter }
   }
   if (banner) errors.push(`line ${banner.line}: banner is never closed with ${printable(banner.delimiter)}`)
   return {
@@ -132,11 +171,9 @@ function terminalResidue(raw: string): string | undefined {
   return undefined
 }
 
-function bannerStart(command: string, line: number) {
-  const start = /^banner \S+ (\^C|\S)(.*)$/.exec(command)
-  const delimiter = start?.[1]
-  if (delimiter === undefined || start?.[2]?.includes(delimiter)) return undefined
-  return { line, delimiter }
+function delimiterOf(command: string): string | undefined {
+  const [, delimiter, rest] = /^banner \S+ (\^C|\S)(.*)$/.exec(command) ?? []
+  return delimiter === undefined || rest?.includes(delimiter) ? undefined : delimiter
 }
 
 function printable(delimiter: string): string {

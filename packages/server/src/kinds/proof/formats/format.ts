@@ -7,21 +7,24 @@ import {
   lookedLikeDeviceConfig,
   looksLikeDeviceConfig,
   parseDeviceConfig,
+  styleOfBanners,
 } from './device-config.ts'
 import { looksLikeFortios, parseFortios } from './fortios.ts'
 import { parseIni } from './ini.ts'
 import { parseJson } from './json.ts'
 import { looksLikeJunos, looksLikeJunosSet, parseJunos, parseJunosSet } from './junos.ts'
 import { looksLikeRouteros, parseRouteros } from './routeros.ts'
+import { looksLikeSros, parseSros } from './sros.ts'
+import { looksLikeTmos, parseTmos } from './tmos.ts'
 import { parseToml } from './toml.ts'
 import { looksLikeVrp, parseVrp } from './vrp.ts'
 import { parseXml } from './xml.ts'
 import { parseYaml } from './yaml.ts'
 
-/** What there was to recognise before other devices than those of IOS style were known: what was judged then is verified by it. */
-export const firstFormats = ['json', 'yaml', 'ini', 'toml', 'xml', 'csv', 'ios'] as const
-export const formats = [...firstFormats, 'vrp', 'junos', 'junos_set', 'fortios', 'routeros'] as const
-export type Format = (typeof formats)[number]
+const firstFormats = ['json', 'yaml', 'ini', 'toml', 'xml', 'csv', 'ios'] as const
+const secondFormats = [...firstFormats, 'vrp', 'junos', 'junos_set', 'fortios', 'routeros'] as const
+const thirdFormats = [...secondFormats, 'sros', 'tmos'] as const
+export type Format = (typeof thirdFormats)[number]
 
 export interface Parsed {
   readonly format: Format
@@ -50,15 +53,59 @@ const labels: Record<Format, string> = {
   junos_set: 'Junos set commands',
   fortios: 'FortiOS configuration',
   routeros: 'RouterOS export',
+  sros: 'SR OS configuration',
+  tmos: 'TMOS configuration',
 }
 
-const devices: Partial<Record<Format, (text: string) => DeviceConfig>> = {
-  ios: parseDeviceConfig,
+type Devices = Partial<Record<Format, (text: string) => DeviceConfig>>
+
+const firstDevices: Devices = {
+  ios: (text) => parseDeviceConfig(text),
   vrp: parseVrp,
   junos: parseJunos,
   junos_set: parseJunosSet,
   fortios: parseFortios,
   routeros: parseRouteros,
+}
+
+const devices: Devices = {
+  ...firstDevices,
+  ios: (text) => parseDeviceConfig(text, styleOfBanners),
+  sros: parseSros,
+  tmos: parseTmos,
+}
+
+/** What is recognised, and how it is read. Frozen, each of them: what was judged by one is verified by it. */
+export interface Edition {
+  readonly formats: readonly Format[]
+  /** The format of a file, or undefined if neither its name nor its content tells. The extension's case does not matter. */
+  recognise(name: string, text: string): Format | undefined
+  /** Parses text as the given format. Malformed text is in `errors`, worded `Invalid JSON: ...`. */
+  parse(format: Format, text: string): Parsed
+}
+
+/** It knew no devices but those of IOS style. */
+export const firstEdition: Edition = {
+  formats: firstFormats,
+  recognise: recogniseFirst,
+  parse: (format, text) => parseAs(format, text, firstDevices),
+}
+
+/** It took banners of ASA, whose every line is a command, for endless, and those of EOS for commands. */
+export const secondEdition: Edition = {
+  formats: secondFormats,
+  recognise: (name, text) => recognise(name, text, recogniseSecondDevice),
+  parse: firstEdition.parse,
+}
+
+export const thirdEdition: Edition = {
+  formats: thirdFormats,
+  recognise: (name, text) =>
+    recognise(name, text, (lines) => {
+      if (looksLikeSros(lines)) return 'sros'
+      return looksLikeTmos(lines) ? 'tmos' : recogniseSecondDevice(lines)
+    }),
+  parse: (format, text) => parseAs(format, text, devices),
 }
 
 const byExtension: Record<string, Format> = {
@@ -78,18 +125,21 @@ const neverGuessed = new Set(['png', 'jpg', 'jpeg', 'gif', 'webp', 'bmp', 'pdf',
 /** Some parsers name what they met, and what they met may be the whole file. */
 const longestMessage = 300
 
-/** The format of a file, or undefined if neither its name nor its content tells. The extension's case does not matter. */
-export function recogniseFormat(name: string, text: string): Format | undefined {
-  const first = recogniseFirstFormat(name, text)
+function recognise(
+  name: string,
+  text: string,
+  deviceOf: (lines: readonly string[]) => Format | undefined,
+): Format | undefined {
+  const first = recogniseFirst(name, text)
   const extension = extensionOf(name)
   if (Object.hasOwn(byExtension, extension) || neverGuessed.has(extension)) return first
   const lines = linesOf(text).slice(0, 2000)
   // What was copied out of a terminal may begin with `<SW1>` or `[~SW1]`, which is neither XML nor JSON.
   const copied = /^(?:<[^<>\s]+>|\[[^[\]]+\]) *[^\s,]/.test(lines.find((line) => line.trim() !== '') ?? '')
-  return first === undefined || first === 'ios' || copied ? (recogniseDevice(lines) ?? first) : first
+  return first === undefined || first === 'ios' || copied ? (deviceOf(lines) ?? first) : first
 }
 
-function recogniseDevice(lines: readonly string[]): Format | undefined {
+function recogniseSecondDevice(lines: readonly string[]): Format | undefined {
   if (looksLikeFortios(lines)) return 'fortios'
   if (looksLikeVrp(lines)) return 'vrp'
   if (looksLikeJunos(lines)) return 'junos'
@@ -98,8 +148,7 @@ function recogniseDevice(lines: readonly string[]): Format | undefined {
   return looksLikeDeviceConfig(lines) ? 'ios' : undefined
 }
 
-/** The format among the first ones, frozen. */
-export function recogniseFirstFormat(name: string, text: string): Format | undefined {
+function recogniseFirst(name: string, text: string): Format | undefined {
   const extension = extensionOf(name)
   const known = Object.hasOwn(byExtension, extension) ? byExtension[extension] : undefined
   if (known || neverGuessed.has(extension)) return known
@@ -118,8 +167,7 @@ function extensionOf(name: string): string {
   return /\.([^./\\]+)$/.exec(name)?.[1]?.toLowerCase() ?? ''
 }
 
-/** Parses text as the given format. Malformed text is in `errors`, worded `Invalid JSON: ...`. */
-export function parseAs(format: Format, text: string): Parsed {
+function parseAs(format: Format, text: string, devices: Devices): Parsed {
   const label = labels[format]
   const invalid = (error: string): Parsed => ({
     format,

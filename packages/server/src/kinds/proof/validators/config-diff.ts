@@ -1,7 +1,7 @@
 import { createTwoFilesPatch } from 'diff'
 import { type Static, Type } from 'typebox'
 import { type Change, dataChanges, deviceChanges } from '../formats/changes.ts'
-import { type Parsed, parseAs, recogniseFirstFormat, recogniseFormat } from '../formats/format.ts'
+import { type Edition, firstEdition, type Parsed, secondEdition, thirdEdition } from '../formats/format.ts'
 import { versionsOf } from '../libraries.ts'
 import { acceptedPattern, PatternText, patternProblems } from '../pattern.ts'
 import { type Encoding, encodings, readText } from '../text.ts'
@@ -28,10 +28,11 @@ const longestEdit = 4000
  * have happened; no `forbidden` one may. `path` is a pattern over the whole path of a change, such as `/vlans/.*` or
  * `interface GigabitEthernet0/2 > description .+`. No change at all fails unless `allow_unchanged`. `encoding` is that of both files.
  *
- * Version 1 knew no devices but those of IOS style, and no encoding but UTF-8.
+ * Version 2 knew neither Nokia nor F5, and took banners of ASA for endless. Version 1 knew no devices but those of IOS style, and no encoding but UTF-8.
  */
-const configDiff = (version: 1 | 2) =>
-  setValidator({
+const configDiff = (version: 1 | 2 | 3) => {
+  const edition = version > 2 ? thirdEdition : version > 1 ? secondEdition : firstEdition
+  return setValidator({
     name: 'config_diff',
     version,
     params: Type.Object(
@@ -62,10 +63,9 @@ const configDiff = (version: 1 | 2) =>
       if ('refused' in after) return finding([after.refused], [], { files })
 
       const warnings = [...before.warnings, ...after.warnings]
-      const recognise = version > 1 ? recogniseFormat : recogniseFirstFormat
       const parsed = [
-        parse(pair.before.name, before.text, recognise),
-        parse(pair.after.name, after.text, recognise),
+        parse(pair.before.name, before.text, edition),
+        parse(pair.after.name, after.text, edition),
       ] as const
       const errors = parsed.flatMap((side, index) => side.errors.map((error) => `${files[index]}: ${error}`))
       const unified = createTwoFilesPatch(
@@ -95,9 +95,11 @@ const configDiff = (version: 1 | 2) =>
       })
     },
   })
+}
 
 export const configDiff1 = configDiff(1)
 export const configDiff2 = configDiff(2)
+export const configDiff3 = configDiff(3)
 
 function pairOf(evidence: readonly Evidence[]): { before: Evidence; after: Evidence } | { refused: string } {
   const [before, ...moreBefore] = evidence.filter(({ role }) => role === 'before')
@@ -110,9 +112,11 @@ function pairOf(evidence: readonly Evidence[]): { before: Evidence; after: Evide
 
 type Unparsed = { format: 'unknown'; errors: string[] }
 
-function parse(name: string, text: string, recognise: typeof recogniseFormat): Parsed | Unparsed {
-  const format = recognise(name, text)
-  return format ? parseAs(format, text) : { format: 'unknown', errors: [`Unknown config format for file: ${name}`] }
+function parse(name: string, text: string, edition: Edition): Parsed | Unparsed {
+  const format = edition.recognise(name, text)
+  return format
+    ? edition.parse(format, text)
+    : { format: 'unknown', errors: [`Unknown config format for file: ${name}`] }
 }
 
 function changesOf(before: ReturnType<typeof parse>, after: ReturnType<typeof parse>): Change[] | undefined {

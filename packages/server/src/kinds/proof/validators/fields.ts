@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { follow, parsePath } from '../data-path.ts'
 import { type DeviceLine, everyLine } from '../formats/device-config.ts'
-import { parseAs, recogniseFirstFormat, recogniseFormat } from '../formats/format.ts'
+import { firstEdition, secondEdition, thirdEdition } from '../formats/format.ts'
 import { versionsOf } from '../libraries.ts'
 import { acceptedPattern, longestSubject, PatternText, patternProblems } from '../pattern.ts'
 import type { Problem } from '../problem.ts'
@@ -34,11 +34,12 @@ const mostErrors = 100
  * `block` must contain a line for each `required` pattern and none that matches a `forbidden` one; no such block is an error unless
  * `optional`. Patterns match whole lines or values, blanks at both ends aside. Findings never quote the file: it may hold secrets.
  *
- * Version 2 knew no devices but those of IOS style, and no encoding but UTF-8. Version 1 let what is forbidden pass where a line was
+ * Version 3 knew neither Nokia nor F5, and took banners of ASA for endless. Version 2 knew no devices but those of IOS style, and no encoding but UTF-8. Version 1 let what is forbidden pass where a line was
  * longer than patterns are held against, and where lines ended in a bare carriage return.
  */
-const fields = (version: 1 | 2 | 3) =>
-  fileValidator({
+const fields = (version: 1 | 2 | 3 | 4) => {
+  const edition = version > 3 ? thirdEdition : version > 2 ? secondEdition : firstEdition
+  return fileValidator({
     name: 'fields',
     version,
     params: Type.Object(
@@ -99,8 +100,8 @@ const fields = (version: 1 | 2 | 3) =>
         if (!holds && errors.length < mostErrors) errors.push(otherwise)
       }
 
-      const format = (version > 2 ? recogniseFormat : recogniseFirstFormat)(evidence.name, read.text)
-      const parsed = format && parseAs(format, read.text)
+      const format = edition.recognise(evidence.name, read.text)
+      const parsed = format && edition.parse(format, read.text)
       const ofDevice = parsed?.lines !== undefined
       const asksData = [params.required, params.forbidden, params.values].some((list) => list && list.length > 0)
       const asksBlocks = (params.blocks ?? []).length > 0
@@ -161,10 +162,12 @@ const fields = (version: 1 | 2 | 3) =>
       return finding(errors, [...read.warnings, ...(parsed?.warnings ?? [])], { format: format ?? 'unknown', checked })
     },
   })
+}
 
 export const fields1 = fields(1)
 export const fields2 = fields(2)
 export const fields3 = fields(3)
+export const fields4 = fields(4)
 
 /** No pattern matches a line that long, so nothing would be forbidden in it. */
 function refuseLong(lines: readonly Line[], errors: string[]): void {

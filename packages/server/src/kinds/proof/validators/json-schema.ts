@@ -5,7 +5,7 @@ import addFormats from 'ajv-formats'
 import { RE2JS } from 're2js'
 import { Type } from 'typebox'
 import { canonicalJson } from '../canonical-json.ts'
-import { parseAs, recogniseFirstFormat } from '../formats/format.ts'
+import { firstEdition } from '../formats/format.ts'
 import { versionsOf } from '../libraries.ts'
 import { compilePattern } from '../pattern.ts'
 import { readText } from '../text.ts'
@@ -50,13 +50,13 @@ const jsonSchema = (version: 1 | 2) =>
       if ('refused' in compiled) throw new Error(`schema was never examined: ${compiled.refused}`)
       const read = await readText(evidence)
       if ('refused' in read) return finding([read.refused], [], { format: 'unknown', violations: null })
-      const format = recogniseFirstFormat(evidence.name, read.text)
+      const format = firstEdition.recognise(evidence.name, read.text)
       if (!format)
         return finding([`Unknown config format for file: ${evidence.name}`], [], {
           format: 'unknown',
           violations: null,
         })
-      const parsed = parseAs(format, read.text)
+      const parsed = firstEdition.parse(format, read.text)
       const warnings = [...read.warnings, ...parsed.warnings]
       if (parsed.errors.length > 0) return finding(parsed.errors, warnings, { format, violations: null })
       if (parsed.lines)
