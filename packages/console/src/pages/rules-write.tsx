@@ -1,4 +1,4 @@
-import { Button } from '@mantine/core'
+import { Button, FileButton } from '@mantine/core'
 import type { RuleTrial } from '@writ/api'
 import { WritError } from '@writ/sdk'
 import { lazy, Suspense, useMemo, useRef, useState } from 'react'
@@ -263,25 +263,23 @@ function useFaults(refused: unknown, read: RuleText): readonly Fault[] {
 /** Reads a rule set from a file: those who keep theirs beside their configurations. */
 function OpenText({ open }: { open: (text: string) => void }) {
   const { t } = useTranslation()
-  const field = useRef<HTMLInputElement>(null)
+  const forget = useRef<() => void>(null)
   return (
-    <>
-      <Button variant="default" onClick={() => field.current?.click()}>
-        {t('rules.open')}
-      </Button>
-      <input
-        ref={field}
-        type="file"
-        accept=".yaml,.yml,.json"
-        hidden
-        aria-label={t('rules.open')}
-        onChange={(event) => {
-          const [file] = event.currentTarget.files ?? []
-          if (file) void file.text().then(open)
-          event.currentTarget.value = ''
-        }}
-      />
-    </>
+    <FileButton
+      accept=".yaml,.yml,.json"
+      resetRef={forget}
+      inputProps={{ 'aria-label': t('rules.open') }}
+      onChange={(file) => {
+        if (file) void file.text().then(open)
+        forget.current?.()
+      }}
+    >
+      {(props) => (
+        <Button {...props} variant="default">
+          {t('rules.open')}
+        </Button>
+      )}
+    </FileButton>
   )
 }
 

@@ -1,11 +1,12 @@
-import { Button, Progress, Select } from '@mantine/core'
+import { Progress, Select } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import type { Artifact, Run } from '@writ/api'
-import { type DragEvent, useRef, useState } from 'react'
+import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { bytes } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Hint, Mono } from './bits.tsx'
+import { FileDrop } from './file-drop.tsx'
 import { Icon } from './icons.tsx'
 import { Difference, Preview } from './preview.tsx'
 import { Answer, Refusal } from './states.tsx'
@@ -77,8 +78,6 @@ export function Dropzone({ run, compact = false }: { run: Pick<Run, 'id' | 'numb
   const { client, project } = useSession()
   const { t } = useTranslation()
   const queries = useQueryClient()
-  const field = useRef<HTMLInputElement>(null)
-  const [over, setOver] = useState(false)
   const [role, setRole] = useState<string | null>(null)
   const [sending, setSending] = useState<
     readonly { name: string; state: 'going' | 'done' | 'failed'; error?: unknown }[]
@@ -103,28 +102,17 @@ export function Dropzone({ run, compact = false }: { run: Pick<Run, 'id' | 'numb
     )
     void queries.invalidateQueries({ queryKey: [project, 'artifacts', run.id] })
   }
-  const drop = (event: DragEvent) => {
-    event.preventDefault()
-    setOver(false)
-    void send([...event.dataTransfer.files])
-  }
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: dropping is one way; the button is the other
-    <div
-      className={`dropzone ${over ? 'dropzone-over' : ''} ${compact ? 'dropzone-compact' : ''}`}
-      onDragOver={(event) => {
-        event.preventDefault()
-        setOver(true)
-      }}
-      onDragLeave={() => setOver(false)}
-      onDrop={drop}
-    >
-      <Icon name="upload" size={22} />
-      <p>{t('artifact.drop')}</p>
-      <div className="dropzone-buttons">
-        <Button variant="default" onClick={() => field.current?.click()}>
-          {t('artifact.choose')}
-        </Button>
+    <FileDrop
+      take={send}
+      compact={compact}
+      invitation={
+        <>
+          <Icon name="upload" size={22} />
+          <p>{t('artifact.drop')}</p>
+        </>
+      }
+      beside={
         <Select
           aria-label={t('evidence.role')}
           placeholder={t('evidence.noRole')}
@@ -135,18 +123,8 @@ export function Dropzone({ run, compact = false }: { run: Pick<Run, 'id' | 'numb
           size="xs"
           w={150}
         />
-      </div>
-      <input
-        ref={field}
-        type="file"
-        multiple
-        hidden
-        aria-label={t('artifact.choose')}
-        onChange={(event) => {
-          void send([...(event.currentTarget.files ?? [])])
-          event.currentTarget.value = ''
-        }}
-      />
+      }
+    >
       {sending.length > 0 && (
         <ul className="sending" aria-live="polite">
           {sending.map(({ name, state, error }, i) => (
@@ -159,6 +137,6 @@ export function Dropzone({ run, compact = false }: { run: Pick<Run, 'id' | 'numb
           ))}
         </ul>
       )}
-    </div>
+    </FileDrop>
   )
 }

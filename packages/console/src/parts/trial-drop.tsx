@@ -1,7 +1,8 @@
-import { ActionIcon, Button, Select } from '@mantine/core'
-import { type Dispatch, type DragEvent, type SetStateAction, useRef, useState } from 'react'
+import { ActionIcon, Select } from '@mantine/core'
+import { type Dispatch, type SetStateAction, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { bytes } from '../app/format.ts'
+import { FileDrop } from './file-drop.tsx'
 import { Icon } from './icons.tsx'
 import { readTrialFiles, type TrialFile, withFiles } from './trial-files.ts'
 
@@ -14,8 +15,6 @@ export function TrialDrop({
   set: Dispatch<SetStateAction<readonly TrialFile[]>>
 }) {
   const { t } = useTranslation()
-  const field = useRef<HTMLInputElement>(null)
-  const [over, setOver] = useState(false)
   const [failed, setFailed] = useState(false)
   const take = async (come: readonly File[]) => {
     setFailed(false)
@@ -27,39 +26,8 @@ export function TrialDrop({
       setFailed(true)
     }
   }
-  const drop = (event: DragEvent) => {
-    event.preventDefault()
-    setOver(false)
-    void take([...event.dataTransfer.files])
-  }
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: dropping is one way; the button is the other
-    <div
-      className={`dropzone dropzone-compact ${over ? 'dropzone-over' : ''}`}
-      onDragOver={(event) => {
-        event.preventDefault()
-        setOver(true)
-      }}
-      onDragLeave={() => setOver(false)}
-      onDrop={drop}
-    >
-      <p>{t('rules.drop')}</p>
-      <div className="dropzone-buttons">
-        <Button variant="default" onClick={() => field.current?.click()}>
-          {t('artifact.choose')}
-        </Button>
-      </div>
-      <input
-        ref={field}
-        type="file"
-        multiple
-        hidden
-        aria-label={t('artifact.choose')}
-        onChange={(event) => {
-          void take([...(event.currentTarget.files ?? [])])
-          event.currentTarget.value = ''
-        }}
-      />
+    <FileDrop take={take} compact invitation={<p>{t('rules.drop')}</p>}>
       {failed && (
         <p className="refusal" role="alert">
           <Icon name="warning" size={14} /> {t('rules.unreadable')}
@@ -98,6 +66,6 @@ export function TrialDrop({
           ))}
         </ul>
       )}
-    </div>
+    </FileDrop>
   )
 }
