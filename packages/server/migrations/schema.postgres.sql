@@ -1184,6 +1184,8 @@ CREATE INDEX concurrency_keys_wake ON public.concurrency_keys USING btree (wake_
 
 CREATE INDEX deliveries_event ON public.deliveries USING btree (project_id, event_id);
 
+CREATE INDEX deliveries_undelivered ON public.deliveries USING btree (project_id, webhook_id, state, id) WHERE (state <> 'delivered'::text);
+
 CREATE INDEX deliveries_webhook ON public.deliveries USING btree (project_id, webhook_id, id);
 
 CREATE INDEX delivery_queue_due ON public.delivery_queue USING btree (due_at);
@@ -1205,6 +1207,8 @@ CREATE INDEX held_waiting ON public.held USING btree (project_id, key, priority 
 CREATE INDEX holds_subject ON public.holds USING btree (project_id, subject_type, subject_id) WHERE (released_at IS NULL);
 
 CREATE INDEX invites_project ON public.invites USING btree (project_id, created_at);
+
+CREATE INDEX logs_unnamed ON public.logs USING btree (project_id) WHERE (vkey IS NULL);
 
 CREATE INDEX memberships_user ON public.memberships USING btree (user_id);
 

@@ -217,6 +217,8 @@ create table deliveries (
 
 create index deliveries_event on deliveries (project_id, event_id);
 
+create index deliveries_undelivered on deliveries (project_id, webhook_id, state, id) where state <> 'delivered';
+
 create index deliveries_webhook on deliveries (project_id, webhook_id, id);
 
 create table delivery_queue (
@@ -384,6 +386,8 @@ create table logs (
   closed_at integer, vkeys text, cosigned text, cosigned_size integer not null default 0, dropped_at integer, dropped_until integer, files_gone_at integer,
   primary key (project_id, shard)
 ) strict;
+
+create index logs_unnamed on logs (project_id) where vkey is null;
 
 create table memberships (
   project_id text not null references projects (id),
