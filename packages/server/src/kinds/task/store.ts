@@ -130,6 +130,8 @@ export interface Wanted {
   /** Only tasks that this person dispatched. */
   readonly of?: string | undefined
   readonly ids?: readonly Ref[] | undefined
+  /** Those among which all of the wanted are; see `listOpenAs`. */
+  readonly open?: readonly string[] | undefined
   readonly queue?: string | undefined
   readonly handler?: string | undefined
   /** Than these. */
@@ -175,6 +177,7 @@ function predicate(want: Wanted): RawBuilder<boolean> {
     ]
     all.push(either.length === 0 ? sql`1 = 0` : sql`(${sql.join(either, sql` or `)})`)
   }
+  if (want.open !== undefined) all.push(want.open.length === 0 ? sql`1 = 0` : sql`runs.id in (${sql.join(want.open)})`)
   if (want.queue !== undefined) all.push(sql`runs.queue = ${want.queue}`)
   if (want.handler !== undefined) all.push(sql`runs.handler = ${want.handler}`)
   if (want.otherHandlers !== undefined && want.otherHandlers.length > 0)
@@ -204,7 +207,8 @@ function predicate(want: Wanted): RawBuilder<boolean> {
     all.push(sql`runs.created_at < ${want.created_before} and runs.id < ${firstIdAt(want.created_before + 60_000)}`)
   if (want.q !== undefined) all.push(sql`lower(${TEXTS}) like lower(${`%${escaped(want.q)}%`}) escape '\\'`)
   if (want.above !== undefined) all.push(sql`runs.number > ${want.above}`)
-  if (want.dead) all.push(sql`runs.dead_at is not null and runs.purged_at is null`)
+  // Each has an error code: by the narrow index of those, in the order of lists.
+  if (want.dead) all.push(sql`runs.dead_at is not null and runs.purged_at is null and runs.error_code is not null`)
   if (want.died_after !== undefined) all.push(sql`runs.dead_at >= ${want.died_after}`)
   if (want.died_before !== undefined) all.push(sql`runs.dead_at < ${want.died_before}`)
   return sql.join(all, sql` and `)
@@ -239,6 +243,21 @@ export async function listOpen(tx: Tx, want: Wanted, limit: number): Promise<{ i
     .limit(limit)
     .execute()
   return rows.map(({ id, lease_until }) => ({ id, held: lease_until !== null }))
+}
+
+/** More are not named in a statement: where so many are open, a page of the newest tasks meets them soon. */
+const MOST_OPEN = 2_000
+
+/**
+ * The ids of all tasks that wait or that are in work, as the queue has them; undefined if they are too many to be named. Lists of few
+ * among very many look at these and at nothing else.
+ */
+export async function listOpenAs(tx: Tx, state: 'pending' | 'running'): Promise<string[] | undefined> {
+  const rows = await tx.sql<{ run_id: string }>(
+    `select run_id from queue where project_id = ?1 and lease_until is ${state === 'running' ? 'not null' : 'null'} limit ?2`,
+    [tx.project, MOST_OPEN + 1],
+  )
+  return rows.length > MOST_OPEN ? undefined : rows.map(({ run_id }) => run_id)
 }
 
 /** What of a task says whether it can be replayed. */
