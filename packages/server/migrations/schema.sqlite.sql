@@ -28,7 +28,7 @@ create table "approvals" (
   primary key (project_id, id)
 ) strict;
 
-create index approvals_subject on approvals (project_id, subject_type, subject_id);
+create index approvals_subject on approvals (project_id, subject_type, subject_id, id);
 
 create table artifacts (
   project_id text not null references projects (id),
@@ -169,7 +169,7 @@ create table comments (
   foreign key (project_id, ticket_id) references tickets (project_id, id)
 ) strict;
 
-create index comments_ticket on comments (project_id, ticket_id);
+create index comments_ticket on comments (project_id, ticket_id, id);
 
 create table concurrency_keys (
   project_id text not null references projects (id),
@@ -358,7 +358,7 @@ create table invites (
   revoked_at integer
 ) strict;
 
-create index invites_project on invites (project_id, created_at);
+create index invites_project on invites (project_id, id);
 
 create table log_chunks (
   project_id text not null,
@@ -757,7 +757,9 @@ create table tokens (
   revoked_at integer
 ) strict;
 
-create index tokens_owner on tokens (project_id, user_id);
+create index tokens_owner on tokens (project_id, user_id, id);
+
+create index tokens_project on tokens (project_id, id);
 
 create table unique_keys (
   project_id text not null,

@@ -1,7 +1,7 @@
 import type { DeliveryState } from '@writ/api'
 import { type Selectable, sql, type Updateable } from 'kysely'
 import type { Position } from '../audit/index.ts'
-import { forUpdate, inList, skipLocked, type Tx } from '../platform/db/index.ts'
+import { countOf, forUpdate, inList, type ListPart, skipLocked, type Tx } from '../platform/db/index.ts'
 import type { DeliveriesTable, WebhooksTable } from '../platform/db/tables.ts'
 
 export type WebhookRow = Selectable<WebhooksTable>
@@ -29,14 +29,23 @@ export async function lockWebhook(tx: Tx, id: string): Promise<WebhookRow | unde
   return findWebhook(tx, id)
 }
 
-/** The oldest first, callbacks of single runs left out. */
-export const listWebhooks = (tx: Tx): Promise<WebhookRow[]> =>
-  listed(tx).where('state', '!=', 'deleted').orderBy('id').execute()
+/** The oldest first, behind the id `after`, callbacks of single runs left out. */
+export const listWebhooks = (tx: Tx, page: ListPart): Promise<WebhookRow[]> =>
+  listed(tx)
+    .selectAll()
+    .where('state', '!=', 'deleted')
+    .$if(page.after !== undefined, (q) => q.where('id', '>', page.after!))
+    .orderBy('id')
+    .limit(page.limit)
+    .offset(page.skip)
+    .execute()
+
+export const countWebhooks = (tx: Tx): Promise<number> => countOf(listed(tx).where('state', '!=', 'deleted'))
 
 export const listActiveWebhooks = (tx: Tx): Promise<WebhookRow[]> =>
-  listed(tx).where('state', '=', 'active').orderBy('id').execute()
+  listed(tx).selectAll().where('state', '=', 'active').orderBy('id').execute()
 
-const listed = (tx: Tx) => tx.db.selectFrom('webhooks').selectAll().where('callback', 'is', null)
+const listed = (tx: Tx) => tx.db.selectFrom('webhooks').where('callback', 'is', null)
 
 export const findCallback = (tx: Tx, words: 'event' | 'dispatch', urlMac: string): Promise<WebhookRow | undefined> =>
   tx.db
