@@ -197,12 +197,15 @@ test('PostgreSQL: of the tasks that wait or are in work, few among many, nothing
   })
 })
 
-test('dead letters, few among many, are found by the narrow index of what ended badly', async () => {
+test('SQLite: dead letters, and what failed in a time, are found by the narrow index of what ended badly', async () => {
   await onSqlite(T, async (db) => {
     await fill(db)
     const said = await listened(db, async (tx) => {
       assert.deepEqual(await listTasks(tx, { dead: true, queue: 'other' }, { limit: 100, skip: 0 }), [])
       assert.equal(await countTasks(tx, { dead: true, handler: 'other' }), 0)
+      const since = { state: 'failed', created_after: T + 10, created_before: T + 20 } as const
+      assert.equal((await listTasks(tx, since, { limit: 100, skip: 0 })).length, 5)
+      assert.equal(await countTasks(tx, since), 5)
     })
     for (const { sql, parameters } of said) {
       const plan = await inProject(A, () =>
