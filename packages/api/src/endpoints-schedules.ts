@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
 import { endpoint } from './endpoint.ts'
+import { listOf, longPaging } from './pages.ts'
 import * as c from './schedules.ts'
 import * as s from './shapes.ts'
 import { Submitted } from './tasks.ts'
@@ -17,7 +18,8 @@ export const schedulesApi = {
     errors: [],
     summary: 'List schedules',
     description: 'Of this project, by name.',
-    reply: Type.Array(c.Schedule),
+    query: Type.Object(longPaging, { additionalProperties: false }),
+    reply: listOf(c.Schedule),
   }),
   create: endpoint({
     method: 'POST',

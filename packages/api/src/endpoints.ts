@@ -12,7 +12,7 @@ import {
 } from './endpoints-tasks.ts'
 import * as e from './events.ts'
 import { insightApi } from './insight.ts'
-import { listOf, paging } from './pages.ts'
+import { listOf, longPaging, paging } from './pages.ts'
 import { meaning } from './patterns.ts'
 import * as s from './shapes.ts'
 import * as t from './tasks.ts'
@@ -308,7 +308,8 @@ export const usersApi = {
     errors: [],
     summary: 'List invitations',
     description: 'Newest first, used ones included.',
-    reply: Type.Array(s.Invite),
+    query: query(longPaging),
+    reply: listOf(s.Invite),
   }),
   invite: endpoint({
     method: 'POST',
@@ -347,7 +348,8 @@ export const tokensApi = {
     errors: [],
     summary: 'List API tokens',
     description: 'Mine in this project; an admin sees all of the project. Never the secrets.',
-    reply: Type.Array(s.Token),
+    query: query(longPaging),
+    reply: listOf(s.Token),
   }),
   create: endpoint({
     method: 'POST',
@@ -450,7 +452,8 @@ export const projectsApi = {
     errors: [],
     summary: 'List members',
     description: 'Of this project, with their roles.',
-    reply: Type.Array(s.Member),
+    query: query(longPaging),
+    reply: listOf(s.Member),
   }),
   setMember: endpoint({
     method: 'PUT',
@@ -511,7 +514,8 @@ export const projectsApi = {
     errors: [],
     summary: 'List policy changes',
     description: 'Newest first.',
-    reply: Type.Array(s.PolicyChange),
+    query: query(longPaging),
+    reply: listOf(s.PolicyChange),
   }),
   approvePolicy: endpoint({
     method: 'POST',
@@ -790,7 +794,8 @@ export const ticketsApi = {
     errors: ['TICKET_NOT_FOUND', 'TICKET_VIEW_DENIED'],
     summary: 'List decisions on a ticket',
     description: 'Approvals and rejections, oldest first, voided ones included.',
-    reply: Type.Array(s.Approval),
+    query: query(longPaging),
+    reply: listOf(s.Approval),
   }),
   changes: endpoint({
     method: 'GET',
@@ -815,7 +820,8 @@ export const ticketsApi = {
     errors: ['TICKET_NOT_FOUND', 'TICKET_VIEW_DENIED'],
     summary: 'List comments',
     description: 'Oldest first.',
-    reply: Type.Array(s.Comment),
+    query: query(longPaging),
+    reply: listOf(s.Comment),
   }),
   comment: endpoint({
     method: 'POST',
@@ -1150,7 +1156,8 @@ export const artifactsApi = {
     errors: ['RUN_NOT_FOUND', 'ARTIFACTS_VIEW_DENIED'],
     summary: 'List the artifacts of a run',
     description: 'Without deleted ones, oldest first.',
-    reply: Type.Array(s.Artifact),
+    query: query(longPaging),
+    reply: listOf(s.Artifact),
   }),
   delete: endpoint({
     method: 'DELETE',
@@ -1487,7 +1494,8 @@ export const privacyApi = {
     errors: [],
     summary: 'List legal holds',
     description: 'Newest first, released ones included.',
-    reply: Type.Array(s.Hold),
+    query: query(longPaging),
+    reply: listOf(s.Hold),
   }),
   setHold: endpoint({
     method: 'POST',
@@ -1600,7 +1608,8 @@ export const webhooksApi = {
     errors: [],
     summary: 'List webhooks',
     description: 'Of this project, oldest first.',
-    reply: Type.Array(s.Webhook),
+    query: query(longPaging),
+    reply: listOf(s.Webhook),
   }),
   create: endpoint({
     method: 'POST',

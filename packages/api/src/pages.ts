@@ -8,6 +8,15 @@ export const paging = {
   cursor: Type.Optional(Type.String({ maxLength: 500, description: 'opaque; empty asks for the first page' })),
 }
 
+/**
+ * The same for lists that were once answered whole: without `limit`, so many that nobody who reads the array alone misses any soon;
+ * `X-Total-Count` says whether somebody does.
+ */
+export const longPaging = {
+  ...paging,
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 1000 })),
+}
+
 /** An array with `X-Total-Count`, or with `cursor=` a page. */
 export const listOf = <S extends TSchema>(item: S) =>
   Type.Union([Type.Array(item), Type.Object({ items: Type.Array(item), next_cursor: nullable(Type.String()) })])

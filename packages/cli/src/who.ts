@@ -45,7 +45,7 @@ export async function userRef(app: App, ref: string): Promise<string> {
 export async function tokenRef(app: App, ref: string): Promise<{ id: string; said: string }> {
   if (ID.test(ref)) return { id: ref, said: ref }
   const now = app.terminal.now().getTime()
-  const named = (await (await app.client()).tokens.list()).filter(({ name }) => name === ref)
+  const named = (await (await app.client()).all('tokens.list')).filter(({ name }) => name === ref)
   const live = named.filter(({ revoked_at, expires_at }) => revoked_at === null && Date.parse(expires_at) > now)
   if (named.length === 0) throw usage(`There is no token "${ref}" that you may see`, '"writ token list" shows them.')
   if (live.length === 0) throw usage(`Every token "${ref}" is revoked or expired`, '"writ token list" shows them.')
@@ -55,7 +55,7 @@ export async function tokenRef(app: App, ref: string): Promise<{ id: string; sai
 /** A webhook, by name or id, with what to call it. Names are not unique: one that several have is refused. */
 export async function webhookRef(app: App, ref: string): Promise<{ id: string; said: string }> {
   if (ID.test(ref)) return { id: ref, said: ref }
-  const named = (await (await app.client()).webhooks.list()).filter(({ name }) => name === ref)
+  const named = (await (await app.client()).all('webhooks.list')).filter(({ name }) => name === ref)
   if (named.length === 0) throw usage(`There is no webhook "${ref}" here`, '"writ webhook list" shows them.')
   return onlyOne(ref, 'webhooks', named, ({ url }) => `to ${url}`)
 }

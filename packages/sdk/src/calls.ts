@@ -90,6 +90,8 @@ export interface Client extends Calls {
   pages<I extends ListId>(id: I, args?: Args<EndpointOf<I>>): AsyncGenerator<ItemOf<I>[], void, undefined>
   /** The same, item by item. */
   items<I extends ListId>(id: I, args?: Args<EndpointOf<I>>): AsyncGenerator<ItemOf<I>, void, undefined>
+  /** A whole list as an array, however many calls that takes. Of what may be very many rather walk the items. */
+  all<I extends ListId>(id: I, args?: Args<EndpointOf<I>>): Promise<ItemOf<I>[]>
   /** Events as they happen, in the order of the log, without gaps and across broken connections; see `watchEvents`. */
   watch(args?: WatchArgs): AsyncGenerator<Event, void, undefined>
   /** What a task prints, as it is kept, across attempts and broken connections; see `followLog`. `tasks.log` reads what is there. */

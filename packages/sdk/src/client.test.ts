@@ -200,6 +200,39 @@ test('pages follow the cursor to its end and keep the filters', async (t) => {
   )
 })
 
+test('a whole list is one call where that answers all of it, and is walked where it does not', async (t) => {
+  let count: string | undefined
+  const { client, seen } = await clientOf(t, ({ url }, reply) => {
+    if (!url.includes('cursor')) {
+      if (count !== undefined) reply.setHeader('x-total-count', count)
+      return json(reply, 200, [{ id: 'a' }, { id: 'b' }])
+    }
+    return json(
+      reply,
+      200,
+      url.includes('cursor=c2')
+        ? { items: [{ id: 'c' }], next_cursor: null }
+        : { items: [{ id: 'a' }, { id: 'b' }], next_cursor: 'c2' },
+    )
+  })
+  for (const [said, ids] of [
+    [undefined, ['a', 'b']],
+    ['2', ['a', 'b']],
+    ['3', ['a', 'b', 'c']],
+  ] as const) {
+    count = said
+    const found = await client.all('tickets.comments', { params: { id: 7 } })
+    assert.deepEqual(
+      found.map(({ id }) => id),
+      ids,
+    )
+  }
+  assert.deepEqual(
+    seen.map(({ url }) => url.replace('/api/v1/tickets/7/comments', '')),
+    ['', '', '', '?cursor=', '?cursor=c2'],
+  )
+})
+
 test('an upload streams the file with its length and reports progress', async (t) => {
   const { client, seen } = await clientOf(t, (_, reply) => json(reply, 200, { artifact: {}, message: 'ok' }))
   const path = join(await folder(t), '配置 "1".cfg')

@@ -1158,7 +1158,7 @@ ALTER TABLE ONLY public.webhooks
 ALTER TABLE ONLY public.worker_handlers
     ADD CONSTRAINT worker_handlers_pkey PRIMARY KEY (project_id, name);
 
-CREATE INDEX approvals_subject ON public.approvals USING btree (project_id, subject_type, subject_id);
+CREATE INDEX approvals_subject ON public.approvals USING btree (project_id, subject_type, subject_id, id);
 
 CREATE INDEX artifacts_digest ON ONLY public.artifacts USING btree (project_id, sha256);
 
@@ -1178,11 +1178,13 @@ CREATE INDEX audit_events_resource ON ONLY public.audit_events USING btree (proj
 
 CREATE INDEX audit_events_type ON ONLY public.audit_events USING btree (project_id, event_type, id) WHERE (event_type <> 'run.completed'::text);
 
-CREATE INDEX comments_ticket ON public.comments USING btree (project_id, ticket_id);
+CREATE INDEX comments_ticket ON public.comments USING btree (project_id, ticket_id, id);
 
 CREATE INDEX concurrency_keys_wake ON public.concurrency_keys USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 
 CREATE INDEX deliveries_event ON public.deliveries USING btree (project_id, event_id);
+
+CREATE INDEX deliveries_undelivered ON public.deliveries USING btree (project_id, webhook_id, state, id) WHERE (state <> 'delivered'::text);
 
 CREATE INDEX deliveries_webhook ON public.deliveries USING btree (project_id, webhook_id, id);
 
@@ -1204,7 +1206,9 @@ CREATE INDEX held_waiting ON public.held USING btree (project_id, key, priority 
 
 CREATE INDEX holds_subject ON public.holds USING btree (project_id, subject_type, subject_id) WHERE (released_at IS NULL);
 
-CREATE INDEX invites_project ON public.invites USING btree (project_id, created_at);
+CREATE INDEX invites_project ON public.invites USING btree (project_id, id);
+
+CREATE INDEX logs_unnamed ON public.logs USING btree (project_id) WHERE (vkey IS NULL);
 
 CREATE INDEX memberships_user ON public.memberships USING btree (user_id);
 
@@ -1250,7 +1254,9 @@ CREATE INDEX tickets_status ON public.tickets USING btree (project_id, status, n
 
 CREATE INDEX timers_due ON public.timers USING btree (due_at);
 
-CREATE INDEX tokens_owner ON public.tokens USING btree (project_id, user_id);
+CREATE INDEX tokens_owner ON public.tokens USING btree (project_id, user_id, id);
+
+CREATE INDEX tokens_project ON public.tokens USING btree (project_id, id);
 
 CREATE INDEX uploads_run ON public.uploads USING btree (project_id, run_id);
 

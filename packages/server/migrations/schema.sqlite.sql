@@ -28,7 +28,7 @@ create table "approvals" (
   primary key (project_id, id)
 ) strict;
 
-create index approvals_subject on approvals (project_id, subject_type, subject_id);
+create index approvals_subject on approvals (project_id, subject_type, subject_id, id);
 
 create table artifacts (
   project_id text not null references projects (id),
@@ -169,7 +169,7 @@ create table comments (
   foreign key (project_id, ticket_id) references tickets (project_id, id)
 ) strict;
 
-create index comments_ticket on comments (project_id, ticket_id);
+create index comments_ticket on comments (project_id, ticket_id, id);
 
 create table concurrency_keys (
   project_id text not null references projects (id),
@@ -216,6 +216,8 @@ create table deliveries (
 ) strict;
 
 create index deliveries_event on deliveries (project_id, event_id);
+
+create index deliveries_undelivered on deliveries (project_id, webhook_id, state, id) where state <> 'delivered';
 
 create index deliveries_webhook on deliveries (project_id, webhook_id, id);
 
@@ -356,7 +358,7 @@ create table invites (
   revoked_at integer
 ) strict;
 
-create index invites_project on invites (project_id, created_at);
+create index invites_project on invites (project_id, id);
 
 create table log_chunks (
   project_id text not null,
@@ -384,6 +386,8 @@ create table logs (
   closed_at integer, vkeys text, cosigned text, cosigned_size integer not null default 0, dropped_at integer, dropped_until integer, files_gone_at integer,
   primary key (project_id, shard)
 ) strict;
+
+create index logs_unnamed on logs (project_id) where vkey is null;
 
 create table memberships (
   project_id text not null references projects (id),
@@ -753,7 +757,9 @@ create table tokens (
   revoked_at integer
 ) strict;
 
-create index tokens_owner on tokens (project_id, user_id);
+create index tokens_owner on tokens (project_id, user_id, id);
+
+create index tokens_project on tokens (project_id, id);
 
 create table unique_keys (
   project_id text not null,

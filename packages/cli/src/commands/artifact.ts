@@ -55,7 +55,11 @@ export function addArtifactCommands(program: Command, app: App): void {
     .action(async ({ run }: { run: string }) =>
       app
         .out()
-        .list(await (await app.client()).artifacts.ofRun({ params: { id: run } }), artifactColumns, (a) => a.number),
+        .list(
+          await (await app.client()).all('artifacts.ofRun', { params: { id: run } }),
+          artifactColumns,
+          (a) => a.number,
+        ),
     )
 
   artifact

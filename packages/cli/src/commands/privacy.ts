@@ -1,11 +1,12 @@
 import type { api, ReplyOf } from '@writ/api'
+import type { ItemOf } from '@writ/sdk'
 import { type Command, InvalidArgumentError } from 'commander'
 import { type App, numberText, refOf } from '../app.ts'
 import type { Column } from '../table.ts'
 import { entriesText, timeText } from '../text.ts'
 import { userRef } from '../who.ts'
 
-type Hold = ReplyOf<typeof api.privacy.holds>[number]
+type Hold = ItemOf<'privacy.holds'>
 
 type Log = ReplyOf<typeof api.privacy.logs>[number]
 
@@ -57,7 +58,7 @@ export function addPrivacyCommands(program: Command, app: App): void {
     .command('list')
     .description('List legal holds, released ones included')
     .action(async () => {
-      app.out().list(await (await app.client()).privacy.holds(), holdColumns, (h) => h.id)
+      app.out().list(await (await app.client()).all('privacy.holds'), holdColumns, (h) => h.id)
     })
   hold
     .command('set <what> [number]')

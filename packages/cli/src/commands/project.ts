@@ -84,7 +84,7 @@ Example:
     .description('List asked and decided policy changes')
     .action(async () =>
       app.out().list(
-        await (await app.client()).projects.policyChanges(),
+        await (await app.client()).all('projects.policyChanges'),
         [
           { head: 'ID', value: (c) => c.id },
           { head: 'STATE', value: (c) => c.state },

@@ -140,7 +140,7 @@ Examples:
   schedule
     .command('list')
     .description('List the schedules of the project')
-    .action(async () => app.out().list(await (await app.client()).schedules.list(), columns, (s) => s.id))
+    .action(async () => app.out().list(await (await app.client()).all('schedules.list'), columns, (s) => s.id))
 
   schedule
     .command('show <schedule>')

@@ -208,8 +208,8 @@ async function showAll(app: App, id: string): Promise<void> {
   const out = app.out()
   if (out.quiet) return out.item(ticket, [], ticket.number)
   const [approvals, comments] = await Promise.all([
-    client.tickets.approvals({ params }),
-    client.tickets.comments({ params }),
+    client.all('tickets.approvals', { params }),
+    client.all('tickets.comments', { params }),
   ])
   out.item({ ...ticket, approvals, comments }, ticketFields(ticket), ticket.number)
   noteWarnings(out, ticket)

@@ -49,7 +49,7 @@ export function addTokenCommands(program: Command, app: App): void {
   token
     .command('list')
     .description('List your tokens; an admin sees all of the project')
-    .action(async () => app.out().list(await (await app.client()).tokens.list(), tokenColumns, (t) => t.id))
+    .action(async () => app.out().list(await (await app.client()).all('tokens.list'), tokenColumns, (t) => t.id))
 
   token
     .command('rotate <token>')

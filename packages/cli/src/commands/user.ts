@@ -125,7 +125,7 @@ function addInviteCommands(program: Command, app: App): void {
     .description('List the invitations of this project, the newest first, those that were used or revoked too')
     .action(async () =>
       app.out().list(
-        await (await app.client()).users.invites(),
+        await (await app.client()).all('users.invites'),
         [
           { head: 'FOR', value: (i) => i.email ?? 'anybody' },
           { head: 'ROLE', value: (i) => i.role },
@@ -142,7 +142,7 @@ function addInviteCommands(program: Command, app: App): void {
     .description('Make an invitation useless, by its id or by the address it is for')
     .action(async (ref: string) => {
       const client = await app.client()
-      const open = (await client.users.invites()).filter((one) => stateOf(one, app.terminal.now()) === 'open')
+      const open = (await client.all('users.invites')).filter((one) => stateOf(one, app.terminal.now()) === 'open')
       const meant = open.filter(({ id, email }) => id === ref || email?.toLowerCase() === ref.toLowerCase())
       if (meant.length > 1) throw usage(`${meant.length} invitations are for ${ref}`, 'Give the id of one.')
       if (!meant[0]) throw usage(`No open invitation is ${ref}, or is for it`, '"writ invite list" shows them.')

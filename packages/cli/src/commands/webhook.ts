@@ -128,7 +128,7 @@ Examples:
   webhook
     .command('list')
     .description('List the webhooks of the project')
-    .action(async () => app.out().list(await (await app.client()).webhooks.list(), columns, (w) => w.id))
+    .action(async () => app.out().list(await (await app.client()).all('webhooks.list'), columns, (w) => w.id))
 
   webhook
     .command('show <webhook>')

@@ -15,7 +15,7 @@ export function Members({ children }: { children: ReactNode }) {
   const { client, project } = useSession()
   const members = useQuery({
     queryKey: [project, 'members'],
-    queryFn: () => client.projects.members(),
+    queryFn: () => client.all('projects.members'),
     staleTime: 300_000,
     select: byId,
   })

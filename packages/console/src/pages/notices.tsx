@@ -35,7 +35,7 @@ export function Notices() {
   const [adding, setAdding] = useState(false)
   const hooks = useQuery({
     queryKey: [project, 'webhooks'],
-    queryFn: () => client.webhooks.list(),
+    queryFn: () => client.all('webhooks.list'),
     enabled: can('webhooks.list'),
   })
   if (!can('webhooks.list'))

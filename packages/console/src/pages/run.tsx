@@ -56,7 +56,7 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
   })
   const approvals = useQuery({
     queryKey: [project, 'approvals', run.ticket_id],
-    queryFn: () => client.tickets.approvals({ params: { id: run.ticket_id } }),
+    queryFn: () => client.all('tickets.approvals', { params: { id: run.ticket_id } }),
   })
   const approvedAt = approvals.data?.findLast(({ decision }) => decision === 'approved')?.created_at ?? null
   const trail = useTrail('run', run.number)

@@ -16,7 +16,7 @@ export function useSchedules() {
   const { client, project, can } = useSession()
   return useQuery({
     queryKey: [project, 'schedules', 'list'],
-    queryFn: () => client.schedules.list(),
+    queryFn: () => client.all('schedules.list'),
     enabled: can('schedules.list'),
     // A time that comes is an event of its task only.
     refetchInterval: 15_000,

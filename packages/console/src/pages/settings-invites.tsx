@@ -26,7 +26,7 @@ export function Invites() {
   const { t } = useTranslation()
   const [filters, set] = useFilters()
   const [adding, setAdding] = useState(false)
-  const invites = useQuery({ queryKey: [project, 'invites'], queryFn: () => client.users.invites() })
+  const invites = useQuery({ queryKey: [project, 'invites'], queryFn: () => client.all('users.invites') })
   const wanted = STATES.find((one) => one === filters.invites) ?? null
   return (
     <Section

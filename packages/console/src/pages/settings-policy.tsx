@@ -14,7 +14,10 @@ export function PolicyPart() {
   const { client, project, can } = useSession()
   const { t } = useTranslation()
   const policy = useQuery({ queryKey: [project, 'policy'], queryFn: () => client.projects.policy() })
-  const changes = useQuery({ queryKey: [project, 'policy-changes'], queryFn: () => client.projects.policyChanges() })
+  const changes = useQuery({
+    queryKey: [project, 'policy-changes'],
+    queryFn: () => client.all('projects.policyChanges'),
+  })
   return (
     <div className="columns columns-even">
       <Section title={t('settings.policy')}>

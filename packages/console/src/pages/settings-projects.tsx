@@ -110,7 +110,7 @@ function Members() {
   const again = useAgain()
   const [leaving, setLeaving] = useState<{ id: string; name: string } | null>(null)
   const action = useAction()
-  const members = useQuery({ queryKey: [project, 'members', 'list'], queryFn: () => client.projects.members() })
+  const members = useQuery({ queryKey: [project, 'members', 'list'], queryFn: () => client.all('projects.members') })
   const refresh = () => again('members')
   return (
     <Section title={t('project.members', { name: project })}>

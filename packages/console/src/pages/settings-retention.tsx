@@ -151,7 +151,7 @@ function Holds() {
   const { t } = useTranslation()
   const [setting, setSetting] = useState(false)
   const [releasing, setReleasing] = useState<Hold | null>(null)
-  const holds = useQuery({ queryKey: [project, 'holds'], queryFn: () => client.privacy.holds() })
+  const holds = useQuery({ queryKey: [project, 'holds'], queryFn: () => client.all('privacy.holds') })
   return (
     <Section
       title={t('retention.holds')}

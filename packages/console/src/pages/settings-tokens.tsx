@@ -22,7 +22,7 @@ export function Tokens() {
   const { t } = useTranslation()
   const [adding, setAdding] = useState(false)
   const [secret, setSecret] = useState<string | null>(null)
-  const tokens = useQuery({ queryKey: [project, 'tokens'], queryFn: () => client.tokens.list() })
+  const tokens = useQuery({ queryKey: [project, 'tokens'], queryFn: () => client.all('tokens.list') })
   return (
     <Section
       title={t('settings.tokens')}

@@ -57,11 +57,11 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
   })
   const approvals = useQuery({
     queryKey: [project, 'approvals', ticket.id],
-    queryFn: () => client.tickets.approvals({ params }),
+    queryFn: () => client.all('tickets.approvals', { params }),
   })
   const comments = useQuery({
     queryKey: [project, 'comments', ticket.id],
-    queryFn: () => client.tickets.comments({ params }),
+    queryFn: () => client.all('tickets.comments', { params }),
   })
   const trail = useTrail('ticket', ticket.number)
   const seal = useSeals('ticket', [ticket.number]).get(ticket.number)

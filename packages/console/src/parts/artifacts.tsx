@@ -18,7 +18,7 @@ export function Artifacts({ run, heading }: { run: Pick<Run, 'id' | 'number'>; h
   const [looking, setLooking] = useState<Artifact | null>(null)
   const files = useQuery({
     queryKey: [project, 'artifacts', run.id],
-    queryFn: () => client.artifacts.ofRun({ params: { id: run.id } }),
+    queryFn: () => client.all('artifacts.ofRun', { params: { id: run.id } }),
   })
   return (
     <Answer of={files} lines={2}>

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import { until } from '../../../../test/test-system.ts'
 import { createFakeClock } from '../platform/clock.ts'
-import { type Database, inProject, openDatabase, type Tx } from '../platform/db/index.ts'
+import { type Database, INSTANCE, inProject, openDatabase, type Tx } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import { createLog } from '../platform/log.ts'
 import { append, SYSTEM } from './append.ts'
@@ -146,6 +146,70 @@ test('a log that cannot be written holds up no other, and goes on when it can', 
     stop.abort()
     await working
     await db.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+test('a round reads the logs that moved, however many are quiet, and misses none that another process appended to', async () => {
+  const { folder, folders, db: stored } = await openStore()
+  const projects = Array.from({ length: 40 }, (_, i) => `0190a000-0000-7000-8000-0000000002${10 + i}`)
+  const [first, second, third] = projects as [string, string, string]
+  let [read, rounds] = [0, 0]
+  const listening = (tx: Tx): Tx => ({
+    ...tx,
+    async sql<Row>(text: string, params?: Parameters<Tx['sql']>[1]) {
+      const found = await tx.sql<Row>(text, params)
+      if (text.includes('* from logs')) read += found.length
+      if (text.includes('distinct project_id')) rounds++
+      return found
+    },
+  })
+  const db: Database = { ...stored, sequence: (work) => stored.sequence((tx) => work(listening(tx))) }
+  const stop = new AbortController()
+  let working: Promise<void> = Promise.resolve()
+  const published = (project: string) => publishedIn(folders, project)
+  try {
+    await addProject(db, INSTANCE, 'instance')
+    for (const [i, project] of projects.entries()) {
+      await addProject(db, project, `p${i}`)
+      await say(db, 3, project)
+    }
+    const sequencer = createSequencer({
+      db,
+      clock: createFakeClock(T),
+      log: createLog({ level: 'error', format: 'text' }),
+      folders,
+      intervalMs: 5,
+      slugOf: async (project) => `p${projects.indexOf(project)}`,
+    })
+    working = sequencer.run(stop.signal)
+    await until('the instance log has recorded them', async () => sequencer.health.integrated === 4 * projects.length)
+    const quietFrom = rounds + 2
+    await until('some rounds went by', async () => rounds > quietFrom)
+    const [before, at] = [read, rounds]
+    await until('ten more rounds went by', async () => rounds > at + 10)
+    assert.equal(read, before)
+    // As another process does: what this one knows of its own appends does not hold it.
+    const beside = await openDatabase({ url: `sqlite:${path.join(folder, 'writ.db')}` }, createFakeClock(T))
+    await say(beside, 2, second).finally(() => beside.close())
+    await until('it is in its log', async () => published(second) === 5)
+    // A new project, which has said nothing, gets its key; one that is closed goes on in its next log.
+    const late = '0190a000-0000-7000-8000-000000000300'
+    await addProject(db, late, 'late')
+    await until('its key is named', async () => {
+      const [row] = await stored.sequence((tx) =>
+        tx.sql<{ vkey: string | null }>('select vkey from logs where project_id = ?1', [late]),
+      )
+      return row!.vkey !== null
+    })
+    await sequencer.rotate(third, SYSTEM, 'test')
+    const next = path.join(logFolder(folders, third, 1), 'checkpoint')
+    await until('the next log is published', async () => existsSync(next))
+    assert.equal(published(first), 3)
+  } finally {
+    stop.abort()
+    await working
+    await stored.close()
     rmSync(folder, { recursive: true, force: true })
   }
 })

@@ -112,6 +112,9 @@ export function createSequencer(options: {
   const open = new Map<string, OpenLog>()
   let working: Promise<void> = Promise.resolve()
   let recordedAt = 0
+  // Whether the next round looks at all logs, and not only at those that have something to place. What was placed and not
+  // published is known to whoever placed it alone, which is this process unless it has just begun.
+  let lookAtAll = true
   const first = Promise.withResolvers<void>()
   // Somebody may lead, we or another process; without `run` this is a tool that works alone.
   let following = false
@@ -154,11 +157,16 @@ export function createSequencer(options: {
     return opened
   }
 
-  /** One round over every log. */
+  /** One round over every log that may have moved: it costs by what moved, however many projects are quiet. */
   async function round(): Promise<void> {
+    const record = clock.now() - recordedAt >= RECORD_EVERY_MS
+    const all = lookAtAll || record
+    // Stopped or failing anywhere in here, the next round looks at all again.
+    lookAtAll = true
     const { logs, lag } = await db.sequence(async (tx) => {
       const pending = new Set(await logRows.listPendingProjects(tx))
-      const logs = (await logRows.listOpenLogs(tx)).map((row) => ({ row, pending: pending.has(row.project_id) }))
+      const rows = all ? await logRows.listOpenLogs(tx) : await logRows.listMovedLogs(tx, [...pending])
+      const logs = rows.map((row) => ({ row, pending: pending.has(row.project_id) }))
       return { logs, lag: await erasures.filesLag(tx) }
     })
     const moved = logs.filter(({ row, pending }) => pending || !caughtUp(row))
@@ -178,11 +186,12 @@ export function createSequencer(options: {
       await writeErasures()
       await dropFiles()
     }
-    if (clock.now() - recordedAt >= RECORD_EVERY_MS) {
+    if (record) {
       recordedAt = clock.now()
       await recordCheckpoints(logs.map((one) => one.row))
     }
     if (failures.length > 0) throw failures[0]
+    lookAtAll = false
   }
 
   /** It is opened again from its files, whatever was done to it in memory. */
@@ -389,7 +398,7 @@ export function createSequencer(options: {
 
   /** The open log of a project, if this process may close it. Throws LogBusy. */
   async function rotatable(project: string): Promise<store.Log> {
-    const row = (await db.sequence(logRows.listOpenLogs)).find((one) => one.project_id === project)
+    const row = await db.sequence((tx) => logRows.findOpenLogOf(tx, project))
     if (!row || (following && !health.leading)) throw new LogBusy('another server writes it')
     if (row.size === 0) throw new LogBusy('it has no entries')
     if (!caughtUp(row)) throw new LogBusy('it has not caught up')
@@ -413,6 +422,7 @@ export function createSequencer(options: {
     let take = () => {}
     const endReading = recentRows.read(() => take())
     await forgetLogs()
+    lookAtAll = true
     try {
       while (!stop.aborted) {
         const began = performance.now()
@@ -501,7 +511,13 @@ export function createSequencer(options: {
       }
     },
     hold(rest) {
-      const held = working.catch(() => {}).then(rest)
+      const held = working
+        .catch(() => {})
+        .then(() => {
+          // What is done between rounds may close a log and place the first entry of the next.
+          lookAtAll = true
+          return rest()
+        })
       working = held.then(
         () => {},
         () => {},

@@ -1,4 +1,4 @@
-import type { Tx } from '../platform/db/index.ts'
+import { inList, type Tx } from '../platform/db/index.ts'
 import { type Log, type LogRow, listRowsFrom, type ProvenEvent } from './store.ts'
 import { ERASED, EVENTS_PLACED, INDEX } from './store-sql.ts'
 
@@ -7,6 +7,15 @@ import { ERASED, EVENTS_PLACED, INDEX } from './store-sql.ts'
 export async function listOpenLogs(tx: Tx): Promise<Log[]> {
   return tx.sql('select * from logs where closed_at is null order by project_id')
 }
+
+/** Of the open logs those of these projects, and the new ones, whose key nobody has named yet. */
+export const listMovedLogs = (tx: Tx, projects: readonly string[]): Promise<Log[]> =>
+  tx.sql(
+    `select * from logs where closed_at is null and ${inList(tx, 'project_id', '?1')}
+     union all select * from logs where closed_at is null and vkey is null and not (${inList(tx, 'project_id', '?1')})
+     order by project_id`,
+    [projects],
+  )
 
 /** Logs that were closed before witnesses had signed all that they signed a part of. */
 export const listHalfCosigned = (tx: Tx): Promise<Log[]> =>

@@ -30,10 +30,15 @@ const RESERVED =
 
 export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Caller> => ({
   list: (ask) =>
-    ask.read(async (tx) => {
-      const rows = await store.listWebhooks(tx)
-      const heads = await headsOf(tx, rows)
-      return rows.map((row) => showWebhook(row, heads))
+    ask.page({
+      async rows(tx, page) {
+        const rows = await store.listWebhooks(tx, page)
+        const heads = await headsOf(tx, rows)
+        return rows.map((row) => showWebhook(row, heads))
+      },
+      total: store.countWebhooks,
+      key: ({ id }) => id,
+      show: (webhook) => webhook,
     }),
   get: (ask) =>
     ask.read(async (tx) => {

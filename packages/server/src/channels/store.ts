@@ -1,11 +1,14 @@
 import type { DeliveryState } from '@writ/api'
 import { type Selectable, sql, type Updateable } from 'kysely'
 import type { Position } from '../audit/index.ts'
-import { forUpdate, inList, skipLocked, type Tx } from '../platform/db/index.ts'
+import { countOf, forUpdate, inList, type ListPart, skipLocked, type Tx } from '../platform/db/index.ts'
 import type { DeliveriesTable, WebhooksTable } from '../platform/db/tables.ts'
 
 export type WebhookRow = Selectable<WebhooksTable>
 export type DeliveryRow = Selectable<DeliveriesTable>
+
+/** Said in each statement about what waits or failed: so the narrow index of what was not delivered is used. */
+const UNDELIVERED = sql<boolean>`deliveries.state <> 'delivered'`
 
 // ---- webhooks
 
@@ -26,14 +29,23 @@ export async function lockWebhook(tx: Tx, id: string): Promise<WebhookRow | unde
   return findWebhook(tx, id)
 }
 
-/** The oldest first, callbacks of single runs left out. */
-export const listWebhooks = (tx: Tx): Promise<WebhookRow[]> =>
-  listed(tx).where('state', '!=', 'deleted').orderBy('id').execute()
+/** The oldest first, behind the id `after`, callbacks of single runs left out. */
+export const listWebhooks = (tx: Tx, page: ListPart): Promise<WebhookRow[]> =>
+  listed(tx)
+    .selectAll()
+    .where('state', '!=', 'deleted')
+    .$if(page.after !== undefined, (q) => q.where('id', '>', page.after!))
+    .orderBy('id')
+    .limit(page.limit)
+    .offset(page.skip)
+    .execute()
+
+export const countWebhooks = (tx: Tx): Promise<number> => countOf(listed(tx).where('state', '!=', 'deleted'))
 
 export const listActiveWebhooks = (tx: Tx): Promise<WebhookRow[]> =>
-  listed(tx).where('state', '=', 'active').orderBy('id').execute()
+  listed(tx).selectAll().where('state', '=', 'active').orderBy('id').execute()
 
-const listed = (tx: Tx) => tx.db.selectFrom('webhooks').selectAll().where('callback', 'is', null)
+const listed = (tx: Tx) => tx.db.selectFrom('webhooks').where('callback', 'is', null)
 
 export const findCallback = (tx: Tx, words: 'event' | 'dispatch', urlMac: string): Promise<WebhookRow | undefined> =>
   tx.db
@@ -77,6 +89,7 @@ export async function failWaiting(tx: Tx, webhookId: string, now: number): Promi
     .set({ state: 'failed', next_attempt_at: null, settled_at: now })
     .where('webhook_id', '=', webhookId)
     .where('state', '=', 'waiting')
+    .where(UNDELIVERED)
     .execute()
   await tx.sql('delete from delivery_queue where project_id = ?1 and webhook_id = ?2', [tx.project, webhookId])
 }
@@ -168,6 +181,7 @@ export async function endTurns(tx: Tx, webhookId: string, now: number): Promise<
     .set({ next_attempt_at: now })
     .where('webhook_id', '=', webhookId)
     .where('state', '=', 'waiting')
+    .where(UNDELIVERED)
     .where('next_attempt_at', 'is', null)
     .execute()
   await tx.sql(
@@ -181,7 +195,7 @@ export async function listHeads(tx: Tx, webhookIds: readonly string[]): Promise<
   if (webhookIds.length === 0) return new Map()
   const rows = await tx.sql<{ webhook_id: string; id: string }>(
     `select d.webhook_id, d.id from deliveries d join delivery_queue q on q.delivery_id = d.id
-     where d.project_id = ?1 and ${inList(tx, 'd.webhook_id', '?2')} and d.state = 'waiting' and q.turn is not null
+     where d.project_id = ?1 and ${inList(tx, 'd.webhook_id', '?2')} and d.state = 'waiting' and d.state <> 'delivered' and q.turn is not null
        and q.due_at < ?3 and d.attempts <> '[]'`,
     [tx.project, webhookIds, NOT_YET],
   )
@@ -220,6 +234,7 @@ const filtered = (tx: Tx, f: DeliveryFilter) =>
     .where('webhook_id', '=', f.webhook_id)
     .$if(f.ids !== undefined, (q) => q.where('id', 'in', f.ids!))
     .$if(f.state !== undefined, (q) => q.where('state', '=', f.state!))
+    .$if(f.state === 'waiting' || f.state === 'failed', (q) => q.where(UNDELIVERED))
     .$if(f.event_type !== undefined, (q) => q.where('event_type', '=', f.event_type!))
     .$if(f.since !== undefined, (q) => q.where('created_at', '>=', f.since!))
     .$if(f.until !== undefined, (q) => q.where('created_at', '<', f.until!))

@@ -27,6 +27,7 @@ import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/inde
 import type { Handlers } from '../platform/http/mount.ts'
 import { belongingOf, findRun } from '../runs/index.ts'
 import {
+  countHolds,
   endHold,
   findTicket,
   type HoldRow,
@@ -152,7 +153,7 @@ export const privacyHandlers = (on: { db: Database; sequencer: Sequencer }): Han
       }
     }),
 
-  holds: async (ask) => (await ask.read(listHolds)).map(showHold),
+  holds: (ask) => ask.page({ rows: listHolds, total: countHolds, key: ({ id }) => id, show: showHold }),
   setHold: (ask) =>
     ask.change(async (tx) => showHold(await setHold(tx, ask.caller, await subjectOf(tx, ask.body), ask.body.reason))),
   releaseHold: (ask) =>

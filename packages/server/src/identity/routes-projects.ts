@@ -13,7 +13,9 @@ import { parsePolicy, policyDigest, policyText, unsatisfiable } from './policy.t
 import { createProject, loadLogOrigin, openProjectLog } from './projects.ts'
 import { findInView } from './store.ts'
 import {
+  countMembers,
   countOpeners,
+  countPolicyChanges,
   findPolicyChange,
   findProject,
   insertPolicyChange,
@@ -81,9 +83,13 @@ export const projectsHandlers = (identity: Identity, attest: Attest) =>
       return show(identity, { ...project, ...body })
     },
 
-    async members(ask) {
-      return (await ask.read(listMembers)).map(showMember)
-    },
+    members: (ask) =>
+      ask.page({
+        rows: listMembers,
+        total: countMembers,
+        key: ({ user_number }) => String(user_number),
+        show: showMember,
+      }),
 
     async setMember(ask) {
       return ask.change(async (tx) => {
@@ -136,9 +142,8 @@ export const projectsHandlers = (identity: Identity, attest: Attest) =>
       })
     },
 
-    async policyChanges(ask) {
-      return (await ask.read(listPolicyChanges)).map(showChange)
-    },
+    policyChanges: (ask) =>
+      ask.page({ rows: listPolicyChanges, total: countPolicyChanges, key: ({ id }) => id, show: showChange }),
 
     async approvePolicy(ask) {
       const { caller, params } = ask

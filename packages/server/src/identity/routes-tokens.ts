@@ -11,7 +11,15 @@ import { type Caller, personOf } from './caller.ts'
 import { isConfigured } from './configured.ts'
 import type { Identity } from './identity.ts'
 import { coversScope, mayLend } from './permissions.ts'
-import { findToken, insertToken, listTokens, revokeToken, shortenToken, type TokenRow } from './store-tokens.ts'
+import {
+  countTokens,
+  findToken,
+  insertToken,
+  listTokens,
+  revokeToken,
+  shortenToken,
+  type TokenRow,
+} from './store-tokens.ts'
 
 const LIFETIME_MS = 90 * 86_400_000
 const OVERLAP_MS = 3_600_000
@@ -21,8 +29,12 @@ export const tokensHandlers = (_identity: Identity) =>
   ({
     async list(ask) {
       const owner = ask.caller.role === 'admin' ? null : personOf(ask.caller)
-      const rows = await ask.read((tx) => listTokens(tx, owner))
-      return rows.map((row) => show(row, ask.caller))
+      return ask.page({
+        rows: (tx, page) => listTokens(tx, owner, page),
+        total: (tx) => countTokens(tx, owner),
+        key: ({ id }) => id,
+        show: (row) => show(row, ask.caller),
+      })
     },
 
     async create(ask) {

@@ -15,6 +15,7 @@ import { countUsers, findInView, listUsers, revokeSessions, type UserInView, upd
 import {
   countAdmins,
   countInstanceAdmins,
+  countInvites,
   type InviteRow,
   insertInvite,
   listInvites,
@@ -123,9 +124,14 @@ export const usersHandlers = (identity: Identity) =>
       })
     },
 
-    async invites(ask) {
-      const rows = await ask.read((tx) => listInvites(tx, projectOf(ask.caller)))
-      return rows.map(showInvite)
+    invites(ask) {
+      const project = projectOf(ask.caller)
+      return ask.page({
+        rows: (tx, page) => listInvites(tx, project, page),
+        total: (tx) => countInvites(tx, project),
+        key: ({ id }) => id,
+        show: showInvite,
+      })
     },
 
     async invite(ask) {

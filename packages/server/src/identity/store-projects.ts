@@ -1,6 +1,6 @@
 import type { Policy, Role } from '@writ/api'
 import { type Selectable, sql } from 'kysely'
-import { type Database, forUpdate, inList, type Tx } from '../platform/db/index.ts'
+import { countOf, type Database, forUpdate, inList, type ListPart, type Tx } from '../platform/db/index.ts'
 import type { InvitesTable, PolicyChangesTable, ProjectsTable } from '../platform/db/tables.ts'
 import { defaultPolicy, parsePolicy } from './policy.ts'
 
@@ -71,13 +71,17 @@ export interface MemberRow {
   readonly created_at: number
 }
 
-/** Members of the project in context, by number. */
-export const listMembers = (tx: Tx): Promise<MemberRow[]> =>
+/** Members of the project in context, by number, behind the number `after`. */
+export const listMembers = (tx: Tx, page: ListPart): Promise<MemberRow[]> =>
   tx.sql<MemberRow>(
     `select u.id as user_id, u.number as user_number, u.username, m.role, u.is_active, m.created_at
-     from memberships m join users u on u.id = m.user_id where m.project_id = ?1 order by u.number`,
-    [tx.project],
+     from memberships m join users u on u.id = m.user_id where m.project_id = ?1 and u.number > ?2
+     order by u.number limit ?3 offset ?4`,
+    [tx.project, Number(page.after ?? 0), page.limit, page.skip],
   )
+
+export const countMembers = (tx: Tx): Promise<number> =>
+  countOf(tx.db.selectFrom('memberships').where('project_id', '=', tx.project))
 
 export async function findMember(tx: Tx, userId: string): Promise<MemberRow | undefined> {
   const rows = await tx.sql<MemberRow>(
@@ -210,9 +214,18 @@ export async function insertPolicyChange(tx: Tx, change: PolicyChangeRow): Promi
 export const findPolicyChange = (tx: Tx, id: string): Promise<PolicyChangeRow | undefined> =>
   tx.db.selectFrom('policy_changes').selectAll().where('id', '=', id).executeTakeFirst()
 
-/** Newest first. */
-export const listPolicyChanges = (tx: Tx): Promise<PolicyChangeRow[]> =>
-  tx.db.selectFrom('policy_changes').selectAll().orderBy('id', 'desc').execute()
+/** Newest first, older than `after`. */
+export const listPolicyChanges = (tx: Tx, page: ListPart): Promise<PolicyChangeRow[]> =>
+  tx.db
+    .selectFrom('policy_changes')
+    .selectAll()
+    .$if(page.after !== undefined, (q) => q.where('id', '<', page.after!))
+    .orderBy('id', 'desc')
+    .limit(page.limit)
+    .offset(page.skip)
+    .execute()
+
+export const countPolicyChanges = (tx: Tx): Promise<number> => countOf(tx.db.selectFrom('policy_changes'))
 
 /** False if somebody decided it meanwhile. */
 export async function settlePolicyChange(
@@ -235,8 +248,20 @@ export async function insertInvite(tx: Tx, invite: InviteRow): Promise<void> {
   await tx.db.insertInto('invites').values(invite).execute()
 }
 
-export const listInvites = (tx: Tx, project: string): Promise<InviteRow[]> =>
-  tx.db.selectFrom('invites').selectAll().where('project_id', '=', project).orderBy('id', 'desc').execute()
+/** Newest first, older than `after`. */
+export const listInvites = (tx: Tx, project: string, page: ListPart): Promise<InviteRow[]> =>
+  tx.db
+    .selectFrom('invites')
+    .selectAll()
+    .where('project_id', '=', project)
+    .$if(page.after !== undefined, (q) => q.where('id', '<', page.after!))
+    .orderBy('id', 'desc')
+    .limit(page.limit)
+    .offset(page.skip)
+    .execute()
+
+export const countInvites = (tx: Tx, project: string): Promise<number> =>
+  countOf(tx.db.selectFrom('invites').where('project_id', '=', project))
 
 export async function findInvite(db: Lookup, codeHash: string): Promise<InviteRow | undefined> {
   return (await db.lookup<InviteRow>('select * from invites where code_hash = ?1', [codeHash]))[0]

@@ -1,5 +1,5 @@
 import type { Selectable } from 'kysely'
-import type { Tx } from '../platform/db/index.ts'
+import { countOf, type ListPart, type Tx } from '../platform/db/index.ts'
 import type { TokensTable } from '../platform/db/tables.ts'
 
 // API tokens of the project in context. The table has no tenant policy, because a token is found before its project is
@@ -12,16 +12,23 @@ export async function insertToken(tx: Tx, token: TokenRow): Promise<void> {
   await tx.db.insertInto('tokens').values(token).execute()
 }
 
-/** Newest first; of one owner, or of all with null. */
-export function listTokens(tx: Tx, ownerId: string | null): Promise<TokenRow[]> {
-  return tx.db
+const tokensOf = (tx: Tx, ownerId: string | null) =>
+  tx.db
     .selectFrom('tokens')
-    .selectAll()
     .where('project_id', '=', tx.project)
     .$if(ownerId !== null, (q) => q.where('user_id', '=', ownerId!))
+
+/** Newest first, older than `after`; of one owner, or of all with null. */
+export const listTokens = (tx: Tx, ownerId: string | null, page: ListPart): Promise<TokenRow[]> =>
+  tokensOf(tx, ownerId)
+    .selectAll()
+    .$if(page.after !== undefined, (q) => q.where('id', '<', page.after!))
     .orderBy('id', 'desc')
+    .limit(page.limit)
+    .offset(page.skip)
     .execute()
-}
+
+export const countTokens = (tx: Tx, ownerId: string | null): Promise<number> => countOf(tokensOf(tx, ownerId))
 
 export function findToken(tx: Tx, id: string): Promise<TokenRow | undefined> {
   return tx.db

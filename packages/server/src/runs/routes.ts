@@ -157,11 +157,14 @@ export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Call
   },
   get: async (ask) => showArtifact(await ask.read((tx) => artifactToSee(tx, ask.caller, ask.params.id))),
   download: (ask) => download(on, ask),
-  async ofRun(ask) {
-    const rows = await ask.read(async (tx) =>
-      store.listArtifacts(tx, (await runToSee(tx, ask.caller, ask.params.id, 'ARTIFACTS_VIEW_DENIED')).id),
-    )
-    return rows.map(showArtifact)
+  ofRun(ask) {
+    const seen = async (tx: Tx) => (await runToSee(tx, ask.caller, ask.params.id, 'ARTIFACTS_VIEW_DENIED')).id
+    return ask.page({
+      rows: async (tx, page) => store.listArtifacts(tx, await seen(tx), page),
+      total: async (tx) => store.countArtifacts(tx, await seen(tx)),
+      key: ({ number }) => String(number),
+      show: showArtifact,
+    })
   },
   delete: (ask) =>
     ask.change(async (tx) => {

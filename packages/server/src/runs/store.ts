@@ -1,7 +1,7 @@
 import type { RunState } from '@writ/api'
 import { type Selectable, sql } from 'kysely'
 import { RUN_ENDS } from '../audit/index.ts'
-import { inList, type Tx, totalOf } from '../platform/db/index.ts'
+import { countOf, inList, type ListPart, type Tx, totalOf } from '../platform/db/index.ts'
 import type { ArtifactsTable, RunsTable } from '../platform/db/tables.ts'
 import { firstIdAt } from '../platform/ids.ts'
 import type { Ref } from '../tickets/index.ts'
@@ -312,13 +312,19 @@ export async function insertArtifact(
   await tx.insert('artifacts', [{ project_id: tx.project, ...row }])
 }
 
-export async function listArtifacts(tx: Tx, runId: string): Promise<ArtifactRow[]> {
+/** All of a run, or with `page` those behind the number `after`, oldest first, without deleted ones. */
+export async function listArtifacts(tx: Tx, runId: string, page?: ListPart): Promise<ArtifactRow[]> {
   return artifacts(tx)
     .where('artifacts.run_id', '=', runId)
     .where('is_deleted', '=', 0)
+    .$if(page?.after !== undefined, (q) => q.where('artifacts.number', '>', Number(page!.after)))
     .orderBy('artifacts.number')
+    .$if(page !== undefined, (q) => q.limit(page!.limit).offset(page!.skip))
     .execute()
 }
+
+export const countArtifacts = (tx: Tx, runId: string): Promise<number> =>
+  countOf(tx.db.selectFrom('artifacts').where('run_id', '=', runId).where('is_deleted', '=', 0))
 
 /** Every file that belongs to these runs or was judged by one of them, deleted ones too: what evidence has to account for. */
 export async function listFilesOfRuns(tx: Tx, runIds: readonly string[]): Promise<ArtifactRow[]> {

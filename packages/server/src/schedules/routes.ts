@@ -38,7 +38,13 @@ export const scheduleHandlers = ({
   payloads,
   callback,
 }: SchedulesOn): Handlers<typeof schedulesApi, Caller> => ({
-  list: async (ask) => (await ask.read((tx) => store.listSchedules(tx))).map(showSchedule),
+  list: (ask) =>
+    ask.page({
+      rows: store.listSchedules,
+      total: store.countSchedules,
+      key: ({ name }) => name,
+      show: showSchedule,
+    }),
   get: (ask) => ask.read(async (tx) => detail(tx, known(await store.findSchedule(tx, ask.params.id)), ask.caller.at)),
 
   async preview({ body, caller }) {

@@ -1,13 +1,23 @@
-import type { Selectable } from 'kysely'
-import { type Database, forUpdate, type Tx } from '../platform/db/index.ts'
+import { type Selectable, sql } from 'kysely'
+import { countOf, type Database, forUpdate, type ListPart, type Tx } from '../platform/db/index.ts'
 import type { ScheduleFiresTable, SchedulesTable } from '../platform/db/tables.ts'
 
 export type ScheduleRow = Selectable<SchedulesTable>
 export type FireRow = Selectable<ScheduleFiresTable>
 
-/** By name. */
-export const listSchedules = (tx: Tx): Promise<ScheduleRow[]> =>
-  tx.db.selectFrom('schedules').selectAll().where('state', '<>', 'deleted').orderBy('name').execute()
+const living = (tx: Tx) => tx.db.selectFrom('schedules').where(sql<boolean>`schedules.state <> 'deleted'`)
+
+/** By name, behind the name `after`. */
+export const listSchedules = (tx: Tx, page: ListPart): Promise<ScheduleRow[]> =>
+  living(tx)
+    .selectAll()
+    .$if(page.after !== undefined, (q) => q.where('name', '>', page.after!))
+    .orderBy('name')
+    .limit(page.limit)
+    .offset(page.skip)
+    .execute()
+
+export const countSchedules = (tx: Tx): Promise<number> => countOf(living(tx))
 
 /** By id, or by the name, of which no two have the same; an id goes before a name that looks like one. */
 const SCHEDULE = `select * from schedules where project_id = ?1 and (id = ?2 or name = ?2) and state <> 'deleted'

@@ -86,19 +86,21 @@ export const ticketHandlers = (on: TicketsOn): Handlers<typeof ticketsApi, Calle
   reject: (ask) => ask.change((tx) => change.rejectTicket(tx, ask.caller, ask.params.id, ask.body.reason, on.attest)),
   close: (ask) => ask.change((tx) => change.closeTicket(tx, ask.caller, ask.params.id, ask.body?.reason ?? null)),
   reopen: (ask) => ask.change((tx) => change.reopenTicket(tx, ask.caller, ask.params.id, ask.body?.reason ?? null)),
-  async approvals(ask) {
-    const rows = await ask.read(async (tx) =>
-      store.listApprovals(tx, (await seeTicket(tx, ask.caller, ask.params.id)).id),
-    )
-    return rows.map(showApproval)
-  },
+  approvals: (ask) =>
+    ask.page({
+      rows: async (tx, page) => store.listApprovals(tx, (await seeTicket(tx, ask.caller, ask.params.id)).id, page),
+      total: async (tx) => store.countApprovals(tx, (await seeTicket(tx, ask.caller, ask.params.id)).id),
+      key: ({ id }) => id,
+      show: showApproval,
+    }),
   changes: (ask) => ask.read((tx) => changesSinceApproval(tx, ask.caller, ask.params.id)),
-  async comments(ask) {
-    const rows = await ask.read(async (tx) =>
-      store.listComments(tx, (await seeTicket(tx, ask.caller, ask.params.id)).id),
-    )
-    return rows.map((row) => ({ ...row, created_at: rfc3339(row.created_at) }))
-  },
+  comments: (ask) =>
+    ask.page({
+      rows: async (tx, page) => store.listComments(tx, (await seeTicket(tx, ask.caller, ask.params.id)).id, page),
+      total: async (tx) => store.countComments(tx, (await seeTicket(tx, ask.caller, ask.params.id)).id),
+      key: ({ id }) => id,
+      show: (row) => ({ ...row, created_at: rfc3339(row.created_at) }),
+    }),
   comment: (ask) =>
     ask.change(async (tx) => {
       const { caller } = ask

@@ -1,5 +1,5 @@
 import type { Selectable } from 'kysely'
-import type { Tx } from '../platform/db/index.ts'
+import { countOf, type ListPart, type Tx } from '../platform/db/index.ts'
 import type { HoldsTable } from '../platform/db/tables.ts'
 
 export type HoldRow = Selectable<HoldsTable>
@@ -11,9 +11,18 @@ export async function insertHold(
   await tx.insert('holds', [{ project_id: tx.project, ...row }])
 }
 
-/** All of the project in context, newest first, those that were released included. */
-export const listHolds = (tx: Tx): Promise<HoldRow[]> =>
-  tx.db.selectFrom('holds').selectAll().orderBy('id', 'desc').execute()
+/** Of the project in context, newest first, older than `after`, those that were released included. */
+export const listHolds = (tx: Tx, page: ListPart): Promise<HoldRow[]> =>
+  tx.db
+    .selectFrom('holds')
+    .selectAll()
+    .$if(page.after !== undefined, (q) => q.where('id', '<', page.after!))
+    .orderBy('id', 'desc')
+    .limit(page.limit)
+    .offset(page.skip)
+    .execute()
+
+export const countHolds = (tx: Tx): Promise<number> => countOf(tx.db.selectFrom('holds'))
 
 export const findHold = (tx: Tx, id: string): Promise<HoldRow | undefined> =>
   tx.db.selectFrom('holds').selectAll().where('id', '=', id).executeTakeFirst()

@@ -1,5 +1,5 @@
 import { type Selectable, sql } from 'kysely'
-import { inList, type Tx, totalOf } from '../platform/db/index.ts'
+import { countOf, inList, type ListPart, type Tx, totalOf } from '../platform/db/index.ts'
 import type { ApprovalsTable, AssetsTable, TicketsTable } from '../platform/db/tables.ts'
 
 // All SQL of tickets, assets, approvals and comments.
@@ -211,18 +211,26 @@ function matches(columns: readonly string[], table: string, text: string) {
 
 // ---- approvals and comments
 
-export async function listApprovals(tx: Tx, ticketId: string): Promise<ApprovalRow[]> {
-  return tx.db
+const approvalsOf = (tx: Tx, ticketId: string) =>
+  tx.db
     .selectFrom('approvals')
+    .where('approvals.subject_type', '=', 'ticket')
+    .where('approvals.subject_id', '=', ticketId)
+
+/** All of a ticket, or with `page` those from a place on, oldest first. */
+export async function listApprovals(tx: Tx, ticketId: string, page?: ListPart): Promise<ApprovalRow[]> {
+  return approvalsOf(tx, ticketId)
     .innerJoin('users', 'users.id', 'approvals.decided_by_id')
     .leftJoin('approval_signatures', 'approval_signatures.approval_id', 'approvals.id')
     .selectAll('approvals')
     .select(['users.number as decided_by_number', 'approval_signatures.signing_key_id'])
-    .where('subject_type', '=', 'ticket')
-    .where('subject_id', '=', ticketId)
+    .$if(page?.after !== undefined, (q) => q.where('approvals.id', '>', page!.after!))
     .orderBy('approvals.id')
+    .$if(page !== undefined, (q) => q.limit(page!.limit).offset(page!.skip))
     .execute()
 }
+
+export const countApprovals = (tx: Tx, ticketId: string): Promise<number> => countOf(approvalsOf(tx, ticketId))
 
 /** Voids what was agreed about a ticket and not used yet. */
 export async function voidApprovals(tx: Tx, ticketId: string, now: number): Promise<void> {
@@ -243,9 +251,13 @@ export async function insertComment(
   await tx.insert('comments', [{ project_id: tx.project, ...row }])
 }
 
-export async function listComments(tx: Tx, ticketId: string): Promise<CommentRow[]> {
-  return tx.db
-    .selectFrom('comments')
+const commentsOf = (tx: Tx, ticketId: string) => tx.db.selectFrom('comments').where('ticket_id', '=', ticketId)
+
+export const countComments = (tx: Tx, ticketId: string): Promise<number> => countOf(commentsOf(tx, ticketId))
+
+/** Oldest first, behind the id `after`. */
+export async function listComments(tx: Tx, ticketId: string, page: ListPart): Promise<CommentRow[]> {
+  return commentsOf(tx, ticketId)
     .innerJoin('users', 'users.id', 'comments.author_id')
     .select([
       'comments.id',
@@ -255,7 +267,9 @@ export async function listComments(tx: Tx, ticketId: string): Promise<CommentRow
       'body',
       'comments.created_at',
     ])
-    .where('ticket_id', '=', ticketId)
+    .$if(page.after !== undefined, (q) => q.where('comments.id', '>', page.after!))
     .orderBy('comments.id')
+    .limit(page.limit)
+    .offset(page.skip)
     .execute()
 }

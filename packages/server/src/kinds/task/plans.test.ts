@@ -7,7 +7,7 @@ import { missingPostgres } from '../../../../../test/servers/postgres.ts'
 import { onPostgres, onSqlite } from '../../../../../test/servers/stores.ts'
 import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { uuidv7 } from '../../platform/ids.ts'
-import { listReplayable, listTasks, type Wanted } from './store.ts'
+import { countTasks, listOpenAs, listReplayable, listTasks, type Wanted } from './store.ts'
 
 const A = '0190a000-0000-7000-8000-00000000000a'
 const T = 1_800_000_000_000
@@ -43,8 +43,8 @@ interface Said {
   readonly parameters: readonly unknown[]
 }
 
-/** What is asked of the database for a page of such tasks and for their count. */
-async function asked(db: Database, want: Wanted): Promise<Said[]> {
+/** What `work` asks of the database by its query builder. */
+async function listened(db: Database, work: (tx: Tx) => Promise<void>): Promise<Said[]> {
   const said: Said[] = []
   await inProject(A, () =>
     db.read(async (tx) => {
@@ -59,17 +59,58 @@ async function asked(db: Database, want: Wanted): Promise<Said[]> {
           transformResult: async ({ result }) => result,
         }),
       }
-      const page = await listTasks(listening, want, { limit: 4, skip: 0, before: 5_500 })
-      assert.deepEqual(
-        page.map(({ number }) => number),
-        [5_001, 4_001, 3_001, 2_001],
-      )
-      assert.equal((await listReplayable(listening, want, 100)).length, 6)
+      await work(listening)
       for (const node of nodes) said.push(tx.db.getExecutor().compileQuery(node, createQueryId()))
     }),
   )
+  return said
+}
+
+/** A page of tasks with a key, and their count. */
+async function asked(db: Database, want: Wanted): Promise<Said[]> {
+  const said = await listened(db, async (tx) => {
+    const page = await listTasks(tx, want, { limit: 4, skip: 0, before: 5_500 })
+    assert.deepEqual(
+      page.map(({ number }) => number),
+      [5_001, 4_001, 3_001, 2_001],
+    )
+    assert.equal((await listReplayable(tx, want, 100)).length, 6)
+  })
   assert.equal(said.length, 2)
   return said
+}
+
+/** Two tasks of all wait, and one is in work: pages of each, and their counts. */
+async function askedOpen(db: Database): Promise<Said[]> {
+  const open = [10, 3_000, 5_990].map((n) => rows[n]!)
+  await inProject(A, () =>
+    db.write(async (tx) => {
+      for (const [i, { id }] of open.entries()) {
+        await tx.sql(`update runs set state = 'pending' where project_id = ?1 and id = ?2`, [A, id])
+        await tx.sql(
+          `insert into queue (run_id, project_id, queue, handler, run_at, lease_until) values (?1, ?2, 'api', 'noop', ?3, ?4)`,
+          [id, A, T, i === 1 ? T : null],
+        )
+      }
+    }),
+  )
+  return listened(db, async (tx) => {
+    for (const [state, numbers] of [
+      ['pending', [5_991, 11]],
+      ['running', [3_001]],
+      // Nobody's, and what ended is not looked at either.
+      ['running', []],
+    ] as const) {
+      const found = await listOpenAs(tx, state)
+      const want = { state, open: numbers.length === 0 ? [] : found }
+      const page = await listTasks(tx, want, { limit: 100, skip: 0 })
+      assert.deepEqual(
+        page.map(({ number }) => number),
+        numbers,
+      )
+      assert.equal(await countTasks(tx, want), numbers.length)
+    }
+  })
 }
 
 async function fill(db: Database): Promise<void> {
@@ -120,5 +161,58 @@ test('PostgreSQL: tasks with a key are found by its index, also behind row-level
         // All of the tasks are some hundred blocks.
         assert.ok(plan.Plan['Shared Hit Blocks'] < 40, JSON.stringify(plan))
       }
+  })
+})
+
+test('SQLite: of the tasks that wait or are in work, few among many, nothing else is looked at', async () => {
+  await onSqlite(T, async (db) => {
+    await fill(db)
+    for (const { sql, parameters } of await askedOpen(db)) {
+      const plan = await inProject(A, () =>
+        // Of this file: what the store asked with.
+        db.read((tx) => tx.sql<{ detail: string }>(`explain query plan ${sql}`, parameters as never)),
+      )
+      const details = plan.map((one) => one.detail).join('\n')
+      if (!sql.includes('1 = 0')) assert.match(details, /SEARCH runs USING INDEX .*\(project_id=\? AND id=\?\)/)
+    }
+  })
+})
+
+test('PostgreSQL: of the tasks that wait or are in work, few among many, nothing else is looked at', {
+  skip: missingBackend('PostgreSQL', missingPostgres()),
+}, async () => {
+  await onPostgres(T, async (db, client) => {
+    await fill(db)
+    const said = await askedOpen(db)
+    await client.query('analyze runs; analyze queue')
+    await client.query(`set role writ_app; set writ.project = '${A}'`)
+    for (const { sql, parameters } of said) {
+      const { rows: told } = await client.query<{ 'QUERY PLAN': [{ Plan: { 'Shared Hit Blocks': number } }] }>(
+        `explain (analyze, buffers, format json) ${sql}`,
+        [...parameters],
+      )
+      const plan = told[0]!['QUERY PLAN'][0]
+      assert.ok(plan.Plan['Shared Hit Blocks'] < 60, JSON.stringify(plan))
+    }
+  })
+})
+
+test('SQLite: dead letters, and what failed in a time, are found by the narrow index of what ended badly', async () => {
+  await onSqlite(T, async (db) => {
+    await fill(db)
+    const said = await listened(db, async (tx) => {
+      assert.deepEqual(await listTasks(tx, { dead: true, queue: 'other' }, { limit: 100, skip: 0 }), [])
+      assert.equal(await countTasks(tx, { dead: true, handler: 'other' }), 0)
+      const since = { state: 'failed', created_after: T + 10, created_before: T + 20 } as const
+      assert.equal((await listTasks(tx, since, { limit: 100, skip: 0 })).length, 5)
+      assert.equal(await countTasks(tx, since), 5)
+    })
+    for (const { sql, parameters } of said) {
+      const plan = await inProject(A, () =>
+        // Of this file: what the store asked with.
+        db.read((tx) => tx.sql<{ detail: string }>(`explain query plan ${sql}`, parameters as never)),
+      )
+      assert.match(plan.map((one) => one.detail).join('\n'), /SEARCH runs USING INDEX runs_(troubled|dead) /)
+    }
   })
 })

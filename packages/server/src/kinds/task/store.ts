@@ -130,6 +130,8 @@ export interface Wanted {
   /** Only tasks that this person dispatched. */
   readonly of?: string | undefined
   readonly ids?: readonly Ref[] | undefined
+  /** Those among which all of the wanted are; see `listOpenAs`. */
+  readonly open?: readonly string[] | undefined
   readonly queue?: string | undefined
   readonly handler?: string | undefined
   /** Than these. */
@@ -163,7 +165,7 @@ const TEXTS = sql.raw(
     .join(" || ' ' || "),
 )
 
-function predicate(want: Wanted): RawBuilder<boolean> {
+function predicate(tx: Tx, want: Wanted): RawBuilder<boolean> {
   const all: RawBuilder<boolean>[] = [sql<boolean>`runs.kind = 'task'`]
   if (want.of !== undefined) all.push(sql`runs.executed_by_id = ${want.of}`)
   if (want.ids !== undefined) {
@@ -175,6 +177,9 @@ function predicate(want: Wanted): RawBuilder<boolean> {
     ]
     all.push(either.length === 0 ? sql`1 = 0` : sql`(${sql.join(either, sql` or `)})`)
   }
+  if (want.open !== undefined) all.push(want.open.length === 0 ? sql`1 = 0` : sql`runs.id in (${sql.join(want.open)})`)
+  // Tried indexes by handler and by queue: on PostgreSQL the insert of a task doubles, and its settle takes longer still. The rare
+  // handler of a million tasks is looked for among all of them instead.
   if (want.queue !== undefined) all.push(sql`runs.queue = ${want.queue}`)
   if (want.handler !== undefined) all.push(sql`runs.handler = ${want.handler}`)
   if (want.otherHandlers !== undefined && want.otherHandlers.length > 0)
@@ -198,17 +203,35 @@ function predicate(want: Wanted): RawBuilder<boolean> {
   if (want.numbers !== undefined) all.push(sql`runs.number between ${want.numbers[0]} and ${want.numbers[1]}`)
   // Ids begin with the time at which they were made, which is that of the row or, in a burst, a little later: by them partitions
   // and most of an index are left out.
+  const id = idForTimes(tx, want)
   if (want.created_after !== undefined)
-    all.push(sql`runs.created_at >= ${want.created_after} and runs.id >= ${firstIdAt(want.created_after)}`)
+    all.push(sql`runs.created_at >= ${want.created_after} and ${id} >= ${firstIdAt(want.created_after)}`)
   if (want.created_before !== undefined)
-    all.push(sql`runs.created_at < ${want.created_before} and runs.id < ${firstIdAt(want.created_before + 60_000)}`)
+    all.push(sql`runs.created_at < ${want.created_before} and ${id} < ${firstIdAt(want.created_before + 60_000)}`)
   if (want.q !== undefined) all.push(sql`lower(${TEXTS}) like lower(${`%${escaped(want.q)}%`}) escape '\\'`)
   if (want.above !== undefined) all.push(sql`runs.number > ${want.above}`)
-  if (want.dead) all.push(sql`runs.dead_at is not null and runs.purged_at is null`)
+  // Each has an error code: by the narrow index of those, in the order of lists.
+  if (want.dead) all.push(sql`runs.dead_at is not null and runs.purged_at is null and runs.error_code is not null`)
   if (want.died_after !== undefined) all.push(sql`runs.dead_at >= ${want.died_after}`)
   if (want.died_before !== undefined) all.push(sql`runs.dead_at < ${want.died_before}`)
   return sql.join(all, sql` and `)
 }
+
+/**
+ * SQLite thinks a range of ids narrower than any index of one project, and reads all tasks of a month for the few of them that failed. What
+ * has a narrow index is found by it: the plus hides the column from the planner.
+ */
+const idForTimes = (tx: Tx, want: Wanted) =>
+  tx.dialect === 'sqlite' &&
+  (want.state === 'failed' ||
+    want.state === 'timeout' ||
+    want.state === 'cancelled' ||
+    want.dead === true ||
+    want.cost_min !== undefined ||
+    want.concurrency_key !== undefined ||
+    want.unique_key !== undefined)
+    ? sql.raw('+runs.id')
+    : sql.raw('runs.id')
 
 /** Newest first, or with `oldest` the other way. */
 export async function listTasks(
@@ -217,7 +240,7 @@ export async function listTasks(
   page: { limit: number; skip: number; before?: number | undefined; oldest?: boolean },
 ): Promise<TaskRow[]> {
   return tasks(tx)
-    .where(sql<boolean>`${predicate(want)}`)
+    .where(sql<boolean>`${predicate(tx, want)}`)
     .$if(page.before !== undefined, (q) => q.where('runs.number', '<', page.before!))
     .orderBy('runs.number', page.oldest ? 'asc' : 'desc')
     .limit(page.limit)
@@ -234,11 +257,26 @@ export async function listOpen(tx: Tx, want: Wanted, limit: number): Promise<{ i
     )
     .select(['runs.id as id', 'queue.lease_until as lease_until'])
     .where('queue.project_id', '=', tx.project)
-    .where(sql<boolean>`${predicate(want)}`)
+    .where(sql<boolean>`${predicate(tx, want)}`)
     .orderBy('runs.id')
     .limit(limit)
     .execute()
   return rows.map(({ id, lease_until }) => ({ id, held: lease_until !== null }))
+}
+
+/** More are not named in a statement: where so many are open, a page of the newest tasks meets them soon. */
+const MOST_OPEN = 2_000
+
+/**
+ * The ids of all tasks that wait or that are in work, as the queue has them; undefined if they are too many to be named. Lists of few
+ * among very many look at these and at nothing else.
+ */
+export async function listOpenAs(tx: Tx, state: 'pending' | 'running'): Promise<string[] | undefined> {
+  const rows = await tx.sql<{ run_id: string }>(
+    `select run_id from queue where project_id = ?1 and lease_until is ${state === 'running' ? 'not null' : 'null'} limit ?2`,
+    [tx.project, MOST_OPEN + 1],
+  )
+  return rows.length > MOST_OPEN ? undefined : rows.map(({ run_id }) => run_id)
 }
 
 /** What of a task says whether it can be replayed. */
@@ -255,7 +293,7 @@ export async function listReplayable(tx: Tx, want: Wanted, limit: number): Promi
     .selectFrom('runs')
     .leftJoin('queue', 'queue.run_id', 'runs.id')
     .select(['runs.id', 'runs.number', sql<string>`runs.handler`.as('handler'), 'runs.unique_key'])
-    .where(sql<boolean>`${predicate(want)}`)
+    .where(sql<boolean>`${predicate(tx, want)}`)
     .orderBy('runs.number')
     .limit(limit)
     .execute()
@@ -277,7 +315,7 @@ export async function countTasks(tx: Tx, want: Wanted): Promise<number> {
     .selectFrom('runs')
     .leftJoin('queue', 'queue.run_id', 'runs.id')
     .select(sql<number>`count(*)`.as('n'))
-    .where(sql<boolean>`${predicate(want)}`)
+    .where(sql<boolean>`${predicate(tx, want)}`)
     .executeTakeFirstOrThrow()
   return Number(row.n)
 }
@@ -331,7 +369,7 @@ export async function findIds(
   const rows = await tx.db
     .selectFrom('runs')
     .select(['id', 'number'])
-    .where(sql<boolean>`${predicate({ ids: refs, of })}`)
+    .where(sql<boolean>`${predicate(tx, { ids: refs, of })}`)
     .execute()
   const ids = new Map<Ref, string>(rows.flatMap(({ id, number }) => [[id, id] as const, [number, id] as const]))
   return (ref) => ids.get(asNumber(ref) ?? ref)
@@ -568,7 +606,7 @@ export async function purgeDead(tx: Tx, want: Wanted, now: number): Promise<numb
   const done = await tx.db
     .updateTable('runs')
     .set({ purged_at: now, updated_at: now })
-    .where(sql<boolean>`${predicate({ ...want, dead: true })}`)
+    .where(sql<boolean>`${predicate(tx, { ...want, dead: true })}`)
     .executeTakeFirst()
   return Number(done.numUpdatedRows)
 }

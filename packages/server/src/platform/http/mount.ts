@@ -10,6 +10,7 @@ import {
   type Database,
   INSTANCE,
   inProject,
+  type ListPart,
   type Remembered,
   type RequestKey,
   recall,
@@ -57,7 +58,7 @@ export interface Ask<E, C> {
 
 export interface PageOf<Row, Item> {
   /** Rows in the list's order from `after` (a sort key) or `skip` on. */
-  rows(tx: Tx, page: { limit: number; skip: number; after: string | undefined }): Promise<Row[]>
+  rows(tx: Tx, page: ListPart): Promise<Row[]>
   total(tx: Tx): Promise<number>
   key(row: Row): string
   show(row: Row): Item
