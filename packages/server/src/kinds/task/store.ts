@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { RunState } from '@writ/api'
 import { type RawBuilder, type Selectable, sql } from 'kysely'
 import { DatabaseConflict, forUpdate, inList, type Tx, totalOf } from '../../platform/db/index.ts'
@@ -148,6 +149,8 @@ export interface Wanted {
   /** A text that some of its own texts hold, in whatever case; with `above`, the number that bounds the search. */
   readonly q?: string | undefined
   readonly above?: number | undefined
+  /** On SQLite, the numbers of all that are open, where they are few. */
+  readonly open?: readonly number[] | undefined
   /** Dead letters that were neither replayed nor purged. */
   readonly dead?: boolean | undefined
   readonly died_after?: number | undefined
@@ -163,6 +166,8 @@ const TEXTS = sql.raw(
     .join(" || ' ' || "),
 )
 
+const TROUBLED: ReadonlySet<RunState> = new Set(['failed', 'timeout', 'cancelled'])
+
 function predicate(want: Wanted): RawBuilder<boolean> {
   const all: RawBuilder<boolean>[] = [sql<boolean>`runs.kind = 'task'`]
   if (want.of !== undefined) all.push(sql`runs.executed_by_id = ${want.of}`)
@@ -175,6 +180,7 @@ function predicate(want: Wanted): RawBuilder<boolean> {
     ]
     all.push(either.length === 0 ? sql`1 = 0` : sql`(${sql.join(either, sql` or `)})`)
   }
+  if (want.open !== undefined) all.push(sql`runs.number in (select value from json_each(${JSON.stringify(want.open)}))`)
   if (want.queue !== undefined) all.push(sql`runs.queue = ${want.queue}`)
   if (want.handler !== undefined) all.push(sql`runs.handler = ${want.handler}`)
   if (want.otherHandlers !== undefined && want.otherHandlers.length > 0)
@@ -184,8 +190,7 @@ function predicate(want: Wanted): RawBuilder<boolean> {
   else if (want.state === 'pending') all.push(sql`runs.state = 'pending' and queue.lease_until is null`)
   else if (want.state !== undefined) all.push(sql`runs.state = ${want.state}`)
   // What ended badly has an error code: the narrow index knows them all.
-  if (want.state === 'failed' || want.state === 'timeout' || want.state === 'cancelled')
-    all.push(sql`runs.error_code is not null`)
+  if (want.state !== undefined && TROUBLED.has(want.state)) all.push(sql`runs.error_code is not null`)
   if (want.error_code !== undefined) all.push(sql`runs.error_code = ${want.error_code}`)
   if (want.tag !== undefined) all.push(sql`runs.tags like ${`%${escaped(JSON.stringify(want.tag))}%`} escape '\\'`)
   // What cost something is in an index of its own, which what cost nothing does not fill.
@@ -204,7 +209,8 @@ function predicate(want: Wanted): RawBuilder<boolean> {
     all.push(sql`runs.created_at < ${want.created_before} and runs.id < ${firstIdAt(want.created_before + 60_000)}`)
   if (want.q !== undefined) all.push(sql`lower(${TEXTS}) like lower(${`%${escaped(want.q)}%`}) escape '\\'`)
   if (want.above !== undefined) all.push(sql`runs.number > ${want.above}`)
-  if (want.dead) all.push(sql`runs.dead_at is not null and runs.purged_at is null`)
+  // The same index, in the order of lists: SQLite read every task for a page of these.
+  if (want.dead) all.push(sql`runs.dead_at is not null and runs.purged_at is null and runs.error_code is not null`)
   if (want.died_after !== undefined) all.push(sql`runs.dead_at >= ${want.died_after}`)
   if (want.died_before !== undefined) all.push(sql`runs.dead_at < ${want.died_before}`)
   return sql.join(all, sql` and `)
@@ -216,13 +222,69 @@ export async function listTasks(
   want: Wanted,
   page: { limit: number; skip: number; before?: number | undefined; oldest?: boolean },
 ): Promise<TaskRow[]> {
-  return tasks(tx)
-    .where(sql<boolean>`${predicate(want)}`)
-    .$if(page.before !== undefined, (q) => q.where('runs.number', '<', page.before!))
-    .orderBy('runs.number', page.oldest ? 'asc' : 'desc')
-    .limit(page.limit)
-    .offset(page.skip)
-    .execute()
+  const part = (of: Wanted, above: number | undefined, before: number | undefined, limit: number) =>
+    tasks(tx)
+      .where(sql<boolean>`${predicate(of)}`)
+      .$if(before !== undefined, (q) => q.where('runs.number', '<', before!))
+      .$if(above !== undefined, (q) => q.where('runs.number', '>=', above!))
+      .orderBy('runs.number', page.oldest ? 'asc' : 'desc')
+      .limit(limit)
+      .offset(page.skip)
+      .execute()
+  if (page.oldest || page.skip > 0 || !isLookedThrough(tx, want)) return part(want, undefined, page.before, page.limit)
+  const open = await findOpen(tx, want)
+  if (open) return part({ ...want, open }, undefined, page.before, page.limit)
+  const found: TaskRow[] = []
+  for await (const { above, before } of stretches(tx, page.before)) {
+    found.push(...(await part(want, above, before, page.limit - found.length)))
+    if (found.length === page.limit) break
+  }
+  return found
+}
+
+/** Numbers that are looked through in one statement: 15 ms. */
+const STRETCH = 10_000
+
+/**
+ * What no index finds is looked for in all tasks. On SQLite that is done in the thread that answers everybody: two seconds of a million
+ * tasks, in which nobody else would be heard.
+ */
+const isLookedThrough = (tx: Tx, want: Wanted): boolean =>
+  tx.dialect === 'sqlite' &&
+  [want.of, want.queue, want.handler, want.tag, want.state].some((value) => value !== undefined) &&
+  !(want.state !== undefined && TROUBLED.has(want.state)) &&
+  [want.ids, want.numbers, want.parent, want.error_code, want.cost_min, want.concurrency_key, want.unique_key].every(
+    (value) => value === undefined,
+  ) &&
+  // By their ids, and above a floor.
+  [want.created_after, want.created_before, want.above, want.dead].every((value) => value === undefined)
+
+/** As many open tasks are found one by one sooner than by looking through all. */
+const FEW_OPEN = 5_000
+
+/**
+ * The numbers of what waits or runs, where that is little: all of it is in the queue. By their numbers, because of an id SQLite
+ * thinks that it is no better than the project.
+ */
+async function findOpen(tx: Tx, { state }: Wanted): Promise<number[] | undefined> {
+  if (state !== 'pending' && state !== 'running') return undefined
+  const rows = await tx.sql<{ number: number }>(
+    `select r.number from (
+       select run_id from queue where project_id = ?1 and (lease_until is not null) = ?2 limit ${FEW_OPEN + 1}
+     ) as q cross join runs r on r.project_id = ?1 and r.id = q.run_id`,
+    [tx.project, state === 'running' ? 1 : 0],
+  )
+  return rows.length > FEW_OPEN ? undefined : rows.map(({ number }) => number)
+}
+
+/** All numbers below one, the highest first, in stretches between which others are heard. */
+async function* stretches(tx: Tx, below: number | undefined): AsyncGenerator<{ above: number; before: number }> {
+  const newest = await tx.db.selectFrom('runs').select('number').orderBy('number', 'desc').limit(1).executeTakeFirst()
+  const top = (newest?.number ?? 0) + 1
+  for (let before = Math.min(below ?? top, top); before > 0; before -= STRETCH) {
+    yield { above: before - STRETCH, before }
+    await turn()
+  }
 }
 
 /** Up to `limit` tasks that have not ended and that the filter takes, oldest first. By the queue: it costs by what is open. */
@@ -273,13 +335,20 @@ export async function findTakenKeys(tx: Tx, keys: readonly string[]): Promise<Se
 
 export async function countTasks(tx: Tx, want: Wanted): Promise<number> {
   if (Object.values(want).every((value) => value === undefined)) return totalOf(tx, 'tasks')
-  const row = await tx.db
-    .selectFrom('runs')
-    .leftJoin('queue', 'queue.run_id', 'runs.id')
-    .select(sql<number>`count(*)`.as('n'))
-    .where(sql<boolean>`${predicate(want)}`)
-    .executeTakeFirstOrThrow()
-  return Number(row.n)
+  const part = (of: Wanted, above?: number, before?: number) =>
+    tx.db
+      .selectFrom('runs')
+      .leftJoin('queue', 'queue.run_id', 'runs.id')
+      .select(sql<number>`count(*)`.as('n'))
+      .where(sql<boolean>`${predicate(of)}`)
+      .$if(above !== undefined, (q) => q.where('runs.number', '>=', above!).where('runs.number', '<', before!))
+      .executeTakeFirstOrThrow()
+  if (!isLookedThrough(tx, want)) return Number((await part(want)).n)
+  const open = await findOpen(tx, want)
+  if (open) return Number((await part({ ...want, open })).n)
+  let count = 0
+  for await (const { above, before } of stretches(tx, undefined)) count += Number((await part(want, above, before)).n)
+  return count
 }
 
 const workColumns =
