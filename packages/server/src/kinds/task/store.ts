@@ -130,6 +130,8 @@ export const listAttempts = (tx: Tx, runIds: readonly string[]): Promise<Attempt
 export interface Wanted {
   /** Only tasks that this person dispatched. */
   readonly of?: string | undefined
+  /** That somebody asked for; beside `of`, which says what may be seen. */
+  readonly executed_by_id?: string | undefined
   readonly ids?: readonly Ref[] | undefined
   readonly queue?: string | undefined
   readonly handler?: string | undefined
@@ -171,6 +173,7 @@ const TROUBLED: ReadonlySet<RunState> = new Set(['failed', 'timeout', 'cancelled
 function predicate(want: Wanted): RawBuilder<boolean> {
   const all: RawBuilder<boolean>[] = [sql<boolean>`runs.kind = 'task'`]
   if (want.of !== undefined) all.push(sql`runs.executed_by_id = ${want.of}`)
+  if (want.executed_by_id !== undefined) all.push(sql`runs.executed_by_id = ${want.executed_by_id}`)
   if (want.ids !== undefined) {
     const numbers = want.ids.map(asNumber).filter((one) => one !== undefined)
     const ids = want.ids.filter((one) => asNumber(one) === undefined)
@@ -251,7 +254,7 @@ const STRETCH = 10_000
  */
 const isLookedThrough = (tx: Tx, want: Wanted): boolean =>
   tx.dialect === 'sqlite' &&
-  [want.of, want.queue, want.handler, want.tag, want.state].some((value) => value !== undefined) &&
+  [want.of, want.executed_by_id, want.queue, want.handler, want.tag, want.state].some((value) => value !== undefined) &&
   !(want.state !== undefined && TROUBLED.has(want.state)) &&
   [want.ids, want.numbers, want.parent, want.error_code, want.cost_min, want.concurrency_key, want.unique_key].every(
     (value) => value === undefined,
