@@ -18,6 +18,10 @@ const DEAD = new Set([5, 20_001])
 const WAITS = 12_345
 const RUNS = 7
 
+/** What one that is none of these dispatched. */
+const parent = uuidv7(T - 1)
+const CHILD = 400
+
 const rows = Array.from({ length: TASKS }, (_, n) => {
   const number = n + 1
   const id = uuidv7(T + n)
@@ -31,6 +35,7 @@ const rows = Array.from({ length: TASKS }, (_, n) => {
     state: isOpen ? 'pending' : DEAD.has(number) ? 'failed' : 'completed',
     error_code: DEAD.has(number) ? 'TASK_FAILED' : null,
     dead_at: DEAD.has(number) ? T + n : null,
+    parent_run_id: number === CHILD ? parent : null,
     root_run_id: id,
     trigger: '{}',
     trace_id: '0',
@@ -109,6 +114,14 @@ test('what no index finds is looked for in stretches, between which others are h
     assert.deepEqual(page.numbers, [10_001, 10_000])
     const skipped = await look(db, { handler: 'rare' }, { limit: 2, skip: 2 })
     assert.deepEqual(skipped.numbers, [10_000, 9_999])
+    // Of a period its numbers are looked through, and no others: this one ends long before the newest.
+    const DAY_MS = 86_400_000
+    const period = { handler: 'rare', created_after: T + 1_000, created_before: T + 10_000 }
+    const within = await look(db, period, { limit: 10 })
+    assert.deepEqual([within.numbers, within.count], [[10_000, 9_999], 2])
+    const never = { handler: 'rare', created_after: T + DAY_MS, created_before: T + 2 * DAY_MS }
+    const nothing = await look(db, never, { limit: 10 })
+    assert.deepEqual([nothing.numbers, nothing.count, nothing.asked], [[], 0, 2])
     // What is in the newest stretch costs one look: for the newest number, then for the page.
     assert.equal((await look(db, { handler: 'noop' }, { limit: 50 })).asked, 2)
     assert.deepEqual((await look(db, { handler: 'rare', state: 'completed' }, { limit: 1, before: 3 })).numbers, [])
@@ -123,6 +136,7 @@ test('dead letters, and the few that wait or run, are found without looking thro
       [{ state: 'pending' }, [WAITS]],
       [{ state: 'running' }, [RUNS]],
       [{ state: 'running', handler: 'rare' }, []],
+      [{ parent }, [CHILD]],
     ] as const) {
       const found = await look(db, want, { limit: 10 })
       assert.deepEqual([found.numbers, found.count], [numbers, numbers.length], JSON.stringify(want))

@@ -170,7 +170,8 @@ const TEXTS = sql.raw(
 
 const TROUBLED: ReadonlySet<RunState> = new Set(['failed', 'timeout', 'cancelled'])
 
-function predicate(want: Wanted): RawBuilder<boolean> {
+/** `byNumber`: numbers bound what is looked at, and nothing else may seem to. */
+function predicate(want: Wanted, byNumber = false): RawBuilder<boolean> {
   const all: RawBuilder<boolean>[] = [sql<boolean>`runs.kind = 'task'`]
   if (want.of !== undefined) all.push(sql`runs.executed_by_id = ${want.of}`)
   if (want.executed_by_id !== undefined) all.push(sql`runs.executed_by_id = ${want.executed_by_id}`)
@@ -206,10 +207,14 @@ function predicate(want: Wanted): RawBuilder<boolean> {
   if (want.numbers !== undefined) all.push(sql`runs.number between ${want.numbers[0]} and ${want.numbers[1]}`)
   // Ids begin with the time at which they were made, which is that of the row or, in a burst, a little later: by them partitions
   // and most of an index are left out.
-  if (want.created_after !== undefined)
-    all.push(sql`runs.created_at >= ${want.created_after} and runs.id >= ${firstIdAt(want.created_after)}`)
-  if (want.created_before !== undefined)
-    all.push(sql`runs.created_at < ${want.created_before} and runs.id < ${firstIdAt(want.created_before + 60_000)}`)
+  if (want.created_after !== undefined) {
+    all.push(sql`runs.created_at >= ${want.created_after}`)
+    if (!byNumber) all.push(sql`runs.id >= ${firstIdAt(want.created_after)}`)
+  }
+  if (want.created_before !== undefined) {
+    all.push(sql`runs.created_at < ${want.created_before}`)
+    if (!byNumber) all.push(sql`runs.id < ${firstIdAt(want.created_before + 60_000)}`)
+  }
   if (want.q !== undefined) all.push(sql`lower(${TEXTS}) like lower(${`%${escaped(want.q)}%`}) escape '\\'`)
   if (want.above !== undefined) all.push(sql`runs.number > ${want.above}`)
   // The same index, in the order of lists: SQLite read every task for a page of these.
@@ -227,10 +232,11 @@ export async function listTasks(
 ): Promise<TaskRow[]> {
   const part = (of: Wanted, above: number | undefined, before: number | undefined, limit: number) =>
     tasks(tx)
-      .where(sql<boolean>`${predicate(of)}`)
+      .where(sql<boolean>`${predicate(of, above !== undefined)}`)
       .$if(before !== undefined, (q) => q.where('runs.number', '<', before!))
       .$if(above !== undefined, (q) => q.where('runs.number', '>=', above!))
-      .orderBy('runs.number', page.oldest ? 'asc' : 'desc')
+      // Children are few, and there is an index of them; SQLite would rather look through all tasks than sort.
+      .orderBy(want.parent === undefined ? 'runs.number' : sql`+runs.number`, page.oldest ? 'asc' : 'desc')
       .limit(limit)
       .offset(page.skip)
       .execute()
@@ -238,7 +244,7 @@ export async function listTasks(
   const open = await findOpen(tx, want)
   if (open) return part({ ...want, open }, undefined, page.before, page.limit)
   const found: TaskRow[] = []
-  for await (const { above, before } of stretches(tx, page.before)) {
+  for await (const { above, before } of stretches(tx, want, page.before)) {
     found.push(...(await part(want, above, before, page.limit - found.length)))
     if (found.length === page.limit) break
   }
@@ -259,8 +265,8 @@ const isLookedThrough = (tx: Tx, want: Wanted): boolean =>
   [want.ids, want.numbers, want.parent, want.error_code, want.cost_min, want.concurrency_key, want.unique_key].every(
     (value) => value === undefined,
   ) &&
-  // By their ids, and above a floor.
-  [want.created_after, want.created_before, want.above, want.dead].every((value) => value === undefined)
+  // Above a floor, and by an index of their own.
+  [want.above, want.dead].every((value) => value === undefined)
 
 /** As many open tasks are found one by one sooner than by looking through all. */
 const FEW_OPEN = 5_000
@@ -280,12 +286,38 @@ async function findOpen(tx: Tx, { state }: Wanted): Promise<number[] | undefined
   return rows.length > FEW_OPEN ? undefined : rows.map(({ number }) => number)
 }
 
-/** All numbers below one, the highest first, in stretches between which others are heard. */
-async function* stretches(tx: Tx, below: number | undefined): AsyncGenerator<{ above: number; before: number }> {
-  const newest = await tx.db.selectFrom('runs').select('number').orderBy('number', 'desc').limit(1).executeTakeFirst()
+/** Who began a task sooner may have got a higher number, if the commit of the other had to wait. */
+const NUMBERED_LATE_MS = 600_000
+
+/** The numbers of a period below one, the highest first, in stretches between which others are heard. */
+async function* stretches(
+  tx: Tx,
+  { created_after, created_before }: Wanted,
+  below: number | undefined,
+): AsyncGenerator<{ above: number; before: number }> {
+  const end = created_before === undefined ? undefined : firstIdAt(created_before + NUMBERED_LATE_MS)
+  const newest = await tx.db
+    .selectFrom('runs')
+    .select('number')
+    .$if(end === undefined, (q) => q.orderBy('number', 'desc'))
+    .$if(end !== undefined, (q) => q.where('id', '<', end!).orderBy('id', 'desc'))
+    .limit(1)
+    .executeTakeFirst()
   const top = (newest?.number ?? 0) + 1
-  for (let before = Math.min(below ?? top, top); before > 0; before -= STRETCH) {
-    yield { above: before - STRETCH, before }
+  let least = 0
+  if (created_after !== undefined) {
+    const from = firstIdAt(created_after - NUMBERED_LATE_MS)
+    const oldest = await tx.db
+      .selectFrom('runs')
+      .select('number')
+      .where('id', '>=', from)
+      .orderBy('id')
+      .limit(1)
+      .executeTakeFirst()
+    least = oldest?.number ?? top
+  }
+  for (let before = Math.min(below ?? top, top); before > least; before -= STRETCH) {
+    yield { above: Math.max(before - STRETCH, least), before }
     await turn()
   }
 }
@@ -343,14 +375,15 @@ export async function countTasks(tx: Tx, want: Wanted): Promise<number> {
       .selectFrom('runs')
       .leftJoin('queue', 'queue.run_id', 'runs.id')
       .select(sql<number>`count(*)`.as('n'))
-      .where(sql<boolean>`${predicate(of)}`)
+      .where(sql<boolean>`${predicate(of, above !== undefined)}`)
       .$if(above !== undefined, (q) => q.where('runs.number', '>=', above!).where('runs.number', '<', before!))
       .executeTakeFirstOrThrow()
   if (!isLookedThrough(tx, want)) return Number((await part(want)).n)
   const open = await findOpen(tx, want)
   if (open) return Number((await part({ ...want, open })).n)
   let count = 0
-  for await (const { above, before } of stretches(tx, undefined)) count += Number((await part(want, above, before)).n)
+  for await (const { above, before } of stretches(tx, want, undefined))
+    count += Number((await part(want, above, before)).n)
   return count
 }
 
