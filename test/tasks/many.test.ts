@@ -108,3 +108,36 @@ for (const backend of backends()) {
     await system.check()
   })
 }
+
+for (const backend of backends())
+  test(`tasks are listed, counted and cancelled by who dispatched them (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start({ testHandlers: [patient, bad] })
+    const { admin } = system
+    const dora = await system.hire('dora', 'dev')
+    const whoIs = async (who: typeof admin) => (await who.get<{ id: string; number: number }>('/auth/me')).body
+    const [her, me] = [await whoIs(dora), await whoIs(admin)]
+    const later = { handler: 'system.ping', input: {}, ...LATER }
+    const dispatch = async (who: typeof admin) => (await who.post<{ number: number }>('/tasks', later)).body.number
+    const [first, mine, second] = [await dispatch(dora), await dispatch(admin), await dispatch(dora)]
+    const numbers = async (who: typeof admin, ref: string | number) =>
+      (await who.get<Task[]>(`/tasks?executed_by_id=${ref}`)).body.map(({ number }) => number)
+    assert.deepEqual(await numbers(admin, her.number), [second, first])
+    assert.deepEqual(await numbers(admin, me.id), [mine])
+    assert.deepEqual(await numbers(admin, 999_999), [])
+    // What others dispatched a dev sees no more than before.
+    assert.deepEqual(await numbers(dora, me.number), [])
+    assert.deepEqual(await numbers(dora, her.id), [second, first])
+    const choice = { executed_by_id: her.number }
+    const counted = await admin.post<{ count: number }>('/tasks/preview', { ...choice, open: true })
+    assert.equal(counted.body.count, 2, JSON.stringify(counted.body))
+    assert.deepEqual((await admin.post('/tasks/cancel', choice)).body, { cancelled: 2, stopping: 0, left: 0 })
+    assert.deepEqual((await admin.post('/tasks/cancel', { executed_by_id: 999_999 })).body, {
+      cancelled: 0,
+      stopping: 0,
+      left: 0,
+    })
+    assert.equal((await admin.get<Task>(`/tasks/${mine}`)).body.state, 'pending')
+    await system.check()
+  })

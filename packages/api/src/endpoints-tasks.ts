@@ -74,6 +74,7 @@ export const tasksApi = {
       cost_min: Type.Optional(t.CostMin),
       concurrency_key: Type.Optional(t.Key),
       unique_key: Type.Optional(Type.String({ maxLength: 200 })),
+      executed_by_id: Type.Optional(t.ExecutedBy),
       parent: Type.Optional({ ...s.PathRef, description: 'what the task with this id or number dispatched' }),
       batch: Type.Optional({ ...s.Id, description: 'what was dispatched with this batch' }),
       created_after: Type.Optional(s.Time),

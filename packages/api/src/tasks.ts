@@ -383,6 +383,11 @@ export const CostMin = Type.Number({
   description: 'US dollars: those whose work said that it cost so much or more; 0 takes all that said something',
 })
 
+export const ExecutedBy = {
+  ...Ref,
+  description: 'those that this person dispatched, by number or id, also by a token, a schedule or another task',
+}
+
 /** Which tasks, as a query and as a body have it. */
 export const taskFilter = {
   queue: Type.Optional(QueueName),
@@ -391,6 +396,7 @@ export const taskFilter = {
   tag: Type.Optional(Type.String({ minLength: 1, maxLength: 60 })),
   cost_min: Type.Optional(CostMin),
   concurrency_key: Type.Optional(Key),
+  executed_by_id: Type.Optional(ExecutedBy),
   created_after: Type.Optional(Time),
   created_before: Type.Optional(Time),
 }

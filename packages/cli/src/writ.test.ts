@@ -947,6 +947,7 @@ test('people are named by their user names wherever a user is meant', async (t) 
     [['user', 'show', 'li.na'], `/users/${id}`],
     [['user', 'show', '3'], '/users/3'],
     [['ticket', 'list', '--by', 'li.na'], `/tickets?limit=50&created_by_id=${id}`],
+    [['task', 'list', '--by', 'li.na'], `/tasks?limit=50&executed_by_id=${id}`],
     [['ticket', 'list', '--assignee', '#3'], '/tickets?limit=50&assignee_id=3'],
     [['ticket', 'edit', '7', '--assignee', 'li.na'], '/tickets/7'],
     [['audit', 'list', '--actor', 'li.na'], `/audit/events?limit=50&actor_id=${id}`],

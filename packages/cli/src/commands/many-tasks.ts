@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander'
 import { type App, refOf } from '../app.ts'
 import { usage } from '../failure.ts'
 import { dollarsOf, sayCount } from '../listing.ts'
+import { userRef } from '../who.ts'
 import { taskFields } from './show-task.ts'
 import { timeOf } from './ticket.ts'
 
@@ -13,6 +14,7 @@ interface ChoiceOptions {
   tag?: string
   error?: string
   concurrencyKey?: string
+  by?: string
   cost?: number
   since?: string
   until?: string
@@ -43,7 +45,7 @@ export function addManyTaskCommands(task: Command, app: App): void {
     .option('--reason <text>', 'why')
     .action(async (ref: string | undefined, o: CancelOptions) => {
       const { reason, state } = o
-      const choice = choiceOf(o)
+      const choice = await choiceOf(app, o)
       if (ref !== undefined) {
         if (Object.keys(choice).length > 0 || state) throw usage('name a task or a filter, not both')
         const cancelled = await (await app.client()).tasks.cancel({ params: { id: refOf(ref) }, body: { reason } })
@@ -77,7 +79,7 @@ export function addManyTaskCommands(task: Command, app: App): void {
         .makeOptionMandatory(),
     )
     .action(async (o: ReplayOptions) => {
-      const body = { ...bounded(app, choiceOf(o)), state: o.state }
+      const body = { ...bounded(app, await choiceOf(app, o)), state: o.state }
       const client = await app.client()
       const found = await client.tasks.preview({ body })
       if (!o.yes) return sayReplayable(app, found, found.more)
@@ -124,26 +126,28 @@ const withChoice = (command: Command) =>
     .option('--tag <tag>', 'all with this tag')
     .option('--error <code>', 'all whose last attempt failed with this code')
     .option('--concurrency-key <key>', 'all under this concurrency key')
+    .option('--by <user>', 'all that this user dispatched, by name, number or id')
     .option('--cost <usd>', 'all that cost at least so many US dollars', dollarsOf)
     .option('--since <time>', 'dispatched at or after')
     .option('--until <time>', 'dispatched before')
     .option('--yes', 'with a filter: do it; otherwise what it takes is only counted')
 
-const choiceOf = (o: ChoiceOptions) => ({
+const choiceOf = async (app: App, o: ChoiceOptions) => ({
   ...(o.handler ? { handler: o.handler } : {}),
   ...(o.queue ? { queue: o.queue } : {}),
   ...(o.tag ? { tag: o.tag } : {}),
   ...(o.error ? { error_code: o.error } : {}),
   ...(o.concurrencyKey ? { concurrency_key: o.concurrencyKey } : {}),
+  ...(o.by ? { executed_by_id: await userRef(app, o.by) } : {}),
   ...(o.cost === undefined ? {} : { cost_min: o.cost }),
   ...(o.since ? { created_after: timeOf(o.since) } : {}),
   ...(o.until ? { created_before: timeOf(o.until) } : {}),
 })
 
 /** Bounded by now, so that what is dispatched later is not among those that were counted. */
-function bounded(app: App, choice: ReturnType<typeof choiceOf>, ask = 'say which tasks') {
+function bounded(app: App, choice: Awaited<ReturnType<typeof choiceOf>>, ask = 'say which tasks') {
   if (Object.keys(choice).length === 0)
-    throw usage(`${ask} by --handler, --queue, --tag, --error, --concurrency-key, --cost, --since or --until`)
+    throw usage(`${ask} by --handler, --queue, --tag, --error, --concurrency-key, --by, --cost, --since or --until`)
   return { created_before: app.terminal.now().toISOString(), ...choice }
 }
 

@@ -7,6 +7,7 @@ import { exitCodes } from '../exit-codes.ts'
 import { Failure, usage } from '../failure.ts'
 import { readGiven } from '../given-file.ts'
 import { allOption, countOf, dollarsOf, type ListOptions, limitOption, listSome } from '../listing.ts'
+import { userRef } from '../who.ts'
 import { addManyTaskCommands } from './many-tasks.ts'
 import { createLogSayer, isFinal, showEnd, showTask, taskColumns } from './show-task.ts'
 import { timeOf } from './ticket.ts'
@@ -112,6 +113,7 @@ Examples:
     .option('--batch <batch>', 'only those of this batch')
     .option('--key <key>', 'only those with this unique key')
     .option('--concurrency-key <key>', 'only those under this concurrency key')
+    .option('--by <user>', 'only those that this user dispatched, by name, number or id')
     .option('--cost <usd>', 'only those that cost at least so many US dollars', dollarsOf)
     .option('--error <code>', 'only those that failed with this code')
     .option(
@@ -133,6 +135,7 @@ Examples:
           batch?: string
           key?: string
           concurrencyKey?: string
+          by?: string
           cost?: number
           error?: string
           text?: string
@@ -149,6 +152,7 @@ Examples:
           batch: o.batch,
           unique_key: o.key,
           concurrency_key: o.concurrencyKey,
+          executed_by_id: o.by && (await userRef(app, o.by)),
           cost_min: o.cost,
           error_code: o.error,
           q: o.text,

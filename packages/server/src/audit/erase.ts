@@ -31,8 +31,8 @@ export async function erasePayload(
 }
 
 /**
- * Drops the oldest closed log of the project in context: its rows now, its tiles and lines of day files with the sequencer's
- * next round. The event restates every log that was dropped before, because the one that said so may be among them.
+ * Drops the oldest closed log of the project in context: its lines of day files and its tiles go with the sequencer's next rounds, its
+ * rows at once or, on SQLite, with them. The event restates every log that was dropped before, because the one that said so may be among them.
  */
 export async function dropOldestLog(tx: Tx, now: number, by: Actor, log: store.Log, reason: string): Promise<void> {
   const before = (await store.listLogs(tx)).filter((one) => one.dropped_at !== null)

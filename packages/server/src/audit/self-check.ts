@@ -7,7 +7,7 @@ import {
   tilePath,
   verifyInclusion,
 } from '@writ/tlog'
-import { type Database, inProject } from '../platform/db/index.ts'
+import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import { compareRow, readBundle } from './compare-rows.ts'
 import { createDayComparison } from './day-comparison.ts'
 import { dayOf, jsonlName, readableName } from './day-file.ts'
@@ -24,7 +24,6 @@ import * as logRows from './store-logs.ts'
 import type { VerifyProgress } from './verify.ts'
 
 const HASH_BYTES = 32
-const PAGE = 2_000
 
 export interface SelfCheckOptions {
   readonly db: Database
@@ -181,6 +180,7 @@ async function checkPlaces(on: SelfCheckOptions, log: store.Log, size: number): 
 /** The day file of the newest day and of one other. */
 async function checkDays(on: SelfCheckOptions, log: store.Log, size: number): Promise<void> {
   const { snapshot, project } = on
+  const read = <T>(work: (tx: Tx) => Promise<T>) => inProject(project, () => on.db.read(work))
   const days = [...new Set(Object.keys(snapshot.days).map((name) => /\d{4}-\d\d-\d\d/.exec(name)?.[0] ?? ''))].sort()
   const newest = days.pop()
   const other = days[Math.floor(on.random() * days.length)]
@@ -190,24 +190,11 @@ async function checkDays(on: SelfCheckOptions, log: store.Log, size: number): Pr
       [jsonlName(day), readableName(day)].map((name) => [name, snapshot.days[name] ?? 0] as const),
     )
     const comparison = createDayComparison(dayFolder(on.folders, project, on.slug), sizes, { day_files: 0 })
-    for await (const row of rowsOfDay(on.db, project, day)) {
+    for await (const row of erasures.rowsOfDay(read, project, day)) {
       // What was written after the snapshot stands beyond the sizes that are compared.
       if (row.shard === log.shard && row.log_index >= size) break
       if (dayOf(row.timestamp) === day) await comparison.add(row, row.log_index)
     }
     await comparison.end()
-  }
-}
-
-async function* rowsOfDay(db: Database, project: string, day: string) {
-  const from = Date.parse(day)
-  for (let after = { shard: -1, index: -1 }; ; ) {
-    const rows = await inProject(project, () =>
-      db.read((tx) => erasures.listDayRows(tx, project, { from, until: from + 86_400_000 }, after, PAGE)),
-    )
-    yield* rows
-    const last = rows.at(-1)
-    if (rows.length < PAGE || !last) return
-    after = { shard: last.shard, index: last.log_index }
   }
 }

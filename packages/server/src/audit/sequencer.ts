@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises'
 import { formatKeyChange, keyChangePath, toBase64 } from '@writ/tlog'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, DatabaseUnavailable, INSTANCE } from '../platform/db/index.ts'
@@ -31,6 +31,9 @@ const BESIDE = 2
 /** Logs that are written side by side: one alone mostly waits for the disk, which syncs several at the price of one. */
 const AT_ONCE = 8
 const RECORD_EVERY_MS = 60_000
+/** Events of a dropped log that go in one transaction, and how long a round does that: others wait for the one, their log for the other. */
+const SLICE = 500
+const CLEARING_MS = 100
 /** Of the time that a round took, but of no more than the interval: what the next one leaves to everybody else. */
 const LEAST_REST = 0.1
 
@@ -115,6 +118,8 @@ export function createSequencer(options: {
   // Whether the next round looks at all logs, and not only at those that have something to place. What was placed and not
   // published is known to whoever placed it alone, which is this process unless it has just begun.
   let lookAtAll = true
+  /** Origins of dropped logs whose lines are gone from the day files. */
+  const clearing = new Set<string>()
   const first = Promise.withResolvers<void>()
   // Somebody may lead, we or another process; without `run` this is a tool that works alone.
   let following = false
@@ -184,7 +189,7 @@ export function createSequencer(options: {
     recentRows.endRound()
     if (lag) {
       await writeErasures()
-      await dropFiles()
+      await clearDropped()
     }
     if (record) {
       recordedAt = clock.now()
@@ -348,33 +353,39 @@ export function createSequencer(options: {
   }
 
   /**
-   * Files of logs that retention dropped: day files up to their newest event are written anew from the rows that are left,
-   * then the tiles go; the last checkpoint stays. Stopped in between: the next round does all of it again.
+   * What is left of logs that retention dropped: day files up to their newest event are written anew without them, then their rows go,
+   * then the tiles; the last checkpoint stays. Rows take many rounds, so that events of everybody else go into their logs meanwhile.
+   * Stopped in between: the next round goes on, and writes the days once more.
    */
-  async function dropFiles(): Promise<void> {
+  async function clearDropped(): Promise<void> {
+    const enough = performance.now() + CLEARING_MS
     for (const log of await db.sequence(erasures.listDroppedLogs)) {
       const project = log.project_id
-      const days = await daysOf(project)
-      for (const day of await days.list())
-        if (day <= dayOf(log.dropped_until ?? 0)) await days.regenerate(day, rowsOfDay(project, day))
+      if (!clearing.has(log.origin)) {
+        await clearDays(project, 0, log.dropped_until ?? 0)
+        clearing.add(log.origin)
+      }
+      while (await db.sequence((tx) => erasures.deleteDropped(tx, log, SLICE))) {
+        if (performance.now() >= enough) return
+        // Who asked meanwhile is heard before the next slice.
+        await immediate()
+      }
+      await clearDays(project, log.dropped_until ?? 0, await db.sequence((tx) => erasures.findDroppedUntil(tx, log)))
       const files = await openLogStore(folders, project, log.shard)
       await files.dropTiles().finally(files.close)
       await db.sequence((tx) => erasures.setFilesGone(tx, log, clock.now()))
+      clearing.delete(log.origin)
     }
   }
 
-  async function* rowsOfDay(project: string, day: string): AsyncGenerator<store.LogRow> {
-    const from = Date.parse(day)
-    for (let after = { shard: -1, index: -1 }; ; ) {
-      const rows = await db.sequence((tx) =>
-        erasures.listDayRows(tx, project, { from, until: from + 86_400_000 }, after, BATCH),
-      )
-      yield* rows
-      const last = rows.at(-1)
-      if (rows.length < BATCH || !last) return
-      after = { shard: last.shard, index: last.log_index }
-    }
+  /** Writes the day files of days behind the one of `after`, up to that of `until`, anew from the rows that are left. */
+  async function clearDays(project: string, after: number, until: number): Promise<void> {
+    const days = await daysOf(project)
+    for (const day of await days.list())
+      if (day > dayOf(after) && day <= dayOf(until)) await days.regenerate(day, rowsOfDay(project, day))
   }
+
+  const rowsOfDay = (project: string, day: string) => erasures.rowsOfDay((work) => db.sequence(work), project, day)
 
   /** The log of logs: the instance log records the checkpoint of every project that moved. */
   async function recordCheckpoints(rows: readonly store.Log[]): Promise<void> {

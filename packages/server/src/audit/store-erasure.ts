@@ -1,7 +1,10 @@
 import { sql } from 'kysely'
 import { inList, type Tx } from '../platform/db/index.ts'
-import type { EventRow, Log, LogRow } from './store.ts'
-import { ERASED, ERASURE, EVENTS_PLACED, INDEX, PLACES, placeIn } from './store-sql.ts'
+import { firstIdAt } from '../platform/ids.ts'
+import { type Append, type EventRow, type Log, type LogRow, listRowsOf, type Position } from './store.ts'
+import { ERASED, EVENTS_PLACED, INDEX, PLACES, placeIn } from './store-sql.ts'
+
+const DAY_MS = 86_400_000
 
 // SQL of erasure and of retention: what of the log goes, and what proves that it was there.
 
@@ -180,51 +183,123 @@ export async function setErasuresWritten(tx: Tx, project: string, events: readon
   ])
 }
 
-/** Rows of one UTC day in the order of the day files, after a place: only whether they are erased, and where that is said. */
-export async function listDayRows(
+type DayRow = LogRow & { readonly shard: number }
+
+/** Appends that are looked through at once, and entries of them that are read. */
+const DAY_APPENDS = 1_000
+const DAY_ENTRIES = 2_000
+
+/**
+ * Rows of one UTC day in the order of the day files: only whether they are erased, and where that is said. What is left of a dropped
+ * log is none of them: its lines go before its rows. Page by page, and no further than somebody wants more. Outside the fences.
+ */
+export async function* rowsOfDay(
+  read: <T>(work: (tx: Tx) => Promise<T>) => Promise<T>,
+  project: string,
+  day: string,
+): AsyncGenerator<DayRow> {
+  for (let after: Position | undefined = { shard: -1, index: -1 }; after; ) {
+    const page = await read((tx) => listDayRows(tx, project, Date.parse(day), after!))
+    yield* page.rows
+    after = page.next
+  }
+}
+
+/**
+ * Their appends first, as `EVENTS_OF` says: joined, SQLite read every event of the project for each append. An id is made at the time of
+ * its event or, after the clock was set back, later; so what ends before the day began holds none of it.
+ */
+async function listDayRows(
   tx: Tx,
   project: string,
-  day: { from: number; until: number },
-  after: { shard: number; index: number },
-  limit: number,
-): Promise<(LogRow & { readonly shard: number })[]> {
-  return tx.sql(
-    `select b.shard, ${INDEX} as log_index, e.id, e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, ${ERASED}
-     from ${EVENTS_PLACED} ${ERASURE}
-     where e.project_id = ?1 and e.timestamp >= ?2 and e.timestamp < ?3 and b.log_index is not null
-       and (b.shard > ?4 or (b.shard = ?4 and ${INDEX} > ?5))
-     order by b.shard, ${INDEX} limit ?6`,
-    [project, day.from, day.until, after.shard, after.index, limit],
+  from: number,
+  after: Position,
+): Promise<{ rows: DayRow[]; next: Position | undefined }> {
+  const appends = await tx.sql<Append>(
+    `select seq, first_id, last_id, entries, shard, log_index, ends from audit_appends
+     where project_id = ?1 and (shard, log_index) > (?2, ?3)
+       and shard not in (select l.shard from logs l where l.project_id = ?1 and l.dropped_at is not null)
+     order by shard, log_index limit ?4`,
+    [project, after.shard, after.index, DAY_APPENDS],
   )
+  const first = firstIdAt(from)
+  const read: Append[] = []
+  let entries = 0
+  let last: Append | undefined
+  for (const append of appends) {
+    if (entries >= DAY_ENTRIES) break
+    last = append
+    if (append.last_id < first) continue
+    read.push(append)
+    entries += append.entries
+  }
+  const columns = `e.timestamp, e.event, e.actor_number, e.resource_number, e.entry, ${ERASED}`
+  const rows = await listRowsOf<DayRow>(tx, project, read, columns)
+  return {
+    rows: rows.filter((row) => row.timestamp >= from && row.timestamp < from + DAY_MS),
+    next: last && { shard: last.shard, index: last.log_index },
+  }
 }
 
 // ---- retention
 
 /**
- * Deletes the rows of the oldest closed log of the project in context; its line in `logs` stays, with the last checkpoint.
- * `droppedBy` is the log.dropped of the same transaction. On PostgreSQL the owner's function does it.
+ * Drops the oldest closed log of the project in context; its line in `logs` stays, with the last checkpoint. `droppedBy` is the
+ * log.dropped of the same transaction. On PostgreSQL the owner's function deletes the rows at once, beside everybody else. SQLite has
+ * one writer, and a million rows would keep it for a quarter of a minute: there `deleteDropped` follows.
  */
 export async function dropLog(tx: Tx, shard: number, droppedBy: string, now: number): Promise<void> {
   if (tx.dialect === 'postgres') {
     await tx.sql('/* slow */ select writ_drop_log(?1, ?2, ?3)', [shard, droppedBy, now])
     return
   }
-  await tx.sql('pragma secure_delete = on')
-  const own = `project_id = ?1 and %s in (select e.id from ${PLACES} where b.project_id = ?1 and b.shard = ?2)`
-  await tx.sql(
-    `update logs set dropped_at = ?3,
-       dropped_until = coalesce((select max(e.timestamp) from ${PLACES} where b.project_id = ?1 and b.shard = ?2), 0)
-     where project_id = ?1 and shard = ?2`,
-    [tx.project, shard, now],
+  // Its newest event is no newer, unless the clock was set back; then the slices find it.
+  await tx.sql('update logs set dropped_at = ?3, dropped_until = closed_at where project_id = ?1 and shard = ?2', [
+    tx.project,
+    shard,
+    now,
+  ])
+}
+
+/**
+ * Deletes the oldest rows of a log that was dropped, of whole appends with about `entries` events, so that no event is ever without
+ * its append. False when none is left. Outside the fences.
+ */
+export async function deleteDropped(tx: Tx, log: Pick<Log, 'project_id' | 'shard'>, entries: number): Promise<boolean> {
+  const own = [log.project_id, log.shard]
+  const appends = await tx.sql<{ log_index: number; entries: number }>(
+    'select log_index, entries from audit_appends where project_id = ?1 and shard = ?2 order by log_index limit ?3',
+    [...own, entries],
   )
-  await tx.sql(`delete from erasures where ${own.replace('%s', 'event_id')}`, [tx.project, shard])
-  await tx.sql(`delete from audit_events where ${own.replace('%s', 'id')}`, [tx.project, shard])
-  await tx.sql('delete from audit_appends where project_id = ?1 and shard = ?2', [tx.project, shard])
+  const first = appends[0]
+  if (!first) return false
+  const last = appends.findLast((one) => one.log_index < first.log_index + entries)!
+  await tx.sql('pragma secure_delete = on')
+  const gone = `(select e.id from ${PLACES} where b.project_id = ?1 and b.shard = ?2 and b.log_index <= ?3)`
+  const upTo = [...own, last.log_index]
+  await tx.sql(
+    `update logs set dropped_until = max(dropped_until, coalesce((select max(e.timestamp) from audit_events e where e.project_id = ?1 and e.id in ${gone}), 0))
+     where project_id = ?1 and shard = ?2`,
+    upTo,
+  )
+  await tx.sql(`delete from erasures where project_id = ?1 and event_id in ${gone}`, upTo)
+  await tx.sql(`delete from audit_events where project_id = ?1 and id in ${gone}`, upTo)
+  await tx.sql('delete from audit_appends where project_id = ?1 and shard = ?2 and log_index <= ?3', upTo)
+  return true
 }
 
 /** Logs whose rows were dropped and whose files still have to follow. Outside the fences. */
 export const listDroppedLogs = (tx: Tx): Promise<Log[]> =>
   tx.sql('select * from logs where dropped_at is not null and files_gone_at is null order by project_id, shard')
+
+/** The time of the newest event that a dropped log had, as far as its rows are gone. Outside the fences. */
+export async function findDroppedUntil(tx: Tx, log: Pick<Log, 'project_id' | 'shard'>): Promise<number> {
+  const rows = await tx.sql<{ dropped_until: number }>(
+    'select dropped_until from logs where project_id = ?1 and shard = ?2',
+    [log.project_id, log.shard],
+  )
+  return rows[0]!.dropped_until
+}
 
 export async function setFilesGone(tx: Tx, log: Pick<Log, 'project_id' | 'shard'>, now: number): Promise<void> {
   await tx.sql('update logs set files_gone_at = ?3 where project_id = ?1 and shard = ?2', [

@@ -219,7 +219,8 @@ const placed = ({ shard, log_index, ...event }: PlacedRow): PlacedEvent => ({
   position: shard === null || log_index === null ? null : { shard, index: log_index },
 })
 
-interface Append {
+/** What was appended together, and where it was placed. */
+export interface Append {
   readonly seq: number
   readonly first_id: string
   readonly last_id: string
@@ -428,6 +429,17 @@ export async function listRowsFrom<Row extends { readonly id: string; readonly l
      where project_id = ?1 and shard = ?2 and log_index >= ${APPEND_OF_ENTRY} and log_index < ?3 + ?4`,
     [project_id, shard, from, limit],
   )
+  const rows = await listRowsOf<Row>(tx, project_id, appends, columns)
+  return rows.filter((row) => row.log_index >= from)
+}
+
+/** The rows of appends, in their order. */
+export async function listRowsOf<Row extends { readonly id: string; readonly log_index: number }>(
+  tx: Tx,
+  project_id: string,
+  appends: readonly Append[],
+  columns: string,
+): Promise<(Row & { readonly shard: number })[]> {
   if (appends.length === 0) return []
   const rows = await tx.sql<Omit<Row, 'log_index'> & { id: string; append: number; place: number }>(
     `select e.append, e.place, e.id, ${columns} from audit_events e ${ERASURE} where ${EVENTS_OF(tx)}`,
@@ -436,12 +448,12 @@ export async function listRowsFrom<Row extends { readonly id: string; readonly l
   const bySeq = new Map(appends.map((append) => [append.seq, append]))
   return rows
     .flatMap(({ append, place, ...row }) => {
-      const { first_id, last_id, log_index } = bySeq.get(append)!
-      const at = log_index + place
+      const { first_id, last_id, shard, log_index } = bySeq.get(append)!
       // What is left is the row that the caller's columns make.
-      return row.id < first_id || row.id > last_id || at < from ? [] : [{ ...row, log_index: at } as unknown as Row]
+      const found = { ...row, shard, log_index: log_index + place } as unknown as Row & { shard: number }
+      return row.id < first_id || row.id > last_id ? [] : [found]
     })
-    .sort((a, b) => a.log_index - b.log_index)
+    .sort((a, b) => a.shard - b.shard || a.log_index - b.log_index)
 }
 
 /**

@@ -23,6 +23,8 @@ export interface TaskFilter {
   readonly cost_min?: number | undefined
   readonly concurrency_key?: string | undefined
   readonly unique_key?: string | undefined
+  /** Who dispatched them. */
+  readonly executed_by_id?: string | undefined
   /** Children of this task. */
   readonly parent?: string | undefined
   /** Tasks that were dispatched together. */

@@ -12,7 +12,7 @@ import type {
   workersApi,
 } from '@writ/api'
 import type { FastifyReply } from 'fastify'
-import { type Caller, requirePermission } from '../../identity/index.ts'
+import { type Caller, findUserRef, requirePermission } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import { rfc3339OrNull } from '../../platform/clock.ts'
 import type { Command, RequestKey, Tx } from '../../platform/db/index.ts'
@@ -111,9 +111,9 @@ export const taskHandlers = (
         })),
       ]
     },
-    list(ask) {
+    async list(ask) {
       const { unique_key, q, parent, batch } = ask.query
-      const filter = { ...taskFilterOf(ask.query), unique_key, q, parent, batch }
+      const filter = { ...(await ask.read((tx) => taskFilterOf(tx, ask.query))), unique_key, q, parent, batch }
       return ask.page({
         rows: (tx, page) => tasks.list(tx, ask.caller, filter, pageOf(page)),
         total: (tx) => tasks.count(tx, ask.caller, filter),
@@ -137,17 +137,21 @@ export const taskHandlers = (
     cancelBatch: (ask) =>
       ask.change((tx) => tasks.cancelBatch(tx, ask.caller, String(ask.params.id), ask.body?.limit ?? 1_000)),
     preview: (ask) =>
-      ask.read(async (tx) =>
-        ask.body.open
-          ? { ...(await tasks.previewOpen(tx, taskFilterOf(ask.body))), not_replayed: [] }
-          : tasks.previewEnded(tx, ask.caller, taskFilterOf(ask.body)),
-      ),
+      ask.read(async (tx) => {
+        const filter = await taskFilterOf(tx, ask.body)
+        return ask.body.open
+          ? { ...(await tasks.previewOpen(tx, filter)), not_replayed: [] }
+          : tasks.previewEnded(tx, ask.caller, filter)
+      }),
     cancelMany: (ask) =>
-      ask.change((tx) =>
-        tasks.cancelMany(tx, ask.caller, taskFilterOf(ask.body), ask.body.limit ?? 100, ask.body.reason ?? null),
-      ),
+      ask.change(async (tx) => {
+        const { limit, reason } = ask.body
+        return tasks.cancelMany(tx, ask.caller, await taskFilterOf(tx, ask.body), limit ?? 100, reason ?? null)
+      }),
     replayMany: (ask) =>
-      ask.change((tx) => tasks.replayEnded(tx, ask.caller, taskFilterOf(ask.body), ask.body.limit ?? 100)),
+      ask.change(async (tx) =>
+        tasks.replayEnded(tx, ask.caller, await taskFilterOf(tx, ask.body), ask.body.limit ?? 100),
+      ),
     async handlers(ask) {
       const { handlers, remote, http } = tasks
       const theirs = (await ask.read(async (tx) => [...(await http.list(tx)), ...(await remote.list(tx))])).filter(
@@ -297,27 +301,36 @@ export const deadLetterHandlers = ({ tasks }: Dispatching): Routes<typeof deadLe
   purge: (ask) => ask.change((tx) => tasks.purge(tx, ask.caller, deadFilterOf(ask.body))),
 })
 
-const taskFilterOf = (asked: {
-  queue?: string
-  handler?: string
-  state?: RunState
-  error_code?: string
-  tag?: string
-  cost_min?: number
-  concurrency_key?: string
-  created_after?: string
-  created_before?: string
-}): TaskFilter => ({
-  queue: asked.queue,
-  handler: asked.handler,
-  state: asked.state,
-  error_code: asked.error_code,
-  tag: asked.tag,
-  cost_min: asked.cost_min,
-  concurrency_key: asked.concurrency_key,
-  created_after: millisOf(asked.created_after),
-  created_before: millisOf(asked.created_before),
-})
+async function taskFilterOf(
+  tx: Tx,
+  asked: {
+    queue?: string
+    handler?: string
+    state?: RunState
+    error_code?: string
+    tag?: string
+    cost_min?: number
+    concurrency_key?: string
+    executed_by_id?: string | number
+    created_after?: string
+    created_before?: string
+  },
+): Promise<TaskFilter> {
+  const { executed_by_id: by, created_after, created_before } = asked
+  return {
+    queue: asked.queue,
+    handler: asked.handler,
+    state: asked.state,
+    error_code: asked.error_code,
+    tag: asked.tag,
+    cost_min: asked.cost_min,
+    concurrency_key: asked.concurrency_key,
+    // Who is not of this project has dispatched nothing in it; no id is empty.
+    executed_by_id: by === undefined ? undefined : ((await findUserRef(tx, by))?.id ?? ''),
+    created_after: millisOf(created_after),
+    created_before: millisOf(created_before),
+  }
+}
 
 function deadFilterOf(asked: {
   ids?: (string | number)[]

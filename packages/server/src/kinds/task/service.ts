@@ -128,10 +128,8 @@ export function createTasks(on: TasksOn): Tasks {
   async function bounded(tx: Tx, caller: Caller, filter: TaskFilter): Promise<store.Wanted> {
     const above = filter.q === undefined ? undefined : await searchFloor(tx, filter.created_before)
     const { batch, parent, ...rest } = filter
-    const { state } = filter
     return {
       ...rest,
-      open: state === 'pending' || state === 'running' ? await store.listOpenAs(tx, state) : undefined,
       of: mine(caller),
       above,
       // What is no task has dispatched nothing; no id is empty.

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { RunState } from '@writ/api'
 import { type RawBuilder, type Selectable, sql } from 'kysely'
 import { DatabaseConflict, forUpdate, inList, type Tx, totalOf } from '../../platform/db/index.ts'
@@ -129,8 +130,10 @@ export const listAttempts = (tx: Tx, runIds: readonly string[]): Promise<Attempt
 export interface Wanted {
   /** Only tasks that this person dispatched. */
   readonly of?: string | undefined
+  /** That somebody asked for; beside `of`, which says what may be seen. */
+  readonly executed_by_id?: string | undefined
   readonly ids?: readonly Ref[] | undefined
-  /** Those among which all of the wanted are; see `listOpenAs`. */
+  /** Those among which all of the wanted are; see `findOpen`. */
   readonly open?: readonly string[] | undefined
   readonly queue?: string | undefined
   readonly handler?: string | undefined
@@ -165,9 +168,13 @@ const TEXTS = sql.raw(
     .join(" || ' ' || "),
 )
 
-function predicate(tx: Tx, want: Wanted): RawBuilder<boolean> {
+const TROUBLED: ReadonlySet<RunState> = new Set(['failed', 'timeout', 'cancelled'])
+
+/** `byNumber`: numbers bound what is looked at, and nothing else may seem to. */
+function predicate(tx: Tx, want: Wanted, byNumber = false): RawBuilder<boolean> {
   const all: RawBuilder<boolean>[] = [sql<boolean>`runs.kind = 'task'`]
   if (want.of !== undefined) all.push(sql`runs.executed_by_id = ${want.of}`)
+  if (want.executed_by_id !== undefined) all.push(sql`runs.executed_by_id = ${want.executed_by_id}`)
   if (want.ids !== undefined) {
     const numbers = want.ids.map(asNumber).filter((one) => one !== undefined)
     const ids = want.ids.filter((one) => asNumber(one) === undefined)
@@ -189,8 +196,7 @@ function predicate(tx: Tx, want: Wanted): RawBuilder<boolean> {
   else if (want.state === 'pending') all.push(sql`runs.state = 'pending' and queue.lease_until is null`)
   else if (want.state !== undefined) all.push(sql`runs.state = ${want.state}`)
   // What ended badly has an error code: the narrow index knows them all.
-  if (want.state === 'failed' || want.state === 'timeout' || want.state === 'cancelled')
-    all.push(sql`runs.error_code is not null`)
+  if (want.state !== undefined && TROUBLED.has(want.state)) all.push(sql`runs.error_code is not null`)
   if (want.error_code !== undefined) all.push(sql`runs.error_code = ${want.error_code}`)
   if (want.tag !== undefined) all.push(sql`runs.tags like ${`%${escaped(JSON.stringify(want.tag))}%`} escape '\\'`)
   // What cost something is in an index of its own, which what cost nothing does not fill.
@@ -203,11 +209,15 @@ function predicate(tx: Tx, want: Wanted): RawBuilder<boolean> {
   if (want.numbers !== undefined) all.push(sql`runs.number between ${want.numbers[0]} and ${want.numbers[1]}`)
   // Ids begin with the time at which they were made, which is that of the row or, in a burst, a little later: by them partitions
   // and most of an index are left out.
-  const id = idForTimes(tx, want)
-  if (want.created_after !== undefined)
-    all.push(sql`runs.created_at >= ${want.created_after} and ${id} >= ${firstIdAt(want.created_after)}`)
-  if (want.created_before !== undefined)
-    all.push(sql`runs.created_at < ${want.created_before} and ${id} < ${firstIdAt(want.created_before + 60_000)}`)
+  const id = byNumber ? undefined : idForTimes(tx, want)
+  if (want.created_after !== undefined) {
+    all.push(sql`runs.created_at >= ${want.created_after}`)
+    if (id) all.push(sql`${id} >= ${firstIdAt(want.created_after)}`)
+  }
+  if (want.created_before !== undefined) {
+    all.push(sql`runs.created_at < ${want.created_before}`)
+    if (id) all.push(sql`${id} < ${firstIdAt(want.created_before + 60_000)}`)
+  }
   if (want.q !== undefined) all.push(sql`lower(${TEXTS}) like lower(${`%${escaped(want.q)}%`}) escape '\\'`)
   if (want.above !== undefined) all.push(sql`runs.number > ${want.above}`)
   // Each has an error code: by the narrow index of those, in the order of lists.
@@ -239,13 +249,78 @@ export async function listTasks(
   want: Wanted,
   page: { limit: number; skip: number; before?: number | undefined; oldest?: boolean },
 ): Promise<TaskRow[]> {
-  return tasks(tx)
-    .where(sql<boolean>`${predicate(tx, want)}`)
-    .$if(page.before !== undefined, (q) => q.where('runs.number', '<', page.before!))
-    .orderBy('runs.number', page.oldest ? 'asc' : 'desc')
-    .limit(page.limit)
-    .offset(page.skip)
-    .execute()
+  const part = (of: Wanted, above: number | undefined, before: number | undefined, limit: number) =>
+    tasks(tx)
+      .where(sql<boolean>`${predicate(tx, of, above !== undefined)}`)
+      .$if(before !== undefined, (q) => q.where('runs.number', '<', before!))
+      .$if(above !== undefined, (q) => q.where('runs.number', '>=', above!))
+      // Children are few, and there is an index of them; SQLite would rather look through all tasks than sort.
+      .orderBy(want.parent === undefined ? 'runs.number' : sql`+runs.number`, page.oldest ? 'asc' : 'desc')
+      .limit(limit)
+      .offset(page.skip)
+      .execute()
+  const open = await findOpen(tx, want)
+  if (open) return part({ ...want, open }, undefined, page.before, page.limit)
+  if (page.oldest || page.skip > 0 || !isLookedThrough(tx, want)) return part(want, undefined, page.before, page.limit)
+  const found: TaskRow[] = []
+  for await (const { above, before } of stretches(tx, want, page.before)) {
+    found.push(...(await part(want, above, before, page.limit - found.length)))
+    if (found.length === page.limit) break
+  }
+  return found
+}
+
+/** Numbers that are looked through in one statement: 15 ms. */
+const STRETCH = 10_000
+
+/**
+ * What no index finds is looked for in all tasks. On SQLite that is done in the thread that answers everybody: two seconds of a million
+ * tasks, in which nobody else would be heard.
+ */
+const isLookedThrough = (tx: Tx, want: Wanted): boolean =>
+  tx.dialect === 'sqlite' &&
+  [want.of, want.executed_by_id, want.queue, want.handler, want.tag, want.state].some((value) => value !== undefined) &&
+  !(want.state !== undefined && TROUBLED.has(want.state)) &&
+  [want.ids, want.numbers, want.parent, want.error_code, want.cost_min, want.concurrency_key, want.unique_key].every(
+    (value) => value === undefined,
+  ) &&
+  // Above a floor, and by an index of their own.
+  [want.above, want.dead].every((value) => value === undefined)
+
+/** Who began a task sooner may have got a higher number, if the commit of the other had to wait. */
+const NUMBERED_LATE_MS = 600_000
+
+/** The numbers of a period below one, the highest first, in stretches between which others are heard. */
+async function* stretches(
+  tx: Tx,
+  { created_after, created_before }: Wanted,
+  below: number | undefined,
+): AsyncGenerator<{ above: number; before: number }> {
+  const end = created_before === undefined ? undefined : firstIdAt(created_before + NUMBERED_LATE_MS)
+  const newest = await tx.db
+    .selectFrom('runs')
+    .select('number')
+    .$if(end === undefined, (q) => q.orderBy('number', 'desc'))
+    .$if(end !== undefined, (q) => q.where('id', '<', end!).orderBy('id', 'desc'))
+    .limit(1)
+    .executeTakeFirst()
+  const top = (newest?.number ?? 0) + 1
+  let least = 0
+  if (created_after !== undefined) {
+    const from = firstIdAt(created_after - NUMBERED_LATE_MS)
+    const oldest = await tx.db
+      .selectFrom('runs')
+      .select('number')
+      .where('id', '>=', from)
+      .orderBy('id')
+      .limit(1)
+      .executeTakeFirst()
+    least = oldest?.number ?? top
+  }
+  for (let before = Math.min(below ?? top, top); before > least; before -= STRETCH) {
+    yield { above: Math.max(before - STRETCH, least), before }
+    await turn()
+  }
 }
 
 /** Up to `limit` tasks that have not ended and that the filter takes, oldest first. By the queue: it costs by what is open. */
@@ -268,10 +343,11 @@ export async function listOpen(tx: Tx, want: Wanted, limit: number): Promise<{ i
 const MOST_OPEN = 2_000
 
 /**
- * The ids of all tasks that wait or that are in work, as the queue has them; undefined if they are too many to be named. Lists of few
- * among very many look at these and at nothing else.
+ * The ids of all tasks that wait or that are in work, as the queue has them; undefined if they are too many to be named, or not asked for.
+ * Lists of few among very many look at these and at nothing else.
  */
-export async function listOpenAs(tx: Tx, state: 'pending' | 'running'): Promise<string[] | undefined> {
+async function findOpen(tx: Tx, { state }: Wanted): Promise<string[] | undefined> {
+  if (state !== 'pending' && state !== 'running') return undefined
   const rows = await tx.sql<{ run_id: string }>(
     `select run_id from queue where project_id = ?1 and lease_until is ${state === 'running' ? 'not null' : 'null'} limit ?2`,
     [tx.project, MOST_OPEN + 1],
@@ -311,13 +387,21 @@ export async function findTakenKeys(tx: Tx, keys: readonly string[]): Promise<Se
 
 export async function countTasks(tx: Tx, want: Wanted): Promise<number> {
   if (Object.values(want).every((value) => value === undefined)) return totalOf(tx, 'tasks')
-  const row = await tx.db
-    .selectFrom('runs')
-    .leftJoin('queue', 'queue.run_id', 'runs.id')
-    .select(sql<number>`count(*)`.as('n'))
-    .where(sql<boolean>`${predicate(tx, want)}`)
-    .executeTakeFirstOrThrow()
-  return Number(row.n)
+  const part = (of: Wanted, above?: number, before?: number) =>
+    tx.db
+      .selectFrom('runs')
+      .leftJoin('queue', 'queue.run_id', 'runs.id')
+      .select(sql<number>`count(*)`.as('n'))
+      .where(sql<boolean>`${predicate(tx, of, above !== undefined)}`)
+      .$if(above !== undefined, (q) => q.where('runs.number', '>=', above!).where('runs.number', '<', before!))
+      .executeTakeFirstOrThrow()
+  const open = await findOpen(tx, want)
+  if (open) return Number((await part({ ...want, open })).n)
+  if (!isLookedThrough(tx, want)) return Number((await part(want)).n)
+  let count = 0
+  for await (const { above, before } of stretches(tx, want, undefined))
+    count += Number((await part(want, above, before)).n)
+  return count
 }
 
 const workColumns =
