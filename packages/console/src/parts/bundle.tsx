@@ -38,11 +38,12 @@ async function trustOf(known: Known): Promise<BundleTrust> {
 
 /** Verifies a bundle as a stranger would: only its own bytes and what the reader knows, no server. */
 async function verifyZip(zip: Zip, trust: BundleTrust = {}): Promise<BundleReport> {
-  const [{ unzipSync }, { verifyBundle, toHex }, { primitives }] = await Promise.all([
+  const [{ unzipSync }, { checkZip, verifyBundle, toHex }, { primitives }] = await Promise.all([
     import('fflate'),
     import('@writ/tlog'),
     import('../proof/primitives.ts'),
   ])
+  await checkZip({ size: zip.length, read: async (from, length) => zip.subarray(from, from + length) })
   const files = unzipSync(zip)
   const names = Object.keys(files).filter((name) => !name.endsWith('/'))
   const read = async (name: string) => files[name]!
