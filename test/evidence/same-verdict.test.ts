@@ -354,7 +354,10 @@ add('other findings', 'RECORD_CHANGED', /runs\/.*outputs\.json/, (c) =>
   c.edit(c.named(/^runs\/.*outputs/), 'passed', 'failed'),
 )
 
-// What nothing binds, and numbers that are none.
+// What nothing binds, numbers that are none, names that are like others.
+add('a key of a log under a name like its', 'LOG_KEY', /policy: it names no key of writ\.log/, (c) =>
+  c.edit('policy', /^log writ\.log/gm, 'log writxlog'),
+)
 add('a task that no entry speaks of', 'RECORD_CHANGED', /tasks\/x\/journal\.json/, async (c) => {
   await mkdir(path.join(c.folder, 'tasks/x'), { recursive: true })
   await c.write('tasks/x/journal.json', '{}')

@@ -95,11 +95,14 @@ for log in logs/*/; do
   jq -e --arg name "$(basename "$log")" --arg origin "$origin" 'any(.logs[]; .name == $name and .origin == $origin)' bundle.json >/dev/null ||
     fail "${log}checkpoint: it is not of the log that bundle.json names"
   openssl pkey -pubin -in "${log}log.pem" -outform DER 2>/dev/null | tail -c 32 | openssl base64 -A >"$tmp/key"
-  good=
-  grep "^log $origin+" policy >"$tmp/keys" || fail "policy: it names no key of $origin"
-  while read -r word vkey; do
+  good= named=
+  # The very name: as a pattern it would be that of others too.
+  while read -r word vkey url; do
+    [ "$word" = log ] && [ "${vkey%%+*}" = "$origin" ] || continue
+    named=1
     printf %s "${vkey#*+*+}" | raw | tail -c 32 | openssl base64 -A | cmp -s - "$tmp/key" && good=1
-  done <"$tmp/keys"
+  done <policy
+  [ -n "$named" ] || fail "policy: it names no key of $origin"
   [ -n "$good" ] || fail "${log}log.pem: not a key of $origin in policy"
   good=
   sed '1,/^$/d' "${log}checkpoint" >"$tmp/signatures"
