@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -10,46 +9,12 @@ import { verifyOffline } from '@writ/server/ops'
 import { backends } from '../backends.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
 import { missingPostgres, startPostgres } from '../servers/postgres.ts'
+import { fill, missingSmallDisk, mountSmall } from '../servers/small-disk.ts'
 import { prepareWrit, type Writ } from '../servers/writ.ts'
 import { until } from '../test-system.ts'
 import { ok } from '../verifies.ts'
 
-/** A file system of 24 MiB at a folder; undefined where this user may not mount one. */
-function mountSmall(folder: string): (() => void) | undefined {
-  mkdirSync(folder, { recursive: true })
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m,mode=0700', 'tmpfs', folder], { stdio: 'ignore' })
-    return () => execFileSync('umount', [folder], { stdio: 'ignore' })
-  } catch {
-    return undefined
-  }
-}
-
-function probeMount(): string | undefined {
-  const folder = path.join(tmpdir(), `writ-mount-${process.pid}`)
-  const unmount = mountSmall(folder)
-  unmount?.()
-  rmSync(folder, { recursive: true, force: true })
-  return unmount ? undefined : 'this user may not mount a small file system'
-}
-
-/** Fills the file system to its last byte. */
-function fill(file: string): void {
-  const handle = openSync(file, 'w')
-  try {
-    for (let size = 1024 * 1024; size >= 1; ) {
-      try {
-        if (writeSync(handle, Buffer.alloc(size)) < size) size = Math.floor(size / 2)
-      } catch {
-        size = Math.floor(size / 2)
-      }
-    }
-  } finally {
-    closeSync(handle)
-  }
-}
-
-const skip = missingBackend('a small file system', probeMount())
+const skip = missingBackend('a small file system', missingSmallDisk())
 
 async function fillAndFree(writ: Writ, expected: { ticket: string | null; upload: string }): Promise<void> {
   const ballast = path.join(writ.dataDir, 'ballast')

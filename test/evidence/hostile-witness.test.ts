@@ -2,62 +2,25 @@
 // of it counts as anchored that is not, somebody is told, and it ends when the witness behaves.
 import assert from 'node:assert/strict'
 import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import { createGzip } from 'node:zlib'
 import type { LogInfo, Seal } from '@writ/api'
-import { cosignText, formatSignatures, parseNote, parsePolicy, parseSubmission, verifyBundle } from '@writ/tlog'
+import { parseNote, parsePolicy, verifyBundle } from '@writ/tlog'
 import { openBundle } from '../../packages/cli/src/bundle-zip.ts'
 import { sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
-import { makeKey, sha256, type TestKey } from '../../packages/tlog/test/memory-log.ts'
+import { makeKey, sha256 } from '../../packages/tlog/test/memory-log.ts'
 import { backends } from '../backends.ts'
 import { TestSystem, until } from '../test-system.ts'
 import { ok } from '../verifies.ts'
+import { type Answering, cosigned, openForeign } from './foreign-witness.ts'
 import { exportBundle, unpack, verifySh } from './scene.ts'
 
 const folder = await mkdtemp(path.join(tmpdir(), 'writ-hostile-witness-'))
 after(() => rm(folder, { recursive: true, force: true }))
 
 const on = { sha256, sha512, verify: verifySignature }
-
-type Answering = (on: { text: string; size: number; request: IncomingMessage; reply: ServerResponse }) => unknown
-
-interface Foreign {
-  readonly key: TestKey
-  readonly url: string
-  /** Requests of the protocol so far. */
-  asked: number
-  answer: Answering
-  close(): Promise<void>
-}
-
-async function openForeign(name: string): Promise<Foreign> {
-  const server = createServer(async (request, reply) => {
-    let body = ''
-    for await (const chunk of request) body += chunk
-    foreign.asked++
-    const { text } = parseNote(parseSubmission(body).checkpoint)
-    await foreign.answer({ text, size: Number(text.split('\n')[1]), request, reply })
-  })
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
-  const foreign: Foreign = {
-    key: makeKey(`witness.example/${name}`),
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    asked: 0,
-    answer: ({ reply }) => reply.writeHead(500).end(),
-    close() {
-      server.closeAllConnections()
-      return new Promise((closed) => server.close(() => closed()))
-    },
-  }
-  return foreign
-}
-
-const cosigned = async (key: TestKey, text: string, seconds: number) =>
-  formatSignatures([await cosignText(text, key, seconds, key.sign, sha256)])
 
 test('whatever a witness answers, the log goes on, and only what it signed of it counts', async (t) => {
   const witness = await openForeign('w1')
@@ -193,7 +156,11 @@ test('whatever a witness answers, the log goes on, and only what it signed of it
     ],
     ['no answer', /^away: /, ({ request }) => request.socket.destroy()],
     ['no HTTP', /^away: /, ({ request }) => request.socket.end('SSH-2.0-OpenSSH_9.2\r\n')],
-    ['that it is busy', /^away: it answered 429/, says(429, '', { 'retry-after': '86400' })],
+    [
+      'that it is busy',
+      /^away: it answered 429 and wants 86400 s; it is asked again after 3600 s$/,
+      says(429, '', { 'retry-after': '86400' }),
+    ],
     ['that it is broken', /^away: it answered 503/, says(503, 'x'.repeat(100_000))],
   ]
   const before = process.memoryUsage.rss()

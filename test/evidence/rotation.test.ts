@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after } from 'node:test'
-import type { LogInfo } from '@writ/api'
+import type { AuditEvent, LogInfo } from '@writ/api'
 import type { TestSystem } from '../test-system.ts'
 import { holds, ok } from '../verifies.ts'
 import { writ } from './command-line.ts'
@@ -64,6 +64,29 @@ holds('a log that was closed and continued is followed to the one that is open, 
   // From now on the new one is kept.
   const again = await verify(sys, home)
   assert.deepEqual([again.code, again.said.followed, again.said.continues.size], [0, [], next.said.size])
+})
+
+holds('of rotations at the same time each closes a log that names the next, or is refused', async (sys) => {
+  await open(sys, 'First')
+  const answers = []
+  for (let i = 0; i < 5; i++) {
+    const asked = [1, 2, 3].map(() => sys.admin.post('/audit/logs/rotate', { reason: 'at once' }))
+    answers.push(...(await Promise.all(asked)))
+  }
+  const closed = answers.filter(({ status }) => status === 200).length
+  assert.ok(closed >= 5, 'one of each three')
+  for (const { status, body } of answers)
+    if (status !== 200) assert.deepEqual([status, (body as { code: string }).code], [409, 'LOG_BUSY'])
+  await sys.settle()
+  const told = async (type: string) =>
+    ok(await sys.admin.get<AuditEvent[]>(`/audit/events?event_type=${type}&limit=500`)).map(
+      ({ details }) => details as { origin?: string; old_origin?: string; new_origin: string },
+    )
+  const succeeded = await told('log.succeeded')
+  const continued = await told('log.continued')
+  assert.equal(continued.length, closed)
+  for (const { old_origin, new_origin } of continued)
+    assert.ok(succeeded.some((one) => one.origin === old_origin && one.new_origin === new_origin))
 })
 
 holds('a closed log that was changed afterwards is found, whatever continues it', async (sys) => {

@@ -291,6 +291,32 @@ add('a key of a person of no form', 'SIGNING_KEY_INVALID', /people\//, (c) =>
 add('a key of a person of another person', 'APPROVAL_INVALID', /approvals\//, (c) =>
   c.edit(c.named(/^people\/.*key\.json$/), /"user_id": ?"[^"]*"/, '"user_id":"x"'),
 )
+add(
+  'a key of a person that no approval needs',
+  'SIGNING_KEY_INVALID',
+  /people\/x\/key\.pem: no approval/,
+  async (c) => {
+    await mkdir(path.join(c.folder, 'people/x'))
+    await c.write('people/x/key.pem', await c.read(c.named(/^people\/.*key\.pem$/)))
+  },
+)
+add('a whole person that no approval needs', 'SIGNING_KEY_INVALID', /people\/0+-x\/key\.json: no approval/, (c) =>
+  cp(path.dirname(path.join(c.folder, c.named(/^people\//))), path.join(c.folder, 'people/00000000-x'), {
+    recursive: true,
+  }),
+)
+add(
+  'a signature of a passkey beside that of an SSH key',
+  'APPROVAL_INVALID',
+  /approvals\/.*sig\.der: no approval/,
+  (c) => c.write(c.named(/^approvals\/.*statement\.json$/).replace('statement.json', 'sig.der'), 'x'),
+)
+add('an approval in the folder of a key', 'SIGNING_KEY_INVALID', /people\/.*approval\.json: no approval/, async (c) =>
+  c.write(
+    c.named(/^people\/.*key\.pem$/).replace('key.pem', 'approval.json'),
+    await c.read(c.named(/^approvals\/.*approval\.json$/)),
+  ),
+)
 // Files and records.
 add('a file that was changed', 'ARTIFACT_CHANGED', /artifacts\/1-core_switch\.json: not the file/, (c) =>
   c.write(c.named(/^artifacts\/1-/), 'x'),
@@ -327,6 +353,22 @@ add('a record of a run that nobody attested', 'RECORD_CHANGED', /runs\/x\/output
 add('other findings', 'RECORD_CHANGED', /runs\/.*outputs\.json/, (c) =>
   c.edit(c.named(/^runs\/.*outputs/), 'passed', 'failed'),
 )
+
+// What nothing binds, numbers that are none, names that are like others.
+add('a key of a log under a name like its', 'LOG_KEY', /policy: it names no key of writ\.log/, (c) =>
+  c.edit('policy', /^log writ\.log/gm, 'log writxlog'),
+)
+add('a task that no entry speaks of', 'RECORD_CHANGED', /tasks\/x\/journal\.json/, async (c) => {
+  await mkdir(path.join(c.folder, 'tasks/x'), { recursive: true })
+  await c.write('tasks/x/journal.json', '{}')
+})
+add('a number beyond those that are exact', 'BUNDLE_MALFORMED', /bundle\.json/, (c) =>
+  c.edit('bundle.json', /("subject":.*?"number":\s*)\d+/s, '$19007199254740993'),
+)
+add('a number beyond all', 'BUNDLE_MALFORMED', /bundle\.json/, (c) =>
+  c.edit('bundle.json', /("subject":.*?"number":\s*)\d+/s, '$11e999'),
+)
+add('a size beyond all', 'BUNDLE_MALFORMED', /bundle\.json/, (c) => c.edit('bundle.json', /("size":\s*)\d+/, '$11e999'))
 
 /** A folder of a bundle, and how it is damaged. `names` are those of the sound one. */
 function copyAt(folder: string, names: readonly string[], title: string): Copy {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { BundleFiles } from '@writ/tlog'
+import { open } from 'node:fs/promises'
+import { type BundleFiles, checkZip } from '@writ/tlog'
 import yauzl from 'yauzl'
 
 /** Of a file that is read at once; files of evidence, which may be of any size, are only hashed. */
@@ -7,10 +8,11 @@ const MOST_READ = 64 * 1024 * 1024
 
 /**
  * The files of a zipped bundle, read from the archive as they are asked for. Throws an Error with a sentence on anything
- * that is no plain archive: names that leave it or repeat, links, encrypted files. So does reading a file that unpacks to
+ * that is no plain archive: names that leave it or repeat, links, encrypted files, anything that its directory does not name. So does reading a file that unpacks to
  * more than could be meant.
  */
 export async function openBundle(path: string): Promise<BundleFiles & { close(): void }> {
+  await refuseAmbiguous(path)
   // Names are checked by the library: relative, with slashes, without "..".
   const zip = await yauzl.openPromise(path, { lazyEntries: true, autoClose: false, strictFileNames: true })
   try {
@@ -53,5 +55,22 @@ export async function openBundle(path: string): Promise<BundleFiles & { close():
   } catch (error) {
     zip.close()
     throw error
+  }
+}
+
+async function refuseAmbiguous(path: string): Promise<void> {
+  const file = await open(path)
+  try {
+    const { size } = await file.stat()
+    await checkZip({
+      size,
+      async read(from, length) {
+        const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, from)
+        if (bytesRead < length) throw new Error('the archive ends too early')
+        return buffer
+      },
+    })
+  } finally {
+    await file.close()
   }
 }

@@ -13,8 +13,10 @@ export function recogniseStores(error: unknown): AppError | undefined {
 }
 
 /** What /readyz says of a witness that does not sign, or by another time. The server goes on without it, so it stays ready. */
-export const witnessLine = ({ name, state, reason, ahead }: WitnessHealth): [string, string][] => {
+export const witnessLine = ({ name, state, reason, ahead, took }: WitnessHealth): [string, string][] => {
   if (state !== 'ok') return [[`witness ${name}`, `${state}: ${reason}`]]
+  if (ahead === null && took !== null)
+    return [[`witness ${name}`, `slow: it took ${Math.round(took / 1_000)} s to answer`]]
   if (ahead === null) return []
   const by = `${Math.round(Math.abs(ahead) / 1_000)} s ${ahead > 0 ? 'ahead of' : 'behind'}`
   return [[`witness ${name}`, `its clock is ${by} the clock of this server; one of the two is wrong`]]

@@ -130,6 +130,7 @@ export async function checkApprovals(
   }
   refuseBadUse(entries, claims)
   const folders = new Set(files.names.flatMap((name) => /^approvals\/([^/]+)\//.exec(name)?.[1] ?? []))
+  const bound = new Set<string>()
   const parts: BundleCheck[] = []
   const rests: BundleReport['rests'] = []
   for (const { claim, of } of claims.values()) {
@@ -151,6 +152,8 @@ export async function checkApprovals(
     const key = await checkSignature(files, `approvals/${claim.id}`, of.payload, APPROVAL_NAMESPACE, signed?.sha256, on)
     if (key.user_id !== claim.approver || (signed !== undefined && signed.key_id !== key.id))
       throw new BundleError('APPROVAL_INVALID', `approvals/${claim.id}/approval.json`, 'signature_other_key')
+    bound.add(`approvals/${claim.id}/approval.json`)
+    for (const name of filesOfKey(key, `approvals/${claim.id}`)) bound.add(name)
     const enrolment = await checkEnrolment(files, entries, attestations, key, of.entry, on)
     const how = key.type === 'ssh' ? 'SSH key' : `passkey of ${key.rp_id}`
     if (enrolment === null) {
@@ -186,6 +189,7 @@ export async function checkApprovals(
   }
   const [stray] = folders
   if (stray) throw new BundleError('APPROVAL_INVALID', `approvals/${stray}`, 'approval_stray')
+  refuseUnbound(files, bound)
   // That none is there is a fact about the bundle, and nothing that was checked.
   if (claims.size === 0)
     return {
@@ -194,6 +198,30 @@ export async function checkApprovals(
     }
   const what = `${counted(claims.size, 'approval')}: of one version each, none used twice`
   return { checks: [{ state: 'verified', what, code: 'approvals', values: { count: claims.size }, parts }], rests }
+}
+
+/** The files that a signature with this key in a folder has, with those of the key itself and of the statement that proposed it. */
+const filesOfKey = ({ id, type }: Key, folder: string): string[] => [
+  `people/${id}/key.json`,
+  `people/${id}/key.pem`,
+  ...(type === 'ssh' ? [`people/${id}/key.pub`] : []),
+  ...[folder, `people/${id}`].flatMap((at) =>
+    [
+      'statement.json',
+      ...(type === 'ssh' ? ['statement.json.sig'] : ['clientData.json', 'authData.bin', 'sig.der']),
+    ].map((name) => `${at}/${name}`),
+  ),
+]
+
+const OF_PERSON =
+  /^(people\/[^/]+\/key\.(json|pem|pub)|(approvals|people)\/[^/]+\/(approval\.json|statement\.json(\.sig)?|clientData\.json|authData\.bin|sig\.der))$/
+
+/** What looks like a person's signature or key, and is of no approval that is here, was checked by nobody. */
+function refuseUnbound(files: BundleFiles, bound: ReadonlySet<string>): void {
+  const stray = files.names.find((name) => OF_PERSON.test(name) && !bound.has(name))
+  if (stray === undefined) return
+  const code = stray.startsWith('people/') ? 'SIGNING_KEY_INVALID' : 'APPROVAL_INVALID'
+  throw new BundleError(code, stray, 'person_file_stray')
 }
 
 const detailsOf = ({ event }: BundledEntry) => Object(event?.details) as Record<string, unknown>
@@ -516,7 +544,9 @@ export async function checkArtifacts(
     if (path === null) {
       const act = left_out === 'erased' ? 'artifact.erased' : left_out === 'deleted' ? 'artifact.deleted' : undefined
       const isTold = act === undefined || entries.some((one) => one.entry.act === act && one.entry.res === id)
-      const what = `artifact ${number}: ${left_out}${isTold ? '' : ', which no entry tells of'}`
+      const what = isTold
+        ? `artifact ${number}: ${left_out}`
+        : `artifact ${number}: not here, ${left_out} as only the maker of this bundle says; no entry of the log does`
       parts.push({
         state: left_out === 'erased' && isTold ? 'erased' : 'left out',
         what,

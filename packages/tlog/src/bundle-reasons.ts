@@ -57,6 +57,7 @@ export const bundleReasons = {
   signature_absent: "the person's signature is not here",
   signature_other_key: 'another key than the log names',
   approval_stray: 'no attested approval has this id',
+  person_file_stray: 'no approval that is here needs it',
   statement_other: 'it is not the statement that was attested',
   made_with_other_key: 'it was made with another key',
   signature_invalid: 'the signature is not valid',

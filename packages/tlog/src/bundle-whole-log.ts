@@ -58,7 +58,9 @@ export async function checkWholeLogs(
     }
     if (!equalBytes(range.root(), log.checkpoint.root)) throw new BundleError('PROOF_INVALID', folder, 'other_root')
     const next = successors.at(-1)
-    const isLast = next !== undefined && !described.logs.some(({ vkeys }) => vkeys.includes(next))
+    // A rotation that was stopped has named one that never came to be, before or after the one that did.
+    const isLast =
+      next !== undefined && !described.logs.some(({ vkeys }) => successors.some((key) => vkeys.includes(key)))
     checks.push({
       state: 'verified',
       what: `${log.role} log ${log.origin}, whole: of its first ${counted(end, 'entry', 'entries')} none about what is here was left out`,

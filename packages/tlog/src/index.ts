@@ -197,3 +197,4 @@ export {
   type Witnessed,
   type WitnessVerdict,
 } from './witness.ts'
+export { checkZip, type ZipBytes } from './zip.ts'

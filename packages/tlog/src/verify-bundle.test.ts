@@ -255,7 +255,10 @@ test('a file that the log knows is described, and what became of it is what the 
   const told = await described([opened, uploaded, { act: 'artifact.deleted', res: 'a' }], [file])
   assert.match(JSON.stringify(told.checks), /"what":"artifact 1: deleted"/)
   const untold = await described([opened, uploaded], [file])
-  assert.match(JSON.stringify(untold.checks), /"what":"artifact 1: deleted, which no entry tells of"/)
+  assert.match(
+    JSON.stringify(untold.checks),
+    /"what":"artifact 1: not here, deleted as only the maker of this bundle says; no entry of the log does"/,
+  )
 })
 
 const ODD: readonly unknown[] = [null, 0, -1, 1.5, true, '', 'x', '\u0000', [], [null], {}, { a: null }, ['__proto__']]

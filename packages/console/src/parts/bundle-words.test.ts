@@ -120,3 +120,18 @@ test('what is verified of a bundle is told in the language of the page, with eve
   const judged = { state: 'verified', what: '', code: 'judged', values: { result: 'FAILED' } } as const
   assert.equal(checkText(page.getFixedT('zh-CN'), judged), '检查运行：失败')
 })
+
+test('what whoever made the bundle typed reorders nothing of what the page says', async () => {
+  const { t } = await pageOf()
+  const values = { count: 3, name: 'W1\u202e1W yb ton', time: '2026-11-28T15:03:47.000Z' }
+  const said = checkText(t, { state: 'verified', what: '', code: 'cosigned', values })
+  assert.ok(said.includes('W1[U+202E]1W yb ton'), said)
+  const fault = {
+    code: 'LOG_KEY',
+    path: 'x',
+    reason: '',
+    why: 'log_key_not_given',
+    values: { origin: 'a\u2066b' },
+  } as const
+  assert.ok(reasonText(t, fault).includes('a[U+2066]b'))
+})

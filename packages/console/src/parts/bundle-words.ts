@@ -1,5 +1,6 @@
 import type { BundleCheck, BundleReport } from '@writ/tlog'
 import type { TFunction } from 'i18next'
+import { plainText } from './plain-text.ts'
 
 /** Values that are words themselves; others are names, numbers and times. */
 const WORDS = ['role', 'decision', 'subject', 'result', 'why', 'state', 'asker', 'by']
@@ -12,13 +13,14 @@ export const checkText = (t: TFunction, { code, values }: BundleCheck): string =
 export const reasonText = (t: TFunction, { why, values }: NonNullable<BundleReport['fault']>): string =>
   t(`bundleReason.${why}`, spoken(t, values))
 
-/** Values as they are said: those that are words in the language of the page. */
+/** Values as they are said: those that are words in the language of the page; whoever made the bundle typed the others. */
 function spoken(t: TFunction, values: Readonly<Record<string, string | number>> = {}) {
   const words: Readonly<Record<string, string>> = t('bundleWord', { returnObjects: true })
   return Object.fromEntries(
     Object.entries(values).map(([name, value]) => [
       name,
-      WORDS.includes(name) ? (words[String(value).toLowerCase()] ?? value) : value,
+      (WORDS.includes(name) ? words[String(value).toLowerCase()] : undefined) ??
+        (typeof value === 'string' ? plainText(value) : value),
     ]),
   )
 }

@@ -8,6 +8,7 @@ import { useAction } from './ask.tsx'
 import { Mono } from './bits.tsx'
 import { checkText, reasonText } from './bundle-words.ts'
 import { Icon } from './icons.tsx'
+import { plainText } from './plain-text.ts'
 import { saveAs } from './preview.tsx'
 import { Refusal } from './states.tsx'
 
@@ -38,11 +39,12 @@ async function trustOf(known: Known): Promise<BundleTrust> {
 
 /** Verifies a bundle as a stranger would: only its own bytes and what the reader knows, no server. */
 async function verifyZip(zip: Zip, trust: BundleTrust = {}): Promise<BundleReport> {
-  const [{ unzipSync }, { verifyBundle, toHex }, { primitives }] = await Promise.all([
+  const [{ unzipSync }, { checkZip, verifyBundle, toHex }, { primitives }] = await Promise.all([
     import('fflate'),
     import('@writ/tlog'),
     import('../proof/primitives.ts'),
   ])
+  await checkZip({ size: zip.length, read: async (from, length) => zip.subarray(from, from + length) })
   const files = unzipSync(zip)
   const names = Object.keys(files).filter((name) => !name.endsWith('/'))
   const read = async (name: string) => files[name]!
@@ -213,14 +215,16 @@ function Report({ report }: { report: BundleReport }) {
         <Icon name={report.ok ? 'check' : 'cross'} size={18} />
         {report.ok
           ? t('bundle.good')
-          : report.fault && t('bundle.bad', { path: report.fault.path, reason: reasonText(t, report.fault) })}
+          : report.fault &&
+            t('bundle.bad', { path: plainText(report.fault.path), reason: reasonText(t, report.fault) })}
       </p>
       <Checks checks={report.checks} />
       <h3>{t('proof.rests')}</h3>
       <ul className="plain-list small">
         {report.rests.map(({ what, code, of, value, expected }) => (
           <li key={what + value}>
-            <span className="dimmed">{t(`bundleRest.${code}`, { of })}</span> <Mono value={value} keep={12} />
+            <span className="dimmed">{t(`bundleRest.${code}`, { of: plainText(of ?? '') })}</span>{' '}
+            <Mono value={plainText(value)} keep={12} />
             {expected && (
               <span className="small">
                 {' '}

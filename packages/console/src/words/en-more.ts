@@ -863,7 +863,8 @@ export const enMore = {
     artifact_left_out: 'File {{number}}: {{why}}',
     record_left_out: '{{path}}: not here; its SHA-256 is {{sha256}}',
     unknown_file: '{{path}}: no part of a bundle; only its digest was checked',
-    artifact_untold: 'File {{number}}: {{why}}, which no entry tells of',
+    artifact_untold:
+      'File {{number}}: not here, {{why}} as only the maker of this bundle says; no entry of the log does',
     records_one: 'One record: as it was attested',
     records_other: '{{count}} records: ticket, rules and findings are those that were attested',
     no_records: 'No record of the ticket or of a check is in this bundle',
@@ -926,6 +927,7 @@ export const enMore = {
     signature_absent: "the person's signature is not here",
     signature_other_key: 'another key than the log names',
     approval_stray: 'no attested approval has this id',
+    person_file_stray: 'no approval that is here needs it',
     statement_other: 'it is not the statement that was attested',
     made_with_other_key: 'it was made with another key',
     signature_invalid: 'the signature is not valid',

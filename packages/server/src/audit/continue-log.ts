@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises'
-import { type Database, INSTANCE } from '../platform/db/index.ts'
+import { type Database, INSTANCE, type RequestMark } from '../platform/db/index.ts'
 import { type Actor, appendUnfenced, SYSTEM } from './append.ts'
 import { type Continuation, openNote } from './continuation.ts'
 import { openDayFiles } from './day-files.ts'
 import { type AuditFolders, dayFolder, readLogText, signerStateFile } from './folders.ts'
 import { CHECKPOINT } from './log-store.ts'
-import { EMPTY_ROOT, newOrigin } from './sequencer.ts'
+import { EMPTY_ROOT, LogBusy, newOrigin } from './sequencer.ts'
 import type * as store from './store.ts'
 import * as logRows from './store-logs.ts'
 
@@ -71,11 +71,15 @@ export async function continueLog(on: {
   origin?: string
   /** Who is on record as the actor; an operator at the host's command line is none. */
   by?: Actor
+  /** What was seen of the log that is to be closed. If it moved since, another process writes it: nothing is done (LogBusy). */
+  from?: Pick<store.Log, 'shard' | 'size'>
+  mark?: RequestMark | null
 }): Promise<ContinuedLog> {
   const { db, folders, project, now } = on
   return db.sequence(async (tx) => {
     const old = (await logRows.listOpenLogs(tx)).find((log) => log.project_id === project)
     if (!old) throw new Error(`project ${project} has no open log`)
+    const seen = on.from ?? old
     const { note, published } = await loadLastCheckpoint(folders, old)
     const kept = Math.min(old.size, openNote(note)?.size ?? 0)
     const continued: Continuation = {
@@ -87,15 +91,17 @@ export async function continueLog(on: {
       reason: on.reason,
     }
     const next = { project_id: project, shard: old.shard + 1, origin: on.origin ?? newOrigin(), root: EMPTY_ROOT, now }
+    // First, because it waits for whoever places rows in it: behind it nobody does.
+    if (!(await logRows.closeLog(tx, { ...old, ...seen }, { size: kept, now })))
+      throw new LogBusy('another server writes it')
     await logRows.releaseRows(tx, old, kept)
-    await logRows.closeLog(tx, old, { size: kept, now })
     await logRows.insertContinuedLog(tx, next)
     if (project === INSTANCE) await logRows.forgetRecorded(tx)
     await appendUnfenced(tx, project, now, on.by ?? SYSTEM, {
       type: 'log.continued',
       resource: { type: 'log', id: project },
       action: `Continued the log ${old.origin} as ${next.origin}`,
-      details: { ...continued, new_origin: next.origin },
+      details: { ...continued, new_origin: next.origin, ...(on.mark && { asked_by: on.mark }) },
     })
     await logRows.placeContinuation(tx, next)
     return { ...continued, project, new_origin: next.origin }

@@ -98,6 +98,22 @@ test('two rotations at once come one after the other, and nothing is lost', asyn
   assert.equal(reopened.manifest.keyid, keys.manifest.keyid)
 })
 
+test('a key that another process made stays listed when this one makes the next', async () => {
+  const folder = await makeFolder()
+  const [one, another] = [await openKeys(folder, NOON), await openKeys(folder, NOON)]
+  const asked = { request: 'a'.repeat(64), body: 'b'.repeat(64) }
+  const made = await one.rotate('attestation', LATER, asked)
+  const next = await another.rotate('attestation', LATER)
+  const listed = another.list().filter((key) => key.purpose === 'attestation')
+  assert.deepEqual(
+    listed.map(({ keyid }) => keyid),
+    [one.list()[0]!.keyid, made.keyid, next.keyid],
+  )
+  // Asked for again, wherever: it is the same key.
+  const found = await another.rotated('attestation', (mark) => mark?.request === asked.request)
+  assert.deepEqual([found?.record.keyid, found?.old], [made.keyid, one.list()[0]!.keyid])
+})
+
 const first = ['key-temp-synced', 'key-created', 'attestation-listed']
 for (const step of first) {
   test(`a first start that is stopped after ${step} is completed by the next`, async () => {

@@ -2,6 +2,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, hash, type KeyO
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { rfc3339 } from '../platform/clock.ts'
+import type { RequestMark } from '../platform/db/index.ts'
 import { type AfterStep, replaceFile, syncDirectory } from './durable-file.ts'
 import { createFileOnce, createKeyFile, readKeyFile, readTextFile } from './key-file.ts'
 import { LogError } from './log-error.ts'
@@ -26,6 +27,8 @@ export interface PublicKeyRecord {
   readonly valid_from: string
   /** RFC 3339; null for the key in use. */
   readonly valid_until: string | null
+  /** The request that asked for this key, if it had an Idempotency-Key: found again when it was stopped before its answer. */
+  readonly asked_by?: RequestMark
 }
 
 export interface AttestationKey {
@@ -54,9 +57,15 @@ export interface Keys {
   list(): readonly PublicKeyRecord[]
   /**
    * Makes a new key and takes it into use; `now` in milliseconds. The old private key is destroyed and the old public key
-   * stays listed. Crash-safe: the key in use is the old or the new one, never none.
+   * stays listed. Crash-safe: the key in use is the old or the new one, never none. What another process has rotated meanwhile
+   * stays listed too; two at once are the caller's to keep apart.
    */
-  rotate(purpose: KeyPurpose, now: number): Promise<PublicKeyRecord>
+  rotate(purpose: KeyPurpose, now: number, mark?: RequestMark | null): Promise<PublicKeyRecord>
+  /** The key that a request has asked for before, here or in another process, and the one that it replaced. */
+  rotated(
+    purpose: KeyPurpose,
+    is: (mark: RequestMark | undefined) => boolean,
+  ): Promise<{ record: PublicKeyRecord; old: string } | undefined>
 }
 
 /** Who signs manifests, as an allowed_signers file names them. */
@@ -78,8 +87,8 @@ export async function openKeys(keysDir: string, now: number, after?: AfterStep):
   let manifest = manifestKey(rings.manifest)
   let turn: Promise<unknown> = Promise.resolve()
 
-  async function rotate(purpose: KeyPurpose, at: number): Promise<PublicKeyRecord> {
-    const ring = await rotateRing(keysDir, purpose, rings[purpose], at, after)
+  async function rotate(purpose: KeyPurpose, at: number, mark?: RequestMark | null): Promise<PublicKeyRecord> {
+    const ring = await rotateRing(keysDir, purpose, at, mark, after)
     rings[purpose] = ring
     if (purpose === 'attestation') attestation = attestationKey(ring)
     else manifest = manifestKey(ring)
@@ -94,9 +103,14 @@ export async function openKeys(keysDir: string, now: number, after?: AfterStep):
       return manifest
     },
     list: () => purposes.flatMap((purpose) => rings[purpose].records),
-    rotate(purpose, at) {
+    async rotated(purpose, is) {
+      const listed = await readRing(keysDir, purpose)
+      const n = listed.findIndex((key) => is(key.asked_by))
+      return n < 1 ? undefined : { record: listed[n]!, old: listed[n - 1]!.keyid }
+    },
+    rotate(purpose, at, mark) {
       // One at a time: two at once would each end the same key.
-      const next = turn.then(() => rotate(purpose, at))
+      const next = turn.then(() => rotate(purpose, at, mark))
       turn = next.catch(() => {})
       return next
     },
@@ -145,13 +159,24 @@ async function createRing(dir: string, purpose: KeyPurpose, now: number, after?:
   return (await readTextFile(ringFile(dir, purpose)))!
 }
 
-async function rotateRing(dir: string, purpose: KeyPurpose, old: Ring, now: number, after?: AfterStep): Promise<Ring> {
+const readRing = async (dir: string, purpose: KeyPurpose) =>
+  parseRing((await readTextFile(ringFile(dir, purpose))) ?? '', purpose)
+
+async function rotateRing(
+  dir: string,
+  purpose: KeyPurpose,
+  now: number,
+  mark?: RequestMark | null,
+  after?: AfterStep,
+): Promise<Ring> {
+  // The list as it is now: a key that another process made must not be left out of it, or nothing verifies what that key signed.
+  const listed = await readRing(dir, purpose)
   const key = await makeKey(dir, purpose, after)
   // Stopped here, the new key is a file that no list names: the next start removes it, and the old key goes on.
-  const ended = old.records.map((record) =>
+  const ended = listed.map((record) =>
     record.valid_until === null ? { ...record, valid_until: rfc3339(now) } : record,
   )
-  const record = recordOf(purpose, createPublicKey(key), now)
+  const record = { ...recordOf(purpose, createPublicKey(key), now), ...(mark && { asked_by: mark }) }
   const records = [...ended, record]
   await replaceFile(ringFile(dir, purpose), formatRing(records), {
     mode: 0o600,

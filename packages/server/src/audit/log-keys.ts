@@ -2,6 +2,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { formatVkey, keyId, SIGNATURE_ED25519 } from '@writ/tlog'
 import { rfc3339 } from '../platform/clock.ts'
+import type { RequestMark } from '../platform/db/index.ts'
 import { type AfterStep, replaceFile, syncDirectory } from './durable-file.ts'
 import { createKeyFile, readKeyFile, readTextFile } from './key-file.ts'
 import { LogError } from './log-error.ts'
@@ -18,6 +19,14 @@ export interface LogKey {
   readonly until: string | null
   /** Whether the next key was handed over: the key change is in the log, under a checkpoint that this key signed. */
   readonly handed_over: boolean
+  /** The request that asked for this key, if it had an Idempotency-Key: found again when it was stopped before its answer. */
+  readonly asked_by?: RequestMark
+}
+
+export interface RotatedKey {
+  readonly old: string
+  readonly vkey: string
+  readonly until: string
 }
 
 export interface LogKeys {
@@ -30,7 +39,9 @@ export interface LogKeys {
    * Makes a new key that signs from now on, beside the old one until `now` + `overlapMs`, or longer: until the handing over
    * is in the log. Throws KEY_ROTATION_UNDERWAY while an overlap lasts.
    */
-  rotate(now: number, overlapMs: number): Promise<{ old: string; vkey: string; until: string }>
+  rotate(now: number, overlapMs: number, mark?: RequestMark | null): Promise<RotatedKey>
+  /** What the request of which `is` says that it is this one has done before. */
+  rotated(is: (mark: RequestMark | undefined) => boolean): Promise<RotatedKey | undefined>
   /** Notes that the change from key `n` to the next is in the log. */
   handedOver(n: number): Promise<void>
 }
@@ -98,7 +109,7 @@ export function createLogKeys(keysDir: string, origin: string, after?: AfterStep
       }
       return signing
     },
-    async rotate(now, overlapMs) {
+    async rotate(now, overlapMs, mark) {
       const keys = await list()
       const old = keys.at(-1)!
       if (keys.some((key) => key.until !== null && signsBeside(key, now)))
@@ -110,9 +121,15 @@ export function createLogKeys(keysDir: string, origin: string, after?: AfterStep
       // Stopped here, the new key is a file that no list names; the next rotation makes another.
       const until = rfc3339(now + overlapMs)
       const vkey = vkeyOf(origin, key)
-      await save([...keys.slice(0, -1), { ...old, until }, { vkey, until: null, handed_over: false }])
+      const made: LogKey = { vkey, until: null, handed_over: false, ...(mark && { asked_by: mark }) }
+      await save([...keys.slice(0, -1), { ...old, until }, made])
       // Stopped here, both keys sign, and the sequencer's next start tells the logs of it.
       return { old: old.vkey, vkey, until }
+    },
+    async rotated(is) {
+      const keys = await list()
+      const n = keys.findIndex((key) => is(key.asked_by))
+      return n < 1 ? undefined : { old: keys[n - 1]!.vkey, vkey: keys[n]!.vkey, until: keys[n - 1]!.until! }
     },
     async handedOver(n) {
       const keys = await list()

@@ -1,4 +1,4 @@
-import type { Database, Tx } from '../platform/db/index.ts'
+import type { Database, RequestMark, Tx } from '../platform/db/index.ts'
 import { INSTANCE } from '../platform/db/index.ts'
 import { type Actor, appendUnfenced } from './append.ts'
 import type { AuditFolders } from './folders.ts'
@@ -31,12 +31,21 @@ export async function rotateLogKey(on: {
   overlapMs: number
   now: number
   by: Actor
+  /** Goes beside the new key into the list, which is the commit point. */
+  mark?: RequestMark | null
+  /** Whether what another rotation left beside its key is of this request: then that rotation is the answer. */
+  isRepeatOf?(left: RequestMark | undefined): boolean
 }): Promise<RotatedLogKey> {
-  const { db, folders, project, now } = on
+  const { db, folders, project, now, isRepeatOf } = on
+  if (isRepeatOf)
+    for (const { origin } of (await db.sequence(logRows.listAllLogs)).filter((log) => log.project_id === project)) {
+      const before = await createLogKeys(folders.keys, origin).rotated(isRepeatOf)
+      if (before) return { origin, old_vkey: before.old, new_vkey: before.vkey, overlap_until: before.until }
+    }
   const log = await db.sequence((tx) => logRows.findOpenLogOf(tx, project))
   if (!log) throw new Error(`project ${project} has no open log`)
   const keys = createLogKeys(folders.keys, log.origin)
-  const { old, vkey, until } = await keys.rotate(now, on.overlapMs)
+  const { old, vkey, until } = await keys.rotate(now, on.overlapMs, on.mark)
   await announceKeys({ db, log, keys, now, by: on.by })
   return { origin: log.origin, old_vkey: old, new_vkey: vkey, overlap_until: until }
 }

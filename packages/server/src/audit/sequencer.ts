@@ -1,7 +1,7 @@
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises'
 import { formatKeyChange, keyChangePath, toBase64 } from '@writ/tlog'
 import type { Clock } from '../platform/clock.ts'
-import { type Database, DatabaseUnavailable, INSTANCE } from '../platform/db/index.ts'
+import { type Database, DatabaseUnavailable, INSTANCE, type RequestMark } from '../platform/db/index.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { createTrouble } from '../platform/trouble.ts'
@@ -74,9 +74,10 @@ export interface Sequencer {
   readonly first: Promise<void>
   /**
    * Closes the open log of a project and opens the next, which begins with its end. Throws LogBusy when this process does
-   * not write the log, or the log has not caught up.
+   * not write the log, or the log has not caught up, or was closed by another rotation meanwhile. `mark` goes into the new log's first
+   * entry, by which the same request finds what it did.
    */
-  rotate(project: string, by: Actor, reason: string): Promise<ContinuedLog>
+  rotate(project: string, by: Actor, reason: string, mark?: RequestMark | null): Promise<ContinuedLog>
   /** Rotates every log that is older or larger than the policy allows; 0 is no limit. Nothing to do beside another leader. */
   rotateDue(policy: { days: number; entries: number }): Promise<void>
   /** Runs `work` while no log or day file is being written. */
@@ -113,6 +114,8 @@ export function createSequencer(options: {
 }): Sequencer {
   const { db, clock, log, folders } = options
   const open = new Map<string, OpenLog>()
+  /** Projects whose log is being closed and continued. */
+  const rotating = new Set<string>()
   let working: Promise<void> = Promise.resolve()
   let recordedAt = 0
   // Whether the next round looks at all logs, and not only at those that have something to place. What was placed and not
@@ -474,6 +477,68 @@ export function createSequencer(options: {
     }
   }
 
+  function hold<T>(rest: () => Promise<T>): Promise<T> {
+    const held = working
+      .catch(() => {})
+      .then(() => {
+        // What is done between rounds may close a log and place the first entry of the next.
+        lookAtAll = true
+        return rest()
+      })
+    working = held.then(
+      () => {},
+      () => {},
+    )
+    return held
+  }
+
+  async function settle(): Promise<void> {
+    // Only the leader may write. Beside one, all that can be done is to see it through, for a while.
+    for (
+      const end = performance.now() + 5_000;
+      following && !health.leading && performance.now() < end;
+      await sleep(options.intervalMs)
+    ) {
+      if ((await db.sequence((tx) => logRows.listPendingProjects(tx))).length === 0) return
+    }
+    if (following && !health.leading) return
+    // The round under way may have read before the last commit; the one after it has not.
+    await working.catch(() => {})
+    await work()
+  }
+
+  async function rotate(project: string, by: Actor, reason: string, mark: RequestMark | null): Promise<ContinuedLog> {
+    await settle()
+    const old = await hold(() => rotatable(project))
+    // The old log names the new one by its key, so that whoever follows the one has to trust nothing anew. Stopped behind this,
+    // it names a log that never came to be, and the next rotation names another.
+    const origin = newOrigin()
+    const stateFile = signerStateFile(folders, origin)
+    const { vkey } = await createSigner({ keysDir: folders.keys, origin, stateFile, now: clock.now })
+    await db.sequence((tx) =>
+      appendUnfenced(tx, project, clock.now(), by, {
+        type: 'log.succeeded',
+        // In the leaf, as the key of a rotation is: who reads only the tiles can follow it.
+        resource: { type: 'log_key', id: vkey },
+        action: `The log ${old.origin} will be continued by ${origin}`,
+        details: { origin: old.origin, new_origin: origin, new_vkey: vkey, reason },
+      }),
+    )
+    await settle()
+    return hold(async () => {
+      const row = await rotatable(project)
+      // The log that was closed meanwhile names another successor; the one that is open now names none.
+      if (row.shard !== old.shard) throw new LogBusy('it was closed by another rotation at the same time')
+      // Nothing tells of it afterwards: what witnesses of the instance log are to stand for is recorded to its end. Stopped behind
+      // this, it was recorded early.
+      await recordCheckpoints([row])
+      const slug = await options.slugOf(project)
+      const operator = by.username ?? 'retention'
+      const now = clock.now()
+      return continueLog({ db, folders, project, slug, operator, reason, origin, now, by, from: row, mark })
+    })
+  }
+
   return {
     health,
     async run(signal) {
@@ -481,33 +546,11 @@ export function createSequencer(options: {
       while (!signal.aborted) await lead(signal)
       following = false
     },
-    async rotate(project, by, reason) {
-      await this.settle()
-      const old = await this.hold(() => rotatable(project))
-      // The old log names the new one by its key, so that whoever follows the one has to trust nothing anew. Stopped behind this,
-      // it names a log that never came to be, and the next rotation names another.
-      const origin = newOrigin()
-      const stateFile = signerStateFile(folders, origin)
-      const { vkey } = await createSigner({ keysDir: folders.keys, origin, stateFile, now: clock.now })
-      await db.sequence((tx) =>
-        appendUnfenced(tx, project, clock.now(), by, {
-          type: 'log.succeeded',
-          // In the leaf, as the key of a rotation is: who reads only the tiles can follow it.
-          resource: { type: 'log_key', id: vkey },
-          action: `The log ${old.origin} will be continued by ${origin}`,
-          details: { origin: old.origin, new_origin: origin, new_vkey: vkey, reason },
-        }),
-      )
-      await this.settle()
-      return this.hold(async () => {
-        const row = await rotatable(project)
-        // Nothing tells of it afterwards: what witnesses of the instance log are to stand for is recorded to its end. Stopped behind
-        // this, it was recorded early.
-        await recordCheckpoints([row])
-        const slug = await options.slugOf(project)
-        const operator = by.username ?? 'retention'
-        return continueLog({ db, folders, project, slug, operator, reason, origin, now: clock.now(), by })
-      })
+    async rotate(project, by, reason, mark = null) {
+      // A log is closed once, and names one successor; the second request would close the new one, which names none.
+      if (rotating.has(project)) throw new LogBusy('it is being rotated')
+      rotating.add(project)
+      return rotate(project, by, reason, mark).finally(() => rotating.delete(project))
     },
     async rotateDue({ days, entries }) {
       if (days === 0 && entries === 0) return
@@ -518,37 +561,16 @@ export function createSequencer(options: {
         const old = days > 0 && clock.now() - row.opened_at >= days * 86_400_000
         const large = entries > 0 && row.size >= entries
         if (row.size > 1 && (old || large))
-          await this.rotate(row.project_id, SYSTEM, `policy: ${old ? `${days} days` : `${entries} entries`}`)
+          await this.rotate(row.project_id, SYSTEM, `policy: ${old ? `${days} days` : `${entries} entries`}`).catch(
+            (error: unknown) => {
+              // Somebody does it by hand; the others are due none the less.
+              if (!(error instanceof LogBusy)) throw error
+            },
+          )
       }
     },
-    hold(rest) {
-      const held = working
-        .catch(() => {})
-        .then(() => {
-          // What is done between rounds may close a log and place the first entry of the next.
-          lookAtAll = true
-          return rest()
-        })
-      working = held.then(
-        () => {},
-        () => {},
-      )
-      return held
-    },
+    hold,
     first: first.promise,
-    async settle() {
-      // Only the leader may write. Beside one, all that can be done is to see it through, for a while.
-      for (
-        const end = performance.now() + 5_000;
-        following && !health.leading && performance.now() < end;
-        await sleep(options.intervalMs)
-      ) {
-        if ((await db.sequence((tx) => logRows.listPendingProjects(tx))).length === 0) return
-      }
-      if (following && !health.leading) return
-      // The round under way may have read before the last commit; the one after it has not.
-      await working.catch(() => {})
-      await work()
-    },
+    settle,
   }
 }

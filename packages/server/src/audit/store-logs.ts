@@ -201,18 +201,21 @@ export async function setCheckpoint(
 
 // ---- after a database was put back (writ restore)
 
-/** Ends a log at the entries that the restored database knows. Nothing is ever signed under its origin again. */
+/**
+ * Ends a log at the entries that the restored database knows; false if it is not as it was seen. Nothing is ever signed under its
+ * origin again.
+ */
 export async function closeLog(
   tx: Tx,
-  log: Pick<Log, 'project_id' | 'shard'>,
+  seen: Pick<Log, 'project_id' | 'shard' | 'size'>,
   end: { size: number; now: number },
-): Promise<void> {
-  await tx.sql('update logs set size = ?3, closed_at = ?4 where project_id = ?1 and shard = ?2 and closed_at is null', [
-    log.project_id,
-    log.shard,
-    end.size,
-    end.now,
-  ])
+): Promise<boolean> {
+  const closed = await tx.sql<{ shard: number }>(
+    `update logs set size = ?4, closed_at = ?5
+     where project_id = ?1 and shard = ?2 and size = ?3 and closed_at is null returning shard`,
+    [seen.project_id, seen.shard, seen.size, end.size, end.now],
+  )
+  return closed.length === 1
 }
 
 /** Takes their places from appends that the closed log never published: the next log gives them new ones. */

@@ -9,7 +9,6 @@ import {
   type NoteSignature,
   type Policy,
   type PolicyWitness,
-  parseCheckpoint,
   parseNote,
   parsePolicy,
   parseSignatures,
@@ -31,9 +30,11 @@ import { CHECKPOINT, COSIGNED_CHECKPOINT } from './log-store.ts'
 import { sha256, verifyEd25519 } from './node-crypto.ts'
 import type * as store from './store.ts'
 import * as logRows from './store-logs.ts'
+import { submitTo, WitnessFailed } from './witness-client.ts'
 
 // Witnesses are asked in the background, after a checkpoint was published: a witness that is away holds up nothing. What
-// they signed is kept beside `checkpoint`, so that a reader never waits for them either.
+// they signed is kept beside `checkpoint`, so that a reader never waits for them either. Each is asked about each log by itself: one
+// that takes its time holds up neither the others nor what it is asked of other logs.
 
 /** How it stands with a witness. */
 export interface WitnessHealth {
@@ -43,6 +44,8 @@ export interface WitnessHealth {
   readonly reason: string | null
   /** By how many milliseconds the time of its last cosignature is ahead of ours; null if the clocks agree. */
   readonly ahead: number | null
+  /** Milliseconds that it took for its last answer, if those were many. */
+  readonly took: number | null
 }
 
 export interface Witnesses {
@@ -55,8 +58,10 @@ export interface Witnesses {
   cosignersOf(note: string): Promise<{ name: string; time: string }[]>
 }
 
-const TIMEOUT_MS = 10_000
-const MAX_ANSWER = 64 * 1024
+/** A witness that takes longer for an answer is told of. */
+const SLOW_MS = 3_000
+/** Logs that one witness is asked about at the same time. */
+const AT_ONCE = 8
 const FIRST_DELAY_MS = 1_000
 const LONGEST_DELAY_MS = 300_000
 /** Clocks that differ by more say so. A cosignature of whatever time counts: which of the two is wrong is not known. */
@@ -92,18 +97,29 @@ interface Asked extends PolicyWitness, Patience {
   state: WitnessHealth['state']
   reason: string | null
   ahead: number | null
+  took: number | null
+  /** When the newest failure was counted: what was asked before it failed with it. */
+  failedAt: number
+  /** Logs about which it is to be asked, by origin, the longest waiting first; and those about which it is being asked. */
+  readonly waiting: Set<string>
+  readonly asking: Set<string>
   /** What it cosigned last of each log, as far as it told us. */
   readonly last: Map<string, number>
   /** Logs of which it will not sign the newest state, by origin. They wait by themselves: it may know the others. */
   readonly refusals: Map<string, Patience & { reason: string }>
 }
 
-/** A log's newest checkpoint as far as it was cosigned, and what of it is kept. */
-interface Progress {
+/** A state of a log that is shown to witnesses, and what of its cosignatures is here. */
+interface Target {
+  readonly row: store.Log
+  readonly checkpoint: string
+  readonly text: string
+  readonly size: number
   note: string
-  text: string
-  /** Names of the witnesses that have signed `note`. */
+  /** Names of the witnesses that have signed it. */
   readonly signed: Set<string>
+  /** Whether that is enough for the policy. */
+  met: boolean
 }
 
 export function createWitnesses(options: {
@@ -126,99 +142,175 @@ export function createWitnesses(options: {
       state: 'ok',
       reason: null,
       ahead: null,
+      took: null,
+      failedAt: 0,
+      waiting: new Set(),
+      asking: new Set(),
       last: new Map(),
       refusals: new Map(),
     }))
-  const progress = new Map<string, Progress>()
+  /** By origin. */
+  const targets = new Map<string, Target>()
+  /**
+   * Entries of each log, by origin, for which the kept file has the quorum's signatures. Not forgotten with its log: who was asked
+   * about an older state may still answer.
+   */
+  const kept = new Map<string, number>()
+  /** What is being kept of each log, one after the other: a slow witness may come with a state that is no longer the newest. */
+  const keeping = new Map<string, Promise<unknown>>()
+  /** What is under way, and what went wrong in it: the round after it tells. */
+  const underway = new Set<Promise<void>>()
+  let broken: unknown[] = []
+  let rounds = 0
   /** Origins of the logs that are open. */
   let open = new Set<string>()
   let newest: string | undefined
   let unanchored = policy ? 0 : -1
 
-  /** Asks every witness that is due about every log that moved, once. */
-  async function round(by: Policy): Promise<void> {
+  /** Sees that every witness that is due is asked about every log that moved, and waits for none. */
+  async function round(by: Policy, signal: AbortSignal): Promise<void> {
     const logs = await db.sequence(async (tx) => [
       ...(await logRows.listOpenLogs(tx)),
       ...(await logRows.listHalfCosigned(tx)),
     ])
     open = new Set(logs.filter(({ closed_at }) => closed_at === null).map(({ origin }) => origin))
     await forgetBut(new Set(logs.map(({ origin }) => origin)))
-    for (const row of logs) if (row.project_id === INSTANCE || options.projects) await witness(row, by)
+    const shown = logs.filter((row) => row.project_id === INSTANCE || options.projects)
+    // Another one first each time: where eight are never answered, the ninth has its turn.
+    const first = rounds++ % Math.max(1, shown.length)
+    for (const row of [...shown.slice(first), ...shown.slice(0, first)])
+      await show(row, by).catch((error) => broken.push(error))
+    for (const one of asked) askOn(one, by, signal)
     await refresh()
+    const [trouble] = broken
+    broken = []
+    if (trouble !== undefined) throw trouble
   }
 
   /** What was refused of a log that has been closed since is no alarm any more, and nothing is kept of one that is not asked about. */
   async function forgetBut(shown: ReadonlySet<string>): Promise<void> {
-    for (const kept of [progress, ...asked.flatMap(({ last, refusals }) => [last, refusals])])
-      for (const origin of kept.keys()) if (!shown.has(origin)) kept.delete(origin)
+    for (const map of [targets, ...asked.flatMap(({ last, refusals, waiting }) => [last, refusals, waiting])])
+      for (const origin of map.keys()) if (!shown.has(origin)) map.delete(origin)
     for (const one of asked) if (one.state === 'refused') await tellRefusals(one)
   }
 
-  /** Brings one log before the witnesses that have not signed its newest checkpoint. */
-  async function witness(row: store.Log, by: Policy): Promise<void> {
+  /** Takes up the newest checkpoint of a log, and puts it before the witnesses that have not signed it and are due. */
+  async function show(row: store.Log, by: Policy): Promise<void> {
     const reader = await openLogReader(folders, row.project_id, row.shard)
     try {
       const checkpoint = Buffer.from((await reader.read(CHECKPOINT)) ?? '').toString()
       const at = openNote(checkpoint)
       if (!at || at.size === 0) return
       const { text } = parseNote(checkpoint)
-      const known = progress.get(row.origin) ?? (await recall(row, reader))
-      // A state that was cosigned in part goes on collecting; a newer one begins anew.
-      const now: Progress = known?.text === text ? known : { note: checkpoint, text, signed: new Set() }
-      progress.set(row.origin, now)
-      const moment = clock.now()
-      const due = asked.filter(
-        (one) =>
-          !now.signed.has(one.name) && one.retryAt <= moment && (one.refusals.get(row.origin)?.retryAt ?? 0) <= moment,
-      )
-      const lines = await Promise.all(due.map((one) => ask(one, row, checkpoint, tilesOf(reader))))
-      const good = lines.flat()
-      if (good.length === 0) return
-      now.note = addSignatures(now.note, good)
-      for (const [i, some] of lines.entries()) if (some.length > 0) now.signed.add(due[i]!.name)
-      const verified = await verifyNote(parseNote(now.note), trustOf(by))
-      if (!verified.ok || !meetsQuorum(by, verified.signers)) return
-      // File first: it is what outsiders read. Stopped in between, the next start finds the row behind and fills it in.
-      await keepBeside(folders, row, COSIGNED_CHECKPOINT, now.note)
-      await db.sequence((tx) => logRows.setCosigned(tx, row, now.note, at.size))
+      const known = targets.get(row.origin) ?? (await recall(row, reader, by))
+      const target =
+        known?.text === text || (known && isCollecting(known))
+          ? known
+          : { row, checkpoint, text, size: at.size, note: checkpoint, signed: new Set<string>(), met: false }
+      targets.set(row.origin, target)
+      for (const one of asked) if (!target.signed.has(one.name) && isDue(one, row.origin)) one.waiting.add(row.origin)
     } finally {
       await reader.close()
     }
   }
 
+  const isDue = (one: Asked, origin: string): boolean =>
+    one.retryAt <= clock.now() && (one.refusals.get(origin)?.retryAt ?? 0) <= clock.now()
+
+  /**
+   * Whether a state goes on collecting although there is a newer one: some have signed it or are about to, and with others it may be
+   * enough. Were each shown what is newest when it has time, slow ones would never sign the same.
+   */
+  const isCollecting = ({ row: { origin }, signed, met }: Target): boolean =>
+    !met &&
+    (asked.some((one) => one.asking.has(origin)) ||
+      (signed.size > 0 && asked.some((one) => !signed.has(one.name) && isDue(one, origin))))
+
   /** What an earlier process left: the cosigned checkpoint, which may be newer than the row says. */
   async function recall(
     row: store.Log,
     reader: { read(path: string): Promise<Uint8Array | null> },
-  ): Promise<Progress | undefined> {
+    by: Policy,
+  ): Promise<Target | undefined> {
     const note = Buffer.from((await reader.read(COSIGNED_CHECKPOINT)) ?? '').toString()
     const at = openNote(note)
-    if (!at || !policy) return undefined
-    const verified = await verifyNote(parseNote(note), trustOf(policy))
+    if (!at) return undefined
+    const verified = await verifyNote(parseNote(note), trustOf(by))
     if (!verified.ok) return undefined
-    if (at.size > row.cosigned_size && meetsQuorum(policy, verified.signers))
-      await db.sequence((tx) => logRows.setCosigned(tx, row, note, at.size))
-    const names = cosignersOf(policy, verified.signers).map(({ name }) => name)
+    const met = meetsQuorum(by, verified.signers)
+    if (at.size > row.cosigned_size && met) await db.sequence((tx) => logRows.setCosigned(tx, row, note, at.size))
+    if (met) kept.set(row.origin, at.size)
+    const names = cosignersOf(by, verified.signers).map(({ name }) => name)
     for (const one of asked) if (names.includes(one.name)) one.last.set(row.origin, at.size)
-    return { note, text: parseNote(note).text, signed: new Set(names) }
+    const { text } = parseNote(note)
+    return { row, checkpoint: note, text, size: at.size, note, signed: new Set(names), met }
+  }
+
+  /** Asks a witness about the logs that wait for it, as many at once as it is to be trusted with. */
+  function askOn(one: Asked, by: Policy, signal: AbortSignal): void {
+    for (const origin of one.waiting) {
+      if (signal.aborted || one.asking.size >= AT_ONCE) return
+      if (one.asking.has(origin)) continue
+      one.waiting.delete(origin)
+      const target = targets.get(origin)
+      if (!target || target.signed.has(one.name) || !isDue(one, origin)) continue
+      one.asking.add(origin)
+      const work = collect(one, target, by, signal)
+        .catch((error) => void (signal.aborted || broken.push(error)))
+        .finally(() => {
+          one.asking.delete(origin)
+          underway.delete(work)
+          askOn(one, by, signal)
+        })
+      underway.add(work)
+    }
+  }
+
+  /** Asks one witness about one state, and keeps its cosignature with those of the others. */
+  async function collect(one: Asked, target: Target, by: Policy, signal: AbortSignal): Promise<void> {
+    const { row } = target
+    const reader = await openLogReader(folders, row.project_id, row.shard)
+    const lines = await ask(one, target, tilesOf(reader), signal).finally(() => reader.close())
+    if (lines.length === 0 || signal.aborted) return
+    target.note = addSignatures(target.note, lines)
+    target.signed.add(one.name)
+    const before = keeping.get(row.origin) ?? Promise.resolve()
+    const now = before.then(() => keep(target, by, signal))
+    const settled = now.catch(() => {}).finally(() => keeping.get(row.origin) === settled && keeping.delete(row.origin))
+    keeping.set(row.origin, settled)
+    await now
+  }
+
+  async function keep(target: Target, by: Policy, signal: AbortSignal): Promise<void> {
+    const { row, note, size } = target
+    if (signal.aborted || size < (kept.get(row.origin) ?? 0)) return
+    const verified = await verifyNote(parseNote(note), trustOf(by))
+    if (!verified.ok || !meetsQuorum(by, verified.signers)) return
+    target.met = true
+    kept.set(row.origin, size)
+    // File first: it is what outsiders read. Stopped in between, the next start finds the row behind and fills it in.
+    await keepBeside(folders, row, COSIGNED_CHECKPOINT, note)
+    await db.sequence((tx) => logRows.setCosigned(tx, row, note, size))
   }
 
   /** Asks one witness for its cosignature of a checkpoint. Empty if there is none to be had now; the reason is noted. */
   async function ask(
     one: Asked,
-    row: store.Log,
-    checkpoint: string,
+    { row, checkpoint, size }: Target,
     readTile: ReturnType<typeof tilesOf>,
+    signal: AbortSignal,
   ): Promise<NoteSignature[]> {
     const { origin } = row
-    const { size } = parseCheckpoint(parseNote(checkpoint).text)
+    const began = clock.now()
     try {
       // The second try is for a witness that remembers another size than we believed, the third for one that moved meanwhile.
       for (let tries = 1; ; tries++) {
         const old = one.last.get(origin) ?? 0
         const proof =
           old === 0 || old === size ? [] : await proveConsistency({ from: old, to: size, readTile, hash: sha256 })
-        const { status, body } = await post(one.url!, formatSubmission({ old, proof, checkpoint }))
+        const submission = formatSubmission({ old, proof, checkpoint })
+        const { status, body, took } = await submitTo(one.url!, submission, { signal, now: clock.now })
+        compareTimes(one, took)
         if (status === 200) {
           const lines = await goodLines(one, checkpoint, body)
           one.last.set(origin, size)
@@ -234,9 +326,17 @@ export function createWitnesses(options: {
         one.last.set(origin, Number(theirs[1]))
       }
     } catch (error) {
-      await failed(one, error instanceof Error ? reasonOf(error) : String(error))
+      // We are to stop, and it is not to blame.
+      if (!signal.aborted) await failed(one, error, began)
       return []
     }
+  }
+
+  function compareTimes(one: Asked, took: number): void {
+    const before = one.took
+    one.took = took > SLOW_MS ? took : null
+    if (before === null && one.took !== null)
+      log.warn({ witness: one.name, seconds: Math.round(took / 1_000) }, 'a witness is slow')
   }
 
   async function goodLines(one: Asked, checkpoint: string, body: string): Promise<NoteSignature[]> {
@@ -282,10 +382,17 @@ export function createWitnesses(options: {
     await setState(one, reasons.length > 0 ? 'refused' : 'ok', reasons.slice(0, 3).join('; ') || null)
   }
 
-  async function failed(one: Asked, reason: string): Promise<void> {
+  async function failed(one: Asked, error: unknown, began: number): Promise<void> {
+    // Of what was asked at the same time one failure counts.
+    if (one.failures > 0 && began <= one.failedAt) return
+    const reason = error instanceof Error ? error.message : String(error)
+    const askedMs = error instanceof WitnessFailed ? error.askedMs : 0
     Object.assign(one, later(one))
+    one.failedAt = clock.now()
+    one.retryAt = Math.max(one.retryAt, one.failedAt + askedMs)
     if (one.failures === 1) log.warn({ witness: one.name, reason }, 'a witness did not answer')
-    if (one.failures >= AWAY_AFTER) await setState(one, 'away', reason)
+    // It will be gone for longer than one that says nothing: nobody has to find that out three times.
+    if (one.failures >= AWAY_AFTER || askedMs > LONGEST_DELAY_MS) await setState(one, 'away', reason)
   }
 
   function later(before: Patience): Patience {
@@ -330,14 +437,15 @@ export function createWitnesses(options: {
   async function lead(by: Policy, signal: AbortSignal): Promise<void> {
     const leadership = await db.lead('witnesses', signal)
     const stop = AbortSignal.any([signal, leadership.lost])
-    progress.clear()
+    for (const map of [targets, kept, keeping, ...asked.map(({ waiting }) => waiting)]) map.clear()
     const trouble = createTrouble(log, { stopped: 'witnesses are not asked', again: 'witnesses are asked again' })
     try {
       while (!stop.aborted) {
-        await round(by).then(trouble.over, trouble.met)
+        await round(by, stop).then(trouble.over, trouble.met)
         await sleep(options.intervalMs, undefined, { signal: stop }).catch(() => {})
       }
     } finally {
+      await Promise.allSettled(underway)
       await leadership.release()
     }
   }
@@ -361,7 +469,7 @@ export function createWitnesses(options: {
     },
     health: {
       get witnesses() {
-        return asked.map(({ name, state, reason, ahead }) => ({ name, state, reason, ahead }))
+        return asked.map(({ name, state, reason, ahead, took }) => ({ name, state, reason, ahead, took }))
       },
       get unanchored() {
         return unanchored
@@ -382,28 +490,3 @@ const trustOf = (policy: Policy) => ({
   hash: sha256,
   verify: verifyEd25519,
 })
-
-/** One request of the protocol (c2sp.org/tlog-witness). Redirects are not followed: the address was configured. */
-async function post(prefix: string, body: string): Promise<{ status: number; body: string }> {
-  const response = await fetch(`${prefix.replace(/\/+$/, '')}/add-checkpoint`, {
-    method: 'POST',
-    body,
-    redirect: 'manual',
-    signal: AbortSignal.timeout(TIMEOUT_MS),
-  })
-  if (response.status >= 500 || response.status === 429) {
-    // What a proxy shows for it may be long, and says less than the status. Broken off, the connection is free.
-    await response.body?.cancel().catch(() => {})
-    throw new Error(`it answered ${response.status}`)
-  }
-  let text = ''
-  const decoder = new TextDecoder()
-  for await (const chunk of response.body ?? []) {
-    text += decoder.decode(chunk, { stream: true })
-    if (text.length > MAX_ANSWER) throw new Error('the answer is longer than any that the protocol knows')
-  }
-  return { status: response.status, body: text }
-}
-
-const reasonOf = (error: Error): string =>
-  error.cause instanceof Error && 'code' in error.cause ? String(error.cause.code) : error.message

@@ -15,7 +15,7 @@ import {
 } from '../audit/index.ts'
 import { type Caller, findProject, slugOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
-import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
+import { type Database, INSTANCE, inProject, type RequestMark, type Tx } from '../platform/db/index.ts'
 import type { Handlers } from '../platform/http/mount.ts'
 
 export interface KeysOn {
@@ -67,20 +67,26 @@ const handlers = (on: KeysOn, inTurn: <T>(work: () => Promise<T>) => Promise<T>)
           }
         }),
       ),
-      signing: [...on.keys.list()],
+      // Who asked for them is nobody else's.
+      signing: on.keys.list().map(({ asked_by, ...key }) => key),
       allowed_signers: allowedSigners(on.keys.list()),
     }
   },
   async rotate(ask) {
     const { caller, body } = ask
     const { purpose } = body
+    const { mark } = ask
     if (purpose !== 'log') {
-      const old = on.keys[purpose].keyid
-      const record = await on.keys.rotate(purpose, caller.at)
-      // Stopped here, the next start tells the log (`recordKeys`).
+      const { record, old } = await inTurn(async () => {
+        const before = await on.keys.rotated(purpose, (left) => ask.isRepeatOf(left))
+        if (before) return before
+        const record = await on.keys.rotate(purpose, caller.at, mark)
+        return { record, old: on.keys.list().findLast((key) => key.purpose === purpose && key !== record)!.keyid }
+      })
+      // Stopped here, the next start tells the log (`recordKeys`), and the same request finds the key that it asked for.
       return ask.instance.change(async (tx) => {
         const answer = { purpose, old_key: old, new_key: record.keyid, overlap_until: null }
-        await append(tx, caller.at, caller, keyAdded(record, old))
+        if (!(await isRecorded(tx, record))) await append(tx, caller.at, caller, keyAdded(record, old))
         return answer
       })
     }
@@ -88,7 +94,8 @@ const handlers = (on: KeysOn, inTurn: <T>(work: () => Promise<T>) => Promise<T>)
     if (project === undefined) throw new AppError('PROJECT_NOT_FOUND')
     const overlapMs = (body.overlap_hours ?? OVERLAP_HOURS) * 3_600_000
     const { db, folders } = on
-    const rotation = { db, folders, project, overlapMs, now: caller.at, by: caller }
+    const isRepeatOf = (left: RequestMark | undefined) => ask.isRepeatOf(left)
+    const rotation = { db, folders, project, overlapMs, now: caller.at, by: caller, mark, isRepeatOf }
     const done = await inTurn(() => rotateLogKey(rotation)).catch((error) => {
       if (error instanceof LogError && error.code === 'KEY_ROTATION_UNDERWAY')
         throw new AppError('KEY_ROTATION_UNDERWAY', {}, { cause: error })
@@ -113,17 +120,15 @@ const keyAdded = (key: PublicKeyRecord, replaces: string | null) =>
     details: { purpose: key.purpose, keyid: key.keyid, public_pem: key.public_pem, replaces },
   }) as const
 
+const isRecorded = async (tx: Tx, { keyid }: PublicKeyRecord): Promise<boolean> =>
+  (await listEvents(tx, { event_type: 'key.added', resource: keyid }, { limit: 1 })).length > 0
+
 /** Tells the instance log of keys in use that it does not know: those of the first start, and of a rotation that was stopped. */
 export async function recordKeys(on: Pick<KeysOn, 'db' | 'keys'>, now: number): Promise<void> {
   const all = on.keys.list()
   const inUse = all.filter((key) => key.valid_until === null)
   await inProject(INSTANCE, async () => {
-    const known = await on.db.read(async (tx: Tx) => {
-      const found = await Promise.all(
-        inUse.map((key) => listEvents(tx, { event_type: 'key.added', resource: key.keyid }, { limit: 1 })),
-      )
-      return found.map((rows) => rows.length > 0)
-    })
+    const known = await on.db.read((tx) => Promise.all(inUse.map((key) => isRecorded(tx, key))))
     const missing = inUse.filter((_, i) => !known[i])
     if (missing.length === 0) return
     await on.db.write(async (tx) => {

@@ -23,7 +23,7 @@ import {
 } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
-import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
+import { type Database, INSTANCE, inProject, type RequestMark, type Tx } from '../platform/db/index.ts'
 import type { Handlers } from '../platform/http/mount.ts'
 import { belongingOf, findRun } from '../runs/index.ts'
 import {
@@ -107,14 +107,20 @@ export const privacyHandlers = (on: { db: Database; sequencer: Sequencer }): Han
 
   logs: async (ask) => (await ask.read(listLogs)).map(showLog),
   async rotateLog(ask) {
-    const { caller } = ask
-    await on.sequencer.rotate(caller.project!, caller, ask.body.reason).catch((error: unknown) => {
-      throw error instanceof LogBusy ? new AppError('LOG_BUSY', { reason: error.message }) : error
-    })
-    // The logs tell of it themselves; what is kept here is the answer, so that the same request closes no second one.
+    const { caller, mark } = ask
+    // Stopped behind the rotation, its answer was not remembered: the log that it opened says who had asked for it.
+    const before = mark && (await ask.read((tx) => findContinuation(tx, mark.request)))
+    const origin = ask.isRepeatOf(before?.asked_by)
+      ? before!.new_origin
+      : (
+          await on.sequencer.rotate(caller.project!, caller, ask.body.reason, mark).catch((error: unknown) => {
+            throw error instanceof LogBusy ? new AppError('LOG_BUSY', { reason: error.message }) : error
+          })
+        ).new_origin
     return ask.change(async (tx) => {
       const logs = await listLogs(tx)
-      return { closed: showLog(logs.at(-2)!), opened: showLog(logs.at(-1)!) }
+      const at = logs.findIndex((log) => log.origin === origin)
+      return { closed: showLog(logs[at - 1]!), opened: showLog(logs[at]!) }
     })
   },
   dropLog: (ask) =>
@@ -171,6 +177,17 @@ async function subjectOf(
   const found = type === 'ticket' ? await findTicket(tx, asked.subject_id) : await findRun(tx, asked.subject_id)
   if (!found) throw new AppError(type === 'ticket' ? 'TICKET_NOT_FOUND' : 'RUN_NOT_FOUND')
   return { subject_type: type, subject_id: found.id, subject_number: found.number }
+}
+
+/** The newest hundred: what was asked for and not answered is asked for again soon. */
+async function findContinuation(
+  tx: Tx,
+  request: string,
+): Promise<{ new_origin: string; asked_by: RequestMark } | undefined> {
+  const events = await listEvents(tx, { event_type: 'log.continued' }, { limit: 100 })
+  return events
+    .map((row) => detailsOf(row.event) as { new_origin: string; asked_by?: RequestMark })
+    .find((one): one is { new_origin: string; asked_by: RequestMark } => one.asked_by?.request === request)
 }
 
 const detailsOf = (event: string): { origin?: unknown; requested_by_id?: unknown } =>

@@ -49,7 +49,7 @@ xargs jq -n 'inputs | empty' <"$tmp/json" >/dev/null 2>&1 || while read -r file;
   jq -e -n '[inputs] | length == 1' "$file" >/dev/null 2>&1 || fail "$file: not JSON"
 done <"$tmp/json"
 jq -e '.format == "writ-evidence-bundle" and .version == 1' bundle.json >/dev/null 2>&1 || fail 'bundle.json: not a bundle of version 1'
-jq -e 'def count: type == "number" and . >= 0 and . == floor; def text: type == "string";
+jq -e 'def count: type == "number" and . >= 0 and . == floor and . <= 9007199254740991; def text: type == "string";
   (.subject | (.type | text) and (.id | text) and (.number | count)) and
   (.logs | type == "array" and all(.[]; .role as $role | ($role == "project" or $role == "instance") and
     (.name | text and test("^\($role)-[0-9]+$")) and (.origin | text) and (.vkeys | type == "array" and all(.[]; text)) and
@@ -95,11 +95,14 @@ for log in logs/*/; do
   jq -e --arg name "$(basename "$log")" --arg origin "$origin" 'any(.logs[]; .name == $name and .origin == $origin)' bundle.json >/dev/null ||
     fail "${log}checkpoint: it is not of the log that bundle.json names"
   openssl pkey -pubin -in "${log}log.pem" -outform DER 2>/dev/null | tail -c 32 | openssl base64 -A >"$tmp/key"
-  good=
-  grep "^log $origin+" policy >"$tmp/keys" || fail "policy: it names no key of $origin"
-  while read -r word vkey; do
+  good= named=
+  # The very name: as a pattern it would be that of others too.
+  while read -r word vkey url; do
+    [ "$word" = log ] && [ "${vkey%%+*}" = "$origin" ] || continue
+    named=1
     printf %s "${vkey#*+*+}" | raw | tail -c 32 | openssl base64 -A | cmp -s - "$tmp/key" && good=1
-  done <"$tmp/keys"
+  done <policy
+  [ -n "$named" ] || fail "policy: it names no key of $origin"
   [ -n "$good" ] || fail "${log}log.pem: not a key of $origin in policy"
   good=
   sed '1,/^$/d' "${log}checkpoint" >"$tmp/signatures"
@@ -208,6 +211,12 @@ signed() { # folder, id of the key, namespace
   [ -f "$key/key.pem" ] || fail "$key/key.pem: it is not in the bundle"
   jq -e --arg id "$2" '.id == $id and (.type == "ssh" or .type == "passkey") and (.user_id | type == "string")' "$key/key.json" >/dev/null ||
     fail "$key/key.json: not a key"
+  printf '%s\n' "$key/key.json" "$key/key.pem" "$1/statement.json" >>"$tmp/bound"
+  if [ "$(jq -r .type "$key/key.json")" = ssh ]; then
+    printf '%s\n' "$key/key.pub" "$1/statement.json.sig"
+  else
+    printf '%s\n' "$1/clientData.json" "$1/authData.bin" "$1/sig.der"
+  fi >>"$tmp/bound"
   if [ ! -f "$tmp/$(digest "$1/statement.json").statement" ]; then
     [ "$3" = writ-signing-key ] && dropped && return 0
     fail "$1/statement.json: not what was attested"
@@ -274,6 +283,7 @@ revoked() { # id of the key, what it signed: whether the log says so before the 
   return 1
 }
 count=0
+: >"$tmp/bound"
 for folder in approvals/*/; do
   [ -d "$folder" ] || continue
   folder=${folder%/}
@@ -281,6 +291,7 @@ for folder in approvals/*/; do
   id=$(jq -r '.key_id | strings' "$folder/approval.json")
   [ -n "$id" ] || fail "$folder/approval.json: it names no key"
   ! revoked "$id" "$(digest "$folder/statement.json")" || fail "people/$id: it was revoked before it signed"
+  echo "$folder/approval.json" >>"$tmp/bound"
   signed "$folder" "$id" writ-approval
   signed "people/$id" "$id" writ-signing-key
   count=$((count + 1))
@@ -291,6 +302,10 @@ for statement in "$tmp/"*.statement; do
     .predicate.approvalId' "$statement")
   [ -z "$id" ] || [ -d "approvals/$id" ] || fail "approvals/$id: the person's signature is not here"
 done
+find approvals people -type f 2>/dev/null | sort | grep -xE '(people/[^/]+/key\.(json|pem|pub)|(approvals|people)/[^/]+/(approval\.json|statement\.json(\.sig)?|clientData\.json|authData\.bin|sig\.der))' >"$tmp/strays" || true
+while read -r file; do
+  grep -qxF -e "$file" "$tmp/bound" || fail "$file: no approval that is here needs it"
+done <"$tmp/strays"
 echo "approvals signed by people: $count"
 
 # 5. The events of a run are numbered: of those between the first and the last that are here, none was left out.
@@ -473,7 +488,8 @@ cat logs/project-*/entries/*.json | jq -r 'select(.act | startswith("artifact.")
 while read -r id number why; do
   case $why in
   deleted | erased)
-    grep -qxF -e "artifact.$why $id" "$tmp/told" || why="$why, which no entry tells of"
+    grep -qxF -e "artifact.$why $id" "$tmp/told" ||
+      why="not here, $why as only the maker of this bundle says; no entry of the log does"
     ;;
   flagged | dropped) ;;
   *) fail "bundle.json: artifact $number is left out for no known reason" ;;

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import type { Tx } from './database.ts'
 
 /** What a repeated request is compared with: who, where, under which key, with which body. */
@@ -7,6 +8,21 @@ export interface RequestKey {
   readonly key: string
   readonly bodySha256: string
 }
+
+/** As much of a request as an effect keeps that shares no transaction with its answer: see `markOf`. */
+export interface RequestMark {
+  readonly request: string
+  readonly body: string
+}
+
+/**
+ * What such an effect writes beside itself, so that the same request finds it again when the server was stopped before the answer was
+ * remembered. Digests: nobody can tell from them who asked.
+ */
+export const markOf = ({ principal, route, key, bodySha256 }: RequestKey): RequestMark => ({
+  request: hash('sha256', [principal, route, key].join('\n'), 'hex'),
+  body: bodySha256,
+})
 
 export interface Remembered {
   readonly body_sha256: string

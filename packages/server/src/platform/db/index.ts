@@ -2,7 +2,7 @@ export { copySqlite, dumpPostgres, isEmptyPostgres, restorePostgres } from './ba
 export { takeNumbers, takeNumbersOf, totalOf } from './counters.ts'
 export * from './database.ts'
 export { forUpdate, inList, skipLocked } from './dialect.ts'
-export { type Remembered, type RequestKey, recall, remember } from './idempotency.ts'
+export { markOf, type Remembered, type RequestKey, type RequestMark, recall, remember } from './idempotency.ts'
 export { inspectStore, type StoreState } from './inspect.ts'
 export { countOf, type ListPart } from './list-part.ts'
 export { attachDatabase, type DatabaseSettings, openDatabase } from './open.ts'

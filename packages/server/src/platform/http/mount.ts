@@ -11,8 +11,10 @@ import {
   INSTANCE,
   inProject,
   type ListPart,
+  markOf,
   type Remembered,
   type RequestKey,
+  type RequestMark,
   recall,
   remember,
   type Tx,
@@ -43,6 +45,10 @@ export interface Ask<E, C> {
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T>
   /** Changes in the caller's project; what `work` answers is the reply, kept under the Idempotency-Key if there is one. */
   change<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  /** What a repeat of this request is known by: for an effect that cannot share a transaction with its answer. See `markOf`. */
+  readonly mark: RequestMark | null
+  /** Whether an effect that was found again is of this very request. Throws IDEMPOTENCY_MISMATCH where the key came with another body. */
+  isRepeatOf(left: RequestMark | null | undefined): boolean
   /** What was uploaded, once it was read: the same key with other contents is another request. See `contentsText`. */
   received(contents: string): void
   /** As `change`, for a command that many callers share; `remember` goes with the input. */
@@ -322,6 +328,18 @@ class RequestAsk<C extends Asking> implements Ask<Endpoint, C> {
 
   async change<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     return this.#changeIn(this.#project, work)
+  }
+
+  get mark(): RequestMark | null {
+    return this.#asked && markOf(this.#asked)
+  }
+
+  isRepeatOf(left: RequestMark | null | undefined): boolean {
+    const { mark } = this
+    if (!mark || !left || left.request !== mark.request) return false
+    if (left.body !== mark.body) throw new AppError('IDEMPOTENCY_MISMATCH')
+    this.reply.header('idempotency-replayed', 'true')
+    return true
   }
 
   received(contents: string): void {
