@@ -70,6 +70,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '请求体不是合法的 multipart 表单，什么都没有保存。',
     '请使用库或 curl 生成表单：`Content-Type` 中给出 boundary，每个部分以它开头，最后以它加 `--` 结束。请求体不要压缩。',
   ],
+  VERSION_DIFFERS: [
+    'Somebody changed it since you read it. Read it again, look at what is different, and send the change with its new `ETag`.',
+    '它已不是 `If-Match` 所指的版本；未作任何改动。',
+    '读取之后有人改过它。请重新读取，查看差异，再带上新的 `ETag` 提交。',
+  ],
   CURSOR_INVALID: [
     'Start again with an empty `cursor=`, and keep the filters the same on every page.',
     '游标不属于这个列表，或筛选条件已改变。',

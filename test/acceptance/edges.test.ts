@@ -118,6 +118,12 @@ test('a client over its limit is told when to come back; health never is', async
   const last = answers.at(-1)!
   assert.deepEqual([last.status, last.body.code], [429, 'RATE_LIMITED'])
   assert.ok(Number(last.headers.get('retry-after')) > 0)
+  // In both ways of saying it.
+  for (const { headers } of answers) {
+    const [left, reset] = ['remaining', 'reset'].map((what) => headers.get(`x-ratelimit-${what}`))
+    assert.equal(headers.get('ratelimit-policy'), '"client";q=20;w=60')
+    assert.equal(headers.get('ratelimit'), `"client";r=${left};t=${reset}`)
+  }
   assert.equal((await system.anonymous.get('//healthz')).status, 200)
 })
 

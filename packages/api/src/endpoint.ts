@@ -37,6 +37,8 @@ export interface Endpoint {
   readonly secret?: true
   /** A POST that only reads or only concerns the session keeps no idempotency record. */
   readonly unrecorded?: true
+  /** About a thing that people change: reading it answers its version as `ETag`, and changing it takes that back in `If-Match`. */
+  readonly versioned?: true
   /** Its texts are what somebody's code said, and half of a surrogate pair in them is no reason to lose the rest. */
   readonly foreignText?: true
   /** Weighs too much to stand outside of the log for long: refused with LOG_BEHIND while events wait for it for over a minute. */

@@ -52,6 +52,7 @@ export const schedulesApi = {
   get: endpoint({
     method: 'GET',
     path: '/schedules/:id',
+    versioned: true,
     access: 'member',
     tag: 'schedules',
     status: 200,
@@ -64,6 +65,7 @@ export const schedulesApi = {
   update: endpoint({
     method: 'PATCH',
     path: '/schedules/:id',
+    versioned: true,
     access: 'member',
     tag: 'schedules',
     status: 200,
@@ -86,6 +88,7 @@ export const schedulesApi = {
   delete: endpoint({
     method: 'DELETE',
     path: '/schedules/:id',
+    versioned: true,
     access: 'member',
     tag: 'schedules',
     status: 204,

@@ -59,7 +59,7 @@ export const tasksApi = {
     access: 'member',
     tag: 'tasks',
     status: 200,
-    errors: ['CURSOR_INVALID'],
+    errors: [],
     summary: 'List tasks',
     description:
       'Newest first. Who is neither ops, auditor nor admin sees those that they dispatched. `q` looks, in whatever case, for a text in handler, error, error code, tags, unique key, worker, metadata and the first 2,000 characters of the input, among the newest 20,000 runs before `created_before`; not in results and logs.',
@@ -147,7 +147,7 @@ export const tasksApi = {
     access: 'member',
     tag: 'tasks',
     status: 200,
-    errors: ['CURSOR_INVALID'],
+    errors: [],
     summary: 'List batches',
     description:
       'Newest first, each with how many of its tasks are in each state. Who is neither ops, auditor nor admin sees those that they dispatched.',
@@ -386,7 +386,7 @@ export const deadLettersApi = {
     access: 'member',
     tag: 'dead letters',
     status: 200,
-    errors: ['CURSOR_INVALID'],
+    errors: [],
     summary: 'List dead letters',
     description: 'Tasks that failed for good and were neither replayed nor purged, newest first.',
     query: query({ ...paging, ...t.deadFilter }),

@@ -233,7 +233,7 @@ export const usersApi = {
     access: 'member',
     tag: 'users',
     status: 200,
-    errors: ['CURSOR_INVALID'],
+    errors: [],
     summary: 'List users',
     description: 'Members of this project; an instance administrator sees everybody.',
     query: query({
@@ -577,7 +577,7 @@ export const assetsApi = {
     access: 'member',
     tag: 'assets',
     status: 200,
-    errors: ['CURSOR_INVALID'],
+    errors: [],
     summary: 'List assets',
     description: 'Oldest first.',
     query: query({
@@ -590,6 +590,7 @@ export const assetsApi = {
   get: endpoint({
     method: 'GET',
     path: '/assets/:id',
+    versioned: true,
     access: 'member',
     tag: 'assets',
     status: 200,
@@ -602,6 +603,7 @@ export const assetsApi = {
   update: endpoint({
     method: 'PATCH',
     path: '/assets/:id',
+    versioned: true,
     access: 'member',
     tag: 'assets',
     status: 200,
@@ -637,7 +639,7 @@ export const ticketsApi = {
     access: 'member',
     tag: 'tickets',
     status: 200,
-    errors: ['CURSOR_INVALID'],
+    errors: [],
     summary: 'List tickets',
     description:
       'Newest first. Employees and devs see those that they opened or are assigned to, and all of them where their role approves.',
@@ -655,6 +657,7 @@ export const ticketsApi = {
   get: endpoint({
     method: 'GET',
     path: '/tickets/:id',
+    versioned: true,
     access: 'member',
     tag: 'tickets',
     status: 200,
@@ -667,6 +670,7 @@ export const ticketsApi = {
   update: endpoint({
     method: 'PATCH',
     path: '/tickets/:id',
+    versioned: true,
     access: 'member',
     tag: 'tickets',
     status: 200,
@@ -885,7 +889,7 @@ export const runsApi = {
     access: 'member',
     tag: 'runs',
     status: 200,
-    errors: ['CURSOR_INVALID'],
+    errors: [],
     summary: 'List runs',
     description:
       'Newest first. Employees and devs see those on their tickets. `q` looks, in whatever case, for a text in check, error code, summary of the result and title of the ticket, among the newest 20,000 runs before `created_before`.',
@@ -1352,7 +1356,7 @@ export const auditApi = {
     access: 'member',
     tag: 'audit',
     status: 200,
-    errors: ['CURSOR_INVALID'],
+    errors: [],
     summary: 'Query audit events',
     description: 'Newest first, at most 1000. Reading is itself recorded.',
     query: query({ ...paging, ...auditFilters }),
@@ -1629,6 +1633,7 @@ export const webhooksApi = {
   get: endpoint({
     method: 'GET',
     path: '/webhooks/:id',
+    versioned: true,
     access: 'member',
     tag: 'webhooks',
     status: 200,
@@ -1641,6 +1646,7 @@ export const webhooksApi = {
   update: endpoint({
     method: 'PATCH',
     path: '/webhooks/:id',
+    versioned: true,
     access: 'member',
     tag: 'webhooks',
     status: 200,
@@ -1655,6 +1661,7 @@ export const webhooksApi = {
   delete: endpoint({
     method: 'DELETE',
     path: '/webhooks/:id',
+    versioned: true,
     access: 'member',
     tag: 'webhooks',
     status: 204,
@@ -1695,7 +1702,7 @@ export const webhooksApi = {
     tag: 'webhooks',
     status: 200,
     ...webhookId,
-    errors: ['WEBHOOK_NOT_FOUND', 'CURSOR_INVALID'],
+    errors: ['WEBHOOK_NOT_FOUND'],
     summary: 'List deliveries',
     description: 'Newest first, each with its attempts.',
     query: query({

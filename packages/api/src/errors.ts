@@ -16,6 +16,7 @@ export const errors = {
   FILES_TOO_MANY: { status: 422, text: 'An upload carries one file; nothing was kept.' },
   MULTIPART_INVALID: { status: 400, text: 'The body is not well-formed multipart form data; nothing was kept.' },
   CURSOR_INVALID: { status: 422, text: 'The cursor was not made by this list, or its filters changed.' },
+  VERSION_DIFFERS: { status: 412, text: 'It is not the version that If-Match names; nothing was changed.' },
   ROUTE_NOT_FOUND: { status: 404, text: 'Not Found' },
   METHOD_NOT_ALLOWED: { status: 405, text: 'Method Not Allowed' },
   RATE_LIMITED: { status: 429, text: 'Too Many Requests' },

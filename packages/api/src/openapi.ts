@@ -29,6 +29,8 @@ const common = (e: Endpoint): ErrorCode[] => [
     : []),
   ...(e.needsLog ? (['LOG_BEHIND'] as const) : []),
   ...(e.access === 'instance' ? (['INSTANCE_ADMIN_REQUIRED'] as const) : []),
+  ...(e.versioned && e.method !== 'GET' ? (['VERSION_DIFFERS'] as const) : []),
+  ...(isList(e) ? (['CURSOR_INVALID'] as const) : []),
   ...(e.method === 'POST' && !e.unrecorded
     ? ([
         'IDEMPOTENCY_KEY_INVALID',
@@ -79,6 +81,9 @@ function parameters(e: Endpoint) {
     ...(e.method === 'POST' && !e.unrecorded
       ? [header('Idempotency-Key', 'same key and body: the first answer again')]
       : []),
+    ...(e.versioned && e.method !== 'GET'
+      ? [header('If-Match', 'the `ETag` of what was read: nothing is changed if somebody changed it since')]
+      : []),
   ]
 }
 
@@ -119,6 +124,7 @@ function operation(id: string, e: Endpoint, form: ErrorForm) {
     : {
         description: e.reply ? 'Done.' : 'Done; no body.',
         ...(isList(e) ? { headers: total } : {}),
+        ...(e.versioned && e.reply ? { headers: version } : {}),
         ...(e.reply ? { content: { 'application/json': { schema: e.reply } } } : {}),
       }
   return {
@@ -139,6 +145,10 @@ const isList = ({ query }: Endpoint): boolean => {
 }
 const total = {
   'X-Total-Count': { description: 'how many there are in all; not with `cursor`', schema: { type: 'integer' } },
+}
+
+const version = {
+  ETag: { description: 'the version of what can be changed, for `If-Match`', schema: { type: 'string' } },
 }
 
 /** How a door tells of errors: as problem details, or in the words of FastAPI. */

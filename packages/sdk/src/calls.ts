@@ -38,6 +38,8 @@ export type Args<E extends Endpoint> = PathArgs<E> &
     readonly headers?: Readonly<Record<string, string>>
     /** For recorded POSTs; made automatically. Give one to make a call repeatable beyond this process. */
     readonly idempotencyKey?: string
+    /** The `ETag` of what was read, from `client.call`: nothing is changed if somebody changed it since (`VERSION_DIFFERS`). */
+    readonly ifMatch?: string
   }
 
 type Reply<E extends Endpoint> = E extends { media: string }

@@ -18,6 +18,7 @@ interface LooseArgs {
   readonly signal?: AbortSignal | undefined
   readonly headers?: Readonly<Record<string, string>>
   readonly idempotencyKey?: string
+  readonly ifMatch?: string
 }
 
 /**
@@ -165,6 +166,7 @@ async function fetchOnce(sending: {
     ...(options.token ? { authorization: `Bearer ${options.token}` } : {}),
     ...(options.project ? { 'x-project': options.project } : {}),
     ...(key ? { 'idempotency-key': key } : {}),
+    ...(args.ifMatch ? { 'if-match': args.ifMatch } : {}),
   })
   // `duplex` is required for streams and missing from the DOM's type.
   const init: RequestInit & { duplex?: 'half' } = { method: route.method, headers, redirect: 'manual' }

@@ -7,6 +7,7 @@ import type { Tx } from '../platform/db/index.ts'
 import { type Egress, EgressRefused } from '../platform/egress.ts'
 import type { Handlers } from '../platform/http/mount.ts'
 import { uuidv7 } from '../platform/ids.ts'
+import { versionOf } from '../platform/json.ts'
 import { redactor } from '../platform/redact/index.ts'
 import { newSecret } from '../platform/webhook-signature.ts'
 import { recipientsOf } from './mail.ts'
@@ -43,6 +44,7 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
   get: (ask) =>
     ask.read(async (tx) => {
       const row = known(await store.findWebhook(tx, ask.params.id))
+      ask.tag(versionOfWebhook(row))
       return showWebhook(row, await headsOf(tx, [row]))
     }),
 
@@ -98,11 +100,12 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
     })
   },
 
-  update(ask) {
+  async update(ask) {
     const { caller, body, params } = ask
     requireEventPatterns('body.events', body.events ?? [])
-    return ask.change(async (tx) => {
+    const [changed, heads] = await ask.change(async (tx) => {
       const row = known(await store.lockWebhook(tx, params.id))
+      ask.mustMatch(versionOfWebhook(row))
       if (body.url !== undefined) mustReach(on, row.format, body.url)
       const change = {
         ...(body.name === undefined ? {} : { name: body.name }),
@@ -136,14 +139,17 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
           state: after.state,
         },
       })
-      return showWebhook(after, await headsOf(tx, [after]))
+      return [after, await headsOf(tx, [after])] as const
     })
+    ask.tag(versionOfWebhook(changed))
+    return showWebhook(changed, heads)
   },
 
   async delete(ask) {
     const { caller } = ask
     await ask.change(async (tx) => {
       const row = known(await store.lockWebhook(tx, ask.params.id))
+      ask.mustMatch(versionOfWebhook(row))
       await store.failWaiting(tx, row.id, caller.at)
       await store.updateWebhook(tx, row.id, {
         state: 'deleted',
@@ -255,6 +261,10 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
     return answer
   },
 })
+
+/** Of what can be changed of it: what is delivered, and how that goes, makes no other version. */
+const versionOfWebhook = ({ sealed_url, sealed_headers, ...row }: store.WebhookRow): string =>
+  versionOf(row.name, sealed_url, sealed_headers, row.events, row.handlers, row.ordered, row.state)
 
 function known(row: store.WebhookRow | undefined): store.WebhookRow {
   if (!row) throw new AppError('WEBHOOK_NOT_FOUND')

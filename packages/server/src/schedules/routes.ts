@@ -45,7 +45,12 @@ export const scheduleHandlers = ({
       key: ({ name }) => name,
       show: showSchedule,
     }),
-  get: (ask) => ask.read(async (tx) => detail(tx, known(await store.findSchedule(tx, ask.params.id)), ask.caller.at)),
+  get: (ask) =>
+    ask.read(async (tx) => {
+      const row = known(await store.findSchedule(tx, ask.params.id))
+      ask.tag(String(row.version))
+      return detail(tx, row, ask.caller.at)
+    }),
 
   async preview({ body, caller }) {
     const columns = timingColumns(body)
@@ -139,8 +144,9 @@ export const scheduleHandlers = ({
       if (!isSameWork || !isHandlerAway(error)) throw error
     })
     const tells = toTell === undefined ? {} : { callback: await told(toTell, (url) => callback(caller, url, 'event')) }
-    return ask.change(async (tx) => {
+    const changed = await ask.change(async (tx) => {
       const row = known(await store.lockSchedule(tx, params.id))
+      ask.mustMatch(String(row.version))
       // What was examined is what is changed.
       if (row.version !== before.version) throw new AppError('SCHEDULE_CHANGED')
       if (name !== undefined) await mustBeFree(tx, name, row.id)
@@ -174,12 +180,15 @@ export const scheduleHandlers = ({
       })
       return shown
     })
+    ask.tag(String(changed.version))
+    return changed
   },
 
   async delete(ask) {
     const { caller } = ask
     await ask.change(async (tx) => {
       const row = known(await store.lockSchedule(tx, ask.params.id))
+      ask.mustMatch(String(row.version))
       await store.updateSchedule(tx, row.id, {
         state: 'deleted',
         next_at: null,

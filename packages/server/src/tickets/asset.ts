@@ -6,7 +6,8 @@ import { AppError } from '../platform/app-error.ts'
 import { rfc3339 } from '../platform/clock.ts'
 import { type Tx, takeNumbers, UniqueViolation } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
-import { type AssetRow, findAsset, insertAsset, type Ref, updateAsset } from './store.ts'
+import { versionOf } from '../platform/json.ts'
+import { type AssetRow, findAsset, insertAsset, lockAsset, type Ref, updateAsset } from './store.ts'
 
 export const showAsset = (row: AssetRow): Asset => ({
   id: row.id,
@@ -53,10 +54,24 @@ export async function addAsset(tx: Tx, caller: Caller, body: Static<typeof Creat
   return showAsset((await findAsset(tx, id))!)
 }
 
-/** Changes the given fields. By the creator or an admin; throws ASSET_NOT_FOUND, ASSET_UPDATE_DENIED, SERIAL_TAKEN. */
-export async function editAsset(tx: Tx, caller: Caller, ref: Ref, body: Static<typeof UpdateAsset>): Promise<Asset> {
-  const before = await findAsset(tx, ref)
+/** What of an asset can be changed, as one short text: another one, another asset. */
+export const assetVersion = (row: AssetRow): string =>
+  versionOf(row.name, row.asset_type, row.serial_number, row.location, row.description)
+
+/**
+ * Changes the given fields. By the creator or an admin; throws ASSET_NOT_FOUND, ASSET_UPDATE_DENIED, SERIAL_TAKEN.
+ * @param mustMatch throws if the caller knows another version than this one
+ */
+export async function editAsset(
+  tx: Tx,
+  caller: Caller,
+  ref: Ref,
+  body: Static<typeof UpdateAsset>,
+  mustMatch: (version: string) => void,
+): Promise<AssetRow> {
+  const before = await lockAsset(tx, ref)
   if (!before) throw new AppError('ASSET_NOT_FOUND')
+  mustMatch(assetVersion(before))
   if (before.created_by_id !== personOf(caller) && caller.role !== 'admin') throw new AppError('ASSET_UPDATE_DENIED')
   const changed = changesOf(before, body)
   if (changed.length > 0) await updateAsset(tx, before.id, { ...body, updated_at: caller.at }).catch(serialTaken)
@@ -66,7 +81,7 @@ export async function editAsset(tx: Tx, caller: Caller, ref: Ref, body: Static<t
     action: `Updated asset: ${body.name ?? before.name}`,
     details: { updated_fields: changed.map((one) => one.field), changes: changed },
   })
-  return showAsset((await findAsset(tx, before.id))!)
+  return (await findAsset(tx, before.id))!
 }
 
 /** Old and new value of each field that the body really changes. */

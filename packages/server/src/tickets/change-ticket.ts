@@ -37,9 +37,17 @@ const mayEdit = (caller: Caller, ticket: Pick<store.TicketRow, 'created_by_id'>)
 /**
  * Edits the given fields, never the status. An edit of an approved ticket voids the approval and puts it back to
  * submitted: nobody agreed to the new version.
+ * @param mustMatch throws if the caller knows another version than this one
  */
-export async function editTicket(tx: Tx, caller: Caller, ref: store.Ref, body: UpdateTicket): Promise<Ticket> {
+export async function editTicket(
+  tx: Tx,
+  caller: Caller,
+  ref: store.Ref,
+  body: UpdateTicket,
+  mustMatch: (version: string) => void,
+): Promise<Ticket> {
   const before = await holdTicket(tx, caller, ref, mayEdit, 'TICKET_UPDATE_DENIED')
+  mustMatch(before.digest)
   const { status, digest: read, ...rest } = body
   if (read !== undefined && read !== before.digest) throw new AppError('TICKET_CHANGED')
   if (status !== undefined && status !== before.status) throw new AppError('TICKET_STATUS_BY_PATCH')

@@ -6,7 +6,7 @@ import { rfc3339 } from '../platform/clock.ts'
 import type { Handlers } from '../platform/http/mount.ts'
 import { NOBODY, uuidv7 } from '../platform/ids.ts'
 import { seesEveryTicket, seeTicket } from './access.ts'
-import { addAsset, editAsset, showAsset } from './asset.ts'
+import { addAsset, assetVersion, editAsset, showAsset } from './asset.ts'
 import * as change from './change-ticket.ts'
 import { type OpenTicket, openTickets } from './open-ticket.ts'
 import { showApproval, showTicket } from './show.ts'
@@ -26,9 +26,14 @@ export const assetHandlers: Handlers<typeof assetsApi, Caller> = {
   async get(ask) {
     const row = await ask.read((tx) => store.findAsset(tx, ask.params.id))
     if (!row) throw new AppError('ASSET_NOT_FOUND')
+    ask.tag(assetVersion(row))
     return showAsset(row)
   },
-  update: (ask) => ask.change((tx) => editAsset(tx, ask.caller, ask.params.id, ask.body)),
+  async update(ask) {
+    const row = await ask.change((tx) => editAsset(tx, ask.caller, ask.params.id, ask.body, ask.mustMatch.bind(ask)))
+    ask.tag(assetVersion(row))
+    return showAsset(row)
+  },
 }
 
 /** What approvals need: the key that attests them, and where passkeys belong. */
@@ -73,8 +78,17 @@ export const ticketHandlers = (on: TicketsOn): Handlers<typeof ticketsApi, Calle
       show: (row) => showTicket(row),
     })
   },
-  get: async (ask) => showTicket(await ask.read((tx) => seeTicket(tx, ask.caller, ask.params.id))),
-  update: (ask) => ask.change((tx) => change.editTicket(tx, ask.caller, ask.params.id, ask.body)),
+  async get(ask) {
+    const row = await ask.read((tx) => seeTicket(tx, ask.caller, ask.params.id))
+    ask.tag(row.digest)
+    return showTicket(row)
+  },
+  async update(ask) {
+    const mustMatch = ask.mustMatch.bind(ask)
+    const edited = await ask.change((tx) => change.editTicket(tx, ask.caller, ask.params.id, ask.body, mustMatch))
+    ask.tag(edited.digest)
+    return edited
+  },
   submit: (ask) => ask.change((tx) => change.submitTicket(tx, ask.caller, ask.params.id)),
   approvalStatement: (ask) => ask.read((tx) => change.approvalToSign(tx, ask.caller, ask.params.id)),
   async approve(ask) {

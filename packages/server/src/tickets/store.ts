@@ -1,5 +1,5 @@
 import { type Selectable, sql } from 'kysely'
-import { countOf, inList, type ListPart, type Tx, totalOf } from '../platform/db/index.ts'
+import { countOf, forUpdate, inList, type ListPart, type Tx, totalOf } from '../platform/db/index.ts'
 import type { ApprovalsTable, AssetsTable, TicketsTable } from '../platform/db/tables.ts'
 
 // All SQL of tickets, assets, approvals and comments.
@@ -43,6 +43,14 @@ export async function findAsset(tx: Tx, ref: Ref): Promise<AssetRow | undefined>
   return assets(tx)
     .where((eb) => (number === undefined ? eb('assets.id', '=', String(ref)) : eb('assets.number', '=', number)))
     .executeTakeFirst()
+}
+
+/** The same, and nobody else changes it until the commit. */
+export async function lockAsset(tx: Tx, ref: Ref): Promise<AssetRow | undefined> {
+  const found = await findAsset(tx, ref)
+  if (!found) return undefined
+  await tx.sql(`select 1 from assets where project_id = ?1 and id = ?2 ${forUpdate(tx)}`, [tx.project, found.id])
+  return findAsset(tx, found.id)
 }
 
 /** Ids of assets by the refs that name them; a missing one is missing from the map. */

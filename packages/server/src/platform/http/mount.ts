@@ -58,6 +58,10 @@ export interface Ask<E, C> {
     read<T>(work: (tx: Tx) => Promise<T>): Promise<T>
     change<T>(work: (tx: Tx) => Promise<T>): Promise<T>
   }
+  /** Says which version of the thing was answered (`ETag`). Of what can be changed, not of all that the answer tells. */
+  tag(version: string): void
+  /** In the transaction that changes it: refuses a request that is for another version (`If-Match`). Throws VERSION_DIFFERS. */
+  mustMatch(version: string): void
   /** Answers a list: the documented array with `X-Total-Count`, or with `cursor` a page. */
   page<Row, Item>(list: PageOf<Row, Item>): Promise<Item[] | { items: Item[]; next_cursor: string | null }>
 }
@@ -348,6 +352,18 @@ class RequestAsk<C extends Asking> implements Ask<Endpoint, C> {
 
   submit<I extends { remember: RequestKey | null }, O>(command: Command<I, O>, input: Omit<I, 'remember'>): Promise<O> {
     return inProject(this.#project, () => this.#on.db.submit(command, { ...input, remember: this.#asked } as I))
+  }
+
+  tag(version: string): void {
+    this.reply.header('etag', `"${version}"`)
+  }
+
+  mustMatch(version: string): void {
+    const wanted = this.request.headers['if-match']
+    if (wanted === undefined || wanted.trim() === '*') return
+    // RFC 9110, 13.1.1. A tag is ours whether it is called weak or not: proxies that compress answers call all of them so.
+    const tags = wanted.split(',').map((one) => /^\s*(?:W\/)?"([^"]*)"\s*$/.exec(one)?.[1])
+    if (!tags.includes(version)) throw new AppError('VERSION_DIFFERS')
   }
 
   async page<Row, Item>(list: PageOf<Row, Item>): Promise<Item[] | { items: Item[]; next_cursor: string | null }> {

@@ -141,6 +141,8 @@ export async function createHttpServer(on: {
         'content-disposition',
         'etag',
         'idempotency-replayed',
+        'ratelimit',
+        'ratelimit-policy',
         'repr-digest',
         'retry-after',
         'x-ratelimit-limit',
@@ -159,6 +161,15 @@ export async function createHttpServer(on: {
       keyGenerator: (request) => request.clientIp,
       allowList: (request) => request.routeOptions.url === '/healthz' || request.routeOptions.url === '/readyz',
       errorResponseBuilder: () => new AppError('RATE_LIMITED'),
+    })
+    // The same in the words of draft-ietf-httpapi-ratelimit-headers-10, which gateways and clients begin to read.
+    app.addHook('onSend', (_request, reply, payload, done) => {
+      const left = reply.getHeader('x-ratelimit-remaining')
+      if (left !== undefined) {
+        reply.header('ratelimit-policy', `"client";q=${settings.rateLimit};w=60`)
+        reply.header('ratelimit', `"client";r=${left};t=${reply.getHeader('x-ratelimit-reset')}`)
+      }
+      done(null, payload)
     })
   }
   await app.register(compress, {
