@@ -1,7 +1,6 @@
 /** That a page of a list is read in the order of an index, and costs by what it shows: asked of the planner, because time says little. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createQueryId, type RootOperationNode } from 'kysely'
 import { listWebhooks } from '../../packages/server/src/channels/store.ts'
 import { listInvites, listPolicyChanges } from '../../packages/server/src/identity/store-projects.ts'
 import { listTokens } from '../../packages/server/src/identity/store-tokens.ts'
@@ -10,6 +9,7 @@ import { listArtifacts } from '../../packages/server/src/runs/store.ts'
 import { listSchedules } from '../../packages/server/src/schedules/store.ts'
 import { listApprovals, listComments } from '../../packages/server/src/tickets/store.ts'
 import { listHolds } from '../../packages/server/src/tickets/store-holds.ts'
+import { listeningOn, planOnSqlite } from '../servers/listening.ts'
 import { onSqlite } from '../servers/stores.ts'
 
 const A = '0190a000-0000-7000-8000-00000000000a'
@@ -34,22 +34,9 @@ test('a page of a list is read in the order of an index, from its place on', asy
       db.read(async (tx) => {
         for (const [name, list] of Object.entries(LISTS))
           for (const after of [undefined, '7']) {
-            const nodes: RootOperationNode[] = []
-            const listening: Tx = {
-              ...tx,
-              db: tx.db.withPlugin({
-                transformQuery({ node }) {
-                  nodes.push(node)
-                  return node
-                },
-                transformResult: async ({ result }) => result,
-              }),
-            }
-            await list(listening, { limit: 100, skip: 0, after })
-            const { sql, parameters } = tx.db.getExecutor().compileQuery(nodes[0]!, createQueryId())
-            // Of this file: what the store asked with.
-            const plan = await tx.sql<{ detail: string }>(`explain query plan ${sql}`, parameters as never)
-            const details = plan.map((one) => one.detail).join('\n')
+            const listening = listeningOn(tx)
+            await list(listening.tx, { limit: 100, skip: 0, after })
+            const details = (await planOnSqlite(tx, listening.said()[0]!)).join('\n')
             assert.match(details, /^SEARCH \w+ USING (COVERING )?INDEX/, `${name}: ${details}`)
             assert.doesNotMatch(details, /TEMP B-TREE|^SCAN/m, `${name}: ${details}`)
           }

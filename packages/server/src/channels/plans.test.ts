@@ -1,7 +1,7 @@
 /** That what was not delivered is found among all that was: asked of the planner, because time says little. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createQueryId, type RootOperationNode } from 'kysely'
+import { listeningOn, planOnSqlite, type Said } from '../../../../test/servers/listening.ts'
 import { missingBackend } from '../../../../test/servers/missing-backend.ts'
 import { missingPostgres } from '../../../../test/servers/postgres.ts'
 import { onPostgres, onSqlite } from '../../../../test/servers/stores.ts'
@@ -14,11 +14,6 @@ const A = '0190a000-0000-7000-8000-000000000001'
 const W = '0190a000-0000-7000-8000-000000000002'
 const U = '0190a000-0000-7000-8000-000000000003'
 const DELIVERIES = 6_000
-
-interface Said {
-  readonly text: string
-  readonly params: readonly unknown[]
-}
 
 async function fill(db: Database): Promise<void> {
   await inProject(A, () =>
@@ -58,18 +53,11 @@ async function asked(db: Database): Promise<Said[]> {
   const said: Said[] = []
   await inProject(A, () =>
     db.write(async (tx) => {
-      const nodes: RootOperationNode[] = []
+      const built = listeningOn(tx)
       const listening: Tx = {
-        ...tx,
-        db: tx.db.withPlugin({
-          transformQuery({ node }) {
-            nodes.push(node)
-            return node
-          },
-          transformResult: async ({ result }) => result,
-        }),
+        ...built.tx,
         sql: (text, params = []) => {
-          if (text.startsWith('select')) said.push({ text, params })
+          if (text.startsWith('select')) said.push({ sql: text, parameters: params })
           return tx.sql(text, params)
         },
       }
@@ -81,10 +69,7 @@ async function asked(db: Database): Promise<Said[]> {
       assert.equal((await listHeads(listening, [W])).size, 0)
       await failWaiting(listening, W, T)
       assert.equal(await countDeliveries(tx, { webhook_id: W, state: 'failed' }), 4)
-      for (const node of nodes) {
-        const { sql, parameters } = tx.db.getExecutor().compileQuery(node, createQueryId())
-        said.push({ text: sql, params: parameters })
-      }
+      said.push(...built.said())
     }),
   )
   assert.equal(said.length, 6)
@@ -94,13 +79,10 @@ async function asked(db: Database): Promise<Said[]> {
 test('SQLite: what waits for a webhook, and what failed, is found by its own index', async () => {
   await onSqlite(T, async (db) => {
     await fill(db)
-    for (const { text, params } of await asked(db)) {
-      const plan = await inProject(A, () =>
-        // Of this file: what the store asked with.
-        db.read((tx) => tx.sql<{ detail: string }>(`explain query plan ${text}`, params as never)),
-      )
-      const details = plan.map((one) => one.detail).join('\n')
-      if (!text.includes('delivery_queue'))
+    for (const said of await asked(db)) {
+      const plan = await inProject(A, () => db.read((tx) => planOnSqlite(tx, said)))
+      const details = plan.join('\n')
+      if (!said.sql.includes('delivery_queue'))
         assert.match(details, /INDEX deliveries_undelivered \(project_id=\? AND webhook_id=\?/)
       assert.doesNotMatch(details, /SCAN (d|deliveries)\b|deliveries_webhook/)
     }
@@ -115,10 +97,10 @@ test('PostgreSQL: what waits for a webhook, and what failed, is found by its own
     const said = await asked(db)
     await client.query('analyze deliveries')
     await client.query(`set role writ_app; set writ.project = '${A}'`)
-    for (const { text, params } of said) {
+    for (const { sql, parameters } of said) {
       const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: { 'Shared Hit Blocks': number } }] }>(
-        `explain (analyze, buffers, format json) ${text.replace(/\?(\d+)/g, '$$$1')}`,
-        [...params],
+        `explain (analyze, buffers, format json) ${sql.replace(/\?(\d+)/g, '$$$1')}`,
+        [...parameters],
       )
       const plan = rows[0]!['QUERY PLAN'][0]
       // All of them are more than a hundred blocks.

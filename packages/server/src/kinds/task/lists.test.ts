@@ -1,9 +1,9 @@
 /** That a list which no index serves keeps nobody waiting on SQLite, and finds what it would have found at once. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createQueryId, type RootOperationNode } from 'kysely'
+import { listeningOn, planOnSqlite } from '../../../../../test/servers/listening.ts'
 import { onSqlite } from '../../../../../test/servers/stores.ts'
-import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
+import { type Database, inProject } from '../../platform/db/index.ts'
 import { uuidv7 } from '../../platform/ids.ts'
 import { countTasks, listTasks, type Wanted } from './store.ts'
 
@@ -73,28 +73,12 @@ async function look(db: Database, want: Wanted, page: { limit: number; skip?: nu
   const others = (async () => {
     for (; looking; turns++) await new Promise((turn) => setImmediate(turn))
   })()
-  const nodes: RootOperationNode[] = []
   const found = await inProject(A, () =>
     db.read(async (tx) => {
-      const listening: Tx = {
-        ...tx,
-        db: tx.db.withPlugin({
-          transformQuery({ node }) {
-            nodes.push(node)
-            return node
-          },
-          transformResult: async ({ result }) => result,
-        }),
-      }
-      const numbers = (await listTasks(listening, want, { skip: 0, ...page })).map(({ number }) => number)
-      const asked = nodes.map((node) => tx.db.getExecutor().compileQuery(node, createQueryId()))
-      const plans = await Promise.all(
-        asked.map(({ sql, parameters }) =>
-          // Of this file: what the store asked with.
-          tx.sql<{ detail: string }>(`explain query plan ${sql}`, parameters as never),
-        ),
-      )
-      const plan = plans.flat().map(({ detail }) => detail)
+      const listening = listeningOn(tx)
+      const numbers = (await listTasks(listening.tx, want, { skip: 0, ...page })).map(({ number }) => number)
+      const asked = listening.said()
+      const plan = (await Promise.all(asked.map((one) => planOnSqlite(tx, one)))).flat()
       return { numbers, asked: asked.length, plan, count: await countTasks(tx, want) }
     }),
   )

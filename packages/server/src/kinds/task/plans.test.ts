@@ -1,7 +1,7 @@
 /** That tasks with a key are found by its index, however many others there are: asked of the planner, because time says little. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createQueryId, type RootOperationNode } from 'kysely'
+import { listeningOn, planOnSqlite, type Said } from '../../../../../test/servers/listening.ts'
 import { missingBackend } from '../../../../../test/servers/missing-backend.ts'
 import { missingPostgres } from '../../../../../test/servers/postgres.ts'
 import { onPostgres, onSqlite } from '../../../../../test/servers/stores.ts'
@@ -38,33 +38,19 @@ const rows = Array.from({ length: TASKS }, (_, n) => {
   }
 })
 
-interface Said {
-  readonly sql: string
-  readonly parameters: readonly unknown[]
-}
-
 /** What `work` asks of the database by its query builder. */
 async function listened(db: Database, work: (tx: Tx) => Promise<void>): Promise<Said[]> {
-  const said: Said[] = []
-  await inProject(A, () =>
+  return inProject(A, () =>
     db.read(async (tx) => {
-      const nodes: RootOperationNode[] = []
-      const listening: Tx = {
-        ...tx,
-        db: tx.db.withPlugin({
-          transformQuery({ node }) {
-            nodes.push(node)
-            return node
-          },
-          transformResult: async ({ result }) => result,
-        }),
-      }
-      await work(listening)
-      for (const node of nodes) said.push(tx.db.getExecutor().compileQuery(node, createQueryId()))
+      const listening = listeningOn(tx)
+      await work(listening.tx)
+      return listening.said()
     }),
   )
-  return said
 }
+
+const planIn = (db: Database, said: Said): Promise<string> =>
+  inProject(A, () => db.read(async (tx) => (await planOnSqlite(tx, said)).join('\n')))
 
 /** A page of tasks with a key, and their count. */
 async function asked(db: Database, want: Wanted): Promise<Said[]> {
@@ -129,12 +115,8 @@ test('SQLite: tasks with a key are found by its index, in the order of lists', a
   await onSqlite(T, async (db) => {
     await fill(db)
     for (const { wanted, column, index } of KEYS)
-      for (const { sql, parameters } of await asked(db, wanted)) {
-        const plan = await inProject(A, () =>
-          // Of this file: what the store asked with.
-          db.read((tx) => tx.sql<{ detail: string }>(`explain query plan ${sql}`, parameters as never)),
-        )
-        const details = plan.map((one) => one.detail).join('\n')
+      for (const said of await asked(db, wanted)) {
+        const details = await planIn(db, said)
         assert.match(details, new RegExp(`SEARCH runs USING INDEX ${index} \\(project_id=\\? AND ${column}=\\?`))
         assert.doesNotMatch(details, /SCAN runs\b|TEMP B-TREE/)
       }
@@ -166,13 +148,9 @@ test('PostgreSQL: tasks with a key are found by its index, also behind row-level
 test('SQLite: of the tasks that wait or are in work, few among many, nothing else is looked at', async () => {
   await onSqlite(T, async (db) => {
     await fill(db)
-    for (const { sql, parameters } of await askedOpen(db)) {
-      const plan = await inProject(A, () =>
-        // Of this file: what the store asked with.
-        db.read((tx) => tx.sql<{ detail: string }>(`explain query plan ${sql}`, parameters as never)),
-      )
-      const details = plan.map((one) => one.detail).join('\n')
-      if (!sql.includes('1 = 0')) assert.match(details, /SEARCH runs USING INDEX .*\(project_id=\? AND id=\?\)/)
+    for (const said of await askedOpen(db)) {
+      const details = await planIn(db, said)
+      if (!said.sql.includes('1 = 0')) assert.match(details, /SEARCH runs USING INDEX .*\(project_id=\? AND id=\?\)/)
     }
   })
 })
@@ -206,12 +184,8 @@ test('SQLite: dead letters, and what failed in a time, are found by the narrow i
       assert.equal((await listTasks(tx, since, { limit: 100, skip: 0 })).length, 5)
       assert.equal(await countTasks(tx, since), 5)
     })
-    for (const { sql, parameters } of said) {
-      const plan = await inProject(A, () =>
-        // Of this file: what the store asked with.
-        db.read((tx) => tx.sql<{ detail: string }>(`explain query plan ${sql}`, parameters as never)),
-      )
-      assert.match(plan.map((one) => one.detail).join('\n'), /SEARCH runs USING INDEX runs_(troubled|dead) /)
+    for (const one of said) {
+      assert.match(await planIn(db, one), /SEARCH runs USING INDEX runs_(troubled|dead) /)
     }
   })
 })
