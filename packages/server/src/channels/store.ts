@@ -1,7 +1,7 @@
 import type { DeliveryState } from '@writ/api'
 import { type Selectable, sql, type Updateable } from 'kysely'
 import type { Position } from '../audit/index.ts'
-import { countOf, forUpdate, inList, type ListPart, skipLocked, type Tx } from '../platform/db/index.ts'
+import { byId, countOf, forUpdate, inList, type ListPart, skipLocked, type Tx } from '../platform/db/index.ts'
 import type { DeliveriesTable, WebhooksTable } from '../platform/db/tables.ts'
 
 export type WebhookRow = Selectable<WebhooksTable>
@@ -31,14 +31,7 @@ export async function lockWebhook(tx: Tx, id: string): Promise<WebhookRow | unde
 
 /** The oldest first, behind the id `after`, callbacks of single runs left out. */
 export const listWebhooks = (tx: Tx, page: ListPart): Promise<WebhookRow[]> =>
-  listed(tx)
-    .selectAll()
-    .where('state', '!=', 'deleted')
-    .$if(page.after !== undefined, (q) => q.where('id', '>', page.after!))
-    .orderBy('id')
-    .limit(page.limit)
-    .offset(page.skip)
-    .execute()
+  listed(tx).selectAll().where('state', '!=', 'deleted').$call(byId('oldest', page)).execute()
 
 export const countWebhooks = (tx: Tx): Promise<number> => countOf(listed(tx).where('state', '!=', 'deleted'))
 

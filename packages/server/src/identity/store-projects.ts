@@ -1,6 +1,6 @@
 import type { Policy, Role } from '@writ/api'
 import { type Selectable, sql } from 'kysely'
-import { countOf, type Database, forUpdate, inList, type ListPart, type Tx } from '../platform/db/index.ts'
+import { byId, countOf, type Database, forUpdate, inList, type ListPart, type Tx } from '../platform/db/index.ts'
 import type { InvitesTable, PolicyChangesTable, ProjectsTable } from '../platform/db/tables.ts'
 import { defaultPolicy, parsePolicy } from './policy.ts'
 
@@ -216,14 +216,7 @@ export const findPolicyChange = (tx: Tx, id: string): Promise<PolicyChangeRow | 
 
 /** Newest first, older than `after`. */
 export const listPolicyChanges = (tx: Tx, page: ListPart): Promise<PolicyChangeRow[]> =>
-  tx.db
-    .selectFrom('policy_changes')
-    .selectAll()
-    .$if(page.after !== undefined, (q) => q.where('id', '<', page.after!))
-    .orderBy('id', 'desc')
-    .limit(page.limit)
-    .offset(page.skip)
-    .execute()
+  tx.db.selectFrom('policy_changes').selectAll().$call(byId('newest', page)).execute()
 
 export const countPolicyChanges = (tx: Tx): Promise<number> => countOf(tx.db.selectFrom('policy_changes'))
 
@@ -250,15 +243,7 @@ export async function insertInvite(tx: Tx, invite: InviteRow): Promise<void> {
 
 /** Newest first, older than `after`. */
 export const listInvites = (tx: Tx, project: string, page: ListPart): Promise<InviteRow[]> =>
-  tx.db
-    .selectFrom('invites')
-    .selectAll()
-    .where('project_id', '=', project)
-    .$if(page.after !== undefined, (q) => q.where('id', '<', page.after!))
-    .orderBy('id', 'desc')
-    .limit(page.limit)
-    .offset(page.skip)
-    .execute()
+  tx.db.selectFrom('invites').selectAll().where('project_id', '=', project).$call(byId('newest', page)).execute()
 
 export const countInvites = (tx: Tx, project: string): Promise<number> =>
   countOf(tx.db.selectFrom('invites').where('project_id', '=', project))

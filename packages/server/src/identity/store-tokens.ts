@@ -1,5 +1,5 @@
 import type { Selectable } from 'kysely'
-import { countOf, type ListPart, type Tx } from '../platform/db/index.ts'
+import { byId, countOf, type ListPart, type Tx } from '../platform/db/index.ts'
 import type { TokensTable } from '../platform/db/tables.ts'
 
 // API tokens of the project in context. The table has no tenant policy, because a token is found before its project is
@@ -20,13 +20,7 @@ const tokensOf = (tx: Tx, ownerId: string | null) =>
 
 /** Newest first, older than `after`; of one owner, or of all with null. */
 export const listTokens = (tx: Tx, ownerId: string | null, page: ListPart): Promise<TokenRow[]> =>
-  tokensOf(tx, ownerId)
-    .selectAll()
-    .$if(page.after !== undefined, (q) => q.where('id', '<', page.after!))
-    .orderBy('id', 'desc')
-    .limit(page.limit)
-    .offset(page.skip)
-    .execute()
+  tokensOf(tx, ownerId).selectAll().$call(byId('newest', page)).execute()
 
 export const countTokens = (tx: Tx, ownerId: string | null): Promise<number> => countOf(tokensOf(tx, ownerId))
 

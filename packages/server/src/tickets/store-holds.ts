@@ -1,5 +1,5 @@
 import type { Selectable } from 'kysely'
-import { countOf, type ListPart, type Tx } from '../platform/db/index.ts'
+import { byId, countOf, type ListPart, type Tx } from '../platform/db/index.ts'
 import type { HoldsTable } from '../platform/db/tables.ts'
 
 export type HoldRow = Selectable<HoldsTable>
@@ -13,14 +13,7 @@ export async function insertHold(
 
 /** Of the project in context, newest first, older than `after`, those that were released included. */
 export const listHolds = (tx: Tx, page: ListPart): Promise<HoldRow[]> =>
-  tx.db
-    .selectFrom('holds')
-    .selectAll()
-    .$if(page.after !== undefined, (q) => q.where('id', '<', page.after!))
-    .orderBy('id', 'desc')
-    .limit(page.limit)
-    .offset(page.skip)
-    .execute()
+  tx.db.selectFrom('holds').selectAll().$call(byId('newest', page)).execute()
 
 export const countHolds = (tx: Tx): Promise<number> => countOf(tx.db.selectFrom('holds'))
 

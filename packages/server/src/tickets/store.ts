@@ -47,10 +47,13 @@ export async function findAsset(tx: Tx, ref: Ref): Promise<AssetRow | undefined>
 
 /** The same, and nobody else changes it until the commit. */
 export async function lockAsset(tx: Tx, ref: Ref): Promise<AssetRow | undefined> {
-  const found = await findAsset(tx, ref)
-  if (!found) return undefined
-  await tx.sql(`select 1 from assets where project_id = ?1 and id = ?2 ${forUpdate(tx)}`, [tx.project, found.id])
-  return findAsset(tx, found.id)
+  const number = asNumber(ref)
+  const column = number === undefined ? 'id' : 'number'
+  await tx.sql(`select 1 from assets where project_id = ?1 and ${column} = ?2 ${forUpdate(tx)}`, [
+    tx.project,
+    number ?? String(ref),
+  ])
+  return findAsset(tx, ref)
 }
 
 /** Ids of assets by the refs that name them; a missing one is missing from the map. */
