@@ -381,6 +381,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '该执行已完成或正在检查。',
     '用 POST /runs/{id}/verify 新建一次关联的执行，可以补充文件。',
   ],
+  TASK_DROPPED: [
+    'Look in the audit log for what was done; how long records of tasks are kept is `completed_task_days` and `failed_task_days` of the policy.',
+    '该任务的记录已到保留期限并被删除；日志中的条目仍在。',
+    '请在审计日志中查看；任务记录的保留时间由策略的 `completed_task_days` 与 `failed_task_days` 决定。',
+  ],
   TASK_NOT_SETTLED: [
     'Wait until it has ended, then ask again: what proves a task is written with its end.',
     '任务结束后才有证据；该任务尚未结束。',

@@ -83,6 +83,10 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
   'feishu_app.token_read': ['A tenant access token of Feishu was handed out', '飞书租户访问令牌已交付'],
   'run.replayed': ['A dead letter was dispatched again, as a new task.', '死信被重新派发为新任务。'],
   'dead_letters.purged': ['Dead letters were taken off the list; their runs stay.', '清除了死信列表，任务记录仍保留。'],
+  'tasks.dropped': [
+    'Records of tasks were dropped because their time was over; their numbers are in it.',
+    '任务记录到期，已删除；其中列有任务编号。',
+  ],
   'queue.paused': ['A queue was paused.', '暂停了队列。'],
   'queue.resumed': ['A queue was resumed.', '恢复了队列。'],
   'queue.drained': ['What waited in a queue was cancelled.', '清空了队列中等待的任务。'],

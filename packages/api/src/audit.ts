@@ -93,6 +93,7 @@ export const auditEvents = {
   'feishu_app.token_read': 'project',
   'run.replayed': 'project',
   'dead_letters.purged': 'project',
+  'tasks.dropped': 'project',
   'queue.paused': 'project',
   'queue.resumed': 'project',
   'queue.drained': 'project',

@@ -1294,7 +1294,14 @@ export const evidenceApi = {
     status: 200,
     unrecorded: true,
     media: 'application/zip',
-    errors: ['TICKET_NOT_FOUND', 'RUN_NOT_FOUND', 'TASK_NOT_SETTLED', 'STORAGE_UNAVAILABLE', 'LOG_UNAVAILABLE'],
+    errors: [
+      'TICKET_NOT_FOUND',
+      'RUN_NOT_FOUND',
+      'TASK_DROPPED',
+      'TASK_NOT_SETTLED',
+      'STORAGE_UNAVAILABLE',
+      'LOG_UNAVAILABLE',
+    ],
     summary: 'Export the evidence of a ticket or a run',
     description:
       'One zip that anybody can check offline: statements, approvals with their signatures, files, log entries with proofs, keys, a signed manifest and verify.sh. Of a task, which is a run without a ticket: its journal, input and result, and where the result came from. The export is itself recorded.',
@@ -1307,7 +1314,14 @@ export const evidenceApi = {
     access: 'member',
     tag: 'evidence',
     status: 200,
-    errors: ['TICKET_NOT_FOUND', 'TICKET_VIEW_DENIED', 'RUN_NOT_FOUND', 'RUN_VIEW_DENIED', 'LOG_UNAVAILABLE'],
+    errors: [
+      'TICKET_NOT_FOUND',
+      'TICKET_VIEW_DENIED',
+      'RUN_NOT_FOUND',
+      'TASK_DROPPED',
+      'RUN_VIEW_DENIED',
+      'LOG_UNAVAILABLE',
+    ],
     summary: 'Get what proves a ticket or a run',
     description:
       'Its entries of the log in order, each with its inclusion proof under one checkpoint, attestations and signatures: what a page verifies with @writ/tlog. Payloads and salts come only to those who may read the log.',

@@ -169,6 +169,10 @@ export const errors = {
 
   // tasks and queues
   TASK_NOT_FOUND: { status: 404, text: 'Task not found' },
+  TASK_DROPPED: {
+    status: 410,
+    text: 'The record of this task was dropped when its time was over; what the log tells of it is still there.',
+  },
   TASK_NOT_SETTLED: { status: 409, text: 'A task has evidence once it has ended; this one has not.' },
   TASK_VIEW_DENIED: { status: 403, text: 'Not authorized to view this task' },
   ATTEMPT_NOT_FOUND: { status: 404, text: 'The task has had no such attempt.' },

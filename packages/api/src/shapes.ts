@@ -245,6 +245,24 @@ export const Policy = command({
       description: 'what happens to an upload in which a secret is found; flag if left out',
     }),
   ),
+  completed_task_days: Type.Optional(
+    nullable(
+      Type.Integer({
+        minimum: 1,
+        maximum: 36_500,
+        description: 'how long the record of a completed task is kept after its end; null, or left out: for ever',
+      }),
+    ),
+  ),
+  failed_task_days: Type.Optional(
+    nullable(
+      Type.Integer({
+        minimum: 1,
+        maximum: 36_500,
+        description: 'the same for tasks that failed, timed out or were cancelled, dead letters among them',
+      }),
+    ),
+  ),
 })
 export type Policy = Static<typeof Policy>
 export const Project = Type.Object({

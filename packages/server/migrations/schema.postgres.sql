@@ -1,12 +1,44 @@
 -- What the migrations for PostgreSQL result in. Written by migrate.test.ts; nothing reads it but people and that test.
 
+CREATE FUNCTION public.writ_clear_log(project text, old bigint, slice bigint) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO '$user', 'public'
+    AS $$
+declare
+  start bigint;
+  appends bigint[];
+  events text[];
+  lowest text collate "C";
+  highest text collate "C";
+  newest bigint;
+begin
+  perform set_config('writ.project', project, true);
+  perform from logs l where l.project_id = project and l.shard = old and l.dropped_at is not null;
+  if not found then
+    raise exception 'log % of this project was not dropped', old;
+  end if;
+  start := (select min(b.log_index) from audit_appends b where b.project_id = project and b.shard = old);
+  select array_agg(b.seq), min(b.first_id), max(b.last_id) into appends, lowest, highest from audit_appends b
+    where b.project_id = project and b.shard = old and b.log_index >= start and b.log_index < start + slice;
+  if appends is null then
+    return false;
+  end if;
+  select array_agg(e.id), coalesce(max(e.timestamp), 0) into events, newest from audit_events e
+    where e.project_id = project and e.id >= lowest and e.id <= highest and e.append = any (appends);
+  update logs l set dropped_until = greatest(l.dropped_until, newest) where l.project_id = project and l.shard = old;
+  delete from erasures r where r.project_id = project and r.event_id = any (events);
+  delete from audit_events e where e.project_id = project and e.id >= lowest and e.id <= highest and e.id = any (events);
+  delete from audit_appends b where b.project_id = project and b.seq = any (appends);
+  return true;
+end $$;
+
 CREATE FUNCTION public.writ_drop_log(old bigint, dropped_by text, at bigint) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO '$user', 'public'
     AS $$
 declare
   fence text := nullif(current_setting('writ.project', true), '');
-  newest bigint;
+  until bigint;
 begin
   perform from logs l where l.project_id = fence and l.shard = old and l.closed_at is not null and l.dropped_at is null
     and not exists (select from logs b where b.project_id = fence and b.shard < old and b.dropped_at is null)
@@ -23,18 +55,44 @@ begin
   if found then
     raise exception 'a legal hold lasts in this project';
   end if;
-  select coalesce(max(e.timestamp), 0) into newest from audit_appends b join audit_events e
-    on e.project_id = b.project_id and e.id >= b.first_id and e.id <= b.last_id and e.append = b.seq
-    where b.project_id = fence and b.shard = old;
-  delete from erasures r where r.project_id = fence and r.event_id in (
-    select e.id from audit_appends b join audit_events e
-      on e.project_id = b.project_id and e.id >= b.first_id and e.id <= b.last_id and e.append = b.seq
-      where b.project_id = fence and b.shard = old);
-  delete from audit_events e using audit_appends b where b.project_id = fence and b.shard = old
-    and e.project_id = fence and e.id >= b.first_id and e.id <= b.last_id and e.append = b.seq;
-  delete from audit_appends b where b.project_id = fence and b.shard = old;
-  update logs l set dropped_at = at, dropped_until = newest where l.project_id = fence and l.shard = old;
-  return newest;
+  -- Its newest event is no newer, unless the clock was set back; then the slices find it.
+  update logs l set dropped_at = at, dropped_until = l.closed_at where l.project_id = fence and l.shard = old
+    returning l.dropped_until into until;
+  return until;
+end $$;
+
+CREATE FUNCTION public.writ_drop_tasks(tasks text[], dropped_by text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO '$user', 'public'
+    AS $$
+declare
+  own text := nullif(current_setting('writ.project', true), '');
+  lowest text collate "C" := (select min(id collate "C") from unnest(tasks) as t (id));
+  highest text collate "C" := (select max(id collate "C") from unnest(tasks) as t (id));
+  gone bigint;
+begin
+  perform from audit_events e join audit_appends b on b.project_id = e.project_id and b.seq = e.append
+    where e.project_id = own and e.id = dropped_by and e.event_type = 'tasks.dropped' and b.log_index is null
+      and (e.event::jsonb -> 'details' ->> 'count')::bigint = cardinality(tasks);
+  if not found then
+    raise exception 'no tasks.dropped of this project says that so many tasks are dropped';
+  end if;
+  perform from holds h where h.project_id = own and h.released_at is null
+    and (h.subject_type = 'project' or (h.subject_type = 'run' and h.subject_id = any (tasks)));
+  if found then
+    raise exception 'a legal hold lasts';
+  end if;
+  delete from attempts a where a.project_id = own and a.run_id >= lowest and a.run_id <= highest and a.run_id = any (tasks);
+  delete from steps s where s.project_id = own and s.run_id >= lowest and s.run_id <= highest and s.run_id = any (tasks);
+  delete from log_chunks l where l.project_id = own and l.run_id >= lowest and l.run_id <= highest and l.run_id = any (tasks);
+  delete from costs c where c.project_id = own and c.run_id >= lowest and c.run_id <= highest and c.run_id = any (tasks);
+  delete from runs r where r.project_id = own and r.id >= lowest and r.id <= highest and r.id = any (tasks)
+    and r.kind = 'task' and r.completed_at is not null;
+  get diagnostics gone = row_count;
+  if gone <> cardinality(tasks) then
+    raise exception 'of % tasks % can be dropped', cardinality(tasks), gone;
+  end if;
+  return gone;
 end $$;
 
 CREATE FUNCTION public.writ_erase_payload(event text, erased_by text, at bigint) RETURNS boolean
@@ -822,6 +880,17 @@ PARTITION BY RANGE (run_id);
 
 ALTER TABLE ONLY public.steps FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.task_payloads (
+    project_id text NOT NULL,
+    sha256 text NOT NULL,
+    run_id text NOT NULL,
+    gone_at bigint,
+    removing smallint DEFAULT 0 NOT NULL,
+    CONSTRAINT task_payloads_removing_check CHECK ((removing = ANY (ARRAY[0, 1])))
+);
+
+ALTER TABLE ONLY public.task_payloads FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.tickets (
     project_id text NOT NULL,
     id text NOT NULL,
@@ -1116,6 +1185,9 @@ ALTER TABLE ONLY public.signing_keys
 ALTER TABLE ONLY public.steps
     ADD CONSTRAINT steps_pkey PRIMARY KEY (project_id, run_id, name);
 
+ALTER TABLE ONLY public.task_payloads
+    ADD CONSTRAINT task_payloads_pkey PRIMARY KEY (project_id, sha256, run_id);
+
 ALTER TABLE ONLY public.tickets
     ADD CONSTRAINT tickets_pkey PRIMARY KEY (project_id, id);
 
@@ -1243,6 +1315,8 @@ CREATE UNIQUE INDEX schedules_name ON public.schedules USING btree (project_id, 
 CREATE INDEX sessions_user ON public.sessions USING btree (user_id, created_at);
 
 CREATE UNIQUE INDEX signing_keys_live ON public.signing_keys USING btree (project_id, fingerprint) WHERE (state = ANY (ARRAY['proposed'::text, 'enrolled'::text]));
+
+CREATE INDEX task_payloads_gone ON public.task_payloads USING btree (project_id, gone_at) WHERE (gone_at IS NOT NULL);
 
 CREATE INDEX tickets_asset ON public.tickets USING btree (project_id, asset_id, number) WHERE (asset_id IS NOT NULL);
 
@@ -1406,6 +1480,9 @@ ALTER TABLE ONLY public.signing_keys
 ALTER TABLE ONLY public.signing_keys
     ADD CONSTRAINT signing_keys_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
 
+ALTER TABLE ONLY public.task_payloads
+    ADD CONSTRAINT task_payloads_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
 ALTER TABLE ONLY public.tickets
     ADD CONSTRAINT tickets_approved_by_id_fkey FOREIGN KEY (approved_by_id) REFERENCES public.users(id);
 
@@ -1553,6 +1630,8 @@ CREATE POLICY project_fence ON public.signing_keys USING ((project_id = NULLIF(c
 
 CREATE POLICY project_fence ON public.steps USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
+CREATE POLICY project_fence ON public.task_payloads USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
 CREATE POLICY project_fence ON public.tickets USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.unique_keys USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
@@ -1589,6 +1668,8 @@ ALTER TABLE public.signing_keys ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.steps ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.task_payloads ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.tickets ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.unique_keys ENABLE ROW LEVEL SECURITY;
@@ -1602,8 +1683,14 @@ ALTER TABLE public.worker_handlers ENABLE ROW LEVEL SECURITY;
 GRANT USAGE ON SCHEMA public TO writ_app;
 GRANT USAGE ON SCHEMA public TO writ_sequencer;
 
+REVOKE ALL ON FUNCTION public.writ_clear_log(project text, old bigint, slice bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.writ_clear_log(project text, old bigint, slice bigint) TO writ_sequencer;
+
 REVOKE ALL ON FUNCTION public.writ_drop_log(old bigint, dropped_by text, at bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.writ_drop_log(old bigint, dropped_by text, at bigint) TO writ_app;
+
+REVOKE ALL ON FUNCTION public.writ_drop_tasks(tasks text[], dropped_by text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.writ_drop_tasks(tasks text[], dropped_by text) TO writ_app;
 
 REVOKE ALL ON FUNCTION public.writ_erase_payload(event text, erased_by text, at bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.writ_erase_payload(event text, erased_by text, at bigint) TO writ_app;
@@ -1639,7 +1726,7 @@ GRANT SELECT,INSERT ON TABLE public.audit_events TO writ_sequencer;
 GRANT SELECT ON TABLE public.audit_places TO writ_app;
 GRANT SELECT ON TABLE public.audit_places TO writ_sequencer;
 
-GRANT SELECT,INSERT ON TABLE public.batches TO writ_app;
+GRANT SELECT,INSERT,DELETE ON TABLE public.batches TO writ_app;
 
 GRANT SELECT,INSERT ON TABLE public.comments TO writ_app;
 
@@ -1717,6 +1804,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO writ_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.signing_keys TO writ_app;
 
 GRANT SELECT,INSERT ON TABLE public.steps TO writ_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.task_payloads TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.tickets TO writ_app;
 

@@ -702,6 +702,17 @@ create table steps (
   primary key (project_id, run_id, name)
 ) strict;
 
+create table task_payloads (
+  project_id text not null references projects (id),
+  sha256 text not null,
+  run_id text not null,
+  gone_at integer,
+  removing integer not null default 0 check (removing in (0, 1)),
+  primary key (project_id, sha256, run_id)
+) strict, without rowid;
+
+create index task_payloads_gone on task_payloads (project_id, gone_at) where gone_at is not null;
+
 create table tickets (
   project_id text not null references projects (id),
   id text not null,

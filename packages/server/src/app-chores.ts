@@ -3,6 +3,7 @@ import type { Sequencer } from './audit/index.ts'
 import { forgetOldDeliveries } from './channels/index.ts'
 import type { Config } from './config.ts'
 import { type Identity, listProjects, type SealRenewal } from './identity/index.ts'
+import type { TaskRetention } from './kinds/task/index.ts'
 import type { Blobs } from './platform/blobs/index.ts'
 import type { Clock } from './platform/clock.ts'
 import { type Database, INSTANCE, inProject } from './platform/db/index.ts'
@@ -20,6 +21,7 @@ export interface ChoresOn {
   /** Only where this process may lead. */
   readonly sequencer: Sequencer | undefined
   readonly seals: SealRenewal
+  readonly retention: TaskRetention
   /** Reads which handlers are enabled. */
   readonly refreshHandlers: () => Promise<void>
 }
@@ -29,7 +31,7 @@ export interface ChoresOn {
  * none of the others waiting.
  */
 export function runChores(on: ChoresOn, stop: AbortSignal): Promise<void>[] {
-  const { config, db, blobs, clock, identity, sequencer, seals } = on
+  const { config, db, blobs, clock, identity, sequencer, seals, retention } = on
   const chores: Record<string, () => Promise<unknown>> = {
     'clear away what expired': () => inProject(INSTANCE, () => identity.sweep()),
     'prepare the next months': () => db.prepareMonths(clock.now()),
@@ -39,6 +41,7 @@ export function runChores(on: ChoresOn, stop: AbortSignal): Promise<void>[] {
     },
     'rotate logs': async () => sequencer?.rotateDue({ days: config.logRotateDays, entries: config.logRotateEntries }),
     'forget old deliveries': () => forgetOldDeliveries(db, clock.now()),
+    'drop tasks whose time is over': async () => (sequencer?.health.leading ? retention.run(stop) : undefined),
     'seal anew what SECRET_KEY_PREVIOUS sealed': async () => (sequencer ? seals.run() : undefined),
   }
   return [

@@ -3,7 +3,7 @@ import type { Attest } from './audit/index.ts'
 import type { Config } from './config.ts'
 import { createDispatchMetrics } from './doors/index.ts'
 import { createSeal, deriveKey, type loadSecretKey } from './identity/index.ts'
-import { createCounter } from './insight/index.ts'
+import { countedUntil, createCounter } from './insight/index.ts'
 import { createJudgeThread, createProofKind } from './kinds/proof/index.ts'
 import {
   builtinHandlers,
@@ -21,6 +21,7 @@ import {
   createSwitches,
   createTaskLane,
   createTaskMetrics,
+  createTaskRetention,
   createTasks,
   createWorkers,
   type Eager,
@@ -264,6 +265,7 @@ export async function openEngine(on: {
     worker,
     scheduler,
     counter,
+    retention: createTaskRetention({ db, blobs, clock, countedUntil }),
     folder,
     refresh: switches.refresh,
     /** Why the queue is slower than it could be, if it is. */

@@ -72,6 +72,7 @@ import {
   handlerHandlers,
   queueHandlers,
   submitTask,
+  type TaskRetention,
   type Tasks,
   taskHandlers,
   workerHandlers,
@@ -124,6 +125,7 @@ export interface App {
   readonly tasks: Tasks
   readonly scheduler: Scheduler
   readonly counter: Counter
+  readonly retention: TaskRetention
   readonly db: Database
   readonly databaseSettings: DatabaseSettings
 }
@@ -572,6 +574,7 @@ export async function openApp(on: {
         identity,
         sequencer: has('sequencer') ? sequencer : undefined,
         seals,
+        retention: engine.retention,
         refreshHandlers: engine.refresh,
       },
       stopping.signal,
@@ -589,6 +592,7 @@ export async function openApp(on: {
     tasks,
     scheduler,
     counter,
+    retention: engine.retention,
     db,
     databaseSettings: settings,
     async listen() {

@@ -11,6 +11,8 @@ interface PolicyOptions {
   approvers?: Role[]
   approvalHours?: string
   evidenceHours?: number
+  completedTaskDays?: string
+  failedTaskDays?: string
   signatures?: 'required' | 'optional'
 }
 
@@ -70,12 +72,15 @@ export function addProjectCommands(program: Command, app: App): void {
         'optional',
       ]),
     )
+    .option('--completed-task-days <count>', 'how long the record of a completed task is kept; "none" for ever')
+    .option('--failed-task-days <count>', 'the same for tasks that failed, timed out or were cancelled')
     .addHelpText(
       'after',
       `
 A change waits for a second admin and exits with 4; "writ project policy-changes" lists what waits.
 Example:
-  writ project policy --four-eyes on --approvers admin ops --evidence-hours 72`,
+  writ project policy --four-eyes on --approvers admin ops --evidence-hours 72
+  writ project policy --completed-task-days 30 --failed-task-days 365`,
     )
     .action((options: PolicyOptions) => changePolicy(app, options))
 
@@ -117,10 +122,10 @@ async function changePolicy(app: App, o: PolicyOptions): Promise<void> {
     ...now,
     ...(o.fourEyes === undefined ? {} : { four_eyes: o.fourEyes === 'on' }),
     ...(o.approvers === undefined ? {} : { approver_roles: o.approvers }),
-    ...(o.approvalHours === undefined
-      ? {}
-      : { approval_ttl_hours: o.approvalHours === 'none' ? null : countOf(o.approvalHours) }),
+    ...(o.approvalHours === undefined ? {} : { approval_ttl_hours: numberOrNone(o.approvalHours) }),
     ...(o.evidenceHours === undefined ? {} : { evidence_ttl_hours: o.evidenceHours }),
+    ...(o.completedTaskDays === undefined ? {} : { completed_task_days: numberOrNone(o.completedTaskDays) }),
+    ...(o.failedTaskDays === undefined ? {} : { failed_task_days: numberOrNone(o.failedTaskDays) }),
     ...(o.signatures === undefined ? {} : { require_signature: o.signatures === 'required' }),
   }
   if (Object.keys(o).length === 0)
@@ -133,6 +138,8 @@ async function changePolicy(app: App, o: PolicyOptions): Promise<void> {
   }
 }
 
+const numberOrNone = (text: string): number | null => (text === 'none' ? null : countOf(text))
+
 function showChange(app: App, change: PolicyChange): void {
   const out = app.out()
   out.item(
@@ -143,11 +150,15 @@ function showChange(app: App, change: PolicyChange): void {
   for (const warning of change.warnings) out.note(`Warning: ${warning}`)
 }
 
+const keptFor = (days: number | null | undefined): string => (days ? `${days} d` : 'for ever')
+
 const policyFields = (policy: Policy): Field[] => [
   ['Four eyes', policy.four_eyes ? 'on' : 'off'],
   ['Approvers', policy.approver_roles.join(' ')],
   ['Approval holds', policy.approval_ttl_hours === null ? 'for ever' : `${policy.approval_ttl_hours} h`],
   ['Run waits for evidence', `${policy.evidence_ttl_hours} h`],
+  ['Completed tasks are kept', keptFor(policy.completed_task_days)],
+  ['Failed tasks are kept', keptFor(policy.failed_task_days)],
   ['Signatures', policy.require_signature ? "required: by the approver's own key" : 'optional'],
 ]
 

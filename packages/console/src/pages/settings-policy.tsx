@@ -1,6 +1,7 @@
 import { Button, Checkbox, MultiSelect, NumberInput, Select, Switch } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import type { Policy, PolicyChange, Role } from '@writ/api'
+import type { TFunction } from 'i18next'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
@@ -47,6 +48,10 @@ export function PolicyPart() {
   )
 }
 
+/** How long the records of ended tasks are kept, in words. */
+export const keptFor = (t: TFunction, days: number | null | undefined): string =>
+  days ? t('policy.days', { count: days }) : t('policy.always')
+
 function useRows(): (policy: Policy) => [string, string][] {
   const { t } = useTranslation()
   const yes = (value: boolean | undefined) => t(value ? 'policy.yes' : 'policy.no')
@@ -62,6 +67,8 @@ function useRows(): (policy: Policy) => [string, string][] {
     ],
     [t('policy.evidenceTtl'), t('policy.hours', { count: policy.evidence_ttl_hours })],
     [t('policy.scan'), t(`scan.${policy.artifact_scan ?? 'flag'}`)],
+    [t('policy.completedTasks'), keptFor(t, policy.completed_task_days)],
+    [t('policy.failedTasks'), keptFor(t, policy.failed_task_days)],
   ]
 }
 
@@ -132,6 +139,19 @@ function Form({ now }: { now: Policy }) {
         onChange={(value) => put({ artifact_scan: value === 'refuse' ? 'refuse' : 'flag' })}
         allowDeselect={false}
       />
+      {(['completed_task_days', 'failed_task_days'] as const).map((name) => (
+        <NumberInput
+          key={name}
+          label={t(name === 'completed_task_days' ? 'policy.completedTasksDays' : 'policy.failedTasksDays')}
+          description={name === 'completed_task_days' ? t('policy.tasksText') : undefined}
+          placeholder={t('policy.always')}
+          value={wanted[name] ?? ''}
+          onChange={(value) => put({ [name]: Number(value) || null })}
+          allowDecimal={false}
+          min={1}
+          max={36_500}
+        />
+      ))}
       <div className="form-buttons">
         <Button type="submit" disabled={differences.length === 0 || wanted.approver_roles.length === 0}>
           {t('policy.ask')}

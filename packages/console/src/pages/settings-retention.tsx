@@ -6,20 +6,44 @@ import { useTranslation } from 'react-i18next'
 import { count } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from '../parts/ask.tsx'
-import { ActsHead, Mono, Person, Section, State, Time } from '../parts/bits.tsx'
+import { ActsHead, Facts, Mono, Person, Section, State, Time } from '../parts/bits.tsx'
 import { FormDialog } from '../parts/form-dialog.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { Told } from '../parts/row-bits.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
+import { keptFor } from './settings-policy.tsx'
 
 /** How long the log is kept, and what must be kept whatever anybody asks. */
 export function Retention() {
   return (
     <>
+      <Tasks />
       <Logs />
       <Holds />
     </>
+  )
+}
+
+/** By the rules of the project, which a second admin agrees to. */
+function Tasks() {
+  const { client, project } = useSession()
+  const { t } = useTranslation()
+  const policy = useQuery({ queryKey: [project, 'policy'], queryFn: () => client.projects.policy() })
+  return (
+    <Section title={t('retention.tasks')} actions={<Go to="settings/policy">{t('retention.tasksChange')}</Go>}>
+      <p className="small dimmed">{t('retention.tasksText')}</p>
+      <Answer of={policy}>
+        {(now) => (
+          <Facts
+            rows={[
+              [t('policy.completedTasks'), keptFor(t, now.completed_task_days)],
+              [t('policy.failedTasks'), keptFor(t, now.failed_task_days)],
+            ]}
+          />
+        )}
+      </Answer>
+    </Section>
   )
 }
 

@@ -494,6 +494,13 @@ export const enMore = {
     scan: 'A file that seems to hold a secret',
     forever: 'do not end',
     hours: '{{count}} h',
+    completedTasks: 'Records of completed tasks',
+    failedTasks: 'Records of failed tasks',
+    completedTasksDays: 'Records of completed tasks are kept for (days)',
+    failedTasksDays: 'Records of failed, timed out and cancelled tasks are kept for (days)',
+    tasksText: 'Then input, result, attempts and lines go; the entry in the log stays. Empty: for ever.',
+    days: '{{count}} d',
+    always: 'for ever',
     yes: 'yes',
     no: 'no',
     ask: 'Ask for the change',
@@ -998,6 +1005,10 @@ export const enMore = {
     nobody: 'nobody',
   },
   retention: {
+    tasks: 'Ended tasks',
+    tasksText:
+      'Input, result, attempts and lines of a task go when their time is over. Its entry in the log stays until the log is dropped.',
+    tasksChange: 'Change the rules',
     logs: 'Logs',
     logsText:
       'A log is never cut. It is closed as a whole and continued by the next one, which begins with its last checkpoint; the oldest closed one can be dropped.',

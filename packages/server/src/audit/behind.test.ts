@@ -5,7 +5,7 @@ import { missingBackend } from '../../../../test/servers/missing-backend.ts'
 import { missingPostgres } from '../../../../test/servers/postgres.ts'
 import { onPostgres, onSqlite } from '../../../../test/servers/stores.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
-import { listEndsBehind, listEventsBehind } from './store.ts'
+import { listEndsBehind, listEventsBehind, oldestBehind } from './store.ts'
 
 const T = Date.UTC(2026, 0, 1)
 const A = '0190a000-0000-7000-8000-000000000001'
@@ -30,7 +30,11 @@ async function read(db: Database) {
       }
       const after = { shard: 0, index: 3 * APPENDS - 5 }
       const events = await listEventsBehind(listening, after, 10)
-      return { events: events.map((one) => one.position), ends: await listEndsBehind(listening, after) }
+      return {
+        events: events.map((one) => one.position),
+        ends: await listEndsBehind(listening, after),
+        oldest: [await oldestBehind(listening, after), await oldestBehind(tx, { shard: 0, index: 3 * APPENDS - 1 })],
+      }
     }),
   )
   return { said, ...found }
@@ -50,12 +54,13 @@ const events = (numbers: string, empty: string) =>
    select '${A}', ${id('n')}, case when n = ${3 * APPENDS - 1} then 'run.failed' else 'run.started' end, ${T}, 'system', 'r' || n,
      1, '{}', ${empty}, ${empty}, (select min(seq) from audit_appends) + n / 3, n % 3 from ${numbers}`
 
-function check({ events, ends }: Awaited<ReturnType<typeof read>>) {
+function check({ events, ends, oldest }: Awaited<ReturnType<typeof read>>) {
   const last = 3 * APPENDS - 1
   assert.deepEqual(
     events,
     [last - 3, last - 2, last - 1, last].map((index) => ({ shard: 0, index })),
   )
+  assert.deepEqual(oldest, [T, Number.POSITIVE_INFINITY])
   assert.deepEqual(ends, { to: { shard: 0, index: last }, entries: 6, runs: [`r${last}`], more: false })
 }
 
@@ -85,7 +90,7 @@ test('SQLite: what is behind a place is found by its index', async () => {
       const details = plan.map((one) => one.detail).join('\n')
       assert.match(
         details,
-        /SEARCH (c USING COVERING INDEX .*log_index<\?|audit_appends USING INDEX .*\(shard,log_index\)>|e USING INDEX .*id>\? AND id<\?)/,
+        /SEARCH (c USING COVERING INDEX .*log_index<\?|audit_appends USING INDEX (.*\(shard,log_index\)>|audit_appends_pending )|e USING INDEX .*id>\? AND id<\?)/,
       )
       assert.doesNotMatch(details, /SCAN (c|e|audit_appends)\b/)
     }

@@ -245,12 +245,12 @@ async function listDayRows(
 
 /**
  * Drops the oldest closed log of the project in context; its line in `logs` stays, with the last checkpoint. `droppedBy` is the
- * log.dropped of the same transaction. On PostgreSQL the owner's function deletes the rows at once, beside everybody else. SQLite has
- * one writer, and a million rows would keep it for a quarter of a minute: there `deleteDropped` follows.
+ * log.dropped of the same transaction. Its rows follow by `deleteDropped`: a million in one transaction would keep the changes of the
+ * project waiting for ten seconds, and on SQLite everybody's. On PostgreSQL it is the owner's functions that may do both.
  */
 export async function dropLog(tx: Tx, shard: number, droppedBy: string, now: number): Promise<void> {
   if (tx.dialect === 'postgres') {
-    await tx.sql('/* slow */ select writ_drop_log(?1, ?2, ?3)', [shard, droppedBy, now])
+    await tx.sql('select writ_drop_log(?1, ?2, ?3)', [shard, droppedBy, now])
     return
   }
   // Its newest event is no newer, unless the clock was set back; then the slices find it.
@@ -267,6 +267,10 @@ export async function dropLog(tx: Tx, shard: number, droppedBy: string, now: num
  */
 export async function deleteDropped(tx: Tx, log: Pick<Log, 'project_id' | 'shard'>, entries: number): Promise<boolean> {
   const own = [log.project_id, log.shard]
+  if (tx.dialect === 'postgres') {
+    const [row] = await tx.sql<{ left: boolean }>('select writ_clear_log(?1, ?2, ?3) as left', [...own, entries])
+    return row!.left
+  }
   const appends = await tx.sql<{ log_index: number; entries: number }>(
     'select log_index, entries from audit_appends where project_id = ?1 and shard = ?2 order by log_index limit ?3',
     [...own, entries],

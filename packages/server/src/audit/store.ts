@@ -3,6 +3,7 @@ import type { Selectable } from 'kysely'
 import { sql } from 'kysely'
 import { inList, type Tx } from '../platform/db/index.ts'
 import type { AuditEventsTable, LogsTable } from '../platform/db/tables.ts'
+import { timeOfId } from '../platform/ids.ts'
 import type { DayEvent } from './day-file.ts'
 import { APPEND_OF_ENTRY, ERASED, ERASURE, EVENTS_PLACED, INDEX, PLACES, placeIn } from './store-sql.ts'
 
@@ -334,6 +335,16 @@ export async function listEndsBehind(
     runs: [...new Set(runs.map((run) => run.resource_id))],
     more: beyond >= 0 || appends.length === MOST_APPENDS,
   }
+}
+
+/** When the first of the events behind a place was made, those that wait for theirs included, in milliseconds; Infinity if there is none. */
+export async function oldestBehind(tx: Tx, after: Position): Promise<number> {
+  const placed = await listAppendsBehind(tx, after, 1)
+  const waiting = await tx.sql<Pick<Append, 'first_id'>>(
+    'select first_id from audit_appends where project_id = ?1 and log_index is null order by seq limit 1',
+    [tx.project],
+  )
+  return Math.min(...[...placed, ...waiting].map(({ first_id }) => timeOfId(first_id)))
 }
 
 /** The last place that was given in this project; before the first one if there is none. */

@@ -35,6 +35,9 @@ import { readAsFastApi } from './lax.ts'
 import { listLogFiles, localTime, readLogFile } from './log-files.ts'
 import { createRateLimit } from './rate-limit.ts'
 
+/** What is not there, or not there for the caller, or there no more: this door knows one word for it. */
+const ABSENT: ReadonlySet<string> = new Set(['TASK_NOT_FOUND', 'TASK_DROPPED', 'TASK_VIEW_DENIED', 'TASK_NOT_DEAD'])
+
 export interface DispatchOn extends Dispatching {
   readonly feishu: Feishu
   readonly scripts: Scripts | null
@@ -165,8 +168,7 @@ function dispatchHandlers(on: DispatchOn): DoorHandlers {
     try {
       return await tasks.find(ask, tid)
     } catch (error) {
-      if (error instanceof AppError && (error.code === 'TASK_NOT_FOUND' || error.code === 'TASK_VIEW_DENIED'))
-        return undefined
+      if (error instanceof AppError && ABSENT.has(error.code)) return undefined
       throw error
     }
   }
@@ -180,8 +182,7 @@ function dispatchHandlers(on: DispatchOn): DoorHandlers {
       if (task.queue !== queue || messageIdOf(Date.parse(task.dead_at!), task.number) !== messageId) throw missing
       return task
     } catch (error) {
-      if (error instanceof AppError && (error.code === 'TASK_NOT_FOUND' || error.code === 'TASK_NOT_DEAD'))
-        throw missing
+      if (error instanceof AppError && ABSENT.has(error.code)) throw missing
       throw error
     }
   }

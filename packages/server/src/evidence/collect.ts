@@ -4,7 +4,15 @@ import { findSigningKey, type SigningKeyRow } from '../identity/index.ts'
 import { loadTaskRecord, type TaskRecord } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import type { Tx } from '../platform/db/index.ts'
-import { type ArtifactRow, findRun, isTask, listFilesOfRuns, listRunsOfTicket, type RunRow } from '../runs/index.ts'
+import {
+  type ArtifactRow,
+  findRun,
+  isTask,
+  listFilesOfRuns,
+  listRunsOfTicket,
+  missingTask,
+  type RunRow,
+} from '../runs/index.ts'
 import { findTicket, type Ref, type TicketRow } from '../tickets/index.ts'
 import * as store from './store.ts'
 
@@ -49,12 +57,12 @@ interface Found {
   readonly task: TaskRecord | null
 }
 
-/** What is asked for. Throws TICKET_NOT_FOUND, RUN_NOT_FOUND, TASK_NOT_SETTLED. */
+/** What is asked for. Throws TICKET_NOT_FOUND, RUN_NOT_FOUND, TASK_DROPPED, TASK_NOT_SETTLED. */
 export async function findSubject(tx: Tx, asked: Asked): Promise<Found> {
   const run = asked.subject === 'run' ? await findRun(tx, asked.ref) : undefined
   if (asked.subject === 'run' && !run) {
     // A run that belongs to no ticket is a task; they share their numbers.
-    if (!(await isTask(tx, asked.ref))) throw new AppError('RUN_NOT_FOUND')
+    if (!(await isTask(tx, asked.ref))) throw await missingTask(tx, asked.ref, 'RUN_NOT_FOUND')
     const task = await loadTaskRecord(tx, asked.ref)
     return { subject: { type: 'run', id: task.id, number: task.number }, ticket: null, run: undefined, task }
   }

@@ -25,7 +25,7 @@ import { AppError } from '../platform/app-error.ts'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
 import { type Database, INSTANCE, inProject, type RequestMark, type Tx } from '../platform/db/index.ts'
 import type { Handlers } from '../platform/http/mount.ts'
-import { belongingOf, findRun } from '../runs/index.ts'
+import { belongingOf, findRun, taskToSee } from '../runs/index.ts'
 import {
   countHolds,
   endHold,
@@ -161,20 +161,26 @@ export const privacyHandlers = (on: { db: Database; sequencer: Sequencer }): Han
 
   holds: (ask) => ask.page({ rows: listHolds, total: countHolds, key: ({ id }) => id, show: showHold }),
   setHold: (ask) =>
-    ask.change(async (tx) => showHold(await setHold(tx, ask.caller, await subjectOf(tx, ask.body), ask.body.reason))),
+    ask.change(async (tx) =>
+      showHold(await setHold(tx, ask.caller, await subjectOf(tx, ask.caller, ask.body), ask.body.reason)),
+    ),
   releaseHold: (ask) =>
     ask.change(async (tx) => showHold(await endHold(tx, ask.caller, ask.params.id, ask.body.reason))),
 })
 
 async function subjectOf(
   tx: Tx,
+  caller: Caller,
   asked: { subject_type: HoldRow['subject_type']; subject_id?: string | number },
 ): Promise<Pick<HoldRow, 'subject_type' | 'subject_id' | 'subject_number'>> {
   const type = asked.subject_type
   if (type === 'project') return { subject_type: type, subject_id: tx.project, subject_number: null }
   if (asked.subject_id === undefined)
     throw new AppError('VALIDATION_FAILED', {}, { fields: [{ path: 'body.subject_id', message: 'required' }] })
-  const found = type === 'ticket' ? await findTicket(tx, asked.subject_id) : await findRun(tx, asked.subject_id)
+  const found =
+    type === 'ticket'
+      ? await findTicket(tx, asked.subject_id)
+      : ((await findRun(tx, asked.subject_id)) ?? (await taskToSee(tx, caller, asked.subject_id)))
   if (!found) throw new AppError(type === 'ticket' ? 'TICKET_NOT_FOUND' : 'RUN_NOT_FOUND')
   return { subject_type: type, subject_id: found.id, subject_number: found.number }
 }

@@ -13,9 +13,10 @@ import {
   type Witnesses,
 } from '../audit/index.ts'
 import type { Caller } from '../identity/index.ts'
+import { AppError } from '../platform/app-error.ts'
 import type { Tx } from '../platform/db/index.ts'
 import type { Ask } from '../platform/http/mount.ts'
-import { runToSee, taskToSee } from '../runs/index.ts'
+import { runToSee, taskToSee, wasRun } from '../runs/index.ts'
 import { seeTicket } from '../tickets/index.ts'
 import type { BundleOn } from './bundle.ts'
 import { type Collected, collect, eventsAbout, isErased } from './collect.ts'
@@ -80,8 +81,10 @@ async function shownOf(
       about: [id],
     }
   }
-  if (subject === 'run') await runToSee(tx, caller, ref)
-  else await seeTicket(tx, caller, ref)
+  if (subject === 'run') {
+    if (await wasRun(tx, ref)) throw new AppError('TASK_DROPPED')
+    await runToSee(tx, caller, ref)
+  } else await seeTicket(tx, caller, ref)
   const all = await collect(tx, { subject, ref, flagged: false, whole: false })
   return {
     ...all,

@@ -8,6 +8,8 @@ export const defaultPolicy: Policy = {
   approval_ttl_hours: null,
   evidence_ttl_hours: 168,
   artifact_scan: 'flag',
+  completed_task_days: null,
+  failed_task_days: null,
 }
 
 const order: readonly Role[] = ['admin', 'ops', 'dev', 'employee', 'auditor']
@@ -19,7 +21,9 @@ export const policyText = (policy: Policy): string =>
     approver_roles: order.filter((role) => policy.approver_roles.includes(role)),
     // Left out while it is the default: digests of policies from before there was a choice stay what they were.
     ...(policy.artifact_scan === 'refuse' ? { artifact_scan: policy.artifact_scan } : {}),
+    ...(policy.completed_task_days ? { completed_task_days: policy.completed_task_days } : {}),
     evidence_ttl_hours: policy.evidence_ttl_hours,
+    ...(policy.failed_task_days ? { failed_task_days: policy.failed_task_days } : {}),
     four_eyes: policy.four_eyes,
     // Written only where it is asked for: digests of older policies stay what they were.
     ...(policy.require_signature ? { require_signature: true } : {}),

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { nanosOf } from '@writ/api/costs'
-import { listEndsBehind } from '../audit/index.ts'
+import { listEndsBehind, oldestBehind } from '../audit/index.ts'
 import { listProjects } from '../identity/index.ts'
 import type { Clock } from '../platform/clock.ts'
-import { type Database, inProject } from '../platform/db/index.ts'
+import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import type { Logger } from '../platform/log.ts'
 import { createTrouble } from '../platform/trouble.ts'
 import { addTo, classOf } from './histogram.ts'
@@ -18,6 +18,13 @@ const MOST_COUNTED = Number.MAX_SAFE_INTEGER
 
 /** How long each step is kept; a day is kept for ever. */
 export const KEPT_MS: Readonly<Partial<Record<Step, number>>> = { minute: 2 * 86_400_000, hour: 100 * 86_400_000 }
+
+/** A task ends before its event is made; by less than this, or its lease would be over. */
+const MADE_WITHIN_MS = 3_600_000
+
+/** A time before which every end of a run of the project in context was counted; Infinity when nothing is left to count. */
+export const countedUntil = async (tx: Tx): Promise<number> =>
+  (await oldestBehind(tx, await store.findCursor(tx))) - MADE_WITHIN_MS
 
 export interface Counter {
   run(stop: AbortSignal): Promise<void>

@@ -1,3 +1,3 @@
 /** How runs went, counted from the log. */
-export { type Counter, createCounter } from './count.ts'
+export { type Counter, countedUntil, createCounter } from './count.ts'
 export { insightHandlers } from './routes.ts'

@@ -57,6 +57,9 @@ export function drawBytes(bytes: number): Buffer {
 /** The smallest id that can be made at or after `ms`: what month partitions and date filters compare with. */
 export const firstIdAt = timeText
 
+/** The millisecond at which an id was made: the inverse of `firstIdAt`. */
+export const timeOfId = (id: string): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
+
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 export const isUuid = (text: string): boolean => uuid.test(text)
 

@@ -4,7 +4,7 @@ export type { Outcome, Prepared, RunKind, RunningRun } from './kind.ts'
 export { createCheckLane, type EagerLane } from './lane.ts'
 export { artifactHandlers, runHandlers } from './routes.ts'
 export { isFinal, requireMove, settledEvent } from './run.ts'
-export { runToSee, taskToSee } from './start.ts'
+export { missingTask, runToSee, taskToSee } from './start.ts'
 export {
   type ArtifactRow,
   findRun,
@@ -16,6 +16,7 @@ export {
   listServedDigests,
   type RunRow,
   searchFloor,
+  wasRun,
 } from './store.ts'
 export { createWaiting, type Waiting } from './waiting.ts'
 export { createWorker, fireTimers, type Worker } from './worker.ts'

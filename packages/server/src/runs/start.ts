@@ -216,6 +216,10 @@ export async function runToSee(
   return run
 }
 
+/** What to answer where there is no such task: what was dropped by retention is told from what never was. */
+export const missingTask = async (tx: Tx, ref: Ref, otherwise: 'TASK_NOT_FOUND' | 'RUN_NOT_FOUND'): Promise<AppError> =>
+  new AppError((await store.wasRun(tx, ref)) ? 'TASK_DROPPED' : otherwise)
+
 /** The task of this id or number, if there is one: who dispatched it sees it, and who sees all. Throws RUN_VIEW_DENIED. */
 export async function taskToSee(
   tx: Tx,

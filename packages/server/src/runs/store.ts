@@ -1,6 +1,6 @@
 import type { RunState } from '@writ/api'
 import { type Selectable, sql } from 'kysely'
-import { RUN_ENDS } from '../audit/index.ts'
+import { listEvents, RUN_ENDS } from '../audit/index.ts'
 import { countOf, inList, type ListPart, type Tx, totalOf } from '../platform/db/index.ts'
 import type { ArtifactsTable, RunsTable } from '../platform/db/tables.ts'
 import { firstIdAt } from '../platform/ids.ts'
@@ -61,6 +61,20 @@ export async function findTask(
   // Tasks have no row in `numbers`: they are many, and found by the number in their own.
   const byNumber = typeof ref === 'number' || /^[0-9]+$/.test(ref)
   return tasks.where((eb) => (byNumber ? eb('number', '=', Number(ref)) : eb('id', '=', ref))).executeTakeFirst()
+}
+
+/** Whether there was a run that is no more: its number was given, or the log tells of its id. */
+export async function wasRun(tx: Tx, ref: Ref): Promise<boolean> {
+  const byNumber = typeof ref === 'number' || /^[0-9]+$/.test(ref)
+  const here = await tx.db
+    .selectFrom('runs')
+    .select('number')
+    .where((eb) => (byNumber ? eb('number', '=', Number(ref)) : eb('id', '=', ref)))
+    .executeTakeFirst()
+  if (here) return false
+  if (!byNumber) return (await listEvents(tx, { resource_type: 'run', resource: ref }, { limit: 1 })).length > 0
+  const counter = await tx.db.selectFrom('counters').select('value').where('name', '=', 'runs').executeTakeFirst()
+  return Number(ref) > 0 && Number(ref) <= (counter?.value ?? 0)
 }
 
 /** The trace that a run is part of. */

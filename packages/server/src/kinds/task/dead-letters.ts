@@ -3,6 +3,7 @@ import { append, appendAll } from '../../audit/index.ts'
 import type { Caller } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import { DatabaseConflict, type Tx } from '../../platform/db/index.ts'
+import { missingTask } from '../../runs/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 import {
   type Asked,
@@ -96,7 +97,7 @@ export function createDeadLetters(on: {
 
   async function seeDead(tx: Tx, ref: Ref): Promise<TaskRow> {
     const row = await store.findTask(tx, ref)
-    if (!row) throw new AppError('TASK_NOT_FOUND')
+    if (!row) throw await missingTask(tx, ref, 'TASK_NOT_FOUND')
     if (row.dead_at === null || row.purged_at !== null) throw new AppError('TASK_NOT_DEAD')
     return row
   }

@@ -15,6 +15,7 @@ export { loadTaskRecord, type TaskRecord } from './record.ts'
 export { createLeaseTexts } from './remote/lease-text.ts'
 export { createRemoteHandlers } from './remote/registry.ts'
 export { createWorkers } from './remote/workers.ts'
+export { createTaskRetention, type TaskRetention } from './retention.ts'
 export {
   concurrencyKeyHandlers,
   type Dispatching,

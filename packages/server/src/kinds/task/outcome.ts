@@ -1,7 +1,8 @@
 import { thrownText } from '@writ/api/thrown'
 import { AppError } from '../../platform/app-error.ts'
 import { BlobStoreUnavailable, type Blobs } from '../../platform/blobs/index.ts'
-import { DatabaseConflict, DatabaseUnavailable } from '../../platform/db/index.ts'
+import type { Clock } from '../../platform/clock.ts'
+import { type Database, DatabaseConflict, DatabaseUnavailable } from '../../platform/db/index.ts'
 import { redactor } from '../../platform/redact/index.ts'
 import { storable } from '../../platform/storable.ts'
 import type { Lease } from '../../queue/index.ts'
@@ -58,7 +59,7 @@ export function refusalOf(row: WorkRow, lease: Lease, on: { now: number; maxLost
 
 /** Throws TaskError: RESULT_INVALID, RESULT_TOO_LARGE. Stores a large result. */
 export async function resultOf(
-  on: { blobs: Blobs; payloads: Payloads },
+  on: { db: Database; blobs: Blobs; clock: Clock; payloads: Payloads },
   handler: Pick<Handler, 'output'>,
   project: string,
   value: unknown,
@@ -79,7 +80,7 @@ export async function resultOf(
     throw new TaskError('RESULT_TOO_LARGE', `The result has ${bytes.length} bytes; at most ${MAX_RESULT_BYTES}`, {
       retryable: false,
     })
-  await keepJson(on.blobs, project, bytes)
+  await keepJson(on, project, { bytes, sha256: outputSha256 })
   return { ...ending, result: null }
 }
 

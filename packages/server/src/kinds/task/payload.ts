@@ -1,5 +1,9 @@
-import type { BlobRef, Blobs } from '../../platform/blobs/index.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { BlobStoreUnavailable, type Blobs } from '../../platform/blobs/index.ts'
+import type { Clock } from '../../platform/clock.ts'
+import { type Database, inProject } from '../../platform/db/index.ts'
 import type { Payloads } from './sealed.ts'
+import { announcePayload } from './store-retention.ts'
 
 /** JSON texts up to this stand in the row, longer ones in the blob store under their digest. */
 export const INLINE_BYTES = 8 * 1024
@@ -46,10 +50,28 @@ async function readExact(on: Places, project: string, { text, sha256, sealed }: 
   return JSON.parse(on.payloads.open(project, sealed, sha256!))
 }
 
-/** Stores a JSON text as a blob. Stopped after it and before the row that names it: a blob that nothing names. */
-export async function keepJson(blobs: Blobs, project: string, bytes: Buffer): Promise<BlobRef> {
-  const one = async function* () {
-    yield bytes
+/** How long somebody who removes the same bytes just now is waited for, and how often they are looked for. */
+const REMOVAL_MS = 10_000
+const LOOK_MS = 50
+
+/**
+ * Stores a JSON text as a blob, under its digest. It is announced before, so that nobody removes the same bytes on behalf of a task that
+ * was dropped. Stopped after it and before the row that names it: a blob that nobody names, which retention removes.
+ * Throws BlobStoreUnavailable.
+ */
+export async function keepJson(
+  on: { readonly db: Database; readonly blobs: Blobs; readonly clock: Clock },
+  project: string,
+  payload: { readonly bytes: Buffer; readonly sha256: string },
+): Promise<void> {
+  const announce = () =>
+    inProject(project, () => on.db.write((tx) => announcePayload(tx, payload.sha256, on.clock.now())))
+  for (let waited = 0; !(await announce()); waited += LOOK_MS) {
+    if (waited >= REMOVAL_MS) throw new BlobStoreUnavailable('the same bytes are being removed')
+    await sleep(LOOK_MS)
   }
-  return blobs.put(project, one(), { maxBytes: bytes.length })
+  const one = async function* () {
+    yield payload.bytes
+  }
+  await on.blobs.put(project, one(), { maxBytes: payload.bytes.length })
 }

@@ -1,5 +1,6 @@
 import { AppError } from '../../platform/app-error.ts'
 import type { Tx } from '../../platform/db/index.ts'
+import { missingTask } from '../../runs/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 import { journalText, triedOf } from './journal.ts'
 import * as store from './store.ts'
@@ -21,10 +22,10 @@ interface KeptText {
   readonly sha256: string
 }
 
-/** Throws TASK_NOT_FOUND, and TASK_NOT_SETTLED while it has not ended. */
+/** Throws TASK_NOT_FOUND, TASK_DROPPED, and TASK_NOT_SETTLED while it has not ended. */
 export async function loadTaskRecord(tx: Tx, ref: Ref): Promise<TaskRecord> {
   const row = await store.findTask(tx, ref)
-  if (!row) throw new AppError('TASK_NOT_FOUND')
+  if (!row) throw await missingTask(tx, ref, 'TASK_NOT_FOUND')
   if (row.completed_at === null) throw new AppError('TASK_NOT_SETTLED')
   const kept = await store.listAttempts(tx, [row.id])
   // A task that went well at once has no row of its attempt: the task's own says all of it.

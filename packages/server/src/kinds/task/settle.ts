@@ -9,6 +9,7 @@ import { type Journal, journalDigest, triedOf } from './journal.ts'
 import * as store from './store.ts'
 import { addCosts, type CostRow, listCosts, type NewCosts } from './store-cost.ts'
 import { keepChunks, type NewChunk } from './store-log.ts'
+import { namePayloads } from './store-retention.ts'
 
 /** How a task ends. Texts are redacted already. */
 export interface Ending {
@@ -282,6 +283,12 @@ async function finish(tx: Tx, queue: Queue, all: readonly Finished[]): Promise<E
   const [written] = await Promise.all([
     store.finishTasks(tx, rows),
     store.insertAttempts(tx, attempts),
+    namePayloads(
+      tx,
+      rows
+        .filter((row) => row.result === null && row.output_sha256 !== null)
+        .map((row) => ({ run: row.id, sha256: row.output_sha256! })),
+    ),
     store.freeKeys(
       tx,
       all.map(({ row }) => row).filter((row) => row.unique_key !== null),

@@ -3,8 +3,10 @@ import { SYSTEM } from '../../audit/index.ts'
 import { type Caller, personOf, seesAll } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
+import type { Clock } from '../../platform/clock.ts'
 import {
   type Command,
+  type Database,
   DatabaseConflict,
   type RequestKey,
   remember,
@@ -26,6 +28,7 @@ import type { Payloads } from './sealed.ts'
 import { dependencyFailed, settleWaiting } from './settle.ts'
 import * as store from './store.ts'
 import * as held from './store-held.ts'
+import { namePayloads } from './store-retention.ts'
 import { type Debounce, meetRivals, type UniquePolicy } from './unique.ts'
 
 /** A task that was examined and may be submitted. Made by `prepareTask` or from a dead letter, and by nobody else. */
@@ -99,7 +102,9 @@ function refuseContradictions(asked: NewTask): void {
 export async function prepareTask(
   on: {
     handlers: Handlers
+    db: Database
     blobs: Blobs
+    clock: Clock
     payloads: Payloads
     /** Of the project: one that is an address, or that its workers have. */
     findRemote(project: string, name: string): Promise<Handler | undefined>
@@ -154,7 +159,7 @@ export async function prepareTask(
     door,
   }
   if (text.length <= INLINE_BYTES) return { ...prepared, input: text }
-  await keepJson(on.blobs, caller.project!, Buffer.from(text))
+  await keepJson(on, caller.project!, { bytes: Buffer.from(text), sha256: inputSha256 })
   return { ...prepared, input: null }
 }
 
@@ -246,6 +251,14 @@ export function createSubmit(
     }))
     const inserted = store.insertTasks(tx, rows)
     tx.behind(inserted)
+    const long = rows.filter((row) => row.input === null)
+    if (long.length > 0)
+      tx.behind(
+        namePayloads(
+          tx,
+          long.map((row) => ({ run: row.id, sha256: row.input_sha256! })),
+        ),
+      )
     tx.behind(
       store.setDeadlines(
         tx,

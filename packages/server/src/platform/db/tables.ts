@@ -602,6 +602,14 @@ export interface HttpHandlersTable {
   previous_secret_until: number | null
 }
 
+export interface TaskPayloadsTable {
+  project_id: string
+  sha256: string
+  run_id: string
+  gone_at: number | null
+  removing: number
+}
+
 export interface DisabledHandlersTable {
   project_id: string
   name: string
@@ -767,6 +775,7 @@ export interface Tables {
   dependencies: DependenciesTable
   concurrency_keys: ConcurrencyKeysTable
   batches: BatchesTable
+  task_payloads: TaskPayloadsTable
   http_handlers: HttpHandlersTable
   disabled_handlers: DisabledHandlersTable
   queue_copy: QueueCopyTable
@@ -812,6 +821,7 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'held',
   'dependencies',
   'batches',
+  'task_payloads',
   'http_handlers',
   'schedules',
   'schedule_fires',

@@ -1,0 +1,146 @@
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
+import type { Policy } from '@writ/api'
+import { appendOne, SYSTEM } from '../../audit/index.ts'
+import { listProjects, parsePolicy } from '../../identity/index.ts'
+import type { Blobs } from '../../platform/blobs/index.ts'
+import type { Clock } from '../../platform/clock.ts'
+import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
+import { holdOn, listLastingHolds } from '../../tickets/index.ts'
+import * as store from './store-retention.ts'
+
+const DAY_MS = 86_400_000
+/** How long after a round of a project the next one begins. A round reads what is kept longer, too. */
+const EVERY_MS = 10 * 60_000
+/** Runs that are read at once, and tasks that go in one transaction: 10 ms of SQLite's only writer. */
+const STRETCH = 1_000
+const SLICE = 200
+/** A payload that no task names is kept so long: whoever stores one that is there already has named it by then. */
+const UNNAMED_MS = 60 * 60_000
+/** Whoever began to remove one and has not ended it by then is gone: no store is waited for so long. */
+const REMOVAL_MS = 10 * 60_000
+const PAYLOADS = 500
+
+type Kept = Pick<Policy, 'completed_task_days' | 'failed_task_days'>
+
+export interface TaskRetention {
+  /** A round of each project whose time for one has come. Returns early when `stop` aborts. */
+  run(stop?: AbortSignal): Promise<void>
+  /** A round of one project, now. Answers how many tasks went. */
+  round(project: string, policy: Kept, stop?: AbortSignal): Promise<number>
+}
+
+/**
+ * Drops the records of tasks whose time is over by the policy of their project: row, attempts, steps, lines, costs, and the payloads that
+ * stood beside them. Their entries in the log stay until the log is dropped, and so does what insight counted.
+ *
+ * 1. A slice of tasks goes in one transaction with the `tasks.dropped` that names their numbers. Stopped before its commit: nothing
+ *    went. After it: the next round finds the others.
+ * 2. Their payloads are named by nobody from then on, and go an hour later. Stopped while one goes: the next round removes it.
+ *
+ * @param countedUntil a time before which each end of a task in the project in context was counted for insight: what was not counted
+ *   yet is kept, or it never would be.
+ */
+export function createTaskRetention(on: {
+  db: Database
+  blobs: Pick<Blobs, 'remove'>
+  clock: Pick<Clock, 'now'>
+  countedUntil: (tx: Tx) => Promise<number>
+}): TaskRetention {
+  const { db, blobs, clock } = on
+  const next = new Map<string, number>()
+
+  async function dropOver(policy: Kept, stop?: AbortSignal): Promise<number> {
+    const counted = await db.read(on.countedUntil)
+    const now = clock.now()
+    const until = (days: number | null | undefined) => Math.min(days ? now - days * DAY_MS : 0, counted)
+    const [completed, failed] = [until(policy.completed_task_days), until(policy.failed_task_days)]
+    const isOver = (one: Pick<store.Passed, 'state' | 'completed_at'>) =>
+      one.completed_at !== null && one.completed_at < (one.state === 'completed' ? completed : failed)
+    const newest = Math.max(completed, failed)
+    let dropped = 0
+    for (let after = ''; !stop?.aborted; ) {
+      const runs = await db.read((tx) => store.listStretch(tx, after, STRETCH))
+      const due = runs.filter((run) => run.kind === 'task' && isOver(run)).map(({ id }) => id)
+      for (let at = 0; at < due.length && !stop?.aborted; at += SLICE) {
+        const began = performance.now()
+        dropped += await db.write((tx) => dropSlice(tx, due.slice(at, at + SLICE), policy))
+        // At most half of the time is ours: the others want to write, too.
+        await sleep(Math.min(performance.now() - began, 1_000), undefined, { signal: stop }).catch(() => {})
+      }
+      // Ids grow with the time, but those of a clock that was set back stand behind younger ones.
+      if (runs.length < STRETCH || runs.every((run) => run.created_at >= newest)) break
+      after = runs.at(-1)!.id
+      await turn()
+    }
+    return dropped
+  }
+
+  async function dropSlice(tx: Tx, ids: readonly string[], policy: Kept): Promise<number> {
+    const holds = await listLastingHolds(tx)
+    const free = ids.filter((id) => !holdOn(holds, { run: id }))
+    const tasks = free.length === 0 ? [] : await store.lockDroppable(tx, free)
+    if (tasks.length === 0) return 0
+    const now = clock.now()
+    const numbers = rangesOf(tasks.map(({ number }) => number))
+    const droppedBy = await appendOne(tx, now, SYSTEM, {
+      type: 'tasks.dropped',
+      resource: { type: 'project', id: tx.project },
+      action: `Dropped the records of ${tasks.length} tasks whose time was over`,
+      details: {
+        count: tasks.length,
+        numbers,
+        states: Object.fromEntries(
+          [...Map.groupBy(tasks, ({ state }) => state)].map(([state, all]) => [state, all.length]),
+        ),
+        completed_task_days: policy.completed_task_days ?? null,
+        failed_task_days: policy.failed_task_days ?? null,
+      },
+    })
+    await store.dropTasks(tx, tasks, droppedBy, now)
+    return tasks.length
+  }
+
+  async function removePayloads(project: string, stop?: AbortSignal): Promise<void> {
+    for (let more = true; more && !stop?.aborted; ) {
+      const now = clock.now()
+      const before = { unnamed: now - UNNAMED_MS, begun: now - REMOVAL_MS }
+      const removable = await db.read((tx) => store.listRemovable(tx, before, PAYLOADS))
+      for (const sha256 of removable) {
+        if (!(await db.write((tx) => store.beginRemoval(tx, sha256, before, clock.now())))) continue
+        await blobs.remove(project, sha256)
+        await db.write((tx) => store.endRemoval(tx, sha256))
+      }
+      more = removable.length === PAYLOADS
+    }
+  }
+
+  const round = (project: string, policy: Kept, stop?: AbortSignal): Promise<number> =>
+    inProject(project, async () => {
+      const dropped = policy.completed_task_days || policy.failed_task_days ? await dropOver(policy, stop) : 0
+      await removePayloads(project, stop)
+      return dropped
+    })
+
+  return {
+    round,
+    async run(stop) {
+      for (const { id, policy } of await listProjects(db)) {
+        if (stop?.aborted) return
+        if ((next.get(id) ?? 0) > clock.now()) continue
+        await round(id, parsePolicy(policy), stop)
+        next.set(id, clock.now() + EVERY_MS)
+      }
+    },
+  }
+}
+
+/** Numbers as people write them, `1-480, 482`. They may come in any order. */
+export function rangesOf(numbers: readonly number[]): string {
+  const ranges: [number, number][] = []
+  for (const number of numbers.toSorted((a, b) => a - b)) {
+    const last = ranges.at(-1)
+    if (last && number === last[1] + 1) last[1] = number
+    else ranges.push([number, number])
+  }
+  return ranges.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join(', ')
+}
