@@ -143,7 +143,7 @@ function Form({ now }: { now: Policy }) {
         <NumberInput
           key={name}
           label={t(name === 'completed_task_days' ? 'policy.completedTasksDays' : 'policy.failedTasksDays')}
-          description={name === 'completed_task_days' ? t('policy.tasksText') : undefined}
+          description={t(name === 'completed_task_days' ? 'policy.tasksText' : 'policy.failedTasksText')}
           placeholder={t('policy.always')}
           value={wanted[name] ?? ''}
           onChange={(value) => put({ [name]: Number(value) || null })}

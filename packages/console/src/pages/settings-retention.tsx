@@ -37,8 +37,8 @@ function Tasks() {
         {(now) => (
           <Facts
             rows={[
-              [t('policy.completedTasks'), keptFor(t, now.completed_task_days)],
-              [t('policy.failedTasks'), keptFor(t, now.failed_task_days)],
+              [t('retention.completed'), keptFor(t, now.completed_task_days)],
+              [t('retention.failed'), keptFor(t, now.failed_task_days)],
             ]}
           />
         )}

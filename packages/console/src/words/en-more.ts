@@ -497,7 +497,8 @@ export const enMore = {
     completedTasks: 'Records of completed tasks',
     failedTasks: 'Records of failed tasks',
     completedTasksDays: 'Records of completed tasks are kept for (days)',
-    failedTasksDays: 'Records of failed, timed out and cancelled tasks are kept for (days)',
+    failedTasksDays: 'Records of failed tasks are kept for (days)',
+    failedTasksText: 'The same for tasks that timed out or were cancelled.',
     tasksText: 'Then input, result, attempts and lines go; the entry in the log stays. Empty: for ever.',
     days: '{{count}} d',
     always: 'for ever',
@@ -1009,6 +1010,8 @@ export const enMore = {
     tasksText:
       'Input, result, attempts and lines of a task go when their time is over. Its entry in the log stays until the log is dropped.',
     tasksChange: 'Change the rules',
+    completed: 'Completed',
+    failed: 'Failed',
     logs: 'Logs',
     logsText:
       'A log is never cut. It is closed as a whole and continued by the next one, which begins with its last checkpoint; the oldest closed one can be dropped.',
