@@ -264,6 +264,14 @@ for (const backend of backends()) {
         deadline_at: at(130_000),
         queue: 'shut',
       })
+      const short = await by.dispatch('test.echo', 'short', { run_at: at(120_000), ttl_ms: 10_000, queue: 'shut' })
+      const both = await by.dispatch('test.echo', 'both', {
+        run_at: at(120_000),
+        deadline_at: at(130_000),
+        ttl_ms: 900_000,
+        queue: 'shut',
+      })
+      for (const { id } of [expires, short, both]) assert.equal((await by.find(id)).deadline_at, at(130_000))
       await by.write((tx) => system.app.tasks.pauseQueue(tx, by.caller, 'shut'))
       await assert.rejects(by.dispatch('test.echo', {}, { deadline_at: at(-1) }), { code: 'TASK_TIMES_INVALID' })
       advance(59_999)
@@ -271,8 +279,10 @@ for (const backend of backends()) {
       advance(1)
       assert.equal((await by.settled(later.id)).result, 'later')
       advance(70_000)
-      const late = await by.settled(expires.id)
-      assert.deepEqual([late.state, late.error_code, late.attempts], ['timeout', 'DEADLINE_EXCEEDED', []])
+      for (const { id } of [expires, short, both]) {
+        const late = await by.settled(id)
+        assert.deepEqual([late.state, late.error_code, late.attempts], ['timeout', 'DEADLINE_EXCEEDED', []])
+      }
       assert.deepEqual(
         work.callsOf('test.echo').map((call) => call.input),
         ['later'],

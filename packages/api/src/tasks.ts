@@ -52,6 +52,14 @@ export const NewTask = command({
   max_attempts: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
   timeout_ms: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400_000, description: 'of each attempt' })),
   deadline_at: Type.Optional(Time),
+  ttl_ms: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 31_536_000_000,
+      description:
+        'has to end so long after it was due, which is now or `run_at`; beside `deadline_at` the earlier time counts',
+    }),
+  ),
   unique_key: Type.Optional(Key),
   unique_policy: Type.Optional(
     Type.Unsafe<'return' | 'reject' | 'replace'>({

@@ -2,6 +2,7 @@ import type { ChangeSchedule, NewSchedule, PreviewSchedule, Schedule, ScheduleDe
 import { type Command, Option } from 'commander'
 import type { App } from '../app.ts'
 import { usage } from '../failure.ts'
+import { secondsOf } from '../length-of-time.ts'
 import { countOf } from '../listing.ts'
 import type { Field } from '../output.ts'
 import type { Column } from '../table.ts'
@@ -324,15 +325,6 @@ function givenTimes(o: TimesOptions) {
     ...said('starts_at', o.from, timeOf),
     ...said('ends_at', o.until, timeOf),
   }
-}
-
-const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 }
-
-function secondsOf(text: string): number {
-  const [, count, unit] = /^(\d+)([smhd])$/.exec(text) ?? []
-  if (count === undefined || unit === undefined)
-    throw usage(`"${text}" is no length of time`, 'It looks like 90s, 15m, 6h or 7d.')
-  return Number(count) * UNITS[unit]!
 }
 
 function wholeOf(text: string): number {

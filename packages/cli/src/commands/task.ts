@@ -6,6 +6,7 @@ import { besideOthers } from '../beside.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Failure, usage } from '../failure.ts'
 import { readGiven } from '../given-file.ts'
+import { secondsOf } from '../length-of-time.ts'
 import { allOption, countOf, dollarsOf, type ListOptions, limitOption, listSome } from '../listing.ts'
 import { userRef } from '../who.ts'
 import { addManyTaskCommands } from './many-tasks.ts'
@@ -23,6 +24,7 @@ interface RunOptions {
   attempts?: number
   limit?: number
   deadline?: string
+  ttl?: string
   key?: string
   keyPolicy?: NewTask['unique_policy']
   debounce?: number
@@ -69,6 +71,7 @@ Examples:
     .option('--attempts <n>', 'how often it may be tried; as its handler says otherwise', countOf)
     .option('--limit <seconds>', 'how long one attempt may take; as its handler says otherwise', countOf)
     .option('--deadline <time>', 'not to be started or finished after that')
+    .option('--ttl <time>', 'has to end so long after it was due: 90s, 15m, 6h or 7d')
     .option('--key <key>', 'while a task with this key is open, another is not accepted but answered with it')
     .addOption(
       new Option(
@@ -284,6 +287,7 @@ async function taskOf(app: App, handler: string, o: RunOptions): Promise<NewTask
     ...(o.attempts ? { max_attempts: o.attempts } : {}),
     ...(o.limit ? { timeout_ms: o.limit * 1_000 } : {}),
     ...(o.deadline ? { deadline_at: timeOf(o.deadline) } : {}),
+    ...(o.ttl ? { ttl_ms: secondsOf(o.ttl) * 1_000 } : {}),
     ...(o.key ? { unique_key: o.key } : {}),
     ...(o.keyPolicy ? { unique_policy: o.keyPolicy } : {}),
     ...(o.debounce

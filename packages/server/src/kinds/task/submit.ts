@@ -98,6 +98,9 @@ function refuseContradictions(asked: NewTask): void {
     throw new AppError('TASK_DEPENDENCY_INVALID', { reason: 'depends_on_policy needs depends_on' })
 }
 
+const earlier = (a: number | null, b: number | null): number | null =>
+  a === null || b === null ? (a ?? b) : Math.min(a, b)
+
 /** See `Tasks.prepare`. */
 export async function prepareTask(
   on: {
@@ -123,14 +126,14 @@ export async function prepareTask(
   const fields = faultsOf(handler.input, value, 'body.input')
   if (fields.length > 0) throw new AppError('TASK_INPUT_INVALID', { handler: handler.name }, { fields })
   const runAt = timeOf(asked.run_at)
-  const deadlineAt = timeOf(asked.deadline_at)
   refuseContradictions(asked)
   const debounce = asked.debounce
     ? { waitMs: asked.debounce.wait_ms, maxWaitMs: asked.debounce.max_wait_ms ?? null }
     : null
   const firstStart = debounce ? caller.at + debounce.waitMs : runAt
-  if (deadlineAt !== null && deadlineAt <= Math.max(caller.at, firstStart ?? 0))
-    throw new AppError('TASK_TIMES_INVALID')
+  const due = Math.max(caller.at, firstStart ?? 0)
+  const deadlineAt = earlier(timeOf(asked.deadline_at), asked.ttl_ms === undefined ? null : due + asked.ttl_ms)
+  if (deadlineAt !== null && deadlineAt <= due) throw new AppError('TASK_TIMES_INVALID')
   const given = JSON.stringify(value)
   // A long one is redacted and sealed at length, so it is refused before.
   if (given.length > INLINE_BYTES && Buffer.byteLength(given) > MAX_INPUT_BYTES)
