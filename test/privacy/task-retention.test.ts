@@ -136,6 +136,9 @@ for (const backend of [sqlite, postgres]) {
         const insight = `/insight?from=${new Date(sys.now() - DAY).toISOString()}&to=${new Date(sys.now() + DAY).toISOString()}`
         const counted = async () => (await sys.admin.get<{ total: InsightCounts }>(insight)).body.total
         assert.equal(await later(3), 0, 'without a policy everything is kept')
+        const { body: policy } = await sys.admin.get<Policy>('/policy')
+        const none = await sys.admin.put<{ code: string }>('/policy', { ...policy, completed_task_days: 0 })
+        assert.deepEqual([none.status, none.body.code], [422, 'VALIDATION_FAILED'])
         const before = await counted()
         assert.equal(await total(sys), 7)
 

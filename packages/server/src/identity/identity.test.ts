@@ -367,6 +367,17 @@ function exercise(
       assert.equal((await app.call('GET', '/policy', there)).body.approval_ttl_hours, 4)
     })
 
+    test('one person alone, whom four eyes are not enough for, sets what is not about approvals', async () => {
+      await app.call('POST', '/projects', { token: admin, body: { slug: 'alone', name: 'Alone' } })
+      const there = { token: admin, headers: { 'x-project': 'alone' } }
+      const { body: policy } = await app.call('GET', '/policy', there)
+      const kept = await app.call('PUT', '/policy', { ...there, body: { ...policy, completed_task_days: 30 } })
+      assert.equal(kept.body.state, 'applied', JSON.stringify(kept.body))
+      assert.equal(JSON.parse(JSON.stringify((await app.call('GET', '/policy', there)).body)).completed_task_days, 30)
+      const more = { ...policy, approver_roles: ['admin', 'ops'] }
+      assert.equal((await app.call('PUT', '/policy', { ...there, body: more })).body.code, 'POLICY_UNSATISFIABLE')
+    })
+
     test('the last admin stays, also when two of them demote each other at once', async () => {
       const { body: me } = await app.call('GET', '/auth/me', { token: admin })
       const alone = { token: admin, headers: { 'x-project': 'factory-a' } }

@@ -39,6 +39,12 @@ export const parsePolicy = (text: string): Policy => ({
   ...(JSON.parse(text) as Partial<Policy>),
 })
 
+/** Whether two policies ask for the same approvals: what else is changed makes none of them harder to get. */
+export const asksAlike = (a: Policy, b: Policy): boolean =>
+  a.four_eyes === b.four_eyes &&
+  (a.require_signature ?? false) === (b.require_signature ?? false) &&
+  order.every((role) => a.approver_roles.includes(role) === b.approver_roles.includes(role))
+
 /**
  * Why nobody could satisfy a policy, or undefined. `approvers` may approve by role; `others` are active members who may
  * open a ticket and are no approvers. With four eyes a single approver needs somebody else to open what is approved.
