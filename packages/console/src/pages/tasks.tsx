@@ -25,7 +25,7 @@ const dollarsOf = (text: string | undefined) => /^\s*\$?\s*([0-9]{1,9}(?:\.[0-9]
 
 /** Every task that the person may see, newest first. */
 export function Tasks() {
-  const { client, can } = useSession()
+  const { client, can, me } = useSession()
   const { t } = useTranslation()
   const all = useFilters()
   const [asking, setAsking] = useState<{ act: 'cancel' | 'replay'; choice: TaskChoice } | null>(null)
@@ -33,9 +33,16 @@ export function Tasks() {
   const [filters, set] = all
   const [costs, setCosts] = useState(false)
   const [keyed, setKeyed] = useState(false)
+  /** Who dispatched something that was shown, by their ids. */
+  const [people, setPeople] = useState<ReadonlyMap<string, string>>(new Map())
   const onRows = useCallback((rows: readonly Task[]) => {
     setCosts(rows.some((row) => row.cost_usd !== null))
     setKeyed(rows.some((row) => row.concurrency_key !== null))
+    setPeople((before) => {
+      const met = new Map(before)
+      for (const { executed_by_id: id, executed_by_username: name } of rows) if (id && name) met.set(id, name)
+      return met.size === before.size ? before : met
+    })
   }, [])
   const columns = useTaskColumns({ title: t('task.created'), at: (row) => row.created_at }, costs)
   const times = { created_after: instantOf(filters.from), created_before: instantOf(filters.to) }
@@ -46,6 +53,7 @@ export function Tasks() {
       queue: filters.queue?.trim(),
       tag: filters.tag?.trim(),
       concurrency_key: filters.key?.trim(),
+      executed_by_id: filters.by,
       cost_min: dollarsOf(filters.cost),
       q: filters.q?.trim(),
       ...times,
@@ -115,6 +123,19 @@ export function Tasks() {
           w={140}
         />
         <WhatFilters filters={all} />
+        {(filters.by !== undefined || [...people.keys()].some((id) => id !== me.id)) && (
+          <Select
+            aria-label={t('task.by')}
+            placeholder={t('ticket.everybody')}
+            data={[...new Map([[filters.by ?? me.id, '…'], ...people, [me.id, t('task.mine')]])].map(
+              ([value, label]) => ({ value, label }),
+            )}
+            value={filters.by ?? null}
+            onChange={(by) => set({ by })}
+            clearable
+            w={150}
+          />
+        )}
         <Search label={t('task.tag')} value={filters.tag ?? ''} set={(tag) => set({ tag })} />
         {(keyed || filters.key !== undefined) && (
           <Search label={t('task.concurrencyKey')} value={filters.key ?? ''} set={(key) => set({ key })} />

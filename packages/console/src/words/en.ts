@@ -479,6 +479,7 @@ export const en = {
     attempt: 'Attempt {{number}}',
     error: 'Error',
     by: 'Dispatched by',
+    mine: 'Mine',
     created: 'Dispatched',
     noneTitle: 'No tasks yet',
     noneText:

@@ -479,6 +479,7 @@ export const zhCn: Words<typeof en> = {
     attempt: '第 {{number}} 次尝试',
     error: '错误',
     by: '派发者',
+    mine: '我的',
     created: '派发时间',
     noneTitle: '还没有任务',
     noneText: '任务是一项有名称的工作：派发后从队列取出执行，失败会重试，结束时记入日志。',

@@ -373,7 +373,7 @@ function exercise(
       const { body: policy } = await app.call('GET', '/policy', there)
       const kept = await app.call('PUT', '/policy', { ...there, body: { ...policy, completed_task_days: 30 } })
       assert.equal(kept.body.state, 'applied', JSON.stringify(kept.body))
-      assert.equal(JSON.parse(JSON.stringify((await app.call('GET', '/policy', there)).body)).completed_task_days, 30)
+      assert.match(JSON.stringify((await app.call('GET', '/policy', there)).body), /"completed_task_days":30/)
       const more = { ...policy, approver_roles: ['admin', 'ops'] }
       assert.equal((await app.call('PUT', '/policy', { ...there, body: more })).body.code, 'POLICY_UNSATISFIABLE')
     })
