@@ -39,6 +39,8 @@ const advice: Record<string, string> = {
   ASSET_NOT_FOUND: '"writ asset list" shows them.',
   ARTIFACT_NOT_FOUND: '"writ artifact list --run <run>" shows them.',
   TASK_NOT_FOUND: '"writ task list" shows the tasks that you may see; runs on tickets are shown by "writ run show".',
+  TASK_DROPPED:
+    '"writ project policy" shows how long records are kept; "writ audit list --event tasks.dropped" which went.',
   TASK_NOT_DEAD: '"writ dlq list" shows them; "writ task show" shows any task.',
   TASK_UNKNOWN_HANDLER: '"writ handler list" shows what can be dispatched.',
   HANDLER_UNKNOWN: '"writ handler list" shows them.',

@@ -719,6 +719,7 @@ export const enMore = {
     feishu_app_token_set: 'Set the token of a Feishu app',
     feishu_app_token_read: 'Handed out a tenant token of Feishu',
     dead_letters_purged: 'Purged dead letters: {{purged}}',
+    tasks_dropped: 'Dropped the records of tasks whose time was over: {{numbers}}',
     queue_paused: 'Paused queue {{queue}}',
     queue_resumed: 'Resumed queue {{queue}}',
     queue_drained: 'Drained queue {{queue}}, cancelled: {{cancelled}}',

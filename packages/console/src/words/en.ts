@@ -657,6 +657,7 @@ export const en = {
     STORAGE_UNAVAILABLE: 'The store of files is away. Try again in a moment.',
     SHUTTING_DOWN: 'The server is restarting. Try again in a moment.',
     TASK_NOT_FOUND: 'There is no task of this number in this project.',
+    TASK_DROPPED: 'The record of this task was dropped when its time was over. The audit log still tells of it.',
     TASK_VIEW_DENIED: 'You see tasks that you dispatched.',
     TASK_UNKNOWN_HANDLER: 'This server has no such handler.',
     TASK_INPUT_INVALID: 'The handler does not take this input.',

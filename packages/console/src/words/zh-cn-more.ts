@@ -679,6 +679,7 @@ export const zhCnMore: Words<typeof enMore> = {
     feishu_app_token_set: '设置了飞书应用的令牌',
     feishu_app_token_read: '提供了飞书租户令牌',
     dead_letters_purged: '清除了 {{purged}} 条死信',
+    tasks_dropped: '删除了到期的任务记录：{{numbers}}',
     queue_paused: '暂停了队列 {{queue}}',
     queue_resumed: '恢复了队列 {{queue}}',
     queue_drained: '清空了队列 {{queue}}，取消了 {{cancelled}} 个任务',

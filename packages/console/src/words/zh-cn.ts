@@ -648,6 +648,7 @@ export const zhCn: Words<typeof en> = {
     STORAGE_UNAVAILABLE: '文件存储暂不可用，请稍后重试。',
     SHUTTING_DOWN: '服务器正在重启，请稍后重试。',
     TASK_NOT_FOUND: '此项目中没有该编号的任务。',
+    TASK_DROPPED: '该任务的记录已到期删除，审计日志中仍有其条目。',
     TASK_VIEW_DENIED: '你只能查看自己派发的任务。',
     TASK_UNKNOWN_HANDLER: '此服务器没有该处理器。',
     TASK_INPUT_INVALID: '处理器不接受此输入。',
