@@ -20,7 +20,6 @@ export {
   relyingPartyOf,
   type SignedApproval,
 } from './personal-signature.ts'
-export { parsePolicy } from './policy.ts'
 export { createSealRenewal, type SealedColumn, type SealRenewal, sealedOfUsers } from './renew-sealed.ts'
 export { authHandlers, projectsHandlers, signingKeyHandlers, tokensHandlers, usersHandlers } from './routes.ts'
 export { createSeal, deriveKey, loadSecretKey, redactionKey, type Seal, sealMark } from './secret-key.ts'

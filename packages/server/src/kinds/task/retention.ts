@@ -1,7 +1,7 @@
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import type { Policy } from '@writ/api'
 import { appendOne, SYSTEM } from '../../audit/index.ts'
-import { listProjects, parsePolicy } from '../../identity/index.ts'
+import { listProjects, loadPolicy } from '../../identity/index.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
 import type { Clock } from '../../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
@@ -19,14 +19,16 @@ const UNNAMED_MS = 60 * 60_000
 /** Whoever began to remove one and has not ended it by then is gone: no store is waited for so long. */
 const REMOVAL_MS = 10 * 60_000
 const PAYLOADS = 500
+const BATCHES = 500
 
-type Kept = Pick<Policy, 'completed_task_days' | 'failed_task_days'>
+/** How many days records are kept; null: for ever. */
+type Kept = Required<Pick<Policy, 'completed_task_days' | 'failed_task_days'>>
 
 export interface TaskRetention {
   /** A round of each project whose time for one has come. Returns early when `stop` aborts. */
   run(stop?: AbortSignal): Promise<void>
   /** A round of one project, now. Answers how many tasks went. */
-  round(project: string, policy: Kept, stop?: AbortSignal): Promise<number>
+  round(project: string, stop?: AbortSignal): Promise<number>
 }
 
 /**
@@ -49,11 +51,11 @@ export function createTaskRetention(on: {
   const { db, blobs, clock } = on
   const next = new Map<string, number>()
 
-  async function dropOver(policy: Kept, stop?: AbortSignal): Promise<number> {
+  async function dropOver(kept: Kept, stop?: AbortSignal): Promise<number> {
     const counted = await db.read(on.countedUntil)
     const now = clock.now()
     const until = (days: number | null | undefined) => Math.min(days ? now - days * DAY_MS : 0, counted)
-    const [completed, failed] = [until(policy.completed_task_days), until(policy.failed_task_days)]
+    const [completed, failed] = [until(kept.completed_task_days), until(kept.failed_task_days)]
     const isOver = (one: Pick<store.Passed, 'state' | 'completed_at'>) =>
       one.completed_at !== null && one.completed_at < (one.state === 'completed' ? completed : failed)
     const newest = Math.max(completed, failed)
@@ -63,7 +65,9 @@ export function createTaskRetention(on: {
       const due = runs.filter((run) => run.kind === 'task' && isOver(run)).map(({ id }) => id)
       for (let at = 0; at < due.length && !stop?.aborted; at += SLICE) {
         const began = performance.now()
-        dropped += await db.write((tx) => dropSlice(tx, due.slice(at, at + SLICE), policy))
+        const gone = await db.write((tx) => dropSlice(tx, due.slice(at, at + SLICE), kept))
+        if (gone === undefined) return dropped
+        dropped += gone
         // At most half of the time is ours: the others want to write, too.
         await sleep(Math.min(performance.now() - began, 1_000), undefined, { signal: stop }).catch(() => {})
       }
@@ -75,7 +79,10 @@ export function createTaskRetention(on: {
     return dropped
   }
 
-  async function dropSlice(tx: Tx, ids: readonly string[], policy: Kept): Promise<number> {
+  /** Undefined if the policy says something else by now. */
+  async function dropSlice(tx: Tx, ids: readonly string[], kept: Kept): Promise<number | undefined> {
+    const { completed_task_days, failed_task_days } = keptOf(await loadPolicy(tx))
+    if (completed_task_days !== kept.completed_task_days || failed_task_days !== kept.failed_task_days) return undefined
     const holds = await listLastingHolds(tx)
     const free = ids.filter((id) => !holdOn(holds, { run: id }))
     const tasks = free.length === 0 ? [] : await store.lockDroppable(tx, free)
@@ -92,8 +99,7 @@ export function createTaskRetention(on: {
         states: Object.fromEntries(
           [...Map.groupBy(tasks, ({ state }) => state)].map(([state, all]) => [state, all.length]),
         ),
-        completed_task_days: policy.completed_task_days ?? null,
-        failed_task_days: policy.failed_task_days ?? null,
+        ...kept,
       },
     })
     await store.dropTasks(tx, tasks, droppedBy, now)
@@ -114,9 +120,20 @@ export function createTaskRetention(on: {
     }
   }
 
-  const round = (project: string, policy: Kept, stop?: AbortSignal): Promise<number> =>
+  async function dropEmptyBatches(stop?: AbortSignal): Promise<void> {
+    for (let after = ''; !stop?.aborted; await turn()) {
+      const last = await db.write((tx) => store.dropEmptyBatches(tx, after, BATCHES))
+      if (last === undefined) return
+      after = last
+    }
+  }
+
+  const round = (project: string, stop?: AbortSignal): Promise<number> =>
     inProject(project, async () => {
-      const dropped = policy.completed_task_days || policy.failed_task_days ? await dropOver(policy, stop) : 0
+      const kept = keptOf(await db.read(loadPolicy))
+      const isKept = kept.completed_task_days === null && kept.failed_task_days === null
+      const dropped = isKept ? 0 : await dropOver(kept, stop)
+      if (!isKept) await dropEmptyBatches(stop)
       await removePayloads(project, stop)
       return dropped
     })
@@ -124,15 +141,24 @@ export function createTaskRetention(on: {
   return {
     round,
     async run(stop) {
-      for (const { id, policy } of await listProjects(db)) {
-        if (stop?.aborted) return
-        if ((next.get(id) ?? 0) > clock.now()) continue
-        await round(id, parsePolicy(policy), stop)
-        next.set(id, clock.now() + EVERY_MS)
+      const failures: unknown[] = []
+      for (const { id } of await listProjects(db)) {
+        if (stop?.aborted || (next.get(id) ?? 0) > clock.now()) continue
+        // What goes wrong in one keeps none of the others waiting.
+        await round(id, stop).then(
+          () => next.set(id, clock.now() + EVERY_MS),
+          (error: unknown) => failures.push(error),
+        )
       }
+      if (failures.length > 0) throw failures[0]
     },
   }
 }
+
+const keptOf = ({ completed_task_days = null, failed_task_days = null }: Policy): Kept => ({
+  completed_task_days,
+  failed_task_days,
+})
 
 /** Numbers as people write them, `1-480, 482`. They may come in any order. */
 export function rangesOf(numbers: readonly number[]): string {

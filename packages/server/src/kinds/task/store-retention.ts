@@ -1,6 +1,5 @@
 import type { RunState } from '@writ/api'
 import { forUpdate, inList, type Tx } from '../../platform/db/index.ts'
-import { firstIdAt, timeOfId } from '../../platform/ids.ts'
 
 // SQL of what goes of tasks whose time is over, and of the payloads that stood beside their rows.
 
@@ -80,17 +79,20 @@ export async function dropTasks(tx: Tx, tasks: readonly Droppable[], droppedBy: 
       name,
       ids.length,
     ])
-  await dropEmptyBatches(tx, tasks)
 }
 
-/** The ids of a batch and of its tasks are made at one time. */
-async function dropEmptyBatches(tx: Tx, tasks: readonly Droppable[]): Promise<void> {
-  const around = (id: string, ms: number) => firstIdAt(timeOfId(id) + ms)
-  await tx.sql(
-    `delete from batches where project_id = ?1 and id >= ?2 and id < ?3 and not exists
-       (select 1 from runs r where r.project_id = ?1 and r.number between batches.first_number and batches.last_number)`,
-    [tx.project, around(tasks[0]!.id, -60_000), around(tasks.at(-1)!.id, 60_000)],
+/** Of so many batches behind one, deletes those of which no task is left. Answers the last of them; undefined if there is none. */
+export async function dropEmptyBatches(tx: Tx, after: string, limit: number): Promise<string | undefined> {
+  const batches = await tx.sql<{ id: string; gone: number }>(
+    `select b.id, case when exists
+       (select 1 from runs r where r.project_id = ?1 and r.number >= b.first_number and r.number <= b.last_number) then 0 else 1 end as gone
+     from batches b where b.project_id = ?1 and b.id > ?2 order by b.id limit ?3`,
+    [tx.project, after, limit],
   )
+  const gone = batches.filter((batch) => batch.gone === 1).map(({ id }) => id)
+  if (gone.length > 0)
+    await tx.sql(`delete from batches where project_id = ?1 and ${inList(tx, 'id', '?2')}`, [tx.project, gone])
+  return batches.at(-1)?.id
 }
 
 // ---- payloads beside the row
@@ -105,14 +107,23 @@ export interface PayloadRef {
 export async function namePayloads(tx: Tx, refs: readonly PayloadRef[]): Promise<void> {
   await Promise.all(
     refs.map(({ sha256, run }) =>
-      tx.sql('insert into task_payloads (project_id, sha256, run_id) values (?1, ?2, ?3) on conflict do nothing', [
-        tx.project,
-        sha256,
-        run,
-      ]),
+      tx.sql(
+        `insert into task_payloads (project_id, sha256, run_id) values (?1, ?2, ?3)
+         on conflict (project_id, sha256, run_id) do update set gone_at = null`,
+        [tx.project, sha256, run],
+      ),
     ),
   )
 }
+
+/** That a task names a payload no more, which it named. */
+export const unnamePayload = (tx: Tx, { sha256, run }: PayloadRef, now: number): Promise<unknown> =>
+  tx.sql('update task_payloads set gone_at = ?4 where project_id = ?1 and sha256 = ?2 and run_id = ?3', [
+    tx.project,
+    sha256,
+    run,
+    now,
+  ])
 
 /**
  * That a payload is about to be stored: it is kept for a while though no task names it. False while its bytes are being removed. Rows of

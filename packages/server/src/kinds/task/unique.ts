@@ -6,7 +6,7 @@ import { holdAgain } from './hold.ts'
 import { replacedBy, settleWaiting } from './settle.ts'
 import * as store from './store.ts'
 import * as held from './store-held.ts'
-import { namePayloads } from './store-retention.ts'
+import { namePayloads, unnamePayload } from './store-retention.ts'
 import type { Accepted } from './submit.ts'
 
 /** What a dispatch does when a task with its unique key lives. */
@@ -87,6 +87,8 @@ async function fold(
     run_at: runAt,
     updated_at: now,
   })
+  if (rival.input_sha256 !== null && rival.input_sha256 !== task.inputSha256)
+    await unnamePayload(tx, { run: rival.id, sha256: rival.input_sha256 }, now)
   if (task.input === null) await namePayloads(tx, [{ run: rival.id, sha256: task.inputSha256 }])
   const isHeld = await held.isHeld(tx, rival.id)
   await queue.enqueue(tx, [{ ...rival.entry, runAt: isHeld ? HELD_AT : runAt }], now)
