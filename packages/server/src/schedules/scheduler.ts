@@ -52,15 +52,22 @@ export function createScheduler(on: SchedulerOn): Scheduler {
     if (now < newest || newest === Number.NEGATIVE_INFINITY) await alignAll(now)
     newest = now
     const tried = new Set<string>()
-    for (;;) {
-      const due = (await store.listDue(db, now, PAGE + tried.size)).filter(({ id }) => !tried.has(id))
-      if (due.length === 0) return
-      for (const { id, project } of due) {
-        tried.add(id)
-        await inProject(project, () => fire(id, now)).catch((err) => {
-          log.error({ err, schedule: id }, 'a schedule could not be fired and will be tried again')
-        })
-      }
+    // Those that were tried and are due still stand before the others.
+    for (let still = 0; ; ) {
+      const limit = PAGE + still
+      const due = await store.listDue(db, now, limit)
+      const fresh = due.filter(({ id }) => !tried.has(id))
+      still = due.length - fresh.length
+      // Together, so that they share transactions: many are due on the hour.
+      await Promise.all(
+        fresh.map(({ id, project }) => {
+          tried.add(id)
+          return inProject(project, () => fire(id, now)).catch((err) => {
+            log.error({ err, schedule: id }, 'a schedule could not be fired and will be tried again')
+          })
+        }),
+      )
+      if (due.length < limit) return
     }
   }
 
