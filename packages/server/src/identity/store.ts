@@ -1,6 +1,14 @@
 import type { Role } from '@writ/api'
 import { type Selectable, sql } from 'kysely'
-import { type Database, forUpdate, INSTANCE, projectInContext, type Tx } from '../platform/db/index.ts'
+import {
+  countOf,
+  type Database,
+  forUpdate,
+  INSTANCE,
+  type ListPart,
+  projectInContext,
+  type Tx,
+} from '../platform/db/index.ts'
 import type { SessionsTable, UsersTable } from '../platform/db/tables.ts'
 
 // People and their sessions. These tables have no tenant policy; what belongs to a project says so in each statement.
@@ -206,18 +214,39 @@ export async function insertSession(tx: Tx, session: Omit<SessionRow, 'last_seen
     .execute()
 }
 
-/** Live sessions of a user, newest first. */
-export function listSessions(tx: Tx, userId: string, now: number): Promise<SessionRow[]> {
-  return tx.db
+const liveSessions = (tx: Tx, userId: string, now: number) =>
+  tx.db
     .selectFrom('sessions')
-    .selectAll()
     .where('user_id', '=', userId)
     .where('revoked_at', 'is', null)
     .where('expires_at', '>', now)
+
+/** Live sessions of a user, newest first, behind the key `after`. */
+export function listSessions(tx: Tx, userId: string, now: number, part: ListPart): Promise<SessionRow[]> {
+  const [at, id] = part.after?.split(' ') ?? []
+  return liveSessions(tx, userId, now)
+    .selectAll()
+    .$if(part.after !== undefined, (q) =>
+      q
+        .where('created_at', '<=', Number(at))
+        .where((eb) => eb.or([eb('created_at', '<', Number(at)), eb('id', '<', id!)])),
+    )
     .orderBy('created_at', 'desc')
     .orderBy('id', 'desc')
+    .limit(part.limit)
+    .offset(part.skip)
     .execute()
 }
+
+/** A live session of a user. */
+export const findSession = (tx: Tx, userId: string, id: string, now: number): Promise<SessionRow | undefined> =>
+  liveSessions(tx, userId, now).selectAll().where('id', '=', id).executeTakeFirst()
+
+/** Where a session stands in that list. */
+export const sessionKey = ({ created_at, id }: SessionRow): string => `${created_at} ${id}`
+
+export const countSessions = (tx: Tx, userId: string, now: number): Promise<number> =>
+  countOf(liveSessions(tx, userId, now))
 
 /** False if the user has no such live session. */
 export async function revokeSession(tx: Tx, userId: string, id: string, now: number): Promise<boolean> {
