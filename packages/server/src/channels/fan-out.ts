@@ -51,12 +51,17 @@ export function createFanOut(on: { db: Database; clock: Clock; log: Logger; poll
 }
 
 const MEMORY_MS = 30 * 86_400_000
+/** So many at a time: whoever was away for a month has many to forget, and others want to write meanwhile. */
+const FORGETS = 1_000
 
 /** Forgets deliveries that were settled and are older than 30 days; the events themselves stay in the log. */
 export async function forgetOldDeliveries(db: Database, now: number): Promise<void> {
   const read = await inProject(INSTANCE, () => db.read((tx) => store.listRead(tx)))
   for (const { project_id } of read)
-    await inProject(project_id, () => db.write((tx) => store.forgetDeliveries(tx, firstIdAt(now - MEMORY_MS))))
+    await inProject(project_id, async () => {
+      const before = firstIdAt(now - MEMORY_MS)
+      while ((await db.write((tx) => store.forgetDeliveries(tx, before, FORGETS))) === FORGETS) {}
+    })
 }
 
 /** Of the end of a task: its handler, and the webhook that is to hear of it if it was dispatched with a callback. Most have none, and are not read for it. */

@@ -5,6 +5,7 @@ import {
   type Database,
   forUpdate,
   INSTANCE,
+  inList,
   type ListPart,
   projectInContext,
   type Tx,
@@ -273,9 +274,12 @@ export async function revokeSessions(tx: Tx, userId: string, except: string | nu
   return Number(done.numUpdatedRows)
 }
 
-/** Forgets sessions that ended before `before`. */
-export async function forgetSessions(tx: Tx, before: number): Promise<void> {
-  await tx.db.deleteFrom('sessions').where('expires_at', '<', before).execute()
+/** Forgets up to `limit` sessions that ended before `before`; answers how many there were. */
+export async function forgetSessions(tx: Tx, before: number, limit: number): Promise<number> {
+  const old = await tx.db.selectFrom('sessions').select('id').where('expires_at', '<', before).limit(limit).execute()
+  const ids = old.map(({ id }) => id)
+  await tx.sql(`delete from sessions where ${inList(tx, 'id', '?1')}`, [ids])
+  return ids.length
 }
 
 /**
