@@ -405,12 +405,12 @@ export async function fireTimers(
   for (let page = 1; page <= TIMERS_PAGES; page++) {
     const now = on.clock.now()
     const due = await inProject(INSTANCE, () => on.db.read((tx) => store.listDueTimers(tx, now, TIMERS_PAGE)))
+    if (due.length === 0) return
     const fired = await Promise.allSettled(
       due.map((timer) => inProject(timer.project_id, () => on.db.write((tx) => fireTimer(tx, on, expire, timer)))),
     )
     const failed = fired.find((one) => one.status === 'rejected')
     if (failed) throw failed.reason
-    if (due.length < TIMERS_PAGE) return
   }
 }
 

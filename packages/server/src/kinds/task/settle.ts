@@ -364,8 +364,12 @@ const sinceItsFirstStart = (one: Finished): Finished =>
 
 /** So many are settled with one round of statements. */
 const TOGETHER = 500
-/** After so many that ended along with others, the next are left for a transaction of their own: meanwhile nobody else changes anything. */
+/**
+ * After so many that ended along with others, or so many one after the other, the next are left for a transaction of their own:
+ * meanwhile others wait to change something.
+ */
 const MOST_ALONG = 1_000
+const MOST_LINKS = 100
 
 /**
  * Who waited for these goes on, or is cancelled and lets those go on that waited for it: as far as one transaction goes, and what
@@ -379,8 +383,8 @@ export async function endDependents(
 ): Promise<readonly Ended[]> {
   const along: Ended[] = []
   let heard = ended
-  while (heard.length > 0) {
-    if (along.length >= MOST_ALONG) {
+  for (let links = 0; heard.length > 0; links++) {
+    if (along.length >= MOST_ALONG || links === MOST_LINKS) {
       await store.setDeadlines(
         tx,
         heard.map(({ id }) => ({ id, deadline_at: now })),
