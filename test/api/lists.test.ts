@@ -10,14 +10,18 @@ const MADE = 5
 interface Item {
   readonly id?: string
   readonly user_id?: string
+  readonly name?: string
+  readonly key?: string
 }
+
+const keyOf = ({ id, user_id, name, key }: Item): string | undefined => id ?? user_id ?? name ?? key
 interface Page {
   readonly items: readonly Item[]
   readonly next_cursor: string | null
 }
 
 /** Makes some of everything, and says where it is listed. */
-async function fill({ admin, employee, bob, hire }: TestSystem): Promise<string[]> {
+async function fill({ admin, anonymous, employee, bob, hire }: TestSystem): Promise<string[]> {
   const many = async (make: (n: number) => Promise<{ status: number; body: unknown }>) => {
     for (let n = 0; n < MADE; n++) {
       const { status, body } = await make(n)
@@ -47,6 +51,17 @@ async function fill({ admin, employee, bob, hire }: TestSystem): Promise<string[
   await many((n) => admin.post('/holds', { subject_type: 'ticket', subject_id: ticket.body.id, reason: `reason ${n}` }))
   const policy = (await admin.get<Record<string, unknown>>('/policy')).body
   await many(() => admin.put('/policy', policy))
+  await many((n) => admin.post(`/queues/q${n}/pause`, { create: true }))
+  // Of another project, in which nobody asks.
+  await admin.post('/projects', { slug: 'elsewhere', name: 'Elsewhere' })
+  await admin.post('/queues/theirs/pause', { create: true }, { headers: { 'x-project': 'elsewhere' } })
+  await many((n) => admin.post('/concurrency-keys/pause', { key: `customer ${n}`, until: '2999-01-01T00:00:00Z' }))
+  await many((n) => admin.post('/handlers', { name: `acme.h${n}`, url: `http://127.0.0.1:9/${n}` }))
+  await many((n) => admin.post('/projects', { slug: `site-${n}`, name: `Site ${n}` }))
+  const definition = { rules: [{ validator: 'size@1', params: { min_bytes: 1 } }] }
+  await many((n) => admin.post('/rule-sets', { name: n < 3 ? 'switch' : `router-${n}`, definition }))
+  const { username, password } = admin
+  await many(() => anonymous.post('/auth/login', { username, password }))
   for (const name of ['carol', 'dave']) await hire(name, 'employee')
   assert.ok(bob.id)
   return [
@@ -60,6 +75,12 @@ async function fill({ admin, employee, bob, hire }: TestSystem): Promise<string[
     '/holds',
     '/policy/changes',
     '/members',
+    '/queues',
+    '/concurrency-keys',
+    '/handlers',
+    '/projects',
+    '/rule-sets',
+    '/auth/sessions',
   ]
 }
 
@@ -72,23 +93,21 @@ for (const backend of backends())
     for (const path of await fill(system))
       await t.test(path.replace(/[0-9a-f-]{36}/, '…'), async () => {
         const whole = await admin.get<Item[]>(path)
-        const keys = whole.body.map((one) => one.id ?? one.user_id)
+        const keys = whole.body.map(keyOf)
         assert.ok(keys.length >= MADE, `${keys.length}`)
+        assert.ok(!keys.includes('theirs'), 'of another project')
         assert.equal(whole.headers.get('x-total-count'), String(keys.length))
         const walked: (string | undefined)[] = []
         let pages = 0
         for (let cursor: string | null = ''; cursor !== null; pages++) {
           const page: { body: Page } = await admin.get<Page>(`${path}?limit=2&cursor=${encodeURIComponent(cursor)}`)
-          walked.push(...page.body.items.map((one) => one.id ?? one.user_id))
+          walked.push(...page.body.items.map(keyOf))
           cursor = page.body.next_cursor
         }
         assert.deepEqual(walked, keys)
         assert.equal(pages, Math.ceil(keys.length / 2))
         const part = await admin.get<Item[]>(`${path}?limit=2&skip=1`)
-        assert.deepEqual(
-          part.body.map((one) => one.id ?? one.user_id),
-          keys.slice(1, 3),
-        )
+        assert.deepEqual(part.body.map(keyOf), keys.slice(1, 3))
         assert.equal(part.headers.get('x-total-count'), String(keys.length))
       })
   })

@@ -104,7 +104,9 @@ async function runBoth(
   await until('three run', async () => running.size === 3)
   assert.equal(servers().size, 2, 'on both')
   const keyOf = async () =>
-    (await one.read((tx) => system.app.tasks.listKeys(tx, Date.now()))).find(({ key }) => key === KEY)!
+    (await one.read((tx) => system.app.tasks.listKeys(tx, Date.now(), { limit: 100, skip: 0, after: undefined }))).find(
+      ({ key }) => key === KEY,
+    )!
   assert.deepEqual([(await keyOf()).active, (await keyOf()).waiting], [3, 9])
 
   // Fewer from now on, said on the other server: what has its place keeps it, and one follows one.

@@ -76,7 +76,9 @@ async function runAll(t: TestContext, start: Backend['start'], env: Record<strin
   await using system = await start({ testHandlers: work.list, fakeClock: true, env })
   const by = await dispatcherOf(system.app, { ...system.admin, role: 'ops' }, { now: system.now })
   const keyOf = async (name: string) =>
-    (await by.read((tx) => system.app.tasks.listKeys(tx, system.now()))).find(({ key }) => key === name)
+    (
+      await by.read((tx) => system.app.tasks.listKeys(tx, system.now(), { limit: 100, skip: 0, after: undefined }))
+    ).find(({ key }) => key === name)
   for (const { title, run } of scenarios)
     await t.test(title, async () => {
       work.started.length = 0

@@ -302,12 +302,9 @@ for (const backend of backends()) {
     const held = await by.submit(...[1, 2, 3].map((input) => ({ handler: 'test.echo', input, queue: 'night' })))
     await by.settled((await by.dispatch('test.echo', 'other')).id)
     assert.deepEqual(
-      (await by.read((tx) => tasks.listQueues(tx))).map(({ name, waiting, in_flight, paused_at }) => [
-        name,
-        waiting,
-        in_flight,
-        paused_at !== null,
-      ]),
+      (await by.read((tx) => tasks.listQueues(tx, { limit: 100, skip: 0, after: undefined }))).map(
+        ({ name, waiting, in_flight, paused_at }) => [name, waiting, in_flight, paused_at !== null],
+      ),
       [
         ['api', 0, 0, false],
         ['night', 3, 0, true],

@@ -1,6 +1,6 @@
 import { type TSchema, Type } from 'typebox'
 import { endpoint } from './endpoint.ts'
-import { listOf, paging } from './pages.ts'
+import { listOf, longPaging, paging } from './pages.ts'
 import * as s from './shapes.ts'
 import * as t from './tasks.ts'
 
@@ -235,8 +235,10 @@ export const tasksApi = {
     status: 200,
     errors: [],
     summary: 'List handlers',
-    description: 'What tasks may name, each with its contract.',
-    reply: Type.Array(t.HandlerInfo),
+    description:
+      'What tasks may name, each with its contract: those of the server, the addresses of the project, those of its workers, and files that could not be loaded; each by name.',
+    query: query(longPaging),
+    reply: listOf(t.HandlerInfo),
   }),
 } as const
 
@@ -250,7 +252,8 @@ export const queuesApi = {
     errors: [],
     summary: 'List queues',
     description: 'Those that a task was ever put on, or that were made by a pause or a limit, by name.',
-    reply: Type.Array(t.Queue),
+    query: query(longPaging),
+    reply: listOf(t.Queue),
   }),
   pause: endpoint({
     method: 'POST',
@@ -319,8 +322,9 @@ export const concurrencyKeysApi = {
     status: 200,
     errors: [],
     summary: 'List concurrency keys',
-    description: 'Those that tasks have now, or that are paused or limited, by name; at most 1000.',
-    reply: Type.Array(t.ConcurrencyKey),
+    description: 'Those that tasks have now, or that are paused or limited, by name.',
+    query: query(longPaging),
+    reply: listOf(t.ConcurrencyKey),
   }),
   pause: endpoint({
     method: 'POST',

@@ -172,7 +172,8 @@ export const authApi = {
     errors: [],
     summary: 'List my sessions',
     description: 'Newest first.',
-    reply: Type.Array(s.Session),
+    query: query(longPaging),
+    reply: listOf(s.Session),
   }),
   revokeSession: endpoint({
     method: 'DELETE',
@@ -401,8 +402,9 @@ export const projectsApi = {
     status: 200,
     errors: [],
     summary: 'List my projects',
-    description: 'An instance administrator sees all.',
-    reply: Type.Array(s.Project),
+    description: 'By name in addresses (`slug`). An instance administrator sees all.',
+    query: query(longPaging),
+    reply: listOf(s.Project),
   }),
   create: endpoint({
     method: 'POST',
@@ -642,7 +644,7 @@ export const ticketsApi = {
     errors: [],
     summary: 'List tickets',
     description:
-      'Newest first. Employees and devs see those that they opened or are assigned to, and all of them where their role approves.',
+      'Newest first. Employees and devs see those that they opened or are assigned to, and all of them where their role approves. `q` looks, in whatever case, for a text in title and description, for each page among 20,000 numbers: a page may be short, or empty, and the next go on further back.',
     query: query({
       ...paging,
       status: Type.Optional(s.TicketStatus),
@@ -1049,8 +1051,9 @@ export const rulesApi = {
     status: 200,
     errors: [],
     summary: 'List rule sets',
-    description: 'All versions, newest first.',
-    reply: Type.Array(s.RuleSet),
+    description: 'All versions: by name, of each the newest first.',
+    query: query(longPaging),
+    reply: listOf(s.RuleSet),
   }),
   publish: endpoint({
     method: 'POST',
@@ -1201,7 +1204,8 @@ export const signingKeysApi = {
     errors: [],
     summary: "List people's signing keys",
     description: 'Of everybody in this project, revoked ones too, the oldest first.',
-    reply: Type.Array(s.SigningKey),
+    query: query(longPaging),
+    reply: listOf(s.SigningKey),
   }),
   statement: endpoint({
     method: 'POST',

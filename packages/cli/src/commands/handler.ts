@@ -72,7 +72,7 @@ Examples:
   handler
     .command('list')
     .description('List handlers')
-    .action(async () => app.out().list(await (await app.client()).tasks.handlers(), columns, (h) => h.name))
+    .action(async () => app.out().list(await (await app.client()).all('tasks.handlers'), columns, (h) => h.name))
   handler
     .command('show <handler>')
     .description('Show a handler with its contract')

@@ -207,7 +207,7 @@ async function openSession(
 }
 
 async function chooseProject(client: Client): Promise<string> {
-  const mine = (await client.projects.list()).map(({ slug }) => slug)
+  const mine = (await client.all('projects.list')).map(({ slug }) => slug)
   const [only] = mine
   if (mine.includes('default') || only === undefined) return 'default'
   if (mine.length === 1) return only

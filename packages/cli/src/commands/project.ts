@@ -30,7 +30,7 @@ export function addProjectCommands(program: Command, app: App): void {
     .description('List the projects that you may see')
     .action(async () =>
       app.out().list(
-        await (await app.client()).projects.list(),
+        await (await app.client()).all('projects.list'),
         [
           { head: 'SLUG', value: (p) => p.slug },
           { head: 'NAME', value: (p) => p.name, shrink: true },

@@ -61,7 +61,7 @@ export function addQueueCommands(program: Command, app: App): void {
   queue
     .command('list')
     .description('List the queues of the project')
-    .action(async () => app.out().list(await (await app.client()).queues.list(), queueColumns, (q) => q.name))
+    .action(async () => app.out().list(await (await app.client()).all('queues.list'), queueColumns, (q) => q.name))
   const showState = (changed: Queue) =>
     app.out().item(
       changed,
@@ -122,7 +122,9 @@ export function addQueueCommands(program: Command, app: App): void {
   queue
     .command('keys')
     .description('List the concurrency keys that tasks have now, or that are paused or limited')
-    .action(async () => app.out().list(await (await app.client()).concurrencyKeys.list(), keyColumns, (k) => k.key))
+    .action(async () =>
+      app.out().list(await (await app.client()).all('concurrencyKeys.list'), keyColumns, (k) => k.key),
+    )
   queue
     .command('pause-key <key>')
     .description('Start nothing with this concurrency key for a while; what runs goes on')
@@ -185,7 +187,7 @@ export function addQueueCommands(program: Command, app: App): void {
     .option('--yes', 'do it; otherwise what would be cancelled is only counted')
     .action(async (of: string, o: { yes?: boolean }) => {
       const client = await app.client()
-      const found = (await client.queues.list()).find(({ name }) => name === of)
+      const found = (await client.all('queues.list')).find(({ name }) => name === of)
       if (!found)
         throw new Failure(`This project has no queue called "${of}".`, {
           code: 'QUEUE_UNKNOWN',

@@ -34,7 +34,7 @@ Examples:
     .description('List the rule sets of this project, all versions')
     .action(async () =>
       app.out().list(
-        await (await app.client()).rules.list(),
+        await (await app.client()).all('rules.list'),
         [
           { head: 'NAME', value: (r) => r.name },
           { head: 'VERSION', value: (r) => r.version, right: true },

@@ -62,7 +62,7 @@ Example:
   key
     .command('list')
     .description('List the keys of this project, revoked ones too')
-    .action(async () => app.out().list(await (await app.client()).signingKeys.list(), columns, (k) => k.id))
+    .action(async () => app.out().list(await (await app.client()).all('signingKeys.list'), columns, (k) => k.id))
 
   key
     .command('enrol')
@@ -137,7 +137,7 @@ async function sign(app: App, id: string, file: string) {
   const { statement, namespace } = await client.tickets.approvalStatement({ params: { id } })
   const ssh = await sshSign(file, namespace, statement, app.terminal.signal)
   const fingerprint = await fingerprintOf(blob)
-  const same = (await client.signingKeys.list()).filter((one) => one.fingerprint === fingerprint)
+  const same = (await client.all('signingKeys.list')).filter((one) => one.fingerprint === fingerprint)
   const key = same.find((one) => one.state === 'enrolled')
   const proposed = same.find((one) => one.state === 'proposed')
   if (!key && proposed)

@@ -242,7 +242,7 @@ Examples:
     .description('List what can be dispatched')
     .action(async () =>
       app.out().list(
-        await (await app.client()).tasks.handlers(),
+        await (await app.client()).all('tasks.handlers'),
         [
           { head: 'HANDLER', value: (h) => h.name },
           { head: 'WHAT IT DOES', value: (h) => h.title, shrink: true },

@@ -56,7 +56,7 @@ async function loadPerson(): Promise<Person | null> {
   const client = clientOf()
   // All at once where the answers are likely; a stranger's browser asks only whether it is one.
   const session = client.auth.session()
-  const [me, projects] = wasHere() ? [client.auth.me(), client.projects.list()] : []
+  const [me, projects] = wasHere() ? [client.auth.me(), client.all('projects.list')] : []
   me?.catch(() => {})
   projects?.catch(() => {})
   try {
@@ -64,7 +64,7 @@ async function loadPerson(): Promise<Person | null> {
     // A one-time password opens nothing but the form that changes it.
     const { id, must_change_password } = await (me ?? client.auth.me())
     if (must_change_password) return null
-    const all = await (projects ?? client.projects.list())
+    const all = await (projects ?? client.all('projects.list'))
     loggedIn.set(true)
     return { id, projects: all }
   } catch (error) {

@@ -25,7 +25,7 @@ export function Queues() {
   const [drained, setDrained] = useState<{ cancelled: number; left: number } | null>(null)
   const queues = useQuery({
     queryKey: [project, 'queues'],
-    queryFn: () => client.queues.list(),
+    queryFn: () => client.all('queues.list'),
     enabled: can('queues.list'),
     // Depths move without an event.
     refetchInterval: 3_000,

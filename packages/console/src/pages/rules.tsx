@@ -14,7 +14,7 @@ import { Answer, Empty } from '../parts/states.tsx'
 /** All versions of all rule sets, newest first. */
 export function useRuleSets() {
   const { client, project } = useSession()
-  return useQuery({ queryKey: [project, 'rule-sets'], queryFn: () => client.rules.list() })
+  return useQuery({ queryKey: [project, 'rule-sets'], queryFn: () => client.all('rules.list') })
 }
 
 const checksOf = ({ definition }: RuleSet): string[] => {

@@ -15,7 +15,7 @@ import { Answer, Empty } from '../parts/states.tsx'
 export function Keys() {
   const { client, project, me, can } = useSession()
   const { t } = useTranslation()
-  const keys = useQuery({ queryKey: [project, 'signing-keys'], queryFn: () => client.signingKeys.list() })
+  const keys = useQuery({ queryKey: [project, 'signing-keys'], queryFn: () => client.all('signingKeys.list') })
   return (
     <>
       <Section title={t('signing.people')} actions={can('signingKeys.enrol') && passkeysWork() && <EnrolButton />}>

@@ -149,7 +149,7 @@ function Sessions() {
   const { t } = useTranslation()
   const queries = useQueryClient()
   const action = useAction()
-  const sessions = useQuery({ queryKey: [project, 'sessions'], queryFn: () => client.auth.sessions() })
+  const sessions = useQuery({ queryKey: [project, 'sessions'], queryFn: () => client.all('auth.sessions') })
   const end = (id: string) =>
     action.run(async () => {
       await client.auth.revokeSession({ params: { id } })

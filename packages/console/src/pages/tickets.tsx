@@ -148,9 +148,15 @@ function TicketList({ query, client }: { query: Query; client: ReturnType<typeof
       filters={query}
       columns={columns}
       // The list takes filters as they stand in the address; the server checks them.
-      load={(cursor, signal) =>
-        client.tickets.list({ query: { ...query, limit: 50, cursor } as { cursor: string }, signal })
-      }
+      load={async (cursor, signal) => {
+        // A search looks at so many for each page: one may be empty, and what is looked for stands further back.
+        for (let from = cursor; ; ) {
+          const asked = { ...query, limit: 50, cursor: from } as { cursor: string }
+          const page = await client.tickets.list({ query: asked, signal })
+          if (page.items.length > 0 || page.next_cursor === null) return page
+          from = page.next_cursor
+        }
+      }}
       reload={reload}
       to={(row) => `tickets/${row.number}`}
       adds="ticket.created"

@@ -120,7 +120,7 @@ function Approve(props: {
   const projectId = projects.find(({ slug }) => slug === project)?.id ?? ''
   const keys = useQuery({
     queryKey: [project, 'signing-keys'],
-    queryFn: () => client.signingKeys.list(),
+    queryFn: () => client.all('signingKeys.list'),
     enabled: opened,
   })
   const digest = useQuery({

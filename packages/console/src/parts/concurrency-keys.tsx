@@ -38,7 +38,7 @@ export function ConcurrencyKeys() {
   const [lifting, setLifting] = useState<Lifting | null>(null)
   const keys = useQuery({
     queryKey: [project, 'queues', 'keys'],
-    queryFn: () => client.concurrencyKeys.list(),
+    queryFn: () => client.all('concurrencyKeys.list'),
     refetchInterval: 3_000,
   })
   return (

@@ -19,7 +19,7 @@ export function useHandlers() {
   const { client, project } = useSession()
   return useQuery({
     queryKey: [project, 'handlers'],
-    queryFn: () => client.tasks.handlers(),
+    queryFn: () => client.all('tasks.handlers'),
     staleTime: 60_000,
   })
 }

@@ -66,7 +66,7 @@ function Oldest() {
   const { t, i18n } = useTranslation()
   const queues = useQuery({
     queryKey: [project, 'queues'],
-    queryFn: () => client.queues.list(),
+    queryFn: () => client.all('queues.list'),
     refetchInterval: 15_000,
   })
   return (

@@ -9,6 +9,8 @@ import { covers } from './event.ts'
 import * as store from './store.ts'
 
 const BATCH = 200
+/** About so many deliveries are made in one transaction: meanwhile nobody else changes anything. */
+const MOST_DELIVERIES = 2_000
 
 /**
  * Reads each project's log behind its cursor and makes a delivery for every webhook that listens. The audit log is the
@@ -49,12 +51,17 @@ export function createFanOut(on: { db: Database; clock: Clock; log: Logger; poll
 }
 
 const MEMORY_MS = 30 * 86_400_000
+/** So many at a time: whoever was away for a month has many to forget, and others want to write meanwhile. */
+const FORGETS = 1_000
 
 /** Forgets deliveries that were settled and are older than 30 days; the events themselves stay in the log. */
 export async function forgetOldDeliveries(db: Database, now: number): Promise<void> {
   const read = await inProject(INSTANCE, () => db.read((tx) => store.listRead(tx)))
   for (const { project_id } of read)
-    await inProject(project_id, () => db.write((tx) => store.forgetDeliveries(tx, firstIdAt(now - MEMORY_MS))))
+    await inProject(project_id, async () => {
+      const before = firstIdAt(now - MEMORY_MS)
+      while ((await db.write((tx) => store.forgetDeliveries(tx, before, FORGETS))) === FORGETS) {}
+    })
 }
 
 /** Of the end of a task: its handler, and the webhook that is to hear of it if it was dispatched with a callback. Most have none, and are not read for it. */
@@ -84,8 +91,7 @@ async function fanOut(tx: Tx, now: number): Promise<boolean> {
     return false
   }
   const events = await listEventsBehind(tx, after, BATCH)
-  const last = events.at(-1)?.position
-  if (!last) return false
+  if (!events.at(-1)?.position) return false
   // A restored database may give an event another place, and a test message is sent without waiting for its own.
   const given = await store.listGiven(
     tx,
@@ -106,7 +112,7 @@ async function fanOut(tx: Tx, now: number): Promise<boolean> {
   // Locked, so that nobody ends the last one in turn while what is behind it is put in.
   for (const { id, ordered: asked } of webhooks)
     if (asked === 1 && (await store.lockWebhook(tx, id))?.ordered === 1) ordered.add(id)
-  const deliveries = events.flatMap((event) => {
+  const owedBy = (event: PlacedEvent): store.NewDelivery[] => {
     const task = tasks.get(event.id)
     // What a dispatch names is instead of what is told of its handler.
     const heard = (handlers: readonly string[]) =>
@@ -125,8 +131,16 @@ async function fanOut(tx: Tx, now: number): Promise<boolean> {
         replay_of: null,
         ...(ordered.has(webhook) && event.position ? { turn: turnOf(event.position) } : {}),
       }))
-  })
+  }
+  const deliveries: store.NewDelivery[] = []
+  let read = 0
+  for (const event of events) {
+    if (deliveries.length >= MOST_DELIVERIES) break
+    deliveries.push(...owedBy(event))
+    read++
+  }
   await store.insertDeliveries(tx, deliveries, now)
-  await store.moveCursor(tx, last)
-  return events.length === BATCH
+  // Each of them has its place: it was read behind the cursor.
+  await store.moveCursor(tx, events[read - 1]!.position!)
+  return read < events.length || events.length === BATCH
 }

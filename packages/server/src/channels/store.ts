@@ -255,9 +255,19 @@ export async function countDeliveries(tx: Tx, filter: DeliveryFilter): Promise<n
   return Number(row.n)
 }
 
-/** Forgets settled deliveries made before an id. */
-export async function forgetDeliveries(tx: Tx, before: string): Promise<void> {
-  await tx.db.deleteFrom('deliveries').where('id', '<', before).where('state', '!=', 'waiting').execute()
+/** Forgets up to `limit` settled deliveries made before an id; answers how many there were. */
+export async function forgetDeliveries(tx: Tx, before: string, limit: number): Promise<number> {
+  const old = await tx.db
+    .selectFrom('deliveries')
+    .select('id')
+    .where('id', '<', before)
+    .where('state', '!=', 'waiting')
+    .orderBy('id')
+    .limit(limit)
+    .execute()
+  const ids = old.map(({ id }) => id)
+  await tx.sql(`delete from deliveries where project_id = ?1 and ${inList(tx, 'id', '?2')}`, [tx.project, ids])
+  return ids.length
 }
 
 // ---- how far each project's log was read; no tenant policy

@@ -104,7 +104,7 @@ export async function openIdentity(options: {
     cursorSecret: deriveKey(secrets[0], 'cursors').toString('hex'),
     async sweep() {
       await reportThrottled(identity)
-      await inProject(INSTANCE, () => db.write((tx) => forgetSessions(tx, clock.now() - SESSION_MEMORY_MS)))
+      await forgetOldSessions(db, clock.now())
     },
     async close() {
       await reportThrottled(identity, true)
@@ -113,6 +113,15 @@ export async function openIdentity(options: {
   }
   return identity
 }
+
+/** So many at a time: others want to write meanwhile. */
+const FORGETS = 1_000
+
+/** Forgets the sessions that ended more than 30 days ago. */
+export const forgetOldSessions = (db: Database, now: number): Promise<void> =>
+  inProject(INSTANCE, async () => {
+    while ((await db.write((tx) => forgetSessions(tx, now - SESSION_MEMORY_MS, FORGETS))) === FORGETS) {}
+  })
 
 /** Appends one `user.login_throttled` for all that was refused since the last one, at most once a minute. */
 export async function reportThrottled(

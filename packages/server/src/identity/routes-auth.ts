@@ -15,6 +15,8 @@ import { oidcHandlers } from './oidc-login.ts'
 import { checkPassword } from './password.ts'
 import { permissionsOf } from './permissions.ts'
 import {
+  countSessions,
+  findSession,
   findUserByName,
   insertSession,
   listSessions,
@@ -24,6 +26,7 @@ import {
   revokeSession,
   revokeSessions,
   type SessionRow,
+  sessionKey,
   type UserRow,
   updateUser,
   useTotpStep,
@@ -79,8 +82,8 @@ export const authHandlers = (identity: Identity) =>
     async session(ask) {
       const { caller } = ask
       const csrf = csrfOf(sessionCookie(ask.request) ?? '')
-      const rows = await ask.instance.read((tx) => listSessions(tx, personOf(caller), caller.at))
-      const row = rows.find(({ id }) => id === caller.session?.id)
+      const id = caller.session?.id ?? ''
+      const row = await ask.instance.read((tx) => findSession(tx, personOf(caller), id, caller.at))
       // A cookie from before tokens followed from it: whoever has it logs in again.
       if (row?.kind !== 'cookie' || row.csrf_hash !== secretHash(csrf)) throw new AppError('SESSION_NOT_FOUND')
       ask.reply.header('cache-control', 'no-store')
@@ -184,9 +187,15 @@ export const authHandlers = (identity: Identity) =>
       return undefined
     },
 
-    async sessions(ask) {
-      const rows = await ask.instance.read((tx) => listSessions(tx, personOf(ask.caller), ask.caller.at))
-      return rows.map((row) => showSession(row, ask.caller))
+    sessions(ask) {
+      const [user, now] = [personOf(ask.caller), ask.caller.at]
+      return ask.page({
+        ofInstance: true,
+        rows: (tx, page) => listSessions(tx, user, now, page),
+        total: (tx) => countSessions(tx, user, now),
+        key: sessionKey,
+        show: (row) => showSession(row, ask.caller),
+      })
     },
 
     async revokeSession(ask) {

@@ -2,7 +2,7 @@ import type { Policy, PolicyChange, Project, projectsApi, Role } from '@writ/api
 import { type Attest, append, newOrigin } from '../audit/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
-import { type Tx, UniqueViolation } from '../platform/db/index.ts'
+import { INSTANCE, inProject, type Tx, UniqueViolation } from '../platform/db/index.ts'
 import type { Handlers } from '../platform/http/mount.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import { consume, recordApproval } from './approval.ts'
@@ -16,18 +16,21 @@ import {
   countMembers,
   countOpeners,
   countPolicyChanges,
+  countProjectsSeen,
   findPolicyChange,
   findProject,
+  findProjectSeen,
   insertPolicyChange,
   listMembers,
   listPolicyChanges,
-  listProjectsFor,
+  listProjectsSeen,
   listWithRoles,
   loadPolicy,
   lockProjects,
   type MemberRow,
   type PolicyChangeRow,
   type ProjectRow,
+  type ProjectsSeen,
   putMember,
   setPolicy,
   settlePolicyChange,
@@ -39,8 +42,17 @@ import { withEnrolledKeys } from './store-signing-keys.ts'
 export const projectsHandlers = (identity: Identity, attest: Attest) =>
   ({
     async list(ask) {
-      const visible = await visibleTo(identity, ask.caller)
-      return Promise.all(visible.map((project) => show(identity, project)))
+      const seen = seenBy(ask.caller)
+      const page = await ask.page({
+        ofInstance: true,
+        rows: (tx, part) => listProjectsSeen(tx, seen, part),
+        total: (tx) => countProjectsSeen(tx, seen),
+        key: ({ slug }) => slug,
+        show: (project) => project,
+      })
+      // Each has its log among its own tables.
+      const shown = (rows: Seen[]) => Promise.all(rows.map((project) => show(identity, project)))
+      return Array.isArray(page) ? shown(page) : { ...page, items: await shown(page.items) }
     },
 
     async create(ask) {
@@ -190,15 +202,14 @@ export const projectsHandlers = (identity: Identity, attest: Attest) =>
 type Seen = ProjectRow & { role: Role | null }
 
 /** Projects that the caller is in, all of them for an instance administrator; for an API token only its own. */
-async function visibleTo(identity: Identity, caller: Caller): Promise<Seen[]> {
-  const all = await listProjectsFor(identity.db, personOf(caller))
-  return all
-    .filter((project) => caller.tokenId === null || project.id === caller.project)
-    .filter((project) => project.role !== null || caller.isInstanceAdmin)
-}
+const seenBy = (caller: Caller): ProjectsSeen => ({
+  by: personOf(caller),
+  all: caller.isInstanceAdmin,
+  only: caller.tokenId === null ? null : (caller.project ?? ''),
+})
 
 async function mustSee(identity: Identity, caller: Caller, slug: string): Promise<Seen> {
-  const found = (await visibleTo(identity, caller)).find((project) => project.slug === slug)
+  const found = await inProject(INSTANCE, () => identity.db.read((tx) => findProjectSeen(tx, seenBy(caller), slug)))
   if (!found) throw new AppError('PROJECT_NOT_FOUND')
   return found
 }

@@ -36,7 +36,7 @@ export const signingKeyHandlers = (on: {
   attest: Attest
   party: RelyingParty
 }): Handlers<typeof signingKeysApi, Caller> => ({
-  list: async (ask) => (await ask.read(store.listSigningKeys)).map(show),
+  list: (ask) => ask.page({ rows: store.listSigningKeys, total: store.countSigningKeys, key: ({ id }) => id, show }),
 
   async statement({ body, caller }) {
     const { spki } = keyOf(body)

@@ -25,13 +25,47 @@ export async function findProject(db: Lookup, slug: string): Promise<ProjectRow 
   return (await db.lookup<ProjectRow>('select * from projects where slug = ?1', [slug]))[0]
 }
 
-/** Projects with the role of a user in each; null where there is none. */
-export const listProjectsFor = (db: Lookup, userId: string): Promise<(ProjectRow & { role: Role | null })[]> =>
-  db.lookup(
-    `select p.*, m.role from projects p left join memberships m on m.project_id = p.id and m.user_id = ?1
-     order by p.slug`,
-    [userId],
-  )
+export interface ProjectsSeen {
+  /** Whose roles they are. */
+  readonly by: string
+  /** Those too in which they have none. */
+  readonly all: boolean
+  /** Only this one. */
+  readonly only: string | null
+}
+
+const projectsSeen = (tx: Tx, { by, all, only }: ProjectsSeen) =>
+  tx.db
+    .selectFrom('projects')
+    .leftJoin('memberships', (join) =>
+      join.onRef('memberships.project_id', '=', 'projects.id').on('memberships.user_id', '=', by),
+    )
+    .$if(!all, (q) => q.where('memberships.role', 'is not', null))
+    .$if(only !== null, (q) => q.where('projects.id', '=', only!))
+
+/** Projects that somebody sees, with their role in each, by slug, behind the slug `after`. */
+export const listProjectsSeen = (
+  tx: Tx,
+  seen: ProjectsSeen,
+  part: ListPart,
+): Promise<(ProjectRow & { role: Role | null })[]> =>
+  projectsSeen(tx, seen)
+    .selectAll('projects')
+    .select('memberships.role')
+    .$if(part.after !== undefined, (q) => q.where('slug', '>', part.after!))
+    .orderBy('slug')
+    .limit(part.limit)
+    .offset(part.skip)
+    .execute()
+
+export const countProjectsSeen = (tx: Tx, seen: ProjectsSeen): Promise<number> => countOf(projectsSeen(tx, seen))
+
+export const findProjectSeen = (
+  tx: Tx,
+  seen: ProjectsSeen,
+  slug: string,
+): Promise<(ProjectRow & { role: Role | null }) | undefined> =>
+  projectsSeen(tx, seen).selectAll('projects').select('memberships.role').where('slug', '=', slug).executeTakeFirst()
 
 export async function insertProject(tx: Tx, project: ProjectRow): Promise<void> {
   await tx.db.insertInto('projects').values(project).execute()

@@ -1,5 +1,5 @@
 import type { Selectable } from 'kysely'
-import type { Tx } from '../platform/db/index.ts'
+import { countOf, type ListPart, type Tx } from '../platform/db/index.ts'
 import type { ApprovalSignaturesTable, SigningKeysTable } from '../platform/db/tables.ts'
 
 export type SigningKeyRow = Selectable<SigningKeysTable>
@@ -34,7 +34,15 @@ export const findNamedSigningKey = (tx: Tx, id: string): Promise<NamedSigningKey
   named(tx).where('signing_keys.id', '=', id).executeTakeFirst()
 
 /** The oldest first. */
-export const listSigningKeys = (tx: Tx): Promise<NamedSigningKey[]> => named(tx).orderBy('signing_keys.id').execute()
+export const listSigningKeys = (tx: Tx, part: ListPart): Promise<NamedSigningKey[]> =>
+  named(tx)
+    .$if(part.after !== undefined, (q) => q.where('signing_keys.id', '>', part.after!))
+    .orderBy('signing_keys.id')
+    .limit(part.limit)
+    .offset(part.skip)
+    .execute()
+
+export const countSigningKeys = (tx: Tx): Promise<number> => countOf(tx.db.selectFrom('signing_keys'))
 
 /** Whether this key waits or is enrolled here. */
 export async function isLive(tx: Tx, fingerprint: string): Promise<boolean> {

@@ -1,6 +1,15 @@
 import type { Role } from '@writ/api'
 import { type Selectable, sql } from 'kysely'
-import { type Database, forUpdate, INSTANCE, projectInContext, type Tx } from '../platform/db/index.ts'
+import {
+  countOf,
+  type Database,
+  forUpdate,
+  INSTANCE,
+  inList,
+  type ListPart,
+  projectInContext,
+  type Tx,
+} from '../platform/db/index.ts'
 import type { SessionsTable, UsersTable } from '../platform/db/tables.ts'
 
 // People and their sessions. These tables have no tenant policy; what belongs to a project says so in each statement.
@@ -206,18 +215,39 @@ export async function insertSession(tx: Tx, session: Omit<SessionRow, 'last_seen
     .execute()
 }
 
-/** Live sessions of a user, newest first. */
-export function listSessions(tx: Tx, userId: string, now: number): Promise<SessionRow[]> {
-  return tx.db
+const liveSessions = (tx: Tx, userId: string, now: number) =>
+  tx.db
     .selectFrom('sessions')
-    .selectAll()
     .where('user_id', '=', userId)
     .where('revoked_at', 'is', null)
     .where('expires_at', '>', now)
+
+/** Live sessions of a user, newest first, behind the key `after`. */
+export function listSessions(tx: Tx, userId: string, now: number, part: ListPart): Promise<SessionRow[]> {
+  const [at, id] = part.after?.split(' ') ?? []
+  return liveSessions(tx, userId, now)
+    .selectAll()
+    .$if(part.after !== undefined, (q) =>
+      q
+        .where('created_at', '<=', Number(at))
+        .where((eb) => eb.or([eb('created_at', '<', Number(at)), eb('id', '<', id!)])),
+    )
     .orderBy('created_at', 'desc')
     .orderBy('id', 'desc')
+    .limit(part.limit)
+    .offset(part.skip)
     .execute()
 }
+
+/** A live session of a user. */
+export const findSession = (tx: Tx, userId: string, id: string, now: number): Promise<SessionRow | undefined> =>
+  liveSessions(tx, userId, now).selectAll().where('id', '=', id).executeTakeFirst()
+
+/** Where a session stands in that list. */
+export const sessionKey = ({ created_at, id }: SessionRow): string => `${created_at} ${id}`
+
+export const countSessions = (tx: Tx, userId: string, now: number): Promise<number> =>
+  countOf(liveSessions(tx, userId, now))
 
 /** False if the user has no such live session. */
 export async function revokeSession(tx: Tx, userId: string, id: string, now: number): Promise<boolean> {
@@ -244,9 +274,12 @@ export async function revokeSessions(tx: Tx, userId: string, except: string | nu
   return Number(done.numUpdatedRows)
 }
 
-/** Forgets sessions that ended before `before`. */
-export async function forgetSessions(tx: Tx, before: number): Promise<void> {
-  await tx.db.deleteFrom('sessions').where('expires_at', '<', before).execute()
+/** Forgets up to `limit` sessions that ended before `before`; answers how many there were. */
+export async function forgetSessions(tx: Tx, before: number, limit: number): Promise<number> {
+  const old = await tx.db.selectFrom('sessions').select('id').where('expires_at', '<', before).limit(limit).execute()
+  const ids = old.map(({ id }) => id)
+  await tx.sql(`delete from sessions where ${inList(tx, 'id', '?1')}`, [ids])
+  return ids.length
 }
 
 /**

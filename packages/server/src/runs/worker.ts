@@ -390,39 +390,57 @@ function createBell() {
   }
 }
 
-/** Waits that ended, and reminders. Taking the timer and acting on it are one transaction: two servers cannot both act. */
+const TIMERS_PAGE = 100
+/** Whoever sweeps has leases to look at too, so of very many that are due at once the rest is for the next look. */
+const TIMERS_PAGES = 10
+
+type TimersOn = Pick<Executing, 'db' | 'clock' | 'queue' | 'attest' | 'settled'>
+
+/** Waits that ended, and reminders. Those of a page share their transactions. */
 export async function fireTimers(
-  on: Pick<Executing, 'db' | 'clock' | 'queue' | 'attest' | 'settled'>,
+  on: TimersOn,
   /** A run that is on no ticket: its kind settles it. */
   expire: (tx: Tx, runId: string) => Promise<void>,
 ): Promise<void> {
-  const due = await inProject(INSTANCE, () => on.db.read((tx) => store.listDueTimers(tx, on.clock.now(), 100)))
-  for (const timer of due) {
-    await inProject(timer.project_id, () =>
-      on.db.write(async (tx) => {
-        if (!(await store.takeTimer(tx, timer))) return
-        const run = await store.lockRun(tx, timer.run_id)
-        if (!run) return expire(tx, timer.run_id)
-        if (run.state !== 'pending' || run.waiting_for !== 'evidence') return
-        if (timer.what === 'remind') {
-          await append(tx, on.clock.now(), SYSTEM, {
-            type: 'run.reminded',
-            resource: { type: 'run', id: run.id, number: run.number },
-            action: `Run ${run.number} still waits for evidence`,
-            details: { ticket_id: run.ticket_id, executed_by_id: run.executed_by_id, timeout_at: run.timeout_at },
-            run: { id: run.id, seq: await store.nextEvent(tx, run.id) },
-          })
-          return
-        }
-        await dequeueCheck(on.queue, tx, run.id)
-        const ending = {
-          state: 'timeout',
-          summary: 'Run execution timed out',
-          stderr: 'No evidence came in time',
-          errorCode: 'EVIDENCE_EXPIRED',
-        } as const
-        await settleRun(tx, on, run, SYSTEM, ending, on.clock.now())
-      }),
+  for (let page = 1; page <= TIMERS_PAGES; page++) {
+    const now = on.clock.now()
+    const due = await inProject(INSTANCE, () => on.db.read((tx) => store.listDueTimers(tx, now, TIMERS_PAGE)))
+    if (due.length === 0) return
+    const fired = await Promise.allSettled(
+      due.map((timer) => inProject(timer.project_id, () => on.db.write((tx) => fireTimer(tx, on, expire, timer)))),
     )
+    const failed = fired.find((one) => one.status === 'rejected')
+    if (failed) throw failed.reason
   }
+}
+
+/** Taking the timer and acting on it are one transaction: two servers cannot both act. */
+async function fireTimer(
+  tx: Tx,
+  on: TimersOn,
+  expire: (tx: Tx, runId: string) => Promise<void>,
+  timer: store.Timer,
+): Promise<void> {
+  if (!(await store.takeTimer(tx, timer))) return
+  const run = await store.lockRun(tx, timer.run_id)
+  if (!run) return expire(tx, timer.run_id)
+  if (run.state !== 'pending' || run.waiting_for !== 'evidence') return
+  if (timer.what === 'remind') {
+    await append(tx, on.clock.now(), SYSTEM, {
+      type: 'run.reminded',
+      resource: { type: 'run', id: run.id, number: run.number },
+      action: `Run ${run.number} still waits for evidence`,
+      details: { ticket_id: run.ticket_id, executed_by_id: run.executed_by_id, timeout_at: run.timeout_at },
+      run: { id: run.id, seq: await store.nextEvent(tx, run.id) },
+    })
+    return
+  }
+  await dequeueCheck(on.queue, tx, run.id)
+  const ending = {
+    state: 'timeout',
+    summary: 'Run execution timed out',
+    stderr: 'No evidence came in time',
+    errorCode: 'EVIDENCE_EXPIRED',
+  } as const
+  await settleRun(tx, on, run, SYSTEM, ending, on.clock.now())
 }

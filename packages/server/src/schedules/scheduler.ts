@@ -35,6 +35,8 @@ const KEEP_FIRES_MS = 90 * 86_400_000
 /** After this many fires in a row that started nothing somebody has to look. */
 const MOST_REFUSALS = 10
 const PAGE = 100
+/** So many are fired in one transaction: whoever dispatches meanwhile waits for it. */
+const TOGETHER = 25
 
 /**
  * Starts what is due. Each due time is one row, made in the transaction that accepts its task, so that it happens once: however many
@@ -52,15 +54,23 @@ export function createScheduler(on: SchedulerOn): Scheduler {
     if (now < newest || newest === Number.NEGATIVE_INFINITY) await alignAll(now)
     newest = now
     const tried = new Set<string>()
-    for (;;) {
-      const due = (await store.listDue(db, now, PAGE + tried.size)).filter(({ id }) => !tried.has(id))
-      if (due.length === 0) return
-      for (const { id, project } of due) {
-        tried.add(id)
-        await inProject(project, () => fire(id, now)).catch((err) => {
-          log.error({ err, schedule: id }, 'a schedule could not be fired and will be tried again')
-        })
-      }
+    // Those that were tried and are due still stand before the others.
+    for (let still = 0; ; ) {
+      const limit = PAGE + still
+      const due = await store.listDue(db, now, limit)
+      const fresh = due.filter(({ id }) => !tried.has(id))
+      still = due.length - fresh.length
+      // Some together, so that they share transactions: many are due on the hour.
+      for (let from = 0; from < fresh.length; from += TOGETHER)
+        await Promise.all(
+          fresh.slice(from, from + TOGETHER).map(({ id, project }) => {
+            tried.add(id)
+            return inProject(project, () => fire(id, now)).catch((err) => {
+              log.error({ err, schedule: id }, 'a schedule could not be fired and will be tried again')
+            })
+          }),
+        )
+      if (due.length < limit) return
     }
   }
 

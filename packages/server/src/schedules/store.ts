@@ -19,9 +19,13 @@ export const listSchedules = (tx: Tx, page: ListPart): Promise<ScheduleRow[]> =>
 
 export const countSchedules = (tx: Tx): Promise<number> => countOf(living(tx))
 
-/** By id, or by the name, of which no two have the same; an id goes before a name that looks like one. */
-const SCHEDULE = `select * from schedules where project_id = ?1 and (id = ?2 or name = ?2) and state <> 'deleted'
-  order by case when id = ?2 then 0 else 1 end limit 1`
+/**
+ * By id, or by the name, of which no two have the same; an id goes before a name that looks like one. Each by its index: with
+ * `id = ?2 or name = ?2` every schedule of the project is looked at.
+ */
+const SCHEDULE = `select * from schedules where project_id = ?1 and state <> 'deleted' and id = coalesce(
+  (select id from schedules where project_id = ?1 and id = ?2 and state <> 'deleted'),
+  (select id from schedules where project_id = ?1 and name = ?2 and state <> 'deleted'))`
 
 export async function findSchedule(tx: Tx, ref: string): Promise<ScheduleRow | undefined> {
   return (await tx.sql<ScheduleRow>(SCHEDULE, [tx.project, ref]))[0]
@@ -32,12 +36,7 @@ export async function lockSchedule(tx: Tx, ref: string): Promise<ScheduleRow | u
 }
 
 export async function isNameTaken(tx: Tx, name: string, except: string | null): Promise<boolean> {
-  const row = await tx.db
-    .selectFrom('schedules')
-    .select('id')
-    .where('name', '=', name)
-    .where('state', '<>', 'deleted')
-    .executeTakeFirst()
+  const row = await living(tx).select('id').where('name', '=', name).executeTakeFirst()
   return row !== undefined && row.id !== except
 }
 

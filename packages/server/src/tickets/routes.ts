@@ -3,6 +3,7 @@ import { type Attest, append } from '../audit/index.ts'
 import { type Caller, findUserRef, openSigned, personOf, type RelyingParty } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339 } from '../platform/clock.ts'
+import type { Tx } from '../platform/db/index.ts'
 import type { Handlers } from '../platform/http/mount.ts'
 import { NOBODY, uuidv7 } from '../platform/ids.ts'
 import { seesEveryTicket, seeTicket } from './access.ts'
@@ -70,12 +71,20 @@ export const ticketHandlers = (on: TicketsOn): Handlers<typeof ticketsApi, Calle
       created_by_id: idOf(refs.created_by_id, creator),
       assignee_id: idOf(refs.assignee_id, assignee),
     }
+    const floorFrom = async (tx: Tx, before: number | undefined) =>
+      q === undefined ? undefined : store.ticketSearchFloor(tx, before)
     return ask.page({
-      rows: (tx, page) =>
-        store.listTickets(tx, filter, { ...page, before: page.after === undefined ? undefined : Number(page.after) }),
-      total: (tx) => store.countTickets(tx, filter),
+      async rows(tx, page) {
+        const before = placeOf(page.after)
+        return store.listTickets(tx, { ...filter, above: await floorFrom(tx, before) }, { ...page, before })
+      },
+      total: async (tx) => store.countTickets(tx, { ...filter, above: await floorFrom(tx, undefined) }),
       key: (row) => String(row.number),
       show: (row) => showTicket(row),
+      async further(tx, after) {
+        const floor = await floorFrom(tx, placeOf(after))
+        return floor === undefined || floor < 1 ? null : String(floor + 1)
+      },
     })
   },
   async get(ask) {
@@ -135,3 +144,5 @@ export const ticketHandlers = (on: TicketsOn): Handlers<typeof ticketsApi, Calle
       }
     }),
 })
+
+const placeOf = (after: string | undefined): number | undefined => (after === undefined ? undefined : Number(after))

@@ -157,6 +157,23 @@ export interface TicketFilter {
   readonly assignee_id?: string | undefined
   readonly q?: string | undefined
   readonly due_before?: number | undefined
+  /** Only tickets with a higher number: where a search ends. */
+  readonly above?: number | undefined
+}
+
+/** So many tickets a search looks at for each page. */
+const SEARCHED = 20_000
+
+/** The number above which a search looks that begins before a number, or at the newest: so that a page of it costs the same however many tickets there are. */
+export async function ticketSearchFloor(tx: Tx, before: number | undefined): Promise<number> {
+  if (before !== undefined) return before - 1 - SEARCHED
+  const newest = await tx.db
+    .selectFrom('tickets')
+    .select('number')
+    .orderBy('number', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  return (newest?.number ?? 0) - SEARCHED
 }
 
 function filterTickets(f: TicketFilter) {
@@ -169,6 +186,7 @@ function filterTickets(f: TicketFilter) {
       ...(f.created_by_id === undefined ? [] : [sql<boolean>`tickets.created_by_id = ${f.created_by_id}`]),
       ...(f.assignee_id === undefined ? [] : [sql<boolean>`tickets.assignee_id = ${f.assignee_id}`]),
       ...(f.q === undefined ? [] : [matches(['title', 'description'], 'tickets', f.q)]),
+      ...(f.above === undefined ? [] : [sql<boolean>`tickets.number > ${f.above}`]),
       ...(f.due_before === undefined ? [] : [sql<boolean>`tickets.due_at < ${f.due_before}`]),
     ],
     sql` and `,

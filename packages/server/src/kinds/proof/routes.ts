@@ -37,8 +37,7 @@ const LONGEST_TRIAL_SECONDS = 20
 export const rulesHandlers = (on: { judges: JudgeThread; clock: Clock }): Handlers<typeof rulesApi, Caller> => ({
   async scripts(ask) {
     const { listScripts, ruleSetDigest, scriptRuleSet, supersededIn } = await import('./rules.ts')
-    const sets = await ask.read((tx) => store.listRuleSets(tx))
-    const newest = sets.filter((row, i) => sets[i - 1]?.name !== row.name)
+    const newest = await ask.read(store.listNewestRuleSets)
     return [
       ...listScripts().map((script) => {
         const plain = scriptRuleSet(script, null)
@@ -75,7 +74,12 @@ export const rulesHandlers = (on: { judges: JudgeThread; clock: Clock }): Handle
   },
   async list(ask) {
     const { supersededIn } = await import('./rules.ts')
-    return (await ask.read((tx) => store.listRuleSets(tx))).map(showWith(supersededIn))
+    return ask.page({
+      rows: store.listRuleSets,
+      total: store.countRuleSets,
+      key: store.ruleSetKey,
+      show: showWith(supersededIn),
+    })
   },
   async publish(ask) {
     const { examineRuleSet, ruleSetDigest, supersededIn } = await import('./rules.ts')

@@ -151,6 +151,12 @@ export interface Handlers {
   faults(name: string, which: 'input' | 'output', value: unknown, at: string): readonly FieldError[]
 }
 
+/** Of a list by name: so many behind a name, or from its beginning. */
+export interface NamesBehind {
+  readonly limit: number
+  readonly after: string | undefined
+}
+
 export interface BrokenFile {
   readonly file: string
   readonly reason: string

@@ -13,7 +13,9 @@ import * as held from './store-held.ts'
  */
 
 const PAGE = 100
-const DUE_KEYS = 100
+const DUE_KEYS = 20
+/** About so many are admitted in one transaction: meanwhile nobody else changes anything. The next follow by the time of their key, which is now. */
+const MOST_ADMITTED = 1_000
 
 const entryOf = (row: held.HeldRow): Entry => ({
   runId: row.run_id,
@@ -26,11 +28,13 @@ const entryOf = (row: held.HeldRow): Entry => ({
 /** Admits what there is room for under these keys; answers what is to be put into the queue. Takes keys in their order. */
 async function admit(tx: Tx, keys: Iterable<string>, now: number): Promise<Entry[]> {
   const entries: Entry[] = []
-  for (const key of [...new Set(keys)].sort()) entries.push(...(await admitUnder(tx, key, now)))
+  for (const key of [...new Set(keys)].sort())
+    entries.push(...(await admitUnder(tx, key, now, MOST_ADMITTED - entries.length)))
   return entries
 }
 
-async function admitUnder(tx: Tx, key: string, now: number): Promise<Entry[]> {
+/** `most`: a page at least. */
+async function admitUnder(tx: Tx, key: string, now: number, most: number): Promise<Entry[]> {
   const row = await held.lockKey(tx, key)
   const paused = row.paused_until !== null && row.paused_until > now
   const { limits, over } = limitsOf(row, now)
@@ -65,6 +69,10 @@ async function admitUnder(tx: Tx, key: string, now: number): Promise<Entry[]> {
     if (rated.length > 0) await held.noteTaken(tx, rated, now)
     admitted.push(...taken)
     more = page.length === PAGE && taken.length === PAGE
+    if (more && admitted.length >= most) {
+      wake = now
+      break
+    }
   }
   const later = paused ? null : await held.findNextTime(tx, key, now)
   if (later !== null) wake = Math.min(wake ?? later, later)
@@ -271,6 +279,9 @@ export async function forget(tx: Tx, queue: Queue, runIds: readonly string[], no
   await release(tx, queue, runIds, now)
 }
 
+/** Whoever admits has leases to look at too: of very many that may start the rest is for the next look. */
+const DUE_ROUNDS = 50
+
 /** Admits what may start by time alone, in all projects; see `listDueKeys`. */
 export async function admitDue(
   on: {
@@ -283,20 +294,23 @@ export async function admitDue(
   },
   now: number,
 ): Promise<void> {
-  const due = await held.listDueKeys(on.db, now, DUE_KEYS)
-  for (const [project, keys] of Map.groupBy(due, ({ project_id }) => project_id))
-    await on.change(project, async (tx) =>
-      enter(
-        tx,
-        on.queue,
-        await admit(
+  for (let round = 1; round <= DUE_ROUNDS; round++) {
+    const due = await held.listDueKeys(on.db, now, DUE_KEYS)
+    if (due.length === 0) return
+    for (const [project, keys] of Map.groupBy(due, ({ project_id }) => project_id))
+      await on.change(project, async (tx) =>
+        enter(
           tx,
-          keys.map(({ key }) => key),
+          on.queue,
+          await admit(
+            tx,
+            keys.map(({ key }) => key),
+            now,
+          ),
           now,
         ),
-        now,
-      ),
-    )
+      )
+  }
 }
 
 /** Nothing is started under a key before `until`; a longer pause stays. Answers whether the key was open before. */

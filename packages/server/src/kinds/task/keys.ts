@@ -3,7 +3,7 @@ import { append } from '../../audit/index.ts'
 import { type Caller, personOf } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import { rfc3339, rfc3339OrNull } from '../../platform/clock.ts'
-import type { Tx } from '../../platform/db/index.ts'
+import type { ListPart, Tx } from '../../platform/db/index.ts'
 import type { Queue as RunQueue } from '../../queue/index.ts'
 import type { Handler, Handlers } from './handler.ts'
 import { changeLimit, pauseKey, resumeKey } from './hold.ts'
@@ -24,8 +24,9 @@ export interface AskedLimit extends SaidLimits {
 
 /** Concurrency keys, for operators. */
 export interface Keys {
-  /** Concurrency keys that are in use, paused or limited, by name, up to 1,000. */
-  listKeys(tx: Tx, now: number): Promise<ConcurrencyKey[]>
+  /** Concurrency keys that are in use, paused or limited, by name. */
+  listKeys(tx: Tx, now: number, part: ListPart): Promise<ConcurrencyKey[]>
+  countKeys(tx: Tx, now: number): Promise<number>
   /** Nothing is started under the key before `until`; what runs goes on. Throws KEY_PAUSE_INVALID. */
   pauseKey(tx: Tx, caller: Caller, key: string, until: number): Promise<ConcurrencyKey>
   resumeKey(tx: Tx, caller: Caller, key: string): Promise<ConcurrencyKey>
@@ -38,8 +39,6 @@ export interface Keys {
   liftKeyLimit(tx: Tx, caller: Caller, key: string, handler: string | null): Promise<ConcurrencyKey>
 }
 
-const MOST_KEYS = 1_000
-
 export function createKeys(on: {
   readonly queue: RunQueue
   readonly handlers: Handlers
@@ -51,7 +50,8 @@ export function createKeys(on: {
   const find = async (tx: Tx, key: string, now: number) => showKey(await held.findKeyState(tx, key, now), now)
 
   return {
-    listKeys: async (tx, now) => (await held.listKeys(tx, now, MOST_KEYS)).map((row) => showKey(row, now)),
+    listKeys: async (tx, now, part) => (await held.listKeys(tx, now, part)).map((row) => showKey(row, now)),
+    countKeys: held.countKeys,
     async pauseKey(tx, caller, key, until) {
       if (until <= caller.at) throw new AppError('KEY_PAUSE_INVALID')
       await pauseKey(tx, key, until, caller.at)

@@ -3,7 +3,7 @@ import { Check } from 'typebox/value'
 import { append } from '../../audit/index.ts'
 import { type Caller, personOf } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
-import type { Tx } from '../../platform/db/index.ts'
+import type { ListPart, Tx } from '../../platform/db/index.ts'
 import type { Queue as RunQueue } from '../../queue/index.ts'
 import { depthsOf } from './backlog.ts'
 import type { Cancels } from './cancel.ts'
@@ -12,8 +12,9 @@ import * as store from './store.ts'
 
 /** Queues of a project, for operators. */
 export interface Queues {
-  /** The queues of the project, by name. */
-  listQueues(tx: Tx): Promise<Queue[]>
+  /** Queues of the project, by name. */
+  listQueues(tx: Tx, part: ListPart): Promise<Queue[]>
+  countQueues(tx: Tx): Promise<number>
   /**
    * No task of this queue is claimed any more; those that run go on. Twice is once. One that is not there throws QUEUE_UNKNOWN, and
    * with `create` is made: whoever prepares a maintenance window need not wait for its first task.
@@ -32,7 +33,7 @@ export function createQueues(
   const { queue, cancelWaiting, cancelChildren } = on
 
   const knownQueue = async (tx: Tx, name: string) => {
-    const row = (await store.listQueues(tx)).find((one) => one.name === name)
+    const row = await store.findQueue(tx, name)
     if (!row) throw new AppError('QUEUE_UNKNOWN', { queue: name })
     return row
   }
@@ -60,9 +61,10 @@ export function createQueues(
   }
 
   return {
-    async listQueues(tx) {
+    countQueues: store.countQueues,
+    async listQueues(tx, part) {
       const found = await depthsOf(tx, queue)
-      return (await store.listQueues(tx)).map((row) => showQueue(row, found.get(row.name)))
+      return (await store.listQueues(tx, part)).map((row) => showQueue(row, found.get(row.name)))
     },
     async pauseQueue(tx, caller, name, create = false) {
       if (create) await makeQueue(tx, caller, name)

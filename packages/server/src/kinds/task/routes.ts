@@ -22,6 +22,7 @@ import type { Ask, Handlers as Routes } from '../../platform/http/mount.ts'
 import { redactor } from '../../platform/redact/index.ts'
 import type { TaskFilter, TaskPage } from './filter.ts'
 import type { BrokenFile, Handler } from './handler.ts'
+import { countHandlersIn, handlersIn, placeOf } from './handler-list.ts'
 import { requireHandler } from './keys.ts'
 import type { LogPlace } from './log.ts'
 import type { Workers } from './remote/workers.ts'
@@ -152,17 +153,13 @@ export const taskHandlers = (
       ask.change(async (tx) =>
         tasks.replayEnded(tx, ask.caller, await taskFilterOf(tx, ask.body), ask.body.limit ?? 100),
       ),
-    async handlers(ask) {
-      const { handlers, remote, http } = tasks
-      const theirs = (await ask.read(async (tx) => [...(await http.list(tx)), ...(await remote.list(tx))])).filter(
-        ({ name }) => !handlers.find(name),
-      )
-      const project = ask.caller.project!
-      return [
-        ...[...handlers.list(), ...theirs].map((one) => shown(tasks, project, one)),
-        ...handlers.broken().map(showBroken),
-      ]
-    },
+    handlers: (ask) =>
+      ask.page({
+        rows: (tx, part) => handlersIn(tasks, tx, part),
+        total: (tx) => countHandlersIn(tasks, tx),
+        key: placeOf,
+        show: (one) => ('file' in one ? showBroken(one) : shown(tasks, ask.caller.project!, one)),
+      }),
   }
 }
 
@@ -267,7 +264,8 @@ const shown = (tasks: Tasks, project: string, handler: Handler): HandlerInfo =>
   )
 
 export const queueHandlers = ({ tasks }: Dispatching): Routes<typeof queuesApi, Caller> => ({
-  list: (ask) => ask.read((tx) => tasks.listQueues(tx)),
+  list: (ask) =>
+    ask.page({ rows: tasks.listQueues, total: tasks.countQueues, key: ({ name }) => name, show: (one) => one }),
   pause: (ask) => ask.change((tx) => tasks.pauseQueue(tx, ask.caller, ask.params.name, ask.body?.create)),
   resume: (ask) => ask.change((tx) => tasks.resumeQueue(tx, ask.caller, ask.params.name)),
   limit: (ask) =>
@@ -276,7 +274,13 @@ export const queueHandlers = ({ tasks }: Dispatching): Routes<typeof queuesApi, 
 })
 
 export const concurrencyKeyHandlers = ({ tasks }: Dispatching): Routes<typeof concurrencyKeysApi, Caller> => ({
-  list: (ask) => ask.read((tx) => tasks.listKeys(tx, ask.caller.at)),
+  list: (ask) =>
+    ask.page({
+      rows: (tx, part) => tasks.listKeys(tx, ask.caller.at, part),
+      total: (tx) => tasks.countKeys(tx, ask.caller.at),
+      key: ({ key }) => key,
+      show: (one) => one,
+    }),
   pause: (ask) => ask.change((tx) => tasks.pauseKey(tx, ask.caller, ask.body.key, Date.parse(ask.body.until))),
   resume: (ask) => ask.change((tx) => tasks.resumeKey(tx, ask.caller, ask.body.key)),
   limit: (ask) => ask.change((tx) => tasks.limitKey(tx, ask.caller, { ...ask.body, until: millisOf(ask.body.until) })),

@@ -6,7 +6,7 @@ import type { Clock } from '../../platform/clock.ts'
 import { type Command, type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { createLooks } from '../../platform/looks.ts'
 import type { Queue as RunQueue } from '../../queue/index.ts'
-import { searchFloor, type Waiting } from '../../runs/index.ts'
+import { isFinal, searchFloor, type Waiting } from '../../runs/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 import { type Batches, createBatches } from './batches.ts'
 import { type Cancelling, createCancelling } from './cancel.ts'
@@ -25,7 +25,7 @@ import { createQueues, type Queues } from './queues.ts'
 import type { RemoteHandlers } from './remote/registry.ts'
 import type { Payloads } from './sealed.ts'
 import { mine, see } from './see.ts'
-import { type Ending, settleWaiting } from './settle.ts'
+import { type Ending, endDependents, settleWaiting } from './settle.ts'
 import { showAttempts, showCost, showStep, showTask } from './show.ts'
 import * as store from './store.ts'
 import { listCosts } from './store-cost.ts'
@@ -81,7 +81,10 @@ export interface Tasks extends Cancelling, DeadLetters, Queues, Batches, Keys {
   /** What running work may ask for. */
   readonly children: Children
 
-  /** The deadline of a task passed while it waited: settles it, unless a worker has it, who knows the deadline too. */
+  /**
+   * The deadline of a task passed while it waited: settles it, unless a worker has it, who knows the deadline too. One that has ended
+   * is over for those that wait for it.
+   */
   expire(tx: Tx, runId: string): Promise<void>
 }
 
@@ -212,8 +215,12 @@ export function createTasks(on: TasksOn): Tasks {
     children: createChildren({ ...on, prepare, accept }),
 
     async expire(tx, runId) {
-      const rows = await store.loadWork(tx, [runId])
-      settled(tx, await settleWaiting(tx, queue, [...rows.values()], EXPIRED, SYSTEM, on.clock.now()))
+      const now = on.clock.now()
+      const rows = [...(await store.loadWork(tx, [runId])).values()]
+      const over = rows.filter(({ state }) => isFinal(state))
+      // Of a task that has ended there was no room for those that wait for it.
+      if (over.length > 0) settled(tx, await endDependents(tx, queue, over, now))
+      else settled(tx, await settleWaiting(tx, queue, rows, EXPIRED, SYSTEM, now))
     },
   }
 }

@@ -29,6 +29,9 @@ export interface Ended {
   readonly state: Ending['state']
 }
 
+/** One that has ended, as those hear of it who wait for it. */
+type Heard = { readonly id: string; readonly state: string }
+
 /** One attempt as the worker saw it. */
 export interface Attempted {
   readonly worker: string | null
@@ -219,30 +222,40 @@ export async function settleWaiting(
   by: Actor,
   now: number,
 ): Promise<readonly Ended[]> {
+  const { ended, awaited } = await endFree(tx, queue, rows, () => ending, by, now)
+  return ended.concat(await endDependents(tx, queue, awaited, now))
+}
+
+/** Settles these as far as nobody holds them. Who waited for `awaited` is still to hear of it. */
+async function endFree(
+  tx: Tx,
+  queue: Queue,
+  rows: readonly store.WorkRow[],
+  endingOf: (row: store.WorkRow) => Ending,
+  by: Actor,
+  now: number,
+): Promise<{ readonly ended: readonly Ended[]; readonly awaited: readonly Heard[] }> {
   const free = await queue.settle(
     tx,
     rows.map(({ id }) => ({ runId: id, fence: 'unclaimed', next: 'done' })),
   )
   const mine = rows.filter((_, i) => free[i])
-  if (mine.length === 0) return []
+  if (mine.length === 0) return { ended: [], awaited: [] }
   await forget(
     tx,
     queue,
     mine.map(({ id }) => id),
     now,
   )
-  const along = await finish(
-    tx,
-    queue,
-    mine.map((row) => ({
-      row,
-      ending,
-      by,
-      attemptNumber: row.attempt,
-      attempt: { worker: null, startedAt: null, endedAt: now, log: null, events: row.event_count, steps: 0 },
-    })),
-  )
-  return [...mine.map(({ id }) => ({ id, state: ending.state })), ...along]
+  const all = mine.map((row) => ({
+    row,
+    ending: endingOf(row),
+    by,
+    attemptNumber: row.attempt,
+    attempt: { worker: null, startedAt: null, endedAt: now, log: null, events: row.event_count, steps: 0 },
+  }))
+  const awaited = await writeEnds(tx, queue, all)
+  return { ended: all.map(({ row, ending: { state } }) => ({ id: row.id, state })), awaited }
 }
 
 interface Finished {
@@ -255,7 +268,11 @@ interface Finished {
 }
 
 /** Answers tasks that ended along with these: they were not to run without them. */
-async function finish(tx: Tx, queue: Queue, all: readonly Finished[]): Promise<Ended[]> {
+const finish = async (tx: Tx, queue: Queue, all: readonly Finished[]): Promise<readonly Ended[]> =>
+  endDependents(tx, queue, await writeEnds(tx, queue, all), all[0]?.attempt.endedAt ?? 0)
+
+/** Answers those of them that others wait for. */
+async function writeEnds(tx: Tx, queue: Queue, all: readonly Finished[]): Promise<readonly Heard[]> {
   if (all.length === 0) return []
   const because = await whyStopped(tx, all)
   // Whatever was attempted before this one stands in rows of its own.
@@ -304,8 +321,7 @@ async function finish(tx: Tx, queue: Queue, all: readonly Finished[]): Promise<E
   const keyed = all.filter(({ row }) => row.concurrency_key !== null).map(({ row }) => row.id)
   const now = all[0]!.attempt.endedAt
   if (keyed.length > 0) await release(tx, queue, keyed, now)
-  const awaited = rows.filter((_, i) => written[i] === 1)
-  return awaited.length > 0 ? endDependents(tx, queue, awaited, now) : []
+  return rows.filter((_, i) => written[i] === 1)
 }
 
 /** What each of these tasks cost in all, this attempt included. */
@@ -353,17 +369,55 @@ const sinceItsFirstStart = (one: Finished): Finished =>
     ? { ...one, attempt: { ...one.attempt, startedAt: one.row.started_at } }
     : one
 
-/** Who waited for these goes on, or is cancelled and lets those go on that waited for it. One after the other, however long the chain. */
-async function endDependents(
+/** So many are settled with one round of statements. */
+const TOGETHER = 500
+/**
+ * After so many that ended along with others, or so many one after the other, the next are left for a transaction of their own:
+ * meanwhile others wait to change something.
+ */
+const MOST_ALONG = 1_000
+const MOST_LINKS = 100
+
+/**
+ * Who waited for these goes on, or is cancelled and lets those go on that waited for it: as far as one transaction goes, and what
+ * is left of a long chain by the timers of those that ended.
+ */
+export async function endDependents(
   tx: Tx,
   queue: Queue,
-  ended: readonly { readonly id: string; readonly state: string }[],
+  ended: readonly Heard[],
   now: number,
-): Promise<Ended[]> {
+): Promise<readonly Ended[]> {
   const along: Ended[] = []
-  for (const { runId, onRunId } of await endedFor(tx, queue, ended, now)) {
-    const rows = [...(await store.loadWork(tx, [runId])).values()]
-    along.push(...(await settleWaiting(tx, queue, rows, dependencyFailed(onRunId), SYSTEM, now)))
+  let heard = ended
+  for (let links = 0; heard.length > 0; links++) {
+    if (along.length >= MOST_ALONG || links === MOST_LINKS) {
+      await store.setDeadlines(
+        tx,
+        heard.map(({ id }) => ({ id, deadline_at: now })),
+      )
+      break
+    }
+    const doomed = await endedFor(tx, queue, heard, now)
+    const because = new Map(doomed.map(({ runId, onRunId }) => [runId, onRunId]))
+    const next: Heard[] = []
+    for (let from = 0; from < doomed.length; from += TOGETHER) {
+      const rows = await store.loadWork(
+        tx,
+        doomed.slice(from, from + TOGETHER).map(({ runId }) => runId),
+      )
+      const one = await endFree(
+        tx,
+        queue,
+        [...rows.values()],
+        ({ id }) => dependencyFailed(because.get(id)!),
+        SYSTEM,
+        now,
+      )
+      along.push(...one.ended)
+      next.push(...one.awaited)
+    }
+    heard = next
   }
   return along
 }

@@ -1,4 +1,4 @@
-import { inList, type Tx } from '../../platform/db/index.ts'
+import { inList, type ListPart, type Tx } from '../../platform/db/index.ts'
 import type { HeldTable } from '../../platform/db/tables.ts'
 
 // All SQL of what holds tasks back: keys with limits, and other tasks that have to end first.
@@ -147,17 +147,19 @@ export interface KeyState {
   readonly limits: string | null
 }
 
-/** Keys that are in use, paused or limited, by name. */
-export async function listKeys(tx: Tx, now: number, limit: number): Promise<KeyState[]> {
+/** Keys that are in use, paused or limited, by name, behind the name `after`. */
+export async function listKeys(tx: Tx, now: number, part: ListPart): Promise<KeyState[]> {
   const rows = await tx.sql<KeyState>(
     `select used.key as key, sum(used.active) as active, sum(used.waiting) as waiting, max(used.paused_until) as paused_until, max(used.limits) as limits
      from (
-       select key, admitted as active, 1 - admitted as waiting, null as paused_until, null as limits from held where project_id = ?1 and key is not null
+       select key, admitted as active, 1 - admitted as waiting, null as paused_until, null as limits from held
+       where project_id = ?1 and key is not null and key > ?3
        union all
        select key, 0, 0, case when paused_until > ?2 then paused_until end, limits from concurrency_keys
-       where project_id = ?1 and (paused_until > ?2 or limits is not null)
-     ) used group by used.key order by used.key limit ?3`,
-    [tx.project, now, limit],
+       where project_id = ?1 and (paused_until > ?2 or limits is not null) and key > ?3
+     ) used group by used.key order by used.key limit ?4 offset ?5`,
+    // No key is empty.
+    [tx.project, now, part.after ?? '', part.limit, part.skip],
   )
   return rows.map((row) => ({
     key: row.key,
@@ -166,6 +168,18 @@ export async function listKeys(tx: Tx, now: number, limit: number): Promise<KeyS
     paused_until: row.paused_until === null ? null : Number(row.paused_until),
     limits: row.limits,
   }))
+}
+
+export async function countKeys(tx: Tx, now: number): Promise<number> {
+  const [row] = await tx.sql<{ n: number }>(
+    `select count(*) as n from (
+       select key from held where project_id = ?1 and key is not null
+       union
+       select key from concurrency_keys where project_id = ?1 and (paused_until > ?2 or limits is not null)
+     ) used`,
+    [tx.project, now],
+  )
+  return Number(row!.n)
 }
 
 export async function findKeyState(tx: Tx, key: string, now: number): Promise<KeyState> {

@@ -1,7 +1,15 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { RunState } from '@writ/api'
 import { type RawBuilder, type Selectable, sql } from 'kysely'
-import { DatabaseConflict, forUpdate, inList, type Tx, totalOf } from '../../platform/db/index.ts'
+import {
+  countOf,
+  DatabaseConflict,
+  forUpdate,
+  inList,
+  type ListPart,
+  type Tx,
+  totalOf,
+} from '../../platform/db/index.ts'
 import type { AttemptsTable, BatchesTable, QueuesTable, RunsTable, StepsTable } from '../../platform/db/tables.ts'
 import { firstIdAt } from '../../platform/ids.ts'
 import { type Entry, remotePlace } from '../../queue/index.ts'
@@ -861,8 +869,32 @@ export async function clearDeadlines(tx: Tx, runIds: readonly string[]): Promise
 
 // ---- queues
 
-export const listQueues = (tx: Tx): Promise<QueueRow[]> =>
-  tx.sql('select * from queues where project_id = ?1 order by name', [tx.project])
+// Their table has no tenant policy.
+const queuesOf = (tx: Tx) => tx.db.selectFrom('queues').where('project_id', '=', tx.project)
+
+/** By name, all or those behind the name `after`. */
+export const listQueues = (tx: Tx, part?: ListPart): Promise<QueueRow[]> =>
+  queuesOf(tx)
+    .selectAll()
+    .$if(part?.after !== undefined, (q) => q.where('name', '>', part!.after!))
+    .orderBy('name')
+    .$if(part !== undefined, (q) => q.limit(part!.limit).offset(part!.skip))
+    .execute()
+
+export const countQueues = (tx: Tx): Promise<number> => countOf(queuesOf(tx))
+
+export async function findQueue(tx: Tx, name: string): Promise<QueueRow | undefined> {
+  const [row] = await tx.sql<QueueRow>('select * from queues where project_id = ?1 and name = ?2', [tx.project, name])
+  return row
+}
+
+export async function listPaused(tx: Tx): Promise<string[]> {
+  const rows = await tx.sql<{ name: string }>(
+    'select name from queues where project_id = ?1 and paused_at is not null',
+    [tx.project],
+  )
+  return rows.map(({ name }) => name)
+}
 
 export async function isPaused(tx: Tx, name: string): Promise<boolean> {
   const rows = await tx.sql('select name from queues where project_id = ?1 and name = ?2 and paused_at is not null', [

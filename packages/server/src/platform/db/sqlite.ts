@@ -10,6 +10,7 @@ import { createGroupCommit, FailedBehind, type GroupTx, unit } from './group-com
 import { INSTANCE, projectInContext } from './project.ts'
 import { insertTogether } from './sqlite-rows.ts'
 import type { Tables } from './tables.ts'
+import { createTurns, type Turns } from './turns.ts'
 import { openWal, type Wal } from './wal.ts'
 
 const READERS = 3
@@ -19,8 +20,8 @@ const LAST_RESORT_PAGES = 8_000
 
 /**
  * SQLite in one file: WAL, one writer connection behind a mutex and a few readers. Calls are synchronous underneath; each takes
- * microseconds, so the loop stays free as long as nobody asks for everything at once: what waits for the disk, a commit's sync
- * and checkpoints, waits in other threads. Nothing is answered before it is on the disk, neither a change nor what a reader
+ * microseconds, and of many the loop gets its turns in between, so it stays free as long as no single one asks for everything at
+ * once: what waits for the disk, a commit's sync and checkpoints, waits in other threads. Nothing is answered before it is on the disk, neither a change nor what a reader
  * saw of one. Long reads come in pages, because a reader that stays open keeps the WAL from being checkpointed.
  */
 export function openSqlite(file: string): Database {
@@ -67,6 +68,7 @@ export function openSqlite(file: string): Database {
     const project = projectInContext()
     const reader = freeReaders.pop() ?? (await new Promise<Connection>((resolve) => waitingReaders.push(resolve)))
     try {
+      reader.turns.begin()
       reader.exec('begin')
       const found = await work(txOn(reader, project, createAftermath(), createBehind()))
       // What a power cut could still undo is not told to anybody.
@@ -75,6 +77,7 @@ export function openSqlite(file: string): Database {
     } catch (error) {
       throw translate(error)
     } finally {
+      await reader.turns.quiet()
       if (reader.database.isTransaction) reader.exec('rollback')
       const next = waitingReaders.shift()
       if (next) next(reader)
@@ -98,6 +101,7 @@ export function openSqlite(file: string): Database {
       const behind = createBehind()
       let result: Awaited<ReturnType<typeof work>>
       try {
+        writer.turns.begin()
         writer.exec('begin immediate')
         result = await work({ ...txOn(writer, INSTANCE, after, behind), db: writer.db })
         await behind.caughtUp()
@@ -105,6 +109,7 @@ export function openSqlite(file: string): Database {
         writer.exec('commit')
         committed()
       } catch (error) {
+        await writer.turns.quiet()
         if (writer.database.isTransaction) {
           writer.exec('rollback')
           after.undone()
@@ -145,6 +150,7 @@ export function openSqlite(file: string): Database {
 interface Connection {
   readonly database: DatabaseSync
   readonly db: Kysely<Tables>
+  readonly turns: Turns
   prepare(sql: string): StatementSync
   exec(sql: string): void
   /** Rows that were changed since the last call. */
@@ -176,12 +182,23 @@ function connect(file: string, readOnly: boolean): Connection {
     }
     return statement
   }
-  const db = kyselyOn({ run: async (sql, params) => run(prepare(sql), params) }, 'sqlite')
+  const turns = createTurns()
+  const db = kyselyOn(
+    {
+      async run(sql, params) {
+        const done = run(prepare(sql), params)
+        await turns.due()
+        return done
+      },
+    },
+    'sqlite',
+  )
   const total = database.prepare('select total_changes() as n')
   const fences = new Map<string, Kysely<Tables>>()
   return {
     database,
     db,
+    turns,
     prepare,
     exec: (sql) => database.exec(sql),
     changes() {
@@ -225,19 +242,24 @@ function run(statement: StatementSync, params: readonly unknown[]): { rows: unkn
 }
 
 function txOn(connection: Connection, project: string, after: Aftermath, behind: Behind): Tx {
+  const { turns } = connection
   return {
     db: connection.fenced(project),
     project,
     dialect: 'sqlite',
     async sql<Row>(text: string, params: readonly (Param | readonly Param[])[] = []) {
       const values = params.map((p) => (Array.isArray(p) ? JSON.stringify(p) : p))
-      return run(connection.prepare(text), values).rows as Row[]
+      const rows = run(connection.prepare(text), values).rows as Row[]
+      const turn = turns.due()
+      if (turn) await turn
+      return rows
     },
     async insert(table, rows) {
       if (rows.length === 0) return
       const together = insertTogether(table, rows)
       if (together) {
         run(connection.prepare(together.sql), together.params)
+        await turns.due()
         return
       }
       const columns = Object.keys(rows[0]!)
@@ -249,6 +271,7 @@ function txOn(connection: Connection, project: string, after: Aftermath, behind:
           statement,
           columns.map((column) => row[column]),
         )
+      await turns.due()
     },
     async update(table, key, rows, when, returning) {
       if (rows.length === 0) return []
@@ -256,11 +279,13 @@ function txOn(connection: Connection, project: string, after: Aftermath, behind:
       const statement = connection.prepare(
         `update ${table} set ${columns.map((column) => `${column} = ?`).join(', ')} where project_id = ? and ${key} = ? and ${when} returning ${returning} as told`,
       )
-      return rows.map((row) => {
+      const told = rows.map((row) => {
         const values = columns.map((column) => row[column])
         const [found] = run(statement, [...values, project, row[key]]).rows as { told: number }[]
         return found?.told
       })
+      await turns.due()
+      return told
     },
     behind: behind.leave,
     flush: () => {},
@@ -275,6 +300,7 @@ function writeTransaction(
   on: { readonly wal: Wal; committed(): void; unlock(): void },
 ): GroupTx {
   on.wal.refuseLost()
+  writer.turns.begin()
   writer.exec('begin immediate')
   const after = createAftermath()
   const behind = createBehind()
@@ -296,6 +322,7 @@ function writeTransaction(
       if (!whole) writer.exec('savepoint batch')
     },
     async rollbackToSavepoint() {
+      await writer.turns.quiet()
       try {
         writer.exec(whole ? 'rollback; begin immediate' : 'rollback to batch; release batch')
       } catch (error) {
@@ -323,6 +350,7 @@ function writeTransaction(
     },
     onDisk: on.wal.onDisk,
     async rollback() {
+      await writer.turns.quiet()
       if (writer.database.isTransaction) writer.exec('rollback')
       after.undone()
       end()

@@ -72,6 +72,13 @@ export interface PageOf<Row, Item> {
   total(tx: Tx): Promise<number>
   key(row: Row): string
   show(row: Row): Item
+  /**
+   * Of a list that looks at so many of its rows for each page: behind which key the next page looks when this one has no more; null at
+   * the end.
+   */
+  further?(tx: Tx, after: string | undefined): Promise<string | null>
+  /** Read among the tables of the instance: a list of nothing that is a project's. */
+  readonly ofInstance?: true
 }
 
 type Handler<E, C> = (ask: Ask<E, C>) => Promise<ReplyOf<E> | FastifyReply | undefined>
@@ -373,7 +380,7 @@ class RequestAsk<C extends Asking> implements Ask<Endpoint, C> {
     const { skip = 0, limit = 100, cursor, ...filters } = query
     const of = `${request.routeOptions.url}\n${JSON.stringify(filters)}\n${this.caller.principal}`
     const after = cursor ? cursors.read(of, cursor) : undefined
-    return this.read(async (tx) => {
+    return (list.ofInstance ? this.instance : this).read(async (tx) => {
       if (cursor === undefined) {
         const rows = await list.rows(tx, { limit, skip, after: undefined })
         reply.header('x-total-count', String(await list.total(tx)))
@@ -382,10 +389,8 @@ class RequestAsk<C extends Asking> implements Ask<Endpoint, C> {
       const rows = await list.rows(tx, { limit: limit + 1, skip: 0, after })
       const shown = rows.slice(0, limit)
       const last = shown.at(-1)
-      return {
-        items: shown.map(list.show),
-        next_cursor: rows.length > limit && last ? cursors.make(of, list.key(last)) : null,
-      }
+      const next = rows.length > limit && last ? list.key(last) : ((await list.further?.(tx, after)) ?? null)
+      return { items: shown.map(list.show), next_cursor: next === null ? null : cursors.make(of, next) }
     })
   }
 }

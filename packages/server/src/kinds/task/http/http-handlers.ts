@@ -8,7 +8,7 @@ import type { Tx } from '../../../platform/db/index.ts'
 import { type Egress, EgressRefused, EgressTimeout } from '../../../platform/egress.ts'
 import { newSecret, signatureHeaders } from '../../../platform/webhook-signature.ts'
 import { type Contract, contractOf, requireSchemas } from '../contract.ts'
-import { compileSchemas, type Handler, type TaskContext, TaskError } from '../handler.ts'
+import { compileSchemas, type Handler, type NamesBehind, type TaskContext, TaskError } from '../handler.ts'
 import { retryAfterOf } from '../retry.ts'
 import * as store from './store.ts'
 
@@ -21,7 +21,9 @@ export interface HttpHandler extends Handler {
 /** The handlers of a project that are called over HTTP. Reads and changes are those of the caller's transaction. */
 export interface HttpHandlers {
   find(tx: Tx, names: readonly string[]): Promise<Map<string, HttpHandler>>
-  list(tx: Tx): Promise<HttpHandler[]>
+  /** By name, all or a part. */
+  list(tx: Tx, part?: NamesBehind): Promise<HttpHandler[]>
+  count(tx: Tx): Promise<number>
   /** Throws HANDLER_CONTRACT_INVALID, DESTINATION_REFUSED. Before the transaction. */
   examine(given: AddHandler): Examined
   /** Throws HANDLER_NAME_TAKEN. The secret signs what is sent there; it is not told again. */
@@ -98,7 +100,8 @@ export function createHttpHandlers(on: { egress: Egress; seal: Seal; clock: Cloc
   return {
     find: async (tx, names) =>
       new Map((await store.findHandlers(tx, names)).map((row) => [row.name, handlerOf(row)] as const)),
-    list: async (tx) => (await store.listHandlers(tx)).map(handlerOf),
+    list: async (tx, part) => (await store.listHandlers(tx, part)).map(handlerOf),
+    count: store.countHandlers,
     examine({ url, timeout_ms, max_attempts, side_effect, per_key, ...rest }) {
       try {
         egress.check(url)

@@ -1,13 +1,23 @@
 import type { Selectable } from 'kysely'
-import type { Tx } from '../../../platform/db/index.ts'
+import { countOf, type Tx } from '../../../platform/db/index.ts'
 import type { HttpHandlersTable } from '../../../platform/db/tables.ts'
+import type { NamesBehind } from '../handler.ts'
 
 // All SQL of handlers that are called over HTTP, and of those that are switched off.
 
 export type HttpHandlerRow = Selectable<HttpHandlersTable>
 
-export const listHandlers = (tx: Tx): Promise<HttpHandlerRow[]> =>
-  tx.db.selectFrom('http_handlers').selectAll().orderBy('name').execute()
+/** By name, all or up to `limit` behind the name `after`. */
+export const listHandlers = (tx: Tx, part?: NamesBehind): Promise<HttpHandlerRow[]> =>
+  tx.db
+    .selectFrom('http_handlers')
+    .selectAll()
+    .$if(part?.after !== undefined, (q) => q.where('name', '>', part!.after!))
+    .orderBy('name')
+    .$if(part !== undefined, (q) => q.limit(part!.limit))
+    .execute()
+
+export const countHandlers = (tx: Tx): Promise<number> => countOf(tx.db.selectFrom('http_handlers'))
 
 export const findHandlers = (tx: Tx, names: readonly string[]): Promise<HttpHandlerRow[]> =>
   names.length === 0

@@ -5,7 +5,7 @@ import type { Caller } from '../../../identity/index.ts'
 import { AppError } from '../../../platform/app-error.ts'
 import type { Tx } from '../../../platform/db/index.ts'
 import { contractOf, requireSchemas } from '../contract.ts'
-import { compileSchemas, type Handler, type Handlers } from '../handler.ts'
+import { compileSchemas, type Handler, type Handlers, type NamesBehind } from '../handler.ts'
 import { findHandlers as findAddresses } from '../http/store.ts'
 import * as store from './store.ts'
 
@@ -19,7 +19,9 @@ export interface RemoteHandler extends Handler {
 /** The handlers that workers registered, project by project. Reads and changes are those of the caller's transaction. */
 export interface RemoteHandlers {
   find(tx: Tx, names: readonly string[]): Promise<Map<string, RemoteHandler>>
-  list(tx: Tx): Promise<RemoteHandler[]>
+  /** By name, all or a part. */
+  list(tx: Tx, part?: NamesBehind): Promise<RemoteHandler[]>
+  count(tx: Tx): Promise<number>
   /** Throws HANDLER_NAME_TAKEN, HANDLER_CONTRACT_INVALID. Before the transaction. */
   examine(given: readonly WorkerHandler[]): readonly Contracted[]
   /** Whether `register` has anything to write: a worker comes again every few seconds. */
@@ -81,7 +83,8 @@ export function createRemoteHandlers(local: Handlers): RemoteHandlers {
   return {
     find: async (tx, names) =>
       new Map((await store.findHandlers(tx, names)).map((row) => [row.name, handlerOf(row)] as const)),
-    list: async (tx) => (await store.listHandlers(tx)).map(handlerOf),
+    list: async (tx, part) => (await store.listHandlers(tx, part)).map(handlerOf),
+    count: store.countHandlers,
     examine: (given) =>
       given.map(({ name, timeout_ms, max_attempts, side_effect, per_key, ...rest }) => {
         if (local.find(name)) throw new AppError('HANDLER_NAME_TAKEN', { handler: name })

@@ -1,13 +1,23 @@
 import type { Selectable } from 'kysely'
-import type { Tx } from '../../../platform/db/index.ts'
+import { countOf, type Tx } from '../../../platform/db/index.ts'
 import type { WorkerHandlersTable } from '../../../platform/db/tables.ts'
+import type { NamesBehind } from '../handler.ts'
 
 // All SQL of handlers that workers registered.
 
 export type WorkerHandlerRow = Selectable<WorkerHandlersTable>
 
-export const listHandlers = (tx: Tx): Promise<WorkerHandlerRow[]> =>
-  tx.db.selectFrom('worker_handlers').selectAll().orderBy('name').execute()
+/** By name, all or up to `limit` behind the name `after`. */
+export const listHandlers = (tx: Tx, part?: NamesBehind): Promise<WorkerHandlerRow[]> =>
+  tx.db
+    .selectFrom('worker_handlers')
+    .selectAll()
+    .$if(part?.after !== undefined, (q) => q.where('name', '>', part!.after!))
+    .orderBy('name')
+    .$if(part !== undefined, (q) => q.limit(part!.limit))
+    .execute()
+
+export const countHandlers = (tx: Tx): Promise<number> => countOf(tx.db.selectFrom('worker_handlers'))
 
 export const findHandlers = (tx: Tx, names: readonly string[]): Promise<WorkerHandlerRow[]> =>
   names.length === 0

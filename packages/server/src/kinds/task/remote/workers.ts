@@ -45,7 +45,7 @@ import { readInput } from '../payload.ts'
 import type { Payloads } from '../sealed.ts'
 import { CANCELLED, type End, type Ending, settleTasks } from '../settle.ts'
 import { createStepRecord } from '../step.ts'
-import { findChildren, isHolder, keyedAmong, listQueues, loadWork, type WorkRow } from '../store.ts'
+import { findChildren, isHolder, keyedAmong, listPaused, loadWork, type WorkRow } from '../store.ts'
 import { countTold, keepChunks, lastChunk, type NewChunk, withoutTold } from '../store-log.ts'
 import type { Held, LeaseTexts } from './lease-text.ts'
 import type { RemoteHandlers } from './registry.ts'
@@ -178,7 +178,7 @@ export function createWorkers(on: WorkersOn): Workers {
   ): Promise<Claimed[]> {
     const { paused, known } = await inProject(project, () =>
       db.read(async (tx) => ({
-        paused: new Set((await listQueues(tx)).filter((one) => one.paused_at !== null).map(({ name }) => name)),
+        paused: new Set(await listPaused(tx)),
         known: await registry.find(tx, [...new Set(ask.places.map(({ handler }) => handler))]),
       })),
     )

@@ -1,0 +1,52 @@
+/** A search for tickets looks at so many for each page, and finds what stands further back behind the cursor. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Ticket } from '@writ/api'
+import { inProject } from '../../packages/server/src/platform/db/index.ts'
+import { ticketSearchFloor } from '../../packages/server/src/tickets/store.ts'
+import { backends } from '../backends.ts'
+
+interface Page {
+  readonly items: readonly Ticket[]
+  readonly next_cursor: string | null
+}
+
+for (const backend of backends())
+  test(`${backend.name}: a word that is rare is looked for among 20,000 tickets at a time`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    const { admin, app } = system
+    const [project] = await app.db.lookup<{ id: string }>("select id from projects where slug = 'default'", [])
+    const open = async (title: string) => (await admin.post<Ticket>('/tickets', { title })).body.number
+    /** As if so many others had been opened. */
+    const skipNumbers = (many: number) =>
+      inProject(project!.id, () =>
+        app.db.write((tx) =>
+          tx.sql("update counters set value = value + ?2 where project_id = ?1 and name = 'tickets'", [
+            project!.id,
+            many,
+          ]),
+        ),
+      )
+    const old = await open('replace the Oberon switch')
+    await skipNumbers(45_000)
+    const young = await open('oberon again')
+    await open('something else')
+
+    const list = await admin.get<Ticket[]>('/tickets?q=OBERON')
+    assert.deepEqual(
+      list.body.map(({ number }) => number),
+      [young],
+    )
+    assert.equal(list.headers.get('x-total-count'), '1')
+    const pages: number[][] = []
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const page: { body: Page } = await admin.get<Page>(`/tickets?q=oberon&cursor=${encodeURIComponent(cursor)}`)
+      pages.push(page.body.items.map(({ number }) => number))
+      cursor = page.body.next_cursor
+    }
+    assert.deepEqual(pages, [[young], [], [old]])
+    const floor = await inProject(project!.id, () => app.db.read((tx) => ticketSearchFloor(tx, undefined)))
+    assert.equal(floor, young + 1 - 20_000)
+  })
