@@ -1,7 +1,7 @@
 // A log that goes on after its database was restored from a backup: everything that verifies logs and bundles follows it, and says it where
 // what was seen before is lost.
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
@@ -59,6 +59,9 @@ async function allVerify(writ: Writ, home: string, go: Independent | null): Prom
   for (const project of await readdir(below))
     for (const shard of (await readdir(path.join(below, project))).filter((name) => /^\d+$/.test(name))) {
       const at = path.join(below, project, shard)
+      // One that was rotated into after the database was saved is not known to it; its files stay what they are.
+      const checkpoint = await readFile(path.join(at, 'checkpoint'), 'utf8')
+      if (!logs.some(({ origin }) => checkpoint.startsWith(`${origin}\n`))) continue
       const told: { ok: boolean; said: string }[] = await Promise.all(
         logs.map(({ vkeys }) => go.verify(at, vkeys.at(-1)!)),
       )
