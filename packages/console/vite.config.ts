@@ -40,5 +40,7 @@ export default defineConfig({
       },
     },
   },
+  // A file of its own beside the others; those that it shares with the page are loaded by both.
+  worker: { format: 'es' },
   server: { proxy: { '/api': { target: server, changeOrigin: false }, '/log': server } },
 })

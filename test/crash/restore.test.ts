@@ -196,6 +196,39 @@ test('an older database under a longer log is refused, until the loss is accepte
   }
 })
 
+test('an older database under a log that was rotated since goes on behind both, and what was published stays', async () => {
+  const folder = await makeFolder()
+  const writ = await prepareWrit({ folder })
+  const database = path.join(writ.dataDir, 'writ.db')
+  try {
+    await writ.start()
+    await writ.login()
+    await open(writ, 2, 'kept')
+    await writ.stop()
+    await cp(database, path.join(folder, 'older.db'))
+    await writ.start()
+    assert.equal((await writ.call('POST', '/audit/logs/rotate', { reason: 'end of the year' })).status, 200)
+    await open(writ, 2, 'lost')
+    await writ.stop()
+    await cp(path.join(folder, 'older.db'), database)
+    const log = path.join(writ.dataDir, 'log')
+    const project = path.join(log, (await readdir(log)).find((name) => name !== '_instance')!)
+    const lost = await readFile(path.join(project, '1', 'checkpoint'), 'utf8')
+
+    assert.match(await writ.refusal(), /an older database was put in place/)
+    await restore({ ...place(writ), acceptLoss: true, reason: 'wrong volume mounted' })
+    await writ.start()
+    await writ.login()
+    await open(writ, 2, 'new')
+    await writ.stop()
+    await verified(writ)
+    assert.equal(await readFile(path.join(project, '1', 'checkpoint'), 'utf8'), lost)
+    assert.notEqual((await readFile(path.join(project, '2', 'checkpoint'), 'utf8')).split('\n')[0], lost.split('\n')[0])
+  } finally {
+    await writ.stop()
+  }
+})
+
 test('a damaged backup and a target that is not empty are refused', async () => {
   const writ = await prepareWrit({ folder: await makeFolder() })
   const other = await prepareWrit({ folder: await makeFolder() })

@@ -6,9 +6,12 @@ import type { TestSystem } from '../test-system.ts'
 const MAIN = path.resolve(import.meta.dirname, '../../packages/cli/src/main.ts')
 
 /** `writ` against the system, with a memory of its own for kept checkpoints. */
-export async function writ(
-  sys: TestSystem,
-  home: string,
+export const writ = async (sys: TestSystem, home: string, ...args: string[]) =>
+  runWritCommand({ home, url: sys.base, token: await sys.admin.token() }, ...args)
+
+/** `writ` against a server, with its memory below `home`. */
+export async function runWritCommand(
+  { home, url, token }: { home: string; url: string; token: string },
   ...args: string[]
 ): Promise<{ code: number; out: string; err: string }> {
   const env = {
@@ -16,8 +19,8 @@ export async function writ(
     HOME: home,
     XDG_CONFIG_HOME: path.join(home, 'config'),
     XDG_STATE_HOME: path.join(home, 'state'),
-    WRIT_URL: sys.base,
-    WRIT_TOKEN: await sys.admin.token(),
+    WRIT_URL: url,
+    WRIT_TOKEN: token,
   }
   return new Promise((resolve) => {
     execFile(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, ...args], { env }, (error, out, err) => {

@@ -17,7 +17,9 @@ const open = async (sys: TestSystem, title: string) => {
   ok(await sys.admin.post('/tickets', { title }))
   await sys.settle()
 }
-const rotate = async (sys: TestSystem) => ok(await sys.admin.post('/audit/logs/rotate', { reason: 'end of the year' }))
+type Rotated = Record<'closed' | 'opened', { origin: string; vkey: string }>
+const rotate = async (sys: TestSystem) =>
+  ok(await sys.admin.post<Rotated>('/audit/logs/rotate', { reason: 'end of the year' }))
 const originOf = async (sys: TestSystem) => ok(await sys.admin.get<LogInfo>('/audit/log')).origin
 const verify = async (sys: TestSystem, home: string, ...more: string[]) => {
   const { code, out, err } = await writ(sys, home, 'audit', 'verify', '-o', 'json', ...more)
@@ -34,9 +36,12 @@ holds('a log that was closed and continued is followed to the one that is open, 
   ok(await sys.admin.post('/keys/rotate', { purpose: 'log', project: 'default', overlap_hours: 0 }))
   await sys.settle()
   for (const title of ['Second', 'Third']) {
-    await rotate(sys)
+    const { closed, opened } = await rotate(sys)
     origins.push(await originOf(sys))
+    assert.deepEqual([closed.origin, opened.origin], origins.slice(-2))
     await open(sys, title)
+    // The key was told before the new log was signed with it for the first time.
+    assert.equal(opened.vkey, ok(await sys.admin.get<LogInfo>('/audit/log')).vkey)
   }
   assert.equal(new Set(origins).size, 3)
   const listed = await writ(sys, home, 'keys', 'list')

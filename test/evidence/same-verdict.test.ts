@@ -1,19 +1,19 @@
 // The same damaged bundle to everything that verifies bundles: our library in Node, the same in a browser, verify.sh.
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
 import path from 'node:path'
 import { test } from 'node:test'
-import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { type BundleFault, type BundleReport, verifyBundle } from '@writ/tlog'
-import { buildPackages } from '../../packages/build.ts'
+import { openCommandLine } from '../../packages/cli/src/test-terminal.ts'
 import { sha256, sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
 import { openKeys } from '../../packages/server/src/audit/index.ts'
-import { missingChromium, startChromium } from '../servers/chromium.ts'
-import { missingBackend } from '../servers/missing-backend.ts'
-import { TestSystem } from '../test-system.ts'
+import { openTab, skip, startConsole } from '../console/scene.ts'
 import { exportBundle, folderFiles, makeTicket, signFolder, unpack, verifySh } from './scene.ts'
 import { makeSshKey } from './ssh-key.ts'
+
+const run = promisify(execFile)
 
 /** A bundle as one more folder, to be damaged. */
 interface Copy {
@@ -354,6 +354,80 @@ add('other findings', 'RECORD_CHANGED', /runs\/.*outputs\.json/, (c) =>
   c.edit(c.named(/^runs\/.*outputs/), 'passed', 'failed'),
 )
 
+// Strays: what nothing needs, what is written in another way than the log writes.
+add(
+  'a consistency proof that nothing needs',
+  'BUNDLE_MALFORMED',
+  /consistency\/1-2\.txt: nothing here needs it/,
+  async (c) => {
+    await mkdir(path.join(c.folder, 'logs/project-0/consistency'), { recursive: true })
+    await c.write('logs/project-0/consistency/1-2.txt', '')
+  },
+)
+add(
+  'a key of attestations under the name of another',
+  'ATTESTATION_INVALID',
+  /keys\/attestation-0+\.pem: its name is that of another key/,
+  async (c) => c.write(`keys/attestation-${'0'.repeat(64)}.pem`, await c.read(c.named(/^keys\/attestation/))),
+)
+add('a key of attestations that is none', 'ATTESTATION_INVALID', /keys\/attestation-0+\.pem/, (c) =>
+  c.write(`keys/attestation-${'0'.repeat(64)}.pem`, 'x'),
+)
+add('an entry under an index with a zero before it', 'PROOF_INVALID', /entries\/0\d+/, async (c) => {
+  const entry = await entryOf(c, 'ticket.approved')
+  for (const name of allOfEntry(entry))
+    await rename(path.join(c.folder, name), path.join(c.folder, name.replace(/(\d+)(?=\.[a-z-]+$)/, '0$1')))
+})
+const rewritten =
+  (change: (entry: string) => string): Case['damage'] =>
+  async (c) => {
+    const name = await entryOf(c, 'ticket.approved')
+    await c.write(name, change((await c.read(name)).toString()))
+  }
+const NOT_CANONICAL = /entries\/\d+\.json: not an entry as the log writes it/
+add(
+  'an entry in another order',
+  'ENTRY_MALFORMED',
+  NOT_CANONICAL,
+  rewritten((entry) => entry.replace(/^\{("act":"[^"]*"),(.*)\}$/, '{$2,$1}')),
+)
+add(
+  'an entry with a space',
+  'ENTRY_MALFORMED',
+  NOT_CANONICAL,
+  rewritten((entry) => entry.replace('"act":', '"act": ')),
+)
+add(
+  'an entry with a field twice',
+  'ENTRY_MALFORMED',
+  NOT_CANONICAL,
+  rewritten((entry) => entry.replace('"act":', '"act":"run.created","act":')),
+)
+add(
+  'an entry with an escape that needs none',
+  'ENTRY_MALFORMED',
+  NOT_CANONICAL,
+  rewritten((entry) => entry.replace('"act":"t', '"act":"\\u0074')),
+)
+add(
+  'an entry with a number in another spelling',
+  'ENTRY_MALFORMED',
+  NOT_CANONICAL,
+  rewritten((entry) => entry.replace('"v":1}', '"v":1.0}')),
+)
+add(
+  'an entry with an unknown field',
+  'ENTRY_MALFORMED',
+  NOT_CANONICAL,
+  rewritten((entry) => entry.replace('"v":1}', '"v":1,"x":1}')),
+)
+add(
+  'an entry of another version',
+  'ENTRY_MALFORMED',
+  NOT_CANONICAL,
+  rewritten((entry) => entry.replace('"v":1}', '"v":2}')),
+)
+
 // What nothing binds, numbers that are none, names that are like others.
 add('a key of a log under a name like its', 'LOG_KEY', /policy: it names no key of writ\.log/, (c) =>
   c.edit('policy', /^log writ\.log/gm, 'log writxlog'),
@@ -369,6 +443,53 @@ add('a number beyond all', 'BUNDLE_MALFORMED', /bundle\.json/, (c) =>
   c.edit('bundle.json', /("subject":.*?"number":\s*)\d+/s, '$11e999'),
 )
 add('a size beyond all', 'BUNDLE_MALFORMED', /bundle\.json/, (c) => c.edit('bundle.json', /("size":\s*)\d+/, '$11e999'))
+
+/** Archives that are damaged, by what is said of them. */
+async function damagedArchives(zip: string, folder: string): Promise<[said: string, file: string][]> {
+  const bytes = await readFile(zip)
+  const unpacks = 'the archive is damaged at verify.sh: it does not unpack to what the archive says'
+  const directory = bytes.readUInt32LE(bytes.length - 6)
+  const inDirectory = (offset: number, change: (value: number) => number) => {
+    const changed = Buffer.from(bytes)
+    changed.writeUInt32LE(change(changed.readUInt32LE(directory + offset)) >>> 0, directory + offset)
+    return changed
+  }
+  const all: [string, Buffer][] = [
+    ['this is no zip archive, or something stands behind its directory', Buffer.concat([bytes, Buffer.from('x')])],
+    ['the archive has something around its directory', Buffer.concat([bytes, bytes])],
+    [unpacks, inDirectory(16, (checksum) => checksum ^ 1)],
+    [unpacks, inDirectory(24, (size) => size - 1)],
+    [unpacks, inDirectory(24, (size) => size + 1)],
+    [unpacks, behindStream(bytes, Buffer.from('behind'))],
+    ['verify.sh of the archive is a link', inDirectory(38, () => 0o120777 << 16)],
+  ]
+  return Promise.all(
+    all.map(async ([said, archive], index): Promise<[string, string]> => {
+      const file = path.join(folder, `archive-${index}.zip`)
+      await writeFile(file, archive)
+      return [said, file]
+    }),
+  )
+}
+
+/** The first file of an archive with bytes behind the end of what was deflated, which its sizes and the directory allow for. */
+function behindStream(zip: Buffer, behind: Buffer): Buffer {
+  const directory = zip.readUInt32LE(zip.length - 6)
+  const size = zip.readUInt32LE(directory + 20)
+  const end = 30 + zip.readUInt16LE(26) + zip.readUInt16LE(28) + size
+  const longer = Buffer.concat([zip.subarray(0, end), behind, zip.subarray(end)])
+  // The sizes of the first file, in the directory and behind its bytes; the place of every other, and of the directory.
+  const moved = directory + behind.length
+  longer.writeUInt32LE(size + behind.length, moved + 20)
+  longer.writeUInt32LE(size + behind.length, end + behind.length + 8)
+  for (let at = moved; at < longer.length - 22; ) {
+    const place = longer.readUInt32LE(at + 42)
+    if (place > 0) longer.writeUInt32LE(place + behind.length, at + 42)
+    at += 46 + longer.readUInt16LE(at + 28) + longer.readUInt16LE(at + 30) + longer.readUInt16LE(at + 32)
+  }
+  longer.writeUInt32LE(moved, longer.length - 6)
+  return longer
+}
 
 /** A folder of a bundle, and how it is damaged. `names` are those of the sound one. */
 function copyAt(folder: string, names: readonly string[], title: string): Copy {
@@ -399,7 +520,7 @@ function copyAt(folder: string, names: readonly string[], title: string): Copy {
 test('each damaged bundle is refused by the library and by the script, for the same reason', {
   timeout: 900_000,
 }, async (t) => {
-  await using system = await TestSystem.start({ fakeClock: true })
+  await using system = await startConsole({ fakeClock: true })
   await makeTicket(system, undefined, [['core switch.json', '{"hostname":"sw1"}']])
   // A minute later the instance log has recorded the project's.
   system.advance(61_000)
@@ -438,75 +559,55 @@ test('each damaged bundle is refused by the library and by the script, for the s
   }
   await Promise.all([worker(), worker()])
 
-  await t.test('and by a browser as by us', { skip: missingBackend('Chromium', missingChromium()) }, async () => {
-    const seen = await inBrowser(
-      cases.map((_, index) => folderOf(index)),
-      system.folder,
-    )
+  // As people have them: zipped, to `writ verify` and to the page of the console.
+  const zips: string[] = []
+  for (const [index] of cases.entries()) {
+    zips[index] = path.join(system.folder, `bad-${index}.zip`)
+    await run('zip', ['-q', '-r', '-D', zips[index], '.'], { cwd: folderOf(index) })
+  }
+  await t.test('and by writ verify, in the same words', async (sub) => {
+    const { writ } = await openCommandLine(sub)
     for (const [index, { title }] of cases.entries()) {
-      const { code, path: file, why } = reports[index]!.fault!
-      const fault = seen[index]
-      assert.deepEqual([fault?.code, fault?.path, fault?.why], [code, file, why], title)
+      const { code, err } = await writ(['verify', zips[index]!])
+      const { code: fault, path: file, reason } = reports[index]!.fault!
+      assert.equal(code, 5, title)
+      const said = `writ: The bundle does not verify: ${file}: ${reason}. `
+      assert.ok(err.startsWith(said) && err.includes(`[${fault}]`), `${said}\n${err}`)
     }
+  })
+  // An archive that is damaged, or that others would unpack to something else.
+  const archives = await damagedArchives(zip, system.folder)
+  await t.test('a damaged archive is refused by writ verify', async (sub) => {
+    const { writ } = await openCommandLine(sub)
+    for (const [said, file] of archives) {
+      const { code, err } = await writ(['verify', file])
+      assert.deepEqual([code, err.includes('[BUNDLE_MALFORMED]')], [5, true], said)
+      assert.ok(err.startsWith(`writ: The bundle does not verify: ${file}: ${said}. `), `${said}\n${err}`)
+    }
+  })
+  await t.test('and by the page of the console', { skip }, async () => {
+    await using tab = await openTab(system)
+    await tab.signIn(system.admin)
+    await tab.open('default/audit')
+    const { page } = tab
+    for (const [index, { title }] of cases.entries()) {
+      const { path: file, reason } = reports[index]!.fault!
+      await page.locator('input[type=file]').setInputFiles(zips[index]!)
+      await page
+        .locator('.bundle', { hasText: `bad-${index}.zip` })
+        .locator('.verdict')
+        .waitFor()
+      const said = await page.locator('.bundle .verdict').innerText()
+      assert.equal(said, `Does not verify: ${file}: ${reason}`, title)
+    }
+    for (const [said, file] of archives) {
+      const name = path.basename(file)
+      await page.locator('input[type=file]').setInputFiles(file)
+      await page.locator('.bundle', { hasText: name }).locator('.verdict').waitFor()
+      assert.equal(await page.locator('.bundle .verdict').innerText(), `Does not verify: ${name}: ${said}`)
+    }
+    await page.locator('input[type=file]').setInputFiles(zip)
+    await page.getByText('Verified in this page, without asking the server.').waitFor()
+    assert.deepEqual(tab.broken, [])
   })
 })
-
-const page = `<!doctype html><meta charset="utf-8">
-<script type="importmap">{"imports": {"@writ/tlog": "/tlog/src/index.js", "@noble/hashes/": "/hashes/"}}</script>
-<script type="module">
-import { createSubtleVerify, verifyBundle } from '@writ/tlog'
-import { sha256, sha512 } from '@noble/hashes/sha2.js'
-const on = { sha256, sha512, verify: createSubtleVerify(crypto.subtle) }
-const hex = (bytes) => [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')
-const faults = []
-for (let i = 0; ; i++) {
-  const answer = await fetch('/folder/' + i)
-  if (!answer.ok) break
-  const all = new Map(Object.entries(await answer.json()).map(([name, text]) => [name, Uint8Array.fromBase64(text)]))
-  const read = async (name) => all.get(name)
-  const files = { names: [...all.keys()], read, sha256: async (name) => hex(sha256(all.get(name))) }
-  faults.push((await verifyBundle(files, on)).fault ?? null)
-}
-window.faults = faults
-</script>`
-
-/** What a page finds wrong with each of the folders. */
-async function inBrowser(folders: readonly string[], scratch: string): Promise<BundleReport['fault'][]> {
-  const built = path.join(scratch, 'packages')
-  await buildPackages(built)
-  const roots: Record<string, string> = {
-    tlog: path.join(built, 'tlog'),
-    hashes: path.dirname(fileURLToPath(import.meta.resolve('@noble/hashes/sha2.js'))),
-  }
-  const server = createServer(async (request, reply) => {
-    const [, root = '', ...rest] = (request.url ?? '/').split('/')
-    if (root === '') return reply.setHeader('content-type', 'text/html').end(page)
-    if (root === 'folder') {
-      const folder = folders[Number(rest[0])]
-      if (!folder) return reply.writeHead(404).end()
-      const files = await folderFiles(folder)
-      const all: Record<string, string> = {}
-      for (const name of files.names) all[name] = Buffer.from(await files.read(name)).toString('base64')
-      return reply.end(JSON.stringify(all))
-    }
-    const bytes = await readFile(path.join(roots[root] ?? '', rest.join('/'))).catch(() => null)
-    if (!bytes) return reply.writeHead(404).end()
-    return reply.setHeader('content-type', 'text/javascript').end(bytes)
-  })
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
-  const browser = await startChromium()
-  try {
-    const tab = await browser.newPage()
-    const broken: string[] = []
-    tab.on('pageerror', (error) => broken.push(error.message))
-    const { port } = server.address() as { port: number }
-    await tab.goto(`http://localhost:${port}/`)
-    await tab.waitForFunction('window.faults !== undefined', undefined, { timeout: 120_000 }).catch(() => {})
-    assert.deepEqual(broken, [])
-    return (await tab.evaluate('window.faults')) as BundleReport['fault'][]
-  } finally {
-    await browser.close()
-    server.closeAllConnections()
-    await new Promise((closed) => server.close(closed))
-  }
-}

@@ -5,8 +5,18 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import type { Run, Ticket } from '@writ/api'
-import { type BundleFiles, formatSshSignature, parsePem, sshSigned, toUtf8 } from '@writ/tlog'
-import { sha256, sha512 } from '../../packages/cli/src/verify-crypto.ts'
+import {
+  type BundleFiles,
+  type BundleReport,
+  type BundleTrust,
+  formatSshSignature,
+  parsePem,
+  sshSigned,
+  toUtf8,
+  verifyZip,
+} from '@writ/tlog'
+import { createSha256, inflate, openZipFile } from '../../packages/cli/src/bundle-zip.ts'
+import { sha256, sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
 import type { openKeys } from '../../packages/server/src/audit/index.ts'
 import type { TestSystem } from '../test-system.ts'
 import { makeSshKey, proposeKey, type SshKey, signApproval } from './ssh-key.ts'
@@ -116,4 +126,10 @@ export async function manifestOf(files: BundleFiles, keys: Keys): Promise<{ sums
   const spki = parsePem(keys.manifest.publicPem)
   const sig = formatSshSignature({ spki, namespace, hashAlgorithm, signature })
   return { sums: Buffer.from(sums), sig: Buffer.from(sig) }
+}
+
+/** What the library finds in a zipped bundle. */
+export async function verifyZipFile(file: string, trust: BundleTrust = {}): Promise<BundleReport> {
+  await using zip = await openZipFile(file)
+  return await verifyZip(zip, file, { sha256, sha512, verify: verifySignature, inflate, createSha256 }, trust)
 }

@@ -6,9 +6,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import { verifyOffline } from '@writ/server/ops'
-import { verifyBundle } from '@writ/tlog'
-import { openBundle } from '../../packages/cli/src/bundle-zip.ts'
-import { sha256, sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
+import { verifyZipFile } from '../evidence/scene.ts'
 import { asSuperuser } from '../servers/logins.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
 import { missingPostgres, type Postgres, startPostgres } from '../servers/postgres.ts'
@@ -107,7 +105,7 @@ async function evidenceStands(writ: Writ, shown: Shown, folder: string): Promise
     })
     const zip = path.join(folder, `${ticket}.zip`)
     await writeFile(zip, Buffer.from(await answer.arrayBuffer()))
-    const report = await verifyBundle(await openBundle(zip), { sha256, sha512, verify: verifySignature })
+    const report = await verifyZipFile(zip)
     assert.ok(report.ok, `${ticket}: ${JSON.stringify(report.fault)}`)
   }
   const log = (await writ.call('POST', '/audit/verify', {})).body

@@ -34,7 +34,7 @@ export interface App {
   readonly program: Command
   globals(): Globals
   out(): Output
-  progress(label: string, unit?: 'bytes' | 'entries'): Progress
+  progress(label: string, unit?: 'bytes' | 'entries' | 'files'): Progress
   target(): Promise<Target>
   client(): Promise<Client>
   /** Sets how the command exits when it ends without an error. */

@@ -184,6 +184,18 @@ test('of a log for which no witness stands yet it is said when that is to be exp
   assert.match(err, /not anchored as the policy asks: .*just opened.*within two minutes.*\[LOG_NOT_ANCHORED\]/)
 })
 
+test('a policy that asks for no witness reads like none', async (t) => {
+  const { writ, show, key, state, settings } = await serve(t)
+  await show(1, key)
+  state.unanchored = true
+  const policy = join(settings.stateFolder, 'none.policy')
+  await mkdir(settings.stateFolder, { recursive: true })
+  await writeFile(policy, 'quorum none\n')
+  const { code, out, err } = await writ(['audit', 'verify', '--policy', policy])
+  assert.equal(code, 0, err)
+  assert.match(out, /Anchored +nothing: the policy asks for no witness \(quorum none\)/)
+})
+
 test('a key that an auditor wrote down must be the one', async (t) => {
   const { writ, show, key } = await serve(t)
   await show(3, key)

@@ -1,76 +1,62 @@
 import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
-import { type BundleFiles, checkZip } from '@writ/tlog'
-import yauzl from 'yauzl'
+import { pipeline, Readable } from 'node:stream'
+import { createInflateRaw, inflateRawSync } from 'node:zlib'
+import { type BundleFiles, type CreateSha256, type Inflate, openZip, type ZipBytes } from '@writ/tlog'
 
-/** Of a file that is read at once; files of evidence, which may be of any size, are only hashed. */
-const MOST_READ = 64 * 1024 * 1024
+/** A zipped bundle on disk, as @writ/tlog reads it. */
+export async function openZipFile(path: string): Promise<ZipBytes & AsyncDisposable> {
+  const file = await open(path)
+  const { size } = await file.stat()
+  // A folder can be opened, too, and says that it is one when it is read.
+  await file.read(Buffer.alloc(1), 0, 1, 0).catch(async (error: unknown) => {
+    await file.close()
+    throw error
+  })
+  return {
+    size,
+    async read(from, length) {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, from)
+      if (bytesRead < length) throw new Error(`${path} was cut while it was read`)
+      return buffer
+    },
+    [Symbol.asyncDispose]: () => file.close(),
+  }
+}
 
-/**
- * The files of a zipped bundle, read from the archive as they are asked for. Throws an Error with a sentence on anything
- * that is no plain archive: names that leave it or repeat, links, encrypted files, anything that its directory does not name. So does reading a file that unpacks to
- * more than could be meant.
- */
-export async function openBundle(path: string): Promise<BundleFiles & { close(): void }> {
-  await refuseAmbiguous(path)
-  // Names are checked by the library: relative, with slashes, without "..".
-  const zip = await yauzl.openPromise(path, { lazyEntries: true, autoClose: false, strictFileNames: true })
+/** The files of a zipped bundle. Throws as `openZip` does. */
+export async function openBundle(path: string): Promise<BundleFiles & { close(): Promise<void> }> {
+  const zip = await openZipFile(path)
+  const close = async () => zip[Symbol.asyncDispose]()
   try {
-    const entries = new Map<string, yauzl.Entry>()
-    for await (const entry of zip.eachEntry()) {
-      const name = entry.fileName
-      // The upper half is the Unix mode; 0o120000 is a link.
-      const isLink = ((entry.externalFileAttributes >>> 16) & 0o170000) === 0o120000
-      if (entries.has(name)) throw new Error(`the archive has ${name} twice`)
-      if (isLink) throw new Error(`${name} of the archive is a link`)
-      if (entry.isEncrypted()) throw new Error(`${name} of the archive is encrypted`)
-      if (!name.endsWith('/')) entries.set(name, entry)
-    }
-    const chunksOf = async function* (name: string): AsyncGenerator<Buffer> {
-      try {
-        yield* await zip.openReadStreamPromise(entries.get(name)!)
-      } catch (cause) {
-        // What inflates says ("invalid distance too far back") tells nobody which file it is.
-        const why = cause instanceof Error ? cause.message : String(cause)
-        throw new Error(`the archive is damaged at ${name} (${why})`, { cause })
-      }
-    }
-    return {
-      names: [...entries.keys()],
-      async read(name) {
-        // The library lets nothing come out that is longer than what its entry says.
-        if (entries.get(name)!.uncompressedSize > MOST_READ)
-          throw new Error(`${name} of the archive is larger than ${MOST_READ / 1024 / 1024} MiB; only evidence is`)
-        const chunks: Buffer[] = []
-        for await (const chunk of chunksOf(name)) chunks.push(chunk)
-        return new Uint8Array(Buffer.concat(chunks))
-      },
-      async sha256(name) {
-        const digest = createHash('sha256')
-        for await (const chunk of chunksOf(name)) digest.update(chunk)
-        return digest.digest('hex')
-      },
-      close: () => zip.close(),
-    }
+    return { ...(await openZip(zip, { inflate, createSha256 })), close }
   } catch (error) {
-    zip.close()
+    await close()
     throw error
   }
 }
 
-async function refuseAmbiguous(path: string): Promise<void> {
-  const file = await open(path)
-  try {
-    const { size } = await file.stat()
-    await checkZip({
-      size,
-      async read(from, length) {
-        const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, from)
-        if (bytesRead < length) throw new Error('the archive ends too early')
-        return buffer
-      },
-    })
-  } finally {
-    await file.close()
+const AT_ONCE = 1024 * 1024
+
+/** Bytes behind the end of what was deflated are passed over by Node, and are seen here by how many it read. */
+export const inflate: Inflate = async function* (chunks, { packed, size }) {
+  if (packed <= AT_ONCE && size <= AT_ONCE) {
+    const all: Uint8Array[] = []
+    for await (const chunk of chunks) all.push(chunk)
+    // With `info` it answers what it read, too; its types do not know that.
+    const { buffer, engine } = inflateRawSync(Buffer.concat(all), {
+      info: true,
+      maxOutputLength: Math.max(1, size),
+    }) as unknown as { buffer: Buffer; engine: { bytesWritten: number } }
+    if (engine.bytesWritten !== packed) throw new Error('something stands behind its end')
+    yield buffer
+    return
   }
+  const inflater = createInflateRaw()
+  // What fails ends the stream that is read here, with its error.
+  pipeline(Readable.from(chunks, { objectMode: false }), inflater, () => {})
+  yield* inflater
+  if (inflater.bytesWritten !== packed) throw new Error('something stands behind its end')
 }
+
+export const createSha256: CreateSha256 = () => createHash('sha256')

@@ -14,11 +14,11 @@ const EVERY_MS = 80
 export function createProgress(
   terminal: Terminal,
   label: string,
-  options: { quiet: boolean; unit?: 'bytes' | 'entries' },
+  options: { quiet: boolean; unit?: 'bytes' | 'entries' | 'files' },
 ): Progress {
   const { stderr } = terminal
   if (!stderr.isTTY || options.quiet) return { update() {}, end() {} }
-  const count = options.unit === 'entries' ? (n: number) => String(n) : bytesText
+  const count = options.unit === undefined || options.unit === 'bytes' ? bytesText : (n: number) => String(n)
   let shownAt = Number.NEGATIVE_INFINITY
   return {
     update(done, size) {

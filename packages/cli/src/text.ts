@@ -10,6 +10,13 @@ export const safeText = (text: string): string => text.replace(unsafe, '\ufffd')
 /** Text for one line of a terminal. */
 export const safeLine = (text: string): string => safeText(text).replace(/[\n\t]+/g, ' ')
 
+/**
+ * A text that is meant to be ASCII, such as a path, an origin or the name of a key, with all else written out: what hides or reorders letters,
+ * and what looks like other ones ("а" of Cyrillic as `[U+0430]`).
+ */
+export const spellOut = (text: string): string =>
+  text.replace(/[^\x20-\x7e]/gu, (one) => `[U+${one.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}]`)
+
 /** Columns that a text takes on a terminal: 2 for each wide character. */
 export const widthOf = (text: string): number => stringWidth(text)
 

@@ -7,6 +7,7 @@ import {
   type BundlePrimitives,
   type BundleReport,
   counted,
+  isThere,
   readFileOf,
   readTextOf,
   within,
@@ -48,9 +49,11 @@ export async function checkAttestations(
   entries: readonly BundledEntry[],
   on: BundlePrimitives,
 ): Promise<{ attestations: BundledAttestation[]; checks: BundleCheck[]; rests: string[] }> {
-  const keys = await attestationKeys(files)
+  const keys = await attestationKeys(files, on)
   const attestations: BundledAttestation[] = []
   const used = new Set<number>()
+  const named = new Map<string, BundledEntry>()
+  for (const one of entries) for (const name of one.entry.att ?? []) if (!named.has(name)) named.set(name, one)
   for (const path of files.names.filter((name) => name.startsWith('attestations/'))) {
     const digest = /^attestations\/([0-9a-f]{64})\.dsse\.json$/.exec(path)?.[1]
     if (digest === undefined) throw new BundleError('ATTESTATION_INVALID', path, 'attestation_name')
@@ -62,15 +65,14 @@ export async function checkAttestations(
     used.add(key)
     if (envelope.payloadType !== STATEMENT_TYPE || toHex(on.sha256(envelope.payload)) !== digest)
       throw new BundleError('ATTESTATION_INVALID', path, 'attestation_other')
-    const entry = entries.find((one) => one.entry.att?.includes(`sha256:${digest}`))
+    const entry = named.get(`sha256:${digest}`)
     if (!entry) throw new BundleError('ATTESTATION_UNLOGGED', path, 'attestation_unnamed')
     const statement = await within('ATTESTATION_INVALID', path, () => parseStatement(envelope.payload))
     attestations.push({ digest, payload: envelope.payload, statement, entry })
   }
-  for (const { entry, path } of entries)
-    for (const name of entry.att ?? [])
-      if (!attestations.some(({ digest }) => name === `sha256:${digest}`))
-        throw new BundleError('ATTESTATION_MISSING', path, 'attestation_absent', { name })
+  const found = new Set(attestations.map(({ digest }) => `sha256:${digest}`))
+  for (const [name, { path }] of named)
+    if (!found.has(name)) throw new BundleError('ATTESTATION_MISSING', path, 'attestation_absent', { name })
   const results = attestations.flatMap(({ statement }) =>
     statement.predicateType === PREDICATE_TEST_RESULT ? [String(statement.predicate.result)] : [],
   )
@@ -100,12 +102,29 @@ export async function checkAttestations(
   }
 }
 
-async function attestationKeys(files: BundleFiles): Promise<Uint8Array[]> {
+/** Each under the name that its digest gives it. */
+async function attestationKeys(files: BundleFiles, on: BundlePrimitives): Promise<Uint8Array[]> {
   const keys: Uint8Array[] = []
-  for (const name of files.names.filter((one) => /^keys\/attestation-[0-9a-f]+\.pem$/.test(one)))
-    keys.push(await within('ATTESTATION_INVALID', name, async () => parsePem(fromUtf8(await files.read(name)))))
+  for (const name of files.names.filter((one) => /^keys\/attestation-[0-9a-f]+\.pem$/.test(one))) {
+    const spki = await within('ATTESTATION_INVALID', name, async () => parsePem(fromUtf8(await files.read(name))))
+    if (name !== keyName(toHex(on.sha256(spki)))) throw new BundleError('ATTESTATION_INVALID', name, 'key_name')
+    keys.push(spki)
+  }
   return keys
 }
+
+const keyName = (digest: string) => `keys/attestation-${digest}.pem`
+
+/** Keys of attestations with which nothing here was signed: an instance has several once it rotated one. */
+export const noteIdleKeys = (files: BundleFiles, used: readonly string[]): BundleCheck[] =>
+  files.names
+    .filter((path) => /^keys\/attestation-[0-9a-f]+\.pem$/.test(path) && !used.map(keyName).includes(path))
+    .map((path) => ({
+      state: 'note',
+      what: `${path}: nothing here was signed with it`,
+      code: 'attestation_key_idle',
+      values: { path },
+    }))
 
 type Key = { id: string; user_id: string; type: 'passkey' | 'ssh'; rp_id: string | null; spki: Uint8Array }
 
@@ -555,7 +574,7 @@ export async function checkArtifacts(
       })
       continue
     }
-    if (!path.startsWith('artifacts/') || !files.names.includes(path))
+    if (!path.startsWith('artifacts/') || !isThere(files, path))
       throw new BundleError('ARTIFACT_CHANGED', at, 'artifact_absent', { number })
     if ((await files.sha256(path)) !== sha256) throw new BundleError('ARTIFACT_CHANGED', path, 'other_digest')
   }
@@ -636,7 +655,7 @@ function recordsLeftOut(
     named.set(`runs/${entry.entry.res}/outputs.json`, outputs?.sha256)
   }
   return [...named].flatMap(([path, sha256]) => {
-    if (typeof sha256 !== 'string' || files.names.includes(path)) return []
+    if (typeof sha256 !== 'string' || isThere(files, path)) return []
     const what = `${path}: not here; its SHA-256 is ${sha256}`
     return [{ state: 'left out', what, code: 'record_left_out', values: { path, sha256 } } satisfies BundleCheck]
   })
@@ -678,7 +697,7 @@ export async function checkTasks(
       values: { id, handler: journal.handler, state: journal.state, asker },
     })
     for (const [file, digest] of Object.entries(named))
-      if (digest !== null && !files.names.includes(`${folder}/${file}`))
+      if (digest !== null && !isThere(files, `${folder}/${file}`))
         parts.push({
           state: 'left out',
           what: `${file} of task ${id}: not here; its SHA-256 is ${digest}`,
@@ -703,7 +722,7 @@ async function checkProvenance(
   end: BundledEntry,
   on: BundlePrimitives,
 ): Promise<string> {
-  const keys = await attestationKeys(files)
+  const keys = await attestationKeys(files, on)
   return within('ATTESTATION_INVALID', path, async () => {
     const envelope = parseEnvelope(fromUtf8(await files.read(path)))
     const key = keys[await verifyEnvelope(envelope, keys, on.verify)]

@@ -4,7 +4,9 @@ import { passkeyReasons } from './passkey.ts'
 // value that comes along. Codes stay as they are; the sentences are for people.
 export const bundleReasons = {
   /** What is there is not of its form; `said` is what the reader of that form says, in English. */
-  unreadable: '{said}',
+  unreadable: 'it is not of its form ({said})',
+  /** Of the zip itself. */
+  archive: '{said}',
   file_absent: 'it is not in the bundle',
   file_named: 'the manifest names it',
   file_unlisted: 'the manifest does not name it',
@@ -42,10 +44,12 @@ export const bundleReasons = {
   payload_other: 'it is not the payload that the entry commits to',
   anchor_of_other: 'it records a log that is not in the bundle',
   anchor_state: 'the recorded state is not the beginning of this log',
+  proof_stray: 'nothing here needs it',
   not_whole_log: 'it is not the whole log that the description speaks of',
   entry_about: 'entry {index} ({act}) is about {id}, and is not here',
   other_root: 'these entries do not give the root of the checkpoint',
   attestation_name: 'no name of an attestation',
+  key_name: 'its name is that of another key',
   attestation_unsigned: 'it is not signed by a key of keys/',
   attestation_other: 'its payload is not the one that its name says',
   attestation_unnamed: 'no entry of the log names it',

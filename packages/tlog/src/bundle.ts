@@ -1,12 +1,12 @@
 import { type BundleReason, reasonText } from './bundle-reasons.ts'
 import { fromBase64, fromHex, fromUtf8, toHex } from './bytes.ts'
-import { type Checkpoint, type CheckpointRefusal, openCheckpoint } from './checkpoint.ts'
+import { type Checkpoint, type CheckpointRefusal, openCheckpoint, parseCheckpoint } from './checkpoint.ts'
 import { commitment, decodeEntry, type Entry } from './entry.ts'
-import { parseLogProof, verifyLogProof } from './log-proof.ts'
+import { parseLogProof } from './log-proof.ts'
 import { createTreeHasher, type Hash } from './merkle.ts'
-import { parseVkey, type VerifyEd25519 } from './note.ts'
+import { parseNote, parseVkey, type VerifyEd25519 } from './note.ts'
 import { openUnderPolicy, type Policy, parsePolicy } from './policy.ts'
-import { verifyConsistency } from './proof.ts'
+import { verifyConsistency, verifyInclusion } from './proof.ts'
 import { parsePem, spkiOf, type VerifySignature } from './public-key.ts'
 import { parseSshKey, parseSshSignature, sshFingerprint, verifySshSignature } from './sshsig.ts'
 
@@ -34,6 +34,9 @@ export type BundleTrust = {
   /** The reader's own: its logs are expected, and its quorum must stand for a state of the log that this bundle is of. */
   policy?: Policy | undefined
 }
+
+/** How far a verification came: `done` of `total` files whose digests were compared, or entries. */
+export type BundleProgress = (at: { step: 'files' | 'entries'; done: number; total: number }) => void
 
 export type BundlePrimitives = { sha256: Hash; sha512: Hash; verify: VerifySignature }
 
@@ -88,8 +91,11 @@ export const bundleCheckCodes = [
   'anchored',
   'not_anchored',
   'quorum',
+  'unwitnessed',
+  'unasked',
   'after_quorum',
   'attestations',
+  'attestation_key_idle',
   'no_attestations',
   'judged',
   'approvals',
@@ -190,6 +196,8 @@ export type BundledLog = {
   note: string
   /** Entries for which the quorum of a policy has cosigned; 0 if it has not. */
   cosigned: number
+  /** Entries of the state in checkpoint.cosigned, whoever signed it; null without that file. */
+  cosignedFile: number | null
 }
 
 /** Entries of a log that the instance log has recorded, in its entry `index`. */
@@ -223,9 +231,22 @@ export type BundleDescription = {
 /** "1 entry", "2 entries". */
 export const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`
 
+// Asked for each entry, so a list would be looked through for each.
+const sets = new WeakMap<readonly string[], ReadonlySet<string>>()
+
+/** Whether a file of this name is in the bundle. */
+export function isThere({ names }: BundleFiles, name: string): boolean {
+  let set = sets.get(names)
+  if (!set) {
+    set = new Set(names)
+    sets.set(names, set)
+  }
+  return set.has(name)
+}
+
 /** Reads a file that has to be there; the fault that its absence is, is the caller's to name. */
 export const readFileOf = (files: BundleFiles) => async (name: string) => {
-  if (!files.names.includes(name)) throw new BundleError('FILE_MISSING', name, 'file_absent')
+  if (!isThere(files, name)) throw new BundleError('FILE_MISSING', name, 'file_absent')
   return files.read(name)
 }
 
@@ -250,6 +271,7 @@ export async function checkManifest(
   files: BundleFiles,
   on: BundlePrimitives,
   trust: BundleTrust,
+  onProgress: BundleProgress,
 ): Promise<{ check: BundleCheck; rest: BundleReport['rests'][number] }> {
   const read = readFileOf(files)
   const sums = await read('SHA256SUMS')
@@ -272,10 +294,11 @@ export async function checkManifest(
   for (const name of files.names)
     if (!listed.has(name) && name !== 'SHA256SUMS' && name !== path)
       throw new BundleError('FILE_UNLISTED', name, 'file_unlisted')
-  const there = new Set(files.names)
+  let done = 0
   for (const [name, digest] of listed) {
-    if (!there.has(name)) throw new BundleError('FILE_MISSING', name, 'file_named')
+    if (!isThere(files, name)) throw new BundleError('FILE_MISSING', name, 'file_named')
     if ((await files.sha256(name)) !== digest) throw new BundleError('FILE_CHANGED', name, 'other_digest')
+    onProgress({ step: 'files', done: ++done, total: listed.size })
   }
   return {
     check: {
@@ -387,6 +410,7 @@ export async function checkLogs(
   described: BundleDescription,
   on: BundlePrimitives,
   trust: BundleTrust,
+  onProgress: BundleProgress,
 ): Promise<{ logs: BundledLog[]; entries: BundledEntry[]; checks: BundleCheck[]; rests: BundleReport['rests'] }> {
   const logs: BundledLog[] = []
   const entries: BundledEntry[] = []
@@ -411,19 +435,21 @@ export async function checkLogs(
     )
     if (!opened.ok) throw badCheckpoint(trusted.length > 0 ? 'LOG_KEY' : 'CHECKPOINT_INVALID', path, opened, one.origin)
     await checkSpellings(files, one.name, one.vkeys, on)
-    const log: BundledLog = { ...one, checkpoint: opened.checkpoint, note, cosigned: 0 }
+    const log: BundledLog = { ...one, checkpoint: opened.checkpoint, note, cosigned: 0, cosignedFile: null }
     logs.push(log)
     const found: BundledEntry[] = []
     const folder = `logs/${one.name}/entries/`
-    for (const file of files.names) {
-      const index = file.startsWith(folder) ? /^(\d+)\.json$/.exec(file.slice(folder.length))?.[1] : undefined
-      if (index !== undefined) found.push(await checkEntry(files, log, Number(index), file, vkeys, verifyNote, on))
+    const here = files.names.filter((file) => file.startsWith(folder) && /^\d+\.json$/.test(file.slice(folder.length)))
+    for (const file of here) {
+      found.push(await checkEntry(files, log, Number.parseInt(file.slice(folder.length), 10), file, on))
+      onProgress({ step: 'entries', done: found.length, total: here.length })
     }
     refuseStrays(files, one.name)
     found.sort((a, b) => a.index - b.index)
     const erased = found.filter(({ erasedBy }) => erasedBy !== null)
     const cosigned = await checkCosigned(files, log, vkeys, verifyNote, on, trust)
     log.cosigned = cosigned.size
+    log.cosignedFile = cosigned.file
     checks.push({
       state: 'verified',
       what: `${one.role} log ${one.origin}: checkpoint of ${counted(log.checkpoint.size, 'entry', 'entries')}`,
@@ -498,19 +524,26 @@ async function checkCosigned(
   verify: VerifyEd25519,
   on: BundlePrimitives,
   trust: BundleTrust,
-): Promise<{ size: number; checks: BundleCheck[]; witnesses: readonly { name: string; vkey: string }[] }> {
+): Promise<{
+  size: number
+  file: number | null
+  checks: BundleCheck[]
+  witnesses: readonly { name: string; vkey: string }[]
+}> {
   const path = `logs/${log.name}/checkpoint.cosigned`
-  if (!files.names.includes(path)) return { size: 0, checks: [], witnesses: [] }
+  if (!isThere(files, path)) return { size: 0, file: null, checks: [], witnesses: [] }
   const policy =
     trust.policy ??
     (await within('CHECKPOINT_INVALID', path, async () => parsePolicy(await readTextOf(files)('policy'), on.sha256)))
+  const note = await readFileOf(files)(path)
+  const file = await within('CHECKPOINT_INVALID', path, () => parseCheckpoint(parseNote(fromUtf8(note)).text).size)
   const opened = await within('CHECKPOINT_INVALID', path, async () => {
-    const note = await readFileOf(files)(path)
     return openUnderPolicy(note, { policy, vkeys, origin: log.origin, hash: on.sha256, verify })
   })
   if (!opened.ok && trust.policy !== undefined && opened.code === 'QUORUM_NOT_MET')
     return {
       size: 0,
+      file,
       checks: [
         {
           state: 'note',
@@ -539,11 +572,13 @@ async function checkCosigned(
   if (cosigners.length === 0)
     return {
       size: 0,
+      file,
       checks: [{ state: 'note', what: 'cosigned by no witness of the policy', code: 'cosigned_by_none' }],
       witnesses: [],
     }
   return {
     size: from,
+    file,
     checks: cosigners.map(({ name, time }) => ({
       state: 'verified',
       what: `the first ${counted(from, 'entry', 'entries')}: cosigned by ${name} at ${new Date(time * 1000).toISOString()}`,
@@ -552,6 +587,15 @@ async function checkCosigned(
     })),
     witnesses: policy.witnesses.filter(({ name }) => cosigners.some((one) => one.name === name)),
   }
+}
+
+/** Where nobody stands for anything: what reads like a verification that somebody did is none. */
+export function noteUnwitnessed(logs: readonly BundledLog[], policy: Policy | undefined): BundleCheck[] {
+  if (logs.some(({ cosigned }) => cosigned > 0)) return []
+  const what = 'no witness stands for any of it: whoever holds the keys of the logs could have written all of it anew'
+  return policy?.quorum === 'none'
+    ? [{ state: 'note', what: `the policy asks for no witness, and ${what}`, code: 'unasked' }]
+    : [{ state: 'note', what, code: 'unwitnessed' }]
 }
 
 /**
@@ -612,8 +656,6 @@ async function checkEntry(
   log: BundledLog,
   index: number,
   path: string,
-  vkeys: readonly string[],
-  verify: VerifyEd25519,
   on: BundlePrimitives,
 ): Promise<BundledEntry> {
   const read = readFileOf(files)
@@ -622,12 +664,13 @@ async function checkEntry(
   const proofPath = path.replace(/json$/, 'tlog-proof')
   const proof = await read(proofPath)
   const parsed = await within('PROOF_INVALID', proofPath, () => parseLogProof(proof))
-  // All proofs of a log are against one checkpoint, which was read before.
-  if (parsed.index !== index || parsed.checkpoint !== log.note)
+  // All proofs of a log are against one checkpoint, which was verified before.
+  if (path !== `logs/${log.name}/entries/${parsed.index}.json` || parsed.checkpoint !== log.note)
     throw new BundleError('PROOF_INVALID', proofPath, 'proof_of_other')
   const leaf = createTreeHasher(on.sha256).leaf(bytes)
-  const verdict = await verifyLogProof({ proof, leaf, vkeys, origin: log.origin, hash: on.sha256, verify })
-  if (!verdict.ok) throw new BundleError('PROOF_INVALID', proofPath, 'not_included', { index })
+  const { size, root } = log.checkpoint
+  if (!verifyInclusion({ leaf, index, size, root, proof: parsed.hashes, hash: on.sha256 }))
+    throw new BundleError('PROOF_INVALID', proofPath, 'not_included', { index })
   return { log, index, entry, ...(await readPayload(files, log, index, entry, on)), path }
 }
 
@@ -639,13 +682,13 @@ async function readPayload(
   on: BundlePrimitives,
 ): Promise<Pick<BundledEntry, 'event' | 'erasedBy'>> {
   const base = `logs/${log.name}/payloads/${index}`
-  if (files.names.includes(`${base}.erased`)) {
+  if (isThere(files, `${base}.erased`)) {
     const note = await readTextOf(files)(`${base}.erased`)
     const erasedBy = /^erased, see ((?:project-\d+\/)?\d+)\n$/.exec(note)?.[1]
     if (erasedBy === undefined) throw new BundleError('PAYLOAD_MISSING', `${base}.erased`, 'erasure_form')
     return { event: null, erasedBy }
   }
-  if (!files.names.includes(`${base}.json`) || !files.names.includes(`${base}.salt`))
+  if (!isThere(files, `${base}.json`) || !isThere(files, `${base}.salt`))
     throw new BundleError('PAYLOAD_MISSING', `${base}.json`, 'payload_absent')
   const payload = await files.read(`${base}.json`)
   return within('PAYLOAD_CHANGED', `${base}.json`, async () => {
@@ -659,10 +702,11 @@ async function readPayload(
 
 /** An erased payload names the entry that tells of the erasure; that entry is here, and its leaf names what it erased. */
 function checkErasures(entries: readonly BundledEntry[]): void {
+  const byPlace = new Map(entries.map((one) => [`${one.log.name}/${one.index}`, one]))
   for (const { index, erasedBy, entry, log } of entries) {
     if (erasedBy === null) continue
     const [name, place] = erasedBy.includes('/') ? erasedBy.split('/') : [log.name, erasedBy]
-    const told = entries.find((other) => other.log.name === name && other.index === Number(place))
+    const told = byPlace.get(`${name}/${Number(place)}`)
     if (told?.entry.act !== 'payload.erased' || told.entry.res !== entry.id)
       throw new BundleError('PAYLOAD_MISSING', `logs/${log.name}/payloads/${index}.erased`, 'erasure_untold')
   }
@@ -712,4 +756,19 @@ export async function checkAnchors(
   if (checks.length === 0)
     checks.push({ state: 'note', what: 'the instance log had not recorded this log yet', code: 'not_anchored' })
   return { checks, anchors }
+}
+
+/** A proof of consistency that leads from nothing of this bundle was checked by nobody, and who opens the file would take it for checked. */
+export function refuseStrayProofs(
+  files: BundleFiles,
+  logs: readonly BundledLog[],
+  anchors: readonly BundledAnchor[],
+): void {
+  const needed = new Set<string>()
+  const need = (log: BundledLog, size: number) =>
+    needed.add(`logs/${log.name}/consistency/${size}-${log.checkpoint.size}.txt`)
+  for (const log of logs) if (log.cosignedFile !== null) need(log, log.cosignedFile)
+  for (const { log, size } of anchors) need(log, size)
+  const stray = files.names.find((name) => /^logs\/[^/]+\/consistency\//.test(name) && !needed.has(name))
+  if (stray !== undefined) throw new BundleError('BUNDLE_MALFORMED', stray, 'proof_stray')
 }

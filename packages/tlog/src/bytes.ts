@@ -10,7 +10,12 @@ export function toUtf8(text: string): Uint8Array {
 
 /** The text of UTF-8 bytes. Throws on anything that is not UTF-8; keeps a byte order mark. */
 export function fromUtf8(bytes: Uint8Array): string {
-  return decoder.decode(bytes)
+  try {
+    return decoder.decode(bytes)
+  } catch (cause) {
+    // Each engine has other words for it, and what is found wrong is the same everywhere.
+    throw new Error('not text in UTF-8', { cause })
+  }
 }
 
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {

@@ -17,6 +17,7 @@ export {
   type BundleFault,
   type BundleFiles,
   type BundlePrimitives,
+  type BundleProgress,
   type BundleReport,
   type BundleTrust,
   bundleCheckCodes,
@@ -187,7 +188,7 @@ export {
   tilePath,
   tileWidth,
 } from './tile.ts'
-export { verifyBundle } from './verify-bundle.ts'
+export { verifyBundle, verifyZip } from './verify-bundle.ts'
 export { type LogFault, type LogVerdict, type VerifyLogOptions, verifyLog } from './verify-log.ts'
 export {
   formatSubmission,
@@ -197,4 +198,4 @@ export {
   type Witnessed,
   type WitnessVerdict,
 } from './witness.ts'
-export { checkZip, type ZipBytes } from './zip.ts'
+export { type CreateSha256, type Inflate, openZip, type ZipBytes, ZipError } from './zip.ts'

@@ -2,7 +2,17 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type BundleEvent, entryId, logKey, makeBundle, primitives, signed } from '../test/bundle.ts'
 import { makeKey, sha256 } from '../test/memory-log.ts'
-import { addSignatures, cosignText, fromUtf8, parseNote, parsePolicy, toHex, toUtf8, verifyBundle } from './index.ts'
+import {
+  addSignatures,
+  type BundleReport,
+  cosignText,
+  fromUtf8,
+  parseNote,
+  parsePolicy,
+  toHex,
+  toUtf8,
+  verifyBundle,
+} from './index.ts'
 
 const opened: BundleEvent = { act: 'ticket.created', res: 't' }
 const consumed: BundleEvent = { act: 'approval.consumed', res: 't', details: { approval_id: 'a' } }
@@ -116,10 +126,18 @@ test('the witnesses that a reader trusts must have cosigned, whatever the bundle
   }
   assert.deepEqual([own.ok, own.rests.at(-1)], [true, named])
   assert.equal((await verifyBundle(signed(files), primitives, { policy })).fault?.code, 'QUORUM_NOT_MET')
+  const unwitnessed = (report: BundleReport) =>
+    report.checks.find(({ code }) => /^un(witnessed|asked)$/.test(code))?.what
+  assert.equal(unwitnessed(own), undefined)
   files.delete('logs/project-0/checkpoint.cosigned')
+  files.delete('logs/project-0/consistency/3-3.txt')
   assert.equal((await verifyBundle(signed(files), primitives, { policy })).fault?.code, 'QUORUM_NOT_MET')
   const none = parsePolicy(`log ${logKey.vkey}\nquorum none\n`, sha256)
   const keyOnly = await verifyBundle(signed(files), primitives, { policy: none })
+  // A policy that asks for nobody is met by everything: that must not read as if somebody had stood for it.
+  const nobody = 'no witness stands for any of it: whoever holds the keys of the logs could have written all of it anew'
+  assert.equal(unwitnessed(keyOnly), `the policy asks for no witness, and ${nobody}`)
+  assert.equal(unwitnessed(await verifyBundle(signed(files), primitives)), nobody)
   assert.deepEqual([keyOnly.ok, keyOnly.rests.find(({ what }) => what === 'project log key')?.expected], [true, true])
 })
 

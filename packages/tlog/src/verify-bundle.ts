@@ -2,6 +2,7 @@ import {
   BundleError,
   type BundleFiles,
   type BundlePrimitives,
+  type BundleProgress,
   type BundleReport,
   type BundleTrust,
   checkAnchors,
@@ -9,7 +10,9 @@ import {
   checkManifest,
   checkQuorum,
   noteUnknownFiles,
+  noteUnwitnessed,
   readDescription,
+  refuseStrayProofs,
 } from './bundle.ts'
 import {
   checkApprovals,
@@ -18,28 +21,33 @@ import {
   checkRecords,
   checkTasks,
   checkWhole,
+  noteIdleKeys,
 } from './bundle-content.ts'
 import { checkSubject } from './bundle-subject.ts'
 import { checkWholeLogs } from './bundle-whole-log.ts'
+import { type CreateSha256, type Inflate, openZip, type ZipBytes, ZipError } from './zip.ts'
 
 /**
  * Verifies an evidence bundle completely: manifest, logs, entries, payloads, attestations, people's signatures, files.
  * Needs no server and no network. Answers what was checked, what was erased or left out, and what all of it rests on;
- * at the first failure it stops and names it. Throws only what `files` throws.
+ * at the first failure it stops and names it. Throws only what `files` throws. `onProgress` hears of each file and entry.
  */
 export async function verifyBundle(
-  files: BundleFiles,
+  given: BundleFiles,
   on: BundlePrimitives,
   trust: BundleTrust = {},
+  onProgress: BundleProgress = () => {},
 ): Promise<BundleReport> {
+  // In whichever order they were packed or listed, the first failure is the same.
+  const files = { ...given, names: [...given.names].sort() }
   const report: BundleReport = { ok: false, checks: [], rests: [] }
   const { checks, rests } = report
   try {
-    const manifest = await checkManifest(files, on, trust)
+    const manifest = await checkManifest(files, on, trust, onProgress)
     checks.push(manifest.check, ...noteUnknownFiles(files))
     rests.push(manifest.rest)
     const described = await readDescription(files)
-    const logs = await checkLogs(files, described, on, trust)
+    const logs = await checkLogs(files, described, on, trust, onProgress)
     checks.push(...logs.checks)
     rests.push(...logs.rests)
     const { entries } = logs
@@ -47,6 +55,8 @@ export async function verifyBundle(
     checks.push(...(await checkWholeLogs(files, described, logs.logs, entries, on)))
     const anchored = await checkAnchors(files, entries, logs.logs, on)
     checks.push(...anchored.checks)
+    refuseStrayProofs(files, logs.logs, anchored.anchors)
+    checks.push(...noteUnwitnessed(logs.logs, trust.policy))
     if (trust.policy) checks.push(...checkQuorum(entries, anchored.anchors, trust.policy))
     const attested = await checkAttestations(files, entries, on)
     checks.push(...attested.checks)
@@ -56,7 +66,9 @@ export async function verifyBundle(
     checks.push(await checkRecords(files, entries, attested.attestations, on))
     const tasks = await checkTasks(files, entries, on)
     checks.push(...tasks.checks)
-    for (const value of new Set([...attested.rests, ...tasks.rests]))
+    const signers = new Set([...attested.rests, ...tasks.rests])
+    checks.push(...noteIdleKeys(files, [...signers]))
+    for (const value of signers)
       rests.push({ what: 'attestation key', code: 'attestation_key', value, expected: false })
     rests.push(...approved.rests)
     report.ok = true
@@ -65,4 +77,24 @@ export async function verifyBundle(
     report.fault = error.fault
   }
   return report
+}
+
+/**
+ * The same of a zipped bundle. An archive that is damaged, or that programs could unpack to different files, is the first failure, at `name`.
+ * Throws only what reading `zip` throws.
+ */
+export async function verifyZip(
+  zip: ZipBytes,
+  name: string,
+  on: BundlePrimitives & { inflate: Inflate; createSha256: CreateSha256 },
+  trust: BundleTrust = {},
+  onProgress: BundleProgress = () => {},
+): Promise<BundleReport> {
+  try {
+    return await verifyBundle(await openZip(zip, on), on, trust, onProgress)
+  } catch (error) {
+    if (!(error instanceof ZipError)) throw error
+    const fault = new BundleError('BUNDLE_MALFORMED', name, 'archive', { said: error.message }).fault
+    return { ok: false, fault, checks: [], rests: [] }
+  }
 }

@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { zipSync } from 'fflate'
-import { checkZip } from './zip.ts'
+import { createSha256, inflate } from '../../cli/src/bundle-zip.ts'
+import { openZip } from './zip.ts'
 
 const text = (value: string) => new TextEncoder().encode(value)
 const plain = () => Buffer.from(zipSync({ 'a.txt': text('one'), 'b/c.txt': text('two'.repeat(100)) }))
 const check = (bytes: Uint8Array) =>
-  checkZip({ size: bytes.length, read: async (from, length) => bytes.subarray(from, from + length) })
+  openZip(
+    { size: bytes.length, read: async (from, length) => bytes.subarray(from, from + length) },
+    { inflate, createSha256 },
+  )
 const moved = (zip: Buffer, by: number) => {
   // Every offset of the directory, so that all programs that read it find the entries.
   const end = zip.length - 22
@@ -17,10 +21,68 @@ const moved = (zip: Buffer, by: number) => {
   return zip
 }
 
+/** The files of an archive, all of them read. */
+async function unpacked(bytes: Uint8Array): Promise<Record<string, string>> {
+  const files = await check(bytes)
+  const all: Record<string, string> = {}
+  for (const name of files.names) {
+    await files.sha256(name)
+    all[name] = new TextDecoder().decode(await files.read(name))
+  }
+  return all
+}
+
 test('an archive that everybody unpacks to the same files is taken', async () => {
-  await check(plain())
-  await check(Buffer.from(zipSync({})))
+  assert.deepEqual(await unpacked(plain()), { 'a.txt': 'one', 'b/c.txt': 'two'.repeat(100) })
+  assert.deepEqual(await unpacked(Buffer.from(zipSync({}))), {})
+  const stored = Buffer.from(zipSync({ 'a/': new Uint8Array(), 'a/b': text('as it is') }, { level: 0 }))
+  assert.deepEqual(await unpacked(stored), { 'a/b': 'as it is' })
+  const large = 'x'.repeat(3_000_000)
+  assert.deepEqual(await unpacked(Buffer.from(zipSync({ large: text(large) }))), { large })
 })
+
+/** An archive of one file whose stream is followed by `behind`, in sizes that fit. */
+function withBehind(behind: Buffer, content = 'two'.repeat(100)): Buffer {
+  const zip = Buffer.from(zipSync({ a: text(content) }))
+  const from = zip.readUInt32LE(zip.length - 6)
+  const longer = Buffer.concat([zip.subarray(0, from), behind, zip.subarray(from)])
+  const at = from + behind.length
+  longer.writeUInt32LE(zip.readUInt32LE(18) + behind.length, 18)
+  longer.writeUInt32LE(zip.readUInt32LE(from + 20) + behind.length, at + 20)
+  longer.writeUInt32LE(at, longer.length - 6)
+  return longer
+}
+const changed = (offset: number, value: number) => {
+  const zip = plain()
+  const from = zip.readUInt32LE(zip.length - 6)
+  zip.writeUInt32LE(value, from + offset)
+  // The header before the file says the same.
+  zip.writeUInt32LE(value, offset - 2)
+  return zip
+}
+
+const unread: [string, () => Uint8Array][] = [
+  ['bytes behind the end of what was deflated', () => withBehind(Buffer.from('x'))],
+  ['another stream behind it', () => withBehind(Buffer.from([3, 0]))],
+  ['bytes behind the end of a large file', () => withBehind(Buffer.from('x'), 'y'.repeat(3_000_000))],
+  ['another checksum', () => changed(16, 1)],
+  ['a size that is smaller than what comes out', () => changed(24, 2)],
+  ['a size that is larger than what comes out', () => changed(24, 2_000_000)],
+  [
+    'a stream that is none',
+    () => {
+      const zip = Buffer.from(zipSync({ a: text('two'.repeat(100)) }))
+      zip.fill(255, 31, 34)
+      return zip
+    },
+  ],
+]
+for (const [title, make] of unread)
+  test(`a file is not read that has ${title}`, () =>
+    assert.rejects(
+      unpacked(make()),
+      /^Error: the archive is damaged at a(\.txt)?: it does not unpack to what the archive says$/,
+    ))
 
 const cases: [string, RegExp, () => Uint8Array][] = [
   ['another archive before it', /something before/, () => Buffer.concat([plain(), moved(plain(), plain().length)])],
@@ -84,6 +146,25 @@ const cases: [string, RegExp, () => Uint8Array][] = [
     () => {
       const extra = { 28789: text('\x01....other.txt') }
       return zipSync({ 'a.txt': [text('1'), { extra }] })
+    },
+  ],
+  ['a name that leaves its folder', /leaves its folder: \.\.\/a/, () => zipSync({ '../a': text('1') })],
+  ['a name of the root', /leaves its folder: \/a/, () => zipSync({ '/a': text('1') })],
+  ['a name with a backslash', /leaves its folder/, () => zipSync({ 'a\\b': text('1') })],
+  ['a folder that has bytes', /two things of a\//, () => zipSync({ 'a/': text('1') })],
+  [
+    'a link',
+    /a of the archive is a link/,
+    () => zipSync({ a: [text('/etc/passwd'), { os: 3, attrs: 0o120777 << 16 }] }),
+  ],
+  [
+    'an encrypted file',
+    /a of the archive is encrypted/,
+    () => {
+      const zip = Buffer.from(zipSync({ a: text('1') }))
+      zip.writeUInt16LE(1, 6)
+      zip.writeUInt16LE(1, zip.readUInt32LE(zip.length - 6) + 8)
+      return zip
     },
   ],
   ['nothing', /no zip archive/, () => new Uint8Array()],

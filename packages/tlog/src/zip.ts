@@ -1,3 +1,6 @@
+import type { BundleFiles } from './bundle.ts'
+import { fromUtf8, toHex } from './bytes.ts'
+
 /** An archive, wherever it is. */
 export type ZipBytes = { readonly size: number; read(from: number, length: number): Promise<Uint8Array> }
 
@@ -14,59 +17,221 @@ const LOCAL_BYTES = 30
 const MOST_LISTED = 64 * 1024 * 1024
 /** Sizes of a data descriptor: with and without signature, of 32 and 64 bits. */
 const DESCRIPTORS = [12, 16, 20, 24]
+const STORED = 0
+const DEFLATED = 8
+/** Bits of an entry's flags. */
+const ENCRYPTED = 1
+const DESCRIBED = 8
+const IN_UTF8 = 0x800
 /** Info-ZIP's second spelling of a name, which some programs take instead of the first. */
 const UNICODE_NAME = 0x7075
 
-type Listed = { name: string; flags: number; method: number; packed: number; at: number }
+/** Of a file that is read at once; files of evidence, which may be of any size, are only hashed. */
+const MOST_READ = 64 * 1024 * 1024
+/** What was unpacked to be hashed and is read right afterwards is kept: a file of up to so many bytes, and all of them. */
+const KEPT_FILE = 64 * 1024
+const KEPT_ALL = 32 * 1024 * 1024
+const MOST_AT_ONCE = 256 * 1024
+const WINDOW = 1024 * 1024
+
+/** What is wrong with an archive, in a sentence. */
+export class ZipError extends Error {}
+
+/** Unpacks what was deflated (RFC 1951). Throws where it is damaged, ends too early, or is followed by anything. */
+export type Inflate = (
+  chunks: AsyncIterable<Uint8Array>,
+  bytes: { packed: number; size: number },
+) => AsyncIterable<Uint8Array>
+
+/** A SHA-256 of what does not fit into memory. */
+export type CreateSha256 = () => { update(bytes: Uint8Array): unknown; digest(): Uint8Array }
+
+type Listed = {
+  name: string
+  flags: number
+  method: number
+  packed: number
+  size: number
+  crc: number
+  attributes: number
+  at: number
+}
+/** Where in the archive the bytes of an entry begin. */
+type Found = Listed & { from: number }
 
 /**
- * Refuses an archive that programs could unpack to different files: what one verified would not be what another shows to people. Each
- * byte belongs to one entry, to the directory or to its end; no name is there twice, none has another spelling. Throws an Error with a
- * sentence. What is in the files is not looked at.
+ * The files of an archive, read as they are asked for. Refuses an archive that programs could unpack to different files: what one
+ * verified would not be what another shows to people. Each byte belongs to one entry, to the directory or to its end; no name is there
+ * twice, none has another spelling or leaves the folder; nothing is a link or encrypted. Reading a file throws where it does not unpack
+ * to exactly what the archive says of it. Throws a ZipError with a sentence.
  */
-export async function checkZip(zip: ZipBytes): Promise<void> {
+export async function openZip(
+  bytes: ZipBytes,
+  on: { inflate: Inflate; createSha256: CreateSha256 },
+): Promise<BundleFiles> {
+  const zip = inWindows(bytes)
+  const entries = new Map((await findEntries(zip)).map((entry) => [entry.name, entry]))
+  const kept = new Map<string, Uint8Array>()
+  let keptBytes = 0
+  const entryOf = (name: string): Found => {
+    const found = entries.get(name)
+    if (!found) throw new ZipError(`the archive has no ${name}`)
+    return found
+  }
+  return {
+    names: [...entries.keys()].filter((name) => !name.endsWith('/')),
+    async read(name) {
+      const at = kept.get(name)
+      if (at) return at
+      const entry = entryOf(name)
+      if (entry.size > MOST_READ)
+        throw new ZipError(`${name} of the archive is larger than ${MOST_READ / 1024 / 1024} MiB; only evidence is`)
+      return whole(unpack(zip, entry, on.inflate), entry.size)
+    },
+    async sha256(name) {
+      const entry = entryOf(name)
+      const digest = on.createSha256()
+      const isKept = entry.size <= KEPT_FILE && keptBytes + entry.size <= KEPT_ALL && !kept.has(name)
+      if (isKept) {
+        const bytes = await whole(unpack(zip, entry, on.inflate), entry.size)
+        kept.set(name, bytes)
+        keptBytes += entry.size
+        digest.update(bytes)
+      } else for await (const chunk of unpack(zip, entry, on.inflate)) digest.update(chunk)
+      return toHex(digest.digest())
+    },
+  }
+}
+
+/** Reads in larger parts: a bundle has tens of thousands of small files, and asking for each takes longer than unpacking it. */
+function inWindows(zip: ZipBytes): ZipBytes {
+  let held = new Uint8Array()
+  let begin = 0
+  return {
+    size: zip.size,
+    async read(from, length) {
+      if (from < begin || from + length > begin + held.length) {
+        const read = await zip.read(from, Math.min(Math.max(length, WINDOW), zip.size - from))
+        if (read.length < length) throw new ZipError('the archive ends too early')
+        begin = from
+        held = new Uint8Array(read)
+      }
+      return held.subarray(from - begin, from - begin + length)
+    },
+  }
+}
+
+async function whole(chunks: AsyncIterable<Uint8Array>, size: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(size)
+  let at = 0
+  for await (const chunk of chunks) {
+    // No more comes than the archive says: `unpack` ends before.
+    bytes.set(chunk, at)
+    at += chunk.length
+  }
+  return bytes
+}
+
+/** The bytes of a file, of the size and with the checksum that the archive says. */
+async function* unpack(zip: ZipBytes, entry: Found, inflate: Inflate): AsyncGenerator<Uint8Array> {
+  const damaged = (cause?: unknown) =>
+    new ZipError(`the archive is damaged at ${entry.name}: it does not unpack to what the archive says`, { cause })
+  const packed = packedBytes(zip, entry)
+  let size = 0
+  let crc = ~0
+  const chunks = entry.method === DEFLATED ? inflate(packed, entry) : packed
+  const from = chunks[Symbol.asyncIterator]()
+  for (;;) {
+    const next = await from.next().catch((cause: unknown) => {
+      throw damaged(cause)
+    })
+    if (next.done) break
+    size += next.value.length
+    if (size > entry.size) {
+      await from.return?.()
+      throw damaged()
+    }
+    crc = crcOf(crc, next.value)
+    yield next.value
+  }
+  if (size !== entry.size || ~crc >>> 0 !== entry.crc) throw damaged()
+}
+
+async function* packedBytes(zip: ZipBytes, { from, packed }: Found): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < packed; at += MOST_AT_ONCE) yield await zip.read(from + at, Math.min(MOST_AT_ONCE, packed - at))
+}
+
+let crcTable: Uint32Array | undefined
+function crcOf(crc: number, bytes: Uint8Array): number {
+  crcTable ??= Uint32Array.from({ length: 256 }, (_, byte) => {
+    let value = byte
+    for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1
+    return value
+  })
+  for (const byte of bytes) crc = crcTable[(crc ^ byte) & 0xff]! ^ (crc >>> 8)
+  return crc
+}
+
+async function findEntries(zip: ZipBytes): Promise<Found[]> {
   const { from, to, count } = await findDirectory(zip)
-  const entries = listEntries(await zip.read(from, to - from), count)
+  const entries = listEntries(await zip.read(from, to - from), count).sort((a, b) => a.at - b.at)
+  const found: Found[] = []
   const names = new Set<string>()
   let at = 0
-  for (const [i, entry] of entries.sort((a, b) => a.at - b.at).entries()) {
+  for (const [i, entry] of entries.entries()) {
     const { name } = entry
-    if (names.has(name)) throw new Error(`the archive has ${name} twice`)
+    if (names.has(name)) throw new ZipError(`the archive has ${name} twice`)
     names.add(name)
-    if (entry.at !== at) throw new Error(`the archive has something before ${name} that its directory does not name`)
-    const end = await endOf(zip, entry, from)
+    refuseUnfit(entry)
+    if (entry.at !== at) throw new ZipError(`the archive has something before ${name} that its directory does not name`)
+    const begin = await beginOf(zip, entry, from)
+    const end = begin + entry.packed
     at = entries[i + 1]?.at ?? from
-    const isDescribed = (entry.flags & 8) !== 0
+    const isDescribed = (entry.flags & DESCRIBED) !== 0
     if (isDescribed ? !DESCRIPTORS.includes(at - end) : at !== end)
-      throw new Error(`the archive has something behind ${name} that its directory does not name`)
+      throw new ZipError(`the archive has something behind ${name} that its directory does not name`)
+    found.push({ ...entry, from: begin })
   }
-  if (at !== from && entries.length > 0) throw new Error('the archive has something before its directory')
-  if (entries.length === 0 && from !== 0) throw new Error('the archive has something before its directory')
+  if (at !== from) throw new ZipError('the archive has something before its directory')
+  return found
+}
+
+/** What no bundle has, and programs do different things with. */
+function refuseUnfit({ name, flags, method, size, packed, attributes }: Listed): void {
+  // Names are what the manifest compares with; one that leaves the folder writes somewhere else when it is unpacked.
+  if (name === '' || /^[/\\]|\\|^[A-Za-z]:|\0/.test(name) || name.split('/').includes('..'))
+    throw new ZipError(`the archive has a name that leaves its folder: ${name}`)
+  // The upper half is the Unix mode.
+  if (((attributes >>> 16) & 0o170000) === 0o120000) throw new ZipError(`${name} of the archive is a link`)
+  if ((flags & ENCRYPTED) !== 0) throw new ZipError(`${name} of the archive is encrypted`)
+  if (method !== STORED && method !== DEFLATED) throw new ZipError(`${name} of the archive is packed in an unknown way`)
+  if ((name.endsWith('/') && size > 0) || (method === STORED && size !== packed))
+    throw new ZipError(`the archive says two things of ${name}`)
 }
 
 async function findDirectory(zip: ZipBytes): Promise<{ from: number; to: number; count: number }> {
-  if (zip.size < END_BYTES) throw new Error('this is no zip archive')
+  if (zip.size < END_BYTES) throw new ZipError('this is no zip archive')
   const last = viewOf(await zip.read(zip.size - END_BYTES, END_BYTES))
   if (last.getUint32(0, true) !== END || last.getUint16(20, true) !== 0)
-    throw new Error('this is no zip archive, or something stands behind its directory')
+    throw new ZipError('this is no zip archive, or something stands behind its directory')
   let [count, size, from] = [last.getUint16(10, true), last.getUint32(12, true), last.getUint32(16, true)]
   let to = zip.size - END_BYTES
   if (count === 0xffff || size === 0xffffffff || from === 0xffffffff) {
     to -= LOCATOR64_BYTES + END64_BYTES
-    if (to < 0) throw new Error('the directory of the archive is damaged')
+    if (to < 0) throw new ZipError('the directory of the archive is damaged')
     const long = viewOf(await zip.read(to, END64_BYTES + LOCATOR64_BYTES))
     if (long.getUint32(0, true) !== END64 || long.getUint32(END64_BYTES, true) !== LOCATOR64)
-      throw new Error('the directory of the archive is damaged')
-    if (uint64(long, END64_BYTES + 8) !== to) throw new Error('the archive has two directories')
+      throw new ZipError('the directory of the archive is damaged')
+    if (uint64(long, END64_BYTES + 8) !== to) throw new ZipError('the archive has two directories')
     ;[count, size, from] = [uint64(long, 32), uint64(long, 40), uint64(long, 48)]
   }
-  if (from + size !== to) throw new Error('the archive has something around its directory')
-  if (size > MOST_LISTED) throw new Error('the directory of the archive is larger than that of any bundle')
+  if (from + size !== to) throw new ZipError('the archive has something around its directory')
+  if (size > MOST_LISTED) throw new ZipError('the directory of the archive is larger than that of any bundle')
   return { from, to, count }
 }
 
 function listEntries(bytes: Uint8Array, count: number): Listed[] {
-  const damaged = () => new Error('the directory of the archive is damaged')
+  const damaged = () => new ZipError('the directory of the archive is damaged')
   const view = viewOf(bytes)
   const entries: Listed[] = []
   for (let at = 0; at < bytes.length; ) {
@@ -75,12 +240,13 @@ function listEntries(bytes: Uint8Array, count: number): Listed[] {
     const extra = view.getUint16(at + 30, true)
     const next = at + LISTED_BYTES + named + extra + view.getUint16(at + 32, true)
     if (next > bytes.length) throw damaged()
-    const name = nameOf(bytes.subarray(at + LISTED_BYTES, at + LISTED_BYTES + named))
+    const [flags, method] = [view.getUint16(at + 8, true), view.getUint16(at + 10, true)]
+    const name = nameOf(bytes.subarray(at + LISTED_BYTES, at + LISTED_BYTES + named), flags)
     const of64 = [view.getUint32(at + 24, true), view.getUint32(at + 20, true), view.getUint32(at + 42, true)]
     const fields = viewOf(bytes.subarray(at + LISTED_BYTES + named, at + LISTED_BYTES + named + extra))
     for (let field = 0; field + 4 <= fields.byteLength; field += 4 + fields.getUint16(field + 2, true)) {
       const id = fields.getUint16(field, true)
-      if (id === UNICODE_NAME) throw new Error(`${name} of the archive has a second name`)
+      if (id === UNICODE_NAME) throw new ZipError(`${name} of the archive has a second name`)
       if (id !== 1) continue
       let value = field + 4
       for (const [i, short] of of64.entries())
@@ -89,34 +255,41 @@ function listEntries(bytes: Uint8Array, count: number): Listed[] {
           value += 8
         }
     }
-    const [flags, method] = [view.getUint16(at + 8, true), view.getUint16(at + 10, true)]
-    entries.push({ name, flags, method, packed: of64[1]!, at: of64[2]! })
+    const [crc, attributes] = [view.getUint32(at + 16, true), view.getUint32(at + 38, true)]
+    entries.push({ name, flags, method, crc, attributes, size: of64[0]!, packed: of64[1]!, at: of64[2]! })
     at = next
   }
   if (entries.length !== count) throw damaged()
   return entries
 }
 
-/** Where the bytes of an entry end. Its own header says what the directory says: some programs read only the one, some the other. */
-async function endOf(zip: ZipBytes, entry: Listed, before: number): Promise<number> {
-  const other = () => new Error(`the archive says two things of ${entry.name}`)
+/** Where the bytes of an entry begin. Its own header says what the directory says: some programs read only the one, some the other. */
+async function beginOf(zip: ZipBytes, entry: Listed, before: number): Promise<number> {
+  const other = () => new ZipError(`the archive says two things of ${entry.name}`)
   if (entry.at + LOCAL_BYTES > before) throw other()
   const head = viewOf(await zip.read(entry.at, LOCAL_BYTES))
   const [named, extra] = [head.getUint16(26, true), head.getUint16(28, true)]
   const from = entry.at + LOCAL_BYTES + named + extra
   if (from + entry.packed > before || head.getUint32(0, true) !== LOCAL) throw other()
-  const name = nameOf(await zip.read(entry.at + LOCAL_BYTES, named))
+  const name = nameOf(await zip.read(entry.at + LOCAL_BYTES, named), entry.flags)
   const packed = head.getUint32(18, true)
   const isSame =
     name === entry.name &&
     head.getUint16(6, true) === entry.flags &&
     head.getUint16(8, true) === entry.method &&
-    ((entry.flags & 8) !== 0 || packed === entry.packed || packed === 0xffffffff)
+    ((entry.flags & DESCRIBED) !== 0 || packed === entry.packed || packed === 0xffffffff)
   if (!isSame) throw other()
-  return from + entry.packed
+  return from
 }
 
 const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 const uint64 = (view: DataView, at: number): number => Number(view.getBigUint64(at, true))
-/** By its bytes: two names are the same only if those are. */
-const nameOf = (bytes: Uint8Array): string => Array.from(bytes, (byte) => String.fromCharCode(byte)).join('')
+/** By its bytes where it does not say that it is UTF-8: two names are the same only if those are. */
+function nameOf(bytes: Uint8Array, flags: number): string {
+  if ((flags & IN_UTF8) === 0) return Array.from(bytes, (byte) => String.fromCharCode(byte)).join('')
+  try {
+    return fromUtf8(bytes)
+  } catch {
+    throw new ZipError('the directory of the archive is damaged')
+  }
+}

@@ -3,7 +3,8 @@
  *
  *     node test/evidence/earlier/make.ts <checkout of that version, after npm ci> test/evidence/earlier/<day>-<commit>
  *
- * It asks over HTTP alone, and does what that version offers. What it did stands in about.json.
+ * It asks over HTTP alone, with the pages of that version where a passkey signs, and does what that version offers. What it did stands in
+ * about.json.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -11,6 +12,7 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { type Client, createClient } from '../../client.ts'
+import { startChromium } from '../../servers/chromium.ts'
 import { ADMIN, prepareWrit } from '../../servers/writ.ts'
 import { until } from '../../test-system.ts'
 import { makeSshKey, proposeKey, signApproval } from '../ssh-key.ts'
@@ -133,6 +135,48 @@ async function makeEvents(admin: Client): Promise<void> {
   await settled(admin)
   has('task', await admin.post('/tasks', { handler: 'system.ping' }))
   await settled(admin)
+  await approveWithPasskey(admin, employee)
+  await settled(admin)
+}
+
+/** Another ticket, approved on the approve page by an authenticator of the browser, with a key that a second person enrolled. */
+async function approveWithPasskey(admin: Client, employee: Client): Promise<void> {
+  const second = { username: 'wang.wei', password: 'autumn-copper-lantern' }
+  const about = { email: 'wang.wei@example.com', full_name: 'Wang Wei', role: 'admin' }
+  assert.equal((await admin.post('/users', { ...second, ...about })).status, 201)
+  const { body: ticket } = await employee.post<{ number: number }>('/tickets', { title: 'Replace the second switch' })
+  const browser = await startChromium()
+  try {
+    const page = await (await browser.newContext({ locale: 'en-GB' })).newPage()
+    const devtools = await page.context().newCDPSession(page)
+    await devtools.send('WebAuthn.enable')
+    await devtools.send('WebAuthn.addVirtualAuthenticator', {
+      options: {
+        protocol: 'ctap2',
+        transport: 'internal',
+        hasResidentKey: true,
+        hasUserVerification: true,
+        isUserVerified: true,
+        automaticPresenceSimulation: true,
+      },
+    })
+    const answer = await page.goto(`${writ.url.replace('127.0.0.1', 'localhost')}/approve/${ticket.number}`)
+    if (answer?.status() === 404) return
+    await page.fill('input[name=username]', second.username)
+    await page.fill('input[name=password]', second.password)
+    await page.click('#login button')
+    await page.click('#enrol:not([hidden])')
+    await page.locator('#said', { hasText: 'another admin' }).waitFor()
+    const { body: keys } = await admin.get<{ id: string; state: string; type: string }[]>('/signing-keys')
+    const proposed = keys.find(({ state, type }) => state === 'proposed' && type === 'passkey')!
+    assert.equal((await admin.post(`/signing-keys/${proposed.id}/approve`)).status, 200)
+    await page.reload()
+    await page.click('#approve:not([hidden])')
+    await page.locator('#said', { hasText: 'Approved and signed.' }).waitFor()
+    did.push('passkey approval')
+  } finally {
+    await browser.close()
+  }
 }
 
 /** Every event is in the log. */
@@ -159,7 +203,9 @@ async function exportAll(admin: Client): Promise<void> {
     ['ticket', { subject: 'ticket', id: 1 }],
     ['whole', { subject: 'ticket', id: 1, whole_log: true }],
     ['task', { subject: 'run', id: 4 }],
+    ['passkey', { subject: 'ticket', id: 2 }],
   ] as const) {
+    if (name === 'passkey' && !did.includes('passkey approval')) continue
     const answer = await fetch(`${writ.url}/api/v1/evidence/export`, {
       method: 'POST',
       headers: { ...writ.authorised(), 'content-type': 'application/json' },

@@ -177,7 +177,10 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
   // What witnesses cosigned last may be signed with an earlier key: they were not given the new one yet. The server may say which
   // keys those are, because the state itself is compared with every entry below it.
   const vkeys = [...new Set([...keys.vkeys, ...(info.vkeys ?? [])])]
-  const anchored = policy && (await loadAnchoredState(client, { origin: info.origin, vkeys }, policy))
+  // A policy that asks for nobody is met by everything: nobody was asked, and that is what is said.
+  const asksNobody = policy?.quorum === 'none'
+  const anchored =
+    policy && !asksNobody ? await loadAnchoredState(client, { origin: info.origin, vkeys }, policy) : undefined
   const times = createTimeWatch({
     existed: [
       ...(kept ? [{ size: kept.size, at: Date.parse(kept.seen_at) }] : []),
@@ -241,6 +244,7 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
     anchored: anchored
       ? { size: anchored.size, unanchored: size - anchored.size, witnesses: anchored.cosigners.map(cosignerText) }
       : null,
+    asksNobody,
     times: times.found,
   })
   for (const vkey of anchored?.trusted ?? [])
@@ -346,10 +350,12 @@ interface Verified {
   followed: readonly { origin: string; size: number }[]
   checked: Report['checked'] | null
   anchored: { size: number; unanchored: number; witnesses: string[] } | null
+  /** The policy has `quorum none`. */
+  asksNobody: boolean
   times: StrangeTimes
 }
 
-function sayVerified(app: App, v: Verified): void {
+function sayVerified(app: App, { asksNobody, ...v }: Verified): void {
   const { checked, anchored } = v
   app.out().item(
     { ok: true, ...v },
@@ -366,6 +372,7 @@ function sayVerified(app: App, v: Verified): void {
         'By way of',
         v.followed.map(({ origin, size }) => `${origin}, closed with ${entriesText(size)}`).join(', ') || null,
       ],
+      ['Anchored', asksNobody ? 'nothing: the policy asks for no witness (quorum none)' : null, 'yellow'],
       ['Anchored', anchored && `entries below ${anchored.size}, by ${anchored.witnesses.join(', ')}`],
       ['Not anchored', anchored && `${entriesText(anchored.unanchored)} from ${anchored.size} on`],
       ['Times', timesText(v.times), 'yellow'],

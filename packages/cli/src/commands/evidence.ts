@@ -5,18 +5,18 @@ import {
   type BundleReport,
   parseVkey,
   readDescription,
-  verifyBundle,
+  verifyZip,
 } from '@writ/tlog'
 import { type Command, Option } from 'commander'
 import { loadPolicy } from '../anchors.ts'
 import { type App, refOf } from '../app.ts'
-import { openBundle } from '../bundle-zip.ts'
+import { createSha256, inflate, openBundle, openZipFile } from '../bundle-zip.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Failure, usage } from '../failure.ts'
 import { fileFault, requireFree } from '../given-file.ts'
 import type { Field } from '../output.ts'
 import type { Paint } from '../table.ts'
-import { bytesText, safeLine } from '../text.ts'
+import { bytesText, safeLine, spellOut } from '../text.ts'
 import { sha256, sha512, verifySignature } from '../verify-crypto.ts'
 
 export function addEvidenceCommands(program: Command, app: App): void {
@@ -115,7 +115,7 @@ async function leftOutOf(path: string): Promise<LeftOut[]> {
     const { artifacts } = await readDescription(bundle)
     return artifacts.flatMap(({ number, left_out: why }) => (why === null ? [] : [{ number, why }]))
   } finally {
-    bundle.close()
+    await bundle.close()
   }
 }
 
@@ -144,33 +144,24 @@ function requireKeys(o: Expected): void {
 async function verify(app: App, path: string, o: Expected): Promise<void> {
   requireKeys(o)
   const policy = o.policy === undefined ? undefined : await loadPolicy(o.policy)
-  const bundle = await openBundle(path).catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
-      const advice = 'Give the zip itself; an unpacked bundle is checked by the verify.sh in it.'
-      throw fileFault(error, path, { advice }) ?? error
-    }
-    throw notVerified({ code: 'BUNDLE_MALFORMED', path, reason: messageOf(error) })
+  const zip = await openZipFile(path).catch((error: unknown) => {
+    const advice = 'Give the zip itself; an unpacked bundle is checked by the verify.sh in it.'
+    throw fileFault(error, path, { advice }) ?? error
   })
-  let report: BundleReport
-  try {
-    report = await verifyBundle(
-      bundle,
-      { sha256, sha512, verify: verifySignature },
-      { fingerprint: o.fingerprint, vkeys: o.vkey, policy },
-    )
-  } catch (error) {
-    // The archive itself is damaged: a compressed file that cannot be read, a size that does not fit.
-    throw notVerified({ code: 'BUNDLE_MALFORMED', path, reason: messageOf(error) })
-  } finally {
-    bundle.close()
-  }
+  const bar = app.progress(path, 'files')
+  const on = { sha256, sha512, verify: verifySignature, inflate, createSha256 }
+  const trust = { fingerprint: o.fingerprint, vkeys: o.vkey, policy }
+  const report = await verifyZip(zip, path, on, trust, ({ done, total }) => bar.update(done, total)).finally(() => {
+    bar.end()
+    return zip[Symbol.asyncDispose]()
+  })
   const out = app.out()
   if (out.format !== 'table') out.item(report, [], path)
   for (const check of report.checks) sayCheck(app, check, 0)
-  if (report.fault) throw notVerified(report.fault)
+  if (report.fault) throw notVerified(report.fault, path)
   out.say('\nIt rests on these keys; compare them with a copy from elsewhere:')
   for (const { what, value, expected } of report.rests)
-    out.say(`  ${what}: ${safeLine(value)}${expected ? '  (as expected)' : ''}`)
+    out.say(`  ${spellOut(what)}: ${spellOut(value)}${expected ? '  (as expected)' : ''}`)
   out.say(`\n${out.paint('verified', 'green')}  ${path}`)
 }
 
@@ -182,18 +173,20 @@ const colours: Partial<Record<BundleCheck['state'], Paint>> = {
 
 function sayCheck(app: App, check: BundleCheck, depth: number): void {
   const out = app.out()
-  out.say(`${'  '.repeat(depth)}${out.paint(check.state, colours[check.state])}  ${safeLine(check.what)}`)
+  out.say(`${'  '.repeat(depth)}${out.paint(check.state, colours[check.state])}  ${spellOut(check.what)}`)
   for (const part of check.parts ?? []) sayCheck(app, part, depth + 1)
 }
 
-const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
-
-const notVerified = (fault: NonNullable<BundleReport['fault']> | { code: string; path: string; reason: string }) =>
-  new Failure(`The bundle does not verify: ${safeLine(fault.path)}: ${safeLine(fault.reason)}`, {
-    advice:
-      fault.code === 'QUORUM_NOT_MET'
-        ? 'Ask for a bundle that was exported after your witnesses had cosigned.'
-        : 'Keep it as it is, and ask for another copy.',
-    exit: exitCodes.verificationFailed,
-    code: fault.code,
-  })
+const notVerified = (fault: NonNullable<BundleReport['fault']>, zip: string) =>
+  // Names in a bundle are ASCII; that of the zip is the reader's own.
+  new Failure(
+    `The bundle does not verify: ${fault.path === zip ? safeLine(zip) : spellOut(fault.path)}: ${spellOut(fault.reason)}`,
+    {
+      advice:
+        fault.code === 'QUORUM_NOT_MET'
+          ? 'Ask for a bundle that was exported after your witnesses had cosigned.'
+          : 'Keep it as it is, and ask for another copy.',
+      exit: exitCodes.verificationFailed,
+      code: fault.code,
+    },
+  )

@@ -1,6 +1,6 @@
 import type { BundleCheck, BundleReport } from '@writ/tlog'
 import type { TFunction } from 'i18next'
-import { plainText } from './plain-text.ts'
+import { spellOut } from './plain-text.ts'
 
 /** Values that are words themselves; others are names, numbers and times. */
 const WORDS = ['role', 'decision', 'subject', 'result', 'why', 'state', 'asker', 'by']
@@ -20,7 +20,7 @@ function spoken(t: TFunction, values: Readonly<Record<string, string | number>> 
     Object.entries(values).map(([name, value]) => [
       name,
       (WORDS.includes(name) ? words[String(value).toLowerCase()] : undefined) ??
-        (typeof value === 'string' ? plainText(value) : value),
+        (typeof value === 'string' ? spellOut(value) : value),
     ]),
   )
 }

@@ -1,21 +1,17 @@
-import { Button, Checkbox, FileButton, Textarea, TextInput } from '@mantine/core'
+import { Button, Checkbox, FileButton, Progress, Textarea, TextInput } from '@mantine/core'
 import type { BundleCheck, BundleReport, BundleTrust } from '@writ/tlog'
-import { useRef, useState } from 'react'
+import { useEffect, useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
-import { bytes } from '../app/format.ts'
+import { bytes, count } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
+import type { VerifyStep } from '../proof/verify-file.ts'
 import { useAction } from './ask.tsx'
 import { Mono } from './bits.tsx'
 import { checkText, reasonText } from './bundle-words.ts'
 import { Icon } from './icons.tsx'
-import { plainText } from './plain-text.ts'
+import { plainText, spellOut } from './plain-text.ts'
 import { saveAs } from './preview.tsx'
 import { Refusal } from './states.tsx'
-
-type Zip = Uint8Array<ArrayBuffer>
-
-/** More is not unpacked in a page's memory; `writ verify` reads any size. */
-const MAX_BYTES = 200_000_000
 
 /** What a reader typed of what they have from elsewhere. */
 interface Known {
@@ -37,19 +33,71 @@ async function trustOf(known: Known): Promise<BundleTrust> {
   }
 }
 
-/** Verifies a bundle as a stranger would: only its own bytes and what the reader knows, no server. */
-async function verifyZip(zip: Zip, trust: BundleTrust = {}): Promise<BundleReport> {
-  const [{ unzipSync }, { checkZip, verifyBundle, toHex }, { primitives }] = await Promise.all([
-    import('fflate'),
-    import('@writ/tlog'),
-    import('../proof/primitives.ts'),
-  ])
-  await checkZip({ size: zip.length, read: async (from, length) => zip.subarray(from, from + length) })
-  const files = unzipSync(zip)
-  const names = Object.keys(files).filter((name) => !name.endsWith('/'))
-  const read = async (name: string) => files[name]!
-  const sha256 = async (name: string) => toHex(primitives.sha256(await read(name)))
-  return verifyBundle({ names, read, sha256 }, primitives, trust)
+/** A verification that goes on in a thread of its own: how far it came, and how it is ended. */
+function useVerification() {
+  const [report, setReport] = useState<BundleReport | null>(null)
+  const [step, setStep] = useState<VerifyStep | null>(null)
+  const [ended, setEnded] = useState(false)
+  const going = useRef<AbortController>(null)
+  // Whoever leaves the page waits for nothing of it any more.
+  useEffect(() => () => going.current?.abort(), [])
+  const clear = () => {
+    going.current?.abort()
+    setReport(null)
+    setEnded(false)
+  }
+  const verify = async (zip: Blob, name: string, trust: BundleTrust = {}) => {
+    clear()
+    const mine = new AbortController()
+    going.current = mine
+    setStep({ step: 'files', done: 0, total: 0 })
+    try {
+      const { verifyFile } = await import('../proof/verify-file.ts')
+      const found = await verifyFile(zip, name, trust, { onStep: setStep, signal: mine.signal })
+      // What was forgotten meanwhile is not shown.
+      if (!mine.signal.aborted) setReport(found)
+    } catch (error) {
+      if (!mine.signal.aborted) throw error
+    } finally {
+      if (going.current === mine) setStep(null)
+    }
+  }
+  const cancel = () => {
+    going.current?.abort()
+    setEnded(true)
+  }
+  return { report, step, ended, verify, clear, cancel }
+}
+
+/** How far it came, with the way to end it; then what was found, or that it was ended. */
+function Verification({ of: { report, step, ended, cancel } }: { of: ReturnType<typeof useVerification> }) {
+  const { t, i18n } = useTranslation()
+  const number = (value: number) => count(value, i18n.language)
+  if (step)
+    return (
+      <div className="form-buttons">
+        <span className="small dimmed" role="status">
+          {step.total === 0
+            ? t('bundle.opening')
+            : t(`bundle.going_${step.step}`, { done: number(step.done), total: number(step.total) })}
+        </span>
+        <Progress
+          value={step.total === 0 ? 0 : (100 * step.done) / step.total}
+          size="sm"
+          w={160}
+          aria-label={t('bundle.verifying')}
+        />
+        <Button variant="default" size="xs" onClick={cancel}>
+          {t('bundle.cancel')}
+        </Button>
+      </div>
+    )
+  if (report) return <Report report={report} />
+  return ended ? (
+    <p className="small" role="status">
+      {t('bundle.ended')}
+    </p>
+  ) : null
 }
 
 /**
@@ -67,14 +115,16 @@ export function Bundle({
 }) {
   const { client, can } = useSession()
   const { t } = useTranslation()
-  const [zip, setZip] = useState<{ data: Zip; name: string } | null>(null)
-  const [report, setReport] = useState<BundleReport | null>(null)
+  const [zip, setZip] = useState<{ data: Uint8Array<ArrayBuffer>; name: string } | null>(null)
+  const verification = useVerification()
   const [flagged, setFlagged] = useState(false)
   const [whole, setWhole] = useState(false)
   const action = useAction()
   if (!can('evidence.export')) return <p className="dimmed small">{t('bundle.denied')}</p>
   const fetchIt = () =>
     action.run(async () => {
+      setZip(null)
+      verification.clear()
       const answer = await client.evidence.export({
         body: {
           subject,
@@ -86,8 +136,9 @@ export function Bundle({
       const data = new Uint8Array(
         await new Response(answer.stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer(),
       )
-      setZip({ data, name: answer.name ?? `evidence-${subject}-${number}.zip` })
-      setReport(data.length > MAX_BYTES ? null : await verifyZip(data))
+      const name = answer.name ?? `evidence-${subject}-${number}.zip`
+      setZip({ data, name })
+      await verification.verify(new Blob([data]), name)
     })
   return (
     <div className="bundle">
@@ -123,8 +174,7 @@ export function Bundle({
         )}
       </div>
       <Refusal error={action.error} />
-      {zip && zip.data.length > MAX_BYTES && <p className="small">{t('bundle.large')}</p>}
-      {report && <Report report={report} />}
+      <Verification of={verification} />
     </div>
   )
 }
@@ -132,7 +182,7 @@ export function Bundle({
 /** A bundle from anywhere, verified here. */
 export function VerifyFile() {
   const { t } = useTranslation()
-  const [report, setReport] = useState<BundleReport | null>(null)
+  const verification = useVerification()
   const [name, setName] = useState('')
   const [known, setKnown] = useState(NOTHING)
   const [badPolicy, setBadPolicy] = useState('')
@@ -143,21 +193,21 @@ export function VerifyFile() {
   const know = (more: Partial<Known>) => {
     setKnown({ ...known, ...more })
     // What is shown was verified against something else.
-    setReport(null)
+    verification.clear()
     setName('')
     setBadPolicy('')
   }
   const take = (file: File | null) => {
     if (!file) return
     forget.current?.()
-    setReport(null)
+    verification.clear()
     setName(file.name)
     void action.run(async () => {
       const trust = await trustOf(known).catch((error: Error) => {
         setBadPolicy(error.message)
         setOpen(true)
       })
-      if (trust) setReport(await verifyZip(new Uint8Array(await file.arrayBuffer()), trust))
+      if (trust) await verification.verify(file, file.name, trust)
     })
   }
   return (
@@ -200,9 +250,9 @@ export function VerifyFile() {
           </Button>
         )}
       </FileButton>
-      {name !== '' && <span className="small dimmed"> {name}</span>}
+      {name !== '' && <span className="small dimmed"> {plainText(name)}</span>}
       <Refusal error={action.error} />
-      {report && <Report report={report} />}
+      <Verification of={verification} />
     </div>
   )
 }
@@ -216,15 +266,18 @@ function Report({ report }: { report: BundleReport }) {
         {report.ok
           ? t('bundle.good')
           : report.fault &&
-            t('bundle.bad', { path: plainText(report.fault.path), reason: reasonText(t, report.fault) })}
+            t('bundle.bad', {
+              path: report.fault.why === 'archive' ? plainText(report.fault.path) : spellOut(report.fault.path),
+              reason: reasonText(t, report.fault),
+            })}
       </p>
       <Checks checks={report.checks} />
       <h3>{t('proof.rests')}</h3>
       <ul className="plain-list small">
         {report.rests.map(({ what, code, of, value, expected }) => (
           <li key={what + value}>
-            <span className="dimmed">{t(`bundleRest.${code}`, { of: plainText(of ?? '') })}</span>{' '}
-            <Mono value={plainText(value)} keep={12} />
+            <span className="dimmed">{t(`bundleRest.${code}`, { of: spellOut(of ?? '') })}</span>{' '}
+            <Mono value={spellOut(value)} keep={12} />
             {expected && (
               <span className="small">
                 {' '}

@@ -6,3 +6,10 @@ const HIDDEN =
 /** A text that others typed, with what reorders or hides its letters written out. */
 export const plainText = (text: string): string =>
   text.replace(HIDDEN, (one) => `[U+${one.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}]`)
+
+/**
+ * A text that is meant to be ASCII, such as a path, an origin or the name of a key, with all else written out: what hides or reorders letters,
+ * and what looks like other ones ("а" of Cyrillic as `[U+0430]`).
+ */
+export const spellOut = (text: string): string =>
+  text.replace(/[^\x20-\x7e]/gu, (one) => `[U+${one.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}]`)

@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { type Database, INSTANCE, type RequestMark } from '../platform/db/index.ts'
 import { type Actor, appendUnfenced, SYSTEM } from './append.ts'
 import { type Continuation, openNote } from './continuation.ts'
 import { openDayFiles } from './day-files.ts'
-import { type AuditFolders, dayFolder, readLogText, signerStateFile } from './folders.ts'
+import { type AuditFolders, dayFolder, logFolder, readLogText, signerStateFile } from './folders.ts'
 import { CHECKPOINT } from './log-store.ts'
 import { EMPTY_ROOT, LogBusy, newOrigin } from './sequencer.ts'
 import type * as store from './store.ts'
@@ -90,7 +90,8 @@ export async function continueLog(on: {
       operator: on.operator,
       reason: on.reason,
     }
-    const next = { project_id: project, shard: old.shard + 1, origin: on.origin ?? newOrigin(), root: EMPTY_ROOT, now }
+    const shard = await nextFreeShard(folders, old)
+    const next = { project_id: project, shard, origin: on.origin ?? newOrigin(), root: EMPTY_ROOT, now }
     // First, because it waits for whoever places rows in it: behind it nobody does.
     if (!(await logRows.closeLog(tx, { ...old, ...seen }, { size: kept, now })))
       throw new LogBusy('another server writes it')
@@ -106,6 +107,20 @@ export async function continueLog(on: {
     await logRows.placeContinuation(tx, next)
     return { ...continued, project, new_origin: next.origin }
   })
+}
+
+/**
+ * The number of the next log: behind those of which there are files, too. A backup that was made while the log was rotated, or an older
+ * database in the place of one that rotated it, knows nothing of a log that the world may have seen; its files stay what they are.
+ */
+async function nextFreeShard(
+  folders: AuditFolders,
+  { project_id, shard }: Pick<store.Log, 'project_id' | 'shard'>,
+): Promise<number> {
+  for (let next = shard + 1; ; next++) {
+    const onDisk = folders.tiles ? [] : await readdir(logFolder(folders, project_id, next)).catch((): string[] => [])
+    if (onDisk.length === 0 && (await readLogText(folders, { project_id, shard: next }, CHECKPOINT)) === '') return next
+  }
 }
 
 /**

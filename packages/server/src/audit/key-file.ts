@@ -8,8 +8,8 @@ import { LogError } from './log-error.ts'
 // with a backup.
 
 /** The text of a private key file; null if there is none. Throws SIGNER_REFUSED if others than the owner can read it. */
-export async function readKeyFile(file: string): Promise<string | null> {
-  const text = await readTextFile(file)
+export function readKeyFile(file: string): string | null {
+  const text = readTextFile(file)
   if (text !== null && process.platform !== 'win32' && (statSync(file).mode & 0o077) !== 0) {
     throw new LogError(
       'SIGNER_REFUSED',
@@ -49,7 +49,7 @@ export async function createFileOnce(file: string, text: string, mode: number, a
 }
 
 /** The text of a file; null if there is none. */
-export async function readTextFile(path: string): Promise<string | null> {
+export function readTextFile(path: string): string | null {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {

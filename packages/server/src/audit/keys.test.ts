@@ -39,6 +39,25 @@ test('both keys are made once, for their owner alone, and survive a restart', as
   )
 })
 
+test('a key that another server rotated is in use here, too, at once', async () => {
+  const folder = await makeFolder()
+  const [here, there] = [await openKeys(folder, NOON), await openKeys(folder, NOON)]
+  for (const purpose of ['attestation', 'manifest'] as const) {
+    const before = here[purpose].keyid
+    const { keyid } = await there.rotate(purpose, LATER)
+    assert.notEqual(keyid, before)
+    assert.equal(here[purpose].keyid, keyid)
+    const signed = here[purpose].sign(Buffer.from('x'))
+    const digest = purpose === 'attestation' ? 'sha256' : null
+    assert.ok(verify(digest, Buffer.from('x'), createPublicKey(there[purpose].publicPem), signed))
+  }
+  assert.deepEqual(here.list(), there.list())
+  assert.equal(here.list().length, 4)
+  // What runs goes on with what it has when the folder goes away.
+  await rm(join(folder, 'attestation.json'))
+  assert.equal(here.attestation.keyid, there.attestation.keyid)
+})
+
 test('openssl verifies what the attestation key signs, and refuses one other byte', async () => {
   const folder = await makeFolder()
   const { attestation } = await openKeys(folder, NOON)

@@ -1,4 +1,5 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, hash, type KeyObject, sign } from 'node:crypto'
+import { statSync } from 'node:fs'
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { rfc3339 } from '../platform/clock.ts'
@@ -50,7 +51,7 @@ export interface ManifestKey {
 }
 
 export interface Keys {
-  /** The key in use; another one after a rotation, so do not keep it. */
+  /** The key in use; another one after a rotation, here or by another server that shares the folder, so do not keep it. */
   readonly attestation: AttestationKey
   readonly manifest: ManifestKey
   /** Every public key that there ever was, the oldest first. */
@@ -89,22 +90,40 @@ export async function openKeys(keysDir: string, now: number, after?: AfterStep):
 
   async function rotate(purpose: KeyPurpose, at: number, mark?: RequestMark | null): Promise<PublicKeyRecord> {
     const ring = await rotateRing(keysDir, purpose, at, mark, after)
+    use(purpose, ring)
+    return ring.records.at(-1)!
+  }
+
+  function use(purpose: KeyPurpose, ring: Ring): void {
     rings[purpose] = ring
     if (purpose === 'attestation') attestation = attestationKey(ring)
     else manifest = manifestKey(ring)
-    return ring.records.at(-1)!
+  }
+
+  /** Another server that shares the folder may have rotated a key: looked at whenever one is asked for, which costs a few microseconds. */
+  function refresh(purpose: KeyPurpose): void {
+    const stamp = stampOf(keysDir, purpose)
+    // A folder that went away takes no key from a server that runs; the next start says that it is gone.
+    if (stamp === null || stamp === rings[purpose].stamp) return
+    use(purpose, readRingWithKey(keysDir, purpose))
   }
 
   return {
     get attestation() {
+      refresh('attestation')
       return attestation
     },
     get manifest() {
+      refresh('manifest')
       return manifest
     },
-    list: () => purposes.flatMap((purpose) => rings[purpose].records),
+    list: () =>
+      purposes.flatMap((purpose) => {
+        refresh(purpose)
+        return rings[purpose].records
+      }),
     async rotated(purpose, is) {
-      const listed = await readRing(keysDir, purpose)
+      const listed = readRing(keysDir, purpose)
       const n = listed.findIndex((key) => is(key.asked_by))
       return n < 1 ? undefined : { record: listed[n]!, old: listed[n - 1]!.keyid }
     },
@@ -127,6 +146,8 @@ export const allowedSigners = (keys: readonly PublicKeyRecord[]): string =>
 interface Ring {
   readonly records: readonly PublicKeyRecord[]
   readonly key: KeyObject
+  /** Of the list that this was read from. */
+  readonly stamp: string | null
 }
 
 const ringFile = (dir: string, purpose: KeyPurpose) => join(dir, `${purpose}.json`)
@@ -134,33 +155,45 @@ const keyFile = (dir: string, purpose: KeyPurpose, keyid: string) =>
   join(dir, `${purpose}-${keyid.slice(0, 16)}.${purpose === 'attestation' ? 'p256' : 'ed25519'}.pem`)
 
 async function openRing(dir: string, purpose: KeyPurpose, now: number, after?: AfterStep): Promise<Ring> {
-  const text = (await readTextFile(ringFile(dir, purpose))) ?? (await createRing(dir, purpose, now, after))
-  const records = parseRing(text, purpose)
+  if (readTextFile(ringFile(dir, purpose)) === null) await createRing(dir, purpose, now, after)
+  const ring = readRingWithKey(dir, purpose)
+  await removeUnused(dir, purpose, keyFile(dir, purpose, ring.records.at(-1)!.keyid))
+  return ring
+}
+
+/** The list as it is on disk, with the private key that it names last. */
+function readRingWithKey(dir: string, purpose: KeyPurpose): Ring {
+  const seen = stampOf(dir, purpose)
+  const records = readRing(dir, purpose)
   const { keyid } = records.at(-1)!
   const file = keyFile(dir, purpose, keyid)
-  const pem = await readKeyFile(file)
+  const pem = readKeyFile(file)
+  if (pem === null && stampOf(dir, purpose) !== seen) return readRingWithKey(dir, purpose)
   if (pem === null) throw new LogError('SIGNER_REFUSED', `the key ${file} is gone; put it back from a backup`)
   const key = createPrivateKey(pem)
   if (keyidOf(createPublicKey(key)) !== keyid)
     throw new LogError('SIGNER_REFUSED', `${file} holds another key than ${purpose}.json names`)
-  await removeUnused(dir, purpose, file)
-  return { records, key }
+  return { records, key, stamp: seen }
+}
+
+/** Another one for each list that was put in place; null while there is none. */
+function stampOf(dir: string, purpose: KeyPurpose): string | null {
+  const found = statSync(ringFile(dir, purpose), { throwIfNoEntry: false, bigint: true })
+  return found ? `${found.ino} ${found.mtimeNs} ${found.size}` : null
 }
 
 /** Key first, list second: stopped in between, the key was never used, and the next start goes on with it. */
-async function createRing(dir: string, purpose: KeyPurpose, now: number, after?: AfterStep): Promise<string> {
+async function createRing(dir: string, purpose: KeyPurpose, now: number, after?: AfterStep): Promise<void> {
   const [waiting] = await keyFiles(dir, purpose)
-  const left = waiting === undefined ? null : await readKeyFile(join(dir, waiting))
+  const left = waiting === undefined ? null : readKeyFile(join(dir, waiting))
   const key = left === null ? await makeKey(dir, purpose, after) : createPrivateKey(left)
   const text = formatRing([recordOf(purpose, createPublicKey(key), now)])
   // Two processes on their first start: one list is there in the end, and both go on with the key that it names.
   await createFileOnce(ringFile(dir, purpose), text, 0o600)
   after?.(`${purpose}-listed`)
-  return (await readTextFile(ringFile(dir, purpose)))!
 }
 
-const readRing = async (dir: string, purpose: KeyPurpose) =>
-  parseRing((await readTextFile(ringFile(dir, purpose))) ?? '', purpose)
+const readRing = (dir: string, purpose: KeyPurpose) => parseRing(readTextFile(ringFile(dir, purpose)) ?? '', purpose)
 
 async function rotateRing(
   dir: string,
@@ -170,7 +203,7 @@ async function rotateRing(
   after?: AfterStep,
 ): Promise<Ring> {
   // The list as it is now: a key that another process made must not be left out of it, or nothing verifies what that key signed.
-  const listed = await readRing(dir, purpose)
+  const listed = readRing(dir, purpose)
   const key = await makeKey(dir, purpose, after)
   // Stopped here, the new key is a file that no list names: the next start removes it, and the old key goes on.
   const ended = listed.map((record) =>
@@ -183,8 +216,9 @@ async function rotateRing(
     after: after && ((step) => after(`${purpose}-list-${step}`)),
   })
   // Stopped here, the old private key is still on disk, unused: the next start removes it.
+  const stamp = stampOf(dir, purpose)
   await removeUnused(dir, purpose, keyFile(dir, purpose, record.keyid))
-  return { records, key }
+  return { records, key, stamp }
 }
 
 async function makeKey(dir: string, purpose: KeyPurpose, after?: AfterStep): Promise<KeyObject> {

@@ -54,9 +54,9 @@ const vkeyOf = (origin: string, key: Ed25519Key) =>
 
 /** The keys of a log that the list or the first key file names, for those who only read. Empty if there are none here. */
 export async function loadLogVkeys(keysDir: string, origin: string): Promise<readonly string[]> {
-  const list = await readTextFile(listFile(keysDir, origin))
+  const list = readTextFile(listFile(keysDir, origin))
   if (list !== null) return parseList(list, origin).map((key) => key.vkey)
-  const vkey = await readTextFile(join(keysDir, `${nameOf(origin)}.vkey`))
+  const vkey = readTextFile(join(keysDir, `${nameOf(origin)}.vkey`))
   return vkey === null ? [] : [vkey.trim()]
 }
 
@@ -65,13 +65,13 @@ export function createLogKeys(keysDir: string, origin: string, after?: AfterStep
   const loaded = new Map<string, Ed25519Key>()
 
   async function list(): Promise<LogKey[]> {
-    const text = await readTextFile(listFile(keysDir, origin))
+    const text = readTextFile(listFile(keysDir, origin))
     if (text !== null) return parseList(text, origin)
     return [{ vkey: vkeyOf(origin, await load(firstFile(keysDir, origin))), until: null, handed_over: false }]
   }
 
   async function load(file: string): Promise<Ed25519Key> {
-    const pem = await readKeyFile(file)
+    const pem = readKeyFile(file)
     if (pem === null)
       throw new LogError('SIGNER_REFUSED', `the key ${file} is gone; put it back from a backup, or open a new origin`)
     return parseEd25519Key(pem)
@@ -138,7 +138,7 @@ export function createLogKeys(keysDir: string, origin: string, after?: AfterStep
   }
 
   async function forget(file: string): Promise<void> {
-    if ((await readTextFile(file)) === null) return
+    if (readTextFile(file) === null) return
     await rm(file)
     await syncDirectory(keysDir)
   }
@@ -155,7 +155,7 @@ export async function createFirstKey(keysDir: string, origin: string, after?: Af
 
 /** Whether a log has any key here. */
 export const hasKey = async (keysDir: string, origin: string): Promise<boolean> =>
-  (await readTextFile(listFile(keysDir, origin))) !== null || (await readTextFile(firstFile(keysDir, origin))) !== null
+  readTextFile(listFile(keysDir, origin)) !== null || readTextFile(firstFile(keysDir, origin)) !== null
 
 function parseList(text: string, origin: string): LogKey[] {
   try {

@@ -64,12 +64,12 @@ export async function createSigner(options: {
   const { vkey } = (await keys.list()).at(-1)!
   const vkeyFile = join(keysDir, `${encodeURIComponent(origin)}.vkey`)
   // Derived from the key, so a crash before this line costs nothing: the next start writes it.
-  if ((await readTextFile(vkeyFile)) !== `${vkey}\n`) await replaceFile(vkeyFile, `${vkey}\n`)
+  if (readTextFile(vkeyFile) !== `${vkey}\n`) await replaceFile(vkeyFile, `${vkey}\n`)
   await loadMemory()
 
   /** Memory first, key second: stopped in between, there is a state of size 0 and no key, and the next start goes on. */
   async function createKey(): Promise<void> {
-    const memory = await readTextFile(stateFile)
+    const memory = readTextFile(stateFile)
     if (isNamed) refuse(`the key of ${origin} is gone, but has signed; open a new origin`)
     if (memory === null) await saveMemory({ size: 0, root: createTreeHasher(sha256).empty() })
     else if (parseMemory(memory, origin).size > 0)
@@ -80,7 +80,7 @@ export async function createSigner(options: {
 
   // Read anew for each signature: what another process signed with this file counts, too.
   async function loadMemory(): Promise<Memory> {
-    const text = await readTextFile(stateFile)
+    const text = readTextFile(stateFile)
     if (text === null) refuse(`the state file ${stateFile} is gone; without it a second history could be signed`)
     return parseMemory(text, origin)
   }

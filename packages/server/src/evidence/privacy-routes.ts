@@ -120,7 +120,10 @@ export const privacyHandlers = (on: { db: Database; sequencer: Sequencer }): Han
     return ask.change(async (tx) => {
       const logs = await listLogs(tx)
       const at = logs.findIndex((log) => log.origin === origin)
-      return { closed: showLog(logs[at - 1]!), opened: showLog(logs[at]!) }
+      const opened = logs[at]!
+      // Until it is published for the first time, only the old log says with which key it will be.
+      const vkey = opened.vkey ?? (await findSuccessorKey(tx, origin))
+      return { closed: showLog(logs[at - 1]!), opened: showLog({ ...opened, vkey }) }
     })
   },
   dropLog: (ask) =>
@@ -194,6 +197,13 @@ async function findContinuation(
   return events
     .map((row) => detailsOf(row.event) as { new_origin: string; asked_by?: RequestMark })
     .find((one): one is { new_origin: string; asked_by: RequestMark } => one.asked_by?.request === request)
+}
+
+/** The key of the log that continues another, as that one has named it. */
+async function findSuccessorKey(tx: Tx, origin: string): Promise<string | null> {
+  const events = await listEvents(tx, { event_type: 'log.succeeded' }, { limit: 100 })
+  const named = events.map((row) => detailsOf(row.event) as { new_origin?: string; new_vkey?: string })
+  return named.find((one) => one.new_origin === origin)?.new_vkey ?? null
 }
 
 const detailsOf = (event: string): { origin?: unknown; requested_by_id?: unknown } =>

@@ -88,6 +88,15 @@ node() {
 }
 halve() { own=$((own / 2)) last=$((last / 2)); }
 [ -f policy ] || fail 'policy: it is not in the bundle'
+# An entry is written in one way (RFC 8785): each field in its place, no other, no other spelling of a text or a number.
+del=$(printf '\177')
+text='"([^"\\[:cntrl:]]|'$del'|\\["\\bfnrt]|\\u00(0[0-7be]|0f|1[0-9a-f]))+"' number='(0|[1-9][0-9]{0,15})'
+uuid='[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}'
+field='"(act|actor|att|ckpt|claim|id|pl|res|run|seq|t|v)"' att='"sha256:[0-9a-f]{64}"'
+payload="\\{\"c\":\"hmac-sha256:[0-9a-f]{64}\",\"len\":$number,\"n\":$text\\}"
+canonical="\\{\"act\":\"[a-z][a-z0-9_]*(\\.[a-z0-9_]+)*\",\"actor\":\\{\"id\":$text,\"kind\":\"(user|agent|system|token)\"\\}(,\"att\":\\[$att(,$att)*\\])?\
+(,\"ckpt\":\"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=\")?(,\"claim\":\\[$field(,$field)*\\])?,\"id\":\"$uuid\",\"pl\":\\[($payload(,$payload)*)?\\](,\"res\":$text)?\
+(,\"run\":$text)?,\"seq\":$number,\"t\":\"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z\",\"v\":1\\}"
 for log in logs/*/; do
   [ -f "${log}log.pem" ] || fail "${log}log.pem: it is not in the bundle"
   sed '/^$/,$d' "${log}checkpoint" >"$tmp/text"
@@ -115,8 +124,19 @@ for log in logs/*/; do
   root=$(printf %s "$root" | tr / _)
 
   count=0
-  cat /dev/null "${log}entries/"*.json >/dev/null 2>&1 || fail "${log}entries: there are none"
-  jq -r '"\(input_filename) \(.id) \(.pl[] | select(.n == "event") | .c)"' "${log}entries/"*.json >"$tmp/entries"
+  # Of a log that was opened since, none may be about what is here: with the whole log it is here to show that.
+  find "${log}" -path "${log}entries/*.json" | sort >"$tmp/each"
+  : >"$tmp/bad"
+  [ ! -s "$tmp/each" ] || xargs grep -LaxE -e "$canonical" <"$tmp/each" >"$tmp/bad" || true
+  # Without a line's end, and of at most 4096 bytes.
+  find "${log}" -path "${log}entries/*.json" -size +4096c >>"$tmp/bad"
+  [ ! -s "$tmp/each" ] || [ "$(xargs cat <"$tmp/each" | wc -l)" -eq 0 ] || while read -r entry; do
+    [ "$(wc -l <"$entry")" -eq 0 ] || echo "$entry"
+  done <"$tmp/each" >>"$tmp/bad"
+  [ ! -s "$tmp/bad" ] || fail "$(head -n 1 "$tmp/bad"): not an entry as the log writes it"
+  : >"$tmp/entries"
+  [ ! -s "$tmp/each" ] ||
+    jq -r '"\(input_filename) \(.id) \(.pl[] | select(.n == "event") | .c)"' "${log}entries/"*.json >"$tmp/entries"
   while read -r entry id commitment; do
     index=${entry##*/} index=${index%.json} proof=${entry%json}tlog-proof
     [ -f "$proof" ] || fail "$proof: it is not in the bundle"
@@ -161,7 +181,7 @@ for log in logs/*/; do
     fi
     count=$((count + 1))
   done <"$tmp/entries"
-  [ "$count" -eq "$(find "${log}entries" -name '*.json' | wc -l)" ] || fail "${log}entries: not every entry commits to an event"
+  [ "$count" -eq "$(wc -l <"$tmp/each")" ] || fail "${log}entries: not every entry commits to an event"
   find "${log}entries" "${log}payloads" -type f ! -path "${log}entries/*.json" 2>/dev/null | sort >"$tmp/strays"
   while read -r file; do
     index=$(basename "${file%.*}")
@@ -170,8 +190,32 @@ for log in logs/*/; do
   echo "log $origin: checkpoint of $size entries, $count of them here"
 done
 
+# Proofs of consistency lead from what witnesses cosigned, or from what the instance's log recorded, to the checkpoint that is here.
+# This script does not follow them; it says which nothing needs.
+: >"$tmp/needed"
+for log in logs/*/; do
+  { read -r origin && read -r size; } <"${log}checkpoint"
+  [ ! -f "${log}checkpoint.cosigned" ] || sed -n 2p "${log}checkpoint.cosigned" | sed "s|.*|${log}consistency/&-$size.txt|" >>"$tmp/needed"
+  for entry in logs/instance-*/entries/*.json; do
+    [ -f "$entry" ] && jq -e '.act == "project.checkpoint"' "$entry" >/dev/null || continue
+    payload=${entry%/entries/*}/payloads/${entry##*/}
+    [ ! -f "$payload" ] || jq -r --arg origin "$origin" --arg log "$log" --arg size "$size" \
+      '.details | select(.origin == $origin) | "\($log)consistency/\(.size)-\($size).txt"' "$payload" >>"$tmp/needed"
+  done
+done
+find logs -path '*/consistency/*' -type f | sort >"$tmp/strays"
+while read -r file; do
+  grep -qxF -e "$file" "$tmp/needed" || fail "$file: nothing here needs it"
+done <"$tmp/strays"
+
 # 3. Attestations: signed by a key of keys/, and named by an entry.
 cat logs/*/entries/*.json | jq -r '.att // [] | .[]' | sort -u >"$tmp/named"
+for key in keys/attestation-*.pem; do
+  [ -e "$key" ] || continue
+  openssl pkey -pubin -in "$key" -outform DER >"$tmp/key" 2>/dev/null || fail "$key: not a key"
+  [ "$key" = "keys/attestation-$(digest "$tmp/key").pem" ] || fail "$key: its name is that of another key"
+done
+: >"$tmp/signed_by"
 count=0
 envelope() { # its file; leaves what was signed in $tmp/payload
   jq -e '(.payload | type == "string") and (.payloadType | type == "string") and (.signatures | type == "array" and length > 0)' "$1" >/dev/null 2>&1 ||
@@ -183,7 +227,7 @@ envelope() { # its file; leaves what was signed in $tmp/payload
   while read -r signature; do
     printf %s "$signature" | raw >"$tmp/sig"
     for key in keys/attestation-*.pem; do
-      openssl dgst -sha256 -verify "$key" -signature "$tmp/sig" "$tmp/pae" >/dev/null 2>&1 && return 0
+      openssl dgst -sha256 -verify "$key" -signature "$tmp/sig" "$tmp/pae" >/dev/null 2>&1 && echo "$key" >>"$tmp/signed_by" && return 0
     done
   done <"$tmp/signatures"
   fail "$1: the signature is not valid"
@@ -411,10 +455,11 @@ for log in logs/*/; do
 {"act":"/g' | sed '/^$/d' >"$tmp/whole"
   [ "$(wc -l <"$tmp/whole")" -eq "$size" ] && [ -n "$end" ] && [ "$end" -le "$size" ] ||
     fail "${log}tile: not the whole log that bundle.json speaks of"
+  ! grep -avqxE -e "$canonical" "$tmp/whole" || fail "${log}tile: there is an entry that is not as the log writes it"
   sed "s/'/'\\\\''/g;s/.*/printf '\\\\000%s' '&' >\$((i+=1))/" "$tmp/whole" | hashed
   climb
   [ "$(openssl base64 -A <"$tmp/level")" = "$root" ] || fail "${log}tile: these entries do not give the root of the checkpoint"
-  for entry in "${log}entries/"*.json; do basename "$entry" .json; done >"$tmp/here"
+  find "${log}" -path "${log}entries/*.json" | sed 's|.*/||;s|\.json$||' >"$tmp/here"
   jq -nr --argjson upto "$end" --slurpfile here "$tmp/here" --slurpfile about "$tmp/about" '
     def set: reduce .[] as $one ({}; .[$one | tostring] = true);
     ($here | set) as $here | ($about | set) as $about |
@@ -461,6 +506,9 @@ for folder in tasks/*/; do
   count=$((count + 1))
 done
 [ "$count" -eq 0 ] || echo "tasks: $count"
+for key in keys/attestation-*.pem; do
+  [ ! -e "$key" ] || grep -qxF -e "$key" "$tmp/signed_by" || echo "$key: nothing here was signed with it"
+done
 
 # 8. Files of evidence: those that were recorded, and all of them.
 jq -r '.artifacts[].id' bundle.json >"$tmp/described"
@@ -522,4 +570,9 @@ for file in runs/*/*; do
   count=$((count + 1))
 done
 echo "records: $count"
+if grep -qxE 'quorum +none' policy; then
+  echo 'witnesses: policy asks for none (quorum none): whoever holds the keys of the logs could have written all of it anew'
+else
+  echo 'witnesses: their cosignatures are not checked here; writ verify does'
+fi
 echo "OK. Compare $fingerprint and the file policy with copies from elsewhere: see README.txt"
