@@ -157,7 +157,9 @@ const keyFile = (dir: string, purpose: KeyPurpose, keyid: string) =>
 async function openRing(dir: string, purpose: KeyPurpose, now: number, after?: AfterStep): Promise<Ring> {
   if (readTextFile(ringFile(dir, purpose)) === null) await createRing(dir, purpose, now, after)
   const ring = readRingWithKey(dir, purpose)
-  await removeUnused(dir, purpose, keyFile(dir, purpose, ring.records.at(-1)!.keyid))
+  // A file that the list does not name may be that of a rotation under way in another process, which puts its list in place next.
+  const ended = ring.records.slice(0, -1).map(({ keyid }) => keyFile(dir, purpose, keyid))
+  await removeUnused(dir, purpose, (file) => ended.includes(file))
   return ring
 }
 
@@ -205,7 +207,7 @@ async function rotateRing(
   // The list as it is now: a key that another process made must not be left out of it, or nothing verifies what that key signed.
   const listed = readRing(dir, purpose)
   const key = await makeKey(dir, purpose, after)
-  // Stopped here, the new key is a file that no list names: the next start removes it, and the old key goes on.
+  // Stopped here, the new key is a file that no list names: the next rotation removes it, and the old key goes on.
   const ended = listed.map((record) =>
     record.valid_until === null ? { ...record, valid_until: rfc3339(now) } : record,
   )
@@ -217,7 +219,9 @@ async function rotateRing(
   })
   // Stopped here, the old private key is still on disk, unused: the next start removes it.
   const stamp = stampOf(dir, purpose)
-  await removeUnused(dir, purpose, keyFile(dir, purpose, record.keyid))
+  // Whoever rotates is alone, so whatever else is there is left over.
+  const used = keyFile(dir, purpose, record.keyid)
+  await removeUnused(dir, purpose, (file) => file !== used)
   return { records, key, stamp }
 }
 
@@ -229,8 +233,8 @@ async function makeKey(dir: string, purpose: KeyPurpose, after?: AfterStep): Pro
   return privateKey
 }
 
-async function removeUnused(dir: string, purpose: KeyPurpose, used: string): Promise<void> {
-  const unused = (await keyFiles(dir, purpose)).map((name) => join(dir, name)).filter((file) => file !== used)
+async function removeUnused(dir: string, purpose: KeyPurpose, isUnused: (file: string) => boolean): Promise<void> {
+  const unused = (await keyFiles(dir, purpose)).map((name) => join(dir, name)).filter(isUnused)
   if (unused.length === 0) return
   for (const file of unused) await rm(file, { force: true })
   await syncDirectory(dir)
