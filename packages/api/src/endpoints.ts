@@ -1556,7 +1556,8 @@ export const privacyApi = {
     errors: [],
     summary: 'List the logs of the project',
     description: 'In the order in which they continue each other: dropped, closed, and the open one last.',
-    reply: Type.Array(s.Log),
+    query: query(longPaging),
+    reply: listOf(s.Log),
   }),
   rotateLog: endpoint({
     method: 'POST',

@@ -281,7 +281,9 @@ async function follow(app: App, client: Client, kept: KeptCheckpoint, info: Log)
     signal: app.terminal.signal,
   }).finally(() => bar.end())
   if (found.ok) return found
-  const dropped = (await client.privacy.logs()).find(({ origin, dropped_at }) => origin === found.origin && dropped_at)
+  const dropped = (await client.all('privacy.logs')).find(
+    ({ origin, dropped_at }) => origin === found.origin && dropped_at,
+  )
   if (found.fault && !dropped)
     throw damaged(
       found.fault,

@@ -1,4 +1,4 @@
-import type { api, ReplyOf } from '@writ/api'
+import type { Log } from '@writ/api'
 import type { ItemOf } from '@writ/sdk'
 import { type Command, InvalidArgumentError } from 'commander'
 import { type App, numberText, refOf } from '../app.ts'
@@ -7,8 +7,6 @@ import { entriesText, timeText } from '../text.ts'
 import { userRef } from '../who.ts'
 
 type Hold = ItemOf<'privacy.holds'>
-
-type Log = ReplyOf<typeof api.privacy.logs>[number]
 
 const logColumns: Column<Log>[] = [
   { head: 'SHARD', value: (l) => l.shard, right: true },
@@ -92,7 +90,7 @@ export function addPrivacyCommands(program: Command, app: App): void {
     .command('list')
     .description('List the logs, oldest first')
     .action(async () => {
-      app.out().list(await (await app.client()).privacy.logs(), logColumns, (one) => one.shard)
+      app.out().list(await (await app.client()).all('privacy.logs'), logColumns, (one) => one.shard)
     })
   log
     .command('rotate')

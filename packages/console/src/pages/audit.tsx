@@ -201,7 +201,7 @@ function LogState() {
   const log = useQuery({ queryKey: [project, 'log'], queryFn: () => client.audit.log() })
   const logs = useQuery({
     queryKey: [project, 'logs'],
-    queryFn: () => client.privacy.logs(),
+    queryFn: () => client.all('privacy.logs'),
     enabled: can('privacy.logs'),
   })
   const number = (value: number) => count(value, i18n.language)

@@ -50,7 +50,7 @@ function Tasks() {
 function Logs() {
   const { client, project, can } = useSession()
   const { t, i18n } = useTranslation()
-  const logs = useQuery({ queryKey: [project, 'logs'], queryFn: () => client.privacy.logs() })
+  const logs = useQuery({ queryKey: [project, 'logs'], queryFn: () => client.all('privacy.logs') })
   const [asking, setAsking] = useState<'rotate' | Log | null>(null)
   const [requested, setRequested] = useState<number | null>(null)
   const shut = () => setAsking(null)

@@ -52,6 +52,7 @@ export {
 export {
   comparePositions,
   countEvents,
+  countLogs,
   countPending,
   countPlaced,
   type EventFilter,
@@ -67,6 +68,7 @@ export {
   listEventsBehind,
   listEventsForward,
   listLogs,
+  listLogsPart,
   listProvenById,
   listProvenEvents,
   newestEventOf,

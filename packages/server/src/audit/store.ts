@@ -1,7 +1,7 @@
 import type { AuditEventType } from '@writ/api'
 import type { Selectable } from 'kysely'
 import { sql } from 'kysely'
-import { inList, type Tx } from '../platform/db/index.ts'
+import { countOf, inList, type ListPart, type Tx } from '../platform/db/index.ts'
 import type { AuditEventsTable, LogsTable } from '../platform/db/tables.ts'
 import { timeOfId } from '../platform/ids.ts'
 import type { DayEvent } from './day-file.ts'
@@ -53,6 +53,19 @@ export async function findOpenLog(tx: Tx): Promise<Log | undefined> {
 
 /** Every log of the project in context, the closed ones first, in the order in which they continue each other. */
 export const listLogs = (tx: Tx): Promise<Log[]> => tx.db.selectFrom('logs').selectAll().orderBy('shard').execute()
+
+/** A part of them, behind the log of the number `after`. */
+export const listLogsPart = (tx: Tx, part: ListPart): Promise<Log[]> =>
+  tx.db
+    .selectFrom('logs')
+    .selectAll()
+    .$if(part.after !== undefined, (q) => q.where('shard', '>', Number(part.after)))
+    .orderBy('shard')
+    .limit(part.limit)
+    .offset(part.skip)
+    .execute()
+
+export const countLogs = (tx: Tx): Promise<number> => countOf(tx.db.selectFrom('logs'))
 
 export async function countPending(tx: Tx): Promise<number> {
   const row = await tx.db

@@ -1,6 +1,7 @@
-import type { Hold, privacyApi, ReplyOf, UserErasure } from '@writ/api'
+import type { Hold, privacyApi, Log as ShownLog, UserErasure } from '@writ/api'
 import {
   append,
+  countLogs,
   dropOldestLog,
   erasePayload,
   findEvent,
@@ -10,6 +11,7 @@ import {
   listEvents,
   listEventsOfPerson,
   listLogs,
+  listLogsPart,
   type Sequencer,
 } from '../audit/index.ts'
 import {
@@ -105,7 +107,7 @@ export const privacyHandlers = (on: { db: Database; sequencer: Sequencer }): Han
     return answer
   },
 
-  logs: async (ask) => (await ask.read(listLogs)).map(showLog),
+  logs: (ask) => ask.page({ rows: listLogsPart, total: countLogs, key: ({ shard }) => String(shard), show: showLog }),
   async rotateLog(ask) {
     const { caller, mark } = ask
     // Stopped behind the rotation, its answer was not remembered: the log that it opened says who had asked for it.
@@ -209,7 +211,7 @@ async function findSuccessorKey(tx: Tx, origin: string): Promise<string | null> 
 const detailsOf = (event: string): { origin?: unknown; requested_by_id?: unknown } =>
   (JSON.parse(event) as { details: object | null }).details ?? {}
 
-const showLog = (row: Log): ReplyOf<typeof privacyApi.logs>[number] => ({
+const showLog = (row: Log): ShownLog => ({
   shard: row.shard,
   origin: row.origin,
   vkey: row.vkey ?? '',
