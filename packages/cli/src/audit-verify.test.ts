@@ -50,7 +50,7 @@ async function serve(t: TestContext) {
       return { status: 404, json: { code: 'LOG_NOT_ANCHORED', status: 404, detail: 'No witness has cosigned it yet.' } }
     // Another log was never here.
     if (url.startsWith('/log/')) return { status: 404, json: { code: 'LOG_FILE_NOT_FOUND', status: 404, detail: 'no' } }
-    if (url === '/audit/logs') return { json: [] }
+    if (url.startsWith('/audit/logs?')) return { json: { items: [], next_cursor: null } }
     if (method === 'POST') return state.isWatched ? watched(state.report) : { json: state.report }
     return { json: { origin: state.key.name, vkey: state.key.vkey, shard: 0, size: state.size, pending: 0 } }
   })
