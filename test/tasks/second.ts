@@ -32,6 +32,6 @@ export async function openSecond(
     passwordCost: { memory: 64, passes: 1, parallelism: 1 },
     testHandlers,
   })
-  await app.listen()
-  return { app, [Symbol.asyncDispose]: () => app.stop() }
+  const { port } = await app.listen()
+  return { app, port, [Symbol.asyncDispose]: () => app.stop() }
 }
