@@ -82,6 +82,8 @@ async function fill(system: TestSystem, slug: string) {
     ],
   }
   assert.equal((await system.admin.post('/tasks/batch', batch, plain)).status, 201)
+  // Its input stands beside the row.
+  await made(system.admin.post('/tasks', { handler: 'test.fails', input: { text: 'long '.repeat(3_000) } }, plain))
   const schedule = await made(
     system.admin.post('/schedules', { name: 'nightly', handler: 'test.fails', cron: '0 3 * * *' }, plain),
   )
