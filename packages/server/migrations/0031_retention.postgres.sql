@@ -27,7 +27,7 @@ create policy project_fence on task_payloads
   using (project_id = nullif(current_setting('writ.project', true), ''))
   with check (project_id = nullif(current_setting('writ.project', true), ''));
 
-grant delete on batches to writ_app;
+grant delete on batches, idempotency to writ_app;
 
 -- The server may not delete what is kept of a run. This deletes what an event of the same transaction says, and nothing else: so many
 -- tasks that have ended, and that no hold protects.

@@ -1757,7 +1757,7 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.holds TO writ_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.http_handlers TO writ_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.idempotency TO writ_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.idempotency TO writ_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.invites TO writ_app;
 

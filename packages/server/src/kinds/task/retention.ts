@@ -20,6 +20,8 @@ const UNNAMED_MS = 60 * 60_000
 const REMOVAL_MS = 10 * 60_000
 const PAYLOADS = 500
 const BATCHES = 500
+/** Idempotency keys are looked through once a day, and stay a day longer than what they are kept for. */
+const KEYS = 500
 
 /** How many days records are kept; null: for ever. */
 type Kept = Required<Pick<Policy, 'completed_task_days' | 'failed_task_days'>>
@@ -49,7 +51,9 @@ export function createTaskRetention(on: {
   countedUntil: (tx: Tx) => Promise<number>
 }): TaskRetention {
   const { db, blobs, clock } = on
+  /** When the next round of a project begins, and when its keys are looked through next. */
   const next = new Map<string, number>()
+  const keysAt = new Map<string, number>()
 
   async function dropOver(kept: Kept, stop?: AbortSignal): Promise<number> {
     const counted = await db.read(on.countedUntil)
@@ -128,12 +132,27 @@ export function createTaskRetention(on: {
     }
   }
 
+  async function forgetKeys(before: number, stop?: AbortSignal): Promise<void> {
+    for (let after = { principal: '', route: '', key: '' }; !stop?.aborted; await turn()) {
+      const last = await db.write((tx) => store.forgetKeys(tx, after, before, KEYS))
+      if (last === undefined) return
+      after = last
+    }
+  }
+
   const round = (project: string, stop?: AbortSignal): Promise<number> =>
     inProject(project, async () => {
       const kept = keptOf(await db.read(loadPolicy))
       const isKept = kept.completed_task_days === null && kept.failed_task_days === null
       const dropped = isKept ? 0 : await dropOver(kept, stop)
-      if (!isKept) await dropEmptyBatches(stop)
+      if (!isKept) {
+        await dropEmptyBatches(stop)
+        if ((keysAt.get(project) ?? 0) <= clock.now()) {
+          const days = Math.min(...Object.values(kept).filter((one) => one !== null)) + 1
+          await forgetKeys(clock.now() - days * DAY_MS, stop)
+          keysAt.set(project, clock.now() + DAY_MS)
+        }
+      }
       await removePayloads(project, stop)
       return dropped
     })

@@ -95,6 +95,58 @@ export async function dropEmptyBatches(tx: Tx, after: string, limit: number): Pr
   return batches.at(-1)?.id
 }
 
+// ---- idempotency keys
+
+/** The operations whose keys stand for tasks. */
+const DISPATCHES: ReadonlySet<string> = new Set(['tasks.submit', 'tasks.submitMany', 'dispatch.dispatch'])
+
+interface KeyRow {
+  readonly principal: string
+  readonly route: string
+  readonly key: string
+  readonly created_at: number
+  readonly resource_id: string | null
+}
+
+/**
+ * Of so many idempotency keys behind one, in the order of their index, forgets those of dispatches before `before` of which neither the
+ * task nor the batch is left. Answers the last of them; undefined if there is none.
+ */
+export async function forgetKeys(
+  tx: Tx,
+  after: Pick<KeyRow, 'principal' | 'route' | 'key'>,
+  before: number,
+  limit: number,
+): Promise<KeyRow | undefined> {
+  const page = await tx.sql<KeyRow>(
+    `select principal, route, key, created_at, resource_id from idempotency
+     where project_id = ?1 and (principal, route, key) > (?2, ?3, ?4) order by principal, route, key limit ?5`,
+    [tx.project, after.principal, after.route, after.key, limit],
+  )
+  const old = page.filter((one) => DISPATCHES.has(one.route) && one.created_at < before && one.resource_id !== null)
+  const ids = old.map((one) => one.resource_id!)
+  const left = new Set<string>()
+  for (const table of ids.length > 0 ? ['runs', 'batches'] : [])
+    for (const { id } of await tx.sql<{ id: string }>(
+      `select id from ${table} where project_id = ?1 and ${inList(tx, 'id', '?2')}`,
+      [tx.project, ids],
+    ))
+      left.add(id)
+  await Promise.all(
+    old
+      .filter((one) => !left.has(one.resource_id!))
+      .map(({ principal, route, key }) =>
+        tx.sql('delete from idempotency where project_id = ?1 and principal = ?2 and route = ?3 and key = ?4', [
+          tx.project,
+          principal,
+          route,
+          key,
+        ]),
+      ),
+  )
+  return page.at(-1)
+}
+
 // ---- payloads beside the row
 
 /** A payload that is too long for a row, and the task whose row names it. */

@@ -310,7 +310,11 @@ export function createSubmit(
       if (inputs.some(({ batch }) => batch)) outputs = await noteBatches(tx, inputs, outputs)
       const keyed = inputs.flatMap((input, i) => {
         const { status, body } = input.answer ?? { status: 201, body: (done: readonly Submitted[]) => done }
-        return input.remember ? [{ ...input.remember, ...answerOf({ status }, body(outputs[i]!)) }] : []
+        if (!input.remember) return []
+        // What the key is kept for: the task, or those that were dispatched together.
+        const [first] = outputs[i]!
+        const resourceId = first?.batch_id ?? first?.id ?? null
+        return [{ ...input.remember, ...answerOf({ status }, body(outputs[i]!)), resourceId }]
       })
       if (keyed.length > 0) await remember(tx, inputs[0]!.caller.at, keyed)
       return outputs
