@@ -312,7 +312,7 @@ export async function checkManifest(
 }
 
 /** The digests of a SHA256SUMS text by path. Any other form is a fault, and so are paths that leave the bundle. */
-export function parseSums(text: string): Map<string, string> {
+function parseSums(text: string): Map<string, string> {
   const malformed = (...why: [BundleReason, Record<string, string>?]) =>
     new BundleError('MANIFEST_MALFORMED', 'SHA256SUMS', ...why)
   if (!text.endsWith('\n')) throw malformed('no_last_newline')
@@ -713,7 +713,7 @@ function checkErasures(entries: readonly BundledEntry[]): void {
 }
 
 /** A proof file: base64 hashes, one a line. */
-export function parseHashes(text: string): Uint8Array[] {
+function parseHashes(text: string): Uint8Array[] {
   if (text !== '' && !text.endsWith('\n')) throw new Error('it does not end in a newline')
   return text
     .split('\n')

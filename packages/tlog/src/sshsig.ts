@@ -23,7 +23,7 @@ export type SshSignature = {
 }
 
 /** The wire form of an SSH public key. */
-export function sshKeyBlob(spki: Uint8Array): Uint8Array {
+function sshKeyBlob(spki: Uint8Array): Uint8Array {
   const raw = rawKeyOf(spki)
   return raw.length === 32
     ? concatBytes([string(ED25519), string(raw)])

@@ -175,7 +175,7 @@ export function sayReplayable(
 }
 
 /** What to say next after a count; `most` is how many --yes takes, if not all. */
-export function nextOf(count: number, more: boolean, most?: number): string | null {
+function nextOf(count: number, more: boolean, most?: number): string | null {
   if (count === 0) return null
   const all = more ? 'there are more than these; ' : ''
   return most !== undefined && count > most ? `${all}--yes replays the oldest ${most}` : `${all}say --yes to do it`

@@ -1,7 +1,7 @@
 import type { Run, Seal, Ticket } from '@writ/api'
 
 /** The five stations of everything that was done under control. */
-export const STATIONS = ['asked', 'agreed', 'ran', 'proved', 'sealed'] as const
+const STATIONS = ['asked', 'agreed', 'ran', 'proved', 'sealed'] as const
 export type StationName = (typeof STATIONS)[number]
 
 /**

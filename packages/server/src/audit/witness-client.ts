@@ -3,7 +3,7 @@
 const TIMEOUT_MS = 10_000
 const MAX_ANSWER = 64 * 1024
 /** A witness that asks for more is asked again after an hour none the less: what it did not sign is nobody's evidence. */
-export const LONGEST_ASKED_MS = 3_600_000
+const LONGEST_ASKED_MS = 3_600_000
 
 /** A witness did not answer, or with an error of its own. */
 export class WitnessFailed extends Error {

@@ -180,7 +180,7 @@ const keptOf = ({ completed_task_days = null, failed_task_days = null }: Policy)
 })
 
 /** Numbers as people write them, `1-480, 482`. They may come in any order. */
-export function rangesOf(numbers: readonly number[]): string {
+function rangesOf(numbers: readonly number[]): string {
   const ranges: [number, number][] = []
   for (const number of numbers.toSorted((a, b) => a - b)) {
     const last = ranges.at(-1)
