@@ -8,7 +8,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Run, Ticket } from '@writ/api'
 import type { Browser, BrowserContext, Locator, Page } from 'playwright-core'
 import { buildConsole } from '../../packages/console/build.ts'
-import { missingChromium, startChromium } from '../servers/chromium.ts'
+import { addAuthenticator, missingChromium, startChromium } from '../servers/chromium.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
 import { type Person, TestSystem } from '../test-system.ts'
 
@@ -64,18 +64,7 @@ export async function openTab(
     if (message.type() === 'error' && !expected.test(message.text())) broken.push(message.text())
   })
   if (options.passkey) {
-    const devtools = await context.newCDPSession(page)
-    await devtools.send('WebAuthn.enable')
-    await devtools.send('WebAuthn.addVirtualAuthenticator', {
-      options: {
-        protocol: 'ctap2',
-        transport: 'internal',
-        hasResidentKey: true,
-        hasUserVerification: true,
-        isUserVerified: true,
-        automaticPresenceSimulation: true,
-      },
-    })
+    await addAuthenticator(page)
   }
   // By name: passkeys are not made for an address.
   const base = system.base.replace('127.0.0.1', 'localhost')

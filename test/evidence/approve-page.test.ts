@@ -7,7 +7,7 @@ import type { Approval, Policy, SigningKey, Ticket } from '@writ/api'
 import { verifyBundle } from '@writ/tlog'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { sha256, sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
-import { missingChromium, startChromium } from '../servers/chromium.ts'
+import { addAuthenticator, missingChromium, startChromium } from '../servers/chromium.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
 import { type Person, TestSystem } from '../test-system.ts'
 import { exportBundle, folderFiles, unpack, verifySh } from './scene.ts'
@@ -26,18 +26,7 @@ async function openPage(locale: string): Promise<{ context: BrowserContext; page
   page.on('console', (message) => {
     if (/Content Security Policy/.test(message.text())) broken.push(message.text())
   })
-  const devtools = await context.newCDPSession(page)
-  await devtools.send('WebAuthn.enable')
-  await devtools.send('WebAuthn.addVirtualAuthenticator', {
-    options: {
-      protocol: 'ctap2',
-      transport: 'internal',
-      hasResidentKey: true,
-      hasUserVerification: true,
-      isUserVerified: true,
-      automaticPresenceSimulation: true,
-    },
-  })
+  await addAuthenticator(page)
   return { context, page, broken }
 }
 

@@ -1,6 +1,6 @@
 /** The Chromium that is installed, driven over its debugging protocol. Nothing is downloaded. */
 import { existsSync } from 'node:fs'
-import { type Browser, type BrowserContext, chromium } from 'playwright-core'
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
 
 const executablePath = '/usr/bin/chromium'
 
@@ -31,3 +31,19 @@ export const openProfile = (folder: string, port: number): Promise<BrowserContex
     ...executable,
     args: [...executable.args, `--remote-debugging-port=${port}`],
   })
+
+/** Whoever sits before this page has an authenticator, and touches it whenever a passkey is made or asked for. */
+export async function addAuthenticator(page: Page): Promise<void> {
+  const devtools = await page.context().newCDPSession(page)
+  await devtools.send('WebAuthn.enable')
+  await devtools.send('WebAuthn.addVirtualAuthenticator', {
+    options: {
+      protocol: 'ctap2',
+      transport: 'internal',
+      hasResidentKey: true,
+      hasUserVerification: true,
+      isUserVerified: true,
+      automaticPresenceSimulation: true,
+    },
+  })
+}

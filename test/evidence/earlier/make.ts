@@ -12,7 +12,7 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { type Client, createClient } from '../../client.ts'
-import { startChromium } from '../../servers/chromium.ts'
+import { addAuthenticator, startChromium } from '../../servers/chromium.ts'
 import { ADMIN, prepareWrit } from '../../servers/writ.ts'
 import { until } from '../../test-system.ts'
 import { makeSshKey, proposeKey, signApproval } from '../ssh-key.ts'
@@ -148,18 +148,7 @@ async function approveWithPasskey(admin: Client, employee: Client): Promise<void
   const browser = await startChromium()
   try {
     const page = await (await browser.newContext({ locale: 'en-GB' })).newPage()
-    const devtools = await page.context().newCDPSession(page)
-    await devtools.send('WebAuthn.enable')
-    await devtools.send('WebAuthn.addVirtualAuthenticator', {
-      options: {
-        protocol: 'ctap2',
-        transport: 'internal',
-        hasResidentKey: true,
-        hasUserVerification: true,
-        isUserVerified: true,
-        automaticPresenceSimulation: true,
-      },
-    })
+    await addAuthenticator(page)
     const answer = await page.goto(`${writ.url.replace('127.0.0.1', 'localhost')}/approve/${ticket.number}`)
     if (answer?.status() === 404) return
     await page.fill('input[name=username]', second.username)
