@@ -1,7 +1,7 @@
 import type { AuditEventType } from '@writ/api'
 import type { Selectable } from 'kysely'
 import { sql } from 'kysely'
-import { countOf, inList, type ListPart, type Tx } from '../platform/db/index.ts'
+import { countOf, inList, inOrderOf, type ListPart, type Tx } from '../platform/db/index.ts'
 import type { AuditEventsTable, LogsTable } from '../platform/db/tables.ts'
 import { timeOfId } from '../platform/ids.ts'
 import type { DayEvent } from './day-file.ts'
@@ -59,10 +59,7 @@ export const listLogsPart = (tx: Tx, part: ListPart): Promise<Log[]> =>
   tx.db
     .selectFrom('logs')
     .selectAll()
-    .$if(part.after !== undefined, (q) => q.where('shard', '>', Number(part.after)))
-    .orderBy('shard')
-    .limit(part.limit)
-    .offset(part.skip)
+    .$call(inOrderOf('shard', 'asc', { ...part, after: part.after === undefined ? undefined : Number(part.after) }))
     .execute()
 
 export const countLogs = (tx: Tx): Promise<number> => countOf(tx.db.selectFrom('logs'))

@@ -1,6 +1,15 @@
 import type { Policy, Role } from '@writ/api'
 import { type Selectable, sql } from 'kysely'
-import { byId, countOf, type Database, forUpdate, inList, type ListPart, type Tx } from '../platform/db/index.ts'
+import {
+  byId,
+  countOf,
+  type Database,
+  forUpdate,
+  inList,
+  inOrderOf,
+  type ListPart,
+  type Tx,
+} from '../platform/db/index.ts'
 import type { InvitesTable, PolicyChangesTable, ProjectsTable } from '../platform/db/tables.ts'
 import { defaultPolicy, parsePolicy } from './policy.ts'
 
@@ -52,10 +61,7 @@ export const listProjectsSeen = (
   projectsSeen(tx, seen)
     .selectAll('projects')
     .select('memberships.role')
-    .$if(part.after !== undefined, (q) => q.where('slug', '>', part.after!))
-    .orderBy('slug')
-    .limit(part.limit)
-    .offset(part.skip)
+    .$call(inOrderOf('slug', 'asc', part))
     .execute()
 
 export const countProjectsSeen = (tx: Tx, seen: ProjectsSeen): Promise<number> => countOf(projectsSeen(tx, seen))

@@ -1,5 +1,5 @@
 import type { Selectable } from 'kysely'
-import { countOf, type ListPart, type Tx } from '../platform/db/index.ts'
+import { countOf, inOrderOf, type ListPart, type Tx } from '../platform/db/index.ts'
 import type { ApprovalSignaturesTable, SigningKeysTable } from '../platform/db/tables.ts'
 
 export type SigningKeyRow = Selectable<SigningKeysTable>
@@ -36,10 +36,7 @@ export const findNamedSigningKey = (tx: Tx, id: string): Promise<NamedSigningKey
 /** The oldest first. */
 export const listSigningKeys = (tx: Tx, part: ListPart): Promise<NamedSigningKey[]> =>
   named(tx)
-    .$if(part.after !== undefined, (q) => q.where('signing_keys.id', '>', part.after!))
-    .orderBy('signing_keys.id')
-    .limit(part.limit)
-    .offset(part.skip)
+    .$call(inOrderOf('signing_keys.id', 'asc', part))
     .execute()
 
 export const countSigningKeys = (tx: Tx): Promise<number> => countOf(tx.db.selectFrom('signing_keys'))

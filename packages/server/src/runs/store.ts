@@ -36,8 +36,11 @@ const runs = (tx: Tx) =>
       finalize: 'auto' | 'manual'
     }>()
 
+const isNumber = (ref: Ref): boolean => typeof ref === 'number' || /^[0-9]+$/.test(ref)
+const isAt = (ref: Ref) => (isNumber(ref) ? sql<boolean>`number = ${Number(ref)}` : sql<boolean>`id = ${String(ref)}`)
+
 async function idOf(tx: Tx, thing: 'run' | 'artifact', ref: Ref): Promise<string | undefined> {
-  if (typeof ref === 'string' && !/^[0-9]+$/.test(ref)) return ref
+  if (!isNumber(ref)) return String(ref)
   const row = await tx.db
     .selectFrom('numbers')
     .select('id')
@@ -59,20 +62,14 @@ export async function findTask(
 ): Promise<Pick<Selectable<RunsTable>, 'id' | 'number' | 'executed_by_id'> | undefined> {
   const tasks = tx.db.selectFrom('runs').select(['id', 'number', 'executed_by_id']).where('kind', '=', 'task')
   // Tasks have no row in `numbers`: they are many, and found by the number in their own.
-  const byNumber = typeof ref === 'number' || /^[0-9]+$/.test(ref)
-  return tasks.where((eb) => (byNumber ? eb('number', '=', Number(ref)) : eb('id', '=', ref))).executeTakeFirst()
+  return tasks.where(isAt(ref)).executeTakeFirst()
 }
 
 /** Whether there was a run that is no more: its number was given, or the log tells of its id. */
 export async function wasRun(tx: Tx, ref: Ref): Promise<boolean> {
-  const byNumber = typeof ref === 'number' || /^[0-9]+$/.test(ref)
-  const here = await tx.db
-    .selectFrom('runs')
-    .select('number')
-    .where((eb) => (byNumber ? eb('number', '=', Number(ref)) : eb('id', '=', ref)))
-    .executeTakeFirst()
+  const here = await tx.db.selectFrom('runs').select('number').where(isAt(ref)).executeTakeFirst()
   if (here) return false
-  if (!byNumber) return (await listEvents(tx, { resource_type: 'run', resource: ref }, { limit: 1 })).length > 0
+  if (!isNumber(ref)) return (await listEvents(tx, { resource_type: 'run', resource: ref }, { limit: 1 })).length > 0
   const counter = await tx.db.selectFrom('counters').select('value').where('name', '=', 'runs').executeTakeFirst()
   return Number(ref) > 0 && Number(ref) <= (counter?.value ?? 0)
 }

@@ -124,19 +124,11 @@ export function createTaskRetention(on: {
     }
   }
 
-  async function dropEmptyBatches(stop?: AbortSignal): Promise<void> {
-    for (let after = ''; !stop?.aborted; await turn()) {
-      const last = await db.write((tx) => store.dropEmptyBatches(tx, after, BATCHES))
-      if (last === undefined) return
-      after = last
-    }
-  }
-
-  async function forgetKeys(before: number, stop?: AbortSignal): Promise<void> {
-    for (let after = { principal: '', route: '', key: '' }; !stop?.aborted; await turn()) {
-      const last = await db.write((tx) => store.forgetKeys(tx, after, before, KEYS))
-      if (last === undefined) return
-      after = last
+  /** Page by page, each in a transaction of its own, until one answers that there is none behind it. */
+  async function walk<At>(from: At, page: (tx: Tx, after: At) => Promise<At | undefined>, stop?: AbortSignal) {
+    for (let after: At | undefined = from; after !== undefined && !stop?.aborted; await turn()) {
+      const at: At = after
+      after = await db.write((tx) => page(tx, at))
     }
   }
 
@@ -146,10 +138,11 @@ export function createTaskRetention(on: {
       const isKept = kept.completed_task_days === null && kept.failed_task_days === null
       const dropped = isKept ? 0 : await dropOver(kept, stop)
       if (!isKept) {
-        await dropEmptyBatches(stop)
+        await walk('', (tx, after) => store.dropEmptyBatches(tx, after, BATCHES), stop)
         if ((keysAt.get(project) ?? 0) <= clock.now()) {
           const days = Math.min(...Object.values(kept).filter((one) => one !== null)) + 1
-          await forgetKeys(clock.now() - days * DAY_MS, stop)
+          const before = clock.now() - days * DAY_MS
+          await walk(store.FIRST_KEY, (tx, after) => store.forgetKeys(tx, after, before, KEYS), stop)
           keysAt.set(project, clock.now() + DAY_MS)
         }
       }

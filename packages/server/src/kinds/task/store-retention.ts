@@ -100,10 +100,17 @@ export async function dropEmptyBatches(tx: Tx, after: string, limit: number): Pr
 /** The operations whose keys stand for tasks. */
 const DISPATCHES: ReadonlySet<string> = new Set(['tasks.submit', 'tasks.submitMany', 'dispatch.dispatch'])
 
-interface KeyRow {
+/** Where a key stands in the order of their index. */
+interface KeyPlace {
   readonly principal: string
   readonly route: string
   readonly key: string
+}
+
+/** Before every one. */
+export const FIRST_KEY: KeyPlace = { principal: '', route: '', key: '' }
+
+interface KeyRow extends KeyPlace {
   readonly created_at: number
   readonly resource_id: string | null
 }
@@ -114,10 +121,10 @@ interface KeyRow {
  */
 export async function forgetKeys(
   tx: Tx,
-  after: Pick<KeyRow, 'principal' | 'route' | 'key'>,
+  after: KeyPlace,
   before: number,
   limit: number,
-): Promise<KeyRow | undefined> {
+): Promise<KeyPlace | undefined> {
   const page = await tx.sql<KeyRow>(
     `select principal, route, key, created_at, resource_id from idempotency
      where project_id = ?1 and (principal, route, key) > (?2, ?3, ?4) order by principal, route, key limit ?5`,

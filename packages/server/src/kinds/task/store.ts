@@ -6,6 +6,7 @@ import {
   DatabaseConflict,
   forUpdate,
   inList,
+  inOrderOf,
   type ListPart,
   type Tx,
   totalOf,
@@ -876,9 +877,7 @@ const queuesOf = (tx: Tx) => tx.db.selectFrom('queues').where('project_id', '=',
 export const listQueues = (tx: Tx, part?: ListPart): Promise<QueueRow[]> =>
   queuesOf(tx)
     .selectAll()
-    .$if(part?.after !== undefined, (q) => q.where('name', '>', part!.after!))
-    .orderBy('name')
-    .$if(part !== undefined, (q) => q.limit(part!.limit).offset(part!.skip))
+    .$call(inOrderOf('name', 'asc', part))
     .execute()
 
 export const countQueues = (tx: Tx): Promise<number> => countOf(queuesOf(tx))

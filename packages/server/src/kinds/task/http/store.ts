@@ -1,5 +1,5 @@
 import type { Selectable } from 'kysely'
-import { countOf, type Tx } from '../../../platform/db/index.ts'
+import { countOf, inOrderOf, type Tx } from '../../../platform/db/index.ts'
 import type { HttpHandlersTable } from '../../../platform/db/tables.ts'
 import type { NamesBehind } from '../handler.ts'
 
@@ -12,9 +12,7 @@ export const listHandlers = (tx: Tx, part?: NamesBehind): Promise<HttpHandlerRow
   tx.db
     .selectFrom('http_handlers')
     .selectAll()
-    .$if(part?.after !== undefined, (q) => q.where('name', '>', part!.after!))
-    .orderBy('name')
-    .$if(part !== undefined, (q) => q.limit(part!.limit))
+    .$call(inOrderOf('name', 'asc', part))
     .execute()
 
 export const countHandlers = (tx: Tx): Promise<number> => countOf(tx.db.selectFrom('http_handlers'))
