@@ -39,7 +39,7 @@ test('tasks are searched, kept as a view, cancelled and replayed as many as were
 
   // A view of one's own is its address, with a name that this browser keeps.
   await page.getByRole('button', { name: 'Save view' }).click()
-  await page.getByLabel('Name of the view').fill('port 7')
+  await page.getByLabel('Name of the view', { exact: true }).fill('port 7')
   await page.getByRole('button', { name: 'Save', exact: true }).click()
   await page.locator('.view[aria-current]', { hasText: 'port 7' }).waitFor()
   await page.getByRole('link', { name: 'All', exact: true }).click()
@@ -74,7 +74,7 @@ test('tasks are searched, kept as a view, cancelled and replayed as many as were
   await page.getByRole('button', { name: 'Cancel …' }).click()
   const dialog = page.getByRole('dialog')
   await dialog.getByText(/that have not ended, tagged window-7, dispatched before/).waitFor()
-  await dialog.getByLabel('Reason (optional)').fill('the window was moved')
+  await dialog.getByLabel('Reason (optional)', { exact: true }).fill('the window was moved')
   await dialog.getByRole('button', { name: 'Cancel 2 tasks' }).click()
   await page.getByText('2 cancelled, 0 asked to stop.').waitFor()
   await countOf(page.locator('.list-row .state-cancelled'), 2)
@@ -93,7 +93,7 @@ test('tasks are searched, kept as a view, cancelled and replayed as many as were
   // The log in its colours.
   await tab.open(`default/tasks/${bad[0]!.number}`)
   await textsOf(page.locator('.code .ansi-1'), ['port 7 is down'])
-  await page.getByLabel('Search the log').fill('port 8')
+  await page.getByLabel('Search the log', { exact: true }).fill('port 8')
   await textsOf(page.locator('.code mark'), ['port 8'])
 
   await tab.open('default/runs?q=core%20switch')

@@ -21,8 +21,8 @@ test('two people take a ticket from a promise to a bundle that verifies without 
 
   await one.signIn(system.employee)
   await asks.getByRole('link', { name: 'New ticket' }).click()
-  await asks.getByLabel('Title').fill('Replace the core switch')
-  await asks.getByLabel('Description').fill('Sunday, 02:00 to 04:00')
+  await asks.getByLabel('Title', { exact: true }).fill('Replace the core switch')
+  await asks.getByLabel('Description', { exact: true }).fill('Sunday, 02:00 to 04:00')
   await asks.getByRole('button', { name: 'Submit', exact: true }).click()
   await asks.getByText('This ticket waits for an approval.').waitFor()
   await asks.getByText('May approve: admin.').waitFor()
@@ -33,7 +33,7 @@ test('two people take a ticket from a promise to a bundle that verifies without 
   await agrees.getByRole('link', { name: '#1 Replace the core switch' }).click()
   await agrees.getByRole('button', { name: 'Review and approve' }).click()
   await agrees.getByText('This page made the same digest from what it shows.').waitFor()
-  await agrees.getByLabel('Reason (optional)').fill('window agreed')
+  await agrees.getByLabel('Reason (optional)', { exact: true }).fill('window agreed')
   await agrees.getByRole('button', { name: 'Approve', exact: true }).click()
   await agrees.getByText('window agreed').first().waitFor()
 
@@ -50,7 +50,7 @@ test('two people take a ticket from a promise to a bundle that verifies without 
   await asks.getByText('The bytes are those that were recorded.').waitFor()
   await asks.getByText('hostname').first().waitFor()
   await asks.keyboard.press('Escape')
-  await asks.getByLabel('Write a comment').fill('机柜 4 已断电')
+  await asks.getByLabel('Write a comment', { exact: true }).fill('机柜 4 已断电')
   await asks.getByRole('button', { name: 'Comment' }).click()
   await asks.locator('.timeline .said', { hasText: '机柜 4 已断电' }).waitFor()
 
@@ -64,7 +64,7 @@ test('two people take a ticket from a promise to a bundle that verifies without 
   await drawer.getByText('The entry is in the log').waitFor()
   await agrees.keyboard.press('Escape')
 
-  await agrees.getByLabel('With every entry of the log').check()
+  await agrees.getByLabel('With every entry of the log', { exact: true }).check()
   await agrees.getByRole('button', { name: 'Export and verify here' }).click()
   await agrees.getByText('Verified in this page, without asking the server.').waitFor()
   await agrees.getByText('none about what is here was left out').waitFor()
@@ -116,25 +116,25 @@ test('a bundle with a changed file is refused by the page, with its place', { sk
   // What the reader has from elsewhere is expected of it; whatever was shown before was verified against something else.
   const { page } = tab
   await page.getByText('What you know from elsewhere').click()
-  await page.getByLabel('Your policy of witnesses').fill('witness mine nonsense')
+  await page.getByLabel('Your policy of witnesses', { exact: true }).fill('witness mine nonsense')
   await page.getByText(/Does not verify/).waitFor({ state: 'detached' })
   await chooser.setInputFiles(zip)
   await page.getByText(/Cannot be read: line 1 of the policy: /).waitFor()
   const { witnessVkey } = makeKey('witness.example')
-  await page.getByLabel('Your policy of witnesses').fill(`witness mine ${witnessVkey}\nquorum mine\n`)
+  await page.getByLabel('Your policy of witnesses', { exact: true }).fill(`witness mine ${witnessVkey}\nquorum mine\n`)
   await chooser.setInputFiles(zip)
   await page.getByText(/Does not verify: logs: nothing in it is cosigned as the policy asks: "mine"/).waitFor()
-  await page.getByLabel('Your policy of witnesses').fill('')
+  await page.getByLabel('Your policy of witnesses', { exact: true }).fill('')
   const untouched = path.join(system.folder, 'untouched')
   await unpack(zip, untouched)
   const { rests } = await verifyBundle(await folderFiles(untouched), { sha256, sha512, verify: verifySignature })
   const keyOf = (what: RegExp) => rests.find((one) => what.test(one.what))!.value
-  await page.getByLabel('Keys of the logs').fill(`${keyOf(/^project log key$/)} `)
-  await page.getByLabel('Fingerprint of the key that signs bundles').fill(` ${keyOf(/^manifest key$/)}`)
+  await page.getByLabel('Keys of the logs', { exact: true }).fill(`${keyOf(/^project log key$/)} `)
+  await page.getByLabel('Fingerprint of the key that signs bundles', { exact: true }).fill(` ${keyOf(/^manifest key$/)}`)
   await chooser.setInputFiles(zip)
   await page.getByText('Verified in this page, without asking the server.').waitFor()
   await countOf(page.getByText('as expected'), 2)
-  await page.getByLabel('Fingerprint of the key that signs bundles').fill('SHA256:another')
+  await page.getByLabel('Fingerprint of the key that signs bundles', { exact: true }).fill('SHA256:another')
   await chooser.setInputFiles(zip)
   await page.getByText(/Does not verify: SHA256SUMS\S*: signed by SHA256:\S+, not by SHA256:another/).waitFor()
 
@@ -195,7 +195,7 @@ test('a rejection goes back with its reason, and an edit after an approval is sh
   const dialog = page.getByRole('dialog')
   // Not without a reason.
   await dialog.locator('button:disabled', { hasText: /^Reject$/ }).waitFor()
-  await dialog.getByLabel('Reason').fill('no rollback plan')
+  await dialog.getByLabel('Reason', { exact: true }).fill('no rollback plan')
   await dialog.getByRole('button', { name: 'Reject' }).click()
   await page.locator('.approval-rejected', { hasText: 'no rollback plan' }).waitFor()
 

@@ -11,7 +11,7 @@ test('a session that ends in the middle of a form is asked for again, and the fo
   const { page } = tab
   await tab.open('default/tickets/new')
   await tab.signIn(system.employee)
-  const title = page.getByLabel('Title')
+  const title = page.getByLabel('Title', { exact: true })
   const endSession = async (typed: string) => {
     await title.fill(typed)
     await tab.context.clearCookies()
@@ -55,7 +55,7 @@ test('an edit replaces nothing of somebody else that was not shown', { skip }, a
   await page.getByRole('button', { name: 'More' }).click()
   await page.getByRole('menuitem', { name: 'Edit' }).click()
   const dialog = page.getByRole('dialog')
-  await dialog.getByLabel('Description').fill('Sunday, 02:00')
+  await dialog.getByLabel('Description', { exact: true }).fill('Sunday, 02:00')
   await system.admin.patch('/tickets/1', { title: 'Core switch in hall 3' })
   const now = async () => {
     const { title, description, due_at, version } = (await system.employee.get<Ticket>('/tickets/1')).body
@@ -78,7 +78,7 @@ test('a refusal says which field it is about, and the field says so too until it
   const { page } = tab
   await tab.open('default/tickets/new')
   await tab.signIn(system.employee)
-  const title = page.getByLabel('标题')
+  const title = page.getByLabel('标题', { exact: true })
   await title.fill('   ')
   await page.getByRole('button', { name: '提交' }).click()
   const refusal = page.getByRole('alert').filter({ hasText: '标题: 至少要有 1 个字符' })
@@ -155,9 +155,9 @@ test('a second press, or one beside a dialog, loses neither a secret nor what wa
   await tab.signIn(system.admin)
   await page.getByRole('button', { name: 'New token' }).click()
   const dialog = page.getByRole('dialog')
-  await dialog.getByLabel('Name').fill('ci')
+  await dialog.getByLabel('Name', { exact: true }).fill('ci')
   await page.mouse.click(5, 5)
-  assert.equal(await dialog.getByLabel('Name').inputValue(), 'ci')
+  assert.equal(await dialog.getByLabel('Name', { exact: true }).inputValue(), 'ci')
   const button = (await dialog.locator('button[type=submit]').boundingBox())!
   await dialog.locator('button[type=submit]').click()
   await dialog.getByText('shown only now').waitFor()

@@ -22,7 +22,7 @@ test('a comment that was begun is there again, for this person and this ticket a
   const { page } = tab
   await tab.open('default/tickets/2')
   await tab.signIn(system.employee)
-  const comment = page.getByLabel('Write a comment')
+  const comment = page.getByLabel('Write a comment', { exact: true })
   await page.getByRole('heading', { name: '#2 Two' }).waitFor()
   await tab.open('default/tickets/1')
   await page.getByRole('heading', { name: '#1 One' }).waitFor()
@@ -81,7 +81,7 @@ test('times are told by the clock of the server, whatever that of the browser sa
     assert.deepEqual(tab.broken, [])
     // What is made by it lasts as long as was said.
     await page.getByRole('button', { name: 'New token' }).click()
-    await page.getByLabel('Name').fill(`by ${hours}`)
+    await page.getByLabel('Name', { exact: true }).fill(`by ${hours}`)
     await page.getByRole('button', { name: 'Create token' }).click()
     await page.locator('.secret').waitFor()
     const made = (await system.admin.get<{ name: string; expires_at: string }[]>('/tokens')).body
@@ -153,7 +153,7 @@ test('a form goes to the project that its page shows, whatever another tab looks
   const { page, context } = tab
   await tab.open('default/tickets/new')
   await tab.signIn(system.admin)
-  await page.getByLabel('Title').fill('In the first project')
+  await page.getByLabel('Title', { exact: true }).fill('In the first project')
   const other = await context.newPage()
   await other.goto(page.url().replace('/default/tickets/new', '/lab'))
   await other.getByRole('button', { name: 'Project: Lab' }).waitFor()
@@ -299,7 +299,7 @@ test('what is sent slowly is sent once, however often one presses', { skip }, as
   const { page } = tab
   await tab.open('default/tickets/1')
   await tab.signIn(system.admin)
-  const comment = page.getByLabel('Write a comment')
+  const comment = page.getByLabel('Write a comment', { exact: true })
   await comment.fill('once')
   let held: (() => void)[] = []
   const sent: string[] = []
@@ -325,8 +325,8 @@ test('what is sent slowly is sent once, however often one presses', { skip }, as
   await comesTo(() => comment.inputValue(), '')
   await page.locator('nav.side').getByRole('link', { name: 'Tickets' }).click()
   await page.getByRole('link', { name: 'New ticket' }).first().click()
-  await page.getByLabel('Title').fill('Once too')
-  for (let i = 0; i < 3; i++) await page.getByLabel('Title').press('Enter')
+  await page.getByLabel('Title', { exact: true }).fill('Once too')
+  for (let i = 0; i < 3; i++) await page.getByLabel('Title', { exact: true }).press('Enter')
   await letGo()
   await page.getByRole('heading', { name: 'Once too' }).waitFor()
   assert.deepEqual(

@@ -68,7 +68,7 @@ test('filters stand in the address, and a new tab of the same browser needs no l
   await countOf(page.locator('.list-row'), 1)
   await page.getByRole('link', { name: 'All', exact: true }).click()
   await page.locator('.list-row').nth(3).waitFor()
-  await page.getByLabel('Search titles').fill('uplinks')
+  await page.getByLabel('Search titles', { exact: true }).fill('uplinks')
   await page.waitForURL(/\?q=uplinks$/)
   await countOf(page.locator('.list-row'), 1)
   // Every list has views of one's own.
@@ -80,7 +80,7 @@ test('filters stand in the address, and a new tab of the same browser needs no l
   ] as const) {
     await tab.open(`default/${place}?${filter}`)
     await page.getByRole('button', { name: 'Save view' }).click()
-    await page.getByLabel('Name of the view').fill('mine')
+    await page.getByLabel('Name of the view', { exact: true }).fill('mine')
     await page.getByRole('button', { name: 'Save', exact: true }).click()
     await page.locator('.view[aria-current]', { hasText: 'mine' }).waitFor()
     await page.locator('.views').getByRole('link', { name: 'All', exact: true }).click()
@@ -96,7 +96,7 @@ test('filters stand in the address, and a new tab of the same browser needs no l
   await second.locator('.list-row').first().waitFor()
   // Its writes carry a token that was never kept anywhere.
   await second.goto(page.url().replace(/tickets.*/, 'tickets/1'))
-  await second.getByLabel('Write a comment').fill('from the second tab')
+  await second.getByLabel('Write a comment', { exact: true }).fill('from the second tab')
   await second.getByRole('button', { name: 'Comment' }).click()
   await second.locator('.said', { hasText: 'from the second tab' }).waitFor()
   const kept = (await second.evaluate('JSON.stringify([localStorage, sessionStorage])')) as string
@@ -168,7 +168,7 @@ test('without the network the data stays, a sign says so, and it goes on by itse
   await tab.signIn(system.admin)
   await page.locator('.approval').waitFor()
   await tab.context.setOffline(true)
-  await page.getByLabel('Write a comment').fill('lost?')
+  await page.getByLabel('Write a comment', { exact: true }).fill('lost?')
   await page.getByRole('button', { name: 'Comment' }).click()
   await page.getByText('The server did not answer.').first().waitFor()
   await page.locator('.connection-lost').waitFor()
@@ -197,7 +197,7 @@ test('what is copied from a page has the exact times, and home says how the serv
     .first()
     .evaluate((facts) => (globalThis as unknown as Said).getSelection().selectAllChildren(facts))
   await page.keyboard.press('Control+c')
-  await page.getByLabel('Write a comment').click()
+  await page.getByLabel('Write a comment', { exact: true }).click()
   await page.keyboard.press('Control+v')
   await page.waitForFunction(
     (time) => (globalThis as unknown as Said).document.activeElement.value.includes(time),
@@ -235,14 +235,14 @@ test('a one-time password is changed at the first login, and a second factor is 
   await login('wrong-password')
   await page.getByText('Name or password is wrong, or the account is inactive.').waitFor()
   await login(made.body.one_time_password)
-  await page.getByLabel('New password').fill('correct horse battery')
+  await page.getByLabel('New password', { exact: true }).fill('correct horse battery')
   await page.getByRole('button', { name: 'Change password' }).click()
   await page.getByText('Hello, li.na').waitFor()
 
   await tab.open('default/settings/me')
   await page.getByRole('button', { name: 'Set up' }).click()
   const secret = (await page.locator('form p .mono[title]').getAttribute('title'))!
-  await page.getByLabel('One-time code').fill(createTotp(secret, Date.now()))
+  await page.getByLabel('One-time code', { exact: true }).fill(createTotp(secret, Date.now()))
   await page.getByRole('button', { name: 'Switch on' }).click()
   await page.getByText('A sign-in needs a code of your authenticator.').waitFor()
   await page.getByRole('button', { name: /Account of li.na/ }).click()
@@ -308,7 +308,7 @@ test('tokens and users are made here, and their secrets are shown once', { skip 
   await tab.open('default/settings/tokens')
   await tab.signIn(system.admin)
   await page.getByRole('button', { name: 'New token' }).click()
-  await page.getByLabel('Name').fill('nightly upload')
+  await page.getByLabel('Name', { exact: true }).fill('nightly upload')
   await page.getByRole('button', { name: 'Create token' }).click()
   const token = (await page.locator('.secret').textContent())!
   const answer = await fetch(`${system.base}/api/v1/auth/me`, { headers: { authorization: `Bearer ${token}` } })
@@ -328,9 +328,9 @@ test('tokens and users are made here, and their secrets are shown once', { skip 
   const link = (await page.locator('.secret').textContent())!
   await using guest = await openTab(system)
   await guest.page.goto(link)
-  await guest.page.getByLabel('User name').fill('guest')
-  await guest.page.getByLabel('E-mail').fill('guest@example.com')
-  await guest.page.getByLabel('New password').fill('correct horse battery')
+  await guest.page.getByLabel('User name', { exact: true }).fill('guest')
+  await guest.page.getByLabel('E-mail', { exact: true }).fill('guest@example.com')
+  await guest.page.getByLabel('New password', { exact: true }).fill('correct horse battery')
   await guest.page.getByRole('button', { name: 'Create my account' }).click()
   await guest.page.getByText('Hello, guest').waitFor()
 
@@ -341,7 +341,7 @@ test('tokens and users are made here, and their secrets are shown once', { skip 
   await used.locator('.state', { hasText: 'Used' }).waitFor()
   await page.getByRole('button', { name: 'Invite somebody' }).click()
   const dialog = page.getByRole('dialog')
-  await dialog.getByLabel('E-mail').fill('late@example.com')
+  await dialog.getByLabel('E-mail', { exact: true }).fill('late@example.com')
   await dialog.getByRole('combobox', { name: 'Lasts' }).click()
   await page.getByRole('option', { name: '1 day' }).click()
   await dialog.getByRole('button', { name: 'Make an invitation' }).click()
@@ -476,8 +476,8 @@ test('the log is verified from the page, and a destination is told what happened
 
   await tab.open('default/notices')
   await page.getByRole('button', { name: 'New destination' }).click()
-  await page.getByLabel('Name').fill('inventory')
-  await page.getByLabel('Address').fill(receiver.url)
+  await page.getByLabel('Name', { exact: true }).fill('inventory')
+  await page.getByLabel('Address', { exact: true }).fill(receiver.url)
   await page.getByRole('button', { name: 'Add destination' }).click()
   await page.locator('.secret', { hasText: /^whsec_/ }).waitFor()
   await page.getByRole('button', { name: 'I have kept it' }).click()
@@ -524,34 +524,34 @@ test('what must be kept is held, and a log is closed, continued and dropped', { 
 
   await page.getByRole('button', { name: 'Set a hold' }).click()
   const dialog = page.getByRole('dialog')
-  await dialog.getByLabel('Its number').fill('1')
-  await dialog.getByLabel('Reason').fill('case 2026-17')
+  await dialog.getByLabel('Its number', { exact: true }).fill('1')
+  await dialog.getByLabel('Reason', { exact: true }).fill('case 2026-17')
   await dialog.getByRole('button', { name: 'Set a hold' }).click()
   await dialog.waitFor({ state: 'detached' })
   await holds.filter({ hasText: 'Ticket #1' }).filter({ hasText: 'Lasts' }).waitFor()
 
   await page.getByRole('button', { name: 'Close and continue' }).click()
-  await dialog.getByLabel('Reason').fill('end of the year')
+  await dialog.getByLabel('Reason', { exact: true }).fill('end of the year')
   await dialog.getByRole('button', { name: 'Close and continue' }).click()
   await dialog.waitFor({ state: 'detached' })
   await countOf(logs, 2)
 
   // A hold keeps the log, and the refusal stays where it was met.
   await page.getByRole('button', { name: /^Drop: / }).click()
-  await dialog.getByLabel('Reason').fill('kept for ten years')
+  await dialog.getByLabel('Reason', { exact: true }).fill('kept for ten years')
   await dialog.getByRole('button', { name: 'Drop' }).click()
   await dialog.getByText(/legal hold/i).waitFor()
   await page.keyboard.press('Escape')
   await dialog.waitFor({ state: 'detached' })
   await page.getByRole('button', { name: 'Release: case 2026-17' }).click()
-  await dialog.getByLabel('Reason').fill('case closed')
+  await dialog.getByLabel('Reason', { exact: true }).fill('case closed')
   await dialog.getByRole('button', { name: 'Release' }).click()
   await dialog.waitFor({ state: 'detached' })
   await holds.filter({ hasText: 'Released' }).filter({ hasText: 'case closed' }).waitFor()
 
   // There is only one admin, so nobody else has to agree.
   await page.getByRole('button', { name: /^Drop: / }).click()
-  await dialog.getByLabel('Reason').fill('kept for ten years')
+  await dialog.getByLabel('Reason', { exact: true }).fill('kept for ten years')
   await dialog.getByRole('button', { name: 'Drop' }).click()
   await dialog.waitFor({ state: 'detached' })
   await logs.filter({ hasText: 'Dropped' }).waitFor()
