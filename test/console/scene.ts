@@ -201,6 +201,8 @@ const screenshots = path.join(import.meta.dirname, '../../packages/console/scree
 
 /** Every page in every theme, width and language; otherwise what `lookAt` says. */
 const wholeMatrix = process.env.WRIT_SCREENSHOTS === 'all'
+/** On CI nobody looks at them, and they take half of the time of these tests. */
+const takesPictures = wholeMatrix || !process.env.CI
 
 /** A page: the name of its screenshot, its address, and what is there when it is whole. */
 export type Sight = readonly [name: string, place: string, waitFor: string]
@@ -256,6 +258,7 @@ export function looker(page: Page, shape: Shape, faults: string[]): Look {
   return async (name) => {
     await settled(page)
     const shoot = async (theme: string, at: number) => {
+      if (!takesPictures) return
       // Two frames: themes and widths are heard of by events, and charts are drawn behind them.
       await page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))')
       const file = `${name}-${theme}-${at}-${locale.slice(0, 2)}.png`
