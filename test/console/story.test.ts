@@ -64,7 +64,7 @@ test('two people take a ticket from a promise to a bundle that verifies without 
   await drawer.getByText('The entry is in the log').waitFor()
   await agrees.keyboard.press('Escape')
 
-  await agrees.getByLabel('With every entry of the log', { exact: true }).check()
+  await agrees.getByLabel('With every entry of the log').check()
   await agrees.getByRole('button', { name: 'Export and verify here' }).click()
   await agrees.getByText('Verified in this page, without asking the server.').waitFor()
   await agrees.getByText('none about what is here was left out').waitFor()
