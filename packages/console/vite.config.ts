@@ -6,7 +6,8 @@ const server = process.env.WRIT_DEV_SERVER ?? 'http://localhost:8000'
 
 export default defineConfig({
   root: import.meta.dirname,
-  base: '/app/',
+  // Files name each other from where they are, so that the server may stand below any path of its host.
+  base: './',
   plugins: [
     react(),
     {
@@ -14,7 +15,11 @@ export default defineConfig({
       name: 'writ-page',
       apply: 'serve',
       transformIndexHtml: (html) =>
-        html.replaceAll('%writ.prefix%', '/api/v1').replaceAll('%writ.name%', 'Writ').replaceAll('%writ.nonce%', ''),
+        html
+          .replaceAll('%writ.base%', '')
+          .replaceAll('%writ.prefix%', '/api/v1')
+          .replaceAll('%writ.name%', 'Writ')
+          .replaceAll('%writ.nonce%', ''),
     },
   ],
   build: {

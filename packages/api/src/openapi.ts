@@ -192,12 +192,12 @@ function problem(code: ErrorCode) {
 }
 
 /**
- * The OpenAPI 3.1 document of a table of endpoints. `prefix` stands before every path.
+ * The OpenAPI 3.1 document of a table of endpoints. `prefix` stands before every path, `server` is where they begin on the host.
  * Source: OpenAPI Specification 3.1.0; schemas are JSON Schema 2020-12 as they stand.
  */
 export function openapi(
   groups: Record<string, Record<string, Endpoint>>,
-  info: { title: string; version: string; prefix: string; errors?: ErrorForm },
+  info: { title: string; version: string; prefix: string; server?: string; errors?: ErrorForm },
 ) {
   const whole: Record<string, Record<string, ReturnType<typeof operation>>> = {}
   for (const [group, endpoints] of Object.entries(groups)) {
@@ -220,7 +220,7 @@ export function openapi(
         info.errors === 'fastapi' ? 'The documented paths of the task gateway.' : words.introduction(info.prefix),
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
-    servers: [{ url: '/' }],
+    servers: [{ url: info.server || '/' }],
     security: [{ bearer: [] }, { token: [] }],
     tags: Object.keys(groups).map((name) => ({ name, ...tagOf(name) })),
     paths,

@@ -90,6 +90,7 @@ import {
   openDatabase,
 } from './platform/db/index.ts'
 import { createEgress } from './platform/egress.ts'
+import { basePathOf } from './platform/http/base-path.ts'
 import { serveConsole } from './platform/http/console.ts'
 import { createCursors } from './platform/http/cursor.ts'
 import { serveDocs } from './platform/http/docs.ts'
@@ -174,6 +175,7 @@ export async function openApp(on: {
   const keys = await openKeys(folders.keys, clock.now())
   const attest = createAttest(keys)
   const party = relyingPartyOf(config.publicUrl)
+  const basePath = basePathOf(config.publicUrl)
   const blobs = await openBlobs(config.blobs)
   const metrics = createMetrics()
   const tracing =
@@ -309,6 +311,7 @@ export async function openApp(on: {
       corsOrigins: config.corsOrigins,
       rateLimit: config.apiRateLimit,
       bodyLimit: 1024 * 1024,
+      basePath,
     },
     clock,
     log: log.child({ part: 'http' }),
@@ -497,6 +500,7 @@ export async function openApp(on: {
   const dispatchOn = {
     ...dispatching,
     version,
+    basePath,
     feishu,
     scripts,
     log: log.child({ part: 'http' }),
@@ -520,9 +524,10 @@ export async function openApp(on: {
   }
   mount(http, 'insight', api.insight, insightHandlers(), mounting)
   mount(http, 'schedules', api.schedules, scheduleHandlers({ ...dispatching, payloads }), mounting)
-  await serveApprovePage(http, config.apiPrefix)
+  await serveApprovePage(http, basePath, config.apiPrefix)
   await serveConsole(http, {
     folder: CONSOLE,
+    basePath,
     prefix: config.apiPrefix,
     name: config.projectName,
     identityProvider: config.oidcIssuer !== undefined,
@@ -531,14 +536,15 @@ export async function openApp(on: {
   mount(http, 'keys', api.keys, keysHandlers({ db, folders, keys }), mounting)
   await serveDocs(
     http,
-    () => openapi(api, { title: `${config.projectName} API`, version, prefix: config.apiPrefix }),
+    () => openapi(api, { title: `${config.projectName} API`, version, server: basePath, prefix: config.apiPrefix }),
+    basePath,
     config.apiPrefix,
     config.projectName,
   )
   serveSystem(http, {
     name: config.projectName,
     version,
-    prefix: config.apiPrefix,
+    docs: `${basePath}${config.apiPrefix}/docs`,
     metrics,
     ready: readiness({ db, blobs, sequencer }),
     degraded: () => ({

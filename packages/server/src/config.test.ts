@@ -295,6 +295,16 @@ group('problems', () => {
       ['WRIT_MIGRATION_URL: only for PostgreSQL, and DATABASE_URL names none'],
     ],
     [
+      'a path of the host that is one of ours',
+      { env: { WRIT_PUBLIC_URL: 'https://ops.example.com/app/writ' } },
+      ['WRIT_PUBLIC_URL: its path begins with /app, where this server has pages of its own; choose another'],
+    ],
+    [
+      'a path of the host that is that of the API',
+      { env: { WRIT_PUBLIC_URL: 'https://ops.example.com/v2', API_V1_PREFIX: '/v2' } },
+      ['WRIT_PUBLIC_URL: its path begins with /v2, where this server has pages of its own; choose another'],
+    ],
+    [
       'half of a key pair',
       { env: { ARTIFACT_STORAGE_TYPE: 's3', S3_BUCKET: 'b', S3_ACCESS_KEY: 'a' } },
       ['S3_ACCESS_KEY and S3_SECRET_KEY: set both or neither'],
@@ -325,6 +335,9 @@ group('problems', () => {
   }
 
   const refused: [string, string][] = [
+    ['WRIT_PUBLIC_URL', 'ops.example.com/writ'],
+    ['WRIT_PUBLIC_URL', 'https://ops.example.com/writ?x'],
+    ['WRIT_PUBLIC_URL', 'https://ops.example.com/a%20b'],
     ['DATABASE_URL', 'mysql://x/y'],
     ['DATABASE_URL', 'sqlite:///:memory:'],
     ['ALLOWED_IPS', '10.0.0.0/33'],

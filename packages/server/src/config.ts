@@ -10,6 +10,7 @@ import { nearest } from '@writ/api/nearest'
 import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml'
 import { type ConfiguredToken, readConfiguredTokens } from './configured-tokens.ts'
 import type { BlobSettings } from './platform/blobs/open.ts'
+import { basePathOf, OWN_PATHS } from './platform/http/base-path.ts'
 import { Secret } from './platform/secret.ts'
 import { allRoles, dispatchSettings, type Setting, settings, type ValueOf } from './settings.ts'
 
@@ -173,6 +174,12 @@ function contradictions(config: Config): string[] {
   }
   if (config.secretKeyPrevious && !config.secretKey) {
     problems.push('SECRET_KEY_PREVIOUS: has no meaning without SECRET_KEY')
+  }
+  const [, below = ''] = basePathOf(config.publicUrl).split('/')
+  if (OWN_PATHS.includes(below) || `${config.apiPrefix}/`.startsWith(`/${below}/`)) {
+    problems.push(
+      `WRIT_PUBLIC_URL: its path begins with /${below}, where this server has pages of its own; choose another`,
+    )
   }
   if (config.migrationUrl && config.database.kind !== 'postgres') {
     problems.push('WRIT_MIGRATION_URL: only for PostgreSQL, and DATABASE_URL names none')

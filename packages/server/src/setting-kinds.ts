@@ -111,6 +111,17 @@ export const httpUrl: Kind<string> = {
   parse: (given) => parseHttpUrl(given)?.href.replace(/\/+$/, ''),
 }
 
+/** Where people find this server: a host, and a path if it stands below one (`https://ops.example.com/writ`). */
+export const publicUrl: Kind<string> = {
+  expected:
+    'a URL that starts with http:// or https://, whose path, if it has one, is of letters, digits, - . _ ~ and /',
+  parse(given) {
+    const url = parseHttpUrl(given)
+    if (!url || url.search || url.hash || !/^(\/[\w.~-]+)*\/*$/.test(url.pathname)) return undefined
+    return url.href.replace(/\/+$/, '')
+  },
+}
+
 /** An OpenID Connect issuer, exactly as given: it is an identifier, and a slash at its end belongs to it. */
 export const issuerUrl: Kind<string> = {
   expected: 'a URL that starts with https:// (http:// on this machine only), without ? and #',

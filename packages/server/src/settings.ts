@@ -22,6 +22,7 @@ import {
   networksOrAll,
   origins,
   postgresUrl,
+  publicUrl,
   redisUrl,
   secret,
   smtpUrl,
@@ -78,8 +79,8 @@ export const settings = {
   publicUrl: optional(
     'public_url',
     ['WRIT_PUBLIC_URL'],
-    httpUrl,
-    'The URL users type. Sets the origin of cookies and passkeys.',
+    publicUrl,
+    'The URL users type, with a path if the server stands below one of its host. Sets the origin of cookies and passkeys.',
   ),
   apiPrefix: required('api_prefix', ['API_V1_PREFIX'], urlPath, '/api/v1', 'Where the API is mounted.'),
   projectName: required('project_name', ['PROJECT_NAME'], text, 'Writ', 'Title of the API and the console.'),

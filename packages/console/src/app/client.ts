@@ -1,6 +1,6 @@
 import { type Client, createClient, type ItemOf, type ListId } from '@writ/sdk'
 import { hearTime } from './clock.ts'
-import { prefix } from './page-settings.ts'
+import { paths, prefix } from './page-settings.ts'
 import { createStore } from './store.ts'
 import { nextTurn } from './turns.ts'
 
@@ -79,11 +79,11 @@ export interface Readiness {
 /** Asks whether the server serves. That stands beside the API: a proxy that keeps it to itself answers something else, which throws. */
 export const askReadiness = async (signal: AbortSignal): Promise<Readiness> =>
   // The server says it in this form.
-  (await send('/readyz', { signal })).json() as Promise<Readiness>
+  (await send(paths.readiness, { signal })).json() as Promise<Readiness>
 
 /** Whether the server answers and serves the console: what of it is missing then is of another version. */
 export const isServed = (): Promise<boolean> =>
-  send('/app/', { method: 'HEAD', cache: 'no-store' }).then(
+  send(`${paths.console}/`, { method: 'HEAD', cache: 'no-store' }).then(
     ({ ok }) => ok,
     () => false,
   )

@@ -1,4 +1,6 @@
 /** What the server wrote into the page. */
+const base = document.documentElement.dataset.base ?? ''
+export const paths = { console: `${base}/app`, readiness: `${base}/readyz` } as const
 export const prefix = document.documentElement.dataset.prefix || '/api/v1'
 export const instanceName = document.documentElement.dataset.name || 'Writ'
 /** Whether people can log in at an identity provider. */

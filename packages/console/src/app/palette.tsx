@@ -7,6 +7,7 @@ import { useFocusBack } from '../parts/focus-back.ts'
 import { useGo } from '../parts/go.tsx'
 import { Icon, type IconName } from '../parts/icons.tsx'
 import { speak } from '../words/index.ts'
+import { paths } from './page-settings.ts'
 import { useSession } from './session.tsx'
 import { places, useSignOut } from './shell.tsx'
 
@@ -78,7 +79,7 @@ export function Palette({ close, help }: { close: () => void; help: () => void }
         id: `project-${slug}`,
         text: `${t('shell.project')}: ${name}`,
         icon: 'right' as const,
-        act: () => location.assign(`/app/${slug}`),
+        act: () => location.assign(`${paths.console}/${slug}`),
       })),
     { id: 'out', text: t('shell.signOut'), icon: 'signOut', act: () => void signOut() },
   ]

@@ -14,7 +14,7 @@ import { Home } from '../pages/home.tsx'
 import { Empty, Failed, InPieces, Loading } from '../parts/states.tsx'
 import { withWords } from '../words/index.ts'
 import { Members } from './members.tsx'
-import { preferences } from './page-settings.ts'
+import { paths, preferences } from './page-settings.ts'
 import { patient } from './patient.ts'
 import { Gate, InProject } from './session.tsx'
 import { Shell } from './shell.tsx'
@@ -29,7 +29,7 @@ function NothingHere() {
   const { t } = useTranslation()
   return (
     <main className="whole">
-      <Empty icon="search" title={t('error.noPage')} text={<a href="/app">{t('error.toStart')}</a>} />
+      <Empty icon="search" title={t('error.noPage')} text={<a href={paths.console}>{t('error.toStart')}</a>} />
     </main>
   )
 }
@@ -219,7 +219,7 @@ const tree = root.addChildren([
 
 export const router = createRouter({
   routeTree: tree,
-  basepath: '/app',
+  basepath: paths.console,
   defaultPreload: false,
   defaultPendingMs: 200,
   // Filters are texts: `?status=draft` and `?asset=12` are what people type and read.

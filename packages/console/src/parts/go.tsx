@@ -1,7 +1,8 @@
 import { useLocation, useNavigate, useParams } from '@tanstack/react-router'
 import { type AnchorHTMLAttributes, type MouseEvent, useCallback } from 'react'
+import { paths } from '../app/page-settings.ts'
 
-const BASE = '/app'
+const BASE = paths.console
 
 /** The project of the address. */
 const useProject = (): string => useParams({ strict: false, select: (params) => String(params.project ?? '') })

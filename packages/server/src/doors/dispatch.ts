@@ -43,6 +43,8 @@ export interface DispatchOn extends Dispatching {
   readonly scripts: Scripts | null
   readonly log: Logger
   readonly version: string
+  /** See `basePathOf`. */
+  readonly basePath: string
   readonly recognise: Recognise
   /** Hears of each refusal before it is answered, as elsewhere. */
   refused(request: FastifyRequest, refusal: AppError): Promise<void>
@@ -85,8 +87,14 @@ export function createDispatchDoor(on: DispatchOn, mounting: Mounting<Caller>): 
         answerWithSlash(scope)
         mount(scope, 'dispatch', dispatchApi, handlers, { ...mounting, resume, lax: true })
       })
-      const info = { title: 'Task gateway', version: on.version, prefix: '', errors: 'fastapi' } as const
-      await serveDocs(app, () => openapi({ dispatch: dispatchApi }, info), '', info.title)
+      const info = {
+        title: 'Task gateway',
+        version: on.version,
+        server: on.basePath,
+        prefix: '',
+        errors: 'fastapi',
+      } as const
+      await serveDocs(app, () => openapi({ dispatch: dispatchApi }, info), on.basePath, '', info.title)
     },
   }
 }

@@ -41,6 +41,8 @@ export async function serveConsole(
   app: FastifyInstance,
   on: {
     folder: string
+    /** See `basePathOf`. */
+    basePath: string
     prefix: string
     name: string
     /** Whether people can log in at an identity provider. */
@@ -48,7 +50,11 @@ export async function serveConsole(
   },
 ): Promise<void> {
   const names = new Set(await readdir(path.join(on.folder, '-')).catch(() => []))
-  const html = await readFile(path.join(on.folder, 'index.html'), 'utf8').catch(() => null)
+  // The page stands at addresses of any depth; what it loads is named from the folder of the bundle.
+  const html = await readFile(path.join(on.folder, 'index.html'), 'utf8').then(
+    (text) => text.replaceAll('="./-/', `="${on.basePath}${FILES}`),
+    () => null,
+  )
 
   app.get(`${FILES}*`, { config: { rateLimit: false }, compress: false }, async (request, reply) => {
     // Only what stood in the folder when the server started: a path from outside is compared, never opened.
@@ -68,11 +74,17 @@ export async function serveConsole(
   const page = async (): Promise<{ nonce: string; body: string }> => {
     const nonce = randomBytes(16).toString('base64url')
     const signIn = on.identityProvider ? 'oidc' : 'password'
-    const filled = { nonce, prefix: on.prefix, name: escapeHtml(on.name), signIn }
+    const filled = {
+      nonce,
+      base: on.basePath,
+      prefix: on.basePath + on.prefix,
+      name: escapeHtml(on.name),
+      signIn,
+    }
     const text = html ?? MISSING
     return {
       nonce,
-      body: text.replace(/%writ\.(nonce|prefix|name|signIn)%/g, (_, key: keyof typeof filled) => filled[key]),
+      body: text.replace(/%writ\.(nonce|base|prefix|name|signIn)%/g, (_, key: keyof typeof filled) => filled[key]),
     }
   }
   for (const url of ['/app', '/app/*'])

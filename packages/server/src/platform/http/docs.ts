@@ -9,13 +9,15 @@ const require = createRequire(import.meta.url)
 const POLICY =
   "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'"
 
-/** The API document, which is made when somebody asks for it, at `<prefix>/openapi.json`, Swagger UI at `<prefix>/docs`, ReDoc at `<prefix>/redoc`. */
+/** The API document, which is made when somebody asks for it, at `<API prefix>/openapi.json`, Swagger UI at `docs` beside it, ReDoc at `redoc`. */
 export async function serveDocs(
   app: FastifyInstance,
   document: () => object,
-  prefix: string,
+  basePath: string,
+  apiPrefix: string,
   title: string,
 ): Promise<void> {
+  const prefix = basePath + apiPrefix
   let text: string | undefined
   const swagger = join(dirname(require.resolve('@fastify/swagger-ui/package.json')), 'static')
   // The bundles are read when somebody looks: megabytes that an idle server need not hold.
@@ -50,7 +52,7 @@ export async function serveDocs(
     },
   }
   for (const [path, { type, body }] of Object.entries(files)) {
-    app.get(prefix + path, async (_, reply) => {
+    app.get(apiPrefix + path, async (_, reply) => {
       reply.type(type).header('content-security-policy', POLICY)
       if (path.endsWith('.js') || path.endsWith('.css')) reply.header('cache-control', 'public, max-age=86400')
       return reply.send(typeof body === 'string' ? body : await body())

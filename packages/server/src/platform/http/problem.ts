@@ -63,17 +63,21 @@ export const isCutOff = (request: {
 }): boolean => request.raw.destroyed && !request.raw.complete
 
 /** RFC 9457 problem details of a refusal. */
-export function problemOf(refusal: AppError, at: { url: string; requestId: string }): Problem {
+export function problemOf(
+  refusal: AppError,
+  at: { url: string; requestId: string /** See `basePathOf`. */; basePath?: string },
+): Problem {
+  const { basePath = '' } = at
   const first = refusal.fields[0]
   const detailText =
     first && TELLING.has(refusal.code) ? `${refusal.message} ${first.path}: ${first.message}` : refusal.message
   return {
-    type: `/docs/errors#${refusal.code}`,
+    type: `${basePath}/docs/errors#${refusal.code}`,
     // The same for every problem of its type, so without what is particular to this one.
     title: errors[refusal.code].text.replace(/\{\w+\}/g, '…'),
     status: refusal.status,
     detail: detailText,
-    instance: at.url.split('?')[0]!,
+    instance: basePath + at.url.split('?')[0]!,
     code: refusal.code,
     request_id: at.requestId,
     retryable: retryable.has(refusal.code),

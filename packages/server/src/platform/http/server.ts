@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import compress from '@fastify/compress'
 import cors from '@fastify/cors'
@@ -19,6 +20,7 @@ import { AppError } from '../app-error.ts'
 import type { Clock } from '../clock.ts'
 import { uuidv7 } from '../ids.ts'
 import type { Logger } from '../log.ts'
+import { withoutBase } from './base-path.ts'
 import { clientAddress, createAddressSet } from './client-address.ts'
 import { answerClientError } from './client-error.ts'
 import { createJsonParser } from './json-body.ts'
@@ -48,6 +50,8 @@ export interface HttpSettings {
   readonly rateLimit: number
   /** Bodies that are not uploads, in bytes. */
   readonly bodyLimit: number
+  /** See `basePathOf`. */
+  readonly basePath: string
 }
 
 /**
@@ -62,6 +66,7 @@ export async function createHttpServer(on: {
   refused(request: FastifyRequest, refusal: AppError): Promise<void>
 }): Promise<FastifyInstance> {
   const { settings, log } = on
+  const { basePath } = settings
   const trusted = createAddressSet(settings.trustedProxies)
   const isAllowed = createGate(settings)
   const clientOf = ({ ip, headers: { 'x-forwarded-for': forwarded } }: FastifyRequest) =>
@@ -74,6 +79,7 @@ export async function createHttpServer(on: {
     childLoggerFactory: (logger) => logger,
     genReqId: (request) => requestIdOf(request.headers['x-request-id']) ?? uuidv7(on.clock.now()),
     bodyLimit: settings.bodyLimit,
+    rewriteUrl: ({ url }: IncomingMessage) => withoutBase(url!, basePath),
     routerOptions: { maxParamLength: 500 },
     // A client that sends nothing for a minute is gone; an upload that moves may take as long as it takes.
     requestTimeout: 0,
@@ -86,7 +92,7 @@ export async function createHttpServer(on: {
     frameworkErrors(error, request, reply) {
       const refusal = isAllowed(clientOf(request)) ? refusalOf(error, on.recognise) : new AppError('IP_NOT_ALLOWED')
       reply.headers(SECURITY_HEADERS).header('x-request-id', request.id)
-      answerProblem(reply, request, refusal ?? new AppError('ROUTE_NOT_FOUND'))
+      answerProblem(reply, request, refusal ?? new AppError('ROUTE_NOT_FOUND'), basePath)
     },
     clientErrorHandler: (error, socket) => answerClientError(error, socket, on.clock.now()),
   })
@@ -133,6 +139,13 @@ export async function createHttpServer(on: {
   app.addHook('preValidation', (request, _reply, done) => {
     done(request.url.includes('%00') && !request.is404 ? nulIn(request) : undefined)
   })
+  // Browsers stay below it, whether a proxy takes it off or not.
+  if (basePath !== '')
+    app.addHook('onSend', (_request, reply, payload, done) => {
+      const location = reply.getHeader('location')
+      if (typeof location === 'string' && /^\/(?!\/)/.test(location)) reply.header('location', basePath + location)
+      done(null, payload)
+    })
   if (settings.corsOrigins.length > 0) {
     await app.register(cors, {
       origin: [...settings.corsOrigins],
@@ -224,16 +237,21 @@ export async function createHttpServer(on: {
     if (reply.sent) return reply
     for (const [name, value] of Object.entries(refusal.headers)) reply.header(name, value)
     if (refusal.code === 'RATE_LIMITED' && !reply.hasHeader('retry-after')) reply.header('retry-after', '60')
-    return answerProblem(reply, request, refusal)
+    return answerProblem(reply, request, refusal, basePath)
   })
   return app
 }
 
-const answerProblem = (reply: FastifyReply, request: FastifyRequest, refusal: AppError): FastifyReply =>
+const answerProblem = (
+  reply: FastifyReply,
+  request: FastifyRequest,
+  refusal: AppError,
+  basePath: string,
+): FastifyReply =>
   reply
     .code(refusal.status)
     .type('application/problem+json; charset=utf-8')
-    .send(JSON.stringify(problemOf(refusal, { url: request.url, requestId: request.id })))
+    .send(JSON.stringify(problemOf(refusal, { url: request.url, requestId: request.id, basePath })))
 
 /** Times are those that can be counted with: no leap second has a number, and an offset has minutes. */
 function knowFormats(ajv: Ajv2020): Ajv2020 {

@@ -8,7 +8,8 @@ export function serveSystem(
   on: {
     name: string
     version: string
-    prefix: string
+    /** Where the pages that show the API stand. */
+    docs: string
     metrics: Metrics
     ready(): Promise<Record<string, string | null>>
     /** What is not as it should be, though requests can be served: shown, and no reason to be taken out of service. */
@@ -23,11 +24,10 @@ export function serveSystem(
     }
   },
 ): void {
-  const docs = `${on.prefix}/docs`
   app.get('/', async (request, reply) => {
     // A browser asks for a page, a program for JSON.
     if (request.headers.accept?.split(',')[0]?.trim() === 'text/html') return reply.redirect('/app', 302)
-    return { message: `${on.name} API`, version: on.version, docs }
+    return { message: `${on.name} API`, version: on.version, docs: on.docs }
   })
   app.get('/healthz', async () => ({ status: 'ok' }))
   app.get('/readyz', async (_, reply) => {
