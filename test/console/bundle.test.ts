@@ -15,7 +15,7 @@ async function weigh(
   await buildConsole()
   const manifest = JSON.parse(await readFile(path.join(dist, 'manifest.json'), 'utf8')) as Manifest
   const html = await readFile(path.join(dist, 'index.html'), 'utf8')
-  const named = [...html.matchAll(/(?:src|href)="\/app\/(-\/[^"]+\.js)"/g)].map(([, file]) => file!)
+  const named = [...html.matchAll(/(?:src|href)="\.\/(-\/[^"]+\.js)"/g)].map(([, file]) => file!)
   assert.ok(named.length > 0)
   const byFile = new Map(Object.values(manifest).map((chunk) => [chunk.file, chunk]))
   const files = new Set<string>()

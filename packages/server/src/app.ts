@@ -79,6 +79,7 @@ import {
 } from './kinds/task/index.ts'
 import { type LiveSettings, liveIn } from './live-settings.ts'
 import { AppError } from './platform/app-error.ts'
+import { basePathOf } from './platform/base-path.ts'
 import { openBlobs } from './platform/blobs/index.ts'
 import { type Clock, systemClock } from './platform/clock.ts'
 import {
@@ -90,7 +91,6 @@ import {
   openDatabase,
 } from './platform/db/index.ts'
 import { createEgress } from './platform/egress.ts'
-import { basePathOf } from './platform/http/base-path.ts'
 import { serveConsole } from './platform/http/console.ts'
 import { createCursors } from './platform/http/cursor.ts'
 import { serveDocs } from './platform/http/docs.ts'

@@ -17,10 +17,10 @@ import {
   LogController,
 } from 'fastify'
 import { AppError } from '../app-error.ts'
+import { withoutBase } from '../base-path.ts'
 import type { Clock } from '../clock.ts'
 import { uuidv7 } from '../ids.ts'
 import type { Logger } from '../log.ts'
-import { withoutBase } from './base-path.ts'
 import { clientAddress, createAddressSet } from './client-address.ts'
 import { answerClientError } from './client-error.ts'
 import { createJsonParser } from './json-body.ts'
