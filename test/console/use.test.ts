@@ -464,6 +464,31 @@ test('evidence is shown as what it is, and before beside after', { skip }, async
   assert.deepEqual(tab.broken, [])
 })
 
+test('evidence that is judged again says of which run, and what has changed since', { skip }, async () => {
+  await using system = await startConsole()
+  await system.employee.post<Ticket>('/tickets', { title: 'x' })
+  await system.employee.post('/runs', { run_type: 'proof', ticket_id: 1, script_id: 'proof.config_format' })
+  assert.equal((await system.employee.upload(1, 'core.json', '{}')).status, 200)
+  await system.waitFor(1)
+  // One file more, and no longer good.
+  await system.employee.post('/runs/1/verify', { finalize: 'manual' })
+  assert.equal((await system.employee.upload(2, 'edge.json', '{')).status, 200)
+  await system.employee.post('/runs/2/finalize')
+  await system.waitFor(2)
+  await using tab = await openTab(system, { locale: 'zh-CN' })
+  const { page } = tab
+  await tab.open('default/runs/1')
+  await tab.signIn(system.admin)
+  await page.getByRole('button', { name: '重新检查' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: '重新检查' }).click()
+  await page.getByRole('heading', { name: '与执行 #1 相比的变化' }).waitFor()
+  await page.getByText('没有变化：判定、文件和发现都相同。').waitFor()
+  await page.getByRole('link', { name: '执行 #1' }).waitFor()
+  await tab.open('default/runs/2')
+  await textsOf(page.locator('.compared li'), ['判定原为通过，现为未通过', '新增了 edge.json'])
+  assert.deepEqual(tab.broken, [])
+})
+
 test('the log is verified from the page, and a destination is told what happened', { skip }, async () => {
   await using system = await startConsole()
   await using receiver = await startReceiver()

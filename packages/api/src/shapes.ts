@@ -614,6 +614,7 @@ export const Run = Type.Object({
   executed_by_number: Type.Integer(),
   parent_run_id: nullable(Id),
   verifies_run_id: nullable(Id),
+  verifies_run_number: nullable(Type.Integer()),
   expect: nullable(Type.Array(ExpectedFile)),
   finalize: words(['auto', 'manual']),
   execution_context: nullable(anyJson('as given, and what the server adds')),

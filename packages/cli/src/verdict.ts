@@ -52,6 +52,24 @@ export function sayVerdict(out: Output, run: RunDetail): void {
   out.say(
     `${out.paint(word, exitCodeOfRun(run) === exitCodes.ok ? 'green' : 'red')}  run #${run.number}: ${safeLine(run.result_summary ?? run.error_code ?? run.state)}`,
   )
+  if (run.verifies_run_number && report) sayComparison(out, run, run.verifies_run_number)
+}
+
+/** What a run that judged old evidence again found that the one before did not. */
+function sayComparison(out: Output, run: RunDetail, before: number): void {
+  const comparison = recordOf(run.outputs_manifest?.comparison)
+  if (!comparison) {
+    out.say(`Run #${before} has no report to compare with.`)
+    return
+  }
+  const confirmed = comparison.confirmed === true
+  out.say(
+    confirmed
+      ? `${out.paint('confirmed', 'green')}  verdict, files and findings are those of run #${before}`
+      : `${out.paint('CHANGED', 'red')}  since run #${before}:`,
+  )
+  for (const difference of listOf(comparison.differences).map(recordOf))
+    out.say(`        ${safeLine(String(difference?.message))}`)
 }
 
 /** Prints the findings of a report, whether a run made it or a trial. */

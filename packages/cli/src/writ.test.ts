@@ -206,6 +206,33 @@ test('a passed verdict exits with 0; announced files need no finalize', async (t
   assert.ok(!asked.some(({ url }) => url.endsWith('/finalize')))
 })
 
+for (const [title, comparison, said] of [
+  [
+    'what has changed since evidence was judged before is told',
+    { confirmed: false, differences: [{ message: 'Verdict was passed, is failed' }] },
+    /CHANGED {2}since run #7:\n +Verdict was passed, is failed\n/,
+  ],
+  [
+    'that nothing has changed since evidence was judged before is told',
+    { confirmed: true, differences: [{ message: 'yaml was 2.0.0, is 2.9.1' }] },
+    /confirmed {2}verdict, files and findings are those of run #7\n +yaml was 2\.0\.0, is 2\.9\.1\n/,
+  ],
+  ['that there is nothing to compare with is told', undefined, /Run #7 has no report to compare with\.\n/],
+] as const)
+  test(title, async (t) => {
+    const judged = report('failed')
+    const again = {
+      ...judged,
+      verifies_run_number: 7,
+      outputs_manifest: { ...judged.outputs_manifest, ...(comparison ? { comparison } : {}) },
+    }
+    const { writ } = await openCommandLine(t, () => ({ json: again }))
+    assert.match((await writ(['run', 'verify', '7', '--wait'])).out, said)
+    const shown = (await writ(['run', 'show', '12'])).out
+    assert.match(shown, said)
+    assert.match(shown, /Verifies run +#7\n/)
+  })
+
 test('a file that is not there leaves no run behind', async (t) => {
   const { writ, asked } = await openCommandLine(t)
   const { code, err } = await writ(['proof', 'run', '-t', '1', '/nowhere/x.cfg'])

@@ -12,7 +12,7 @@ import { Facts, Mono, Page, Person, RunStateBadge, Section, shownState, Time } f
 import { Broken } from '../parts/broken.tsx'
 import { Bundle } from '../parts/bundle.tsx'
 import { Entries } from '../parts/entries.tsx'
-import { Findings, type Report } from '../parts/findings.tsx'
+import { Compared, type Comparison, Findings, type Report } from '../parts/findings.tsx'
 import { Go, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { ProofDrawer } from '../parts/proof-drawer.tsx'
@@ -99,6 +99,11 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
               <Findings report={report} />
             </Section>
           )}
+          {report && run.verifies_run_number !== null && (
+            <Section title={t('run.compared', { number: run.verifies_run_number })}>
+              <Compared with={run.outputs_manifest?.comparison as Comparison | undefined} />
+            </Section>
+          )}
           <Section title={t('run.log')}>
             <Log text={[run.stdout_log, run.stderr_log].filter(Boolean).join('\n')} />
           </Section>
@@ -119,6 +124,14 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
                     #{run.ticket_number} {ticket.data?.title ?? ''}
                   </Go>,
                 ],
+                run.verifies_run_number === null
+                  ? null
+                  : [
+                      t('run.verifies'),
+                      <Go key="v" to={`runs/${run.verifies_run_number}`}>
+                        {t('run.one', { number: run.verifies_run_number })}
+                      </Go>,
+                    ],
                 [t('run.script'), run.script_id ?? t('run.defaultScript')],
                 [t('run.rules'), run.rules_version === null ? '–' : <Broken key="rules" name={run.rules_version} />],
                 [t('run.by'), <Person key="by" id={run.executed_by_id} number={run.executed_by_number} />],

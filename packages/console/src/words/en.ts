@@ -353,6 +353,11 @@ export const en = {
     noneTitle: 'No runs yet',
     noneText: 'Runs are started from a ticket.',
     again: 'checked again',
+    verifies: 'Checks again',
+    compared: 'What has changed since run #{{number}}',
+    confirmed: 'Nothing: verdict, files and findings are the same.',
+    differs: 'The evidence is not found to be what it was found to be before.',
+    nothingToCompare: 'That run made no report to compare with.',
     start: 'Start a proof',
     startTitle: 'Start a proof run on ticket #{{number}}',
     startText:

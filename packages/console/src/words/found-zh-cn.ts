@@ -108,6 +108,21 @@ export const foundZhCn: FoundWords = [
   [/^must be (integer|number|string|boolean|object|array|null)$/, '类型必须是 $1'],
   [/^must be ([<>]=?) (.+)$/, '必须 $1 $2'],
 
+  // What changed since the evidence was judged before.
+  [/^Verdict was passed, is failed$/, '判定原为通过，现为未通过'],
+  [/^Verdict was failed, is passed$/, '判定原为未通过，现为通过'],
+  [/^Another rule set was applied$/, '应用了另一个规则集'],
+  [/^Errors about the run as a whole differ$/, '关于整个执行的错误有所不同'],
+  [/^The finding about the files together differs$/, '对全部文件的发现有所不同'],
+  [/^(.+): was passed, is failed$/s, '$1：原为通过，现为未通过'],
+  [/^(.+): was failed, is passed$/s, '$1：原为未通过，现为通过'],
+  [/^(.+): was (?:passed, is passed|failed, is failed)$/s, '$1：判定相同，细节不同'],
+  [/^(.+): (\S+@\d+) finds something else$/s, '$1：$2 的发现不同'],
+  [/^(\S+) was (?<rest>\S+|not used), is (?<more>\S+|not used)$/, '$1 原为 $<rest>，现为 $<more>'],
+  [/^not used$/, '未使用'],
+  [/^(.+) was added$/s, '新增了 $1'],
+  [/^(.+) is missing$/s, '缺少 $1'],
+
   // Rules that cannot be published.
   [/^The rule set has no rules$/, '规则集中没有规则'],
   [/^Nothing is required or forbidden$/, '没有要求或禁止任何内容'],

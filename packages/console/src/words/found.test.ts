@@ -45,6 +45,11 @@ for (const [text, said] of [
   ],
   ['after.json: Unknown config format for file: after.json', 'after.json：无法识别文件的配置格式：after.json'],
   ['size@1 was not applied: cannot read sw1.cfg', '未应用 size@1：无法读取 sw1.cfg'],
+  ['Verdict was passed, is failed', '判定原为通过，现为未通过'],
+  ['core switch.cfg: was passed, is failed', 'core switch.cfg：原为通过，现为未通过'],
+  ['a.json: config_format@3 finds something else', 'a.json：config_format@3 的发现不同'],
+  ['yaml was 2.0.0, is not used', 'yaml 原为 2.0.0，现为 未使用'],
+  ['b.json was added', '新增了 b.json'],
   ['Invalid XML: something that a library says', 'XML 无效：something that a library says'],
 ] as const)
   test(`"${text}" in Chinese`, () => assert.equal(say(text), said))
