@@ -489,6 +489,39 @@ test('evidence that is judged again says of which run, and what has changed sinc
   assert.deepEqual(tab.broken, [])
 })
 
+test('tasks, and tickets with their runs, are put under legal hold where they are read', { skip }, async () => {
+  await using system = await startConsole()
+  await system.employee.post<Ticket>('/tickets', { title: 'x' })
+  await system.employee.post('/runs', { run_type: 'proof', ticket_id: 1 })
+  assert.equal((await system.admin.post('/tasks', { handler: 'system.ping', input: {} })).status, 201)
+  await using tab = await openTab(system)
+  const { page } = tab
+  const holds = page.locator('section', { has: page.getByRole('heading', { name: 'Legal holds' }) })
+  const put = async (name: string, reason: string) => {
+    await holds.getByRole('button', { name: 'Set a hold' }).click()
+    const dialog = page.getByRole('dialog', { name: `Put ${name} under legal hold` })
+    await dialog.getByLabel('Reason', { exact: true }).fill(reason)
+    await dialog.getByRole('button', { name: 'Set a hold' }).click()
+    await holds.getByText(reason).waitFor()
+  }
+  // By its number as a run: it has a page of its own.
+  await tab.open('default/runs/2')
+  await tab.signIn(system.admin)
+  await page.getByRole('heading', { name: 'Task #2' }).waitFor()
+  await holds.getByText('None covers it.').waitFor()
+  await put('Task #2', 'case 2026-17')
+  await tab.open('default/tickets/1')
+  await put('Ticket #1', 'case 2026-18')
+  // What is on the ticket keeps its runs; what is on the task, the task alone.
+  await tab.open('default/runs/1')
+  await countOf(holds.locator('li'), 1)
+  await holds.getByText('On: Ticket #1').waitFor()
+  await tab.open('default/settings/retention')
+  await page.getByRole('link', { name: 'Run #2' }).click()
+  await page.getByRole('heading', { name: 'Task #2' }).waitFor()
+  assert.deepEqual(tab.broken, [])
+})
+
 test('the log is verified from the page, and a destination is told what happened', { skip }, async () => {
   await using system = await startConsole()
   await using receiver = await startReceiver()

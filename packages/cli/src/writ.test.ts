@@ -233,6 +233,13 @@ for (const [title, comparison, said] of [
     assert.match(shown, /Verifies run +#7\n/)
   })
 
+test('whoever asks for a run that is a task is told so', async (t) => {
+  const { writ } = await openCommandLine(t, () => ({ location: '/api/v1/tasks/5' }))
+  const { code, err } = await writ(['run', 'show', '5'])
+  assert.equal(code, 1)
+  assert.equal(err, 'writ: Run 5 is a task. "writ task show 5" shows it.\n')
+})
+
 test('a file that is not there leaves no run behind', async (t) => {
   const { writ, asked } = await openCommandLine(t)
   const { code, err } = await writ(['proof', 'run', '-t', '1', '/nowhere/x.cfg'])

@@ -1,8 +1,9 @@
 import { Button } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { useParams } from '@tanstack/react-router'
+import { useNavigate, useParams } from '@tanstack/react-router'
 import type { RunDetail } from '@writ/api'
-import { type ReactNode, useState } from 'react'
+import { WritError } from '@writ/sdk'
+import { type ReactNode, useEffect, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
@@ -15,6 +16,7 @@ import { Entries } from '../parts/entries.tsx'
 import { Compared, type Comparison, Findings, type Report } from '../parts/findings.tsx'
 import { Go, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { LegalHolds } from '../parts/legal-holds.tsx'
 import { ProofDrawer } from '../parts/proof-drawer.tsx'
 import { type StationName, stationsOfRun } from '../parts/seal.ts'
 import { SealStations } from '../parts/seal-line.tsx'
@@ -38,6 +40,13 @@ export function RunPage() {
       <Icon name="left" size={13} /> {t('nav.runs')}
     </Go>
   )
+  const navigate = useNavigate()
+  // The server answers for a task with the address of the task, of which a page is told nothing but that.
+  const isTask = run.error instanceof WritError && run.error.code === 'HTTP_0'
+  useEffect(() => {
+    if (isTask) void navigate({ href: `/app/${project}/tasks/${number}`, replace: true })
+  }, [isTask, navigate, project, number])
+  if (isTask) return null
   if (run.data) return <Whole key={run.data.id} run={run.data} back={back} />
   return (
     <Page name={t('run.one', { number })} title={t('run.one', { number })} above={back}>
@@ -155,6 +164,7 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
           <Section title={t('run.path')}>
             <StateDiagram run={run} />
           </Section>
+          <LegalHolds type="run" id={run.id} ticket={run.ticket_id} name={name} />
           <Section title={t('bundle.title')}>
             <Bundle subject="run" number={run.number} />
           </Section>
