@@ -216,7 +216,7 @@ export const CreateToken = command({
   scopes: Type.Optional(
     Type.Array(
       Type.String({
-        pattern: meaning('a scope, such as tickets.read, worker:api or *', '^[A-Za-z_*]+([.:][A-Za-z0-9_*-]+)*$'),
+        pattern: meaning('a scope, such as tickets.get, worker:api or *', '^[A-Za-z_*]+([.:][A-Za-z0-9_*-]+)*$'),
         maxLength: 100,
       }),
       {
