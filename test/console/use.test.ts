@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import type { Ticket } from '@writ/api'
 import { startReceiver } from '../channels/receiver.ts'
 import { CLIENT, startOidcProvider } from '../servers/oidc-provider.ts'
+import { handlerOf } from '../tasks/dispatch.ts'
 import { comesTo, countOf, examples, faultsOf, fill, openTab, settled, skip, startConsole, textsOf } from './scene.ts'
 import { createTotp } from './totp.ts'
 
@@ -486,6 +487,25 @@ test('evidence that is judged again says of which run, and what has changed sinc
   await page.getByRole('link', { name: '执行 #1' }).waitFor()
   await tab.open('default/runs/2')
   await textsOf(page.locator('.compared li'), ['判定原为通过，现为未通过', '新增了 edge.json'])
+  assert.deepEqual(tab.broken, [])
+})
+
+test('developers see what their own tasks came to', { skip }, async () => {
+  const pays = handlerOf('test.pays', async (_, { cost }) => cost(0.25))
+  await using system = await startConsole({ testHandlers: [pays] })
+  const dev = await system.hire('dev', 'dev')
+  for (const who of [dev, dev, system.admin]) {
+    const { body } = await who.post<{ id: string }>('/tasks', { handler: 'test.pays' })
+    assert.equal((await who.get<{ state: string }>(`/tasks/${body.id}/wait`)).body.state, 'completed')
+  }
+  await using tab = await openTab(system)
+  await tab.open('default/tasks')
+  await tab.signIn(dev)
+  await tab.page.locator('.totals').waitFor()
+  await textsOf(tab.page.locator('.totals > span'), ['Your tasks with these filters: 2', 'Completed 2', 'Cost $0.50'])
+  await tab.open('default/tasks?state=failed')
+  await tab.page.getByText('Nothing matches').waitFor()
+  await countOf(tab.page.locator('.totals'), 0)
   assert.deepEqual(tab.broken, [])
 })
 

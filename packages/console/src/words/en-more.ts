@@ -107,7 +107,7 @@ export const enMore = {
     most: 'Only the first {{count}} schedules are shown.',
   },
   insight: {
-    denied: 'Operations, auditors and admins see how runs went.',
+    denied: 'Operations, auditors and admins see how all runs went; the list of tasks says what your own came to.',
     period: 'Period',
     noneTitle: 'Nothing ended in this period',
     noneText: 'What ends is counted here, by handler, queue and time.',

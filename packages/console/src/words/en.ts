@@ -493,6 +493,7 @@ export const en = {
     step: 'Step',
     stepsText: 'Each was done once, whichever attempt did it.',
     cost: 'Cost',
+    totals: 'Your tasks with these filters: {{tasks}}',
     costMin: 'Costs at least $',
     costMinShort: 'Cost ≥ $',
     costWhat: 'Paid for',

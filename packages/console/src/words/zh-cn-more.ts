@@ -106,7 +106,7 @@ export const zhCnMore: Words<typeof enMore> = {
     most: '只显示前 {{count}} 个计划。',
   },
   insight: {
-    denied: '运维、审计和管理员可查看执行情况。',
+    denied: '运维、审计和管理员可查看全部执行情况；任务列表说明你自己的任务结果如何。',
     period: '时间段',
     noneTitle: '这段时间内没有结束的执行',
     noneText: '结束的执行按处理器、队列和时间在此计数。',

@@ -492,6 +492,7 @@ export const zhCn: Words<typeof en> = {
     step: '步骤',
     stepsText: '每一步只做一次，不论由哪次尝试完成。',
     cost: '费用',
+    totals: '符合筛选的你的任务：{{tasks}}',
     costMin: '费用不低于（美元）',
     costMinShort: '费用 ≥ $',
     costWhat: '名目',

@@ -112,6 +112,7 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'tasks.submit': dispatchers,
   'tasks.submitMany': dispatchers,
   'tasks.list': everybody,
+  'tasks.totals': everybody,
   'tasks.get': everybody,
   'tasks.wait': everybody,
   'tasks.log': everybody,
