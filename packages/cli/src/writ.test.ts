@@ -233,6 +233,21 @@ for (const [title, comparison, said] of [
     assert.match(shown, /Verifies run +#7\n/)
   })
 
+test('what changed between before and after is printed, up to what is read on a terminal', async (t) => {
+  const judged = report('passed')
+  const unified_diff = `=====\n--- a.cfg\n+++ b.cfg\n@@ -1,2 +1,2 @@\n hostname a\n- shutdown\n+ no shutdown\n${' x\n'.repeat(300)}`
+  const set_results = [{ validator: 'config_diff@3', valid: true, errors: [], warnings: [], report: { unified_diff } }]
+  const validation_report = { ...judged.outputs_manifest.validation_report, set_results }
+  const { writ } = await openCommandLine(t, () => ({ json: { ...judged, outputs_manifest: { validation_report } } }))
+  const { out } = await writ(['run', 'wait', '12'])
+  assert.match(
+    out,
+    / {8}--- a\.cfg\n {8}\+\+\+ b\.cfg\n {8}@@ .*\n {9}hostname a\n {8}- shutdown\n {8}\+ no shutdown\n/,
+  )
+  assert.equal(out.split('\n').filter((line) => line === '         x').length, 194)
+  assert.match(out, / {8}106 more lines stand in the report/)
+})
+
 test('whoever asks for a run that is a task is told so', async (t) => {
   const { writ } = await openCommandLine(t, () => ({ location: '/api/v1/tasks/5' }))
   const { code, err } = await writ(['run', 'show', '5'])
