@@ -66,7 +66,7 @@ const packages: Record<string, RegExp> = {
   '@writ/api': /./,
   '@writ/api/costs': /./,
   '@writ/api/handler-fields': /^kinds\/task\/folder\//,
-  '@writ/api/nearest': /^(audit\/event-types|config)\.ts$/,
+  '@writ/api/nearest': /^(audit\/event-types|identity\/permissions|config)\.ts$/,
   '@writ/api/thrown': /./,
   // The formats of evidence: who keeps the log, who states something, who hands it out.
   '@writ/tlog': /^(audit|identity|tickets|runs|evidence)\//,

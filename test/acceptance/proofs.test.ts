@@ -191,11 +191,14 @@ holds('a manual run waits until it is finalized', async (sys) => {
 holds('old evidence is verified again in a linked run that compares, and never moves the ticket', async (sys) => {
   await prove(sys, { 'a.txt': 'a' })
   const again = ok(await sys.employee.post<Run>('/runs/1/verify'))
-  assert.equal(again.verifies_run_id, ok(await sys.employee.get<Run>('/runs/1')).id)
+  assert.deepEqual(
+    [again.verifies_run_id, again.verifies_run_number],
+    [ok(await sys.employee.get<Run>('/runs/1')).id, 1],
+  )
   const settled = await sys.waitFor(again.id)
   assert.deepEqual([settled.state, settled.verdict], ['completed', 'passed'])
-  const { comparison } = settled.outputs_manifest as { comparison: { confirmed: boolean; verdictChanged: boolean } }
-  assert.deepEqual([comparison.confirmed, comparison.verdictChanged], [true, false])
+  const { comparison } = settled.outputs_manifest as { comparison: { confirmed: boolean; verdict_changed: boolean } }
+  assert.deepEqual([comparison.confirmed, comparison.verdict_changed], [true, false])
   assert.equal(ok(await sys.employee.get<Ticket>('/tickets/1')).status, 'done')
   // With one more file, and a worse verdict: the ticket stays where its own runs brought it.
   const more = ok(
@@ -204,7 +207,10 @@ holds('old evidence is verified again in a linked run that compares, and never m
   ok(await sys.employee.upload(more.id, 'b.txt', 'wrong'))
   const worse = await sys.waitFor(more.id)
   assert.deepEqual([worse.verdict, worse.result_summary], ['failed', 'Validation failed: 2 artifact(s) checked'])
-  assert.equal((worse.outputs_manifest as { comparison: { verdictChanged: boolean } }).comparison.verdictChanged, true)
+  assert.equal(
+    (worse.outputs_manifest as { comparison: { verdict_changed: boolean } }).comparison.verdict_changed,
+    true,
+  )
   assert.equal(ok(await sys.employee.get<Ticket>('/tickets/1')).status, 'done')
   await begin(sys)
   const open = ok(await sys.employee.get<Run[]>('/runs?ticket_id=2'))[0]!

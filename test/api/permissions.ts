@@ -168,6 +168,7 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /tasks': dispatchers,
   'POST /tasks/batch': dispatchers,
   'GET /tasks': all,
+  'GET /tasks/totals': all,
   'GET /tasks/:id': all,
   'GET /tasks/:id/wait': all,
   'GET /tasks/:id/log': all,

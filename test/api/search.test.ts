@@ -1,17 +1,17 @@
-/** A search for tickets looks at so many for each page, and finds what stands further back behind the cursor. */
+/** A search for tickets or assets looks at so many for each page, and finds what stands further on behind the cursor. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Ticket } from '@writ/api'
+import type { Asset, Ticket } from '@writ/api'
 import { inProject } from '../../packages/server/src/platform/db/index.ts'
 import { ticketSearchFloor } from '../../packages/server/src/tickets/store.ts'
 import { backends } from '../backends.ts'
 
 interface Page {
-  readonly items: readonly Ticket[]
+  readonly items: readonly { readonly number: number }[]
   readonly next_cursor: string | null
 }
 
-for (const backend of backends())
+for (const backend of backends()) {
   test(`${backend.name}: a word that is rare is looked for among 20,000 tickets at a time`, {
     skip: backend.skip,
   }, async () => {
@@ -50,3 +50,35 @@ for (const backend of backends())
     const floor = await inProject(project!.id, () => app.db.read((tx) => ticketSearchFloor(tx, undefined)))
     assert.equal(floor, young + 1 - 20_000)
   })
+
+  test(`${backend.name}: an asset is looked for among 20,000 at a time, and what is new without a cursor`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    const { admin, app } = system
+    const [project] = await app.db.lookup<{ id: string }>("select id from projects where slug = 'default'", [])
+    const add = async (name: string) => (await admin.post<Asset>('/assets', { name, asset_type: 'switch' })).body.number
+    const old = await add('Oberon')
+    await inProject(project!.id, () =>
+      app.db.write((tx) =>
+        tx.sql("update counters set value = value + 45000 where project_id = ?1 and name = 'assets'", [project!.id]),
+      ),
+    )
+    const young = await add('oberon again')
+    await add('something else')
+    const list = await admin.get<Asset[]>('/assets?q=OBERON')
+    assert.deepEqual(
+      list.body.map(({ number }) => number),
+      [young],
+    )
+    assert.equal(list.headers.get('x-total-count'), '1')
+    const pages: number[][] = []
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const page: { body: Page } = await admin.get<Page>(`/assets?q=oberon&cursor=${encodeURIComponent(cursor)}`)
+      pages.push(page.body.items.map(({ number }) => number))
+      cursor = page.body.next_cursor
+    }
+    assert.deepEqual(pages, [[old], [], [young]])
+    assert.equal((await admin.get<Asset[]>('/assets')).body.length, 3)
+  })
+}

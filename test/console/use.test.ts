@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import type { Ticket } from '@writ/api'
 import { startReceiver } from '../channels/receiver.ts'
 import { CLIENT, startOidcProvider } from '../servers/oidc-provider.ts'
+import { handlerOf } from '../tasks/dispatch.ts'
 import { comesTo, countOf, examples, faultsOf, fill, openTab, settled, skip, startConsole, textsOf } from './scene.ts'
 import { createTotp } from './totp.ts'
 
@@ -461,6 +462,83 @@ test('evidence is shown as what it is, and before beside after', { skip }, async
     .locator('h1 .state')
     .filter({ hasText: /Passed|Evidence failed/ })
     .waitFor()
+  assert.deepEqual(tab.broken, [])
+})
+
+test('evidence that is judged again says of which run, and what has changed since', { skip }, async () => {
+  await using system = await startConsole()
+  await system.employee.post<Ticket>('/tickets', { title: 'x' })
+  await system.employee.post('/runs', { run_type: 'proof', ticket_id: 1, script_id: 'proof.config_format' })
+  assert.equal((await system.employee.upload(1, 'core.json', '{}')).status, 200)
+  await system.waitFor(1)
+  // One file more, and no longer good.
+  await system.employee.post('/runs/1/verify', { finalize: 'manual' })
+  assert.equal((await system.employee.upload(2, 'edge.json', '{')).status, 200)
+  await system.employee.post('/runs/2/finalize')
+  await system.waitFor(2)
+  await using tab = await openTab(system, { locale: 'zh-CN' })
+  const { page } = tab
+  await tab.open('default/runs/1')
+  await tab.signIn(system.admin)
+  await page.getByRole('button', { name: '重新检查' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: '重新检查' }).click()
+  await page.getByRole('heading', { name: '与执行 #1 相比的变化' }).waitFor()
+  await page.getByText('没有变化：判定、文件和发现都相同。').waitFor()
+  await page.getByRole('link', { name: '执行 #1' }).waitFor()
+  await tab.open('default/runs/2')
+  await textsOf(page.locator('.compared li'), ['判定原为通过，现为未通过', '新增了 edge.json'])
+  assert.deepEqual(tab.broken, [])
+})
+
+test('developers see what their own tasks came to', { skip }, async () => {
+  const pays = handlerOf('test.pays', async (_, { cost }) => cost(0.25))
+  await using system = await startConsole({ testHandlers: [pays] })
+  const dev = await system.hire('dev', 'dev')
+  for (const who of [dev, dev, system.admin]) {
+    const { body } = await who.post<{ id: string }>('/tasks', { handler: 'test.pays' })
+    assert.equal((await who.get<{ state: string }>(`/tasks/${body.id}/wait`)).body.state, 'completed')
+  }
+  await using tab = await openTab(system)
+  await tab.open('default/tasks')
+  await tab.signIn(dev)
+  await tab.page.locator('.totals').waitFor()
+  await textsOf(tab.page.locator('.totals > span'), ['Your tasks with these filters: 2', 'Completed 2', 'Cost $0.50'])
+  await tab.open('default/tasks?state=failed')
+  await tab.page.getByText('Nothing matches').waitFor()
+  await countOf(tab.page.locator('.totals'), 0)
+  assert.deepEqual(tab.broken, [])
+})
+
+test('tasks, and tickets with their runs, are put under legal hold where they are read', { skip }, async () => {
+  await using system = await startConsole()
+  await system.employee.post<Ticket>('/tickets', { title: 'x' })
+  await system.employee.post('/runs', { run_type: 'proof', ticket_id: 1 })
+  assert.equal((await system.admin.post('/tasks', { handler: 'system.ping', input: {} })).status, 201)
+  await using tab = await openTab(system)
+  const { page } = tab
+  const holds = page.locator('section', { has: page.getByRole('heading', { name: 'Legal holds' }) })
+  const put = async (name: string, reason: string) => {
+    await holds.getByRole('button', { name: 'Set a hold' }).click()
+    const dialog = page.getByRole('dialog', { name: `Put ${name} under legal hold` })
+    await dialog.getByLabel('Reason', { exact: true }).fill(reason)
+    await dialog.getByRole('button', { name: 'Set a hold' }).click()
+    await holds.getByText(reason).waitFor()
+  }
+  // By its number as a run: it has a page of its own.
+  await tab.open('default/runs/2')
+  await tab.signIn(system.admin)
+  await page.getByRole('heading', { name: 'Task #2' }).waitFor()
+  await holds.getByText('None covers it.').waitFor()
+  await put('Task #2', 'case 2026-17')
+  await tab.open('default/tickets/1')
+  await put('Ticket #1', 'case 2026-18')
+  // What is on the ticket keeps its runs; what is on the task, the task alone.
+  await tab.open('default/runs/1')
+  await countOf(holds.locator('li'), 1)
+  await holds.getByText('On: Ticket #1').waitFor()
+  await tab.open('default/settings/retention')
+  await page.getByRole('link', { name: 'Run #2' }).click()
+  await page.getByRole('heading', { name: 'Task #2' }).waitFor()
   assert.deepEqual(tab.broken, [])
 })
 

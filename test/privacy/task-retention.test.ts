@@ -4,11 +4,11 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import type { AuditEvent, Batch, InsightCounts, Policy, Submitted, Task } from '@writ/api'
+import type { AuditEvent, Batch, InsightCounts, Policy, Submitted, Task, Ticket } from '@writ/api'
 import { appendOne, SYSTEM } from '../../packages/server/src/audit/index.ts'
 import { createTaskRetention } from '../../packages/server/src/kinds/task/index.ts'
 import { announcePayload } from '../../packages/server/src/kinds/task/store-retention.ts'
-import { inProject, type Tx } from '../../packages/server/src/platform/db/index.ts'
+import { INSTANCE, inProject, remember, type Tx } from '../../packages/server/src/platform/db/index.ts'
 import { type Backend, backends } from '../backends.ts'
 import { type Dispatcher, dispatcherOf, handlerOf } from '../tasks/dispatch.ts'
 import { type TestSystem, until } from '../test-system.ts'
@@ -102,6 +102,8 @@ const retentionOf = (
     countedUntil: other.countedUntil ?? (async () => Number.POSITIVE_INFINITY),
   })
 
+const keysOf = (tx: Tx) => tx.sql('select key from idempotency where project_id = ?1', [tx.project])
+
 const total = async (sys: TestSystem) =>
   Number((await sys.admin.get<Task[]>('/tasks?limit=1')).headers.get('x-total-count'))
 const blobOf = (sys: TestSystem, project: string, payload: unknown) => {
@@ -192,6 +194,42 @@ for (const backend of [sqlite, postgres]) {
         assert.equal((await replay()).body.id, anew.body.id)
         assert.equal((await dropped()).length, 2)
       }),
+  )
+
+  test(
+    `${name}: what was answered under a key is kept for thirty days, and of a dispatch as long as its task`,
+    {
+      skip,
+    },
+    () =>
+      onPlace(backend, async ({ sys, later }) => {
+        const keyed = { headers: { 'idempotency-key': 'nightly' } }
+        const open = () => sys.admin.post<Ticket>('/tickets', { title: 'x' }, keyed)
+        const dispatch = () => sys.admin.post<Task>('/tasks', { handler: 'test.fine' }, keyed)
+        const [ticket, task] = [(await open()).body, (await dispatch()).body]
+        await later(29)
+        assert.deepEqual([(await open()).body.id, (await dispatch()).body.id], [ticket.id, task.id])
+        await later(2)
+        const anew = await open()
+        assert.deepEqual([anew.status, anew.body.number], [200, ticket.number + 1])
+        assert.equal((await open()).body.id, anew.body.id)
+        assert.equal((await dispatch()).body.id, task.id)
+      }),
+  )
+
+  test(`${name}: what was answered to somebody of no project goes as well`, { skip }, () =>
+    onPlace(backend, async ({ sys }) => {
+      const { db } = sys.app
+      const count = async () => (await inProject(INSTANCE, () => db.read(keysOf))).length
+      const answer = { principal: 'p', route: 'users.create', key: 'k', bodySha256: '', status: 200, resourceId: null }
+      await inProject(INSTANCE, () => db.write((tx) => remember(tx, sys.now(), [{ ...answer, response: '{}' }])))
+      sys.advance(29 * DAY)
+      await sys.app.retention.run()
+      assert.equal(await count(), 1)
+      sys.advance(2 * DAY)
+      await sys.app.retention.run()
+      assert.equal(await count(), 0)
+    }),
   )
 
   test(`${name}: what is held, what open work needs and what was not counted yet is kept`, { skip }, () =>

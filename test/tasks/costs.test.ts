@@ -8,7 +8,7 @@ import { test } from 'node:test'
 import type { AuditEvent, ClaimedTask, NewTask, Submitted, Task, TaskDetail } from '@writ/api'
 import { createClient, createWorker } from '../../packages/sdk/src/index.ts'
 import { type Backend, backends } from '../backends.ts'
-import { type TestSystem, until } from '../test-system.ts'
+import { type Person, type TestSystem, until } from '../test-system.ts'
 import { ok, refused } from '../verifies.ts'
 import { handlerOf } from './dispatch.ts'
 
@@ -274,8 +274,39 @@ for (const backend of stores) {
       refused(await admin.post('/tasks/cancel', { cost_min: '6000' }), 422, 'VALIDATION_FAILED')
     })
 
+    await t.test('whoever dispatched tasks sees what their own came to, and operators what all did', async () => {
+      const dev = await system.hire('dev', 'dev')
+      const totals = async (who: Person, query = '') => ok(await who.get<Totals>(`/tasks/totals?${query}`))
+      const { id } = ok(await dev.post<Submitted>('/tasks', { handler: 'test.pays', max_attempts: 1 }), 201)
+      const own = await on.ended(id)
+      assert.deepEqual(await totals(dev), {
+        states: [{ state: own.state, tasks: 1, cost_usd: own.cost_usd }],
+        tasks: 1,
+        cost_usd: own.cost_usd,
+      })
+      assert.equal((await totals(dev, 'handler=test.spends')).tasks, 0)
+      refused(await dev.get('/tasks/totals?limit=1'), 422, 'VALIDATION_FAILED')
+      const all = ok(await admin.get<Task[]>('/tasks?limit=1000'))
+      const sums = await totals(admin)
+      assert.equal(sums.tasks, all.length)
+      const nanos = all.reduce((sum, one) => sum + Math.round((one.cost_usd ?? 0) * 1e9), 0)
+      assert.equal(Math.round(sums.cost_usd * 1e9), nanos)
+      for (const { state, tasks } of sums.states)
+        assert.equal(tasks, all.filter((one) => one.state === state).length, state)
+      assert.deepEqual(
+        (await totals(admin, 'state=failed&cost_min=6000')).states.map(({ tasks }) => tasks),
+        [all.filter((one) => one.state === 'failed' && (one.cost_usd ?? 0) >= 6_000).length],
+      )
+    })
+
     await system.check()
   })
+}
+
+interface Totals {
+  readonly states: readonly { readonly state: string; readonly tasks: number; readonly cost_usd: number }[]
+  readonly tasks: number
+  readonly cost_usd: number
 }
 
 /** The same where the order of the queue is kept beside the database. */

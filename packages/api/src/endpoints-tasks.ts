@@ -24,6 +24,24 @@ const dispatchErrors = [
 
 export const submitErrors = [...dispatchErrors, 'TASK_CALLBACK_REFUSED'] as const
 
+/** Which tasks somebody reads. */
+const chosen = {
+  q: Type.Optional(s.Words),
+  queue: Type.Optional(t.QueueName),
+  handler: Type.Optional(t.HandlerName),
+  state: Type.Optional(s.RunState),
+  error_code: Type.Optional(Type.String({ maxLength: 100 })),
+  tag: Type.Optional(Type.String({ maxLength: 60 })),
+  cost_min: Type.Optional(t.CostMin),
+  concurrency_key: Type.Optional(t.Key),
+  unique_key: Type.Optional(Type.String({ maxLength: 200 })),
+  executed_by_id: Type.Optional(t.ExecutedBy),
+  parent: Type.Optional({ ...s.PathRef, description: 'what the task with this id or number dispatched' }),
+  batch: Type.Optional({ ...s.Id, description: 'what was dispatched with this batch' }),
+  created_after: Type.Optional(s.Time),
+  created_before: Type.Optional(s.Time),
+} as const
+
 export const tasksApi = {
   submit: endpoint({
     method: 'POST',
@@ -65,22 +83,26 @@ export const tasksApi = {
       'Newest first. Who is neither ops, auditor nor admin sees those that they dispatched. `q` looks, in whatever case, for a text in handler, error, error code, tags, unique key, worker, metadata and the first 2,000 characters of the input, among the newest 20,000 runs before `created_before`; not in results and logs.',
     query: query({
       ...paging,
-      q: Type.Optional(s.Words),
-      queue: Type.Optional(t.QueueName),
-      handler: Type.Optional(t.HandlerName),
-      state: Type.Optional(s.RunState),
-      error_code: Type.Optional(Type.String({ maxLength: 100 })),
-      tag: Type.Optional(Type.String({ maxLength: 60 })),
-      cost_min: Type.Optional(t.CostMin),
-      concurrency_key: Type.Optional(t.Key),
-      unique_key: Type.Optional(Type.String({ maxLength: 200 })),
-      executed_by_id: Type.Optional(t.ExecutedBy),
-      parent: Type.Optional({ ...s.PathRef, description: 'what the task with this id or number dispatched' }),
-      batch: Type.Optional({ ...s.Id, description: 'what was dispatched with this batch' }),
-      created_after: Type.Optional(s.Time),
-      created_before: Type.Optional(s.Time),
+      ...chosen,
     }),
     reply: listOf(t.Task),
+  }),
+  totals: endpoint({
+    method: 'GET',
+    path: '/tasks/totals',
+    access: 'member',
+    tag: 'tasks',
+    status: 200,
+    errors: [],
+    summary: 'Count tasks by state, and add up what they cost',
+    description:
+      'Of those that the list would show with this filter: who is neither ops, auditor nor admin counts those that they dispatched. Records that are no more are not counted; `insight` keeps counts of all.',
+    query: query(chosen),
+    reply: Type.Object({
+      states: Type.Array(Type.Object({ state: s.RunState, tasks: Type.Integer(), cost_usd: Type.Number() })),
+      tasks: Type.Integer(),
+      cost_usd: Type.Number({ description: 'US dollars, what their work said that it cost' }),
+    }),
   }),
   get: endpoint({
     method: 'GET',

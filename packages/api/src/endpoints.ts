@@ -581,7 +581,8 @@ export const assetsApi = {
     status: 200,
     errors: [],
     summary: 'List assets',
-    description: 'Oldest first.',
+    description:
+      'Oldest first. `q` looks, in whatever case, for a text in name, serial number and location: with a cursor, for each page among 20,000 numbers, so that a page may be short, or empty, and the next go on behind it; without one among the newest 20,000.',
     query: query({
       ...paging,
       asset_type: Type.Optional(Type.String({ maxLength: 50 })),

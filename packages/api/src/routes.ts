@@ -156,6 +156,7 @@ export const routes: Routes = {
     submit: { method: 'POST', path: '/tasks', json: true },
     submitMany: { method: 'POST', path: '/tasks/batch', json: true },
     list: { method: 'GET', path: '/tasks', json: true },
+    totals: { method: 'GET', path: '/tasks/totals', json: true },
     get: { method: 'GET', path: '/tasks/:id', json: true },
     wait: { method: 'GET', path: '/tasks/:id/wait', json: true },
     log: { method: 'GET', path: '/tasks/:id/log', json: true },

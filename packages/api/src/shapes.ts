@@ -216,7 +216,7 @@ export const CreateToken = command({
   scopes: Type.Optional(
     Type.Array(
       Type.String({
-        pattern: meaning('a scope, such as tickets.read, worker:api or *', '^[A-Za-z_*]+([.:][A-Za-z0-9_*-]+)*$'),
+        pattern: meaning('a scope, such as tickets.get, worker:api or *', '^[A-Za-z_*]+([.:][A-Za-z0-9_*-]+)*$'),
         maxLength: 100,
       }),
       {
@@ -614,6 +614,7 @@ export const Run = Type.Object({
   executed_by_number: Type.Integer(),
   parent_run_id: nullable(Id),
   verifies_run_id: nullable(Id),
+  verifies_run_number: nullable(Type.Integer()),
   expect: nullable(Type.Array(ExpectedFile)),
   finalize: words(['auto', 'manual']),
   execution_context: nullable(anyJson('as given, and what the server adds')),

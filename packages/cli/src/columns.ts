@@ -68,7 +68,7 @@ export const runFields = (r: Run): Field[] => [
   ['Verdict', r.verdict, colourOf(r.verdict)],
   ['Result', r.result_summary],
   ['Error', r.error_code, 'red'],
-  ['Verifies run', r.verifies_run_id],
+  ['Verifies run', numberText(r.verifies_run_number)],
   ['Rules', r.rules_version],
   ['Started by', `user ${numberText(r.executed_by_number)}`],
   ['Asked', timeText(r.created_at)],

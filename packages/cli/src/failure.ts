@@ -101,6 +101,9 @@ export function failureLine(error: unknown): string {
 function describe(error: unknown): { what: string; todo?: string; code?: string | undefined; request?: string } {
   if (error instanceof Failure) return { what: error.message, todo: error.advice, code: error.code }
   if (error instanceof WritError) {
+    // Tasks count with the runs, and have addresses of their own.
+    const task = error.code === 'HTTP_307' ? /\/tasks\/([\w-]+)/.exec(error.detail)?.[1] : undefined
+    if (task !== undefined) return { what: `Run ${task} is a task`, todo: `"writ task show ${task}" shows it.` }
     // Some sentences say already what is wrong with a field.
     const fields = error.fields
       .filter(({ message }) => !error.detail.includes(message))

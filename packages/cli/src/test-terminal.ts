@@ -19,7 +19,9 @@ export interface Asked {
 /** `events`: said one after the other, as a stream of this type of event. */
 export type Answers = (
   asked: Asked,
-) => { status?: number; json?: unknown; bytes?: Uint8Array; events?: readonly [string, ...object[]] } | undefined
+) =>
+  | { status?: number; json?: unknown; location?: string; bytes?: Uint8Array; events?: readonly [string, ...object[]] }
+  | undefined
 
 /** Runs `writ` against a server that answers as told; 404 for the rest. */
 export async function openCommandLine(
@@ -95,6 +97,7 @@ function send(reply: ServerResponse, answer: ReturnType<Answers>): void {
     reply.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' })
     return void reply.end(said.map((one) => `event: ${type}\ndata: ${JSON.stringify(one)}\n\n`).join(''))
   }
+  if (answer?.location) return void reply.writeHead(answer.status ?? 307, { location: answer.location }).end()
   const { status = 200, json } = answer ?? { status: 404, json: problem('ROUTE_NOT_FOUND', 404) }
   reply.writeHead(status, { 'content-type': 'application/json' })
   reply.end(json === undefined ? '' : JSON.stringify(json))

@@ -52,6 +52,24 @@ export function sayVerdict(out: Output, run: RunDetail): void {
   out.say(
     `${out.paint(word, exitCodeOfRun(run) === exitCodes.ok ? 'green' : 'red')}  run #${run.number}: ${safeLine(run.result_summary ?? run.error_code ?? run.state)}`,
   )
+  if (run.verifies_run_number && report) sayComparison(out, run, run.verifies_run_number)
+}
+
+/** What a run that judged old evidence again found that the one before did not. */
+function sayComparison(out: Output, run: RunDetail, before: number): void {
+  const comparison = recordOf(run.outputs_manifest?.comparison)
+  if (!comparison) {
+    out.say(`Run #${before} has no report to compare with.`)
+    return
+  }
+  const confirmed = comparison.confirmed === true
+  out.say(
+    confirmed
+      ? `${out.paint('confirmed', 'green')}  verdict, files and findings are those of run #${before}`
+      : `${out.paint('CHANGED', 'red')}  since run #${before}:`,
+  )
+  for (const difference of listOf(comparison.differences).map(recordOf))
+    out.say(`        ${safeLine(String(difference?.message))}`)
 }
 
 /** Prints the findings of a report, whether a run made it or a trial. */
@@ -70,7 +88,26 @@ export function sayReport(out: Output, report: Record<string, unknown> | undefin
     if (error && !said.some((text) => error.includes(text))) out.say(`        ${safeLine(error)}`)
   }
   sayFindings(out, listOf(report?.set_results).map(findingOf))
+  for (const result of listOf(report?.set_results)) sayDifference(out, recordOf(recordOf(result)?.report))
   for (const error of listOf(report?.errors)) out.say(`        ${safeLine(String(error))}`)
+}
+
+/** So many lines of a difference are read on a terminal; the report has all. */
+const MOST_LINES = 200
+
+/** What changed between the files before and after, line by line. */
+function sayDifference(out: Output, report: Record<string, unknown> | undefined): void {
+  if (typeof report?.unified_diff !== 'string') return
+  // The line above the names is for programs that patch.
+  const lines = report.unified_diff.replace(/^=+\n/, '').trimEnd().split('\n')
+  for (const line of lines.slice(0, MOST_LINES)) {
+    const colour = /^\+(?!\+\+ )/.test(line) ? 'green' : /^-(?!-- )/.test(line) ? 'red' : undefined
+    out.say(`        ${colour ? out.paint(safeLine(line), colour) : safeLine(line)}`)
+  }
+  if (lines.length > MOST_LINES)
+    out.say(
+      `        ${lines.length - MOST_LINES} more lines stand in the report: "writ artifact get" of it, or -o json.`,
+    )
 }
 
 function sayFindings(out: Output, findings: readonly Finding[]): void {

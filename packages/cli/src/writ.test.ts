@@ -206,6 +206,55 @@ test('a passed verdict exits with 0; announced files need no finalize', async (t
   assert.ok(!asked.some(({ url }) => url.endsWith('/finalize')))
 })
 
+for (const [title, comparison, said] of [
+  [
+    'what has changed since evidence was judged before is told',
+    { confirmed: false, differences: [{ message: 'Verdict was passed, is failed' }] },
+    /CHANGED {2}since run #7:\n +Verdict was passed, is failed\n/,
+  ],
+  [
+    'that nothing has changed since evidence was judged before is told',
+    { confirmed: true, differences: [{ message: 'yaml was 2.0.0, is 2.9.1' }] },
+    /confirmed {2}verdict, files and findings are those of run #7\n +yaml was 2\.0\.0, is 2\.9\.1\n/,
+  ],
+  ['that there is nothing to compare with is told', undefined, /Run #7 has no report to compare with\.\n/],
+] as const)
+  test(title, async (t) => {
+    const judged = report('failed')
+    const again = {
+      ...judged,
+      verifies_run_number: 7,
+      outputs_manifest: { ...judged.outputs_manifest, ...(comparison ? { comparison } : {}) },
+    }
+    const { writ } = await openCommandLine(t, () => ({ json: again }))
+    assert.match((await writ(['run', 'verify', '7', '--wait'])).out, said)
+    const shown = (await writ(['run', 'show', '12'])).out
+    assert.match(shown, said)
+    assert.match(shown, /Verifies run +#7\n/)
+  })
+
+test('what changed between before and after is printed, up to what is read on a terminal', async (t) => {
+  const judged = report('passed')
+  const unified_diff = `=====\n--- a.cfg\n+++ b.cfg\n@@ -1,2 +1,2 @@\n hostname a\n- shutdown\n+ no shutdown\n${' x\n'.repeat(300)}`
+  const set_results = [{ validator: 'config_diff@3', valid: true, errors: [], warnings: [], report: { unified_diff } }]
+  const validation_report = { ...judged.outputs_manifest.validation_report, set_results }
+  const { writ } = await openCommandLine(t, () => ({ json: { ...judged, outputs_manifest: { validation_report } } }))
+  const { out } = await writ(['run', 'wait', '12'])
+  assert.match(
+    out,
+    / {8}--- a\.cfg\n {8}\+\+\+ b\.cfg\n {8}@@ .*\n {9}hostname a\n {8}- shutdown\n {8}\+ no shutdown\n/,
+  )
+  assert.equal(out.split('\n').filter((line) => line === '         x').length, 194)
+  assert.match(out, / {8}106 more lines stand in the report/)
+})
+
+test('whoever asks for a run that is a task is told so', async (t) => {
+  const { writ } = await openCommandLine(t, () => ({ location: '/api/v1/tasks/5' }))
+  const { code, err } = await writ(['run', 'show', '5'])
+  assert.equal(code, 1)
+  assert.equal(err, 'writ: Run 5 is a task. "writ task show 5" shows it.\n')
+})
+
 test('a file that is not there leaves no run behind', async (t) => {
   const { writ, asked } = await openCommandLine(t)
   const { code, err } = await writ(['proof', 'run', '-t', '1', '/nowhere/x.cfg'])

@@ -8,10 +8,14 @@ import { Failure, usage } from '../failure.ts'
 import { readGiven } from '../given-file.ts'
 import { secondsOf } from '../length-of-time.ts'
 import { allOption, countOf, dollarsOf, type ListOptions, limitOption, listSome } from '../listing.ts'
+import type { Field } from '../output.ts'
+import { usdText } from '../text.ts'
 import { userRef } from '../who.ts'
 import { addManyTaskCommands } from './many-tasks.ts'
 import { createLogSayer, isFinal, showEnd, showTask, taskColumns } from './show-task.ts'
 import { timeOf } from './ticket.ts'
+
+type Query = NonNullable<Parameters<Client['tasks']['totals']>[0]>['query'] & object
 
 const states = ['pending', 'running', 'completed', 'failed', 'cancelled', 'timeout']
 
@@ -125,11 +129,13 @@ Examples:
     )
     .option('--since <time>', 'dispatched at or after')
     .option('--until <time>', 'dispatched before')
+    .option('--totals', 'how many are in which state, and what they cost, instead of the tasks')
     .addOption(limitOption())
     .addOption(allOption())
     .action(
       async (
         o: ListOptions & {
+          totals?: boolean
           state?: RunState
           handler?: string
           queue?: string
@@ -162,7 +168,25 @@ Examples:
           created_after: o.since && timeOf(o.since),
           created_before: o.until && timeOf(o.until),
         }
-        await listSome(app, 'tasks.list', query, o, taskColumns, (t) => t.number)
+        if (!o.totals) return listSome(app, 'tasks.list', query, o, taskColumns, (t) => t.number)
+        // What was not given is left out by the client.
+        const totals = await (await app.client()).tasks.totals({ query: query as Query })
+        app
+          .out()
+          .item(
+            totals,
+            [
+              ['Tasks', totals.tasks],
+              ...totals.states.map(
+                ({ state, tasks, cost_usd }): Field => [
+                  `  ${state}`,
+                  cost_usd > 0 ? `${tasks}  (${usdText(cost_usd)})` : tasks,
+                ],
+              ),
+              ['Cost', totals.cost_usd > 0 ? usdText(totals.cost_usd) : null],
+            ],
+            totals.tasks,
+          )
       },
     )
 

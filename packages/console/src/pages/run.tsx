@@ -1,8 +1,9 @@
 import { Button } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { useParams } from '@tanstack/react-router'
+import { useNavigate, useParams } from '@tanstack/react-router'
 import type { RunDetail } from '@writ/api'
-import { type ReactNode, useState } from 'react'
+import { WritError } from '@writ/sdk'
+import { type ReactNode, useEffect, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
@@ -12,9 +13,10 @@ import { Facts, Mono, Page, Person, RunStateBadge, Section, shownState, Time } f
 import { Broken } from '../parts/broken.tsx'
 import { Bundle } from '../parts/bundle.tsx'
 import { Entries } from '../parts/entries.tsx'
-import { Findings, type Report } from '../parts/findings.tsx'
+import { Compared, type Comparison, Findings, type Report } from '../parts/findings.tsx'
 import { Go, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { LegalHolds } from '../parts/legal-holds.tsx'
 import { ProofDrawer } from '../parts/proof-drawer.tsx'
 import { type StationName, stationsOfRun } from '../parts/seal.ts'
 import { SealStations } from '../parts/seal-line.tsx'
@@ -38,6 +40,13 @@ export function RunPage() {
       <Icon name="left" size={13} /> {t('nav.runs')}
     </Go>
   )
+  const navigate = useNavigate()
+  // The server answers for a task with the address of the task, of which a page is told nothing but that.
+  const isTask = run.error instanceof WritError && run.error.code === 'HTTP_0'
+  useEffect(() => {
+    if (isTask) void navigate({ href: `/app/${project}/tasks/${number}`, replace: true })
+  }, [isTask, navigate, project, number])
+  if (isTask) return null
   if (run.data) return <Whole key={run.data.id} run={run.data} back={back} />
   return (
     <Page name={t('run.one', { number })} title={t('run.one', { number })} above={back}>
@@ -99,6 +108,11 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
               <Findings report={report} />
             </Section>
           )}
+          {report && run.verifies_run_number !== null && (
+            <Section title={t('run.compared', { number: run.verifies_run_number })}>
+              <Compared with={run.outputs_manifest?.comparison as Comparison | undefined} />
+            </Section>
+          )}
           <Section title={t('run.log')}>
             <Log text={[run.stdout_log, run.stderr_log].filter(Boolean).join('\n')} />
           </Section>
@@ -119,6 +133,14 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
                     #{run.ticket_number} {ticket.data?.title ?? ''}
                   </Go>,
                 ],
+                run.verifies_run_number === null
+                  ? null
+                  : [
+                      t('run.verifies'),
+                      <Go key="v" to={`runs/${run.verifies_run_number}`}>
+                        {t('run.one', { number: run.verifies_run_number })}
+                      </Go>,
+                    ],
                 [t('run.script'), run.script_id ?? t('run.defaultScript')],
                 [t('run.rules'), run.rules_version === null ? '–' : <Broken key="rules" name={run.rules_version} />],
                 [t('run.by'), <Person key="by" id={run.executed_by_id} number={run.executed_by_number} />],
@@ -142,6 +164,7 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
           <Section title={t('run.path')}>
             <StateDiagram run={run} />
           </Section>
+          <LegalHolds type="run" id={run.id} ticket={run.ticket_id} name={name} />
           <Section title={t('bundle.title')}>
             <Bundle subject="run" number={run.number} />
           </Section>

@@ -10,6 +10,7 @@ import { ActsHead, Facts, Mono, Person, Section, State, Time } from '../parts/bi
 import { FormDialog } from '../parts/form-dialog.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { useHolds } from '../parts/legal-holds.tsx'
 import { Told } from '../parts/row-bits.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 import { keptFor } from './settings-policy.tsx'
@@ -171,11 +172,11 @@ function LogState({ log }: { log: Log }) {
 }
 
 function Holds() {
-  const { client, project, can } = useSession()
+  const { client, can } = useSession()
   const { t } = useTranslation()
   const [setting, setSetting] = useState(false)
   const [releasing, setReleasing] = useState<Hold | null>(null)
-  const holds = useQuery({ queryKey: [project, 'holds'], queryFn: () => client.all('privacy.holds') })
+  const holds = useHolds()
   return (
     <Section
       title={t('retention.holds')}

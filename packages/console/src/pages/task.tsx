@@ -13,6 +13,7 @@ import { Bundle } from '../parts/bundle.tsx'
 import { Entries } from '../parts/entries.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { LegalHolds } from '../parts/legal-holds.tsx'
 import { TaskLogView } from '../parts/log.tsx'
 import { ProofDrawer } from '../parts/proof-drawer.tsx'
 import type { StationName } from '../parts/seal.ts'
@@ -119,6 +120,7 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
           <Section title={t('task.chain')}>
             <Chain task={task} replayedAs={replayedAs(trail.data?.verified.entries ?? [])} />
           </Section>
+          <LegalHolds type="run" id={task.id} name={name} />
           {task.completed_at && (
             <Section title={t('bundle.title')}>
               <Bundle subject="run" number={task.number} hasFiles={false} />

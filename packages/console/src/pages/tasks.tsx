@@ -12,6 +12,7 @@ import { Search } from '../parts/search.tsx'
 import { Empty } from '../parts/states.tsx'
 import { instantOf, TASK_STATES, TimeFilters, untilNow, useTaskColumns, WhatFilters } from '../parts/task-bits.tsx'
 import { AskTasks, type TaskChoice } from '../parts/task-many.tsx'
+import { TaskTotals } from '../parts/task-totals.tsx'
 
 const VIEWS = [
   ['all', {}],
@@ -151,6 +152,7 @@ export function Tasks() {
         <Search label={t('task.search')} value={filters.q ?? ''} set={(q) => set({ q })} />
         <TimeFilters filters={all} from={t('task.from')} to={t('task.to')} />
       </div>
+      <TaskTotals query={query} />
       {query.q && <p className="dimmed small searched">{t('task.searched')}</p>}
       <List<Task>
         name="tasks"

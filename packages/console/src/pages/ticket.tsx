@@ -13,6 +13,7 @@ import { Facts, Mono, Page, Person, RunStateBadge, Section, TicketBadge, Time } 
 import { Bundle } from '../parts/bundle.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { LegalHolds } from '../parts/legal-holds.tsx'
 import { plainText } from '../parts/plain-text.ts'
 import { ProofDrawer } from '../parts/proof-drawer.tsx'
 import { type StationName, stationsOfTicket } from '../parts/seal.ts'
@@ -183,6 +184,7 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
               }
             </Answer>
           </Section>
+          <LegalHolds type="ticket" id={ticket.id} name={t('ticket.one', { number: ticket.number })} />
           <Section title={t('bundle.title')}>
             <Bundle subject="ticket" number={ticket.number} />
           </Section>

@@ -82,6 +82,34 @@ export function Findings({ report, toRule }: { report: Report; toRule?: (rule: n
   )
 }
 
+/** What the evidence was found to be when it was judged again, beside what it was found to be before. */
+export interface Comparison {
+  readonly confirmed?: boolean
+  readonly differences?: readonly { readonly message?: string }[]
+}
+
+/** In a sentence, and what differs. Other versions of libraries are told and change nothing. */
+export function Compared({ with: comparison }: { with: Comparison | undefined }) {
+  const { t } = useTranslation()
+  if (!comparison) return <p className="dimmed small">{t('run.nothingToCompare')}</p>
+  const { confirmed, differences = [] } = comparison
+  return (
+    <>
+      <p className={`summary ${confirmed ? '' : 'summary-bad'}`}>{t(confirmed ? 'run.confirmed' : 'run.differs')}</p>
+      {differences.length > 0 && (
+        <ul className="compared">
+          {differences.map(({ message = '' }, i) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: sentences are their places
+            <li key={i}>
+              <Sentence text={message} />
+            </li>
+          ))}
+        </ul>
+      )}
+    </>
+  )
+}
+
 const saidBy = (findings: readonly Finding[] | undefined): Said[] =>
   (findings ?? []).flatMap(({ validator, rule, errors = [], warnings = [] }) => [
     ...errors.map((text) => ({ text, warns: false, by: validator, rule })),

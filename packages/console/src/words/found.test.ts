@@ -2,6 +2,9 @@ import assert from 'node:assert/strict'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { parseToml } from '../../../server/src/kinds/proof/formats/toml.ts'
+import { parseXml } from '../../../server/src/kinds/proof/formats/xml.ts'
+import { parseYaml } from '../../../server/src/kinds/proof/formats/yaml.ts'
 import { examineRuleSet } from '../../../server/src/kinds/proof/rule-set.ts'
 import { inWords } from './found.ts'
 import { foundZhCn } from './found-zh-cn.ts'
@@ -45,9 +48,49 @@ for (const [text, said] of [
   ],
   ['after.json: Unknown config format for file: after.json', 'after.json：无法识别文件的配置格式：after.json'],
   ['size@1 was not applied: cannot read sw1.cfg', '未应用 size@1：无法读取 sw1.cfg'],
+  ['Verdict was passed, is failed', '判定原为通过，现为未通过'],
+  ['core switch.cfg: was passed, is failed', 'core switch.cfg：原为通过，现为未通过'],
+  ['a.json: config_format@3 finds something else', 'a.json：config_format@3 的发现不同'],
+  ['yaml was 2.0.0, is not used', 'yaml 原为 2.0.0，现为 未使用'],
+  ['b.json was added', '新增了 b.json'],
   ['Invalid XML: something that a library says', 'XML 无效：something that a library says'],
+  ["Invalid XML: Attribute 'b' is without value at line 12", 'XML 无效：属性“b”的值必须加引号（第 12 行）'],
 ] as const)
   test(`"${text}" in Chinese`, () => assert.equal(say(text), said))
+
+/** Slips of people, of which each makes the parser say something else. */
+const slips = {
+  XML: [
+    ...['<a', '</a>', '<a b>x</a>', '<a b=1>x</a>', '<a b="1" b="2"/>', '<a b="1"c="2"/>', '<a/><b/>', 'text'],
+    ...['<a>&</a>', '<1a/>', '<a></a b>', ' <?xml version="1.0"?><a/>', '<a b="x/>', '<a>&x;</a>', '<a><b></a></b>'],
+    ...['', '<a>x</a >y'],
+  ],
+  TOML: [
+    ...['a', 'a =', 'a = 1\na = 2', 'a = "x', 'a = [1', 'a = {b=1', 'a = 1 2', 'a = 2020-13-01', 'a = 0x', 'a = 01'],
+    ...['[a', 'a = "\\x"', 'a = "\n"', '= 1', 'a = 1__0', 'a = "\u0001"', 'a b = 1', 'a = 1 # \u0000'],
+  ],
+  YAML: [
+    ...['a: [1', 'a: {b', 'a: b: c', '- a\nb: c', 'a: "x', "a: 'x", 'a:\n\t- b', '*x', 'a: 1\na: 2', '@x', 'a: "\\q"'],
+    ...['a\nb: c', '{a: 1', '[a,,b]', 'a: |x\n y', 'a:\n  - 1\n - 2', 'a: 1\nb', 'a: [b]]', '[a: b: c]', 'a: `x`'],
+  ],
+}
+const parsers = { XML: parseXml, TOML: parseToml, YAML: parseYaml }
+
+for (const format of ['XML', 'TOML', 'YAML'] as const)
+  test(`what is wrong with ${format} that people write is said in Chinese`, () => {
+    for (const text of slips[format]) {
+      const parsed: object = parsers[format](text)
+      // Of YAML more than one may be wrong.
+      const { error, errors = [error] } = parsed as { error?: string; errors?: readonly string[] }
+      assert.ok(errors.length > 0, text)
+      for (const one of errors) {
+        const said = say(`Invalid ${format}: ${one}`)
+        assert.match(said, /^\w+ 无效：/)
+        assert.doesNotMatch(said, /[A-Za-z]{2,} [a-z]{2,}/, text)
+        assert.deepEqual((said.match(/\d+/g) ?? []).toSorted(), (one?.match(/\d+/g) ?? []).toSorted(), said)
+      }
+    }
+  })
 
 for (const rule of [
   { validator: 'size@9' },

@@ -224,6 +224,12 @@ function exercise(
       const kim = await app.person(admin, 'kim', 'dev')
       const make = (body: object) => app.call('POST', '/tokens', { token: kim.token, body })
       assert.equal((await make({ name: 't', role: 'ops' })).body.code, 'ROLE_NOT_ALLOWED')
+      const misspelt = await make({ name: 't', scopes: ['projects.members', 'token.*'] })
+      assert.equal(misspelt.status, 422)
+      assert.match(
+        misspelt.body.detail,
+        /body\.scopes\.1: there is no operation "token\.\*"; did you mean tokens\.\*\?/,
+      )
       const made = await make({ name: 't', scopes: ['projects.members', 'tokens.*'], ip_ranges: ['127.0.0.0/8'] })
       assert.equal(made.status, 201)
       const { token } = made.body

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Role, workersApi } from '@writ/api'
-import { coversScope, endpointsWith, mayLend, permissions, permissionsOf, tokenRole } from './permissions.ts'
+import {
+  coversScope,
+  endpointsWith,
+  faultOfScope,
+  mayLend,
+  permissions,
+  permissionsOf,
+  tokenRole,
+} from './permissions.ts'
 
 test('every endpoint of a project has a row in the table, and no row is without an endpoint', () => {
   assert.deepEqual(Object.keys(permissions).sort(), endpointsWith('member').sort())
@@ -42,6 +50,24 @@ test('scopes: none is everything, a group, a name, a star', () => {
   assert.equal(coversScope(['worker:api'], 'tasks.get'), false)
   assert.equal(coversScope(['worker:*'], 'worker:api'), true)
   assert.equal(coversScope(['worker:api'], 'worker:night'), false)
+})
+
+test('a scope that allows nothing is named, with what may be meant', () => {
+  for (const scope of [
+    '*',
+    'runs.get',
+    'runs.*',
+    'auth.me',
+    'dispatch.*',
+    'dispatch.feishuToken',
+    'worker:*',
+    'worker:api',
+  ])
+    assert.equal(faultOfScope(scope), undefined, scope)
+  assert.equal(faultOfScope('run.get'), 'there is no operation "run.get"; did you mean runs.get?')
+  assert.equal(faultOfScope('artefacts.*'), 'there is no operation "artefacts.*"; did you mean artifacts.*?')
+  assert.match(faultOfScope('tickets.everything') ?? '', /of tickets there are tickets\.create, tickets\.list, /)
+  assert.match(faultOfScope('worker:') ?? '', /there are those of users, tokens, /)
 })
 
 test('a role lends what it contains', () => {

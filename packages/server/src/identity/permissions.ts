@@ -1,4 +1,5 @@
 import { type Access, api, dispatchApi, type Endpoint, type Role } from '@writ/api'
+import { nearest } from '@writ/api/nearest'
 import { AppError } from '../platform/app-error.ts'
 import type { Caller } from './caller.ts'
 
@@ -111,6 +112,7 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'tasks.submit': dispatchers,
   'tasks.submitMany': dispatchers,
   'tasks.list': everybody,
+  'tasks.totals': everybody,
   'tasks.get': everybody,
   'tasks.wait': everybody,
   'tasks.log': everybody,
@@ -249,3 +251,19 @@ export const endpointsWith = (access: Access): string[] =>
       .filter(([, endpoint]) => endpoint.access === access)
       .map(([name]) => `${group}.${name}`),
   )
+
+const scopable = [...endpointsWith('member'), ...endpointsWith('user'), ...endpointsWith('instance')]
+const groups = [...new Set(scopable.map((id) => id.slice(0, id.indexOf('.'))))]
+
+/** Why a scope allows nothing: no operation has that name. Undefined if one has, or if it is of a worker. */
+export function faultOfScope(scope: string): string | undefined {
+  if (scope === '*' || /^worker:./.test(scope) || scopable.includes(scope)) return undefined
+  const [group = '', ...rest] = scope.split('.')
+  if (groups.includes(group) && rest.join('.') === '*') return undefined
+  const near = nearest(scope, [...scopable, ...groups.map((one) => `${one}.*`)])
+  if (near !== undefined) return `there is no operation "${scope}"; did you mean ${near}?`
+  const like = scopable.filter((id) => id.startsWith(`${group}.`))
+  return like.length > 0
+    ? `there is no operation "${scope}"; of ${group} there are ${like.join(', ')}`
+    : `there is no operation "${scope}"; there are those of ${groups.join(', ')}`
+}

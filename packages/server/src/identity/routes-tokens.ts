@@ -10,7 +10,7 @@ import { createApiToken } from './api-token.ts'
 import { type Caller, personOf } from './caller.ts'
 import { isConfigured } from './configured.ts'
 import type { Identity } from './identity.ts'
-import { coversScope, mayLend } from './permissions.ts'
+import { coversScope, faultOfScope, mayLend } from './permissions.ts'
 import {
   countTokens,
   findToken,
@@ -47,6 +47,10 @@ export const tokensHandlers = (_identity: Identity) =>
         if (!isRange(range)) throw invalidField(`body.ip_ranges.${i}`, 'must be an address or a CIDR range')
       const role = body.role ?? caller.role ?? 'employee'
       const scopes = body.scopes ?? []
+      for (const [i, scope] of scopes.entries()) {
+        const fault = faultOfScope(scope)
+        if (fault !== undefined) throw invalidField(`body.scopes.${i}`, fault)
+      }
       mustLend(caller, role, scopes)
       return ask.change((tx) =>
         make(

@@ -22,6 +22,7 @@ export function showRun(row: RunRow): Run {
     executed_by_number: row.executed_by_number,
     parent_run_id: row.parent_run_id,
     verifies_run_id: row.verifies_run_id,
+    verifies_run_number: row.verifies_run_number,
     expect: parsed<ExpectedFile[]>(row.expect),
     finalize: row.finalize,
     execution_context: parsed(row.execution_context),

@@ -14,6 +14,7 @@ export type RunRow = Selectable<RunsTable> & {
   readonly ticket_number: number
   readonly executed_by_id: string
   readonly executed_by_number: number
+  readonly verifies_run_number: number | null
   readonly run_type: 'proof' | 'action'
   readonly finalize: 'auto' | 'manual'
 }
@@ -28,6 +29,14 @@ const runs = (tx: Tx) =>
     .innerJoin('users', 'users.id', 'runs.executed_by_id')
     .selectAll('runs')
     .select(['tickets.number as ticket_number', 'users.number as executed_by_number'])
+    // Looked up for the few that have one. As a join PostgreSQL may read all runs for it.
+    .select((eb) =>
+      eb
+        .selectFrom('runs as verified')
+        .select('verified.number')
+        .whereRef('verified.id', '=', 'runs.verifies_run_id')
+        .as('verifies_run_number'),
+    )
     .where('runs.ticket_id', 'is not', null)
     .$narrowType<{
       ticket_id: string

@@ -16,14 +16,24 @@ import * as store from './store.ts'
 
 export const assetHandlers: Handlers<typeof assetsApi, Caller> = {
   create: (ask) => ask.change((tx) => addAsset(tx, ask.caller, ask.body)),
-  list: (ask) =>
-    ask.page({
-      rows: (tx, page) =>
-        store.listAssets(tx, ask.query, { ...page, after: page.after === undefined ? undefined : Number(page.after) }),
-      total: (tx) => store.countAssets(tx, ask.query),
+  list(ask) {
+    const { asset_type, q, cursor } = ask.query
+    // With a cursor from the oldest on, stretch by stretch; without one among the newest.
+    const spanFrom = async (tx: Tx, after: string | undefined) =>
+      q === undefined ? undefined : store.assetSearchSpan(tx, cursor === undefined ? undefined : (placeOf(after) ?? 0))
+    const filterFrom = async (tx: Tx, after: string | undefined) => ({ asset_type, q, ...(await spanFrom(tx, after)) })
+    return ask.page({
+      rows: async (tx, page) =>
+        store.listAssets(tx, await filterFrom(tx, page.after), { ...page, after: placeOf(page.after) }),
+      total: async (tx) => store.countAssets(tx, await filterFrom(tx, undefined)),
       key: (row) => String(row.number),
       show: showAsset,
-    }),
+      async further(tx, after) {
+        const span = await spanFrom(tx, after)
+        return span === undefined || span.upTo >= span.last ? null : String(span.upTo)
+      },
+    })
+  },
   async get(ask) {
     const row = await ask.read((tx) => store.findAsset(tx, ask.params.id))
     if (!row) throw new AppError('ASSET_NOT_FOUND')

@@ -77,6 +77,36 @@ export async function findAssetIds(
 export interface AssetFilter {
   readonly asset_type?: string | undefined
   readonly q?: string | undefined
+  /** Only assets with numbers above one and up to another: where a search begins and ends. */
+  readonly above?: number | undefined
+  readonly upTo?: number | undefined
+}
+
+/** So many assets, or tickets, a search looks at for each page. */
+const SEARCHED = 20_000
+
+/** The numbers of the assets that a search looks at: behind one, or the newest. A page of it costs the same however many assets there are. */
+export async function assetSearchSpan(
+  tx: Tx,
+  behind: number | undefined,
+): Promise<{ above: number; upTo: number; last: number }> {
+  const newest = await tx.db.selectFrom('assets').select('number').orderBy('number', 'desc').limit(1).executeTakeFirst()
+  const last = newest?.number ?? 0
+  const above = behind ?? Math.max(0, last - SEARCHED)
+  return { above, upTo: above + SEARCHED, last }
+}
+
+function filterAssets({ asset_type, q, above, upTo }: AssetFilter) {
+  return sql.join(
+    [
+      ...(asset_type === undefined ? [] : [sql<boolean>`assets.asset_type = ${asset_type}`]),
+      ...(q === undefined ? [] : [matches(['name', 'serial_number', 'location'], 'assets', q)]),
+      ...(above === undefined ? [] : [sql<boolean>`assets.number > ${above}`]),
+      ...(upTo === undefined ? [] : [sql<boolean>`assets.number <= ${upTo}`]),
+      sql<boolean>`1 = 1`,
+    ],
+    sql` and `,
+  )
 }
 
 export async function listAssets(
@@ -85,8 +115,7 @@ export async function listAssets(
   page: { limit: number; skip: number; after?: number | undefined },
 ): Promise<AssetRow[]> {
   return assets(tx)
-    .$if(filter.asset_type !== undefined, (q) => q.where('asset_type', '=', filter.asset_type!))
-    .$if(filter.q !== undefined, (q) => q.where(matches(['name', 'serial_number', 'location'], 'assets', filter.q!)))
+    .where(sql<boolean>`${filterAssets(filter)}`)
     .$if(page.after !== undefined, (q) => q.where('assets.number', '>', page.after!))
     .orderBy('assets.number')
     .limit(page.limit)
@@ -99,8 +128,7 @@ export async function countAssets(tx: Tx, filter: AssetFilter): Promise<number> 
   const row = await tx.db
     .selectFrom('assets')
     .select(sql<number>`count(*)`.as('n'))
-    .$if(filter.asset_type !== undefined, (q) => q.where('asset_type', '=', filter.asset_type!))
-    .$if(filter.q !== undefined, (q) => q.where(matches(['name', 'serial_number', 'location'], 'assets', filter.q!)))
+    .where(sql<boolean>`${filterAssets(filter)}`)
     .executeTakeFirstOrThrow()
   return Number(row.n)
 }
@@ -160,9 +188,6 @@ export interface TicketFilter {
   /** Only tickets with a higher number: where a search ends. */
   readonly above?: number | undefined
 }
-
-/** So many tickets a search looks at for each page. */
-const SEARCHED = 20_000
 
 /** The number above which a search looks that begins before a number, or at the newest: so that a page of it costs the same however many tickets there are. */
 export async function ticketSearchFloor(tx: Tx, before: number | undefined): Promise<number> {

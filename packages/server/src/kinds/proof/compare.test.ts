@@ -26,13 +26,13 @@ async function report(files: Record<string, string>, now = 0): Promise<Validatio
 
 test('the same evidence at another time confirms the verdict', async () => {
   const comparison = compareReports(await report({ 'a.json': '{}' }, 0), await report({ 'a.json': '{}' }, 5000))
-  assert.deepEqual(comparison, { confirmed: true, verdictChanged: false, differences: [] })
+  assert.deepEqual(comparison, { confirmed: true, verdict_changed: false, differences: [] })
 })
 
 test('a verdict that no longer holds is told with the file and the finding', async () => {
   const comparison = compareReports(await report({ 'a.json': '{}' }), await report({ 'a.json': '{' }))
   assert.equal(comparison.confirmed, false)
-  assert.equal(comparison.verdictChanged, true)
+  assert.equal(comparison.verdict_changed, true)
   assert.deepEqual(
     comparison.differences.map(({ subject }) => subject),
     ['verdict', 'artifact:1', 'finding:1:config_format@1'],

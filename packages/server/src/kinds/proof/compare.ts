@@ -14,7 +14,7 @@ export interface Difference {
 export interface Comparison {
   /** Whether the verdict, the files and all findings are the same. Other libraries alone leave this true. */
   readonly confirmed: boolean
-  readonly verdictChanged: boolean
+  readonly verdict_changed: boolean
   readonly differences: Difference[]
 }
 
@@ -64,7 +64,7 @@ export function compareReports(earlier: ValidationReport, fresh: ValidationRepor
     const [was, is] = [earlier.libraries[name], fresh.libraries[name]]
     note(`library:${name}`, was, is, `${name} was ${was ?? 'not used'}, is ${is ?? 'not used'}`)
   }
-  return { confirmed, verdictChanged: earlier.overall_result !== fresh.overall_result, differences }
+  return { confirmed, verdict_changed: earlier.overall_result !== fresh.overall_result, differences }
 }
 
 type Note = (subject: string, before: unknown, after: unknown, message: string) => void

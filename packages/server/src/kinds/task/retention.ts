@@ -4,7 +4,7 @@ import { appendOne, SYSTEM } from '../../audit/index.ts'
 import { listProjects, loadPolicy } from '../../identity/index.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
 import type { Clock } from '../../platform/clock.ts'
-import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
+import { type Database, INSTANCE, inProject, type Tx } from '../../platform/db/index.ts'
 import { holdOn, listLastingHolds } from '../../tickets/index.ts'
 import * as store from './store-retention.ts'
 
@@ -20,8 +20,9 @@ const UNNAMED_MS = 60 * 60_000
 const REMOVAL_MS = 10 * 60_000
 const PAYLOADS = 500
 const BATCHES = 500
-/** Idempotency keys are looked through once a day, and stay a day longer than what they are kept for. */
+/** Idempotency keys are looked through once a day. Those of dispatches stay a day longer than what they are kept for, the others so long. */
 const KEYS = 500
+const ANSWER_DAYS = 30
 
 /** How many days records are kept; null: for ever. */
 type Kept = Required<Pick<Policy, 'completed_task_days' | 'failed_task_days'>>
@@ -35,7 +36,8 @@ export interface TaskRetention {
 
 /**
  * Drops the records of tasks whose time is over by the policy of their project: row, attempts, steps, lines, costs, and the payloads that
- * stood beside them. Their entries in the log stay until the log is dropped, and so does what insight counted.
+ * stood beside them. Their entries in the log stay until the log is dropped, and so does what insight counted. Idempotency keys go
+ * beside them, those of all other operations too: they stand in one table, and one walk reads it.
  *
  * 1. A slice of tasks goes in one transaction with the `tasks.dropped` that names their numbers. Stopped before its commit: nothing
  *    went. After it: the next round finds the others.
@@ -124,6 +126,26 @@ export function createTaskRetention(on: {
     }
   }
 
+  /** They are read beside whoever writes, and only what goes is written: most stay. */
+  async function forgetOldKeys(project: string, kept: Kept, stop?: AbortSignal): Promise<void> {
+    if ((keysAt.get(project) ?? 0) > clock.now()) return
+    const days = Object.values(kept).filter((one) => one !== null)
+    const dispatched = days.length === 0 ? 0 : clock.now() - (Math.min(...days) + 1) * DAY_MS
+    const others = clock.now() - ANSWER_DAYS * DAY_MS
+    for (let after: store.KeyPlace | undefined = store.FIRST_KEY; after !== undefined && !stop?.aborted; await turn()) {
+      const from: store.KeyPlace = after
+      const { page, over } = await db.read(async (tx) => {
+        const page = await store.listKeys(tx, from, KEYS)
+        const old = page.filter((one) => one.created_at < (store.isOfDispatch(one) ? dispatched : others))
+        const [tasks, rest] = [old.filter(store.isOfDispatch), old.filter((one) => !store.isOfDispatch(one))]
+        return { page, over: [...(await store.withoutTask(tx, tasks)), ...rest] }
+      })
+      if (over.length > 0) await db.write((tx) => store.forgetKeys(tx, over))
+      after = page.at(-1)
+    }
+    if (!stop?.aborted) keysAt.set(project, clock.now() + DAY_MS)
+  }
+
   /** Page by page, each in a transaction of its own, until one answers that there is none behind it. */
   async function walk<At>(from: At, page: (tx: Tx, after: At) => Promise<At | undefined>, stop?: AbortSignal) {
     for (let after: At | undefined = from; after !== undefined && !stop?.aborted; await turn()) {
@@ -137,15 +159,8 @@ export function createTaskRetention(on: {
       const kept = keptOf(await db.read(loadPolicy))
       const isKept = kept.completed_task_days === null && kept.failed_task_days === null
       const dropped = isKept ? 0 : await dropOver(kept, stop)
-      if (!isKept) {
-        await walk('', (tx, after) => store.dropEmptyBatches(tx, after, BATCHES), stop)
-        if ((keysAt.get(project) ?? 0) <= clock.now()) {
-          const days = Math.min(...Object.values(kept).filter((one) => one !== null)) + 1
-          const before = clock.now() - days * DAY_MS
-          await walk(store.FIRST_KEY, (tx, after) => store.forgetKeys(tx, after, before, KEYS), stop)
-          keysAt.set(project, clock.now() + DAY_MS)
-        }
-      }
+      if (!isKept) await walk('', (tx, after) => store.dropEmptyBatches(tx, after, BATCHES), stop)
+      await forgetOldKeys(project, kept, stop)
       await removePayloads(project, stop)
       return dropped
     })
@@ -162,12 +177,17 @@ export function createTaskRetention(on: {
           (error: unknown) => failures.push(error),
         )
       }
+      // Of who belongs to no project: it has answers, and no tasks.
+      if (!stop?.aborted)
+        await inProject(INSTANCE, () => forgetOldKeys(INSTANCE, keptOf({}), stop)).catch((error: unknown) =>
+          failures.push(error),
+        )
       if (failures.length > 0) throw failures[0]
     },
   }
 }
 
-const keptOf = ({ completed_task_days = null, failed_task_days = null }: Policy): Kept => ({
+const keptOf = ({ completed_task_days = null, failed_task_days = null }: Partial<Policy>): Kept => ({
   completed_task_days,
   failed_task_days,
 })

@@ -11,6 +11,7 @@ import type {
   tasksApi,
   workersApi,
 } from '@writ/api'
+import { NANOS } from '@writ/api/costs'
 import type { FastifyReply } from 'fastify'
 import { type Caller, findUserRef, requirePermission } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
@@ -122,6 +123,18 @@ export const taskHandlers = (
         show: tasks.show,
       })
     },
+    totals: (ask) =>
+      ask.read(async (tx) => {
+        const { unique_key, q, parent, batch } = ask.query
+        const filter = { ...(await taskFilterOf(tx, ask.query)), unique_key, q, parent, batch }
+        const found = await tasks.totals(tx, ask.caller, filter)
+        const states = found.map(({ state, tasks, nanos }) => ({ state, tasks, cost_usd: nanos / NANOS }))
+        return {
+          states: states.toSorted((a, b) => b.tasks - a.tasks || (a.state < b.state ? -1 : 1)),
+          tasks: found.reduce((sum, one) => sum + one.tasks, 0),
+          cost_usd: found.reduce((sum, one) => sum + one.nanos, 0) / NANOS,
+        }
+      }),
     get: (ask) => tasks.find(ask, ask.params.id),
     wait: (ask) =>
       whileConnected(ask.request, (gone) => tasks.wait(ask, ask.params.id, (ask.query.timeout ?? 30) * 1_000, gone)),

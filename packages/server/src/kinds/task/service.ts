@@ -74,6 +74,7 @@ export interface Tasks extends Cancelling, DeadLetters, Queues, Batches, Keys {
   /** Rows for `ask.page`, newest first; `show` makes items of them, `key` is the number. */
   list(tx: Tx, caller: Caller, filter: TaskFilter, page: TaskPage): Promise<TaskRow[]>
   count(tx: Tx, caller: Caller, filter: TaskFilter): Promise<number>
+  totals(tx: Tx, caller: Caller, filter: TaskFilter): Promise<store.StateTotal[]>
   show(row: TaskRow): Task
 
   /** Starts what may start under keys by time alone, in all projects. Called again and again. */
@@ -200,6 +201,7 @@ export function createTasks(on: TasksOn): Tasks {
     },
     list: async (tx, caller, filter, page) => store.listTasks(tx, await bounded(tx, caller, filter), page),
     count: async (tx, caller, filter) => store.countTasks(tx, await bounded(tx, caller, filter)),
+    totals: async (tx, caller, filter) => store.totalTasks(tx, await bounded(tx, caller, filter)),
     show: (row) => showTask(row, on.clock.now()),
 
     ...cancelling,

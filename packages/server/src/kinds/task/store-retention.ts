@@ -101,7 +101,7 @@ export async function dropEmptyBatches(tx: Tx, after: string, limit: number): Pr
 const DISPATCHES: ReadonlySet<string> = new Set(['tasks.submit', 'tasks.submitMany', 'dispatch.dispatch'])
 
 /** Where a key stands in the order of their index. */
-interface KeyPlace {
+export interface KeyPlace {
   readonly principal: string
   readonly route: string
   readonly key: string
@@ -110,28 +110,24 @@ interface KeyPlace {
 /** Before every one. */
 export const FIRST_KEY: KeyPlace = { principal: '', route: '', key: '' }
 
-interface KeyRow extends KeyPlace {
+export interface KeyRow extends KeyPlace {
   readonly created_at: number
   readonly resource_id: string | null
 }
 
-/**
- * Of so many idempotency keys behind one, in the order of their index, forgets those of dispatches before `before` of which neither the
- * task nor the batch is left. Answers the last of them; undefined if there is none.
- */
-export async function forgetKeys(
-  tx: Tx,
-  after: KeyPlace,
-  before: number,
-  limit: number,
-): Promise<KeyPlace | undefined> {
-  const page = await tx.sql<KeyRow>(
+/** So many idempotency keys behind one, in the order of their index. */
+export const listKeys = (tx: Tx, after: KeyPlace, limit: number): Promise<KeyRow[]> =>
+  tx.sql<KeyRow>(
     `select principal, route, key, created_at, resource_id from idempotency
      where project_id = ?1 and (principal, route, key) > (?2, ?3, ?4) order by principal, route, key limit ?5`,
     [tx.project, after.principal, after.route, after.key, limit],
   )
-  const old = page.filter((one) => DISPATCHES.has(one.route) && one.created_at < before && one.resource_id !== null)
-  const ids = old.map((one) => one.resource_id!)
+
+export const isOfDispatch = ({ route }: KeyPlace): boolean => DISPATCHES.has(route)
+
+/** Of keys of dispatches those of which neither the task nor the batch is left. */
+export async function withoutTask(tx: Tx, keys: readonly KeyRow[]): Promise<KeyRow[]> {
+  const ids = keys.map((one) => one.resource_id).filter((one) => one !== null)
   const left = new Set<string>()
   for (const table of ids.length > 0 ? ['runs', 'batches'] : [])
     for (const { id } of await tx.sql<{ id: string }>(
@@ -139,19 +135,19 @@ export async function forgetKeys(
       [tx.project, ids],
     ))
       left.add(id)
+  return keys.filter((one) => one.resource_id !== null && !left.has(one.resource_id))
+}
+
+/** Forgets keys as they were read: whoever has used one of them again since made another. */
+export async function forgetKeys(tx: Tx, keys: readonly KeyRow[]): Promise<void> {
   await Promise.all(
-    old
-      .filter((one) => !left.has(one.resource_id!))
-      .map(({ principal, route, key }) =>
-        tx.sql('delete from idempotency where project_id = ?1 and principal = ?2 and route = ?3 and key = ?4', [
-          tx.project,
-          principal,
-          route,
-          key,
-        ]),
+    keys.map(({ principal, route, key, created_at }) =>
+      tx.sql(
+        'delete from idempotency where project_id = ?1 and principal = ?2 and route = ?3 and key = ?4 and created_at = ?5',
+        [tx.project, principal, route, key, created_at],
       ),
+    ),
   )
-  return page.at(-1)
 }
 
 // ---- payloads beside the row

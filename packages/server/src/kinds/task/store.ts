@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { RunState } from '@writ/api'
+import { NANOS } from '@writ/api/costs'
 import { type RawBuilder, type Selectable, sql } from 'kysely'
 import {
   countOf,
@@ -411,6 +412,43 @@ export async function countTasks(tx: Tx, want: Wanted): Promise<number> {
   for await (const { above, before } of stretches(tx, want, undefined))
     count += Number((await part(want, above, before)).n)
   return count
+}
+
+/** How many tasks are in a state, and what they cost, in billionths of a US dollar. */
+export interface StateTotal {
+  readonly state: RunState
+  readonly tasks: number
+  readonly nanos: number
+}
+
+/** As `countTasks`, by state. In stretches always: each is added up, and others are heard in between. */
+export async function totalTasks(tx: Tx, want: Wanted): Promise<StateTotal[]> {
+  const state = sql<RunState>`case when runs.state = 'pending' and queue.lease_until is not null then 'running' else runs.state end`
+  const totals = new Map<RunState, StateTotal>()
+  for await (const { above, before } of stretches(tx, want, undefined)) {
+    const rows = await tx.db
+      .selectFrom('runs')
+      .leftJoin('queue', 'queue.run_id', 'runs.id')
+      .select([
+        state.as('in_state'),
+        sql<number>`count(*)`.as('n'),
+        sql<number>`coalesce(sum(cast(round(runs.cost_usd * ${NANOS}) as bigint)), 0)`.as('nanos'),
+      ])
+      .where(sql<boolean>`${predicate(tx, want, true)}`)
+      .where('runs.number', '>=', above)
+      .where('runs.number', '<', before)
+      .groupBy(state)
+      .execute()
+    for (const { in_state, n, nanos } of rows) {
+      const sum = totals.get(in_state)
+      totals.set(in_state, {
+        state: in_state,
+        tasks: (sum?.tasks ?? 0) + Number(n),
+        nanos: (sum?.nanos ?? 0) + Number(nanos),
+      })
+    }
+  }
+  return [...totals.values()]
 }
 
 const workColumns =
