@@ -130,7 +130,9 @@ test('a bundle with a changed file is refused by the page, with its place', { sk
   const { rests } = await verifyBundle(await folderFiles(untouched), { sha256, sha512, verify: verifySignature })
   const keyOf = (what: RegExp) => rests.find((one) => what.test(one.what))!.value
   await page.getByLabel('Keys of the logs', { exact: true }).fill(`${keyOf(/^project log key$/)} `)
-  await page.getByLabel('Fingerprint of the key that signs bundles', { exact: true }).fill(` ${keyOf(/^manifest key$/)}`)
+  await page
+    .getByLabel('Fingerprint of the key that signs bundles', { exact: true })
+    .fill(` ${keyOf(/^manifest key$/)}`)
   await chooser.setInputFiles(zip)
   await page.getByText('Verified in this page, without asking the server.').waitFor()
   await countOf(page.getByText('as expected'), 2)
