@@ -34,6 +34,7 @@ for (const line of [
   ['handler', 'add', 'x', 'https://x/', '--attempts', '0'],
   ['queue', 'limit', 'night', 'many'],
   ['task', 'run', 'x', '--after-anyway'],
+  ['task', 'run', 'x', '--metadata', '[1]'],
   ['task', 'run', 'x', '--key-policy', 'reject'],
   ['task', 'run', 'x', '--debounce', '5'],
   ['task', 'run', 'x', '--key', 'k', '--max-wait', '5'],
@@ -371,15 +372,27 @@ test('a rule set is published under its name, without the version that is the se
 
 test('a handler is added with its address, and its secret is shown', async (t) => {
   const { writ, asked } = await openCommandLine(t, () => ({
-    json: { name: 'vlan.add', source: 'http', disabled: false, per_key: null, timeout_ms: 60_000, secret: 'whsec_1' },
+    json: {
+      name: 'vlan.add',
+      source: 'http',
+      disabled: false,
+      per_key: null,
+      timeout_ms: 60_000,
+      ttl_ms: 900_000,
+      secret: 'whsec_1',
+    },
   }))
-  const { code, out } = await writ(['handler', 'add', 'vlan.add', 'https://hooks.example.com/vlan', '--attempts', '5'])
+  const { code, out } = await writ(
+    ['handler', 'add', 'vlan.add', 'https://hooks.example.com/vlan'].concat('--attempts', '5', '--ttl', '15m'),
+  )
   assert.equal(code, 0)
   assert.match(out, /whsec_1/)
+  assert.match(out, /^Ends within +15m$/m)
   assert.deepEqual(JSON.parse(asked[0]?.body ?? ''), {
     name: 'vlan.add',
     url: 'https://hooks.example.com/vlan',
     max_attempts: 5,
+    ttl_ms: 900_000,
   })
 })
 

@@ -248,10 +248,11 @@ export function takeDependencies(tx: Tx, onRunIds: readonly string[], limit: num
     `select ${place} from dependencies where project_id = ?1 and ${inList(tx, 'on_run_id', '?2')} order by on_run_id, run_id limit ?3`
   // By their places, and nothing else: either database may read all there is of the project for a second condition.
   const taken = tx.dialect === 'postgres' ? `ctid = any(array(${those('ctid')}))` : `rowid in (${those('rowid')})`
-  return tx.sql<Dependency>(
-    `delete from dependencies where ${taken} returning run_id, on_run_id, policy`,
-    [tx.project, onRunIds, limit],
-  )
+  return tx.sql<Dependency>(`delete from dependencies where ${taken} returning run_id, on_run_id, policy`, [
+    tx.project,
+    onRunIds,
+    limit,
+  ])
 }
 
 /** A task that has ended waits for nothing. */
