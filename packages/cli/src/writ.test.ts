@@ -1061,3 +1061,25 @@ for (const [name, refusal] of [
       ['GET'],
     )
   })
+
+test('a task is dispatched with metadata of its own, and shown with them', async (t) => {
+  const metadata = { order: 17 }
+  const shown = {
+    id,
+    number: 7,
+    handler: 'x',
+    state: 'pending',
+    depends_on: [],
+    tags: [],
+    attempts: [],
+    steps: [],
+    costs: [],
+  }
+  const { writ, asked } = await openCommandLine(t, ({ method }) =>
+    method === 'POST' ? { status: 201, json: { id, number: 7, duplicate: false } } : { json: { ...shown, metadata } },
+  )
+  const { code, err } = await writ(['task', 'run', 'x', '--metadata', '{"order": 17}'])
+  assert.equal(code, 0, err)
+  assert.deepEqual(JSON.parse(asked[0]!.body), { handler: 'x', input: {}, metadata })
+  assert.match((await writ(['task', 'show', '7'])).out, /^Metadata +\{"order":17\}$/m)
+})
