@@ -72,6 +72,22 @@ async function scene(t: TestContext, system: TestSystem): Promise<void> {
   const failedOnce = (id: string) =>
     until('it failed once', async () => (await find(id)).attempts[0]?.outcome === 'failed')
 
+  await t.test('its tasks have to end within what it says, unless their dispatch says otherwise', async () => {
+    const { ttl_ms } = await add('soon', { ttl_ms: 3_600_000, url: `${service.url}/refuses` })
+    assert.equal(ttl_ms, 3_600_000)
+    assert.equal((await admin.get<HandlerInfo>('/handlers/soon')).body.ttl_ms, 3_600_000)
+    const run_at = '2999-01-01T00:00:00.000Z'
+    const deadlineOf = async (more: object) => (await find(await dispatch('soon', {}, { run_at, ...more }))).deadline_at
+    assert.equal(await deadlineOf({}), '2999-01-01T01:00:00.000Z')
+    assert.equal(await deadlineOf({ ttl_ms: 7_200_000 }), '2999-01-01T02:00:00.000Z')
+    assert.equal(await deadlineOf({ deadline_at: '2999-01-02T00:00:00Z' }), '2999-01-02T00:00:00.000Z')
+    const failed = await dispatch('soon', {}, { ttl_ms: 86_400_000 })
+    assert.equal((await ended(failed)).error_code, 'HTTP_REFUSED')
+    const again = await admin.post<Submitted>(`/dead-letters/${failed}/replay`)
+    const { created_at, deadline_at } = await find(again.body.id)
+    assert.equal(Date.parse(deadline_at!) - Date.parse(created_at), 3_600_000)
+  })
+
   await t.test(
     'a handler is an address that is called with what it needs, signed, and answers the result',
     async () => {

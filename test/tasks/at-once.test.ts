@@ -54,6 +54,70 @@ for (const backend of backends()) {
     await system.check()
   })
 
+  test(`${backend.name}: of very many that waited for one task a part ends with it at a time`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start({ env: onlyAnswers(backend) })
+    const [root] = await submit(system, [{ handler: 'system.ping', run_at: LATER }])
+    for (const depends_on_policy of ['cancel', 'run'] as const)
+      for (const many of [500, 500, 200])
+        await submit(
+          system,
+          Array.from({ length: many }, () => ({
+            handler: 'system.ping',
+            queue: depends_on_policy,
+            depends_on: [root!.id],
+            depends_on_policy,
+          })),
+        )
+    assert.equal((await system.admin.post(`/tasks/${root!.id}/cancel`, {})).status, 200)
+    // In the order in which they were dispatched; the others are somebody's who looks at timers.
+    if (backend.name === 'postgres') assert.equal(await countOf(system, 'queue=cancel&state=cancelled'), 1_000)
+    await system.restart({ env: ALL })
+    await until(
+      'the rest is cancelled too',
+      async () => (await countOf(system, 'queue=cancel&state=cancelled')) === 1_200,
+    )
+    await until('who was to run anyway has', async () => (await countOf(system, 'queue=run&state=completed')) === 1_200)
+    await system.check()
+  })
+
+  for (const state of ['waits', 'runs'])
+    test(`${backend.name}: of very many children of a task that ${state} a part is cancelled at a time`, {
+      skip: backend.skip,
+    }, async () => {
+      await using system = await backend.start({ env: onlyAnswers(backend) })
+      const { admin } = system
+      const ask = async <T>(path: string, body: unknown): Promise<T> => {
+        const answer = await admin.post<T>(path, body)
+        assert.ok(answer.status < 300, JSON.stringify(answer.body))
+        return answer.body
+      }
+      const worker = { worker: 'w', queues: ['parents'], handlers: [{ name: 'parent', queue: 'parents' }], limit: 1 }
+      await ask('/workers/claim', { ...worker, wait_seconds: 0 })
+      const deadline_at = LATER
+      const parent = await ask<Submitted>('/tasks', { handler: 'parent', deadline_at })
+      const { tasks } = await ask<{ tasks: { lease: string }[] }>('/workers/claim', { ...worker, wait_seconds: 5 })
+      const lease = tasks[0]!.lease
+      const task = { handler: 'system.ping', queue: 'children', run_at: LATER }
+      const child = (n: number) => ask<{ id: string }>('/workers/dispatch', { lease, name: `child ${n}`, task })
+      const { id } = await child(0)
+      for (let n = 1; n < 1_100; n += 50)
+        await Promise.all(Array.from({ length: Math.min(50, 1_100 - n) }, (_, i) => child(n + i)))
+      const settle = (outcome: object) => ask('/workers/settle', { results: [{ lease, ...outcome }] })
+      if (state === 'waits') await settle({ outcome: 'wait', children: [id] })
+      await ask(`/tasks/${parent.id}/cancel`, {})
+      if (backend.name === 'postgres') assert.equal(await countOf(system, 'queue=children&state=cancelled'), 1_000)
+      if (state === 'runs') await settle({ outcome: 'cancelled' })
+      await system.restart({ env: ALL })
+      await until(
+        'the rest is cancelled too',
+        async () => (await countOf(system, 'queue=children&state=cancelled')) === 1_100,
+      )
+      assert.equal(await countOf(system, 'queue=parents&state=cancelled'), 1)
+      await system.check()
+    })
+
   test(`${backend.name}: of very many under a key a part is let go at a time`, { skip: backend.skip }, async () => {
     await using system = await backend.start({ env: onlyAnswers(backend) })
     const { admin } = system

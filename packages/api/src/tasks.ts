@@ -447,6 +447,7 @@ export const HandlerInfo = Type.Object({
     enum: ['none', 'reversible', 'irreversible'],
   }),
   url: nullable(Type.String({ description: 'of a handler that is called over HTTP' })),
+  ttl_ms: nullable(Type.Integer({ description: 'its tasks have to end so long after they were due' })),
   per_key: nullable(
     Type.Object({
       concurrency: nullable(Type.Integer()),
@@ -480,6 +481,14 @@ export const WorkerHandler = Type.Object(
     queue: Type.Optional(QueueName),
     timeout_ms: Type.Optional(Type.Integer({ minimum: 1, maximum: 86_400_000 })),
     max_attempts: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
+    ttl_ms: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 31_536_000_000,
+        description:
+          'its tasks have to end so long after they were due, unless a dispatch says `ttl_ms` or `deadline_at`',
+      }),
+    ),
     side_effect: Type.Optional(
       Type.Unsafe<'none' | 'reversible' | 'irreversible'>({
         type: 'string',

@@ -34,6 +34,7 @@ for (const line of [
   ['handler', 'add', 'x', 'https://x/', '--attempts', '0'],
   ['queue', 'limit', 'night', 'many'],
   ['task', 'run', 'x', '--after-anyway'],
+  ['task', 'run', 'x', '--metadata', '[1]'],
   ['task', 'run', 'x', '--key-policy', 'reject'],
   ['task', 'run', 'x', '--debounce', '5'],
   ['task', 'run', 'x', '--key', 'k', '--max-wait', '5'],
@@ -420,15 +421,27 @@ test('a rule set is published under its name, without the version that is the se
 
 test('a handler is added with its address, and its secret is shown', async (t) => {
   const { writ, asked } = await openCommandLine(t, () => ({
-    json: { name: 'vlan.add', source: 'http', disabled: false, per_key: null, timeout_ms: 60_000, secret: 'whsec_1' },
+    json: {
+      name: 'vlan.add',
+      source: 'http',
+      disabled: false,
+      per_key: null,
+      timeout_ms: 60_000,
+      ttl_ms: 900_000,
+      secret: 'whsec_1',
+    },
   }))
-  const { code, out } = await writ(['handler', 'add', 'vlan.add', 'https://hooks.example.com/vlan', '--attempts', '5'])
+  const { code, out } = await writ(
+    ['handler', 'add', 'vlan.add', 'https://hooks.example.com/vlan'].concat('--attempts', '5', '--ttl', '15m'),
+  )
   assert.equal(code, 0)
   assert.match(out, /whsec_1/)
+  assert.match(out, /^Ends within +15m$/m)
   assert.deepEqual(JSON.parse(asked[0]?.body ?? ''), {
     name: 'vlan.add',
     url: 'https://hooks.example.com/vlan',
     max_attempts: 5,
+    ttl_ms: 900_000,
   })
 })
 
@@ -1097,3 +1110,25 @@ for (const [name, refusal] of [
       ['GET'],
     )
   })
+
+test('a task is dispatched with metadata of its own, and shown with them', async (t) => {
+  const metadata = { order: 17 }
+  const shown = {
+    id,
+    number: 7,
+    handler: 'x',
+    state: 'pending',
+    depends_on: [],
+    tags: [],
+    attempts: [],
+    steps: [],
+    costs: [],
+  }
+  const { writ, asked } = await openCommandLine(t, ({ method }) =>
+    method === 'POST' ? { status: 201, json: { id, number: 7, duplicate: false } } : { json: { ...shown, metadata } },
+  )
+  const { code, err } = await writ(['task', 'run', 'x', '--metadata', '{"order": 17}'])
+  assert.equal(code, 0, err)
+  assert.deepEqual(JSON.parse(asked[0]!.body), { handler: 'x', input: {}, metadata })
+  assert.match((await writ(['task', 'show', '7'])).out, /^Metadata +\{"order":17\}$/m)
+})

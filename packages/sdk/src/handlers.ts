@@ -79,6 +79,8 @@ export interface HandlerDefinition<I extends TSchema = TSchema> {
   readonly timeoutMs?: number
   /** How often it may fail; once when left out. */
   readonly maxAttempts?: number
+  /** Its tasks have to end so long after they were due, in milliseconds, unless a dispatch says otherwise; whenever when left out. */
+  readonly ttlMs?: number
   /** How many run at once on one server. */
   readonly concurrency?: number
   /** Under each concurrency key of its tasks, on all servers together: so many at once, so many starts in so long. */

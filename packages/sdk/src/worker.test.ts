@@ -118,7 +118,7 @@ for (const [contract, says] of [
   [{ max_attempts: 5 }, 'handler a: max_attempts is no field of a handler; did you mean maxAttempts?'],
   [
     { retries: 5 },
-    'handler a: retries is no field of a handler; there are title, input, output, queue, timeoutMs, maxAttempts, sideEffect, perKey',
+    'handler a: retries is no field of a handler; there are title, input, output, queue, timeoutMs, maxAttempts, ttlMs, sideEffect, perKey',
   ],
   [
     { perKey: { concurency: 1 } },

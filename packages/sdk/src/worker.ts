@@ -443,7 +443,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     handle(handler, contract, run) {
       if (handlers.has(handler)) throw new TypeError(`the worker has a handler ${handler} already`)
       requireFields(handler, contract)
-      const { title, input, output, queue, timeoutMs, maxAttempts, sideEffect, perKey } = contract
+      const { title, input, output, queue, timeoutMs, maxAttempts, ttlMs, sideEffect, perKey } = contract
       const told = JSON.parse(
         JSON.stringify({
           name: handler,
@@ -453,6 +453,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
           queue: queue ?? queues[0],
           timeout_ms: timeoutMs,
           max_attempts: maxAttempts,
+          ttl_ms: ttlMs,
           side_effect: sideEffect,
           per_key: perKey && {
             concurrency: perKey.concurrency,
@@ -512,7 +513,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
   }
 }
 
-const FIELDS = ['title', 'input', 'output', 'queue', 'timeoutMs', 'maxAttempts', 'sideEffect', 'perKey']
+const FIELDS = ['title', 'input', 'output', 'queue', 'timeoutMs', 'maxAttempts', 'ttlMs', 'sideEffect', 'perKey']
 
 /** A definition that a folder of handlers uses too may be given as it is, but for what would count there and not here. */
 function requireFields(name: string, contract: object): void {

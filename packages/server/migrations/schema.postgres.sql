@@ -917,7 +917,7 @@ CREATE TABLE public.timers (
     what text NOT NULL,
     project_id text NOT NULL,
     due_at bigint NOT NULL,
-    CONSTRAINT timers_what_check CHECK ((what = ANY (ARRAY['expire'::text, 'remind'::text])))
+    CONSTRAINT timers_what_check CHECK ((what = ANY (ARRAY['expire'::text, 'remind'::text, 'cancel_children'::text])))
 );
 
 CREATE TABLE public.tokens (

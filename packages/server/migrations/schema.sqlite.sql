@@ -742,9 +742,9 @@ create index tickets_creator on tickets (project_id, created_by_id, number);
 
 create index tickets_status on tickets (project_id, status, number);
 
-create table timers (
+create table "timers" (
   run_id text not null,
-  what text not null check (what in ('expire', 'remind')),
+  what text not null check (what in ('expire', 'remind', 'cancel_children')),
   project_id text not null,
   due_at integer not null,
   primary key (run_id, what)

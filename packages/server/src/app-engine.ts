@@ -242,7 +242,7 @@ export async function openEngine(on: {
     elsewhere: workers.wake,
     endStopped: createEndStopped({ db, queue, clock, log: taskLog, settled: settledTask, observe }),
     async timers() {
-      await fireTimers(executing, tasks.expire)
+      await fireTimers(executing, tasks.fireTimer)
       await tasks.admitDue()
     },
     leaseMs,

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander'
 import type { App } from '../app.ts'
 import { usage } from '../failure.ts'
 import { readGiven } from '../given-file.ts'
+import { lengthText, secondsOf } from '../length-of-time.ts'
 import { countOf } from '../listing.ts'
 import type { Field } from '../output.ts'
 import type { Column } from '../table.ts'
@@ -39,6 +40,7 @@ const fields = (h: HandlerInfo): Field[] => [
   ['Queue', h.queue],
   ['Attempts', h.max_attempts],
   ['Limit of each', `${h.timeout_ms / 1_000} s`],
+  ['Ends within', lengthText(h.ttl_ms)],
   ['At once', h.concurrency],
   ['Under one key', perKeyOf(h)],
   ['Side effect', h.side_effect],
@@ -53,6 +55,7 @@ interface AddOptions {
   queue?: string
   attempts?: number
   limit?: number
+  ttl?: string
   sideEffect?: HandlerInfo['side_effect']
   keyConcurrency?: number
 }
@@ -86,6 +89,7 @@ Examples:
     .option('--queue <queue>', 'where its tasks wait; "api" otherwise')
     .option('--attempts <n>', 'how often it may be tried; once otherwise', countOf)
     .option('--limit <seconds>', 'how long one attempt may take; 60 otherwise', countOf)
+    .option('--ttl <time>', 'its tasks have to end so long after they were due: 90s, 15m, 6h or 7d; whenever otherwise')
     .option('--key-concurrency <n>', 'how many run at once under one concurrency key; any number otherwise', countOf)
     .addOption(
       new Option(
@@ -106,6 +110,7 @@ Examples:
           ...(o.queue ? { queue: o.queue } : {}),
           ...(o.attempts ? { max_attempts: o.attempts } : {}),
           ...(o.limit ? { timeout_ms: o.limit * 1_000 } : {}),
+          ...(o.ttl ? { ttl_ms: secondsOf(o.ttl) * 1_000 } : {}),
           ...(o.sideEffect ? { side_effect: o.sideEffect } : {}),
           ...(o.keyConcurrency ? { per_key: { concurrency: o.keyConcurrency } } : {}),
         },

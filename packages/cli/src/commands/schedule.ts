@@ -2,6 +2,7 @@ import type { ChangeSchedule, NewSchedule, PreviewSchedule, Schedule, ScheduleDe
 import { type Command, Option } from 'commander'
 import type { App } from '../app.ts'
 import { usage } from '../failure.ts'
+import { jsonOf, objectOf } from '../json-option.ts'
 import { secondsOf } from '../length-of-time.ts'
 import { countOf } from '../listing.ts'
 import type { Field } from '../output.ts'
@@ -330,19 +331,4 @@ function givenTimes(o: TimesOptions) {
 function wholeOf(text: string): number {
   if (!/^-?\d{1,9}$/.test(text)) throw usage(`"${text}" is no whole number`)
   return Number(text)
-}
-
-function jsonOf(option: string, text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown
-  } catch {
-    throw usage(`${option} is no JSON`, `It looks like '{"name": "value"}'.`)
-  }
-}
-
-function objectOf(option: string, text: string): Record<string, unknown> {
-  const value = jsonOf(option, text)
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw usage(`${option} is no object`, `It looks like '{"name": "value"}'.`)
-  return { ...value }
 }

@@ -47,6 +47,7 @@ export const taskFields = (t: Task): Field[] => [
   ['Depends on', t.depends_on.join(' ')],
   ['Dispatched by task', t.parent_run_id],
   ['Tags', t.tags.join(' ')],
+  ['Metadata', t.metadata && JSON.stringify(t.metadata)],
   ['Tells', t.callback?.url],
   ['Dispatched by', t.executed_by_username],
   ['Dispatched', timeText(t.created_at)],

@@ -6,6 +6,7 @@ import { besideOthers } from '../beside.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Failure, usage } from '../failure.ts'
 import { readGiven } from '../given-file.ts'
+import { objectOf } from '../json-option.ts'
 import { secondsOf } from '../length-of-time.ts'
 import { allOption, countOf, dollarsOf, type ListOptions, limitOption, listSome } from '../listing.ts'
 import type { Field } from '../output.ts'
@@ -37,6 +38,7 @@ interface RunOptions {
   after?: string[]
   afterAnyway?: boolean
   tag?: string[]
+  metadata?: string
   callback?: string
   wait?: boolean
   timeout: number
@@ -75,7 +77,7 @@ Examples:
     .option('--attempts <n>', 'how often it may be tried; as its handler says otherwise', countOf)
     .option('--limit <seconds>', 'how long one attempt may take; as its handler says otherwise', countOf)
     .option('--deadline <time>', 'not to be started or finished after that')
-    .option('--ttl <time>', 'has to end so long after it was due: 90s, 15m, 6h or 7d')
+    .option('--ttl <time>', 'has to end so long after it was due: 90s, 15m, 6h or 7d; as its handler says otherwise')
     .option('--key <key>', 'while a task with this key is open, another is not accepted but answered with it')
     .addOption(
       new Option(
@@ -89,6 +91,7 @@ Examples:
     .option('--after <task...>', 'only when these have completed; if one does not, it is cancelled')
     .option('--after-anyway', 'with --after: when these have ended, however they did')
     .option('--tag <tag...>', 'words to find it by')
+    .option('--metadata <json>', 'what of yours is kept with it: \'{"order": 17}\'')
     .option('--callback <url>', 'tell this address how it ended')
     .option('-w, --wait', 'wait until it has ended; the exit code says how')
     .option('--timeout <seconds>', 'with --wait: at most so long, then exit with 124', countOf, 300)
@@ -321,6 +324,7 @@ async function taskOf(app: App, handler: string, o: RunOptions): Promise<NewTask
     ...(o.after ? { depends_on: o.after.map(refOf) } : {}),
     ...(o.afterAnyway ? { depends_on_policy: 'run' } : {}),
     ...(o.tag ? { tags: o.tag } : {}),
+    ...(o.metadata === undefined ? {} : { metadata: objectOf('--metadata', o.metadata) }),
     ...(o.callback ? { callback: { url: o.callback } } : {}),
   }
 }

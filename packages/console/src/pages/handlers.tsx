@@ -122,6 +122,11 @@ function Row({ handler, title, ask }: { handler: HandlerInfo; title: string; ask
             {t('handler.triesOf', { count: handler.max_attempts, limit: duration(handler.timeout_ms, i18n.language) })}
             <br />
             <span className="dimmed">{t(`sideEffect.${handler.side_effect}`)}</span>
+            {handler.ttl_ms !== null && (
+              <span className="dimmed handler-title">
+                {t('handler.endsWithin', { time: duration(handler.ttl_ms, i18n.language) })}
+              </span>
+            )}
             <PerKey of={handler.per_key} />
           </>
         )}

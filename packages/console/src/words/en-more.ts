@@ -231,6 +231,7 @@ export const enMore = {
     title: 'What it does',
     attempts: 'Attempts at most',
     seconds: 'Seconds for an attempt',
+    endsWithin: 'has to end within {{time}}',
     perKey: 'For each key:',
     atOnce_one: 'one at once',
     atOnce_other: '{{count}} at once',

@@ -219,6 +219,7 @@ export const zhCnMore: Words<typeof enMore> = {
     title: '用途',
     attempts: '最多尝试次数',
     seconds: '每次尝试的秒数',
+    endsWithin: '须在 {{time}} 内结束',
     perKey: '每个键：',
     atOnce_other: '同时 {{count}} 个',
     rate: '{{period}} 内 {{limit}} 个',

@@ -475,7 +475,7 @@ export async function clearTimers(tx: Tx, runId: string): Promise<void> {
 
 export interface Timer {
   readonly run_id: string
-  readonly what: 'expire' | 'remind'
+  readonly what: 'expire' | 'remind' | 'cancel_children'
   readonly project_id: string
   readonly due_at: number
 }

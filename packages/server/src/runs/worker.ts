@@ -399,15 +399,15 @@ type TimersOn = Pick<Executing, 'db' | 'clock' | 'queue' | 'attest' | 'settled'>
 /** Waits that ended, and reminders. Those of a page share their transactions. */
 export async function fireTimers(
   on: TimersOn,
-  /** A run that is on no ticket: its kind settles it. */
-  expire: (tx: Tx, runId: string) => Promise<void>,
+  /** Those of a run that is on no ticket are its kind's. */
+  ofTask: (tx: Tx, timer: Pick<store.Timer, 'run_id' | 'what'>) => Promise<void>,
 ): Promise<void> {
   for (let page = 1; page <= TIMERS_PAGES; page++) {
     const now = on.clock.now()
     const due = await inProject(INSTANCE, () => on.db.read((tx) => store.listDueTimers(tx, now, TIMERS_PAGE)))
     if (due.length === 0) return
     const fired = await Promise.allSettled(
-      due.map((timer) => inProject(timer.project_id, () => on.db.write((tx) => fireTimer(tx, on, expire, timer)))),
+      due.map((timer) => inProject(timer.project_id, () => on.db.write((tx) => fireTimer(tx, on, ofTask, timer)))),
     )
     const failed = fired.find((one) => one.status === 'rejected')
     if (failed) throw failed.reason
@@ -418,12 +418,12 @@ export async function fireTimers(
 async function fireTimer(
   tx: Tx,
   on: TimersOn,
-  expire: (tx: Tx, runId: string) => Promise<void>,
+  ofTask: (tx: Tx, timer: store.Timer) => Promise<void>,
   timer: store.Timer,
 ): Promise<void> {
   if (!(await store.takeTimer(tx, timer))) return
   const run = await store.lockRun(tx, timer.run_id)
-  if (!run) return expire(tx, timer.run_id)
+  if (!run) return ofTask(tx, timer)
   if (run.state !== 'pending' || run.waiting_for !== 'evidence') return
   if (timer.what === 'remind') {
     await append(tx, on.clock.now(), SYSTEM, {

@@ -136,17 +136,17 @@ export function createScheduler(on: SchedulerOn): Scheduler {
       // Changed meanwhile: the next look sees what it is now.
       if (found?.state !== 'active' || found.version !== row.version || found.next_at !== row.next_at) return
       let { refusals, last_due_at, last_run_id } = found
+      const outcomes: [dueAt: number, outcome: Parameters<typeof store.updateFire>[3]][] = []
       for (const [dueAt, task] of prepared) {
         if (!(await store.takeFire(tx, id, dueAt, now))) continue
         if (task === 'too late') {
           // As it was asked for, and no reason to pause.
-          const outcome = { outcome: 'skipped', run_id: null, error_code: 'DEADLINE_EXCEEDED' } as const
-          await store.updateFire(tx, id, dueAt, outcome)
+          outcomes.push([dueAt, { outcome: 'skipped', run_id: null, error_code: 'DEADLINE_EXCEEDED' }])
           continue
         }
         if ('refusal' in task) {
           refusals++
-          await store.updateFire(tx, id, dueAt, { outcome: 'refused', run_id: null, error_code: task.refusal })
+          outcomes.push([dueAt, { outcome: 'refused', run_id: null, error_code: task.refusal }])
           continue
         }
         // Of several that are due at once each begins a trace of its own.
@@ -158,21 +158,16 @@ export function createScheduler(on: SchedulerOn): Scheduler {
         refusals = 0
         last_due_at = dueAt
         if (!duplicate) last_run_id = runId
-        await store.updateFire(tx, id, dueAt, {
-          outcome: duplicate ? 'skipped' : 'started',
-          run_id: runId,
-          error_code: null,
-        })
+        outcomes.push([dueAt, { outcome: duplicate ? 'skipped' : 'started', run_id: runId, error_code: null }])
       }
       const next = nextAfter(timingOf(found), now)
-      await store.updateSchedule(tx, id, {
-        next_at: next,
-        last_due_at,
-        last_run_id,
-        refusals,
-        ...(next === null ? { state: 'ended' } : {}),
-      })
-      await store.forgetFires(tx, id, now - KEEP_FIRES_MS)
+      const ended = next === null ? { state: 'ended' as const } : {}
+      // Asked for together: many schedules are due on the hour, and on PostgreSQL each answer takes its way.
+      await Promise.all([
+        ...outcomes.map(([dueAt, outcome]) => store.updateFire(tx, id, dueAt, outcome)),
+        store.updateSchedule(tx, id, { next_at: next, last_due_at, last_run_id, refusals, ...ended }),
+        store.forgetFires(tx, id, now - KEEP_FIRES_MS),
+      ])
       if (refusals >= MOST_REFUSALS && next !== null)
         await pauseItself(tx, found, now, `it started nothing ${refusals} times in a row`)
     })

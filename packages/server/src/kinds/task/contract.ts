@@ -18,6 +18,7 @@ const Given = Type.Object({
   queue: optional(QueueName),
   timeoutMs: optional(Type.Integer({ minimum: 1, maximum: 86_400_000 })),
   maxAttempts: optional(Type.Integer({ minimum: 1, maximum: 100 })),
+  ttlMs: optional(Type.Integer({ minimum: 1, maximum: 31_536_000_000 })),
   concurrency: optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
   sideEffect: optional(Type.Enum(['none', 'reversible', 'irreversible'])),
   perKey: optional(
@@ -51,6 +52,7 @@ export function contractOf(described: object): Contract {
     queue: given.queue ?? 'api',
     timeoutMs: given.timeoutMs ?? 60_000,
     maxAttempts: given.maxAttempts ?? 1,
+    ttlMs: given.ttlMs ?? null,
     concurrency: given.concurrency ?? null,
     sideEffect: given.sideEffect ?? 'none',
     perKey: given.perKey ? { concurrency: given.perKey.concurrency ?? null, rate: given.perKey.rate ?? null } : null,

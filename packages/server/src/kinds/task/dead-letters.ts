@@ -131,7 +131,7 @@ export function createDeadLetters(on: {
       tx,
       rows.map(({ row, handler }) => ({
         caller,
-        task: { ...preparedFrom(row, handler), uniquePolicy },
+        task: { ...preparedFrom(row, handler, caller.at), uniquePolicy },
         replays: { id: row.id, root: row.root_run_id },
       })),
     )
@@ -293,7 +293,7 @@ const named = (rows: readonly Pick<TaskRow, 'id' | 'number'>[]) =>
 const order = (a: string | null, b: string | null): number => (a === null ? 1 : b === null ? -1 : a < b ? -1 : 1)
 
 /** What a dead letter asked for, without the times that have passed. */
-const preparedFrom = (row: TaskRow, handler: Handler): PreparedTask => ({
+const preparedFrom = (row: TaskRow, handler: Handler, now: number): PreparedTask => ({
   handler: row.handler,
   queue: row.queue,
   remote: handler.source === 'worker',
@@ -301,7 +301,7 @@ const preparedFrom = (row: TaskRow, handler: Handler): PreparedTask => ({
   runAt: null,
   maxAttempts: row.max_attempts,
   timeoutMs: row.timeout_ms,
-  deadlineAt: null,
+  deadlineAt: handler.ttlMs == null ? null : now + handler.ttlMs,
   uniqueKey: row.unique_key,
   uniquePolicy: 'return',
   debounce: null,

@@ -24,6 +24,8 @@ export interface Handler {
   readonly timeoutMs: number
   /** At least 1. */
   readonly maxAttempts: number
+  /** Its tasks have to end so long after they were due, unless a dispatch says otherwise; left out: whenever. */
+  readonly ttlMs?: number | null
   /** How many run at once on one server; null: as many as its queue allows. */
   readonly concurrency: number | null
   /** Of each concurrency key of its tasks, over all servers; left out: any number. */

@@ -243,16 +243,17 @@ export interface Doomed {
 
 /**
  * Of tasks that have ended: who waited for them goes on, unless it was not to do without. Answers those that are to be
- * cancelled; the caller settles them.
+ * cancelled; the caller settles them. It takes up to `most` waits off: if it took so many, there may be more.
  */
 export async function endedFor(
   tx: Tx,
   queue: Queue,
   ended: readonly { readonly id: string; readonly state: string }[],
+  most: number,
   now: number,
-): Promise<Doomed[]> {
+): Promise<{ readonly doomed: Doomed[]; readonly taken: number }> {
   const states = new Map(ended.map(({ id, state }) => [id, state]))
-  const all = await held.takeDependencies(tx, [...states.keys()])
+  const all = await held.takeDependencies(tx, [...states.keys()], most)
   const doomed = new Map<string, string>()
   for (const { run_id, on_run_id, policy } of all)
     if (policy === 'cancel' && states.get(on_run_id) !== 'completed') doomed.set(run_id, on_run_id)
@@ -270,7 +271,7 @@ export async function endedFor(
       )),
     )
   await lift(tx, queue, rows, now)
-  return [...doomed].map(([runId, onRunId]) => ({ runId, onRunId }))
+  return { doomed: [...doomed].map(([runId, onRunId]) => ({ runId, onRunId })), taken: all.length }
 }
 
 /** Nothing of what these waited for matters any more. */

@@ -381,6 +381,7 @@ const showHandler = (handler: Handler): HandlerInfo => ({
   concurrency: handler.concurrency,
   side_effect: handler.sideEffect,
   url: 'url' in handler ? String(handler.url) : null,
+  ttl_ms: handler.ttlMs ?? null,
   per_key: handler.perKey
     ? {
         concurrency: handler.perKey.concurrency,
@@ -405,6 +406,7 @@ const showBroken = ({ file, reason }: BrokenFile): HandlerInfo => ({
   concurrency: null,
   side_effect: 'none',
   url: null,
+  ttl_ms: null,
   per_key: null,
   enabled: false,
   last_seen_at: null,

@@ -83,10 +83,10 @@ export interface Tasks extends Cancelling, DeadLetters, Queues, Batches, Keys {
   readonly children: Children
 
   /**
-   * The deadline of a task passed while it waited: settles it, unless a worker has it, who knows the deadline too. One that has ended
-   * is over for those that wait for it.
+   * `expire`: the deadline of a task passed while it waited; settles it, unless a worker has it, who knows the deadline too. One that
+   * has ended is over for those that wait for it. `cancel_children`: what it dispatched is to end, too.
    */
-  expire(tx: Tx, runId: string): Promise<void>
+  fireTimer(tx: Tx, timer: { readonly run_id: string; readonly what: string }): Promise<void>
 }
 
 export interface TasksOn {
@@ -116,7 +116,7 @@ const EXPIRED: Ending = {
 
 export function createTasks(on: TasksOn): Tasks {
   const { queue, handlers, remote, http, switches, waiting } = on
-  const { cancelWaiting, cancelAll, cancelChildren, settled, ...cancelling } = createCancelling(on)
+  const { cancelWaiting, cancelAll, cancelChildren, cancelOtherChildren, settled, ...cancelling } = createCancelling(on)
   const { accept, submit } = createSubmit(queue, { ...on, cancelChildren, settled })
   const looks = createLooks(LOG_POLL_MS)
 
@@ -216,8 +216,9 @@ export function createTasks(on: TasksOn): Tasks {
       ),
     children: createChildren({ ...on, prepare, accept }),
 
-    async expire(tx, runId) {
+    async fireTimer(tx, { run_id: runId, what }) {
       const now = on.clock.now()
+      if (what === 'cancel_children') return cancelOtherChildren(tx, runId, now)
       const rows = [...(await store.loadWork(tx, [runId])).values()]
       const over = rows.filter(({ state }) => isFinal(state))
       // Of a task that has ended there was no room for those that wait for it.

@@ -372,15 +372,15 @@ const sinceItsFirstStart = (one: Finished): Finished =>
 /** So many are settled with one round of statements. */
 const TOGETHER = 500
 /**
- * After so many that ended along with others, or so many one after the other, the next are left for a transaction of their own:
- * meanwhile others wait to change something.
+ * After so many that waited for others, or so many one after the other, the next are left for a transaction of their own:
+ * meanwhile nobody else changes anything.
  */
 const MOST_ALONG = 1_000
 const MOST_LINKS = 100
 
 /**
  * Who waited for these goes on, or is cancelled and lets those go on that waited for it: as far as one transaction goes, and what
- * is left of a long chain by the timers of those that ended.
+ * is left, of a long chain or of very many that waited for one, by the timers of those that ended.
  */
 export async function endDependents(
   tx: Tx,
@@ -389,16 +389,21 @@ export async function endDependents(
   now: number,
 ): Promise<readonly Ended[]> {
   const along: Ended[] = []
+  const goOnFor = (those: readonly Heard[]) =>
+    store.setDeadlines(
+      tx,
+      those.map(({ id }) => ({ id, deadline_at: now })),
+    )
   let heard = ended
+  let room = MOST_ALONG
   for (let links = 0; heard.length > 0; links++) {
-    if (along.length >= MOST_ALONG || links === MOST_LINKS) {
-      await store.setDeadlines(
-        tx,
-        heard.map(({ id }) => ({ id, deadline_at: now })),
-      )
+    if (room === 0 || links === MOST_LINKS) {
+      await goOnFor(heard)
       break
     }
-    const doomed = await endedFor(tx, queue, heard, now)
+    const { doomed, taken } = await endedFor(tx, queue, heard, room, now)
+    room -= taken
+    if (room === 0) await goOnFor(heard)
     const because = new Map(doomed.map(({ runId, onRunId }) => [runId, onRunId]))
     const next: Heard[] = []
     for (let from = 0; from < doomed.length; from += TOGETHER) {

@@ -242,12 +242,18 @@ export async function isAfter(tx: Tx, runId: string, thatId: string): Promise<bo
   return rows.length > 0
 }
 
-/** Of tasks that have ended: who waited for them waits for them no more. */
-export const takeDependencies = (tx: Tx, onRunIds: readonly string[]): Promise<Dependency[]> =>
-  tx.sql<Dependency>(
-    `delete from dependencies where project_id = ?1 and ${inList(tx, 'on_run_id', '?2')} returning run_id, on_run_id, policy`,
-    [tx.project, onRunIds],
-  )
+/** Of tasks that have ended: who waited for them waits for them no more. At most `limit` at once. */
+export function takeDependencies(tx: Tx, onRunIds: readonly string[], limit: number): Promise<Dependency[]> {
+  const those = (place: string) =>
+    `select ${place} from dependencies where project_id = ?1 and ${inList(tx, 'on_run_id', '?2')} order by on_run_id, run_id limit ?3`
+  // By their places, and nothing else: either database may read all there is of the project for a second condition.
+  const taken = tx.dialect === 'postgres' ? `ctid = any(array(${those('ctid')}))` : `rowid in (${those('rowid')})`
+  return tx.sql<Dependency>(`delete from dependencies where ${taken} returning run_id, on_run_id, policy`, [
+    tx.project,
+    onRunIds,
+    limit,
+  ])
+}
 
 /** A task that has ended waits for nothing. */
 export async function removeDependencies(tx: Tx, runIds: readonly string[]): Promise<void> {
@@ -275,11 +281,25 @@ export async function holdFor(tx: Tx, runId: string, count: number, now: number)
   return row!
 }
 
-/** The tasks that these dispatched and that have not ended. */
-export async function listOpenChildren(tx: Tx, parentIds: readonly string[]): Promise<string[]> {
+/** Of what these dispatched, what has not ended and was not asked to stop. */
+const OPEN_CHILDREN = (tx: Tx) =>
+  `from runs where project_id = ?1 and ${inList(tx, 'parent_run_id', '?2')} and parent_run_id is not null
+     and state = 'pending' and kind = 'task' and cancel_requested_at is null`
+
+/** The oldest `limit` of the tasks that these dispatched and that go on. */
+export async function listOpenChildren(tx: Tx, parentIds: readonly string[], limit: number): Promise<string[]> {
+  const rows = await tx.sql<{ id: string }>(`select id ${OPEN_CHILDREN(tx)} order by id limit ?3`, [
+    tx.project,
+    parentIds,
+    limit,
+  ])
+  return rows.map(({ id }) => id)
+}
+
+/** Those of them that dispatched a task that goes on. */
+export async function listWithOpenChildren(tx: Tx, parentIds: readonly string[]): Promise<string[]> {
   const rows = await tx.sql<{ id: string }>(
-    `select id from runs where project_id = ?1 and ${inList(tx, 'parent_run_id', '?2')} and parent_run_id is not null
-       and state = 'pending' and kind = 'task' order by id`,
+    `select distinct parent_run_id as id ${OPEN_CHILDREN(tx)} order by parent_run_id`,
     [tx.project, parentIds],
   )
   return rows.map(({ id }) => id)

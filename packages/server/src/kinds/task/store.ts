@@ -903,7 +903,20 @@ export const setDeadlines = (tx: Tx, rows: readonly { id: string; deadline_at: n
   )
 
 export async function clearDeadlines(tx: Tx, runIds: readonly string[]): Promise<void> {
-  if (runIds.length > 0) await tx.sql(`delete from timers where ${inList(tx, 'run_id', '?1')}`, [runIds])
+  if (runIds.length > 0)
+    await tx.sql(`delete from timers where ${inList(tx, 'run_id', '?1')} and what = 'expire'`, [runIds])
+}
+
+/** What these dispatched is to be cancelled, and this transaction is long enough. */
+export async function cancelChildrenLater(tx: Tx, runIds: readonly string[], now: number): Promise<void> {
+  if (runIds.length === 0) return
+  const due = `cast(?3 as ${tx.dialect === 'postgres' ? 'bigint' : 'integer'})`
+  await tx.sql(
+    `insert into timers (run_id, what, project_id, due_at)
+     select id, 'cancel_children', project_id, ${due} from runs where project_id = ?1 and ${inList(tx, 'id', '?2')}
+     on conflict (run_id, what) do nothing`,
+    [tx.project, runIds, now],
+  )
 }
 
 // ---- queues

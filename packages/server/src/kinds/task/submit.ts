@@ -132,7 +132,9 @@ export async function prepareTask(
     : null
   const firstStart = debounce ? caller.at + debounce.waitMs : runAt
   const due = Math.max(caller.at, firstStart ?? 0)
-  const deadlineAt = earlier(timeOf(asked.deadline_at), asked.ttl_ms === undefined ? null : due + asked.ttl_ms)
+  // A deadline of the dispatch is said instead of the handler's, as everything else is.
+  const ttlMs = asked.ttl_ms ?? (asked.deadline_at === undefined ? (handler.ttlMs ?? null) : null)
+  const deadlineAt = earlier(timeOf(asked.deadline_at), ttlMs === null ? null : due + ttlMs)
   if (deadlineAt !== null && deadlineAt <= due) throw new AppError('TASK_TIMES_INVALID')
   const given = JSON.stringify(value)
   // A long one is redacted and sealed at length, so it is refused before.

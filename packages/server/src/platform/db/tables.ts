@@ -278,7 +278,7 @@ export interface QueueTable {
 
 export interface TimersTable {
   run_id: string
-  what: 'expire' | 'remind'
+  what: 'expire' | 'remind' | 'cancel_children'
   project_id: string
   due_at: number
 }

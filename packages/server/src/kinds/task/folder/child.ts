@@ -178,9 +178,9 @@ async function describe(file: string): Promise<Described[]> {
   return found.map((handler) => {
     const fault = fieldFault(handler, FIELDS)
     if (fault !== undefined) throw new Error(`handler ${handler.name}: ${fault}`)
-    const { name, title, input, output, queue, timeoutMs, maxAttempts, concurrency, sideEffect, perKey } =
+    const { name, title, input, output, queue, timeoutMs, maxAttempts, ttlMs, concurrency, sideEffect, perKey } =
       handler as unknown as Described
-    return { name, title, input, output, queue, timeoutMs, maxAttempts, concurrency, sideEffect, perKey }
+    return { name, title, input, output, queue, timeoutMs, maxAttempts, ttlMs, concurrency, sideEffect, perKey }
   })
 }
 
@@ -203,6 +203,7 @@ const FIELDS = [
   'queue',
   'timeoutMs',
   'maxAttempts',
+  'ttlMs',
   'concurrency',
   'sideEffect',
   'perKey',

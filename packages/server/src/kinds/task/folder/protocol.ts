@@ -12,6 +12,7 @@ export interface Described {
   readonly queue: unknown
   readonly timeoutMs: unknown
   readonly maxAttempts: unknown
+  readonly ttlMs: unknown
   readonly concurrency: unknown
   readonly sideEffect: unknown
   readonly perKey: unknown

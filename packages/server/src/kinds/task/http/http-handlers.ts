@@ -102,7 +102,7 @@ export function createHttpHandlers(on: { egress: Egress; seal: Seal; clock: Cloc
       new Map((await store.findHandlers(tx, names)).map((row) => [row.name, handlerOf(row)] as const)),
     list: async (tx, part) => (await store.listHandlers(tx, part)).map(handlerOf),
     count: store.countHandlers,
-    examine({ url, timeout_ms, max_attempts, side_effect, per_key, ...rest }) {
+    examine({ url, timeout_ms, max_attempts, ttl_ms, side_effect, per_key, ...rest }) {
       try {
         egress.check(url)
       } catch (cause) {
@@ -114,6 +114,7 @@ export function createHttpHandlers(on: { egress: Egress; seal: Seal; clock: Cloc
         ...rest,
         timeoutMs: timeout_ms,
         maxAttempts: max_attempts,
+        ttlMs: ttl_ms,
         sideEffect: side_effect,
         perKey: per_key && { concurrency: per_key.concurrency, rate },
       })

@@ -86,13 +86,14 @@ export function createRemoteHandlers(local: Handlers): RemoteHandlers {
     list: async (tx, part) => (await store.listHandlers(tx, part)).map(handlerOf),
     count: store.countHandlers,
     examine: (given) =>
-      given.map(({ name, timeout_ms, max_attempts, side_effect, per_key, ...rest }) => {
+      given.map(({ name, timeout_ms, max_attempts, ttl_ms, side_effect, per_key, ...rest }) => {
         if (local.find(name)) throw new AppError('HANDLER_NAME_TAKEN', { handler: name })
         const contract = JSON.stringify({
           ...rest,
           name,
           timeoutMs: timeout_ms,
           maxAttempts: max_attempts,
+          ttlMs: ttl_ms,
           sideEffect: side_effect,
           ...(per_key ? { perKey: perKeyOf(per_key) } : {}),
         })

@@ -85,6 +85,7 @@ for (const tier of ['bubblewrap', 'process'] as const satisfies Tier[]) {
     test('P43: a name is a file of the folder, never a path or a link out of it', async () => {
       for (const name of ['../evil', 'a/b', '.hidden', 'evil.py', ''])
         await assert.rejects(run(name), refused('SCRIPT_NAME_INVALID', /letters, digits/))
+      await assert.rejects(run('echo.py'), refused('SCRIPT_NAME_INVALID', /that of echo\.py is echo$/))
       await assert.rejects(run('linked'), refused('SCRIPT_NAME_INVALID', /link out of the folder/))
       await assert.rejects(run('evil'), refused('SCRIPT_UNKNOWN', /no script evil/))
       assert.ok(!(await scripts.list()).includes('evil'))

@@ -43,8 +43,11 @@ export function createScripts(settings: ScriptSettings, sandbox: Sandbox): Scrip
 
   /** The file of a name: in the folder itself, and not a link out of it. */
   async function find(name: string): Promise<string> {
-    if (!NAME.test(name))
-      throw new TaskError('SCRIPT_NAME_INVALID', 'script_name may hold letters, digits, _ and - only', NEVER)
+    if (!NAME.test(name)) {
+      const { name: bare, ext } = path.parse(name)
+      const hint = NAME.test(bare) && ENDINGS.some((one) => one === ext) ? `; that of ${bare}${ext} is ${bare}` : ''
+      throw new TaskError('SCRIPT_NAME_INVALID', `script_name may hold letters, digits, _ and - only${hint}`, NEVER)
+    }
     const folder = await realpath(settings.dir)
     for (const ending of ENDINGS) {
       const file = await realpath(path.join(folder, name + ending)).catch(() => undefined)
