@@ -86,6 +86,8 @@ interface PublishedLog {
   readonly row: Log
   readonly reader: LogReader
   readonly readTile: ReturnType<typeof readTilesOf>
+  /** What was computed of its tree for the proofs before. */
+  readonly nodes: Map<string, Uint8Array>
   readonly note: string
   readonly checkpoint: Checkpoint
   /** What witnesses signed last, of this checkpoint or of an earlier one. */
@@ -223,7 +225,17 @@ async function publishedLogs(
     const note = (await witnessed(on.policy, row, cosigned, proven)) ?? newest
     const checkpoint = parseCheckpoint(parseNote(note).text)
     const readTile = keepTiles(readTilesOf(reader))
-    found.push({ name: `${role}-${row.shard}`, role, row, reader, readTile, note, checkpoint, cosigned })
+    found.push({
+      name: `${role}-${row.shard}`,
+      role,
+      row,
+      reader,
+      readTile,
+      nodes: new Map(),
+      note,
+      checkpoint,
+      cosigned,
+    })
   }
   return found
 }
@@ -288,7 +300,7 @@ const isBegin = (log: PublishedLog, event: string): boolean => {
 
 const recordedIn = (event: string) => (JSON.parse(event) as { details: { origin: string; size: number } }).details
 
-const tilesOf = ({ readTile }: PublishedLog) => ({ hash: sha256, readTile })
+const tilesOf = ({ readTile, nodes }: PublishedLog) => ({ hash: sha256, readTile, nodes })
 
 /** Every entry of a log, in the files in which it is published. */
 async function* wholeLog({ name, reader, checkpoint: { size } }: PublishedLog): AsyncGenerator<BundleFile> {
