@@ -9,9 +9,11 @@ import { verifyOffline } from '@writ/server/ops'
 import { createLogKeys } from '../../packages/server/src/audit/log-keys.ts'
 import { loadConfig } from '../../packages/server/src/config.ts'
 import { backends } from '../backends.ts'
+import { dispatcherOf, handlerOf } from '../tasks/dispatch.ts'
 import { type TestSystem, until } from '../test-system.ts'
 import { holds, ok, refused } from '../verifies.ts'
 import { writ } from './command-line.ts'
+import { enrolSigner, exportBundle, folderFiles, makeTicket, unpack, verifySh, verifyZipFile } from './scene.ts'
 
 const folder = await mkdtemp(path.join(tmpdir(), 'writ-keys-'))
 after(() => rm(folder, { recursive: true, force: true }))
@@ -145,4 +147,37 @@ test('writ keys lists, rotates and exports what an auditor takes along', async (
     const text = (await Promise.all(files.map((name) => readFile(path.join(day, name), 'utf8')))).join('')
     return text.split('"key.added"').length - 1 === 3
   })
+})
+
+test('a bundle takes those keys of attestations along with which something in it was signed', async () => {
+  await using sys = await sqlite!.start({ testHandlers: [handlerOf('test.echo', async () => 'said')] })
+  const keys = [(await keysOf(sys)).signing.find(({ purpose }) => purpose === 'attestation')!.keyid]
+  const next = async () => keys.push(ok(await rotate(sys, { purpose: 'attestation' })).new_key)
+  const named = async (name: string, body: object) => {
+    const zip = path.join(sys.folder, `${name}.zip`)
+    await exportBundle(sys, zip, body)
+    const report = await verifyZipFile(zip)
+    assert.equal(report.fault, undefined, JSON.stringify(report.fault))
+    const to = path.join(sys.folder, name)
+    await unpack(zip, to)
+    const script = await verifySh(to)
+    assert.deepEqual([script.code, script.err], [0, ''])
+    const { names } = await folderFiles(to)
+    return names.flatMap((one) => /^keys\/attestation-(\w+)\.pem$/.exec(one)?.[1] ?? [])
+  }
+  ok(await sys.employee.post('/tickets', { title: 'of which nothing is attested' }))
+  assert.deepEqual(await named('nothing', { subject: 'ticket', id: 1 }), [])
+  // The key of the person who approves is attested with the first, the approval and the runs with the third.
+  const signer = await enrolSigner(sys)
+  await next()
+  await next()
+  const ticket = await makeTicket(sys, signer)
+  await next()
+  const both = [keys[0], keys[2]].sort()
+  assert.deepEqual((await named('ticket', { subject: 'ticket', id: ticket.number })).sort(), both)
+  // What follows from a task's journal is signed now.
+  const { id, number, username } = sys.admin
+  const by = await dispatcherOf(sys.app, { id, number, username, role: 'admin' })
+  const task = await by.settled((await by.dispatch('test.echo', {})).id)
+  assert.deepEqual(await named('task', { subject: 'run', id: task.number }), [keys[3]])
 })

@@ -478,10 +478,10 @@ function behindStream(zip: Buffer, behind: Buffer): Buffer {
   const size = zip.readUInt32LE(directory + 20)
   const end = 30 + zip.readUInt16LE(26) + zip.readUInt16LE(28) + size
   const longer = Buffer.concat([zip.subarray(0, end), behind, zip.subarray(end)])
-  // The sizes of the first file, in the directory and behind its bytes; the place of every other, and of the directory.
+  // The sizes of the first file, in the directory and before its bytes; the place of every other, and of the directory.
   const moved = directory + behind.length
   longer.writeUInt32LE(size + behind.length, moved + 20)
-  longer.writeUInt32LE(size + behind.length, end + behind.length + 8)
+  longer.writeUInt32LE(size + behind.length, 18)
   for (let at = moved; at < longer.length - 22; ) {
     const place = longer.readUInt32LE(at + 42)
     if (place > 0) longer.writeUInt32LE(place + behind.length, at + 42)

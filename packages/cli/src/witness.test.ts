@@ -20,6 +20,9 @@ test('a witness is made once; its key is for its owner, and its name is given on
   assert.equal((await writ(['witness', 'init', '--dir', dir, '-q'])).out, made.out)
   assert.match((await writ(['witness', 'init', '--dir', dir, '--name', 'other'])).err, /\[WITNESS_NAMED\]/)
   assert.equal((await writ(['witness', 'init', '--dir', join(folder, 'x'), '--name', 'two words'])).code, 1)
+  // Two lines into one policy: each has a name of its own.
+  const second = await writ(['witness', 'init', '--dir', join(folder, 'second'), '--name', 'witness.example/w2'])
+  assert.match(second.out, /Policy line {3}witness w2 witness\.example\/w2\+/)
   assert.equal((await stat(join(dir, 'witness.ed25519.pem'))).mode & 0o777, 0o600)
   assert.deepEqual((await readdir(dir)).sort(), ['name', 'state', 'witness.ed25519.pem'])
 })

@@ -14,7 +14,8 @@ import { levelCount, TILE_WIDTH } from './tile.ts'
 /** Bytes of one hash tile: `width` hashes of 32 bytes. May hand out a wider tile, of which the first `width` hashes count. */
 export type ReadTile = (level: number, index: number, width: number) => Promise<Uint8Array>
 
-type FromTiles = { readTile: ReadTile; hash: Hash }
+/** `nodes` is for whoever proves many entries of one log: what was computed for one proof serves the next. Only for that log. */
+type FromTiles = { readTile: ReadTile; hash: Hash; nodes?: Map<string, Uint8Array> }
 
 /** Sibling hashes that lead from entry `index` to the root of the tree of `size` entries, leaf first. */
 export async function proveInclusion({
@@ -155,16 +156,29 @@ export function verifyConsistency(claim: {
   return last === 0 && equalBytes(oldTop, fromRoot) && equalBytes(newTop, toRoot)
 }
 
+/** About half a megabyte. Proofs of entries one after the other share nearly all of theirs. */
+const MOST_NODES = 4_096
+
 /** Roots of the subtrees over [low, high) of a tree of `size` entries. Each tile is read once. */
 async function readSubtrees(
   size: number,
   subtrees: readonly (readonly [number, number])[],
-  { readTile, hash }: FromTiles,
+  { readTile, hash, nodes }: FromTiles,
 ): Promise<Uint8Array[]> {
   const { node } = createTreeHasher(hash)
   const tiles = new Map<string, Promise<Uint8Array>>()
 
   async function completeSubtree(level: number, index: number): Promise<Uint8Array> {
+    const name = `${level}/${index}`
+    const known = nodes?.get(name)
+    if (known) return known
+    const root = await computeSubtree(level, index)
+    if (nodes && nodes.size >= MOST_NODES) nodes.clear()
+    nodes?.set(name, root)
+    return root
+  }
+
+  async function computeSubtree(level: number, index: number): Promise<Uint8Array> {
     const tileLevel = Math.floor(level / 8)
     const span = 2 ** (level % 8)
     const tileIndex = Math.floor((index * span) / TILE_WIDTH)

@@ -32,7 +32,8 @@ Examples:
         { vkey },
         [
           ['Verifier key', vkey, 'bold'],
-          ['Policy line', `witness w1 ${vkey} http://<this machine>:7380`],
+          // Lines of several witnesses stand in one policy, where each has a name of its own.
+          ['Policy line', `witness ${vkey.split('+')[0]!.split('/').at(-1)} ${vkey} http://<this machine>:7380`],
         ],
         vkey,
       )

@@ -86,3 +86,23 @@ export const tilesOf =
     if (bytes === null) throw new Error(`${tilePath({ level, index, width })} is missing`)
     return bytes
   }
+
+/** Enough for the tiles that one proof needs and those of its neighbours, half a megabyte. */
+const TILES_KEPT = 64
+
+/**
+ * Keeps the tiles that were asked for last: proofs of many entries of one log need the same few, and each would be read from the disk, or
+ * asked of the store, for every one of them.
+ */
+export function keepTiles(readTile: ReturnType<typeof tilesOf>): ReturnType<typeof tilesOf> {
+  const kept = new Map<string, Promise<Uint8Array>>()
+  return (level, index, width) => {
+    const path = tilePath({ level, index, width })
+    const tile = kept.get(path) ?? readTile(level, index, width)
+    // At the end of the line again: a map keeps the order in which its keys came.
+    kept.delete(path)
+    kept.set(path, tile)
+    if (kept.size > TILES_KEPT) kept.delete(kept.keys().next().value!)
+    return tile
+  }
+}

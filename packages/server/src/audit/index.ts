@@ -1,7 +1,7 @@
 /** The audit log: appending in the caller's transaction, sequencing into a Merkle log, querying, verifying. */
 // What the log commits to is written in this form; whoever binds a digest of a document uses the same.
 export { canonicalize, type Json, keyChangePath } from '@writ/tlog'
-export { findAnchored, loadAnchorEvidence, tilesOf } from './anchored.ts'
+export { findAnchored, keepTiles, loadAnchorEvidence, tilesOf } from './anchored.ts'
 export {
   type Actor,
   type Appended,
@@ -49,6 +49,7 @@ export {
   newOrigin,
   type Sequencer,
 } from './sequencer.ts'
+export { createSlices } from './slice.ts'
 export {
   comparePositions,
   countEvents,

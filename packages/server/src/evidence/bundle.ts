@@ -3,17 +3,21 @@ import {
   BUNDLE_FORMAT,
   type BundleDescription,
   type Checkpoint,
+  type Envelope,
   formatEnvelope,
   formatLogProof,
   formatPem,
   formatSshKey,
   fromBase64,
   fromBase64Url,
+  fromUtf8,
   meetsQuorum,
   openCheckpoint,
   type Policy,
   parseCheckpoint,
+  parseEnvelope,
   parseNote,
+  parsePem,
   parseTaskJournal,
   parseVkey,
   preAuthEncoding,
@@ -27,12 +31,14 @@ import {
   toHex,
   toUtf8,
   type VerifierKey,
+  verifyEnvelope,
 } from '@writ/tlog'
 import {
   type AuditFolders,
   allowedSigners,
   findAnchored,
   type Keys,
+  keepTiles,
   type Log,
   type LogReader,
   listEvents,
@@ -40,11 +46,13 @@ import {
   listProvenById,
   openLogReader,
   type ProvenEvent,
+  type PublicKeyRecord,
   readLogFile,
   tilesOf as readTilesOf,
   sha256,
   tilePaths,
   verifyEd25519,
+  verifySignature,
   vkeysOf,
 } from '../audit/index.ts'
 import type { SigningKeyRow } from '../identity/index.ts'
@@ -77,6 +85,9 @@ interface PublishedLog {
   readonly role: 'project' | 'instance'
   readonly row: Log
   readonly reader: LogReader
+  readonly readTile: ReturnType<typeof readTilesOf>
+  /** What was computed of its tree for the proofs before. */
+  readonly nodes: Map<string, Uint8Array>
   readonly note: string
   readonly checkpoint: Checkpoint
   /** What witnesses signed last, of this checkpoint or of an earlier one. */
@@ -123,8 +134,13 @@ async function* filesOf(
   yield text('bundle.json', `${JSON.stringify(describe(project, collected, [...logs, ...instance], now), null, 2)}\n`)
   yield text('policy', policyOf([...logs, ...instance], on.policy))
   yield text('keys/allowed_signers', allowedSigners(on.keys.list()))
-  for (const key of on.keys.list())
-    if (key.purpose === 'attestation') yield text(`keys/attestation-${key.keyid}.pem`, key.public_pem)
+  const task = collected.task
+    ? await Array.fromAsync(taskFiles(on, project.id, collected.task, collected.events, logs))
+    : []
+  const envelopes = collected.attestations.map(({ envelope }) => envelope)
+  for (const { path, body } of task)
+    if (path.endsWith('.dsse.json') && body instanceof Uint8Array) envelopes.push(fromUtf8(body))
+  for (const key of await signersOf(envelopes, on.keys)) yield text(`keys/attestation-${key.keyid}.pem`, key.public_pem)
 
   for (const log of [...logs, ...instance]) {
     yield text(`logs/${log.name}/checkpoint`, log.note)
@@ -149,7 +165,28 @@ async function* filesOf(
     yield text(path, proof.map((hash) => `${toBase64(hash)}\n`).join(''))
   }
   yield* contentFiles(on, project.id, collected)
-  if (collected.task) yield* taskFiles(on, project.id, collected.task, collected.events, logs)
+  yield* task
+}
+
+/** The keys that signed these, in the order in which they came into use: with any other, nothing here was signed. */
+async function signersOf(envelopes: readonly string[], keys: Keys): Promise<PublicKeyRecord[]> {
+  const all = keys.list().filter(({ purpose }) => purpose === 'attestation')
+  const spkis = all.map(({ public_pem }) => parsePem(public_pem))
+  const used = new Set<number>()
+  for (const text of envelopes) {
+    const envelope = envelopeIn(text)
+    if (envelope) used.add(await verifyEnvelope(envelope, spkis, verifySignature))
+  }
+  return all.filter((_, i) => used.has(i))
+}
+
+/** Null where the database was tampered with: that is in the bundle as it is, for verifiers to find. */
+function envelopeIn(text: string): Envelope | null {
+  try {
+    return parseEnvelope(text)
+  } catch {
+    return null
+  }
 }
 
 /**
@@ -187,7 +224,18 @@ async function publishedLogs(
     }
     const note = (await witnessed(on.policy, row, cosigned, proven)) ?? newest
     const checkpoint = parseCheckpoint(parseNote(note).text)
-    found.push({ name: `${role}-${row.shard}`, role, row, reader, note, checkpoint, cosigned })
+    const readTile = keepTiles(readTilesOf(reader))
+    found.push({
+      name: `${role}-${row.shard}`,
+      role,
+      row,
+      reader,
+      readTile,
+      nodes: new Map(),
+      note,
+      checkpoint,
+      cosigned,
+    })
   }
   return found
 }
@@ -252,7 +300,7 @@ const isBegin = (log: PublishedLog, event: string): boolean => {
 
 const recordedIn = (event: string) => (JSON.parse(event) as { details: { origin: string; size: number } }).details
 
-const tilesOf = (log: PublishedLog) => ({ hash: sha256, readTile: readTilesOf(log.reader) })
+const tilesOf = ({ readTile, nodes }: PublishedLog) => ({ hash: sha256, readTile, nodes })
 
 /** Every entry of a log, in the files in which it is published. */
 async function* wholeLog({ name, reader, checkpoint: { size } }: PublishedLog): AsyncGenerator<BundleFile> {
