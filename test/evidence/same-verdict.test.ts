@@ -449,17 +449,23 @@ async function damagedArchives(zip: string, folder: string): Promise<[said: stri
   const bytes = await readFile(zip)
   const unpacks = 'the archive is damaged at verify.sh: it does not unpack to what the archive says'
   const directory = bytes.readUInt32LE(bytes.length - 6)
-  const inDirectory = (offset: number, change: (value: number) => number) => {
-    const changed = Buffer.from(bytes)
-    changed.writeUInt32LE(change(changed.readUInt32LE(directory + offset)) >>> 0, directory + offset)
-    return changed
+  const changed = (at: readonly number[], change: (value: number) => number) => {
+    const copy = Buffer.from(bytes)
+    for (const place of at) copy.writeUInt32LE(change(copy.readUInt32LE(place)) >>> 0, place)
+    return copy
   }
+  const inDirectory = (offset: number, change: (value: number) => number) => changed([directory + offset], change)
+  // In the header of the first file as well, which stands at the very beginning.
+  const inBoth = (offset: number, change: (value: number) => number) => changed([directory + offset, offset - 2], change)
   const all: [string, Buffer][] = [
     ['this is no zip archive, or something stands behind its directory', Buffer.concat([bytes, Buffer.from('x')])],
     ['the archive has something around its directory', Buffer.concat([bytes, bytes])],
-    [unpacks, inDirectory(16, (checksum) => checksum ^ 1)],
-    [unpacks, inDirectory(24, (size) => size - 1)],
-    [unpacks, inDirectory(24, (size) => size + 1)],
+    [unpacks, inBoth(16, (checksum) => checksum ^ 1)],
+    [unpacks, inBoth(24, (size) => size - 1)],
+    [unpacks, inBoth(24, (size) => size + 1)],
+    // Who reads the archive from its beginning has other files than who reads its directory.
+    ['the archive says two things of verify.sh', changed([14], (checksum) => checksum ^ 1)],
+    ['the archive says two things of verify.sh', changed([22], (size) => size - 1)],
     [unpacks, behindStream(bytes, Buffer.from('behind'))],
     ['verify.sh of the archive is a link', inDirectory(38, () => 0o120777 << 16)],
   ]

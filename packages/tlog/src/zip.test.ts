@@ -111,6 +111,24 @@ const cases: [string, RegExp, () => Uint8Array][] = [
     },
   ],
   [
+    'another checksum before the file than in the directory',
+    /says two things of a\.txt/,
+    () => {
+      const zip = plain()
+      zip.writeUInt32LE(1, 14)
+      return zip
+    },
+  ],
+  [
+    'another size before the file than in the directory',
+    /says two things of a\.txt/,
+    () => {
+      const zip = plain()
+      zip.writeUInt32LE(2, 22)
+      return zip
+    },
+  ],
+  [
     'one name twice',
     /has a\.txt twice/,
     () =>

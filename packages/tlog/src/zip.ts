@@ -272,12 +272,19 @@ async function beginOf(zip: ZipBytes, entry: Listed, before: number): Promise<nu
   const from = entry.at + LOCAL_BYTES + named + extra
   if (from + entry.packed > before || head.getUint32(0, true) !== LOCAL) throw other()
   const name = nameOf(await zip.read(entry.at + LOCAL_BYTES, named), entry.flags)
-  const packed = head.getUint32(18, true)
+  const isDescribed = (entry.flags & DESCRIBED) !== 0
+  // Not known yet when the header was written, or too large for it.
+  const says = (offset: number, value: number, short?: number) => {
+    const said = head.getUint32(offset, true)
+    return said === value || said === short || (isDescribed && said === 0)
+  }
   const isSame =
     name === entry.name &&
     head.getUint16(6, true) === entry.flags &&
     head.getUint16(8, true) === entry.method &&
-    ((entry.flags & DESCRIBED) !== 0 || packed === entry.packed || packed === 0xffffffff)
+    says(14, entry.crc) &&
+    says(18, entry.packed, 0xffffffff) &&
+    says(22, entry.size, 0xffffffff)
   if (!isSame) throw other()
   return from
 }
