@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { closeSync, globSync, openSync, readFileSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import type { AuditEvent, SelfCheckReport } from '@writ/api'
+import type { AuditEvent, LogInfo, SelfCheckReport } from '@writ/api'
 import { backends } from '../backends.ts'
 import { type TestSystem, until } from '../test-system.ts'
+import { ok } from '../verifies.ts'
 import { execute } from './database.ts'
 
 for (const backend of backends()) {
@@ -60,7 +61,10 @@ for (const backend of backends()) {
         assert.match(seen.degraded?.['self_check default'] ?? '', new RegExp(`at entry ${found.index}`))
       assert.match(await (await fetch(`${sys.base}/metrics`)).text(), /^writ_selfcheck_alarms 1$/m)
       const [event] = (await sys.admin.get<AuditEvent[]>('/audit/events?event_type=selfcheck.failed')).body
-      assert.deepEqual([event!.details?.code, event!.details?.index], [code, found.index])
+      assert.deepEqual(
+        [event!.details?.code, event!.details?.index, event!.details?.origin],
+        [code, found.index, found.origin],
+      )
       await undo()
       assert.deepEqual([(await check(true)).reason], [null])
       assert.equal((await ready()).degraded, undefined)
@@ -68,9 +72,13 @@ for (const backend of backends()) {
     assert.match(sys.log(), /the audit log does not fit its rows or files/)
     // An old entry, beyond what is new: the full check finds it whatever the dice say.
     const old = (await sys.admin.get<AuditEvent[]>('/audit/events?event_type=ticket.created&limit=1000')).body.at(-1)!
+    // Of several logs the one is named in which it stands.
+    const { origin } = ok(await sys.admin.get<LogInfo>('/audit/log'))
+    ok(await sys.admin.post('/audit/logs/rotate', { reason: 'a year is over' }))
+    assert.notEqual((await check()).origin, origin)
     await execute(sys, `update audit_events set actor_username = 'mallory' where id = '${old.id}'`)
     const full = await check(true)
-    assert.deepEqual([full.code, full.index], ['ROW_CHANGED', old.log_index])
+    assert.deepEqual([full.code, full.index, full.origin], ['ROW_CHANGED', old.log_index, origin])
   })
 
   test(`${backend.name}: the server checks by itself, also what was changed while it was stopped`, {
@@ -86,7 +94,10 @@ for (const backend of backends()) {
     )
     await sys.restart({ env: { WRIT_SELF_CHECK_MINUTES: '60' } })
     await until('the alarm is raised', async () => (await readiness(sys)).degraded !== undefined)
-    assert.match((await readiness(sys)).degraded!['self_check default']!, /^PAYLOAD_CHANGED at entry \d+: /)
+    assert.match(
+      (await readiness(sys)).degraded!['self_check default']!,
+      /^PAYLOAD_CHANGED at entry \d+ of writ\.log\/[0-9a-f]{32}: /,
+    )
   })
 }
 

@@ -843,6 +843,7 @@ export const SelfCheckReport = Type.Object({
   reason: nullable(Type.String()),
   index: nullable(Type.Integer()),
   path: nullable(Type.String()),
+  origin: Type.String({ description: 'of the log that was looked at, or in which the fault is' }),
   project: Type.String(),
   full: Type.Boolean(),
   entries: Type.Integer({ description: 'rows compared with their entries' }),

@@ -121,7 +121,7 @@ function addSelfCheck(audit: Command, app: App): void {
       const report = await client
         .selfCheck({ full: full ?? false, onProgress: (done) => showProgress(bar, done), signal: app.terminal.signal })
         .finally(() => bar.end())
-      if (!report.ok) throw damaged(report)
+      if (!report.ok) throw damaged(report, undefined, report.origin)
       app.out().item(report, [['Compared', `${agree(report.entries)} with log and day files`, 'green']], report.entries)
     })
 }

@@ -42,6 +42,8 @@ export interface SelfCheckOptions {
 
 export interface SelfChecked {
   readonly fault: Fault | null
+  /** Of the log that was looked at: of several of a project, the open one. */
+  readonly origin: string
   readonly entries: number
   /** How far the open log is checked now. */
   readonly upTo: { readonly shard: number; readonly index: number }
@@ -57,15 +59,16 @@ export async function selfCheck(on: SelfCheckOptions): Promise<SelfChecked> {
   const logs = await inProject(project, () => db.read(store.listLogs))
   const log = logs.at(-1)
   if (!log) throw new Error(`project ${project} has no log`)
+  const { origin } = log
   const checked = { entries: 0 }
   const since = on.since.shard === log.shard ? on.since.index : 0
   try {
     const size = await checkEntries(on, log, since, checked)
     await checkPlaces(on, log, size)
     await checkDays(on, log, size)
-    return { fault: null, entries: checked.entries, upTo: { shard: log.shard, index: size } }
+    return { fault: null, origin, entries: checked.entries, upTo: { shard: log.shard, index: size } }
   } catch (error) {
-    if (error instanceof Found) return { fault: error.fault, entries: checked.entries, upTo: on.since }
+    if (error instanceof Found) return { fault: error.fault, origin, entries: checked.entries, upTo: on.since }
     throw error
   }
 }

@@ -83,7 +83,7 @@ export function createSelfChecker(on: {
       if (full) {
         const report = await verifier.run({ ...job, kind: 'verify', kept: undefined }, onProgress)
         const fault = report.ok ? null : { ...report, code: report.code ?? '', reason: report.reason ?? '' }
-        return { fault, entries: report.checked.rows, upTo: { shard, index: report.size } }
+        return { fault, origin: report.origin, entries: report.checked.rows, upTo: { shard, index: report.size } }
       }
       return verifier.run({ ...job, kind: 'self-check', since: before, share: SHARE }, onProgress)
     }
@@ -99,7 +99,7 @@ export function createSelfChecker(on: {
     }
     totals.entries += found.entries
     totals.finishedAt = clock.now()
-    await judge(project, found.fault)
+    await judge(project, found)
     if (!found.fault) {
       memory[project.id] = { ...found.upTo, full_at: full ? clock.now() : before.full_at || clock.now() }
       await mkdir(dirname(on.memoryFile), { recursive: true, mode: 0o700 })
@@ -111,6 +111,7 @@ export function createSelfChecker(on: {
       reason: found.fault?.reason ?? null,
       index: found.fault?.index ?? null,
       path: found.fault?.path ?? null,
+      origin: found.origin,
       project: project.slug,
       full,
       entries: found.entries,
@@ -120,14 +121,20 @@ export function createSelfChecker(on: {
 
   async function judge(
     project: { id: string; slug: string },
-    fault: { code: string; reason: string; index?: number | null; path?: string | null } | null,
+    {
+      fault,
+      origin,
+    }: {
+      fault: { code: string; reason: string; index?: number | null; path?: string | null } | null
+      origin: string
+    },
   ): Promise<void> {
     if (!fault) return void alarms.delete(project.slug)
     totals.failures++
     const index = fault.index ?? null
-    const alarm = `${fault.code}${index === null ? '' : ` at entry ${index}`}: ${fault.reason}`
+    const alarm = `${fault.code}${index === null ? '' : ` at entry ${index}`} of ${origin}: ${fault.reason}`
     log.error(
-      { project: project.slug, code: fault.code, index, path: fault.path ?? null },
+      { project: project.slug, origin, code: fault.code, index, path: fault.path ?? null },
       'the audit log does not fit its rows or files',
     )
     // One event for one finding; the alarm itself stays until a check passes.
@@ -139,7 +146,7 @@ export function createSelfChecker(on: {
           type: 'selfcheck.failed',
           resource: { type: 'log', id: project.id },
           action: `Self-check failed: ${fault.reason}`,
-          details: { code: fault.code, index, path: fault.path ?? null },
+          details: { origin, code: fault.code, index, path: fault.path ?? null },
           success: false,
           error: fault.reason,
         }),
