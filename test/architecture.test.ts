@@ -220,6 +220,8 @@ test('the console writes no markup of its own making, and keeps things in the br
   assert.deepEqual(users(/localStorage|sessionStorage|indexedDB|document\.cookie/), ['app/page-settings.ts'])
   // Answers come through the client; the one fetch is the one that it is given.
   assert.deepEqual(users(/\bfetch\(/), ['app/client.ts'])
+  // The server may stand below a path of its host, which is known there.
+  assert.deepEqual(users(/['"`(]\/(app|api|log|readyz|approve)\b/), ['app/page-settings.ts'])
 })
 
 test('the rules above see what they forbid', () => {

@@ -6,6 +6,7 @@ import { WritError } from '@writ/sdk'
 import { type ReactNode, useEffect, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
+import { paths } from '../app/page-settings.ts'
 import { useSession } from '../app/session.tsx'
 import { Artifacts } from '../parts/artifacts.tsx'
 import { Ask } from '../parts/ask.tsx'
@@ -44,7 +45,7 @@ export function RunPage() {
   // The server answers for a task with the address of the task, of which a page is told nothing but that.
   const isTask = run.error instanceof WritError && run.error.code === 'HTTP_0'
   useEffect(() => {
-    if (isTask) void navigate({ href: `/app/${project}/tasks/${number}`, replace: true })
+    if (isTask) void navigate({ href: `${paths.console}/${project}/tasks/${number}`, replace: true })
   }, [isTask, navigate, project, number])
   if (isTask) return null
   if (run.data) return <Whole key={run.data.id} run={run.data} back={back} />
