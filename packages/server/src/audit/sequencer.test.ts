@@ -104,6 +104,67 @@ test('a round begins before its time when much waits, and reads nothing back tha
   }
 })
 
+test('a checkpoint that was published before a crash, and not told to the database, is told at the next start', async () => {
+  const { folder, folders, db } = await openStore()
+  const run = async (meanwhile: () => Promise<unknown> = async () => {}) => {
+    const stop = new AbortController()
+    const sequencer = createSequencer({
+      db,
+      clock: createFakeClock(T),
+      log: createLog({ level: 'error', format: 'text' }),
+      folders,
+      intervalMs: 1,
+      slugOf: async () => 'p',
+    })
+    const working = sequencer.run(stop.signal)
+    await sequencer.first
+    await meanwhile()
+    await sequencer.settle()
+    stop.abort()
+    await working
+  }
+  const told = () =>
+    inProject(P, () =>
+      db.read(async (tx) => {
+        const [row] = await tx.sql<{ root: string; checkpoint: string }>(
+          'select root, checkpoint from logs where project_id = ?1',
+          [P],
+        )
+        return row!
+      }),
+    )
+  try {
+    await addProject(db, P, 'p')
+    await say(db, 3)
+    await run()
+    const first = await told()
+    await run(() => say(db, 2))
+    const second = await told()
+    assert.deepEqual(
+      [first, second].map(({ checkpoint }) => checkpoint.split('\n')[1]),
+      ['3', '5'],
+    )
+    assert.equal(publishedIn(folders, P), 5)
+    // As it is between the two steps: the file is in place, the row still of before.
+    for (const before of [first, { root: '', checkpoint: null }]) {
+      await inProject(P, () =>
+        db.write((tx) =>
+          tx.sql('update logs set root = ?2, checkpoint = ?3 where project_id = ?1', [
+            P,
+            before.root,
+            before.checkpoint,
+          ]),
+        ),
+      )
+      await run()
+      assert.deepEqual(await told(), second)
+    }
+  } finally {
+    await db.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
 test('a log that cannot be written holds up no other, and goes on when it can', async () => {
   const { folder, folders, db } = await openStore()
   const projects = Array.from({ length: 20 }, (_, i) => `0190a000-0000-7000-8000-0000000001${10 + i}`)
