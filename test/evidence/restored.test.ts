@@ -117,6 +117,10 @@ for (const [backend, skip] of backends)
       // While a key of the log is being replaced, with both signing.
       const rotated = await first.call('POST', '/keys/rotate', { purpose: 'log', project: 'default', overlap_hours: 1 })
       assert.equal(rotated.status, 200)
+      await until('both keys sign', async () => {
+        const checkpoint = await readFile(path.join((await logOf(first)).folder, 'checkpoint'), 'utf8')
+        return checkpoint.match(/^— /gm)!.length === 2
+      })
       const saved = path.join(folder, `backup-${servers}`)
       await backup({ ...place(first), to: saved })
       await allVerify(first, home, go)

@@ -289,7 +289,8 @@ async function follow(app: App, client: Client, kept: KeptCheckpoint, info: Log)
       found.fault,
       undefined,
       found.origin,
-      found.fault.code === 'LOG_TRUNCATED' ? AFTER_RESTORE : undefined,
+      // Of a backup that was made before the key that is trusted came into use, the log is signed with the one before alone.
+      /^(LOG_TRUNCATED|CHECKPOINT_SIGNATURE)$/.test(found.fault.code) ? AFTER_RESTORE : undefined,
     )
   throw new Failure(`This is another log than on ${kept.seen_at}: ${info.origin}, not ${kept.origin}`, {
     exit: exitCodes.verificationFailed,
