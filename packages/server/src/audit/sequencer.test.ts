@@ -37,6 +37,18 @@ const addProject = (db: Database, id: string, slug: string) =>
     }),
   )
 
+/** A sequencer of that database, which says only what is worse than expected. */
+const openSequencer = (
+  on: Pick<Parameters<typeof createSequencer>[0], 'db' | 'folders' | 'intervalMs'>,
+  { level = 'error', slugOf = () => 'p' }: { level?: 'error' | 'fatal'; slugOf?: (project: string) => string } = {},
+) =>
+  createSequencer({
+    ...on,
+    clock: createFakeClock(T),
+    log: createLog({ level, format: 'text' }),
+    slugOf: async (project) => slugOf(project),
+  })
+
 /** The size of a project's published checkpoint. */
 const publishedIn = (folders: AuditFolders, project: string): number =>
   Number(readFileSync(path.join(logFolder(folders, project, 0), 'checkpoint'), 'utf8').split('\n')[1])
@@ -81,14 +93,7 @@ test('a round begins before its time when much waits, and reads nothing back tha
     await addProject(db, P, 'p')
     // Of another process, as far as this one knows: nobody reads here yet.
     await say(db, 3)
-    const sequencer = createSequencer({
-      db,
-      clock: createFakeClock(T),
-      log: createLog({ level: 'error', format: 'text' }),
-      folders,
-      intervalMs: 3_600_000,
-      slugOf: async () => 'p',
-    })
+    const sequencer = openSequencer({ db, folders, intervalMs: 3_600_000 })
     working = sequencer.run(stop.signal)
     await sequencer.first
     assert.deepEqual([published(), readBack()], [3, 3])
@@ -108,14 +113,7 @@ test('a checkpoint that was published before a crash, and not told to the databa
   const { folder, folders, db } = await openStore()
   const run = async (meanwhile: () => Promise<unknown> = async () => {}) => {
     const stop = new AbortController()
-    const sequencer = createSequencer({
-      db,
-      clock: createFakeClock(T),
-      log: createLog({ level: 'error', format: 'text' }),
-      folders,
-      intervalMs: 1,
-      slugOf: async () => 'p',
-    })
+    const sequencer = openSequencer({ db, folders, intervalMs: 1 })
     const working = sequencer.run(stop.signal)
     await sequencer.first
     await meanwhile()
@@ -180,14 +178,10 @@ test('a log that cannot be written holds up no other, and goes on when it can', 
     mkdirSync(path.dirname(obstacle), { recursive: true })
     writeFileSync(obstacle, 'no folder')
     const published = (project: string) => publishedIn(folders, project)
-    const sequencer = createSequencer({
-      db,
-      clock: createFakeClock(T),
-      log: createLog({ level: 'fatal', format: 'text' }),
-      folders,
-      intervalMs: 10,
-      slugOf: async (project) => `p${projects.indexOf(project)}`,
-    })
+    const sequencer = openSequencer(
+      { db, folders, intervalMs: 10 },
+      { level: 'fatal', slugOf: (project) => `p${projects.indexOf(project)}` },
+    )
     working = sequencer.run(stop.signal)
     await until('the first is met', async () => sequencer.health.failing !== null)
     assert.match(sequencer.health.failing!, /ENOTDIR|EEXIST/)
@@ -235,14 +229,10 @@ test('a round reads the logs that moved, however many are quiet, and misses none
       await addProject(db, project, `p${i}`)
       await say(db, 3, project)
     }
-    const sequencer = createSequencer({
-      db,
-      clock: createFakeClock(T),
-      log: createLog({ level: 'error', format: 'text' }),
-      folders,
-      intervalMs: 5,
-      slugOf: async (project) => `p${projects.indexOf(project)}`,
-    })
+    const sequencer = openSequencer(
+      { db, folders, intervalMs: 5 },
+      { slugOf: (project) => `p${projects.indexOf(project)}` },
+    )
     working = sequencer.run(stop.signal)
     await until('the instance log has recorded them', async () => sequencer.health.integrated === 4 * projects.length)
     const quietFrom = rounds + 2
