@@ -45,3 +45,6 @@ export function openNote(note: string): Checkpoint | undefined {
     return undefined
   }
 }
+
+/** Entries that a checkpoint speaks of; 0 where there is none, or it cannot be read. */
+export const sizeOfNote = (note: string | null | undefined): number => openNote(note ?? '')?.size ?? 0

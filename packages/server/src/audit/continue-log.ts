@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { type Database, INSTANCE, type RequestMark } from '../platform/db/index.ts'
 import { type Actor, appendUnfenced, SYSTEM } from './append.ts'
-import { type Continuation, openNote } from './continuation.ts'
+import { type Continuation, sizeOfNote } from './continuation.ts'
 import { openDayFiles } from './day-files.ts'
 import { type AuditFolders, dayFolder, logFolder, readLogText, signerStateFile } from './folders.ts'
 import { CHECKPOINT } from './log-store.ts'
@@ -42,7 +42,7 @@ export async function findLogsAhead(db: Database, folders: AuditFolders): Promis
 async function loadLastCheckpoint(folders: AuditFolders, log: store.Log): Promise<{ note: string; published: number }> {
   const note = await readLogText(folders, log, CHECKPOINT)
   const memory = /"size":(\d+)/.exec(await readFile(signerStateFile(folders, log.origin), 'utf8').catch(() => ''))
-  return { note, published: Math.max(openNote(note)?.size ?? 0, Number(memory?.[1] ?? 0)) }
+  return { note, published: Math.max(sizeOfNote(note), Number(memory?.[1] ?? 0)) }
 }
 
 export interface ContinuedLog extends Continuation {
@@ -81,7 +81,7 @@ export async function continueLog(on: {
     if (!old) throw new Error(`project ${project} has no open log`)
     const seen = on.from ?? old
     const { note, published } = await loadLastCheckpoint(folders, old)
-    const kept = Math.min(old.size, openNote(note)?.size ?? 0)
+    const kept = Math.min(old.size, sizeOfNote(note))
     const continued: Continuation = {
       old_origin: old.origin,
       last_checkpoint: note,

@@ -14,7 +14,7 @@ export {
   SYSTEM,
 } from './append.ts'
 export type { Attest } from './attest.ts'
-export { openNote } from './continuation.ts'
+export { openNote, sizeOfNote } from './continuation.ts'
 export { type ContinuedLog, continueLog, findLogsAhead, rebuildDayFiles } from './continue-log.ts'
 export { replaceFile, syncDirectory, writeSynced } from './durable-file.ts'
 export { dropOldestLog, erasePayload, isErasable } from './erase.ts'

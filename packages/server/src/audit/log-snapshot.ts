@@ -2,7 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { keyChangePath } from '@writ/tlog'
-import { openNote } from './continuation.ts'
+import { sizeOfNote } from './continuation.ts'
 import { type AuditFolders, dayFolder, type LogReader, openLogReader, readLogText } from './folders.ts'
 import { CHECKPOINT } from './log-store.ts'
 
@@ -64,7 +64,7 @@ export async function snapshotBeside(
     const snapshot = await snapshotLog(folders, project, shard, slug)
     const memory = parseMemory(before)
     const written = memory.shard === shard ? memory.cursor : 0
-    const behind = (openNote(snapshot.checkpoint)?.size ?? 0) - written
+    const behind = sizeOfNote(snapshot.checkpoint) - written
     const atRest =
       before === (await readMemory()) &&
       behind === 0 &&

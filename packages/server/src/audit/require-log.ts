@@ -1,6 +1,6 @@
 import { AppError } from '../platform/app-error.ts'
 import type { Tx } from '../platform/db/index.ts'
-import { openNote } from './continuation.ts'
+import { sizeOfNote } from './continuation.ts'
 import { findOpenLog } from './store.ts'
 
 /** What weighs much is not done while events wait for their log for longer than this. */
@@ -14,7 +14,7 @@ const PATIENCE_MS = 60_000
 export async function requireLog(tx: Tx, now: number): Promise<void> {
   const log = await findOpenLog(tx)
   if (!log) return
-  const published = log.checkpoint === null ? 0 : (openNote(log.checkpoint)?.size ?? 0)
+  const published = sizeOfNote(log.checkpoint)
   const oldest = async (which: string, params: (string | number)[]) =>
     tx.sql<{ timestamp: number }>(
       `select e.timestamp from audit_events e where e.project_id = ?1 and e.id =

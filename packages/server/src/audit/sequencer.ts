@@ -6,7 +6,7 @@ import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { createTrouble } from '../platform/trouble.ts'
 import { type Actor, appendUnfenced, SYSTEM } from './append.ts'
-import { openNote } from './continuation.ts'
+import { sizeOfNote } from './continuation.ts'
 import { type ContinuedLog, continueLog } from './continue-log.ts'
 import { dayOf } from './day-file.ts'
 import { type DayFiles, openDayFiles } from './day-files.ts'
@@ -54,8 +54,6 @@ export class LogAheadOfDatabase extends Error {
     )
   }
 }
-
-const sizeOf = (checkpoint: string | null): number => openNote(checkpoint ?? '')?.size ?? 0
 
 /** Files, keys and database of a log do not fit together. */
 const isDamage = (error: unknown) => error instanceof LogAheadOfDatabase || error instanceof LogError
@@ -163,7 +161,7 @@ export function createSequencer(options: {
     const published = Math.max(files.published.size, (await signer.last()).size)
     if (published > row.size) throw new LogAheadOfDatabase(row.project_id, published, row.size)
     // Published by a process that was stopped before it told the database: with nothing more to publish nobody else would.
-    if (files.published.size > sizeOf(row.checkpoint)) {
+    if (files.published.size > sizeOfNote(row.checkpoint)) {
       const checkpoint = Buffer.from((await files.read(CHECKPOINT))!).toString()
       await db.sequence((tx) => logRows.setCheckpoint(tx, row, toBase64(files.published.root), checkpoint))
     }

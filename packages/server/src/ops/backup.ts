@@ -9,6 +9,7 @@ import {
   openNote,
   readKeyChanges,
   readLogFile,
+  sizeOfNote,
   syncDirectory,
   tilePaths,
   writeSynced,
@@ -104,7 +105,7 @@ async function copyLogs(place: OpenPlace, to: string): Promise<Manifest['logs']>
       project: log.project_id,
       shard: log.shard,
       origin: log.origin,
-      size: openNote(checkpoint)?.size ?? 0,
+      size: sizeOfNote(checkpoint),
     })
     if (checkpoint !== '') {
       await writeSynced(join(target, 'checkpoint'), checkpoint)

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { access, constants, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { sealedColumns } from '../app.ts'
-import { findLogsAhead, listEvents, listLogs, openNote, readLogText } from '../audit/index.ts'
+import { findLogsAhead, listEvents, listLogs, readLogText, sizeOfNote } from '../audit/index.ts'
 import { type Config, loadConfig } from '../config.ts'
 import { countSealed, listProjects, sealMark } from '../identity/index.ts'
 import { openBlobs } from '../platform/blobs/index.ts'
@@ -352,8 +352,7 @@ async function checkLogs({ folders }: OpenPlace, db: Database): Promise<Finding[
     newest = Math.max(newest, last?.timestamp ?? 0)
     const open = logs.at(-1)
     const checkpoint = open && (await readLogText(folders, { project_id: id, shard: open.shard }, 'checkpoint'))
-    const unpublished =
-      last !== undefined && (last.log_index === null || last.log_index >= (openNote(checkpoint ?? '')?.size ?? 0))
+    const unpublished = last !== undefined && (last.log_index === null || last.log_index >= sizeOfNote(checkpoint))
     if (unpublished && now - last.timestamp > MINUTE) waiting++
   }
   found.push(
