@@ -456,7 +456,8 @@ async function damagedArchives(zip: string, folder: string): Promise<[said: stri
   }
   const inDirectory = (offset: number, change: (value: number) => number) => changed([directory + offset], change)
   // In the header of the first file as well, which stands at the very beginning.
-  const inBoth = (offset: number, change: (value: number) => number) => changed([directory + offset, offset - 2], change)
+  const inBoth = (offset: number, change: (value: number) => number) =>
+    changed([directory + offset, offset - 2], change)
   const all: [string, Buffer][] = [
     ['this is no zip archive, or something stands behind its directory', Buffer.concat([bytes, Buffer.from('x')])],
     ['the archive has something around its directory', Buffer.concat([bytes, bytes])],
