@@ -23,6 +23,13 @@ const patient = handlerOf('test.waits', (_, { signal }) => {
   return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
 })
 
+/** Dispatches six that wait, and waits for them. */
+const parent = handlerOf('test.parent', async (_, { dispatch, waitFor }) => {
+  const children = []
+  for (const n of [1, 2, 3, 4, 5, 6]) children.push(await dispatch(`part ${n}`, { handler: 'test.waits' }))
+  await Promise.all(children.map((child) => waitFor(child)))
+})
+
 async function dispatch(system: TestSystem, body: object): Promise<Submitted> {
   const answer = await system.admin.post<Submitted>('/tasks', body)
   assert.equal(answer.status, 201, JSON.stringify(answer.body))
@@ -338,6 +345,40 @@ test('a batch shows how far it is, by state, and what is left of it is cancelled
   await page.getByText('4 of 4').waitFor()
   await countOf(page.locator('.list-row .state-cancelled'), 2)
   await page.getByRole('button', { name: 'Cancel the rest …' }).waitFor({ state: 'detached' })
+})
+
+test('a task leads to those that it begins after, to the one that dispatched it, and to those that it dispatched', {
+  skip,
+}, async () => {
+  await using system = await startConsole({ testHandlers: [parent, patient] })
+  const first = await dispatch(system, { handler: 'system.ping', run_at: '2999-01-01T00:00:00Z' })
+  const above = await dispatch(system, { handler: 'test.parent' })
+  const after = await dispatch(system, { handler: 'system.ping', depends_on: [first.number, above.number] })
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open(`default/tasks/${after.number}`)
+  await tab.signIn(system.admin)
+  const section = (name: string) => page.locator('section', { has: page.getByRole('heading', { name, exact: true }) })
+  await section('Begins after')
+    .getByRole('link', { name: `#${above.number}`, exact: true })
+    .waitFor()
+  await section('Begins after').getByText('system.ping').waitFor()
+  await section('Begins after')
+    .getByRole('link', { name: `#${above.number}`, exact: true })
+    .click()
+  const children = section('Dispatched by it')
+  await children.locator('.totals', { hasText: '6' }).waitFor()
+  await countOf(children.locator('li'), 5)
+  await children.getByRole('link', { name: 'All 6' }).click()
+  await page.waitForURL(/\/tasks\?parent=2$/)
+  await countOf(page.locator('.list-row', { hasText: 'test.waits' }), 6)
+  await page.locator('.list-row').first().click()
+  await page.locator('.facts div', { hasText: 'Dispatched by task' }).getByRole('link', { name: '#2' }).click()
+  await page.getByRole('heading', { name: /Task #2/ }).waitFor()
+  await page.getByRole('button', { name: 'Cancel task' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel task' }).click()
+  // What it dispatched is cancelled with it, and the page says so by itself.
+  await countOf(children.locator('li .state-cancelled'), 5)
 })
 
 test('the pages of tasks are whole and accessible in both themes', { skip }, async () => {

@@ -195,7 +195,10 @@ for (const backend of backends()) {
       )
       assert.equal(many.left, 0)
       const again = await by.settled(many.replayed[0]!.id)
-      assert.deepEqual([again.state, again.replays_run_id], ['failed', refused.id])
+      assert.deepEqual(
+        [again.state, again.replays_run_id, again.replays_run_number],
+        ['failed', refused.id, refused.number],
+      )
       await assert.rejects(
         by.write((tx) => tasks.replay(tx, by.caller, refused.id)),
         { code: 'TASK_NOT_DEAD' },

@@ -220,6 +220,7 @@ scenario('a task waits until those that it depends on have completed', async ({ 
     [held.state, held.waiting_for, held.depends_on, held.depends_on_policy],
     ['pending', 'dependencies', [first.id, done.id], 'cancel'],
   )
+  assert.deepEqual(held.depends_on_numbers, [first.number, done.number])
   await until('the first runs', async () => work.ran.includes('first'))
   work.letGo('first')
   assert.equal((await by.settled(last.id)).state, 'completed')
@@ -300,8 +301,8 @@ scenario('an attempt that failed after a dispatch finds the same child', async (
   const done = await by.settled(parent.id)
   const child = await by.settled(String(done.result))
   assert.deepEqual(
-    [child.parent_run_id, child.result, child.executed_by_id],
-    [parent.id, 'child of 1', by.caller.userId],
+    [child.parent_run_id, child.parent_run_number, child.result, child.executed_by_id],
+    [parent.id, parent.number, 'child of 1', by.caller.userId],
   )
   assert.deepEqual(work.ran, ['child of 1'])
 })

@@ -218,6 +218,11 @@ export type Task = Static<typeof Task>
 /** One task, whole: with input, result, log and every attempt. */
 export const TaskDetail = Type.Object({
   ...Task.properties,
+  depends_on_numbers: Type.Array(nullable(Type.Integer()), {
+    description: 'of the tasks in `depends_on`, in their order; null: its record is no more',
+  }),
+  parent_run_number: nullable(Type.Integer()),
+  replays_run_number: nullable(Type.Integer()),
   input: anyValue,
   result: anyValue,
   log: nullable(Type.String()),

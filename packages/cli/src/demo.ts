@@ -30,7 +30,8 @@ async function main(): Promise<void> {
   const started = performance.now()
   step('Start a server')
   const admin = { username: 'admin', password: password() }
-  const port = await freePort(8000)
+  // As `npm start` takes it; what it names may be in use, and the demo runs all the same.
+  const port = await freePort(Number(process.env.PORT) || 8000)
   const url = `http://localhost:${port}`
   const pid = startServer(port, admin)
   await waitUntilReady(url)

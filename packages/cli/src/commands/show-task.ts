@@ -29,7 +29,13 @@ const waits = {
   handler: 'its handler, which is disabled',
 } as const
 
-export const taskFields = (t: Task): Field[] => [
+/** With the numbers of other tasks where it was read whole. */
+type Shown = Task & Partial<Pick<TaskDetail, 'depends_on_numbers' | 'parent_run_number' | 'replays_run_number'>>
+
+/** Another task by its number; by its id where its record is no more. */
+const other = (number: number | null | undefined, id: string | null) => (number == null ? id : `#${number}`)
+
+export const taskFields = (t: Shown): Field[] => [
   ['Task', `#${t.number}  ${t.handler}`, 'bold'],
   ['State', t.state, colourOf(t.state)],
   ['Queue', t.priority === 0 ? t.queue : `${t.queue}, priority ${t.priority}`],
@@ -40,12 +46,12 @@ export const taskFields = (t: Task): Field[] => [
   ['Asked to stop', timeText(t.cancel_requested_at)],
   ['Because', t.cancel_reason],
   ['Dead since', timeText(t.dead_at), 'red'],
-  ['Replays', t.replays_run_id],
+  ['Replays', other(t.replays_run_number, t.replays_run_id)],
   ['Unique key', t.unique_key],
   ['Concurrency key', t.concurrency_key],
   ['Waits for', t.waiting_for && waits[t.waiting_for]],
-  ['Depends on', t.depends_on.join(' ')],
-  ['Dispatched by task', t.parent_run_id],
+  ['Depends on', t.depends_on.map((id, i) => other(t.depends_on_numbers?.[i], id)).join(' ')],
+  ['Dispatched by task', other(t.parent_run_number, t.parent_run_id)],
   ['Tags', t.tags.join(' ')],
   ['Metadata', t.metadata && JSON.stringify(t.metadata)],
   ['Tells', t.callback?.url],

@@ -16,6 +16,7 @@ import { Icon } from '../parts/icons.tsx'
 import { LegalHolds } from '../parts/legal-holds.tsx'
 import { TaskLogView } from '../parts/log.tsx'
 import { ProofDrawer } from '../parts/proof-drawer.tsx'
+import { RelatedTasks } from '../parts/related-tasks.tsx'
 import type { StationName } from '../parts/seal.ts'
 import { SealStations } from '../parts/seal-line.tsx'
 import { useSeals } from '../parts/seals.ts'
@@ -117,6 +118,7 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
           <Section title={t('ticket.facts')}>
             <TaskFacts task={task} />
           </Section>
+          <RelatedTasks task={task} />
           <Section title={t('task.chain')}>
             <Chain task={task} replayedAs={replayedAs(trail.data?.verified.entries ?? [])} />
           </Section>
@@ -216,6 +218,18 @@ function TaskFacts({ task }: { task: TaskDetail }) {
         ],
         task.priority === 0 ? null : [t('task.priority'), String(task.priority)],
         [t('task.by'), <Person key="by" id={task.executed_by_id} />],
+        task.parent_run_id === null
+          ? null
+          : [
+              t('task.parent'),
+              task.parent_run_number === null ? (
+                <Mono key="parent" value={task.parent_run_id} />
+              ) : (
+                <Go key="parent" to={`tasks/${task.parent_run_number}`}>
+                  #{task.parent_run_number}
+                </Go>
+              ),
+            ],
         task.door === null ? null : [t('task.door'), t('task.doorDispatch')],
         time(t('task.created'), task.created_at),
         task.completed_at === null ? time(t('task.runAt'), task.run_at) : null,

@@ -55,6 +55,7 @@ export function Tasks() {
       tag: filters.tag?.trim(),
       concurrency_key: filters.key?.trim(),
       executed_by_id: filters.by,
+      parent: filters.parent?.trim(),
       cost_min: dollarsOf(filters.cost),
       q: filters.q?.trim(),
       ...times,
@@ -62,7 +63,7 @@ export function Tasks() {
   )
   // What is done to many is bounded by a filter, which a state alone or a search is not.
   const { state, q, ...choice } = query
-  const chosen = Object.keys(choice).length > 0 && q === undefined
+  const chosen = Object.keys(choice).length > 0 && q === undefined && query.parent === undefined
   const ended = state !== undefined && !['pending', 'running'].includes(state)
   const ask = (act: 'cancel' | 'replay') =>
     setAsking({
@@ -140,6 +141,9 @@ export function Tasks() {
         <Search label={t('task.tag')} value={filters.tag ?? ''} set={(tag) => set({ tag })} />
         {(keyed || filters.key !== undefined) && (
           <Search label={t('task.concurrencyKey')} value={filters.key ?? ''} set={(key) => set({ key })} />
+        )}
+        {filters.parent !== undefined && (
+          <Search label={t('task.parent')} value={filters.parent} set={(parent) => set({ parent })} />
         )}
         {(costs || filters.cost !== undefined) && (
           <Search

@@ -30,7 +30,9 @@ function barsOf(task: Pick<TaskDetail, 'created_at' | 'run_at' | 'attempts'>, no
 export function Waterfall({ task, now }: { task: TaskDetail; now: number }) {
   const { t, i18n } = useTranslation()
   const bars = barsOf(task, now)
-  if (bars.length === 0) return <p className="dimmed small">{t('task.noAttempts')}</p>
+  // Work that waits for what it dispatched gives its place back, and the attempt is not counted.
+  if (bars.length === 0)
+    return <p className="dimmed small">{t(task.steps.length > 0 ? 'task.setAside' : 'task.noAttempts')}</p>
   const from = bars[0]!.from
   const span = Math.max(1, bars.at(-1)!.ended - from)
   const share = (ms: number) => `${(ms / span) * 100}%`

@@ -149,18 +149,28 @@ export function createTasks(on: TasksOn): Tasks {
   }
 
   async function detail(asked: Asked, row: TaskRow): Promise<TaskDetail> {
-    const [kept, steps, costs] = await asked.read(async (tx) => [
+    const task = showTask(row, on.clock.now())
+    const { depends_on, parent_run_id, replays_run_id } = task
+    const [kept, steps, costs, numbers] = await asked.read(async (tx) => [
       await store.listAttempts(tx, [row.id]),
       await store.listSteps(tx, row.id),
       row.cost_usd === null ? [] : await listCosts(tx, [row.id]),
+      await store.findNumbers(
+        tx,
+        [...depends_on, parent_run_id, replays_run_id].filter((id) => id !== null),
+      ),
     ])
+    const numberOf = (id: string | null) => (id === null ? null : (numbers.get(id) ?? null))
     // The fence of the caller's project held when the row was read.
     const [input, result] = await Promise.all([
       readJson(on.blobs, row.project_id, row.input, row.input_sha256),
       readJson(on.blobs, row.project_id, row.result, row.output_sha256),
     ])
     return {
-      ...showTask(row, on.clock.now()),
+      ...task,
+      depends_on_numbers: depends_on.map(numberOf),
+      parent_run_number: numberOf(parent_run_id),
+      replays_run_number: numberOf(replays_run_id),
       input: input ?? null,
       result: result ?? null,
       log: row.stdout_log,

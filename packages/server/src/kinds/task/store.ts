@@ -126,6 +126,13 @@ export async function findTask(tx: Tx, ref: Ref): Promise<TaskRow | undefined> {
     .executeTakeFirst()
 }
 
+/** The numbers that people call these runs by; without those whose records are no more. */
+export async function findNumbers(tx: Tx, ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  if (ids.length === 0) return new Map()
+  const rows = await tx.db.selectFrom('runs').select(['id', 'number']).where('id', 'in', ids).execute()
+  return new Map(rows.map(({ id, number }) => [id, number]))
+}
+
 export const listAttempts = (tx: Tx, runIds: readonly string[]): Promise<AttemptRow[]> =>
   runIds.length === 0
     ? Promise.resolve([])
