@@ -14,3 +14,4 @@ export {
   type Runnable,
   remotePlace,
 } from './queue.ts'
+export { IS_HELD } from './rows.ts'

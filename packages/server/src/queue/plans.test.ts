@@ -1,4 +1,7 @@
-/** That a claim reads the index in its order, and nothing else, however many wait: asked of the planner, because time says little. */
+/**
+ * That a claim reads the index in its order, and what ends a lease the entries that it names, and nothing else, however many wait or were
+ * there: asked of the planner, because time says little.
+ */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { missingBackend } from '../../../../test/servers/missing-backend.ts'
@@ -111,3 +114,65 @@ test('PostgreSQL: a claim among many walks the index of what is ready, without s
     }
   })
 })
+
+test('PostgreSQL: what is done to leases finds them by their ids, also by statistics of an empty queue', {
+  skip: missingBackend('PostgreSQL', missingPostgres()),
+}, async () => {
+  await onPostgres(T, async (db, client) => {
+    await addProject(db)
+    // So many leases ended since the last vacuum, which left the pages in which they stood.
+    const held = `insert into queue (${COLUMNS}, lease_owner, lease_until, fence)
+      select 'r' || n, '${A}', 'api', 'noop', 0, ${T}, 0, 'w', ${T} + n, 1 from generate_series(1, ${WAITING}) n`
+    await client.query(held)
+    await client.query(`delete from queue where run_id <> 'r${WAITING}'`)
+    await client.query('vacuum analyze queue')
+    await client.query('delete from queue')
+    await client.query('analyze queue')
+    const statements = await saidAboutLeases(db)
+    assert.deepEqual(
+      statements.map(({ text }) => /^\w+ (?:from )?queue/.exec(text)?.[0]),
+      ['update queue', 'delete from queue', 'update queue', 'delete from queue', 'update queue'],
+    )
+    for (const [i, { text, params }] of statements.entries()) {
+      await client.query(`prepare lease_${i} as ${text.replace(/\?(\d+)/g, '$$$1')}`)
+      const values = params.map((one) =>
+        Array.isArray(one) ? `'{${one}}'` : typeof one === 'number' ? one : `'${one}'`,
+      )
+      for (const mode of ['force_generic_plan', 'force_custom_plan']) {
+        await client.query(`set plan_cache_mode = ${mode}`)
+        const { rows } = await client.query<{ 'QUERY PLAN': string }>(`explain execute lease_${i}(${values})`)
+        const plan = rows.map((row) => row['QUERY PLAN']).join('\n')
+        assert.match(plan, /queue_pkey/, `${text}\n${plan}`)
+        assert.doesNotMatch(plan, /Seq Scan on queue\b|queue_leases/, `${text}\n${plan}`)
+      }
+    }
+  })
+})
+
+/** The statements that prolong leases, end them in every way, and ask what runs to stop. */
+async function saidAboutLeases(db: Database): Promise<Said[]> {
+  const said: Said[] = []
+  const listenIn = (tx: Tx): Tx => ({
+    ...tx,
+    sql: (text, params = []) => {
+      if (/\bqueue\b/.test(text)) said.push({ text, params })
+      return tx.sql(text, params)
+    },
+  })
+  const queue = openPostgresQueue({ ...db, write: (work) => db.write((tx) => work(listenIn(tx))) })
+  const lease = (runId: string) => ({ runId, fence: 1, queue: 'api', project: A })
+  await queue.extend([lease('r1'), lease('r2')] as never, T)
+  await inProject(A, () =>
+    db.write(async (plain) => {
+      const tx = listenIn(plain)
+      await queue.settle(tx, [
+        { ...lease('r1'), next: 'done' },
+        { ...lease('r2'), next: 'retry', runAt: T },
+        { ...lease('r3'), next: 'done', fence: 'unclaimed' },
+      ] as never)
+      await queue.stop(tx, 'r4')
+    }),
+  )
+  await queue.close()
+  return said
+}

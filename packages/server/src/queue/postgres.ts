@@ -6,6 +6,7 @@ import {
   countDepth,
   createQueueLimits,
   enqueueHeld,
+  IS_HELD,
   type LeaseRow,
   leaseColumns,
   leasesOf,
@@ -23,6 +24,10 @@ const SAY_PLACES = 20
 
 /** As an expression of which nothing is known: from a list PostgreSQL would expect that nothing is left, and sort it. */
 const PASSED_OVER = 'and case when handler = any(?7) then false else true end'
+
+/** Entries that are held under these leases. An array of their ids, not a join alone, by which the table may be read from its beginning. */
+const heldBy = (ids: string): string =>
+  `queue.run_id = any(${ids}::text[]) and queue.run_id = held.run_id and queue.fence = held.fence and ${IS_HELD}`
 
 /**
  * The queue in the table `queue` of PostgreSQL, for any number of processes. A claim takes what nobody has locked (SKIP LOCKED),
@@ -107,7 +112,7 @@ export function openPostgresQueue(db: Database): Queue {
         db.write((tx) =>
           tx.sql<{ run_id: string; fence: number; stop: number }>(
             `update queue set lease_until = ?1 from unnest(?2::text[], ?3::bigint[]) as held(run_id, fence)
-             where queue.run_id = held.run_id and queue.fence = held.fence and queue.lease_until is not null
+             where ${heldBy('?2')}
              returning queue.run_id, queue.fence, queue.stop`,
             [until, leases.map((lease) => lease.runId), leases.map((lease) => lease.fence)],
           ),
@@ -135,7 +140,7 @@ export function openPostgresQueue(db: Database): Queue {
       await Promise.all([
         run(
           `delete from queue using unnest(?1::text[], ?2::bigint[]) as held(run_id, fence)
-           where queue.run_id = held.run_id and queue.fence = held.fence and queue.lease_until is not null
+           where ${heldBy('?1')}
            returning queue.run_id, queue.fence`,
           done,
           [idsOf(done), fencesOf(done)],
@@ -144,7 +149,7 @@ export function openPostgresQueue(db: Database): Queue {
           `update queue set lease_owner = null, lease_until = null, claimed_at = null, ready = 0, stop = 0, run_at = held.run_at,
              failures = queue.failures + held.failed, attempt = queue.attempt - 1 + held.failed
            from unnest(?1::text[], ?2::bigint[], ?3::bigint[], ?4::bigint[]) as held(run_id, fence, run_at, failed)
-           where queue.run_id = held.run_id and queue.fence = held.fence and queue.lease_until is not null
+           where ${heldBy('?1')}
            returning queue.run_id, queue.fence`,
           again,
           [
@@ -170,7 +175,7 @@ export function openPostgresQueue(db: Database): Queue {
     clockSet: (change) => renewLeases(db, change),
     async stop(tx, runId) {
       const rows = await tx.sql(
-        'update queue set stop = 1 where run_id = ?1 and project_id = ?2 and lease_until is not null returning run_id',
+        `update queue set stop = 1 where run_id = ?1 and project_id = ?2 and ${IS_HELD} returning run_id`,
         [runId, tx.project],
       )
       tx.afterCommit(() => {

@@ -43,6 +43,12 @@ export const leasesOf = (rows: readonly LeaseRow[]): Lease[] =>
       failures: row.failures,
     }))
 
+/**
+ * That somebody holds an entry which is found by its id. Not `lease_until is not null`: PostgreSQL has an index of those rows, expects
+ * nothing in it once it has statistics of an empty queue, and would walk through all leases that ended since the last vacuum.
+ */
+export const IS_HELD = 'coalesce(queue.lease_until, -1) >= 0'
+
 /** Entries a sweep moves at once: more than this and it has to come again. */
 const SWEEP_LIMIT = 1_000
 

@@ -14,7 +14,7 @@ import {
 } from '../../platform/db/index.ts'
 import type { AttemptsTable, BatchesTable, QueuesTable, RunsTable, StepsTable } from '../../platform/db/tables.ts'
 import { firstIdAt } from '../../platform/ids.ts'
-import { type Entry, remotePlace } from '../../queue/index.ts'
+import { type Entry, IS_HELD, remotePlace } from '../../queue/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 
 // All SQL of tasks, their attempts, unique keys and queues. What waits and who holds it is the queue's.
@@ -793,7 +793,7 @@ export async function findHolders(tx: Tx, runIds: readonly string[]): Promise<Ma
 /** Whether a lease holds; nobody ends it before this transaction does. */
 export async function isHolder(tx: Tx, runId: string, fence: number, lock?: 'lock'): Promise<boolean> {
   const rows = await tx.sql(
-    `select run_id from queue where run_id = ?1 and project_id = ?2 and fence = ?3 and lease_until is not null ${lock ? forUpdate(tx) : ''}`,
+    `select run_id from queue where run_id = ?1 and project_id = ?2 and fence = ?3 and ${IS_HELD} ${lock ? forUpdate(tx) : ''}`,
     [runId, tx.project, fence],
   )
   return rows.length === 1
