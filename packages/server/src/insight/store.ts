@@ -1,5 +1,5 @@
 import type { Position } from '../audit/index.ts'
-import { inList, type Tx } from '../platform/db/index.ts'
+import { type Tx, textsOfList } from '../platform/db/index.ts'
 
 // All SQL of what is counted.
 
@@ -78,7 +78,7 @@ export async function loadEnded(tx: Tx, ids: readonly string[]): Promise<Ended[]
        completed_at - started_at as ran, started_at - case when run_at > created_at then run_at else created_at end as waited,
        count(*) as runs
      from runs
-     where project_id = ?1 and id >= ?2 and id <= ?3 and ${inList(tx, 'id', '?4')} and completed_at is not null
+     where project_id = ?1 and id >= ?2 and id <= ?3 and id in (${textsOfList(tx, '?4')}) and completed_at is not null
      group by 1, 2, 3, 4, 5, 6, 7, 8, 9`,
     [tx.project, sorted[0]!, sorted.at(-1)!, ids],
   )

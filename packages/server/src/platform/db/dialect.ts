@@ -12,6 +12,13 @@ import type { Tx } from './database.ts'
 export const inList = (tx: Pick<Tx, 'dialect'>, column: string, place: string): string =>
   tx.dialect === 'postgres' ? `${column} = any(${place})` : `${column} in (select value from json_each(${place}))`
 
+/**
+ * SQL that selects the texts of the list given as parameter `place`: for `in (…)` where rows are found in another way, and the list is
+ * what they are compared with. PostgreSQL looks through the whole array of `inList` for each of them; of this it makes a hash.
+ */
+export const textsOfList = (tx: Pick<Tx, 'dialect'>, place: string): string =>
+  tx.dialect === 'postgres' ? `select unnest(${place}::text[])` : `select value from json_each(${place})`
+
 /** The clause at the end of a claiming select. */
 export const skipLocked = (tx: Pick<Tx, 'dialect'>): string =>
   tx.dialect === 'postgres' ? 'for update skip locked' : ''
