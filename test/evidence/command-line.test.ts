@@ -2,7 +2,7 @@
 // and verified.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
@@ -49,6 +49,14 @@ test('enrol, approve, export, verify', async () => {
     early.err,
     /The key SHA256:\S+ is proposed, and not enrolled yet\. Another admin runs "writ signing-key approve \S+"/,
   )
+  const { id } = (await system.admin.get<{ id: string; state: string }[]>('/signing-keys')).body.find(
+    (one) => one.state === 'proposed',
+  )!
+  assert.equal((await writ(second, 'signing-key', 'reject', id)).code, 0)
+  // Of a key that will not do nothing is signed: it is gone, and would be asked for.
+  await rm(other.file)
+  const rejected = await writ(system.admin, 'approve', 'ticket', '1', '--ssh-key', `${other.file}.pub`)
+  assert.match(rejected.err, /^writ: The key SHA256:\S+ was rejected at \S+ \S+Z\. Sign with another; /)
   const unknown = await makeSshKey(system.folder, 'unknown')
   const stranger = await writ(second, 'approve', 'ticket', '1', '--ssh-key', unknown.file)
   assert.match(stranger.err, /No enrolled signing key has the fingerprint SHA256:/)

@@ -175,11 +175,44 @@ test('one that takes seconds for an answer is told of, and signs', async (t) => 
   )
   assert.match(await (await fetch(`${system.base}/metrics`)).text(), /writ_witness_up\{witness="W1"\} 1\n/)
   assert.notEqual(await on.anchored(), '')
-  witness.answer = on.good(witness)
-  await on.grow()
-  await until('it is quick again', async () => (await on.degraded())['witness W1'] === undefined)
+  await quietlyWell(on, witness)
   await system.check()
 })
+
+test('one whose clock was wrong is asked again although nothing is new, and what it signed stays', async (t) => {
+  const witness = await openForeign('wrong')
+  t.after(() => witness.close())
+  const on = await start('wrong', [witness], 'any')
+  await using system = on.system
+  witness.answer = async ({ text, reply }) =>
+    reply.end(await cosigned(witness.key, text, Math.floor(system.now() / 1_000) - 86_400))
+  system.advance(61_000)
+  await until('it is told of', async () =>
+    /^its clock is \d+ s behind /.test((await on.degraded())['witness W1'] ?? ''),
+  )
+  await quietlyWell(on, witness)
+  await system.check()
+})
+
+/** It is well from here on, and no entry comes: after a minute it is asked once, and no more. */
+async function quietlyWell(on: Awaited<ReturnType<typeof start>>, witness: Foreign): Promise<void> {
+  await on.system.settle()
+  const newest = textOf(await on.published())
+  await until('it has signed the newest state', async () => textOf(await on.anchored()) === newest)
+  const before = await on.anchored()
+  const asked: string[] = []
+  witness.answer = (about) => {
+    asked.push(about.text)
+    return on.good(witness)(about)
+  }
+  on.system.advance(61_000)
+  await until('nothing is wrong any more', async () => (await on.degraded())['witness W1'] === undefined)
+  assert.deepEqual([await on.anchored(), asked], [before, [newest]])
+  on.system.advance(61_000)
+  await on.grow()
+  await until('it signs what is new', async () => textOf(await on.anchored()) === textOf(await on.published()))
+  assert.equal(asked.filter((text) => text === newest).length, 1)
+}
 
 test('a witness behind a certificate that counts for nothing is away, by the name of that', async (t) => {
   const [key, cert] = [path.join(folder, 'key.pem'), path.join(folder, 'cert.pem')]

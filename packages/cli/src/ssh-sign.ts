@@ -27,8 +27,12 @@ export async function sshSign(file: string, namespace: string, text: string, sig
     throw new Failure('ssh-keygen is not installed', { advice: 'It comes with OpenSSH.' })
   })
   if (code !== 0)
-    throw new Failure(`ssh-keygen could not sign with ${file}: ${said.trim().split('\n').at(-1) ?? ''}`, {
+    throw new Failure(`ssh-keygen could not sign with ${file}: ${reasonIn(said)}`, {
       advice: 'Give the private key, or the .pub file of a key that your agent holds.',
     })
   return signature
 }
+
+/** What ssh-keygen said last. Without a terminal the question for the passphrase stands before it, in the same line. */
+const reasonIn = (said: string): string =>
+  (said.trim().split('\n').at(-1) ?? '').replace(/^Enter passphrase[^:]*: (?=.)/, '')

@@ -61,6 +61,36 @@ const changed = (offset: number, value: number) => {
   return zip
 }
 
+/** An archive of one file that was written before its size was known: that stands behind it, in `wide` fields or in short ones. */
+function described(on: { wide?: boolean; signed?: boolean; change?: (descriptor: Buffer) => void } = {}): Buffer {
+  const zip = Buffer.from(zipSync({ 'a.txt': text('two'.repeat(100)) }))
+  const from = zip.readUInt32LE(zip.length - 6)
+  const [crc, packed, size] = [16, 20, 24].map((offset) => zip.readUInt32LE(from + offset)) as [number, number, number]
+  const fields = Buffer.alloc(on.wide ? 20 : 12)
+  fields.writeUInt32LE(crc, 0)
+  for (const [i, value] of [packed, size].entries()) fields.writeUInt32LE(value, on.wide ? 4 + 8 * i : 4 + 4 * i)
+  const descriptor = Buffer.concat([on.signed === false ? '' : 'PK\x07\x08', fields].map((part) => Buffer.from(part)))
+  on.change?.(descriptor)
+  zip.fill(0, 14, 26)
+  for (const at of [6, from + 8]) zip.writeUInt16LE(zip.readUInt16LE(at) | 8, at)
+  zip.writeUInt32LE(from + descriptor.length, zip.length - 6)
+  return Buffer.concat([zip.subarray(0, from), descriptor, zip.subarray(from)])
+}
+
+test('what stands behind a file that was written before its size was known is compared, in each of its forms', async () => {
+  for (const wide of [false, true])
+    for (const signed of [false, true]) {
+      assert.deepEqual(await unpacked(described({ wide, signed })), { 'a.txt': 'two'.repeat(100) })
+      const length = (wide ? 20 : 12) + (signed ? 4 : 0)
+      for (let at = 0; at < length; at++)
+        await assert.rejects(
+          check(described({ wide, signed, change: (descriptor) => (descriptor[at]! ^= 1) })),
+          /^Error: the archive says two things of a\.txt$/,
+          `byte ${at} of ${length}`,
+        )
+    }
+})
+
 const unread: [string, () => Uint8Array][] = [
   ['bytes behind the end of what was deflated', () => withBehind(Buffer.from('x'))],
   ['another stream behind it', () => withBehind(Buffer.from([3, 0]))],
@@ -164,6 +194,27 @@ const cases: [string, RegExp, () => Uint8Array][] = [
     () => {
       const extra = { 28789: text('\x01....other.txt') }
       return zipSync({ 'a.txt': [text('1'), { extra }] })
+    },
+  ],
+  [
+    'a second name before the file alone',
+    /has a second name/,
+    () => {
+      const extra = { 28790: text('\x01....other.txt') }
+      const zip = Buffer.from(zipSync({ 'a.txt': [text('1'), { extra }] }))
+      zip.writeUInt16LE(28_789, 35)
+      return zip
+    },
+  ],
+  [
+    'a long size before the file that is another',
+    /says two things of a\.txt/,
+    () => {
+      const zip = Buffer.from(
+        zipSync({ 'a.txt': [text('1'), { extra: { 1: Buffer.from([2, 0, 0, 0, 0, 0, 0, 0]) } }] }),
+      )
+      zip.writeUInt32LE(0xffffffff, 22)
+      return zip
     },
   ],
   ['a name that leaves its folder', /leaves its folder: \.\.\/a/, () => zipSync({ '../a': text('1') })],

@@ -9,11 +9,14 @@ const END64 = 0x06064b50
 const LOCATOR64 = 0x07064b50
 const LISTED = 0x02014b50
 const LOCAL = 0x04034b50
+const DESCRIPTOR = 0x08074b50
 const END_BYTES = 22
 const LOCATOR64_BYTES = 20
 const END64_BYTES = 56
 const LISTED_BYTES = 46
 const LOCAL_BYTES = 30
+/** Of 32 bits: the value stands elsewhere. */
+const MOST_32 = 0xffffffff
 const MOST_LISTED = 64 * 1024 * 1024
 /** Sizes of a data descriptor: with and without signature, of 32 and 64 bits. */
 const DESCRIPTORS = [12, 16, 20, 24]
@@ -190,6 +193,7 @@ async function findEntries(zip: ZipBytes): Promise<Found[]> {
     const isDescribed = (entry.flags & DESCRIBED) !== 0
     if (isDescribed ? !DESCRIPTORS.includes(at - end) : at !== end)
       throw new ZipError(`the archive has something behind ${name} that its directory does not name`)
+    if (isDescribed) refuseOtherDescriptor(entry, viewOf(await zip.read(end, at - end)))
     found.push({ ...entry, from: begin })
   }
   if (at !== from) throw new ZipError('the archive has something before its directory')
@@ -243,24 +247,29 @@ function listEntries(bytes: Uint8Array, count: number): Listed[] {
     const [flags, method] = [view.getUint16(at + 8, true), view.getUint16(at + 10, true)]
     const name = nameOf(bytes.subarray(at + LISTED_BYTES, at + LISTED_BYTES + named), flags)
     const of64 = [view.getUint32(at + 24, true), view.getUint32(at + 20, true), view.getUint32(at + 42, true)]
-    const fields = viewOf(bytes.subarray(at + LISTED_BYTES + named, at + LISTED_BYTES + named + extra))
-    for (let field = 0; field + 4 <= fields.byteLength; field += 4 + fields.getUint16(field + 2, true)) {
-      const id = fields.getUint16(field, true)
-      if (id === UNICODE_NAME) throw new ZipError(`${name} of the archive has a second name`)
-      if (id !== 1) continue
-      let value = field + 4
-      for (const [i, short] of of64.entries())
-        if (short === 0xffffffff && value + 8 <= fields.byteLength) {
-          of64[i] = uint64(fields, value)
-          value += 8
-        }
-    }
+    takeLong(bytes.subarray(at + LISTED_BYTES + named, at + LISTED_BYTES + named + extra), of64, name)
     const [crc, attributes] = [view.getUint32(at + 16, true), view.getUint32(at + 38, true)]
     entries.push({ name, flags, method, crc, attributes, size: of64[0]!, packed: of64[1]!, at: of64[2]! })
     at = next
   }
   if (entries.length !== count) throw damaged()
   return entries
+}
+
+/** Puts values of 64 bits, which stand behind a header, in the place of the short ones that say so. */
+function takeLong(extra: Uint8Array, values: number[], name: string): void {
+  const fields = viewOf(extra)
+  for (let field = 0; field + 4 <= fields.byteLength; field += 4 + fields.getUint16(field + 2, true)) {
+    const id = fields.getUint16(field, true)
+    if (id === UNICODE_NAME) throw new ZipError(`${name} of the archive has a second name`)
+    if (id !== 1) continue
+    let value = field + 4
+    for (const [i, short] of values.entries())
+      if (short === MOST_32 && value + 8 <= fields.byteLength) {
+        values[i] = uint64(fields, value)
+        value += 8
+      }
+  }
 }
 
 /** Where the bytes of an entry begin. Its own header says what the directory says: some programs read only the one, some the other. */
@@ -273,20 +282,33 @@ async function beginOf(zip: ZipBytes, entry: Listed, before: number): Promise<nu
   if (from + entry.packed > before || head.getUint32(0, true) !== LOCAL) throw other()
   const name = nameOf(await zip.read(entry.at + LOCAL_BYTES, named), entry.flags)
   const isDescribed = (entry.flags & DESCRIBED) !== 0
-  // Not known yet when the header was written, or too large for it.
-  const says = (offset: number, value: number, short?: number) => {
-    const said = head.getUint32(offset, true)
-    return said === value || said === short || (isDescribed && said === 0)
-  }
+  const sizes = [head.getUint32(22, true), head.getUint32(18, true)]
+  if (extra > 0) takeLong(await zip.read(entry.at + LOCAL_BYTES + named, extra), sizes, entry.name)
+  // Not known yet when the header was written: it stands behind the file, and is compared there.
+  const is = (said: number, value: number) => said === value || (isDescribed && said === 0)
   const isSame =
     name === entry.name &&
     head.getUint16(6, true) === entry.flags &&
     head.getUint16(8, true) === entry.method &&
-    says(14, entry.crc) &&
-    says(18, entry.packed, 0xffffffff) &&
-    says(22, entry.size, 0xffffffff)
+    is(head.getUint32(14, true), entry.crc) &&
+    is(sizes[0]!, entry.size) &&
+    is(sizes[1]!, entry.packed)
   if (!isSame) throw other()
   return from
+}
+
+/** What stands behind a file that was written before its size was known, says what the directory says. */
+function refuseOtherDescriptor({ name, crc, packed, size }: Listed, said: DataView): void {
+  const isSigned = said.byteLength % 8 === 0
+  const at = isSigned ? 4 : 0
+  const isLong = said.byteLength >= 20
+  const sizeAt = (i: number) => (isLong ? uint64(said, at + 4 + 8 * i) : said.getUint32(at + 4 + 4 * i, true))
+  const isSame =
+    (!isSigned || said.getUint32(0, true) === DESCRIPTOR) &&
+    said.getUint32(at, true) === crc &&
+    sizeAt(0) === packed &&
+    sizeAt(1) === size
+  if (!isSame) throw new ZipError(`the archive says two things of ${name}`)
 }
 
 const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)

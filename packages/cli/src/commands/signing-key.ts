@@ -134,8 +134,6 @@ async function publicKeyOf(file: string): Promise<[type: string, blob: string, .
 async function sign(app: App, id: string, file: string) {
   const [, blob] = await publicKeyOf(file)
   const client = await app.client()
-  const { statement, namespace } = await client.tickets.approvalStatement({ params: { id } })
-  const ssh = await sshSign(file, namespace, statement, app.terminal.signal)
   const fingerprint = await fingerprintOf(blob)
   const same = (await client.all('signingKeys.list')).filter((one) => one.fingerprint === fingerprint)
   const key = same.find((one) => one.state === 'enrolled')
@@ -145,11 +143,20 @@ async function sign(app: App, id: string, file: string) {
       `The key ${fingerprint} is proposed, and not enrolled yet`,
       `Another admin runs "writ signing-key approve ${proposed.id}".`,
     )
+  const ended = same.find((one) => one.state === 'revoked') ?? same[0]
+  if (!key && ended)
+    throw usage(
+      `The key ${fingerprint} was ${ended.state} at ${timeText(ended.state === 'revoked' ? ended.revoked_at : ended.decided_at)}`,
+      'Sign with another; "writ signing-key list" shows which are enrolled.',
+    )
   if (!key)
     throw usage(
       `No enrolled signing key has the fingerprint ${fingerprint}`,
       'Run "writ signing-key enrol --ssh-key" first.',
     )
+  // Only now: a passphrase, or the touch of a token, is asked for nothing otherwise.
+  const { statement, namespace } = await client.tickets.approvalStatement({ params: { id } })
+  const ssh = await sshSign(file, namespace, statement, app.terminal.signal)
   return { key_id: key.id, statement, ssh }
 }
 

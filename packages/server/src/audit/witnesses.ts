@@ -60,6 +60,8 @@ export interface Witnesses {
 
 /** A witness that takes longer for an answer is told of. */
 const SLOW_MS = 3_000
+/** One that was slow, or whose clock differed, is asked once more after so long although nothing is new: it may be well by now. */
+const DOUBTED_MS = 60_000
 /** Logs that one witness is asked about at the same time. */
 const AT_ONCE = 8
 const FIRST_DELAY_MS = 1_000
@@ -98,6 +100,8 @@ interface Asked extends PolicyWitness, Patience {
   reason: string | null
   ahead: number | null
   took: number | null
+  /** When its newest answer came. */
+  answeredAt: number
   /** When the newest failure was counted: what was asked before it failed with it. */
   failedAt: number
   /** Logs about which it is to be asked, by origin, the longest waiting first; and those about which it is being asked. */
@@ -143,6 +147,7 @@ export function createWitnesses(options: {
       reason: null,
       ahead: null,
       took: null,
+      answeredAt: 0,
       failedAt: 0,
       waiting: new Set(),
       asking: new Set(),
@@ -180,7 +185,10 @@ export function createWitnesses(options: {
     const first = rounds++ % Math.max(1, shown.length)
     for (const row of [...shown.slice(first), ...shown.slice(0, first)])
       await show(row, by).catch((error) => broken.push(error))
-    for (const one of asked) askOn(one, by, signal)
+    for (const one of asked) {
+      if (isDoubted(one)) askAgain(one)
+      askOn(one, by, signal)
+    }
     await refresh()
     const [trouble] = broken
     broken = []
@@ -216,6 +224,17 @@ export function createWitnesses(options: {
 
   const isDue = (one: Asked, origin: string): boolean =>
     one.retryAt <= clock.now() && (one.refusals.get(origin)?.retryAt ?? 0) <= clock.now()
+
+  /** Whether something is told of it that only its next answer can end. */
+  const isDoubted = (one: Asked): boolean =>
+    (one.ahead !== null || one.took !== null) && one.answeredAt + DOUBTED_MS <= clock.now()
+
+  /** About one log that it has signed; if it has anything to sign, that will tell as much. */
+  function askAgain(one: Asked): void {
+    if (one.waiting.size + one.asking.size > 0) return
+    for (const [origin, { signed }] of targets)
+      if (signed.has(one.name) && open.has(origin)) return void one.waiting.add(origin)
+  }
 
   /**
    * Whether a state goes on collecting although there is a newer one: some have signed it or are about to, and with others it may be
@@ -253,7 +272,7 @@ export function createWitnesses(options: {
       if (one.asking.has(origin)) continue
       one.waiting.delete(origin)
       const target = targets.get(origin)
-      if (!target || target.signed.has(one.name) || !isDue(one, origin)) continue
+      if (!target || (target.signed.has(one.name) && !isDoubted(one)) || !isDue(one, origin)) continue
       one.asking.add(origin)
       const work = collect(one, target, by, signal)
         .catch((error) => void (signal.aborted || broken.push(error)))
@@ -271,7 +290,8 @@ export function createWitnesses(options: {
     const { row } = target
     const reader = await openLogReader(folders, row.project_id, row.shard)
     const lines = await ask(one, target, tilesOf(reader), signal).finally(() => reader.close())
-    if (lines.length === 0 || signal.aborted) return
+    // Asked once more, it has signed before: the earlier time says more.
+    if (lines.length === 0 || signal.aborted || target.signed.has(one.name)) return
     target.note = addSignatures(target.note, lines)
     target.signed.add(one.name)
     const before = keeping.get(row.origin) ?? Promise.resolve()
@@ -310,6 +330,7 @@ export function createWitnesses(options: {
           old === 0 || old === size ? [] : await proveConsistency({ from: old, to: size, readTile, hash: sha256 })
         const submission = formatSubmission({ old, proof, checkpoint })
         const { status, body, took } = await submitTo(one.url!, submission, { signal, now: clock.now })
+        one.answeredAt = clock.now()
         compareTimes(one, took)
         if (status === 200) {
           const lines = await goodLines(one, checkpoint, body)
@@ -398,7 +419,7 @@ export function createWitnesses(options: {
   function later(before: Patience): Patience {
     const failures = before.failures + 1
     const delay = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** before.failures)
-    return { failures, retryAt: clock.now() + delay * (0.75 + Math.random() / 2) }
+    return { failures, retryAt: clock.now() + delay * (0.75 + Math.random() / 4) }
   }
 
   /** Alarms when a witness is lost, and says when it is back: once each, in the log of the instance too. */
