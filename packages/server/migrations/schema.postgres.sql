@@ -1081,7 +1081,7 @@ ALTER TABLE ONLY public.delivery_queue
     ADD CONSTRAINT delivery_queue_pkey PRIMARY KEY (delivery_id);
 
 ALTER TABLE ONLY public.dependencies
-    ADD CONSTRAINT dependencies_pkey PRIMARY KEY (project_id, run_id, on_run_id);
+    ADD CONSTRAINT dependencies_pkey PRIMARY KEY (on_run_id, run_id);
 
 ALTER TABLE ONLY public.disabled_handlers
     ADD CONSTRAINT disabled_handlers_pkey PRIMARY KEY (project_id, name);
@@ -1093,7 +1093,7 @@ ALTER TABLE ONLY public.feishu_apps
     ADD CONSTRAINT feishu_apps_pkey PRIMARY KEY (project_id, app_id);
 
 ALTER TABLE ONLY public.held
-    ADD CONSTRAINT held_pkey PRIMARY KEY (project_id, run_id);
+    ADD CONSTRAINT held_pkey PRIMARY KEY (run_id, project_id);
 
 ALTER TABLE ONLY public.holds
     ADD CONSTRAINT holds_pkey PRIMARY KEY (project_id, id);
@@ -1204,7 +1204,7 @@ ALTER TABLE ONLY public.tokens
     ADD CONSTRAINT tokens_prefix_key UNIQUE (prefix);
 
 ALTER TABLE ONLY public.unique_keys
-    ADD CONSTRAINT unique_keys_pkey PRIMARY KEY (project_id, key);
+    ADD CONSTRAINT unique_keys_pkey PRIMARY KEY (key, project_id);
 
 ALTER TABLE ONLY public.uploads
     ADD CONSTRAINT uploads_pkey PRIMARY KEY (project_id, id);
@@ -1264,13 +1264,13 @@ CREATE INDEX delivery_queue_due ON public.delivery_queue USING btree (due_at);
 
 CREATE INDEX delivery_queue_turn ON public.delivery_queue USING btree (webhook_id, turn) WHERE (turn IS NOT NULL);
 
-CREATE INDEX dependencies_on ON public.dependencies USING btree (project_id, on_run_id);
+CREATE INDEX dependencies_run ON public.dependencies USING btree (run_id);
 
 CREATE INDEX erasures_to_write ON public.erasures USING btree (project_id) WHERE (in_day_file = 0);
 
 CREATE UNIQUE INDEX feishu_apps_hash ON public.feishu_apps USING btree (project_id, app_hash) WHERE (app_hash IS NOT NULL);
 
-CREATE INDEX held_admitted ON public.held USING btree (project_id, key) WHERE (admitted = 1);
+CREATE INDEX held_keyed ON public.held USING btree (project_id, key, admitted) WHERE (key IS NOT NULL);
 
 CREATE INDEX held_later ON public.held USING btree (project_id, key, run_at) WHERE ((key IS NOT NULL) AND (admitted = 0) AND (waits_for = 0));
 

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { type Asked, notingIn, plansOnPostgres } from '../../../../test/servers/listening.ts'
 import { missingBackend } from '../../../../test/servers/missing-backend.ts'
 import { missingPostgres } from '../../../../test/servers/postgres.ts'
 import { onPostgres, onSqlite } from '../../../../test/servers/stores.ts'
@@ -133,38 +134,23 @@ test('PostgreSQL: what is done to leases finds them by their ids, also by statis
       statements.map(({ text }) => /^\w+ (?:from )?queue/.exec(text)?.[0]),
       ['update queue', 'delete from queue', 'update queue', 'delete from queue', 'update queue'],
     )
-    for (const [i, { text, params }] of statements.entries()) {
-      await client.query(`prepare lease_${i} as ${text.replace(/\?(\d+)/g, '$$$1')}`)
-      const values = params.map((one) =>
-        Array.isArray(one) ? `'{${one}}'` : typeof one === 'number' ? one : `'${one}'`,
-      )
-      for (const mode of ['force_generic_plan', 'force_custom_plan']) {
-        await client.query(`set plan_cache_mode = ${mode}`)
-        const { rows } = await client.query<{ 'QUERY PLAN': string }>(`explain execute lease_${i}(${values})`)
-        const plan = rows.map((row) => row['QUERY PLAN']).join('\n')
-        assert.match(plan, /queue_pkey/, `${text}\n${plan}`)
-        assert.doesNotMatch(plan, /Seq Scan on queue\b|queue_leases/, `${text}\n${plan}`)
+    for (const one of statements)
+      for (const plan of await plansOnPostgres(client, one)) {
+        assert.match(plan, /queue_pkey/, `${one.text}\n${plan}`)
+        assert.doesNotMatch(plan, /Seq Scan on queue\b|queue_leases/, `${one.text}\n${plan}`)
       }
-    }
   })
 })
 
 /** The statements that prolong leases, end them in every way, and ask what runs to stop. */
-async function saidAboutLeases(db: Database): Promise<Said[]> {
-  const said: Said[] = []
-  const listenIn = (tx: Tx): Tx => ({
-    ...tx,
-    sql: (text, params = []) => {
-      if (/\bqueue\b/.test(text)) said.push({ text, params })
-      return tx.sql(text, params)
-    },
-  })
-  const queue = openPostgresQueue({ ...db, write: (work) => db.write((tx) => work(listenIn(tx))) })
+async function saidAboutLeases(db: Database): Promise<Asked[]> {
+  const said: Asked[] = []
+  const queue = openPostgresQueue({ ...db, write: (work) => db.write((tx) => work(notingIn(tx, said))) })
   const lease = (runId: string) => ({ runId, fence: 1, queue: 'api', project: A })
   await queue.extend([lease('r1'), lease('r2')] as never, T)
   await inProject(A, () =>
     db.write(async (plain) => {
-      const tx = listenIn(plain)
+      const tx = notingIn(plain, said)
       await queue.settle(tx, [
         { ...lease('r1'), next: 'done' },
         { ...lease('r2'), next: 'retry', runAt: T },

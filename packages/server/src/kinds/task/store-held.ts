@@ -1,4 +1,4 @@
-import { inList, type ListPart, type Tx } from '../../platform/db/index.ts'
+import { inList, type ListPart, type Tx, textsOfList } from '../../platform/db/index.ts'
 import type { HeldTable } from '../../platform/db/tables.ts'
 
 // All SQL of what holds tasks back: keys with limits, and other tasks that have to end first.
@@ -32,26 +32,37 @@ export async function isHeld(tx: Tx, runId: string): Promise<boolean> {
 // ---- keys
 
 export interface KeyRow {
+  readonly key: string
   readonly next_us: number
   readonly paused_until: number | null
   /** JSON; see `KeyLimit`. */
   readonly limits: string | null
 }
 
-/** The row of a key, made if there is none, locked until commit: one transaction admits under a key at a time. */
-export async function lockKey(tx: Tx, key: string): Promise<KeyRow> {
-  const [row] = await tx.sql<KeyRow>(
-    `insert into concurrency_keys (project_id, key) values (?1, ?2)
-     on conflict (project_id, key) do update set key = excluded.key returning next_us, paused_until, limits`,
-    [tx.project, key],
+/**
+ * The rows of these keys, made where there are none, locked until commit: one transaction admits under a key at a time. Locked in
+ * the order of their names, or two transactions could wait for each other.
+ */
+export async function lockKeys(tx: Tx, keys: readonly string[]): Promise<KeyRow[]> {
+  if (keys.length === 0) return []
+  const rows = await tx.sql<KeyRow>(
+    `insert into concurrency_keys (project_id, key) select cast(?1 as text), listed.key from (${textsOfList(tx, '?2', 'key')}) listed
+     where true order by listed.key
+     on conflict (project_id, key) do update set key = excluded.key returning key, next_us, paused_until, limits`,
+    [tx.project, keys],
   )
+  return rows
+}
+
+export async function lockKey(tx: Tx, key: string): Promise<KeyRow> {
+  const [row] = await lockKeys(tx, [key])
   return row!
 }
 
 export async function saveKey(
   tx: Tx,
   key: string,
-  { next_us, paused_until, limits, wake_at }: KeyRow & { readonly wake_at: number | null },
+  { next_us, paused_until, limits, wake_at }: Omit<KeyRow, 'key'> & { readonly wake_at: number | null },
 ): Promise<void> {
   await tx.sql(
     'update concurrency_keys set next_us = ?3, paused_until = ?4, limits = ?5, wake_at = ?6 where project_id = ?1 and key = ?2',
@@ -76,16 +87,19 @@ export const listDueKeys = (
   )
 
 /** Of tasks that have their place, what they got it by, with the row of their key. */
-export const listAdmitted = (
+export async function listAdmitted(
   tx: Tx,
   runIds: readonly string[],
-): Promise<(HeldRow & Pick<KeyRow, 'paused_until' | 'limits'>)[]> =>
-  tx.sql(
+): Promise<(HeldRow & Pick<KeyRow, 'paused_until' | 'limits'>)[]> {
+  const rows = await tx.sql<HeldRow & Pick<KeyRow, 'paused_until' | 'limits'>>(
     `select held.*, concurrency_keys.paused_until as paused_until, concurrency_keys.limits as limits
      from held left join concurrency_keys on concurrency_keys.project_id = held.project_id and concurrency_keys.key = held.key
-     where held.project_id = ?1 and ${inList(tx, 'held.run_id', '?2')} and held.key is not null`,
+     where held.project_id = ?1 and ${inList(tx, 'held.run_id', '?2')}`,
     [tx.project, runIds],
   )
+  // Not asked of the database: it would read all under keys, of which it has an index.
+  return rows.filter(({ key }) => key !== null)
+}
 
 const WAITING = 'project_id = ?1 and key = ?2 and admitted = 0 and waits_for = 0'
 

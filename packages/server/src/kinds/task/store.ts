@@ -819,19 +819,26 @@ export async function takeKeys(
   tx: Tx,
   wanted: readonly { key: string; runId: string }[],
 ): Promise<Map<string, { id: string; number: number | null }>> {
-  for (const { key, runId } of wanted)
-    await tx.sql('insert into unique_keys (project_id, key, run_id) values (?1, ?2, ?3) on conflict do nothing', [
-      tx.project,
-      key,
-      runId,
-    ])
-  const rows = await tx.sql<{ key: string; id: string; number: number | null }>(
-    `select unique_keys.key, unique_keys.run_id as id, runs.number from unique_keys
-     left join runs on runs.project_id = unique_keys.project_id and runs.id = unique_keys.run_id
-     where unique_keys.project_id = ?1 and ${inList(tx, 'unique_keys.key', '?2')}`,
+  // One trip, in their order.
+  await Promise.all(
+    wanted.map(({ key, runId }) =>
+      tx.sql('insert into unique_keys (project_id, key, run_id) values (?1, ?2, ?3) on conflict do nothing', [
+        tx.project,
+        key,
+        runId,
+      ]),
+    ),
+  )
+  const rows = await tx.sql<{ key: string; run_id: string }>(
+    `select key, run_id from unique_keys where project_id = ?1 and ${inList(tx, 'key', '?2')}`,
     [tx.project, wanted.map((one) => one.key)],
   )
-  const owners = new Map(rows.map(({ key, id, number }) => [key, { id, number }]))
+  const mine = new Set(wanted.map(({ runId }) => runId))
+  const numbers = await findNumbers(
+    tx,
+    [...new Set(rows.map((row) => row.run_id))].filter((id) => !mine.has(id)),
+  )
+  const owners = new Map(rows.map(({ key, run_id: id }) => [key, { id, number: numbers.get(id) ?? null }]))
   const gone = wanted.find((one) => !owners.has(one.key))
   if (gone) throw new DatabaseConflict(new Error(`the run with unique key ${gone.key} settled meanwhile`))
   return owners
@@ -892,13 +899,17 @@ export async function lockRival(tx: Tx, key: string): Promise<Rival | undefined>
 
 /** Frees the keys of settled runs. */
 export async function freeKeys(tx: Tx, runs: readonly { unique_key: string | null; id: string }[]): Promise<void> {
-  for (const { unique_key, id } of runs)
-    if (unique_key !== null)
-      await tx.sql('delete from unique_keys where project_id = ?1 and key = ?2 and run_id = ?3', [
-        tx.project,
-        unique_key,
-        id,
-      ])
+  await Promise.all(
+    runs.map(
+      ({ unique_key, id }) =>
+        unique_key !== null &&
+        tx.sql('delete from unique_keys where project_id = ?1 and key = ?2 and run_id = ?3', [
+          tx.project,
+          unique_key,
+          id,
+        ]),
+    ),
+  )
 }
 
 // ---- deadlines of what waits

@@ -16,8 +16,10 @@ export const inList = (tx: Pick<Tx, 'dialect'>, column: string, place: string): 
  * SQL that selects the texts of the list given as parameter `place`: for `in (…)` where rows are found in another way, and the list is
  * what they are compared with. PostgreSQL looks through the whole array of `inList` for each of them; of this it makes a hash.
  */
-export const textsOfList = (tx: Pick<Tx, 'dialect'>, place: string): string =>
-  tx.dialect === 'postgres' ? `select unnest(${place}::text[])` : `select value from json_each(${place})`
+export const textsOfList = (tx: Pick<Tx, 'dialect'>, place: string, as = 'text'): string =>
+  tx.dialect === 'postgres'
+    ? `select unnest(${place}::text[]) as ${as}`
+    : `select value as ${as} from json_each(${place})`
 
 /** The clause at the end of a claiming select. */
 export const skipLocked = (tx: Pick<Tx, 'dialect'>): string =>

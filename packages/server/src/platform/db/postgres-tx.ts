@@ -13,13 +13,20 @@ import { translate } from './postgres-wire.ts'
 import type { Tables } from './tables.ts'
 
 const ENTER = statementOf("select set_config('writ.project', ?1, true)")
+/**
+ * Of what changes: by indexes only. Tables such as the queue are empty when nothing is to be done, so a plan that is made then reads them
+ * from their beginning, and goes on to when they have grown by all that came and went since the last vacuum.
+ */
+const ENTER_TO_CHANGE = statementOf(
+  "select set_config('writ.project', ?1, true), set_config('enable_seqscan', 'off', true)",
+)
 export const COMMIT = statementOf('commit')
 export const ROLLBACK = statementOf('rollback')
 
 /** Begins a transaction within a project's fence. Need not be waited for: what is asked for behind it fails if it did. */
-export async function begin(client: pg.PoolClient, how: string, project: string): Promise<void> {
+export async function begin(client: pg.PoolClient, how: string, project: string, enter = ENTER): Promise<void> {
   try {
-    await Promise.all([ask(client, statementOf(how)), ask(client, ENTER, [project])])
+    await Promise.all([ask(client, statementOf(how)), ask(client, enter, [project])])
   } catch (error) {
     throw translate(error)
   }
@@ -142,7 +149,7 @@ export function groupTransaction(client: pg.PoolClient, project: string, columns
   }
   // Not waited for: what travels behind it fails if it did.
   const sendAlong = (sql: string) => void send(sql).catch(() => {})
-  begin(client, 'begin', project).catch(() => {})
+  begin(client, 'begin', project, ENTER_TO_CHANGE).catch(() => {})
   return {
     tx: txOn(client, project, after, behind, columns),
     async savepoint() {
@@ -155,7 +162,7 @@ export function groupTransaction(client: pg.PoolClient, project: string, columns
       after.undoneToSavepoint()
       behind.forget()
       sendAlong(whole ? 'rollback' : 'rollback to savepoint batch')
-      await (whole ? begin(client, 'begin', project) : send('release savepoint batch'))
+      await (whole ? begin(client, 'begin', project, ENTER_TO_CHANGE) : send('release savepoint batch'))
       empty = whole
     },
     async releaseSavepoint() {

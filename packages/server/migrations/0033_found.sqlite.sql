@@ -1,0 +1,1 @@
+-- Nothing: SQLite looks for a row by as many columns of an index as are given, whatever the statistics say. See PostgreSQL's.
