@@ -272,7 +272,14 @@ export async function judgeViews(admin: Client, played: Played): Promise<void> {
     if (row.handler === 'system.ping') continue
     const { body: task } = await admin.get<TaskDetail>(`/tasks/${row.id}`)
     const what = `task ${row.number}`
-    const { input, result, log, attempts, steps, costs, ...alike } = task
+    const { depends_on_numbers, parent_run_number, replays_run_number, ...shown } = task
+    const numberOf = (id: string | null) => rows.find((one) => one.id === id)?.number ?? null
+    assert.deepEqual(
+      [depends_on_numbers, parent_run_number, replays_run_number],
+      [task.depends_on.map(numberOf), numberOf(task.parent_run_id), numberOf(task.replays_run_id)],
+      `${what} names others by their numbers`,
+    )
+    const { input, result, log, attempts, steps, costs, ...alike } = shown
     assert.deepEqual(alike, listed.get(row.id), `${what} in the list`)
     const { headers } = await admin.get(`/runs/${row.number}`)
     assert.equal(headers.get('location'), `/api/v1/tasks/${row.number}`, `${what} as a run`)
