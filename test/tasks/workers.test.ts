@@ -9,6 +9,9 @@ import { createClient as createHttpClient } from '../client.ts'
 import { startGuarded } from '../servers/guard.ts'
 import { type TestSystem, until } from '../test-system.ts'
 
+/** Of a parent: asked about at the same time. */
+const MANY = Array.from({ length: 150 }, (_, n) => n)
+
 /** What a scene of workers needs of a system. */
 async function sceneOf(system: TestSystem) {
   const { admin } = system
@@ -505,6 +508,35 @@ for (const backend of stores) {
     }
     await system.settle()
     await system.check()
+  })
+
+  test(`work that waits for many is begun again when they have ended, not after each (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    const on = await sceneOf(system)
+    // What may be dispatched is known from the first claim on.
+    await on.claim('before', ['parent', 'part'])
+    let calls = 0
+    const parents = on.workerOf()
+    parents.handle('parent', {}, async (_, { dispatch, waitFor }) => {
+      calls++
+      const parts = await Promise.all(MANY.map((n) => dispatch(`part ${n}`, { handler: 'part' })))
+      return (await Promise.all(parts.map(waitFor))).length
+    })
+    const parts = on.workerOf({ concurrency: 50 })
+    parts.handle('part', {}, async () => null)
+    const stop = new AbortController()
+    const running = [parents.run(stop.signal)]
+    const parent = await (async () => {
+      const id = await on.dispatch('parent')
+      await until('the parent waits', async () => (await on.get(id)).waiting_for === 'dependencies')
+      running.push(parts.run(stop.signal))
+      return on.ended(id)
+    })().finally(() => stop.abort())
+    await Promise.all(running)
+    assert.deepEqual([parent.state, parent.result, parent.attempts.length], ['completed', MANY.length, 1])
+    assert.equal(calls, 2)
   })
 
   test(`who may claim, and what is handed out, is decided here (${backend.name})`, { skip: backend.skip }, async () => {

@@ -5,7 +5,7 @@ import type { Static, TSchema } from 'typebox'
 import type { Client } from './calls.ts'
 import { createCosts } from './costs.ts'
 import { WritError } from './errors.ts'
-import { type HandlerContext, type HandlerDefinition, TaskError } from './handlers.ts'
+import { type HandlerContext, type HandlerDefinition, type Outcome, TaskError } from './handlers.ts'
 import { createLines } from './lines.ts'
 
 export { type Dispatched, type HandlerContext, type Outcome, TaskError } from './handlers.ts'
@@ -55,6 +55,8 @@ interface Work {
   until: number
   /** Children whose end it waits for: given back, it comes again when they have ended. */
   readonly awaits: Set<string>
+  /** Questions about children that were not answered yet. */
+  readonly asking: Set<Promise<Outcome>>
   over: boolean
   why: 'cancelled' | 'timeout' | 'lost' | 'stopping' | null
 }
@@ -71,6 +73,8 @@ const MAX_STEP_CHARS = 64 * 1024
 const TELL_MS = 400
 /** Of all tasks that are told of together; a server takes a body of 1 MiB. */
 const MAX_TOLD = 4
+/** Children that one answer says are waited for. Where there are more, it is called again when these have ended. */
+const MOST_AWAITED = 1_000
 const FIRST_PAUSE_MS = 200
 const LAST_PAUSE_MS = 10_000
 /** So long before its lease runs out work is stopped: an answer needs its time too. */
@@ -129,12 +133,15 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     } catch (error) {
       result = failureOf(error)
     }
+    // Of many children the first that has not ended stops it. The others are waited for as well, or it began again after each.
+    if (work.awaits.size > 0) await Promise.allSettled(work.asking)
     clearTimeout(timer)
     work.over = true
     if (work.why === 'cancelled' || work.why === 'timeout') result = { outcome: work.why }
     if (work.why === 'stopping') result = { outcome: 'back' }
     // Whatever the handler made of it: it was told that it will be called again.
-    if (work.why === null && work.awaits.size > 0) result = { outcome: 'wait', children: [...work.awaits] }
+    if (work.why === null && work.awaits.size > 0)
+      result = { outcome: 'wait', children: [...work.awaits].slice(0, MOST_AWAITED) }
     if (work.why === 'lost') return forget(work)
     await work.telling
     send(work, { ...result, lease: task.lease, ...work.log?.result(), ...work.costs?.take() })
@@ -164,6 +171,14 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     }
   }
 
+  async function outcomeOf(work: Work, child: string): Promise<Outcome> {
+    const { lease } = work.task
+    const { outcome } = await ask(work, (signal) => client.workers.wait({ body: { lease, child }, signal }))
+    if (outcome) return outcome
+    work.awaits.add(child)
+    throw new Suspended(child)
+  }
+
   /** What the work may do with other tasks: each is asked of the server, under the lease. */
   function childrenOf(
     work: Work,
@@ -175,12 +190,12 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
         JSON.stringify(task)
         return ask(work, (signal) => client.workers.dispatch({ body: { lease, name, task }, signal }))
       },
-      async waitFor(child) {
-        const id = typeof child === 'string' ? child : child.id
-        const { outcome } = await ask(work, (signal) => client.workers.wait({ body: { lease, child: id }, signal }))
-        if (outcome) return outcome
-        work.awaits.add(id)
-        throw new Suspended(id)
+      waitFor(child) {
+        const asked = outcomeOf(work, typeof child === 'string' ? child : child.id)
+        work.asking.add(asked)
+        const answered = () => void work.asking.delete(asked)
+        asked.then(answered, answered)
+        return asked
       },
       concurrencyKey: concurrency_key,
       async pauseKey(key, until) {
@@ -431,6 +446,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
         telling: null,
         until,
         awaits: new Set(),
+        asking: new Set(),
         over: false,
         why: null,
       }

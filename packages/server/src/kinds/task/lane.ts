@@ -10,7 +10,7 @@ import { type EagerLane, isFinal } from '../../runs/index.ts'
 import { type AttemptLog, createAttemptLog, type TakenLines } from './attempt-log.ts'
 import { type AtWork, type Children, requireHolder } from './child.ts'
 import { type Costs, createCosts } from './cost.ts'
-import { type Handlers, Suspended, type TaskContext, TaskError } from './handler.ts'
+import { type Handlers, type Outcome, Suspended, type TaskContext, TaskError } from './handler.ts'
 import { findHeldBack } from './hold.ts'
 import type { HttpHandler, HttpHandlers } from './http/http-handlers.ts'
 import { announce } from './intent.ts'
@@ -90,8 +90,10 @@ interface Work {
   startedAt: number | null
   events: number
   reason: Reason | null
-  /** Children whose end it waits for: when it stops, it goes on when they have ended. */
-  awaits: readonly string[]
+  /** Children whose end it waits for: when it stops, it goes on when they have ended. Made with the first, as is what is under way. */
+  awaits: Set<string> | null
+  /** Questions about children that were not answered yet: of all it asked about it waits for those that have not ended. */
+  asking: Set<Promise<Outcome>> | null
   timer: NodeJS.Timeout | undefined
   over: boolean
   /** Where it stands among what is held. */
@@ -168,7 +170,8 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
       startedAt: null,
       events: row.event_count,
       reason: null,
-      awaits: [],
+      awaits: null,
+      asking: null,
       timer: undefined,
       over: false,
       at: -1,
@@ -233,7 +236,9 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     else
       run(work).then(
         (ending) => finished(work, ending),
-        (error: unknown) => {
+        async (error: unknown) => {
+          // Of many children the first that has not ended stops it. The others are waited for as well, or it began again after each.
+          if (work.asking?.size) await Promise.allSettled(work.asking)
           if (!isAway(error)) return finished(work, failureOf(error), error)
           // Ours to mend, and no failure of the handler's: as if its worker had been lost, but at once, and after a moment.
           log.warn({ err: error, run: row.id, handler: row.handler }, 'a store is away, the task is put back')
@@ -273,6 +278,14 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     allowed: (tx) => requireHolder(tx, lease),
   })
 
+  async function outcomeOf(work: Work, id: string): Promise<Outcome> {
+    const outcome = await on.children.outcome(atWork(work), id)
+    if (outcome) return outcome
+    work.awaits ??= new Set()
+    work.awaits.add(id)
+    throw new Suspended(id)
+  }
+
   /** What handlers may ask for. */
   const may: May = {
     began(work) {
@@ -299,12 +312,13 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
         throw error
       }
     },
-    async waitFor(work, child) {
-      const id = typeof child === 'string' ? child : child.id
-      const outcome = await on.children.outcome(atWork(work), id)
-      if (outcome) return outcome
-      work.awaits = [...new Set([...work.awaits, id])]
-      throw new Suspended(id)
+    waitFor(work, child) {
+      const asked = outcomeOf(work, typeof child === 'string' ? child : child.id)
+      work.asking ??= new Set()
+      const asking = work.asking.add(asked)
+      const answered = () => void asking.delete(asked)
+      asked.then(answered, answered)
+      return asked
     },
     pauseKey: (work, key, until) => on.children.pauseKey(atWork(work), key, Number(until)),
     log: print,
@@ -446,8 +460,16 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     const costs = work.costs?.take()
     if (ending === null) return { next: 'back', lease, row, costs, rest: restOf(work, 'back') }
     // Whatever the handler made of it: it was told that it will be called again.
-    if (work.reason === null && work.awaits.length > 0)
-      return { next: 'wait', lease, row, on: work.awaits, startedAt: work.startedAt, costs, rest: restOf(work, 'wait') }
+    if (work.reason === null && work.awaits)
+      return {
+        next: 'wait',
+        lease,
+        row,
+        on: [...work.awaits],
+        startedAt: work.startedAt,
+        costs,
+        rest: restOf(work, 'wait'),
+      }
     const attempt = {
       worker,
       startedAt: work.startedAt,
