@@ -6,6 +6,7 @@ import { useSession } from '../app/session.tsx'
 import { RunStateBadge, Section } from './bits.tsx'
 import { Go } from './go.tsx'
 import { Answer } from './states.tsx'
+import { StateCounts } from './task-totals.tsx'
 
 /** More are a list of their own. */
 const SHOWN = 5
@@ -61,11 +62,7 @@ function Children({ task }: { task: TaskDetail }) {
     <Section title={t('task.children')}>
       <div className="related">
         <p className="totals small">
-          {totals.states.map((one) => (
-            <span key={one.state}>
-              <RunStateBadge state={one.state} /> {count(one.tasks, i18n.language)}
-            </span>
-          ))}
+          <StateCounts states={totals.states} />
         </p>
         <Rows rows={items} />
         {totals.tasks > items.length && (

@@ -1,4 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
+import type { RunState } from '@writ/api'
 import { useTranslation } from 'react-i18next'
 import { count, usd } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
@@ -20,11 +21,7 @@ export function TaskTotals({ query }: { query: Readonly<Record<string, string>> 
   return (
     <p className="totals small">
       <span className="dimmed">{t('task.totals', { tasks: count(tasks, i18n.language) })}</span>
-      {states.map((one) => (
-        <span key={one.state}>
-          <RunStateBadge state={one.state} /> {count(one.tasks, i18n.language)}
-        </span>
-      ))}
+      <StateCounts states={states} />
       {cost_usd > 0 && (
         <span>
           {t('task.cost')} {usd(cost_usd, i18n.language)}
@@ -32,4 +29,14 @@ export function TaskTotals({ query }: { query: Readonly<Record<string, string>> 
       )}
     </p>
   )
+}
+
+/** How many tasks are in each state. */
+export function StateCounts({ states }: { states: readonly { readonly state: RunState; readonly tasks: number }[] }) {
+  const { i18n } = useTranslation()
+  return states.map((one) => (
+    <span key={one.state}>
+      <RunStateBadge state={one.state} /> {count(one.tasks, i18n.language)}
+    </span>
+  ))
 }

@@ -192,16 +192,8 @@ export async function holdAgain(
   now: number,
 ): Promise<void> {
   const keys = await Promise.all(all.map(({ runId, runAt }) => held.putBack(tx, runId, runAt)))
-  await enter(
-    tx,
-    queue,
-    await admit(
-      tx,
-      keys.filter((key) => key !== null),
-      now,
-    ),
-    now,
-  )
+  const freed = keys.filter((key) => key !== null)
+  await enter(tx, queue, await admit(tx, freed, now), now)
 }
 
 /** A task that is in the queue at `HELD_AT` waits until these have ended, however they do. At once, if they have. */

@@ -45,15 +45,15 @@ export interface KeyRow {
  */
 export async function lockKeys(tx: Tx, keys: readonly string[]): Promise<KeyRow[]> {
   if (keys.length === 0) return []
-  const rows = await tx.sql<KeyRow>(
+  return tx.sql<KeyRow>(
     `insert into concurrency_keys (project_id, key) select cast(?1 as text), listed.key from (${textsOfList(tx, '?2', 'key')}) listed
      where true order by listed.key
      on conflict (project_id, key) do update set key = excluded.key returning key, next_us, paused_until, limits`,
     [tx.project, keys],
   )
-  return rows
 }
 
+/** As `lockKeys`, of one. */
 export async function lockKey(tx: Tx, key: string): Promise<KeyRow> {
   const [row] = await lockKeys(tx, [key])
   return row!
