@@ -8,7 +8,6 @@ import { SignJWT } from 'jose'
 import { createFakeClock } from '../platform/clock.ts'
 import { Secret } from '../platform/secret.ts'
 import { createApiToken, isSecret, parseApiToken } from './api-token.ts'
-import { coalesce } from './coalesce.ts'
 import { createAccessTokens } from './jwt.ts'
 import { createPasswords, isWeak, oneTimePassword } from './password.ts'
 import { createSeal, loadSecretKey } from './secret-key.ts'
@@ -169,16 +168,4 @@ test('an address is throttled over all names, and a burst in flight is bounded',
   assert.throws(() => throttle.admit('e', '192.0.2.3'), { code: 'RATE_LIMITED' })
   for (const flight of flights) flight.dropped()
   throttle.admit('e', '192.0.2.3').dropped()
-})
-
-test('lookups of one turn are one call, and nothing is kept for the next', async () => {
-  const calls: string[][] = []
-  const lookUp = coalesce<string>(async (keys) => {
-    calls.push([...keys])
-    return new Map(keys.filter((key) => key !== 'none').map((key) => [key, `found ${key}`]))
-  })
-  const found = await Promise.all([lookUp('a'), lookUp('b'), lookUp('a'), lookUp('none')])
-  assert.deepEqual(found, ['found a', 'found b', 'found a', undefined])
-  await lookUp('a')
-  assert.deepEqual(calls, [['a', 'b', 'none'], ['a']])
 })

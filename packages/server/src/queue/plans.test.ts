@@ -33,6 +33,21 @@ async function claimed(db: Database, open: (db: Database) => Queue, except: read
   return said[0]!
 }
 
+/** The statement by which a sweep goes from place to place. */
+async function sweptBy(db: Database, open: (db: Database) => Queue): Promise<string> {
+  const asked: string[] = []
+  const queue = open({
+    ...db,
+    lookup: (text, params) => {
+      asked.push(text)
+      return db.lookup(text, params)
+    },
+  })
+  assert.deepEqual((await queue.sweep(T)).runnable, [{ queue: 'api', project: A }])
+  await queue.close()
+  return asked.find((text) => text.includes('recursive pairs'))!
+}
+
 const addProject = (db: Database) =>
   inProject(A, () =>
     db.write((tx) => tx.insert('projects', [{ id: A, slug: 'p', name: 'Test', policy: '{}', created_at: 0 }])),
@@ -57,19 +72,7 @@ test('SQLite: a claim among many walks the index of what is ready, without sorti
       assert.match(details, /SEARCH queue USING (COVERING )?INDEX queue_ready \(queue=\? AND project_id=\?\)/)
       assert.doesNotMatch(details, /SCAN queue\b|TEMP B-TREE/)
     }
-    // The sweep goes from place to place, and not through what waits at one.
-    const asked: string[] = []
-    const listening: Database = {
-      ...db,
-      lookup: (text, params) => {
-        asked.push(text)
-        return db.lookup(text, params)
-      },
-    }
-    const queue = openSqliteQueue(listening)
-    assert.deepEqual((await queue.sweep(T)).runnable, [{ queue: 'api', project: A }])
-    await queue.close()
-    const walk = asked.find((text) => text.includes('recursive pairs'))
+    const walk = await sweptBy(db, openSqliteQueue)
     const steps = await db.lookup<{ detail: string }>(`explain query plan ${walk}`, [])
     const details = steps.map((one) => one.detail).join('\n')
     assert.match(details, /SEARCH queue USING COVERING INDEX queue_ready \(queue=\? AND project_id>\?\)/)
@@ -90,6 +93,13 @@ test('PostgreSQL: a claim among many walks the index of what is ready, without s
           assert.match(plan, /Index Scan using queue_ready on queue/, plan)
           assert.doesNotMatch(plan, /Seq Scan on queue\b|Sort/, plan)
         }
+      // All stand at one place, of which the statistics know: no row is behind it, and to look for one in the table takes them all.
+      const text = await sweptBy(db, openPostgresQueue)
+      // What a column is worked out from is told only when it is done.
+      const { rows } = await client.query<{ 'QUERY PLAN': string }>(`explain (analyze, timing off) ${text}`)
+      const plan = rows.map((row) => row['QUERY PLAN']).join('\n')
+      assert.match(plan, /SubPlan 6/)
+      assert.doesNotMatch(plan, /Seq Scan on queue\b|Sort/, plan)
     }
   })
 })

@@ -253,7 +253,8 @@ async function listRunnable(db: Database): Promise<Runnable[]> {
        select (select queue from queue where ready = 1 order by queue, project_id limit 1),
               (select project_id from queue where ready = 1 order by queue, project_id limit 1)
        union all
-       select coalesce((select queue from queue where ready = 1 and queue = pairs.queue and project_id > pairs.project limit 1),
+       select coalesce((select queue from queue where ready = 1 and queue = pairs.queue and project_id > pairs.project
+                        order by project_id limit 1),
                        (select queue from queue where ready = 1 and queue > pairs.queue order by queue limit 1)),
               coalesce((select project_id from queue where ready = 1 and queue = pairs.queue and project_id > pairs.project
                         order by project_id limit 1),

@@ -1,5 +1,5 @@
 import type { Selectable } from 'kysely'
-import { countOf, inOrderOf, type Tx } from '../../../platform/db/index.ts'
+import { countOf, inList, inOrderOf, type Tx } from '../../../platform/db/index.ts'
 import type { WorkerHandlersTable } from '../../../platform/db/tables.ts'
 import type { NamesBehind } from '../handler.ts'
 
@@ -20,7 +20,10 @@ export const countHandlers = (tx: Tx): Promise<number> => countOf(tx.db.selectFr
 export const findHandlers = (tx: Tx, names: readonly string[]): Promise<WorkerHandlerRow[]> =>
   names.length === 0
     ? Promise.resolve([])
-    : tx.db.selectFrom('worker_handlers').selectAll().where('name', 'in', names).orderBy('name').execute()
+    : tx.sql(`select * from worker_handlers where project_id = ?1 and ${inList(tx, 'name', '?2')} order by name`, [
+        tx.project,
+        names,
+      ])
 
 /** Answers whether the row is new; two workers may come with the same handler at once. */
 export async function insertHandler(tx: Tx, row: Omit<WorkerHandlerRow, 'project_id'>): Promise<boolean> {
