@@ -285,6 +285,29 @@ for (const backend of backends()) {
     assert.ok((await deliveriesOf(system, quick.id)).every((one) => one.attempts.length === 1))
   })
 
+  test(
+    `one that answers quickly is told more at once, one that does not, four things (${backend.name})`,
+    on,
+    async () => {
+      await using silent = await startReceiver()
+      await using receiver = await startReceiver()
+      await using system = await backend.start()
+      silent.answer = () => null
+      await addWebhook(system, { url: silent.url })
+      const quick = await addWebhook(system, { url: receiver.url })
+      await openTicket(system, 'First')
+      await until('it was taken', async () => (await deliveriesOf(system, quick.id))[0]?.state === 'delivered')
+      receiver.answer = () => null
+      for (let i = 0; i < 20; i++) await openTicket(system, `Ticket ${i}`)
+      await until('as many as may are under way', async () => receiver.received.length >= 1 + 16)
+      await using third = await startReceiver()
+      await addWebhook(system, { url: third.url })
+      await openTicket(system, 'For the third too')
+      await until('neither holds up a third', async () => third.received.length === 1)
+      assert.deepEqual([receiver.received.length, silent.received.length], [1 + 16, 4])
+    },
+  )
+
   test(`killed between commit and delivery, the server delivers after its start (${backend.name})`, on, async () => {
     await using receiver = await startReceiver()
     await using system = await backend.start({ process: true })

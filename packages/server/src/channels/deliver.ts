@@ -44,8 +44,13 @@ const MAX_ATTEMPTS = 15
 const FIRST_WAIT_MS = 5_000
 const MOST_PATIENCE_MS = 3_600_000
 const KEPT_BYTES = 1_024
-const AT_ONCE = 32
+const AT_ONCE = 64
+/** Of one webhook; of one whose last message was taken within a second, more: what is quick keeps nobody waiting for long. */
 const AT_ONCE_EACH = 4
+const AT_ONCE_QUICK = 16
+const QUICK_MS = 1_000
+/** Of what is due so much is looked at for a claim. A webhook that has all it may is left out of the next look. */
+const LOOK = 256
 
 /**
  * Milliseconds to wait after a failed attempt (counted from 1): 5 s, doubled each time, with jitter of +-25 %; 15 attempts
@@ -74,31 +79,48 @@ interface Attempt {
  */
 export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promise<void>; wake(): void } {
   const name = randomToken(9)
-  const running = new Map<Promise<void>, string>()
+  /** How many are under way, by webhook. */
+  const running = new Map<string, number>()
+  const underway = new Set<Promise<void>>()
+  const quick = new Set<string>()
   let wakeUp = new AbortController()
 
+  const roomOf = (webhook: string): number =>
+    (quick.has(webhook) ? AT_ONCE_QUICK : AT_ONCE_EACH) - (running.get(webhook) ?? 0)
+
   async function claimAndSend(stop: AbortSignal): Promise<void> {
-    const limit = AT_ONCE - running.size
-    if (limit <= 0) return
-    const busy = Map.groupBy(running.values(), (webhook) => webhook)
-    const full = [...busy].filter(([, all]) => all.length >= AT_ONCE_EACH).map(([webhook]) => webhook)
-    const now = on.clock.now()
-    // A claim is a change, and there is one writer: it is not asked five times a second for nothing.
-    if (!(await inProject(INSTANCE, () => on.db.read((tx) => store.hasDue(tx, now))))) return
-    const claims = await inProject(INSTANCE, () =>
-      on.db.write((tx) =>
-        store.claimDeliveries(tx, name, now, now + on.timeoutMs + 30_000, { limit, each: AT_ONCE_EACH, full }),
-      ),
-    )
-    for (const claim of claims) {
-      const done = inProject(claim.project_id, () => deliver(on, claim, stop))
-        .catch((err) => on.log.error({ err, delivery: claim.delivery_id }, 'a delivery could not be recorded'))
-        .finally(() => {
-          running.delete(done)
-          wakeUp.abort()
-        })
-      running.set(done, claim.webhook_id)
+    for (let claimed = 1; claimed > 0 && underway.size < AT_ONCE && !stop.aborted; ) {
+      const now = on.clock.now()
+      const full = [...running.keys()].filter((webhook) => roomOf(webhook) <= 0)
+      // A claim is a change, and there is one writer: it is not asked five times a second for nothing.
+      const due = await inProject(INSTANCE, () => on.db.read((tx) => store.listDue(tx, now, { limit: LOOK, full })))
+      const ids = inTurns(due, roomOf).slice(0, AT_ONCE - underway.size)
+      if (ids.length === 0) return
+      const claims = await inProject(INSTANCE, () =>
+        on.db.write((tx) => store.claimDeliveries(tx, name, { ids, now, leaseUntil: now + on.timeoutMs + 30_000 })),
+      )
+      for (const claim of claims) send(claim, stop)
+      claimed = claims.length
     }
+  }
+
+  function send(claim: store.DeliveryClaim, stop: AbortSignal): void {
+    const { webhook_id: webhook } = claim
+    running.set(webhook, (running.get(webhook) ?? 0) + 1)
+    const done = inProject(claim.project_id, () => deliver(on, claim, stop))
+      .then((attempt) => {
+        if (attempt?.error === null && attempt.durationMs < QUICK_MS) quick.add(webhook)
+        else quick.delete(webhook)
+      })
+      .catch((err) => on.log.error({ err, delivery: claim.delivery_id }, 'a delivery could not be recorded'))
+      .finally(() => {
+        underway.delete(done)
+        const left = running.get(webhook)! - 1
+        if (left > 0) running.set(webhook, left)
+        else running.delete(webhook)
+        wakeUp.abort()
+      })
+    underway.add(done)
   }
 
   const trouble = createTrouble(on.log, { stopped: 'nothing delivered', again: 'deliveries go on' })
@@ -111,12 +133,30 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
         await claimAndSend(stop).then(trouble.over, trouble.met)
         await sleep(on.pollMs, undefined, { signal: AbortSignal.any([stop, wakeUp.signal]) }).catch(() => {})
       }
-      await Promise.allSettled(running.keys())
+      await Promise.allSettled(underway)
     },
   }
 }
 
-async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSignal): Promise<void> {
+/** The ids of those that their webhooks have room for: the first of each, then the second of each, and so on. */
+function inTurns(
+  due: readonly Pick<store.DeliveryClaim, 'delivery_id' | 'webhook_id'>[],
+  roomOf: (webhook: string) => number,
+): string[] {
+  const seen = new Map<string, number>()
+  const placed = due.map(({ delivery_id, webhook_id }) => {
+    const place = (seen.get(webhook_id) ?? 0) + 1
+    seen.set(webhook_id, place)
+    return { delivery_id, webhook_id, place }
+  })
+  return placed
+    .filter(({ webhook_id, place }) => place <= roomOf(webhook_id))
+    .sort((a, b) => a.place - b.place)
+    .map(({ delivery_id }) => delivery_id)
+}
+
+/** Answers the attempt that was made; undefined if there was nothing to send, or the server is stopping. */
+async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSignal): Promise<Attempt | undefined> {
   const [webhook, event, body, trace] = await on.db.read(async (tx) => {
     const delivery = await store.findDelivery(tx, claim.delivery_id)
     const webhook = await store.findWebhook(tx, claim.webhook_id)
@@ -139,7 +179,7 @@ async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSi
       if (locked?.ordered === 1) await store.nextInTurn(tx, claim.webhook_id, now)
       await store.updateDelivery(tx, claim.delivery_id, { state: 'failed', next_attempt_at: null, settled_at: now })
     })
-    return
+    return undefined
   }
   const source = await on.sourceOf(claim.project_id)
   const spanId = spanIdOf(`${claim.delivery_id}/${claim.fence}`)
@@ -148,7 +188,7 @@ async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSi
   const attempt = await sendOnce(on, webhook, sending, stop)
   if (attempt === undefined) {
     await on.db.write((tx) => store.deferDelivery(tx, claim, on.clock.now()))
-    return
+    return undefined
   }
   on.tracing.record(() => ({
     name: 'deliver',
@@ -168,6 +208,7 @@ async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSi
   }))
   const outcome = await on.db.write((tx) => record(tx, on, claim, attempt))
   if (outcome) on.sent?.(outcome)
+  return attempt
 }
 
 /** Undefined if the server is stopping: then it was no attempt. */

@@ -310,44 +310,34 @@ export interface DeliveryClaim {
   readonly fence: number
 }
 
-/** Whether something is due; outside the fences. */
-export async function hasDue(tx: Tx, now: number): Promise<boolean> {
-  const rows = await tx.sql(
-    'select 1 as due from delivery_queue where due_at <= ?1 and (lease_until is null or lease_until <= ?1) limit 1',
-    [now],
+/** What is due and not leased, or whose lease ran out, the longest waiting first; nothing of the webhooks in `full`. Outside the fences. */
+export const listDue = (
+  tx: Tx,
+  now: number,
+  on: { limit: number; full: readonly string[] },
+): Promise<Pick<DeliveryClaim, 'delivery_id' | 'webhook_id'>[]> =>
+  tx.sql(
+    `select delivery_id, webhook_id from delivery_queue
+     where due_at <= ?1 and (lease_until is null or lease_until <= ?1) and not (${inList(tx, 'webhook_id', '?2')})
+     order by due_at limit ?3`,
+    [now, on.full, on.limit],
   )
-  return rows.length > 0
-}
 
-/**
- * Leases up to `limit` due deliveries, at most `each` of one webhook and none of those in `full`, so that a webhook that
- * answers slowly holds up no other. Those whose lease ran out are due again.
- */
-export async function claimDeliveries(
+/** Leases those of these deliveries that nobody has leased meanwhile. */
+export const claimDeliveries = (
   tx: Tx,
   by: string,
-  now: number,
-  leaseUntil: number,
-  allowed: { limit: number; each: number; full: readonly string[] },
-): Promise<DeliveryClaim[]> {
-  return tx.sql(
+  on: { ids: readonly string[]; now: number; leaseUntil: number },
+): Promise<DeliveryClaim[]> =>
+  tx.sql(
     `update delivery_queue set lease_owner = ?1, lease_until = ?3, fence = fence + 1
      where delivery_id in (
        select delivery_id from delivery_queue
-       where delivery_id in (
-         select delivery_id from (
-           select delivery_id, row_number() over (partition by webhook_id order by due_at, delivery_id) as place
-           from (select delivery_id, webhook_id, due_at from delivery_queue
-             where due_at <= ?2 and (lease_until is null or lease_until <= ?2) and not (${inList(tx, 'webhook_id', '?6')})
-             order by due_at limit 1000) as due
-         ) as ranked where place <= ?5
-         order by place limit ?4
-       ) and (lease_until is null or lease_until <= ?2)
+       where ${inList(tx, 'delivery_id', '?4')} and due_at <= ?2 and (lease_until is null or lease_until <= ?2)
        ${skipLocked(tx)})
      returning delivery_id, project_id, webhook_id, fence`,
-    [by, now, leaseUntil, allowed.limit, allowed.each, allowed.full],
+    [by, on.now, on.leaseUntil, on.ids],
   )
-}
 
 /** Ends a lease and asks to be claimed again at `dueAt`. False if the lease was lost: then nothing may be recorded. */
 export async function deferDelivery(tx: Tx, held: DeliveryClaim, dueAt: number): Promise<boolean> {
