@@ -84,8 +84,8 @@ export async function dropTasks(tx: Tx, tasks: readonly Droppable[], droppedBy: 
 /** Of so many batches behind one, deletes those of which no task is left. Answers the last of them; undefined if there is none. */
 export async function dropEmptyBatches(tx: Tx, after: string, limit: number): Promise<string | undefined> {
   const batches = await tx.sql<{ id: string; gone: number }>(
-    `select b.id, case when exists
-       (select 1 from runs r where r.project_id = ?1 and r.number >= b.first_number and r.number <= b.last_number) then 0 else 1 end as gone
+    `select b.id, case when b.last_number >=
+       (select r.number from runs r where r.project_id = ?1 and r.number >= b.first_number order by r.number limit 1) then 0 else 1 end as gone
      from batches b where b.project_id = ?1 and b.id > ?2 order by b.id limit ?3`,
     [tx.project, after, limit],
   )
