@@ -1,13 +1,14 @@
 /** That tasks with a key are found by its index, however many others there are: asked of the planner, because time says little. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { listeningOn, planOnSqlite, type Said } from '../../../../../test/servers/listening.ts'
+import { type Asked, listeningOn, notingIn, planOnSqlite, type Said } from '../../../../../test/servers/listening.ts'
 import { missingBackend } from '../../../../../test/servers/missing-backend.ts'
 import { missingPostgres } from '../../../../../test/servers/postgres.ts'
 import { onPostgres, onSqlite } from '../../../../../test/servers/stores.ts'
 import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { uuidv7 } from '../../platform/ids.ts'
-import { countTasks, listReplayable, listTasks, type Wanted } from './store.ts'
+import { countByState, countTasks, insertBatches, listReplayable, listTasks, type Wanted } from './store.ts'
+import { dropEmptyBatches } from './store-retention.ts'
 
 const A = '0190a000-0000-7000-8000-00000000000a'
 const T = 1_800_000_000_000
@@ -186,6 +187,43 @@ test('SQLite: dead letters, and what failed in a time, are found by the narrow i
     })
     for (const one of said) {
       assert.match(await planIn(db, one), /SEARCH runs USING INDEX runs_(troubled|dead) /)
+    }
+  })
+})
+
+test('PostgreSQL: of the tasks of a batch, and where all of them are gone, no others are looked at', {
+  skip: missingBackend('PostgreSQL', missingPostgres()),
+}, async () => {
+  await onPostgres(T, async (db, client) => {
+    await fill(db)
+    // Of the last of all tasks, and of some whose records went.
+    const batches = [5_801, TASKS + 1].map((first_number, n) => ({
+      id: uuidv7(T + n),
+      first_number,
+      last_number: first_number + 99,
+      executed_by_id: null,
+      created_at: T,
+    }))
+    const said: Asked[] = []
+    await inProject(A, () =>
+      db.write(async (plain) => {
+        const tx = notingIn(plain, said)
+        await insertBatches(plain, batches as never)
+        const counts = await countByState(tx, batches as never)
+        assert.deepEqual([...counts.values()], [{ completed: 50, failed: 50 }, {}])
+        assert.equal(await dropEmptyBatches(tx, '', 100), batches[1]!.id)
+      }),
+    )
+    assert.equal(said.length, 4)
+    await client.query('analyze runs; analyze batches')
+    await client.query(`set role writ_app; set writ.project = '${A}'`)
+    for (const { text, params } of said.slice(0, 3)) {
+      const { rows: told } = await client.query<{ 'QUERY PLAN': [{ Plan: { 'Shared Hit Blocks': number } }] }>(
+        `explain (analyze, buffers, format json) ${text.replace(/\?(\d+)/g, '$$$1')}`,
+        [...params],
+      )
+      const plan = told[0]!['QUERY PLAN'][0]
+      assert.ok(plan.Plan['Shared Hit Blocks'] < 60, JSON.stringify(plan))
     }
   })
 })
