@@ -217,6 +217,8 @@ test('a checkpoint whose commit failed is committed the next time', async (t) =>
   const anchor = () => writ(['anchor', 'git', '--repo', repo, '-q'])
   assert.match((await anchor()).err, /git commit failed in .*: not today/)
   assert.match((await anchor()).err, /not today/)
+  await writeFile(hook, '#!/bin/sh\nexit 1\n')
+  assert.match((await anchor()).err, /git commit failed in .*: it said nothing, as a hook may\. /)
   await rm(hook)
   const done = await anchor()
   assert.equal(done.code, 0, done.err)

@@ -164,7 +164,8 @@ async function git(repo: string, ...args: string[]): Promise<string> {
     return (await run('git', ['-C', repo, ...args])).stdout
   } catch (error) {
     const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : String(error)
-    throw new Failure(`git ${args[0]} failed in ${repo}: ${said.split('\n')[0]}`, {
+    const first = said.split('\n')[0] || 'it said nothing, as a hook may'
+    throw new Failure(`git ${args[0]} failed in ${repo}: ${first}`, {
       code: 'GIT_FAILED',
       ...(said.includes('user.email') ? { advice: 'Set user.name and user.email with "git config" there.' } : {}),
     })
