@@ -19,6 +19,7 @@ export default defineConfig({
           .replaceAll('%writ.base%', '')
           .replaceAll('%writ.prefix%', '/api/v1')
           .replaceAll('%writ.name%', 'Writ')
+          .replaceAll('%writ.passkeyHost%', 'localhost')
           .replaceAll('%writ.nonce%', ''),
     },
   ],

@@ -67,7 +67,14 @@ test('without a bundle the page says how to get one', async (t) => {
   t.after(() => rm(folder, { recursive: true }))
   const app = fastify()
   app.setErrorHandler((error, _, reply) => reply.code(error instanceof AppError ? error.status : 500).send(''))
-  await serveConsole(app, { folder, basePath: '', prefix: '/api/v1', name: 'A <b>', identityProvider: false })
+  await serveConsole(app, {
+    folder,
+    basePath: '',
+    prefix: '/api/v1',
+    name: 'A <b>',
+    identityProvider: false,
+    passkeyHost: 'localhost',
+  })
   const answer = await app.inject('/app/default')
   assert.equal(answer.statusCode, 503)
   assert.match(answer.body, /The console was not built.*npm run build:console.*\/api\/v1\/docs/s)

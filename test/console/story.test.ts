@@ -259,3 +259,12 @@ test('the first run leads to a proven ticket in five steps, in Chinese', { skip 
   )
   assert.deepEqual(tab.broken, [])
 })
+
+test('at another host than that of the passkeys none is offered, and the page says where', { skip }, async () => {
+  await using system = await startConsole({ env: { WRIT_PUBLIC_URL: 'https://writ.example' } })
+  await using tab = await openTab(system, { passkey: true })
+  await tab.signIn(system.admin)
+  await tab.open('default/settings/keys')
+  await tab.page.getByText('Passkeys of this server are made and used at writ.example, not at localhost.').waitFor()
+  assert.equal(await tab.page.getByRole('button', { name: 'Set up a passkey' }).count(), 0)
+})

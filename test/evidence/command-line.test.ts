@@ -2,7 +2,7 @@
 // and verified.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
@@ -60,6 +60,32 @@ test('enrol, approve, export, verify', async () => {
   const unknown = await makeSshKey(system.folder, 'unknown')
   const stranger = await writ(second, 'approve', 'ticket', '1', '--ssh-key', unknown.file)
   assert.match(stranger.err, /No enrolled signing key has the fingerprint SHA256:/)
+  // Neither is asked of somebody else's key, whose passphrase one has not.
+  const notMine = await writ(system.admin, 'approve', 'ticket', '1', '--ssh-key', `${key.file}.pub`)
+  assert.match(
+    notMine.err,
+    /^writ: The key SHA256:\S+ is that of second\. What you approve you sign with a key of your /,
+  )
+
+  const publicHalf = await readFile(`${key.file}.pub`)
+  await rm(`${key.file}.pub`)
+  const half = await writ(second, 'approve', 'ticket', '1', '--ssh-key', key.file)
+  assert.deepEqual(
+    [half.code, half.err.includes(`"ssh-keygen -y -f ${key.file} > ${key.file}.pub"`)],
+    [2, true],
+    half.err,
+  )
+  await writeFile(`${key.file}.pub`, publicHalf)
+  const toSign = async (file: string) => (await writ(second, 'approve', 'ticket', '1', '--ssh-key', file)).err
+  await writeFile(path.join(system.folder, 'away.pub'), publicHalf)
+  assert.match(await toSign('away.pub'), /No agent that SSH_AUTH_SOCK names holds this key: load it with "ssh-add"/)
+  await chmod(key.file, 0o644)
+  assert.match(await toSign(key.file), /Permissions 0644 for .* are too open\. "chmod 600 /)
+  await chmod(key.file, 0o600)
+  await promisify(execFile)('ssh-keygen', ['-q', '-p', '-N', 'long enough', '-f', key.file])
+  assert.match(await toSign(key.file), /incorrect passphrase.*Try again with the passphrase .* "ssh-add /)
+  await promisify(execFile)('ssh-keygen', ['-q', '-p', '-P', 'long enough', '-N', '', '-f', key.file])
+
   const approved = await writ(second, 'approve', '--ssh-key', key.file, 'ticket', '1')
   assert.match(approved.out, /Status +approved/, approved.err)
 

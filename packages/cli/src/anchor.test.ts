@@ -11,7 +11,11 @@ import { openCommandLine } from './test-terminal.ts'
 const quiet = { stdio: 'pipe' } as const
 
 /** A time-stamping authority of the test's own: openssl behind a few lines of HTTP. */
-async function startAuthority(t: TestContext, edit: (reply: Buffer) => Buffer = (reply) => reply) {
+async function startAuthority(
+  t: TestContext,
+  edit: (reply: Buffer) => Buffer = (reply) => reply,
+  key: 'ec' | 'rsa' = 'ec',
+) {
   const folder = await mkdtemp(join(tmpdir(), 'writ-tsa-'))
   t.after(() => rm(folder, { recursive: true }))
   const at = (name: string) => join(folder, name)
@@ -41,7 +45,8 @@ accuracy = secs:1
 ess_cert_id_alg = sha256
 `,
   )
-  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2']
+  const kind = { ec: ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'], rsa: ['-newkey', 'rsa:2048'] }[key]
+  const request = ['req', '-x509', ...kind, '-nodes', '-days', '2']
   execFileSync(
     'openssl',
     [...request, '-config', at('tsa.cnf'), '-keyout', at('tsa.key'), '-out', at('tsa.pem')],
@@ -72,6 +77,8 @@ test('a time stamp of a file is one that openssl verifies, and of another file o
   const verify = () =>
     execFileSync('openssl', ['ts', '-verify', '-in', `${file}.tsr`, '-data', file, '-CAfile', tsa.root], quiet)
   assert.match(verify().toString(), /Verification: OK/)
+  assert.match(done.out, /Time +20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ\n.*Signed by +CN=Time of the test\n/)
+  assert.match(done.err, /Whether that certificate is the authority's was not checked/)
   await writeFile(file, 'evidencf')
   assert.throws(verify)
   // Nothing is asked for a token that could not be kept.
@@ -79,6 +86,54 @@ test('a time stamp of a file is one that openssl verifies, and of another file o
   assert.match(again.err, /is there already/)
   const odd = await writ(['anchor', 'timestamp', '--tsa', tsa.url, file, '--to', join(folder, "it's")])
   assert.ok(odd.out.includes(`-in '${join(folder, "it'\\''s")}' -data ${file} `), odd.out)
+})
+
+test('a time stamp that was damaged on its way is not kept, whatever its key', async (t) => {
+  const { writ, folder } = await openCommandLine(t)
+  const file = join(folder, 'evidence.zip')
+  await writeFile(file, 'evidence')
+  const swap = (reply: Buffer, at: number) => Buffer.from(reply.map((byte, i) => (i === at ? byte ^ 1 : byte)))
+  const damages: [string, (reply: Buffer) => Buffer, RegExp][] = [
+    ['signature', (reply) => swap(reply, reply.length - 2), /signature is not valid/],
+    // The last digit of the year, in the time that is signed.
+    ['time', (reply) => swap(reply, reply.indexOf(Buffer.from([0x18, 0x0f])) + 5), /signature is not valid/],
+    ['end', (reply) => reply.subarray(0, -1), /no time stamp/],
+    ['tail', (reply) => Buffer.concat([reply, Buffer.from('x')]), /no time stamp/],
+  ]
+  for (const key of ['ec', 'rsa'] as const) {
+    let edit = (reply: Buffer) => reply
+    const tsa = await startAuthority(t, (reply) => edit(reply), key)
+    const stamp = (to: string) => writ(['anchor', 'timestamp', '--tsa', tsa.url, file, '--to', join(folder, to)])
+    const whole = await stamp(key)
+    assert.match(whole.out, /Signed by +CN=Time of the test/, whole.err)
+    for (const [name, damage, said] of damages) {
+      edit = damage
+      const { code, err } = await stamp(`${key}-${name}`)
+      assert.deepEqual([code, said.test(err)], [1, true], `${key} ${name}: ${err}`)
+      await assert.rejects(readFile(join(folder, `${key}-${name}`)), { code: 'ENOENT' })
+    }
+  }
+})
+
+test('an authority that refuses says why, and one that breaks off gave no answer', async (t) => {
+  const { writ, folder } = await openCommandLine(t)
+  const file = join(folder, 'evidence.zip')
+  await writeFile(file, 'evidence')
+  const said = Buffer.from('no stamps today')
+  const text = Buffer.concat([Buffer.from([0x30, said.length + 2, 0x0c, said.length]), said])
+  const status = Buffer.concat([Buffer.from([0x30, text.length + 3, 2, 1, 2]), text])
+  const server = createServer((asked, reply) => {
+    if (asked.url === '/refuses') return reply.end(Buffer.concat([Buffer.from([0x30, status.length]), status]))
+    reply.writeHead(200, { 'content-length': '5000' }).write('x')
+    setTimeout(() => reply.destroy(), 50)
+  })
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  t.after(() => new Promise((done) => server.close(done)))
+  const address = server.address()
+  const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`
+  const stamp = async (path: string) => (await writ(['anchor', 'timestamp', '--tsa', url + path, file])).err
+  assert.match(await stamp('/refuses'), /^writ: No time stamp from \S+: the authority refused: no stamps today\. /)
+  assert.match(await stamp('/breaks'), /^writ: No answer from 127\.0\.0\.1:\d+\. \[/)
 })
 
 test('an answer about other bytes, or none at all, is no time stamp and leaves no file', async (t) => {
@@ -162,6 +217,8 @@ test('a checkpoint whose commit failed is committed the next time', async (t) =>
   const anchor = () => writ(['anchor', 'git', '--repo', repo, '-q'])
   assert.match((await anchor()).err, /git commit failed in .*: not today/)
   assert.match((await anchor()).err, /not today/)
+  await writeFile(hook, '#!/bin/sh\nexit 1\n')
+  assert.match((await anchor()).err, /git commit failed in .*: it said nothing, as a hook may\. /)
   await rm(hook)
   const done = await anchor()
   assert.equal(done.code, 0, done.err)

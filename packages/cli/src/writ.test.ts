@@ -1132,3 +1132,14 @@ test('a task is dispatched with metadata of its own, and shown with them', async
   assert.deepEqual(JSON.parse(asked[0]!.body), { handler: 'x', input: {}, metadata })
   assert.match((await writ(['task', 'show', '7'])).out, /^Metadata +\{"order":17\}$/m)
 })
+
+test('after a rotation the new key is given to the witnesses that see that log', async (t) => {
+  const done = { old_key: 'writ.log/a+00000000+AA==', new_key: 'writ.log/a+11111111+BB==', overlap_until: null }
+  const { writ } = await openCommandLine(t, ({ url }) => (url === '/keys/rotate' ? { json: done } : undefined))
+  const rotate = async (...more: string[]) => (await writ(['keys', 'rotate', 'log', ...more])).err
+  assert.match(await rotate('--instance'), /^Give the new key to your witnesses: /m)
+  assert.match(
+    await rotate('--project', 'default'),
+    /^Give the new key to witnesses that are shown this log \(WRIT_WI/m,
+  )
+})

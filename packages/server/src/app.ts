@@ -524,13 +524,14 @@ export async function openApp(on: {
   }
   mount(http, 'insight', api.insight, insightHandlers(), mounting)
   mount(http, 'schedules', api.schedules, scheduleHandlers({ ...dispatching, payloads }), mounting)
-  await serveApprovePage(http, basePath, config.apiPrefix)
+  await serveApprovePage(http, { basePath, prefix: config.apiPrefix, passkeyHost: party.id })
   await serveConsole(http, {
     folder: CONSOLE,
     basePath,
     prefix: config.apiPrefix,
     name: config.projectName,
     identityProvider: config.oidcIssuer !== undefined,
+    passkeyHost: party.id,
   })
   mount(http, 'privacy', api.privacy, privacyHandlers({ db, sequencer }), mounting)
   mount(http, 'keys', api.keys, keysHandlers({ db, folders, keys }), mounting)

@@ -51,28 +51,25 @@ Examples:
       const digest = hash.digest()
       const nonce = timeStampNonce()
       const reply = await askAuthority(o.tsa, timeStampRequest(digest, nonce), app.terminal.signal)
-      try {
-        checkTimeStampReply(reply, digest, nonce)
-      } catch (error) {
-        throw new Failure(
-          `No time stamp from ${new URL(o.tsa).host}: ${error instanceof Error ? error.message : error}`,
-          {
-            code: 'TIMESTAMP_REFUSED',
-          },
-        )
-      }
+      const stamp = checked(reply, digest, nonce, new URL(o.tsa).host)
       await writeFile(to, reply, { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
         throw error.code === 'EEXIST' ? isThere : error
       })
       const check = `openssl ts -verify -in ${quoted(to)} -data ${quoted(file)} -CAfile <certificate of the authority>`
       app.out().item(
-        { file, token: to, sha256: digest.toString('hex') },
+        { file, token: to, sha256: digest.toString('hex'), ...stamp },
         [
           ['Token', to, 'bold'],
+          ['Time', stamp.time.replace(/^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)/, '$1-$2-$3 $4:$5:')],
+          [
+            'Signed by',
+            stamp.signer?.replaceAll('\n', ', ') ?? 'not checked: of a kind that only the command below knows',
+          ],
           ['Check', check],
         ],
         to,
       )
+      app.out().note("Whether that certificate is the authority's was not checked: the command above does.")
     })
 
   anchor
@@ -120,21 +117,32 @@ Examples:
     })
 }
 
+function checked(reply: Uint8Array, digest: Uint8Array, nonce: Uint8Array, host: string) {
+  try {
+    return checkTimeStampReply(reply, digest, nonce)
+  } catch (error) {
+    throw new Failure(`No time stamp from ${host}: ${error instanceof Error ? error.message : error}`, {
+      code: 'TIMESTAMP_REFUSED',
+    })
+  }
+}
+
 /** As a shell takes it for one word. */
 const quoted = (path: string): string => (/^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`)
 
 async function askAuthority(url: string, request: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+  const lost = (cause: unknown) => {
+    throw new Failure(`No answer from ${new URL(url).host}`, {
+      code: new ConnectionLost(url, cause).reason.slice(0, 60),
+    })
+  }
   const answer = await fetch(url, {
     method: 'POST',
     headers: { 'content-type': 'application/timestamp-query' },
     body: new Uint8Array(request),
     signal: AbortSignal.any([signal, AbortSignal.timeout(30_000)]),
-  }).catch((cause: unknown) => {
-    throw new Failure(`No answer from ${new URL(url).host}`, {
-      code: new ConnectionLost(url, cause).reason.slice(0, 60),
-    })
-  })
-  const bytes = new Uint8Array(await answer.arrayBuffer())
+  }).catch(lost)
+  const bytes = new Uint8Array(await answer.arrayBuffer().catch(lost))
   if (!answer.ok || bytes.length > MAX_REPLY)
     throw new Failure(`${new URL(url).host} answered ${answer.status}`, { code: 'TIMESTAMP_REFUSED' })
   return bytes
@@ -156,7 +164,8 @@ async function git(repo: string, ...args: string[]): Promise<string> {
     return (await run('git', ['-C', repo, ...args])).stdout
   } catch (error) {
     const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : String(error)
-    throw new Failure(`git ${args[0]} failed in ${repo}: ${said.split('\n')[0]}`, {
+    const first = said.split('\n')[0] || 'it said nothing, as a hook may'
+    throw new Failure(`git ${args[0]} failed in ${repo}: ${first}`, {
       code: 'GIT_FAILED',
       ...(said.includes('user.email') ? { advice: 'Set user.name and user.email with "git config" there.' } : {}),
     })

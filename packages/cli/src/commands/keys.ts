@@ -56,7 +56,10 @@ export function addKeysCommands(program: Command, app: App): void {
         ],
         done.new_key,
       )
-      if (purpose === 'log') app.out().note('Give the new key to your witnesses: "writ witness add-log" on each.')
+      // Logs of projects are shown to witnesses only where the operator wants that; all are anchored through the instance's.
+      const told =
+        project === undefined ? 'your witnesses' : 'witnesses that are shown this log (WRIT_WITNESS_PROJECTS)'
+      if (purpose === 'log') app.out().note(`Give the new key to ${told}: "writ witness add-log" on each.`)
     })
 
   keys

@@ -2,10 +2,10 @@ import type { SigningKey } from '@writ/api'
 import type { Command } from 'commander'
 import { type App, numberText, refOf } from '../app.ts'
 import { ticketFields } from '../columns.ts'
-import { usage } from '../failure.ts'
+import { Failure, usage } from '../failure.ts'
 import { mustBeFile, readGiven } from '../given-file.ts'
 import type { Field } from '../output.ts'
-import { sshSign } from '../ssh-sign.ts'
+import { renewAdvice, sshSign } from '../ssh-sign.ts'
 import type { Column } from '../table.ts'
 import { timeText } from '../text.ts'
 
@@ -124,7 +124,7 @@ async function publicKeyOf(file: string): Promise<[type: string, blob: string, .
   const text = await readGiven(path, wanted).catch(async (error: unknown) => {
     // What was named, rather than what stands beside it.
     await mustBeFile(file, wanted)
-    throw error
+    throw path === file || !(error instanceof Failure) ? error : usage(error.message, renewAdvice(file))
   })
   const [type, blob, ...comment] = text.trim().split(/\s+/)
   if (!type || !blob) throw usage(`${path} holds no public key`, wanted.advice)
@@ -137,6 +137,11 @@ async function sign(app: App, id: string, file: string) {
   const fingerprint = await fingerprintOf(blob)
   const same = (await client.all('signingKeys.list')).filter((one) => one.fingerprint === fingerprint)
   const key = same.find((one) => one.state === 'enrolled')
+  if (key && key.user_id !== (await client.auth.me()).id)
+    throw usage(
+      `The key ${fingerprint} is that of ${key.username}`,
+      'What you approve you sign with a key of your own.',
+    )
   const proposed = same.find((one) => one.state === 'proposed')
   if (!key && proposed)
     throw usage(

@@ -36,6 +36,9 @@ export function takeSignInFailure(): void {
 /** Of the `<style>` elements that the style library makes. */
 export const styleNonce = document.querySelector<HTMLMetaElement>('meta[name=style-nonce]')?.content ?? ''
 
+/** The host at which passkeys of this server are made and used. */
+export const passkeyHost = document.documentElement.dataset.passkeyHost ?? ''
+
 /** Preferences of this browser; nothing in here is a secret. Where storage is refused they last as long as the page. */
 export const preferences = {
   get(name: string): string | null {

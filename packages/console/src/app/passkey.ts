@@ -1,9 +1,15 @@
 import type { Me, SigningKey } from '@writ/api'
 import type { Client } from '@writ/sdk'
-import { instanceName } from './page-settings.ts'
+import { instanceName, passkeyHost } from './page-settings.ts'
 
-/** Whether this browser can make and use passkeys here: only on HTTPS, or on localhost by name. */
-export const passkeysWork = (): boolean => window.PublicKeyCredential !== undefined
+/**
+ * The words for why passkeys can be neither made nor used here; null if they can: on HTTPS, or on localhost by name, and at the host
+ * that the server takes them of. At another a browser makes one that is refused then, or says no in words of its own.
+ */
+export function whyNoPasskeys(): 'approve.noPasskeys' | 'approve.otherHost' | null {
+  if (location.hostname !== passkeyHost) return 'approve.otherHost'
+  return window.PublicKeyCredential === undefined ? 'approve.noPasskeys' : null
+}
 
 const toText = (buffer: ArrayBuffer): string =>
   btoa(String.fromCharCode(...new Uint8Array(buffer)))

@@ -3,7 +3,8 @@ import { useQuery } from '@tanstack/react-query'
 import type { SigningKey } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
-import { passkeysWork } from '../app/passkey.ts'
+import { passkeyHost } from '../app/page-settings.ts'
+import { whyNoPasskeys } from '../app/passkey.ts'
 import { useSession } from '../app/session.tsx'
 import { EnrolButton } from '../parts/approve.tsx'
 import { Ask } from '../parts/ask.tsx'
@@ -16,10 +17,13 @@ export function Keys() {
   const { client, project, me, can } = useSession()
   const { t } = useTranslation()
   const keys = useQuery({ queryKey: [project, 'signing-keys'], queryFn: () => client.all('signingKeys.list') })
+  const noPasskeys = whyNoPasskeys()
   return (
     <>
-      <Section title={t('signing.people')} actions={can('signingKeys.enrol') && passkeysWork() && <EnrolButton />}>
-        <p className="small dimmed">{t(passkeysWork() ? 'signing.text' : 'approve.noPasskeys')}</p>
+      <Section title={t('signing.people')} actions={can('signingKeys.enrol') && noPasskeys === null && <EnrolButton />}>
+        <p className="small dimmed">
+          {t(noPasskeys ?? 'signing.text', { host: passkeyHost, here: location.hostname })}
+        </p>
         <Answer of={keys}>
           {(list) =>
             list.length === 0 ? (

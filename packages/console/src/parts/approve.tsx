@@ -4,7 +4,8 @@ import type { Policy, SigningKey, Ticket } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useMembers } from '../app/members.tsx'
-import { approveSigned, enrolPasskey, OtherVersion, passkeysWork } from '../app/passkey.ts'
+import { passkeyHost } from '../app/page-settings.ts'
+import { approveSigned, enrolPasskey, OtherVersion, whyNoPasskeys } from '../app/passkey.ts'
 import { useSession } from '../app/session.tsx'
 import { AssetName, Changes, Checks, WhatNext } from './approve-what.tsx'
 import { useAction, useAgain } from './ask.tsx'
@@ -137,7 +138,7 @@ function Approve(props: {
   })
   const mine = (keys.data ?? []).filter((key) => key.user_id === me.id && key.type === 'passkey')
   const usable = mine.filter((key) => key.state === 'enrolled')
-  const byKey = usable.length > 0 && passkeysWork()
+  const byKey = usable.length > 0 && whyNoPasskeys() === null
   const same = digest.data === ticket.digest
   const outdated = newest.version !== ticket.version
   const given = reason.trim() === '' ? undefined : reason.trim()
@@ -262,7 +263,8 @@ const isCancelled = (error: unknown): boolean => error instanceof Error && error
 /** The policy asks for a signature and there is no key to make one with: how to get it. */
 function NoKey({ keys }: { keys: readonly SigningKey[] }) {
   const { t } = useTranslation()
-  if (!passkeysWork()) return <p className="small">{t('approve.noPasskeys')}</p>
+  const why = whyNoPasskeys()
+  if (why !== null) return <p className="small">{t(why, { host: passkeyHost, here: location.hostname })}</p>
   if (keys.some(({ state }) => state === 'proposed')) return <p className="small">{t('approve.keyWaits')}</p>
   return <EnrolButton />
 }

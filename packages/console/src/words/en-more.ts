@@ -784,11 +784,14 @@ export const enMore = {
     verb: 'Approve',
     signed: 'Approve with my passkey',
     unsigned: 'Approve without a signature',
-    cancelled: 'Nothing was signed.',
+    cancelled:
+      'Nothing was signed: the browser was told no, it took too long, or this device does not check who you are (PIN, fingerprint, face).',
     otherVersion: 'The ticket was changed meanwhile: nothing was signed. Read the new version first.',
     outdated: 'Version {{version}} has come since you began to read.',
     showNewest: 'Show version {{version}}',
     noPasskeys: 'This browser has no passkeys here: they need HTTPS, or http://localhost.',
+    otherHost:
+      'Passkeys of this server are made and used at {{host}}, not at {{here}}. If people reach it here, WRIT_PUBLIC_URL has to say so.',
     keyWaits: 'The rules ask for your own signature. Your passkey waits for another admin.',
     rejectTitle: 'Reject ticket #{{number}}',
     rejectText: 'It goes back to its author as a draft, with your reason.',

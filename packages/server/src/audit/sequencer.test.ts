@@ -11,7 +11,7 @@ import { createLog } from '../platform/log.ts'
 import { append, SYSTEM } from './append.ts'
 import { type AuditFolders, logFolder } from './folders.ts'
 import { recentRows } from './recent.ts'
-import { createSequencer, newOrigin } from './sequencer.ts'
+import { createSequencer, LogAheadOfDatabase, newOrigin } from './sequencer.ts'
 
 const T = Date.UTC(2026, 0, 1)
 const P = '0190a000-0000-7000-8000-00000000000a'
@@ -263,4 +263,12 @@ test('a round reads the logs that moved, however many are quiet, and misses none
     await stored.close()
     rmSync(folder, { recursive: true, force: true })
   }
+})
+
+test('a log that is ahead of its database is named by what people know', () => {
+  assert.match(
+    new LogAheadOfDatabase(INSTANCE, 13, 11).message,
+    /^The log of the instance was published with 13 entries/,
+  )
+  assert.match(new LogAheadOfDatabase(P, 13, 11).message, new RegExp(`^The log of project ${P} was published with 13 `))
 })

@@ -48,8 +48,9 @@ export const newOrigin = (): string => `writ.log/${Buffer.from(randomToken(16), 
 export class LogAheadOfDatabase extends Error {
   override name = 'LogAheadOfDatabase'
   constructor(project: string, published: number, stored: number) {
+    const whose = project === INSTANCE ? 'the instance' : `project ${project}`
     super(
-      `The log of project ${project} was published with ${published} entries, but the database knows ${stored}: an older database was put in place. ` +
+      `The log of ${whose} was published with ${published} entries, but the database knows ${stored}: an older database was put in place. ` +
         'Start with the newest database, or run "writ restore --accept-loss" to close this log and continue in a new one that says so.',
     )
   }

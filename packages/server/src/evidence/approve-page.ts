@@ -9,13 +9,19 @@ const POLICY =
  * The page on which a person approves a ticket with a passkey, `/approve/<ticket>?project=<slug>`: until there is more of
  * a console. It holds no data; what it shows comes through the API, with the cookie of whoever logged in on it.
  */
-export async function serveApprovePage(app: FastifyInstance, basePath: string, apiPrefix: string): Promise<void> {
+export async function serveApprovePage(
+  app: FastifyInstance,
+  { basePath, prefix, passkeyHost }: { basePath: string; prefix: string; passkeyHost: string },
+): Promise<void> {
   const load = (name: string) => readFile(new URL(`./page/${name}`, import.meta.url), 'utf8')
   const [html, css, js] = await Promise.all([load('approve.html'), load('approve.css'), load('approve.js')])
   const files = {
     '/approve/:ticket': [
       'text/html; charset=utf-8',
-      html.replaceAll('{base}', basePath).replace('{prefix}', basePath + apiPrefix),
+      html
+        .replaceAll('{base}', basePath)
+        .replace('{prefix}', basePath + prefix)
+        .replace('{passkey-host}', passkeyHost),
     ],
     '/approve/page.css': ['text/css; charset=utf-8', css],
     '/approve/page.js': ['text/javascript; charset=utf-8', js],

@@ -59,8 +59,11 @@ const texts = {
     enrolled: 'Your passkey is enrolled.',
     settled: 'There is nothing to approve in this state.',
     unsupported: 'This browser has no passkeys here: use HTTPS, or http://localhost.',
+    otherHost: (host) =>
+      `Passkeys of this server are made and used at ${host}, not at ${location.hostname}. If people reach it here, WRIT_PUBLIC_URL has to say so.`,
     otherVersion: 'The server issued a statement about another version: nothing was signed.',
-    cancelled: 'Nothing was signed.',
+    cancelled:
+      'Nothing was signed: the browser was told no, it took too long, or this device does not check who you are (PIN, fingerprint, face).',
     lost: 'The server does not answer. Try again.',
   },
   zh: {
@@ -114,15 +117,17 @@ const texts = {
     enrolled: '你的通行密钥已登记。',
     settled: '当前状态无需审批。',
     unsupported: '此处无法使用通行密钥：请使用 HTTPS 或 http://localhost。',
+    otherHost: (host) =>
+      `本服务器的通行密钥只能在 ${host} 设置和使用，不能在 ${location.hostname}。若用户由此处访问，须在 WRIT_PUBLIC_URL 中写明。`,
     otherVersion: '服务器签发的声明针对另一个版本，未签署任何内容。',
-    cancelled: '未签署任何内容。',
+    cancelled: '未签署任何内容：浏览器中选择了取消、超时，或本设备不验证使用者身份（PIN、指纹、面容）。',
     lost: '服务器没有响应，请重试。',
   },
 }
 const language = navigator.language.toLowerCase().startsWith('zh') ? 'zh' : 'en'
 const say = texts[language]
 const byId = (id) => document.getElementById(id)
-const prefix = document.documentElement.dataset.prefix
+const { prefix, passkeyHost } = document.documentElement.dataset
 const ticketRef = location.pathname.split('/').at(-1)
 const project = new URLSearchParams(location.search).get('project') ?? 'default'
 const CSRF = 'writ-csrf'
@@ -185,8 +190,11 @@ async function load() {
   show('ticket')
   const states = keys.map((key) => key.state)
   const enrolled = states.includes('enrolled')
-  byId('approve').hidden = !enrolled || ticket.status !== 'submitted'
-  byId('enrol').hidden = enrolled || states.includes('proposed')
+  // A passkey belongs to the host that it was made at, and the server takes those of one.
+  const isOtherHost = location.hostname !== passkeyHost
+  byId('approve').hidden = isOtherHost || !enrolled || ticket.status !== 'submitted'
+  byId('enrol').hidden = isOtherHost || enrolled || states.includes('proposed')
+  if (isOtherHost) return tell(say.otherHost(passkeyHost))
   if (window.PublicKeyCredential === undefined) return tell(say.unsupported)
   if (states.includes('proposed') && !enrolled) return tell(say.waits)
   if (ticket.status !== 'submitted' && ticket.status !== 'approved') tell(say.settled)

@@ -47,6 +47,8 @@ export async function serveConsole(
     name: string
     /** Whether people can log in at an identity provider. */
     identityProvider: boolean
+    /** The host of the addresses at which passkeys are made and used. */
+    passkeyHost: string
   },
 ): Promise<void> {
   const names = new Set(await readdir(path.join(on.folder, '-')).catch(() => []))
@@ -80,11 +82,15 @@ export async function serveConsole(
       prefix: on.basePath + on.prefix,
       name: escapeHtml(on.name),
       signIn,
+      passkeyHost: on.passkeyHost,
     }
     const text = html ?? MISSING
     return {
       nonce,
-      body: text.replace(/%writ\.(nonce|base|prefix|name|signIn)%/g, (_, key: keyof typeof filled) => filled[key]),
+      body: text.replace(
+        /%writ\.(nonce|base|prefix|name|signIn|passkeyHost)%/g,
+        (_, key: keyof typeof filled) => filled[key],
+      ),
     }
   }
   for (const url of ['/app', '/app/*'])
