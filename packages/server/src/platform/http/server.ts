@@ -149,6 +149,8 @@ export async function createHttpServer(on: {
   if (settings.corsOrigins.length > 0) {
     await app.register(cors, {
       origin: [...settings.corsOrigins],
+      // The plugin would allow no changes: only what a form could send as well.
+      methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
       credentials: false,
       exposedHeaders: [
         'content-disposition',
