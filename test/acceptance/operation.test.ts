@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp } from 'node:fs/promises'
+import { Agent, get, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import type { AuditEvent, Run, Ticket } from '@writ/api'
 import { removeFolder } from '../servers/guard.ts'
@@ -129,6 +131,26 @@ test('SIGTERM stops the server cleanly, and the same data serves again', () =>
       assert.deepEqual(await server.ended, { code: 0, signal: null })
       assert.equal(server.said.err, '')
     }
+  }))
+
+test('who asks by a kept connection while it stops is answered once more, and let go', () =>
+  inFolder(async (folder, started) => {
+    const server = await serve(folder, {})
+    started.push(server.child)
+    await ready(server.said)
+    const url = /http:\/\/localhost:(\d+)/.exec(server.said.out)!
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    const ask = async () => {
+      const request = get({ host: '127.0.0.1', port: url[1], path: '/api/v1/health', agent })
+      const [answer] = (await once(request, 'response')) as [IncomingMessage]
+      await text(answer)
+      return { status: answer.statusCode, connection: answer.headers.connection, kept: request.reusedSocket }
+    }
+    assert.deepEqual(await ask(), { status: 200, connection: 'keep-alive', kept: false })
+    server.child.kill('SIGTERM')
+    await until('it stops', async () => server.said.out.includes('stopping'))
+    assert.deepEqual(await ask(), { status: 200, connection: 'close', kept: true })
+    assert.deepEqual(await server.ended, { code: 0, signal: null })
   }))
 
 test('a second server on the same data refuses to start, and says why', () =>
