@@ -438,6 +438,7 @@ export async function openApp(on: {
     kinds,
     attest,
     waiting,
+    stopping: streams.signal,
     wake: worker.wake,
     uploads: {
       maxBytes: config.maxArtifactMb * 1024 * 1024,
