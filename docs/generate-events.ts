@@ -175,7 +175,7 @@ Addresses and browsers of people are in no event that leaves.
 one of its libraries, over the bytes as they came, and refuse timestamps that are more than five minutes off.
 
 - Answer 2xx within 15 seconds (\`WRIT_WEBHOOK_TIMEOUT_SECONDS\`), and work afterwards. Anything else is a failure.
-- A failed message comes again after 5 s, 10 s, 20 s and so on, with jitter: 15 attempts in about 23 hours. \`Retry-After\` is kept to, up to an hour.
+- A failed message comes again after 5 s, 10 s, 20 s and so on, with jitter: 15 attempts in about 23 hours. \`Retry-After\`, in seconds or as a date, is kept to, up to an hour.
 - A message may come twice: keep \`webhook-id\` for a day and ignore the second. Messages may overtake each other: \`sequence\` tells.
 - 410 disables the webhook at once. It is also disabled when a message ran out of attempts and nothing was taken since its first. \`webhook.disabled\` tells.
 - \`writ webhook replay <id> --state failed\` sends again what failed. Deliveries are kept for 30 days.
@@ -186,7 +186,7 @@ one of its libraries, over the bytes as they came, and refuse timestamps that ar
 Both may answer 200 and refuse in the body: that is a failed attempt (\`FEISHU_19021\`, \`SLACK_CHANNEL_NOT_FOUND\`, or \`SLACK_REFUSED\` where they say it in a sentence) and is tried again.
 \`writ webhook add mailto:ops@example.com --events run.failed\` sends e-mail, if the server has \`WRIT_SMTP_URL\` and \`WRIT_SMTP_FROM\`.
 A password in an \`smtp://\` url goes to another machine under TLS only; \`?requireTLS=false\` at its end allows otherwise. A letter that some recipients were refused for
-counts as delivered, and its delivery says which.
+counts as delivered, and its delivery says which. One that the mail server did not take within \`WRIT_WEBHOOK_TIMEOUT_SECONDS\` and 15 more is a failed attempt.
 
 ## Server-sent events
 
@@ -273,7 +273,7 @@ CloudEvents 1.0，JSON。\`id\` 是日志条目的 id，\`sequence\` 是它在�
 \`webhook-signature\` 的 POST，遵循 [Standard Webhooks](https://www.standardwebhooks.com) 1.0：用其库对原始字节验签，并拒绝时间偏差超过五分钟的消息。
 
 - 15 秒内（\`WRIT_WEBHOOK_TIMEOUT_SECONDS\`）回答 2xx，其余处理放到之后；其他情况都算失败。
-- 失败后按 5 秒、10 秒、20 秒……加抖动重试，约 23 小时内共 15 次；遵守 \`Retry-After\`，最长一小时。
+- 失败后按 5 秒、10 秒、20 秒……加抖动重试，约 23 小时内共 15 次；遵守 \`Retry-After\`（秒数或日期），最长一小时。
 - 消息可能重复：保留一天的 \`webhook-id\`，忽略重复；消息可能乱序：以 \`sequence\` 为准。
 - 410 立即停用；某条消息用尽次数且期间没有任何成功，也会停用，并产生 \`webhook.disabled\`。
 - \`writ webhook replay <id> --state failed\` 重发失败的投递；投递记录保留 30 天。
@@ -282,7 +282,7 @@ CloudEvents 1.0，JSON。\`id\` 是日志条目的 id，\`sequence\` 是它在�
 
 \`--format slack\` 向兼容 Slack 的聊天发送 \`{"text": …}\`；\`--format feishu\` 向飞书或 Lark 机器人发送卡片，给出 \`--bot-secret\` 时带签名。
 两者可能以 200 回答却在正文中拒绝：这算作失败的尝试（\`FEISHU_19021\`、\`SLACK_CHANNEL_NOT_FOUND\`，以句子说明时为 \`SLACK_REFUSED\`），会重试。
-\`writ webhook add mailto:ops@example.com --events run.failed\` 发送邮件，需配置 \`WRIT_SMTP_URL\` 和 \`WRIT_SMTP_FROM\`。\`smtp://\` 地址中的密码只在 TLS 下发往其他主机，地址末尾的 \`?requireTLS=false\` 可放宽；部分收件人被拒的邮件视为已投递，投递记录注明是哪些。
+\`writ webhook add mailto:ops@example.com --events run.failed\` 发送邮件，需配置 \`WRIT_SMTP_URL\` 和 \`WRIT_SMTP_FROM\`。\`smtp://\` 地址中的密码只在 TLS 下发往其他主机，地址末尾的 \`?requireTLS=false\` 可放宽；部分收件人被拒的邮件视为已投递，投递记录注明是哪些；邮件服务器在 \`WRIT_WEBHOOK_TIMEOUT_SECONDS\` 加 15 秒内没有收下的，算一次失败的尝试。
 
 ## 服务器推送（SSE）
 

@@ -3,6 +3,7 @@ import { get, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
+import { api, type Endpoint } from '@writ/api'
 import { TestSystem, until } from '../test-system.ts'
 import { holds, ok, refused } from '../verifies.ts'
 
@@ -109,6 +110,18 @@ test('only listed origins may read answers in a browser', async () => {
   )
   assert.equal((await from('https://evil.example.com')).get('access-control-allow-origin'), null)
   assert.equal((await from('https://console.example.com')).get('access-control-allow-credentials'), null)
+  const { headers } = await fetch(`${system.base}/api/v1/webhooks/1`, {
+    method: 'OPTIONS',
+    headers: { origin: 'https://console.example.com', 'access-control-request-method': 'PATCH' },
+  })
+  const methods = new Set(
+    Object.values(api).flatMap((area) => Object.values<Endpoint>(area).map(({ method }) => method)),
+  )
+  const allowed = headers.get('access-control-allow-methods')!.split(/, ?/)
+  assert.deepEqual(
+    [...methods].filter((method) => !allowed.includes(method)),
+    [],
+  )
 })
 
 test('a client over its limit is told when to come back; health never is', async () => {

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp } from 'node:fs/promises'
+import { Agent, get, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import type { AuditEvent, Run, Ticket } from '@writ/api'
 import { removeFolder } from '../servers/guard.ts'
@@ -129,6 +131,51 @@ test('SIGTERM stops the server cleanly, and the same data serves again', () =>
       assert.deepEqual(await server.ended, { code: 0, signal: null })
       assert.equal(server.said.err, '')
     }
+  }))
+
+test('who asks by a kept connection while it stops is answered once more, and let go', () =>
+  inFolder(async (folder, started) => {
+    const server = await serve(folder, {})
+    started.push(server.child)
+    await ready(server.said)
+    const url = /http:\/\/localhost:(\d+)/.exec(server.said.out)!
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    const ask = async () => {
+      const request = get({ host: '127.0.0.1', port: url[1], path: '/api/v1/health', agent })
+      const [answer] = (await once(request, 'response')) as [IncomingMessage]
+      await text(answer)
+      return { status: answer.statusCode, connection: answer.headers.connection, kept: request.reusedSocket }
+    }
+    assert.deepEqual(await ask(), { status: 200, connection: 'keep-alive', kept: false })
+    server.child.kill('SIGTERM')
+    await until('it stops', async () => server.said.out.includes('stopping'))
+    assert.deepEqual(await ask(), { status: 200, connection: 'close', kept: true })
+    assert.deepEqual(await server.ended, { code: 0, signal: null })
+  }))
+
+test('who waits for a task is answered as it is when the server stops, and holds it up no longer', () =>
+  inFolder(async (folder, started) => {
+    const password = 'correct horse battery'
+    const server = await serve(folder, { WRIT_ADMIN_USERNAME: 'admin', WRIT_ADMIN_PASSWORD: password })
+    started.push(server.child)
+    await ready(server.said)
+    const base = `http://127.0.0.1:${/http:\/\/localhost:(\d+)/.exec(server.said.out)![1]}/api/v1`
+    const post = async (where: string, body: object, token = '') => {
+      const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` }
+      const answer = await fetch(`${base}${where}`, { method: 'POST', headers, body: JSON.stringify(body) })
+      return (await answer.json()) as { id: string; access_token: string }
+    }
+    const { access_token: token } = await post('/auth/login', { username: 'admin', password })
+    const { id } = await post('/tasks', { handler: 'system.ping', run_at: '2100-01-01T00:00:00Z' }, token)
+    const begun = performance.now()
+    const waits = fetch(`${base}/tasks/${id}/wait?timeout=60`, { headers: { authorization: `Bearer ${token}` } })
+    // It has to have arrived.
+    await new Promise((later) => setTimeout(later, 500))
+    server.child.kill('SIGTERM')
+    const answer = await waits
+    assert.deepEqual([answer.status, ((await answer.json()) as Run).state], [200, 'pending'])
+    assert.deepEqual(await server.ended, { code: 0, signal: null })
+    assert.ok(performance.now() - begun < 45_000, 'it was not waited for')
   }))
 
 test('a second server on the same data refuses to start, and says why', () =>

@@ -8,6 +8,8 @@ export interface SmtpServer extends AsyncDisposable {
   readonly letters: { to: string[]; content: string }[]
   /** The answer to the next recipients, or to each. */
   recipient: string | ((to: string) => string)
+  /** How long it thinks before each answer. */
+  delayMs: number
 }
 
 export async function startSmtpServer(): Promise<SmtpServer> {
@@ -23,6 +25,7 @@ export async function startSmtpServer(): Promise<SmtpServer> {
     url: `smtp://127.0.0.1:${(server.address() as AddressInfo).port}`,
     letters: [],
     recipient: '250 ok',
+    delayMs: 0,
     async [Symbol.asyncDispose]() {
       for (const socket of open) socket.destroy()
       await new Promise((done) => server.close(done))
@@ -35,7 +38,10 @@ function serve(socket: Socket, smtp: SmtpServer): void {
   let text = ''
   let to: string[] = []
   let content: string[] | null = null
-  const say = (line: string) => socket.write(`${line}\r\n`)
+  const say = (line: string) => {
+    if (smtp.delayMs === 0) socket.write(`${line}\r\n`)
+    else setTimeout(() => socket.write(`${line}\r\n`), smtp.delayMs)
+  }
   say('220 test.invalid ESMTP')
   socket.on('data', (chunk) => {
     text += String(chunk)

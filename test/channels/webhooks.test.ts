@@ -260,6 +260,21 @@ for (const backend of backends()) {
     }
   })
 
+  test(`a receiver that says when to come again is left alone until then (${backend.name})`, on, async () => {
+    await using receiver = await startReceiver()
+    await using system = await backend.start()
+    const date = new Date(Date.now() + 1_800_000).toUTCString()
+    receiver.answer = ({ path }) => ({ status: 503, headers: { 'retry-after': path === '/date' ? date : '1800' } })
+    for (const path of ['/date', '/seconds']) {
+      const hook = await addWebhook(system, { name: path, url: new URL(path, receiver.url).href })
+      await openTicket(system, 'Later')
+      await until('it was tried', async () => (await deliveriesOf(system, hook.id))[0]?.attempts.length === 1)
+      const [delivery] = await deliveriesOf(system, hook.id)
+      const wait = Date.parse(delivery!.next_attempt_at!) - Date.parse(delivery!.attempts[0]!.at)
+      assert.ok(wait > 1_700_000 && wait < 1_810_000, `${path}: ${wait} ms`)
+    }
+  })
+
   test(`410 Gone disables at once (${backend.name})`, on, async () => {
     await using receiver = await startReceiver()
     await using system = await backend.start()
@@ -410,6 +425,13 @@ for (const backend of backends()) {
         format: 'email',
       })
       assert.equal(wrong.body.code, 'VALIDATION_FAILED')
+      const unsaid = await system.admin.post<{ code: string; detail: string }>('/webhooks', {
+        name: 'w',
+        url: 'mailto:a@example.com',
+        events: ['*'],
+      })
+      assert.equal(unsaid.body.code, 'VALIDATION_FAILED')
+      assert.match(unsaid.body.detail, /"format" must be "email"/)
       smtp.recipient = '450 mailbox busy'
       const hook = await addWebhook(system, { url: 'mailto:ops@example.com,boss@example.com', format: 'email' })
       await openTicket(system, 'Mail')

@@ -151,6 +151,8 @@ export async function openApp(on: {
   passwordCost?: PasswordCost
   /** How long a lease lasts that is not extended; half a minute unless a test has no time for that. */
   leaseMs?: number
+  /** See `HttpSettings`. */
+  leaveMs?: number
   /** Handlers of tests, whose names begin with `test.`; a server that has them is none for people. */
   testHandlers?: readonly Handler[]
 }): Promise<App> {
@@ -312,6 +314,7 @@ export async function openApp(on: {
       rateLimit: config.apiRateLimit,
       bodyLimit: 1024 * 1024,
       basePath,
+      leaveMs: on.leaveMs ?? 0,
     },
     clock,
     log: log.child({ part: 'http' }),
@@ -435,6 +438,7 @@ export async function openApp(on: {
     kinds,
     attest,
     waiting,
+    stopping: streams.signal,
     wake: worker.wake,
     uploads: {
       maxBytes: config.maxArtifactMb * 1024 * 1024,

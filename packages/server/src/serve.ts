@@ -23,9 +23,12 @@ const log = createLog({
   files: openFiles(),
 })
 
+/** How long who asks by kept connections is let go when the server stops. */
+const LEAVE_MS = 500
+
 let app: App
 try {
-  app = await openApp({ config, log, live: followSettings({ config, log }) })
+  app = await openApp({ config, log, live: followSettings({ config, log }), leaveMs: LEAVE_MS })
 } catch (error) {
   explain(error)
 }

@@ -7,6 +7,7 @@ import { type Egress, EgressRefused, EgressTimeout, type Incoming } from '../pla
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { redactor } from '../platform/redact/index.ts'
+import { retryAfterOf } from '../platform/retry-after.ts'
 import { spanIdOf, type Tracing, traceIdOf, traceparentOf } from '../platform/tracing.ts'
 import { createTrouble } from '../platform/trouble.ts'
 import { showEvent } from './event.ts'
@@ -44,6 +45,8 @@ const MAX_ATTEMPTS = 15
 const FIRST_WAIT_MS = 5_000
 const MOST_PATIENCE_MS = 3_600_000
 const KEPT_BYTES = 1_024
+/** How long a delivery stays ours beyond the limit for an answer; a letter, in many steps, gets half of it. */
+const LEASE_BEYOND_MS = 30_000
 const AT_ONCE = 64
 /** Of one webhook; of one whose last message was taken within a second, more: what is quick keeps nobody waiting for long. */
 const AT_ONCE_EACH = 4
@@ -54,12 +57,11 @@ const LOOK = 256
 
 /**
  * Milliseconds to wait after a failed attempt (counted from 1): 5 s, doubled each time, with jitter of +-25 %; 15 attempts
- * take 22 h 45 min. A receiver's `Retry-After` in seconds is kept to up to an hour.
+ * take 22 h 45 min. What a receiver asks for with `Retry-After` is kept to up to an hour.
  */
-function waitAfter(attempt: number, random: number, retryAfter: string | undefined): number {
+function waitAfter(attempt: number, random: number, askedMs: number): number {
   const own = FIRST_WAIT_MS * 2 ** (attempt - 1) * (0.75 + random / 2)
-  const asked = /^\d{1,6}$/.test(retryAfter ?? '') ? Math.min(Number(retryAfter) * 1000, MOST_PATIENCE_MS) : 0
-  return Math.round(Math.max(own, asked))
+  return Math.round(Math.max(own, Math.min(askedMs, MOST_PATIENCE_MS)))
 }
 
 interface Attempt {
@@ -68,7 +70,8 @@ interface Attempt {
   readonly status: number | null
   readonly error: string | null
   readonly answer: string
-  readonly retryAfter?: string | undefined
+  /** How long the receiver asks to be left alone. */
+  readonly askedMs?: number
 }
 
 /**
@@ -97,7 +100,9 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
       const ids = inTurns(due, roomOf).slice(0, AT_ONCE - underway.size)
       if (ids.length === 0) return
       const claims = await inProject(INSTANCE, () =>
-        on.db.write((tx) => store.claimDeliveries(tx, name, { ids, now, leaseUntil: now + on.timeoutMs + 30_000 })),
+        on.db.write((tx) =>
+          store.claimDeliveries(tx, name, { ids, now, leaseUntil: now + on.timeoutMs + LEASE_BEYOND_MS }),
+        ),
       )
       for (const claim of claims) send(claim, stop)
       claimed = claims.length
@@ -201,8 +206,10 @@ async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSi
     attributes: {
       'writ.webhook': webhook.id,
       'writ.event': event.event_type,
-      'http.request.method': 'POST',
-      ...(attempt.status === null ? {} : { 'http.response.status_code': attempt.status }),
+      ...(webhook.format === 'email' ? {} : { 'http.request.method': 'POST' }),
+      ...(attempt.status === null
+        ? {}
+        : { [webhook.format === 'email' ? 'writ.smtp_status' : 'http.response.status_code']: attempt.status }),
     },
     error: attempt.error,
   }))
@@ -221,9 +228,7 @@ async function sendOnce(
   const { event, dispatched, traceparent } = what
   const at = on.clock.now()
   const started = performance.now()
-  const ended = (
-    rest: Pick<Attempt, 'status' | 'error' | 'answer'> & { retryAfter?: string | undefined },
-  ): Attempt => ({
+  const ended = (rest: Pick<Attempt, 'status' | 'error' | 'answer' | 'askedMs'>): Attempt => ({
     at,
     durationMs: Math.round(performance.now() - started),
     ...rest,
@@ -244,7 +249,8 @@ async function sendOnce(
   if (webhook.format === 'email') {
     try {
       if (!on.mail) return ended({ status: null, error: 'MAIL_NOT_CONFIGURED', answer: '' })
-      const sent = await on.mail.send({ to: recipientsOf(url) ?? [], ...writeLetter(event) }, on.timeoutMs)
+      const limit = { stepMs: on.timeoutMs, wholeMs: on.timeoutMs + LEASE_BEYOND_MS / 2 }
+      const sent = await on.mail.send({ to: recipientsOf(url) ?? [], ...writeLetter(event) }, limit)
       return ended({ status: sent.status, error: null, answer: shownAnswer(Buffer.from(sent.answer), []) })
     } catch (error) {
       return ended(refusedLetter(error))
@@ -269,12 +275,11 @@ async function sendOnce(
     if (stop.aborted) return undefined
     return ended({ status: null, error: codeOf(error), answer: error instanceof EgressRefused ? error.message : '' })
   }
-  const retryAfter = answer.headers['retry-after']
   return ended({
     status: answer.status,
     error: faultOf(webhook.format, answer),
     answer: shownAnswer(answer.body, [...secrets, ...Object.values(own)]),
-    retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
+    askedMs: retryAfterOf(answer.headers, on.clock.now()) ?? 0,
   })
 }
 
@@ -328,7 +333,7 @@ async function record(
     else if (webhook.failing_since === null) await store.updateWebhook(tx, webhook.id, { failing_since: failingSince })
     return 'failed'
   }
-  const next = now + waitAfter(before.length + 1, (on.random ?? Math.random)(), attempt.retryAfter)
+  const next = now + waitAfter(before.length + 1, (on.random ?? Math.random)(), attempt.askedMs ?? 0)
   if (!(await store.deferDelivery(tx, claim, next))) return undefined
   await store.updateDelivery(tx, delivery.id, { attempts, next_attempt_at: next })
   if (webhook.failing_since === null) await store.updateWebhook(tx, webhook.id, { failing_since: failingSince })

@@ -5,6 +5,7 @@ import { Secret } from '../platform/secret.ts'
 import { createMail, needsTls } from './mail.ts'
 
 const letter = { to: ['ops@example.com'], subject: '更换主交换机', text: '好\n.\n', messageId: '<a@writ.invalid>' }
+const limit = { stepMs: 5_000, wholeMs: 10_000 }
 
 for (const [url, needs] of [
   ['smtp://user:word@mail.example.com:587', true],
@@ -22,13 +23,22 @@ for (const [url, needs] of [
 test('where TLS is needed and not offered, nothing is said to the server', async () => {
   await using smtp = await startSmtpServer()
   const url = `${smtp.url.replace('//', '//user:word@')}?requireTLS=true`
-  await assert.rejects(createMail(new Secret(url), 'writ@example.com').send(letter, 5_000), /STARTTLS|TLS/)
+  await assert.rejects(createMail(new Secret(url), 'writ@example.com').send(letter, limit), /STARTTLS|TLS/)
+  assert.deepEqual(smtp.letters, [])
+})
+
+test('a server that takes its time over every word is not waited for longer than the whole may take', async () => {
+  await using smtp = await startSmtpServer()
+  // Each answer comes well within the limit of a step.
+  smtp.delayMs = 150
+  const send = createMail(new Secret(smtp.url), 'writ@example.com').send(letter, { stepMs: 5_000, wholeMs: 400 })
+  await assert.rejects(send, { code: 'TIMEOUT', message: 'the mail server did not take the letter within 400 ms' })
   assert.deepEqual(smtp.letters, [])
 })
 
 test('any language arrives', async () => {
   await using smtp = await startSmtpServer()
-  await createMail(new Secret(smtp.url), 'writ@example.com').send(letter, 5_000)
+  await createMail(new Secret(smtp.url), 'writ@example.com').send(letter, limit)
   const { content } = smtp.letters[0]!
   const word = /^Subject: =\?UTF-8\?(?:B\?([^?]*)|Q\?([^?]*))\?=$/im.exec(content)!
   const subject =

@@ -8,9 +8,16 @@ export interface Letter {
   readonly messageId: string
 }
 
+export interface LetterLimit {
+  /** For each thing that the server is asked. */
+  readonly stepMs: number
+  /** For all of it: a server that takes its time over every word would be waited for longer than the delivery is ours. */
+  readonly wholeMs: number
+}
+
 export interface Mail {
   /** Answers the server's last line; throws what the connection or the server said, with its code. */
-  send(letter: Letter, timeoutMs: number): Promise<{ status: number; answer: string }>
+  send(letter: Letter, limit: LetterLimit): Promise<{ status: number; answer: string }>
 }
 
 /**
@@ -21,19 +28,20 @@ export interface Mail {
  */
 export function createMail(url: Secret<string>, from: string): Mail {
   return {
-    async send({ to, subject, text, messageId }, timeoutMs) {
+    async send({ to, subject, text, messageId }, { stepMs, wholeMs }) {
       // Loaded with the first letter: most servers never send one.
       const { createTransport } = await import('nodemailer')
       const transport = createTransport({
         url: url.reveal(),
-        connectionTimeout: timeoutMs,
-        greetingTimeout: timeoutMs,
-        socketTimeout: timeoutMs,
+        connectionTimeout: stepMs,
+        greetingTimeout: stepMs,
+        socketTimeout: stepMs,
         // Nothing in a letter may make this machine read a file or call an address.
         disableFileAccess: true,
         disableUrlAccess: true,
         ...(needsTls(url.reveal()) ? { requireTLS: true } : {}),
       })
+      const whole = AbortSignal.timeout(wholeMs)
       try {
         const sent = await transport.sendMail({
           from,
@@ -43,6 +51,7 @@ export function createMail(url: Secret<string>, from: string): Mail {
           messageId,
           // RFC 3834: nobody is away who should answer this.
           headers: { 'auto-submitted': 'auto-generated' },
+          signal: whole,
         })
         // It went to the others: sent again they would have it twice. Who has looks here, finds who did not get it.
         const refused = (sent.rejectedErrors ?? []).map(
@@ -53,6 +62,11 @@ export function createMail(url: Secret<string>, from: string): Mail {
           status: Number(/^\d{3}/.exec(sent.response)?.[0] ?? 250),
           answer: `${sent.response}${refused.join('')}`,
         }
+      } catch (error) {
+        if (!whole.aborted) throw error
+        throw Object.assign(new Error(`the mail server did not take the letter within ${wholeMs} ms`), {
+          code: 'TIMEOUT',
+        })
       } finally {
         transport.close()
       }

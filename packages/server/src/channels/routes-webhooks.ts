@@ -284,6 +284,7 @@ function mustReach(on: WebhooksOn, format: store.WebhookRow['format'], url: stri
     if (recipientsOf(url) === undefined) throw invalid('body.url', 'must be mailto: and at most 20 addresses')
     return
   }
+  if (/^mailto:/i.test(url)) throw invalid('body.url', 'is of people: to write to them, "format" must be "email"')
   try {
     on.egress.check(url)
   } catch (error) {

@@ -34,6 +34,8 @@ export interface RunsOn {
   readonly attest: Attest
   readonly uploads: UploadSettings
   readonly waiting: Waiting
+  /** The server stops: who waits is answered as it is, and asks another one. */
+  readonly stopping: AbortSignal
   /** The worker should look. */
   wake(): void
   readonly tasks: RunsWithoutTicket
@@ -73,7 +75,10 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
     if (first === 'task') return toTask(ask)
     const read = () => ask.read((tx) => runToSee(tx, ask.caller, ask.params.id))
     const ms = (ask.query.timeout ?? 30) * 1_000
-    return showRunDetail(await whileConnected(ask.request, (gone) => on.waiting.until(first.id, read, ms, gone)))
+    const run = await whileConnected(ask.request, (gone) =>
+      on.waiting.until(first.id, read, ms, AbortSignal.any([gone, on.stopping])),
+    )
+    return showRunDetail(run)
   },
   async finalize(ask) {
     const run = await ask.change(async (tx) => {

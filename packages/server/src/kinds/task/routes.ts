@@ -137,7 +137,11 @@ export const taskHandlers = (
       }),
     get: (ask) => tasks.find(ask, ask.params.id),
     wait: (ask) =>
-      whileConnected(ask.request, (gone) => tasks.wait(ask, ask.params.id, (ask.query.timeout ?? 30) * 1_000, gone)),
+      whileConnected(ask.request, (gone) => {
+        // When the server stops, it is answered as it is: who asked goes on waiting at another one.
+        const until = AbortSignal.any([gone, on.streams.stopping])
+        return tasks.wait(ask, ask.params.id, (ask.query.timeout ?? 30) * 1_000, until)
+      }),
     log: (ask) => (wantsStream(ask.request) ? followLog(on, ask) : tasks.log(ask, ask.params.id, ask.query)),
     cancel: (ask) => ask.change((tx) => tasks.cancel(tx, ask.caller, ask.params.id, ask.body?.reason ?? null)),
     batches: (ask) =>

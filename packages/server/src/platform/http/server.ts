@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import compress from '@fastify/compress'
 import cors from '@fastify/cors'
 import rateLimit from '@fastify/rate-limit'
@@ -52,6 +53,11 @@ export interface HttpSettings {
   readonly bodyLimit: number
   /** See `basePathOf`. */
   readonly basePath: string
+  /**
+   * How long, once it is told to stop, requests are answered still, each with `Connection: close`: who asks by connections that are kept
+   * leaves them, and no request goes out on one that is closed in that moment. It is over when all have left.
+   */
+  readonly leaveMs: number
 }
 
 /**
@@ -119,13 +125,14 @@ export async function createHttpServer(on: {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   })
-  app.addHook('preClose', (done) => {
+  app.addHook('preClose', async () => {
+    // Fastify says `Connection: close` from here on.
+    await haveLeft(sockets, settings.leaveMs)
     closing = true
     // Who is answered from now on, and asks nothing more, would hold it up for as long as connections are kept.
     app.server.keepAliveTimeout = 1
     app.server.keepAliveTimeoutBuffer = 0
     for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
-    done()
   })
   // Callback style: an async hook costs a promise for every request.
   app.addHook('onRequest', (request, reply, done) => {
@@ -149,6 +156,8 @@ export async function createHttpServer(on: {
   if (settings.corsOrigins.length > 0) {
     await app.register(cors, {
       origin: [...settings.corsOrigins],
+      // The plugin would allow no changes: only what a form could send as well.
+      methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
       credentials: false,
       exposedHeaders: [
         'content-disposition',
@@ -304,4 +313,10 @@ const SECURITY_HEADERS = {
 // A caller's own id is kept when it is harmless to print.
 function requestIdOf(header: string | string[] | undefined): string | undefined {
   return typeof header === 'string' && /^[A-Za-z0-9._:-]{8,100}$/.test(header) ? header : undefined
+}
+
+/** Until nobody who has asked something is connected any more, or for as long as that may take. */
+async function haveLeft(sockets: ReadonlySet<Socket>, atMostMs: number): Promise<void> {
+  const end = performance.now() + atMostMs
+  while (performance.now() < end && [...sockets].some(({ bytesRead }) => bytesRead > 0)) await sleep(10)
 }

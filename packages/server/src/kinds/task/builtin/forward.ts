@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox'
 import { systemClock } from '../../../platform/clock.ts'
 import { type Egress, EgressTimeout, type Incoming } from '../../../platform/egress.ts'
+import { retryAfterOf } from '../../../platform/retry-after.ts'
 import type { Handler, TaskContext } from '../handler.ts'
-import { retryAfterOf } from '../retry.ts'
 import { define } from './define.ts'
 
 // Each request has its own limit; these leave room for as many as an input may name.

@@ -6,10 +6,10 @@ import { AppError } from '../../../platform/app-error.ts'
 import { type Clock, rfc3339 } from '../../../platform/clock.ts'
 import type { Tx } from '../../../platform/db/index.ts'
 import { type Egress, EgressRefused, EgressTimeout } from '../../../platform/egress.ts'
+import { retryAfterOf } from '../../../platform/retry-after.ts'
 import { newSecret, signatureHeaders } from '../../../platform/webhook-signature.ts'
 import { type Contract, contractOf, requireSchemas } from '../contract.ts'
 import { compileSchemas, type Handler, type NamesBehind, type TaskContext, TaskError } from '../handler.ts'
-import { retryAfterOf } from '../retry.ts'
 import * as store from './store.ts'
 
 /** A handler of a project that is an address: each attempt is one signed POST, whose answer is the result. */
