@@ -14,7 +14,8 @@ import { type Children, createChildren } from './child.ts'
 import { createDeadLetters, type DeadLetters } from './dead-letters.ts'
 import type { Eager } from './eager.ts'
 import type { Asked, TaskFilter, TaskPage } from './filter.ts'
-import type { Handlers } from './handler.ts'
+import { findTogether } from './find-together.ts'
+import type { Handler, Handlers } from './handler.ts'
 import { admitDue } from './hold.ts'
 import type { HttpHandlers } from './http/http-handlers.ts'
 import type { Switches } from './http/switches.ts'
@@ -120,10 +121,13 @@ export function createTasks(on: TasksOn): Tasks {
   const { accept, submit } = createSubmit(queue, { ...on, cancelChildren, settled })
   const looks = createLooks(LOG_POLL_MS)
 
-  const findRemote = (project: string, name: string) =>
+  const findRemote = findTogether((project, names) =>
     inProject(project, () =>
-      on.db.read(async (tx) => (await http.find(tx, [name])).get(name) ?? (await remote.find(tx, [name])).get(name)),
-    )
+      on.db.read(
+        async (tx) => new Map<string, Handler>([...(await remote.find(tx, names)), ...(await http.find(tx, names))]),
+      ),
+    ),
+  )
 
   const prepare: Tasks['prepare'] = (caller, asked, more) =>
     prepareTask({ ...on, findRemote, isOff: switches.isOff }, caller, asked, more?.door ?? null)
