@@ -594,7 +594,7 @@ CREATE TABLE public.projects (
 );
 
 CREATE TABLE public.queue (
-    run_id text NOT NULL,
+    run_id text NOT NULL COLLATE pg_catalog."C",
     project_id text NOT NULL,
     run_at bigint NOT NULL,
     attempt bigint DEFAULT 0 NOT NULL,

@@ -7,7 +7,7 @@ import { missingPostgres } from '../../../../../test/servers/postgres.ts'
 import { onPostgres, onSqlite } from '../../../../../test/servers/stores.ts'
 import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { uuidv7 } from '../../platform/ids.ts'
-import { countTasks, listReplayable, listTasks, type Wanted } from './store.ts'
+import { countTasks, findTask, listReplayable, listTasks, type Wanted } from './store.ts'
 
 const A = '0190a000-0000-7000-8000-00000000000a'
 const T = 1_800_000_000_000
@@ -174,6 +174,30 @@ test('PostgreSQL: of the tasks that wait or are in work, few among many, nothing
       )
       const plan = told[0]!['QUERY PLAN'][0]
       assert.ok(plan.Plan['Shared Hit Blocks'] < 60, JSON.stringify(plan))
+    }
+  })
+})
+
+test('PostgreSQL: however many wait, a page of tasks, and one of them, look at their own entries of the queue', {
+  skip: missingBackend('PostgreSQL', missingPostgres()),
+}, async () => {
+  await onPostgres(T, async (db, client) => {
+    await fill(db)
+    const waiting = rows.map(({ id }) => ({ run_id: id, project_id: A, queue: 'api', handler: 'noop', run_at: T }))
+    await inProject(A, () => db.write((tx) => tx.insert('queue', waiting)))
+    const said = await listened(db, async (tx) => {
+      assert.equal((await listTasks(tx, {}, { limit: 10, skip: 0 })).length, 10)
+      assert.equal((await findTask(tx, rows[17]!.id))?.number, 18)
+    })
+    await client.query('analyze runs; analyze queue')
+    await client.query(`set role writ_app; set writ.project = '${A}'`)
+    for (const { sql, parameters } of said) {
+      const { rows: told } = await client.query<{ 'QUERY PLAN': [{ Plan: { 'Shared Hit Blocks': number } }] }>(
+        `explain (analyze, buffers, format json) ${sql}`,
+        [...parameters],
+      )
+      const plan = told[0]!['QUERY PLAN'][0]
+      assert.doesNotMatch(JSON.stringify(plan), /"Node Type":"Seq Scan"[^{}]*"Relation Name":"queue"/)
     }
   })
 })

@@ -4,3 +4,7 @@
 drop index runs_dead;
 create index runs_dead on runs (project_id, number, kind, handler, queue, error_code, dead_at, purged_at)
   where dead_at is not null and purged_at is null;
+
+-- Ids of runs are compared by their bytes, and so are those of what waits. In another collation no index served a join with runs: a page of
+-- tasks, or one task, read all that waits from its beginning.
+alter table queue alter column run_id type text collate "C";
