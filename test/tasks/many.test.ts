@@ -1,7 +1,7 @@
 /** Many tasks at once: counted, cancelled and replayed by what a filter takes; and found by what stands in them. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Run, Task, Ticket } from '@writ/api'
+import type { AuditEvent, Run, Task, Ticket } from '@writ/api'
 import { backends } from '../backends.ts'
 import { until } from '../test-system.ts'
 import { dispatcherOf, handlerOf } from './dispatch.ts'
@@ -109,7 +109,34 @@ for (const backend of backends()) {
   })
 }
 
-for (const backend of backends())
+for (const backend of backends()) {
+  test(`dead letters of a filter are purged a thousand in a transaction, those of now and no more (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start({ testHandlers: [bad] })
+    const { admin } = system
+    const by = await dispatcherOf(system.app, { ...admin, role: 'admin' })
+    for (let i = 0; i < 5; i++)
+      await admin.post('/tasks/batch', {
+        tasks: Array.from({ length: 250 }, () => ({ handler: 'test.bad', max_attempts: 1 })),
+      })
+    const count = async () => await by.read((tx) => system.app.tasks.countDead(tx, {}))
+    await until('all are dead', async () => (await count()) === 1_250)
+    const replayed = await admin.post<{ replayed: unknown[] }>('/dead-letters/replay', { queue: 'default', limit: 10 })
+    assert.equal(replayed.status, 200)
+    const before = await count()
+    const purged = await admin.post<{ purged: number }>('/dead-letters/purge', { handler: 'test.bad' })
+    assert.deepEqual(purged.body, { purged: before })
+    assert.equal(await count(), 0)
+    const events = await admin.get<AuditEvent[]>('/audit/events?event_type=dead_letters.purged')
+    assert.deepEqual(
+      events.body.map(({ details }) => Number(details?.purged)).sort((a, b) => a - b),
+      [before - 1_000, 1_000],
+    )
+    await system.settle()
+    await system.check()
+  })
+
   test(`tasks are listed, counted and cancelled by who dispatched them (${backend.name})`, {
     skip: backend.skip,
   }, async () => {
@@ -141,3 +168,4 @@ for (const backend of backends())
     assert.equal((await admin.get<Task>(`/tasks/${mine}`)).body.state, 'pending')
     await system.check()
   })
+}

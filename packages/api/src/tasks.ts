@@ -370,6 +370,7 @@ export const ReplayDead = command({
   ...deadChoice,
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 100 })),
 })
+export type ReplayDead = Static<typeof ReplayDead>
 
 /** Tasks that a filter took and that were not replayed, or would not be. */
 export const NotReplayed = Type.Object({

@@ -911,6 +911,22 @@ test('a count of what a replay takes says what cannot be replayed, and why', asy
   }
 })
 
+test('all dead letters that a filter takes are replayed, a thousand in a call, and none that died since', async (t) => {
+  const again = { id, number: 91, duplicate: false, replays_run_id: id }
+  const { writ, asked } = await openCommandLine(t, ({ url, body }) => {
+    if (url.endsWith('/preview')) return { json: { count: 2_500, not_replayed: [] } }
+    const { limit } = JSON.parse(String(body)) as { limit: number }
+    // As many die again as were replayed.
+    return { json: { replayed: Array(limit).fill(again), not_replayed: [], left: 2_500 } }
+  })
+  const done = await writ(['-o', 'json', 'dlq', 'replay', '--queue', 'mail', '--yes'])
+  assert.equal((JSON.parse(done.out) as { replayed: unknown[] }).replayed.length, 2_500)
+  assert.deepEqual(
+    asked.flatMap(({ url, body }) => (url.endsWith('/replay') ? [JSON.parse(String(body))] : [])),
+    [1_000, 1_000, 500].map((limit) => ({ queue: 'mail', limit })),
+  )
+})
+
 test('dead letters that a filter takes are counted, and replayed only with --yes; those that are named at once', async (t) => {
   const again = { id, number: 91, duplicate: false, replays_run_id: id }
   const { writ, asked } = await openCommandLine(t, ({ url }) =>
@@ -919,11 +935,11 @@ test('dead letters that a filter takes are counted, and replayed only with --yes
   const paths = () => asked.splice(0).map(({ url }) => url)
   const counted = await writ(['dlq', 'replay', '--queue', 'mail'])
   assert.deepEqual([counted.code, counted.err], [0, ''])
-  assert.match(counted.out, /^Would be replayed +1200\nNext +--yes replays the oldest 1000\n$/)
+  assert.match(counted.out, /^Would be replayed +1200\nNext +say --yes to do it\n$/)
   assert.deepEqual(paths(), ['/dead-letters/preview'])
   assert.match((await writ(['dlq', 'replay', '--queue', 'mail', '--yes'])).out, /^Replayed +1\n$/)
   assert.match((await writ(['dlq', 'replay', '90'])).out, /^Replayed +1\n$/)
-  assert.deepEqual(paths(), ['/dead-letters/replay', '/dead-letters/replay'])
+  assert.deepEqual(paths(), ['/dead-letters/preview', '/dead-letters/replay', '/dead-letters/replay'])
   await writ(['dlq', 'replay', '90', '--preview'])
   assert.deepEqual(paths(), ['/dead-letters/preview'])
 })

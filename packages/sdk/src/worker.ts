@@ -75,6 +75,11 @@ const TELL_MS = 400
 const MAX_TOLD = 4
 /** Children that one answer says are waited for. Where there are more, it is called again when these have ended. */
 const MOST_AWAITED = 1_000
+/**
+ * So many questions of handlers are under way at a time. Each has a connection of its own meanwhile: ten thousand at once are more than a
+ * server has a backlog for, and those that it leaves out are tried again after seconds.
+ */
+const MOST_ASKED = 64
 const FIRST_PAUSE_MS = 200
 const LAST_PAUSE_MS = 10_000
 /** So long before its lease runs out work is stopped: an answer needs its time too. */
@@ -93,6 +98,8 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
   const outbox: { work: Work; result: WorkResult; size: number }[] = []
   let leaseMs = 30_000
   let sending = false
+  let asked = 0
+  const turns: (() => void)[] = []
   let extendAt = 0
   let room = Promise.withResolvers<void>()
   let tells = true
@@ -217,7 +224,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     const { signal } = work.abort
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LAST_PAUSE_MS, pauseMs * 2)) {
       try {
-        return await call(signal)
+        return await inTurn(() => call(signal))
       } catch (error) {
         if (signal.aborted) throw signal.reason
         if (error instanceof WritError && error.code === 'LEASE_LOST') interrupt(work, 'lost')
@@ -229,6 +236,18 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
         await pause(pauseMs, signal)
         if (signal.aborted) throw signal.reason
       }
+    }
+  }
+
+  async function inTurn<T>(call: () => Promise<T>): Promise<T> {
+    if (asked < MOST_ASKED) asked++
+    else await new Promise<void>((resolve) => turns.push(resolve))
+    try {
+      return await call()
+    } finally {
+      const next = turns.shift()
+      if (next) next()
+      else asked--
     }
   }
 

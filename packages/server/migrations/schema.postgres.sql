@@ -594,7 +594,7 @@ CREATE TABLE public.projects (
 );
 
 CREATE TABLE public.queue (
-    run_id text NOT NULL,
+    run_id text NOT NULL COLLATE pg_catalog."C",
     project_id text NOT NULL,
     run_at bigint NOT NULL,
     attempt bigint DEFAULT 0 NOT NULL,
@@ -1292,7 +1292,7 @@ CREATE INDEX queue_ready ON public.queue USING btree (queue, project_id, priorit
 
 CREATE INDEX runs_children ON ONLY public.runs USING btree (project_id, parent_run_id) WHERE (parent_run_id IS NOT NULL);
 
-CREATE INDEX runs_dead ON ONLY public.runs USING btree (project_id, queue, dead_at, id) WHERE (dead_at IS NOT NULL);
+CREATE INDEX runs_dead ON ONLY public.runs USING btree (project_id, number, kind, handler, queue, error_code, dead_at, purged_at) WHERE ((dead_at IS NOT NULL) AND (purged_at IS NULL));
 
 CREATE INDEX runs_keyed ON ONLY public.runs USING btree (project_id, concurrency_key, number) WHERE (concurrency_key IS NOT NULL);
 

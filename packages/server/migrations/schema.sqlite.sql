@@ -573,7 +573,8 @@ create table "runs" (
 
 create index runs_children on runs (project_id, parent_run_id) where parent_run_id is not null;
 
-create index runs_dead on runs (project_id, queue, dead_at, id) where dead_at is not null;
+create index runs_dead on runs (project_id, purged_at, number, kind, handler, queue, error_code, dead_at)
+  where dead_at is not null and purged_at is null;
 
 create index runs_keyed on runs (project_id, concurrency_key, number) where concurrency_key is not null;
 

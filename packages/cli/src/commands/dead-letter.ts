@@ -1,4 +1,5 @@
-import type { NotReplayed, Task } from '@writ/api'
+import type { NotReplayed, ReplayDead, Task } from '@writ/api'
+import type { Client } from '@writ/sdk'
 import type { Command } from 'commander'
 import { type App, refOf } from '../app.ts'
 import { Failure } from '../failure.ts'
@@ -51,15 +52,29 @@ function mustBeAll(refs: readonly string[], done: number): void {
 }
 
 /** What stays of those that were asked for, and why. */
-function leftOf({ replayed, not_replayed, left }: Replayed): string | null {
-  if (left === 0) return null
-  const why = not_replayed.map(notReplayedText)
-  const atMost = replayed.length === AT_ONCE ? [`at most ${AT_ONCE} are replayed at a time`] : []
-  return [String(left), ...why, ...atMost].join('; ')
+function leftOf({ not_replayed, left }: Replayed): string | null {
+  return left === 0 ? null : [String(left), ...not_replayed.map(notReplayedText)].join('; ')
 }
 
+/** A thousand in a transaction, and no more than there are: what dies again meanwhile stays. Stopped in between, some were replayed. */
+async function replayAll(client: Client, body: ReplayDead): Promise<Replayed> {
+  const { count, not_replayed } = await client.deadLetters.preview({ body })
+  const most = count - not_replayed.reduce((sum, one) => sum + one.count, 0)
+  // One call at least: it says what stays, and refuses what is no filter.
+  let done = await replayUpTo(client, body, Math.max(1, Math.min(most, AT_ONCE)))
+  for (let before = 0; done.left > 0 && before < done.replayed.length && done.replayed.length < most; ) {
+    before = done.replayed.length
+    const next = await replayUpTo(client, body, Math.min(most - before, AT_ONCE))
+    done = { ...next, replayed: [...done.replayed, ...next.replayed] }
+  }
+  return done
+}
+
+const replayUpTo = (client: Client, body: ReplayDead, limit: number): Promise<Replayed> =>
+  client.deadLetters.replayMany({ body: { ...body, limit } })
+
 interface Replayed {
-  readonly replayed: readonly unknown[]
+  readonly replayed: readonly { readonly number: number }[]
   readonly not_replayed: readonly NotReplayed[]
   readonly left: number
 }
@@ -102,7 +117,7 @@ Examples:
       const body = { ...deadFilterOf(o), ...(refs.length > 0 ? { ids: refs.map(refOf) } : {}) }
       if (o.preview || (refs.length === 0 && !o.yes))
         return sayReplayable(app, await client.deadLetters.preview({ body }))
-      const done = await client.deadLetters.replayMany({ body: { ...body, limit: AT_ONCE } })
+      const done = refs.length > 0 ? await replayUpTo(client, body, AT_ONCE) : await replayAll(client, body)
       app.out().item(
         done,
         [

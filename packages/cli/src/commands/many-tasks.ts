@@ -82,7 +82,7 @@ export function addManyTaskCommands(task: Command, app: App): void {
       const body = { ...bounded(app, await choiceOf(app, o)), state: o.state }
       const client = await app.client()
       const found = await client.tasks.preview({ body })
-      if (!o.yes) return sayReplayable(app, found, found.more)
+      if (!o.yes) return sayReplayable(app, found, { more: found.more, most: AT_ONCE })
       const { count, more } = found
       // Not again for the rest: a replay stays among those that ended so, and would be taken a second time.
       const { replayed, not_replayed } = await client.tasks.replayMany({
@@ -161,14 +161,14 @@ export function notReplayedText({ error_code, handler, count, first }: NotReplay
   return `${count}, because ${why} (${which})`
 }
 
-/** How many of those that a filter takes would be replayed, and why not the others. */
+/** How many of those that a filter takes would be replayed, and why not the others. `more` and `most` as `nextOf` has them. */
 export function sayReplayable(
   app: App,
   { count, not_replayed }: { readonly count: number; readonly not_replayed: readonly NotReplayed[] },
-  more = false,
+  { more = false, most }: { readonly more?: boolean; readonly most?: number | undefined } = {},
 ): void {
   const able = count - not_replayed.reduce((sum, one) => sum + one.count, 0)
-  sayCount(app, 'Would be replayed', able, nextOf(able, more, AT_ONCE), {
+  sayCount(app, 'Would be replayed', able, nextOf(able, more, most), {
     said: { not_replayed },
     rows: [['Not replayed', not_replayed.map(notReplayedText).join('; ') || null]],
   })

@@ -341,7 +341,7 @@ function dispatchHandlers(on: DispatchOn): DoorHandlers {
 
     async purge(ask) {
       const queue = ask.params.queue_name
-      await ask.change((tx) => tasks.purge(tx, ask.caller, { queue }))
+      await tasks.purge(ask, { queue })
       return { status: 'purged', queue: `procurator:queue:${queue}:dlq` }
     },
 

@@ -2,7 +2,7 @@ import type { NotReplayed, Submitted, TaskDetail } from '@writ/api'
 import { append, appendAll } from '../../audit/index.ts'
 import type { Caller } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
-import { DatabaseConflict, type Tx } from '../../platform/db/index.ts'
+import { type Database, DatabaseConflict, inProject, type Tx } from '../../platform/db/index.ts'
 import { missingTask } from '../../runs/index.ts'
 import type { Ref } from '../../tickets/index.ts'
 import {
@@ -27,6 +27,8 @@ const MOST_NAMED = 10
 /** So many whose unique key is taken are passed over, before no more are looked for. */
 const MOST_PASSED = 1_000
 
+const PURGED_AT_ONCE = 1_000
+
 /** So many are looked at before they are replayed. */
 const MOST_FORESEEN = 10_000
 
@@ -39,6 +41,11 @@ interface Foreseen {
 const ENDED: ReadonlySet<string | undefined> = new Set(['completed', 'failed', 'timeout', 'cancelled'])
 
 type Replayed = Submitted & { readonly replays_run_id: string }
+
+/** `Asked` by whom something is changed, too. */
+export interface Changing extends Asked {
+  change<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+}
 
 /** What ended badly: looked at, dispatched again, or taken off the list. */
 export interface DeadLetters {
@@ -81,11 +88,15 @@ export interface DeadLetters {
     filter: DeadFilter,
     limit: number,
   ): Promise<{ replayed: Replayed[]; not_replayed: NotReplayed[]; left: number }>
-  /** Takes those off the list; their runs stay. Throws DEAD_LETTERS_UNFILTERED. */
-  purge(tx: Tx, caller: Caller, filter: DeadFilter): Promise<{ purged: number }>
+  /**
+   * Takes those off the list that the filter takes now; their runs stay. A thousand in a transaction, between which others are heard:
+   * stopped in between, some are purged, and asked again it goes on. Throws DEAD_LETTERS_UNFILTERED.
+   */
+  purge(ask: Changing, filter: DeadFilter): Promise<{ purged: number }>
 }
 
 export function createDeadLetters(on: {
+  readonly db: Database
   readonly handlers: Handlers
   readonly remote: RemoteHandlers
   readonly http: HttpHandlers
@@ -93,7 +104,7 @@ export function createDeadLetters(on: {
   accept(tx: Tx, all: readonly Accepted[]): Promise<Submitted[]>
   detail(asked: Asked, row: TaskRow): Promise<TaskDetail>
 }): DeadLetters {
-  const { handlers, remote, http, switches, accept, detail } = on
+  const { db, handlers, remote, http, switches, accept, detail } = on
 
   async function seeDead(tx: Tx, ref: Ref): Promise<TaskRow> {
     const row = await store.findTask(tx, ref)
@@ -137,26 +148,23 @@ export function createDeadLetters(on: {
     )
     const replayed = rows.flatMap(({ row }, i) => (submitted[i]!.duplicate ? [] : [{ row, as: submitted[i]! }]))
     const dead = replayed.filter(({ row }) => row.dead_at !== null && row.purged_at === null)
-    if (dead.length > 0) {
-      const left = await store.purgeDead(tx, { ids: dead.map(({ row }) => row.id) }, caller.at)
-      // Another server replayed or purged some of them since they were read: tried again, they are not there.
-      if (left < dead.length) throw new DatabaseConflict(new Error('a dead letter is gone meanwhile'))
-    }
+    const left = await store.leaveDead(tx, idsOf(dead), caller.at)
+    // Another server replayed or purged some of them since they were read: tried again, they are not there.
+    if (left.size < dead.length) throw new DatabaseConflict(new Error('a dead letter is gone meanwhile'))
+    const others = await store.nextEvents(tx, idsOf(replayed.filter(({ row }) => !left.has(row.id))))
     await appendAll(
       tx,
-      await Promise.all(
-        replayed.map(async ({ row, as }) => ({
-          at: caller.at,
-          by: caller,
-          event: {
-            type: 'run.replayed' as const,
-            resource: { type: 'run', id: row.id, number: row.number },
-            action: `Replayed task ${row.number} as task ${as.number}`,
-            details: { handler: row.handler, queue: row.queue, replayed_as: as.id },
-            run: { id: row.id, seq: await store.nextEvent(tx, row.id) },
-          },
-        })),
-      ),
+      replayed.map(({ row, as }) => ({
+        at: caller.at,
+        by: caller,
+        event: {
+          type: 'run.replayed' as const,
+          resource: { type: 'run', id: row.id, number: row.number },
+          action: `Replayed task ${row.number} as task ${as.number}`,
+          details: { handler: row.handler, queue: row.queue, replayed_as: as.id },
+          run: { id: row.id, seq: (left.get(row.id) ?? others.get(row.id))! },
+        },
+      })),
     )
     return replayed
   }
@@ -237,6 +245,17 @@ export function createDeadLetters(on: {
     return byName.map((group) => ({ ...group.of, count: group.rows.length, first: named(group.rows) }))
   }
 
+  async function purgeSome(tx: Tx, caller: Caller, filter: DeadFilter): Promise<number> {
+    const purged = await store.purgeDead(tx, filter, caller.at, PURGED_AT_ONCE)
+    if (purged > 0)
+      await append(tx, caller.at, caller, {
+        type: 'dead_letters.purged',
+        action: `Purged dead letters: ${purged}`,
+        details: { purged, filter: filter as Record<string, unknown> },
+      })
+    return purged
+  }
+
   return {
     async replayEnded(tx, caller, filter, limit) {
       requireTaskFilter(filter)
@@ -272,19 +291,19 @@ export function createDeadLetters(on: {
       const done = await replaySome(tx, caller, want, limit)
       return { ...done, left: await store.countTasks(tx, want) }
     },
-    async purge(tx, caller, filter) {
+    async purge(ask, filter) {
       requireDeadFilter(filter)
-      const purged = await store.purgeDead(tx, filter, caller.at)
-      if (purged > 0)
-        await append(tx, caller.at, caller, {
-          type: 'dead_letters.purged',
-          action: `Purged dead letters: ${purged}`,
-          details: { purged, filter: filter as Record<string, unknown> },
-        })
-      return { purged }
+      const { caller } = ask
+      let purged = 0
+      const found = await ask.read((tx) => store.countTasks(tx, { ...filter, dead: true }))
+      for (let more = found - PURGED_AT_ONCE; more > 0; more -= PURGED_AT_ONCE)
+        purged += await inProject(caller.project!, () => db.write((tx) => purgeSome(tx, caller, filter)))
+      return ask.change(async (tx) => ({ purged: purged + (await purgeSome(tx, caller, filter)) }))
     },
   }
 }
+
+const idsOf = (all: readonly { readonly row: TaskRow }[]) => all.map(({ row }) => row.id)
 
 const named = (rows: readonly Pick<TaskRow, 'id' | 'number'>[]) =>
   rows.slice(0, MOST_NAMED).map(({ id, number }) => ({ id, number }))

@@ -319,7 +319,7 @@ export const deadLetterHandlers = ({ tasks }: Dispatching): Routes<typeof deadLe
   preview: (ask) => ask.read((tx) => tasks.previewDead(tx, ask.caller, deadFilterOf(ask.body))),
   replayMany: (ask) =>
     ask.change((tx) => tasks.replayMany(tx, ask.caller, deadFilterOf(ask.body), ask.body.limit ?? 100)),
-  purge: (ask) => ask.change((tx) => tasks.purge(tx, ask.caller, deadFilterOf(ask.body))),
+  purge: (ask) => tasks.purge(ask, deadFilterOf(ask.body)),
 })
 
 async function taskFilterOf(

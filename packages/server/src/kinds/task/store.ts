@@ -237,8 +237,8 @@ function predicate(tx: Tx, want: Wanted, byNumber = false): RawBuilder<boolean> 
   }
   if (want.q !== undefined) all.push(sql`lower(${TEXTS}) like lower(${`%${escaped(want.q)}%`}) escape '\\'`)
   if (want.above !== undefined) all.push(sql`runs.number > ${want.above}`)
-  // Each has an error code: by the narrow index of those, in the order of lists.
-  if (want.dead) all.push(sql`runs.dead_at is not null and runs.purged_at is null and runs.error_code is not null`)
+  // They have an index of their own, in the order of lists. Not that each has an error code: SQLite would take the index of all that have.
+  if (want.dead) all.push(sql`runs.dead_at is not null and runs.purged_at is null`)
   if (want.died_after !== undefined) all.push(sql`runs.dead_at >= ${want.died_after}`)
   if (want.died_before !== undefined) all.push(sql`runs.dead_at < ${want.died_before}`)
   return sql.join(all, sql` and `)
@@ -372,6 +372,9 @@ async function findOpen(tx: Tx, { state }: Wanted): Promise<string[] | undefined
   return rows.length > MOST_OPEN ? undefined : rows.map(({ run_id }) => run_id)
 }
 
+/** Whether `predicate` asks about leases. SQLite would look for the entry of each task even where nothing is asked about it. */
+const asksQueue = ({ state }: Wanted): boolean => state === 'pending' || state === 'running'
+
 /** What of a task says whether it can be replayed. */
 export interface Replayable {
   readonly id: string
@@ -384,7 +387,7 @@ export interface Replayable {
 export async function listReplayable(tx: Tx, want: Wanted, limit: number): Promise<Replayable[]> {
   return tx.db
     .selectFrom('runs')
-    .leftJoin('queue', 'queue.run_id', 'runs.id')
+    .$if(asksQueue(want), (q) => q.leftJoin('queue', 'queue.run_id', 'runs.id'))
     .select(['runs.id', 'runs.number', sql<string>`runs.handler`.as('handler'), 'runs.unique_key'])
     .where(sql<boolean>`${predicate(tx, want)}`)
     .orderBy('runs.number')
@@ -407,7 +410,7 @@ export async function countTasks(tx: Tx, want: Wanted): Promise<number> {
   const part = (of: Wanted, above?: number, before?: number) =>
     tx.db
       .selectFrom('runs')
-      .leftJoin('queue', 'queue.run_id', 'runs.id')
+      .$if(asksQueue(of), (q) => q.leftJoin('queue', 'queue.run_id', 'runs.id'))
       .select(sql<number>`count(*)`.as('n'))
       .where(sql<boolean>`${predicate(tx, of, above !== undefined)}`)
       .$if(above !== undefined, (q) => q.where('runs.number', '>=', above!).where('runs.number', '<', before!))
@@ -741,14 +744,32 @@ export async function nextEvent(tx: Tx, id: string): Promise<number> {
   return row.event_count - 1
 }
 
-/** Takes dead letters off the list; answers how many. */
-export async function purgeDead(tx: Tx, want: Wanted, now: number): Promise<number> {
-  const done = await tx.db
-    .updateTable('runs')
-    .set({ purged_at: now, updated_at: now })
-    .where(sql<boolean>`${predicate(tx, { ...want, dead: true })}`)
-    .executeTakeFirst()
-  return Number(done.numUpdatedRows)
+const IS_DEAD = 'dead_at is not null and purged_at is null'
+
+/** `nextEvent` of each of these, by id. */
+export const nextEvents = (tx: Tx, ids: readonly string[]): Promise<Map<string, number>> =>
+  changeAll(tx, ids, 'event_count = event_count + 1', 'true')
+
+/** Takes these off the list of dead letters; answers `nextEvent` of each that was on it, by id. */
+export const leaveDead = (tx: Tx, ids: readonly string[], now: number): Promise<Map<string, number>> =>
+  changeAll(tx, ids, 'event_count = event_count + 1, purged_at = ?5, updated_at = ?5', IS_DEAD, now)
+
+/** Takes dead letters off the list, up to `limit`, oldest first; answers how many. */
+export async function purgeDead(tx: Tx, want: Wanted, now: number, limit: number): Promise<number> {
+  const ids = (await listReplayable(tx, { ...want, dead: true }, limit)).map(({ id }) => id)
+  return (await changeAll(tx, ids, 'purged_at = ?5, updated_at = ?5', IS_DEAD, now)).size
+}
+
+/** Of each task that was changed, the place of its newest event. The bounds let partitions be left out. */
+async function changeAll(tx: Tx, ids: readonly string[], set: string, where: string, ...more: number[]) {
+  if (ids.length === 0) return new Map<string, number>()
+  const sorted = ids.toSorted()
+  const rows = await tx.sql<{ id: string; event_count: number }>(
+    `update runs set ${set}
+     where project_id = ?1 and id >= ?2 and id <= ?3 and ${inList(tx, 'id', '?4')} and ${where} returning id, event_count`,
+    [tx.project, sorted[0]!, sorted.at(-1)!, ids, ...more],
+  )
+  return new Map(rows.map(({ id, event_count }) => [id, event_count - 1]))
 }
 
 // ---- steps
