@@ -306,7 +306,13 @@ export async function checkEverything(on: {
     )
     assert.deepEqual({ ok: report.ok, reason: report.reason }, { ok: true, reason: null }, `log of ${slug}`)
     kept.set(slug, report.checkpoint)
-    // 2. The state of each run is what its last event says.
+    // 2. The log is as long as there are events, whose rows a filter counts.
+    const total = async (query: string) =>
+      Number((await admin.get(`/audit/events?limit=1${query}`, inside(slug))).headers.get('x-total-count'))
+    const rows = () => total('&start_date=2000-01-01')
+    const [least, all, most] = [await rows(), await total(''), await rows()]
+    assert.ok(least > 0 && least <= all && all <= most, `${all} events of ${slug}, ${least} to ${most} rows`)
+    // 3. The state of each run is what its last event says.
     const events = await eventsOfRuns(admin, slug)
     for (const run of await everyRun(admin, slug)) {
       const said = (events.get(run.id) ?? []).map((event) => event.event_type)
@@ -319,7 +325,7 @@ export async function checkEverything(on: {
       if (run.completed_at !== null) final.add(run.id)
       const settled = said.filter((type) => /^run\.(completed|failed|timeout|cancelled)$/.test(type))
       assert.equal(settled.length, run.completed_at === null ? 0 : 1, `run ${run.number} settles once`)
-      // 3. The bytes of each artifact are those that its record names.
+      // 4. The bytes of each artifact are those that its record names.
       for (const artifact of good(await admin.get<Artifact[]>(`/artifacts/run/${run.id}`, inside(slug)))) {
         const bytes = await admin.download(`/artifacts/${artifact.id}/download`, inside(slug))
         const digest = createHash('sha256').update(bytes.body).digest('hex')
@@ -328,7 +334,7 @@ export async function checkEverything(on: {
       }
     }
   }
-  // 4. A settled run has no place in the queue, so no lease, and nothing that falls due.
+  // 5. A settled run has no place in the queue, so no lease, and nothing that falls due.
   const url = on.databaseUrl ?? `sqlite:${path.join(on.folder, 'data/writ.db')}`
   const db = await attachDatabase({ url })
   try {
