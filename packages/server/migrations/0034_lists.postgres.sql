@@ -8,3 +8,7 @@ create index runs_dead on runs (project_id, number, kind, handler, queue, error_
 -- Ids of runs are compared by their bytes, and so are those of what waits. In another collation no index served a join with runs: a page of
 -- tasks, or one task, read all that waits from its beginning.
 alter table queue alter column run_id type text collate "C";
+
+-- The same of the other ids by which a row is joined with a run or with an event.
+alter table runs alter column parent_run_id type text collate "C";
+alter table erasures alter column event_id type text collate "C";

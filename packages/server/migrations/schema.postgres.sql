@@ -413,7 +413,7 @@ CREATE TABLE public.disabled_handlers (
 
 CREATE TABLE public.erasures (
     project_id text NOT NULL,
-    event_id text NOT NULL,
+    event_id text NOT NULL COLLATE pg_catalog."C",
     erased_by text NOT NULL,
     in_day_file bigint DEFAULT 0 NOT NULL,
     created_at bigint NOT NULL
@@ -688,7 +688,7 @@ CREATE TABLE public.runs (
     waiting_for text,
     ticket_id text,
     executed_by_id text,
-    parent_run_id text,
+    parent_run_id text COLLATE pg_catalog."C",
     verifies_run_id text,
     root_run_id text NOT NULL,
     expect text,
