@@ -56,3 +56,16 @@ export async function plansOnPostgres(client: pg.Client, { text, params }: Asked
   await client.query('deallocate asked')
   return plans
 }
+
+/** How PostgreSQL went about a statement, which it carries out, and how many blocks it looked at for it. */
+export async function doneOnPostgres(
+  client: pg.Client,
+  { sql, parameters }: Said,
+): Promise<{ plan: string; blocks: number }> {
+  const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: { 'Shared Hit Blocks': number } }] }>(
+    `explain (analyze, buffers, format json) ${sql.replace(/\?(\d+)/g, '$$$1')}`,
+    [...parameters],
+  )
+  const [told] = rows[0]!['QUERY PLAN']
+  return { plan: JSON.stringify(told), blocks: told.Plan['Shared Hit Blocks'] }
+}

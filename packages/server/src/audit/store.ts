@@ -79,17 +79,7 @@ export async function listEvents(
   filter: EventFilter,
   page: { limit: number; before?: string; skip?: number },
 ): Promise<EventRow[]> {
-  return filtered(tx, filter)
-    .selectAll('audit_events')
-    .leftJoin('audit_appends', 'audit_appends.seq', 'audit_events.append')
-    .leftJoin('erasures', 'erasures.event_id', 'audit_events.id')
-    .leftJoin('audit_events as erasing', 'erasing.id', 'erasures.erased_by')
-    .leftJoin('audit_appends as erased', 'erased.seq', 'erasing.append')
-    .select([
-      placeIn('audit_appends', 'audit_events').as('log_index'),
-      'erasures.erased_by',
-      placeIn('erased', 'erasing').as('erased_index'),
-    ])
+  return withPlaces(tx, filter)
     .$if(page.before !== undefined, (q) => q.where('audit_events.id', '<', page.before!))
     .orderBy('audit_events.id', 'desc')
     .limit(page.limit)
@@ -103,17 +93,7 @@ export async function listEventsForward(
   filter: EventFilter,
   page: { limit: number; after?: string },
 ): Promise<EventRow[]> {
-  return filtered(tx, filter)
-    .selectAll('audit_events')
-    .leftJoin('audit_appends', 'audit_appends.seq', 'audit_events.append')
-    .leftJoin('erasures', 'erasures.event_id', 'audit_events.id')
-    .leftJoin('audit_events as erasing', 'erasing.id', 'erasures.erased_by')
-    .leftJoin('audit_appends as erased', 'erased.seq', 'erasing.append')
-    .select([
-      placeIn('audit_appends', 'audit_events').as('log_index'),
-      'erasures.erased_by',
-      placeIn('erased', 'erasing').as('erased_index'),
-    ])
+  return withPlaces(tx, filter)
     .$if(page.after !== undefined, (q) => q.where('audit_events.id', '>', page.after!))
     .orderBy('audit_events.id')
     .limit(page.limit)
@@ -402,6 +382,20 @@ export async function countEvents(tx: Tx, filter: EventFilter): Promise<number> 
   }
   return countOf(filtered(tx, filter))
 }
+
+/** With their places in the log, and what was erased by which event. */
+const withPlaces = (tx: Tx, filter: EventFilter) =>
+  filtered(tx, filter)
+    .selectAll('audit_events')
+    .leftJoin('audit_appends', 'audit_appends.seq', 'audit_events.append')
+    .leftJoin('erasures', 'erasures.event_id', 'audit_events.id')
+    .leftJoin('audit_events as erasing', 'erasing.id', 'erasures.erased_by')
+    .leftJoin('audit_appends as erased', 'erased.seq', 'erasing.append')
+    .select([
+      placeIn('audit_appends', 'audit_events').as('log_index'),
+      'erasures.erased_by',
+      placeIn('erased', 'erasing').as('erased_index'),
+    ])
 
 function filtered(tx: Tx, f: EventFilter) {
   return (

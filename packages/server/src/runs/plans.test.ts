@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type pg from 'pg'
-import { type Asked, notingIn } from '../../../../test/servers/listening.ts'
+import { type Asked, doneOnPostgres, notingIn } from '../../../../test/servers/listening.ts'
 import { missingBackend } from '../../../../test/servers/missing-backend.ts'
 import { missingPostgres } from '../../../../test/servers/postgres.ts'
 import { onPostgres } from '../../../../test/servers/stores.ts'
@@ -41,11 +41,8 @@ async function blocksOf(client: pg.Client, db: Database, ask: (tx: Tx) => Promis
   const said: Asked[] = []
   await inProject(A, () => db.write((tx) => ask(notingIn(tx, said))))
   assert.equal(said.length, 1)
-  const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: { 'Shared Hit Blocks': number } }] }>(
-    `explain (analyze, buffers, format json) ${said[0]!.text.replace(/\?(\d+)/g, '$$$1')}`,
-    [...said[0]!.params],
-  )
-  return rows[0]!['QUERY PLAN'][0].Plan['Shared Hit Blocks']
+  const [{ text, params }] = said as [Asked]
+  return (await doneOnPostgres(client, { sql: text, parameters: params })).blocks
 }
 
 test('PostgreSQL: parents and children of tasks, and the events about runs, are found by their indexes', {

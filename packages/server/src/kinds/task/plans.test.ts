@@ -1,7 +1,14 @@
 /** That tasks with a key are found by its index, however many others there are: asked of the planner, because time says little. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Asked, listeningOn, notingIn, planOnSqlite, type Said } from '../../../../../test/servers/listening.ts'
+import {
+  type Asked,
+  doneOnPostgres,
+  listeningOn,
+  notingIn,
+  planOnSqlite,
+  type Said,
+} from '../../../../../test/servers/listening.ts'
 import { missingBackend } from '../../../../../test/servers/missing-backend.ts'
 import { missingPostgres } from '../../../../../test/servers/postgres.ts'
 import { onPostgres, onSqlite } from '../../../../../test/servers/stores.ts'
@@ -137,15 +144,11 @@ test('PostgreSQL: tasks with a key are found by its index, also behind row-level
     await client.query('analyze runs')
     await client.query(`set role writ_app; set writ.project = '${A}'`)
     for (const { column, all } of said)
-      for (const { sql, parameters } of all) {
-        const { rows: told } = await client.query<{ 'QUERY PLAN': [{ Plan: { 'Shared Hit Blocks': number } }] }>(
-          `explain (analyze, buffers, format json) ${sql}`,
-          [...parameters],
-        )
-        const plan = told[0]!['QUERY PLAN'][0]
-        assert.match(JSON.stringify(plan), new RegExp(`"Index Cond":"[^"]*${column}`))
+      for (const one of all) {
+        const { plan, blocks } = await doneOnPostgres(client, one)
+        assert.match(plan, new RegExp(`"Index Cond":"[^"]*${column}`))
         // All of the tasks are some hundred blocks.
-        assert.ok(plan.Plan['Shared Hit Blocks'] < 40, JSON.stringify(plan))
+        assert.ok(blocks < 40, plan)
       }
   })
 })
@@ -168,13 +171,9 @@ test('PostgreSQL: of the tasks that wait or are in work, few among many, nothing
     const said = await askedOpen(db)
     await client.query('analyze runs; analyze queue')
     await client.query(`set role writ_app; set writ.project = '${A}'`)
-    for (const { sql, parameters } of said) {
-      const { rows: told } = await client.query<{ 'QUERY PLAN': [{ Plan: { 'Shared Hit Blocks': number } }] }>(
-        `explain (analyze, buffers, format json) ${sql}`,
-        [...parameters],
-      )
-      const plan = told[0]!['QUERY PLAN'][0]
-      assert.ok(plan.Plan['Shared Hit Blocks'] < 60, JSON.stringify(plan))
+    for (const one of said) {
+      const { plan, blocks } = await doneOnPostgres(client, one)
+      assert.ok(blocks < 60, plan)
     }
   })
 })
@@ -192,13 +191,9 @@ test('PostgreSQL: however many wait, a page of tasks, and one of them, look at t
     })
     await client.query('analyze runs; analyze queue')
     await client.query(`set role writ_app; set writ.project = '${A}'`)
-    for (const { sql, parameters } of said) {
-      const { rows: told } = await client.query<{ 'QUERY PLAN': [{ Plan: { 'Shared Hit Blocks': number } }] }>(
-        `explain (analyze, buffers, format json) ${sql}`,
-        [...parameters],
-      )
-      const plan = told[0]!['QUERY PLAN'][0]
-      assert.doesNotMatch(JSON.stringify(plan), /"Node Type":"Seq Scan"[^{}]*"Relation Name":"queue"/)
+    for (const one of said) {
+      const { plan } = await doneOnPostgres(client, one)
+      assert.doesNotMatch(plan, /"Node Type":"Seq Scan"[^{}]*"Relation Name":"queue"/)
     }
   })
 })
@@ -242,13 +237,9 @@ test('PostgreSQL: a page of dead letters looks at none that was purged', {
     const said = await askedDead(db)
     await client.query('analyze runs')
     await client.query(`set role writ_app; set writ.project = '${A}'`)
-    for (const { sql, parameters } of said) {
-      const { rows: told } = await client.query<{ 'QUERY PLAN': [{ Plan: { 'Shared Hit Blocks': number } }] }>(
-        `explain (analyze, buffers, format json) ${sql}`,
-        [...parameters],
-      )
-      const plan = told[0]!['QUERY PLAN'][0]
-      assert.ok(plan.Plan['Shared Hit Blocks'] < 40, JSON.stringify(plan))
+    for (const one of said) {
+      const { plan, blocks } = await doneOnPostgres(client, one)
+      assert.ok(blocks < 40, plan)
     }
   })
 })
@@ -294,12 +285,8 @@ test('PostgreSQL: of the tasks of a batch, and where all of them are gone, no ot
     await client.query('analyze runs; analyze batches')
     await client.query(`set role writ_app; set writ.project = '${A}'`)
     for (const { text, params } of said.slice(0, 3)) {
-      const { rows: told } = await client.query<{ 'QUERY PLAN': [{ Plan: { 'Shared Hit Blocks': number } }] }>(
-        `explain (analyze, buffers, format json) ${text.replace(/\?(\d+)/g, '$$$1')}`,
-        [...params],
-      )
-      const plan = told[0]!['QUERY PLAN'][0]
-      assert.ok(plan.Plan['Shared Hit Blocks'] < 60, JSON.stringify(plan))
+      const { plan, blocks } = await doneOnPostgres(client, { sql: text, parameters: params })
+      assert.ok(blocks < 60, plan)
     }
   })
 })
