@@ -123,8 +123,8 @@ export function createSequencer(options: {
   // Whether the next round looks at all logs, and not only at those that have something to place. What was placed and not
   // published is known to whoever placed it alone, which is this process unless it has just begun.
   let lookAtAll = true
-  /** Origins of dropped logs whose lines are gone from the day files. */
-  const clearing = new Set<string>()
+  /** By the origin of a dropped log the time up to which its lines are gone from the day files. */
+  const clearing = new Map<string, number>()
   const first = Promise.withResolvers<void>()
   // Somebody may lead, we or another process; without `run` this is a tool that works alone.
   let following = false
@@ -371,16 +371,19 @@ export function createSequencer(options: {
     const enough = performance.now() + CLEARING_MS
     for (const log of await db.sequence(erasures.listDroppedLogs)) {
       const project = log.project_id
-      if (!clearing.has(log.origin)) {
-        await clearDays(project, 0, log.dropped_until ?? 0)
-        clearing.add(log.origin)
+      let cleared = clearing.get(log.origin)
+      if (cleared === undefined) {
+        cleared = log.dropped_until ?? 0
+        await clearDays(project, 0, cleared)
+        clearing.set(log.origin, cleared)
       }
       while (await db.sequence((tx) => erasures.deleteDropped(tx, log, SLICE))) {
         if (performance.now() >= enough) return
         // Who asked meanwhile is heard before the next slice.
         await immediate()
       }
-      await clearDays(project, log.dropped_until ?? 0, await db.sequence((tx) => erasures.findDroppedUntil(tx, log)))
+      // Slices of any of the rounds may have met newer events than the log was thought to have.
+      await clearDays(project, cleared, await db.sequence((tx) => erasures.findDroppedUntil(tx, log)))
       const files = await openLogStore(folders, project, log.shard)
       await files.dropTiles().finally(files.close)
       await db.sequence((tx) => erasures.setFilesGone(tx, log, clock.now()))
