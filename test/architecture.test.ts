@@ -58,6 +58,11 @@ const openTo: readonly { readonly who: RegExp; readonly what: RegExp; readonly w
     what: /^platform\/http\/(problem|docs|when-asked|json-body)\.ts$/,
     why: 'a door has errors, documents, bodies and validators of its own',
   },
+  {
+    who: /^evidence\/verify-job\.ts$/,
+    what: /^(audit\/(verify|self-check)|runs\/store-untold)\.ts$/,
+    why: 'a thread that begins with each verification loads nothing that serves',
+  },
   { who: /^(config|settings)\.ts$/, what: /^platform\/blobs\/open\.ts$/, why: 'a type, without loading the store' },
 ]
 

@@ -1,14 +1,9 @@
 import type { VerifyReport } from '@writ/api'
-import {
-  type AuditFolders,
-  type LogSnapshot,
-  type SelfChecked,
-  selfCheck,
-  type VerifyProgress,
-  verifyProjectLog,
-} from '../audit/index.ts'
+import type { AuditFolders, LogSnapshot, SelfChecked, VerifyProgress } from '../audit/index.ts'
+import { selfCheck } from '../audit/self-check.ts'
+import { verifyProjectLog } from '../audit/verify.ts'
 import { attachDatabase, type DatabaseSettings } from '../platform/db/index.ts'
-import { findUntoldEnd } from '../runs/index.ts'
+import { findUntoldEnd } from '../runs/store-untold.ts'
 
 interface Common {
   readonly database: DatabaseSettings

@@ -1,6 +1,6 @@
 import { type authApi, Username } from '@writ/api'
 import type { FastifyRequest } from 'fastify'
-import { Check } from 'typebox/value'
+import { Check } from 'typebox/schema'
 import { append } from '../audit/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { type Tx, UniqueViolation } from '../platform/db/index.ts'

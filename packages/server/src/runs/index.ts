@@ -9,7 +9,6 @@ export {
   type ArtifactRow,
   findRun,
   findTraceId,
-  findUntoldEnd,
   isTask,
   listFilesOfRuns,
   listRunsOfTicket,
@@ -18,5 +17,6 @@ export {
   searchFloor,
   wasRun,
 } from './store.ts'
+export { findUntoldEnd } from './store-untold.ts'
 export { createWaiting, type Waiting } from './waiting.ts'
 export { createWorker, fireTimers, type Worker } from './worker.ts'

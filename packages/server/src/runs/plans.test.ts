@@ -9,7 +9,7 @@ import { onPostgres } from '../../../../test/servers/stores.ts'
 import { lockDroppable } from '../kinds/task/store-retention.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
-import { findUntoldEnd } from './store.ts'
+import { findUntoldEnd } from './store-untold.ts'
 
 const A = '0190a000-0000-7000-8000-00000000000a'
 const T = 1_800_000_000_000

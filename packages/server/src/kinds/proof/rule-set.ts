@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import picomatch from 'picomatch'
 import { type Static, type TSchema, Type } from 'typebox'
-import { Errors } from 'typebox/value'
+import { Errors } from 'typebox/schema'
 import { isRedacted } from '../../platform/redact/index.ts'
 import { canonicalJson } from './canonical-json.ts'
 import type { Problem } from './problem.ts'
@@ -122,7 +122,8 @@ function globProblems(glob: string | undefined, path: string): Problem[] {
 }
 
 function shapeProblems(schema: TSchema, value: unknown, path: string, code: Problem['code']): Problem[] {
-  return Errors(schema, value)
+  const [, errors] = Errors(schema, value)
+  return errors
     .filter(({ message }) => message !== 'schema is false')
     .slice(0, 20)
     .map((error) => {

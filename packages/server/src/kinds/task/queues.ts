@@ -1,5 +1,5 @@
 import { type Queue, QueueName } from '@writ/api'
-import { Check } from 'typebox/value'
+import { Check } from 'typebox/schema'
 import { append } from '../../audit/index.ts'
 import { type Caller, personOf } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
