@@ -143,7 +143,14 @@ holds(
     await ping({ run_at: '2999-01-01T00:00:00Z' })
     const [night] = ok(await admin.get<Queue[]>('/queues')).filter(({ name }) => name === 'night')
     assert.deepEqual([night!.waiting, night!.delayed, night!.in_flight], [1, 1, 0])
-    ok(await admin.post('/queues/night/resume'))
+    const counted = ({ waiting, delayed }: Pick<Queue, 'waiting' | 'delayed'>) => [waiting, delayed]
+    assert.deepEqual(counted(ok(await admin.put<Queue>('/queues/night/limit', { concurrency: 9 }))), [1, 1])
+    assert.deepEqual(counted(ok(await admin.post<Queue>('/queues/night/resume'))), [1, 1])
+    await sys.settle()
+    const [resumed] = ok(
+      await admin.get<{ details: Pick<Queue, 'waiting' | 'delayed'> }[]>('/audit/events?event_type=queue.resumed'),
+    )
+    assert.deepEqual(counted(resumed!.details), [1, 1])
     await settled(sys, waiting.id)
     assert.deepEqual(ok(await admin.post('/queues/night/drain', { limit: 10 })), { cancelled: 1, left: 0 })
     assert.deepEqual(ok(await admin.post('/queues/night/drain')), { cancelled: 0, left: 0 }, 'the limit has a default')

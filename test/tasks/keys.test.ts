@@ -231,11 +231,11 @@ scenario('what was admitted and did not begin when its key was paused goes back,
   const { system, by, work, keyOf } = on
   const { tasks } = system.app
   await by.settled((await by.dispatch('test.echo', 'first', { queue: 'night' })).id)
-  await by.write((tx) => tasks.pauseQueue(tx, by.caller, 'night'))
+  await by.write((tx) => tasks.pauseQueue(tx, by.caller, 'night', undefined))
   const admitted = await by.dispatch('test.echo', 'late', { queue: 'night', concurrency_key: 'q' })
   assert.equal((await keyOf('q'))?.active, 1)
   await by.write((tx) => tasks.pauseKey(tx, by.caller, 'q', system.now() + 60_000))
-  await by.write((tx) => tasks.resumeQueue(tx, by.caller, 'night'))
+  await by.write((tx) => tasks.resumeQueue(tx, by.caller, 'night', undefined))
   await until('it went back', async () => (await keyOf('q'))?.waiting === 1)
   system.advance(60_000)
   const done = await by.settled(admitted.id)
@@ -491,7 +491,7 @@ scenario(
 scenario('starts of a rate that nobody used are not saved up while a queue is paused', async (on) => {
   const { system, by, work } = on
   const queue = 'saved'
-  await by.write((tx) => system.app.tasks.pauseQueue(tx, by.caller, queue, true))
+  await by.write((tx) => system.app.tasks.pauseQueue(tx, by.caller, queue, undefined, true))
   const labels = ['s1', 's2', 's3', 's4', 's5', 's6']
   const all = await by.submit(
     ...labels.map((input) => ({ handler: 'test.rated', input, queue, concurrency_key: 'saver' })),
@@ -502,7 +502,7 @@ scenario('starts of a rate that nobody used are not saved up while a queue is pa
     await until('one more has its place', async () => (await on.keyOf('saver'))?.waiting === left)
   }
   system.advance(180_000)
-  await by.write((tx) => system.app.tasks.resumeQueue(tx, by.caller, queue))
+  await by.write((tx) => system.app.tasks.resumeQueue(tx, by.caller, queue, undefined))
   await until('two start', async () => work.started.length >= 2)
   await until('the others wait again', async () => (await on.keyOf('saver'))?.waiting === 4)
   assert.equal(work.started.length, 2)

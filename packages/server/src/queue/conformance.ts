@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
-import type { Entry, Lease, Queue, Runnable, Settlement } from './queue.ts'
+import { type Entry, type Lease, type Queue, type Runnable, remotePlace, type Settlement } from './queue.ts'
 
 /** A queue under test, empty, over a migrated database with the projects A and B. */
 export interface Exercise {
@@ -443,6 +443,12 @@ export function exerciseQueue(name: string, open: () => Promise<Exercise>, skip:
       await claim({ limit: 1 })
       assert.deepEqual(await inProject(A, () => db.read((tx) => queue.depth(tx))), [
         { queue: 'api', waiting: 1, delayed: 1, claimed: 1, oldest: T - 5 },
+        { queue: 'script', waiting: 0, delayed: 1, claimed: 0, oldest: null },
+      ])
+      await put({ queue: remotePlace('script', 'echo'), runAt: T - 9 })
+      await put({ queue: 'scripts' })
+      assert.deepEqual(await inProject(A, () => db.read((tx) => queue.depth(tx, 'script'))), [
+        { queue: '@script/echo', waiting: 1, delayed: 0, claimed: 0, oldest: T - 9 },
         { queue: 'script', waiting: 0, delayed: 1, claimed: 0, oldest: null },
       ])
     },

@@ -152,7 +152,7 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
       base.wake({ runnable() {}, stop: (runId) => listener?.stop(runId) })
       line.hear((place) => listener?.runnable(place))
     },
-    depth: (tx) => countWaiting(tx, clock.now()),
+    depth: (tx, name) => countWaiting(tx, clock.now(), name),
     async close() {
       listener = undefined
       await outgoing.sent()

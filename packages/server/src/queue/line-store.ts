@@ -2,7 +2,7 @@ import { type Database, INSTANCE, inList, inProject, type Tx } from '../platform
 import { randomToken } from '../platform/ids.ts'
 import { type Copy, type Line, type Place, type Placed, placeText, type Source } from './line.ts'
 import type { Depth, Entry, Lease, Runnable } from './queue.ts'
-import { listStopped } from './rows.ts'
+import { listStopped, ofQueue } from './rows.ts'
 
 // The table `queue` as a queue with a line uses it. `ready` is 0 of what was not seen in the line, 2 of what was.
 
@@ -167,14 +167,15 @@ export async function unpaused(db: Database, places: readonly Runnable[]): Promi
 }
 
 /** What `Queue.depth` promises. What fell due is told by the clock, for the line does not write it into the table. */
-export async function countWaiting(tx: Tx, now: number): Promise<Depth[]> {
+export async function countWaiting(tx: Tx, now: number, name?: string): Promise<Depth[]> {
+  const of = ofQueue(name, 3)
   const rows = await tx.sql<Depth>(
     `select queue, sum(case when lease_until is null and run_at <= ?2 then 1 else 0 end) as waiting,
             sum(case when lease_until is null and run_at > ?2 then 1 else 0 end) as delayed,
             sum(case when lease_until is not null then 1 else 0 end) as claimed,
             min(case when lease_until is null and run_at <= ?2 then run_at end) as oldest
-     from queue where project_id = ?1 group by queue order by queue`,
-    [tx.project, now],
+     from queue where project_id = ?1 ${of.where} group by queue order by queue`,
+    [tx.project, now, ...of.params],
   )
   return rows.map((row) => ({
     ...row,

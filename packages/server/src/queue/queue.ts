@@ -151,8 +151,8 @@ export interface Queue {
   stop(tx: Tx, runId: string): Promise<boolean>
   /** Calls the listener when something may have become claimable, or is to stop. Hints may be lost: sweep and extend are the promise. */
   wake(listener: Listener): void
-  /** By queue, of the project of `tx`. Counts rows: for people, not for the way of work. */
-  depth(tx: Tx): Promise<Depth[]>
+  /** By queue, of the project of `tx`, or of one queue and the places beside it. Counts rows: for people, not for the way of work. */
+  depth(tx: Tx, queue?: string): Promise<Depth[]>
   close(): Promise<void>
 }
 

@@ -269,7 +269,18 @@ async function listRunnable(db: Database): Promise<Runnable[]> {
   return rows.map(({ queue, project }) => ({ queue, project }))
 }
 
-export async function countDepth(tx: Tx): Promise<Depth[]> {
+/** Of a project's entries those of one queue, and of the places beside it; all, without a name. `nth` is the number of the first parameter. */
+export function ofQueue(name: string | undefined, nth: number): { where: string; params: string[] } {
+  if (name === undefined) return { where: '', params: [] }
+  const [own, beside] = [`?${nth}`, `?${nth + 1}`]
+  return {
+    where: `and (queue = ${own} or substr(queue, 1, length(${beside})) = ${beside})`,
+    params: [name, remotePlace(name, '')],
+  }
+}
+
+export async function countDepth(tx: Tx, name?: string): Promise<Depth[]> {
+  const of = ofQueue(name, 2)
   const rows = await tx.sql<{
     queue: string
     waiting: number
@@ -280,8 +291,8 @@ export async function countDepth(tx: Tx): Promise<Depth[]> {
     `select queue, sum(ready) as waiting, sum(case when lease_until is not null then 1 else 0 end) as claimed,
             sum(case when ready = 0 and lease_until is null then 1 else 0 end) as delayed,
             min(case when ready = 1 then run_at end) as oldest
-     from queue where project_id = ?1 group by queue order by queue`,
-    [tx.project],
+     from queue where project_id = ?1 ${of.where} group by queue order by queue`,
+    [tx.project, ...of.params],
   )
   return rows.map((row) => ({
     ...row,

@@ -37,10 +37,10 @@ async function readBacklog(db: Database, queue: Queue): Promise<Backlog> {
   return { queues: [...queues.values()], deadLetters }
 }
 
-/** What is in the queues of a project, by name: what waits for workers elsewhere is with the rest of its queue. */
-export async function depthsOf(tx: Tx, queue: Queue): Promise<Map<string, Depth>> {
+/** What is in the queues of a project, or in one, by name: what waits for workers elsewhere is with the rest of its queue. */
+export async function depthsOf(tx: Tx, queue: Queue, name?: string): Promise<Map<string, Depth>> {
   const found = new Map<string, Depth>()
-  for (const one of await queue.depth(tx))
+  for (const one of await queue.depth(tx, name))
     if (!one.queue.startsWith('.')) add(found, { ...one, queue: queueOfPlace(one.queue) })
   return found
 }

@@ -21,6 +21,7 @@ import { CANCELLED, type End, type Ending, settleTasks } from './settle.ts'
 import { createSteps } from './step.ts'
 import { isPaused, keyedAmong, loadWork, type WorkRow } from './store.ts'
 import { keepChunks, lastChunk, type NewChunk } from './store-log.ts'
+import { createTurns, type Turns } from './turns.ts'
 
 /** An attempt that is over, whatever comes of it. */
 export interface AttemptEnded {
@@ -94,6 +95,8 @@ interface Work {
   awaits: Set<string> | null
   /** Questions about children that were not answered yet: of all it asked about it waits for those that have not ended. */
   asking: Set<Promise<Outcome>> | null
+  /** For what it asks of the database. Made with the first question. */
+  turns: Turns | null
   timer: NodeJS.Timeout | undefined
   over: boolean
   /** Where it stands among what is held. */
@@ -112,6 +115,11 @@ export interface TaskLane extends EagerLane {
   begin(leases: readonly Lease[], rows: (runId: string) => WorkRow): void
 }
 
+/**
+ * So many questions of one task are asked of the database at once. One that waits for ten thousand children together would otherwise
+ * take every connection for seconds, and what sweeps, claims and answers would be told that the database is away.
+ */
+const ASKED_AT_ONCE = 32
 const RESETTLE_MS = 500
 /** So often an end is tried that the database refuses, before its lease is let go. */
 const MOST_REFUSALS = 10
@@ -172,6 +180,7 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
       reason: null,
       awaits: null,
       asking: null,
+      turns: null,
       timer: undefined,
       over: false,
       at: -1,
@@ -278,8 +287,13 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     allowed: (tx) => requireHolder(tx, lease),
   })
 
+  function turnsOf(work: Work): Turns {
+    work.turns ??= createTurns(ASKED_AT_ONCE)
+    return work.turns
+  }
+
   async function outcomeOf(work: Work, id: string): Promise<Outcome> {
-    const outcome = await on.children.outcome(atWork(work), id)
+    const outcome = await turnsOf(work)(() => on.children.outcome(atWork(work), id))
     if (outcome) return outcome
     work.awaits ??= new Set()
     work.awaits.add(id)
@@ -301,11 +315,12 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
         fence: work.lease.fence,
         began: () => work.steps++,
         costs: () => work.costs,
+        inTurn: turnsOf(work),
       }),
     async dispatch(work, name, task) {
       work.steps++
       try {
-        return await on.children.dispatch(atWork(work), name, task)
+        return await turnsOf(work)(() => on.children.dispatch(atWork(work), name, task))
       } catch (error) {
         // What the queue says of it may come later, or never.
         if (error instanceof TaskError && error.code === 'TASK_STOPPING') interrupt(work, 'cancelled')

@@ -4,25 +4,33 @@ import { append } from '../../audit/index.ts'
 import { type Caller, personOf } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import type { ListPart, Tx } from '../../platform/db/index.ts'
-import type { Queue as RunQueue } from '../../queue/index.ts'
+import type { Depth, Queue as RunQueue } from '../../queue/index.ts'
 import { depthsOf } from './backlog.ts'
 import type { Cancels } from './cancel.ts'
 import { showQueue } from './show.ts'
 import * as store from './store.ts'
+
+export interface QueueLimit {
+  readonly concurrency: number | null
+  readonly depth: Depth | undefined
+  readonly create?: boolean | undefined
+}
 
 /** Queues of a project, for operators. */
 export interface Queues {
   /** Queues of the project, by name. */
   listQueues(tx: Tx, part: ListPart): Promise<Queue[]>
   countQueues(tx: Tx): Promise<number>
+  /** What is in one queue. Asked for before a change of it, and outside of its transaction, because counting takes long where much waits. */
+  depthOf(tx: Tx, name: string): Promise<Depth | undefined>
   /**
    * No task of this queue is claimed any more; those that run go on. Twice is once. One that is not there throws QUEUE_UNKNOWN, and
    * with `create` is made: whoever prepares a maintenance window need not wait for its first task.
    */
-  pauseQueue(tx: Tx, caller: Caller, name: string, create?: boolean): Promise<Queue>
-  resumeQueue(tx: Tx, caller: Caller, name: string): Promise<Queue>
+  pauseQueue(tx: Tx, caller: Caller, name: string, depth: Depth | undefined, create?: boolean): Promise<Queue>
+  resumeQueue(tx: Tx, caller: Caller, name: string, depth: Depth | undefined): Promise<Queue>
   /** So many tasks of the queue run at once, over all servers and workers; null: as many as each may. `create` as of a pause. */
-  limitQueue(tx: Tx, caller: Caller, name: string, concurrency: number | null, create?: boolean): Promise<Queue>
+  limitQueue(tx: Tx, caller: Caller, name: string, limit: QueueLimit): Promise<Queue>
   /** Cancels up to `limit` of what waits, delayed ones included; those that run go on. Throws QUEUE_UNKNOWN. */
   drainQueue(tx: Tx, caller: Caller, name: string, limit: number): Promise<{ cancelled: number; left: number }>
 }
@@ -46,10 +54,15 @@ export function createQueues(
     await store.addQueues(tx, [name], caller.at)
   }
 
-  async function changePause(tx: Tx, caller: Caller, name: string, paused: boolean): Promise<Queue> {
+  async function changePause(
+    tx: Tx,
+    caller: Caller,
+    name: string,
+    paused: boolean,
+    depth: Depth | undefined,
+  ): Promise<Queue> {
     const done = await store.setPaused(tx, name, paused ? { at: caller.at, by: personOf(caller) } : null)
     if (!done) throw new AppError('QUEUE_UNKNOWN', { queue: name })
-    const depth = (await depthsOf(tx, queue)).get(name)
     const shown = showQueue(await knownQueue(tx, name), depth)
     if (!done.changed) return shown
     await append(tx, caller.at, caller, {
@@ -66,17 +79,18 @@ export function createQueues(
       const found = await depthsOf(tx, queue)
       return (await store.listQueues(tx, part)).map((row) => showQueue(row, found.get(row.name)))
     },
-    async pauseQueue(tx, caller, name, create = false) {
+    depthOf: async (tx, name) => (await depthsOf(tx, queue, name)).get(name),
+    async pauseQueue(tx, caller, name, depth, create = false) {
       if (create) await makeQueue(tx, caller, name)
-      return changePause(tx, caller, name, true)
+      return changePause(tx, caller, name, true, depth)
     },
-    resumeQueue: (tx, caller, name) => changePause(tx, caller, name, false),
-    async limitQueue(tx, caller, name, concurrency, create = false) {
+    resumeQueue: (tx, caller, name, depth) => changePause(tx, caller, name, false, depth),
+    async limitQueue(tx, caller, name, { concurrency, depth, create = false }) {
       // Without a limit there would be nothing to say of it.
       if (create && concurrency !== null) await makeQueue(tx, caller, name)
       const done = await store.setConcurrency(tx, name, concurrency)
       if (!done) throw new AppError('QUEUE_UNKNOWN', { queue: name })
-      const shown = showQueue(await knownQueue(tx, name), (await depthsOf(tx, queue)).get(name))
+      const shown = showQueue(await knownQueue(tx, name), depth)
       if (done.before !== concurrency)
         await append(tx, caller.at, caller, {
           type: 'queue.limited',

@@ -283,10 +283,21 @@ const shown = (tasks: Tasks, project: string, handler: Handler): HandlerInfo =>
 export const queueHandlers = ({ tasks }: Dispatching): Routes<typeof queuesApi, Caller> => ({
   list: (ask) =>
     ask.page({ rows: tasks.listQueues, total: tasks.countQueues, key: ({ name }) => name, show: (one) => one }),
-  pause: (ask) => ask.change((tx) => tasks.pauseQueue(tx, ask.caller, ask.params.name, ask.body?.create)),
-  resume: (ask) => ask.change((tx) => tasks.resumeQueue(tx, ask.caller, ask.params.name)),
-  limit: (ask) =>
-    ask.change((tx) => tasks.limitQueue(tx, ask.caller, ask.params.name, ask.body.concurrency, ask.body.create)),
+  async pause(ask) {
+    const { name } = ask.params
+    const depth = await ask.read((tx) => tasks.depthOf(tx, name))
+    return ask.change((tx) => tasks.pauseQueue(tx, ask.caller, name, depth, ask.body?.create))
+  },
+  async resume(ask) {
+    const { name } = ask.params
+    const depth = await ask.read((tx) => tasks.depthOf(tx, name))
+    return ask.change((tx) => tasks.resumeQueue(tx, ask.caller, name, depth))
+  },
+  async limit(ask) {
+    const { name } = ask.params
+    const depth = await ask.read((tx) => tasks.depthOf(tx, name))
+    return ask.change((tx) => tasks.limitQueue(tx, ask.caller, name, { ...ask.body, depth }))
+  },
   drain: (ask) => ask.change((tx) => tasks.drainQueue(tx, ask.caller, ask.params.name, ask.body?.limit ?? 1_000)),
 })
 

@@ -6,6 +6,7 @@ import { TaskError } from './handler.ts'
 import type { Payloads } from './sealed.ts'
 import * as store from './store.ts'
 import { addCosts } from './store-cost.ts'
+import type { Turns } from './turns.ts'
 
 const NAME = new RegExp(KEY, 'u')
 const MOST_CHARACTERS = 100
@@ -85,7 +86,7 @@ export function createStepRecord(on: { db: Database; clock: Clock; payloads: Pay
   }
 }
 
-/** `ctx.step` of one attempt; see `TaskContext`. `began` hears of each step that is asked for, for the run's count; `costs` is what was said up to now. */
+/** `ctx.step` of one attempt; see `TaskContext`. `began` hears of each step that is asked for, for the run's count; `costs` is what was said up to now; what is asked of the store waits for its turn. */
 export function createSteps(
   on: { db: Database; clock: Clock; payloads: Payloads },
   run: {
@@ -95,12 +96,13 @@ export function createSteps(
     fence: number
     began(): void
     costs(): Costs | null
+    inTurn: Turns
   },
 ): <T>(name: string, work: () => Promise<T>) => Promise<T> {
   const record = createStepRecord(on)
   return async <T>(name: string, work: () => Promise<T>): Promise<T> => {
     run.began()
-    const before = await record.find(run.project, run.id, name)
+    const before = await run.inTurn(() => record.find(run.project, run.id, name))
     // What the step answered then is what it answers now.
     if (before) return before.result as T
     const startedAt = on.clock.now()
@@ -108,7 +110,7 @@ export function createSteps(
     const said = run.costs()?.take() ?? []
     let counted = said.length === 0
     try {
-      const kept = await record.keep(run, { name, startedAt, value, costs: said })
+      const kept = await run.inTurn(() => record.keep(run, { name, startedAt, value, costs: said }))
       counted ||= kept.counted
       return kept.result as T
     } finally {
