@@ -144,9 +144,9 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '调用 POST /auth/password 修改密码后再继续。',
   ],
   CSRF_FAILED: [
-    'With a session cookie, send the token that login answered as `X-CSRF-Token`, from a page of the same origin.',
+    'With a session cookie, send the token that login answered as `X-CSRF-Token`, from a page of the same origin. Behind a proxy set `WRIT_PUBLIC_URL` to the address that users type.',
     'X-CSRF-Token 或 Origin 与会话不符。',
-    '使用会话 Cookie 时，从同源页面发送请求，并带上登录时返回的 `X-CSRF-Token`。',
+    '使用会话 Cookie 时，从同源页面发送请求，并带上登录时返回的 `X-CSRF-Token`。在代理之后，把 `WRIT_PUBLIC_URL` 设为用户输入的地址。',
   ],
   OIDC_NOT_CONFIGURED: [
     'Log in with a password, or set `WRIT_OIDC_ISSUER` and `WRIT_OIDC_CLIENT_ID`.',

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -117,6 +118,108 @@ test('PostgreSQL: a backup made under load is restored into another database', {
   } finally {
     await postgres.stop()
     await other.stop()
+  }
+})
+
+/** Two servers, the second of them empty, and a backup of the first, which went on after it. */
+async function backedUp() {
+  const folder = await makeFolder()
+  const from = await prepareWrit({ folder })
+  await from.start()
+  await from.login()
+  await open(from, 3, 'before')
+  const target = path.join(folder, 'backup')
+  await backup({ ...place(from), to: target })
+  await from.stop()
+  return { folder, target, to: await prepareWrit({ folder: await makeFolder() }) }
+}
+
+/** A restore that ends before file `last`; with the number of files, between the database and the logs. */
+function stopAt(last: (size: number) => number): Pick<Parameters<typeof restore>[0], 'signal' | 'onProgress'> {
+  const stop = new AbortController()
+  const onProgress = ({ done, size }: { done: number; size: number }) => {
+    if (done === last(size)) stop.abort(new Error('stopped'))
+  }
+  return { signal: stop.signal, onProgress }
+}
+
+test('a restore that was stopped before the logs were continued lets no server sign on under their names, and is finished', async () => {
+  const { target, to } = await backedUp()
+  try {
+    await assert.rejects(restore({ ...place(to), from: target, ...stopAt((size) => size) }), /^Error: stopped$/)
+    assert.match(await to.refusal(), /did not finish; going on would sign a second history.*restore --accept-loss/)
+    await assert.rejects(restore({ ...place(to), from: target }), /did not finish/)
+    const { continued } = await restore({ ...place(to), acceptLoss: true, reason: 'power' })
+    assert.equal(continued.length, 2)
+    await to.start()
+    await to.login()
+    await open(to, 1, 'after')
+    await to.stop()
+    assert.equal((await firstEntry(to)).act, 'log.continued')
+    await verified(to)
+  } finally {
+    await to.stop()
+  }
+})
+
+test('a restore that was stopped while it copied is begun anew in an empty folder', async () => {
+  const { target, to } = await backedUp()
+  await assert.rejects(restore({ ...place(to), from: target, ...stopAt(() => 3) }), /^Error: stopped$/)
+  for (const refused of [
+    await to.refusal(),
+    ...(await Promise.all(
+      [{ from: target }, { acceptLoss: true }].map((how) => restore({ ...place(to), ...how }).catch(String)),
+    )),
+  ])
+    assert.match(String(refused), /did not finish.*Empty that folder and the database, and restore the backup again/)
+  await rm(to.dataDir, { recursive: true })
+  assert.equal((await restore({ ...place(to), from: target })).continued.length, 2)
+})
+
+test('a backup of a newer version is refused before anything is put back, and one that was stopped leaves nothing', async () => {
+  const { folder, target, to } = await backedUp()
+  const file = path.join(target, 'manifest.json')
+  const manifest = JSON.parse(await readFile(file, 'utf8'))
+  await writeFile(file, JSON.stringify({ ...manifest, schema: manifest.schema + 1 }))
+  await assert.rejects(restore({ ...place(to), from: target }), /has schema \d+, but this version of Writ knows only/)
+  await writeFile(file, JSON.stringify({ ...manifest, schema: undefined }))
+  assert.equal((await restore({ ...place(to), from: target })).continued.length, 2)
+  const stopped = AbortSignal.abort(new Error('stopped'))
+  await assert.rejects(backup({ ...place(to), to: path.join(folder, 'second'), signal: stopped }), /stopped/)
+  assert.deepEqual(
+    (await readdir(folder)).filter((name) => name.startsWith('second')),
+    [],
+  )
+})
+
+test('PostgreSQL: what pg_restore cannot read, and a database that something else uses, is refused before anything is put back', {
+  skip,
+}, async () => {
+  const postgres = await startPostgres()
+  try {
+    await addLogins(postgres.url)
+    const prepare = async (name: string) =>
+      prepareWrit({ folder: await makeFolder(), env: await addDatabase(postgres.url, name) })
+    const [from, to] = [await prepare('first'), await prepare('second')]
+    await from.start()
+    await from.stop()
+    const target = path.join(path.dirname(from.dataDir), 'backup')
+    await backup({ ...place(from), to: target })
+    const client = new pg.Client({ connectionString: to.env.WRIT_MIGRATION_URL })
+    await client.connect()
+    await client.query('create table users (id integer)')
+    await assert.rejects(restore({ ...place(to), from: target }), /has tables of Writ or of something else/)
+    await client.query('drop table users')
+    await client.end()
+    const manifest = JSON.parse(await readFile(path.join(target, 'manifest.json'), 'utf8'))
+    const dump = manifest.files.find((file: { path: string }) => file.path === 'database/postgres.dump')
+    Object.assign(dump, { size: 4, sha256: createHash('sha256').update('dump').digest('hex') })
+    await writeFile(path.join(target, 'database', 'postgres.dump'), 'dump')
+    await writeFile(path.join(target, 'manifest.json'), JSON.stringify(manifest))
+    await assert.rejects(restore({ ...place(to), from: target }), /pg_restore failed/)
+    await assert.rejects(readdir(to.dataDir), /ENOENT/)
+  } finally {
+    await postgres.stop()
   }
 })
 

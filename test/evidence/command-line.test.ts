@@ -2,7 +2,7 @@
 // and verified.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { chmod, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
@@ -42,6 +42,14 @@ test('enrol, approve, export, verify', async () => {
   assert.match(first.out, /State +enrolled \(the first of this project: bootstrap\)/, first.err)
   const next = await writ(system.admin, 'signing-key', 'enrol', '--ssh-key', other.file)
   assert.match(next.err, /Another admin runs "writ signing-key approve/)
+
+  // Before a passphrase would be asked for: there is nothing here that could sign.
+  await copyFile(`${other.file}.pub`, path.join(system.folder, 'alone.pub'))
+  const twice = await writ(system.admin, 'signing-key', 'enrol', '--ssh-key', path.join(system.folder, 'alone.pub'))
+  assert.match(
+    twice.err,
+    /^writ: The key SHA256:\S+ of admin is proposed in this project already\. Another admin runs /,
+  )
 
   const early = await writ(system.admin, 'approve', 'ticket', '1', '--ssh-key', other.file)
   assert.equal(early.code, 2)

@@ -416,6 +416,33 @@ test('a log whose new key the witness does not know yet stays anchored by what i
   }
 })
 
+test('a policy that names the key of the instance log from before two rotations still shows what is anchored', async () => {
+  const { sys: started, witness, policyFile } = await withWitness((options) => sqlite!.start(options))
+  await using sys = started
+  try {
+    const policy = path.join(folder, 'of-that-day.policy')
+    const [first] = (await instanceKeys(sys)).vkeys
+    await writeFile(policy, `log ${first}\n${await readFile(policyFile, 'utf8')}`)
+    // Nobody gives the witness a key while it could still be shown a checkpoint that two keys sign.
+    for (let i = 0; i < 2; i++) {
+      ok(await sys.admin.post('/keys/rotate', { purpose: 'log', overlap_hours: 0 }))
+      await sys.settle()
+    }
+    await until('the witness refuses', async () => /refused/.test(JSON.stringify((await readyz(sys)).degraded)))
+    await openTicket(sys, 'after')
+    await sys.settle()
+    const { size } = await describe(sys)
+    await witness.addLog((await instanceKeys(sys)).vkeys.at(-1)!)
+    await sys.restart()
+    await until('it signs again', async () => (await describe(sys)).anchored!.size >= size)
+    const { code, out, err } = await auditVerify(sys, path.join(folder, 'of-that-day'), policy)
+    assert.equal(code, 0, err)
+    assert.ok(JSON.parse(out).anchored.size >= size, out)
+  } finally {
+    await witness.stop()
+  }
+})
+
 test('a log that was rebuilt with its real key gets 422, and a stale size 409', async () => {
   const { sys: started, witness } = await withWitness((options) => sqlite!.start(options))
   await using sys = started

@@ -890,6 +890,8 @@ export const LogAnchor = Type.Object({
       salt: Type.String(),
       /** A c2sp.org/tlog-proof file. */
       proof: Type.String(),
+      /** How the instance log came to its newest key: who trusts an earlier one follows from there. Earlier servers do not say. */
+      key_changes: Type.Optional(Type.Array(Type.String())),
     }),
   ),
 })

@@ -124,6 +124,8 @@ test('an authority that refuses says why, and one that breaks off gave no answer
   const status = Buffer.concat([Buffer.from([0x30, text.length + 3, 2, 1, 2]), text])
   const server = createServer((asked, reply) => {
     if (asked.url === '/refuses') return reply.end(Buffer.concat([Buffer.from([0x30, status.length]), status]))
+    if (asked.url === '/moved' && asked.method === 'POST') return reply.writeHead(302, { location: '/elsewhere' }).end()
+    if (asked.method !== 'POST') return reply.writeHead(405).end()
     reply.writeHead(200, { 'content-length': '5000' }).write('x')
     setTimeout(() => reply.destroy(), 50)
   })
@@ -133,6 +135,10 @@ test('an authority that refuses says why, and one that breaks off gave no answer
   const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`
   const stamp = async (path: string) => (await writ(['anchor', 'timestamp', '--tsa', url + path, file])).err
   assert.match(await stamp('/refuses'), /^writ: No time stamp from \S+: the authority refused: no stamps today\. /)
+  assert.match(
+    await stamp('/moved'),
+    /^writ: 127\.0\.0\.1:\d+ answered 302: it is now at \/elsewhere\. Give that address/,
+  )
   assert.match(await stamp('/breaks'), /^writ: No answer from 127\.0\.0\.1:\d+\. \[/)
 })
 

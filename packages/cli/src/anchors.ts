@@ -1,6 +1,6 @@
 import type { LogAnchor } from '@writ/api'
 import { type Client, WritError } from '@writ/sdk'
-import { openUnderPolicy, type Policy, parsePolicy, verifyAnchor } from '@writ/tlog'
+import { followKeyChanges, openUnderPolicy, type Policy, parsePolicy, verifyAnchor } from '@writ/tlog'
 import { exitCodes } from './exit-codes.ts'
 import { Failure } from './failure.ts'
 import { readGiven } from './given-file.ts'
@@ -49,7 +49,14 @@ export async function loadAnchoredState(
     return { ...opened.checkpoint, cosigners: opened.cosigners, trusted: [] }
   }
   const trusted = policy.logs.length > 0 ? [] : evidence.instance.vkeys
-  const verdict = await verifyAnchor(anchorOf(evidence.instance), { policy, vkeys: trusted, ...trust })
+  // The policy names the key of its day; the instance log itself says which came after it. A list that is wrong leads no further.
+  const { vkeys } = await followKeyChanges({
+    vkeys: policy.logs.filter(({ origin }) => origin === evidence.instance?.origin).map(({ vkey }) => vkey),
+    files: evidence.instance.key_changes ?? [],
+    origin: evidence.instance.origin,
+    ...trust,
+  })
+  const verdict = await verifyAnchor(anchorOf(evidence.instance), { policy, vkeys: [...trusted, ...vkeys], ...trust })
   if (!verdict.ok) throw notAnchored(verdict.reason, verdict.code)
   const { origin, size, root } = verdict.recorded
   if (origin !== log.origin) throw notAnchored(`the anchor is one of ${origin}`, 'ANCHOR_INVALID')

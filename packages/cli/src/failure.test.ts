@@ -45,6 +45,14 @@ test('every refusal exits as it is documented: input 2, whoever asks 3, an appro
   assert.deepEqual([...byExit.keys()].sort(), [1, 2, 3, 4])
 })
 
+test('an answer that broke off is told as one, and what to do', () => {
+  const cause = Object.assign(new Error('other side closed'), { code: 'UND_ERR_SOCKET' })
+  assert.match(
+    failureLine(new TypeError('terminated', { cause })),
+    /The connection ended before the answer was whole\. Give the command again\. \[UND_ERR_SOCKET\]/,
+  )
+})
+
 test('why no answer came is told as what it is', () => {
   const url = 'https://writ.example.com/api/v1/auth/me'
   // As Node has it.

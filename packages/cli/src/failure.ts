@@ -130,6 +130,15 @@ function describe(error: unknown): { what: string; todo?: string; code?: string 
   }
   if (error instanceof DOMException && error.name === 'AbortError') return { what: 'Interrupted' }
   if (!(error instanceof Error)) return { what: String(error) }
+  // What Node's fetch says of a body that ends before its end.
+  if (error instanceof TypeError && error.message === 'terminated') {
+    const { cause } = error
+    return {
+      what: 'The connection ended before the answer was whole',
+      todo: 'Give the command again.',
+      code: cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined,
+    }
+  }
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
   return { what: fileSentence(error, code) ?? error.message, code }
 }

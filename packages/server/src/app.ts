@@ -15,8 +15,10 @@ import {
   findLogsAhead,
   type Keys,
   LogAheadOfDatabase,
+  loadUnfinishedRestore,
   loadWitnessPolicy,
   openKeys,
+  RestoreUnfinished,
   requireLog,
   SYSTEM,
 } from './audit/index.ts'
@@ -158,6 +160,8 @@ export async function openApp(on: {
 }): Promise<App> {
   const { config, log, clock = systemClock, live = { settings: liveIn(config) } } = on
   const has = (role: Config['roles'][number]) => config.roles.includes(role)
+  const unfinished = await loadUnfinishedRestore(config.dataDir)
+  if (unfinished) throw new RestoreUnfinished(config.dataDir, unfinished)
   await setUpRedaction(config)
   const policy = config.witnessPolicy === undefined ? undefined : await loadWitnessPolicy(config.witnessPolicy)
   const lock = config.database.kind === 'sqlite' ? lockDataDir(config.dataDir) : null

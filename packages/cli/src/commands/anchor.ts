@@ -12,7 +12,7 @@ import { exitCodes } from '../exit-codes.ts'
 import { Failure, usage } from '../failure.ts'
 import { mustBeFile } from '../given-file.ts'
 import { loadKeyChanges, verifyServedLog } from '../served-log.ts'
-import { entriesText } from '../text.ts'
+import { entriesText, safeText } from '../text.ts'
 import { checkTimeStampReply, timeStampNonce, timeStampRequest } from '../time-stamp.ts'
 
 const run = promisify(execFile)
@@ -140,9 +140,17 @@ async function askAuthority(url: string, request: Uint8Array, signal: AbortSigna
     method: 'POST',
     headers: { 'content-type': 'application/timestamp-query' },
     body: new Uint8Array(request),
+    // A question that is followed elsewhere becomes a GET on the way, and the answer to that says nothing of the cause.
+    redirect: 'manual',
     signal: AbortSignal.any([signal, AbortSignal.timeout(30_000)]),
   }).catch(lost)
   const bytes = new Uint8Array(await answer.arrayBuffer().catch(lost))
+  const elsewhere = answer.status >= 300 && answer.status < 400 ? answer.headers.get('location') : null
+  if (elsewhere !== null)
+    throw new Failure(`${new URL(url).host} answered ${answer.status}: it is now at ${safeText(elsewhere)}`, {
+      code: 'TIMESTAMP_REFUSED',
+      advice: 'Give that address with --tsa, if it is one that you trust.',
+    })
   if (!answer.ok || bytes.length > MAX_REPLY)
     throw new Failure(`${new URL(url).host} answered ${answer.status}`, { code: 'TIMESTAMP_REFUSED' })
   return bytes

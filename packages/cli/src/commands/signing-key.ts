@@ -73,6 +73,18 @@ Example:
       const [type, blob, ...comment] = await publicKeyOf(sshKey)
       const public_key = `${type} ${blob}`
       const client = await app.client()
+      // Before a passphrase, or the touch of a token, is asked for.
+      const fingerprint = await fingerprintOf(blob)
+      const there = (await client.all('signingKeys.list')).find(
+        (one) => one.fingerprint === fingerprint && (one.state === 'proposed' || one.state === 'enrolled'),
+      )
+      if (there)
+        throw new Failure(`The key ${fingerprint} of ${there.username} is ${there.state} in this project already`, {
+          code: 'SIGNING_KEY_TAKEN',
+          ...(there.state === 'proposed'
+            ? { advice: `Another admin runs "writ signing-key approve ${there.id}".` }
+            : {}),
+        })
       const { statement, namespace } = await client.signingKeys.statement({ body: { type: 'ssh', public_key } })
       const ssh = await sshSign(sshKey, namespace, statement, app.terminal.signal)
       const called = name ?? (comment.join(' ').slice(0, 100) || 'SSH key')

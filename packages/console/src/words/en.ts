@@ -634,7 +634,8 @@ export const en = {
     SCHEDULE_ENDED: 'It has no time ahead. Give it new times first.',
     LOGIN_FAILED: 'Name or password is wrong, or the account is inactive.',
     TOTP_INVALID: 'The code is wrong or too old.',
-    CSRF_FAILED: 'Somebody signed in anew in this browser. Reload the page to go on.',
+    CSRF_FAILED:
+      'Somebody signed in anew in this browser, or the server does not know this address as its own. Reload the page; if that does not help, an operator sets WRIT_PUBLIC_URL.',
     COOKIE_NEEDS_TLS: 'Browsers sign in over HTTPS only, or on the machine itself (http://localhost).',
     RATE_LIMITED: 'Too many attempts. Wait a minute.',
     NOT_A_MEMBER: 'You are no member of this project, or there is none of this name.',

@@ -626,7 +626,8 @@ export const zhCn: Words<typeof en> = {
     SCHEDULE_ENDED: '后面没有时间了，请先给出新的时间。',
     LOGIN_FAILED: '用户名或密码错误，或账户已停用。',
     TOTP_INVALID: '验证码错误或已过期。',
-    CSRF_FAILED: '此浏览器中有人重新登录，请刷新页面后继续。',
+    CSRF_FAILED:
+      '此浏览器中有人重新登录，或服务器不认得页面所在的地址。请刷新页面；若无效，由运维人员设置 WRIT_PUBLIC_URL。',
     COOKIE_NEEDS_TLS: '浏览器只能通过 HTTPS 登录，或在本机登录（http://localhost）。',
     RATE_LIMITED: '尝试次数过多，请稍候一分钟。',
     NOT_A_MEMBER: '你不是此项目的成员，或没有此名称的项目。',

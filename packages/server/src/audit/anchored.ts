@@ -2,6 +2,7 @@ import { formatLogProof, parseRecordedState, proveInclusion, tilePath, toBase64,
 import { type Database, INSTANCE } from '../platform/db/index.ts'
 import { openNote } from './continuation.ts'
 import { type AuditFolders, type LogReader, openLogReader } from './folders.ts'
+import { readKeyChanges } from './log-snapshot.ts'
 import { readLogFile } from './log-store.ts'
 import { sha256 } from './node-crypto.ts'
 import type * as store from './store.ts'
@@ -49,6 +50,7 @@ export interface AnchorEvidence {
     readonly payload: string
     readonly salt: string
     readonly proof: string
+    readonly key_changes: string[]
   } | null
 }
 
@@ -71,6 +73,7 @@ export async function loadAnchorEvidence(folders: AuditFolders, anchored: Anchor
         payload: recorded.event,
         salt: Buffer.from(recorded.salt).toString('hex'),
         proof: formatLogProof({ index: recorded.log_index, hashes, checkpoint: note }),
+        key_changes: await readKeyChanges(reader),
       },
     }
   } finally {

@@ -81,5 +81,6 @@ export {
 } from './store.ts'
 export { erasureState, findEvent, listEventsOfPerson } from './store-erasure.ts'
 export { findLogByOrigin, listAllLogs, listOpenLogs, vkeysOf } from './store-logs.ts'
+export { loadUnfinishedRestore, RestoreUnfinished, UNFINISHED_RESTORE } from './unfinished-restore.ts'
 export { type VerifyProgress, verifyProjectLog } from './verify.ts'
 export { createWitnesses, loadWitnessPolicy, type Witnesses, type WitnessHealth } from './witnesses.ts'

@@ -136,7 +136,7 @@ for log in logs/*/; do
   [ ! -s "$tmp/bad" ] || fail "$(head -n 1 "$tmp/bad"): not an entry as the log writes it"
   : >"$tmp/entries"
   [ ! -s "$tmp/each" ] ||
-    jq -r '"\(input_filename) \(.id) \(.pl[] | select(.n == "event") | .c)"' "${log}entries/"*.json >"$tmp/entries"
+    xargs jq -r '"\(input_filename) \(.id) \(.pl[] | select(.n == "event") | .c)"' <"$tmp/each" >"$tmp/entries"
   while read -r entry id commitment; do
     index=${entry##*/} index=${index%.json} proof=${entry%json}tlog-proof
     [ -f "$proof" ] || fail "$proof: it is not in the bundle"
@@ -296,13 +296,13 @@ signed() { # folder, id of the key, namespace
   echo "$key: enrolled in a log that was dropped; nothing here shows whose key it is: compare $value"
 }
 dropped() { # whether a log of the project tells that logs before it were dropped
-  for entry in logs/project-*/entries/*.json; do
-    jq -e '.act == "log.dropped"' "$entry" >/dev/null && return 0
-  done
-  return 1
+  told log.dropped | grep -q .
+}
+told() { # the entries of this type in logs of the project; how each of them begins was looked at above
+  find logs -path 'logs/project-*/entries/*.json' | sort | xargs grep -l "^{\"act\":\"$1\"," || true
 }
 enrolled() { # id of the key; $fact and $value are what the log has to say of it
-  for entry in logs/project-*/entries/*.json; do
+  for entry in $(told signing_key.enrolled); do
     jq -e --arg id "$1" '.act == "signing_key.enrolled" and .res == $id' "$entry" >/dev/null || continue
     payload=${entry%/entries/*}/payloads/$(basename "$entry" json)
     if [ -f "${payload}erased" ]; then

@@ -13,6 +13,8 @@ export interface Manifest {
   readonly version: string
   /** RFC 3339. */
   readonly made_at: string
+  /** Of its database. Backups of earlier versions do not say. */
+  readonly schema?: number
   readonly database: 'sqlite' | 'postgres'
   /** Where artifact bytes are: in the backup, or in a bucket that is backed up by its own means. */
   readonly artifacts: 'local' | 'minio' | 's3'

@@ -1,5 +1,7 @@
-import { copyFile, link, mkdir, readFile, rename, stat } from 'node:fs/promises'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { copyFile, link, mkdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 import {
   keyChangePath,
   type LogReader,
@@ -15,7 +17,7 @@ import {
   writeSynced,
 } from '../audit/index.ts'
 import { rfc3339, systemClock } from '../platform/clock.ts'
-import { attachDatabase, copySqlite, dumpPostgres } from '../platform/db/index.ts'
+import { attachDatabase, copySqlite, dumpPostgres, inspectStore } from '../platform/db/index.ts'
 import { version } from '../version.ts'
 import { hashFile, listFiles, MANIFEST, type Manifest, type ManifestFile } from './backup-manifest.ts'
 import { type OpenPlace, OperationRefused, openExisting, type Place } from './place.ts'
@@ -46,8 +48,8 @@ export interface BackedUp {
  * 3. Keys and the signer's memory, later than the log that they signed.
  * 4. Evidence, which is written before the row that names it and never changed: whatever the database names is there.
  *
- * The folder has another name until its manifest is written and everything is on the disk: stopped anywhere, what is left
- * is no backup and says so.
+ * The folder has another name until its manifest is written and everything is on the disk: killed anywhere, what is left
+ * is no backup and says so. What failed takes away what it made, above all from a disk that it filled.
  */
 export async function backup(on: Backup): Promise<BackedUp> {
   const place = openExisting(on)
@@ -57,10 +59,20 @@ export async function backup(on: Backup): Promise<BackedUp> {
   if (await isThere(folder))
     throw new OperationRefused(`${folder} was left by a backup that did not finish. Remove it.`)
   await mkdir(folder, { mode: 0o700 })
+  try {
+    return await fill(on, place, folder, to)
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true })
+    throw error
+  }
+}
+
+async function fill(on: Backup, place: OpenPlace, folder: string, to: string): Promise<BackedUp> {
   const notes: string[] = []
 
   await mkdir(join(folder, 'database'), { mode: 0o700 })
   const { config } = place
+  const { schema } = await inspectStore(place.database)
   if (config.database.kind === 'sqlite') await copySqlite(config.database.file, join(folder, 'database', 'writ.db'))
   else await dumpPostgres(place.database.migrationUrl ?? place.database.url, join(folder, 'database', 'postgres.dump'))
   on.signal?.throwIfAborted()
@@ -79,6 +91,7 @@ export async function backup(on: Backup): Promise<BackedUp> {
     kind: 'writ-backup',
     version,
     made_at: rfc3339(systemClock.now()),
+    schema,
     database: config.database.kind,
     artifacts: config.blobs.type,
     logs,
@@ -154,8 +167,8 @@ async function copyTree(from: string, to: string, mode: number): Promise<void> {
   for (const file of await listFiles(from)) {
     if (/\.tmp$/.test(file)) continue
     await mkdir(dirname(join(to, file)), { recursive: true, mode: 0o700 })
-    // Files here are replaced as a whole by their owner, so each is read as one of its states.
-    await writeSynced(join(to, file), await readFile(join(from, file)), mode)
+    // Keys and states are replaced as a whole by their owner, so each is read as one of its states; day files only grow.
+    await pipeline(createReadStream(join(from, file)), createWriteStream(join(to, file), { mode, flush: true }))
   }
 }
 

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, rename, stat } from 'node:fs/promises'
+import { copyFile, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import {
@@ -8,12 +8,24 @@ import {
   dayFolder,
   findLogsAhead,
   listOpenLogs,
+  loadUnfinishedRestore,
+  RestoreUnfinished,
   rebuildDayFiles,
+  replaceFile,
   syncDirectory,
+  UNFINISHED_RESTORE,
 } from '../audit/index.ts'
 import { slugOf } from '../identity/index.ts'
 import { rfc3339, systemClock } from '../platform/clock.ts'
-import { type Database, INSTANCE, isEmptyPostgres, openDatabase, restorePostgres } from '../platform/db/index.ts'
+import {
+  type Database,
+  INSTANCE,
+  inspectStore,
+  isEmptyPostgres,
+  openDatabase,
+  prepareRestorePostgres,
+  restorePostgres,
+} from '../platform/db/index.ts'
 import { createLog } from '../platform/log.ts'
 import { verifyBackup } from './backup-manifest.ts'
 import { holdPlace, type OpenPlace, OperationRefused, openPlace, type Place } from './place.ts'
@@ -50,7 +62,8 @@ export interface Restored {
  * of which more was published than the database knows, or with `allLogs` every one: nothing of `keys/` and `signer/` is needed for that.
  *
  * Throws OperationRefused: a damaged backup, a target that is not empty, a server that runs, nothing to accept.
- * Stopped while copying, the target is not empty and the next call says so; stopped later, a call without `from` goes on.
+ * Stopped anywhere, no server starts there (`RestoreUnfinished`): what was put back knows nothing of what was signed since. Stopped
+ * while copying, it has to be done anew; stopped later, a call without `from` goes on.
  */
 export async function restore(on: Restore): Promise<Restored> {
   const place = openPlace(on)
@@ -58,13 +71,24 @@ export async function restore(on: Restore): Promise<Restored> {
     throw new OperationRefused(
       'Name a backup, or accept the loss (--accept-loss) after you put a database back yourself.',
     )
+  const { dataDir } = place.config
+  const unfinished = await loadUnfinishedRestore(dataDir)
+  if (unfinished === 'copying' || (unfinished && on.from !== undefined))
+    throw new OperationRefused(new RestoreUnfinished(dataDir, unfinished).message)
   if (on.from !== undefined) await refuseUnlessEmpty(place)
   const lock = holdPlace(place)
   try {
     if (on.from !== undefined) await putBack(on, place, resolve(on.from))
     const db = await openDatabase(place.database, systemClock)
     try {
-      return await continueLogs(on, place, db)
+      on.signal?.throwIfAborted()
+      const every = on.from !== undefined || unfinished !== null || on.allLogs === true
+      const restored = await continueLogs(on, place, db, every)
+      if (on.from !== undefined || unfinished) {
+        await rm(join(dataDir, UNFINISHED_RESTORE))
+        await syncDirectory(dataDir)
+      }
+      return restored
     } finally {
       await db.close()
     }
@@ -84,6 +108,18 @@ async function putBack(on: Restore, place: OpenPlace, from: string): Promise<voi
     throw new OperationRefused(
       'The backup holds artifact bytes, but ARTIFACT_STORAGE_TYPE names a bucket. Restore to local first.',
     )
+  const { known } = await inspectStore(place.database)
+  if ((manifest.schema ?? 0) > known)
+    throw new OperationRefused(
+      `The backup has schema ${manifest.schema}, but this version of Writ knows only ${known}. Restore it with the version that made it (${manifest.version}) or a newer one.`,
+    )
+  const url = place.database.migrationUrl ?? place.database.url
+  const dump = join(from, 'database', 'postgres.dump')
+  // Whatever can be refused is refused before anything is put anywhere.
+  if (config.database.kind === 'postgres') await prepareRestorePostgres(url, dump)
+  const atStep = (step: string) => replaceFile(join(config.dataDir, UNFINISHED_RESTORE), `${step}\n`)
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
+  await atStep('copying')
   const homes: Record<string, string> = {
     log: folders.log,
     keys: folders.keys,
@@ -104,8 +140,7 @@ async function putBack(on: Restore, place: OpenPlace, from: string): Promise<voi
     on.onProgress?.({ done: done + 1, size: manifest.files.length, what: path })
   }
   // The database comes last: without it the directory is visibly unfinished.
-  if (config.database.kind === 'postgres')
-    await restorePostgres(place.database.migrationUrl ?? place.database.url, join(from, 'database', 'postgres.dump'))
+  if (config.database.kind === 'postgres') await restorePostgres(url, dump)
   else {
     const temporary = `${config.database.file}.restoring`
     await mkdir(dirname(temporary), { recursive: true, mode: 0o700 })
@@ -113,9 +148,10 @@ async function putBack(on: Restore, place: OpenPlace, from: string): Promise<voi
     await rename(temporary, config.database.file)
     await syncDirectory(dirname(config.database.file))
   }
+  await atStep('continuing')
 }
 
-async function continueLogs(on: Restore, place: OpenPlace, db: Database): Promise<Restored> {
+async function continueLogs(on: Restore, place: OpenPlace, db: Database, every: boolean): Promise<Restored> {
   const { config, folders } = place
   const leading = await db
     .lead('sequencer', AbortSignal.any([AbortSignal.timeout(3_000), ...(on.signal ? [on.signal] : [])]))
@@ -125,7 +161,6 @@ async function continueLogs(on: Restore, place: OpenPlace, db: Database): Promis
   try {
     const all = await db.sequence(listOpenLogs)
     const ahead = await findLogsAhead(db, folders)
-    const every = on.from !== undefined || on.allLogs === true
     const chosen = every ? all : all.filter((log) => ahead.some((one) => one.origin === log.origin))
     if (chosen.length === 0)
       throw new OperationRefused(
@@ -187,7 +222,9 @@ async function refuseUnlessEmpty({ config, folders, database }: OpenPlace): Prom
       )
   }
   if (config.database.kind === 'postgres' && !(await isEmptyPostgres(database.migrationUrl ?? database.url)))
-    throw new OperationRefused('The database is not empty. Make a new one and name it in DATABASE_URL.')
+    throw new OperationRefused(
+      'The database has tables of Writ or of something else where Writ has its own. Make a new one and name it in DATABASE_URL.',
+    )
 }
 
 async function isEmpty(path: string): Promise<boolean> {

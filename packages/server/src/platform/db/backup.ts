@@ -4,6 +4,7 @@ import { open } from 'node:fs/promises'
 import { backup, DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
 import { loginOf, withClient } from './driver.ts'
+import { foreignInPostgres } from './migrate.ts'
 
 const run = promisify(execFile)
 
@@ -52,8 +53,9 @@ export async function dumpPostgres(url: string, to: string): Promise<void> {
   await handle.sync().finally(() => handle.close())
 }
 
-/** Puts a dump into an empty database, in one transaction. The roles that it grants to are made first. */
-export async function restorePostgres(url: string, from: string): Promise<void> {
+/** Finds out whether a dump can be put back: pg_restore is here and can read it, and the roles that it grants to are made. */
+export async function prepareRestorePostgres(url: string, from: string): Promise<void> {
+  await tool('pg_restore', undefined, ['--list', from])
   await withClient(url, 'writ_backup', async (client) => {
     for (const role of ['writ_app', 'writ_sequencer']) {
       const { rowCount } = await client.query('select from pg_roles where rolname = $1', [role])
@@ -65,16 +67,20 @@ export async function restorePostgres(url: string, from: string): Promise<void> 
     )
     if (!rows[0]!.super) await client.query(`grant writ_app, writ_sequencer to ${rows[0]!.name}`)
   })
-  await tool('pg_restore', url, ['--no-owner', '--exit-on-error', '--single-transaction', `--dbname=`, from])
 }
 
-/** Whether there is anything of ours in a PostgreSQL database. */
+/** Puts a dump into an empty database, in one transaction, after `prepareRestorePostgres`. */
+export async function restorePostgres(url: string, from: string): Promise<void> {
+  await tool('pg_restore', url, ['--no-owner', '--exit-on-error', '--single-transaction', from])
+}
+
+/** Whether there is nothing of ours in a PostgreSQL database, and nothing in the place of it. */
 export const isEmptyPostgres = (url: string): Promise<boolean> =>
   withClient(url, 'writ_backup', async (client) => {
     const { rows } = await client.query<{ there: boolean }>(
       `select to_regclass('schema_migrations') is not null or to_regclass('projects') is not null as there`,
     )
-    return !rows[0]!.there
+    return !rows[0]!.there && (await foreignInPostgres(client)).length === 0
   })
 
 /**
@@ -83,18 +89,11 @@ export const isEmptyPostgres = (url: string): Promise<boolean> =>
  */
 const SHARED = new Set(['host', 'port', 'options', 'sslmode', 'sslcert', 'sslkey', 'sslrootcert', 'connect_timeout'])
 
-/** The password goes through the environment: every user of a machine can read arguments. */
-async function tool(name: string, url: string, args: readonly string[]): Promise<void> {
-  const address = new URL(url)
-  const password = decodeURIComponent(address.password)
-  address.password = ''
-  for (const parameter of [...address.searchParams.keys()])
-    if (!SHARED.has(parameter)) address.searchParams.delete(parameter)
-  const named = args.some((arg) => arg === '--dbname=')
-    ? args.map((arg) => (arg === '--dbname=' ? `--dbname=${address.href}` : arg))
-    : [...args, `--dbname=${address.href}`]
+/** A tool of PostgreSQL, on the database of `url` where it needs one. */
+async function tool(name: string, url: string | undefined, args: readonly string[]): Promise<void> {
+  const { database, env } = url === undefined ? { database: [], env: {} } : connection(url)
   try {
-    await run(name, named, { env: { ...inherited(), ...(password ? { PGPASSWORD: password } : {}) } })
+    await run(name, [...database, ...args], { env: { ...inherited(), ...env } })
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT')
       throw new BackupToolFailed(
@@ -104,6 +103,16 @@ async function tool(name: string, url: string, args: readonly string[]): Promise
     const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : String(error)
     throw new BackupToolFailed(`${name} failed: ${said}`, { cause: error })
   }
+}
+
+/** The password goes through the environment: every user of a machine can read arguments. */
+function connection(url: string): { database: string[]; env: Record<string, string> } {
+  const address = new URL(url)
+  const password = decodeURIComponent(address.password)
+  address.password = ''
+  for (const parameter of [...address.searchParams.keys()])
+    if (!SHARED.has(parameter)) address.searchParams.delete(parameter)
+  return { database: [`--dbname=${address.href}`], env: password ? { PGPASSWORD: password } : {} }
 }
 
 // PATH finds the program; the rest of the environment is none of its business.

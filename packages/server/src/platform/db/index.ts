@@ -1,4 +1,4 @@
-export { copySqlite, dumpPostgres, isEmptyPostgres, restorePostgres } from './backup.ts'
+export { copySqlite, dumpPostgres, isEmptyPostgres, prepareRestorePostgres, restorePostgres } from './backup.ts'
 export { takeNumbers, takeNumbersOf, totalOf } from './counters.ts'
 export * from './database.ts'
 export { forUpdate, inList, skipLocked, textsOfList } from './dialect.ts'

@@ -147,7 +147,8 @@ export function mount<G extends Record<string, Endpoint>, C extends Asking>(
         request.query = redactor.value(request.query, fields)
         // The caller was set above, by this route's own hook.
         const answer = await respond(id, endpoint, handle, request.caller as C, request, reply, on)
-        if (answer === reply || reply.sent) return reply
+        // Of a reader who left in the middle the headers were sent, and the end was not.
+        if (answer === reply || reply.sent || reply.raw.headersSent) return reply
         reply.code(endpoint.status)
         return endpoint.reply ? answer : reply.send()
       },
