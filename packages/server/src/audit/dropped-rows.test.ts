@@ -199,7 +199,10 @@ test('events that are newer than the end of their log go too: the clock had been
     await drop(place)
     // Its rows are gone, and what their slices met is known from the database alone to the round that goes on.
     place.fail('select dropped_until from logs')
-    await assert.rejects(place.sequencer.settle().then(() => clear(place)), /no space left/)
+    await assert.rejects(
+      place.sequencer.settle().then(() => clear(place)),
+      /no space left/,
+    )
     await clear(place)
     assert.equal(linesOf(place, '2026-01-02'), '')
     assert.deepEqual(await verify(place), [true, null, 1])
