@@ -18,7 +18,8 @@ export async function addDatabase(
 ): Promise<{ DATABASE_URL: string; WRIT_MIGRATION_URL: string }> {
   await asSuperuser(
     url,
-    `create database ${name} owner ${OWNER}${template === undefined ? '' : ` template ${template}`}`,
+    // By its files: through the log of the server, page by page, a copy takes twice as long.
+    `create database ${name} owner ${OWNER}${template === undefined ? '' : ` template ${template} strategy file_copy`}`,
   )
   return { DATABASE_URL: databaseAt(url, name, LOGIN), WRIT_MIGRATION_URL: databaseAt(url, name, OWNER) }
 }
