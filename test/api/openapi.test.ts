@@ -10,6 +10,7 @@ import { TestSystem } from '../test-system.ts'
 const published = new URL('../../packages/api/published/openapi-0.1.json', import.meta.url)
 
 interface Operation {
+  tags?: string[]
   summary?: string
   description?: string
   parameters?: { name: string; in: string; required?: boolean; description?: string }[]
@@ -94,6 +95,8 @@ test('every pattern is said in words, too', () => {
 
 test('every group and every parameter says what it is', () => {
   for (const { name, description } of now.tags) assert.ok(description, name)
+  const used = new Set(operations(now).flatMap(([, { tags = [] }]) => tags))
+  assert.deepEqual(new Set(now.tags.map(({ name }) => name)), used)
   for (const [name, { parameters = [] }] of operations(now))
     for (const one of parameters) assert.ok(one.description, `${name} ${one.name}`)
 })
@@ -212,7 +215,7 @@ test('the server serves the document, Swagger UI and ReDoc, and nothing from els
     const answer = await anonymous.get<string>(page)
     assert.equal(answer.status, 200)
     assert.doesNotMatch(answer.body, /https?:\/\//)
-    for (const [, source] of answer.body.matchAll(/(?:src|href)="([^"]+)"/g)) {
+    for (const [, source] of answer.body.matchAll(/(?:src|href)="(?!data:)([^"]+)"/g)) {
       const file = await anonymous.get<string>(`/${source}`)
       assert.equal(file.status, 200, source)
     }

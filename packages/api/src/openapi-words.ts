@@ -16,7 +16,7 @@ while rows are added; the next page is asked for with \`cursor\` set to \`next_c
 
 **Refusals** are problem details (RFC 9457) with a stable \`code\`; \`retryable\` says whether the same request may work later, \`Retry-After\` when. Unknown fields in bodies are refused.`
 
-/** By the name of the group in the path of an operation id. */
+/** By tag. */
 export const groups: Readonly<Record<string, string>> = {
   system: 'Whether the server is there.',
   auth: 'Logging in and out, sessions, passwords, one-time codes, registration.',
@@ -29,19 +29,17 @@ export const groups: Readonly<Record<string, string>> = {
   rules: 'What evidence must satisfy.',
   artifacts: 'The bytes of evidence, kept exactly.',
   audit: 'Who did what, and the log that proves it.',
-  signingKeys: 'Keys with which people sign what they approve.',
+  'signing keys': 'Keys with which people sign what they approve.',
   evidence: 'What an outsider needs to check it all without this server.',
   privacy: 'Erasure, legal holds, closing and dropping of logs.',
   keys: 'Public keys that logs, attestations and manifests are signed with.',
   webhooks: 'Whom the server tells of what happens, and how that went.',
   events: 'What happens, as it happens: lists, server-sent events, WebSocket.',
-  tasks: 'Named work that is dispatched, done, retried and never lost.',
-  queues: 'Where tasks wait.',
-  concurrencyKeys: 'What of one key may run at once, and start in a while.',
-  deadLetters: 'Tasks that failed for good.',
+  tasks: 'Named work that is dispatched, done, retried and never lost, and the handlers that it may name.',
+  queues: 'Where tasks wait, and what of one concurrency key may run at once, and start in a while.',
+  'dead letters': 'Tasks that failed for good.',
   schedules: 'Times that dispatch a task.',
   workers: 'For programs that do tasks outside of the servers.',
-  handlers: 'What tasks may name.',
   insight: 'How runs ended, over time.',
   dispatch: 'The documented paths of the gateway that Writ replaces.',
 }

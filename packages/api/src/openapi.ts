@@ -172,6 +172,11 @@ function fastApiErrors(e: Endpoint): [string, object][] {
   ]
 }
 
+/** Each once, in the order of their first operations: pages of the document show one that has none as an empty group. */
+const tagsIn = (groups: Record<string, Record<string, Endpoint>>): string[] => [
+  ...new Set(Object.values(groups).flatMap((endpoints) => Object.values(endpoints).map(({ tag }) => tag))),
+]
+
 const tagOf = (name: string) => {
   const description = words.groups[name]
   return description === undefined ? {} : { description }
@@ -222,7 +227,7 @@ export function openapi(
     },
     servers: [{ url: info.server || '/' }],
     security: [{ bearer: [] }, { token: [] }],
-    tags: Object.keys(groups).map((name) => ({ name, ...tagOf(name) })),
+    tags: tagsIn(groups).map((name) => ({ name, ...tagOf(name) })),
     paths,
     components: {
       schemas: Object.fromEntries(Object.entries(schemas).sort(([a], [b]) => (a < b ? -1 : 1))),

@@ -29,7 +29,10 @@ const countWords = kept((language) => new Intl.NumberFormat(language))
 export function relativeTime(at: number, now: number, language: string): string {
   const seconds = (at - now) / 1_000
   const words = relativeWords(language)
-  for (const [unit, size] of STEPS) if (Math.abs(seconds) >= size) return words.format(Math.trunc(seconds / size), unit)
+  // Intl sets no space between a number and Chinese; all other texts have one.
+  for (const [unit, size] of STEPS)
+    if (Math.abs(seconds) >= size)
+      return words.format(Math.trunc(seconds / size), unit).replace(/(\d)(\p{Script=Han})/u, '$1 $2')
   return words.format(0, 'second')
 }
 

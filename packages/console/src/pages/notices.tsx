@@ -1,10 +1,11 @@
 import { Button, Select, TagsInput, TextInput } from '@mantine/core'
-import { useQuery } from '@tanstack/react-query'
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
 import type { Delivery, DeliveryState, Webhook, WebhookFormat } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
-import { duration } from '../app/format.ts'
+import { now } from '../app/clock.ts'
+import { count, duration } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { Facts, Page, Person, Section, State, Time } from '../parts/bits.tsx'
@@ -15,6 +16,7 @@ import { Icon } from '../parts/icons.tsx'
 import { Told } from '../parts/row-bits.tsx'
 import { SecretDialog } from '../parts/shown-once.tsx'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
+import { sayFound } from '../words/index.ts'
 
 const FORMATS: readonly WebhookFormat[] = ['cloudevents', 'slack', 'feishu', 'email']
 const GROUPS = [
@@ -85,7 +87,7 @@ export function Notices() {
                     </Told>
                     <td className="breaks">{one.url}</td>
                     <Told word={t('notice.events')} left>
-                      {one.events.join(', ')}
+                      {heardOf(one)}
                     </Told>
                   </tr>
                 ))}
@@ -98,6 +100,9 @@ export function Notices() {
     </Page>
   )
 }
+
+/** What it is told: events by type or group, and how tasks of handlers ended. */
+const heardOf = (hook: Webhook): string => [...hook.events, ...hook.handlers].join(', ')
 
 function HookState({ hook }: { hook: Webhook }) {
   const { t } = useTranslation()
@@ -162,10 +167,13 @@ function NewHook({ opened, close }: { opened: boolean; close: () => void }) {
   )
 }
 
+/** As many as one request sends again. */
+const REPLAY_AT_ONCE = 1_000
+
 /** One destination: what was sent to it, what it answered, and how to send it again. */
 export function WebhookPage() {
   const { client, project, can } = useSession()
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const go = useGo()
   const again = useAgain()
   const { id = '' } = useParams({ strict: false }) as { id?: string }
@@ -177,10 +185,17 @@ export function WebhookPage() {
   const hook = useQuery({ queryKey: [project, 'webhooks', id], queryFn: () => client.webhooks.get({ params }) })
   // The address may say anything; the server checks the state.
   const state = filters.state as DeliveryState | undefined
-  const deliveries = useQuery({
+  const deliveries = useInfiniteQuery({
     queryKey: [project, 'deliveries', id, state],
-    queryFn: () => client.webhooks.deliveries({ params, query: { limit: 50, ...(state ? { state } : {}) } }),
-    refetchInterval: ({ state: now }) => (now.data?.some((one) => one.state === 'waiting') ? 2_000 : false),
+    initialPageParam: '',
+    queryFn: ({ pageParam: cursor }) =>
+      client.webhooks.deliveries({
+        params,
+        query: { limit: 50, ...(state ? { state } : {}), cursor } as { cursor: string },
+      }),
+    getNextPageParam: ({ next_cursor }) => next_cursor,
+    refetchInterval: ({ state: said }) =>
+      said.data?.pages.some(({ items }) => items.some((one) => one.state === 'waiting')) ? 2_000 : false,
   })
   const failed = useQuery({
     queryKey: [project, 'deliveries', id, 'to-replay'],
@@ -191,6 +206,8 @@ export function WebhookPage() {
     again('webhooks', 'deliveries')
   }
   const name = hook.data?.name ?? t('nav.notices')
+  const matched = failed.data?.matched ?? 0
+  const most = Math.min(matched, REPLAY_AT_ONCE)
   return (
     <Page
       name={name}
@@ -262,9 +279,16 @@ export function WebhookPage() {
               rows={[
                 [t('notice.url'), one.url],
                 [t('notice.format'), t(`hookFormat.${one.format}`)],
-                [t('notice.events'), one.events.join(', ')],
+                one.events.length > 0 ? [t('notice.events'), one.events.join(', ')] : null,
+                one.handlers.length > 0 ? [t('notice.handlers'), one.handlers.join(', ')] : null,
+                one.ordered
+                  ? [t('notice.order'), t(one.held_up_by === null ? 'notice.inOrder' : 'notice.heldUp')]
+                  : null,
+                one.previous_secret_until && Date.parse(one.previous_secret_until) > now()
+                  ? [t('notice.oldSecret'), <Time key="o" at={one.previous_secret_until} />]
+                  : null,
                 one.failing_since ? [t('notice.failingSince'), <Time key="f" at={one.failing_since} />] : null,
-                one.disabled_reason ? [t('notice.disabled'), one.disabled_reason] : null,
+                one.disabled_reason ? [t('notice.disabled'), sayFound(one.disabled_reason)] : null,
                 [t('notice.addedBy'), <Person key="p" id={one.created_by_id} />],
               ]}
             />
@@ -286,7 +310,19 @@ export function WebhookPage() {
                 />
               }
             >
-              <Answer of={deliveries}>{(list) => <Deliveries list={list} />}</Answer>
+              <Answer of={deliveries}>
+                {({ pages }) => <Deliveries list={pages.flatMap(({ items }) => items)} />}
+              </Answer>
+              {deliveries.hasNextPage && (
+                <Button
+                  mt="sm"
+                  variant="default"
+                  loading={deliveries.isFetchingNextPage}
+                  onClick={() => void deliveries.fetchNextPage()}
+                >
+                  {t('notice.older')}
+                </Button>
+              )}
             </Section>
           </>
         )}
@@ -307,16 +343,30 @@ export function WebhookPage() {
       <Ask
         opened={asking === 'replay'}
         close={() => setAsking(null)}
-        title={t('notice.replayTitle', { count: failed.data?.matched ?? 0, name })}
+        title={t('notice.replayTitle', { count: most, shown: count(most, i18n.language), name })}
         verb={t('notice.replay')}
-        ready={(failed.data?.matched ?? 0) > 0}
+        ready={matched > 0}
         changes={['webhooks', 'deliveries']}
         act={() => client.webhooks.replay({ params, body: { state: 'failed' } })}
       >
         <Answer of={failed} lines={1}>
-          {({ matched }) => (
-            <p>{matched === 0 ? t('notice.nothingToReplay') : t('notice.replayText', { count: matched })}</p>
-          )}
+          {() =>
+            matched === 0 ? (
+              <p>{t('notice.nothingToReplay')}</p>
+            ) : (
+              <>
+                <p>{t('notice.replayText', { count: most, shown: count(most, i18n.language) })}</p>
+                {matched > most && (
+                  <p>
+                    {t('notice.replaySome', {
+                      most: count(most, i18n.language),
+                      all: count(matched, i18n.language),
+                    })}
+                  </p>
+                )}
+              </>
+            )
+          }
         </Answer>
       </Ask>
       <Ask
@@ -334,6 +384,23 @@ export function WebhookPage() {
       </Ask>
       <SecretDialog secret={secret} what={t('notice.secret')} close={() => setSecret(null)} />
     </Page>
+  )
+}
+
+/**
+ * How an attempt ended: what was answered, and what of it was a fault. Chats say with 200 that they refused, and a connection that
+ * never came to be has no answer.
+ */
+function Ending({ of }: { of: Delivery['attempts'][number] }) {
+  const { t, i18n } = useTranslation()
+  const { status, error } = of
+  if (error === null || error === `HTTP_${status}` || error === `SMTP_${status}`) return <>{status}</>
+  const key = `deliveryFault.${error}`
+  return (
+    <>
+      {status !== null && `${status} · `}
+      {i18n.exists(key) ? t(key as 'deliveryFault.TIMEOUT') + t('error.inside', { what: error }) : error}
+    </>
   )
 }
 
@@ -357,9 +424,11 @@ function Deliveries({ list }: { list: readonly Delivery[] }) {
             <ol className="plain-list small">
               {one.attempts.map((attempt) => (
                 <li key={attempt.attempt}>
-                  <Time at={attempt.at} /> · {duration(attempt.duration_ms, i18n.language)} ·{' '}
-                  {attempt.status ?? attempt.error}
-                  {attempt.answer !== '' && <Code>{attempt.answer}</Code>}
+                  <Time at={attempt.at} /> · {duration(attempt.duration_ms, i18n.language)} · <Ending of={attempt} />
+                  {attempt.answer !== '' && (
+                    // The server's own words, if it refused to call.
+                    <Code>{attempt.error === 'DESTINATION_REFUSED' ? sayFound(attempt.answer) : attempt.answer}</Code>
+                  )}
                 </li>
               ))}
               {one.next_attempt_at && one.state === 'waiting' && (

@@ -57,11 +57,11 @@ function useSentence(): (error: unknown, labels?: ReadonlyMap<string, string>) =
     const key = `codes.${error.code}`
     const fields = error.fields.map((field) => {
       const name = field.path.replace(/^(body|query|params)\./, '')
-      return `${labels?.get(name) ?? name}: ${faultOf(field)}`
+      return `${labels?.get(name) ?? name}${t('error.colon')}${faultOf(field)}`
     })
     // Codes are many and sentences are written for the common ones; the server's own is the rest.
-    const own = i18n.exists(key) ? t(key as 'codes.LOGIN_FAILED') : error.detail
-    return fields.length > 0 ? `${own} (${fields.join('; ')})` : own
+    const own = i18n.exists(key) ? t(key as 'codes.LOGIN_FAILED') : sayFound(error.detail)
+    return fields.length === 0 ? own : `${own}${t('error.inside', { what: fields.join(t('error.between')) })}`
   }
 }
 
@@ -115,14 +115,16 @@ export function Refusal({ error }: { error: unknown }) {
   const { place, labels } = useFaultyFields(error, id)
   if (error === null || error === undefined) return null
   const known = error instanceof WritError ? error : null
+  const [before, after] = t('error.inside', { what: '|' }).split('|')
   return (
     <p className="refusal" role="alert" id={id} ref={place}>
       <Icon name="warning" size={14} /> {sentence(error, labels)}
       {known && (
         <span className="small">
-          {' '}
-          (<a href={`/docs/errors#${known.code}`}>{known.code}</a>
-          {known.request_id !== '' && <> · {t('error.request', { id: known.request_id })}</>})
+          {before}
+          <a href={`/docs/errors#${known.code}`}>{known.code}</a>
+          {known.request_id !== '' && <> · {t('error.request', { id: known.request_id })}</>}
+          {after}
         </span>
       )}
     </p>

@@ -24,9 +24,15 @@ const loadMore: Readonly<Record<string, () => Promise<object>>> = {
   'zh-CN': async () => (await import('./zh-cn-more.ts')).zhCnMore,
 }
 
-// What checks say is English as it is.
+// What checks and refusals say is English as it is.
 const loadFound: Readonly<Record<string, () => Promise<FoundWords>>> = {
-  'zh-CN': async () => (await import('./found-zh-cn.ts')).foundZhCn,
+  'zh-CN': async () => {
+    const [{ refusedZhCn }, { foundZhCn }] = await Promise.all([
+      import('./refused-zh-cn.ts'),
+      import('./found-zh-cn.ts'),
+    ])
+    return [...refusedZhCn, ...foundZhCn]
+  },
 }
 const foundIn = new Map<string, FoundWords>()
 
@@ -49,7 +55,7 @@ export async function withWords<T>(module: () => Promise<T>): Promise<T> {
   return loaded
 }
 
-/** What a check said, in the language of the page. */
+/** What a check or the server said, in the language of the page. */
 export const sayFound = (text: string): string => inWords(text, foundIn.get(i18next.language) ?? [])
 
 /** Changes the language of the page, and remembers it in this browser. Words of the other one are not loaded. */
