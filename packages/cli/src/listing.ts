@@ -64,3 +64,19 @@ export const sayCount = (
   next: string | null = null,
   more: { readonly said: object; readonly rows: readonly [string, string | null][] } = { said: {}, rows: [] },
 ) => app.out().item({ count, ...more.said }, [[what, count], ...more.rows, ['Next', next]], String(count))
+
+/**
+ * Work that takes several requests, each a transaction of its own. Where one fails, what was done by those before it stands, and the same
+ * command takes the rest: both are said beside the failure, or somebody would look for what is lost.
+ */
+export async function bySteps<T>(app: App, work: (did: (count: number) => void) => Promise<T>): Promise<T> {
+  let done = 0
+  try {
+    return await work((count) => {
+      done += count
+    })
+  } catch (error) {
+    if (done > 0) app.out().note(`Done for ${done} before this failed; the same command takes the rest.`)
+    throw error
+  }
+}

@@ -750,6 +750,27 @@ test('many tasks are counted, and with --yes cancelled a thousand at a time, tho
     assert.equal((await writ(['task', ...line])).code, 2)
 })
 
+test('of many, what was done before a request failed is said, and that the same command takes the rest', async (t) => {
+  const { writ, asked } = await openCommandLine(t, ({ url, body }) => {
+    if (url.endsWith('/preview')) return { json: { count: 2_500, more: false, not_replayed: [] } }
+    if (asked.length > 2) return { status: 500, json: problem('INTERNAL', 500) }
+    const { limit } = JSON.parse(body)
+    return url.startsWith('/dead')
+      ? { json: { replayed: Array(limit).fill({ number: 1 }), not_replayed: [], left: 1_500 } }
+      : { json: { cancelled: limit, stopping: 0, left: 1_500 } }
+  })
+  for (const [line, done] of [
+    [['task', 'cancel', '--queue', 'night'], 1_000],
+    [['dlq', 'replay', '--queue', 'night'], 1_000],
+    [['run', 'cancel', '--script', 'proof.size'], 100],
+  ] as const) {
+    asked.length = 0
+    const { code, err } = await writ([...line, '--yes'])
+    assert.match(err, new RegExp(`^Done for ${done} before this failed; the same command takes the rest\\.\nwrit: `))
+    assert.equal(code, 1)
+  }
+})
+
 test('what of many tasks runs is asked to stop, after those that wait', async (t) => {
   const { writ, asked } = await openCommandLine(t, ({ url, body }) => {
     if (url.endsWith('/preview')) return { json: { count: 5, more: false } }

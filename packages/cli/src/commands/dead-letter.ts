@@ -3,7 +3,7 @@ import type { Client } from '@writ/sdk'
 import type { Command } from 'commander'
 import { type App, refOf } from '../app.ts'
 import { Failure } from '../failure.ts'
-import { allOption, type ListOptions, limitOption, listSome, sayCount } from '../listing.ts'
+import { allOption, bySteps, type ListOptions, limitOption, listSome, sayCount } from '../listing.ts'
 import type { Column } from '../table.ts'
 import { timeText } from '../text.ts'
 import { AT_ONCE, notReplayedText, sayReplayable } from './many-tasks.ts'
@@ -57,14 +57,16 @@ function leftOf({ not_replayed, left }: Replayed): string | null {
 }
 
 /** A thousand in a transaction, and no more than there are: what dies again meanwhile stays. Stopped in between, some were replayed. */
-async function replayAll(client: Client, body: ReplayDead): Promise<Replayed> {
+async function replayAll(client: Client, body: ReplayDead, did: (count: number) => void): Promise<Replayed> {
   const { count, not_replayed } = await client.deadLetters.preview({ body })
   const most = count - not_replayed.reduce((sum, one) => sum + one.count, 0)
   // One call at least: it says what stays, and refuses what is no filter.
   let done = await replayUpTo(client, body, Math.max(1, Math.min(most, AT_ONCE)))
+  did(done.replayed.length)
   for (let before = 0; done.left > 0 && before < done.replayed.length && done.replayed.length < most; ) {
     before = done.replayed.length
     const next = await replayUpTo(client, body, Math.min(most - before, AT_ONCE))
+    did(next.replayed.length)
     done = { ...next, replayed: [...done.replayed, ...next.replayed] }
   }
   return done
@@ -117,7 +119,10 @@ Examples:
       const body = { ...deadFilterOf(o), ...(refs.length > 0 ? { ids: refs.map(refOf) } : {}) }
       if (o.preview || (refs.length === 0 && !o.yes))
         return sayReplayable(app, await client.deadLetters.preview({ body }))
-      const done = refs.length > 0 ? await replayUpTo(client, body, AT_ONCE) : await replayAll(client, body)
+      const done =
+        refs.length > 0
+          ? await replayUpTo(client, body, AT_ONCE)
+          : await bySteps(app, (did) => replayAll(client, body, did))
       app.out().item(
         done,
         [

@@ -3,7 +3,7 @@ import type { Client } from '@writ/sdk'
 import { type Command, Option } from 'commander'
 import { type App, refOf } from '../app.ts'
 import { usage } from '../failure.ts'
-import { dollarsOf, sayCount } from '../listing.ts'
+import { bySteps, dollarsOf, sayCount } from '../listing.ts'
 import { userRef } from '../who.ts'
 import { taskFields } from './show-task.ts'
 import { timeOf } from './ticket.ts'
@@ -55,7 +55,8 @@ export function addManyTaskCommands(task: Command, app: App): void {
       const client = await app.client()
       const { count, more } = await client.tasks.preview({ body: { ...body, open: true } })
       if (!o.yes) return sayCount(app, 'Would be cancelled', count, nextOf(count, more))
-      const done = await cancelAll(client, { ...body, ...(reason ? { reason } : {}) }, count)
+      const wanted = { ...body, ...(reason ? { reason } : {}) }
+      const done = await bySteps(app, (did) => cancelAll(client, wanted, count, did))
       app.out().item(
         done,
         [
@@ -104,7 +105,7 @@ export function addManyTaskCommands(task: Command, app: App): void {
  * Up to `most`, a thousand in a transaction, oldest first. Those that wait before those that run: what was asked to stop is open until it
  * has, and would stand before the others in every page. Stopped in between, some were cancelled and the rest goes on.
  */
-async function cancelAll(client: Client, choice: CancelTasks, most: number) {
+async function cancelAll(client: Client, choice: CancelTasks, most: number, did: (count: number) => void) {
   let [cancelled, stopping] = [0, 0]
   const states = choice.state ? [choice.state] : (['pending', 'running'] as const)
   for (const state of states) {
@@ -113,6 +114,7 @@ async function cancelAll(client: Client, choice: CancelTasks, most: number) {
       const done = await client.tasks.cancelMany({ body: { ...choice, state, limit } })
       cancelled += done.cancelled
       stopping += done.stopping
+      did(done.cancelled + done.stopping)
       if (done.left === 0 || done.cancelled === 0) break
     }
   }

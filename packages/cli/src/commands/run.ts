@@ -4,7 +4,7 @@ import { type App, refOf } from '../app.ts'
 import { besideOthers } from '../beside.ts'
 import { runColumns, runFields } from '../columns.ts'
 import { usage } from '../failure.ts'
-import { allOption, countOf, type ListOptions, limitOption, listSome } from '../listing.ts'
+import { allOption, bySteps, countOf, type ListOptions, limitOption, listSome } from '../listing.ts'
 import { evidenceOf, openEvidence, sendFiles } from '../send-files.ts'
 import { safeText } from '../text.ts'
 import { exitCodeOfRun, sayVerdict, waitForRun } from '../verdict.ts'
@@ -124,12 +124,15 @@ Examples:
       if (!o.yes) return sayCount(app, 'Would be cancelled', count, more)
       let cancelled = 0
       // Each call is a transaction: stopped in between, the oldest are cancelled and the others still wait.
-      while (cancelled < count) {
-        const limit = Math.min(AT_ONCE, count - cancelled)
-        const done = await client.runs.cancelMany({ body: { ...choice, limit, ...(reason ? { reason } : {}) } })
-        cancelled += done.cancelled
-        if (done.left === 0 || done.cancelled === 0) break
-      }
+      await bySteps(app, async (did) => {
+        while (cancelled < count) {
+          const limit = Math.min(AT_ONCE, count - cancelled)
+          const done = await client.runs.cancelMany({ body: { ...choice, limit, ...(reason ? { reason } : {}) } })
+          cancelled += done.cancelled
+          did(done.cancelled)
+          if (done.left === 0 || done.cancelled === 0) break
+        }
+      })
       app.out().item({ cancelled }, [['Cancelled', cancelled]], String(cancelled))
     })
 
