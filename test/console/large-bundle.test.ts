@@ -32,7 +32,7 @@ test('a large bundle is verified beside the page, with how far it came, and is s
   await page.evaluate(`new PerformanceObserver((list) => { for (const one of list.getEntries()) window.longest = Math.max(window.longest ?? 0, one.duration) })
     .observe({ entryTypes: ['longtask'] })`)
   await chooser.setInputFiles(zip)
-  await page.getByText(/^Files: [\d,]+ of 12,\d{3}$/).waitFor()
+  await page.getByText(/^Files: [\d,]+ of 12,\d{3} \([\d.]+ .?B of [\d.]+ MB\)$/).waitFor()
   assert.equal(page.workers().length, 1)
   await page.getByRole('button', { name: 'Stop verifying' }).click()
   await page.getByText('Stopped before the end: nothing is known of this bundle.').waitFor()

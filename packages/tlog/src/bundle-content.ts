@@ -5,6 +5,7 @@ import {
   BundleError,
   type BundleFiles,
   type BundlePrimitives,
+  type BundleProgress,
   type BundleReport,
   counted,
   isThere,
@@ -48,13 +49,15 @@ export async function checkAttestations(
   files: BundleFiles,
   entries: readonly BundledEntry[],
   on: BundlePrimitives,
+  onProgress: BundleProgress,
 ): Promise<{ attestations: BundledAttestation[]; checks: BundleCheck[]; rests: string[] }> {
   const keys = await attestationKeys(files, on)
   const attestations: BundledAttestation[] = []
   const used = new Set<number>()
   const named = new Map<string, BundledEntry>()
   for (const one of entries) for (const name of one.entry.att ?? []) if (!named.has(name)) named.set(name, one)
-  for (const path of files.names.filter((name) => name.startsWith('attestations/'))) {
+  const paths = files.names.filter((name) => name.startsWith('attestations/'))
+  for (const path of paths) {
     const digest = /^attestations\/([0-9a-f]{64})\.dsse\.json$/.exec(path)?.[1]
     if (digest === undefined) throw new BundleError('ATTESTATION_INVALID', path, 'attestation_name')
     const envelope = await within('ATTESTATION_INVALID', path, async () =>
@@ -69,6 +72,7 @@ export async function checkAttestations(
     if (!entry) throw new BundleError('ATTESTATION_UNLOGGED', path, 'attestation_unnamed')
     const statement = await within('ATTESTATION_INVALID', path, () => parseStatement(envelope.payload))
     attestations.push({ digest, payload: envelope.payload, statement, entry })
+    onProgress({ step: 'attestations', done: attestations.length, total: paths.length })
   }
   const found = new Set(attestations.map(({ digest }) => `sha256:${digest}`))
   for (const [name, { path }] of named)

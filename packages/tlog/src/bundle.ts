@@ -35,8 +35,16 @@ export type BundleTrust = {
   policy?: Policy | undefined
 }
 
-/** How far a verification came: `done` of `total` files whose digests were compared, or entries. */
-export type BundleProgress = (at: { step: 'files' | 'entries'; done: number; total: number }) => void
+/**
+ * How far a verification came: `done` of `total` files whose digests were compared, entries, or attestations. `bytes` is how much of an
+ * archive was read for its files, one of which may be most of it.
+ */
+export type BundleProgress = (at: {
+  step: 'files' | 'entries' | 'attestations'
+  done: number
+  total: number
+  bytes?: { done: number; total: number }
+}) => void
 
 export type BundlePrimitives = { sha256: Hash; sha512: Hash; verify: VerifySignature }
 
@@ -295,6 +303,7 @@ export async function checkManifest(
     if (!listed.has(name) && name !== 'SHA256SUMS' && name !== path)
       throw new BundleError('FILE_UNLISTED', name, 'file_unlisted')
   let done = 0
+  onProgress({ step: 'files', done, total: listed.size })
   for (const [name, digest] of listed) {
     if (!isThere(files, name)) throw new BundleError('FILE_MISSING', name, 'file_named')
     if ((await files.sha256(name)) !== digest) throw new BundleError('FILE_CHANGED', name, 'other_digest')

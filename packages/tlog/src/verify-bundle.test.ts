@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
+import { zipSync } from 'fflate'
+import { createSha256, inflate } from '../../cli/src/bundle-zip.ts'
 import { type BundleEvent, entryId, logKey, makeBundle, primitives, signed } from '../test/bundle.ts'
 import { makeKey, sha256 } from '../test/memory-log.ts'
 import {
   addSignatures,
+  type BundleProgress,
   type BundleReport,
   cosignText,
   fromUtf8,
@@ -12,6 +16,7 @@ import {
   toHex,
   toUtf8,
   verifyBundle,
+  verifyZip,
 } from './index.ts'
 
 const opened: BundleEvent = { act: 'ticket.created', res: 't' }
@@ -277,6 +282,41 @@ test('a file that the log knows is described, and what became of it is what the 
     JSON.stringify(untold.checks),
     /"what":"artifact 1: not here, deleted as only the maker of this bundle says; no entry of the log does"/,
   )
+})
+
+test('how far it came is told of bytes too, and evidence is read once', async () => {
+  const bytes = randomBytes(12_000_000)
+  const digest = toHex(sha256(bytes))
+  const path = 'artifacts/1-dump.bin'
+  const file = { id: 'a', number: 1, sha256: digest, size: bytes.length, path, left_out: null }
+  const files = await makeBundle([opened, { act: 'artifact.uploaded', res: 'a', details: { sha256_hash: digest } }])
+  files.set(
+    'bundle.json',
+    toUtf8(JSON.stringify({ ...JSON.parse(fromUtf8(files.get('bundle.json')!)), artifacts: [file] })),
+  )
+  files.set(path, bytes)
+  const bundle = signed(files)
+  const packed: Record<string, Uint8Array> = {}
+  for (const name of bundle.names) packed[name] = await bundle.read(name)
+  const zip = zipSync(packed)
+  let read = 0
+  const archive = {
+    size: zip.length,
+    async read(from: number, length: number) {
+      read += length
+      return zip.subarray(from, from + length)
+    },
+  }
+  const said: Parameters<BundleProgress>[0][] = []
+  const report = await verifyZip(archive, 'b.zip', { ...primitives, inflate, createSha256 }, {}, (at) => said.push(at))
+  assert.deepEqual(report.fault, undefined)
+  // In the middle of the largest file, which is most of the archive.
+  assert.ok(said.some(({ bytes }) => bytes && bytes.done > bytes.total / 4 && bytes.done < (3 * bytes.total) / 4))
+  assert.deepEqual(
+    said.findLast(({ step }) => step === 'entries'),
+    { step: 'entries', done: 2, total: 2 },
+  )
+  assert.ok(read < 1.5 * zip.length, `${read} of ${zip.length} bytes`)
 })
 
 const ODD: readonly unknown[] = [null, 0, -1, 1.5, true, '', 'x', '\u0000', [], [null], {}, { a: null }, ['__proto__']]

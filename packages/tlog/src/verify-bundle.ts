@@ -30,7 +30,7 @@ import { type CreateSha256, type Inflate, openZip, type ZipBytes, ZipError } fro
 /**
  * Verifies an evidence bundle completely: manifest, logs, entries, payloads, attestations, people's signatures, files.
  * Needs no server and no network. Answers what was checked, what was erased or left out, and what all of it rests on;
- * at the first failure it stops and names it. Throws only what `files` throws. `onProgress` hears of each file and entry.
+ * at the first failure it stops and names it. Throws only what `files` throws. `onProgress` hears of each file, entry and attestation.
  */
 export async function verifyBundle(
   given: BundleFiles,
@@ -39,7 +39,7 @@ export async function verifyBundle(
   onProgress: BundleProgress = () => {},
 ): Promise<BundleReport> {
   // In whichever order they were packed or listed, the first failure is the same.
-  const files = { ...given, names: [...given.names].sort() }
+  const files = { ...given, names: [...given.names].sort(), sha256: once(given.sha256) }
   const report: BundleReport = { ok: false, checks: [], rests: [] }
   const { checks, rests } = report
   try {
@@ -58,7 +58,7 @@ export async function verifyBundle(
     refuseStrayProofs(files, logs.logs, anchored.anchors)
     checks.push(...noteUnwitnessed(logs.logs, trust.policy))
     if (trust.policy) checks.push(...checkQuorum(entries, anchored.anchors, trust.policy))
-    const attested = await checkAttestations(files, entries, on)
+    const attested = await checkAttestations(files, entries, on, onProgress)
     checks.push(...attested.checks)
     const approved = await checkApprovals(files, entries, attested.attestations, on)
     checks.push(...approved.checks)
@@ -79,6 +79,16 @@ export async function verifyBundle(
   return report
 }
 
+/** Evidence is looked at twice, by the manifest and by what the log says of it, and may be all there is to read. */
+function once(sha256: BundleFiles['sha256']): BundleFiles['sha256'] {
+  const known = new Map<string, Promise<string>>()
+  return (name) => {
+    const digest = known.get(name) ?? sha256(name)
+    known.set(name, digest)
+    return digest
+  }
+}
+
 /**
  * The same of a zipped bundle. An archive that is damaged, or that programs could unpack to different files, is the first failure, at `name`.
  * Throws only what reading `zip` throws.
@@ -90,8 +100,28 @@ export async function verifyZip(
   trust: BundleTrust = {},
   onProgress: BundleProgress = () => {},
 ): Promise<BundleReport> {
+  let at: Parameters<BundleProgress>[0] | null = null
+  let read = 0
+  const tell = () => {
+    if (at?.step === 'files') onProgress({ ...at, bytes: { done: Math.min(read, zip.size), total: zip.size } })
+    else if (at) onProgress(at)
+  }
+  const watched: ZipBytes = {
+    size: zip.size,
+    async read(from, length) {
+      const bytes = await zip.read(from, length)
+      if (at?.step === 'files') {
+        read += bytes.length
+        tell()
+      }
+      return bytes
+    },
+  }
   try {
-    return await verifyBundle(await openZip(zip, on), on, trust, onProgress)
+    return await verifyBundle(await openZip(watched, on), on, trust, (step) => {
+      at = step
+      tell()
+    })
   } catch (error) {
     if (!(error instanceof ZipError)) throw error
     const fault = new BundleError('BUNDLE_MALFORMED', name, 'archive', { said: error.message }).fault

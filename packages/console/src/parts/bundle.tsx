@@ -73,25 +73,26 @@ function useVerification() {
 function Verification({ of: { report, step, ended, cancel } }: { of: ReturnType<typeof useVerification> }) {
   const { t, i18n } = useTranslation()
   const number = (value: number) => count(value, i18n.language)
-  if (step)
+  if (step) {
+    const { done, total, bytes: read } = step
+    // One file may be most of the archive, so what was read tells more than how many there were.
+    const share = read ? read.done / read.total : total === 0 ? 0 : done / total
     return (
       <div className="form-buttons">
         <span className="small dimmed" role="status">
-          {step.total === 0
+          {total === 0
             ? t('bundle.opening')
-            : t(`bundle.going_${step.step}`, { done: number(step.done), total: number(step.total) })}
+            : t(`bundle.going_${step.step}`, { done: number(done), total: number(total) })}
+          {read &&
+            t('error.inside', { what: t('bundle.going_read', { done: bytes(read.done), total: bytes(read.total) }) })}
         </span>
-        <Progress
-          value={step.total === 0 ? 0 : (100 * step.done) / step.total}
-          size="sm"
-          w={160}
-          aria-label={t('bundle.verifying')}
-        />
+        <Progress value={100 * share} size="sm" w={160} aria-label={t('bundle.verifying')} />
         <Button variant="default" size="xs" onClick={cancel}>
           {t('bundle.cancel')}
         </Button>
       </div>
     )
+  }
   if (report) return <Report report={report} />
   return ended ? (
     <p className="small" role="status">

@@ -1,5 +1,12 @@
 import { sha256 } from '@noble/hashes/sha2.js'
-import { type BundleReport, type BundleTrust, type Inflate, verifyZip, type ZipBytes } from '@writ/tlog'
+import {
+  type BundleProgress,
+  type BundleReport,
+  type BundleTrust,
+  type Inflate,
+  verifyZip,
+  type ZipBytes,
+} from '@writ/tlog'
 import { primitives } from './primitives.ts'
 
 // Verifies a bundle beside the page: a large one takes minutes, in which the page stays as it is and can end this.
@@ -10,7 +17,7 @@ export interface Asked {
   readonly trust: BundleTrust
 }
 export type Told =
-  | { readonly step: 'files' | 'entries'; readonly done: number; readonly total: number }
+  | Readonly<Parameters<BundleProgress>[0]>
   | { readonly report: BundleReport }
   /** What kept it from verifying: not the bundle. */
   | { readonly failed: string }

@@ -834,6 +834,8 @@ export const enMore = {
     opening: 'The archive is opened.',
     going_files: 'Files: {{done}} of {{total}}',
     going_entries: 'Entries: {{done}} of {{total}}',
+    going_attestations: 'Attestations: {{done}} of {{total}}',
+    going_read: '{{done}} of {{total}}',
     verifying: 'Verification',
     cancel: 'Stop verifying',
     ended: 'Stopped before the end: nothing is known of this bundle.',

@@ -788,6 +788,8 @@ export const zhCnMore: Words<typeof enMore> = {
     opening: '正在打开压缩包。',
     going_files: '文件：{{total}} 中的 {{done}}',
     going_entries: '条目：{{total}} 中的 {{done}}',
+    going_attestations: '证明声明：{{total}} 中的 {{done}}',
+    going_read: '{{total}} 中的 {{done}}',
     verifying: '核验',
     cancel: '停止核验',
     ended: '在结束前已停止：对这个证据包得不出任何结论。',
