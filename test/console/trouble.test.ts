@@ -83,7 +83,7 @@ test('a refusal says which field it is about, and the field says so too until it
   const title = page.getByLabel('标题', { exact: true })
   await title.fill('   ')
   await page.getByRole('button', { name: '提交' }).click()
-  const refusal = page.getByRole('alert').filter({ hasText: '标题: 至少要有 1 个字符' })
+  const refusal = page.getByRole('alert').filter({ hasText: '标题：至少要有 1 个字符' })
   await refusal.waitFor()
   const said = () =>
     title.evaluate((field) => [field.getAttribute('aria-invalid'), field.getAttribute('aria-describedby')])

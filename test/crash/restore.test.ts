@@ -195,7 +195,7 @@ test('a backup of a newer version is refused before anything is put back, and on
 test('PostgreSQL: what pg_restore cannot read, and a database that something else uses, is refused before anything is put back', {
   skip,
 }, async () => {
-  const postgres = await startPostgres()
+  const postgres = await startPostgres({ fresh: true })
   try {
     await addLogins(postgres.url)
     const prepare = async (name: string) =>
