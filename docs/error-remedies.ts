@@ -239,7 +239,7 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '令牌未知、已吊销、已过期，或不属于你。',
   ],
   SESSION_NOT_FOUND: ['It has ended already, or is not yours.', '会话不存在。', '会话已结束，或不属于你。'],
-  INVITE_NOT_FOUND: ['It is unknown, used or revoked.', '邀请不存在。', '邀请未知、已使用或已撤销。'],
+  INVITE_NOT_FOUND: ['It is unknown, used or revoked.', '邀请不存在。', '邀请未知、已使用或已吊销。'],
   PROJECT_NOT_FOUND: [
     'Check the slug; you see your own projects only.',
     '项目不存在。',
@@ -582,7 +582,7 @@ export const remedies: Record<ErrorCode, Remedy> = {
   DEAD_LETTERS_UNFILTERED: [
     'Name at least one of ids, queue, handler, error code or time; look at the count first.',
     '必须指明要处理哪些死信。',
-    '至少给出 id、队列、处理器、错误码或时间之一；先查看预计数量。',
+    '至少给出 id、队列、处理器、错误代码或时间之一；先查看预计数量。',
   ],
   RUNS_UNFILTERED: [
     'Name at least one of check, ticket, asset, time or a text; look at the count first.',
@@ -592,7 +592,7 @@ export const remedies: Record<ErrorCode, Remedy> = {
   TASKS_UNFILTERED: [
     'Name at least one of queue, handler, error code, tag, cost or time; look at the count first.',
     '必须指明要处理哪些任务。',
-    '至少给出队列、处理器、错误码、标签、费用或时间之一；先查看预计数量。',
+    '至少给出队列、处理器、错误代码、标签、费用或时间之一；先查看预计数量。',
   ],
   TASK_CALLBACK_REFUSED: [
     'Use an https url of a public address, or name the host in WRIT_EGRESS_ALLOW.',
