@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { Webhook } from '@writ/api'
 import { startReceiver } from '../channels/receiver.ts'
 import { makeSshKey, proposeKey } from '../evidence/ssh-key.ts'
-import { faultsOf, fill, lookAt, looker, openTab, type Sight, skip, startConsole } from './scene.ts'
+import { comesTo, faultsOf, fill, lookAt, looker, openTab, type Sight, skip, startConsole } from './scene.ts'
 
 const pages: readonly Sight[] = [
   ['home', '', '.figures'],
@@ -118,6 +118,8 @@ test('on a phone rows of settings and notices say all that they say on a wide sc
         .locator('.content tbody tr')
         .nth(least - 1)
         .waitFor()
+      // Names come by a request of their own.
+      await comesTo(() => tab.page.getByText('somebody', { exact: true }).count(), 0)
       found[place] = (await tab.page.evaluate(CELLS)) as string[][]
       // Nor has anything to be looked for by scrolling sideways.
       const wide = await tab.page.evaluate(WIDER)

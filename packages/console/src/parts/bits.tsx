@@ -59,8 +59,10 @@ export function Person({ id, number }: { id?: string | null; number?: number | n
   const members = useMembers()
   const found = id ? members.get(id) : [...members.values()].find((one) => one.user_number === number)
   if (!id && (number === null || number === undefined)) return <span className="dimmed">–</span>
-  const name = found?.username ?? (number ? t('person.number', { number }) : word('person.unknown'))
-  const mine = found?.user_id === me.id
+  const mine = (id ?? found?.user_id) === me.id
+  // Members come by a request of their own; of oneself more is known.
+  const name =
+    found?.username ?? (mine ? me.username : number ? t('person.number', { number }) : word('person.unknown'))
   return <span className="person">{mine ? t('person.me', { name }) : name}</span>
 }
 
