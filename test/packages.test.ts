@@ -51,6 +51,7 @@ for (const name of [
   '@writ/api',
   '@writ/api/costs',
   '@writ/api/thrown',
+  '@writ/api/turns',
   '@writ/tlog',
   '@writ/sdk',
   '@writ/sdk/node',

@@ -1,6 +1,7 @@
 import type { ClaimedTask, WorkerHandler, WorkResult } from '@writ/api'
 import { fieldFault } from '@writ/api/handler-fields'
 import { thrownText } from '@writ/api/thrown'
+import { createTurns } from '@writ/api/turns'
 import type { Static, TSchema } from 'typebox'
 import type { Client } from './calls.ts'
 import { createCosts } from './costs.ts'
@@ -98,8 +99,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
   const outbox: { work: Work; result: WorkResult; size: number }[] = []
   let leaseMs = 30_000
   let sending = false
-  let asked = 0
-  const turns: (() => void)[] = []
+  const inTurn = createTurns(MOST_ASKED)
   let extendAt = 0
   let room = Promise.withResolvers<void>()
   let tells = true
@@ -236,18 +236,6 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
         await pause(pauseMs, signal)
         if (signal.aborted) throw signal.reason
       }
-    }
-  }
-
-  async function inTurn<T>(call: () => Promise<T>): Promise<T> {
-    if (asked < MOST_ASKED) asked++
-    else await new Promise<void>((resolve) => turns.push(resolve))
-    try {
-      return await call()
-    } finally {
-      const next = turns.shift()
-      if (next) next()
-      else asked--
     }
   }
 

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createTurns, type Turns } from '@writ/api/turns'
 import type { Blobs } from '../../platform/blobs/index.ts'
 import type { Clock } from '../../platform/clock.ts'
 import { type Command, type Database, inProject, type Tx } from '../../platform/db/index.ts'
@@ -21,7 +22,6 @@ import { CANCELLED, type End, type Ending, settleTasks } from './settle.ts'
 import { createSteps } from './step.ts'
 import { isPaused, keyedAmong, loadWork, type WorkRow } from './store.ts'
 import { keepChunks, lastChunk, type NewChunk } from './store-log.ts'
-import { createTurns, type Turns } from './turns.ts'
 
 /** An attempt that is over, whatever comes of it. */
 export interface AttemptEnded {

@@ -1,4 +1,5 @@
 import { KEY } from '@writ/api'
+import type { Turns } from '@writ/api/turns'
 import type { Clock } from '../../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import type { Cost, Costs } from './cost.ts'
@@ -6,7 +7,6 @@ import { TaskError } from './handler.ts'
 import type { Payloads } from './sealed.ts'
 import * as store from './store.ts'
 import { addCosts } from './store-cost.ts'
-import type { Turns } from './turns.ts'
 
 const NAME = new RegExp(KEY, 'u')
 const MOST_CHARACTERS = 100

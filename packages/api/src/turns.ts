@@ -1,6 +1,9 @@
-/** Lets so many work at once, and the others in the order in which they came. */
+/**
+ * For everybody who does the work of handlers: how many of their questions are under way at a time. It imports nothing, as `thrown.ts` does.
+ */
 export type Turns = <T>(work: () => Promise<T>) => Promise<T>
 
+/** Lets `most` work at once, and the others in the order in which they came. What fails holds up no other. */
 export function createTurns(most: number): Turns {
   const waiting: (() => void)[] = []
   let working = 0
