@@ -75,6 +75,7 @@ test('a schedule is added by its form, run, paused, resumed, changed and deleted
   await page.locator('tbody tr', { hasText: 'nightly-inventory' }).waitFor()
   await page.getByRole('link', { name: 'Week', exact: true }).click()
   await page.getByRole('button', { name: 'Forward' }).click()
+  await page.waitForURL(/on=/)
   await page.locator('.calendar-due', { hasText: 'nightly-inventory' }).nth(2).waitFor()
   await page.locator('.calendar-due').first().click()
   await page.getByRole('button', { name: 'Delete' }).click()
@@ -120,6 +121,9 @@ test('schedules are chosen by state, handler and words, in the list as on the ca
   assert.match(page.url(), /schedules\?state=active&handler=system\.ping$/)
   // The calendar shows the same, and each of its links is high enough.
   await page.getByRole('link', { name: 'Month', exact: true }).click()
+  // The next one, in which something is due on every day, also when this one is about to end.
+  await page.getByRole('button', { name: 'Forward' }).click()
+  await page.waitForURL(/on=/)
   const due = page.locator('.calendar-due')
   await due.first().waitFor()
   assert.match(page.url(), /state=active.*view=month/)
@@ -160,12 +164,14 @@ test('the pages of schedules are whole and accessible in both themes', { skip },
     return fires[0]?.run_id != null
   })
   await system.settle()
+  // A week and a month that begin later: in the last hour of this one nothing need be due in it.
+  const later = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10)
   const faults = await lookAt(
     system,
     [
       ['schedules', 'schedules', 'tbody tr'],
-      ['schedules-month', 'schedules?view=month', '.calendar-due'],
-      ['schedules-week', 'schedules?view=week', '.calendar'],
+      ['schedules-month', `schedules?view=month&on=${later(35)}`, '.calendar-due'],
+      ['schedules-week', `schedules?view=week&on=${later(8)}`, '.calendar-due'],
       ['schedule-fired', `schedules/${once}`, 'tbody .state-completed'],
       ['schedule-paused', `schedules/${paused}`, '.summary-wait'],
       ['schedule-new', 'schedules/new', '.preview-times li'],
