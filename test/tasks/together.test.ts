@@ -99,6 +99,16 @@ function handlers() {
         await dispatch('late')
         return 'nevertheless'
       }),
+      handlerOf('test.together', async (input, ctx) => {
+        const later = { handler: 'test.echo', run_at: '2999-01-01T00:00:00Z' }
+        const asked = (input as { name: string; more?: object }[]).map(({ name, more }) =>
+          ctx.dispatch(name, { ...later, input: name, ...more }).then(
+            ({ id, duplicate }) => ({ name, id, duplicate }),
+            (error: { code: string }) => ({ name, refused: error.code }),
+          ),
+        )
+        return Promise.all(asked)
+      }),
       handlerOf('test.circle', async (input, ctx) => {
         const after = (on: string) => ({ handler: 'test.echo', input, depends_on: [on] })
         const child = await ctx.dispatch('after this one', after(ctx.runId))
@@ -351,6 +361,69 @@ scenario('a task that was asked to stop dispatches nothing more, nor does one th
     (await by.find(done.id)).steps.map(({ name }) => name),
     ['before', 'late'],
   )
+})
+
+scenario('of children that are asked for together each is dispatched once, or refused by itself', async (on) => {
+  const { system, by } = on
+  const taken = { unique_key: 'taken', run_at: '2999-01-01T00:00:00Z' }
+  const other = await by.dispatch('test.echo', 0, taken)
+  const many = Array.from({ length: 150 }, (_, i) => ({ name: `child ${i}` }))
+  const asked = [
+    ...many,
+    { name: 'child 7' },
+    { name: 'rejected', more: { ...taken, unique_policy: 'reject' } },
+    { name: 'met', more: taken },
+    { name: 'unknown', more: { handler: 'no.such.handler' } },
+    { name: 'after nobody', more: { depends_on: [987_654] } },
+    { name: 'first', more: { unique_key: 'of one' } },
+    { name: 'same', more: { unique_key: 'of one' } },
+    { name: 'under a key', more: { concurrency_key: 'some' } },
+  ]
+  const done = await by.settled((await by.dispatch('test.together', asked)).id)
+  type Answer = { name: string; id?: string; duplicate?: boolean; refused?: string }
+  const answers = done.result as Answer[]
+  const of = (name: string) => answers.filter((one) => one.name === name)
+  assert.equal(of('child 7').length, 2)
+  assert.deepEqual(of('child 7')[0], of('child 7')[1])
+  assert.deepEqual(of('rejected'), [{ name: 'rejected', refused: 'TASK_DUPLICATE' }])
+  assert.deepEqual(of('met'), [{ name: 'met', id: other.id, duplicate: true }])
+  assert.deepEqual(of('unknown'), [{ name: 'unknown', refused: 'TASK_UNKNOWN_HANDLER' }])
+  assert.deepEqual(of('after nobody'), [{ name: 'after nobody', refused: 'TASK_DEPENDENCY_UNKNOWN' }])
+  assert.deepEqual([of('first')[0]!.id, of('same')[0]!.duplicate], [of('same')[0]!.id, true])
+  // Each that was not refused is a step, and a child unless somebody else had its key.
+  const children = await by.read((tx) =>
+    system.app.tasks.list(tx, by.caller, { parent: done.id }, { limit: 999, skip: 0 }),
+  )
+  assert.deepEqual(
+    children.map(({ id }) => id).sort(),
+    [...new Set(answers.flatMap(({ id }) => (id === undefined || id === other.id ? [] : [id])))].sort(),
+  )
+  assert.equal(children.length, 152)
+  assert.deepEqual(
+    (await by.find(done.id)).steps.map(({ name }) => name).sort(),
+    [...new Set(answers.filter(({ id }) => id !== undefined).map(({ name }) => name))].sort(),
+  )
+})
+
+scenario('a parent that is to stop is refused its child, and others dispatch theirs beside it', async (on) => {
+  const { system, by, work } = on
+  const parents = [await by.dispatch('test.late', 'stops'), await by.dispatch('test.late', 'goes on')]
+  await until('they run', async () => work.ran.filter((line) => line === 'before dispatched').length === 2)
+  await by.write((tx) => system.app.tasks.cancel(tx, by.caller, parents[0]!.id, null))
+  for (const label of ['stops', 'goes on']) work.letGo(label)
+  const ended = [await by.settled(parents[0]!.id), await by.settled(parents[1]!.id)]
+  assert.deepEqual(
+    ended.map(({ state, steps }) => [state, steps.map(({ name }) => name)]),
+    [
+      ['cancelled', ['before']],
+      ['completed', ['before', 'late']],
+    ],
+  )
+  assert.deepEqual(work.ran.filter((line) => line.startsWith('late')).sort(), [
+    'late',
+    'late TASK_STOPPING',
+    'late dispatched',
+  ])
 })
 
 scenario('a task does not wait for what waits for its own end', async ({ system, by, work }) => {

@@ -1,3 +1,5 @@
+import { type Database, inProject, type Tx } from './db/index.ts'
+
 interface Waiting<V> {
   resolve(value: V | undefined): void
   reject(error: unknown): void
@@ -34,4 +36,21 @@ export function coalesce<V>(load: (keys: readonly string[]) => Promise<ReadonlyM
       if (callers) callers.push({ resolve, reject })
       else waiting.set(key, [{ resolve, reject }])
     })
+}
+
+/** As `coalesce`, of what a project has: keys of one that are asked for together are looked for in one snapshot. */
+export function coalesceIn<V>(
+  db: Pick<Database, 'read'>,
+  load: (tx: Tx, keys: readonly string[]) => Promise<ReadonlyMap<string, V>>,
+) {
+  const find = coalesce<V>(async (all) => {
+    const found = new Map<string, V>()
+    for (const [project, asked] of Map.groupBy(all, (key) => key.slice(0, key.indexOf(' ')))) {
+      const keys = asked.map((key) => key.slice(project.length + 1))
+      for (const [key, value] of await inProject(project, () => db.read((tx) => load(tx, keys))))
+        found.set(`${project} ${key}`, value)
+    }
+    return found
+  })
+  return (project: string, key: string): Promise<V | undefined> => find(`${project} ${key}`)
 }

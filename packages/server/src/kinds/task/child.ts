@@ -4,7 +4,8 @@ import { actFor } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
 import { type Clock, rfc3339 } from '../../platform/clock.ts'
-import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
+import { coalesceIn } from '../../platform/coalesce.ts'
+import { type Command, type Database, inProject, type Tx, UniqueViolation } from '../../platform/db/index.ts'
 import type { Lease } from '../../queue/index.ts'
 import { isFinal } from '../../runs/index.ts'
 import { type Dispatched, type Outcome, TaskError } from './handler.ts'
@@ -12,10 +13,10 @@ import { pauseKey } from './hold.ts'
 import { attemptSpanId } from './lane.ts'
 import { readResult } from './payload.ts'
 import type { Payloads } from './sealed.ts'
-import { requireStepName } from './step.ts'
+import { createStepLookup, requireStepName } from './step.ts'
 import * as store from './store.ts'
-import { isAfter } from './store-held.ts'
-import type { Accepted, PreparedTask } from './submit.ts'
+import { findAwaited, isAfter } from './store-held.ts'
+import { type Accepted, type PreparedTask, someMeet } from './submit.ts'
 
 const IS_KEY = new RegExp(KEY, 'u')
 const MAX_KEY = 200
@@ -25,8 +26,8 @@ export interface AtWork {
   readonly project: string
   readonly row: Pick<store.WorkRow, 'id' | 'executed_by_id' | 'trace_id' | 'concurrency_key'>
   readonly attempt: number
-  /** Asked in the transaction of each change; throws when the work is somebody else's by now, or over. */
-  readonly allowed: (tx: Tx) => Promise<void>
+  /** Asked for, and locked, in the transaction of each change: without it the work is somebody else's by now, or over. */
+  readonly lease: Pick<Lease, 'runId' | 'fence'>
 }
 
 /** Whose lease it is, until this transaction ends. Throws LEASE_LOST. */
@@ -48,6 +49,16 @@ export interface Children {
 
 const LONGEST_PAUSE_MS = 30 * 24 * 3_600_000
 
+interface NewChild {
+  readonly work: AtWork
+  readonly name: string
+  readonly caller: Accepted['caller']
+  readonly task: PreparedTask
+}
+
+/** A refusal is an answer: thrown, it would undo what is asked for with it. Undefined: the step is there already. */
+type Begun = Dispatched | AppError | undefined
+
 export function createChildren(on: {
   readonly db: Database
   readonly clock: Clock
@@ -60,8 +71,32 @@ export function createChildren(on: {
   const never = (code: string, message: string, cause?: unknown) =>
     new TaskError(code, message, { retryable: false, cause })
 
+  const findStep = createStepLookup(db)
+  const findCaller = coalesceIn(db, async (tx, people) => {
+    const now = clock.now()
+    const callers = await Promise.all(people.map((id) => actFor(tx, id, 'tasks.submit', now)))
+    return new Map(people.flatMap((id, i) => (callers[i] ? [[id, callers[i]]] : [])))
+  })
+  const findOutcome = coalesceIn(db, async (tx, asked) => {
+    const pairs = asked.map((pair) => pair.split(' ') as [parent: string, child: string])
+    const parents = [...new Set(pairs.map(([parent]) => parent))]
+    const rows = await store.findOutcomes(
+      tx,
+      pairs.map(([, child]) => child),
+    )
+    const awaited = await findAwaited(tx, parents)
+    const found = new Map<string, { row: store.OutcomeRow; circle: boolean }>()
+    for (const [parent, child] of pairs) {
+      const row = rows.get(child)
+      if (row?.parent_run_id !== parent) continue
+      const circle = awaited.has(parent) && (await isAfter(tx, child, parent))
+      found.set(`${parent} ${child}`, { row, circle })
+    }
+    return found
+  })
+
   async function stepOf(work: AtWork, name: string): Promise<Dispatched | undefined> {
-    const row = await inProject(work.project, () => db.read((tx) => store.findStep(tx, work.row.id, name)))
+    const row = await findStep(work.project, work.row.id, name)
     if (!row) return undefined
     const kept = JSON.parse(row.result) as Partial<Dispatched> | null
     if (typeof kept?.id !== 'string' || typeof kept.number !== 'number')
@@ -70,63 +105,108 @@ export function createChildren(on: {
     return { id: kept.id, number: kept.number, duplicate: kept.duplicate === true }
   }
 
+  /**
+   * Children and their records are one transaction, however many ask together: whatever attempt comes after this one finds both of a
+   * child or neither.
+   */
+  const dispatchChildren: Command<NewChild, Begun> = {
+    name: 'dispatchChildren',
+    async run(tx, all) {
+      // Whoever has a parent stopped waits for this, and then finds the children; or this finds that it was stopped.
+      const held = await store.heldAmong(
+        tx,
+        all.map(({ work }) => work.lease),
+        'lock',
+      )
+      const [parents, kept] = await Promise.all([
+        store.findParents(
+          tx,
+          all.map(({ work }) => work.row.id),
+        ),
+        store.findSteps(
+          tx,
+          all.map(({ work, name }) => ({ runId: work.row.id, name })),
+        ),
+      ])
+      const begun: Begun[] = Array.from(all, () => undefined)
+      const taken = new Set<string>()
+      const fresh: (NewChild & { readonly at: number })[] = []
+      for (const [at, one] of all.entries()) {
+        const { lease, row } = one.work
+        const parent = parents.get(row.id)
+        const step = store.stepKey(row.id, one.name)
+        if (!held(lease)) begun[at] = new AppError('LEASE_LOST')
+        else if (!parent || parent.cancel_requested_at !== null) begun[at] = new AppError('TASK_STOPPING')
+        // Of two of one name the first counts, as of two attempts.
+        else if (!taken.has(step) && !kept.has(step)) fresh.push({ ...one, at })
+        taken.add(step)
+      }
+      if (fresh.length === 0) return begun
+      if (fresh.length > 1 && someMeet(fresh.map(({ task }) => ({ tasks: [task] }))))
+        throw new Error('one after the other')
+      const accepted = await on.accept(
+        tx,
+        fresh.map(({ work: { row }, caller, task }) => ({
+          caller,
+          task,
+          parent: { id: row.id, root: parents.get(row.id)!.root_run_id ?? row.id },
+        })),
+      )
+      const ended_at = clock.now()
+      const steps = fresh.map(({ work, name, caller, at }, i) => {
+        const { id, number, duplicate } = accepted[i]!
+        begun[at] = { id, number, duplicate }
+        const { shown, sha256, sealed } = on.payloads.hide(work.project, JSON.stringify(begun[at]))
+        return {
+          run_id: work.row.id,
+          name,
+          attempt: work.attempt,
+          started_at: caller.at,
+          ended_at,
+          result: shown,
+          sha256,
+          result_sealed: sealed,
+        }
+      })
+      await store.keepSteps(tx, steps)
+      return begun
+    },
+  }
+
   return {
     async dispatch(work, name, task) {
       requireStepName(name)
       const before = await stepOf(work, name)
       if (before) return before
       const { project, row } = work
-      const started_at = clock.now()
       const by = row.executed_by_id
-      const caller = by && (await inProject(project, () => db.read((tx) => actFor(tx, by, 'tasks.submit', started_at))))
+      const caller = by && (await findCaller(project, by))
       if (!caller) throw never('DISPATCH_DENIED', 'Whoever dispatched this task may not dispatch tasks any more')
       const asker = { ...caller, requestId: 'task', traceId: row.trace_id, spanId: attemptSpanId(row.id, work.attempt) }
-      const prepared = await on.prepare(asker, task).catch((error: unknown) => {
-        throw error instanceof AppError ? never(error.code, error.message, error) : error
-      })
-      // Child and record are one transaction: whatever attempt comes after this one finds both or neither.
-      const dispatched = await inProject(project, () =>
-        db.write(async (tx) => {
-          // Whoever has it stopped waits for this, and then finds the child; or this finds that it was stopped.
-          await work.allowed(tx)
-          const parent = await store.findParent(tx, row.id)
-          if (!parent || parent.cancel_requested_at !== null) throw new AppError('TASK_STOPPING')
-          const [child] = await on.accept(tx, [
-            { caller: asker, task: prepared, parent: { id: row.id, root: parent.root_run_id ?? row.id } },
-          ])
-          const { id, number, duplicate } = child!
-          const { shown, sha256, sealed } = on.payloads.hide(project, JSON.stringify({ id, number, duplicate }))
-          const kept = await store.keepStep(tx, {
-            run_id: row.id,
-            name,
-            attempt: work.attempt,
-            started_at,
-            ended_at: clock.now(),
-            result: shown,
-            sha256,
-            result_sealed: sealed,
-          })
-          // Somebody under another lease was quicker.
-          if (!kept) throw new Taken()
-          return { id, number, duplicate }
-        }),
-      ).catch((error: unknown) => {
-        if (error instanceof AppError) throw never(error.code, error.message, error)
-        if (!(error instanceof Taken)) throw error
-        return undefined
-      })
-      return dispatched ?? (await stepOf(work, name))!
+      const refused = (error: unknown) => (error instanceof AppError ? never(error.code, error.message, error) : error)
+      let taken: unknown
+      try {
+        const prepared = await on.prepare(asker, task)
+        const begun = await inProject(project, () =>
+          db.submit(dispatchChildren, { work, name, caller: asker, task: prepared }),
+        )
+        if (begun instanceof AppError) throw begun
+        if (begun) return begun
+      } catch (error) {
+        // A step of that name which is no dispatch may have been kept meanwhile: it locks no lease.
+        if (!(error instanceof UniqueViolation)) throw refused(error)
+        taken = error
+      }
+      const kept = await stepOf(work, name)
+      if (!kept) throw taken
+      return kept
     },
 
     async outcome(work, id) {
-      const { row, circle } = await inProject(work.project, () =>
-        db.read(async (tx) => ({
-          row: await store.findTask(tx, id),
-          circle: (await isAfter(tx, id, work.row.id)) && !(await isToStop(tx, work.row.id)),
-        })),
-      )
-      if (row?.parent_run_id !== work.row.id) throw never('NOT_A_CHILD', `Task ${id} was not dispatched by this one`)
-      if (circle) throw never('WAIT_CIRCLE', `Task ${id} waits until this one has ended`)
+      const found = await findOutcome(work.project, `${work.row.id} ${id}`)
+      if (!found) throw never('NOT_A_CHILD', `Task ${id} was not dispatched by this one`)
+      if (found.circle) throw never('WAIT_CIRCLE', `Task ${id} waits until this one has ended`)
+      const { row } = found
       if (!isFinal(row.state)) return null
       return {
         id: row.id,
@@ -146,7 +226,7 @@ export function createChildren(on: {
       if (end <= now) return
       await inProject(work.project, () =>
         db.write(async (tx) => {
-          await work.allowed(tx)
+          await requireHolder(tx, work.lease)
           const begins = await pauseKey(tx, key, end, now)
           if (begins)
             await append(tx, now, SYSTEM, {
@@ -159,8 +239,3 @@ export function createChildren(on: {
     },
   }
 }
-
-/** Whoever waits for the end of one that is to stop waits for no wait of it. */
-const isToStop = async (tx: Tx, id: string): Promise<boolean> => (await store.findCancelled(tx, [id])).has(id)
-
-class Taken extends Error {}

@@ -9,7 +9,7 @@ import { spanIdOf, traceparentOf } from '../../platform/tracing.ts'
 import type { Lease, Queue } from '../../queue/index.ts'
 import { type EagerLane, isFinal } from '../../runs/index.ts'
 import { type AttemptLog, createAttemptLog, type TakenLines } from './attempt-log.ts'
-import { type AtWork, type Children, requireHolder } from './child.ts'
+import type { AtWork, Children } from './child.ts'
 import { type Costs, createCosts } from './cost.ts'
 import { type Handlers, type Outcome, Suspended, type TaskContext, TaskError } from './handler.ts'
 import { findHeldBack } from './hold.ts'
@@ -116,10 +116,10 @@ export interface TaskLane extends EagerLane {
 }
 
 /**
- * So many questions of one task are asked of the database at once. One that waits for ten thousand children together would otherwise
- * take every connection for seconds, and what sweeps, claims and answers would be told that the database is away.
+ * So many questions of one task are asked of the database at once: as many as are dispatched in one group. What is looked for together is
+ * one question; of ten thousand that each asked their own, what sweeps, claims and answers would be told that the database is away.
  */
-const ASKED_AT_ONCE = 32
+const ASKED_AT_ONCE = 64
 const RESETTLE_MS = 500
 /** So often an end is tried that the database refuses, before its lease is let go. */
 const MOST_REFUSALS = 10
@@ -284,7 +284,7 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     project: lease.project,
     row,
     attempt: lease.attempt,
-    allowed: (tx) => requireHolder(tx, lease),
+    lease,
   })
 
   function turnsOf(work: Work): Turns {

@@ -7,6 +7,7 @@ import {
   listeningOn,
   notingIn,
   planOnSqlite,
+  plansOnPostgres,
   type Said,
 } from '../../../../../test/servers/listening.ts'
 import { missingBackend } from '../../../../../test/servers/missing-backend.ts'
@@ -14,7 +15,20 @@ import { missingPostgres } from '../../../../../test/servers/postgres.ts'
 import { onPostgres, onSqlite } from '../../../../../test/servers/stores.ts'
 import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { uuidv7 } from '../../platform/ids.ts'
-import { countByState, countTasks, findTask, insertBatches, listReplayable, listTasks, type Wanted } from './store.ts'
+import {
+  countByState,
+  countTasks,
+  findOutcomes,
+  findParents,
+  findSteps,
+  findTask,
+  insertBatches,
+  keepSteps,
+  listReplayable,
+  listTasks,
+  type Wanted,
+} from './store.ts'
+import { findAwaited } from './store-held.ts'
 import { dropEmptyBatches } from './store-retention.ts'
 
 const A = '0190a000-0000-7000-8000-00000000000a'
@@ -195,6 +209,65 @@ test('PostgreSQL: however many wait, a page of tasks, and one of them, look at t
       const { plan } = await doneOnPostgres(client, one)
       assert.doesNotMatch(plan, /"Node Type":"Seq Scan"[^{}]*"Relation Name":"queue"/)
     }
+  })
+})
+
+/** What a task with thousands of steps, each a child, asks about some of them. */
+async function askedOfChildren(db: Database): Promise<Asked[]> {
+  const parent = rows[40]!.id
+  const children = rows.filter((_, n) => n % 180 === 100).map(({ id }) => id)
+  const steps = rows.map((_, n) => ({
+    run_id: parent,
+    name: `child ${n}`,
+    attempt: 1,
+    started_at: T,
+    ended_at: T,
+    result: 'null',
+    sha256: '',
+    result_sealed: null,
+  }))
+  await inProject(A, () => db.write((tx) => keepSteps(tx, steps)))
+  const said: Asked[] = []
+  await inProject(A, () =>
+    db.read(async (plain) => {
+      const tx = notingIn(plain, said)
+      const names = children.map((_, n) => ({ runId: parent, name: `child ${n * 100}` }))
+      assert.equal((await findSteps(tx, names)).size, children.length)
+      assert.equal((await findOutcomes(tx, children)).size, children.length)
+      const parents = [parent, rows.at(-1)!.id, rows[3_000]!.id]
+      assert.equal((await findParents(tx, [...parents, parent])).size, 3)
+      assert.equal((await findAwaited(tx, parents)).size, 0)
+    }),
+  )
+  assert.equal(said.length, 4)
+  return said
+}
+
+test('SQLite: of thousands of steps and children those that are asked for are looked at', async () => {
+  await onSqlite(T, async (db) => {
+    await fill(db)
+    for (const one of await askedOfChildren(db)) {
+      const details = await planIn(db, { sql: one.text, parameters: one.params })
+      if (one.text.includes('from steps'))
+        assert.match(details, /SEARCH steps USING .*\(project_id=\? AND run_id=\? AND name=\?\)/)
+      else assert.match(details, /SEARCH runs USING .*\bid=\?/)
+    }
+  })
+})
+
+test('PostgreSQL: of thousands of steps and children those that are asked for are looked at, in their months', {
+  skip: missingBackend('PostgreSQL', missingPostgres()),
+}, async () => {
+  await onPostgres(T, async (db, client) => {
+    await fill(db)
+    const said = await askedOfChildren(db)
+    await client.query('analyze runs; analyze steps')
+    for (const one of said)
+      for (const plan of await plansOnPostgres(client, one)) {
+        assert.match(plan, /Index Cond: .*\b(name = asked\.name|id = ANY)/)
+        // The other months are empty.
+        assert.doesNotMatch(plan, /Seq Scan on (steps|runs)_2027_01/)
+      }
   })
 })
 

@@ -3,7 +3,7 @@ import { SYSTEM } from '../../audit/index.ts'
 import type { Caller } from '../../identity/index.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
 import type { Clock } from '../../platform/clock.ts'
-import { coalesce } from '../../platform/coalesce.ts'
+import { coalesceIn } from '../../platform/coalesce.ts'
 import { type Command, type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { createLooks } from '../../platform/looks.ts'
 import type { Queue as RunQueue } from '../../queue/index.ts'
@@ -122,18 +122,10 @@ export function createTasks(on: TasksOn): Tasks {
   const looks = createLooks(LOG_POLL_MS)
 
   // Those of a batch, and of requests that come together, are mostly of one handler.
-  const remoteByKey = coalesce<Handler>(async (keys) => {
-    const found = new Map<string, Handler>()
-    for (const [project, asked] of Map.groupBy(keys, (key) => key.slice(0, key.indexOf(' ')))) {
-      const names = asked.map((key) => key.slice(project.length + 1))
-      const all = await inProject(project, () =>
-        on.db.read(async (tx) => [...(await remote.find(tx, names)), ...(await http.find(tx, names))]),
-      )
-      for (const [name, handler] of all) found.set(`${project} ${name}`, handler)
-    }
-    return found
-  })
-  const findRemote = (project: string, name: string) => remoteByKey(`${project} ${name}`)
+  const findRemote = coalesceIn<Handler>(
+    on.db,
+    async (tx, names) => new Map<string, Handler>([...(await remote.find(tx, names)), ...(await http.find(tx, names))]),
+  )
 
   const prepare: Tasks['prepare'] = (caller, asked, more) =>
     prepareTask({ ...on, findRemote, isOff: switches.isOff }, caller, asked, more?.door ?? null)

@@ -1,6 +1,7 @@
 import { KEY } from '@writ/api'
 import type { Turns } from '@writ/api/turns'
 import type { Clock } from '../../platform/clock.ts'
+import { coalesceIn } from '../../platform/coalesce.ts'
 import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import type { Cost, Costs } from './cost.ts'
 import { TaskError } from './handler.ts'
@@ -20,6 +21,17 @@ export function requireStepName(name: string): void {
   throw new TaskError('STEP_NAME_INVALID', `${shown} is no name of a step: 1 to 100 characters, in one line`, {
     retryable: false,
   })
+}
+
+/** Looks for a step of a task: what is asked for together is one question to the store. */
+export function createStepLookup(db: Database) {
+  const find = coalesceIn(db, (tx, keys) =>
+    store.findSteps(
+      tx,
+      keys.map((key) => ({ runId: key.slice(0, key.indexOf(' ')), name: key.slice(key.indexOf(' ') + 1) })),
+    ),
+  )
+  return (project: string, runId: string, name: string) => find(project, store.stepKey(runId, name))
 }
 
 /** What a task has done in steps, wherever its work is done. */
@@ -44,9 +56,10 @@ export interface StepRecord {
 }
 
 export function createStepRecord(on: { db: Database; clock: Clock; payloads: Payloads }): StepRecord {
+  const lookup = createStepLookup(on.db)
   async function find(project: string, runId: string, name: string) {
     requireStepName(name)
-    const row = await inProject(project, () => on.db.read((tx) => store.findStep(tx, runId, name)))
+    const row = await lookup(project, runId, name)
     if (!row) return undefined
     const text = row.result_sealed === null ? row.result : on.payloads.open(project, row.result_sealed, row.sha256)
     return { result: JSON.parse(text) as unknown }

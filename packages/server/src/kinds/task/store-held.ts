@@ -236,6 +236,17 @@ export async function markAwaited(tx: Tx, runIds: readonly string[]): Promise<Se
   return new Set(rows.map(({ id }) => id))
 }
 
+/** Those of them for whose end others wait. Of one that is to stop nobody waits for what it would wait for. */
+export async function findAwaited(tx: Tx, runIds: readonly string[]): Promise<Set<string>> {
+  const ids = runIds.toSorted()
+  const rows = await tx.sql<{ id: string }>(
+    `select id from runs
+     where project_id = ?1 and id >= ?2 and id <= ?3 and ${inList(tx, 'id', '?4')} and awaited = 1 and cancel_requested_at is null`,
+    [tx.project, ids[0]!, ids.at(-1)!, ids],
+  )
+  return new Set(rows.map(({ id }) => id))
+}
+
 export async function insertDependencies(tx: Tx, rows: readonly Dependency[]): Promise<void> {
   await tx.insert(
     'dependencies',

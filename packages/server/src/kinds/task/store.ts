@@ -792,8 +792,30 @@ async function changeAll(tx: Tx, ids: readonly string[], set: string, where: str
 
 export type StepRow = Selectable<StepsTable>
 
-export const findStep = (tx: Tx, runId: string, name: string): Promise<StepRow | undefined> =>
-  tx.db.selectFrom('steps').selectAll().where('run_id', '=', runId).where('name', '=', name).executeTakeFirst()
+/** In ascending order: between the first and the last of ids of runs stand the partitions that are looked into. */
+const distinct = (ids: readonly string[]): string[] => [...new Set(ids)].sort()
+
+/** Names may hold spaces, ids do not. */
+export const stepKey = (runId: string, name: string): string => `${runId} ${name}`
+
+/** Those of these steps that are kept, by `stepKey`. */
+export async function findSteps(
+  tx: Tx,
+  asked: readonly { readonly runId: string; readonly name: string }[],
+): Promise<Map<string, StepRow>> {
+  const runIds = asked.map(({ runId }) => runId)
+  const names = asked.map(({ name }) => name)
+  const rows = await tx.sql<StepRow>(
+    tx.dialect === 'postgres'
+      ? // One by one: to its planner ten steps of ten runs are a hundred, and it would rather read all steps of the runs.
+        `select found.* from unnest(?2::text[], ?3::text[]) as asked (run_id, name) cross join lateral
+           (select * from steps where project_id = ?1 and run_id = asked.run_id and name = asked.name limit 1) as found`
+      : // Each name of each run is looked for in the index: mostly they are of one.
+        `select * from steps where project_id = ?1 and ${inList(tx, 'run_id', '?2')} and ${inList(tx, 'name', '?3')}`,
+    tx.dialect === 'postgres' ? [tx.project, runIds, names] : [tx.project, distinct(runIds), distinct(names)],
+  )
+  return new Map(rows.map((row) => [stepKey(row.run_id, row.name), row]))
+}
 
 export const listSteps = (tx: Tx, runId: string): Promise<StepRow[]> =>
   tx.db.selectFrom('steps').selectAll().where('run_id', '=', runId).orderBy('started_at').orderBy('name').execute()
@@ -809,11 +831,42 @@ export async function keepStep(tx: Tx, step: Omit<StepRow, 'project_id'>): Promi
   return rows.length === 1
 }
 
-export const findParent = (
+/** Keeps steps of which none is kept. Throws UniqueViolation. */
+export const keepSteps = (tx: Tx, steps: readonly Omit<StepRow, 'project_id'>[]): Promise<void> =>
+  tx.insert(
+    'steps',
+    steps.map((step) => ({ project_id: tx.project, ...step })),
+  )
+
+/** What those that dispatch others need to know of themselves. */
+export async function findParents(
   tx: Tx,
-  runId: string,
-): Promise<Pick<Runs, 'root_run_id' | 'cancel_requested_at'> | undefined> =>
-  tx.db.selectFrom('runs').select(['root_run_id', 'cancel_requested_at']).where('id', '=', runId).executeTakeFirst()
+  ids: readonly string[],
+): Promise<Map<string, Pick<Runs, 'id' | 'root_run_id' | 'cancel_requested_at'>>> {
+  const sorted = distinct(ids)
+  const rows = await tx.sql<Pick<Runs, 'id' | 'root_run_id' | 'cancel_requested_at'>>(
+    `select id, root_run_id, cancel_requested_at from runs
+     where project_id = ?1 and id >= ?2 and id <= ?3 and ${inList(tx, 'id', '?4')}`,
+    [tx.project, sorted[0]!, sorted.at(-1)!, sorted],
+  )
+  return new Map(rows.map((row) => [row.id, row]))
+}
+
+export type OutcomeRow = Pick<
+  Runs,
+  'id' | 'parent_run_id' | 'state' | 'result' | 'output_sha256' | 'result_sealed' | 'error_code' | 'error'
+>
+
+/** What these came to, as far as they have ended. */
+export async function findOutcomes(tx: Tx, ids: readonly string[]): Promise<Map<string, OutcomeRow>> {
+  const sorted = distinct(ids)
+  const rows = await tx.sql<OutcomeRow>(
+    `select id, parent_run_id, state, result, output_sha256, result_sealed, error_code, error from runs
+     where project_id = ?1 and id >= ?2 and id <= ?3 and ${inList(tx, 'id', '?4')} and kind = 'task'`,
+    [tx.project, sorted[0]!, sorted.at(-1)!, sorted],
+  )
+  return new Map(rows.map((row) => [row.id, row]))
+}
 
 export interface Holder {
   readonly worker: string | null
@@ -836,6 +889,21 @@ export async function isHolder(tx: Tx, runId: string, fence: number, lock?: 'loc
     [runId, tx.project, fence],
   )
   return rows.length === 1
+}
+
+/** Which of these leases hold. Locked, in the order of their runs, nobody ends one before this transaction does. */
+export async function heldAmong(
+  tx: Tx,
+  leases: readonly { readonly runId: string; readonly fence: number }[],
+  lock?: 'lock',
+): Promise<(lease: { readonly runId: string; readonly fence: number }) => boolean> {
+  const rows = await tx.sql<{ run_id: string; fence: number }>(
+    `select run_id, fence from queue where project_id = ?1 and ${inList(tx, 'run_id', '?2')} and ${IS_HELD}
+     order by run_id ${lock ? forUpdate(tx) : ''}`,
+    [tx.project, distinct(leases.map(({ runId }) => runId))],
+  )
+  const fences = new Map(rows.map((row) => [row.run_id, Number(row.fence)]))
+  return ({ runId, fence }) => fences.get(runId) === fence
 }
 
 /** Which of these a task has dispatched. */

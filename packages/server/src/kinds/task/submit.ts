@@ -329,7 +329,7 @@ export function createSubmit(
  * Whether some of these replace or debounce what another of them dispatches: the last of them is to count, so they must not be accepted
  * as one. What throws is tried again one by one.
  */
-function someMeet(inputs: readonly SubmitTasks[]): boolean {
+export function someMeet(inputs: readonly Pick<SubmitTasks, 'tasks'>[]): boolean {
   const keys = new Set<string>()
   for (const { tasks } of inputs) {
     for (const { uniqueKey, uniquePolicy, debounce } of tasks)

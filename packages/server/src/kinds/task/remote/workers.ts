@@ -18,6 +18,7 @@ import { type Caller, requireWorkerScope } from '../../../identity/index.ts'
 import { AppError } from '../../../platform/app-error.ts'
 import type { Blobs } from '../../../platform/blobs/index.ts'
 import type { Clock } from '../../../platform/clock.ts'
+import { coalesceIn } from '../../../platform/coalesce.ts'
 import { type Command, type Database, inProject } from '../../../platform/db/index.ts'
 import { mayGoOn, redactor } from '../../../platform/redact/index.ts'
 import { storable } from '../../../platform/storable.ts'
@@ -45,7 +46,7 @@ import { readInput } from '../payload.ts'
 import type { Payloads } from '../sealed.ts'
 import { CANCELLED, type End, type Ending, settleTasks } from '../settle.ts'
 import { createStepRecord } from '../step.ts'
-import { findChildren, isHolder, keyedAmong, listPaused, loadWork, type WorkRow } from '../store.ts'
+import { findChildren, heldAmong, isHolder, keyedAmong, listPaused, loadWork, type WorkRow } from '../store.ts'
 import { countTold, keepChunks, lastChunk, type NewChunk, withoutTold } from '../store-log.ts'
 import type { Held, LeaseTexts } from './lease-text.ts'
 import type { RemoteHandlers } from './registry.ts'
@@ -347,20 +348,31 @@ export function createWorkers(on: WorkersOn): Workers {
     }
   }
 
+  const leaseKey = ({ runId, fence }: Lease) => `${runId} ${fence}`
+  // A handler with many children asks many things under one lease.
+  const findHeld = coalesceIn<WorkRow>(db, async (tx, keys) => {
+    const leases = keys.map((key) => {
+      const [runId, fence] = key.split(' ')
+      return { runId: runId!, fence: Number(fence) }
+    })
+    const holds = await heldAmong(tx, leases)
+    const rows = await loadWork(tx, [...new Set(leases.filter(holds).map(({ runId }) => runId))])
+    return new Map(
+      leases.flatMap((lease, i) => {
+        const row = holds(lease) ? rows.get(lease.runId) : undefined
+        return row ? [[keys[i]!, row]] : []
+      }),
+    )
+  })
+
   /** A task that a worker holds, as what it asks the server for sees it. Throws SCOPE_NOT_ALLOWED, LEASE_INVALID, LEASE_LOST. */
   async function atWork(caller: Caller, text: string): Promise<AtWork> {
     const [held] = readLeases(caller, [text])
     const { lease } = held!
     const project = caller.project!
-    const row = await inProject(project, () =>
-      db.read(async (tx) =>
-        (await isHolder(tx, lease.runId, lease.fence))
-          ? (await loadWork(tx, [lease.runId])).get(lease.runId)
-          : undefined,
-      ),
-    )
+    const row = await findHeld(project, leaseKey(lease))
     if (!row || isFinal(row.state)) throw new AppError('LEASE_LOST')
-    return { project, row, attempt: lease.attempt, allowed: (tx) => requireHolder(tx, lease) }
+    return { project, row, attempt: lease.attempt, lease }
   }
 
   return {
