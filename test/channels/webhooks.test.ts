@@ -5,8 +5,10 @@ import { test } from 'node:test'
 import type { CreatedWebhook, Delivery, Replayed, Ticket, Webhook } from '@writ/api'
 import type { Static } from 'typebox'
 import { attachDatabase } from '../../packages/server/src/platform/db/open.ts'
+import { uuidv7 } from '../../packages/server/src/platform/ids.ts'
 import { backends } from '../backends.ts'
 import { endLeases } from '../servers/statement.ts'
+import { dispatcherOf } from '../tasks/dispatch.ts'
 import { type TestSystem, until } from '../test-system.ts'
 import { type Received, startReceiver } from './receiver.ts'
 import { startSmtpServer } from './smtp-server.ts'
@@ -235,12 +237,53 @@ for (const backend of backends()) {
       const replayed = await system.admin.post(`/webhooks/${hook.id}/replay`, { state: 'failed' })
       assert.deepEqual(replayed.body, { matched: 1, replayed: 1 })
       await until('it was taken', async () => (await deliveriesOf(system, hook.id))[0]?.state === 'delivered')
+      // That it failed stays in the log; it is sent once more only if it is named.
+      const nothing = await system.admin.post(`/webhooks/${hook.id}/replay`, { state: 'failed' })
+      assert.deepEqual(nothing.body, { matched: 0, replayed: 0 })
       const [again, first] = await deliveriesOf(system, hook.id)
       assert.equal(again!.replay_of, first!.id)
+      const named = { delivery_ids: [first!.id], state: 'failed', preview: true }
+      const byName = await system.admin.post(`/webhooks/${hook.id}/replay`, named)
+      assert.deepEqual(byName.body, { matched: 1, replayed: 0 })
       assert.equal(receiver.received.at(-1)!.headers['webhook-id'], receiver.received[0]!.headers['webhook-id'])
       await system.check()
     },
   )
+
+  test(`of very many that failed each is sent again once, a thousand at a time (${backend.name})`, on, async () => {
+    await using receiver = await startReceiver()
+    await using system = await backend.start()
+    const hook = await addWebhook(system, { url: receiver.url })
+    await openTicket(system, 'One for all')
+    await until('it was told', async () => (await deliveriesOf(system, hook.id))[0]?.state === 'delivered')
+    const [told] = await deliveriesOf(system, hook.id)
+    const failed = Array.from({ length: 1_001 }, (_, n) => ({
+      id: uuidv7(Date.now() - 60_000 + n),
+      webhook_id: hook.id,
+      event_id: told!.event_id,
+      event_type: told!.event_type,
+      state: 'failed',
+      replay_of: null,
+      next_attempt_at: null,
+      attempts: '[]',
+      created_at: 0,
+      settled_at: 0,
+    }))
+    const by = await dispatcherOf(system.app, { ...system.admin, role: 'admin' })
+    await by.write((tx) =>
+      tx.insert(
+        'deliveries',
+        failed.map((one) => ({ project_id: tx.project, ...one })),
+      ),
+    )
+    const replay = async () =>
+      (await system.admin.post<Static<typeof Replayed>>(`/webhooks/${hook.id}/replay`, { state: 'failed' })).body
+    assert.deepEqual(await replay(), { matched: 1_001, replayed: 1_000 })
+    assert.deepEqual(await replay(), { matched: 1, replayed: 1 })
+    assert.deepEqual(await replay(), { matched: 0, replayed: 0 })
+    await until('each arrived', async () => receiver.received.length === 1_002)
+    await system.check()
+  })
 
   test(`an event that there is not is refused where it would never be told of (${backend.name})`, on, async () => {
     await using receiver = await startReceiver()

@@ -1742,7 +1742,7 @@ export const webhooksApi = {
     errors: ['WEBHOOK_NOT_FOUND', 'WEBHOOK_NOT_ACTIVE', 'REPLAY_UNFILTERED'],
     summary: 'Send deliveries again',
     description:
-      'By id or filter, as new deliveries that name the old ones. The message keeps its id, so a receiver that took it once can tell. An empty filter is refused; `preview` only counts.',
+      'By id or filter, as new deliveries that name the old ones. The message keeps its id, so a receiver that took it once can tell. Of the state `failed` those that were sent again already are left out, unless they are named. An empty filter is refused; `preview` only counts.',
     body: s.ReplayDeliveries,
     reply: s.Replayed,
     example: { state: 'failed' },

@@ -1254,6 +1254,8 @@ CREATE INDEX comments_ticket ON public.comments USING btree (project_id, ticket_
 
 CREATE INDEX concurrency_keys_wake ON public.concurrency_keys USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 
+CREATE INDEX deliveries_again ON public.deliveries USING btree (project_id, replay_of) WHERE (replay_of IS NOT NULL);
+
 CREATE INDEX deliveries_event ON public.deliveries USING btree (project_id, event_id);
 
 CREATE INDEX deliveries_undelivered ON public.deliveries USING btree (project_id, webhook_id, state, id) WHERE (state <> 'delivered'::text);

@@ -215,6 +215,8 @@ create table deliveries (
   foreign key (project_id, webhook_id) references webhooks (project_id, id)
 ) strict;
 
+create index deliveries_again on deliveries (project_id, replay_of) where replay_of is not null;
+
 create index deliveries_event on deliveries (project_id, event_id);
 
 create index deliveries_undelivered on deliveries (project_id, webhook_id, state, id) where state <> 'delivered';

@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander'
 import type { App } from '../app.ts'
 import { colourOf } from '../columns.ts'
 import { usage } from '../failure.ts'
-import { allOption, type ListOptions, limitOption } from '../listing.ts'
+import { allOption, bySteps, type ListOptions, limitOption } from '../listing.ts'
 import type { Field } from '../output.ts'
 import type { Column } from '../table.ts'
 import { timeText } from '../text.ts'
@@ -181,24 +181,27 @@ Examples:
     .option('--preview', 'only count')
     .action(async (ref: string, o: ReplayOptions) => {
       const { id } = await webhookRef(app, ref)
-      const done = await (await app.client()).webhooks.replay({
-        params: { id },
-        body: {
-          ...(o.delivery ? { delivery_ids: o.delivery } : {}),
-          ...(o.state ? { state: o.state } : {}),
-          ...(o.event ? { event_type: o.event } : {}),
-          ...(o.since ? { since: timeOf(o.since) } : {}),
-          ...(o.until ? { until: timeOf(o.until) } : {}),
-          ...(o.preview ? { preview: true } : {}),
-        },
-      })
+      const client = await app.client()
+      const body = {
+        ...(o.delivery ? { delivery_ids: o.delivery } : {}),
+        ...(o.state ? { state: o.state } : {}),
+        ...(o.event ? { event_type: o.event } : {}),
+        ...(o.since ? { since: timeOf(o.since) } : {}),
+        ...(o.until ? { until: timeOf(o.until) } : {}),
+      }
+      const replay = (preview: boolean) =>
+        client.webhooks.replay({ params: { id }, body: { ...body, ...(preview ? { preview } : {}) } })
+      const done =
+        o.preview || o.delivery || o.state !== 'failed'
+          ? await replay(o.preview ?? false)
+          : await bySteps(app, (did) => replayFailed(() => replay(false), did))
       const left = done.matched - done.replayed
       app.out().item(
         done,
         [
           ['Matched', done.matched],
           ['Sent again', done.replayed],
-          ['Left', !o.preview && left > 0 ? `${left}; at most 1000 are sent at a time` : null],
+          ['Left', !o.preview && left > 0 ? `the newest ${left}; at most 1000 are sent at a time` : null],
         ],
         String(done.replayed),
       )
@@ -234,6 +237,25 @@ Examples:
       await (await app.client()).webhooks.delete({ params: { id } })
       app.out().note(`Deleted ${said}.`)
     })
+}
+
+interface Replayed {
+  readonly matched: number
+  readonly replayed: number
+}
+
+/** As many as had failed when it began: those that fail again meanwhile are not sent a third time. */
+async function replayFailed(replay: () => Promise<Replayed>, did: (count: number) => void): Promise<Replayed> {
+  const first = await replay()
+  let { replayed } = first
+  did(replayed)
+  while (replayed < first.matched) {
+    const next = await replay()
+    if (next.replayed === 0) break
+    replayed += next.replayed
+    did(next.replayed)
+  }
+  return { matched: first.matched, replayed }
 }
 
 const show = (app: App, found: Webhook) => app.out().item(found, fields(found), found.id)

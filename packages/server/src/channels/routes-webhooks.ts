@@ -239,6 +239,8 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
         event_type: asked.event_type,
         since: asked.since === undefined ? undefined : Date.parse(asked.since),
         until: asked.until === undefined ? undefined : Date.parse(asked.until),
+        // What failed stays failed: whoever asks for more than are sent at a time would get the same ones each time.
+        once: asked.state === 'failed' && asked.delivery_ids === undefined,
       }
       const matched = await store.countDeliveries(tx, filter)
       if (preview) return { matched, replayed: 0 }

@@ -219,7 +219,12 @@ export interface DeliveryFilter {
   readonly event_type?: string | undefined
   readonly since?: number | undefined
   readonly until?: number | undefined
+  /** Without those that were sent again already. */
+  readonly once?: boolean
 }
+
+const NOT_SENT_AGAIN = sql<boolean>`not exists (select 1 from deliveries as again
+  where again.project_id = deliveries.project_id and again.replay_of = deliveries.id)`
 
 const filtered = (tx: Tx, f: DeliveryFilter) =>
   tx.db
@@ -231,6 +236,7 @@ const filtered = (tx: Tx, f: DeliveryFilter) =>
     .$if(f.event_type !== undefined, (q) => q.where('event_type', '=', f.event_type!))
     .$if(f.since !== undefined, (q) => q.where('created_at', '>=', f.since!))
     .$if(f.until !== undefined, (q) => q.where('created_at', '<', f.until!))
+    .$if(f.once === true, (q) => q.where(NOT_SENT_AGAIN))
 
 /** Newest first, older than `before` (an id). */
 export const listDeliveries = (
