@@ -109,6 +109,15 @@ function handlers() {
         )
         return Promise.all(asked)
       }),
+      handlerOf('test.steps', async (_, ctx) => {
+        const step = (name: string, value: number) =>
+          ctx.step(name, async () => {
+            ctx.cost(0.01, 'model')
+            return value
+          })
+        const all = Array.from({ length: 100 }, (_, n) => step(`step ${n}`, n))
+        return Promise.all([...all, step('step 7', 700), step('step 8', 800)])
+      }),
       handlerOf('test.circle', async (input, ctx) => {
         const after = (on: string) => ({ handler: 'test.echo', input, depends_on: [on] })
         const child = await ctx.dispatch('after this one', after(ctx.runId))
@@ -403,6 +412,21 @@ scenario('of children that are asked for together each is dispatched once, or re
     (await by.find(done.id)).steps.map(({ name }) => name).sort(),
     [...new Set(answers.filter(({ id }) => id !== undefined).map(({ name }) => name))].sort(),
   )
+})
+
+scenario('steps that end at once are each kept once, with what they cost', async ({ by }) => {
+  const several = await by.submit({ handler: 'test.steps' }, { handler: 'test.steps' })
+  for (const { id } of several) {
+    const done = await by.settled(id)
+    const numbers = Array.from({ length: 100 }, (_, n) => n)
+    const answers = done.result as number[]
+    assert.deepEqual(answers.slice(9, 100), numbers.slice(9))
+    // Of two of one name both are answered what was kept first.
+    assert.deepEqual([answers[7], answers[8]], [answers[100], answers[101]])
+    assert.equal(done.steps.length, 100)
+    // The second ones were done, too, and so they cost.
+    assert.equal(done.cost_usd, 1.02)
+  }
 })
 
 scenario('a parent that is to stop is refused its child, and others dispatch theirs beside it', async (on) => {

@@ -19,7 +19,7 @@ import { ended, endOf, failureOf, isAway, PAST_DEADLINE, refusalOf, resultOf, TI
 import { readInput } from './payload.ts'
 import type { Payloads } from './sealed.ts'
 import { CANCELLED, type End, type Ending, settleTasks } from './settle.ts'
-import { createSteps } from './step.ts'
+import { createStepRecord, createSteps } from './step.ts'
 import { isPaused, keyedAmong, loadWork, type WorkRow } from './store.ts'
 import { keepChunks, lastChunk, type NewChunk } from './store-log.ts'
 
@@ -146,6 +146,7 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
   const running = new Map<string, number>()
   const perQueue = new Map<string, number>()
   const perPlace = new Map<string, number>()
+  const stepsOn = { clock, record: createStepRecord(on) }
   const settle = settleTasks(queue, clock.now, on.settled)
   let outbox = new Map<string, Done[]>()
   /** Work that printed something since it was kept. */
@@ -308,7 +309,7 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
       limit(work, work.row.timeout_ms)
     },
     steps: (work) =>
-      createSteps(on, {
+      createSteps(stepsOn, {
         project: work.lease.project,
         id: work.row.id,
         attempt: work.lease.attempt,

@@ -1,8 +1,9 @@
 import { KEY } from '@writ/api'
 import type { Turns } from '@writ/api/turns'
+import { AppError } from '../../platform/app-error.ts'
 import type { Clock } from '../../platform/clock.ts'
 import { coalesceIn } from '../../platform/coalesce.ts'
-import { type Database, inProject, type Tx } from '../../platform/db/index.ts'
+import { type Command, type Database, inProject, UniqueViolation } from '../../platform/db/index.ts'
 import type { Cost, Costs } from './cost.ts'
 import { TaskError } from './handler.ts'
 import type { Payloads } from './sealed.ts'
@@ -41,7 +42,7 @@ export interface StepRecord {
   /**
    * Keeps what a step answered, and answers what counts: whoever kept it first is right, also if that was another worker under a
    * newer lease. What it cost is added under the fence, and once: `counted` is false if the step was there already, or the lease is
-   * lost. `allowed` is asked in the same transaction. Throws TaskError: STEP_NAME_INVALID, STEP_RESULT_INVALID.
+   * lost. With `held` nothing is kept without the lease. Throws TaskError: STEP_NAME_INVALID, STEP_RESULT_INVALID; LEASE_LOST.
    */
   keep(
     run: { readonly project: string; readonly id: string; readonly attempt: number; readonly fence: number },
@@ -51,22 +52,72 @@ export interface StepRecord {
       readonly value: unknown
       readonly costs: readonly Cost[]
     },
-    allowed?: (tx: Tx) => Promise<void>,
+    held?: 'held',
   ): Promise<{ readonly result: unknown; readonly counted: boolean }>
+}
+
+interface NewStep {
+  readonly row: store.NewStepRow
+  readonly fence: number
+  readonly costs: readonly Cost[]
+  readonly held: boolean
+}
+
+type Exact = Pick<store.StepRow, 'result' | 'result_sealed' | 'sha256'>
+/** A refusal is an answer: thrown, it would undo what was kept with it. */
+type Kept = AppError | { readonly row: Exact; readonly counted: boolean }
+
+/** Keeps steps of whatever tasks come together, each with what it cost. */
+const keepSteps: Command<NewStep, Kept> = {
+  name: 'keepSteps',
+  async run(tx, all) {
+    const lease = ({ row, fence }: NewStep) => ({ runId: row.run_id, fence })
+    const asked = all.filter(({ held, costs }) => held || costs.length > 0).map(lease)
+    // First, as everybody does who locks them.
+    const holds = asked.length > 0 ? await store.heldAmong(tx, asked, 'lock') : () => false
+    const there = new Map<string, Exact>(
+      await store.findSteps(
+        tx,
+        all.map(({ row }) => ({ runId: row.run_id, name: row.name })),
+      ),
+    )
+    const fresh: NewStep[] = []
+    const kept = all.map((one): Kept => {
+      const { row, costs, held } = one
+      if (held && !holds(lease(one))) return new AppError('LEASE_LOST')
+      const key = store.stepKey(row.run_id, row.name)
+      const before = there.get(key)
+      if (before) return { row: before, counted: false }
+      there.set(key, row)
+      fresh.push(one)
+      return { row, counted: costs.length > 0 && holds(lease(one)) }
+    })
+    await store.keepSteps(
+      tx,
+      fresh.map(({ row }) => row),
+    )
+    await addCosts(
+      tx,
+      fresh
+        .filter(({ costs }) => costs.length > 0)
+        .filter((one) => holds(lease(one)))
+        .map(({ row, costs }) => ({ runId: row.run_id, attempt: row.attempt, costs })),
+    )
+    return kept
+  },
 }
 
 export function createStepRecord(on: { db: Database; clock: Clock; payloads: Payloads }): StepRecord {
   const lookup = createStepLookup(on.db)
-  async function find(project: string, runId: string, name: string) {
-    requireStepName(name)
-    const row = await lookup(project, runId, name)
-    if (!row) return undefined
-    const text = row.result_sealed === null ? row.result : on.payloads.open(project, row.result_sealed, row.sha256)
-    return { result: JSON.parse(text) as unknown }
-  }
+  const read = (project: string, row: Exact): unknown =>
+    JSON.parse(row.result_sealed === null ? row.result : on.payloads.open(project, row.result_sealed, row.sha256))
   return {
-    find,
-    async keep(run, { name, startedAt, value, costs }, allowed) {
+    async find(project, runId, name) {
+      requireStepName(name)
+      const row = await lookup(project, runId, name)
+      return row && { result: read(project, row) }
+    },
+    async keep(run, { name, startedAt, value, costs }, held) {
       requireStepName(name)
       const text = JSON.stringify(value ?? null) as string | undefined
       if (text === undefined || Buffer.byteLength(text) > MAX_RESULT_BYTES)
@@ -74,34 +125,32 @@ export function createStepRecord(on: { db: Database; clock: Clock; payloads: Pay
           retryable: false,
         })
       const { shown, sha256, sealed } = on.payloads.hide(run.project, text)
-      const counted = await inProject(run.project, () =>
-        on.db.write(async (tx) => {
-          await allowed?.(tx)
-          // First, as everybody does who locks it.
-          const counts = costs.length > 0 && (await store.isHolder(tx, run.id, run.fence, 'lock'))
-          const first = await store.keepStep(tx, {
-            run_id: run.id,
-            name,
-            attempt: run.attempt,
-            started_at: startedAt,
-            ended_at: on.clock.now(),
-            result: shown,
-            sha256,
-            result_sealed: sealed,
-          })
-          if (!counts || !first) return false
-          await addCosts(tx, [{ runId: run.id, attempt: run.attempt, costs }])
-          return true
-        }),
-      )
-      return { ...(await find(run.project, run.id, name))!, counted }
+      const row = {
+        run_id: run.id,
+        name,
+        attempt: run.attempt,
+        started_at: startedAt,
+        ended_at: on.clock.now(),
+        result: shown,
+        sha256,
+        result_sealed: sealed,
+      }
+      const step = { row, fence: run.fence, costs, held: held !== undefined }
+      const kept = await inProject(run.project, () => on.db.submit(keepSteps, step)).catch(async (error: unknown) => {
+        // Another worker kept it just then, under a lease of its own.
+        const first = error instanceof UniqueViolation ? await lookup(run.project, run.id, name) : undefined
+        if (!first) throw error
+        return { row: first, counted: false }
+      })
+      if (kept instanceof AppError) throw kept
+      return { result: read(run.project, kept.row), counted: kept.counted }
     },
   }
 }
 
 /** `ctx.step` of one attempt; see `TaskContext`. `began` hears of each step that is asked for, for the run's count; `costs` is what was said up to now; what is asked of the store waits for its turn. */
 export function createSteps(
-  on: { db: Database; clock: Clock; payloads: Payloads },
+  on: { readonly clock: Clock; readonly record: StepRecord },
   run: {
     project: string
     id: string
@@ -112,7 +161,7 @@ export function createSteps(
     inTurn: Turns
   },
 ): <T>(name: string, work: () => Promise<T>) => Promise<T> {
-  const record = createStepRecord(on)
+  const { record } = on
   return async <T>(name: string, work: () => Promise<T>): Promise<T> => {
     run.began()
     const before = await run.inTurn(() => record.find(run.project, run.id, name))

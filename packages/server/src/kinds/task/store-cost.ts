@@ -8,7 +8,7 @@ import type { Cost } from './cost.ts'
 
 export type CostRow = Pick<Selectable<CostsTable>, 'run_id' | 'attempt' | 'what' | 'nanos'>
 
-/** What an attempt cost more; of each run once in a call. */
+/** What an attempt cost more. */
 export interface NewCosts {
   readonly runId: string
   readonly attempt: number
@@ -22,9 +22,21 @@ const MAX_ROWS = 1_000
  * Here a budget will settle what it reserved.
  */
 export async function addCosts(tx: Tx, all: readonly NewCosts[]): Promise<void> {
-  const rows = all.flatMap(({ runId, attempt, costs }) =>
-    costs.map(({ what, nanos }) => ({ project_id: tx.project, run_id: runId, attempt, what, nanos })),
-  )
+  // One statement changes no row twice.
+  const rows = [
+    ...Map.groupBy(
+      all.flatMap(({ runId, attempt, costs }) =>
+        costs.map(({ what, nanos }) => ({ project_id: tx.project, run_id: runId, attempt, what, nanos })),
+      ),
+      (row) => JSON.stringify([row.run_id, row.attempt, row.what]),
+    ).values(),
+  ].map((same) => ({
+    ...same[0]!,
+    nanos: Math.min(
+      MOST_NANOS,
+      same.reduce((sum, { nanos }) => sum + nanos, 0),
+    ),
+  }))
   if (rows.length === 0) return
   for (let at = 0; at < rows.length; at += MAX_ROWS)
     await tx.db

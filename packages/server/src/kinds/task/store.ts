@@ -820,19 +820,10 @@ export async function findSteps(
 export const listSteps = (tx: Tx, runId: string): Promise<StepRow[]> =>
   tx.db.selectFrom('steps').selectAll().where('run_id', '=', runId).orderBy('started_at').orderBy('name').execute()
 
-/** Keeps a step that was done. One that is kept already stays: of two workers the first was there. Answers whether this one was. */
-export async function keepStep(tx: Tx, step: Omit<StepRow, 'project_id'>): Promise<boolean> {
-  const rows = await tx.db
-    .insertInto('steps')
-    .values({ project_id: tx.project, ...step })
-    .onConflict((conflict) => conflict.columns(['project_id', 'run_id', 'name']).doNothing())
-    .returning('name')
-    .execute()
-  return rows.length === 1
-}
+export type NewStepRow = Omit<StepRow, 'project_id'>
 
 /** Keeps steps of which none is kept. Throws UniqueViolation. */
-export const keepSteps = (tx: Tx, steps: readonly Omit<StepRow, 'project_id'>[]): Promise<void> =>
+export const keepSteps = (tx: Tx, steps: readonly NewStepRow[]): Promise<void> =>
   tx.insert(
     'steps',
     steps.map((step) => ({ project_id: tx.project, ...step })),

@@ -25,7 +25,7 @@ import { storable } from '../../../platform/storable.ts'
 import { traceparentOf } from '../../../platform/tracing.ts'
 import { type Ask, type Lease, type Queue, type Runnable, remotePlace } from '../../../queue/index.ts'
 import { isFinal } from '../../../runs/index.ts'
-import { type AtWork, type Children, requireHolder } from '../child.ts'
+import type { AtWork, Children } from '../child.ts'
 import { type Cost, costsSaid } from '../cost.ts'
 import { TaskError } from '../handler.ts'
 import { findHeldBack } from '../hold.ts'
@@ -492,7 +492,7 @@ export function createWorkers(on: WorkersOn): Workers {
         if (result === undefined) return { done: false, result: null }
         const run = { project, id: lease.runId, attempt: lease.attempt, fence: lease.fence }
         const step = { name, startedAt: clock.now() - took_ms, value: result, costs: readCosts(said) ?? [] }
-        const kept = await steps.keep(run, step, (tx) => requireHolder(tx, lease))
+        const kept = await steps.keep(run, step, 'held')
         return { done: true, result: kept.result }
       } catch (error) {
         throw refusalIn(error)
