@@ -535,6 +535,21 @@ verifies(
   },
 )
 
+holds(
+  'when the clock is set back, a limit of dispatches is over as soon as it would have been',
+  async (sys) => {
+    const client = await withToken(sys, 'admin')
+    const body = { task: 'system.ping', taskData: {} }
+    ok(await client.post('/dispatch', body))
+    sys.setClock(-3_600_000)
+    const refused = await client.post('/dispatch', body)
+    assert.deepEqual([refused.status, refused.headers.get('retry-after')], [429, '60'])
+    sys.advance(60_000)
+    ok(await client.post('/dispatch', body))
+  },
+  { fakeClock: true, env: { RATE_LIMIT_MAX: '1' } },
+)
+
 holds('a path of the door is answered with a slash at its end, too', async (sys) => {
   const admin = await withToken(sys, 'admin')
   const sent = ok(await admin.post<Accepted>('/dispatch/', { task: 'system.ping', taskData: {}, async: false }))

@@ -276,7 +276,10 @@ for (const backend of backends()) {
       system.app.tasks.handlers.remove('test.noop')
       for (let i = 0; i < 10; i++) await pass(60_000)
       const paused = await get(made.id)
-      assert.equal(paused.state, 'paused')
+      assert.deepEqual(
+        [paused.state, paused.paused_reason],
+        ['paused', 'it started nothing 10 times in a row, the last time TASK_UNKNOWN_HANDLER'],
+      )
       assert.deepEqual(
         paused.fires.map((fire) => [fire.outcome, fire.error_code]),
         Array.from({ length: 10 }, () => ['refused', 'TASK_UNKNOWN_HANDLER']),

@@ -507,6 +507,7 @@ export async function openApp(on: {
   mount(http, 'handlers', api.handlers, handlerHandlers(dispatching), mounting)
   const dispatchOn = {
     ...dispatching,
+    clock,
     version,
     basePath,
     feishu,

@@ -438,7 +438,7 @@ export const settings = {
     ['WRIT_API_RATE_LIMIT'],
     integer(0, 1_000_000, 'requests'),
     0,
-    'Requests a minute and client; 0 is no limit.',
+    'Requests a minute and client, at each server; 0 is no limit.',
   ),
 
   otlpUrl: optional(
@@ -490,7 +490,7 @@ export const dispatchSettings = {
     ['RATE_LIMIT_MAX'],
     integer(0, 1_000_000, 'dispatches'),
     30,
-    'Dispatches in one window; 0 is no limit.',
+    'Dispatches of one task by one token in one window, at each server; 0 is no limit.',
   ),
   rateLimitWindow: required(
     'dispatch.rate_limit_window',

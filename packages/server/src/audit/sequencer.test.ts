@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import { until } from '../../../../test/test-system.ts'
-import { createFakeClock } from '../platform/clock.ts'
+import { type Clock, createFakeClock } from '../platform/clock.ts'
 import { type Database, INSTANCE, inProject, openDatabase, type Tx } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import { createLog } from '../platform/log.ts'
@@ -40,11 +40,15 @@ const addProject = (db: Database, id: string, slug: string) =>
 /** A sequencer of that database, which says only what is worse than expected. */
 const openSequencer = (
   on: Pick<Parameters<typeof createSequencer>[0], 'db' | 'folders' | 'intervalMs'>,
-  { level = 'error', slugOf = () => 'p' }: { level?: 'error' | 'fatal'; slugOf?: (project: string) => string } = {},
+  {
+    level = 'error',
+    slugOf = () => 'p',
+    clock = createFakeClock(T),
+  }: { level?: 'error' | 'fatal'; slugOf?: (project: string) => string; clock?: Clock } = {},
 ) =>
   createSequencer({
     ...on,
-    clock: createFakeClock(T),
+    clock,
     log: createLog({ level, format: 'text' }),
     slugOf: async (project) => slugOf(project),
   })
@@ -197,6 +201,36 @@ test('a log that cannot be written holds up no other, and goes on when it can', 
     await sequencer.first
     assert.equal(published(first!), 3)
     assert.equal(sequencer.health.failing, null)
+  } finally {
+    stop.abort()
+    await working
+    await db.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+test('when the clock is set back, logs are recorded in the instance log each minute as before', async () => {
+  const { folder, folders, db } = await openStore()
+  const clock = createFakeClock(T)
+  const stop = new AbortController()
+  let working: Promise<void> = Promise.resolve()
+  const recorded = async () => {
+    const [row] = await db.sequence((tx) =>
+      tx.sql<{ n: number }>("select count(*) as n from audit_events where event_type = 'project.checkpoint'"),
+    )
+    return row!.n
+  }
+  try {
+    await addProject(db, INSTANCE, 'instance')
+    await addProject(db, P, 'p')
+    await say(db, 3)
+    working = openSequencer({ db, folders, intervalMs: 5 }, { clock }).run(stop.signal)
+    await until('it is recorded', async () => (await recorded()) === 1)
+    clock.set(-3_600_000)
+    await say(db, 3)
+    await until('it is in its log', async () => publishedIn(folders, P) === 6)
+    clock.advance(60_000)
+    await until('it is recorded again', async () => (await recorded()) === 2)
   } finally {
     stop.abort()
     await working

@@ -119,7 +119,7 @@ export function createSequencer(options: {
   /** Projects whose log is being closed and continued. */
   const rotating = new Set<string>()
   let working: Promise<void> = Promise.resolve()
-  let recordedAt = 0
+  let recordedAt = Number.NEGATIVE_INFINITY
   // Whether the next round looks at all logs, and not only at those that have something to place. What was placed and not
   // published is known to whoever placed it alone, which is this process unless it has just begun.
   let lookAtAll = true
@@ -174,7 +174,7 @@ export function createSequencer(options: {
 
   /** One round over every log that may have moved: it costs by what moved, however many projects are quiet. */
   async function round(): Promise<void> {
-    const record = clock.now() - recordedAt >= RECORD_EVERY_MS
+    const record = clock.steady() - recordedAt >= RECORD_EVERY_MS
     const all = lookAtAll || record
     // Stopped or failing anywhere in here, the next round looks at all again.
     lookAtAll = true
@@ -202,7 +202,7 @@ export function createSequencer(options: {
       await clearDropped()
     }
     if (record) {
-      recordedAt = clock.now()
+      recordedAt = clock.steady()
       await recordCheckpoints(logs.map((one) => one.row))
     }
     if (failures.length > 0) throw failures[0]

@@ -24,6 +24,7 @@ import {
   type Tasks,
 } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
+import type { Clock } from '../platform/clock.ts'
 import type { Tx } from '../platform/db/index.ts'
 import { serveDocs } from '../platform/http/docs.ts'
 import { whileConnected } from '../platform/http/gone.ts'
@@ -39,6 +40,7 @@ import { createRateLimit } from './rate-limit.ts'
 const ABSENT: ReadonlySet<string> = new Set(['TASK_NOT_FOUND', 'TASK_DROPPED', 'TASK_VIEW_DENIED', 'TASK_NOT_DEAD'])
 
 export interface DispatchOn extends Dispatching {
+  readonly clock: Clock
   readonly feishu: Feishu
   readonly scripts: Scripts | null
   readonly log: Logger
@@ -125,7 +127,7 @@ function dispatchHandlers(on: DispatchOn): DoorHandlers {
   // One limit for each task and caller, whatever queue the request names.
   const limit = createRateLimit(() => settings.rateLimit)
   const within = (what: string, caller: Caller) => {
-    const used = limit.take(`${what}\n${caller.project}\n${caller.principal}`, caller.at)
+    const used = limit.take(`${what}\n${caller.project}\n${caller.principal}`, on.clock.steady())
     if (!used.ok) throw new DoorRefusal(429, 'Too Many Requests', { 'retry-after': String(used.retryAfter) })
   }
 

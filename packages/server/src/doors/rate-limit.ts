@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 
 /** Counts uses of a key in a sliding window. */
 export interface RateLimit {
-  /** Whether one more use is within the limit; if so it counts. Else the seconds after which one will be. */
+  /** Whether one more use is within the limit; if so it counts. Else the seconds after which one will be. `now` is of a steady clock. */
   take(key: string, now: number): { ok: true } | { ok: false; retryAfter: number }
 }
 

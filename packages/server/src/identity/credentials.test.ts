@@ -159,6 +159,16 @@ test('a throttle forgets failures as the window slides, and a right password cle
   throttle.admit('bob', '192.0.2.1').failed()
 })
 
+test('when the clock is set back, a throttle lets people in as soon as it would have', () => {
+  const clock = createFakeClock()
+  const throttle = createThrottle(clock, { perName: 1, perAddress: 100, windowMs: 60_000 })
+  throttle.admit('ann', '192.0.2.1').failed()
+  clock.set(-3_600_000)
+  assert.throws(() => throttle.admit('ann', '192.0.2.1'), { code: 'RATE_LIMITED', headers: { 'retry-after': '60' } })
+  clock.advance(60_000)
+  throttle.admit('ann', '192.0.2.1').succeeded()
+})
+
 test('an address is throttled over all names, and a burst in flight is bounded', () => {
   const clock = createFakeClock()
   const throttle = createThrottle(clock, { perName: 2, perAddress: 3, windowMs: 60_000 })

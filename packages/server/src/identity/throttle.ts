@@ -25,7 +25,7 @@ export interface Throttle {
 /**
  * Slows down guessing: failures in a sliding window, by a hash of the typed name and by address. Nothing is locked for
  * ever, and a right password clears the name. In memory and bounded: each server counts for itself, and the oldest
- * key is forgotten first.
+ * key is forgotten first. By the steady clock: when the wall clock is set back, nobody is shut out until it is there again.
  */
 export function createThrottle(clock: Clock, limits: ThrottleLimits = defaultThrottleLimits): Throttle {
   const names = createWindow(limits.perName, limits.windowMs)
@@ -35,7 +35,7 @@ export function createThrottle(clock: Clock, limits: ThrottleLimits = defaultThr
 
   return {
     admit(name, address) {
-      const now = clock.now()
+      const now = clock.steady()
       const key = createHash('sha256').update(name.toLowerCase()).digest('base64url')
       const wait = Math.max(names.wait(key, now), addresses.wait(address, now))
       if (wait > 0) {
@@ -57,8 +57,8 @@ export function createThrottle(clock: Clock, limits: ThrottleLimits = defaultThr
       return {
         failed() {
           if (!leave()) return
-          names.fail(key, clock.now())
-          addresses.fail(address, clock.now())
+          names.fail(key, clock.steady())
+          addresses.fail(address, clock.steady())
         },
         succeeded() {
           if (leave()) names.forget(key)
@@ -69,7 +69,7 @@ export function createThrottle(clock: Clock, limits: ThrottleLimits = defaultThr
       }
     },
     report(force = false) {
-      const now = clock.now()
+      const now = clock.steady()
       if (refused.count === 0 || (!force && now - reportedAt < REPORT_MS)) return undefined
       const report = { refused: refused.count, names: refused.names.size, addresses: refused.addresses.size }
       refused = { count: 0, names: new Set(), addresses: new Set() }

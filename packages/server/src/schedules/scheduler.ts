@@ -136,6 +136,7 @@ export function createScheduler(on: SchedulerOn): Scheduler {
       // Changed meanwhile: the next look sees what it is now.
       if (found?.state !== 'active' || found.version !== row.version || found.next_at !== row.next_at) return
       let { refusals, last_due_at, last_run_id } = found
+      let refused: string | null = null
       const outcomes: [dueAt: number, outcome: Parameters<typeof store.updateFire>[3]][] = []
       for (const [dueAt, task] of prepared) {
         if (!(await store.takeFire(tx, id, dueAt, now))) continue
@@ -146,6 +147,7 @@ export function createScheduler(on: SchedulerOn): Scheduler {
         }
         if ('refusal' in task) {
           refusals++
+          refused = task.refusal
           outcomes.push([dueAt, { outcome: 'refused', run_id: null, error_code: task.refusal }])
           continue
         }
@@ -168,8 +170,8 @@ export function createScheduler(on: SchedulerOn): Scheduler {
         store.updateSchedule(tx, id, { next_at: next, last_due_at, last_run_id, refusals, ...ended }),
         store.forgetFires(tx, id, now - KEEP_FIRES_MS),
       ])
-      if (refusals >= MOST_REFUSALS && next !== null)
-        await pauseItself(tx, found, now, `it started nothing ${refusals} times in a row`)
+      if (refused !== null && refusals >= MOST_REFUSALS && next !== null)
+        await pauseItself(tx, found, now, `it started nothing ${refusals} times in a row, the last time ${refused}`)
     })
   }
 
