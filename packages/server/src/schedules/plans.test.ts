@@ -4,13 +4,14 @@ import { test } from 'node:test'
 import { listeningOn, planOnSqlite, type Said } from '../../../../test/servers/listening.ts'
 import { onSqlite } from '../../../../test/servers/stores.ts'
 import { inProject, type Tx } from '../platform/db/index.ts'
-import { findSchedule, isNameTaken, lockSchedule } from './store.ts'
+import { findSchedule, findSchedules, isNameTaken, lockSchedule } from './store.ts'
 
 const A = '0190a000-0000-7000-8000-00000000000a'
 
 const LOOKS: Record<string, (tx: Tx) => Promise<unknown>> = {
   findSchedule: (tx) => findSchedule(tx, 'nightly'),
   lockSchedule: (tx) => lockSchedule(tx, 'nightly'),
+  findSchedules: (tx) => findSchedules(tx, ['nightly', 'weekly']),
   isNameTaken: (tx) => isNameTaken(tx, 'nightly', null),
 }
 

@@ -4,7 +4,8 @@ import { actFor, type Caller } from '../identity/index.ts'
 import type { Payloads, PreparedTask, Tasks } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import type { Clock } from '../platform/clock.ts'
-import { type Database, inProject, type Tx } from '../platform/db/index.ts'
+import { coalesceIn } from '../platform/coalesce.ts'
+import { type Command, type Database, inProject, type Tx } from '../platform/db/index.ts'
 import { randomHex } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { createTrouble } from '../platform/trouble.ts'
@@ -38,6 +39,16 @@ const PAGE = 100
 /** So many are fired in one transaction: whoever dispatches meanwhile waits for it. */
 const TOGETHER = 25
 
+type Prepared = PreparedTask | { readonly refusal: string } | 'too late'
+
+/** A schedule as it was read, and what is to be decided of it, by due time. */
+interface Firing {
+  readonly row: store.ScheduleRow
+  readonly caller: Caller
+  readonly prepared: ReadonlyMap<number, Prepared>
+  readonly now: number
+}
+
 /**
  * Starts what is due. Each due time is one row, made in the transaction that accepts its task, so that it happens once: however many
  * servers look at once, and whatever the clock does. That one of them leads saves work, and promises nothing.
@@ -63,10 +74,10 @@ export function createScheduler(on: SchedulerOn): Scheduler {
       // Some together, so that they share transactions: many are due on the hour.
       for (let from = 0; from < fresh.length; from += TOGETHER)
         await Promise.all(
-          fresh.slice(from, from + TOGETHER).map(({ id, project }) => {
-            tried.add(id)
-            return inProject(project, () => fire(id, now)).catch((err) => {
-              log.error({ err, schedule: id }, 'a schedule could not be fired and will be tried again')
+          fresh.slice(from, from + TOGETHER).map((one) => {
+            tried.add(one.id)
+            return inProject(one.project, () => fire(one, now)).catch((err) => {
+              log.error({ err, schedule: one.id }, 'a schedule could not be fired and will be tried again')
             })
           }),
         )
@@ -95,7 +106,7 @@ export function createScheduler(on: SchedulerOn): Scheduler {
     row: store.ScheduleRow,
     caller: Caller,
     dueAt: number,
-  ): Promise<PreparedTask | { readonly refusal: string }> {
+  ): Promise<Exclude<Prepared, 'too late'>> {
     let input: unknown
     try {
       input = inputOf(on.payloads, row.project_id, row)
@@ -112,11 +123,110 @@ export function createScheduler(on: SchedulerOn): Scheduler {
       })
   }
 
-  async function fire(id: string, now: number): Promise<void> {
-    const row = await db.read((tx) => store.findSchedule(tx, id))
+  /** Of schedules that are due together, in this order: what stands in the way of one is met when each is tried alone. */
+  const fireSchedules: Command<Firing, null> = {
+    name: 'fireSchedules',
+    weight: ({ prepared }) => prepared.size + 1,
+    async run(tx, all) {
+      const locked = await store.findSchedules(
+        tx,
+        all.map(({ row }) => row.id),
+        'lock',
+      )
+      const firing = all.flatMap((one) => {
+        const found = locked.get(one.row.id)
+        // Changed meanwhile: the next look sees what it is now.
+        if (found?.state !== 'active' || found.version !== one.row.version || found.next_at !== one.row.next_at)
+          return []
+        return [{ ...one, found, times: [...one.prepared].map(([dueAt, task]) => ({ dueAt, task })) }]
+      })
+      if (firing.length === 0) return all.map(() => null)
+      const decided = await store.findFires(
+        tx,
+        firing.flatMap(({ found, times }) => times.map(({ dueAt }) => ({ schedule: found.id, dueAt }))),
+      )
+      const undecided = firing.map((one) => ({
+        ...one,
+        times: one.times.filter(({ dueAt }) => !decided.has(store.fireKey(one.found.id, dueAt))),
+      }))
+      const starts = undecided.flatMap(({ found, caller, times }) =>
+        times.flatMap(({ dueAt, task }) =>
+          task === 'too late' || 'refusal' in task ? [] : [{ schedule: found.id, caller, dueAt, task }],
+        ),
+      )
+      const submitted =
+        starts.length === 0
+          ? []
+          : await on.tasks.submit.run(
+              tx,
+              starts.map(({ schedule, caller, task }) => ({
+                // Of several that are due at once each begins a trace of its own.
+                caller: { ...caller, traceId: randomHex(16) },
+                tasks: [task],
+                remember: null,
+                schedule,
+              })),
+            )
+      const runs = new Map(
+        starts.map(({ schedule, dueAt }, i) => [store.fireKey(schedule, dueAt), submitted[i]![0]!] as const),
+      )
+      const fires: store.NewFire[] = []
+      const changes: store.Fired[] = []
+      const pauses: { found: store.ScheduleRow; now: number; reason: string }[] = []
+      for (const { found, times, now } of undecided) {
+        let { refusals, last_due_at, last_run_id } = found
+        let refused: string | null = null
+        for (const { dueAt, task } of times) {
+          const fire = { schedule_id: found.id, due_at: dueAt, fired_at: now }
+          const run = runs.get(store.fireKey(found.id, dueAt))
+          if (run) {
+            refusals = 0
+            last_due_at = dueAt
+            if (!run.duplicate) last_run_id = run.id
+            const outcome = run.duplicate ? 'skipped' : 'started'
+            fires.push({ ...fire, outcome, run_id: run.id, error_code: null })
+          } else if (task !== 'too late' && 'refusal' in task) {
+            refusals++
+            refused = task.refusal
+            fires.push({ ...fire, outcome: 'refused', run_id: null, error_code: task.refusal })
+          }
+          // As it was asked for, and no reason to pause.
+          else fires.push({ ...fire, outcome: 'skipped', run_id: null, error_code: 'DEADLINE_EXCEEDED' })
+        }
+        const next = nextAfter(timingOf(found), now)
+        const state = next === null ? 'ended' : found.state
+        changes.push({ id: found.id, next_at: next, last_due_at, last_run_id, refusals, state })
+        if (refused !== null && refusals >= MOST_REFUSALS && next !== null) {
+          const reason = `it started nothing ${refusals} times in a row, the last time ${refused}`
+          pauses.push({ found, now, reason })
+        }
+      }
+      await Promise.all([
+        store.insertFires(tx, fires),
+        store.noteFired(tx, changes),
+        store.forgetFires(
+          tx,
+          changes.map(({ id }) => id),
+          Math.min(...firing.map(({ now }) => now)) - KEEP_FIRES_MS,
+        ),
+      ])
+      for (const { found, now, reason } of pauses) await pauseItself(tx, found, now, reason)
+      return all.map(() => null)
+    },
+  }
+
+  const findRow = coalesceIn(db, (tx, ids) => store.findSchedules(tx, ids))
+  const findOwner = coalesceIn(db, async (tx, people) => {
+    const now = clock.now()
+    const callers = await Promise.all(people.map((id) => actFor(tx, id, 'schedules.create', now)))
+    return new Map(people.flatMap((id, i) => (callers[i] ? [[id, callers[i]]] : [])))
+  })
+
+  async function fire({ id, project }: store.Due, now: number): Promise<void> {
+    const row = await findRow(project, id)
     if (!row) return
-    const caller = await db.read((tx) => actFor(tx, row.owner_id, 'schedules.create', now))
-    if (!caller) {
+    const owner = await findOwner(project, row.owner_id)
+    if (!owner) {
       await db.write(async (tx) => {
         const found = await store.lockSchedule(tx, id)
         if (found?.state === 'active' && found.owner_id === row.owner_id)
@@ -124,55 +234,15 @@ export function createScheduler(on: SchedulerOn): Scheduler {
       })
       return
     }
+    const caller = { ...owner, at: now }
     // Outside of the transaction, because a large input goes into the store of bytes.
     const times = row.next_at === null ? [] : dueTimes(row, row.next_at, now)
-    const prepared = new Map<number, PreparedTask | { readonly refusal: string } | 'too late'>()
+    const prepared = new Map<number, Prepared>()
     for (const dueAt of times) {
       const deadline = deadlineOf(row, dueAt)
       prepared.set(dueAt, deadline !== null && deadline <= now ? 'too late' : await prepare(row, caller, dueAt))
     }
-    await db.write(async (tx) => {
-      const found = await store.lockSchedule(tx, id)
-      // Changed meanwhile: the next look sees what it is now.
-      if (found?.state !== 'active' || found.version !== row.version || found.next_at !== row.next_at) return
-      let { refusals, last_due_at, last_run_id } = found
-      let refused: string | null = null
-      const outcomes: [dueAt: number, outcome: Parameters<typeof store.updateFire>[3]][] = []
-      for (const [dueAt, task] of prepared) {
-        if (!(await store.takeFire(tx, id, dueAt, now))) continue
-        if (task === 'too late') {
-          // As it was asked for, and no reason to pause.
-          outcomes.push([dueAt, { outcome: 'skipped', run_id: null, error_code: 'DEADLINE_EXCEEDED' }])
-          continue
-        }
-        if ('refusal' in task) {
-          refusals++
-          refused = task.refusal
-          outcomes.push([dueAt, { outcome: 'refused', run_id: null, error_code: task.refusal }])
-          continue
-        }
-        // Of several that are due at once each begins a trace of its own.
-        const asker = { ...caller, traceId: randomHex(16) }
-        const [submitted] = await on.tasks.submit.run(tx, [
-          { caller: asker, tasks: [task], remember: null, schedule: id },
-        ])
-        const { id: runId, duplicate } = submitted![0]!
-        refusals = 0
-        last_due_at = dueAt
-        if (!duplicate) last_run_id = runId
-        outcomes.push([dueAt, { outcome: duplicate ? 'skipped' : 'started', run_id: runId, error_code: null }])
-      }
-      const next = nextAfter(timingOf(found), now)
-      const ended = next === null ? { state: 'ended' as const } : {}
-      // Asked for together: many schedules are due on the hour, and on PostgreSQL each answer takes its way.
-      await Promise.all([
-        ...outcomes.map(([dueAt, outcome]) => store.updateFire(tx, id, dueAt, outcome)),
-        store.updateSchedule(tx, id, { next_at: next, last_due_at, last_run_id, refusals, ...ended }),
-        store.forgetFires(tx, id, now - KEEP_FIRES_MS),
-      ])
-      if (refused !== null && refusals >= MOST_REFUSALS && next !== null)
-        await pauseItself(tx, found, now, `it started nothing ${refusals} times in a row, the last time ${refused}`)
-    })
+    await db.submit(fireSchedules, { row, caller, prepared, now })
   }
 
   const trouble = createTrouble(log, {
@@ -210,8 +280,7 @@ function dueTimes(
   return [...missed, ...punctual(timing, Math.max(first - 1, edge), now)]
 }
 
-const punctual = (timing: Timing, after: number, now: number): number[] =>
-  nextTimes(timing, after, AT_ONCE).filter((at) => at <= now)
+const punctual = (timing: Timing, after: number, now: number): number[] => nextTimes(timing, after, AT_ONCE, now)
 
 /** The server pauses it and says so as a failure: somebody has to look. */
 async function pauseItself(tx: Tx, row: store.ScheduleRow, now: number, reason: string): Promise<void> {

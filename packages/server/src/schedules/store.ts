@@ -1,5 +1,5 @@
 import { type Selectable, sql } from 'kysely'
-import { countOf, type Database, forUpdate, type ListPart, type Tx } from '../platform/db/index.ts'
+import { countOf, type Database, forUpdate, inList, type ListPart, selectPairs, type Tx } from '../platform/db/index.ts'
 import type { ScheduleFiresTable, SchedulesTable } from '../platform/db/tables.ts'
 
 export type ScheduleRow = Selectable<SchedulesTable>
@@ -82,28 +82,52 @@ export const listAhead = (db: Database, now: number, after: string, limit: numbe
     [now, after],
   )
 
-/** Takes a due time for this transaction; false if it was decided before. */
-export async function takeFire(tx: Tx, schedule: string, dueAt: number, now: number): Promise<boolean> {
-  const rows = await tx.sql(
-    `insert into schedule_fires (project_id, schedule_id, due_at, fired_at, outcome) values (?1, ?2, ?3, ?4, 'refused')
-     on conflict do nothing returning due_at`,
-    [tx.project, schedule, dueAt, now],
+/** These schedules, by id; locked in the order of their ids, if they are. */
+export async function findSchedules(tx: Tx, ids: readonly string[], lock?: 'lock'): Promise<Map<string, ScheduleRow>> {
+  const rows = await tx.sql<ScheduleRow>(
+    `select * from schedules where project_id = ?1 and ${inList(tx, 'id', '?2')} and state <> 'deleted'
+     order by id ${lock ? forUpdate(tx) : ''}`,
+    [tx.project, ids],
   )
-  return rows.length === 1
+  return new Map(rows.map((row) => [row.id, row]))
 }
 
-export const updateFire = (
+export type NewFire = Omit<FireRow, 'project_id'>
+
+export const fireKey = (schedule: string, dueAt: number): string => `${schedule} ${dueAt}`
+
+/** Which of these due times were decided before, by `fireKey`. */
+export async function findFires(
   tx: Tx,
-  schedule: string,
-  dueAt: number,
-  change: Pick<FireRow, 'outcome' | 'run_id' | 'error_code'>,
-): Promise<unknown> =>
-  tx.db
-    .updateTable('schedule_fires')
-    .set(change)
-    .where('schedule_id', '=', schedule)
-    .where('due_at', '=', dueAt)
-    .execute()
+  asked: readonly { readonly schedule: string; readonly dueAt: number }[],
+): Promise<Set<string>> {
+  if (asked.length === 0) return new Set()
+  const rows = await tx.sql<{ schedule_id: string; due_at: number }>(
+    selectPairs(tx, 'schedule_fires', 'schedule_id', 'due_at bigint'),
+    [tx.project, asked.map(({ schedule }) => schedule), asked.map(({ dueAt }) => dueAt)],
+  )
+  return new Set(rows.map((row) => fireKey(row.schedule_id, Number(row.due_at))))
+}
+
+/** Each due time is decided once. Throws UniqueViolation. */
+export const insertFires = (tx: Tx, fires: readonly NewFire[]): Promise<void> =>
+  tx.insert(
+    'schedule_fires',
+    fires.map((fire) => ({ project_id: tx.project, ...fire })),
+  )
+
+export type Fired = Pick<ScheduleRow, 'id' | 'next_at' | 'last_due_at' | 'last_run_id' | 'refusals' | 'state'>
+
+/** What became of schedules that were due, and when they are next. */
+export async function noteFired(tx: Tx, all: readonly Fired[]): Promise<void> {
+  const ahead = all.flatMap(({ id, next_at }) => (next_at === null ? [] : [{ schedule_id: id, next_at }]))
+  const over = all.filter(({ next_at }) => next_at === null).map(({ id }) => id)
+  await Promise.all([
+    tx.update('schedules', 'id', all, "state = 'active'", 'version'),
+    tx.update('schedule_due', 'schedule_id', ahead, 'next_at is not null', 'next_at'),
+    over.length > 0 && tx.sql(`delete from schedule_due where ${inList(tx, 'schedule_id', '?1')}`, [over]),
+  ])
+}
 
 /** Newest first. */
 export const listFires = (tx: Tx, schedule: string, limit: number): Promise<FireRow[]> =>
@@ -115,5 +139,9 @@ export const listFires = (tx: Tx, schedule: string, limit: number): Promise<Fire
     .limit(limit)
     .execute()
 
-export const forgetFires = (tx: Tx, schedule: string, before: number): Promise<unknown> =>
-  tx.db.deleteFrom('schedule_fires').where('schedule_id', '=', schedule).where('due_at', '<', before).execute()
+export const forgetFires = (tx: Tx, schedules: readonly string[], before: number): Promise<unknown> =>
+  tx.sql(`delete from schedule_fires where project_id = ?1 and ${inList(tx, 'schedule_id', '?2')} and due_at < ?3`, [
+    tx.project,
+    schedules,
+    before,
+  ])

@@ -31,11 +31,13 @@ export function nextAfter(timing: Timing, after: number): number | null {
   return next === null || next > (timing.endsAt ?? LAST_TIME) || next > LAST_TIME ? null : next
 }
 
-/** Up to `count` due times after `after`. */
-export function nextTimes(timing: Timing, after: number, count: number): number[] {
+/** Up to `count` due times after `after`, of those up to `until`. */
+export function nextTimes(timing: Timing, after: number, count: number, until = Number.POSITIVE_INFINITY): number[] {
   const times: number[] = []
-  for (let at = nextAfter(timing, after); at !== null && times.length < count; at = nextAfter(timing, at))
-    times.push(at)
+  for (let at: number | null = after; times.length < count; times.push(at)) {
+    at = nextAfter(timing, at)
+    if (at === null || at > until) break
+  }
   return times
 }
 

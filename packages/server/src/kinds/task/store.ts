@@ -9,6 +9,7 @@ import {
   inList,
   inOrderOf,
   type ListPart,
+  selectPairs,
   type Tx,
   totalOf,
 } from '../../platform/db/index.ts'
@@ -803,17 +804,11 @@ export async function findSteps(
   tx: Tx,
   asked: readonly { readonly runId: string; readonly name: string }[],
 ): Promise<Map<string, StepRow>> {
-  const runIds = asked.map(({ runId }) => runId)
-  const names = asked.map(({ name }) => name)
-  const rows = await tx.sql<StepRow>(
-    tx.dialect === 'postgres'
-      ? // One by one: to its planner ten steps of ten runs are a hundred, and it would rather read all steps of the runs.
-        `select found.* from unnest(?2::text[], ?3::text[]) as asked (run_id, name) cross join lateral
-           (select * from steps where project_id = ?1 and run_id = asked.run_id and name = asked.name limit 1) as found`
-      : // Each name of each run is looked for in the index: mostly they are of one.
-        `select * from steps where project_id = ?1 and ${inList(tx, 'run_id', '?2')} and ${inList(tx, 'name', '?3')}`,
-    tx.dialect === 'postgres' ? [tx.project, runIds, names] : [tx.project, distinct(runIds), distinct(names)],
-  )
+  const rows = await tx.sql<StepRow>(selectPairs(tx, 'steps', 'run_id', 'name text'), [
+    tx.project,
+    asked.map(({ runId }) => runId),
+    asked.map(({ name }) => name),
+  ])
   return new Map(rows.map((row) => [stepKey(row.run_id, row.name), row]))
 }
 

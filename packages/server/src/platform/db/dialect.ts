@@ -21,6 +21,20 @@ export const textsOfList = (tx: Pick<Tx, 'dialect'>, place: string, as = 'text')
     ? `select unnest(${place}::text[]) as ${as}`
     : `select value as ${as} from json_each(${place})`
 
+/**
+ * SQL that selects rows of a project by pairs of values: parameters are the project, the first ones, and the second ones, a text column
+ * and one of the type that is said (`due_at bigint`). To PostgreSQL's planner ten and ten in two lists are a hundred, so that it would
+ * rather read all that have one of the first: it is asked for one pair after the other. SQLite looks for each of both, and may answer
+ * what is of no pair.
+ */
+export function selectPairs(tx: Pick<Tx, 'dialect'>, table: string, first: string, typed: string): string {
+  const [second, type] = typed.split(' ')
+  return tx.dialect === 'postgres'
+    ? `select found.* from unnest(?2::text[], ?3::${type}[]) as asked (a, b) cross join lateral
+         (select * from ${table} where project_id = ?1 and ${first} = asked.a and ${second} = asked.b limit 1) as found`
+    : `select * from ${table} where project_id = ?1 and ${inList(tx, first, '?2')} and ${inList(tx, second!, '?3')}`
+}
+
 /** The clause at the end of a claiming select. */
 export const skipLocked = (tx: Pick<Tx, 'dialect'>): string =>
   tx.dialect === 'postgres' ? 'for update skip locked' : ''
