@@ -53,9 +53,9 @@ export const refusedZhCn: FoundWords = [
   [/^This person was deactivated, and can be assigned nothing\.$/, '此人的账户已停用，不能再分配工作。'],
 
   // Approvals and rules.
-  [/^Policy change not found$/, '没有这项规则更改。'],
-  [/^This policy change was decided or withdrawn already\.$/, '这项规则更改已经决定或撤回。'],
-  [/^Nobody could satisfy this policy: (?<rest>.+)\.$/s, '没有人能满足这些规则：$<rest>。'],
+  [/^Policy change not found$/, '没有这项策略变更。'],
+  [/^This policy change was decided or withdrawn already\.$/, '这项策略变更已经决定或撤回。'],
+  [/^Nobody could satisfy this policy: (?<rest>.+)\.$/s, '没有人能满足此策略：$<rest>。'],
   [/^no approver has an enrolled signing key$/, '没有一位审批人登记了签名密钥'],
   [/^This approval was used already\.$/, '这次批准已被使用。'],
   [/^This approval has expired\.$/, '这次批准已失效。'],
@@ -75,6 +75,13 @@ export const refusedZhCn: FoundWords = [
   [/^revoked$/, '已吊销'],
   [/^Only the owner of the key or an admin may do this\.$/, '只有密钥的所有者或管理员可以这样做。'],
   [/^This key cannot be used: (.+)\.$/s, '此密钥不能使用：$1。'],
+
+  [
+    /^The authenticator made a key of a kind that this browser cannot hand over\.$/,
+    '身份验证器生成的密钥类型不受此浏览器支持。',
+  ],
+  [/^The authenticator signed with a key that is not enrolled here\.$/, '身份验证器使用的密钥没有在此登记。'],
+  [/^must be an id \(a UUID\) or a number$/, '须为 id（UUID）或编号'],
 
   // Tickets, runs and files.
   [/^Asset not found$/, '没有这项资产。'],
@@ -108,7 +115,7 @@ export const refusedZhCn: FoundWords = [
   [/^The upload ended before its end; nothing was kept\.$/, '上传中断；没有保存任何内容。'],
   [
     /^The file holds what looks like a secret \((.+)\), which the policy of this project does not take; nothing was kept\.$/s,
-    '文件疑似含机密（$1），本项目的规则不接收这样的文件；没有保存任何内容。',
+    '文件疑似含机密（$1），本项目的策略不接收这样的文件；没有保存任何内容。',
   ],
 
   // What is kept, and what goes.
@@ -208,7 +215,7 @@ export const refusedZhCn: FoundWords = [
   [/^Task (\S+) with the unique key "(.+)" has not ended\.$/s, '唯一键为“$2”的任务 $1 尚未结束。'],
   [/^Batch not found$/, '没有这个批次。'],
   [/^A pause must end later than now\.$/, '暂停的结束时间须晚于现在。'],
-  [/^A limit says a concurrency, a rate or both\.$/, '请填写同时运行的数量、速率，或两者。'],
+  [/^A limit says a concurrency, a rate or both\.$/, '请填写同时执行的数量、速率，或两者。'],
   [/^A limit must end later than now\.$/, '限制的结束时间须晚于现在。'],
   [/^This key has limits of (\S+) handlers already\.$/, '此键已有 $1 个处理器的限制。'],
   [/^This is no cost: (.+)\.$/s, '费用有误：$1。'],
