@@ -4,6 +4,7 @@ import type { Policy, PolicyChange, Role } from '@writ/api'
 import type { TFunction } from 'i18next'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { listed } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { Facts, Person, Section, State, Time } from '../parts/bits.tsx'
@@ -53,11 +54,17 @@ export const keptFor = (t: TFunction, days: number | null | undefined): string =
   days ? t('policy.days', { count: days }) : t('policy.always')
 
 function useRows(): (policy: Policy) => [string, string][] {
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const yes = (value: boolean | undefined) => t(value ? 'policy.yes' : 'policy.no')
   return (policy) => [
     [t('policy.fourEyes'), yes(policy.four_eyes)],
-    [t('policy.approvers'), policy.approver_roles.map((role) => t(`role.${role}`)).join(', ')],
+    [
+      t('policy.approvers'),
+      listed(
+        policy.approver_roles.map((role) => t(`role.${role}`)),
+        i18n.language,
+      ),
+    ],
     [t('policy.signature'), yes(policy.require_signature)],
     [
       t('policy.approvalTtl'),
@@ -181,7 +188,7 @@ function Form({ now }: { now: Policy }) {
 
 function Change({ change, now }: { change: PolicyChange; now: Policy | undefined }) {
   const { client, project, me, can } = useSession()
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const again = useAgain()
   const rows = useRows()
   const action = useAction()
@@ -208,7 +215,9 @@ function Change({ change, now }: { change: PolicyChange; now: Policy | undefined
       )}
       {change.warnings.map((text) => (
         <p key={text} className="small">
-          {text}
+          {i18n.exists(`policyWarning.${text}`)
+            ? t(`policyWarning.${text}` as 'policyWarning.NO_ELIGIBLE_APPROVER')
+            : text}
         </p>
       ))}
       <Refusal error={action.error} />

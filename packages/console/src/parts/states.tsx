@@ -41,7 +41,7 @@ export function useFaultWords(): (fault: WritError['fields'][number]) => string 
     ({ code, message }) => {
       const key = `faults.${code}`
       const count = Number(/\d+/.exec(message)?.[0] ?? 1)
-      return i18n.exists(key) ? t(key as 'faults.pattern', { message, count }) : sayFound(message)
+      return i18n.exists(key) ? t(key as 'faults.pattern', { message: sayFound(message), count }) : sayFound(message)
     },
     [t, i18n],
   )
@@ -53,7 +53,7 @@ function useSentence(): (error: unknown, labels?: ReadonlyMap<string, string>) =
   const faultOf = useFaultWords()
   return (error, labels) => {
     if (error instanceof ConnectionLost) return t('error.lost')
-    if (!(error instanceof WritError)) return error instanceof Error ? error.message : String(error)
+    if (!(error instanceof WritError)) return error instanceof Error ? sayFound(error.message) : String(error)
     const key = `codes.${error.code}`
     const fields = error.fields.map((field) => {
       const name = field.path.replace(/^(body|query|params)\./, '')
