@@ -111,7 +111,7 @@ function Logs() {
                           variant="default"
                           size="compact-xs"
                           onClick={() => setAsking(log)}
-                          aria-label={`${t('retention.drop')}: ${log.origin}`}
+                          aria-label={`${t('retention.drop')}${t('error.colon')}${log.origin}`}
                         >
                           {t('retention.drop')}
                         </Button>
@@ -239,7 +239,7 @@ function Holds() {
                           variant="default"
                           size="compact-xs"
                           onClick={() => setReleasing(hold)}
-                          aria-label={`${t('retention.release')}: ${hold.reason}`}
+                          aria-label={`${t('retention.release')}${t('error.colon')}${hold.reason}`}
                         >
                           {t('retention.release')}
                         </Button>

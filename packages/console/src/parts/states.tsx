@@ -41,7 +41,10 @@ export function useFaultWords(): (fault: WritError['fields'][number]) => string 
     ({ code, message }) => {
       const key = `faults.${code}`
       const count = Number(/\d+/.exec(message)?.[0] ?? 1)
-      return i18n.exists(key) ? t(key as 'faults.pattern', { message: sayFound(message), count }) : sayFound(message)
+      const said = sayFound(message)
+      // What it must be is more than that it is something else.
+      if (said !== message && /^(pattern|format|type)$/.test(code ?? '')) return said
+      return i18n.exists(key) ? t(key as 'faults.pattern', { message, count }) : said
     },
     [t, i18n],
   )

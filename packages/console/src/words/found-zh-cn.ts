@@ -130,7 +130,7 @@ export const foundZhCn: FoundWords = [
   [/^must match format "(.+)"$/s, '必须符合格式 $1'],
   [/^must be equal to one of the allowed values: (.+)$/s, '必须是允许的值之一：$1'],
   [/^must be equal to constant$/, '必须等于规定的常量'],
-  [/^must be (integer|number|string|boolean|object|array|null)$/, '类型必须是 $1'],
+  [/^must be ((?:(?:integer|number|string|boolean|object|array|null),?)+)$/, '类型必须是 $1'],
   [/^must be ([<>]=?) (.+)$/, '必须 $1 $2'],
 
   // What changed since the evidence was judged before.

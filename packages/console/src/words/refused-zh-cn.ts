@@ -81,7 +81,6 @@ export const refusedZhCn: FoundWords = [
     '身份验证器生成的密钥类型不受此浏览器支持。',
   ],
   [/^The authenticator signed with a key that is not enrolled here\.$/, '身份验证器使用的密钥没有在此登记。'],
-  [/^must be an id \(a UUID\) or a number$/, '须为 id（UUID）或编号'],
 
   // Tickets, runs and files.
   [/^Asset not found$/, '没有这项资产。'],
@@ -225,6 +224,98 @@ export const refusedZhCn: FoundWords = [
   [
     /^The period must begin before it ends and be no longer than 400 days\.$/,
     '时间段的开始须早于结束，且不超过 400 天。',
+  ],
+
+  // What a field must be.
+  [
+    /^must be (\d+) to (\d+) of a-z, 0-9, _, \. and -, a letter or digit first$/,
+    '须为 $1 到 $2 个字符：小写字母、数字、_、. 和 -，以字母或数字开头',
+  ],
+  [
+    /^must be nothing, or (\d+) to (\d+) of a-z, 0-9, _, \. and -, a letter or digit first$/,
+    '须为空，或 $1 到 $2 个字符：小写字母、数字、_、. 和 -，以字母或数字开头',
+  ],
+  [
+    /^must be (\d+) to (\d+) of a-z, 0-9, _ and -, a letter or digit first$/,
+    '须为 $1 到 $2 个字符：小写字母、数字、_ 和 -，以字母或数字开头',
+  ],
+  [
+    /^must be (\d+) to (\d+) of a-z, 0-9, _ and -, a letter first$/,
+    '须为 $1 到 $2 个字符：小写字母、数字、_ 和 -，以字母开头',
+  ],
+  [
+    /^must be (\d+) to (\d+) letters, digits, _, \. and -, a letter or _ first$/,
+    '须为 $1 到 $2 个字符：字母、数字、_、. 和 -，以字母或 _ 开头',
+  ],
+  [
+    /^must be (\d+) to (\d+) letters, digits, _, \., @ and -, and none of the last three first$/,
+    '须为 $1 到 $2 个字符：字母、数字、_、.、@ 和 -，后三者不得在开头',
+  ],
+  [/^must be (\d+) to (\d+) letters, digits and -$/, '须为 $1 到 $2 个字符：字母、数字和 -'],
+  [/^must be (\d+) to (\d+) numbers with commas between$/, '须为 $1 到 $2 个以逗号分隔的数字'],
+  [/^must be a code of A-Z, 0-9 and _, a letter first$/, '须为代码：大写字母、数字和 _，以字母开头'],
+  [/^must be the IANA name of a time zone, such as (\S+)$/, '须为时区的 IANA 名称，如 $1'],
+  [
+    /^must be an address that begins with https:\/\/, http:\/\/ or mailto:$/,
+    '须为以 https://、http:// 或 mailto: 开头的地址',
+  ],
+  [/^must be an address that begins with http:\/\/ or https:\/\/$/, '须为以 http:// 或 https:// 开头的地址'],
+  [/^must be an address or a CIDR range$/, '须为 IP 地址或 CIDR 范围'],
+  [/^must be an e-mail address$/, '须为邮箱地址'],
+  [/^must be a URL$/, '须为网址'],
+  [/^must be text in one line, without control characters$/, '须为单行文字，不含控制字符'],
+  [/^must be one line, without control characters$/, '须为单行文字，不含控制字符'],
+  [/^must be one line that is not blank, without control characters$/, '须为不空白的单行文字，不含控制字符'],
+  [/^must be text without control characters other than tabs and line breaks$/, '不得含制表符和换行以外的控制字符'],
+  [
+    /^must be text that is not blank, without control characters other than tabs and line breaks$/,
+    '不得空白，也不得含制表符和换行以外的控制字符',
+  ],
+  [/^must be printable ASCII$/, '须为可打印的 ASCII 字符'],
+  [/^must be printable ASCII, or nothing$/, '须为可打印的 ASCII 字符，或为空'],
+  [/^must be base64url without padding$/, '须为不带填充的 base64url'],
+  [/^must be an event type, a group such as (\S+), or \*$/, '须为事件类型、分组（如 $1）或 *'],
+  [/^must be a place such as (\S+)$/, '须为日志中的位置，如 $1'],
+  [/^must be a scope, such as (\S+), (\S+) or \*$/, '须为权限范围，如 $1、$2 或 *'],
+  [/^must be a SHA-256 in 64 lower-case hexadecimal digits$/, '须为 64 位小写十六进制的 SHA-256'],
+  [/^must be six digits$/, '须为六位数字'],
+  [/^must be a UUID$/, '须为 UUID'],
+  [/^must be an id \(a UUID\) or a number$/, '须为 id（UUID）或编号'],
+  [/^must be an id \(a UUID\) or an index in the log$/, '须为 id（UUID）或日志中的序号'],
+  [/^must be a time as in RFC 3339, such as (\S+)$/, '须为 RFC 3339 格式的时间，如 $1'],
+  [/^must be a date or an RFC 3339 time, such as (\S+)$/, '须为日期或 RFC 3339 格式的时间，如 $1'],
+  [/^must be in the future$/, '须晚于现在'],
+  [/^must be one of (.+)$/s, '须为其中之一：$1'],
+  [/^must not be empty$/, '不得为空'],
+  [/^must have at most (\d+) items?$/, '最多 $1 项'],
+  [/^must have at least (\d+) items?$/, '至少 $1 项'],
+  [/^must have at most (\d+) fields?$/, '最多 $1 个字段'],
+  [/^must have at least (\d+) fields?$/, '至少 $1 个字段'],
+
+  // What is wrong with a cron expression, as far as people meet it.
+  [
+    /^cron has five fields, or six with seconds first; this has (\d+)$/,
+    'cron 有五个部分，前面加秒则为六个；这里有 $1 个',
+  ],
+  [/^"(.+)" is no IANA time zone$/s, '“$1”不是 IANA 时区'],
+  [/^"(.+)" is no IANA time zone; name a place, such as (\S+)$/s, '“$1”不是 IANA 时区；请写地名，如 $2'],
+  [/^Invalid value for minute: (.+)$/s, '分钟的值无效：$1'],
+  [/^Invalid value for second: (.+)$/s, '秒的值无效：$1'],
+  [/^Invalid value for hour: (.+)$/s, '小时的值无效：$1'],
+  [/^Invalid value for day: (.+)$/s, '日的值无效：$1'],
+  [/^Invalid value for month: (.+)$/s, '月的值无效：$1'],
+  [/^Invalid value for dayOfWeek: (.+)$/s, '星期的值无效：$1'],
+  [/^configuration entry (\d+) \((.+)\) contains illegal characters\.?$/s, '第 $1 部分（$2）含有不允许的字符'],
+  [
+    /^Syntax error, stepping with numeric prefix \('(.+)'\) is not allowed\. .+$/s,
+    '步长之前不得是一个数（$1）：请写 */步长 或 起点-终点/步长',
+  ],
+  [/^(\w+) is not a number: '(.+)'$/s, '“$2”不是数字（$1）'],
+  [/^From value is larger than to value: '(.+)'$/s, '范围的起点大于终点：$1'],
+  [/^Syntax error, illegal (?:range|stepping|range with stepping): (.+)$/s, '范围或步长有误：$1'],
+  [
+    /^invalid configuration format \('(.+)'\), exactly five, six, or seven space separated parts are required\.?$/s,
+    '“$1”应由五个、六个或七个以空格分隔的部分组成',
   ],
 
   // The server.
