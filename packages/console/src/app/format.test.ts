@@ -18,6 +18,12 @@ test('what comes within a minute has not come, and Chinese tells the last minute
   assert.equal(relativeTime(noon, noon, 'en'), 'now')
 })
 
+test('what ends in a week or in three months is told so, also a minute after it was made', () => {
+  assert.equal(relativeTime(noon + 7 * 86_400_000 - 60_000, noon, 'en'), 'in 7 days')
+  assert.equal(relativeTime(noon + 90 * 86_400_000 - 60_000, noon, 'zh-CN'), '3 个月后')
+  assert.equal(relativeTime(noon + 46 * 3_600_000, noon, 'en'), 'tomorrow')
+})
+
 test('names are separated as the language does', () => {
   assert.equal(listed(['admin', 'sun'], 'en'), 'admin, sun')
   assert.equal(listed(['admin', 'sun'], 'zh-CN'), 'admin、sun')

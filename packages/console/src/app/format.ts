@@ -32,10 +32,14 @@ const countWords = kept((language) => new Intl.NumberFormat(language))
 export function relativeTime(at: number, now: number, language: string): string {
   const seconds = (at - now) / 1_000
   const words = relativeWords(language)
+  // What was given seven days a minute ago does not end in six; nearer than this, days have names and are not rounded to the next.
+  const FAR = 3 * 86_400
   // Intl sets no space between a number and Chinese; all other texts have one.
   for (const [unit, size] of STEPS)
     if (Math.abs(seconds) >= size)
-      return words.format(Math.trunc(seconds / size), unit).replace(/(\d)(\p{Script=Han})/u, '$1 $2')
+      return words
+        .format(seconds > FAR ? Math.round(seconds / size) : Math.trunc(seconds / size), unit)
+        .replace(/(\d)(\p{Script=Han})/u, '$1 $2')
   const chinese = language.startsWith('zh')
   if (seconds > 0) return WITHIN_A_MINUTE[chinese ? 'zh' : 'en']
   return chinese ? '刚刚' : words.format(0, 'second')

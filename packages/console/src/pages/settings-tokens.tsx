@@ -188,6 +188,7 @@ function NewToken({ opened, close }: { opened: boolean; close: () => void }) {
         allowDeselect={false}
       />
       <TagsInput
+        data-field="scopes"
         label={t('token.scopes')}
         description={t('token.scopesHint')}
         data={me.permissions}

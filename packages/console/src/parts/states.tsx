@@ -4,7 +4,7 @@ import { ConnectionLost, WritError } from '@writ/sdk'
 import { type ReactNode, useCallback, useDeferredValue, useId } from 'react'
 import { useTranslation } from 'react-i18next'
 import { sayFound } from '../words/index.ts'
-import { useFaultyFields } from './faulty-fields.ts'
+import { fieldOf, useFaultyFields } from './faulty-fields.ts'
 import { Icon, type IconName } from './icons.tsx'
 
 /** Grey lines where text will be; a screen reader hears that something is being loaded. */
@@ -60,7 +60,7 @@ function useSentence(): (error: unknown, labels?: ReadonlyMap<string, string>) =
     const key = `codes.${error.code}`
     const fields = error.fields.map((field) => {
       const name = field.path.replace(/^(body|query|params)\./, '')
-      return `${labels?.get(name) ?? name}${t('error.colon')}${faultOf(field)}`
+      return `${labels?.get(fieldOf(field.path)) ?? name}${t('error.colon')}${faultOf(field)}`
     })
     // Codes are many and sentences are written for the common ones; the server's own is the rest.
     const own = i18n.exists(key) ? t(key as 'codes.LOGIN_FAILED') : sayFound(error.detail)
