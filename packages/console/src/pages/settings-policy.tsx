@@ -197,6 +197,7 @@ function Change({ change, now }: { change: PolicyChange; now: Policy | undefined
   const refresh = () => {
     again('policy', 'policy-changes')
   }
+  const withdrawn = change.state === 'rejected' && change.decided_by_id === change.requested_by_id
   const open = change.state === 'pending' && can('projects.approvePolicy')
   const differences = now
     ? rows(change.policy).filter(([name, value]) => rows(now).find(([other]) => other === name)?.[1] !== value)
@@ -204,8 +205,8 @@ function Change({ change, now }: { change: PolicyChange; now: Policy | undefined
   return (
     <li>
       <p>
-        <State of={change.state} word={t(`policyState.${change.state}`)} /> <Person id={change.requested_by_id} /> ·{' '}
-        <Time at={change.created_at} />
+        <State of={change.state} word={t(`policyState.${withdrawn ? 'withdrawn' : change.state}`)} />{' '}
+        <Person id={change.requested_by_id} /> · <Time at={change.created_at} />
       </p>
       {change.state === 'pending' && <Facts rows={differences} />}
       {change.decided_by_id && (

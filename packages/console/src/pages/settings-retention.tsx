@@ -28,11 +28,14 @@ export function Retention() {
 
 /** By the rules of the project, which a second admin agrees to. */
 function Tasks() {
-  const { client, project } = useSession()
+  const { client, project, can } = useSession()
   const { t } = useTranslation()
   const policy = useQuery({ queryKey: [project, 'policy'], queryFn: () => client.projects.policy() })
   return (
-    <Section title={t('retention.tasks')} actions={<Go to="settings/policy">{t('retention.tasksChange')}</Go>}>
+    <Section
+      title={t('retention.tasks')}
+      actions={can('projects.changePolicy') && <Go to="settings/policy">{t('retention.tasksChange')}</Go>}
+    >
       <p className="small dimmed">{t('retention.tasksText')}</p>
       <Answer of={policy}>
         {(now) => (

@@ -5,6 +5,7 @@ import { useTranslation } from 'react-i18next'
 import { listed } from '../app/format.ts'
 import { preferences } from '../app/page-settings.ts'
 import type { Check, VerifiedEntry, VerifiedTrail } from '../proof/verify-trail.ts'
+import { sayFound } from '../words/index.ts'
 import { Mono, Time } from './bits.tsx'
 import { Code } from './code.tsx'
 import { useHappened } from './happened.ts'
@@ -152,7 +153,9 @@ export function CheckLine({ check }: { check: Check }) {
       <Icon name={icon} size={14} className="icon-bold" />
       <span>
         {t(`check.${check.what}`)}
-        {check.state !== 'good' && <span className="dimmed"> · {check.reason ?? t('check.notDone')}</span>}
+        {check.state !== 'good' && (
+          <span className="dimmed"> · {check.reason === undefined ? t('check.notDone') : sayFound(check.reason)}</span>
+        )}
       </span>
     </li>
   )

@@ -623,7 +623,7 @@ export const enMore = {
   policyWarning: {
     NO_ELIGIBLE_APPROVER: 'There was nobody else to agree: it took effect at once.',
   },
-  policyState: { pending: 'Waits for another admin', applied: 'Applied', rejected: 'Rejected' },
+  policyState: { pending: 'Waits for another admin', applied: 'Applied', rejected: 'Rejected', withdrawn: 'Withdrawn' },
   scan: { flag: 'Flag the file', refuse: 'Refuse the file' },
   keyPurpose: { attestation: 'Attestations', manifest: 'Manifests of bundles' },
   keyState: { proposed: 'Waits for an admin', enrolled: 'Enrolled', rejected: 'Rejected', revoked: 'Revoked' },
@@ -815,7 +815,7 @@ export const enMore = {
     signed: 'Approve with my passkey',
     unsigned: 'Approve without a signature',
     cancelled:
-      'Nothing was signed: the browser was told no, it took too long, this device has none of your enrolled passkeys, or it does not check who you are (PIN, fingerprint, face).',
+      'Nothing was signed: the browser was told no, it took too long, this device has none of your enrolled passkeys, or it does not check who you are (PIN, fingerprint, face). Another can be set up in Settings, Keys.',
     notMade:
       'No passkey was made: the browser was told no, it took too long, or this device does not check who you are (PIN, fingerprint, face).',
     otherVersion: 'The ticket was changed meanwhile: nothing was signed. Read the new version first.',

@@ -226,6 +226,19 @@ export const refusedZhCn: FoundWords = [
     '时间段的开始须早于结束，且不超过 400 天。',
   ],
 
+  // What was not checked of a proof, or did not hold.
+  [/^only auditors and admins get the payload$/, '只有审计员和管理员能得到文本'],
+  [/^the payload was erased; the log says by whom$/, '文本已擦除，日志记有由谁擦除'],
+  [/^the log has published no checkpoint yet$/, '日志尚未发布检查点'],
+  [/^the next checkpoint will hold it$/, '下一个检查点会包含它'],
+  [/^it is of another event$/, '它属于另一个事件'],
+  [/^the entry commits to another text$/, '条目承诺的是另一段文本'],
+  [/^it is not entry (\d+) of this log$/, '它不是此日志的条目 $1'],
+  [/^the attestation that the entry names is missing$/, '条目所列的声明不在这里'],
+  [/^it is another statement than the entry names$/, '它不是条目所列的声明'],
+  [/^no key of this instance signed it$/, '它不是用本实例的密钥签名的'],
+  [/^the signature is not valid$/, '签名无效'],
+
   // What a field must be.
   [
     /^must be (\d+) to (\d+) of a-z, 0-9, _, \. and -, a letter or digit first$/,

@@ -37,6 +37,7 @@ for (const [text, said] of [
   ['This signing key is revoked already.', '此签名密钥已经是“已吊销”。'],
   ['Legal hold 01a2 on ticket 7 does not allow this.', '对工单 #7 的法律保全 01a2 不允许此操作。'],
   ['the receiver answered 410 Gone', '接收方答复 410 Gone（不再接收）'],
+  ['only auditors and admins get the payload', '只有审计员和管理员能得到文本'],
   ['Invalid value for minute: 61', '分钟的值无效：61'],
   ['must be string,null', '类型必须是 string,null'],
   ['there is no event "run.fail"; did you mean run.failed?', '没有事件“run.fail”；是否为 run.failed？'],

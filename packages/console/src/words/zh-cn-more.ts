@@ -582,7 +582,7 @@ export const zhCnMore: Words<typeof enMore> = {
   session: { bearer: '程序', cookie: '浏览器', current: '当前', seen: '最近使用', end: '结束' },
   logAccess: { members: '仅成员', public: '公开' },
   policyWarning: { NO_ELIGIBLE_APPROVER: '没有其他人可以同意，已立即生效。' },
-  policyState: { pending: '等待另一位管理员', applied: '已生效', rejected: '已驳回' },
+  policyState: { pending: '等待另一位管理员', applied: '已生效', rejected: '已驳回', withdrawn: '已撤回' },
   scan: { flag: '标记文件', refuse: '拒收文件' },
   keyPurpose: { attestation: '证明声明', manifest: '证据包清单' },
   keyState: { proposed: '等待管理员', enrolled: '已登记', rejected: '已驳回', revoked: '已吊销' },
@@ -768,7 +768,7 @@ export const zhCnMore: Words<typeof enMore> = {
     signed: '用我的通行密钥批准',
     unsigned: '不签名批准',
     cancelled:
-      '未签署任何内容：浏览器中选择了取消、超时、本设备没有你已登记的通行密钥，或不验证使用者身份（PIN、指纹、面容）。',
+      '未签署任何内容：浏览器中选择了取消、超时、本设备没有你已登记的通行密钥，或不验证使用者身份（PIN、指纹、面容）。可在“设置 › 密钥”中设置另一个。',
     notMade: '未设置通行密钥：浏览器中选择了取消、超时，或本设备不验证使用者身份（PIN、指纹、面容）。',
     otherVersion: '工单已被修改，未签署任何内容。请先阅读新版本。',
     outdated: '在你阅读期间出现了版本 {{version}}。',
