@@ -106,7 +106,7 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
   'handler.disabled': ['A handler was disabled.', '停用了处理器。'],
   'concurrency_key.paused': [
     'Nothing more is started under a concurrency key for a while: somebody, or a running task, said so.',
-    '某并发键下在一段时间内不再启动任务：由某人或运行中的任务要求。',
+    '某并发键下在一段时间内不再启动任务：由某人或执行中的任务要求。',
   ],
   'run.input_replaced': [
     'A debounced task that waits got the input of a later dispatch.',
@@ -114,7 +114,7 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
   ],
   'run.cancel_requested': [
     'Somebody asked a task that runs to stop; how it ends is an event of its own.',
-    '有人要求正在运行的任务停止；它如何结束另有一个事件。',
+    '有人要求正在执行的任务停止；它如何结束另有一个事件。',
   ],
   'handler.added': ['A handler that is called over HTTP was added.', '添加了通过 HTTP 调用的处理器。'],
   'handler.removed': ['A handler that is called over HTTP was removed.', '移除了通过 HTTP 调用的处理器。'],
@@ -124,7 +124,7 @@ export const eventMeanings: Record<ProjectEvent, readonly [english: string, chin
   ],
   'queue.limited': [
     'How many tasks of a queue run at once was set, or is open again.',
-    '设置或取消了队列同时运行的任务数。',
+    '设置或取消了队列同时执行的任务数。',
   ],
   'concurrency_key.resumed': ['The pause of a concurrency key was ended.', '结束了并发键的暂停。'],
   'concurrency_key.limited': [

@@ -1,6 +1,6 @@
 /** How the server hands out the console, and what a page that was opened anew can ask for. Needs no browser. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
@@ -58,7 +58,7 @@ test('files are named after their contents, kept for ever, and compressed for wh
 })
 
 test('nothing but the files of the bundle is served', async () => {
-  for (const file of ['nothing.js', '..%2findex.html', '..%2f..%2fpackage.json', 'index.html'])
+  for (const file of ['nothing.js', '', '..%2findex.html', '..%2f..%2fpackage.json', 'index.html'])
     assert.equal((await get(`/app/-/${file}`)).status, 404, file)
 })
 
@@ -80,6 +80,36 @@ test('without a bundle the page says how to get one', async (t) => {
   assert.match(answer.body, /The console was not built.*npm run build:console.*\/api\/v1\/docs/s)
   assert.match(answer.body, /<title>A &#60;b&#62;<\/title>/)
   assert.equal((await app.inject('/app/-/x.js')).statusCode, 404)
+  await app.close()
+})
+
+test('a console that is built again under the server is served, and what it left behind is not there', async (t) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'writ-console-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const build = async (name: string, at: number) => {
+    await rm(path.join(folder, '-'), { recursive: true, force: true })
+    await mkdir(path.join(folder, '-'))
+    await writeFile(path.join(folder, '-', name), `// ${name}`)
+    await writeFile(path.join(folder, 'index.html'), `<script src="./-/${name}"></script>`)
+    await utimes(path.join(folder, 'index.html'), at, at)
+  }
+  await build('old.js', 1_000)
+  const app = fastify()
+  app.setErrorHandler((error, _, reply) => reply.code(error instanceof AppError ? error.status : 500).send(''))
+  await serveConsole(app, {
+    folder,
+    basePath: '',
+    prefix: '/api/v1',
+    name: 'Writ',
+    identityProvider: false,
+    passkeyHost: 'localhost',
+  })
+  assert.match((await app.inject('/app')).body, /\/app\/-\/old\.js/)
+  assert.equal((await app.inject('/app/-/old.js')).body, '// old.js')
+  await build('new.js', 2_000)
+  assert.match((await app.inject('/app/default')).body, /\/app\/-\/new\.js/)
+  assert.equal((await app.inject('/app/-/new.js')).body, '// new.js')
+  assert.equal((await app.inject('/app/-/old.js')).statusCode, 404)
   await app.close()
 })
 

@@ -8,6 +8,7 @@ import { verifyBundle } from '@writ/tlog'
 import { sha256, sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
 import { makeKey } from '../../packages/tlog/test/memory-log.ts'
 import { folderFiles, unpack, verifySh } from '../evidence/scene.ts'
+import { addAuthenticator } from '../servers/chromium.ts'
 import { comesTo, countOf, examples, openTab, skip, startConsole, textsOf } from './scene.ts'
 
 // Files that are chosen together are announced together; the check may begin a moment after the last.
@@ -182,6 +183,58 @@ test('an approver signs with a passkey on a phone, and the proof shows the signa
   await comesTo(() => page.evaluate('document.documentElement.scrollWidth <= window.innerWidth'), true)
   assert.deepEqual(phone.broken, [])
   await system.check()
+})
+
+test('whoever closes an approval while the authenticator asks has approved nothing, and can begin again', {
+  skip,
+}, async () => {
+  await using system = await startConsole()
+  await using tab = await openTab(system)
+  const { page } = tab
+  const authenticator = await addAuthenticator(page)
+  await system.employee.post<Ticket>('/tickets', { title: 'Replace the main switch' })
+  await tab.signIn(system.admin)
+  await tab.open('default/settings/keys')
+  await page.getByRole('button', { name: 'Set up a passkey' }).click()
+  await page.getByText('Enrolled', { exact: true }).waitFor()
+  await tab.open('default/tickets/1')
+  const review = async () => {
+    await page.getByRole('button', { name: 'Review and approve' }).click()
+    await page.getByText('This page made the same digest from what it shows.').waitFor()
+  }
+  const sign = page.getByRole('button', { name: 'Approve with my passkey' })
+  await review()
+  await authenticator.touch(false)
+  await sign.click()
+  await page.locator('button[data-loading]', { hasText: 'Approve with my passkey' }).waitFor()
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click()
+  // A touch that comes now signs nothing.
+  await authenticator.touch(true)
+  await review()
+  assert.equal(await page.getByRole('alert').count(), 0)
+  assert.equal((await system.admin.get<Ticket>('/tickets/1')).body.status, 'submitted')
+  await sign.click()
+  await page.locator('h1 .state-approved').waitFor()
+  assert.deepEqual(tab.broken, [])
+})
+
+test('an admin takes back a signing key that they proposed, and the log calls it that', { skip }, async () => {
+  await using system = await startConsole()
+  await using tab = await openTab(system, { passkey: true })
+  const { page } = tab
+  await tab.signIn(system.admin)
+  await tab.open('default/settings/keys')
+  const enrol = page.getByRole('button', { name: 'Set up a passkey' })
+  await enrol.click()
+  await page.getByText('Enrolled', { exact: true }).waitFor()
+  await enrol.click()
+  await page.getByRole('button', { name: 'Withdraw' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Withdraw' }).click()
+  await page.getByText('Rejected', { exact: true }).waitFor()
+  assert.equal(await page.getByRole('button', { name: 'Withdraw' }).count(), 0)
+  await tab.open('default/audit')
+  await page.getByText('Withdrew a signing key').waitFor()
+  assert.deepEqual(tab.broken, [])
 })
 
 test('a rejection goes back with its reason, and an edit after an approval is shown to the next approver', {

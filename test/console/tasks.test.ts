@@ -213,6 +213,20 @@ test('a task is followed while it runs, searched in its log, and cancelled with 
   assert.deepEqual(tab.broken, [])
 })
 
+test('entries of a task are told as those of one, also to whom their payloads are closed', { skip }, async () => {
+  await using system = await startConsole()
+  const lina = await system.hire('li.na', 'dev')
+  const { id, number } = (await lina.post<Task>('/tasks', { handler: 'system.ping' })).body
+  await ended(system, id)
+  await system.settle()
+  await using tab = await openTab(system, { locale: 'zh-CN' })
+  await tab.signIn(lina)
+  await tab.open(`default/tasks/${number}`)
+  await tab.page.getByText('任务已完成：system.ping').click()
+  await tab.page.getByText('只有审计员和管理员能得到文本').first().waitFor()
+  assert.deepEqual(tab.broken, [])
+})
+
 test('a queue is paused, resumed and drained, and each says what it will do', { skip }, async () => {
   await using system = await startConsole({ testHandlers: [patient] })
   const done = await dispatch(system, { handler: 'system.ping', queue: 'night' })

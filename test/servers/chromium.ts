@@ -32,11 +32,14 @@ export const openProfile = (folder: string, port: number): Promise<BrowserContex
     args: [...executable.args, `--remote-debugging-port=${port}`],
   })
 
-/** Whoever sits before this page has an authenticator, and touches it whenever a passkey is made or asked for. */
-export async function addAuthenticator(page: Page): Promise<void> {
+/**
+ * Whoever sits before this page has an authenticator, and touches it whenever a passkey is made or asked for, unless `touch(false)`
+ * was the last that they were told.
+ */
+export async function addAuthenticator(page: Page): Promise<{ touch(now: boolean): Promise<void> }> {
   const devtools = await page.context().newCDPSession(page)
   await devtools.send('WebAuthn.enable')
-  await devtools.send('WebAuthn.addVirtualAuthenticator', {
+  const { authenticatorId } = await devtools.send('WebAuthn.addVirtualAuthenticator', {
     options: {
       protocol: 'ctap2',
       transport: 'internal',
@@ -46,4 +49,9 @@ export async function addAuthenticator(page: Page): Promise<void> {
       automaticPresenceSimulation: true,
     },
   })
+  return {
+    async touch(enabled) {
+      await devtools.send('WebAuthn.setAutomaticPresenceSimulation', { authenticatorId, enabled })
+    },
+  }
 }

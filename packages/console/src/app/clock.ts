@@ -10,7 +10,7 @@ export const ahead = createStore(0)
 export const now = (): number => Date.now() + ahead.get()
 
 /** An answer says its second, and a slow machine takes a while to look at it. */
-const SLACK_MS = 2_000
+export const SLACK_MS = 2_000
 
 /** Hears from an answer (`Date`) when it was written: some time between the question and the answer, or the clocks differ. */
 export function hearTime(date: string | null, askedAt: number, answeredAt: number): void {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { bytes, duration, exactTime, middle, relativeTime, roughUsd, span, usd } from './format.ts'
+import { bytes, duration, exactTime, listed, middle, relativeTime, roughUsd, span, usd } from './format.ts'
 
 const noon = Date.UTC(2026, 10, 26, 12)
 
@@ -9,6 +9,24 @@ test('times are told from now in the largest unit that fits', () => {
   assert.equal(relativeTime(noon - 200_000, noon, 'en'), '3 minutes ago')
   assert.equal(relativeTime(noon + 2 * 86_400_000, noon, 'en'), 'in 2 days')
   assert.equal(relativeTime(noon - 3_600_000, noon, 'zh-CN'), '1 小时前')
+})
+
+test('what comes within a minute has not come, and Chinese tells the last minute from this moment', () => {
+  assert.equal(relativeTime(noon + 40_000, noon, 'en'), 'within a minute')
+  assert.equal(relativeTime(noon + 40_000, noon, 'zh-CN'), '一分钟内')
+  assert.equal(relativeTime(noon - 40_000, noon, 'zh-CN'), '刚刚')
+  assert.equal(relativeTime(noon, noon, 'en'), 'now')
+})
+
+test('what ends in a week or in three months is told so, also a minute after it was made', () => {
+  assert.equal(relativeTime(noon + 7 * 86_400_000 - 60_000, noon, 'en'), 'in 7 days')
+  assert.equal(relativeTime(noon + 90 * 86_400_000 - 60_000, noon, 'zh-CN'), '3 个月后')
+  assert.equal(relativeTime(noon + 46 * 3_600_000, noon, 'en'), 'tomorrow')
+})
+
+test('names are separated as the language does', () => {
+  assert.equal(listed(['admin', 'sun'], 'en'), 'admin, sun')
+  assert.equal(listed(['admin', 'sun'], 'zh-CN'), 'admin、sun')
 })
 
 test('the exact time names its zone', () => {

@@ -19,21 +19,30 @@ function kept<T>(make: (language: string) => T): (language: string) => T {
 }
 
 const relativeWords = kept((language) => new Intl.RelativeTimeFormat(language, { numeric: 'auto' }))
+// For what is to come within a minute `Intl` has no words, and "now" would be wrong; what was just now is not "now" in Chinese.
+const WITHIN_A_MINUTE = { en: 'within a minute', zh: '一分钟内' }
+
 const exactWords = kept(
   (language) => new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' }),
 )
 const zoneWords = kept((language) => new Intl.DateTimeFormat(language, { timeZoneName: 'shortOffset' }))
 const countWords = kept((language) => new Intl.NumberFormat(language))
 
-/** "3 minutes ago", "in 2 days"; within a minute "now". Times in milliseconds. */
+/** "3 minutes ago", "in 2 days"; less than a minute ago "now", and less than a minute ahead "within a minute". Times in milliseconds. */
 export function relativeTime(at: number, now: number, language: string): string {
   const seconds = (at - now) / 1_000
   const words = relativeWords(language)
+  // What was given seven days a minute ago does not end in six; nearer than this, days have names and are not rounded to the next.
+  const FAR = 3 * 86_400
   // Intl sets no space between a number and Chinese; all other texts have one.
   for (const [unit, size] of STEPS)
     if (Math.abs(seconds) >= size)
-      return words.format(Math.trunc(seconds / size), unit).replace(/(\d)(\p{Script=Han})/u, '$1 $2')
-  return words.format(0, 'second')
+      return words
+        .format(seconds > FAR ? Math.round(seconds / size) : Math.trunc(seconds / size), unit)
+        .replace(/(\d)(\p{Script=Han})/u, '$1 $2')
+  const chinese = language.startsWith('zh')
+  if (seconds > 0) return WITHIN_A_MINUTE[chinese ? 'zh' : 'en']
+  return chinese ? '刚刚' : words.format(0, 'second')
 }
 
 /** The exact time in the viewer's zone, with the zone's name. */
@@ -107,6 +116,10 @@ export function bytes(count: number): string {
 /** The beginning and the end of a long name: what tells it from others at both ends. */
 export const middle = (text: string, keep = 6): string =>
   text.length <= keep * 2 + 1 ? text : `${text.slice(0, keep)}…${text.slice(-keep)}`
+
+/** Names one after the other, as the language separates them. */
+export const listed = (names: readonly string[], language: string): string =>
+  names.join(language.startsWith('zh') ? '、' : ', ')
 
 /** Whole numbers as the language groups them. */
 export const count = (value: number, language: string): string =>

@@ -77,7 +77,7 @@ export function Palette({ close, help }: { close: () => void; help: () => void }
       .filter(({ slug }) => slug !== project)
       .map(({ slug, name }) => ({
         id: `project-${slug}`,
-        text: `${t('shell.project')}: ${name}`,
+        text: `${t('shell.project')}${t('error.colon')}${name}`,
         icon: 'right' as const,
         act: () => location.assign(`${paths.console}/${slug}`),
       })),

@@ -19,8 +19,8 @@ const toText = (buffer: ArrayBuffer): string =>
 const toBytes = (text: string): Uint8Array<ArrayBuffer> =>
   Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (c) => c.charCodeAt(0))
 
-/** Asks the authenticator to sign the digest of a statement. Throws NotAllowedError when the person says no. */
-async function sign(challenge: string, credentialIds: readonly string[]) {
+/** Asks the authenticator to sign the digest of a statement. Throws NotAllowedError when the person says no, AbortError when the page does. */
+async function sign(challenge: string, credentialIds: readonly string[], stop: AbortSignal) {
   // `get` with `publicKey` answers a PublicKeyCredential with an assertion. Source: WebAuthn Level 2, 5.1.4.
   const made = (await navigator.credentials.get({
     publicKey: {
@@ -28,6 +28,7 @@ async function sign(challenge: string, credentialIds: readonly string[]) {
       allowCredentials: credentialIds.map((id) => ({ type: 'public-key' as const, id: toBytes(id) })),
       userVerification: 'required',
     },
+    signal: stop,
   })) as PublicKeyCredential
   const response = made.response as AuthenticatorAssertionResponse
   return {
@@ -41,7 +42,7 @@ async function sign(challenge: string, credentialIds: readonly string[]) {
 }
 
 /** Makes a passkey, and has it sign "this key is mine". Another admin approves it, unless it is the project's first. */
-export async function enrolPasskey(client: Client, me: Me, name: string): Promise<SigningKey> {
+export async function enrolPasskey(client: Client, me: Me, name: string, stop: AbortSignal): Promise<SigningKey> {
   const made = (await navigator.credentials.create({
     publicKey: {
       challenge: crypto.getRandomValues(new Uint8Array(32)),
@@ -51,13 +52,14 @@ export async function enrolPasskey(client: Client, me: Me, name: string): Promis
       authenticatorSelection: { userVerification: 'required', residentKey: 'preferred' },
       attestation: 'none',
     },
+    signal: stop,
   })) as PublicKeyCredential
   const key = (made.response as AuthenticatorAttestationResponse).getPublicKey()
   if (!key) throw new Error('The authenticator made a key of a kind that this browser cannot hand over.')
   const public_key = toText(key)
   const credential_id = toText(made.rawId)
   const issued = await client.signingKeys.statement({ body: { type: 'passkey', public_key } })
-  const { passkey } = await sign(issued.challenge, [credential_id])
+  const { passkey } = await sign(issued.challenge, [credential_id], stop)
   return client.signingKeys.enrol({
     body: { type: 'passkey', public_key, credential_id, name, statement: issued.statement, passkey },
   })
@@ -72,6 +74,7 @@ export async function approveSigned(
   ticket: { id: string; digest: string },
   keys: readonly SigningKey[],
   reason: string | undefined,
+  stop: AbortSignal,
 ): Promise<void> {
   const issued = await client.tickets.approvalStatement({ params: { id: ticket.id } })
   const { subject } = JSON.parse(issued.statement) as { subject: { digest: { sha256: string } }[] }
@@ -80,7 +83,10 @@ export async function approveSigned(
   const { credentialId, passkey } = await sign(
     issued.challenge,
     keys.map((key) => key.credential_id ?? ''),
+    stop,
   )
+  // Closed while the answer was on its way: then nothing is approved.
+  stop.throwIfAborted()
   const key = keys.find((one) => one.credential_id === credentialId)
   if (!key) throw new Error('The authenticator signed with a key that is not enrolled here.')
   const signed = { key_id: key.id, statement: issued.statement, passkey }

@@ -127,7 +127,7 @@ export function Shell({ children }: { children: ReactNode }) {
           aria-expanded={open}
           aria-controls="places"
         />
-        <Go to="" className="brand" aria-label={`${instanceName}: ${t('nav.home')}`}>
+        <Go to="" className="brand" aria-label={`${instanceName}${t('error.colon')}${t('nav.home')}`}>
           <span className="brand-mark" aria-hidden="true" />
           <span className="brand-name">{instanceName}</span>
         </Go>
@@ -241,7 +241,10 @@ function ProjectSwitch() {
   return (
     <Menu position="bottom-start">
       <Menu.Target>
-        <UnstyledButton className="project-switch" aria-label={`${t('shell.project')}: ${current?.name ?? project}`}>
+        <UnstyledButton
+          className="project-switch"
+          aria-label={`${t('shell.project')}${t('error.colon')}${current?.name ?? project}`}
+        >
           <span>{current?.name ?? project}</span>
           <Icon name="down" size={13} />
         </UnstyledButton>

@@ -56,6 +56,8 @@ export const theme = createTheme({
     Menu: { defaultProps: { transitionProps: { duration: 0 } } },
     Tooltip: { defaultProps: { transitionProps: { duration: 0 }, events: { hover: true, focus: true, touch: false } } },
     Select: { defaultProps: { comboboxProps: { transitionProps: { duration: 0 } } } },
+    // The list stays open while one picks, and below it is the button that sends the form.
+    TagsInput: { defaultProps: { comboboxProps: { position: 'top', transitionProps: { duration: 0 } } } },
   },
 })
 

@@ -2,7 +2,7 @@ import { Button, NumberInput, TextInput } from '@mantine/core'
 import type { HandlerInfo } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
-import { duration } from '../app/format.ts'
+import { duration, listed } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from '../parts/ask.tsx'
 import { Page, State, Time } from '../parts/bits.tsx'
@@ -161,14 +161,15 @@ function PerKey({ of }: { of: HandlerInfo['per_key'] }) {
   return (
     <span className="dimmed handler-title">
       {t('handler.perKey')}{' '}
-      {[
-        concurrency === null ? null : t('handler.atOnce', { count: concurrency }),
-        rate === null
-          ? null
-          : t('handler.rate', { limit: rate.limit, period: duration(rate.period_ms, i18n.language) }),
-      ]
-        .filter((one) => one !== null)
-        .join(', ')}
+      {listed(
+        [
+          concurrency === null ? null : t('handler.atOnce', { count: concurrency }),
+          rate === null
+            ? null
+            : t('handler.rate', { limit: rate.limit, period: duration(rate.period_ms, i18n.language) }),
+        ].filter((one) => one !== null),
+        i18n.language,
+      )}
     </span>
   )
 }

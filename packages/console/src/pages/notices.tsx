@@ -157,6 +157,7 @@ function NewHook({ opened, close }: { opened: boolean; close: () => void }) {
         <TextInput label={t('notice.botSecret')} name="bot_secret" maxLength={200} autoComplete="off" />
       )}
       <TagsInput
+        data-field="events"
         label={t('notice.events')}
         description={t('notice.eventsHint')}
         data={GROUPS}

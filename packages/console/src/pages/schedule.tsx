@@ -176,21 +176,29 @@ function Whole({ schedule }: { schedule: ScheduleDetail }) {
             {schedule.cron !== null && (
               <>
                 <dt>
-                  {t('schedule.gap')}: {t(`dstGap.${schedule.dst_gap}`)}
+                  {t('schedule.gap')}
+                  {t('error.colon')}
+                  {t(`dstGap.${schedule.dst_gap}`)}
                 </dt>
                 <dd>{t(`dstGapText.${schedule.dst_gap}`)}</dd>
                 <dt>
-                  {t('schedule.overlap')}: {t(`dstOverlap.${schedule.dst_overlap}`)}
+                  {t('schedule.overlap')}
+                  {t('error.colon')}
+                  {t(`dstOverlap.${schedule.dst_overlap}`)}
                 </dt>
                 <dd>{t(`dstOverlapText.${schedule.dst_overlap}`)}</dd>
               </>
             )}
             <dt>
-              {t('schedule.catchUp')}: {t(`catchUp.${schedule.catch_up}`)}
+              {t('schedule.catchUp')}
+              {t('error.colon')}
+              {t(`catchUp.${schedule.catch_up}`)}
             </dt>
             <dd>{t(`catchUpText.${schedule.catch_up}`, { count: schedule.catch_up_limit })}</dd>
             <dt>
-              {t('schedule.whenRunning')}: {t(`whenRunning.${schedule.when_running}`)}
+              {t('schedule.whenRunning')}
+              {t('error.colon')}
+              {t(`whenRunning.${schedule.when_running}`)}
             </dt>
             <dd>{t(`whenRunningText.${schedule.when_running}`)}</dd>
           </dl>

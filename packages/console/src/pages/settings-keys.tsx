@@ -77,9 +77,11 @@ export function Keys() {
 function KeyActions({ signingKey, mine }: { signingKey: SigningKey; mine: boolean }) {
   const { client, can, me } = useSession()
   const { t } = useTranslation()
-  const [asking, setAsking] = useState<'approve' | 'reject' | 'revoke' | null>(null)
+  const [asking, setAsking] = useState<'approve' | 'reject' | 'withdraw' | 'revoke' | null>(null)
   const params = { id: signingKey.id }
   const decide = signingKey.state === 'proposed' && can('signingKeys.approve') && !mine
+  // One's own proposal is taken back by what rejects that of another; the log tells them apart.
+  const withdraw = signingKey.state === 'proposed' && can('signingKeys.reject') && mine
   const revoke = signingKey.state === 'enrolled' && can('signingKeys.revoke') && (mine || me.role === 'admin')
   const name = `${signingKey.username} · ${signingKey.name}`
   const shut = () => setAsking(null)
@@ -94,6 +96,11 @@ function KeyActions({ signingKey, mine }: { signingKey: SigningKey; mine: boolea
             {t('approve.reject')}
           </Button>
         </>
+      )}
+      {withdraw && (
+        <Button size="compact-xs" variant="default" onClick={() => setAsking('withdraw')}>
+          {t('policy.withdraw')}
+        </Button>
       )}
       {revoke && (
         <Button size="compact-xs" variant="default" onClick={() => setAsking('revoke')}>
@@ -123,6 +130,20 @@ function KeyActions({ signingKey, mine }: { signingKey: SigningKey; mine: boolea
         act={(reason) => client.signingKeys.reject({ params, body: reason ? { reason } : {} })}
       >
         <p>{t('signing.rejectText')}</p>
+      </Ask>
+      <Ask
+        opened={asking === 'withdraw'}
+        close={shut}
+        title={t('signing.withdrawTitle', { name: signingKey.name })}
+        verb={t('policy.withdraw')}
+        reason="may"
+        changes={['signing-keys']}
+        act={(reason) => client.signingKeys.reject({ params, body: reason ? { reason } : {} })}
+      >
+        <p>{t('signing.withdrawText')}</p>
+        <p>
+          <Mono value={signingKey.fingerprint} keep={30} />
+        </p>
       </Ask>
       <Ask
         opened={asking === 'revoke'}

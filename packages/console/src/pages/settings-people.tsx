@@ -169,7 +169,12 @@ function UserMenu({ user }: { user: User }) {
     <>
       <Menu position="bottom-end">
         <Menu.Target>
-          <Button variant="subtle" color="gray" size="compact-xs" aria-label={`${t('action.more')}: ${name}`}>
+          <Button
+            variant="subtle"
+            color="gray"
+            size="compact-xs"
+            aria-label={`${t('action.more')}${t('error.colon')}${name}`}
+          >
             <Icon name="dots" />
           </Button>
         </Menu.Target>

@@ -4,6 +4,7 @@ import type { Policy, PolicyChange, Role } from '@writ/api'
 import type { TFunction } from 'i18next'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { listed } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { Facts, Person, Section, State, Time } from '../parts/bits.tsx'
@@ -53,11 +54,17 @@ export const keptFor = (t: TFunction, days: number | null | undefined): string =
   days ? t('policy.days', { count: days }) : t('policy.always')
 
 function useRows(): (policy: Policy) => [string, string][] {
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const yes = (value: boolean | undefined) => t(value ? 'policy.yes' : 'policy.no')
   return (policy) => [
     [t('policy.fourEyes'), yes(policy.four_eyes)],
-    [t('policy.approvers'), policy.approver_roles.map((role) => t(`role.${role}`)).join(', ')],
+    [
+      t('policy.approvers'),
+      listed(
+        policy.approver_roles.map((role) => t(`role.${role}`)),
+        i18n.language,
+      ),
+    ],
     [t('policy.signature'), yes(policy.require_signature)],
     [
       t('policy.approvalTtl'),
@@ -181,7 +188,7 @@ function Form({ now }: { now: Policy }) {
 
 function Change({ change, now }: { change: PolicyChange; now: Policy | undefined }) {
   const { client, project, me, can } = useSession()
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const again = useAgain()
   const rows = useRows()
   const action = useAction()
@@ -190,6 +197,7 @@ function Change({ change, now }: { change: PolicyChange; now: Policy | undefined
   const refresh = () => {
     again('policy', 'policy-changes')
   }
+  const withdrawn = change.state === 'rejected' && change.decided_by_id === change.requested_by_id
   const open = change.state === 'pending' && can('projects.approvePolicy')
   const differences = now
     ? rows(change.policy).filter(([name, value]) => rows(now).find(([other]) => other === name)?.[1] !== value)
@@ -197,8 +205,8 @@ function Change({ change, now }: { change: PolicyChange; now: Policy | undefined
   return (
     <li>
       <p>
-        <State of={change.state} word={t(`policyState.${change.state}`)} /> <Person id={change.requested_by_id} /> ·{' '}
-        <Time at={change.created_at} />
+        <State of={change.state} word={t(`policyState.${withdrawn ? 'withdrawn' : change.state}`)} />{' '}
+        <Person id={change.requested_by_id} /> · <Time at={change.created_at} />
       </p>
       {change.state === 'pending' && <Facts rows={differences} />}
       {change.decided_by_id && (
@@ -208,7 +216,9 @@ function Change({ change, now }: { change: PolicyChange; now: Policy | undefined
       )}
       {change.warnings.map((text) => (
         <p key={text} className="small">
-          {text}
+          {i18n.exists(`policyWarning.${text}`)
+            ? t(`policyWarning.${text}` as 'policyWarning.NO_ELIGIBLE_APPROVER')
+            : text}
         </p>
       ))}
       <Refusal error={action.error} />

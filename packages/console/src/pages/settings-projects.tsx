@@ -135,7 +135,7 @@ function Members() {
                       <Select
                         size="xs"
                         w={170}
-                        aria-label={`${t('me.role')}: ${one.username}`}
+                        aria-label={`${t('me.role')}${t('error.colon')}${one.username}`}
                         data={ROLES.map((role) => ({ value: role, label: t(`role.${role}`) }))}
                         value={one.role}
                         allowDeselect={false}
@@ -167,7 +167,7 @@ function Members() {
                         variant="default"
                         size="compact-xs"
                         onClick={() => setLeaving({ id: one.user_id, name: one.username })}
-                        aria-label={`${t('project.remove')}: ${one.username}`}
+                        aria-label={`${t('project.remove')}${t('error.colon')}${one.username}`}
                       >
                         {t('project.remove')}
                       </Button>

@@ -28,11 +28,14 @@ export function Retention() {
 
 /** By the rules of the project, which a second admin agrees to. */
 function Tasks() {
-  const { client, project } = useSession()
+  const { client, project, can } = useSession()
   const { t } = useTranslation()
   const policy = useQuery({ queryKey: [project, 'policy'], queryFn: () => client.projects.policy() })
   return (
-    <Section title={t('retention.tasks')} actions={<Go to="settings/policy">{t('retention.tasksChange')}</Go>}>
+    <Section
+      title={t('retention.tasks')}
+      actions={can('projects.changePolicy') && <Go to="settings/policy">{t('retention.tasksChange')}</Go>}
+    >
       <p className="small dimmed">{t('retention.tasksText')}</p>
       <Answer of={policy}>
         {(now) => (
@@ -111,7 +114,7 @@ function Logs() {
                           variant="default"
                           size="compact-xs"
                           onClick={() => setAsking(log)}
-                          aria-label={`${t('retention.drop')}: ${log.origin}`}
+                          aria-label={`${t('retention.drop')}${t('error.colon')}${log.origin}`}
                         >
                           {t('retention.drop')}
                         </Button>
@@ -239,7 +242,7 @@ function Holds() {
                           variant="default"
                           size="compact-xs"
                           onClick={() => setReleasing(hold)}
-                          aria-label={`${t('retention.release')}: ${hold.reason}`}
+                          aria-label={`${t('retention.release')}${t('error.colon')}${hold.reason}`}
                         >
                           {t('retention.release')}
                         </Button>

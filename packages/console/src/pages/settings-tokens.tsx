@@ -107,7 +107,7 @@ function TokenActions({ token, show }: { token: Token; show: (secret: string) =>
         variant="default"
         size="compact-xs"
         onClick={() => setAsking('rotate')}
-        aria-label={`${t('token.rotate')}: ${token.name}`}
+        aria-label={`${t('token.rotate')}${t('error.colon')}${token.name}`}
       >
         {t('token.rotate')}
       </Button>{' '}
@@ -115,7 +115,7 @@ function TokenActions({ token, show }: { token: Token; show: (secret: string) =>
         variant="default"
         size="compact-xs"
         onClick={() => setAsking('revoke')}
-        aria-label={`${t('action.revoke')}: ${token.name}`}
+        aria-label={`${t('action.revoke')}${t('error.colon')}${token.name}`}
       >
         {t('action.revoke')}
       </Button>
@@ -188,6 +188,7 @@ function NewToken({ opened, close }: { opened: boolean; close: () => void }) {
         allowDeselect={false}
       />
       <TagsInput
+        data-field="scopes"
         label={t('token.scopes')}
         description={t('token.scopesHint')}
         data={me.permissions}

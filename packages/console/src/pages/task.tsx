@@ -112,7 +112,7 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
           <Section title={t('run.log')}>
             <TaskLogView task={task.id} attempts={task.attempts.length} />
           </Section>
-          <Entries of={trail} />
+          <Entries of={trail} handler={task.handler} />
         </div>
         <aside>
           <Section title={t('ticket.facts')}>

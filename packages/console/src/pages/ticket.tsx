@@ -5,6 +5,7 @@ import type { Run, Ticket } from '@writ/api'
 import { type ReactNode, useId, useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { drafts } from '../app/drafts.ts'
+import { listed } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { ApprovalPanel } from '../parts/approve.tsx'
 import { Artifacts, Dropzone } from '../parts/artifacts.tsx'
@@ -23,6 +24,7 @@ import { Answer, Empty, Refusal } from '../parts/states.tsx'
 import { SummaryText } from '../parts/summary-text.tsx'
 import { Timeline } from '../parts/timeline.tsx'
 import { useTrail } from '../parts/trail.ts'
+import { sayFound } from '../words/index.ts'
 import { EditTicket } from './ticket-form.tsx'
 
 export function TicketPage() {
@@ -341,14 +343,17 @@ function StartRun({ ticket }: { ticket: Ticket }) {
         <p>{t('run.startText')}</p>
         <Select
           label={t('run.script')}
-          data={proofs.map(({ script_id, name }) => ({ value: script_id, label: `${name} (${script_id})` }))}
+          data={proofs.map(({ script_id, name }) => ({
+            value: script_id,
+            label: `${sayFound(name)}${t('error.inside', { what: script_id })}`,
+          }))}
           value={script}
           onChange={setScript}
           placeholder={t('run.defaultScript')}
           clearable
           searchable
         />
-        {chosen && <p className="small dimmed">{chosen.description}</p>}
+        {chosen && <p className="small dimmed">{sayFound(chosen.description)}</p>}
         {chosen?.superseded.map(({ validator, newest }) => (
           <p key={validator} className="small dimmed">
             {t('run.superseded', { validator, newest })}
@@ -419,14 +424,21 @@ function RunCard({ run, open: begun }: { run: Run; open: boolean }) {
 /** A run that waits for its evidence: files in, and, where it was asked for, the word that all are there. */
 export function WaitingRun({ run }: { run: Run }) {
   const { client, can } = useSession()
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const action = useAction()
   if (!can('artifacts.upload')) return <p className="dimmed small">{t('run.waitsForEvidence')}</p>
   return (
     <>
       <p className="small dimmed">{t(run.finalize === 'manual' ? 'run.waitsManual' : 'run.waitsAuto')}</p>
       {run.expect && (
-        <p className="small">{t('run.expects', { names: run.expect.map(({ name }) => name).join(', ') })}</p>
+        <p className="small">
+          {t('run.expects', {
+            names: listed(
+              run.expect.map(({ name }) => name),
+              i18n.language,
+            ),
+          })}
+        </p>
       )}
       <Dropzone run={run} compact />
       {run.finalize === 'manual' && (

@@ -3,6 +3,7 @@ import type { Policy, Run, Ticket, TicketChanges } from '@writ/api'
 import type { ReactNode } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
+import { sayFound } from '../words/index.ts'
 import { useAgain } from './ask.tsx'
 import { Mono, Person, Time } from './bits.tsx'
 import { plainText } from './plain-text.ts'
@@ -165,7 +166,7 @@ export function Checks({ ticket }: { ticket: Ticket }) {
               <tbody>
                 {list.map((one) => (
                   <tr key={one.script_id}>
-                    <td title={one.description}>
+                    <td title={sayFound(one.description)}>
                       {one.script_id}
                       {used.has(one.script_id) && (
                         <span className="dimmed small">

@@ -1,8 +1,9 @@
 import { Button, Modal, Textarea } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import type { Policy, SigningKey, Ticket } from '@writ/api'
-import { useState } from 'react'
+import { useEffect, useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { listed } from '../app/format.ts'
 import { useMembers } from '../app/members.tsx'
 import { passkeyHost } from '../app/page-settings.ts'
 import { approveSigned, enrolPasskey, OtherVersion, whyNoPasskeys } from '../app/passkey.ts'
@@ -89,12 +90,17 @@ type Approvers = ReturnType<typeof useApprovers>
 
 /** Who may agree, and who may not and why. */
 function WhoMay({ of: { rules, eligible, excluded, why } }: { of: Approvers }) {
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   return (
     <p className="small dimmed">
       {eligible.length === 0
         ? t('approve.nobody')
-        : t('approve.eligible', { names: eligible.map(({ username }) => username).join(', ') })}
+        : t('approve.eligible', {
+            names: listed(
+              eligible.map(({ username }) => username),
+              i18n.language,
+            ),
+          })}
       {excluded.map((one) => (
         <span key={one.user_id}> {t('approve.excluded', { name: one.username, why: why(one.user_id) ?? '' })}</span>
       ))}
@@ -142,13 +148,20 @@ function Approve(props: {
   const same = digest.data === ticket.digest
   const outdated = newest.version !== ticket.version
   const given = reason.trim() === '' ? undefined : reason.trim()
+  // Whoever closes this says no: the authenticator is not asked any more, and what it would still sign approves nothing.
+  const asking = useAsking()
+  const shut = () => {
+    asking.stop()
+    action.clear()
+    close()
+  }
   const finish = async (work: () => Promise<unknown>) => {
     if (await action.run(work)) {
       close()
       again('ticket', 'approvals', 'trail', 'seals', 'waiting')
     } else again('ticket')
   }
-  const signed = () => finish(() => approveSigned(client, ticket, usable, given))
+  const signed = () => finish(() => asking.ask((stop) => approveSigned(client, ticket, usable, given, stop)))
   const plain = () =>
     finish(() =>
       client.tickets.approve({
@@ -166,7 +179,7 @@ function Approve(props: {
   return (
     <Modal
       opened={opened}
-      onClose={close}
+      onClose={shut}
       title={t('approve.title', { number: ticket.number })}
       closeOnClickOutside={false}
       size="lg"
@@ -217,7 +230,7 @@ function Approve(props: {
             {said}
           </p>
         )}
-        <Button variant="default" size="sm" onClick={close}>
+        <Button variant="default" size="sm" onClick={shut}>
           {t('action.cancel')}
         </Button>
         {outdated ? (
@@ -257,6 +270,26 @@ function Approve(props: {
   )
 }
 
+/** Asks an authenticator, as long as the page wants to know: `stop`, or leaving, ends that without an error. */
+function useAsking(): { ask: (work: (stop: AbortSignal) => Promise<unknown>) => Promise<void>; stop: () => void } {
+  const asked = useRef<AbortController>(null)
+  const stop = () => asked.current?.abort()
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once, when the page goes
+  useEffect(() => stop, [])
+  return {
+    stop,
+    async ask(work) {
+      const asking = new AbortController()
+      asked.current = asking
+      try {
+        await work(asking.signal)
+      } catch (error) {
+        if (!asking.signal.aborted) throw error
+      }
+    },
+  }
+}
+
 // A person who dismisses the prompt of the browser, and a time limit, are both this error.
 const isCancelled = (error: unknown): boolean => error instanceof Error && error.name === 'NotAllowedError'
 
@@ -275,9 +308,10 @@ export function EnrolButton() {
   const { t } = useTranslation()
   const queries = useQueryClient()
   const action = useAction()
+  const asking = useAsking()
   const enrol = () =>
     action.run(async () => {
-      await enrolPasskey(client, me, navigator.platform || 'passkey')
+      await asking.ask((stop) => enrolPasskey(client, me, navigator.platform || 'passkey', stop))
       await queries.invalidateQueries({ queryKey: [project, 'signing-keys'] })
     })
   return (
@@ -291,7 +325,9 @@ export function EnrolButton() {
         {t('signing.enrol')}
       </Button>
       {isCancelled(action.error) ? (
-        <p className="refusal">{t('approve.cancelled')}</p>
+        <p className="refusal" role="alert">
+          {t('approve.notMade')}
+        </p>
       ) : (
         <Refusal error={action.error} />
       )}

@@ -3,7 +3,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query'
 import type { Artifact, Run } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
-import { bytes } from '../app/format.ts'
+import { bytes, listed } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Hint, Mono } from './bits.tsx'
 import { FileDrop } from './file-drop.tsx'
@@ -14,7 +14,7 @@ import { Answer, Refusal } from './states.tsx'
 /** The files of a run: what they are, what they hold, and what changed between before and after. */
 export function Artifacts({ run, heading }: { run: Pick<Run, 'id' | 'number'>; heading?: boolean }) {
   const { client, project } = useSession()
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const [looking, setLooking] = useState<Artifact | null>(null)
   const files = useQuery({
     queryKey: [project, 'artifacts', run.id],
@@ -37,7 +37,10 @@ export function Artifacts({ run, heading }: { run: Pick<Run, 'id' | 'number'>; h
                   {file.findings && file.findings.length > 0 && (
                     <Hint
                       text={t('artifact.flagged', {
-                        kinds: file.findings.map(({ kind, count }) => `${kind} × ${count}`).join(', '),
+                        kinds: listed(
+                          file.findings.map(({ kind, count }) => `${kind} × ${count}`),
+                          i18n.language,
+                        ),
                       })}
                     >
                       <span className="tag tag-warn">

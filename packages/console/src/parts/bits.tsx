@@ -1,7 +1,7 @@
 import { Tooltip } from '@mantine/core'
 import { type ReactNode, useEffect, useState } from 'react'
 import { useTranslation } from 'react-i18next'
-import { now as serverNow } from '../app/clock.ts'
+import { SLACK_MS, now as serverNow } from '../app/clock.ts'
 import { exactTime, middle, relativeTime } from '../app/format.ts'
 import { useHere } from '../app/here.tsx'
 import { useMembers } from '../app/members.tsx'
@@ -15,7 +15,8 @@ export function Time({ at, exact = false }: { at: string | null | undefined; exa
   if (!at) return <span className="dimmed">–</span>
   const ms = Date.parse(at)
   const whole = exactTime(ms, language)
-  const fromNow = relativeTime(ms, Math.max(now, ms > serverNow() ? 0 : ms), language)
+  // What has happened is not told as to come, neither by a clock that moves rarely nor by one that is known to a second or two.
+  const fromNow = relativeTime(ms, Math.max(now, ms > serverNow() + SLACK_MS ? 0 : ms), language)
   return (
     <time dateTime={at} title={exact ? fromNow : whole} className={exact ? 'time-exact' : undefined}>
       {exact ? whole : fromNow}

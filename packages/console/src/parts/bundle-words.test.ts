@@ -117,7 +117,7 @@ test('what is verified of a bundle is told in the language of the page, with eve
   const values = { decision: 'approved', subject: 'ticket', version: 2, approver: 'ana' }
   assert.equal(checkText(page.getFixedT('zh-CN'), { ...approved, values }), 'ana 批准了工单版本 2：用其 SSH 密钥签名')
   const judged = { state: 'verified', what: '', code: 'judged', values: { result: 'FAILED' } } as const
-  assert.equal(checkText(page.getFixedT('zh-CN'), judged), '检查运行：失败')
+  assert.equal(checkText(page.getFixedT('zh-CN'), judged), '检查执行：失败')
 })
 
 test('what whoever made the bundle typed reorders nothing of what the page says', async () => {

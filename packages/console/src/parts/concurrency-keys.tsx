@@ -4,7 +4,7 @@ import type { ConcurrencyKey } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { now } from '../app/clock.ts'
-import { count, duration } from '../app/format.ts'
+import { count, duration, listed } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from './ask.tsx'
 import { Section, Time } from './bits.tsx'
@@ -75,7 +75,7 @@ export function ConcurrencyKeys() {
                             <Button
                               variant="subtle"
                               size="compact-xs"
-                              aria-label={`${t('key.lift')}: ${one.key}${limit.handler === null ? '' : `, ${limit.handler}`}`}
+                              aria-label={`${t('key.lift')}${t('error.colon')}${one.key}${limit.handler === null ? '' : `, ${limit.handler}`}`}
                               onClick={() => setLifting({ name: one.key, limit })}
                             >
                               {t('key.lift')}
@@ -153,7 +153,12 @@ function LimitText({ of: { handler, concurrency, rate, until, reason } }: { of: 
   ]
   return (
     <>
-      {handler ?? t('key.limited')}: {said.filter((one) => one !== null).join(', ')}
+      {handler ?? t('key.limited')}
+      {t('error.colon')}
+      {listed(
+        said.filter((one) => one !== null),
+        i18n.language,
+      )}
       {until !== null && (
         <>
           {' · '}

@@ -6,8 +6,14 @@ import { CheckLine } from './proof-drawer.tsx'
 import { Answer } from './states.tsx'
 import type { useTrail } from './trail.ts'
 
-/** Everything that the log holds about a run or a task, each entry with what was checked of it in this page. */
-export function Entries({ of }: { of: ReturnType<typeof useTrail> }) {
+const detailsOf = (event: Readonly<Record<string, unknown>> | null): object =>
+  typeof event?.details === 'object' ? { ...event.details } : {}
+
+/**
+ * Everything that the log holds about a run or a task, each entry with what was checked of it in this page. `handler`: of the task, which
+ * readers from whom the payloads are kept would not know to be one.
+ */
+export function Entries({ of, handler }: { of: ReturnType<typeof useTrail>; handler?: string }) {
   const { t } = useTranslation()
   const told = useHappened()
   return (
@@ -23,7 +29,13 @@ export function Entries({ of }: { of: ReturnType<typeof useTrail> }) {
                   <details>
                     <summary>
                       <Icon name={one.good ? 'check' : 'cross'} size={14} className={one.good ? 'good' : 'bad'} />
-                      <strong>{told({ ...one.event, event_type: one.shown.event_type })}</strong>
+                      <strong>
+                        {told({
+                          ...one.event,
+                          event_type: one.shown.event_type,
+                          ...(handler === undefined ? {} : { details: { ...detailsOf(one.event), handler } }),
+                        })}
+                      </strong>
                       <span className="number">#{one.shown.log_index}</span>
                       <span className="push dimmed small">
                         <Time at={one.entry?.t ?? null} />

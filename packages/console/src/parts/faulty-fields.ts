@@ -26,13 +26,16 @@ export function useFaultyFields(
   useLayoutEffect(() => {
     const form = place.current?.closest('form')
     if (!form || !(error instanceof WritError)) return
-    const fields = namesIn(error).flatMap((name) => {
-      const field = form.elements.namedItem(name)
-      return field instanceof HTMLInputElement || field instanceof HTMLTextAreaElement ? [field] : []
-    })
-    setLabels(new Map(fields.map((field) => [field.name, field.labels?.[0]?.textContent ?? field.name])))
-    const letGo = fields.map((field) => mark(field, id))
-    fields[0]?.focus()
+    const fields = new Map(
+      namesIn(error).flatMap((name) => {
+        // Where words are gathered the field is none of the form's by itself.
+        const field = form.elements.namedItem(name) ?? form.querySelector(`[data-field="${CSS.escape(name)}"]`)
+        return field instanceof HTMLInputElement || field instanceof HTMLTextAreaElement ? [[name, field] as const] : []
+      }),
+    )
+    setLabels(new Map([...fields].map(([name, field]) => [name, field.labels?.[0]?.textContent ?? name])))
+    const letGo = [...fields.values()].map((field) => mark(field, id))
+    fields.values().next().value?.focus()
     return () => {
       for (const free of letGo) free()
     }
@@ -40,8 +43,11 @@ export function useFaultyFields(
   return { place, labels }
 }
 
+/** What a form calls it: of `body.events.2`, `events`. */
+export const fieldOf = (path: string): string => path.replace(/^(body|query|params)\./, '').replace(/(\.\d+)+$/, '')
+
 const namesIn = (error: WritError): readonly string[] => [
-  ...error.fields.map(({ path }) => path.replace(/^body\./, '')),
+  ...error.fields.map(({ path }) => fieldOf(path)),
   ...(FIELD_OF[error.code] ?? []),
 ]
 

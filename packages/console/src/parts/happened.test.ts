@@ -42,6 +42,13 @@ test('an event is told in both languages with its own fields', async () => {
   }
   assert.equal(english(task), 'Task #9 failed: billing.sync')
   assert.equal(chinese({ event_type: 'run.failed', resource_number: 9, details: null }), '执行 #9 未通过')
+  const withdrawn: Told = {
+    event_type: 'signing_key.rejected',
+    action: 'Withdrew a signing key',
+    details: { reason: 'lost' },
+  }
+  assert.equal(english(withdrawn), 'Withdrew a signing key: lost')
+  assert.equal(chinese(withdrawn), '撤回了签名密钥：lost')
 })
 
 test('every event of a project has words, also for whom its fields are closed', async () => {

@@ -23,7 +23,9 @@ export function happened(event: Told, say: Say, exists: (key: string) => boolean
   const special =
     event.event_type === 'artifact.verified'
       ? event.success === false && `${key}_bad`
-      : typeof details.handler === 'string' && `${key}_task`
+      : event.action?.startsWith('Withdrew ')
+        ? `${key}_own`
+        : typeof details.handler === 'string' && `${key}_task`
   const chosen = special && exists(special) ? special : key
   if (!exists(chosen)) return event.action || event.event_type
   const after = (value: unknown) =>

@@ -63,7 +63,9 @@ export function LegalHolds(of: {
                   <div className="dimmed small">
                     {hold.subject_id !== of.id && (
                       <>
-                        {t('retention.on')}: {t(`retention.${hold.subject_type}`, { number: hold.subject_number })} ·{' '}
+                        {t('retention.on')}
+                        {t('error.colon')}
+                        {t(`retention.${hold.subject_type}`, { number: hold.subject_number })} ·{' '}
                       </>
                     )}
                     <Person id={hold.set_by_id} /> · <Time at={hold.created_at} />

@@ -2,8 +2,10 @@ import { Drawer } from '@mantine/core'
 import type { Trail } from '@writ/api'
 import { toBase64 } from '@writ/tlog'
 import { useTranslation } from 'react-i18next'
+import { listed } from '../app/format.ts'
 import { preferences } from '../app/page-settings.ts'
 import type { Check, VerifiedEntry, VerifiedTrail } from '../proof/verify-trail.ts'
+import { sayFound } from '../words/index.ts'
 import { Mono, Time } from './bits.tsx'
 import { Code } from './code.tsx'
 import { useHappened } from './happened.ts'
@@ -151,7 +153,9 @@ export function CheckLine({ check }: { check: Check }) {
       <Icon name={icon} size={14} className="icon-bold" />
       <span>
         {t(`check.${check.what}`)}
-        {check.state !== 'good' && <span className="dimmed"> · {check.reason ?? t('check.notDone')}</span>}
+        {check.state !== 'good' && (
+          <span className="dimmed"> · {check.reason === undefined ? t('check.notDone') : sayFound(check.reason)}</span>
+        )}
       </span>
     </li>
   )
@@ -159,7 +163,7 @@ export function CheckLine({ check }: { check: Check }) {
 
 /** What all of it rests on. A key that this browser has not seen before is said to be new: it may be another's. */
 function Rests({ trail, verified }: { trail: Trail; verified: VerifiedTrail }) {
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   return (
     <section className="rests">
       <h3>{t('proof.rests')}</h3>
@@ -182,7 +186,11 @@ function Rests({ trail, verified }: { trail: Trail; verified: VerifiedTrail }) {
               {log.anchored
                 ? t('proof.anchored', {
                     size: log.anchored.size,
-                    names: log.anchored.witnesses.map(({ name }) => name).join(', ') || '–',
+                    names:
+                      listed(
+                        log.anchored.witnesses.map(({ name }) => name),
+                        i18n.language,
+                      ) || '–',
                   })
                 : t('proof.notAnchored')}
             </span>

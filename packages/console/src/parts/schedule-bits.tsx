@@ -59,7 +59,7 @@ export function ScheduleActs({ schedule, small = false }: { schedule: Schedule; 
     can(`schedules.${act}`) && (
       <Button
         variant="default"
-        {...(small ? { 'aria-label': `${t(`schedule.${act}`)}: ${schedule.name}` } : {})}
+        {...(small ? { 'aria-label': `${t(`schedule.${act}`)}${t('error.colon')}${schedule.name}` } : {})}
         onClick={() => setAsking(act)}
         leftSection={<Icon name={icon} size={13} />}
       >

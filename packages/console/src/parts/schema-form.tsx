@@ -203,7 +203,7 @@ function ListField(props: FieldProps & { of: Schema }) {
       <div>
         <Button
           variant="default"
-          aria-label={`${t('dispatch.add')}: ${label}`}
+          aria-label={`${t('dispatch.add')}${t('error.colon')}${label}`}
           leftSection={<Icon name="plus" size={13} />}
           onClick={() => set([...items, blankOf(of, true) ?? ''])}
         >

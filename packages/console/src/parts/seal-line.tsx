@@ -1,14 +1,18 @@
 import type { Seal } from '@writ/api'
 import { useTranslation } from 'react-i18next'
+import { listed } from '../app/format.ts'
 import { useHere } from '../app/here.tsx'
 import { Person, Time } from './bits.tsx'
 import type { Station, StationName } from './seal.ts'
 
 /** How far something came, in words: what a screen reader says of the whole line. */
 function useWords(): (stations: readonly Station[]) => string {
-  const { word } = useHere()
+  const { word, language } = useHere()
   return (stations) =>
-    stations.map(({ name, state }) => `${word(`seal.${name}`)}: ${word(`station.${state}`)}`).join(', ')
+    listed(
+      stations.map(({ name, state }) => `${word(`seal.${name}`)}${word('error.colon')}${word(`station.${state}`)}`),
+      language,
+    )
 }
 
 function Dot({ state }: { state: Station['state'] }) {
@@ -53,7 +57,10 @@ export function SealStations(props: {
             <Dot state={state} />
             <span className="seal-name">
               {t(`seal.${name}`)}
-              <span className="unseen">: {t(`station.${state}`)}</span>
+              <span className="unseen">
+                {t('error.colon')}
+                {t(`station.${state}`)}
+              </span>
             </span>
             <span className="seal-fact">
               {name === 'sealed' ? (

@@ -4,7 +4,7 @@ import { ConnectionLost, WritError } from '@writ/sdk'
 import { type ReactNode, useCallback, useDeferredValue, useId } from 'react'
 import { useTranslation } from 'react-i18next'
 import { sayFound } from '../words/index.ts'
-import { useFaultyFields } from './faulty-fields.ts'
+import { fieldOf, useFaultyFields } from './faulty-fields.ts'
 import { Icon, type IconName } from './icons.tsx'
 
 /** Grey lines where text will be; a screen reader hears that something is being loaded. */
@@ -41,7 +41,10 @@ export function useFaultWords(): (fault: WritError['fields'][number]) => string 
     ({ code, message }) => {
       const key = `faults.${code}`
       const count = Number(/\d+/.exec(message)?.[0] ?? 1)
-      return i18n.exists(key) ? t(key as 'faults.pattern', { message, count }) : sayFound(message)
+      const said = sayFound(message)
+      // What it must be is more than that it is something else.
+      if (said !== message && /^(pattern|format|type)$/.test(code ?? '')) return said
+      return i18n.exists(key) ? t(key as 'faults.pattern', { message, count }) : said
     },
     [t, i18n],
   )
@@ -53,11 +56,11 @@ function useSentence(): (error: unknown, labels?: ReadonlyMap<string, string>) =
   const faultOf = useFaultWords()
   return (error, labels) => {
     if (error instanceof ConnectionLost) return t('error.lost')
-    if (!(error instanceof WritError)) return error instanceof Error ? error.message : String(error)
+    if (!(error instanceof WritError)) return error instanceof Error ? sayFound(error.message) : String(error)
     const key = `codes.${error.code}`
     const fields = error.fields.map((field) => {
       const name = field.path.replace(/^(body|query|params)\./, '')
-      return `${labels?.get(name) ?? name}${t('error.colon')}${faultOf(field)}`
+      return `${labels?.get(fieldOf(field.path)) ?? name}${t('error.colon')}${faultOf(field)}`
     })
     // Codes are many and sentences are written for the common ones; the server's own is the rest.
     const own = i18n.exists(key) ? t(key as 'codes.LOGIN_FAILED') : sayFound(error.detail)

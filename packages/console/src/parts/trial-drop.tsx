@@ -42,7 +42,7 @@ export function TrialDrop({
               <span className="file-more">
                 <span className="dimmed">{bytes(file.size)}</span>
                 <Select
-                  aria-label={`${t('evidence.role')}: ${file.name}`}
+                  aria-label={`${t('evidence.role')}${t('error.colon')}${file.name}`}
                   placeholder={t('evidence.noRole')}
                   data={(['before', 'after'] as const).map((value) => ({ value, label: t(`evidence.${value}`) }))}
                   value={file.role}

@@ -660,7 +660,7 @@ export const en = {
     TRIALS_TOO_MANY: 'Others are trying rules right now. Try again in a moment.',
     RUN_SETTLED: 'The run is settled and takes no more files.',
     ARTIFACT_TOO_LARGE: 'The file is larger than this server takes.',
-    PASSWORD_WEAK: 'At least 10 characters, none too common, and not the name.',
+    PASSWORD_WEAK: 'At least 10 characters, none too common, and neither the name nor the present password.',
     PASSWORD_WRONG: 'The current password is wrong.',
     USERNAME_TAKEN: 'This name is taken.',
     EMAIL_TAKEN: 'This address is taken.',

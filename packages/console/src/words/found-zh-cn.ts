@@ -2,6 +2,31 @@ import type { FoundWords } from './found.ts'
 
 /** What checks say, in Chinese. The first pattern that fits counts, so what holds a sentence within stands last. */
 export const foundZhCn: FoundWords = [
+  // The checks that come with the server.
+  [/^File Hash Validator$/, '文件哈希'],
+  [/^SHA-256 of each file equals the expected one, where one was given\.$/, '每个文件的 SHA-256 与给出的预期值相同。'],
+  [/^Config Format Validator$/, '配置格式'],
+  [/^Each file parses as the configuration format it claims\.$/, '每个文件都能按其声称的配置格式读取。'],
+  [/^Fields Validator$/, '字段'],
+  [
+    /^Required fields, lines and blocks are there; forbidden ones are not\.$/,
+    '必需的字段、行和块都存在，禁止的都不存在。',
+  ],
+  [/^JSON Schema Validator$/, 'JSON Schema'],
+  [
+    /^The data of each file satisfies a JSON Schema \(draft 2020-12, 2019-09 or 07\)\.$/,
+    '每个文件的数据符合一个 JSON Schema（draft 2020-12、2019-09 或 07）。',
+  ],
+  [/^Size Validator$/, '大小'],
+  [/^The size of each file lies within bounds\.$/, '每个文件的大小都在规定范围内。'],
+  [/^Image Validator$/, '图片'],
+  [/^Each file is a picture that decodes fully and is not blank\.$/, '每个文件都是能完整解码、并非空白的图片。'],
+  [/^Config Diff Validator$/, '配置差异'],
+  [
+    /^What changed between the files before and after is what should have\.$/,
+    '变更前后文件之间的变化，正是应有的变化。',
+  ],
+
   // Files, whatever is in them.
   [/^Expected file is missing: (.+)$/s, '缺少预期的文件：$1'],
   [/^No file matches (.+) \((.+)\)$/s, '没有文件匹配 $1（$2）'],
@@ -105,7 +130,7 @@ export const foundZhCn: FoundWords = [
   [/^must match format "(.+)"$/s, '必须符合格式 $1'],
   [/^must be equal to one of the allowed values: (.+)$/s, '必须是允许的值之一：$1'],
   [/^must be equal to constant$/, '必须等于规定的常量'],
-  [/^must be (integer|number|string|boolean|object|array|null)$/, '类型必须是 $1'],
+  [/^must be ((?:(?:integer|number|string|boolean|object|array|null),?)+)$/, '类型必须是 $1'],
   [/^must be ([<>]=?) (.+)$/, '必须 $1 $2'],
 
   // What changed since the evidence was judged before.

@@ -53,9 +53,9 @@ export const refusedZhCn: FoundWords = [
   [/^This person was deactivated, and can be assigned nothing\.$/, '此人的账户已停用，不能再分配工作。'],
 
   // Approvals and rules.
-  [/^Policy change not found$/, '没有这项规则更改。'],
-  [/^This policy change was decided or withdrawn already\.$/, '这项规则更改已经决定或撤回。'],
-  [/^Nobody could satisfy this policy: (?<rest>.+)\.$/s, '没有人能满足这些规则：$<rest>。'],
+  [/^Policy change not found$/, '没有这项策略变更。'],
+  [/^This policy change was decided or withdrawn already\.$/, '这项策略变更已经决定或撤回。'],
+  [/^Nobody could satisfy this policy: (?<rest>.+)\.$/s, '没有人能满足此策略：$<rest>。'],
   [/^no approver has an enrolled signing key$/, '没有一位审批人登记了签名密钥'],
   [/^This approval was used already\.$/, '这次批准已被使用。'],
   [/^This approval has expired\.$/, '这次批准已失效。'],
@@ -75,6 +75,12 @@ export const refusedZhCn: FoundWords = [
   [/^revoked$/, '已吊销'],
   [/^Only the owner of the key or an admin may do this\.$/, '只有密钥的所有者或管理员可以这样做。'],
   [/^This key cannot be used: (.+)\.$/s, '此密钥不能使用：$1。'],
+
+  [
+    /^The authenticator made a key of a kind that this browser cannot hand over\.$/,
+    '身份验证器生成的密钥类型不受此浏览器支持。',
+  ],
+  [/^The authenticator signed with a key that is not enrolled here\.$/, '身份验证器使用的密钥没有在此登记。'],
 
   // Tickets, runs and files.
   [/^Asset not found$/, '没有这项资产。'],
@@ -108,7 +114,7 @@ export const refusedZhCn: FoundWords = [
   [/^The upload ended before its end; nothing was kept\.$/, '上传中断；没有保存任何内容。'],
   [
     /^The file holds what looks like a secret \((.+)\), which the policy of this project does not take; nothing was kept\.$/s,
-    '文件疑似含机密（$1），本项目的规则不接收这样的文件；没有保存任何内容。',
+    '文件疑似含机密（$1），本项目的策略不接收这样的文件；没有保存任何内容。',
   ],
 
   // What is kept, and what goes.
@@ -208,7 +214,7 @@ export const refusedZhCn: FoundWords = [
   [/^Task (\S+) with the unique key "(.+)" has not ended\.$/s, '唯一键为“$2”的任务 $1 尚未结束。'],
   [/^Batch not found$/, '没有这个批次。'],
   [/^A pause must end later than now\.$/, '暂停的结束时间须晚于现在。'],
-  [/^A limit says a concurrency, a rate or both\.$/, '请填写同时运行的数量、速率，或两者。'],
+  [/^A limit says a concurrency, a rate or both\.$/, '请填写同时执行的数量、速率，或两者。'],
   [/^A limit must end later than now\.$/, '限制的结束时间须晚于现在。'],
   [/^This key has limits of (\S+) handlers already\.$/, '此键已有 $1 个处理器的限制。'],
   [/^This is no cost: (.+)\.$/s, '费用有误：$1。'],
@@ -218,6 +224,111 @@ export const refusedZhCn: FoundWords = [
   [
     /^The period must begin before it ends and be no longer than 400 days\.$/,
     '时间段的开始须早于结束，且不超过 400 天。',
+  ],
+
+  // What was not checked of a proof, or did not hold.
+  [/^only auditors and admins get the payload$/, '只有审计员和管理员能得到文本'],
+  [/^the payload was erased; the log says by whom$/, '文本已擦除，日志记有由谁擦除'],
+  [/^the log has published no checkpoint yet$/, '日志尚未发布检查点'],
+  [/^the next checkpoint will hold it$/, '下一个检查点会包含它'],
+  [/^it is of another event$/, '它属于另一个事件'],
+  [/^the entry commits to another text$/, '条目承诺的是另一段文本'],
+  [/^it is not entry (\d+) of this log$/, '它不是此日志的条目 $1'],
+  [/^the attestation that the entry names is missing$/, '条目所列的声明不在这里'],
+  [/^it is another statement than the entry names$/, '它不是条目所列的声明'],
+  [/^no key of this instance signed it$/, '它不是用本实例的密钥签名的'],
+  [/^the signature is not valid$/, '签名无效'],
+
+  // What a field must be.
+  [
+    /^must be (\d+) to (\d+) of a-z, 0-9, _, \. and -, a letter or digit first$/,
+    '须为 $1 到 $2 个字符：小写字母、数字、_、. 和 -，以字母或数字开头',
+  ],
+  [
+    /^must be nothing, or (\d+) to (\d+) of a-z, 0-9, _, \. and -, a letter or digit first$/,
+    '须为空，或 $1 到 $2 个字符：小写字母、数字、_、. 和 -，以字母或数字开头',
+  ],
+  [
+    /^must be (\d+) to (\d+) of a-z, 0-9, _ and -, a letter or digit first$/,
+    '须为 $1 到 $2 个字符：小写字母、数字、_ 和 -，以字母或数字开头',
+  ],
+  [
+    /^must be (\d+) to (\d+) of a-z, 0-9, _ and -, a letter first$/,
+    '须为 $1 到 $2 个字符：小写字母、数字、_ 和 -，以字母开头',
+  ],
+  [
+    /^must be (\d+) to (\d+) letters, digits, _, \. and -, a letter or _ first$/,
+    '须为 $1 到 $2 个字符：字母、数字、_、. 和 -，以字母或 _ 开头',
+  ],
+  [
+    /^must be (\d+) to (\d+) letters, digits, _, \., @ and -, and none of the last three first$/,
+    '须为 $1 到 $2 个字符：字母、数字、_、.、@ 和 -，后三者不得在开头',
+  ],
+  [/^must be (\d+) to (\d+) letters, digits and -$/, '须为 $1 到 $2 个字符：字母、数字和 -'],
+  [/^must be (\d+) to (\d+) numbers with commas between$/, '须为 $1 到 $2 个以逗号分隔的数字'],
+  [/^must be a code of A-Z, 0-9 and _, a letter first$/, '须为代码：大写字母、数字和 _，以字母开头'],
+  [/^must be the IANA name of a time zone, such as (\S+)$/, '须为时区的 IANA 名称，如 $1'],
+  [
+    /^must be an address that begins with https:\/\/, http:\/\/ or mailto:$/,
+    '须为以 https://、http:// 或 mailto: 开头的地址',
+  ],
+  [/^must be an address that begins with http:\/\/ or https:\/\/$/, '须为以 http:// 或 https:// 开头的地址'],
+  [/^must be an address or a CIDR range$/, '须为 IP 地址或 CIDR 范围'],
+  [/^must be an e-mail address$/, '须为邮箱地址'],
+  [/^must be a URL$/, '须为网址'],
+  [/^must be text in one line, without control characters$/, '须为单行文字，不含控制字符'],
+  [/^must be one line, without control characters$/, '须为单行文字，不含控制字符'],
+  [/^must be one line that is not blank, without control characters$/, '须为不空白的单行文字，不含控制字符'],
+  [/^must be text without control characters other than tabs and line breaks$/, '不得含制表符和换行以外的控制字符'],
+  [
+    /^must be text that is not blank, without control characters other than tabs and line breaks$/,
+    '不得空白，也不得含制表符和换行以外的控制字符',
+  ],
+  [/^must be printable ASCII$/, '须为可打印的 ASCII 字符'],
+  [/^must be printable ASCII, or nothing$/, '须为可打印的 ASCII 字符，或为空'],
+  [/^must be base64url without padding$/, '须为不带填充的 base64url'],
+  [/^must be an event type, a group such as (\S+), or \*$/, '须为事件类型、分组（如 $1）或 *'],
+  [/^must be a place such as (\S+)$/, '须为日志中的位置，如 $1'],
+  [/^must be a scope, such as (\S+), (\S+) or \*$/, '须为权限范围，如 $1、$2 或 *'],
+  [/^must be a SHA-256 in 64 lower-case hexadecimal digits$/, '须为 64 位小写十六进制的 SHA-256'],
+  [/^must be six digits$/, '须为六位数字'],
+  [/^must be a UUID$/, '须为 UUID'],
+  [/^must be an id \(a UUID\) or a number$/, '须为 id（UUID）或编号'],
+  [/^must be an id \(a UUID\) or an index in the log$/, '须为 id（UUID）或日志中的序号'],
+  [/^must be a time as in RFC 3339, such as (\S+)$/, '须为 RFC 3339 格式的时间，如 $1'],
+  [/^must be a date or an RFC 3339 time, such as (\S+)$/, '须为日期或 RFC 3339 格式的时间，如 $1'],
+  [/^must be in the future$/, '须晚于现在'],
+  [/^must be one of (.+)$/s, '须为其中之一：$1'],
+  [/^must not be empty$/, '不得为空'],
+  [/^must have at most (\d+) items?$/, '最多 $1 项'],
+  [/^must have at least (\d+) items?$/, '至少 $1 项'],
+  [/^must have at most (\d+) fields?$/, '最多 $1 个字段'],
+  [/^must have at least (\d+) fields?$/, '至少 $1 个字段'],
+
+  // What is wrong with a cron expression, as far as people meet it.
+  [
+    /^cron has five fields, or six with seconds first; this has (\d+)$/,
+    'cron 有五个部分，前面加秒则为六个；这里有 $1 个',
+  ],
+  [/^"(.+)" is no IANA time zone$/s, '“$1”不是 IANA 时区'],
+  [/^"(.+)" is no IANA time zone; name a place, such as (\S+)$/s, '“$1”不是 IANA 时区；请写地名，如 $2'],
+  [/^Invalid value for minute: (.+)$/s, '分钟的值无效：$1'],
+  [/^Invalid value for second: (.+)$/s, '秒的值无效：$1'],
+  [/^Invalid value for hour: (.+)$/s, '小时的值无效：$1'],
+  [/^Invalid value for day: (.+)$/s, '日的值无效：$1'],
+  [/^Invalid value for month: (.+)$/s, '月的值无效：$1'],
+  [/^Invalid value for dayOfWeek: (.+)$/s, '星期的值无效：$1'],
+  [/^configuration entry (\d+) \((.+)\) contains illegal characters\.?$/s, '第 $1 部分（$2）含有不允许的字符'],
+  [
+    /^Syntax error, stepping with numeric prefix \('(.+)'\) is not allowed\. .+$/s,
+    '步长之前不得是一个数（$1）：请写 */步长 或 起点-终点/步长',
+  ],
+  [/^(\w+) is not a number: '(.+)'$/s, '“$2”不是数字（$1）'],
+  [/^From value is larger than to value: '(.+)'$/s, '范围的起点大于终点：$1'],
+  [/^Syntax error, illegal (?:range|stepping|range with stepping): (.+)$/s, '范围或步长有误：$1'],
+  [
+    /^invalid configuration format \('(.+)'\), exactly five, six, or seven space separated parts are required\.?$/s,
+    '“$1”应由五个、六个或七个以空格分隔的部分组成',
   ],
 
   // The server.

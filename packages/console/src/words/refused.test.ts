@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { errors } from '@writ/api'
+import { errors, patternWords } from '@writ/api'
 import { inWords } from './found.ts'
 import { foundZhCn } from './found-zh-cn.ts'
 import { refusedZhCn } from './refused-zh-cn.ts'
@@ -21,6 +21,14 @@ test('every refusal of the server is told in Chinese, with what it names', () =>
   )
 })
 
+test('what a field must be is told in Chinese, with its numbers', () => {
+  const english = [...new Set(patternWords.values())].filter((what) => {
+    const said = say(`must be ${what}`)
+    return !/\p{Script=Han}/u.test(said) || !(what.match(/\d{2,}/g) ?? []).every((number) => said.includes(number))
+  })
+  assert.deepEqual(english, [])
+})
+
 for (const [text, said] of [
   [
     'This server may not call that address: 10.0.0.5 is at 10.0.0.5, which is not a public address; WRIT_EGRESS_ALLOW would have to name it.',
@@ -29,6 +37,9 @@ for (const [text, said] of [
   ['This signing key is revoked already.', '此签名密钥已经是“已吊销”。'],
   ['Legal hold 01a2 on ticket 7 does not allow this.', '对工单 #7 的法律保全 01a2 不允许此操作。'],
   ['the receiver answered 410 Gone', '接收方答复 410 Gone（不再接收）'],
+  ['only auditors and admins get the payload', '只有审计员和管理员能得到文本'],
+  ['Invalid value for minute: 61', '分钟的值无效：61'],
+  ['must be string,null', '类型必须是 string,null'],
   ['there is no event "run.fail"; did you mean run.failed?', '没有事件“run.fail”；是否为 run.failed？'],
 ] as const)
   test(`"${text}" in Chinese`, () => assert.equal(say(text), said))

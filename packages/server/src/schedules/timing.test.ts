@@ -184,6 +184,8 @@ test('the last of many missed times are found without counting them all', () => 
 test('what is no cron, and no zone, is said', () => {
   assert.equal(faultOf(timing({ cron: '0 2 * * *', zone: 'Europe/Berlin' })), null)
   assert.equal(faultOf(timing({ cron: '60 * * * *' }))?.field, 'cron')
+  assert.equal(faultOf(timing({ cron: '0 0 32 * *' }))?.reason, 'Invalid value for day: 32')
+  assert.equal(faultOf(timing({ cron: '0 0 * 13 *' }))?.reason, 'Invalid value for month: 13')
   assert.match(faultOf(timing({ cron: '* * * *' }))?.reason ?? '', /five/)
   assert.deepEqual(faultOf(timing({ cron: '0 0 0 1 1 * 2030' })), {
     field: 'cron',

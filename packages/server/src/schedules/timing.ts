@@ -73,10 +73,19 @@ export function faultOf(timing: Timing): { field: 'cron' | 'zone'; reason: strin
   try {
     cronOf(timing.cron)
   } catch (error) {
-    return { field: 'cron', reason: error instanceof Error ? error.message.replace(/^CronPattern: /, '') : 'no cron' }
+    return { field: 'cron', reason: error instanceof Error ? saidOfCron(error.message) : 'no cron' }
   }
   return null
 }
+
+/** What the library says of an expression. It counts days and months from none: of day 32 it says that 31 is invalid. */
+const saidOfCron = (message: string): string =>
+  message
+    .replace(/^CronPattern: /, '')
+    .replace(
+      /^(Invalid value for (?:day|month): )(\d+)$/,
+      (_, said: string, value: string) => said + (Number(value) + 1),
+    )
 
 function nextOf(timing: Timing, after: number): number | null {
   if (timing.at !== null) return timing.at > after ? timing.at : null

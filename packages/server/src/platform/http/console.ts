@@ -1,11 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { AppError } from '../app-error.ts'
 
 /** Of the bundle's files: they carry the hash of their contents in their names. `-` cannot begin a project's slug. */
 const FILES = '/app/-/'
+
+/** A name as the build makes them. Nothing else from outside becomes a path: neither a folder nor a way out of this one. */
+const NAME = /^[\w-][\w.-]*$/
 
 const TYPES: Readonly<Record<string, string>> = {
   '.js': 'text/javascript; charset=utf-8',
@@ -51,21 +54,37 @@ export async function serveConsole(
     passkeyHost: string
   },
 ): Promise<void> {
-  const names = new Set(await readdir(path.join(on.folder, '-')).catch(() => []))
-  // The page stands at addresses of any depth; what it loads is named from the folder of the bundle.
-  const html = await readFile(path.join(on.folder, 'index.html'), 'utf8').then(
-    (text) => text.replaceAll('="./-/', `="${on.basePath}${FILES}`),
-    () => null,
-  )
+  const index = path.join(on.folder, 'index.html')
+  // Built again while the server runs, the files of the old page are gone: the new one is read, as it would be after a start.
+  let html: { readonly text: string; readonly from: number } | null = null
+  const readHtml = async (): Promise<string | null> => {
+    const from = await stat(index).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => null,
+    )
+    if (from !== null && from !== html?.from) {
+      const text = await readIfThere(index)
+      // The page stands at addresses of any depth; what it loads is named from the folder of the bundle.
+      if (text) html = { text: text.toString('utf8').replaceAll('="./-/', `="${on.basePath}${FILES}`), from }
+    }
+    return html?.text ?? null
+  }
 
   app.get(`${FILES}*`, { config: { rateLimit: false }, compress: false }, async (request, reply) => {
-    // Only what stood in the folder when the server started: a path from outside is compared, never opened.
     const { '*': name } = request.params as { '*': string }
-    if (!names.has(name)) throw new AppError('ROUTE_NOT_FOUND')
+    if (!NAME.test(name)) throw new AppError('ROUTE_NOT_FOUND')
+    const file = path.join(on.folder, '-', name)
     const accepted = String(request.headers['accept-encoding'] ?? '')
-    const [coding, ending] = CODINGS.find(([word, end]) => named(accepted, word) && names.has(name + end)) ?? []
-    const bytes = await readFile(path.join(on.folder, '-', name + (ending ?? '')))
-    if (coding) reply.header('content-encoding', coding)
+    let bytes: Buffer | null = null
+    for (const [coding, ending] of CODINGS) {
+      if (!named(accepted, coding)) continue
+      bytes = await readIfThere(file + ending)
+      if (!bytes) continue
+      reply.header('content-encoding', coding)
+      break
+    }
+    bytes ??= await readIfThere(file)
+    if (!bytes) throw new AppError('ROUTE_NOT_FOUND')
     return reply
       .type(TYPES[path.extname(name)] ?? 'application/octet-stream')
       .header('vary', 'accept-encoding')
@@ -73,7 +92,8 @@ export async function serveConsole(
       .send(bytes)
   })
 
-  const page = async (): Promise<{ nonce: string; body: string }> => {
+  const page = async (): Promise<{ nonce: string; body: string; built: boolean }> => {
+    const built = await readHtml()
     const nonce = randomBytes(16).toString('base64url')
     const signIn = on.identityProvider ? 'oidc' : 'password'
     const filled = {
@@ -84,9 +104,10 @@ export async function serveConsole(
       signIn,
       passkeyHost: on.passkeyHost,
     }
-    const text = html ?? MISSING
+    const text = built ?? MISSING
     return {
       nonce,
+      built: built !== null,
       body: text.replace(
         /%writ\.(nonce|base|prefix|name|signIn|passkeyHost)%/g,
         (_, key: keyof typeof filled) => filled[key],
@@ -95,15 +116,21 @@ export async function serveConsole(
   }
   for (const url of ['/app', '/app/*'])
     app.get(url, async (_, reply) => {
-      const { nonce, body } = await page()
+      const { nonce, body, built } = await page()
       return reply
-        .code(html === null ? 503 : 200)
+        .code(built ? 200 : 503)
         .type('text/html; charset=utf-8')
         .header('content-security-policy', policy(nonce))
         .header('cache-control', 'no-cache')
         .send(body)
     })
 }
+
+const readIfThere = (file: string): Promise<Buffer | null> =>
+  readFile(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null
+    throw error
+  })
 
 const MISSING = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>%writ.name%</title></head><body><h1>The console was not built</h1><p>This server runs without it. Run <code>npm run build:console</code> and start the server again. The API is at <a href="%writ.prefix%/docs">%writ.prefix%/docs</a>.</p><p lang="zh-CN">控制台尚未构建：请运行 <code>npm run build:console</code>，然后重新启动服务器。</p></body></html>`
 
