@@ -128,7 +128,7 @@ async function firstSeen(
       if (!first.done) yield first.value
       yield* source
     } finally {
-      await source.return()
+      await source.return(undefined)
     }
   }
   return { method: shrinks ? DEFLATED : STORED, chunks: chunks() }
