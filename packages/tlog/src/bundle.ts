@@ -3,7 +3,7 @@ import { fromBase64, fromHex, fromUtf8, toHex } from './bytes.ts'
 import { type Checkpoint, type CheckpointRefusal, openCheckpoint, parseCheckpoint } from './checkpoint.ts'
 import { commitment, decodeEntry, type Entry } from './entry.ts'
 import { parseLogProof } from './log-proof.ts'
-import { createTreeHasher, type Hash } from './merkle.ts'
+import { createTreeHasher, type Hash, type TreeHasher } from './merkle.ts'
 import { parseNote, parseVkey, type VerifyEd25519 } from './note.ts'
 import { openUnderPolicy, type Policy, parsePolicy } from './policy.ts'
 import { verifyConsistency, verifyInclusion } from './proof.ts'
@@ -447,10 +447,11 @@ export async function checkLogs(
     const log: BundledLog = { ...one, checkpoint: opened.checkpoint, note, cosigned: 0, cosignedFile: null }
     logs.push(log)
     const found: BundledEntry[] = []
+    const { leaf } = createTreeHasher(on.sha256)
     const folder = `logs/${one.name}/entries/`
     const here = files.names.filter((file) => file.startsWith(folder) && /^\d+\.json$/.test(file.slice(folder.length)))
     for (const file of here) {
-      found.push(await checkEntry(files, log, Number.parseInt(file.slice(folder.length), 10), file, on))
+      found.push(await checkEntry(files, log, Number.parseInt(file.slice(folder.length), 10), file, { ...on, leaf }))
       onProgress({ step: 'entries', done: found.length, total: here.length })
     }
     refuseStrays(files, one.name)
@@ -665,7 +666,7 @@ async function checkEntry(
   log: BundledLog,
   index: number,
   path: string,
-  on: BundlePrimitives,
+  on: BundlePrimitives & Pick<TreeHasher, 'leaf'>,
 ): Promise<BundledEntry> {
   const read = readFileOf(files)
   const bytes = await files.read(path)
@@ -676,9 +677,8 @@ async function checkEntry(
   // All proofs of a log are against one checkpoint, which was verified before.
   if (path !== `logs/${log.name}/entries/${parsed.index}.json` || parsed.checkpoint !== log.note)
     throw new BundleError('PROOF_INVALID', proofPath, 'proof_of_other')
-  const leaf = createTreeHasher(on.sha256).leaf(bytes)
   const { size, root } = log.checkpoint
-  if (!verifyInclusion({ leaf, index, size, root, proof: parsed.hashes, hash: on.sha256 }))
+  if (!verifyInclusion({ leaf: on.leaf(bytes), index, size, root, proof: parsed.hashes, hash: on.sha256 }))
     throw new BundleError('PROOF_INVALID', proofPath, 'not_included', { index })
   return { log, index, entry, ...(await readPayload(files, log, index, entry, on)), path }
 }

@@ -19,11 +19,13 @@ export type TreeHasher = {
 
 /** Tree hashes over the given SHA-256 (RFC 6962 section 2.1). Keep one per loop: it owns two scratch buffers. */
 export function createTreeHasher(hash: Hash): TreeHasher {
-  const leafScratch = new Uint8Array(4097)
+  // Made with the first leaf: a hasher for one proof hashes none.
+  let leafScratch: Uint8Array | undefined
   const nodeScratch = new Uint8Array(1 + 2 * HASH_BYTES)
   nodeScratch[0] = 1
   return {
     leaf(entry) {
+      leafScratch ??= new Uint8Array(4097)
       const scratch = entry.length < leafScratch.length ? leafScratch : new Uint8Array(entry.length + 1)
       scratch.set(entry, 1)
       return hash(scratch.subarray(0, entry.length + 1))

@@ -41,6 +41,30 @@ test('an archive that everybody unpacks to the same files is taken', async () =>
   assert.deepEqual(await unpacked(Buffer.from(zipSync({ large: text(large) }))), { large })
 })
 
+test('files that are read by name, far apart in turns, are not read anew for each jump', async () => {
+  const content = text('x'.repeat(2_000))
+  // As a bundle has them: by number in the archive, read by name. 1999 is far behind 200.
+  const names = Array.from({ length: 3_000 }, (_, i) => `${i}`)
+  const bytes = zipSync(Object.fromEntries(names.map((name) => [`e${name}`, content])), { level: 0 })
+  let read = 0
+  const files = await openZip(
+    {
+      size: bytes.length,
+      async read(from, length) {
+        read += length
+        return bytes.subarray(from, from + length)
+      },
+    },
+    { inflate, createSha256 },
+  )
+  const afterOpening = read
+  for (const name of files.names.toSorted()) {
+    await files.sha256(name)
+    assert.deepEqual(await files.read(name), content)
+  }
+  assert.ok(read - afterOpening < 4 * bytes.length, `${read - afterOpening} of ${bytes.length} bytes`)
+})
+
 /** An archive of one file whose stream is followed by `behind`, in sizes that fit. */
 function withBehind(behind: Buffer, content = 'two'.repeat(100)): Buffer {
   const zip = Buffer.from(zipSync({ a: text(content) }))

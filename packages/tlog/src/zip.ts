@@ -31,11 +31,13 @@ const UNICODE_NAME = 0x7075
 
 /** Of a file that is read at once; files of evidence, which may be of any size, are only hashed. */
 const MOST_READ = 64 * 1024 * 1024
-/** What was unpacked to be hashed and is read right afterwards is kept: a file of up to so many bytes, and all of them. */
+/** What was inflated to be hashed and is read right afterwards is kept: a file of up to so many bytes, and all of them. */
 const KEPT_FILE = 64 * 1024
 const KEPT_ALL = 32 * 1024 * 1024
 const MOST_AT_ONCE = 256 * 1024
-const WINDOW = 1024 * 1024
+const WINDOW = 256 * 1024
+/** By name 1 is followed by 10, 100 and 1000: that many places of an archive are read from in turns. */
+const WINDOWS = 12
 
 /** What is wrong with an archive, in a sentence. */
 export class ZipError extends Error {}
@@ -89,45 +91,58 @@ export async function openZip(
       const entry = entryOf(name)
       if (entry.size > MOST_READ)
         throw new ZipError(`${name} of the archive is larger than ${MOST_READ / 1024 / 1024} MiB; only evidence is`)
-      return whole(unpack(zip, entry, on.inflate), entry.size)
+      return whole(zip, entry, on.inflate)
     },
     async sha256(name) {
       const entry = entryOf(name)
       const digest = on.createSha256()
-      const isKept = entry.size <= KEPT_FILE && keptBytes + entry.size <= KEPT_ALL && !kept.has(name)
+      const isKept =
+        entry.method === DEFLATED && entry.size <= KEPT_FILE && keptBytes + entry.size <= KEPT_ALL && !kept.has(name)
       if (isKept) {
-        const bytes = await whole(unpack(zip, entry, on.inflate), entry.size)
+        const bytes = await whole(zip, entry, on.inflate)
         kept.set(name, bytes)
         keptBytes += entry.size
         digest.update(bytes)
-      } else for await (const chunk of unpack(zip, entry, on.inflate)) digest.update(chunk)
+      } else if (entry.size <= KEPT_FILE) digest.update(await whole(zip, entry, on.inflate))
+      else for await (const chunk of unpack(zip, entry, on.inflate)) digest.update(chunk)
       return toHex(digest.digest())
     },
   }
 }
 
-/** Reads in larger parts: a bundle has tens of thousands of small files, and asking for each takes longer than unpacking it. */
+/**
+ * Reads in larger parts: a bundle has tens of thousands of small files, and asking for each takes longer than unpacking it. The parts
+ * that were read from last are kept, so that files which are asked for by name are not read anew for each jump.
+ */
 function inWindows(zip: ZipBytes): ZipBytes {
-  let held = new Uint8Array()
-  let begin = 0
+  let windows: { begin: number; held: Uint8Array }[] = []
   return {
     size: zip.size,
     async read(from, length) {
-      if (from < begin || from + length > begin + held.length) {
-        const read = await zip.read(from, Math.min(Math.max(length, WINDOW), zip.size - from))
-        if (read.length < length) throw new ZipError('the archive ends too early')
-        begin = from
-        held = new Uint8Array(read)
+      const isIn = ({ begin, held }: (typeof windows)[number]) => from >= begin && from + length <= begin + held.length
+      let window = windows.find(isIn)
+      if (!window) {
+        const held = await zip.read(from, Math.min(Math.max(length, WINDOW), zip.size - from))
+        if (held.length < length) throw new ZipError('the archive ends too early')
+        window = { begin: from, held }
       }
-      return held.subarray(from - begin, from - begin + length)
+      if (window !== windows[0]) windows = [window, ...windows.filter((one) => one !== window).slice(0, WINDOWS - 1)]
+      const at = from - window.begin
+      return window.held.subarray(at, at + length)
     },
   }
 }
 
-async function whole(chunks: AsyncIterable<Uint8Array>, size: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(size)
+async function whole(zip: ZipBytes, entry: Found, inflate: Inflate): Promise<Uint8Array> {
+  const bytes = new Uint8Array(entry.size)
+  // Most files of a bundle are of this kind, and a stream for each costs more than what is read from it.
+  if (entry.method === STORED && entry.size <= MOST_AT_ONCE) {
+    bytes.set(await zip.read(entry.from, entry.packed))
+    if (~crcOf(~0, bytes) >>> 0 !== entry.crc) throw damagedAt(entry)
+    return bytes
+  }
   let at = 0
-  for await (const chunk of chunks) {
+  for await (const chunk of unpack(zip, entry, inflate)) {
     // No more comes than the archive says: `unpack` ends before.
     bytes.set(chunk, at)
     at += chunk.length
@@ -135,10 +150,11 @@ async function whole(chunks: AsyncIterable<Uint8Array>, size: number): Promise<U
   return bytes
 }
 
+const damagedAt = ({ name }: Listed, cause?: unknown) =>
+  new ZipError(`the archive is damaged at ${name}: it does not unpack to what the archive says`, { cause })
+
 /** The bytes of a file, of the size and with the checksum that the archive says. */
 async function* unpack(zip: ZipBytes, entry: Found, inflate: Inflate): AsyncGenerator<Uint8Array> {
-  const damaged = (cause?: unknown) =>
-    new ZipError(`the archive is damaged at ${entry.name}: it does not unpack to what the archive says`, { cause })
   const packed = packedBytes(zip, entry)
   let size = 0
   let crc = ~0
@@ -146,18 +162,18 @@ async function* unpack(zip: ZipBytes, entry: Found, inflate: Inflate): AsyncGene
   const from = chunks[Symbol.asyncIterator]()
   for (;;) {
     const next = await from.next().catch((cause: unknown) => {
-      throw damaged(cause)
+      throw damagedAt(entry, cause)
     })
     if (next.done) break
     size += next.value.length
     if (size > entry.size) {
       await from.return?.()
-      throw damaged()
+      throw damagedAt(entry)
     }
     crc = crcOf(crc, next.value)
     yield next.value
   }
-  if (size !== entry.size || ~crc >>> 0 !== entry.crc) throw damaged()
+  if (size !== entry.size || ~crc >>> 0 !== entry.crc) throw damagedAt(entry)
 }
 
 async function* packedBytes(zip: ZipBytes, { from, packed }: Found): AsyncGenerator<Uint8Array> {

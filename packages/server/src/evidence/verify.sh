@@ -72,6 +72,21 @@ done <"$tmp/logs"
 # 2. Each log: the signature of its checkpoint, then every entry in it, then what the entry commits to. A hash is known by
 # its base64 with _ for /, which can be the name of a file; nodes that several proofs share are computed once.
 mkdir "$tmp/raw" "$tmp/nodes"
+# What is hashed has to be a file; a few thousand of them are written, hashed at once and written anew, in memory where the system
+# has a folder of that kind.
+tree=$(mktemp -d /dev/shm/writ.XXXXXX 2>/dev/null) || tree=$(mktemp -d)
+trap 'rm -rf "$tmp" "$tree"' EXIT
+hashed() { # lines, of which each writes a file; leaves their SHA-256 in $tmp/level, 32 bytes each
+  rm -f "$tmp/part."*
+  split -l 4096 -a 5 - "$tmp/part."
+  for part in "$tmp/part."*; do
+    [ -e "$part" ] || continue
+    i=0 files=$(wc -l <"$part")
+    while [ "$i" -lt "$files" ]; do i=$((i + 1)) && echo "$i"; done >"$tmp/files"
+    (cd "$tree" && sh -c 'i=0; . "$1"' sh "$part" && xargs openssl dgst -sha256 -binary <"$tmp/files")
+  done >"$tmp/level"
+}
+octal() { od -An -v -to1 | sed 'N;s/\n//;s/ *$//;s/ \{1,\}/\\/g'; } # 32 bytes a line, as printf takes them
 hash_in() {
   openssl dgst -sha256 -binary "$tmp/in" >"$tmp/out"
   top=$(openssl base64 -A <"$tmp/out" | tr / _)
@@ -97,6 +112,123 @@ payload="\\{\"c\":\"hmac-sha256:[0-9a-f]{64}\",\"len\":$number,\"n\":$text\\}"
 canonical="\\{\"act\":\"[a-z][a-z0-9_]*(\\.[a-z0-9_]+)*\",\"actor\":\\{\"id\":$text,\"kind\":\"(user|agent|system|token)\"\\}(,\"att\":\\[$att(,$att)*\\])?\
 (,\"ckpt\":\"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=\")?(,\"claim\":\\[$field(,$field)*\\])?,\"id\":\"$uuid\",\"pl\":\\[($payload(,$payload)*)?\\](,\"res\":$text)?\
 (,\"run\":$text)?,\"seq\":$number,\"t\":\"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z\",\"v\":1\\}"
+# What is the same for all entries of a log is looked at for all together: starting a program for each takes minutes. This only ever finds
+# that something is as it should be; whatever it does not find so is looked at alone, which then says what is wrong with it.
+included() { # whether each entry of $tmp/each has its proof, and all of them together lead to the root
+  sed 's/json$/tlog-proof/' "$tmp/each" >"$tmp/proofs"
+  xargs grep -aH '' <"$tmp/proofs" >"$tmp/lines" 2>/dev/null || return 1
+  # Each line ends as one, and is to the byte one of a proof or of the checkpoint.
+  [ "$(xargs cat <"$tmp/proofs" | wc -l)" -eq "$(wc -l <"$tmp/lines")" ] || return 1
+  sed 's/^[^:]*://' "$tmp/lines" | grep -avxE 'c2sp\.org/tlog-proof@v1|index [0-9]+|[A-Za-z0-9+/]{43}=' >"$tmp/others" || true
+  ! grep -qavxF -f "${log}checkpoint" "$tmp/others" || return 1
+  # What the proofs say of nodes: level, place from the left, hash. All have to say the same.
+  jq -nRr --argjson size "$size" --arg checkpoint "$(cat "${log}checkpoint")" '
+    def said: if .path | test("/(0|[1-9][0-9]{0,14})\\.tlog-proof$") | not then error("not its name") else . end |
+      (.path | capture("/(?<index>[0-9]+)\\.tlog-proof$").index) as $index | ($index | tonumber) as $own | (.lines | index("")) as $blank |
+      if .lines[:2] != ["c2sp.org/tlog-proof@v1", "index \($index)"] or $blank == null or $own >= $size or
+        (.lines[$blank + 1:] | join("\n")) != $checkpoint then error("not its proof") else .lines[2:$blank] end | . as $hashes |
+      {level: 0, own: $own, last: ($size - 1), at: 0, out: []} |
+      until(.last == 0; (if .own % 2 == 1 then .own - 1 elif .own < .last then .own + 1 else null end) as $beside |
+        (if $beside == null then . else .out += ["\(.level) \($beside) \($hashes[.at])"] | .at += 1 end) |
+        .level += 1 | .own = (.own / 2 | floor) | .last = (.last / 2 | floor)) |
+      if .at != ($hashes | length) then error("of another length") else "a proof", .out[] end;
+    foreach (inputs, null) as $line ({path: null, lines: [], done: null};
+      if $line == null then .done = {path, lines} else
+        ($line | index(":")) as $colon | $line[:$colon] as $path | $line[$colon + 1:] as $text |
+        if $path == .path then .lines += [$text] | .done = null
+        else .done = {path, lines} | .path = $path | .lines = [$text] end end;
+      .done | select(. != null and .path != null) | said)' "$tmp/lines" >"$tmp/said" 2>/dev/null || return 1
+  [ "$(grep -cx 'a proof' "$tmp/said")" -eq "$(wc -l <"$tmp/each")" ] || return 1
+  grep -vx 'a proof' "$tmp/said" | sort -u >"$tmp/told" || true
+  [ -z "$(cut -d ' ' -f 1,2 "$tmp/told" | uniq -d | head -n 1)" ] || return 1
+  octets='if test("^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$") | not then error("not a hash") else . end |
+    def value: if . >= 97 then . - 71 elif . >= 65 then . - 65 elif . >= 48 then . + 4 elif . == 43 then 62 elif . == 47 then 63 else 0 end;
+    def byte: "\\\(. / 64 | floor)\(. / 8 | floor | . % 8)\(. % 8)";
+    explode | map(value) | [range(0; 44; 4) as $i | .[$i] * 262144 + .[$i + 1] * 4096 + .[$i + 2] * 64 + .[$i + 3] |
+      (. / 65536 | floor), (. / 256 | floor | . % 256), . % 256] | .[:32] | map(byte) | add'
+  jq -Rr "split(\" \") as [\$level, \$place, \$hash] | \$hash | ($octets) | \"\\(\$level) \\(\$place) \\(.)\"" "$tmp/told" >"$tmp/nodes_said" 2>/dev/null ||
+    return 1
+  xargs grep -ah '' <"$tmp/each" | sed "s/'/'\\\\''/g;s/.*/printf '\\\\000%s' '&' >\$((i+=1))/" | hashed
+  sed 's|.*/||;s|\.json$||' "$tmp/each" >"$tmp/places"
+  level=0 last=$((size - 1))
+  while octal <"$tmp/level" | paste -d ' ' "$tmp/places" - >"$tmp/known" && [ "$last" -gt 0 ]; do
+    sed -n "s/^$level //p" "$tmp/nodes_said" >"$tmp/beside"
+    # A node that was computed and that a proof tells of is the same; each has its neighbour, but for the last of an odd number.
+    cat "$tmp/known" "$tmp/beside" | sort -u | jq -nRr --argjson last "$last" '[inputs | split(" ") | {place: (.[0] | tonumber), hash: .[1]}] |
+      group_by(.place / 2 | floor)[] | (.[0].place / 2 | floor) as $above |
+      if map(.place) == [2 * $above, 2 * $above + 1] then "\($above) \(.[0].hash)\(.[1].hash)"
+      elif map(.place) == [$last] and $last % 2 == 0 then "\($above) \(.[0].hash)" else error("not a tree") end' >"$tmp/above" 2>/dev/null || return 1
+    cut -d ' ' -f 1 "$tmp/above" >"$tmp/places"
+    cut -d ' ' -f 2 "$tmp/above" >"$tmp/below"
+    # The last of an odd number goes up as it is, and is the last line.
+    alone=$(tail -n 1 "$tmp/below")
+    if [ ${#alone} -eq 128 ]; then sed '$d' "$tmp/below"; else alone= && cat "$tmp/below"; fi | sed "s/.*/printf '\\\\001&' >\$((i+=1))/" | hashed
+    # shellcheck disable=SC2059
+    [ ${#alone} -ne 128 ] || printf "$alone" >>"$tmp/level"
+    level=$((level + 1)) last=$((last / 2))
+  done
+  [ "$(openssl base64 -A <"$tmp/level")" = "$(sed -n 3p "${log}checkpoint")" ]
+}
+committed() { # of $tmp/entries those with payload and salt, of which the commitment was made; in $tmp/sure
+  cut -d ' ' -f 1 "$tmp/entries" | sed 's|/entries/\([0-9]*\)\.json$|/payloads/\1|' >"$tmp/bases"
+  find "$log" -path "${log}payloads/*" -type f | sort >"$tmp/have"
+  # In one line without control characters, as the log writes them, and exactly one salt.
+  sed 's/$/.json/' "$tmp/bases" | cat - "$tmp/have" | sort | uniq -d >"$tmp/jsons"
+  : >"$tmp/plain"
+  [ ! -s "$tmp/jsons" ] || xargs grep -laxE -e "([^[:cntrl:]]|$del)+" <"$tmp/jsons" >"$tmp/plain" || true
+  [ ! -s "$tmp/plain" ] || [ "$(xargs cat <"$tmp/plain" | wc -l)" -eq 0 ] || : >"$tmp/plain"
+  : >"$tmp/salted"
+  find "$log" -path "${log}payloads/*.salt" -type f -size 65c >"$tmp/salts"
+  [ ! -s "$tmp/salts" ] || xargs grep -lxE '[0-9a-f]{64}' <"$tmp/salts" >"$tmp/salted" || true
+  grep '\.erased$' "$tmp/have" >"$tmp/gone" || true
+  { sed 's/\.json$//' "$tmp/plain" && sed 's/\.salt$//' "$tmp/salted"; } | sort | uniq -d >"$tmp/both"
+  { cat "$tmp/both" && sed 's/\.erased$//;p' "$tmp/gone"; } | sort | uniq -u >"$tmp/bases"
+  : >"$tmp/sure"
+  [ -s "$tmp/bases" ] || return 0
+  sed 's/$/.salt/' "$tmp/bases" | xargs cat | jq -nRr '
+    def nibble: if . >= 97 then . - 87 else . - 48 end;
+    def with($other): [., $other] | [(.[0] / 8 | floor) % 2, (.[0] / 4 | floor) % 2, (.[0] / 2 | floor) % 2, .[0] % 2] as $a |
+      [(.[1] / 8 | floor) % 2, (.[1] / 4 | floor) % 2, (.[1] / 2 | floor) % 2, .[1] % 2] as $b |
+      reduce range(4) as $i (0; . * 2 + (if $a[$i] == $b[$i] then 0 else 1 end));
+    def byte: "\\\(. / 64 | floor)\(. / 8 | floor | . % 8)\(. % 8)";
+    def table($high; $low): [range(256) | ((. / 16 | floor | with($high)) * 16 + (. % 16 | with($low))) | byte];
+    table(3; 6) as $inner | table(5; 12) as $outer | ([range(32) | "\\066"] | add) as $in | ([range(32) | "\\134"] | add) as $out |
+    inputs | (explode | map(nibble) | [range(0; 64; 2) as $i | .[$i] * 16 + .[$i + 1]]) as $salt |
+    "\([$salt[] | $inner[.]] | add)\($in) \([$salt[] | $outer[.]] | add)\($out)"' >"$tmp/pads" 2>/dev/null
+  sed 's/$/.json/' "$tmp/bases" | xargs grep -ah '' >"$tmp/said" || true
+  [ "$(wc -l <"$tmp/pads")" -eq "$(wc -l <"$tmp/bases")" ] && [ "$(wc -l <"$tmp/said")" -eq "$(wc -l <"$tmp/bases")" ] || return 0
+  cut -d ' ' -f 1 "$tmp/pads" | paste -d ' ' - "$tmp/said" |
+    sed "s/'/'\\\\''/g;s/^\([^ ]*\) \(.*\)/printf '\1%s' '\2' >\$((i+=1))/" | hashed
+  octal <"$tmp/level" >"$tmp/below"
+  cut -d ' ' -f 2 "$tmp/pads" | paste -d ' ' - "$tmp/below" | tr -d ' ' | sed "s/.*/printf '&' >\$((i+=1))/" | hashed
+  od -An -v -tx1 "$tmp/level" | sed 'N;s/[ \n]//g' >"$tmp/macs"
+  sed 's|/payloads/|/entries/|;s/$/.json/' "$tmp/bases" | paste -d ' ' - "$tmp/macs" | sed 's/ / hmac-sha256:/' >"$tmp/made"
+  cut -d ' ' -f 1,3 "$tmp/entries" | cat - "$tmp/made" | sort | uniq -d | cut -d ' ' -f 1 >"$tmp/sure"
+}
+proven() { # whether the proof of $entry leads from it to the root
+  proof=${entry%json}tlog-proof
+  [ -f "$proof" ] || fail "$proof: it is not in the bundle"
+  { read -r head && read -r place; } <"$proof" || fail "$proof: not a proof"
+  [ "$head" = 'c2sp.org/tlog-proof@v1' ] && [ "$place" = "index $index" ] || fail "$proof: not a proof of entry $index"
+  sed '1,/^$/d' "$proof" | cmp -s - "${log}checkpoint" || fail "$proof: for another checkpoint"
+  sed '1,2d;/^$/,$d' "$proof" | tr / _ >"$tmp/hashes"
+  { printf '\000' && cat "$entry"; } >"$tmp/in"
+  hash_in
+  own=$index last=$((size - 1))
+  [ "$own" -le "$last" ] || fail "$proof: beyond the checkpoint"
+  while read -r hash; do
+    [ "$last" -gt 0 ] || fail "$proof: too many hashes"
+    [ -f "$tmp/raw/$hash" ] || printf %s "$hash" | tr _ / | raw >"$tmp/raw/$hash"
+    if [ $((own % 2)) -eq 1 ] || [ "$own" -eq "$last" ]; then
+      node "$hash" "$top"
+      while [ $((own % 2)) -eq 0 ] && [ "$own" -ne 0 ]; do halve; done
+    else
+      node "$top" "$hash"
+    fi
+    halve
+  done <"$tmp/hashes"
+  [ "$last" -eq 0 ] && [ "$top" = "$root" ] || fail "$entry: not in the log"
+}
 for log in logs/*/; do
   [ -f "${log}log.pem" ] || fail "${log}log.pem: it is not in the bundle"
   sed '/^$/,$d' "${log}checkpoint" >"$tmp/text"
@@ -123,7 +255,6 @@ for log in logs/*/; do
   [ -n "$good" ] || fail "${log}checkpoint: the signature is not valid"
   root=$(printf %s "$root" | tr / _)
 
-  count=0
   # Of a log that was opened since, none may be about what is here: with the whole log it is here to show that.
   find "${log}" -path "${log}entries/*.json" | sort >"$tmp/each"
   : >"$tmp/bad"
@@ -137,29 +268,19 @@ for log in logs/*/; do
   : >"$tmp/entries"
   [ ! -s "$tmp/each" ] ||
     xargs jq -r '"\(input_filename) \(.id) \(.pl[] | select(.n == "event") | .c)"' <"$tmp/each" >"$tmp/entries"
+  cut -d ' ' -f 1 "$tmp/entries" >"$tmp/unsure"
+  together=
+  if [ -s "$tmp/each" ] && cmp -s "$tmp/unsure" "$tmp/each" && included; then
+    together=1
+    committed
+    sed p "$tmp/sure" | cat - "$tmp/each" | sort | uniq -u >"$tmp/unsure"
+  fi
+  count=$(($(wc -l <"$tmp/entries")))
+  [ -z "$together" ] || grep -F -f "$tmp/unsure" "$tmp/entries" >"$tmp/left" || true
+  [ -n "$together" ] || cp "$tmp/entries" "$tmp/left"
   while read -r entry id commitment; do
-    index=${entry##*/} index=${index%.json} proof=${entry%json}tlog-proof
-    [ -f "$proof" ] || fail "$proof: it is not in the bundle"
-    { read -r head && read -r place; } <"$proof" || fail "$proof: not a proof"
-    [ "$head" = 'c2sp.org/tlog-proof@v1' ] && [ "$place" = "index $index" ] || fail "$proof: not a proof of entry $index"
-    sed '1,/^$/d' "$proof" | cmp -s - "${log}checkpoint" || fail "$proof: for another checkpoint"
-    sed '1,2d;/^$/,$d' "$proof" | tr / _ >"$tmp/hashes"
-    { printf '\000' && cat "$entry"; } >"$tmp/in"
-    hash_in
-    own=$index last=$((size - 1))
-    [ "$own" -le "$last" ] || fail "$proof: beyond the checkpoint"
-    while read -r hash; do
-      [ "$last" -gt 0 ] || fail "$proof: too many hashes"
-      [ -f "$tmp/raw/$hash" ] || printf %s "$hash" | tr _ / | raw >"$tmp/raw/$hash"
-      if [ $((own % 2)) -eq 1 ] || [ "$own" -eq "$last" ]; then
-        node "$hash" "$top"
-        while [ $((own % 2)) -eq 0 ] && [ "$own" -ne 0 ]; do halve; done
-      else
-        node "$top" "$hash"
-      fi
-      halve
-    done <"$tmp/hashes"
-    [ "$last" -eq 0 ] && [ "$top" = "$root" ] || fail "$entry: not in the log"
+    index=${entry##*/} index=${index%.json}
+    [ -n "$together" ] || proven
 
     payload=${log}payloads/$index
     if [ -f "$payload.erased" ]; then
@@ -179,12 +300,11 @@ for log in logs/*/; do
       mac=$(openssl dgst -sha256 -mac HMAC -macopt "hexkey:$salt" "$payload.json")
       [ "hmac-sha256:${mac##* }" = "$commitment" ] || fail "$payload.json: not what entry $index commits to"
     fi
-    count=$((count + 1))
-  done <"$tmp/entries"
+  done <"$tmp/left"
   [ "$count" -eq "$(wc -l <"$tmp/each")" ] || fail "${log}entries: not every entry commits to an event"
   find "${log}entries" "${log}payloads" -type f ! -path "${log}entries/*.json" 2>/dev/null | sort >"$tmp/strays"
   while read -r file; do
-    index=$(basename "${file%.*}")
+    index=${file##*/} index=${index%.*}
     [ -f "${log}entries/$index.json" ] || fail "$file: no entry that is here has it"
   done <"$tmp/strays"
   echo "log $origin: checkpoint of $size entries, $count of them here"
@@ -316,9 +436,9 @@ enrolled() { # id of the key; $fact and $value are what the log has to say of it
   return 1
 }
 revoked() { # id of the key, what it signed: whether the log says so before the entry that names what was signed
-  for told in logs/project-*/entries/*.json; do
+  for told in $(told signing_key.revoked); do
     jq -e --arg id "$1" '.act == "signing_key.revoked" and .res == $id' "$told" >/dev/null || continue
-    for use in logs/project-*/entries/*.json; do
+    for use in $(find logs -path 'logs/project-*/entries/*.json' | sort | xargs grep -lF -e "sha256:$2"); do
       jq -e --arg att "sha256:$2" '(.att // []) | index($att)' "$use" >/dev/null || continue
       jq -e -s '.[0].t <= .[1].t' "$told" "$use" >/dev/null || continue
       [ "${told%/*}" = "${use%/*}" ] && [ "$(basename "$told" .json)" -gt "$(basename "$use" .json)" ] || return 0
@@ -417,19 +537,7 @@ if [ "$(jq -r .subject.type bundle.json)" = ticket ]; then
 fi
 
 # 6. Where the whole log is here: its entries give the root of the checkpoint, and of those that were in it when the bundle was
-# made (whole_to) each one about what is here is among those of above. What is hashed has to be a file; a few thousand of them
-# are written, hashed at once and written anew, in memory where the system has a folder of that kind.
-tree=$(mktemp -d /dev/shm/writ.XXXXXX 2>/dev/null) || tree=$(mktemp -d)
-trap 'rm -rf "$tmp" "$tree"' EXIT
-hashed() { # lines, of which each writes a file; leaves their SHA-256 in $tmp/level, 32 bytes each
-  rm -f "$tmp/part."*
-  split -l 4096 -a 5 - "$tmp/part."
-  for part in "$tmp/part."*; do
-    i=0 files=$(wc -l <"$part")
-    while [ "$i" -lt "$files" ]; do i=$((i + 1)) && echo "$i"; done >"$tmp/files"
-    (cd "$tree" && sh -c 'i=0; . "$1"' sh "$part" && xargs openssl dgst -sha256 -binary <"$tmp/files")
-  done >"$tmp/level"
-}
+# made (whole_to) each one about what is here is among those of above.
 climb() { # from the hashes of the leaves in $tmp/level to the root; the last of an odd number goes up as it is
   while n=$(($(wc -c <"$tmp/level") / 32)) && [ "$n" -gt 1 ]; do
     mv "$tmp/level" "$tmp/below"
@@ -551,11 +659,14 @@ count=0
 for file in tickets/*; do
   [ -e "$file" ] || continue
   sum=$(digest "$file") good=
-  jq -r --arg id "$(basename "$file" .json)" 'select(.res == $id) | input_filename' logs/project-*/entries/*.json >"$tmp/about"
-  while read -r entry; do
-    payload=${entry%/entries/*}/payloads/${entry##*/}
-    [ -f "$payload" ] && jq -e --arg sum "$sum" '.details.digest? == $sum' "$payload" >/dev/null && good=1
-  done <"$tmp/about"
+  jq -r --arg id "$(basename "$file" .json)" 'select(.res == $id) | input_filename' logs/project-*/entries/*.json |
+    sed 's|/entries/|/payloads/|' >"$tmp/about"
+  # Of a ticket there may be thousands of entries: only what has this digest anywhere is read.
+  [ ! -s "$tmp/about" ] || xargs grep -lsF -e "$sum" <"$tmp/about" >"$tmp/with" || true
+  [ -s "$tmp/about" ] || : >"$tmp/with"
+  while read -r payload; do
+    jq -e --arg sum "$sum" '.details.digest? == $sum' "$payload" >/dev/null && good=1
+  done <"$tmp/with"
   [ -n "$good" ] || fail "$file: no entry names this version of the ticket"
   count=$((count + 1))
 done

@@ -15,6 +15,8 @@ export interface ZipFile {
 const MOST_STORED = 2 * 1024
 /** Deflated in one go. More of it would hold up everybody else. */
 const MOST_AT_ONCE = 64 * 1024
+/** What the first piece of a larger file has to shrink to for the whole of it to be deflated. */
+const SHRUNK = 0.97
 /** How much is handed out at once: a file has a few hundred bytes, and each piece its price. */
 const PIECE = 64 * 1024
 
@@ -77,11 +79,13 @@ export async function* zipped(files: AsyncIterable<ZipFile>, at: Date): AsyncGen
       put(localHeader(entry, time))
       put(packed)
     } else {
-      const unknown = { name, flags: IN_UTF8 | DESCRIBED, method: DEFLATED, crc: 0, packed: 0, size: 0 }
+      const { method, chunks } = await firstSeen(body instanceof Uint8Array ? [body] : body)
+      const unknown = { name, flags: IN_UTF8 | DESCRIBED, method, crc: 0, packed: 0, size: 0 }
       put(localHeader(unknown, time))
       const seen = { crc: 0, size: 0 }
       const from = written
-      for await (const chunk of deflated(body instanceof Uint8Array ? [body] : body, seen)) {
+      const counted = counting(chunks, seen)
+      for await (const chunk of method === STORED ? counted : deflated(counted)) {
         put(chunk)
         if (held >= PIECE) yield take()
       }
@@ -107,23 +111,47 @@ function pack(body: Uint8Array): { method: number; packed: Buffer } {
   return { method: STORED, packed: Buffer.from(body.buffer, body.byteOffset, body.length) }
 }
 
-async function* deflated(
-  chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  seen: { crc: number; size: number },
-): AsyncGenerator<Buffer> {
+/**
+ * What is compressed already does not shrink, and trying takes most of the time of an export. The first piece says which it is: a file
+ * that begins otherwise than it goes on is packed less well, not wrongly.
+ */
+async function firstSeen(
+  body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Promise<{ method: number; chunks: AsyncIterable<Buffer> }> {
+  const source = buffersOf(body)
+  const first = await source.next()
+  const piece = first.done ? undefined : first.value.subarray(0, MOST_AT_ONCE)
+  const shrinks = piece === undefined || deflateRawSync(piece).length < SHRUNK * piece.length
+  async function* chunks() {
+    // Whoever leaves before the end ends the source, also while it waits here.
+    try {
+      if (!first.done) yield first.value
+      yield* source
+    } finally {
+      await source.return(undefined)
+    }
+  }
+  return { method: shrinks ? DEFLATED : STORED, chunks: chunks() }
+}
+
+async function* buffersOf(
+  body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): AsyncGenerator<Buffer, undefined, undefined> {
+  for await (const chunk of body) if (chunk.length > 0) yield Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)
+}
+
+async function* counting(chunks: AsyncIterable<Buffer>, seen: { crc: number; size: number }): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    seen.crc = crc32(chunk, seen.crc)
+    seen.size += chunk.length
+    yield chunk
+  }
+}
+
+async function* deflated(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const deflater = createDeflateRaw()
-  const source = Readable.from(
-    (async function* () {
-      for await (const chunk of chunks) {
-        seen.crc = crc32(chunk, seen.crc)
-        seen.size += chunk.length
-        yield chunk
-      }
-    })(),
-    { objectMode: false },
-  )
   // What fails ends the stream that is read here, with its error; whoever stops reading it ends the source.
-  pipeline(source, deflater, () => {})
+  pipeline(Readable.from(chunks, { objectMode: false }), deflater, () => {})
   yield* deflater
 }
 
