@@ -1,5 +1,5 @@
 import { pipeline, Readable } from 'node:stream'
-import { crc32, createDeflateRaw, deflateRawSync } from 'node:zlib'
+import { constants, crc32, createDeflateRaw, deflateRawSync } from 'node:zlib'
 
 /** One file of an archive. Of a stream it is found out on the way how long it is. */
 export interface ZipFile {
@@ -79,13 +79,12 @@ export async function* zipped(files: AsyncIterable<ZipFile>, at: Date): AsyncGen
       put(localHeader(entry, time))
       put(packed)
     } else {
-      const { method, chunks } = await firstSeen(body instanceof Uint8Array ? [body] : body)
-      const unknown = { name, flags: IN_UTF8 | DESCRIBED, method, crc: 0, packed: 0, size: 0 }
+      const { level, chunks } = await firstSeen(body instanceof Uint8Array ? [body] : body)
+      const unknown = { name, flags: IN_UTF8 | DESCRIBED, method: DEFLATED, crc: 0, packed: 0, size: 0 }
       put(localHeader(unknown, time))
       const seen = { crc: 0, size: 0 }
       const from = written
-      const counted = counting(chunks, seen)
-      for await (const chunk of method === STORED ? counted : deflated(counted)) {
+      for await (const chunk of deflated(counting(chunks, seen), level)) {
         put(chunk)
         if (held >= PIECE) yield take()
       }
@@ -112,12 +111,13 @@ function pack(body: Uint8Array): { method: number; packed: Buffer } {
 }
 
 /**
- * What is compressed already does not shrink, and trying takes most of the time of an export. The first piece says which it is: a file
- * that begins otherwise than it goes on is packed less well, not wrongly.
+ * What is compressed already does not shrink, and trying takes most of the time of an export: it is deflated in blocks that are stored.
+ * Not stored as a file: the size of one that streams is not known before it, so that only what is deflated has an end for those who read an
+ * archive from its beginning. The first piece says which it is: a file that goes on otherwise is packed less well, not wrongly.
  */
 async function firstSeen(
   body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-): Promise<{ method: number; chunks: AsyncIterable<Buffer> }> {
+): Promise<{ level: number; chunks: AsyncIterable<Buffer> }> {
   const source = buffersOf(body)
   const first = await source.next()
   const piece = first.done ? undefined : first.value.subarray(0, MOST_AT_ONCE)
@@ -131,7 +131,7 @@ async function firstSeen(
       await source.return(undefined)
     }
   }
-  return { method: shrinks ? DEFLATED : STORED, chunks: chunks() }
+  return { level: shrinks ? constants.Z_DEFAULT_COMPRESSION : constants.Z_NO_COMPRESSION, chunks: chunks() }
 }
 
 async function* buffersOf(
@@ -148,8 +148,8 @@ async function* counting(chunks: AsyncIterable<Buffer>, seen: { crc: number; siz
   }
 }
 
-async function* deflated(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const deflater = createDeflateRaw()
+async function* deflated(chunks: AsyncIterable<Buffer>, level: number): AsyncGenerator<Buffer> {
+  const deflater = createDeflateRaw({ level })
   // What fails ends the stream that is read here, with its error; whoever stops reading it ends the source.
   pipeline(Readable.from(chunks, { objectMode: false }), deflater, () => {})
   yield* deflater
