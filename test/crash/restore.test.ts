@@ -68,6 +68,7 @@ async function survive(from: Writ, to: Writ): Promise<void> {
 
       const restored = await restore({ ...place(to), from: target, reason: 'the disk failed', operator: 'olga' })
       assert.notEqual(restored.new_origin, restored.old_origin)
+      assert.deepEqual(restored.notes, [])
       await to.start()
       await to.login()
       for (const ticket of done.tickets)
@@ -133,6 +134,32 @@ async function backedUp() {
   await from.stop()
   return { folder, target, to: await prepareWrit({ folder: await makeFolder() }) }
 }
+
+test('a restore says what the store of artifacts does not have', async () => {
+  const folder = await makeFolder()
+  const from = await prepareWrit({ folder })
+  await from.start()
+  await from.login()
+  await open(from, 1, 'before')
+  const run = await from.call('POST', '/runs', { run_type: 'proof', ticket_id: 1, finalize: 'manual' })
+  const sums: string[] = []
+  for (const text of ['kept', 'lost']) {
+    await from.upload(Number(run.body.number), `${text}.txt`, text)
+    sums.push(createHash('sha256').update(text).digest('hex'))
+  }
+  await from.stop()
+  const lost = sums[1]!
+  const blobs = await readdir(path.join(from.dataDir, 'blobs'), { recursive: true })
+  await rm(path.join(from.dataDir, 'blobs', blobs.find((name) => name.endsWith(lost))!))
+  const target = path.join(folder, 'backup')
+  await backup({ ...place(from), to: target })
+  const { notes } = await restore({ ...place(await prepareWrit({ folder: await makeFolder() })), from: target })
+  assert.equal(notes.length, 1)
+  assert.match(
+    notes[0]!,
+    new RegExp(`^Of the artifacts that the database names 1 has no bytes in .*the first ${lost} of`),
+  )
+})
 
 /** A restore that ends before file `last`; with the number of files, between the database and the logs. */
 function stopAt(last: (size: number) => number): Pick<Parameters<typeof restore>[0], 'signal' | 'onProgress'> {

@@ -52,7 +52,7 @@ export interface Operations {
   ): Promise<{ path: string; bytes: number; files: number; notes: readonly string[] }>
   restore(
     o: Place & { from: string | undefined; reason: string; acceptLoss: boolean; allLogs: boolean; onProgress?: OnStep },
-  ): Promise<{ dataDir: string; size: number; old_origin: string; new_origin: string }>
+  ): Promise<{ dataDir: string; size: number; old_origin: string; new_origin: string; notes: readonly string[] }>
   initSample(o: Place): Promise<{ created: string[]; notes: string[] }>
   moveArtifacts(
     o: Place & {

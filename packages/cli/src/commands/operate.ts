@@ -111,6 +111,7 @@ Example:
           ],
           done.dataDir,
         )
+        for (const note of done.notes) app.out().note(safeText(note))
         app
           .out()
           .note(

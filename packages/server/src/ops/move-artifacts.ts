@@ -8,8 +8,8 @@ import {
   type Blobs,
   openBlobs,
 } from '../platform/blobs/index.ts'
-import { attachDatabase, type Database, INSTANCE, inProject } from '../platform/db/index.ts'
-import { listServedDigests } from '../runs/index.ts'
+import { attachDatabase, type Database, INSTANCE } from '../platform/db/index.ts'
+import { missingBytes } from './missing-bytes.ts'
 import { holdPlace, OperationRefused, openPlace, type Place, requireExisting } from './place.ts'
 
 export type StoreType = BlobSettings['type']
@@ -172,21 +172,9 @@ async function copy({ source, target, signal }: Moving, project: string, ref: Bl
 }
 
 /** What the database serves has to be in the target, wherever it should have come from. */
-async function findMissing(moving: Moving): Promise<void> {
-  const { db, target, signal, problems } = moving
-  const PAGE = 500
-  for (const project of moving.projects) {
-    for (let after = ''; ; ) {
-      const digests = await inProject(project, () => db.read((tx) => listServedDigests(tx, after, PAGE)))
-      for (const sha256 of digests) {
-        signal?.throwIfAborted()
-        if ((await target.stat(project, sha256)) === undefined)
-          problems.push(`${sha256} of project ${project} is an artifact's content and in neither store.`)
-      }
-      if (digests.length < PAGE) break
-      after = digests.at(-1)!
-    }
-  }
+async function findMissing({ db, target, projects, signal, problems }: Moving): Promise<void> {
+  for await (const { project, sha256 } of missingBytes({ db, blobs: target, projects, signal }))
+    problems.push(`${sha256} of project ${project} is an artifact's content and in neither store.`)
 }
 
 /** Reads every blob of the source back from the target, whole. What has rotted there is replaced and read again. */

@@ -15,7 +15,8 @@ import {
   syncDirectory,
   UNFINISHED_RESTORE,
 } from '../audit/index.ts'
-import { slugOf } from '../identity/index.ts'
+import { listProjects, slugOf } from '../identity/index.ts'
+import { BlobStoreUnavailable, openBlobs } from '../platform/blobs/index.ts'
 import { rfc3339, systemClock } from '../platform/clock.ts'
 import {
   type Database,
@@ -28,6 +29,7 @@ import {
 } from '../platform/db/index.ts'
 import { createLog } from '../platform/log.ts'
 import { verifyBackup } from './backup-manifest.ts'
+import { type MissingBytes, missingBytes } from './missing-bytes.ts'
 import { holdPlace, type OpenPlace, OperationRefused, openPlace, type Place } from './place.ts'
 
 export interface Restore extends Place {
@@ -51,6 +53,8 @@ export interface Restored {
   readonly size: number
   readonly old_origin: string
   readonly new_origin: string
+  /** What an operator has to know: sentences. */
+  readonly notes: readonly string[]
 }
 
 /**
@@ -83,12 +87,12 @@ export async function restore(on: Restore): Promise<Restored> {
     try {
       on.signal?.throwIfAborted()
       const every = on.from !== undefined || unfinished !== null || on.allLogs === true
-      const restored = await continueLogs(on, place, db, every)
+      const continued = await continueLogs(on, place, db, every)
       if (on.from !== undefined || unfinished) {
         await rm(join(dataDir, UNFINISHED_RESTORE))
         await syncDirectory(dataDir)
       }
-      return restored
+      return { ...continued, notes: await lookForBytes(on, place, db) }
     } finally {
       await db.close()
     }
@@ -151,7 +155,12 @@ async function putBack(on: Restore, place: OpenPlace, from: string): Promise<voi
   await atStep('continuing')
 }
 
-async function continueLogs(on: Restore, place: OpenPlace, db: Database, every: boolean): Promise<Restored> {
+async function continueLogs(
+  on: Restore,
+  place: OpenPlace,
+  db: Database,
+  every: boolean,
+): Promise<Omit<Restored, 'notes'>> {
   const { config, folders } = place
   const leading = await db
     .lead('sequencer', AbortSignal.any([AbortSignal.timeout(3_000), ...(on.signal ? [on.signal] : [])]))
@@ -200,6 +209,35 @@ async function continueLogs(on: Restore, place: OpenPlace, db: Database, every: 
   } finally {
     await leading.release()
   }
+}
+
+/**
+ * A bucket is not in the backup, and one that was copied too early lacks what the database names; a server would say so to whoever asks
+ * for the file, months later. It was restored all the same: what is missing can be put there, and a store that is away comes back.
+ */
+async function lookForBytes(on: Restore, { config }: OpenPlace, db: Database): Promise<string[]> {
+  const where = config.blobs.type === 'local' ? config.blobs.dir : `the bucket "${config.blobs.bucket}"`
+  const projects = [INSTANCE, ...(await listProjects(db)).map(({ id }) => id)]
+  let count = 0
+  let first: MissingBytes | undefined
+  try {
+    const blobs = await openBlobs(config.blobs)
+    try {
+      for await (const one of missingBytes({ db, blobs, projects, signal: on.signal })) {
+        first ??= one
+        count++
+      }
+    } finally {
+      await blobs.close()
+    }
+  } catch (error) {
+    if (!(error instanceof BlobStoreUnavailable || on.signal?.aborted)) throw error
+    return [`Whether the bytes of all artifacts are in ${where} is not known: ${(error as Error).message}`]
+  }
+  if (!first) return []
+  return [
+    `Of the artifacts that the database names ${count} ${count === 1 ? 'has' : 'have'} no bytes in ${where}, the first ${first.sha256} of project ${first.project}. Put them there from a copy of the store that was made after the backup.`,
+  ]
 }
 
 /** Day files that may tell of lost events are kept, under a name that nothing reads. */
