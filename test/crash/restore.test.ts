@@ -161,6 +161,22 @@ test('a restore says what the store of artifacts does not have', async () => {
   )
 })
 
+test('a database that was saved just after a log was opened, before its key was noted, is restored', async () => {
+  const { folder, target, to } = await backedUp()
+  await rm(target, { recursive: true })
+  const data = path.join(folder, 'data')
+  const db = new DatabaseSync(path.join(data, 'writ.db'))
+  assert.equal(db.prepare('update logs set vkey = null where closed_at is null').run().changes, 2)
+  db.close()
+  await backup({ dataDir: data, env: {}, cwd: data, to: target })
+  assert.equal((await restore({ ...place(to), from: target })).continued.length, 2)
+  await to.start()
+  await to.login()
+  await open(to, 1, 'after')
+  await to.stop()
+  await verified(to)
+})
+
 /** A restore that ends before file `last`; with the number of files, between the database and the logs. */
 function stopAt(last: (size: number) => number): Pick<Parameters<typeof restore>[0], 'signal' | 'onProgress'> {
   const stop = new AbortController()

@@ -4,6 +4,7 @@ import { type Actor, appendUnfenced, SYSTEM } from './append.ts'
 import { type Continuation, sizeOfNote } from './continuation.ts'
 import { openDayFiles } from './day-files.ts'
 import { type AuditFolders, dayFolder, logFolder, readLogText, signerStateFile } from './folders.ts'
+import { loadLogVkeys } from './log-keys.ts'
 import { CHECKPOINT } from './log-store.ts'
 import { EMPTY_ROOT, LogBusy, newOrigin } from './sequencer.ts'
 import type * as store from './store.ts'
@@ -96,6 +97,9 @@ export async function continueLog(on: {
     if (!(await logRows.closeLog(tx, { ...old, ...seen }, { size: kept, now })))
       throw new LogBusy('another server writes it')
     await logRows.releaseRows(tx, old, kept)
+    // Saved just after a log was opened, a database knows no key of it, while it was published: its key is beside its files.
+    const [vkey] = old.vkey === null && note !== '' ? await loadLogVkeys(folders.keys, old.origin) : []
+    if (vkey !== undefined) await logRows.setVkey(tx, old, vkey)
     await logRows.insertContinuedLog(tx, next)
     if (project === INSTANCE) await logRows.forgetRecorded(tx)
     await appendUnfenced(tx, project, now, on.by ?? SYSTEM, {
