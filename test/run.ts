@@ -1,7 +1,7 @@
 /**
  * npm test: types, style, then every test on real servers. Ends with one line, `N passed, N failed`, and exits 1 if anything failed.
  *
- * `npm test -- <pattern>` runs only the test files whose path contains the pattern, or else the tests whose title matches it.
+ * `npm test -- <pattern> …` runs only the test files whose path contains one of the patterns, or else the tests whose title matches one.
  * A backend that is not installed is skipped and named at the end; with CI set a skip is a failure, because a suite that silently
  * shrinks proves nothing.
  */
@@ -26,22 +26,22 @@ if (pinned !== process.execPath && !(await sameNode())) {
   process.exit(await run(pinned, [import.meta.filename, ...process.argv.slice(2)]))
 }
 
-const pattern = process.argv[2]
+const patterns = process.argv.slice(2)
 const files = globSync(['packages/*/src/**/*.test.ts', 'test/**/*.test.ts'], { cwd: root }).sort()
-const named = pattern === undefined ? files : files.filter((file) => file.includes(pattern))
+const named = files.filter((file) => patterns.length === 0 || patterns.some((pattern) => file.includes(pattern)))
 const chosen = named.length > 0 ? named : files
 const failures: string[] = []
 let passed = 0
 let failed = 0
 
-if (pattern === undefined) {
+if (patterns.length === 0) {
   await check('types', 'tsc', '--noEmit')
   await check('types of the console', 'tsc', '--noEmit', '-p', 'packages/console')
   await check('style', 'biome', 'check', '--error-on-warnings')
 }
 // Once, before two tests at a time would.
 if (chosen.some((file) => file.startsWith('test/console/'))) await buildConsole()
-const skips = await test(chosen, named.length > 0 ? [] : [`--test-name-pattern=${pattern}`])
+const skips = await test(chosen, named.length > 0 ? [] : patterns.map((pattern) => `--test-name-pattern=${pattern}`))
 
 const missing = { PostgreSQL: missingPostgres(), S3: missingS3(), Chromium: missingChromium(), Go: missingGo() }
 const reasons = new Map(
