@@ -62,19 +62,25 @@ test('nothing but the files of the bundle is served', async () => {
     assert.equal((await get(`/app/-/${file}`)).status, 404, file)
 })
 
-test('without a bundle the page says how to get one', async (t) => {
-  const folder = await mkdtemp(path.join(tmpdir(), 'writ-no-console-'))
-  t.after(() => rm(folder, { recursive: true }))
+/** Nothing but a console, whose bundle is in this folder. */
+async function serving(folder: string, name: string) {
   const app = fastify()
   app.setErrorHandler((error, _, reply) => reply.code(error instanceof AppError ? error.status : 500).send(''))
   await serveConsole(app, {
     folder,
     basePath: '',
     prefix: '/api/v1',
-    name: 'A <b>',
+    name,
     identityProvider: false,
     passkeyHost: 'localhost',
   })
+  return app
+}
+
+test('without a bundle the page says how to get one', async (t) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'writ-no-console-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const app = await serving(folder, 'A <b>')
   const answer = await app.inject('/app/default')
   assert.equal(answer.statusCode, 503)
   assert.match(answer.body, /The console was not built.*npm run build:console.*\/api\/v1\/docs/s)
@@ -94,16 +100,7 @@ test('a console that is built again under the server is served, and what it left
     await utimes(path.join(folder, 'index.html'), at, at)
   }
   await build('old.js', 1_000)
-  const app = fastify()
-  app.setErrorHandler((error, _, reply) => reply.code(error instanceof AppError ? error.status : 500).send(''))
-  await serveConsole(app, {
-    folder,
-    basePath: '',
-    prefix: '/api/v1',
-    name: 'Writ',
-    identityProvider: false,
-    passkeyHost: 'localhost',
-  })
+  const app = await serving(folder, 'Writ')
   assert.match((await app.inject('/app')).body, /\/app\/-\/old\.js/)
   assert.equal((await app.inject('/app/-/old.js')).body, '// old.js')
   await build('new.js', 2_000)

@@ -1,4 +1,6 @@
-import type { Tx } from '../platform/db/index.ts'
+import type { Clock } from '../platform/clock.ts'
+import { coalesceIn } from '../platform/coalesce.ts'
+import type { Database, Tx } from '../platform/db/index.ts'
 import { randomHex } from '../platform/ids.ts'
 import type { Caller } from './caller.ts'
 import { permissions } from './permissions.ts'
@@ -8,7 +10,7 @@ import { findStanding } from './store-access.ts'
  * A person as the caller of what they asked for before, in the project of `tx` and with the role that they have now. Null if
  * they are deactivated or may not call the endpoint any more.
  */
-export async function actFor(tx: Tx, userId: string, endpoint: string, at: number): Promise<Caller | null> {
+async function actFor(tx: Tx, userId: string, endpoint: string, at: number): Promise<Caller | null> {
   const person = await findStanding(tx, userId)
   if (person?.is_active !== 1) return null
   const role = person.is_instance_admin === 1 ? 'admin' : person.role
@@ -35,4 +37,16 @@ export async function actFor(tx: Tx, userId: string, endpoint: string, at: numbe
     traceId: randomHex(16),
     spanId: null,
   }
+}
+
+/**
+ * Finds people as the callers of what they asked for before, by project and id, with the role that they have now; undefined for those who
+ * may not call the endpoint any more. Those who are looked for together are one question to the store.
+ */
+export function createActing(on: { readonly db: Database; readonly clock: Clock }, endpoint: string) {
+  return coalesceIn(on.db, async (tx, people) => {
+    const now = on.clock.now()
+    const callers = await Promise.all(people.map((id) => actFor(tx, id, endpoint, now)))
+    return new Map(people.flatMap((id, i) => (callers[i] ? [[id, callers[i]]] : [])))
+  })
 }

@@ -1,6 +1,6 @@
 /** Who asks, inside which fence, with what key: people, sessions, tokens, projects, members, policies. */
 export { announceMember, createAccount } from './accounts.ts'
-export { actFor } from './acting.ts'
+export { createActing } from './acting.ts'
 export {
   type Decision,
   recordApproval,

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { append, SYSTEM } from '../audit/index.ts'
-import { actFor, type Caller } from '../identity/index.ts'
+import { type Caller, createActing } from '../identity/index.ts'
 import type { Payloads, PreparedTask, Tasks } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import type { Clock } from '../platform/clock.ts'
@@ -216,11 +216,7 @@ export function createScheduler(on: SchedulerOn): Scheduler {
   }
 
   const findRow = coalesceIn(db, (tx, ids) => store.findSchedules(tx, ids))
-  const findOwner = coalesceIn(db, async (tx, people) => {
-    const now = clock.now()
-    const callers = await Promise.all(people.map((id) => actFor(tx, id, 'schedules.create', now)))
-    return new Map(people.flatMap((id, i) => (callers[i] ? [[id, callers[i]]] : [])))
-  })
+  const findOwner = createActing(on, 'schedules.create')
 
   async function fire({ id, project }: store.Due, now: number): Promise<void> {
     const row = await findRow(project, id)

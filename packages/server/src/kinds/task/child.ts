@@ -1,6 +1,6 @@
 import { KEY, type NewTask } from '@writ/api'
 import { append, SYSTEM } from '../../audit/index.ts'
-import { actFor } from '../../identity/index.ts'
+import { createActing } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
 import { type Clock, rfc3339 } from '../../platform/clock.ts'
@@ -72,11 +72,7 @@ export function createChildren(on: {
     new TaskError(code, message, { retryable: false, cause })
 
   const findStep = createStepLookup(db)
-  const findCaller = coalesceIn(db, async (tx, people) => {
-    const now = clock.now()
-    const callers = await Promise.all(people.map((id) => actFor(tx, id, 'tasks.submit', now)))
-    return new Map(people.flatMap((id, i) => (callers[i] ? [[id, callers[i]]] : [])))
-  })
+  const findCaller = createActing(on, 'tasks.submit')
   const findOutcome = coalesceIn(db, async (tx, asked) => {
     const pairs = asked.map((pair) => pair.split(' ') as [parent: string, child: string])
     const parents = [...new Set(pairs.map(([parent]) => parent))]

@@ -82,6 +82,7 @@ const keepSteps: Command<NewStep, Kept> = {
       ),
     )
     const fresh: NewStep[] = []
+    const counted: NewStep[] = []
     const kept = all.map((one): Kept => {
       const { row, costs, held } = one
       if (held && !holds(lease(one))) return new AppError('LEASE_LOST')
@@ -90,7 +91,9 @@ const keepSteps: Command<NewStep, Kept> = {
       if (before) return { row: before, counted: false }
       there.set(key, row)
       fresh.push(one)
-      return { row, counted: costs.length > 0 && holds(lease(one)) }
+      const counts = costs.length > 0 && holds(lease(one))
+      if (counts) counted.push(one)
+      return { row, counted: counts }
     })
     await store.keepSteps(
       tx,
@@ -98,10 +101,7 @@ const keepSteps: Command<NewStep, Kept> = {
     )
     await addCosts(
       tx,
-      fresh
-        .filter(({ costs }) => costs.length > 0)
-        .filter((one) => holds(lease(one)))
-        .map(({ row, costs }) => ({ runId: row.run_id, attempt: row.attempt, costs })),
+      counted.map(({ row, costs }) => ({ runId: row.run_id, attempt: row.attempt, costs })),
     )
     return kept
   },
