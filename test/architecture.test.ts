@@ -72,8 +72,8 @@ const packages: Record<string, RegExp> = {
   '@writ/api/costs': /./,
   '@writ/api/handler-fields': /^kinds\/task\/folder\//,
   '@writ/api/nearest': /^(audit\/event-types|identity\/permissions|config)\.ts$/,
+  '@writ/api/step-name': /^kinds\/task\/step\.ts$/,
   '@writ/api/thrown': /./,
-  '@writ/api/turns': /^kinds\/task\//,
   // The formats of evidence: who keeps the log, who states something, who hands it out.
   '@writ/tlog': /^(audit|identity|tickets|runs|evidence)\//,
 }

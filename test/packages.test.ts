@@ -50,8 +50,8 @@ const node = (...args: string[]) => run(process.execPath, args, { cwd: path.dirn
 for (const name of [
   '@writ/api',
   '@writ/api/costs',
+  '@writ/api/step-name',
   '@writ/api/thrown',
-  '@writ/api/turns',
   '@writ/tlog',
   '@writ/sdk',
   '@writ/sdk/node',

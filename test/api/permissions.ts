@@ -186,6 +186,7 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /workers/step': ['admin', 'ops'],
   'POST /workers/dispatch': ['admin', 'ops'],
   'POST /workers/wait': ['admin', 'ops'],
+  'POST /workers/ask': ['admin', 'ops'],
   'POST /workers/pause-key': ['admin', 'ops'],
   'POST /workers/log': ['admin', 'ops'],
   'GET /handlers/:name': all,

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict'
 import { renameSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import type { ClaimedTask, HandlerInfo, KeptLines, NewTask, Queue, Submitted, TaskDetail } from '@writ/api'
+import type {
+  ClaimedTask,
+  HandlerInfo,
+  KeptLines,
+  NewTask,
+  Queue,
+  Submitted,
+  TaskDetail,
+  WorkerAnswers,
+} from '@writ/api'
 import { createClient, createWorker, TaskError, type WorkerOptions } from '../../packages/sdk/src/index.ts'
 import { type Backend, backends } from '../backends.ts'
 import { createClient as createHttpClient } from '../client.ts'
@@ -537,6 +546,80 @@ for (const backend of stores) {
     await Promise.all(running)
     assert.deepEqual([parent.state, parent.result, parent.attempts.length], ['completed', MANY.length, 1])
     assert.equal(calls, 2)
+  })
+
+  test(`what is asked together is answered one by one (${backend.name})`, { skip: backend.skip }, async () => {
+    await using system = await backend.start()
+    const on = await sceneOf(system)
+    const ask = async (asks: object[], by = on.by) => {
+      const { status, body } = await by.post<Partial<WorkerAnswers> & { code?: string }>('/workers/ask', { asks })
+      return status === 200 ? body.answers! : [status, body.code]
+    }
+    await on.claim('w', ['x', 'child'])
+    const [first, second] = [await on.dispatch('x', { n: 1 }), await on.dispatch('x', { n: 2 })]
+    const tasks = await on.claim('w', ['x'])
+    const leaseOf = (id: string) => tasks.find(({ run_id }) => run_id === id)!.lease
+    assert.deepEqual(
+      tasks.map(({ claims }) => claims),
+      [1, 1],
+    )
+    const [lease, other] = [leaseOf(first), leaseOf(second)]
+    const child = { lease, name: 'child', task: { handler: 'child' } }
+    const answers = await ask([
+      { step: { lease, name: 'kept', result: { n: 1 } } },
+      { step: { lease: other, name: 'kept' } },
+      { dispatch: child },
+      { dispatch: { ...child, name: 'nobody', task: { handler: 'nobody' } } },
+      { wait: { lease, child: second } },
+      { dispatch: { ...child, lease: other } },
+    ])
+    const [dispatched, others] = [2, 5].map((at) => (answers[at] as WorkerAnswers['answers'][number])?.dispatch?.id)
+    assert.ok(dispatched !== undefined && others !== undefined && dispatched !== others)
+    assert.deepEqual(answers, [
+      { step: { done: true, result: { n: 1 } } },
+      { step: { done: false, result: null } },
+      { dispatch: { id: dispatched, number: (await on.get(dispatched)).number, duplicate: false } },
+      // There is no such handler, and that is no child.
+      null,
+      null,
+      { dispatch: { id: others, number: (await on.get(others)).number, duplicate: false } },
+    ])
+    // Asked again, each is what it was, also twice in one request.
+    const [again, twice, step, waited] = (await ask([
+      { dispatch: child },
+      { dispatch: child },
+      { step: { lease, name: 'kept', result: { n: 2 } } },
+      { wait: { lease, child: dispatched } },
+    ])) as WorkerAnswers['answers']
+    assert.deepEqual([again?.dispatch?.id, twice?.dispatch?.id], [dispatched, dispatched])
+    assert.deepEqual([step, waited], [{ step: { done: true, result: { n: 1 } } }, { wait: { outcome: null } }])
+    assert.equal((await system.admin.get<unknown[]>(`/tasks?parent=${first}`)).body.length, 1)
+
+    // Of those that are not the caller's, or are two things, none is answered.
+    const mine = { step: { lease, name: 'late', result: 1 } }
+    const elsewhere = on.http(await on.tokenFor(['worker:night']))
+    assert.deepEqual(await ask([mine, { step: { lease: `${lease}x`, name: 'a' } }]), [422, 'LEASE_INVALID'])
+    assert.deepEqual(await ask([mine], elsewhere), [403, 'SCOPE_NOT_ALLOWED'])
+    assert.deepEqual(await ask([mine, { ...mine, wait: { lease, child: second } }]), [422, 'VALIDATION_FAILED'])
+    assert.deepEqual(await ask([mine, {}]), [422, 'VALIDATION_FAILED'])
+    assert.equal(await on.settle(lease), true)
+    assert.deepEqual(await ask([mine, { step: { lease: other, name: 'kept', result: 2 } }]), [
+      null,
+      { step: { done: true, result: 2 } },
+    ])
+    assert.deepEqual(
+      (await on.get(first)).steps.map(({ name }) => name),
+      ['kept', 'child'],
+    )
+    // Given back it is claimed once more, and what was kept may be there.
+    assert.equal(await on.settle(other, { outcome: 'back' }), true)
+    let back: ClaimedTask | undefined
+    await until('it is claimed again', async () => {
+      ;[back] = await on.claim('w', ['x'])
+      return back !== undefined
+    })
+    assert.deepEqual([back?.claims, back?.attempt], [2, 1])
+    await system.check()
   })
 
   test(`who may claim, and what is handed out, is decided here (${backend.name})`, { skip: backend.skip }, async () => {

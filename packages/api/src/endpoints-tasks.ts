@@ -594,6 +594,33 @@ export const workersApi = {
       child: '01900000-0000-7000-8000-000000000001',
     },
   }),
+  ask: endpoint({
+    method: 'POST',
+    path: '/workers/ask',
+    access: 'member',
+    tag: 'workers',
+    status: 200,
+    unrecorded: true,
+    errors: ['SCOPE_NOT_ALLOWED', 'LEASE_INVALID', 'STORAGE_UNAVAILABLE'],
+    summary: 'Ask several things of claimed tasks',
+    description:
+      'Steps, children and waits as by themselves (`/workers/step`, `/workers/dispatch`, `/workers/wait`), in one request. One that is refused is answered `null`, has changed nothing, and holds up no other: asked by itself, it is told why. Where no answer came, ask the same again.',
+    body: t.WorkerAsks,
+    foreignText: true,
+    reply: t.WorkerAnswers,
+    example: {
+      asks: [
+        { step: { lease: 'eyJsZWFzZSI6e319.c2lnbmVkLWJ5LXRoZS1zZXJ2ZXI', name: 'open change' } },
+        {
+          dispatch: {
+            lease: 'eyJsZWFzZSI6e319.c2lnbmVkLWJ5LXRoZS1zZXJ2ZXI',
+            name: 'ping',
+            task: { handler: 'system.ping' },
+          },
+        },
+      ],
+    },
+  }),
   pauseKey: endpoint({
     method: 'POST',
     path: '/workers/pause-key',

@@ -208,6 +208,7 @@ export const routes: Routes = {
     step: { method: 'POST', path: '/workers/step', unrecorded: true, json: true },
     dispatch: { method: 'POST', path: '/workers/dispatch', unrecorded: true, json: true },
     wait: { method: 'POST', path: '/workers/wait', unrecorded: true, json: true },
+    ask: { method: 'POST', path: '/workers/ask', unrecorded: true, json: true },
     pauseKey: { method: 'POST', path: '/workers/pause-key', unrecorded: true },
     log: { method: 'POST', path: '/workers/log', unrecorded: true, json: true },
     settle: { method: 'POST', path: '/workers/settle', unrecorded: true, json: true },

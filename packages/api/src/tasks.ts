@@ -535,6 +535,10 @@ export const ClaimedTask = Type.Object({
   queue: Type.String(),
   input: anyValue,
   attempt: Type.Integer({ description: 'from 1 on; lost attempts count' }),
+  claims: Type.Integer({
+    description:
+      'how often it was claimed, this time included; before the first no step and no child of it can be there',
+  }),
   lease: Type.String({ description: 'says that the task is yours; hand it back to extend and to settle' }),
   ends_in_ms: Type.Integer({ description: 'until the attempt is out of time' }),
   concurrency_key: nullable(Type.String()),
@@ -614,6 +618,35 @@ export const WaitedFor = Type.Object({
   ),
 })
 export type WaitedFor = Static<typeof WaitedFor>
+
+/** What handlers ask at once, of one task or of several. Each says one thing. */
+export const WorkerAsks = command({
+  asks: Type.Array(
+    Type.Object(
+      {
+        step: Type.Optional(WorkerStep),
+        dispatch: Type.Optional(WorkerDispatch),
+        wait: Type.Optional(WorkerWait),
+      },
+      { additionalProperties: false, minProperties: 1, maxProperties: 1 },
+    ),
+    { minItems: 1, maxItems: 100 },
+  ),
+})
+export type WorkerAsks = Static<typeof WorkerAsks>
+export const WorkerAnswers = Type.Object({
+  answers: Type.Array(
+    nullable(
+      Type.Object({
+        step: Type.Optional(WorkedStep),
+        dispatch: Type.Optional(WorkerDispatched),
+        wait: Type.Optional(WaitedFor),
+      }),
+    ),
+    { description: 'in the order of the questions; null for one that was refused: asked by itself, it is told why' },
+  ),
+})
+export type WorkerAnswers = Static<typeof WorkerAnswers>
 
 /** Nothing more is started under a key before then; a longer pause stays. */
 export const WorkerPause = command({

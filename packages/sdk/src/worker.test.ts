@@ -106,55 +106,6 @@ for (const [what, ends_in_ms, errors] of [
     }
   })
 
-test('a handler may dispatch any number of children at once: some are asked for at a time, and all of them', async () => {
-  let [claims, open, most, dispatched] = [0, 0, 0, 0]
-  const settled = Promise.withResolvers<unknown>()
-  const server = createServer((request, response) => {
-    const parts: Buffer[] = []
-    request.on('data', (part) => parts.push(part))
-    request.on('end', () => {
-      const answer = (body: unknown) => {
-        response.writeHead(200, { 'content-type': 'application/json' })
-        response.end(JSON.stringify(body))
-      }
-      const path = request.url!.split('/').at(-1)!
-      if (path === 'claim') return claims++ === 0 ? answer({ tasks: [TASK], lease_ms: 30_000 }) : undefined
-      if (path === 'settle') {
-        settled.resolve(JSON.parse(Buffer.concat(parts).toString()))
-        return answer({ results: [{ run_id: TASK.run_id, settled: true }] })
-      }
-      if (path !== 'dispatch') return answer({})
-      most = Math.max(most, ++open)
-      // Long enough for all that is asked at once to arrive.
-      setTimeout(() => {
-        open--
-        answer({ id: TASK.run_id, number: ++dispatched, duplicate: false })
-      }, 20)
-    })
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  try {
-    const stop = new AbortController()
-    const worker = createWorker(createClient({ url: `http://127.0.0.1:${port}`, token: 't' }), { graceMs: 0 })
-    worker.handle('slow', {}, async (_, { dispatch }) => {
-      const names = Array.from({ length: 1_000 }, (_, n) => `child ${n}`)
-      return (await Promise.all(names.map((name) => dispatch(name, { handler: 'system.ping' })))).length
-    })
-    const running = worker.run(stop.signal)
-    const { results } = (await settled.promise) as { results: { result: unknown }[] }
-    stop.abort()
-    await running
-    assert.equal(results[0]!.result, 1_000)
-    assert.equal(dispatched, 1_000)
-    assert.ok(most <= 64, `${most} at once`)
-  } finally {
-    server.closeAllConnections()
-    server.close()
-  }
-})
-
 test('a worker without handlers, or with one twice, is refused', async () => {
   const worker = createWorker(createClient({ url: 'http://127.0.0.1:9' }))
   await assert.rejects(worker.run(AbortSignal.abort()), TypeError)

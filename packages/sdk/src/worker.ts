@@ -1,8 +1,9 @@
 import type { ClaimedTask, WorkerHandler, WorkResult } from '@writ/api'
 import { fieldFault } from '@writ/api/handler-fields'
+import { isStepName } from '@writ/api/step-name'
 import { thrownText } from '@writ/api/thrown'
-import { createTurns } from '@writ/api/turns'
 import type { Static, TSchema } from 'typebox'
+import { createAsk } from './asks.ts'
 import type { Client } from './calls.ts'
 import { createCosts } from './costs.ts'
 import { WritError } from './errors.ts'
@@ -58,6 +59,8 @@ interface Work {
   readonly awaits: Set<string>
   /** Questions about children that were not answered yet. */
   readonly asking: Set<Promise<Outcome>>
+  /** Of its steps and children so far, under the first lease. */
+  readonly names: Set<string>
   over: boolean
   why: 'cancelled' | 'timeout' | 'lost' | 'stopping' | null
 }
@@ -76,11 +79,6 @@ const TELL_MS = 400
 const MAX_TOLD = 4
 /** Children that one answer says are waited for. Where there are more, it is called again when these have ended. */
 const MOST_AWAITED = 1_000
-/**
- * So many questions of handlers are under way at a time. Each has a connection of its own meanwhile: ten thousand at once are more than a
- * server has a backlog for, and those that it leaves out are tried again after seconds.
- */
-const MOST_ASKED = 64
 const FIRST_PAUSE_MS = 200
 const LAST_PAUSE_MS = 10_000
 /** So long before its lease runs out work is stopped: an answer needs its time too. */
@@ -99,7 +97,8 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
   const outbox: { work: Work; result: WorkResult; size: number }[] = []
   let leaseMs = 30_000
   let sending = false
-  const inTurn = createTurns(MOST_ASKED)
+  const put = createAsk(client)
+  const told = new WeakSet<Error>()
   let extendAt = 0
   let room = Promise.withResolvers<void>()
   let tells = true
@@ -157,9 +156,12 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
   /** Asked for before it is done, and kept under the lease: a worker that lost it keeps nothing. */
   async function stepOf<T>(work: Work, name: string, part: () => Promise<T> | T): Promise<T> {
     const { lease } = work.task
-    const before = await ask(work, (signal) => client.workers.step({ body: { lease, name }, signal }))
-    // What the step answered then is what it answers now.
-    if (before.done) return before.result as T
+    // Under the first lease it is there only if this attempt began it.
+    if (isThere(work, name)) {
+      const before = await ask(work, (signal) => put('step', { lease, name }, signal))
+      // What the step answered then is what it answers now.
+      if (before.done) return before.result as T
+    }
     const began = performance.now()
     const value = await part()
     const took_ms = Math.round(performance.now() - began)
@@ -171,16 +173,24 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     const said = work.costs?.take() ?? {}
     const body = { lease, name, result: value ?? null, took_ms, ...said }
     try {
-      return (await ask(work, (signal) => client.workers.step({ body, signal }))).result as T
+      return (await ask(work, (signal) => put('step', body, signal))).result as T
     } catch (error) {
       work.costs?.giveBack(said)
       throw error
     }
   }
 
+  /** Whether a step or a child of this name may be there, as the claim says, or the server has to say that there can be none. */
+  function isThere(work: Work, name: string): boolean {
+    if (work.task.claims !== 1 || !isStepName(name)) return true
+    const isThere = work.names.has(name)
+    work.names.add(name)
+    return isThere
+  }
+
   async function outcomeOf(work: Work, child: string): Promise<Outcome> {
     const { lease } = work.task
-    const { outcome } = await ask(work, (signal) => client.workers.wait({ body: { lease, child }, signal }))
+    const { outcome } = await ask(work, (signal) => put('wait', { lease, child }, signal))
     if (outcome) return outcome
     work.awaits.add(child)
     throw new Suspended(child)
@@ -195,7 +205,8 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
       async dispatch(name, task) {
         // What is no JSON is no server that is away.
         JSON.stringify(task)
-        return ask(work, (signal) => client.workers.dispatch({ body: { lease, name, task }, signal }))
+        isThere(work, name)
+        return ask(work, (signal) => put('dispatch', { lease, name, task }, signal))
       },
       waitFor(child) {
         const asked = outcomeOf(work, typeof child === 'string' ? child : child.id)
@@ -224,7 +235,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     const { signal } = work.abort
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LAST_PAUSE_MS, pauseMs * 2)) {
       try {
-        return await inTurn(() => call(signal))
+        return await call(signal)
       } catch (error) {
         if (signal.aborted) throw signal.reason
         if (error instanceof WritError && error.code === 'LEASE_LOST') interrupt(work, 'lost')
@@ -232,11 +243,18 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
         else if (error instanceof WritError && error.code === 'TASK_STOPPING') interrupt(work, 'cancelled')
         else if (error instanceof WritError && error.status < 500 && error.status !== 429)
           throw new TaskError(error.code, error.detail, { retryable: false, cause: error })
-        else onError(error)
+        else tellOnce(error)
         await pause(pauseMs, signal)
         if (signal.aborted) throw signal.reason
       }
     }
+  }
+
+  /** What many asked together failed together. */
+  function tellOnce(error: unknown): void {
+    if (error instanceof Error && told.has(error)) return
+    if (error instanceof Error) told.add(error)
+    onError(error)
   }
 
   function print(work: Work, line: string): void {
@@ -454,6 +472,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
         until,
         awaits: new Set(),
         asking: new Set(),
+        names: new Set(),
         over: false,
         why: null,
       }

@@ -146,6 +146,7 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'workers.step': ['admin', 'ops'],
   'workers.dispatch': ['admin', 'ops'],
   'workers.wait': ['admin', 'ops'],
+  'workers.ask': ['admin', 'ops'],
   'workers.pauseKey': ['admin', 'ops'],
   'workers.log': ['admin', 'ops'],
   'handlers.get': everybody,

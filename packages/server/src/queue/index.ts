@@ -7,6 +7,7 @@ export {
   type Entry,
   HELD_AT,
   type Holder,
+  isFirstClaim,
   type Lease,
   PROOFS,
   type Queue,

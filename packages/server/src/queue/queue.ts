@@ -31,7 +31,7 @@ export interface Entry {
   readonly runAt: number
 }
 
-/** An entry that a worker holds. The fence is the number of the claim: only who holds the newest may settle. */
+/** An entry that a worker holds. The fence is the number of the claim, from 1 on: only who holds the newest may settle. */
 export interface Lease {
   readonly runId: string
   readonly project: string
@@ -43,6 +43,9 @@ export interface Lease {
   /** How often its work failed. What is left of `attempt` - 1 are workers that were lost. */
   readonly failures: number
 }
+
+/** Whether nobody held the entry before, so that nothing can have been kept of its work but under this lease. */
+export const isFirstClaim = ({ fence }: Pick<Lease, 'fence'>): boolean => fence === 1
 
 /** How an entry leaves a worker: for good; to come again after a failure; or back as if it had never been claimed. */
 export type Next =
@@ -106,8 +109,8 @@ export interface Depth {
  * promises, and `exerciseQueue` tests:
  *
  * - What was enqueued in a transaction that committed is claimed until it is settled `done`; of one that did not, nothing.
- * - At most one lease of an entry is valid. Each claim has a higher fence than the one before; an older fence extends and
- *   settles nothing. A lease that ran out is lost at the next sweep at the latest.
+ * - At most one lease of an entry is valid. The first has the fence 1, each claim a higher one than the one before; an older
+ *   fence extends and settles nothing. A lease that ran out is lost at the next sweep at the latest.
  * - Of what may be claimed in one project's queue the highest priority goes first, then the earliest time, then the oldest.
  * - A paused queue is not claimed from. Nothing is claimed before its time.
  * - Of a queue with a limit no more are claimed at once than it allows, whoever claims; a new limit counts from the next sweep on.

@@ -5,8 +5,8 @@ import { AppError } from '../../platform/app-error.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
 import { type Clock, rfc3339 } from '../../platform/clock.ts'
 import { coalesceIn } from '../../platform/coalesce.ts'
-import { type Command, type Database, inProject, type Tx, UniqueViolation } from '../../platform/db/index.ts'
-import type { Lease } from '../../queue/index.ts'
+import { type Command, type Database, inProject, type Tx } from '../../platform/db/index.ts'
+import { isFirstClaim, type Lease } from '../../queue/index.ts'
 import { isFinal } from '../../runs/index.ts'
 import { type Dispatched, type Outcome, TaskError } from './handler.ts'
 import { pauseKey } from './hold.ts'
@@ -169,32 +169,38 @@ export function createChildren(on: {
     },
   }
 
+  /** Undefined: a step of this name is there already. */
+  async function begin(work: AtWork, name: string, task: NewTask): Promise<Dispatched | undefined> {
+    const { project, row } = work
+    const by = row.executed_by_id
+    const caller = by && (await findCaller(project, by))
+    if (!caller) throw never('DISPATCH_DENIED', 'Whoever dispatched this task may not dispatch tasks any more')
+    const asker = { ...caller, requestId: 'task', traceId: row.trace_id, spanId: attemptSpanId(row.id, work.attempt) }
+    const prepared = await on.prepare(asker, task)
+    const begun = await inProject(project, () =>
+      db.submit(dispatchChildren, { work, name, caller: asker, task: prepared }),
+    )
+    if (begun instanceof AppError) throw begun
+    return begun
+  }
+
   return {
     async dispatch(work, name, task) {
       requireStepName(name)
-      const before = await stepOf(work, name)
+      // Under the first lease it is there only if this attempt asks again.
+      const before = isFirstClaim(work.lease) ? undefined : await stepOf(work, name)
       if (before) return before
-      const { project, row } = work
-      const by = row.executed_by_id
-      const caller = by && (await findCaller(project, by))
-      if (!caller) throw never('DISPATCH_DENIED', 'Whoever dispatched this task may not dispatch tasks any more')
-      const asker = { ...caller, requestId: 'task', traceId: row.trace_id, spanId: attemptSpanId(row.id, work.attempt) }
-      const refused = (error: unknown) => (error instanceof AppError ? never(error.code, error.message, error) : error)
-      let taken: unknown
+      let refusal: unknown
       try {
-        const prepared = await on.prepare(asker, task)
-        const begun = await inProject(project, () =>
-          db.submit(dispatchChildren, { work, name, caller: asker, task: prepared }),
-        )
-        if (begun instanceof AppError) throw begun
+        const begun = await begin(work, name, task)
         if (begun) return begun
       } catch (error) {
-        // A step of that name which is no dispatch may have been kept meanwhile: it locks no lease.
-        if (!(error instanceof UniqueViolation)) throw refused(error)
-        taken = error
+        // What is there is answered, whoever may dispatch by now. And a step of that name which is no dispatch may have been kept
+        // meanwhile: it locks no lease.
+        refusal = error instanceof AppError ? never(error.code, error.message, error) : error
       }
       const kept = await stepOf(work, name)
-      if (!kept) throw taken
+      if (!kept) throw refusal
       return kept
     },
 

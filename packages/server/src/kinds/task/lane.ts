@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createTurns, type Turns } from '@writ/api/turns'
 import type { Blobs } from '../../platform/blobs/index.ts'
 import type { Clock } from '../../platform/clock.ts'
 import { type Command, type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { randomToken } from '../../platform/ids.ts'
 import type { Logger } from '../../platform/log.ts'
 import { spanIdOf, traceparentOf } from '../../platform/tracing.ts'
-import type { Lease, Queue } from '../../queue/index.ts'
+import { isFirstClaim, type Lease, type Queue } from '../../queue/index.ts'
 import { type EagerLane, isFinal } from '../../runs/index.ts'
 import { type AttemptLog, createAttemptLog, type TakenLines } from './attempt-log.ts'
 import type { AtWork, Children } from './child.ts'
@@ -22,6 +21,7 @@ import { CANCELLED, type End, type Ending, settleTasks } from './settle.ts'
 import { createStepRecord, createSteps } from './step.ts'
 import { isPaused, keyedAmong, loadWork, type WorkRow } from './store.ts'
 import { keepChunks, lastChunk, type NewChunk } from './store-log.ts'
+import { createTurns, type Turns } from './turns.ts'
 
 /** An attempt that is over, whatever comes of it. */
 export interface AttemptEnded {
@@ -88,6 +88,8 @@ interface Work {
   /** Lines of it are being kept: it ends after that. */
   keeping: Promise<void> | null
   steps: number
+  /** Of its steps and children so far, under the first lease. Made with the first. */
+  names: Set<string> | null
   startedAt: number | null
   events: number
   reason: Reason | null
@@ -176,6 +178,7 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
       costs: null,
       keeping: null,
       steps: 0,
+      names: null,
       startedAt: null,
       events: row.event_count,
       reason: null,
@@ -293,6 +296,16 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     return work.turns
   }
 
+  /** Counts a step, and answers whether one of its name may be there: under the first lease only what this attempt began itself. */
+  function beginStep(work: Work, name: string): boolean {
+    work.steps++
+    if (!isFirstClaim(work.lease)) return true
+    work.names ??= new Set()
+    const isThere = work.names.has(name)
+    work.names.add(name)
+    return isThere
+  }
+
   async function outcomeOf(work: Work, id: string): Promise<Outcome> {
     const outcome = await turnsOf(work)(() => on.children.outcome(atWork(work), id))
     if (outcome) return outcome
@@ -314,12 +327,12 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
         id: work.row.id,
         attempt: work.lease.attempt,
         fence: work.lease.fence,
-        began: () => work.steps++,
+        began: (name) => beginStep(work, name),
         costs: () => work.costs,
         inTurn: turnsOf(work),
       }),
     async dispatch(work, name, task) {
-      work.steps++
+      beginStep(work, name)
       try {
         return await turnsOf(work)(() => on.children.dispatch(atWork(work), name, task))
       } catch (error) {

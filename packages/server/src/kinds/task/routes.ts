@@ -225,6 +225,7 @@ export const workerHandlers = (workers: Workers): Routes<typeof workersApi, Call
   step: (ask) => workers.step(ask.caller, ask.body),
   dispatch: (ask) => workers.dispatch(ask.caller, ask.body),
   wait: (ask) => workers.wait(ask.caller, ask.body),
+  ask: async (ask) => ({ answers: await workers.ask(ask.caller, ask.body.asks) }),
   pauseKey: (ask) => workers.pauseKey(ask.caller, ask.body),
   log: async (ask) => ({ logs: await workers.keepLines(ask.caller, ask.body.logs) }),
 })

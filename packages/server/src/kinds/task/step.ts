@@ -1,5 +1,4 @@
-import { KEY } from '@writ/api'
-import type { Turns } from '@writ/api/turns'
+import { isStepName, MOST_STEP_NAME } from '@writ/api/step-name'
 import { AppError } from '../../platform/app-error.ts'
 import type { Clock } from '../../platform/clock.ts'
 import { coalesceIn } from '../../platform/coalesce.ts'
@@ -9,16 +8,14 @@ import { TaskError } from './handler.ts'
 import type { Payloads } from './sealed.ts'
 import * as store from './store.ts'
 import { addCosts } from './store-cost.ts'
+import type { Turns } from './turns.ts'
 
-const NAME = new RegExp(KEY, 'u')
-const MOST_CHARACTERS = 100
 const MAX_RESULT_BYTES = 64 * 1024
 
-/** In any language, in one line: a name says what was done. Throws TaskError: STEP_NAME_INVALID. */
+/** Throws TaskError: STEP_NAME_INVALID. */
 export function requireStepName(name: string): void {
-  const characters = [...String(name)]
-  if (NAME.test(name) && characters.length <= MOST_CHARACTERS) return
-  const shown = JSON.stringify(characters.slice(0, MOST_CHARACTERS).join(''))
+  if (isStepName(name)) return
+  const shown = JSON.stringify([...String(name)].slice(0, MOST_STEP_NAME).join(''))
   throw new TaskError('STEP_NAME_INVALID', `${shown} is no name of a step: 1 to 100 characters, in one line`, {
     retryable: false,
   })
@@ -148,7 +145,10 @@ export function createStepRecord(on: { db: Database; clock: Clock; payloads: Pay
   }
 }
 
-/** `ctx.step` of one attempt; see `TaskContext`. `began` hears of each step that is asked for, for the run's count; `costs` is what was said up to now; what is asked of the store waits for its turn. */
+/**
+ * `ctx.step` of one attempt; see `TaskContext`. `began` hears of each step that is asked for, and answers whether one of this name may
+ * be there already; `costs` is what was said up to now; what is asked of the store waits for its turn. Throws what `StepRecord` does.
+ */
 export function createSteps(
   on: { readonly clock: Clock; readonly record: StepRecord },
   run: {
@@ -156,15 +156,15 @@ export function createSteps(
     id: string
     attempt: number
     fence: number
-    began(): void
+    began(name: string): boolean
     costs(): Costs | null
     inTurn: Turns
   },
 ): <T>(name: string, work: () => Promise<T>) => Promise<T> {
   const { record } = on
   return async <T>(name: string, work: () => Promise<T>): Promise<T> => {
-    run.began()
-    const before = await run.inTurn(() => record.find(run.project, run.id, name))
+    requireStepName(name)
+    const before = run.began(name) ? await run.inTurn(() => record.find(run.project, run.id, name)) : undefined
     // What the step answered then is what it answers now.
     if (before) return before.result as T
     const startedAt = on.clock.now()

@@ -6,6 +6,8 @@ import type {
   KeptLines,
   WaitedFor,
   WorkedStep,
+  WorkerAnswers,
+  WorkerAsks,
   WorkerDispatch,
   WorkerDispatched,
   WorkerLines,
@@ -74,6 +76,11 @@ export interface Workers {
   dispatch(caller: Caller, asked: WorkerDispatch): Promise<WorkerDispatched>
   /** What a child came to; null while it has not ended. Throws SCOPE_NOT_ALLOWED, LEASE_INVALID, LEASE_LOST, NOT_A_CHILD, WAIT_CIRCLE. */
   wait(caller: Caller, asked: WorkerWait): Promise<WaitedFor>
+  /**
+   * Several steps, dispatches and waits, each as by itself. Answers null for one that is refused, and has then changed nothing for it.
+   * Throws SCOPE_NOT_ALLOWED, LEASE_INVALID, and what no other question would be answered after: a store that is away.
+   */
+  ask(caller: Caller, asks: WorkerAsks['asks']): Promise<WorkerAnswers['answers']>
   /** Throws SCOPE_NOT_ALLOWED, LEASE_INVALID, LEASE_LOST. */
   pauseKey(caller: Caller, asked: WorkerPause): Promise<void>
   /**
@@ -238,6 +245,7 @@ export function createWorkers(on: WorkersOn): Workers {
         queue: row.queue,
         input: input.value ?? null,
         attempt: lease.attempt,
+        claims: lease.fence,
         lease: texts.write({ lease, queue: row.queue, worker, startedAt: now, endsAt, by }),
         ends_in_ms: endsAt - now,
         concurrency_key: row.concurrency_key,
@@ -375,7 +383,7 @@ export function createWorkers(on: WorkersOn): Workers {
     return { project, row, attempt: lease.attempt, lease }
   }
 
-  return {
+  const workers: Workers = {
     leaseMs: on.leaseMs,
 
     async claim(caller, ask, gone) {
@@ -487,9 +495,10 @@ export function createWorkers(on: WorkersOn): Workers {
       const { lease } = held!
       const project = caller.project!
       try {
-        const before = await steps.find(project, lease.runId, name)
-        if (before) return { done: true, result: before.result }
-        if (result === undefined) return { done: false, result: null }
+        if (result === undefined) {
+          const before = await steps.find(project, lease.runId, name)
+          return { done: before !== undefined, result: before?.result ?? null }
+        }
         const run = { project, id: lease.runId, attempt: lease.attempt, fence: lease.fence }
         const step = { name, startedAt: clock.now() - took_ms, value: result, costs: readCosts(said) ?? [] }
         const kept = await steps.keep(run, step, 'held')
@@ -512,6 +521,27 @@ export function createWorkers(on: WorkersOn): Workers {
         throw refusalIn(error, child)
       })
       return { outcome }
+    },
+
+    async ask(caller, asks) {
+      // Whoever may not ask for one of them is refused, as everywhere, before any is looked at.
+      readLeases(
+        caller,
+        asks.map(({ step, dispatch, wait }) => (step ?? dispatch ?? wait)!.lease),
+      )
+      // Together: what each asks of the store in this turn is one question or one command for all.
+      return Promise.all(
+        asks.map(async ({ step, dispatch, wait }) => {
+          try {
+            if (step) return { step: await workers.step(caller, step) }
+            if (dispatch) return { dispatch: await workers.dispatch(caller, dispatch) }
+            return { wait: await workers.wait(caller, wait!) }
+          } catch (error) {
+            if (error instanceof AppError && error.status < 500) return null
+            throw error
+          }
+        }),
+      )
     },
 
     async pauseKey(caller, { lease, key, until }) {
@@ -569,6 +599,7 @@ export function createWorkers(on: WorkersOn): Workers {
       for (const one of waiting) one.wake()
     },
   }
+  return workers
 }
 
 /** Throws COST_INVALID. */

@@ -1,6 +1,4 @@
-/**
- * For everybody who does the work of handlers: how many of their questions are under way at a time. It imports nothing, as `thrown.ts` does.
- */
+/** How many questions of a handler are under way at a time. */
 export type Turns = <T>(work: () => Promise<T>) => Promise<T>
 
 /** Lets `most` work at once, and the others in the order in which they came. What fails holds up no other. */
