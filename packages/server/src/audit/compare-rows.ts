@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto'
+import { createHmac, createSecretKey } from 'node:crypto'
 import {
   decodeEntry,
   type Entry,
@@ -130,7 +130,7 @@ export function compareRow(
 
 function comparePayload(row: store.VerifiedRow, leaf: Entry, index: number): void {
   const payload = leaf.pl.find((one) => one.n === 'event')
-  const computed = formatCommitment(createHmac('sha256', row.salt).update(toUtf8(row.event)).digest())
+  const computed = formatCommitment(createHmac('sha256', createSecretKey(row.salt)).update(toUtf8(row.event)).digest())
   if (payload?.c !== computed)
     throw new Found({
       code: 'PAYLOAD_CHANGED',

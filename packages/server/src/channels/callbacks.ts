@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto'
+import { createHmac, createSecretKey } from 'node:crypto'
 import { append, endOfLog } from '../audit/index.ts'
 import { type Caller, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
@@ -29,6 +29,7 @@ export function createCallbacks(on: {
   readonly key: Uint8Array
 }): Callbacks {
   const { db } = on
+  const key = createSecretKey(on.key)
   return {
     async ensure(caller, url, words) {
       try {
@@ -40,7 +41,7 @@ export function createCallbacks(on: {
       const project = caller.project!
       const { origin, pathname, search } = new URL(url)
       const shown = redactor.text(`${origin}${pathname}${search && '?…'}`)
-      const mac = createHmac('sha256', on.key).update(`${project}\n${url}`).digest('base64url')
+      const mac = createHmac('sha256', key).update(`${project}\n${url}`).digest('base64url')
       const find = () => inProject(project, () => db.read((tx) => store.findCallback(tx, words, mac)))
       const before = await find()
       if (before?.state === 'active') return { webhook_id: before.id, url: shown }

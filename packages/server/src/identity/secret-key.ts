@@ -1,4 +1,11 @@
-import { createCipheriv, createDecipheriv, generateKeyPairSync, hkdfSync, randomBytes } from 'node:crypto'
+import {
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  generateKeyPairSync,
+  hkdfSync,
+  randomBytes,
+} from 'node:crypto'
 import { link, mkdir, open, readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { AppError } from '../platform/app-error.ts'
@@ -74,7 +81,8 @@ export const sealMark = (key: string): string => `v2.${deriveKey(key, 'name of t
  * row. `open` tries both live keys and throws SECRETS_UNREADABLE for anything that was not sealed so.
  */
 export function createSeal(keys: SecretKeys, purpose: string) {
-  const derived = keys.filter((key) => key !== undefined).map((key) => deriveKey(key, purpose))
+  // Key objects: bytes given as a key are asked first whether they are one, which takes longer than all the rest.
+  const derived = keys.filter((key) => key !== undefined).map((key) => createSecretKey(deriveKey(key, purpose)))
   const mark = sealMark(keys[0])
   return {
     seal(text: string, about: string): string {

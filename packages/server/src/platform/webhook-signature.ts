@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto'
+import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
 
 /** A new signing secret as Standard Webhooks writes it: `whsec_` and base64 of 32 random bytes. */
 export const newSecret = (): string => `whsec_${randomBytes(32).toString('base64')}`
@@ -15,7 +15,7 @@ export function signatureHeaders(
   const seconds = Math.floor(message.at / 1000)
   const signed = `${message.id}.${seconds}.${message.body}`
   const signatures = secrets.map((secret) => {
-    const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64')
+    const key = createSecretKey(secret.replace(/^whsec_/, ''), 'base64')
     return `v1,${createHmac('sha256', key).update(signed).digest('base64')}`
   })
   return {

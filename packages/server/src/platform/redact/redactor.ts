@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto'
+import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
 import { type Folded, fold } from './fold.ts'
 import { findMeant } from './meant.ts'
 import { ENCODED, findSpans, isPlaceholder, isSuspect, MARKER, type RedactionKind, type Span } from './rules.ts'
@@ -58,8 +58,9 @@ export function createRedactor(on: { key: Uint8Array; live?: readonly string[] }
     clean.add(text)
     return false
   }
+  const key = createSecretKey(on.key)
   const mark = (kind: RedactionKind, secret: string) =>
-    `[REDACTED:${kind}:${createHmac('sha256', on.key).update(secret).digest('hex').slice(0, 8)}]`
+    `[REDACTED:${kind}:${createHmac('sha256', key).update(secret).digest('hex').slice(0, 8)}]`
 
   function spansOf(text: string, contact: boolean, { plain = false, bytes = false } = {}): Span[] {
     const folded = plain ? { text, at: undefined } : fold(text)

@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, createSecretKey, timingSafeEqual } from 'node:crypto'
 import type { Lease } from '../../../queue/index.ts'
 
 /** What a worker holds of a task, and hands back. */
@@ -17,7 +17,8 @@ export interface Held {
  * A lease as text: signed, so that a worker can neither make one nor change one, and so that the server keeps nothing of it.
  * Only the fence in it decides whether it still holds.
  */
-export function createLeaseTexts(key: string | Uint8Array) {
+export function createLeaseTexts(secret: Uint8Array) {
+  const key = createSecretKey(secret)
   const sign = (text: string) => createHmac('sha256', key).update(text).digest('base64url').slice(0, 22)
   return {
     write(held: Held): string {
