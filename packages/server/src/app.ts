@@ -103,7 +103,7 @@ import { lockDataDir } from './platform/lock.ts'
 import type { Logger } from './platform/log.ts'
 import { createMetrics, whileThere } from './platform/metrics.ts'
 import { noTracing, openTracing } from './platform/tracing.ts'
-import { artifactHandlers, findTraceId, runHandlers } from './runs/index.ts'
+import { artifactHandlers, findTraceIds, runHandlers } from './runs/index.ts'
 import { type Scheduler, scheduleHandlers } from './schedules/index.ts'
 import { assetHandlers, ticketHandlers } from './tickets/index.ts'
 import { version } from './version.ts'
@@ -366,7 +366,7 @@ export async function openApp(on: {
     pollMs: POLL_MS,
     alone: lock !== null,
     dispatchBody: (tx, runId) => dispatchBody(tasks, tx, runId),
-    traceOf: findTraceId,
+    tracesOf: findTraceIds,
     tracing,
     sourceOf,
     sent: (outcome) => metrics.deliveries.inc({ outcome }),

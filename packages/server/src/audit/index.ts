@@ -60,7 +60,7 @@ export {
   type EventRow,
   endOfLog,
   findOpenLog,
-  findPlacedEvent,
+  findPlacedEvents,
   insertLog,
   type Log,
   listEndsBehind,

@@ -345,14 +345,18 @@ export async function endOfLog(tx: Tx): Promise<Position> {
   return log === undefined ? { shard: -1, index: -1 } : { shard: log.shard, index: log.size - 1 }
 }
 
-export async function findPlacedEvent(tx: Tx, id: string): Promise<PlacedEvent | undefined> {
+/** Events by their ids, of whatever month. */
+export async function findPlacedEvents(tx: Tx, ids: readonly string[]): Promise<Map<string, PlacedEvent>> {
+  if (ids.length === 0) return new Map()
+  const sorted = ids.toSorted()
+  // The bounds let months be left out.
   const rows = await tx.sql<PlacedRow>(
     `select ${placedColumns}
      from ${EVENTS_PLACED}
-     where e.project_id = ?1 and e.id = ?2`,
-    [tx.project, id],
+     where e.project_id = ?1 and ${inList(tx, 'e.id', '?2')} and e.id >= ?3 and e.id <= ?4`,
+    [tx.project, ids, sorted[0]!, sorted.at(-1)!],
   )
-  return rows.map(placed)[0]
+  return new Map(rows.map(placed).map((event) => [event.id, event]))
 }
 
 /** The id of the newest event of a type about a thing, committed or of this transaction. */

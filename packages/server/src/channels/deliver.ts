@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Delivery, Event } from '@writ/api'
-import { append, findPlacedEvent, SYSTEM } from '../audit/index.ts'
-import { type Clock, rfc3339 } from '../platform/clock.ts'
+import type { Event } from '@writ/api'
+import { findPlacedEvents, type PlacedEvent } from '../audit/index.ts'
+import type { Clock } from '../platform/clock.ts'
+import { coalesceIn } from '../platform/coalesce.ts'
 import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { type Egress, EgressRefused, EgressTimeout, type Incoming } from '../platform/egress.ts'
 import { randomToken } from '../platform/ids.ts'
@@ -13,6 +14,7 @@ import { createTrouble } from '../platform/trouble.ts'
 import { showEvent } from './event.ts'
 import { type Mail, recipientsOf } from './mail.ts'
 import { faultOf, writeDispatched, writeLetter, writeMessage } from './message.ts'
+import { type Attempt, createRecordAttempts } from './record.ts'
 import type { Sealed } from './sealed.ts'
 import * as store from './store.ts'
 
@@ -30,8 +32,8 @@ export interface Delivering {
   readonly alone: boolean
   /** What the dispatch door says of a task that has ended; undefined if it is gone. */
   dispatchBody(tx: Tx, runId: string): Promise<Record<string, unknown> | undefined>
-  /** The trace that a run is part of; undefined if it is gone. */
-  traceOf(tx: Tx, runId: string): Promise<string | undefined>
+  /** The traces that runs are part of, without those that are gone. */
+  tracesOf(tx: Tx, runIds: readonly string[]): Promise<ReadonlyMap<string, string>>
   readonly tracing: Tracing
   /** CloudEvents source of a project. */
   sourceOf(project: string): Promise<string>
@@ -40,10 +42,6 @@ export interface Delivering {
   sent?(outcome: 'delivered' | 'retried' | 'failed'): void
 }
 
-/** Attempts of one delivery: with the waits below, over about a day. */
-const MAX_ATTEMPTS = 15
-const FIRST_WAIT_MS = 5_000
-const MOST_PATIENCE_MS = 3_600_000
 const KEPT_BYTES = 1_024
 /** How long a delivery stays ours beyond the limit for an answer; a letter, in many steps, gets half of it. */
 const LEASE_BEYOND_MS = 30_000
@@ -55,23 +53,11 @@ const QUICK_MS = 1_000
 /** Of what is due so much is looked at for a claim. A webhook that has all it may is left out of the next look. */
 const LOOK = 256
 
-/**
- * Milliseconds to wait after a failed attempt (counted from 1): 5 s, doubled each time, with jitter of +-25 %; 15 attempts
- * take 22 h 45 min. What a receiver asks for with `Retry-After` is kept to up to an hour.
- */
-function waitAfter(attempt: number, random: number, askedMs: number): number {
-  const own = FIRST_WAIT_MS * 2 ** (attempt - 1) * (0.75 + random / 2)
-  return Math.round(Math.max(own, Math.min(askedMs, MOST_PATIENCE_MS)))
-}
-
-interface Attempt {
-  readonly at: number
-  readonly durationMs: number
-  readonly status: number | null
-  readonly error: string | null
-  readonly answer: string
-  /** How long the receiver asks to be left alone. */
-  readonly askedMs?: number
+/** What there is to send, and to whom. */
+interface Due {
+  readonly webhook: store.WebhookRow | undefined
+  readonly event: PlacedEvent
+  readonly trace: string | undefined
 }
 
 /**
@@ -82,6 +68,22 @@ interface Attempt {
  */
 export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promise<void>; wake(): void } {
   const name = randomToken(9)
+  const recordAttempts = createRecordAttempts({ clock: on.clock, random: on.random ?? Math.random })
+  // What was claimed together is read together.
+  const findDue = coalesceIn<Due>(on.db, async (tx, ids) => {
+    const deliveries = [...(await store.findDeliveries(tx, ids)).values()]
+    const [webhooks, events] = await Promise.all([
+      store.findWebhooks(tx, [...new Set(deliveries.map(({ webhook_id }) => webhook_id))]),
+      findPlacedEvents(tx, [...new Set(deliveries.map(({ event_id }) => event_id))]),
+    ])
+    const traces = await on.tracesOf(tx, [...new Set([...events.values()].flatMap(({ run_id }) => run_id ?? []))])
+    const found = new Map<string, Due>()
+    for (const { id, webhook_id, event_id } of deliveries) {
+      const [webhook, event] = [webhooks.get(webhook_id), events.get(event_id)]
+      if (event) found.set(id, { webhook, event, trace: event.run_id ? traces.get(event.run_id) : undefined })
+    }
+    return found
+  })
   /** How many are under way, by webhook. */
   const running = new Map<string, number>()
   const underway = new Set<Promise<void>>()
@@ -112,7 +114,7 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
   function send(claim: store.DeliveryClaim, stop: AbortSignal): void {
     const { webhook_id: webhook } = claim
     running.set(webhook, (running.get(webhook) ?? 0) + 1)
-    const done = inProject(claim.project_id, () => deliver(on, claim, stop))
+    const done = inProject(claim.project_id, () => deliver(claim, stop))
       .then((attempt) => {
         if (attempt?.error === null && attempt.durationMs < QUICK_MS) quick.add(webhook)
         else quick.delete(webhook)
@@ -126,6 +128,61 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
         wakeUp.abort()
       })
     underway.add(done)
+  }
+
+  /** Answers the attempt that was made; undefined if there was nothing to send, or the server is stopping. */
+  async function deliver(claim: store.DeliveryClaim, stop: AbortSignal): Promise<Attempt | undefined> {
+    const due = await findDue(claim.project_id, claim.delivery_id)
+    // Deleted, or disabled in the moment before the claim: whoever did that has ended the delivery. Or the event is gone,
+    // with a log that was dropped.
+    if (due?.webhook?.state !== 'active') {
+      const now = on.clock.now()
+      await on.db.write(async (tx) => {
+        const locked = await store.lockWebhook(tx, claim.webhook_id)
+        if (!(await store.finishDelivery(tx, claim))) return
+        if (locked?.ordered === 1) await store.nextInTurn(tx, claim.webhook_id, now)
+        await store.updateDelivery(tx, claim.delivery_id, { state: 'failed', next_attempt_at: null, settled_at: now })
+      })
+      return undefined
+    }
+    const { webhook, event, trace } = { ...due, webhook: due.webhook }
+    const told = webhook.callback === 'dispatch' ? event.resource_id : null
+    // By itself: a result that cannot be read holds up no other message.
+    const body = told === null ? undefined : await on.db.read((tx) => on.dispatchBody(tx, told))
+    const source = await on.sourceOf(claim.project_id)
+    const spanId = spanIdOf(`${claim.delivery_id}/${claim.fence}`)
+    const traceId = trace ?? traceIdOf(event.id)
+    const sending = {
+      event: showEvent(event, { source }),
+      dispatched: body,
+      traceparent: traceparentOf(traceId, spanId),
+    }
+    const attempt = await sendOnce(on, webhook, sending, stop)
+    if (attempt === undefined) {
+      await on.db.write((tx) => store.deferDelivery(tx, claim, on.clock.now()))
+      return undefined
+    }
+    on.tracing.record(() => ({
+      name: 'deliver',
+      kind: 'client',
+      traceId,
+      spanId,
+      parentSpanId: trace !== undefined && event.run_id ? spanIdOf(event.run_id) : null,
+      start: attempt.at,
+      end: attempt.at + attempt.durationMs,
+      attributes: {
+        'writ.webhook': webhook.id,
+        'writ.event': event.event_type,
+        ...(webhook.format === 'email' ? {} : { 'http.request.method': 'POST' }),
+        ...(attempt.status === null
+          ? {}
+          : { [webhook.format === 'email' ? 'writ.smtp_status' : 'http.response.status_code']: attempt.status }),
+      },
+      error: attempt.error,
+    }))
+    const outcome = await on.db.submit(recordAttempts, { claim, attempt })
+    if (outcome) on.sent?.(outcome)
+    return attempt
   }
 
   const trouble = createTrouble(on.log, { stopped: 'nothing delivered', again: 'deliveries go on' })
@@ -158,64 +215,6 @@ function inTurns(
     .filter(({ webhook_id, place }) => place <= roomOf(webhook_id))
     .sort((a, b) => a.place - b.place)
     .map(({ delivery_id }) => delivery_id)
-}
-
-/** Answers the attempt that was made; undefined if there was nothing to send, or the server is stopping. */
-async function deliver(on: Delivering, claim: store.DeliveryClaim, stop: AbortSignal): Promise<Attempt | undefined> {
-  const [webhook, event, body, trace] = await on.db.read(async (tx) => {
-    const delivery = await store.findDelivery(tx, claim.delivery_id)
-    const webhook = await store.findWebhook(tx, claim.webhook_id)
-    const event = delivery && (await findPlacedEvent(tx, delivery.event_id))
-    const asDispatched = webhook?.callback === 'dispatch' && event?.resource_id
-    return [
-      webhook,
-      event,
-      asDispatched ? await on.dispatchBody(tx, event.resource_id!) : undefined,
-      event?.run_id ? await on.traceOf(tx, event.run_id) : undefined,
-    ] as const
-  })
-  // Deleted, or disabled in the moment before the claim: whoever did that has ended the delivery. Or the event is gone,
-  // with a log that was dropped.
-  if (webhook?.state !== 'active' || event === undefined) {
-    const now = on.clock.now()
-    await on.db.write(async (tx) => {
-      const locked = await store.lockWebhook(tx, claim.webhook_id)
-      if (!(await store.finishDelivery(tx, claim))) return
-      if (locked?.ordered === 1) await store.nextInTurn(tx, claim.webhook_id, now)
-      await store.updateDelivery(tx, claim.delivery_id, { state: 'failed', next_attempt_at: null, settled_at: now })
-    })
-    return undefined
-  }
-  const source = await on.sourceOf(claim.project_id)
-  const spanId = spanIdOf(`${claim.delivery_id}/${claim.fence}`)
-  const traceId = trace ?? traceIdOf(event.id)
-  const sending = { event: showEvent(event, { source }), dispatched: body, traceparent: traceparentOf(traceId, spanId) }
-  const attempt = await sendOnce(on, webhook, sending, stop)
-  if (attempt === undefined) {
-    await on.db.write((tx) => store.deferDelivery(tx, claim, on.clock.now()))
-    return undefined
-  }
-  on.tracing.record(() => ({
-    name: 'deliver',
-    kind: 'client',
-    traceId,
-    spanId,
-    parentSpanId: trace !== undefined && event.run_id ? spanIdOf(event.run_id) : null,
-    start: attempt.at,
-    end: attempt.at + attempt.durationMs,
-    attributes: {
-      'writ.webhook': webhook.id,
-      'writ.event': event.event_type,
-      ...(webhook.format === 'email' ? {} : { 'http.request.method': 'POST' }),
-      ...(attempt.status === null
-        ? {}
-        : { [webhook.format === 'email' ? 'writ.smtp_status' : 'http.response.status_code']: attempt.status }),
-    },
-    error: attempt.error,
-  }))
-  const outcome = await on.db.write((tx) => record(tx, on, claim, attempt))
-  if (outcome) on.sent?.(outcome)
-  return attempt
 }
 
 /** Undefined if the server is stopping: then it was no attempt. */
@@ -280,82 +279,6 @@ async function sendOnce(
     error: faultOf(webhook.format, answer),
     answer: shownAnswer(answer.body, [...secrets, ...Object.values(own)]),
     askedMs: retryAfterOf(answer.headers, on.clock.now()) ?? 0,
-  })
-}
-
-/** Keeps the attempt, and moves delivery and webhook on: in one transaction, and only while the lease is ours. */
-async function record(
-  tx: Tx,
-  on: Delivering,
-  claim: store.DeliveryClaim,
-  attempt: Attempt,
-): Promise<'delivered' | 'retried' | 'failed' | undefined> {
-  const now = on.clock.now()
-  const webhook = await store.lockWebhook(tx, claim.webhook_id)
-  const delivery = await store.findDelivery(tx, claim.delivery_id)
-  if (!webhook || delivery?.state !== 'waiting') {
-    if ((await store.finishDelivery(tx, claim)) && webhook?.ordered === 1)
-      await store.nextInTurn(tx, claim.webhook_id, now)
-    return undefined
-  }
-  const before = JSON.parse(delivery.attempts) as Delivery['attempts']
-  const attempts = JSON.stringify([
-    ...before,
-    {
-      attempt: before.length + 1,
-      at: rfc3339(attempt.at),
-      duration_ms: attempt.durationMs,
-      status: attempt.status,
-      error: attempt.error,
-      answer: attempt.answer,
-    },
-  ])
-  if (attempt.error === null) {
-    if (!(await store.finishDelivery(tx, claim))) return undefined
-    if (webhook.ordered === 1) await store.nextInTurn(tx, webhook.id, now)
-    await store.updateDelivery(tx, delivery.id, {
-      state: 'delivered',
-      attempts,
-      next_attempt_at: null,
-      settled_at: now,
-    })
-    if (webhook.failing_since !== null) await store.updateWebhook(tx, webhook.id, { failing_since: null })
-    return 'delivered'
-  }
-  const failingSince = webhook.failing_since ?? attempt.at
-  const gone = attempt.status === 410
-  if (gone || before.length + 1 >= MAX_ATTEMPTS) {
-    if (!(await store.finishDelivery(tx, claim))) return undefined
-    if (webhook.ordered === 1) await store.nextInTurn(tx, webhook.id, now)
-    await store.updateDelivery(tx, delivery.id, { state: 'failed', attempts, next_attempt_at: null, settled_at: now })
-    // Not one message got through since before this one was tried first: nobody is there.
-    if (gone || failingSince <= Date.parse(before[0]?.at ?? '')) await disable(tx, webhook, attempt, failingSince, now)
-    else if (webhook.failing_since === null) await store.updateWebhook(tx, webhook.id, { failing_since: failingSince })
-    return 'failed'
-  }
-  const next = now + waitAfter(before.length + 1, (on.random ?? Math.random)(), attempt.askedMs ?? 0)
-  if (!(await store.deferDelivery(tx, claim, next))) return undefined
-  await store.updateDelivery(tx, delivery.id, { attempts, next_attempt_at: next })
-  if (webhook.failing_since === null) await store.updateWebhook(tx, webhook.id, { failing_since: failingSince })
-  return 'retried'
-}
-
-async function disable(tx: Tx, webhook: store.WebhookRow, attempt: Attempt, since: number, now: number): Promise<void> {
-  const reason = attempt.status === 410 ? 'the receiver answered 410 Gone' : `nothing was taken since ${rfc3339(since)}`
-  await store.updateWebhook(tx, webhook.id, {
-    state: 'disabled',
-    disabled_reason: reason,
-    failing_since: since,
-    updated_at: now,
-  })
-  await store.failWaiting(tx, webhook.id, now)
-  await append(tx, now, SYSTEM, {
-    type: 'webhook.disabled',
-    resource: { type: 'webhook', id: webhook.id },
-    action: `Disabled webhook: ${webhook.name}`,
-    details: { reason, last_error: attempt.error },
-    success: false,
-    error: reason,
   })
 }
 

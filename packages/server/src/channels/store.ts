@@ -1,7 +1,16 @@
 import type { DeliveryState } from '@writ/api'
 import { type Selectable, sql, type Updateable } from 'kysely'
 import type { Position } from '../audit/index.ts'
-import { byId, countOf, forUpdate, inList, type ListPart, skipLocked, type Tx } from '../platform/db/index.ts'
+import {
+  byId,
+  countOf,
+  forChange,
+  forUpdate,
+  inList,
+  type ListPart,
+  skipLocked,
+  type Tx,
+} from '../platform/db/index.ts'
 import type { DeliveriesTable, WebhooksTable } from '../platform/db/tables.ts'
 
 export type WebhookRow = Selectable<WebhooksTable>
@@ -12,6 +21,8 @@ const UNDELIVERED = sql<boolean>`deliveries.state <> 'delivered'`
 
 // ---- webhooks
 
+const WEBHOOKS = `select * from webhooks where project_id = ?1 and state <> 'deleted'`
+
 export async function insertWebhook(tx: Tx, row: Omit<WebhookRow, 'project_id'>): Promise<void> {
   await tx.insert('webhooks', [{ project_id: tx.project, ...row }])
 }
@@ -20,13 +31,16 @@ export const findWebhook = (tx: Tx, id: string): Promise<WebhookRow | undefined>
   tx.db.selectFrom('webhooks').selectAll().where('id', '=', id).where('state', '!=', 'deleted').executeTakeFirst()
 
 /** As `findWebhook`, with the row locked until commit. */
-export async function lockWebhook(tx: Tx, id: string): Promise<WebhookRow | undefined> {
-  await tx.db
-    .updateTable('webhooks')
-    .set((eb) => ({ state: eb.ref('state') }))
-    .where('id', '=', id)
-    .execute()
-  return findWebhook(tx, id)
+export const lockWebhook = async (tx: Tx, id: string): Promise<WebhookRow | undefined> =>
+  (await lockWebhooks(tx, [id]))[0]
+
+/** Those that are there of several, locked in the order of their ids. */
+export const lockWebhooks = (tx: Tx, ids: readonly string[]): Promise<WebhookRow[]> =>
+  tx.sql(`${WEBHOOKS} and ${inList(tx, 'id', '?2')} order by id ${forChange(tx)}`, [tx.project, ids])
+
+export const findWebhooks = async (tx: Tx, ids: readonly string[]): Promise<Map<string, WebhookRow>> => {
+  const rows = await tx.sql<WebhookRow>(`${WEBHOOKS} and ${inList(tx, 'id', '?2')}`, [tx.project, ids])
+  return new Map(rows.map((row) => [row.id, row]))
 }
 
 /** The oldest first, behind the id `after`, callbacks of single runs left out. */
@@ -198,6 +212,21 @@ export async function listHeads(tx: Tx, webhookIds: readonly string[]): Promise<
 export const findDelivery = (tx: Tx, id: string): Promise<DeliveryRow | undefined> =>
   tx.db.selectFrom('deliveries').selectAll().where('id', '=', id).executeTakeFirst()
 
+export async function findDeliveries(tx: Tx, ids: readonly string[]): Promise<Map<string, DeliveryRow>> {
+  const rows = await tx.sql<DeliveryRow>(
+    `select * from deliveries where project_id = ?1 and ${inList(tx, 'id', '?2')}`,
+    [tx.project, ids],
+  )
+  return new Map(rows.map((row) => [row.id, row]))
+}
+
+/** What an attempt makes of a delivery that waits. */
+export type DeliveryChange = Pick<DeliveryRow, 'id' | 'state' | 'attempts' | 'next_attempt_at' | 'settled_at'>
+
+export async function updateDeliveries(tx: Tx, changes: readonly DeliveryChange[]): Promise<void> {
+  if (changes.length > 0) await tx.update('deliveries', 'id', changes, "state = 'waiting'", 'created_at')
+}
+
 export async function updateDelivery(tx: Tx, id: string, change: Updateable<DeliveriesTable>): Promise<void> {
   await tx.db.updateTable('deliveries').set(change).where('id', '=', id).execute()
 }
@@ -353,6 +382,31 @@ export async function deferDelivery(tx: Tx, held: DeliveryClaim, dueAt: number):
     [held.delivery_id, held.fence, dueAt],
   )
   return rows.length === 1
+}
+
+/** Locks the entries of these claims, in the order of their ids; answers which leases hold. */
+export async function lockHeld(
+  tx: Tx,
+  claims: readonly Pick<DeliveryClaim, 'delivery_id' | 'fence'>[],
+): Promise<(claim: Pick<DeliveryClaim, 'delivery_id' | 'fence'>) => boolean> {
+  const rows = await tx.sql<{ delivery_id: string; fence: number }>(
+    `select delivery_id, fence from delivery_queue
+     where ${inList(tx, 'delivery_id', '?1')} and lease_until is not null order by delivery_id ${forUpdate(tx)}`,
+    [claims.map(({ delivery_id }) => delivery_id)],
+  )
+  const fences = new Map(rows.map((row) => [row.delivery_id, row.fence]))
+  return ({ delivery_id, fence }) => fences.get(delivery_id) === fence
+}
+
+/** Ends entries whose leases hold. */
+export async function finishDeliveries(tx: Tx, ids: readonly string[]): Promise<void> {
+  if (ids.length > 0) await tx.sql(`delete from delivery_queue where ${inList(tx, 'delivery_id', '?1')}`, [ids])
+}
+
+/** Ends leases that hold; what they held is claimed again when it is due. */
+export async function deferDeliveries(tx: Tx, all: readonly { id: string; dueAt: number }[]): Promise<void> {
+  const rows = all.map(({ id, dueAt }) => ({ delivery_id: id, due_at: dueAt, lease_owner: null, lease_until: null }))
+  if (rows.length > 0) await tx.update('delivery_queue', 'delivery_id', rows, 'lease_until is not null', 'fence')
 }
 
 /** Ends a lease and the entry with it. False if the lease was lost. */

@@ -8,7 +8,7 @@ export { missingTask, runToSee, taskToSee } from './start.ts'
 export {
   type ArtifactRow,
   findRun,
-  findTraceId,
+  findTraceIds,
   isTask,
   listFilesOfRuns,
   listRunsOfTicket,

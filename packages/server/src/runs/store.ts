@@ -1,7 +1,7 @@
 import type { RunState } from '@writ/api'
 import { type Selectable, sql } from 'kysely'
 import { listEvents } from '../audit/index.ts'
-import { countOf, type ListPart, type Tx, totalOf } from '../platform/db/index.ts'
+import { countOf, inList, type ListPart, type Tx, totalOf } from '../platform/db/index.ts'
 import type { ArtifactsTable, RunsTable } from '../platform/db/tables.ts'
 import { firstIdAt } from '../platform/ids.ts'
 import type { Ref } from '../tickets/index.ts'
@@ -83,10 +83,16 @@ export async function wasRun(tx: Tx, ref: Ref): Promise<boolean> {
   return Number(ref) > 0 && Number(ref) <= (counter?.value ?? 0)
 }
 
-/** The trace that a run is part of. */
-export async function findTraceId(tx: Tx, runId: string): Promise<string | undefined> {
-  const row = await tx.db.selectFrom('runs').select('trace_id').where('id', '=', runId).executeTakeFirst()
-  return row?.trace_id
+/** The traces that runs are part of, by their ids. */
+export async function findTraceIds(tx: Tx, runIds: readonly string[]): Promise<Map<string, string>> {
+  if (runIds.length === 0) return new Map()
+  const sorted = runIds.toSorted()
+  // The bounds let partitions be left out.
+  const rows = await tx.sql<{ id: string; trace_id: string }>(
+    `select id, trace_id from runs where project_id = ?1 and ${inList(tx, 'id', '?2')} and id >= ?3 and id <= ?4`,
+    [tx.project, runIds, sorted[0]!, sorted.at(-1)!],
+  )
+  return new Map(rows.map((row) => [row.id, row.trace_id]))
 }
 
 export const isTask = async (tx: Tx, ref: Ref): Promise<boolean> => (await findTask(tx, ref)) !== undefined

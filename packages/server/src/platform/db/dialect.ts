@@ -39,5 +39,11 @@ export function selectPairs(tx: Pick<Tx, 'dialect'>, table: string, first: strin
 export const skipLocked = (tx: Pick<Tx, 'dialect'>): string =>
   tx.dialect === 'postgres' ? 'for update skip locked' : ''
 
+/**
+ * The clause that takes the locks of a change, in the order of the select. Whoever writes rows that refer to these by a foreign key
+ * does not wait for it, as they would for `forUpdate`.
+ */
+export const forChange = (tx: Pick<Tx, 'dialect'>): string => (tx.dialect === 'postgres' ? 'for no key update' : '')
+
 /** The clause that takes the selected rows' locks, in the order of the select. */
 export const forUpdate = (tx: Pick<Tx, 'dialect'>): string => (tx.dialect === 'postgres' ? 'for update' : '')

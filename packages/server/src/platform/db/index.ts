@@ -1,7 +1,7 @@
 export { copySqlite, dumpPostgres, isEmptyPostgres, prepareRestorePostgres, restorePostgres } from './backup.ts'
 export { takeNumbers, takeNumbersOf, totalOf } from './counters.ts'
 export * from './database.ts'
-export { forUpdate, inList, selectPairs, skipLocked, textsOfList } from './dialect.ts'
+export { forChange, forUpdate, inList, selectPairs, skipLocked, textsOfList } from './dialect.ts'
 export { markOf, type Remembered, type RequestKey, type RequestMark, recall, remember } from './idempotency.ts'
 export { inspectStore, type StoreState } from './inspect.ts'
 export { byId, countOf, inOrderOf, type ListPart } from './list-part.ts'

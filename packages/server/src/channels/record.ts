@@ -1,0 +1,146 @@
+import type { Delivery } from '@writ/api'
+import { append, SYSTEM } from '../audit/index.ts'
+import { type Clock, rfc3339 } from '../platform/clock.ts'
+import type { Command, Tx } from '../platform/db/index.ts'
+import * as store from './store.ts'
+
+/** What came of sending a message once. */
+export interface Attempt {
+  readonly at: number
+  readonly durationMs: number
+  readonly status: number | null
+  readonly error: string | null
+  readonly answer: string
+  /** How long the receiver asks to be left alone. */
+  readonly askedMs?: number
+}
+
+export interface Made {
+  readonly claim: store.DeliveryClaim
+  readonly attempt: Attempt
+}
+
+/** Undefined: the lease was lost, or nobody waits for the message any more. */
+export type Recorded = 'delivered' | 'retried' | 'failed' | undefined
+
+/** Attempts of one delivery: with the waits below, over about a day. */
+const MAX_ATTEMPTS = 15
+const FIRST_WAIT_MS = 5_000
+const MOST_PATIENCE_MS = 3_600_000
+
+/**
+ * Milliseconds to wait after a failed attempt (counted from 1): 5 s, doubled each time, with jitter of +-25 %; 15 attempts
+ * take 22 h 45 min. What a receiver asks for with `Retry-After` is kept to up to an hour.
+ */
+function waitAfter(attempt: number, random: number, askedMs: number): number {
+  const own = FIRST_WAIT_MS * 2 ** (attempt - 1) * (0.75 + random / 2)
+  return Math.round(Math.max(own, Math.min(askedMs, MOST_PATIENCE_MS)))
+}
+
+/** A webhook while attempts are judged, one after the other. */
+interface Standing {
+  readonly row: store.WebhookRow
+  failingSince: number | null
+  disabledBy: Attempt | null
+}
+
+/** Keeps attempts, and moves their deliveries and webhooks on: in one transaction, each only while its lease is ours. */
+export function createRecordAttempts(on: { clock: Clock; random: () => number }): Command<Made, Recorded> {
+  return {
+    name: 'recordAttempts',
+    async run(tx, all) {
+      const now = on.clock.now()
+      const webhooks = await store.lockWebhooks(tx, [...new Set(all.map(({ claim }) => claim.webhook_id))])
+      const held = await store.lockHeld(
+        tx,
+        all.map(({ claim }) => claim),
+      )
+      const deliveries = await store.findDeliveries(
+        tx,
+        all.map(({ claim }) => claim.delivery_id),
+      )
+      const standing = new Map<string, Standing>(
+        webhooks.map((row) => [row.id, { row, failingSince: row.failing_since, disabledBy: null }]),
+      )
+      const over: string[] = []
+      const deferred: { id: string; dueAt: number }[] = []
+      const changed: store.DeliveryChange[] = []
+      const turns: string[] = []
+      const recorded = all.map(({ claim, attempt }): Recorded => {
+        if (!held(claim)) return undefined
+        const webhook = standing.get(claim.webhook_id)
+        const delivery = deliveries.get(claim.delivery_id)
+        const finish = () => {
+          over.push(claim.delivery_id)
+          if (webhook?.row.ordered === 1) turns.push(claim.webhook_id)
+        }
+        if (!webhook || webhook.disabledBy || delivery?.state !== 'waiting') {
+          finish()
+          return undefined
+        }
+        const { id } = delivery
+        const before = JSON.parse(delivery.attempts) as Delivery['attempts']
+        const attempts = JSON.stringify([...before, shown(attempt, before.length + 1)])
+        if (attempt.error === null) {
+          finish()
+          changed.push({ id, state: 'delivered', attempts, next_attempt_at: null, settled_at: now })
+          webhook.failingSince = null
+          return 'delivered'
+        }
+        webhook.failingSince ??= attempt.at
+        const gone = attempt.status === 410
+        if (gone || before.length + 1 >= MAX_ATTEMPTS) {
+          finish()
+          changed.push({ id, state: 'failed', attempts, next_attempt_at: null, settled_at: now })
+          // Not one message got through since before this one was tried first: nobody is there.
+          if (gone || webhook.failingSince <= Date.parse(before[0]?.at ?? '')) webhook.disabledBy = attempt
+          return 'failed'
+        }
+        const dueAt = now + waitAfter(before.length + 1, on.random(), attempt.askedMs ?? 0)
+        deferred.push({ id, dueAt })
+        changed.push({ id, state: 'waiting', attempts, next_attempt_at: dueAt, settled_at: null })
+        return 'retried'
+      })
+      await Promise.all([
+        store.finishDeliveries(tx, over),
+        store.deferDeliveries(tx, deferred),
+        store.updateDeliveries(tx, changed),
+      ])
+      for (const webhook of new Set(turns)) await store.nextInTurn(tx, webhook, now)
+      for (const one of standing.values()) {
+        if (one.disabledBy) await disable(tx, one.row, one.disabledBy, one.failingSince!, now)
+        else if (one.failingSince !== one.row.failing_since)
+          await store.updateWebhook(tx, one.row.id, { failing_since: one.failingSince })
+      }
+      return recorded
+    },
+  }
+}
+
+const shown = (attempt: Attempt, number: number): Delivery['attempts'][number] => ({
+  attempt: number,
+  at: rfc3339(attempt.at),
+  duration_ms: attempt.durationMs,
+  status: attempt.status,
+  error: attempt.error,
+  answer: attempt.answer,
+})
+
+async function disable(tx: Tx, webhook: store.WebhookRow, attempt: Attempt, since: number, now: number): Promise<void> {
+  const reason = attempt.status === 410 ? 'the receiver answered 410 Gone' : `nothing was taken since ${rfc3339(since)}`
+  await store.updateWebhook(tx, webhook.id, {
+    state: 'disabled',
+    disabled_reason: reason,
+    failing_since: since,
+    updated_at: now,
+  })
+  await store.failWaiting(tx, webhook.id, now)
+  await append(tx, now, SYSTEM, {
+    type: 'webhook.disabled',
+    resource: { type: 'webhook', id: webhook.id },
+    action: `Disabled webhook: ${webhook.name}`,
+    details: { reason, last_error: attempt.error },
+    success: false,
+    error: reason,
+  })
+}
