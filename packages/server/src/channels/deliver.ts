@@ -45,11 +45,16 @@ export interface Delivering {
 const KEPT_BYTES = 1_024
 /** How long a delivery stays ours beyond the limit for an answer; a letter, in many steps, gets half of it. */
 const LEASE_BEYOND_MS = 30_000
-const AT_ONCE = 64
-/** Of one webhook; of one whose last message was taken within a second, more: what is quick keeps nobody waiting for long. */
+/** Claimed at a time. */
+const AT_ONCE = 128
+/** Sent at a time to one webhook; to one whose last message was taken within a second, more: what is quick keeps nobody waiting for long. */
 const AT_ONCE_EACH = 4
 const AT_ONCE_QUICK = 16
 const QUICK_MS = 1_000
+/** Claimed of one that is quick, so that a claim, and what is read for it, is for many messages. The next is made when half of them are sent. */
+const AHEAD_QUICK = 64
+/** What was read so long ago is read again before it is sent: somebody may have disabled the webhook. */
+const FRESH_MS = 1_000
 /** Of what is due so much is looked at for a claim. A webhook that has all it may is left out of the next look. */
 const LOOK = 256
 
@@ -88,33 +93,38 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
   const running = new Map<string, number>()
   const underway = new Set<Promise<void>>()
   const quick = new Set<string>()
+  const slots = createSlots((webhook) => (quick.has(webhook) ? AT_ONCE_QUICK : AT_ONCE_EACH))
   let wakeUp = new AbortController()
 
-  const roomOf = (webhook: string): number =>
-    (quick.has(webhook) ? AT_ONCE_QUICK : AT_ONCE_EACH) - (running.get(webhook) ?? 0)
+  function roomOf(webhook: string): number {
+    const claimed = running.get(webhook) ?? 0
+    if (!quick.has(webhook)) return AT_ONCE_EACH - claimed
+    return claimed > AHEAD_QUICK / 2 ? 0 : AHEAD_QUICK - claimed
+  }
 
   async function claimAndSend(stop: AbortSignal): Promise<void> {
     for (let claimed = 1; claimed > 0 && underway.size < AT_ONCE && !stop.aborted; ) {
       const now = on.clock.now()
+      const held = on.timeoutMs + LEASE_BEYOND_MS
+      // On a clock that nobody sets. A letter takes longest.
+      const sendBefore = performance.now() + held - (on.timeoutMs + LEASE_BEYOND_MS / 2)
       const full = [...running.keys()].filter((webhook) => roomOf(webhook) <= 0)
       // A claim is a change, and there is one writer: it is not asked five times a second for nothing.
       const due = await inProject(INSTANCE, () => on.db.read((tx) => store.listDue(tx, now, { limit: LOOK, full })))
       const ids = inTurns(due, roomOf).slice(0, AT_ONCE - underway.size)
       if (ids.length === 0) return
       const claims = await inProject(INSTANCE, () =>
-        on.db.write((tx) =>
-          store.claimDeliveries(tx, name, { ids, now, leaseUntil: now + on.timeoutMs + LEASE_BEYOND_MS }),
-        ),
+        on.db.write((tx) => store.claimDeliveries(tx, name, { ids, now, leaseUntil: now + held })),
       )
-      for (const claim of claims) send(claim, stop)
+      for (const claim of claims) send(claim, sendBefore, stop)
       claimed = claims.length
     }
   }
 
-  function send(claim: store.DeliveryClaim, stop: AbortSignal): void {
+  function send(claim: store.DeliveryClaim, before: number, stop: AbortSignal): void {
     const { webhook_id: webhook } = claim
     running.set(webhook, (running.get(webhook) ?? 0) + 1)
-    const done = inProject(claim.project_id, () => deliver(claim, stop))
+    const done = inProject(claim.project_id, () => deliver(claim, before, stop))
       .then((attempt) => {
         if (attempt?.error === null && attempt.durationMs < QUICK_MS) quick.add(webhook)
         else quick.delete(webhook)
@@ -130,12 +140,24 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
     underway.add(done)
   }
 
-  /** Answers the attempt that was made; undefined if there was nothing to send, or the server is stopping. */
-  async function deliver(claim: store.DeliveryClaim, stop: AbortSignal): Promise<Attempt | undefined> {
-    const due = await findDue(claim.project_id, claim.delivery_id)
-    // Deleted, or disabled in the moment before the claim: whoever did that has ended the delivery. Or the event is gone,
-    // with a log that was dropped.
-    if (due?.webhook?.state !== 'active') {
+  /** Answers the attempt that was made; undefined if there was nothing to send, or it is claimed again later. */
+  async function deliver(claim: store.DeliveryClaim, before: number, stop: AbortSignal): Promise<Attempt | undefined> {
+    const find = () => findDue(claim.project_id, claim.delivery_id)
+    const read = performance.now()
+    const first = await find()
+    const attempt = await slots.within(claim.webhook_id, async () => {
+      if (stop.aborted || performance.now() > before) return 'later'
+      const due = performance.now() - read > FRESH_MS ? await find() : first
+      // Deleted, or disabled in the moment before the claim: whoever did that has ended the delivery. Or the event is gone,
+      // with a log that was dropped.
+      if (due?.webhook?.state !== 'active') return 'pointless'
+      return (await sendTo(claim, { ...due, webhook: due.webhook }, stop)) ?? 'later'
+    })
+    if (attempt === 'later') {
+      await on.db.write((tx) => store.deferDelivery(tx, claim, on.clock.now()))
+      return undefined
+    }
+    if (attempt === 'pointless') {
       const now = on.clock.now()
       await on.db.write(async (tx) => {
         const locked = await store.lockWebhook(tx, claim.webhook_id)
@@ -145,7 +167,17 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
       })
       return undefined
     }
-    const { webhook, event, trace } = { ...due, webhook: due.webhook }
+    const outcome = await on.db.submit(recordAttempts, { claim, attempt })
+    if (outcome) on.sent?.(outcome)
+    return attempt
+  }
+
+  /** Undefined if the server is stopping: then it was no attempt. */
+  async function sendTo(
+    claim: store.DeliveryClaim,
+    { webhook, event, trace }: Due & { readonly webhook: store.WebhookRow },
+    stop: AbortSignal,
+  ): Promise<Attempt | undefined> {
     const told = webhook.callback === 'dispatch' ? event.resource_id : null
     // By itself: a result that cannot be read holds up no other message.
     const body = told === null ? undefined : await on.db.read((tx) => on.dispatchBody(tx, told))
@@ -158,10 +190,7 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
       traceparent: traceparentOf(traceId, spanId),
     }
     const attempt = await sendOnce(on, webhook, sending, stop)
-    if (attempt === undefined) {
-      await on.db.write((tx) => store.deferDelivery(tx, claim, on.clock.now()))
-      return undefined
-    }
+    if (attempt === undefined) return undefined
     on.tracing.record(() => ({
       name: 'deliver',
       kind: 'client',
@@ -180,8 +209,6 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
       },
       error: attempt.error,
     }))
-    const outcome = await on.db.submit(recordAttempts, { claim, attempt })
-    if (outcome) on.sent?.(outcome)
     return attempt
   }
 
@@ -196,6 +223,29 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
         await sleep(on.pollMs, undefined, { signal: AbortSignal.any([stop, wakeUp.signal]) }).catch(() => {})
       }
       await Promise.allSettled(underway)
+    },
+  }
+}
+
+/** Lets up to `mostOf` work at once for each key, and the others in the order in which they came. */
+function createSlots(mostOf: (key: string) => number) {
+  const taken = new Map<string, { working: number; readonly waiting: (() => void)[] }>()
+  return {
+    async within<T>(key: string, work: () => Promise<T>): Promise<T> {
+      const of = taken.get(key) ?? { working: 0, waiting: [] }
+      taken.set(key, of)
+      if (of.working < mostOf(key)) of.working++
+      else await new Promise<void>((resolve) => of.waiting.push(resolve))
+      try {
+        return await work()
+      } finally {
+        of.working--
+        while (of.waiting.length > 0 && of.working < mostOf(key)) {
+          of.working++
+          of.waiting.shift()!()
+        }
+        if (of.working === 0) taken.delete(key)
+      }
     },
   }
 }
@@ -268,6 +318,8 @@ async function sendOnce(
       body,
       timeoutMs: on.timeoutMs,
       maxBytes: 4 * KEPT_BYTES,
+      // A receiver tells by its id a message that came twice.
+      reuse: true,
       signal: stop,
     })
   } catch (error) {

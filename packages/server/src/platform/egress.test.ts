@@ -90,6 +90,49 @@ test('the connection goes to the address that was checked, whatever the name say
   assert.equal(asked, 1)
 })
 
+test('what may arrive twice goes over a connection that was kept, as long as the name has the same addresses', async () => {
+  let connections = 0
+  await using server = await serve((request, response) => request.resume().on('end', () => response.end('heard')))
+  server.server.on('connection', () => connections++)
+  let addresses = ['127.0.0.1']
+  const egress = createEgress({ allow: [], loopback: true }, async () =>
+    addresses.map((address) => ({ address, family: 4 })),
+  )
+  const url = `http://somewhere.test:${server.port}/`
+  const send = async (more: object) => (await egress.send({ ...post(url), ...more })).body.toString()
+  assert.equal(await send({ reuse: true }), 'heard')
+  assert.equal(await send({ reuse: true }), 'heard')
+  assert.equal(connections, 1)
+  assert.equal(await send({}), 'heard')
+  assert.equal(connections, 2)
+  addresses = ['127.0.0.1', '127.0.0.2']
+  assert.equal(await send({ reuse: true }), 'heard')
+  assert.equal(connections, 3)
+})
+
+test('a message under which a kept connection is closed is sent again', async () => {
+  const heard: string[] = []
+  const seen = new Set<unknown>()
+  await using server = await serve((request, response) => {
+    request.resume().on('end', () => {
+      heard.push(request.url!)
+      const isKept = seen.has(request.socket)
+      seen.add(request.socket)
+      if (isKept) request.socket.destroy()
+      else response.end('heard')
+    })
+  })
+  const send = (name: string, more: object) =>
+    local.send({ ...post(`http://127.0.0.1:${server.port}/${name}`), ...more })
+  assert.equal((await send('first', { reuse: true })).status, 200)
+  assert.equal((await send('second', { reuse: true })).status, 200)
+  assert.deepEqual(heard, ['/first', '/second', '/second'])
+  // One that is new and closed is one that failed.
+  server.server.once('connection', (socket) => socket.destroy())
+  await assert.rejects(send('third', { reuse: true }))
+  assert.equal(heard.length, 3)
+})
+
 test('a redirect to a private address is refused', async () => {
   await using server = await serve((_request, response) => {
     response.writeHead(307, { location: 'http://169.254.169.254/latest/meta-data' })

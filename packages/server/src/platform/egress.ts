@@ -4,6 +4,7 @@
  * destination and checked again. Source: OWASP Server-Side Request Forgery Prevention; IANA special-purpose registries.
  */
 import { lookup } from 'node:dns/promises'
+import type { Agent, RequestOptions } from 'node:http'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
 import { createAddressSet, plainAddress } from './http/client-address.ts'
 
@@ -26,6 +27,11 @@ export interface Outgoing {
   /** What is kept of the answer; the rest is not read. */
   readonly maxBytes: number
   readonly signal?: AbortSignal
+  /**
+   * Over a connection that was kept, where there is one. The other side may close that under the request, which is then sent again: only
+   * for what may arrive twice.
+   */
+  readonly reuse?: true
 }
 
 export interface Incoming {
@@ -59,6 +65,8 @@ export interface Egress {
 }
 
 const MAX_REDIRECTS = 3
+/** A connection on which nothing was asked for so long is closed: before most servers would. */
+const KEPT_MS = 4_000
 
 // Not global unicast, after the IANA IPv4 and IPv6 special-purpose address registries. For IPv6 it is said the other way
 // round: only 2000::/3 is global unicast, and of that these are not.
@@ -96,6 +104,7 @@ export function isPublic(address: string): boolean {
 }
 
 type Resolve = (name: string) => Promise<{ address: string; family: number }[]>
+let loading: Promise<[typeof import('node:http'), typeof import('node:https')]> | undefined
 const resolveName: Resolve = (name) => lookup(name, { all: true, verbatim: true })
 
 /** `resolve` is replaced in tests, to play a name server that changes its mind. */
@@ -137,7 +146,27 @@ export function createEgress(settings: EgressSettings, resolve: Resolve = resolv
       throw new EgressRefused(`port ${port} of ${host} is not called; WRIT_EGRESS_ALLOW would have to name the host`)
   }
 
-  async function sendOnce(out: Outgoing, target: URL, headers: Record<string, string>, signal: AbortSignal) {
+  /**
+   * Keeps connections, apart by the addresses that were checked: a name that has others by now gets a connection of its own. What is
+   * kept and idle holds up no process that wants to end.
+   */
+  const agents = new Map<string, Agent>()
+  function agentFor(protocol: string, Kind: typeof Agent): Agent {
+    const known = agents.get(protocol)
+    if (known) return known
+    const agent = new Kind({ keepAlive: true, timeout: KEPT_MS })
+    const nameOf = agent.getName.bind(agent)
+    agent.getName = (options) => `${nameOf(options)}:${(options as { checked?: string } | undefined)?.checked}`
+    agents.set(protocol, agent)
+    return agent
+  }
+
+  async function sendOnce(
+    out: Outgoing,
+    target: URL,
+    headers: Record<string, string>,
+    signal: AbortSignal,
+  ): Promise<Incoming> {
     const { url, host } = examine(target.href)
     const found =
       isIP(host) !== 0 ? [{ address: host, family: isIP(host) }] : await untilAborted(() => resolve(host), signal)
@@ -153,19 +182,29 @@ export function createEgress(settings: EgressSettings, resolve: Resolve = resolv
       else done(null, found[0]!.address, found[0]!.family)
     }
     // Not imported above: as a module of its own kind Node makes it with all that it could need, for which a start would wait.
-    const { request: send } = await (url.protocol === 'https:' ? import('node:https') : import('node:http'))
+    loading ??= Promise.all([import('node:http'), import('node:https')])
+    const [http, https] = await loading
+    const { request: send, Agent } = url.protocol === 'https:' ? https : http
     return new Promise<Incoming>((answer, fail) => {
-      // A connection of its own: one that is kept could be closed by the other side under the next request.
-      const request = send(url, {
+      const checked = found.map(({ address }) => address).join()
+      const options: RequestOptions & { checked: string } = {
         method: out.method,
         headers,
         lookup: pinned,
-        agent: false,
+        checked,
+        agent: out.reuse ? agentFor(url.protocol, Agent) : false,
         maxHeaderSize: 16_384,
         signal,
+      }
+      const request = send(url, options)
+      let answers = false
+      request.once('error', (error: NodeJS.ErrnoException) => {
+        const wasClosed = request.reusedSocket && !answers && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+        if (wasClosed) answer(sendOnce({ ...out, reuse: undefined }, target, headers, signal))
+        else fail(error)
       })
-      request.once('error', fail)
       request.once('response', (response) => {
+        answers = true
         const chunks: Buffer[] = []
         let size = 0
         const end = () => {
