@@ -50,6 +50,7 @@ const node = (...args: string[]) => run(process.execPath, args, { cwd: path.dirn
 for (const name of [
   '@writ/api',
   '@writ/api/costs',
+  '@writ/api/exact-numbers',
   '@writ/api/thrown',
   '@writ/api/turns',
   '@writ/tlog',
