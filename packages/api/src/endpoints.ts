@@ -924,9 +924,10 @@ export const runsApi = {
     tag: 'runs',
     status: 200,
     ...id,
-    errors: ['RUN_NOT_FOUND', 'RUN_VIEW_DENIED'],
+    errors: ['RUN_NOT_FOUND', 'RUN_VIEW_DENIED', 'TASK_VIEW_DENIED'],
     summary: 'Get the run contract',
-    description: 'The projection that validates against the runtime_run_state schema.',
+    description:
+      'The projection of a run of any kind, tasks included, that validates against the runtime_run_state schema.',
     reply: s.RunContract,
   }),
   wait: endpoint({

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import type { artifactsApi, runsApi, StartRun, StartTask, Submitted } from '@writ/api'
+import type { artifactsApi, RunContract, runsApi, StartRun, StartTask, Submitted } from '@writ/api'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Attest, append } from '../audit/index.ts'
 import { type Caller, personOf } from '../identity/index.ts'
@@ -44,6 +44,8 @@ export interface RunsOn {
 /** Runs that belong to no ticket: they are started here as well, and shown by their kind. */
 export interface RunsWithoutTicket {
   start(ask: Ask<typeof runsApi.start, Caller>, task: StartTask, status: number): Promise<Submitted>
+  /** The projection of one that is there. */
+  contract(ask: Ask<typeof runsApi.contract, Caller>, ref: Ref): Promise<RunContract>
 }
 
 export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
@@ -68,8 +70,10 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
     const run = await ask.read((tx) => runOrTask(tx, ask.caller, ask.params.id))
     return run === 'task' ? toTask(ask) : showRunDetail(run)
   },
-  contract: async (ask) =>
-    showContract(await ask.read((tx) => runToSee(tx, ask.caller, ask.params.id)), ask.caller.projectSlug!),
+  async contract(ask) {
+    const run = await ask.read((tx) => runOrTask(tx, ask.caller, ask.params.id))
+    return run === 'task' ? on.tasks.contract(ask, ask.params.id) : showContract(run, ask.caller.projectSlug!)
+  },
   async wait(ask) {
     const first = await ask.read((tx) => runOrTask(tx, ask.caller, ask.params.id))
     if (first === 'task') return toTask(ask)
