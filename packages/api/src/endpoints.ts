@@ -1085,7 +1085,7 @@ export const rulesApi = {
     body: s.TryRuleSet,
     reply: s.RuleTrial,
     example: {
-      definition: { rules: [{ validator: 'config_format@3' }] },
+      definition: { rules: [{ validator: 'config_format@4' }] },
       files: [{ name: 'vlans.json', content: 'eyJ2bGFucyI6IFsxMF19Cg==' }],
     },
   }),
