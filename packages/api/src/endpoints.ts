@@ -951,9 +951,10 @@ export const runsApi = {
     tag: 'runs',
     status: 200,
     ...id,
-    errors: ['RUN_NOT_FOUND', 'ARTIFACT_UPLOAD_DENIED', 'RUN_SETTLED'],
+    errors: ['RUN_NOT_FOUND', 'ARTIFACT_UPLOAD_DENIED', 'RUN_SETTLED', 'EVIDENCE_MISSING'],
     summary: 'Say that all evidence is there',
-    description: 'The check starts at once. With no evidence the run fails.',
+    description:
+      'The check starts at once. With no evidence the run fails; while a file of `expect` is missing, it waits on.',
     reply: s.Run,
   }),
   cancel: endpoint({
