@@ -443,6 +443,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '该执行只接收预先声明的文件。',
     '使用 `expect` 中的文件名上传，或新建执行。',
   ],
+  EVIDENCE_MISSING: [
+    'The run was opened with `expect`; upload what is missing, or cancel the run and open another.',
+    '该执行预先声明的文件还没有到齐。',
+    '上传缺少的文件，或取消该执行后另行新建。',
+  ],
   RANGE_NOT_SATISFIABLE: [
     'Ask for bytes that the file has; `Content-Range` says how many.',
     '请求的字节范围超出文件。',

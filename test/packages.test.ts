@@ -51,6 +51,7 @@ for (const name of [
   '@writ/api',
   '@writ/api/costs',
   '@writ/api/step-name',
+  '@writ/api/exact-numbers',
   '@writ/api/thrown',
   '@writ/tlog',
   '@writ/sdk',

@@ -88,7 +88,7 @@ export const requirements = {
   P40: fixes('the webhook of an asynchronous forward is called'),
   P42: is('a script that returns nothing, raises or takes too long ends as documented'),
   P43: fixes('a script outside of the folder is not run'),
-  P44: fixes('an expired token is refused'),
+  P44: fixes('an expired token is refused, and one of an account that is not active'),
   P45: is('a task whose server was killed is done when it is back'),
   P48: fixes('a task in a queue of any name is done'),
   P49: is('a token is shown once, and every dispatch and replay is on record'),

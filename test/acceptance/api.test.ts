@@ -175,6 +175,32 @@ holds('what is no JSON is told by line and column, and none of it is repeated', 
   )
 })
 
+holds('a number that would be read as another is refused, wherever it stands', async (sys) => {
+  const { token } = ok(await sys.admin.post<{ token: string }>('/tokens', { name: 'numbers', role: 'admin' }), 201)
+  const post = async (path: string, body: string) => {
+    const headers = { 'x-api-token': token, 'content-type': 'application/json' }
+    const answer = await fetch(sys.base + path, { method: 'POST', headers, body })
+    return { status: answer.status, headers: answer.headers, body: await answer.json() }
+  }
+  const message = 'must be a number that keeps all its digits; longer ones go into text, in quotes'
+  for (const number of ['12345678901234567890', '-9007199254740993', '1e400']) {
+    const [fault] = refused(
+      await post('/api/v1/tasks', `{"handler":"system.ping","input":{"orders":[{"id":1},{"id":${number}}]}}`),
+      422,
+      'VALIDATION_FAILED',
+    ).errors!
+    assert.deepEqual([fault?.path, fault?.message], ['body.input.orders.1.id', message])
+    const door = await post('/dispatch', `{"task":"system.ping","taskData":{"ids":[${number}]}}`)
+    assert.deepEqual(
+      [door.status, door.body],
+      [422, { detail: [{ type: 'value_error', loc: ['body', 'taskData', 'ids', 0], msg: message }] }],
+    )
+  }
+  const kept = '{"a":9007199254740991,"b":"12345678901234567890","c":0.1234567890123456789,"d":12345678901234567000}'
+  const { id } = ok(await post('/api/v1/tasks', `{"handler":"system.ping","input":${kept}}`), 201) as { id: string }
+  assert.deepEqual((await sys.admin.get<{ input: unknown }>(`/tasks/${id}`)).body.input, JSON.parse(kept))
+})
+
 holds('what has to be named is not named with blanks', async ({ admin, employee }) => {
   ok(await admin.post('/assets', { name: 'One', asset_type: 'switch' }))
   ok(await employee.post('/tickets', { title: 'T' }))

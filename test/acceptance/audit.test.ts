@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { type AuditEvent, auditKeys, type Run, type VerifyReport } from '@writ/api'
+import { createClient } from '../client.ts'
 import type { TestSystem } from '../test-system.ts'
-import { ok, refused, verifies } from '../verifies.ts'
+import { holds, ok, refused, verifies } from '../verifies.ts'
 
 async function linesOf(sys: TestSystem, file: RegExp): Promise<string[]> {
   await sys.settle()
@@ -110,4 +111,37 @@ verifies('T45', 'an admin queries events by filter, an employee does not', async
   // Reading is an action too.
   const reads = ok(await admin.get<AuditEvent[]>('/audit/events?event_type=audit.read'))
   assert.equal(reads[1]?.actor_username, 'auditor')
+})
+
+holds('a denial stands in the log of the project and says who was denied, and by which token', async (sys) => {
+  const { admin, employee } = sys
+  const dora = await sys.hire('dora', 'dev')
+  type Made = { id: string; token: string; user_id: string }
+  const own = ok(await dora.post<Made>('/tokens', { name: 'own' }), 201)
+  const away = ok(await dora.post<Made>('/tokens', { name: 'away', ip_ranges: ['192.0.2.0/24'] }), 201)
+  const by = (token: string, more: Record<string, string> = {}) =>
+    createClient({ base: () => sys.base, prefix: '', credentials: async () => ({ 'x-api-token': token, ...more }) })
+  const missing = '01a20755-7fdc-7723-963f-3a415ba9b242'
+
+  refused(await by(away.token).get('/api/v1/tickets'), 403, 'TOKEN_IP_NOT_ALLOWED')
+  refused(await by(own.token, { 'x-project': 'factory-a' }).get('/api/v1/tickets'), 403, 'TOKEN_FOREIGN_PROJECT')
+  // What asks for a log that keeps up looks at roles before anything else does.
+  refused(await employee.post(`/payloads/${missing}/erase`, { reason: 'r' }), 403, 'ADMIN_REQUIRED')
+  refused(await employee.get('/audit/export'), 403, 'ROLE_NOT_ALLOWED')
+  ok(await admin.patch(`/users/${own.user_id}`, { is_active: false }))
+  refused(await by(own.token).get('/api/v1/tickets'), 403, 'USER_INACTIVE')
+  refused(await dora.get('/tickets'), 403, 'USER_INACTIVE')
+
+  const denials = ok(await admin.get<AuditEvent[]>('/audit/events?event_type=access.denied'))
+  assert.deepEqual(
+    denials.reverse().map((one) => [one.actor_id, one.actor_username, one.details?.operation, one.details?.code]),
+    [
+      [away.id, 'dora', 'tickets.list', 'TOKEN_IP_NOT_ALLOWED'],
+      [own.id, 'dora', 'tickets.list', 'TOKEN_FOREIGN_PROJECT'],
+      [denials[2]?.actor_id, 'employee', 'privacy.erasePayload', 'ADMIN_REQUIRED'],
+      [denials[2]?.actor_id, 'employee', 'audit.export', 'ROLE_NOT_ALLOWED'],
+      [own.id, 'dora', 'tickets.list', 'USER_INACTIVE'],
+      [own.user_id, 'dora', 'tickets.list', 'USER_INACTIVE'],
+    ],
+  )
 })

@@ -196,6 +196,9 @@ holds(
     assert.deepEqual((await admin.get('/logs/read')).body, {
       detail: [{ type: 'missing', loc: ['query', 'filename'], msg: 'Field required', input: null }],
     })
+    assert.deepEqual((await admin.get('/logs/read?filename=a%00')).body, {
+      detail: [{ type: 'value_error', loc: ['query', 'filename'], msg: 'must hold no character 0' }],
+    })
   },
 )
 
@@ -672,6 +675,19 @@ verifies(
   },
   { fakeClock: true },
 )
+
+verifies('P44', 'a token of an account that is not active is none', async (sys) => {
+  const dora = await sys.hire('dora', 'dev')
+  const { token, user_id } = ok(await dora.post<{ token: string; user_id: string }>('/tokens', { name: 'door' }), 201)
+  const door = at(sys, { 'x-api-token': token })
+  ok(await door.get('/tasks'))
+  ok(await sys.admin.patch(`/users/${user_id}`, { is_active: false }))
+  const refused = await door.post('/dispatch', { task: 'system.ping', taskData: {} })
+  assert.deepEqual([refused.status, refused.body], [401, { detail: 'Unauthorized' }])
+  await sys.settle()
+  const [denied] = ok(await sys.admin.get<AuditEvent[]>('/audit/events?event_type=access.denied'))
+  assert.deepEqual([denied?.actor_username, denied?.error_message], ['dora', 'User is inactive'])
+})
 
 verifies(
   'P45',

@@ -17,7 +17,7 @@ const lines = (word: string) => Array.from({ length: 20_000 }, (_, n) => `${word
 
 /** A run whose judging takes seconds: two long files with nothing in common, compared as often as there are rules. */
 async function startSlowRun(sys: TestSystem, rules: number): Promise<Run> {
-  const rule = { validator: 'config_diff@3', params: {} }
+  const rule = { validator: 'config_diff@4', params: {} }
   const definition = { rules: Array.from({ length: rules }, () => rule) }
   ok(await sys.admin.post('/rule-sets', { name: 'slow', definition }), 201)
   ok(await sys.employee.post('/tickets', { title: 'x' }))

@@ -160,6 +160,18 @@ holds('a settled run takes no late upload, and names the way on', async (sys) =>
   assert.equal(ok(await sys.employee.get<Artifact[]>('/artifacts/run/1')).length, 2)
 })
 
+holds('what was announced and is not there is never judged, and names of a Mac are names', async (sys) => {
+  await begin(sys, { expect: [{ name: 'caf\u00e9.cfg' }, { name: 'b.cfg' }], finalize: 'manual' })
+  const { artifact } = ok(await sys.employee.upload(1, 'cafe\u0301.cfg', 'hostname a'))
+  assert.equal(artifact.filename, 'caf\u00e9.cfg')
+  const refusal = refused(await sys.employee.post('/runs/1/finalize'), 409, 'EVIDENCE_MISSING')
+  assert.equal(refusal.detail, 'Files that this run was promised are missing: b.cfg.')
+  assert.equal(ok(await sys.employee.get<Run>('/runs/1')).waiting_for, 'evidence')
+  ok(await sys.employee.upload(1, 'b.cfg', 'hostname b'))
+  ok(await sys.employee.post('/runs/1/finalize'))
+  assert.equal((await sys.waitFor(1)).verdict, 'passed')
+})
+
 holds('a run that expects files takes no others and is checked when the last is there', async (sys) => {
   const expect = [
     { name: 'before.json', role: 'before' },
@@ -172,10 +184,25 @@ holds('a run that expects files takes no others and is checked when the last is 
   assert.equal(ok(await sys.employee.get<Run>('/runs/1')).waiting_for, 'evidence')
   ok(await sys.employee.upload(1, 'after.json', '{"vlan":2}'))
   assert.equal((await sys.waitFor(1)).verdict, 'passed')
+  // It may be one file, before and after: the check waits for both.
+  const name = 'sw.json'
+  await begin(sys, {
+    expect: [
+      { name, role: 'before' },
+      { name, role: 'after' },
+    ],
+    script_id: 'proof.config_diff',
+  })
+  const [was, is] = [ok(await sys.employee.upload(2, name, '{"vlan":1}', { role: 'before' })).artifact, '{"vlan":2}']
+  const early = refused(await sys.employee.post('/runs/2/finalize'), 409, 'EVIDENCE_MISSING')
+  assert.match(early.detail, /missing: sw\.json \(after\)\.$/)
+  assert.deepEqual([was.role, ok(await sys.employee.get<Run>('/runs/2')).waiting_for], ['before', 'evidence'])
+  assert.equal(ok(await sys.employee.upload(2, name, is)).artifact.role, 'after')
+  assert.equal((await sys.waitFor(2)).verdict, 'passed')
   // Announced bytes are part of the promise.
   await begin(sys, { expect: [{ name: 'a.txt', sha256: sha256('right') }] })
-  ok(await sys.employee.upload(2, 'a.txt', 'wrong'))
-  assert.equal((await sys.waitFor(2)).verdict, 'failed')
+  ok(await sys.employee.upload(3, 'a.txt', 'wrong'))
+  assert.equal((await sys.waitFor(3)).verdict, 'failed')
 })
 
 holds('a manual run waits until it is finalized', async (sys) => {

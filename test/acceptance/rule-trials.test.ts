@@ -5,7 +5,7 @@ import type { TestSystem } from '../test-system.ts'
 import { holds, ok, refused } from '../verifies.ts'
 
 const switchText = '#\nsysname SW-1\n#\ninterface GigabitEthernet0/0/1\n description 办公区\n#\nreturn\n'
-const rules = { rules: [{ validator: 'fields@4', params: { lines: { required: ['sysname SW-[0-9]'] } } }] }
+const rules = { rules: [{ validator: 'fields@5', params: { lines: { required: ['sysname SW-[0-9]'] } } }] }
 const file = (name: string, text: string, more: object = {}) => ({
   name,
   content: Buffer.from(text).toString('base64'),
@@ -36,7 +36,7 @@ holds('rules are tried on files, and nothing is left of it', async (sys) => {
 })
 
 holds('a trial tells apart what was before and after, and reads the encoding that a rule names', async (sys) => {
-  const changes = { rules: [{ validator: 'config_diff@3', params: { allowed: [{ path: 'vlan .+' }] } }] }
+  const changes = { rules: [{ validator: 'config_diff@4', params: { allowed: [{ path: 'vlan .+' }] } }] }
   const trial = ok(
     await attempt(sys, changes, [
       file('old.cfg', switchText, { role: 'before' }),
@@ -44,7 +44,7 @@ holds('a trial tells apart what was before and after, and reads the encoding tha
     ]),
   )
   assert.equal(trial.verdict, 'failed')
-  const encoded = { rules: [{ validator: 'config_format@3', params: { encoding: 'gb18030', formats: ['vrp'] } }] }
+  const encoded = { rules: [{ validator: 'config_format@4', params: { encoding: 'gb18030', formats: ['vrp'] } }] }
   // 办公区 in GB 18030.
   const bytes = Buffer.concat([Buffer.from('#\nsysname '), Buffer.from('b0ecb9abc7f8', 'hex'), Buffer.from('\n#\n')])
   const read = ok(await attempt(sys, encoded, [{ name: 'sw1.cfg', content: bytes.toString('base64') }]))
@@ -52,7 +52,7 @@ holds('a trial tells apart what was before and after, and reads the encoding tha
 })
 
 holds('a trial is refused with the place of what is wrong', async (sys) => {
-  const wrong = { rules: [{ validator: 'fields@4', params: { lines: { required: ['('] } } }] }
+  const wrong = { rules: [{ validator: 'fields@5', params: { lines: { required: ['('] } } }] }
   const answer = await attempt(sys, wrong, [file('a.cfg', 'x')])
   refused(answer, 422, 'RULE_SET_INVALID')
   assert.match(JSON.stringify(answer.body), /body\.definition\.rules\.0\.params\.lines\.required\.0/)
@@ -62,7 +62,7 @@ holds('a trial is refused with the place of what is wrong', async (sys) => {
 
 holds('more trials than a server judges at a time are told to come again', async (sys) => {
   const lines = (word: string) => Array.from({ length: 3_000 }, (_, n) => `${word} ${n}`).join('\n')
-  const slow = { rules: Array.from({ length: 2 }, () => ({ validator: 'config_diff@3', params: {} })) }
+  const slow = { rules: Array.from({ length: 2 }, () => ({ validator: 'config_diff@4', params: {} })) }
   const files = [file('a.txt', lines('alpha'), { role: 'before' }), file('b.txt', lines('beta'), { role: 'after' })]
   const answers = await Promise.all(Array.from({ length: 6 }, () => attempt(sys, slow, files)))
   const busy = answers.filter(({ status }) => status === 503)
@@ -87,14 +87,14 @@ holds(
   async (sys) => {
     const publish = (validator: string) => sys.admin.post('/rule-sets', { name: 'lines', definition: ruled(validator) })
     const ruled = (validator: string) => ({ rules: [{ ...rules.rules[0], validator }, { validator: 'size@1' }] })
-    const superseded = [{ validator: 'fields@3', newest: 'fields@4' }]
+    const superseded = [{ validator: 'fields@3', newest: 'fields@5' }]
     assert.deepEqual(ok(await publish('fields@3'), 201).superseded, superseded)
     const script = async () => {
       const all = ok(await sys.employee.get<{ script_id: string; superseded: unknown }[]>('/scripts'))
       return all.find(({ script_id }) => script_id === 'rules.lines')?.superseded
     }
     assert.deepEqual(await script(), superseded)
-    assert.deepEqual(ok(await publish('fields@4'), 201).superseded, [])
+    assert.deepEqual(ok(await publish('fields@5'), 201).superseded, [])
     assert.deepEqual(await script(), [])
     const listed = ok(await sys.employee.get<{ version: number; superseded: unknown }[]>('/rule-sets'))
     assert.deepEqual(

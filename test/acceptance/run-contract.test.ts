@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import type { Run } from '@writ/api'
+import type { Run, RunContract, Task } from '@writ/api'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
-import { holds, ok } from '../verifies.ts'
+import type { Handler } from '../../packages/server/src/kinds/task/index.ts'
+import { until } from '../test-system.ts'
+import { holds, ok, refused } from '../verifies.ts'
 
 const ajv = new Ajv2020({ allErrors: true, strict: false })
 addFormats.default(ajv)
@@ -43,3 +45,67 @@ holds('every run validates against the run contract, in every state that a proof
     5: 'proof:default completed',
   })
 })
+
+/** Runs until it is let go. */
+const held: { go?: (value: string) => void } = {}
+const holding: Handler = {
+  name: 'test.hold',
+  title: 'test.hold',
+  source: 'builtin',
+  input: null,
+  output: null,
+  queue: 'api',
+  timeoutMs: 60_000,
+  maxAttempts: 1,
+  concurrency: null,
+  sideEffect: 'none',
+  run: () => new Promise((resolve) => (held.go = resolve)),
+}
+
+holds(
+  'so does every task, in every state that a task has',
+  async (sys) => {
+    const { admin, employee } = sys
+    const dora = await sys.hire('dora', 'dev')
+    const task = async (handler: string, more: object = {}) =>
+      ok(await dora.post<{ id: string }>('/tasks', { handler, input: {}, ...more }), 201).id
+    const inAnHour = new Date(sys.now() + 3_600_000).toISOString()
+    const inADay = new Date(sys.now() + 86_400_000).toISOString()
+    const done = await task('system.ping')
+    const dead = await task('feishu_get_token')
+    const running = await task('test.hold')
+    const waiting = await task('system.ping', { run_at: inAnHour, deadline_at: inADay })
+    const cancelled = await task('system.ping', { run_at: inAnHour })
+    ok(await dora.post(`/tasks/${cancelled}/cancel`))
+    for (const id of [done, dead]) ok(await dora.get(`/tasks/${id}/wait`))
+    await until('the task is running', async () => ok(await dora.get<Task>(`/tasks/${running}`)).state === 'running')
+    const schedule = { name: 's', handler: 'system.ping', input: {}, cron: '0 0 1 1 *' }
+    const planned = ok(await admin.post<{ id: string }>('/schedules', schedule), 201).id
+    const fired = ok(await admin.post<{ id: string }>(`/schedules/${planned}/trigger`), 201).id
+    ok(await admin.get(`/tasks/${fired}/wait`))
+
+    const seen: string[] = []
+    for (const id of [done, dead, running, waiting, cancelled, fired]) {
+      const contract = ok(await admin.get<RunContract>(`/runs/${id}/state`))
+      assert.ok(validate(contract), `${JSON.stringify(contract)} ${JSON.stringify(validate.errors)}`)
+      assert.deepEqual([contract.run_id, contract.project_id], [id, 'default'])
+      seen.push(`${contract.agent_id} ${contract.state} ${contract.trigger.trigger_type} ${contract.error_code}`)
+    }
+    assert.deepEqual(seen, [
+      'task:system.ping completed api null',
+      'task:feishu_get_token failed api FEISHU_NOT_CONFIGURED',
+      'task:test.hold running api null',
+      'task:system.ping pending api null',
+      'task:system.ping cancelled api CANCELLED',
+      'task:system.ping completed schedule null',
+    ])
+    held.go?.('done')
+    const later = ok(await dora.get<RunContract>(`/runs/${waiting}/state`))
+    assert.deepEqual([later.started_at, later.timeout_at], [null, inADay])
+    const { number } = ok(await dora.get<Task>(`/tasks/${done}`))
+    assert.equal(ok(await dora.get<RunContract>(`/runs/${number}/state`)).run_id, done)
+    refused(await employee.get(`/runs/${done}/state`), 403, 'TASK_VIEW_DENIED')
+    refused(await admin.get('/runs/999/state'), 404, 'RUN_NOT_FOUND')
+  },
+  { testHandlers: [holding] },
+)

@@ -9,7 +9,7 @@ const GOOD = device('sw1.cfg', '#\nsysname SW-1\n#\nreturn\n')
 const BAD = device('sw2.cfg', '#\nsysname R1\n#\ntelnet server enable\n#\nreturn\n')
 const RULES = `name: access-switch
 rules:
-  - validator: fields@4
+  - validator: fields@5
     params:
       lines:
         required: ["sysname SW-[0-9]"]
@@ -63,7 +63,7 @@ test('rules are tried on files, corrected, tried again and published', { skip },
     (await said.allTextContents()).map((text) => text.replace(/ Rule.*$/, '')),
     ['Error: Missing required line: sysname SW-[0-9]', 'Error: Forbidden line 4: telnet server enable'],
   )
-  await said.first().getByRole('button', { name: 'Rule 1 · fields@4' }).click()
+  await said.first().getByRole('button', { name: 'Rule 1 · fields@5' }).click()
 
   // The file is corrected: it takes the place of the one that it was, and what was found is of before.
   await addFiles(page, [device('sw2.cfg', '#\nsysname SW-2\n#\nreturn\n')])
@@ -91,7 +91,7 @@ test('rules are tried on files, corrected, tried again and published', { skip },
   await editor.getByText('sysname SW-B[0-9]').waitFor()
   await page.getByRole('link', { name: 'Rule sets', exact: true }).first().click()
   await page.getByRole('link', { name: 'Write rules' }).click()
-  await editor.getByText('config_format@3').waitFor()
+  await editor.getByText('config_format@4').waitFor()
   assert.deepEqual(tab.broken, [])
 })
 
@@ -121,7 +121,7 @@ test('what rules cannot be tried on is said before it is sent, and who may not p
   assert.equal((await saved).suggestedFilename(), 'access-switch.yaml')
 
   // A difference needs to know which file is which.
-  const changes = 'rules:\n  - validator: config_diff@3\n    params: { allowed: [{ path: "nothing" }] }\n'
+  const changes = 'rules:\n  - validator: config_diff@4\n    params: { allowed: [{ path: "nothing" }] }\n'
   await write(page, changes)
   await addFiles(page, [device('old.cfg', GOOD.buffer.toString()), device('new.cfg', BAD.buffer.toString())])
   for (const [name, role] of [
@@ -150,8 +150,8 @@ test('the pages of rules are whole and accessible in both themes', { skip }, asy
   const definition = {
     description: 'What an access switch of the factories needs, whoever made it',
     rules: [
-      { validator: 'config_format@3', files: '*.cfg', params: { formats: ['vrp', 'ios'] } },
-      { validator: 'fields@4', params: { lines: { required: ['sysname SW-[A-Z]+-ACCESS-[0-9]{2}'] } } },
+      { validator: 'config_format@4', files: '*.cfg', params: { formats: ['vrp', 'ios'] } },
+      { validator: 'fields@5', params: { lines: { required: ['sysname SW-[A-Z]+-ACCESS-[0-9]{2}'] } } },
     ],
   }
   for (const name of ['access-switch', 'access-switch', 'core-switch-of-the-second-factory'])
@@ -172,7 +172,7 @@ test('the pages of rules are whole and accessible in both themes', { skip }, asy
           .click()
         await page.locator('.findings').waitFor()
         await look('rules-tried')
-        await write(page, 'name: x\nrules:\n  - validator: fields@4\n    params: { lines: { required: ["("] } }\n')
+        await write(page, 'name: x\nrules:\n  - validator: fields@5\n    params: { lines: { required: ["("] } }\n')
         await page.locator('.workbench .form-buttons button').first().click()
         await page.locator('.refusal').waitFor()
         await look('rules-refused')

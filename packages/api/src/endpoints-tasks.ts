@@ -606,7 +606,6 @@ export const workersApi = {
     description:
       'Steps, children and waits as by themselves (`/workers/step`, `/workers/dispatch`, `/workers/wait`), in one request. One that is refused is answered `null`, has changed nothing, and holds up no other: asked by itself, it is told why. Where no answer came, ask the same again.',
     body: t.WorkerAsks,
-    foreignText: true,
     reply: t.WorkerAnswers,
     example: {
       asks: [

@@ -924,9 +924,10 @@ export const runsApi = {
     tag: 'runs',
     status: 200,
     ...id,
-    errors: ['RUN_NOT_FOUND', 'RUN_VIEW_DENIED'],
+    errors: ['RUN_NOT_FOUND', 'RUN_VIEW_DENIED', 'TASK_VIEW_DENIED'],
     summary: 'Get the run contract',
-    description: 'The projection that validates against the runtime_run_state schema.',
+    description:
+      'The projection of a run of any kind, tasks included, that validates against the runtime_run_state schema.',
     reply: s.RunContract,
   }),
   wait: endpoint({
@@ -950,9 +951,10 @@ export const runsApi = {
     tag: 'runs',
     status: 200,
     ...id,
-    errors: ['RUN_NOT_FOUND', 'ARTIFACT_UPLOAD_DENIED', 'RUN_SETTLED'],
+    errors: ['RUN_NOT_FOUND', 'ARTIFACT_UPLOAD_DENIED', 'RUN_SETTLED', 'EVIDENCE_MISSING'],
     summary: 'Say that all evidence is there',
-    description: 'The check starts at once. With no evidence the run fails.',
+    description:
+      'The check starts at once. With no evidence the run fails; while a file of `expect` is missing, it waits on.',
     reply: s.Run,
   }),
   cancel: endpoint({
@@ -1084,7 +1086,7 @@ export const rulesApi = {
     body: s.TryRuleSet,
     reply: s.RuleTrial,
     example: {
-      definition: { rules: [{ validator: 'config_format@3' }] },
+      definition: { rules: [{ validator: 'config_format@4' }] },
       files: [{ name: 'vlans.json', content: 'eyJ2bGFucyI6IFsxMF19Cg==' }],
     },
   }),

@@ -136,6 +136,7 @@ export const errors = {
   ARTIFACT_DELETED: { status: 410, text: 'Artifact has been deleted' },
   ARTIFACT_TOO_LARGE: { status: 413, text: 'File size exceeds maximum allowed size of {limit}MB' },
   ARTIFACT_UNEXPECTED: { status: 422, text: 'The run expects other files: {expected}.' },
+  EVIDENCE_MISSING: { status: 409, text: 'Files that this run was promised are missing: {missing}.' },
   RANGE_NOT_SATISFIABLE: { status: 416, text: 'The artifact has {size} bytes.' },
   UPLOAD_INTERRUPTED: { status: 400, text: 'The upload ended before its end; nothing was kept.' },
 

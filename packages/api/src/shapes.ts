@@ -656,6 +656,7 @@ export const RunContract = Type.Object(
     trigger: Type.Object(
       {
         trigger_type: words(['channel_event', 'schedule', 'api', 'sub_agent', 'retry']),
+        schedule_id: Type.Optional(Id),
         triggered_by: Type.Optional(Type.String()),
       },
       closed,

@@ -35,6 +35,9 @@ for (const line of [
   ['queue', 'limit', 'night', 'many'],
   ['task', 'run', 'x', '--after-anyway'],
   ['task', 'run', 'x', '--metadata', '[1]'],
+  ['task', 'run', 'x', '--input', '{"order": 12345678901234567890}'],
+  ['schedule', 'add', 's', 'x', '--cron', '0 0 * * *', '--input', '{"order": 12345678901234567890}'],
+  ['run', 'start', '-t', '1', '--data', '{"order": 12345678901234567890}'],
   ['task', 'run', 'x', '--key-policy', 'reject'],
   ['task', 'run', 'x', '--debounce', '5'],
   ['task', 'run', 'x', '--key', 'k', '--max-wait', '5'],
@@ -237,7 +240,7 @@ for (const [title, comparison, said] of [
 test('what changed between before and after is printed, up to what is read on a terminal', async (t) => {
   const judged = report('passed')
   const unified_diff = `=====\n--- a.cfg\n+++ b.cfg\n@@ -1,2 +1,2 @@\n hostname a\n- shutdown\n+ no shutdown\n${' x\n'.repeat(300)}`
-  const set_results = [{ validator: 'config_diff@3', valid: true, errors: [], warnings: [], report: { unified_diff } }]
+  const set_results = [{ validator: 'config_diff@4', valid: true, errors: [], warnings: [], report: { unified_diff } }]
   const validation_report = { ...judged.outputs_manifest.validation_report, set_results }
   const { writ } = await openCommandLine(t, () => ({ json: { ...judged, outputs_manifest: { validation_report } } }))
   const { out } = await writ(['run', 'wait', '12'])
@@ -408,13 +411,13 @@ test('a command that needs the server package says so when it is not there', asy
 
 test('a rule set is published under its name, without the version that is the server’s to give', async (t) => {
   const { writ, asked, folder } = await openCommandLine(t, () => ({
-    json: { name: 'a', version: 2, digest: 'd', superseded: [{ validator: 'fields@3', newest: 'fields@4' }] },
+    json: { name: 'a', version: 2, digest: 'd', superseded: [{ validator: 'fields@4', newest: 'fields@5' }] },
   }))
   const file = join(folder, 'rules.yaml')
   await writeFile(file, 'name: a\nversion: 1.0.0\nrules:\n  - validator: size@1\n')
   assert.equal((await writ(['rules', 'publish', file, '-q'])).out, 'a@2\n')
   assert.deepEqual(JSON.parse(asked[0]?.body ?? ''), { name: 'a', definition: { rules: [{ validator: 'size@1' }] } })
-  assert.match((await writ(['rules', 'publish', file])).out, /Newer checks +fields@4 instead of fields@3/)
+  assert.match((await writ(['rules', 'publish', file])).out, /Newer checks +fields@5 instead of fields@4/)
   await writeFile(file, 'name: [a\n')
   assert.equal((await writ(['rules', 'publish', file])).code, 2)
 })

@@ -434,7 +434,7 @@ export async function openApp(on: {
   }
   const dispatching = { tasks, callback: callbacks.ensure }
   const runsOn = {
-    tasks: { start: submitTask.bind(undefined, dispatching) },
+    tasks: { start: submitTask.bind(undefined, dispatching), contract: tasks.contract },
     db,
     queue,
     blobs,

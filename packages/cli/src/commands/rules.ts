@@ -19,7 +19,7 @@ export function addRulesCommands(program: Command, app: App): void {
 A rule set is a file:
   name: access-switch
   rules:
-    - validator: fields@4
+    - validator: fields@5
       files: "*.cfg"
       params: { lines: { required: ["no ip http server"] } }
 

@@ -6,7 +6,7 @@ import { besideOthers } from '../beside.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Failure, usage } from '../failure.ts'
 import { readGiven } from '../given-file.ts'
-import { objectOf } from '../json-option.ts'
+import { jsonOf, objectOf } from '../json-option.ts'
 import { secondsOf } from '../length-of-time.ts'
 import { allOption, countOf, dollarsOf, type ListOptions, limitOption, listSome } from '../listing.ts'
 import type { Field } from '../output.ts'
@@ -44,6 +44,8 @@ interface RunOptions {
   timeout: number
   idempotencyKey?: string
 }
+
+const INPUT_ADVICE = `For example: --input '{"name": "switch 7"}'`
 
 export function addTaskCommands(program: Command, app: App): void {
   const task = program
@@ -249,7 +251,7 @@ Examples:
     )
     .action(async (file: string) => {
       const text = await textOf(app, file === '-' || file.startsWith('@') ? file : `@${file}`)
-      const tasks = jsonOf(text, 'the file')
+      const tasks = jsonOf('the file', text, INPUT_ADVICE)
       if (!Array.isArray(tasks)) throw usage('The file has to hold a JSON array of tasks')
       // What is in it the server examines.
       const submitted = await (await app.client()).tasks.submitMany({ body: { tasks: tasks as NewTask[] } })
@@ -307,7 +309,7 @@ async function taskOf(app: App, handler: string, o: RunOptions): Promise<NewTask
       : new Date(app.terminal.now().getTime() + o.delay * 1_000).toISOString()
   return {
     handler,
-    input: o.input === undefined ? {} : jsonOf(await textOf(app, o.input)),
+    input: o.input === undefined ? {} : jsonOf('--input', await textOf(app, o.input), INPUT_ADVICE),
     ...(o.queue ? { queue: o.queue } : {}),
     ...(o.priority === undefined ? {} : { priority: o.priority }),
     ...(at ? { run_at: at } : {}),
@@ -332,14 +334,6 @@ async function taskOf(app: App, handler: string, o: RunOptions): Promise<NewTask
 async function textOf(app: App, given: string): Promise<string> {
   if (given === '-') return (await app.terminal.stdin.setEncoding('utf8').toArray()).join('')
   return given.startsWith('@') ? readGiven(given.slice(1), { mayBeEmpty: true }) : given
-}
-
-function jsonOf(text: string, what = '--input'): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw usage(`${what} is no JSON`, `For example: --input '{"name": "switch 7"}'`)
-  }
 }
 
 function priorityOf(text: string): number {

@@ -7,7 +7,7 @@ name: access-switch
 version: 1.0.0
 rules:
   - validator: size@1
-  - validator: fields@4
+  - validator: fields@5
     params:
       lines:
         required:
@@ -51,7 +51,7 @@ test('what is no text of rules says where', () => {
 test('published rules are written in the order of their meaning, and read back as they were', () => {
   const definition = {
     description: 'What an access switch needs',
-    rules: [{ files: '*.cfg', params: { lines: { required: ['sysname .+'] } }, validator: 'fields@4' }],
+    rules: [{ files: '*.cfg', params: { lines: { required: ['sysname .+'] } }, validator: 'fields@5' }],
   }
   const written = writeRules('access-switch', definition)
   assert.equal(
@@ -59,7 +59,7 @@ test('published rules are written in the order of their meaning, and read back a
     `name: access-switch
 description: What an access switch needs
 rules:
-  - validator: fields@4
+  - validator: fields@5
     files: "*.cfg"
     params:
       lines:

@@ -85,8 +85,8 @@ export function writeRules(name: string, definition: Readonly<Record<string, unk
 /** What a new text begins with. */
 export const FIRST_RULES = `name: access-switch
 rules:
-  - validator: config_format@3
-  - validator: fields@4
+  - validator: config_format@4
+  - validator: fields@5
     files: "*.cfg"
     params:
       lines:

@@ -1,11 +1,12 @@
 import { Button, Input, NumberInput, Select, Textarea, TextInput } from '@mantine/core'
+import { alteredNumber } from '@writ/api/exact-numbers'
 import { lazy, type ReactNode, Suspense, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { patient } from '../app/patient.ts'
 import type { EditorProps } from './editor.tsx'
 import { Icon } from './icons.tsx'
 import { PasswordField } from './password-field.tsx'
-import { blankOf, descriptionOf, type Schema, shapeOf, Unparsed } from './schema.ts'
+import { blankOf, descriptionOf, parsedOf, type Schema, shapeOf, Unparsed } from './schema.ts'
 
 const Editor = lazy(() => patient(() => import('./editor.tsx')))
 
@@ -245,18 +246,14 @@ function JsonField(props: Omit<FieldProps, 'schema'> & { schema?: Schema; rows?:
         </>
       }
       description={descriptionOf(schema) ?? t('dispatch.anyJson')}
-      error={unparsed ? t('dispatch.badJson') : faults.get(path)}
+      error={unparsed ? t(alteredNumber(value.text) ? 'dispatch.longNumber' : 'dispatch.badJson') : faults.get(path)}
       language="json"
       rows={rows}
       text={text}
       change={(next) => {
         setText(next)
         if (next.trim() === '') return change(undefined)
-        try {
-          change(JSON.parse(next))
-        } catch {
-          change(new Unparsed(next))
-        }
+        change(parsedOf(next))
       }}
     />
   )

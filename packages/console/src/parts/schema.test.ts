@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Type } from 'typebox'
-import { blankOf, faultsByPath, isUnparsed, type Schema, shapeOf, Unparsed, withoutSecrets } from './schema.ts'
+import {
+  blankOf,
+  faultsByPath,
+  isUnparsed,
+  parsedOf,
+  type Schema,
+  shapeOf,
+  Unparsed,
+  withoutSecrets,
+} from './schema.ts'
 
 const kindOf = (schema: unknown) => shapeOf(schema as Schema).kind
 
@@ -46,6 +55,16 @@ test('what is required begins with its least value, what is optional is left out
 test('text that is no JSON yet is found wherever it stands', () => {
   assert.equal(isUnparsed({ a: [1, { b: new Unparsed('{') }] }), true)
   assert.equal(isUnparsed({ a: [1, { b: null }] }), false)
+})
+
+test('text with a number that would be read as another is kept as text', () => {
+  const text = '{"order": 12345678901234567890}'
+  assert.deepEqual(parsedOf(text), new Unparsed(text))
+  assert.deepEqual(parsedOf('{'), new Unparsed('{'))
+  assert.deepEqual(parsedOf('{"order": 12345, "id": "12345678901234567890"}'), {
+    order: 12345,
+    id: '12345678901234567890',
+  })
 })
 
 test('secrets are not copied, whichever of several shapes calls them one', () => {

@@ -1,5 +1,7 @@
 /** What a JSON Schema asks for, as far as a form can ask for it. Pure: a handler's contract in, the kind of field out. */
 
+import { alteredNumber } from '@writ/api/exact-numbers'
+
 export type Schema = Readonly<Record<string, unknown>>
 
 export type Shape =
@@ -30,11 +32,21 @@ export interface Field {
   readonly required: boolean
 }
 
-/** Text in a JSON field that is no JSON yet. It is never sent. */
+/** Text in a JSON field that is no JSON yet, or would be read otherwise than it is written. It is never sent. */
 export class Unparsed {
   readonly text: string
   constructor(text: string) {
     this.text = text
+  }
+}
+
+/** What a text of JSON says, unless somebody has to look at it again. */
+export function parsedOf(text: string): unknown {
+  try {
+    const value: unknown = JSON.parse(text)
+    return alteredNumber(text) === undefined ? value : new Unparsed(text)
+  } catch {
+    return new Unparsed(text)
   }
 }
 

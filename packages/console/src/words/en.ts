@@ -591,6 +591,7 @@ export const en = {
     asForm: 'Form',
     asJson: 'JSON',
     badJson: 'This is no JSON yet.',
+    longNumber: 'A number here would not keep all its digits: write it in quotes.',
     anyJson: 'Any JSON.',
     add: 'Add',
     remove: 'Remove {{name}}',

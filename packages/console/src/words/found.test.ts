@@ -50,7 +50,7 @@ for (const [text, said] of [
   ['size@1 was not applied: cannot read sw1.cfg', '未应用 size@1：无法读取 sw1.cfg'],
   ['Verdict was passed, is failed', '判定原为通过，现为未通过'],
   ['core switch.cfg: was passed, is failed', 'core switch.cfg：原为通过，现为未通过'],
-  ['a.json: config_format@3 finds something else', 'a.json：config_format@3 的发现不同'],
+  ['a.json: config_format@4 finds something else', 'a.json：config_format@4 的发现不同'],
   ['yaml was 2.0.0, is not used', 'yaml 原为 2.0.0，现为 未使用'],
   ['b.json was added', '新增了 b.json'],
   ['Invalid XML: something that a library says', 'XML 无效：something that a library says'],
@@ -74,7 +74,11 @@ const slips = {
     ...['a\nb: c', '{a: 1', '[a,,b]', 'a: |x\n y', 'a:\n  - 1\n - 2', 'a: 1\nb', 'a: [b]]', '[a: b: c]', 'a: `x`'],
   ],
 }
-const parsers = { XML: parseXml, TOML: parseToml, YAML: parseYaml }
+const parsers = {
+  XML: parseXml,
+  TOML: (text: string) => parseToml(text, true),
+  YAML: (text: string) => parseYaml(text, true),
+}
 
 for (const format of ['XML', 'TOML', 'YAML'] as const)
   test(`what is wrong with ${format} that people write is said in Chinese`, () => {
@@ -98,9 +102,9 @@ for (const rule of [
   { validator: 'size@1', files: '+(a|aa)' },
   { validator: 'size@1', params: { min_bytes: 2, max_bytes: 1 } },
   { validator: 'size@1', params: { bytes: 1 } },
-  { validator: 'fields@4', params: {} },
-  { validator: 'fields@4', params: { required: ['[['] } },
-  { validator: 'fields@4', params: { lines: { required: ['('] } } },
+  { validator: 'fields@5', params: {} },
+  { validator: 'fields@5', params: { required: ['[['] } },
+  { validator: 'fields@5', params: { lines: { required: ['('] } } },
   { validator: 'json_schema@2', params: { schema: { type: 'text' } } },
   { validator: 'json_schema@1', params: { schema: { pattern: '^a' } } },
 ])

@@ -109,6 +109,7 @@ export const refusedZhCn: FoundWords = [
   [/^Not authorized to delete this artifact$/, '你无权删除此文件。'],
   [/^Artifact has been deleted$/, '文件已删除。'],
   [/^The run expects other files: (.+)\.$/s, '此执行应有的是其他文件：$1。'],
+  [/^Files that this run was promised are missing: (.+)\.$/s, '此执行预先声明的文件尚缺：$1。'],
   [/^The artifact has (\d+) bytes\.$/, '文件只有 $1 字节。'],
   [/^The artifact has (.+) bytes\.$/, '文件只有 $1 字节。'],
   [/^The upload ended before its end; nothing was kept\.$/, '上传中断；没有保存任何内容。'],

@@ -584,6 +584,7 @@ export const zhCn: Words<typeof en> = {
     asForm: '表单',
     asJson: 'JSON',
     badJson: '这还不是有效的 JSON。',
+    longNumber: '其中有一个数字无法保留全部位数：请加引号写成文本。',
     anyJson: '任意 JSON。',
     add: '添加',
     remove: '移除 {{name}}',

@@ -472,9 +472,9 @@ function answerAsFastApi(scope: FastifyInstance, on: DispatchOn): void {
       return reply.code(422).send({ detail: [{ type: 'json_invalid', msg: 'JSON decode error', input: {}, ...where }] })
     }
     if (known?.code === 'VALIDATION_FAILED')
-      return reply
-        .code(422)
-        .send({ detail: known.fields.map(({ path, message }) => ({ type: 'value_error', loc: [path], msg: message })) })
+      return reply.code(422).send({
+        detail: known.fields.map(({ path, message }) => ({ type: 'value_error', loc: locOf(path), msg: message })),
+      })
     if (!known && isCutOff(request)) {
       on.log.info({ request: request.id }, 'request cut off')
       return reply
@@ -490,7 +490,7 @@ function answerAsFastApi(scope: FastifyInstance, on: DispatchOn): void {
       .catch((err) => on.log.error({ err, request: request.id }, 'a denial could not be audited'))
     for (const [name, value] of Object.entries(refusal.headers)) reply.header(name, value)
     return reply
-      .code(refusal.status)
+      .code(statusOf(refusal))
       .header('x-error-code', refusal.code)
       .send({ detail: detailOf(refusal, request) })
   })
@@ -499,7 +499,16 @@ function answerAsFastApi(scope: FastifyInstance, on: DispatchOn): void {
 function detailOf(refusal: AppError, request: FastifyRequest): string {
   if (refusal.code === 'IP_NOT_ALLOWED') return 'IP not allowed'
   if (refusal.status === 403 && request.routeOptions.config.id === 'dispatch.purge') return 'Only admin can purge DLQ'
-  return TEXTS[refusal.status] ?? refusal.message
+  return TEXTS[statusOf(refusal)] ?? refusal.message
+}
+
+/** An account was a token there: one that is not active was no token. */
+const statusOf = (refusal: AppError): number => (refusal.code === 'USER_INACTIVE' ? 401 : refusal.status)
+
+/** A path of ours, `query.filename`, as theirs are written. */
+function locOf(path: string): (string | number)[] {
+  const [root, ...steps] = path.split('.')
+  return [root === 'params' ? 'path' : root!, ...steps.map(stepOf)]
 }
 
 /** Pydantic's names for what Ajv found. Source: docs.pydantic.dev, "Validation errors". */

@@ -28,7 +28,10 @@ const BEARER = /^bearer +(\S+) *$/i
 const WITH_ONE_TIME_PASSWORD = new Set(['auth.me', 'auth.session', 'auth.changePassword', 'auth.logout'])
 
 export interface Authenticator {
-  /** Decides who asks. Reads no body and keeps nothing: deactivation, revocation and roles act at once. */
+  /**
+   * Decides who asks. Reads no body and keeps nothing: deactivation, revocation and roles act at once. Whose credential it is stands in
+   * `request.caller` also when the caller is refused: the log says who it was.
+   */
   authenticate(id: string, endpoint: Endpoint, request: FastifyRequest): Promise<Caller>
   /** Writes what is still to be noted about the use of sessions and tokens. */
   settle(): Promise<void>
@@ -68,21 +71,20 @@ export function createAuthenticator(options: {
   }
 
   /** `ours`: which of the configuration it is. */
-  async function byToken(
-    text: string,
-    ours: ReturnType<Configured['find']>,
-    slug: string | undefined,
-    where: Where,
-  ): Promise<TokenAccess> {
+  async function byToken(text: string, ours: ReturnType<Configured['find']>, where: Where): Promise<TokenAccess> {
     const parsed = ours ? { prefix: ours.prefix, secret: text } : parseApiToken(text)
     const access = parsed && (await tokensByPrefix(parsed.prefix))
     if (!parsed || !access || !isSecret(parsed.secret, access.secret_hash)) throw invalid()
     if (access.revoked_at !== null || access.expires_at <= where.at) throw invalid()
+    return access
+  }
+
+  /** Whether a token may be used so: from there, and for that project. */
+  function admitToken(access: TokenAccess, slug: string | undefined, where: Where): void {
     const ranges = JSON.parse(access.ip_ranges) as string[]
     if (ranges.length > 0 && !createAddressSet(ranges).has(where.ip ?? '')) throw new AppError('TOKEN_IP_NOT_ALLOWED')
     if (slug !== undefined && slug !== access.project_slug) throw new AppError('TOKEN_FOREIGN_PROJECT')
     if (where.at - (access.last_used_at ?? 0) >= TOUCH_EVERY_MS) usage.token(access.token_id)
-    return access
   }
 
   async function authenticate(id: string, endpoint: Endpoint, request: FastifyRequest): Promise<Caller> {
@@ -94,13 +96,12 @@ export function createAuthenticator(options: {
 
     const ours = given.kind === 'header' ? configured.find(given.text) : undefined
     if (ours || (given.kind !== 'cookie' && given.text.startsWith('writ_'))) {
-      const access = await byToken(given.text, ours, slug, where)
-      admit(id, access)
+      const access = await byToken(given.text, ours, where)
       const scopes = JSON.parse(access.scopes) as string[]
       const owner = access.is_instance_admin === 1 ? 'admin' : access.role
       // The owner of those of the configuration is nobody, who lends nothing.
       const role = ours ? ours.role : tokenRole(owner, access.token_role)
-      return {
+      const caller: Caller = {
         ...callerOf(access, where, access.project_slug, role),
         kind: 'token',
         id: access.token_id,
@@ -111,6 +112,10 @@ export function createAuthenticator(options: {
         tokenId: access.token_id,
         session: null,
       }
+      request.caller = caller
+      admitToken(access, slug, where)
+      admit(id, access)
+      return caller
     }
 
     const lookUp = given.kind === 'cookie' ? sessionsByCookie : sessionsById
@@ -126,10 +131,8 @@ export function createAuthenticator(options: {
     const name = slug ?? DEFAULT_PROJECT
     const access = bySession(await lookUp(name, key), where)
     if (access.kind !== given.kind || (owner !== undefined && owner !== access.user_id)) throw invalid()
-    if (access.kind === 'cookie' && !isRead(request.method)) checkCsrf(request, access.csrf_hash, publicOrigin)
-    admit(id, access)
     const role = access.project_id === null ? null : access.is_instance_admin === 1 ? 'admin' : access.role
-    return {
+    const caller: Caller = {
       ...callerOf(access, where, name, role),
       kind: 'user',
       id: access.user_id,
@@ -139,6 +142,10 @@ export function createAuthenticator(options: {
       tokenId: null,
       session: { id: access.session_id, kind: access.kind },
     }
+    request.caller = caller
+    if (access.kind === 'cookie' && !isRead(request.method)) checkCsrf(request, access.csrf_hash, publicOrigin)
+    admit(id, access)
+    return caller
   }
 
   function whereFrom(request: FastifyRequest): Where {

@@ -246,6 +246,42 @@ function exercise(
       assert.equal((await app.call('GET', '/members', { token })).status, 401)
     })
 
+    test('a token makes none that outlives it, or that works from elsewhere', async () => {
+      const lea = await app.person(admin, 'lea', 'dev')
+      const make = async (token: string, body: object) => (await app.call('POST', '/tokens', { token, body })).body
+      const rotate = (token: string, { id }: { id: string }) => app.call('POST', `/tokens/${id}/rotate`, { token })
+      const inAnHour = new Date(app.clock.now() + 3_600_000).toISOString()
+      const later = new Date(app.clock.now() + 3_600_001).toISOString()
+      const free = await make(lea.token, { name: 'free' })
+      const own = await make(lea.token, {
+        name: 'own',
+        expires_at: inAnHour,
+        ip_ranges: ['127.0.0.0/8', '2001:db8::/32'],
+      })
+
+      const like = await make(own.token, { name: 'like' })
+      assert.deepEqual([like.expires_at, like.ip_ranges], [inAnHour, ['127.0.0.0/8', '2001:db8::/32']])
+      const fewer = ['127.0.0.1', '127.4.0.0/16', '::ffff:127.0.0.1', '2001:db8:1::/48']
+      assert.deepEqual((await make(own.token, { name: 'fewer', ip_ranges: fewer })).ip_ranges, fewer)
+      const longer = await make(own.token, { name: 'longer', expires_at: later })
+      assert.deepEqual(
+        longer.errors.map((one) => one.path),
+        ['body.expires_at'],
+      )
+      for (const range of ['126.0.0.0/7', '10.0.0.1', '0.0.0.0/0', '::/0', '2001:db8::/31', '::1']) {
+        const wider = await make(own.token, { name: 'wider', ip_ranges: ['127.0.0.1', range] })
+        assert.equal(wider.errors?.[0]?.path, 'body.ip_ranges.1', range)
+      }
+
+      assert.equal((await rotate(own.token, free)).body.errors[0]?.path, 'params.id')
+      const near = await make(lea.token, { name: 'near', ip_ranges: ['127.0.0.1'] })
+      assert.equal((await rotate(own.token, near)).body.expires_at, inAnHour)
+      // One that replaces itself goes on as it was.
+      const next = (await rotate(own.token, own)).body
+      assert.deepEqual([next.expires_at, next.ip_ranges], [inAnHour, own.ip_ranges])
+      assert.equal((await rotate(lea.token, free)).status, 201)
+    })
+
     test('a token never has more than its owner has now', async () => {
       const sam = await app.person(admin, 'sam', 'ops')
       const { token } = (await app.call('POST', '/tokens', { token: sam.token, body: { name: 't' } })).body

@@ -3,7 +3,7 @@ import { append, type NewEvent } from '../audit/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
 import type { Tx } from '../platform/db/index.ts'
-import { createAddressSet } from '../platform/http/client-address.ts'
+import { createAddressSet, isWithin } from '../platform/http/client-address.ts'
 import type { Handlers } from '../platform/http/mount.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import { createApiToken } from './api-token.ts'
@@ -52,18 +52,28 @@ export const tokensHandlers = (_identity: Identity) =>
         if (fault !== undefined) throw invalidField(`body.scopes.${i}`, fault)
       }
       mustLend(caller, role, scopes)
-      return ask.change((tx) =>
-        make(
+      return ask.change(async (tx) => {
+        const own = await lender(tx, caller)
+        if (own && body.expires_at !== undefined && expiresAt > own.expires_at)
+          throw invalidField(
+            'body.expires_at',
+            `must be at most ${rfc3339(own.expires_at)}, when the token that asks ends`,
+          )
+        const from = ranges.length === 0 && own ? rangesOf(own) : ranges
+        const outside = own ? outsideOf(own, from) : -1
+        if (outside >= 0)
+          throw invalidField(`body.ip_ranges.${outside}`, 'must lie within the addresses of the token that asks')
+        return make(
           tx,
           caller,
-          { name: body.name, role, scopes: JSON.stringify(scopes), ip_ranges: JSON.stringify(ranges) },
-          expiresAt,
+          { name: body.name, role, scopes: JSON.stringify(scopes), ip_ranges: JSON.stringify(from) },
+          endingWith(own, expiresAt),
           {
             type: 'token.created',
             action: `Created token: ${body.name}`,
           },
-        ),
-      )
+        )
+      })
     },
 
     async rotate(ask) {
@@ -74,9 +84,17 @@ export const tokensHandlers = (_identity: Identity) =>
         const usable = old && old.user_id === personOf(caller) && old.revoked_at === null && old.expires_at > caller.at
         if (!usable) throw new AppError('TOKEN_NOT_FOUND')
         mustLend(caller, old.role, JSON.parse(old.scopes) as string[])
+        // A token that replaces itself gets no more than it had.
+        const own = old.id === caller.tokenId ? undefined : await lender(tx, caller)
+        const ranges = rangesOf(old)
+        if (own && rangesOf(own).length > 0 && (ranges.length === 0 || outsideOf(own, ranges) >= 0))
+          throw invalidField(
+            'params.id',
+            'must be of a token that works from no other addresses than the one that asks',
+          )
         if (!(await shortenToken(tx, old.id, Math.min(old.expires_at, caller.at + OVERLAP_MS))))
           throw new AppError('TOKEN_NOT_FOUND')
-        return make(tx, caller, old, caller.at + (old.expires_at - old.created_at), {
+        return make(tx, caller, old, endingWith(own, caller.at + (old.expires_at - old.created_at)), {
           type: 'token.rotated',
           action: `Rotated token: ${old.name}`,
           details: { replaces: old.id },
@@ -102,12 +120,28 @@ export const tokensHandlers = (_identity: Identity) =>
     },
   }) satisfies Handlers<typeof tokensApi, Caller>
 
-/** A token gives at most what its maker has, and a scoped token makes none that is wider than itself. */
+/** A token gives at most what its maker has, and a scoped token makes none that is wider than itself. For its time and addresses see `lender`. */
 function mustLend(caller: Caller, role: TokenRow['role'], scopes: readonly string[]): void {
   if (caller.role === null || !mayLend(caller.role, role)) throw new AppError('ROLE_NOT_ALLOWED')
   const own = caller.scopes ?? []
   const missing = own.length === 0 || own.includes('*') ? [] : scopes.length === 0 ? ['*'] : scopes
   for (const scope of missing) if (!coversScope(own, scope)) throw new AppError('SCOPE_NOT_ALLOWED', { scope })
+}
+
+/** The token that asks, whose time and addresses are all that it can give; undefined for a person, who has both without end. */
+const lender = (tx: Tx, caller: Caller): Promise<TokenRow | undefined> =>
+  caller.tokenId === null ? Promise.resolve(undefined) : findToken(tx, caller.tokenId)
+
+const endingWith = (own: TokenRow | undefined, expiresAt: number): number =>
+  Math.min(expiresAt, own?.expires_at ?? Number.POSITIVE_INFINITY)
+
+// Written by `make` alone: arrays of strings.
+const rangesOf = (row: TokenRow): string[] => JSON.parse(row.ip_ranges) as string[]
+
+/** The first of some ranges that reaches further than those of a token, as its index; -1 if none does. */
+function outsideOf(own: TokenRow, ranges: readonly string[]): number {
+  const wider = rangesOf(own)
+  return wider.length === 0 ? -1 : ranges.findIndex((range) => !isWithin(range, wider))
 }
 
 async function make(
@@ -165,9 +199,9 @@ const show = (row: TokenRow, caller: Caller) => ({
   prefix: isConfigured(row) ? row.prefix : `writ_${row.prefix}`,
   user_id: row.user_id,
   role: row.role,
-  // Written by `make` alone: arrays of strings.
+  // Written by `make` alone: an array of strings.
   scopes: JSON.parse(row.scopes) as string[],
-  ip_ranges: JSON.parse(row.ip_ranges) as string[],
+  ip_ranges: rangesOf(row),
   project: caller.projectSlug ?? '',
   created_at: rfc3339(row.created_at),
   expires_at: rfc3339(row.expires_at),

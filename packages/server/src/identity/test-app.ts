@@ -35,6 +35,7 @@ export interface Seen {
   readonly number: number
   readonly code: string
   readonly detail: string
+  readonly errors: readonly { readonly path: string }[]
   readonly username: string
   readonly email: string | null
   readonly full_name: string | null
@@ -53,6 +54,8 @@ export interface Seen {
   readonly secret: string
   readonly invite: string
   readonly token: string
+  readonly expires_at: string
+  readonly ip_ranges: readonly string[]
   readonly log_origin: string
   readonly state: string
   readonly warnings: readonly string[]

@@ -4,6 +4,7 @@ export type { Outcome, Prepared, RunKind, RunningRun } from './kind.ts'
 export { createCheckLane, type EagerLane } from './lane.ts'
 export { artifactHandlers, runHandlers } from './routes.ts'
 export { isFinal, requireMove, settledEvent } from './run.ts'
+export { showContract } from './show.ts'
 export { missingTask, runToSee, taskToSee } from './start.ts'
 export {
   type ArtifactRow,

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import type { artifactsApi, runsApi, StartRun, StartTask, Submitted } from '@writ/api'
+import type { artifactsApi, ExpectedFile, RunContract, runsApi, StartRun, StartTask, Submitted } from '@writ/api'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Attest, append } from '../audit/index.ts'
 import { type Caller, personOf } from '../identity/index.ts'
@@ -14,6 +14,7 @@ import { redactor } from '../platform/redact/index.ts'
 import type { Queue } from '../queue/index.ts'
 import { type Ref, refuseIfHeld, seeTicket } from '../tickets/index.ts'
 import { eraseArtifact, removeErasedBytes } from './artifact.ts'
+import { missingOf, namesOf } from './expected.ts'
 import type { RunKind } from './kind.ts'
 import { dequeueCheck, enqueueCheck } from './lane.ts'
 import { chooseSettled, countChosen, filterOf, lockWaiting } from './many.ts'
@@ -44,6 +45,8 @@ export interface RunsOn {
 /** Runs that belong to no ticket: they are started here as well, and shown by their kind. */
 export interface RunsWithoutTicket {
   start(ask: Ask<typeof runsApi.start, Caller>, task: StartTask, status: number): Promise<Submitted>
+  /** The projection of one that is there. */
+  contract(ask: Ask<typeof runsApi.contract, Caller>, ref: Ref): Promise<RunContract>
 }
 
 export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
@@ -68,8 +71,10 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
     const run = await ask.read((tx) => runOrTask(tx, ask.caller, ask.params.id))
     return run === 'task' ? toTask(ask) : showRunDetail(run)
   },
-  contract: async (ask) =>
-    showContract(await ask.read((tx) => runToSee(tx, ask.caller, ask.params.id)), ask.caller.projectSlug!),
+  async contract(ask) {
+    const run = await ask.read((tx) => runOrTask(tx, ask.caller, ask.params.id))
+    return run === 'task' ? on.tasks.contract(ask, ask.params.id) : showContract(run, ask.caller.projectSlug!)
+  },
   async wait(ask) {
     const first = await ask.read((tx) => runOrTask(tx, ask.caller, ask.params.id))
     if (first === 'task') return toTask(ask)
@@ -84,6 +89,9 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
     const run = await ask.change(async (tx) => {
       const found = await runToWorkOn(tx, ask.caller, ask.params.id, 'ARTIFACT_UPLOAD_DENIED')
       if (found.state !== 'pending' || found.waiting_for !== 'evidence') throw new AppError('RUN_SETTLED')
+      const announced = found.expect === null ? [] : (JSON.parse(found.expect) as ExpectedFile[])
+      const missing = missingOf(announced, announced.length === 0 ? [] : await store.listEvidence(tx, found.id))
+      if (missing.length > 0) throw new AppError('EVIDENCE_MISSING', { missing: namesOf(missing) })
       // Uploads after this are late; one under way is still taken, and holds the check back.
       await enqueueCheck(on.queue, tx, found.id, ask.caller.at, ask.caller.at)
       return showRun(found)
@@ -322,7 +330,11 @@ function rangeOf(header: string | undefined, size: number): { start: number; end
 
 /** A file name is only a label: no path, no control character, at most 255 characters, never empty. */
 function labelOf(name: string | undefined): string {
-  const plain = (name ?? '').replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '_').trim()
+  // macOS takes letters and their marks apart; whoever wrote the rules did not.
+  const plain = (name ?? '')
+    .normalize('NFC')
+    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '_')
+    .trim()
   return plain.slice(0, 255) || 'unnamed'
 }
 

@@ -53,8 +53,28 @@ export const showRunDetail = (row: RunRow): RunDetail => ({
   stderr_log: row.stderr_log,
 })
 
+/** What a row of any kind tells of its run. */
+type ContractRow = Pick<
+  RunRow,
+  | 'id'
+  | 'kind'
+  | 'handler'
+  | 'state'
+  | 'trace_id'
+  | 'parent_run_id'
+  | 'trigger'
+  | 'input_sha256'
+  | 'output_sha256'
+  | 'started_at'
+  | 'completed_at'
+  | 'timeout_at'
+  | 'error_code'
+  | 'cost_usd'
+  | 'step_count'
+>
+
 /** The projection onto the run contract; validates against `runtime_run_state` as it stands. */
-export function showContract(row: RunRow, slug: string): RunContract {
+export function showContract(row: ContractRow, slug: string): RunContract {
   return {
     run_id: row.id,
     project_id: slug,

@@ -10,6 +10,7 @@ import { createScanner, type Finding, personalKinds } from '../platform/redact/i
 import type { Queue } from '../queue/index.ts'
 import type { Ref } from '../tickets/index.ts'
 import { recordArtifact } from './artifact.ts'
+import { expectedAs, missingOf, namesOf } from './expected.ts'
 import { enqueueCheck } from './lane.ts'
 import { showArtifact } from './show.ts'
 import { runToWorkOn } from './start.ts'
@@ -101,13 +102,13 @@ export async function takeUpload(
 async function runToTakeEvidence(
   tx: Tx,
   caller: Caller,
-  upload: Pick<Upload, 'runRef' | 'filename'>,
+  upload: Pick<Upload, 'runRef' | 'filename' | 'role'>,
 ): Promise<store.RunRow> {
   const run = await runToWorkOn(tx, caller, upload.runRef, 'ARTIFACT_UPLOAD_DENIED')
   if (run.state !== 'pending' || run.waiting_for !== 'evidence') throw new AppError('RUN_SETTLED')
   const expected = run.expect === null ? null : (JSON.parse(run.expect) as ExpectedFile[])
-  if (expected && !expected.some((file) => file.name === upload.filename))
-    throw new AppError('ARTIFACT_UNEXPECTED', { expected: expected.map((file) => file.name).join(', ') })
+  if (expected && !expectedAs(expected, upload))
+    throw new AppError('ARTIFACT_UNEXPECTED', { expected: namesOf(expected) })
   return run
 }
 
@@ -177,10 +178,10 @@ async function keep(
   stored: { blob: BlobRef; findings: readonly Finding[] },
   now: number,
 ): Promise<Artifact> {
-  const expected =
-    run.expect === null
-      ? undefined
-      : (JSON.parse(run.expect) as ExpectedFile[]).find((file) => file.name === upload.filename)
+  const announced = run.expect === null ? [] : (JSON.parse(run.expect) as ExpectedFile[])
+  const file = { filename: upload.filename, role: upload.role, sha256: stored.blob.sha256 }
+  const left = announced.length === 0 ? [] : missingOf(announced, await store.listEvidence(tx, run.id))
+  const expected = expectedAs(left, file) ?? expectedAs(announced, file)
   const labels = {
     ...upload,
     role: upload.role ?? expected?.role ?? null,
@@ -202,7 +203,6 @@ async function scheduleCheck(queue: Queue, tx: Tx, run: store.RunRow, now: numbe
   const files = await store.listEvidence(tx, run.id)
   if (files.length === 0) return
   const expected = run.expect === null ? [] : (JSON.parse(run.expect) as ExpectedFile[])
-  const missing = expected.filter((file) => !files.some((one) => one.filename === file.name))
-  if (missing.length > 0) return
+  if (missingOf(expected, files).length > 0) return
   await enqueueCheck(queue, tx, run.id, expected.length > 0 ? now : now + settleMs, now)
 }

@@ -7,8 +7,8 @@ import { findValidator } from './registry.ts'
 
 const mebibyte = 1_048_576
 
-const validator = findValidator('config_format@3')
-if (validator?.scope !== 'file') assert.fail('config_format@3 judges files')
+const validator = findValidator('config_format@4')
+if (validator?.scope !== 'file') assert.fail('config_format@4 judges files')
 
 const hostile: [string, string][] = [
   ['brackets.json', '['.repeat(mebibyte)],

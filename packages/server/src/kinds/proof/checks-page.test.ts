@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { parse } from 'yaml'
-import { thirdEdition } from './formats/format.ts'
+import { fourthEdition } from './formats/format.ts'
 import { listValidators } from './registry.ts'
 import { examineRuleSet } from './rule-set.ts'
 import { citation, type Validator } from './validator.ts'
@@ -24,7 +24,7 @@ for (const file of ['checks.md', 'zh-CN/checks.md']) {
   })
 
   test(`${file} names every format`, () => {
-    for (const format of thirdEdition.formats) assert.ok(page.includes(`\`${format}\``), format)
+    for (const format of fourthEdition.formats) assert.ok(page.includes(`\`${format}\``), format)
   })
 
   test(`the rule sets of ${file} can be published`, () => {

@@ -158,7 +158,7 @@ test('a validator that throws is a crash, not a verdict', async () => {
   const crooked = artifact(1, 'a.json', '{}', { bytes: () => Promise.resolve(null as unknown as Uint8Array) })
   await assert.rejects(ask('proof.config_format', [crooked]), (error: unknown) => {
     return (
-      error instanceof ValidatorCrashed && error.validator === 'config_format@3' && error.cause instanceof TypeError
+      error instanceof ValidatorCrashed && error.validator === 'config_format@4' && error.cause instanceof TypeError
     )
   })
 })

@@ -1,8 +1,8 @@
 // The open set of validators: one line each. A published line is never removed or changed, only joined by a newer version.
 import { citation, type Validator } from './validator.ts'
-import { configDiff1, configDiff2, configDiff3 } from './validators/config-diff.ts'
-import { configFormat1, configFormat2, configFormat3 } from './validators/config-format.ts'
-import { fields1, fields2, fields3, fields4 } from './validators/fields.ts'
+import { configDiff1, configDiff2, configDiff3, configDiff4 } from './validators/config-diff.ts'
+import { configFormat1, configFormat2, configFormat3, configFormat4 } from './validators/config-format.ts'
+import { fields1, fields2, fields3, fields4, fields5 } from './validators/fields.ts'
 import { fileHash1 } from './validators/file-hash-1.ts'
 import { image1 } from './validators/image-1.ts'
 import { jsonSchema1, jsonSchema2 } from './validators/json-schema.ts'
@@ -13,10 +13,12 @@ const validators: readonly Validator[] = [
   configFormat1,
   configFormat2,
   configFormat3,
+  configFormat4,
   fields1,
   fields2,
   fields3,
   fields4,
+  fields5,
   jsonSchema1,
   jsonSchema2,
   size1,
@@ -24,6 +26,7 @@ const validators: readonly Validator[] = [
   configDiff1,
   configDiff2,
   configDiff3,
+  configDiff4,
 ]
 
 const byCitation = new Map(validators.map((validator) => [citation(validator), validator]))

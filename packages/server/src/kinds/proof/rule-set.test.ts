@@ -133,10 +133,12 @@ test('validators are found under their frozen names only', () => {
     'config_format@1',
     'config_format@2',
     'config_format@3',
+    'config_format@4',
     'fields@1',
     'fields@2',
     'fields@3',
     'fields@4',
+    'fields@5',
     'json_schema@1',
     'json_schema@2',
     'size@1',
@@ -144,6 +146,7 @@ test('validators are found under their frozen names only', () => {
     'config_diff@1',
     'config_diff@2',
     'config_diff@3',
+    'config_diff@4',
   ])
   assert.equal(findValidator('config_format@1')?.name, 'config_format')
   assert.equal(findValidator('config_format'), undefined)
@@ -187,7 +190,7 @@ for (const [file, verdict] of [
   ['broken-switch.json', 'failed'],
 ] as const) {
   test(`the example rule set says ${verdict} of ${file}`, async () => {
-    const yaml = parseYaml(await readFile(join(examples, 'rule-sets/access-switch.yaml'), 'utf8'))
+    const yaml = parseYaml(await readFile(join(examples, 'rule-sets/access-switch.yaml'), 'utf8'), false)
     if ('error' in yaml) assert.fail(yaml.error)
     const examined = examineRuleSet(yaml.data)
     if (!examined.ok) assert.fail(JSON.stringify(examined.problems))

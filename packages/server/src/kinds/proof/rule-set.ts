@@ -12,7 +12,7 @@ import { citation } from './validator.ts'
 
 export const Rule = Type.Object(
   {
-    validator: Type.String({ minLength: 1, maxLength: 100, description: 'Name and version, such as `fields@4`.' }),
+    validator: Type.String({ minLength: 1, maxLength: 100, description: 'Name and version, such as `fields@5`.' }),
     params: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
     files: Type.Optional(
       Type.String({

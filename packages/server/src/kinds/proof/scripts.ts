@@ -28,13 +28,13 @@ const scripts: readonly ScriptSpec[] = [
   script(
     'proof.config_format',
     'Config Format Validator',
-    'config_format@3',
+    'config_format@4',
     'Each file parses as the configuration format it claims.',
   ),
   script(
     'proof.fields',
     'Fields Validator',
-    'fields@4',
+    'fields@5',
     'Required fields, lines and blocks are there; forbidden ones are not.',
   ),
   script(
@@ -48,7 +48,7 @@ const scripts: readonly ScriptSpec[] = [
   script(
     'proof.config_diff',
     'Config Diff Validator',
-    'config_diff@3',
+    'config_diff@4',
     'What changed between the files before and after is what should have.',
   ),
 ]

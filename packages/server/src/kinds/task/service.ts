@@ -1,4 +1,4 @@
-import type { NewTask, Submitted, Task, TaskDetail, TaskLog } from '@writ/api'
+import type { NewTask, RunContract, Submitted, Task, TaskDetail, TaskLog } from '@writ/api'
 import { SYSTEM } from '../../audit/index.ts'
 import type { Caller } from '../../identity/index.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
@@ -27,7 +27,7 @@ import type { RemoteHandlers } from './remote/registry.ts'
 import type { Payloads } from './sealed.ts'
 import { mine, see } from './see.ts'
 import { type Ending, endDependents, settleWaiting } from './settle.ts'
-import { showAttempts, showCost, showStep, showTask } from './show.ts'
+import { showAttempts, showCost, showStep, showTask, showTaskContract } from './show.ts'
 import * as store from './store.ts'
 import { listCosts } from './store-cost.ts'
 import { createSubmit, type PreparedTask, prepareTask, type SubmitTasks } from './submit.ts'
@@ -61,6 +61,8 @@ export interface Tasks extends Cancelling, DeadLetters, Queues, Batches, Keys {
 
   /** The whole of a task. Throws TASK_NOT_FOUND, TASK_VIEW_DENIED. */
   find(asked: Asked, ref: Ref): Promise<TaskDetail>
+  /** Its projection onto the run contract. Throws TASK_NOT_FOUND, TASK_VIEW_DENIED. */
+  contract(asked: Asked, ref: Ref): Promise<RunContract>
   /** As `find`, once it is settled, or as it is after `ms`, or when `gone` aborts. */
   wait(asked: Asked, ref: Ref, ms: number, gone: AbortSignal): Promise<TaskDetail>
   /** What an attempt printed, as far as it is kept. Throws TASK_NOT_FOUND, TASK_VIEW_DENIED, ATTEMPT_NOT_FOUND. */
@@ -193,6 +195,8 @@ export function createTasks(on: TasksOn): Tasks {
     submit,
 
     find: async (asked, ref) => detail(asked, await asked.read((tx) => see(tx, asked.caller, ref))),
+    contract: async (asked, ref) =>
+      showTaskContract(await asked.read((tx) => see(tx, asked.caller, ref)), asked.caller.projectSlug!),
     async wait(asked, ref, ms, gone) {
       const read = () => asked.read((tx) => see(tx, asked.caller, ref))
       const first = await read()

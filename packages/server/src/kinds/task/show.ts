@@ -1,8 +1,8 @@
-import type { Queue, Task, TaskAttempt, TaskCost, TaskStep } from '@writ/api'
+import type { Queue, RunContract, Task, TaskAttempt, TaskCost, TaskStep } from '@writ/api'
 import { totalUsd, usdOf } from '@writ/api/costs'
 import { rfc3339, rfc3339OrNull } from '../../platform/clock.ts'
 import type { Depth } from '../../queue/index.ts'
-import { isFinal } from '../../runs/index.ts'
+import { isFinal, showContract } from '../../runs/index.ts'
 import type { AttemptRow, QueueRow, StepRow, TaskRow } from './store.ts'
 import type { CostRow } from './store-cost.ts'
 
@@ -77,6 +77,18 @@ export function showTask(row: TaskRow, now: number): Task {
     updated_at: rfc3339(row.updated_at),
     started_at: rfc3339OrNull(row.started_at ?? row.claimed_at),
     completed_at: rfc3339OrNull(row.completed_at),
+  }
+}
+
+/** The run contract of a task: its state as its lease tells it, and when it is over at the latest, as far as that is known. */
+export function showTaskContract(row: TaskRow, slug: string): RunContract {
+  const startedAt = row.started_at ?? row.claimed_at
+  const ends = [row.deadline_at, row.claimed_at === null ? null : row.claimed_at + row.timeout_ms]
+  const timeoutAt = Math.min(...ends.filter((time) => time !== null))
+  return {
+    ...showContract({ ...row, state: stateOf(row) }, slug),
+    started_at: rfc3339OrNull(startedAt),
+    timeout_at: rfc3339OrNull(Number.isFinite(timeoutAt) ? timeoutAt : null),
   }
 }
 

@@ -22,6 +22,19 @@ export function createAddressSet(ranges: readonly string[]): { has(address: stri
   }
 }
 
+/** Whether every address of `range` is one of `wider`: within a single one of them, as ranges are written. */
+export function isWithin(range: string, wider: readonly string[]): boolean {
+  const { address, prefix } = blockOf(range)
+  return wider.some((one) => blockOf(one).prefix <= prefix && createAddressSet([one]).has(address))
+}
+
+/** A range on the scale of IPv6, where the 32 bits of an IPv4 address are the last ones. */
+function blockOf(range: string): { address: string; prefix: number } {
+  const [base, bits] = range.split('/') as [string, string | undefined]
+  const size = isIP(base) === 4 ? 32 : 128
+  return { address: base, prefix: 128 - size + Number(bits ?? size) }
+}
+
 /**
  * The client's address: the peer's, unless the peer is a trusted proxy; then the rightmost hop of `X-Forwarded-For` that
  * is not a trusted proxy itself. A header from anybody else counts for nothing.

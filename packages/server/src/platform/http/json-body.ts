@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { alteredNumber, endOfText } from '@writ/api/exact-numbers'
 import type { FastifyBodyParser, FastifyInstance, FastifyRequest } from 'fastify'
 import { AppError } from '../app-error.ts'
 import { jsonFault } from './json-fault.ts'
@@ -13,7 +14,8 @@ const UTF8 = new Set(['utf-8', 'utf8', 'us-ascii'])
 /**
  * Reads a body as JSON; an empty one is none: many clients name a content type for a body that they do not send. What is no UTF-8 is
  * refused rather than read with replaced characters: a title in GBK would be kept as nobody typed it. So is half of a surrogate pair,
- * which JSON can write and UTF-8 cannot keep: no digest could be taken of it, and every database keeps something else. So are names in
+ * which JSON can write and UTF-8 cannot keep: no digest could be taken of it, and every database keeps something else. So is a number
+ * that would be read as another. So are names in
  * which a value could get to what all objects share, wherever they stand, and what is nested deeper than anybody nests.
  */
 export function createJsonParser(app: FastifyInstance): FastifyBodyParser<Buffer> {
@@ -34,7 +36,7 @@ export function createJsonParser(app: FastifyInstance): FastifyBodyParser<Buffer
     if (depthOf(body) > MAX_DEPTH) return done(refused('body', `must be nested at most ${MAX_DEPTH} deep`))
     parse(request, body, (error, value) => {
       if (error) done(refusalIn(body))
-      else done(halfIn(request, body, value) ?? null, value)
+      else done(halfIn(request, body, value) ?? alteredIn(request, body) ?? null, value)
     })
   }
 }
@@ -70,16 +72,6 @@ function depthOf(json: string): number {
   return deepest
 }
 
-/** Where the string that begins at `start` ends: at the next quote that is not escaped. */
-function endOfText(json: string, start: number): number {
-  for (let end = json.indexOf('"', start + 1); end !== -1; end = json.indexOf('"', end + 1)) {
-    let escapes = 0
-    while (json[end - 1 - escapes] === '\\') escapes++
-    if (escapes % 2 === 0) return end
-  }
-  return json.length
-}
-
 const ESCAPED_HALF = /\\u[dD][89a-fA-F]/
 
 /** In UTF-8 halves can only be escaped, so hardly any body is walked through. */
@@ -87,6 +79,15 @@ function halfIn(request: FastifyRequest, body: string, value: unknown): AppError
   if (request.routeOptions.config.endpoint?.foreignText || !ESCAPED_HALF.test(body)) return undefined
   const path = pathOfHalf(value, 'body')
   return path === undefined ? undefined : refused(path, 'must have no half of a surrogate pair (\\ud800 to \\udfff)')
+}
+
+/** What handlers get, digests are taken of and addresses are sent is what JavaScript reads. */
+function alteredIn(request: FastifyRequest, body: string): AppError | undefined {
+  if (request.routeOptions.config.endpoint?.foreignText) return undefined
+  const path = alteredNumber(body)
+  return path === undefined
+    ? undefined
+    : refused(`body${path}`, 'must be a number that keeps all its digits; longer ones go into text, in quotes')
 }
 
 function pathOfHalf(body: unknown, name: string): string | undefined {

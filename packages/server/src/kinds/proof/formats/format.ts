@@ -88,7 +88,7 @@ export interface Edition {
 export const firstEdition: Edition = {
   formats: firstFormats,
   recognise: recogniseFirst,
-  parse: (format, text) => parseAs(format, text, firstDevices),
+  parse: (format, text) => parseAs(format, text, firstDevices, false),
 }
 
 /** It took banners of ASA, whose every line is a command, for endless, and those of EOS for commands. */
@@ -105,7 +105,13 @@ export const thirdEdition: Edition = {
       if (looksLikeSros(lines)) return 'sros'
       return looksLikeTmos(lines) ? 'tmos' : recogniseSecondDevice(lines)
     }),
-  parse: (format, text) => parseAs(format, text, devices),
+  parse: (format, text) => parseAs(format, text, devices, false),
+}
+
+/** The third rounded whole numbers of more digits than JavaScript keeps, of JSON and YAML, and refused those of TOML. */
+export const fourthEdition: Edition = {
+  ...thirdEdition,
+  parse: (format, text) => parseAs(format, text, devices, true),
 }
 
 const byExtension: Record<string, Format> = {
@@ -167,7 +173,7 @@ function extensionOf(name: string): string {
   return /\.([^./\\]+)$/.exec(name)?.[1]?.toLowerCase() ?? ''
 }
 
-function parseAs(format: Format, text: string, devices: Devices): Parsed {
+function parseAs(format: Format, text: string, devices: Devices, exact: boolean): Parsed {
   const label = labels[format]
   const invalid = (error: string): Parsed => ({
     format,
@@ -177,11 +183,11 @@ function parseAs(format: Format, text: string, devices: Devices): Parsed {
     summary: {},
   })
   const valid = (data: unknown, summary: Record<string, unknown>, warnings: string[] = []): Parsed => {
-    return { format, label, errors: [], warnings, summary, data: plain(data) }
+    return { format, label, errors: [], warnings, summary, data: exact ? plainExact(data) : plain(data) }
   }
   switch (format) {
     case 'json': {
-      const json = parseJson(text)
+      const json = parseJson(text, exact)
       if ('error' in json) return invalid(json.error)
       return valid(
         json.data,
@@ -190,7 +196,7 @@ function parseAs(format: Format, text: string, devices: Devices): Parsed {
       )
     }
     case 'yaml': {
-      const yaml = parseYaml(text)
+      const yaml = parseYaml(text, exact)
       if ('error' in yaml) return invalid(yaml.error)
       return valid(
         yaml.data,
@@ -207,7 +213,7 @@ function parseAs(format: Format, text: string, devices: Devices): Parsed {
       return valid(data, { sections: ini.sections })
     }
     case 'toml': {
-      const toml = parseToml(text)
+      const toml = parseToml(text, exact)
       return 'error' in toml ? invalid(toml.error) : valid(toml.data, { keys: keysOf(toml.data) })
     }
     case 'xml': {
@@ -241,13 +247,20 @@ function keysOf(data: unknown): string[] | null {
 }
 
 // TOML has dates and YAML has binary values; schemas, patterns and diffs see what JSON would carry. Depth is bounded by the parsers.
-function plain(value: unknown): unknown {
-  if (typeof value === 'bigint') return value.toString()
-  if (typeof value === 'number' && !Number.isFinite(value)) return String(value)
-  if (typeof value !== 'object' || value === null) return value
-  if (value instanceof Date) return value.toISOString()
-  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
-  if (Array.isArray(value)) return value.map(plain)
-  const entries = value instanceof Map || value instanceof Set ? [...value.entries()] : Object.entries(value)
-  return Object.fromEntries(entries.map(([key, inner]) => [String(key), plain(inner)]))
+const plain = plainWith(String)
+
+/** A bigint only where a number would be another: no number is taken for the text of its digits. */
+const plainExact = plainWith((whole) => (Number.isSafeInteger(Number(whole)) ? Number(whole) : whole))
+
+function plainWith(ofWhole: (whole: bigint) => unknown): (value: unknown) => unknown {
+  return function plain(value: unknown): unknown {
+    if (typeof value === 'bigint') return ofWhole(value)
+    if (typeof value === 'number' && !Number.isFinite(value)) return String(value)
+    if (typeof value !== 'object' || value === null) return value
+    if (value instanceof Date) return value.toISOString()
+    if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
+    if (Array.isArray(value)) return value.map(plain)
+    const entries = value instanceof Map || value instanceof Set ? [...value.entries()] : Object.entries(value)
+    return Object.fromEntries(entries.map(([key, inner]) => [String(key), plain(inner)]))
+  }
 }

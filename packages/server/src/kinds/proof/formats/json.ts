@@ -10,9 +10,9 @@ export interface Json {
 
 class JsonError extends Error {}
 
-/** Parses JSON text, or says what is wrong and where. */
-export function parseJson(text: string): Json | { error: string } {
-  const reader = createReader(text)
+/** Parses JSON text, or says what is wrong and where. `exact`: numbers that JavaScript would round are a bigint, or stay as written. */
+export function parseJson(text: string, exact: boolean): Json | { error: string } {
+  const reader = createReader(text, exact)
   try {
     const data = reader.document()
     return { data, duplicates: reader.duplicates }
@@ -27,10 +27,16 @@ export function pointerPart(key: string | number): string {
   return String(key).replaceAll('~', '~0').replaceAll('/', '~1')
 }
 
+function exactly(literal: string): number | bigint | string {
+  const value = Number(literal)
+  if (!Number.isFinite(value)) return literal
+  return Number.isSafeInteger(value) || !/^-?\d+$/.test(literal) ? value : BigInt(literal)
+}
+
 const escapes: Record<string, string> = { '"': '"', '\\': '\\', '/': '/', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' }
 const literals = { true: true, false: false, null: null } as const
 
-function createReader(text: string) {
+function createReader(text: string, exact: boolean) {
   let at = 0
   const path: string[] = []
   const duplicates: string[] = []
@@ -69,7 +75,7 @@ function createReader(text: string) {
       }
     }
     const number = take(/-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y)
-    return number === '' ? fail('Expecting value') : Number(number)
+    return number === '' ? fail('Expecting value') : exact ? exactly(number) : Number(number)
   }
 
   function nested(read: () => unknown): unknown {

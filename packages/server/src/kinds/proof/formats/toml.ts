@@ -2,10 +2,10 @@
 import { parse, TomlError } from 'smol-toml'
 import { deepestNesting } from '../text.ts'
 
-/** Parses TOML, or says what is wrong and where. */
-export function parseToml(text: string): { data: Record<string, unknown> } | { error: string } {
+/** Parses TOML, or says what is wrong and where: without `exact` also that a whole number is too long for JavaScript. */
+export function parseToml(text: string, exact: boolean): { data: Record<string, unknown> } | { error: string } {
   try {
-    return { data: parse(text, { maxDepth: deepestNesting }) }
+    return { data: parse(text, { maxDepth: deepestNesting, ...(exact && { integersAsBigInt: 'asNeeded' }) }) }
   } catch (error) {
     if (!(error instanceof TomlError)) throw error
     const sentence = (error.message.split('\n')[0] ?? '').replace(/^Invalid TOML document: /, '')

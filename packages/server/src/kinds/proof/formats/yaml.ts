@@ -13,8 +13,8 @@ export interface Yaml {
 // Enough for hand-written anchors; a "billion laughs" file needs far more.
 const mostAliasUses = 100
 
-/** Parses YAML, or says what is wrong and where. */
-export function parseYaml(text: string): Yaml | { error: string } {
+/** Parses YAML, or says what is wrong and where. `exact`: whole numbers are bigints. */
+export function parseYaml(text: string, exact: boolean): Yaml | { error: string } {
   const lines = new LineCounter()
   const place = (offset: number) => {
     const { line, col } = lines.linePos(offset)
@@ -26,7 +26,7 @@ export function parseYaml(text: string): Yaml | { error: string } {
     tokens.push(token)
   }
 
-  const composer = new Composer({ uniqueKeys: false, prettyErrors: false, logLevel: 'silent' })
+  const composer = new Composer({ uniqueKeys: false, prettyErrors: false, logLevel: 'silent', intAsBigInt: exact })
   const documents = [...composer.compose(tokens, true, text.length)]
   const data: unknown[] = []
   const warnings: string[] = []
@@ -76,7 +76,7 @@ function duplicateKey(document: Document.Parsed): number | undefined {
       const keys = new Set<string>()
       for (const { key } of map.items) {
         if (!isScalar(key)) continue
-        const name = `${typeof key.value}:${String(key.value)}`
+        const name = `${typeof key.value === 'bigint' ? 'number' : typeof key.value}:${String(key.value)}`
         if (keys.has(name)) {
           offset = key.range?.[0] ?? 0
           return visit.BREAK

@@ -1,7 +1,14 @@
 import { createTwoFilesPatch } from 'diff'
 import { type Static, Type } from 'typebox'
 import { type Change, dataChanges, deviceChanges } from '../formats/changes.ts'
-import { type Edition, firstEdition, type Parsed, secondEdition, thirdEdition } from '../formats/format.ts'
+import {
+  type Edition,
+  firstEdition,
+  fourthEdition,
+  type Parsed,
+  secondEdition,
+  thirdEdition,
+} from '../formats/format.ts'
 import { versionsOf } from '../libraries.ts'
 import { acceptedPattern, PatternText, patternProblems } from '../pattern.ts'
 import { type Encoding, encodings, readText } from '../text.ts'
@@ -28,10 +35,10 @@ const longestEdit = 4000
  * have happened; no `forbidden` one may. `path` is a pattern over the whole path of a change, such as `/vlans/.*` or
  * `interface GigabitEthernet0/2 > description .+`. No change at all fails unless `allow_unchanged`. `encoding` is that of both files.
  *
- * Version 2 knew neither Nokia nor F5, and took banners of ASA for endless. Version 1 knew no devices but those of IOS style, and no encoding but UTF-8.
+ * Version 3 saw no change between whole numbers that JavaScript rounds alike. Version 2 knew neither Nokia nor F5, and took banners of ASA for endless. Version 1 knew no devices but those of IOS style, and no encoding but UTF-8.
  */
-const configDiff = (version: 1 | 2 | 3) => {
-  const edition = version > 2 ? thirdEdition : version > 1 ? secondEdition : firstEdition
+const configDiff = (version: 1 | 2 | 3 | 4) => {
+  const edition = [firstEdition, secondEdition, thirdEdition, fourthEdition][version - 1]!
   return setValidator({
     name: 'config_diff',
     version,
@@ -100,6 +107,7 @@ const configDiff = (version: 1 | 2 | 3) => {
 export const configDiff1 = configDiff(1)
 export const configDiff2 = configDiff(2)
 export const configDiff3 = configDiff(3)
+export const configDiff4 = configDiff(4)
 
 function pairOf(evidence: readonly Evidence[]): { before: Evidence; after: Evidence } | { refused: string } {
   const [before, ...moreBefore] = evidence.filter(({ role }) => role === 'before')

@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { type Edition, firstEdition, secondEdition, thirdEdition } from '../formats/format.ts'
+import { type Edition, firstEdition, fourthEdition, secondEdition, thirdEdition } from '../formats/format.ts'
 import { versionsOf } from '../libraries.ts'
 import { encodings, readText } from '../text.ts'
 import { fileValidator, finding } from '../validator.ts'
@@ -10,8 +10,10 @@ const libraries = versionsOf('yaml', 'smol-toml', 'fast-xml-parser', 'csv-parse'
  * The file parses as the format that its name or content shows. `formats` limits which are welcome; an unknown format fails unless
  * `allow_unknown`. Reports `{format, keys}` for JSON, YAML and TOML, `{format, sections}` for INI, `{format, blocks, commands}` for
  * what devices print. `encoding` says what the file is written in, if not in UTF-8.
+ *
+ * Version 3 refused whole numbers of TOML that are longer than JavaScript's.
  */
-const configFormat = (version: 2 | 3, edition: Edition) =>
+const configFormat = (version: 2 | 3 | 4, edition: Edition) =>
   fileValidator({
     name: 'config_format',
     version,
@@ -46,6 +48,7 @@ const configFormat = (version: 2 | 3, edition: Edition) =>
 
 export const configFormat2 = configFormat(2, secondEdition)
 export const configFormat3 = configFormat(3, thirdEdition)
+export const configFormat4 = configFormat(4, fourthEdition)
 
 /** Version 1 knew no devices but those of IOS style, and no encoding but UTF-8: what it could not read it called of an unknown format. */
 export const configFormat1 = fileValidator({

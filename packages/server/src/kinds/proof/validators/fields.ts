@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { follow, parsePath } from '../data-path.ts'
 import { type DeviceLine, everyLine } from '../formats/device-config.ts'
-import { firstEdition, secondEdition, thirdEdition } from '../formats/format.ts'
+import { firstEdition, fourthEdition, secondEdition, thirdEdition } from '../formats/format.ts'
 import { versionsOf } from '../libraries.ts'
 import { acceptedPattern, longestSubject, PatternText, patternProblems } from '../pattern.ts'
 import type { Problem } from '../problem.ts'
@@ -28,17 +28,20 @@ const Block = Type.Object(
 
 const mostErrors = 100
 
+/** What each version reads. */
+const editions = [firstEdition, firstEdition, secondEdition, thirdEdition, fourthEdition] as const
+
 /**
  * What must and must not stand in a file. `required` and `forbidden` are paths and `values` are paths with a pattern, for structured
  * formats. `lines` are patterns for single lines of any text. `blocks` are for the text of devices: each block whose header matches
  * `block` must contain a line for each `required` pattern and none that matches a `forbidden` one; no such block is an error unless
  * `optional`. Patterns match whole lines or values, blanks at both ends aside. Findings never quote the file: it may hold secrets.
  *
- * Version 3 knew neither Nokia nor F5, and took banners of ASA for endless. Version 2 knew no devices but those of IOS style, and no encoding but UTF-8. Version 1 let what is forbidden pass where a line was
- * longer than patterns are held against, and where lines ended in a bare carriage return.
+ * Version 4 held patterns against whole numbers as JavaScript rounds them. Version 3 knew neither Nokia nor F5, and took banners of ASA for endless.
+ * Version 2 knew no devices but those of IOS style, and no encoding but UTF-8. Version 1 let what is forbidden pass where a line was longer than patterns are held against, and where lines ended in a bare carriage return.
  */
-const fields = (version: 1 | 2 | 3 | 4) => {
-  const edition = version > 3 ? thirdEdition : version > 2 ? secondEdition : firstEdition
+const fields = (version: 1 | 2 | 3 | 4 | 5) => {
+  const edition = editions[version - 1]!
   return fileValidator({
     name: 'fields',
     version,
@@ -168,6 +171,7 @@ export const fields1 = fields(1)
 export const fields2 = fields(2)
 export const fields3 = fields(3)
 export const fields4 = fields(4)
+export const fields5 = fields(5)
 
 /** No pattern matches a line that long, so nothing would be forbidden in it. */
 function refuseLong(lines: readonly Line[], errors: string[]): void {
@@ -187,7 +191,7 @@ function isEmpty(value: unknown): boolean {
 }
 
 function isPlain(value: unknown): boolean {
-  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+  return ['string', 'number', 'bigint', 'boolean'].includes(typeof value)
 }
 
 interface Line {
