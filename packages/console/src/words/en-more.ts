@@ -17,6 +17,12 @@ export const enMore = {
     everyOf: 'every {{time}}',
     onceOf: 'once, {{time}}',
     pausedText: 'It is paused: nothing is dispatched, and what falls due meanwhile is not caught up with.',
+    pausedBy: {
+      owner_denied:
+        'The server did so because whoever it dispatched for may not dispatch tasks here any more. It goes on in the name of whoever resumes it.',
+      refused:
+        'The server did so because nothing could be started {{times}} times in a row, the last time with {{code}}. Mend that, then resume it.',
+    },
     nextTimes: 'Next times',
     noNext: 'No time is ahead.',
     in: 'In',

@@ -19,6 +19,10 @@ export const zhCnMore: Words<typeof enMore> = {
     everyOf: '每 {{time}}',
     onceOf: '一次，{{time}}',
     pausedText: '已暂停：不派发任何任务，期间到期的也不补。',
+    pausedBy: {
+      owner_denied: '由服务器暂停：计划所用名义的人已无权在此派发任务。由谁恢复，此后就以谁的名义派发。',
+      refused: '由服务器暂停：连续 {{times}} 次未能启动任务，最后一次为 {{code}}。请先排除原因，再恢复。',
+    },
     nextTimes: '接下来的时间',
     noNext: '后面没有时间了。',
     in: '距今',
