@@ -1,4 +1,4 @@
-import { Button, Modal, Textarea } from '@mantine/core'
+import { Button, Textarea } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import type { Policy, SigningKey, Ticket } from '@writ/api'
 import { useState } from 'react'
@@ -11,6 +11,7 @@ import { useSession } from '../app/session.tsx'
 import { AssetName, Changes, Checks, WhatNext } from './approve-what.tsx'
 import { useAction, useAgain } from './ask.tsx'
 import { Facts, Mono, Person, Time } from './bits.tsx'
+import { Dialog } from './dialog.tsx'
 import { EnrolButton, isCancelled, useAsking } from './enrol.tsx'
 import { Icon } from './icons.tsx'
 import { Answer, Refusal } from './states.tsx'
@@ -178,7 +179,7 @@ function Approve(props: {
         ? t('approve.cancelled')
         : null
   return (
-    <Modal
+    <Dialog
       opened={opened}
       onClose={shut}
       title={t('approve.title', { number: ticket.number })}
@@ -267,7 +268,7 @@ function Approve(props: {
           </>
         )}
       </div>
-    </Modal>
+    </Dialog>
   )
 }
 
@@ -295,7 +296,7 @@ function Reject({ ticket, opened, close }: { ticket: Ticket; opened: boolean; cl
     again('ticket', 'approvals', 'trail', 'waiting')
   }
   return (
-    <Modal
+    <Dialog
       opened={opened}
       onClose={close}
       title={t('approve.rejectTitle', { number: ticket.number })}
@@ -321,6 +322,6 @@ function Reject({ ticket, opened, close }: { ticket: Ticket; opened: boolean; cl
           {t('approve.reject')}
         </Button>
       </div>
-    </Modal>
+    </Dialog>
   )
 }
