@@ -323,6 +323,11 @@ test('tokens and users are made here, and their secrets are shown once', { skip 
     401,
   )
 
+  // The log says of which token.
+  await tab.open('default/audit')
+  for (const what of ['Created a token: nightly upload', 'Revoked a token: nightly upload'])
+    await page.locator('.list-row', { hasText: what }).waitFor()
+
   await tab.open('default/settings/people')
   await page.getByRole('button', { name: 'Invite somebody' }).click()
   await page.getByRole('button', { name: 'Make an invitation' }).click()

@@ -60,7 +60,7 @@ export const tokensHandlers = (_identity: Identity) =>
           expiresAt,
           {
             type: 'token.created',
-            action: `Created token: ${body.name}`,
+            action: `Created token named: ${body.name}`,
           },
         ),
       )
@@ -78,7 +78,7 @@ export const tokensHandlers = (_identity: Identity) =>
           throw new AppError('TOKEN_NOT_FOUND')
         return make(tx, caller, old, caller.at + (old.expires_at - old.created_at), {
           type: 'token.rotated',
-          action: `Rotated token: ${old.name}`,
+          action: `Rotated token named: ${old.name}`,
           details: { replaces: old.id },
         })
       })
@@ -94,7 +94,7 @@ export const tokensHandlers = (_identity: Identity) =>
         await append(tx, caller.at, caller, {
           type: 'token.revoked',
           resource: { type: 'token', id: token.id },
-          action: `Revoked token: ${token.name}`,
+          action: `Revoked token named: ${token.name}`,
           details: { owner_id: token.user_id },
         })
       })
