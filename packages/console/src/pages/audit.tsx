@@ -19,6 +19,7 @@ import { type Column, List } from '../parts/list.tsx'
 import { saveAs } from '../parts/preview.tsx'
 import { Views } from '../parts/saved-views.tsx'
 import { Answer, Empty, Failed, Refusal } from '../parts/states.tsx'
+import { sayFound } from '../words/index.ts'
 
 const FILTERS = ['event_type', 'actor_id', 'resource_type', 'resource_id', 'start_date', 'end_date', 'success'] as const
 const RESOURCES = [
@@ -430,7 +431,7 @@ function EventDrawer({
                     ],
                     [t('audit.address'), one.ip_address ?? '–'],
                     [t('audit.index'), one.log_index === null ? t('seal.pending') : String(one.log_index)],
-                    one.error_message ? [t('audit.refused'), one.error_message] : null,
+                    one.error_message ? [t('audit.refused'), sayFound(one.error_message)] : null,
                   ]}
                 />
                 {one.details && <Code>{JSON.stringify(one.details, null, 2)}</Code>}
