@@ -95,7 +95,7 @@ function Whole({ schedule }: { schedule: ScheduleDetail }) {
                 <tr>
                   <th>{t('schedule.in')}</th>
                   <th>{here}</th>
-                  {schedule.zone !== here && <th>{schedule.zone}</th>}
+                  {schedule.zone !== here && <th className="breaks">{schedule.zone}</th>}
                 </tr>
               </thead>
               <tbody>
