@@ -104,6 +104,12 @@ test('names without a blank, as long as they may be, keep pages as wide as the s
       )
       assert.deepEqual(wider, [], `${place} at ${width}`)
     }
+    // A dialog names what it is about, and its cross stays inside.
+    await tab.open('default/settings/retention')
+    await tab.page.getByRole('button', { name: /^Release: / }).click()
+    const dialog = (await tab.page.getByRole('dialog').boundingBox())!
+    const cross = (await tab.page.getByRole('dialog').getByRole('button', { name: 'Close' }).boundingBox())!
+    assert.ok(cross.x + cross.width <= dialog.x + dialog.width, `the cross ends at ${cross.x + cross.width}`)
   }
 })
 

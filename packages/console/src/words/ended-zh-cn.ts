@@ -67,6 +67,10 @@ export const endedZhCn: FoundWords = [
   [/^Feishu application (\S+) has no secret here$/, '飞书应用 $1 在此没有密钥'],
   [/^Feishu gave no token: (.+)$/s, '飞书没有给出令牌：$1'],
 
+  // Schedules, in the log.
+  [/^it started nothing (\d+) times in a row, the last time (\S+)$/, '连续 $1 次未能启动任务，最后一次为 $2'],
+  [/^its owner may not dispatch tasks here any more$/, '计划所用名义的人已无权在此派发任务'],
+
   // Runs of the other kind.
   [/^Run cancelled$/, '执行已取消'],
   [/^Run cancelled: (.+)$/s, '执行已取消：$1'],

@@ -36,6 +36,8 @@ for (const [text, said] of [
   ['Cancelled: 派发了两次', '已取消：派发了两次'],
   ['The result does not fit: result.port must be integer', '结果不符合约定：result.port must be integer'],
   ['hooks.example answered 503: busy', 'hooks.example 答复 503：busy'],
+  ['it started nothing 10 times in a row, the last time X', '连续 10 次未能启动任务，最后一次为 X'],
+  ['its owner may not dispatch tasks here any more', '计划所用名义的人已无权在此派发任务'],
   ['switch did not answer', 'switch did not answer'],
 ] as const)
   test(`"${text}" in Chinese`, () => assert.equal(say(text), said))
