@@ -547,6 +547,29 @@ test('tasks, and tickets with their runs, are put under legal hold where they ar
   assert.deepEqual(tab.broken, [])
 })
 
+test('days in the filters of the log are those of whoever looks', {
+  skip,
+}, async () => {
+  await using system = await startConsole()
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/audit')
+  await tab.signIn(system.admin)
+  const asked = (what: RegExp) =>
+    page.waitForRequest((request) => what.test(request.url()) && /end_date/.test(request.url()))
+  // In Shanghai the day begins eight hours before that of the server.
+  await page.getByLabel('From', { exact: true }).fill('2026-11-26')
+  const [request] = await Promise.all([
+    asked(/audit\/events/),
+    page.getByLabel('To', { exact: true }).fill('2026-11-26'),
+  ])
+  const bounds = (url: string) => ['start_date', 'end_date'].map((name) => new URL(url).searchParams.get(name))
+  const day = ['2026-11-25T16:00:00.000Z', '2026-11-26T16:00:00.000Z']
+  assert.deepEqual(bounds(request.url()), day)
+  assert.match(page.url(), /start_date=2026-11-26.*end_date=2026-11-26/)
+  assert.deepEqual(tab.broken, [])
+})
+
 test('the log is verified from the page, and a destination is told what happened', { skip }, async () => {
   await using system = await startConsole()
   await using receiver = await startReceiver()

@@ -12,6 +12,7 @@ import { useAction } from '../parts/ask.tsx'
 import { Facts, Mono, Page, Person, Section, State, Time } from '../parts/bits.tsx'
 import { VerifyFile } from '../parts/bundle.tsx'
 import { Code } from '../parts/code.tsx'
+import { dateOf, later } from '../parts/due-days.ts'
 import { Go, useFilters } from '../parts/go.tsx'
 import { useHappened } from '../parts/happened.ts'
 import { Icon } from '../parts/icons.tsx'
@@ -41,6 +42,13 @@ const RESOURCES = [
   'feishu_app',
 ] as const
 
+/** A day of the filters is one of whoever looks, as the times in the list are; the server would take it for one in UTC. */
+function inTime(name: (typeof FILTERS)[number], value: string): string {
+  const after = { start_date: 0, end_date: 1 }[name as string]
+  if (after === undefined || !/^\d{4}-\d{2}-\d{2}$/.test(value)) return value
+  return later(dateOf(value, new Date(0)), after).toISOString()
+}
+
 /** The log: what happened, that it is all there, and who stands for it. */
 export function Audit() {
   const { client, can } = useSession()
@@ -48,7 +56,9 @@ export function Audit() {
   const [filters, set] = useFilters()
   const members = useMembers()
   const told = useHappened()
-  const query = Object.fromEntries(FILTERS.flatMap((name) => (filters[name] ? [[name, filters[name]]] : [])))
+  const query = Object.fromEntries(
+    FILTERS.flatMap((name) => (filters[name] ? [[name, inTime(name, filters[name])]] : [])),
+  )
   if (!can('audit.events'))
     return (
       <Page name={t('nav.audit')} title={t('nav.audit')}>
