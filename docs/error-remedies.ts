@@ -48,7 +48,7 @@ export const remedies: Record<ErrorCode, Remedy> = {
   BODY_TOO_LARGE: [
     'Bodies other than uploads may have 1 MiB. Send files as artifacts.',
     '请求体过大。',
-    '除上传外，请求体上限为 1 MiB；文件请作为附件（artifact）上传。',
+    '除上传外，请求体上限为 1 MiB；文件请用 `POST /artifacts` 上传。',
   ],
   MEDIA_TYPE_UNSUPPORTED: [
     'Send `application/json` in UTF-8, packed with gzip, deflate or br if at all; to the upload `multipart/form-data`, not packed.',
@@ -248,7 +248,7 @@ export const remedies: Record<ErrorCode, Remedy> = {
   ASSET_NOT_FOUND: ['Check id or number, and the project.', '资产不存在。', '检查 ID 或编号，以及所在项目。'],
   TICKET_NOT_FOUND: ['Check id or number, and the project.', '工单不存在。', '检查 ID 或编号，以及所在项目。'],
   RUN_NOT_FOUND: ['Check id or number, and the project.', '执行记录不存在。', '检查 ID 或编号，以及所在项目。'],
-  ARTIFACT_NOT_FOUND: ['Check id or number, and the project.', '附件不存在。', '检查 ID 或编号，以及所在项目。'],
+  ARTIFACT_NOT_FOUND: ['Check id or number, and the project.', '文件不存在。', '检查 ID 或编号，以及所在项目。'],
   POLICY_CHANGE_NOT_FOUND: ['GET /policy/changes lists them.', '策略变更不存在。', '用 GET /policy/changes 查看。'],
   LOG_NOT_ANCHORED: [
     'Name witnesses in a policy (`WRIT_WITNESS_POLICY`), and wait until they have cosigned. `writ audit log` shows how far they stand for the log.',
@@ -418,19 +418,19 @@ export const remedies: Record<ErrorCode, Remedy> = {
   TRIALS_TOO_MANY: ['Try again in a moment.', '同时试用规则的人太多。', '稍后重试。'],
   ARTIFACT_UPLOAD_DENIED: [
     'Creator and assignee of the ticket may upload, and ops and admin.',
-    '无权为该执行上传附件。',
+    '无权为该执行上传文件。',
     '工单的创建人、负责人以及 ops、admin 可以上传。',
   ],
-  ARTIFACT_VIEW_DENIED: ['You must be allowed to see the ticket.', '无权查看该附件。', '需要能查看对应的工单。'],
-  ARTIFACTS_VIEW_DENIED: ['You must be allowed to see the ticket.', '无权查看该执行的附件。', '需要能查看对应的工单。'],
+  ARTIFACT_VIEW_DENIED: ['You must be allowed to see the ticket.', '无权查看该文件。', '需要能查看对应的工单。'],
+  ARTIFACTS_VIEW_DENIED: ['You must be allowed to see the ticket.', '无权查看该执行的文件。', '需要能查看对应的工单。'],
   ARTIFACT_DELETE_DENIED: [
     'Its uploader may take it back until the run is settled, an admin at any time.',
-    '无权删除该附件。',
+    '无权删除该文件。',
     '执行结束前上传者可以撤回，管理员随时可以删除。',
   ],
   ARTIFACT_DELETED: [
     'Record and hash are still at GET /artifacts/{id}.',
-    '附件已删除。',
+    '文件已删除。',
     '记录和哈希仍可通过 GET /artifacts/{id} 查看。',
   ],
   ARTIFACT_TOO_LARGE: [
@@ -457,7 +457,7 @@ export const remedies: Record<ErrorCode, Remedy> = {
 
   SECRET_IN_ARTIFACT: [
     'Take the secret out of the file and upload it again. Whether such files are taken is `artifact_scan` of the policy.',
-    '文件中疑似含有密钥，项目策略不接收此类文件；未保存任何内容。',
+    '文件中疑似含有机密，项目策略不接收此类文件；未保存任何内容。',
     '从文件中去除密钥后重新上传；是否接收由策略的 `artifact_scan` 决定。',
   ],
   LEGAL_HOLD: [
@@ -480,7 +480,7 @@ export const remedies: Record<ErrorCode, Remedy> = {
   PAYLOAD_ERASED: ['Nothing to do.', '该事件的内容已被擦除。', '无需处理。'],
   ARTIFACT_ERASED: [
     'The bytes are gone for good; hash and record are still there.',
-    '该附件的字节已被永久擦除。',
+    '该文件的字节已被永久擦除。',
     '哈希与记录仍然保留，字节无法恢复。',
   ],
   LOG_BUSY: [
@@ -567,7 +567,7 @@ export const remedies: Record<ErrorCode, Remedy> = {
   TASK_INPUT_TOO_LARGE: [
     'Store large data as an artifact or elsewhere, and hand in its id.',
     '任务输入过大。',
-    '把大数据存为附件或存放在别处，输入中只给出其 id。',
+    '把大数据存为文件（artifact）或存放在别处，输入中只给出其 id。',
   ],
   TASK_TIMES_INVALID: [
     'Send a later `deadline_at`, or an earlier `run_at`. Check the clock of the client.',
@@ -764,7 +764,7 @@ export const remedies: Record<ErrorCode, Remedy> = {
   ],
   STORAGE_UNAVAILABLE: [
     'Try again after `Retry-After`. If it stays, see [operating](operate.md#503-storage_unavailable).',
-    '附件存储无法访问或写入，未保存任何内容。',
+    '文件存储无法访问或写入，未保存任何内容。',
     '按 `Retry-After` 重试；若持续出现，见[运维手册](zh-CN/operate.md)。',
   ],
   LOG_UNAVAILABLE: [

@@ -127,7 +127,8 @@ export const mayCall: Readonly<Record<string, 'anybody' | 'person' | 'instance' 
   'POST /signing-keys/statement': workers,
   'POST /signing-keys': workers,
   'POST /signing-keys/:id/approve': admins,
-  'POST /signing-keys/:id/reject': admins,
+  // The owner takes a proposal of their own back; the route looks.
+  'POST /signing-keys/:id/reject': workers,
   'POST /signing-keys/:id/revoke': workers,
   'POST /evidence/export': overseers,
   // Of tickets that the caller may see; the routes look.

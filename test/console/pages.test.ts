@@ -56,6 +56,63 @@ test('every page is whole and accessible in both themes', { skip }, async () => 
   assert.deepEqual(faults, [])
 })
 
+test('names without a blank, as long as they may be, keep pages as wide as the screen', { skip }, async () => {
+  await using system = await startConsole()
+  const { admin } = system
+  const long = (length: number) => 'abcdefghij_klmnopqrst.'.repeat(20).slice(0, length)
+  const dashed = (length: number) => long(length).replaceAll(/[_.]/g, '-')
+  const handler = long(100)
+  const made = [
+    await admin.post('/tokens', { name: long(100), role: 'dev' }),
+    await admin.post('/webhooks', { name: long(100), url: `http://127.0.0.1:9/${long(200)}`, events: ['run.*'] }),
+    await admin.post('/holds', { subject_type: 'project', reason: long(300) }),
+    await admin.post('/projects', { slug: dashed(60), name: long(90) }),
+    await admin.post('/users', {
+      username: long(50),
+      email: 'long@example.com',
+      full_name: long(90),
+      password: 'correct horse battery',
+      role: 'dev',
+    }),
+    await admin.post('/handlers', { name: handler, url: `http://127.0.0.1:9/${long(200)}`, title: long(190) }),
+    await admin.post('/schedules', {
+      name: long(60),
+      handler,
+      cron: '0 3 * * *',
+      zone: 'America/Argentina/Buenos_Aires',
+    }),
+    await admin.post('/tasks', { handler: 'system.ping', queue: dashed(60) }),
+    await admin.post('/concurrency-keys/limit', { key: long(190), concurrency: 2, reason: long(300) }),
+    await system.employee.post('/tickets', { title: long(190) }),
+  ]
+  for (const { status, body } of made) assert.ok(status < 300, JSON.stringify(body))
+  const places = ['tickets/1', 'handlers', 'schedules', `schedules/${long(60)}`, 'notices', 'queues']
+  const settings = ['people', 'tokens', 'retention', 'projects'].map((page) => `settings/${page}`)
+  for (const width of [390, 1024, 1440]) {
+    await using tab = await openTab(system, { width })
+    await tab.open('default/settings/me')
+    await tab.signIn(admin)
+    for (const place of [...places, ...settings]) {
+      await tab.open(`default/${place}`)
+      await tab.page
+        .getByText(long(20))
+        .or(tab.page.getByText(dashed(20)))
+        .first()
+        .waitFor()
+      const wider = await tab.page.evaluate(
+        '[document.documentElement.scrollWidth - innerWidth, ...[...document.querySelectorAll(".section")].map((one) => one.scrollWidth - one.clientWidth)].filter((px) => px > 1)',
+      )
+      assert.deepEqual(wider, [], `${place} at ${width}`)
+    }
+    // A dialog names what it is about, and its cross stays inside.
+    await tab.open('default/settings/retention')
+    await tab.page.getByRole('button', { name: /^Release: / }).click()
+    const dialog = (await tab.page.getByRole('dialog').boundingBox())!
+    const cross = (await tab.page.getByRole('dialog').getByRole('button', { name: 'Close' }).boundingBox())!
+    assert.ok(cross.x + cross.width <= dialog.x + dialog.width, `the cross ends at ${cross.x + cross.width}`)
+  }
+})
+
 test('on a phone a project is a card with everything that its row has on a wide screen', { skip }, async () => {
   await using system = await startConsole()
   for (const [width, heads] of [

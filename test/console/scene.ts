@@ -191,7 +191,7 @@ const cutLabels = async (page: Page): Promise<string[]> =>
 const lowTargets = async (page: Page): Promise<string[]> =>
   (await page.evaluate(
     `matchMedia('(pointer: coarse)').matches
-       ? [...document.querySelectorAll('td button, td .mantine-Button-root, .list-row button')]
+       ? [...document.querySelectorAll('td button, td .mantine-Button-root, .list-row button, .row > button, .section-head button')]
            .filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 40)
            .map((one) => (one.ariaLabel ?? one.textContent) + ', ' + one.getBoundingClientRect().height + ' px')
        : innerWidth < 600 ? ['no touch screen'] : []`,

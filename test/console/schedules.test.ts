@@ -138,6 +138,43 @@ test('schedules are chosen by state, handler and words, in the list as on the ca
   assert.deepEqual(tab.broken, [])
 })
 
+test('why the server paused a schedule is said in the language of the page; a person is quoted', { skip }, async () => {
+  await using system = await startConsole({ fakeClock: true })
+  const olga = await system.hire('olga', 'ops')
+  const add = async (who: typeof olga, name: string) =>
+    assert.equal((await who.post('/schedules', { name, handler: 'system.ping', every_seconds: 60 })).status, 201)
+  await add(olga, 'of-olga')
+  await add(system.admin, 'of-nothing')
+  await add(system.admin, 'of-somebody')
+  await system.admin.post('/schedules/of-somebody/pause', { reason: '变更冻结期' })
+  await system.admin.patch(`/users/${olga.id}`, { is_active: false })
+  system.app.tasks.handlers.remove('system.ping')
+  const found = async (name: string) => (await system.admin.get<ScheduleDetail>(`/schedules/${name}`)).body
+  for (let times = 1; times <= 10; times++) {
+    system.advance(60_000)
+    await until(`it was due ${times} times`, async () => (await found('of-nothing')).fires.length === times)
+  }
+  await until('both are paused', async () => (await found('of-olga')).state === 'paused')
+  for (const [locale, ...said] of [
+    ['zh-CN', '连续 10 次未能启动任务，最后一次为 TASK_UNKNOWN_HANDLER。', '由谁恢复，此后就以谁的名义派发。'],
+    ['en-GB', '10 times in a row, the last time with TASK_UNKNOWN_HANDLER.', 'in the name of whoever resumes it.'],
+  ] as const) {
+    await using tab = await openTab(system, { locale })
+    await tab.open('default/schedules/of-nothing')
+    await tab.signIn(system.admin)
+    for (const [name, words] of [
+      ['of-nothing', said[0]],
+      ['of-olga', said[1]],
+      ['of-somebody', '变更冻结期'],
+    ] as const) {
+      await tab.open(`default/schedules/${name}`)
+      await tab.page.locator('.summary', { hasText: words }).waitFor()
+      assert.equal(await tab.page.getByText('it started nothing').count(), 0)
+    }
+    assert.deepEqual(tab.broken, [])
+  }
+})
+
 test('the pages of schedules are whole and accessible in both themes', { skip }, async () => {
   await using system = await startConsole()
   const add = async (body: object) => {

@@ -5,6 +5,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { Approval, Policy, Run, Ticket } from '@writ/api'
 import { verifyBundle } from '@writ/tlog'
+import type { Page } from 'playwright-core'
 import { sha256, sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
 import { makeKey } from '../../packages/tlog/test/memory-log.ts'
 import { folderFiles, unpack, verifySh } from '../evidence/scene.ts'
@@ -150,6 +151,15 @@ test('a bundle with a changed file is refused by the page, with its place', { sk
   assert.deepEqual([...tab.broken, ...chinese.broken], [])
 })
 
+/** By the dialog that asks for its name, which has one already. */
+async function setUpPasskey(page: Page, name?: string): Promise<void> {
+  await page.getByRole('button', { name: 'Set up a passkey' }).click()
+  const dialog = page.getByRole('dialog')
+  if (name !== undefined) await dialog.getByLabel('Name', { exact: true }).fill(name)
+  await dialog.getByRole('button', { name: 'Set up', exact: true }).click()
+  await dialog.waitFor({ state: 'detached' })
+}
+
 test('an approver signs with a passkey on a phone, and the proof shows the signature', { skip }, async () => {
   await using system = await startConsole()
   const second = await system.hire('second', 'admin')
@@ -158,7 +168,7 @@ test('an approver signs with a passkey on a phone, and the proof shows the signa
   const { page } = phone
   await phone.open('default/settings/keys')
   await phone.signIn(system.admin)
-  await page.getByRole('button', { name: 'Set up a passkey' }).click()
+  await setUpPasskey(page)
   await page.getByText('Enrolled', { exact: true }).waitFor()
   const policy = (await system.admin.get<Policy>('/policy')).body
   const change = await system.admin.put<{ id: string }>('/policy', { ...policy, require_signature: true })
@@ -195,7 +205,7 @@ test('whoever closes an approval while the authenticator asks has approved nothi
   await system.employee.post<Ticket>('/tickets', { title: 'Replace the main switch' })
   await tab.signIn(system.admin)
   await tab.open('default/settings/keys')
-  await page.getByRole('button', { name: 'Set up a passkey' }).click()
+  await setUpPasskey(page)
   await page.getByText('Enrolled', { exact: true }).waitFor()
   await tab.open('default/tickets/1')
   const review = async () => {
@@ -224,13 +234,14 @@ test('an admin takes back a signing key that they proposed, and the log calls it
   const { page } = tab
   await tab.signIn(system.admin)
   await tab.open('default/settings/keys')
-  const enrol = page.getByRole('button', { name: 'Set up a passkey' })
-  await enrol.click()
+  await setUpPasskey(page)
   await page.getByText('Enrolled', { exact: true }).waitFor()
-  await enrol.click()
+  await page.locator('tr', { hasText: 'Chrome, Linux' }).waitFor()
+  await setUpPasskey(page, '我的安全密钥')
+  await page.locator('tr', { hasText: '我的安全密钥' }).waitFor()
   await page.getByRole('button', { name: 'Withdraw' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Withdraw' }).click()
-  await page.getByText('Rejected', { exact: true }).waitFor()
+  await page.getByText('Withdrawn', { exact: true }).waitFor()
   assert.equal(await page.getByRole('button', { name: 'Withdraw' }).count(), 0)
   await tab.open('default/audit')
   await page.getByText('Withdrew a signing key').waitFor()

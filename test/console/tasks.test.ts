@@ -227,6 +227,25 @@ test('entries of a task are told as those of one, also to whom their payloads ar
   assert.deepEqual(tab.broken, [])
 })
 
+test('how the server ended a task is told in the language of the page, what its handler said as it is', {
+  skip,
+}, async () => {
+  const slow = handlerOf('test.slow', patient.run, { timeoutMs: 100 })
+  await using system = await startConsole({ testHandlers: [failing, slow] })
+  const late = await dispatch(system, { handler: 'test.slow' })
+  const failed = await dispatch(system, { handler: 'test.fails' })
+  for (const { id } of [late, failed]) await ended(system, id)
+  await using tab = await openTab(system, { locale: 'zh-CN' })
+  const { page } = tab
+  await tab.open(`default/tasks/${late.number}`)
+  await tab.signIn(system.admin)
+  await page.locator('.summary-bad', { hasText: 'TASK_TIMEOUT: 这次尝试超过了时限' }).waitFor()
+  await page.locator('.waterfall', { hasText: '这次尝试超过了时限' }).waitFor()
+  await tab.open(`default/tasks/${failed.number}`)
+  await page.locator('.summary-bad', { hasText: 'switch did not answer (attempt 2)' }).waitFor()
+  assert.deepEqual(tab.broken, [])
+})
+
 test('a queue is paused, resumed and drained, and each says what it will do', { skip }, async () => {
   await using system = await startConsole({ testHandlers: [patient] })
   const done = await dispatch(system, { handler: 'system.ping', queue: 'night' })

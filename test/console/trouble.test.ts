@@ -1,8 +1,9 @@
 /** What goes wrong while somebody works: the session ends, somebody else is quicker, a field does not fit, the server goes away. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Ticket } from '@writ/api'
+import type { Policy, Ticket } from '@writ/api'
 import type { Page } from 'playwright-core'
+import { makeSshKey, proposeKey } from '../evidence/ssh-key.ts'
 import { comesTo, openTab, skip, startConsole } from './scene.ts'
 
 test('a session that ends in the middle of a form is asked for again, and the form goes on', { skip }, async () => {
@@ -147,6 +148,50 @@ test('whoever closes a dialog or the menu by keyboard goes on where they were', 
   await side.getByRole('link', { name: 'Tickets' }).press('Enter')
   await side.waitFor({ state: 'hidden' })
   assert.deepEqual([...tab.broken, ...phone.broken], [])
+})
+
+test('Escape closes the dialog on top, and none below it with what was typed there', { skip }, async () => {
+  await using system = await startConsole()
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/settings/tokens')
+  await tab.signIn(system.admin)
+  await page.getByRole('button', { name: 'New token' }).click()
+  const name = page.getByLabel('Name', { exact: true })
+  await name.fill('ci')
+  // Who is asked to sign in again presses it in vain.
+  await tab.context.clearCookies()
+  await page.getByRole('dialog').locator('button[type=submit]').click()
+  const login = page.locator('.sign-in')
+  await login.waitFor()
+  await page.keyboard.press('Escape')
+  await login.locator('input[name=username]').fill(system.admin.username)
+  await login.locator('input[name=password]').fill(system.admin.password)
+  await login.locator('button[type=submit]').click()
+  await login.waitFor({ state: 'detached' })
+  assert.equal(await name.inputValue(), 'ci')
+  // And now it closes what is on top.
+  await name.focus()
+  await page.keyboard.press('Escape')
+  await name.waitFor({ state: 'detached' })
+
+  // Whoever needs a passkey to approve sets it up in a dialog over that of the approval.
+  const second = await system.hire('second', 'admin')
+  assert.equal((await proposeKey(second, await makeSshKey(system.folder, 'desk'))).body.state, 'enrolled')
+  const policy = (await system.admin.get<Policy>('/policy')).body
+  const change = await system.admin.put<{ id: string }>('/policy', { ...policy, require_signature: true })
+  assert.equal((await second.post(`/policy/changes/${change.body.id}/approve`)).status, 200)
+  await system.employee.post('/tickets', { title: 'Replace the main switch' })
+  await tab.open('default/tickets/1')
+  await page.getByRole('button', { name: 'Review and approve' }).click()
+  const reason = page.getByLabel('Reason (optional)', { exact: true })
+  await reason.fill('window agreed')
+  await page.getByRole('button', { name: 'Set up a passkey' }).click()
+  await page.getByRole('button', { name: 'Set up', exact: true }).waitFor()
+  await page.keyboard.press('Escape')
+  await page.getByRole('button', { name: 'Set up', exact: true }).waitFor({ state: 'detached' })
+  assert.equal(await reason.inputValue(), 'window agreed')
+  assert.deepEqual(tab.broken, [])
 })
 
 test('a second press, or one beside a dialog, loses neither a secret nor what was typed', { skip }, async () => {

@@ -323,6 +323,11 @@ test('tokens and users are made here, and their secrets are shown once', { skip 
     401,
   )
 
+  // The log says of which token.
+  await tab.open('default/audit')
+  for (const what of ['Created a token: nightly upload', 'Revoked a token: nightly upload'])
+    await page.locator('.list-row', { hasText: what }).waitFor()
+
   await tab.open('default/settings/people')
   await page.getByRole('button', { name: 'Invite somebody' }).click()
   await page.getByRole('button', { name: 'Make an invitation' }).click()
@@ -539,6 +544,29 @@ test('tasks, and tickets with their runs, are put under legal hold where they ar
   await tab.open('default/settings/retention')
   await page.getByRole('link', { name: 'Run #2' }).click()
   await page.getByRole('heading', { name: 'Task #2' }).waitFor()
+  assert.deepEqual(tab.broken, [])
+})
+
+test('days in the filters of the log are those of whoever looks', {
+  skip,
+}, async () => {
+  await using system = await startConsole()
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/audit')
+  await tab.signIn(system.admin)
+  const asked = (what: RegExp) =>
+    page.waitForRequest((request) => what.test(request.url()) && /end_date/.test(request.url()))
+  // In Shanghai the day begins eight hours before that of the server.
+  await page.getByLabel('From', { exact: true }).fill('2026-11-26')
+  const [request] = await Promise.all([
+    asked(/audit\/events/),
+    page.getByLabel('To', { exact: true }).fill('2026-11-26'),
+  ])
+  const bounds = (url: string) => ['start_date', 'end_date'].map((name) => new URL(url).searchParams.get(name))
+  const day = ['2026-11-25T16:00:00.000Z', '2026-11-26T16:00:00.000Z']
+  assert.deepEqual(bounds(request.url()), day)
+  assert.match(page.url(), /start_date=2026-11-26.*end_date=2026-11-26/)
   assert.deepEqual(tab.broken, [])
 })
 

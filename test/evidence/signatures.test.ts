@@ -55,6 +55,22 @@ for (const backend of backends()) {
     await system.check()
   })
 
+  test(`whoever proposed a key may take it back, and nobody else but an admin may (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    await proposeKey(system.admin, await sshKey())
+    const key = await sshKey()
+    const proposed = (await proposeKey(system.employee, key)).body
+    const reject = (who: Person) => who.post<Refusal & { state?: string }>(`/signing-keys/${proposed.id}/reject`, {})
+    assert.equal((await reject(system.bob)).body.code, 'SIGNING_KEY_DENIED')
+    assert.equal((await reject(system.employee)).body.state, 'rejected')
+    assert.equal((await reject(system.employee)).body.code, 'SIGNING_KEY_SETTLED')
+    assert.equal((await events(system, 'signing_key.rejected'))[0]!.action, 'Withdrew a signing key')
+    assert.equal((await proposeKey(system.employee, key)).body.state, 'proposed')
+    await system.check()
+  })
+
   test(`of fifty uses of one signed approval one wins (${backend.name})`, { skip: backend.skip }, async () => {
     await using system = await backend.start()
     const key = await sshKey()

@@ -260,10 +260,13 @@ for (const backend of backends()) {
       await pass(HOUR)
       const paused = await get(made.id)
       assert.deepEqual([paused.state, paused.next_at, paused.fires], ['paused', null, []])
+      const denied = { code: 'owner_denied', refusals: null, error_code: null }
+      assert.deepEqual(paused.paused_cause, denied)
       const alarm = (await events()).at(-1)!
       assert.deepEqual([alarm.event_type, alarm.success, alarm.details.owner_id], ['schedule.paused', false, olga.id])
+      assert.deepEqual(alarm.details.cause, denied)
       const resumed = good(await system.admin.post<ScheduleDetail>(`/schedules/${made.id}/resume`))
-      assert.deepEqual([resumed.state, resumed.owner_id], ['active', system.admin.id])
+      assert.deepEqual([resumed.state, resumed.owner_id, resumed.paused_cause], ['active', system.admin.id, null])
       await pass(HOUR)
       assert.equal((await get(made.id)).fires[0]!.outcome, 'started')
     },
@@ -280,6 +283,7 @@ for (const backend of backends()) {
         [paused.state, paused.paused_reason],
         ['paused', 'it started nothing 10 times in a row, the last time TASK_UNKNOWN_HANDLER'],
       )
+      assert.deepEqual(paused.paused_cause, { code: 'refused', refusals: 10, error_code: 'TASK_UNKNOWN_HANDLER' })
       assert.deepEqual(
         paused.fires.map((fire) => [fire.outcome, fire.error_code]),
         Array.from({ length: 10 }, () => ['refused', 'TASK_UNKNOWN_HANDLER']),
@@ -308,6 +312,7 @@ for (const backend of backends()) {
       )
       const paused = good(await admin.post<ScheduleDetail>(`/schedules/${made.id}/pause`, { reason: 'holidays' }))
       assert.deepEqual([paused.state, paused.paused_reason, paused.next], ['paused', 'holidays', []])
+      assert.equal(paused.paused_cause, null)
       await pass(3 * HOUR)
       assert.deepEqual((await get(made.id)).fires, [])
       const now = good(await admin.post<Submitted>(`/schedules/${made.id}/trigger`))

@@ -129,12 +129,26 @@ export const ScheduleFire = Type.Object({
 })
 export type ScheduleFire = Static<typeof ScheduleFire>
 
+/** Why the server paused a schedule by itself. */
+export const PauseCause = Type.Object({
+  code: oneOf(['owner_denied', 'refused']),
+  refusals: nullable(Type.Integer()),
+  error_code: nullable(Type.String()),
+})
+export type PauseCause = Static<typeof PauseCause>
+
 export const Schedule = Type.Object({
   id: Id,
   name: Type.String(),
   handler: Type.String(),
   state: oneOf(['active', 'paused', 'ended']),
-  paused_reason: nullable(Type.String()),
+  paused_reason: nullable(Type.String({ description: 'what the person said who paused it, or the server in English' })),
+  paused_cause: nullable(
+    Type.Object(PauseCause.properties, {
+      description:
+        'why the server paused it by itself: `owner_denied`, its owner may not dispatch tasks here any more; `refused`, it started nothing `refusals` times in a row, the last time with `error_code`',
+    }),
+  ),
   cron: nullable(Type.String()),
   every_seconds: nullable(Type.Integer()),
   at: nullable(Time),

@@ -587,6 +587,7 @@ test('a schedule is added with its times, and times that are not saved are shown
     handler: 'system.ping',
     state: 'active',
     paused_reason: null,
+    paused_cause: null,
     cron: null,
     every_seconds: 5_400,
     at: null,
@@ -691,6 +692,32 @@ test('a schedule is added with its times, and times that are not saved are shown
   assert.deepEqual(JSON.parse(asked.at(-1)?.body ?? ''), { callback: null })
   assert.equal((await writ(['schedule', 'change', schedule.id])).code, 2)
   assert.equal((await writ(['schedule', 'change', schedule.id, '--at', '2026-01-07', '--every', '1h'])).code, 2)
+})
+
+test('why the server paused a schedule is said with what to do; a person is quoted', async (t) => {
+  const of = (paused_reason: string, paused_cause: object | null) => ({
+    json: {
+      name: 'nightly',
+      state: 'paused',
+      paused_reason,
+      paused_cause,
+      options: {},
+      next: [],
+      fires: [],
+      cron: '@daily',
+    },
+  })
+  let answer = of('english', { code: 'refused', refusals: 10, error_code: 'TASK_UNKNOWN_HANDLER' })
+  const { writ } = await openCommandLine(t, () => answer)
+  const show = async () => (await writ(['schedule', 'show', 'nightly'])).out
+  assert.match(
+    await show(),
+    /started nothing 10 times in a row, the last time TASK_UNKNOWN_HANDLER\.\n.*writ schedule resume nightly/,
+  )
+  answer = of('english', { code: 'owner_denied', refusals: null, error_code: null })
+  assert.match(await show(), /its owner may not dispatch tasks here any more\.\n.*writ schedule resume nightly/)
+  answer = of('holidays', null)
+  assert.match(await show(), /^Because +holidays$/m)
 })
 
 test('many runs are counted, and taken a hundred at a time only with --yes', async (t) => {

@@ -641,7 +641,7 @@ create table schedules (
   refusals integer not null default 0,
   created_by_id text not null references users (id),
   created_at integer not null,
-  updated_at integer not null, callback text,
+  updated_at integer not null, callback text, paused_cause text,
   primary key (project_id, id)
 ) strict;
 

@@ -45,10 +45,19 @@ function optionsText(options: Record<string, unknown>): string | null {
   return parts.length === 0 ? null : parts.join('\n')
 }
 
+/** What paused it, and for what the server paused by itself, what to do. A server of before gives a sentence alone. */
+function pausedWhy({ name, paused_cause, paused_reason }: ScheduleDetail): string | null {
+  if (!paused_cause) return paused_reason
+  const { code, refusals, error_code } = paused_cause
+  return code === 'owner_denied'
+    ? `The server paused it: its owner may not dispatch tasks here any more.\nIn your name it goes on with: writ schedule resume ${name}`
+    : `The server paused it: it started nothing ${refusals} times in a row, the last time ${error_code}.\nOnce that is mended: writ schedule resume ${name}`
+}
+
 const fields = (s: ScheduleDetail): Field[] => [
   ['Schedule', s.name, 'bold'],
   ['State', s.state, colour(s.state)],
-  ['Because', s.paused_reason],
+  ['Because', pausedWhy(s)],
   ['Handler', s.handler],
   ['Input', s.input === undefined ? null : JSON.stringify(s.input)],
   ['Its tasks', optionsText(s.options)],

@@ -104,7 +104,7 @@ Example:
     })
 
   for (const [verb, description] of [
-    ['reject', 'Reject a proposed key'],
+    ['reject', 'Reject a proposed key, or take one of your own back'],
     ['revoke', 'Revoke a key; what it signed before stays signed'],
   ] as const) {
     key

@@ -1,8 +1,9 @@
-import { Modal, TextInput, useComputedColorScheme, useMantineColorScheme } from '@mantine/core'
+import { TextInput, useComputedColorScheme, useMantineColorScheme } from '@mantine/core'
 import { useDebouncedValue } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { type KeyboardEvent, useId, useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { Dialog } from '../parts/dialog.tsx'
 import { useFocusBack } from '../parts/focus-back.ts'
 import { useGo } from '../parts/go.tsx'
 import { Icon, type IconName } from '../parts/icons.tsx'
@@ -147,7 +148,7 @@ export function Palette({ close, help }: { close: () => void; help: () => void }
     }
   }
   return (
-    <Modal
+    <Dialog
       opened
       onClose={close}
       withCloseButton={false}
@@ -200,6 +201,6 @@ export function Palette({ close, help }: { close: () => void; help: () => void }
           </div>
         ))}
       </div>
-    </Modal>
+    </Dialog>
   )
 }

@@ -1,4 +1,3 @@
-import { Modal } from '@mantine/core'
 import { type QueryClient, useQuery, useQueryClient } from '@tanstack/react-query'
 import type { Me, Project } from '@writ/api'
 import { type Client, WritError } from '@writ/sdk'
@@ -14,6 +13,7 @@ import {
   useMemo,
   useState,
 } from 'react'
+import { Dialog } from '../parts/dialog.tsx'
 import { Failed, Loading } from '../parts/states.tsx'
 import { clientOf, denials, loggedIn, nobodyHere, setCsrf } from './client.ts'
 import { preferences } from './page-settings.ts'
@@ -125,7 +125,7 @@ export function Gate({ children }: { children: (projects: readonly Project[]) =>
   return (
     <>
       <Fragment key={shown.id}>{children(shown.projects)}</Fragment>
-      <Modal
+      <Dialog
         opened={there === 'ended'}
         onClose={() => {}}
         fullScreen
@@ -138,7 +138,7 @@ export function Gate({ children }: { children: (projects: readonly Project[]) =>
         <Suspense fallback={<Loading whole />}>
           <SignIn done={again} ended />
         </Suspense>
-      </Modal>
+      </Dialog>
     </>
   )
 }

@@ -1,9 +1,10 @@
-import { ActionIcon, Burger, Button, Menu, Modal, UnstyledButton } from '@mantine/core'
+import { ActionIcon, Burger, Button, Menu, UnstyledButton } from '@mantine/core'
 import { useDisclosure, useHotkeys } from '@mantine/hooks'
 import { useQueryClient } from '@tanstack/react-query'
 import { useLocation } from '@tanstack/react-router'
 import { lazy, type ReactNode, Suspense, useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { useTranslation } from 'react-i18next'
+import { Dialog } from '../parts/dialog.tsx'
 import { useFocusBack } from '../parts/focus-back.ts'
 import { Go, useGo } from '../parts/go.tsx'
 import { Icon, type IconName } from '../parts/icons.tsx'
@@ -319,7 +320,7 @@ function Keys({ close }: { close: () => void }) {
     ['?', t('keys.help')],
   ]
   return (
-    <Modal opened onClose={close} title={t('keys.title')} closeButtonProps={{ 'aria-label': t('action.close') }}>
+    <Dialog opened onClose={close} title={t('keys.title')} closeButtonProps={{ 'aria-label': t('action.close') }}>
       <table className="plain">
         <tbody>
           {rows.map(([key, what]) => (
@@ -337,6 +338,6 @@ function Keys({ close }: { close: () => void }) {
       <Button mt="md" variant="default" onClick={close}>
         {t('action.close')}
       </Button>
-    </Modal>
+    </Dialog>
   )
 }

@@ -1,4 +1,4 @@
-import { Button, Modal, Textarea, TextInput } from '@mantine/core'
+import { Button, Textarea, TextInput } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
 import type { Asset } from '@writ/api'
@@ -7,6 +7,7 @@ import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
 import { useAction } from '../parts/ask.tsx'
 import { Facts, numbered, Page, Person, RunStateBadge, Section, Time } from '../parts/bits.tsx'
+import { Dialog } from '../parts/dialog.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { type Column, List } from '../parts/list.tsx'
@@ -79,7 +80,7 @@ export function Assets() {
           )
         }
       />
-      <Modal
+      <Dialog
         opened={open}
         onClose={() => setOpen(false)}
         title={t('asset.new')}
@@ -90,7 +91,7 @@ export function Assets() {
           verb={t('asset.create')}
           act={async (body) => go(`assets/${(await client.assets.create({ body })).number}`)}
         />
-      </Modal>
+      </Dialog>
     </Page>
   )
 }
@@ -247,7 +248,7 @@ export function AssetPage() {
                 {one.description && <p className="prose">{one.description}</p>}
               </Section>
             </aside>
-            <Modal
+            <Dialog
               opened={editing}
               onClose={() => setEditing(false)}
               title={t('action.edit')}
@@ -263,7 +264,7 @@ export function AssetPage() {
                   setEditing(false)
                 }}
               />
-            </Modal>
+            </Dialog>
           </div>
         )}
       </Answer>

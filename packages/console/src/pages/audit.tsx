@@ -12,6 +12,7 @@ import { useAction } from '../parts/ask.tsx'
 import { Facts, Mono, Page, Person, Section, State, Time } from '../parts/bits.tsx'
 import { VerifyFile } from '../parts/bundle.tsx'
 import { Code } from '../parts/code.tsx'
+import { dateOf, later } from '../parts/due-days.ts'
 import { Go, useFilters } from '../parts/go.tsx'
 import { useHappened } from '../parts/happened.ts'
 import { Icon } from '../parts/icons.tsx'
@@ -19,6 +20,7 @@ import { type Column, List } from '../parts/list.tsx'
 import { saveAs } from '../parts/preview.tsx'
 import { Views } from '../parts/saved-views.tsx'
 import { Answer, Empty, Failed, Refusal } from '../parts/states.tsx'
+import { sayFound } from '../words/index.ts'
 
 const FILTERS = ['event_type', 'actor_id', 'resource_type', 'resource_id', 'start_date', 'end_date', 'success'] as const
 const RESOURCES = [
@@ -40,6 +42,13 @@ const RESOURCES = [
   'feishu_app',
 ] as const
 
+/** A day of the filters is one of whoever looks, as the times in the list are; the server would take it for one in UTC. */
+function inTime(name: (typeof FILTERS)[number], value: string): string {
+  const after = { start_date: 0, end_date: 1 }[name as string]
+  if (after === undefined || !/^\d{4}-\d{2}-\d{2}$/.test(value)) return value
+  return later(dateOf(value, new Date(0)), after).toISOString()
+}
+
 /** The log: what happened, that it is all there, and who stands for it. */
 export function Audit() {
   const { client, can } = useSession()
@@ -47,7 +56,9 @@ export function Audit() {
   const [filters, set] = useFilters()
   const members = useMembers()
   const told = useHappened()
-  const query = Object.fromEntries(FILTERS.flatMap((name) => (filters[name] ? [[name, filters[name]]] : [])))
+  const query = Object.fromEntries(
+    FILTERS.flatMap((name) => (filters[name] ? [[name, inTime(name, filters[name])]] : [])),
+  )
   if (!can('audit.events'))
     return (
       <Page name={t('nav.audit')} title={t('nav.audit')}>
@@ -430,7 +441,7 @@ function EventDrawer({
                     ],
                     [t('audit.address'), one.ip_address ?? '–'],
                     [t('audit.index'), one.log_index === null ? t('seal.pending') : String(one.log_index)],
-                    one.error_message ? [t('audit.refused'), one.error_message] : null,
+                    one.error_message ? [t('audit.refused'), sayFound(one.error_message)] : null,
                   ]}
                 />
                 {one.details && <Code>{JSON.stringify(one.details, null, 2)}</Code>}

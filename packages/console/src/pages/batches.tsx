@@ -144,7 +144,7 @@ export function BatchPage() {
               verb={t('batch.cancelVerb', { count: open, shown: count(open, i18n.language) })}
               back={t('batch.keep')}
               danger
-              changes={['batches']}
+              changes={['batches', 'tasks', 'waiting', 'queues']}
               act={() => client.tasks.cancelBatch({ params: { id }, body: { limit: CANCEL_AT_ONCE } })}
             >
               <p>{t('batch.cancelText')}</p>

@@ -2,6 +2,7 @@ import { Button } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
 import type { ScheduleDetail, ScheduleFire } from '@writ/api'
+import type { TFunction } from 'i18next'
 import { useTranslation } from 'react-i18next'
 import { exactTime } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
@@ -65,6 +66,13 @@ export function SchedulePage() {
   )
 }
 
+/** What paused it: the server, in the language of the page, or the words of whoever did. */
+function pausedWhy({ paused_cause, paused_reason }: ScheduleDetail, t: TFunction): string | null {
+  if (paused_cause === null) return paused_reason
+  const { code, refusals, error_code } = paused_cause
+  return t(`schedule.pausedBy.${code}`, { times: refusals, code: error_code })
+}
+
 function Whole({ schedule }: { schedule: ScheduleDetail }) {
   const { t, i18n } = useTranslation()
   const here = Intl.DateTimeFormat().resolvedOptions().timeZone
@@ -75,7 +83,7 @@ function Whole({ schedule }: { schedule: ScheduleDetail }) {
       <div>
         {schedule.state === 'paused' && (
           <p className="summary summary-wait">
-            {t('schedule.pausedText')} {schedule.paused_reason}
+            {t('schedule.pausedText')} {pausedWhy(schedule, t)}
           </p>
         )}
         <Section title={t('schedule.nextTimes')}>
@@ -87,7 +95,7 @@ function Whole({ schedule }: { schedule: ScheduleDetail }) {
                 <tr>
                   <th>{t('schedule.in')}</th>
                   <th>{here}</th>
-                  {schedule.zone !== here && <th>{schedule.zone}</th>}
+                  {schedule.zone !== here && <th className="breaks">{schedule.zone}</th>}
                 </tr>
               </thead>
               <tbody>

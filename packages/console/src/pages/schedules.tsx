@@ -174,7 +174,7 @@ function Table({ schedules, all }: { schedules: readonly Schedule[]; all: readon
             <td>
               <ScheduleState of={one.state} />
             </td>
-            <td>{one.handler}</td>
+            <td className="breaks">{one.handler}</td>
             <td>
               <When of={one} />
             </td>

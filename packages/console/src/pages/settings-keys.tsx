@@ -6,9 +6,9 @@ import { useTranslation } from 'react-i18next'
 import { passkeyHost } from '../app/page-settings.ts'
 import { whyNoPasskeys } from '../app/passkey.ts'
 import { useSession } from '../app/session.tsx'
-import { EnrolButton } from '../parts/approve.tsx'
 import { Ask } from '../parts/ask.tsx'
 import { ActsHead, Mono, Section, State, Time } from '../parts/bits.tsx'
+import { EnrolButton } from '../parts/enrol.tsx'
 import { Told } from '../parts/row-bits.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 
@@ -49,7 +49,7 @@ export function Keys() {
                         <span className="dimmed small">{t(key.type === 'ssh' ? 'proof.ssh' : 'proof.passkey')}</span>
                       </td>
                       <td>
-                        <State of={key.state} word={t(`keyState.${key.state}`)} />
+                        <State of={key.state} word={t(`keyState.${isWithdrawn(key) ? 'withdrawn' : key.state}`)} />
                         {key.bootstrap && <span className="tag">{t('signing.first')}</span>}
                       </td>
                       <Told word={t('signing.fingerprint')} left>
@@ -73,6 +73,8 @@ export function Keys() {
     </>
   )
 }
+
+const isWithdrawn = (key: SigningKey): boolean => key.state === 'rejected' && key.decided_by_id === key.user_id
 
 function KeyActions({ signingKey, mine }: { signingKey: SigningKey; mine: boolean }) {
   const { client, can, me } = useSession()

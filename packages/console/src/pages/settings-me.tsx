@@ -2,6 +2,7 @@ import { Button, TextInput } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { browserOf } from '../app/browser-name.ts'
 import { useSession } from '../app/session.tsx'
 import { useAction } from '../parts/ask.tsx'
 import { Facts, Mono, Section, Time } from '../parts/bits.tsx'
@@ -183,13 +184,4 @@ function Sessions() {
       </Answer>
     </Section>
   )
-}
-
-/** The program's name out of what it calls itself; the whole of it says little to people. */
-function browserOf(agent: string | null): string | null {
-  if (agent === null) return null
-  const found = /(Firefox|Edg|Chrome|Version)\/(\d+)/.exec(agent.replace('HeadlessChrome', 'Chrome'))
-  if (!found) return agent.slice(0, 40)
-  const name = { Edg: 'Edge', Version: 'Safari' }[found[1] ?? ''] ?? found[1]
-  return `${name} ${found[2]}`
 }

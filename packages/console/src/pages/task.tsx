@@ -26,6 +26,7 @@ import { stationOfTaskEvent, stationsOfTask } from '../parts/task-bits.tsx'
 import { useTrail } from '../parts/trail.ts'
 import { Tree } from '../parts/tree.tsx'
 import { Waterfall } from '../parts/waterfall.tsx'
+import { sayFound } from '../words/index.ts'
 
 /** Asks again every second until a task has ended: only its end is an event. */
 export function useTask(ref: string) {
@@ -86,7 +87,7 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
           {task.error !== null && (
             <p className="summary summary-bad">
               {task.error_code && <span className="mono-text">{task.error_code}: </span>}
-              {task.error}
+              {sayFound(task.error)}
             </p>
           )}
           {isDead && <p className="dimmed small lead">{t('task.deadText')}</p>}

@@ -1,4 +1,4 @@
-import { Button, Menu, Modal, Select, Textarea } from '@mantine/core'
+import { Button, Menu, Select, Textarea } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
 import type { Run, Ticket } from '@writ/api'
@@ -12,6 +12,7 @@ import { Artifacts, Dropzone } from '../parts/artifacts.tsx'
 import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { Facts, Mono, Page, Person, RunStateBadge, Section, TicketBadge, Time } from '../parts/bits.tsx'
 import { Bundle } from '../parts/bundle.tsx'
+import { Dialog } from '../parts/dialog.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { LegalHolds } from '../parts/legal-holds.tsx'
@@ -278,7 +279,7 @@ function Actions({ ticket }: { ticket: Ticket }) {
       >
         <p>{t('ticket.reopenText')}</p>
       </Ask>
-      <Modal
+      <Dialog
         opened={asking === 'edit'}
         onClose={shut}
         closeOnClickOutside={false}
@@ -299,7 +300,7 @@ function Actions({ ticket }: { ticket: Ticket }) {
             shut()
           }}
         />
-      </Modal>
+      </Dialog>
     </>
   )
 }

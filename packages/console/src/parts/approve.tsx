@@ -1,16 +1,18 @@
-import { Button, Modal, Textarea } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { Button, Textarea } from '@mantine/core'
+import { useQuery } from '@tanstack/react-query'
 import type { Policy, SigningKey, Ticket } from '@writ/api'
-import { useEffect, useRef, useState } from 'react'
+import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { listed } from '../app/format.ts'
 import { useMembers } from '../app/members.tsx'
 import { passkeyHost } from '../app/page-settings.ts'
-import { approveSigned, enrolPasskey, OtherVersion, whyNoPasskeys } from '../app/passkey.ts'
+import { approveSigned, OtherVersion, whyNoPasskeys } from '../app/passkey.ts'
 import { useSession } from '../app/session.tsx'
 import { AssetName, Changes, Checks, WhatNext } from './approve-what.tsx'
 import { useAction, useAgain } from './ask.tsx'
 import { Facts, Mono, Person, Time } from './bits.tsx'
+import { Dialog } from './dialog.tsx'
+import { EnrolButton, isCancelled, useAsking } from './enrol.tsx'
 import { Icon } from './icons.tsx'
 import { Answer, Refusal } from './states.tsx'
 
@@ -177,7 +179,7 @@ function Approve(props: {
         ? t('approve.cancelled')
         : null
   return (
-    <Modal
+    <Dialog
       opened={opened}
       onClose={shut}
       title={t('approve.title', { number: ticket.number })}
@@ -266,32 +268,9 @@ function Approve(props: {
           </>
         )}
       </div>
-    </Modal>
+    </Dialog>
   )
 }
-
-/** Asks an authenticator, as long as the page wants to know: `stop`, or leaving, ends that without an error. */
-function useAsking(): { ask: (work: (stop: AbortSignal) => Promise<unknown>) => Promise<void>; stop: () => void } {
-  const asked = useRef<AbortController>(null)
-  const stop = () => asked.current?.abort()
-  // biome-ignore lint/correctness/useExhaustiveDependencies: once, when the page goes
-  useEffect(() => stop, [])
-  return {
-    stop,
-    async ask(work) {
-      const asking = new AbortController()
-      asked.current = asking
-      try {
-        await work(asking.signal)
-      } catch (error) {
-        if (!asking.signal.aborted) throw error
-      }
-    },
-  }
-}
-
-// A person who dismisses the prompt of the browser, and a time limit, are both this error.
-const isCancelled = (error: unknown): boolean => error instanceof Error && error.name === 'NotAllowedError'
 
 /** The policy asks for a signature and there is no key to make one with: how to get it. */
 function NoKey({ keys }: { keys: readonly SigningKey[] }) {
@@ -300,39 +279,6 @@ function NoKey({ keys }: { keys: readonly SigningKey[] }) {
   if (why !== null) return <p className="small">{t(why, { host: passkeyHost, here: location.hostname })}</p>
   if (keys.some(({ state }) => state === 'proposed')) return <p className="small">{t('approve.keyWaits')}</p>
   return <EnrolButton />
-}
-
-/** Makes a passkey for approvals. */
-export function EnrolButton() {
-  const { client, project, me } = useSession()
-  const { t } = useTranslation()
-  const queries = useQueryClient()
-  const action = useAction()
-  const asking = useAsking()
-  const enrol = () =>
-    action.run(async () => {
-      await asking.ask((stop) => enrolPasskey(client, me, navigator.platform || 'passkey', stop))
-      await queries.invalidateQueries({ queryKey: [project, 'signing-keys'] })
-    })
-  return (
-    <>
-      <Button
-        variant="default"
-        loading={action.busy}
-        onClick={() => void enrol()}
-        leftSection={<Icon name="key" size={14} />}
-      >
-        {t('signing.enrol')}
-      </Button>
-      {isCancelled(action.error) ? (
-        <p className="refusal" role="alert">
-          {t('approve.notMade')}
-        </p>
-      ) : (
-        <Refusal error={action.error} />
-      )}
-    </>
-  )
 }
 
 function Reject({ ticket, opened, close }: { ticket: Ticket; opened: boolean; close: () => void }) {
@@ -350,7 +296,7 @@ function Reject({ ticket, opened, close }: { ticket: Ticket; opened: boolean; cl
     again('ticket', 'approvals', 'trail', 'waiting')
   }
   return (
-    <Modal
+    <Dialog
       opened={opened}
       onClose={close}
       title={t('approve.rejectTitle', { number: ticket.number })}
@@ -376,6 +322,6 @@ function Reject({ ticket, opened, close }: { ticket: Ticket; opened: boolean; cl
           {t('approve.reject')}
         </Button>
       </div>
-    </Modal>
+    </Dialog>
   )
 }

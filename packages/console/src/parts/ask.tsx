@@ -1,8 +1,9 @@
-import { Button, Modal, Textarea } from '@mantine/core'
+import { Button, Textarea } from '@mantine/core'
 import { useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
+import { Dialog } from './dialog.tsx'
 import { useFocusBack } from './focus-back.ts'
 import { Refusal } from './states.tsx'
 
@@ -58,7 +59,7 @@ export function Ask(props: {
     }
   }
   return (
-    <Modal
+    <Dialog
       opened={opened}
       onClose={shut}
       title={title}
@@ -101,7 +102,7 @@ export function Ask(props: {
           </Button>
         </div>
       </form>
-    </Modal>
+    </Dialog>
   )
 }
 

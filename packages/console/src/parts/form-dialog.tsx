@@ -1,7 +1,8 @@
-import { Button, Modal } from '@mantine/core'
+import { Button } from '@mantine/core'
 import { type FormEvent, type ReactNode, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useAction, useAgain } from './ask.tsx'
+import { Dialog } from './dialog.tsx'
 import { useFocusBack } from './focus-back.ts'
 import { ShownOnce } from './shown-once.tsx'
 import { Refusal } from './states.tsx'
@@ -46,7 +47,7 @@ export function FormDialog(props: {
     })
   }
   return (
-    <Modal
+    <Dialog
       opened={opened}
       onClose={shut}
       title={title}
@@ -69,6 +70,6 @@ export function FormDialog(props: {
           </div>
         </form>
       )}
-    </Modal>
+    </Dialog>
   )
 }

@@ -29,7 +29,8 @@ export function When({ of }: { of: Pick<Schedule, 'cron' | 'every_seconds' | 'at
   if (of.cron !== null)
     return (
       <>
-        <span className="mono-text">{of.cron}</span> <span className="dimmed small">{of.zone}</span>
+        <span className={of.cron.length > 24 ? 'mono-text breaks' : 'mono-text one-line'}>{of.cron}</span>{' '}
+        <span className="dimmed small breaks">{of.zone}</span>
       </>
     )
   if (of.every_seconds !== null) return t('schedule.everyOf', { time: span(of.every_seconds, i18n.language) })

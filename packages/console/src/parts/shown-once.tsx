@@ -1,6 +1,7 @@
-import { Button, Modal } from '@mantine/core'
+import { Button } from '@mantine/core'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { Dialog } from './dialog.tsx'
 import { Icon } from './icons.tsx'
 
 /** A secret that the server tells once: copied, and then gone from the page. */
@@ -30,7 +31,7 @@ export function ShownOnce({ secret, what, done }: { secret: string; what: string
 export function SecretDialog({ secret, what, close }: { secret: string | null; what: string; close: () => void }) {
   const { t } = useTranslation()
   return (
-    <Modal
+    <Dialog
       opened={secret !== null}
       onClose={close}
       title={what}
@@ -39,6 +40,6 @@ export function SecretDialog({ secret, what, close }: { secret: string | null; w
       closeButtonProps={{ 'aria-label': t('action.close') }}
     >
       {secret !== null && <ShownOnce secret={secret} what={what} done={close} />}
-    </Modal>
+    </Dialog>
   )
 }

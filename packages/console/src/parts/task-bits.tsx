@@ -5,6 +5,7 @@ import { useTranslation } from 'react-i18next'
 import { now } from '../app/clock.ts'
 import { duration, roughUsd, usd } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
+import { sayFound } from '../words/index.ts'
 import { numbered, RunStateBadge, Time } from './bits.tsx'
 import type { useFilters } from './go.tsx'
 import type { Column } from './list.tsx'
@@ -137,7 +138,7 @@ export function useTaskColumns(
         row.error_code === null ? (
           ''
         ) : (
-          <span className="mono-text" title={row.error ?? ''}>
+          <span className="mono-text" title={sayFound(row.error ?? '')}>
             {row.error_code}
           </span>
         ),

@@ -1,6 +1,7 @@
 import type { TaskDetail } from '@writ/api'
 import { useTranslation } from 'react-i18next'
 import { duration, usd } from '../app/format.ts'
+import { sayFound } from '../words/index.ts'
 import { State, Time } from './bits.tsx'
 
 type Attempt = TaskDetail['attempts'][number]
@@ -65,7 +66,7 @@ export function Waterfall({ task, now }: { task: TaskDetail; now: number }) {
           </div>
           {(attempt.error_code ?? attempt.error) !== null && (
             <p className="small breaks">
-              <span className="mono-text bad">{attempt.error_code}</span> {attempt.error}
+              <span className="mono-text bad">{attempt.error_code}</span> {sayFound(attempt.error ?? '')}
             </p>
           )}
           <p className="dimmed small">

@@ -17,6 +17,12 @@ export const enMore = {
     everyOf: 'every {{time}}',
     onceOf: 'once, {{time}}',
     pausedText: 'It is paused: nothing is dispatched, and what falls due meanwhile is not caught up with.',
+    pausedBy: {
+      owner_denied:
+        'The server did so because whoever it dispatched for may not dispatch tasks here any more. It goes on in the name of whoever resumes it.',
+      refused:
+        'The server did so because nothing could be started {{times}} times in a row, the last time with {{code}}. Mend that, then resume it.',
+    },
     nextTimes: 'Next times',
     noNext: 'No time is ahead.',
     in: 'In',
@@ -626,7 +632,13 @@ export const enMore = {
   policyState: { pending: 'Waits for another admin', applied: 'Applied', rejected: 'Rejected', withdrawn: 'Withdrawn' },
   scan: { flag: 'Flag the file', refuse: 'Refuse the file' },
   keyPurpose: { attestation: 'Attestations', manifest: 'Manifests of bundles' },
-  keyState: { proposed: 'Waits for an admin', enrolled: 'Enrolled', rejected: 'Rejected', revoked: 'Revoked' },
+  keyState: {
+    proposed: 'Waits for an admin',
+    enrolled: 'Enrolled',
+    rejected: 'Rejected',
+    withdrawn: 'Withdrawn',
+    revoked: 'Revoked',
+  },
   start: {
     title: 'Your first proven ticket',
     text: 'Five steps, with real sample files. Everything goes on record as it would in earnest.',
@@ -1132,6 +1144,8 @@ export const enMore = {
     people: "People's signing keys",
     text: 'An approval that is signed with a key of your own can be checked without trusting this server. Another admin agrees to each key.',
     enrol: 'Set up a passkey',
+    enrolVerb: 'Set up',
+    nameHint: 'By this you and other admins tell your keys apart.',
     noneTitle: 'No signing keys',
     noneText: 'Set up a passkey here, or an SSH key with writ signing-key enrol.',
     first: 'first of the project',

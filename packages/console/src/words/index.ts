@@ -24,14 +24,15 @@ const loadMore: Readonly<Record<string, () => Promise<object>>> = {
   'zh-CN': async () => (await import('./zh-cn-more.ts')).zhCnMore,
 }
 
-// What checks and refusals say is English as it is.
+// What checks, refusals and endings say is English as it is.
 const loadFound: Readonly<Record<string, () => Promise<FoundWords>>> = {
   'zh-CN': async () => {
-    const [{ refusedZhCn }, { foundZhCn }] = await Promise.all([
+    const [{ refusedZhCn }, { foundZhCn }, { endedZhCn }] = await Promise.all([
       import('./refused-zh-cn.ts'),
       import('./found-zh-cn.ts'),
+      import('./ended-zh-cn.ts'),
     ])
-    return [...refusedZhCn, ...foundZhCn]
+    return [...refusedZhCn, ...foundZhCn, ...endedZhCn]
   },
 }
 const foundIn = new Map<string, FoundWords>()
@@ -55,7 +56,7 @@ export async function withWords<T>(module: () => Promise<T>): Promise<T> {
   return loaded
 }
 
-/** What a check or the server said, in the language of the page. */
+/** What a check or the server said, in the language of the page: why it refused, or how a task ended. */
 export const sayFound = (text: string): string => inWords(text, foundIn.get(i18next.language) ?? [])
 
 /** Changes the language of the page, and remembers it in this browser. Words of the other one are not loaded. */

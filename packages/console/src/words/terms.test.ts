@@ -31,6 +31,7 @@ for (const [thing, word, other] of [
   ['a handler', '处理器', /处理程序/],
   ['a dead letter', '死信', /死讯|死亡信件/],
   ['a witness', '见证方', /见证者|见证人/],
+  ['an artifact', '文件', /附件/],
   ['a run that is judged', '证据检查', /证据检测|证据校验/],
 ] as const)
   test(`${thing} is called ${word}`, () => assert.deepEqual(found([...console, ...documents], other), []))

@@ -19,6 +19,10 @@ export const zhCnMore: Words<typeof enMore> = {
     everyOf: '每 {{time}}',
     onceOf: '一次，{{time}}',
     pausedText: '已暂停：不派发任何任务，期间到期的也不补。',
+    pausedBy: {
+      owner_denied: '由服务器暂停：计划所用名义的人已无权在此派发任务。由谁恢复，此后就以谁的名义派发。',
+      refused: '由服务器暂停：连续 {{times}} 次未能启动任务，最后一次为 {{code}}。请先排除原因，再恢复。',
+    },
     nextTimes: '接下来的时间',
     noNext: '后面没有时间了。',
     in: '距今',
@@ -585,7 +589,7 @@ export const zhCnMore: Words<typeof enMore> = {
   policyState: { pending: '等待另一位管理员', applied: '已生效', rejected: '已驳回', withdrawn: '已撤回' },
   scan: { flag: '标记文件', refuse: '拒收文件' },
   keyPurpose: { attestation: '证明声明', manifest: '证据包清单' },
-  keyState: { proposed: '等待管理员', enrolled: '已登记', rejected: '已驳回', revoked: '已吊销' },
+  keyState: { proposed: '等待管理员', enrolled: '已登记', rejected: '已驳回', withdrawn: '已撤回', revoked: '已吊销' },
   start: {
     title: '你的第一张有证明的工单',
     text: '五个步骤，使用真实的示例文件。一切都会像正式工作一样记录在案。',
@@ -1060,6 +1064,8 @@ export const zhCnMore: Words<typeof enMore> = {
     people: '个人签名密钥',
     text: '用你自己的密钥签署的批准，无需信任本服务器即可核验。每个密钥都需另一位管理员同意。',
     enrol: '设置通行密钥',
+    enrolVerb: '设置',
+    nameHint: '你和其他管理员以此区分你的密钥。',
     noneTitle: '没有签名密钥',
     noneText: '在此设置通行密钥，或用 writ signing-key enrol 登记 SSH 密钥。',
     first: '项目的第一个',

@@ -83,7 +83,7 @@ export const permissions: Readonly<Record<string, readonly Role[]>> = {
   'signingKeys.statement': writers,
   'signingKeys.enrol': writers,
   'signingKeys.approve': admins,
-  'signingKeys.reject': admins,
+  'signingKeys.reject': writers,
   'signingKeys.revoke': writers,
   'evidence.export': overseers,
   // Whoever may see the ticket; what stands in payloads is for overseers.

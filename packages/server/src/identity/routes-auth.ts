@@ -180,7 +180,7 @@ export const authHandlers = (identity: Identity) =>
         await append(tx, caller.at, caller, {
           type: 'user.password_changed',
           resource: { type: 'user', id: user.id, number: user.number },
-          action: `Changed password: ${user.username}`,
+          action: `Changed password of: ${user.username}`,
           details: { ended_sessions: ended },
         })
       })

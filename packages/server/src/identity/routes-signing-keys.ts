@@ -112,11 +112,12 @@ export const signingKeyHandlers = (on: {
     ask.change(async (tx) => {
       const { caller, params } = ask
       const key = await mustBe(tx, params.id, 'proposed')
+      mustOwnOrRule(caller, key)
       await move(tx, key, { state: 'rejected', decided_by_id: personOf(caller), decided_at: caller.at })
       await append(tx, caller.at, caller, {
         type: 'signing_key.rejected',
         resource: { type: 'signing_key', id: key.id },
-        action: key.user_id === caller.userId ? 'Withdrew a signing key' : 'Rejected a signing key',
+        action: key.user_id === personOf(caller) ? 'Withdrew a signing key' : 'Rejected a signing key',
         details: { ...aboutKey(key), reason: ask.body?.reason ?? null },
       })
       return show((await store.findNamedSigningKey(tx, key.id))!)
@@ -126,7 +127,7 @@ export const signingKeyHandlers = (on: {
     ask.change(async (tx) => {
       const { caller, params } = ask
       const key = await mustBe(tx, params.id, 'enrolled')
-      if (caller.role !== 'admin' && key.user_id !== personOf(caller)) throw new AppError('SIGNING_KEY_DENIED')
+      mustOwnOrRule(caller, key)
       await move(tx, key, { state: 'revoked', revoked_at: caller.at })
       await append(tx, caller.at, caller, {
         type: 'signing_key.revoked',
@@ -232,6 +233,10 @@ async function recordEnrolment(
     details: { ...aboutKey(key), ...more },
     ...(att ? { att } : {}),
   })
+}
+
+function mustOwnOrRule(caller: Caller, key: store.SigningKeyRow): void {
+  if (caller.role !== 'admin' && key.user_id !== personOf(caller)) throw new AppError('SIGNING_KEY_DENIED')
 }
 
 async function mustBe(tx: Tx, id: string, state: 'proposed' | 'enrolled'): Promise<store.SigningKeyRow> {

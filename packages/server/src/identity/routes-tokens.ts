@@ -70,7 +70,7 @@ export const tokensHandlers = (_identity: Identity) =>
           endingWith(own, expiresAt),
           {
             type: 'token.created',
-            action: `Created token: ${body.name}`,
+            action: `Created token named: ${body.name}`,
           },
         )
       })
@@ -96,7 +96,7 @@ export const tokensHandlers = (_identity: Identity) =>
           throw new AppError('TOKEN_NOT_FOUND')
         return make(tx, caller, old, endingWith(own, caller.at + (old.expires_at - old.created_at)), {
           type: 'token.rotated',
-          action: `Rotated token: ${old.name}`,
+          action: `Rotated token named: ${old.name}`,
           details: { replaces: old.id },
         })
       })
@@ -112,7 +112,7 @@ export const tokensHandlers = (_identity: Identity) =>
         await append(tx, caller.at, caller, {
           type: 'token.revoked',
           resource: { type: 'token', id: token.id },
-          action: `Revoked token: ${token.name}`,
+          action: `Revoked token named: ${token.name}`,
           details: { owner_id: token.user_id },
         })
       })

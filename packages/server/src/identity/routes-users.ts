@@ -109,7 +109,7 @@ export const usersHandlers = (identity: Identity) =>
         await append(tx, caller.at, caller, {
           type: 'user.password_reset',
           resource,
-          action: `Reset password: ${target.username}`,
+          action: `Reset password of: ${target.username}`,
           details: { ended_sessions: ended },
         })
         // Whoever lost the device has no other way back in; it is told apart, because it weakens the account.

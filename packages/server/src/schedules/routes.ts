@@ -76,6 +76,7 @@ export const scheduleHandlers = ({
       when_running: body.when_running ?? 'allow',
       state: 'active',
       paused_reason: null,
+      paused_cause: null,
       owner_id: personOf(caller),
       version: 1,
       next_at: firstTime(times, caller.at),
@@ -240,6 +241,7 @@ export const scheduleHandlers = ({
       const moved = {
         state: 'active',
         paused_reason: null,
+        paused_cause: null,
         next_at: next,
         owner_id: personOf(caller),
         refusals: 0,

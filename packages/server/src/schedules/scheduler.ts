@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { PauseCause } from '@writ/api'
 import { append, SYSTEM } from '../audit/index.ts'
 import { type Caller, createActing } from '../identity/index.ts'
 import type { Payloads, PreparedTask, Tasks } from '../kinds/task/index.ts'
@@ -172,7 +173,7 @@ export function createScheduler(on: SchedulerOn): Scheduler {
       )
       const fires: store.NewFire[] = []
       const changes: store.Fired[] = []
-      const pauses: { found: store.ScheduleRow; now: number; reason: string }[] = []
+      const pauses: { found: store.ScheduleRow; now: number; cause: PauseCause }[] = []
       for (const { found, times, now } of undecided) {
         let { refusals, last_due_at, last_run_id } = found
         let refused: string | null = null
@@ -197,8 +198,7 @@ export function createScheduler(on: SchedulerOn): Scheduler {
         const state = next === null ? 'ended' : found.state
         changes.push({ id: found.id, next_at: next, last_due_at, last_run_id, refusals, state })
         if (refused !== null && refusals >= MOST_REFUSALS && next !== null) {
-          const reason = `it started nothing ${refusals} times in a row, the last time ${refused}`
-          pauses.push({ found, now, reason })
+          pauses.push({ found, now, cause: { code: 'refused', refusals, error_code: refused } })
         }
       }
       await Promise.all([
@@ -210,7 +210,7 @@ export function createScheduler(on: SchedulerOn): Scheduler {
           Math.min(...firing.map(({ now }) => now)) - KEEP_FIRES_MS,
         ),
       ])
-      for (const { found, now, reason } of pauses) await pauseItself(tx, found, now, reason)
+      for (const { found, now, cause } of pauses) await pauseItself(tx, found, now, cause)
       return all.map(() => null)
     },
   }
@@ -226,7 +226,7 @@ export function createScheduler(on: SchedulerOn): Scheduler {
       await db.write(async (tx) => {
         const found = await store.lockSchedule(tx, id)
         if (found?.state === 'active' && found.owner_id === row.owner_id)
-          await pauseItself(tx, found, now, 'its owner may not dispatch tasks here any more')
+          await pauseItself(tx, found, now, { code: 'owner_denied', refusals: null, error_code: null })
       })
       return
     }
@@ -279,10 +279,15 @@ function dueTimes(
 const punctual = (timing: Timing, after: number, now: number): number[] => nextTimes(timing, after, AT_ONCE, now)
 
 /** The server pauses it and says so as a failure: somebody has to look. */
-async function pauseItself(tx: Tx, row: store.ScheduleRow, now: number, reason: string): Promise<void> {
+async function pauseItself(tx: Tx, row: store.ScheduleRow, now: number, cause: PauseCause): Promise<void> {
+  const reason =
+    cause.code === 'owner_denied'
+      ? 'its owner may not dispatch tasks here any more'
+      : `it started nothing ${cause.refusals} times in a row, the last time ${cause.error_code}`
   await store.updateSchedule(tx, row.id, {
     state: 'paused',
     paused_reason: reason,
+    paused_cause: JSON.stringify(cause),
     next_at: null,
     version: row.version + 1,
     updated_at: now,
@@ -291,7 +296,7 @@ async function pauseItself(tx: Tx, row: store.ScheduleRow, now: number, reason: 
     type: 'schedule.paused',
     resource: { type: 'schedule', id: row.id },
     action: `Paused schedule: ${row.name}`,
-    details: { reason, owner_id: row.owner_id },
+    details: { reason, cause, owner_id: row.owner_id },
     success: false,
     error: reason,
   })

@@ -107,6 +107,34 @@ for (const store of stores) {
     await reopen()
   })
 
+  test(`schedules that the server paused before are told by code and values (${store.dialect})`, {
+    skip: store.skip,
+  }, async () => {
+    const { change, rows } = await migrated()
+    const schedule = (id: string, refusals: number, reason: string) =>
+      `insert into schedules (project_id, id, name, handler, input, input_sha256, options, zone, dst_gap, dst_overlap, catch_up,
+         catch_up_limit, when_running, state, paused_reason, owner_id, version, refusals, created_by_id, created_at, updated_at)
+       values ('p', '${id}', '${id}', 'h', '{}', '', '{}', 'UTC', 'after', 'first', 'last', 1, 'allow', 'paused', '${reason}', 'u', 1,
+         ${refusals}, 'u', 0, 0);`
+    const alone = store.dialect === 'sqlite' ? 'pragma foreign_keys = off' : 'set session_replication_role = replica'
+    const { sql } = loadMigrations(store.dialect).find(({ name }) => name === 'causes')!
+    await change(`${alone};
+      alter table schedules drop column paused_cause;
+      ${schedule('a', 0, 'its owner may not dispatch tasks here any more')}
+      ${schedule('b', 10, 'it started nothing 10 times in a row, the last time TASK_UNKNOWN_HANDLER')}
+      ${schedule('c', 3, 'holidays')}
+      ${sql}`)
+    const found = (await rows('select paused_cause from schedules order by id')) as { paused_cause: string | null }[]
+    assert.deepEqual(
+      found.map(({ paused_cause }) => JSON.parse(paused_cause ?? 'null')),
+      [
+        { code: 'owner_denied', refusals: null, error_code: null },
+        { code: 'refused', refusals: 10, error_code: 'TASK_UNKNOWN_HANDLER' },
+        null,
+      ],
+    )
+  })
+
   test(`a database of something else is refused and left as it was, to the byte (${store.dialect})`, {
     skip: store.skip,
   }, async () => {

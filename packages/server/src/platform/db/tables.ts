@@ -696,6 +696,8 @@ export interface SchedulesTable {
   ends_at: number | null
   state: 'active' | 'paused' | 'ended' | 'deleted'
   paused_reason: string | null
+  /** `PauseCause` as JSON, when the server paused it. */
+  paused_cause: string | null
   owner_id: string
   version: number
   next_at: number | null

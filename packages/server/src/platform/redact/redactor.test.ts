@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import path from 'node:path'
 import { test } from 'node:test'
 import { createRedactor, liveSecrets } from './redactor.ts'
 import { type RedactionKind, redactionKinds } from './rules.ts'
@@ -413,4 +415,18 @@ test('the worst files take time in proportion, and none is too deep', () => {
     assert.ok(ms < 15_000, `${name} took ${ms} ms`)
   }
   assert.equal(scanned(Buffer.alloc(65_536, `${noText}pwd=`))[0]?.[0], 'assigned-secret')
+})
+
+test('no sentence of the log reads like the assignment of a secret: what it names would be taken out', () => {
+  const rooms = path.join(import.meta.dirname, '../..')
+  const sentences = globSync('**/*.ts', { cwd: rooms }).flatMap((file) =>
+    [...readFileSync(path.join(rooms, file), 'utf8').matchAll(/action:[^\n]*?`([^`]+)`/g)].map(([, text = '']) =>
+      text.replaceAll(/\$\{[^}]*\}/g, 'pipeline'),
+    ),
+  )
+  assert.ok(sentences.length > 40, `${sentences.length} were found`)
+  assert.deepEqual(
+    sentences.filter((sentence) => redactor.text(sentence) !== sentence),
+    [],
+  )
 })
