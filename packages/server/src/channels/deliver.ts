@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Delivery, Event } from '@writ/api'
 import { append, findPlacedEvent, SYSTEM } from '../audit/index.ts'
-import { type Clock, rfc3339 } from '../platform/clock.ts'
+import { type Clock, rfc3339, watchClock } from '../platform/clock.ts'
 import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { type Egress, EgressRefused, EgressTimeout, type Incoming } from '../platform/egress.ts'
 import { randomToken } from '../platform/ids.ts'
@@ -87,6 +87,8 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
   const underway = new Set<Promise<void>>()
   const quick = new Set<string>()
   let wakeUp = new AbortController()
+  const leaseMs = on.timeoutMs + LEASE_BEYOND_MS
+  const lookAtClock = watchClock(on.clock, Math.min(leaseMs / 3, FIRST_WAIT_MS))
 
   const roomOf = (webhook: string): number =>
     (quick.has(webhook) ? AT_ONCE_QUICK : AT_ONCE_EACH) - (running.get(webhook) ?? 0)
@@ -94,15 +96,15 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
   async function claimAndSend(stop: AbortSignal): Promise<void> {
     for (let claimed = 1; claimed > 0 && underway.size < AT_ONCE && !stop.aborted; ) {
       const now = on.clock.now()
+      // Before a single lease of others is taken for over.
+      await lookAtClock(now, (change) => countAnew(on.db, { ...change, leaseUntil: now + leaseMs }))
       const full = [...running.keys()].filter((webhook) => roomOf(webhook) <= 0)
       // A claim is a change, and there is one writer: it is not asked five times a second for nothing.
       const due = await inProject(INSTANCE, () => on.db.read((tx) => store.listDue(tx, now, { limit: LOOK, full })))
       const ids = inTurns(due, roomOf).slice(0, AT_ONCE - underway.size)
       if (ids.length === 0) return
       const claims = await inProject(INSTANCE, () =>
-        on.db.write((tx) =>
-          store.claimDeliveries(tx, name, { ids, now, leaseUntil: now + on.timeoutMs + LEASE_BEYOND_MS }),
-        ),
+        on.db.write((tx) => store.claimDeliveries(tx, name, { ids, now, leaseUntil: now + leaseMs })),
       )
       for (const claim of claims) send(claim, stop)
       claimed = claims.length
@@ -141,6 +143,17 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
       await Promise.allSettled(underway)
     },
   }
+}
+
+/**
+ * Somebody set the clock: what is under way is not sent a second time beside itself, and nothing waits for hours because the time went
+ * back. Stopped between the two: messages are sent by the new time, and shown with the old one.
+ */
+async function countAnew(db: Database, change: store.ClockChange): Promise<void> {
+  await inProject(INSTANCE, () => db.write((tx) => store.countAnew(tx, change)))
+  if (change.to >= change.from) return
+  for (const project of await inProject(INSTANCE, () => db.read(store.listQueuedProjects)))
+    await inProject(project, () => db.write(store.showDueTimes))
 }
 
 /** The ids of those that their webhooks have room for: the first of each, then the second of each, and so on. */
