@@ -4,7 +4,6 @@ import { dirname, join, resolve } from 'node:path'
 import {
   type ContinuedLog,
   continueLog,
-  createSequencer,
   dayFolder,
   findLogsAhead,
   listOpenLogs,
@@ -27,10 +26,10 @@ import {
   prepareRestorePostgres,
   restorePostgres,
 } from '../platform/db/index.ts'
-import { createLog } from '../platform/log.ts'
 import { verifyBackup } from './backup-manifest.ts'
 import { type MissingBytes, missingBytes } from './missing-bytes.ts'
 import { holdPlace, type OpenPlace, OperationRefused, openPlace, type Place } from './place.ts'
+import { settleLogs } from './settle-logs.ts'
 
 export interface Restore extends Place {
   /** The backup's folder. Left out: the database was put back by other means, and only the logs are to be continued. */
@@ -195,15 +194,7 @@ async function continueLogs(
       if (slug === 'default') continued.unshift(continued.pop()!)
     }
     // Keys are made and the first checkpoints published, so that what was restored verifies before any server starts.
-    const sequencer = createSequencer({
-      db,
-      clock: systemClock,
-      log: createLog({ level: 'silent', format: 'json' }),
-      folders,
-      intervalMs: config.checkpointIntervalMs,
-      slugOf: (project) => slugOf(db, project),
-    })
-    await sequencer.settle()
+    await settleLogs(place, db)
     const { restored_size, old_origin, new_origin } = continued[0]!
     return { dataDir: config.dataDir, continued, size: restored_size, old_origin, new_origin }
   } finally {
