@@ -223,6 +223,20 @@ test('an answer counts once, in the browser that asked, and not after ten minute
   assert.equal((await forger.visit(forged)).status, 401, 'a cookie that was changed')
 })
 
+test('the provider is asked for its metadata anew after an hour, also when the clock was set back', async () => {
+  await using system = await TestSystem.start({ ...settings(), fakeClock: true })
+  const before = provider.described
+  const browser = openBrowser(system)
+  const start = async () => assert.equal((await browser.visit(browser.api('/auth/oidc/start'))).status, 302)
+  await start()
+  system.setClock(-5 * 3_600_000)
+  await start()
+  assert.equal(provider.described, before + 1)
+  system.advance(3_600_001)
+  await start()
+  assert.equal(provider.described, before + 2)
+})
+
 test('an inactive user does not come in through the provider', async () => {
   await using system = await TestSystem.start(settings())
   const claims = { sub: 'e-1', preferred_username: 'bob' }

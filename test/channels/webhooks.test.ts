@@ -4,14 +4,18 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { CreatedWebhook, Delivery, Replayed, Ticket, Webhook } from '@writ/api'
 import type { Static } from 'typebox'
+import { INSTANCE, inProject } from '../../packages/server/src/platform/db/index.ts'
 import { attachDatabase } from '../../packages/server/src/platform/db/open.ts'
 import { uuidv7 } from '../../packages/server/src/platform/ids.ts'
 import { backends } from '../backends.ts'
 import { endLeases } from '../servers/statement.ts'
 import { dispatcherOf } from '../tasks/dispatch.ts'
 import { type TestSystem, until } from '../test-system.ts'
+import { ok } from '../verifies.ts'
 import { type Received, startReceiver } from './receiver.ts'
 import { startSmtpServer } from './smtp-server.ts'
+
+const HOUR = 3_600_000
 
 type Made = Static<typeof CreatedWebhook>
 
@@ -395,6 +399,45 @@ for (const backend of backends()) {
     )
     await system.check()
   })
+
+  test(
+    `a clock that is set by hours sends nothing twice, and lets nothing wait for hours (${backend.name})`,
+    on,
+    async () => {
+      await using silent = await startReceiver()
+      await using refusing = await startReceiver()
+      await using system = await backend.start({ fakeClock: true })
+      silent.answer = () => null
+      refusing.answer = () => ({ status: refusing.received.length === 1 ? 503 : 204 })
+      await addWebhook(system, { url: silent.url, events: ['ticket.closed'] })
+      const hook = await addWebhook(system, { url: refusing.url })
+      const queued = () =>
+        inProject(INSTANCE, () =>
+          system.app.db.read((tx) =>
+            tx.sql<{ lease_until: number }>('select lease_until from delivery_queue where lease_until is not null'),
+          ),
+        )
+      const ticket = await openTicket(system, 'Replace switch 7')
+      await until('it is refused', async () => (await deliveriesOf(system, hook.id))[0]?.attempts.length === 1)
+      ok(await system.employee.post(`/tickets/${ticket.id}/close`))
+      await until('one is under way', async () => silent.received.length === 1 && refusing.received.length === 2)
+
+      const start = system.now()
+      system.setClock(-10 * HOUR)
+      await until('its lease is counted by the new time', async () => (await queued())[0]!.lease_until < start)
+      const [, waiting] = await deliveriesOf(system, hook.id)
+      const left = Date.parse(waiting!.next_attempt_at!) - system.now()
+      assert.ok(left > 0 && left <= 6_250, `it is tried again after 5 s, with jitter of 25 %, not ${left}`)
+      system.advance(6_250)
+      await until('it was tried again', async () => refusing.received.length === 3)
+
+      system.setClock(30 * HOUR)
+      await openTicket(system, 'After the clock was set')
+      await until('what is new is sent', async () => refusing.received.length === 4)
+      assert.equal(silent.received.length, 1, 'what is under way is not sent beside itself')
+      await system.check()
+    },
+  )
 
   test(
     `a test message goes to its webhook alone, and two secrets sign during a rotation (${backend.name})`,

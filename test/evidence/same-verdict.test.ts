@@ -192,6 +192,13 @@ add('a proof with another index', 'PROOF_INVALID', /entries\/\d+/, (c) =>
 add('a proof with a hash less', 'PROOF_INVALID', /entries\/\d+/, (c) =>
   c.edit(c.named(/project-0.*tlog-proof$/), /\n[A-Za-z0-9+/]{43}=\n\n/, '\n\n'),
 )
+add('a proof with a hash whose last letter has bits to spare', 'PROOF_INVALID', /entries\/\d+/, async (c) => {
+  const proof = c.named(/project-0.*tlog-proof$/)
+  const lines = (await c.read(proof)).toString().split('\n')
+  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
+  lines[2] = `${lines[2]!.slice(0, 42)}${letters[letters.indexOf(lines[2]![42]!) + 1]}=`
+  await c.write(proof, lines.join('\n'))
+})
 add('two proofs in the place of each other', 'PROOF_INVALID', /entries\/\d+/, async (c) => {
   const [one, other] = (await readdir(path.join(c.folder, 'logs/project-0/entries'))).filter((n) =>
     n.endsWith('.tlog-proof'),

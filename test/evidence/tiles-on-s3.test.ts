@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import type { LogInfo } from '@writ/api'
-import { backup, doctor, verifyOffline } from '@writ/server/ops'
+import { backup, doctor, restore, verifyOffline } from '@writ/server/ops'
+import { sizeOfNote } from '../../packages/server/src/audit/index.ts'
 import { loadConfig } from '../../packages/server/src/config.ts'
 import { backends } from '../backends.ts'
 import { missingS3, type S3Server, startS3 } from '../servers/ceph-rgw.ts'
@@ -59,6 +60,57 @@ test('a server whose tiles are on S3 publishes, verifies, restarts and backs up 
       logs.map((check) => check.ok),
       [true],
     )
+  } finally {
+    await s3.stop()
+  }
+})
+
+test('a backup of tiles on S3 is restored into another bucket: its logs are there, and go on where they ended', {
+  skip,
+}, async () => {
+  const s3 = await startS3()
+  try {
+    const env = envOf(s3)
+    await using sys = await backends()[0]!.start({ env })
+    const second = await sys.hire('second', 'admin')
+    for (let i = 0; i < 5; i++) ok(await sys.admin.post('/tickets', { title: `Ticket ${i}` }))
+    // Of one that was dropped the checkpoint is left.
+    ok(await sys.admin.post('/audit/logs/rotate', { reason: 'end of the year' }))
+    for (const who of [sys.admin, second]) ok(await who.post('/audit/logs/0/drop', { reason: 'kept long enough' }))
+    await sys.settle()
+    await sys.settle()
+    ok(await sys.admin.post('/tickets', { title: 'In the second log' }))
+    await sys.settle()
+    const before = ok(await sys.admin.get<LogInfo>('/audit/log'))
+    const { config } = loadConfig({
+      argv: [],
+      env: { ...env, WRIT_DATA_DIR: path.join(sys.folder, 'data') },
+      cwd: sys.folder,
+    })
+    const saved = await backup({ config: config!, to: path.join(folder, 'dropped') })
+
+    const elsewhere = (name: string, bucket: string) => ({
+      dataDir: path.join(folder, name),
+      env: { ...env, MINIO_BUCKET: bucket },
+      cwd: folder,
+    })
+    const place = elsewhere('elsewhere', 'made-by-the-restore')
+    const { size, old_origin, continued, notes } = await restore({ ...place, from: saved.path })
+    assert.deepEqual({ size, old_origin, notes }, { size: before.size, old_origin: before.origin, notes: [] })
+    for (const one of continued) assert.equal(sizeOfNote(one.last_checkpoint), one.restored_size)
+    const report = await verifyOffline(place)
+    assert.deepEqual([report.ok, report.reason], [true, null])
+    assert.equal(existsSync(path.join(place.dataDir, 'log')), false)
+
+    // Where a server has begun logs of its own, there is no room for these.
+    await using other = await backends()[0]!.start({ env: { ...env, MINIO_BUCKET: 'of-another' } })
+    await other.settle()
+    const refused = elsewhere('refused', 'of-another')
+    await assert.rejects(restore({ ...refused, from: saved.path }), {
+      name: 'OperationRefused',
+      message: /in the place of .* is .*Another server was started on this bucket/,
+    })
+    assert.equal(existsSync(path.join(refused.dataDir, 'restore.unfinished')), false)
   } finally {
     await s3.stop()
   }

@@ -181,6 +181,31 @@ test('while a witness is away the server goes on, alarms once, and catches up wh
   }
 })
 
+test('a witness that was away is asked again although the clock was set back meanwhile', async () => {
+  const { sys: started, witness } = await withWitness((options) => sqlite!.start({ ...options, fakeClock: true }))
+  await using sys = started
+  try {
+    await until('anchored', async () => (await describe(sys)).anchored !== null)
+    await witness.kill9()
+    await openTicket(sys, 'while it is away')
+    await until('it failed', async () => {
+      sys.advance(61_000)
+      await sys.settle()
+      return sys.log().includes('a witness did not answer')
+    })
+    sys.setClock(-30 * 86_400_000)
+    await witness.start()
+    await until('it has cosigned the newest', async () => {
+      sys.advance(61_000)
+      await sys.settle()
+      const { anchored, size } = await describe(sys)
+      return anchored !== null && anchored.size >= size
+    })
+  } finally {
+    await witness.stop()
+  }
+})
+
 test('clocks that differ are told of, and the cosignature counts', async () => {
   const { sys: started, witness } = await withWitness((options) => TestSystem.start({ ...options, fakeClock: true }))
   await using sys = started

@@ -96,6 +96,15 @@ async function takeOver(writ: Writ, from: string, artifacts: string): Promise<vo
   assert.deepEqual(again.already, { users: [2, 3], assets: [4], tickets: [7, 9], runs: [11, 12, 13], artifacts: [21] })
   assert.deepEqual(again.skipped, done.skipped)
   assert.deepEqual(again.passwords, [])
+  // Before any server has started.
+  const { reports } = await verifyOffline(place)
+  assert.deepEqual(
+    reports.map(({ ok, project, checked }) => [ok, project, checked.entries === checked.rows && checked.entries > 5]),
+    [
+      [true, '_instance', true],
+      [true, 'default', true],
+    ],
+  )
 
   await writ.start()
   try {

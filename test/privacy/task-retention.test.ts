@@ -8,6 +8,7 @@ import type { AuditEvent, Batch, InsightCounts, Policy, Submitted, Task, Ticket 
 import { appendOne, SYSTEM } from '../../packages/server/src/audit/index.ts'
 import { createTaskRetention } from '../../packages/server/src/kinds/task/index.ts'
 import { announcePayload } from '../../packages/server/src/kinds/task/store-retention.ts'
+import { type Clock, createFakeClock } from '../../packages/server/src/platform/clock.ts'
 import { INSTANCE, inProject, remember, type Tx } from '../../packages/server/src/platform/db/index.ts'
 import { type Backend, backends } from '../backends.ts'
 import { type Dispatcher, dispatcherOf, handlerOf } from '../tasks/dispatch.ts'
@@ -93,12 +94,12 @@ async function onPlace(backend: Backend, work: (place: Place) => Promise<void>) 
 /** As the server's, but for what a test wants otherwise. */
 const retentionOf = (
   { app, now }: TestSystem,
-  other: { remove?: () => Promise<boolean>; countedUntil?: () => Promise<number> },
+  other: { remove?: () => Promise<boolean>; countedUntil?: () => Promise<number>; clock?: Clock },
 ) =>
   createTaskRetention({
     db: app.db,
     blobs: { remove: other.remove ?? (async () => assert.fail('nothing is to be removed')) },
-    clock: { now },
+    clock: other.clock ?? { now, steady: now },
     countedUntil: other.countedUntil ?? (async () => Number.POSITIVE_INFINITY),
   })
 
@@ -360,6 +361,27 @@ for (const backend of [sqlite, postgres]) {
     }),
   )
 }
+
+test('rounds go on when the clock is set back', () =>
+  onPlace(sqlite, async ({ sys, keep }) => {
+    await keep({ completed_task_days: 3 })
+    const clock = createFakeClock(sys.now())
+    let rounds = 0
+    const retention = retentionOf(sys, {
+      clock,
+      countedUntil: async () => {
+        rounds++
+        return 0
+      },
+    })
+    await retention.run()
+    clock.set(-5 * 3_600_000)
+    await retention.run()
+    assert.equal(rounds, 1, 'ten minutes are not over')
+    clock.advance(600_000)
+    await retention.run()
+    assert.equal(rounds, 2)
+  }))
 
 test(
   'postgres: who has the login of the server deletes no task that no event tells of',

@@ -22,6 +22,8 @@ export interface Behaviour {
 export interface OidcTestProvider {
   readonly issuer: string
   behave(how: Behaviour): void
+  /** How often it was asked for its metadata. */
+  readonly described: number
   /** Requests to the token endpoint that were refused, with the reason. */
   readonly refused: readonly string[]
   close(): Promise<void>
@@ -52,7 +54,9 @@ export async function startOidcProvider(): Promise<OidcTestProvider> {
   const json = (reply: ServerResponse, status: number, body: unknown) =>
     void reply.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
 
+  let described = 0
   function discovery(_: IncomingMessage, reply: ServerResponse) {
+    described++
     json(reply, 200, {
       issuer: issuer(),
       authorization_endpoint: `${issuer()}/authorize`,
@@ -133,6 +137,9 @@ export async function startOidcProvider(): Promise<OidcTestProvider> {
     },
     behave(next) {
       how = next
+    },
+    get described() {
+      return described
     },
     refused,
     async close() {

@@ -278,65 +278,76 @@ holds(
   { testHandlers: [echo] },
 )
 
-holds('Feishu: an application is registered, its token fetched once, kept and replaced by hand', async (sys) => {
-  const asked: unknown[] = []
-  const feishu = createServer(async (request, response) => {
-    let body = ''
-    for await (const chunk of request) body += chunk
-    const { app_id, app_secret } = JSON.parse(body) as Record<string, string>
-    asked.push(app_id)
-    const good = request.url === '/open-apis/auth/v3/tenant_access_token/internal' && app_secret === 'its secret'
-    response.end(
-      JSON.stringify(
-        good
-          ? { code: 0, msg: 'ok', tenant_access_token: `t-${asked.length}-of-${app_id}`, expire: 7200 }
-          : { code: 10014, msg: 'app secret invalid' },
-      ),
-    )
-  })
-  await new Promise<void>((listening) => feishu.listen(0, '127.0.0.1', listening))
-  try {
-    const { token } = ok(await sys.admin.post<{ token: string }>('/tokens', { name: 'door', role: 'admin' }), 201)
-    const dispatch = async (task: string, taskData: object) =>
-      ok(
-        await sys.anonymous.post<{ status: string; result: Record<string, unknown>; error: string }>(
-          '//dispatch',
-          { task, taskData, async: false },
-          { headers: { 'x-api-token': token } },
+holds(
+  'Feishu: an application is registered, its token fetched once, kept and replaced by hand',
+  async (sys) => {
+    const asked: unknown[] = []
+    const feishu = createServer(async (request, response) => {
+      let body = ''
+      for await (const chunk of request) body += chunk
+      const { app_id, app_secret } = JSON.parse(body) as Record<string, string>
+      asked.push(app_id)
+      const good = request.url === '/open-apis/auth/v3/tenant_access_token/internal' && app_secret === 'its secret'
+      response.end(
+        JSON.stringify(
+          good
+            ? { code: 0, msg: 'ok', tenant_access_token: `t-${asked.length}-of-${app_id}`, expire: 7200 }
+            : { code: 10014, msg: 'app secret invalid' },
         ),
       )
-    assert.match((await dispatch('feishu_get_token', {})).error, /FEISHU_APP_ID/)
-    await sys.restart({ env: { FEISHU_URL: `http://127.0.0.1:${(feishu.address() as AddressInfo).port}` } })
-    const registered = (await dispatch('feishu_set_token', { app_id: 'cli_a', app_secret: 'its secret' })).result
-    assert.deepEqual(
-      { ...registered, app_hash: typeof registered.app_hash },
-      { status: 'registered', msg: 'Application registered successfully', app_hash: 'string', app_id: 'cli_a' },
-    )
-    const by = { app_hash: registered.app_hash }
-    assert.equal((await dispatch('feishu_get_token', by)).result.tenant_access_token, 't-1-of-cli_a')
-    assert.equal((await dispatch('feishu_get_token', by)).result.tenant_access_token, 't-1-of-cli_a')
-    assert.equal(asked.length, 1)
-    assert.match(
-      (await dispatch('feishu_get_token', { app_hash: 'none' })).error,
-      /^Invalid or expired app_hash: none$/,
-    )
-    assert.match((await dispatch('feishu_get_token', { app_id: 'cli_a', app_secret: 'wrong' })).error, /secret invalid/)
-    assert.deepEqual((await dispatch('feishu_set_token', { app_id: 'cli_a', token: 'by-hand' })).result, {
-      status: 'ok',
-      msg: 'Token manually updated',
     })
-    assert.equal((await dispatch('feishu_get_token', by)).result.tenant_access_token, 'by-hand')
+    await new Promise<void>((listening) => feishu.listen(0, '127.0.0.1', listening))
+    try {
+      const { token } = ok(await sys.admin.post<{ token: string }>('/tokens', { name: 'door', role: 'admin' }), 201)
+      const dispatch = async (task: string, taskData: object) =>
+        ok(
+          await sys.anonymous.post<{ status: string; result: Record<string, unknown>; error: string }>(
+            '//dispatch',
+            { task, taskData, async: false },
+            { headers: { 'x-api-token': token } },
+          ),
+        )
+      assert.match((await dispatch('feishu_get_token', {})).error, /FEISHU_APP_ID/)
+      await sys.restart({ env: { FEISHU_URL: `http://127.0.0.1:${(feishu.address() as AddressInfo).port}` } })
+      const registered = (await dispatch('feishu_set_token', { app_id: 'cli_a', app_secret: 'its secret' })).result
+      assert.deepEqual(
+        { ...registered, app_hash: typeof registered.app_hash },
+        { status: 'registered', msg: 'Application registered successfully', app_hash: 'string', app_id: 'cli_a' },
+      )
+      const by = { app_hash: registered.app_hash }
+      assert.equal((await dispatch('feishu_get_token', by)).result.tenant_access_token, 't-1-of-cli_a')
+      assert.equal((await dispatch('feishu_get_token', by)).result.tenant_access_token, 't-1-of-cli_a')
+      assert.equal(asked.length, 1)
+      // It lasts for two hours, whatever time somebody says it is.
+      sys.setClock(-3 * 3_600_000)
+      sys.advance(7_150_000)
+      assert.equal((await dispatch('feishu_get_token', by)).result.tenant_access_token, 't-2-of-cli_a')
+      assert.match(
+        (await dispatch('feishu_get_token', { app_hash: 'none' })).error,
+        /^Invalid or expired app_hash: none$/,
+      )
+      assert.match(
+        (await dispatch('feishu_get_token', { app_id: 'cli_a', app_secret: 'wrong' })).error,
+        /secret invalid/,
+      )
+      assert.deepEqual((await dispatch('feishu_set_token', { app_id: 'cli_a', token: 'by-hand' })).result, {
+        status: 'ok',
+        msg: 'Token manually updated',
+      })
+      assert.equal((await dispatch('feishu_get_token', by)).result.tenant_access_token, 'by-hand')
 
-    // The configured application's, for an API token whose scopes name it.
-    const url = `http://127.0.0.1:${(feishu.address() as AddressInfo).port}`
-    await sys.restart({ env: { FEISHU_URL: url, FEISHU_APP_ID: 'cli_b', FEISHU_APP_SECRET: 'its secret' } })
-    const ask = (text: string) => sys.anonymous.get('//feishu/token', { headers: { 'x-api-token': text } })
-    assert.deepEqual((await ask(token)).body, { detail: 'Forbidden' })
-    const scoped = { name: 'feishu', role: 'dev', scopes: ['dispatch.feishuToken'] }
-    const reader = ok(await sys.admin.post<{ token: string }>('/tokens', scoped), 201)
-    assert.match(JSON.stringify(ok(await ask(reader.token))), /"t-\d+-of-cli_b","expires_in":7200/)
-  } finally {
-    feishu.closeAllConnections()
-    feishu.close()
-  }
-})
+      // The configured application's, for an API token whose scopes name it.
+      const url = `http://127.0.0.1:${(feishu.address() as AddressInfo).port}`
+      await sys.restart({ env: { FEISHU_URL: url, FEISHU_APP_ID: 'cli_b', FEISHU_APP_SECRET: 'its secret' } })
+      const ask = (text: string) => sys.anonymous.get('//feishu/token', { headers: { 'x-api-token': text } })
+      assert.deepEqual((await ask(token)).body, { detail: 'Forbidden' })
+      const scoped = { name: 'feishu', role: 'dev', scopes: ['dispatch.feishuToken'] }
+      const reader = ok(await sys.admin.post<{ token: string }>('/tokens', scoped), 201)
+      assert.match(JSON.stringify(ok(await ask(reader.token))), /"t-\d+-of-cli_b","expires_in":7200/)
+    } finally {
+      feishu.closeAllConnections()
+      feishu.close()
+    }
+  },
+  { fakeClock: true },
+)

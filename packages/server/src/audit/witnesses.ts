@@ -89,7 +89,7 @@ export async function loadWitnessPolicy(file: string): Promise<Policy> {
   return policy
 }
 
-/** Failures in a row, and when it is worth another try. */
+/** Failures in a row, and when it is worth another try: by the steady clock, or one that is set back would silence a witness. */
 interface Patience {
   failures: number
   retryAt: number
@@ -100,7 +100,7 @@ interface Asked extends PolicyWitness, Patience {
   reason: string | null
   ahead: number | null
   took: number | null
-  /** When its newest answer came. */
+  /** When its newest answer came, by the steady clock. */
   answeredAt: number
   /** When the newest failure was counted: what was asked before it failed with it. */
   failedAt: number
@@ -223,11 +223,11 @@ export function createWitnesses(options: {
   }
 
   const isDue = (one: Asked, origin: string): boolean =>
-    one.retryAt <= clock.now() && (one.refusals.get(origin)?.retryAt ?? 0) <= clock.now()
+    one.retryAt <= clock.steady() && (one.refusals.get(origin)?.retryAt ?? 0) <= clock.steady()
 
   /** Whether something is told of it that only its next answer can end. */
   const isDoubted = (one: Asked): boolean =>
-    (one.ahead !== null || one.took !== null) && one.answeredAt + DOUBTED_MS <= clock.now()
+    (one.ahead !== null || one.took !== null) && one.answeredAt + DOUBTED_MS <= clock.steady()
 
   /** About one log that it has signed; if it has anything to sign, that will tell as much. */
   function askAgain(one: Asked): void {
@@ -321,7 +321,7 @@ export function createWitnesses(options: {
     signal: AbortSignal,
   ): Promise<NoteSignature[]> {
     const { origin } = row
-    const began = clock.now()
+    const began = clock.steady()
     try {
       // The second try is for a witness that remembers another size than we believed, the third for one that moved meanwhile.
       for (let tries = 1; ; tries++) {
@@ -330,7 +330,7 @@ export function createWitnesses(options: {
           old === 0 || old === size ? [] : await proveConsistency({ from: old, to: size, readTile, hash: sha256 })
         const submission = formatSubmission({ old, proof, checkpoint })
         const { status, body, took } = await submitTo(one.url!, submission, { signal, now: clock.now })
-        one.answeredAt = clock.now()
+        one.answeredAt = clock.steady()
         compareTimes(one, took)
         if (status === 200) {
           const lines = await goodLines(one, checkpoint, body)
@@ -409,7 +409,7 @@ export function createWitnesses(options: {
     const reason = error instanceof Error ? error.message : String(error)
     const askedMs = error instanceof WitnessFailed ? error.askedMs : 0
     Object.assign(one, later(one))
-    one.failedAt = clock.now()
+    one.failedAt = clock.steady()
     one.retryAt = Math.max(one.retryAt, one.failedAt + askedMs)
     if (one.failures === 1) log.warn({ witness: one.name, reason }, 'a witness did not answer')
     // It will be gone for longer than one that says nothing: nobody has to find that out three times.
@@ -419,7 +419,7 @@ export function createWitnesses(options: {
   function later(before: Patience): Patience {
     const failures = before.failures + 1
     const delay = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** before.failures)
-    return { failures, retryAt: clock.now() + delay * (0.75 + Math.random() / 4) }
+    return { failures, retryAt: clock.steady() + delay * (0.75 + Math.random() / 4) }
   }
 
   /** Alarms when a witness is lost, and says when it is back: once each, in the log of the instance too. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Event } from '@writ/api'
 import { findPlacedEvents, type PlacedEvent } from '../audit/index.ts'
-import type { Clock } from '../platform/clock.ts'
+import { type Clock, watchClock } from '../platform/clock.ts'
 import { coalesceIn } from '../platform/coalesce.ts'
 import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { type Egress, EgressRefused, EgressTimeout, type Incoming } from '../platform/egress.ts'
@@ -14,7 +14,7 @@ import { createTrouble } from '../platform/trouble.ts'
 import { showEvent } from './event.ts'
 import { type Mail, recipientsOf } from './mail.ts'
 import { faultOf, writeDispatched, writeLetter, writeMessage } from './message.ts'
-import { type Attempt, createRecordAttempts } from './record.ts'
+import { type Attempt, createRecordAttempts, FIRST_WAIT_MS } from './record.ts'
 import type { Sealed } from './sealed.ts'
 import * as store from './store.ts'
 
@@ -95,6 +95,8 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
   const quick = new Set<string>()
   const slots = createSlots((webhook) => (quick.has(webhook) ? AT_ONCE_QUICK : AT_ONCE_EACH))
   let wakeUp = new AbortController()
+  const leaseMs = on.timeoutMs + LEASE_BEYOND_MS
+  const lookAtClock = watchClock(on.clock, Math.min(leaseMs / 3, FIRST_WAIT_MS))
 
   function roomOf(webhook: string): number {
     const claimed = running.get(webhook) ?? 0
@@ -105,16 +107,17 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
   async function claimAndSend(stop: AbortSignal): Promise<void> {
     for (let claimed = 1; claimed > 0 && underway.size < AT_ONCE && !stop.aborted; ) {
       const now = on.clock.now()
-      const held = on.timeoutMs + LEASE_BEYOND_MS
+      // Before a single lease of others is taken for over.
+      await lookAtClock(now, (change) => countAnew(on.db, { ...change, leaseUntil: now + leaseMs }))
       // On a clock that nobody sets. A letter takes longest.
-      const sendBefore = performance.now() + held - (on.timeoutMs + LEASE_BEYOND_MS / 2)
+      const sendBefore = performance.now() + leaseMs - (on.timeoutMs + LEASE_BEYOND_MS / 2)
       const full = [...running.keys()].filter((webhook) => roomOf(webhook) <= 0)
       // A claim is a change, and there is one writer: it is not asked five times a second for nothing.
       const due = await inProject(INSTANCE, () => on.db.read((tx) => store.listDue(tx, now, { limit: LOOK, full })))
       const ids = inTurns(due, roomOf).slice(0, AT_ONCE - underway.size)
       if (ids.length === 0) return
       const claims = await inProject(INSTANCE, () =>
-        on.db.write((tx) => store.claimDeliveries(tx, name, { ids, now, leaseUntil: now + held })),
+        on.db.write((tx) => store.claimDeliveries(tx, name, { ids, now, leaseUntil: now + leaseMs })),
       )
       for (const claim of claims) send(claim, sendBefore, stop)
       claimed = claims.length
@@ -225,6 +228,17 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
       await Promise.allSettled(underway)
     },
   }
+}
+
+/**
+ * Somebody set the clock: what is under way is not sent a second time beside itself, and nothing waits for hours because the time went
+ * back. Stopped between the two: messages are sent by the new time, and shown with the old one.
+ */
+async function countAnew(db: Database, change: store.ClockChange): Promise<void> {
+  await inProject(INSTANCE, () => db.write((tx) => store.countAnew(tx, change)))
+  if (change.to >= change.from) return
+  for (const project of await inProject(INSTANCE, () => db.read(store.listQueuedProjects)))
+    await inProject(project, () => db.write(store.showDueTimes))
 }
 
 /** Lets up to `mostOf` work at once for each key, and the others in the order in which they came. */

@@ -25,7 +25,7 @@ export type Recorded = 'delivered' | 'retried' | 'failed' | undefined
 
 /** Attempts of one delivery: with the waits below, over about a day. */
 const MAX_ATTEMPTS = 15
-const FIRST_WAIT_MS = 5_000
+export const FIRST_WAIT_MS = 5_000
 const MOST_PATIENCE_MS = 3_600_000
 
 /**

@@ -423,6 +423,48 @@ export async function endDeliveryLeases(tx: Tx, now: number): Promise<void> {
   await tx.sql('update delivery_queue set lease_until = ?1 where lease_until is not null', [now])
 }
 
+export interface ClockChange {
+  /** The time that would be, if nobody had set the clock. */
+  readonly from: number
+  readonly to: number
+  readonly leaseUntil: number
+}
+
+/**
+ * The clock was set: every lease is counted from now, and what waits after the time went back waits for as long as it still had to,
+ * not until that time comes again. A wait that ends early, since the time went forward, is one attempt that comes early.
+ * Where several processes see it, a wait that is longer than the step may be cut by it more than once; nothing is sent twice for that.
+ * When nothing is known of a step (`from` is `to`), only leases that last longer than any can are cut.
+ */
+export async function countAnew(tx: Tx, { from, to, leaseUntil }: ClockChange): Promise<void> {
+  await tx.sql(
+    `update delivery_queue set lease_until = ?1 where lease_until is not null and lease_until ${from === to ? '>' : '<>'} ?1`,
+    [leaseUntil],
+  )
+  if (to < from)
+    await tx.sql(
+      `update delivery_queue set due_at = case when due_at > ?1 then due_at - ?1 + ?2 else ?2 end
+       where due_at > ?2 and due_at < ?3`,
+      [from, to, NOT_YET],
+    )
+}
+
+/** Every project of which something is to be sent; outside the fences. */
+export async function listQueuedProjects(tx: Tx): Promise<string[]> {
+  const rows = await tx.sql<{ project_id: string }>('select distinct project_id from delivery_queue')
+  return rows.map(({ project_id }) => project_id)
+}
+
+/** Deliveries of a project are shown with the times at which they are due. */
+export async function showDueTimes(tx: Tx): Promise<void> {
+  await tx.sql(
+    `update deliveries set next_attempt_at = q.due_at from delivery_queue q
+     where deliveries.project_id = ?1 and deliveries.id = q.delivery_id and q.project_id = ?1
+       and deliveries.next_attempt_at is not null and deliveries.next_attempt_at <> q.due_at`,
+    [tx.project],
+  )
+}
+
 /** How many wait, and since when the oldest is due; for metrics, outside the fences. */
 export async function countQueued(tx: Tx): Promise<number> {
   const rows = await tx.sql<{ n: number }>('select count(*) as n from delivery_queue')

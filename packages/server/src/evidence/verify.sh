@@ -68,6 +68,10 @@ done
 while read -r log; do
   [ -f "logs/$log/checkpoint" ] || fail "logs/$log/checkpoint: it is not in the bundle"
 done <"$tmp/logs"
+# Entries may be more than a command takes as its arguments: their names stand in files. $tmp/all has all, $tmp/ours those of the project.
+grep -xE 'logs/[^/.][^/]*/entries/[^/.][^/]*\.json' "$tmp/listed" >"$tmp/all" || true
+grep '^logs/project-' "$tmp/all" >"$tmp/ours" || true
+entries() { xargs cat <"$tmp/ours"; }
 
 # 2. Each log: the signature of its checkpoint, then every entry in it, then what the entry commits to. A hash is known by
 # its base64 with _ for /, which can be the name of a file; nodes that several proofs share are computed once.
@@ -114,8 +118,8 @@ canonical="\\{\"act\":\"[a-z][a-z0-9_]*(\\.[a-z0-9_]+)*\",\"actor\":\\{\"id\":$t
 (,\"run\":$text)?,\"seq\":$number,\"t\":\"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z\",\"v\":1\\}"
 # What is the same for all entries of a log is looked at for all together: starting a program for each takes minutes. This only ever finds
 # that something is as it should be; whatever it does not find so is looked at alone, which then says what is wrong with it.
-included() { # whether each entry of $tmp/each has its proof, and all of them together lead to the root
-  sed 's/json$/tlog-proof/' "$tmp/each" >"$tmp/proofs"
+included() { # whether each entry of $tmp/some has its proof, and all of them together lead to the root
+  sed 's/json$/tlog-proof/' "$tmp/some" >"$tmp/proofs"
   xargs grep -aH '' <"$tmp/proofs" >"$tmp/lines" 2>/dev/null || return 1
   # Each line ends as one, and is to the byte one of a proof or of the checkpoint.
   [ "$(xargs cat <"$tmp/proofs" | wc -l)" -eq "$(wc -l <"$tmp/lines")" ] || return 1
@@ -138,7 +142,7 @@ included() { # whether each entry of $tmp/each has its proof, and all of them to
         if $path == .path then .lines += [$text] | .done = null
         else .done = {path, lines} | .path = $path | .lines = [$text] end end;
       .done | select(. != null and .path != null) | said)' "$tmp/lines" >"$tmp/said" 2>/dev/null || return 1
-  [ "$(grep -cx 'a proof' "$tmp/said")" -eq "$(wc -l <"$tmp/each")" ] || return 1
+  [ "$(grep -cx 'a proof' "$tmp/said")" -eq "$(wc -l <"$tmp/some")" ] || return 1
   grep -vx 'a proof' "$tmp/said" | sort -u >"$tmp/told" || true
   [ -z "$(cut -d ' ' -f 1,2 "$tmp/told" | uniq -d | head -n 1)" ] || return 1
   octets='if test("^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$") | not then error("not a hash") else . end |
@@ -146,20 +150,31 @@ included() { # whether each entry of $tmp/each has its proof, and all of them to
     def byte: "\\\(. / 64 | floor)\(. / 8 | floor | . % 8)\(. % 8)";
     explode | map(value) | [range(0; 44; 4) as $i | .[$i] * 262144 + .[$i + 1] * 4096 + .[$i + 2] * 64 + .[$i + 3] |
       (. / 65536 | floor), (. / 256 | floor | . % 256), . % 256] | .[:32] | map(byte) | add'
-  jq -Rr "split(\" \") as [\$level, \$place, \$hash] | \$hash | ($octets) | \"\\(\$level) \\(\$place) \\(.)\"" "$tmp/told" >"$tmp/nodes_said" 2>/dev/null ||
+  # In one program: after an error in one of several inputs jq goes on with the next, and only the last counts.
+  jq -nRr "inputs | split(\" \") as [\$level, \$place, \$hash] | \$hash | ($octets) | \"\\(\$level) \\(\$place) \\(.)\"" "$tmp/told" >"$tmp/nodes_said" 2>/dev/null ||
     return 1
-  xargs grep -ah '' <"$tmp/each" | sed "s/'/'\\\\''/g;s/.*/printf '\\\\000%s' '&' >\$((i+=1))/" | hashed
-  sed 's|.*/||;s|\.json$||' "$tmp/each" >"$tmp/places"
+  xargs grep -ah '' <"$tmp/some" | leaves
+  sed 's|.*/||;s|\.json$||' "$tmp/some" >"$tmp/places"
+  climb && [ "$(openssl base64 -A <"$tmp/level")" = "$(sed -n 3p "${log}checkpoint")" ]
+}
+leaves() { sed "s/'/'\\\\''/g;s/.*/printf '\\\\000%s' '&' >\$((i+=1))/" | hashed; } # lines, each an entry; leaves their hashes in $tmp/level
+# From the hashes of leaves in $tmp/level, at $tmp/places, and of nodes in $tmp/nodes_said to the root; whether that is a tree. Where
+# nothing is said of nodes, all leaves are here, and where they stand need not be.
+climb() {
   level=0 last=$((size - 1))
   while octal <"$tmp/level" | paste -d ' ' "$tmp/places" - >"$tmp/known" && [ "$last" -gt 0 ]; do
-    sed -n "s/^$level //p" "$tmp/nodes_said" >"$tmp/beside"
-    # A node that was computed and that a proof tells of is the same; each has its neighbour, but for the last of an odd number.
-    cat "$tmp/known" "$tmp/beside" | sort -u | jq -nRr --argjson last "$last" '[inputs | split(" ") | {place: (.[0] | tonumber), hash: .[1]}] |
-      group_by(.place / 2 | floor)[] | (.[0].place / 2 | floor) as $above |
-      if map(.place) == [2 * $above, 2 * $above + 1] then "\($above) \(.[0].hash)\(.[1].hash)"
-      elif map(.place) == [$last] and $last % 2 == 0 then "\($above) \(.[0].hash)" else error("not a tree") end' >"$tmp/above" 2>/dev/null || return 1
-    cut -d ' ' -f 1 "$tmp/above" >"$tmp/places"
-    cut -d ' ' -f 2 "$tmp/above" >"$tmp/below"
+    if [ -s "$tmp/nodes_said" ]; then
+      sed -n "s/^$level //p" "$tmp/nodes_said" >"$tmp/beside"
+      # A node that was computed and that a proof tells of is the same; each has its neighbour, but for the last of an odd number.
+      cat "$tmp/known" "$tmp/beside" | sort -u | jq -nRr --argjson last "$last" '[inputs | split(" ") | {place: (.[0] | tonumber), hash: .[1]}] |
+        group_by(.place / 2 | floor)[] | (.[0].place / 2 | floor) as $above |
+        if map(.place) == [2 * $above, 2 * $above + 1] then "\($above) \(.[0].hash)\(.[1].hash)"
+        elif map(.place) == [$last] and $last % 2 == 0 then "\($above) \(.[0].hash)" else error("not a tree") end' >"$tmp/above" 2>/dev/null || return 1
+      cut -d ' ' -f 1 "$tmp/above" >"$tmp/places"
+      cut -d ' ' -f 2 "$tmp/above" >"$tmp/below"
+    else
+      cut -d ' ' -f 2 "$tmp/known" | sed '$!N;s/\n//' >"$tmp/below"
+    fi
     # The last of an odd number goes up as it is, and is the last line.
     alone=$(tail -n 1 "$tmp/below")
     if [ ${#alone} -eq 128 ]; then sed '$d' "$tmp/below"; else alone= && cat "$tmp/below"; fi | sed "s/.*/printf '\\\\001&' >\$((i+=1))/" | hashed
@@ -167,7 +182,6 @@ included() { # whether each entry of $tmp/each has its proof, and all of them to
     [ ${#alone} -ne 128 ] || printf "$alone" >>"$tmp/level"
     level=$((level + 1)) last=$((last / 2))
   done
-  [ "$(openssl base64 -A <"$tmp/level")" = "$(sed -n 3p "${log}checkpoint")" ]
 }
 committed() { # of $tmp/entries those with payload and salt, of which the commitment was made; in $tmp/sure
   cut -d ' ' -f 1 "$tmp/entries" | sed 's|/entries/\([0-9]*\)\.json$|/payloads/\1|' >"$tmp/bases"
@@ -212,6 +226,8 @@ proven() { # whether the proof of $entry leads from it to the root
   [ "$head" = 'c2sp.org/tlog-proof@v1' ] && [ "$place" = "index $index" ] || fail "$proof: not a proof of entry $index"
   sed '1,/^$/d' "$proof" | cmp -s - "${log}checkpoint" || fail "$proof: for another checkpoint"
   sed '1,2d;/^$/,$d' "$proof" | tr / _ >"$tmp/hashes"
+  # One hash has one spelling, of which the last letter has no bits to spare.
+  ! grep -qvxE '[A-Za-z0-9+_]{42}[AEIMQUYcgkosw048]=' "$tmp/hashes" || fail "$proof: not a proof"
   { printf '\000' && cat "$entry"; } >"$tmp/in"
   hash_in
   own=$index last=$((size - 1))
@@ -228,6 +244,27 @@ proven() { # whether the proof of $entry leads from it to the root
     halve
   done <"$tmp/hashes"
   [ "$last" -eq 0 ] && [ "$top" = "$root" ] || fail "$entry: not in the log"
+}
+sift() { # each entry of $tmp/each is in the log. Where not all are together, halves lead to the first that is not, which is looked at alone
+  from=1 all=$(($(wc -l <"$tmp/each"))) single=0
+  while [ "$from" -le "$all" ]; do
+    # What holds alone and not together will not be the only one: after some of that kind there is no use in looking for more.
+    low=$from high=$from
+    if [ "$single" -lt 8 ]; then
+      sed -n "$from,$all p" "$tmp/each" >"$tmp/some"
+      ! included || return 0
+      high=$all
+    fi
+    while [ "$low" -lt "$high" ]; do
+      middle=$(((low + high) / 2))
+      sed -n "$low,$middle p" "$tmp/each" >"$tmp/some"
+      if included; then low=$((middle + 1)); else high=$middle; fi
+    done
+    entry=$(sed -n "$low p" "$tmp/each")
+    index=${entry##*/} index=${index%.json}
+    proven
+    from=$((low + 1)) single=$((single + 1))
+  done
 }
 for log in logs/*/; do
   [ -f "${log}log.pem" ] || fail "${log}log.pem: it is not in the bundle"
@@ -268,20 +305,18 @@ for log in logs/*/; do
   : >"$tmp/entries"
   [ ! -s "$tmp/each" ] ||
     xargs jq -r '"\(input_filename) \(.id) \(.pl[] | select(.n == "event") | .c)"' <"$tmp/each" >"$tmp/entries"
+  sift
   cut -d ' ' -f 1 "$tmp/entries" >"$tmp/unsure"
-  together=
-  if [ -s "$tmp/each" ] && cmp -s "$tmp/unsure" "$tmp/each" && included; then
-    together=1
+  count=$(($(wc -l <"$tmp/entries")))
+  if cmp -s "$tmp/unsure" "$tmp/each"; then
     committed
     sed p "$tmp/sure" | cat - "$tmp/each" | sort | uniq -u >"$tmp/unsure"
+    grep -F -f "$tmp/unsure" "$tmp/entries" >"$tmp/left" || true
+  else
+    cp "$tmp/entries" "$tmp/left"
   fi
-  count=$(($(wc -l <"$tmp/entries")))
-  [ -z "$together" ] || grep -F -f "$tmp/unsure" "$tmp/entries" >"$tmp/left" || true
-  [ -n "$together" ] || cp "$tmp/entries" "$tmp/left"
   while read -r entry id commitment; do
     index=${entry##*/} index=${index%.json}
-    [ -n "$together" ] || proven
-
     payload=${log}payloads/$index
     if [ -f "$payload.erased" ]; then
       [ ! -e "$payload.json" ] && [ ! -e "$payload.salt" ] || fail "$payload.json: it is called erased"
@@ -313,15 +348,15 @@ done
 # Proofs of consistency lead from what witnesses cosigned, or from what the instance's log recorded, to the checkpoint that is here.
 # This script does not follow them; it says which nothing needs.
 : >"$tmp/needed"
+grep '^logs/instance-' "$tmp/all" | xargs grep -l '^{"act":"project.checkpoint",' >"$tmp/recorded" || true
 for log in logs/*/; do
   { read -r origin && read -r size; } <"${log}checkpoint"
   [ ! -f "${log}checkpoint.cosigned" ] || sed -n 2p "${log}checkpoint.cosigned" | sed "s|.*|${log}consistency/&-$size.txt|" >>"$tmp/needed"
-  for entry in logs/instance-*/entries/*.json; do
-    [ -f "$entry" ] && jq -e '.act == "project.checkpoint"' "$entry" >/dev/null || continue
+  while read -r entry; do
     payload=${entry%/entries/*}/payloads/${entry##*/}
     [ ! -f "$payload" ] || jq -r --arg origin "$origin" --arg log "$log" --arg size "$size" \
       '.details | select(.origin == $origin) | "\($log)consistency/\(.size)-\($size).txt"' "$payload" >>"$tmp/needed"
-  done
+  done <"$tmp/recorded"
 done
 find logs -path '*/consistency/*' -type f | sort >"$tmp/strays"
 while read -r file; do
@@ -329,7 +364,7 @@ while read -r file; do
 done <"$tmp/strays"
 
 # 3. Attestations: signed by a key of keys/, and named by an entry.
-cat logs/*/entries/*.json | jq -r '.att // [] | .[]' | sort -u >"$tmp/named"
+xargs cat <"$tmp/all" | jq -r '.att // [] | .[]' | sort -u >"$tmp/named"
 for key in keys/attestation-*.pem; do
   [ -e "$key" ] || continue
   openssl pkey -pubin -in "$key" -outform DER >"$tmp/key" 2>/dev/null || fail "$key: not a key"
@@ -419,7 +454,7 @@ dropped() { # whether a log of the project tells that logs before it were droppe
   told log.dropped | grep -q .
 }
 told() { # the entries of this type in logs of the project; how each of them begins was looked at above
-  find logs -path 'logs/project-*/entries/*.json' | sort | xargs grep -l "^{\"act\":\"$1\"," || true
+  xargs grep -l "^{\"act\":\"$1\"," <"$tmp/ours" || true
 }
 enrolled() { # id of the key; $fact and $value are what the log has to say of it
   for entry in $(told signing_key.enrolled); do
@@ -438,7 +473,7 @@ enrolled() { # id of the key; $fact and $value are what the log has to say of it
 revoked() { # id of the key, what it signed: whether the log says so before the entry that names what was signed
   for told in $(told signing_key.revoked); do
     jq -e --arg id "$1" '.act == "signing_key.revoked" and .res == $id' "$told" >/dev/null || continue
-    for use in $(find logs -path 'logs/project-*/entries/*.json' | sort | xargs grep -lF -e "sha256:$2"); do
+    for use in $(xargs grep -lF -e "sha256:$2" <"$tmp/ours"); do
       jq -e --arg att "sha256:$2" '(.att // []) | index($att)' "$use" >/dev/null || continue
       jq -e -s '.[0].t <= .[1].t' "$told" "$use" >/dev/null || continue
       [ "${told%/*}" = "${use%/*}" ] && [ "$(basename "$told" .json)" -gt "$(basename "$use" .json)" ] || return 0
@@ -473,7 +508,7 @@ done <"$tmp/strays"
 echo "approvals signed by people: $count"
 
 # 5. The events of a run are numbered: of those between the first and the last that are here, none was left out.
-cat logs/project-*/entries/*.json | jq -rs '[.[] | select(.run)] | group_by(.run)[] | (map(.seq) | sort) as $seen |
+entries | jq -rs '[.[] | select(.run)] | group_by(.run)[] | (map(.seq) | sort) as $seen |
   if $seen != [range($seen[0]; $seen[0] + ($seen | length))] then "gap \(.[0].run)"
   elif $seen[0] > 0 then "late \(.[0].run)" else empty end' >"$tmp/runs"
 while read -r kind run; do
@@ -483,52 +518,59 @@ done <"$tmp/runs"
 
 # What the bundle says that it is about is what the entries tell of.
 id=$(jq -r .subject.id bundle.json)
-cat logs/project-*/entries/*.json | jq -e -s --arg id "$id" 'any(.res == $id or .run == $id)' >/dev/null || dropped ||
+entries | jq -e -s --arg id "$id" 'any(.res == $id or .run == $id)' >/dev/null || dropped ||
   fail "bundle.json: no entry tells of its subject $id"
-type=$(cat logs/project-*/entries/*.json | jq -rs --arg id "$id" '[.[] | select(.res == $id) | .act |
+type=$(entries | jq -rs --arg id "$id" '[.[] | select(.res == $id) | .act |
   if startswith("ticket.") then "ticket" elif startswith("run.") or startswith("task.") then "run" else empty end] | first // empty')
 [ -z "$type" ] || [ "$type" = "$(jq -r .subject.type bundle.json)" ] || fail "bundle.json: its subject $id is a $type to an entry"
+said() { # file of lines that begin with an entry, filter; leaves [entry, what its payload says] in $tmp/said, where there is one
+  cut -d ' ' -f 1 "$1" | sed 's|/entries/|/payloads/|' | sort -u | cat - "$tmp/listed" | sort | uniq -d >"$tmp/with"
+  [ ! -s "$tmp/with" ] || xargs jq -c "[(input_filename | sub(\"/payloads/\"; \"/entries/\")), (($2) // null)]" <"$tmp/with" >"$tmp/said"
+  [ -s "$tmp/with" ] || : >"$tmp/said"
+}
+by_entry='(reduce $said[] as [$entry, $of] ({}; .[$entry] = $of)) as $said |'
 # So are the numbers of it and of its files, where an entry says them.
 jq -r '(.subject, .artifacts[]) | "\(.id) \(.number)"' bundle.json >"$tmp/numbers"
-jq -r 'select(.act | test("^(evidence.exported|artifact.uploaded|run.created|ticket.(submitted|approved|rejected|closed|reopened))$")) |
-  "\(input_filename) \(.res)"' logs/project-*/entries/*.json >"$tmp/numbered"
+xargs jq -r 'select(.act | test("^(evidence.exported|artifact.uploaded|run.created|ticket.(submitted|approved|rejected|closed|reopened))$")) |
+  "\(input_filename) \(.res)"' <"$tmp/ours" >"$tmp/numbered"
+said "$tmp/numbered" '.details | objects | .number'
+jq -Rr --slurpfile bundle bundle.json --slurpfile said "$tmp/said" "$by_entry"' ([$bundle[0] | .subject, .artifacts[]] |
+    map({key: .id, value: .number}) | from_entries) as $numbers | split(" ") as [$entry, $id] |
+  select($said[$entry] != null and $said[$entry] != $numbers[$id])' "$tmp/numbered" >"$tmp/left"
 while read -r entry id; do
   payload=${entry%/entries/*}/payloads/${entry##*/}
   number=$(grep -F -e "$id " "$tmp/numbers" | cut -d ' ' -f 2)
   [ -f "$payload" ] && [ -n "$number" ] || continue
   jq -e --arg number "$number" '.details.number == null or (.details.number | tostring) == $number' "$payload" >/dev/null ||
     fail "bundle.json: $entry says another number of $id than $number"
-done <"$tmp/numbered"
+done <"$tmp/left"
 
 # Each edit of a ticket makes its next version, and what is approved is the newest.
-jq -r 'select(.act | test("^ticket\\.(created|updated|approved)$")) | "\(input_filename) \(.act) \(.res)"' logs/project-*/entries/*.json |
+xargs jq -r 'select(.act | test("^ticket\\.(created|updated|approved)$")) | "\(input_filename) \(.act) \(.res)"' <"$tmp/ours" |
   sort -t / -k 2.9n -k 4n >"$tmp/edits"
-while read -r entry act id; do
-  payload=${entry%/entries/*}/payloads/${entry##*/} said=null
-  [ ! -f "$payload" ] || said=$(jq '(.details | objects | .version) // null' "$payload")
-  jq -nc --arg entry "$entry" --arg act "$act" --arg id "$id" --argjson said "$said" '[$entry, $act, $id, $said]'
-done <"$tmp/edits" | jq -rn --argjson dropped "$(dropped && echo true || echo false)" 'foreach inputs as [$entry, $act, $id, $said] ({of: {}};
+said "$tmp/edits" '.details | objects | .version'
+jq -nRc --slurpfile said "$tmp/said" "$by_entry"' inputs | split(" ") | . + [$said[.[0]]]' "$tmp/edits" >"$tmp/versions"
+jq -rn --argjson dropped "$(dropped && echo true || echo false)" 'foreach inputs as [$entry, $act, $id, $said] ({of: {}};
   .bad = null | .of[$id] as $before |
   if $act == "ticket.created" then .of[$id] = 1
   elif $before == null then if $dropped then . else .bad = "\($entry): the entry with which the ticket \($id) began was left out" end
   else (if $act == "ticket.updated" then $before + 1 else $before end) as $version | .of[$id] = $version |
-    if $said == null or $said == $version then . else .bad = "\($entry): version \($version) of the ticket was left out" end end; .bad // empty)' >"$tmp/bad"
+    if $said == null or $said == $version then . else .bad = "\($entry): version \($version) of the ticket was left out" end end; .bad // empty)' "$tmp/versions" >"$tmp/bad"
 [ ! -s "$tmp/bad" ] || fail "$(head -n 1 "$tmp/bad")"
 
 # Each run of a ticket says which of its runs it is.
 if [ "$(jq -r .subject.type bundle.json)" = ticket ]; then
-  jq -r 'select(.act == "run.created") | input_filename' logs/project-*/entries/*.json | sort -t / -k 2.9n -k 4n >"$tmp/created"
-  seen=0 lacking=
-  while read -r entry; do
-    seen=$((seen + 1)) payload=${entry%/entries/*}/payloads/${entry##*/}
-    [ -f "$payload" ] || continue
-    said=$(jq -r '.details.run_of_ticket // empty' "$payload")
-    [ -n "$said" ] || continue
-    [ -n "$lacking" ] || ! dropped || lacking=$((said - seen))
-    [ "$said" -eq $((seen + ${lacking:=0})) ] || fail "$entry: a run of the ticket before it was left out"
-  done <"$tmp/created"
+  xargs jq -r 'select(.act == "run.created") | input_filename' <"$tmp/ours" | sort -t / -k 2.9n -k 4n >"$tmp/created"
+  seen=$(($(wc -l <"$tmp/created")))
+  said "$tmp/created" '.details | objects | .run_of_ticket'
+  jq -nRr --slurpfile said "$tmp/said" --argjson dropped "$(dropped && echo true || echo false)" "$by_entry"' foreach inputs as $entry ({seen: 0};
+    .bad = null | .seen += 1 | $said[$entry] as $of | if $of == null then . else
+      (if .lacking == null then .lacking = (if $dropped then $of - .seen else 0 end) else . end) |
+      if $of == .seen + .lacking then . else .bad = $entry end end; .bad // empty)' "$tmp/created" >"$tmp/bad" ||
+    fail 'a run of the ticket says nothing of its place that can be read'
+  [ ! -s "$tmp/bad" ] || fail "$(head -n 1 "$tmp/bad"): a run of the ticket before it was left out"
   # And each export says how many there were by then.
-  jq -r 'select(.act == "evidence.exported") | input_filename' logs/project-*/entries/*.json >"$tmp/exported"
+  xargs jq -r 'select(.act == "evidence.exported") | input_filename' <"$tmp/ours" >"$tmp/exported"
   while read -r entry; do
     payload=${entry%/entries/*}/payloads/${entry##*/}
     [ -f "$payload" ] || continue
@@ -538,15 +580,7 @@ fi
 
 # 6. Where the whole log is here: its entries give the root of the checkpoint, and of those that were in it when the bundle was
 # made (whole_to) each one about what is here is among those of above.
-climb() { # from the hashes of the leaves in $tmp/level to the root; the last of an odd number goes up as it is
-  while n=$(($(wc -c <"$tmp/level") / 32)) && [ "$n" -gt 1 ]; do
-    mv "$tmp/level" "$tmp/below"
-    head -c $((n / 2 * 64)) "$tmp/below" | od -An -v -to1 | sed 'N;N;N;s/\n//g' |
-      sed "s/ *\$//;s/ \\{1,\\}/\\\\/g;s/.*/printf '\\\\001&' >\$((i+=1))/" | hashed
-    [ $((n % 2)) -eq 0 ] || tail -c 32 "$tmp/below" >>"$tmp/level"
-  done
-}
-cat logs/project-*/entries/*.json | jq -r '.run // empty, (select(.act | startswith("ticket.")).res // empty)' >"$tmp/things"
+entries | jq -r '.run // empty, (select(.act | startswith("ticket.")).res // empty)' >"$tmp/things"
 jq -r '.subject.id, .artifacts[].id' bundle.json >>"$tmp/things"
 for folder in people/*/; do
   [ ! -d "$folder" ] || basename "$folder" >>"$tmp/things"
@@ -564,9 +598,10 @@ for log in logs/*/; do
   [ "$(wc -l <"$tmp/whole")" -eq "$size" ] && [ -n "$end" ] && [ "$end" -le "$size" ] ||
     fail "${log}tile: not the whole log that bundle.json speaks of"
   ! grep -avqxE -e "$canonical" "$tmp/whole" || fail "${log}tile: there is an entry that is not as the log writes it"
-  sed "s/'/'\\\\''/g;s/.*/printf '\\\\000%s' '&' >\$((i+=1))/" "$tmp/whole" | hashed
-  climb
-  [ "$(openssl base64 -A <"$tmp/level")" = "$root" ] || fail "${log}tile: these entries do not give the root of the checkpoint"
+  leaves <"$tmp/whole"
+  : >"$tmp/places"
+  : >"$tmp/nodes_said"
+  climb && [ "$(openssl base64 -A <"$tmp/level")" = "$root" ] || fail "${log}tile: these entries do not give the root of the checkpoint"
   find "${log}" -path "${log}entries/*.json" | sed 's|.*/||;s|\.json$||' >"$tmp/here"
   jq -nr --argjson upto "$end" --slurpfile here "$tmp/here" --slurpfile about "$tmp/about" '
     def set: reduce .[] as $one ({}; .[$one | tostring] = true);
@@ -588,7 +623,7 @@ count=0
 for folder in tasks/*/; do
   [ -d "$folder" ] || continue
   folder=${folder%/} journal=$(digest "${folder%/}/journal.json") good=
-  jq -r --arg id "${folder#tasks/}" 'select(.res == $id) | input_filename' logs/project-*/entries/*.json >"$tmp/about"
+  xargs jq -r --arg id "${folder#tasks/}" 'select(.res == $id) | input_filename' <"$tmp/ours" >"$tmp/about"
   while read -r entry; do
     payload=${entry%/entries/*}/payloads/${entry##*/}
     [ -f "$payload" ] && [ "$(jq -r '.details.journal_sha256 // empty' "$payload")" = "$journal" ] && good=1
@@ -620,7 +655,7 @@ done
 
 # 8. Files of evidence: those that were recorded, and all of them.
 jq -r '.artifacts[].id' bundle.json >"$tmp/described"
-jq -r 'select(.act == "artifact.uploaded") | "\(input_filename) \(.res)"' logs/project-*/entries/*.json >"$tmp/uploaded"
+xargs jq -r 'select(.act == "artifact.uploaded") | "\(input_filename) \(.res)"' <"$tmp/ours" >"$tmp/uploaded"
 while read -r entry id; do
   grep -qxF -e "$id" "$tmp/described" || fail "$entry: bundle.json does not say what became of the file"
   payload=${entry%/entries/*}/payloads/${entry##*/}
@@ -640,7 +675,7 @@ while read -r path; do
   grep -qxF -e "$path" "$tmp/paths" || fail "$path: bundle.json does not describe it"
 done <"$tmp/there"
 jq -r '.artifacts[] | select(.path == null) | "\(.id) \(.number) \(.left_out)"' bundle.json >"$tmp/gone"
-cat logs/project-*/entries/*.json | jq -r 'select(.act | startswith("artifact.")) | "\(.act) \(.res)"' >"$tmp/told"
+entries | jq -r 'select(.act | startswith("artifact.")) | "\(.act) \(.res)"' >"$tmp/told"
 while read -r id number why; do
   case $why in
   deleted | erased)
@@ -659,7 +694,7 @@ count=0
 for file in tickets/*; do
   [ -e "$file" ] || continue
   sum=$(digest "$file") good=
-  jq -r --arg id "$(basename "$file" .json)" 'select(.res == $id) | input_filename' logs/project-*/entries/*.json |
+  xargs jq -r --arg id "$(basename "$file" .json)" 'select(.res == $id) | input_filename' <"$tmp/ours" |
     sed 's|/entries/|/payloads/|' >"$tmp/about"
   # Of a ticket there may be thousands of entries: only what has this digest anywhere is read.
   [ ! -s "$tmp/about" ] || xargs grep -lsF -e "$sum" <"$tmp/about" >"$tmp/with" || true

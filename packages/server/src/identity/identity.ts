@@ -97,7 +97,7 @@ export async function openIdentity(options: {
     passwords: createPasswords(options.passwordCost),
     accessTokens,
     seal: createSeal(secrets, 'one-time codes'),
-    oidc: createOidcProvider(settings, createSeal(secrets, 'oidc logins')),
+    oidc: createOidcProvider(settings, createSeal(secrets, 'oidc logins'), clock),
     logins,
     registrations: createThrottle(clock, { perName: 50, perAddress: 50, windowMs: 300_000 }),
     trusted: createAddressSet(trustedProxies),

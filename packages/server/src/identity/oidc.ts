@@ -1,4 +1,5 @@
 import type { Configuration } from 'openid-client'
+import type { Clock } from '../platform/clock.ts'
 import type { Secret } from '../platform/secret.ts'
 import type { Seal } from './secret-key.ts'
 
@@ -76,14 +77,15 @@ interface Attempt {
  * is none. Authorization code with PKCE (RFC 7636, S256), state and nonce; the ID token's signature is checked against
  * the provider's keys even though it comes over TLS. Source: OpenID Connect Core 1.0, section 3.1; RFC 9700.
  */
-export function createOidcProvider(settings: OidcSettings, seal: Seal): OidcProvider | null {
+export function createOidcProvider(settings: OidcSettings, seal: Seal, clock: Clock): OidcProvider | null {
   const { oidcIssuer: issuer, oidcClientId: clientId } = settings
   if (issuer === undefined || clientId === undefined) return null
   const secret = settings.oidcClientSecret
   const usernameClaim = settings.oidcUsernameClaim ?? 'preferred_username'
   let known: { at: number; configuration: Promise<Configuration> } | undefined
 
-  const configure = (now: number): Promise<Configuration> => {
+  const configure = (): Promise<Configuration> => {
+    const now = clock.steady()
     if (known === undefined || now - known.at > REDISCOVER_MS) {
       const configuration = discover(issuer, clientId, secret)
       known = { at: now, configuration }
@@ -100,7 +102,7 @@ export function createOidcProvider(settings: OidcSettings, seal: Seal): OidcProv
 
     async begin(redirectUri, now) {
       const client = await import('openid-client')
-      const configuration = await refusing('away', configure(now))
+      const configuration = await refusing('away', configure())
       const verifier = client.randomPKCECodeVerifier()
       const attempt: Attempt = {
         state: client.randomState(),
@@ -124,7 +126,7 @@ export function createOidcProvider(settings: OidcSettings, seal: Seal): OidcProv
       const attempt = openAttempt(seal, sealed, now)
       if (query.get('error') !== null) throw new OidcRefused('refused')
       const client = await import('openid-client')
-      const configuration = await refusing('away', configure(now))
+      const configuration = await refusing('away', configure())
       const url = new URL(attempt.redirectUri)
       url.search = query.toString()
       const tokens = await refusing(

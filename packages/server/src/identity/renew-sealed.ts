@@ -47,7 +47,7 @@ export function createSealRenewal(on: {
       return left
     },
     async run() {
-      if (keys[1] === undefined || clock.now() < quietUntil) return
+      if (keys[1] === undefined || clock.steady() < quietUntil) return
       const before = await countSealed(db, columns, mark)
       const renewed = before === 0 ? 0 : await renewAll()
       const now = renewed === 0 ? before : await countSealed(db, columns, mark)
@@ -59,7 +59,7 @@ export function createSealRenewal(on: {
           'everything is sealed under SECRET_KEY: when its tokens have run out, SECRET_KEY_PREVIOUS can go',
         )
       left = now
-      quietUntil = left === 0 || renewed === 0 ? clock.now() + AGAIN_MS : quietUntil
+      quietUntil = left === 0 || renewed === 0 ? clock.steady() + AGAIN_MS : quietUntil
     },
   }
 

@@ -123,7 +123,8 @@ async function copyLogs(place: OpenPlace, to: string): Promise<Manifest['logs']>
     if (checkpoint !== '') {
       await writeSynced(join(target, 'checkpoint'), checkpoint)
       await copyBeside(reader, target)
-      if (place.folders.tiles) await fetchTiles(reader, openNote(checkpoint)!.size, target)
+      // Of a log that was dropped the tiles are gone, or about to go.
+      if (place.folders.tiles && log.dropped_at === null) await fetchTiles(reader, openNote(checkpoint)!.size, target)
     }
     await reader.close()
     if (checkpoint === '' || place.folders.tiles) continue

@@ -3,12 +3,12 @@ import { SYSTEM } from '../audit/index.ts'
 import { bootstrap, findProject, openIdentity } from '../identity/index.ts'
 import { openBlobs } from '../platform/blobs/index.ts'
 import { systemClock } from '../platform/clock.ts'
-import { openDatabase } from '../platform/db/index.ts'
 import { createLog } from '../platform/log.ts'
 import type { Flaw } from './import-flaws.ts'
 import { importRows } from './import-rows.ts'
 import { judgeRows } from './judge-rows.ts'
 import { holdPlace, OperationRefused, openPlace, type Place } from './place.ts'
+import { openToAdd, settleLogsUnlessServed } from './settle-logs.ts'
 import { openSource, type Source, type SourceTable } from './store.ts'
 
 export interface ImportFrom extends Place {
@@ -49,7 +49,8 @@ export interface Imported {
  * nothing here, and is not taken over.
  *
  * May be called again after it was stopped or after more was added there: the id of an imported row follows from the
- * source's, so what was taken over is found and left alone. Refused while a server runs on the data directory (SQLite).
+ * source's, so what was taken over is found and left alone. Refused while a server runs on the data directory (SQLite), and
+ * where none would start. Stopped before its end: what is here is published by the next import, or the next start of a server.
  *
  * Throws OperationRefused with a code: the source cannot be read or is not what it should be, the folder is not there, or a row
  * that was sound could not be kept; then what came before it is here.
@@ -76,7 +77,7 @@ async function take(on: ImportFrom, source: Source): Promise<Imported> {
   const place = openPlace(on)
   const lock = holdPlace(place)
   try {
-    const db = await openDatabase(place.database, systemClock)
+    const db = await openToAdd(place)
     try {
       const log = createLog({ level: 'silent', format: 'json' })
       const identity = await openIdentity({ db, clock: systemClock, log, settings: place.config })
@@ -89,6 +90,7 @@ async function take(on: ImportFrom, source: Source): Promise<Imported> {
         const project = await findProject(db, 'default')
         if (!project) throw new OperationRefused('There is no project "default" to import into.')
         const result = await importRows({ ...on, source, identity, blobs, project, by: SYSTEM })
+        await settleLogsUnlessServed(place, db, on.signal)
         return { ...result, passwords: [...administrator, ...result.passwords] }
       } finally {
         await blobs.close()

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -57,6 +57,25 @@ test('the sample is three assets, an employee and an administrator, and is made 
     types.map((row) => row.asset_type),
     ['switch', 'router', 'switch'],
   )
+  const { ok, reports } = await verifyOffline(place)
+  const told = events.reduce((sum, row) => sum + Number(row.n), 0)
+  assert.deepEqual([ok, reports.reduce((sum, { checked }) => sum + checked.entries, 0)], [true, told])
+})
+
+test('nothing is added where no server would start, since a restore was stopped or an older database was put back', async () => {
+  const place = await makePlace()
+  const marker = path.join(place.dataDir, 'restore.unfinished')
+  await mkdir(place.dataDir, { mode: 0o700 })
+  await writeFile(marker, 'copying\n')
+  await assert.rejects(initSample(place), { name: 'OperationRefused', message: /A restore into .* did not finish/ })
+  assert.equal((await readdir(place.dataDir)).includes('writ.db'), false)
+  await rm(marker)
+
+  await initSample(place)
+  const database = new DatabaseSync(path.join(place.dataDir, 'writ.db'))
+  database.exec('update logs set size = size - 1')
+  database.close()
+  await assert.rejects(initSample(place), { name: 'OperationRefused', message: /an older database was put in place/ })
 })
 
 test('a new and a filled installation are well, and the doctor leaves nothing behind', async () => {
@@ -120,12 +139,14 @@ test('the doctor names what is wrong, with what to do', async () => {
     const later = await doctor(place)
     assert.deepEqual(bad(later), ['CLOCK_BEHIND'])
     change(`update audit_events set timestamp = timestamp - 2 * 86400000 where event_type = 'asset.created'`)
+    const [log] = database
+      .prepare(`select project_id as id, origin from logs where project_id in (select project_id from assets)`)
+      .all() as { id: string; origin: string }[]
+    const checkpoint = path.join(place.dataDir, 'log', log!.id, '0', 'checkpoint')
+    await rename(checkpoint, `${checkpoint}.away`)
     assert.deepEqual(warned(await doctor(place)).includes('CHECKPOINT_OLD'), true)
+    await rename(`${checkpoint}.away`, checkpoint)
 
-    const [log] = database.prepare(`select project_id as id, origin from logs limit 1`).all() as {
-      id: string
-      origin: string
-    }[]
     await mkdir(path.join(place.dataDir, 'signer'), { recursive: true })
     await writeFile(path.join(place.dataDir, 'signer', `${log!.origin.replaceAll('/', '_')}.json`), '{"size":99}')
     assert.deepEqual(bad(await doctor(place)), ['LOG_AHEAD'])

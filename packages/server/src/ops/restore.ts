@@ -4,14 +4,17 @@ import { dirname, join, resolve } from 'node:path'
 import {
   type ContinuedLog,
   continueLog,
-  createSequencer,
   dayFolder,
   findLogsAhead,
+  isLogStoreUnavailable,
+  LogError,
   listOpenLogs,
   loadUnfinishedRestore,
+  putBackLog,
   RestoreUnfinished,
   rebuildDayFiles,
   replaceFile,
+  sizeInStore,
   syncDirectory,
   UNFINISHED_RESTORE,
 } from '../audit/index.ts'
@@ -27,10 +30,10 @@ import {
   prepareRestorePostgres,
   restorePostgres,
 } from '../platform/db/index.ts'
-import { createLog } from '../platform/log.ts'
-import { verifyBackup } from './backup-manifest.ts'
+import { type Manifest, verifyBackup } from './backup-manifest.ts'
 import { type MissingBytes, missingBytes } from './missing-bytes.ts'
 import { holdPlace, type OpenPlace, OperationRefused, openPlace, type Place } from './place.ts'
+import { settleLogs } from './settle-logs.ts'
 
 export interface Restore extends Place {
   /** The backup's folder. Left out: the database was put back by other means, and only the logs are to be continued. */
@@ -65,7 +68,10 @@ export interface Restored {
  * of it the database knows, who did it and why (`log.continued`). Without `from` only those logs are continued
  * of which more was published than the database knows, or with `allLogs` every one: nothing of `keys/` and `signer/` is needed for that.
  *
- * Throws OperationRefused: a damaged backup, a target that is not empty, a server that runs, nothing to accept.
+ * Tiles in a bucket are put there where the bucket lacks them; one that outlived its server has more than the backup, and keeps it.
+ *
+ * Throws OperationRefused: a damaged backup, a target that is not empty, a server that runs, nothing to accept, a bucket that has
+ * another log in the place of one.
  * Stopped anywhere, no server starts there (`RestoreUnfinished`): what was put back knows nothing of what was signed since. Stopped
  * while copying, it has to be done anew; stopped later, a call without `from` goes on.
  */
@@ -120,12 +126,13 @@ async function putBack(on: Restore, place: OpenPlace, from: string): Promise<voi
   const url = place.database.migrationUrl ?? place.database.url
   const dump = join(from, 'database', 'postgres.dump')
   // Whatever can be refused is refused before anything is put anywhere.
+  if (folders.tiles) await refuseUnfitTiles(place, manifest)
   if (config.database.kind === 'postgres') await prepareRestorePostgres(url, dump)
   const atStep = (step: string) => replaceFile(join(config.dataDir, UNFINISHED_RESTORE), `${step}\n`)
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
   await atStep('copying')
   const homes: Record<string, string> = {
-    log: folders.log,
+    ...(folders.tiles ? {} : { log: folders.log }),
     keys: folders.keys,
     signer: folders.signer,
     ...(config.blobs.type === 'local' ? { blobs: config.blobs.dir } : {}),
@@ -143,6 +150,11 @@ async function putBack(on: Restore, place: OpenPlace, from: string): Promise<voi
     }
     on.onProgress?.({ done: done + 1, size: manifest.files.length, what: path })
   }
+  if (folders.tiles)
+    for (const log of manifest.logs) {
+      on.signal?.throwIfAborted()
+      await putBackLog(folders, log, join(from, 'log'))
+    }
   // The database comes last: without it the directory is visibly unfinished.
   if (config.database.kind === 'postgres') await restorePostgres(url, dump)
   else {
@@ -153,6 +165,23 @@ async function putBack(on: Restore, place: OpenPlace, from: string): Promise<voi
     await syncDirectory(dirname(config.database.file))
   }
   await atStep('continuing')
+}
+
+/** The bucket of the tiles is reached, and has no other log where one of the backup belongs. Like a server, it makes the bucket. */
+async function refuseUnfitTiles({ config, folders }: OpenPlace, manifest: Manifest): Promise<void> {
+  try {
+    await (await openBlobs(config.blobs)).close()
+    for (const log of manifest.logs) await sizeInStore(folders, log)
+  } catch (error) {
+    const taken = error instanceof LogError
+    if (!(taken || error instanceof BlobStoreUnavailable || isLogStoreUnavailable(error))) throw error
+    const advice = taken
+      ? 'Another server was started on this bucket: restore into another one.'
+      : 'They are in the backup: name a bucket that can be reached.'
+    throw new OperationRefused(`The logs cannot be put into their store: ${(error as Error).message} ${advice}`, {
+      cause: error,
+    })
+  }
 }
 
 async function continueLogs(
@@ -195,15 +224,7 @@ async function continueLogs(
       if (slug === 'default') continued.unshift(continued.pop()!)
     }
     // Keys are made and the first checkpoints published, so that what was restored verifies before any server starts.
-    const sequencer = createSequencer({
-      db,
-      clock: systemClock,
-      log: createLog({ level: 'silent', format: 'json' }),
-      folders,
-      intervalMs: config.checkpointIntervalMs,
-      slugOf: (project) => slugOf(db, project),
-    })
-    await sequencer.settle()
+    await settleLogs(place, db)
     const { restored_size, old_origin, new_origin } = continued[0]!
     return { dataDir: config.dataDir, continued, size: restored_size, old_origin, new_origin }
   } finally {

@@ -12,10 +12,11 @@ import {
 } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { systemClock } from '../platform/clock.ts'
-import { INSTANCE, inProject, openDatabase } from '../platform/db/index.ts'
+import { INSTANCE, inProject } from '../platform/db/index.ts'
 import { createLog } from '../platform/log.ts'
 import { addAsset } from '../tickets/index.ts'
 import { holdPlace, OperationRefused, openPlace, type Place } from './place.ts'
+import { openToAdd, settleLogsUnlessServed } from './settle-logs.ts'
 
 export interface Sample {
   /** A line for each thing made; passwords stand here and nowhere else. */
@@ -33,17 +34,19 @@ const EMPLOYEE = 'employee'
 /**
  * Prepares an instance to try things with: three assets and an employee in the project `default`, and the first
  * administrator if there is none. What is there already is left alone, so it may be called again. Each thing has its
- * audit event; the next start of the server publishes them. Refused while a server runs on the data directory (SQLite).
+ * audit event, which is published. Refused where no server would start, and while a server runs on the data directory (SQLite).
  */
 export async function initSample(on: Place = {}): Promise<Sample> {
   const place = openPlace(on)
   const lock = holdPlace(place)
   try {
-    const db = await openDatabase(place.database, systemClock)
+    const db = await openToAdd(place)
     const log = createLog({ level: 'silent', format: 'json' })
     try {
       const identity = await openIdentity({ db, clock: systemClock, log, settings: place.config })
-      return await fill(identity).finally(() => identity.close())
+      const sample = await fill(identity).finally(() => identity.close())
+      await settleLogsUnlessServed(place, db, on.signal)
+      return sample
     } finally {
       await db.close()
     }

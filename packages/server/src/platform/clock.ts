@@ -26,6 +26,30 @@ export function createFakeClock(
   }
 }
 
+/**
+ * Answers a look at the clock, to be taken now and then: when somebody set the wall time by `toleratedMs` or more since the look before,
+ * it calls `set` with the time that would have been (`from`) and the one that is (`to`). At the first look nothing is known, and the
+ * two are the same. A `set` that throws is called again at the next look.
+ */
+export function watchClock(
+  clock: Clock,
+  toleratedMs: number,
+): (now: number, set: (change: { readonly from: number; readonly to: number }) => Promise<void>) => Promise<void> {
+  /** How far the wall time was from the clock that only goes forward. */
+  let apart: number | null = null
+  return async (now, set) => {
+    const before = apart
+    apart = now - clock.steady()
+    if (before !== null && Math.abs(apart - before) < toleratedMs) return
+    try {
+      await set({ from: before === null ? now : now - (apart - before), to: now })
+    } catch (error) {
+      apart = before
+      throw error
+    }
+  }
+}
+
 /** What happens together has few times: the texts of the last ones are kept. */
 const said = new Map<number, string>()
 

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { append, SYSTEM } from '../audit/index.ts'
-import type { Clock } from '../platform/clock.ts'
+import { type Clock, watchClock } from '../platform/clock.ts'
 import { type Command, type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
@@ -282,26 +282,18 @@ export function createWorker(on: WorkerSettings): Worker {
     }
   }
 
-  /** How far the wall time was from the clock that only goes forward, when last looked at. */
-  let apart: number | null = null
+  const lookAtClock = watchClock(clock, on.leaseMs / 3)
 
   /**
    * Somebody set the clock, by so much that leases seem to have run out, or to last for hours: whoever holds one keeps it for as
    * long as if it had been extended now. At the first look, only those that last longer than any lease can are cut.
    * Every process that sees it does the same, before it ends a single lease.
    */
-  async function minding(now: number): Promise<void> {
-    const before = apart
-    apart = now - clock.steady()
-    if (before !== null && Math.abs(apart - before) < on.leaseMs / 3) return
-    if (before !== null) log.warn({ by_ms: apart - before }, 'the clock was set, leases are counted from now')
-    await queue
-      .clockSet({ from: before === null ? now : now - (apart - before), to: now, leaseUntil: now + on.leaseMs })
-      .catch((error) => {
-        apart = before
-        throw error
-      })
-  }
+  const minding = (now: number): Promise<void> =>
+    lookAtClock(now, async ({ from, to }) => {
+      if (from !== to) log.warn({ by_ms: to - from }, 'the clock was set, leases are counted from now')
+      await queue.clockSet({ from, to, leaseUntil: now + on.leaseMs })
+    })
 
   /** No lease in hand ends within `leaseMs` of this. By a clock that only goes forward: the store's may be set, and ours with it. */
   let safeFrom = performance.now()

@@ -31,8 +31,9 @@ export interface AtWork {
 }
 
 /** Whose lease it is, until this transaction ends. Throws LEASE_LOST. */
-export async function requireHolder(tx: Tx, { runId, fence }: Pick<Lease, 'runId' | 'fence'>): Promise<void> {
-  if (!(await store.isHolder(tx, runId, fence, 'lock'))) throw new AppError('LEASE_LOST')
+export async function requireHolder(tx: Tx, lease: Pick<Lease, 'runId' | 'fence'>): Promise<void> {
+  const holds = await store.heldAmong(tx, [lease], 'lock')
+  if (!holds(lease)) throw new AppError('LEASE_LOST')
 }
 
 /** What a task may do with other tasks while it runs. Throws TaskError; no try mends one that is not retryable. */

@@ -49,11 +49,11 @@ export interface TaskRetention {
 export function createTaskRetention(on: {
   db: Database
   blobs: Pick<Blobs, 'remove'>
-  clock: Pick<Clock, 'now'>
+  clock: Clock
   countedUntil: (tx: Tx) => Promise<number>
 }): TaskRetention {
   const { db, blobs, clock } = on
-  /** When the next round of a project begins, and when its keys are looked through next. */
+  /** When the next round of a project begins, and when its keys are looked through next: by the steady clock. */
   const next = new Map<string, number>()
   const keysAt = new Map<string, number>()
 
@@ -128,7 +128,7 @@ export function createTaskRetention(on: {
 
   /** They are read beside whoever writes, and only what goes is written: most stay. */
   async function forgetOldKeys(project: string, kept: Kept, stop?: AbortSignal): Promise<void> {
-    if ((keysAt.get(project) ?? 0) > clock.now()) return
+    if ((keysAt.get(project) ?? 0) > clock.steady()) return
     const days = Object.values(kept).filter((one) => one !== null)
     const dispatched = days.length === 0 ? 0 : clock.now() - (Math.min(...days) + 1) * DAY_MS
     const others = clock.now() - ANSWER_DAYS * DAY_MS
@@ -143,7 +143,7 @@ export function createTaskRetention(on: {
       if (over.length > 0) await db.write((tx) => store.forgetKeys(tx, over))
       after = page.at(-1)
     }
-    if (!stop?.aborted) keysAt.set(project, clock.now() + DAY_MS)
+    if (!stop?.aborted) keysAt.set(project, clock.steady() + DAY_MS)
   }
 
   /** Page by page, each in a transaction of its own, until one answers that there is none behind it. */
@@ -170,10 +170,10 @@ export function createTaskRetention(on: {
     async run(stop) {
       const failures: unknown[] = []
       for (const { id } of await listProjects(db)) {
-        if (stop?.aborted || (next.get(id) ?? 0) > clock.now()) continue
+        if (stop?.aborted || (next.get(id) ?? 0) > clock.steady()) continue
         // What goes wrong in one keeps none of the others waiting.
         await round(id, stop).then(
-          () => next.set(id, clock.now() + EVERY_MS),
+          () => next.set(id, clock.steady() + EVERY_MS),
           (error: unknown) => failures.push(error),
         )
       }

@@ -868,15 +868,6 @@ export async function findHolders(tx: Tx, runIds: readonly string[]): Promise<Ma
   return new Map(rows.map((row) => [row.run_id, { worker: row.lease_owner, since: row.claimed_at }]))
 }
 
-/** Whether a lease holds; nobody ends it before this transaction does. */
-export async function isHolder(tx: Tx, runId: string, fence: number, lock?: 'lock'): Promise<boolean> {
-  const rows = await tx.sql(
-    `select run_id from queue where run_id = ?1 and project_id = ?2 and fence = ?3 and ${IS_HELD} ${lock ? forUpdate(tx) : ''}`,
-    [runId, tx.project, fence],
-  )
-  return rows.length === 1
-}
-
 /** Which of these leases hold. Locked, in the order of their runs, nobody ends one before this transaction does. */
 export async function heldAmong(
   tx: Tx,

@@ -68,6 +68,7 @@ export function createFeishu(on: {
   settings: FeishuSettings
 }): Feishu {
   const { db, clock, egress, seal, settings } = on
+  /** Until when by the steady clock: what was fetched says how long it lasts, not when it ends. */
   const fetched = new Map<string, { token: string; until: number }>()
   const handleOf = (id: string, secret: string) =>
     createHmac('sha256', on.handleKey).update(`${id}\n${secret}`).digest('hex').slice(0, 32)
@@ -133,20 +134,21 @@ export function createFeishu(on: {
     async token(project, app, signal) {
       const { id, secret } = await resolve(project, app)
       const now = clock.now()
-      const left = (until: number) => Math.floor((until - now) / 1_000)
+      const steady = clock.steady()
+      const seconds = (ms: number) => Math.floor(ms / 1_000)
       const byHand = await tokenByHand(project, id)
       if (byHand && byHand.until - now > MARGIN_MS)
-        return { tenant_access_token: byHand.token, expire: left(byHand.until) }
+        return { tenant_access_token: byHand.token, expire: seconds(byHand.until - now) }
       if (secret === null)
         throw new TaskError('FEISHU_APP_UNKNOWN', `Feishu application ${id} has no secret here`, NEVER)
       // The secret is part of the key: a wrong one must not get what a right one fetched.
       const key = `${project} ${handleOf(id, secret)}`
       const before = fetched.get(key)
-      if (before && before.until - now > MARGIN_MS)
-        return { tenant_access_token: before.token, expire: left(before.until) }
-      for (const [other, { until }] of fetched) if (until <= now) fetched.delete(other)
+      if (before && before.until - steady > MARGIN_MS)
+        return { tenant_access_token: before.token, expire: seconds(before.until - steady) }
+      for (const [other, { until }] of fetched) if (until <= steady) fetched.delete(other)
       const token = await fetchToken(id, secret, signal)
-      fetched.set(key, { token: token.tenant_access_token, until: now + token.expire * 1_000 })
+      fetched.set(key, { token: token.tenant_access_token, until: steady + token.expire * 1_000 })
       return token
     },
 

@@ -48,7 +48,7 @@ import { readInput } from '../payload.ts'
 import type { Payloads } from '../sealed.ts'
 import { CANCELLED, type End, type Ending, settleTasks } from '../settle.ts'
 import { createStepRecord } from '../step.ts'
-import { findChildren, heldAmong, isHolder, keyedAmong, listPaused, loadWork, type WorkRow } from '../store.ts'
+import { findChildren, heldAmong, keyedAmong, listPaused, loadWork, type WorkRow } from '../store.ts'
 import { countTold, keepChunks, lastChunk, type NewChunk, withoutTold } from '../store-log.ts'
 import type { Held, LeaseTexts } from './lease-text.ts'
 import type { RemoteHandlers } from './registry.ts'
@@ -562,12 +562,14 @@ export function createWorkers(on: WorkersOn): Workers {
           // In the order of ids, as everybody locks them; of one task the first counts.
           const inOrder = all.map((held, i) => ({ held, i, ...logs[i]! }))
           inOrder.sort((a, b) => (a.held.lease.runId < b.held.lease.runId ? -1 : 1))
+          // Locked, because a request that was given up may still be under way beside the one that repeats it.
+          const leases = inOrder.map(({ held }) => held.lease)
+          const holds = await heldAmong(tx, leases, 'lock')
           for (const { held, i, lines, left_out: leftOut = 0, first } of inOrder) {
             const { runId, attempt, fence } = held.lease
             if (kept.has(runId)) continue
             kept.set(runId, 0)
-            // Locked, because a request that was given up may still be under way beside the one that repeats it.
-            if (!(await isHolder(tx, runId, fence, 'lock'))) continue
+            if (!holds(held.lease)) continue
             if (first !== undefined && first <= leftOut) {
               const message = `must be more than left_out, which is ${leftOut}`
               throw new AppError('VALIDATION_FAILED', {}, { fields: [{ path: `body.logs.${i}.first`, message }] })
