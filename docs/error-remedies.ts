@@ -273,9 +273,9 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '无需操作；如有需要请重新提交。',
   ],
   APPROVER_EXCLUDED: [
-    'Somebody who neither opened the ticket nor is assigned to it must decide; admins are no exception.',
+    'Somebody who neither opened the ticket, nor changed it since it was approved last, nor is assigned to it must decide; admins are no exception.',
     '四眼原则：你不能审批。',
-    '由既非创建人也非负责人的人审批，管理员也不例外。',
+    '由既非创建人、也非负责人、且自上次审批以来未修改过该工单的人审批，管理员也不例外。',
   ],
   APPROVAL_USED: ['An approval works once; ask for another.', '该审批已使用。', '一次审批只能用一次，请重新申请。'],
   APPROVAL_EXPIRED: ['Ask for a new approval.', '该审批已过期。', '重新申请审批。'],

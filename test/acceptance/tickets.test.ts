@@ -85,6 +85,37 @@ holds('four eyes: neither creator nor assignee approves or rejects, admins inclu
   assert.equal(ok(await second.post<Ticket>('/tickets/2/approve')).status, 'approved')
 })
 
+holds(
+  'four eyes: who changed what a ticket says does not approve or reject that, until somebody else has approved it',
+  async (sys) => {
+    const { admin, employee } = sys
+    const second = await sys.hire('second', 'admin')
+    await open(sys)
+    const late = '2999-01-01T00:00:00Z'
+    const arranged = ok(await admin.patch<Ticket>('/tickets/1', { assignee_id: employee.number, due_at: late }))
+    assert.deepEqual([arranged.edited_by_ids, arranged.warnings], [[], undefined])
+    ok(await employee.patch('/tickets/1', { title: 'clearer' }))
+    const edited = ok(await admin.patch<Ticket>('/tickets/1', { description: 'and open port 23' }))
+    assert.deepEqual(edited.edited_by_ids, [employee.id, admin.id])
+    const why = 'Four eyes: you changed this ticket since it was approved last.'
+    refused(await admin.post('/tickets/1/approve'), 403, 'APPROVER_EXCLUDED', why)
+    refused(await admin.post('/tickets/1/reject', { reason: 'no' }), 403, 'APPROVER_EXCLUDED', why)
+    // What brings nothing new is no change.
+    assert.deepEqual(
+      ok(await second.patch<Ticket>('/tickets/1', { title: 'clearer' })).edited_by_ids,
+      edited.edited_by_ids,
+    )
+    assert.deepEqual(ok(await second.post<Ticket>('/tickets/1/approve')).edited_by_ids, [])
+    // Nobody would be left: that is said at once.
+    ok(await second.patch('/tickets/1', { title: 'another' }))
+    const both = ok(await admin.patch<Ticket>('/tickets/1', { title: 'once more' }))
+    assert.deepEqual(
+      both.warnings?.map(({ code }) => code),
+      ['NO_ELIGIBLE_APPROVER'],
+    )
+  },
+)
+
 holds('an approval binds the version that was read, and an edit voids it', async (sys) => {
   const { admin, employee } = sys
   const first = await open(sys)

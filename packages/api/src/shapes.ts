@@ -492,6 +492,10 @@ export const Ticket = Type.Object({
   assignee_number: nullable(Type.Integer()),
   approved_by_id: nullable(Id),
   approved_by_number: nullable(Type.Integer()),
+  edited_by_ids: Type.Array(Id, {
+    description:
+      'who changed title, description or asset since it was approved last; four eyes keep them from approving it',
+  }),
   due_at: nullable(Time),
   version: Type.Integer(),
   digest: Sha256,

@@ -908,6 +908,7 @@ CREATE TABLE public.tickets (
     digest text NOT NULL,
     created_at bigint NOT NULL,
     updated_at bigint NOT NULL,
+    edited_by_ids text DEFAULT '[]'::text NOT NULL,
     CONSTRAINT tickets_status_check CHECK ((status = ANY (ARRAY['draft'::text, 'submitted'::text, 'approved'::text, 'running'::text, 'done'::text, 'failed'::text, 'closed'::text])))
 );
 

@@ -731,7 +731,7 @@ create table tickets (
   version integer not null,
   digest text not null,
   created_at integer not null,
-  updated_at integer not null,
+  updated_at integer not null, edited_by_ids text not null default '[]',
   primary key (project_id, id),
   unique (project_id, number),
   foreign key (project_id, asset_id) references assets (project_id, id)

@@ -44,8 +44,10 @@ export function Home() {
         runs({ state: 'pending' }),
       ])
       return {
-        // What I opened or do myself is somebody else's to agree to.
-        submitted: submitted.rows.filter((one) => one.created_by_id !== me.id && one.assignee_id !== me.id),
+        // What I opened, changed or do myself is somebody else's to agree to.
+        submitted: submitted.rows.filter(
+          (one) => ![one.created_by_id, one.assignee_id, ...one.edited_by_ids].includes(me.id),
+        ),
         mine: [...new Map([...assigned.rows, ...mine.rows].map((one) => [one.id, one])).values()].filter(
           ({ status }) => status !== 'closed',
         ),

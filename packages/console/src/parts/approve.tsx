@@ -27,7 +27,8 @@ function useApprovers(ticket: Ticket) {
   const why = (id: string): string | null => {
     if (!rules?.four_eyes) return null
     if (id === ticket.created_by_id) return t('approve.createdIt')
-    return id === ticket.assignee_id ? t('approve.doesIt') : null
+    if (id === ticket.assignee_id) return t('approve.doesIt')
+    return ticket.edited_by_ids.includes(id) ? t('approve.changedIt') : null
   }
   const excluded = inRole.filter((one) => why(one.user_id) !== null)
   const eligible = inRole.filter((one) => why(one.user_id) === null)

@@ -794,6 +794,7 @@ export const enMore = {
     notYou: 'You may not approve it: {{why}}.',
     createdIt: 'opened it',
     doesIt: 'does the work',
+    changedIt: 'changed it',
     title: 'Approve ticket #{{number}}',
     text: 'You approve exactly this version and nothing else. Whoever changes a word of it needs a new approval.',
     version: 'Version',

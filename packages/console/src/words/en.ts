@@ -646,7 +646,7 @@ export const en = {
     ROLE_NOT_ALLOWED: 'Your role does not allow this.',
     ADMIN_REQUIRED: 'This is for admins of the project.',
     INSTANCE_ADMIN_REQUIRED: 'This is for administrators of the instance.',
-    APPROVER_EXCLUDED: 'Four eyes: whoever opened the ticket or does its work cannot decide about it.',
+    APPROVER_EXCLUDED: 'Four eyes: whoever opened the ticket, changed it or does its work cannot decide about it.',
     TICKET_CHANGED: 'Somebody changed this ticket meanwhile. Nothing was saved.',
     APPROVAL_STALE: 'The ticket was changed meanwhile. Read the new version first.',
     SIGNATURE_REQUIRED: 'The rules ask for your own signature.',

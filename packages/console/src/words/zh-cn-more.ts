@@ -743,6 +743,7 @@ export const zhCnMore: Words<typeof enMore> = {
     notYou: '你不能审批：{{why}}。',
     createdIt: '工单提交人',
     doesIt: '工作执行人',
+    changedIt: '改动过内容',
     title: '批准工单 #{{number}}',
     text: '你批准的正是这一版本，别无其他。改动任何一字都需要新的批准。',
     version: '版本',

@@ -638,7 +638,7 @@ export const zhCn: Words<typeof en> = {
     ROLE_NOT_ALLOWED: '你的角色不允许此操作。',
     ADMIN_REQUIRED: '仅限项目管理员。',
     INSTANCE_ADMIN_REQUIRED: '仅限实例管理员。',
-    APPROVER_EXCLUDED: '四眼原则：提交工单或执行工作的人不能作出决定。',
+    APPROVER_EXCLUDED: '四眼原则：提交工单、改动过工单或执行工作的人不能作出决定。',
     TICKET_CHANGED: '其间有人修改了此工单，尚未保存。',
     APPROVAL_STALE: '工单已被修改，请先阅读新版本。',
     SIGNATURE_REQUIRED: '策略要求本人签名。',

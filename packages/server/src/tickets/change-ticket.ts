@@ -24,7 +24,7 @@ import { holdTicket, isApprover, mayWorkOn } from './access.ts'
 import { changesOf } from './asset.ts'
 import { showTicket } from './show.ts'
 import * as store from './store.ts'
-import { digestOf, outcomeOf, requireMove } from './ticket.ts'
+import { digestOf, editorsOf, outcomeOf, requireMove, whyExcluded } from './ticket.ts'
 
 const resourceOf = (ticket: Pick<store.TicketRow, 'id' | 'number'>) => ({
   type: 'ticket',
@@ -33,6 +33,11 @@ const resourceOf = (ticket: Pick<store.TicketRow, 'id' | 'number'>) => ({
 })
 const mayEdit = (caller: Caller, ticket: Pick<store.TicketRow, 'created_by_id'>) =>
   caller.role === 'admin' || ticket.created_by_id === caller.userId
+
+/** What is promised. Who does it, and until when, is arranged by those who approve as well. */
+const WORDS: ReadonlySet<string> = new Set(['title', 'description', 'asset_id'])
+const withEditor = (ticket: store.TicketRow, person: string): string =>
+  JSON.stringify([...new Set([...editorsOf(ticket), person])])
 
 /**
  * Edits the given fields, never the status. An edit of an approved ticket voids the approval and puts it back to
@@ -55,6 +60,7 @@ export async function editTicket(
   const edited = { ...before, ...(await resolve(tx, rest, before)) }
   const changed = changesOf(before, edited)
   if (changed.length === 0) return showTicket(before)
+  const rewords = changed.some(({ field }) => WORDS.has(field))
   const voided = before.status === 'approved'
   const version = before.version + 1
   const { title, description, asset_id, assignee_id, due_at } = edited
@@ -67,6 +73,7 @@ export async function editTicket(
     version,
     digest: digestOf({ ...edited, project: tx.project, version }),
     updated_at: caller.at,
+    ...(rewords ? { edited_by_ids: withEditor(before, personOf(caller)) } : {}),
   }
   await store.updateTicket(tx, before.id, voided ? { ...change, status: 'submitted', approved_by_id: null } : change)
   await append(tx, caller.at, caller, {
@@ -84,7 +91,8 @@ export async function editTicket(
       details: { version, approved_version: before.version, approved_by_id: before.approved_by_id },
     })
   }
-  return showTicket((await store.findTicket(tx, before.id))!)
+  const now = (await store.findTicket(tx, before.id))!
+  return showTicket(now, rewords && now.status === 'submitted' ? await loadPolicyAndApprovers(tx) : undefined)
 }
 
 async function resolve(
@@ -141,6 +149,7 @@ export async function approveTicket(
   await store.updateTicket(tx, ticket.id, {
     status: 'approved',
     approved_by_id: personOf(caller),
+    edited_by_ids: '[]',
     updated_at: caller.at,
   })
   await append(tx, caller.at, caller, {
@@ -223,10 +232,8 @@ function mayDecide(
 ): asserts ticket is store.TicketRow {
   mustBeApprover(caller, policy)
   if (!ticket) throw new AppError('TICKET_NOT_FOUND')
-  if (policy.four_eyes && ticket.created_by_id === personOf(caller))
-    throw new AppError('APPROVER_EXCLUDED', { reason: 'you opened this ticket' })
-  if (policy.four_eyes && ticket.assignee_id === personOf(caller))
-    throw new AppError('APPROVER_EXCLUDED', { reason: 'you are assigned to this ticket' })
+  const reason = policy.four_eyes ? whyExcluded(ticket, personOf(caller)) : undefined
+  if (reason !== undefined) throw new AppError('APPROVER_EXCLUDED', { reason })
 }
 
 /** Draft to submitted; warns when nobody could approve it. */

@@ -98,6 +98,7 @@ function ticketOf(
     ...promised,
     status: body.status ?? 'submitted',
     approved_by_id: null,
+    edited_by_ids: '[]',
     digest: digestOf({ project, ...promised }),
     created_at: caller.at,
     updated_at: caller.at,

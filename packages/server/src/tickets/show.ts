@@ -1,6 +1,7 @@
 import type { Approval, Policy, Ticket } from '@writ/api'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
 import type { ApprovalRow, TicketRow } from './store.ts'
+import { editorsOf, whyExcluded } from './ticket.ts'
 
 /** Who could approve under which policy. */
 export interface Approvable {
@@ -24,19 +25,19 @@ export function showTicket(row: TicketRow, approvable?: Approvable): Ticket {
     assignee_number: row.assignee_number,
     approved_by_id: row.approved_by_id,
     approved_by_number: row.approved_by_number,
+    edited_by_ids: editorsOf(row),
     due_at: rfc3339OrNull(row.due_at),
     version: row.version,
     digest: row.digest,
     created_at: rfc3339(row.created_at),
     updated_at: rfc3339(row.updated_at),
   }
-  const mayApprove = (id: string) =>
-    !approvable?.policy.four_eyes || (id !== row.created_by_id && id !== row.assignee_id)
+  const mayApprove = (id: string) => !approvable?.policy.four_eyes || whyExcluded(row, id) === undefined
   if (approvable && !approvable.approvers.some(mayApprove)) {
     shown.warnings = [
       {
         code: 'NO_ELIGIBLE_APPROVER',
-        text: 'Nobody but creator and assignee could approve this ticket; name another approver.',
+        text: 'Nobody but those who opened it, changed it or do it could approve this ticket; name another approver.',
       },
     ]
   }

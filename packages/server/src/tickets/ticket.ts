@@ -47,6 +47,21 @@ export function promiseOf(promised: Promised): string {
 /** SHA-256 of that, in hex. */
 export const digestOf = (promised: Promised): string => hash('sha256', promiseOf(promised), 'hex')
 
+/** Who changed what a ticket says since it was approved last. */
+export const editorsOf = ({ edited_by_ids }: { readonly edited_by_ids: string }): string[] =>
+  // Written by `editTicket` alone: an array of ids.
+  JSON.parse(edited_by_ids) as string[]
+
+/** Why four eyes keep a person from deciding about a ticket; undefined if they do not. Whoever wrote it, in part, is one of two as well. */
+export function whyExcluded(
+  ticket: Pick<Promised, 'created_by_id' | 'assignee_id'> & { readonly edited_by_ids: string },
+  person: string,
+): string | undefined {
+  if (ticket.created_by_id === person) return 'you opened this ticket'
+  if (ticket.assignee_id === person) return 'you are assigned to this ticket'
+  return editorsOf(ticket).includes(person) ? 'you changed this ticket since it was approved last' : undefined
+}
+
 /** The settled outcome of the newest run in each chain; null where a chain has settled nothing yet. */
 export type ChainOutcome = 'passed' | 'failed'
 

@@ -135,6 +135,8 @@ export interface TicketsTable {
   created_by_id: string
   assignee_id: string | null
   approved_by_id: string | null
+  /** A JSON array: who changed what it says since it was approved last. */
+  edited_by_ids: string
   due_at: number | null
   version: number
   digest: string
