@@ -508,6 +508,25 @@ for (const backend of backends()) {
     assert.equal(good(await change({ input: { n: 1 } })).version, 3)
   })
 
+  scenario('a cron may begin with its zone, which takes the place of the one before', async ({ system, add }) => {
+    const { admin } = system
+    const preview = good(
+      await admin.post<{ zone: string; next: string[] }>('/schedules/preview', {
+        cron: 'CRON_TZ=Asia/Shanghai 0 9 * * *',
+        zone: 'Asia/Shanghai',
+        after: '2027-03-27T00:00:00Z',
+        count: 1,
+      }),
+    )
+    assert.deepEqual(preview, { zone: 'Asia/Shanghai', next: ['2027-03-27T01:00:00.000Z'] })
+    const { id, cron, zone } = await add({ cron: ' TZ=Europe/Berlin  @daily ' })
+    assert.deepEqual([cron, zone], ['@daily', 'Europe/Berlin'])
+    const change = async (body: object) => good(await admin.patch<ScheduleDetail>(`/schedules/${id}`, body))
+    const moved = await change({ cron: 'CRON_TZ=America/New_York 30 2 * * *' })
+    assert.deepEqual([moved.cron, moved.zone], ['30 2 * * *', 'America/New_York'])
+    assert.equal((await change({ cron: '0 3 * * *' })).zone, 'America/New_York')
+  })
+
   scenario('what cannot be is refused, with the reason', async ({ system, add }) => {
     const { admin } = system
     await add({ name: 'taken' })
@@ -526,6 +545,9 @@ for (const backend of backends()) {
       { cron: '61 * * * *' },
       { cron: '0 0 30 2 *' },
       { cron: '* * * * *', zone: 'Mars/Olympus' },
+      { cron: 'CRON_TZ=Mars/Olympus * * * * *' },
+      { cron: 'CRON_TZ=Asia/Shanghai * * * * *', zone: 'Europe/Berlin' },
+      { cron: 'CRON_TZ=Asia/Shanghai' },
       { at: text(system.now() - 1) },
       { every_seconds: 60, ends_at: text(system.now() - 1) },
     ])

@@ -20,6 +20,7 @@ import {
   taskOf,
   timingColumns,
   timingOf,
+  withZoneApart,
 } from './schedule.ts'
 import * as store from './store.ts'
 import { nextTimes } from './timing.ts'
@@ -126,7 +127,7 @@ export const scheduleHandlers = ({
     if (starts_at !== undefined) delete asked.starts_at
     if (ends_at !== undefined) delete asked.ends_at
     const bounds = { ...(starts_at ? { starts_at } : {}), ...(ends_at ? { ends_at } : {}) }
-    const times = timingColumns({ ...asked, ...newTimes, ...bounds })
+    const times = timingColumns({ ...asked, ...withZoneApart(newTimes), ...bounds })
     const change = {
       ...(name === undefined ? {} : { name }),
       ...(handler === undefined ? {} : { handler }),

@@ -22,8 +22,23 @@ type TimingColumns = Pick<
 
 const timeOf = (text: string | undefined): number | null => (text === undefined ? null : Date.parse(text))
 
+const ZONED = /^\s*(?:CRON_)?TZ=(\S*)\s*(.*)$/s
+
+/**
+ * The times with the zone that a cron begins with, as crontabs of others have it (`CRON_TZ=Asia/Shanghai 0 9 * * *`), in the place of the
+ * zone. Throws SCHEDULE_TIMES_INVALID where another is said beside it.
+ */
+export function withZoneApart<T extends Pick<PreviewSchedule, 'cron' | 'zone'>>(asked: T): T {
+  const [, zone, cron] = ZONED.exec(asked.cron ?? '') ?? []
+  if (zone === undefined || cron === undefined) return asked
+  if (asked.zone !== undefined && asked.zone !== zone)
+    throw invalid(`the time zone is said twice: ${zone} in cron, ${asked.zone} beside it`, 'zone')
+  return { ...asked, cron, zone }
+}
+
 /** The columns of the times that were asked for. Throws SCHEDULE_TIMES_INVALID. */
-export function timingColumns(asked: PreviewSchedule): TimingColumns {
+export function timingColumns(given: PreviewSchedule): TimingColumns {
+  const asked = withZoneApart(given)
   const ways = [asked.cron, asked.every_seconds, asked.at].filter((way) => way !== undefined)
   if (ways.length !== 1) throw invalid('say exactly one of cron, every_seconds and at')
   const columns: TimingColumns = {
