@@ -1,5 +1,21 @@
 -- What the migrations for PostgreSQL result in. Written by migrate.test.ts; nothing reads it but people and that test.
 
+CREATE FUNCTION public.refuse_own_decision() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if exists (
+    select 1 from tickets t join projects p on p.id = t.project_id
+    where t.project_id = new.project_id and t.id = new.subject_id
+      and coalesce(p.policy::json ->> 'four_eyes', 'true') <> 'false'
+      and (new.decided_by_id in (t.created_by_id, t.assignee_id) or t.edited_by_ids::jsonb ? new.decided_by_id)
+  ) then
+    raise exception 'four eyes: % decides about a ticket of their own', new.decided_by_id;
+  end if;
+  return new;
+end
+$$;
+
 CREATE FUNCTION public.writ_clear_log(project text, old bigint, slice bigint) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO '$user', 'public'
@@ -1345,6 +1361,8 @@ CREATE INDEX users_instance_admins ON public.users USING btree (id) WHERE (is_in
 CREATE UNIQUE INDEX users_username ON public.users USING btree (lower(username));
 
 CREATE UNIQUE INDEX webhooks_callback ON public.webhooks USING btree (project_id, callback, url_mac) WHERE (callback IS NOT NULL);
+
+CREATE TRIGGER approvals_four_eyes BEFORE INSERT ON public.approvals FOR EACH ROW WHEN ((new.subject_type = 'ticket'::text)) EXECUTE FUNCTION public.refuse_own_decision();
 
 ALTER TABLE ONLY public.approval_signatures
     ADD CONSTRAINT approval_signatures_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);

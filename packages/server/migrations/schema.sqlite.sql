@@ -28,6 +28,16 @@ create table "approvals" (
   primary key (project_id, id)
 ) strict;
 
+CREATE TRIGGER approvals_four_eyes before insert on approvals when new.subject_type = 'ticket'
+begin
+  select raise(abort, 'four eyes: somebody decides about a ticket of their own')
+  from tickets t join projects p on p.id = t.project_id
+  where t.project_id = new.project_id and t.id = new.subject_id
+    and coalesce(json_extract(p.policy, '$.four_eyes'), 1) <> 0
+    and (new.decided_by_id in (t.created_by_id, t.assignee_id)
+      or exists (select 1 from json_each(t.edited_by_ids) where value = new.decided_by_id));
+end;
+
 create index approvals_subject on approvals (project_id, subject_type, subject_id, id);
 
 create table artifacts (
