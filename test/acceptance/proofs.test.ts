@@ -203,6 +203,11 @@ holds('a run that expects files takes no others and is checked when the last is 
   await begin(sys, { expect: [{ name: 'a.txt', sha256: sha256('right') }] })
   ok(await sys.employee.upload(3, 'a.txt', 'wrong'))
   assert.equal((await sys.waitFor(3)).verdict, 'failed')
+  // Uploads have the names of files: one with a folder would be waited for in vain.
+  for (const folder of ['configs/sw.cfg', 'C:\\configs\\sw.cfg']) {
+    const announced = { run_type: 'proof', ticket_id: 1, script_id: 'proof.file_hash', expect: [{ name: folder }] }
+    refused(await sys.employee.post('/runs', announced), 422, 'VALIDATION_FAILED')
+  }
 })
 
 holds('a manual run waits until it is finalized', async (sys) => {

@@ -59,6 +59,10 @@ export const lineThatSays = meaning(
   'one line that is not blank, without control characters',
   `^[${BLANK}]*[^${LINE_CONTROLS}${BLANK}][^${LINE_CONTROLS}]*$`,
 )
+const fileName = meaning(
+  'the name of a file, without a folder, in one line',
+  `^[${BLANK}]*[^${LINE_CONTROLS}${BLANK}/\\\\][^${LINE_CONTROLS}/\\\\]*$`,
+)
 /** With `min` 0 it may be left empty. */
 const line = (max: number, min = 1) =>
   Type.String({ minLength: min, maxLength: max, pattern: min === 0 ? oneLine : lineThatSays })
@@ -588,7 +592,8 @@ export const CreateComment = command({
 // ---- runs and evidence
 
 export const ExpectedFile = command({
-  name: line(255),
+  // An upload has the name of a file and no folder: one with a folder would be waited for in vain.
+  name: Type.String({ minLength: 1, maxLength: 255, pattern: fileName }),
   sha256: Type.Optional(Sha256),
   role: Type.Optional(EvidenceRole),
 })
