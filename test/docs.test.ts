@@ -100,6 +100,7 @@ test('every variable and code that a document names exists', async () => {
     ...ofTests,
     ...ofBenches,
     'WRIT_CONFIG',
+    'CRON_TZ', // of crontabs
     'NODE_EXTRA_CA_CERTS', // Node's own
     ...Object.keys(errors),
     ...codes,
