@@ -705,7 +705,7 @@ export const WorkResult = Type.Object(
       enum: ['completed', 'failed', 'timeout', 'cancelled', 'back', 'wait'],
     }),
     children: Type.Optional(
-      Type.Array(Id, { minItems: 1, maxItems: 1_000, description: 'with `wait`: those that have to end first' }),
+      Type.Array(Id, { minItems: 1, maxItems: 10_000, description: 'with `wait`: those that have to end first' }),
     ),
     result: Type.Optional(Type.Unsafe<unknown>({ writeOnly: true })),
     error_code: Type.Optional(

@@ -106,6 +106,48 @@ for (const [what, ends_in_ms, errors] of [
     }
   })
 
+for (const [what, claims, waited] of [
+  ['of many children all are waited for together', 1, 1_500],
+  ['of a server that takes a thousand no more are asked for', undefined, 1_000],
+] as const)
+  test(what, async () => {
+    let claimed = 0
+    const settled = Promise.withResolvers<{ results: { outcome: string; children: string[] }[] }>()
+    const server = createServer((request, response) => {
+      const parts: Buffer[] = []
+      request.on('data', (part) => parts.push(part))
+      request.on('end', () => {
+        const path = request.url!.split('/').at(-1)!
+        const body = JSON.parse(Buffer.concat(parts).toString())
+        if (path === 'claim' && ++claimed > 1) return
+        response.writeHead(200, { 'content-type': 'application/json' })
+        if (path === 'claim') return response.end(JSON.stringify({ tasks: [{ ...TASK, claims }], lease_ms: 30_000 }))
+        if (path === 'ask')
+          return response.end(JSON.stringify({ answers: body.asks.map(() => ({ wait: { outcome: null } })) }))
+        settled.resolve(body)
+        response.end(JSON.stringify({ results: [{ run_id: TASK.run_id, settled: true }] }))
+      })
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    try {
+      const stop = new AbortController()
+      const worker = createWorker(createClient({ url: `http://127.0.0.1:${port}`, token: 't' }), { graceMs: 0 })
+      worker.handle('slow', {}, (_, { waitFor }) =>
+        Promise.all(Array.from({ length: 1_500 }, (_, n) => waitFor(`${TASK.run_id.slice(0, -4)}${1_000 + n}`))),
+      )
+      const running = worker.run(stop.signal)
+      const [result] = (await settled.promise).results
+      stop.abort()
+      await running
+      assert.deepEqual([result!.outcome, result!.children.length], ['wait', waited])
+    } finally {
+      server.closeAllConnections()
+      server.close()
+    }
+  })
+
 test('a worker without handlers, or with one twice, is refused', async () => {
   const worker = createWorker(createClient({ url: 'http://127.0.0.1:9' }))
   await assert.rejects(worker.run(AbortSignal.abort()), TypeError)

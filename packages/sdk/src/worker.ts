@@ -78,7 +78,9 @@ const TELL_MS = 400
 /** Of all tasks that are told of together; a server takes a body of 1 MiB. */
 const MAX_TOLD = 4
 /** Children that one answer says are waited for. Where there are more, it is called again when these have ended. */
-const MOST_AWAITED = 1_000
+const MOST_AWAITED = 10_000
+/** Of a server of before, which tells no `claims`. */
+const MOST_AWAITED_BEFORE = 1_000
 const FIRST_PAUSE_MS = 200
 const LAST_PAUSE_MS = 10_000
 /** So long before its lease runs out work is stopped: an answer needs its time too. */
@@ -147,7 +149,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     if (work.why === 'stopping') result = { outcome: 'back' }
     // Whatever the handler made of it: it was told that it will be called again.
     if (work.why === null && work.awaits.size > 0)
-      result = { outcome: 'wait', children: [...work.awaits].slice(0, MOST_AWAITED) }
+      result = { outcome: 'wait', children: [...work.awaits].slice(0, mostAwaited(task)) }
     if (work.why === 'lost') return forget(work)
     await work.telling
     send(work, { ...result, lease: task.lease, ...work.log?.result(), ...work.costs?.take() })
@@ -578,6 +580,10 @@ function failureOf(error: unknown): Omit<WorkResult, 'lease'> {
   const code = /^[A-Z][A-Z0-9_]{0,99}$/.test(error.code) ? { error_code: error.code } : {}
   return { outcome: 'failed', error: error.message.slice(0, 5_000), retryable: error.retryable, ...code }
 }
+
+// Typed as always there, because the server of this version says it.
+const mostAwaited = ({ claims }: Partial<ClaimedTask>): number =>
+  claims === undefined ? MOST_AWAITED_BEFORE : MOST_AWAITED
 
 const failedFor = (error_code: string, error: string) =>
   ({ outcome: 'failed', error_code, error, retryable: false }) as const
