@@ -4,7 +4,7 @@ import path from 'node:path'
 import type { Run, RunContract, Task } from '@writ/api'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
-import type { Handler } from '../../packages/server/src/kinds/task/index.ts'
+import { handlerOf } from '../tasks/dispatch.ts'
 import { until } from '../test-system.ts'
 import { holds, ok, refused } from '../verifies.ts'
 
@@ -48,19 +48,7 @@ holds('every run validates against the run contract, in every state that a proof
 
 /** Runs until it is let go. */
 const held: { go?: (value: string) => void } = {}
-const holding: Handler = {
-  name: 'test.hold',
-  title: 'test.hold',
-  source: 'builtin',
-  input: null,
-  output: null,
-  queue: 'api',
-  timeoutMs: 60_000,
-  maxAttempts: 1,
-  concurrency: null,
-  sideEffect: 'none',
-  run: () => new Promise((resolve) => (held.go = resolve)),
-}
+const holding = handlerOf('test.hold', () => new Promise((resolve) => (held.go = resolve)))
 
 holds(
   'so does every task, in every state that a task has',

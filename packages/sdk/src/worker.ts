@@ -159,7 +159,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
   async function stepOf<T>(work: Work, name: string, part: () => Promise<T> | T): Promise<T> {
     const { lease } = work.task
     // Under the first lease it is there only if this attempt began it.
-    if (isThere(work, name)) {
+    if (beginStep(work, name)) {
       const before = await ask(work, (signal) => put('step', { lease, name }, signal))
       // What the step answered then is what it answers now.
       if (before.done) return before.result as T
@@ -182,8 +182,8 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
     }
   }
 
-  /** Whether a step or a child of this name may be there, as the claim says, or the server has to say that there can be none. */
-  function isThere(work: Work, name: string): boolean {
+  /** Answers whether one of this name may be there, as the claim says, or the server has to say that there can be none. */
+  function beginStep(work: Work, name: string): boolean {
     if (work.task.claims !== 1 || !isStepName(name)) return true
     const isThere = work.names.has(name)
     work.names.add(name)
@@ -207,7 +207,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
       async dispatch(name, task) {
         // What is no JSON is no server that is away.
         JSON.stringify(task)
-        isThere(work, name)
+        beginStep(work, name)
         return ask(work, (signal) => put('dispatch', { lease, name, task }, signal))
       },
       waitFor(child) {

@@ -11,10 +11,11 @@ import { redactor } from '../platform/redact/index.ts'
 import { retryAfterOf } from '../platform/retry-after.ts'
 import { spanIdOf, type Tracing, traceIdOf, traceparentOf } from '../platform/tracing.ts'
 import { createTrouble } from '../platform/trouble.ts'
+import { createTurns, type Turns } from '../platform/turns.ts'
 import { showEvent } from './event.ts'
 import { type Mail, recipientsOf } from './mail.ts'
 import { faultOf, writeDispatched, writeLetter, writeMessage } from './message.ts'
-import { type Attempt, createRecordAttempts, FIRST_WAIT_MS } from './record.ts'
+import { type Attempt, createRecordDeliveries, FIRST_WAIT_MS } from './record.ts'
 import type { Sealed } from './sealed.ts'
 import * as store from './store.ts'
 
@@ -73,7 +74,7 @@ interface Due {
  */
 export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promise<void>; wake(): void } {
   const name = randomToken(9)
-  const recordAttempts = createRecordAttempts({ clock: on.clock, random: on.random ?? Math.random })
+  const recordDeliveries = createRecordDeliveries({ clock: on.clock, random: on.random ?? Math.random })
   // What was claimed together is read together.
   const findDue = coalesceIn<Due>(on.db, async (tx, ids) => {
     const deliveries = [...(await store.findDeliveries(tx, ids)).values()]
@@ -89,17 +90,16 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
     }
     return found
   })
-  /** How many are under way, by webhook. */
-  const running = new Map<string, number>()
+  /** Of each webhook of which something is claimed: how much, and the turns in which it is sent. */
+  const running = new Map<string, { claimed: number; readonly inTurn: Turns }>()
   const underway = new Set<Promise<void>>()
   const quick = new Set<string>()
-  const slots = createSlots((webhook) => (quick.has(webhook) ? AT_ONCE_QUICK : AT_ONCE_EACH))
   let wakeUp = new AbortController()
   const leaseMs = on.timeoutMs + LEASE_BEYOND_MS
   const lookAtClock = watchClock(on.clock, Math.min(leaseMs / 3, FIRST_WAIT_MS))
 
   function roomOf(webhook: string): number {
-    const claimed = running.get(webhook) ?? 0
+    const { claimed } = running.get(webhook) ?? { claimed: 0 }
     if (!quick.has(webhook)) return AT_ONCE_EACH - claimed
     return claimed > AHEAD_QUICK / 2 ? 0 : AHEAD_QUICK - claimed
   }
@@ -126,8 +126,11 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
 
   function send(claim: store.DeliveryClaim, before: number, stop: AbortSignal): void {
     const { webhook_id: webhook } = claim
-    running.set(webhook, (running.get(webhook) ?? 0) + 1)
-    const done = inProject(claim.project_id, () => deliver(claim, before, stop))
+    const mostAtOnce = () => (quick.has(webhook) ? AT_ONCE_QUICK : AT_ONCE_EACH)
+    const of = running.get(webhook) ?? { claimed: 0, inTurn: createTurns(mostAtOnce) }
+    running.set(webhook, of)
+    of.claimed++
+    const done = inProject(claim.project_id, () => deliver(claim, { inTurn: of.inTurn, before, stop }))
       .then((attempt) => {
         if (attempt?.error === null && attempt.durationMs < QUICK_MS) quick.add(webhook)
         else quick.delete(webhook)
@@ -135,20 +138,21 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
       .catch((err) => on.log.error({ err, delivery: claim.delivery_id }, 'a delivery could not be recorded'))
       .finally(() => {
         underway.delete(done)
-        const left = running.get(webhook)! - 1
-        if (left > 0) running.set(webhook, left)
-        else running.delete(webhook)
+        if (--of.claimed === 0) running.delete(webhook)
         wakeUp.abort()
       })
     underway.add(done)
   }
 
   /** Answers the attempt that was made; undefined if there was nothing to send, or it is claimed again later. */
-  async function deliver(claim: store.DeliveryClaim, before: number, stop: AbortSignal): Promise<Attempt | undefined> {
+  async function deliver(
+    claim: store.DeliveryClaim,
+    { inTurn, before, stop }: { readonly inTurn: Turns; readonly before: number; readonly stop: AbortSignal },
+  ): Promise<Attempt | undefined> {
     const find = () => findDue(claim.project_id, claim.delivery_id)
     const read = performance.now()
     const first = await find()
-    const attempt = await slots.within(claim.webhook_id, async () => {
+    const came = await inTurn(async () => {
       if (stop.aborted || performance.now() > before) return 'later'
       const due = performance.now() - read > FRESH_MS ? await find() : first
       // Deleted, or disabled in the moment before the claim: whoever did that has ended the delivery. Or the event is gone,
@@ -156,23 +160,9 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
       if (due?.webhook?.state !== 'active') return 'pointless'
       return (await sendTo(claim, { ...due, webhook: due.webhook }, stop)) ?? 'later'
     })
-    if (attempt === 'later') {
-      await on.db.write((tx) => store.deferDelivery(tx, claim, on.clock.now()))
-      return undefined
-    }
-    if (attempt === 'pointless') {
-      const now = on.clock.now()
-      await on.db.write(async (tx) => {
-        const locked = await store.lockWebhook(tx, claim.webhook_id)
-        if (!(await store.finishDelivery(tx, claim))) return
-        if (locked?.ordered === 1) await store.nextInTurn(tx, claim.webhook_id, now)
-        await store.updateDelivery(tx, claim.delivery_id, { state: 'failed', next_attempt_at: null, settled_at: now })
-      })
-      return undefined
-    }
-    const outcome = await on.db.submit(recordAttempts, { claim, attempt })
+    const outcome = await on.db.submit(recordDeliveries, { claim, came })
     if (outcome) on.sent?.(outcome)
-    return attempt
+    return typeof came === 'string' ? undefined : came
   }
 
   /** Undefined if the server is stopping: then it was no attempt. */
@@ -239,29 +229,6 @@ async function countAnew(db: Database, change: store.ClockChange): Promise<void>
   if (change.to >= change.from) return
   for (const project of await inProject(INSTANCE, () => db.read(store.listQueuedProjects)))
     await inProject(project, () => db.write(store.showDueTimes))
-}
-
-/** Lets up to `mostOf` work at once for each key, and the others in the order in which they came. */
-function createSlots(mostOf: (key: string) => number) {
-  const taken = new Map<string, { working: number; readonly waiting: (() => void)[] }>()
-  return {
-    async within<T>(key: string, work: () => Promise<T>): Promise<T> {
-      const of = taken.get(key) ?? { working: 0, waiting: [] }
-      taken.set(key, of)
-      if (of.working < mostOf(key)) of.working++
-      else await new Promise<void>((resolve) => of.waiting.push(resolve))
-      try {
-        return await work()
-      } finally {
-        of.working--
-        while (of.waiting.length > 0 && of.working < mostOf(key)) {
-          of.working++
-          of.waiting.shift()!()
-        }
-        if (of.working === 0) taken.delete(key)
-      }
-    },
-  }
 }
 
 /** The ids of those that their webhooks have room for: the first of each, then the second of each, and so on. */

@@ -15,12 +15,13 @@ export interface Attempt {
   readonly askedMs?: number
 }
 
-export interface Made {
+export interface Claimed {
   readonly claim: store.DeliveryClaim
-  readonly attempt: Attempt
+  /** An attempt; or none was made: `later` it is claimed again, `pointless` there is nothing to send or nobody to send it to. */
+  readonly came: Attempt | 'later' | 'pointless'
 }
 
-/** Undefined: the lease was lost, or nobody waits for the message any more. */
+/** Undefined: no attempt was made, the lease was lost, or nobody waits for the message any more. */
 export type Recorded = 'delivered' | 'retried' | 'failed' | undefined
 
 /** Attempts of one delivery: with the waits below, over about a day. */
@@ -44,10 +45,10 @@ interface Standing {
   disabledBy: Attempt | null
 }
 
-/** Keeps attempts, and moves their deliveries and webhooks on: in one transaction, each only while its lease is ours. */
-export function createRecordAttempts(on: { clock: Clock; random: () => number }): Command<Made, Recorded> {
+/** Keeps what came of claims, and moves deliveries and webhooks on: in one transaction, each only while its lease is ours. */
+export function createRecordDeliveries(on: { clock: Clock; random: () => number }): Command<Claimed, Recorded> {
   return {
-    name: 'recordAttempts',
+    name: 'recordDeliveries',
     async run(tx, all) {
       const now = on.clock.now()
       const webhooks = await store.lockWebhooks(tx, [...new Set(all.map(({ claim }) => claim.webhook_id))])
@@ -66,8 +67,12 @@ export function createRecordAttempts(on: { clock: Clock; random: () => number })
       const deferred: { id: string; dueAt: number }[] = []
       const changed: store.DeliveryChange[] = []
       const turns: string[] = []
-      const recorded = all.map(({ claim, attempt }): Recorded => {
+      const recorded = all.map(({ claim, came }): Recorded => {
         if (!held(claim)) return undefined
+        if (came === 'later') {
+          deferred.push({ id: claim.delivery_id, dueAt: now })
+          return undefined
+        }
         const webhook = standing.get(claim.webhook_id)
         const delivery = deliveries.get(claim.delivery_id)
         const finish = () => {
@@ -79,24 +84,29 @@ export function createRecordAttempts(on: { clock: Clock; random: () => number })
           return undefined
         }
         const { id } = delivery
+        if (came === 'pointless') {
+          finish()
+          changed.push({ id, state: 'failed', attempts: delivery.attempts, next_attempt_at: null, settled_at: now })
+          return undefined
+        }
         const before = JSON.parse(delivery.attempts) as Delivery['attempts']
-        const attempts = JSON.stringify([...before, shown(attempt, before.length + 1)])
-        if (attempt.error === null) {
+        const attempts = JSON.stringify([...before, shown(came, before.length + 1)])
+        if (came.error === null) {
           finish()
           changed.push({ id, state: 'delivered', attempts, next_attempt_at: null, settled_at: now })
           webhook.failingSince = null
           return 'delivered'
         }
-        webhook.failingSince ??= attempt.at
-        const gone = attempt.status === 410
+        webhook.failingSince ??= came.at
+        const gone = came.status === 410
         if (gone || before.length + 1 >= MAX_ATTEMPTS) {
           finish()
           changed.push({ id, state: 'failed', attempts, next_attempt_at: null, settled_at: now })
           // Not one message got through since before this one was tried first: nobody is there.
-          if (gone || webhook.failingSince <= Date.parse(before[0]?.at ?? '')) webhook.disabledBy = attempt
+          if (gone || webhook.failingSince <= Date.parse(before[0]?.at ?? '')) webhook.disabledBy = came
           return 'failed'
         }
-        const dueAt = now + waitAfter(before.length + 1, on.random(), attempt.askedMs ?? 0)
+        const dueAt = now + waitAfter(before.length + 1, on.random(), came.askedMs ?? 0)
         deferred.push({ id, dueAt })
         changed.push({ id, state: 'waiting', attempts, next_attempt_at: dueAt, settled_at: null })
         return 'retried'

@@ -374,16 +374,6 @@ export const claimDeliveries = (
     [by, on.now, on.leaseUntil, on.ids],
   )
 
-/** Ends a lease and asks to be claimed again at `dueAt`. False if the lease was lost: then nothing may be recorded. */
-export async function deferDelivery(tx: Tx, held: DeliveryClaim, dueAt: number): Promise<boolean> {
-  const rows = await tx.sql(
-    `update delivery_queue set lease_owner = null, lease_until = null, due_at = ?3
-     where delivery_id = ?1 and fence = ?2 and lease_until is not null returning delivery_id`,
-    [held.delivery_id, held.fence, dueAt],
-  )
-  return rows.length === 1
-}
-
 /** Locks the entries of these claims, in the order of their ids; answers which leases hold. */
 export async function lockHeld(
   tx: Tx,
@@ -407,15 +397,6 @@ export async function finishDeliveries(tx: Tx, ids: readonly string[]): Promise<
 export async function deferDeliveries(tx: Tx, all: readonly { id: string; dueAt: number }[]): Promise<void> {
   const rows = all.map(({ id, dueAt }) => ({ delivery_id: id, due_at: dueAt, lease_owner: null, lease_until: null }))
   if (rows.length > 0) await tx.update('delivery_queue', 'delivery_id', rows, 'lease_until is not null', 'fence')
-}
-
-/** Ends a lease and the entry with it. False if the lease was lost. */
-export async function finishDelivery(tx: Tx, held: DeliveryClaim): Promise<boolean> {
-  const rows = await tx.sql(
-    'delete from delivery_queue where delivery_id = ?1 and fence = ?2 and lease_until is not null returning delivery_id',
-    [held.delivery_id, held.fence],
-  )
-  return rows.length === 1
 }
 
 /** Ends every lease: for a store that only this process may use, where each belongs to a process that is gone. */

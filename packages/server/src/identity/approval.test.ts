@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'
 import { backends } from '../../../../test/backends.ts'
+import type { TestSystem } from '../../../../test/test-system.ts'
 import { SYSTEM } from '../audit/index.ts'
 import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
 import { attachDatabase } from '../platform/db/open.ts'
@@ -11,6 +12,9 @@ import { insertApproval } from './store-approvals.ts'
 import { listProjects } from './store-projects.ts'
 
 const NOW = Date.UTC(2026, 10, 22)
+
+const storeOf = ({ databaseUrl, folder }: TestSystem): Promise<Database> =>
+  attachDatabase({ url: databaseUrl ?? `sqlite:${path.join(folder, 'data/writ.db')}` })
 
 /** Fifty uses at once; how each ended. */
 async function useFifty(db: Database, project: string, id: string): Promise<string[]> {
@@ -24,9 +28,7 @@ for (const backend of backends()) {
     skip: backend.skip,
   }, async () => {
     await using system = await backend.start()
-    const db = await attachDatabase({
-      url: system.databaseUrl ?? `sqlite:${path.join(system.folder, 'data/writ.db')}`,
-    })
+    const db = await storeOf(system)
     try {
       const project = (await listProjects(db))[0]!.id
       const approval = (id: string, expires_at: number | null) => ({
@@ -60,9 +62,7 @@ for (const backend of backends()) {
     skip: backend.skip,
   }, async () => {
     await using system = await backend.start()
-    const db = await attachDatabase({
-      url: system.databaseUrl ?? `sqlite:${path.join(system.folder, 'data/writ.db')}`,
-    })
+    const db = await storeOf(system)
     try {
       const project = (await listProjects(db))[0]!.id
       const lea = await system.hire('lea', 'employee')

@@ -5,6 +5,7 @@ import { type Command, type Database, inProject, type Tx } from '../../platform/
 import { randomToken } from '../../platform/ids.ts'
 import type { Logger } from '../../platform/log.ts'
 import { spanIdOf, traceparentOf } from '../../platform/tracing.ts'
+import { createTurns, type Turns } from '../../platform/turns.ts'
 import { isFirstClaim, type Lease, type Queue } from '../../queue/index.ts'
 import { type EagerLane, isFinal } from '../../runs/index.ts'
 import { type AttemptLog, createAttemptLog, type TakenLines } from './attempt-log.ts'
@@ -21,7 +22,6 @@ import { CANCELLED, type End, type Ending, settleTasks } from './settle.ts'
 import { createStepRecord, createSteps } from './step.ts'
 import { isPaused, keyedAmong, loadWork, type WorkRow } from './store.ts'
 import { keepChunks, lastChunk, type NewChunk } from './store-log.ts'
-import { createTurns, type Turns } from './turns.ts'
 
 /** An attempt that is over, whatever comes of it. */
 export interface AttemptEnded {

@@ -3,12 +3,12 @@ import { AppError } from '../../platform/app-error.ts'
 import type { Clock } from '../../platform/clock.ts'
 import { coalesceIn } from '../../platform/coalesce.ts'
 import { type Command, type Database, inProject, UniqueViolation } from '../../platform/db/index.ts'
+import type { Turns } from '../../platform/turns.ts'
 import type { Cost, Costs } from './cost.ts'
 import { TaskError } from './handler.ts'
 import type { Payloads } from './sealed.ts'
 import * as store from './store.ts'
 import { addCosts } from './store-cost.ts'
-import type { Turns } from './turns.ts'
 
 const MAX_RESULT_BYTES = 64 * 1024
 
