@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
-import type { Me, Problem, User } from '@writ/api'
+import type { Approval, Me, Problem, Ticket, User } from '@writ/api'
 import { backends } from './backends.ts'
 import { type Behaviour, CLIENT, type OidcTestProvider, startOidcProvider } from './servers/oidc-provider.ts'
 import { TestSystem } from './test-system.ts'
@@ -91,6 +91,7 @@ for (const backend of backends()) {
     assert.deepEqual((await lastEvent(system, 'user.login'))?.details, {
       via: 'oidc',
       issuer: provider.issuer,
+      amr: [],
       linked_by: 'email',
     })
 
@@ -98,7 +99,11 @@ for (const backend of backends()) {
     const later = openBrowser(system)
     await later.logIn({ claims: { sub: 'a-1', preferred_username: 'employee' } })
     assert.equal(((await (await later.visit(later.api('/auth/me'))).json()) as Me).username, 'bob')
-    assert.deepEqual((await lastEvent(system, 'user.login'))?.details, { via: 'oidc', issuer: provider.issuer })
+    assert.deepEqual((await lastEvent(system, 'user.login'))?.details, {
+      via: 'oidc',
+      issuer: provider.issuer,
+      amr: [],
+    })
     // Somebody new there has the address now: not the same person.
     const stranger = await openBrowser(system).logIn({
       claims: { sub: 'a-2', preferred_username: 'x', email: 'bob@example.com', email_verified: true },
@@ -193,6 +198,32 @@ test("a person's browser is led back to where one signs in, with a word for why,
   const browser = openBrowser(system)
   const away = await browser.visit(browser.api('/auth/oidc/start'), html)
   assert.deepEqual([away.status, away.headers.get('location')], [302, '/app#sign_in=away'])
+})
+
+test('when and how somebody proved at the provider who they are is kept with what they decide', async () => {
+  await using system = await TestSystem.start({ ...settings(), fakeClock: true })
+  await system.hire('boss', 'admin')
+  const decide = async (more: Record<string, unknown>) => {
+    const ticket = await system.employee.post<Ticket>('/tickets', { title: 'x' })
+    const browser = openBrowser(system)
+    const claims = { sub: 'k-1', preferred_username: 'boss', ...more }
+    const csrf = (await browser.logIn({ claims })).headers.get('location')!.replace(/^.*csrf_token=/, '')
+    const path = `/tickets/${ticket.body.number}`
+    const headers = { 'x-csrf-token': csrf }
+    assert.equal((await browser.visit(browser.api(`${path}/approve`), { method: 'POST', headers })).status, 200)
+    const [approval] = (await system.employee.get<Approval[]>(`${path}/approvals`)).body
+    return [approval?.auth_time, approval?.amr]
+  }
+  const now = Math.floor(system.now() / 1000)
+  const earlier = new Date((now - 3_600) * 1000).toISOString()
+  assert.deepEqual(await decide({ auth_time: now - 3_600, amr: ['pwd', 'mfa'] }), [earlier, ['pwd', 'mfa']])
+  assert.deepEqual(await decide({}), [null, []])
+  // Nobody has proved anything in times to come, and what is no word of a list is left out.
+  const ahead = await decide({ auth_time: now + 9_999_999, amr: ['hwk', 7, 'a b', 'x'.repeat(65)] })
+  assert.deepEqual(ahead, [new Date(system.now()).toISOString(), ['hwk']])
+  assert.deepEqual(await decide({ amr: 'pwd' }), [null, []])
+  const odd = { claims: { sub: 'k-1', preferred_username: 'boss', auth_time: 'yesterday' } }
+  assert.equal((await openBrowser(system).logIn(odd)).status, 401)
 })
 
 test('an answer counts once, in the browser that asked, and not after ten minutes', async () => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import type { Approval, Policy, Run, Ticket, TicketChanges, TicketStatus } from '@writ/api'
+import type { Approval, AuditEvent, Policy, Run, Ticket, TicketChanges, TicketStatus } from '@writ/api'
+import { totpCode } from '../../packages/server/src/identity/totp.ts'
 import { moves } from '../../packages/server/src/tickets/ticket.ts'
-import type { TestSystem } from '../test-system.ts'
+import type { Person, TestSystem } from '../test-system.ts'
 import { holds, ok, refused, verifies } from '../verifies.ts'
 
 const open = async (sys: TestSystem, fields: object = {}) =>
@@ -114,6 +115,56 @@ holds(
       ['NO_ELIGIBLE_APPROVER'],
     )
   },
+)
+
+holds(
+  'a decision tells when and how its approver had proved who they are, in its row and in its event',
+  async (sys) => {
+    const { employee } = sys
+    const second = await sys.hire('second', 'admin')
+    const third = await sys.hire('third', 'admin')
+    const auditor = await sys.hire('anna', 'auditor')
+    await open(sys)
+    const logIn = async ({ username, password }: Person, totp?: string) => {
+      const body = { username, password, ...(totp === undefined ? {} : { totp }) }
+      const { access_token } = ok(await sys.anonymous.post<{ access_token: string }>('/auth/login', body))
+      return { at: new Date(sys.now()).toISOString(), headers: { authorization: `Bearer ${access_token}` } }
+    }
+    const first = await logIn(second)
+    sys.advance(600_000)
+    ok(await sys.anonymous.post('/tickets/1/reject', { reason: 'no window' }, { headers: first.headers }))
+    ok(await employee.post('/tickets/1/submit'))
+    // With a second factor.
+    const { secret } = ok(await third.post<{ secret: string }>('/auth/totp'))
+    const code = () => totpCode(secret, Math.floor(sys.now() / 30_000))
+    assert.equal((await third.post('/auth/totp/confirm', { code: code() })).status, 204)
+    sys.advance(30_000)
+    const withCode = await logIn(third, code())
+    ok(await sys.anonymous.post('/tickets/1/approve', undefined, { headers: withCode.headers }))
+    ok(await employee.patch('/tickets/1', { title: 'another' }))
+    // And by a token, which proves nothing of a person.
+    const { token } = ok(await second.post<{ token: string }>('/tokens', { name: 'script' }), 201)
+    ok(await sys.anonymous.post('/tickets/1/approve', undefined, { headers: { 'x-api-token': token } }))
+
+    const proved = ({ auth_time, amr }: Pick<Approval, 'auth_time' | 'amr'>) => ({ auth_time, amr })
+    const expected = [
+      { auth_time: first.at, amr: ['pwd'] },
+      { auth_time: withCode.at, amr: ['pwd', 'otp'] },
+      { auth_time: null, amr: [] },
+    ]
+    const decisions = ok(await employee.get<Approval[]>('/tickets/1/approvals'))
+    assert.deepEqual(decisions.map(proved), expected)
+    const events = ok(await auditor.get<AuditEvent[]>('/audit/events?resource_type=ticket'))
+      .filter(({ event_type }) => event_type === 'ticket.approved' || event_type === 'ticket.rejected')
+      .reverse()
+      .map(({ details }) => details as Pick<Approval, 'auth_time' | 'amr'> & { approval_id: string })
+    assert.deepEqual(events.map(proved), expected)
+    assert.deepEqual(
+      events.map(({ approval_id }) => approval_id),
+      decisions.map(({ id }) => id),
+    )
+  },
+  { fakeClock: true },
 )
 
 holds('an approval binds the version that was read, and an edit voids it', async (sys) => {

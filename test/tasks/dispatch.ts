@@ -58,6 +58,7 @@ export async function dispatcherOf(
     role: person.role,
     scopes: null,
     session: null,
+    authentication: null,
     tokenId: null,
     mustChangePassword: false,
     at: now(),

@@ -558,6 +558,13 @@ export const Approval = Type.Object({
   voided_at: nullable(Time),
   consumed_at: nullable(Time),
   signed_with_id: nullable(Id),
+  auth_time: nullable(
+    Type.String({
+      format: 'date-time',
+      description: 'when the approver had last proved who they are; null with an API token, and where nobody knows',
+    }),
+  ),
+  amr: Type.Array(Type.String(), { description: 'how (RFC 8176): `pwd`, `otp`, or what the identity provider says' }),
 })
 export type Approval = Static<typeof Approval>
 export const TicketChanges = Type.Object({

@@ -195,6 +195,8 @@ CREATE TABLE public.approvals (
     voided_at bigint,
     consumed_at bigint,
     consumed_by text,
+    auth_time bigint,
+    amr text DEFAULT '[]'::text NOT NULL,
     CONSTRAINT approvals_decision_check CHECK ((decision = ANY (ARRAY['approved'::text, 'rejected'::text]))),
     CONSTRAINT approvals_subject_type_check CHECK ((subject_type = ANY (ARRAY['ticket'::text, 'policy'::text, 'signing_key'::text])))
 );
@@ -853,6 +855,8 @@ CREATE TABLE public.sessions (
     last_seen_at bigint NOT NULL,
     expires_at bigint NOT NULL,
     revoked_at bigint,
+    auth_time bigint,
+    amr text DEFAULT '[]'::text NOT NULL,
     CONSTRAINT sessions_kind_check CHECK ((kind = ANY (ARRAY['bearer'::text, 'cookie'::text])))
 );
 

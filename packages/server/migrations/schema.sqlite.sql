@@ -24,7 +24,7 @@ create table "approvals" (
   expires_at integer,
   voided_at integer,
   consumed_at integer,
-  consumed_by text,
+  consumed_by text, auth_time integer, amr text not null default '[]',
   primary key (project_id, id)
 ) strict;
 
@@ -671,7 +671,7 @@ create table sessions (
   last_seen_at integer not null,
   expires_at integer not null,
   revoked_at integer
-) strict;
+, auth_time integer, amr text not null default '[]') strict;
 
 create index sessions_user on sessions (user_id, created_at);
 

@@ -218,6 +218,10 @@ async function showAll(app: App, id: string): Promise<void> {
     out.say(
       `\n${timeText(a.created_at)}  user #${a.decided_by_number} ${a.decision} version ${a.ticket_version}${state}`,
     )
+    if (a.auth_time)
+      out.say(
+        `  had logged in at ${timeText(a.auth_time)}${a.amr.length === 0 ? '' : ` with ${a.amr.map(safeText).join(' + ')}`}`,
+      )
     if (a.reason) out.say(`  ${safeText(a.reason)}`)
   }
   for (const c of comments) {

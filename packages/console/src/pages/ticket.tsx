@@ -178,6 +178,17 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
                           {t('ticket.versionOf', { version: one.ticket_version })}
                           {one.signed_with_id && ` · ${t('ticket.signed')}`}
                           {one.voided_at && ` · ${t('ticket.voided')}`}
+                          {one.auth_time !== null && (
+                            <>
+                              {' · '}
+                              {one.amr.length === 0
+                                ? t('ticket.loggedIn')
+                                : t('ticket.loggedInBy', {
+                                    how: one.amr.map((way) => t(`amr.${way}`, { defaultValue: way })).join(' + '),
+                                  })}{' '}
+                              <Time at={one.auth_time} />
+                            </>
+                          )}
                         </span>
                         {one.reason && <p className="prose small">{one.reason}</p>}
                       </li>

@@ -140,6 +140,7 @@ export const en = {
   runView: { all: 'All', waiting: 'Pending', bad: 'Evidence failed', broken: 'Broken' },
   verdict: { passed: 'Passed', failed: 'Evidence failed' },
   decision: { approved: 'Approved', rejected: 'Rejected' },
+  amr: { pwd: 'password', otp: 'one-time code' },
   evidence: { before: 'Before', after: 'After', role: 'What the files show', noRole: 'Before or after?' },
   seal: {
     title: 'How far this came',
@@ -314,6 +315,8 @@ export const en = {
     noApprovals: 'Nobody has decided yet.',
     versionOf: 'version {{version}}',
     signed: 'signed by the person',
+    loggedIn: 'had logged in',
+    loggedInBy: 'had logged in with {{how}}',
     voided: 'voided',
     comment: 'Write a comment',
     send: 'Comment',

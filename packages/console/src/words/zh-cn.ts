@@ -146,6 +146,7 @@ export const zhCn: Words<typeof en> = {
   runView: { all: '全部', waiting: '等待中', bad: '证据未通过', broken: '执行失败' },
   verdict: { passed: '通过', failed: '证据未通过' },
   decision: { approved: '批准', rejected: '驳回' },
+  amr: { pwd: '密码', otp: '一次性验证码' },
   evidence: { before: '变更前', after: '变更后', role: '文件反映的时点', noRole: '变更前还是后？' },
   seal: {
     title: '进行到哪一步',
@@ -316,6 +317,8 @@ export const zhCn: Words<typeof en> = {
     noApprovals: '尚无人作出决定。',
     versionOf: '版本 {{version}}',
     signed: '本人签名',
+    loggedIn: '登录于',
+    loggedInBy: '以{{how}}登录于',
     voided: '已失效',
     comment: '写评论',
     send: '评论',

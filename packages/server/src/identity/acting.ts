@@ -30,6 +30,7 @@ async function actFor(tx: Tx, userId: string, endpoint: string, at: number): Pro
     role,
     scopes: null,
     session: null,
+    authentication: null,
     tokenId: null,
     mustChangePassword: false,
     at,

@@ -42,6 +42,8 @@ for (const backend of backends()) {
         reason: null,
         created_at: NOW - 1_000,
         expires_at,
+        auth_time: null,
+        amr: '[]',
       })
       await inProject(project, () =>
         db.write(async (tx) => {
@@ -87,6 +89,8 @@ for (const backend of backends()) {
               reason: null,
               created_at: NOW,
               expires_at: null,
+              auth_time: null,
+              amr: '[]',
             }),
           ),
         )

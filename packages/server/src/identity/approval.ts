@@ -54,7 +54,8 @@ export function statementOf(
 
 /**
  * Records a decision with its attestation; what the approver signed, if anything, is that very statement. Answers what
- * belongs into the event: the approval's id, the attestation's digest and what is known of the signature.
+ * belongs into the event: the approval's id, the attestation's digest, when and how the approver had proved who they are,
+ * and what is known of the signature.
  * Throws APPROVAL_USED for a signed statement that was handed in before, APPROVAL_STALE for one about something else,
  * SIGNATURE_LATE.
  */
@@ -81,9 +82,16 @@ export async function recordApproval(
     reason: decided.reason,
     created_at: caller.at,
     expires_at: decided.ttlMs === null ? null : issuedAt + decided.ttlMs,
+    auth_time: caller.authentication?.at ?? null,
+    amr: JSON.stringify(caller.authentication?.methods ?? []),
   })
   const att = await attest(tx, decided.subject, statement, caller.at)
-  if (!signed) return { id, att: [att], details: { approval_id: id } }
+  const details = {
+    approval_id: id,
+    auth_time: rfc3339OrNull(caller.authentication?.at ?? null),
+    amr: caller.authentication?.methods ?? [],
+  }
+  if (!signed) return { id, att: [att], details }
   await insertApprovalSignature(tx, {
     approval_id: id,
     signing_key_id: signed.key.id,
@@ -96,7 +104,7 @@ export async function recordApproval(
     fingerprint: signed.key.fingerprint,
     sha256: toHex(sha256(Buffer.from(signed.signature))),
   }
-  return { id, att: [att], details: { approval_id: id, signature } }
+  return { id, att: [att], details: { ...details, signature } }
 }
 
 async function mustFit(

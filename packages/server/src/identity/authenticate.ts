@@ -111,6 +111,7 @@ export function createAuthenticator(options: {
         scopes,
         tokenId: access.token_id,
         session: null,
+        authentication: null,
       }
       request.caller = caller
       admitToken(access, slug, where)
@@ -141,6 +142,7 @@ export function createAuthenticator(options: {
       scopes: null,
       tokenId: null,
       session: { id: access.session_id, kind: access.kind },
+      authentication: { at: access.auth_time, methods: JSON.parse(access.amr) as string[] },
     }
     request.caller = caller
     if (access.kind === 'cookie' && !isRead(request.method)) checkCsrf(request, access.csrf_hash, publicOrigin)
@@ -212,6 +214,7 @@ function anonymous(where: Where): Caller {
     role: null,
     scopes: null,
     session: null,
+    authentication: null,
     tokenId: null,
     mustChangePassword: false,
   }

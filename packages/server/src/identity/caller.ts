@@ -20,6 +20,8 @@ export interface Caller extends Actor, Asking {
   readonly scopes: readonly string[] | null
   /** The session or token that carried the request. */
   readonly session: { readonly id: string; readonly kind: 'bearer' | 'cookie' } | null
+  /** When the person last proved who they are, and how. Null where no person did: API tokens, and the server itself. */
+  readonly authentication: Authentication | null
   readonly tokenId: string | null
   readonly mustChangePassword: boolean
   /** When the request came, in milliseconds; the time of every event it causes. */
@@ -29,6 +31,13 @@ export interface Caller extends Actor, Asking {
   readonly traceId: string
   /** The span in it that what is asked for is a child of, 16 hex characters: the request's own. Null where nobody collects, or none asked. */
   readonly spanId: string | null
+}
+
+/** Source: OpenID Connect Core 1.0, section 2 (`auth_time`, `amr`); RFC 8176 (the words of `amr`). */
+export interface Authentication {
+  /** In milliseconds; null where the provider that they logged in at does not say when. */
+  readonly at: number | null
+  readonly methods: readonly string[]
 }
 
 /** A caller who is known. Throws NOT_AUTHENTICATED for any other. */

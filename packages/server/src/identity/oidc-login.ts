@@ -143,12 +143,19 @@ async function openSession(
         user_agent: caller.userAgent,
         created_at: caller.at,
         expires_at: caller.at + COOKIE_MAX_MS,
+        auth_time: person.authTime,
+        amr: JSON.stringify(person.amr),
       })
       await append(tx, caller.at, actorOf(user, caller), {
         type: 'user.login',
         resource: { type: 'user', id: user.id, number: user.number },
         action: 'User logged in successfully',
-        details: { via: 'oidc', issuer: person.issuer, ...(linkedBy === 'link' ? {} : { linked_by: linkedBy }) },
+        details: {
+          via: 'oidc',
+          issuer: person.issuer,
+          amr: person.amr,
+          ...(linkedBy === 'link' ? {} : { linked_by: linkedBy }),
+        },
       })
       return { user, created }
     })

@@ -11,6 +11,10 @@ export interface OidcPerson {
   readonly email: string | null
   readonly username: string | null
   readonly fullName: string | null
+  /** When they proved it there, in milliseconds; null where the provider does not say, or says what cannot be. */
+  readonly authTime: number | null
+  /** How, in the provider's words (RFC 8176 has the usual ones). */
+  readonly amr: readonly string[]
 }
 
 export interface OidcProvider {
@@ -155,10 +159,22 @@ export function createOidcProvider(settings: OidcSettings, seal: Seal, clock: Cl
         email: facts.email_verified === true ? textOrNull(facts.email) : null,
         username: textOrNull(facts[usernameClaim]),
         fullName: textOrNull(facts.name),
+        authTime: authTimeOf(claims.auth_time, now),
+        amr: methodsOf(claims.amr),
       }
     },
   }
 }
+
+// Of the ID token alone, which is signed. A time after now is a clock that is ahead: nobody proved anything yet to come.
+const authTimeOf = (claim: unknown, now: number): number | null =>
+  typeof claim === 'number' && claim > 0 && Number.isFinite(claim) ? Math.min(Math.trunc(claim * 1000), now) : null
+
+/** The words of an `amr` claim: as many and as long as anybody needs, and nothing that is no word. */
+const methodsOf = (claim: unknown): string[] =>
+  Array.isArray(claim)
+    ? claim.filter((one): one is string => typeof one === 'string' && /^[\w.:/+-]{1,64}$/.test(one)).slice(0, 16)
+    : []
 
 async function discover(issuer: string, clientId: string, secret: Secret<string> | undefined): Promise<Configuration> {
   const client = await import('openid-client')

@@ -281,6 +281,7 @@ async function signIn<T>(
       step = matchTotp(identity.seal.open(user.totp_secret, user.id), body.totp, caller.at, user.totp_last_step)
       if (step === undefined) throw await refuse('totp')
     }
+    const amr = step === undefined ? ['pwd'] : ['pwd', 'otp']
     const fresh = stale ? await identity.passwords.hash(body.password) : undefined
     const { answer, row } = await prepare(user)
     const opened = await ask.instance.change(async (tx) => {
@@ -300,11 +301,14 @@ async function signIn<T>(
         user_agent: caller.userAgent,
         created_at: caller.at,
         expires_at: row.expiresAt,
+        auth_time: caller.at,
+        amr: JSON.stringify(amr),
       })
       await append(tx, caller.at, actorOf(user, caller), {
         type: 'user.login',
         resource: { type: 'user', id: user.id, number: user.number },
         action: 'User logged in successfully',
+        details: { amr },
       })
       return true
     })

@@ -177,7 +177,7 @@ export const projectsHandlers = (identity: Identity, attest: Attest) =>
         })
         await settle(tx, change, { state: 'applied', by: approver, reason: null, now: caller.at })
         await consume(tx, approval.id, caller, caller.at, `policy_change:${change.id}`)
-        await apply(tx, caller, change, policy, approval.att)
+        await apply(tx, caller, change, policy, approval)
         return showChange(await mustFind(tx, change.id))
       })
     },
@@ -246,7 +246,7 @@ async function apply(
   caller: Caller,
   change: PolicyChangeRow,
   policy: Policy,
-  att?: readonly string[],
+  approval?: Awaited<ReturnType<typeof recordApproval>>,
 ): Promise<void> {
   const before = await loadPolicy(tx)
   await setPolicy(tx, change.policy)
@@ -260,8 +260,9 @@ async function apply(
       digest: change.digest,
       requested_by_id: change.requested_by_id,
       ...(change.requested_by_id === caller.userId ? { warning: 'NO_ELIGIBLE_APPROVER' } : {}),
+      ...approval?.details,
     },
-    ...(att ? { att } : {}),
+    ...(approval ? { att: approval.att } : {}),
   })
 }
 

@@ -25,6 +25,8 @@ export interface SessionAccess extends Person {
   readonly last_seen_at: number
   readonly expires_at: number
   readonly revoked_at: number | null
+  readonly auth_time: number | null
+  readonly amr: string
 }
 
 export interface TokenAccess extends Person {
@@ -53,7 +55,8 @@ export function findSessions(
   slug: string,
 ): Promise<SessionAccess[]> {
   return db.lookup<SessionAccess>(
-    `select s.id as session_id, s.secret_hash, s.kind, s.csrf_hash, s.last_seen_at, s.expires_at, s.revoked_at, ${person}
+    `select s.id as session_id, s.secret_hash, s.kind, s.csrf_hash, s.last_seen_at, s.expires_at, s.revoked_at,
+            s.auth_time, s.amr, ${person}
      from sessions s join users u on u.id = s.user_id
      left join projects p on p.slug = ?2
      left join memberships m on m.project_id = p.id and m.user_id = u.id

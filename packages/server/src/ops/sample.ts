@@ -102,6 +102,7 @@ async function fill(identity: Identity): Promise<Sample> {
     role: 'admin',
     scopes: null,
     session: null,
+    authentication: null,
     tokenId: null,
     mustChangePassword: false,
     at: clock.now(),

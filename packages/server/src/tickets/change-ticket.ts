@@ -207,8 +207,8 @@ export async function rejectTicket(
   const { ticket, policy } = await decide(tx, caller, ref)
   requireMove(ticket.status, 'draft')
   const decision = { ...approvalOf(ticket, policy), decision: 'rejected', reason, ttlMs: null } as const
-  const { att } = await recordApproval(tx, attest, caller, decision)
-  return move(tx, caller, ticket, 'draft', 'ticket.rejected', `Rejected ticket: ${ticket.title}`, reason, att)
+  const approval = await recordApproval(tx, attest, caller, decision)
+  return move(tx, caller, ticket, 'draft', 'ticket.rejected', `Rejected ticket: ${ticket.title}`, reason, approval)
 }
 
 async function decide(tx: Tx, caller: Caller, ref: store.Ref) {
@@ -266,7 +266,7 @@ async function move(
   type: AuditEventType,
   action: string,
   reason: string | null,
-  att?: readonly string[],
+  approval?: Awaited<ReturnType<typeof recordApproval>>,
 ): Promise<Ticket> {
   requireMove(ticket.status, to)
   const forgotten = to === 'submitted' || to === 'draft' ? { approved_by_id: null } : {}
@@ -275,8 +275,8 @@ async function move(
     type,
     resource: resourceOf(ticket),
     action,
-    details: { number: ticket.number, from: ticket.status, to, reason },
-    ...(att ? { att } : {}),
+    details: { number: ticket.number, from: ticket.status, to, reason, ...approval?.details },
+    ...(approval ? { att: approval.att } : {}),
   })
   return showTicket((await store.findTicket(tx, ticket.id))!)
 }

@@ -57,4 +57,6 @@ export const showApproval = (row: ApprovalRow): Approval => ({
   voided_at: rfc3339OrNull(row.voided_at),
   consumed_at: rfc3339OrNull(row.consumed_at),
   signed_with_id: row.signing_key_id,
+  auth_time: rfc3339OrNull(row.auth_time),
+  amr: JSON.parse(row.amr) as string[],
 })

@@ -51,6 +51,8 @@ export interface SessionsTable {
   last_seen_at: number
   expires_at: number
   revoked_at: number | null
+  auth_time: number | null
+  amr: string
 }
 
 export interface UserLinksTable {
@@ -159,6 +161,8 @@ export interface ApprovalsTable {
   voided_at: number | null
   consumed_at: number | null
   consumed_by: string | null
+  auth_time: number | null
+  amr: string
 }
 
 export interface CommentsTable {
