@@ -186,6 +186,7 @@ test('an approver signs with a passkey on a phone, and the proof shows the signa
   await page.locator('h1 .state-approved').waitFor()
   const [approval] = (await system.admin.get<Approval[]>(`/tickets/${ticket.id}/approvals`)).body
   assert.notEqual(approval!.signed_with_id, null)
+  await page.getByText(/signed by the person · logged in \d+ (ms|s|min)( \d+ s)? before, with password$/).waitFor()
   await page.getByRole('button', { name: /^Agreed/ }).click()
   await page.getByText('The person signed this very statement').waitFor()
   assert.equal(await page.locator('.check-bad').count(), 0)

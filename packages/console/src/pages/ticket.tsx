@@ -1,11 +1,11 @@
 import { Button, Menu, Select, Textarea } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
-import type { Run, Ticket } from '@writ/api'
+import type { Approval, Run, Ticket } from '@writ/api'
 import { type ReactNode, useId, useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { drafts } from '../app/drafts.ts'
-import { listed } from '../app/format.ts'
+import { duration, listed } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { ApprovalPanel } from '../parts/approve.tsx'
 import { Artifacts, Dropzone } from '../parts/artifacts.tsx'
@@ -178,17 +178,7 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
                           {t('ticket.versionOf', { version: one.ticket_version })}
                           {one.signed_with_id && ` · ${t('ticket.signed')}`}
                           {one.voided_at && ` · ${t('ticket.voided')}`}
-                          {one.auth_time !== null && (
-                            <>
-                              {' · '}
-                              {one.amr.length === 0
-                                ? t('ticket.loggedIn')
-                                : t('ticket.loggedInBy', {
-                                    how: one.amr.map((way) => t(`amr.${way}`, { defaultValue: way })).join(' + '),
-                                  })}{' '}
-                              <Time at={one.auth_time} />
-                            </>
-                          )}
+                          <LoggedIn before={one} />
                         </span>
                         {one.reason && <p className="prose small">{one.reason}</p>}
                       </li>
@@ -206,6 +196,16 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
       </div>
     </Page>
   )
+}
+
+/** How long before a decision its approver had proved who they are, and how; nothing where nobody knows. */
+function LoggedIn({ before: { auth_time, amr, created_at } }: { before: Approval }) {
+  const { t, i18n } = useTranslation()
+  if (auth_time === null) return null
+  const long = duration(Date.parse(created_at) - Date.parse(auth_time), i18n.language)
+  // The words of an identity provider that we have none for stand as they are.
+  const how = amr.map((way) => t(`amr.${way}`, { defaultValue: way })).join(' + ')
+  return ` · ${how === '' ? t('ticket.loggedIn', { long }) : t('ticket.loggedInBy', { long, how })}`
 }
 
 /** What is asked for again after a move of the ticket. */
