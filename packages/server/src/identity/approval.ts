@@ -32,6 +32,14 @@ export interface Decision {
   readonly ttlMs: number | null
 }
 
+/** What a decision leaves for the event that tells of it. */
+export interface RecordedApproval {
+  readonly id: string
+  /** Digests of its attestation. */
+  readonly att: readonly string[]
+  readonly details: Readonly<Record<string, unknown>>
+}
+
 /** The statement of a decision; with `signable` one that its approver has ten minutes to sign. */
 export function statementOf(
   project: string,
@@ -65,7 +73,7 @@ export async function recordApproval(
   caller: Caller,
   decided: Decision,
   signed: SignedApproval | null = null,
-): Promise<{ id: string; att: string[]; details: Record<string, unknown> }> {
+): Promise<RecordedApproval> {
   const approver = personOf(caller)
   if (signed) await mustFit(tx, approver, caller.at, decided, signed)
   const id = signed?.claim.id ?? uuidv7(caller.at)

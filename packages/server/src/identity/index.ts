@@ -3,6 +3,7 @@ export { announceMember, createAccount } from './accounts.ts'
 export { createActing } from './acting.ts'
 export {
   type Decision,
+  type RecordedApproval,
   recordApproval,
   SIGN_WITHIN_MS,
   statementOf,

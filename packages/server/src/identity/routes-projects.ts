@@ -5,7 +5,7 @@ import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
 import { INSTANCE, inProject, type Tx, UniqueViolation } from '../platform/db/index.ts'
 import type { Handlers } from '../platform/http/mount.ts'
 import { uuidv7 } from '../platform/ids.ts'
-import { consume, recordApproval } from './approval.ts'
+import { consume, type RecordedApproval, recordApproval } from './approval.ts'
 import { type Caller, personOf } from './caller.ts'
 import type { Identity } from './identity.ts'
 import { changeRole, removeMember } from './members.ts'
@@ -246,7 +246,7 @@ async function apply(
   caller: Caller,
   change: PolicyChangeRow,
   policy: Policy,
-  approval?: Awaited<ReturnType<typeof recordApproval>>,
+  approval?: RecordedApproval,
 ): Promise<void> {
   const before = await loadPolicy(tx)
   await setPolicy(tx, change.policy)

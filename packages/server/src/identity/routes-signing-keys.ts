@@ -224,7 +224,7 @@ async function recordEnrolment(
   caller: Caller,
   key: KeyFacts,
   more: Record<string, unknown>,
-  att: string[] | undefined,
+  att: readonly string[] | undefined,
 ): Promise<void> {
   await append(tx, caller.at, caller, {
     type: 'signing_key.enrolled',

@@ -11,6 +11,7 @@ import {
   lockSigningKey,
   mustBeUsable,
   personOf,
+  type RecordedApproval,
   recordApproval,
   SIGN_WITHIN_MS,
   type SignedApproval,
@@ -266,7 +267,7 @@ async function move(
   type: AuditEventType,
   action: string,
   reason: string | null,
-  approval?: Awaited<ReturnType<typeof recordApproval>>,
+  approval?: RecordedApproval,
 ): Promise<Ticket> {
   requireMove(ticket.status, to)
   const forgotten = to === 'submitted' || to === 'draft' ? { approved_by_id: null } : {}
