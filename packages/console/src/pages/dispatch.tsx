@@ -9,6 +9,7 @@ import { useSession } from '../app/session.tsx'
 import { useAction, useAgain } from '../parts/ask.tsx'
 import { Page, RunStateBadge, Section } from '../parts/bits.tsx'
 import { Code } from '../parts/code.tsx'
+import { Begun, useDraft } from '../parts/draft.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
 import { useHandlerWords } from '../parts/handler-words.ts'
 import { Icon } from '../parts/icons.tsx'
@@ -123,7 +124,12 @@ export function Dispatch() {
                 mb="md"
               />
               {chosen && (
-                <Form key={`${chosen.name} ${filters.given}`} handler={chosen} given={givenBy(filters.given)} />
+                <Form
+                  key={`${chosen.name} ${filters.given}`}
+                  handler={chosen}
+                  thing={`dispatch of ${chosen.name} ${filters.given ?? ''}`}
+                  given={givenBy(filters.given)}
+                />
               )}
             </>
           )
@@ -133,17 +139,32 @@ export function Dispatch() {
   )
 }
 
-function Form({ handler, given }: { handler: HandlerInfo; given: ReturnType<typeof givenBy> }) {
+interface Typed {
+  readonly input: unknown
+  readonly options: Options
+  readonly raw: boolean
+}
+
+function Form(props: { handler: HandlerInfo; thing: string; given: ReturnType<typeof givenBy> }) {
+  const { handler, thing, given } = props
   const { client } = useSession()
   const { t, i18n } = useTranslation()
   const again = useAgain()
   const { schemaOf } = useHandlerWords()
   const schema = schemaOf(handler)
-  const [raw, setRaw] = useState(schema === null)
-  const [input, setInput] = useState<unknown>(
-    () => given.input ?? (schema === null ? undefined : blankOf(schema, true)),
+  const draft = useDraft<Typed>(
+    thing,
+    {
+      input: given.input ?? (schema === null ? undefined : blankOf(schema, true)),
+      options: given.options,
+      raw: schema === null,
+    },
+    (typed) => ({ ...typed, input: leavingOutSecrets(schema, typed.input) }),
   )
-  const [options, setOptions] = useState<Options>(given.options)
+  const { input, options, raw } = draft.value
+  const setInput = (next: unknown) => draft.write((before) => ({ ...before, input: next }))
+  const setOptions = (next: (before: Options) => Options) =>
+    draft.write((before) => ({ ...before, options: next(before.options) }))
   const [sent, setSent] = useState<Submitted | null>(null)
   const action = useAction()
   const { input: inputFaults, body: faults } = useMemo(
@@ -156,6 +177,7 @@ function Form({ handler, given }: { handler: HandlerInfo; given: ReturnType<type
     event.preventDefault()
     void action.run(async () => {
       setSent(await client.tasks.submit({ body: task }))
+      draft.done(draft.value)
       again('tasks', 'queues')
     })
   }
@@ -166,6 +188,7 @@ function Form({ handler, given }: { handler: HandlerInfo; given: ReturnType<type
       <Views to="tasks/new" as="template" {...(unread ? {} : { filters: addressOf(task, schema) })} />
       <div className="columns columns-even dispatch">
         <form onSubmit={submit}>
+          <Begun of={draft} />
           <p className="dimmed small contract">
             {t('dispatch.queueDefault', {
               queue: handler.queue,
@@ -189,12 +212,13 @@ function Form({ handler, given }: { handler: HandlerInfo; given: ReturnType<type
                   value={raw ? 'json' : 'form'}
                   // What is no JSON yet cannot be shown as a form.
                   disabled={raw && unread}
-                  onChange={(as) => setRaw(as === 'json')}
+                  onChange={(as) => draft.write((before) => ({ ...before, raw: as === 'json' }))}
                 />
               )
             }
           >
             <InputField
+              key={draft.turn}
               schema={raw ? null : schema}
               label={t('dispatch.input')}
               value={input}
@@ -203,7 +227,10 @@ function Form({ handler, given }: { handler: HandlerInfo; given: ReturnType<type
               rows={6}
             />
           </Section>
-          <details className="options" open={faults.size > 0 || Object.keys(given.options).length > 0 || undefined}>
+          <details
+            className="options"
+            open={faults.size > 0 || Object.keys(draft.begun ? options : given.options).length > 0 || undefined}
+          >
             <summary>{t('dispatch.options')}</summary>
             <div className="fields">
               <div className="pair">

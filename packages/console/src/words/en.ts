@@ -244,7 +244,12 @@ export const en = {
     dense: 'Close rows',
     none: 'None',
   },
-  form: { reason: 'Reason', reasonOptional: 'Reason (optional)' },
+  form: {
+    reason: 'Reason',
+    reasonOptional: 'Reason (optional)',
+    begun: 'You began this earlier and have not sent it.',
+    startOver: 'Start over',
+  },
   home: {
     hello: 'Hello, {{name}}',
     toApprove: 'Waiting for approval',

@@ -247,7 +247,12 @@ export const zhCn: Words<typeof en> = {
     dense: '紧凑行',
     none: '无',
   },
-  form: { reason: '理由', reasonOptional: '理由（可选）' },
+  form: {
+    reason: '理由',
+    reasonOptional: '理由（可选）',
+    begun: '这是先前写了一部分、尚未发送的内容。',
+    startOver: '重新开始',
+  },
   home: {
     hello: '{{name}}，你好',
     toApprove: '等待审批',
