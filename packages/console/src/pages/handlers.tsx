@@ -16,6 +16,7 @@ import { Search } from '../parts/search.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 import { useHandlers } from '../parts/task-bits.tsx'
 import { Tree } from '../parts/tree.tsx'
+import { sayFound } from '../words/index.ts'
 
 interface Asking {
   readonly act: 'enable' | 'disable' | 'remove'
@@ -102,7 +103,11 @@ function Row({ handler, title, ask }: { handler: HandlerInfo; title: string; ask
             <Tree name={t('task.result')} value={handler.output} />
           </details>
         )}
-        {!works && <p className="small bad breaks">{fault}</p>}
+        {!works && (
+          <p className="small bad breaks" title={fault}>
+            {sayFound(fault)}
+          </p>
+        )}
       </td>
       <td>
         {works ? (

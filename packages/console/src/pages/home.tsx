@@ -14,7 +14,7 @@ import { stationsOfTicket } from '../parts/seal.ts'
 import { SealLine } from '../parts/seal-line.tsx'
 import { useSeals } from '../parts/seals.ts'
 import { Answer, Empty, Loading } from '../parts/states.tsx'
-import { withWords } from '../words/index.ts'
+import { sayFound, withWords } from '../words/index.ts'
 
 // Not of the first look: it is asked for when the figures are there.
 const Trend = lazy(() => withWords(() => import('../parts/trend.tsx')))
@@ -195,7 +195,7 @@ function LogFigure() {
 
 /** Whether the server works as it should, and else what of it does not. */
 function HealthFigure() {
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const health = useHealth()
   if (health.isError) return null
   const { state, troubles = [] } = health.data ?? {}
@@ -209,11 +209,17 @@ function HealthFigure() {
             )}
       </span>
       <span className="figure-word">{t('home.health')}</span>
-      {troubles.map((trouble) => (
-        <span key={trouble} className="figure-word breaks">
-          {trouble}
-        </span>
-      ))}
+      {troubles.map(({ part, reason }) => {
+        const [kind = '', ...name] = part.split(' ')
+        const known = i18n.exists(`home.part.${kind}`) ? t(`home.part.${kind}` as 'home.part.log') : kind
+        return (
+          <span key={part} className="figure-word breaks" title={reason}>
+            {[known, ...name].join(' ')}
+            {t('error.colon')}
+            {sayFound(reason)}
+          </span>
+        )
+      })}
     </li>
   )
 }

@@ -218,6 +218,7 @@ export const enMore = {
     enabled: 'Enabled',
     disabled: 'Disabled',
     broken: 'Does not load',
+    brokenFile: 'A file that does not load',
     text: 'Handlers of workers are there once a worker has asked for work with them. Those of the server and its folder are for all projects; here they are switched for this one.',
     enable: 'Enable',
     enableTitle: 'Enable {{name}}',

@@ -206,6 +206,7 @@ export const zhCnMore: Words<typeof enMore> = {
     enabled: '已启用',
     disabled: '已停用',
     broken: '无法加载',
+    brokenFile: '无法加载的文件',
     text: 'Worker 的处理器在 worker 首次领取任务后出现。服务器及其文件夹的处理器供所有项目使用，此处的开关只对本项目有效。',
     enable: '启用',
     enableTitle: '启用 {{name}}',
