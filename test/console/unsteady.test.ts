@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Policy, Ticket } from '@writ/api'
-import type { Dialog, Locator, Page } from 'playwright-core'
+import type { Dialog, Locator, Page, Route } from 'playwright-core'
 import { makeSshKey, proposeKey } from '../evidence/ssh-key.ts'
 import { comesTo, countOf, fill, openTab, settled, skip, startConsole, textsOf } from './scene.ts'
 
@@ -477,6 +477,48 @@ test('what is sent slowly is sent once, however often one presses', { skip }, as
   )
   assert.equal((await system.admin.get<unknown[]>('/tickets/1/comments')).body.length, 1)
   assert.deepEqual(tab.broken, [])
+})
+
+test('what was done and not answered is done once, however often it is sent again, and stays in its form', {
+  skip,
+}, async () => {
+  await using system = await startConsole()
+  await system.employee.post<Ticket>('/tickets', { title: 'One' })
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/tickets/1')
+  await tab.signIn(system.admin)
+  const comment = page.getByLabel('Write a comment', { exact: true })
+  const send = page.getByRole('button', { name: 'Comment', exact: true })
+  const refusal = page.locator('.comment-form .refusal')
+  await comment.fill('said once')
+  // The server does it, and the line breaks; then a proxy answers in its place.
+  const endings = [
+    ...[1, 2].map(() => (route: Route) => route.fetch().then(() => route.abort())),
+    (route: Route) => route.fetch().then(() => route.fulfill({ status: 504, body: 'too late' })),
+    (route: Route) => route.fulfill({ status: 429, json: { code: 'RATE_LIMITED', detail: 'Slow down.', status: 429 } }),
+  ]
+  await page.route(/\/comments$/, async (route) => {
+    if (route.request().method() !== 'POST') return route.continue()
+    const end = endings.shift()
+    await (end === undefined ? route.continue() : end(route))
+  })
+  for (const left of [2, 1, 0]) {
+    await send.click()
+    await comesTo(async () => endings.length, left)
+    await refusal.waitFor()
+    assert.equal(await comment.inputValue(), 'said once')
+  }
+  await send.click()
+  await comesTo(() => comment.inputValue(), '')
+  const said = async () =>
+    (await system.admin.get<{ body: string }[]>('/tickets/1/comments')).body.map((one) => one.body)
+  assert.deepEqual(await said(), ['said once'])
+  // What is said again after an answer is another.
+  await comment.fill('said once')
+  await send.click()
+  await comesTo(() => comment.inputValue(), '')
+  assert.deepEqual(await said(), ['said once', 'said once'])
 })
 
 test('at four hundred percent nothing is wider than the page, and its heading is in sight', { skip }, async () => {
