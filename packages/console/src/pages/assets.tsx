@@ -4,6 +4,8 @@ import { useParams } from '@tanstack/react-router'
 import type { Asset } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { firstOf } from '../app/client.ts'
+import { count } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { useAction } from '../parts/ask.tsx'
 import { Facts, numbered, Page, Person, RunStateBadge, Section, Time } from '../parts/bits.tsx'
@@ -168,7 +170,7 @@ function AssetForm<Sent extends Partial<AssetFields>>(props: {
 /** One device: what is known of it, and everything that was promised about it. */
 export function AssetPage() {
   const { client, project, me, can } = useSession()
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const queries = useQueryClient()
   const { number = '' } = useParams({ strict: false }) as { number?: string }
   const [editing, setEditing] = useState(false)
@@ -178,7 +180,7 @@ export function AssetPage() {
   })
   const tickets = useQuery({
     queryKey: [project, 'waiting', 'asset', number],
-    queryFn: () => client.tickets.list({ query: { asset_id: number, limit: 50 } }),
+    queryFn: ({ signal }) => firstOf(client, 'tickets.list', { asset_id: number, limit: 50 }, signal),
   })
   const mayEdit = can('assets.update') && asset.data && (asset.data.created_by_id === me.id || me.role === 'admin')
   return (
@@ -219,7 +221,20 @@ export function AssetPage() {
           <div className="columns columns-lists">
             <div>
               <Section title={t('asset.history')}>
-                <Answer of={tickets}>{(list) => <TicketRows tickets={list} none={t('asset.noHistory')} />}</Answer>
+                <Answer of={tickets}>
+                  {({ rows, total }) => (
+                    <>
+                      <TicketRows tickets={rows} none={t('asset.noHistory')} />
+                      {total > rows.length && (
+                        <p className="small">
+                          <Go to="tickets" filters={{ asset_id: number }}>
+                            {t('asset.allHistory', { total: count(total, i18n.language) })}
+                          </Go>
+                        </p>
+                      )}
+                    </>
+                  )}
+                </Answer>
               </Section>
               <NamingTasks word={one.serial_number ?? one.name} />
             </div>

@@ -19,6 +19,9 @@ import { sayFound, withWords } from '../words/index.ts'
 // Not of the first look: it is asked for when the figures are there.
 const Trend = lazy(() => withWords(() => import('../parts/trend.tsx')))
 
+/** Among so many of the newest those are looked for that concern whoever looks. */
+const LOOKED_AT = 100
+
 /** What waits for me: by what my role can do about it. */
 export function Home() {
   const { client, project, me, can } = useSession()
@@ -33,8 +36,9 @@ export function Home() {
   const waiting = useQuery({
     queryKey: [project, 'waiting', 'home', me.id],
     queryFn: async ({ signal }) => {
+      // More than are shown: which of them wait for me is only known here.
       const tickets = (query: Record<string, unknown>) =>
-        firstOf(client, 'tickets.list', { limit: 6, ...query }, signal)
+        firstOf(client, 'tickets.list', { limit: LOOKED_AT, ...query }, signal)
       const runs = (query: Record<string, unknown>) => firstOf(client, 'runs.list', { limit: 6, ...query }, signal)
       const [submitted, mine, assigned, bad, open] = await Promise.all([
         tickets({ status: 'submitted' }),
@@ -119,11 +123,15 @@ export function Home() {
               <div>
                 {approver && (
                   <Section title={t('home.toApprove')}>
-                    <TicketRows tickets={submitted} none={t('home.nothingToApprove')} />
+                    <TicketRows most={8} tickets={submitted} none={t('home.nothingToApprove')} />
                   </Section>
                 )}
                 <Section title={t('home.mine')}>
-                  <TicketRows tickets={mine} none={t('home.nothingMine')} />
+                  <TicketRows
+                    most={8}
+                    tickets={mine}
+                    none={t(totals.mine > 0 ? 'home.nothingOpen' : 'home.nothingMine')}
+                  />
                 </Section>
               </div>
               <aside>
@@ -224,7 +232,17 @@ function HealthFigure() {
   )
 }
 
-export function TicketRows({ tickets, none }: { tickets: readonly Ticket[]; none: string }) {
+/** Tickets in rows: all that are given, or the first `most`. */
+export function TicketRows({
+  tickets: given,
+  none,
+  most,
+}: {
+  tickets: readonly Ticket[]
+  none: string
+  most?: number
+}) {
+  const tickets = given.slice(0, most)
   const seals = useSeals(
     'ticket',
     tickets.map(({ number }) => number),
@@ -232,7 +250,7 @@ export function TicketRows({ tickets, none }: { tickets: readonly Ticket[]; none
   if (tickets.length === 0) return <p className="dimmed small">{none}</p>
   return (
     <ul className="rows">
-      {tickets.slice(0, 8).map((one) => (
+      {tickets.map((one) => (
         <li key={one.id} className="row">
           <Go to={`tickets/${one.number}`} className="row-main">
             <span className="number">#{one.number}</span> {one.title}

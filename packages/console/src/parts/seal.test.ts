@@ -60,3 +60,8 @@ test('every event has its station', () => {
     ['asked', 'agreed', 'ran', 'ran', 'proved', 'sealed'],
   )
 })
+
+test('a run alone does not say whether its ticket was agreed to', () => {
+  assert.equal(states(stationsOfRun(run, undefined)).split(' ')[1], 'unknown')
+  assert.equal(states(stationsOfRun(run, { ...ticket, status: 'running' })).split(' ')[1], 'open')
+})

@@ -1162,6 +1162,7 @@ export const enMore = {
     revokeText: 'What it signed stays signed; nothing new is taken.',
     instance: 'Keys of this instance',
     instanceText: 'Publish them somewhere else, so that others can compare.',
+    closedLog: 'closed, number {{shard}}',
     instanceLog: 'Log of the instance',
     log: 'Log of {{name}}',
     purpose: 'For',

@@ -161,6 +161,7 @@ export const en = {
     failed: 'failed',
     open: 'not reached',
     needless: 'not needed',
+    unknown: 'told by the ticket',
     witnessed: 'witnessed',
   },
   check: {
@@ -267,6 +268,7 @@ export const en = {
     },
     mine: 'My tickets',
     nothingMine: 'You have opened nothing and nothing is assigned to you.',
+    nothingOpen: 'None of your tickets is open.',
     nothingToApprove: 'Nothing waits for an approval of yours.',
     noWaitingRuns: 'No run waits.',
     noBadRuns: 'No evidence has failed.',
@@ -425,6 +427,7 @@ export const en = {
     noneTitle: 'No assets yet',
     noneText: 'Devices and services that tickets touch.',
     history: 'Everything that was promised about it',
+    allHistory: 'All {{total}} tickets',
     noHistory: 'Nothing yet.',
   },
   audit: {

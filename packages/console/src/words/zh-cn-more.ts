@@ -1082,6 +1082,7 @@ export const zhCnMore: Words<typeof enMore> = {
     revokeText: '已签署的仍然有效；不再接受新的签名。',
     instance: '本实例的密钥',
     instanceText: '请在别处公布，供他人比对。',
+    closedLog: '已关闭，编号 {{shard}}',
     instanceLog: '实例的日志',
     log: '{{name}} 的日志',
     purpose: '用途',

@@ -167,6 +167,7 @@ export const zhCn: Words<typeof en> = {
     failed: '未通过',
     open: '未到达',
     needless: '不需要',
+    unknown: '见工单',
     witnessed: '已有见证',
   },
   check: {
@@ -270,6 +271,7 @@ export const zhCn: Words<typeof en> = {
     },
     mine: '我的工单',
     nothingMine: '你没有提交工单，也没有分配给你的工单。',
+    nothingOpen: '你的工单都已关闭。',
     nothingToApprove: '没有等待你审批的工单。',
     noWaitingRuns: '没有等待中的执行。',
     noBadRuns: '没有未通过的证据。',
@@ -426,6 +428,7 @@ export const zhCn: Words<typeof en> = {
     noneTitle: '还没有资产',
     noneText: '工单涉及的设备和服务。',
     history: '与其相关的全部工单',
+    allHistory: '全部 {{total}} 个工单',
     noHistory: '尚无。',
   },
   audit: {
