@@ -159,5 +159,12 @@ test('whoever reads Chinese learns in Chinese what a verification found, why a f
   const file = page.locator('tr', { hasText: 'vlan.ts' })
   await file.getByText('此文件没有导出处理器：即带有 name 和 run 的对象').waitFor()
   await file.getByText('无法加载的文件').waitFor()
+  // At the fields of forms too.
+  await tab.open('default/tasks/new?handler=system.ping')
+  await page.locator('summary', { hasText: '选项' }).click()
+  await page.getByLabel('优先级', { exact: true }).fill('500')
+  await page.getByRole('button', { name: '派发', exact: true }).click()
+  await page.locator('.mantine-InputWrapper-error', { hasText: /\p{Script=Han}.*100/u }).waitFor()
+  assert.equal(await page.getByText('must be').count(), 0)
   assert.deepEqual(tab.broken, [])
 })

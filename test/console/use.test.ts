@@ -661,6 +661,9 @@ test('what must be kept is held, and a log is closed, continued and dropped', { 
   await dialog.getByRole('button', { name: 'Drop' }).click()
   await dialog.waitFor({ state: 'detached' })
   await logs.filter({ hasText: 'Dropped' }).waitFor()
+  // A number that is smaller than yesterday's says of what it is.
+  await tab.open('default')
+  await page.getByText('Entries in the open log').waitFor()
   assert.deepEqual(tab.broken, [])
 })
 

@@ -17,10 +17,11 @@ import { Views } from '../parts/saved-views.tsx'
 import { blankOf, faultsByPath, isUnparsed, leavingOutSecrets, type Schema, withoutSecrets } from '../parts/schema.ts'
 import { InputField } from '../parts/schema-form.tsx'
 import { type Snippet, snippetsOf } from '../parts/snippets.ts'
-import { Answer, Empty, Refusal } from '../parts/states.tsx'
+import { Answer, Empty, Refusal, useFaultWords } from '../parts/states.tsx'
 import { handlerNames, instantOf, useHandlers } from '../parts/task-bits.tsx'
 import { Tree } from '../parts/tree.tsx'
 import { Waterfall } from '../parts/waterfall.tsx'
+import { sayFound } from '../words/index.ts'
 import { useTask } from './task.tsx'
 
 /** What a dispatch says beside handler and input, as the fields hold it. */
@@ -167,9 +168,10 @@ function Form(props: { handler: HandlerInfo; thing: string; given: ReturnType<ty
     draft.write((before) => ({ ...before, options: next(before.options) }))
   const [sent, setSent] = useState<Submitted | null>(null)
   const action = useAction()
+  const words = useFaultWords()
   const { input: inputFaults, body: faults } = useMemo(
-    () => faultsByPath(action.error instanceof WritError ? action.error.fields : []),
-    [action.error],
+    () => faultsByPath(action.error instanceof WritError ? action.error.fields : [], words),
+    [action.error, words],
   )
   const task = taskOf(handler.name, input, options)
   const option = (change: Options) => setOptions((before) => ({ ...before, ...change }))
@@ -372,7 +374,7 @@ function Outcome({ sent }: { sent: Submitted }) {
               {one.error !== null && (
                 <p className="summary summary-bad">
                   {one.error_code && <span className="mono-text">{one.error_code}: </span>}
-                  {one.error}
+                  {sayFound(one.error)}
                 </p>
               )}
               <Waterfall task={one} now={task.dataUpdatedAt} />

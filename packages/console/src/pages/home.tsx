@@ -189,13 +189,16 @@ function LogFigure() {
   const { t, i18n } = useTranslation()
   const log = useQuery({ queryKey: [project, 'log'], queryFn: () => client.audit.log() })
   if (log.isError) return null
-  const { size, anchored } = log.data ?? {}
+  const { size, anchored, shard = 0 } = log.data ?? {}
   return (
     <Figure
       to="audit"
       value={size === undefined ? '–' : count(size, i18n.language)}
       word={
-        anchored && size !== undefined ? t('home.entriesAnchored', { count: size - anchored.size }) : t('home.entries')
+        anchored && size !== undefined
+          ? t('home.entriesAnchored', { count: size - anchored.size })
+          : // Behind closed ones it has not all that there are.
+            t(shard > 0 ? 'home.entriesOpen' : 'home.entries')
       }
     />
   )

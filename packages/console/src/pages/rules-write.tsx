@@ -16,6 +16,7 @@ import { Answer, Empty, Refusal, useFaultWords } from '../parts/states.tsx'
 import { SummaryText } from '../parts/summary-text.tsx'
 import { TrialDrop } from '../parts/trial-drop.tsx'
 import { type TrialFile, tooMuch } from '../parts/trial-files.ts'
+import { sayFound } from '../words/index.ts'
 import { useRuleSets } from './rules.tsx'
 
 const Editor = lazy(() => patient(() => import('../parts/editor.tsx')))
@@ -246,7 +247,11 @@ function useFaults(refused: unknown, read: RuleText): readonly Fault[] {
   return useMemo(() => {
     if (!read.ok)
       return [
-        { line: read.line, place: '', sentence: read.why === 'shape' ? t('rules.noRules') : t('rules.noYaml', read) },
+        {
+          line: read.line,
+          place: '',
+          sentence: read.why === 'shape' ? t('rules.noRules') : t('rules.noYaml', { message: sayFound(read.message) }),
+        },
       ]
     if (!(refused instanceof WritError) || !isAboutText(refused)) return []
     return refused.fields.map((fault) => {

@@ -24,7 +24,7 @@ import { useHandlerWords } from '../parts/handler-words.ts'
 import { Icon } from '../parts/icons.tsx'
 import { blankOf, faultsByPath, isUnparsed, leavingOutSecrets, type Schema } from '../parts/schema.ts'
 import { InputField } from '../parts/schema-form.tsx'
-import { Answer, Empty, Refusal } from '../parts/states.tsx'
+import { Answer, Empty, Refusal, useFaultWords } from '../parts/states.tsx'
 import { handlerNames, instantOf, useHandlers } from '../parts/task-bits.tsx'
 import { useSchedule } from './schedule.tsx'
 
@@ -178,9 +178,12 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
   const { titleOf, schemaOf } = useHandlerWords()
   const schema = handler ? schemaOf(handler) : null
   const fields = action.error instanceof WritError ? action.error.fields : []
-  const { input: inputFaults, body: faults } = useMemo(() => faultsByPath(fields), [fields])
-  const faultOf = (option: keyof ScheduleOptions) =>
-    fields.find(({ path }) => path === `body.options.${option}`)?.message
+  const words = useFaultWords()
+  const { input: inputFaults, body: faults } = useMemo(() => faultsByPath(fields, words), [fields, words])
+  const faultOf = (option: keyof ScheduleOptions) => {
+    const fault = fields.find(({ path }) => path === `body.options.${option}`)
+    return fault && words(fault)
+  }
   const asked = askedOf(times)
   const choose = (next: string | null) => {
     const found = handlers.find((one) => one.name === next)

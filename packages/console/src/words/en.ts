@@ -257,6 +257,7 @@ export const en = {
     waitingRuns: 'Runs that wait',
     badRuns: 'Evidence that failed',
     entries: 'Entries in the log',
+    entriesOpen: 'Entries in the open log',
     entriesAnchored: 'Entries in the log, {{count}} without a witness',
     part: {
       database: 'database',

@@ -40,7 +40,7 @@ export const verifiedZhCn: FoundWords = [
   // Keys and signatures.
   [/^signed with a key that the log has replaced$/, '所用的签名密钥已被该日志更换'],
   [/^no key is given for the origin (.+)$/s, '没有给出来源 $1 的密钥'],
-  [/^cosigned, but not signed by the log$/, '有共签，但没有日志自己的签名'],
+  [/^cosigned, but not signed by the log$/, '有联署，但没有日志自己的签名'],
   [/^no signature by a known key$/, '没有已知密钥的签名'],
   [/^the signature by (.+) \((\w+)\) is not valid$/s, '$1（$2）的签名无效'],
   [/^key change (\d+): (?<rest>.+)$/s, '密钥更换 $1：$<rest>'],
@@ -77,6 +77,32 @@ export const verifiedZhCn: FoundWords = [
   [/^the tile has (\d+) bytes, not (\d+)$/, '该哈希块有 $1 字节，而不是 $2 字节'],
   [/^the hash tile (\S+) is gone or cut$/, '哈希块 $1 已不存在或被截断'],
   [/^(\S+) is missing$/, '缺少 $1'],
+
+  // Policies of witnesses.
+  [/^line (\d+) of the policy: (?<rest>.+)$/s, '策略第 $1 行：$<rest>'],
+  [/^"none" is no name for a witness or a group$/, '“none”不能作为见证方或组的名称'],
+  [/^"(.+)" is defined twice$/s, '“$1”定义了两次'],
+  [/^the key of a log has type (\d+), not (\d+)$/, '日志密钥的类型应为 $1，而不是 $2'],
+  [/^the key of a witness has type (\d+), not (\d+)$/, '见证方密钥的类型应为 $1，而不是 $2'],
+  [/^this key is listed twice$/, '此密钥列出了两次'],
+  [/^"(.+)" is not defined on a line above$/s, '“$1”未在上方的行中定义'],
+  [/^a log is "(.+)"$/, '日志的写法为“$1”'],
+  [/^a witness is "(.+)"$/, '见证方的写法为“$1”'],
+  [/^a group is "(.+)"$/, '组的写法为“$1”'],
+  [/^a group names each member once$/, '组中每个成员只能写一次'],
+  [/^"(.+)" is a member of a group already$/s, '“$1”已是某个组的成员'],
+  [/^a quorum is "(.+)"$/, '联署要求的写法为“$1”'],
+  [/^a policy has one quorum$/, '策略只能有一个联署要求'],
+  [
+    /^a line begins with log, witness, group or quorum, not "(.*)"$/s,
+    '每行须以 log、witness、group 或 quorum 开头，而不是“$1”',
+  ],
+  [/^a control character other than tab and newline$/, '含有制表符和换行以外的控制字符'],
+  [/^the policy has no quorum line$/, '策略中没有 quorum 行'],
+  [
+    /^a group of (\d+) asks for any, all or 1 to (\d+) of them, not "(.*)"$/s,
+    '$1 个成员的组可要求 any、all 或 1 到 $2 个，而不是“$3”',
+  ],
 
   // Files of handlers.
   [/^handler (\S+) is in (\S+) already$/, '处理器 $1 已在 $2 中'],

@@ -52,6 +52,18 @@ test('why a dropped log is none is told in Chinese', () => {
   )
 })
 
+test('what is wrong with a policy of witnesses is told in Chinese', () => {
+  const found = said(sourcesOf('tlog/src/policy.ts'), /\bnew Error\(/).filter((sentence) => !/^line \$/.test(sentence))
+  assert.ok(found.length >= 14, `${found.length} were found`)
+  // A log and a witness are words of a sentence.
+  const kinds = found.flatMap((sentence) => ['log', 'witness'].map((kind) => sentence.replace(/\$\{kind\}/, kind)))
+  assert.deepEqual(
+    kinds.filter((sentence) => !isTold(sentence)),
+    [],
+  )
+  assert.equal(say('line 2 of the policy: this key is listed twice'), '策略第 2 行：此密钥列出了两次')
+})
+
 test('what does not work as it should is told in Chinese', () => {
   for (const text of [
     'ROW_MISSING at entry 3 of log/x: the log has entry 3, the database has no row for it',

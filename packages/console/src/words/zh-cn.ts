@@ -260,6 +260,7 @@ export const zhCn: Words<typeof en> = {
     waitingRuns: '等待中的执行',
     badRuns: '未通过的证据',
     entries: '日志条目',
+    entriesOpen: '当前日志的条目',
     entriesAnchored: '日志条目，其中 {{count}} 条尚无见证',
     part: {
       database: '数据库',
