@@ -745,7 +745,7 @@ test('what is shown is what there is: open tickets behind closed ones, all of an
   assert.match(page.url(), /tickets\?asset_id=1$/)
   // The list of runs does not know what was agreed to, and does not deny it.
   await tab.open('default/runs')
-  await page.locator('.seal-line[aria-label*="Agreed: told by the ticket"]').waitFor()
+  await page.locator('.seal-line[aria-label*="Agreed: not known here"]').waitFor()
   await tab.open(`default/runs/${run.body.number}`)
   await page.locator('.seal-stations li', { hasText: 'Agreed' }).getByText('admin').waitFor()
   await tab.open('default/settings/tokens')

@@ -6,7 +6,7 @@ export type StationName = (typeof STATIONS)[number]
 
 /**
  * `done` is reached, `now` is where it stands and waits, `failed` is broken, `open` was not reached, `needless` is passed without a stop,
- * `unknown` is told elsewhere. `witnessed` is the last station with somebody outside standing for it.
+ * `unknown` is not said here, or not yet. `witnessed` is the last station with somebody outside standing for it.
  */
 export type StationState = 'done' | 'now' | 'failed' | 'open' | 'needless' | 'unknown' | 'witnessed'
 
@@ -31,7 +31,7 @@ export interface TicketDetail {
   readonly lastRun?: RunFacts | undefined
 }
 
-/** Where a ticket stands. Says nothing that the server did not say: without `seal` the last station is open. */
+/** Where a ticket stands. Says nothing that the server did not say: without `seal` it is not known whether a result is sealed. */
 export function stationsOfTicket(ticket: TicketFacts, detail: TicketDetail = {}, seal?: Seal): Station[] {
   const { status } = ticket
   const agreed = ticket.approved_by_number !== null && status !== 'draft' && status !== 'submitted'
@@ -94,7 +94,8 @@ export function stationsOfRun(
 
 // The log takes everything as it happens; this station is reached when there is a result to be sealed.
 function sealed(seal: Seal | undefined, result: boolean): Station {
-  if (!seal || seal.last_index === null) return { name: 'sealed', state: result && seal ? 'now' : 'open' }
+  if (!seal) return { name: 'sealed', state: result ? 'unknown' : 'open' }
+  if (seal.last_index === null) return { name: 'sealed', state: result ? 'now' : 'open' }
   const state = seal.anchored ? 'witnessed' : seal.sealed ? 'done' : 'now'
   return { name: 'sealed', state: result ? state : 'open', index: seal.last_index }
 }

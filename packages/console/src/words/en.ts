@@ -161,7 +161,7 @@ export const en = {
     failed: 'failed',
     open: 'not reached',
     needless: 'not needed',
-    unknown: 'told by the ticket',
+    unknown: 'not known here',
     witnessed: 'witnessed',
   },
   check: {

@@ -167,7 +167,7 @@ export const zhCn: Words<typeof en> = {
     failed: '未通过',
     open: '未到达',
     needless: '不需要',
-    unknown: '见工单',
+    unknown: '此处未知',
     witnessed: '已有见证',
   },
   check: {
