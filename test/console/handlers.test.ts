@@ -1,5 +1,8 @@
 /** Handlers in the console, those of workers switched off and on; and what was done to one device. */
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { test } from 'node:test'
 import type { HandlerInfo, Submitted } from '@writ/api'
 import { handlerOf } from '../tasks/dispatch.ts'
@@ -120,4 +123,48 @@ test('a handler of a worker is seen and switched, and a device shows the tasks t
     ['asset-tasks', 'assets/1', '.rows .row'],
   ])
   assert.deepEqual(faults, [])
+})
+
+test('whoever reads Chinese learns in Chinese what a verification found, why a file does not load, and what does not work', {
+  skip,
+}, async (t) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'writ-handlers-'))
+  t.after(() => rm(folder, { recursive: true }))
+  await writeFile(path.join(folder, 'vlan.ts'), 'export const vlan = 7')
+  await using system = await startConsole({ env: { WRIT_HANDLERS_DIR: folder, WRIT_HANDLERS_PROCESSES: '1' } })
+  await using tab = await openTab(system, { locale: 'zh-CN' })
+  const { page } = tab
+  const reason = 'the log has entry 3, the database has no row for it'
+  await page.route('**/readyz', (route) =>
+    route.fulfill({
+      json: {
+        status: 'ready',
+        checks: { database: 'ok' },
+        degraded: { 'self_check default': `ROW_MISSING at entry 3 of log/x: ${reason}` },
+      },
+    }),
+  )
+  await page.route('**/api/v1/audit/verify', (route) =>
+    route.fulfill({ json: { ok: false, code: 'ROW_MISSING', reason, index: 3, path: null } }),
+  )
+  await tab.open('default')
+  await tab.signIn(system.admin)
+  await page.getByText('自检 default：log/x 的条目 3（ROW_MISSING）：日志有条目 3，数据库中没有对应的记录').waitFor()
+  await tab.open('default/audit')
+  await page.getByRole('button', { name: '立即核验' }).click()
+  await page.getByText('不一致：日志有条目 3，数据库中没有对应的记录').waitFor()
+  // What the server says is what one looks for.
+  await page.locator(`.verdict[title="ROW_MISSING: ${reason}"]`).waitFor()
+  await tab.open('default/handlers')
+  const file = page.locator('tr', { hasText: 'vlan.ts' })
+  await file.getByText('此文件没有导出处理器：即带有 name 和 run 的对象').waitFor()
+  await file.getByText('无法加载的文件').waitFor()
+  // At the fields of forms too.
+  await tab.open('default/tasks/new?handler=system.ping')
+  await page.locator('summary', { hasText: '选项' }).click()
+  await page.getByLabel('优先级', { exact: true }).fill('500')
+  await page.getByRole('button', { name: '派发', exact: true }).click()
+  await page.locator('.mantine-InputWrapper-error', { hasText: /\p{Script=Han}.*100/u }).waitFor()
+  assert.equal(await page.getByText('must be').count(), 0)
+  assert.deepEqual(tab.broken, [])
 })

@@ -1,8 +1,9 @@
 /** The console where nothing is steady: people look elsewhere, lose roles, have wrong clocks, slow networks, several tabs. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Ticket } from '@writ/api'
-import type { Page } from 'playwright-core'
+import type { Policy, Ticket } from '@writ/api'
+import type { Dialog, Locator, Page, Route } from 'playwright-core'
+import { makeSshKey, proposeKey } from '../evidence/ssh-key.ts'
 import { comesTo, countOf, fill, openTab, settled, skip, startConsole, textsOf } from './scene.ts'
 
 const openByPalette = async (page: Page, number: number) => {
@@ -51,6 +52,101 @@ test('a comment that was begun is there again, for this person and this ticket a
   await openByPalette(page, 2)
   await page.getByRole('heading', { name: '#2 Two' }).waitFor()
   assert.equal(await comment.inputValue(), '')
+  assert.deepEqual(tab.broken, [])
+})
+
+/** What the browser asks, or null when the page goes without a question. */
+async function asksBefore(page: Page, leave: () => Promise<unknown>): Promise<string | null> {
+  let asked: string | null = null
+  const hear = async (dialog: Dialog) => {
+    asked = dialog.type()
+    await dialog.accept()
+  }
+  page.on('dialog', hear)
+  await leave()
+  page.off('dialog', hear)
+  return asked
+}
+
+test('what was begun in a form is there again, for this person and project alone, until it is sent or given up', {
+  skip,
+}, async () => {
+  await using system = await startConsole()
+  assert.equal((await system.admin.post('/projects', { slug: 'lab', name: 'Lab' })).status, 201)
+  await system.admin.post('/assets', { name: 'Core', asset_type: 'switch' })
+  const made = await system.admin.post<{ id: string }>('/schedules', {
+    name: 'nightly',
+    handler: 'system.ping',
+    cron: '0 4 * * *',
+    zone: 'UTC',
+  })
+  assert.equal(made.status, 201, JSON.stringify(made.body))
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default')
+  await tab.signIn(system.admin)
+  const begun = page.getByText('You began this earlier')
+  const title = page.locator('h1')
+  const elsewhere = async () => {
+    await page.getByRole('button', { name: 'Project: ' }).click()
+    await page.getByRole('menuitem', { name: 'Lab' }).click()
+    await page.getByRole('button', { name: 'Project: Lab' }).waitFor()
+    await page.goBack()
+    await page.getByRole('button', { name: 'Project: Default' }).waitFor()
+  }
+  const field = (label: string) => page.getByLabel(label, { exact: true })
+  for (const { place, press, label } of [
+    { place: 'tickets/new', press: null, label: 'Title' },
+    { place: 'assets', press: 'New asset', label: 'Name' },
+    { place: 'assets/1', press: 'Edit', label: 'Location' },
+    { place: 'notices', press: 'New destination', label: 'Address' },
+    { place: 'handlers', press: 'New HTTP handler', label: 'Address' },
+    { place: 'schedules/new', press: null, label: 'Name' },
+    { place: `schedules/${made.body.id}/edit`, press: null, label: 'Cron' },
+    { place: 'tasks/new?handler=demo_script', press: null, label: 'name' },
+  ]) {
+    await tab.open(`default/${place}`)
+    const open = async () => {
+      await title.waitFor()
+      if (press !== null) await page.getByRole('button', { name: press, exact: true }).click()
+      await field(label).waitFor()
+    }
+    await open()
+    const before = await field(label).inputValue()
+    assert.equal(await begun.count(), 0, place)
+    await field(label).fill('half a word')
+    if (press !== null) await page.keyboard.press('Escape')
+    await countOf(page.locator('.mantine-Modal-content'), 0)
+    await elsewhere()
+    await open()
+    assert.equal(await field(label).inputValue(), 'half a word', place)
+    await page.getByRole('button', { name: 'Start over' }).click()
+    await comesTo(() => field(label).inputValue(), before)
+    assert.equal(await begun.count(), 0, place)
+    // Nothing is left that could be lost.
+    assert.equal(await asksBefore(page, () => page.reload()), null, place)
+  }
+  assert.deepEqual(tab.broken, [])
+})
+
+test('the browser asks before a page goes that holds what was not sent, and not afterwards', { skip }, async () => {
+  await using system = await startConsole()
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/tickets/new')
+  await tab.signIn(system.employee)
+  const title = page.getByLabel('Title', { exact: true })
+  await title.fill('Half a t')
+  assert.equal(await asksBefore(page, () => page.reload()), 'beforeunload')
+  await title.fill('A title')
+  await page.getByRole('button', { name: 'Submit' }).click()
+  await page.getByRole('heading', { name: '#1 A title' }).waitFor()
+  assert.equal(await asksBefore(page, () => page.reload()), null)
+  await page.getByLabel('Write a comment', { exact: true }).fill('half a w')
+  await page.getByRole('button', { name: 'Account of employee' }).click()
+  await page.getByRole('menuitem', { name: 'Sign out' }).click()
+  await page.locator('input[name=username]').waitFor()
+  assert.equal(await asksBefore(page, () => page.reload()), null)
   assert.deepEqual(tab.broken, [])
 })
 
@@ -143,6 +239,50 @@ test('what answers late shows nothing of an earlier filter, and a page that is l
   free()
   await comesTo(async () => isOver, true)
   await textsOf(page.locator('.list-row [role=cell]:first-child'), ['#2 beta two'])
+  assert.deepEqual(tab.broken, [])
+})
+
+test('what is not known yet is neither offered nor denied: keys, people, checks, comments', { skip }, async () => {
+  await using system = await startConsole()
+  const policy = (await system.admin.get<Policy>('/policy')).body
+  const second = await system.hire('second', 'admin')
+  assert.equal((await proposeKey(second, await makeSshKey(system.folder, 'desk'))).body.state, 'enrolled')
+  const change = await system.admin.put<{ id: string }>('/policy', { ...policy, require_signature: true })
+  assert.equal((await second.post(`/policy/changes/${change.body.id}/approve`)).status, 200)
+  await system.employee.post<Ticket>('/tickets', { title: 'One' })
+  await system.employee.post('/tickets/1/comments', { body: 'mind the cat' })
+  await using tab = await openTab(system, { passkey: true })
+  const { page } = tab
+  await tab.open('default')
+  await tab.signIn(system.admin)
+  const held = new Map<string, () => void>()
+  let isHeld = true
+  await page.route(/\/api\/v1\/(signing-keys|members|scripts|runs|tickets\/[^/]+\/comments)(\?|$)/, async (route) => {
+    const [, what = ''] = /v1\/(?:tickets\/[^/]+\/)?([\w-]+)/.exec(route.request().url()) ?? []
+    if (isHeld) await new Promise<void>((go) => held.set(what, go))
+    await route.continue().catch(() => {})
+  })
+  await tab.open('default/tickets/1')
+  const loading = (inside: Locator) => inside.getByRole('status', { name: 'Loading' })
+  const section = (heading: string) =>
+    page.locator('.section', { has: page.getByRole('heading', { name: heading, exact: true }) })
+  await page.getByRole('button', { name: 'Review and approve' }).waitFor()
+  await loading(page.locator('.approval')).waitFor()
+  assert.equal(await page.getByText('Nobody here').count(), 0)
+  await loading(section('Time line')).waitFor()
+  assert.equal(await section('Time line').locator('li').count(), 0)
+  await page.getByRole('button', { name: 'Review and approve' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByText('What will judge the evidence').waitFor()
+  held.get('scripts')!()
+  await dialog.locator('.ask-buttons button[data-loading]', { hasText: 'Approve' }).waitFor()
+  assert.equal(await dialog.getByRole('button', { name: 'Set up a passkey' }).count(), 0)
+  assert.equal(await dialog.getByText('may be named').count(), 0)
+  isHeld = false
+  for (const go of held.values()) go()
+  await dialog.getByRole('button', { name: 'Set up a passkey' }).waitFor()
+  await dialog.getByText('may be named').waitFor()
+  await section('Time line').getByText('mind the cat').waitFor()
   assert.deepEqual(tab.broken, [])
 })
 
@@ -337,6 +477,48 @@ test('what is sent slowly is sent once, however often one presses', { skip }, as
   )
   assert.equal((await system.admin.get<unknown[]>('/tickets/1/comments')).body.length, 1)
   assert.deepEqual(tab.broken, [])
+})
+
+test('what was done and not answered is done once, however often it is sent again, and stays in its form', {
+  skip,
+}, async () => {
+  await using system = await startConsole()
+  await system.employee.post<Ticket>('/tickets', { title: 'One' })
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/tickets/1')
+  await tab.signIn(system.admin)
+  const comment = page.getByLabel('Write a comment', { exact: true })
+  const send = page.getByRole('button', { name: 'Comment', exact: true })
+  const refusal = page.locator('.comment-form .refusal')
+  await comment.fill('said once')
+  // The server does it, and the line breaks; then a proxy answers in its place.
+  const endings = [
+    ...[1, 2].map(() => (route: Route) => route.fetch().then(() => route.abort())),
+    (route: Route) => route.fetch().then(() => route.fulfill({ status: 504, body: 'too late' })),
+    (route: Route) => route.fulfill({ status: 429, json: { code: 'RATE_LIMITED', detail: 'Slow down.', status: 429 } }),
+  ]
+  await page.route(/\/comments$/, async (route) => {
+    if (route.request().method() !== 'POST') return route.continue()
+    const end = endings.shift()
+    await (end === undefined ? route.continue() : end(route))
+  })
+  for (const left of [2, 1, 0]) {
+    await send.click()
+    await comesTo(async () => endings.length, left)
+    await refusal.waitFor()
+    assert.equal(await comment.inputValue(), 'said once')
+  }
+  await send.click()
+  await comesTo(() => comment.inputValue(), '')
+  const said = async () =>
+    (await system.admin.get<{ body: string }[]>('/tickets/1/comments')).body.map((one) => one.body)
+  assert.deepEqual(await said(), ['said once'])
+  // What is said again after an answer is another.
+  await comment.fill('said once')
+  await send.click()
+  await comesTo(() => comment.inputValue(), '')
+  assert.deepEqual(await said(), ['said once', 'said once'])
 })
 
 test('at four hundred percent nothing is wider than the page, and its heading is in sight', { skip }, async () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
-import type { Ticket } from '@writ/api'
+import type { Run, Ticket } from '@writ/api'
 import { startReceiver } from '../channels/receiver.ts'
 import { CLIENT, startOidcProvider } from '../servers/oidc-provider.ts'
 import { handlerOf } from '../tasks/dispatch.ts'
@@ -661,6 +661,9 @@ test('what must be kept is held, and a log is closed, continued and dropped', { 
   await dialog.getByRole('button', { name: 'Drop' }).click()
   await dialog.waitFor({ state: 'detached' })
   await logs.filter({ hasText: 'Dropped' }).waitFor()
+  // A number that is smaller than yesterday's says of what it is.
+  await tab.open('default')
+  await page.getByText('Entries in the open log').waitFor()
   assert.deepEqual(tab.broken, [])
 })
 
@@ -704,4 +707,69 @@ test('the pages of the API are drawn under their policy without a complaint of t
     await tab.page.locator(shown).first().waitFor()
   }
   assert.deepEqual(tab.broken, [])
+})
+
+test('what is shown is what there is: open tickets behind closed ones, all of an asset, and what one may do', {
+  skip,
+}, async () => {
+  await using system = await startConsole()
+  const { admin, employee } = system
+  const asset = (await admin.post<{ id: string }>('/assets', { name: 'Core', asset_type: 'switch' })).body
+  for (let i = 1; i <= 51; i++)
+    assert.equal((await employee.post('/tickets', { title: `Ticket ${i}`, asset_id: asset.id })).status, 200)
+  for (let i = 45; i <= 51; i++) assert.equal((await employee.post(`/tickets/${i}/close`, {})).status, 200)
+  // The newest that wait are the admin's own, which somebody else agrees to.
+  for (let i = 52; i <= 58; i++)
+    assert.equal((await admin.post('/tickets', { title: `Ticket ${i}`, asset_id: asset.id })).status, 200)
+  const digest = (await employee.get<Ticket>('/tickets/1')).body.digest
+  assert.equal((await admin.post('/tickets/1/approve', { digest })).status, 200)
+  const run = await employee.post<Run>('/runs', { run_type: 'proof', ticket_id: 1, finalize: 'manual' })
+  assert.equal(run.status, 200, JSON.stringify(run.body))
+  const ends = new Date(Date.now() + 1_500).toISOString()
+  assert.equal((await employee.post('/tokens', { name: 'theirs', role: 'employee' })).status, 201)
+  assert.equal((await admin.post('/tokens', { name: 'ended', role: 'dev', expires_at: ends })).status, 201)
+  assert.equal((await admin.post('/tokens', { name: 'good', role: 'dev' })).status, 201)
+  await using mine = await openTab(system)
+  await mine.open('default')
+  await mine.signIn(employee)
+  await mine.page.locator('.section', { hasText: 'My tickets' }).getByText('Ticket 44').waitFor()
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default')
+  await tab.signIn(admin)
+  await page.locator('.section', { hasText: 'Waiting for approval' }).getByText('Ticket 44').waitFor()
+  await tab.open('default/assets/1')
+  await countOf(page.locator('.section', { hasText: 'Everything that was promised' }).locator('.row'), 50)
+  await page.getByRole('link', { name: 'All 58 tickets' }).click()
+  await page.getByRole('heading', { name: 'Tickets', level: 1 }).waitFor()
+  assert.match(page.url(), /tickets\?asset_id=1$/)
+  // The list of runs does not know what was agreed to, and does not deny it.
+  await tab.open('default/runs')
+  await page.locator('.seal-line[aria-label*="Agreed: not known here"]').waitFor()
+  await tab.open(`default/runs/${run.body.number}`)
+  await page.locator('.seal-stations li', { hasText: 'Agreed' }).getByText('admin').waitFor()
+  await tab.open('default/settings/tokens')
+  const acts = (name: string) => page.locator('tr', { hasText: name }).getByRole('button')
+  await page.locator('tr', { hasText: 'ended' }).getByText('Expired').waitFor()
+  await textsOf(acts('good'), ['Rotate', 'Revoke'])
+  await textsOf(acts('ended'), ['Revoke'])
+  await textsOf(acts('theirs'), ['Revoke'])
+  assert.deepEqual([...tab.broken, ...mine.broken], [])
+})
+
+test('the pages of the API are dark where the browser is', { skip }, async () => {
+  await using system = await startConsole()
+  for (const [scheme, background] of [
+    ['dark', 'rgb(28, 32, 34)'],
+    ['light', 'rgba(0, 0, 0, 0)'],
+  ] as const) {
+    await using tab = await openTab(system, { scheme })
+    await tab.page.goto(`${system.base}/api/v1/docs`)
+    await tab.page.locator('.swagger-ui .info').waitFor()
+    await comesTo(
+      () => tab.page.evaluate<string>('getComputedStyle(document.documentElement).backgroundColor'),
+      background,
+    )
+    assert.deepEqual(tab.broken, [])
+  }
 })

@@ -25,10 +25,49 @@ export const setCsrf = (token: string): void => {
   csrf = token
 }
 
+/** For so long what was sent without an answer and is sent again is one sending; later it is meant to be another. */
+const SAME_SENDING_MS = 600_000
+
+/**
+ * Sendings that were not answered, by what they say, with their Idempotency-Key: the server may have done what they ask for. Whoever presses
+ * again sends the same once more, and it is done once.
+ */
+const unanswered = new Map<string, { key: string; at: number }>()
+
+function sayAgain(what: string, headers: Headers): void {
+  const before = unanswered.get(what)
+  if (before && performance.now() - before.at < SAME_SENDING_MS) headers.set('idempotency-key', before.key)
+}
+
+/** Answers of whoever did not look at what was asked: they say nothing of a sending before. */
+const BEFORE_IT = [401, 403, 408, 425, 429]
+
+/** Whether the answer leaves open what became of the request: it broke on the way, or is still being worked on. */
+const isOpen = async (answer: Response): Promise<boolean> =>
+  answer.status >= 500 ||
+  BEFORE_IT.includes(answer.status) ||
+  (answer.status === 409 && (await answer.clone().text()).includes('IDEMPOTENCY_IN_FLIGHT'))
+
 async function send(input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
+  const headers = new Headers(init.headers)
+  if (typeof init.body !== 'string' || !headers.has('idempotency-key')) return sendOnce(input, init, headers)
+  const what = [init.method, String(input), headers.get('x-project'), init.body].join(' ')
+  sayAgain(what, headers)
+  const key = headers.get('idempotency-key') ?? ''
+  try {
+    const answer = await sendOnce(input, init, headers)
+    if (await isOpen(answer)) unanswered.set(what, { key, at: performance.now() })
+    else unanswered.delete(what)
+    return answer
+  } catch (error) {
+    unanswered.set(what, { key, at: performance.now() })
+    throw error
+  }
+}
+
+async function sendOnce(input: RequestInfo | URL, init: RequestInit, headers: Headers): Promise<Response> {
   // To begin a request costs a browser some milliseconds, and a page asks a dozen questions at once.
   await nextTurn()
-  const headers = new Headers(init.headers)
   if (init.method !== undefined && init.method !== 'GET') headers.set('x-csrf-token', csrf)
   try {
     const askedAt = Date.now()

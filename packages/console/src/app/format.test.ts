@@ -65,7 +65,10 @@ test('an interval is told in the largest unit that it is a multiple of', () => {
     [45, 5_400, 3_600, 172_800].map((seconds) => span(seconds, 'en')),
     ['45 seconds', '90 minutes', '1 hour', '2 days'],
   )
-  assert.equal(span(7_200, 'zh-CN'), '2小时')
+  assert.deepEqual(
+    [45, 60, 7_200, 86_400].map((seconds) => span(seconds, 'zh-CN')),
+    ['45 秒钟', '1 分钟', '2 小时', '1 天'],
+  )
 })
 
 test('an amount of money is told to its last digit', () => {

@@ -34,12 +34,9 @@ export function relativeTime(at: number, now: number, language: string): string 
   const words = relativeWords(language)
   // What was given seven days a minute ago does not end in six; nearer than this, days have names and are not rounded to the next.
   const FAR = 3 * 86_400
-  // Intl sets no space between a number and Chinese; all other texts have one.
   for (const [unit, size] of STEPS)
     if (Math.abs(seconds) >= size)
-      return words
-        .format(seconds > FAR ? Math.round(seconds / size) : Math.trunc(seconds / size), unit)
-        .replace(/(\d)(\p{Script=Han})/u, '$1 $2')
+      return spaced(words.format(seconds > FAR ? Math.round(seconds / size) : Math.trunc(seconds / size), unit))
   const chinese = language.startsWith('zh')
   if (seconds > 0) return WITHIN_A_MINUTE[chinese ? 'zh' : 'en']
   return chinese ? '刚刚' : words.format(0, 'second')
@@ -97,8 +94,11 @@ const both = (large: number, unit: string, small: number, smaller: string): stri
 /** An interval in the largest unit that it is a multiple of: "2 days", "90 minutes". */
 export function span(seconds: number, language: string): string {
   const [unit, size] = STEPS.slice(2).find(([, one]) => seconds % one === 0) ?? ['second', 1]
-  return new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay: 'long' }).format(seconds / size)
+  return spaced(new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay: 'long' }).format(seconds / size))
 }
+
+/** Intl sets no space between a number and Chinese; all other texts have one. */
+const spaced = (text: string): string => text.replace(/(\d)(\p{Script=Han})/u, '$1 $2')
 
 /** Bytes with a decimal unit: "1.5 kB". */
 export function bytes(count: number): string {

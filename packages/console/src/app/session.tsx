@@ -16,6 +16,7 @@ import {
 import { Dialog } from '../parts/dialog.tsx'
 import { Failed, Loading } from '../parts/states.tsx'
 import { clientOf, denials, loggedIn, nobodyHere, setCsrf } from './client.ts'
+import { drafts } from './drafts.ts'
 import { preferences } from './page-settings.ts'
 import { patient } from './patient.ts'
 import { useStore } from './store.ts'
@@ -109,6 +110,8 @@ export function Gate({ children }: { children: (projects: readonly Project[]) =>
     const me = await clientOf().auth.me()
     // What another person saw is not shown to this one, not even for a moment.
     if (me.id === kept?.id) return queries.invalidateQueries()
+    // Nor is this one asked for what another began.
+    drafts.clear()
     keep(null)
     queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'person' })
     return queries.resetQueries({ queryKey: ['person'] })

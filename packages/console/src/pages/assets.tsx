@@ -4,10 +4,13 @@ import { useParams } from '@tanstack/react-router'
 import type { Asset } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { firstOf } from '../app/client.ts'
+import { count } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { useAction } from '../parts/ask.tsx'
 import { Facts, numbered, Page, Person, RunStateBadge, Section, Time } from '../parts/bits.tsx'
 import { Dialog } from '../parts/dialog.tsx'
+import { Begun, useDraft } from '../parts/draft.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { type Column, List } from '../parts/list.tsx'
@@ -87,7 +90,7 @@ export function Assets() {
         closeOnClickOutside={false}
         closeButtonProps={{ 'aria-label': t('action.close') }}
       >
-        <AssetForm
+        <AssetForm<AssetFields>
           verb={t('asset.create')}
           act={async (body) => go(`assets/${(await client.assets.create({ body })).number}`)}
         />
@@ -104,68 +107,56 @@ interface AssetFields {
   description: string | null
 }
 
-function AssetForm({
-  asset,
-  verb,
-  act,
-}: {
+const FIELDS = ['name', 'asset_type', 'serial_number', 'location', 'description'] as const
+
+/** For a new asset all fields are sent, of an edit those that were changed: what somebody else changed meanwhile stays. */
+function AssetForm<Sent extends Partial<AssetFields>>(props: {
   asset?: Asset
   verb: string
-  act: (fields: AssetFields) => Promise<unknown>
+  act: (fields: Sent) => Promise<unknown>
 }) {
+  const { asset, verb, act } = props
   const { t } = useTranslation()
   const action = useAction()
+  const texts = Object.fromEntries(FIELDS.map((name) => [name, asset?.[name] ?? '']))
+  const draft = useDraft(asset ? `edit of asset ${asset.id}` : 'new asset', { texts, opened: texts })
+  const { texts: now, opened } = draft.value
+  const field = (name: (typeof FIELDS)[number]) => ({
+    name,
+    value: now[name] ?? '',
+    onChange: ({ currentTarget: { value } }: { currentTarget: { value: string } }) =>
+      draft.write((before) => ({ ...before, texts: { ...before.texts, [name]: value } })),
+  })
   return (
     <form
       className="form"
       onSubmit={(event) => {
         event.preventDefault()
-        const form = new FormData(event.currentTarget)
-        const text = (name: string) => String(form.get(name) ?? '').trim()
-        const maybe = (name: string) => text(name) || null
-        void action.run(() =>
-          act({
-            name: text('name'),
-            asset_type: text('asset_type'),
-            serial_number: maybe('serial_number'),
-            location: maybe('location'),
-            description: maybe('description'),
-          }),
-        )
+        const sent = FIELDS.filter((name) => asset === undefined || now[name] !== opened[name])
+        const isNeeded = (name: string) => name === 'name' || name === 'asset_type'
+        // A whole asset, or that part of it which an edit is about.
+        const fields = Object.fromEntries(
+          sent.map((name) => [name, isNeeded(name) ? now[name]?.trim() : now[name]?.trim() || null]),
+        ) as Sent
+        void action.run(async () => {
+          await act(fields)
+          draft.done()
+        })
       }}
     >
+      <Begun of={draft} />
       <TextInput
         data-autofocus
         label={t('asset.name')}
-        name="name"
-        defaultValue={asset?.name ?? ''}
+        {...field('name')}
         required
         withAsterisk={false}
         maxLength={100}
       />
-      <TextInput
-        label={t('asset.type')}
-        name="asset_type"
-        defaultValue={asset?.asset_type ?? ''}
-        required
-        withAsterisk={false}
-        maxLength={50}
-      />
-      <TextInput
-        label={t('asset.serial')}
-        name="serial_number"
-        defaultValue={asset?.serial_number ?? ''}
-        maxLength={100}
-      />
-      <TextInput label={t('asset.location')} name="location" defaultValue={asset?.location ?? ''} maxLength={255} />
-      <Textarea
-        label={t('ticket.description')}
-        name="description"
-        defaultValue={asset?.description ?? ''}
-        autosize
-        minRows={2}
-        maxLength={10_000}
-      />
+      <TextInput label={t('asset.type')} {...field('asset_type')} required withAsterisk={false} maxLength={50} />
+      <TextInput label={t('asset.serial')} {...field('serial_number')} maxLength={100} />
+      <TextInput label={t('asset.location')} {...field('location')} maxLength={255} />
+      <Textarea label={t('ticket.description')} {...field('description')} autosize minRows={2} maxLength={10_000} />
       <Refusal error={action.error} />
       <div className="form-buttons">
         <Button type="submit" loading={action.busy}>
@@ -179,7 +170,7 @@ function AssetForm({
 /** One device: what is known of it, and everything that was promised about it. */
 export function AssetPage() {
   const { client, project, me, can } = useSession()
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const queries = useQueryClient()
   const { number = '' } = useParams({ strict: false }) as { number?: string }
   const [editing, setEditing] = useState(false)
@@ -189,7 +180,7 @@ export function AssetPage() {
   })
   const tickets = useQuery({
     queryKey: [project, 'waiting', 'asset', number],
-    queryFn: () => client.tickets.list({ query: { asset_id: number, limit: 50 } }),
+    queryFn: ({ signal }) => firstOf(client, 'tickets.list', { asset_id: number, limit: 50 }, signal),
   })
   const mayEdit = can('assets.update') && asset.data && (asset.data.created_by_id === me.id || me.role === 'admin')
   return (
@@ -230,7 +221,20 @@ export function AssetPage() {
           <div className="columns columns-lists">
             <div>
               <Section title={t('asset.history')}>
-                <Answer of={tickets}>{(list) => <TicketRows tickets={list} none={t('asset.noHistory')} />}</Answer>
+                <Answer of={tickets}>
+                  {({ rows, total }) => (
+                    <>
+                      <TicketRows tickets={rows} none={t('asset.noHistory')} />
+                      {total > rows.length && (
+                        <p className="small">
+                          <Go to="tickets" filters={{ asset_id: number }}>
+                            {t('asset.allHistory', { total: count(total, i18n.language) })}
+                          </Go>
+                        </p>
+                      )}
+                    </>
+                  )}
+                </Answer>
               </Section>
               <NamingTasks word={one.serial_number ?? one.name} />
             </div>
@@ -255,11 +259,11 @@ export function AssetPage() {
               closeOnClickOutside={false}
               closeButtonProps={{ 'aria-label': t('action.close') }}
             >
-              <AssetForm
+              <AssetForm<Partial<AssetFields>>
                 asset={one}
                 verb={t('action.save')}
                 act={async (body) => {
-                  await client.assets.update({ params: { id: one.id }, body })
+                  if (Object.keys(body).length > 0) await client.assets.update({ params: { id: one.id }, body })
                   await queries.invalidateQueries({ queryKey: [project, 'assets'] })
                   setEditing(false)
                 }}

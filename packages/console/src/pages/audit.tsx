@@ -322,7 +322,11 @@ function VerifyNow() {
       <Refusal error={action.error} />
       {report && (
         <div role="status">
-          <p className={report.ok ? 'verdict verdict-good' : 'verdict verdict-bad'}>
+          <p
+            className={report.ok ? 'verdict verdict-good' : 'verdict verdict-bad'}
+            // As the server said it: what one looks for, and hands to others.
+            title={[report.code, report.reason].filter(Boolean).join(': ')}
+          >
             <Icon name={report.ok ? 'check' : 'cross'} size={18} />
             {report.ok
               ? t('audit.verified', {
@@ -330,7 +334,9 @@ function VerifyNow() {
                   rows: number(report.checked.rows),
                   files: number(report.checked.day_files),
                 })
-              : t('audit.notVerified', { reason: report.reason ?? report.code ?? '' })}
+              : t('audit.notVerified', {
+                  reason: report.reason === null ? (report.code ?? '') : sayFound(report.reason),
+                })}
           </p>
           {report.index !== null && !report.ok && (
             <p className="small">

@@ -9,6 +9,7 @@ import { useSession } from '../app/session.tsx'
 import { useAction, useAgain } from '../parts/ask.tsx'
 import { Page, RunStateBadge, Section } from '../parts/bits.tsx'
 import { Code } from '../parts/code.tsx'
+import { Begun, useDraft } from '../parts/draft.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
 import { useHandlerWords } from '../parts/handler-words.ts'
 import { Icon } from '../parts/icons.tsx'
@@ -16,10 +17,11 @@ import { Views } from '../parts/saved-views.tsx'
 import { blankOf, faultsByPath, isUnparsed, leavingOutSecrets, type Schema, withoutSecrets } from '../parts/schema.ts'
 import { InputField } from '../parts/schema-form.tsx'
 import { type Snippet, snippetsOf } from '../parts/snippets.ts'
-import { Answer, Empty, Refusal } from '../parts/states.tsx'
+import { Answer, Empty, Refusal, useFaultWords } from '../parts/states.tsx'
 import { handlerNames, instantOf, useHandlers } from '../parts/task-bits.tsx'
 import { Tree } from '../parts/tree.tsx'
 import { Waterfall } from '../parts/waterfall.tsx'
+import { sayFound } from '../words/index.ts'
 import { useTask } from './task.tsx'
 
 /** What a dispatch says beside handler and input, as the fields hold it. */
@@ -123,7 +125,12 @@ export function Dispatch() {
                 mb="md"
               />
               {chosen && (
-                <Form key={`${chosen.name} ${filters.given}`} handler={chosen} given={givenBy(filters.given)} />
+                <Form
+                  key={`${chosen.name} ${filters.given}`}
+                  handler={chosen}
+                  thing={`dispatch of ${chosen.name} ${filters.given ?? ''}`}
+                  given={givenBy(filters.given)}
+                />
               )}
             </>
           )
@@ -133,22 +140,38 @@ export function Dispatch() {
   )
 }
 
-function Form({ handler, given }: { handler: HandlerInfo; given: ReturnType<typeof givenBy> }) {
+interface Typed {
+  readonly input: unknown
+  readonly options: Options
+  readonly raw: boolean
+}
+
+function Form(props: { handler: HandlerInfo; thing: string; given: ReturnType<typeof givenBy> }) {
+  const { handler, thing, given } = props
   const { client } = useSession()
   const { t, i18n } = useTranslation()
   const again = useAgain()
   const { schemaOf } = useHandlerWords()
   const schema = schemaOf(handler)
-  const [raw, setRaw] = useState(schema === null)
-  const [input, setInput] = useState<unknown>(
-    () => given.input ?? (schema === null ? undefined : blankOf(schema, true)),
+  const draft = useDraft<Typed>(
+    thing,
+    {
+      input: given.input ?? (schema === null ? undefined : blankOf(schema, true)),
+      options: given.options,
+      raw: schema === null,
+    },
+    (typed) => ({ ...typed, input: leavingOutSecrets(schema, typed.input) }),
   )
-  const [options, setOptions] = useState<Options>(given.options)
+  const { input, options, raw } = draft.value
+  const setInput = (next: unknown) => draft.write((before) => ({ ...before, input: next }))
+  const setOptions = (next: (before: Options) => Options) =>
+    draft.write((before) => ({ ...before, options: next(before.options) }))
   const [sent, setSent] = useState<Submitted | null>(null)
   const action = useAction()
+  const words = useFaultWords()
   const { input: inputFaults, body: faults } = useMemo(
-    () => faultsByPath(action.error instanceof WritError ? action.error.fields : []),
-    [action.error],
+    () => faultsByPath(action.error instanceof WritError ? action.error.fields : [], words),
+    [action.error, words],
   )
   const task = taskOf(handler.name, input, options)
   const option = (change: Options) => setOptions((before) => ({ ...before, ...change }))
@@ -156,6 +179,7 @@ function Form({ handler, given }: { handler: HandlerInfo; given: ReturnType<type
     event.preventDefault()
     void action.run(async () => {
       setSent(await client.tasks.submit({ body: task }))
+      draft.done(draft.value)
       again('tasks', 'queues')
     })
   }
@@ -166,6 +190,7 @@ function Form({ handler, given }: { handler: HandlerInfo; given: ReturnType<type
       <Views to="tasks/new" as="template" {...(unread ? {} : { filters: addressOf(task, schema) })} />
       <div className="columns columns-even dispatch">
         <form onSubmit={submit}>
+          <Begun of={draft} />
           <p className="dimmed small contract">
             {t('dispatch.queueDefault', {
               queue: handler.queue,
@@ -189,12 +214,13 @@ function Form({ handler, given }: { handler: HandlerInfo; given: ReturnType<type
                   value={raw ? 'json' : 'form'}
                   // What is no JSON yet cannot be shown as a form.
                   disabled={raw && unread}
-                  onChange={(as) => setRaw(as === 'json')}
+                  onChange={(as) => draft.write((before) => ({ ...before, raw: as === 'json' }))}
                 />
               )
             }
           >
             <InputField
+              key={draft.turn}
               schema={raw ? null : schema}
               label={t('dispatch.input')}
               value={input}
@@ -203,7 +229,10 @@ function Form({ handler, given }: { handler: HandlerInfo; given: ReturnType<type
               rows={6}
             />
           </Section>
-          <details className="options" open={faults.size > 0 || Object.keys(given.options).length > 0 || undefined}>
+          <details
+            className="options"
+            open={faults.size > 0 || Object.keys(draft.begun ? options : given.options).length > 0 || undefined}
+          >
             <summary>{t('dispatch.options')}</summary>
             <div className="fields">
               <div className="pair">
@@ -345,7 +374,7 @@ function Outcome({ sent }: { sent: Submitted }) {
               {one.error !== null && (
                 <p className="summary summary-bad">
                   {one.error_code && <span className="mono-text">{one.error_code}: </span>}
-                  {one.error}
+                  {sayFound(one.error)}
                 </p>
               )}
               <Waterfall task={one} now={task.dataUpdatedAt} />

@@ -6,6 +6,7 @@ import { duration, listed } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from '../parts/ask.tsx'
 import { Page, State, Time } from '../parts/bits.tsx'
+import { useDraft } from '../parts/draft.tsx'
 import { FormDialog } from '../parts/form-dialog.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
 import { useHandlerWords } from '../parts/handler-words.ts'
@@ -15,6 +16,7 @@ import { Search } from '../parts/search.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 import { useHandlers } from '../parts/task-bits.tsx'
 import { Tree } from '../parts/tree.tsx'
+import { sayFound } from '../words/index.ts'
 
 interface Asking {
   readonly act: 'enable' | 'disable' | 'remove'
@@ -77,7 +79,7 @@ export function Handlers() {
       </Answer>
       <p className="dimmed small">{t('handler.text')}</p>
       {asking && <AskHandler {...asking} close={() => setAsking(null)} />}
-      <NewHandler opened={adding} close={() => setAdding(false)} />
+      {adding && <NewHandler close={() => setAdding(false)} />}
     </Page>
   )
 }
@@ -101,7 +103,11 @@ function Row({ handler, title, ask }: { handler: HandlerInfo; title: string; ask
             <Tree name={t('task.result')} value={handler.output} />
           </details>
         )}
-        {!works && <p className="small bad breaks">{fault}</p>}
+        {!works && (
+          <p className="small bad breaks" title={fault}>
+            {sayFound(fault)}
+          </p>
+        )}
       </td>
       <td>
         {works ? (
@@ -192,65 +198,82 @@ function AskHandler({ act, handler, close }: Asking & { close: () => void }) {
   )
 }
 
+const BLANK = {
+  name: '',
+  url: '',
+  title: '',
+  queue: '',
+  max_attempts: 3 as number | string,
+  seconds: 30 as number | string,
+}
+
 /** An address that is called for each attempt. What else a contract may say is said over the API. */
-function NewHandler({ opened, close }: { opened: boolean; close: () => void }) {
+function NewHandler({ close }: { close: () => void }) {
   const { client } = useSession()
   const { t } = useTranslation()
+  const draft = useDraft('new handler', BLANK)
+  const put = (name: keyof typeof BLANK, value: string | number) =>
+    draft.write((before) => ({ ...before, [name]: value }))
+  const text = (name: 'name' | 'url' | 'title' | 'queue') => ({
+    name,
+    value: draft.value[name],
+    onChange: ({ currentTarget: { value } }: { currentTarget: { value: string } }) => put(name, value),
+  })
+  const number = (name: 'max_attempts' | 'seconds') => ({
+    name,
+    value: draft.value[name],
+    onChange: (value: string | number) => put(name, value),
+    min: 1,
+    required: true,
+    withAsterisk: false,
+  })
   return (
     <FormDialog
-      opened={opened}
+      opened
       close={close}
       size="lg"
       title={t('handler.new')}
       verb={t('handler.add')}
       secret={t('notice.secret')}
+      draft={draft}
       changes={['handlers']}
-      act={async (text) => {
-        const [title, queue] = [text('title'), text('queue')]
+      act={async () => {
+        const { name, url, title, queue, max_attempts, seconds } = draft.value
         const { secret } = await client.handlers.add({
           body: {
-            name: text('name'),
-            url: text('url'),
-            ...(title === '' ? {} : { title }),
-            ...(queue === '' ? {} : { queue }),
-            max_attempts: Number(text('max_attempts')),
-            timeout_ms: Number(text('seconds')) * 1_000,
+            name: name.trim(),
+            url: url.trim(),
+            ...(title.trim() === '' ? {} : { title: title.trim() }),
+            ...(queue.trim() === '' ? {} : { queue: queue.trim() }),
+            max_attempts: Number(max_attempts),
+            timeout_ms: Number(seconds) * 1_000,
           },
         })
         return secret
       }}
     >
       <p className="dimmed small">{t('handler.newText')}</p>
-      <TextInput data-autofocus label={t('handler.name')} name="name" required withAsterisk={false} maxLength={100} />
+      <TextInput
+        data-autofocus
+        label={t('handler.name')}
+        {...text('name')}
+        required
+        withAsterisk={false}
+        maxLength={100}
+      />
       <TextInput
         label={t('notice.url')}
-        name="url"
+        {...text('url')}
         type="url"
         required
         withAsterisk={false}
         placeholder="https://"
         maxLength={2000}
       />
-      <TextInput label={t('handler.title')} name="title" maxLength={200} />
-      <TextInput label={t('task.queue')} name="queue" placeholder="api" maxLength={64} />
-      <NumberInput
-        label={t('handler.attempts')}
-        name="max_attempts"
-        defaultValue={3}
-        min={1}
-        max={100}
-        required
-        withAsterisk={false}
-      />
-      <NumberInput
-        label={t('handler.seconds')}
-        name="seconds"
-        defaultValue={30}
-        min={1}
-        max={86_400}
-        required
-        withAsterisk={false}
-      />
+      <TextInput label={t('handler.title')} {...text('title')} maxLength={200} />
+      <TextInput label={t('task.queue')} {...text('queue')} placeholder="api" maxLength={64} />
+      <NumberInput label={t('handler.attempts')} {...number('max_attempts')} max={100} />
+      <NumberInput label={t('handler.seconds')} {...number('seconds')} max={86_400} />
     </FormDialog>
   )
 }

@@ -14,10 +14,13 @@ import { stationsOfTicket } from '../parts/seal.ts'
 import { SealLine } from '../parts/seal-line.tsx'
 import { useSeals } from '../parts/seals.ts'
 import { Answer, Empty, Loading } from '../parts/states.tsx'
-import { withWords } from '../words/index.ts'
+import { sayFound, withWords } from '../words/index.ts'
 
 // Not of the first look: it is asked for when the figures are there.
 const Trend = lazy(() => withWords(() => import('../parts/trend.tsx')))
+
+/** Among so many of the newest those are looked for that concern whoever looks. */
+const LOOKED_AT = 100
 
 /** What waits for me: by what my role can do about it. */
 export function Home() {
@@ -33,8 +36,9 @@ export function Home() {
   const waiting = useQuery({
     queryKey: [project, 'waiting', 'home', me.id],
     queryFn: async ({ signal }) => {
+      // More than are shown: which of them wait for me is only known here.
       const tickets = (query: Record<string, unknown>) =>
-        firstOf(client, 'tickets.list', { limit: 6, ...query }, signal)
+        firstOf(client, 'tickets.list', { limit: LOOKED_AT, ...query }, signal)
       const runs = (query: Record<string, unknown>) => firstOf(client, 'runs.list', { limit: 6, ...query }, signal)
       const [submitted, mine, assigned, bad, open] = await Promise.all([
         tickets({ status: 'submitted' }),
@@ -119,11 +123,15 @@ export function Home() {
               <div>
                 {approver && (
                   <Section title={t('home.toApprove')}>
-                    <TicketRows tickets={submitted} none={t('home.nothingToApprove')} />
+                    <TicketRows most={8} tickets={submitted} none={t('home.nothingToApprove')} />
                   </Section>
                 )}
                 <Section title={t('home.mine')}>
-                  <TicketRows tickets={mine} none={t('home.nothingMine')} />
+                  <TicketRows
+                    most={8}
+                    tickets={mine}
+                    none={t(totals.mine > 0 ? 'home.nothingOpen' : 'home.nothingMine')}
+                  />
                 </Section>
               </div>
               <aside>
@@ -181,13 +189,16 @@ function LogFigure() {
   const { t, i18n } = useTranslation()
   const log = useQuery({ queryKey: [project, 'log'], queryFn: () => client.audit.log() })
   if (log.isError) return null
-  const { size, anchored } = log.data ?? {}
+  const { size, anchored, shard = 0 } = log.data ?? {}
   return (
     <Figure
       to="audit"
       value={size === undefined ? '–' : count(size, i18n.language)}
       word={
-        anchored && size !== undefined ? t('home.entriesAnchored', { count: size - anchored.size }) : t('home.entries')
+        anchored && size !== undefined
+          ? t('home.entriesAnchored', { count: size - anchored.size })
+          : // Behind closed ones it has not all that there are.
+            t(shard > 0 ? 'home.entriesOpen' : 'home.entries')
       }
     />
   )
@@ -195,7 +206,7 @@ function LogFigure() {
 
 /** Whether the server works as it should, and else what of it does not. */
 function HealthFigure() {
-  const { t } = useTranslation()
+  const { t, i18n } = useTranslation()
   const health = useHealth()
   if (health.isError) return null
   const { state, troubles = [] } = health.data ?? {}
@@ -209,16 +220,32 @@ function HealthFigure() {
             )}
       </span>
       <span className="figure-word">{t('home.health')}</span>
-      {troubles.map((trouble) => (
-        <span key={trouble} className="figure-word breaks">
-          {trouble}
-        </span>
-      ))}
+      {troubles.map(({ part, reason }) => {
+        const [kind = '', ...name] = part.split(' ')
+        const known = i18n.exists(`home.part.${kind}`) ? t(`home.part.${kind}` as 'home.part.log') : kind
+        return (
+          <span key={part} className="figure-word breaks" title={reason}>
+            {[known, ...name].join(' ')}
+            {t('error.colon')}
+            {sayFound(reason)}
+          </span>
+        )
+      })}
     </li>
   )
 }
 
-export function TicketRows({ tickets, none }: { tickets: readonly Ticket[]; none: string }) {
+/** Tickets in rows: all that are given, or the first `most`. */
+export function TicketRows({
+  tickets: given,
+  none,
+  most,
+}: {
+  tickets: readonly Ticket[]
+  none: string
+  most?: number
+}) {
+  const tickets = given.slice(0, most)
   const seals = useSeals(
     'ticket',
     tickets.map(({ number }) => number),
@@ -226,7 +253,7 @@ export function TicketRows({ tickets, none }: { tickets: readonly Ticket[]; none
   if (tickets.length === 0) return <p className="dimmed small">{none}</p>
   return (
     <ul className="rows">
-      {tickets.slice(0, 8).map((one) => (
+      {tickets.map((one) => (
         <li key={one.id} className="row">
           <Go to={`tickets/${one.number}`} className="row-main">
             <span className="number">#{one.number}</span> {one.title}

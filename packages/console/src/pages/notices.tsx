@@ -10,6 +10,7 @@ import { useSession } from '../app/session.tsx'
 import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { Facts, Page, Person, Section, State, Time } from '../parts/bits.tsx'
 import { Code } from '../parts/code.tsx'
+import { useDraft } from '../parts/draft.tsx'
 import { FormDialog } from '../parts/form-dialog.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
@@ -96,7 +97,7 @@ export function Notices() {
           )
         }
       </Answer>
-      <NewHook opened={adding} close={() => setAdding(false)} />
+      {adding && <NewHook close={() => setAdding(false)} />}
     </Page>
   )
 }
@@ -114,40 +115,56 @@ function HookState({ hook }: { hook: Webhook }) {
   )
 }
 
-function NewHook({ opened, close }: { opened: boolean; close: () => void }) {
+const BLANK = { name: '', format: 'cloudevents' as WebhookFormat, url: '', events: ['run.*', 'ticket.*'] }
+
+function NewHook({ close }: { close: () => void }) {
   const { client } = useSession()
   const { t } = useTranslation()
-  const [format, setFormat] = useState<WebhookFormat>('cloudevents')
-  const [events, setEvents] = useState<string[]>(['run.*', 'ticket.*'])
+  const draft = useDraft('new webhook', BLANK)
+  const { name, format, url, events } = draft.value
+  const put = (change: Partial<typeof BLANK>) => draft.write((before) => ({ ...before, ...change }))
   return (
     <FormDialog
-      opened={opened}
+      opened
       close={close}
       size="lg"
       title={t('notice.new')}
       verb={t('notice.create')}
       secret={t('notice.secret')}
       ready={events.length > 0}
+      draft={draft}
       changes={['webhooks']}
       act={async (text) => {
+        // A secret: it is in its field and nowhere else.
         const bot = text('bot_secret')
         const { secret } = await client.webhooks.create({
-          body: { name: text('name'), url: text('url'), events, format, ...(bot === '' ? {} : { bot_secret: bot }) },
+          body: { name: name.trim(), url: url.trim(), events, format, ...(bot === '' ? {} : { bot_secret: bot }) },
         })
         return secret
       }}
     >
-      <TextInput data-autofocus label={t('notice.name')} name="name" required withAsterisk={false} maxLength={100} />
+      <TextInput
+        data-autofocus
+        label={t('notice.name')}
+        name="name"
+        value={name}
+        onChange={(event) => put({ name: event.currentTarget.value })}
+        required
+        withAsterisk={false}
+        maxLength={100}
+      />
       <Select
         label={t('notice.format')}
         data={FORMATS.map((value) => ({ value, label: t(`hookFormat.${value}`) }))}
         value={format}
-        onChange={(value) => setFormat((value as WebhookFormat | null) ?? 'cloudevents')}
+        onChange={(value) => put({ format: (value as WebhookFormat | null) ?? 'cloudevents' })}
         allowDeselect={false}
       />
       <TextInput
         label={t('notice.url')}
         name="url"
+        value={url}
+        onChange={(event) => put({ url: event.currentTarget.value })}
         required
         withAsterisk={false}
         placeholder={format === 'email' ? 'mailto:ops@example.com' : 'https://'}
@@ -162,7 +179,7 @@ function NewHook({ opened, close }: { opened: boolean; close: () => void }) {
         description={t('notice.eventsHint')}
         data={GROUPS}
         value={events}
-        onChange={setEvents}
+        onChange={(next) => put({ events: next })}
       />
     </FormDialog>
   )

@@ -3,11 +3,11 @@ import type { RuleTrial } from '@writ/api'
 import { WritError } from '@writ/sdk'
 import { lazy, Suspense, useMemo, useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
-import { drafts } from '../app/drafts.ts'
 import { patient } from '../app/patient.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from '../parts/ask.tsx'
 import { Page, RunStateBadge, Section } from '../parts/bits.tsx'
+import { useDraft } from '../parts/draft.tsx'
 import { Findings, type Report } from '../parts/findings.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
@@ -16,6 +16,7 @@ import { Answer, Empty, Refusal, useFaultWords } from '../parts/states.tsx'
 import { SummaryText } from '../parts/summary-text.tsx'
 import { TrialDrop } from '../parts/trial-drop.tsx'
 import { type TrialFile, tooMuch } from '../parts/trial-files.ts'
+import { sayFound } from '../words/index.ts'
 import { useRuleSets } from './rules.tsx'
 
 const Editor = lazy(() => patient(() => import('../parts/editor.tsx')))
@@ -58,12 +59,12 @@ interface Tried {
 }
 
 function Workbench({ from, first }: { from: string | null; first: string }) {
-  const { client, project, me, can } = useSession()
+  const { client, can } = useSession()
   const { t } = useTranslation()
-  const draft = { person: me.id, project, thing: `rules ${from ?? ''}` }
+  const draft = useDraft(`rules ${from ?? ''}`, first)
+  const { value: text, write } = draft
   // The editor has its own text; another one is another editor.
-  const [begun, setBegun] = useState(() => ({ text: drafts.get(draft) ?? first, turn: 0 }))
-  const [text, setText] = useState(begun.text)
+  const [shown, setShown] = useState({ text, turn: 0 })
   const [files, setFiles] = useState<readonly TrialFile[]>([])
   const [tried, setTried] = useState<Tried | null>(null)
   const [refused, setRefused] = useState<{ error: unknown; text: string } | null>(null)
@@ -75,13 +76,9 @@ function Workbench({ from, first }: { from: string | null; first: string }) {
   const marks = useMemo(() => faults.map(({ line }) => line), [faults])
   const excess = read.ok ? tooMuch(files, JSON.stringify(read.definition)) : null
 
-  const write = (next: string) => {
-    setText(next)
-    drafts.set(draft, next, first)
-  }
   const replace = (next: string) => {
     write(next)
-    setBegun(({ turn }) => ({ text: next, turn: turn + 1 }))
+    setShown(({ turn }) => ({ text: next, turn: turn + 1 }))
   }
   const attempt = async () => {
     if (busy || !read.ok || files.length === 0 || excess !== null) return
@@ -130,9 +127,9 @@ function Workbench({ from, first }: { from: string | null; first: string }) {
       >
         <Suspense fallback={<div className="editor" />}>
           <Editor
-            key={begun.turn}
+            key={shown.turn}
             label={t('rules.text')}
-            text={begun.text}
+            text={shown.text}
             change={write}
             language="yaml"
             rows={20}
@@ -227,7 +224,7 @@ function Workbench({ from, first }: { from: string | null; first: string }) {
           read={read}
           tried={tried !== null && tried.text === text ? tried.trial.verdict : null}
           refused={(error) => setRefused({ error, text })}
-          done={() => drafts.set(draft, first, first)}
+          done={() => draft.done()}
         />
       )}
     </div>
@@ -250,7 +247,11 @@ function useFaults(refused: unknown, read: RuleText): readonly Fault[] {
   return useMemo(() => {
     if (!read.ok)
       return [
-        { line: read.line, place: '', sentence: read.why === 'shape' ? t('rules.noRules') : t('rules.noYaml', read) },
+        {
+          line: read.line,
+          place: '',
+          sentence: read.why === 'shape' ? t('rules.noRules') : t('rules.noYaml', { message: sayFound(read.message) }),
+        },
       ]
     if (!(refused instanceof WritError) || !isAboutText(refused)) return []
     return refused.fields.map((fault) => {

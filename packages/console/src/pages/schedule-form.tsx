@@ -11,19 +11,20 @@ import type {
   ScheduleOptions,
 } from '@writ/api'
 import { WritError } from '@writ/sdk'
-import { type FormEvent, useMemo, useState } from 'react'
+import { type FormEvent, useMemo } from 'react'
 import { useTranslation } from 'react-i18next'
 import { exactTime } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { useAction, useAgain } from '../parts/ask.tsx'
 import { Page, Section, Time } from '../parts/bits.tsx'
 import { timingOf } from '../parts/calendar.tsx'
+import { Begun, useDraft } from '../parts/draft.tsx'
 import { Go, useGo } from '../parts/go.tsx'
 import { useHandlerWords } from '../parts/handler-words.ts'
 import { Icon } from '../parts/icons.tsx'
-import { blankOf, faultsByPath, isUnparsed, type Schema } from '../parts/schema.ts'
+import { blankOf, faultsByPath, isUnparsed, leavingOutSecrets, type Schema } from '../parts/schema.ts'
 import { InputField } from '../parts/schema-form.tsx'
-import { Answer, Empty, Refusal } from '../parts/states.tsx'
+import { Answer, Empty, Refusal, useFaultWords } from '../parts/states.tsx'
 import { handlerNames, instantOf, useHandlers } from '../parts/task-bits.tsx'
 import { useSchedule } from './schedule.tsx'
 
@@ -120,43 +121,79 @@ const Back = ({ to, name }: { to: string; name: string }) => (
   </Go>
 )
 
+/** What the form holds, and what was there when it was begun. */
+interface Typed {
+  readonly first: ScheduleDetail | null
+  readonly name: string
+  readonly handlerName: string
+  /** What is secret in an input is not told, so an input that was kept is replaced as a whole or left alone. */
+  readonly replaces: boolean
+  readonly input: unknown
+  readonly times: Times
+  readonly more: Pick<ScheduleDetail, 'catch_up' | 'catch_up_limit' | 'when_running'>
+  readonly options: ScheduleOptions
+  /** Of an address that was kept only what may be seen is shown: left as it stands, it stays. */
+  readonly callback: string
+}
+
+const typedOf = (first: ScheduleDetail | null): Typed => ({
+  first,
+  name: first?.name ?? '',
+  handlerName: first?.handler ?? '',
+  replaces: first === null,
+  input: undefined,
+  times: timesOf(first),
+  more: {
+    catch_up: first?.catch_up ?? 'last',
+    catch_up_limit: first?.catch_up_limit ?? 10,
+    when_running: first?.when_running ?? 'allow',
+  },
+  options: (first?.options ?? {}) as ScheduleOptions,
+  callback: first?.callback?.url ?? '',
+})
+
 function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: ScheduleDetail | null }) {
   const { client } = useSession()
   const { t } = useTranslation()
   const go = useGo()
   const again = useAgain()
   const action = useAction()
-  // What was there when the form was opened is what is compared with; the page asks again meanwhile.
-  const [first] = useState(before)
-  const [name, setName] = useState(first?.name ?? '')
-  const [handlerName, setHandlerName] = useState(first?.handler ?? '')
+  const draft = useDraft<Typed>(
+    before === null ? 'new schedule' : `edit of schedule ${before.id}`,
+    typedOf(before),
+    (typed) => {
+      const found = handlers.find((one) => one.name === typed.handlerName)
+      return { ...typed, input: leavingOutSecrets((found?.input as Schema | null | undefined) ?? null, typed.input) }
+    },
+  )
+  // What was there when the form was begun is what is compared with; the page asks again meanwhile.
+  const { first, name, handlerName, replaces, input, times, more, options, callback } = draft.value
+  const put = (change: Partial<Typed>) => draft.write((old) => ({ ...old, ...change }))
+  const setInput = (next: unknown) => put({ input: next })
+  const setMore = (next: (old: Typed['more']) => Typed['more']) =>
+    draft.write((old) => ({ ...old, more: next(old.more) }))
+  const setOptions = (next: (old: ScheduleOptions) => ScheduleOptions) =>
+    draft.write((old) => ({ ...old, options: next(old.options) }))
   const handler = handlers.find((one) => one.name === handlerName)
   const { titleOf, schemaOf } = useHandlerWords()
   const schema = handler ? schemaOf(handler) : null
-  // What is secret in an input is not told, so an input that was kept is replaced as a whole or left alone.
-  const [replaces, setReplaces] = useState(first === null)
-  const [input, setInput] = useState<unknown>(undefined)
-  const [times, setTimes] = useState<Times>(() => timesOf(first))
-  const [more, setMore] = useState({
-    catch_up: first?.catch_up ?? ('last' as const),
-    catch_up_limit: first?.catch_up_limit ?? 10,
-    when_running: first?.when_running ?? ('allow' as const),
-  })
-  const [options, setOptions] = useState<ScheduleOptions>((first?.options ?? {}) as ScheduleOptions)
-  // Of an address that was kept only what may be seen is shown: left as it stands, it stays.
-  const [callback, setCallback] = useState(first?.callback?.url ?? '')
   const fields = action.error instanceof WritError ? action.error.fields : []
-  const { input: inputFaults, body: faults } = useMemo(() => faultsByPath(fields), [fields])
-  const faultOf = (option: keyof ScheduleOptions) =>
-    fields.find(({ path }) => path === `body.options.${option}`)?.message
+  const words = useFaultWords()
+  const { input: inputFaults, body: faults } = useMemo(() => faultsByPath(fields, words), [fields, words])
+  const faultOf = (option: keyof ScheduleOptions) => {
+    const fault = fields.find(({ path }) => path === `body.options.${option}`)
+    return fault && words(fault)
+  }
   const asked = askedOf(times)
   const choose = (next: string | null) => {
-    setHandlerName(next ?? '')
     const found = handlers.find((one) => one.name === next)
-    setReplaces(true)
-    setInput(found?.input ? blankOf(found.input as Schema, true) : undefined)
+    put({
+      handlerName: next ?? '',
+      replaces: true,
+      input: found?.input ? blankOf(found.input as Schema, true) : undefined,
+    })
   }
-  const time = (change: Partial<Times>) => setTimes((old) => ({ ...old, ...change }))
+  const time = (change: Partial<Times>) => draft.write((old) => ({ ...old, times: { ...old.times, ...change } }))
   const said = Object.fromEntries(
     Object.entries(options).filter(([, value]) => value !== undefined && value !== '' && !isEmpty(value)),
   ) as ScheduleOptions
@@ -166,23 +203,27 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
     if (asked === undefined) return
     void action.run(async () => {
       const given = replaces && input !== undefined ? { input } : {}
-      // What stays is not sent: options are told without what is secret in them, and times would be looked at anew.
+      // What stays is not sent: options are told without what is secret in them, times would be looked at anew, and what somebody else
+      // changed since would be changed back.
       const kept = (now: unknown, then: unknown) => first !== null && JSON.stringify(now) === JSON.stringify(then)
       const url = callback.trim()
       const tells = url !== '' ? { callback: { url } } : first === null ? {} : { callback: null }
       const body = {
-        name,
-        handler: handlerName,
+        ...(kept(name, first?.name) ? {} : { name }),
+        ...(kept(handlerName, first?.handler) ? {} : { handler: handlerName }),
         ...given,
         ...(first === null ? { options: said } : Object.keys(changed).length === 0 ? {} : { options: changed }),
         ...(kept(callback, first?.callback?.url ?? '') ? {} : tells),
         ...(kept(asked, askedOf(timesOf(first))) ? {} : asked),
-        ...more,
+        ...Object.fromEntries(
+          Object.entries(more).filter(([policy, value]) => !kept(value, first?.[policy as keyof typeof more])),
+        ),
       }
       const saved = await (first === null
         ? // Null is said of a change alone.
           client.schedules.create({ body: body as NewSchedule })
         : client.schedules.update({ params: { id: first.id }, body }))
+      draft.done()
       again('schedules')
       go(`schedules/${saved.id}`)
     })
@@ -190,6 +231,7 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
   return (
     <div className="columns">
       <form onSubmit={submit} className="fields">
+        <Begun of={draft} />
         <div className="pair">
           <TextInput
             label={t('schedule.name')}
@@ -199,7 +241,7 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
             withAsterisk={false}
             maxLength={100}
             value={name}
-            onChange={(event) => setName(event.currentTarget.value)}
+            onChange={(event) => put({ name: event.currentTarget.value })}
           />
           <Select
             label={t('task.handler')}
@@ -347,10 +389,7 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
                 <p className="dimmed small">{t('schedule.inputKept')}</p>
                 <Button
                   variant="default"
-                  onClick={() => {
-                    setReplaces(true)
-                    setInput(schema === null ? undefined : blankOf(schema, true))
-                  }}
+                  onClick={() => put({ replaces: true, input: schema === null ? undefined : blankOf(schema, true) })}
                 >
                   {t('schedule.inputReplace')}
                 </Button>
@@ -358,7 +397,7 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
             ) : (
               <InputField
                 // Another handler's form begins anew.
-                key={schema === null ? undefined : handler.name}
+                key={`${handler.name} ${draft.turn}`}
                 schema={schema}
                 label={t('dispatch.input')}
                 value={input}
@@ -446,7 +485,7 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
                 description={t('schedule.callbackHint')}
                 error={faults.get('callback')}
                 value={callback}
-                onChange={(event) => setCallback(event.currentTarget.value)}
+                onChange={(event) => put({ callback: event.currentTarget.value })}
               />
               <TagsInput
                 label={t('task.tags')}
@@ -468,7 +507,13 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
           >
             {t(first === null ? 'schedule.create' : 'action.save')}
           </Button>
-          <Button component={Go} size="sm" variant="default" to={first ? `schedules/${first.id}` : 'schedules'}>
+          <Button
+            component={Go}
+            size="sm"
+            variant="default"
+            to={first ? `schedules/${first.id}` : 'schedules'}
+            onClick={() => draft.done()}
+          >
             {t('action.cancel')}
           </Button>
         </div>

@@ -183,7 +183,13 @@ function InstanceKeys() {
             <tbody>
               {logs.map((log) => (
                 <tr key={log.origin}>
-                  <td>{log.project ? t('signing.log', { name: log.project }) : t('signing.instanceLog')}</td>
+                  <td>
+                    {log.project ? t('signing.log', { name: log.project }) : t('signing.instanceLog')}{' '}
+                    {log.closed && (
+                      // A project whose log was closed has several.
+                      <span className="tag">{t('signing.closedLog', { shard: log.shard })}</span>
+                    )}
+                  </td>
                   <td>
                     <Mono value={log.vkeys.at(-1) ?? ''} keep={14} />
                   </td>

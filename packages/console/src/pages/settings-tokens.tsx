@@ -97,28 +97,36 @@ function TokenState({ token }: { token: Token }) {
 }
 
 function TokenActions({ token, show }: { token: Token; show: (secret: string) => void }) {
-  const { client } = useSession()
+  const { client, me, can } = useSession()
   const { t } = useTranslation()
   const [asking, setAsking] = useState<'rotate' | 'revoke' | null>(null)
   const params = { id: token.id }
+  const mine = token.user_id === me.id
+  // Nobody gets a token that speaks for somebody else, nor a next one of what has ended.
+  const mayRotate = mine && Date.parse(token.expires_at) > now() && can('tokens.rotate')
+  const mayRevoke = (mine || me.role === 'admin') && can('tokens.revoke')
   return (
     <>
-      <Button
-        variant="default"
-        size="compact-xs"
-        onClick={() => setAsking('rotate')}
-        aria-label={`${t('token.rotate')}${t('error.colon')}${token.name}`}
-      >
-        {t('token.rotate')}
-      </Button>{' '}
-      <Button
-        variant="default"
-        size="compact-xs"
-        onClick={() => setAsking('revoke')}
-        aria-label={`${t('action.revoke')}${t('error.colon')}${token.name}`}
-      >
-        {t('action.revoke')}
-      </Button>
+      {mayRotate && (
+        <Button
+          variant="default"
+          size="compact-xs"
+          onClick={() => setAsking('rotate')}
+          aria-label={`${t('token.rotate')}${t('error.colon')}${token.name}`}
+        >
+          {t('token.rotate')}
+        </Button>
+      )}{' '}
+      {mayRevoke && (
+        <Button
+          variant="default"
+          size="compact-xs"
+          onClick={() => setAsking('revoke')}
+          aria-label={`${t('action.revoke')}${t('error.colon')}${token.name}`}
+        >
+          {t('action.revoke')}
+        </Button>
+      )}
       <Ask
         opened={asking === 'rotate'}
         close={() => setAsking(null)}

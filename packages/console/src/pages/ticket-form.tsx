@@ -8,6 +8,7 @@ import { useMembers } from '../app/members.tsx'
 import { useSession } from '../app/session.tsx'
 import { useAction, useAgain } from '../parts/ask.tsx'
 import { Page, Time } from '../parts/bits.tsx'
+import { Begun, type Draft, useDraft } from '../parts/draft.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { Refusal } from '../parts/states.tsx'
@@ -26,8 +27,10 @@ export function NewTicket() {
   const go = useGo()
   const again = useAgain()
   const [filters] = useFilters()
-  const create = async (fields: TicketFields, status: 'draft' | 'submitted') => {
+  const asset = filters.asset ?? null
+  const create = async (fields: TicketFields, status: 'draft' | 'submitted', done: () => void) => {
     const ticket = await client.tickets.create({ body: { ...fields, status } })
+    done()
     again('tickets')
     go(`tickets/${ticket.number}`)
   }
@@ -41,14 +44,27 @@ export function NewTicket() {
         </Go>
       }
     >
-      <TicketForm
-        {...(filters.asset ? { asset: filters.asset } : {})}
-        buttons={[
-          { verb: t('ticket.submit'), act: (fields) => create(fields, 'submitted') },
-          { verb: t('ticket.saveDraft'), act: (fields) => create(fields, 'draft') },
-        ]}
-      />
+      <NewForm key={asset} asset={asset} create={create} />
     </Page>
+  )
+}
+
+function NewForm(props: {
+  /** Id of the asset that the ticket is about. */
+  asset: string | null
+  create: (fields: TicketFields, status: 'draft' | 'submitted', done: () => void) => Promise<void>
+}) {
+  const { asset, create } = props
+  const { t } = useTranslation()
+  const draft = useDraft<TicketText>(`new ticket ${asset ?? ''}`, { ...textOf(null), asset_id: asset })
+  return (
+    <TicketForm
+      draft={draft}
+      buttons={[
+        { verb: t('ticket.submit'), act: (fields) => create(fields, 'submitted', draft.done) },
+        { verb: t('ticket.saveDraft'), act: (fields) => create(fields, 'draft', draft.done) },
+      ]}
+    />
   )
 }
 
@@ -60,14 +76,18 @@ export function EditTicket({ ticket, done, cancel }: { ticket: Ticket; done: () 
   const { client, project } = useSession()
   const { t } = useTranslation()
   const queries = useQueryClient()
-  // As it was when the form was opened; the page goes on to hear of changes.
-  const [opened] = useState(ticket)
+  const draft = useDraft<TicketText & { opened: Ticket }>(`edit of ticket ${ticket.id}`, {
+    ...textOf(ticket),
+    opened: ticket,
+  })
+  // As it was when the edit was begun; the page goes on to hear of changes.
+  const { opened } = draft.value
   const [read, setRead] = useState(ticket)
   const save = async (fields: TicketFields) => {
     const changed = Object.fromEntries(
       Object.entries(fields).filter(([name, value]) => value !== opened[name as Field]),
     )
-    if (Object.keys(changed).length === 0) return done()
+    if (Object.keys(changed).length === 0) return finish()
     try {
       await client.tickets.update({ params: { id: ticket.id }, body: { ...changed, digest: read.digest } })
     } catch (error) {
@@ -78,12 +98,20 @@ export function EditTicket({ ticket, done, cancel }: { ticket: Ticket; done: () 
       }
       throw error
     }
+    finish()
+  }
+  const finish = () => {
+    draft.done()
     done()
   }
   return (
     <TicketForm
       ticket={opened}
-      cancel={cancel}
+      draft={draft}
+      cancel={() => {
+        draft.done()
+        cancel()
+      }}
       buttons={[{ verb: t('action.save'), act: save }]}
       beside={read.digest !== opened.digest && <Theirs opened={opened} now={read} />}
     />
@@ -121,54 +149,70 @@ function Theirs({ opened, now }: { opened: Ticket; now: Ticket }) {
   )
 }
 
+/** What the fields hold. */
+interface TicketText {
+  readonly title: string
+  readonly description: string
+  readonly asset_id: string | null
+  readonly assignee_id: string | null
+  /** Local, as the browser's field has it. */
+  readonly due_at: string
+}
+
+const textOf = (ticket: Ticket | null): TicketText => ({
+  title: ticket?.title ?? '',
+  description: ticket?.description ?? '',
+  asset_id: ticket?.asset_id ?? null,
+  assignee_id: ticket?.assignee_id ?? null,
+  due_at: ticket?.due_at ? localInput(ticket.due_at) : '',
+})
+
 /** The fields of a ticket, for a new one and for one that is edited; the first button is the one that Enter presses. */
-export function TicketForm(props: {
+function TicketForm<T extends TicketText>(props: {
   ticket?: Ticket
-  /** Id of the asset that a new ticket is about. */
-  asset?: string
+  draft: Draft<T>
   buttons: readonly { verb: string; act: (fields: TicketFields) => Promise<unknown> }[]
   cancel?: () => void
   /** Stands below a refusal. */
   beside?: ReactNode
 }) {
-  const { ticket, buttons, cancel, beside } = props
+  const { ticket, draft, buttons, cancel, beside } = props
   const { client, project } = useSession()
   const { t } = useTranslation()
   const members = useMembers()
-  const [asset, setAsset] = useState<string | null>(ticket?.asset_id ?? props.asset ?? null)
-  const [assignee, setAssignee] = useState<string | null>(ticket?.assignee_id ?? null)
   const [pressed, setPressed] = useState(0)
-  const dueShown = ticket?.due_at ? localInput(ticket.due_at) : ''
   const action = useAction()
   const assets = useQuery({
     queryKey: [project, 'assets', 'choice'],
     queryFn: () => client.assets.list({ query: { limit: 1000 } }),
     staleTime: 60_000,
   })
-  const submit = (event: FormEvent<HTMLFormElement>) => {
+  const { value } = draft
+  const write = (change: Partial<TicketText>) => draft.write((before) => ({ ...before, ...change }))
+  const submit = (event: FormEvent) => {
     event.preventDefault()
-    const form = new FormData(event.currentTarget)
-    const text = (name: string) => String(form.get(name) ?? '').trim()
-    const due = text('due_at')
     // What was not touched stays as it is, seconds and blanks that a field does not show included.
-    const isAsItWas = (name: string, shown: string) => ticket !== undefined && lines(form.get(name)) === lines(shown)
+    const shown = ticket && textOf(ticket)
+    const isAsItWas = (name: 'title' | 'description' | 'due_at') =>
+      shown !== undefined && lines(value[name]) === lines(shown[name])
+    const [title, description, due] = [lines(value.title).trim(), lines(value.description).trim(), value.due_at]
     const fields = {
-      title: isAsItWas('title', ticket?.title ?? '') ? ticket!.title : text('title'),
-      description: isAsItWas('description', ticket?.description ?? '')
-        ? ticket!.description
-        : text('description') || null,
-      asset_id: asset,
-      assignee_id: assignee,
-      due_at: isAsItWas('due_at', dueShown) ? ticket!.due_at : due === '' ? null : new Date(due).toISOString(),
+      title: isAsItWas('title') ? ticket!.title : title,
+      description: isAsItWas('description') ? ticket!.description : description || null,
+      asset_id: value.asset_id,
+      assignee_id: value.assignee_id,
+      due_at: isAsItWas('due_at') ? ticket!.due_at : due === '' ? null : new Date(due).toISOString(),
     }
     void action.run(() => buttons[pressed]!.act(fields))
   }
   return (
     <form onSubmit={submit} className="form">
+      <Begun of={draft} />
       <TextInput
         label={t('ticket.title')}
         name="title"
-        defaultValue={ticket?.title ?? ''}
+        value={value.title}
+        onChange={(event) => write({ title: event.currentTarget.value })}
         required
         withAsterisk={false}
         maxLength={200}
@@ -177,7 +221,8 @@ export function TicketForm(props: {
       <Textarea
         label={t('ticket.description')}
         name="description"
-        defaultValue={ticket?.description ?? ''}
+        value={value.description}
+        onChange={(event) => write({ description: event.currentTarget.value })}
         autosize
         minRows={4}
         maxLength={20_000}
@@ -185,8 +230,8 @@ export function TicketForm(props: {
       <Select
         label={t('ticket.asset')}
         data={(assets.data ?? []).map((one) => ({ value: one.id, label: `#${one.number} ${one.name}` }))}
-        value={asset}
-        onChange={setAsset}
+        value={value.asset_id}
+        onChange={(asset_id) => write({ asset_id })}
         searchable
         clearable
         nothingFoundMessage={t('list.none')}
@@ -197,12 +242,18 @@ export function TicketForm(props: {
         data={[...members.values()]
           .filter((one) => one.is_active)
           .map((one) => ({ value: one.user_id, label: one.username }))}
-        value={assignee}
-        onChange={setAssignee}
+        value={value.assignee_id}
+        onChange={(assignee_id) => write({ assignee_id })}
         searchable
         clearable
       />
-      <TextInput label={t('ticket.due')} name="due_at" type="datetime-local" defaultValue={dueShown} />
+      <TextInput
+        label={t('ticket.due')}
+        name="due_at"
+        type="datetime-local"
+        value={value.due_at}
+        onChange={(event) => write({ due_at: event.currentTarget.value })}
+      />
       <Refusal error={action.error} />
       {beside}
       <div className="form-buttons">
@@ -229,7 +280,7 @@ export function TicketForm(props: {
 }
 
 /** Fields of the browser end lines in their own way. */
-const lines = (text: unknown): string => String(text ?? '').replace(/\r\n?/g, '\n')
+const lines = (text: string): string => text.replace(/\r\n?/g, '\n')
 
 /** A time as the field of the browser takes it: local, to the minute. */
 function localInput(at: string): string {

@@ -2,9 +2,8 @@ import { Button, Menu, Select, Textarea } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
 import type { Approval, Run, Ticket } from '@writ/api'
-import { type ReactNode, useId, useRef, useState } from 'react'
+import { type ReactNode, useId, useState } from 'react'
 import { useTranslation } from 'react-i18next'
-import { drafts } from '../app/drafts.ts'
 import { duration, listed } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { ApprovalPanel } from '../parts/approve.tsx'
@@ -13,6 +12,7 @@ import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { Facts, Mono, Page, Person, RunStateBadge, Section, TicketBadge, Time } from '../parts/bits.tsx'
 import { Bundle } from '../parts/bundle.tsx'
 import { Dialog } from '../parts/dialog.tsx'
+import { useDraft } from '../parts/draft.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { LegalHolds } from '../parts/legal-holds.tsx'
@@ -21,7 +21,7 @@ import { ProofDrawer } from '../parts/proof-drawer.tsx'
 import { type StationName, stationsOfTicket } from '../parts/seal.ts'
 import { SealStations } from '../parts/seal-line.tsx'
 import { useSeals } from '../parts/seals.ts'
-import { Answer, Empty, Refusal } from '../parts/states.tsx'
+import { Answer, Both, Empty, Refusal } from '../parts/states.tsx'
 import { SummaryText } from '../parts/summary-text.tsx'
 import { Timeline } from '../parts/timeline.tsx'
 import { useTrail } from '../parts/trail.ts'
@@ -130,9 +130,9 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
             </Answer>
           </Section>
           <Section title={t('ticket.timeline')}>
-            <Answer of={trail} lines={5}>
-              {({ verified }) => <Timeline verified={verified} comments={comments.data ?? []} />}
-            </Answer>
+            <Both of={[trail, comments]} lines={5}>
+              {({ verified }, said) => <Timeline verified={verified} comments={said} />}
+            </Both>
             <AddComment ticket={ticket} />
           </Section>
         </div>
@@ -345,6 +345,8 @@ function StartRun({ ticket }: { ticket: Ticket }) {
         close={() => setOpen(false)}
         title={t('run.startTitle', { number: ticket.number })}
         verb={t('run.start')}
+        // What will judge is on the page before it is started.
+        ready={scripts.data !== undefined}
         changes={['ticket', 'ticket-runs', 'trail']}
         act={() =>
           client.runs.start({
@@ -353,18 +355,22 @@ function StartRun({ ticket }: { ticket: Ticket }) {
         }
       >
         <p>{t('run.startText')}</p>
-        <Select
-          label={t('run.script')}
-          data={proofs.map(({ script_id, name }) => ({
-            value: script_id,
-            label: `${sayFound(name)}${t('error.inside', { what: script_id })}`,
-          }))}
-          value={script}
-          onChange={setScript}
-          placeholder={t('run.defaultScript')}
-          clearable
-          searchable
-        />
+        <Answer of={scripts} lines={2}>
+          {() => (
+            <Select
+              label={t('run.script')}
+              data={proofs.map(({ script_id, name }) => ({
+                value: script_id,
+                label: `${sayFound(name)}${t('error.inside', { what: script_id })}`,
+              }))}
+              value={script}
+              onChange={setScript}
+              placeholder={t('run.defaultScript')}
+              clearable
+              searchable
+            />
+          )}
+        </Answer>
         {chosen && <p className="small dimmed">{sayFound(chosen.description)}</p>}
         {chosen?.superseded.map(({ validator, newest }) => (
           <p key={validator} className="small dimmed">
@@ -468,17 +474,11 @@ export function WaitingRun({ run }: { run: Run }) {
 }
 
 function AddComment({ ticket }: { ticket: Ticket }) {
-  const { client, project, me, can } = useSession()
+  const { client, project, can } = useSession()
   const { t } = useTranslation()
   const queries = useQueryClient()
-  const draft = { person: me.id, project, thing: `comment on ticket ${ticket.id}` }
-  const [text, setText] = useState(() => drafts.get(draft) ?? '')
-  const latest = useRef(text)
-  const write = (next: string) => {
-    latest.current = next
-    setText(next)
-    drafts.set(draft, next)
-  }
+  const draft = useDraft(`comment on ticket ${ticket.id}`, '')
+  const { value: text, write } = draft
   const action = useAction()
   if (!can('tickets.comment')) return null
   const send = async () => {
@@ -487,7 +487,7 @@ function AddComment({ ticket }: { ticket: Ticket }) {
     )
     if (!sent) return
     // What was typed while it was under way is the next one.
-    if (latest.current === text) write('')
+    write((now) => (now === text ? '' : now))
     void queries.invalidateQueries({ queryKey: [project, 'comments', ticket.id] })
   }
   return (

@@ -7,7 +7,7 @@ import { sayFound } from '../words/index.ts'
 import { useAgain } from './ask.tsx'
 import { Mono, Person, Time } from './bits.tsx'
 import { plainText } from './plain-text.ts'
-import { Answer } from './states.tsx'
+import { Answer, Both } from './states.tsx'
 
 /** The difference to the last approved version, field by field, in words. */
 export function Changes({ ticket }: { ticket: Ticket }) {
@@ -142,6 +142,7 @@ export function Checks({ ticket }: { ticket: Ticket }) {
     queryFn: () => client.rules.scripts(),
     staleTime: 60_000,
   })
+  // Which of them count is not known before the runs are.
   const runs = useQuery({
     queryKey: [project, 'ticket-runs', ticket.id],
     queryFn: () => client.runs.list({ query: { ticket_id: ticket.id, limit: 100 } }),
@@ -150,9 +151,9 @@ export function Checks({ ticket }: { ticket: Ticket }) {
     <section className="review">
       <h3>{t('approve.checks')}</h3>
       <p className="small dimmed">{t('approve.checksText')}</p>
-      <Answer of={scripts} lines={2}>
-        {(all) => {
-          const used = lastRunBy(runs.data ?? [])
+      <Both of={[scripts, runs]} lines={2}>
+        {(all, ran) => {
+          const used = lastRunBy(ran)
           const named = all.filter(({ script_id }) => used.has(script_id))
           const rows = (list: typeof all) => (
             <table className="plain lined">
@@ -197,7 +198,7 @@ export function Checks({ ticket }: { ticket: Ticket }) {
             )
           return rows(named)
         }}
-      </Answer>
+      </Both>
     </section>
   )
 }

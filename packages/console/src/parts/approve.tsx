@@ -1,10 +1,10 @@
 import { Button, Textarea } from '@mantine/core'
-import { useQuery } from '@tanstack/react-query'
+import { type UseQueryResult, useQuery } from '@tanstack/react-query'
 import type { Policy, SigningKey, Ticket } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { listed } from '../app/format.ts'
-import { useMembers } from '../app/members.tsx'
+import { useMembers, useMembersAsked } from '../app/members.tsx'
 import { passkeyHost } from '../app/page-settings.ts'
 import { approveSigned, OtherVersion, whyNoPasskeys } from '../app/passkey.ts'
 import { useSession } from '../app/session.tsx'
@@ -12,9 +12,10 @@ import { AssetName, Changes, Checks, WhatNext } from './approve-what.tsx'
 import { useAction, useAgain } from './ask.tsx'
 import { Facts, Mono, Person, Time } from './bits.tsx'
 import { Dialog } from './dialog.tsx'
+import { useDraft } from './draft.tsx'
 import { EnrolButton, isCancelled, useAsking } from './enrol.tsx'
 import { Icon } from './icons.tsx'
-import { Answer, Refusal } from './states.tsx'
+import { Answer, Failed, Refusal } from './states.tsx'
 
 /** Who may approve this ticket, and who may not and why, as the project's policy says. */
 function useApprovers(ticket: Ticket) {
@@ -34,6 +35,7 @@ function useApprovers(ticket: Ticket) {
   const eligible = inRole.filter((one) => why(one.user_id) === null)
   const mineIsRole = me.role !== null && rules?.approver_roles.includes(me.role) === true
   return {
+    policy,
     rules,
     eligible,
     excluded,
@@ -55,8 +57,8 @@ export function ApprovalPanel({ ticket }: { ticket: Ticket }) {
     setRead(ticket)
     setDeciding('approve')
   }
-  const { rules, why, mayI, mineIsRole } = who
-  if (!rules) return null
+  const { policy, rules, why, mayI, mineIsRole } = who
+  if (!rules) return policy.isError ? <Failed error={policy.error} retry={() => policy.refetch()} /> : null
   return (
     <div className="approval">
       <p>
@@ -94,21 +96,27 @@ type Approvers = ReturnType<typeof useApprovers>
 /** Who may agree, and who may not and why. */
 function WhoMay({ of: { rules, eligible, excluded, why } }: { of: Approvers }) {
   const { t, i18n } = useTranslation()
+  // Members come by a request of their own: until then it would say that nobody may.
+  const members = useMembersAsked()
   return (
-    <p className="small dimmed">
-      {eligible.length === 0
-        ? t('approve.nobody')
-        : t('approve.eligible', {
-            names: listed(
-              eligible.map(({ username }) => username),
-              i18n.language,
-            ),
-          })}
-      {excluded.map((one) => (
-        <span key={one.user_id}> {t('approve.excluded', { name: one.username, why: why(one.user_id) ?? '' })}</span>
-      ))}
-      {rules?.four_eyes === false && <span> {t('approve.noFourEyes')}</span>}
-    </p>
+    <Answer of={members} lines={1}>
+      {() => (
+        <p className="small dimmed">
+          {eligible.length === 0
+            ? t('approve.nobody')
+            : t('approve.eligible', {
+                names: listed(
+                  eligible.map(({ username }) => username),
+                  i18n.language,
+                ),
+              })}
+          {excluded.map((one) => (
+            <span key={one.user_id}> {t('approve.excluded', { name: one.username, why: why(one.user_id) ?? '' })}</span>
+          ))}
+          {rules?.four_eyes === false && <span> {t('approve.noFourEyes')}</span>}
+        </p>
+      )}
+    </Answer>
   )
 }
 
@@ -125,7 +133,8 @@ function Approve(props: {
   const { client, project, projects, me } = useSession()
   const { t } = useTranslation()
   const again = useAgain()
-  const [reason, setReason] = useState('')
+  const draft = useDraft(`approval of ticket ${ticket.id}`, '')
+  const reason = draft.value
   const action = useAction()
   const projectId = projects.find(({ slug }) => slug === project)?.id ?? ''
   const keys = useQuery({
@@ -160,6 +169,7 @@ function Approve(props: {
   }
   const finish = async (work: () => Promise<unknown>) => {
     if (await action.run(work)) {
+      draft.startOver()
       close()
       again('ticket', 'approvals', 'trail', 'seals', 'waiting')
     } else again('ticket')
@@ -220,7 +230,7 @@ function Approve(props: {
       <Textarea
         label={t('form.reasonOptional')}
         value={reason}
-        onChange={(event) => setReason(event.currentTarget.value)}
+        onChange={(event) => draft.write(event.currentTarget.value)}
         autosize
         minRows={1}
         maxLength={2000}
@@ -246,6 +256,9 @@ function Approve(props: {
           >
             {t('approve.showNewest', { version: newest.version })}
           </Button>
+        ) : keys.data === undefined ? (
+          // Whether there is a key decides what is offered: signed or not, or to make one.
+          <KeysAsked of={keys} />
         ) : (
           <>
             {!rules.require_signature && usable.length > 0 && (
@@ -273,6 +286,25 @@ function Approve(props: {
   )
 }
 
+/** Nothing to press as long as it is not known which keys there are. */
+function KeysAsked({ of }: { of: UseQueryResult }) {
+  const { t } = useTranslation()
+  if (!of.isError)
+    return (
+      <Button size="sm" loading>
+        {t('approve.verb')}
+      </Button>
+    )
+  return (
+    <>
+      <Refusal error={of.error} />
+      <Button size="sm" variant="default" onClick={() => void of.refetch()}>
+        {t('action.retry')}
+      </Button>
+    </>
+  )
+}
+
 /** The policy asks for a signature and there is no key to make one with: how to get it. */
 function NoKey({ keys }: { keys: readonly SigningKey[] }) {
   const { t } = useTranslation()
@@ -286,13 +318,15 @@ function Reject({ ticket, opened, close }: { ticket: Ticket; opened: boolean; cl
   const { client } = useSession()
   const { t } = useTranslation()
   const again = useAgain()
-  const [reason, setReason] = useState('')
+  const draft = useDraft(`rejection of ticket ${ticket.id}`, '')
+  const reason = draft.value
   const action = useAction()
   const reject = async () => {
     const done = await action.run(() =>
       client.tickets.reject({ params: { id: ticket.id }, body: { reason: reason.trim() } }),
     )
     if (!done) return
+    draft.startOver()
     close()
     again('ticket', 'approvals', 'trail', 'waiting')
   }
@@ -309,7 +343,7 @@ function Reject({ ticket, opened, close }: { ticket: Ticket; opened: boolean; cl
         data-autofocus
         label={t('form.reason')}
         value={reason}
-        onChange={(event) => setReason(event.currentTarget.value)}
+        onChange={(event) => draft.write(event.currentTarget.value)}
         autosize
         minRows={3}
         maxLength={2000}

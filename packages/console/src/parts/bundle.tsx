@@ -5,6 +5,7 @@ import { useTranslation } from 'react-i18next'
 import { bytes, count } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import type { VerifyStep } from '../proof/verify-file.ts'
+import { sayFound } from '../words/index.ts'
 import { useAction } from './ask.tsx'
 import { Mono } from './bits.tsx'
 import { checkText, reasonText } from './bundle-words.ts'
@@ -237,7 +238,7 @@ export function VerifyFile() {
             placeholder={'witness mine …\nquorum mine'}
             value={known.policy}
             onChange={(event) => know({ policy: event.currentTarget.value })}
-            error={badPolicy !== '' && t('bundle.badPolicy', { reason: badPolicy })}
+            error={badPolicy !== '' && t('bundle.badPolicy', { reason: sayFound(badPolicy) })}
             autosize
             minRows={3}
             classNames={{ input: 'mono-text' }}

@@ -39,3 +39,20 @@ test('behind the last time that was asked for there are more, and nothing is mad
   assert.deepEqual(cells.get('2026-11-27'), [{ id: 'a', count: 1, first: times[1], more: true }])
   assert.deepEqual(cells.get('2026-11-28'), [{ id: 'a', count: 0, first: null, more: true }])
 })
+
+test('a day is read from morning to night, whatever its schedules are called', () => {
+  const days = weeksOf('week', at('2026-11-26T00:00:00'))[0]!
+  const plan = (id: string, time: string, more = false) => ({ id, times: [at(time).getTime()], more })
+  const cells = dueDays(
+    [
+      plan('often', '2026-11-25T10:00:00', true),
+      plan('late', '2026-11-26T22:00:00'),
+      plan('early', '2026-11-26T09:30:00'),
+    ],
+    days,
+  )
+  assert.deepEqual(
+    cells.get('2026-11-26')!.map(({ id }) => id),
+    ['early', 'late', 'often'],
+  )
+})

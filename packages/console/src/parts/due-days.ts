@@ -45,7 +45,7 @@ export function weeksOf(view: CalendarView, at: Date): Date[][] {
 export const later = (day: Date, days: number): Date =>
   new Date(day.getFullYear(), day.getMonth(), day.getDate() + days)
 
-/** What is due on each of these days, by its name; schedules in the order in which they came. */
+/** What is due on each of these days, by its name, in the order of the day; what has no time that is known stands last. */
 export function dueDays(plans: readonly Plan[], days: readonly Date[]): Map<string, Due[]> {
   const cells = new Map<string, Due[]>(days.map((day) => [dayOf(day), []]))
   for (const { id, times, more } of plans) {
@@ -63,5 +63,7 @@ export function dueDays(plans: readonly Plan[], days: readonly Date[]): Map<stri
         cells.get(dayOf(day))!.push({ id, count: on.length, first: on[0] ?? null, more: further })
     }
   }
+  for (const due of cells.values())
+    due.sort((a, b) => (a.first ?? Number.POSITIVE_INFINITY) - (b.first ?? Number.POSITIVE_INFINITY) || 0)
   return cells
 }

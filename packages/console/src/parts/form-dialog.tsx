@@ -3,6 +3,7 @@ import { type FormEvent, type ReactNode, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useAction, useAgain } from './ask.tsx'
 import { Dialog } from './dialog.tsx'
+import { Begun, type Draft } from './draft.tsx'
 import { useFocusBack } from './focus-back.ts'
 import { ShownOnce } from './shown-once.tsx'
 import { Refusal } from './states.tsx'
@@ -20,12 +21,26 @@ export function FormDialog(props: {
   secret?: string
   size?: 'lg'
   ready?: boolean
+  /** What its fields are kept in until they are sent: whoever closes the dialog finds them again. */
+  draft?: Pick<Draft<unknown>, 'begun' | 'startOver' | 'done'>
   /** Lists of the project that are asked for again afterwards. */
   changes?: readonly string[]
   act: (text: (name: string) => string) => Promise<string | null | undefined>
   children: ReactNode
 }) {
-  const { opened, close, title, verb, secret = '', size = 'md', ready = true, changes = [], act, children } = props
+  const {
+    opened,
+    close,
+    title,
+    verb,
+    secret = '',
+    size = 'md',
+    ready = true,
+    draft,
+    changes = [],
+    act,
+    children,
+  } = props
   const { t } = useTranslation()
   const again = useAgain()
   useFocusBack(opened)
@@ -41,6 +56,7 @@ export function FormDialog(props: {
     const form = new FormData(event.currentTarget)
     void action.run(async () => {
       const answer = await act((name) => String(form.get(name) ?? '').trim())
+      draft?.done()
       again(...changes)
       if (answer) setMade(answer)
       else shut()
@@ -61,6 +77,7 @@ export function FormDialog(props: {
         <ShownOnce secret={made} what={secret} done={shut} />
       ) : (
         <form className="form" onSubmit={submit}>
+          {draft && <Begun of={draft} />}
           {children}
           <Refusal error={action.error} />
           <div className="form-buttons">

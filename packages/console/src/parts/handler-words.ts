@@ -14,7 +14,11 @@ export function useHandlerWords() {
     return source === 'builtin' && i18n.exists(key) ? t(key as 'builtin.demo_script.title') : undefined
   }
   return {
-    titleOf: (handler: HandlerInfo): string => word(handler, 'title') ?? handler.title,
+    titleOf: (handler: HandlerInfo): string =>
+      // A file of which no handler is known has none that could say what it is called.
+      handler.fault !== null && handler.max_attempts === 0
+        ? t('handler.brokenFile')
+        : (word(handler, 'title') ?? handler.title),
     schemaOf(handler: HandlerInfo): Schema | null {
       const schema = handler.input as Schema | null
       const fields = schema?.properties

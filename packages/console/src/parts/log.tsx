@@ -7,6 +7,7 @@ import { useSession } from '../app/session.tsx'
 import { type LogRow, useTaskLog } from '../app/task-log.ts'
 import { paintedOf, unpainted } from './ansi.ts'
 import { Icon } from './icons.tsx'
+import { Loading } from './states.tsx'
 
 const ROW = 19
 /** So much of a line is drawn; the rest is in the copy. */
@@ -26,8 +27,9 @@ export function TaskLogView({ task, attempts }: { task: string; attempts: number
   const log = useTaskLog(client, task, chosen)
   useEffect(() => log.search(needle), [log, needle])
   const rows = log.shown
-  const running = log.mode === 'live' || log.mode === 'polling'
   const { last } = log
+  // Until the first answer nothing is known of it, not even that there is nothing.
+  const running = last !== null && (log.mode === 'live' || log.mode === 'polling')
 
   const scroller = useRef<HTMLDivElement>(null)
   const virtual = useVirtualizer({
@@ -106,7 +108,9 @@ export function TaskLogView({ task, attempts }: { task: string; attempts: number
           </Button>
         )}
       </div>
-      {empty ? (
+      {last === null ? (
+        log.mode !== 'failed' && <Loading lines={1} />
+      ) : empty ? (
         <p className="dimmed small">{t(running ? 'task.logNothingYet' : 'run.noLog')}</p>
       ) : (
         // biome-ignore lint/a11y/useSemanticElements: a part of a section that has its heading

@@ -189,17 +189,20 @@ function replaceSecrets(schema: Schema | null, value: unknown, by: (name: string
   return (choices ?? []).filter(isSchema).reduce<unknown>((shown, one) => replaceSecrets(one, shown, by, name), value)
 }
 
-/** Faults of the server by the path of their field below the input: `urls.0`; '' is the input itself. */
-export function faultsByPath(fields: readonly { readonly path: string; readonly message: string }[]): {
+/** Faults of the server by the path of their field below the input (`urls.0`; '' is the input itself), in `words` of the page. */
+export function faultsByPath<F extends { readonly path: string; readonly message: string }>(
+  fields: readonly F[],
+  words: (fault: F) => string = ({ message }) => message,
+): {
   readonly input: ReadonlyMap<string, string>
   readonly body: ReadonlyMap<string, string>
 } {
   const input = new Map<string, string>()
   const body = new Map<string, string>()
-  for (const { path, message } of fields) {
-    const [, first, ...rest] = path.split('.')
-    if (first === 'input') input.set(rest.join('.'), message)
-    else if (first !== undefined) body.set(first, message)
+  for (const fault of fields) {
+    const [, first, ...rest] = fault.path.split('.')
+    if (first === 'input') input.set(rest.join('.'), words(fault))
+    else if (first !== undefined) body.set(first, words(fault))
   }
   return { input, body }
 }

@@ -80,8 +80,8 @@ export function SealStations(props: {
                 ) : (
                   t(state === 'now' ? 'seal.pending' : 'station.open')
                 )
-              ) : state === 'open' ? (
-                t('station.open')
+              ) : state === 'open' || state === 'unknown' ? (
+                t(`station.${state}`)
               ) : (
                 <>
                   {who !== null && who !== undefined && <Person number={who} />}

@@ -20,11 +20,11 @@ test('a ticket is drawn as far as the server says that it came', () => {
   const agreed = { ...ticket, approved_by_number: 1 }
   assert.equal(states(stationsOfTicket({ ...agreed, status: 'approved' })), 'done done now open open')
   assert.equal(states(stationsOfTicket({ ...agreed, status: 'done' }, {}, seal)), 'done done done done done')
-  assert.equal(states(stationsOfTicket({ ...agreed, status: 'failed' })), 'done done done failed open')
+  assert.equal(states(stationsOfTicket({ ...agreed, status: 'failed' })), 'done done done failed unknown')
 })
 
 test('a proof without an approval leaves that station open', () => {
-  assert.equal(states(stationsOfTicket({ ...ticket, status: 'done' })), 'done open done done open')
+  assert.equal(states(stationsOfTicket({ ...ticket, status: 'done' })), 'done open done done unknown')
 })
 
 test('a rejected ticket is broken where it was refused', () => {
@@ -40,7 +40,7 @@ test('the last run tells more than the status', () => {
     states(stationsOfTicket(at, { lastRun: { ...run, state: 'pending', verdict: null } })),
     'done open now open open',
   )
-  assert.equal(states(stationsOfTicket(at, { lastRun: run })), 'done open done failed open')
+  assert.equal(states(stationsOfTicket(at, { lastRun: run })), 'done open done failed unknown')
 })
 
 test('the last station is witnessed only where somebody outside signed beyond the last entry', () => {
@@ -59,4 +59,9 @@ test('every event has its station', () => {
     ),
     ['asked', 'agreed', 'ran', 'ran', 'proved', 'sealed'],
   )
+})
+
+test('a run alone does not say whether its ticket was agreed to', () => {
+  assert.equal(states(stationsOfRun(run, undefined)).split(' ')[1], 'unknown')
+  assert.equal(states(stationsOfRun(run, { ...ticket, status: 'running' })).split(' ')[1], 'open')
 })

@@ -5,10 +5,10 @@ const STATIONS = ['asked', 'agreed', 'ran', 'proved', 'sealed'] as const
 export type StationName = (typeof STATIONS)[number]
 
 /**
- * `done` is reached, `now` is where it stands and waits, `failed` is broken, `open` was not reached, `needless` is passed without a stop.
- * `witnessed` is the last station with somebody outside standing for it.
+ * `done` is reached, `now` is where it stands and waits, `failed` is broken, `open` was not reached, `needless` is passed without a stop,
+ * `unknown` is not said here, or not yet. `witnessed` is the last station with somebody outside standing for it.
  */
-export type StationState = 'done' | 'now' | 'failed' | 'open' | 'needless' | 'witnessed'
+export type StationState = 'done' | 'now' | 'failed' | 'open' | 'needless' | 'unknown' | 'witnessed'
 
 export interface Station {
   readonly name: StationName
@@ -31,7 +31,7 @@ export interface TicketDetail {
   readonly lastRun?: RunFacts | undefined
 }
 
-/** Where a ticket stands. Says nothing that the server did not say: without `seal` the last station is open. */
+/** Where a ticket stands. Says nothing that the server did not say: without `seal` it is not known whether a result is sealed. */
 export function stationsOfTicket(ticket: TicketFacts, detail: TicketDetail = {}, seal?: Seal): Station[] {
   const { status } = ticket
   const agreed = ticket.approved_by_number !== null && status !== 'draft' && status !== 'submitted'
@@ -66,7 +66,7 @@ function provedState(status: Ticket['status'], run: RunFacts | undefined): Stati
 const runState = ({ state }: RunFacts): StationState =>
   state === 'completed' ? 'done' : state === 'failed' || state === 'timeout' || state === 'cancelled' ? 'failed' : 'now'
 
-/** Where a run stands. That its ticket was agreed to is the ticket's to say. */
+/** Where a run stands. That its ticket was agreed to is the ticket's to say: without it nothing is said of that. */
 export function stationsOfRun(
   run: RunFacts,
   ticket: TicketFacts | undefined,
@@ -78,7 +78,7 @@ export function stationsOfRun(
     { name: 'asked', state: 'done', who: ticket?.created_by_number ?? run.executed_by_number, when: run.created_at },
     {
       name: 'agreed',
-      state: agreed ? 'done' : 'open',
+      state: ticket === undefined ? 'unknown' : agreed ? 'done' : 'open',
       who: agreed ? ticket.approved_by_number : null,
       when: agreed ? (detail.approvedAt ?? null) : null,
     },
@@ -94,7 +94,8 @@ export function stationsOfRun(
 
 // The log takes everything as it happens; this station is reached when there is a result to be sealed.
 function sealed(seal: Seal | undefined, result: boolean): Station {
-  if (!seal || seal.last_index === null) return { name: 'sealed', state: result && seal ? 'now' : 'open' }
+  if (!seal) return { name: 'sealed', state: result ? 'unknown' : 'open' }
+  if (seal.last_index === null) return { name: 'sealed', state: result ? 'now' : 'open' }
   const state = seal.anchored ? 'witnessed' : seal.sealed ? 'done' : 'now'
   return { name: 'sealed', state: result ? state : 'open', index: seal.last_index }
 }

@@ -146,6 +146,24 @@ export function Answer<T>(props: { of: UseQueryResult<T>; lines?: number; childr
   return <Loading {...(lines === undefined ? {} : { lines })} />
 }
 
+/** Shows what two queries answered together, where one alone would say something else. */
+export function Both<A, B>(props: {
+  of: readonly [UseQueryResult<A>, UseQueryResult<B>]
+  lines?: number
+  children: (one: A, other: B) => ReactNode
+}) {
+  const { of, children, ...more } = props
+  return (
+    <Answer of={of[0]} {...more}>
+      {(one) => (
+        <Answer of={of[1]} {...more}>
+          {(other) => children(one, other)}
+        </Answer>
+      )}
+    </Answer>
+  )
+}
+
 /**
  * Draws what it holds in between other things, and `before` until then: what surrounds a page, and then the page, are each some hundred
  * elements, which would otherwise be made in one go as soon as the router knows the page.

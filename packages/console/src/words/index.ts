@@ -27,12 +27,13 @@ const loadMore: Readonly<Record<string, () => Promise<object>>> = {
 // What checks, refusals and endings say is English as it is.
 const loadFound: Readonly<Record<string, () => Promise<FoundWords>>> = {
   'zh-CN': async () => {
-    const [{ refusedZhCn }, { foundZhCn }, { endedZhCn }] = await Promise.all([
+    const [{ refusedZhCn }, { foundZhCn }, { endedZhCn }, { verifiedZhCn }] = await Promise.all([
       import('./refused-zh-cn.ts'),
       import('./found-zh-cn.ts'),
       import('./ended-zh-cn.ts'),
+      import('./verified-zh-cn.ts'),
     ])
-    return [...refusedZhCn, ...foundZhCn, ...endedZhCn]
+    return [...refusedZhCn, ...foundZhCn, ...endedZhCn, ...verifiedZhCn]
   },
 }
 const foundIn = new Map<string, FoundWords>()
@@ -56,7 +57,7 @@ export async function withWords<T>(module: () => Promise<T>): Promise<T> {
   return loaded
 }
 
-/** What a check or the server said, in the language of the page: why it refused, or how a task ended. */
+/** What a check or the server said, in the language of the page: why it refused, how a task ended, what it found in a log. */
 export const sayFound = (text: string): string => inWords(text, foundIn.get(i18next.language) ?? [])
 
 /** Changes the language of the page, and remembers it in this browser. Words of the other one are not loaded. */

@@ -13,6 +13,12 @@ const POLICY =
 const LOGO = 'https://cdn.redoc.ly/redoc/logo-mini.svg'
 const NO_IMAGE = 'data:,'
 
+/** Swagger UI has a dark look, and leaves it to a button of a bar that is not here. */
+const FOLLOW_SCHEME = `const dark = matchMedia('(prefers-color-scheme: dark)')
+const follow = () => document.documentElement.classList.toggle('dark-mode', dark.matches)
+dark.addEventListener('change', follow)
+follow()`
+
 /** The API document, which is made when somebody asks for it, at `<API prefix>/openapi.json`, Swagger UI at `docs` beside it, ReDoc at `redoc`. */
 export async function serveDocs(
   app: FastifyInstance,
@@ -41,7 +47,8 @@ export async function serveDocs(
     },
     '/docs/start.js': {
       type: 'text/javascript; charset=utf-8',
-      body: `SwaggerUIBundle({ url: ${JSON.stringify(`${prefix}/openapi.json`)}, dom_id: '#swagger-ui', deepLinking: true, presets: [SwaggerUIBundle.presets.apis] })`,
+      body: `${FOLLOW_SCHEME}
+SwaggerUIBundle({ url: ${JSON.stringify(`${prefix}/openapi.json`)}, dom_id: '#swagger-ui', deepLinking: true, presets: [SwaggerUIBundle.presets.apis] })`,
     },
     '/redoc': {
       type: 'text/html; charset=utf-8',
