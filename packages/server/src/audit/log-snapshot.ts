@@ -2,6 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { keyChangePath } from '@writ/tlog'
+import { ifThere } from '../platform/if-there.ts'
 import { sizeOfNote } from './continuation.ts'
 import { type AuditFolders, dayFolder, type LogReader, openLogReader, readLogText } from './folders.ts'
 import { CHECKPOINT } from './log-store.ts'
@@ -28,7 +29,7 @@ export async function snapshotLog(
   slug: string | undefined,
 ): Promise<LogSnapshot> {
   const days = dayFolder(folders, project, slug)
-  const names = (await readdir(days).catch((): string[] => [])).filter((name) => /^audit_.*\.(jsonl|txt)$/.test(name))
+  const names = (await ifThere(readdir(days), [])).filter((name) => /^audit_.*\.(jsonl|txt)$/.test(name))
   const sizes = await Promise.all(names.map(async (name) => [name, (await stat(join(days, name))).size] as const))
   const reader = await openLogReader(folders, project, shard)
   try {
@@ -58,7 +59,7 @@ export async function snapshotBeside(
   patienceMs: number,
 ): Promise<LogSnapshot & { readonly behind: number }> {
   const memoryFile = join(dayFolder(folders, project, slug), '.cursor.json')
-  const readMemory = () => readFile(memoryFile, 'utf8').catch(() => '')
+  const readMemory = () => ifThere(readFile(memoryFile, 'utf8'), '')
   for (let tries = 1; ; tries++) {
     const before = await readMemory()
     const snapshot = await snapshotLog(folders, project, shard, slug)

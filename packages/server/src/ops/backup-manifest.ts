@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { ifThere } from '../platform/if-there.ts'
 import { OperationRefused } from './place.ts'
 
 /** What a backup holds. Written last, so a folder without it is no backup. */
@@ -46,7 +47,7 @@ export async function hashFile(path: string): Promise<{ size: number; sha256: st
 
 /** Files below a folder, sorted, with `/` between names; nothing if the folder is not there. */
 export async function listFiles(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
+  const entries = await ifThere(readdir(folder, { recursive: true, withFileTypes: true }), [])
   return entries
     .filter((entry) => entry.isFile())
     .map((entry) =>
@@ -65,7 +66,7 @@ export async function verifyBackup(folder: string, onFile?: (file: ManifestFile)
   if (extra)
     throw new OperationRefused(`${join(folder, extra)} is no part of the backup: its manifest does not list it.`)
   for (const file of manifest.files) {
-    const found = await hashFile(join(folder, file.path)).catch(() => undefined)
+    const found = await ifThere(hashFile(join(folder, file.path)), undefined)
     if (found?.sha256 !== file.sha256 || found.size !== file.size)
       throw new OperationRefused(
         `${join(folder, file.path)} ${found ? 'is not the file that was backed up' : 'is missing from the backup'}. Use another backup.`,

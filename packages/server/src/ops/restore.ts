@@ -30,6 +30,7 @@ import {
   prepareRestorePostgres,
   restorePostgres,
 } from '../platform/db/index.ts'
+import { ifThere } from '../platform/if-there.ts'
 import { type Manifest, verifyBackup } from './backup-manifest.ts'
 import { type MissingBytes, missingBytes } from './missing-bytes.ts'
 import { holdPlace, type OpenPlace, OperationRefused, openPlace, type Place } from './place.ts'
@@ -263,7 +264,7 @@ async function lookForBytes(on: Restore, { config }: OpenPlace, db: Database): P
 
 /** Day files that may tell of lost events are kept, under a name that nothing reads. */
 async function setAside(folder: string, now: number): Promise<void> {
-  const names = (await readdir(folder).catch((): string[] => [])).filter((name) => /^(audit_|\.cursor)/.test(name))
+  const names = (await ifThere(readdir(folder), [])).filter((name) => /^(audit_|\.cursor)/.test(name))
   if (names.length === 0) return
   const aside = join(folder, `before-restore-${rfc3339(now).replaceAll(':', '')}`)
   await mkdir(aside, { mode: 0o700 })
@@ -287,6 +288,6 @@ async function refuseUnlessEmpty({ config, folders, database }: OpenPlace): Prom
 }
 
 async function isEmpty(path: string): Promise<boolean> {
-  const found = await stat(path).catch(() => undefined)
+  const found = await ifThere(stat(path), undefined)
   return found === undefined || (found.isDirectory() && (await readdir(path)).length === 0)
 }

@@ -4,6 +4,7 @@ import type { VerifyReport } from '@writ/api'
 import { dayFolder, listLogs, openNote, replaceFile, snapshotBeside, verifyProjectLog } from '../audit/index.ts'
 import { listProjects } from '../identity/index.ts'
 import { attachDatabase, type Database, INSTANCE, inProject } from '../platform/db/index.ts'
+import { ifThere } from '../platform/if-there.ts'
 import { findUntoldEnd } from '../runs/index.ts'
 import { type OpenPlace, OperationRefused, openExisting, type Place } from './place.ts'
 
@@ -96,7 +97,7 @@ const nameOf = (origin: string) => `${encodeURIComponent(origin)}.checkpoint`
 
 async function loadKept(keptDir: string, project: string): Promise<string[]> {
   const folder = join(keptDir, project)
-  const names = (await readdir(folder).catch((): string[] => [])).filter((name) => name.endsWith('.checkpoint'))
+  const names = (await ifThere(readdir(folder), [])).filter((name) => name.endsWith('.checkpoint'))
   return Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')))
 }
 
@@ -108,7 +109,7 @@ async function keep(keptDir: string, project: string, origin: string, checkpoint
 
 /** Projects that were verified before and are not in the database any more. */
 async function findForgotten(keptDir: string, all: readonly { id: string }[]): Promise<LogReport[]> {
-  const folders = (await readdir(keptDir).catch((): string[] => [])).filter((name) => /^[0-9a-f-]{36}$/.test(name))
+  const folders = (await ifThere(readdir(keptDir), [])).filter((name) => /^[0-9a-f-]{36}$/.test(name))
   return folders
     .filter((id) => !all.some((project) => project.id === id))
     .map((id) => ({
