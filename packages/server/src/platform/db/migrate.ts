@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Client } from 'pg'
-import { loadDriver } from './driver.ts'
+import { loadDriver, withClient } from './driver.ts'
 import { loadMigrations, type Migration, SchemaRefused } from './migrations.ts'
 import { waitForServers } from './schema-hold.ts'
 import { openToWrite } from './sqlite-file.ts'
@@ -112,9 +112,7 @@ export async function migratePostgres(
   { waiting = () => {}, patienceMs = PATIENCE_MS, migrations = loadMigrations('postgres') }: MigrationOptions = {},
 ): Promise<number> {
   const { Client } = await loadDriver()
-  const client = new Client({ connectionString: url, application_name: 'writ_migrate' })
-  await client.connect()
-  try {
+  return withClient(url, 'writ_migrate', async (client) => {
     await client.query('begin')
     await client.query(`select pg_advisory_xact_lock(hashtext('writ.migrate'))`)
     refuseForeign('The database', await foreignInPostgres(client))
@@ -139,9 +137,7 @@ export async function migratePostgres(
     await letIn(client, new Client({ connectionString: server }).user)
     await client.query('commit')
     return pending.length
-  } finally {
-    await client.end()
-  }
+  })
 }
 
 /** Makes a login a member of the roles that a server runs as, if it is none. */
