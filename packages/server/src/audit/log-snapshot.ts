@@ -45,6 +45,16 @@ export async function snapshotLog(
   }
 }
 
+/** How far the writer of the day files has come. */
+export interface Behind {
+  /** The lines of so many entries are in the day files. */
+  readonly written: number
+  /** Entries of the checkpoint whose lines are not. */
+  readonly behind: number
+  /** The files are as long as their writer left them. */
+  readonly asRemembered: boolean
+}
+
 /**
  * The same from outside of a server that may be running: a moment is looked for in which the day files' writer rests
  * (its memory did not change meanwhile and agrees with the checkpoint). If there is none within `patienceMs`, the last
@@ -57,7 +67,7 @@ export async function snapshotBeside(
   slug: string | undefined,
   recorded: string | null,
   patienceMs: number,
-): Promise<LogSnapshot & { readonly behind: number }> {
+): Promise<LogSnapshot & Behind> {
   const memoryFile = join(dayFolder(folders, project, slug), '.cursor.json')
   const readMemory = () => ifThere(readFile(memoryFile, 'utf8'), '')
   for (let tries = 1; ; tries++) {
@@ -66,12 +76,12 @@ export async function snapshotBeside(
     const memory = parseMemory(before)
     const written = memory.shard === shard ? memory.cursor : 0
     const behind = sizeOfNote(snapshot.checkpoint) - written
-    const atRest =
+    const asRemembered =
       before === (await readMemory()) &&
-      behind === 0 &&
-      snapshot.checkpoint === (await readCheckpoint(folders, project, shard)) &&
       Object.entries(memory.files).every(([name, size]) => snapshot.days[name] === size)
-    if (atRest || tries * PAUSE_MS > patienceMs) return { ...snapshot, recorded, behind }
+    const atRest =
+      asRemembered && behind === 0 && snapshot.checkpoint === (await readCheckpoint(folders, project, shard))
+    if (atRest || tries * PAUSE_MS > patienceMs) return { ...snapshot, recorded, written, behind, asRemembered }
     await sleep(PAUSE_MS)
   }
 }
