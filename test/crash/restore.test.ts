@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -159,6 +160,46 @@ test('a restore says what the store of artifacts does not have', async () => {
     notes[0]!,
     new RegExp(`^Of the artifacts that the database names 1 has no bytes in .*the first ${lost} of`),
   )
+})
+
+test('what a server takes away while it is backed up ends no backup, and takes nothing else along', async () => {
+  const folder = await makeFolder()
+  const from = await prepareWrit({ folder })
+  await from.start()
+  await from.login()
+  await open(from, 1, 'before')
+  const run = await from.call('POST', '/runs', { run_type: 'proof', ticket_id: 1, finalize: 'manual' })
+  const sums: string[] = []
+  for (const text of ['kept', 'erased']) {
+    await from.upload(Number(run.body.number), `${text}.txt`, text)
+    sums.push(createHash('sha256').update(text).digest('hex'))
+  }
+  await from.stop()
+  const [kept, erased] = sums as [string, string]
+  const target = path.join(folder, 'backup')
+  const below = (dir: string) => readdirSync(dir, { recursive: true, encoding: 'utf8' })
+  const fileOf = (dir: string, end: string) => path.join(dir, below(dir).find((name) => name.endsWith(end))!)
+  const entries = path.dirname(fileOf(path.join(from.dataDir, 'log/_instance'), 'entries/000.p'))
+  // Between two steps, as a server does it that goes on: the tile is full, and an artifact is erased.
+  const signal = Object.assign(new AbortController().signal, {
+    throwIfAborted() {
+      if (existsSync(`${target}.partial/log`) && existsSync(path.join(entries, '000.p'))) {
+        writeFileSync(path.join(entries, '000'), 'full')
+        rmSync(path.join(entries, '000.p'), { recursive: true })
+      }
+      if (existsSync(`${target}.partial/blobs`) && below(path.join(from.dataDir, 'blobs')).join().includes(erased))
+        rmSync(fileOf(path.join(from.dataDir, 'blobs'), erased))
+    },
+  })
+  const { notes } = await backup({ ...place(from), to: target, signal })
+  assert.deepEqual(notes, [
+    'One file of evidence or payloads went while this backup was made, by an erasure or by retention, and is not in it.',
+  ])
+  const saved = below(target)
+  assert.ok(saved.some((name) => name.endsWith(kept)))
+  assert.equal(await readFile(fileOf(path.join(target, 'log/_instance'), 'entries/000'), 'utf8'), 'full')
+  const projects = saved.filter((name) => /entries\/000\.p\/\d+$/.test(name))
+  assert.equal(projects.length, 1, 'the tiles of the other log')
 })
 
 test('a database that was saved just after a log was opened, before its key was noted, is restored', async () => {

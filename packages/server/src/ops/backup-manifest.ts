@@ -45,17 +45,21 @@ export async function hashFile(path: string): Promise<{ size: number; sha256: st
   return { size: (await stat(path)).size, sha256: hash.digest('hex') }
 }
 
-/** Files below a folder, sorted, with `/` between names; nothing if the folder is not there. */
+/**
+ * Files below a folder, sorted, with `/` between names; nothing if the folder is not there. Folders in it may go meanwhile. Node's own
+ * recursive `readdir` ends with ENOENT then, as if there were nothing at all.
+ */
 export async function listFiles(folder: string): Promise<string[]> {
-  const entries = await ifThere(readdir(folder, { recursive: true, withFileTypes: true }), [])
-  return entries
-    .filter((entry) => entry.isFile())
-    .map((entry) =>
-      join(entry.parentPath, entry.name)
-        .slice(folder.length + 1)
-        .replaceAll('\\', '/'),
-    )
-    .sort()
+  const files: string[] = []
+  const walk = async (below: string): Promise<void> => {
+    for (const entry of await ifThere(readdir(join(folder, below), { withFileTypes: true }), [])) {
+      const path = below === '' ? entry.name : `${below}/${entry.name}`
+      if (entry.isDirectory()) await walk(path)
+      else if (entry.isFile()) files.push(path)
+    }
+  }
+  await walk('')
+  return files.sort()
 }
 
 /** Reads a backup and compares every file with the manifest. Throws OperationRefused with the first that differs. */
