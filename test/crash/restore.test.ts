@@ -246,18 +246,30 @@ test('a restore that was stopped before the logs were continued lets no server s
   }
 })
 
-test('a restore that was stopped while it copied is begun anew in an empty folder', async () => {
+test('a restore that was stopped while it copied is given again, and copies over what it left', async () => {
   const { target, to } = await backedUp()
+  const blob = path.join(to.dataDir, 'blobs', (await readdir(path.join(target, 'blobs')))[0]!)
   await assert.rejects(restore({ ...place(to), from: target, ...stopAt(() => 3) }), /^Error: stopped$/)
-  for (const refused of [
-    await to.refusal(),
-    ...(await Promise.all(
-      [{ from: target }, { acceptLoss: true }].map((how) => restore({ ...place(to), ...how }).catch(String)),
-    )),
-  ])
-    assert.match(String(refused), /did not finish.*Empty that folder and the database, and restore the backup again/)
-  await rm(to.dataDir, { recursive: true })
+  for (const refused of [await to.refusal(), await restore({ ...place(to), acceptLoss: true }).catch(String)])
+    assert.match(String(refused), /did not finish.*Give "writ restore" the same backup again/)
+  // Half of a file, as a machine leaves it that lost its power, in place of one that nobody may write.
+  await mkdir(path.dirname(blob), { recursive: true })
+  await rm(blob, { force: true })
+  await writeFile(blob, 'half', { mode: 0o440 })
+  // What is of neither is in the way, whichever backup is given.
+  const other = path.join(to.dataDir, 'keys', 'of-another.vkey')
+  await mkdir(path.dirname(other), { recursive: true })
+  await writeFile(other, '')
+  await assert.rejects(restore({ ...place(to), from: target }), /of-another\.vkey is not of this backup/)
+  await rm(other)
   assert.equal((await restore({ ...place(to), from: target })).continued.length, 2)
+  assert.equal(await readFile(blob, 'utf8'), await readFile(path.join(target, 'blobs', path.basename(blob)), 'utf8'))
+  await to.start()
+  await to.login()
+  await open(to, 1, 'after')
+  await to.stop()
+  await verified(to)
+  await assert.rejects(restore({ ...place(to), from: target }), /is not empty/)
 })
 
 test('a backup of a newer version is refused before anything is put back, and one that was stopped leaves nothing', async () => {
