@@ -25,9 +25,9 @@ export interface FileToRead {
  * there are none. In a folder in which it cannot, on a snapshot that is mounted read-only or for an auditor who may only read, a database
  * without a log is opened as one that does not change, which is wrong as soon as a server starts on it, and looked at afterwards.
  */
-export function fileToRead(file: string, timeout: number): FileToRead {
+export function fileToRead(file: string, timeout: number, writable = isWritable(file)): FileToRead {
   const plain = { open: () => opened(file, () => new DatabaseSync(file, { readOnly: true, timeout })) }
-  if (isWritable(file) || sizeOf(`${file}-shm`) !== undefined) return { ...plain, requireUnchanged: () => {} }
+  if (writable || sizeOf(`${file}-shm`) !== undefined) return { ...plain, requireUnchanged: () => {} }
   if ((sizeOf(`${file}-wal`) ?? 0) > 0)
     return {
       open() {
