@@ -9,6 +9,9 @@ import { after, test } from 'node:test'
 import { backup, restore, verifyOffline } from '@writ/server/ops'
 import { decodeEntry, splitBundle } from '@writ/tlog'
 import pg from 'pg'
+import { continueLog, listOpenLogs } from '../../packages/server/src/audit/index.ts'
+import { createFakeClock } from '../../packages/server/src/platform/clock.ts'
+import { openDatabase } from '../../packages/server/src/platform/db/index.ts'
 import { addDatabase, addLogins } from '../servers/logins.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
 import { missingPostgres, type Postgres, startPostgres } from '../servers/postgres.ts'
@@ -244,6 +247,29 @@ test('a restore that was stopped before the logs were continued lets no server s
   } finally {
     await to.stop()
   }
+})
+
+test('a restore that was stopped before what continues the logs was published is finished, and they verify', async () => {
+  const { target, to } = await backedUp()
+  await assert.rejects(restore({ ...place(to), from: target, ...stopAt((size) => size) }), /^Error: stopped$/)
+  // Committed, and then the power failed. Twice.
+  const db = await openDatabase({ url: `sqlite:${path.join(to.dataDir, 'writ.db')}` }, createFakeClock(Date.now()))
+  const at = (name: string) => path.join(to.dataDir, name)
+  const folders = { log: at('log'), keys: at('keys'), signer: at('signer'), days: at('audit') }
+  for (const round of ['first', 'second'])
+    for (const { project_id: project } of await db.sequence(listOpenLogs))
+      await continueLog({ db, folders, project, slug: undefined, operator: 'olga', reason: round, now: Date.now() })
+  await db.close()
+  const { continued } = await restore({ ...place(to), acceptLoss: true, reason: 'power' })
+  assert.equal(continued.length, 2)
+  await verified(to)
+  await to.start()
+  await to.login()
+  await open(to, 1, 'after')
+  const { body: full } = await to.call('POST', '/audit/self-check', { full: true })
+  assert.deepEqual([full.ok, full.reason], [true, null])
+  await to.stop()
+  await verified(to)
 })
 
 test('a restore that was stopped while it copied is given again, and copies over what it left', async () => {
