@@ -11,10 +11,12 @@ import { promisify } from 'node:util'
 import type { Problem } from '@writ/api'
 import { moveArtifacts } from '@writ/server/ops'
 import { loadConfig } from '../packages/server/src/config.ts'
+import { openBlobs } from '../packages/server/src/platform/blobs/index.ts'
+import { Secret } from '../packages/server/src/platform/secret.ts'
 import { missingS3, type S3Server, startS3 } from './servers/ceph-rgw.ts'
 import { freePort } from './servers/free-port.ts'
 import { missingBackend } from './servers/missing-backend.ts'
-import { TestSystem } from './test-system.ts'
+import { TestSystem, until } from './test-system.ts'
 
 const run = promisify(execFile)
 const skip = missingBackend('S3', missingS3())
@@ -128,6 +130,33 @@ test('the main job works on an S3 store; while the store is gone the answer is 5
   assert.equal(again.status, 200, JSON.stringify(again.body))
   assert.equal((await system.waitFor(run.body.number)).verdict, 'passed')
   await system.check()
+})
+
+test('what is erased while the store is away is erased; the bytes go when it is back', { skip }, async () => {
+  const wire = await openWire(server.endpoint)
+  await using system = await TestSystem.start({
+    env: { ARTIFACT_STORAGE_TYPE: 'minio', ...minio('erased', wire.endpoint) },
+    afterwards: wire.cut,
+  })
+  const artifact = await prove(system, 'sw1.json', configuration)
+  const [project] = (await system.admin.get<{ id: string }[]>('/projects')).body
+  const { region, accessKey, secretKey } = server
+  const keys = { accessKey: new Secret(accessKey), secretKey: new Secret(secretKey) }
+  const blobs = await openBlobs({ type: 'minio', endpoint: server.endpoint, region, bucket: 'erased', ...keys })
+  const inStore = async () => (await blobs.stat(project!.id, digestOf(configuration))) !== undefined
+  try {
+    assert.equal(await inStore(), true)
+    await wire.cut()
+    const erased = await system.admin.post(`/artifacts/${artifact}/erase`, { ground: 'GDPR Art. 17' })
+    assert.equal(erased.status, 200, JSON.stringify(erased.body))
+    assert.equal((await system.admin.get(`/artifacts/${artifact}/download`)).status, 410)
+    await wire.mend()
+    await system.restart()
+    await until('the bytes are gone', async () => !(await inStore()))
+    await system.settle()
+  } finally {
+    await blobs.close()
+  }
 })
 
 const files = (folder: string) =>

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -8,6 +9,9 @@ import { after, test } from 'node:test'
 import { backup, restore, verifyOffline } from '@writ/server/ops'
 import { decodeEntry, splitBundle } from '@writ/tlog'
 import pg from 'pg'
+import { continueLog, listOpenLogs } from '../../packages/server/src/audit/index.ts'
+import { createFakeClock } from '../../packages/server/src/platform/clock.ts'
+import { openDatabase } from '../../packages/server/src/platform/db/index.ts'
 import { addDatabase, addLogins } from '../servers/logins.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
 import { missingPostgres, type Postgres, startPostgres } from '../servers/postgres.ts'
@@ -161,6 +165,46 @@ test('a restore says what the store of artifacts does not have', async () => {
   )
 })
 
+test('what a server takes away while it is backed up ends no backup, and takes nothing else along', async () => {
+  const folder = await makeFolder()
+  const from = await prepareWrit({ folder })
+  await from.start()
+  await from.login()
+  await open(from, 1, 'before')
+  const run = await from.call('POST', '/runs', { run_type: 'proof', ticket_id: 1, finalize: 'manual' })
+  const sums: string[] = []
+  for (const text of ['kept', 'erased']) {
+    await from.upload(Number(run.body.number), `${text}.txt`, text)
+    sums.push(createHash('sha256').update(text).digest('hex'))
+  }
+  await from.stop()
+  const [kept, erased] = sums as [string, string]
+  const target = path.join(folder, 'backup')
+  const below = (dir: string) => readdirSync(dir, { recursive: true, encoding: 'utf8' })
+  const fileOf = (dir: string, end: string) => path.join(dir, below(dir).find((name) => name.endsWith(end))!)
+  const entries = path.dirname(fileOf(path.join(from.dataDir, 'log/_instance'), 'entries/000.p'))
+  // Between two steps, as a server does it that goes on: the tile is full, and an artifact is erased.
+  const signal = Object.assign(new AbortController().signal, {
+    throwIfAborted() {
+      if (existsSync(`${target}.partial/log`) && existsSync(path.join(entries, '000.p'))) {
+        writeFileSync(path.join(entries, '000'), 'full')
+        rmSync(path.join(entries, '000.p'), { recursive: true })
+      }
+      if (existsSync(`${target}.partial/blobs`) && below(path.join(from.dataDir, 'blobs')).join().includes(erased))
+        rmSync(fileOf(path.join(from.dataDir, 'blobs'), erased))
+    },
+  })
+  const { notes } = await backup({ ...place(from), to: target, signal })
+  assert.deepEqual(notes, [
+    'One file of evidence or payloads went while this backup was made, by an erasure or by retention, and is not in it.',
+  ])
+  const saved = below(target)
+  assert.ok(saved.some((name) => name.endsWith(kept)))
+  assert.equal(await readFile(fileOf(path.join(target, 'log/_instance'), 'entries/000'), 'utf8'), 'full')
+  const projects = saved.filter((name) => /entries\/000\.p\/\d+$/.test(name))
+  assert.equal(projects.length, 1, 'the tiles of the other log')
+})
+
 test('a database that was saved just after a log was opened, before its key was noted, is restored', async () => {
   const { folder, target, to } = await backedUp()
   await rm(target, { recursive: true })
@@ -205,18 +249,53 @@ test('a restore that was stopped before the logs were continued lets no server s
   }
 })
 
-test('a restore that was stopped while it copied is begun anew in an empty folder', async () => {
+test('a restore that was stopped before what continues the logs was published is finished, and they verify', async () => {
   const { target, to } = await backedUp()
+  await assert.rejects(restore({ ...place(to), from: target, ...stopAt((size) => size) }), /^Error: stopped$/)
+  // Committed, and then the power failed. Twice.
+  const db = await openDatabase({ url: `sqlite:${path.join(to.dataDir, 'writ.db')}` }, createFakeClock(Date.now()))
+  const at = (name: string) => path.join(to.dataDir, name)
+  const folders = { log: at('log'), keys: at('keys'), signer: at('signer'), days: at('audit') }
+  for (const round of ['first', 'second'])
+    for (const { project_id: project } of await db.sequence(listOpenLogs))
+      await continueLog({ db, folders, project, slug: undefined, operator: 'olga', reason: round, now: Date.now() })
+  await db.close()
+  const { continued } = await restore({ ...place(to), acceptLoss: true, reason: 'power' })
+  assert.equal(continued.length, 2)
+  await verified(to)
+  await to.start()
+  await to.login()
+  await open(to, 1, 'after')
+  const { body: full } = await to.call('POST', '/audit/self-check', { full: true })
+  assert.deepEqual([full.ok, full.reason], [true, null])
+  await to.stop()
+  await verified(to)
+})
+
+test('a restore that was stopped while it copied is given again, and copies over what it left', async () => {
+  const { target, to } = await backedUp()
+  const blob = path.join(to.dataDir, 'blobs', (await readdir(path.join(target, 'blobs')))[0]!)
   await assert.rejects(restore({ ...place(to), from: target, ...stopAt(() => 3) }), /^Error: stopped$/)
-  for (const refused of [
-    await to.refusal(),
-    ...(await Promise.all(
-      [{ from: target }, { acceptLoss: true }].map((how) => restore({ ...place(to), ...how }).catch(String)),
-    )),
-  ])
-    assert.match(String(refused), /did not finish.*Empty that folder and the database, and restore the backup again/)
-  await rm(to.dataDir, { recursive: true })
+  for (const refused of [await to.refusal(), await restore({ ...place(to), acceptLoss: true }).catch(String)])
+    assert.match(String(refused), /did not finish.*Give "writ restore" the same backup again/)
+  // Half of a file, as a machine leaves it that lost its power, in place of one that nobody may write.
+  await mkdir(path.dirname(blob), { recursive: true })
+  await rm(blob, { force: true })
+  await writeFile(blob, 'half', { mode: 0o440 })
+  // What is of neither is in the way, whichever backup is given.
+  const other = path.join(to.dataDir, 'keys', 'of-another.vkey')
+  await mkdir(path.dirname(other), { recursive: true })
+  await writeFile(other, '')
+  await assert.rejects(restore({ ...place(to), from: target }), /of-another\.vkey is not of this backup/)
+  await rm(other)
   assert.equal((await restore({ ...place(to), from: target })).continued.length, 2)
+  assert.equal(await readFile(blob, 'utf8'), await readFile(path.join(target, 'blobs', path.basename(blob)), 'utf8'))
+  await to.start()
+  await to.login()
+  await open(to, 1, 'after')
+  await to.stop()
+  await verified(to)
+  await assert.rejects(restore({ ...place(to), from: target }), /is not empty/)
 })
 
 test('a backup of a newer version is refused before anything is put back, and one that was stopped leaves nothing', async () => {

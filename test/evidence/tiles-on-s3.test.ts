@@ -12,6 +12,7 @@ import { backends } from '../backends.ts'
 import { missingS3, type S3Server, startS3 } from '../servers/ceph-rgw.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
 import { startProxy } from '../servers/proxy.ts'
+import { until } from '../test-system.ts'
 import { ok } from '../verifies.ts'
 
 const skip = missingBackend('S3', missingS3())
@@ -169,6 +170,40 @@ test('a store that loses its answers is asked again, and neither a tile nor a ch
       await way.mend()
       await sys.settle()
     }
+    await sys.check()
+  } finally {
+    await way.stop()
+    await s3.stop()
+  }
+})
+
+test('while the store is slow to say that a checkpoint is there, the day files are behind, and nobody changed them', {
+  skip,
+}, async () => {
+  const s3 = await startS3()
+  const way = await startProxy(Number(new URL(s3.endpoint).port))
+  try {
+    const env = envOf({ ...s3, endpoint: `http://127.0.0.1:${way.port}` })
+    await using sys = await backends()[0]!.start({ env })
+    await sys.settle()
+    const { folder: prefix, size } = ok(await sys.admin.get<LogInfo>('/audit/log'))
+    const done = way.cutAfter(`PUT ${prefix.replace('s3://', '/')}checkpoint`)
+    ok(await sys.admin.post('/tickets', { title: 'On its way' }))
+    await done
+    // Who verifies has another way to the store.
+    const { config } = loadConfig({
+      argv: [],
+      env: { ...env, MINIO_ENDPOINT: s3.endpoint, WRIT_DATA_DIR: path.join(sys.folder, 'data') },
+      cwd: sys.folder,
+    })
+    const verify = () => verifyOffline({ config: config!, project: 'default', patienceMs: 50 })
+    await until('the checkpoint is in the store', async () => (await verify()).size > size)
+    const report = await verify()
+    assert.deepEqual([report.ok, report.code, report.index], [false, 'DAY_FILES_BEHIND', size])
+    assert.match(report.reason!, /the writer of .*audit is 1 entry behind; what it has written is right/)
+    await way.mend()
+    await sys.settle()
+    assert.equal((await verify()).code, null)
     await sys.check()
   } finally {
     await way.stop()

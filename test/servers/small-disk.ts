@@ -39,3 +39,8 @@ export function fill(file: string): void {
     closeSync(handle)
   }
 }
+
+/** From now on nothing can be written there, not by root either. */
+export function makeReadOnly(folder: string): void {
+  execFileSync('mount', ['-o', 'remount,ro', folder], { stdio: 'ignore' })
+}

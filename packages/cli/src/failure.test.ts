@@ -76,3 +76,12 @@ test('why no answer came is told as what it is', () => {
     assert.ok(line.includes(sentence) && line.endsWith(`[${reason}]`), line)
   }
 })
+
+test('of a database that was lost during an operation the reason is told', () => {
+  const cause = new Error('Connection terminated unexpectedly')
+  const error = Object.assign(new Error('database unavailable', { cause }), { name: 'DatabaseUnavailable' })
+  assert.equal(
+    failureLine(error),
+    'writ: The database cannot be used now: Connection terminated unexpectedly. Give the command again when it can. [DATABASE_UNAVAILABLE]',
+  )
+})

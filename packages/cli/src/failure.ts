@@ -139,6 +139,15 @@ function describe(error: unknown): { what: string; todo?: string; code?: string 
       code: cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined,
     }
   }
+  // Of the operations beside a server, which say no more than that.
+  if (error.name === 'DatabaseUnavailable') {
+    const why = error.cause instanceof Error ? `: ${error.cause.message}` : ''
+    return {
+      what: `The database cannot be used now${why}`,
+      todo: 'Give the command again when it can.',
+      code: 'DATABASE_UNAVAILABLE',
+    }
+  }
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
   return { what: fileSentence(error, code) ?? error.message, code }
 }

@@ -326,7 +326,9 @@ function damaged(
   },
   project?: string,
   origin?: string,
-  advice = 'Keep what you have, change nothing, and tell the auditor.',
+  advice = fault.code === 'DAY_FILES_BEHIND'
+    ? 'Nothing that was written differs from the log; verify again then.'
+    : 'Keep what you have, change nothing, and tell the auditor.',
 ): Failure {
   const where = [
     origin === undefined ? '' : origin,

@@ -37,6 +37,27 @@ export function readContinuation(event: string): Continuation | undefined {
   }
 }
 
+/**
+ * What the log behind a closed one says of its end, in its first entry. A log that was closed before anything of it was published, as by
+ * a restore that was stopped and finished, gave its entries back: they stand in the next one, behind what that says of the empty one and
+ * what else had waited for a place.
+ */
+export async function findContinuation(
+  origin: string,
+  following: readonly { readonly shard: number; readonly size: number; readonly closed_at: number | null }[],
+  firstRows: (shard: number, limit: number) => Promise<readonly { readonly event: string }[]>,
+): Promise<Continuation | undefined> {
+  for (const [empty, next] of following.entries()) {
+    const rows = await firstRows(next.shard, empty === 0 ? 1 : GIVEN_BACK)
+    const end = rows.map(({ event }) => readContinuation(event)).find((one) => one?.old_origin === origin)
+    if (end || next.closed_at === null || next.size > 0) return end
+  }
+  return undefined
+}
+
+/** More than wait for a place while a log is not published. */
+const GIVEN_BACK = 5_000
+
 /** Origin, size and root of a checkpoint note, unverified; undefined if the text is none. */
 export function openNote(note: string): Checkpoint | undefined {
   try {

@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { type Database, INSTANCE, type RequestMark } from '../platform/db/index.ts'
+import { ifThere } from '../platform/if-there.ts'
 import { type Actor, appendUnfenced, SYSTEM } from './append.ts'
 import { type Continuation, sizeOfNote } from './continuation.ts'
 import { openDayFiles } from './day-files.ts'
@@ -42,7 +43,7 @@ export async function findLogsAhead(db: Database, folders: AuditFolders): Promis
 
 async function loadLastCheckpoint(folders: AuditFolders, log: store.Log): Promise<{ note: string; published: number }> {
   const note = await readLogText(folders, log, CHECKPOINT)
-  const memory = /"size":(\d+)/.exec(await readFile(signerStateFile(folders, log.origin), 'utf8').catch(() => ''))
+  const memory = /"size":(\d+)/.exec(await ifThere(readFile(signerStateFile(folders, log.origin), 'utf8'), ''))
   return { note, published: Math.max(sizeOfNote(note), Number(memory?.[1] ?? 0)) }
 }
 
@@ -122,7 +123,7 @@ async function nextFreeShard(
   { project_id, shard }: Pick<store.Log, 'project_id' | 'shard'>,
 ): Promise<number> {
   for (let next = shard + 1; ; next++) {
-    const onDisk = folders.tiles ? [] : await readdir(logFolder(folders, project_id, next)).catch((): string[] => [])
+    const onDisk = folders.tiles ? [] : await ifThere(readdir(logFolder(folders, project_id, next)), [])
     if (onDisk.length === 0 && (await readLogText(folders, { project_id, shard: next }, CHECKPOINT)) === '') return next
   }
 }

@@ -1,5 +1,5 @@
 import { openCheckpoint } from '@writ/tlog'
-import { openNote, readContinuation } from './continuation.ts'
+import { findContinuation, openNote } from './continuation.ts'
 import { Found } from './finding.ts'
 import { sha256, verifyEd25519 } from './node-crypto.ts'
 import type { Log, LogRow } from './store.ts'
@@ -11,17 +11,18 @@ import type { Log, LogRow } from './store.ts'
  */
 export interface DropCheck {
   /** A dropped log, with the one that continues it and the checkpoints of it that were kept. Throws Found. */
-  expect(log: Log, next: Log | undefined, kept: readonly string[]): Promise<void>
+  expect(log: Log, following: readonly Log[], kept: readonly string[]): Promise<void>
   /** Every row that goes by, compared with its commitment before. */
   see(row: Pick<LogRow, 'event'>): void
   end(): void
 }
 
-export function createDropCheck(firstRows: (shard: number) => Promise<readonly LogRow[]>): DropCheck {
+export function createDropCheck(firstRows: (shard: number, limit: number) => Promise<readonly LogRow[]>): DropCheck {
   const said = new Set<string>()
   const expected: Log[] = []
   return {
-    async expect(log, next, kept) {
+    async expect(log, following, kept) {
+      const [next] = following
       const unfit = (reason: string) =>
         new Found({ code: 'LOG_DROPPED', reason: `${log.origin} was dropped, but ${reason}` })
       if (!next || log.closed_at === null) throw unfit('nothing continues it')
@@ -38,10 +39,8 @@ export function createDropCheck(firstRows: (shard: number) => Promise<readonly L
           throw unfit('a kept checkpoint does not fit its end')
       }
       if (next.dropped_at === null) {
-        const [first] = await firstRows(next.shard)
-        const end = first?.log_index === 0 ? readContinuation(first.event) : undefined
-        if (end?.old_origin !== log.origin || end.last_checkpoint !== log.checkpoint)
-          throw unfit(`${next.origin} does not begin with its end`)
+        const end = await findContinuation(log.origin, following, firstRows)
+        if (end?.last_checkpoint !== log.checkpoint) throw unfit(`${next.origin} does not begin with its end`)
       }
       expected.push(log)
     },

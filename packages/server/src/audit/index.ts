@@ -35,7 +35,7 @@ export {
   type PublicKeyRecord,
 } from './keys.ts'
 export { isLogStoreUnavailable, LogError } from './log-error.ts'
-export { type LogSnapshot, readKeyChanges, snapshotBeside, snapshotLog } from './log-snapshot.ts'
+export { type Behind, type LogSnapshot, readKeyChanges, snapshotBeside, snapshotLog } from './log-snapshot.ts'
 export { isLogPath, readLogFile, tilePaths } from './log-store.ts'
 export { sha256, sha512, verifyEd25519, verifySignature } from './node-crypto.ts'
 export { putBackLog, sizeInStore } from './put-back-log.ts'

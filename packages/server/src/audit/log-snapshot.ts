@@ -2,6 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { keyChangePath } from '@writ/tlog'
+import { ifThere } from '../platform/if-there.ts'
 import { sizeOfNote } from './continuation.ts'
 import { type AuditFolders, dayFolder, type LogReader, openLogReader, readLogText } from './folders.ts'
 import { CHECKPOINT } from './log-store.ts'
@@ -28,7 +29,7 @@ export async function snapshotLog(
   slug: string | undefined,
 ): Promise<LogSnapshot> {
   const days = dayFolder(folders, project, slug)
-  const names = (await readdir(days).catch((): string[] => [])).filter((name) => /^audit_.*\.(jsonl|txt)$/.test(name))
+  const names = (await ifThere(readdir(days), [])).filter((name) => /^audit_.*\.(jsonl|txt)$/.test(name))
   const sizes = await Promise.all(names.map(async (name) => [name, (await stat(join(days, name))).size] as const))
   const reader = await openLogReader(folders, project, shard)
   try {
@@ -44,6 +45,16 @@ export async function snapshotLog(
   }
 }
 
+/** How far the writer of the day files has come. */
+export interface Behind {
+  /** The lines of so many entries are in the day files. */
+  readonly written: number
+  /** Entries of the checkpoint whose lines are not. */
+  readonly behind: number
+  /** The files are as long as their writer left them. */
+  readonly asRemembered: boolean
+}
+
 /**
  * The same from outside of a server that may be running: a moment is looked for in which the day files' writer rests
  * (its memory did not change meanwhile and agrees with the checkpoint). If there is none within `patienceMs`, the last
@@ -56,21 +67,21 @@ export async function snapshotBeside(
   slug: string | undefined,
   recorded: string | null,
   patienceMs: number,
-): Promise<LogSnapshot & { readonly behind: number }> {
+): Promise<LogSnapshot & Behind> {
   const memoryFile = join(dayFolder(folders, project, slug), '.cursor.json')
-  const readMemory = () => readFile(memoryFile, 'utf8').catch(() => '')
+  const readMemory = () => ifThere(readFile(memoryFile, 'utf8'), '')
   for (let tries = 1; ; tries++) {
     const before = await readMemory()
     const snapshot = await snapshotLog(folders, project, shard, slug)
     const memory = parseMemory(before)
     const written = memory.shard === shard ? memory.cursor : 0
     const behind = sizeOfNote(snapshot.checkpoint) - written
-    const atRest =
+    const asRemembered =
       before === (await readMemory()) &&
-      behind === 0 &&
-      snapshot.checkpoint === (await readCheckpoint(folders, project, shard)) &&
       Object.entries(memory.files).every(([name, size]) => snapshot.days[name] === size)
-    if (atRest || tries * PAUSE_MS > patienceMs) return { ...snapshot, recorded, behind }
+    const atRest =
+      asRemembered && behind === 0 && snapshot.checkpoint === (await readCheckpoint(folders, project, shard))
+    if (atRest || tries * PAUSE_MS > patienceMs) return { ...snapshot, recorded, written, behind, asRemembered }
     await sleep(PAUSE_MS)
   }
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { equalBytes } from '@writ/tlog'
-import { S3_ANSWER_MS, S3_HANDLER } from '../platform/blobs/index.ts'
+import { S3_ANSWER_MS, S3_HANDLER, s3Reason, statusOf } from '../platform/blobs/index.ts'
 import { eachParallel } from './durable-file.ts'
 import { LogError, LogStoreUnavailable } from './log-error.ts'
 import { CHECKPOINT, isLogPath, type LogStore } from './log-store.ts'
@@ -183,14 +183,11 @@ const unquoted = (etag: string): string => etag.replace(/^"(.*)"$/, '$1')
 /** What the store said to a condition stays as it is; whatever else went wrong is one thing to the caller, and a reason for the operator. */
 function refuse(error: unknown): never {
   if (isConflict(error)) throw error
-  const reason =
-    error instanceof Error ? ('code' in error && typeof error.code === 'string' ? error.code : error.name) : 'unknown'
-  throw new LogStoreUnavailable(reason, error)
+  throw new LogStoreUnavailable(s3Reason(error), error)
 }
 
 /** 412: the condition does not hold; 409: it was being decided for somebody else at the same moment. */
 function isConflict(error: unknown): boolean {
-  if (!(error instanceof Error) || !('$metadata' in error)) return false
-  const { httpStatusCode } = error.$metadata as { httpStatusCode?: number } // the SDK sets it on every error from a response
-  return httpStatusCode === 412 || httpStatusCode === 409
+  const status = statusOf(error)
+  return status === 412 || status === 409
 }

@@ -14,7 +14,7 @@ export class RestoreUnfinished extends Error {
     super(
       `A restore into ${dataDir} did not finish; going on would sign a second history. ${
         step === 'copying'
-          ? 'Empty that folder and the database, and restore the backup again.'
+          ? 'Give "writ restore" the same backup again.'
           : 'Run "writ restore --accept-loss" to finish it.'
       }`,
     )

@@ -2,7 +2,7 @@ import type { VerifyReport } from '@writ/api'
 import { toBase64, toUtf8, verifyLog } from '@writ/tlog'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import { compareRows } from './compare-rows.ts'
-import { openNote, readContinuation } from './continuation.ts'
+import { findContinuation, openNote } from './continuation.ts'
 import { createDayComparison, type DayComparison } from './day-comparison.ts'
 import { createDropCheck, type DropCheck } from './drop-check.ts'
 import { createErasureCheck, type ErasureCheck } from './erasure-check.ts'
@@ -84,9 +84,9 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
   const days = createDayComparison(dayFolder(folders, project, options.slug), snapshot.days, checked)
   const erasures = createErasureCheck(db, project)
   const sequences = createSequenceCheck({ db, project }, 'beginning')
-  const drops = createDropCheck((shard) =>
-    inProject(project, () => db.read((tx) => store.listLogRows(tx, shard, 0, 1))),
-  )
+  const firstRows = (shard: number, limit: number) =>
+    inProject(project, () => db.read((tx) => store.listLogRows(tx, shard, 0, limit)))
+  const drops = createDropCheck(firstRows)
   try {
     const kept = keptByOrigin(options.kept, logs)
     for (const [i, one] of logs.entries()) {
@@ -95,10 +95,12 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
       const next = logs[i + 1]
       if (one.closed_at === null && next) throw new Found(notContinued(one, next))
       if (one.dropped_at !== null) {
-        await drops.expect(one, next, kept.get(one.origin) ?? [])
+        await drops.expect(one, logs.slice(i + 1), kept.get(one.origin) ?? [])
         continue
       }
-      const end = next ? await loadEnd(db, project, one, next) : undefined
+      const following = logs.slice(i + 1)
+      const end = await findContinuation(one.origin, following, firstRows)
+      if (next && !end) throw new Found(notContinued(one, next))
       const reader = await openLogReader(folders, one.project_id, one.shard)
       readers.push(reader)
       const files = await verifyFiles({
@@ -248,14 +250,6 @@ async function compareLog(
       code: 'ROW_MISSING',
       reason: `${log.origin} has ${Math.max(size, recorded)} entries, the database ${placed} rows that have a place in it`,
     })
-}
-
-/** What the first entry of the next log says of the end of this one. */
-async function loadEnd(db: Database, project: string, log: store.Log, next: store.Log) {
-  const [first] = await inProject(project, () => db.read((tx) => store.listLogRows(tx, next.shard, 0, 1)))
-  const end = first?.log_index === 0 ? readContinuation(first.event) : undefined
-  if (end?.old_origin !== log.origin) throw new Found(notContinued(log, next))
-  return end
 }
 
 const notContinued = (log: store.Log, next: store.Log): Fault => ({

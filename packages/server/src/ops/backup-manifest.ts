@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { ifThere } from '../platform/if-there.ts'
 import { OperationRefused } from './place.ts'
 
 /** What a backup holds. Written last, so a folder without it is no backup. */
@@ -44,17 +45,21 @@ export async function hashFile(path: string): Promise<{ size: number; sha256: st
   return { size: (await stat(path)).size, sha256: hash.digest('hex') }
 }
 
-/** Files below a folder, sorted, with `/` between names; nothing if the folder is not there. */
+/**
+ * Files below a folder, sorted, with `/` between names; nothing if the folder is not there. Folders in it may go meanwhile. Node's own
+ * recursive `readdir` ends with ENOENT then, as if there were nothing at all.
+ */
 export async function listFiles(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
-  return entries
-    .filter((entry) => entry.isFile())
-    .map((entry) =>
-      join(entry.parentPath, entry.name)
-        .slice(folder.length + 1)
-        .replaceAll('\\', '/'),
-    )
-    .sort()
+  const files: string[] = []
+  const walk = async (below: string): Promise<void> => {
+    for (const entry of await ifThere(readdir(join(folder, below), { withFileTypes: true }), [])) {
+      const path = below === '' ? entry.name : `${below}/${entry.name}`
+      if (entry.isDirectory()) await walk(path)
+      else if (entry.isFile()) files.push(path)
+    }
+  }
+  await walk('')
+  return files.sort()
 }
 
 /** Reads a backup and compares every file with the manifest. Throws OperationRefused with the first that differs. */
@@ -65,7 +70,7 @@ export async function verifyBackup(folder: string, onFile?: (file: ManifestFile)
   if (extra)
     throw new OperationRefused(`${join(folder, extra)} is no part of the backup: its manifest does not list it.`)
   for (const file of manifest.files) {
-    const found = await hashFile(join(folder, file.path)).catch(() => undefined)
+    const found = await ifThere(hashFile(join(folder, file.path)), undefined)
     if (found?.sha256 !== file.sha256 || found.size !== file.size)
       throw new OperationRefused(
         `${join(folder, file.path)} ${found ? 'is not the file that was backed up' : 'is missing from the backup'}. Use another backup.`,

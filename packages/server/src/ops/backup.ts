@@ -18,6 +18,7 @@ import {
 } from '../audit/index.ts'
 import { rfc3339, systemClock } from '../platform/clock.ts'
 import { attachDatabase, copySqlite, dumpPostgres, inspectStore } from '../platform/db/index.ts'
+import { ifThere } from '../platform/if-there.ts'
 import { version } from '../version.ts'
 import { hashFile, listFiles, MANIFEST, type Manifest, type ManifestFile } from './backup-manifest.ts'
 import { type OpenPlace, OperationRefused, openExisting, type Place } from './place.ts'
@@ -77,10 +78,10 @@ async function fill(on: Backup, place: OpenPlace, folder: string, to: string): P
   else await dumpPostgres(place.database.migrationUrl ?? place.database.url, join(folder, 'database', 'postgres.dump'))
   on.signal?.throwIfAborted()
 
-  const logs = await copyLogs(place, join(folder, 'log'))
+  const logs = await copyLogs(on, place, join(folder, 'log'), notes)
   for (const name of ['keys', 'signer'] as const) await copyTree(place.folders[name], join(folder, name), 0o600)
   await copyTree(place.folders.days, join(folder, 'audit'), 0o600)
-  if (config.blobs.type === 'local') await linkTree(config.blobs.dir, join(folder, 'blobs'))
+  if (config.blobs.type === 'local') await linkTree(on, config.blobs.dir, join(folder, 'blobs'), notes)
   else notes.push(`The artifact bytes are in the bucket "${config.blobs.bucket}" and not in this backup.`)
   if (config.secretKey)
     notes.push('SECRET_KEY comes from the environment and is not in this backup. Keep it elsewhere.')
@@ -104,7 +105,7 @@ async function fill(on: Backup, place: OpenPlace, folder: string, to: string): P
   return { path: to, files: files.length, bytes: files.reduce((sum, file) => sum + file.size, 0), notes }
 }
 
-async function copyLogs(place: OpenPlace, to: string): Promise<Manifest['logs']> {
+async function copyLogs(on: Backup, place: OpenPlace, to: string, notes: string[]): Promise<Manifest['logs']> {
   const db = await attachDatabase(place.database)
   const logs = await db.sequence(listAllLogs).finally(() => db.close())
   const copied: Manifest['logs'][number][] = []
@@ -127,19 +128,29 @@ async function copyLogs(place: OpenPlace, to: string): Promise<Manifest['logs']>
       if (place.folders.tiles && log.dropped_at === null) await fetchTiles(reader, openNote(checkpoint)!.size, target)
     }
     await reader.close()
-    if (checkpoint === '' || place.folders.tiles) continue
-    for (const file of await listFiles(join(from, 'tile'))) {
-      const path = join('tile', file)
-      await mkdir(dirname(join(target, path)), { recursive: true })
-      // A partial tile that went meanwhile made room for the full one, which may be newer than the list.
-      await copyFile(join(from, path), join(target, path)).catch(async (error: NodeJS.ErrnoException) => {
-        const full = /^(.*)\.p[\\/]\d+$/.exec(path)?.[1]
-        if (error.code !== 'ENOENT' || full === undefined) throw error
-        await copyFile(join(from, full), join(target, full))
-      })
-    }
+    if (checkpoint === '' || place.folders.tiles || log.dropped_at !== null) continue
+    const missing = await copyTiles(on, openNote(checkpoint)!.size, from, target)
+    if (missing) notes.push(`The log ${log.origin} has no ${missing}: verify it.`)
   }
   return copied
+}
+
+/**
+ * The tiles of the first `size` entries, from a folder. They are asked for by name: a list would lack what is made, and trip over what
+ * goes, while it is read. Answers the first that is not there.
+ */
+async function copyTiles(on: Backup, size: number, from: string, to: string): Promise<string | undefined> {
+  let missing: string | undefined
+  for (const path of tilePaths(size)) {
+    on.signal?.throwIfAborted()
+    await mkdir(dirname(join(to, path)), { recursive: true })
+    const copy = (name: string) => ifThere(copyFile(join(from, name), join(to, name)), GONE)
+    if ((await copy(path)) !== GONE) continue
+    // A partial tile that went made room for the full one.
+    const full = /^(.*)\.p\/\d+$/.exec(path)?.[1]
+    if (full === undefined || (await copy(full)) === GONE) missing ??= path
+  }
+  return missing
 }
 
 /** What stands beside a checkpoint: the cosigned one, and the log's key changes. */
@@ -173,15 +184,28 @@ async function copyTree(from: string, to: string, mode: number): Promise<void> {
   }
 }
 
-/** Blobs never change: a second name for the same bytes is enough, and where that is not possible, a copy. */
-async function linkTree(from: string, to: string): Promise<void> {
+/**
+ * Blobs never change: a second name for the same bytes is enough, and where that is not possible, a copy. They do go, while a server
+ * erases or its records are old enough: what is not there any more is left out.
+ */
+async function linkTree(on: Backup, from: string, to: string, notes: string[]): Promise<void> {
   await mkdir(to, { recursive: true, mode: 0o700 })
+  let gone = 0
   for (const file of await listFiles(from)) {
     if (file.startsWith('.tmp/')) continue
+    on.signal?.throwIfAborted()
     await mkdir(dirname(join(to, file)), { recursive: true, mode: 0o700 })
-    await link(join(from, file), join(to, file)).catch(() => copyFile(join(from, file), join(to, file)))
+    const [source, target] = [join(from, file), join(to, file)]
+    const copied = link(source, target).catch(() => copyFile(source, target))
+    if ((await ifThere(copied, GONE)) === GONE) gone++
   }
+  if (gone > 0)
+    notes.push(
+      `${gone === 1 ? 'One file' : `${gone} files`} of evidence or payloads went while this backup was made, by an erasure or by retention, and ${gone === 1 ? 'is' : 'are'} not in it.`,
+    )
 }
+
+const GONE = Symbol('gone')
 
 async function hashTree(on: Backup, folder: string, notes: string[]): Promise<ManifestFile[]> {
   const paths = await listFiles(folder)

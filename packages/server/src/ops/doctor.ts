@@ -16,6 +16,7 @@ import {
   inspectStore,
   type StoreState,
 } from '../platform/db/index.ts'
+import { ifThere } from '../platform/if-there.ts'
 import { lockDataDir } from '../platform/lock.ts'
 import { loadArguments, type OpenPlace, openPlace, type Place } from './place.ts'
 
@@ -161,7 +162,7 @@ async function checkDisk({ dataDir, maxArtifactMb }: Config): Promise<Finding> {
 }
 
 async function checkKeys({ folders }: OpenPlace): Promise<Finding[]> {
-  const names = await readdir(folders.keys).catch((): string[] => [])
+  const names = await ifThere(readdir(folders.keys), [])
   if (names.length === 0) return [fine('keys', 'KEYS_OPEN', 'none yet: the first start makes them')]
   const secret = names.filter((name) => !name.endsWith('.vkey'))
   const modes = await Promise.all(

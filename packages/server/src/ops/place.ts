@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { auditFolders, databaseSettings } from '../app.ts'
 import type { AuditFolders } from '../audit/index.ts'
@@ -64,12 +64,24 @@ export function openExisting(place: Place): OpenPlace {
 
 /** Throws OperationRefused as `openExisting` does. */
 export function requireExisting({ config: { database, dataDir } }: OpenPlace): void {
-  if (database.kind === 'postgres' || existsSync(database.file)) return
+  if (database.kind === 'postgres' || isThere(database.file)) return
   throw new OperationRefused(
     existsSync(join(dataDir, 'manifest.json')) && existsSync(join(dataDir, 'database'))
       ? `${dataDir} is a backup and no data directory. Restore it into an empty one first, with "writ restore ${dataDir} --data-dir <folder>".`
       : `There is no database ${database.file}. Name the data directory of the server with --data-dir, or its WRIT_DATA_DIR.`,
   )
+}
+
+/** Throws OperationRefused where nobody can tell: in a folder that this user may not enter. */
+function isThere(file: string): boolean {
+  try {
+    statSync(file)
+    return true
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+    if (code === 'ENOENT' || code === 'ENOTDIR') return false
+    throw new OperationRefused(`${file} may not be read by the user that this runs as (${code}).`, { cause })
+  }
 }
 
 /**

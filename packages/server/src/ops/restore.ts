@@ -30,7 +30,8 @@ import {
   prepareRestorePostgres,
   restorePostgres,
 } from '../platform/db/index.ts'
-import { type Manifest, verifyBackup } from './backup-manifest.ts'
+import { ifThere } from '../platform/if-there.ts'
+import { listFiles, type Manifest, verifyBackup } from './backup-manifest.ts'
 import { type MissingBytes, missingBytes } from './missing-bytes.ts'
 import { holdPlace, type OpenPlace, OperationRefused, openPlace, type Place } from './place.ts'
 import { settleLogs } from './settle-logs.ts'
@@ -73,7 +74,7 @@ export interface Restored {
  * Throws OperationRefused: a damaged backup, a target that is not empty, a server that runs, nothing to accept, a bucket that has
  * another log in the place of one.
  * Stopped anywhere, no server starts there (`RestoreUnfinished`): what was put back knows nothing of what was signed since. Stopped
- * while copying, it has to be done anew; stopped later, a call without `from` goes on.
+ * while copying, the same call copies anew over what it left; stopped later, a call without `from` goes on.
  */
 export async function restore(on: Restore): Promise<Restored> {
   const place = openPlace(on)
@@ -83,12 +84,13 @@ export async function restore(on: Restore): Promise<Restored> {
     )
   const { dataDir } = place.config
   const unfinished = await loadUnfinishedRestore(dataDir)
-  if (unfinished === 'copying' || (unfinished && on.from !== undefined))
+  const anew = unfinished === 'copying' && on.from !== undefined
+  if (unfinished && !anew && (unfinished === 'copying' || on.from !== undefined))
     throw new OperationRefused(new RestoreUnfinished(dataDir, unfinished).message)
-  if (on.from !== undefined) await refuseUnlessEmpty(place)
+  if (on.from !== undefined && !anew) await refuseUnlessEmpty(place)
   const lock = holdPlace(place)
   try {
-    if (on.from !== undefined) await putBack(on, place, resolve(on.from))
+    if (on.from !== undefined) await putBack(on, place, resolve(on.from), anew)
     const db = await openDatabase(place.database, systemClock)
     try {
       on.signal?.throwIfAborted()
@@ -107,7 +109,7 @@ export async function restore(on: Restore): Promise<Restored> {
   }
 }
 
-async function putBack(on: Restore, place: OpenPlace, from: string): Promise<void> {
+async function putBack(on: Restore, place: OpenPlace, from: string, anew: boolean): Promise<void> {
   const { config, folders } = place
   const manifest = await verifyBackup(from)
   if (manifest.database !== config.database.kind)
@@ -125,18 +127,19 @@ async function putBack(on: Restore, place: OpenPlace, from: string): Promise<voi
     )
   const url = place.database.migrationUrl ?? place.database.url
   const dump = join(from, 'database', 'postgres.dump')
-  // Whatever can be refused is refused before anything is put anywhere.
-  if (folders.tiles) await refuseUnfitTiles(place, manifest)
-  if (config.database.kind === 'postgres') await prepareRestorePostgres(url, dump)
-  const atStep = (step: string) => replaceFile(join(config.dataDir, UNFINISHED_RESTORE), `${step}\n`)
-  await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
-  await atStep('copying')
   const homes: Record<string, string> = {
     ...(folders.tiles ? {} : { log: folders.log }),
     keys: folders.keys,
     signer: folders.signer,
     ...(config.blobs.type === 'local' ? { blobs: config.blobs.dir } : {}),
   }
+  // Whatever can be refused is refused before anything is put anywhere.
+  if (anew) await refuseOthers(place, manifest, homes)
+  if (folders.tiles) await refuseUnfitTiles(place, manifest)
+  if (config.database.kind === 'postgres') await prepareRestorePostgres(url, dump)
+  const atStep = (step: string) => replaceFile(join(config.dataDir, UNFINISHED_RESTORE), `${step}\n`)
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
+  await atStep('copying')
   for (const [done, { path }] of manifest.files.entries()) {
     on.signal?.throwIfAborted()
     const [part, ...rest] = path.split('/')
@@ -146,6 +149,8 @@ async function putBack(on: Restore, place: OpenPlace, from: string): Promise<voi
       const secret = part === 'keys' || part === 'signer'
       const target = join(home, ...rest)
       await mkdir(dirname(target), { recursive: true, mode: secret ? 0o700 : 0o750 })
+      // A copy of what may only be read may only be read, too.
+      if (anew) await rm(target, { force: true })
       await copyFile(join(from, path), target)
     }
     on.onProgress?.({ done: done + 1, size: manifest.files.length, what: path })
@@ -263,14 +268,15 @@ async function lookForBytes(on: Restore, { config }: OpenPlace, db: Database): P
 
 /** Day files that may tell of lost events are kept, under a name that nothing reads. */
 async function setAside(folder: string, now: number): Promise<void> {
-  const names = (await readdir(folder).catch((): string[] => [])).filter((name) => /^(audit_|\.cursor)/.test(name))
+  const names = (await ifThere(readdir(folder), [])).filter((name) => /^(audit_|\.cursor)/.test(name))
   if (names.length === 0) return
   const aside = join(folder, `before-restore-${rfc3339(now).replaceAll(':', '')}`)
   await mkdir(aside, { mode: 0o700 })
   for (const name of names) await rename(join(folder, name), join(aside, name))
 }
 
-async function refuseUnlessEmpty({ config, folders, database }: OpenPlace): Promise<void> {
+async function refuseUnlessEmpty(place: OpenPlace): Promise<void> {
+  const { config, folders } = place
   const places = [folders.log, folders.keys, folders.signer, folders.days]
   if (config.blobs.type === 'local') places.push(config.blobs.dir)
   if (config.database.kind === 'sqlite') places.push(config.database.file)
@@ -280,6 +286,26 @@ async function refuseUnlessEmpty({ config, folders, database }: OpenPlace): Prom
         `${path} is not empty. Restore into an empty data directory: move the old one away, do not delete it.`,
       )
   }
+  await refuseUnlessEmptyPostgres(place)
+}
+
+/**
+ * Where a restore was stopped while it copied there is nothing but its copies, whole or not: every place was empty before. Anything else
+ * is of another backup, or of somebody else.
+ */
+async function refuseOthers(place: OpenPlace, manifest: Manifest, homes: Record<string, string>): Promise<void> {
+  const known = new Set(manifest.files.map(({ path }) => path))
+  for (const [part, home] of Object.entries(homes)) {
+    const other = (await listFiles(home)).find((file) => !known.has(`${part}/${file}`))
+    if (other !== undefined)
+      throw new OperationRefused(
+        `${join(home, other)} is not of this backup, and a restore of another was stopped here. Empty the data directory and the database, and restore into them.`,
+      )
+  }
+  await refuseUnlessEmptyPostgres(place)
+}
+
+async function refuseUnlessEmptyPostgres({ config, database }: OpenPlace): Promise<void> {
   if (config.database.kind === 'postgres' && !(await isEmptyPostgres(database.migrationUrl ?? database.url)))
     throw new OperationRefused(
       'The database has tables of Writ or of something else where Writ has its own. Make a new one and name it in DATABASE_URL.',
@@ -287,6 +313,6 @@ async function refuseUnlessEmpty({ config, folders, database }: OpenPlace): Prom
 }
 
 async function isEmpty(path: string): Promise<boolean> {
-  const found = await stat(path).catch(() => undefined)
+  const found = await ifThere(stat(path), undefined)
   return found === undefined || (found.isDirectory() && (await readdir(path)).length === 0)
 }

@@ -1,9 +1,18 @@
 import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { VerifyReport } from '@writ/api'
-import { dayFolder, listLogs, openNote, replaceFile, snapshotBeside, verifyProjectLog } from '../audit/index.ts'
+import {
+  type Behind,
+  dayFolder,
+  listLogs,
+  openNote,
+  replaceFile,
+  snapshotBeside,
+  verifyProjectLog,
+} from '../audit/index.ts'
 import { listProjects } from '../identity/index.ts'
 import { attachDatabase, type Database, INSTANCE, inProject } from '../platform/db/index.ts'
+import { ifThere } from '../platform/if-there.ts'
 import { findUntoldEnd } from '../runs/index.ts'
 import { type OpenPlace, OperationRefused, openExisting, type Place } from './place.ts'
 
@@ -85,18 +94,30 @@ async function verifyOne(
   })
   if (report.ok && on.keptDir !== undefined && report.checkpoint !== '')
     await keep(on.keptDir, project.id, report.origin, report.checkpoint)
-  const hint =
-    report.code === 'DAY_FILE_CHANGED' && snapshot.behind > 0
-      ? `; the writer of ${dayFolder(folders, project.id, slug)} is ${snapshot.behind} entries behind, which the next start completes if that is all`
-      : ''
-  return { ...report, reason: report.reason === null ? null : report.reason + hint, project: project.slug }
+  return { ...withoutLines(report, snapshot, dayFolder(folders, project.id, slug)), project: project.slug }
+}
+
+/**
+ * Where the day files end before the log does, and nothing else was found, that is said and not that they were changed: a server publishes
+ * first, and then waits for a store that is slow to say so, or was stopped there.
+ */
+function withoutLines(report: VerifyReport, { written, behind, asRemembered }: Behind, folder: string): VerifyReport {
+  if (report.code !== 'DAY_FILE_CHANGED' || behind <= 0) return report
+  const late = `the writer of ${folder} is ${behind} ${behind === 1 ? 'entry' : 'entries'} behind`
+  if (asRemembered && report.index === written)
+    return {
+      ...report,
+      code: 'DAY_FILES_BEHIND',
+      reason: `${late}; what it has written is right. A server that runs completes it when the store of its log answers, and the next start of one that was stopped does`,
+    }
+  return { ...report, reason: `${report.reason}; ${late}, which the next start completes if that is all` }
 }
 
 const nameOf = (origin: string) => `${encodeURIComponent(origin)}.checkpoint`
 
 async function loadKept(keptDir: string, project: string): Promise<string[]> {
   const folder = join(keptDir, project)
-  const names = (await readdir(folder).catch((): string[] => [])).filter((name) => name.endsWith('.checkpoint'))
+  const names = (await ifThere(readdir(folder), [])).filter((name) => name.endsWith('.checkpoint'))
   return Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')))
 }
 
@@ -108,7 +129,7 @@ async function keep(keptDir: string, project: string, origin: string, checkpoint
 
 /** Projects that were verified before and are not in the database any more. */
 async function findForgotten(keptDir: string, all: readonly { id: string }[]): Promise<LogReport[]> {
-  const folders = (await readdir(keptDir).catch((): string[] => [])).filter((name) => /^[0-9a-f-]{36}$/.test(name))
+  const folders = (await ifThere(readdir(keptDir), [])).filter((name) => /^[0-9a-f-]{36}$/.test(name))
   return folders
     .filter((id) => !all.some((project) => project.id === id))
     .map((id) => ({

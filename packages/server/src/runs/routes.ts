@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Attest, append } from '../audit/index.ts'
 import { type Caller, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
-import type { Blobs } from '../platform/blobs/index.ts'
+import { BlobStoreUnavailable, type Blobs } from '../platform/blobs/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
 import { whileConnected } from '../platform/http/gone.ts'
@@ -206,7 +206,10 @@ export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Call
       const erased = await eraseArtifact(tx, ask.caller, artifact, ask.body.ground)
       return { artifact: showArtifact((await store.findArtifact(tx, artifact.id))!), erased }
     })
-    await removeErasedBytes(on, ask.caller.project!)
+    // The erasure is committed, whatever the store says. Where it is away, the bytes go in the first minute in which it is back.
+    await removeErasedBytes(on, ask.caller.project!).catch((error: unknown) => {
+      if (!(error instanceof BlobStoreUnavailable)) throw error
+    })
     return shown
   },
 })

@@ -12,9 +12,11 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import { missingS3, type S3Server, startS3 } from '../../../../../test/servers/ceph-rgw.ts'
+import { startFaulty } from '../../../../../test/servers/faulty-server.ts'
 import { freePort } from '../../../../../test/servers/free-port.ts'
 import { missingBackend } from '../../../../../test/servers/missing-backend.ts'
 import { startSilent } from '../../../../../test/servers/silent-server.ts'
+import { openS3LogReader } from '../../audit/s3-log-store.ts'
 import { Secret } from '../secret.ts'
 import { BlobStoreUnavailable, blobPath } from './blobs.ts'
 import { exerciseBlobs } from './conformance.ts'
@@ -119,6 +121,20 @@ test('s3: a store that does not answer is unavailable', async () => {
     }),
     { name: 'BlobStoreUnavailable', reason: 'ECONNREFUSED' },
   )
+})
+
+test('where a store or a proxy before it says nothing but a status, that is the reason', async () => {
+  await using faulty = await startFaulty('http://127.0.0.1:9')
+  faulty.fault = () => ({ status: 502 })
+  const settings = { endpoint: faulty.endpoint, region: 'r', bucket: 'b' }
+  const keys = { accessKey: 'a', secretKey: 's' }
+  await assert.rejects(openBlobs({ ...settings, type: 's3', accessKey: new Secret('a'), secretKey: new Secret('s') }), {
+    name: 'BlobStoreUnavailable',
+    reason: 'HTTP 502',
+  })
+  const reader = await openS3LogReader({ ...settings, ...keys }, 'log/')
+  await assert.rejects(reader.read('checkpoint'), { message: /cannot be reached now \(HTTP 502\)/ })
+  await reader.close()
 })
 
 test('a store that takes connections and never answers is away after some seconds, not minutes', async () => {

@@ -20,6 +20,7 @@ import {
   resolveRange,
 } from './blobs.ts'
 import { S3_ANSWER_MS, S3_HANDLER } from './s3-patience.ts'
+import { s3Reason, statusOf } from './s3-reason.ts'
 import { giveOut, takeIn } from './streams.ts'
 
 export type S3Settings = {
@@ -307,16 +308,8 @@ function streamOf(body: unknown): Readable {
   throw new BlobStoreUnavailable('the answer has no body')
 }
 
-function statusOf(error: unknown): number | undefined {
-  if (!(error instanceof Error) || !('$metadata' in error)) return undefined
-  const { httpStatusCode } = error.$metadata as { httpStatusCode?: number } // the SDK sets it on every error from a response
-  return httpStatusCode
-}
-
 /** A refusal, a timeout or a broken connection: to the caller they are one thing, and the reason is for the operator. */
 function unavailable(error: unknown): Error {
   if (error instanceof BlobStoreUnavailable) return error
-  if (!(error instanceof Error)) return new BlobStoreUnavailable('unknown', error)
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name
-  return new BlobStoreUnavailable(code, error)
+  return new BlobStoreUnavailable(s3Reason(error), error)
 }

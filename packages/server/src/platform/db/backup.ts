@@ -5,6 +5,7 @@ import { backup, DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
 import { loginOf, withClient } from './driver.ts'
 import { foreignInPostgres } from './migrate.ts'
+import { fileToRead } from './sqlite-file.ts'
 
 const run = promisify(execFile)
 
@@ -18,9 +19,11 @@ class BackupToolFailed extends Error {
  * writer neither waits nor makes the copy start again. The copy is fsynced and checked.
  */
 export async function copySqlite(file: string, to: string): Promise<void> {
-  const source = new DatabaseSync(file, { readOnly: true, timeout: 30_000 })
+  const read = fileToRead(file, 30_000)
+  const source = read.open()
   try {
     await backup(source, to, { rate: 0x7fffffff })
+    read.requireUnchanged()
   } finally {
     source.close()
   }

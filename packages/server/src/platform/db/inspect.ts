@@ -1,10 +1,10 @@
 /** What an operator wants to know of a store that may be in any state; reads only, and never migrates. */
 import { existsSync } from 'node:fs'
-import { DatabaseSync } from 'node:sqlite'
 import { loginOf, withClient } from './driver.ts'
 import { foreignInPostgres, foreignInSqlite } from './migrate.ts'
 import { loadMigrations } from './migrations.ts'
 import type { DatabaseSettings } from './open.ts'
+import { fileToRead } from './sqlite-file.ts'
 import { tenantTables } from './tables.ts'
 
 export interface StoreState {
@@ -43,7 +43,7 @@ function inspectSqlite(file: string): StoreState {
     version: `SQLite ${process.versions.sqlite ?? ''}`,
   }
   if (!existsSync(file)) return empty
-  const database = new DatabaseSync(file, { readOnly: true, timeout: 5_000 })
+  const database = fileToRead(file, 5_000).open()
   try {
     const tables = database.prepare(`select 1 from sqlite_master where name = 'schema_migrations'`).all()
     if (tables.length === 0) return { ...empty, foreign: foreignInSqlite(database) }

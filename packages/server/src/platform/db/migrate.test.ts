@@ -10,6 +10,7 @@ import { promisify } from 'node:util'
 import pg from 'pg'
 import { missingBackend } from '../../../../../test/servers/missing-backend.ts'
 import { findPgDump, missingPostgres, type Postgres, startPostgres } from '../../../../../test/servers/postgres.ts'
+import { startProxy } from '../../../../../test/servers/proxy.ts'
 import { createFakeClock } from '../clock.ts'
 import { loadMigrations } from './migrations.ts'
 import { openDatabase } from './open.ts'
@@ -304,3 +305,29 @@ async function dumpPostgres(program: string, url: string): Promise<{ major: numb
   const sql = lines.join('\n').replace(/\n{3,}/g, '\n\n')
   return { major: Number(/(\d+)/.exec(version)?.[1]), sql: `\n${sql.trim()}\n` }
 }
+
+test('a connection that is lost in the first migration is an error of whoever asked, and the next start makes it all', {
+  skip,
+}, async () => {
+  const { url, rows } = await stores[1]!.make()
+  const way = await startProxy(Number(new URL(url).port))
+  const through = Object.assign(new URL(url), { port: String(way.port) }).href
+  try {
+    const cut = way.cutAfter('create table')
+    const lost = assert.rejects(openDatabase({ url: through }, clock), (error: Error) => {
+      assert.deepEqual(
+        [error.name, (error.cause as Error).message],
+        ['DatabaseUnavailable', 'Connection terminated unexpectedly'],
+      )
+      return true
+    })
+    await cut
+    await way.refuse()
+    await lost
+    await way.mend()
+    await (await openDatabase({ url: through }, clock)).close()
+    assert.equal((await rows('select from schema_migrations')).length, loadMigrations('postgres').length)
+  } finally {
+    await way.stop()
+  }
+})

@@ -1,8 +1,9 @@
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import type { Client } from 'pg'
-import { loadDriver } from './driver.ts'
+import { loadDriver, withClient } from './driver.ts'
 import { loadMigrations, type Migration, SchemaRefused } from './migrations.ts'
 import { waitForServers } from './schema-hold.ts'
+import { openToWrite } from './sqlite-file.ts'
 
 const bookkeeping =
   'create table if not exists schema_migrations (version integer primary key, name text not null, checksum text not null, applied_at text not null)'
@@ -63,7 +64,7 @@ export async function foreignInPostgres(client: Client): Promise<string[]> {
 
 /** Brings a SQLite file to the newest schema in one transaction; a rival waits for the write lock. */
 export function migrateSqlite(file: string, now: string): number {
-  const database = new DatabaseSync(file, { timeout: 30_000 })
+  const database = openToWrite(file, 30_000)
   try {
     // Before the first statement that writes, which already is the one that sets the journal.
     refuseForeign(`The file ${file}`, foreignInSqlite(database))
@@ -111,9 +112,7 @@ export async function migratePostgres(
   { waiting = () => {}, patienceMs = PATIENCE_MS, migrations = loadMigrations('postgres') }: MigrationOptions = {},
 ): Promise<number> {
   const { Client } = await loadDriver()
-  const client = new Client({ connectionString: url, application_name: 'writ_migrate' })
-  await client.connect()
-  try {
+  return withClient(url, 'writ_migrate', async (client) => {
     await client.query('begin')
     await client.query(`select pg_advisory_xact_lock(hashtext('writ.migrate'))`)
     refuseForeign('The database', await foreignInPostgres(client))
@@ -138,9 +137,7 @@ export async function migratePostgres(
     await letIn(client, new Client({ connectionString: server }).user)
     await client.query('commit')
     return pending.length
-  } finally {
-    await client.end()
-  }
+  })
 }
 
 /** Makes a login a member of the roles that a server runs as, if it is none. */

@@ -4,7 +4,8 @@ import { makeFolder } from '../make-folder.ts'
 import { type Database, DatabaseUnavailable } from './database.ts'
 import { migratePostgres, migrateSqlite } from './migrate.ts'
 import { SchemaRefused } from './migrations.ts'
-import { openSqlite } from './sqlite.ts'
+import { openSqlite, openSqliteToRead } from './sqlite.ts'
+import { isWritable } from './sqlite-file.ts'
 
 /** `sqlite:<absolute file>`, or a postgres URL; `migrationUrl` is the owner's, when it is another. */
 export interface DatabaseSettings {
@@ -38,11 +39,14 @@ export async function openDatabase(
   return openPostgres(settings.url, settings.poolSize)
 }
 
-/** Opens a store that is migrated already: for threads and tools beside a running server. */
+/**
+ * Opens a store that is migrated already: for threads and tools beside a running server. A SQLite file where nothing can be written is
+ * opened to be read. Throws SqliteFileRefused.
+ */
 export async function attachDatabase(settings: DatabaseSettings): Promise<Database> {
-  return settings.url.startsWith('sqlite:')
-    ? openSqlite(settings.url.slice('sqlite:'.length))
-    : openPostgres(settings.url, 2)
+  if (!settings.url.startsWith('sqlite:')) return openPostgres(settings.url, 2)
+  const file = settings.url.slice('sqlite:'.length)
+  return isWritable(file) ? openSqlite(file) : openSqliteToRead(file)
 }
 
 async function openPostgres(url: string, poolSize: number | undefined): Promise<Database> {

@@ -1,4 +1,4 @@
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import type { Kysely } from 'kysely'
 import { type Aftermath, createAftermath } from './aftermath.ts'
 import { type Behind, createBehind } from './behind.ts'
@@ -8,12 +8,16 @@ import { type Database, DatabaseUnavailable, type Param, type Tx, UniqueViolatio
 import { ProjectFence } from './fence.ts'
 import { createGroupCommit, FailedBehind, type GroupTx, unit } from './group-commit.ts'
 import { INSTANCE, projectInContext } from './project.ts'
+import { type FileToRead, fileToRead, openToWrite, SqliteFileRefused } from './sqlite-file.ts'
 import { insertTogether } from './sqlite-rows.ts'
 import type { Tables } from './tables.ts'
 import { createTurns, type Turns } from './turns.ts'
 import { openWal, type Wal } from './wal.ts'
 
 const READERS = 3
+
+/** How long a connection waits for another that writes. */
+const TIMEOUT_MS = 5_000
 
 /** Pages of the log at which the writer checkpoints itself, because nobody else did: 32 MiB. */
 const LAST_RESORT_PAGES = 8_000
@@ -25,13 +29,14 @@ const LAST_RESORT_PAGES = 8_000
  * saw of one. Long reads come in pages, because a reader that stays open keeps the WAL from being checkpointed.
  */
 export function openSqlite(file: string): Database {
-  const writer = connect(file, false)
+  const writer = connectToWrite(file)
   const wal = openWal(file)
   const checkpoints = createCheckpoints(file)
-  const lookups = connect(file, true)
-  const readers = Array.from({ length: READERS }, () => connect(file, true))
-  const freeReaders = [...readers]
-  const waitingReaders: ((reader: Connection) => void)[] = []
+  const source = fileToRead(file, TIMEOUT_MS)
+  // What a power cut could still undo is not told to anybody.
+  const readers = openReaders(source, async () => {
+    if (wal.behind) await wal.onDisk()
+  })
   let writerFree: Promise<void> = Promise.resolve()
 
   async function lockWriter(): Promise<() => void> {
@@ -64,35 +69,11 @@ export function openSqlite(file: string): Database {
     },
   })
 
-  async function read<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    const project = projectInContext()
-    const reader = freeReaders.pop() ?? (await new Promise<Connection>((resolve) => waitingReaders.push(resolve)))
-    try {
-      reader.turns.begin()
-      reader.exec('begin')
-      const found = await work(txOn(reader, project, createAftermath(), createBehind()))
-      // What a power cut could still undo is not told to anybody.
-      if (wal.behind) await wal.onDisk()
-      return found
-    } catch (error) {
-      throw translate(error)
-    } finally {
-      await reader.turns.quiet()
-      if (reader.database.isTransaction) reader.exec('rollback')
-      const next = waitingReaders.shift()
-      if (next) next(reader)
-      else freeReaders.push(reader)
-    }
-  }
-
   return {
     dialect: 'sqlite',
     notes: [],
-    read,
-    async lookup<Row>(text: string, params: readonly (Param | readonly Param[])[]) {
-      const values = params.map((p) => (Array.isArray(p) ? JSON.stringify(p) : p))
-      return run(lookups.prepare(text), values).rows as Row[]
-    },
+    read: readers.read,
+    lookup: readers.lookup,
     write: (work) => group.submit(unit, work) as ReturnType<typeof work>,
     submit: (command, input) => group.submit(command, input),
     async sequence(work) {
@@ -128,11 +109,7 @@ export function openSqlite(file: string): Database {
     lost: wal.broken,
     async ping() {
       wal.refuseLost()
-      try {
-        lookups.prepare('select count(*) from schema_migrations').get()
-      } catch (error) {
-        throw translate(error)
-      }
+      await readers.lookup('select count(*) from schema_migrations', [])
     },
     prepareMonths: async () => {},
     async close() {
@@ -140,12 +117,85 @@ export function openSqlite(file: string): Database {
       const unlock = await lockWriter()
       await wal.close()
       await checkpoints.close()
-      for (const reader of [...readers, lookups]) reader.database.close()
+      readers.close()
       writer.database.close()
       unlock()
     },
   }
 }
+
+/**
+ * SQLite where nothing can be written, as openSqlite gives it and for as long as nobody else writes there: what is asked for on the way
+ * to a change is refused.
+ */
+export function openSqliteToRead(file: string): Database {
+  const source = fileToRead(file, TIMEOUT_MS)
+  const readers = openReaders(source, async () => source.requireUnchanged())
+  const refuse = async () => {
+    throw new SqliteFileRefused(`Nothing can be written to ${file} by the user that this runs as.`)
+  }
+  return {
+    dialect: 'sqlite',
+    notes: [],
+    read: readers.read,
+    lookup: readers.lookup,
+    sequence: (work) => readers.borrow((reader) => work({ ...txOf(reader, INSTANCE), db: reader.db })),
+    write: refuse,
+    submit: refuse,
+    lead: refuse,
+    hints: () => ({ say: () => {}, close: async () => {} }),
+    lost: new Promise(() => {}),
+    async ping() {
+      await readers.lookup('select count(*) from schema_migrations', [])
+    },
+    prepareMonths: refuse,
+    close: async () => readers.close(),
+  }
+}
+
+/** Connections that read, each one transaction at a time. Before what was read is handed on, `beforeTold` may still refuse it. */
+function openReaders(source: FileToRead, beforeTold: () => Promise<void>) {
+  const lookups = connect(source.open())
+  const readers = Array.from({ length: READERS }, () => connect(source.open()))
+  const free = [...readers]
+  const waiting: ((reader: Connection) => void)[] = []
+
+  async function borrow<T>(work: (reader: Connection) => Promise<T>): Promise<T> {
+    const reader = free.pop() ?? (await new Promise<Connection>((resolve) => waiting.push(resolve)))
+    try {
+      reader.turns.begin()
+      reader.exec('begin')
+      const found = await work(reader)
+      await beforeTold()
+      return found
+    } catch (error) {
+      throw translate(error)
+    } finally {
+      await reader.turns.quiet()
+      if (reader.database.isTransaction) reader.exec('rollback')
+      const next = waiting.shift()
+      if (next) next(reader)
+      else free.push(reader)
+    }
+  }
+
+  return {
+    borrow,
+    async read<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+      const project = projectInContext()
+      return borrow((reader) => work(txOf(reader, project)))
+    },
+    async lookup<Row>(text: string, params: readonly (Param | readonly Param[])[]) {
+      const values = params.map((p) => (Array.isArray(p) ? JSON.stringify(p) : p))
+      return run(lookups.prepare(text), values).rows as Row[]
+    },
+    close() {
+      for (const reader of [...readers, lookups]) reader.database.close()
+    },
+  }
+}
+
+const txOf = (reader: Connection, project: string) => txOn(reader, project, createAftermath(), createBehind())
 
 interface Connection {
   readonly database: DatabaseSync
@@ -158,15 +208,15 @@ interface Connection {
   fenced(project: string): Kysely<Tables>
 }
 
-function connect(file: string, readOnly: boolean): Connection {
-  const database = new DatabaseSync(file, { readOnly, timeout: 5000 })
-  if (!readOnly) {
-    const [mode] = database.prepare('pragma journal_mode = wal').all() as { journal_mode: string }[]
-    if (mode?.journal_mode !== 'wal')
-      throw new Error(
-        `${file} is on a file system on which SQLite cannot keep a write-ahead log (${mode?.journal_mode})`,
-      )
-  }
+function connectToWrite(file: string): Connection {
+  const database = openToWrite(file, TIMEOUT_MS)
+  const [mode] = database.prepare('pragma journal_mode = wal').all() as { journal_mode: string }[]
+  if (mode?.journal_mode !== 'wal')
+    throw new Error(`${file} is on a file system on which SQLite cannot keep a write-ahead log (${mode?.journal_mode})`)
+  return connect(database)
+}
+
+function connect(database: DatabaseSync): Connection {
   // NORMAL: the log is synced by openWal, before a commit is answered.
   database.exec(
     `pragma synchronous = normal; pragma wal_autocheckpoint = ${LAST_RESORT_PAGES}; pragma foreign_keys = on; pragma temp_store = memory; pragma cache_size = -16000`,
