@@ -70,7 +70,7 @@ const openTo: readonly { readonly who: RegExp; readonly what: RegExp; readonly w
 const packages: Record<string, RegExp> = {
   '@writ/api': /./,
   '@writ/api/costs': /./,
-  '@writ/api/exact-numbers': /^platform\/http\//,
+  '@writ/api/exact-numbers': /^(platform\/http|kinds\/task\/(builtin|http|script))\//,
   '@writ/api/handler-fields': /^kinds\/task\/folder\//,
   '@writ/api/nearest': /^(audit\/event-types|identity\/permissions|config)\.ts$/,
   '@writ/api/step-name': /^kinds\/task\/step\.ts$/,

@@ -668,6 +668,8 @@ export const workersApi = {
       'Settled once: where the lease was lost, nothing is written, and `settled` is false. So it is when sent twice. `costs`, in US dollars, are added to what the task cost, whatever the outcome is.',
     body: t.SettleTasks,
     foreignText: true,
+    // One result that cannot be kept as it is fails its own task, not all that are told of with it.
+    alteredNumbers: /^\.results\.\d+\.result(?:\.|$)/,
     reply: t.SettledTasks,
     example: {
       results: [
