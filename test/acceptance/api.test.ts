@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import type { Comment, Project, Ticket, Token } from '@writ/api'
+import type { Comment, Project, Run, Ticket, Token } from '@writ/api'
 import type { Static } from 'typebox'
 import { until } from '../test-system.ts'
 import { holds, ok, refused } from '../verifies.ts'
@@ -199,6 +199,29 @@ holds('a number that would be read as another is refused, wherever it stands', a
   const kept = '{"a":9007199254740991,"b":"12345678901234567890","c":0.1234567890123456789,"d":12345678901234567000}'
   const { id } = ok(await post('/api/v1/tasks', `{"handler":"system.ping","input":${kept}}`), 201) as { id: string }
   assert.deepEqual((await sys.admin.get<{ input: unknown }>(`/tasks/${id}`)).body.input, JSON.parse(kept))
+})
+
+holds('an id is taken in whatever case, and answered in small letters', async ({ admin, employee }) => {
+  const ticket = ok(await employee.post<Ticket>('/tickets', { title: 'T' }))
+  const other = ticket.id.toUpperCase()
+  assert.equal(ok(await employee.get<Ticket>(`/tickets/${other}`)).id, ticket.id)
+  assert.equal(ok(await employee.patch<Ticket>(`/tickets/${other}`, { description: 'D' })).id, ticket.id)
+  const found = ok(await admin.get<{ resource_id: string }[]>(`/audit/events?resource_id=${other}`))
+  assert.deepEqual([...new Set(found.map(({ resource_id }) => resource_id))], [ticket.id])
+  const run = { run_type: 'proof', finalize: 'manual' }
+  const first = ok(await employee.post<Run>('/runs', { ...run, ticket_id: ticket.id }, keyed('one')))
+  const again = ok(await employee.post<Run>('/runs', { ...run, ticket_id: other }, keyed('one')))
+  assert.deepEqual([first.ticket_id, again.id], [ticket.id, first.id])
+  const task = ok(await admin.post<{ id: string }>('/tasks', { handler: 'system.ping', input: { id: other } }), 201)
+  const list = { handler: 'system.ping', depends_on: [task.id.toUpperCase()] }
+  const next = ok(await admin.post<{ id: string }>('/tasks', list), 201)
+  const shown = ok(await admin.get<{ depends_on: string[] }>(`/tasks/${next.id.toUpperCase()}`))
+  assert.deepEqual(shown.depends_on, [task.id])
+  // What is no id of ours is left as it is.
+  const { input } = ok(await admin.get<{ input: unknown }>(`/tasks/${task.id}`))
+  assert.deepEqual(input, { id: other })
+  for (const wrong of [`{${ticket.id}}`, `urn:uuid:${ticket.id}`, ticket.id.replaceAll('-', '')])
+    refused(await employee.get(`/tickets/${wrong}`), 422, 'VALIDATION_FAILED')
 })
 
 holds('what has to be named is not named with blanks', async ({ admin, employee }) => {

@@ -9,6 +9,17 @@ export function meaning(inWords: string, pattern: string): string {
   return pattern
 }
 
+const ids = new Set<string>()
+
+/** The patterns of ids, in small letters, as they are answered. Servers take them in whatever case. */
+export const idPatterns: ReadonlySet<string> = ids
+
+/** As `meaning`, of what is an id, or may be one. */
+export function idMeaning(inWords: string, pattern: string): string {
+  ids.add(pattern)
+  return meaning(inWords, pattern)
+}
+
 /** Inside of a class: what ends a line or cannot be printed. */
 export const LINE_CONTROLS = '\\u0000-\\u001f\\u007f\\u2028\\u2029'
 /** The same of text in several lines, which has tabs and line breaks. */

@@ -1,6 +1,6 @@
 import { type Static, type TSchema, Type } from 'typebox'
 import { auditEvents } from './audit.ts'
-import { BLANK, EVENT_PATTERN, HANDLER_NAME, LINE_CONTROLS, meaning, TEXT_CONTROLS } from './patterns.ts'
+import { BLANK, EVENT_PATTERN, HANDLER_NAME, idMeaning, LINE_CONTROLS, meaning, TEXT_CONTROLS } from './patterns.ts'
 
 // Commands refuse fields that they do not know; replies list all of theirs.
 const closed = { additionalProperties: false } as const
@@ -12,9 +12,9 @@ const words = <const W extends readonly string[]>(list: W, options: object = {})
   Type.Unsafe<W[number]>({ type: 'string', enum: [...list], ...options })
 
 const uuid = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
-export const Id = Type.String({ pattern: meaning('a UUID', `^${uuid}$`), description: 'UUIDv7' })
+export const Id = Type.String({ pattern: idMeaning('a UUID', `^${uuid}$`), description: 'UUIDv7' })
 /** In a path: the id, or the number that people read. */
-const ref = meaning('an id (a UUID) or a number', `^([1-9][0-9]{0,14}|${uuid})$`)
+const ref = idMeaning('an id (a UUID) or a number', `^([1-9][0-9]{0,14}|${uuid})$`)
 export const PathRef = Type.String({ pattern: ref, description: 'id or number' })
 /** In a body or query: the id, or the number. */
 export const Ref = Type.Unsafe<string | number>({
@@ -962,7 +962,7 @@ export const EraseUser = command({
 })
 /** In a path: the id of an event, or its place in the open log. */
 export const EventRef = Type.String({
-  pattern: meaning('an id (a UUID) or an index in the log', `^(0|[1-9][0-9]{0,14}|${uuid})$`),
+  pattern: idMeaning('an id (a UUID) or an index in the log', `^(0|[1-9][0-9]{0,14}|${uuid})$`),
   description: 'id, or index in the log',
 })
 export const PayloadErasure = Type.Object({ event_id: Id, log_index: nullable(Type.Integer()), erased_by_id: Id })

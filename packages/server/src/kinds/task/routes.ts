@@ -19,7 +19,6 @@ import { rfc3339OrNull } from '../../platform/clock.ts'
 import type { Command, RequestKey, Tx } from '../../platform/db/index.ts'
 import { lastEventId, type Streaming, streamEvents, wantsStream } from '../../platform/http/event-stream.ts'
 import { whileConnected } from '../../platform/http/gone.ts'
-import { alteredNumbersOf } from '../../platform/http/json-body.ts'
 import type { Ask, Handlers as Routes } from '../../platform/http/mount.ts'
 import { redactor } from '../../platform/redact/index.ts'
 import type { TaskFilter, TaskPage } from './filter.ts'
@@ -222,9 +221,7 @@ export const workerHandlers = (workers: Workers): Routes<typeof workersApi, Call
     leases: await workers.extend(ask.caller, ask.body.leases),
     lease_ms: workers.leaseMs,
   }),
-  settle: async (ask) => ({
-    results: await workers.settle(ask.caller, ask.body.results, alteredNumbersOf(ask.request)),
-  }),
+  settle: async (ask) => ({ results: await workers.settle(ask.caller, ask.body.results, ask.altered) }),
   step: (ask) => workers.step(ask.caller, ask.body),
   dispatch: (ask) => workers.dispatch(ask.caller, ask.body),
   wait: (ask) => workers.wait(ask.caller, ask.body),
