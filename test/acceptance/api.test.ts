@@ -114,7 +114,7 @@ holds('a refusal says in words what was expected', async ({ admin, employee }) =
     [
       await employee.post('/tickets', { title: 'a\nb' }),
       'body.title',
-      'must be one line that is not blank, without control characters',
+      'must be one line that is not blank, without control or hidden characters: U+000A is in it',
     ],
     [
       await employee.post('/tickets', { title: 'x', asset_id: 'z' }),
@@ -227,9 +227,10 @@ holds('an id is taken in whatever case, and answered in small letters', async ({
 holds('what has to be named is not named with blanks', async ({ admin, employee }) => {
   ok(await admin.post('/assets', { name: 'One', asset_type: 'switch' }))
   ok(await employee.post('/tickets', { title: 'T' }))
-  const line = 'must be one line that is not blank, without control characters'
   const text = 'must be text that is not blank, without control characters other than tabs and line breaks'
   for (const blank of ['   ', '\u3000\u00a0', '\u200b\u2060', '\u2800\u3164']) {
+    const why = blank.startsWith('\u200b') ? ': U+200B is in it' : ''
+    const line = `must be one line that is not blank, without control or hidden characters${why}`
     const asked = [
       [await employee.post('/tickets', { title: blank }), 'body.title', line],
       [await employee.patch('/tickets/1', { title: blank }), 'body.title', line],
@@ -251,6 +252,42 @@ holds('what has to be named is not named with blanks', async ({ admin, employee 
     }
   }
   assert.equal(ok(await employee.post<{ title: string }>('/tickets', { title: ' 换交换机 ' })).title, ' 换交换机 ')
+})
+
+holds('no name reads otherwise than it is written', async ({ admin, employee }) => {
+  ok(await admin.post('/assets', { name: 'One', asset_type: 'switch' }))
+  ok(await employee.post('/tickets', { title: 'T' }))
+  const line = 'must be one line that is not blank, without control or hidden characters'
+  for (const [text, number] of [
+    ['open port 22\u202e32', 'U+202E'],
+    ['\u2066admin\u2069', 'U+2066'],
+    ['core\u200bswitch', 'U+200B'],
+    ['\ufeffcore switch', 'U+FEFF'],
+    ['core switch \u{e0041}', 'U+E0041'],
+    ['core\u009bswitch', 'U+009B'],
+  ] as const) {
+    const run = { run_type: 'proof', ticket_id: 1, expect: [{ name: text }] }
+    const file = 'must be the name of a file, without a folder, in one line, without control or hidden characters'
+    for (const [answer, path, message] of [
+      [await employee.post('/tickets', { title: text }), 'body.title', line],
+      [await employee.patch('/tickets/1', { title: text }), 'body.title', line],
+      [await admin.post('/assets', { name: text, asset_type: 'switch' }), 'body.name', line],
+      [await admin.post('/tokens', { name: text }), 'body.name', line],
+      [await admin.post('/tasks', { handler: 'system.ping', tags: [text] }), 'body.tags.0', line],
+      [await employee.post('/runs', run), 'body.expect.0.name', file],
+    ] as const)
+      assert.deepEqual(
+        refused(answer, 422, 'VALIDATION_FAILED').errors?.map((one) => [one.path, one.message]),
+        [[path, `${message}: ${number} is in it`]],
+      )
+  }
+  for (const title of ['更换交换机（二期）', 'שינוי מתג (12)\u200f', 'نمی\u200cخواهم', '👩\u200d👩\u200d👧 ❤\ufe0f']) {
+    const ticket = ok(await employee.post<Ticket>('/tickets', { title, description: 'a\u202eb' }))
+    assert.deepEqual([ticket.title, ticket.description], [title, 'a\u202eb'])
+  }
+  const run = ok(await employee.post<Run>('/runs', { run_type: 'proof', ticket_id: 1, finalize: 'manual' }))
+  const { artifact } = ok(await employee.upload(run.number, 'a\u202e\u200b\ufeffb.cfg', 'x'))
+  assert.equal(artifact.filename, 'a___b.cfg')
 })
 
 holds('a client that goes away in the middle of its body is no failure of the server', async (system) => {

@@ -1,6 +1,15 @@
 import { type Static, type TSchema, Type } from 'typebox'
 import { auditEvents } from './audit.ts'
-import { BLANK, EVENT_PATTERN, HANDLER_NAME, idMeaning, LINE_CONTROLS, meaning, TEXT_CONTROLS } from './patterns.ts'
+import {
+  BLANK,
+  EVENT_PATTERN,
+  HANDLER_NAME,
+  idMeaning,
+  LINE_BLANK,
+  LINE_CONTROLS,
+  meaning,
+  TEXT_CONTROLS,
+} from './patterns.ts'
 
 // Commands refuse fields that they do not know; replies list all of theirs.
 const closed = { additionalProperties: false } as const
@@ -54,14 +63,14 @@ export const EvidenceRole = words(['before', 'after'])
 
 // Text that people type: no control characters but tab and line breaks, so nothing forges a line elsewhere. What has to be given is
 // more than blanks: of such a title a list shows nothing, and there is nothing to press.
-const oneLine = meaning('one line, without control characters', `^[^${LINE_CONTROLS}]*$`)
+const oneLine = meaning('one line, without control or hidden characters', `^[^${LINE_CONTROLS}]*$`)
 export const lineThatSays = meaning(
-  'one line that is not blank, without control characters',
-  `^[${BLANK}]*[^${LINE_CONTROLS}${BLANK}][^${LINE_CONTROLS}]*$`,
+  'one line that is not blank, without control or hidden characters',
+  `^[${LINE_BLANK}]*[^${LINE_CONTROLS}${LINE_BLANK}][^${LINE_CONTROLS}]*$`,
 )
 const fileName = meaning(
-  'the name of a file, without a folder, in one line',
-  `^[${BLANK}]*[^${LINE_CONTROLS}${BLANK}/\\\\][^${LINE_CONTROLS}/\\\\]*$`,
+  'the name of a file, without a folder, in one line, without control or hidden characters',
+  `^[${LINE_BLANK}]*[^${LINE_CONTROLS}${LINE_BLANK}/\\\\][^${LINE_CONTROLS}/\\\\]*$`,
 )
 /** With `min` 0 it may be left empty. */
 const line = (max: number, min = 1) =>

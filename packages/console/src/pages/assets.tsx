@@ -11,6 +11,7 @@ import { Dialog } from '../parts/dialog.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { type Column, List } from '../parts/list.tsx'
+import { plainText } from '../parts/plain-text.ts'
 import { Views } from '../parts/saved-views.tsx'
 import { Search } from '../parts/search.tsx'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
@@ -245,7 +246,7 @@ export function AssetPage() {
                     [t('ticket.created'), <Time key="t" at={one.created_at} />],
                   ]}
                 />
-                {one.description && <p className="prose">{one.description}</p>}
+                {one.description && <p className="prose">{plainText(one.description)}</p>}
               </Section>
             </aside>
             <Dialog

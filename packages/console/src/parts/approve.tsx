@@ -14,6 +14,7 @@ import { Facts, Mono, Person, Time } from './bits.tsx'
 import { Dialog } from './dialog.tsx'
 import { EnrolButton, isCancelled, useAsking } from './enrol.tsx'
 import { Icon } from './icons.tsx'
+import { plainText } from './plain-text.ts'
 import { Answer, Refusal } from './states.tsx'
 
 /** Who may approve this ticket, and who may not and why, as the project's policy says. */
@@ -190,8 +191,8 @@ function Approve(props: {
     >
       <p className="small dimmed">{t('approve.text')}</p>
       <div className="promise">
-        <h2>{ticket.title}</h2>
-        {ticket.description && <p className="prose">{ticket.description}</p>}
+        <h2>{plainText(ticket.title)}</h2>
+        {ticket.description && <p className="prose">{plainText(ticket.description)}</p>}
         <Facts
           rows={[
             [t('ticket.createdBy'), <Person key="by" id={ticket.created_by_id} number={ticket.created_by_number} />],

@@ -278,9 +278,16 @@ export const refusedZhCn: FoundWords = [
   [/^must be an e-mail address$/, '须为邮箱地址'],
   [/^must be a URL$/, '须为网址'],
   [/^must be text in one line, without control characters$/, '须为单行文字，不含控制字符'],
-  [/^must be the name of a file, without a folder, in one line$/, '须为不含文件夹的单行文件名'],
-  [/^must be one line, without control characters$/, '须为单行文字，不含控制字符'],
-  [/^must be one line that is not blank, without control characters$/, '须为不空白的单行文字，不含控制字符'],
+  [
+    /^must be the name of a file, without a folder, in one line, without control or hidden characters$/,
+    '须为不含文件夹的单行文件名，不含控制字符和隐藏字符',
+  ],
+  [/^(?<rest>must be .+): (U\+[0-9A-F]+) is in it$/s, '$<rest>：其中有 $2'],
+  [/^must be one line, without control or hidden characters$/, '须为单行文字，不含控制字符和隐藏字符'],
+  [
+    /^must be one line that is not blank, without control or hidden characters$/,
+    '须为不空白的单行文字，不含控制字符和隐藏字符',
+  ],
   [/^must be text without control characters other than tabs and line breaks$/, '不得含制表符和换行以外的控制字符'],
   [
     /^must be text that is not blank, without control characters other than tabs and line breaks$/,

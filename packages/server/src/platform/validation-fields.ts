@@ -1,4 +1,5 @@
-import { patternWords } from '@writ/api'
+import { LINE_CONTROLS, patternWords } from '@writ/api'
+import { numberOf } from '@writ/api/hidden'
 import type { FieldError } from './app-error.ts'
 
 /** A fault as Ajv reports it. */
@@ -7,6 +8,8 @@ export interface ValidationFault {
   readonly keyword?: string
   readonly message?: string
   readonly params?: Record<string, unknown>
+  /** What was looked at, where the validator says so. */
+  readonly data?: unknown
 }
 
 /** What validators found, in words for who asked: one entry for each field, below `where`. */
@@ -92,6 +95,13 @@ const SENTENCES: Record<string, string> = {
   boolean: 'must be left out',
 }
 
+/** Which character that is not seen a text has that may have none: who typed it sees none either. */
+function hiddenIn(asked: string, text: unknown): string {
+  const one = asked.endsWith('hidden characters') && typeof text === 'string' ? FORBIDDEN.exec(text)?.[0] : undefined
+  return one === undefined ? '' : `: ${numberOf(one)} is in it`
+}
+const FORBIDDEN = new RegExp(`[${LINE_CONTROLS}]`, 'u')
+
 function detail(fault: ValidationFault): string {
   if (fault.keyword === 'minLength' && fault.params?.limit === 1) return 'must not be empty'
   const format = FORMATS[String(fault.params?.format)]
@@ -111,7 +121,14 @@ function detail(fault: ValidationFault): string {
     return `must have ${[dependencies].flat().join(', ')} beside ${String(property)}`
   }
   const asked = patternWords.get(String(fault.params?.pattern))
-  if (fault.keyword === 'pattern' && asked) return `must be ${asked}`
+  if (fault.keyword === 'pattern' && asked) return `must be ${asked}${hiddenIn(asked, fault.data)}`
   const allowed = fault.params?.allowedValues
   return Array.isArray(allowed) ? `must be one of ${allowed.join(', ')}` : (fault.message ?? 'invalid')
 }
+
+/** The fault of a field that says an end before its beginning, which the field `from` says. */
+export const endsEarly = (path: string, from: string): FieldError => ({
+  path,
+  message: `must not be earlier than ${from}`,
+  code: 'reversed',
+})

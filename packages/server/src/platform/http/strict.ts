@@ -1,6 +1,7 @@
 import type { Endpoint } from '@writ/api'
 import type { FastifyRequest } from 'fastify'
 import { AppError, type FieldError } from '../app-error.ts'
+import { endsEarly } from '../validation-fields.ts'
 
 /**
  * What schemas cannot refuse, or would in words that lead nowhere: a parameter that is there twice, two ways of paging at once, a path
@@ -40,13 +41,6 @@ function reversedIn(where: string, asked: unknown): FieldError[] {
     ([from, to]) => Date.parse(String(given[to])) < Date.parse(String(given[from])),
   ).map(([from, to]) => endsEarly(`${where}.${to}`, from))
 }
-
-/** The fault of a field that says an end before its beginning, which the field `from` says. */
-export const endsEarly = (path: string, from: string): FieldError => ({
-  path,
-  message: `must not be earlier than ${from}`,
-  code: 'reversed',
-})
 
 /** Of a command that takes none: whoever sends fields believes that they count. An empty object says nothing, and many clients send one. */
 const NO_BODY = { type: ['object', 'null'], additionalProperties: false }
