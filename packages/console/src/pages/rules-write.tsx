@@ -250,7 +250,16 @@ function useFaults(refused: unknown, read: RuleText): readonly Fault[] {
   return useMemo(() => {
     if (!read.ok)
       return [
-        { line: read.line, place: '', sentence: read.why === 'shape' ? t('rules.noRules') : t('rules.noYaml', read) },
+        {
+          line: read.line,
+          place: '',
+          sentence:
+            read.why === 'shape'
+              ? t('rules.noRules')
+              : read.why === 'number'
+                ? t('rules.noNumber')
+                : t('rules.noYaml', read),
+        },
       ]
     if (!(refused instanceof WritError) || !isAboutText(refused)) return []
     return refused.fields.map((fault) => {
